@@ -1,0 +1,140 @@
+# Voxtrail: one makefile, no recursion.  `make help` lists the targets.
+#
+#   MODE=release|asan|tsan|cover   which build under build/ (default release)
+#   CUDA=0|1                       build the GPU plugin (default: 1 where nvcc is found)
+#   CC=gcc|clang   V=1 (show commands)   WERROR=1 (warnings are errors)
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+
+CC      = gcc
+AR      = gcc-ar
+MODE    ?= release
+PREFIX  ?= /usr/local
+DESTDIR ?=
+V       ?= 0
+NVCC    ?= $(shell command -v nvcc 2>/dev/null)
+CUDA    ?= $(if $(NVCC),1,0)
+Q       := $(if $(filter 1,$(V)),,@)
+B       := build/$(MODE)
+say      = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
+WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes \
+        -Wpointer-arith -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
+OPT_release := -O3 -g
+OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+OPT_cover   := -O0 -g --coverage
+OPT  := $(OPT_$(MODE))
+$(if $(OPT),,$(error MODE=$(MODE): use release, asan, tsan or cover))
+
+PKGS := sqlite3 libgit2 libcrypto zlib libdeflate
+NIFTI_INC ?= -I/usr/include/nifti
+NIFTI_LIB ?= -lnifti2 -lznz
+# -ffp-contract=off: a fused multiply-add stands only where the source says fma, so every compiler gives the same bits.
+CPPFLAGS_ALL := -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(NIFTI_INC) $(CPPFLAGS)
+CFLAGS_ALL   := -std=c11 $(OPT) $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno -fno-trapping-math $(CFLAGS)
+LDLIBS_ALL   := -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(NIFTI_LIB) -ldl -lm -pthread $(LDLIBS)
+LDFLAGS_ALL  := $(OPT) $(LDFLAGS)
+FLAGS_NOW    := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LDLIBS_ALL)
+
+# --- sources: found, never listed -----------------------------------------------------------------------------------
+LIB_C    := $(wildcard common/*/*.c common/nn/cpu/*.c)
+STAGES   := $(patsubst stages/%.c,%,$(wildcard stages/*.c))
+TOOL_C   := $(wildcard pipelines/*.c pipelines/runner/*.c)
+COHORT_C := $(wildcard examples/cohort/*.c)
+UNIT     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+TOOLS_T  := $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))
+BENCH    := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
+LIB      := $B/libvoxtrail.a
+BINS     := $(STAGES:%=$B/bin/%) $(if $(TOOL_C),$B/bin/voxtrail) $(if $(COHORT_C),$B/bin/make-cohort)
+objects   = $(1:%=$B/obj/%.o)
+
+# Kernels for one instruction set live in files of their own; nothing else is compiled beyond the x86-64 baseline.
+$B/obj/%_avx2.c.o:   ISA := -mavx2 -mfma -mf16c
+$B/obj/%_avx512.c.o: ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
+$B/obj/%_bf16.c.o:   ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c
+$B/obj/%_shani.c.o:  ISA := -msha -msse4.1 -mssse3
+
+.PHONY: all help demo test test-quick lint bench install deps deps-test clean fuzz asan gpu-check gpu-bench FORCE
+all: deps-check $(BINS) $(if $(filter 1,$(CUDA)),plugin)
+
+$B/flags: FORCE
+	@mkdir -p $(@D); echo '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || echo '$(subst ','\'',$(FLAGS_NOW))' >$@
+
+$B/obj/%.c.o: %.c $B/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(ISA) -MMD -MP -c -o $@ $<
+
+# Which commit a binary was built from, for the record; rewritten only when it changes.
+$B/obj/common/stage/build_id.h: FORCE
+	@mkdir -p $(@D); sh tests/tools/build_id.sh | cmp -s - $@ || sh tests/tools/build_id.sh >$@
+$B/obj/common/stage/build_id.c.o: $B/obj/common/stage/build_id.h
+$B/obj/common/stage/build_id.c.o: CPPFLAGS_ALL += -I$B/obj/common/stage
+
+$(LIB): $(call objects,$(LIB_C))
+	$(call say,AR,$@)
+	$(Q)rm -f $@; $(AR) rcsD $@ $^
+
+$(STAGES:%=$B/bin/%): $B/bin/%: $B/obj/stages/%.c.o $(LIB)
+$B/bin/voxtrail: $(call objects,$(TOOL_C)) $(LIB)
+$B/bin/make-cohort: $(call objects,$(COHORT_C)) $(LIB)
+$(UNIT:%=$B/tests/%): $B/tests/%: $B/obj/tests/unit/%.c.o $(LIB)
+$(TOOLS_T:%=$B/tests/%): $B/tests/%: $B/obj/tests/tools/%.c.o $(LIB)
+$(BENCH:%=$B/bench/%): $B/bench/%: $B/obj/bench/%.c.o $(LIB)
+$B/bin/% $B/tests/% $B/bench/%:
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL)
+
+-include $(wildcard gpu/gpu.mk)
+-include $(shell find $B/obj -name '*.d' 2>/dev/null)
+
+# --- packages -------------------------------------------------------------------------------------------------------
+deps-check:
+	@sh tests/tools/deps.sh build
+deps-test:
+	@sh tests/tools/deps.sh build test
+deps: deps-test
+.PHONY: deps-check
+
+# --- everyday targets -----------------------------------------------------------------------------------------------
+help:
+	@sed -n 's/^#h //p' Makefile
+#h make              build everything into build/release/bin
+#h make demo         whole pipeline on the embedded cohort: data, training, scores, report, lineage
+#h make test         every test; ends with "N passed, N failed, N skipped"
+#h make test-quick   unit and command-line tests only
+#h make lint         rooms, stand-alone headers, banned calls, sizes, format
+#h make asan         the tests under AddressSanitizer and UBSan      make fuzz   fuzz targets, FUZZ_SECONDS each
+#h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a card
+#h make install DESTDIR= PREFIX=/usr/local                           make clean
+
+tests-built: deps-test $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $(if $(filter 1,$(CUDA)),plugin)
+.PHONY: tests-built plugin
+test: tests-built
+	@B=$B sh tests/run unit oracle cli corrupt repro e2e
+test-quick: tests-built
+	@B=$B sh tests/run unit cli
+asan:
+	+@$(MAKE) --no-print-directory MODE=asan CUDA=0 tests-built
+	@B=build/asan sh tests/run unit cli corrupt
+demo: all
+	@B=$B sh examples/demo.sh
+lint:
+	@CC='$(CC)' CPPFLAGS='$(CPPFLAGS_ALL)' sh tests/tools/lint.sh
+bench: all $(BENCH:%=$B/bench/%)
+	@B=$B sh bench/run.sh
+fuzz: deps-check
+	@sh tests/fuzz/run.sh
+
+install: all
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/voxtrail' '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
+	install -m 755 $(BINS) '$(DESTDIR)$(PREFIX)/bin'
+	cp -R manifests pipelines/*.json '$(DESTDIR)$(PREFIX)/share/voxtrail'
+	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
+
+clean:
+	rm -rf build

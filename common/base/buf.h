@@ -1,0 +1,54 @@
+/* buf.h - growing byte buffer, always NUL-terminated behind len.
+ *
+ *      struct vt_buf b = VT_BUF_INIT;
+ *      vt_buf_printf(&b, "%s\n", name);
+ *      use(b.data, b.len);
+ *      vt_buf_release(&b);
+ *
+ * Running out of memory while building text aborts the process with a message (VT_ENOMEM): texts are small, and no
+ * caller could do better.  Sizes that come from input are checked by the caller before they get here. */
+#ifndef COMMON_BASE_BUF_H
+#define COMMON_BASE_BUF_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+struct vt_buf {
+	char *data;
+	size_t len, cap;
+};
+
+#define VT_BUF_INIT { (char *)0, 0, 0 }
+
+void vt_buf_release(struct vt_buf *b);
+void vt_buf_clear(struct vt_buf *b);              /* len = 0, storage kept */
+void vt_buf_reserve(struct vt_buf *b, size_t extra);
+void vt_buf_add(struct vt_buf *b, const void *bytes, size_t n);
+void vt_buf_str(struct vt_buf *b, const char *text);
+void vt_buf_char(struct vt_buf *b, char c);
+void vt_buf_printf(struct vt_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap);
+void vt_buf_hex(struct vt_buf *b, const unsigned char *bytes, size_t n);   /* lower-case hex */
+char *vt_buf_detach(struct vt_buf *b);            /* caller frees; never NULL */
+
+/* malloc/strdup for small texts with the same rule: never NULL. */
+void *vt_xmalloc(size_t n);
+void *vt_xcalloc(size_t n, size_t size);
+void *vt_xrealloc(void *p, size_t n);
+char *vt_xstrdup(const char *s);
+char *vt_xstrndup(const char *s, size_t n);
+char *vt_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Growing list of strings the list owns. */
+struct vt_strs {
+	char **v;
+	size_t n, cap;
+};
+
+#define VT_STRS_INIT { (char **)0, 0, 0 }
+
+void vt_strs_add(struct vt_strs *s, const char *text);
+void vt_strs_sort(struct vt_strs *s);             /* by bytes, independent of locale */
+void vt_strs_release(struct vt_strs *s);
+
+#endif
