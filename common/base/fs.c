@@ -1,0 +1,369 @@
+#include "common/base/fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { COPY_CHUNK = 1 << 20 };
+
+char *vt_path_join(const char *dir, const char *name)
+{
+	size_t n = strlen(dir);
+
+	return vt_asprintf("%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+}
+
+static bool element_is_portable(const char *s, size_t n)
+{
+	if (n == 0 || (n == 1 && s[0] == '.') || (n == 2 && s[0] == '.' && s[1] == '.'))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (s[i] < ' ' || s[i] > '~' || strchr("*?[]{}!()@+^", s[i]))
+			return false;
+	return true;
+}
+
+bool vt_path_is_portable(const char *relative)
+{
+	for (;;) {
+		size_t n = strcspn(relative, "/");
+
+		if (!element_is_portable(relative, n))
+			return false;
+		if (!relative[n])
+			return true;
+		relative += n + 1;
+	}
+}
+
+bool vt_fs_exists(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0;
+}
+
+bool vt_fs_is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int code_of_open(void)
+{
+	return errno == EIO ? VT_EIO : VT_ENOINPUT;
+}
+
+static int read_all(struct vt_buf *out, int fd, const char *path, size_t limit, struct vt_err *err)
+{
+	size_t begun = out->len;
+
+	for (;;) {
+		ssize_t n;
+
+		vt_buf_reserve(out, 65536);
+		n = read(fd, out->data + out->len, 65536);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return vt_err_errno(err, errno == EISDIR ? VT_ENOINPUT : VT_EIO, "%s: cannot read", path);
+		if (n == 0)
+			break;
+		out->len += (size_t)n;
+		if (out->len - begun > limit)
+			return vt_err_set(err, VT_EDATA, "%s: longer than the %zu bytes allowed", path, limit);
+	}
+	out->data[out->len] = '\0';
+	return 0;
+}
+
+int vt_fs_read(struct vt_buf *out, const char *path, size_t limit, struct vt_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return vt_err_errno(err, code_of_open(), "%s: cannot open", path);
+	rc = read_all(out, fd, path, limit, err);
+	close(fd);
+	return rc;
+}
+
+static int write_all(int fd, const unsigned char *p, size_t n)
+{
+	while (n) {
+		ssize_t k = write(fd, p, n);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return -1;
+		p += k;
+		n -= (size_t)k;
+	}
+	return 0;
+}
+
+static char *parent_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return vt_xstrdup(".");
+	return slash == path ? vt_xstrdup("/") : vt_xstrndup(path, (size_t)(slash - path));
+}
+
+/* Writes a file under a temporary name and renames it, so a reader sees the old bytes or the new ones. */
+static int replace(const char *path, const void *bytes, size_t n, mode_t mode, bool durable, struct vt_err *err)
+{
+	char *tmp = vt_asprintf("%s.tmp-%ld", path, (long)getpid()), *dir = NULL;
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), rc = 0;
+
+	if (fd < 0) {
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s: cannot create", path);
+		goto out;
+	}
+	if (write_all(fd, bytes, n) || fchmod(fd, mode) || (durable && fsync(fd)))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot write %zu bytes", path, n);
+	if (close(fd) && !rc)
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot close", path);
+	if (!rc)
+		rc = vt_fs_rename(tmp, path, err);
+	if (rc) {
+		unlink(tmp);
+		goto out;
+	}
+	if (durable) {
+		dir = parent_of(path);
+		rc = vt_fs_sync_dir(dir, err);
+	}
+out:
+	free(dir);
+	free(tmp);
+	return rc;
+}
+
+int vt_fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct vt_err *err)
+{
+	return replace(path, bytes, n, mode, true, err);
+}
+
+int vt_fs_write_quick(const char *path, const void *bytes, size_t n, mode_t mode, struct vt_err *err)
+{
+	return replace(path, bytes, n, mode, false, err);
+}
+
+static int make_dir(const char *path, struct vt_err *err)
+{
+	if (mkdir(path, 0755) == 0 || (errno == EEXIST && vt_fs_is_dir(path)))
+		return 0;
+	return vt_err_errno(err, VT_ECANTCREAT, "%s: cannot make the directory", path);
+}
+
+int vt_fs_mkdirs(const char *path, struct vt_err *err)
+{
+	char *p = vt_xstrdup(path);
+	int rc = 0;
+
+	for (char *s = p + 1; !rc && *p && *s; s++) {
+		if (*s != '/')
+			continue;
+		*s = '\0';
+		if (!vt_fs_is_dir(p))
+			rc = make_dir(p, err);
+		*s = '/';
+	}
+	if (!rc)
+		rc = make_dir(path, err);
+	free(p);
+	return rc;
+}
+
+int vt_fs_remove_tree(const char *path, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	struct stat st;
+	int rc = 0;
+
+	if (lstat(path, &st))
+		return errno == ENOENT ? 0 : vt_err_errno(err, VT_EIO, "%s: cannot remove", path);
+	if (!S_ISDIR(st.st_mode))
+		return unlink(path) && errno != ENOENT ? vt_err_errno(err, VT_EIO, "%s: cannot remove", path) : 0;
+	rc = vt_fs_list(&names, path, err);
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *child = vt_path_join(path, names.v[i]);
+
+		rc = vt_fs_remove_tree(child, err);
+		free(child);
+	}
+	vt_strs_release(&names);
+	if (!rc && rmdir(path) && errno != ENOENT)
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", path);
+	return rc;
+}
+
+int vt_fs_sync_dir(const char *path, struct vt_err *err)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0)
+		return vt_err_errno(err, VT_EIO, "%s: cannot open the directory", path);
+	if (fsync(fd))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot make the directory durable", path);
+	close(fd);
+	return rc;
+}
+
+int vt_fs_rename(const char *from, const char *to, struct vt_err *err)
+{
+	if (rename(from, to))
+		return vt_err_errno(err, VT_EIO, "%s: cannot rename to %s", from, to);
+	return 0;
+}
+
+static int copy_bytes(int in, int out)
+{
+	unsigned char *chunk = vt_xmalloc(COPY_CHUNK);
+	ssize_t n;
+
+	while ((n = read(in, chunk, COPY_CHUNK)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || write_all(out, chunk, (size_t)n))
+			break;
+	}
+	free(chunk);
+	return n == 0 ? 0 : -1;
+}
+
+int vt_fs_copy(const char *from, const char *to, mode_t mode, struct vt_err *err)
+{
+	int in = open(from, O_RDONLY | O_CLOEXEC), out = -1, rc = 0;
+
+	if (in < 0)
+		return vt_err_errno(err, code_of_open(), "%s: cannot open", from);
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	if (out < 0) {
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s: cannot create", to);
+	} else {
+		if ((ioctl(out, FICLONE, in) && copy_bytes(in, out)) || fchmod(out, mode))
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot copy to %s", from, to);
+		if (close(out) && !rc)
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot close", to);
+	}
+	close(in);
+	return rc;
+}
+
+char *vt_fs_realpath(const char *path, struct vt_err *err)
+{
+	char *real = realpath(path, NULL);
+
+	if (!real)
+		vt_err_errno(err, VT_ENOINPUT, "%s: cannot resolve", path);
+	return real;
+}
+
+int vt_fs_list(struct vt_strs *out, const char *dir, struct vt_err *err)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!d)
+		return vt_err_errno(err, code_of_open(), "%s: cannot list", dir);
+	for (;;) {
+		errno = 0;
+		e = readdir(d);
+		if (!e)
+			break;
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+			vt_strs_add(out, e->d_name);
+	}
+	if (errno)
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot list", dir);
+	closedir(d);
+	vt_strs_sort(out);
+	return rc;
+}
+
+static char type_of(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) ? 'f' : S_ISDIR(st->st_mode) ? 'd' : S_ISLNK(st->st_mode) ? 'l' : '?';
+}
+
+static int walk(const char *root, const char *rel, vt_fs_walk_fn fn, void *ctx, struct vt_err *err)
+{
+	char *dir = *rel ? vt_path_join(root, rel) : vt_xstrdup(root);
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_list(&names, dir, err);
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *child = *rel ? vt_path_join(rel, names.v[i]) : vt_xstrdup(names.v[i]);
+		char *full = vt_path_join(root, child);
+		struct stat st;
+
+		if (lstat(full, &st))
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot stat", full);
+		else
+			rc = fn(ctx, child, type_of(&st), err);
+		if (!rc && S_ISDIR(st.st_mode))
+			rc = walk(root, child, fn, ctx, err);
+		free(full);
+		free(child);
+	}
+	vt_strs_release(&names);
+	free(dir);
+	return rc;
+}
+
+int vt_fs_walk(const char *root, vt_fs_walk_fn fn, void *ctx, struct vt_err *err)
+{
+	char *real = vt_fs_realpath(root, err);
+	int rc;
+
+	if (!real)
+		return err->code;
+	rc = walk(real, "", fn, ctx, err);
+	free(real);
+	return rc;
+}
+
+int vt_fs_map(struct vt_map *out, const char *path, struct vt_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+	struct stat st;
+	void *p;
+
+	if (fd < 0)
+		return vt_err_errno(err, code_of_open(), "%s: cannot open", path);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: not a regular file", path);
+	} else if (st.st_size == 0) {
+		*out = (struct vt_map){ NULL, 0 };
+	} else {
+		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (p == MAP_FAILED)
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot map", path);
+		else
+			*out = (struct vt_map){ p, (size_t)st.st_size };
+	}
+	close(fd);
+	return rc;
+}
+
+void vt_fs_unmap(struct vt_map *m)
+{
+	if (m->data)
+		munmap((void *)(size_t)m->data, m->size);
+	*m = (struct vt_map){ NULL, 0 };
+}

@@ -1,0 +1,434 @@
+#include "common/base/json.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+
+enum { MAX_DEPTH = 64 };
+static const size_t read_limit = 64u << 20;
+
+struct reader {
+	const char *begin, *p, *end, *origin;
+	struct vt_buf pointer;       /* JSON pointer of the value being read, for messages */
+	int depth;
+	struct vt_err *err;
+};
+
+static int value(struct reader *r, struct vt_json **out);
+
+static unsigned line_of(const struct reader *r)
+{
+	unsigned line = 1;
+
+	for (const char *p = r->begin; p < r->p; p++)
+		line += *p == '\n';
+	return line;
+}
+
+static int fail(struct reader *r, const char *what)
+{
+	const char *bol = r->p;
+
+	while (bol > r->begin && bol[-1] != '\n')
+		bol--;
+	return vt_err_set(r->err, VT_EDATA, "%s:%u:%d: at \"%s\": %s", r->origin, line_of(r), (int)(r->p - bol) + 1,
+		r->pointer.data ? r->pointer.data : "", what);
+}
+
+static void space(struct reader *r)
+{
+	while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
+		r->p++;
+}
+
+static void push_pointer(struct reader *r, const char *key)
+{
+	vt_buf_char(&r->pointer, '/');
+	for (; *key; key++) {
+		if (*key == '~')
+			vt_buf_str(&r->pointer, "~0");
+		else if (*key == '/')
+			vt_buf_str(&r->pointer, "~1");
+		else
+			vt_buf_char(&r->pointer, *key);
+	}
+}
+
+static void pop_pointer(struct reader *r, size_t len)
+{
+	r->pointer.len = len;
+	r->pointer.data[len] = '\0';
+}
+
+static void put_utf8(struct vt_buf *b, uint32_t c)
+{
+	if (c < 0x80) {
+		vt_buf_char(b, (char)c);
+	} else if (c < 0x800) {
+		vt_buf_char(b, (char)(0xC0 | c >> 6));
+		vt_buf_char(b, (char)(0x80 | (c & 63)));
+	} else if (c < 0x10000) {
+		vt_buf_char(b, (char)(0xE0 | c >> 12));
+		vt_buf_char(b, (char)(0x80 | (c >> 6 & 63)));
+		vt_buf_char(b, (char)(0x80 | (c & 63)));
+	} else {
+		vt_buf_char(b, (char)(0xF0 | c >> 18));
+		vt_buf_char(b, (char)(0x80 | (c >> 12 & 63)));
+		vt_buf_char(b, (char)(0x80 | (c >> 6 & 63)));
+		vt_buf_char(b, (char)(0x80 | (c & 63)));
+	}
+}
+
+static int hex4(struct reader *r, uint32_t *out)
+{
+	*out = 0;
+	if (r->end - r->p < 4)
+		return fail(r, "\\u needs four hex digits");
+	for (int i = 0; i < 4; i++, r->p++) {
+		char c = *r->p;
+		int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+
+		if (d < 0)
+			return fail(r, "\\u needs four hex digits");
+		*out = *out * 16 + (uint32_t)d;
+	}
+	return 0;
+}
+
+static int unicode(struct reader *r, struct vt_buf *b)
+{
+	uint32_t c, low;
+
+	if (hex4(r, &c))
+		return r->err->code;
+	if (c >= 0xDC00 && c <= 0xDFFF)
+		return fail(r, "a low surrogate stands alone");
+	if (c >= 0xD800 && c <= 0xDBFF) {
+		if (r->end - r->p < 6 || r->p[0] != '\\' || r->p[1] != 'u')
+			return fail(r, "a high surrogate stands alone");
+		r->p += 2;
+		if (hex4(r, &low))
+			return r->err->code;
+		if (low < 0xDC00 || low > 0xDFFF)
+			return fail(r, "a high surrogate is not followed by a low one");
+		c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
+	}
+	if (c == 0)
+		return fail(r, "\\u0000 is not accepted");
+	put_utf8(b, c);
+	return 0;
+}
+
+static int escape(struct reader *r, struct vt_buf *b)
+{
+	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+	const char *at;
+
+	if (r->p == r->end)
+		return fail(r, "text ends inside an escape");
+	if (*r->p == 'u') {
+		r->p++;
+		return unicode(r, b);
+	}
+	at = *r->p ? strchr(from, *r->p) : NULL;
+	if (!at)
+		return fail(r, "unknown escape");
+	vt_buf_char(b, to[at - from]);
+	r->p++;
+	return 0;
+}
+
+/* Length of the valid UTF-8 sequence at p, 0 if there is none (overlong, surrogate, too large, cut off). */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : p[0] >= 0xE0 && p[0] < 0xF0 ? 3 : p[0] >= 0xF0 && p[0] < 0xF5 ? 4 : 0;
+
+	if (!n || n > left)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xC0) != 0x80)
+			return 0;
+	if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
+		return 0;
+	return n;
+}
+
+static int string(struct reader *r, char **out)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	int rc = 0;
+
+	r->p++;
+	while (!rc) {
+		size_t n;
+
+		if (r->p == r->end)
+			rc = fail(r, "text ends inside a string");
+		else if (*r->p == '"')
+			break;
+		else if (*r->p == '\\')
+			r->p++, rc = escape(r, &b);
+		else if ((unsigned char)*r->p < 0x20)
+			rc = fail(r, "a control character must be escaped");
+		else if (!(n = utf8_length((const unsigned char *)r->p, (size_t)(r->end - r->p))))
+			rc = fail(r, "not valid UTF-8");
+		else
+			vt_buf_add(&b, r->p, n), r->p += n;
+	}
+	if (rc) {
+		vt_buf_release(&b);
+		return rc;
+	}
+	r->p++;
+	*out = vt_buf_detach(&b);
+	return 0;
+}
+
+static size_t digits(struct reader *r)
+{
+	const char *from = r->p;
+
+	while (r->p < r->end && *r->p >= '0' && *r->p <= '9')
+		r->p++;
+	return (size_t)(r->p - from);
+}
+
+static int number(struct reader *r, struct vt_json **out)
+{
+	const char *from = r->p;
+	bool whole = true;
+	char text[64];
+	size_t n;
+
+	if (*r->p == '-')
+		r->p++;
+	if (r->p < r->end && *r->p == '0')
+		r->p++;
+	else if (!digits(r))
+		return fail(r, "not a JSON value");
+	if (r->p < r->end && *r->p == '.') {
+		whole = false;
+		r->p++;
+		if (!digits(r))
+			return fail(r, "digits must follow the point");
+	}
+	if (r->p < r->end && (*r->p == 'e' || *r->p == 'E')) {
+		whole = false;
+		r->p++;
+		if (r->p < r->end && (*r->p == '+' || *r->p == '-'))
+			r->p++;
+		if (!digits(r))
+			return fail(r, "digits must follow the exponent");
+	}
+	n = (size_t)(r->p - from);
+	if (n >= sizeof(text))
+		return fail(r, "number is too long");
+	memcpy(text, from, n);
+	text[n] = '\0';
+	errno = 0;
+	*out = vt_json_new(whole ? VT_JSON_INT : VT_JSON_REAL);
+	(*out)->real = strtod(text, NULL);
+	if (whole) {
+		(*out)->integer = strtoll(text, NULL, 10);
+		if (errno == ERANGE)
+			(*out)->type = VT_JSON_REAL;
+	}
+	if (isfinite((*out)->real))
+		return 0;
+	vt_json_free(*out);
+	*out = NULL;
+	return fail(r, "number is out of range");
+}
+
+static int word(struct reader *r, const char *text, struct vt_json *made, struct vt_json **out)
+{
+	size_t n = strlen(text);
+
+	if ((size_t)(r->end - r->p) < n || memcmp(r->p, text, n)) {
+		vt_json_free(made);
+		return fail(r, "not a JSON value");
+	}
+	r->p += n;
+	*out = made;
+	return 0;
+}
+
+/* Reads `"key" :` and leaves the pointer text at the member. */
+static int member_key(struct reader *r, const struct vt_json *object, char **key)
+{
+	int rc;
+
+	if (r->p == r->end || *r->p != '"')
+		return fail(r, "a key in double quotes must stand here");
+	rc = string(r, key);
+	if (rc)
+		return rc;
+	push_pointer(r, *key);
+	space(r);
+	if (vt_json_get(object, *key))
+		rc = fail(r, "this key stands twice in one object");
+	else if (r->p == r->end || *r->p != ':')
+		rc = fail(r, "':' must follow the key");
+	if (rc) {
+		free(*key);
+		return rc;
+	}
+	r->p++;
+	return 0;
+}
+
+/* One element of an array or object, with its key if it has one. */
+static int element(struct reader *r, struct vt_json *j)
+{
+	size_t len = r->pointer.len;
+	struct vt_json *item = NULL;
+	char *key = NULL, index[24];
+	int rc = 0;
+
+	space(r);
+	if (j->type == VT_JSON_OBJECT) {
+		rc = member_key(r, j, &key);
+		if (rc)
+			return rc;
+	} else {
+		snprintf(index, sizeof(index), "%zu", j->n);
+		push_pointer(r, index);
+	}
+	rc = value(r, &item);
+	if (rc) {
+		free(key);
+		return rc;
+	}
+	if (key)
+		vt_json_put(j, key, item);
+	else
+		vt_json_push(j, item);
+	free(key);
+	pop_pointer(r, len);
+	return 0;
+}
+
+static int container(struct reader *r, enum vt_json_type type, char close, struct vt_json **out)
+{
+	struct vt_json *j = vt_json_new(type);
+	int rc = 0;
+
+	j->line = line_of(r);
+	r->p++;
+	space(r);
+	if (++r->depth > MAX_DEPTH)
+		rc = fail(r, "nested deeper than 64 levels");
+	if (!rc && r->p < r->end && *r->p == close) {
+		r->p++;
+	} else {
+		while (!rc) {
+			rc = element(r, j);
+			space(r);
+			if (rc)
+				break;
+			if (r->p < r->end && *r->p == ',') {
+				r->p++;
+			} else if (r->p < r->end && *r->p == close) {
+				r->p++;
+				break;
+			} else {
+				rc = fail(r, close == '}' ? "',' or '}' must stand here" : "',' or ']' must stand here");
+			}
+		}
+	}
+	r->depth--;
+	if (rc)
+		vt_json_free(j);
+	else
+		*out = j;
+	return rc;
+}
+
+static int value(struct reader *r, struct vt_json **out)
+{
+	unsigned line;
+	int rc;
+
+	space(r);
+	if (r->p == r->end)
+		return fail(r, "text ends where a value must stand");
+	switch (*r->p) {
+	case '{':
+		return container(r, VT_JSON_OBJECT, '}', out);
+	case '[':
+		return container(r, VT_JSON_ARRAY, ']', out);
+	default:
+		break;
+	}
+	line = line_of(r);
+	if (*r->p == '"') {
+		*out = vt_json_new(VT_JSON_STRING);
+		rc = string(r, &(*out)->string);
+		if (rc)
+			vt_json_free(*out), *out = NULL;
+	} else if (*r->p == 't') {
+		rc = word(r, "true", vt_json_new_bool(true), out);
+	} else if (*r->p == 'f') {
+		rc = word(r, "false", vt_json_new_bool(false), out);
+	} else if (*r->p == 'n') {
+		rc = word(r, "null", vt_json_new(VT_JSON_NULL), out);
+	} else {
+		rc = number(r, out);
+	}
+	if (!rc)
+		(*out)->line = line;
+	return rc;
+}
+
+int vt_json_parse(struct vt_json **out, const char *text, size_t n, const char *origin, struct vt_err *err)
+{
+	struct reader r = { .begin = text, .p = text, .end = text + n, .origin = origin, .err = err };
+	struct vt_json *j = NULL;
+	int rc;
+
+	if (n == 0)
+		r.begin = r.p = r.end = "";
+	vt_buf_reserve(&r.pointer, 0);
+	rc = value(&r, &j);
+	if (!rc) {
+		space(&r);
+		if (r.p != r.end)
+			rc = fail(&r, "text stands behind the value");
+	}
+	vt_buf_release(&r.pointer);
+	if (rc)
+		vt_json_free(j);
+	else
+		*out = j;
+	return rc;
+}
+
+int vt_json_read(struct vt_json **out, const char *path, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_read(&text, path, read_limit, err);
+
+	if (!rc)
+		rc = vt_json_parse(out, text.data, text.len, path, err);
+	vt_buf_release(&text);
+	return rc;
+}
+
+void vt_json_free(struct vt_json *j)
+{
+	if (!j)
+		return;
+	for (size_t i = 0; i < j->n; i++) {
+		if (j->key)
+			free(j->key[i]);
+		vt_json_free(j->item[i]);
+	}
+	free(j->key);
+	free(j->item);
+	free(j->string);
+	free(j);
+}

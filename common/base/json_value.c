@@ -1,0 +1,191 @@
+/* Getters and makers of JSON values; json.c parses, json_write.c writes. */
+#include "common/base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct vt_json *vt_json_get(const struct vt_json *object, const char *key)
+{
+	if (!object || object->type != VT_JSON_OBJECT)
+		return NULL;
+	for (size_t i = 0; i < object->n; i++)
+		if (!strcmp(object->key[i], key))
+			return object->item[i];
+	return NULL;
+}
+
+const struct vt_json *vt_json_at(const struct vt_json *array, size_t i)
+{
+	return array && array->type == VT_JSON_ARRAY && i < array->n ? array->item[i] : NULL;
+}
+
+/* One reference token of a pointer, "~1" and "~0" undone; returns what follows it. */
+static const char *take_token(const char *p, struct vt_buf *token)
+{
+	vt_buf_clear(token);
+	vt_buf_reserve(token, 0);
+	for (; *p && *p != '/'; p++) {
+		if (p[0] == '~' && (p[1] == '0' || p[1] == '1'))
+			vt_buf_char(token, *++p == '0' ? '~' : '/');
+		else
+			vt_buf_char(token, *p);
+	}
+	return p;
+}
+
+static const struct vt_json *step(const struct vt_json *j, const char *token)
+{
+	char *end;
+	unsigned long long i;
+
+	if (j->type == VT_JSON_OBJECT)
+		return vt_json_get(j, token);
+	if (token[0] < '0' || token[0] > '9' || (token[0] == '0' && token[1]))
+		return NULL;
+	i = strtoull(token, &end, 10);
+	return *end ? NULL : vt_json_at(j, i);
+}
+
+const struct vt_json *vt_json_pointer(const struct vt_json *root, const char *pointer)
+{
+	struct vt_buf token = VT_BUF_INIT;
+
+	while (root && *pointer == '/') {
+		pointer = take_token(pointer + 1, &token);
+		root = step(root, token.data);
+	}
+	vt_buf_release(&token);
+	return *pointer ? NULL : root;
+}
+
+const char *vt_json_text(const struct vt_json *j, const char *otherwise)
+{
+	return j && j->type == VT_JSON_STRING ? j->string : otherwise;
+}
+
+int64_t vt_json_integer(const struct vt_json *j, int64_t otherwise)
+{
+	return j && j->type == VT_JSON_INT ? j->integer : otherwise;
+}
+
+double vt_json_number(const struct vt_json *j, double otherwise)
+{
+	return j && (j->type == VT_JSON_INT || j->type == VT_JSON_REAL) ? j->real : otherwise;
+}
+
+bool vt_json_true(const struct vt_json *j, bool otherwise)
+{
+	return j && j->type == VT_JSON_BOOL ? j->boolean : otherwise;
+}
+
+struct vt_json *vt_json_new(enum vt_json_type type)
+{
+	struct vt_json *j = vt_xcalloc(1, sizeof(*j));
+
+	j->type = type;
+	return j;
+}
+
+struct vt_json *vt_json_new_int(int64_t v)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_INT);
+
+	j->integer = v;
+	j->real = (double)v;
+	return j;
+}
+
+struct vt_json *vt_json_new_real(double v)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_REAL);
+
+	j->real = v;
+	return j;
+}
+
+struct vt_json *vt_json_new_bool(bool v)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_BOOL);
+
+	j->boolean = v;
+	return j;
+}
+
+struct vt_json *vt_json_new_text(const char *v)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_STRING);
+
+	j->string = vt_xstrdup(v);
+	return j;
+}
+
+struct vt_json *vt_json_copy(const struct vt_json *j)
+{
+	struct vt_json *c = vt_json_new(j->type);
+
+	c->boolean = j->boolean;
+	c->integer = j->integer;
+	c->real = j->real;
+	c->line = j->line;
+	c->string = j->string ? vt_xstrdup(j->string) : NULL;
+	c->n = c->cap = j->n;
+	if (j->n)
+		c->item = vt_xcalloc(j->n, sizeof(*c->item));
+	if (j->n && j->key)
+		c->key = vt_xcalloc(j->n, sizeof(*c->key));
+	for (size_t i = 0; i < j->n; i++) {
+		c->item[i] = vt_json_copy(j->item[i]);
+		if (j->key)
+			c->key[i] = vt_xstrdup(j->key[i]);
+	}
+	return c;
+}
+
+static void grow(struct vt_json *j)
+{
+	if (j->n < j->cap)
+		return;
+	j->cap = j->cap ? 2 * j->cap : 4;
+	j->item = vt_xrealloc(j->item, j->cap * sizeof(*j->item));
+	if (j->type == VT_JSON_OBJECT)
+		j->key = vt_xrealloc(j->key, j->cap * sizeof(*j->key));
+}
+
+void vt_json_put(struct vt_json *object, const char *key, struct vt_json *value)
+{
+	for (size_t i = 0; i < object->n; i++)
+		if (!strcmp(object->key[i], key)) {
+			vt_json_free(object->item[i]);
+			object->item[i] = value;
+			return;
+		}
+	grow(object);
+	object->key[object->n] = vt_xstrdup(key);
+	object->item[object->n++] = value;
+}
+
+void vt_json_push(struct vt_json *array, struct vt_json *value)
+{
+	grow(array);
+	array->item[array->n++] = value;
+}
+
+void vt_json_put_text(struct vt_json *object, const char *key, const char *value)
+{
+	vt_json_put(object, key, vt_json_new_text(value));
+}
+
+void vt_json_put_int(struct vt_json *object, const char *key, int64_t value)
+{
+	vt_json_put(object, key, vt_json_new_int(value));
+}
+
+void vt_json_put_bool(struct vt_json *object, const char *key, bool value)
+{
+	vt_json_put(object, key, vt_json_new_bool(value));
+}
+
+void vt_json_put_real(struct vt_json *object, const char *key, double value)
+{
+	vt_json_put(object, key, vt_json_new_real(value));
+}

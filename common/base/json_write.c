@@ -1,0 +1,176 @@
+/* Writers of JSON values: canonical bytes for hashing, compact and indented text for people and programs. */
+#include "common/base/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void vt_json_real_text(char out[32], double v)
+{
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(out, 32, "%.*g", digits, v);
+		for (char *p = out; *p; p++)
+			if (*p == ',')
+				*p = '.';
+		if (strtod(out, NULL) == v)
+			return;
+	}
+}
+
+void vt_json_quote(struct vt_buf *out, const char *text)
+{
+	static const char plain[] = "btnvfr";
+
+	vt_buf_char(out, '"');
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\') {
+			vt_buf_char(out, '\\');
+			vt_buf_char(out, (char)c);
+		} else if (c >= 8 && c <= 13 && c != 11) {
+			vt_buf_char(out, '\\');
+			vt_buf_char(out, plain[c - 8]);
+		} else if (c < 0x20) {
+			vt_buf_printf(out, "\\u%04x", c);
+		} else {
+			vt_buf_char(out, (char)c);
+		}
+	}
+	vt_buf_char(out, '"');
+}
+
+/* Order of UTF-16 code units: as bytes, but U+E000..U+FFFF sort behind the planes above (surrogates are D800..DFFF). */
+static int by_utf16(const char *a, const char *b)
+{
+	unsigned char x, y;
+
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	x = (unsigned char)*a;
+	y = (unsigned char)*b;
+	if (x >= 0xEE && y >= 0xEE && (x >= 0xF0) != (y >= 0xF0))
+		return x >= 0xF0 ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+struct slot {
+	const char *key;
+	const struct vt_json *item;
+};
+
+static int by_key(const void *a, const void *b)
+{
+	return by_utf16(((const struct slot *)a)->key, ((const struct slot *)b)->key);
+}
+
+static int canonical_object(struct vt_buf *out, const struct vt_json *j, struct vt_err *err)
+{
+	struct slot *s = vt_xcalloc(j->n, sizeof(*s));
+	int rc = 0;
+
+	for (size_t i = 0; i < j->n; i++)
+		s[i] = (struct slot){ j->key[i], j->item[i] };
+	if (j->n > 1)
+		qsort(s, j->n, sizeof(*s), by_key);
+	vt_buf_char(out, '{');
+	for (size_t i = 0; !rc && i < j->n; i++) {
+		if (i)
+			vt_buf_char(out, ',');
+		vt_json_quote(out, s[i].key);
+		vt_buf_char(out, ':');
+		rc = vt_json_canonical(out, s[i].item, err);
+		if (rc)
+			vt_err_prefix(err, "%s", s[i].key);
+	}
+	vt_buf_char(out, '}');
+	free(s);
+	return rc;
+}
+
+static void scalar(struct vt_buf *out, const struct vt_json *j)
+{
+	char text[32];
+
+	switch (j->type) {
+	case VT_JSON_BOOL:
+		vt_buf_str(out, j->boolean ? "true" : "false");
+		break;
+	case VT_JSON_INT:
+		vt_buf_printf(out, "%lld", (long long)j->integer);
+		break;
+	case VT_JSON_REAL:
+		vt_json_real_text(text, j->real);
+		vt_buf_str(out, isfinite(j->real) ? text : "null");
+		break;
+	case VT_JSON_STRING:
+		vt_json_quote(out, j->string);
+		break;
+	default:
+		vt_buf_str(out, "null");
+		break;
+	}
+}
+
+int vt_json_canonical(struct vt_buf *out, const struct vt_json *j, struct vt_err *err)
+{
+	int rc = 0;
+
+	if (j->type == VT_JSON_OBJECT)
+		return canonical_object(out, j, err);
+	if (j->type == VT_JSON_REAL)
+		return vt_err_set(err, VT_EBUG, "a real number (%.17g) stands in hashed JSON; it must be a decimal string", j->real);
+	if (j->type != VT_JSON_ARRAY) {
+		scalar(out, j);
+		return 0;
+	}
+	vt_buf_char(out, '[');
+	for (size_t i = 0; !rc && i < j->n; i++) {
+		if (i)
+			vt_buf_char(out, ',');
+		rc = vt_json_canonical(out, j->item[i], err);
+	}
+	vt_buf_char(out, ']');
+	return rc;
+}
+
+/* indent < 0: no white space at all. */
+static void text(struct vt_buf *out, const struct vt_json *j, int indent)
+{
+	bool object = j->type == VT_JSON_OBJECT;
+	int inner = indent < 0 ? -1 : indent + 2;
+
+	if (!object && j->type != VT_JSON_ARRAY) {
+		scalar(out, j);
+		return;
+	}
+	vt_buf_char(out, object ? '{' : '[');
+	for (size_t i = 0; i < j->n; i++) {
+		if (i)
+			vt_buf_char(out, ',');
+		if (indent >= 0)
+			vt_buf_printf(out, "\n%*s", inner, "");
+		if (object) {
+			vt_json_quote(out, j->key[i]);
+			vt_buf_str(out, indent < 0 ? ":" : ": ");
+		}
+		text(out, j->item[i], inner);
+	}
+	if (indent >= 0 && j->n)
+		vt_buf_printf(out, "\n%*s", indent, "");
+	vt_buf_char(out, object ? '}' : ']');
+}
+
+void vt_json_pretty(struct vt_buf *out, const struct vt_json *j)
+{
+	text(out, j, 0);
+	vt_buf_char(out, '\n');
+}
+
+void vt_json_compact(struct vt_buf *out, const struct vt_json *j)
+{
+	text(out, j, -1);
+}

@@ -1,0 +1,103 @@
+#include "common/base/rng.h"
+
+#include <math.h>
+
+#include "common/base/fmath.h"
+
+static void round_once(uint32_t c[4], const uint32_t k[2])
+{
+	uint64_t a = (uint64_t)0xD2511F53u * c[0], b = (uint64_t)0xCD9E8D57u * c[2];
+	uint32_t hi0 = (uint32_t)(a >> 32), lo0 = (uint32_t)a, hi1 = (uint32_t)(b >> 32), lo1 = (uint32_t)b;
+
+	c[0] = hi1 ^ c[1] ^ k[0];
+	c[1] = lo1;
+	c[2] = hi0 ^ c[3] ^ k[1];
+	c[3] = lo0;
+}
+
+void vt_philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2])
+{
+	uint32_t k[2] = { key[0], key[1] };
+
+	for (int i = 0; i < 4; i++)
+		out[i] = counter[i];
+	for (int r = 0; r < 10; r++) {
+		round_once(out, k);
+		k[0] += 0x9E3779B9u;
+		k[1] += 0xBB67AE85u;
+	}
+}
+
+uint64_t vt_rng_hash(const char *text)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *text; text++)
+		h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+	return h;
+}
+
+/* Each word goes through a Philox block, so neighbouring words give unrelated streams. */
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+	uint32_t c[4] = { (uint32_t)h, (uint32_t)(h >> 32), (uint32_t)word, (uint32_t)(word >> 32) }, out[4];
+	const uint32_t k[2] = { 0x766f7874u, 0x7261696cu };
+
+	vt_philox(out, c, k);
+	return (uint64_t)out[1] << 32 | out[0];
+}
+
+struct vt_rng vt_rng_stream(uint64_t seed, const char *purpose, uint64_t a, uint64_t b, uint64_t c)
+{
+	uint64_t h = mix(mix(mix(mix(0, vt_rng_hash(purpose)), a), b), c);
+
+	return (struct vt_rng){ .key = { (uint32_t)seed, (uint32_t)(seed >> 32) },
+		.stream = { (uint32_t)h, (uint32_t)(h >> 32) }, .block_index = UINT64_MAX };
+}
+
+uint32_t vt_rng_u32(struct vt_rng *r)
+{
+	uint64_t want = r->index / 4;
+
+	if (want != r->block_index) {
+		uint32_t c[4] = { (uint32_t)want, (uint32_t)(want >> 32), r->stream[0], r->stream[1] };
+
+		vt_philox(r->block, c, r->key);
+		r->block_index = want;
+	}
+	return r->block[r->index++ % 4];
+}
+
+uint64_t vt_rng_u64(struct vt_rng *r)
+{
+	uint64_t lo = vt_rng_u32(r);
+
+	return lo | (uint64_t)vt_rng_u32(r) << 32;
+}
+
+double vt_rng_uniform(struct vt_rng *r)
+{
+	return (double)(vt_rng_u64(r) >> 11) * 0x1p-53;
+}
+
+double vt_rng_between(struct vt_rng *r, double lo, double hi)
+{
+	return lo + (hi - lo) * vt_rng_uniform(r);
+}
+
+uint32_t vt_rng_below(struct vt_rng *r, uint32_t n)
+{
+	uint32_t reject = (uint32_t)(-n) % n, x;
+
+	do {
+		x = vt_rng_u32(r);
+	} while (x < reject);
+	return x % n;
+}
+
+double vt_rng_normal(struct vt_rng *r)
+{
+	double u = 1.0 - vt_rng_uniform(r), v = vt_rng_uniform(r);
+
+	return sqrt(-2.0 * vt_log(u)) * vt_cos(6.283185307179586476925286766559 * v);
+}
