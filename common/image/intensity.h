@@ -1,0 +1,50 @@
+/* intensity.h - statistics and normalisation of voxel values.
+ *
+ * Sums run in double over fixed blocks, block sums added in order, so a result does not depend on the number of
+ * threads; integer input is summed exactly (vt_moments_raw).  A mask is one byte a voxel, NULL = every voxel. */
+#ifndef COMMON_IMAGE_INTENSITY_H
+#define COMMON_IMAGE_INTENSITY_H
+
+#include <stddef.h>
+
+#include "common/base/err.h"
+#include "common/image/volume.h"
+
+struct vt_moments {
+	size_t n;                /* voxels counted */
+	double mean, std;        /* population (divided by n); 0 if n == 0 */
+	double min, max;
+};
+
+void vt_moments(struct vt_moments *out, const float *x, const unsigned char *mask, size_t n);
+
+/* As vt_moments over a volume's stored values: for integers of up to 32 bits sum and sum of squares are exact in integers, so
+ * the result is that of exact arithmetic rounded once. */
+void vt_moments_raw(struct vt_moments *out, const struct vt_volume *v, const unsigned char *mask);
+
+/* numpy.percentile(x[mask], q, method='linear') of the double values, bit for bit: n_q fractions q in percent -> out.
+ * NaN in x is VT_EDATA, an empty selection too. */
+int vt_percentiles(double *out, const double *q, size_t n_q, const float *x, const unsigned char *mask, size_t n,
+	struct vt_err *err);
+
+enum vt_normalise {
+	VT_NORM_NONE = 1,        /* values as they are */
+	VT_NORM_ZSCORE,          /* (x - mean) / std inside, 0 outside */
+	VT_NORM_CLIP_MINMAX,     /* clip to p1..p99 of the inside, then to 0..1; 0 outside */
+	VT_NORM_CLIP_ZSCORE,     /* clip to p0.5..p99.5 of ALL voxels, then z-score of all (Med3D) */
+	VT_NORM_MINMAX,          /* (x - min) / (max - min) of all voxels */
+	VT_NORM_QUANTILE,        /* p2 -> 0, p98 -> 1 of the inside, not clipped; 0 outside */
+};
+
+/* The numbers a normalisation used: out = (min(max(x, clip_low), clip_high) - shift) / scale. */
+struct vt_norm_numbers {
+	double clip_low, clip_high;      /* infinities if not clipped */
+	double shift, scale;
+	size_t n;                        /* voxels the numbers were taken from */
+};
+
+/* y may be x.  mask marks the inside; scale 0 (a constant image) becomes 1, so that the result is 0, not NaN. */
+int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x, const unsigned char *mask, size_t n,
+	enum vt_normalise how, struct vt_err *err);
+
+#endif
