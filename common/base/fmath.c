@@ -150,52 +150,54 @@ double vt_pow(double x, double y)
 	return exp_of(p.hi, fma(y, l.lo, p.lo));
 }
 
-/* tanh = x(1 - x^2/3 + ...) near 0 loses nothing by the series of expm1; elsewhere 1 - 2 / (exp(2x) + 1). */
+/* exp(x) - 1 for 0 <= x <= 44: 2^k (1 + e) - 1 = (2^k - 1) + 2^k e, with 2^k - 1 exact, so nothing cancels. */
+static double expm1_positive(double x)
+{
+	double k = floor(fma(x, 1.4426950408889634074, 0.5)), r = fma(-k, ln2_hi, x), power;
+
+	r = fma(-k, ln2_lo, r);
+	power = scale_by_two(1.0, (int)k);
+	return fma(power, r + exp_tail(r), power - 1.0);
+}
+
 double vt_tanh(double x)
 {
-	double a = fabs(x), t, r;
+	double a = fabs(x), t;
 
 	if (x != x)
 		return x;
 	if (a > 22.0)
 		return copysign(1.0, x);
-	if (a < 0.17) {
-		t = 2.0 * a;
-		t = t + exp_tail(t);             /* expm1(2a) */
-		r = t / (t + 2.0);
-	} else {
-		r = 1.0 - 2.0 / (vt_exp(2.0 * a) + 1.0);
-	}
-	return copysign(r, x);
+	t = expm1_positive(2.0 * a);
+	return copysign(t / (t + 2.0), x);
 }
 
-/* erfc(x) exp(x^2) for x >= 2.2 by the continued fraction of Abramowitz & Stegun 7.1.14, evaluated backwards. */
+/* erfc(x) exp(x^2) for x >= 1.5 by the continued fraction of Abramowitz & Stegun 7.1.14, evaluated backwards. */
 static double erfc_fraction(double x)
 {
 	double f = 0.0;
 
-	for (int k = 60; k >= 1; k--)
+	for (int k = 100; k >= 1; k--)
 		f = 0.5 * k / (x + f);
 	return 0.56418958354775628695 / (x + f);
 }
 
 double vt_erf(double x)
 {
-	double a = fabs(x), r, term, sum;
+	double a = fabs(x), r, sum;
+	struct two square = two_prod(a, a);
 
 	if (x != x)
 		return x;
 	if (a > 6.0)
 		return copysign(1.0, x);
-	if (a < 2.2) {             /* A&S 7.1.6: exp(-x^2) 2/sqrt(pi) sum 2^n x^(2n+1) / (2n+1)!!, all terms positive */
-		term = sum = a;
-		for (int n = 1; n < 60; n++) {
-			term *= 2.0 * a * a / (2.0 * n + 1.0);
-			sum += term;
-		}
-		r = 1.12837916709551257390 * vt_exp(-a * a) * sum;
+	if (a < 1.5) {             /* A&S 7.1.6: exp(-x^2) 2x/sqrt(pi) sum (2 x^2)^n / (2n+1)!!, by Horner's rule */
+		sum = 1.0;
+		for (int n = 50; n >= 1; n--)
+			sum = fma(sum, 2.0 * square.hi / (2.0 * n + 1.0), 1.0);
+		r = 1.12837916709551257390 * exp_of(-square.hi, -square.lo) * a * sum;
 	} else {
-		r = 1.0 - vt_exp(-a * a) * erfc_fraction(a);
+		r = 1.0 - exp_of(-square.hi, -square.lo) * erfc_fraction(a);
 	}
 	return copysign(r, x);
 }

@@ -1,0 +1,126 @@
+#include <stdlib.h>
+
+#include "common/base/json.h"
+#include "tests/check.h"
+
+static int parses(const char *text)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	int rc = vt_json_parse(&j, text, strlen(text), "t", &err);
+
+	if (!rc)
+		vt_json_free(j);
+	return rc == 0;
+}
+
+static char *canonical(const char *text)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_buf out = VT_BUF_INIT;
+	struct vt_json *j = NULL;
+
+	if (vt_json_parse(&j, text, strlen(text), "t", &err) || vt_json_canonical(&out, j, &err)) {
+		vt_buf_clear(&out);
+		vt_buf_str(&out, err.text);
+	}
+	vt_json_free(j);
+	return vt_buf_detach(&out);
+}
+
+static void refuses_what_is_not_json(void)
+{
+	static const char *const bad[] = { "", "{", "[1,]", "{\"a\":1,}", "01", "1.", ".5", "+1", "1e", "nul", "\"\n\"", "\"\\x\"",
+		"\"\\ud800\"", "\"\\udc00x\"", "\"\xff\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "[1] 2", "{\"a\":1,\"a\":2}",
+		"// c\n1", "\"\\u0000\"", "1e999", "{1:2}", "\"abc" };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (parses(bad[i]))
+			CHECK_FAIL("accepted %s", bad[i]);
+}
+
+static void depth_is_bounded(void)
+{
+	char deep[200];
+
+	memset(deep, '[', 100);
+	memset(deep + 100, ']', 99);
+	deep[199] = '\0';
+	CHECK(!parses(deep));
+}
+
+static void messages_name_line_and_pointer(void)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	const char *text = "{\"a\": [1,\n  {\"b~/\": x}]}";
+
+	CHECK_EQ(vt_json_parse(&j, text, strlen(text), "spec.json", &err), VT_EDATA);
+	CHECK(strstr(err.text, "spec.json:2:") && strstr(err.text, "\"/a/1/b~0~1\""));
+}
+
+/* The sorting example of RFC 8785 section 3.2.3, without its \u0080 control name. */
+static void canonical_sorts_by_utf16(void)
+{
+	char *c = canonical("{\"\\u20ac\":1,\"\\r\":2,\"\\ufb33\":3,\"1\":4,\"\\ud83d\\ude00\":5,\"\\u00f6\":6}");
+
+	CHECK_STR(c, "{\"\\r\":2,\"1\":4,\"\xc3\xb6\":6,\"\xe2\x82\xac\":1,\"\xf0\x9f\x98\x80\":5,\"\xef\xac\xb3\":3}");
+	free(c);
+}
+
+static void canonical_escapes(void)
+{
+	char *c = canonical("[\"\\u000f\\u000a\\\"\\\\\\/\\b\", true, null, -0, 12]");
+
+	CHECK_STR(c, "[\"\\u000f\\n\\\"\\\\/\\b\",true,null,0,12]");
+	free(c);
+}
+
+static void canonical_refuses_reals(void)
+{
+	char *c = canonical("{\"x\":[1.5]}");
+
+	CHECK(strstr(c, "real number"));
+	free(c);
+}
+
+static void reals_read_back(void)
+{
+	static const double v[] = { 0.1, 1.0 / 3, 1e-300, 123456789.125, 5e-324, 1.7976931348623157e308 };
+	char text[32];
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		vt_json_real_text(text, v[i]);
+		CHECK(strtod(text, NULL) == v[i]);
+	}
+	vt_json_real_text(text, 0.1);
+	CHECK_STR(text, "0.1");
+}
+
+static void pointers_and_getters(void)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	const char *text = "{\"a\":{\"b\":[10,\"x\",2.5,true]}}";
+
+	CHECK_EQ(vt_json_parse(&j, text, strlen(text), "t", &err), 0);
+	CHECK_EQ(vt_json_integer(vt_json_pointer(j, "/a/b/0"), -1), 10);
+	CHECK_STR(vt_json_text(vt_json_pointer(j, "/a/b/1"), ""), "x");
+	CHECK(vt_json_number(vt_json_pointer(j, "/a/b/2"), 0) == 2.5);
+	CHECK(vt_json_true(vt_json_pointer(j, "/a/b/3"), false));
+	CHECK(!vt_json_pointer(j, "/a/b/4") && !vt_json_pointer(j, "/a/c") && !vt_json_pointer(j, "/a/b/01"));
+	vt_json_free(j);
+}
+
+int main(void)
+{
+	RUN(refuses_what_is_not_json);
+	RUN(depth_is_bounded);
+	RUN(messages_name_line_and_pointer);
+	RUN(canonical_sorts_by_utf16);
+	RUN(canonical_escapes);
+	RUN(canonical_refuses_reals);
+	RUN(reals_read_back);
+	RUN(pointers_and_getters);
+	return check_done();
+}
