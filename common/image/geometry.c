@@ -1,0 +1,372 @@
+/* geometry.c - affines and the way between a scan's own grid and the one the network sees. */
+#include "common/image/geometry.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double column_length(const double m[3][4], int j)
+{
+	return sqrt(m[0][j] * m[0][j] + m[1][j] * m[1][j] + m[2][j] * m[2][j]);
+}
+
+static double determinant(const double m[3][4])
+{
+	return m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
+		m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
+}
+
+/* Rotation matrix (columns of length 1, determinant 1) to the quaternion's b, c, d with a >= 0. */
+static void quaternion(double q[3], const double r[3][3])
+{
+	double trace = r[0][0] + r[1][1] + r[2][2], a, b, c, d;
+	if (trace > 0) {
+		a = 0.5 * sqrt(1 + trace);
+		b = 0.25 * (r[2][1] - r[1][2]) / a;
+		c = 0.25 * (r[0][2] - r[2][0]) / a;
+		d = 0.25 * (r[1][0] - r[0][1]) / a;
+	} else if (r[0][0] >= r[1][1] && r[0][0] >= r[2][2]) {
+		b = 0.5 * sqrt(fmax(0, 1 + r[0][0] - r[1][1] - r[2][2]));
+		c = 0.25 * (r[0][1] + r[1][0]) / b;
+		d = 0.25 * (r[0][2] + r[2][0]) / b;
+		a = 0.25 * (r[2][1] - r[1][2]) / b;
+	} else if (r[1][1] >= r[2][2]) {
+		c = 0.5 * sqrt(fmax(0, 1 + r[1][1] - r[0][0] - r[2][2]));
+		b = 0.25 * (r[0][1] + r[1][0]) / c;
+		d = 0.25 * (r[1][2] + r[2][1]) / c;
+		a = 0.25 * (r[0][2] - r[2][0]) / c;
+	} else {
+		d = 0.5 * sqrt(fmax(0, 1 + r[2][2] - r[0][0] - r[1][1]));
+		b = 0.25 * (r[0][2] + r[2][0]) / d;
+		c = 0.25 * (r[1][2] + r[2][1]) / d;
+		a = 0.25 * (r[1][0] - r[0][1]) / d;
+	}
+	double s = a < 0 ? -1 : 1;
+	q[0] = s * b;
+	q[1] = s * c;
+	q[2] = s * d;
+}
+
+/* Restates the affine as qform if its axes are at right angles, else drops the qform. */
+static void set_qform(struct vt_geometry *g)
+{
+	double r[3][3], worst = 0;
+	for (int j = 0; j < 3; j++)
+		for (int i = 0; i < 3; i++)
+			r[i][j] = g->affine[i][j] / g->spacing[j];
+	for (int j = 0; j < 3; j++) {
+		int k = (j + 1) % 3;
+		worst = fmax(worst, fabs(r[0][j] * r[0][k] + r[1][j] * r[1][k] + r[2][j] * r[2][k]));
+	}
+	g->qfac = determinant(g->affine) < 0 ? -1 : 1;
+	for (int i = 0; i < 3; i++) {
+		r[i][2] *= g->qfac;
+		g->qoffset[i] = g->affine[i][3];
+	}
+	/* 1e-4 of a right angle moves the far corner of a 250 mm box by 0.025 mm. */
+	if (!(worst < 1e-4)) {
+		g->qform_code = 0;
+		memset(g->quatern, 0, sizeof(g->quatern));
+		memset(g->qoffset, 0, sizeof(g->qoffset));
+		return;
+	}
+	quaternion(g->quatern, (const double (*)[3])r);
+}
+
+void vt_geometry_set_affine(struct vt_geometry *g, const double affine[3][4])
+{
+	memmove(g->affine, affine, sizeof(g->affine));
+	memcpy(g->sform, g->affine, sizeof(g->sform));
+	for (int j = 0; j < 3; j++)
+		g->pixdim[j] = g->spacing[j] = column_length((const double (*)[4])g->affine, j);
+	if (g->sform_code <= 0)
+		g->sform_code = g->qform_code > 0 ? g->qform_code : 1;
+	g->form = VT_FORM_SFORM;
+	g->form_gap = 0;
+	set_qform(g);
+}
+
+void vt_geometry_init(struct vt_geometry *g, const size_t dim[3], const double spacing[3])
+{
+	double affine[3][4] = { { 0 } };
+	memset(g, 0, sizeof(*g));
+	for (int i = 0; i < 3; i++) {
+		g->dim[i] = dim[i];
+		affine[i][i] = spacing[i];
+		affine[i][3] = -spacing[i] * ((double)dim[i] - 1) / 2;
+	}
+	vt_geometry_set_affine(g, (const double (*)[4])affine);
+}
+
+int vt_geometry_check(const struct vt_geometry *g, struct vt_err *err)
+{
+	for (int i = 0; i < 3; i++)
+		for (int j = 0; j < 4; j++)
+			if (!isfinite(g->affine[i][j]))
+				return vt_err_set(err, VT_EDATA, "row %d of the affine has the value %g", i + 1, g->affine[i][j]);
+	for (int i = 0; i < 3; i++)
+		if (!(g->spacing[i] >= 0.01 && g->spacing[i] <= 100))
+			return vt_err_set(err, VT_EDATA, "voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the affine or pixdim "
+				"empty, or in metres?)", g->spacing[0], g->spacing[1], g->spacing[2]);
+	double volume = fabs(determinant(g->affine)) / (g->spacing[0] * g->spacing[1] * g->spacing[2]);
+	if (!(volume > 1e-3))
+		return vt_err_set(err, VT_EDATA, "the affine is singular: two voxel axes point the same way");
+	return 0;
+}
+
+size_t vt_geometry_count(const struct vt_geometry *g)
+{
+	return g->dim[0] * g->dim[1] * g->dim[2];
+}
+
+double vt_geometry_voxel_ml(const struct vt_geometry *g)
+{
+	return fabs(determinant(g->affine)) / 1000;
+}
+
+void vt_geometry_to_mm(const struct vt_geometry *g, const double index[3], double mm[3])
+{
+	double out[3];
+	for (int i = 0; i < 3; i++)
+		out[i] = g->affine[i][0] * index[0] + g->affine[i][1] * index[1] + g->affine[i][2] * index[2] + g->affine[i][3];
+	memcpy(mm, out, sizeof(out));
+}
+
+double vt_geometry_gap(const struct vt_geometry *a, const struct vt_geometry *b)
+{
+	double worst = 0;
+	if (memcmp(a->dim, b->dim, sizeof(a->dim)))
+		return INFINITY;
+	for (int corner = 0; corner < 8; corner++) {
+		double index[3], p[3], q[3];
+		for (int i = 0; i < 3; i++)
+			index[i] = corner >> i & 1 ? (double)a->dim[i] - 1 : 0;
+		vt_geometry_to_mm(a, index, p);
+		vt_geometry_to_mm(b, index, q);
+		double d = sqrt((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) + (p[2] - q[2]) * (p[2] - q[2]));
+		worst = d > worst ? d : worst;
+	}
+	return worst;
+}
+
+int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const struct vt_geometry *b, const char *name_b,
+	double tolerance_mm, struct vt_err *err)
+{
+	char ca[4], cb[4];
+	if (memcmp(a->dim, b->dim, sizeof(a->dim)))
+		return vt_err_set(err, VT_EDATA, "%s has %zu x %zu x %zu voxels, %s has %zu x %zu x %zu: register and resample them to "
+			"one grid first", name_a, a->dim[0], a->dim[1], a->dim[2], name_b, b->dim[0], b->dim[1], b->dim[2]);
+	double gap = vt_geometry_gap(a, b);
+	if (gap <= tolerance_mm)
+		return 0;
+	vt_geometry_code(a, ca);
+	vt_geometry_code(b, cb);
+	return vt_err_set(err, VT_EDATA, "%s and %s have equal sizes but lie up to %.3f mm apart (%s, origin %.3f %.3f %.3f against "
+		"%s, origin %.3f %.3f %.3f; %g mm allowed): register and resample them to one grid first", name_a, name_b, gap, ca,
+		a->affine[0][3], a->affine[1][3], a->affine[2][3], cb, b->affine[0][3], b->affine[1][3], b->affine[2][3], tolerance_mm);
+}
+
+/* out[a]: the voxel axis nearest to patient axis a (R, A, S); each voxel axis is used once, best match first. */
+static void nearest_axes(const struct vt_geometry *g, int axis[3])
+{
+	bool used_row[3] = { false }, used_col[3] = { false };
+	for (int step = 0; step < 3; step++) {
+		int bi = -1, bj = -1;
+		double best = -1;
+		for (int i = 0; i < 3; i++)
+			for (int j = 0; j < 3; j++) {
+				double c = fabs(g->affine[i][j]) / g->spacing[j];
+				if (!used_row[i] && !used_col[j] && c > best) {
+					best = c;
+					bi = i;
+					bj = j;
+				}
+			}
+		used_row[bi] = used_col[bj] = true;
+		axis[bi] = bj;
+	}
+}
+
+void vt_geometry_code(const struct vt_geometry *g, char out[4])
+{
+	static const char letters[3][2] = { { 'L', 'R' }, { 'P', 'A' }, { 'I', 'S' } };
+	int axis[3];
+	nearest_axes(g, axis);
+	for (int a = 0; a < 3; a++)
+		out[axis[a]] = letters[a][g->affine[a][axis[a]] > 0];
+	out[3] = 0;
+}
+
+double vt_geometry_oblique(const struct vt_geometry *g)
+{
+	int axis[3];
+	double least = 1;
+	nearest_axes(g, axis);
+	for (int a = 0; a < 3; a++)
+		least = fmin(least, fabs(g->affine[a][axis[a]]) / g->spacing[axis[a]]);
+	return acos(fmin(1, least)) * 180 / 3.14159265358979323846;
+}
+
+int vt_geometry_invert(const struct vt_geometry *g, double inv[3][4], struct vt_err *err)
+{
+	const double (*m)[4] = (const double (*)[4])g->affine;
+	double det = determinant(m);
+	if (det == 0 || !isfinite(det))
+		return vt_err_set(err, VT_EDATA, "the affine is singular");
+	for (int i = 0; i < 3; i++)
+		for (int j = 0; j < 3; j++) {
+			int a = (j + 1) % 3, b = (j + 2) % 3, c = (i + 1) % 3, d = (i + 2) % 3;
+			inv[i][j] = (m[a][c] * m[b][d] - m[a][d] * m[b][c]) / det;
+		}
+	for (int i = 0; i < 3; i++)
+		inv[i][3] = -(inv[i][0] * m[0][3] + inv[i][1] * m[1][3] + inv[i][2] * m[2][3]);
+	return 0;
+}
+
+/* --- placements --------------------------------------------------------------------------------------------------- */
+
+void vt_placement_identity(struct vt_placement *p, const struct vt_geometry *native)
+{
+	memset(p, 0, sizeof(*p));
+	p->native = p->full = p->work = *native;
+	for (int a = 0; a < 3; a++)
+		p->axis[a] = a;
+}
+
+void vt_placement_canonical(struct vt_placement *p, const struct vt_geometry *native)
+{
+	double affine[3][4];
+	vt_placement_identity(p, native);
+	nearest_axes(native, p->axis);
+	for (int i = 0; i < 3; i++)
+		affine[i][3] = native->affine[i][3];
+	for (int a = 0; a < 3; a++) {
+		int j = p->axis[a];
+		p->flip[a] = native->affine[a][j] < 0;
+		p->full.dim[a] = native->dim[j];
+		for (int i = 0; i < 3; i++) {
+			affine[i][a] = p->flip[a] ? -native->affine[i][j] : native->affine[i][j];
+			if (p->flip[a])
+				affine[i][3] += native->affine[i][j] * (double)(native->dim[j] - 1);
+		}
+	}
+	vt_geometry_set_affine(&p->full, (const double (*)[4])affine);
+	p->work = p->full;
+}
+
+void vt_placement_resampled(struct vt_placement *p, const struct vt_geometry *grid)
+{
+	p->resampled = true;
+	p->full = p->work = *grid;
+	memset(p->lo, 0, sizeof(p->lo));
+}
+
+int vt_placement_crop(struct vt_placement *p, const size_t lo[3], const size_t dim[3], struct vt_err *err)
+{
+	double affine[3][4], first[3];
+	for (int a = 0; a < 3; a++) {
+		if (!dim[a] || lo[a] > p->full.dim[a] || dim[a] > p->full.dim[a] - lo[a])
+			return vt_err_set(err, VT_EBUG, "crop of %zu voxels from %zu on leaves axis %d of %zu", dim[a], lo[a], a,
+				p->full.dim[a]);
+		first[a] = (double)lo[a];
+		p->lo[a] = lo[a];
+	}
+	p->work = p->full;
+	memcpy(p->work.dim, dim, sizeof(p->work.dim));
+	memcpy(affine, p->full.affine, sizeof(affine));
+	vt_geometry_to_mm(&p->full, first, first);
+	for (int i = 0; i < 3; i++)
+		affine[i][3] = first[i];
+	vt_geometry_set_affine(&p->work, (const double (*)[4])affine);
+	return 0;
+}
+
+/* Byte offset of work voxel (0, 0, 0) in the native array and the byte step along each work axis. */
+static size_t native_steps(const struct vt_placement *p, size_t size, ptrdiff_t step[3])
+{
+	ptrdiff_t stride[3] = { (ptrdiff_t)size, (ptrdiff_t)(size * p->native.dim[0]),
+		(ptrdiff_t)(size * p->native.dim[0] * p->native.dim[1]) };
+	ptrdiff_t first = 0;
+	for (int a = 0; a < 3; a++) {
+		int j = p->axis[a];
+		size_t at = p->flip[a] ? p->native.dim[j] - 1 - p->lo[a] : p->lo[a];
+		step[a] = p->flip[a] ? -stride[j] : stride[j];
+		first += (ptrdiff_t)at * stride[j];
+	}
+	return (size_t)first;
+}
+
+static void copy_row(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, size_t n, size_t size)
+{
+	if (to_step == (ptrdiff_t)size && from_step == (ptrdiff_t)size) {
+		memcpy(to, from, n * size);
+		return;
+	}
+	for (size_t i = 0; i < n; i++, to += to_step, from += from_step) {
+		if (size == 4)
+			memcpy(to, from, 4);
+		else if (size == 1)
+			*to = *from;
+		else
+			memcpy(to, from, size);
+	}
+}
+
+int vt_placement_gather(const struct vt_placement *p, void *work, const void *native, size_t size, struct vt_err *err)
+{
+	ptrdiff_t step[3];
+	const size_t *d = p->work.dim;
+	if (p->resampled)
+		return vt_err_set(err, VT_EBUG, "gather on a resampled placement");
+	const char *from = (const char *)native + native_steps(p, size, step);
+	char *to = work;
+	for (size_t k = 0; k < d[2]; k++)
+		for (size_t j = 0; j < d[1]; j++, to += d[0] * size)
+			copy_row(to, (ptrdiff_t)size, from + (ptrdiff_t)k * step[2] + (ptrdiff_t)j * step[1], step[0], d[0], size);
+	return 0;
+}
+
+static void fill(char *to, size_t n, size_t size, const void *value)
+{
+	for (size_t i = 0; i < n; i++)
+		memcpy(to + i * size, value, size);
+}
+
+static int paste_resampled(char *native, const struct vt_placement *p, const char *work, size_t size, struct vt_err *err)
+{
+	double inv[3][4];
+	const size_t *d = p->native.dim, *w = p->work.dim;
+	if (vt_geometry_invert(&p->work, inv, err))
+		return err->code;
+	for (size_t v = 0; v < d[0] * d[1] * d[2]; v++) {
+		double mm[3], index[3] = { (double)(v % d[0]), (double)(v / d[0] % d[1]), (double)(v / d[0] / d[1]) };
+		size_t at[3];
+		bool inside = true;
+		vt_geometry_to_mm(&p->native, index, mm);
+		for (int a = 0; a < 3; a++) {
+			double x = floor(inv[a][0] * mm[0] + inv[a][1] * mm[1] + inv[a][2] * mm[2] + inv[a][3] + 0.5);
+			inside = inside && x >= 0 && x < (double)w[a];
+			at[a] = inside ? (size_t)x : 0;
+		}
+		if (inside)
+			memcpy(native + v * size, work + ((at[2] * w[1] + at[1]) * w[0] + at[0]) * size, size);
+	}
+	return 0;
+}
+
+int vt_geometry_paste(void *native, const struct vt_placement *p, const void *work, size_t size, const void *outside,
+	struct vt_err *err)
+{
+	ptrdiff_t step[3];
+	const size_t *d = p->work.dim;
+	fill(native, vt_geometry_count(&p->native), size, outside);
+	if (p->resampled)
+		return paste_resampled(native, p, work, size, err);
+	char *to = (char *)native + native_steps(p, size, step);
+	const char *from = work;
+	for (size_t k = 0; k < d[2]; k++)
+		for (size_t j = 0; j < d[1]; j++, from += d[0] * size)
+			copy_row(to + (ptrdiff_t)k * step[2] + (ptrdiff_t)j * step[1], step[0], from, (ptrdiff_t)size, d[0], size);
+	return 0;
+}

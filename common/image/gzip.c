@@ -1,0 +1,155 @@
+/* gzip.c - libdeflate decodes the common case (one or more members that fit) at twice zlib's speed; zlib's streaming
+ * decoder reads the head before the size is known and walks content that is longer than what was asked for. */
+#include "common/image/gzip.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include <libdeflate.h>
+#include <zlib.h>
+
+bool vt_gzip_is(const unsigned char *bytes, size_t size)
+{
+	return size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
+}
+
+size_t vt_gzip_bound(size_t size)
+{
+	return size > (SIZE_MAX - 1032) / 1032 ? SIZE_MAX : size * 1032 + 1032;
+}
+
+static int damaged(struct vt_err *err, const char *what)
+{
+	return vt_err_set(err, VT_EDATA, "gzip stream is damaged or cut: %s", what);
+}
+
+static bool all_zero(const unsigned char *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (bytes[i])
+			return false;
+	return true;
+}
+
+/* One zlib stream over `size` bytes that may be larger than zlib's 32-bit counters. */
+struct source {
+	z_stream z;
+	const unsigned char *next;
+	size_t left;
+};
+
+static void refill(struct source *s)
+{
+	if (s->z.avail_in || !s->left)
+		return;
+	size_t n = s->left < (1u << 30) ? s->left : (1u << 30);
+	s->z.next_in = (unsigned char *)s->next;
+	s->z.avail_in = (uInt)n;
+	s->next += n;
+	s->left -= n;
+}
+
+/* Decodes into out until `want` bytes are there or the content ends; want may be less than the content. */
+static int stream_some(struct source *s, unsigned char *out, size_t want, size_t *got, bool *end, struct vt_err *err)
+{
+	*got = 0;
+	*end = false;
+	while (*got < want) {
+		size_t room = want - *got < (1u << 30) ? want - *got : (1u << 30);
+		refill(s);
+		s->z.next_out = out + *got;
+		s->z.avail_out = (uInt)room;
+		int rc = inflate(&s->z, Z_NO_FLUSH);
+		*got += room - s->z.avail_out;
+		if (rc == Z_STREAM_END) {
+			refill(s);
+			size_t rest = s->z.avail_in + s->left;
+			if (!rest || (all_zero(s->z.next_in, s->z.avail_in) && all_zero(s->next, s->left))) {
+				*end = true;
+				return 0;
+			}
+			if (inflateReset(&s->z) != Z_OK)
+				return damaged(err, "next member");
+		} else if (rc != Z_OK || (room == s->z.avail_out && !s->z.avail_in && !s->left)) {
+			return damaged(err, s->z.msg ? s->z.msg : "it ends too early");
+		}
+	}
+	return 0;
+}
+
+static int source_open(struct source *s, const unsigned char *bytes, size_t size, struct vt_err *err)
+{
+	memset(s, 0, sizeof(*s));
+	s->next = bytes;
+	s->left = size;
+	if (inflateInit2(&s->z, 15 + 16) != Z_OK)
+		return vt_err_nomem(err, sizeof(*s));
+	return 0;
+}
+
+int vt_gzip_head(void *out, size_t n, size_t *got, const unsigned char *bytes, size_t size, struct vt_err *err)
+{
+	struct source s;
+	bool end;
+	if (source_open(&s, bytes, size, err))
+		return err->code;
+	int rc = stream_some(&s, out, n, got, &end, err);
+	inflateEnd(&s.z);
+	return rc;
+}
+
+static int inflate_stream(unsigned char *out, size_t n, const unsigned char *bytes, size_t size, struct vt_err *err)
+{
+	unsigned char waste[16384];
+	struct source s;
+	size_t got;
+	bool end;
+	if (source_open(&s, bytes, size, err))
+		return err->code;
+	int rc = stream_some(&s, out, n, &got, &end, err);
+	if (!rc && got < n)
+		rc = vt_err_set(err, VT_EDATA, "gzip content is %zu bytes, want %zu", got, n);
+	while (!rc && !end)
+		rc = stream_some(&s, waste, sizeof(waste), &got, &end, err);
+	inflateEnd(&s.z);
+	return rc;
+}
+
+int vt_gzip_inflate(void *out, size_t n, const unsigned char *bytes, size_t size, struct vt_err *err)
+{
+	struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
+	if (!d)
+		return vt_err_nomem(err, 65536);
+	enum libdeflate_result r = LIBDEFLATE_SUCCESS;
+	size_t in = 0, done = 0;
+	while (in < size && r == LIBDEFLATE_SUCCESS && !(in && all_zero(bytes + in, size - in))) {
+		size_t used = 0, made = 0;
+		r = libdeflate_gzip_decompress_ex(d, bytes + in, size - in, (unsigned char *)out + done, n - done, &used, &made);
+		in += used;
+		done += made;
+	}
+	libdeflate_free_decompressor(d);
+	if (r == LIBDEFLATE_INSUFFICIENT_SPACE)
+		return inflate_stream(out, n, bytes, size, err);
+	if (r != LIBDEFLATE_SUCCESS)
+		return damaged(err, "wrong bytes or checksum");
+	if (done < n)
+		return vt_err_set(err, VT_EDATA, "gzip content is %zu bytes, want %zu", done, n);
+	return 0;
+}
+
+int vt_gzip_deflate(struct vt_buf *out, const void *bytes, size_t n, int level, struct vt_err *err)
+{
+	struct libdeflate_compressor *c = libdeflate_alloc_compressor(level);
+	if (!c)
+		return vt_err_nomem(err, n);
+	size_t bound = libdeflate_gzip_compress_bound(c, n);
+	vt_buf_reserve(out, bound);
+	size_t made = libdeflate_gzip_compress(c, bytes, n, out->data + out->len, bound);
+	libdeflate_free_compressor(c);
+	if (!made)
+		return vt_err_set(err, VT_EBUG, "deflate of %zu bytes did not fit its bound", n);
+	out->len += made;
+	out->data[out->len] = 0;
+	return 0;
+}

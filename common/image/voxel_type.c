@@ -1,0 +1,150 @@
+/* voxel_type.c - the ten stored sample types of a volume: sizes, values in double, conversion to f32 and to labels. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/parallel.h"
+#include "common/image/volume.h"
+#include "common/image/volume_internal.h"
+
+static const struct {
+	const char *name;
+	size_t size;
+} types[] = {
+	[VT_U8] = { "uint8", 1 },   [VT_I8] = { "int8", 1 },    [VT_U16] = { "uint16", 2 }, [VT_I16] = { "int16", 2 },
+	[VT_U32] = { "uint32", 4 }, [VT_I32] = { "int32", 4 },  [VT_U64] = { "uint64", 8 }, [VT_I64] = { "int64", 8 },
+	[VT_F32] = { "float32", 4 }, [VT_F64] = { "float64", 8 },
+};
+
+static bool known(enum vt_dtype t)
+{
+	return t >= VT_U8 && t <= VT_F64;
+}
+
+const char *vt_dtype_name(enum vt_dtype t)
+{
+	return known(t) ? types[t].name : "unknown";
+}
+
+size_t vt_dtype_size(enum vt_dtype t)
+{
+	return known(t) ? types[t].size : 0;
+}
+
+static double raw_value(const void *raw, enum vt_dtype t, size_t i)
+{
+	switch (t) {
+	case VT_U8:  return ((const uint8_t *)raw)[i];
+	case VT_I8:  return ((const int8_t *)raw)[i];
+	case VT_U16: return ((const uint16_t *)raw)[i];
+	case VT_I16: return ((const int16_t *)raw)[i];
+	case VT_U32: return ((const uint32_t *)raw)[i];
+	case VT_I32: return ((const int32_t *)raw)[i];
+	case VT_U64: return (double)((const uint64_t *)raw)[i];
+	case VT_I64: return (double)((const int64_t *)raw)[i];
+	case VT_F32: return ((const float *)raw)[i];
+	case VT_F64: return ((const double *)raw)[i];
+	}
+	return NAN;
+}
+
+double vt_volume_value(const struct vt_volume *v, size_t i)
+{
+	return v->slope * raw_value(v->raw, v->dtype, i) + v->inter;
+}
+
+/* One block of the conversion; the unscaled loops are separate so that they compile to plain widening. */
+#define CONVERT(type) do { \
+	const type *r = (const type *)v->raw + lo; \
+	if (plain) \
+		for (size_t i = 0; i < n; i++) \
+			y[i] = (float)r[i]; \
+	else \
+		for (size_t i = 0; i < n; i++) \
+			y[i] = (float)(v->slope * (double)r[i] + v->inter); \
+} while (0)
+
+enum { BLOCK = 1 << 18 };
+
+static void convert_block(void *ctx, size_t block)
+{
+	struct vt_volume *v = ctx;
+	size_t lo = block * BLOCK, n = v->n - lo < BLOCK ? v->n - lo : BLOCK;
+	float *y = v->voxels + lo;
+	bool plain = v->slope == 1 && v->inter == 0;
+	switch (v->dtype) {
+	case VT_U8:  CONVERT(uint8_t); break;
+	case VT_I8:  CONVERT(int8_t); break;
+	case VT_U16: CONVERT(uint16_t); break;
+	case VT_I16: CONVERT(int16_t); break;
+	case VT_U32: CONVERT(uint32_t); break;
+	case VT_I32: CONVERT(int32_t); break;
+	case VT_U64: CONVERT(uint64_t); break;
+	case VT_I64: CONVERT(int64_t); break;
+	case VT_F32: CONVERT(float); break;
+	case VT_F64: CONVERT(double); break;
+	}
+}
+
+int vt_volume_to_f32(struct vt_volume *v, struct vt_err *err)
+{
+	if (v->dtype == VT_F32 && v->slope == 1 && v->inter == 0) {
+		v->voxels = v->raw;
+		return 0;
+	}
+	v->voxels = malloc(v->n * sizeof(float));
+	if (!v->voxels)
+		return vt_err_nomem(err, v->n * sizeof(float));
+	vt_parallel_for((v->n + BLOCK - 1) / BLOCK, convert_block, v);
+	return 0;
+}
+
+int vt_volume_check_finite(const struct vt_volume *v, struct vt_err *err)
+{
+	if (v->dtype != VT_F32 && v->dtype != VT_F64)
+		return 0;
+	size_t bad = 0, first = 0;
+	for (size_t i = v->n; i-- > 0;)
+		if (!isfinite(raw_value(v->raw, v->dtype, i))) {
+			bad++;
+			first = i;
+		}
+	if (!bad)
+		return 0;
+	const size_t *d = v->geometry.dim;
+	return vt_err_set(err, VT_EDATA, "%zu voxels are NaN or infinite, the first at (%zu, %zu, %zu)", bad, first % d[0],
+		first / d[0] % d[1], first / d[0] / d[1]);
+}
+
+static int not_a_label(const struct vt_volume *v, size_t i, double value, int low, int high, struct vt_err *err)
+{
+	const size_t *d = v->geometry.dim;
+	return vt_err_set(err, VT_EDATA, "voxel (%zu, %zu, %zu) is %.9g, want a whole label from %d to %d", i % d[0],
+		i / d[0] % d[1], i / d[0] / d[1], value, low, high);
+}
+
+int vt_volume_labels(unsigned char *out, const struct vt_volume *v, struct vt_err *err)
+{
+	if (v->dtype == VT_U8 && v->slope == 1 && v->inter == 0) {
+		memcpy(out, v->raw, v->n);
+		return 0;
+	}
+	for (size_t i = 0; i < v->n; i++) {
+		double x = vt_volume_value(v, i);
+		if (!(x >= 0 && x <= 255) || x != (int)x)
+			return not_a_label(v, i, x, 0, 255, err);
+		out[i] = (unsigned char)x;
+	}
+	return 0;
+}
+
+int vt_volume_labels16(int16_t *out, const struct vt_volume *v, struct vt_err *err)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		double x = vt_volume_value(v, i);
+		if (!(x >= -32768 && x <= 32767) || x != (int)x)
+			return not_a_label(v, i, x, -32768, 32767, err);
+		out[i] = (int16_t)x;
+	}
+	return 0;
+}
