@@ -153,3 +153,20 @@ int vt_gzip_deflate(struct vt_buf *out, const void *bytes, size_t n, int level, 
 	out->data[out->len] = 0;
 	return 0;
 }
+
+int vt_zlib_deflate(struct vt_buf *out, const void *bytes, size_t n, int level, struct vt_err *err)
+{
+	struct libdeflate_compressor *c = libdeflate_alloc_compressor(level);
+	if (!c)
+		return vt_err_nomem(err, n);
+	size_t bound = libdeflate_zlib_compress_bound(c, n);
+	vt_buf_reserve(out, bound);
+	out->len += libdeflate_zlib_compress(c, bytes, n, out->data + out->len, bound);
+	libdeflate_free_compressor(c);
+	return 0;
+}
+
+uint32_t vt_crc32(const void *bytes, size_t n)
+{
+	return libdeflate_crc32(0, bytes, n);
+}

@@ -1,9 +1,11 @@
-/* gzip.h - whole gzip files in memory.  Only user of libdeflate and zlib for volumes. */
+/* gzip.h - whole gzip files (and the zlib stream of a PNG) in memory.  Only user of libdeflate and zlib for pictures and
+ * volumes. */
 #ifndef COMMON_IMAGE_GZIP_H
 #define COMMON_IMAGE_GZIP_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -22,5 +24,9 @@ size_t vt_gzip_bound(size_t size);
 
 /* Appends one member: level 1 to 12, time 0, no name. */
 int vt_gzip_deflate(struct vt_buf *out, const void *bytes, size_t n, int level, struct vt_err *err);
+
+/* Appends one zlib stream; the CRC of PNG and gzip. */
+int vt_zlib_deflate(struct vt_buf *out, const void *bytes, size_t n, int level, struct vt_err *err);
+uint32_t vt_crc32(const void *bytes, size_t n);
 
 #endif

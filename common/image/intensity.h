@@ -1,14 +1,14 @@
 /* intensity.h - statistics and normalisation of voxel values.
  *
- * Sums run in double over fixed blocks, block sums added in order, so a result does not depend on the number of
- * threads; integer input is summed exactly (vt_moments_raw).  A mask is one byte a voxel, NULL = every voxel. */
+ * Whole numbers of at most 2^24 in size (every 8 and 16-bit scan) are summed exactly in integers: a mean does not depend
+ * on the order of voxels.  Other values are summed in double over fixed blocks, block sums added in order: results do not
+ * depend on the number of threads.  A mask is one byte a voxel, NULL = every voxel. */
 #ifndef COMMON_IMAGE_INTENSITY_H
 #define COMMON_IMAGE_INTENSITY_H
 
 #include <stddef.h>
 
 #include "common/base/err.h"
-#include "common/image/volume.h"
 
 struct vt_moments {
 	size_t n;                /* voxels counted */
@@ -16,14 +16,11 @@ struct vt_moments {
 	double min, max;
 };
 
-void vt_moments(struct vt_moments *out, const float *x, const unsigned char *mask, size_t n);
-
-/* As vt_moments over a volume's stored values: for integers of up to 32 bits sum and sum of squares are exact in integers, so
- * the result is that of exact arithmetic rounded once. */
-void vt_moments_raw(struct vt_moments *out, const struct vt_volume *v, const unsigned char *mask);
+/* VT_EDATA if a counted value is NaN or infinite. */
+int vt_moments(struct vt_moments *out, const float *x, const unsigned char *mask, size_t n, struct vt_err *err);
 
 /* numpy.percentile(x[mask], q, method='linear') of the double values, bit for bit: n_q fractions q in percent -> out.
- * NaN in x is VT_EDATA, an empty selection too. */
+ * An infinite or NaN value is VT_EDATA, an empty selection too. */
 int vt_percentiles(double *out, const double *q, size_t n_q, const float *x, const unsigned char *mask, size_t n,
 	struct vt_err *err);
 
@@ -42,6 +39,9 @@ struct vt_norm_numbers {
 	double shift, scale;
 	size_t n;                        /* voxels the numbers were taken from */
 };
+
+/* Name as used in params: "none", "zscore", "clip-minmax", "clip-zscore", "minmax", "quantile". */
+const char *vt_normalise_name(enum vt_normalise how);
 
 /* y may be x.  mask marks the inside; scale 0 (a constant image) becomes 1, so that the result is 0, not NaN. */
 int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x, const unsigned char *mask, size_t n,

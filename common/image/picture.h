@@ -53,7 +53,7 @@ void vt_picture_text(struct vt_picture *p, size_t x, size_t y, const char *text,
 /* A colour for label or region n (1, 2, ...): distinct for the first eight, also for most colour-blind readers. */
 void vt_picture_colour(unsigned n, unsigned char rgb[3]);
 
-void vt_picture_png(struct vt_buf *out, const struct vt_picture *p);                /* appends the file's bytes */
+int vt_picture_png(struct vt_buf *out, const struct vt_picture *p, struct vt_err *err);      /* appends the file's bytes */
 int vt_picture_write(const struct vt_picture *p, const char *path, struct vt_err *err);
 
 #endif

@@ -1,0 +1,234 @@
+/* picture.c - slices, outlines and letters on RGB pixels, and the PNG file around them. */
+#include "common/image/picture.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/image/gzip.h"
+
+int vt_picture_new(struct vt_picture *out, size_t width, size_t height, struct vt_err *err)
+{
+	unsigned char *rgb = width && height && width < 32768 && height < 32768 ? calloc(width * height, 3) : NULL;
+	if (!rgb)
+		return vt_err_nomem(err, 3ull * width * height);
+	out->width = width;
+	out->height = height;
+	out->rgb = rgb;
+	return 0;
+}
+
+void vt_picture_release(struct vt_picture *p)
+{
+	free(p->rgb);
+	p->rgb = NULL;
+}
+
+void vt_picture_set(struct vt_picture *p, size_t x, size_t y, const unsigned char rgb[3])
+{
+	if (x < p->width && y < p->height)
+		memcpy(p->rgb + 3 * (y * p->width + x), rgb, 3);
+}
+
+void vt_picture_fill(struct vt_picture *p, const unsigned char rgb[3])
+{
+	for (size_t i = 0; i < p->width * p->height; i++)
+		memcpy(p->rgb + 3 * i, rgb, 3);
+}
+
+/* --- slices ------------------------------------------------------------------------------------------------------- */
+
+/* Voxel axes that run across and up the picture and through it. */
+static void plane_axes(enum vt_plane plane, int *across, int *up, int *through)
+{
+	*across = plane == VT_PLANE_SAGITTAL ? 1 : 0;
+	*up = plane == VT_PLANE_AXIAL ? 1 : 2;
+	*through = plane == VT_PLANE_SAGITTAL ? 0 : plane == VT_PLANE_CORONAL ? 1 : 2;
+}
+
+void vt_slice_size(const struct vt_slice_view *v, size_t *width, size_t *height)
+{
+	int across, up, through;
+	const struct vt_geometry *g = v->geometry;
+	plane_axes(v->plane, &across, &up, &through);
+	*width = (size_t)fmax(1, floor((double)g->dim[across] * g->spacing[across] / v->mm + 0.5));
+	*height = (size_t)fmax(1, floor((double)g->dim[up] * g->spacing[up] / v->mm + 0.5));
+}
+
+/* Left of the picture is the patient's right (radiological) or front; the top is superior or anterior. */
+static size_t voxel_at(const struct vt_slice_view *v, size_t x, size_t y, size_t width, size_t height)
+{
+	int across, up, through;
+	const size_t *d = v->geometry->dim;
+	size_t index[3];
+	plane_axes(v->plane, &across, &up, &through);
+	index[across] = (size_t)(((double)(width - 1 - x) + 0.5) * (double)d[across] / (double)width);
+	index[up] = (size_t)(((double)(height - 1 - y) + 0.5) * (double)d[up] / (double)height);
+	index[through] = v->at < d[through] ? v->at : d[through] - 1;
+	return (index[2] * d[1] + index[1]) * d[0] + index[0];
+}
+
+static unsigned char grey_of(const struct vt_slice_view *v, double value)
+{
+	double range = v->high > v->low ? v->high - v->low : 1;
+	double g = 255 * (value - v->low) / range;
+	return (unsigned char)(g > 0 ? (g < 255 ? g + 0.5 : 255) : 0);
+}
+
+static bool on_outline(const struct vt_slice_view *v, size_t x, size_t y, size_t w, size_t h)
+{
+	if (!v->outline || !v->outline[voxel_at(v, x, y, w, h)])
+		return false;
+	return !x || !y || x + 1 == w || y + 1 == h || !v->outline[voxel_at(v, x - 1, y, w, h)] ||
+		!v->outline[voxel_at(v, x + 1, y, w, h)] || !v->outline[voxel_at(v, x, y - 1, w, h)] ||
+		!v->outline[voxel_at(v, x, y + 1, w, h)];
+}
+
+void vt_picture_slice(struct vt_picture *p, size_t x0, size_t y0, const struct vt_slice_view *v)
+{
+	static const unsigned char yellow[3] = { 255, 212, 0 };
+	size_t w, h;
+	vt_slice_size(v, &w, &h);
+	for (size_t y = 0; y < h; y++)
+		for (size_t x = 0; x < w; x++) {
+			size_t i = voxel_at(v, x, y, w, h);
+			unsigned char grey = grey_of(v, (double)v->voxels[i]), rgb[3] = { grey, grey, grey }, ink[3];
+			if (v->labels && v->labels[i]) {
+				vt_picture_colour(v->labels[i], ink);
+				for (int c = 0; c < 3; c++)
+					rgb[c] = (unsigned char)(rgb[c] * (1 - v->opacity) + ink[c] * v->opacity + 0.5);
+			}
+			vt_picture_set(p, x0 + x, y0 + y, on_outline(v, x, y, w, h) ? yellow : rgb);
+		}
+}
+
+void vt_picture_colour(unsigned n, unsigned char rgb[3])
+{
+	/* Okabe and Ito's palette, vermilion first. */
+	static const unsigned char palette[8][3] = { { 213, 94, 0 }, { 0, 158, 115 }, { 86, 180, 233 }, { 240, 228, 66 },
+		{ 204, 121, 167 }, { 230, 159, 0 }, { 0, 114, 178 }, { 200, 200, 200 } };
+	memcpy(rgb, palette[(n + 7) % 8], 3);
+}
+
+/* --- letters ------------------------------------------------------------------------------------------------------ */
+
+/* 5 x 7 face, one byte a row, the left pixel in bit 4. */
+static const struct {
+	char letter;
+	unsigned char row[7];
+} face[] = {
+	{ '0', { 14, 17, 19, 21, 25, 17, 14 } }, { '1', { 4, 12, 4, 4, 4, 4, 14 } },     { '2', { 14, 17, 1, 2, 4, 8, 31 } },
+	{ '3', { 31, 2, 4, 2, 1, 17, 14 } },     { '4', { 2, 6, 10, 18, 31, 2, 2 } },    { '5', { 31, 16, 30, 1, 1, 17, 14 } },
+	{ '6', { 6, 8, 16, 30, 17, 17, 14 } },   { '7', { 31, 1, 2, 4, 8, 8, 8 } },      { '8', { 14, 17, 17, 14, 17, 17, 14 } },
+	{ '9', { 14, 17, 17, 15, 1, 2, 12 } },   { 'A', { 14, 17, 17, 31, 17, 17, 17 } }, { 'B', { 30, 17, 17, 30, 17, 17, 30 } },
+	{ 'C', { 14, 17, 16, 16, 16, 17, 14 } }, { 'D', { 28, 18, 17, 17, 17, 18, 28 } }, { 'E', { 31, 16, 16, 30, 16, 16, 31 } },
+	{ 'F', { 31, 16, 16, 30, 16, 16, 16 } }, { 'G', { 14, 17, 16, 23, 17, 17, 15 } }, { 'H', { 17, 17, 17, 31, 17, 17, 17 } },
+	{ 'I', { 14, 4, 4, 4, 4, 4, 14 } },      { 'J', { 7, 2, 2, 2, 2, 18, 12 } },     { 'K', { 17, 18, 20, 24, 20, 18, 17 } },
+	{ 'L', { 16, 16, 16, 16, 16, 16, 31 } }, { 'M', { 17, 27, 21, 21, 17, 17, 17 } }, { 'N', { 17, 17, 25, 21, 19, 17, 17 } },
+	{ 'O', { 14, 17, 17, 17, 17, 17, 14 } }, { 'P', { 30, 17, 17, 30, 16, 16, 16 } }, { 'Q', { 14, 17, 17, 17, 21, 18, 13 } },
+	{ 'R', { 30, 17, 17, 30, 20, 18, 17 } }, { 'S', { 15, 16, 16, 14, 1, 1, 30 } },  { 'T', { 31, 4, 4, 4, 4, 4, 4 } },
+	{ 'U', { 17, 17, 17, 17, 17, 17, 14 } }, { 'V', { 17, 17, 17, 17, 17, 10, 4 } }, { 'W', { 17, 17, 17, 21, 21, 21, 10 } },
+	{ 'X', { 17, 17, 10, 4, 10, 17, 17 } },  { 'Y', { 17, 17, 17, 10, 4, 4, 4 } },   { 'Z', { 31, 1, 2, 4, 8, 16, 31 } },
+	{ '.', { 0, 0, 0, 0, 0, 12, 12 } },      { '-', { 0, 0, 0, 31, 0, 0, 0 } },      { '%', { 24, 25, 2, 4, 8, 19, 3 } },
+	{ ':', { 0, 12, 12, 0, 12, 12, 0 } },    { '/', { 0, 1, 2, 4, 8, 16, 0 } },      { '=', { 0, 0, 31, 0, 31, 0, 0 } },
+	{ '+', { 0, 4, 4, 31, 4, 4, 0 } },
+};
+
+static const unsigned char *face_of(char c)
+{
+	if (c >= 'a' && c <= 'z')
+		c = (char)(c - 'a' + 'A');
+	for (size_t i = 0; i < sizeof(face) / sizeof(face[0]); i++)
+		if (face[i].letter == c)
+			return face[i].row;
+	return NULL;
+}
+
+void vt_picture_text(struct vt_picture *p, size_t x, size_t y, const char *text, unsigned scale, const unsigned char rgb[3])
+{
+	for (; *text; text++, x += 6 * scale) {
+		const unsigned char *row = face_of(*text);
+		for (size_t i = 0; row && i < 35 * (size_t)scale * scale; i++) {
+			size_t dx = i % (5 * scale), dy = i / (5 * scale);
+			if (row[dy / scale] >> (4 - dx / scale) & 1)
+				vt_picture_set(p, x + dx, y + dy, rgb);
+		}
+	}
+}
+
+/* --- PNG ---------------------------------------------------------------------------------------------------------- */
+
+static void big_endian(unsigned char out[4], uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		out[i] = (unsigned char)(v >> (24 - 8 * i));
+}
+
+static void chunk(struct vt_buf *out, const char *type, const void *bytes, size_t n)
+{
+	unsigned char word[4];
+	big_endian(word, (uint32_t)n);
+	vt_buf_add(out, word, 4);
+	size_t from = out->len;
+	vt_buf_add(out, type, 4);
+	vt_buf_add(out, bytes, n);
+	big_endian(word, vt_crc32(out->data + from, 4 + n));
+	vt_buf_add(out, word, 4);
+}
+
+static int magnitude(int v)
+{
+	return v < 0 ? -v : v;
+}
+
+static unsigned char paeth(int a, int b, int c)
+{
+	int p = a + b - c, pa = magnitude(p - a), pb = magnitude(p - b), pc = magnitude(p - c);
+	return (unsigned char)(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
+}
+
+/* Rows with the Paeth filter: anatomy is smooth, and a fixed choice keeps the bytes a function of the pixels. */
+static void filtered(unsigned char *out, const struct vt_picture *p)
+{
+	size_t row = 3 * p->width;
+	for (size_t y = 0; y < p->height; y++) {
+		const unsigned char *line = p->rgb + y * row, *above = y ? line - row : NULL;
+		*out++ = 4;
+		for (size_t i = 0; i < row; i++) {
+			int a = i >= 3 ? line[i - 3] : 0, b = above ? above[i] : 0, c = above && i >= 3 ? above[i - 3] : 0;
+			*out++ = (unsigned char)(line[i] - paeth(a, b, c));
+		}
+	}
+}
+
+int vt_picture_png(struct vt_buf *out, const struct vt_picture *p, struct vt_err *err)
+{
+	unsigned char header[13] = { 0, 0, 0, 0, 0, 0, 0, 0, 8, 2, 0, 0, 0 };
+	size_t n = p->height * (3 * p->width + 1);
+	unsigned char *rows = vt_xmalloc(n);
+	struct vt_buf packed = VT_BUF_INIT;
+	big_endian(header, (uint32_t)p->width);
+	big_endian(header + 4, (uint32_t)p->height);
+	filtered(rows, p);
+	int rc = vt_zlib_deflate(&packed, rows, n, 9, err);
+	vt_buf_add(out, "\x89PNG\r\n\x1a\n", 8);
+	chunk(out, "IHDR", header, sizeof(header));
+	chunk(out, "IDAT", packed.data, packed.len);
+	chunk(out, "IEND", "", 0);
+	vt_buf_release(&packed);
+	free(rows);
+	return rc;
+}
+
+int vt_picture_write(const struct vt_picture *p, const char *path, struct vt_err *err)
+{
+	struct vt_buf png = VT_BUF_INIT;
+	int rc = vt_picture_png(&png, p, err);
+	if (!rc)
+		rc = vt_fs_write_quick(path, png.data, png.len, 0644, err);
+	vt_buf_release(&png);
+	return rc;
+}

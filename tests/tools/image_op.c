@@ -1,0 +1,165 @@
+/* image_op.c - one operation of common/image on NIfTI files, so that oracles in other languages can compare.
+ *      image_op OP IN OUT [ARG...]        an operation without an image result takes "-" for OUT and prints */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/image/intensity.h"
+#include "common/image/morphology.h"
+#include "common/image/volume.h"
+
+struct op_run {
+	struct vt_volume in;
+	const char *out;
+	int argc;
+	char **argv;
+	unsigned char *mask;     /* in.voxels != 0 */
+};
+
+static double arg(const struct op_run *r, int i)
+{
+	return i < r->argc ? atof(r->argv[i]) : 0;
+}
+
+static int write_mask(struct op_run *r, struct vt_err *err)
+{
+	return vt_volume_write(r->out, &r->in.geometry, VT_U8, r->mask, err);
+}
+
+static int op_erode(struct op_run *r, struct vt_err *err)
+{
+	const struct vt_geometry *g = &r->in.geometry;
+	return vt_mask_erode(r->mask, g->dim, g->spacing, arg(r, 0), err) ? err->code : write_mask(r, err);
+}
+
+static int op_dilate(struct op_run *r, struct vt_err *err)
+{
+	const struct vt_geometry *g = &r->in.geometry;
+	return vt_mask_dilate(r->mask, g->dim, g->spacing, arg(r, 0), err) ? err->code : write_mask(r, err);
+}
+
+static int op_largest(struct op_run *r, struct vt_err *err)
+{
+	return vt_mask_largest(r->mask, r->in.geometry.dim, (enum vt_connect)arg(r, 0), err) ? err->code : write_mask(r, err);
+}
+
+static int op_fill(struct op_run *r, struct vt_err *err)
+{
+	return vt_mask_fill_holes(r->mask, r->in.geometry.dim, err) ? err->code : write_mask(r, err);
+}
+
+static int op_components(struct op_run *r, struct vt_err *err)
+{
+	uint32_t *label = malloc((r->in.n + 1) * sizeof(*label)), count = 0;
+	if (!label)
+		return vt_err_nomem(err, r->in.n * 4);
+	if (!vt_components(label, &count, NULL, r->mask, r->in.geometry.dim, (enum vt_connect)arg(r, 0), err)) {
+		printf("%u\n", count);
+		vt_volume_write(r->out, &r->in.geometry, VT_U32, label, err);
+	}
+	free(label);
+	return err->code;
+}
+
+static int op_stats(struct op_run *r, struct vt_err *err)
+{
+	static const double q[] = { 0, 0.5, 1, 2, 25, 50, 98, 99, 99.5, 100 };
+	double p[sizeof(q) / sizeof(q[0])];
+	struct vt_moments m;
+	if (vt_moments(&m, r->in.voxels, r->mask, r->in.n, err) ||
+		vt_percentiles(p, q, sizeof(q) / sizeof(q[0]), r->in.voxels, r->mask, r->in.n, err))
+		return err->code;
+	printf("%zu %.17g %.17g %.17g %.17g", m.n, m.mean, m.std, m.min, m.max);
+	for (size_t i = 0; i < sizeof(q) / sizeof(q[0]); i++)
+		printf(" %.17g", p[i]);
+	printf("\n");
+	return 0;
+}
+
+static int op_normalise(struct op_run *r, struct vt_err *err)
+{
+	struct vt_norm_numbers k;
+	for (int how = VT_NORM_NONE; how <= VT_NORM_QUANTILE; how++)
+		if (r->argc && !strcmp(r->argv[0], vt_normalise_name((enum vt_normalise)how))) {
+			if (vt_normalise(r->in.voxels, &k, r->in.voxels, r->mask, r->in.n, (enum vt_normalise)how, err))
+				return err->code;
+			return vt_volume_write(r->out, &r->in.geometry, VT_F32, r->in.voxels, err);
+		}
+	return vt_err_set(err, VT_EUSAGE, "no such normalisation");
+}
+
+static int op_canonical(struct op_run *r, struct vt_err *err)
+{
+	struct vt_placement p;
+	float *work = malloc(r->in.n * sizeof(float));
+	if (!work)
+		return vt_err_nomem(err, r->in.n * 4);
+	vt_placement_canonical(&p, &r->in.geometry);
+	if (!vt_placement_gather(&p, work, r->in.voxels, sizeof(float), err))
+		vt_volume_write(r->out, &p.work, VT_F32, work, err);
+	free(work);
+	return err->code;
+}
+
+/* Canonical, cropped by one voxel a side, through JSON, and back onto the native grid. */
+static int op_there_and_back(struct op_run *r, struct vt_err *err)
+{
+	struct vt_placement p, q;
+	struct vt_json *j = NULL, *k = NULL;
+	struct vt_buf text = VT_BUF_INIT;
+	float *work = malloc(r->in.n * sizeof(float)), *back = malloc(r->in.n * sizeof(float)), outside = -1;
+	vt_placement_canonical(&p, &r->in.geometry);
+	size_t lo[3] = { 1, 1, 1 }, dim[3] = { p.full.dim[0] - 2, p.full.dim[1] - 2, p.full.dim[2] - 2 };
+	if (vt_placement_crop(&p, lo, dim, err) || vt_placement_gather(&p, work, r->in.voxels, sizeof(float), err))
+		goto out;
+	j = vt_placement_json(&p);
+	vt_json_pretty(&text, j);
+	if (vt_json_parse(&k, text.data, text.len, "placement", err) || vt_placement_parse(&q, k, err) ||
+		vt_geometry_paste(back, &q, work, sizeof(float), &outside, err))
+		goto out;
+	vt_volume_write(r->out, &q.native, VT_F32, back, err);
+out:
+	vt_json_free(j);
+	vt_json_free(k);
+	vt_buf_release(&text);
+	free(work);
+	free(back);
+	return err->code;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct op_run *, struct vt_err *);
+} ops[] = {
+	{ "erode", op_erode }, { "dilate", op_dilate }, { "largest", op_largest }, { "fill", op_fill },
+	{ "components", op_components }, { "stats", op_stats }, { "normalise", op_normalise },
+	{ "canonical", op_canonical }, { "there-and-back", op_there_and_back },
+};
+
+int main(int argc, char **argv)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct op_run r = { .in = VT_VOLUME_INIT };
+	size_t op = 0;
+	if (argc < 4)
+		return VT_EUSAGE;
+	while (op < sizeof(ops) / sizeof(ops[0]) && strcmp(ops[op].name, argv[1]))
+		op++;
+	if (op == sizeof(ops) / sizeof(ops[0]))
+		return VT_EUSAGE;
+	r.out = argv[3];
+	r.argc = argc - 4;
+	r.argv = argv + 4;
+	if (!vt_volume_read(&r.in, argv[2], VT_VOLUME_3D, &err)) {
+		r.mask = malloc(r.in.n);
+		for (size_t i = 0; r.mask && i < r.in.n; i++)
+			r.mask[i] = r.in.voxels[i] != 0;
+		if (r.mask)
+			ops[op].run(&r, &err);
+	}
+	if (err.code)
+		fprintf(stderr, "%s\n", err.text);
+	free(r.mask);
+	vt_volume_release(&r.in);
+	return err.code;
+}
