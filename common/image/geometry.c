@@ -167,24 +167,40 @@ int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const stru
 		a->affine[0][3], a->affine[1][3], a->affine[2][3], cb, b->affine[0][3], b->affine[1][3], b->affine[2][3], tolerance_mm);
 }
 
-/* out[a]: the voxel axis nearest to patient axis a (R, A, S); each voxel axis is used once, best match first. */
+static double cosine(const struct vt_geometry *g, int row, int column)
+{
+	return fabs(g->affine[row][column]) / g->spacing[column];
+}
+
+static int best_row(const struct vt_geometry *g, int column, const bool used[3])
+{
+	int best = -1;
+	for (int i = 0; i < 3; i++)
+		if (!used[i] && (best < 0 || cosine(g, i, column) > cosine(g, best, column)))
+			best = i;
+	return best;
+}
+
+/* axis[a]: the voxel axis nearest to patient axis a (R, A, S).  Voxel axes choose in the order of their best match, each
+ * among the patient axes that are left: nibabel's rule, which matters only far from 90 degrees. */
 static void nearest_axes(const struct vt_geometry *g, int axis[3])
 {
-	bool used_row[3] = { false }, used_col[3] = { false };
-	for (int step = 0; step < 3; step++) {
-		int bi = -1, bj = -1;
-		double best = -1;
-		for (int i = 0; i < 3; i++)
-			for (int j = 0; j < 3; j++) {
-				double c = fabs(g->affine[i][j]) / g->spacing[j];
-				if (!used_row[i] && !used_col[j] && c > best) {
-					best = c;
-					bi = i;
-					bj = j;
-				}
-			}
-		used_row[bi] = used_col[bj] = true;
-		axis[bi] = bj;
+	const bool none[3] = { false };
+	bool used[3] = { false };
+	int order[3] = { 0, 1, 2 };
+	double best[3];
+	for (int j = 0; j < 3; j++)
+		best[j] = cosine(g, best_row(g, j, none), j);
+	for (int i = 1; i < 3; i++)
+		for (int j = i; j > 0 && best[order[j]] > best[order[j - 1]]; j--) {
+			int swap = order[j];
+			order[j] = order[j - 1];
+			order[j - 1] = swap;
+		}
+	for (int i = 0; i < 3; i++) {
+		int row = best_row(g, order[i], used);
+		used[row] = true;
+		axis[row] = order[i];
 	}
 }
 
