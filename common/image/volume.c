@@ -1,4 +1,4 @@
-/* volume.c - NIfTI files.  Headers and quaternions are nifti_clib's business; the bytes are ours, because a reader that
+/* volume.c - NIfTI files.  Header layouts, byte orders and codes are nifti_clib's business; the bytes are ours, because a reader that
  * trusts the header's sizes can be made to ask for terabytes, and because whole-buffer inflate is twice as fast. */
 #include "common/image/volume.h"
 
@@ -206,11 +206,18 @@ static bool qform_affine(double affine[3][4], const struct header *h, double qfa
 	/* Float32 fields of a unit quaternion stay within a few ulp of 1; more is not a rotation. */
 	if (!(s <= 1 + 1e-5))
 		return false;
-	nifti_dmat44 m = nifti_quatern_to_dmat44(h->quatern[0], h->quatern[1], h->quatern[2], h->qoffset[0], h->qoffset[1],
-		h->qoffset[2], h->pixdim[1], h->pixdim[2], h->pixdim[3], qfac);
-	for (int i = 0; i < 3; i++)
-		for (int j = 0; j < 4; j++)
-			affine[i][j] = m.m[i][j];
+	/* nifti_clib takes a as 0 where a*a < 1e-7, which turns a half-turn's axes by up to 0.02 degrees; nibabel does not. */
+	double w = sqrt(fmax(0, 1 - s)), x = h->quatern[0], y = h->quatern[1], z = h->quatern[2];
+	const double r[3][3] = {
+		{ w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y) },
+		{ 2 * (x * y + w * z), w * w + y * y - x * x - z * z, 2 * (y * z - w * x) },
+		{ 2 * (x * z - w * y), 2 * (y * z + w * x), w * w + z * z - x * x - y * y },
+	};
+	for (int i = 0; i < 3; i++) {
+		for (int j = 0; j < 3; j++)
+			affine[i][j] = r[i][j] * h->pixdim[j + 1] * (j == 2 ? qfac : 1);
+		affine[i][3] = h->qoffset[i];
+	}
 	return true;
 }
 
