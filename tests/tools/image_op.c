@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/image/brain_mask.h"
 #include "common/image/intensity.h"
 #include "common/image/morphology.h"
+#include "common/image/resample.h"
 #include "common/image/volume.h"
 
 struct op_run {
@@ -127,6 +129,54 @@ out:
 	return err->code;
 }
 
+static int op_stripped(struct op_run *r, struct vt_err *err)
+{
+	struct vt_stripped s;
+	if (vt_stripped_detect(&s, r->mask, r->in.voxels, &r->in.geometry, err))
+		return err->code;
+	printf("%d %.9g %.4f %.1f\n", s.stripped, s.background, s.fraction, s.inside_ml);
+	return 0;
+}
+
+static int op_brain_mask(struct op_run *r, struct vt_err *err)
+{
+	struct vt_brain_opts opts = VT_BRAIN_OPTS_DEFAULT;
+	struct vt_brain_report b;
+	if (r->argc)
+		opts.threshold = arg(r, 0);
+	if (vt_brain_mask_surface(r->mask, &b, r->in.voxels, &r->in.geometry, &opts, err))
+		return err->code;
+	printf("ml %.1f flags %u passes %u low %g high %g median %g centre %.1f %.1f %.1f radius %.1f\n", b.volume_ml, b.flags,
+		b.passes, b.low, b.high, b.median, b.centre_mm[0], b.centre_mm[1], b.centre_mm[2], b.radius_mm);
+	return write_mask(r, err);
+}
+
+static int op_resample(struct op_run *r, struct vt_err *err)
+{
+	/* METHOD OUTSIDE SX SY SZ, or METHOD OUTSIDE conform */
+	static const char *const names[] = { "", "nearest", "linear", "cubic", "labels" };
+	struct vt_geometry grid;
+	double spacing[3] = { arg(r, 2), arg(r, 3), arg(r, 4) }, outside = arg(r, 1);
+	int how = 1;
+	while (how < 4 && r->argc && strcmp(names[how], r->argv[0]))
+		how++;
+	if (r->argc == 3)
+		vt_grid_conform(&grid, &r->in.geometry, 256, 1);
+	else
+		vt_grid_respaced(&grid, &r->in.geometry, spacing);
+	size_t n = vt_geometry_count(&grid);
+	float *out = malloc(n * sizeof(float));
+	unsigned char *labels = malloc(n), *in = malloc(r->in.n);
+	if (how < 4 && !vt_resample(out, &grid, r->in.voxels, &r->in.geometry, (enum vt_interpolate)how, outside, err))
+		vt_volume_write(r->out, &grid, VT_F32, out, err);
+	if (how == 4 && !vt_volume_labels(in, &r->in, err) && !vt_resample_labels(labels, &grid, in, &r->in.geometry, 0, err))
+		vt_volume_write(r->out, &grid, VT_U8, labels, err);
+	free(out);
+	free(labels);
+	free(in);
+	return err->code;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct op_run *, struct vt_err *);
@@ -134,6 +184,7 @@ static const struct {
 	{ "erode", op_erode }, { "dilate", op_dilate }, { "largest", op_largest }, { "fill", op_fill },
 	{ "components", op_components }, { "stats", op_stats }, { "normalise", op_normalise },
 	{ "canonical", op_canonical }, { "there-and-back", op_there_and_back },
+	{ "stripped", op_stripped }, { "brain-mask", op_brain_mask }, { "resample", op_resample },
 };
 
 int main(int argc, char **argv)
