@@ -304,13 +304,18 @@ static int clipped_moments(struct vt_moments *m, const struct vt_norm_numbers *k
 	return rc;
 }
 
-static int numbers_of(struct vt_norm_numbers *k, const float *x, const unsigned char *mask, size_t n, enum vt_normalise how,
+bool vt_normalise_uses_all(enum vt_normalise how)
+{
+	return how == VT_NORM_CLIP_ZSCORE || how == VT_NORM_MINMAX;
+}
+
+int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsigned char *mask, size_t n, enum vt_normalise how,
 	struct vt_err *err)
 {
 	static const double q_clip[2] = { 1, 99 }, q_med3d[2] = { 0.5, 99.5 }, q_quantile[2] = { 2, 98 };
 	struct vt_moments m;
 	double p[2];
-	bool all = how == VT_NORM_CLIP_ZSCORE || how == VT_NORM_MINMAX;
+	bool all = vt_normalise_uses_all(how);
 	*k = (struct vt_norm_numbers){ -INFINITY, INFINITY, 0, 1, 0 };
 	if (vt_moments(&m, x, all ? NULL : mask, n, err))
 		return err->code;
@@ -347,17 +352,22 @@ static int numbers_of(struct vt_norm_numbers *k, const float *x, const unsigned 
 	return 0;
 }
 
-int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x, const unsigned char *mask, size_t n,
-	enum vt_normalise how, struct vt_err *err)
+void vt_normalise_apply(float *y, const float *x, const unsigned char *mask, size_t n, enum vt_normalise how,
+	const struct vt_norm_numbers *numbers)
 {
-	bool all = how == VT_NORM_CLIP_ZSCORE || how == VT_NORM_MINMAX || how == VT_NORM_NONE;
-	if (how < VT_NORM_NONE || how > VT_NORM_QUANTILE)
-		return vt_err_set(err, VT_EBUG, "normalisation %d does not exist", (int)how);
-	if (numbers_of(numbers, x, mask, n, how, err))
-		return err->code;
 	if (how == VT_NORM_NONE)
 		memmove(y, x, n * sizeof(float));
 	else
-		apply(y, x, all ? NULL : mask, n, numbers);
+		apply(y, x, vt_normalise_uses_all(how) ? NULL : mask, n, numbers);
+}
+
+int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x, const unsigned char *mask, size_t n,
+	enum vt_normalise how, struct vt_err *err)
+{
+	if (how < VT_NORM_NONE || how > VT_NORM_QUANTILE)
+		return vt_err_set(err, VT_EBUG, "normalisation %d does not exist", (int)how);
+	if (vt_normalise_numbers(numbers, x, mask, n, how, err))
+		return err->code;
+	vt_normalise_apply(y, x, mask, n, how, numbers);
 	return 0;
 }

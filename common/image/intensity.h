@@ -6,6 +6,7 @@
 #ifndef COMMON_IMAGE_INTENSITY_H
 #define COMMON_IMAGE_INTENSITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/err.h"
@@ -42,6 +43,15 @@ struct vt_norm_numbers {
 
 /* Name as used in params: "none", "zscore", "clip-minmax", "clip-zscore", "minmax", "quantile". */
 const char *vt_normalise_name(enum vt_normalise how);
+
+/* The two halves of vt_normalise: numbers from all voxels of a scan, applied to any part of it. */
+int vt_normalise_numbers(struct vt_norm_numbers *out, const float *x, const unsigned char *mask, size_t n,
+	enum vt_normalise how, struct vt_err *err);
+void vt_normalise_apply(float *y, const float *x, const unsigned char *mask, size_t n, enum vt_normalise how,
+	const struct vt_norm_numbers *numbers);
+
+/* True for the methods whose numbers come from every voxel, mask or not. */
+bool vt_normalise_uses_all(enum vt_normalise how);
 
 /* y may be x.  mask marks the inside; scale 0 (a constant image) becomes 1, so that the result is 0, not NaN. */
 int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x, const unsigned char *mask, size_t n,

@@ -1,0 +1,227 @@
+/* prepare.c - the order of the steps: read, same grid, mask, correct, place, normalise, write. */
+#include "common/image/prepare.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/parallel.h"
+#include "common/image/bias_field.h"
+#include "common/image/morphology.h"
+#include "common/image/prepare_internal.h"
+#include "common/image/register.h"
+
+static void read_channel(void *ctx, size_t c)
+{
+	struct prepare_channel *channel = &((struct prepare *)ctx)->channel[c];
+	vt_volume_read(&channel->volume, channel->name->path, VT_VOLUME_3D | VT_VOLUME_FINITE, &channel->err);
+}
+
+/* Runs fn for every channel; the first channel's error wins, whatever finished first. */
+static int each_channel(struct prepare *p, void (*fn)(void *, size_t), struct vt_err *err)
+{
+	vt_parallel_for(p->n_channels, fn, p);
+	for (size_t c = 0; c < p->n_channels; c++)
+		if (p->channel[c].err.code) {
+			*err = p->channel[c].err;
+			return vt_err_prefix(err, "%s", p->channel[c].name->role);
+		}
+	return 0;
+}
+
+/* Registers the channel to the first and resamples it there; its volume then has the first one's geometry. */
+static int align_channel(struct prepare *p, struct prepare_channel *channel, struct vt_err *err)
+{
+	const struct prepare_channel *first = &p->channel[0];
+	struct vt_volume *v = &channel->volume;
+	struct vt_geometry moved;
+	float *out = malloc(first->volume.n * sizeof(float));
+	if (!out)
+		return vt_err_nomem(err, first->volume.n * sizeof(float));
+	int rc = vt_register_rigid(&moved, v->voxels, &v->geometry, first->volume.voxels, &first->volume.geometry, err);
+	if (!rc)
+		rc = vt_resample(out, &first->volume.geometry, v->voxels, &moved, p->opts->interpolate, (double)v->voxels[0], err);
+	if (rc) {
+		free(out);
+		return rc;
+	}
+	channel->aligned = true;
+	channel->moved_mm = vt_geometry_gap(&moved, &v->geometry);
+	vt_volume_release(v);
+	v->raw = v->storage = out;
+	v->voxels = out;
+	v->dtype = VT_F32;
+	v->slope = 1;
+	v->inter = 0;
+	v->n = first->volume.n;
+	v->geometry = first->volume.geometry;
+	return 0;
+}
+
+static int same_grid(struct prepare *p, struct vt_err *err)
+{
+	const struct prepare_channel *first = &p->channel[0];
+	p->report->form_gap = first->volume.geometry.form_gap;
+	for (size_t c = 1; c < p->n_channels; c++) {
+		struct prepare_channel *channel = &p->channel[c];
+		const struct vt_geometry *a = &first->volume.geometry, *b = &channel->volume.geometry;
+		p->report->form_gap = fmax(p->report->form_gap, b->form_gap);
+		if (p->opts->align == VT_ALIGN_RIGID && !(vt_geometry_gap(a, b) <= p->opts->tolerance_mm)) {
+			if (align_channel(p, channel, err))
+				return vt_err_prefix(err, "registration of %s to %s", channel->name->role, first->name->role);
+		} else if (vt_geometry_same(a, first->name->role, b, channel->name->role, p->opts->tolerance_mm, err)) {
+			return err->code;
+		}
+	}
+	return 0;
+}
+
+static void correct_channel(void *ctx, size_t c)
+{
+	struct prepare *p = ctx;
+	struct prepare_channel *channel = &p->channel[c];
+	vt_bias_correct(channel->volume.voxels, p->mask, &channel->volume.geometry, &channel->err);
+}
+
+/* Box of the mask on the full working grid, with the margin; the whole grid if there is no crop. */
+static void brain_box(const struct prepare *p, const unsigned char *mask, size_t lo[3], size_t dim[3])
+{
+	const size_t *full = p->place.full.dim;
+	bool any = vt_mask_box(lo, dim, mask, full);
+	for (int a = 0; a < 3; a++) {
+		size_t margin = p->opts->crop_margin > 0 ? (size_t)p->opts->crop_margin : 0;
+		size_t hi = lo[a] + dim[a] + margin;
+		lo[a] = lo[a] > margin ? lo[a] - margin : 0;
+		dim[a] = (hi < full[a] ? hi : full[a]) - lo[a];
+		if (!any || p->opts->crop_margin < 0) {
+			lo[a] = 0;
+			dim[a] = full[a];
+		}
+	}
+}
+
+static void place_channel(void *ctx, size_t c)
+{
+	struct prepare *p = ctx;
+	struct prepare_channel *channel = &p->channel[c];
+	const struct vt_volume *v = &channel->volume;
+	size_t n = vt_geometry_count(&p->place.work);
+	enum vt_normalise how = p->opts->normalise;
+	channel->work = malloc(n * sizeof(float) + 4);
+	if (!channel->work) {
+		vt_err_nomem(&channel->err, n * sizeof(float));
+		return;
+	}
+	if (p->place.resampled)
+		vt_resample(channel->work, &p->place.work, v->voxels, &v->geometry, p->opts->interpolate, (double)v->voxels[0],
+			&channel->err);
+	else
+		vt_placement_gather(&p->place, channel->work, v->voxels, sizeof(float), &channel->err);
+	if (channel->err.code)
+		return;
+	int rc = vt_normalise_uses_all(how) ?
+		vt_normalise_numbers(&channel->numbers, v->voxels, NULL, v->n, how, &channel->err) :
+		vt_normalise_numbers(&channel->numbers, channel->work, p->work_mask, n, how, &channel->err);
+	static const double q[2] = { 1, 99 };
+	if (!rc && !vt_percentiles(channel->window, q, 2, channel->work, p->work_mask, n, &channel->err))
+		vt_normalise_apply(channel->work, channel->work, p->work_mask, n, how, &channel->numbers);
+}
+
+/* Grid of the outputs before the crop, and the mask on it. */
+static int full_grid(struct prepare *p, unsigned char **full_mask, struct vt_err *err)
+{
+	const struct vt_geometry *native = &p->channel[0].volume.geometry;
+	double spacing[3];
+	bool resample = false;
+	if (p->opts->orient == VT_ORIENT_RAS)
+		vt_placement_canonical(&p->place, native);
+	else
+		vt_placement_identity(&p->place, native);
+	for (int a = 0; a < 3; a++) {
+		spacing[a] = p->opts->spacing[a] > 0 ? p->opts->spacing[a] : p->place.full.spacing[a];
+		resample = resample || fabs(spacing[a] - p->place.full.spacing[a]) > 1e-6;
+	}
+	if (resample) {
+		struct vt_geometry grid;
+		vt_grid_respaced(&grid, &p->place.full, spacing);
+		vt_placement_resampled(&p->place, &grid);
+	}
+	unsigned char *mask = malloc(vt_geometry_count(&p->place.full) + 1);
+	if (!mask)
+		return vt_err_nomem(err, vt_geometry_count(&p->place.full));
+	int rc = resample ? vt_resample_labels(mask, &p->place.full, p->mask, native, 0, err) :
+		vt_placement_gather(&p->place, mask, p->mask, 1, err);
+	*full_mask = mask;
+	return rc;
+}
+
+static void crop_bytes(unsigned char *out, const unsigned char *in, const struct vt_placement *place)
+{
+	const size_t *d = place->work.dim, *f = place->full.dim;
+	for (size_t k = 0; k < d[2]; k++)
+		for (size_t j = 0; j < d[1]; j++, out += d[0])
+			memcpy(out, in + ((k + place->lo[2]) * f[1] + j + place->lo[1]) * f[0] + place->lo[0], d[0]);
+}
+
+static int place_all(struct prepare *p, struct vt_err *err)
+{
+	unsigned char *full = NULL;
+	size_t lo[3], dim[3];
+	int rc = full_grid(p, &full, err);
+	if (!rc) {
+		brain_box(p, full, lo, dim);
+		rc = vt_placement_crop(&p->place, lo, dim, err);
+	}
+	if (!rc) {
+		p->work_mask = malloc(vt_geometry_count(&p->place.work) + 1);
+		if (!p->work_mask)
+			rc = vt_err_nomem(err, vt_geometry_count(&p->place.work));
+		else
+			crop_bytes(p->work_mask, full, &p->place);
+	}
+	free(full);
+	memcpy(p->report->dim, p->place.work.dim, sizeof(p->report->dim));
+	return rc ? rc : each_channel(p, place_channel, err);
+}
+
+static void release(struct prepare *p)
+{
+	for (size_t c = 0; c < p->n_channels; c++) {
+		vt_volume_release(&p->channel[c].volume);
+		free(p->channel[c].work);
+	}
+	free(p->channel);
+	free(p->mask);
+	free(p->work_mask);
+}
+
+static int run(struct prepare *p, const char *out_dir, struct vt_err *err)
+{
+	if (each_channel(p, read_channel, err) || same_grid(p, err))
+		return err->code;
+	p->mask = malloc(p->channel[0].volume.n + 1);
+	if (!p->mask)
+		return vt_err_nomem(err, p->channel[0].volume.n);
+	if (vt_prepare_mask(p, err))
+		return err->code;
+	if (p->opts->bias == VT_BIAS_N4 && each_channel(p, correct_channel, err))
+		return err->code;
+	return place_all(p, err) ? err->code : vt_prepare_write(p, out_dir, err);
+}
+
+int vt_prepare_subject(const char *out_dir, const char *subject, const struct vt_prepare_channel *channels, size_t n_channels,
+	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
+{
+	struct prepare p = { .subject = subject, .opts = opts, .n_channels = n_channels, .report = report };
+	memset(report, 0, sizeof(*report));
+	if (!n_channels)
+		return vt_err_set(err, VT_EDATA, "no channels");
+	p.channel = calloc(n_channels, sizeof(*p.channel));
+	if (!p.channel)
+		return vt_err_nomem(err, n_channels * sizeof(*p.channel));
+	for (size_t c = 0; c < n_channels; c++)
+		p.channel[c].name = &channels[c];
+	int rc = run(&p, out_dir, err);
+	release(&p);
+	return rc;
+}

@@ -1,0 +1,60 @@
+/* prepare.h - one subject's scans -> brain mask, normalised and cropped channels, and how to get back.
+ *
+ *      struct vt_prepare_opts opts = VT_PREPARE_OPTS_DEFAULT;
+ *      struct vt_prepare_report report;
+ *      vt_prepare_subject(out_dir, "case_001", channels, 4, &opts, &report, err);
+ *
+ * Writes into out_dir, which must exist: <role>.nii (f32) for each channel, mask.nii (u8), geometry.json, qc.png.
+ * VT_EDATA: a scan is damaged, channels lie on different grids, or (with opts.refuse) the mask is implausible.  The bytes
+ * written depend on the scans and the options only. */
+#ifndef COMMON_IMAGE_PREPARE_H
+#define COMMON_IMAGE_PREPARE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/err.h"
+#include "common/image/brain_mask.h"
+#include "common/image/intensity.h"
+#include "common/image/resample.h"
+
+enum vt_strip { VT_STRIP_AUTO = 1, VT_STRIP_ALWAYS, VT_STRIP_NEVER };
+enum vt_orient { VT_ORIENT_RAS = 1, VT_ORIENT_NATIVE };
+enum vt_align { VT_ALIGN_NONE = 1, VT_ALIGN_RIGID };
+enum vt_bias { VT_BIAS_NONE = 1, VT_BIAS_N4 };
+
+struct vt_prepare_channel {
+	const char *role;        /* "flair", ...: name of the output */
+	const char *path;
+};
+
+struct vt_prepare_opts {
+	enum vt_strip strip;
+	enum vt_orient orient;
+	enum vt_normalise normalise;
+	enum vt_bias bias;
+	enum vt_align align;             /* what to do with channels on another grid than the first: refuse, or register */
+	double tolerance_mm;             /* largest corner distance of channels on "one" grid */
+	double spacing[3];               /* resample to these mm; 0 = leave */
+	enum vt_interpolate interpolate;
+	int crop_margin;                 /* voxels around the brain's box; negative: no crop */
+	bool refuse;                     /* an implausible mask is an error instead of a flag */
+	struct vt_brain_opts brain;
+	const char *mask_role;           /* channel the surface is grown on; NULL or "": t1, else flair, else the first */
+	const struct vt_mask_provider *provider;         /* learned mask; NULL: surface */
+};
+
+#define VT_PREPARE_OPTS_DEFAULT { VT_STRIP_AUTO, VT_ORIENT_RAS, VT_NORM_ZSCORE, VT_BIAS_NONE, VT_ALIGN_NONE, 0.05, { 0, 0, 0 }, \
+	VT_LINEAR, 0, false, VT_BRAIN_OPTS_DEFAULT, NULL, NULL }
+
+struct vt_prepare_report {
+	const char *method;              /* "stripped", "surface", "none", or the provider's name */
+	struct vt_brain_report brain;
+	size_t dim[3];                   /* of the outputs */
+	double form_gap;                 /* worst qform/sform disagreement of a channel, mm */
+};
+
+int vt_prepare_subject(const char *out_dir, const char *subject, const struct vt_prepare_channel *channels, size_t n_channels,
+	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err);
+
+#endif

@@ -1,0 +1,38 @@
+/* prepare_internal.h - between prepare.c, prepare_mask.c and prepare_write.c only. */
+#ifndef COMMON_IMAGE_PREPARE_INTERNAL_H
+#define COMMON_IMAGE_PREPARE_INTERNAL_H
+
+#include "common/image/prepare.h"
+#include "common/image/volume.h"
+
+struct prepare_channel {
+	const struct vt_prepare_channel *name;
+	struct vt_volume volume;         /* as read; voxels on the first channel's grid after alignment */
+	struct vt_stripped stripped;
+	struct vt_norm_numbers numbers;
+	float *work;                     /* on place.work, normalised */
+	bool aligned;                    /* moved onto the first channel's grid */
+	double moved_mm;                 /* largest corner displacement of the registration */
+	double window[2];                /* intensities shown black and white */
+	struct vt_err err;               /* of the parallel part */
+};
+
+struct prepare {
+	const char *subject;
+	const struct vt_prepare_opts *opts;
+	struct prepare_channel *channel;
+	size_t n_channels;
+	unsigned char *mask;             /* on the native grid */
+	unsigned char *work_mask;        /* on place.work */
+	struct vt_placement place;
+	struct vt_prepare_report *report;
+};
+
+/* prepare_mask.c: p->mask and the report's method, volume and flags. */
+int vt_prepare_mask(struct prepare *p, struct vt_err *err);
+
+/* prepare_write.c */
+int vt_prepare_write(const struct prepare *p, const char *out_dir, struct vt_err *err);
+struct vt_json *vt_prepare_geometry_json(const struct prepare *p);
+
+#endif

@@ -1,0 +1,130 @@
+/* prepare_mask.c - which voxels are brain: the stripped input's own, a learned mask, or the surface. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/parallel.h"
+#include "common/image/morphology.h"
+#include "common/image/prepare_internal.h"
+
+struct detection {
+	struct prepare *p;
+	unsigned char **inside;          /* one mask a channel */
+};
+
+static void detect_channel(void *ctx, size_t c)
+{
+	struct detection *d = ctx;
+	struct prepare_channel *channel = &d->p->channel[c];
+	d->inside[c] = malloc(channel->volume.n + 1);
+	if (!d->inside[c])
+		vt_err_nomem(&channel->err, channel->volume.n);
+	else
+		vt_stripped_detect(&channel->stripped, d->inside[c], channel->volume.voxels, &channel->volume.geometry, &channel->err);
+}
+
+/* All channels stripped: mask = voxels inside any.  None: *stripped = false.  Some: refused, for then one of the files is
+ * not what the manifest thinks. */
+static int join_channels(struct detection *d, bool *stripped, struct vt_err *err)
+{
+	struct prepare *p = d->p;
+	const struct prepare_channel *yes = NULL, *no = NULL;
+	size_t n = p->channel[0].volume.n;
+	for (size_t c = 0; c < p->n_channels; c++) {
+		if (p->channel[c].err.code) {
+			*err = p->channel[c].err;
+			return err->code;
+		}
+		if (p->channel[c].stripped.stripped)
+			yes = &p->channel[c];
+		else
+			no = &p->channel[c];
+	}
+	*stripped = !no;
+	if (yes && no)
+		return vt_err_set(err, VT_EDATA, "%s is skull-stripped (%.0f ml inside a constant %g) and %s is not (%.0f ml): give all "
+			"channels stripped, or all with skull", yes->name->role, yes->stripped.inside_ml, yes->stripped.background,
+			no->name->role, no->stripped.inside_ml);
+	memcpy(p->mask, d->inside[0], n);
+	for (size_t c = 1; c < p->n_channels; c++)
+		for (size_t i = 0; i < n; i++)
+			p->mask[i] |= d->inside[c][i];
+	return 0;
+}
+
+static int find_stripped(struct prepare *p, bool *stripped, struct vt_err *err)
+{
+	struct detection d = { p, calloc(p->n_channels, sizeof(*d.inside)) };
+	if (!d.inside)
+		return vt_err_nomem(err, p->n_channels * sizeof(*d.inside));
+	vt_parallel_for(p->n_channels, detect_channel, &d);
+	int rc = join_channels(&d, stripped, err);
+	for (size_t c = 0; c < p->n_channels; c++)
+		free(d.inside[c]);
+	free(d.inside);
+	return rc;
+}
+
+/* Channel the brain is looked for in: as asked, else t1 (clearest skull), else flair, else the first. */
+static int mask_channel(const struct prepare *p, const struct prepare_channel **out, struct vt_err *err)
+{
+	const char *asked = p->opts->mask_role && p->opts->mask_role[0] ? p->opts->mask_role : NULL;
+	const char *const order[] = { asked ? asked : "t1", asked ? asked : "flair" };
+	*out = NULL;
+	for (size_t o = 0; o < 2 && !*out; o++)
+		for (size_t c = 0; c < p->n_channels && !*out; c++)
+			if (!strcmp(p->channel[c].name->role, order[o]))
+				*out = &p->channel[c];
+	if (!*out && asked)
+		return vt_err_set(err, VT_EUSAGE, "there is no channel \"%s\" to find the brain in", asked);
+	if (!*out)
+		*out = &p->channel[0];
+	return 0;
+}
+
+static int find_brain(struct prepare *p, struct vt_err *err)
+{
+	const struct prepare_channel *channel = NULL;
+	struct vt_prepare_report *report = p->report;
+	const struct vt_mask_provider *provider = p->opts->provider;
+	if (mask_channel(p, &channel, err))
+		return err->code;
+	const struct vt_volume *v = &channel->volume;
+	report->method = provider ? provider->name : "surface";
+	int rc = provider ? provider->mask(provider->ctx, p->mask, v->voxels, &v->geometry, err) :
+		vt_brain_mask_surface(p->mask, &report->brain, v->voxels, &v->geometry, &p->opts->brain, err);
+	if (!rc && provider)
+		rc = vt_brain_mask_finish(p->mask, &report->brain, &v->geometry, p->opts->brain.margin_mm, err);
+	return rc ? vt_err_prefix(err, "brain mask of %s", channel->name->role) : 0;
+}
+
+static int judge(const struct prepare *p, struct vt_err *err)
+{
+	const struct vt_brain_report *brain = &p->report->brain;
+	if (!vt_mask_count(p->mask, p->channel[0].volume.n))
+		return vt_err_set(err, VT_EDATA, "no brain found (method %s)", p->report->method);
+	for (unsigned flag = 1; p->opts->refuse && flag <= VT_BRAIN_SELF_CROSS; flag <<= 1)
+		if (brain->flags & flag)
+			return vt_err_set(err, VT_EDATA, "implausible brain mask of %.0f ml (method %s): %s; give a mask or stripped scans, "
+				"or allow it with --implausible flag", brain->volume_ml, p->report->method,
+				vt_brain_flag_text((enum vt_brain_flag)flag));
+	return 0;
+}
+
+int vt_prepare_mask(struct prepare *p, struct vt_err *err)
+{
+	bool stripped = p->opts->strip == VT_STRIP_NEVER;
+	struct vt_prepare_report *report = p->report;
+	const struct vt_geometry *g = &p->channel[0].volume.geometry;
+	if (p->opts->strip != VT_STRIP_ALWAYS && find_stripped(p, &stripped, err))
+		return err->code;
+	if (p->opts->strip == VT_STRIP_NEVER && !stripped) {
+		report->method = "none";
+		memset(p->mask, 1, vt_geometry_count(g));
+	} else if (stripped) {
+		report->method = "stripped";
+	} else {
+		return find_brain(p, err) ? err->code : judge(p, err);
+	}
+	report->brain.volume_ml = (double)vt_mask_count(p->mask, vt_geometry_count(g)) * vt_geometry_voxel_ml(g);
+	return judge(p, err);
+}

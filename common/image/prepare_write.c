@@ -1,0 +1,196 @@
+/* prepare_write.c - the files of one prepared subject. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/base/parallel.h"
+#include "common/image/morphology.h"
+#include "common/image/picture.h"
+#include "common/image/prepare_internal.h"
+
+/* Infinite clips are left out: JSON has no infinity, and absent says "not clipped". */
+static struct vt_json *numbers_json(const struct vt_norm_numbers *k, enum vt_normalise how)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	vt_json_put_text(j, "method", vt_normalise_name(how));
+	if (isfinite(k->clip_low)) {
+		vt_json_put_real(j, "clip_low", k->clip_low);
+		vt_json_put_real(j, "clip_high", k->clip_high);
+	}
+	vt_json_put_real(j, "shift", k->shift);
+	vt_json_put_real(j, "scale", k->scale);
+	vt_json_put_int(j, "voxels", (int64_t)k->n);
+	return j;
+}
+
+static struct vt_json *channel_json(const struct prepare *p, const struct prepare_channel *c)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	const char *slash = strrchr(c->name->path, '/');
+	vt_json_put_text(j, "role", c->name->role);
+	vt_json_put_text(j, "source", slash ? slash + 1 : c->name->path);
+	vt_json_put_text(j, "stored", vt_dtype_name(c->volume.dtype));
+	vt_json_put_real(j, "slope", c->volume.slope);
+	vt_json_put_real(j, "inter", c->volume.inter);
+	vt_json_put_bool(j, "stripped", c->stripped.stripped);
+	vt_json_put_real(j, "background", c->stripped.background);
+	vt_json_put_bool(j, "registered", c->aligned);
+	if (c->aligned)
+		vt_json_put_real(j, "moved_mm", c->moved_mm);
+	vt_json_put(j, "normalise", numbers_json(&c->numbers, p->opts->normalise));
+	return j;
+}
+
+static struct vt_json *mask_json(const struct vt_prepare_report *r)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *flags = vt_json_new(VT_JSON_ARRAY);
+	vt_json_put_text(j, "method", r->method);
+	vt_json_put_real(j, "volume_ml", r->brain.volume_ml);
+	for (unsigned f = 1; f <= VT_BRAIN_SELF_CROSS; f <<= 1)
+		if (r->brain.flags & f)
+			vt_json_push(flags, vt_json_new_text(vt_brain_flag_text((enum vt_brain_flag)f)));
+	vt_json_put(j, "flags", flags);
+	if (r->brain.passes) {
+		vt_json_put_int(j, "passes", r->brain.passes);
+		vt_json_put_real(j, "robust_low", r->brain.low);
+		vt_json_put_real(j, "robust_high", r->brain.high);
+		vt_json_put_real(j, "median", r->brain.median);
+		vt_json_put_real(j, "sphere_mm", r->brain.radius_mm);
+	}
+	return j;
+}
+
+struct vt_json *vt_prepare_geometry_json(const struct prepare *p)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *channels = vt_json_new(VT_JSON_ARRAY);
+	vt_json_put_text(j, "format", "voxtrail-geometry-1");
+	vt_json_put_text(j, "subject", p->subject);
+	for (size_t c = 0; c < p->n_channels; c++)
+		vt_json_push(channels, channel_json(p, &p->channel[c]));
+	vt_json_put(j, "channels", channels);
+	vt_json_put(j, "mask", mask_json(p->report));
+	vt_json_put(j, "placement", vt_placement_json(&p->place));
+	return j;
+}
+
+/* --- quality picture: a row a channel; sagittal, coronal and axial through the mask's middle, outline in yellow ----- */
+
+struct page {
+	struct vt_geometry grid; /* canonical */
+	float *voxels;
+	unsigned char *mask;
+	size_t middle[3];
+};
+
+/* With a constant outside the cropped channels say everything; a scan with skull is shown whole. */
+static int page_fill(struct page *page, const struct prepare *p, const struct prepare_channel *c, struct vt_err *err)
+{
+	struct vt_placement place;
+	vt_placement_canonical(&place, &c->volume.geometry);
+	page->grid = place.full;
+	size_t lo[3], dim[3], n = vt_geometry_count(&page->grid);
+	page->voxels = realloc(page->voxels, n * sizeof(float) + 4);
+	page->mask = realloc(page->mask, n + 1);
+	if (!page->voxels || !page->mask)
+		return vt_err_nomem(err, n * 5);
+	if (vt_placement_gather(&place, page->voxels, c->volume.voxels, sizeof(float), err) ||
+		vt_placement_gather(&place, page->mask, p->mask, 1, err))
+		return err->code;
+	vt_mask_box(lo, dim, page->mask, page->grid.dim);
+	for (int a = 0; a < 3; a++)
+		page->middle[a] = lo[a] + dim[a] / 2;
+	return 0;
+}
+
+static int page_draw(struct vt_picture *picture, const struct prepare *p, struct vt_err *err)
+{
+	static const unsigned char white[3] = { 255, 255, 255 };
+	static const enum vt_plane planes[3] = { VT_PLANE_SAGITTAL, VT_PLANE_CORONAL, VT_PLANE_AXIAL };
+	struct page page = { .voxels = NULL };
+	size_t w[3], h[3], y = 0;
+	for (size_t c = 0; c < p->n_channels; c++) {
+		const struct prepare_channel *channel = &p->channel[c];
+		size_t tall = 0, wide = 0, x = 0;
+		if (page_fill(&page, p, channel, err))
+			break;
+		struct vt_slice_view view = { .geometry = &page.grid, .voxels = page.voxels, .outline = page.mask, .mm = 1.25,
+			.low = channel->window[0] < 0 ? channel->window[0] : 0, .high = channel->window[1] };
+		for (int i = 0; i < 3; i++) {
+			view.plane = planes[i];
+			vt_slice_size(&view, &w[i], &h[i]);
+			wide += w[i];
+			tall = h[i] > tall ? h[i] : tall;
+		}
+		if (!c && vt_picture_new(picture, wide, p->n_channels * (tall + 12), err))
+			break;
+		vt_picture_text(picture, 2, y + 2, channel->name->role, 1, white);
+		for (int i = 0; i < 3; i++) {
+			view.plane = planes[i];
+			view.at = page.middle[i];
+			vt_picture_slice(picture, x, y + 12, &view);
+			x += w[i];
+		}
+		y += tall + 12;
+	}
+	free(page.voxels);
+	free(page.mask);
+	return err->code;
+}
+
+static int write_picture(const struct prepare *p, const char *dir, struct vt_err *err)
+{
+	struct vt_picture picture = { 0, 0, NULL };
+	char *path = vt_path_join(dir, "qc.png");
+	int rc = page_draw(&picture, p, err);
+	if (!rc)
+		rc = vt_picture_write(&picture, path, err);
+	vt_picture_release(&picture);
+	free(path);
+	return rc;
+}
+
+struct channel_writer {
+	const struct prepare *p;
+	const char *dir;
+	struct vt_err *err;      /* one a channel */
+};
+
+static void write_channel(void *ctx, size_t c)
+{
+	const struct channel_writer *w = ctx;
+	char *path = vt_asprintf("%s/%s.nii", w->dir, w->p->channel[c].name->role);
+	vt_volume_write(path, &w->p->place.work, VT_F32, w->p->channel[c].work, &w->err[c]);
+	free(path);
+}
+
+static int write_channels(const struct prepare *p, const char *dir, struct vt_err *err)
+{
+	struct channel_writer w = { p, dir, vt_xcalloc(p->n_channels, sizeof(*w.err)) };
+	vt_parallel_for(p->n_channels, write_channel, &w);
+	for (size_t c = 0; c < p->n_channels && !err->code; c++)
+		if (w.err[c].code)
+			*err = w.err[c];
+	free(w.err);
+	return err->code;
+}
+
+int vt_prepare_write(const struct prepare *p, const char *dir, struct vt_err *err)
+{
+	char *mask = vt_path_join(dir, "mask.nii"), *geometry = vt_path_join(dir, "geometry.json");
+	struct vt_json *j = vt_prepare_geometry_json(p);
+	struct vt_buf text = VT_BUF_INIT;
+	vt_json_pretty(&text, j);
+	int rc = write_channels(p, dir, err);
+	if (!rc)
+		rc = vt_volume_write(mask, &p->place.work, VT_U8, p->work_mask, err);
+	if (!rc)
+		rc = vt_fs_write_quick(geometry, text.data, text.len, 0644, err);
+	if (!rc)
+		rc = write_picture(p, dir, err);
+	vt_json_free(j);
+	vt_buf_release(&text);
+	free(mask);
+	free(geometry);
+	return rc;
+}
