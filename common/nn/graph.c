@@ -1,0 +1,290 @@
+#include "common/nn/graph.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/nn/graph_internal.h"
+
+struct vt_graph *vt_graph_new(void)
+{
+	struct vt_graph *g = vt_xcalloc(1, sizeof(*g));
+
+	g->input = g->output = -1;
+	return g;
+}
+
+void vt_graph_free(struct vt_graph *g)
+{
+	if (!g)
+		return;
+	for (int i = 0; i < g->n_weights; i++)
+		free(g->weight[i].name);
+	free(g->weight);
+	free(g->node);
+	free(g);
+}
+
+const struct vt_err *vt_graph_error(const struct vt_graph *g)
+{
+	return g->err.code ? &g->err : NULL;
+}
+
+void vt_graph_fail(struct vt_graph *g, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (g->err.code)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(g->err.text, sizeof(g->err.text), fmt, ap);
+	va_end(ap);
+	g->err.code = VT_EUSAGE;
+}
+
+/* The node of tensor x, or NULL after a failure or for an id that is none. */
+static const struct vt_node *node_of(struct vt_graph *g, int x)
+{
+	if (g->err.code)
+		return NULL;
+	if (x < 0 || x >= g->n_nodes) {
+		vt_graph_fail(g, "tensor %d does not exist", x);
+		return NULL;
+	}
+	return &g->node[x];
+}
+
+static int add_node(struct vt_graph *g, struct vt_node n)
+{
+	struct vt_shape s = n.shape;
+
+	if (s.n < 1 || s.c < 1 || s.d < 1 || s.h < 1 || s.w < 1) {
+		vt_graph_fail(g, "layer %d would have the shape %dx%dx%dx%dx%d; use a larger patch", g->n_nodes, s.n, s.c, s.d, s.h, s.w);
+		return -1;
+	}
+	if (g->n_nodes == g->cap_nodes) {
+		g->cap_nodes = g->cap_nodes ? 2 * g->cap_nodes : 64;
+		g->node = vt_xrealloc(g->node, (size_t)g->cap_nodes * sizeof(*g->node));
+	}
+	g->node[g->n_nodes] = n;
+	return g->n_nodes++;
+}
+
+static struct vt_node blank(enum vt_op op, int a, int b, struct vt_shape shape)
+{
+	return (struct vt_node){ .op = op, .in = { a, b }, .shape = shape, .weight = { -1, -1, -1, -1 } };
+}
+
+static int add_weight(struct vt_graph *g, const char *name, const char *what, struct vt_weight_spec w)
+{
+	if (g->n_weights == g->cap_weights) {
+		g->cap_weights = g->cap_weights ? 2 * g->cap_weights : 64;
+		g->weight = vt_xrealloc(g->weight, (size_t)g->cap_weights * sizeof(*g->weight));
+	}
+	w.name = vt_asprintf("%s.%s", name, what);
+	w.n = 1;
+	for (int i = 0; i < w.n_dims; i++)
+		w.n *= (size_t)w.dims[i];
+	for (int i = 0; i < g->n_weights; i++)
+		if (!strcmp(g->weight[i].name, w.name))
+			vt_graph_fail(g, "two weights are named %s", w.name);
+	g->weight[g->n_weights] = w;
+	return g->n_weights++;
+}
+
+static int add_vector(struct vt_graph *g, const char *name, const char *what, int c, char role, bool trainable)
+{
+	return add_weight(g, name, what, (struct vt_weight_spec){ .dims = { c }, .n_dims = 1, .trainable = trainable, .role = role });
+}
+
+int vt_graph_input(struct vt_graph *g, struct vt_shape shape)
+{
+	g->input = add_node(g, blank(VT_OP_INPUT, -1, -1, shape));
+	return g->input;
+}
+
+static int conv_size(int in, const struct vt_conv *c)
+{
+	if (c->transposed)
+		return (in - 1) * c->stride - 2 * c->pad + c->k + c->out_pad;
+	return (in + 2 * c->pad - c->dilation * (c->k - 1) - 1) / c->stride + 1;
+}
+
+int vt_graph_conv(struct vt_graph *g, int x, const char *name, struct vt_conv conv)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+	struct vt_shape s;
+	int taps = conv.k * conv.k * conv.k;
+
+	if (!in)
+		return -1;
+	conv.stride += !conv.stride;
+	conv.dilation += !conv.dilation;
+	if (!conv.explicit_pad && !conv.transposed)
+		conv.pad = conv.dilation * (conv.k - 1) / 2;
+	if (conv.transposed && conv.dilation != 1)
+		vt_graph_fail(g, "%s: a transposed convolution takes no dilation", name);
+	s = in->shape;
+	n = blank(VT_OP_CONV, x, -1, (struct vt_shape){ s.n, conv.out_c, conv_size(s.d, &conv), conv_size(s.h, &conv), conv_size(s.w, &conv) });
+	n.conv = conv;
+	n.weight[0] = add_weight(g, name, "weight", (struct vt_weight_spec){
+		.dims = { conv.transposed ? s.c : conv.out_c, conv.transposed ? conv.out_c : s.c, conv.k, conv.k, conv.k },
+		.n_dims = 5, .trainable = true, .init = conv.init, .role = 'k',
+		/* PyTorch counts the fans of a transposed kernel from its stored order as well */
+		.fan_in = (conv.transposed ? conv.out_c : s.c) * taps, .fan_out = (conv.transposed ? s.c : conv.out_c) * taps });
+	if (conv.bias)
+		n.weight[1] = add_weight(g, name, "bias", (struct vt_weight_spec){ .dims = { conv.out_c }, .n_dims = 1, .trainable = true,
+			.init = conv.init, .role = 'b', .fan_in = (conv.transposed ? conv.out_c : s.c) * taps });
+	return g->err.code ? -1 : add_node(g, n);
+}
+
+int vt_graph_norm(struct vt_graph *g, int x, const char *name, struct vt_norm norm)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+	int c;
+
+	if (!in)
+		return -1;
+	c = in->shape.c;
+	norm.eps = norm.eps > 0 ? norm.eps : 1e-5;
+	norm.groups = norm.kind == VT_NORM_GROUP ? norm.groups : c;
+	if (norm.groups < 1 || c % norm.groups) {
+		vt_graph_fail(g, "%s: %d channels do not divide into %d groups", name, c, norm.groups);
+		return -1;
+	}
+	n = blank(VT_OP_NORM, x, -1, in->shape);
+	n.norm = norm;
+	if (norm.affine) {
+		n.weight[0] = add_vector(g, name, "weight", c, '1', true);
+		n.weight[1] = add_vector(g, name, "bias", c, '0', true);
+	}
+	if (norm.kind == VT_NORM_BATCH) {
+		n.weight[2] = add_vector(g, name, "running_mean", c, '0', false);
+		n.weight[3] = add_vector(g, name, "running_var", c, '1', false);
+	}
+	return g->err.code ? -1 : add_node(g, n);
+}
+
+int vt_graph_act(struct vt_graph *g, int x, const char *name, enum vt_act act, double slope)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+
+	if (!in)
+		return -1;
+	n = blank(VT_OP_ACT, x, -1, in->shape);
+	n.act = act;
+	n.number = slope;
+	if (act == VT_ACT_PRELU)
+		n.weight[0] = add_vector(g, name, "weight", in->shape.c, 'p', true);
+	return g->err.code ? -1 : add_node(g, n);
+}
+
+static bool same_voxels(struct vt_shape a, struct vt_shape b)
+{
+	return a.n == b.n && a.d == b.d && a.h == b.h && a.w == b.w;
+}
+
+int vt_graph_add(struct vt_graph *g, int a, int b)
+{
+	const struct vt_node *x = node_of(g, a), *y = node_of(g, b);
+
+	if (!x || !y)
+		return -1;
+	if (!same_voxels(x->shape, y->shape) || x->shape.c != y->shape.c) {
+		vt_graph_fail(g, "shapes of tensors %d and %d differ; the patch must divide by the network's stride", a, b);
+		return -1;
+	}
+	return add_node(g, blank(VT_OP_ADD, a, b, x->shape));
+}
+
+int vt_graph_concat(struct vt_graph *g, int a, int b)
+{
+	const struct vt_node *x = node_of(g, a), *y = node_of(g, b);
+	struct vt_shape s;
+
+	if (!x || !y)
+		return -1;
+	if (!same_voxels(x->shape, y->shape)) {
+		vt_graph_fail(g, "shapes of tensors %d and %d differ; the patch must divide by the network's stride", a, b);
+		return -1;
+	}
+	s = x->shape;
+	s.c += y->shape.c;
+	return add_node(g, blank(VT_OP_CONCAT, a, b, s));
+}
+
+int vt_graph_upsample(struct vt_graph *g, int x, int scale, bool align_corners)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+	struct vt_shape s;
+
+	if (!in)
+		return -1;
+	s = in->shape;
+	n = blank(VT_OP_UPSAMPLE, x, -1, (struct vt_shape){ s.n, s.c, s.d * scale, s.h * scale, s.w * scale });
+	n.scale = scale;
+	n.flag = align_corners;
+	return add_node(g, n);
+}
+
+int vt_graph_maxpool(struct vt_graph *g, int x, int k, int stride, int pad)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_conv size = { .k = k, .stride = stride, .pad = pad, .dilation = 1 };
+	struct vt_node n;
+	struct vt_shape s;
+
+	if (!in)
+		return -1;
+	s = in->shape;
+	n = blank(VT_OP_MAXPOOL, x, -1, (struct vt_shape){ s.n, s.c, conv_size(s.d, &size), conv_size(s.h, &size), conv_size(s.w, &size) });
+	n.k = k;
+	n.stride = stride;
+	n.pad = pad;
+	return add_node(g, n);
+}
+
+int vt_graph_dropout(struct vt_graph *g, int x, double p, bool whole_channels)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+
+	if (!in)
+		return -1;
+	if (!(p >= 0 && p < 1)) {
+		vt_graph_fail(g, "dropout of %g; it must lie in [0, 1)", p);
+		return -1;
+	}
+	if (p == 0)
+		return x;
+	n = blank(VT_OP_DROPOUT, x, -1, in->shape);
+	n.number = p;
+	n.flag = whole_channels;
+	return add_node(g, n);
+}
+
+void vt_graph_output(struct vt_graph *g, int x)
+{
+	if (node_of(g, x))
+		g->output = x;
+}
+
+struct vt_shape vt_graph_shape(const struct vt_graph *g, int tensor)
+{
+	return tensor >= 0 && tensor < g->n_nodes ? g->node[tensor].shape : (struct vt_shape){ 0, 0, 0, 0, 0 };
+}
+
+size_t vt_graph_parameters(const struct vt_graph *g)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < g->n_weights; i++)
+		n += g->weight[i].trainable ? g->weight[i].n : 0;
+	return n;
+}

@@ -1,0 +1,77 @@
+/* graph.h - a network as a static graph: every shape is known when the graph is built.
+ *
+ *      struct vt_graph *g = vt_graph_new();
+ *      int x = vt_graph_input(g, (struct vt_shape){ 1, 4, 64, 64, 64 });
+ *      int y = vt_graph_conv(g, x, "head", (struct vt_conv){ .out_c = 3, .k = 1, .bias = true });
+ *      vt_graph_output(g, y);
+ *      if (vt_graph_error(g)) ...
+ *
+ * A builder returns the id of the tensor it makes.  The first mistake (shape that does not divide, unknown tensor) is kept
+ * in the graph, later calls return -1 and do nothing; vt_session_new reports it.  Tensors are [n, c, z, y, x] f32. */
+#ifndef COMMON_NN_GRAPH_H
+#define COMMON_NN_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+struct vt_shape {
+	int n, c, d, h, w;
+};
+
+enum vt_init {
+	VT_INIT_KAIMING_UNIFORM = 0,   /* PyTorch's default of a convolution: U(-b, b), b = 1 / sqrt(fan in); bias likewise */
+	VT_INIT_KAIMING_NORMAL_OUT,    /* N(0, 2 / fan out), bias 0 */
+	VT_INIT_KAIMING_NORMAL_IN,     /* N(0, 2 / fan in), bias 0 */
+	VT_INIT_XAVIER_NORMAL,         /* N(0, 4 / (fan in + fan out)): Xavier with gain sqrt 2; bias 0 */
+};
+
+/* y[o] = b[o] + sum over i, taps of w[o,i,tap] x[i, stride * pos - pad + dilation * tap]; zero outside.
+ * transposed: the adjoint of that map, weights [in, out, k, k, k], output size (in - 1) stride - 2 pad + k + out_pad. */
+struct vt_conv {
+	int out_c, k;
+	int stride;      /* 0 means 1 */
+	int dilation;    /* 0 means 1 */
+	int pad;         /* 0 with k > 1 and !explicit_pad means "same": dilation * (k - 1) / 2 */
+	bool explicit_pad, bias, transposed;
+	int out_pad;
+	enum vt_init init;
+};
+
+enum vt_norm_kind { VT_NORM_GROUP = 1, VT_NORM_INSTANCE, VT_NORM_BATCH };
+
+/* y = g (x - m) rstd + b, rstd = 1 / sqrt(v + eps), v the biased variance over the voxels of a group, a channel or
+ * the whole batch's channel; then max(y, 0) if relu.  Batch norm without training uses the running statistics. */
+struct vt_norm {
+	enum vt_norm_kind kind;
+	int groups;      /* VT_NORM_GROUP */
+	bool affine, relu;
+	double eps;      /* 0 means 1e-5 */
+};
+
+enum vt_act { VT_ACT_RELU = 1, VT_ACT_LEAKY, VT_ACT_ELU, VT_ACT_GELU, VT_ACT_SIGMOID, VT_ACT_PRELU };
+
+struct vt_graph;
+
+struct vt_graph *vt_graph_new(void);
+void vt_graph_free(struct vt_graph *g);
+const struct vt_err *vt_graph_error(const struct vt_graph *g);   /* NULL if none */
+void vt_graph_fail(struct vt_graph *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+int vt_graph_input(struct vt_graph *g, struct vt_shape shape);
+int vt_graph_conv(struct vt_graph *g, int x, const char *name, struct vt_conv conv);
+int vt_graph_norm(struct vt_graph *g, int x, const char *name, struct vt_norm norm);
+int vt_graph_act(struct vt_graph *g, int x, const char *name, enum vt_act act, double slope);   /* name: PReLU's slopes */
+int vt_graph_add(struct vt_graph *g, int a, int b);
+int vt_graph_concat(struct vt_graph *g, int a, int b);                           /* along channels */
+int vt_graph_upsample(struct vt_graph *g, int x, int scale, bool align_corners); /* trilinear */
+int vt_graph_maxpool(struct vt_graph *g, int x, int k, int stride, int pad);     /* first maximum in z, y, x order wins */
+int vt_graph_dropout(struct vt_graph *g, int x, double p, bool whole_channels);  /* identity unless training */
+void vt_graph_output(struct vt_graph *g, int x);
+
+struct vt_shape vt_graph_shape(const struct vt_graph *g, int tensor);
+size_t vt_graph_parameters(const struct vt_graph *g);   /* trainable scalars */
+
+#endif
