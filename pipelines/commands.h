@@ -1,0 +1,22 @@
+/* commands.h - the commands of the voxtrail tool.
+ *
+ * A command `name` is one function vt_cmd_<name>(argc, argv) in pipelines/cmd_<name>.c: argv[0] is the command's own
+ * name, the return value is the exit status (err.h), and `--help` is its own business.  Adding one takes a line in the
+ * list of its group; the lists are the only source of dispatch and of `voxtrail --help`. */
+#ifndef PIPELINES_COMMANDS_H
+#define PIPELINES_COMMANDS_H
+
+/* X(group, name, summary) */
+#define VT_COMMANDS_PIPELINES(X)
+
+#define VT_COMMANDS_STORE(X)
+
+#define VT_COMMANDS(X) \
+	VT_COMMANDS_PIPELINES(X) \
+	VT_COMMANDS_STORE(X)
+
+#define VT_COMMAND_DECLARE(group, name, summary) int vt_cmd_##name(int argc, char **argv);
+VT_COMMANDS(VT_COMMAND_DECLARE)
+#undef VT_COMMAND_DECLARE
+
+#endif
