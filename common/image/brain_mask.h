@@ -30,11 +30,11 @@ int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const float
 	struct vt_err *err);
 
 struct vt_brain_opts {
-	double threshold;        /* 0 to 1: higher gives a smaller brain; 0.5 */
+	double threshold;        /* 0 to 1: higher gives a smaller brain; 0.4 */
 	double margin_mm;        /* dilation of the finished mask; 0 */
 };
 
-#define VT_BRAIN_OPTS_DEFAULT { 0.5, 0.0 }
+#define VT_BRAIN_OPTS_DEFAULT { 0.4, 0.0 }
 
 enum vt_brain_flag {
 	VT_BRAIN_SMALL = 1 << 0,         /* under 700 ml */

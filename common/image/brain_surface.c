@@ -152,7 +152,7 @@ struct growth {
 	double (*normal)[3], (*next)[3];
 	double edge;             /* mean edge length l */
 	double bt;               /* local threshold fraction */
-	double smooth;           /* multiplies the smoothness force */
+	double smooth;           /* multiplies the curvature that the smoothness force sees */
 };
 
 enum { CHUNK = 128 };
@@ -192,17 +192,21 @@ static void move_chunk(void *ctx, size_t chunk)
 			along += d[a] * n[a];
 		}
 		double curve = 2 * fabs(along) / (w->edge * w->edge);
-		double f2 = (1 + vt_tanh(slope * (curve * 1 - bend))) / 2 * w->smooth;
-		f2 = f2 > 1 ? 1 : f2;
+		double f2 = (1 + vt_tanh(slope * (curve * w->smooth - bend))) / 2;
 		double f3 = 0.05 * w->edge * intensity_force(w, p, n);
 		for (int a = 0; a < 3; a++)
 			w->next[v][a] = p[a] + 0.5 * (d[a] - along * n[a]) + (f2 * along + f3) * n[a];
 	}
 }
 
-static void grow(struct growth *w, int steps)
+enum { STEPS = 1000, PASSES = 10 };
+
+/* Extra smoothness is given up over the last quarter, so that the final shape is still the image's. */
+static void grow(struct growth *w, double smooth)
 {
-	for (int i = 0; i < steps; i++) {
+	for (int i = 0; i < STEPS; i++) {
+		double left = 4.0 * (STEPS - i) / STEPS;
+		w->smooth = 1 + (smooth - 1) * (left < 1 ? left : 1);
 		if (i == 0 || i == 50 || i % 100 == 0)
 			w->edge = vt_surface_edge(w->s);
 		vt_surface_normals(w->s, w->normal);
@@ -211,7 +215,7 @@ static void grow(struct growth *w, int steps)
 	}
 }
 
-static int run_surface(struct head *h, struct vt_surface *s, double threshold, struct vt_err *err)
+static int run_surface(struct head *h, struct vt_surface *s, double threshold, double smooth, struct vt_err *err)
 {
 	struct growth w = { h, s, malloc(s->n_vertices * sizeof(*w.normal)), malloc(s->n_vertices * sizeof(*w.next)), 0,
 		vt_pow(threshold, 0.275), 1 };
@@ -223,10 +227,58 @@ static int run_surface(struct head *h, struct vt_surface *s, double threshold, s
 	for (size_t v = 0; v < s->n_vertices; v++)
 		for (int a = 0; a < 3; a++)
 			s->at[v][a] = s->at[v][a] * h->radius * 0.5 + h->centre[a];
-	grow(&w, 1000);
+	grow(&w, smooth);
 	free(w.normal);
 	free(w.next);
 	return 0;
+}
+
+/* Grows again with ten times the smoothness until no more than 0.1 % of the inside is wound around wrongly. */
+static int find_surface(struct head *h, unsigned char *cubes, double threshold, struct vt_brain_report *report, struct vt_err *err)
+{
+	double smooth = 1;
+	size_t n = vt_geometry_count(&h->grid), twisted = 1;
+	report->flags |= VT_BRAIN_SELF_CROSS;
+	for (report->passes = 0; report->passes < PASSES && report->flags; smooth *= 10) {
+		struct vt_surface s = { 0 };
+		report->passes++;
+		int rc = vt_surface_icosphere(&s, 4, err);
+		if (!rc)
+			rc = run_surface(h, &s, threshold, smooth, err);
+		if (!rc)
+			rc = vt_surface_fill(&s, cubes, &twisted, h->grid.dim, h->step, err);
+		vt_surface_release(&s);
+		if (rc)
+			return rc;
+		if ((double)twisted <= 0.001 * (double)vt_mask_count(cubes, n))
+			report->flags = 0;
+	}
+	return 0;
+}
+
+/* Where CSF is dark (T1, FLAIR) the surface stops at the cortex.  A brain mask holds the CSF of the sulci: 2 mm are added,
+ * but no bone or air.  Where CSF is bright (T2) the surface lies outside it already.  The sign of the intensities' skew
+ * inside the mask tells one from the other. */
+static int add_dark_rim(const struct head *h, unsigned char *cubes, struct vt_err *err)
+{
+	static const double q[3] = { 2, 50, 98 };
+	double p[3], cube[3] = { h->step, h->step, h->step }, least = h->low + 0.1 * (h->median - h->low);
+	size_t n = vt_geometry_count(&h->grid);
+	if (!vt_mask_count(cubes, n))
+		return 0;
+	if (vt_percentiles(p, q, 3, h->x, cubes, n, err))
+		return err->code;
+	if (p[2] - p[1] > p[1] - p[0])
+		return 0;
+	unsigned char *wide = malloc(n + 1);
+	if (!wide)
+		return vt_err_nomem(err, n);
+	memcpy(wide, cubes, n);
+	int rc = vt_mask_dilate(wide, h->grid.dim, cube, 2, err);
+	for (size_t i = 0; !rc && i < n; i++)
+		cubes[i] = cubes[i] || (wide[i] && (double)h->x[i] > least);
+	free(wide);
+	return rc ? rc : vt_mask_fill_holes(cubes, h->grid.dim, err);
 }
 
 /* Mask on the cubes -> mask on the scan's own voxels, through a 0.5 level of the linear interpolation. */
@@ -257,7 +309,6 @@ int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, c
 	const struct vt_geometry *g, const struct vt_brain_opts *opts, struct vt_err *err)
 {
 	struct head h = { .x = NULL };
-	struct vt_surface s = { 0 };
 	unsigned char *cubes = NULL;
 	memset(report, 0, sizeof(*report));
 	if (head_cubes(&h, voxels, g, err) || head_intensities(&h, err) || head_sphere(&h, err) || head_median(&h, err))
@@ -267,10 +318,8 @@ int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, c
 		vt_err_nomem(err, vt_geometry_count(&h.grid));
 		goto out;
 	}
-	if (vt_surface_icosphere(&s, 4, err) || run_surface(&h, &s, opts->threshold, err) ||
-		vt_surface_fill(&s, cubes, h.grid.dim, h.step, err) || to_native(mask, &h, cubes, err))
+	if (find_surface(&h, cubes, opts->threshold, report, err) || add_dark_rim(&h, cubes, err) || to_native(mask, &h, cubes, err))
 		goto out;
-	report->passes = 1;
 	report->low = h.low;
 	report->high = h.high;
 	report->median = h.median;
@@ -279,7 +328,6 @@ int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, c
 	vt_geometry_to_mm(&h.grid, index, report->centre_mm);
 	vt_brain_mask_finish(mask, report, g, opts->margin_mm, err);
 out:
-	vt_surface_release(&s);
 	head_release(&h);
 	free(cubes);
 	return err->code;

@@ -195,7 +195,8 @@ static void cross_columns(short *crossing, const size_t dim[3], const double p[3
 		}
 }
 
-int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, const size_t dim[3], double step, struct vt_err *err)
+int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, size_t *n_twisted, const size_t dim[3], double step,
+	struct vt_err *err)
 {
 	size_t slice = dim[0] * dim[1], n = slice * dim[2];
 	short *crossing = calloc(n + 1, sizeof(*crossing));
@@ -211,10 +212,12 @@ int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, const size_
 		}
 		cross_columns(crossing, dim, (const double (*)[3])p);
 	}
+	*n_twisted = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (i >= slice)
 			crossing[i] = (short)(crossing[i] + crossing[i - slice]);
 		mask[i] = crossing[i] > 0;
+		*n_twisted += crossing[i] != 0 && crossing[i] != 1;
 	}
 	free(crossing);
 	return 0;

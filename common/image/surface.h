@@ -24,7 +24,9 @@ void vt_surface_normals(const struct vt_surface *s, double (*normal)[3]);
 /* Mean length of the edges. */
 double vt_surface_edge(const struct vt_surface *s);
 
-/* mask = 1 at grid points (i, j, k) * step that the surface winds around, whether or not it crosses itself. */
-int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, const size_t dim[3], double step, struct vt_err *err);
+/* mask = 1 at grid points (i, j, k) * step that the surface winds around, whether or not it crosses itself.  n_twisted:
+ * points it winds around more than once or the wrong way; 0 for a surface that does not cross itself. */
+int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, size_t *n_twisted, const size_t dim[3], double step,
+	struct vt_err *err);
 
 #endif
