@@ -1,0 +1,35 @@
+"""Glob patterns against the measured vectors of Pachyderm's own matcher, and datum ids against the published formula."""
+import hashlib, json, os, struct, subprocess
+B, SHARED = os.environ["B"], os.environ.get("SHARED", "")
+tool = B + "/tests/glob_vectors"
+
+def ask(lines):
+    return subprocess.run([tool], input="".join(l + "\n" for l in lines), text=True, capture_output=True, check=True).stdout.splitlines()
+
+def say(good, what):
+    print(("ok - " if good else "not ok - ") + what)
+
+inputs = [("scans", "scans", "master", "/sub-001/"), ("labels", "labels", "master", "/" + "x" * 300)]
+h = hashlib.blake2b(digest_size=32)
+for fields in inputs:
+    for f in fields:
+        h.update(f.encode() + struct.pack(">Q", len(f)))
+say(ask(["\t".join(("id",) + inputs[0] + inputs[1])]) == [h.hexdigest()], "datum id of two inputs equals hashlib's BLAKE2b over the formula")
+
+if not SHARED:
+    print("skip - glob vectors: no ../shared")
+    raise SystemExit
+v = json.load(open(SHARED + "/schemas/glob-vectors.json"))
+good = 0
+for c in v["cases"]:
+    rows = ask("%s\t%s\t%s" % (c["glob"], c.get("replace", ""), p) for p in v["paths"])
+    got = [p for p, r in zip(v["paths"], rows) if r[0] == "1"]
+    keys = {p: r.split("\t", 1)[1] for p, r in zip(v["paths"], rows) if r[0] == "1"}
+    if sorted(got) != sorted(c["match"] or []) or ("key" in c and keys != c["key"]):
+        print("# glob", c, "got", got, keys)
+    else:
+        good += 1
+say(good == len(v["cases"]), "%d of %d glob vectors" % (good, len(v["cases"])))
+for i, c in enumerate(json.load(open(SHARED + "/schemas/datum-id-vectors.json"))["vectors"]):
+    row = ask(["\t".join(["id"] + [x[k] for x in c["inputs"] for k in ("name", "repo", "branch", "path")])])
+    say(row == [c["datum_id"]], "datum id vector %d" % i)
