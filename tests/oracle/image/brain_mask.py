@@ -1,0 +1,93 @@
+"""Brain masks: heads made here with a known brain, stripped input of all kinds, and the reference masks of real heads."""
+import os, sys
+sys.path.insert(0, os.path.dirname(__file__))
+import numpy as np
+import nibabel as nib
+from scipy import ndimage as ndi
+from _image import T, done, run, save, say, shared
+
+rng = np.random.default_rng(4)
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def head(kind, spacing):
+    """Nested ellipsoids: scalp, skull, CSF, folded cortex, ventricles, a neck.  Returns image, brain, affine."""
+    n = [int(round(s / v)) for s, v in zip((190, 220, 200), spacing)]
+    g = np.stack(np.meshgrid(*[(np.arange(m) - m / 2 + 0.5) * v for m, v in zip(n, spacing)], indexing="ij"))
+    g[2] -= 15
+    r = np.sqrt((g[0] / 66) ** 2 + (g[1] / 82) ** 2 + (g[2] / 62) ** 2)
+    folds = ndi.gaussian_filter(rng.normal(size=n), [3.5 / v for v in spacing])
+    folds = 0.05 * folds / folds.std()
+    csf, white, grey, scalp = {"t1": (30, 120, 85, 200), "t2": (220, 70, 95, 110), "flair": (25, 85, 100, 90)}[kind]
+    x = np.full(n, 4.0)
+    neck = (np.hypot(g[0], g[1] + 15) < 50) & (g[2] < 0)
+    x[(r < 1.25) | neck] = scalp
+    x[r < 1.17] = 12
+    brain = r < 1.03
+    x[brain] = csf
+    x[r + np.abs(folds) < 1.0] = grey
+    x[r + np.abs(folds) < 0.9] = white
+    x[np.sqrt((g[0] / 14) ** 2 + (g[1] / 28) ** 2 + (g[2] / 12) ** 2) < 1] = csf
+    x = ndi.gaussian_filter(x, [0.5 / v for v in spacing]) + rng.normal(size=n) * 4
+    return x.clip(0).astype("i2"), brain, np.diag(list(spacing) + [1.0])
+
+
+for kind, spacing in (("t1", (1, 1, 1)), ("t1", (0.8, 0.8, 4)), ("t2", (1, 1, 3)), ("flair", (2, 2, 2))):
+    x, brain, affine = head(kind, spacing)
+    # Stored right to left: the mask must come back in the scan's own order.
+    path = save(np.ascontiguousarray(x[::-1]), affine=affine * [-1, 1, 1, 1])
+    got = run("brain-mask", path)[0]
+    d = dice(got[::-1] > 0, brain)
+    say(d > 0.94, "made %s head at %s mm: Dice %.3f" % (kind, spacing, d), d)
+one, two = (run("brain-mask", path, env={"VOXTRAIL_THREADS": t})[0] for t in "12")
+say(np.array_equal(one, two), "one and two threads give equal masks")
+
+
+def stripped(x):
+    return int(run("stripped", save(x))[2].split()[0])
+
+
+x, brain, _ = head("t1", (2, 2, 2))
+say(not stripped(x), "a head is not taken for stripped")
+
+
+def stripped_2mm(x):
+    return int(run("stripped", save(x, affine=np.diag([2.0, 2, 2, 1])))[2].split()[0])
+
+
+say(not stripped_2mm(x), "a head at 2 mm is not taken for stripped")
+say(not stripped_2mm(np.where(x > 8, x, 0)), "a head on exact zeros is not taken for stripped")
+say(stripped_2mm(np.where(brain, x + 1, 0)), "a brain on zeros is stripped")
+z = ((x - 80.0) / 30).astype("f4")
+say(stripped_2mm(np.where(brain, z, np.float32(-3.25))), "a brain on a constant other than zero is stripped")
+say(not stripped_2mm(np.full(x.shape, 7, "i2")), "a constant image is not stripped")
+
+if not shared:
+    print("skip - reference masks of real heads: development data not present")
+    done()
+root = os.path.join(shared, "data/heads")
+all_dice = {}
+for patient in ("01", "12"):
+    for scan in ("t1w", "flair", "t2w"):
+        name = os.path.join(root, "ms_patient%s_study1_%s" % (patient, scan))
+        got = run("brain-mask", name + ".nii.gz")[0] > 0
+        all_dice[patient, scan] = dice(got, np.asarray(nib.load(name + "_brainmask.nii.gz").dataobj) > 0)
+t1 = np.mean([v for k, v in all_dice.items() if k[1] == "t1w"])
+every = np.mean(list(all_dice.values()))
+text = ", ".join("%s %s %.4f" % (k + (v,)) for k, v in all_dice.items())
+say(t1 >= 0.93 and every >= 0.94 and min(all_dice.values()) >= 0.88, "real heads: T1 mean %.4f, mean %.4f (%s)" % (t1, every, text))
+atlas = "/usr/share/mricron/templates/aal.nii.gz"
+if not os.path.exists(atlas):
+    print("skip - recall of the AAL atlas: mricron-data is not installed")
+    done()
+from scipy.spatial import ConvexHull
+labels = np.asarray(nib.load(atlas).dataobj) > 0
+edge = labels & ~ndi.binary_erosion(labels)
+hull = ConvexHull(np.argwhere(edge)).volume / 1000
+got = run("brain-mask", os.path.join(root, "colin27_ch2.nii.gz"))[0] > 0
+recall, volume = (got & labels).sum() / labels.sum(), got.sum() / 1000
+say(recall >= 0.985 and volume <= 1.12 * hull, "Colin27: %.4f of the atlas inside, %.0f ml = %.3f of its hull" % (recall, volume, volume / hull))
+done()

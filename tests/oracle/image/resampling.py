@@ -1,0 +1,56 @@
+"""Resampling against scipy: nearest, trilinear, cubic B-spline, label votes, conformed grids, oblique affines."""
+import os, sys
+sys.path.insert(0, os.path.dirname(__file__))
+import numpy as np
+import nibabel as nib
+from scipy import ndimage as ndi
+from _image import T, done, run, save, say
+
+rng = np.random.default_rng(3)
+
+
+def source_points(out_img, in_affine):
+    """Input index of every output voxel, [3, x, y, z]."""
+    m = np.linalg.inv(in_affine) @ out_img.affine
+    grid = np.indices(out_img.shape).reshape(3, -1)
+    return (m[:3, :3] @ grid + m[:3, 3:]).reshape(3, *out_img.shape)
+
+
+turned = np.linalg.qr(np.eye(3) + rng.uniform(-0.2, 0.2, (3, 3)))[0]
+turned *= np.sign(np.diag(turned))
+for name, affine, shape in (("straight", np.diag([1.0, 1.2, 3.0, 1]), (21, 18, 11)),
+                            ("oblique", np.block([[turned @ np.diag([0.9, 0.9, 2.5]), np.array([[5.0], [-7], [3]])],
+                                                  [np.zeros((1, 3)), np.ones((1, 1))]]), (17, 23, 40))):
+    x = ndi.gaussian_filter(rng.normal(size=shape), 1).astype("f4")
+    path = save(x, affine=affine)
+    affine = nib.load(path).affine
+    for target in ((2, 2, 2), (0.7, 1.1, 1.3)):
+        for how, order, tol in (("nearest", 0, 0), ("linear", 1, 2e-6), ("cubic", 3, 4e-6)):
+            got, img, _ = run("resample", path, how, "nan", *target)
+            p = source_points(img, affine)
+            inside = np.all([(p[i] >= 0) & (p[i] <= shape[i] - 1) for i in range(3)], axis=0)
+            if order == 0:
+                inside &= np.all([np.abs(p[i] - np.floor(p[i]) - 0.5) > 1e-4 for i in range(3)], axis=0)
+            want = ndi.map_coordinates(x.astype("f8"), p, order=order, mode="mirror")
+            gap = np.abs(got - want)[inside].max()
+            say(gap <= tol and inside.sum() > 100, "%s %s to %s mm equals scipy at %d points" % (name, how, target, inside.sum()), gap)
+    back = run("resample", path, "cubic", "nan", *nib.load(path).header.get_zooms())[0]
+    say(back.shape == x.shape and np.abs(back - x).max() < 2e-6, "%s: cubic onto its own grid gives the input" % name)
+    labels = (ndi.gaussian_filter(rng.normal(size=shape), 2) * 60).round().clip(0, 4).astype("u1")
+    path = save(labels, "labels.nii", affine)
+    got, img, _ = run("resample", path, "labels", 0, 1.3, 0.8, 1.7)
+    p = source_points(img, affine)
+    inside = np.all([(p[i] >= 0) & (p[i] <= shape[i] - 1) for i in range(3)], axis=0)
+    votes = np.stack([ndi.map_coordinates((labels == v).astype("f8"), p, order=1, mode="nearest") for v in range(5)])
+    first, second = np.sort(votes, axis=0)[[-1, -2]]
+    clear = inside & (first - second > 1e-5)
+    say(np.array_equal(got[clear], votes.argmax(0)[clear]) and set(np.unique(got)) <= set(np.unique(labels)),
+        "%s: labels go to the largest linear weight, none is invented" % name)
+
+x = rng.normal(size=(30, 31, 20)).astype("f4")
+a = np.diag([-2.0, 3, 4, 1])
+got, img, _ = run("resample", save(x, affine=a), "linear", 0, "conform")
+centre = a @ [14.5, 15, 9.5, 1]
+say(got.shape == (256, 256, 256) and np.allclose(img.header.get_zooms(), 1) and
+    np.allclose((img.affine @ [127.5, 127.5, 127.5, 1])[:3], centre[:3], atol=1e-3), "conform: 256 voxels of 1 mm on the same centre")
+done()
