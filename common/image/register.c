@@ -156,26 +156,41 @@ static double measure(struct match *m, const double p[6], double least)
 	return h > 0 ? (entropy(a, BINS, total) + entropy(b, BINS, total)) / h : 0;
 }
 
-/* Tries each parameter up and down; the step halves when none helps. */
+/* Each parameter up and down from p; what helps is kept.  Returns the best measure. */
+static double explore(struct match *m, double p[6], double best, double turn, double shift, double least)
+{
+	for (int i = 0; i < 12; i++) {
+		double old = p[i / 2];
+		p[i / 2] += (i & 1 ? -1 : 1) * (i / 2 < 3 ? turn : shift);
+		double v = measure(m, p, least);
+		if (v > best)
+			best = v;
+		else
+			p[i / 2] = old;
+	}
+	return best;
+}
+
+/* Hooke and Jeeves: explore, then try the same move again from there; the step halves when nothing helps. */
 static double search(struct match *m, double p[6], double turn, double shift, double finest)
 {
 	double least = 0.1 * (double)vt_geometry_count(&m->fixed.grid), best = measure(m, p, least);
 	while (shift > finest) {
-		bool better = false;
-		for (int i = 0; i < 12; i++) {
-			double q[6];
-			memcpy(q, p, sizeof(q));
-			q[i / 2] += (i & 1 ? -1 : 1) * (i / 2 < 3 ? turn : shift);
-			double v = measure(m, q, least);
-			if (v > best) {
-				best = v;
-				memcpy(p, q, sizeof(q));
-				better = true;
-			}
-		}
-		if (!better) {
+		double q[6], before = best;
+		memcpy(q, p, sizeof(q));
+		best = explore(m, p, best, turn, shift, least);
+		if (best <= before) {
 			turn /= 2;
 			shift /= 2;
+			continue;
+		}
+		double ahead[6];
+		for (int i = 0; i < 6; i++)
+			ahead[i] = 2 * p[i] - q[i];
+		double v = explore(m, ahead, measure(m, ahead, least), turn, shift, least);
+		if (v > best) {
+			best = v;
+			memcpy(p, ahead, sizeof(ahead));
 		}
 	}
 	return best;
@@ -195,7 +210,7 @@ int vt_register_rigid(struct vt_geometry *moved, const float *moving, const stru
 	vt_geometry_to_mm(moving_grid, middle, m->centre);
 	for (int l = 0; l < 3 && !err->code; l++) {
 		if (!image_make(&m->fixed, fixed, fixed_grid, levels[l], err) && !image_make(&m->moving, moving, moving_grid, levels[l], err))
-			best = search(m, p, levels[l] * 0.0125, levels[l], levels[l] / 16);
+			best = search(m, p, levels[l] * 0.0125, levels[l], levels[l] / 40);
 		free(m->fixed.x);
 		free(m->moving.x);
 		m->fixed.x = m->moving.x = NULL;
