@@ -1,0 +1,354 @@
+/* Convolutions as gathers: every output position sums its taps in a fixed order.
+ *
+ * Forward and the input gradient of a transposed convolution gather at  stride * o - pad + dilation * k  (direct form);
+ * a transposed convolution and the input gradient of a plain one gather at  (o + pad - dilation * k) / stride  where that
+ * divides (inverse form).  Weight gradients are one direct gather whose lanes are the channels of the small side. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/parallel.h"
+#include "common/nn/cpu/ops.h"
+
+enum { MAX_K = 7, MAX_TAPS = MAX_K * MAX_K * MAX_K, ROWS_PER_TASK = 8 };
+
+/* at[o * k + t]: input coordinate of output o under tap t on one axis, -1 outside. */
+struct axis {
+	int n_out, k;
+	int *at;
+};
+
+static struct axis axis_of(const struct vt_conv *c, int n_out, int n_in, bool inverse)
+{
+	struct axis a = { n_out, c->k, vt_xcalloc((size_t)n_out * (size_t)c->k, sizeof(int)) };
+
+	for (int o = 0; o < n_out; o++)
+		for (int t = 0; t < c->k; t++) {
+			int p = inverse ? o + c->pad - c->dilation * t : o * c->stride - c->pad + c->dilation * t;
+			bool ok = !inverse || (p >= 0 && p % c->stride == 0);
+
+			p = inverse ? p / c->stride : p;
+			a.at[o * c->k + t] = ok && p >= 0 && p < n_in ? p : -1;
+		}
+	return a;
+}
+
+struct gather {
+	const struct vt_kernels *k;
+	const struct vt_conv *c;
+	struct vt_view in, out;
+	const float *w, *bias;       /* packed weights [out blocks][taps][c_in][8]; bias padded to blocks of 8, or NULL */
+	struct axis z, y, x;
+	bool inverse, add;
+	int row_groups;
+};
+
+static bool same_taps(const struct axis *a, int o, int p)
+{
+	for (int t = 0; t < a->k; t++)
+		if ((a->at[o * a->k + t] < 0) != (a->at[p * a->k + t] < 0))
+			return false;
+	return true;
+}
+
+/* The taps of a run of outputs that begins at (oz, oy, ox), for output block b of item n. */
+static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b, int oz, int oy, int ox)
+{
+	int k = g->c->k, n_taps = 0;
+	struct vt_shape s = g->in.s;
+	const float *base = g->in.p + (size_t)n * (size_t)vt_blocks(s.c) * vt_voxels(s) * VT_LANES;
+	size_t per_tap = (size_t)s.c * VT_LANES;
+
+	for (int tz = 0; tz < k; tz++) {
+		int iz = g->z.at[oz * k + tz];
+
+		for (int ty = 0; iz >= 0 && ty < k; ty++) {
+			int iy = g->y.at[oy * k + ty];
+
+			for (int tx = 0; iy >= 0 && tx < k; tx++) {
+				int ix = g->x.at[ox * k + tx];
+
+				if (ix < 0)
+					continue;
+				tap[n_taps].x = base + (((size_t)iz * (size_t)s.h + (size_t)iy) * (size_t)s.w + (size_t)ix) * VT_LANES;
+				tap[n_taps++].w = g->w + ((size_t)b * (size_t)(k * k * k) + (size_t)((tz * k + ty) * k + tx)) * per_tap;
+			}
+		}
+	}
+	return n_taps;
+}
+
+/* Outputs ox, ox + phase, ... of one row that share their taps. */
+static int run_length(const struct gather *g, int ox, int phase)
+{
+	int n = 1;
+
+	while (ox + n * phase < g->x.n_out && same_taps(&g->x, ox, ox + n * phase))
+		n++;
+	return n;
+}
+
+static void gather_run(const struct gather *g, int n, int b, bool two, int oz, int oy, int ox, int count)
+{
+	struct vt_tap tap[MAX_TAPS];
+	struct vt_shape s = g->out.s;
+	int phase = g->inverse ? g->c->stride : 1;
+	size_t block = vt_voxels(s) * VT_LANES, y_step = (size_t)phase * VT_LANES;
+	float *y = g->out.p + ((size_t)n * (size_t)vt_blocks(s.c) + (size_t)b) * block +
+		(((size_t)oz * (size_t)s.h + (size_t)oy) * (size_t)s.w + (size_t)ox) * VT_LANES;
+	struct vt_tile t = { .tap = tap, .c_in = g->in.s.c, .block = vt_voxels(g->in.s) * VT_LANES,
+		.step = (size_t)(g->inverse ? 1 : g->c->stride) * VT_LANES, .y_step = y_step, .accumulate = g->add,
+		.w2 = two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)g->in.s.c * VT_LANES : 0,
+		.start = g->bias ? g->bias + (size_t)b * VT_LANES : NULL, .start2 = g->bias ? g->bias + (size_t)(b + 1) * VT_LANES : NULL };
+
+	t.n_taps = collect_taps(g, tap, n, b, oz, oy, ox);
+	for (int j = 0; j < count; j += VT_TILE) {
+		t.count = count - j < VT_TILE ? count - j : VT_TILE;
+		t.offset = (size_t)j * t.step;
+		t.y = y + (size_t)j * y_step;
+		t.y2 = t.y + block;
+		g->k->tile(&t);
+	}
+}
+
+/* One task: ROWS_PER_TASK rows of one plane of one item, all output blocks. */
+static void gather_rows(void *ctx, size_t task)
+{
+	const struct gather *g = ctx;
+	struct vt_shape s = g->out.s;
+	int group = (int)(task % (size_t)g->row_groups), oz = (int)(task / (size_t)g->row_groups % (size_t)s.d);
+	int n = (int)(task / (size_t)g->row_groups / (size_t)s.d), blocks = vt_blocks(s.c);
+	int end = (group + 1) * ROWS_PER_TASK < s.h ? (group + 1) * ROWS_PER_TASK : s.h, phase = g->inverse ? g->c->stride : 1;
+
+	for (int b = 0; b < blocks; b += 2)
+		for (int oy = group * ROWS_PER_TASK; oy < end; oy++)
+			for (int p = 0; p < phase && p < s.w; p++)
+				for (int ox = p; ox < s.w;) {
+					int count = run_length(g, ox, phase);
+
+					gather_run(g, n, b, b + 1 < blocks, oz, oy, ox, count);
+					ox += count * phase;
+				}
+}
+
+static void run_gather(struct gather *g)
+{
+	const struct vt_conv *c = g->c;
+
+	g->z = axis_of(c, g->out.s.d, g->in.s.d, g->inverse);
+	g->y = axis_of(c, g->out.s.h, g->in.s.h, g->inverse);
+	g->x = axis_of(c, g->out.s.w, g->in.s.w, g->inverse);
+	g->row_groups = (g->out.s.h + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
+	vt_parallel_for((size_t)g->out.s.n * (size_t)g->out.s.d * (size_t)g->row_groups, gather_rows, g);
+	free(g->z.at);
+	free(g->y.at);
+	free(g->x.at);
+}
+
+/* to[o / 8][tap][i][o % 8] = w[o * so + i * si + tap]; lanes behind n_out are 0. */
+static void pack_weights(float *to, const float *w, int n_out, int n_in, int taps, size_t so, size_t si)
+{
+	memset(to, 0, (size_t)vt_blocks(n_out) * (size_t)taps * (size_t)n_in * VT_LANES * sizeof(float));
+	for (int o = 0; o < n_out; o++)
+		for (int i = 0; i < n_in; i++)
+			for (int t = 0; t < taps; t++)
+				to[(((size_t)(o / VT_LANES) * (size_t)taps + (size_t)t) * (size_t)n_in + (size_t)i) * VT_LANES + (size_t)(o % VT_LANES)] =
+					w[(size_t)o * so + (size_t)i * si + (size_t)t];
+}
+
+static size_t packed_floats(int n_out, int n_in, int taps)
+{
+	return (size_t)vt_blocks(n_out) * VT_LANES * (size_t)taps * (size_t)n_in;
+}
+
+static int taps_of(const struct vt_conv *c)
+{
+	return c->k * c->k * c->k;
+}
+
+void vt_cpu_conv_forward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view y, const float *w,
+	const float *bias, float *scratch)
+{
+	int taps = taps_of(c);
+	size_t t = (size_t)taps, packed = packed_floats(y.s.c, x.s.c, taps);
+	float *b = scratch + packed;
+
+	if (c->transposed)
+		pack_weights(scratch, w, y.s.c, x.s.c, taps, t, (size_t)y.s.c * t);
+	else
+		pack_weights(scratch, w, y.s.c, x.s.c, taps, (size_t)x.s.c * t, t);
+	if (bias) {
+		memset(b, 0, (size_t)vt_blocks(y.s.c) * VT_LANES * sizeof(float));
+		memcpy(b, bias, (size_t)y.s.c * sizeof(float));
+	}
+	run_gather(&(struct gather){ .k = k, .c = c, .in = x, .out = y, .w = scratch, .bias = bias ? b : NULL, .inverse = c->transposed });
+}
+
+/* --- weight gradient ---------------------------------------------------------------------------------------------------- */
+
+struct weight_grad {
+	const struct vt_kernels *k;
+	const struct vt_conv *c;
+	struct vt_view big, small;   /* small: the side whose positions are summed over, its channels in the lanes */
+	struct axis z, y, x;
+	int slabs, pairs, blocks;    /* z slabs of small; pairs of its channel blocks; channel blocks of big */
+	float *part;                 /* [slab][small block][big block][tap][8][8] */
+};
+
+/* Slabs of at least 4096 positions, at most 16: by shape alone. */
+static int slabs_of(struct vt_shape s)
+{
+	size_t n = vt_voxels(s) / 4096;
+
+	n = n > 16 ? 16 : n;
+	n = n > (size_t)s.d ? (size_t)s.d : n;
+	return n ? (int)n : 1;
+}
+
+static size_t part_floats(int taps)
+{
+	return (size_t)taps * VT_LANES * VT_LANES;
+}
+
+/* First and one-behind-last position of a row whose tap t lies inside. */
+static void inside(const struct axis *a, int t, int *from, int *to)
+{
+	*from = 0;
+	*to = a->n_out;
+	while (*from < *to && a->at[*from * a->k + t] < 0)
+		++*from;
+	while (*to > *from && a->at[(*to - 1) * a->k + t] < 0)
+		--*to;
+}
+
+static void grad_of_row(const struct weight_grad *g, float *part, float *part2, int n, int sb, int bb, int oz, int oy)
+{
+	struct vt_shape s = g->small.s, l = g->big.s;
+	int k = g->c->k;
+	size_t s_block = vt_voxels(s) * VT_LANES, l_block = vt_voxels(l) * VT_LANES;
+	const float *dy = g->small.p + ((size_t)n * (size_t)vt_blocks(s.c) + (size_t)sb) * s_block +
+		((size_t)oz * (size_t)s.h + (size_t)oy) * (size_t)s.w * VT_LANES;
+	const float *x = g->big.p + ((size_t)n * (size_t)vt_blocks(l.c) + (size_t)bb) * l_block;
+	int channels = l.c - bb * VT_LANES < VT_LANES ? l.c - bb * VT_LANES : VT_LANES;
+
+	for (int t = 0; t < k * k * k; t++) {
+		int iz = g->z.at[oz * k + t / (k * k)], iy = g->y.at[oy * k + t / k % k], from, to;
+		struct vt_row r = { .step = (size_t)g->c->stride * VT_LANES, .dy_step = VT_LANES, .n = channels };
+
+		inside(&g->x, t % k, &from, &to);
+		if (iz < 0 || iy < 0 || from == to)
+			continue;
+		r.x = x + (((size_t)iz * (size_t)l.h + (size_t)iy) * (size_t)l.w + (size_t)g->x.at[from * k + t % k]) * VT_LANES;
+		r.dy = dy + (size_t)from * VT_LANES;
+		r.dy2 = r.dy + s_block;
+		r.count = to - from;
+		r.g = part + (size_t)t * VT_LANES * VT_LANES;
+		r.g2 = part2 ? part2 + (size_t)t * VT_LANES * VT_LANES : NULL;
+		g->k->row(&r);
+	}
+}
+
+static float *part_of(const struct weight_grad *g, int slab, int sb, int bb)
+{
+	return g->part + (((size_t)slab * (size_t)vt_blocks(g->small.s.c) + (size_t)sb) * (size_t)g->blocks + (size_t)bb) * part_floats(taps_of(g->c));
+}
+
+static void grad_task(void *ctx, size_t task)
+{
+	const struct weight_grad *g = ctx;
+	struct vt_shape s = g->small.s;
+	int bb = (int)(task % (size_t)g->blocks), sb = 2 * (int)(task / (size_t)g->blocks % (size_t)g->pairs);
+	int slab = (int)(task / (size_t)g->blocks / (size_t)g->pairs);
+	float *part = part_of(g, slab, sb, bb), *part2 = sb + 1 < vt_blocks(s.c) ? part_of(g, slab, sb + 1, bb) : NULL;
+	int from = (int)((long)s.d * slab / g->slabs), to = (int)((long)s.d * (slab + 1) / g->slabs);
+
+	memset(part, 0, part_floats(taps_of(g->c)) * sizeof(float));
+	if (part2)
+		memset(part2, 0, part_floats(taps_of(g->c)) * sizeof(float));
+	for (int n = 0; n < s.n; n++)
+		for (int oz = from; oz < to; oz++)
+			for (int oy = 0; oy < s.h; oy++)
+				grad_of_row(g, part, part2, n, sb, bb, oz, oy);
+}
+
+/* dw[lane channel][big channel][tap] = sum of the slabs in order. */
+static void sum_slabs(const struct weight_grad *g, float *dw)
+{
+	int taps = taps_of(g->c), cs = g->small.s.c, cb = g->big.s.c;
+
+	for (int o = 0; o < cs; o++)
+		for (int i = 0; i < cb; i++)
+			for (int t = 0; t < taps; t++) {
+				size_t at = ((size_t)t * VT_LANES + (size_t)(i % VT_LANES)) * VT_LANES + (size_t)(o % VT_LANES);
+				float sum = 0.0f;
+
+				for (int s = 0; s < g->slabs; s++)
+					sum += part_of(g, s, o / VT_LANES, i / VT_LANES)[at];
+				dw[((size_t)o * (size_t)cb + (size_t)i) * (size_t)taps + (size_t)t] = sum;
+			}
+}
+
+static void weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view big, struct vt_view small, float *dw, float *part)
+{
+	struct weight_grad g = { .k = k, .c = c, .big = big, .small = small, .slabs = slabs_of(small.s), .part = part,
+		.pairs = (vt_blocks(small.s.c) + 1) / 2, .blocks = vt_blocks(big.s.c) };
+
+	g.z = axis_of(c, small.s.d, big.s.d, false);
+	g.y = axis_of(c, small.s.h, big.s.h, false);
+	g.x = axis_of(c, small.s.w, big.s.w, false);
+	vt_parallel_for((size_t)g.slabs * (size_t)g.pairs * (size_t)g.blocks, grad_task, &g);
+	sum_slabs(&g, dw);
+	free(g.z.at);
+	free(g.y.at);
+	free(g.x.at);
+}
+
+/* --- the rest of the backward pass ----------------------------------------------------------------------------------------- */
+
+static void bias_gradient(const struct vt_kernels *k, struct vt_view dy, float *db)
+{
+	size_t voxels = vt_voxels(dy.s);
+
+	for (int b = 0; b < vt_blocks(dy.s.c); b++) {
+		double sum[8] = { 0 }, square[8] = { 0 };
+
+		for (int n = 0; n < dy.s.n; n++)
+			k->moments(dy.p + ((size_t)n * (size_t)vt_blocks(dy.s.c) + (size_t)b) * voxels * VT_LANES, voxels, sum, square);
+		for (int l = 0; l < VT_LANES && b * VT_LANES + l < dy.s.c; l++)
+			db[b * VT_LANES + l] = (float)sum[l];
+	}
+}
+
+void vt_cpu_conv_backward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view dx, bool add,
+	struct vt_view dy, const float *w, float *dw, float *db, float *scratch)
+{
+	int taps = taps_of(c);
+	size_t t = (size_t)taps;
+
+	if (c->transposed)
+		weight_gradient(k, c, dy, x, dw, scratch);
+	else
+		weight_gradient(k, c, x, dy, dw, scratch);
+	if (db)
+		bias_gradient(k, dy, db);
+	if (!dx.p)
+		return;
+	if (c->transposed)
+		pack_weights(scratch, w, dx.s.c, dy.s.c, taps, (size_t)dy.s.c * t, t);
+	else
+		pack_weights(scratch, w, dx.s.c, dy.s.c, taps, t, (size_t)dx.s.c * t);
+	run_gather(&(struct gather){ .k = k, .c = c, .in = dy, .out = dx, .w = scratch, .inverse = !c->transposed, .add = add });
+}
+
+size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training)
+{
+	size_t forward = packed_floats(y.c, x.c, taps_of(c)) + (size_t)vt_blocks(y.c) * VT_LANES;
+	size_t back = packed_floats(x.c, y.c, taps_of(c));
+	int slabs = slabs_of(c->transposed ? x : y);
+	size_t part = (size_t)slabs * (size_t)vt_blocks(x.c) * (size_t)vt_blocks(y.c) * part_floats(taps_of(c));
+
+	if (!training)
+		return forward;
+	forward = forward > back ? forward : back;
+	return forward > part ? forward : part;
+}

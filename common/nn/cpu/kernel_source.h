@@ -1,0 +1,193 @@
+/* kernel_source.h - the kernels' one source, included by kernels_portable.c and kernels_avx2.c, which define KERNELS (the name
+ * of the table) and KERNEL_NAME.  It is a header only because the same text is compiled for two instruction sets. */
+#include <stdint.h>
+
+#include "common/nn/cpu/kernels.h"
+#include "common/nn/cpu/vec8.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* count positions x (1 or 2) blocks of eight outputs stay in registers over the whole sum: 6 x 2 accumulators, two
+ * weights and one broadcast fill the sixteen registers of AVX2. */
+INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks)
+{
+	v8 acc[2][VT_TILE];
+
+	for (int b = 0; b < blocks; b++)
+		for (int j = 0; j < count; j++) {
+			const float *y = b ? t->y2 : t->y, *start = b ? t->start2 : t->start;
+
+			acc[b][j] = t->accumulate ? v8_load(y + (size_t)j * t->y_step) : start ? v8_load(start) : v8_set(0.0f);
+		}
+	for (int k = 0; k < t->n_taps; k++) {
+		const float *w = t->tap[k].w;
+
+		for (int c0 = 0; c0 < t->c_in; c0 += VT_LANES) {
+			const float *x = t->tap[k].x + t->offset + (size_t)(c0 / VT_LANES) * t->block;
+			int n = t->c_in - c0 < VT_LANES ? t->c_in - c0 : VT_LANES;
+
+			for (int i = 0; i < n; i++, w += VT_LANES) {
+				v8 w0 = v8_load(w), w1 = blocks == 2 ? v8_load(w + t->w2) : w0;
+
+				for (int j = 0; j < count; j++) {
+					v8 xv = v8_set(x[(size_t)j * t->step + (size_t)i]);
+
+					acc[0][j] = v8_fma(w0, xv, acc[0][j]);
+					if (blocks == 2)
+						acc[1][j] = v8_fma(w1, xv, acc[1][j]);
+				}
+			}
+		}
+	}
+	for (int b = 0; b < blocks; b++)
+		for (int j = 0; j < count; j++)
+			v8_store((b ? t->y2 : t->y) + (size_t)j * t->y_step, acc[b][j]);
+}
+
+static void tile(const struct vt_tile *t)
+{
+	if (t->w2) {
+		switch (t->count) {
+		case 6: tile_of(t, 6, 2); return;
+		case 5: tile_of(t, 5, 2); return;
+		case 4: tile_of(t, 4, 2); return;
+		case 3: tile_of(t, 3, 2); return;
+		case 2: tile_of(t, 2, 2); return;
+		default: tile_of(t, 1, 2); return;
+		}
+	}
+	switch (t->count) {
+	case 6: tile_of(t, 6, 1); return;
+	case 5: tile_of(t, 5, 1); return;
+	case 4: tile_of(t, 4, 1); return;
+	case 3: tile_of(t, 3, 1); return;
+	case 2: tile_of(t, 2, 1); return;
+	default: tile_of(t, 1, 1); return;
+	}
+}
+
+/* n input channels x (1 or 2) blocks of outputs, from g[0] on. */
+INLINE void row_of(const struct vt_row *r, const int first, const int n, const int blocks)
+{
+	v8 acc[2][4];
+
+	for (int i = 0; i < n; i++) {
+		acc[0][i] = v8_load(r->g + (size_t)(first + i) * VT_LANES);
+		acc[1][i] = blocks == 2 ? v8_load(r->g2 + (size_t)(first + i) * VT_LANES) : acc[0][i];
+	}
+	for (int j = 0; j < r->count; j++) {
+		const float *x = r->x + (size_t)j * r->step + first;
+		v8 d0 = v8_load(r->dy + (size_t)j * r->dy_step), d1 = blocks == 2 ? v8_load(r->dy2 + (size_t)j * r->dy_step) : d0;
+
+		for (int i = 0; i < n; i++) {
+			v8 xv = v8_set(x[i]);
+
+			acc[0][i] = v8_fma(d0, xv, acc[0][i]);
+			if (blocks == 2)
+				acc[1][i] = v8_fma(d1, xv, acc[1][i]);
+		}
+	}
+	for (int i = 0; i < n; i++) {
+		v8_store(r->g + (size_t)(first + i) * VT_LANES, acc[0][i]);
+		if (blocks == 2)
+			v8_store(r->g2 + (size_t)(first + i) * VT_LANES, acc[1][i]);
+	}
+}
+
+static void row(const struct vt_row *r)
+{
+	int i = 0;
+
+	if (r->g2) {
+		for (; i + 4 <= r->n; i += 4)
+			row_of(r, i, 4, 2);
+		for (; i < r->n; i++)
+			row_of(r, i, 1, 2);
+		return;
+	}
+	for (; i + 4 <= r->n; i += 4)
+		row_of(r, i, 4, 1);
+	for (; i < r->n; i++)
+		row_of(r, i, 1, 1);
+}
+
+static void moments(const float *x, size_t m, double sum[8], double square[8])
+{
+	double s[8] = { 0 }, q[8] = { 0 };
+
+	for (size_t v = 0; v < m; v++)
+		for (int l = 0; l < 8; l++) {
+			double d = (double)x[8 * v + (size_t)l];
+
+			s[l] += d;
+			q[l] += d * d;
+		}
+	for (int l = 0; l < 8; l++) {
+		sum[l] += s[l];
+		square[l] += q[l];
+	}
+}
+
+static void affine(float *y, const float *x, size_t m, const float a[8], const float b[8], bool relu)
+{
+	v8 av = v8_load(a), bv = v8_load(b);
+
+	for (size_t v = 0; v < m; v++)
+		v8_store(y + 8 * v, v8_fma(av, v8_load(x + 8 * v), bv));
+	if (relu)
+		for (size_t i = 0; i < 8 * m; i++)
+			y[i] = y[i] > 0.0f ? y[i] : 0.0f;
+}
+
+static void norm_sums(const float *dy, const float *y, const float *x, size_t m, double sum[8], double product[8])
+{
+	double s[8] = { 0 }, p[8] = { 0 };
+
+	for (size_t v = 0; v < m; v++)
+		for (int l = 0; l < 8; l++) {
+			size_t i = 8 * v + (size_t)l;
+			double d = !y || y[i] > 0.0f ? (double)dy[i] : 0.0;
+
+			s[l] += d;
+			p[l] += d * (double)x[i];
+		}
+	for (int l = 0; l < 8; l++) {
+		sum[l] += s[l];
+		product[l] += p[l];
+	}
+}
+
+static void norm_dx(float *dx, const float *dy, const float *y, const float *x, size_t m, const float a[8], const float b[8],
+	const float c[8], bool accumulate)
+{
+	v8 av = v8_load(a), bv = v8_load(b), cv = v8_load(c);
+
+	for (size_t v = 0; v < m; v++) {
+		float d[8], r[8];
+
+		for (int l = 0; l < 8; l++)
+			d[l] = !y || y[8 * v + (size_t)l] > 0.0f ? dy[8 * v + (size_t)l] : 0.0f;
+		v8_store(r, v8_fma(av, v8_load(d), v8_fma(bv, v8_load(x + 8 * v), cv)));
+		for (int l = 0; l < 8; l++)
+			dx[8 * v + (size_t)l] = accumulate ? dx[8 * v + (size_t)l] + r[l] : r[l];
+	}
+}
+
+static void lerp(float *y, const float *p, const float *q, float w0, float w1, size_t n)
+{
+	v8 a = v8_set(w0), b = v8_set(w1), zero = v8_set(0.0f);
+
+	for (size_t i = 0; i < n; i += 8)
+		v8_store(y + i, v8_fma(a, v8_load(p + i), v8_fma(b, v8_load(q + i), zero)));
+}
+
+static void axpy(float *y, const float *p, float w, size_t n)
+{
+	v8 a = v8_set(w);
+
+	for (size_t i = 0; i < n; i += 8)
+		v8_store(y + i, v8_fma(a, v8_load(p + i), v8_load(y + i)));
+}
+
+const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .tile = tile, .row = row, .moments = moments, .affine = affine,
+	.norm_sums = norm_sums, .norm_dx = norm_dx, .lerp = lerp, .axpy = axpy };

@@ -1,0 +1,78 @@
+/* kernels.h - the kernels that differ by instruction set, as a table; for cpu/ only.
+ *
+ * Layout of an activation: [n][ceil(c / 8)][z][y][x][8] f32; lanes behind the last channel hold 0. */
+#ifndef COMMON_NN_CPU_KERNELS_H
+#define COMMON_NN_CPU_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { VT_LANES = 8, VT_TILE = 6 };
+
+/* One filter tap of a tile: where its input begins (channel 0 of the first position) and its weights [c_in][8]. */
+struct vt_tap {
+	const float *x;
+	const float *w;
+};
+
+/* y[j, 0..7] (+)= sum over taps, channels i of w[i, 0..7] * x[(i / 8) * block + j * step + i % 8], j < count <= VT_TILE.
+ * The sum of one output runs over taps in the order given and channels upwards, one fused multiply-add each.
+ * w2 != 0: a second block of eight outputs is made beside the first, its weights w2 floats behind, its outputs y2. */
+struct vt_tile {
+	const struct vt_tap *tap;
+	int n_taps, c_in, count;
+	size_t offset;           /* floats added to every tap's x */
+	size_t block, step;      /* floats between channel blocks, between positions of the input */
+	float *y, *y2;
+	size_t y_step, w2;
+	bool accumulate;         /* start from what y holds, else from start / start2 (8 floats each; NULL: zeros) */
+	const float *start, *start2;
+};
+
+/* One row of a weight gradient: g[i, 0..7] += sum over j < count of x[j * step + i] * dy[j * dy_step + 0..7], i < n <= 8,
+ * j upwards; with dy2 and g2 a second block of eight. */
+struct vt_row {
+	const float *x, *dy, *dy2;
+	size_t step, dy_step;
+	int count, n;
+	float *g, *g2;
+};
+
+/* Over m voxels of eight lanes: sum[l] += x, square[l] += x^2 in double. */
+typedef void (*vt_moments_fn)(const float *x, size_t m, double sum[8], double square[8]);
+
+/* y = fma(a, x, b), lane-wise, then max(y, 0) if relu. */
+typedef void (*vt_affine_fn)(float *y, const float *x, size_t m, const float a[8], const float b[8], bool relu);
+
+/* dy is masked by y > 0 if y is given; sum[l] += dy, product[l] += dy * x in double. */
+typedef void (*vt_norm_sums_fn)(const float *dy, const float *y, const float *x, size_t m, double sum[8], double product[8]);
+
+/* dx (+)= fma(a, dy masked by y > 0, fma(b, x, c)). */
+typedef void (*vt_norm_dx_fn)(float *dx, const float *dy, const float *y, const float *x, size_t m, const float a[8],
+	const float b[8], const float c[8], bool accumulate);
+
+/* y = fma(w0, p, w1 * q) over n floats (p, q, y may be any rows), and the gather sum y += w * p. */
+typedef void (*vt_lerp_fn)(float *y, const float *p, const float *q, float w0, float w1, size_t n);
+typedef void (*vt_axpy_fn)(float *y, const float *p, float w, size_t n);
+
+struct vt_kernels {
+	const char *name;
+	void (*tile)(const struct vt_tile *t);
+	void (*row)(const struct vt_row *r);
+	vt_moments_fn moments;
+	vt_affine_fn affine;
+	vt_norm_sums_fn norm_sums;
+	vt_norm_dx_fn norm_dx;
+	vt_lerp_fn lerp;
+	vt_axpy_fn axpy;
+};
+
+extern const struct vt_kernels vt_kernels_portable;
+#if defined(__x86_64__)
+extern const struct vt_kernels vt_kernels_avx2;
+#endif
+
+/* The fastest table this processor runs; VOXTRAIL_ISA=portable|avx2 chooses one by name.  Same bits in all. */
+const struct vt_kernels *vt_kernels_choose(void);
+
+#endif

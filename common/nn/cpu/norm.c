@@ -1,0 +1,221 @@
+/* Group, instance and batch norm: statistics in double, one slot a (item, channel), combined in index order. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/buf.h"
+#include "common/base/parallel.h"
+#include "common/nn/cpu/ops.h"
+
+static const double momentum = 0.1;
+
+struct norm_work {
+	const struct vt_kernels *k;
+	const struct vt_norm *norm;
+	struct vt_view x, y, dy, dx;
+	bool add;
+	double *s1, *s2;         /* [n][blocks * 8] sums */
+	float *a, *b, *c;        /* [n][blocks * 8] coefficients */
+};
+
+static float *block_of(struct vt_view v, size_t task)
+{
+	return v.p ? v.p + task * vt_voxels(v.s) * VT_LANES : NULL;
+}
+
+static void moments_task(void *ctx, size_t task)
+{
+	struct norm_work *w = ctx;
+
+	w->k->moments(block_of(w->x, task), vt_voxels(w->x.s), w->s1 + 8 * task, w->s2 + 8 * task);
+}
+
+static void affine_task(void *ctx, size_t task)
+{
+	struct norm_work *w = ctx;
+
+	w->k->affine(block_of(w->y, task), block_of(w->x, task), vt_voxels(w->x.s), w->a + 8 * task, w->b + 8 * task, w->norm->relu);
+}
+
+static void sums_task(void *ctx, size_t task)
+{
+	struct norm_work *w = ctx;
+
+	w->k->norm_sums(block_of(w->dy, task), w->norm->relu ? block_of(w->y, task) : NULL, block_of(w->x, task), vt_voxels(w->x.s),
+		w->s1 + 8 * task, w->s2 + 8 * task);
+}
+
+static void dx_task(void *ctx, size_t task)
+{
+	struct norm_work *w = ctx;
+
+	w->k->norm_dx(block_of(w->dx, task), block_of(w->dy, task), w->norm->relu ? block_of(w->y, task) : NULL, block_of(w->x, task),
+		vt_voxels(w->x.s), w->a + 8 * task, w->b + 8 * task, w->c + 8 * task, w->add);
+}
+
+static struct norm_work begin(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x)
+{
+	size_t lanes = (size_t)x.s.n * (size_t)vt_blocks(x.s.c) * VT_LANES;
+
+	return (struct norm_work){ .k = k, .norm = n, .x = x, .s1 = vt_xcalloc(lanes, sizeof(double)), .s2 = vt_xcalloc(lanes, sizeof(double)),
+		.a = vt_xcalloc(lanes, sizeof(float)), .b = vt_xcalloc(lanes, sizeof(float)), .c = vt_xcalloc(lanes, sizeof(float)) };
+}
+
+static void end(struct norm_work *w)
+{
+	free(w->s1);
+	free(w->s2);
+	free(w->a);
+	free(w->b);
+	free(w->c);
+}
+
+/* A set of (item, channel) slots that share their statistics: first channel, channels, first item, items. */
+struct group {
+	int c0, nc, n0, nn;
+};
+
+static int n_groups(const struct vt_norm *n, struct vt_shape s)
+{
+	return n->kind == VT_NORM_BATCH ? s.c : s.n * n->groups;
+}
+
+static struct group group_at(const struct vt_norm *n, struct vt_shape s, int i)
+{
+	int per = s.c / n->groups;
+
+	if (n->kind == VT_NORM_BATCH)
+		return (struct group){ i, 1, 0, s.n };
+	return (struct group){ i % n->groups * per, per, i / n->groups, 1 };
+}
+
+static size_t slot(struct vt_shape s, int n, int c)
+{
+	return (size_t)n * (size_t)vt_blocks(s.c) * VT_LANES + (size_t)c;
+}
+
+static double group_sum(const double *v, struct vt_shape s, struct group g)
+{
+	double sum = 0;
+
+	for (int n = g.n0; n < g.n0 + g.nn; n++)
+		for (int c = g.c0; c < g.c0 + g.nc; c++)
+			sum += v[slot(s, n, c)];
+	return sum;
+}
+
+/* Mean and 1/sd of every (item, channel); batch norm keeps or uses its running statistics. */
+static void statistics(const struct norm_work *w, const struct vt_norm_weights *p, double *mean, double *rstd, bool training)
+{
+	struct vt_shape s = w->x.s;
+
+	for (int i = 0; i < n_groups(w->norm, s); i++) {
+		struct group g = group_at(w->norm, s, i);
+		double count = (double)g.nc * g.nn * (double)vt_voxels(s), m, v;
+
+		if (w->norm->kind == VT_NORM_BATCH && !training) {
+			m = (double)p->running_mean[i];
+			v = (double)p->running_var[i];
+		} else {
+			m = group_sum(w->s1, s, g) / count;
+			v = group_sum(w->s2, s, g) / count - m * m;
+			v = v > 0 ? v : 0;
+		}
+		if (w->norm->kind == VT_NORM_BATCH && training) {
+			p->running_mean[i] = (float)((1 - momentum) * (double)p->running_mean[i] + momentum * m);
+			p->running_var[i] = (float)((1 - momentum) * (double)p->running_var[i] + momentum * v * (count > 1 ? count / (count - 1) : 1));
+		}
+		for (int n = g.n0; n < g.n0 + g.nn; n++)
+			for (int c = g.c0; c < g.c0 + g.nc; c++) {
+				mean[n * s.c + c] = m;
+				rstd[n * s.c + c] = 1.0 / sqrt(v + w->norm->eps);
+			}
+	}
+}
+
+void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x, struct vt_view y,
+	const struct vt_norm_weights *p, double *mean, double *rstd, bool training)
+{
+	struct norm_work w = begin(k, norm, x);
+	size_t tasks = (size_t)x.s.n * (size_t)vt_blocks(x.s.c);
+
+	w.y = y;
+	if (training || norm->kind != VT_NORM_BATCH)
+		vt_parallel_for(tasks, moments_task, &w);
+	statistics(&w, p, mean, rstd, training);
+	for (int n = 0; n < x.s.n; n++)
+		for (int c = 0; c < x.s.c; c++) {
+			double g = p->gamma ? (double)p->gamma[c] : 1.0, r = rstd[n * x.s.c + c];
+
+			w.a[slot(x.s, n, c)] = (float)(g * r);
+			w.b[slot(x.s, n, c)] = (float)((p->beta ? (double)p->beta[c] : 0.0) - g * r * mean[n * x.s.c + c]);
+		}
+	vt_parallel_for(tasks, affine_task, &w);
+	end(&w);
+}
+
+/* With xh = (x - m) r, N values in the group and gradient d of y:
+ * dgamma = sum d xh, dbeta = sum d, dx = r (g d - mean(g d) - xh mean(g d xh)) = a d + b x + c. */
+static void backward_coefficients(struct norm_work *w, const struct vt_norm_weights *p, const double *mean, const double *rstd)
+{
+	struct vt_shape s = w->x.s;
+
+	for (int i = 0; i < n_groups(w->norm, s); i++) {
+		struct group q = group_at(w->norm, s, i);
+		double count = (double)q.nc * q.nn * (double)vt_voxels(s), gd = 0, gdx = 0;
+		double m = mean[q.n0 * s.c + q.c0], r = rstd[q.n0 * s.c + q.c0];
+
+		for (int n = q.n0; n < q.n0 + q.nn; n++)
+			for (int c = q.c0; c < q.c0 + q.nc; c++) {
+				double g = p->gamma ? (double)p->gamma[c] : 1.0;
+
+				gd += g * w->s1[slot(s, n, c)];
+				gdx += g * r * (w->s2[slot(s, n, c)] - m * w->s1[slot(s, n, c)]);
+			}
+		for (int n = q.n0; n < q.n0 + q.nn; n++)
+			for (int c = q.c0; c < q.c0 + q.nc; c++) {
+				double g = p->gamma ? (double)p->gamma[c] : 1.0;
+
+				w->a[slot(s, n, c)] = (float)(g * r);
+				w->b[slot(s, n, c)] = (float)(-r * r * gdx / count);
+				w->c[slot(s, n, c)] = (float)(-r * gd / count + m * r * r * gdx / count);
+			}
+	}
+}
+
+static void affine_gradients(const struct norm_work *w, const struct vt_norm_weights *p, const double *mean, const double *rstd)
+{
+	struct vt_shape s = w->x.s;
+
+	for (int c = 0; c < s.c; c++) {
+		double dg = 0, db = 0;
+
+		for (int n = 0; n < s.n; n++) {
+			double s1 = w->s1[slot(s, n, c)];
+
+			db += s1;
+			dg += rstd[n * s.c + c] * (w->s2[slot(s, n, c)] - mean[n * s.c + c] * s1);
+		}
+		p->d_gamma[c] = (float)dg;
+		p->d_beta[c] = (float)db;
+	}
+}
+
+void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x, struct vt_view y, struct vt_view dy,
+	struct vt_view dx, bool add, const struct vt_norm_weights *p, const double *mean, const double *rstd)
+{
+	struct norm_work w = begin(k, norm, x);
+	size_t tasks = (size_t)x.s.n * (size_t)vt_blocks(x.s.c);
+
+	w.y = y;
+	w.dy = dy;
+	w.dx = dx;
+	w.add = add;
+	vt_parallel_for(tasks, sums_task, &w);
+	if (p->gamma)
+		affine_gradients(&w, p, mean, rstd);
+	if (dx.p) {
+		backward_coefficients(&w, p, mean, rstd);
+		vt_parallel_for(tasks, dx_task, &w);
+	}
+	end(&w);
+}

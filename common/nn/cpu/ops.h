@@ -1,0 +1,61 @@
+/* ops.h - the operators of a graph on the CPU, forward and backward; for session*.c only.
+ *
+ * A view is an activation in the blocked layout of kernels.h.  Every operator cuts its work by shape (parallel.h), so its
+ * bits do not depend on the number of threads.  `add` says: add to the gradient that is there instead of setting it. */
+#ifndef COMMON_NN_CPU_OPS_H
+#define COMMON_NN_CPU_OPS_H
+
+#include <stdint.h>
+
+#include "common/nn/cpu/kernels.h"
+#include "common/nn/graph_internal.h"
+
+struct vt_view {
+	float *p;
+	struct vt_shape s;
+};
+
+static inline size_t vt_voxels(struct vt_shape s) { return (size_t)s.d * (size_t)s.h * (size_t)s.w; }
+static inline int vt_blocks(int c) { return (c + VT_LANES - 1) / VT_LANES; }
+static inline size_t vt_floats(struct vt_shape s) { return (size_t)s.n * (size_t)vt_blocks(s.c) * vt_voxels(s) * VT_LANES; }
+
+/* Scratch the convolution needs: packed weights and, for the backward pass, partial weight gradients. */
+size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training);
+void vt_cpu_conv_forward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view y, const float *w,
+	const float *bias, float *scratch);
+/* dx may have p == NULL (no gradient wanted).  dw: [dims of w], db: [out_c] or NULL; both are set, not added to. */
+void vt_cpu_conv_backward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view dx, bool add,
+	struct vt_view dy, const float *w, float *dw, float *db, float *scratch);
+
+/* mean, rstd: [n, c] doubles kept for the backward pass.  running: batch norm's statistics, updated with momentum .1 while
+ * training (variance unbiased, as PyTorch does) and used instead of the batch's otherwise; NULL for the other kinds. */
+struct vt_norm_weights {
+	const float *gamma, *beta;
+	float *running_mean, *running_var;
+	float *d_gamma, *d_beta;
+};
+void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y,
+	const struct vt_norm_weights *w, double *mean, double *rstd, bool training);
+void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y, struct vt_view dy,
+	struct vt_view dx, bool add, const struct vt_norm_weights *w, const double *mean, const double *rstd);
+
+void vt_cpu_act_forward(const struct vt_node *n, struct vt_view x, struct vt_view y, const float *slopes);
+void vt_cpu_act_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx, bool add,
+	const float *slopes, float *d_slopes);
+void vt_cpu_add(struct vt_view a, struct vt_view b, struct vt_view y);
+void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add);               /* dx (+)= dy */
+void vt_cpu_concat(struct vt_view a, struct vt_view b, struct vt_view y);
+void vt_cpu_concat_backward(struct vt_view dy, struct vt_view dx, int first, bool add);   /* channels first.. of dy */
+void vt_cpu_upsample(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view y, float *scratch);
+void vt_cpu_upsample_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view dy, struct vt_view dx, bool add, float *scratch);
+size_t vt_cpu_upsample_scratch(struct vt_shape x, struct vt_shape y);
+void vt_cpu_maxpool(const struct vt_node *n, struct vt_view x, struct vt_view y);
+void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct vt_view y, struct vt_view dy, struct vt_view dx, bool add);
+/* Keeps an element with probability 1 - p and scales it by 1 / (1 - p); the mask is a function of (seed, step, node, element). */
+void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x, struct vt_view y, bool add);
+
+/* Plain [n, c, z, y, x] to the blocked layout and back. */
+void vt_cpu_pack(struct vt_view to, const float *from);
+void vt_cpu_unpack(float *to, struct vt_view from);
+
+#endif

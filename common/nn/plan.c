@@ -1,0 +1,204 @@
+#include "common/nn/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/nn/cpu/ops.h"
+
+/* One array and the span of steps it must live: forward of node i is step i, its backward is step 2 n - 1 - i. */
+struct span {
+	size_t *offset;
+	size_t size;
+	int from, to;
+};
+
+/* 16 floats of distance keep the arrays of one layer off the same cache sets. */
+enum { SKEW = 16 };
+
+bool vt_plan_wants_grad(const struct vt_graph *g, int i)
+{
+	const struct vt_node *n = &g->node[i];
+
+	for (int k = 0; k < 4; k++)
+		if (n->weight[k] >= 0 && g->weight[n->weight[k]].trainable)
+			return true;
+	for (int k = 0; k < 2; k++)
+		if (n->in[k] >= 0 && vt_plan_wants_grad(g, n->in[k]))
+			return true;
+	return false;
+}
+
+/* Last step that reads the value of node i. */
+static int last_use(const struct vt_graph *g, int i, bool training)
+{
+	int n = g->n_nodes, last = i == g->output ? 2 * n : i;
+
+	for (int j = i + 1; j < n; j++) {
+		const struct vt_node *u = &g->node[j];
+		bool kept = u->op == VT_OP_CONV || u->op == VT_OP_NORM || u->op == VT_OP_ACT || u->op == VT_OP_MAXPOOL;
+
+		if (u->in[0] != i && u->in[1] != i)
+			continue;
+		last = last > j ? last : j;
+		if (training && kept && 2 * n - 1 - j > last)
+			last = 2 * n - 1 - j;
+	}
+	if (training && g->node[i].op == VT_OP_NORM && g->node[i].norm.relu && 2 * n - 1 - i > last)
+		last = 2 * n - 1 - i;            /* the mask of its own backward pass */
+	return last;
+}
+
+/* First step that writes the gradient of node i: the backward of its last consumer. */
+static int grad_from(const struct vt_graph *g, int i)
+{
+	int n = g->n_nodes;
+
+	if (i == g->output)
+		return n;
+	for (int j = n - 1; j > i; j--)
+		if ((g->node[j].in[0] == i || g->node[j].in[1] == i))
+			return 2 * n - 1 - j;
+	return 2 * n - 1 - i;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const struct span *x = a, *y = b;
+
+	if (x->size != y->size)
+		return x->size < y->size ? 1 : -1;
+	return x->from != y->from ? (x->from < y->from ? -1 : 1) : x->to < y->to ? -1 : x->to > y->to;
+}
+
+/* The lowest offset at which span i meets no already placed span whose life overlaps. */
+static size_t place(const struct span *s, int i)
+{
+	size_t at = 0;
+	bool moved = true;
+
+	while (moved) {
+		moved = false;
+		for (int j = 0; j < i; j++) {
+			size_t o = *s[j].offset;
+
+			if (s[j].to < s[i].from || s[j].from > s[i].to || o >= at + s[i].size || o + s[j].size <= at)
+				continue;
+			at = o + s[j].size;
+			moved = true;
+		}
+	}
+	return at;
+}
+
+static size_t scratch_of(const struct vt_graph *g, int i, bool training)
+{
+	const struct vt_node *n = &g->node[i];
+
+	if (n->op == VT_OP_CONV)
+		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape, training);
+	if (n->op == VT_OP_UPSAMPLE)
+		return vt_cpu_upsample_scratch(g->node[n->in[0]].shape, n->shape);
+	return 0;
+}
+
+static int add_spans(struct span *s, struct vt_plan *p, const struct vt_graph *g, bool training)
+{
+	int n = 0;
+
+	for (int i = 0; i < g->n_nodes; i++) {
+		size_t size = vt_floats(g->node[i].shape) + SKEW;
+
+		s[n++] = (struct span){ &p->value[i], size, i, last_use(g, i, training) };
+		if (training && vt_plan_wants_grad(g, i))
+			s[n++] = (struct span){ &p->grad[i], size, grad_from(g, i), 2 * g->n_nodes - 1 - i };
+	}
+	return n;
+}
+
+int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, bool training, struct vt_err *err)
+{
+	struct span *s;
+	int n;
+
+	*p = (struct vt_plan){ NULL, NULL, 0, 0, 0 };
+	if (vt_graph_error(g)) {
+		*err = *vt_graph_error(g);
+		return err->code;
+	}
+	if (g->input < 0 || g->output < 0)
+		return vt_err_set(err, VT_EBUG, "the graph has no input or no output");
+	p->value = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->value));
+	p->grad = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->grad));
+	memset(p->grad, 0xff, (size_t)g->n_nodes * sizeof(*p->grad));
+	s = vt_xcalloc(2 * (size_t)g->n_nodes, sizeof(*s));
+	n = add_spans(s, p, g, training);
+	qsort(s, (size_t)n, sizeof(*s), by_size);
+	for (int i = 0; i < n; i++) {
+		*s[i].offset = place(s, i);
+		p->arena = *s[i].offset + s[i].size > p->arena ? *s[i].offset + s[i].size : p->arena;
+	}
+	free(s);
+	for (int i = 0; i < g->n_nodes; i++) {
+		size_t need = scratch_of(g, i, training);
+
+		p->scratch = need > p->scratch ? need : p->scratch;
+	}
+	for (int i = 0; i < g->n_weights; i++)
+		p->weights += g->weight[i].n;
+	return 0;
+}
+
+void vt_plan_release(struct vt_plan *p)
+{
+	free(p->value);
+	free(p->grad);
+	p->value = p->grad = NULL;
+}
+
+size_t vt_plan_bytes(const struct vt_plan *p, bool training)
+{
+	return (p->arena + p->scratch + (training ? 2 : 1) * p->weights) * sizeof(float);
+}
+
+static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat", "upsample", "maxpool", "dropout" };
+
+/* Multiply-adds of one forward pass of node i. */
+static double work_of(const struct vt_graph *g, int i)
+{
+	const struct vt_node *n = &g->node[i];
+	struct vt_shape in, pos;
+
+	if (n->op != VT_OP_CONV)
+		return 0;
+	in = g->node[n->in[0]].shape;
+	pos = n->conv.transposed ? in : n->shape;
+	return (double)pos.n * (double)vt_voxels(pos) * in.c * n->shape.c * n->conv.k * n->conv.k * n->conv.k;
+}
+
+int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
+{
+	struct vt_plan p;
+	double work = 0;
+	int rc = vt_plan_make(&p, g, opts->training, err);
+
+	if (rc)
+		return rc;
+	vt_buf_printf(out, "%-5s %-9s %-26s %14s %14s %10s\n", "layer", "op", "shape (n,c,z,y,x)", "offset", "gradient at", "MMAC");
+	for (int i = 0; i < g->n_nodes; i++) {
+		struct vt_shape s = g->node[i].shape;
+		char shape[64], grad[32] = "-";
+
+		snprintf(shape, sizeof(shape), "%dx%dx%dx%dx%d", s.n, s.c, s.d, s.h, s.w);
+		if (p.grad[i] != SIZE_MAX)
+			snprintf(grad, sizeof(grad), "%zu", p.grad[i] * sizeof(float));
+		vt_buf_printf(out, "%-5d %-9s %-26s %14zu %14s %10.1f\n", i, op_name[g->node[i].op], shape, p.value[i] * sizeof(float), grad,
+			work_of(g, i) / 1e6);
+		work += work_of(g, i);
+	}
+	vt_buf_printf(out, "parameters %zu, forward %.2f GMAC%s, arena %.1f MiB, scratch %.1f MiB, total %.1f MiB\n", vt_graph_parameters(g),
+		work / 1e9, opts->training ? " (a training step is about three times that)" : "", (double)p.arena * 4 / 1048576,
+		(double)p.scratch * 4 / 1048576, (double)vt_plan_bytes(&p, opts->training) / 1048576);
+	vt_plan_release(&p);
+	return 0;
+}

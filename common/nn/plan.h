@@ -1,0 +1,22 @@
+/* plan.h - where each activation and gradient lies in the arena; for session.c and plan.c only. */
+#ifndef COMMON_NN_PLAN_H
+#define COMMON_NN_PLAN_H
+
+#include "common/nn/graph_internal.h"
+#include "common/nn/session.h"
+
+/* Offsets in floats; SIZE_MAX where a node has no such array. */
+struct vt_plan {
+	size_t *value, *grad;    /* [nodes] */
+	size_t arena, scratch;   /* floats */
+	size_t weights;          /* scalars, trainable or not */
+};
+
+int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, bool training, struct vt_err *err);
+void vt_plan_release(struct vt_plan *p);
+size_t vt_plan_bytes(const struct vt_plan *p, bool training);   /* arena, scratch, weights and their gradients */
+
+/* Whether the backward pass needs a gradient of node i: something trainable lies at or before it. */
+bool vt_plan_wants_grad(const struct vt_graph *g, int i);
+
+#endif

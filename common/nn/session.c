@@ -1,0 +1,319 @@
+#include "common/nn/session.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/rng.h"
+#include "common/nn/cpu/ops.h"
+#include "common/nn/plan.h"
+
+struct vt_session {
+	const struct vt_graph *g;
+	struct vt_session_opts opts;
+	const struct vt_kernels *k;
+	struct vt_plan plan;
+	float *arena, *scratch, *values, *grads;
+	struct vt_weight *weight;
+	double **mean, **rstd;   /* [nodes]: statistics of norm nodes */
+	uint64_t step;
+};
+
+static float *new_floats(size_t n, struct vt_err *err)
+{
+	size_t bytes = ((n + 1) * sizeof(float) + 63) / 64 * 64;
+	float *p = aligned_alloc(64, bytes);
+
+	if (!p)
+		vt_err_nomem(err, bytes);
+	else
+		memset(p, 0, bytes);
+	return p;
+}
+
+/* Initial values are a function of (seed, name, index): adding a layer changes no other layer's. */
+static void init_weight(struct vt_weight *w, const struct vt_weight_spec *spec, uint64_t seed)
+{
+	struct vt_rng r = vt_rng_stream(seed, "init", vt_rng_hash(spec->name), 0, 0);
+	double bound = 1.0 / sqrt((double)(spec->fan_in ? spec->fan_in : 1)), sd = 0;
+
+	if (spec->init == VT_INIT_KAIMING_NORMAL_OUT && spec->fan_out)
+		sd = sqrt(2.0 / spec->fan_out);
+	else if (spec->init == VT_INIT_KAIMING_NORMAL_IN && spec->fan_in)
+		sd = sqrt(2.0 / spec->fan_in);
+	else if (spec->init == VT_INIT_XAVIER_NORMAL)
+		sd = sqrt(4.0 / (spec->fan_in + spec->fan_out + !spec->fan_in));
+	for (size_t i = 0; i < w->n; i++) {
+		if (spec->role == 'k')
+			w->value[i] = (float)(sd > 0 ? sd * vt_rng_normal(&r) : vt_rng_between(&r, -bound, bound));
+		else if (spec->role == 'b')
+			w->value[i] = spec->init == VT_INIT_KAIMING_UNIFORM ? (float)vt_rng_between(&r, -bound, bound) : 0.0f;
+		else
+			w->value[i] = spec->role == '1' ? 1.0f : spec->role == 'p' ? 0.25f : 0.0f;
+	}
+}
+
+static void set_weights(struct vt_session *s)
+{
+	size_t at = 0;
+
+	s->weight = vt_xcalloc((size_t)s->g->n_weights, sizeof(*s->weight));
+	for (int i = 0; i < s->g->n_weights; i++) {
+		const struct vt_weight_spec *spec = &s->g->weight[i];
+		struct vt_weight *w = &s->weight[i];
+
+		*w = (struct vt_weight){ .name = spec->name, .n_dims = spec->n_dims, .n = spec->n, .trainable = spec->trainable,
+			.value = s->values + at, .grad = s->grads && spec->trainable ? s->grads + at : NULL };
+		memcpy(w->dims, spec->dims, sizeof(w->dims));
+		init_weight(w, spec, s->opts.seed);
+		at += spec->n;
+	}
+}
+
+static void new_statistics(struct vt_session *s)
+{
+	s->mean = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->mean));
+	s->rstd = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->rstd));
+	for (int i = 0; i < s->g->n_nodes; i++)
+		if (s->g->node[i].op == VT_OP_NORM) {
+			size_t n = (size_t)s->g->node[i].shape.n * (size_t)s->g->node[i].shape.c;
+
+			s->mean[i] = vt_xcalloc(n, sizeof(double));
+			s->rstd[i] = vt_xcalloc(n, sizeof(double));
+		}
+}
+
+int vt_session_new(struct vt_session **out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
+{
+	struct vt_session *s = vt_xcalloc(1, sizeof(*s));
+	size_t need;
+	int rc;
+
+	s->g = g;
+	s->opts = *opts;
+	s->k = vt_kernels_choose();
+	rc = vt_plan_make(&s->plan, g, opts->training, err);
+	if (rc)
+		goto fail;
+	need = vt_plan_bytes(&s->plan, opts->training);
+	if (opts->memory_limit && need > opts->memory_limit) {
+		rc = vt_err_set(err, VT_ENOMEM, "the network needs %.1f MiB at this patch and %.1f MiB are allowed; use a smaller patch or fewer filters",
+			(double)need / 1048576, (double)opts->memory_limit / 1048576);
+		goto fail;
+	}
+	s->arena = new_floats(s->plan.arena, err);
+	s->scratch = new_floats(s->plan.scratch, err);
+	s->values = new_floats(s->plan.weights, err);
+	s->grads = opts->training ? new_floats(s->plan.weights, err) : NULL;
+	if (!s->arena || !s->scratch || !s->values || (opts->training && !s->grads)) {
+		rc = err->code;
+		goto fail;
+	}
+	set_weights(s);
+	new_statistics(s);
+	*out = s;
+	return 0;
+fail:
+	vt_session_free(s);
+	return rc;
+}
+
+void vt_session_free(struct vt_session *s)
+{
+	if (!s)
+		return;
+	for (int i = 0; s->mean && i < s->g->n_nodes; i++) {
+		free(s->mean[i]);
+		free(s->rstd[i]);
+	}
+	free(s->mean);
+	free(s->rstd);
+	free(s->weight);
+	free(s->arena);
+	free(s->scratch);
+	free(s->values);
+	free(s->grads);
+	vt_plan_release(&s->plan);
+	free(s);
+}
+
+int vt_session_n_weights(const struct vt_session *s)
+{
+	return s->g->n_weights;
+}
+
+struct vt_weight *vt_session_weight(struct vt_session *s, int i)
+{
+	return &s->weight[i];
+}
+
+struct vt_weight *vt_session_find(struct vt_session *s, const char *name)
+{
+	for (int i = 0; i < s->g->n_weights; i++)
+		if (!strcmp(s->weight[i].name, name))
+			return &s->weight[i];
+	return NULL;
+}
+
+const char *vt_session_isa(const struct vt_session *s)
+{
+	return s->k->name;
+}
+
+struct vt_shape vt_session_input_shape(const struct vt_session *s)
+{
+	return s->g->node[s->g->input].shape;
+}
+
+struct vt_shape vt_session_output_shape(const struct vt_session *s)
+{
+	return s->g->node[s->g->output].shape;
+}
+
+static struct vt_view value_of(const struct vt_session *s, int i)
+{
+	return (struct vt_view){ s->arena + s->plan.value[i], s->g->node[i].shape };
+}
+
+static struct vt_view grad_of(const struct vt_session *s, int i)
+{
+	return (struct vt_view){ s->plan.grad[i] == SIZE_MAX ? NULL : s->arena + s->plan.grad[i], s->g->node[i].shape };
+}
+
+static float *weight_of(const struct vt_session *s, const struct vt_node *n, int k)
+{
+	return n->weight[k] < 0 ? NULL : s->weight[n->weight[k]].value;
+}
+
+static float *weight_grad_of(const struct vt_session *s, const struct vt_node *n, int k)
+{
+	return n->weight[k] < 0 ? NULL : s->weight[n->weight[k]].grad;
+}
+
+static struct vt_norm_weights norm_weights(const struct vt_session *s, const struct vt_node *n)
+{
+	return (struct vt_norm_weights){ weight_of(s, n, 0), weight_of(s, n, 1), weight_of(s, n, 2), weight_of(s, n, 3),
+		weight_grad_of(s, n, 0), weight_grad_of(s, n, 1) };
+}
+
+void vt_session_set_input(struct vt_session *s, const float *x)
+{
+	vt_cpu_pack(value_of(s, s->g->input), x);
+}
+
+void vt_session_get_output(const struct vt_session *s, float *y)
+{
+	vt_cpu_unpack(y, value_of(s, s->g->output));
+}
+
+static void forward_node(struct vt_session *s, int i)
+{
+	const struct vt_node *n = &s->g->node[i];
+	struct vt_view y = value_of(s, i), a = n->in[0] >= 0 ? value_of(s, n->in[0]) : y, b = n->in[1] >= 0 ? value_of(s, n->in[1]) : y;
+	struct vt_norm_weights w;
+
+	switch (n->op) {
+	case VT_OP_CONV:
+		vt_cpu_conv_forward(s->k, &n->conv, a, y, weight_of(s, n, 0), weight_of(s, n, 1), s->scratch);
+		break;
+	case VT_OP_NORM:
+		w = norm_weights(s, n);
+		vt_cpu_norm_forward(s->k, &n->norm, a, y, &w, s->mean[i], s->rstd[i], s->opts.training);
+		break;
+	case VT_OP_ACT:
+		vt_cpu_act_forward(n, a, y, weight_of(s, n, 0));
+		break;
+	case VT_OP_ADD:
+		vt_cpu_add(a, b, y);
+		break;
+	case VT_OP_CONCAT:
+		vt_cpu_concat(a, b, y);
+		break;
+	case VT_OP_UPSAMPLE:
+		vt_cpu_upsample(s->k, n, a, y, s->scratch);
+		break;
+	case VT_OP_MAXPOOL:
+		vt_cpu_maxpool(n, a, y);
+		break;
+	case VT_OP_DROPOUT:
+		if (s->opts.training)
+			vt_cpu_dropout(n, i, s->opts.seed, s->step, a, y, false);
+		else
+			vt_cpu_pass(a, y, false);
+		break;
+	case VT_OP_INPUT:
+		break;
+	}
+}
+
+void vt_session_forward(struct vt_session *s, uint64_t step)
+{
+	s->step = step;
+	for (int i = 0; i < s->g->n_nodes; i++)
+		forward_node(s, i);
+}
+
+/* has[j]: the gradient of node j has been set in this pass and is to be added to from now on. */
+static bool seen(bool *has, int j)
+{
+	bool before = has[j];
+
+	has[j] = true;
+	return before;
+}
+
+static void backward_pair(struct vt_session *s, const struct vt_node *n, struct vt_view dy, bool *has)
+{
+	for (int k = 0; k < 2; k++) {
+		struct vt_view dx = grad_of(s, n->in[k]);
+
+		if (!dx.p)
+			continue;
+		if (n->op == VT_OP_ADD)
+			vt_cpu_pass(dy, dx, seen(has, n->in[k]));
+		else
+			vt_cpu_concat_backward(dy, dx, k ? s->g->node[n->in[0]].shape.c : 0, seen(has, n->in[k]));
+	}
+}
+
+static void backward_node(struct vt_session *s, int i, bool *has)
+{
+	const struct vt_node *n = &s->g->node[i];
+	struct vt_view y = value_of(s, i), dy = grad_of(s, i), x, dx;
+	struct vt_norm_weights w;
+	bool add;
+
+	if (!dy.p || n->op == VT_OP_INPUT)
+		return;
+	if (n->op == VT_OP_ADD || n->op == VT_OP_CONCAT) {
+		backward_pair(s, n, dy, has);
+		return;
+	}
+	x = value_of(s, n->in[0]);
+	dx = grad_of(s, n->in[0]);
+	add = dx.p && seen(has, n->in[0]);
+	if (n->op == VT_OP_CONV) {
+		vt_cpu_conv_backward(s->k, &n->conv, x, dx, add, dy, weight_of(s, n, 0), weight_grad_of(s, n, 0), weight_grad_of(s, n, 1), s->scratch);
+	} else if (n->op == VT_OP_NORM) {
+		w = norm_weights(s, n);
+		vt_cpu_norm_backward(s->k, &n->norm, x, y, dy, dx, add, &w, s->mean[i], s->rstd[i]);
+	} else if (n->op == VT_OP_ACT) {
+		vt_cpu_act_backward(n, x, dy, dx, add, weight_of(s, n, 0), weight_grad_of(s, n, 0));
+	} else if (dx.p && n->op == VT_OP_UPSAMPLE) {
+		vt_cpu_upsample_backward(s->k, n, dy, dx, add, s->scratch);
+	} else if (dx.p && n->op == VT_OP_MAXPOOL) {
+		vt_cpu_maxpool_backward(n, x, y, dy, dx, add);
+	} else if (dx.p && n->op == VT_OP_DROPOUT) {
+		vt_cpu_dropout(n, i, s->opts.seed, s->step, dy, dx, add);
+	}
+}
+
+void vt_session_backward(struct vt_session *s, const float *dy)
+{
+	bool *has = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*has));
+
+	vt_cpu_pack(grad_of(s, s->g->output), dy);
+	for (int i = s->g->n_nodes - 1; i >= 0; i--)
+		backward_node(s, i, has);
+	free(has);
+}

@@ -1,0 +1,58 @@
+/* session.h - a graph with memory: plan, run forward, run backward.
+ *
+ *      struct vt_session *s = NULL;
+ *      if (vt_session_new(&s, graph, &(struct vt_session_opts){ .training = true, .seed = 7 }, err)) ...
+ *      vt_session_set_input(s, image);                 [n, c, z, y, x] f32
+ *      vt_session_forward(s, step);
+ *      vt_session_get_output(s, logits);
+ *      vt_session_backward(s, d_logits);               gradients are set, not added to
+ *      for (i = 0; i < vt_session_n_weights(s); i++) { struct vt_weight *w = vt_session_weight(s, i); ... }
+ *
+ * All activations and gradients lie in one arena whose offsets come from their lifetimes: its size is known before it is
+ * allocated.  The graph is borrowed and must outlive the session.  A session is used by one thread at a time; its operators use
+ * the pool of parallel.h and give the same bits for any number of threads. */
+#ifndef COMMON_NN_SESSION_H
+#define COMMON_NN_SESSION_H
+
+#include "common/base/buf.h"
+#include "common/nn/graph.h"
+
+struct vt_session_opts {
+	bool training;           /* keep what the backward pass needs; dropout and batch statistics are on */
+	uint64_t seed;           /* of initial weights and dropout */
+	size_t memory_limit;     /* bytes; 0: none.  More than that is VT_ENOMEM with the number needed, nothing allocated */
+};
+
+/* A named array in PyTorch's order.  Weights that are not trainable are batch norm's running statistics: grad == NULL. */
+struct vt_weight {
+	const char *name;
+	int dims[5], n_dims;
+	size_t n;
+	float *value, *grad;
+	bool trainable;
+};
+
+struct vt_session;
+
+int vt_session_new(struct vt_session **out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
+void vt_session_free(struct vt_session *s);
+
+int vt_session_n_weights(const struct vt_session *s);
+struct vt_weight *vt_session_weight(struct vt_session *s, int i);
+struct vt_weight *vt_session_find(struct vt_session *s, const char *name);   /* NULL if there is none */
+
+struct vt_shape vt_session_input_shape(const struct vt_session *s);
+struct vt_shape vt_session_output_shape(const struct vt_session *s);
+void vt_session_set_input(struct vt_session *s, const float *x);
+void vt_session_forward(struct vt_session *s, uint64_t step);                /* step: names the dropout masks */
+void vt_session_get_output(const struct vt_session *s, float *y);
+void vt_session_backward(struct vt_session *s, const float *dy);             /* only with opts.training */
+
+/* What would be allocated and computed: a line a layer (shape, offset, parameters, multiply-adds) and totals.  A pure
+ * function of graph and opts; the same text is hashed as the plan's digest by the caller. */
+int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
+
+/* Name of the kernels in use: "portable", "avx2". */
+const char *vt_session_isa(const struct vt_session *s);
+
+#endif
