@@ -10,7 +10,7 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/ops.h"
 
-enum { MAX_K = 7, MAX_TAPS = MAX_K * MAX_K * MAX_K, ROWS_PER_TASK = 8 };
+enum { MAX_K = 7, MAX_TAPS = MAX_K * MAX_K * MAX_K, ROWS_PER_TASK = 8, FEW = 3, CHUNK = 192 };
 
 /* at[o * k + t]: input coordinate of output o under tap t on one axis, -1 outside. */
 struct axis {
@@ -78,37 +78,58 @@ static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b
 	return n_taps;
 }
 
-/* Outputs ox, ox + phase, ... of one row that share their taps. */
-static int run_length(const struct gather *g, int ox, int phase)
+/* How many of the outputs o, o + phase, ... below end share their taps on this axis. */
+static int run_length(const struct axis *a, int o, int phase, int end)
 {
 	int n = 1;
 
-	while (ox + n * phase < g->x.n_out && same_taps(&g->x, ox, ox + n * phase))
+	while (o + n * phase < end && same_taps(a, o, o + n * phase))
 		n++;
 	return n;
 }
 
-static void gather_run(const struct gather *g, int n, int b, bool two, int oz, int oy, int ox, int count)
+/* Outputs that share their taps: along a row, or down a column. */
+struct run {
+	int n, b, z, y, x, count;
+	bool two, down;
+};
+
+/* count is cut into equal tiles: one long and one short tile would leave the short one waiting on its own sums. */
+static void gather_run(const struct gather *g, struct run r)
 {
 	struct vt_tap tap[MAX_TAPS];
-	struct vt_shape s = g->out.s;
-	int phase = g->inverse ? g->c->stride : 1;
-	size_t block = vt_voxels(s) * VT_LANES, y_step = (size_t)phase * VT_LANES;
-	float *y = g->out.p + ((size_t)n * (size_t)vt_blocks(s.c) + (size_t)b) * block +
-		(((size_t)oz * (size_t)s.h + (size_t)oy) * (size_t)s.w + (size_t)ox) * VT_LANES;
-	struct vt_tile t = { .tap = tap, .c_in = g->in.s.c, .block = vt_voxels(g->in.s) * VT_LANES,
-		.step = (size_t)(g->inverse ? 1 : g->c->stride) * VT_LANES, .y_step = y_step, .accumulate = g->add,
-		.w2 = two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)g->in.s.c * VT_LANES : 0,
-		.start = g->bias ? g->bias + (size_t)b * VT_LANES : NULL, .start2 = g->bias ? g->bias + (size_t)(b + 1) * VT_LANES : NULL };
+	struct vt_shape s = g->out.s, in = g->in.s;
+	int phase = g->inverse ? g->c->stride : 1, most = r.two ? VT_TILE : VT_TILE_ALONE, tiles = (r.count + most - 1) / most;
+	size_t block = vt_voxels(s) * VT_LANES, y_step = (size_t)phase * VT_LANES * (r.down ? (size_t)s.w : 1);
+	float *y = g->out.p + ((size_t)r.n * (size_t)vt_blocks(s.c) + (size_t)r.b) * block +
+		(((size_t)r.z * (size_t)s.h + (size_t)r.y) * (size_t)s.w + (size_t)r.x) * VT_LANES;
+	struct vt_tile t = { .tap = tap, .c_in = in.c, .block = vt_voxels(in) * VT_LANES, .y_step = y_step, .accumulate = g->add,
+		.step = (size_t)(g->inverse ? 1 : g->c->stride) * VT_LANES * (r.down ? (size_t)in.w : 1),
+		.w2 = r.two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)in.c * VT_LANES : 0,
+		.start = g->bias ? g->bias + (size_t)r.b * VT_LANES : NULL, .start2 = g->bias ? g->bias + (size_t)(r.b + 1) * VT_LANES : NULL };
 
-	t.n_taps = collect_taps(g, tap, n, b, oz, oy, ox);
-	for (int j = 0; j < count; j += VT_TILE) {
-		t.count = count - j < VT_TILE ? count - j : VT_TILE;
-		t.offset = (size_t)j * t.step;
-		t.y = y + (size_t)j * y_step;
+	t.n_taps = collect_taps(g, tap, r.n, r.b, r.z, r.y, r.x);
+	for (int i = 0; i < tiles; i++) {
+		int from = r.count * i / tiles;
+
+		t.count = r.count * (i + 1) / tiles - from;
+		t.offset = (size_t)from * t.step;
+		t.y = y + (size_t)from * y_step;
 		t.y2 = t.y + block;
 		g->k->tile(&t);
 	}
+}
+
+/* The columns at r.x of rows [from, end): too few side by side, so tiles run down. */
+static void gather_columns(const struct gather *g, struct run r, int from, int end, int columns, int phase)
+{
+	r.down = true;
+	for (int j = 0; j < columns; j++, r.x += phase)
+		for (int p = 0; p < phase && from + p < end; p++)
+			for (r.y = from + p; r.y < end; r.y += r.count * phase) {
+				r.count = run_length(&g->y, r.y, phase, end);
+				gather_run(g, r);
+			}
 }
 
 /* One task: ROWS_PER_TASK rows of one plane of one item, all output blocks. */
@@ -116,19 +137,25 @@ static void gather_rows(void *ctx, size_t task)
 {
 	const struct gather *g = ctx;
 	struct vt_shape s = g->out.s;
-	int group = (int)(task % (size_t)g->row_groups), oz = (int)(task / (size_t)g->row_groups % (size_t)s.d);
-	int n = (int)(task / (size_t)g->row_groups / (size_t)s.d), blocks = vt_blocks(s.c);
-	int end = (group + 1) * ROWS_PER_TASK < s.h ? (group + 1) * ROWS_PER_TASK : s.h, phase = g->inverse ? g->c->stride : 1;
+	int from = (int)(task % (size_t)g->row_groups) * ROWS_PER_TASK, end = from + ROWS_PER_TASK < s.h ? from + ROWS_PER_TASK : s.h;
+	int phase = g->inverse ? g->c->stride : 1;
+	struct run r = { .z = (int)(task / (size_t)g->row_groups % (size_t)s.d), .n = (int)(task / (size_t)g->row_groups / (size_t)s.d) };
 
-	for (int b = 0; b < blocks; b += 2)
-		for (int oy = group * ROWS_PER_TASK; oy < end; oy++)
-			for (int p = 0; p < phase && p < s.w; p++)
-				for (int ox = p; ox < s.w;) {
-					int count = run_length(g, ox, phase);
+	for (r.b = 0; r.b < vt_blocks(s.c); r.b += 2)
+		for (int p = 0; p < phase && p < s.w; p++)
+			for (r.x = p; r.x < s.w;) {
+				int count = run_length(&g->x, r.x, phase, s.w);
 
-					gather_run(g, n, b, b + 1 < blocks, oz, oy, ox, count);
-					ox += count * phase;
+				r.two = r.b + 1 < vt_blocks(s.c);
+				r.down = false;
+				if (count <= FEW)
+					gather_columns(g, r, from, end, count, phase);
+				for (r.y = from; count > FEW && r.y < end; r.y++) {
+					r.count = count;
+					gather_run(g, r);
 				}
+				r.x += count * phase;
+			}
 }
 
 static void run_gather(struct gather *g)
@@ -192,7 +219,9 @@ struct weight_grad {
 	struct vt_view big, small;   /* small: the side whose positions are summed over, its channels in the lanes */
 	struct axis z, y, x;
 	int slabs, pairs, blocks;    /* z slabs of small; pairs of its channel blocks; channel blocks of big */
+	int x_from[MAX_K], x_to[MAX_K], y_from[MAX_K], y_to[MAX_K];   /* positions of small whose tap lies inside */
 	float *part;                 /* [slab][small block][big block][tap][8][8] */
+	float *dw;
 };
 
 /* Slabs of at least 4096 positions, at most 16: by shape alone. */
@@ -221,26 +250,28 @@ static void inside(const struct axis *a, int t, int *from, int *to)
 		--*to;
 }
 
-static void grad_of_row(const struct weight_grad *g, float *part, float *part2, int n, int sb, int bb, int oz, int oy)
+/* Rows [y0, y1) of plane oz of item n.  The rows of one tap are summed in one go, so that its 8 x 8 sums stay in registers. */
+static void grad_of_rows(const struct weight_grad *g, float *part, float *part2, int n, int sb, int bb, int oz, int y0, int y1)
 {
 	struct vt_shape s = g->small.s, l = g->big.s;
 	int k = g->c->k;
 	size_t s_block = vt_voxels(s) * VT_LANES, l_block = vt_voxels(l) * VT_LANES;
-	const float *dy = g->small.p + ((size_t)n * (size_t)vt_blocks(s.c) + (size_t)sb) * s_block +
-		((size_t)oz * (size_t)s.h + (size_t)oy) * (size_t)s.w * VT_LANES;
+	const float *dy = g->small.p + ((size_t)n * (size_t)vt_blocks(s.c) + (size_t)sb) * s_block;
 	const float *x = g->big.p + ((size_t)n * (size_t)vt_blocks(l.c) + (size_t)bb) * l_block;
-	int channels = l.c - bb * VT_LANES < VT_LANES ? l.c - bb * VT_LANES : VT_LANES;
+	struct vt_row r = { .step = (size_t)g->c->stride * VT_LANES, .dy_step = VT_LANES,
+		.n = l.c - bb * VT_LANES < VT_LANES ? l.c - bb * VT_LANES : VT_LANES,
+		.row_step = (size_t)g->c->stride * (size_t)l.w * VT_LANES, .dy_row_step = (size_t)s.w * VT_LANES };
 
 	for (int t = 0; t < k * k * k; t++) {
-		int iz = g->z.at[oz * k + t / (k * k)], iy = g->y.at[oy * k + t / k % k], from, to;
-		struct vt_row r = { .step = (size_t)g->c->stride * VT_LANES, .dy_step = VT_LANES, .n = channels };
+		int iz = g->z.at[oz * k + t / (k * k)], ty = t / k % k, from = g->x_from[t % k], to = g->x_to[t % k];
+		int top = y0 > g->y_from[ty] ? y0 : g->y_from[ty], end = y1 < g->y_to[ty] ? y1 : g->y_to[ty];
 
-		inside(&g->x, t % k, &from, &to);
-		if (iz < 0 || iy < 0 || from == to)
+		if (iz < 0 || top >= end || from >= to)
 			continue;
-		r.x = x + (((size_t)iz * (size_t)l.h + (size_t)iy) * (size_t)l.w + (size_t)g->x.at[from * k + t % k]) * VT_LANES;
-		r.dy = dy + (size_t)from * VT_LANES;
+		r.x = x + (((size_t)iz * (size_t)l.h + (size_t)g->y.at[top * k + ty]) * (size_t)l.w + (size_t)g->x.at[from * k + t % k]) * VT_LANES;
+		r.dy = dy + (((size_t)oz * (size_t)s.h + (size_t)top) * (size_t)s.w + (size_t)from) * VT_LANES;
 		r.dy2 = r.dy + s_block;
+		r.rows = end - top;
 		r.count = to - from;
 		r.g = part + (size_t)t * VT_LANES * VT_LANES;
 		r.g2 = part2 ? part2 + (size_t)t * VT_LANES * VT_LANES : NULL;
@@ -261,43 +292,48 @@ static void grad_task(void *ctx, size_t task)
 	int slab = (int)(task / (size_t)g->blocks / (size_t)g->pairs);
 	float *part = part_of(g, slab, sb, bb), *part2 = sb + 1 < vt_blocks(s.c) ? part_of(g, slab, sb + 1, bb) : NULL;
 	int from = (int)((long)s.d * slab / g->slabs), to = (int)((long)s.d * (slab + 1) / g->slabs);
+	int rows = s.w < CHUNK ? CHUNK / s.w : 1;   /* the chunk stays in the first-level cache over all taps */
 
 	memset(part, 0, part_floats(taps_of(g->c)) * sizeof(float));
 	if (part2)
 		memset(part2, 0, part_floats(taps_of(g->c)) * sizeof(float));
 	for (int n = 0; n < s.n; n++)
 		for (int oz = from; oz < to; oz++)
-			for (int oy = 0; oy < s.h; oy++)
-				grad_of_row(g, part, part2, n, sb, bb, oz, oy);
+			for (int oy = 0; oy < s.h; oy += rows)
+				grad_of_rows(g, part, part2, n, sb, bb, oz, oy, oy + rows < s.h ? oy + rows : s.h);
 }
 
 /* dw[lane channel][big channel][tap] = sum of the slabs in order. */
-static void sum_slabs(const struct weight_grad *g, float *dw)
+static void sum_slabs(void *ctx, size_t task)
 {
-	int taps = taps_of(g->c), cs = g->small.s.c, cb = g->big.s.c;
+	const struct weight_grad *g = ctx;
+	int taps = taps_of(g->c), cb = g->big.s.c, o = (int)task;
 
-	for (int o = 0; o < cs; o++)
-		for (int i = 0; i < cb; i++)
-			for (int t = 0; t < taps; t++) {
-				size_t at = ((size_t)t * VT_LANES + (size_t)(i % VT_LANES)) * VT_LANES + (size_t)(o % VT_LANES);
-				float sum = 0.0f;
+	for (int i = 0; i < cb; i++)
+		for (int t = 0; t < taps; t++) {
+			size_t at = ((size_t)t * VT_LANES + (size_t)(i % VT_LANES)) * VT_LANES + (size_t)(o % VT_LANES);
+			float sum = 0.0f;
 
-				for (int s = 0; s < g->slabs; s++)
-					sum += part_of(g, s, o / VT_LANES, i / VT_LANES)[at];
-				dw[((size_t)o * (size_t)cb + (size_t)i) * (size_t)taps + (size_t)t] = sum;
-			}
+			for (int s = 0; s < g->slabs; s++)
+				sum += part_of(g, s, o / VT_LANES, i / VT_LANES)[at];
+			g->dw[((size_t)o * (size_t)cb + (size_t)i) * (size_t)taps + (size_t)t] = sum;
+		}
 }
 
 static void weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view big, struct vt_view small, float *dw, float *part)
 {
-	struct weight_grad g = { .k = k, .c = c, .big = big, .small = small, .slabs = slabs_of(small.s), .part = part,
+	struct weight_grad g = { .k = k, .c = c, .big = big, .small = small, .slabs = slabs_of(small.s), .part = part, .dw = dw,
 		.pairs = (vt_blocks(small.s.c) + 1) / 2, .blocks = vt_blocks(big.s.c) };
 
 	g.z = axis_of(c, small.s.d, big.s.d, false);
 	g.y = axis_of(c, small.s.h, big.s.h, false);
 	g.x = axis_of(c, small.s.w, big.s.w, false);
+	for (int t = 0; t < c->k; t++) {
+		inside(&g.x, t, &g.x_from[t], &g.x_to[t]);
+		inside(&g.y, t, &g.y_from[t], &g.y_to[t]);
+	}
 	vt_parallel_for((size_t)g.slabs * (size_t)g.pairs * (size_t)g.blocks, grad_task, &g);
-	sum_slabs(&g, dw);
+	vt_parallel_for((size_t)small.s.c, sum_slabs, &g);
 	free(g.z.at);
 	free(g.y.at);
 	free(g.x.at);

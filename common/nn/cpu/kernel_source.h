@@ -7,11 +7,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* count positions x (1 or 2) blocks of eight outputs stay in registers over the whole sum: 6 x 2 accumulators, two
- * weights and one broadcast fill the sixteen registers of AVX2. */
-INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks)
+/* count positions x (1 or 2) blocks of eight outputs stay in registers over the whole sum: 6 x 2 or 12 x 1 accumulators,
+ * the weights and one broadcast fill the sixteen registers of AVX2. */
+INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks, const size_t step)
 {
-	v8 acc[2][VT_TILE];
+	v8 acc[2][VT_TILE_ALONE];
 
 	for (int b = 0; b < blocks; b++)
 		for (int j = 0; j < count; j++) {
@@ -30,7 +30,7 @@ INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks)
 				v8 w0 = v8_load(w), w1 = blocks == 2 ? v8_load(w + t->w2) : w0;
 
 				for (int j = 0; j < count; j++) {
-					v8 xv = v8_set(x[(size_t)j * t->step + (size_t)i]);
+					v8 xv = v8_set(x[(size_t)j * step + (size_t)i]);
 
 					acc[0][j] = v8_fma(w0, xv, acc[0][j]);
 					if (blocks == 2)
@@ -44,47 +44,72 @@ INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks)
 			v8_store((b ? t->y2 : t->y) + (size_t)j * t->y_step, acc[b][j]);
 }
 
+INLINE void tile_pair(const struct vt_tile *t, const size_t step)
+{
+	switch (t->count) {
+	case 6: tile_of(t, 6, 2, step); return;
+	case 5: tile_of(t, 5, 2, step); return;
+	case 4: tile_of(t, 4, 2, step); return;
+	case 3: tile_of(t, 3, 2, step); return;
+	case 2: tile_of(t, 2, 2, step); return;
+	default: tile_of(t, 1, 2, step); return;
+	}
+}
+
+INLINE void tile_alone(const struct vt_tile *t, const size_t step)
+{
+	switch (t->count) {
+	case 12: tile_of(t, 12, 1, step); return;
+	case 11: tile_of(t, 11, 1, step); return;
+	case 10: tile_of(t, 10, 1, step); return;
+	case 9: tile_of(t, 9, 1, step); return;
+	case 8: tile_of(t, 8, 1, step); return;
+	case 7: tile_of(t, 7, 1, step); return;
+	case 6: tile_of(t, 6, 1, step); return;
+	case 5: tile_of(t, 5, 1, step); return;
+	case 4: tile_of(t, 4, 1, step); return;
+	case 3: tile_of(t, 3, 1, step); return;
+	case 2: tile_of(t, 2, 1, step); return;
+	default: tile_of(t, 1, 1, step); return;
+	}
+}
+
+/* With the step of a stride-1 convolution known, every address is a constant away from one register. */
 static void tile(const struct vt_tile *t)
 {
-	if (t->w2) {
-		switch (t->count) {
-		case 6: tile_of(t, 6, 2); return;
-		case 5: tile_of(t, 5, 2); return;
-		case 4: tile_of(t, 4, 2); return;
-		case 3: tile_of(t, 3, 2); return;
-		case 2: tile_of(t, 2, 2); return;
-		default: tile_of(t, 1, 2); return;
-		}
-	}
-	switch (t->count) {
-	case 6: tile_of(t, 6, 1); return;
-	case 5: tile_of(t, 5, 1); return;
-	case 4: tile_of(t, 4, 1); return;
-	case 3: tile_of(t, 3, 1); return;
-	case 2: tile_of(t, 2, 1); return;
-	default: tile_of(t, 1, 1); return;
-	}
+	if (t->w2 && t->step == VT_LANES)
+		tile_pair(t, VT_LANES);
+	else if (t->w2)
+		tile_pair(t, t->step);
+	else if (t->step == VT_LANES)
+		tile_alone(t, VT_LANES);
+	else
+		tile_alone(t, t->step);
 }
 
 /* n input channels x (1 or 2) blocks of outputs, from g[0] on. */
 INLINE void row_of(const struct vt_row *r, const int first, const int n, const int blocks)
 {
-	v8 acc[2][4];
+	v8 acc[2][8];
 
 	for (int i = 0; i < n; i++) {
 		acc[0][i] = v8_load(r->g + (size_t)(first + i) * VT_LANES);
 		acc[1][i] = blocks == 2 ? v8_load(r->g2 + (size_t)(first + i) * VT_LANES) : acc[0][i];
 	}
-	for (int j = 0; j < r->count; j++) {
-		const float *x = r->x + (size_t)j * r->step + first;
-		v8 d0 = v8_load(r->dy + (size_t)j * r->dy_step), d1 = blocks == 2 ? v8_load(r->dy2 + (size_t)j * r->dy_step) : d0;
+	for (int l = 0; l < r->rows; l++) {
+		const float *x = r->x + (size_t)l * r->row_step + first, *dy = r->dy + (size_t)l * r->dy_row_step;
+		const float *dy2 = r->dy2 + (size_t)l * r->dy_row_step;
 
-		for (int i = 0; i < n; i++) {
-			v8 xv = v8_set(x[i]);
+		for (int j = 0; j < r->count; j++, x += r->step, dy += r->dy_step, dy2 += r->dy_step) {
+			v8 d0 = v8_load(dy), d1 = blocks == 2 ? v8_load(dy2) : d0;
 
-			acc[0][i] = v8_fma(d0, xv, acc[0][i]);
-			if (blocks == 2)
-				acc[1][i] = v8_fma(d1, xv, acc[1][i]);
+			for (int i = 0; i < n; i++) {
+				v8 xv = v8_set(x[i]);
+
+				acc[0][i] = v8_fma(d0, xv, acc[0][i]);
+				if (blocks == 2)
+					acc[1][i] = v8_fma(d1, xv, acc[1][i]);
+			}
 		}
 	}
 	for (int i = 0; i < n; i++) {
@@ -105,6 +130,12 @@ static void row(const struct vt_row *r)
 			row_of(r, i, 1, 2);
 		return;
 	}
+	if (r->n == 8) {
+		row_of(r, 0, 8, 1);
+		return;
+	}
+	for (; i + 5 <= r->n; i += 5)
+		row_of(r, i, 5, 1);
 	for (; i + 4 <= r->n; i += 4)
 		row_of(r, i, 4, 1);
 	for (; i < r->n; i++)

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { VT_LANES = 8, VT_TILE = 6 };
+enum { VT_LANES = 8, VT_TILE = 6, VT_TILE_ALONE = 12 };
 
 /* One filter tap of a tile: where its input begins (channel 0 of the first position) and its weights [c_in][8]. */
 struct vt_tap {
@@ -15,7 +15,8 @@ struct vt_tap {
 	const float *w;
 };
 
-/* y[j, 0..7] (+)= sum over taps, channels i of w[i, 0..7] * x[(i / 8) * block + j * step + i % 8], j < count <= VT_TILE.
+/* y[j, 0..7] (+)= sum over taps, channels i of w[i, 0..7] * x[(i / 8) * block + j * step + i % 8], j < count;
+ * count <= VT_TILE, or VT_TILE_ALONE where there is no second block.
  * The sum of one output runs over taps in the order given and channels upwards, one fused multiply-add each.
  * w2 != 0: a second block of eight outputs is made beside the first, its weights w2 floats behind, its outputs y2. */
 struct vt_tile {
@@ -29,12 +30,13 @@ struct vt_tile {
 	const float *start, *start2;
 };
 
-/* One row of a weight gradient: g[i, 0..7] += sum over j < count of x[j * step + i] * dy[j * dy_step + 0..7], i < n <= 8,
- * j upwards; with dy2 and g2 a second block of eight. */
+/* Rows of a weight gradient: g[i, 0..7] += sum over rows r, positions j < count of
+ * x[r * row_step + j * step + i] * dy[r * dy_row_step + j * dy_step + 0..7], i < n <= 8, upwards; with dy2 and g2 a second
+ * block of eight. */
 struct vt_row {
 	const float *x, *dy, *dy2;
-	size_t step, dy_step;
-	int count, n;
+	size_t step, dy_step, row_step, dy_row_step;
+	int rows, count, n;
 	float *g, *g2;
 };
 

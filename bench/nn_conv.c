@@ -1,0 +1,95 @@
+/* nn_conv.c - speed of the CPU engine's convolutions, GFLOP/s (2 x multiply-adds inside the volume's full tap count).
+ *
+ *      nn_conv [threads]
+ * Each figure is the best of five runs; "peak" is a register-only loop of fused multiply-adds on one thread. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/base/buf.h"
+#include "common/base/parallel.h"
+#include "common/nn/cpu/ops.h"
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static struct vt_view filled(struct vt_shape s)
+{
+	struct vt_view v = { vt_xcalloc(vt_floats(s) + 64, sizeof(float)), s };
+	unsigned r = 1;
+
+	for (size_t i = 0; i < vt_floats(s); i++)
+		v.p[i] = (float)((r = r * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
+	return v;
+}
+
+enum pass { FORWARD, DATA_AND_WEIGHTS, WEIGHTS };
+
+static double best_of(const struct vt_kernels *k, const struct vt_conv *c, enum pass pass, struct vt_view x, struct vt_view y,
+	struct vt_view dx, const float *w, float *dw, float *scratch)
+{
+	double best = 1e30;
+
+	for (int i = 0; i < 5; i++) {
+		double t = now();
+
+		if (pass == FORWARD)
+			vt_cpu_conv_forward(k, c, x, y, w, NULL, scratch);
+		else
+			vt_cpu_conv_backward(k, c, x, pass == WEIGHTS ? (struct vt_view){ NULL, x.s } : dx, false, y, w, dw, NULL, scratch);
+		t = now() - t;
+		best = t < best ? t : best;
+	}
+	return best;
+}
+
+static void layer(int ci, int co, int k, int stride, int dilation, int n)
+{
+	struct vt_conv c = { .out_c = co, .k = k, .stride = stride, .dilation = dilation, .pad = dilation * (k - 1) / 2 };
+	struct vt_shape xs = { 1, ci, n, n, n }, ys = { 1, co, (n + stride - 1) / stride, (n + stride - 1) / stride, (n + stride - 1) / stride };
+	const struct vt_kernels *kernels = vt_kernels_choose();
+	struct vt_view x = filled(xs), y = filled(ys), dx = filled(xs);
+	size_t nw = (size_t)ci * (size_t)co * (size_t)(k * k * k);
+	float *w = vt_xcalloc(nw, sizeof(float)), *dw = vt_xcalloc(nw, sizeof(float));
+	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&c, xs, ys, true) * sizeof(float));
+	double gflop = 2e-9 * (double)nw * (double)vt_voxels(ys), f, b, g;
+
+	for (size_t i = 0; i < nw; i++)
+		w[i] = 0.01f * (float)(i % 7) - 0.03f;
+	f = best_of(kernels, &c, FORWARD, x, y, dx, w, dw, scratch);
+	g = best_of(kernels, &c, WEIGHTS, x, y, dx, w, dw, scratch);
+	b = best_of(kernels, &c, DATA_AND_WEIGHTS, x, y, dx, w, dw, scratch) - g;
+	printf("%3d->%-3d k%d s%d d%-2d @%-3d  forward %6.1f  data %6.1f  weights %6.1f\n", ci, co, k, stride, dilation, n, gflop / f, gflop / b, gflop / g);
+	fflush(stdout);
+	free(x.p);
+	free(y.p);
+	free(dx.p);
+	free(w);
+	free(dw);
+	free(scratch);
+}
+
+int main(int argc, char **argv)
+{
+	vt_parallel_set_threads(argc > 1 ? (unsigned)atoi(argv[1]) : 1);
+	printf("kernels %s, %u threads, GFLOP/s\n", vt_kernels_choose()->name, vt_parallel_threads());
+	layer(4, 8, 3, 1, 1, 64);
+	layer(8, 8, 3, 1, 1, 64);
+	layer(16, 16, 3, 1, 1, 64);
+	layer(16, 16, 3, 1, 1, 32);
+	layer(32, 32, 3, 1, 1, 32);
+	layer(64, 64, 3, 1, 1, 16);
+	layer(128, 128, 3, 1, 1, 8);
+	layer(16, 32, 3, 2, 1, 64);
+	layer(32, 16, 1, 1, 1, 32);
+	layer(16, 3, 1, 1, 1, 64);
+	layer(5, 5, 3, 1, 1, 64);
+	layer(5, 5, 3, 1, 8, 64);
+	layer(21, 21, 3, 1, 4, 38);
+	return 0;
+}
