@@ -11,68 +11,70 @@
  * and on whole heads (2600-5700 ml, or a shell of scalp and skull). */
 static const double border_least = 0.5, ml_least = 400, ml_most = 2300, part_least = 0.9;
 
-static bool corners_equal(const float *x, const size_t d[3])
+/* inside[i] = sample i differs from the first one.  By type, so that -0.0 equals 0.0. */
+#define DIFFERS(type) do { \
+	const type *r = v->raw; \
+	for (size_t i = 0; i < v->n; i++) \
+		inside[i] = r[i] != r[0]; \
+} while (0)
+
+static void differs(unsigned char *inside, const struct vt_volume *v)
+{
+	switch (v->dtype) {
+	case VT_U8: case VT_I8:   DIFFERS(uint8_t); break;
+	case VT_U16: case VT_I16: DIFFERS(uint16_t); break;
+	case VT_U32: case VT_I32: DIFFERS(uint32_t); break;
+	case VT_U64: case VT_I64: DIFFERS(uint64_t); break;
+	case VT_F32:              DIFFERS(float); break;
+	case VT_F64:              DIFFERS(double); break;
+	}
+}
+
+static bool corners_equal(const unsigned char *inside, const size_t d[3])
 {
 	for (int c = 1; c < 8; c++) {
 		size_t i = c & 1 ? d[0] - 1 : 0, j = c & 2 ? d[1] - 1 : 0, k = c & 4 ? d[2] - 1 : 0;
-		if (x[(k * d[1] + j) * d[0] + i] != x[0])
+		if (inside[(k * d[1] + j) * d[0] + i])
 			return false;
 	}
 	return true;
 }
 
-static double border_share(const float *x, const size_t d[3])
+/* Share of the grid's six sides that has the constant value. */
+static double border_share(const unsigned char *inside, const size_t d[3])
 {
-	size_t n = 0, equal = 0, v = 0;
+	size_t n = 0, equal = 0;
 	for (size_t k = 0; k < d[2]; k++)
-		for (size_t j = 0; j < d[1]; j++)
-			for (size_t i = 0; i < d[0]; i++, v++)
-				if (!i || !j || !k || i + 1 == d[0] || j + 1 == d[1] || k + 1 == d[2]) {
-					n++;
-					equal += x[v] == x[0];
-				}
+		for (size_t j = 0; j < d[1]; j++) {
+			const unsigned char *row = inside + (k * d[1] + j) * d[0];
+			bool whole = !j || !k || j + 1 == d[1] || k + 1 == d[2];
+			for (size_t i = 0; i < d[0]; i += whole || d[0] == 1 ? 1 : d[0] - 1) {
+				n++;
+				equal += !row[i];
+			}
+		}
 	return (double)equal / (double)n;
 }
 
-/* Share of the inside that is its largest component. */
-static int largest_share(double *share, const unsigned char *mask, const size_t dim[3], struct vt_err *err)
+int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v, struct vt_err *err)
 {
-	size_t n = dim[0] * dim[1] * dim[2], all = vt_mask_count(mask, n);
-	unsigned char *copy = malloc(n + 1);
-	if (!copy)
-		return vt_err_nomem(err, n);
-	memcpy(copy, mask, n);
-	int rc = vt_mask_largest(copy, dim, VT_CONNECT_6, err);
-	*share = all ? (double)vt_mask_count(copy, n) / (double)all : 0;
-	free(copy);
-	return rc;
-}
-
-int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const float *x, const struct vt_geometry *g,
-	struct vt_err *err)
-{
-	size_t n = vt_geometry_count(g);
-	unsigned char *inside = mask ? mask : malloc(n + 1);
-	int rc = 0;
-	double share = 0;
+	const struct vt_geometry *g = &v->geometry;
+	unsigned char *inside = mask ? mask : malloc(v->n + 1);
+	size_t largest = 0;
 	if (!inside)
-		return vt_err_nomem(err, n);
+		return vt_err_nomem(err, v->n);
 	memset(out, 0, sizeof(*out));
-	out->background = (double)x[0];
-	for (size_t i = 0; i < n; i++)
-		inside[i] = x[i] != x[0];
-	rc = vt_mask_fill_holes(inside, g->dim, err);
-	if (!rc) {
-		size_t count = vt_mask_count(inside, n);
-		out->fraction = (double)(n - count) / (double)n;
-		out->inside_ml = (double)count * vt_geometry_voxel_ml(g);
-		out->stripped = corners_equal(x, g->dim) && border_share(x, g->dim) >= border_least && out->inside_ml >= ml_least &&
-			out->inside_ml <= ml_most;
-	}
-	if (!rc && out->stripped) {
-		rc = largest_share(&share, inside, g->dim, err);
-		out->stripped = share >= part_least;
-	}
+	out->background = vt_volume_value(v, 0);
+	differs(inside, v);
+	bool framed = corners_equal(inside, g->dim) && border_share(inside, g->dim) >= border_least;
+	int rc = vt_mask_fill_holes(inside, g->dim, err);
+	if (!rc)
+		rc = vt_mask_largest_count(&largest, inside, g->dim, VT_CONNECT_6, err);
+	size_t count = vt_mask_count(inside, v->n);
+	out->fraction = (double)(v->n - count) / (double)v->n;
+	out->inside_ml = (double)count * vt_geometry_voxel_ml(g);
+	out->stripped = !rc && framed && out->inside_ml >= ml_least && out->inside_ml <= ml_most &&
+		(double)largest >= part_least * (double)count;
 	if (inside != mask)
 		free(inside);
 	return rc;

@@ -1,7 +1,7 @@
 /* brain_mask.h - the brain of a head scan: detection of stripped input, the surface method, and what the mask is worth.
  *
  *      struct vt_stripped s;
- *      vt_stripped_detect(&s, voxels, &geometry, err);
+ *      vt_stripped_detect(&s, mask, &volume, err);
  *      if (s.stripped) ... s.background is the constant outside
  *      else vt_brain_mask_surface(mask, &report, voxels, &geometry, &opts, err);
  *
@@ -15,6 +15,7 @@
 
 #include "common/base/err.h"
 #include "common/image/geometry.h"
+#include "common/image/volume.h"
 
 struct vt_stripped {
 	bool stripped;
@@ -25,9 +26,8 @@ struct vt_stripped {
 
 /* Stripped: all eight corners and most of the border have one value, voxels of exactly that value joined to the border fill
  * a plausible share of the grid, and what is left has a brain's size and no gap around its border.  mask (may be NULL):
- * the rest, holes filled. */
-int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const float *voxels, const struct vt_geometry *g,
-	struct vt_err *err);
+ * the rest, holes filled.  Works on the stored samples: v->voxels may be NULL. */
+int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v, struct vt_err *err);
 
 struct vt_brain_opts {
 	double threshold;        /* 0 to 1: higher gives a smaller brain; 0.4 */

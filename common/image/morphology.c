@@ -1,4 +1,4 @@
-/* morphology.c - binary masks.  Distances for erosion and dilation are capped at the radius, so each axis is a short
+/* morphology.c - binary masks.  Parts are found on runs of voxels: a brain in 9 million voxels is some 30,000 runs.  Distances for erosion and dilation are capped at the radius, so each axis is a short
  * running minimum instead of a full distance transform. */
 #include "common/image/morphology.h"
 
@@ -6,169 +6,246 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- components --------------------------------------------------------------------------------------------------- */
+/* --- runs: rows cut into stretches of equal value, joined to parts ------------------------------------------------- */
 
-static uint32_t root_of(uint32_t *parent, uint32_t i)
+struct run {
+	uint32_t from, to;       /* x in [from, to) */
+	uint32_t row;            /* z * dim[1] + y */
+	uint32_t parent;         /* a run of the same part; the smallest run of a part is its own parent */
+};
+
+struct runs {
+	struct run *v;
+	size_t n;
+	size_t *first;           /* of each row, and one behind */
+	size_t n_rows;
+};
+
+static void runs_release(struct runs *r)
 {
-	while (parent[i] != i) {
-		parent[i] = parent[parent[i]];
-		i = parent[i];
+	free(r->v);
+	free(r->first);
+}
+
+/* First x >= from whose voxel is set (or, set = 0, is not); dim if there is none.  Eight voxels at a time. */
+static size_t next_equal(const unsigned char *row, size_t from, size_t n, int set)
+{
+	while (from + 8 <= n) {
+		uint64_t word;
+		memcpy(&word, row + from, 8);
+		/* A byte-wise "is zero" is needed only where not all eight agree. */
+		if (set ? word != 0 : ((word - 0x0101010101010101u) & ~word & 0x8080808080808080u) != 0)
+			break;
+		from += 8;
+	}
+	while (from < n && !row[from] != !set)
+		from++;
+	return from;
+}
+
+static size_t row_runs(struct run *out, const unsigned char *row, size_t n, int set)
+{
+	size_t count = 0, x = next_equal(row, 0, n, set);
+	while (x < n) {
+		size_t end = next_equal(row, x, n, !set);
+		if (out)
+			out[count] = (struct run){ .from = (uint32_t)x, .to = (uint32_t)end };
+		count++;
+		x = end < n ? next_equal(row, end, n, set) : n;
+	}
+	return count;
+}
+
+static uint32_t root_of(struct run *v, uint32_t i)
+{
+	while (v[i].parent != i) {
+		v[i].parent = v[v[i].parent].parent;
+		i = v[i].parent;
 	}
 	return i;
 }
 
-/* The smaller index becomes the root, so that a component is known by its first voxel. */
-static void join(uint32_t *parent, uint32_t a, uint32_t b)
+/* The smaller index becomes the root, so that a part is known by its first voxel. */
+static void join(struct run *v, uint32_t a, uint32_t b)
 {
-	a = root_of(parent, a);
-	b = root_of(parent, b);
+	a = root_of(v, a);
+	b = root_of(v, b);
 	if (a < b)
-		parent[b] = a;
+		v[b].parent = a;
 	else
-		parent[a] = b;
+		v[a].parent = b;
 }
 
-/* Neighbours that precede a voxel in memory: up to 13 of (dx, dy, dz). */
-static int earlier_neighbours(int off[13][3], enum vt_connect connect)
+/* Joins the runs of two rows that overlap, or that touch at a corner if slack is 1. */
+static void join_rows(struct runs *r, size_t row, size_t other, uint32_t slack)
 {
-	int n = 0, reach = connect == VT_CONNECT_6 ? 1 : connect == VT_CONNECT_18 ? 2 : 3;
-	for (int dz = -1; dz <= 0; dz++)
-		for (int dy = -1; dy <= 1; dy++)
-			for (int dx = -1; dx <= 1; dx++) {
-				int order = (dz * 3 + dy) * 3 + dx;
-				if (order < 0 && abs(dx) + abs(dy) + abs(dz) <= reach) {
-					off[n][0] = dx;
-					off[n][1] = dy;
-					off[n++][2] = dz;
-				}
-			}
-	return n;
+	size_t i = r->first[row], j = r->first[other];
+	while (i < r->first[row + 1] && j < r->first[other + 1]) {
+		const struct run *a = &r->v[i], *b = &r->v[j];
+		if (a->from < b->to + slack && b->from < a->to + slack)
+			join(r->v, (uint32_t)i, (uint32_t)j);
+		if (a->to < b->to)
+			i++;
+		else
+			j++;
+	}
 }
 
-static void link_all(uint32_t *parent, const unsigned char *mask, const size_t dim[3], enum vt_connect connect)
+static void join_all(struct runs *r, const size_t dim[3], enum vt_connect connect)
 {
-	int off[13][3], n_off = earlier_neighbours(off, connect);
-	size_t i = 0;
-	for (size_t z = 0; z < dim[2]; z++)
-		for (size_t y = 0; y < dim[1]; y++)
-			for (size_t x = 0; x < dim[0]; x++, i++) {
-				if (!mask[i])
-					continue;
-				parent[i] = (uint32_t)i;
-				for (int o = 0; o < n_off; o++) {
-					size_t a = x + (size_t)off[o][0], b = y + (size_t)off[o][1], c = z + (size_t)off[o][2];
-					size_t k = (c * dim[1] + b) * dim[0] + a;
-					if (a < dim[0] && b < dim[1] && c < dim[2] && mask[k])
-						join(parent, (uint32_t)i, (uint32_t)k);
-				}
-			}
+	uint32_t near = connect == VT_CONNECT_6 ? 0 : 1, far = connect == VT_CONNECT_26 ? 1 : 0;
+	for (size_t row = 0; row < r->n_rows; row++) {
+		size_t y = row % dim[1];
+		bool below = row >= dim[1];
+		if (y)
+			join_rows(r, row, row - 1, near);
+		if (below)
+			join_rows(r, row, row - dim[1], near);
+		if (below && y && connect != VT_CONNECT_6)
+			join_rows(r, row, row - dim[1] - 1, far);
+		if (below && y + 1 < dim[1] && connect != VT_CONNECT_6)
+			join_rows(r, row, row - dim[1] + 1, far);
+	}
 }
+
+/* Runs of voxels with (mask != 0) == set, joined to parts. */
+static int runs_make(struct runs *r, const unsigned char *mask, int set, const size_t dim[3], enum vt_connect connect,
+	struct vt_err *err)
+{
+	memset(r, 0, sizeof(*r));
+	r->n_rows = dim[1] * dim[2];
+	r->first = malloc((r->n_rows + 1) * sizeof(*r->first));
+	if (!r->first)
+		return vt_err_nomem(err, r->n_rows * sizeof(*r->first));
+	for (size_t row = 0; row < r->n_rows; row++) {
+		r->first[row] = r->n;
+		r->n += row_runs(NULL, mask + row * dim[0], dim[0], set);
+	}
+	r->first[r->n_rows] = r->n;
+	r->v = r->n < UINT32_MAX && dim[0] < UINT32_MAX && r->n_rows < UINT32_MAX ? malloc((r->n + 1) * sizeof(*r->v)) : NULL;
+	if (!r->v) {
+		runs_release(r);
+		return vt_err_nomem(err, r->n * sizeof(*r->v));
+	}
+	for (size_t row = 0; row < r->n_rows; row++) {
+		row_runs(r->v + r->first[row], mask + row * dim[0], dim[0], set);
+		for (size_t i = r->first[row]; i < r->first[row + 1]; i++) {
+			r->v[i].row = (uint32_t)row;
+			r->v[i].parent = (uint32_t)i;
+		}
+	}
+	join_all(r, dim, connect);
+	return 0;
+}
+
+/* --- components --------------------------------------------------------------------------------------------------- */
 
 int vt_components(uint32_t *label, uint32_t *n_components, size_t **sizes, const unsigned char *mask, const size_t dim[3],
 	enum vt_connect connect, struct vt_err *err)
 {
-	size_t n = dim[0] * dim[1] * dim[2];
+	struct runs r;
 	uint32_t count = 0;
-	if (n >= UINT32_MAX / 2)
-		return vt_err_set(err, VT_EDATA, "a mask of %zu voxels is too large to number its parts", n);
-	link_all(label, mask, dim, connect);
-	/* A parent comes before its children, so it is numbered already; ~number is told from an index by its size. */
-	for (size_t i = 0; i < n; i++) {
-		if (!mask[i])
-			label[i] = 0;
-		else
-			label[i] = label[i] == i ? ~++count : label[label[i]];
+	if (runs_make(&r, mask, 1, dim, connect, err))
+		return err->code;
+	/* A root comes before its other runs, so numbers can be given in passing. */
+	uint32_t *number = malloc((r.n + 1) * sizeof(*number));
+	size_t *size = calloc(r.n + 2, sizeof(*size));
+	if (!number || !size) {
+		free(number);
+		free(size);
+		runs_release(&r);
+		return vt_err_nomem(err, r.n * (sizeof(*number) + sizeof(*size)));
 	}
-	size_t *size = sizes ? calloc((size_t)count + 1, sizeof(*size)) : NULL;
-	if (sizes && !size)
-		return vt_err_nomem(err, ((size_t)count + 1) * sizeof(*size));
-	for (size_t i = 0; i < n; i++) {
-		label[i] = mask[i] ? ~label[i] : 0;
-		if (size)
-			size[label[i]]++;
+	memset(label, 0, dim[0] * dim[1] * dim[2] * sizeof(*label));
+	size[0] = dim[0] * dim[1] * dim[2];
+	for (size_t i = 0; i < r.n; i++) {
+		uint32_t root = root_of(r.v, (uint32_t)i);
+		number[i] = root == i ? ++count : number[root];
+		size[number[i]] += r.v[i].to - r.v[i].from;
+		size[0] -= r.v[i].to - r.v[i].from;
+		for (uint32_t x = r.v[i].from; x < r.v[i].to; x++)
+			label[r.v[i].row * dim[0] + x] = number[i];
 	}
 	*n_components = count;
 	if (sizes)
 		*sizes = size;
+	else
+		free(size);
+	free(number);
+	runs_release(&r);
 	return 0;
+}
+
+/* Size of the part of each root; *best is the root of the largest, the first of equals. */
+static size_t *part_sizes(struct runs *r, uint32_t *best, struct vt_err *err)
+{
+	size_t *size = calloc(r->n + 1, sizeof(*size));
+	if (!size) {
+		vt_err_nomem(err, r->n * sizeof(*size));
+		return NULL;
+	}
+	*best = 0;
+	for (size_t i = 0; i < r->n; i++)
+		size[root_of(r->v, (uint32_t)i)] += r->v[i].to - r->v[i].from;
+	for (size_t i = 1; i < r->n; i++)
+		if (size[i] > size[*best])
+			*best = (uint32_t)i;
+	return size;
 }
 
 int vt_mask_largest(unsigned char *mask, const size_t dim[3], enum vt_connect connect, struct vt_err *err)
 {
-	size_t n = dim[0] * dim[1] * dim[2], *size = NULL;
-	uint32_t *label = malloc((n + 1) * sizeof(*label)), count = 0, best = 1;
-	if (!label)
-		return vt_err_nomem(err, n * sizeof(*label));
-	int rc = vt_components(label, &count, &size, mask, dim, connect, err);
-	if (!rc) {
-		for (uint32_t c = 2; c <= count; c++)
-			if (size[c] > size[best])
-				best = c;
-		for (size_t i = 0; i < n; i++)
-			mask[i] = count && label[i] == best;
-	}
+	struct runs r;
+	uint32_t best = 0;
+	if (runs_make(&r, mask, 1, dim, connect, err))
+		return err->code;
+	size_t *size = part_sizes(&r, &best, err);
+	for (size_t i = 0; size && i < r.n; i++)
+		memset(mask + r.v[i].row * dim[0] + r.v[i].from, root_of(r.v, (uint32_t)i) == best, r.v[i].to - r.v[i].from);
 	free(size);
-	free(label);
-	return rc;
+	runs_release(&r);
+	return err->code;
 }
 
-/* --- holes -------------------------------------------------------------------------------------------------------- */
-
-struct flood {
-	unsigned char *reached;
-	const unsigned char *mask;
-	size_t *stack, n_stack;
-};
-
-static void reach(struct flood *f, size_t i)
+int vt_mask_largest_count(size_t *out, const unsigned char *mask, const size_t dim[3], enum vt_connect connect,
+	struct vt_err *err)
 {
-	if (!f->mask[i] && !f->reached[i]) {
-		f->reached[i] = 1;
-		f->stack[f->n_stack++] = i;
-	}
+	struct runs r;
+	uint32_t best = 0;
+	if (runs_make(&r, mask, 1, dim, connect, err))
+		return err->code;
+	size_t *size = part_sizes(&r, &best, err);
+	*out = size ? size[best] : 0;
+	free(size);
+	runs_release(&r);
+	return err->code;
 }
 
-static void flood_from_border(struct flood *f, const size_t d[3])
+static bool run_at_border(const struct run *r, const size_t dim[3])
 {
-	size_t row = d[0], slice = d[0] * d[1], i = 0;
-	for (size_t z = 0; z < d[2]; z++)
-		for (size_t y = 0; y < d[1]; y++)
-			for (size_t x = 0; x < d[0]; x++, i++)
-				if (!x || !y || !z || x + 1 == d[0] || y + 1 == d[1] || z + 1 == d[2])
-					reach(f, i);
-	while (f->n_stack) {
-		i = f->stack[--f->n_stack];
-		size_t x = i % row, y = i / row % d[1], z = i / slice;
-		if (x)
-			reach(f, i - 1);
-		if (x + 1 < d[0])
-			reach(f, i + 1);
-		if (y)
-			reach(f, i - row);
-		if (y + 1 < d[1])
-			reach(f, i + row);
-		if (z)
-			reach(f, i - slice);
-		if (z + 1 < d[2])
-			reach(f, i + slice);
-	}
+	size_t y = r->row % dim[1], z = r->row / dim[1];
+	return !r->from || r->to == dim[0] || !y || y + 1 == dim[1] || !z || z + 1 == dim[2];
 }
 
 int vt_mask_fill_holes(unsigned char *mask, const size_t dim[3], struct vt_err *err)
 {
-	size_t n = dim[0] * dim[1] * dim[2];
-	struct flood f = { calloc(n + 1, 1), mask, malloc((n + 1) * sizeof(size_t)), 0 };
-	if (!f.reached || !f.stack) {
-		free(f.reached);
-		free(f.stack);
-		return vt_err_nomem(err, n * (1 + sizeof(size_t)));
-	}
-	flood_from_border(&f, dim);
-	for (size_t i = 0; i < n; i++)
-		mask[i] = !f.reached[i];
-	free(f.reached);
-	free(f.stack);
-	return 0;
+	struct runs r;
+	if (runs_make(&r, mask, 0, dim, VT_CONNECT_6, err))
+		return err->code;
+	unsigned char *open = calloc(r.n + 1, 1);
+	if (!open)
+		vt_err_nomem(err, r.n);
+	for (size_t i = 0; open && i < r.n; i++)
+		if (run_at_border(&r.v[i], dim))
+			open[root_of(r.v, (uint32_t)i)] = 1;
+	for (size_t i = 0; open && i < dim[0] * dim[1] * dim[2]; i++)
+		mask[i] = mask[i] != 0;
+	for (size_t i = 0; open && i < r.n; i++)
+		if (!open[root_of(r.v, (uint32_t)i)])
+			memset(mask + r.v[i].row * dim[0] + r.v[i].from, 1, r.v[i].to - r.v[i].from);
+	free(open);
+	runs_release(&r);
+	return err->code;
 }
 
 /* --- erosion and dilation ----------------------------------------------------------------------------------------- */

@@ -20,6 +20,9 @@ int vt_components(uint32_t *label, uint32_t *n_components, size_t **sizes, const
 
 /* Keeps the largest component (the first of equals).  In place. */
 int vt_mask_largest(unsigned char *mask, const size_t dim[3], enum vt_connect connect, struct vt_err *err);
+/* Voxels of the largest component; 0 if there is none. */
+int vt_mask_largest_count(size_t *out, const unsigned char *mask, const size_t dim[3], enum vt_connect connect,
+	struct vt_err *err);
 /* Sets outside voxels that no 6-connected path of outside voxels joins to the grid's border.  In place. */
 int vt_mask_fill_holes(unsigned char *mask, const size_t dim[3], struct vt_err *err);
 

@@ -95,7 +95,7 @@ void vt_picture_slice(struct vt_picture *p, size_t x0, size_t y0, const struct v
 	for (size_t y = 0; y < h; y++)
 		for (size_t x = 0; x < w; x++) {
 			size_t i = voxel_at(v, x, y, w, h);
-			unsigned char grey = grey_of(v, (double)v->voxels[i]), rgb[3] = { grey, grey, grey }, ink[3];
+			unsigned char grey = v->inside && !v->inside[i] ? 0 : grey_of(v, (double)v->voxels[i]), rgb[3] = { grey, grey, grey }, ink[3];
 			if (v->labels && v->labels[i]) {
 				vt_picture_colour(v->labels[i], ink);
 				for (int c = 0; c < 3; c++)
@@ -213,7 +213,7 @@ int vt_picture_png(struct vt_buf *out, const struct vt_picture *p, struct vt_err
 	big_endian(header, (uint32_t)p->width);
 	big_endian(header + 4, (uint32_t)p->height);
 	filtered(rows, p);
-	int rc = vt_zlib_deflate(&packed, rows, n, 9, err);
+	int rc = vt_zlib_deflate(&packed, rows, n, 6, err);
 	vt_buf_add(out, "\x89PNG\r\n\x1a\n", 8);
 	chunk(out, "IHDR", header, sizeof(header));
 	chunk(out, "IDAT", packed.data, packed.len);

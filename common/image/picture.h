@@ -30,6 +30,7 @@ struct vt_slice_view {
 	const float *voxels;             /* [z, y, x] */
 	const unsigned char *labels;     /* [z, y, x] or NULL; 0 is transparent */
 	const unsigned char *outline;    /* [z, y, x] or NULL: the border of the non-zero part is drawn in yellow */
+	const unsigned char *inside;     /* [z, y, x] or NULL: voxels where it is 0 are black */
 	enum vt_plane plane;
 	size_t at;                       /* slice index along the plane's normal */
 	double low, high;                /* values shown black and white */

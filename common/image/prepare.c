@@ -14,7 +14,7 @@
 static void read_channel(void *ctx, size_t c)
 {
 	struct prepare_channel *channel = &((struct prepare *)ctx)->channel[c];
-	vt_volume_read(&channel->volume, channel->name->path, VT_VOLUME_3D | VT_VOLUME_FINITE, &channel->err);
+	vt_volume_read(&channel->volume, channel->name->path, VT_VOLUME_3D | VT_VOLUME_FINITE | VT_VOLUME_RAW, &channel->err);
 }
 
 /* Runs fn for every channel; the first channel's error wins, whatever finished first. */
@@ -35,6 +35,8 @@ static int align_channel(struct prepare *p, struct prepare_channel *channel, str
 	const struct prepare_channel *first = &p->channel[0];
 	struct vt_volume *v = &channel->volume;
 	struct vt_geometry moved;
+	if (vt_volume_convert(v, err) || vt_volume_convert(&p->channel[0].volume, err))
+		return err->code;
 	float *out = malloc(first->volume.n * sizeof(float));
 	if (!out)
 		return vt_err_nomem(err, first->volume.n * sizeof(float));
@@ -80,7 +82,8 @@ static void correct_channel(void *ctx, size_t c)
 {
 	struct prepare *p = ctx;
 	struct prepare_channel *channel = &p->channel[c];
-	vt_bias_correct(channel->volume.voxels, p->mask, &channel->volume.geometry, &channel->err);
+	if (!vt_volume_convert(&channel->volume, &channel->err))
+		vt_bias_correct(channel->volume.voxels, p->mask, &channel->volume.geometry, &channel->err);
 }
 
 /* Box of the mask on the full working grid, with the margin; the whole grid if there is no crop. */
@@ -100,8 +103,30 @@ static void brain_box(const struct prepare *p, const unsigned char *mask, size_t
 	}
 }
 
+/* Native samples -> channel->work in f32.  Samples that were never converted are cut out first and converted then. */
+static int work_values(const struct prepare *p, struct prepare_channel *channel, struct vt_err *err)
+{
+	struct vt_volume *v = &channel->volume;
+	size_t n = vt_geometry_count(&p->place.work), size = vt_dtype_size(v->dtype);
+	if (p->place.resampled || (!v->voxels && vt_normalise_uses_all(p->opts->normalise)))
+		if (vt_volume_convert(v, err))
+			return err->code;
+	if (p->place.resampled)
+		return vt_resample(channel->work, &p->place.work, v->voxels, &v->geometry, p->opts->interpolate, (double)v->voxels[0], err);
+	if (v->voxels)
+		return vt_placement_gather(&p->place, channel->work, v->voxels, sizeof(float), err);
+	void *samples = malloc(n * size + 8);
+	if (!samples)
+		return vt_err_nomem(err, n * size);
+	if (!vt_placement_gather(&p->place, samples, v->raw, size, err))
+		vt_volume_samples(channel->work, v, samples, n);
+	free(samples);
+	return err->code;
+}
+
 static void place_channel(void *ctx, size_t c)
 {
+	static const double q[2] = { 1, 99 };
 	struct prepare *p = ctx;
 	struct prepare_channel *channel = &p->channel[c];
 	const struct vt_volume *v = &channel->volume;
@@ -112,19 +137,15 @@ static void place_channel(void *ctx, size_t c)
 		vt_err_nomem(&channel->err, n * sizeof(float));
 		return;
 	}
-	if (p->place.resampled)
-		vt_resample(channel->work, &p->place.work, v->voxels, &v->geometry, p->opts->interpolate, (double)v->voxels[0],
-			&channel->err);
-	else
-		vt_placement_gather(&p->place, channel->work, v->voxels, sizeof(float), &channel->err);
-	if (channel->err.code)
+	if (work_values(p, channel, &channel->err))
 		return;
 	int rc = vt_normalise_uses_all(how) ?
 		vt_normalise_numbers(&channel->numbers, v->voxels, NULL, v->n, how, &channel->err) :
 		vt_normalise_numbers(&channel->numbers, channel->work, p->work_mask, n, how, &channel->err);
-	static const double q[2] = { 1, 99 };
-	if (!rc && !vt_percentiles(channel->window, q, 2, channel->work, p->work_mask, n, &channel->err))
+	if (!rc)
 		vt_normalise_apply(channel->work, channel->work, p->work_mask, n, how, &channel->numbers);
+	if (!rc)
+		vt_percentiles(channel->window, q, 2, channel->work, p->work_mask, n, &channel->err);
 }
 
 /* Grid of the outputs before the crop, and the mask on it. */

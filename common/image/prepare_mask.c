@@ -19,7 +19,7 @@ static void detect_channel(void *ctx, size_t c)
 	if (!d->inside[c])
 		vt_err_nomem(&channel->err, channel->volume.n);
 	else
-		vt_stripped_detect(&channel->stripped, d->inside[c], channel->volume.voxels, &channel->volume.geometry, &channel->err);
+		vt_stripped_detect(&channel->stripped, d->inside[c], &channel->volume, &channel->err);
 }
 
 /* All channels stripped: mask = voxels inside any.  None: *stripped = false.  Some: refused, for then one of the files is
@@ -65,7 +65,7 @@ static int find_stripped(struct prepare *p, bool *stripped, struct vt_err *err)
 }
 
 /* Channel the brain is looked for in: as asked, else t1 (clearest skull), else flair, else the first. */
-static int mask_channel(const struct prepare *p, const struct prepare_channel **out, struct vt_err *err)
+static int mask_channel(const struct prepare *p, struct prepare_channel **out, struct vt_err *err)
 {
 	const char *asked = p->opts->mask_role && p->opts->mask_role[0] ? p->opts->mask_role : NULL;
 	const char *const order[] = { asked ? asked : "t1", asked ? asked : "flair" };
@@ -83,10 +83,10 @@ static int mask_channel(const struct prepare *p, const struct prepare_channel **
 
 static int find_brain(struct prepare *p, struct vt_err *err)
 {
-	const struct prepare_channel *channel = NULL;
+	struct prepare_channel *channel = NULL;
 	struct vt_prepare_report *report = p->report;
 	const struct vt_mask_provider *provider = p->opts->provider;
-	if (mask_channel(p, &channel, err))
+	if (mask_channel(p, &channel, err) || vt_volume_convert(&channel->volume, err))
 		return err->code;
 	const struct vt_volume *v = &channel->volume;
 	report->method = provider ? provider->name : "surface";

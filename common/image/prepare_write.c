@@ -77,26 +77,43 @@ struct vt_json *vt_prepare_geometry_json(const struct prepare *p)
 /* --- quality picture: a row a channel; sagittal, coronal and axial through the mask's middle, outline in yellow ----- */
 
 struct page {
-	struct vt_geometry grid; /* canonical */
-	float *voxels;
-	unsigned char *mask;
+	struct vt_geometry grid;         /* canonical */
+	const float *voxels;
+	const unsigned char *mask;
+	bool whole;                      /* the head, not only the brain */
+	float *own_voxels;
+	unsigned char *own_mask;
 	size_t middle[3];
 };
 
-/* With a constant outside the cropped channels say everything; a scan with skull is shown whole. */
-static int page_fill(struct page *page, const struct prepare *p, const struct prepare_channel *c, struct vt_err *err)
+/* A scan whose brain had to be found is shown whole in its own values, so that the outline can be judged; otherwise the
+ * prepared channel is. */
+static int page_fill(struct page *page, const struct prepare *p, struct prepare_channel *c, struct vt_err *err)
 {
 	struct vt_placement place;
-	vt_placement_canonical(&place, &c->volume.geometry);
-	page->grid = place.full;
-	size_t lo[3], dim[3], n = vt_geometry_count(&page->grid);
-	page->voxels = realloc(page->voxels, n * sizeof(float) + 4);
-	page->mask = realloc(page->mask, n + 1);
-	if (!page->voxels || !page->mask)
-		return vt_err_nomem(err, n * 5);
-	if (vt_placement_gather(&place, page->voxels, c->volume.voxels, sizeof(float), err) ||
-		vt_placement_gather(&place, page->mask, p->mask, 1, err))
-		return err->code;
+	static const double q[2] = { 1, 99 };
+	page->whole = p->report->brain.passes || p->opts->provider;
+	page->grid = p->place.work;
+	page->voxels = c->work;
+	page->mask = p->work_mask;
+	if (page->whole) {
+		vt_placement_canonical(&place, &c->volume.geometry);
+		page->grid = place.full;
+		size_t n = vt_geometry_count(&page->grid);
+		page->own_voxels = page->own_voxels ? page->own_voxels : malloc(n * sizeof(float) + 4);
+		page->own_mask = page->own_mask ? page->own_mask : malloc(n + 1);
+		if (!page->own_voxels || !page->own_mask)
+			return vt_err_nomem(err, n * 5);
+		if (vt_volume_convert(&c->volume, err) ||
+			vt_placement_gather(&place, page->own_voxels, c->volume.voxels, sizeof(float), err) ||
+			vt_placement_gather(&place, page->own_mask, p->mask, 1, err) ||
+			vt_percentiles(c->window, q, 2, page->own_voxels, page->own_mask, n, err))
+			return err->code;
+		c->window[0] = c->window[0] < 0 ? c->window[0] : 0;
+		page->voxels = page->own_voxels;
+		page->mask = page->own_mask;
+	}
+	size_t lo[3], dim[3];
 	vt_mask_box(lo, dim, page->mask, page->grid.dim);
 	for (int a = 0; a < 3; a++)
 		page->middle[a] = lo[a] + dim[a] / 2;
@@ -110,12 +127,13 @@ static int page_draw(struct vt_picture *picture, const struct prepare *p, struct
 	struct page page = { .voxels = NULL };
 	size_t w[3], h[3], y = 0;
 	for (size_t c = 0; c < p->n_channels; c++) {
-		const struct prepare_channel *channel = &p->channel[c];
+		struct prepare_channel *channel = &p->channel[c];
 		size_t tall = 0, wide = 0, x = 0;
 		if (page_fill(&page, p, channel, err))
 			break;
-		struct vt_slice_view view = { .geometry = &page.grid, .voxels = page.voxels, .outline = page.mask, .mm = 1.25,
-			.low = channel->window[0] < 0 ? channel->window[0] : 0, .high = channel->window[1] };
+		struct vt_slice_view view = { .geometry = &page.grid, .voxels = page.voxels, .mm = 1.25,
+			.outline = page.whole ? page.mask : NULL, .inside = page.whole ? NULL : page.mask,
+			.low = channel->window[0], .high = channel->window[1] };
 		for (int i = 0; i < 3; i++) {
 			view.plane = planes[i];
 			vt_slice_size(&view, &w[i], &h[i]);
@@ -133,8 +151,8 @@ static int page_draw(struct vt_picture *picture, const struct prepare *p, struct
 		}
 		y += tall + 12;
 	}
-	free(page.voxels);
-	free(page.mask);
+	free(page.own_voxels);
+	free(page.own_mask);
 	return err->code;
 }
 

@@ -416,7 +416,7 @@ static int read_mapped(struct vt_volume *v, const char *path, const struct vt_ma
 		return err->code;
 	if ((flags & VT_VOLUME_FINITE) && vt_volume_check_finite(v, err))
 		return err->code;
-	return flags & VT_VOLUME_RAW ? 0 : vt_volume_to_f32(v, err);
+	return flags & VT_VOLUME_RAW ? 0 : vt_volume_convert(v, err);
 }
 
 int vt_volume_read(struct vt_volume *out, const char *path, unsigned flags, struct vt_err *err)

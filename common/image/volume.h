@@ -48,6 +48,12 @@ struct vt_volume {
 int vt_volume_read(struct vt_volume *out, const char *path, unsigned flags, struct vt_err *err);
 void vt_volume_release(struct vt_volume *v);
 
+/* Makes v->voxels if the volume was read with VT_VOLUME_RAW; nothing to do otherwise. */
+int vt_volume_convert(struct vt_volume *v, struct vt_err *err);
+
+/* n stored samples -> values in f32, scaled as the volume's: for parts cut out of raw. */
+void vt_volume_samples(float *out, const struct vt_volume *v, const void *samples, size_t n);
+
 /* value(i) = slope * raw[i] + inter in double. */
 double vt_volume_value(const struct vt_volume *v, size_t i);
 const char *vt_dtype_name(enum vt_dtype t);

@@ -5,9 +5,6 @@
 #include "common/base/err.h"
 #include "common/image/volume.h"
 
-/* Sets v->voxels from raw, slope and inter; shares raw where the bytes would be equal. */
-int vt_volume_to_f32(struct vt_volume *v, struct vt_err *err);
-
 /* VT_EDATA with count and first index if a stored value is NaN or infinite. */
 int vt_volume_check_finite(const struct vt_volume *v, struct vt_err *err);
 

@@ -53,24 +53,19 @@ double vt_volume_value(const struct vt_volume *v, size_t i)
 	return v->slope * raw_value(v->raw, v->dtype, i) + v->inter;
 }
 
-/* One block of the conversion; the unscaled loops are separate so that they compile to plain widening. */
+/* The unscaled loops are separate so that they compile to plain widening. */
 #define CONVERT(type) do { \
-	const type *r = (const type *)v->raw + lo; \
+	const type *r = samples; \
 	if (plain) \
 		for (size_t i = 0; i < n; i++) \
-			y[i] = (float)r[i]; \
+			out[i] = (float)r[i]; \
 	else \
 		for (size_t i = 0; i < n; i++) \
-			y[i] = (float)(v->slope * (double)r[i] + v->inter); \
+			out[i] = (float)(v->slope * (double)r[i] + v->inter); \
 } while (0)
 
-enum { BLOCK = 1 << 18 };
-
-static void convert_block(void *ctx, size_t block)
+void vt_volume_samples(float *out, const struct vt_volume *v, const void *samples, size_t n)
 {
-	struct vt_volume *v = ctx;
-	size_t lo = block * BLOCK, n = v->n - lo < BLOCK ? v->n - lo : BLOCK;
-	float *y = v->voxels + lo;
 	bool plain = v->slope == 1 && v->inter == 0;
 	switch (v->dtype) {
 	case VT_U8:  CONVERT(uint8_t); break;
@@ -86,8 +81,19 @@ static void convert_block(void *ctx, size_t block)
 	}
 }
 
-int vt_volume_to_f32(struct vt_volume *v, struct vt_err *err)
+enum { BLOCK = 1 << 18 };
+
+static void convert_block(void *ctx, size_t block)
 {
+	struct vt_volume *v = ctx;
+	size_t lo = block * BLOCK, n = v->n - lo < BLOCK ? v->n - lo : BLOCK;
+	vt_volume_samples(v->voxels + lo, v, (const char *)v->raw + lo * vt_dtype_size(v->dtype), n);
+}
+
+int vt_volume_convert(struct vt_volume *v, struct vt_err *err)
+{
+	if (v->voxels)
+		return 0;
 	if (v->dtype == VT_F32 && v->slope == 1 && v->inter == 0) {
 		v->voxels = v->raw;
 		return 0;
@@ -102,6 +108,13 @@ int vt_volume_to_f32(struct vt_volume *v, struct vt_err *err)
 int vt_volume_check_finite(const struct vt_volume *v, struct vt_err *err)
 {
 	if (v->dtype != VT_F32 && v->dtype != VT_F64)
+		return 0;
+	/* x - x is 0 for a finite x and NaN otherwise: a sum tells in one fast pass that all is well. */
+	double sum = 0;
+	const float *f = v->dtype == VT_F32 ? v->raw : NULL;
+	for (size_t i = 0; f && i < v->n; i++)
+		sum += (double)(f[i] - f[i]);
+	if (f && sum == 0)
 		return 0;
 	size_t bad = 0, first = 0;
 	for (size_t i = v->n; i-- > 0;)

@@ -132,7 +132,7 @@ out:
 static int op_stripped(struct op_run *r, struct vt_err *err)
 {
 	struct vt_stripped s;
-	if (vt_stripped_detect(&s, r->mask, r->in.voxels, &r->in.geometry, err))
+	if (vt_stripped_detect(&s, r->mask, &r->in, err))
 		return err->code;
 	printf("%d %.9g %.4f %.1f\n", s.stripped, s.background, s.fraction, s.inside_ml);
 	return 0;
