@@ -123,7 +123,7 @@ static char *parent_of(const char *path)
 }
 
 /* Writes a file under a temporary name and renames it, so a reader sees the old bytes or the new ones. */
-static int replace(const char *path, const void *bytes, size_t n, mode_t mode, bool durable, struct vt_err *err)
+static int replace(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode, bool durable, struct vt_err *err)
 {
 	char *tmp = vt_asprintf("%s.tmp-%ld", path, (long)getpid()), *dir = NULL;
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), rc = 0;
@@ -132,8 +132,11 @@ static int replace(const char *path, const void *bytes, size_t n, mode_t mode, b
 		rc = vt_err_errno(err, VT_ECANTCREAT, "%s: cannot create", path);
 		goto out;
 	}
-	if (write_all(fd, bytes, n) || fchmod(fd, mode) || (durable && fsync(fd)))
-		rc = vt_err_errno(err, VT_EIO, "%s: cannot write %zu bytes", path, n);
+	for (size_t i = 0; i < n_parts && !rc; i++)
+		if (write_all(fd, part[i].bytes, part[i].n))
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot write %zu bytes", path, part[i].n);
+	if (!rc && (fchmod(fd, mode) || (durable && fsync(fd))))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot finish the file", path);
 	if (close(fd) && !rc)
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot close", path);
 	if (!rc)
@@ -154,12 +157,17 @@ out:
 
 int vt_fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct vt_err *err)
 {
-	return replace(path, bytes, n, mode, true, err);
+	return replace(path, &(struct vt_part){ bytes, n }, 1, mode, true, err);
 }
 
 int vt_fs_write_quick(const char *path, const void *bytes, size_t n, mode_t mode, struct vt_err *err)
 {
-	return replace(path, bytes, n, mode, false, err);
+	return replace(path, &(struct vt_part){ bytes, n }, 1, mode, false, err);
+}
+
+int vt_fs_write_parts(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode, struct vt_err *err)
+{
+	return replace(path, part, n_parts, mode, false, err);
 }
 
 static int make_dir(const char *path, struct vt_err *err)

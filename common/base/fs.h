@@ -29,6 +29,13 @@ int vt_fs_write(const char *path, const void *bytes, size_t n, mode_t mode, stru
 /* As vt_fs_write without the two fsyncs: for files in a staging directory that is made durable as a whole. */
 int vt_fs_write_quick(const char *path, const void *bytes, size_t n, mode_t mode, struct vt_err *err);
 
+/* As vt_fs_write_quick for content in several pieces: a header and a large array need not be copied together. */
+struct vt_part {
+	const void *bytes;
+	size_t n;
+};
+int vt_fs_write_parts(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode, struct vt_err *err);
+
 int vt_fs_mkdirs(const char *path, struct vt_err *err);               /* mkdir -p, mode 0755; fine if it exists */
 int vt_fs_remove_tree(const char *path, struct vt_err *err);          /* rm -rf; fine if absent */
 int vt_fs_sync_dir(const char *path, struct vt_err *err);

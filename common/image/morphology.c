@@ -221,6 +221,13 @@ int vt_mask_largest_count(size_t *out, const unsigned char *mask, const size_t d
 	return err->code;
 }
 
+/* Every non-zero byte becomes 1. */
+static void as_bits(unsigned char *mask, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		mask[i] = mask[i] != 0;
+}
+
 static bool run_at_border(const struct run *r, const size_t dim[3])
 {
 	size_t y = r->row % dim[1], z = r->row / dim[1];
@@ -233,13 +240,12 @@ int vt_mask_fill_holes(unsigned char *mask, const size_t dim[3], struct vt_err *
 	if (runs_make(&r, mask, 0, dim, VT_CONNECT_6, err))
 		return err->code;
 	unsigned char *open = calloc(r.n + 1, 1);
+	as_bits(mask, dim[0] * dim[1] * dim[2]);
 	if (!open)
 		vt_err_nomem(err, r.n);
 	for (size_t i = 0; open && i < r.n; i++)
 		if (run_at_border(&r.v[i], dim))
 			open[root_of(r.v, (uint32_t)i)] = 1;
-	for (size_t i = 0; open && i < dim[0] * dim[1] * dim[2]; i++)
-		mask[i] = mask[i] != 0;
 	for (size_t i = 0; open && i < r.n; i++)
 		if (!open[root_of(r.v, (uint32_t)i)])
 			memset(mask + r.v[i].row * dim[0] + r.v[i].from, 1, r.v[i].to - r.v[i].from);

@@ -107,7 +107,7 @@ static void brain_box(const struct prepare *p, const unsigned char *mask, size_t
 static int work_values(const struct prepare *p, struct prepare_channel *channel, struct vt_err *err)
 {
 	struct vt_volume *v = &channel->volume;
-	size_t n = vt_geometry_count(&p->place.work), size = vt_dtype_size(v->dtype);
+	size_t size = vt_dtype_size(v->dtype);
 	if (p->place.resampled || (!v->voxels && vt_normalise_uses_all(p->opts->normalise)))
 		if (vt_volume_convert(v, err))
 			return err->code;
@@ -115,18 +115,38 @@ static int work_values(const struct prepare *p, struct prepare_channel *channel,
 		return vt_resample(channel->work, &p->place.work, v->voxels, &v->geometry, p->opts->interpolate, (double)v->voxels[0], err);
 	if (v->voxels)
 		return vt_placement_gather(&p->place, channel->work, v->voxels, sizeof(float), err);
-	void *samples = malloc(n * size + 8);
+	/* A slice at a time: the samples stay in the cache between cutting and converting. */
+	size_t slice = p->place.work.dim[0] * p->place.work.dim[1];
+	void *samples = malloc(slice * size + 8);
 	if (!samples)
-		return vt_err_nomem(err, n * size);
-	if (!vt_placement_gather(&p->place, samples, v->raw, size, err))
-		vt_volume_samples(channel->work, v, samples, n);
+		return vt_err_nomem(err, slice * size);
+	struct vt_placement part = p->place;
+	part.work.dim[2] = 1;
+	for (size_t k = 0; k < p->place.work.dim[2] && !err->code; k++, part.lo[2]++)
+		if (!vt_placement_gather(&part, samples, v->raw, size, err))
+			vt_volume_samples(channel->work + k * slice, v, samples, slice);
 	free(samples);
 	return err->code;
 }
 
-static void place_channel(void *ctx, size_t c)
+/* 1 % and 99 % of every fifth voxel of the mask: for pictures only. */
+static int find_window(const struct prepare *p, struct prepare_channel *channel, size_t n, struct vt_err *err)
 {
 	static const double q[2] = { 1, 99 };
+	float *some = malloc((n / 5 + 1) * sizeof(float));
+	size_t used = 0;
+	if (!some)
+		return vt_err_nomem(err, n / 5 * sizeof(float));
+	for (size_t i = 0; i < n; i += 5)
+		if (p->work_mask[i])
+			some[used++] = channel->work[i];
+	int rc = used ? vt_percentiles(channel->window, q, 2, some, NULL, used, err) : 0;
+	free(some);
+	return rc;
+}
+
+static void place_channel(void *ctx, size_t c)
+{
 	struct prepare *p = ctx;
 	struct prepare_channel *channel = &p->channel[c];
 	const struct vt_volume *v = &channel->volume;
@@ -145,7 +165,7 @@ static void place_channel(void *ctx, size_t c)
 	if (!rc)
 		vt_normalise_apply(channel->work, channel->work, p->work_mask, n, how, &channel->numbers);
 	if (!rc)
-		vt_percentiles(channel->window, q, 2, channel->work, p->work_mask, n, &channel->err);
+		find_window(p, channel, n, &channel->err);
 }
 
 /* Grid of the outputs before the crop, and the mask on it. */
@@ -220,9 +240,6 @@ static int run(struct prepare *p, const char *out_dir, struct vt_err *err)
 {
 	if (each_channel(p, read_channel, err) || same_grid(p, err))
 		return err->code;
-	p->mask = malloc(p->channel[0].volume.n + 1);
-	if (!p->mask)
-		return vt_err_nomem(err, p->channel[0].volume.n);
 	if (vt_prepare_mask(p, err))
 		return err->code;
 	if (p->opts->bias == VT_BIAS_N4 && each_channel(p, correct_channel, err))

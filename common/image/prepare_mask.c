@@ -44,7 +44,8 @@ static int join_channels(struct detection *d, bool *stripped, struct vt_err *err
 		return vt_err_set(err, VT_EDATA, "%s is skull-stripped (%.0f ml inside a constant %g) and %s is not (%.0f ml): give all "
 			"channels stripped, or all with skull", yes->name->role, yes->stripped.inside_ml, yes->stripped.background,
 			no->name->role, no->stripped.inside_ml);
-	memcpy(p->mask, d->inside[0], n);
+	p->mask = d->inside[0];
+	d->inside[0] = NULL;
 	for (size_t c = 1; c < p->n_channels; c++)
 		for (size_t i = 0; i < n; i++)
 			p->mask[i] |= d->inside[c][i];
@@ -112,12 +113,18 @@ static int judge(const struct prepare *p, struct vt_err *err)
 
 int vt_prepare_mask(struct prepare *p, struct vt_err *err)
 {
-	bool stripped = p->opts->strip == VT_STRIP_NEVER;
+	bool stripped = false;
 	struct vt_prepare_report *report = p->report;
 	const struct vt_geometry *g = &p->channel[0].volume.geometry;
-	if (p->opts->strip != VT_STRIP_ALWAYS && find_stripped(p, &stripped, err))
-		return err->code;
-	if (p->opts->strip == VT_STRIP_NEVER && !stripped) {
+	if (p->opts->strip == VT_STRIP_AUTO) {
+		if (find_stripped(p, &stripped, err))
+			return err->code;
+	} else {
+		p->mask = malloc(p->channel[0].volume.n + 1);
+		if (!p->mask)
+			return vt_err_nomem(err, p->channel[0].volume.n);
+	}
+	if (p->opts->strip == VT_STRIP_NEVER) {
 		report->method = "none";
 		memset(p->mask, 1, vt_geometry_count(g));
 	} else if (stripped) {

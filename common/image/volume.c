@@ -515,22 +515,28 @@ static void header_bytes(struct vt_buf *out, const struct vt_geometry *g, enum v
 	vt_buf_add(out, none, sizeof(none));
 }
 
-int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype, const void *voxels, struct vt_err *err)
+static int write_gz(const char *path, const struct vt_buf *header, const void *voxels, size_t nbytes, struct vt_err *err)
 {
 	struct vt_buf file = VT_BUF_INIT, gz = VT_BUF_INIT;
-	size_t nbytes = vt_geometry_count(g) * vt_dtype_size(dtype);
-	vt_buf_reserve(&file, nbytes + 544);
-	header_bytes(&file, g, dtype);
+	vt_buf_reserve(&file, header->len + nbytes);
+	vt_buf_add(&file, header->data, header->len);
 	vt_buf_add(&file, voxels, nbytes);
-	const struct vt_buf *bytes = &file;
-	int rc = 0;
-	if (ends_with(path, ".gz")) {
-		rc = vt_gzip_deflate(&gz, file.data, file.len, 6, err);
-		bytes = &gz;
-	}
+	int rc = vt_gzip_deflate(&gz, file.data, file.len, 6, err);
 	if (!rc)
-		rc = vt_fs_write_quick(path, bytes->data, bytes->len, 0644, err);
+		rc = vt_fs_write_quick(path, gz.data, gz.len, 0644, err);
 	vt_buf_release(&file);
 	vt_buf_release(&gz);
+	return rc;
+}
+
+int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype, const void *voxels, struct vt_err *err)
+{
+	struct vt_buf header = VT_BUF_INIT;
+	size_t nbytes = vt_geometry_count(g) * vt_dtype_size(dtype);
+	header_bytes(&header, g, dtype);
+	const struct vt_part part[2] = { { header.data, header.len }, { voxels, nbytes } };
+	int rc = ends_with(path, ".gz") ? write_gz(path, &header, voxels, nbytes, err) :
+		vt_fs_write_parts(path, part, 2, 0644, err);
+	vt_buf_release(&header);
 	return rc;
 }

@@ -68,7 +68,7 @@ int vt_volume_labels16(int16_t *out, const struct vt_volume *v, struct vt_err *e
 
 /* Writes `voxels` (vt_geometry_count(g) samples of type dtype, this machine's order) as little-endian NIfTI-1 (NIfTI-2
  * if a side is over 32767), slope 1, no time, host or path inside: equal input, equal bytes.  A name that ends in .gz
- * is deflated (libdeflate level 6, mtime 0, no name).  Goes through vt_fs_write_quick. */
+ * is deflated (libdeflate level 6, mtime 0, no name).  Not synced to disk: see vt_fs_write_quick. */
 int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype, const void *voxels, struct vt_err *err);
 
 #endif
