@@ -319,12 +319,22 @@ static void copy_row(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t fr
 		memcpy(to, from, n * size);
 		return;
 	}
-	for (size_t i = 0; i < n; i++, to += to_step, from += from_step) {
-		if (size == 4)
-			memcpy(to, from, 4);
-		else if (size == 1)
+	/* One loop a size: a memcpy of constant length is one move, of variable length a call. */
+	switch (size) {
+	case 1:
+		for (size_t i = 0; i < n; i++, to += to_step, from += from_step)
 			*to = *from;
-		else
+		break;
+	case 2:
+		for (size_t i = 0; i < n; i++, to += to_step, from += from_step)
+			memcpy(to, from, 2);
+		break;
+	case 4:
+		for (size_t i = 0; i < n; i++, to += to_step, from += from_step)
+			memcpy(to, from, 4);
+		break;
+	default:
+		for (size_t i = 0; i < n; i++, to += to_step, from += from_step)
 			memcpy(to, from, size);
 	}
 }

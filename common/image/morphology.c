@@ -380,8 +380,17 @@ bool vt_mask_box(size_t lo[3], size_t size[3], const unsigned char *mask, const 
 
 size_t vt_mask_count(const unsigned char *mask, size_t n)
 {
-	size_t count = 0;
-	for (size_t i = 0; i < n; i++)
+	size_t count = 0, i = 0;
+	/* Byte counters of at most 255 additions keep sixteen voxels in one vector. */
+	while (i + 16 * 255 <= n) {
+		unsigned char part[16] = { 0 };
+		for (int round = 0; round < 255; round++, i += 16)
+			for (int lane = 0; lane < 16; lane++)
+				part[lane] = (unsigned char)(part[lane] + (mask[i + (size_t)lane] != 0));
+		for (int lane = 0; lane < 16; lane++)
+			count += part[lane];
+	}
+	for (; i < n; i++)
 		count += mask[i] != 0;
 	return count;
 }

@@ -101,7 +101,7 @@ static int find_brain(struct prepare *p, struct vt_err *err)
 static int judge(const struct prepare *p, struct vt_err *err)
 {
 	const struct vt_brain_report *brain = &p->report->brain;
-	if (!vt_mask_count(p->mask, p->channel[0].volume.n))
+	if (!(brain->volume_ml > 0))
 		return vt_err_set(err, VT_EDATA, "no brain found (method %s)", p->report->method);
 	for (unsigned flag = 1; p->opts->refuse && flag <= VT_BRAIN_SELF_CROSS; flag <<= 1)
 		if (brain->flags & flag)
