@@ -1,0 +1,48 @@
+/* attempt.h - one try of one datum: the view it sees, its environment, its process.
+ *
+ *      vt_attempt_begin(&a, &place, depot, ...);     view and environment laid out, process started
+ *      ... waitpid says a.pid ended ...
+ *      vt_attempt_end(&a);                           the rest of its process group is killed
+ * Layout: W/in/<input>/..., W/out/, W/pfs/<input> and W/pfs/out as links into them (as in a cluster), W/log, W/stdin. */
+#ifndef PIPELINES_RUNNER_ATTEMPT_H
+#define PIPELINES_RUNNER_ATTEMPT_H
+
+#include <sys/types.h>
+
+#include "pipelines/runner/datum.h"
+#include "pipelines/runner/depot.h"
+
+struct vt_attempt_of {
+	const struct vt_pipeline *pipeline;
+	const struct vt_datum *datum;
+	const struct vt_depot *depot;
+	const char *job, *scratch;       /* job id; absolute scratch directory for stages */
+	long long gpu;                   /* device index, or -1 */
+};
+
+struct vt_attempt {
+	char *dir, *out, *log;
+	pid_t pid;
+};
+
+/* Lays out W = dir (which must not exist). */
+int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const char *dir, struct vt_err *err);
+
+enum vt_attempt_program { VT_ATTEMPT_CMD = 1, VT_ATTEMPT_ERR_CMD, VT_ATTEMPT_SHELL };
+
+/* Starts the transform's cmd, its errCmd, or an interactive shell (which keeps the terminal). */
+int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of, enum vt_attempt_program program, struct vt_err *err);
+
+/* Kills whatever is left of the process group. */
+void vt_attempt_kill(const struct vt_attempt *a);
+
+/* A linked input that the process wrote to is VT_EINTEGRITY with its path. */
+int vt_attempt_check_inputs(const struct vt_attempt *a, const struct vt_attempt_of *of, struct vt_err *err);
+
+/* Removes W. */
+void vt_attempt_remove(struct vt_attempt *a);
+
+/* Every /pfs that begins a path in `text` replaced by `root`; caller frees. */
+char *vt_pfs_prefix(const char *text, const char *root);
+
+#endif

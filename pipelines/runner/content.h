@@ -1,0 +1,20 @@
+/* content.h - the hash behind everything the runner compares: files, directories, transforms, datum keys. */
+#ifndef PIPELINES_RUNNER_CONTENT_H
+#define PIPELINES_RUNNER_CONTENT_H
+
+#include "pipelines/runner/blake2b.h"
+#include "pipelines/runner/listing.h"
+
+struct vt_content {
+	struct vt_blake2b hash;
+};
+
+void vt_content_begin(struct vt_content *c);
+void vt_content_add(struct vt_content *c, const void *bytes, size_t n);
+void vt_content_text(struct vt_content *c, const char *text);   /* length as eight big-endian bytes, then the bytes */
+void vt_content_end(struct vt_content *c, struct vt_hash *out);
+
+/* Hash of a file's bytes; *size (may be NULL) gets how many. */
+int vt_content_file(struct vt_hash *out, uint64_t *size, const char *path, struct vt_err *err);
+
+#endif

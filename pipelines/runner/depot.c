@@ -1,0 +1,445 @@
+#include "pipelines/runner/depot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "pipelines/runner/content.h"
+
+struct vt_depot {
+	char *path;
+	int lock;
+};
+
+void vt_fault_point(const char *point)
+{
+	const char *wanted = getenv("VOXTRAIL_FAULT");
+	if (wanted && !strcmp(wanted, point))
+		raise(SIGKILL);
+}
+
+const char *vt_depot_path(const struct vt_depot *d)
+{
+	return d->path;
+}
+
+static int take_lock(struct vt_depot *d, struct vt_err *err)
+{
+	char *path = vt_path_join(d->path, "lock");
+	d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (d->lock < 0)
+		vt_err_errno(err, VT_ECANTCREAT, "%s", path);
+	else if (flock(d->lock, LOCK_EX | LOCK_NB))
+		vt_err_set(err, VT_EDEVICE, "%s: another run is using this store; wait for it, or give another --store", path);
+	free(path);
+	return err->code;
+}
+
+int vt_depot_open(struct vt_depot **out, const char *store, enum vt_depot_mode mode, struct vt_err *err)
+{
+	static const char *const parts[] = { "objects", "results", "heads", "logs", "stat" };
+	struct vt_depot *d = vt_xcalloc(1, sizeof *d);
+	d->path = vt_path_join(store, "runner");
+	d->lock = -1;
+	for (size_t i = 0; mode == VT_DEPOT_WRITE && !err->code && i < sizeof parts / sizeof *parts; i++) {
+		char *p = vt_path_join(d->path, parts[i]);
+		vt_fs_mkdirs(p, err);
+		free(p);
+	}
+	if (mode == VT_DEPOT_READ && !vt_fs_is_dir(d->path))
+		vt_err_set(err, VT_ENOINPUT, "%s: no store there; `voxtrail run` makes one", d->path);
+	if (!err->code && mode == VT_DEPOT_WRITE && !take_lock(d, err)) {
+		char *work = vt_path_join(d->path, "work");
+		if (!vt_fs_remove_tree(work, err))        /* tries of a runner that was killed */
+			vt_fs_mkdirs(work, err);
+		free(work);
+	}
+	if (err->code) {
+		vt_depot_close(d);
+		return err->code;
+	}
+	*out = d;
+	return 0;
+}
+
+void vt_depot_close(struct vt_depot *d)
+{
+	if (!d)
+		return;
+	if (d->lock >= 0)
+		close(d->lock);
+	free(d->path);
+	free(d);
+}
+
+static char *object_path(const struct vt_depot *d, const struct vt_hash *h)
+{
+	char hex[65];
+	vt_hash_hex(hex, h);
+	return vt_asprintf("%s/objects/%.2s/%s", d->path, hex, hex + 2);
+}
+
+int vt_depot_place(const struct vt_depot *d, const struct vt_hash *h, const char *to, struct vt_err *err)
+{
+	char *from = object_path(d, h);
+	if (link(from, to))
+		vt_err_errno(err, errno == ENOENT ? VT_EINTEGRITY : VT_EIO, "%s -> %s", from, to);
+	free(from);
+	return err->code;
+}
+
+static int sync_file(const char *path, struct vt_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd))
+		vt_err_errno(err, VT_EIO, "%s", path);
+	if (fd >= 0)
+		close(fd);
+	return err->code;
+}
+
+enum adopt { ADOPT_LINK = 1, ADOPT_COPY };
+
+/* A stage's output is linked in, a user's own file copied: he may go on writing to it. */
+static int adopt(struct vt_depot *d, const char *path, const struct vt_hash *h, enum adopt how, struct vt_err *err)
+{
+	char *object = object_path(d, h), *dir = vt_xstrndup(object, (size_t)(strrchr(object, '/') - object));
+	if (!vt_fs_exists(object) && !vt_fs_mkdirs(dir, err)) {
+		char *partial = vt_asprintf("%s/work/adopt", d->path);
+		unlink(partial);
+		if (how == ADOPT_COPY && !vt_fs_copy(path, partial, 0444, err) && !sync_file(partial, err))
+			vt_fs_rename(partial, object, err);
+		if (how == ADOPT_LINK && !sync_file(path, err)) {
+			struct stat st;
+			bool runs = !stat(path, &st) && st.st_mode & 0100;
+			if (chmod(path, runs ? 0555 : 0444) || (link(path, object) && errno != EEXIST))
+				vt_err_errno(err, VT_EIO, "%s -> %s", path, object);
+		}
+		if (!err->code)
+			vt_fs_sync_dir(dir, err);
+	}
+	free(object);
+	free(dir);
+	return err->code;
+}
+
+/* --- what a committed directory looked like: "mtime ctime inode size hash path" a line, in walk order ---------------- */
+
+struct seen {
+	char *text;
+	char **line;
+	size_t n;
+};
+
+static void seen_read(struct seen *s, const char *path)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	struct vt_err ignored = VT_ERR_INIT;
+	*s = (struct seen){ NULL, NULL, 0 };
+	if (!vt_fs_exists(path) || vt_fs_read(&b, path, 1u << 30, &ignored)) {
+		vt_buf_release(&b);
+		return;
+	}
+	s->text = vt_buf_detach(&b);
+	size_t cap = 0;
+	for (char *p = s->text; *p;) {
+		char *end = p + strcspn(p, "\n");
+		if (s->n == cap)
+			s->line = vt_xrealloc(s->line, (cap = cap ? 2 * cap : 64) * sizeof *s->line);
+		s->line[s->n++] = p;
+		p = *end ? end + 1 : end;
+		*end = 0;
+	}
+}
+
+static const char *seen_path(const char *line)
+{
+	for (int i = 0; i < 5 && line; i++)
+		if ((line = strchr(line, ' ')))
+			line++;
+	return line ? line : "";
+}
+
+static const char *seen_find(const struct seen *s, const char *path)
+{
+	size_t lo = 0, hi = s->n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = strcmp(seen_path(s->line[mid]), path);
+		if (!c)
+			return s->line[mid];
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+struct commit {
+	struct vt_depot *depot;
+	const char *root;
+	struct vt_listing *files;
+	struct seen seen;
+	struct vt_buf now;
+};
+
+static int commit_file(struct commit *c, const char *path, const char *relative, struct vt_err *err)
+{
+	struct stat st;
+	struct vt_hash h;
+	char stamp[160], hex[65];
+	if (stat(path, &st))
+		return vt_err_errno(err, VT_ENOINPUT, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return vt_err_set(err, VT_EDATA, "%s is no regular file; take it out of the directory", path);
+	if (!vt_path_is_portable(relative))
+		return vt_err_set(err, VT_EDATA, "%s: a path may hold printable ASCII without * ? [ ] { } ! ( ) @ + ^ only; rename it", path);
+	snprintf(stamp, sizeof stamp, "%lld.%09ld %lld.%09ld %llu %llu ", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+		 (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec, (unsigned long long)st.st_ino, (unsigned long long)st.st_size);
+	const char *line = seen_find(&c->seen, relative);
+	if (!line || strncmp(line, stamp, strlen(stamp)) || !vt_hash_parse(&h, line + strlen(stamp)))
+		if (vt_content_file(&h, NULL, path, err) || adopt(c->depot, path, &h, ADOPT_COPY, err))
+			return err->code;
+	vt_hash_hex(hex, &h);
+	vt_buf_printf(&c->now, "%s%s %s\n", stamp, hex, relative);
+	char *absolute = vt_asprintf("/%s", relative);
+	vt_listing_add(c->files, absolute, &h, (uint64_t)st.st_size, NULL);
+	free(absolute);
+	return 0;
+}
+
+static int commit_entry(void *ctx, const char *relative, char type, struct vt_err *err)
+{
+	struct commit *c = ctx;
+	if (type == 'd' || !strncmp(relative, ".lineage/", 9))
+		return 0;
+	char *path = vt_path_join(c->root, relative);
+	int rc = commit_file(c, path, relative, err);
+	free(path);
+	return rc;
+}
+
+int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool *changed, struct vt_err *err)
+{
+	struct vt_head old = { 0 }, new = { 0 };
+	struct vt_err none = VT_ERR_INIT;
+	char *stat_path = vt_asprintf("%s/stat/%s", d->path, repo);
+	struct commit c = { d, from, &new.files, { NULL, NULL, 0 }, VT_BUF_INIT };
+	*changed = false;
+	seen_read(&c.seen, stat_path);
+	if (!vt_fs_exists(from))
+		vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", repo, from);
+	else if (vt_fs_is_dir(from))
+		vt_fs_walk(from, commit_entry, &c, err);
+	else
+		commit_file(&c, from, "manifest.json", err);
+	if (!err->code && !vt_listing_finish(&new.files, NULL, NULL, err)) {
+		vt_depot_head(d, repo, &old, &none);
+		bool equal = !none.code && old.files.n == new.files.n &&
+			     (!old.files.n || !memcmp(&old.files.v[0].hash, &new.files.v[0].hash, sizeof(struct vt_hash)));
+		*changed = !equal;
+		if (!equal && !vt_depot_set_head(d, repo, &new, err))
+			vt_fault_point("commit");
+		if (!err->code && (!equal || c.now.len))
+			vt_fs_write_quick(stat_path, c.now.data ? c.now.data : "", c.now.len, 0644, err);
+	}
+	vt_head_release(&old);
+	vt_head_release(&new);
+	vt_buf_release(&c.now);
+	free(c.seen.text);
+	free(c.seen.line);
+	free(stat_path);
+	return err->code ? vt_err_prefix(err, "commit to %s", repo) : 0;
+}
+
+/* --- result and head files ------------------------------------------------------------------------------------------ */
+
+static void write_files(struct vt_buf *b, char letter, const struct vt_listing *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		char hex[65], origin[65];
+		if (l->v[i].dir)
+			continue;
+		vt_hash_hex(hex, &l->v[i].hash);
+		vt_hash_hex(origin, &l->v[i].origin);
+		vt_buf_printf(b, "%c %s %s %" PRIu64 " %s\n", letter, hex, origin, l->v[i].size, l->v[i].path);
+	}
+}
+
+/* Calls line() for every line but the last, which must be "end": a file that was cut is never taken for a whole one. */
+static int read_lines(const char *path, int (*line)(void *ctx, char *text), void *ctx, struct vt_err *err)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	int rc = vt_fs_read(&b, path, 1u << 30, err);
+	if (!rc && (b.len < 4 || memcmp(b.data + b.len - 4, "end\n", 4)))
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s is cut short; remove it and run again", path);
+	for (char *p = b.data; !rc && p < b.data + b.len - 4;) {
+		char *end = strchr(p, '\n');
+		*end = 0;
+		if (line(ctx, p))
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: cannot read the line \"%.80s\"", path, p);
+		p = end + 1;
+	}
+	vt_buf_release(&b);
+	return rc;
+}
+
+static int read_file_line(struct vt_listing *l, char *p)
+{
+	struct vt_hash h, origin;
+	char *end;
+	if (strlen(p) < 134 || !vt_hash_parse(&h, p + 2) || !vt_hash_parse(&origin, p + 67))
+		return 1;
+	uint64_t size = strtoull(p + 132, &end, 10);
+	if (*end != ' ' || end[1] != '/')
+		return 1;
+	vt_listing_add(l, end + 1, &h, size, &origin);
+	return 0;
+}
+
+static int result_line(void *ctx, char *p)
+{
+	struct vt_result *r = ctx;
+	if (p[0] == 'f' && p[1] == ' ')
+		return read_file_line(&r->files, p);
+	if (p[0] == 'l' && p[1] == ' ')
+		return read_file_line(&r->lineage, p);
+	int state;
+	if (sscanf(p, "datum %d %d %d %lld %63s %64s", &state, &r->exit_code, &r->tries, &r->wall_ms, r->pipeline, r->datum) != 6)
+		return 1;
+	r->state = (enum vt_result_state)state;
+	return 0;
+}
+
+static int head_line(void *ctx, char *p)
+{
+	struct vt_head *h = ctx;
+	if (p[0] == 'f' && p[1] == ' ')
+		return read_file_line(&h->files, p);
+	return !(strlen(p) == 136 && !strncmp(p, "commit ", 7) && vt_hash_parse(&h->commit, p + 7) && vt_hash_parse(&h->datums, p + 72));
+}
+
+static char *result_path(const struct vt_depot *d, const struct vt_hash *key)
+{
+	char hex[65];
+	vt_hash_hex(hex, key);
+	return vt_asprintf("%s/results/%s", d->path, hex);
+}
+
+bool vt_depot_has_result(const struct vt_depot *d, const struct vt_hash *key)
+{
+	char *path = result_path(d, key);
+	bool there = vt_fs_exists(path);
+	free(path);
+	return there;
+}
+
+int vt_depot_result(const struct vt_depot *d, const struct vt_hash *key, struct vt_result *out, struct vt_err *err)
+{
+	char *path = result_path(d, key);
+	*out = (struct vt_result){ 0 };
+	if (read_lines(path, result_line, out, err))
+		vt_result_release(out);
+	free(path);
+	return err->code;
+}
+
+void vt_result_release(struct vt_result *r)
+{
+	vt_listing_release(&r->files);
+	vt_listing_release(&r->lineage);
+}
+
+int vt_depot_head(const struct vt_depot *d, const char *repo, struct vt_head *out, struct vt_err *err)
+{
+	char *path = vt_asprintf("%s/heads/%s", d->path, repo);
+	*out = (struct vt_head){ 0 };
+	if (!vt_fs_exists(path))
+		vt_err_set(err, VT_ENOINPUT, "repo %s has no commit; give --repo %s=DIR", repo, repo);
+	else if (read_lines(path, head_line, out, err) || vt_listing_finish(&out->files, NULL, NULL, err))
+		vt_head_release(out);
+	free(path);
+	return err->code;
+}
+
+int vt_depot_set_head(struct vt_depot *d, const char *repo, struct vt_head *head, struct vt_err *err)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	struct vt_content c;
+	char commit[65], datums[65], *path = vt_asprintf("%s/heads/%s", d->path, repo);
+	vt_content_begin(&c);
+	vt_content_text(&c, repo);
+	if (head->files.n)
+		vt_content_add(&c, head->files.v[0].hash.b, 32);
+	vt_content_add(&c, head->datums.b, 32);
+	vt_content_end(&c, &head->commit);
+	vt_hash_hex(commit, &head->commit);
+	vt_hash_hex(datums, &head->datums);
+	vt_buf_printf(&b, "commit %s %s\n", commit, datums);
+	write_files(&b, 'f', &head->files);
+	vt_buf_str(&b, "end\n");
+	vt_fs_write(path, b.data, b.len, 0644, err);
+	vt_buf_release(&b);
+	free(path);
+	return err->code;
+}
+
+void vt_head_release(struct vt_head *h)
+{
+	vt_listing_release(&h->files);
+}
+
+struct publish {
+	struct vt_depot *depot;
+	const char *root;
+	const struct vt_hash *key;
+	struct vt_result *result;
+};
+
+static int publish_entry(void *ctx, const char *relative, char type, struct vt_err *err)
+{
+	struct publish *p = ctx;
+	struct vt_hash h;
+	struct stat st;
+	uint64_t size;
+	if (type == 'd')
+		return 0;
+	char *path = vt_path_join(p->root, relative), *absolute = vt_asprintf("/%s", relative);
+	if (!vt_path_is_portable(relative))
+		vt_err_set(err, VT_EDATA, "output path \"%s\": printable ASCII without * ? [ ] { } ! ( ) @ + ^ only", relative);
+	else if (stat(path, &st) || !S_ISREG(st.st_mode))
+		vt_err_set(err, VT_EDATA, "output path \"%s\" is no file, or a link to nothing", relative);
+	else if (!vt_content_file(&h, &size, path, err) && !adopt(p->depot, path, &h, type == 'l' ? ADOPT_COPY : ADOPT_LINK, err))
+		vt_listing_add(!strncmp(relative, ".lineage/", 9) ? &p->result->lineage : &p->result->files, absolute, &h, size, p->key);
+	free(path);
+	free(absolute);
+	return err->code;
+}
+
+int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_result *r, const char *dir, struct vt_err *err)
+{
+	struct publish p = { d, dir, key, r };
+	if (vt_fs_walk(dir, publish_entry, &p, err))
+		return err->code;
+	vt_fault_point("adopted");
+	struct vt_buf b = VT_BUF_INIT;
+	char *path = result_path(d, key);
+	vt_buf_printf(&b, "datum %d %d %d %lld %s %s\n", (int)r->state, r->exit_code, r->tries, r->wall_ms, r->pipeline, r->datum);
+	write_files(&b, 'f', &r->files);
+	write_files(&b, 'l', &r->lineage);
+	vt_buf_str(&b, "end\n");
+	vt_fs_write(path, b.data, b.len, 0644, err);
+	vt_buf_release(&b);
+	free(path);
+	vt_fault_point("published");
+	return err->code;
+}

@@ -1,0 +1,59 @@
+/* depot.h - what the runner keeps between runs, under <store>/runner:
+ *   objects/ab/...      file contents by hash, read-only
+ *   results/<key>       one finished datum: its files, how it ended
+ *   heads/<repo>        the newest commit of a repo: its files, and which datum wrote each
+ *   logs/<pipeline>/<datum id>, work/ (tries), stat/ (what a committed directory looked like), lock
+ * Every file appears whole by rename, behind the fsync of what it names: after a kill there is either a result or none.
+ * One writer at a time: vt_depot_open waits for nobody, a second writer gets VT_EDEVICE. */
+#ifndef PIPELINES_RUNNER_DEPOT_H
+#define PIPELINES_RUNNER_DEPOT_H
+
+#include "common/base/buf.h"
+#include "pipelines/runner/listing.h"
+
+enum vt_depot_mode { VT_DEPOT_READ = 1, VT_DEPOT_WRITE };
+
+struct vt_depot;
+
+enum vt_result_state { VT_RESULT_SUCCESS = 1, VT_RESULT_QUARANTINED };
+
+struct vt_result {
+	enum vt_result_state state;
+	int exit_code, tries;
+	long long wall_ms;
+	char pipeline[64], datum[65];
+	struct vt_listing files, lineage;     /* lineage: the files below /.lineage/, outside every hash; neither is finished */
+};
+
+struct vt_head {
+	struct vt_hash commit, datums;        /* datums: hash of the keys it was made from; zero for a committed directory */
+	struct vt_listing files;              /* finished */
+};
+
+int vt_depot_open(struct vt_depot **out, const char *store, enum vt_depot_mode mode, struct vt_err *err);
+void vt_depot_close(struct vt_depot *d);
+const char *vt_depot_path(const struct vt_depot *d);       /* <store>/runner */
+
+/* A directory or file becomes the head of `repo`; a file is committed as /manifest.json.  A file whose size, times and
+ * inode are those of the last commit is not read again.  *changed tells whether the head moved. */
+int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool *changed, struct vt_err *err);
+
+/* VT_ENOINPUT when the repo has no head. */
+int vt_depot_head(const struct vt_depot *d, const char *repo, struct vt_head *out, struct vt_err *err);
+int vt_depot_set_head(struct vt_depot *d, const char *repo, struct vt_head *head, struct vt_err *err);
+void vt_head_release(struct vt_head *h);
+
+/* Hard link of an object to `to`, whose directory exists. */
+int vt_depot_place(const struct vt_depot *d, const struct vt_hash *h, const char *to, struct vt_err *err);
+
+bool vt_depot_has_result(const struct vt_depot *d, const struct vt_hash *key);
+int vt_depot_result(const struct vt_depot *d, const struct vt_hash *key, struct vt_result *out, struct vt_err *err);
+
+/* Adopts the files below `dir` and publishes the result.  A path that no engine takes, or a dangling link, is VT_EDATA. */
+int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_result *r, const char *dir, struct vt_err *err);
+void vt_result_release(struct vt_result *r);
+
+/* Aborts the process when the environment's VOXTRAIL_FAULT is `point`: the restart tests stop the runner at each step. */
+void vt_fault_point(const char *point);
+
+#endif
