@@ -7,7 +7,8 @@
 #define PIPELINES_COMMANDS_H
 
 /* X(group, name, summary) */
-#define VT_COMMANDS_PIPELINES(X)
+#define VT_COMMANDS_PIPELINES(X) \
+	X("pipelines", run, "execute a spec file over committed repos, skipping what is unchanged")
 
 #define VT_COMMANDS_STORE(X)
 

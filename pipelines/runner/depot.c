@@ -328,16 +328,17 @@ static int head_line(void *ctx, char *p)
 	return !(strlen(p) == 136 && !strncmp(p, "commit ", 7) && vt_hash_parse(&h->commit, p + 7) && vt_hash_parse(&h->datums, p + 72));
 }
 
-static char *result_path(const struct vt_depot *d, const struct vt_hash *key)
+/* A quarantined datum is published under another name: its files count, but it does not pass for done. */
+static char *result_path(const struct vt_depot *d, const struct vt_hash *key, enum vt_result_state state)
 {
 	char hex[65];
 	vt_hash_hex(hex, key);
-	return vt_asprintf("%s/results/%s", d->path, hex);
+	return vt_asprintf("%s/results/%s%s", d->path, hex, state == VT_RESULT_QUARANTINED ? ".quarantined" : "");
 }
 
 bool vt_depot_has_result(const struct vt_depot *d, const struct vt_hash *key)
 {
-	char *path = result_path(d, key);
+	char *path = result_path(d, key, VT_RESULT_SUCCESS);
 	bool there = vt_fs_exists(path);
 	free(path);
 	return there;
@@ -345,8 +346,12 @@ bool vt_depot_has_result(const struct vt_depot *d, const struct vt_hash *key)
 
 int vt_depot_result(const struct vt_depot *d, const struct vt_hash *key, struct vt_result *out, struct vt_err *err)
 {
-	char *path = result_path(d, key);
+	char *path = result_path(d, key, VT_RESULT_SUCCESS);
 	*out = (struct vt_result){ 0 };
+	if (!vt_fs_exists(path)) {
+		free(path);
+		path = result_path(d, key, VT_RESULT_QUARANTINED);
+	}
 	if (read_lines(path, result_line, out, err))
 		vt_result_release(out);
 	free(path);
@@ -432,7 +437,7 @@ int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_re
 		return err->code;
 	vt_fault_point("adopted");
 	struct vt_buf b = VT_BUF_INIT;
-	char *path = result_path(d, key);
+	char *path = result_path(d, key, r->state);
 	vt_buf_printf(&b, "datum %d %d %d %lld %s %s\n", (int)r->state, r->exit_code, r->tries, r->wall_ms, r->pipeline, r->datum);
 	write_files(&b, 'f', &r->files);
 	write_files(&b, 'l', &r->lineage);

@@ -46,6 +46,7 @@ void vt_head_release(struct vt_head *h);
 /* Hard link of an object to `to`, whose directory exists. */
 int vt_depot_place(const struct vt_depot *d, const struct vt_hash *h, const char *to, struct vt_err *err);
 
+/* True only for success: a quarantined datum is tried again. */
 bool vt_depot_has_result(const struct vt_depot *d, const struct vt_hash *key);
 int vt_depot_result(const struct vt_depot *d, const struct vt_hash *key, struct vt_result *out, struct vt_err *err);
 

@@ -1,0 +1,14 @@
+/* board.h - what a run shows: a live table on a terminal, one JSON line an event otherwise. */
+#ifndef PIPELINES_RUNNER_BOARD_H
+#define PIPELINES_RUNNER_BOARD_H
+
+#include "pipelines/runner/job.h"
+
+void vt_board_datum(const struct vt_job *job, const struct vt_task *task);
+void vt_board_job(const struct vt_job *job);
+void vt_board_draw(struct vt_run *r, bool last);     /* at most ten times a second; nothing unless stderr is a terminal */
+
+const char *vt_datum_state_name(enum vt_datum_state s);
+const char *vt_job_state_name(enum vt_job_state s);
+
+#endif

@@ -1,0 +1,72 @@
+/* job.h - one run of a spec: every pipeline becomes a job, every job a list of datums.
+ *
+ *      vt_run_open(&run, spec, &opts, &err);     store, commits of the bound repos, heads
+ *      vt_run_execute(run, &err);                0; VT_EFAIL when a job failed; other codes stop the run at once
+ *      vt_run_close(run);
+ *
+ * A job starts when the jobs whose output it reads are done; its datums are those of datum.h; a datum with a result of the
+ * same key is skipped.  A job's output is the union of the results of its present datums.  A failed datum fails its job
+ * after the others ran, and the jobs that read from it do not run. */
+#ifndef PIPELINES_RUNNER_JOB_H
+#define PIPELINES_RUNNER_JOB_H
+
+#include <time.h>
+
+#include "pipelines/runner/attempt.h"
+
+struct vt_run_opts {
+	const char *store;
+	long long jobs, gpus;            /* processes at a time; devices, 0: none */
+	double memory;                   /* bytes the running datums may ask for together; 0: no limit */
+	int fail_fast;
+	const struct vt_strs *repos;     /* "name=path" */
+	enum vt_depot_mode mode;         /* VT_DEPOT_READ: for plans; binds must be committed already */
+};
+
+enum vt_job_state { VT_JOB_WAITING = 1, VT_JOB_ACTIVE, VT_JOB_DONE, VT_JOB_FAILED, VT_JOB_UNRUNNABLE };
+enum vt_datum_state { VT_DATUM_PENDING = 1, VT_DATUM_RUNNING, VT_DATUM_SUCCESS, VT_DATUM_QUARANTINED, VT_DATUM_SKIPPED,
+		      VT_DATUM_FAILED, VT_DATUM_RECOVERED };
+
+struct vt_task {
+	const struct vt_datum *datum;
+	struct vt_hash key;
+	enum vt_datum_state state;
+	int tries, exit_code;
+	bool in_err_cmd, err_cmd_ok, timed_out;
+	struct timespec began;
+	struct vt_attempt attempt;
+	long long gpu, wall_ms;
+};
+
+struct vt_job {
+	const struct vt_pipeline *pipeline;
+	enum vt_job_state state;
+	struct vt_datums datums;
+	struct vt_task *task;
+	size_t n, running, count[8];      /* count by vt_datum_state */
+	size_t next;                      /* tasks before it have been started */
+	const char *because;              /* unrunnable: the job it waits for */
+	struct vt_hash transform;
+	struct timespec began;
+	double seconds;
+	bool changed;
+};
+
+struct vt_run;
+int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts, struct vt_err *err);
+void vt_run_close(struct vt_run *r);
+int vt_run_execute(struct vt_run *r, struct vt_err *err);
+
+/* Enumerates one pipeline against the present heads; tasks are PENDING or SKIPPED afterwards. */
+int vt_run_prepare(struct vt_run *r, struct vt_job *job, struct vt_err *err);
+
+size_t vt_run_jobs(const struct vt_run *r);
+struct vt_job *vt_run_job(struct vt_run *r, size_t i);        /* in running order */
+struct vt_depot *vt_run_depot(const struct vt_run *r);
+const char *vt_run_id(const struct vt_run *r);                /* 32 hex digits, the same for the same inputs and spec */
+struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *job, const struct vt_task *task);
+
+/* Links every file of a pipeline's output, with its lineage records, below dir/<pipeline>. */
+int vt_run_checkout(struct vt_run *r, const char *dir, struct vt_err *err);
+
+#endif

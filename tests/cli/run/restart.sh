@@ -1,0 +1,15 @@
+# SIGKILL of the runner at every step: a plain second run gives the files of an undisturbed one, and repeats no finished datum.
+. "$ROOT/tests/cli/run/_stubs.sh"
+for i in 001 002; do subject sub-$i; done
+run --jobs 1
+want=$(heads "$T/store" | LC_ALL=C sort)
+for point in commit view started ended adopted published head; do
+	rm -rf "$T/store"; : >"$T/ran"
+	for again in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		VOXTRAIL_FAULT=$point voxtrail run "$T/spec.json" --repo scans="$T/scans" --repo labels="$T/labels" --store "$T/store" --jobs 1 2>"$T/err" && break
+	done
+	voxtrail run "$T/spec.json" --repo scans="$T/scans" --repo labels="$T/labels" --store "$T/store" --jobs 1 2>"$T/err"
+	same "killed at \"$point\" again and again: rerun succeeds" "$?" 0
+	same "killed at \"$point\": same files" "$(heads "$T/store" | LC_ALL=C sort)" "$want"
+	[ "$point" = published ] && same "killed at \"published\": no datum ran twice" "$(sort "$T/ran" | uniq -d)" ""
+done
