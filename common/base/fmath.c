@@ -119,7 +119,7 @@ static struct two log_two(double x)
 	return two_sum(head.hi, head.lo);
 }
 
-double vt_log(double x)
+double vt_ln(double x)
 {
 	struct two r;
 
@@ -266,7 +266,7 @@ float vt_expf(float x)
 
 float vt_logf(float x)
 {
-	return (float)vt_log(x);
+	return (float)vt_ln(x);
 }
 
 float vt_tanhf(float x)

@@ -8,7 +8,7 @@
 #define COMMON_BASE_FMATH_H
 
 double vt_exp(double x);
-double vt_log(double x);           /* x < 0: NaN; 0: -inf */
+double vt_ln(double x);           /* x < 0: NaN; 0: -inf */
 double vt_tanh(double x);
 double vt_erf(double x);
 double vt_pow(double x, double y); /* x >= 0: exp(y log x) in doubled precision, <= 4 ulp; 0^0 = 1 */

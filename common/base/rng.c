@@ -99,5 +99,5 @@ double vt_rng_normal(struct vt_rng *r)
 {
 	double u = 1.0 - vt_rng_uniform(r), v = vt_rng_uniform(r);
 
-	return sqrt(-2.0 * vt_log(u)) * vt_cos(6.283185307179586476925286766559 * v);
+	return sqrt(-2.0 * vt_ln(u)) * vt_cos(6.283185307179586476925286766559 * v);
 }

@@ -62,7 +62,7 @@ static int coarse(struct bias *b, const float *x, const unsigned char *mask, con
 			b->at[b->n][0] = ((double)(i % b->dim[0]) + 0.5) / (double)b->dim[0];
 			b->at[b->n][1] = ((double)(i / b->dim[0] % b->dim[1]) + 0.5) / (double)b->dim[1];
 			b->at[b->n][2] = ((double)(i / b->dim[0] / b->dim[1]) + 0.5) / (double)b->dim[2];
-			b->log_value[b->n++] = vt_log(sum[i] / count[i]);
+			b->log_value[b->n++] = vt_ln(sum[i] / count[i]);
 		}
 	free(sum);
 	free(count);

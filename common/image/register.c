@@ -122,7 +122,7 @@ static double entropy(const double *count, size_t n, double total)
 	double sum = 0;
 	for (size_t i = 0; i < n; i++)
 		if (count[i] > 0)
-			sum -= count[i] / total * vt_log(count[i] / total);
+			sum -= count[i] / total * vt_ln(count[i] / total);
 	return sum;
 }
 
