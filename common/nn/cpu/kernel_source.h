@@ -144,48 +144,46 @@ static void row(const struct vt_row *r)
 
 static void moments(const float *x, size_t m, double sum[8], double square[8])
 {
-	double s[8] = { 0 }, q[8] = { 0 };
+	d8 s = d8_load(sum), q = d8_load(square);
 
-	for (size_t v = 0; v < m; v++)
-		for (int l = 0; l < 8; l++) {
-			double d = (double)x[8 * v + (size_t)l];
+	for (size_t v = 0; v < m; v++) {
+		d8 d = d8_of(v8_load(x + 8 * v));
 
-			s[l] += d;
-			q[l] += d * d;
-		}
-	for (int l = 0; l < 8; l++) {
-		sum[l] += s[l];
-		square[l] += q[l];
+		s = d8_add(s, d);
+		q = d8_fma(d, d, q);
 	}
+	d8_store(sum, s);
+	d8_store(square, q);
 }
 
 static void affine(float *y, const float *x, size_t m, const float a[8], const float b[8], bool relu)
 {
 	v8 av = v8_load(a), bv = v8_load(b);
 
-	for (size_t v = 0; v < m; v++)
-		v8_store(y + 8 * v, v8_fma(av, v8_load(x + 8 * v), bv));
-	if (relu)
-		for (size_t i = 0; i < 8 * m; i++)
-			y[i] = y[i] > 0.0f ? y[i] : 0.0f;
+	for (size_t v = 0; v < m; v++) {
+		v8 r = v8_fma(av, v8_load(x + 8 * v), bv);
+
+		v8_store(y + 8 * v, relu ? v8_where_positive(r, r) : r);
+	}
+}
+
+INLINE v8 masked(const float *dy, const float *y, size_t at)
+{
+	return y ? v8_where_positive(v8_load(y + at), v8_load(dy + at)) : v8_load(dy + at);
 }
 
 static void norm_sums(const float *dy, const float *y, const float *x, size_t m, double sum[8], double product[8])
 {
-	double s[8] = { 0 }, p[8] = { 0 };
+	d8 s = d8_load(sum), p = d8_load(product);
 
-	for (size_t v = 0; v < m; v++)
-		for (int l = 0; l < 8; l++) {
-			size_t i = 8 * v + (size_t)l;
-			double d = !y || y[i] > 0.0f ? (double)dy[i] : 0.0;
+	for (size_t v = 0; v < m; v++) {
+		d8 d = d8_of(masked(dy, y, 8 * v));
 
-			s[l] += d;
-			p[l] += d * (double)x[i];
-		}
-	for (int l = 0; l < 8; l++) {
-		sum[l] += s[l];
-		product[l] += p[l];
+		s = d8_add(s, d);
+		p = d8_fma(d, d8_of(v8_load(x + 8 * v)), p);
 	}
+	d8_store(sum, s);
+	d8_store(product, p);
 }
 
 static void norm_dx(float *dx, const float *dy, const float *y, const float *x, size_t m, const float a[8], const float b[8],
@@ -194,13 +192,9 @@ static void norm_dx(float *dx, const float *dy, const float *y, const float *x, 
 	v8 av = v8_load(a), bv = v8_load(b), cv = v8_load(c);
 
 	for (size_t v = 0; v < m; v++) {
-		float d[8], r[8];
+		v8 r = v8_fma(av, masked(dy, y, 8 * v), v8_fma(bv, v8_load(x + 8 * v), cv));
 
-		for (int l = 0; l < 8; l++)
-			d[l] = !y || y[8 * v + (size_t)l] > 0.0f ? dy[8 * v + (size_t)l] : 0.0f;
-		v8_store(r, v8_fma(av, v8_load(d), v8_fma(bv, v8_load(x + 8 * v), cv)));
-		for (int l = 0; l < 8; l++)
-			dx[8 * v + (size_t)l] = accumulate ? dx[8 * v + (size_t)l] + r[l] : r[l];
+		v8_store(dx + 8 * v, accumulate ? v8_add(v8_load(dx + 8 * v), r) : r);
 	}
 }
 

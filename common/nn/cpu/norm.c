@@ -13,50 +13,100 @@ struct norm_work {
 	const struct vt_norm *norm;
 	struct vt_view x, y, dy, dx;
 	bool add;
+	int slabs;               /* a (item, channel block), by shape alone */
+	double *part1, *part2;   /* [n][blocks][slabs][8] */
 	double *s1, *s2;         /* [n][blocks * 8] sums */
 	float *a, *b, *c;        /* [n][blocks * 8] coefficients */
 };
 
-static float *block_of(struct vt_view v, size_t task)
+/* A task is one slab of one (item, channel block). */
+struct slab {
+	size_t block, at, voxels;
+};
+
+static struct slab slab_of(const struct norm_work *w, size_t task)
 {
-	return v.p ? v.p + task * vt_voxels(v.s) * VT_LANES : NULL;
+	size_t n = vt_voxels(w->x.s), slabs = (size_t)w->slabs, i = task % slabs, from = n * i / slabs;
+
+	return (struct slab){ task / slabs, (task / slabs * n + from) * VT_LANES, n * (i + 1) / slabs - from };
+}
+
+static float *part_of(struct vt_view v, struct slab p)
+{
+	return v.p ? v.p + p.at : NULL;
+}
+
+static const float *mask_of(const struct norm_work *w, struct slab p)
+{
+	return w->norm->relu ? part_of(w->y, p) : NULL;
 }
 
 static void moments_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
+	struct slab p = slab_of(w, task);
 
-	w->k->moments(block_of(w->x, task), vt_voxels(w->x.s), w->s1 + 8 * task, w->s2 + 8 * task);
+	w->k->moments(part_of(w->x, p), p.voxels, w->part1 + 8 * task, w->part2 + 8 * task);
 }
 
 static void affine_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
+	struct slab p = slab_of(w, task);
 
-	w->k->affine(block_of(w->y, task), block_of(w->x, task), vt_voxels(w->x.s), w->a + 8 * task, w->b + 8 * task, w->norm->relu);
+	w->k->affine(part_of(w->y, p), part_of(w->x, p), p.voxels, w->a + 8 * p.block, w->b + 8 * p.block, w->norm->relu);
 }
 
 static void sums_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
+	struct slab p = slab_of(w, task);
 
-	w->k->norm_sums(block_of(w->dy, task), w->norm->relu ? block_of(w->y, task) : NULL, block_of(w->x, task), vt_voxels(w->x.s),
-		w->s1 + 8 * task, w->s2 + 8 * task);
+	w->k->norm_sums(part_of(w->dy, p), mask_of(w, p), part_of(w->x, p), p.voxels, w->part1 + 8 * task, w->part2 + 8 * task);
 }
 
 static void dx_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
+	struct slab p = slab_of(w, task);
 
-	w->k->norm_dx(block_of(w->dx, task), block_of(w->dy, task), w->norm->relu ? block_of(w->y, task) : NULL, block_of(w->x, task),
-		vt_voxels(w->x.s), w->a + 8 * task, w->b + 8 * task, w->c + 8 * task, w->add);
+	w->k->norm_dx(part_of(w->dx, p), part_of(w->dy, p), mask_of(w, p), part_of(w->x, p), p.voxels, w->a + 8 * p.block,
+		w->b + 8 * p.block, w->c + 8 * p.block, w->add);
+}
+
+static size_t n_blocks(const struct norm_work *w)
+{
+	return (size_t)w->x.s.n * (size_t)vt_blocks(w->x.s.c);
+}
+
+static void each_slab(struct norm_work *w, void (*fn)(void *, size_t))
+{
+	vt_parallel_for(n_blocks(w) * (size_t)w->slabs, fn, w);
+}
+
+/* Two sums over every (item, channel): slabs in index order. */
+static void sum_slabs(struct norm_work *w, void (*fn)(void *, size_t))
+{
+	size_t slabs = (size_t)w->slabs, n = n_blocks(w) * slabs * VT_LANES;
+
+	w->part1 = vt_xcalloc(n, sizeof(double));
+	w->part2 = vt_xcalloc(n, sizeof(double));
+	each_slab(w, fn);
+	for (size_t i = 0; i < n; i++) {
+		size_t to = i / (slabs * VT_LANES) * VT_LANES + i % VT_LANES;
+
+		w->s1[to] += w->part1[i];
+		w->s2[to] += w->part2[i];
+	}
+	free(w->part1);
+	free(w->part2);
 }
 
 static struct norm_work begin(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x)
 {
 	size_t lanes = (size_t)x.s.n * (size_t)vt_blocks(x.s.c) * VT_LANES;
 
-	return (struct norm_work){ .k = k, .norm = n, .x = x, .s1 = vt_xcalloc(lanes, sizeof(double)), .s2 = vt_xcalloc(lanes, sizeof(double)),
+	return (struct norm_work){ .k = k, .norm = n, .x = x, .slabs = vt_slabs(vt_voxels(x.s)), .s1 = vt_xcalloc(lanes, sizeof(double)), .s2 = vt_xcalloc(lanes, sizeof(double)),
 		.a = vt_xcalloc(lanes, sizeof(float)), .b = vt_xcalloc(lanes, sizeof(float)), .c = vt_xcalloc(lanes, sizeof(float)) };
 }
 
@@ -136,11 +186,10 @@ void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm,
 	const struct vt_norm_weights *p, double *mean, double *rstd, bool training)
 {
 	struct norm_work w = begin(k, norm, x);
-	size_t tasks = (size_t)x.s.n * (size_t)vt_blocks(x.s.c);
 
 	w.y = y;
 	if (training || norm->kind != VT_NORM_BATCH)
-		vt_parallel_for(tasks, moments_task, &w);
+		sum_slabs(&w, moments_task);
 	statistics(&w, p, mean, rstd, training);
 	for (int n = 0; n < x.s.n; n++)
 		for (int c = 0; c < x.s.c; c++) {
@@ -149,7 +198,7 @@ void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm,
 			w.a[slot(x.s, n, c)] = (float)(g * r);
 			w.b[slot(x.s, n, c)] = (float)((p->beta ? (double)p->beta[c] : 0.0) - g * r * mean[n * x.s.c + c]);
 		}
-	vt_parallel_for(tasks, affine_task, &w);
+	each_slab(&w, affine_task);
 	end(&w);
 }
 
@@ -204,18 +253,17 @@ void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm
 	struct vt_view dx, bool add, const struct vt_norm_weights *p, const double *mean, const double *rstd)
 {
 	struct norm_work w = begin(k, norm, x);
-	size_t tasks = (size_t)x.s.n * (size_t)vt_blocks(x.s.c);
 
 	w.y = y;
 	w.dy = dy;
 	w.dx = dx;
 	w.add = add;
-	vt_parallel_for(tasks, sums_task, &w);
+	sum_slabs(&w, sums_task);
 	if (p->gamma)
 		affine_gradients(&w, p, mean, rstd);
 	if (dx.p) {
 		backward_coefficients(&w, p, mean, rstd);
-		vt_parallel_for(tasks, dx_task, &w);
+		each_slab(&w, dx_task);
 	}
 	end(&w);
 }

@@ -19,6 +19,9 @@ static inline size_t vt_voxels(struct vt_shape s) { return (size_t)s.d * (size_t
 static inline int vt_blocks(int c) { return (c + VT_LANES - 1) / VT_LANES; }
 static inline size_t vt_floats(struct vt_shape s) { return (size_t)s.n * (size_t)vt_blocks(s.c) * vt_voxels(s) * VT_LANES; }
 
+/* How many parts a channel block of so many voxels is cut into: 4096 voxels or more each, at most 32. */
+static inline int vt_slabs(size_t voxels) { return voxels < 2 * 4096 ? 1 : voxels < 32 * 4096 ? (int)(voxels / 4096) : 32; }
+
 /* Scratch the convolution needs: packed weights and, for the backward pass, partial weight gradients. */
 size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training);
 void vt_cpu_conv_forward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view y, const float *w,

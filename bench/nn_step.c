@@ -1,0 +1,93 @@
+/* nn_step.c - seconds of one training step (forward and backward) of a network, median of REPEATS, and the arena it needs.
+ *
+ *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS [infer] */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/parallel.h"
+#include "common/nn/model.h"
+#include "common/nn/session.h"
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static float *ramp(struct vt_shape s)
+{
+	size_t n = (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
+	float *p = vt_xmalloc(n * sizeof(float));
+
+	for (size_t i = 0; i < n; i++)
+		p[i] = (float)(i * 2654435761u % 1000) / 1000.0f - 0.5f;
+	return p;
+}
+
+static void measure(struct vt_session *s, int repeats, bool train)
+{
+	float *x = ramp(vt_session_input_shape(s)), *y = ramp(vt_session_output_shape(s));
+	double f[64], b[64];
+
+	repeats = repeats < 1 ? 1 : repeats > 64 ? 64 : repeats;
+	for (int i = -1; i < repeats; i++) {
+		double t0 = now(), t1;
+
+		vt_session_set_input(s, x);
+		vt_session_forward(s, 0);
+		vt_session_get_output(s, y);
+		t1 = now();
+		if (train)
+			vt_session_backward(s, y);
+		if (i >= 0) {
+			f[i] = t1 - t0;
+			b[i] = now() - t1;
+		}
+	}
+	qsort(f, (size_t)repeats, sizeof(*f), ascending);
+	qsort(b, (size_t)repeats, sizeof(*b), ascending);
+	printf("kernels %s, %u threads: forward %.4f s, backward %.4f s, step %.4f s\n", vt_session_isa(s), vt_parallel_threads(), f[repeats / 2],
+		b[repeats / 2], f[repeats / 2] + b[repeats / 2]);
+	free(x);
+	free(y);
+}
+
+int main(int argc, char **argv)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_json *params = NULL;
+	struct vt_graph *g = NULL;
+	struct vt_session *s = NULL;
+	struct vt_buf plan = VT_BUF_INIT;
+	struct vt_session_opts opts = { .training = argc < 9, .seed = 1 };
+	struct vt_model_request r;
+
+	if (argc < 8 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
+		fprintf(stderr, "usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS [infer] %s\n", err.text);
+		return 64;
+	}
+	vt_parallel_set_threads((unsigned)atoi(argv[6]));
+	r = (struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]), { atoi(argv[5]), atoi(argv[5]), atoi(argv[5]) } };
+	if (vt_model_build(&g, &r, &err) || vt_plan_text(&plan, g, &opts, &err) || vt_session_new(&s, g, &opts, &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		return err.code;
+	}
+	fputs(strstr(plan.data, "parameters "), stdout);
+	measure(s, atoi(argv[7]), opts.training);
+	vt_session_free(s);
+	vt_graph_free(g);
+	vt_json_free(params);
+	vt_buf_release(&plan);
+	return 0;
+}
