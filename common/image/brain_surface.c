@@ -36,7 +36,7 @@ static void head_release(struct head *h)
 static int head_cubes(struct head *h, const float *voxels, const struct vt_geometry *g, struct vt_err *err)
 {
 	size_t n = vt_geometry_count(g);
-	float *canonical = malloc(n * sizeof(float) + 4);
+	float *canonical = vt_voxels_alloc(n * sizeof(float) + 4);
 	if (!canonical)
 		return vt_err_nomem(err, n * sizeof(float));
 	vt_placement_canonical(&h->place, g);
@@ -45,7 +45,7 @@ static int head_cubes(struct head *h, const float *voxels, const struct vt_geome
 	h->step = least < 1.5 ? 1 : 2;
 	cube[0] = cube[1] = cube[2] = h->step;
 	vt_grid_respaced(&h->grid, &h->place.full, cube);
-	h->x = malloc(vt_geometry_count(&h->grid) * sizeof(float) + 4);
+	h->x = vt_voxels_alloc(vt_geometry_count(&h->grid) * sizeof(float) + 4);
 	int rc = h->x ? vt_placement_gather(&h->place, canonical, voxels, sizeof(float), err) :
 		vt_err_nomem(err, vt_geometry_count(&h->grid) * sizeof(float));
 	if (!rc)

@@ -152,7 +152,7 @@ static void place_channel(void *ctx, size_t c)
 	const struct vt_volume *v = &channel->volume;
 	size_t n = vt_geometry_count(&p->place.work);
 	enum vt_normalise how = p->opts->normalise;
-	channel->work = malloc(n * sizeof(float) + 4);
+	channel->work = vt_voxels_alloc(n * sizeof(float) + 4);
 	if (!channel->work) {
 		vt_err_nomem(&channel->err, n * sizeof(float));
 		return;
@@ -187,7 +187,7 @@ static int full_grid(struct prepare *p, unsigned char **full_mask, struct vt_err
 		vt_grid_respaced(&grid, &p->place.full, spacing);
 		vt_placement_resampled(&p->place, &grid);
 	}
-	unsigned char *mask = malloc(vt_geometry_count(&p->place.full) + 1);
+	unsigned char *mask = vt_voxels_alloc(vt_geometry_count(&p->place.full) + 1);
 	if (!mask)
 		return vt_err_nomem(err, vt_geometry_count(&p->place.full));
 	int rc = resample ? vt_resample_labels(mask, &p->place.full, p->mask, native, 0, err) :

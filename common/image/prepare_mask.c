@@ -15,7 +15,7 @@ static void detect_channel(void *ctx, size_t c)
 {
 	struct detection *d = ctx;
 	struct prepare_channel *channel = &d->p->channel[c];
-	d->inside[c] = malloc(channel->volume.n + 1);
+	d->inside[c] = vt_voxels_alloc(channel->volume.n + 1);
 	if (!d->inside[c])
 		vt_err_nomem(&channel->err, channel->volume.n);
 	else

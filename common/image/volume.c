@@ -317,7 +317,7 @@ static int read_samples(struct vt_volume *v, const struct header *h, const struc
 			(long long)h->dim[1], (long long)h->dim[2], (long long)h->dim[3], h->n_frames, vt_dtype_name(h->dtype), offset,
 			offset + nbytes, gz ? "can hold at most" : "has", most);
 	size_t need = gz ? offset + nbytes : nbytes;
-	v->storage = malloc(need);
+	v->storage = vt_voxels_alloc(need);
 	if (!v->storage)
 		return vt_err_nomem(err, need);
 	v->raw = v->storage;

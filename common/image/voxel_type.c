@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "common/base/parallel.h"
 #include "common/image/volume.h"
@@ -15,6 +16,19 @@ static const struct {
 	[VT_U32] = { "uint32", 4 }, [VT_I32] = { "int32", 4 },  [VT_U64] = { "uint64", 8 }, [VT_I64] = { "int64", 8 },
 	[VT_F32] = { "float32", 4 }, [VT_F64] = { "float64", 8 },
 };
+
+void *vt_voxels_alloc(size_t nbytes)
+{
+	enum { HUGE_PAGE = 2 << 20 };
+	void *p = NULL;
+	if (nbytes < 2 * HUGE_PAGE)
+		return malloc(nbytes ? nbytes : 1);
+	if (posix_memalign(&p, HUGE_PAGE, nbytes))
+		return NULL;
+	/* Advice only: without it the pages are small, and that is all. */
+	madvise(p, nbytes, MADV_HUGEPAGE);
+	return p;
+}
 
 static bool known(enum vt_dtype t)
 {
@@ -98,7 +112,7 @@ int vt_volume_convert(struct vt_volume *v, struct vt_err *err)
 		v->voxels = v->raw;
 		return 0;
 	}
-	v->voxels = malloc(v->n * sizeof(float));
+	v->voxels = vt_voxels_alloc(v->n * sizeof(float));
 	if (!v->voxels)
 		return vt_err_nomem(err, v->n * sizeof(float));
 	vt_parallel_for((v->n + BLOCK - 1) / BLOCK, convert_block, v);
