@@ -1,0 +1,98 @@
+/* store.h - the store: blobs, trees and records by digest, data repos by name, one SQLite index that can be rebuilt.
+ *
+ *      <store>/format            "voxstore 1\n"
+ *      <store>/objects/ab/...    blobs, mode 0444, the raw bytes of files (the executable bit lives in the tree)
+ *      <store>/trees/ab/...      canonical texts of tree.h
+ *      <store>/records/ab/...    canonical records of record.h
+ *      <store>/scratch/<derivation id>/   what a killed stage resumes from; never part of an output
+ *      <store>/tmp/              staging; whatever a killed process left here is garbage
+ *      <store>/lock              flock: held while something is published
+ *      <store>/lineage.db        refs, commits and the index of records
+ *
+ * Publishing order: blobs and trees are written under temporary names, made durable (syncfs), renamed, their directories
+ * made durable; then records; then one SQLite transaction, which is the commit point.  A crash before it leaves
+ * unreferenced files and nothing else.  Locks are flock(2) only and die with their process. */
+#ifndef COMMON_STORE_STORE_H
+#define COMMON_STORE_STORE_H
+
+#include "common/base/json.h"
+#include "common/store/tree.h"
+
+struct vt_store;
+
+enum vt_store_mode { VT_STORE_CREATE = 1, VT_STORE_OPEN, VT_STORE_READ };
+
+/* Refuses a network file system and a store of another format.  dir is made if mode is VT_STORE_CREATE. */
+int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mode, struct vt_err *err);
+void vt_store_close(struct vt_store *s);
+const char *vt_store_dir(const struct vt_store *s);
+
+/* Hashes dir and takes its files in: by hard link where that is possible (the file becomes read-only), else by copy.
+ * Durable when it returns.  Files already there are not stored again. */
+int vt_store_adopt_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
+
+/* Stores tree objects of an already known tree whose blobs are all present (VT_EINTEGRITY names one that is not). */
+int vt_store_put_tree(struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
+int vt_store_get_tree(struct vt_store *s, struct vt_tree **out, const struct vt_digest *id, struct vt_err *err);
+
+/* Writes the tree's files into dest, which must not exist or be empty: hard links (read-only), or writable copies. */
+enum vt_checkout { VT_CHECKOUT_LINK = 1, VT_CHECKOUT_COPY };
+int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how, struct vt_err *err);
+char *vt_store_object_path(const struct vt_store *s, const struct vt_digest *d);   /* caller frees */
+
+/* Takes in a record (checked by record.h) and indexes it.  Idempotent. */
+int vt_store_put_record(struct vt_store *s, const char *text, size_t n, struct vt_digest *id, struct vt_err *err);
+int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id_hex, struct vt_err *err);
+
+/* Takes in all records below dir/.lineage; *n counts them. */
+int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, struct vt_err *err);
+
+/* The newest successful record with this derivation: its id in hex (caller frees), NULL if there is none. */
+char *vt_store_find_derivation(struct vt_store *s, const char *derivation_hex);
+
+/* Ids of the successful records that have tree (hex) among their outputs, or that vouch for an output file with this
+ * digest; sorted. */
+int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids, struct vt_err *err);
+
+/* Ids of records that name `id_hex` among the parents of an input: what was made from it. */
+int vt_store_children(struct vt_store *s, const char *id_hex, struct vt_strs *ids, struct vt_err *err);
+
+/* All record ids, oldest first. */
+int vt_store_records(struct vt_store *s, struct vt_strs *ids, struct vt_err *err);
+
+/* --- data repos: a branch is a chain of commits, a commit names a tree -------------------------------------------------- */
+
+struct vt_commit {
+	char id[VT_HEX];         /* SHA-256 of canonical JSON {repo, branch, parent, tree, message, provenance} */
+	char parent[VT_HEX];     /* "" for the first */
+	char tree[VT_HEX];
+	char *message;
+	char *provenance;        /* compact JSON of what the committer gave, "" if nothing */
+	int64_t time;            /* seconds since 1970, an observation, not part of the id */
+};
+
+/* Appends a commit unless the head has this tree and provenance already (then *out is the head).  One transaction. */
+int vt_repo_commit(struct vt_store *s, struct vt_commit *out, const char *repo, const char *branch, const struct vt_digest *tree,
+	const char *message, const char *provenance, struct vt_err *err);
+
+/* VT_ENOINPUT if the repo or branch does not exist. */
+int vt_repo_head(struct vt_store *s, struct vt_commit *out, const char *repo, const char *branch, struct vt_err *err);
+
+/* Newest first. */
+int vt_repo_log(struct vt_store *s, struct vt_commit **out, size_t *n, const char *repo, const char *branch, struct vt_err *err);
+int vt_repo_list(struct vt_store *s, struct vt_strs *names, struct vt_err *err);    /* "repo@branch" */
+void vt_commit_release(struct vt_commit *c);
+
+/* --- small named values in the same database, for the runner's datums ------------------------------------------------------ */
+
+/* value: text kept under (space, key); NULL from get if there is none (caller frees).  Durable when put returns. */
+int vt_store_put_value(struct vt_store *s, const char *space, const char *key, const char *value, struct vt_err *err);
+char *vt_store_get_value(struct vt_store *s, const char *space, const char *key);
+
+/* --- verify ------------------------------------------------------------------------------------------------------------------ */
+
+/* Re-hashes every blob, tree and record; calls found for each damaged or missing one with a sentence.  *n counts what was
+ * checked.  Returns 0 if nothing was found, VT_EINTEGRITY otherwise. */
+int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx, size_t *n, struct vt_err *err);
+
+#endif

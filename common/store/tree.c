@@ -1,0 +1,238 @@
+#include "common/store/tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/base/fs.h"
+
+static void add_file(struct vt_tree *t, const char *path, struct vt_digest digest, uint64_t size, bool executable)
+{
+	if (t->n_files == t->cap_files) {
+		t->cap_files = t->cap_files ? 2 * t->cap_files : 64;
+		t->file = vt_xrealloc(t->file, t->cap_files * sizeof(*t->file));
+	}
+	t->file[t->n_files++] = (struct vt_tree_file){ vt_xstrdup(path), digest, size, executable };
+}
+
+static void add_dir(struct vt_tree *t, const char *path, struct vt_digest id, const char *text)
+{
+	if (t->n_dirs == t->cap_dirs) {
+		t->cap_dirs = t->cap_dirs ? 2 * t->cap_dirs : 16;
+		t->dir = vt_xrealloc(t->dir, t->cap_dirs * sizeof(*t->dir));
+	}
+	t->dir[t->n_dirs++] = (struct vt_tree_dir){ vt_xstrdup(path), id, vt_xstrdup(text) };
+}
+
+void vt_tree_free(struct vt_tree *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->n_files; i++)
+		free(t->file[i].path);
+	for (size_t i = 0; i < t->n_dirs; i++) {
+		free(t->dir[i].path);
+		free(t->dir[i].text);
+	}
+	free(t->file);
+	free(t->dir);
+	free(t);
+}
+
+static void entry_line(struct vt_buf *text, char type, const struct vt_digest *d, uint64_t size, const char *name)
+{
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, d);
+	vt_buf_printf(text, "%c %s %llu %s\n", type, hex, (unsigned long long)size, name);
+}
+
+static int check_name(const char *path, const char *name, struct vt_err *err)
+{
+	for (const unsigned char *p = (const unsigned char *)name; *p; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			return vt_err_set(err, VT_EDATA, "%s: a name holds the control byte 0x%02x; rename it", path, *p);
+	return 0;
+}
+
+static int hash_entry(struct vt_tree *t, const char *root, const char *rel, const char *name, struct vt_buf *text, uint64_t *sum, struct vt_err *err);
+
+/* Appends the tree of directory rel; *sum grows by its bytes. */
+static int hash_dir(struct vt_tree *t, const char *root, const char *rel, struct vt_digest *id, uint64_t *sum, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	struct vt_buf text = VT_BUF_INIT;
+	char *full = *rel ? vt_path_join(root, rel) : vt_xstrdup(root);
+	size_t before = t->n_files;
+	int rc = vt_fs_list(&names, full, err);
+
+	vt_buf_str(&text, "voxtree 1\n");
+	for (size_t i = 0; !rc && i < names.n; i++)
+		if (*rel || strcmp(names.v[i], ".lineage"))
+			rc = hash_entry(t, root, rel, names.v[i], &text, sum, err);
+	if (!rc && (t->n_files > before || !*rel)) {
+		*id = vt_digest_bytes(text.data, text.len);
+		add_dir(t, rel, *id, text.data);
+	}
+	vt_buf_release(&text);
+	vt_strs_release(&names);
+	free(full);
+	return rc;
+}
+
+static int hash_entry(struct vt_tree *t, const char *root, const char *rel, const char *name, struct vt_buf *text, uint64_t *sum, struct vt_err *err)
+{
+	char *path = *rel ? vt_path_join(rel, name) : vt_xstrdup(name), *full = vt_path_join(root, path);
+	struct vt_digest d;
+	uint64_t size = 0;
+	struct stat st;
+	int rc = check_name(full, name, err);
+
+	if (!rc && lstat(full, &st))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot stat", full);
+	if (!rc && S_ISDIR(st.st_mode)) {
+		size_t before = t->n_files;
+
+		rc = hash_dir(t, root, path, &d, &size, err);
+		if (!rc && t->n_files > before)
+			entry_line(text, 'd', &d, size, name);
+	} else if (!rc && S_ISREG(st.st_mode)) {
+		rc = vt_digest_file(&d, &size, full, err);
+		if (!rc) {
+			bool executable = (st.st_mode & 0100) != 0;
+
+			add_file(t, path, d, size, executable);
+			entry_line(text, executable ? 'x' : 'f', &d, size, name);
+		}
+	} else if (!rc) {
+		rc = vt_err_set(err, VT_EDATA, "%s: neither a file nor a directory; copy what it points to", full);
+	}
+	*sum += size;
+	free(full);
+	free(path);
+	return rc;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct vt_tree_file *)a)->path, ((const struct vt_tree_file *)b)->path);
+}
+
+static void sort_files(struct vt_tree *t)
+{
+	if (t->n_files > 1)
+		qsort(t->file, t->n_files, sizeof(*t->file), by_path);
+}
+
+int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
+{
+	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
+	char *real = vt_fs_realpath(root, err);
+	int rc = real ? hash_dir(t, real, "", &t->id, &t->size, err) : err->code;
+
+	free(real);
+	if (rc) {
+		vt_tree_free(t);
+		return rc;
+	}
+	sort_files(t);
+	*out = t;
+	return 0;
+}
+
+/* --- from a list ----------------------------------------------------------------------------------------------------------- */
+
+struct child {
+	char type;
+	const char *name;
+	size_t len;
+	struct vt_digest digest;
+	uint64_t size;
+};
+
+static int by_name(const void *a, const void *b)
+{
+	const struct child *x = a, *y = b;
+	size_t n = x->len < y->len ? x->len : y->len;
+	int c = memcmp(x->name, y->name, n);
+
+	return c ? c : x->len < y->len ? -1 : x->len > y->len;
+}
+
+/* The directory made of files [from, to), whose paths share their first `skip` bytes. */
+static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, struct vt_digest *id, uint64_t *sum, struct vt_err *err)
+{
+	struct child *c = vt_xcalloc(to - from, sizeof(*c));
+	struct vt_buf text = VT_BUF_INIT;
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = from; !rc && i < to; n++) {
+		const char *name = t->file[i].path + skip;
+		size_t len = strcspn(name, "/"), end = i + 1;
+
+		c[n] = (struct child){ t->file[i].executable ? 'x' : 'f', name, len, t->file[i].digest, t->file[i].size };
+		if (name[len] == '/') {
+			while (end < to && !strncmp(t->file[end].path + skip, name, len + 1))
+				end++;
+			c[n].type = 'd';
+			c[n].size = 0;
+			rc = build_dir(t, i, end, skip + len + 1, &c[n].digest, &c[n].size, err);
+		}
+		*sum += c[n].size;
+		i = end;
+	}
+	if (!rc && n > 1)
+		qsort(c, n, sizeof(*c), by_name);
+	vt_buf_str(&text, "voxtree 1\n");
+	for (size_t i = 0; !rc && i < n; i++) {
+		char *name = vt_xstrndup(c[i].name, c[i].len);
+
+		if (i && !by_name(&c[i - 1], &c[i]))
+			rc = vt_err_set(err, VT_EDATA, "%.*s%s: two entries have this path", (int)skip, t->file[from].path, name);
+		entry_line(&text, c[i].type, &c[i].digest, c[i].size, name);
+		free(name);
+	}
+	if (!rc) {
+		char *path = skip ? vt_xstrndup(t->file[from].path, skip - 1) : vt_xstrdup("");
+
+		*id = vt_digest_bytes(text.data, text.len);
+		add_dir(t, path, *id, text.data);
+		free(path);
+	}
+	vt_buf_release(&text);
+	free(c);
+	return rc;
+}
+
+int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, size_t n, struct vt_err *err)
+{
+	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		add_file(t, file[i].path, file[i].digest, file[i].size, file[i].executable);
+	sort_files(t);
+	rc = build_dir(t, 0, n, 0, &t->id, &t->size, err);
+	if (rc) {
+		vt_tree_free(t);
+		return rc;
+	}
+	*out = t;
+	return 0;
+}
+
+bool vt_tree_lookup(const struct vt_tree *t, const char *path, struct vt_digest *out)
+{
+	for (size_t i = 0; i < t->n_files; i++)
+		if (!strcmp(t->file[i].path, path)) {
+			*out = t->file[i].digest;
+			return true;
+		}
+	for (size_t i = 0; i < t->n_dirs; i++)
+		if (!strcmp(t->dir[i].path, path)) {
+			*out = t->dir[i].id;
+			return true;
+		}
+	return false;
+}
