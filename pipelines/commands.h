@@ -8,7 +8,12 @@
 
 /* X(group, name, summary) */
 #define VT_COMMANDS_PIPELINES(X) \
-	X("pipelines", run, "execute a spec file over committed repos, skipping what is unchanged")
+	X("pipelines", run, "execute a spec file over committed repos, skipping what is unchanged") \
+	X("pipelines", plan, "print the datums that a run would execute") \
+	X("pipelines", lint, "check spec files: one line a finding, with the JSON pointer and the fix") \
+	X("pipelines", logs, "show what a datum wrote to its log") \
+	X("pipelines", explain, "say which datum made a path of an output commit") \
+	X("pipelines", tick, "commit the present time to a cron input")
 
 #define VT_COMMANDS_STORE(X)
 

@@ -1,0 +1,62 @@
+/* voxtrail explain PIPELINE PATH: which datum made a path of the newest output commit. */
+#include <stdio.h>
+#include <string.h>
+#include <stdlib.h>
+
+#include "pipelines/commands.h"
+#include "pipelines/runner/command.h"
+#include "pipelines/runner/depot.h"
+
+static int explain(const char *store, const char *pipeline, const char *path, struct vt_err *err)
+{
+	struct vt_depot *d = NULL;
+	struct vt_head head = { 0 };
+	struct vt_result r = { 0 };
+	static const struct vt_hash none;
+	char *absolute = vt_asprintf("%s%s", path[0] == '/' ? "" : "/", path), hex[65], key[65], commit[65];
+	if (!vt_depot_open(&d, store, VT_DEPOT_READ, err) && !vt_depot_head(d, pipeline, &head, err)) {
+		const struct vt_entry *e = vt_listing_find(&head.files, absolute);
+		if (!e || e->dir)
+			vt_err_set(err, VT_ENOINPUT, "%s has no file %s in its newest commit", pipeline, absolute);
+		else if (!memcmp(&e->origin, &none, sizeof none))
+			vt_err_set(err, VT_ENOINPUT, "%s of %s was committed by hand, no datum made it", absolute, pipeline);
+		else if (!vt_depot_result(d, &e->origin, &r, err)) {
+			vt_hash_hex(hex, &e->hash);
+			vt_hash_hex(key, &e->origin);
+			vt_hash_hex(commit, &head.commit);
+			printf("file      %s\ncontent   %s, %llu bytes\ncommit    %.32s of %s\ndatum     %s\nkey       %s\n"
+			       "ended     exit %d after %d tr%s, %lld ms\nrecords   %zu\n", absolute, hex, (unsigned long long)e->size, commit, pipeline,
+			       r.datum, key, r.exit_code, r.tries, r.tries == 1 ? "y" : "ies", r.wall_ms, r.lineage.n);
+			for (size_t i = 0; i < r.lineage.n; i++)
+				printf("          %s\n", r.lineage.v[i].path);
+		}
+	}
+	vt_result_release(&r);
+	vt_head_release(&head);
+	vt_depot_close(d);
+	free(absolute);
+	return err->code;
+}
+
+int vt_cmd_explain(int argc, char **argv)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_strs rest = VT_STRS_INIT;
+	const char *store = vt_default_store();
+	int help = 0;
+	const struct vt_opt opts[] = {
+		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
+		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+	};
+	if (vt_opts_parse(opts, argc, argv, &rest, &err))
+		;
+	else if (help)
+		vt_command_help("explain PIPELINE PATH", "Says which datum made a path of the newest output commit.", opts);
+	else if (rest.n != 2)
+		vt_err_set(&err, VT_EUSAGE, "give a pipeline and a path of its output");
+	else
+		explain(store, rest.v[0], rest.v[1], &err);
+	vt_strs_release(&rest);
+	return vt_command_end("explain", &err);
+}

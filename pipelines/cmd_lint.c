@@ -1,0 +1,44 @@
+/* voxtrail lint SPEC...: see docs/pipelines.md */
+#include <stdio.h>
+
+#include "pipelines/commands.h"
+#include "pipelines/runner/command.h"
+#include "pipelines/runner/lint.h"
+
+static int lint_file(const char *path, size_t *errors, size_t *warnings, struct vt_err *err)
+{
+	struct vt_findings f = { 0 };
+	struct vt_spec *s = NULL;
+	if (!vt_spec_read(&s, path, &f, err))
+		vt_lint(s, &f);
+	vt_findings_print(&f, path, VT_FINDING_WARNING);
+	*errors += f.errors;
+	*warnings += f.n - f.errors;
+	vt_findings_release(&f);
+	vt_spec_free(s);
+	return err->code;
+}
+
+int vt_cmd_lint(int argc, char **argv)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_strs rest = VT_STRS_INIT;
+	size_t errors = 0, warnings = 0;
+	int help = 0;
+	const struct vt_opt opts[] = { { 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" }, { 0, NULL, VT_OPT_END, NULL, NULL, NULL } };
+	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
+		if (help)
+			vt_command_help("lint SPEC...", "One line a finding: file: JSON pointer: what is wrong; what to write.", opts);
+		else if (!rest.n)
+			vt_err_set(&err, VT_EUSAGE, "give at least one spec file");
+		for (size_t i = 0; i < rest.n && !err.code; i++)
+			lint_file(rest.v[i], &errors, &warnings, &err);
+		if (!err.code && rest.n)
+			printf("%zu file%s, %zu error%s, %zu warning%s\n", rest.n, rest.n == 1 ? "" : "s", errors, errors == 1 ? "" : "s", warnings,
+			       warnings == 1 ? "" : "s");
+	}
+	vt_strs_release(&rest);
+	if (!err.code && errors)
+		return VT_EDATA;
+	return vt_command_end("lint", &err);
+}

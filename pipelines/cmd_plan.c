@@ -1,0 +1,112 @@
+/* voxtrail plan SPEC: see docs/pipelines.md.
+ *
+ * Nothing is executed, so a pipeline is planned against what its upstream holds now; where the upstream has datums to run,
+ * its output will be another one, and the plan says so. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipelines/commands.h"
+#include "pipelines/runner/command.h"
+#include "pipelines/runner/job.h"
+
+static void row_json(struct vt_buf *b, const struct vt_job *j, const struct vt_task *t)
+{
+	char *label = vt_datum_label(t->datum), hash[65];
+	vt_hash_hex(hash, &t->key);
+	vt_buf_str(b, b->len > 1 ? ",\n " : "");
+	vt_buf_str(b, "{\"pipeline\":");
+	vt_json_quote(b, j->pipeline->name);
+	vt_buf_str(b, ",\"key\":");
+	vt_json_quote(b, label);
+	vt_buf_printf(b, ",\"id\":\"%s\",\"hash\":\"%s\",\"state\":\"%s\"}", t->datum->id, hash, t->state == VT_DATUM_SKIPPED ? "skipped" : "pending");
+	free(label);
+}
+
+static void rows(struct vt_buf *b, const struct vt_job *j, bool all, bool json)
+{
+	for (size_t i = 0; i < j->n; i++) {
+		if (j->task[i].state == VT_DATUM_SKIPPED && !all)
+			continue;
+		if (json) {
+			row_json(b, j, &j->task[i]);
+			continue;
+		}
+		char *label = vt_datum_label(j->task[i].datum);
+		vt_buf_printf(b, "  %.16s  %-8s %s\n", j->task[i].datum->id, j->task[i].state == VT_DATUM_SKIPPED ? "skipped" : "pending", label);
+		free(label);
+	}
+}
+
+struct stale {
+	struct vt_run *r;
+	const struct vt_job *self;
+	bool found;
+};
+
+static void stale_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct stale *s = ctx;
+	for (size_t i = 0; i < vt_run_jobs(s->r) && vt_run_job(s->r, i) != s->self; i++) {
+		const struct vt_job *up = vt_run_job(s->r, i);
+		s->found |= !strcmp(up->pipeline->name, leaf->repo) && (up->count[VT_DATUM_PENDING] || up->changed);
+	}
+}
+
+static int plan(struct vt_run *r, const char *only, bool all, bool json, struct vt_err *err)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	vt_buf_str(&b, json ? "[" : "");
+	for (size_t i = 0; i < vt_run_jobs(r) && !err->code; i++) {
+		struct vt_job *j = vt_run_job(r, i);
+		struct stale s = { r, j, false };
+		if (vt_run_prepare(r, j, err))
+			break;
+		vt_input_leaves(j->pipeline->input, stale_leaf, &s);
+		j->changed = s.found;
+		if (only && strcmp(only, j->pipeline->name))
+			continue;
+		if (!json)
+			vt_buf_printf(&b, "%s: %zu datum%s, %zu to run%s\n", j->pipeline->name, j->n, j->n == 1 ? "" : "s", j->count[VT_DATUM_PENDING],
+				      s.found ? ", and again what the new output of its inputs changes" : "");
+		rows(&b, j, all, json);
+	}
+	if (!err->code)
+		fputs(json ? (vt_buf_str(&b, "]\n"), b.data) : b.data ? b.data : "", stdout);
+	vt_buf_release(&b);
+	return err->code;
+}
+
+int vt_cmd_plan(int argc, char **argv)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_strs repos = VT_STRS_INIT, rest = VT_STRS_INIT;
+	struct vt_run_opts o = { .store = vt_default_store(), .mode = VT_DEPOT_WRITE, .jobs = 1 };
+	struct vt_spec *spec = NULL;
+	struct vt_run *run = NULL;
+	const char *only = NULL;
+	int help = 0, json = 0, all = 0;
+	const struct vt_opt opts[] = {
+		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
+		{ 0, "store", VT_OPT_STRING, &o.store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "pipeline", VT_OPT_STRING, &only, "NAME", "this one only" },
+		{ 0, "all", VT_OPT_FLAG, &all, NULL, "datums that would be skipped, too" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL, "[{\"pipeline\",\"key\",\"id\",\"hash\",\"state\"}, ...]" },
+		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
+		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+	};
+	o.repos = &repos;
+	if (vt_opts_parse(opts, argc, argv, &rest, &err))
+		;
+	else if (help)
+		vt_command_help("plan SPEC [--repo NAME=DIR ...]", "Prints the datums that a run would execute; executes none.", opts);
+	else if (rest.n != 1)
+		vt_err_set(&err, VT_EUSAGE, "give one spec file");
+	else if (!vt_command_spec(&spec, rest.v[0], &err) && !vt_run_open(&run, spec, &o, &err))
+		plan(run, only, all, json, &err);
+	vt_run_close(run);
+	vt_spec_free(spec);
+	vt_strs_release(&repos);
+	vt_strs_release(&rest);
+	return vt_command_end("plan", &err);
+}
