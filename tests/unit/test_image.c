@@ -1,0 +1,177 @@
+/* test_image.c - parts of common/image that need no file from another tool: mesh, pictures, gzip, geometry, statistics. */
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "common/image/brain_mask.h"
+#include "common/image/gzip.h"
+#include "common/image/intensity.h"
+#include "common/image/morphology.h"
+#include "common/image/picture.h"
+#include "common/image/surface.h"
+#include "tests/check.h"
+
+static struct vt_err err = VT_ERR_INIT;
+
+static void icosphere_is_closed_and_round(void)
+{
+	struct vt_surface s;
+	CHECK_EQ(vt_surface_icosphere(&s, 4, &err), 0);
+	CHECK_EQ(s.n_vertices, 2562);
+	CHECK_EQ(s.n_faces, 5120);
+	size_t five = 0, ends = 0;
+	double (*normal)[3] = malloc(s.n_vertices * sizeof(*normal));
+	vt_surface_normals(&s, normal);
+	for (size_t v = 0; v < s.n_vertices; v++) {
+		const double *p = s.at[v], *n = normal[v];
+		five += s.n_around[v] == 5;
+		ends += s.n_around[v];
+		CHECK_NEAR(p[0] * p[0] + p[1] * p[1] + p[2] * p[2], 1, 1e-12);
+		CHECK(p[0] * n[0] + p[1] * n[1] + p[2] * n[2] > 0.999);
+	}
+	CHECK_EQ(five, 12);
+	CHECK_EQ(s.n_vertices - ends / 2 + s.n_faces, 2);
+	free(normal);
+	vt_surface_release(&s);
+}
+
+static void filled_sphere_has_its_volume(void)
+{
+	enum { N = 64 };
+	static unsigned char mask[N * N * N];
+	const size_t dim[3] = { N, N, N };
+	struct vt_surface s;
+	size_t twisted = 1;
+	vt_surface_icosphere(&s, 4, &err);
+	for (size_t v = 0; v < s.n_vertices; v++)
+		for (int a = 0; a < 3; a++)
+			s.at[v][a] = s.at[v][a] * 40 + 63;
+	CHECK_EQ(vt_surface_fill(&s, mask, &twisted, dim, 2, &err), 0);
+	CHECK_EQ(twisted, 0);
+	CHECK_NEAR(vt_mask_count(mask, sizeof(mask)) * 8.0 / (4.0 / 3 * 3.14159265 * 64000), 1, 0.01);
+	/* A turned-over surface winds the wrong way everywhere. */
+	for (size_t v = 0; v < s.n_vertices; v++)
+		s.at[v][0] = 126 - s.at[v][0];
+	vt_surface_fill(&s, mask, &twisted, dim, 2, &err);
+	CHECK(twisted > 30000 && vt_mask_count(mask, sizeof(mask)) == 0);
+	vt_surface_release(&s);
+}
+
+static void gzip_holds_what_went_in(void)
+{
+	enum { N = 100000 };
+	unsigned char *in = malloc(N), *out = malloc(N), head[10];
+	struct vt_buf a = VT_BUF_INIT, b = VT_BUF_INIT;
+	size_t got = 0;
+	for (size_t i = 0; i < N; i++)
+		in[i] = (unsigned char)(i * i >> 7);
+	CHECK_EQ(vt_gzip_deflate(&a, in, N, 6, &err), 0);
+	CHECK_EQ(vt_gzip_deflate(&b, in, N, 6, &err), 0);
+	CHECK(a.len == b.len && !memcmp(a.data, b.data, a.len));
+	CHECK_EQ(vt_gzip_inflate(out, N, (unsigned char *)a.data, a.len, &err), 0);
+	CHECK(!memcmp(in, out, N));
+	CHECK_EQ(vt_gzip_head(head, 10, &got, (unsigned char *)a.data, a.len, &err), 0);
+	CHECK(got == 10 && !memcmp(head, in, 10));
+	/* The first half of the content is wanted: the rest is still checked. */
+	CHECK_EQ(vt_gzip_inflate(out, N / 2, (unsigned char *)a.data, a.len, &err), 0);
+	CHECK(!memcmp(in, out, N / 2));
+	a.data[a.len - 6] ^= 1;
+	CHECK_EQ(vt_gzip_inflate(out, N / 2, (unsigned char *)a.data, a.len, &err), VT_EDATA);
+	CHECK_EQ(vt_gzip_inflate(out, N, (unsigned char *)a.data, a.len, &err), VT_EDATA);
+	CHECK_EQ(vt_gzip_inflate(out, N, (unsigned char *)b.data, b.len / 2, &err), VT_EDATA);
+	err = (struct vt_err)VT_ERR_INIT;
+	vt_buf_release(&a);
+	vt_buf_release(&b);
+	free(in);
+	free(out);
+}
+
+static void whole_numbers_have_an_exact_mean(void)
+{
+	enum { N = 200001 };
+	float *x = malloc(N * sizeof(*x));
+	struct vt_moments a, b;
+	for (size_t i = 0; i < N; i++)
+		x[i] = (float)(i * 7919 % 65536);
+	CHECK_EQ(vt_moments(&a, x, NULL, N, &err), 0);
+	for (size_t i = 0; i < N / 2; i++) {
+		float swap = x[i];
+		x[i] = x[N - 1 - i];
+		x[N - 1 - i] = swap;
+	}
+	vt_moments(&b, x, NULL, N, &err);
+	CHECK(a.mean == b.mean && a.std == b.std);
+	x[5] = NAN;
+	CHECK_EQ(vt_moments(&b, x, NULL, N, &err), VT_EDATA);
+	err = (struct vt_err)VT_ERR_INIT;
+	free(x);
+}
+
+static void geometry_refuses_what_is_no_grid(void)
+{
+	const size_t dim[3] = { 4, 5, 6 };
+	const double spacing[3] = { 1, 2, 3 };
+	struct vt_geometry g, h;
+	char code[4];
+	vt_geometry_init(&g, dim, spacing);
+	CHECK_EQ(vt_geometry_check(&g, &err), 0);
+	vt_geometry_code(&g, code);
+	CHECK_STR(code, "RAS");
+	CHECK_NEAR(vt_geometry_voxel_ml(&g), 0.006, 1e-15);
+	h = g;
+	h.affine[0][3] += 0.5;
+	CHECK_NEAR(vt_geometry_gap(&g, &h), 0.5, 1e-12);
+	CHECK_EQ(vt_geometry_same(&g, "t1", &h, "flair", 0.05, &err), VT_EDATA);
+	CHECK(strstr(err.text, "t1") && strstr(err.text, "flair") && strstr(err.text, "0.500 mm"));
+	for (int i = 0; i < 3; i++)
+		h.affine[i][1] = h.affine[i][0];
+	CHECK_EQ(vt_geometry_check(&h, &err), VT_EDATA);
+	err = (struct vt_err)VT_ERR_INIT;
+}
+
+static void picture_is_deterministic(void)
+{
+	static const unsigned char white[3] = { 255, 255, 255 };
+	struct vt_picture p;
+	struct vt_buf a = VT_BUF_INIT, b = VT_BUF_INIT;
+	CHECK_EQ(vt_picture_new(&p, 40, 12, &err), 0);
+	vt_picture_text(&p, 1, 1, "T1 0.9", 1, white);
+	vt_picture_set(&p, 1000, 1000, white);
+	CHECK(p.rgb[3 * (1 * 40 + 1)] == 255);
+	CHECK_EQ(vt_picture_png(&a, &p, &err), 0);
+	CHECK_EQ(vt_picture_png(&b, &p, &err), 0);
+	CHECK(a.len == b.len && !memcmp(a.data, b.data, a.len) && !memcmp(a.data, "\x89PNG", 4));
+	vt_buf_release(&a);
+	vt_buf_release(&b);
+	vt_picture_release(&p);
+}
+
+static void constant_head_is_refused(void)
+{
+	const size_t dim[3] = { 20, 20, 20 };
+	const double spacing[3] = { 2, 2, 2 };
+	struct vt_brain_opts opts = VT_BRAIN_OPTS_DEFAULT;
+	struct vt_brain_report report;
+	struct vt_geometry g;
+	float *x = calloc(8000, sizeof(*x));
+	unsigned char *mask = malloc(8000);
+	vt_geometry_init(&g, dim, spacing);
+	CHECK_EQ(vt_brain_mask_surface(mask, &report, x, &g, &opts, &err), VT_EDATA);
+	err = (struct vt_err)VT_ERR_INIT;
+	x[4000] = 1;
+	CHECK_EQ(vt_brain_mask_surface(mask, &report, x, &g, &opts, &err), VT_EDATA);
+	err = (struct vt_err)VT_ERR_INIT;
+	free(x);
+	free(mask);
+}
+
+int main(void)
+{
+	RUN(icosphere_is_closed_and_round);
+	RUN(filled_sphere_has_its_volume);
+	RUN(gzip_holds_what_went_in);
+	RUN(whole_numbers_have_an_exact_mean);
+	RUN(geometry_refuses_what_is_no_grid);
+	RUN(picture_is_deterministic);
+	RUN(constant_head_is_refused);
+	return check_done();
+}
