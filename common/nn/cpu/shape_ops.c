@@ -32,6 +32,30 @@ static void each_block(struct block_work *w, struct vt_shape s, void (*fn)(void 
 	vt_parallel_for((size_t)s.n * (size_t)vt_blocks(s.c), fn, w);
 }
 
+/* Element-wise work: a task is one slab of one block, elements [from, from + n) of it, `at` counted from the first block. */
+struct slab {
+	size_t block, from, n, at;
+};
+
+static struct slab slab_of(const struct block_work *w, size_t task)
+{
+	size_t voxels = vt_voxels(w->a.s), slabs = (size_t)vt_slabs(voxels), i = task % slabs, from = voxels * i / slabs;
+
+	return (struct slab){ task / slabs, from * VT_LANES, (voxels * (i + 1) / slabs - from) * VT_LANES, (task / slabs * voxels + from) * VT_LANES };
+}
+
+static float *part_of(struct vt_view v, struct slab p)
+{
+	return v.p ? v.p + p.at : NULL;
+}
+
+static void each_slab(struct block_work *w, void (*fn)(void *, size_t))
+{
+	struct vt_shape s = w->a.s;
+
+	vt_parallel_for((size_t)s.n * (size_t)vt_blocks(s.c) * (size_t)vt_slabs(vt_voxels(s)), fn, w);
+}
+
 static void set(float *to, float v, bool add)
 {
 	*to = add ? *to + v : v;
@@ -76,9 +100,9 @@ static double derivative(enum vt_act act, double x, double slope)
 	}
 }
 
-static double slope_of(const struct block_work *w, size_t task, int lane)
+static double slope_of(const struct block_work *w, size_t block, int lane)
 {
-	int c = (int)(task % (size_t)vt_blocks(w->a.s.c)) * VT_LANES + lane;
+	int c = (int)(block % (size_t)vt_blocks(w->a.s.c)) * VT_LANES + lane;
 
 	return !w->slopes ? w->node->number : c < w->a.s.c ? (double)w->slopes[c] : 0.0;
 }
@@ -86,40 +110,40 @@ static double slope_of(const struct block_work *w, size_t task, int lane)
 static void act_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	const float *x = block_of(w->a, task);
-	float *y = block_of(w->y, task);
-	size_t n = vt_voxels(w->a.s) * VT_LANES;
+	struct slab p = slab_of(w, task);
+	const float *x = part_of(w->a, p);
+	float *y = part_of(w->y, p);
 
 	if (w->node->act == VT_ACT_RELU) {
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < p.n; i++)
 			y[i] = x[i] > 0.0f ? x[i] : 0.0f;
 		return;
 	}
 	for (int l = 0; l < VT_LANES; l++) {
-		double slope = slope_of(w, task, l);
-		bool used = (int)(task % (size_t)vt_blocks(w->a.s.c)) * VT_LANES + l < w->a.s.c;
+		double slope = slope_of(w, p.block, l);
+		bool used = (int)(p.block % (size_t)vt_blocks(w->a.s.c)) * VT_LANES + l < w->a.s.c;
 
-		for (size_t i = (size_t)l; i < n; i += VT_LANES)
+		for (size_t i = (size_t)l; i < p.n; i += VT_LANES)
 			y[i] = used ? activate(w->node->act, x[i], slope) : 0.0f;
 	}
 }
 
 void vt_cpu_act_forward(const struct vt_node *n, struct vt_view x, struct vt_view y, const float *slopes)
 {
-	each_block(&(struct block_work){ .node = n, .a = x, .y = y, .slopes = slopes }, x.s, act_task);
+	each_slab(&(struct block_work){ .node = n, .a = x, .y = y, .slopes = slopes }, act_task);
 }
 
 static void act_back_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	const float *x = block_of(w->a, task), *dy = block_of(w->b, task);
-	float *dx = block_of(w->y, task);
-	size_t n = vt_voxels(w->a.s) * VT_LANES;
+	struct slab p = slab_of(w, task);
+	const float *x = part_of(w->a, p), *dy = part_of(w->b, p);
+	float *dx = part_of(w->y, p);
 
 	for (int l = 0; l < VT_LANES; l++) {
-		double slope = slope_of(w, task, l), sum = 0;
+		double slope = slope_of(w, p.block, l), sum = 0;
 
-		for (size_t i = (size_t)l; i < n; i += VT_LANES) {
+		for (size_t i = (size_t)l; i < p.n; i += VT_LANES) {
 			if (dx)
 				set(&dx[i], (float)(derivative(w->node->act, (double)x[i], slope) * (double)dy[i]), w->add);
 			if (w->slopes && x[i] <= 0.0f)
@@ -133,15 +157,16 @@ static void act_back_task(void *ctx, size_t task)
 void vt_cpu_act_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx, bool add,
 	const float *slopes, float *d_slopes)
 {
-	int blocks = vt_blocks(x.s.c);
-	double *sums = slopes ? vt_xcalloc((size_t)x.s.n * (size_t)blocks * VT_LANES, sizeof(*sums)) : NULL;
+	size_t blocks = (size_t)vt_blocks(x.s.c), slabs = (size_t)vt_slabs(vt_voxels(x.s));
+	double *sums = slopes ? vt_xcalloc((size_t)x.s.n * blocks * slabs * VT_LANES, sizeof(*sums)) : NULL;
 
-	each_block(&(struct block_work){ .node = n, .a = x, .b = dy, .y = dx, .add = add, .slopes = slopes, .sums = sums }, x.s, act_back_task);
-	for (int c = 0; slopes && c < x.s.c; c++) {
+	each_slab(&(struct block_work){ .node = n, .a = x, .b = dy, .y = dx, .add = add, .slopes = slopes, .sums = sums }, act_back_task);
+	for (size_t c = 0; slopes && c < (size_t)x.s.c; c++) {
 		double sum = 0;
 
-		for (int i = 0; i < x.s.n; i++)
-			sum += sums[((size_t)i * (size_t)blocks) * VT_LANES + (size_t)c];
+		for (size_t i = 0; i < (size_t)x.s.n; i++)
+			for (size_t k = 0; k < slabs; k++)
+				sum += sums[((i * blocks + c / VT_LANES) * slabs + k) * VT_LANES + c % VT_LANES];
 		d_slopes[c] = (float)sum;
 	}
 	free(sums);
@@ -152,16 +177,25 @@ void vt_cpu_act_backward(const struct vt_node *n, struct vt_view x, struct vt_vi
 static void add_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	const float *a = block_of(w->a, task), *b = block_of(w->b, task);
-	float *y = block_of(w->y, task);
+	struct slab p = slab_of(w, task);
+	const float *a = part_of(w->a, p), *b = part_of(w->b, p);
+	float *y = part_of(w->y, p);
 
-	for (size_t i = 0; i < vt_voxels(w->a.s) * VT_LANES; i++)
+	for (size_t i = 0; i < p.n; i++)
 		y[i] = a[i] + b[i];
 }
 
 void vt_cpu_add(struct vt_view a, struct vt_view b, struct vt_view y)
 {
-	each_block(&(struct block_work){ .a = a, .b = b, .y = y }, a.s, add_task);
+	each_slab(&(struct block_work){ .a = a, .b = b, .y = y }, add_task);
+}
+
+static void copy_task(void *ctx, size_t task)
+{
+	struct block_work *w = ctx;
+	struct slab p = slab_of(w, task);
+
+	memcpy(part_of(w->y, p), part_of(w->a, p), p.n * sizeof(float));
 }
 
 void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add)
@@ -169,7 +203,7 @@ void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add)
 	if (add)
 		vt_cpu_add(dx, dy, dx);
 	else
-		memcpy(dx.p, dy.p, vt_floats(dy.s) * sizeof(float));
+		each_slab(&(struct block_work){ .a = dy, .y = dx }, copy_task);
 }
 
 /* Copies channels [from, from + n) of one item's blocks to channels [to, ...) of another's. */
@@ -225,99 +259,118 @@ static struct pull pull_of(int o, int n_in, int scale, bool align)
 	return (struct pull){ i, i + 1 < n_in ? i + 1 : i, (float)(1.0 - f), (float)f };
 }
 
-/* One axis of one block: in is [outer][n_in][inner], out [outer][n_out][inner], inner counted in floats (a multiple of 8). */
-static void stretch(const struct vt_kernels *k, const struct vt_node *node, float *out, const float *in, size_t outer, int n_in, size_t inner)
-{
-	int n_out = n_in * node->scale;
-
-	for (size_t u = 0; u < outer; u++)
-		for (int o = 0; o < n_out; o++) {
-			struct pull p = pull_of(o, n_in, node->scale, node->flag);
-			const float *row = in + u * (size_t)n_in * inner;
-
-			k->lerp(out + (u * (size_t)n_out + (size_t)o) * inner, row + (size_t)p.i0 * inner, row + (size_t)p.i1 * inner, p.w0, p.w1, inner);
-		}
-}
-
-/* The adjoint, gathered: each coarse element adds its fine neighbours in ascending order. */
-static void shrink(const struct vt_kernels *k, const struct vt_node *node, float *out, const float *in, size_t outer, int n_in, size_t inner)
-{
-	int n_out = n_in * node->scale;
-
-	for (size_t u = 0; u < outer; u++)
-		for (int i = 0; i < n_in; i++) {
-			float *to = out + (u * (size_t)n_in + (size_t)i) * inner;
-			int from = (i - 1) * node->scale - 1, end = (i + 1) * node->scale + node->scale + 1;
-
-			memset(to, 0, inner * sizeof(float));
-			if (node->flag) {
-				from = 0;
-				end = n_out;
-			}
-			for (int o = from < 0 ? 0 : from; o < end && o < n_out; o++) {
-				struct pull p = pull_of(o, n_in, node->scale, node->flag);
-				const float *row = in + (u * (size_t)n_out + (size_t)o) * inner;
-
-				if (p.i0 == i && p.w0 != 0.0f)
-					k->axpy(to, row, p.w0, inner);
-				if (p.i1 == i && p.w1 != 0.0f)
-					k->axpy(to, row, p.w1, inner);
-			}
-		}
-}
-
-/* Two intermediate volumes a block: after x, and after x and y. */
-size_t vt_cpu_upsample_scratch(struct vt_shape x, struct vt_shape y)
-{
-	return (size_t)x.n * (size_t)vt_blocks(x.c) * (size_t)x.d * (size_t)y.w * ((size_t)x.h + (size_t)y.h) * VT_LANES +
-		(size_t)x.n * (size_t)vt_blocks(x.c) * vt_voxels(x) * VT_LANES;
-}
-
-struct middle {
-	float *x, *xy, *small;
+/* One axis of all blocks: in is [outer][n_in][inner], out [outer][n_out][inner], inner counted in floats (a multiple of 8).
+ * A task makes one row of `inner` floats, or many short ones. */
+struct stretch {
+	const struct vt_kernels *k;
+	const struct vt_node *node;
+	float *out;
+	const float *in;
+	size_t outer, inner;
+	int n_in, n_to;          /* n_to: rows of out an outer element has */
+	struct pull *pull;       /* [n_out], n_out = n_in scale */
+	bool add;
 };
 
-static struct middle middle_of(const struct block_work *w, struct vt_shape in, struct vt_shape out, size_t task)
-{
-	size_t nx = (size_t)in.d * (size_t)in.h * (size_t)out.w * VT_LANES, nxy = (size_t)in.d * (size_t)out.h * (size_t)out.w * VT_LANES;
-	float *p = w->scratch + task * (nx + nxy + vt_voxels(in) * VT_LANES);
+enum { FLOATS_PER_TASK = 16384 };
 
-	return (struct middle){ p, p + nx, p + nx + nxy };
+static size_t rows_per_task(const struct stretch *s)
+{
+	return s->inner >= FLOATS_PER_TASK ? 1 : FLOATS_PER_TASK / s->inner;
 }
 
-static void upsample_task(void *ctx, size_t task)
+static void stretch_row(const struct stretch *s, size_t row)
 {
-	struct block_work *w = ctx;
-	struct vt_shape i = w->a.s, o = w->y.s;
-	struct middle m = middle_of(w, i, o, task);
+	struct pull p = s->pull[row % (size_t)s->n_to];
+	const float *in = s->in + row / (size_t)s->n_to * (size_t)s->n_in * s->inner;
 
-	stretch(w->k, w->node, m.x, block_of(w->a, task), (size_t)i.d * (size_t)i.h, i.w, VT_LANES);
-	stretch(w->k, w->node, m.xy, m.x, (size_t)i.d, i.h, (size_t)o.w * VT_LANES);
-	stretch(w->k, w->node, block_of(w->y, task), m.xy, 1, i.d, (size_t)o.h * (size_t)o.w * VT_LANES);
+	s->k->lerp(s->out + row * s->inner, in + (size_t)p.i0 * s->inner, in + (size_t)p.i1 * s->inner, p.w0, p.w1, s->inner);
 }
 
-static void upsample_back_task(void *ctx, size_t task)
+/* The adjoint, gathered: a coarse row adds its fine neighbours in ascending order. */
+static void shrink_row(const struct stretch *s, size_t row)
 {
-	struct block_work *w = ctx;
-	struct vt_shape i = w->y.s, o = w->a.s;
-	struct middle m = middle_of(w, i, o, task);
-	float *dx = block_of(w->y, task);
+	int i = (int)(row % (size_t)s->n_to), scale = s->node->scale, n_out = s->n_to * scale;
+	int from = (i - 1) * scale - 1, end = (i + 1) * scale + scale + 1;
+	const float *in = s->in + row / (size_t)s->n_to * (size_t)n_out * s->inner;
+	float *to = s->out + row * s->inner;
 
-	shrink(w->k, w->node, m.xy, block_of(w->a, task), 1, i.d, (size_t)o.h * (size_t)o.w * VT_LANES);
-	shrink(w->k, w->node, m.x, m.xy, (size_t)i.d, i.h, (size_t)o.w * VT_LANES);
-	shrink(w->k, w->node, m.small, m.x, (size_t)i.d * (size_t)i.h, i.w, VT_LANES);
-	for (size_t v = 0; v < vt_voxels(i) * VT_LANES; v++)
-		set(&dx[v], m.small[v], w->add);
+	if (!s->add)
+		memset(to, 0, s->inner * sizeof(float));
+	if (s->node->flag) {
+		from = 0;
+		end = n_out;
+	}
+	for (int o = from < 0 ? 0 : from; o < end && o < n_out; o++) {
+		struct pull p = s->pull[o];
+
+		if (p.i0 == i && p.w0 != 0.0f)
+			s->k->axpy(to, in + (size_t)o * s->inner, p.w0, s->inner);
+		if (p.i1 == i && p.w1 != 0.0f)
+			s->k->axpy(to, in + (size_t)o * s->inner, p.w1, s->inner);
+	}
+}
+
+static void stretch_task(void *ctx, size_t task)
+{
+	const struct stretch *s = ctx;
+	size_t per = rows_per_task(s), rows = s->outer * (size_t)s->n_to, end = (task + 1) * per < rows ? (task + 1) * per : rows;
+
+	for (size_t r = task * per; r < end; r++)
+		stretch_row(s, r);
+}
+
+static void shrink_task(void *ctx, size_t task)
+{
+	const struct stretch *s = ctx;
+	size_t per = rows_per_task(s), rows = s->outer * (size_t)s->n_to, end = (task + 1) * per < rows ? (task + 1) * per : rows;
+
+	for (size_t r = task * per; r < end; r++)
+		shrink_row(s, r);
+}
+
+static void along_axis(struct stretch s, int n_coarse, void (*fn)(void *, size_t))
+{
+	int n_out = n_coarse * s.node->scale;
+	size_t rows = s.outer * (size_t)s.n_to, per = rows_per_task(&s);
+
+	s.pull = vt_xmalloc((size_t)n_out * sizeof(*s.pull));
+	for (int o = 0; o < n_out; o++)
+		s.pull[o] = pull_of(o, n_coarse, s.node->scale, s.node->flag);
+	vt_parallel_for((rows + per - 1) / per, fn, &s);
+	free(s.pull);
+}
+
+/* Two intermediate volumes: after x, and after x and y. */
+size_t vt_cpu_upsample_scratch(struct vt_shape x, struct vt_shape y)
+{
+	return (size_t)x.n * (size_t)vt_blocks(x.c) * (size_t)x.d * (size_t)y.w * ((size_t)x.h + (size_t)y.h) * VT_LANES;
 }
 
 void vt_cpu_upsample(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view y, float *scratch)
 {
-	each_block(&(struct block_work){ .k = k, .node = n, .a = x, .y = y, .scratch = scratch }, x.s, upsample_task);
+	size_t blocks = (size_t)x.s.n * (size_t)vt_blocks(x.s.c), d = (size_t)x.s.d, h = (size_t)x.s.h, row = (size_t)y.s.w * VT_LANES;
+	float *xs = scratch, *xy = scratch + blocks * d * h * row;
+
+	along_axis((struct stretch){ .k = k, .node = n, .out = xs, .in = x.p, .outer = blocks * d * h, .inner = VT_LANES, .n_in = x.s.w,
+		.n_to = y.s.w }, x.s.w, stretch_task);
+	along_axis((struct stretch){ .k = k, .node = n, .out = xy, .in = xs, .outer = blocks * d, .inner = row, .n_in = x.s.h, .n_to = y.s.h },
+		x.s.h, stretch_task);
+	along_axis((struct stretch){ .k = k, .node = n, .out = y.p, .in = xy, .outer = blocks, .inner = row * (size_t)y.s.h, .n_in = x.s.d,
+		.n_to = y.s.d }, x.s.d, stretch_task);
 }
 
 void vt_cpu_upsample_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view dy, struct vt_view dx, bool add, float *scratch)
 {
-	each_block(&(struct block_work){ .k = k, .node = n, .a = dy, .y = dx, .add = add, .scratch = scratch }, dx.s, upsample_back_task);
+	struct vt_shape x = dx.s;
+	size_t blocks = (size_t)x.n * (size_t)vt_blocks(x.c), d = (size_t)x.d, h = (size_t)x.h, row = (size_t)dy.s.w * VT_LANES;
+	float *xs = scratch, *xy = scratch + blocks * d * h * row;
+
+	along_axis((struct stretch){ .k = k, .node = n, .out = xy, .in = dy.p, .outer = blocks, .inner = row * (size_t)dy.s.h, .n_to = x.d },
+		x.d, shrink_task);
+	along_axis((struct stretch){ .k = k, .node = n, .out = xs, .in = xy, .outer = blocks * d, .inner = row, .n_to = x.h }, x.h, shrink_task);
+	along_axis((struct stretch){ .k = k, .node = n, .out = dx.p, .in = xs, .outer = blocks * d * h, .inner = VT_LANES, .n_to = x.w, .add = add },
+		x.w, shrink_task);
 }
 
 /* --- max pooling --------------------------------------------------------------------------------------------------------------- */
@@ -383,15 +436,15 @@ void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct v
 static void dropout_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	struct vt_rng r = vt_rng_stream(w->seed, "dropout", w->step, (uint64_t)w->id, task);
-	const float *x = block_of(w->a, task);
-	float *y = block_of(w->y, task), keep = (float)(1.0 / (1.0 - w->node->number));
-	size_t n = vt_voxels(w->a.s) * VT_LANES;
-	float channel[VT_LANES];
+	struct slab p = slab_of(w, task);
+	struct vt_rng r = vt_rng_stream(w->seed, "dropout", w->step, (uint64_t)w->id, p.block);
+	const float *x = part_of(w->a, p);
+	float *y = part_of(w->y, p), keep = (float)(1.0 / (1.0 - w->node->number)), channel[VT_LANES];
 
 	for (int l = 0; l < VT_LANES; l++)
 		channel[l] = vt_rng_uniform(&r) >= w->node->number ? keep : 0.0f;
-	for (size_t i = 0; i < n; i++) {
+	r.index += p.from;
+	for (size_t i = 0; i < p.n; i++) {
 		float m = w->node->flag ? channel[i % VT_LANES] : (double)vt_rng_u32(&r) * 0x1p-32 >= w->node->number ? keep : 0.0f;
 
 		set(&y[i], m * x[i], w->add);
@@ -400,7 +453,7 @@ static void dropout_task(void *ctx, size_t task)
 
 void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x, struct vt_view y, bool add)
 {
-	each_block(&(struct block_work){ .node = n, .id = id, .seed = seed, .step = step, .a = x, .y = y, .add = add }, x.s, dropout_task);
+	each_slab(&(struct block_work){ .node = n, .id = id, .seed = seed, .step = step, .a = x, .y = y, .add = add }, dropout_task);
 }
 
 /* --- layout ------------------------------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,179 @@
+/* A session gives the same bits for every kernel table and number of threads, in training, and its gradients are the slopes
+ * of its output. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/parallel.h"
+#include "common/nn/model.h"
+#include "common/nn/session.h"
+#include "tests/check.h"
+
+static size_t count(struct vt_shape s)
+{
+	return (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
+}
+
+static void fill(float *p, size_t n, unsigned seed)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
+}
+
+static struct vt_graph *network(const char *name, const char *params, int in_c, int n, int z, int y, int x)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	struct vt_graph *g = NULL;
+
+	if (vt_json_parse(&j, params, strlen(params), "params", &err) ||
+		vt_model_build(&g, &(struct vt_model_request){ name, j, n, in_c, 3, { z, y, x } }, &err)) {
+		printf("not ok - %s: %s\n", name, err.text);
+		exit(1);
+	}
+	vt_json_free(j);
+	return g;
+}
+
+/* Two steps of plain gradient descent; FNV of the output, the gradients and the weights. */
+static uint64_t trained(const struct vt_graph *g, unsigned threads, const char *isa)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_session *s = NULL;
+	uint64_t h = 0xcbf29ce484222325u;
+	float *x, *y;
+	size_t nx, ny;
+
+	setenv("VOXTRAIL_ISA", isa, 1);
+	vt_parallel_set_threads(threads);
+	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 11 }, &err)) {
+		CHECK_FAIL("%s", err.text);
+		return 0;
+	}
+	nx = count(vt_session_input_shape(s));
+	ny = count(vt_session_output_shape(s));
+	x = malloc(nx * sizeof(float));
+	y = malloc(ny * sizeof(float));
+	fill(x, nx, 3);
+	for (uint64_t step = 0; step < 2; step++) {
+		vt_session_set_input(s, x);
+		vt_session_forward(s, step);
+		vt_session_get_output(s, y);
+		vt_session_backward(s, y);
+		for (int i = 0; i < vt_session_n_weights(s); i++) {
+			struct vt_weight *w = vt_session_weight(s, i);
+
+			for (size_t k = 0; w->grad && k < w->n; k++)
+				w->value[k] = fmaf(-1e-4f, w->grad[k], w->value[k]);
+			for (size_t k = 0; k < w->n * sizeof(float); k++)
+				h = (h ^ ((unsigned char *)w->value)[k]) * 0x100000001b3u;
+		}
+	}
+	for (size_t k = 0; k < ny * sizeof(float); k++)
+		h = (h ^ ((unsigned char *)y)[k]) * 0x100000001b3u;
+	free(x);
+	free(y);
+	vt_session_free(s);
+	unsetenv("VOXTRAIL_ISA");
+	return h;
+}
+
+static void same_everywhere(struct vt_graph *g)
+{
+	static const unsigned threads[] = { 1, 2, 3, 8 };
+	uint64_t want = trained(g, 1, "portable");
+
+	for (int i = 0; i < 4; i++)
+		if (trained(g, threads[i], "avx2") != want)
+			CHECK_FAIL("other bits with %u threads", threads[i]);
+	vt_graph_free(g);
+}
+
+static void segresnet_bits(void)
+{
+	same_everywhere(network("segresnet", "{\"init_filters\": 8, \"dropout\": 0.2}", 4, 1, 16, 8, 24));
+}
+
+static void meshnet_bits(void)
+{
+	same_everywhere(network("meshnet", "{\"channels\": 5}", 1, 2, 21, 23, 19));
+}
+
+static void mindgrab_bits(void)
+{
+	same_everywhere(network("meshnet", "{\"channels\": 15, \"dilations\": [16, 4, 1], \"norm\": 2, \"gelu\": 1, \"bias\": 0}", 1, 1, 20, 9, 23));
+}
+
+/* sum(dy y) as a function of one weight, by central difference in double sums. */
+static double objective(struct vt_session *s, const float *x, const float *dy, float *y, size_t ny)
+{
+	double sum = 0;
+
+	vt_session_set_input(s, x);
+	vt_session_forward(s, 0);
+	vt_session_get_output(s, y);
+	for (size_t i = 0; i < ny; i++)
+		sum += (double)dy[i] * (double)y[i];
+	return sum;
+}
+
+static void slopes(void)
+{
+	struct vt_graph *g = vt_graph_new();
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_session *s = NULL;
+	float x[2 * 3 * 4 * 5 * 6], dy[4096], y[4096];
+	size_t ny;
+	int a = vt_graph_input(g, (struct vt_shape){ 2, 3, 4, 5, 6 }), b;
+
+	a = vt_graph_conv(g, a, "a", (struct vt_conv){ .out_c = 6, .k = 3, .bias = true });
+	b = vt_graph_act(g, vt_graph_norm(g, a, "n", (struct vt_norm){ .kind = VT_NORM_GROUP, .groups = 2, .affine = true }), "p", VT_ACT_ELU, 1.0);
+	a = vt_graph_add(g, vt_graph_conv(g, b, "b", (struct vt_conv){ .out_c = 6, .k = 3, .dilation = 2 }), a);
+	a = vt_graph_concat(g, a, b);
+	a = vt_graph_act(g, a, "q", VT_ACT_GELU, 0);
+	vt_graph_output(g, vt_graph_conv(g, a, "c", (struct vt_conv){ .out_c = 2, .k = 1, .bias = true }));
+	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 2 }, &err))
+		CHECK_FAIL("%s", err.text);
+	ny = count(vt_session_output_shape(s));
+	fill(x, sizeof(x) / sizeof(*x), 1);
+	fill(dy, ny, 2);
+	objective(s, x, dy, y, ny);
+	vt_session_backward(s, dy);
+	for (int i = 0; i < vt_session_n_weights(s); i++) {
+		struct vt_weight *w = vt_session_weight(s, i);
+		size_t k = w->n / 2;
+		float keep = w->value[k], grad = w->grad[k];
+		double up, down;
+
+		w->value[k] = keep + 0.01f;
+		up = objective(s, x, dy, y, ny);
+		w->value[k] = keep - 0.01f;
+		down = objective(s, x, dy, y, ny);
+		w->value[k] = keep;
+		CHECK_NEAR((up - down) / 0.02, (double)grad, 0.01 * fabs((double)grad) + 0.01);
+	}
+	vt_session_free(s);
+	vt_graph_free(g);
+}
+
+static void refuses_what_does_not_fit(void)
+{
+	struct vt_graph *g = network("segresnet", "{}", 4, 1, 64, 64, 64);
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_session *s = NULL;
+
+	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 1 << 20 }, &err), VT_ENOMEM);
+	CHECK(strstr(err.text, "1.0 MiB are allowed"));
+	CHECK(s == NULL);
+	vt_graph_free(g);
+}
+
+int main(void)
+{
+	RUN(segresnet_bits);
+	RUN(meshnet_bits);
+	RUN(mindgrab_bits);
+	RUN(slopes);
+	RUN(refuses_what_does_not_fit);
+	return check_done();
+}
