@@ -2,16 +2,14 @@
 
 #include <string.h>
 
-#include "common/base/fs.h"
-
 void vt_content_begin(struct vt_content *c)
 {
-	vt_blake2b_init(&c->hash);
+	*c = (struct vt_content){ VT_BUF_INIT };
 }
 
 void vt_content_add(struct vt_content *c, const void *bytes, size_t n)
 {
-	vt_blake2b_update(&c->hash, bytes, n);
+	vt_buf_add(&c->bytes, bytes, n);
 }
 
 void vt_content_text(struct vt_content *c, const char *text)
@@ -26,20 +24,19 @@ void vt_content_text(struct vt_content *c, const char *text)
 
 void vt_content_end(struct vt_content *c, struct vt_hash *out)
 {
-	vt_blake2b_final(&c->hash, out->b);
+	struct vt_digest d = vt_digest_bytes(c->bytes.data ? c->bytes.data : "", c->bytes.len);
+	memcpy(out->b, d.b, sizeof out->b);
+	vt_buf_release(&c->bytes);
 }
 
 int vt_content_file(struct vt_hash *out, uint64_t *size, const char *path, struct vt_err *err)
 {
-	struct vt_map map;
-	struct vt_content c;
-	if (vt_fs_map(&map, path, err))
+	struct vt_digest d;
+	uint64_t n;
+	if (vt_digest_file(&d, &n, path, err))
 		return err->code;
-	vt_content_begin(&c);
-	vt_content_add(&c, map.data, map.size);
-	vt_content_end(&c, out);
+	memcpy(out->b, d.b, sizeof out->b);
 	if (size)
-		*size = map.size;
-	vt_fs_unmap(&map);
+		*size = n;
 	return 0;
 }

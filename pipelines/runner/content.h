@@ -1,17 +1,20 @@
-/* content.h - the hash behind everything the runner compares: files, directories, transforms, datum keys. */
+/* content.h - the hash behind everything the runner compares: files, directories, transforms, datum keys: SHA-256, so that a
+ * file's hash is the digest the store knows it by. */
 #ifndef PIPELINES_RUNNER_CONTENT_H
 #define PIPELINES_RUNNER_CONTENT_H
 
-#include "pipelines/runner/blake2b.h"
+#include "common/base/buf.h"
+#include "common/store/digest.h"
 #include "pipelines/runner/listing.h"
 
 struct vt_content {
-	struct vt_blake2b hash;
+	struct vt_buf bytes;
 };
 
 void vt_content_begin(struct vt_content *c);
 void vt_content_add(struct vt_content *c, const void *bytes, size_t n);
 void vt_content_text(struct vt_content *c, const char *text);   /* length as eight big-endian bytes, then the bytes */
+/* Also releases *c. */
 void vt_content_end(struct vt_content *c, struct vt_hash *out);
 
 /* Hash of a file's bytes; *size (may be NULL) gets how many. */

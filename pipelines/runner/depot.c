@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/store/store.h"
 #include "pipelines/runner/content.h"
 
 struct vt_depot {
 	char *path;
+	struct vt_store *store;
 	int lock;
 };
 
@@ -45,17 +47,19 @@ static int take_lock(struct vt_depot *d, struct vt_err *err)
 
 int vt_depot_open(struct vt_depot **out, const char *store, enum vt_depot_mode mode, struct vt_err *err)
 {
-	static const char *const parts[] = { "objects", "results", "heads", "logs", "stat" };
+	static const char *const parts[] = { "results", "heads", "logs", "stat" };
 	struct vt_depot *d = vt_xcalloc(1, sizeof *d);
 	d->path = vt_path_join(store, "runner");
 	d->lock = -1;
+	if (mode == VT_DEPOT_READ && !vt_fs_is_dir(d->path))
+		vt_err_set(err, VT_ENOINPUT, "%s: no runs there; `voxtrail run` makes them", d->path);
+	else
+		vt_store_open(&d->store, store, mode == VT_DEPOT_WRITE ? VT_STORE_CREATE : VT_STORE_READ, err);
 	for (size_t i = 0; mode == VT_DEPOT_WRITE && !err->code && i < sizeof parts / sizeof *parts; i++) {
 		char *p = vt_path_join(d->path, parts[i]);
 		vt_fs_mkdirs(p, err);
 		free(p);
 	}
-	if (mode == VT_DEPOT_READ && !vt_fs_is_dir(d->path))
-		vt_err_set(err, VT_ENOINPUT, "%s: no store there; `voxtrail run` makes one", d->path);
 	if (!err->code && mode == VT_DEPOT_WRITE && !take_lock(d, err)) {
 		char *work = vt_path_join(d->path, "work");
 		if (!vt_fs_remove_tree(work, err))        /* tries of a runner that was killed */
@@ -76,15 +80,21 @@ void vt_depot_close(struct vt_depot *d)
 		return;
 	if (d->lock >= 0)
 		close(d->lock);
+	vt_store_close(d->store);
 	free(d->path);
 	free(d);
 }
 
 static char *object_path(const struct vt_depot *d, const struct vt_hash *h)
 {
-	char hex[65];
-	vt_hash_hex(hex, h);
-	return vt_asprintf("%s/objects/%.2s/%s", d->path, hex, hex + 2);
+	struct vt_digest digest;
+	memcpy(digest.b, h->b, sizeof digest.b);
+	return vt_store_object_path(d->store, &digest);
+}
+
+char *vt_depot_object(const struct vt_depot *d, const struct vt_hash *h)
+{
+	return object_path(d, h);
 }
 
 int vt_depot_place(const struct vt_depot *d, const struct vt_hash *h, const char *to, struct vt_err *err)
@@ -108,22 +118,21 @@ static int sync_file(const char *path, struct vt_err *err)
 
 enum adopt { ADOPT_LINK = 1, ADOPT_COPY };
 
-/* A stage's output is linked in, a user's own file copied: he may go on writing to it. */
+/* A stage's output is linked in and made durable at once; a user's own file is copied, because its owner may go on writing
+ * to it, and the whole commit is made durable by one syncfs. */
 static int adopt(struct vt_depot *d, const char *path, const struct vt_hash *h, enum adopt how, struct vt_err *err)
 {
 	char *object = object_path(d, h), *dir = vt_xstrndup(object, (size_t)(strrchr(object, '/') - object));
 	if (!vt_fs_exists(object) && !vt_fs_mkdirs(dir, err)) {
 		char *partial = vt_asprintf("%s/work/adopt", d->path);
 		unlink(partial);
-		if (how == ADOPT_COPY && !vt_fs_copy(path, partial, 0444, err) && !sync_file(partial, err))
+		if (how == ADOPT_COPY && !vt_fs_copy(path, partial, 0444, err))
 			vt_fs_rename(partial, object, err);
 		if (how == ADOPT_LINK && !sync_file(path, err)) {
-			struct stat st;
-			bool runs = !stat(path, &st) && st.st_mode & 0100;
-			if (chmod(path, runs ? 0555 : 0444) || (link(path, object) && errno != EEXIST))
+			if (chmod(path, 0444) || (link(path, object) && errno != EEXIST))
 				vt_err_errno(err, VT_EIO, "%s -> %s", path, object);
 		}
-		if (!err->code)
+		if (!err->code && how == ADOPT_LINK)
 			vt_fs_sync_dir(dir, err);
 	}
 	free(object);
@@ -182,6 +191,16 @@ static const char *seen_find(const struct seen *s, const char *path)
 			hi = mid;
 	}
 	return NULL;
+}
+
+static int sync_all(const struct vt_depot *d, struct vt_err *err)
+{
+	int fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || syncfs(fd))
+		vt_err_errno(err, VT_EIO, "%s", d->path);
+	if (fd >= 0)
+		close(fd);
+	return err->code;
 }
 
 struct commit {
@@ -247,7 +266,7 @@ int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool
 		bool equal = !none.code && old.files.n == new.files.n &&
 			     (!old.files.n || !memcmp(&old.files.v[0].hash, &new.files.v[0].hash, sizeof(struct vt_hash)));
 		*changed = !equal;
-		if (!equal && !vt_depot_set_head(d, repo, &new, err))
+		if (!equal && !sync_all(d, err) && !vt_depot_set_head(d, repo, &new, err))
 			vt_fault_point("commit");
 		if (!err->code && (!equal || c.now.len))
 			vt_fs_write_quick(stat_path, c.now.data ? c.now.data : "", c.now.len, 0644, err);
@@ -376,6 +395,34 @@ int vt_depot_head(const struct vt_depot *d, const char *repo, struct vt_head *ou
 	return err->code;
 }
 
+/* The same commit for `voxtrail log`, audit and verify: a tree of the store, and a commit of the repo's branch. */
+static int store_commit(struct vt_depot *d, const char *repo, const struct vt_head *head, struct vt_err *err)
+{
+	static const struct vt_hash none;
+	struct vt_tree_file *file = vt_xcalloc(head->files.n + 1, sizeof *file);
+	struct vt_tree *tree = NULL;
+	struct vt_commit commit = { .message = NULL };
+	size_t n = 0;
+	for (size_t i = 0; i < head->files.n; i++) {
+		const struct vt_entry *e = &head->files.v[i];
+		if (e->dir)
+			continue;
+		file[n] = (struct vt_tree_file){ .path = e->path + 1, .size = e->size };
+		memcpy(file[n++].digest.b, e->hash.b, sizeof e->hash.b);
+	}
+	bool made = memcmp(&head->datums, &none, sizeof none);
+	char hex[65], *provenance;
+	vt_hash_hex(hex, &head->datums);
+	provenance = made ? vt_asprintf("{\"datums\":\"%s\"}", hex) : vt_xstrdup("");
+	if (!vt_tree_from_files(&tree, file, n, err) && !vt_store_put_tree(d->store, tree, err) &&
+	    !vt_repo_commit(d->store, &commit, repo, "master", &tree->id, made ? "output of a run" : "committed for a run", provenance, err))
+		vt_commit_release(&commit);
+	free(provenance);
+	vt_tree_free(tree);
+	free(file);
+	return err->code;
+}
+
 int vt_depot_set_head(struct vt_depot *d, const char *repo, struct vt_head *head, struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
@@ -392,7 +439,9 @@ int vt_depot_set_head(struct vt_depot *d, const char *repo, struct vt_head *head
 	vt_buf_printf(&b, "commit %s %s\n", commit, datums);
 	write_files(&b, 'f', &head->files);
 	vt_buf_str(&b, "end\n");
-	vt_fs_write(path, b.data, b.len, 0644, err);
+	/* The store's commit first: it is repeated without harm when the runner is killed between the two. */
+	if (!store_commit(d, repo, head, err))
+		vt_fs_write(path, b.data, b.len, 0644, err);
 	vt_buf_release(&b);
 	free(path);
 	return err->code;
@@ -436,6 +485,9 @@ int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_re
 	if (vt_fs_walk(dir, publish_entry, &p, err))
 		return err->code;
 	vt_fault_point("adopted");
+	size_t records;
+	if (r->lineage.n && vt_store_import_records(d->store, dir, &records, err))
+		return vt_err_prefix(err, "lineage records");
 	struct vt_buf b = VT_BUF_INIT;
 	char *path = result_path(d, key, r->state);
 	vt_buf_printf(&b, "datum %d %d %d %lld %s %s\n", (int)r->state, r->exit_code, r->tries, r->wall_ms, r->pipeline, r->datum);

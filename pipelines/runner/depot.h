@@ -1,5 +1,5 @@
-/* depot.h - what the runner keeps between runs, under <store>/runner:
- *   objects/ab/...      file contents by hash, read-only
+/* depot.h - what the runner keeps between runs.  File contents, trees, commits and lineage records go to the store
+ * (store.h); under <store>/runner lie
  *   results/<key>       one finished datum: its files, how it ended
  *   heads/<repo>        the newest commit of a repo: its files, and which datum wrote each
  *   logs/<pipeline>/<datum id>, work/ (tries), stat/ (what a committed directory looked like), lock
@@ -42,6 +42,9 @@ int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool
 int vt_depot_head(const struct vt_depot *d, const char *repo, struct vt_head *out, struct vt_err *err);
 int vt_depot_set_head(struct vt_depot *d, const char *repo, struct vt_head *head, struct vt_err *err);
 void vt_head_release(struct vt_head *h);
+
+/* Where the bytes of a file are; caller frees. */
+char *vt_depot_object(const struct vt_depot *d, const struct vt_hash *h);
 
 /* Hard link of an object to `to`, whose directory exists. */
 int vt_depot_place(const struct vt_depot *d, const struct vt_hash *h, const char *to, struct vt_err *err);

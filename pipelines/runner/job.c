@@ -563,9 +563,7 @@ static int link_file(struct vt_run *r, const char *root, const struct vt_entry *
 	if (!vt_fs_exists(to) && !vt_fs_mkdirs(dir, err)) {
 		struct vt_err far = VT_ERR_INIT;
 		if (vt_depot_place(r->depot, &e->hash, to, &far)) {       /* another file system: a copy */
-			char hex[65];
-			vt_hash_hex(hex, &e->hash);
-			char *object = vt_asprintf("%s/objects/%.2s/%s", vt_depot_path(r->depot), hex, hex + 2);
+			char *object = vt_depot_object(r->depot, &e->hash);
 			vt_fs_copy(object, to, 0444, err);
 			free(object);
 		}
