@@ -1,0 +1,291 @@
+/* What a stage says of itself: --help, --describe=json|boutiques|markdown, all from its tables. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/stage/stage_internal.h"
+
+enum { COLUMN = 28, WIDTH = 79 };
+
+/* "  head<pad>text", text wrapped at WIDTH. */
+static void row(struct vt_buf *out, const char *head, const char *text)
+{
+	size_t col = strlen(head) + 2;
+
+	vt_buf_printf(out, "  %s", head);
+	if (col + 2 > COLUMN) {
+		vt_buf_char(out, '\n');
+		col = 0;
+	}
+	vt_buf_printf(out, "%*s", (int)(COLUMN - col), "");
+	col = COLUMN;
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		if (col > COLUMN && col + 1 + n > WIDTH) {
+			vt_buf_printf(out, "\n%*s", COLUMN, "");
+			col = COLUMN;
+		}
+		vt_buf_printf(out, "%s%.*s", col > COLUMN ? " " : "", (int)n, text);
+		col += n + (col > COLUMN);
+		text += n + (text[n] == ' ');
+	}
+	vt_buf_char(out, '\n');
+}
+
+static char *param_default(const struct vt_param *p)
+{
+	char text[32];
+
+	switch (p->kind) {
+	case VT_PARAM_BOOL:
+		return vt_xstrdup(p->value != 0 ? "true" : "false");
+	case VT_PARAM_ENUM:
+		return vt_xstrdup(p->names[(int)p->value]);
+	case VT_PARAM_TEXT:
+		return vt_xstrdup(p->text ? p->text : "");
+	default:
+		vt_json_real_text(text, p->value);
+		return vt_xstrdup(text);
+	}
+}
+
+static void enum_names(struct vt_buf *out, const struct vt_param *p, const char *between)
+{
+	for (int i = 0; p->names && p->names[i]; i++)
+		vt_buf_printf(out, "%s%s", i ? between : "", p->names[i]);
+}
+
+static void param_row(struct vt_buf *out, const struct vt_param *p)
+{
+	static const char *const value_name[] = { "", "N", "X", "true|false", "NAME", "TEXT" };
+	char *head = vt_asprintf("--%s %s", p->name, value_name[p->kind]), *value = param_default(p);
+	struct vt_buf text = VT_BUF_INIT;
+
+	vt_buf_str(&text, p->help);
+	if (p->kind == VT_PARAM_ENUM) {
+		vt_buf_str(&text, ": ");
+		enum_names(&text, p, ", ");
+	}
+	vt_buf_printf(&text, " [%s%s%s", *value ? value : "empty", *p->unit ? " " : "", p->unit);
+	if (p->min < p->max)
+		vt_buf_printf(&text, "; %g to %g", p->min, p->max);
+	vt_buf_char(&text, ']');
+	row(out, head, text.data);
+	vt_buf_release(&text);
+	free(value);
+	free(head);
+}
+
+void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
+{
+	vt_buf_printf(out, "usage: %s", s->name);
+	for (int i = 0; i < vt_stage_n_ports(s); i++)
+		if (!s->in[i].optional)
+			vt_buf_printf(out, " --%s %s", s->in[i].name, s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
+	vt_buf_printf(out, " --out DIR [PARAM...]\n\n%s\n\ninputs\n", s->summary);
+	for (int i = 0; i < vt_stage_n_ports(s); i++) {
+		char *head = vt_asprintf("--%s %s", s->in[i].name, s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
+		char *text = vt_asprintf("%s%s", s->in[i].help, s->in[i].optional ? " (optional)" : "");
+
+		row(out, head, text);
+		free(text);
+		free(head);
+	}
+	vt_buf_str(out, "\noutput\n");
+	row(out, "--out DIR", s->output ? s->output : "where the result goes; made if absent, must be empty");
+	vt_buf_str(out, "\nparams [default; range]\n");
+	for (int i = 0; i < vt_stage_n_params(s); i++)
+		param_row(out, &s->params[i]);
+	vt_buf_str(out, "\nevery stage\n");
+	row(out, "--recipe FILE", "JSON {\"params\": {...}, \"binary\": \"<sha256>\"}; flags go before it");
+	row(out, "--store DIR", "keep the result in this store and reuse it if it is there");
+	row(out, "--scratch DIR", "where a killed execution may resume from");
+	row(out, "--threads N", "processors to use; never changes a result");
+	row(out, "--log text|json", "form of the events on stderr");
+	row(out, "--describe json|boutiques|markdown", "this table, for programs");
+	row(out, "--version, --help", "");
+	vt_buf_str(out, "\nexit status: 0 done, 64 usage, 65 bad input (see quarantine/), 66 missing input,\n"
+		"70 fault of ours, 71 memory, 73/74 output, 75 device, 76 damaged data, 78 recipe\n");
+}
+
+/* --- for programs ------------------------------------------------------------------------------------------------------------ */
+
+static struct vt_json *ports_json(const struct vt_stage *s)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (int i = 0; i < vt_stage_n_ports(s); i++) {
+		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+
+		vt_json_put_text(o, "name", s->in[i].name);
+		vt_json_put_text(o, "kind", s->in[i].kind == VT_PORT_FILE ? "file" : "directory");
+		vt_json_put_bool(o, "optional", s->in[i].optional);
+		vt_json_put_text(o, "help", s->in[i].help);
+		vt_json_push(list, o);
+	}
+	return list;
+}
+
+static struct vt_json *params_json(const struct vt_stage *s)
+{
+	static const char *const kind[] = { "", "int", "real", "bool", "enum", "text" };
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (int i = 0; i < vt_stage_n_params(s); i++) {
+		const struct vt_param *p = &s->params[i];
+		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+		char *value = param_default(p);
+
+		vt_json_put_text(o, "name", p->name);
+		vt_json_put_text(o, "kind", kind[p->kind]);
+		vt_json_put_text(o, "default", value);
+		if (p->min < p->max) {
+			vt_json_put_real(o, "min", p->min);
+			vt_json_put_real(o, "max", p->max);
+		}
+		vt_json_put_text(o, "unit", p->unit);
+		vt_json_put_text(o, "help", p->help);
+		if (p->names) {
+			struct vt_json *names = vt_json_new(VT_JSON_ARRAY);
+
+			for (int k = 0; p->names[k]; k++)
+				vt_json_push(names, vt_json_new_text(p->names[k]));
+			vt_json_put(o, "names", names);
+		}
+		vt_json_push(list, o);
+		free(value);
+	}
+	return list;
+}
+
+static void describe_json(struct vt_buf *out, const struct vt_stage *s)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(j, "name", s->name);
+	vt_json_put_text(j, "version", s->version);
+	vt_json_put_text(j, "summary", s->summary);
+	vt_json_put(j, "inputs", ports_json(s));
+	vt_json_put_text(j, "output", s->output ? s->output : "");
+	vt_json_put(j, "params", params_json(s));
+	vt_json_pretty(out, j);
+	vt_json_free(j);
+}
+
+static char *id_of(const char *name)
+{
+	char *id = vt_xstrdup(name);
+
+	for (char *p = id; *p; p++)
+		*p = *p == '-' ? '_' : *p;
+	return id;
+}
+
+/* One input of a Boutiques descriptor; `key` is its place on the command line, e.g. [SCANS]. */
+static struct vt_json *boutiques_input(const char *name, const char *type, bool optional, const char *help, struct vt_buf *line)
+{
+	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+	char *id = id_of(name), *key = vt_asprintf("[%s]", id), *flag = vt_asprintf("--%s", name);
+
+	for (char *p = key; *p; p++)
+		if (*p >= 'a' && *p <= 'z')
+			*p = (char)(*p - 'a' + 'A');
+	vt_json_put_text(o, "id", id);
+	vt_json_put_text(o, "name", name);
+	vt_json_put_text(o, "type", type);
+	vt_json_put_text(o, "description", help);
+	vt_json_put_text(o, "value-key", key);
+	vt_json_put_text(o, "command-line-flag", flag);
+	vt_json_put_bool(o, "optional", optional);
+	vt_buf_printf(line, " %s", key);
+	free(flag);
+	free(key);
+	free(id);
+	return o;
+}
+
+static struct vt_json *boutiques_param(const struct vt_param *p, struct vt_buf *line)
+{
+	bool number = p->kind == VT_PARAM_INT || p->kind == VT_PARAM_REAL;
+	struct vt_json *o = boutiques_input(p->name, number ? "Number" : "String", true, p->help, line), *list = vt_json_new(VT_JSON_ARRAY);
+
+	if (number) {
+		vt_json_put_bool(o, "integer", p->kind == VT_PARAM_INT);
+		if (p->min < p->max) {
+			vt_json_put_real(o, "minimum", p->min);
+			vt_json_put_real(o, "maximum", p->max);
+		}
+	}
+	if (p->kind == VT_PARAM_BOOL) {
+		vt_json_push(list, vt_json_new_text("true"));
+		vt_json_push(list, vt_json_new_text("false"));
+	}
+	for (int k = 0; p->names && p->names[k]; k++)
+		vt_json_push(list, vt_json_new_text(p->names[k]));
+	if (list->n)
+		vt_json_put(o, "value-choices", list);
+	else
+		vt_json_free(list);
+	return o;
+}
+
+static void describe_boutiques(struct vt_buf *out, const struct vt_stage *s)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *inputs = vt_json_new(VT_JSON_ARRAY), *outputs = vt_json_new(VT_JSON_ARRAY), *o;
+	struct vt_buf line = VT_BUF_INIT;
+
+	vt_buf_str(&line, s->name);
+	for (int i = 0; i < vt_stage_n_ports(s); i++)
+		vt_json_push(inputs, boutiques_input(s->in[i].name, "File", s->in[i].optional, s->in[i].help, &line));
+	for (int i = 0; i < vt_stage_n_params(s); i++)
+		vt_json_push(inputs, boutiques_param(&s->params[i], &line));
+	vt_json_push(inputs, boutiques_input("out", "String", false, "where the result goes", &line));
+	o = vt_json_new(VT_JSON_OBJECT);
+	vt_json_put_text(o, "id", "output");
+	vt_json_put_text(o, "name", "output directory");
+	vt_json_put_text(o, "path-template", "[OUT]");
+	vt_json_push(outputs, o);
+	vt_json_put_text(j, "name", s->name);
+	vt_json_put_text(j, "description", s->summary);
+	vt_json_put_text(j, "tool-version", s->version);
+	vt_json_put_text(j, "schema-version", "0.5");
+	vt_json_put_text(j, "command-line", line.data);
+	vt_json_put(j, "inputs", inputs);
+	vt_json_put(j, "output-files", outputs);
+	vt_json_pretty(out, j);
+	vt_json_free(j);
+	vt_buf_release(&line);
+}
+
+static void describe_markdown(struct vt_buf *out, const struct vt_stage *s)
+{
+	vt_buf_printf(out, "# %s\n\n%s\n\n## Inputs\n\n| flag | what |\n|---|---|\n", s->name, s->summary);
+	for (int i = 0; i < vt_stage_n_ports(s); i++)
+		vt_buf_printf(out, "| `--%s` | %s%s |\n", s->in[i].name, s->in[i].help, s->in[i].optional ? " (optional)" : "");
+	vt_buf_printf(out, "\n## Output\n\n%s\n\n## Params\n\n| flag | default | range | unit | what |\n|---|---|---|---|---|\n", s->output ? s->output : "");
+	for (int i = 0; i < vt_stage_n_params(s); i++) {
+		const struct vt_param *p = &s->params[i];
+		char *value = param_default(p);
+
+		vt_buf_printf(out, "| `--%s` | %s | ", p->name, value);
+		if (p->names)
+			enum_names(out, p, ", ");
+		else if (p->min < p->max)
+			vt_buf_printf(out, "%g to %g", p->min, p->max);
+		vt_buf_printf(out, " | %s | %s |\n", p->unit, p->help);
+		free(value);
+	}
+}
+
+int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form, struct vt_err *err)
+{
+	if (!strcmp(form, "json"))
+		describe_json(out, s);
+	else if (!strcmp(form, "boutiques"))
+		describe_boutiques(out, s);
+	else if (!strcmp(form, "markdown"))
+		describe_markdown(out, s);
+	else
+		return vt_err_set(err, VT_EUSAGE, "--describe=%s: say json, boutiques or markdown", form);
+	return 0;
+}

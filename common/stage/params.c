@@ -1,0 +1,195 @@
+#include "common/stage/stage_internal.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/json.h"
+
+int vt_stage_n_ports(const struct vt_stage *s)
+{
+	int n = 0;
+
+	while (s->in && s->in[n].name)
+		n++;
+	return n;
+}
+
+int vt_stage_n_params(const struct vt_stage *s)
+{
+	int n = 0;
+
+	while (s->params && s->params[n].name)
+		n++;
+	return n;
+}
+
+static int out_of_range(const struct vt_param *p, const char *text, struct vt_err *err)
+{
+	return vt_err_set(err, VT_EUSAGE, "--%s=%s: must lie from %g to %g%s%s", p->name, text, p->min, p->max, *p->unit ? " " : "", p->unit);
+}
+
+static int set_number(const struct vt_param *p, void *field, const char *text, struct vt_err *err)
+{
+	char *end;
+	double v;
+
+	errno = 0;
+	v = strtod(text, &end);
+	if (end == text || *end || !isfinite(v) || (p->kind == VT_PARAM_INT && v != floor(v)))
+		return vt_err_set(err, VT_EUSAGE, "--%s=%s: not a %s", p->name, text, p->kind == VT_PARAM_INT ? "whole number" : "number");
+	if (p->min < p->max && (v < p->min || v > p->max))
+		return out_of_range(p, text, err);
+	if (p->kind == VT_PARAM_INT)
+		*(int64_t *)field = (int64_t)v;
+	else
+		*(double *)field = v;
+	return 0;
+}
+
+static int set_bool(const struct vt_param *p, bool *field, const char *text, struct vt_err *err)
+{
+	if (strcmp(text, "true") && strcmp(text, "false"))
+		return vt_err_set(err, VT_EUSAGE, "--%s=%s: say true or false", p->name, text);
+	*field = !strcmp(text, "true");
+	return 0;
+}
+
+static int set_enum(const struct vt_param *p, int64_t *field, const char *text, struct vt_err *err)
+{
+	struct vt_buf known = VT_BUF_INIT;
+
+	for (int i = 0; p->names[i]; i++) {
+		if (!strcmp(p->names[i], text)) {
+			*field = i;
+			vt_buf_release(&known);
+			return 0;
+		}
+		vt_buf_printf(&known, "%s%s", i ? ", " : "", p->names[i]);
+	}
+	vt_err_set(err, VT_EUSAGE, "--%s=%s: must be one of %s", p->name, text, known.data);
+	vt_buf_release(&known);
+	return err->code;
+}
+
+static int set_param(struct vt_stage_run *r, const struct vt_param *p, const char *text, struct vt_err *err)
+{
+	void *field = (char *)r->params + p->offset;
+
+	switch (p->kind) {
+	case VT_PARAM_INT:
+	case VT_PARAM_REAL:
+		return set_number(p, field, text, err);
+	case VT_PARAM_BOOL:
+		return set_bool(p, field, text, err);
+	case VT_PARAM_ENUM:
+		return set_enum(p, field, text, err);
+	case VT_PARAM_TEXT:
+		*(const char **)field = text;
+		return 0;
+	}
+	return vt_err_set(err, VT_EBUG, "param %s has no kind", p->name);
+}
+
+static char *default_text(const struct vt_param *p)
+{
+	char text[32];
+
+	if (p->kind == VT_PARAM_TEXT)
+		return vt_xstrdup(p->text ? p->text : "");
+	if (p->kind == VT_PARAM_BOOL)
+		return vt_xstrdup(p->value != 0 ? "true" : "false");
+	if (p->kind == VT_PARAM_ENUM)
+		return vt_xstrdup(p->names[(int)p->value]);
+	vt_json_real_text(text, p->value);
+	return vt_xstrdup(text);
+}
+
+/* The canonical text of what was set, so that 1, 1.0 and 1e0 have one key. */
+static char *canonical_text(const struct vt_stage_run *r, const struct vt_param *p)
+{
+	const void *field = (const char *)r->params + p->offset;
+	char text[32];
+
+	switch (p->kind) {
+	case VT_PARAM_INT:
+		return vt_asprintf("%lld", (long long)*(const int64_t *)field);
+	case VT_PARAM_REAL:
+		vt_json_real_text(text, *(const double *)field);
+		return vt_xstrdup(text);
+	case VT_PARAM_BOOL:
+		return vt_xstrdup(*(const bool *)field ? "true" : "false");
+	case VT_PARAM_ENUM:
+		return vt_xstrdup(p->names[*(const int64_t *)field]);
+	case VT_PARAM_TEXT:
+		break;
+	}
+	return vt_xstrdup(*(const char *const *)field);
+}
+
+static char *text_of_json(const struct vt_json *v)
+{
+	char text[32];
+
+	if (v->type == VT_JSON_STRING)
+		return vt_xstrdup(v->string);
+	if (v->type == VT_JSON_BOOL)
+		return vt_xstrdup(v->boolean ? "true" : "false");
+	if (v->type == VT_JSON_INT)
+		return vt_asprintf("%lld", (long long)v->integer);
+	vt_json_real_text(text, v->real);
+	return vt_xstrdup(text);
+}
+
+static int check_recipe(const struct vt_stage_run *r, const struct vt_json *recipe, struct vt_err *err)
+{
+	const struct vt_json *params = vt_json_get(recipe, "params");
+	const char *binary = vt_json_text(vt_json_get(recipe, "binary"), NULL);
+	char hex[VT_HEX];
+
+	for (size_t i = 0; params && i < params->n; i++) {
+		bool known = false;
+
+		for (int k = 0; k < vt_stage_n_params(r->stage); k++)
+			known |= !strcmp(r->stage->params[k].name, params->key[i]);
+		if (!known)
+			return vt_err_set(err, VT_EUSAGE, "%s: %s has no param \"%s\"; see %s --help", r->recipe, r->stage->name, params->key[i], r->stage->name);
+	}
+	vt_digest_hex(hex, &r->binary);
+	if (binary && strcmp(binary, hex))
+		return vt_err_set(err, VT_ECONFIG, "%s wants the %s binary %s, this one is %s", r->recipe, r->stage->name, binary, hex);
+	return 0;
+}
+
+int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct vt_err *err)
+{
+	struct vt_json *recipe = NULL;
+	int rc = 0;
+
+	r->params = vt_xcalloc(1, r->stage->params_size + 1);
+	r->params_json = vt_json_new(VT_JSON_OBJECT);
+	if (r->recipe) {
+		rc = vt_json_read(&recipe, r->recipe, err);
+		if (!rc)
+			rc = check_recipe(r, recipe, err);
+	}
+	for (int i = 0; !rc && i < vt_stage_n_params(r->stage); i++) {
+		const struct vt_param *p = &r->stage->params[i];
+		const struct vt_json *said = vt_json_get(vt_json_get(recipe, "params"), p->name);
+		char *text = given[i] ? vt_xstrdup(given[i]) : said ? text_of_json(said) : default_text(p), *canonical;
+
+		/* a text param points into the JSON object, which lives as long as the run */
+		rc = set_param(r, p, text, err);
+		if (!rc) {
+			canonical = canonical_text(r, p);
+			vt_json_put_text(r->params_json, p->name, canonical);
+			free(canonical);
+			if (p->kind == VT_PARAM_TEXT)
+				*(const char **)((char *)r->params + p->offset) = vt_json_text(vt_json_get(r->params_json, p->name), "");
+		}
+		free(text);
+	}
+	vt_json_free(recipe);
+	return rc;
+}

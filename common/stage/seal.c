@@ -1,0 +1,309 @@
+/* From a finished work directory to output, record and store. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/base/log.h"
+#include "common/base/parallel.h"
+#include "common/stage/stage_internal.h"
+
+static const size_t parents_limit = 64u << 20;
+
+/* Adds a record's line unless it is there. */
+static void add_line(struct vt_strs *lines, const char *line)
+{
+	for (size_t i = 0; i < lines->n; i++)
+		if (!strcmp(lines->v[i], line))
+			return;
+	vt_strs_add(lines, line);
+}
+
+static int add_lines_of(struct vt_strs *lines, const char *path, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_exists(path) ? vt_fs_read(&text, path, 1u << 30, err) : 0;
+
+	for (char *p = text.data, *end; !rc && p && *p; p = end) {
+		end = strchr(p, '\n');
+		if (end)
+			*end++ = '\0';
+		else
+			end = p + strlen(p);
+		if (*p)
+			add_line(lines, p);
+	}
+	vt_buf_release(&text);
+	return rc;
+}
+
+/* The records beside an input and the ancestors they carry. */
+static int collect_ancestors(struct vt_strs *lines, const char *root, struct vt_err *err)
+{
+	char *base = vt_path_join(root, ".lineage");
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *own = vt_asprintf("%s/%s/record.json", base, names.v[i]), *parents = vt_asprintf("%s/%s/parents.jsonl", base, names.v[i]);
+
+		rc = add_lines_of(lines, own, err);
+		if (!rc)
+			rc = add_lines_of(lines, parents, err);
+		free(own);
+		free(parents);
+	}
+	vt_strs_release(&names);
+	free(base);
+	return rc;
+}
+
+static int write_parents(const struct vt_stage_run *r, const char *dir, struct vt_err *err)
+{
+	struct vt_strs lines = VT_STRS_INIT;
+	struct vt_buf text = VT_BUF_INIT;
+	char *path = vt_path_join(dir, "parents.jsonl");
+	int rc = 0;
+
+	for (int i = 0; !rc && i < vt_stage_n_ports(r->stage); i++)
+		if (r->root[i] && r->stage->in[i].kind == VT_PORT_DIR)
+			rc = collect_ancestors(&lines, r->root[i], err);
+	vt_strs_sort(&lines);
+	for (size_t i = 0; !rc && i < lines.n; i++) {
+		if (text.len + strlen(lines.v[i]) > parents_limit) {
+			vt_log(VT_LOG_WARN, "parents", "kept=%zu of=%zu note=\"ancestor records over 64 MiB are named by id only\"", i, lines.n);
+			break;
+		}
+		vt_buf_printf(&text, "%s\n", lines.v[i]);
+	}
+	if (!rc && text.len)
+		rc = vt_fs_write(path, text.data, text.len, 0644, err);
+	vt_strs_release(&lines);
+	vt_buf_release(&text);
+	free(path);
+	return rc;
+}
+
+static void put_time(struct vt_json *j, const char *key, time_t t)
+{
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	vt_json_put_text(j, key, text);
+}
+
+static void put_platform(struct vt_json *j)
+{
+	static const char *const names[] = { "PACH_JOB_ID", "PACH_DATUM_ID", "PACH_OUTPUT_COMMIT_ID", "PPS_PIPELINE_NAME", "ARGO_NODE_ID" };
+	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (getenv(names[i]))
+			vt_json_put_text(o, names[i], getenv(names[i]));
+	vt_json_put(j, "platform", o);
+}
+
+/* Times, host and resources: true of this one execution, part of no id. */
+static int write_observed(const struct vt_stage_run *r, const char *dir, const char *record_hex, struct vt_err *err)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	struct vt_buf text = VT_BUF_INIT;
+	char *path = vt_asprintf("%s/observed-%s.json", dir, record_hex);
+	struct utsname host;
+	struct rusage u;
+	struct timespec now;
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	getrusage(RUSAGE_SELF, &u);
+	put_time(j, "finished", time(NULL));
+	vt_json_put_real(j, "wall_seconds", (double)now.tv_sec + 1e-9 * (double)now.tv_nsec - r->begun);
+	vt_json_put_real(j, "cpu_seconds", (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec));
+	vt_json_put_int(j, "peak_memory_kib", u.ru_maxrss);
+	vt_json_put_int(j, "threads", vt_parallel_threads());
+	if (uname(&host) == 0) {
+		vt_json_put_text(j, "host", host.nodename);
+		vt_json_put_text(j, "system", host.release);
+		vt_json_put_text(j, "machine", host.machine);
+	}
+	put_platform(j);
+	vt_json_pretty(&text, j);
+	rc = vt_fs_write(path, text.data, text.len, 0644, err);
+	vt_buf_release(&text);
+	vt_json_free(j);
+	free(path);
+	return rc;
+}
+
+static struct vt_record record_of(const struct vt_stage_run *r, struct vt_record_port *in, const struct vt_record_port *out)
+{
+	int n = vt_stage_n_ports(r->stage);
+
+	for (int i = 0; i < n; i++)
+		in[i] = (struct vt_record_port){ r->stage->in[i].name, r->tree[i], &r->parents[i] };
+	return (struct vt_record){ .stage = r->stage->name, .version = r->stage->version, .binary = r->binary, .commit = vt_build_commit(),
+		.dirty = vt_build_dirty(), .params = r->params_json, .input = in, .n_inputs = (size_t)n, .output = out, .n_outputs = out ? 1 : 0,
+		.notes = r->notes->n ? r->notes : NULL };
+}
+
+/* record.json is written last: its presence says that the output is whole. */
+static int write_lineage(const struct vt_stage_run *r, const char *root, const char *result_hex, const struct vt_buf *record, const char *record_hex,
+	struct vt_err *err)
+{
+	char *dir = vt_asprintf("%s/.lineage/%s", root, result_hex), *path = vt_path_join(dir, "record.json");
+	int rc = vt_fs_mkdirs(dir, err);
+
+	if (!rc)
+		rc = write_parents(r, dir, err);
+	if (!rc)
+		rc = write_observed(r, dir, record_hex, err);
+	if (!rc)
+		rc = vt_fs_write(path, record->data, record->len, 0644, err);
+	free(path);
+	free(dir);
+	return rc;
+}
+
+/* Moves the work directory's entries into --out, which may be a mount point and is never renamed itself. */
+static int move_into_place(const struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_list(&names, r->work, err);
+
+	sync();
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *from = vt_path_join(r->work, names.v[i]), *to = vt_path_join(r->out, names.v[i]);
+
+		rc = vt_fs_rename(from, to, err);
+		free(from);
+		free(to);
+	}
+	vt_strs_release(&names);
+	return rc ? rc : vt_fs_sync_dir(r->out, err);
+}
+
+static int into_store(struct vt_stage_run *r, const struct vt_buf *record, struct vt_err *err)
+{
+	struct vt_tree *t = NULL;
+	struct vt_digest id;
+	size_t n;
+	int rc = 0;
+
+	for (int i = 0; !rc && i < vt_stage_n_ports(r->stage); i++)
+		if (r->root[i] && r->stage->in[i].kind == VT_PORT_DIR)
+			rc = vt_store_import_records(r->store, r->root[i], &n, err);
+	if (!rc)
+		rc = vt_store_adopt_dir(r->store, &t, r->work, err);
+	if (!rc)
+		rc = vt_store_put_record(r->store, record->data, record->len, &id, err);
+	if (!rc && r->out)
+		rc = vt_store_checkout(r->store, t, r->out, VT_CHECKOUT_LINK, err);
+	vt_tree_free(t);
+	return rc;
+}
+
+int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_record_port in[VT_MAX_PORTS], out = { "out", NULL, NULL };
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_digest result, id;
+	struct vt_record record;
+	struct vt_tree *t = NULL;
+	char result_hex[VT_HEX], record_hex[VT_HEX];
+	int rc = vt_tree_hash_dir(&t, r->work, err);
+
+	if (rc)
+		return rc;
+	out.tree = t;
+	record = record_of(r, in, &out);
+	rc = vt_record_result(&result, &record, err);
+	if (!rc)
+		rc = vt_record_write(&text, &id, &record, err);
+	if (rc)
+		goto out;
+	vt_digest_hex(result_hex, &result);
+	vt_digest_hex(record_hex, &id);
+	rc = r->store ? into_store(r, &text, err) : move_into_place(r, err);
+	if (!rc && r->out)
+		rc = write_lineage(r, r->out, result_hex, &text, record_hex, err);
+	if (!rc)
+		rc = vt_fs_remove_tree(r->work, err);
+	if (!rc) {
+		char hex[VT_HEX];
+
+		vt_digest_hex(hex, &t->id);
+		vt_log(VT_LOG_INFO, "sealed", "tree=%s files=%zu bytes=%llu record=%s", hex, t->n_files, (unsigned long long)t->size, record_hex);
+	}
+out:
+	vt_buf_release(&text);
+	vt_tree_free(t);
+	return rc;
+}
+
+void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why)
+{
+	struct vt_record_port in[VT_MAX_PORTS];
+	struct vt_record record = record_of(r, in, NULL);
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_digest id;
+	char hex[VT_HEX], *dir, *path;
+
+	record.failure = why->text;
+	if (vt_record_write(&text, &id, &record, &err) == 0) {
+		vt_digest_hex(hex, &id);
+		if (r->store) {
+			vt_store_put_record(r->store, text.data, text.len, &id, &err);
+		} else if (r->out) {
+			dir = vt_asprintf("%s/.lineage/failed-%s", r->out, hex);
+			path = vt_path_join(dir, "record.json");
+			if (vt_fs_mkdirs(dir, &err) == 0 && vt_fs_write(path, text.data, text.len, 0644, &err) == 0)
+				write_observed(r, dir, hex, &err);
+			free(path);
+			free(dir);
+		}
+	}
+	if (err.code)
+		vt_log(VT_LOG_WARN, "record", "note=\"the failure could not be recorded: %s\"", err.text);
+	vt_buf_release(&text);
+}
+
+int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
+{
+	char *id = r->store ? vt_store_find_derivation(r->store, r->derivation_hex) : NULL;
+	struct vt_json *j = NULL;
+	struct vt_tree *t = NULL;
+	struct vt_digest tree;
+	struct vt_buf text = VT_BUF_INIT;
+	const char *hex;
+	int rc;
+
+	*reused = false;
+	if (!id)
+		return 0;
+	rc = vt_store_get_record(r->store, &j, id, err);
+	hex = vt_json_text(vt_json_pointer(j, "/outputs/0/tree"), "");
+	if (!rc && !vt_digest_parse(&tree, hex))
+		rc = vt_err_set(err, VT_EINTEGRITY, "record %s names no output tree", id);
+	if (!rc)
+		rc = vt_store_get_tree(r->store, &t, &tree, err);
+	if (!rc && r->out)
+		rc = vt_store_checkout(r->store, t, r->out, VT_CHECKOUT_LINK, err);
+	if (!rc)
+		rc = vt_json_canonical(&text, j, err);
+	if (!rc && r->out)
+		rc = write_lineage(r, r->out, vt_json_text(vt_json_get(j, "result"), ""), &text, id, err);
+	if (!rc)
+		vt_log(VT_LOG_INFO, "reused", "tree=%s record=%s", hex, id);
+	*reused = !rc;
+	vt_buf_release(&text);
+	vt_tree_free(t);
+	vt_json_free(j);
+	free(id);
+	return rc;
+}

@@ -1,0 +1,49 @@
+/* stage_internal.h - for common/stage/ only. */
+#ifndef COMMON_STAGE_STAGE_INTERNAL_H
+#define COMMON_STAGE_STAGE_INTERNAL_H
+
+#include "common/base/buf.h"
+#include "common/stage/stage.h"
+#include "common/store/record.h"
+#include "common/store/store.h"
+
+enum { VT_MAX_PORTS = 16, VT_MAX_PARAMS = 64 };
+
+struct vt_stage_run {
+	const struct vt_stage *stage;
+	void *params;
+	struct vt_json *params_json, *notes;
+	const char *given[VT_MAX_PORTS];     /* as on the command line */
+	char *root[VT_MAX_PORTS];            /* resolved */
+	struct vt_tree *tree[VT_MAX_PORTS];
+	char tree_hex[VT_MAX_PORTS][VT_HEX];
+	struct vt_strs parents[VT_MAX_PORTS];
+	struct vt_digest binary, derivation;
+	char derivation_hex[VT_HEX];
+	char *out, *work, *scratch;          /* out: given; work: where run() writes */
+	struct vt_store *store;
+	size_t n_quarantined;
+	const char *recipe;                  /* path, NULL if none */
+	double begun;
+};
+
+int vt_stage_n_ports(const struct vt_stage *s);
+int vt_stage_n_params(const struct vt_stage *s);
+
+/* params.c: defaults, recipe and command-line texts into the struct and into canonical texts. */
+int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct vt_err *err);
+
+/* describe.c */
+void vt_stage_help(struct vt_buf *out, const struct vt_stage *s);
+int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form, struct vt_err *err);
+
+/* build_id.c */
+const char *vt_build_commit(void);
+bool vt_build_dirty(void);
+
+/* seal.c: from a finished work directory to output, record and store. */
+int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err);
+void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why);
+int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err);
+
+#endif

@@ -1,0 +1,394 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/base/log.h"
+#include "common/base/opts.h"
+#include "common/base/parallel.h"
+#include "common/stage/stage_internal.h"
+
+static const char partial[] = ".voxtrail-partial";
+
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	stopping = 1;
+}
+
+bool vt_stage_stopping(void)
+{
+	return stopping != 0;
+}
+
+const void *vt_stage_params(const struct vt_stage_run *r)
+{
+	return r->params;
+}
+
+static int port_index(const struct vt_stage_run *r, const char *port)
+{
+	for (int i = 0; i < vt_stage_n_ports(r->stage); i++)
+		if (!strcmp(r->stage->in[i].name, port))
+			return i;
+	return -1;
+}
+
+const char *vt_stage_input(const struct vt_stage_run *r, const char *port)
+{
+	int i = port_index(r, port);
+
+	return i < 0 ? NULL : r->root[i];
+}
+
+const char *vt_stage_tree(const struct vt_stage_run *r, const char *port)
+{
+	int i = port_index(r, port);
+
+	return i < 0 || !r->tree[i] ? NULL : r->tree_hex[i];
+}
+
+const char *vt_stage_out(const struct vt_stage_run *r)
+{
+	return r->work;
+}
+
+const char *vt_stage_scratch(const struct vt_stage_run *r)
+{
+	return r->scratch;
+}
+
+const struct vt_json *vt_stage_params_json(const struct vt_stage_run *r)
+{
+	return r->params_json;
+}
+
+void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *value)
+{
+	vt_json_put(r->notes, key, value);
+}
+
+int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struct vt_err *why, struct vt_err *err)
+{
+	char *dir = vt_path_join(r->work, "quarantine"), *path = vt_asprintf("%s/%s.json", dir, subject);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *list;
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_mkdirs(dir, err);
+
+	vt_json_put_text(j, "subject", subject);
+	vt_json_put_text(j, "stage", r->stage->name);
+	vt_json_put_int(j, "code", why->code);
+	vt_json_put_text(j, "reason", why->text);
+	vt_json_pretty(&text, j);
+	if (!rc)
+		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
+	vt_log(VT_LOG_ERROR, "quarantine", "subject=%s reason=\"%s\"", subject, why->text);
+	if (!vt_json_get(r->notes, "quarantined"))
+		vt_json_put(r->notes, "quarantined", vt_json_new(VT_JSON_ARRAY));
+	for (size_t i = 0; i < r->notes->n; i++)
+		if (!strcmp(r->notes->key[i], "quarantined")) {
+			list = r->notes->item[i];
+			vt_json_push(list, vt_json_new_text(subject));
+		}
+	r->n_quarantined++;
+	vt_buf_release(&text);
+	vt_json_free(j);
+	free(path);
+	free(dir);
+	return rc;
+}
+
+/* --- command line ------------------------------------------------------------------------------------------------------------- */
+
+struct command_line {
+	const char *param[VT_MAX_PARAMS];
+	const char *out, *store, *scratch, *log, *describe;
+	long long threads;
+	int help, version;
+};
+
+static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char **argv, struct vt_err *err)
+{
+	struct vt_opt opts[VT_MAX_PORTS + VT_MAX_PARAMS + 12];
+	struct vt_strs rest = VT_STRS_INIT;
+	int n = 0, rc;
+
+	for (int i = 0; i < vt_stage_n_ports(r->stage); i++)
+		opts[n++] = (struct vt_opt){ 0, r->stage->in[i].name, VT_OPT_STRING, &r->given[i], "DIR", "" };
+	for (int i = 0; i < vt_stage_n_params(r->stage); i++)
+		opts[n++] = (struct vt_opt){ 0, r->stage->params[i].name, VT_OPT_STRING, &c->param[i], "VALUE", "" };
+	opts[n++] = (struct vt_opt){ 'o', "out", VT_OPT_STRING, &c->out, "DIR", "" };
+	opts[n++] = (struct vt_opt){ 0, "recipe", VT_OPT_STRING, &r->recipe, "FILE", "" };
+	opts[n++] = (struct vt_opt){ 0, "store", VT_OPT_STRING, &c->store, "DIR", "" };
+	opts[n++] = (struct vt_opt){ 0, "scratch", VT_OPT_STRING, &c->scratch, "DIR", "" };
+	opts[n++] = (struct vt_opt){ 0, "threads", VT_OPT_INT, &c->threads, "N", "" };
+	opts[n++] = (struct vt_opt){ 0, "log", VT_OPT_STRING, &c->log, "FORM", "" };
+	opts[n++] = (struct vt_opt){ 0, "describe", VT_OPT_STRING, &c->describe, "FORM", "" };
+	opts[n++] = (struct vt_opt){ 'h', "help", VT_OPT_FLAG, &c->help, NULL, "" };
+	opts[n++] = (struct vt_opt){ 0, "version", VT_OPT_FLAG, &c->version, NULL, "" };
+	opts[n] = (struct vt_opt){ 0, NULL, VT_OPT_END, NULL, NULL, NULL };
+	rc = vt_opts_parse(opts, argc, argv, &rest, err);
+	if (!rc && rest.n)
+		rc = vt_err_set(err, VT_EUSAGE, "\"%s\": every input has a flag; see --help", rest.v[0]);
+	if (!rc && (c->threads < 0 || c->threads > 256))
+		rc = vt_err_set(err, VT_EUSAGE, "--threads=%lld: must lie from 0 to 256", c->threads);
+	if (!rc && c->log && strcmp(c->log, "json") && strcmp(c->log, "text"))
+		rc = vt_err_set(err, VT_EUSAGE, "--log=%s: say text or json", c->log);
+	vt_strs_release(&rest);
+	return rc;
+}
+
+/* --help, --describe and --version; true if one was asked for. */
+static bool answered(const struct vt_stage *s, const struct command_line *c, int *rc, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+
+	if (c->help)
+		vt_stage_help(&text, s);
+	else if (c->describe)
+		*rc = vt_stage_describe(&text, s, c->describe, err);
+	else if (c->version)
+		vt_buf_printf(&text, "%s %s (voxtrail %s%s)\n", s->name, s->version, vt_build_commit(), vt_build_dirty() ? ", modified" : "");
+	else
+		return false;
+	if (text.len)
+		fwrite(text.data, 1, text.len, stdout);
+	if (fflush(stdout) && !*rc)
+		*rc = vt_err_errno(err, VT_EIO, "stdout");
+	vt_buf_release(&text);
+	return true;
+}
+
+/* --- inputs ------------------------------------------------------------------------------------------------------------------- */
+
+/* /pfs/... lies below PFS_ROOT where a runner without a mount namespace set it. */
+static char *through_pfs_root(const char *path)
+{
+	const char *root = getenv("PFS_ROOT");
+
+	if (root && !strncmp(path, "/pfs", 4) && (path[4] == '/' || !path[4]))
+		return vt_asprintf("%s%s", root, path + 4);
+	return vt_xstrdup(path);
+}
+
+static int open_file_port(struct vt_stage_run *r, int i, struct vt_err *err)
+{
+	struct vt_tree_file f = { .path = NULL };
+	int rc;
+
+	if (vt_fs_is_dir(r->root[i])) {
+		char *path = vt_asprintf("%s/%s.json", r->root[i], r->stage->in[i].name);
+
+		free(r->root[i]);
+		r->root[i] = path;
+	}
+	rc = vt_digest_file(&f.digest, &f.size, r->root[i], err);
+	if (rc)
+		return rc;
+	/* the name it had is no part of what it says */
+	f.path = vt_asprintf("%s.json", r->stage->in[i].name);
+	rc = vt_tree_from_files(&r->tree[i], &f, 1, err);
+	free(f.path);
+	return rc;
+}
+
+static int open_port(struct vt_stage_run *r, int i, struct vt_err *err)
+{
+	const struct vt_port *p = &r->stage->in[i];
+	char *path;
+	int rc;
+
+	if (!r->given[i])
+		return p->optional ? 0 : vt_err_set(err, VT_EUSAGE, "--%s is missing: %s", p->name, p->help);
+	path = through_pfs_root(r->given[i]);
+	r->root[i] = vt_fs_realpath(path, err);
+	free(path);
+	if (!r->root[i])
+		return vt_err_prefix(err, "--%s", p->name);
+	if (p->kind == VT_PORT_FILE) {
+		rc = open_file_port(r, i, err);
+	} else {
+		rc = vt_fs_is_dir(r->root[i]) ? vt_tree_hash_dir(&r->tree[i], r->root[i], err)
+			: vt_err_set(err, VT_ENOINPUT, "%s: not a directory", r->root[i]);
+		if (!rc)
+			rc = vt_record_list(&r->parents[i], r->root[i], err);
+	}
+	if (rc)
+		return vt_err_prefix(err, "--%s", p->name);
+	vt_digest_hex(r->tree_hex[i], &r->tree[i]->id);
+	return 0;
+}
+
+static int open_inputs(struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_record_port in[VT_MAX_PORTS];
+	int n = vt_stage_n_ports(r->stage), rc = 0;
+	struct vt_record record = { .stage = r->stage->name, .version = r->stage->version, .binary = r->binary, .params = r->params_json,
+		.input = in, .n_inputs = (size_t)n };
+
+	for (int i = 0; !rc && i < n; i++) {
+		rc = open_port(r, i, err);
+		in[i] = (struct vt_record_port){ r->stage->in[i].name, r->tree[i], NULL };
+	}
+	if (!rc)
+		rc = vt_record_derivation(&r->derivation, &record, err);
+	vt_digest_hex(r->derivation_hex, &r->derivation);
+	return rc;
+}
+
+/* --- places --------------------------------------------------------------------------------------------------------------------- */
+
+/* --out must be empty or absent; what a killed execution left behind (its partial directory says so) is cleared. */
+static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	char *left = vt_path_join(r->out, partial);
+	bool ours = vt_fs_exists(left);
+	int rc = vt_fs_mkdirs(r->out, err);
+
+	free(left);
+	if (!rc)
+		rc = vt_fs_list(&names, r->out, err);
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_path_join(r->out, names.v[i]);
+
+		if (!strcmp(names.v[i], ".lineage") || !strcmp(names.v[i], "lost+found"))
+			;
+		else if (ours)
+			rc = vt_fs_remove_tree(path, err);
+		else
+			rc = vt_err_set(err, VT_ECANTCREAT, "%s: not empty (%s); give a new directory", r->out, names.v[i]);
+		free(path);
+	}
+	vt_strs_release(&names);
+	return rc;
+}
+
+static int prepare_work(struct vt_stage_run *r, struct vt_err *err)
+{
+	r->work = r->store ? vt_asprintf("%s/tmp/%.16s.%ld", vt_store_dir(r->store), r->derivation_hex, (long)getpid())
+		: vt_path_join(r->out, partial);
+	return vt_fs_mkdirs(r->work, err);
+}
+
+static void prepare_scratch(struct vt_stage_run *r, const struct command_line *c)
+{
+	const char *shared = getenv("VOXTRAIL_SCRATCH");
+	struct vt_err err = VT_ERR_INIT;
+
+	if (c->scratch)
+		r->scratch = vt_asprintf("%s/%s", c->scratch, r->derivation_hex);
+	else if (shared && *shared)
+		r->scratch = vt_asprintf("%s/%s", shared, r->derivation_hex);
+	else if (r->store)
+		r->scratch = vt_asprintf("%s/scratch/%s", vt_store_dir(r->store), r->derivation_hex);
+	if (r->scratch && vt_fs_mkdirs(r->scratch, &err)) {
+		vt_log(VT_LOG_WARN, "scratch", "note=\"a killed execution will start over: %s\"", err.text);
+		free(r->scratch);
+		r->scratch = NULL;
+	}
+}
+
+/* --- the execution ---------------------------------------------------------------------------------------------------------------- */
+
+static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
+{
+	struct vt_err ignored = VT_ERR_INIT, why;
+	int rc = prepare_work(r, err);
+
+	if (rc)
+		return rc;
+	prepare_scratch(r, c);
+	rc = r->stage->run(r, err);
+	if (!rc)
+		rc = vt_stage_seal(r, err);
+	if (rc) {
+		why = *err;
+		vt_fs_remove_tree(r->work, &ignored);
+		if (!vt_stage_stopping())
+			vt_stage_record_failure(r, &why);
+		return rc;
+	}
+	if (r->scratch)
+		vt_fs_remove_tree(r->scratch, &ignored);
+	return r->n_quarantined ? vt_err_set(err, VT_EDATA, "%zu subject%s quarantined; see quarantine/ in the output", r->n_quarantined,
+		r->n_quarantined == 1 ? " was" : "s were") : 0;
+}
+
+static int execute(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
+{
+	uint64_t size;
+	bool reused = false;
+	int rc = vt_digest_file(&r->binary, &size, "/proc/self/exe", err);
+
+	if (!rc && !c->out && !c->store)
+		rc = vt_err_set(err, VT_EUSAGE, "--out is missing: where the result goes");
+	if (!rc)
+		rc = vt_stage_set_params(r, c->param, err);
+	if (!rc)
+		rc = open_inputs(r, err);
+	if (!rc && c->store)
+		rc = vt_store_open(&r->store, c->store, VT_STORE_CREATE, err);
+	if (!rc && c->out) {
+		r->out = through_pfs_root(c->out);
+		rc = prepare_out(r, err);
+	}
+	if (!rc)
+		rc = vt_stage_reuse(r, &reused, err);
+	if (rc || reused)
+		return rc;
+	vt_log(VT_LOG_INFO, "begin", "version=%s derivation=%s threads=%u", r->stage->version, r->derivation_hex, vt_parallel_threads());
+	return work(r, c, err);
+}
+
+static void release(struct vt_stage_run *r)
+{
+	for (int i = 0; i < VT_MAX_PORTS; i++) {
+		free(r->root[i]);
+		vt_tree_free(r->tree[i]);
+		vt_strs_release(&r->parents[i]);
+	}
+	vt_store_close(r->store);
+	vt_json_free(r->params_json);
+	vt_json_free(r->notes);
+	free(r->params);
+	free(r->out);
+	free(r->work);
+	free(r->scratch);
+}
+
+int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)
+{
+	struct vt_stage_run r = { .stage = stage };
+	struct command_line c = { .out = NULL };
+	struct vt_err err = VT_ERR_INIT;
+	struct timespec t;
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	r.begun = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+	r.notes = vt_json_new(VT_JSON_OBJECT);
+	signal(SIGTERM, on_signal);
+	signal(SIGINT, on_signal);
+	rc = parse(&r, &c, argc, argv, &err);
+	vt_log_open(stage->name, !c.log ? VT_LOG_AUTO : !strcmp(c.log, "json") ? VT_LOG_JSON : VT_LOG_TEXT, VT_LOG_INFO);
+	if (!rc && answered(stage, &c, &rc, &err)) {
+		release(&r);
+		if (rc)
+			vt_log(VT_LOG_ERROR, "failed", "code=%d reason=\"%s\"", rc, err.text);
+		return rc;
+	}
+	if (!rc) {
+		vt_parallel_set_threads((unsigned)c.threads);
+		rc = execute(&r, &c, &err);
+	}
+	if (rc)
+		vt_log(VT_LOG_ERROR, "failed", "code=%d reason=\"%s\"", rc, err.text);
+	release(&r);
+	return rc;
+}
