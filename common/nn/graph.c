@@ -269,6 +269,129 @@ int vt_graph_dropout(struct vt_graph *g, int x, double p, bool whole_channels)
 	return add_node(g, n);
 }
 
+int vt_graph_mul(struct vt_graph *g, int a, int b)
+{
+	const struct vt_node *x = node_of(g, a), *y = node_of(g, b);
+	struct vt_shape s, t;
+
+	if (!x || !y)
+		return -1;
+	s = x->shape;
+	t = y->shape;
+	if (t.n != s.n || !((t.c == s.c && t.d == 1 && t.h == 1 && t.w == 1) || ((t.c == s.c || t.c == 1) && same_voxels(s, t)))) {
+		vt_graph_fail(g, "a gate of shape %dx%dx%dx%dx%d does not fit tensor %d", t.n, t.c, t.d, t.h, t.w, a);
+		return -1;
+	}
+	return add_node(g, blank(VT_OP_MUL, a, b, s));
+}
+
+int vt_graph_global_pool(struct vt_graph *g, int x, enum vt_pool pool)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+
+	if (!in)
+		return -1;
+	n = blank(VT_OP_GLOBAL_POOL, x, -1, (struct vt_shape){ in->shape.n, in->shape.c, 1, 1, 1 });
+	n.flag = pool == VT_POOL_MAX;
+	return add_node(g, n);
+}
+
+int vt_graph_channel_pool(struct vt_graph *g, int x, enum vt_pool pool)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+
+	if (!in)
+		return -1;
+	n = blank(VT_OP_CHANNEL_POOL, x, -1, in->shape);
+	n.shape.c = 1;
+	n.flag = pool == VT_POOL_MAX;
+	return add_node(g, n);
+}
+
+int vt_graph_softmax(struct vt_graph *g, int x)
+{
+	const struct vt_node *in = node_of(g, x);
+
+	return in ? add_node(g, blank(VT_OP_SOFTMAX, x, -1, in->shape)) : -1;
+}
+
+int vt_graph_avgpool(struct vt_graph *g, int x, int k, int stride)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_conv size = { .k = k, .stride = stride, .dilation = 1 };
+	struct vt_node n;
+	struct vt_shape s;
+
+	if (!in)
+		return -1;
+	s = in->shape;
+	n = blank(VT_OP_AVGPOOL, x, -1, (struct vt_shape){ s.n, s.c, conv_size(s.d, &size), conv_size(s.h, &size), conv_size(s.w, &size) });
+	n.k = k;
+	n.stride = stride;
+	return add_node(g, n);
+}
+
+int vt_graph_nearest(struct vt_graph *g, int x, int scale)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+	struct vt_shape s;
+
+	if (!in)
+		return -1;
+	s = in->shape;
+	n = blank(VT_OP_NEAREST, x, -1, (struct vt_shape){ s.n, s.c, s.d * scale, s.h * scale, s.w * scale });
+	n.k = n.stride = scale;
+	return add_node(g, n);
+}
+
+int vt_graph_linear(struct vt_graph *g, int x, const char *name, int out_c, bool bias)
+{
+	const struct vt_node *in = node_of(g, x);
+	int y;
+
+	if (!in)
+		return -1;
+	if (in->shape.d != 1 || in->shape.h != 1 || in->shape.w != 1) {
+		vt_graph_fail(g, "%s: a linear layer takes one voxel; reshape or pool first", name);
+		return -1;
+	}
+	y = vt_graph_conv(g, x, name, (struct vt_conv){ .out_c = out_c, .k = 1, .bias = bias });
+	if (y >= 0)
+		g->weight[g->node[y].weight[0]].n_dims = 2;
+	return y;
+}
+
+int vt_graph_reshape(struct vt_graph *g, int x, struct vt_shape shape)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_shape s;
+
+	if (!in)
+		return -1;
+	s = in->shape;
+	if (s.n != shape.n || (double)s.c * s.d * s.h * s.w != (double)shape.c * shape.d * shape.h * shape.w) {
+		vt_graph_fail(g, "%dx%dx%dx%d values do not reshape to %dx%dx%dx%d", s.c, s.d, s.h, s.w, shape.c, shape.d, shape.h, shape.w);
+		return -1;
+	}
+	return add_node(g, blank(VT_OP_RESHAPE, x, -1, shape));
+}
+
+int vt_graph_window(struct vt_graph *g, int x, struct vt_shape at, struct vt_shape shape)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+
+	if (!in)
+		return -1;
+	shape.n = in->shape.n;
+	n = blank(VT_OP_WINDOW, x, -1, shape);
+	n.at = at;
+	return add_node(g, n);
+}
+
 void vt_graph_output(struct vt_graph *g, int x)
 {
 	if (node_of(g, x))

@@ -69,6 +69,20 @@ int vt_graph_concat(struct vt_graph *g, int a, int b);                          
 int vt_graph_upsample(struct vt_graph *g, int x, int scale, bool align_corners); /* trilinear */
 int vt_graph_maxpool(struct vt_graph *g, int x, int k, int stride, int pad);     /* first maximum in z, y, x order wins */
 int vt_graph_dropout(struct vt_graph *g, int x, double p, bool whole_channels);  /* identity unless training */
+
+/* a b, where b has a's shape, or is [n, c, 1, 1, 1] (channel gate), or [n, 1, z, y, x] (spatial gate). */
+int vt_graph_mul(struct vt_graph *g, int a, int b);
+enum vt_pool { VT_POOL_MEAN = 1, VT_POOL_MAX };                                  /* the first maximum gets the gradient */
+int vt_graph_global_pool(struct vt_graph *g, int x, enum vt_pool pool);          /* [n, c, 1, 1, 1] */
+int vt_graph_channel_pool(struct vt_graph *g, int x, enum vt_pool pool);         /* [n, 1, z, y, x] */
+int vt_graph_softmax(struct vt_graph *g, int x);                                 /* over channels */
+int vt_graph_avgpool(struct vt_graph *g, int x, int k, int stride);              /* no padding */
+int vt_graph_nearest(struct vt_graph *g, int x, int scale);
+int vt_graph_linear(struct vt_graph *g, int x, const char *name, int out_c, bool bias);   /* x: [n, c, 1, 1, 1]; weight [out, in] */
+int vt_graph_reshape(struct vt_graph *g, int x, struct vt_shape shape);          /* same n and number of elements */
+/* out[c, z, y, x] = x[c + at.c, z + at.d, y + at.h, x + at.w], 0 outside: crop, slice and zero padding in one. */
+int vt_graph_window(struct vt_graph *g, int x, struct vt_shape at, struct vt_shape shape);
+
 void vt_graph_output(struct vt_graph *g, int x);
 
 struct vt_shape vt_graph_shape(const struct vt_graph *g, int tensor);

@@ -4,7 +4,8 @@
 
 #include "common/nn/graph.h"
 
-enum vt_op { VT_OP_INPUT = 1, VT_OP_CONV, VT_OP_NORM, VT_OP_ACT, VT_OP_ADD, VT_OP_CONCAT, VT_OP_UPSAMPLE, VT_OP_MAXPOOL, VT_OP_DROPOUT };
+enum vt_op { VT_OP_INPUT = 1, VT_OP_CONV, VT_OP_NORM, VT_OP_ACT, VT_OP_ADD, VT_OP_CONCAT, VT_OP_UPSAMPLE, VT_OP_MAXPOOL, VT_OP_DROPOUT,
+	VT_OP_MUL, VT_OP_GLOBAL_POOL, VT_OP_CHANNEL_POOL, VT_OP_SOFTMAX, VT_OP_AVGPOOL, VT_OP_NEAREST, VT_OP_WINDOW, VT_OP_RESHAPE };
 
 /* A node makes exactly one tensor, and its id is the tensor's id; in[] are smaller ids. */
 struct vt_node {
@@ -16,7 +17,8 @@ struct vt_node {
 	enum vt_act act;
 	double number;           /* slope or probability */
 	int scale, k, stride, pad;
-	bool flag;               /* align_corners, whole_channels */
+	bool flag;               /* align_corners, whole_channels, maximum */
+	struct vt_shape at;      /* window: where its origin lies in the input; n unused */
 	int weight[4];           /* indices into weights; -1 where there is none: kernel, bias | gamma, beta, mean, variance | slopes */
 };
 

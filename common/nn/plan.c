@@ -36,7 +36,8 @@ static int last_use(const struct vt_graph *g, int i, bool training)
 
 	for (int j = i + 1; j < n; j++) {
 		const struct vt_node *u = &g->node[j];
-		bool kept = u->op == VT_OP_CONV || u->op == VT_OP_NORM || u->op == VT_OP_ACT || u->op == VT_OP_MAXPOOL;
+		bool kept = u->op == VT_OP_CONV || u->op == VT_OP_NORM || u->op == VT_OP_ACT || u->op == VT_OP_MAXPOOL ||
+			u->op == VT_OP_MUL || ((u->op == VT_OP_GLOBAL_POOL || u->op == VT_OP_CHANNEL_POOL) && u->flag);
 
 		if (u->in[0] != i && u->in[1] != i)
 			continue;
@@ -44,8 +45,8 @@ static int last_use(const struct vt_graph *g, int i, bool training)
 		if (training && kept && 2 * n - 1 - j > last)
 			last = 2 * n - 1 - j;
 	}
-	if (training && g->node[i].op == VT_OP_NORM && g->node[i].norm.relu && 2 * n - 1 - i > last)
-		last = 2 * n - 1 - i;            /* the mask of its own backward pass */
+	if (training && ((g->node[i].op == VT_OP_NORM && g->node[i].norm.relu) || g->node[i].op == VT_OP_SOFTMAX) && 2 * n - 1 - i > last)
+		last = 2 * n - 1 - i;            /* its own backward pass reads it */
 	return last;
 }
 
@@ -161,7 +162,8 @@ size_t vt_plan_bytes(const struct vt_plan *p, bool training)
 	return (p->arena + p->scratch + (training ? 2 : 1) * p->weights) * sizeof(float);
 }
 
-static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat", "upsample", "maxpool", "dropout" };
+static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat", "upsample", "maxpool", "dropout",
+	"mul", "gpool", "cpool", "softmax", "avgpool", "nearest", "window", "reshape" };
 
 /* Multiply-adds of one forward pass of node i. */
 static double work_of(const struct vt_graph *g, int i)

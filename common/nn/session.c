@@ -241,6 +241,30 @@ static void forward_node(struct vt_session *s, int i)
 		else
 			vt_cpu_pass(a, y, false);
 		break;
+	case VT_OP_MUL:
+		vt_cpu_mul(a, b, y);
+		break;
+	case VT_OP_GLOBAL_POOL:
+		vt_cpu_global_pool(n, a, y);
+		break;
+	case VT_OP_CHANNEL_POOL:
+		vt_cpu_channel_pool(n, a, y);
+		break;
+	case VT_OP_SOFTMAX:
+		vt_cpu_softmax(a, y);
+		break;
+	case VT_OP_AVGPOOL:
+		vt_cpu_avgpool(n, a, y);
+		break;
+	case VT_OP_NEAREST:
+		vt_cpu_nearest(n, a, y);
+		break;
+	case VT_OP_WINDOW:
+		vt_cpu_window(n, a, y);
+		break;
+	case VT_OP_RESHAPE:
+		vt_cpu_reshape(a, y, false);
+		break;
 	case VT_OP_INPUT:
 		break;
 	}
@@ -276,6 +300,32 @@ static void backward_pair(struct vt_session *s, const struct vt_node *n, struct 
 	}
 }
 
+static void backward_mul(struct vt_session *s, const struct vt_node *n, struct vt_view dy, bool *has)
+{
+	struct vt_view da = grad_of(s, n->in[0]), db = grad_of(s, n->in[1]);
+	bool add_a = da.p && seen(has, n->in[0]), add_b = db.p && seen(has, n->in[1]);
+
+	vt_cpu_mul_backward(value_of(s, n->in[0]), value_of(s, n->in[1]), dy, da, add_a, db, add_b);
+}
+
+static void backward_gate(const struct vt_node *n, struct vt_view x, struct vt_view y, struct vt_view dy, struct vt_view dx, bool add)
+{
+	if (n->op == VT_OP_GLOBAL_POOL)
+		vt_cpu_global_pool_backward(n, x, dy, dx, add);
+	else if (n->op == VT_OP_CHANNEL_POOL)
+		vt_cpu_channel_pool_backward(n, x, dy, dx, add);
+	else if (n->op == VT_OP_SOFTMAX)
+		vt_cpu_softmax_backward(y, dy, dx, add);
+	else if (n->op == VT_OP_AVGPOOL)
+		vt_cpu_avgpool_backward(n, dy, dx, add);
+	else if (n->op == VT_OP_NEAREST)
+		vt_cpu_nearest_backward(n, dy, dx, add);
+	else if (n->op == VT_OP_WINDOW)
+		vt_cpu_window_backward(n, dy, dx, add);
+	else if (n->op == VT_OP_RESHAPE)
+		vt_cpu_reshape(dy, dx, add);
+}
+
 static void backward_node(struct vt_session *s, int i, bool *has)
 {
 	const struct vt_node *n = &s->g->node[i];
@@ -287,6 +337,10 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 		return;
 	if (n->op == VT_OP_ADD || n->op == VT_OP_CONCAT) {
 		backward_pair(s, n, dy, has);
+		return;
+	}
+	if (n->op == VT_OP_MUL) {
+		backward_mul(s, n, dy, has);
 		return;
 	}
 	x = value_of(s, n->in[0]);
@@ -305,6 +359,8 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 		vt_cpu_maxpool_backward(n, x, y, dy, dx, add);
 	} else if (dx.p && n->op == VT_OP_DROPOUT) {
 		vt_cpu_dropout(n, i, s->opts.seed, s->step, dy, dx, add);
+	} else if (dx.p) {
+		backward_gate(n, x, y, dy, dx, add);
 	}
 }
 

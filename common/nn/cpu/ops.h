@@ -57,6 +57,23 @@ void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct v
 /* Keeps an element with probability 1 - p and scales it by 1 / (1 - p); the mask is a function of (seed, step, node, element). */
 void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x, struct vt_view y, bool add);
 
+/* a b, b of a's shape, or [n, c, 1, 1, 1], or [n, 1, z, y, x].  Views without p in the backward pass are not wanted. */
+void vt_cpu_mul(struct vt_view a, struct vt_view b, struct vt_view y);
+void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, struct vt_view da, bool add_a, struct vt_view db, bool add_b);
+void vt_cpu_global_pool(const struct vt_node *n, struct vt_view x, struct vt_view y);
+void vt_cpu_global_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx, bool add);
+void vt_cpu_channel_pool(const struct vt_node *n, struct vt_view x, struct vt_view y);
+void vt_cpu_channel_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx, bool add);
+void vt_cpu_softmax(struct vt_view x, struct vt_view y);
+void vt_cpu_softmax_backward(struct vt_view y, struct vt_view dy, struct vt_view dx, bool add);
+void vt_cpu_avgpool(const struct vt_node *n, struct vt_view x, struct vt_view y);
+void vt_cpu_avgpool_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx, bool add);
+void vt_cpu_nearest(const struct vt_node *n, struct vt_view x, struct vt_view y);
+void vt_cpu_nearest_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx, bool add);
+void vt_cpu_window(const struct vt_node *n, struct vt_view x, struct vt_view y);
+void vt_cpu_window_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx, bool add);
+void vt_cpu_reshape(struct vt_view x, struct vt_view y, bool add);               /* its own adjoint */
+
 /* Plain [n, c, z, y, x] to the blocked layout and back. */
 void vt_cpu_pack(struct vt_view to, const float *from);
 void vt_cpu_unpack(float *to, struct vt_view from);

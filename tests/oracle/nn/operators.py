@@ -1,0 +1,135 @@
+"""Each operator, forward and every gradient, against PyTorch: a 1x1x1 convolution in front makes the operator's input gradient
+visible, and plain C and vector kernels must agree bit for bit."""
+import json, os, subprocess, sys
+import numpy as np
+
+try:
+    import torch
+    import torch.nn.functional as F
+except ImportError:
+    print("skip - operators against PyTorch: python3-torch is not installed")
+    sys.exit(0)
+torch.manual_seed(3)
+torch.set_num_threads(1)
+B, T = os.environ["B"], os.environ["T"]
+ACT = {1: lambda x, s, w: F.relu(x), 2: lambda x, s, w: F.leaky_relu(x, s), 3: lambda x, s, w: F.elu(x, s), 4: lambda x, s, w: F.gelu(x),
+       5: lambda x, s, w: torch.sigmoid(x), 6: lambda x, s, w: F.prelu(x, w)}
+
+
+def window(x, at, shape):
+    y = x.new_zeros((x.shape[0], *shape[1:]))
+    dst, src = [slice(None)], [slice(None)]
+    for k in range(1, 5):
+        a, n, m = at[k], shape[k], x.shape[k]
+        lo, hi = max(0, -a), min(n, m - a)
+        dst.append(slice(lo, hi))
+        src.append(slice(lo + a, hi + a))
+    y[tuple(dst)] = x[tuple(src)]
+    return y
+
+
+def run(o, t, w):
+    """Operator o on tensors t with its weights w (a dictionary)."""
+    op, x, k = o["op"], t[o.get("x", 0)], o.get("k", 2)
+    b = t[o.get("b", 0)]
+    if op == "conv":
+        shape = (x.shape[1], o["out"]) if o.get("transposed") else (o["out"], x.shape[1])
+        args = dict(stride=o.get("stride", 1), padding=o.get("pad", 0), dilation=o.get("dilation", 1), bias=w.get("bias"))
+        weight = w["weight"].view(*shape, o["k"], o["k"], o["k"])
+        return F.conv_transpose3d(x, weight, output_padding=o.get("out_pad", 0), **args) if o.get("transposed") else F.conv3d(x, weight, **args)
+    if op == "norm":
+        kind, g, c = o["kind"], w.get("weight"), w.get("bias")
+        y = F.group_norm(x, o["groups"], g, c) if kind == 1 else F.instance_norm(x, None, None, g, c) if kind == 2 else \
+            F.batch_norm(x, None, None, g, c, training=True)
+        return F.relu(y) if o.get("relu") else y
+    return {
+        "act": lambda: ACT[o["kind"]](x, o.get("slope", 0.01), w.get("weight")),
+        "add": lambda: x + b, "mul": lambda: x * b, "concat": lambda: torch.cat([x, b], 1),
+        "upsample": lambda: F.interpolate(x, scale_factor=k, mode="trilinear", align_corners=bool(o.get("align"))),
+        "nearest": lambda: F.interpolate(x, scale_factor=k, mode="nearest"),
+        "maxpool": lambda: F.max_pool3d(x, k, o.get("stride", 2), o.get("pad", 0)),
+        "avgpool": lambda: F.avg_pool3d(x, k, o.get("stride", 2)),
+        "global": lambda: F.adaptive_max_pool3d(x, 1) if o.get("max") else F.adaptive_avg_pool3d(x, 1),
+        "channels": lambda: x.max(1, keepdim=True)[0] if o.get("max") else x.mean(1, keepdim=True),
+        "softmax": lambda: F.softmax(x, 1),
+        "linear": lambda: F.linear(x.flatten(1), w["weight"].view(o["out"], -1), w.get("bias"))[..., None, None, None],
+        "reshape": lambda: x.reshape(o["shape"]),
+        "window": lambda: window(x, o["at"], o["shape"]),
+    }[op]()
+
+
+def first(c, size=(5, 6, 7), n=2):
+    return [n, 3, *size], {"op": "conv", "x": 0, "out": c, "k": 1, "bias": 1}
+
+
+cases = []
+for c in (1, 5, 8, 13):
+    shape, lead = first(c)
+    one = lambda **o: cases.append((shape, [lead, dict(o, x=1)]))
+    for kind in range(1, 7):
+        one(op="act", kind=kind, slope={3: 1.0}.get(kind, 0.01))
+    one(op="norm", kind=1, groups=1, affine=1)
+    one(op="norm", kind=2, affine=1, relu=1)
+    one(op="norm", kind=2)
+    one(op="norm", kind=3, affine=1)
+    for k in (2, 4, 8):
+        one(op="upsample", k=k)
+        one(op="upsample", k=k, align=1)
+    one(op="nearest", k=2)
+    one(op="maxpool", k=2)
+    one(op="maxpool", k=3, stride=2, pad=1)
+    one(op="avgpool", k=2)
+    one(op="avgpool", k=1)
+    one(op="global")
+    one(op="global", max=1)
+    one(op="channels")
+    one(op="channels", max=1)
+    one(op="softmax")
+    one(op="reshape", shape=[2, c * 5 * 6 * 7, 1, 1, 1])
+    one(op="window", at=[0, 0, 1, 2, 3], shape=[2, c, 3, 3, 3])
+    one(op="window", at=[0, -2, -1, 0, -2], shape=[2, c + 9, 8, 6, 9])
+    one(op="conv", out=c + 2, k=3, pad=1, bias=1)
+    one(op="conv", out=4, k=2, stride=2, transposed=1, bias=1)
+    one(op="conv", out=9, k=3, stride=2, pad=1, out_pad=1, transposed=1)
+    cases.append((shape, [lead, {"op": "conv", "x": 0, "out": 9, "k": 1}, {"op": "concat", "x": 1, "b": 2}]))
+    cases.append((shape, [lead, {"op": "act", "kind": 5, "x": 1}, {"op": "mul", "x": 1, "b": 2}]))
+    cases.append((shape, [lead, {"op": "global", "x": 1}, {"op": "linear", "x": 2, "out": c, "bias": 1}, {"op": "act", "kind": 5, "x": 3},
+                          {"op": "mul", "x": 1, "b": 4}]))
+    cases.append((shape, [lead, {"op": "channels", "max": 1, "x": 1}, {"op": "channels", "x": 1}, {"op": "concat", "x": 2, "b": 3},
+                          {"op": "conv", "x": 4, "out": 1, "k": 7, "pad": 3}, {"op": "act", "kind": 5, "x": 5}, {"op": "mul", "x": 1, "b": 6}]))
+
+bad = 0
+for shape, ops in cases:
+    label = " ".join(f"{k}={v}" for k, v in ops[-1].items()) + f" after {len(ops) - 1} on {ops[0]['out']} channels"
+    request = T + "/request.json"
+    json.dump({"input": shape, "ops": ops}, open(request, "w"))
+    listed = subprocess.run([B + "/tests/nn_operators", request, "-"], capture_output=True, text=True)
+    order = [l.split() for l in listed.stdout.splitlines()]
+    if listed.returncode:
+        print(f"not ok - {label}: {listed.stderr}")
+        continue
+    weights = {o: torch.randn(int(n)) .requires_grad_() for o, n in order}
+    x = torch.randn(*shape)
+    t = [x]
+    for i, o in enumerate(ops):
+        t.append(run(o, t, {k.split(".")[1]: v for k, v in weights.items() if k.startswith(f"op{i}.")}))
+    y = t[-1]
+    dy = torch.randn_like(y)
+    y.backward(dy)
+    np.concatenate([x.numpy().ravel(), dy.numpy().ravel()] + [weights[o].detach().numpy().ravel() for o, _ in order]).astype("f4").tofile(T + "/in")
+    for isa in ("portable", "avx2"):
+        subprocess.run([B + "/tests/nn_operators", request, T + "/in", T + "/out." + isa], check=True, env=dict(os.environ, VOXTRAIL_ISA=isa))
+    out, at = np.fromfile(T + "/out.avx2", "f4"), y.numel()
+    largest = max(float(w.grad.abs().max()) for w in weights.values())
+    worst, where = float(np.abs(out[:at] - y.detach().numpy().ravel()).max()) / float(y.abs().max()), "output"
+    for o, n in order:
+        got, ref = out[at:at + int(n)], weights[o].grad.numpy().ravel()
+        at += int(n)
+        e = float(np.abs(got - ref).max()) / max(float(np.abs(ref).max()), 0.01 * largest, 1e-3)
+        if e > worst:
+            worst, where = e, o
+    same = open(T + "/out.avx2", "rb").read() == open(T + "/out.portable", "rb").read()
+    if worst > 1e-4 or not same or at != len(out):
+        bad += 1
+        print(f"not ok - {label}: worst {worst:.1e} at {where}, bits {'agree' if same else 'differ'}")
+print(f"{'ok' if not bad else 'not ok'} - {len(cases)} operator cases: forward and gradients within 1e-4 of PyTorch, kernels agree bit for bit")
