@@ -103,17 +103,33 @@ static size_t scratch_of(const struct vt_graph *g, int i, bool training)
 	return 0;
 }
 
+/* Inference: an element-wise node whose input nobody else reads writes over it.  The graph's input is left as it was set. */
+static bool in_place(const struct vt_graph *g, int i, bool training)
+{
+	const struct vt_node *n = &g->node[i];
+	bool element_wise = n->op == VT_OP_NORM || n->op == VT_OP_ACT || n->op == VT_OP_ADD || n->op == VT_OP_DROPOUT;
+
+	return !training && element_wise && n->in[0] != g->input && n->in[0] != g->output && last_use(g, n->in[0], false) == i;
+}
+
 static int add_spans(struct span *s, struct vt_plan *p, const struct vt_graph *g, bool training)
 {
-	int n = 0;
+	int n = 0, *span_of = vt_xcalloc((size_t)g->n_nodes, sizeof(*span_of));
 
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t size = vt_floats(g->node[i].shape) + SKEW;
 
+		if (in_place(g, i, training)) {
+			span_of[i] = span_of[g->node[i].in[0]];
+			s[span_of[i]].to = last_use(g, i, training);
+			continue;
+		}
+		span_of[i] = n;
 		s[n++] = (struct span){ &p->value[i], size, i, last_use(g, i, training) };
 		if (training && vt_plan_wants_grad(g, i))
 			s[n++] = (struct span){ &p->grad[i], size, grad_from(g, i), 2 * g->n_nodes - 1 - i };
 	}
+	free(span_of);
 	return n;
 }
 
@@ -140,6 +156,9 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, bool training, str
 		p->arena = *s[i].offset + s[i].size > p->arena ? *s[i].offset + s[i].size : p->arena;
 	}
 	free(s);
+	for (int i = 0; i < g->n_nodes; i++)
+		if (in_place(g, i, training))
+			p->value[i] = p->value[g->node[i].in[0]];
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t need = scratch_of(g, i, training);
 

@@ -156,6 +156,75 @@ static void slopes(void)
 	vt_graph_free(g);
 }
 
+static float *inferred(const struct vt_graph *g, const float *x)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_session *s = NULL;
+	float *y;
+
+	if (vt_session_new(&s, g, &(struct vt_session_opts){ .seed = 4 }, &err)) {
+		CHECK_FAIL("%s", err.text);
+		return NULL;
+	}
+	y = malloc(count(vt_session_output_shape(s)) * sizeof(float));
+	vt_session_set_input(s, x);
+	vt_session_forward(s, 0);
+	vt_session_get_output(s, y);
+	vt_session_free(s);
+	return y;
+}
+
+enum { WHOLE = 24, TILE = 17, AT = 4, REACH = 5 };   /* REACH: sum of the dilations */
+
+/* Away from a cut face by the field of view, a tile's logits are the whole volume's, bit for bit. */
+static void a_tile_equals_the_whole(void)
+{
+	const char *params = "{\"channels\": 5, \"dilations\": [1, 3, 1], \"elu\": 1}";
+	struct vt_graph *gw = network("meshnet", params, 1, 1, WHOLE, WHOLE, WHOLE), *gt = network("meshnet", params, 1, 1, TILE, TILE, TILE);
+	float *x = malloc(WHOLE * WHOLE * WHOLE * sizeof(float)), *t = malloc(TILE * TILE * TILE * sizeof(float)), *yw, *yt;
+
+	fill(x, WHOLE * WHOLE * WHOLE, 9);
+	for (int i = 0; i < TILE * TILE; i++)
+		memcpy(t + i * TILE, x + ((i / TILE + AT) * WHOLE + i % TILE + AT) * WHOLE + AT, TILE * sizeof(float));
+	yw = inferred(gw, x);
+	yt = inferred(gt, t);
+	for (int c = 0; c < 3; c++)
+		for (int z = REACH; z < TILE - REACH; z++)
+			for (int y = REACH; y < TILE - REACH; y++)
+				CHECK(!memcmp(yt + ((c * TILE + z) * TILE + y) * TILE + REACH,
+					yw + ((c * WHOLE + z + AT) * WHOLE + y + AT) * WHOLE + AT + REACH, (TILE - 2 * REACH) * sizeof(float)));
+	free(x);
+	free(t);
+	free(yw);
+	free(yt);
+	vt_graph_free(gw);
+	vt_graph_free(gt);
+}
+
+/* Inference writes element-wise results over their inputs; training does not.  Both must give the same logits. */
+static void inference_equals_training(void)
+{
+	struct vt_graph *g = network("segresnet", "{\"init_filters\": 8}", 4, 1, 16, 8, 16);
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_session *s = NULL;
+	size_t nx = 4 * 16 * 8 * 16, ny = 3 * 16 * 8 * 16;
+	float *x = malloc(nx * sizeof(float)), *want = malloc(ny * sizeof(float)), *got;
+
+	fill(x, nx, 8);
+	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 4 }, &err))
+		CHECK_FAIL("%s", err.text);
+	vt_session_set_input(s, x);
+	vt_session_forward(s, 0);
+	vt_session_get_output(s, want);
+	got = inferred(g, x);
+	CHECK(!memcmp(got, want, ny * sizeof(float)));
+	free(x);
+	free(want);
+	free(got);
+	vt_session_free(s);
+	vt_graph_free(g);
+}
+
 static void refuses_what_does_not_fit(void)
 {
 	struct vt_graph *g = network("segresnet", "{}", 4, 1, 64, 64, 64);
@@ -174,6 +243,8 @@ int main(void)
 	RUN(meshnet_bits);
 	RUN(mindgrab_bits);
 	RUN(slopes);
+	RUN(a_tile_equals_the_whole);
+	RUN(inference_equals_training);
 	RUN(refuses_what_does_not_fit);
 	return check_done();
 }

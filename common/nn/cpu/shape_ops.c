@@ -202,7 +202,7 @@ void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add)
 {
 	if (add)
 		vt_cpu_add(dx, dy, dx);
-	else
+	else if (dx.p != dy.p)
 		each_slab(&(struct block_work){ .a = dy, .y = dx }, copy_task);
 }
 
