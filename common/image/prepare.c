@@ -14,7 +14,19 @@
 static void read_channel(void *ctx, size_t c)
 {
 	struct prepare_channel *channel = &((struct prepare *)ctx)->channel[c];
-	vt_volume_read(&channel->volume, channel->name->path, VT_VOLUME_3D | VT_VOLUME_FINITE | VT_VOLUME_RAW, &channel->err);
+	struct vt_volume *v = &channel->volume;
+	int frame = channel->name->frame;
+	unsigned flags = VT_VOLUME_FINITE | VT_VOLUME_RAW | (frame < 0 ? VT_VOLUME_3D : VT_VOLUME_FRAMES);
+	if (vt_volume_read(v, channel->name->path, flags, &channel->err) || frame < 0)
+		return;
+	if ((size_t)frame >= v->n_frames) {
+		vt_err_set(&channel->err, VT_EDATA, "%s has %zu frames, the manifest wants frame %d (from 0)", channel->name->path,
+			v->n_frames, frame);
+		return;
+	}
+	v->n /= v->n_frames;
+	v->n_frames = 1;
+	v->raw = (char *)v->raw + (size_t)frame * v->n * vt_dtype_size(v->dtype);
 }
 
 /* Runs fn for every channel; the first channel's error wins, whatever finished first. */
@@ -180,7 +192,8 @@ static int full_grid(struct prepare *p, unsigned char **full_mask, struct vt_err
 		vt_placement_identity(&p->place, native);
 	for (int a = 0; a < 3; a++) {
 		spacing[a] = p->opts->spacing[a] > 0 ? p->opts->spacing[a] : p->place.full.spacing[a];
-		resample = resample || fabs(spacing[a] - p->place.full.spacing[a]) > 1e-6;
+		/* Headers hold f32: 0.99999994 mm is 1 mm. */
+		resample = resample || fabs(spacing[a] - p->place.full.spacing[a]) > 1e-3 * spacing[a];
 	}
 	if (resample) {
 		struct vt_geometry grid;

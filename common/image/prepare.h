@@ -26,6 +26,7 @@ enum vt_bias { VT_BIAS_NONE = 1, VT_BIAS_N4 };
 struct vt_prepare_channel {
 	const char *role;        /* "flair", ...: name of the output */
 	const char *path;
+	int frame;               /* of a 4-D file, from 0; -1: the file is one volume */
 };
 
 struct vt_prepare_opts {

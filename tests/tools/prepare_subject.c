@@ -17,7 +17,7 @@ int main(int argc, char **argv)
 		char *equals = strchr(argv[i], '=');
 		if (equals) {
 			*equals = 0;
-			channels[n++] = (struct vt_prepare_channel){ argv[i], equals + 1 };
+			channels[n++] = (struct vt_prepare_channel){ argv[i], equals + 1, -1 };
 		}
 		opts.bias = strcmp(argv[i], "n4") ? opts.bias : VT_BIAS_N4;
 		opts.align = strcmp(argv[i], "rigid") ? opts.align : VT_ALIGN_RIGID;

@@ -1,0 +1,167 @@
+/* skullstrip-normalize - raw scans -> brains that a network can read.
+ *
+ * For every subject the manifest finds in `scans`: the channels are read and checked to lie on one grid; an input that is
+ * skull-stripped already is recognised, otherwise the brain is found; intensities are normalised; the box of the brain is
+ * written.  A subject that cannot be prepared is quarantined and the others go on. */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/base/log.h"
+#include "common/image/prepare.h"
+#include "common/seg/manifest.h"
+#include "common/stage/stage.h"
+
+struct params {
+	int64_t strip, normalise, orient, bias, align, interpolate, implausible, margin;
+	double tolerance, spacing, threshold, mask_margin;
+	const char *mask_channel;
+};
+
+#define FIELD(f) offsetof(struct params, f)
+
+static const char *const strips[] = { "auto", "always", "never", NULL };
+static const char *const rules[] = { "none", "zscore", "clip-minmax", "clip-zscore", "minmax", "quantile", NULL };
+static const char *const orients[] = { "ras", "native", NULL };
+static const char *const biases[] = { "none", "n4", NULL };
+static const char *const aligns[] = { "refuse", "rigid", NULL };
+static const char *const interpolations[] = { "nearest", "linear", "cubic", NULL };
+static const char *const verdicts[] = { "flag", "refuse", NULL };
+
+static const struct vt_port in[] = {
+	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
+	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
+	{ 0 },
+};
+
+static const struct vt_param params[] = {
+	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "", "find the brain: auto keeps a stripped input as it is", strips, NULL },
+	{ "normalise", VT_PARAM_ENUM, FIELD(normalise), 1, 0, 0, "", "rule for intensities inside the brain", rules, NULL },
+	{ "orient", VT_PARAM_ENUM, FIELD(orient), 0, 0, 0, "", "order of the output's axes", orients, NULL },
+	{ "bias", VT_PARAM_ENUM, FIELD(bias), 0, 0, 0, "", "correction of the coil's intensity drift", biases, NULL },
+	{ "align", VT_PARAM_ENUM, FIELD(align), 0, 0, 0, "", "channels on another grid than the first", aligns, NULL },
+	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm", "distance of corners that still is one grid", NULL, NULL },
+	{ "spacing", VT_PARAM_REAL, FIELD(spacing), 0, -1, 10, "mm", "resample to cubes; 0: the manifest's; -1: as scanned", NULL, NULL },
+	{ "interpolate", VT_PARAM_ENUM, FIELD(interpolate), 1, 0, 0, "", "when resampling images", interpolations, NULL },
+	{ "margin", VT_PARAM_INT, FIELD(margin), 0, -1, 64, "voxel", "kept around the brain's box; -1: no crop", NULL, NULL },
+	{ "threshold", VT_PARAM_REAL, FIELD(threshold), 0.4, 0.05, 0.95, "", "surface: higher gives a smaller brain", NULL, NULL },
+	{ "mask-margin", VT_PARAM_REAL, FIELD(mask_margin), 0, 0, 20, "mm", "added around a brain that was found", NULL, NULL },
+	{ "mask-channel", VT_PARAM_TEXT, FIELD(mask_channel), 0, 0, 0, "", "role to find the brain in; empty: t1, flair, first", NULL, "" },
+	{ "implausible", VT_PARAM_ENUM, FIELD(implausible), 0, 0, 0, "", "mask outside 700-2200 ml or at the border", verdicts, NULL },
+	{ 0 },
+};
+
+static void options_of(struct vt_prepare_opts *opts, const struct params *p, const struct vt_manifest *m)
+{
+	*opts = (struct vt_prepare_opts)VT_PREPARE_OPTS_DEFAULT;
+	opts->strip = (enum vt_strip)(p->strip + 1);
+	opts->normalise = (enum vt_normalise)(p->normalise + 1);
+	opts->orient = (enum vt_orient)(p->orient + 1);
+	opts->bias = (enum vt_bias)(p->bias + 1);
+	opts->align = (enum vt_align)(p->align + 1);
+	opts->interpolate = (enum vt_interpolate)(p->interpolate + 1);
+	opts->tolerance_mm = p->tolerance;
+	opts->crop_margin = (int)p->margin;
+	opts->refuse = p->implausible == 1;
+	opts->brain.threshold = p->threshold;
+	opts->brain.margin_mm = p->mask_margin;
+	opts->mask_role = p->mask_channel;
+	for (size_t a = 0; a < 3; a++)
+		opts->spacing[a] = p->spacing < 0 ? 0 : p->spacing > 0 ? p->spacing :
+			vt_json_number(vt_json_at(vt_json_get(m->json, "spacing_mm"), a), 0);
+}
+
+static struct vt_json *facts_of(const struct vt_prepare_report *report)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *flags = vt_json_new(VT_JSON_ARRAY);
+	vt_json_put_text(j, "mask", report->method);
+	vt_json_put_int(j, "mask_ml", (int64_t)(report->brain.volume_ml + 0.5));
+	for (unsigned f = 1; f <= VT_BRAIN_SELF_CROSS; f <<= 1)
+		if (report->brain.flags & f)
+			vt_json_push(flags, vt_json_new_text(vt_brain_flag_text((enum vt_brain_flag)f)));
+	vt_json_put(j, "flags", flags);
+	return j;
+}
+
+/* Finds the files and prepares them in <out>/<subject>. */
+static int one_subject(const char *dir, const char *subject, const char *root, const struct vt_manifest *m,
+	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
+{
+	struct vt_prepare_channel channels[VT_MAX_CHANNELS];
+	char *path[VT_MAX_CHANNELS] = { NULL };
+	int rc = 0;
+	for (int c = 0; c < m->n_channels && !rc; c++) {
+		rc = vt_manifest_channel(&path[c], m, root, subject, c, err);
+		channels[c] = (struct vt_prepare_channel){ m->channel[c].role, path[c], -1 };
+	}
+	if (!rc)
+		rc = vt_fs_mkdirs(dir, err);
+	if (!rc)
+		rc = vt_prepare_subject(dir, subject, channels, (size_t)m->n_channels, opts, report, err);
+	for (int c = 0; c < m->n_channels; c++)
+		free(path[c]);
+	return rc;
+}
+
+/* True for what another attempt cannot help and other subjects do not share. */
+static bool is_about_the_subject(int code)
+{
+	return code == VT_EDATA || code == VT_ENOINPUT;
+}
+
+static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, const struct vt_strs *ids, struct vt_err *err)
+{
+	struct vt_prepare_opts opts;
+	struct vt_json *notes = vt_json_new(VT_JSON_OBJECT);
+	options_of(&opts, vt_stage_params(r), m);
+	vt_progress_begin("skullstrip-normalize", "subject", ids->n);
+	for (size_t i = 0; i < ids->n && !err->code; i++) {
+		struct vt_prepare_report report;
+		struct vt_err why = VT_ERR_INIT;
+		char *dir = vt_path_join(vt_stage_out(r), ids->v[i]);
+		if (vt_stage_stopping())
+			vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i, ids->n);
+		else if (!one_subject(dir, ids->v[i], vt_stage_input(r, "scans"), m, &opts, &report, &why))
+			vt_json_put(notes, ids->v[i], facts_of(&report));
+		else if (!is_about_the_subject(why.code) || vt_fs_remove_tree(dir, err))
+			*err = why;
+		else
+			vt_stage_quarantine(r, ids->v[i], &why, err);
+		free(dir);
+		vt_progress_step(i + 1, "subject=%s", ids->v[i]);
+	}
+	vt_progress_end();
+	vt_stage_note(r, "subjects", notes);
+	return err->code;
+}
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_manifest *m = NULL;
+	struct vt_strs ids = VT_STRS_INIT;
+	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
+	if (!rc)
+		rc = vt_manifest_subjects(&ids, m, vt_stage_input(r, "scans"), err);
+	if (!rc)
+		rc = all_subjects(r, m, &ids, err);
+	vt_strs_release(&ids);
+	vt_manifest_free(m);
+	return rc;
+}
+
+static const struct vt_stage stage = {
+	.name = "skullstrip-normalize",
+	.version = "1",
+	.summary = "brain mask, normalisation and crop of every subject",
+	.output = "<subject>/<role>.nii (f32), mask.nii, geometry.json, qc.png",
+	.in = in,
+	.params = params,
+	.params_size = sizeof(struct params),
+	.run = run,
+};
+
+int main(int argc, char **argv)
+{
+	return vt_stage_main(&stage, argc, argv);
+}
