@@ -23,15 +23,36 @@ static void row_json(struct vt_buf *b, const struct vt_job *j, const struct vt_t
 	free(label);
 }
 
-static void rows(struct vt_buf *b, const struct vt_job *j, bool all, bool json)
+/* What an Argo fan-out takes as its items: the datum's id and, by input, the path below the repo. */
+static void row_item(struct vt_buf *b, const struct vt_task *t)
+{
+	vt_buf_printf(b, "%s{\"datum\":\"%s\"", b->len > 1 ? ",\n " : "", t->datum->id);
+	for (size_t i = 0; i < t->datum->n; i++) {
+		const struct vt_datum_file *f = &t->datum->file[i];
+		const char *path = f->entry ? f->entry->path + 1 : "";
+		char *plain = vt_xstrndup(path, strlen(path) - (*path && path[strlen(path) - 1] == '/'));
+		vt_buf_char(b, ',');
+		vt_json_quote(b, f->in->name);
+		vt_buf_char(b, ':');
+		vt_json_quote(b, plain);
+		free(plain);
+	}
+	vt_buf_char(b, '}');
+}
+
+enum form { TEXT = 1, JSON, ITEMS };
+
+static void rows(struct vt_buf *b, const struct vt_job *j, bool all, enum form form)
 {
 	for (size_t i = 0; i < j->n; i++) {
 		if (j->task[i].state == VT_DATUM_SKIPPED && !all)
 			continue;
-		if (json) {
+		if (form == JSON)
 			row_json(b, j, &j->task[i]);
+		if (form == ITEMS)
+			row_item(b, &j->task[i]);
+		if (form != TEXT)
 			continue;
-		}
 		char *label = vt_datum_label(j->task[i].datum);
 		vt_buf_printf(b, "  %.16s  %-8s %s\n", j->task[i].datum->id, j->task[i].state == VT_DATUM_SKIPPED ? "skipped" : "pending", label);
 		free(label);
@@ -53,10 +74,10 @@ static void stale_leaf(void *ctx, const struct vt_input *leaf)
 	}
 }
 
-static int plan(struct vt_run *r, const char *only, bool all, bool json, struct vt_err *err)
+static int plan(struct vt_run *r, const char *only, bool all, enum form form, struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
-	vt_buf_str(&b, json ? "[" : "");
+	vt_buf_str(&b, form != TEXT ? "[" : "");
 	for (size_t i = 0; i < vt_run_jobs(r) && !err->code; i++) {
 		struct vt_job *j = vt_run_job(r, i);
 		struct stale s = { r, j, false };
@@ -66,13 +87,13 @@ static int plan(struct vt_run *r, const char *only, bool all, bool json, struct 
 		j->changed = s.found;
 		if (only && strcmp(only, j->pipeline->name))
 			continue;
-		if (!json)
+		if (form == TEXT)
 			vt_buf_printf(&b, "%s: %zu datum%s, %zu to run%s\n", j->pipeline->name, j->n, j->n == 1 ? "" : "s", j->count[VT_DATUM_PENDING],
 				      s.found ? ", and again what the new output of its inputs changes" : "");
-		rows(&b, j, all, json);
+		rows(&b, j, all, form);
 	}
 	if (!err->code)
-		fputs(json ? (vt_buf_str(&b, "]\n"), b.data) : b.data ? b.data : "", stdout);
+		fputs(form != TEXT ? (vt_buf_str(&b, "]\n"), b.data) : b.data ? b.data : "", stdout);
 	vt_buf_release(&b);
 	return err->code;
 }
@@ -85,13 +106,14 @@ int vt_cmd_plan(int argc, char **argv)
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	const char *only = NULL;
-	int help = 0, json = 0, all = 0;
+	int help = 0, json = 0, items = 0, all = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
 		{ 0, "store", VT_OPT_STRING, &o.store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "pipeline", VT_OPT_STRING, &only, "NAME", "this one only" },
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "datums that would be skipped, too" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "[{\"pipeline\",\"key\",\"id\",\"hash\",\"state\"}, ...]" },
+		{ 0, "items", VT_OPT_FLAG, &items, NULL, "[{\"datum\", <input>: path, ...}, ...], for the emitted Argo workflow" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
@@ -103,7 +125,7 @@ int vt_cmd_plan(int argc, char **argv)
 	else if (rest.n != 1)
 		vt_err_set(&err, VT_EUSAGE, "give one spec file");
 	else if (!vt_command_spec(&spec, rest.v[0], &err) && !vt_run_open(&run, spec, &o, &err))
-		plan(run, only, all, json, &err);
+		plan(run, only, all, items ? ITEMS : json ? JSON : TEXT, &err);
 	vt_run_close(run);
 	vt_spec_free(spec);
 	vt_strs_release(&repos);

@@ -1,0 +1,108 @@
+"""What `voxtrail emit` prints, against the engines' own published schemas, and the parser against public sample specs."""
+import glob, json, os, subprocess, sys
+try:
+    import jsonschema, yaml
+except ImportError as e:
+    print("skip - pipeline schemas: %s" % e); sys.exit()
+ROOT, SHARED, T = os.environ["ROOT"], os.environ.get("SHARED", ""), os.environ.get("T", "/tmp")
+
+def say(good, what):
+    print(("ok - " if good else "not ok - ") + what)
+
+def emit(engine, path):
+    return subprocess.run(["voxtrail", "emit", engine, path], capture_output=True, text=True, check=True).stdout
+
+def close(s):
+    """The strict reading of a custom resource definition: no fields but those listed; int-or-string as the API server takes it."""
+    if isinstance(s, list):
+        return [close(x) for x in s]
+    if not isinstance(s, dict):
+        return s
+    s = {k: (v if k in ("required", "enum") else close(v)) for k, v in s.items()}
+    if s.get("x-kubernetes-int-or-string"):
+        s["type"] = ["integer", "string"]
+    if s.get("type") == "object" and isinstance(s.get("properties"), dict) and "additionalProperties" not in s and not s.get("x-kubernetes-preserve-unknown-fields"):
+        s["additionalProperties"] = False
+    return s
+
+def graph_errors(doc):
+    """Cycles, missing templates, unbound parameters: what schemas do not see."""
+    import re
+    spec, found = doc["spec"], []
+    names = {t["name"]: t for t in spec["templates"]}
+    if spec["entrypoint"] not in names: found.append("entrypoint")
+    for t in spec["templates"]:
+        if sum(k in t for k in ("dag", "container", "script", "steps")) != 1: found.append("kinds of " + t["name"])
+        if "container" in t and not t["container"].get("image"): found.append("image of " + t["name"])
+        given = {"inputs.parameters." + p["name"] for p in t.get("inputs", {}).get("parameters", [])}
+        given |= {"workflow.parameters." + p["name"] for p in spec["arguments"]["parameters"]} | {"workflow.uid"}
+        if "dag" not in t:
+            for v in re.findall(r"{{(.*?)}}", json.dumps({k: w for k, w in t.items() if k != "inputs"}) + json.dumps([{k: w for k, w in a.items() if k != "raw"} for a in t.get("inputs", {}).get("artifacts", [])])):
+                if v not in given: found.append("unbound " + v)
+            continue
+        tasks = {x["name"]: x for x in t["dag"]["tasks"]}
+        edges = {n: set(re.findall(r"([a-z0-9-]+)\.(?:Succeeded|Skipped)", x.get("depends", ""))) for n, x in tasks.items()}
+        for n, x in tasks.items():
+            if x["template"] not in names: found.append("template of " + n); continue
+            want = {p["name"] for p in names[x["template"]].get("inputs", {}).get("parameters", [])}
+            have = {p["name"] for p in x.get("arguments", {}).get("parameters", [])}
+            if want != have: found.append("arguments of %s: %s" % (n, want ^ have))
+            for e in edges[n]:
+                if e not in tasks: found.append("dependency " + e)
+        done = set()
+        while True:
+            free = {n for n in tasks if n not in done and edges[n] <= done}
+            if not free: break
+            done |= free
+        if done != set(tasks): found.append("cycle")
+    return found
+
+specs = sorted(glob.glob(ROOT + "/pipelines/*.json"))
+for path in specs:
+    name = os.path.basename(path)[:-5]
+    golden = ROOT + "/pipelines/argo/" + name + ".yaml"
+    text = emit("argo", path)
+    say(os.path.exists(golden) and open(golden).read() == text, "pipelines/argo/%s.yaml is what emit prints" % name)
+    docs = list(yaml.safe_load_all(text))
+    say(not graph_errors(docs[0]), "%s: the graph is sound %s" % (name, graph_errors(docs[0]) or ""))
+    again = json.loads(emit("pachyderm", path))
+    open(T + "/again.json", "w").write(json.dumps(again))
+    say(json.loads(emit("pachyderm", T + "/again.json")) == again, name + ": emit pachyderm reads back to itself")
+
+doc = list(yaml.safe_load_all(emit("argo", ROOT + "/pipelines/glioma.json")))[0]
+def mutate(f):
+    d = json.loads(json.dumps(doc)); f(d["spec"]); return graph_errors(d)
+tasks = lambda s: s["templates"][0]["dag"]["tasks"]
+for what, f in [("cycle", lambda s: tasks(s)[0].update(depends=tasks(s)[-1]["name"] + ".Succeeded")), ("missing template", lambda s: tasks(s)[0].update(template="nowhere")),
+        ("missing dependency", lambda s: tasks(s)[-1].update(depends="nobody.Succeeded")), ("missing entrypoint", lambda s: s.update(entrypoint="start")),
+        ("unbound parameter", lambda s: s["templates"][1]["container"]["args"].append("{{inputs.parameters.x}}")), ("two template kinds", lambda s: s["templates"][1].update(dag={"tasks": []})),
+        ("container without image", lambda s: s["templates"][1]["container"].pop("image"))]:
+    say(bool(mutate(f)), "mutant is rejected: " + what)
+
+if not SHARED:
+    print("skip - published schemas: no ../shared"); sys.exit()
+S = SHARED + "/schemas/"
+crd = {k: jsonschema.Draft4Validator(close(json.load(open(S + "argo-crd-%s.openapi.json" % k)))) for k in ("Workflow", "WorkflowTemplate", "CronWorkflow")}
+for k in crd:
+    s = crd[k].schema["properties"]["metadata"]; s.pop("additionalProperties", None)
+loose = json.load(open(S + "argo-workflows.schema.json"))
+pach = json.load(open(S + "pachyderm-CreatePipelineRequest.schema.json"))
+bout = json.load(open(S + "boutiques-descriptor.schema.json"))
+ev = json.load(open(S + "argo-events.schema.json"))
+for path in specs:
+    name = os.path.basename(path)
+    bad = []
+    for d in yaml.safe_load_all(emit("argo", path)):
+        bad += [e.message[:200] for e in crd[d["kind"]].iter_errors(d)]
+        ref = {"$ref": "#/definitions/io.argoproj.workflow.v1alpha1." + d["kind"], "definitions": loose["definitions"]}
+        bad += [e.message[:200] for e in jsonschema.Draft202012Validator(ref).iter_errors(d)]
+    say(not bad, "%s: emitted Argo is valid under the strict CRD and the JSON schema %s" % (name, bad[:2] or ""))
+    bad = [e.message for p in json.loads(emit("pachyderm", path)) for e in jsonschema.Draft4Validator(pach).iter_errors(p)]
+    say(not bad, "%s: emitted Pachyderm is valid %s" % (name, bad[:2] or ""))
+    bad = [e.message for l in emit("boutiques", path).splitlines() for e in jsonschema.Draft4Validator(bout).iter_errors(json.loads(l))]
+    say(not bad, "%s: emitted Boutiques is valid %s" % (name, bad[:2] or ""))
+    bad = []
+    for d in yaml.safe_load_all(emit("argo-events", path)):
+        key = [k for k in ev["definitions"] if k.endswith("." + d["kind"])][0]
+        bad += [e.message[:200] for e in jsonschema.Draft7Validator({"$ref": "#/definitions/" + key, "definitions": ev["definitions"]}).iter_errors(d)]
+    say(not bad, "%s: emitted EventSource and Sensor are valid %s" % (name, bad[:2] or ""))
