@@ -1,0 +1,258 @@
+#include "common/image/patch_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char magic[] = "VOXPATCH";
+
+uint16_t vt_half_from_float(float f)
+{
+	uint32_t x, sign, mantissa;
+	int e;
+
+	memcpy(&x, &f, sizeof(x));
+	sign = x >> 16 & 0x8000u;
+	e = (int)(x >> 23 & 0xff) - 112;
+	mantissa = x & 0x7fffffu;
+	if (e >= 31)
+		return (uint16_t)(sign | 0x7c00u | (e == 143 && mantissa ? 0x200u : 0));
+	if (e <= 0) {            /* subnormal or zero: shift the implicit one in, then round */
+		uint32_t shift = (uint32_t)(14 - e), half, rest;
+
+		if (shift > 24)
+			return (uint16_t)sign;
+		mantissa |= 0x800000u;
+		half = mantissa >> shift;
+		rest = mantissa & ((1u << shift) - 1);
+		half += rest > (1u << (shift - 1)) || (rest == (1u << (shift - 1)) && (half & 1));
+		return (uint16_t)(sign | half);
+	}
+	x = (uint32_t)e << 10 | mantissa >> 13;
+	x += (mantissa & 0x1fff) > 0x1000 || ((mantissa & 0x1fff) == 0x1000 && (x & 1));
+	return (uint16_t)(sign | x);
+}
+
+float vt_half_to_float(uint16_t h)
+{
+	uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = h >> 10 & 31, m = h & 0x3ff, x;
+	float f;
+
+	if (e == 0) {
+		f = (float)m * 0x1p-24f;
+		return sign ? -f : f;
+	}
+	x = sign | (e == 31 ? 0x7f800000u : (e + 112) << 23) | m << 13;
+	memcpy(&f, &x, sizeof(f));
+	return f;
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------------------------- */
+
+/* A section that must lie inside the file; NULL if it does not. */
+static const void *section(const struct vt_patch_file *p, const char *name, size_t bytes)
+{
+	int64_t at = vt_json_integer(vt_json_get(vt_json_get(p->header, "offsets"), name), -1);
+
+	if (at < 16 || at % 64 || (uint64_t)at > p->map.size || bytes > p->map.size - (size_t)at)
+		return NULL;
+	return p->map.data + at;
+}
+
+static int read_header(struct vt_patch_file *p, const char *path, struct vt_err *err)
+{
+	uint64_t n;
+
+	if (p->map.size < 16 || memcmp(p->map.data, magic, 8))
+		return vt_err_set(err, VT_EDATA, "%s: not a patch container (no VOXPATCH at its start)", path);
+	memcpy(&n, p->map.data + 8, sizeof(n));
+	if (n > p->map.size - 16 || n > 64u << 20)
+		return vt_err_set(err, VT_EDATA, "%s: header length %llu is beyond the file", path, (unsigned long long)n);
+	if (vt_json_parse(&p->header, (const char *)p->map.data + 16, n, path, err))
+		return err->code;
+	if (vt_json_integer(vt_json_get(p->header, "format"), 0) != 1)
+		return vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path, (long long)vt_json_integer(vt_json_get(p->header, "format"), 0));
+	return 0;
+}
+
+static int read_sections(struct vt_patch_file *p, const char *path, struct vt_err *err)
+{
+	const struct vt_json *dims = vt_json_get(p->header, "dims");
+	size_t voxels;
+
+	p->d = (int)vt_json_integer(vt_json_at(dims, 0), 0);
+	p->h = (int)vt_json_integer(vt_json_at(dims, 1), 0);
+	p->w = (int)vt_json_integer(vt_json_at(dims, 2), 0);
+	p->c = vt_json_get(p->header, "channels") ? (int)vt_json_get(p->header, "channels")->n : 0;
+	if (p->d < 1 || p->h < 1 || p->w < 1 || p->d > 4096 || p->h > 4096 || p->w > 4096 || p->c < 1 || p->c > 16)
+		return vt_err_set(err, VT_EDATA, "%s: impossible size %dx%dx%d, %d channels", path, p->d, p->h, p->w, p->c);
+	voxels = (size_t)p->d * (size_t)p->h * (size_t)p->w;
+	p->half = !strcmp(vt_json_text(vt_json_get(p->header, "dtype"), ""), "f16");
+	p->labelled = vt_json_true(vt_json_get(p->header, "labelled"), false);
+	p->test = vt_json_true(vt_json_get(p->header, "test"), false);
+	p->fold = (int)vt_json_integer(vt_json_get(p->header, "fold"), 0);
+	p->n_regions = vt_json_get(p->header, "regions") ? (int)vt_json_get(p->header, "regions")->n : 0;
+	p->n_foreground = (size_t)vt_json_integer(vt_json_get(p->header, "n_foreground"), 0);
+	p->image = section(p, "image", voxels * (size_t)p->c * (p->half ? 2 : 4));
+	if (!p->image)
+		return vt_err_set(err, VT_EDATA, "%s: the image section lies outside the file", path);
+	if (!p->labelled)
+		return 0;
+	p->regions = section(p, "regions", voxels);
+	p->labels = section(p, "labels", voxels);
+	p->foreground = p->n_foreground <= voxels ? section(p, "foreground", p->n_foreground * 4) : NULL;
+	if (!p->regions || !p->labels || !p->foreground)
+		return vt_err_set(err, VT_EDATA, "%s: a label section lies outside the file", path);
+	for (size_t i = 0; i < p->n_foreground; i++)
+		if (p->foreground[i] >= voxels)
+			return vt_err_set(err, VT_EDATA, "%s: foreground index %zu points outside the volume", path, i);
+	return 0;
+}
+
+int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err)
+{
+	struct vt_patch_file p = { .header = NULL };
+	int rc = vt_fs_map(&p.map, path, err);
+
+	if (rc)
+		return rc;
+	rc = read_header(&p, path, err);
+	if (!rc)
+		rc = read_sections(&p, path, err);
+	if (rc) {
+		vt_patch_close(&p);
+		return rc;
+	}
+	p.subject = vt_xstrdup(vt_json_text(vt_json_get(p.header, "subject"), ""));
+	*out = p;
+	return 0;
+}
+
+void vt_patch_close(struct vt_patch_file *p)
+{
+	vt_fs_unmap(&p->map);
+	vt_json_free(p->header);
+	free(p->subject);
+	*p = (struct vt_patch_file){ .header = NULL };
+}
+
+void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y, int x, int n)
+{
+	size_t at = (((size_t)c * (size_t)p->d + (size_t)z) * (size_t)p->h + (size_t)y) * (size_t)p->w + (size_t)x;
+
+	if (!p->half) {
+		memcpy(out, (const float *)p->image + at, (size_t)n * sizeof(float));
+		return;
+	}
+	for (int i = 0; i < n; i++)
+		out[i] = vt_half_to_float(((const uint16_t *)p->image)[at + (size_t)i]);
+}
+
+/* --- writing ---------------------------------------------------------------------------------------------------------------------- */
+
+static size_t round_up(size_t n)
+{
+	return (n + 63) / 64 * 64;
+}
+
+/* Section sizes in file order and the offsets that follow from them, once the header's length is known. */
+struct layout {
+	size_t image, voxels, foreground;
+	size_t at[4], end;
+};
+
+static void lay_out(struct layout *l, size_t header, bool labelled)
+{
+	l->at[0] = 16 + header;
+	l->end = round_up(l->at[0] + l->image);
+	for (int i = 1; labelled && i < 4; i++) {
+		l->at[i] = l->end;
+		l->end = round_up(l->end + (i == 3 ? l->foreground * 4 : l->voxels));
+	}
+}
+
+static void header_text(struct vt_buf *out, struct vt_json *j, const struct layout *l, bool labelled)
+{
+	static const char *const name[] = { "image", "regions", "labels", "foreground" };
+	struct vt_json *offsets = vt_json_new(VT_JSON_OBJECT);
+
+	for (int i = 0; i < (labelled ? 4 : 1); i++)
+		vt_json_put_int(offsets, name[i], (int64_t)l->at[i]);
+	vt_json_put(j, "offsets", offsets);
+	vt_buf_clear(out);
+	vt_json_compact(out, j);
+	while ((out->len + 16) % 64)
+		vt_buf_char(out, ' ');
+}
+
+/* The offsets stand in the header whose length they depend on: repeat until it stops growing. */
+static void settle_header(struct vt_buf *out, struct vt_json *j, struct layout *l, bool labelled)
+{
+	size_t n;
+
+	lay_out(l, 0, labelled);
+	do {
+		n = out->len;
+		header_text(out, j, l, labelled);
+		lay_out(l, out->len, labelled);
+		header_text(out, j, l, labelled);
+	} while (out->len != n);
+}
+
+static void put_image(unsigned char *to, const float *image, size_t n, bool half)
+{
+	if (!half)
+		memcpy(to, image, n * sizeof(float));
+	for (size_t i = 0; half && i < n; i++) {
+		uint16_t h = vt_half_from_float(image[i]);
+
+		memcpy(to + 2 * i, &h, sizeof(h));
+	}
+}
+
+int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half, const float *image, const uint8_t *regions,
+	const uint8_t *labels, struct vt_err *err)
+{
+	size_t voxels = (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3], n = voxels * (size_t)dims[0];
+	struct layout l = { .image = n * (half ? 2 : 4), .voxels = voxels };
+	struct vt_json *j = vt_json_copy(about), *list = vt_json_new(VT_JSON_ARRAY);
+	struct vt_buf header = VT_BUF_INIT;
+	unsigned char *bytes;
+	uint64_t len;
+	int rc;
+
+	for (size_t i = 0; regions && i < voxels; i++)
+		l.foreground += regions[i] != 0;
+	for (int i = 1; i < 4; i++)
+		vt_json_push(list, vt_json_new_int(dims[i]));
+	vt_json_put_int(j, "format", 1);
+	vt_json_put(j, "dims", list);
+	vt_json_put_text(j, "dtype", half ? "f16" : "f32");
+	vt_json_put_bool(j, "labelled", regions != NULL);
+	vt_json_put_int(j, "n_foreground", (int64_t)l.foreground);
+	settle_header(&header, j, &l, regions != NULL);
+	bytes = calloc(l.end, 1);
+	if (!bytes) {
+		rc = vt_err_nomem(err, l.end);
+		goto out;
+	}
+	len = header.len;
+	memcpy(bytes, magic, 8);
+	memcpy(bytes + 8, &len, sizeof(len));
+	memcpy(bytes + 16, header.data, header.len);
+	put_image(bytes + l.at[0], image, n, half);
+	if (regions) {
+		uint32_t k = 0;
+
+		memcpy(bytes + l.at[1], regions, voxels);
+		memcpy(bytes + l.at[2], labels, voxels);
+		for (uint32_t i = 0; i < voxels; i++)
+			if (regions[i])
+				memcpy(bytes + l.at[3] + 4 * (size_t)k++, &i, 4);
+	}
+	rc = vt_fs_write_quick(path, bytes, l.end, 0644, err);
+out:
+	free(bytes);
+	vt_buf_release(&header);
+	vt_json_free(j);
+	return rc;
+}

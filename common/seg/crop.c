@@ -1,0 +1,252 @@
+#include "common/seg/crop.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/image/patch_file.h"
+#include "common/image/volume.h"
+
+/* What is read of one subject, on the prepared grid; indices x, y, z. */
+struct prepared {
+	struct vt_placement placement;
+	struct vt_json *geometry;
+	struct vt_volume channel[VT_MAX_CHANNELS];
+	int n_channels;
+	unsigned char *mask, *labels;
+	size_t dim[3], voxels;
+	int lo[3], size[3];          /* the box that is kept; lo may be negative (padding) */
+};
+
+static void release(struct prepared *p)
+{
+	for (int i = 0; i < p->n_channels; i++)
+		vt_volume_release(&p->channel[i]);
+	vt_json_free(p->geometry);
+	free(p->mask);
+	free(p->labels);
+}
+
+static int read_channel(struct prepared *p, const char *dir, const char *role, struct vt_err *err)
+{
+	char *path = vt_asprintf("%s/%s.nii", dir, role);
+	struct vt_volume *v = &p->channel[p->n_channels];
+	int rc;
+
+	*v = (struct vt_volume)VT_VOLUME_INIT;
+	rc = vt_volume_read(v, path, VT_VOLUME_3D | VT_VOLUME_FINITE, err);
+	p->n_channels += !rc;
+	if (!rc && memcmp(v->geometry.dim, p->placement.work.dim, sizeof(p->dim)))
+		rc = vt_err_set(err, VT_EDATA, "%s: %zux%zux%zu, but geometry.json says %zux%zux%zu; run skullstrip-normalize again", path,
+			v->geometry.dim[0], v->geometry.dim[1], v->geometry.dim[2], p->placement.work.dim[0], p->placement.work.dim[1], p->placement.work.dim[2]);
+	free(path);
+	return rc;
+}
+
+static int read_mask(struct prepared *p, const char *dir, struct vt_err *err)
+{
+	char *path = vt_path_join(dir, "mask.nii");
+	struct vt_volume v = VT_VOLUME_INIT;
+	int rc = vt_volume_read(&v, path, VT_VOLUME_RAW, err);
+
+	if (!rc && v.n != p->voxels)
+		rc = vt_err_set(err, VT_EDATA, "%s: has %zu voxels, the channels have %zu", path, v.n, p->voxels);
+	if (!rc) {
+		p->mask = vt_xmalloc(p->voxels);
+		rc = vt_volume_labels(p->mask, &v, err);
+	}
+	vt_volume_release(&v);
+	free(path);
+	return rc;
+}
+
+/* The label map's voxels, put where the scans' voxels went. */
+static int read_labels(struct prepared *p, const char *label, struct vt_err *err)
+{
+	struct vt_volume v = VT_VOLUME_INIT;
+	unsigned char *native = NULL;
+	int rc = vt_volume_read(&v, label, VT_VOLUME_RAW, err);
+
+	if (!rc)
+		rc = vt_geometry_same(&p->placement.native, "the scans", &v.geometry, label, 0.5, err);
+	if (!rc && p->placement.resampled)
+		rc = vt_err_set(err, VT_EDATA, "%s: the scans were resampled to %gx%gx%g mm; prepare labelled subjects with --spacing 0", label,
+			p->placement.work.spacing[0], p->placement.work.spacing[1], p->placement.work.spacing[2]);
+	if (!rc) {
+		native = vt_xmalloc(v.n);
+		rc = vt_volume_labels(native, &v, err);
+	}
+	if (!rc) {
+		p->labels = vt_xmalloc(p->voxels);
+		rc = vt_placement_gather(&p->placement, p->labels, native, 1, err);
+	}
+	if (rc)
+		vt_err_prefix(err, "%s", label);
+	free(native);
+	vt_volume_release(&v);
+	return rc;
+}
+
+/* The brain's box with its margin, grown to a multiple. */
+static int find_box(struct prepared *p, const struct vt_crop_opts *o, struct vt_err *err)
+{
+	int hi[3] = { -1, -1, -1 };
+
+	for (int a = 0; a < 3; a++)
+		p->lo[a] = (int)p->dim[a];
+	for (size_t i = 0; i < p->voxels; i++) {
+		int at[3] = { (int)(i % p->dim[0]), (int)(i / p->dim[0] % p->dim[1]), (int)(i / p->dim[0] / p->dim[1]) };
+
+		for (int a = 0; p->mask[i] && a < 3; a++) {
+			p->lo[a] = at[a] < p->lo[a] ? at[a] : p->lo[a];
+			hi[a] = at[a] > hi[a] ? at[a] : hi[a];
+		}
+	}
+	if (hi[0] < 0)
+		return vt_err_set(err, VT_EDATA, "mask.nii is empty; look at qc.png of this subject");
+	for (int a = 0; a < 3; a++) {
+		int need;
+
+		p->lo[a] = p->lo[a] - o->margin > 0 ? p->lo[a] - o->margin : 0;
+		hi[a] = hi[a] + o->margin < (int)p->dim[a] ? hi[a] + o->margin : (int)p->dim[a] - 1;
+		p->size[a] = hi[a] - p->lo[a] + 1;
+		need = (o->multiple - p->size[a] % o->multiple) % o->multiple;
+		p->lo[a] -= need / 2;
+		p->size[a] += need;
+	}
+	return 0;
+}
+
+/* Voxel (x, y, z) of the box in the prepared grid, or SIZE_MAX where it is padding. */
+static size_t source_of(const struct prepared *p, int x, int y, int z)
+{
+	int at[3] = { p->lo[0] + x, p->lo[1] + y, p->lo[2] + z };
+
+	for (int a = 0; a < 3; a++)
+		if (at[a] < 0 || at[a] >= (int)p->dim[a])
+			return SIZE_MAX;
+	return ((size_t)at[2] * p->dim[1] + (size_t)at[1]) * p->dim[0] + (size_t)at[0];
+}
+
+static void fill(const struct prepared *p, float *image, uint8_t *labels)
+{
+	size_t n = (size_t)p->size[0] * (size_t)p->size[1] * (size_t)p->size[2], i = 0;
+
+	for (int z = 0; z < p->size[2]; z++)
+		for (int y = 0; y < p->size[1]; y++)
+			for (int x = 0; x < p->size[0]; x++, i++) {
+				size_t s = source_of(p, x, y, z);
+
+				for (int c = 0; c < p->n_channels; c++)
+					image[(size_t)c * n + i] = s == SIZE_MAX ? 0.0f : p->channel[c].voxels[s];
+				if (labels)
+					labels[i] = s == SIZE_MAX ? 0 : p->labels[s];
+			}
+}
+
+static struct vt_json *about(const struct prepared *p, const struct vt_manifest *m, const char *subject)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *channels = vt_json_new(VT_JSON_ARRAY), *regions = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *box = vt_json_new(VT_JSON_ARRAY), *spacing = vt_json_new(VT_JSON_ARRAY);
+	struct vt_split split = vt_manifest_split(m, subject);
+
+	for (int i = 0; i < m->n_channels; i++)
+		vt_json_push(channels, vt_json_new_text(m->channel[i].role));
+	for (int i = 0; i < m->n_regions; i++)
+		vt_json_push(regions, vt_json_new_text(m->region[i].name));
+	for (int a = 2; a >= 0; a--) {
+		vt_json_push(box, vt_json_new_int(p->lo[a]));
+		vt_json_push(spacing, vt_json_new_real(p->placement.work.spacing[a]));
+	}
+	vt_json_put_text(j, "subject", subject);
+	vt_json_put(j, "channels", channels);
+	vt_json_put(j, "regions", regions);
+	vt_json_put(j, "spacing_mm", spacing);
+	vt_json_put_bool(j, "test", split.test);
+	vt_json_put_int(j, "fold", split.fold);
+	vt_json_put(j, "box", box);
+	vt_json_put(j, "geometry", vt_json_copy(p->geometry));
+	vt_json_put(j, "manifest", vt_json_copy(m->json));
+	return j;
+}
+
+static int read_all(struct prepared *p, const struct vt_manifest *m, const char *dir, const char *label, struct vt_err *err)
+{
+	char *path = vt_path_join(dir, "geometry.json");
+	int rc = vt_json_read(&p->geometry, path, err);
+
+	if (!rc)
+		rc = vt_placement_parse(&p->placement, vt_json_get(p->geometry, "placement"), err);
+	if (rc)
+		vt_err_prefix(err, "%s", path);
+	free(path);
+	if (rc)
+		return rc;
+	memcpy(p->dim, p->placement.work.dim, sizeof(p->dim));
+	p->voxels = p->dim[0] * p->dim[1] * p->dim[2];
+	for (int i = 0; !rc && i < m->n_channels; i++)
+		rc = read_channel(p, dir, m->channel[i].role, err);
+	if (!rc)
+		rc = read_mask(p, dir, err);
+	if (!rc && label)
+		rc = read_labels(p, label, err);
+	return rc;
+}
+
+int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir, const char *label,
+	const struct vt_crop_opts *o, struct vt_err *err)
+{
+	struct prepared p = { .geometry = NULL };
+	struct vt_json *j = NULL;
+	float *image = NULL;
+	uint8_t *labels = NULL, *regions = NULL;
+	size_t n;
+	int rc = read_all(&p, m, dir, label, err), dims[4];
+
+	if (!rc)
+		rc = find_box(&p, o, err);
+	if (rc)
+		goto out;
+	n = (size_t)p.size[0] * (size_t)p.size[1] * (size_t)p.size[2];
+	image = malloc(n * (size_t)p.n_channels * sizeof(*image));
+	if (!image) {
+		rc = vt_err_nomem(err, n * (size_t)p.n_channels * sizeof(*image));
+		goto out;
+	}
+	labels = label ? vt_xmalloc(n) : NULL;
+	regions = label ? vt_xmalloc(n) : NULL;
+	fill(&p, image, labels);
+	if (label)
+		rc = vt_manifest_regions(regions, m, labels, n, err);
+	dims[0] = p.n_channels;
+	for (int a = 0; a < 3; a++)
+		dims[1 + a] = p.size[2 - a];
+	j = about(&p, m, subject);
+	if (!rc)
+		rc = vt_patch_write(path, j, dims, o->half, image, regions, labels, err);
+out:
+	if (rc)
+		vt_err_prefix(err, "subject %s", subject);
+	vt_json_free(j);
+	free(image);
+	free(labels);
+	free(regions);
+	release(&p);
+	return rc;
+}
+
+int vt_crop_subjects(struct vt_strs *ids, const char *root, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_list(&names, root, err);
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_asprintf("%s/%s/geometry.json", root, names.v[i]);
+
+		if (vt_fs_exists(path))
+			vt_strs_add(ids, names.v[i]);
+		free(path);
+	}
+	vt_strs_release(&names);
+	return rc;
+}

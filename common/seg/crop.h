@@ -1,0 +1,23 @@
+/* crop.h - one subject's prepared scans (and label map) -> one patch container.
+ *
+ * dir holds <role>.nii for each channel of the manifest, mask.nii and geometry.json, as prepare.h writes them; label is the
+ * cohort's own label map on the subject's native grid, NULL where there is none. */
+#ifndef COMMON_SEG_CROP_H
+#define COMMON_SEG_CROP_H
+
+#include "common/seg/manifest.h"
+
+struct vt_crop_opts {
+	int margin;              /* voxels kept around the brain mask's box */
+	int multiple;            /* each edge is padded up to a multiple of this, half on either side */
+	bool half;               /* store f16 */
+};
+
+/* Writes the container to `path`.  VT_EDATA names the subject's file, the value and what to do. */
+int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir, const char *label,
+	const struct vt_crop_opts *o, struct vt_err *err);
+
+/* Lists the subjects of a directory of prepared subjects: those that hold a geometry.json; sorted. */
+int vt_crop_subjects(struct vt_strs *ids, const char *root, struct vt_err *err);
+
+#endif

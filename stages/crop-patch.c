@@ -1,0 +1,92 @@
+/* crop-patch: prepared subjects and their label maps -> one mappable container a subject.
+ *
+ * in   normed    <subject>/<role>.nii, mask.nii, geometry.json (skullstrip-normalize)
+ *      labels    the cohort's label maps, on the subjects' native grids
+ * out  <subject>/subject.vtp, quarantine/<subject>.json for what was refused */
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "common/base/fs.h"
+#include "common/seg/crop.h"
+#include "common/stage/stage.h"
+
+struct params {
+	int64_t margin, multiple, dtype;
+};
+
+#define FIELD(f) offsetof(struct params, f)
+
+static const char *const dtypes[] = { "f32", "f16", NULL };
+
+static const struct vt_port in[] = {
+	{ "normed", VT_PORT_DIR, false, "output of skullstrip-normalize" },
+	{ "labels", VT_PORT_DIR, true, "label maps as the manifest lays them out" },
+	{ "manifest", VT_PORT_FILE, false, "what the cohort's files mean (manifests/)" },
+	{ NULL, 0, false, NULL },
+};
+
+static const struct vt_param params[] = {
+	{ "margin", VT_PARAM_INT, FIELD(margin), 2, 0, 64, "voxel", "kept around the brain's box", NULL, NULL },
+	{ "multiple", VT_PARAM_INT, FIELD(multiple), 8, 1, 64, "voxel", "edges are padded with 0 to a multiple of this", NULL, NULL },
+	{ "dtype", VT_PARAM_ENUM, FIELD(dtype), 0, 0, 0, "", "how channels are stored", dtypes, NULL },
+	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+};
+
+static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const char *subject, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	const struct vt_crop_opts opts = { (int)p->margin, (int)p->multiple, p->dtype == 1 };
+	char *from = vt_path_join(vt_stage_input(r, "normed"), subject), *dir = vt_path_join(vt_stage_out(r), subject);
+	char *path = vt_path_join(dir, "subject.vtp"), *label = NULL;
+	struct vt_err why = VT_ERR_INIT;
+	int rc = 0;
+
+	if (vt_stage_input(r, "labels"))
+		rc = vt_manifest_label(&label, m, vt_stage_input(r, "labels"), subject, &why);
+	if (!rc)
+		rc = vt_fs_mkdirs(dir, &why);
+	if (!rc)
+		rc = vt_crop_subject(path, m, subject, from, label, &opts, &why);
+	if (rc == VT_EDATA || rc == VT_ENOINPUT) {
+		rc = vt_fs_remove_tree(dir, err);
+		if (!rc)
+			rc = vt_stage_quarantine(r, subject, &why, err);
+	} else if (rc) {
+		*err = why;
+	}
+	free(label);
+	free(path);
+	free(dir);
+	free(from);
+	return rc;
+}
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+	struct vt_manifest *m = NULL;
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
+
+	if (!rc)
+		rc = vt_crop_subjects(&ids, vt_stage_input(r, "normed"), err);
+	for (size_t i = 0; !rc && i < ids.n; i++) {
+		rc = crop_one(r, m, ids.v[i], err);
+		vt_json_push(list, vt_json_new_text(ids.v[i]));
+	}
+	vt_stage_note(r, "subjects", list);
+	vt_strs_release(&ids);
+	vt_manifest_free(m);
+	return rc;
+}
+
+static const struct vt_stage stage = {
+	.name = "crop-patch", .version = "1", .summary = "Crops prepared subjects to the brain and maps their labels to regions.",
+	.output = "<subject>/subject.vtp: channels, regions, labels and foreground index, mappable",
+	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
+};
+
+int main(int argc, char **argv)
+{
+	return vt_stage_main(&stage, argc, argv);
+}
