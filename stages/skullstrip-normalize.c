@@ -14,7 +14,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t strip, normalise, orient, bias, align, interpolate, implausible, margin;
+	int64_t strip, normalise, orient, grid, bias, align, interpolate, implausible, margin;
 	double tolerance, spacing, threshold, mask_margin;
 	const char *mask_channel;
 };
@@ -24,6 +24,7 @@ struct params {
 static const char *const strips[] = { "auto", "always", "never", NULL };
 static const char *const rules[] = { "none", "zscore", "clip-minmax", "clip-zscore", "minmax", "quantile", NULL };
 static const char *const orients[] = { "ras", "native", NULL };
+static const char *const grids[] = { "spacing", "conform", NULL };
 static const char *const biases[] = { "none", "n4", NULL };
 static const char *const aligns[] = { "refuse", "rigid", NULL };
 static const char *const interpolations[] = { "nearest", "linear", "cubic", NULL };
@@ -39,6 +40,7 @@ static const struct vt_param params[] = {
 	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "", "find the brain: auto keeps a stripped input as it is", strips, NULL },
 	{ "normalise", VT_PARAM_ENUM, FIELD(normalise), 1, 0, 0, "", "rule for intensities inside the brain", rules, NULL },
 	{ "orient", VT_PARAM_ENUM, FIELD(orient), 0, 0, 0, "", "order of the output's axes", orients, NULL },
+	{ "grid", VT_PARAM_ENUM, FIELD(grid), 0, 0, 0, "", "conform: 256 cubed at 1 mm, no crop", grids, NULL },
 	{ "bias", VT_PARAM_ENUM, FIELD(bias), 0, 0, 0, "", "correction of the coil's intensity drift", biases, NULL },
 	{ "align", VT_PARAM_ENUM, FIELD(align), 0, 0, 0, "", "channels on another grid than the first", aligns, NULL },
 	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm", "distance of corners that still is one grid", NULL, NULL },
@@ -58,6 +60,7 @@ static void options_of(struct vt_prepare_opts *opts, const struct params *p, con
 	opts->strip = (enum vt_strip)(p->strip + 1);
 	opts->normalise = (enum vt_normalise)(p->normalise + 1);
 	opts->orient = (enum vt_orient)(p->orient + 1);
+	opts->conform = p->grid == 1;
 	opts->bias = (enum vt_bias)(p->bias + 1);
 	opts->align = (enum vt_align)(p->align + 1);
 	opts->interpolate = (enum vt_interpolate)(p->interpolate + 1);

@@ -108,7 +108,7 @@ static void brain_box(const struct prepare *p, const unsigned char *mask, size_t
 		size_t hi = lo[a] + dim[a] + margin;
 		lo[a] = lo[a] > margin ? lo[a] - margin : 0;
 		dim[a] = (hi < full[a] ? hi : full[a]) - lo[a];
-		if (!any || p->opts->crop_margin < 0) {
+		if (!any || p->opts->crop_margin < 0 || p->opts->conform) {
 			lo[a] = 0;
 			dim[a] = full[a];
 		}
@@ -195,9 +195,13 @@ static int full_grid(struct prepare *p, unsigned char **full_mask, struct vt_err
 		/* Headers hold f32: 0.99999994 mm is 1 mm. */
 		resample = resample || fabs(spacing[a] - p->place.full.spacing[a]) > 1e-3 * spacing[a];
 	}
+	resample = resample || p->opts->conform;
 	if (resample) {
 		struct vt_geometry grid;
-		vt_grid_respaced(&grid, &p->place.full, spacing);
+		if (p->opts->conform)
+			vt_grid_conform(&grid, &p->place.full, 256, 1);
+		else
+			vt_grid_respaced(&grid, &p->place.full, spacing);
 		vt_placement_resampled(&p->place, &grid);
 	}
 	unsigned char *mask = vt_voxels_alloc(vt_geometry_count(&p->place.full) + 1);

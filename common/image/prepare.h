@@ -37,6 +37,7 @@ struct vt_prepare_opts {
 	enum vt_align align;             /* what to do with channels on another grid than the first: refuse, or register */
 	double tolerance_mm;             /* largest corner distance of channels on "one" grid */
 	double spacing[3];               /* resample to these mm; 0 = leave */
+	bool conform;                    /* 256^3 voxels of 1 mm, axes R-A-S, no crop; spacing is not looked at */
 	enum vt_interpolate interpolate;
 	int crop_margin;                 /* voxels around the brain's box; negative: no crop */
 	bool refuse;                     /* an implausible mask is an error instead of a flag */
@@ -46,7 +47,7 @@ struct vt_prepare_opts {
 };
 
 #define VT_PREPARE_OPTS_DEFAULT { VT_STRIP_AUTO, VT_ORIENT_RAS, VT_NORM_ZSCORE, VT_BIAS_NONE, VT_ALIGN_NONE, 0.05, { 0, 0, 0 }, \
-	VT_LINEAR, 0, false, VT_BRAIN_OPTS_DEFAULT, NULL, NULL }
+	false, VT_LINEAR, 0, false, VT_BRAIN_OPTS_DEFAULT, NULL, NULL }
 
 struct vt_prepare_report {
 	const char *method;              /* "stripped", "surface", "none", or the provider's name */

@@ -213,7 +213,7 @@ static int scan_pattern(struct vt_strs *ids, const char *root, const char *patte
 	rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		size_t n = strlen(names.v[i]), before = (size_t)(at - begin);
-		char *id, *path, *full;
+		char *id, *path, *full, *own;
 
 		if (names.v[i][0] == '.' || n <= before + tail_len || strncmp(names.v[i], begin, before) ||
 			strncmp(names.v[i] + n - tail_len, tail, tail_len))
@@ -221,8 +221,11 @@ static int scan_pattern(struct vt_strs *ids, const char *root, const char *patte
 		id = vt_xstrndup(names.v[i] + before, n - before - tail_len);
 		path = fill(pattern, id);
 		full = vt_path_join(root, path);
-		if (tail[tail_len] == '/' ? vt_fs_is_dir(dir) && strcmp(id, "quarantine") : vt_fs_exists(full))
+		own = vt_path_join(dir, names.v[i]);
+		/* A plain file beside the subjects' directories (a README, a table) is no subject. */
+		if (tail[tail_len] == '/' ? vt_fs_is_dir(own) && strcmp(id, "quarantine") : vt_fs_exists(full))
 			vt_strs_add(ids, id);
+		free(own);
 		free(full);
 		free(path);
 		free(id);
