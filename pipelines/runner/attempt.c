@@ -12,12 +12,13 @@
 
 char *vt_pfs_prefix(const char *text, const char *root)
 {
+	static const char before[] = " =:'\"\t\n(<>;|&,`", after[] = "/ =:'\"\t\n)<>;|&,`";
 	struct vt_buf b = VT_BUF_INIT;
 	vt_buf_str(&b, "");
 	vt_buf_reserve(&b, 1);
 	for (const char *p = text; *p; p++) {
-		bool begins = p == text || strchr(" =:'\"\t\n(", p[-1]);
-		if (begins && !strncmp(p, "/pfs", 4) && (!p[4] || strchr("/ =:'\"\t\n)", p[4]))) {
+		bool begins = p == text || strchr(before, p[-1]);
+		if (begins && !strncmp(p, "/pfs", 4) && (!p[4] || strchr(after, p[4]))) {
 			vt_buf_str(&b, root);
 			p += 3;
 		} else {
