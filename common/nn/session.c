@@ -221,7 +221,7 @@ static void forward_node(struct vt_session *s, int i)
 		vt_cpu_norm_forward(s->k, &n->norm, a, y, &w, s->mean[i], s->rstd[i], s->opts.training);
 		break;
 	case VT_OP_ACT:
-		vt_cpu_act_forward(n, a, y, weight_of(s, n, 0));
+		vt_cpu_act_forward(s->k, n, a, y, weight_of(s, n, 0));
 		break;
 	case VT_OP_ADD:
 		vt_cpu_add(a, b, y);
@@ -352,7 +352,7 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 		w = norm_weights(s, n);
 		vt_cpu_norm_backward(s->k, &n->norm, x, y, dy, dx, add, &w, s->mean[i], s->rstd[i]);
 	} else if (n->op == VT_OP_ACT) {
-		vt_cpu_act_backward(n, x, dy, dx, add, weight_of(s, n, 0), weight_grad_of(s, n, 0));
+		vt_cpu_act_backward(s->k, n, x, dy, dx, add, weight_of(s, n, 0), weight_grad_of(s, n, 0));
 	} else if (dx.p && n->op == VT_OP_UPSAMPLE) {
 		vt_cpu_upsample_backward(s->k, n, dy, dx, add, s->scratch);
 	} else if (dx.p && n->op == VT_OP_MAXPOOL) {

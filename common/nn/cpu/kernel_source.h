@@ -1,9 +1,13 @@
 /* kernel_source.h - the kernels' one source, included by kernels_portable.c and kernels_avx2.c, which define KERNELS (the name
  * of the table) and KERNEL_NAME.  It is a header only because the same text is compiled for two instruction sets. */
+#ifndef COMMON_NN_CPU_KERNEL_SOURCE_H
+#define COMMON_NN_CPU_KERNEL_SOURCE_H
+
 #include <stdint.h>
 
 #include "common/nn/cpu/kernels.h"
 #include "common/nn/cpu/vec8.h"
+#include "common/nn/graph.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -214,5 +218,137 @@ static void axpy(float *y, const float *p, float w, size_t n)
 		v8_store(y + i, v8_fma(a, v8_load(p + i), v8_load(y + i)));
 }
 
+/* e^x, relative error 2e-16: x = n ln 2 + r with |r| <= ln 2 / 2, a Taylor polynomial, and n added to the exponent. */
+INLINE d8 exponential(d8 x)
+{
+	const d8 magic = d8_set(0x1.8p52), most = d8_set(708.0), least = d8_set(-708.0);
+	d8 t, n, r, p = d8_set(1.0 / 6227020800.0);
+	static const double c[] = { 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
+		1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0 };
+
+	x = d8_if_greater(x, most, most, x);
+	x = d8_if_greater(least, x, least, x);
+	t = d8_fma(x, d8_set(0x1.71547652b82fep0), magic);
+	n = d8_add(t, d8_set(-0x1.8p52));
+	r = d8_fma(n, d8_set(-0x1.62e42fefa39efp-1), x);
+	r = d8_fma(n, d8_set(-0x1.abc9e3b39803fp-56), r);
+	for (int i = 0; i < 13; i++)
+		p = d8_fma(p, r, d8_set(c[i]));
+	return d8_scale(p, t);
+}
+
+/* erf(z), absolute error 2e-8 beyond |z| = 4, where it is taken as 1, else 4e-13: erf(z) / z as a polynomial in z^2 / 8 - 1,
+ * interpolated at the Chebyshev nodes of [0, 16]. */
+INLINE d8 error_function(d8 z)
+{
+	static const double c[] = { 1.4847274819065048e-06, -4.585383146110436e-06, 5.0885342795442365e-06, -1.2640600249616678e-05,
+		5.0473419951626746e-05, -0.00012648277634466279, 0.00027314205594255168, -0.00060487687353641981, 0.0012940262578981878,
+		-0.0025830189840541583, 0.0048530088867995902, -0.0086043645168669899, 0.014349731521034491, -0.022474028114339822,
+		0.033060613050075377, -0.045765041071167085, 0.059886906574116792, -0.074727871546206637, 0.090208994054324088,
+		-0.10771044230496035, 0.13167511689524258, -0.17657623330391425, 0.35353099564340551 };
+	d8 t = d8_fma(z, d8_mul(z, d8_set(0.125)), d8_set(-1.0)), p = d8_set(c[0]), r;
+
+	for (int i = 1; i < 23; i++)
+		p = d8_fma(p, t, d8_set(c[i]));
+	r = d8_if_greater(z, d8_set(4.0), d8_set(1.0), d8_mul(p, z));
+	return d8_if_greater(d8_set(-4.0), z, d8_set(-1.0), r);
+}
+
+INLINE d8 sigmoid(d8 x)
+{
+	return d8_div(d8_set(1.0), d8_add(d8_set(1.0), exponential(d8_mul(x, d8_set(-1.0)))));
+}
+
+INLINE d8 activated(const int kind, d8 x, d8 slope)
+{
+	const d8 zero = d8_set(0.0), one = d8_set(1.0);
+
+	switch (kind) {
+	case VT_ACT_LEAKY:
+	case VT_ACT_PRELU:
+		return d8_if_greater(x, zero, x, d8_mul(slope, x));
+	case VT_ACT_ELU:
+		return d8_if_greater(x, zero, x, d8_mul(slope, d8_add(exponential(x), d8_set(-1.0))));
+	case VT_ACT_GELU:
+		return d8_mul(d8_mul(d8_set(0.5), x), d8_add(one, error_function(d8_mul(x, d8_set(0.70710678118654752440)))));
+	case VT_ACT_SIGMOID:
+		return sigmoid(x);
+	default:
+		return d8_if_greater(x, zero, x, zero);
+	}
+}
+
+INLINE d8 derivative(const int kind, d8 x, d8 slope)
+{
+	const d8 zero = d8_set(0.0), one = d8_set(1.0);
+	d8 s;
+
+	switch (kind) {
+	case VT_ACT_LEAKY:
+	case VT_ACT_PRELU:
+		return d8_if_greater(x, zero, one, slope);
+	case VT_ACT_ELU:
+		return d8_if_greater(x, zero, one, d8_mul(slope, exponential(x)));
+	case VT_ACT_GELU:
+		s = exponential(d8_mul(x, d8_mul(x, d8_set(-0.5))));
+		s = d8_mul(d8_mul(x, d8_set(0.39894228040143267794)), s);
+		return d8_fma(d8_set(0.5), d8_add(one, error_function(d8_mul(x, d8_set(0.70710678118654752440)))), s);
+	case VT_ACT_SIGMOID:
+		s = sigmoid(x);
+		return d8_mul(s, d8_add(one, d8_mul(s, d8_set(-1.0))));
+	default:
+		return d8_if_greater(x, zero, one, zero);
+	}
+}
+
+INLINE void act_of(const int kind, float *y, const float *x, size_t n, const float slope[8], const float keep[8])
+{
+	d8 s = d8_of(v8_load(slope));
+	v8 k = v8_load(keep);
+
+	for (size_t i = 0; i < n; i += 8)
+		v8_store(y + i, kind == VT_ACT_RELU ? v8_where_positive(v8_load(x + i), v8_load(x + i)) :
+			v8_where_positive(k, v8_of(activated(kind, d8_of(v8_load(x + i)), s))));
+}
+
+static void act(int kind, float *y, const float *x, size_t n, const float slope[8], const float keep[8])
+{
+	switch (kind) {
+	case VT_ACT_LEAKY:
+	case VT_ACT_PRELU: act_of(VT_ACT_LEAKY, y, x, n, slope, keep); return;
+	case VT_ACT_ELU: act_of(VT_ACT_ELU, y, x, n, slope, keep); return;
+	case VT_ACT_GELU: act_of(VT_ACT_GELU, y, x, n, slope, keep); return;
+	case VT_ACT_SIGMOID: act_of(VT_ACT_SIGMOID, y, x, n, slope, keep); return;
+	default: act_of(VT_ACT_RELU, y, x, n, slope, keep); return;
+	}
+}
+
+INLINE void act_back_of(const int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8], bool accumulate)
+{
+	d8 s = d8_of(v8_load(slope));
+
+	for (size_t i = 0; i < n; i += 8) {
+		v8 r = v8_of(d8_mul(derivative(kind, d8_of(v8_load(x + i)), s), d8_of(v8_load(dy + i))));
+
+		v8_store(dx + i, accumulate ? v8_add(v8_load(dx + i), r) : r);
+	}
+}
+
+static void act_back(int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8], bool accumulate)
+{
+	switch (kind) {
+	case VT_ACT_LEAKY:
+	case VT_ACT_PRELU: act_back_of(VT_ACT_LEAKY, dx, dy, x, n, slope, accumulate); return;
+	case VT_ACT_ELU: act_back_of(VT_ACT_ELU, dx, dy, x, n, slope, accumulate); return;
+	case VT_ACT_GELU: act_back_of(VT_ACT_GELU, dx, dy, x, n, slope, accumulate); return;
+	case VT_ACT_SIGMOID: act_back_of(VT_ACT_SIGMOID, dx, dy, x, n, slope, accumulate); return;
+	default: act_back_of(VT_ACT_RELU, dx, dy, x, n, slope, accumulate); return;
+	}
+}
+
+#ifdef KERNELS
 const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .tile = tile, .row = row, .moments = moments, .affine = affine,
-	.norm_sums = norm_sums, .norm_dx = norm_dx, .lerp = lerp, .axpy = axpy };
+	.norm_sums = norm_sums, .norm_dx = norm_dx, .lerp = lerp, .axpy = axpy, .act = act, .act_back = act_back };
+#endif
+
+#endif

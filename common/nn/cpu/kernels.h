@@ -57,6 +57,12 @@ typedef void (*vt_norm_dx_fn)(float *dx, const float *dy, const float *y, const 
 typedef void (*vt_lerp_fn)(float *y, const float *p, const float *q, float w0, float w1, size_t n);
 typedef void (*vt_axpy_fn)(float *y, const float *p, float w, size_t n);
 
+/* y = f(x) over n floats (a multiple of 8), lane l with slope[l] where the function has one (ELU's alpha, leaky and PReLU slopes);
+ * 0 in the lanes where keep[l] is 0.  kind is an enum vt_act. */
+typedef void (*vt_act_fn)(int kind, float *y, const float *x, size_t n, const float slope[8], const float keep[8]);
+/* dx (+)= f'(x) dy. */
+typedef void (*vt_act_back_fn)(int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8], bool accumulate);
+
 struct vt_kernels {
 	const char *name;
 	void (*tile)(const struct vt_tile *t);
@@ -67,6 +73,8 @@ struct vt_kernels {
 	vt_norm_dx_fn norm_dx;
 	vt_lerp_fn lerp;
 	vt_axpy_fn axpy;
+	vt_act_fn act;
+	vt_act_back_fn act_back;
 };
 
 extern const struct vt_kernels vt_kernels_portable;

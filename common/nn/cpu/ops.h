@@ -42,8 +42,8 @@ void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *n, st
 void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y, struct vt_view dy,
 	struct vt_view dx, bool add, const struct vt_norm_weights *w, const double *mean, const double *rstd);
 
-void vt_cpu_act_forward(const struct vt_node *n, struct vt_view x, struct vt_view y, const float *slopes);
-void vt_cpu_act_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx, bool add,
+void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view y, const float *slopes);
+void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx, bool add,
 	const float *slopes, float *d_slopes);
 void vt_cpu_add(struct vt_view a, struct vt_view b, struct vt_view y);
 void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add);               /* dx (+)= dy */

@@ -1,10 +1,8 @@
 /* Operators that move values: activation, add, concat, trilinear upsampling, max pooling, dropout, layout. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buf.h"
-#include "common/base/fmath.h"
 #include "common/base/parallel.h"
 #include "common/base/rng.h"
 #include "common/nn/cpu/ops.h"
@@ -63,74 +61,30 @@ static void set(float *to, float v, bool add)
 
 /* --- activations -------------------------------------------------------------------------------------------------------- */
 
-static float activate(enum vt_act act, float x, double slope)
+/* Slopes of the eight lanes of a block, and which of them are channels. */
+static void lanes_of(const struct block_work *w, size_t block, float slope[VT_LANES], float keep[VT_LANES])
 {
-	switch (act) {
-	case VT_ACT_LEAKY:
-	case VT_ACT_PRELU:
-		return x > 0.0f ? x : (float)slope * x;
-	case VT_ACT_ELU:
-		return x > 0.0f ? x : (float)(slope * (vt_exp((double)x) - 1.0));
-	case VT_ACT_GELU:
-		return (float)(0.5 * (double)x * (1.0 + vt_erf((double)x * 0.70710678118654752440)));
-	case VT_ACT_SIGMOID:
-		return vt_sigmoidf(x);
-	default:
-		return x > 0.0f ? x : 0.0f;
+	int first = (int)(block % (size_t)vt_blocks(w->a.s.c)) * VT_LANES;
+
+	for (int l = 0; l < VT_LANES; l++) {
+		keep[l] = first + l < w->a.s.c ? 1.0f : 0.0f;
+		slope[l] = !w->slopes ? (float)w->node->number : first + l < w->a.s.c ? w->slopes[first + l] : 0.0f;
 	}
-}
-
-static double derivative(enum vt_act act, double x, double slope)
-{
-	double s;
-
-	switch (act) {
-	case VT_ACT_LEAKY:
-	case VT_ACT_PRELU:
-		return x > 0 ? 1 : slope;
-	case VT_ACT_ELU:
-		return x > 0 ? 1 : slope * vt_exp(x);
-	case VT_ACT_GELU:
-		return 0.5 * (1.0 + vt_erf(x * 0.70710678118654752440)) + x * 0.39894228040143267794 * vt_exp(-0.5 * x * x);
-	case VT_ACT_SIGMOID:
-		s = 1.0 / (1.0 + vt_exp(-x));
-		return s * (1.0 - s);
-	default:
-		return x > 0 ? 1 : 0;
-	}
-}
-
-static double slope_of(const struct block_work *w, size_t block, int lane)
-{
-	int c = (int)(block % (size_t)vt_blocks(w->a.s.c)) * VT_LANES + lane;
-
-	return !w->slopes ? w->node->number : c < w->a.s.c ? (double)w->slopes[c] : 0.0;
 }
 
 static void act_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
 	struct slab p = slab_of(w, task);
-	const float *x = part_of(w->a, p);
-	float *y = part_of(w->y, p);
+	float slope[VT_LANES], keep[VT_LANES];
 
-	if (w->node->act == VT_ACT_RELU) {
-		for (size_t i = 0; i < p.n; i++)
-			y[i] = x[i] > 0.0f ? x[i] : 0.0f;
-		return;
-	}
-	for (int l = 0; l < VT_LANES; l++) {
-		double slope = slope_of(w, p.block, l);
-		bool used = (int)(p.block % (size_t)vt_blocks(w->a.s.c)) * VT_LANES + l < w->a.s.c;
-
-		for (size_t i = (size_t)l; i < p.n; i += VT_LANES)
-			y[i] = used ? activate(w->node->act, x[i], slope) : 0.0f;
-	}
+	lanes_of(w, p.block, slope, keep);
+	w->k->act(w->node->act, part_of(w->y, p), part_of(w->a, p), p.n, slope, keep);
 }
 
-void vt_cpu_act_forward(const struct vt_node *n, struct vt_view x, struct vt_view y, const float *slopes)
+void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view y, const float *slopes)
 {
-	each_slab(&(struct block_work){ .node = n, .a = x, .y = y, .slopes = slopes }, act_task);
+	each_slab(&(struct block_work){ .k = k, .node = n, .a = x, .y = y, .slopes = slopes }, act_task);
 }
 
 static void act_back_task(void *ctx, size_t task)
@@ -138,35 +92,29 @@ static void act_back_task(void *ctx, size_t task)
 	struct block_work *w = ctx;
 	struct slab p = slab_of(w, task);
 	const float *x = part_of(w->a, p), *dy = part_of(w->b, p);
-	float *dx = part_of(w->y, p);
+	float slope[VT_LANES], keep[VT_LANES];
 
-	for (int l = 0; l < VT_LANES; l++) {
-		double slope = slope_of(w, p.block, l), sum = 0;
-
-		for (size_t i = (size_t)l; i < p.n; i += VT_LANES) {
-			if (dx)
-				set(&dx[i], (float)(derivative(w->node->act, (double)x[i], slope) * (double)dy[i]), w->add);
-			if (w->slopes && x[i] <= 0.0f)
-				sum += (double)dy[i] * (double)x[i];
-		}
-		if (w->sums)
-			w->sums[task * VT_LANES + (size_t)l] = sum;
-	}
+	lanes_of(w, p.block, slope, keep);
+	if (w->y.p)
+		w->k->act_back(w->node->act, part_of(w->y, p), dy, x, p.n, slope, w->add);
+	for (size_t i = 0; w->sums && i < p.n; i++)
+		if (x[i] <= 0.0f)
+			w->sums[task * VT_LANES + i % VT_LANES] += (double)dy[i] * (double)x[i];
 }
 
-void vt_cpu_act_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx, bool add,
+void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx, bool add,
 	const float *slopes, float *d_slopes)
 {
 	size_t blocks = (size_t)vt_blocks(x.s.c), slabs = (size_t)vt_slabs(vt_voxels(x.s));
 	double *sums = slopes ? vt_xcalloc((size_t)x.s.n * blocks * slabs * VT_LANES, sizeof(*sums)) : NULL;
 
-	each_slab(&(struct block_work){ .node = n, .a = x, .b = dy, .y = dx, .add = add, .slopes = slopes, .sums = sums }, act_back_task);
+	each_slab(&(struct block_work){ .k = k, .node = n, .a = x, .b = dy, .y = dx, .add = add, .slopes = slopes, .sums = sums }, act_back_task);
 	for (size_t c = 0; slopes && c < (size_t)x.s.c; c++) {
 		double sum = 0;
 
 		for (size_t i = 0; i < (size_t)x.s.n; i++)
-			for (size_t k = 0; k < slabs; k++)
-				sum += sums[((i * blocks + c / VT_LANES) * slabs + k) * VT_LANES + c % VT_LANES];
+			for (size_t j = 0; j < slabs; j++)
+				sum += sums[((i * blocks + c / VT_LANES) * slabs + j) * VT_LANES + c % VT_LANES];
 		d_slopes[c] = (float)sum;
 	}
 	free(sums);

@@ -24,11 +24,30 @@ static inline d8 d8_load(const double *p) { return (d8){ _mm256_loadu_pd(p), _mm
 static inline void d8_store(double *p, d8 a) { _mm256_storeu_pd(p, a.lo); _mm256_storeu_pd(p + 4, a.hi); }
 static inline d8 d8_of(v8 a) { return (d8){ _mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)) }; }
 static inline d8 d8_add(d8 a, d8 b) { return (d8){ _mm256_add_pd(a.lo, b.lo), _mm256_add_pd(a.hi, b.hi) }; }
+static inline d8 d8_set(double a) { return (d8){ _mm256_set1_pd(a), _mm256_set1_pd(a) }; }
+static inline d8 d8_mul(d8 a, d8 b) { return (d8){ _mm256_mul_pd(a.lo, b.lo), _mm256_mul_pd(a.hi, b.hi) }; }
+static inline d8 d8_div(d8 a, d8 b) { return (d8){ _mm256_div_pd(a.lo, b.lo), _mm256_div_pd(a.hi, b.hi) }; }
+/* a > b ? x : y, lane-wise. */
+static inline d8 d8_if_greater(d8 a, d8 b, d8 x, d8 y)
+{
+	return (d8){ _mm256_blendv_pd(y.lo, x.lo, _mm256_cmp_pd(a.lo, b.lo, _CMP_GT_OQ)),
+		_mm256_blendv_pd(y.hi, x.hi, _mm256_cmp_pd(a.hi, b.hi, _CMP_GT_OQ)) };
+}
+/* Adds the low bits of n, moved to the exponent's place, to the bits of a. */
+static inline d8 d8_scale(d8 a, d8 n)
+{
+	__m256i lo = _mm256_slli_epi64(_mm256_castpd_si256(n.lo), 52), hi = _mm256_slli_epi64(_mm256_castpd_si256(n.hi), 52);
+
+	return (d8){ _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a.lo), lo)),
+		_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a.hi), hi)) };
+}
+static inline v8 v8_of(d8 a) { return _mm256_set_m128(_mm256_cvtpd_ps(a.hi), _mm256_cvtpd_ps(a.lo)); }
 static inline d8 d8_fma(d8 a, d8 b, d8 c) { return (d8){ _mm256_fmadd_pd(a.lo, b.lo, c.lo), _mm256_fmadd_pd(a.hi, b.hi, c.hi) }; }
 
 #else
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 typedef struct { float f[8]; } v8;
@@ -46,6 +65,23 @@ static inline d8 d8_load(const double *p) { d8 r; memcpy(r.f, p, sizeof(r.f)); r
 static inline void d8_store(double *p, d8 a) { memcpy(p, a.f, sizeof(a.f)); }
 static inline d8 d8_of(v8 a) { d8 r; for (int i = 0; i < 8; i++) r.f[i] = (double)a.f[i]; return r; }
 static inline d8 d8_add(d8 a, d8 b) { for (int i = 0; i < 8; i++) a.f[i] += b.f[i]; return a; }
+static inline d8 d8_set(double a) { d8 r; for (int i = 0; i < 8; i++) r.f[i] = a; return r; }
+static inline d8 d8_mul(d8 a, d8 b) { for (int i = 0; i < 8; i++) a.f[i] *= b.f[i]; return a; }
+static inline d8 d8_div(d8 a, d8 b) { for (int i = 0; i < 8; i++) a.f[i] /= b.f[i]; return a; }
+static inline d8 d8_if_greater(d8 a, d8 b, d8 x, d8 y) { for (int i = 0; i < 8; i++) y.f[i] = a.f[i] > b.f[i] ? x.f[i] : y.f[i]; return y; }
+static inline d8 d8_scale(d8 a, d8 n)
+{
+	uint64_t u, k;
+
+	for (int i = 0; i < 8; i++) {
+		memcpy(&u, &a.f[i], 8);
+		memcpy(&k, &n.f[i], 8);
+		u += k << 52;
+		memcpy(&a.f[i], &u, 8);
+	}
+	return a;
+}
+static inline v8 v8_of(d8 a) { v8 r; for (int i = 0; i < 8; i++) r.f[i] = (float)a.f[i]; return r; }
 static inline d8 d8_fma(d8 a, d8 b, d8 c) { for (int i = 0; i < 8; i++) c.f[i] = fma(a.f[i], b.f[i], c.f[i]); return c; }
 
 #endif
