@@ -11,6 +11,7 @@
 	X("pipelines", run, "execute a spec file over committed repos, skipping what is unchanged") \
 	X("pipelines", plan, "print the datums that a run would execute") \
 	X("pipelines", lint, "check spec files: one line a finding, with the JSON pointer and the fix") \
+	X("pipelines", datum, "list datums; run one again, open a shell in its view, compare reruns") \
 	X("pipelines", emit, "translate a spec for another engine: pachyderm, argo, argo-events, boutiques") \
 	X("pipelines", logs, "show what a datum wrote to its log") \
 	X("pipelines", explain, "say which datum made a path of an output commit") \
