@@ -38,7 +38,7 @@ static double cross_entropy(double z, bool r)
 {
 	double m = z > 0 ? z : 0;
 
-	return m - (r ? z : 0) + vt_log(1.0 + vt_exp(z > 0 ? -z : z));
+	return m - (r ? z : 0) + vt_ln(1.0 + vt_exp(z > 0 ? -z : z));
 }
 
 static void sum_block(void *ctx, size_t task)
