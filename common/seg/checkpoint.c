@@ -1,0 +1,113 @@
+#include "common/seg/checkpoint.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/nn/model.h"
+#include "common/nn/safetensors.h"
+
+int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err)
+{
+	struct vt_checkpoint c = { .json = NULL };
+	char *path = vt_path_join(dir, "checkpoint.json");
+	int rc = vt_json_read(&c.json, path, err);
+
+	if (!rc && vt_json_integer(vt_json_get(c.json, "format"), 0) != 1)
+		rc = vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path, (long long)vt_json_integer(vt_json_get(c.json, "format"), 0));
+	if (!rc)
+		rc = vt_manifest_parse(&c.manifest, vt_json_get(c.json, "manifest"), path, err);
+	if (!rc) {
+		c.model = vt_json_text(vt_json_pointer(c.json, "/model/name"), "");
+		c.n_channels = vt_json_get(c.json, "channels") ? (int)vt_json_get(c.json, "channels")->n : 0;
+		c.n_regions = vt_json_get(c.json, "regions") ? (int)vt_json_get(c.json, "regions")->n : 0;
+		for (size_t a = 0; a < 3; a++)
+			c.patch[a] = (int)vt_json_integer(vt_json_at(vt_json_get(c.json, "patch"), a), 0);
+		if (c.n_channels < 1 || c.n_regions < 1)
+			rc = vt_err_set(err, VT_EDATA, "%s: names no channels or no regions", path);
+	}
+	free(path);
+	if (rc)
+		vt_checkpoint_close(&c);
+	else
+		*out = c;
+	return rc;
+}
+
+void vt_checkpoint_close(struct vt_checkpoint *c)
+{
+	vt_json_free(c->json);
+	vt_manifest_free(c->manifest);
+	*c = (struct vt_checkpoint){ .json = NULL };
+}
+
+int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json *metadata, struct vt_err *err)
+{
+	int n = vt_session_n_weights(s), rc;
+	struct vt_tensor_entry *e = vt_xcalloc((size_t)n, sizeof(*e));
+
+	for (int i = 0; i < n; i++) {
+		const struct vt_weight *w = vt_session_weight(s, i);
+
+		e[i] = (struct vt_tensor_entry){ .name = w->name, .n_dims = w->n_dims, .data = w->value };
+		memcpy(e[i].dims, w->dims, sizeof(e[i].dims));
+	}
+	rc = vt_safetensors_write(path, e, (size_t)n, metadata, err);
+	free(e);
+	return rc;
+}
+
+int vt_weights_load(struct vt_session *s, const char *path, struct vt_err *err)
+{
+	struct vt_safetensors f;
+	int n = vt_session_n_weights(s), rc = vt_safetensors_open(&f, path, err);
+
+	if (rc)
+		return rc;
+	if (vt_safetensors_count(&f) != (size_t)n)
+		rc = vt_err_set(err, VT_EDATA, "holds %zu tensors, the network has %d", vt_safetensors_count(&f), n);
+	for (int i = 0; !rc && i < n; i++) {
+		struct vt_weight *w = vt_session_weight(s, i);
+
+		rc = vt_safetensors_get(&f, w->name, w->dims, w->n_dims, w->value, err);
+	}
+	vt_safetensors_close(&f);
+	return rc ? vt_err_prefix(err, "%s", path) : 0;
+}
+
+int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir, const char *which,
+	const int *patch, struct vt_err *err)
+{
+	const int *size = patch ? patch : c->patch;
+	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), 1, c->n_channels, c->n_regions, { size[0], size[1], size[2] } };
+	char *path = vt_asprintf("%s/%s.safetensors", dir, which);
+	int rc = vt_model_build(g, &r, err);
+
+	*s = NULL;
+	if (!rc)
+		rc = vt_session_new(s, *g, &(struct vt_session_opts){ .training = false }, err);
+	if (!rc)
+		rc = vt_weights_load(*s, path, err);
+	if (rc) {
+		vt_session_free(*s);
+		vt_graph_free(*g);
+		*s = NULL;
+		*g = NULL;
+	}
+	free(path);
+	return rc;
+}
+
+int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels, const char *subject, struct vt_err *err)
+{
+	const struct vt_json *want = vt_json_get(c->json, "channels");
+
+	for (size_t i = 0; i < want->n || (channels && i < channels->n); i++) {
+		const char *have = vt_json_text(vt_json_at(channels, i), "nothing"), *need = vt_json_text(vt_json_at(want, i), "nothing");
+
+		if (strcmp(have, need))
+			return vt_err_set(err, VT_EDATA, "subject %s: channel %zu is %s, the checkpoint was trained with %s there; use a manifest with the "
+				"checkpoint's channels in its order", subject, i, have, need);
+	}
+	return 0;
+}

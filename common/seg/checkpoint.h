@@ -1,0 +1,32 @@
+/* checkpoint.h - a checkpoint directory: checkpoint.json, best.safetensors, last.safetensors, history.csv (docs/formats.md).
+ *
+ * checkpoint.json names the network and its params, channels in order, regions, patch, the manifest and preparation that made
+ * the data, subjects by role, the parent checkpoint and the best score.  It holds no time, host or path. */
+#ifndef COMMON_SEG_CHECKPOINT_H
+#define COMMON_SEG_CHECKPOINT_H
+
+#include "common/nn/session.h"
+#include "common/seg/manifest.h"
+
+struct vt_checkpoint {
+	struct vt_json *json;
+	struct vt_manifest *manifest;
+	const char *model;
+	int n_channels, n_regions, patch[3];
+};
+
+int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err);
+void vt_checkpoint_close(struct vt_checkpoint *c);
+
+/* Builds the network for a patch (NULL: the checkpoint's) and loads which = "best" or "last".  *g must outlive *s. */
+int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir, const char *which,
+	const int *patch, struct vt_err *err);
+
+/* All weights of s, running statistics included. */
+int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json *metadata, struct vt_err *err);
+int vt_weights_load(struct vt_session *s, const char *path, struct vt_err *err);
+
+/* VT_EDATA unless the container has the checkpoint's channels in the checkpoint's order. */
+int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels, const char *subject, struct vt_err *err);
+
+#endif

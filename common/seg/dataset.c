@@ -1,0 +1,171 @@
+#include "common/seg/dataset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/rng.h"
+
+static bool same_texts(const struct vt_json *a, const struct vt_json *b)
+{
+	if (!a || !b || a->n != b->n)
+		return a == b;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(vt_json_text(a->item[i], ""), vt_json_text(b->item[i], "")))
+			return false;
+	return true;
+}
+
+static int check_agreement(const struct vt_dataset *d, struct vt_err *err)
+{
+	static const char *const keys[] = { "channels", "regions" };
+
+	for (size_t i = 1; i < d->n; i++)
+		for (int k = 0; k < 2; k++)
+			if (!same_texts(vt_json_get(d->file[0].header, keys[k]), vt_json_get(d->file[i].header, keys[k])))
+				return vt_err_set(err, VT_EDATA, "subjects %s and %s have different %s; crop them with one manifest", d->file[0].subject,
+					d->file[i].subject, keys[k]);
+	return 0;
+}
+
+int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	struct vt_dataset d = { NULL, 0 };
+	int rc = vt_fs_list(&names, root, err);
+
+	d.file = vt_xcalloc(names.n + 1, sizeof(*d.file));
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_asprintf("%s/%s/subject.vtp", root, names.v[i]);
+
+		if (vt_fs_exists(path)) {
+			rc = vt_patch_open(&d.file[d.n], path, err);
+			d.n += !rc;
+		}
+		free(path);
+	}
+	if (!rc && !d.n)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no <subject>/subject.vtp in it; give the output of crop-patch", root);
+	if (!rc)
+		rc = check_agreement(&d, err);
+	vt_strs_release(&names);
+	if (rc)
+		vt_dataset_close(&d);
+	else
+		*out = d;
+	return rc;
+}
+
+void vt_dataset_close(struct vt_dataset *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		vt_patch_close(&d->file[i]);
+	free(d->file);
+	*d = (struct vt_dataset){ NULL, 0 };
+}
+
+/* First voxel of the patch on each axis; negative where the volume is smaller and the patch hangs over on both sides. */
+static void corner(int at[3], const struct vt_patch_file *f, const struct vt_draw_opts *o, struct vt_rng *r)
+{
+	int dim[3] = { f->d, f->h, f->w }, centre[3] = { -1, -1, -1 };
+
+	if (f->n_foreground && vt_rng_uniform(r) < o->foreground) {
+		uint32_t v = f->foreground[vt_rng_below(r, (uint32_t)f->n_foreground)];
+
+		centre[0] = (int)(v / (uint32_t)(f->h * f->w));
+		centre[1] = (int)(v / (uint32_t)f->w % (uint32_t)f->h);
+		centre[2] = (int)(v % (uint32_t)f->w);
+	}
+	for (int a = 0; a < 3; a++) {
+		int room = dim[a] - o->patch[a];
+		/* a foreground centre is jittered by a quarter of the patch, so that tumours are not always in the middle */
+		int jitter = o->patch[a] / 4 ? (int)vt_rng_below(r, (uint32_t)(2 * (o->patch[a] / 4) + 1)) - o->patch[a] / 4 : 0;
+		int any = (int)vt_rng_below(r, (uint32_t)(room > 0 ? room + 1 : 1));
+
+		if (room <= 0)
+			at[a] = -((o->patch[a] - dim[a]) / 2);
+		else if (centre[a] < 0)
+			at[a] = any;
+		else
+			at[a] = centre[a] - o->patch[a] / 2 + jitter;
+		if (room > 0)
+			at[a] = at[a] < 0 ? 0 : at[a] > room ? room : at[a];
+	}
+}
+
+static void flip_row(float *row, int n)
+{
+	for (int i = 0; i < n / 2; i++) {
+		float t = row[i];
+
+		row[i] = row[n - 1 - i];
+		row[n - 1 - i] = t;
+	}
+}
+
+/* One row of the patch: source row (z, y) from x on, zero where it lies outside. */
+static void copy_row(float *out, const struct vt_patch_file *f, int c, int z, int y, int x, int n)
+{
+	int from = x < 0 ? -x : 0, to = x + n > f->w ? f->w - x : n;
+
+	memset(out, 0, (size_t)n * sizeof(float));
+	if (z >= 0 && z < f->d && y >= 0 && y < f->h && from < to)
+		vt_patch_row(out + from, f, c, z, y, x + from, to - from);
+}
+
+static void copy_target(uint8_t *out, const struct vt_patch_file *f, int z, int y, int x, int n, bool flip)
+{
+	for (int i = 0; i < n; i++) {
+		int s = x + (flip ? n - 1 - i : i);
+		bool inside = f->regions && z >= 0 && z < f->d && y >= 0 && y < f->h && s >= 0 && s < f->w;
+
+		out[i] = inside ? f->regions[((size_t)z * (size_t)f->h + (size_t)y) * (size_t)f->w + (size_t)s] : 0;
+	}
+}
+
+void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot, float *image, uint8_t *target)
+{
+	struct vt_rng r = vt_rng_stream(o->seed, "draw", vt_rng_hash(f->subject), step, slot);
+	int at[3], d = o->patch[0], h = o->patch[1], w = o->patch[2];
+	bool flip[3];
+
+	corner(at, f, o, &r);
+	for (int a = 0; a < 3; a++)
+		flip[a] = vt_rng_uniform(&r) < 0.5 && o->flips;
+	for (int c = 0; c < f->c; c++) {
+		float gain = (float)(1.0 + vt_rng_between(&r, -o->scale, o->scale)), add = (float)vt_rng_between(&r, -o->shift, o->shift);
+
+		for (int z = 0; z < d; z++)
+			for (int y = 0; y < h; y++) {
+				float *row = image + (((size_t)c * (size_t)d + (size_t)z) * (size_t)h + (size_t)y) * (size_t)w;
+
+				copy_row(row, f, c, at[0] + (flip[0] ? d - 1 - z : z), at[1] + (flip[1] ? h - 1 - y : y), at[2], w);
+				if (flip[2])
+					flip_row(row, w);
+				for (int x = 0; x < w; x++)
+					row[x] = row[x] != 0.0f ? row[x] * gain + add + (float)(o->noise > 0 ? o->noise * vt_rng_normal(&r) : 0) : 0.0f;
+			}
+	}
+	for (int z = 0; z < d; z++)
+		for (int y = 0; y < h; y++)
+			copy_target(target + ((size_t)z * (size_t)h + (size_t)y) * (size_t)w, f, at[0] + (flip[0] ? d - 1 - z : z),
+				at[1] + (flip[1] ? h - 1 - y : y), at[2], w, flip[2]);
+}
+
+size_t vt_dataset_order(uint64_t seed, uint64_t epoch, size_t i, size_t n)
+{
+	struct vt_rng r = vt_rng_stream(seed, "order", epoch, 0, 0);
+	uint32_t *p = vt_xmalloc(n * sizeof(*p));
+	size_t answer;
+
+	for (size_t k = 0; k < n; k++)
+		p[k] = (uint32_t)k;
+	for (size_t k = n; k > 1; k--) {
+		uint32_t j = vt_rng_below(&r, (uint32_t)k), t = p[k - 1];
+
+		p[k - 1] = p[j];
+		p[j] = t;
+	}
+	answer = p[i];
+	free(p);
+	return answer;
+}
