@@ -39,7 +39,7 @@ struct vt_brain_opts {
 enum vt_brain_flag {
 	VT_BRAIN_SMALL = 1 << 0,         /* under 700 ml */
 	VT_BRAIN_LARGE = 1 << 1,         /* over 2200 ml */
-	VT_BRAIN_BORDER = 1 << 2,        /* touches a side of the grid along which the field of view is not the limit */
+	VT_BRAIN_BORDER = 1 << 2,        /* more than 5 cm2 of it lie on one side of the grid: the scan ends in the brain */
 	VT_BRAIN_SELF_CROSS = 1 << 3,    /* the surface crossed itself after every restart */
 };
 
