@@ -134,6 +134,7 @@ static int adopt(struct vt_depot *d, const char *path, const struct vt_hash *h, 
 		}
 		if (!err->code && how == ADOPT_LINK)
 			vt_fs_sync_dir(dir, err);
+		free(partial);
 	}
 	free(object);
 	free(dir);
