@@ -256,6 +256,14 @@ int vt_resample_labels(unsigned char *out, const struct vt_geometry *out_grid, c
 	return 0;
 }
 
+int vt_labels_to_native(unsigned char *native, const struct vt_placement *p, const unsigned char *work, struct vt_err *err)
+{
+	static const unsigned char none = 0;
+	if (p->resampled)
+		return vt_resample_labels(native, &p->native, work, &p->work, 0, err);
+	return vt_geometry_paste(native, p, work, 1, &none, err);
+}
+
 /* --- grids -------------------------------------------------------------------------------------------------------- */
 
 /* Affine with columns `column`, whose box centre is that of g. */

@@ -27,6 +27,10 @@ int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in,
 int vt_resample_labels(unsigned char *out, const struct vt_geometry *out_grid, const unsigned char *in,
 	const struct vt_geometry *in_grid, unsigned char outside, struct vt_err *err);
 
+/* A label map on p->work -> the scan's own voxels, 0 outside the work grid: one to one where nothing was resampled, else by
+ * vt_resample_labels.  native: vt_geometry_count(&p->native) bytes. */
+int vt_labels_to_native(unsigned char *native, const struct vt_placement *p, const unsigned char *work, struct vt_err *err);
+
 /* The grid with the same box as `g` at another spacing: sizes rounded to the nearest, at least 1, box centres equal. */
 void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g, const double spacing[3]);
 

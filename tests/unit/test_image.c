@@ -7,6 +7,7 @@
 #include "common/image/intensity.h"
 #include "common/image/morphology.h"
 #include "common/image/picture.h"
+#include "common/image/resample.h"
 #include "common/image/surface.h"
 #include "tests/check.h"
 
@@ -128,6 +129,43 @@ static void geometry_refuses_what_is_no_grid(void)
 	err = (struct vt_err)VT_ERR_INIT;
 }
 
+/* A ball on an oblique 3 mm grid, labelled on a 1 mm grid of other axes, comes back where it was. */
+static void labels_come_back_to_an_oblique_scan(void)
+{
+	static const double oblique[3][4] = { { -1.9, 0.3, 0.2, 40 }, { 0.25, -1.9, 0.3, 38 }, { 0.2, 0.2, 2.98, -50 } };
+	const size_t dim[3] = { 40, 38, 30 };
+	const double one[3] = { 1, 1, 1 };
+	struct vt_geometry g, grid;
+	struct vt_placement p;
+	vt_geometry_init(&g, dim, one);
+	vt_geometry_set_affine(&g, oblique);
+	vt_grid_conform(&grid, &g, 120, 1);
+	vt_placement_canonical(&p, &g);
+	vt_placement_resampled(&p, &grid);
+	unsigned char *work = calloc(vt_geometry_count(&p.work), 1), *back = malloc(vt_geometry_count(&g));
+	double centre[3] = { 19, 18, 15 }, mm[3], here[3];
+	vt_geometry_to_mm(&g, centre, centre);
+	for (size_t i = 0; i < vt_geometry_count(&p.work); i++) {
+		const double at[3] = { (double)(i % 120), (double)(i / 120 % 120), (double)(i / 14400) };
+		vt_geometry_to_mm(&p.work, at, mm);
+		double d = hypot(hypot(mm[0] - centre[0], mm[1] - centre[1]), mm[2] - centre[2]);
+		work[i] = d < 12 ? 4 : d < 20 ? 2 : 0;
+	}
+	CHECK_EQ(vt_labels_to_native(back, &p, work, &err), 0);
+	size_t wrong = 0;
+	for (size_t i = 0; i < vt_geometry_count(&g); i++) {
+		const double at[3] = { (double)(i % 40), (double)(i / 40 % 38), (double)(i / 1520) };
+		vt_geometry_to_mm(&g, at, here);
+		double d = hypot(hypot(here[0] - centre[0], here[1] - centre[1]), here[2] - centre[2]);
+		/* A millimetre around each border is the grid's own resolution. */
+		if (fabs(d - 12) > 1 && fabs(d - 20) > 1)
+			wrong += back[i] != (d < 12 ? 4 : d < 20 ? 2 : 0);
+	}
+	CHECK_EQ(wrong, 0);
+	free(work);
+	free(back);
+}
+
 static void picture_is_deterministic(void)
 {
 	static const unsigned char white[3] = { 255, 255, 255 };
@@ -171,6 +209,7 @@ int main(void)
 	RUN(gzip_holds_what_went_in);
 	RUN(whole_numbers_have_an_exact_mean);
 	RUN(geometry_refuses_what_is_no_grid);
+	RUN(labels_come_back_to_an_oblique_scan);
 	RUN(picture_is_deterministic);
 	RUN(constant_head_is_refused);
 	return check_done();
