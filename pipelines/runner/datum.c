@@ -234,8 +234,9 @@ char *vt_datum_label(const struct vt_datum *d)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	for (size_t i = 0; i < d->n; i++) {
-		const char *path = d->file[i].entry ? d->file[i].entry->path : "/";
-		if (path[1] && (!b.len || !strstr(b.data, path)))
+		const char *path = d->file[i].entry ? d->file[i].entry->path : "/", *glob = d->file[i].in->glob;
+		bool varies = glob[vt_glob_literal(glob)] != 0;
+		if (varies && path[1] && (!b.len || !strstr(b.data, path)))
 			vt_buf_printf(&b, "%s%s", b.len ? " + " : "", path);
 	}
 	if (!b.len)
