@@ -1,0 +1,228 @@
+/* predict - a checkpoint and subjects' scans -> a label map of each in its own geometry.
+ *
+ * in   model     a checkpoint (train)
+ *      scans     as the manifest lays them out; channels must be the checkpoint's, in its order
+ * out  <subject>/seg.nii.gz, voxel for voxel on the grid of the subject's first channel; quarantine/<subject>.json
+ *
+ * Scans are prepared as the checkpoint says its training data were; label values are those of the checkpoint's cohort. */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/base/log.h"
+#include "common/image/prepare.h"
+#include "common/image/volume.h"
+#include "common/seg/checkpoint.h"
+#include "common/seg/crop.h"
+#include "common/seg/predictor.h"
+#include "common/stage/stage.h"
+
+struct params {
+	int64_t weights, strip;
+	double overlap;
+	bool flips;
+};
+
+#define FIELD(f) offsetof(struct params, f)
+
+static const char *const weights[] = { "best", "last", NULL };
+static const char *const strips[] = { "auto", "always", "never", NULL };
+
+static const struct vt_port in[] = {
+	{ "model", VT_PORT_DIR, false, "a checkpoint: output of train" },
+	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
+	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
+	{ NULL, 0, false, NULL },
+};
+
+static const struct vt_param params[] = {
+	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "", "which of the checkpoint's weights", weights, NULL },
+	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "", "find the brain: auto keeps a stripped input as it is", strips, NULL },
+	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "", "share of a window's edge that the next one covers", NULL, NULL },
+	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "", "mean over the eight mirrorings; eight times the work", NULL, NULL },
+	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+};
+
+struct job {
+	struct vt_stage_run *r;
+	struct vt_checkpoint model;
+	struct vt_manifest *manifest;
+	struct vt_session *session;
+	struct vt_graph *graph;
+	struct vt_prepare_opts prepare;
+};
+
+/* The preparation of the training data; what the checkpoint does not say is skullstrip-normalize's default. */
+static void preparation_of(struct job *j)
+{
+	const struct params *p = vt_stage_params(j->r);
+	const struct vt_json *how = vt_json_get(j->model.json, "preparation");
+	const char *rule = vt_json_text(vt_json_get(how, "normalise"), "");
+
+	j->prepare = (struct vt_prepare_opts)VT_PREPARE_OPTS_DEFAULT;
+	j->prepare.strip = (enum vt_strip)(p->strip + 1);
+	for (int k = VT_NORM_NONE; *rule && k <= VT_NORM_QUANTILE; k++)
+		if (!strcmp(rule, vt_normalise_name((enum vt_normalise)k)))
+			j->prepare.normalise = (enum vt_normalise)k;
+	if (vt_json_true(vt_json_get(how, "resampled"), false))
+		for (size_t a = 0; a < 3; a++)       /* stored z, y, x */
+			j->prepare.spacing[a] = vt_json_number(vt_json_at(vt_json_get(how, "spacing_mm"), 2 - a), 0);
+}
+
+/* Scans -> a container in dir. */
+static int prepare(const struct job *j, const char *subject, const char *dir, struct vt_patch_file *f, struct vt_err *err)
+{
+	struct vt_prepare_channel channels[VT_MAX_CHANNELS];
+	const struct vt_crop_opts crop = { .margin = 2, .multiple = 8 };
+	struct vt_prepare_report report;
+	const struct vt_manifest *m = j->manifest;
+	char *path[VT_MAX_CHANNELS] = { NULL }, *file = vt_path_join(dir, "subject.vtp");
+	int rc = vt_fs_mkdirs(dir, err);
+
+	for (int c = 0; c < m->n_channels && !rc; c++) {
+		rc = vt_manifest_channel(&path[c], m, vt_stage_input(j->r, "scans"), subject, c, err);
+		channels[c] = (struct vt_prepare_channel){ m->channel[c].role, path[c], -1 };
+	}
+	if (!rc)
+		rc = vt_prepare_subject(dir, subject, channels, (size_t)m->n_channels, &j->prepare, &report, err);
+	if (!rc)
+		rc = vt_crop_subject(file, m, subject, dir, NULL, &crop, err);
+	if (!rc)
+		rc = vt_patch_open(f, file, err);
+	for (int c = 0; c < m->n_channels; c++)
+		free(path[c]);
+	free(file);
+	return rc;
+}
+
+/* Labels of the container's box -> the prepared grid -> the scans' own grid. */
+static int write_labels(const char *path, const uint8_t *box, const struct vt_patch_file *f, struct vt_err *err)
+{
+	const struct vt_json *at = vt_json_get(f->header, "box");
+	long lo[3] = { (long)vt_json_integer(vt_json_at(at, 0), 0), (long)vt_json_integer(vt_json_at(at, 1), 0), (long)vt_json_integer(vt_json_at(at, 2), 0) };
+	struct vt_placement p;
+	uint8_t *work = NULL, *native = NULL, zero = 0;
+	const size_t *dim = p.work.dim;
+	int rc = vt_placement_parse(&p, vt_json_pointer(f->header, "/geometry/placement"), err);
+
+	if (rc)
+		return rc;
+	work = vt_xcalloc(vt_geometry_count(&p.work), 1);
+	native = vt_xcalloc(vt_geometry_count(&p.native), 1);
+	for (long z = 0; z < f->d; z++)
+		for (long y = 0; y < f->h; y++)
+			for (long x = 0; x < f->w; x++) {
+				long k = lo[0] + z, j = lo[1] + y, i = lo[2] + x;
+
+				if (k >= 0 && j >= 0 && i >= 0 && k < (long)dim[2] && j < (long)dim[1] && i < (long)dim[0])
+					work[((size_t)k * dim[1] + (size_t)j) * dim[0] + (size_t)i] = box[(size_t)((z * f->h + y) * f->w + x)];
+			}
+	rc = vt_geometry_paste(native, &p, work, 1, &zero, err);
+	if (!rc)
+		rc = vt_volume_write(path, &p.native, VT_U8, native, err);
+	free(work);
+	free(native);
+	return rc;
+}
+
+static int label(const struct job *j, const struct vt_patch_file *f, const char *path, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(j->r);
+	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
+	float *logits;
+	uint8_t *bits;
+	int rc = vt_checkpoint_check_channels(&j->model, vt_json_get(f->header, "channels"), f->subject, err);
+
+	if (rc)
+		return rc;
+	logits = malloc(voxels * (size_t)j->model.n_regions * sizeof(*logits));
+	if (!logits)
+		return vt_err_nomem(err, voxels * (size_t)j->model.n_regions * sizeof(*logits));
+	bits = vt_xmalloc(voxels);
+	rc = vt_predict(logits, j->session, f, &(struct vt_predict_opts){ p->overlap, p->flips }, err);
+	if (!rc) {
+		vt_predict_regions(bits, logits, j->model.n_regions, voxels);
+		for (size_t i = 0; i < voxels; i++)
+			bits[i] = bits[i] ? vt_manifest_value(j->model.manifest, bits[i]) : 0;
+		rc = write_labels(path, bits, f, err);
+	}
+	free(logits);
+	free(bits);
+	return rc;
+}
+
+static int one_subject(const struct job *j, const char *subject, struct vt_err *err)
+{
+	char *dir = vt_path_join(vt_stage_out(j->r), subject), *scratch = vt_path_join(dir, ".prepared"), *path = vt_path_join(dir, "seg.nii.gz");
+	struct vt_patch_file f = { .header = NULL };
+	struct vt_err why = VT_ERR_INIT;
+	int rc = prepare(j, subject, scratch, &f, &why);
+
+	if (!rc) {
+		rc = label(j, &f, path, &why);
+		vt_patch_close(&f);
+	}
+	if (vt_fs_remove_tree(rc ? dir : scratch, err))
+		rc = err->code;
+	else if (rc == VT_EDATA || rc == VT_ENOINPUT)
+		rc = vt_stage_quarantine(j->r, subject, &why, err);
+	else if (rc)
+		*err = why;
+	free(dir);
+	free(scratch);
+	free(path);
+	return rc;
+}
+
+static int all_subjects(struct job *j, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	int rc = vt_manifest_subjects(&ids, j->manifest, vt_stage_input(j->r, "scans"), err);
+
+	if (!rc && !ids.n)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject as the manifest %s lays them out", vt_stage_input(j->r, "scans"), j->manifest->name);
+	vt_progress_begin("predict", "subject", ids.n);
+	for (size_t i = 0; !rc && i < ids.n; i++) {
+		rc = vt_stage_stopping() ? vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i, ids.n) : one_subject(j, ids.v[i], err);
+		vt_json_push(list, vt_json_new_text(ids.v[i]));
+		vt_progress_step(i + 1, "subject=%s", ids.v[i]);
+	}
+	vt_progress_end();
+	vt_stage_note(j->r, "subjects", list);
+	vt_strs_release(&ids);
+	return rc;
+}
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	struct job j = { .r = r };
+	int rc = vt_checkpoint_open(&j.model, vt_stage_input(r, "model"), err);
+
+	if (!rc)
+		rc = vt_manifest_read(&j.manifest, vt_stage_input(r, "manifest"), err);
+	if (!rc)
+		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"), weights[p->weights], NULL, err);
+	if (!rc) {
+		preparation_of(&j);
+		rc = all_subjects(&j, err);
+	}
+	vt_session_free(j.session);
+	vt_graph_free(j.graph);
+	vt_manifest_free(j.manifest);
+	vt_checkpoint_close(&j.model);
+	return rc;
+}
+
+static const struct vt_stage stage = {
+	.name = "predict", .version = "1", .summary = "Segments subjects with a checkpoint, each in its own geometry.",
+	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel",
+	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
+};
+
+int main(int argc, char **argv)
+{
+	return vt_stage_main(&stage, argc, argv);
+}
