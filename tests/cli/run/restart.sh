@@ -11,5 +11,13 @@ for point in commit view started ended adopted published head; do
 	voxtrail run "$T/spec.json" --repo scans="$T/scans" --repo labels="$T/labels" --store "$T/store" --jobs 1 2>"$T/err"
 	same "killed at \"$point\" again and again: rerun succeeds" "$?" 0
 	same "killed at \"$point\": same files" "$(heads "$T/store" | LC_ALL=C sort)" "$want"
-	[ "$point" = published ] && same "killed at \"published\": no datum ran twice" "$(sort "$T/ran" | uniq -d)" ""
+	if [ "$point" = published ]; then same "killed at \"published\": no datum ran twice" "$(sort "$T/ran" | uniq -d)" ""; fi
 done
+# And at moments nobody chose.
+rm -rf "$T/store"
+for pause in 0.01 0.02 0.03 0.04 0.05 0.06 0.08 0.10 0.12 0.15; do
+	voxtrail run "$T/spec.json" --repo scans="$T/scans" --repo labels="$T/labels" --store "$T/store" --jobs 2 2>/dev/null &
+	sleep $pause; kill -9 $! 2>/dev/null; wait $! 2>/dev/null
+done
+run; same "killed at ten moments: rerun succeeds with the same files" "$?:$(heads "$T/store" | LC_ALL=C sort)" "0:$want"
+exit 0
