@@ -1,0 +1,41 @@
+/* trainer.h - the training loop: same inputs, same seed, same checkpoint, whatever the threads and however often killed.
+ *
+ * Training subjects: labelled, not held out for test, not in the validation fold.  A step draws `batch` patches, one forward and
+ * backward pass, one Adam step.  Every `validate` steps (and at the end) the validation subjects are predicted whole; the
+ * weights with the best mean Dice are kept.  With no validation subjects the last weights are the best.
+ *
+ * scratch (may be NULL): the state is saved there at every validation and every `save` steps, atomically; a later call with the
+ * same inputs continues from it and ends with the same bytes. */
+#ifndef COMMON_SEG_TRAINER_H
+#define COMMON_SEG_TRAINER_H
+
+#include "common/nn/loss.h"
+#include "common/nn/optim.h"
+#include "common/seg/checkpoint.h"
+#include "common/seg/dataset.h"
+
+struct vt_train_opts {
+	const char *model;
+	const struct vt_json *model_params;
+	int patch[3], batch;
+	uint64_t steps, warmup, validate, save, seed;
+	double rate, least_rate;
+	struct vt_optim_opts optim;
+	struct vt_dice loss;
+	struct vt_draw_opts draw;        /* patch and seed are taken from above */
+	int fold;                        /* validation fold, -1: none */
+	int max_validation;              /* at most this many subjects are predicted; 0: all */
+	const char *parent;              /* checkpoint directory to start from, NULL: fresh weights */
+	const char *parent_tree;         /* its tree id, for checkpoint.json */
+	bool (*stopping)(void);          /* asked between steps; NULL: never */
+	void (*progress)(uint64_t step, double loss);
+};
+
+/* Writes best.safetensors, last.safetensors, checkpoint.json and history.csv into out.  A loss or gradient that is not finite
+ * stops with VT_EBUG naming step, weight and the last good step; being asked to stop is VT_EFAIL. */
+int vt_train(const char *out, const char *scratch, const struct vt_dataset *d, const struct vt_train_opts *o, struct vt_err *err);
+
+/* What would be allocated and computed, without doing it. */
+int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o, struct vt_err *err);
+
+#endif
