@@ -103,7 +103,7 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 	row(out, "--threads N", "processors to use; never changes a result");
 	row(out, "--log text|json", "form of the events on stderr");
 	row(out, "--describe json|boutiques|markdown", "this table, for programs");
-	row(out, "--version, --help", "");
+	row(out, "--version, --help", "print and stop");
 	vt_buf_str(out, "\nexit status: 0 done, 64 usage, 65 bad input (see quarantine/), 66 missing input,\n"
 		"70 fault of ours, 71 memory, 73/74 output, 75 device, 76 damaged data, 78 recipe\n");
 }
