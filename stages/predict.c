@@ -57,17 +57,16 @@ struct job {
 static void preparation_of(struct job *j)
 {
 	const struct params *p = vt_stage_params(j->r);
-	const struct vt_json *how = vt_json_get(j->model.json, "preparation");
-	const char *rule = vt_json_text(vt_json_get(how, "normalise"), "");
+	const char *rule = vt_json_text(vt_json_get(j->model.json, "normalise"), "");
+	const struct vt_json *spacing = vt_json_get(j->model.json, "spacing_mm");
 
 	j->prepare = (struct vt_prepare_opts)VT_PREPARE_OPTS_DEFAULT;
 	j->prepare.strip = (enum vt_strip)(p->strip + 1);
 	for (int k = VT_NORM_NONE; *rule && k <= VT_NORM_QUANTILE; k++)
 		if (!strcmp(rule, vt_normalise_name((enum vt_normalise)k)))
 			j->prepare.normalise = (enum vt_normalise)k;
-	if (vt_json_true(vt_json_get(how, "resampled"), false))
-		for (size_t a = 0; a < 3; a++)       /* stored z, y, x */
-			j->prepare.spacing[a] = vt_json_number(vt_json_at(vt_json_get(how, "spacing_mm"), 2 - a), 0);
+	for (size_t a = 0; a < 3; a++)       /* stored z, y, x */
+		j->prepare.spacing[a] = vt_json_number(vt_json_at(spacing, 2 - a), 0);
 }
 
 /* Scans -> a container in dir. */
