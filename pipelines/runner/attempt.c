@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -247,6 +248,7 @@ static void child(const struct program *g)
 {
 	if (!g->terminal) {
 		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);      /* a killed runner takes its stages with it */
 		int in = open(g->stdin_path ? g->stdin_path : "/dev/null", O_RDONLY);
 		int log = open(g->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 		if (in < 0 || log < 0 || dup2(in, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)

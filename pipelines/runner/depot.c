@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/fs.h"
@@ -35,13 +36,40 @@ const char *vt_depot_path(const struct vt_depot *d)
 
 static int take_lock(struct vt_depot *d, struct vt_err *err)
 {
+	const struct timespec pause = { 0, 50000000 };
+	bool busy = false;
 	char *path = vt_path_join(d->path, "lock");
 	d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (d->lock < 0)
 		vt_err_errno(err, VT_ECANTCREAT, "%s", path);
-	else if (flock(d->lock, LOCK_EX | LOCK_NB))
+	/* A child that a killed runner had just forked holds the lock until its exec: a second of patience. */
+	for (int i = 0; !err->code && (busy = flock(d->lock, LOCK_EX | LOCK_NB) != 0) && i < 20; i++)
+		nanosleep(&pause, NULL);
+	if (!err->code && busy)
 		vt_err_set(err, VT_EDEVICE, "%s: another run is using this store; wait for it, or give another --store", path);
 	free(path);
+	return err->code;
+}
+
+/* The tries of a runner that was killed.  A process it left behind may still write there: the directory is moved away first,
+ * and what cannot be removed now is removed next time. */
+static int clear_work(const struct vt_depot *d, struct vt_err *err)
+{
+	struct vt_err ignored = VT_ERR_INIT;
+	char *work = vt_path_join(d->path, "work"), *gone = vt_path_join(d->path, "work.gone"), *last = vt_asprintf("%s/old", gone);
+	vt_fs_remove_tree(gone, &ignored);
+	if (!vt_fs_mkdirs(gone, err) && vt_fs_is_dir(work)) {
+		char *to = vt_asprintf("%s.%ld", last, (long)getpid());
+		vt_fs_rename(work, to, err);
+		free(to);
+	}
+	ignored = (struct vt_err)VT_ERR_INIT;
+	vt_fs_remove_tree(gone, &ignored);
+	if (!err->code)
+		vt_fs_mkdirs(work, err);
+	free(work);
+	free(gone);
+	free(last);
 	return err->code;
 }
 
@@ -61,10 +89,7 @@ int vt_depot_open(struct vt_depot **out, const char *store, enum vt_depot_mode m
 		free(p);
 	}
 	if (!err->code && mode == VT_DEPOT_WRITE && !take_lock(d, err)) {
-		char *work = vt_path_join(d->path, "work");
-		if (!vt_fs_remove_tree(work, err))        /* tries of a runner that was killed */
-			vt_fs_mkdirs(work, err);
-		free(work);
+		clear_work(d, err);
 	}
 	if (err->code) {
 		vt_depot_close(d);

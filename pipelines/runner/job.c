@@ -28,6 +28,7 @@ struct vt_run {
 	double memory;
 	unsigned long long gpus_taken;
 	struct held *heads;       /* newest first: datums of a running job keep pointing into the older ones */
+	struct timespec began;
 	char id[33], *store, *scratch;
 	bool stop;
 };
@@ -147,6 +148,7 @@ int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt
 {
 	struct vt_run *r = vt_xcalloc(1, sizeof *r);
 	r->spec = spec;
+	clock_gettime(CLOCK_REALTIME, &r->began);
 	r->opts = *opts;
 	r->job = vt_xcalloc(spec->n + 1, sizeof *r->job);
 	struct committing c = { r, NULL, VT_STRS_INIT, err };
@@ -330,7 +332,9 @@ static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
 static int start_try(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
-	char *dir = vt_asprintf("%s/work/%s.%.16s.%d", vt_depot_path(r->depot), j->pipeline->name, t->datum->id, ++t->tries);
+	/* No other runner's path, ever: what a killed one left running must not find this try's output by its own path. */
+	char *dir = vt_asprintf("%s/work/%s.%.16s.%d.%ld.%lx", vt_depot_path(r->depot), j->pipeline->name, t->datum->id, ++t->tries, (long)getpid(),
+				(unsigned long)r->began.tv_nsec);
 	clock_gettime(CLOCK_MONOTONIC, &t->began);
 	t->in_err_cmd = t->timed_out = false;
 	vt_attempt_remove(&t->attempt);
