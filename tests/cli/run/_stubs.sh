@@ -34,4 +34,4 @@ S
 run() { rm -f "$T/ran"; : >"$T/ran"; voxtrail run "$T/spec.json" --repo scans="$T/scans" --repo labels="$T/labels" --store "$T/store" "$@" 2>"$T/err"; }
 ran() { cut -d' ' -f1 "$T/ran" | LC_ALL=C sort | uniq -c | awk '{printf "%s%s=%s", (NR > 1 ? " " : ""), $2, $1}'; }
 same() { if [ "$2" = "$3" ]; then echo "ok - $1"; else echo "not ok - $1: got '$2', want '$3'"; fi; }
-heads() { cat "$1"/runner/heads/* | grep -v '^commit' | cut -d' ' -f1,2,5; }
+heads() { for h in crop evaluate export labels scans skull train; do grep -v "^commit" "$1/runner/heads/$h" | cut -d" " -f1,2,5; done; }
