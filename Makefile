@@ -126,6 +126,10 @@ demo: all
 	@B=$B sh examples/demo.sh
 lint:
 	@CC='$(CC)' CPPFLAGS='$(CPPFLAGS_ALL)' sh tests/tools/lint.sh
+# A page a stage, from its own tables.
+docs: $(STAGES:%=$B/bin/%)
+	@mkdir -p docs/stages; for s in $(STAGES); do $B/bin/$$s --describe=markdown >docs/stages/$$s.md; done
+.PHONY: docs
 bench: all $(BENCH:%=$B/bench/%)
 	@B=$B sh bench/run.sh
 fuzz: deps-check

@@ -1,0 +1,87 @@
+# One training, many ways to run it: thread counts, kernels, SIGKILL and resume, store and bare directory give equal bytes.
+# The containers are written here after the byte table in patch_file.h, not by crop-patch.
+import glob, hashlib, json, os, subprocess, sys, time
+import numpy as np
+
+B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
+TRAIN = f"{B}/bin/train"
+failed = 0
+
+
+def check(ok, what, why=""):
+    global failed
+    failed += not ok
+    print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-400:]))
+
+
+def container(path, subject, fold, manifest, seed, n=24):
+    rng = np.random.default_rng(seed)
+    z, y, x = np.mgrid[:n, :n, :n]
+    regions = (((z - 12) ** 2 + (y - 11) ** 2 + (x - 13) ** 2 < 36) * 1).astype("u1")
+    image = rng.normal(size=(4, n, n, n)).astype("<f4") + 2 * regions
+    foreground = np.flatnonzero(regions).astype("<u4")
+    sections = {"image": image.tobytes(), "regions": regions.tobytes(), "labels": (2 * regions).tobytes(), "foreground": foreground.tobytes()}
+    header = {"format": 1, "subject": subject, "dims": [n, n, n], "channels": [c["role"] for c in manifest["channels"]], "dtype": "f32",
+              "regions": [r["name"] for r in manifest["regions"]], "n_foreground": len(foreground), "labelled": True, "test": False,
+              "fold": fold, "spacing_mm": [2, 2, 2], "manifest": manifest, "offsets": {k: 10 ** 7 for k in sections}}
+    room = -(-len(json.dumps(header)) // 64) * 64
+    at = 16 + room + 48
+    for k, v in sections.items():
+        header["offsets"][k] = at
+        at += -(-len(v) // 64) * 64
+    text = json.dumps(header).encode().ljust(room + 48)
+    os.makedirs(os.path.dirname(path))
+    with open(path, "wb") as f:
+        f.write(b"VOXPATCH" + len(text).to_bytes(8, "little") + text)
+        for v in sections.values():
+            f.write(v.ljust(-(-len(v) // 64) * 64, b"\0"))
+
+
+def digest(out):
+    h = hashlib.sha256()
+    for p in sorted(glob.glob(out + "/*")):
+        h.update(os.path.basename(p).encode() + open(p, "rb").read())
+    return h.hexdigest() if glob.glob(out + "/*") else "nothing"
+
+
+ARGS = ["--patches", T + "/patches", "--patch", "16", "--init_filters", "8", "--steps", "24", "--validate", "8", "--save", "2"]
+
+
+def train(name, *more, **env):
+    r = subprocess.run([TRAIN, *ARGS, "--out", f"{T}/{name}", *more], capture_output=True, text=True, env={**os.environ, **env})
+    return r
+
+
+def killed(name, after):
+    """Starts again after SIGKILL until it ends by itself; returns how often it was killed."""
+    for n in range(200):
+        p = subprocess.Popen([TRAIN, *ARGS, "--out", f"{T}/{name}", "--scratch", f"{T}/scratch"], stderr=subprocess.DEVNULL)
+        try:
+            if p.wait(after) == 0:
+                return n
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.wait()
+        after *= 1.15
+    return -1
+
+
+manifest = json.load(open(ROOT + "/manifests/embedded.json"))
+for i in range(3):
+    container(f"{T}/patches/s{i}/subject.vtp", f"s{i}", i % 2, manifest, i)
+begin = time.time()
+r = train("one", "--threads", "1")
+seconds = time.time() - begin
+check(r.returncode == 0, "train ends with 0", r.stderr)
+want = digest(T + "/one")
+for n in ("2", "3", "8"):
+    check(train("t" + n, "--threads", n).returncode == 0 and digest(f"{T}/t{n}") == want, f"{n} threads: the same bytes as one")
+check(train("portable", VOXTRAIL_ISA="portable").returncode == 0 and digest(T + "/portable") == want, "portable kernels: the same bytes")
+n = killed("killed", max(0.05, seconds / 5))
+check(n > 0 and digest(T + "/killed") == want, f"SIGKILL and resume: the same bytes ({n} kills)", n)
+check(train("kept", "--store", T + "/store").returncode == 0 and digest(T + "/kept") == want, "with a store: the same bytes as bare")
+r = train("again", "--store", T + "/store")
+check(r.returncode == 0 and "reused" in r.stderr and digest(T + "/again") == want, "the second time it is reused", r.stderr)
+check(digest(T + "/one") == want and train("one").returncode == 73, "an output that is not empty is refused with 73")
+check(train("seed", "--seed", "2").returncode == 0 and digest(T + "/seed") != want, "another seed: other bytes")
+sys.exit(failed != 0)
