@@ -1,0 +1,324 @@
+#include "common/seg/evaluator.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/seg/predictor.h"
+
+/* Thresholds tried: 241 of them from -3 to 9 standard deviations. */
+enum { BINS = 241 };
+static const double bin_low = -3.0, bin_width = 0.05;
+
+/* Voxels of a subject by the highest threshold they pass: inside and outside the region. */
+struct histogram {
+	uint64_t in[BINS], out[BINS], reference;
+};
+
+static int role_index(const struct vt_patch_file *f, const char *const *names, int otherwise)
+{
+	const struct vt_json *channels = vt_json_get(f->header, "channels");
+
+	for (; *names; names++)
+		for (size_t i = 0; channels && i < channels->n; i++)
+			if (!strcmp(vt_json_text(channels->item[i], ""), *names))
+				return (int)i;
+	return otherwise;
+}
+
+static int baseline_channel(const struct vt_patch_file *f, int region)
+{
+	static const char *const fluid[] = { "flair", "t2f", "t2", NULL }, *const contrast[] = { "t1ce", "t1c", "t1gd", NULL };
+
+	return role_index(f, region ? contrast : fluid, 0);
+}
+
+static void fill_histogram(struct histogram *h, const struct vt_patch_file *f, int channel, int region)
+{
+	float *row = vt_xmalloc((size_t)f->w * sizeof(float));
+	size_t i = 0;
+
+	memset(h, 0, sizeof(*h));
+	for (int z = 0; z < f->d; z++)
+		for (int y = 0; y < f->h; y++) {
+			vt_patch_row(row, f, channel, z, y, 0, f->w);
+			for (int x = 0; x < f->w; x++, i++) {
+				bool inside = f->regions[i] >> region & 1;
+				int b = (int)(((double)row[x] - bin_low) / bin_width);
+
+				h->reference += inside;
+				if (row[x] == 0.0f || (double)row[x] < bin_low)
+					continue;
+				b = b >= BINS ? BINS - 1 : b;
+				h->in[b] += inside;
+				h->out[b] += !inside;
+			}
+		}
+	free(row);
+}
+
+/* dice[b]: Dice of "value at least the lower edge of bin b". */
+static void dice_by_threshold(double *dice, const struct histogram *h)
+{
+	uint64_t tp = 0, fp = 0;
+
+	for (int b = BINS - 1; b >= 0; b--) {
+		tp += h->in[b];
+		fp += h->out[b];
+		dice[b] = tp + fp + h->reference ? 2.0 * (double)tp / (double)(tp + fp + h->reference) : 1.0;
+	}
+}
+
+static int best_bin(const double *dice)
+{
+	int best = 0;
+
+	for (int b = 1; b < BINS; b++)
+		if (dice[b] > dice[best])
+			best = b;
+	return best;
+}
+
+/* The threshold with the best mean Dice over the subjects the checkpoint was trained on. */
+static int fit_threshold(const struct vt_dataset *d, int fold, int region)
+{
+	double sum[BINS] = { 0 }, dice[BINS];
+	struct histogram h;
+
+	for (size_t i = 0; i < d->n; i++) {
+		const struct vt_patch_file *f = &d->file[i];
+
+		if (!f->labelled || f->test || f->fold == fold)
+			continue;
+		fill_histogram(&h, f, baseline_channel(f, region), region);
+		dice_by_threshold(dice, &h);
+		for (int b = 0; b < BINS; b++)
+			sum[b] += dice[b];
+	}
+	return best_bin(sum);
+}
+
+static void score_baseline(struct vt_region_score *s, const struct vt_patch_file *f, int region, int bin)
+{
+	double dice[BINS];
+	struct histogram h;
+
+	fill_histogram(&h, f, baseline_channel(f, region), region);
+	dice_by_threshold(dice, &h);
+	s->baseline = dice[bin];
+	s->oracle = dice[best_bin(dice)];
+}
+
+static void spacing_of(double spacing[3], const struct vt_patch_file *f)
+{
+	for (size_t a = 0; a < 3; a++)
+		spacing[a] = vt_json_number(vt_json_at(vt_json_get(f->header, "spacing_mm"), a), 1.0);
+}
+
+static void score_regions(struct vt_subject_score *s, const struct vt_evaluate_opts *o, const int *bins)
+{
+	const struct vt_patch_file *f = s->file;
+	int dims[3] = { f->d, f->h, f->w };
+	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
+	unsigned char *p = vt_xmalloc(voxels), *r = vt_xmalloc(voxels);
+	double spacing[3];
+
+	spacing_of(spacing, f);
+	for (int k = 0; k < f->n_regions; k++) {
+		for (size_t v = 0; v < voxels; v++) {
+			p[v] = s->bits[v] >> k & 1;
+			r[v] = f->regions[v] >> k & 1;
+		}
+		vt_overlap(&s->region[k].overlap, p, r, dims, spacing);
+		vt_surface(&s->region[k].surface, p, r, dims, spacing, o->tolerance_mm, o->penalty_mm);
+		score_baseline(&s->region[k], f, k, bins[k]);
+	}
+	free(p);
+	free(r);
+}
+
+static int score_subject(struct vt_subject_score *s, struct vt_session *session, const struct vt_checkpoint *c, const struct vt_patch_file *f,
+	const struct vt_evaluate_opts *o, const int *bins, struct vt_err *err)
+{
+	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
+	float *logits = vt_xmalloc(voxels * (size_t)c->n_regions * sizeof(float));
+	int rc = vt_checkpoint_check_channels(c, vt_json_get(f->header, "channels"), f->subject, err);
+
+	if (!rc)
+		rc = vt_predict(logits, session, f, &(struct vt_predict_opts){ o->overlap, o->flips }, err);
+	if (!rc) {
+		s->file = f;
+		s->bits = vt_xmalloc(voxels);
+		vt_predict_regions(s->bits, logits, c->n_regions, voxels);
+		score_regions(s, o, bins);
+		vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", f->subject, s->region[0].overlap.dice, s->region[0].surface.hd95);
+	}
+	free(logits);
+	return rc;
+}
+
+static bool chosen(const struct vt_patch_file *f, enum vt_which which, int fold)
+{
+	return f->labelled && (which == VT_WHICH_ALL || (which == VT_WHICH_TEST ? f->test : !f->test && f->fold == fold));
+}
+
+int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const char *dir, const struct vt_dataset *d,
+	const struct vt_evaluate_opts *o, struct vt_err *err)
+{
+	struct vt_evaluation e = { .checkpoint = c };
+	struct vt_graph *g = NULL;
+	struct vt_session *s = NULL;
+	int bins[VT_MAX_REGIONS], fold = (int)vt_json_integer(vt_json_get(c->json, "fold"), -1);
+	int rc = vt_checkpoint_session(&g, &s, c, dir, o->weights, NULL, err);
+
+	if (rc)
+		return rc;
+	e.subject = vt_xcalloc(d->n, sizeof(*e.subject));
+	for (int r = 0; r < c->n_regions; r++) {
+		bins[r] = fit_threshold(d, fold, r);
+		e.threshold[r] = bin_low + bin_width * bins[r];
+		e.channel[r] = baseline_channel(&d->file[0], r);
+	}
+	for (size_t i = 0; !rc && i < d->n; i++)
+		if (chosen(&d->file[i], o->which, fold)) {
+			rc = score_subject(&e.subject[e.n], s, c, &d->file[i], o, bins, err);
+			e.n += !rc;
+		}
+	if (!rc && !e.n)
+		rc = vt_err_set(err, VT_EDATA, "none of the %zu subjects is labelled and chosen; give --subjects all, or commit test subjects", d->n);
+	vt_session_free(s);
+	vt_graph_free(g);
+	if (rc)
+		vt_evaluation_release(&e);
+	else
+		*out = e;
+	return rc;
+}
+
+void vt_evaluation_release(struct vt_evaluation *e)
+{
+	for (size_t i = 0; i < e->n; i++)
+		free(e->subject[i].bits);
+	free(e->subject);
+	*e = (struct vt_evaluation){ .checkpoint = NULL };
+}
+
+const char *vt_evaluation_region(const struct vt_evaluation *e, int r)
+{
+	return vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "regions"), (size_t)r), "?");
+}
+
+/* --- as data ------------------------------------------------------------------------------------------------------------------------ */
+
+struct column {
+	const char *name;
+	double (*get)(const struct vt_region_score *s);
+};
+
+static double get_dice(const struct vt_region_score *s) { return s->overlap.dice; }
+static double get_iou(const struct vt_region_score *s) { return s->overlap.iou; }
+static double get_sensitivity(const struct vt_region_score *s) { return s->overlap.sensitivity; }
+static double get_specificity(const struct vt_region_score *s) { return s->overlap.specificity; }
+static double get_precision(const struct vt_region_score *s) { return s->overlap.precision; }
+static double get_hd95(const struct vt_region_score *s) { return s->surface.hd95; }
+static double get_hd95_pooled(const struct vt_region_score *s) { return s->surface.hd95_pooled; }
+static double get_hd(const struct vt_region_score *s) { return s->surface.hd; }
+static double get_assd(const struct vt_region_score *s) { return s->surface.assd; }
+static double get_nsd(const struct vt_region_score *s) { return s->surface.nsd; }
+static double get_volume(const struct vt_region_score *s) { return s->overlap.volume_ml; }
+static double get_reference(const struct vt_region_score *s) { return s->overlap.reference_ml; }
+static double get_baseline(const struct vt_region_score *s) { return s->baseline; }
+static double get_oracle(const struct vt_region_score *s) { return s->oracle; }
+
+static const struct column columns[] = { { "dice", get_dice }, { "iou", get_iou }, { "sensitivity", get_sensitivity }, { "specificity", get_specificity },
+	{ "precision", get_precision }, { "hd95_mm", get_hd95 }, { "hd95_pooled_mm", get_hd95_pooled }, { "hd_mm", get_hd }, { "assd_mm", get_assd },
+	{ "nsd", get_nsd }, { "volume_ml", get_volume }, { "reference_ml", get_reference }, { "threshold_dice", get_baseline },
+	{ "threshold_oracle_dice", get_oracle } };
+
+enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
+
+static struct vt_json *score_json(const struct vt_region_score *s)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	for (int k = 0; k < N_COLUMNS; k++)
+		vt_json_put_real(j, columns[k].name, columns[k].get(s));
+	vt_json_put_int(j, "tp", (int64_t)s->overlap.tp);
+	vt_json_put_int(j, "fp", (int64_t)s->overlap.fp);
+	vt_json_put_int(j, "fn", (int64_t)s->overlap.fn);
+	vt_json_put_int(j, "tn", (int64_t)s->overlap.tn);
+	if (s->overlap.empty != VT_NOT_EMPTY)
+		vt_json_put_text(j, "empty", vt_empty_name(s->overlap.empty));
+	return j;
+}
+
+static int64_t count_empty(const struct vt_evaluation *e, int r, enum vt_empty what)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < e->n; i++)
+		n += e->subject[i].region[r].overlap.empty == what;
+	return n;
+}
+
+static struct vt_json *mean_json(const struct vt_evaluation *e, int r)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_int(j, "n", (int64_t)e->n);
+	vt_json_put_int(j, "both_empty", count_empty(e, r, VT_BOTH_EMPTY));
+	vt_json_put_int(j, "missed", count_empty(e, r, VT_MISSED));
+	vt_json_put_int(j, "false_alarm", count_empty(e, r, VT_FALSE_ALARM));
+	for (int k = 0; k < N_COLUMNS; k++) {
+		double sum = 0;
+
+		for (size_t i = 0; i < e->n; i++)
+			sum += columns[k].get(&e->subject[i].region[r]);
+		vt_json_put_real(j, columns[k].name, sum / (double)e->n);
+	}
+	vt_json_put_real(j, "threshold", e->threshold[r]);
+	vt_json_put_text(j, "threshold_channel", vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "channels"), (size_t)e->channel[r]), ""));
+	return j;
+}
+
+struct vt_json *vt_evaluation_json(const struct vt_evaluation *e)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *mean = vt_json_new(VT_JSON_OBJECT), *subjects = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_int(j, "format", 1);
+	vt_json_put_text(j, "empty_rule", "both empty: Dice 1, distances 0; one empty: Dice 0, distances = penalty; never dropped from a mean");
+	for (int r = 0; r < e->checkpoint->n_regions; r++)
+		vt_json_put(mean, vt_evaluation_region(e, r), mean_json(e, r));
+	for (size_t i = 0; i < e->n; i++) {
+		struct vt_json *s = vt_json_new(VT_JSON_OBJECT);
+
+		for (int r = 0; r < e->checkpoint->n_regions; r++)
+			vt_json_put(s, vt_evaluation_region(e, r), score_json(&e->subject[i].region[r]));
+		vt_json_put(subjects, e->subject[i].file->subject, s);
+	}
+	vt_json_put(j, "mean", mean);
+	vt_json_put(j, "subjects", subjects);
+	return j;
+}
+
+void vt_evaluation_csv(struct vt_buf *out, const struct vt_evaluation *e)
+{
+	vt_buf_str(out, "subject,region");
+	for (int k = 0; k < N_COLUMNS; k++)
+		vt_buf_printf(out, ",%s", columns[k].name);
+	vt_buf_str(out, ",tp,fp,fn,tn,empty\n");
+	for (size_t i = 0; i < e->n; i++)
+		for (int r = 0; r < e->checkpoint->n_regions; r++) {
+			const struct vt_region_score *s = &e->subject[i].region[r];
+
+			vt_buf_printf(out, "%s,%s", e->subject[i].file->subject, vt_evaluation_region(e, r));
+			for (int k = 0; k < N_COLUMNS; k++) {
+				char text[32];
+
+				vt_json_real_text(text, columns[k].get(s));
+				vt_buf_printf(out, ",%s", text);
+			}
+			vt_buf_printf(out, ",%llu,%llu,%llu,%llu,%s\n", (unsigned long long)s->overlap.tp, (unsigned long long)s->overlap.fp,
+				(unsigned long long)s->overlap.fn, (unsigned long long)s->overlap.tn, vt_empty_name(s->overlap.empty));
+		}
+}

@@ -1,0 +1,112 @@
+/* evaluate: a checkpoint on labelled patch containers -> scores and a report.
+ *
+ * in   model     output of train
+ *      patches   output of crop-patch
+ * out  metrics.json, subjects.csv, report.html */
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "common/base/fs.h"
+#include "common/seg/report.h"
+#include "common/stage/stage.h"
+
+struct params {
+	int64_t subjects, weights;
+	double overlap, tolerance, penalty;
+	bool flips;
+};
+
+#define FIELD(f) offsetof(struct params, f)
+
+static const char *const which[] = { "test", "validation", "all", NULL };
+static const char *const weights[] = { "best", "last", NULL };
+
+static const struct vt_port in[] = {
+	{ "model", VT_PORT_DIR, false, "checkpoint: output of train" },
+	{ "patches", VT_PORT_DIR, false, "labelled subjects: output of crop-patch" },
+	{ NULL, 0, false, NULL },
+};
+
+static const struct vt_param params[] = {
+	{ "subjects", VT_PARAM_ENUM, FIELD(subjects), 0, 0, 0, "", "which are scored", which, NULL },
+	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "", "of the checkpoint", weights, NULL },
+	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "", "of neighbouring windows", NULL, NULL },
+	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "", "average over all eight mirrorings", NULL, NULL },
+	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 2, 0, 100, "mm", "of the normalised surface distance", NULL, NULL },
+	{ "penalty", VT_PARAM_REAL, FIELD(penalty), 0, 0, 10000, "mm", "distance of a missed region or false alarm; 0: the box's diagonal", NULL, NULL },
+	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+};
+
+static int put(struct vt_stage_run *r, const char *name, const struct vt_buf *text, struct vt_err *err)
+{
+	char *path = vt_path_join(vt_stage_out(r), name);
+	int rc = vt_fs_write_quick(path, text->data, text->len, 0644, err);
+
+	free(path);
+	return rc;
+}
+
+static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT, history = VT_BUF_INIT;
+	struct vt_json *j = vt_evaluation_json(e);
+	char *path = vt_path_join(vt_stage_input(r, "model"), "history.csv");
+	int rc;
+
+	vt_json_pretty(&text, j);
+	rc = put(r, "metrics.json", &text, err);
+	vt_buf_clear(&text);
+	vt_evaluation_csv(&text, e);
+	if (!rc)
+		rc = put(r, "subjects.csv", &text, err);
+	vt_buf_clear(&text);
+	if (!rc && vt_fs_exists(path))
+		rc = vt_fs_read(&history, path, 64u << 20, err);
+	if (!rc)
+		rc = vt_report_html(&text, e, history.data ? history.data : "", vt_stage_tree(r, "model"), err);
+	if (!rc)
+		rc = put(r, "report.html", &text, err);
+	if (!rc)
+		vt_stage_note(r, "subjects", vt_json_new_int((int64_t)e->n));
+	vt_buf_release(&history);
+	vt_buf_release(&text);
+	vt_json_free(j);
+	free(path);
+	return rc;
+}
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	const struct vt_evaluate_opts o = { (enum vt_which)p->subjects, weights[p->weights], p->overlap, p->tolerance, p->penalty, p->flips };
+	struct vt_checkpoint c;
+	struct vt_dataset d;
+	struct vt_evaluation e;
+	int rc = vt_checkpoint_open(&c, vt_stage_input(r, "model"), err);
+
+	if (rc)
+		return rc;
+	rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
+	if (rc)
+		goto out;
+	rc = vt_evaluate(&e, &c, vt_stage_input(r, "model"), &d, &o, err);
+	if (!rc) {
+		rc = write_all(r, &e, err);
+		vt_evaluation_release(&e);
+	}
+	vt_dataset_close(&d);
+out:
+	vt_checkpoint_close(&c);
+	return rc;
+}
+
+static const struct vt_stage stage = {
+	.name = "evaluate", .version = "1", .summary = "Scores a checkpoint on subjects kept out of training.",
+	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",
+	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
+};
+
+int main(int argc, char **argv)
+{
+	return vt_stage_main(&stage, argc, argv);
+}
