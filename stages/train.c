@@ -1,7 +1,7 @@
 /* train: patch containers -> a checkpoint.
  *
  * in   patches   output of crop-patch
- *      parent    a checkpoint to start from (optional)
+ *      previous  a checkpoint to start from (optional)
  * out  best.safetensors, last.safetensors, checkpoint.json, history.csv
  *
  * Killed at any moment and started again with the same inputs, it continues from its scratch directory and ends with the same bytes. */
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/seg/trainer.h"
 #include "common/stage/stage.h"
@@ -28,7 +29,7 @@ static const char *const optimisers[] = { "adam", "adamw", NULL };
 
 static const struct vt_port in[] = {
 	{ "patches", VT_PORT_DIR, false, "output of crop-patch" },
-	{ "parent", VT_PORT_DIR, true, "checkpoint whose last weights are the start" },
+	{ "previous", VT_PORT_DIR, true, "checkpoint whose last weights are the start; an empty directory is none" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -86,6 +87,17 @@ static struct vt_json *model_params(const struct params *p)
 	return j;
 }
 
+/* The checkpoint to start from, NULL if there is none: the first run of a pipeline finds an empty directory. */
+static const char *previous(const struct vt_stage_run *r)
+{
+	const char *dir = vt_stage_input(r, "previous");
+	char *path = dir ? vt_path_join(dir, "last.safetensors") : NULL;
+	bool there = path && vt_fs_exists(path);
+
+	free(path);
+	return there ? dir : NULL;
+}
+
 static struct vt_train_opts options(const struct vt_stage_run *r, const struct vt_json *model)
 {
 	const struct params *p = vt_stage_params(r);
@@ -97,8 +109,8 @@ static struct vt_train_opts options(const struct vt_stage_run *r, const struct v
 		.optim = { 0.9, 0.999, 1e-8, p->weight_decay, p->optimiser == 1, p->clip },
 		.loss = { p->squared, p->batch_dice, p->smooth, p->cross_entropy },
 		.draw = { .foreground = p->foreground, .flips = p->flips, .scale = p->scale, .shift = p->shift, .noise = p->noise },
-		.fold = (int)p->fold, .max_validation = (int)p->max_validation, .parent = vt_stage_input(r, "parent"),
-		.parent_tree = vt_stage_tree(r, "parent"), .stopping = vt_stage_stopping, .progress = progress };
+		.fold = (int)p->fold, .max_validation = (int)p->max_validation, .parent = previous(r),
+		.parent_tree = previous(r) ? vt_stage_tree(r, "previous") : NULL, .stopping = vt_stage_stopping, .progress = progress };
 }
 
 static int show_plan(const struct vt_dataset *d, const struct vt_train_opts *o, struct vt_err *err)
