@@ -17,7 +17,13 @@
 	X("pipelines", explain, "say which datum made a path of an output commit") \
 	X("pipelines", tick, "commit the present time to a cron input")
 
-#define VT_COMMANDS_STORE(X)
+#define VT_COMMANDS_STORE(X) \
+	X("store", commit, "take a directory into the store as a commit of a repo") \
+	X("store", log, "list repos, or the commits of one") \
+	X("store", checkout, "write a commit's files, with the records that vouch for them") \
+	X("store", audit, "what an artifact was made from, down to each raw file") \
+	X("store", verify, "re-hash everything; name what is damaged") \
+	X("store", import, "take in stage outputs and their records")
 
 #define VT_COMMANDS(X) \
 	VT_COMMANDS_PIPELINES(X) \

@@ -1,0 +1,383 @@
+#include "common/store/ancestry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/store/record.h"
+#include "common/store/store_internal.h"
+
+struct walk {
+	struct vt_store *s;              /* may be NULL */
+	struct vt_json **carried;        /* records found in the directory's own .lineage */
+	char (*carried_id)[VT_HEX];
+	size_t n_carried, cap_carried;
+	struct vt_ancestry *a;
+	size_t cap;
+};
+
+static void add_once(struct vt_strs *list, const char *text)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (!strcmp(list->v[i], text))
+			return;
+	vt_strs_add(list, text);
+}
+
+/* Takes j. */
+static void carry(struct walk *w, struct vt_json *j, const char *text, size_t n)
+{
+	struct vt_digest d = vt_digest_bytes(text, n);
+
+	if (w->n_carried == w->cap_carried) {
+		w->cap_carried = w->cap_carried ? 2 * w->cap_carried : 16;
+		w->carried = vt_xrealloc(w->carried, w->cap_carried * sizeof(*w->carried));
+		w->carried_id = vt_xrealloc(w->carried_id, w->cap_carried * sizeof(*w->carried_id));
+	}
+	vt_digest_hex(w->carried_id[w->n_carried], &d);
+	w->carried[w->n_carried++] = j;
+}
+
+/* parents.jsonl: one canonical record a line. */
+static int carry_parents(struct walk *w, const char *path, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_exists(path) ? vt_fs_read(&text, path, 1u << 30, err) : 0;
+
+	for (char *line = text.data, *end; !rc && line && line < text.data + text.len; line = end + 1) {
+		struct vt_json *j = NULL;
+
+		end = line + strcspn(line, "\n");
+		if (end == line)
+			continue;
+		rc = vt_record_parse(&j, line, (size_t)(end - line), path, err);
+		if (!rc)
+			carry(w, j, line, (size_t)(end - line));
+	}
+	vt_buf_release(&text);
+	return rc;
+}
+
+static int carry_lineage(struct walk *w, const char *dir, struct vt_strs *roots, struct vt_err *err)
+{
+	char *base = vt_path_join(dir, ".lineage");
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_asprintf("%s/%s/record.json", base, names.v[i]), *parents = vt_asprintf("%s/%s/parents.jsonl", base, names.v[i]);
+		struct vt_buf text = VT_BUF_INIT;
+		struct vt_json *j = NULL;
+
+		if (vt_fs_exists(path)) {
+			rc = vt_fs_read(&text, path, 1u << 30, err);
+			if (!rc)
+				rc = vt_record_parse(&j, text.data, text.len, path, err);
+			if (!rc) {
+				carry(w, j, text.data, text.len);
+				add_once(roots, w->carried_id[w->n_carried - 1]);
+				rc = carry_parents(w, parents, err);
+			}
+		}
+		vt_buf_release(&text);
+		free(parents);
+		free(path);
+	}
+	vt_strs_release(&names);
+	free(base);
+	return rc;
+}
+
+static struct vt_json *record_of(struct walk *w, const char *id)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+
+	for (size_t i = 0; i < w->n_carried; i++)
+		if (!strcmp(w->carried_id[i], id))
+			return vt_json_copy(w->carried[i]);
+	if (w->s)
+		vt_store_get_record(w->s, &j, id, &none);
+	return j;
+}
+
+/* The index of an execution, added if it is new; -1 if its record cannot be found. */
+static long execution(struct walk *w, const char *id)
+{
+	struct vt_ancestry *a = w->a;
+	struct vt_json *j;
+
+	for (size_t i = 0; i < a->n; i++)
+		if (!strcmp(a->v[i].id, id))
+			return (long)i;
+	j = record_of(w, id);
+	if (!j) {
+		add_once(&a->missing, id);
+		return -1;
+	}
+	if (a->n == w->cap) {
+		w->cap = w->cap ? 2 * w->cap : 32;
+		a->v = vt_xrealloc(a->v, w->cap * sizeof(*a->v));
+	}
+	a->v[a->n] = (struct vt_execution){ .record = j };
+	memcpy(a->v[a->n].id, id, VT_HEX);
+	return (long)a->n++;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Digests of everything the parents of one input vouch for; borrowed from their records. */
+struct vouched {
+	const char **v;
+	size_t n, cap;
+};
+
+static void vouch(struct vouched *list, const struct vt_json *record)
+{
+	const struct vt_json *outputs = vt_json_get(record, "outputs");
+
+	for (size_t i = 0; outputs && i < outputs->n; i++) {
+		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
+
+		for (size_t k = 0; files && k < files->n; k++) {
+			if (list->n == list->cap) {
+				list->cap = list->cap ? 2 * list->cap : 64;
+				list->v = vt_xrealloc(list->v, list->cap * sizeof(*list->v));
+			}
+			list->v[list->n++] = vt_json_text(vt_json_get(files->item[k], "sha256"), "");
+		}
+	}
+}
+
+static void add_from(struct vt_execution *e, size_t i)
+{
+	for (size_t k = 0; k < e->n_from; k++)
+		if (e->from[k] == i)
+			return;
+	e->from = vt_xrealloc(e->from, (e->n_from + 1) * sizeof(*e->from));
+	e->from[e->n_from++] = i;
+}
+
+static void add_raw(struct vt_execution *e, const char *port, const struct vt_json *file)
+{
+	const char *path = vt_json_text(vt_json_get(file, "path"), ""), *slash = strchr(path, '/');
+
+	e->raw = vt_xrealloc(e->raw, (e->n_raw + 1) * sizeof(*e->raw));
+	e->raw[e->n_raw++] = (struct vt_raw_file){ .port = port, .path = path, .sha256 = vt_json_text(vt_json_get(file, "sha256"), ""),
+		.subject = vt_xstrndup(path, slash ? (size_t)(slash - path) : 0), .size = (uint64_t)vt_json_integer(vt_json_get(file, "size"), 0) };
+}
+
+/* Executions that made this file, by the store's index; false if there is none. */
+static int from_index(struct walk *w, size_t of, const char *sha256, bool *found, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+	int rc = vt_store_producers(w->s, sha256, &ids, err);
+
+	*found = false;
+	for (size_t i = 0; !rc && i < ids.n; i++) {
+		long k = strcmp(ids.v[i], w->a->v[of].id) ? execution(w, ids.v[i]) : -1;
+
+		if (k >= 0) {
+			add_from(&w->a->v[of], (size_t)k);
+			*found = true;
+		}
+	}
+	vt_strs_release(&ids);
+	return rc;
+}
+
+static int input(struct walk *w, size_t of, const struct vt_json *in, struct vt_err *err)
+{
+	const struct vt_json *parents = vt_json_get(in, "parents"), *files = vt_json_get(in, "files");
+	const char *port = vt_json_text(vt_json_get(in, "port"), "");
+	struct vouched list = { NULL, 0, 0 };
+	int rc = 0;
+
+	for (size_t i = 0; parents && i < parents->n; i++) {
+		long k = execution(w, vt_json_text(parents->item[i], ""));
+
+		if (k >= 0) {
+			add_from(&w->a->v[of], (size_t)k);
+			vouch(&list, w->a->v[k].record);
+		}
+	}
+	if (list.n)
+		qsort(list.v, list.n, sizeof(*list.v), by_text);
+	for (size_t i = 0; !rc && files && i < files->n; i++) {
+		const char *sha256 = vt_json_text(vt_json_get(files->item[i], "sha256"), "");
+		bool found = list.n && bsearch(&sha256, list.v, list.n, sizeof(*list.v), by_text);
+
+		if (!found && w->s)
+			rc = from_index(w, of, sha256, &found, err);
+		if (!rc && !found)
+			add_raw(&w->a->v[of], port, files->item[i]);
+	}
+	free(list.v);
+	return rc;
+}
+
+static int walk_up(struct walk *w, const struct vt_strs *roots, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < roots->n; i++)
+		execution(w, roots->v[i]);
+	w->a->n_roots = w->a->n;
+	for (size_t i = 0; !rc && i < w->a->n; i++) {
+		const struct vt_json *inputs = vt_json_get(w->a->v[i].record, "inputs");
+
+		for (size_t k = 0; !rc && inputs && k < inputs->n; k++)
+			rc = input(w, i, inputs->item[k], err);
+	}
+	vt_strs_sort(&w->a->missing);
+	return rc;
+}
+
+/* --- what the user named ---------------------------------------------------------------------------------------------------- */
+
+static int producers_of_tree(struct vt_store *s, const struct vt_tree *t, struct vt_strs *roots, struct vt_err *err)
+{
+	char hex[VT_HEX];
+	size_t before = roots->n;
+	int rc;
+
+	vt_digest_hex(hex, &t->id);
+	rc = vt_store_producers(s, hex, roots, err);
+	for (size_t i = 0; !rc && roots->n == before && i < t->n_files; i++) {
+		struct vt_strs ids = VT_STRS_INIT;
+
+		vt_digest_hex(hex, &t->file[i].digest);
+		rc = vt_store_producers(s, hex, &ids, err);
+		for (size_t k = 0; k < ids.n; k++)
+			vt_strs_add(roots, ids.v[k]);
+		vt_strs_release(&ids);
+		before = roots->n > before ? (size_t)-1 : before;    /* one found: go on through all files */
+	}
+	return rc;
+}
+
+static int roots_of_path(struct walk *w, const char *path, struct vt_strs *roots, struct vt_err *err)
+{
+	struct vt_tree *t = NULL;
+	struct vt_digest d;
+	char hex[VT_HEX];
+	uint64_t size;
+	int rc;
+
+	if (!vt_fs_is_dir(path)) {
+		rc = vt_digest_file(&d, &size, path, err);
+		vt_digest_hex(hex, &d);
+		return rc || !w->s ? rc : vt_store_producers(w->s, hex, roots, err);
+	}
+	rc = carry_lineage(w, path, roots, err);
+	if (rc || roots->n || !w->s)
+		return rc;
+	rc = vt_tree_hash_dir(&t, path, err);
+	if (!rc)
+		rc = producers_of_tree(w->s, t, roots, err);
+	vt_tree_free(t);
+	return rc;
+}
+
+static int roots_of_repo(struct walk *w, const char *what, struct vt_strs *roots, struct vt_err *err)
+{
+	const char *at = strchr(what, '@');
+	char *repo = vt_xstrndup(what, at ? (size_t)(at - what) : strlen(what));
+	struct vt_commit c = { .id = "" };
+	struct vt_tree *t = NULL;
+	struct vt_digest d;
+	int rc = vt_repo_head(w->s, &c, repo, at ? at + 1 : "master", err);
+
+	if (!rc && vt_digest_parse(&d, c.tree))
+		rc = vt_store_get_tree(w->s, &t, &d, err);
+	if (!rc)
+		rc = producers_of_tree(w->s, t, roots, err);
+	vt_tree_free(t);
+	vt_commit_release(&c);
+	free(repo);
+	return rc;
+}
+
+static bool is_hex(const char *s)
+{
+	return strspn(s, "0123456789abcdef") == strlen(s) && strlen(s) >= 8 && strlen(s) <= 64;
+}
+
+static int roots_of_digest(struct walk *w, const char *hex, struct vt_strs *roots, struct vt_err *err)
+{
+	struct vt_strs all = VT_STRS_INIT;
+	int rc = vt_store_records(w->s, &all, err);
+
+	for (size_t i = 0; !rc && i < all.n; i++)
+		if (!strncmp(all.v[i], hex, strlen(hex)))
+			vt_strs_add(roots, all.v[i]);
+	vt_strs_release(&all);
+	if (!rc && !roots->n)
+		rc = vt_store_producers(w->s, hex, roots, err);
+	return rc;
+}
+
+int vt_ancestry_find(struct vt_ancestry **out, struct vt_store *s, const char *what, struct vt_err *err)
+{
+	struct walk w = { .s = s, .a = vt_xcalloc(1, sizeof(*w.a)) };
+	struct vt_strs roots = VT_STRS_INIT;
+	int rc;
+
+	if (vt_fs_exists(what))
+		rc = roots_of_path(&w, what, &roots, err);
+	else if (!s)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no such file, and no store was given", what);
+	else if (is_hex(what))
+		rc = roots_of_digest(&w, what, &roots, err);
+	else
+		rc = roots_of_repo(&w, what, &roots, err);
+	if (!rc && !roots.n)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no execution is known to have made it; `voxtrail import DIR` takes in the output of a stage", what);
+	vt_strs_sort(&roots);
+	if (!rc)
+		rc = walk_up(&w, &roots, err);
+	if (rc)
+		vt_ancestry_free(w.a);
+	else
+		*out = w.a;
+	for (size_t i = 0; i < w.n_carried; i++)
+		vt_json_free(w.carried[i]);
+	free(w.carried);
+	free(w.carried_id);
+	vt_strs_release(&roots);
+	return rc;
+}
+
+void vt_ancestry_free(struct vt_ancestry *a)
+{
+	if (!a)
+		return;
+	for (size_t i = 0; i < a->n; i++) {
+		for (size_t k = 0; k < a->v[i].n_raw; k++)
+			free(a->v[i].raw[k].subject);
+		free(a->v[i].raw);
+		free(a->v[i].from);
+		vt_json_free(a->v[i].record);
+	}
+	free(a->v);
+	vt_strs_release(&a->missing);
+	free(a);
+}
+
+void vt_ancestry_subjects(struct vt_strs *out, const struct vt_ancestry *a)
+{
+	struct vt_strs all = VT_STRS_INIT;
+
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t k = 0; k < a->v[i].n_raw; k++)
+			if (*a->v[i].raw[k].subject)
+				vt_strs_add(&all, a->v[i].raw[k].subject);
+	vt_strs_sort(&all);
+	for (size_t i = 0; i < all.n; i++)
+		if (!i || strcmp(all.v[i], all.v[i - 1]))
+			vt_strs_add(out, all.v[i]);
+	vt_strs_release(&all);
+}

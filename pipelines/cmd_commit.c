@@ -1,0 +1,50 @@
+/* voxtrail commit REPO DIR: takes a directory into the store and moves the branch to it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/store/store.h"
+#include "pipelines/commands.h"
+#include "pipelines/runner/command.h"
+
+static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, const char *message, struct vt_err *err)
+{
+	struct vt_tree *t = NULL;
+	struct vt_commit c = { .id = "" };
+	size_t n = 0;
+
+	if (vt_store_adopt_dir(s, &t, dir, err) || vt_store_import_records(s, dir, &n, err))
+		;
+	else if (!vt_repo_commit(s, &c, repo, branch, &t->id, message, "", err))
+		printf("%s@%s %.16s tree %s, %zu files, %llu bytes\n", repo, branch, c.id, c.tree, t->n_files, (unsigned long long)t->size);
+	vt_commit_release(&c);
+	vt_tree_free(t);
+}
+
+int vt_cmd_commit(int argc, char **argv)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_strs rest = VT_STRS_INIT;
+	struct vt_store *s = NULL;
+	const char *store = vt_default_store(), *branch = "master", *message = "";
+	int help = 0;
+	const struct vt_opt opts[] = {
+		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "branch", VT_OPT_STRING, &branch, "NAME", "branch that moves (default master)" },
+		{ 'm', "message", VT_OPT_STRING, &message, "TEXT", "why" },
+		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
+		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+	};
+
+	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
+		if (help)
+			vt_command_help("commit REPO DIR", "Takes DIR into the store (files are linked, not copied, and become read-only) and commits it to REPO.", opts);
+		else if (rest.n != 2)
+			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail commit REPO DIR");
+		else if (!vt_store_open(&s, store, VT_STORE_CREATE, &err))
+			commit(s, rest.v[0], branch, rest.v[1], message, &err);
+	}
+	vt_store_close(s);
+	vt_strs_release(&rest);
+	return vt_command_end("commit", &err);
+}
