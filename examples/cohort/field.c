@@ -1,0 +1,154 @@
+/* Random fields, blurs and distances on the template's grid. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/image/distance.h"
+#include "examples/cohort/phantom.h"
+
+int vt_template_read(struct vt_template *t, const char *dir, struct vt_err *err)
+{
+	static const char *const name[] = { "wm", "gm", "csf" };
+	float **map[] = { &t->wm, &t->gm, &t->csf };
+
+	*t = (struct vt_template){ .mm = 2 };
+	for (int i = 0; i < 3; i++) {
+		char *path = vt_asprintf("%s/colin27_%s_2mm.nii.gz", dir, name[i]);
+		struct vt_volume v = VT_VOLUME_INIT;
+		int rc = vt_volume_read(&v, path, VT_VOLUME_3D, err);
+
+		free(path);
+		if (rc)
+			return rc;
+		t->geometry = v.geometry;
+		t->n = v.n;
+		*map[i] = v.voxels;
+		v.voxels = NULL;
+		for (size_t k = 0; k < t->n; k++)
+			(*map[i])[k] /= 255.0f;
+		vt_volume_release(&v);
+	}
+	for (int a = 0; a < 3; a++)
+		t->dim[a] = (int)t->geometry.dim[a];
+	t->mm = t->geometry.spacing[0];
+	return 0;
+}
+
+void vt_template_release(struct vt_template *t)
+{
+	free(t->wm);
+	free(t->gm);
+	free(t->csf);
+}
+
+/* Running mean of 2 r + 1 samples along one line, the ends repeated. */
+static void box_line(float *f, size_t stride, int n, int r, float *copy)
+{
+	double sum = 0;
+
+	for (int i = 0; i < n; i++)
+		copy[i] = f[(size_t)i * stride];
+	for (int i = -r; i <= r; i++)
+		sum += (double)copy[i < 0 ? 0 : i >= n ? n - 1 : i];
+	for (int i = 0; i < n; i++) {
+		f[(size_t)i * stride] = (float)(sum / (2 * r + 1));
+		sum += (double)copy[i + r + 1 >= n ? n - 1 : i + r + 1] - (double)copy[i - r < 0 ? 0 : i - r];
+	}
+}
+
+/* (1/4, 1/2, 1/4) mixed with the identity: a small blur of sigma^2 = w / 2 voxels. */
+static void small_line(float *f, size_t stride, int n, float w, float *copy)
+{
+	for (int i = 0; i < n; i++)
+		copy[i] = f[(size_t)i * stride];
+	for (int i = 0; i < n; i++) {
+		float a = copy[i ? i - 1 : 0], b = copy[i], c = copy[i + 1 < n ? i + 1 : n - 1];
+
+		f[(size_t)i * stride] = (1 - w) * b + w * (0.25f * a + 0.5f * b + 0.25f * c);
+	}
+}
+
+static void blur_axis(float *f, const struct vt_template *t, int axis, int r, float w)
+{
+	size_t stride[3] = { 1, (size_t)t->dim[0], (size_t)t->dim[0] * (size_t)t->dim[1] };
+	int u = (axis + 1) % 3, v = (axis + 2) % 3;
+	float *copy = vt_xmalloc((size_t)t->dim[axis] * sizeof(*copy));
+
+	for (int j = 0; j < t->dim[v]; j++)
+		for (int i = 0; i < t->dim[u]; i++) {
+			float *line = f + (size_t)i * stride[u] + (size_t)j * stride[v];
+
+			if (r)
+				box_line(line, stride[axis], t->dim[axis], r, copy);
+			else
+				small_line(line, stride[axis], t->dim[axis], w, copy);
+		}
+	free(copy);
+}
+
+/* Three box filters approach a Gaussian of variance r (r + 1) for half-width r; below one voxel, a three-tap kernel. */
+void vt_field_blur(float *f, const struct vt_template *t, double sigma)
+{
+	double s = sigma / t->mm;
+	int r = (int)(sqrt(0.25 + s * s) - 0.5 + 0.5);
+
+	for (int axis = 0; axis < 3; axis++) {
+		if (s < 1) {
+			blur_axis(f, t, axis, 0, (float)(2 * s * s > 1 ? 1 : 2 * s * s));
+			continue;
+		}
+		for (int k = 0; k < 3; k++)
+			blur_axis(f, t, axis, r < 1 ? 1 : r, 0);
+	}
+}
+
+static void standardise(float *f, size_t n)
+{
+	double sum = 0, square = 0, mean, scale;
+
+	for (size_t i = 0; i < n; i++) {
+		sum += (double)f[i];
+		square += (double)f[i] * (double)f[i];
+	}
+	mean = sum / (double)n;
+	scale = 1 / sqrt(square / (double)n - mean * mean + 1e-20);
+	for (size_t i = 0; i < n; i++)
+		f[i] = (float)(((double)f[i] - mean) * scale);
+}
+
+void vt_field_noise(float *out, struct vt_phantom *p, double sigma)
+{
+	struct vt_rng r = vt_rng_stream(p->seed, "field", p->number, p->fields++, 0);
+
+	for (size_t i = 0; i < p->t->n; i++)
+		out[i] = (float)((double)vt_rng_u32(&r) * 0x1p-32 - 0.5);
+	vt_field_blur(out, p->t, sigma);
+	standardise(out, p->t->n);
+}
+
+void vt_field_octaves(float *out, struct vt_phantom *p, double sigma, int n)
+{
+	float *one = vt_xmalloc(p->t->n * sizeof(*one)), weight = 1;
+
+	memset(out, 0, p->t->n * sizeof(*out));
+	for (int k = 0; k < n; k++, weight *= 0.55f, sigma /= 2) {
+		vt_field_noise(one, p, sigma);
+		for (size_t i = 0; i < p->t->n; i++)
+			out[i] += weight * one[i];
+	}
+	standardise(out, p->t->n);
+	free(one);
+}
+
+void vt_field_distance(float *out, const struct vt_template *t, const unsigned char *to)
+{
+	const int dims[3] = { t->dim[2], t->dim[1], t->dim[0] };
+	const double spacing[3] = { t->mm, t->mm, t->mm };
+	double *d = vt_xmalloc(t->n * sizeof(*d));
+
+	vt_distance_squared(d, to, dims, spacing);
+	for (size_t i = 0; i < t->n; i++)
+		out[i] = d[i] < 1e6 ? (float)sqrt(d[i]) : 1000.0f;
+	free(d);
+}
