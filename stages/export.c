@@ -2,7 +2,8 @@
  *
  * in   model     a checkpoint (train)
  *      metrics   its scores (evaluate), quoted in the card
- * out  model.safetensors   the chosen weights, canonical: equal weights, equal bytes
+ * out  model.onnx          the network with its weights, opset 17
+ *      model.safetensors   the chosen weights, canonical: equal weights, equal bytes
  *      checkpoint.json     channels, regions, manifest, subjects, as in the checkpoint
  *      model-card.md       what it was made from, how well it does, what it is for, how to check it */
 #include <stddef.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/nn/onnx.h"
 #include "common/nn/session.h"
 #include "common/seg/checkpoint.h"
 #include "common/stage/stage.h"
@@ -120,6 +122,15 @@ static int write_weights(const struct vt_stage_run *r, struct vt_session *s, con
 	return rc;
 }
 
+static int write_onnx(const struct vt_stage_run *r, const struct vt_graph *g, struct vt_session *s, struct vt_err *err)
+{
+	char *path = vt_path_join(vt_stage_out(r), "model.onnx");
+	int rc = vt_onnx_write(path, g, s, err);
+
+	free(path);
+	return rc;
+}
+
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
@@ -133,6 +144,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = write_weights(r, s, &c, err);
 	if (!rc)
+		rc = write_onnx(r, g, s, err);
+	if (!rc)
 		rc = write_card(r, &c, err);
 	vt_session_free(s);
 	vt_graph_free(g);
@@ -141,8 +154,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 }
 
 static const struct vt_stage stage = {
-	.name = "export", .version = "1", .summary = "Turns a checkpoint into safetensors and a model card.",
-	.output = "model.safetensors, checkpoint.json, model-card.md",
+	.name = "export", .version = "2", .summary = "Turns a checkpoint into ONNX, safetensors and a model card.",
+	.output = "model.onnx, model.safetensors, checkpoint.json, model-card.md",
 	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
 };
 

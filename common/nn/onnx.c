@@ -1,0 +1,410 @@
+#include "common/nn/onnx.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/nn/graph_internal.h"
+
+/* Field numbers of onnx.proto, and the element types used. */
+enum { FLOAT = 1, INT64 = 7 };
+enum { A_FLOAT = 1, A_INT = 2, A_STRING = 3, A_INTS = 7 };
+
+/* --- protobuf wire format ------------------------------------------------------------------------------------------------------------ */
+
+static void varint(struct vt_buf *b, uint64_t v)
+{
+	for (; v >= 128; v >>= 7)
+		vt_buf_char(b, (char)(v | 128));
+	vt_buf_char(b, (char)v);
+}
+
+static void put_int(struct vt_buf *b, unsigned field, int64_t v)
+{
+	varint(b, field << 3);
+	varint(b, (uint64_t)v);
+}
+
+static void put_bytes(struct vt_buf *b, unsigned field, const void *p, size_t n)
+{
+	varint(b, field << 3 | 2);
+	varint(b, n);
+	vt_buf_add(b, p, n);
+}
+
+static void put_text(struct vt_buf *b, unsigned field, const char *s)
+{
+	put_bytes(b, field, s, strlen(s));
+}
+
+static void put_float(struct vt_buf *b, unsigned field, float f)
+{
+	varint(b, field << 3 | 5);
+	vt_buf_add(b, &f, sizeof(f));
+}
+
+/* Moves a finished message into its parent. */
+static void put_message(struct vt_buf *b, unsigned field, struct vt_buf *m)
+{
+	put_bytes(b, field, m->data ? m->data : "", m->len);
+	vt_buf_release(m);
+}
+
+/* --- graph pieces ---------------------------------------------------------------------------------------------------------------------- */
+
+struct writer {
+	struct vt_buf nodes, weights;    /* fields 1 and 5 of GraphProto */
+	const struct vt_graph *g;
+	struct vt_session *s;
+	char (*name)[32];                /* [nodes]: the ONNX value that holds each tensor */
+	int count;                       /* of generated names */
+	struct vt_err *err;
+};
+
+struct attributes {
+	struct vt_buf b;                 /* fields 5 of NodeProto */
+};
+
+static void attribute_end(struct attributes *a, struct vt_buf *m, int type)
+{
+	put_int(m, 20, type);
+	put_message(&a->b, 5, m);
+}
+
+static void attribute_int(struct attributes *a, const char *name, int64_t v)
+{
+	struct vt_buf m = VT_BUF_INIT;
+
+	put_text(&m, 1, name);
+	put_int(&m, 3, v);
+	attribute_end(a, &m, A_INT);
+}
+
+static void attribute_float(struct attributes *a, const char *name, float v)
+{
+	struct vt_buf m = VT_BUF_INIT;
+
+	put_text(&m, 1, name);
+	put_float(&m, 2, v);
+	attribute_end(a, &m, A_FLOAT);
+}
+
+static void attribute_text(struct attributes *a, const char *name, const char *v)
+{
+	struct vt_buf m = VT_BUF_INIT;
+
+	put_text(&m, 1, name);
+	put_text(&m, 4, v);
+	attribute_end(a, &m, A_STRING);
+}
+
+/* n equal integers. */
+static void attribute_ints(struct attributes *a, const char *name, int64_t v, int n)
+{
+	struct vt_buf m = VT_BUF_INIT;
+
+	put_text(&m, 1, name);
+	for (int i = 0; i < n; i++)
+		put_int(&m, 8, v);
+	attribute_end(a, &m, A_INTS);
+}
+
+static void new_name(struct writer *w, char out[32])
+{
+	snprintf(out, 32, "v%d", w->count++);
+}
+
+/* Adds a node with up to five inputs ("" leaves one out, NULL ends the list); its output's name goes to out.  a may be NULL. */
+static void node(struct writer *w, char out[32], const char *op, const char *const *in, struct attributes *a)
+{
+	struct vt_buf m = VT_BUF_INIT;
+	char name[32];
+
+	new_name(w, name);
+	for (int i = 0; i < 5 && in[i]; i++)
+		put_text(&m, 1, in[i]);
+	put_text(&m, 2, name);
+	put_text(&m, 3, name);
+	put_text(&m, 4, op);
+	if (a) {
+		vt_buf_add(&m, a->b.data, a->b.len);
+		vt_buf_release(&a->b);
+	}
+	put_message(&w->nodes, 1, &m);
+	memcpy(out, name, 32);
+}
+
+static void initializer(struct writer *w, const char *name, int type, const int64_t *dims, int n_dims, const void *data, size_t bytes)
+{
+	struct vt_buf m = VT_BUF_INIT;
+
+	for (int i = 0; i < n_dims; i++)
+		put_int(&m, 1, dims[i]);
+	put_int(&m, 2, type);
+	put_text(&m, 8, name);
+	put_bytes(&m, 9, data, bytes);
+	put_message(&w->weights, 5, &m);
+}
+
+/* Weight k of a node under its own name; a vector may be given trailing axes of size 1, to act on channels. */
+static const char *weight(struct writer *w, const struct vt_node *n, int k, int extra)
+{
+	const struct vt_weight *v = vt_session_weight(w->s, n->weight[k]);
+	int64_t dims[8];
+
+	for (int i = 0; i < v->n_dims + extra; i++)
+		dims[i] = i < v->n_dims ? v->dims[i] : 1;
+	initializer(w, v->name, FLOAT, dims, v->n_dims + extra, v->value, v->n * sizeof(float));
+	return v->name;
+}
+
+static void constants(struct writer *w, char out[32], float v, int n)
+{
+	float *p = vt_xmalloc((size_t)n * sizeof(*p));
+	int64_t dim = n;
+
+	for (int i = 0; i < n; i++)
+		p[i] = v;
+	new_name(w, out);
+	initializer(w, out, FLOAT, &dim, 1, p, (size_t)n * sizeof(*p));
+	free(p);
+}
+
+/* --- layers ------------------------------------------------------------------------------------------------------------------------------ */
+
+static void conv(struct writer *w, int i, const char *x)
+{
+	const struct vt_node *n = &w->g->node[i];
+	struct attributes a = { VT_BUF_INIT };
+	const char *in[5] = { x, weight(w, n, 0, 0), n->weight[1] >= 0 ? weight(w, n, 1, 0) : NULL };
+
+	attribute_ints(&a, "dilations", n->conv.dilation, 3);
+	attribute_ints(&a, "kernel_shape", n->conv.k, 3);
+	if (n->conv.transposed)
+		attribute_ints(&a, "output_padding", n->conv.out_pad, 3);
+	attribute_ints(&a, "pads", n->conv.pad, 6);
+	attribute_ints(&a, "strides", n->conv.stride, 3);
+	node(w, w->name[i], n->conv.transposed ? "ConvTranspose" : "Conv", in, &a);
+}
+
+static void group_norm(struct writer *w, int i, const char *x)
+{
+	const struct vt_node *n = &w->g->node[i];
+	struct attributes a = { VT_BUF_INIT };
+	const int64_t shape[3] = { 0, n->norm.groups, -1 }, three = 3;
+	char grouped[32], size[32], one[32], zero[32], y[32], full[32];
+
+	new_name(w, size);
+	initializer(w, size, INT64, &three, 1, shape, sizeof(shape));
+	constants(w, one, 1, n->norm.groups);
+	constants(w, zero, 0, n->norm.groups);
+	node(w, grouped, "Reshape", (const char *const[5]){ x, size }, NULL);
+	attribute_float(&a, "epsilon", (float)n->norm.eps);
+	node(w, y, "InstanceNormalization", (const char *const[5]){ grouped, one, zero }, &a);
+	node(w, full, "Shape", (const char *const[5]){ x }, NULL);
+	node(w, y, "Reshape", (const char *const[5]){ y, full }, NULL);
+	if (n->norm.affine) {
+		node(w, y, "Mul", (const char *const[5]){ y, weight(w, n, 0, 3) }, NULL);
+		node(w, y, "Add", (const char *const[5]){ y, weight(w, n, 1, 3) }, NULL);
+	}
+	memcpy(w->name[i], y, 32);
+}
+
+static void channel_norm(struct writer *w, int i, const char *x)
+{
+	const struct vt_node *n = &w->g->node[i];
+	struct attributes a = { VT_BUF_INIT };
+	char one[32], zero[32];
+	const char *gamma = one, *beta = zero;
+
+	if (n->norm.affine) {
+		gamma = weight(w, n, 0, 0);
+		beta = weight(w, n, 1, 0);
+	} else {
+		constants(w, one, 1, n->shape.c);
+		constants(w, zero, 0, n->shape.c);
+	}
+	attribute_float(&a, "epsilon", (float)n->norm.eps);
+	if (n->norm.kind == VT_NORM_BATCH)
+		node(w, w->name[i], "BatchNormalization", (const char *const[5]){ x, gamma, beta, weight(w, n, 2, 0), weight(w, n, 3, 0) }, &a);
+	else
+		node(w, w->name[i], "InstanceNormalization", (const char *const[5]){ x, gamma, beta }, &a);
+}
+
+static void norm(struct writer *w, int i, const char *x)
+{
+	if (w->g->node[i].norm.kind == VT_NORM_GROUP)
+		group_norm(w, i, x);
+	else
+		channel_norm(w, i, x);
+	if (w->g->node[i].norm.relu)
+		node(w, w->name[i], "Relu", (const char *const[5]){ w->name[i] }, NULL);
+}
+
+/* x (1 + erf(x / sqrt 2)) / 2 */
+static void gelu(struct writer *w, int i, const char *x)
+{
+	char root[32], one[32], half[32], y[32];
+
+	constants(w, root, 0.70710678118654752440f, 1);
+	constants(w, one, 1, 1);
+	constants(w, half, 0.5f, 1);
+	node(w, y, "Mul", (const char *const[5]){ x, root }, NULL);
+	node(w, y, "Erf", (const char *const[5]){ y }, NULL);
+	node(w, y, "Add", (const char *const[5]){ y, one }, NULL);
+	node(w, y, "Mul", (const char *const[5]){ y, x }, NULL);
+	node(w, w->name[i], "Mul", (const char *const[5]){ y, half }, NULL);
+}
+
+static void activation(struct writer *w, int i, const char *x)
+{
+	const struct vt_node *n = &w->g->node[i];
+	struct attributes a = { VT_BUF_INIT };
+
+	if (n->act == VT_ACT_GELU) {
+		gelu(w, i, x);
+	} else if (n->act == VT_ACT_PRELU) {
+		node(w, w->name[i], "PRelu", (const char *const[5]){ x, weight(w, n, 0, 3) }, NULL);
+	} else if (n->act == VT_ACT_LEAKY || n->act == VT_ACT_ELU) {
+		attribute_float(&a, "alpha", (float)n->number);
+		node(w, w->name[i], n->act == VT_ACT_ELU ? "Elu" : "LeakyRelu", (const char *const[5]){ x }, &a);
+	} else {
+		node(w, w->name[i], n->act == VT_ACT_SIGMOID ? "Sigmoid" : "Relu", (const char *const[5]){ x }, NULL);
+	}
+}
+
+static void upsample(struct writer *w, int i, const char *x)
+{
+	const struct vt_node *n = &w->g->node[i];
+	struct attributes a = { VT_BUF_INIT };
+	const float f = (float)n->scale, scale[5] = { 1, 1, f, f, f };
+	const int64_t five = 5;
+	char scales[32];
+
+	new_name(w, scales);
+	initializer(w, scales, FLOAT, &five, 1, scale, sizeof(scale));
+	attribute_text(&a, "coordinate_transformation_mode", n->flag ? "align_corners" : "half_pixel");
+	attribute_text(&a, "mode", "linear");
+	node(w, w->name[i], "Resize", (const char *const[5]){ x, "", scales }, &a);
+}
+
+static void maxpool(struct writer *w, int i, const char *x)
+{
+	const struct vt_node *n = &w->g->node[i];
+	struct attributes a = { VT_BUF_INIT };
+
+	attribute_ints(&a, "kernel_shape", n->k, 3);
+	attribute_ints(&a, "pads", n->pad, 6);
+	attribute_ints(&a, "strides", n->stride, 3);
+	node(w, w->name[i], "MaxPool", (const char *const[5]){ x }, &a);
+}
+
+static int layer(struct writer *w, int i)
+{
+	const struct vt_node *n = &w->g->node[i];
+	const char *x = n->in[0] >= 0 ? w->name[n->in[0]] : NULL, *y = n->in[1] >= 0 ? w->name[n->in[1]] : NULL;
+	struct attributes a = { VT_BUF_INIT };
+
+	switch (n->op) {
+	case VT_OP_INPUT:
+		memcpy(w->name[i], "image", sizeof("image"));
+		break;
+	case VT_OP_CONV:
+		conv(w, i, x);
+		break;
+	case VT_OP_NORM:
+		norm(w, i, x);
+		break;
+	case VT_OP_ACT:
+		activation(w, i, x);
+		break;
+	case VT_OP_ADD:
+		node(w, w->name[i], "Add", (const char *const[5]){ x, y }, NULL);
+		break;
+	case VT_OP_CONCAT:
+		attribute_int(&a, "axis", 1);
+		node(w, w->name[i], "Concat", (const char *const[5]){ x, y }, &a);
+		break;
+	case VT_OP_UPSAMPLE:
+		upsample(w, i, x);
+		break;
+	case VT_OP_MAXPOOL:
+		maxpool(w, i, x);
+		break;
+	case VT_OP_DROPOUT:
+		memcpy(w->name[i], x, 32);       /* identity when not training */
+		break;
+	default:
+		return vt_err_set(w->err, VT_EUSAGE, "layer %d of this network has no ONNX translation yet", i);
+	}
+	return 0;
+}
+
+/* --- the file ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* ValueInfoProto: f32 [n, channels, z, y, x], all but the channels by name. */
+static void value_info(struct vt_buf *graph, unsigned field, const char *name, int channels)
+{
+	static const char *const axis[] = { "n", NULL, "z", "y", "x" };
+	struct vt_buf info = VT_BUF_INIT, type = VT_BUF_INIT, tensor = VT_BUF_INIT, shape = VT_BUF_INIT;
+
+	for (int i = 0; i < 5; i++) {
+		struct vt_buf dim = VT_BUF_INIT;
+
+		if (axis[i])
+			put_text(&dim, 2, axis[i]);
+		else
+			put_int(&dim, 1, channels);
+		put_message(&shape, 1, &dim);
+	}
+	put_int(&tensor, 1, FLOAT);
+	put_message(&tensor, 2, &shape);
+	put_message(&type, 1, &tensor);
+	put_text(&info, 1, name);
+	put_message(&info, 2, &type);
+	put_message(graph, field, &info);
+}
+
+static int write_model(const char *path, struct writer *w)
+{
+	const struct vt_graph *g = w->g;
+	struct vt_buf model = VT_BUF_INIT, graph = VT_BUF_INIT, opset = VT_BUF_INIT, last = VT_BUF_INIT;
+	int rc;
+
+	put_text(&last, 1, w->name[g->output]);
+	put_text(&last, 2, "logits");
+	put_text(&last, 3, "logits");
+	put_text(&last, 4, "Identity");
+	put_message(&w->nodes, 1, &last);
+	vt_buf_add(&graph, w->nodes.data, w->nodes.len);
+	put_text(&graph, 2, "voxtrail");
+	vt_buf_add(&graph, w->weights.data, w->weights.len);
+	value_info(&graph, 11, "image", g->node[g->input].shape.c);
+	value_info(&graph, 12, "logits", g->node[g->output].shape.c);
+	put_int(&model, 1, 8);
+	put_text(&model, 2, "voxtrail");
+	put_message(&model, 7, &graph);
+	put_text(&opset, 1, "");
+	put_int(&opset, 2, 17);
+	put_message(&model, 8, &opset);
+	rc = vt_fs_write_quick(path, model.data, model.len, 0644, w->err);
+	vt_buf_release(&model);
+	return rc;
+}
+
+int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session *s, struct vt_err *err)
+{
+	struct writer w = { .g = g, .s = s, .err = err };
+	int rc = 0;
+
+	w.name = vt_xcalloc((size_t)g->n_nodes, sizeof(*w.name));
+	for (int i = 0; !rc && i < g->n_nodes; i++)
+		rc = layer(&w, i);
+	if (!rc)
+		rc = write_model(path, &w);
+	vt_buf_release(&w.nodes);
+	vt_buf_release(&w.weights);
+	free(w.name);
+	return rc;
+}
