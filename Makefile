@@ -138,7 +138,7 @@ fuzz: deps-check
 install: all
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/voxtrail' '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
 	install -m 755 $(BINS) '$(DESTDIR)$(PREFIX)/bin'
-	cp -R manifests pipelines/*.json pipelines/recipes '$(DESTDIR)$(PREFIX)/share/voxtrail'
+	cp -R manifests examples/cohort/template pipelines/*.json pipelines/recipes '$(DESTDIR)$(PREFIX)/share/voxtrail'
 	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
 
 clean:
