@@ -39,7 +39,8 @@ static int build(struct vt_trainer *t, struct vt_err *err)
 	int rc;
 
 	if (!t->n_train)
-		return vt_err_set(err, VT_EDATA, "no labelled subject is left to train on: all are held out for test or in validation fold %d", t->o->fold);
+		return vt_err_set(err, VT_EDATA, "no labelled subject is left to train on: all are held out for test or in validation fold %d; give --fold -1 or another fold, or another seed in the manifest's split",
+			t->o->fold);
 	request(&r, t, t->o->batch);
 	rc = vt_model_build(&t->graph, &r, err);
 	if (!rc)
