@@ -7,11 +7,12 @@
 #include <stdlib.h>
 
 #include "common/base/fs.h"
+#include "common/nn/backend.h"
 #include "common/seg/report.h"
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t subjects, weights;
+	int64_t subjects, weights, device;
 	double overlap, tolerance, penalty;
 	bool flips;
 };
@@ -34,6 +35,7 @@ static const struct vt_param params[] = {
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "", "average over all eight mirrorings", NULL, NULL },
 	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 2, 0, 100, "mm", "of the normalised surface distance", NULL, NULL },
 	{ "penalty", VT_PARAM_REAL, FIELD(penalty), 0, 0, 10000, "mm", "distance of a missed region or false alarm; 0: the box's diagonal", NULL, NULL },
+	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -78,7 +80,7 @@ static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, stru
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	const struct vt_evaluate_opts o = { (enum vt_which)p->subjects, weights[p->weights], p->overlap, p->tolerance, p->penalty, p->flips };
+	struct vt_evaluate_opts o = { (enum vt_which)p->subjects, weights[p->weights], p->overlap, p->tolerance, p->penalty, p->flips, NULL };
 	struct vt_checkpoint c;
 	struct vt_dataset d;
 	struct vt_evaluation e;
@@ -89,21 +91,31 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
 	if (rc)
 		goto out;
-	rc = vt_evaluate(&e, &c, vt_stage_input(r, "model"), &d, &o, err);
+	rc = vt_device_open(&o.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device }, err);
+	if (!rc) {
+		vt_stage_note(r, "device", vt_device_describe(o.device));
+		rc = vt_evaluate(&e, &c, vt_stage_input(r, "model"), &d, &o, err);
+	}
 	if (!rc) {
 		rc = write_all(r, &e, err);
 		vt_evaluation_release(&e);
 	}
+	vt_device_close(o.device);
 	vt_dataset_close(&d);
 out:
 	vt_checkpoint_close(&c);
 	return rc;
 }
 
+static void settle(void *p)
+{
+	vt_device_settle(&((struct params *)p)->device);
+}
+
 static const struct vt_stage stage = {
 	.name = "evaluate", .version = "1", .summary = "Scores a checkpoint on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",
-	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
+	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
 };
 
 int main(int argc, char **argv)

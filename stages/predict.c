@@ -13,13 +13,14 @@
 #include "common/base/log.h"
 #include "common/image/prepare.h"
 #include "common/image/volume.h"
+#include "common/nn/backend.h"
 #include "common/seg/checkpoint.h"
 #include "common/seg/crop.h"
 #include "common/seg/predictor.h"
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t weights, strip;
+	int64_t weights, strip, device;
 	double overlap;
 	bool flips;
 };
@@ -41,6 +42,7 @@ static const struct vt_param params[] = {
 	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "", "find the brain: auto keeps a stripped input as it is", strips, NULL },
 	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "", "share of a window's edge that the next one covers", NULL, NULL },
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "", "mean over the eight mirrorings; eight times the work", NULL, NULL },
+	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -50,6 +52,7 @@ struct job {
 	struct vt_manifest *manifest;
 	struct vt_session *session;
 	struct vt_graph *graph;
+	struct vt_device *device;
 	struct vt_prepare_opts prepare;
 };
 
@@ -203,22 +206,31 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = vt_manifest_read(&j.manifest, vt_stage_input(r, "manifest"), err);
 	if (!rc)
-		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"), weights[p->weights], NULL, err);
+		rc = vt_device_open(&j.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device }, err);
+	if (!rc)
+		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"), weights[p->weights], NULL, j.device, err);
 	if (!rc) {
+		vt_stage_note(r, "device", vt_device_describe(j.device));
 		preparation_of(&j);
 		rc = all_subjects(&j, err);
 	}
 	vt_session_free(j.session);
 	vt_graph_free(j.graph);
+	vt_device_close(j.device);
 	vt_manifest_free(j.manifest);
 	vt_checkpoint_close(&j.model);
 	return rc;
 }
 
+static void settle(void *p)
+{
+	vt_device_settle(&((struct params *)p)->device);
+}
+
 static const struct vt_stage stage = {
 	.name = "predict", .version = "1", .summary = "Segments subjects with a checkpoint, each in its own geometry.",
 	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel",
-	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
+	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
 };
 
 int main(int argc, char **argv)

@@ -12,11 +12,12 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
+#include "common/nn/backend.h"
 #include "common/seg/trainer.h"
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t model, init_filters, channels, patch, batch, steps, warmup, validate, save, seed, fold, max_validation, optimiser;
+	int64_t model, init_filters, channels, patch, batch, steps, warmup, validate, save, seed, fold, max_validation, optimiser, device;
 	double rate, least_rate, weight_decay, clip, foreground, scale, shift, noise, dropout, smooth, cross_entropy;
 	bool flips, squared, batch_dice, plan;
 };
@@ -62,6 +63,7 @@ static const struct vt_param params[] = {
 	{ "save", VT_PARAM_INT, FIELD(save), 100, 1, 10000000, "step", "between saves of the state to resume from", NULL, NULL },
 	{ "seed", VT_PARAM_INT, FIELD(seed), 1, 0, 9007199254740991, "", "of weights, order, patches and augmentation", NULL, NULL },
 	{ "plan", VT_PARAM_BOOL, FIELD(plan), 0, 0, 0, "", "print memory and work of the network and stop", NULL, NULL },
+	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -129,25 +131,36 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	const struct params *p = vt_stage_params(r);
 	struct vt_json *model = model_params(p);
 	struct vt_train_opts o = options(r, model);
-	struct vt_dataset d;
-	int rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
+	struct vt_dataset d = { NULL, 0 };
+	int rc = 0;
 
-	if (rc) {
-		vt_json_free(model);
-		return rc;
+	if (!p->plan)
+		rc = vt_device_open(&o.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device }, err);
+	if (!rc)
+		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
+	if (!rc && p->plan)
+		rc = show_plan(&d, &o, err);
+	if (!rc) {
+		total_steps = o.steps;
+		vt_stage_note(r, "device", vt_device_describe(o.device));
+		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &d, &o, err);
 	}
-	total_steps = o.steps;
-	rc = p->plan ? show_plan(&d, &o, err) : vt_train(vt_stage_out(r), vt_stage_scratch(r), &d, &o, err);
 	vt_progress_end();
 	vt_dataset_close(&d);
+	vt_device_close(o.device);
 	vt_json_free(model);
 	return rc;
+}
+
+static void settle(void *p)
+{
+	vt_device_settle(&((struct params *)p)->device);
 }
 
 static const struct vt_stage stage = {
 	.name = "train", .version = "1", .summary = "Trains a segmentation network on patch containers.",
 	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv",
-	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
+	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
 };
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/rng.h"
+#include "common/nn/backend.h"
 #include "common/nn/cpu/ops.h"
 #include "common/nn/plan.h"
 
@@ -17,6 +18,7 @@ struct vt_session {
 	struct vt_weight *weight;
 	double **mean, **rstd;   /* [nodes]: statistics of norm nodes */
 	uint64_t step;
+	struct vt_remote *remote;   /* the other half on a device; then there is no arena here */
 };
 
 static float *new_floats(size_t n, struct vt_err *err)
@@ -83,6 +85,19 @@ static void new_statistics(struct vt_session *s)
 		}
 }
 
+/* On a device only the weights lie here as well. */
+static int new_remote(struct vt_session *s, struct vt_err *err)
+{
+	for (int i = 0; i < s->g->n_weights; i++)
+		s->plan.weights += s->g->weight[i].n;
+	s->values = new_floats(s->plan.weights, err);
+	s->grads = s->opts.training ? new_floats(s->plan.weights, err) : NULL;
+	if (!s->values || (s->opts.training && !s->grads))
+		return err->code;
+	set_weights(s);
+	return vt_remote_new(&s->remote, s->opts.device, s->g, &s->opts, s->values, s->grads, err);
+}
+
 int vt_session_new(struct vt_session **out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
 {
 	struct vt_session *s = vt_xcalloc(1, sizeof(*s));
@@ -92,6 +107,13 @@ int vt_session_new(struct vt_session **out, const struct vt_graph *g, const stru
 	s->g = g;
 	s->opts = *opts;
 	s->k = vt_kernels_choose();
+	if (opts->device) {
+		rc = vt_graph_error(g) ? vt_err_set(err, vt_graph_error(g)->code, "%s", vt_graph_error(g)->text) : new_remote(s, err);
+		if (rc)
+			goto fail;
+		*out = s;
+		return 0;
+	}
 	rc = vt_plan_make(&s->plan, g, opts->training, err);
 	if (rc)
 		goto fail;
@@ -122,6 +144,7 @@ void vt_session_free(struct vt_session *s)
 {
 	if (!s)
 		return;
+	vt_remote_free(s->remote);
 	for (int i = 0; s->mean && i < s->g->n_nodes; i++) {
 		free(s->mean[i]);
 		free(s->rstd[i]);
@@ -142,8 +165,15 @@ int vt_session_n_weights(const struct vt_session *s)
 	return s->g->n_weights;
 }
 
+const struct vt_err *vt_session_error(const struct vt_session *s)
+{
+	return s->remote ? vt_remote_error(s->remote) : NULL;
+}
+
 struct vt_weight *vt_session_weight(struct vt_session *s, int i)
 {
+	if (s->remote)
+		vt_remote_touch(s->remote);
 	return &s->weight[i];
 }
 
@@ -151,13 +181,13 @@ struct vt_weight *vt_session_find(struct vt_session *s, const char *name)
 {
 	for (int i = 0; i < s->g->n_weights; i++)
 		if (!strcmp(s->weight[i].name, name))
-			return &s->weight[i];
+			return vt_session_weight(s, i);
 	return NULL;
 }
 
 const char *vt_session_isa(const struct vt_session *s)
 {
-	return s->k->name;
+	return s->remote ? vt_device_name(s->opts.device) : s->k->name;
 }
 
 struct vt_shape vt_session_input_shape(const struct vt_session *s)
@@ -198,12 +228,18 @@ static struct vt_norm_weights norm_weights(const struct vt_session *s, const str
 
 void vt_session_set_input(struct vt_session *s, const float *x)
 {
-	vt_cpu_pack(value_of(s, s->g->input), x);
+	if (s->remote)
+		vt_remote_set_input(s->remote, x);
+	else
+		vt_cpu_pack(value_of(s, s->g->input), x);
 }
 
 void vt_session_get_output(const struct vt_session *s, float *y)
 {
-	vt_cpu_unpack(y, value_of(s, s->g->output));
+	if (s->remote)
+		vt_remote_get_output(s->remote, y);
+	else
+		vt_cpu_unpack(y, value_of(s, s->g->output));
 }
 
 static void forward_node(struct vt_session *s, int i)
@@ -272,6 +308,10 @@ static void forward_node(struct vt_session *s, int i)
 
 void vt_session_forward(struct vt_session *s, uint64_t step)
 {
+	if (s->remote) {
+		vt_remote_forward(s->remote, step);
+		return;
+	}
 	s->step = step;
 	for (int i = 0; i < s->g->n_nodes; i++)
 		forward_node(s, i);
@@ -366,8 +406,13 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 
 void vt_session_backward(struct vt_session *s, const float *dy)
 {
-	bool *has = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*has));
+	bool *has;
 
+	if (s->remote) {
+		vt_remote_backward(s->remote, dy);
+		return;
+	}
+	has = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*has));
 	vt_cpu_pack(grad_of(s, s->g->output), dy);
 	for (int i = s->g->n_nodes - 1; i >= 0; i--)
 		backward_node(s, i, has);

@@ -17,10 +17,13 @@
 #include "common/base/buf.h"
 #include "common/nn/graph.h"
 
+struct vt_device;
+
 struct vt_session_opts {
 	bool training;           /* keep what the backward pass needs; dropout and batch statistics are on */
 	uint64_t seed;           /* of initial weights and dropout */
 	size_t memory_limit;     /* bytes; 0: none.  More than that is VT_ENOMEM with the number needed, nothing allocated */
+	struct vt_device *device;   /* backend.h; NULL: the CPU.  Must outlive the session */
 };
 
 /* A named array in PyTorch's order.  Weights that are not trainable are batch norm's running statistics: grad == NULL. */
@@ -37,6 +40,11 @@ struct vt_session;
 int vt_session_new(struct vt_session **out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
 void vt_session_free(struct vt_session *s);
 
+/* What went wrong on the device since the session began; NULL if nothing did, always on the CPU.  Results are rubbish then. */
+const struct vt_err *vt_session_error(const struct vt_session *s);
+
+/* On a device, values and gradients are current when a weight is asked for, and what is written to them before the next
+ * forward pass counts; a pointer kept across passes is not current. */
 int vt_session_n_weights(const struct vt_session *s);
 struct vt_weight *vt_session_weight(struct vt_session *s, int i);
 struct vt_weight *vt_session_find(struct vt_session *s, const char *name);   /* NULL if there is none */
@@ -52,7 +60,7 @@ void vt_session_backward(struct vt_session *s, const float *dy);             /* 
  * function of graph and opts; the same text is hashed as the plan's digest by the caller. */
 int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
 
-/* Name of the kernels in use: "portable", "avx2". */
+/* Name of the kernels in use: "portable", "avx2", or the device's backend. */
 const char *vt_session_isa(const struct vt_session *s);
 
 #endif

@@ -76,7 +76,7 @@ int vt_weights_load(struct vt_session *s, const char *path, struct vt_err *err)
 }
 
 int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir, const char *which,
-	const int *patch, struct vt_err *err)
+	const int *patch, struct vt_device *device, struct vt_err *err)
 {
 	const int *size = patch ? patch : c->patch;
 	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), 1, c->n_channels, c->n_regions, { size[0], size[1], size[2] } };
@@ -85,7 +85,7 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 
 	*s = NULL;
 	if (!rc)
-		rc = vt_session_new(s, *g, &(struct vt_session_opts){ .training = false }, err);
+		rc = vt_session_new(s, *g, &(struct vt_session_opts){ .training = false, .device = device }, err);
 	if (!rc)
 		rc = vt_weights_load(*s, path, err);
 	if (rc) {

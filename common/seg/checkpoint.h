@@ -18,9 +18,10 @@ struct vt_checkpoint {
 int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err);
 void vt_checkpoint_close(struct vt_checkpoint *c);
 
-/* Builds the network for a patch (NULL: the checkpoint's) and loads which = "best" or "last".  *g must outlive *s. */
+/* Builds the network for a patch (NULL: the checkpoint's) on a device (NULL: the CPU) and loads which = "best" or "last".
+ * *g must outlive *s. */
 int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir, const char *which,
-	const int *patch, struct vt_err *err);
+	const int *patch, struct vt_device *device, struct vt_err *err);
 
 /* All weights of s, running statistics included. */
 int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json *metadata, struct vt_err *err);

@@ -169,7 +169,7 @@ int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const 
 	struct vt_graph *g = NULL;
 	struct vt_session *s = NULL;
 	int bins[VT_MAX_REGIONS], fold = (int)vt_json_integer(vt_json_get(c->json, "fold"), -1);
-	int rc = vt_checkpoint_session(&g, &s, c, dir, o->weights, NULL, err);
+	int rc = vt_checkpoint_session(&g, &s, c, dir, o->weights, NULL, o->device, err);
 
 	if (rc)
 		return rc;

@@ -38,6 +38,7 @@ struct vt_evaluate_opts {
 	const char *weights;             /* "best" or "last" */
 	double overlap, tolerance_mm, penalty_mm;
 	bool flips;
+	struct vt_device *device;        /* NULL: the CPU */
 };
 
 /* VT_EDATA if no labelled subject is chosen; the message says how many there are of each kind. */

@@ -127,6 +127,8 @@ int vt_predict(float *logits, struct vt_session *s, const struct vt_patch_file *
 			add_window(logits, total, y, out.c, &w, at, g, flips);
 		}
 	}
+	if (vt_session_error(s))
+		*err = *vt_session_error(s);
 	for (int c = 0; c < out.c; c++)
 		for (size_t v = 0; v < voxels; v++)
 			logits[(size_t)c * voxels + v] /= total[v];
@@ -135,7 +137,7 @@ int vt_predict(float *logits, struct vt_session *s, const struct vt_patch_file *
 	free(total);
 	free(x);
 	free(y);
-	return 0;
+	return vt_session_error(s) ? vt_err_prefix(err, "subject %s", f->subject) : 0;
 }
 
 void vt_predict_regions(uint8_t *bits, const float *logits, int c, size_t voxels)

@@ -6,6 +6,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
+#include "common/nn/backend.h"
 #include "common/nn/safetensors.h"
 
 static char *best_path(const struct vt_trainer *t)
@@ -178,7 +179,7 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 {
 	const struct vt_json *header = t->d->file[0].header;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *model = vt_json_new(VT_JSON_OBJECT), *patch = vt_json_new(VT_JSON_ARRAY);
-	struct vt_json *best = vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *best = vt_json_new(VT_JSON_OBJECT), *device = vt_device_describe(t->o->device);
 
 	vt_json_put_int(j, "format", 1);
 	vt_json_put_text(model, "name", t->o->model);
@@ -190,7 +191,11 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	for (int a = 0; a < 3; a++)
 		vt_json_push(patch, vt_json_new_int(t->o->patch[a]));
 	vt_json_put(j, "patch", patch);
-	vt_json_put_text(j, "profile", "f32");
+	vt_json_put(j, "profile", vt_json_copy(vt_json_get(device, "profile")));
+	if (t->o->device)
+		vt_json_put(j, "device", device);
+	else
+		vt_json_free(device);
 	vt_json_put_int(j, "seed", (int64_t)t->o->seed);
 	vt_json_put_int(j, "steps", (int64_t)t->o->steps);
 	vt_json_put_int(j, "fold", t->o->fold);

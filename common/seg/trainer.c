@@ -44,12 +44,12 @@ static int build(struct vt_trainer *t, struct vt_err *err)
 	request(&r, t, t->o->batch);
 	rc = vt_model_build(&t->graph, &r, err);
 	if (!rc)
-		rc = vt_session_new(&t->session, t->graph, &(struct vt_session_opts){ .training = true, .seed = t->o->seed }, err);
+		rc = vt_session_new(&t->session, t->graph, &(struct vt_session_opts){ .training = true, .seed = t->o->seed, .device = t->o->device }, err);
 	request(&r, t, 1);
 	if (!rc)
 		rc = vt_model_build(&t->eval_graph, &r, err);
 	if (!rc)
-		rc = vt_session_new(&t->eval, t->eval_graph, &(struct vt_session_opts){ .training = false }, err);
+		rc = vt_session_new(&t->eval, t->eval_graph, &(struct vt_session_opts){ .training = false, .device = t->o->device }, err);
 	if (rc)
 		return rc;
 	t->optim = vt_optim_new(t->session, &t->o->optim);
@@ -129,6 +129,8 @@ static int one_step(struct vt_trainer *t, struct vt_err *err)
 	vt_session_forward(t->session, t->step);
 	vt_session_get_output(t->session, t->logits);
 	loss = vt_dice_loss(t->grad, t->logits, t->target, t->o->batch, t->d->file[0].n_regions, t->voxels, &t->o->loss);
+	if (vt_session_error(t->session))
+		return vt_err_set(err, vt_session_error(t->session)->code, "step %llu: %s", (unsigned long long)t->step, vt_session_error(t->session)->text);
 	if (!isfinite(loss))
 		return not_finite(t, "the loss", err);
 	vt_session_backward(t->session, t->grad);

@@ -27,6 +27,7 @@ struct vt_train_opts {
 	int max_validation;              /* at most this many subjects are predicted; 0: all */
 	const char *parent;              /* checkpoint directory to start from, NULL: fresh weights */
 	const char *parent_tree;         /* its tree id, for checkpoint.json */
+	struct vt_device *device;        /* NULL: the CPU */
 	bool (*stopping)(void);          /* asked between steps; NULL: never */
 	void (*progress)(uint64_t step, double loss);
 };

@@ -162,6 +162,18 @@ static int check_recipe(const struct vt_stage_run *r, const struct vt_json *reci
 	return 0;
 }
 
+static void settle(struct vt_stage_run *r)
+{
+	r->stage->settle(r->params);
+	for (int i = 0; i < vt_stage_n_params(r->stage); i++)
+		if (r->stage->params[i].kind != VT_PARAM_TEXT) {
+			char *text = canonical_text(r, &r->stage->params[i]);
+
+			vt_json_put_text(r->params_json, r->stage->params[i].name, text);
+			free(text);
+		}
+}
+
 int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct vt_err *err)
 {
 	struct vt_json *recipe = NULL;
@@ -191,5 +203,7 @@ int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct
 		free(text);
 	}
 	vt_json_free(recipe);
+	if (!rc && r->stage->settle)
+		settle(r);
 	return rc;
 }

@@ -63,6 +63,7 @@ struct vt_stage {
 	const struct vt_param *params;
 	size_t params_size;
 	int (*run)(struct vt_stage_run *r, struct vt_err *err);
+	void (*settle)(void *params);   /* may be NULL: turns a param's "auto" into what was chosen, before anything is hashed */
 };
 
 int vt_stage_main(const struct vt_stage *stage, int argc, char **argv);

@@ -1,0 +1,263 @@
+#include "common/nn/backend.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/base/log.h"
+
+const char *const vt_device_wishes[] = { "cpu", "cuda", "auto", NULL };
+
+struct vt_device {
+	const struct vt_backend *b;
+	void *library, *self;
+};
+
+/* --- finding and opening a plugin --------------------------------------------------------------------------------------------- */
+
+/* Where the plugin is, NULL if nowhere; `looked` lists the places. */
+static char *find_plugin(struct vt_buf *looked)
+{
+	static const char *const beside[] = { "", "../lib/voxtrail/" };
+	const char *given = getenv("VOXTRAIL_PLUGIN");
+	struct vt_err ignored = VT_ERR_INIT;
+	char *self, *slash;
+
+	if (given && *given) {
+		vt_buf_printf(looked, "$VOXTRAIL_PLUGIN = %s", given);
+		return vt_fs_exists(given) ? vt_xstrdup(given) : NULL;
+	}
+	self = vt_fs_realpath("/proc/self/exe", &ignored);
+	slash = self ? strrchr(self, '/') : NULL;
+	for (size_t i = 0; slash && i < sizeof(beside) / sizeof(beside[0]); i++) {
+		char *path = vt_asprintf("%.*s/%slibvoxtrail-cuda.so", (int)(slash - self), self, beside[i]);
+
+		vt_buf_printf(looked, "%s%s", looked->len ? ", " : "", path);
+		if (vt_fs_exists(path)) {
+			free(self);
+			return path;
+		}
+		free(path);
+	}
+	free(self);
+	return NULL;
+}
+
+static int check_table(const struct vt_backend *b, const char *path, struct vt_err *err)
+{
+	if (!b)
+		return vt_err_set(err, VT_EDEVICE, "the plugin %s offers no backend", path);
+	if (b->abi != VT_BACKEND_ABI)
+		return vt_err_set(err, VT_EDEVICE, "the plugin %s speaks version %u of the interface, this program %d; build both from one source", path,
+			(unsigned)b->abi, VT_BACKEND_ABI);
+	if (b->layout != VT_BACKEND_LAYOUT)
+		return vt_err_set(err, VT_EDEVICE, "the plugin %s was built from other sources than this program (layout %08x, want %08x); build both from one source",
+			path, (unsigned)b->layout, (unsigned)VT_BACKEND_LAYOUT);
+	return 0;
+}
+
+/* The table may be called only after check_table. */
+static int load_plugin(struct vt_device *d, struct vt_err *err)
+{
+	struct vt_buf looked = VT_BUF_INIT;
+	char *path = find_plugin(&looked);
+	vt_backend_fn get = NULL;
+	void *symbol;
+	int rc = 0;
+
+	if (!path)
+		rc = vt_err_set(err, VT_EDEVICE, "the plugin libvoxtrail-cuda.so is missing (looked for %s); build it with `make` where nvcc is, or set VOXTRAIL_PLUGIN",
+			looked.data ? looked.data : "nothing");
+	if (!rc) {
+		d->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+		if (!d->library)
+			rc = vt_err_set(err, VT_EDEVICE, "the plugin cannot be loaded: %s", dlerror());
+	}
+	if (!rc) {
+		symbol = dlsym(d->library, VT_BACKEND_SYMBOL);
+		memcpy(&get, &symbol, sizeof(get));
+		rc = get ? check_table(get(), path, err) : vt_err_set(err, VT_EDEVICE, "the plugin %s has no symbol %s: it is no plugin of voxtrail", path,
+			VT_BACKEND_SYMBOL);
+	}
+	if (!rc)
+		d->b = get();
+	vt_buf_release(&looked);
+	free(path);
+	return rc;
+}
+
+static int open_plugin(struct vt_device **out, const struct vt_device_opts *o, struct vt_err *err)
+{
+	struct vt_device *d = vt_xcalloc(1, sizeof(*d));
+	int rc = load_plugin(d, err);
+
+	if (!rc)
+		rc = d->b->open(&d->self, o, err);
+	if (rc)
+		vt_device_close(d);
+	else
+		*out = d;
+	return rc;
+}
+
+int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struct vt_err *err)
+{
+	struct vt_json *about;
+	int rc;
+
+	*out = NULL;
+	if (o->wish == VT_DEVICE_CPU)
+		return 0;
+	rc = open_plugin(out, o, err);
+	if (rc)
+		return vt_err_prefix(err, "device cuda");
+	about = vt_device_describe(*out);
+	vt_log(VT_LOG_INFO, "device", "name=%s profile=%s card=\"%s\"", vt_device_name(*out), vt_json_text(vt_json_get(about, "profile"), ""),
+		vt_json_text(vt_json_get(about, "card"), ""));
+	vt_json_free(about);
+	return 0;
+}
+
+void vt_device_settle(int64_t *wish)
+{
+	struct vt_device *d = NULL;
+	struct vt_err why = VT_ERR_INIT;
+
+	if (*wish != VT_DEVICE_AUTO)
+		return;
+	*wish = open_plugin(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA }, &why) ? VT_DEVICE_CPU : VT_DEVICE_CUDA;
+	if (*wish == VT_DEVICE_CPU)
+		vt_log(VT_LOG_INFO, "device", "asked=auto chosen=cpu because=\"%s\"", why.text);
+	else
+		vt_log(VT_LOG_INFO, "device", "asked=auto chosen=%s", vt_device_name(d));
+	vt_device_close(d);
+}
+
+void vt_device_close(struct vt_device *d)
+{
+	if (!d)
+		return;
+	if (d->self)
+		d->b->close(d->self);
+	if (d->library)
+		dlclose(d->library);
+	free(d);
+}
+
+const char *vt_device_name(const struct vt_device *d)
+{
+	return d ? d->b->name : "cpu";
+}
+
+struct vt_json *vt_device_describe(const struct vt_device *d)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_err ignored = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+
+	if (d)
+		d->b->describe(d->self, &text);
+	if (!d || vt_json_parse(&j, text.data, text.len, "device", &ignored) || j->type != VT_JSON_OBJECT) {
+		vt_json_free(j);
+		j = vt_json_new(VT_JSON_OBJECT);
+	}
+	vt_json_put_text(j, "name", vt_device_name(d));
+	if (!vt_json_get(j, "profile"))
+		vt_json_put_text(j, "profile", "f32");
+	vt_buf_release(&text);
+	return j;
+}
+
+/* --- a session's half on a device --------------------------------------------------------------------------------------------- */
+
+struct vt_remote {
+	struct vt_device *d;
+	void *self;
+	float *values, *grads;
+	bool keeps_statistics;   /* a training pass changes weights on the device: batch norm's */
+	bool host_touched, device_newer;
+	pthread_mutex_t lock;    /* of the two flags: an optimiser touches weights from several threads */
+	struct vt_err err;
+};
+
+static bool has_statistics(const struct vt_graph *g)
+{
+	for (int i = 0; i < g->n_nodes; i++)
+		if (g->node[i].op == VT_OP_NORM && g->node[i].norm.kind == VT_NORM_BATCH)
+			return true;
+	return false;
+}
+
+int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g, const struct vt_session_opts *o, float *values,
+	float *grads, struct vt_err *err)
+{
+	struct vt_remote *r = vt_xcalloc(1, sizeof(*r));
+	int rc = d->b->session_new(&r->self, d->self, g, o, err);
+
+	if (rc) {
+		free(r);
+		return vt_err_prefix(err, "device %s", d->b->name);
+	}
+	r->d = d;
+	r->values = values;
+	r->grads = grads;
+	r->keeps_statistics = o->training && has_statistics(g);
+	r->host_touched = true;
+	pthread_mutex_init(&r->lock, NULL);
+	*out = r;
+	return 0;
+}
+
+void vt_remote_free(struct vt_remote *r)
+{
+	if (!r)
+		return;
+	r->d->b->session_free(r->self);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+const struct vt_err *vt_remote_error(const struct vt_remote *r)
+{
+	return r->err.code ? &r->err : NULL;
+}
+
+void vt_remote_touch(struct vt_remote *r)
+{
+	pthread_mutex_lock(&r->lock);
+	if (r->device_newer && !r->err.code)
+		r->d->b->get_weights(r->self, r->values, &r->err);
+	r->device_newer = false;
+	r->host_touched = true;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void vt_remote_set_input(struct vt_remote *r, const float *x)
+{
+	if (!r->err.code)
+		r->d->b->set_input(r->self, x, &r->err);
+}
+
+void vt_remote_forward(struct vt_remote *r, uint64_t step)
+{
+	if (!r->err.code && r->host_touched)
+		r->d->b->put_weights(r->self, r->values, &r->err);
+	r->host_touched = false;
+	if (!r->err.code)
+		r->d->b->forward(r->self, step, &r->err);
+	r->device_newer = r->keeps_statistics;
+}
+
+void vt_remote_get_output(struct vt_remote *r, float *y)
+{
+	if (!r->err.code)
+		r->d->b->get_output(r->self, y, &r->err);
+}
+
+void vt_remote_backward(struct vt_remote *r, const float *dy)
+{
+	if (!r->err.code)
+		r->d->b->backward(r->self, dy, r->grads, &r->err);
+}

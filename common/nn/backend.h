@@ -1,0 +1,93 @@
+/* backend.h - where a network is computed: on the CPU, or by a plugin on an accelerator.
+ *
+ *      struct vt_device *d = NULL;                                     NULL is the CPU
+ *      if (vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA }, err)) ...
+ *      vt_session_new(&s, graph, &(struct vt_session_opts){ .device = d }, err);
+ *      record = vt_device_describe(d);                                 the caller owns it
+ *      vt_device_close(d);                                             after its sessions
+ *
+ * A plugin is a shared object that exports one function, voxtrail_backend(), which returns the table below.  It is looked for
+ * as $VOXTRAIL_PLUGIN if that is set; else as libvoxtrail-cuda.so beside the executable, then in ../lib/voxtrail from there.
+ * An accelerator that was asked for by name and is not to be had is VT_EDEVICE with a message that names what is missing: the
+ * plugin, its version, the driver, a card, a library.  Nothing falls back unasked; VT_DEVICE_AUTO is settled first, once, and says what it chose and why.
+ *
+ * A CPU's and a card's results agree within a tolerance, not to the bit: the device is part of what is recorded. */
+#ifndef COMMON_NN_BACKEND_H
+#define COMMON_NN_BACKEND_H
+
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/nn/graph_internal.h"
+#include "common/nn/session.h"
+
+enum vt_device_wish { VT_DEVICE_CPU, VT_DEVICE_CUDA, VT_DEVICE_AUTO };
+
+extern const char *const vt_device_wishes[];   /* "cpu", "cuda", "auto", NULL: a stage's enum param */
+
+struct vt_device_opts {
+	enum vt_device_wish wish;
+	const char *profile;     /* numeric profile: "f32", "tf32", "bf16", "fp16"; NULL or "": the device's own default */
+	const char *engines;     /* text of an engine plan to replay (docs/gpu.md); NULL: choose */
+};
+
+struct vt_device;
+
+/* Makes VT_DEVICE_AUTO what it is on this machine, so that what is hashed and recorded is the choice; logs it with the reason. */
+void vt_device_settle(int64_t *wish);
+
+/* *out is NULL where the CPU was chosen. */
+int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struct vt_err *err);
+void vt_device_close(struct vt_device *d);
+const char *vt_device_name(const struct vt_device *d);   /* "cpu", or the backend's name */
+
+/* { "name", "profile" } and what the backend says of its card, driver, libraries and engines. */
+struct vt_json *vt_device_describe(const struct vt_device *d);
+
+/* --- a plugin's side ---------------------------------------------------------------------------------------------------------- */
+
+enum { VT_BACKEND_ABI = 1 };
+
+/* Differs between builds whose structures differ: a plugin reads graph_internal.h's. */
+#define VT_BACKEND_LAYOUT ((uint32_t)(((sizeof(struct vt_node) * 1009 + sizeof(struct vt_graph)) * 1009 + sizeof(struct vt_weight_spec)) * 1009 + \
+	sizeof(struct vt_session_opts) * 31 + sizeof(struct vt_device_opts)))
+
+/* Every function returns 0 or sets *err.  A device and a session are the plugin's own; a session is used by one thread at a time. */
+struct vt_backend {
+	uint32_t abi, layout;    /* VT_BACKEND_ABI, VT_BACKEND_LAYOUT of the plugin's build */
+	const char *name;
+	int (*open)(void **device, const struct vt_device_opts *o, struct vt_err *err);   /* VT_EDEVICE names what is missing */
+	void (*close)(void *device);
+	void (*describe)(void *device, struct vt_buf *json);                             /* a JSON object */
+
+	/* The graph is borrowed and outlives the session; initial weights come by put_weights. */
+	int (*session_new)(void **session, void *device, const struct vt_graph *g, const struct vt_session_opts *o, struct vt_err *err);
+	void (*session_free)(void *session);
+	/* All weights of the graph one after another, in its order, each in PyTorch's layout. */
+	int (*put_weights)(void *session, const float *values, struct vt_err *err);
+	int (*get_weights)(void *session, float *values, struct vt_err *err);
+	int (*set_input)(void *session, const float *x, struct vt_err *err);             /* as vt_session_set_input */
+	int (*forward)(void *session, uint64_t step, struct vt_err *err);
+	int (*get_output)(void *session, float *y, struct vt_err *err);
+	int (*backward)(void *session, const float *dy, float *grads, struct vt_err *err);   /* grads: as values; 0 where not trained */
+};
+
+typedef const struct vt_backend *(*vt_backend_fn)(void);
+#define VT_BACKEND_SYMBOL "voxtrail_backend"
+
+/* --- session.c's side --------------------------------------------------------------------------------------------------------- */
+
+/* A session's half on a device.  Weights live in the host's arrays and on the device; touch() makes the host's current and
+ * marks them as perhaps changed, forward() sends them if so.  The first error stays (vt_remote_error) and later calls do nothing. */
+struct vt_remote;
+
+int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g, const struct vt_session_opts *o, float *values,
+	float *grads, struct vt_err *err);
+void vt_remote_free(struct vt_remote *r);
+const struct vt_err *vt_remote_error(const struct vt_remote *r);   /* NULL if none */
+void vt_remote_touch(struct vt_remote *r);                         /* from any thread */
+void vt_remote_set_input(struct vt_remote *r, const float *x);
+void vt_remote_forward(struct vt_remote *r, uint64_t step);
+void vt_remote_get_output(struct vt_remote *r, float *y);
+void vt_remote_backward(struct vt_remote *r, const float *dy);
+
+#endif
