@@ -47,14 +47,6 @@ static void entry_line(struct vt_buf *text, char type, const struct vt_digest *d
 	vt_buf_printf(text, "%c %s %llu %s\n", type, hex, (unsigned long long)size, name);
 }
 
-static int check_name(const char *path, const char *name, struct vt_err *err)
-{
-	for (const unsigned char *p = (const unsigned char *)name; *p; p++)
-		if (*p < 0x20 || *p == 0x7f)
-			return vt_err_set(err, VT_EDATA, "%s: a name holds the control byte 0x%02x; rename it", path, *p);
-	return 0;
-}
-
 static int hash_entry(struct vt_tree *t, const char *root, const char *rel, const char *name, struct vt_buf *text, uint64_t *sum, struct vt_err *err);
 
 /* Appends the tree of directory rel; *sum grows by its bytes. */
@@ -86,7 +78,7 @@ static int hash_entry(struct vt_tree *t, const char *root, const char *rel, cons
 	struct vt_digest d;
 	uint64_t size = 0;
 	struct stat st;
-	int rc = check_name(full, name, err);
+	int rc = vt_tree_check_name(root, path, err);
 
 	if (!rc && lstat(full, &st))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot stat", full);
@@ -208,12 +200,15 @@ static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, str
 int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, size_t n, struct vt_err *err)
 {
 	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
-	int rc;
+	int rc = 0;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; !rc && i < n; i++) {
+		rc = vt_tree_check_name(NULL, file[i].path, err);
 		add_file(t, file[i].path, file[i].digest, file[i].size, file[i].executable);
+	}
 	sort_files(t);
-	rc = build_dir(t, 0, n, 0, &t->id, &t->size, err);
+	if (!rc)
+		rc = build_dir(t, 0, n, 0, &t->id, &t->size, err);
 	if (rc) {
 		vt_tree_free(t);
 		return rc;

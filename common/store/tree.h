@@ -5,7 +5,7 @@
  * t is f (file), x (executable file) or d (directory); the digest is that of the file's bytes or of the subdirectory's
  * text; the size of a directory is the sum of the file bytes below it.  The tree id is the SHA-256 of that text.  Times, owners,
  * the order of creation and empty directories have no part in it.  The name .lineage at the root is left out; nothing else is.
- * Names are UTF-8 without control bytes; symlinks, sockets and devices are refused (VT_EDATA). */
+ * Symlinks, sockets and devices are refused (VT_EDATA), and so are names that are not portable, see vt_tree_check_name. */
 #ifndef COMMON_STORE_TREE_H
 #define COMMON_STORE_TREE_H
 
@@ -33,6 +33,11 @@ struct vt_tree {
 	struct vt_digest id;
 	uint64_t size;               /* sum of the files' bytes */
 };
+
+/* The names of a relative path: 1 to 255 bytes of UTF-8 each, not "." or "..", without control characters, \ and the
+ * characters * ? [ ] { } ! ( ) @ + ^ that an engine takes for a pattern.  root, if not NULL, is put before the path in the
+ * message.  VT_EDATA. */
+int vt_tree_check_name(const char *root, const char *path, struct vt_err *err);
 
 /* Hashes every file below root (which may be a symlink to the directory). */
 int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err);

@@ -25,6 +25,11 @@ voxtrail verify --store st >said 2>&1; [ $? = 76 ] && grep -q "$blob" said
 ok $? "a missing blob is named"
 printf 'first\n' >"$object"
 damage tree "$tree"
+# a name that is refused leaves nothing behind
+n=$(find st -type f ! -name 'lineage.db*' | wc -l)
+mkdir bad && printf 'third\n' >"bad/$(printf 'x\377y')" && voxtrail commit scans bad --store st 2>said
+[ $? = 65 ] && grep -q 'bad/x\\xffy: the name is not UTF-8' said && [ "$(find st -type f ! -name 'lineage.db*' | wc -l)" = "$n" ]
+ok $? "a name that is not UTF-8 is refused with path and reason, the store unchanged"
 printf 'linstore 9\n' >st/format
 voxtrail verify --store st >said 2>&1; [ $? = 65 ] && grep -q 'linstore 9' said
 ok $? "a store of another format is refused with its name"
