@@ -3,22 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/store/store.h"
+#include "common/store/import.h"
 #include "pipelines/commands.h"
 #include "pipelines/runner/command.h"
 
 static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, const char *message, struct vt_err *err)
 {
-	struct vt_tree *t = NULL;
+	const struct vt_import_opts opts = { VT_CARRIED_WHOLE, false };
+	struct vt_import got;
 	struct vt_commit c = { .id = "" };
-	size_t n = 0;
 
-	if (vt_store_adopt_dir(s, &t, dir, err) || vt_store_import_records(s, dir, &n, err))
-		;
-	else if (!vt_repo_commit(s, &c, repo, branch, &t->id, message, "", err))
-		printf("%s@%s %.16s tree %s, %zu files, %llu bytes\n", repo, branch, c.id, c.tree, t->n_files, (unsigned long long)t->size);
+	if (vt_store_import_dir(s, dir, &opts, &got, err))
+		return;
+	if (!vt_repo_commit(s, &c, repo, branch, &got.tree->id, message, "", err))
+		printf("%s@%s %.16s tree %s, %zu files, %llu bytes\n", repo, branch, c.id, c.tree, got.tree->n_files,
+			(unsigned long long)got.tree->size);
 	vt_commit_release(&c);
-	vt_tree_free(t);
+	vt_import_release(&got);
 }
 
 int vt_cmd_commit(int argc, char **argv)

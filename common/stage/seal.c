@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/parallel.h"
 #include "common/stage/stage_internal.h"
+#include "common/store/import.h"
 
 static const size_t parents_limit = 64u << 20;
 

@@ -10,6 +10,7 @@
 #include "common/base/opts.h"
 #include "common/base/parallel.h"
 #include "common/stage/stage_internal.h"
+#include "common/store/carried.h"
 
 static const char partial[] = ".voxtrail-partial";
 
@@ -197,6 +198,24 @@ static int open_file_port(struct vt_stage_run *r, int i, struct vt_err *err)
 	return rc;
 }
 
+/* The records beside an input; one that lies about a file that is there is refused.  A datum may see only some of the files. */
+static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
+{
+	struct vt_strs unvouched = VT_STRS_INIT;
+	struct vt_carried c;
+	int rc = vt_carried_read(&c, r->root[i], err);
+
+	if (rc)
+		return rc;
+	rc = vt_carried_check(&c, r->tree[i], r->root[i], VT_CARRIED_PART, &unvouched, err);
+	for (size_t k = 0; !rc && k < c.n; k++)
+		if (c.v[k].own)
+			vt_strs_add(&r->parents[i], c.v[k].id);
+	vt_strs_release(&unvouched);
+	vt_carried_release(&c);
+	return rc;
+}
+
 static int open_port(struct vt_stage_run *r, int i, struct vt_err *err)
 {
 	const struct vt_port *p = &r->stage->in[i];
@@ -216,7 +235,7 @@ static int open_port(struct vt_stage_run *r, int i, struct vt_err *err)
 		rc = vt_fs_is_dir(r->root[i]) ? vt_tree_hash_dir(&r->tree[i], r->root[i], err)
 			: vt_err_set(err, VT_ENOINPUT, "%s: not a directory", r->root[i]);
 		if (!rc)
-			rc = vt_record_list(&r->parents[i], r->root[i], err);
+			rc = read_parents(r, i, err);
 	}
 	if (rc)
 		return vt_err_prefix(err, "--%s", p->name);

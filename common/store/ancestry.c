@@ -4,14 +4,13 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/store/carried.h"
 #include "common/store/record.h"
 #include "common/store/store_internal.h"
 
 struct walk {
 	struct vt_store *s;              /* may be NULL */
-	struct vt_json **carried;        /* records found in the directory's own .lineage */
-	char (*carried_id)[VT_HEX];
-	size_t n_carried, cap_carried;
+	struct vt_carried carried;       /* the directory's own .lineage */
 	struct vt_ancestry *a;
 	size_t cap;
 };
@@ -24,78 +23,14 @@ static void add_once(struct vt_strs *list, const char *text)
 	vt_strs_add(list, text);
 }
 
-/* Takes j. */
-static void carry(struct walk *w, struct vt_json *j, const char *text, size_t n)
-{
-	struct vt_digest d = vt_digest_bytes(text, n);
-
-	if (w->n_carried == w->cap_carried) {
-		w->cap_carried = w->cap_carried ? 2 * w->cap_carried : 16;
-		w->carried = vt_xrealloc(w->carried, w->cap_carried * sizeof(*w->carried));
-		w->carried_id = vt_xrealloc(w->carried_id, w->cap_carried * sizeof(*w->carried_id));
-	}
-	vt_digest_hex(w->carried_id[w->n_carried], &d);
-	w->carried[w->n_carried++] = j;
-}
-
-/* parents.jsonl: one canonical record a line. */
-static int carry_parents(struct walk *w, const char *path, struct vt_err *err)
-{
-	struct vt_buf text = VT_BUF_INIT;
-	int rc = vt_fs_exists(path) ? vt_fs_read(&text, path, 1u << 30, err) : 0;
-
-	for (char *line = text.data, *end; !rc && line && line < text.data + text.len; line = end + 1) {
-		struct vt_json *j = NULL;
-
-		end = line + strcspn(line, "\n");
-		if (end == line)
-			continue;
-		rc = vt_record_parse(&j, line, (size_t)(end - line), path, err);
-		if (!rc)
-			carry(w, j, line, (size_t)(end - line));
-	}
-	vt_buf_release(&text);
-	return rc;
-}
-
-static int carry_lineage(struct walk *w, const char *dir, struct vt_strs *roots, struct vt_err *err)
-{
-	char *base = vt_path_join(dir, ".lineage");
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
-
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *path = vt_asprintf("%s/%s/record.json", base, names.v[i]), *parents = vt_asprintf("%s/%s/parents.jsonl", base, names.v[i]);
-		struct vt_buf text = VT_BUF_INIT;
-		struct vt_json *j = NULL;
-
-		if (vt_fs_exists(path)) {
-			rc = vt_fs_read(&text, path, 1u << 30, err);
-			if (!rc)
-				rc = vt_record_parse(&j, text.data, text.len, path, err);
-			if (!rc) {
-				carry(w, j, text.data, text.len);
-				add_once(roots, w->carried_id[w->n_carried - 1]);
-				rc = carry_parents(w, parents, err);
-			}
-		}
-		vt_buf_release(&text);
-		free(parents);
-		free(path);
-	}
-	vt_strs_release(&names);
-	free(base);
-	return rc;
-}
-
 static struct vt_json *record_of(struct walk *w, const char *id)
 {
+	const struct vt_carried_record *c = vt_carried_find(&w->carried, id);
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 
-	for (size_t i = 0; i < w->n_carried; i++)
-		if (!strcmp(w->carried_id[i], id))
-			return vt_json_copy(w->carried[i]);
+	if (c)
+		return vt_json_copy(c->record);
 	if (w->s)
 		vt_store_get_record(w->s, &j, id, &none);
 	return j;
@@ -261,6 +196,7 @@ static int producers_of_tree(struct vt_store *s, const struct vt_tree *t, struct
 
 static int roots_of_path(struct walk *w, const char *path, struct vt_strs *roots, struct vt_err *err)
 {
+	struct vt_strs unvouched = VT_STRS_INIT;
 	struct vt_tree *t = NULL;
 	struct vt_digest d;
 	char hex[VT_HEX];
@@ -272,12 +208,18 @@ static int roots_of_path(struct walk *w, const char *path, struct vt_strs *roots
 		vt_digest_hex(hex, &d);
 		return rc || !w->s ? rc : vt_store_producers(w->s, hex, roots, err);
 	}
-	rc = carry_lineage(w, path, roots, err);
-	if (rc || roots->n || !w->s)
+	rc = vt_carried_read(&w->carried, path, err);
+	if (rc || (!w->carried.n && !w->s))
 		return rc;
 	rc = vt_tree_hash_dir(&t, path, err);
-	if (!rc)
+	if (!rc && w->carried.n)
+		rc = vt_carried_check(&w->carried, t, path, VT_CARRIED_WHOLE, &unvouched, err);
+	for (size_t i = 0; !rc && i < w->carried.n; i++)
+		if (w->carried.v[i].own)
+			vt_strs_add(roots, w->carried.v[i].id);
+	if (!rc && !roots->n)
 		rc = producers_of_tree(w->s, t, roots, err);
+	vt_strs_release(&unvouched);
 	vt_tree_free(t);
 	return rc;
 }
@@ -343,10 +285,7 @@ int vt_ancestry_find(struct vt_ancestry **out, struct vt_store *s, const char *w
 		vt_ancestry_free(w.a);
 	else
 		*out = w.a;
-	for (size_t i = 0; i < w.n_carried; i++)
-		vt_json_free(w.carried[i]);
-	free(w.carried);
-	free(w.carried_id);
+	vt_carried_release(&w.carried);
 	vt_strs_release(&roots);
 	return rc;
 }

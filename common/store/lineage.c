@@ -3,6 +3,8 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
+#include "common/store/store.h"
+
 struct vt_lineage {
 	sqlite3 *db;
 };
@@ -161,13 +163,16 @@ static int keep_text(void *ctx, int n, const char *const *column)
 	return 0;
 }
 
-int vt_lineage_add_record(struct vt_lineage *l, const char *id, const struct vt_json *r, struct vt_err *err)
+static int add_record(struct vt_lineage *l, const struct vt_record_text *t, struct vt_err *err)
 {
+	const struct vt_json *r = t->record;
+	struct vt_digest d = vt_digest_bytes(t->text, t->n);
 	struct vt_buf row = VT_BUF_INIT;
-	int rc = exec(l, "BEGIN IMMEDIATE", err);
+	char hex[VT_HEX];
+	const char *id = hex;
+	int rc;
 
-	if (rc)
-		return rc;
+	vt_digest_hex(hex, &d);
 	rc = run(l, err, "SELECT n FROM record WHERE id = ?1", 1, &id, keep_text, &row);
 	if (!rc && !row.len) {
 		rc = run(l, err, "INSERT INTO record (id, derivation, result, stage, status) VALUES (?1, ?2, ?3, ?4, ?5)", 5,
@@ -181,5 +186,16 @@ int vt_lineage_add_record(struct vt_lineage *l, const char *id, const struct vt_
 			rc = add_inputs(l, row.data, vt_json_get(r, "inputs"), err);
 	}
 	vt_buf_release(&row);
+	return rc;
+}
+
+int vt_lineage_add_records(struct vt_lineage *l, const struct vt_record_text *v, size_t n, struct vt_err *err)
+{
+	int rc = exec(l, "BEGIN IMMEDIATE", err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = add_record(l, &v[i], err);
 	return finish(l, rc, err);
 }

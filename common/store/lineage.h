@@ -17,8 +17,9 @@ struct vt_lineage;
 int vt_lineage_open(struct vt_lineage **out, const char *path, bool read_only, struct vt_err *err);
 void vt_lineage_close(struct vt_lineage *l);
 
-/* Indexes one parsed record; nothing happens if it is there. */
-int vt_lineage_add_record(struct vt_lineage *l, const char *id, const struct vt_json *record, struct vt_err *err);
+/* Indexes records in one transaction; one that is there already is left alone. */
+struct vt_record_text;
+int vt_lineage_add_records(struct vt_lineage *l, const struct vt_record_text *v, size_t n, struct vt_err *err);
 
 /* Runs `sql` with up to 8 text arguments inside one immediate transaction of its own. */
 int vt_lineage_write(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args);

@@ -171,37 +171,56 @@ static struct vt_json *pairs_from_json(const struct vt_json *ports)
 	return list;
 }
 
+int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_err *err)
+{
+	const struct vt_json *files = vt_json_get(port, "files");
+	size_t n = files ? files->n : 0;
+	struct vt_tree_file *f = vt_xcalloc(n + 1, sizeof(*f));
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < n; i++) {
+		union { const char *in; char *out; } path = { vt_json_text(vt_json_get(files->item[i], "path"), "") };
+		int64_t size = vt_json_integer(vt_json_get(files->item[i], "size"), -1);
+
+		f[i] = (struct vt_tree_file){ .path = path.out, .size = (uint64_t)size,
+			.executable = vt_json_true(vt_json_get(files->item[i], "executable"), false) };
+		if (!*path.out || size < 0 || !vt_digest_parse(&f[i].digest, vt_json_text(vt_json_get(files->item[i], "sha256"), "")))
+			rc = vt_err_set(err, VT_EDATA, "file %zu (\"%s\"): path, size or digest is missing or malformed", i, path.out);
+	}
+	if (!rc)
+		rc = vt_tree_from_files(out, f, n, err);
+	free(f);
+	return rc;
+}
+
 /* Each port's tree id must follow from the files it lists. */
 static int check_trees(const struct vt_json *ports, const char *origin, struct vt_err *err)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
-		const struct vt_json *files = vt_json_get(ports->item[i], "files");
-		size_t n = files ? files->n : 0;
-		struct vt_tree_file *f = vt_xcalloc(n, sizeof(*f));
+		const char *port = vt_json_text(vt_json_get(ports->item[i], "port"), "?");
 		struct vt_tree *t = NULL;
-		char hex[VT_HEX] = "";
-		int rc = 0;
+		char hex[VT_HEX];
 
-		for (size_t k = 0; k < n; k++) {
-			union { const char *in; char *out; } path = { vt_json_text(vt_json_get(files->item[k], "path"), "") };
-
-			f[k].path = path.out;
-			f[k].size = (uint64_t)vt_json_integer(vt_json_get(files->item[k], "size"), 0);
-			f[k].executable = vt_json_true(vt_json_get(files->item[k], "executable"), false);
-			vt_digest_parse(&f[k].digest, vt_json_text(vt_json_get(files->item[k], "sha256"), ""));
-		}
-		rc = vt_tree_from_files(&t, f, n, err);
-		if (!rc)
-			vt_digest_hex(hex, &t->id);
+		if (vt_record_tree(&t, ports->item[i], err))
+			return vt_err_prefix(err, "%s: port %s", origin, port);
+		vt_digest_hex(hex, &t->id);
 		vt_tree_free(t);
-		free(f);
-		if (rc)
-			return vt_err_prefix(err, "%s", origin);
 		if (strcmp(hex, vt_json_text(vt_json_get(ports->item[i], "tree"), "")))
-			return vt_err_set(err, VT_EINTEGRITY, "%s: port %s: the files listed do not make the tree id it states", origin,
-				vt_json_text(vt_json_get(ports->item[i], "port"), "?"));
+			return vt_err_set(err, VT_EINTEGRITY, "%s: port %s: the files listed do not make the tree id it states", origin, port);
 	}
 	return 0;
+}
+
+/* The id is a digest of the bytes, so one content must have one form. */
+static int check_form(const struct vt_json *j, const char *text, size_t n, const char *origin, struct vt_err *err)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	int rc = vt_json_canonical(&b, j, err);
+
+	if (!rc && (b.len != n || memcmp(b.data, text, n)))
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: not in canonical form, so its id is not that of its content", origin);
+	vt_buf_release(&b);
+	return rc;
 }
 
 static int check_ids(const struct vt_json *j, const char *origin, struct vt_err *err)
@@ -217,8 +236,10 @@ static int check_ids(const struct vt_json *j, const char *origin, struct vt_err 
 	vt_digest_hex(hex, &d);
 	if (strcmp(hex, stated))
 		return vt_err_set(err, VT_EINTEGRITY, "%s: its derivation id does not follow from its contents", origin);
+	if ((result != NULL) != !strcmp(vt_json_text(vt_json_get(j, "status"), ""), "ok"))
+		return vt_err_set(err, VT_EDATA, "%s: a record has a result exactly when its status is ok", origin);
 	if (!result)
-		return 0;
+		return vt_json_get(j, "outputs") ? vt_err_set(err, VT_EDATA, "%s: a failed execution has no outputs", origin) : 0;
 	if (digest_of(&d, result_json(stated, pairs_from_json(vt_json_get(j, "outputs"))), err))
 		return err->code;
 	vt_digest_hex(hex, &d);
@@ -237,6 +258,8 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 	if (vt_json_integer(vt_json_get(j, "format"), 0) != 1)
 		rc = vt_err_set(err, VT_EDATA, "%s: a record of format %lld; this version reads format 1", origin,
 			(long long)vt_json_integer(vt_json_get(j, "format"), 0));
+	if (!rc)
+		rc = check_form(j, text, n, origin, err);
 	if (!rc)
 		rc = check_ids(j, origin, err);
 	if (!rc)

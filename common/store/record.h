@@ -36,8 +36,11 @@ int vt_record_result(struct vt_digest *out, const struct vt_record *r, struct vt
 /* Appends the canonical bytes; *id is their digest. */
 int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *r, struct vt_err *err);
 
-/* Parses and checks a record: known format, derivation and result ids that follow from its contents. */
+/* Parses and checks a record: known format, canonical bytes, trees, derivation and result ids that follow from its contents. */
 int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char *origin, struct vt_err *err);
+
+/* The tree an entry of `inputs` or `outputs` lists. */
+int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_err *err);
 
 /* Ids of the records in dir/.lineage (sorted); none is no error. */
 int vt_record_list(struct vt_strs *ids, const char *dir, struct vt_err *err);

@@ -402,26 +402,38 @@ int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *d
 
 /* --- records -------------------------------------------------------------------------------------------------------------------- */
 
-int vt_store_put_record(struct vt_store *s, const char *text, size_t n, struct vt_digest *id, struct vt_err *err)
+int vt_store_put_records(struct vt_store *s, const struct vt_record_text *v, size_t n, struct vt_err *err)
 {
 	struct batch b = { VT_STRS_INIT, VT_STRS_INIT };
+	int rc = vt_store_lock(s, err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < n; i++) {
+		struct vt_digest id = vt_digest_bytes(v[i].text, v[i].n);
+
+		rc = add_text(s, &b, "records", &id, v[i].text, v[i].n, err);
+	}
+	if (!rc)
+		rc = publish(s, &b, err);
+	if (!rc)
+		rc = vt_lineage_add_records(s->db, v, n, err);
+	vt_store_unlock(s);
+	batch_release(&b);
+	return rc;
+}
+
+int vt_store_put_record(struct vt_store *s, const char *text, size_t n, struct vt_digest *id, struct vt_err *err)
+{
+	struct vt_record_text one = { text, n, NULL };
 	struct vt_json *j = NULL;
-	char hex[VT_HEX];
 	int rc = vt_record_parse(&j, text, n, "record", err);
 
 	if (rc)
 		return rc;
 	*id = vt_digest_bytes(text, n);
-	vt_digest_hex(hex, id);
-	rc = vt_store_lock(s, err);
-	if (!rc)
-		rc = add_text(s, &b, "records", id, text, n, err);
-	if (!rc)
-		rc = publish(s, &b, err);
-	if (!rc)
-		rc = vt_lineage_add_record(s->db, hex, j, err);
-	vt_store_unlock(s);
-	batch_release(&b);
+	one.record = j;
+	rc = vt_store_put_records(s, &one, 1, err);
 	vt_json_free(j);
 	return rc;
 }
@@ -446,33 +458,5 @@ int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id
 		rc = vt_record_parse(out, text.data, text.len, path, err);
 	vt_buf_release(&text);
 	free(path);
-	return rc;
-}
-
-int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, struct vt_err *err)
-{
-	char *base = vt_path_join(dir, ".lineage");
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
-
-	*n = 0;
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *path = vt_asprintf("%s/%s/record.json", base, names.v[i]);
-		struct vt_buf text = VT_BUF_INIT;
-		struct vt_digest id;
-
-		if (vt_fs_exists(path)) {
-			rc = vt_fs_read(&text, path, 1u << 30, err);
-			if (!rc)
-				rc = vt_store_put_record(s, text.data, text.len, &id, err);
-			if (rc)
-				vt_err_prefix(err, "%s", path);
-			*n += !rc;
-		}
-		vt_buf_release(&text);
-		free(path);
-	}
-	vt_strs_release(&names);
-	free(base);
 	return rc;
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/store/store.h"
+#include "common/store/import.h"
 #include "pipelines/runner/content.h"
 
 struct vt_depot {

@@ -1,0 +1,48 @@
+/* carried.h - the records a directory carries in .lineage/, and whether they tell the truth about the files beside them.
+ *
+ *      .lineage/<result id>/record.json     a record that vouches for files of this directory ("own")
+ *      .lineage/<result id>/parents.jsonl   the records of its ancestors, one canonical text a line
+ *      .lineage/failed-<record id>/         a failed execution: it vouches for nothing
+ *
+ *      struct vt_carried c;
+ *      if (vt_carried_read(&c, dir, err) || vt_carried_check(&c, tree, dir, VT_CARRIED_WHOLE, &unvouched, err))
+ *              return err->code;
+ *      vt_carried_release(&c);
+ *
+ * VT_EINTEGRITY, with the path, for a record whose ids do not follow from its contents, a listed file that is missing or has
+ * other bytes, and an ancestor that nothing names. */
+#ifndef COMMON_STORE_CARRIED_H
+#define COMMON_STORE_CARRIED_H
+
+#include "common/base/json.h"
+#include "common/store/tree.h"
+
+struct vt_carried_record {
+	char id[VT_HEX];
+	struct vt_json *record;
+	char *text;              /* canonical bytes */
+	size_t len;
+	char *origin;            /* path of the file it was read from */
+	bool own;
+};
+
+struct vt_carried {
+	struct vt_carried_record *v;   /* sorted by id, each id once */
+	size_t n, cap;
+};
+
+/* No .lineage is no error: n is 0. */
+int vt_carried_read(struct vt_carried *out, const char *dir, struct vt_err *err);
+void vt_carried_release(struct vt_carried *c);
+const struct vt_carried_record *vt_carried_find(const struct vt_carried *c, const char *id);   /* NULL if it is not there */
+
+/* VT_CARRIED_PART: a listed file may be missing; the files that are there must be right.  Executable bits do not count: a
+ * bucket loses them. */
+enum vt_carried_extent { VT_CARRIED_WHOLE = 1, VT_CARRIED_PART };
+
+/* Compares what own records list with t, the tree of `dir`.  The paths of files that no own record lists are added to
+ * *unvouched. */
+int vt_carried_check(const struct vt_carried *c, const struct vt_tree *t, const char *dir, enum vt_carried_extent extent,
+	struct vt_strs *unvouched, struct vt_err *err);
+
+#endif
