@@ -250,13 +250,13 @@ void vt_remote_forward(struct vt_remote *r, uint64_t step)
 	r->device_newer = r->keeps_statistics;
 }
 
-void vt_remote_get_output(struct vt_remote *r, float *y)
+void vt_remote_get_output(struct vt_remote *r, int i, float *y)
 {
 	if (!r->err.code)
-		r->d->b->get_output(r->self, y, &r->err);
+		r->d->b->get_output(r->self, i, y, &r->err);
 }
 
-void vt_remote_backward(struct vt_remote *r, const float *dy)
+void vt_remote_backward(struct vt_remote *r, const float *const *dy)
 {
 	if (!r->err.code)
 		r->d->b->backward(r->self, dy, r->grads, &r->err);

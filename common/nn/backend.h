@@ -67,8 +67,9 @@ struct vt_backend {
 	int (*get_weights)(void *session, float *values, struct vt_err *err);
 	int (*set_input)(void *session, const float *x, struct vt_err *err);             /* as vt_session_set_input */
 	int (*forward)(void *session, uint64_t step, struct vt_err *err);
-	int (*get_output)(void *session, float *y, struct vt_err *err);
-	int (*backward)(void *session, const float *dy, float *grads, struct vt_err *err);   /* grads: as values; 0 where not trained */
+	int (*get_output)(void *session, int i, float *y, struct vt_err *err);           /* as vt_session_get_output_at */
+	/* As vt_session_backward_all: dy[output], NULL where there is none.  grads: as values; 0 where not trained or not reached. */
+	int (*backward)(void *session, const float *const *dy, float *grads, struct vt_err *err);
 };
 
 typedef const struct vt_backend *(*vt_backend_fn)(void);
@@ -87,7 +88,7 @@ const struct vt_err *vt_remote_error(const struct vt_remote *r);   /* NULL if no
 void vt_remote_touch(struct vt_remote *r);                         /* from any thread */
 void vt_remote_set_input(struct vt_remote *r, const float *x);
 void vt_remote_forward(struct vt_remote *r, uint64_t step);
-void vt_remote_get_output(struct vt_remote *r, float *y);
-void vt_remote_backward(struct vt_remote *r, const float *dy);
+void vt_remote_get_output(struct vt_remote *r, int i, float *y);
+void vt_remote_backward(struct vt_remote *r, const float *const *dy);
 
 #endif

@@ -13,6 +13,7 @@ struct vt_graph *vt_graph_new(void)
 	struct vt_graph *g = vt_xcalloc(1, sizeof(*g));
 
 	g->input = g->output = -1;
+	g->output_weight = 1;
 	return g;
 }
 
@@ -77,6 +78,11 @@ static struct vt_node blank(enum vt_op op, int a, int b, struct vt_shape shape)
 	return (struct vt_node){ .op = op, .in = { a, b }, .shape = shape, .weight = { -1, -1, -1, -1 } };
 }
 
+static bool same_dims(const struct vt_weight_spec *a, const struct vt_weight_spec *b)
+{
+	return a->n_dims == b->n_dims && !memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof(a->dims[0]));
+}
+
 static int add_weight(struct vt_graph *g, const char *name, const char *what, struct vt_weight_spec w)
 {
 	if (g->n_weights == g->cap_weights) {
@@ -87,9 +93,17 @@ static int add_weight(struct vt_graph *g, const char *name, const char *what, st
 	w.n = 1;
 	for (int i = 0; i < w.n_dims; i++)
 		w.n *= (size_t)w.dims[i];
-	for (int i = 0; i < g->n_weights; i++)
-		if (!strcmp(g->weight[i].name, w.name))
-			vt_graph_fail(g, "two weights are named %s", w.name);
+	for (int i = 0; i < g->n_weights; i++) {
+		if (strcmp(g->weight[i].name, w.name))
+			continue;
+		if (g->reuse && same_dims(&g->weight[i], &w)) {
+			free(w.name);
+			g->weight[i].uses++;
+			return i;
+		}
+		vt_graph_fail(g, "two weights are named %s", w.name);
+	}
+	w.uses = 1;
 	g->weight[g->n_weights] = w;
 	return g->n_weights++;
 }
@@ -109,7 +123,8 @@ static int conv_size(int in, const struct vt_conv *c)
 {
 	if (c->transposed)
 		return (in - 1) * c->stride - 2 * c->pad + c->k + c->out_pad;
-	return (in + 2 * c->pad - c->dilation * (c->k - 1) - 1) / c->stride + 1;
+	in += 2 * c->pad - c->dilation * (c->k - 1) - 1;
+	return in < 0 ? 0 : in / c->stride + 1;
 }
 
 int vt_graph_conv(struct vt_graph *g, int x, const char *name, struct vt_conv conv)
@@ -181,6 +196,20 @@ int vt_graph_act(struct vt_graph *g, int x, const char *name, enum vt_act act, d
 	n.number = slope;
 	if (act == VT_ACT_PRELU)
 		n.weight[0] = add_vector(g, name, "weight", in->shape.c, 'p', true);
+	return g->err.code ? -1 : add_node(g, n);
+}
+
+int vt_graph_prelu(struct vt_graph *g, int x, const char *name, bool shared)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+
+	if (!in)
+		return -1;
+	n = blank(VT_OP_ACT, x, -1, in->shape);
+	n.act = VT_ACT_PRELU;
+	n.flag = shared;
+	n.weight[0] = add_vector(g, name, "weight", shared ? 1 : in->shape.c, 'p', true);
 	return g->err.code ? -1 : add_node(g, n);
 }
 
@@ -392,10 +421,72 @@ int vt_graph_window(struct vt_graph *g, int x, struct vt_shape at, struct vt_sha
 	return add_node(g, n);
 }
 
+int vt_graph_detach(struct vt_graph *g, int x)
+{
+	const struct vt_node *in = node_of(g, x);
+
+	return in ? add_node(g, blank(VT_OP_DETACH, x, -1, in->shape)) : -1;
+}
+
+int vt_graph_noise(struct vt_graph *g, int x, double sd)
+{
+	const struct vt_node *in = node_of(g, x);
+	struct vt_node n;
+
+	if (!in)
+		return -1;
+	n = blank(VT_OP_NOISE, x, -1, in->shape);
+	n.number = sd;
+	return add_node(g, n);
+}
+
+void vt_graph_reuse_weights(struct vt_graph *g, bool on)
+{
+	g->reuse = on;
+}
+
 void vt_graph_output(struct vt_graph *g, int x)
 {
 	if (node_of(g, x))
 		g->output = x;
+}
+
+void vt_graph_extra_output(struct vt_graph *g, int x, enum vt_role role, double weight)
+{
+	if (!node_of(g, x))
+		return;
+	if (g->n_extra == VT_MAX_OUTPUTS)
+		vt_graph_fail(g, "more than %d outputs beside the prediction", VT_MAX_OUTPUTS);
+	else
+		g->extra[g->n_extra++] = (struct vt_output){ x, role, weight };
+}
+
+void vt_graph_output_weight(struct vt_graph *g, int i, double weight)
+{
+	if (i == 0)
+		g->output_weight = weight;
+	else if (i > 0 && i <= g->n_extra)
+		g->extra[i - 1].weight = weight;
+}
+
+int vt_graph_n_outputs(const struct vt_graph *g)
+{
+	return (g->output >= 0) + g->n_extra;
+}
+
+struct vt_output vt_graph_output_at(const struct vt_graph *g, int i)
+{
+	if (i > 0 && i <= g->n_extra)
+		return g->extra[i - 1];
+	return (struct vt_output){ i ? -1 : g->output, VT_ROLE_LOGITS, g->output_weight };
+}
+
+bool vt_graph_is_output(const struct vt_graph *g, int i)
+{
+	for (int k = 0; k < vt_graph_n_outputs(g); k++)
+		if (vt_graph_output_at(g, k).tensor == i)
+			return true;
+	return false;
 }
 
 struct vt_shape vt_graph_shape(const struct vt_graph *g, int tensor)

@@ -7,7 +7,10 @@
  *      if (vt_graph_error(g)) ...
  *
  * A builder returns the id of the tensor it makes.  The first mistake (shape that does not divide, unknown tensor) is kept
- * in the graph, later calls return -1 and do nothing; vt_session_new reports it.  Tensors are [n, c, z, y, x] f32. */
+ * in the graph, later calls return -1 and do nothing; vt_session_new reports it.  Tensors are [n, c, z, y, x] f32.
+ *
+ * A graph has one prediction and may have further outputs that only training needs (heads of deep supervision, branches, a
+ * reconstruction).  The list of node kinds with the fields each uses stands in graph_internal.h. */
 #ifndef COMMON_NN_GRAPH_H
 #define COMMON_NN_GRAPH_H
 
@@ -64,6 +67,7 @@ int vt_graph_input(struct vt_graph *g, struct vt_shape shape);
 int vt_graph_conv(struct vt_graph *g, int x, const char *name, struct vt_conv conv);
 int vt_graph_norm(struct vt_graph *g, int x, const char *name, struct vt_norm norm);
 int vt_graph_act(struct vt_graph *g, int x, const char *name, enum vt_act act, double slope);   /* name: PReLU's slopes */
+int vt_graph_prelu(struct vt_graph *g, int x, const char *name, bool shared);    /* shared: one slope instead of one a channel */
 int vt_graph_add(struct vt_graph *g, int a, int b);
 int vt_graph_concat(struct vt_graph *g, int a, int b);                           /* along channels */
 int vt_graph_upsample(struct vt_graph *g, int x, int scale, bool align_corners); /* trilinear */
@@ -83,7 +87,32 @@ int vt_graph_reshape(struct vt_graph *g, int x, struct vt_shape shape);         
 /* out[c, z, y, x] = x[c + at.c, z + at.d, y + at.h, x + at.w], 0 outside: crop, slice and zero padding in one. */
 int vt_graph_window(struct vt_graph *g, int x, struct vt_shape at, struct vt_shape shape);
 
-void vt_graph_output(struct vt_graph *g, int x);
+int vt_graph_detach(struct vt_graph *g, int x);                                  /* x; no gradient passes */
+int vt_graph_noise(struct vt_graph *g, int x, double sd);                        /* x + sd N(0, 1) when training, else x */
+
+/* From now on a weight whose name exists already (with equal dims) is that weight: its gradient is the sum over its uses. */
+void vt_graph_reuse_weights(struct vt_graph *g, bool on);
+
+/* What an output is for.  `weight` is the share its loss has in the published recipe; who trains may choose others. */
+enum vt_role {
+	VT_ROLE_LOGITS = 1,      /* the prediction */
+	VT_ROLE_DEEP,            /* logits from deeper down; at the prediction's resolution, or at a coarser one as its shape says */
+	VT_ROLE_BRANCH,          /* another domain's logits: a step uses the prediction or one branch */
+	VT_ROLE_RECONSTRUCTION,  /* of the input: mean squared error against it */
+	VT_ROLE_LATENT,          /* mean of the latent code: mean square */
+};
+
+struct vt_output {
+	int tensor;
+	enum vt_role role;
+	double weight;
+};
+
+void vt_graph_output(struct vt_graph *g, int x);                                 /* the prediction: output 0, weight 1 */
+void vt_graph_extra_output(struct vt_graph *g, int x, enum vt_role role, double weight);
+void vt_graph_output_weight(struct vt_graph *g, int i, double weight);
+int vt_graph_n_outputs(const struct vt_graph *g);
+struct vt_output vt_graph_output_at(const struct vt_graph *g, int i);
 
 struct vt_shape vt_graph_shape(const struct vt_graph *g, int tensor);
 size_t vt_graph_parameters(const struct vt_graph *g);   /* trainable scalars */

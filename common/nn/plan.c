@@ -16,49 +16,75 @@ struct span {
 /* 16 floats of distance keep the arrays of one layer off the same cache sets. */
 enum { SKEW = 16 };
 
-bool vt_plan_wants_grad(const struct vt_graph *g, int i)
-{
-	const struct vt_node *n = &g->node[i];
+/* The graph as one kind of session sees it. */
+struct view {
+	const struct vt_graph *g;
+	const bool *live, *wants;
+	bool training;
+};
 
-	for (int k = 0; k < 4; k++)
-		if (n->weight[k] >= 0 && g->weight[n->weight[k]].trainable)
-			return true;
-	for (int k = 0; k < 2; k++)
-		if (n->in[k] >= 0 && vt_plan_wants_grad(g, n->in[k]))
-			return true;
-	return false;
+void vt_plan_live(bool *live, const struct vt_graph *g, const struct vt_session_opts *opts)
+{
+	memset(live, 0, (size_t)g->n_nodes * sizeof(*live));
+	for (int k = 0; k < (opts->training || opts->all_outputs ? vt_graph_n_outputs(g) : 1); k++)
+		live[vt_graph_output_at(g, k).tensor] = true;
+	live[g->input] = true;
+	for (int i = g->n_nodes - 1; i >= 0; i--)
+		for (int k = 0; live[i] && k < 2; k++)
+			if (g->node[i].in[k] >= 0)
+				live[g->node[i].in[k]] = true;
+}
+
+void vt_plan_wants_grad(bool *wants, const struct vt_graph *g)
+{
+	for (int i = 0; i < g->n_nodes; i++) {
+		const struct vt_node *n = &g->node[i];
+
+		wants[i] = false;
+		for (int k = 0; k < 4; k++)
+			wants[i] |= n->weight[k] >= 0 && g->weight[n->weight[k]].trainable;
+		for (int k = 0; k < 2; k++)
+			wants[i] |= n->in[k] >= 0 && wants[n->in[k]];
+		wants[i] &= n->op != VT_OP_DETACH;
+	}
+}
+
+static bool reads(const struct view *v, int j, int i)
+{
+	return v->live[j] && (v->g->node[j].in[0] == i || v->g->node[j].in[1] == i);
 }
 
 /* Last step that reads the value of node i. */
-static int last_use(const struct vt_graph *g, int i, bool training)
+static int last_use(const struct view *v, int i)
 {
-	int n = g->n_nodes, last = i == g->output ? 2 * n : i;
+	const struct vt_graph *g = v->g;
+	int n = g->n_nodes, last = vt_graph_is_output(g, i) ? 2 * n : i;
 
 	for (int j = i + 1; j < n; j++) {
 		const struct vt_node *u = &g->node[j];
 		bool kept = u->op == VT_OP_CONV || u->op == VT_OP_NORM || u->op == VT_OP_ACT || u->op == VT_OP_MAXPOOL ||
 			u->op == VT_OP_MUL || ((u->op == VT_OP_GLOBAL_POOL || u->op == VT_OP_CHANNEL_POOL) && u->flag);
 
-		if (u->in[0] != i && u->in[1] != i)
+		if (!reads(v, j, i))
 			continue;
 		last = last > j ? last : j;
-		if (training && kept && 2 * n - 1 - j > last)
+		if (v->training && kept && 2 * n - 1 - j > last)
 			last = 2 * n - 1 - j;
 	}
-	if (training && ((g->node[i].op == VT_OP_NORM && g->node[i].norm.relu) || g->node[i].op == VT_OP_SOFTMAX) && 2 * n - 1 - i > last)
+	if (v->training && ((g->node[i].op == VT_OP_NORM && g->node[i].norm.relu) || g->node[i].op == VT_OP_SOFTMAX) && 2 * n - 1 - i > last)
 		last = 2 * n - 1 - i;            /* its own backward pass reads it */
 	return last;
 }
 
 /* First step that writes the gradient of node i: the backward of its last consumer. */
-static int grad_from(const struct vt_graph *g, int i)
+static int grad_from(const struct view *v, int i)
 {
-	int n = g->n_nodes;
+	int n = v->g->n_nodes;
 
-	if (i == g->output)
+	if (vt_graph_is_output(v->g, i))
 		return n;
 	for (int j = n - 1; j > i; j--)
-		if ((g->node[j].in[0] == i || g->node[j].in[1] == i))
+		if (reads(v, j, i))
 			return 2 * n - 1 - j;
 	return 2 * n - 1 - i;
 }
@@ -104,41 +130,62 @@ static size_t scratch_of(const struct vt_graph *g, int i, bool training)
 }
 
 /* Inference: an element-wise node whose input nobody else reads writes over it.  The graph's input is left as it was set. */
-static bool in_place(const struct vt_graph *g, int i, bool training)
+static bool in_place(const struct view *v, int i)
 {
-	const struct vt_node *n = &g->node[i];
-	bool element_wise = n->op == VT_OP_NORM || n->op == VT_OP_ACT || n->op == VT_OP_ADD || n->op == VT_OP_DROPOUT;
+	const struct vt_node *n = &v->g->node[i];
+	bool element_wise = n->op == VT_OP_NORM || n->op == VT_OP_ACT || n->op == VT_OP_ADD || n->op == VT_OP_DROPOUT ||
+		n->op == VT_OP_DETACH || n->op == VT_OP_NOISE;
 
-	return !training && element_wise && n->in[0] != g->input && n->in[0] != g->output && last_use(g, n->in[0], false) == i;
+	return !v->training && element_wise && n->in[0] != v->g->input && !vt_graph_is_output(v->g, n->in[0]) && last_use(v, n->in[0]) == i;
 }
 
-static int add_spans(struct span *s, struct vt_plan *p, const struct vt_graph *g, bool training)
+static int add_spans(struct span *s, struct vt_plan *p, const struct view *v)
 {
+	const struct vt_graph *g = v->g;
 	int n = 0, *span_of = vt_xcalloc((size_t)g->n_nodes, sizeof(*span_of));
 
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t size = vt_floats(g->node[i].shape) + SKEW;
 
-		if (in_place(g, i, training)) {
+		if (!v->live[i])
+			continue;
+		if (in_place(v, i)) {
 			span_of[i] = span_of[g->node[i].in[0]];
-			s[span_of[i]].to = last_use(g, i, training);
+			s[span_of[i]].to = last_use(v, i);
 			continue;
 		}
 		span_of[i] = n;
-		s[n++] = (struct span){ &p->value[i], size, i, last_use(g, i, training) };
-		if (training && vt_plan_wants_grad(g, i))
-			s[n++] = (struct span){ &p->grad[i], size, grad_from(g, i), 2 * g->n_nodes - 1 - i };
+		s[n++] = (struct span){ &p->value[i], size, i, last_use(v, i) };
+		if (v->training && v->wants[i])
+			s[n++] = (struct span){ &p->grad[i], size, grad_from(v, i), 2 * g->n_nodes - 1 - i };
 	}
 	free(span_of);
 	return n;
 }
 
-int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, bool training, struct vt_err *err)
+static void lay_out(struct vt_plan *p, const struct view *v)
 {
-	struct span *s;
-	int n;
+	const struct vt_graph *g = v->g;
+	struct span *s = vt_xcalloc(2 * (size_t)g->n_nodes, sizeof(*s));
+	int n = add_spans(s, p, v);
 
-	*p = (struct vt_plan){ NULL, NULL, 0, 0, 0 };
+	qsort(s, (size_t)n, sizeof(*s), by_size);
+	for (int i = 0; i < n; i++) {
+		*s[i].offset = place(s, i);
+		p->arena = *s[i].offset + s[i].size > p->arena ? *s[i].offset + s[i].size : p->arena;
+	}
+	free(s);
+	for (int i = 0; i < g->n_nodes; i++)
+		if (v->live[i] && in_place(v, i))
+			p->value[i] = p->value[g->node[i].in[0]];
+}
+
+int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
+{
+	struct view v = { .g = g, .training = opts->training };
+	bool *wants;
+
+	*p = (struct vt_plan){ .value = NULL };
 	if (vt_graph_error(g)) {
 		*err = *vt_graph_error(g);
 		return err->code;
@@ -147,20 +194,18 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, bool training, str
 		return vt_err_set(err, VT_EBUG, "the graph has no input or no output");
 	p->value = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->value));
 	p->grad = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->grad));
+	memset(p->value, 0xff, (size_t)g->n_nodes * sizeof(*p->value));
 	memset(p->grad, 0xff, (size_t)g->n_nodes * sizeof(*p->grad));
-	s = vt_xcalloc(2 * (size_t)g->n_nodes, sizeof(*s));
-	n = add_spans(s, p, g, training);
-	qsort(s, (size_t)n, sizeof(*s), by_size);
-	for (int i = 0; i < n; i++) {
-		*s[i].offset = place(s, i);
-		p->arena = *s[i].offset + s[i].size > p->arena ? *s[i].offset + s[i].size : p->arena;
-	}
-	free(s);
-	for (int i = 0; i < g->n_nodes; i++)
-		if (in_place(g, i, training))
-			p->value[i] = p->value[g->node[i].in[0]];
+	p->live = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->live));
+	wants = vt_xcalloc((size_t)g->n_nodes, sizeof(*wants));
+	vt_plan_live(p->live, g, opts);
+	vt_plan_wants_grad(wants, g);
+	v.live = p->live;
+	v.wants = wants;
+	lay_out(p, &v);
+	free(wants);
 	for (int i = 0; i < g->n_nodes; i++) {
-		size_t need = scratch_of(g, i, training);
+		size_t need = p->live[i] ? scratch_of(g, i, opts->training) : 0;
 
 		p->scratch = need > p->scratch ? need : p->scratch;
 	}
@@ -173,7 +218,8 @@ void vt_plan_release(struct vt_plan *p)
 {
 	free(p->value);
 	free(p->grad);
-	p->value = p->grad = NULL;
+	free(p->live);
+	*p = (struct vt_plan){ .value = NULL };
 }
 
 size_t vt_plan_bytes(const struct vt_plan *p, bool training)
@@ -182,7 +228,7 @@ size_t vt_plan_bytes(const struct vt_plan *p, bool training)
 }
 
 static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat", "upsample", "maxpool", "dropout",
-	"mul", "gpool", "cpool", "softmax", "avgpool", "nearest", "window", "reshape" };
+	"mul", "gpool", "cpool", "softmax", "avgpool", "nearest", "window", "reshape", "detach", "noise" };
 
 /* Multiply-adds of one forward pass of node i. */
 static double work_of(const struct vt_graph *g, int i)
@@ -201,7 +247,7 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 {
 	struct vt_plan p;
 	double work = 0;
-	int rc = vt_plan_make(&p, g, opts->training, err);
+	int rc = vt_plan_make(&p, g, opts, err);
 
 	if (rc)
 		return rc;
@@ -210,6 +256,8 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 		struct vt_shape s = g->node[i].shape;
 		char shape[64], grad[32] = "-";
 
+		if (!p.live[i])
+			continue;
 		snprintf(shape, sizeof(shape), "%dx%dx%dx%dx%d", s.n, s.c, s.d, s.h, s.w);
 		if (p.grad[i] != SIZE_MAX)
 			snprintf(grad, sizeof(grad), "%zu", p.grad[i] * sizeof(float));

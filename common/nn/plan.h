@@ -8,15 +8,19 @@
 /* Offsets in floats; SIZE_MAX where a node has no such array. */
 struct vt_plan {
 	size_t *value, *grad;    /* [nodes] */
+	bool *live;              /* [nodes]: computed, because a wanted output needs it */
 	size_t arena, scratch;   /* floats */
 	size_t weights;          /* scalars, trainable or not */
 };
 
-int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, bool training, struct vt_err *err);
+int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
 void vt_plan_release(struct vt_plan *p);
 size_t vt_plan_bytes(const struct vt_plan *p, bool training);   /* arena, scratch, weights and their gradients */
 
-/* Whether the backward pass needs a gradient of node i: something trainable lies at or before it. */
-bool vt_plan_wants_grad(const struct vt_graph *g, int i);
+/* live[i]: an output that opts wants (the prediction, or all of them when training) depends on node i. */
+void vt_plan_live(bool *live, const struct vt_graph *g, const struct vt_session_opts *opts);
+
+/* wants[i]: the backward pass needs a gradient of node i, for something trainable lies at or before it and none is detached. */
+void vt_plan_wants_grad(bool *wants, const struct vt_graph *g);
 
 #endif

@@ -77,7 +77,7 @@ static void new_statistics(struct vt_session *s)
 	s->mean = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->mean));
 	s->rstd = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->rstd));
 	for (int i = 0; i < s->g->n_nodes; i++)
-		if (s->g->node[i].op == VT_OP_NORM) {
+		if (s->plan.live[i] && s->g->node[i].op == VT_OP_NORM) {
 			size_t n = (size_t)s->g->node[i].shape.n * (size_t)s->g->node[i].shape.c;
 
 			s->mean[i] = vt_xcalloc(n, sizeof(double));
@@ -114,7 +114,7 @@ int vt_session_new(struct vt_session **out, const struct vt_graph *g, const stru
 		*out = s;
 		return 0;
 	}
-	rc = vt_plan_make(&s->plan, g, opts->training, err);
+	rc = vt_plan_make(&s->plan, g, opts, err);
 	if (rc)
 		goto fail;
 	need = vt_plan_bytes(&s->plan, opts->training);
@@ -200,6 +200,11 @@ struct vt_shape vt_session_output_shape(const struct vt_session *s)
 	return s->g->node[s->g->output].shape;
 }
 
+struct vt_shape vt_session_shape_at(const struct vt_session *s, int i)
+{
+	return s->g->node[vt_graph_output_at(s->g, i).tensor].shape;
+}
+
 static struct vt_view value_of(const struct vt_session *s, int i)
 {
 	return (struct vt_view){ s->arena + s->plan.value[i], s->g->node[i].shape };
@@ -236,10 +241,15 @@ void vt_session_set_input(struct vt_session *s, const float *x)
 
 void vt_session_get_output(const struct vt_session *s, float *y)
 {
+	vt_session_get_output_at(s, 0, y);
+}
+
+void vt_session_get_output_at(const struct vt_session *s, int i, float *y)
+{
 	if (s->remote)
-		vt_remote_get_output(s->remote, y);
+		vt_remote_get_output(s->remote, i, y);
 	else
-		vt_cpu_unpack(y, value_of(s, s->g->output));
+		vt_cpu_unpack(y, value_of(s, vt_graph_output_at(s->g, i).tensor));
 }
 
 static void forward_node(struct vt_session *s, int i)
@@ -301,6 +311,14 @@ static void forward_node(struct vt_session *s, int i)
 	case VT_OP_RESHAPE:
 		vt_cpu_reshape(a, y, false);
 		break;
+	case VT_OP_DETACH:
+		vt_cpu_pass(a, y, false);
+		break;
+	case VT_OP_NOISE:
+		vt_cpu_pass(a, y, false);
+		if (s->opts.training)
+			vt_cpu_noise(n, i, s->opts.seed, s->step, y);
+		break;
 	case VT_OP_INPUT:
 		break;
 	}
@@ -314,7 +332,8 @@ void vt_session_forward(struct vt_session *s, uint64_t step)
 	}
 	s->step = step;
 	for (int i = 0; i < s->g->n_nodes; i++)
-		forward_node(s, i);
+		if (s->plan.live[i])
+			forward_node(s, i);
 }
 
 /* has[j]: the gradient of node j has been set in this pass and is to be added to from now on. */
@@ -364,6 +383,8 @@ static void backward_gate(const struct vt_node *n, struct vt_view x, struct vt_v
 		vt_cpu_window_backward(n, dy, dx, add);
 	else if (n->op == VT_OP_RESHAPE)
 		vt_cpu_reshape(dy, dx, add);
+	else if (n->op == VT_OP_NOISE)
+		vt_cpu_pass(dy, dx, add);
 }
 
 static void backward_node(struct vt_session *s, int i, bool *has)
@@ -373,8 +394,6 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 	struct vt_norm_weights w;
 	bool add;
 
-	if (!dy.p || n->op == VT_OP_INPUT)
-		return;
 	if (n->op == VT_OP_ADD || n->op == VT_OP_CONCAT) {
 		backward_pair(s, n, dy, has);
 		return;
@@ -404,17 +423,90 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 	}
 }
 
-void vt_session_backward(struct vt_session *s, const float *dy)
+/* A node's gradients are set by its operator; where a weight serves several nodes, or none in this pass, what is there counts. */
+static void backward_shared(struct vt_session *s, int i, bool *has)
 {
-	bool *has;
+	const struct vt_node *n = &s->g->node[i];
+	float *kept[4] = { NULL };
+
+	for (int k = 0; k < 4; k++) {
+		float *grad = weight_grad_of(s, n, k);
+
+		if (grad && s->g->weight[n->weight[k]].uses > 1) {
+			size_t bytes = s->weight[n->weight[k]].n * sizeof(float);
+
+			kept[k] = vt_xmalloc(bytes);
+			memcpy(kept[k], grad, bytes);
+		}
+	}
+	backward_node(s, i, has);
+	for (int k = 0; k < 4; k++)
+		for (size_t j = 0; kept[k] && j < s->weight[n->weight[k]].n; j++)
+			weight_grad_of(s, n, k)[j] += kept[k][j];
+	for (int k = 0; k < 4; k++)
+		free(kept[k]);
+}
+
+/* Gradients of weights that are added up, or that this pass does not reach, begin at 0. */
+static void clear_gradients(struct vt_session *s, const bool *reached)
+{
+	bool *set = vt_xcalloc((size_t)s->g->n_weights, sizeof(*set));
+
+	for (int i = 0; i < s->g->n_nodes; i++)
+		for (int k = 0; reached[i] && k < 4; k++)
+			if (s->g->node[i].weight[k] >= 0)
+				set[s->g->node[i].weight[k]] = s->g->weight[s->g->node[i].weight[k]].uses == 1;
+	for (int i = 0; i < s->g->n_weights; i++)
+		if (s->weight[i].grad && !set[i])
+			memset(s->weight[i].grad, 0, s->weight[i].n * sizeof(float));
+	free(set);
+}
+
+/* The nodes a gradient comes to: those an output with a gradient depends on, but for what lies behind a detached tensor. */
+static void reach(const struct vt_session *s, const float *const *dy, bool *reached)
+{
+	const struct vt_graph *g = s->g;
+
+	for (int k = 0; k < vt_graph_n_outputs(g); k++)
+		reached[vt_graph_output_at(g, k).tensor] |= dy[k] != NULL;
+	for (int i = g->n_nodes - 1; i >= 0; i--)
+		for (int k = 0; reached[i] && g->node[i].op != VT_OP_DETACH && k < 2; k++)
+			if (g->node[i].in[k] >= 0)
+				reached[g->node[i].in[k]] = true;
+	for (int i = 0; i < g->n_nodes; i++)
+		reached[i] &= s->plan.grad[i] != SIZE_MAX && g->node[i].op != VT_OP_INPUT;
+}
+
+void vt_session_backward_all(struct vt_session *s, const float *const *dy)
+{
+	bool *has, *reached;
 
 	if (s->remote) {
 		vt_remote_backward(s->remote, dy);
 		return;
 	}
 	has = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*has));
-	vt_cpu_pack(grad_of(s, s->g->output), dy);
+	reached = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*reached));
+	reach(s, dy, reached);
+	clear_gradients(s, reached);
+	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
+		int t = vt_graph_output_at(s->g, k).tensor;
+
+		if (dy[k] && reached[t]) {
+			vt_cpu_pack(grad_of(s, t), dy[k]);
+			has[t] = true;
+		}
+	}
 	for (int i = s->g->n_nodes - 1; i >= 0; i--)
-		backward_node(s, i, has);
+		if (reached[i])
+			backward_shared(s, i, has);
 	free(has);
+	free(reached);
+}
+
+void vt_session_backward(struct vt_session *s, const float *dy)
+{
+	const float *all[VT_MAX_OUTPUTS + 1] = { dy };
+
+	vt_session_backward_all(s, all);
 }

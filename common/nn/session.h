@@ -23,6 +23,7 @@ struct vt_session_opts {
 	bool training;           /* keep what the backward pass needs; dropout and batch statistics are on */
 	uint64_t seed;           /* of initial weights and dropout */
 	size_t memory_limit;     /* bytes; 0: none.  More than that is VT_ENOMEM with the number needed, nothing allocated */
+	bool all_outputs;        /* without training: compute every output, not the prediction alone */
 	struct vt_device *device;   /* backend.h; NULL: the CPU.  Must outlive the session */
 };
 
@@ -55,6 +56,13 @@ void vt_session_set_input(struct vt_session *s, const float *x);
 void vt_session_forward(struct vt_session *s, uint64_t step);                /* step: names the dropout masks */
 void vt_session_get_output(const struct vt_session *s, float *y);
 void vt_session_backward(struct vt_session *s, const float *dy);             /* only with opts.training */
+
+/* The graph's outputs by number (vt_graph_output_at says what each is for); 0 is the prediction, which the calls above serve.
+ * Outputs beside it exist only with opts.training or opts.all_outputs.  dy[i] == NULL: no gradient from output i; a weight that
+ * no gradient reaches has gradient 0. */
+struct vt_shape vt_session_shape_at(const struct vt_session *s, int i);
+void vt_session_get_output_at(const struct vt_session *s, int i, float *y);
+void vt_session_backward_all(struct vt_session *s, const float *const *dy);
 
 /* What would be allocated and computed: a line a layer (shape, offset, parameters, multiply-adds) and totals.  A pure
  * function of graph and opts; the same text is hashed as the plan's digest by the caller. */

@@ -57,6 +57,9 @@ void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct v
 /* Keeps an element with probability 1 - p and scales it by 1 / (1 - p); the mask is a function of (seed, step, node, element). */
 void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x, struct vt_view y, bool add);
 
+/* Adds sd N(0, 1), a function of (seed, step, node, element). */
+void vt_cpu_noise(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view y);
+
 /* a b, b of a's shape, or [n, c, 1, 1, 1], or [n, 1, z, y, x].  Views without p in the backward pass are not wanted. */
 void vt_cpu_mul(struct vt_view a, struct vt_view b, struct vt_view y);
 void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, struct vt_view da, bool add_a, struct vt_view db, bool add_b);

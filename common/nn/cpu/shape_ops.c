@@ -68,7 +68,7 @@ static void lanes_of(const struct block_work *w, size_t block, float slope[VT_LA
 
 	for (int l = 0; l < VT_LANES; l++) {
 		keep[l] = first + l < w->a.s.c ? 1.0f : 0.0f;
-		slope[l] = !w->slopes ? (float)w->node->number : first + l < w->a.s.c ? w->slopes[first + l] : 0.0f;
+		slope[l] = !w->slopes ? (float)w->node->number : first + l >= w->a.s.c ? 0.0f : w->slopes[w->node->flag ? 0 : first + l];
 	}
 }
 
@@ -109,12 +109,13 @@ void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, st
 	double *sums = slopes ? vt_xcalloc((size_t)x.s.n * blocks * slabs * VT_LANES, sizeof(*sums)) : NULL;
 
 	each_slab(&(struct block_work){ .k = k, .node = n, .a = x, .b = dy, .y = dx, .add = add, .slopes = slopes, .sums = sums }, act_back_task);
-	for (size_t c = 0; slopes && c < (size_t)x.s.c; c++) {
+	for (size_t c = 0, per = n->flag ? (size_t)x.s.c : 1; slopes && c < (size_t)x.s.c; c += per) {
 		double sum = 0;
 
-		for (size_t i = 0; i < (size_t)x.s.n; i++)
-			for (size_t j = 0; j < slabs; j++)
-				sum += sums[((i * blocks + c / VT_LANES) * slabs + j) * VT_LANES + c % VT_LANES];
+		for (size_t l = c; l < c + per; l++)
+			for (size_t i = 0; i < (size_t)x.s.n; i++)
+				for (size_t j = 0; j < slabs; j++)
+					sum += sums[((i * blocks + l / VT_LANES) * slabs + j) * VT_LANES + l % VT_LANES];
 		d_slopes[c] = (float)sum;
 	}
 	free(sums);
@@ -402,6 +403,23 @@ static void dropout_task(void *ctx, size_t task)
 void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x, struct vt_view y, bool add)
 {
 	each_slab(&(struct block_work){ .node = n, .id = id, .seed = seed, .step = step, .a = x, .y = y, .add = add }, dropout_task);
+}
+
+/* A task is one channel of one item. */
+static void noise_task(void *ctx, size_t task)
+{
+	struct block_work *w = ctx;
+	size_t channels = (size_t)w->a.s.c, c = task % channels, block = task / channels * (size_t)vt_blocks(w->a.s.c) + c / VT_LANES;
+	struct vt_rng r = vt_rng_stream(w->seed, "noise", w->step, (uint64_t)w->id, task);
+	float *y = block_of(w->a, block) + c % VT_LANES;
+
+	for (size_t v = 0; v < vt_voxels(w->a.s); v++)
+		y[v * VT_LANES] += (float)(w->node->number * vt_rng_normal(&r));
+}
+
+void vt_cpu_noise(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view y)
+{
+	vt_parallel_for((size_t)y.s.n * (size_t)y.s.c, noise_task, &(struct block_work){ .node = n, .id = id, .seed = seed, .step = step, .a = y });
 }
 
 /* --- layout ------------------------------------------------------------------------------------------------------------------------ */
