@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
-#include "common/store/store.h"
+#include "common/store/repo.h"
 #include "pipelines/commands.h"
 #include "pipelines/runner/command.h"
 
@@ -38,16 +38,16 @@ static int write_records(struct vt_store *s, const struct vt_strs *ids, const ch
 	return rc;
 }
 
-static void checkout(struct vt_store *s, const char *repo, const char *branch, const char *dir, int writable, struct vt_err *err)
+static void checkout(struct vt_store *s, const char *what, const char *dir, int writable, struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_digest id;
 	struct vt_tree *t = NULL;
-	int rc = vt_repo_head(s, &c, repo, branch, err);
+	int rc = vt_repo_resolve(s, &c, what, err);
 
 	if (!rc && !vt_digest_parse(&id, c.tree))
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s@%s names no tree", repo, branch);
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s names no tree", what);
 	if (!rc)
 		rc = vt_store_get_tree(s, &t, &id, err);
 	if (!rc)
@@ -65,7 +65,7 @@ static void checkout(struct vt_store *s, const char *repo, const char *branch, c
 	if (!rc)
 		rc = write_records(s, &ids, dir, err);
 	if (!rc)
-		printf("%s: %zu files of %s@%s, tree %s\n", dir, t->n_files, repo, branch, c.tree);
+		printf("%s: %zu files of %s, commit %.16s, tree %s\n", dir, t->n_files, what, c.id, c.tree);
 	vt_strs_release(&ids);
 	vt_tree_free(t);
 	vt_commit_release(&c);
@@ -76,11 +76,10 @@ int vt_cmd_checkout(int argc, char **argv)
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_strs rest = VT_STRS_INIT;
 	struct vt_store *s = NULL;
-	const char *store = vt_default_store(), *branch = "master";
+	const char *store = vt_default_store();
 	int help = 0, writable = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
-		{ 0, "branch", VT_OPT_STRING, &branch, "NAME", "branch (default master)" },
 		{ 0, "writable", VT_OPT_FLAG, &writable, NULL, "copies that may be changed" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
@@ -88,11 +87,11 @@ int vt_cmd_checkout(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("checkout REPO DIR", "Writes a commit's files into DIR: read-only links, or with --writable copies.", opts);
+			vt_command_help("checkout REPO[@REF] DIR", "Writes a commit's files into DIR: read-only links, or with --writable copies. REF is a branch (default master), a tag or the first digits of a commit id, with ~N behind it for N commits back.", opts);
 		else if (rest.n != 2)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail checkout REPO DIR");
+			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail checkout REPO[@REF] DIR");
 		else if (!vt_store_open(&s, store, VT_STORE_OPEN, &err))
-			checkout(s, rest.v[0], branch, rest.v[1], writable, &err);
+			checkout(s, rest.v[0], rest.v[1], writable, &err);
 	}
 	vt_store_close(s);
 	vt_strs_release(&rest);

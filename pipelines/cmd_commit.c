@@ -1,23 +1,25 @@
-/* voxtrail commit REPO DIR: takes a directory into the store and moves the branch to it. */
+/* voxtrail commit REPO[@BRANCH] DIR: takes a directory into the store and moves the branch to it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/store/import.h"
+#include "common/store/repo.h"
 #include "pipelines/commands.h"
 #include "pipelines/runner/command.h"
 
-static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, const char *message, struct vt_err *err)
+static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, const struct vt_commit_note *note, struct vt_err *err)
 {
 	const struct vt_import_opts opts = { VT_CARRIED_WHOLE, false };
 	struct vt_import got;
 	struct vt_commit c = { .id = "" };
+	bool made;
 
 	if (vt_store_import_dir(s, dir, &opts, &got, err))
 		return;
-	if (!vt_repo_commit(s, &c, repo, branch, &got.tree->id, message, "", err))
-		printf("%s@%s %.16s tree %s, %zu files, %llu bytes\n", repo, branch, c.id, c.tree, got.tree->n_files,
-			(unsigned long long)got.tree->size);
+	if (!vt_repo_commit(s, &c, &made, repo, branch, &got.tree->id, note, err))
+		printf("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree, got.tree->n_files, (unsigned long long)got.tree->size,
+			made ? "" : *note->message ? "; nothing changed, so nothing was committed and the message was dropped" : "; nothing changed");
 	vt_commit_release(&c);
 	vt_import_release(&got);
 }
@@ -27,24 +29,37 @@ int vt_cmd_commit(int argc, char **argv)
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_strs rest = VT_STRS_INIT;
 	struct vt_store *s = NULL;
-	const char *store = vt_default_store(), *branch = "master", *message = "";
-	int help = 0;
+	const char *store = vt_default_store(), *branch = NULL, *message = "", *author = getenv("VOXTRAIL_AUTHOR");
+	int help = 0, empty = 0;
+	char *at;
 	const struct vt_opt opts[] = {
 		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "branch", VT_OPT_STRING, &branch, "NAME", "branch that moves (default master)" },
 		{ 'm', "message", VT_OPT_STRING, &message, "TEXT", "why" },
+		{ 0, "author", VT_OPT_STRING, &author, "TEXT", "who (default $VOXTRAIL_AUTHOR)" },
+		{ 0, "allow-empty", VT_OPT_FLAG, &empty, NULL, "commit although nothing changed" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("commit REPO DIR", "Takes DIR into the store (files are linked, not copied, and become read-only) and commits it to REPO.", opts);
-		else if (rest.n != 2)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail commit REPO DIR");
-		else if (!vt_store_open(&s, store, VT_STORE_CREATE, &err))
-			commit(s, rest.v[0], branch, rest.v[1], message, &err);
+	if (vt_opts_parse(opts, argc, argv, &rest, &err))
+		goto out;
+	if (help) {
+		vt_command_help("commit REPO[@BRANCH] DIR", "Takes DIR into the store (files are linked, not copied, and become read-only) and commits it to REPO.", opts);
+		goto out;
 	}
+	at = rest.n == 2 ? strchr(rest.v[0], '@') : NULL;
+	if (rest.n != 2 || (at && branch)) {
+		vt_err_set(&err, VT_EUSAGE, "usage: voxtrail commit REPO[@BRANCH] DIR");
+		goto out;
+	}
+	if (at) {
+		*at = '\0';
+		branch = at + 1;
+	}
+	if (!vt_store_open(&s, store, VT_STORE_CREATE, &err))
+		commit(s, rest.v[0], branch ? branch : "master", rest.v[1], &(struct vt_commit_note){ message, author, NULL, empty != 0 }, &err);
+out:
 	vt_store_close(s);
 	vt_strs_release(&rest);
 	return vt_command_end("commit", &err);

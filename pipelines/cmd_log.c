@@ -1,43 +1,143 @@
-/* voxtrail log [REPO]: commits of a branch, newest first; without REPO, the repos there are. */
+/* voxtrail log [REPO[@REF]]: commits, newest first; without REPO, the repos there are. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/log.h"
-#include "common/store/store.h"
+#include "common/store/repo.h"
 #include "pipelines/commands.h"
 #include "pipelines/runner/command.h"
 
-#include <time.h>
+struct showing {
+	const struct vt_refs *refs;
+	struct vt_json *list;            /* NULL: text */
+	long long left;                  /* how many may still be shown; < 0: all */
+};
 
-static void list_repos(struct vt_store *s, struct vt_err *err)
+enum { ENOUGH = -1 };
+
+static void when(char out[32], int64_t seconds)
 {
-	struct vt_strs names = VT_STRS_INIT;
+	time_t t = (time_t)seconds;
+	struct tm tm;
 
-	if (!vt_repo_list(s, &names, err))
-		for (size_t i = 0; i < names.n; i++)
-			puts(names.v[i]);
-	vt_strs_release(&names);
+	gmtime_r(&t, &tm);
+	strftime(out, 32, "%Y-%m-%d %H:%M:%SZ", &tm);
 }
 
-static void show_log(struct vt_store *s, const char *repo, const char *branch, struct vt_err *err)
+static void show_text(const struct vt_commit *c, const struct vt_refs *refs)
 {
-	struct vt_commit *c = NULL;
-	size_t n = 0;
+	struct vt_buf b = VT_BUF_INIT;
+	char at[32];
+	size_t named = 0;
 
-	if (vt_repo_log(s, &c, &n, repo, branch, err))
-		return;
-	for (size_t i = 0; i < n; i++) {
-		time_t t = (time_t)c[i].time;
-		struct tm tm;
-		char when[32];
+	when(at, c->time);
+	vt_buf_printf(&b, "%.16s  %s  tree %.16s", c->id, at, c->tree);
+	for (size_t i = 0; i < refs->n; i++)
+		if (!strcmp(refs->v[i].commit, c->id))
+			vt_buf_printf(&b, "%s%s", named++ ? ", " : "  (", strchr(refs->v[i].name, '/') + 1);
+	vt_buf_printf(&b, "%s%s%s%s%s\n", named ? ")" : "", *c->message ? "  " : "", c->message, *c->author ? "  -- " : "", c->author);
+	fputs(b.data, stdout);
+	vt_buf_release(&b);
+}
 
-		gmtime_r(&t, &tm);
-		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%SZ", &tm);
-		printf("%.16s  %s  tree %.16s%s%s\n", c[i].id, when, c[i].tree, *c[i].message ? "  " : "", c[i].message);
-		vt_commit_release(&c[i]);
+static struct vt_json *commit_json(const struct vt_commit *c, const struct vt_refs *refs)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY), *names = vt_json_new(VT_JSON_ARRAY), *p = NULL;
+	struct vt_err none = VT_ERR_INIT;
+
+	vt_json_put_text(j, "commit", c->id);
+	vt_json_put_text(j, "tree", c->tree);
+	for (size_t i = 0; i < c->parents.n; i++)
+		vt_json_push(parents, vt_json_new_text(c->parents.v[i]));
+	vt_json_put(j, "parents", parents);
+	vt_json_put_text(j, "message", c->message);
+	vt_json_put_text(j, "author", c->author);
+	vt_json_put_int(j, "time", c->time);
+	if (*c->provenance && !vt_json_parse(&p, c->provenance, strlen(c->provenance), "provenance", &none))
+		vt_json_put(j, "provenance", p);
+	for (size_t i = 0; i < refs->n; i++)
+		if (!strcmp(refs->v[i].commit, c->id))
+			vt_json_push(names, vt_json_new_text(refs->v[i].name));
+	vt_json_put(j, "refs", names);
+	return j;
+}
+
+static int show_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
+{
+	struct showing *s = ctx;
+
+	(void)err;
+	if (s->left == 0)
+		return ENOUGH;
+	s->left--;
+	if (s->list)
+		vt_json_push(s->list, commit_json(c, s->refs));
+	else
+		show_text(c, s->refs);
+	return 0;
+}
+
+static void print_json(struct vt_json *j)
+{
+	struct vt_buf b = VT_BUF_INIT;
+
+	vt_json_pretty(&b, j);
+	puts(b.data);
+	vt_buf_release(&b);
+	vt_json_free(j);
+}
+
+static void show_log(struct vt_store *s, const char *what, long long count, int json, struct vt_err *err)
+{
+	char *repo = vt_xstrndup(what, strcspn(what, "@~"));
+	struct vt_refs refs = { NULL, 0, 0 };
+	struct vt_commit c = { .id = "" };
+	struct vt_strs tips = VT_STRS_INIT;
+	struct showing show = { &refs, NULL, count };
+	int rc = vt_repo_resolve(s, &c, what, err);
+
+	if (!rc)
+		rc = vt_refs_list(&refs, s, repo, err);
+	if (!rc) {
+		show.list = json ? vt_json_new(VT_JSON_ARRAY) : NULL;
+		vt_strs_add(&tips, c.id);
+		rc = vt_repo_walk(s, &tips, show_commit, &show, err);
 	}
-	free(c);
+	if (show.list && (!rc || rc == ENOUGH))
+		print_json(show.list);
+	else
+		vt_json_free(show.list);
+	vt_strs_release(&tips);
+	vt_refs_release(&refs);
+	vt_commit_release(&c);
+	free(repo);
+}
+
+static void list_repos(struct vt_store *s, int json, struct vt_err *err)
+{
+	struct vt_refs refs = { NULL, 0, 0 };
+	struct vt_json *list = json ? vt_json_new(VT_JSON_ARRAY) : NULL;
+
+	vt_refs_list(&refs, s, NULL, err);
+	for (size_t i = 0; i < refs.n; i++) {
+		if (list) {
+			struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+			vt_json_put_text(j, "repo", refs.v[i].repo);
+			vt_json_put_text(j, "ref", refs.v[i].name);
+			vt_json_put_text(j, "commit", refs.v[i].commit);
+			vt_json_push(list, j);
+		} else if (!strncmp(refs.v[i].name, "heads/", 6)) {
+			printf("%s@%s\n", refs.v[i].repo, refs.v[i].name + 6);
+		}
+	}
+	if (list && !err->code)
+		print_json(list);
+	else
+		vt_json_free(list);
+	vt_refs_release(&refs);
 }
 
 int vt_cmd_log(int argc, char **argv)
@@ -45,22 +145,24 @@ int vt_cmd_log(int argc, char **argv)
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_strs rest = VT_STRS_INIT;
 	struct vt_store *s = NULL;
-	const char *store = vt_default_store(), *branch = "master";
-	int help = 0;
+	const char *store = vt_default_store();
+	long long count = -1;
+	int help = 0, json = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
-		{ 0, "branch", VT_OPT_STRING, &branch, "NAME", "branch (default master)" },
+		{ 'n', "count", VT_OPT_INT, &count, "N", "at most so many commits" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL, "a JSON array, with everything a commit holds" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("log [REPO]", "Prints the commits of a repo, newest first; without REPO, the repos there are.", opts);
+			vt_command_help("log [REPO[@REF]]", "Prints commits, newest first, from REF back: id, time, tree, names, message, author. REF is a branch (default master), a tag or the first digits of a commit id, with ~N behind it for N commits back. Without REPO, lists the repos and their branches.", opts);
 		else if (rest.n > 1)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail log [REPO]");
+			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail log [REPO[@REF]]");
 		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))
-			rest.n ? show_log(s, rest.v[0], branch, &err) : list_repos(s, &err);
+			rest.n ? show_log(s, rest.v[0], count, json, &err) : list_repos(s, json, &err);
 	}
 	vt_store_close(s);
 	vt_strs_release(&rest);

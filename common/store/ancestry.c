@@ -6,6 +6,7 @@
 #include "common/base/fs.h"
 #include "common/store/carried.h"
 #include "common/store/record.h"
+#include "common/store/repo.h"
 #include "common/store/store_internal.h"
 
 struct walk {
@@ -226,12 +227,10 @@ static int roots_of_path(struct walk *w, const char *path, struct vt_strs *roots
 
 static int roots_of_repo(struct walk *w, const char *what, struct vt_strs *roots, struct vt_err *err)
 {
-	const char *at = strchr(what, '@');
-	char *repo = vt_xstrndup(what, at ? (size_t)(at - what) : strlen(what));
 	struct vt_commit c = { .id = "" };
 	struct vt_tree *t = NULL;
 	struct vt_digest d;
-	int rc = vt_repo_head(w->s, &c, repo, at ? at + 1 : "master", err);
+	int rc = vt_repo_resolve(w->s, &c, what, err);
 
 	if (!rc && vt_digest_parse(&d, c.tree))
 		rc = vt_store_get_tree(w->s, &t, &d, err);
@@ -239,7 +238,6 @@ static int roots_of_repo(struct walk *w, const char *what, struct vt_strs *roots
 		rc = producers_of_tree(w->s, t, roots, err);
 	vt_tree_free(t);
 	vt_commit_release(&c);
-	free(repo);
 	return rc;
 }
 

@@ -22,9 +22,6 @@ static const char schema[] =
 	"  PRIMARY KEY (digest, record, port, path)) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS record_file_in (digest TEXT NOT NULL, record INTEGER NOT NULL,"
 	"  PRIMARY KEY (digest, record)) STRICT, WITHOUT ROWID;"
-	"CREATE TABLE IF NOT EXISTS commits (n INTEGER PRIMARY KEY, id TEXT NOT NULL, repo TEXT NOT NULL, branch TEXT NOT NULL,"
-	"  parent TEXT NOT NULL, tree TEXT NOT NULL, message TEXT NOT NULL, provenance TEXT NOT NULL, time INTEGER NOT NULL) STRICT;"
-	"CREATE INDEX IF NOT EXISTS commits_branch ON commits (repo, branch, n);"
 	"CREATE TABLE IF NOT EXISTS value (space TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
 	"  PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;";
 

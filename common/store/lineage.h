@@ -1,7 +1,7 @@
 /* lineage.h - the SQLite index; lineage.c is the only file that includes sqlite3.h.  For the store's own files only.
  *
- * WAL, synchronous=FULL, every write in BEGIN IMMEDIATE with a busy time-out of 60 s.  Nothing here is the truth: records, trees
- * and blobs are; refs and commits are kept here alone and in the audit log of `voxtrail log`. */
+ * WAL, synchronous=FULL, every write in BEGIN IMMEDIATE with a busy time-out of 60 s.  Nothing here is the truth: records, trees,
+ * blobs, commits and refs are files. */
 #ifndef COMMON_STORE_LINEAGE_H
 #define COMMON_STORE_LINEAGE_H
 

@@ -1,156 +1,402 @@
-/* Data repos: each branch a chain of commits in the commits table. */
+/* Appending commits, naming them, walking them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "common/store/store_internal.h"
+#include "common/base/fs.h"
+#include "common/store/repo_internal.h"
 
-void vt_commit_release(struct vt_commit *c)
+/* --- committing ----------------------------------------------------------------------------------------------------------- */
+
+static int now(int64_t *out, struct vt_err *err)
 {
-	free(c->message);
-	free(c->provenance);
-	*c = (struct vt_commit){ .id = "" };
+	const char *epoch = getenv("SOURCE_DATE_EPOCH");
+	char *end;
+
+	*out = (int64_t)time(NULL);
+	if (!epoch || !*epoch)
+		return 0;
+	*out = strtoll(epoch, &end, 10);
+	if (*end || *out < 0)
+		return vt_err_set(err, VT_EUSAGE, "SOURCE_DATE_EPOCH=%s: must be a whole number of seconds since 1970", epoch);
+	return 0;
 }
 
-struct commits {
-	struct vt_commit *v;
+/* The bytes of a commit on top of `head` ("" for none). */
+static int compose(struct vt_commit *c, struct vt_buf *text, const char *head, const struct vt_digest *tree, const struct vt_commit_note *note,
+	struct vt_err *err)
+{
+	int rc = now(&c->time, err);
+
+	vt_digest_hex(c->tree, tree);
+	if (*head)
+		vt_strs_add(&c->parents, head);
+	c->message = vt_xstrdup(note->message ? note->message : "");
+	c->author = vt_xstrdup(note->author ? note->author : "");
+	c->provenance = vt_xstrdup(note->provenance ? note->provenance : "");
+	return rc ? rc : vt_commit_write(text, c, err);
+}
+
+static bool same_work(const struct vt_commit *head, const struct vt_commit *c)
+{
+	return !strcmp(head->tree, c->tree) && !strcmp(head->provenance, c->provenance);
+}
+
+static int append(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *name, const struct vt_digest *tree,
+	const struct vt_commit_note *note, struct vt_err *err)
+{
+	struct vt_commit head = { .id = "" }, c = { .id = "" }, parsed = { .id = "" };
+	struct vt_buf text = VT_BUF_INIT;
+	char at[VT_HEX] = "";
+	int rc = vt_ref_read(s, at, repo, name, err);
+
+	if (rc == VT_ENOINPUT)
+		rc = 0;
+	if (!rc && *at)
+		rc = vt_commit_read(s, &head, at, err);
+	if (!rc)
+		rc = compose(&c, &text, at, tree, note, err);
+	/* read back, so that provenance is compared and returned in its canonical form */
+	if (!rc)
+		rc = vt_commit_parse(&parsed, text.data, text.len, "commit", err);
+	*made = !rc && (!*at || note->allow_empty || !same_work(&head, &parsed));
+	if (!rc && *made)
+		rc = vt_commit_put(s, &parsed, &text, err);
+	if (!rc && *made)
+		rc = vt_ref_write(s, repo, name, at, parsed.id, err);
+	if (!rc) {
+		struct vt_commit *keep = *made ? &parsed : &head;
+
+		*out = *keep;
+		*keep = (struct vt_commit){ .id = "" };
+	}
+	vt_commit_release(&head);
+	vt_commit_release(&parsed);
+	vt_commit_release(&c);
+	vt_buf_release(&text);
+	return rc;
+}
+
+int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *branch, const struct vt_digest *tree,
+	const struct vt_commit_note *note, struct vt_err *err)
+{
+	char *name, *path;
+	bool wrote = false;
+	int rc = 0;
+
+	if (!vt_repo_name_is_good(repo) || !vt_ref_name_is_good(branch))
+		return vt_err_set(err, VT_EUSAGE, "\"%s@%s\": names of repos are 1 to 63 letters, digits, _ and -, of branches also single dots inside",
+			repo, branch);
+	path = vt_store_path(s, "trees", tree);
+	if (!vt_fs_exists(path))
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: the tree to commit is not in the store", path);
+	free(path);
+	if (!rc)
+		rc = vt_store_lock(s, err);
+	if (rc)
+		return rc;
+	name = vt_asprintf("heads/%s", branch);
+	rc = append(s, out, &wrote, repo, name, tree, note, err);
+	vt_store_unlock(s);
+	free(name);
+	if (made)
+		*made = wrote;
+	return rc;
+}
+
+/* --- walks ------------------------------------------------------------------------------------------------------------------ */
+
+/* Set of digests by open addressing; a digest's first bytes are its hash. */
+struct seen {
+	struct vt_digest *slot;
+	bool *used;
 	size_t n, cap;
 };
 
-static int add_commit(void *ctx, int n, const char *const *column)
+static bool seen_add(struct seen *t, const struct vt_digest *d)
 {
-	struct commits *c = ctx;
-	struct vt_commit *k;
+	size_t i;
 
-	(void)n;
-	if (c->n == c->cap) {
-		c->cap = c->cap ? 2 * c->cap : 8;
-		c->v = vt_xrealloc(c->v, c->cap * sizeof(*c->v));
+	if (2 * t->n >= t->cap) {
+		struct seen old = *t;
+
+		t->cap = old.cap ? 2 * old.cap : 256;
+		t->n = 0;
+		t->slot = vt_xcalloc(t->cap, sizeof(*t->slot));
+		t->used = vt_xcalloc(t->cap, sizeof(*t->used));
+		for (size_t k = 0; k < old.cap; k++)
+			if (old.used[k])
+				seen_add(t, &old.slot[k]);
+		free(old.slot);
+		free(old.used);
 	}
-	k = &c->v[c->n++];
-	snprintf(k->id, sizeof(k->id), "%s", column[0]);
-	snprintf(k->parent, sizeof(k->parent), "%s", column[1]);
-	snprintf(k->tree, sizeof(k->tree), "%s", column[2]);
-	k->message = vt_xstrdup(column[3]);
-	k->provenance = vt_xstrdup(column[4]);
-	k->time = strtoll(column[5], NULL, 10);
-	return 0;
+	memcpy(&i, d->b, sizeof(i));
+	for (i &= t->cap - 1; t->used[i]; i = (i + 1) & (t->cap - 1))
+		if (vt_digest_equal(&t->slot[i], d))
+			return false;
+	t->used[i] = true;
+	t->slot[i] = *d;
+	t->n++;
+	return true;
 }
 
-int vt_repo_log(struct vt_store *s, struct vt_commit **out, size_t *n, const char *repo, const char *branch, struct vt_err *err)
+static void queue(struct seen *t, struct vt_strs *todo, const char *id)
 {
-	struct commits c = { NULL, 0, 0 };
-	int rc = vt_lineage_read(s->db, err, "SELECT id, parent, tree, message, provenance, time FROM commits WHERE repo = ?1 AND branch = ?2 "
-		"ORDER BY n DESC", 2, (const char *const[]){ repo, branch }, add_commit, &c);
+	struct vt_digest d;
 
-	if (!rc && !c.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s@%s: there is no such repo or branch in %s", repo, branch, s->dir);
-	if (rc) {
-		free(c.v);
-		return rc;
-	}
-	*out = c.v;
-	*n = c.n;
-	return 0;
+	if (vt_digest_parse(&d, id) && seen_add(t, &d))
+		vt_strs_add(todo, id);
 }
 
-int vt_repo_head(struct vt_store *s, struct vt_commit *out, const char *repo, const char *branch, struct vt_err *err)
+int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn, void *ctx, struct vt_err *err)
 {
-	struct commits c = { NULL, 0, 0 };
-	int rc = vt_lineage_read(s->db, err, "SELECT id, parent, tree, message, provenance, time FROM commits WHERE repo = ?1 AND branch = ?2 "
-		"ORDER BY n DESC LIMIT 1", 2, (const char *const[]){ repo, branch }, add_commit, &c);
+	struct seen seen = { NULL, NULL, 0, 0 };
+	struct vt_strs todo = VT_STRS_INIT;
+	int rc = 0;
 
-	if (!rc && !c.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s@%s: there is no such repo or branch in %s", repo, branch, s->dir);
-	if (!rc)
-		*out = c.v[0];
-	free(c.v);
+	for (size_t i = 0; i < tips->n; i++)
+		queue(&seen, &todo, tips->v[i]);
+	for (size_t i = 0; !rc && i < todo.n; i++) {
+		struct vt_commit c = { .id = "" };
+
+		rc = vt_commit_read(s, &c, todo.v[i], err);
+		if (rc == VT_ENOINPUT)
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: commit %s is missing; pull it from a copy of the store", s->dir, todo.v[i]);
+		for (size_t k = 0; !rc && k < c.parents.n; k++)
+			queue(&seen, &todo, c.parents.v[k]);
+		if (!rc)
+			rc = fn(ctx, &c, err);
+		vt_commit_release(&c);
+	}
+	vt_strs_release(&todo);
+	free(seen.slot);
+	free(seen.used);
 	return rc;
 }
 
-static int commit_id(char out[VT_HEX], const char *repo, const char *branch, const char *parent, const char *tree, const char *message,
-	const char *provenance, struct vt_err *err)
+int vt_repo_walk_all(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_err *err)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-	struct vt_buf b = VT_BUF_INIT;
-	struct vt_digest d;
+	struct vt_refs refs = { NULL, 0, 0 };
+	struct vt_strs tips = VT_STRS_INIT;
+	int rc = vt_refs_list(&refs, s, NULL, err);
+
+	for (size_t i = 0; i < refs.n; i++)
+		vt_strs_add(&tips, refs.v[i].commit);
+	if (!rc)
+		rc = vt_repo_walk(s, &tips, fn, ctx, err);
+	vt_strs_release(&tips);
+	vt_refs_release(&refs);
+	return rc;
+}
+
+struct each {
+	struct vt_store *s;
+	vt_commit_fn fn;
+	void *ctx;
+};
+
+static int each_file(void *ctx, const char *rel, char type, struct vt_err *err)
+{
+	const struct each *e = ctx;
+	struct vt_commit c = { .id = "" };
+	char *id;
 	int rc;
 
-	vt_json_put_text(j, "repo", repo);
-	vt_json_put_text(j, "branch", branch);
-	vt_json_put_text(j, "parent", parent);
-	vt_json_put_text(j, "tree", tree);
-	vt_json_put_text(j, "message", message);
-	vt_json_put_text(j, "provenance", provenance);
-	rc = vt_json_canonical(&b, j, err);
-	if (!rc) {
-		d = vt_digest_bytes(b.data, b.len);
-		vt_digest_hex(out, &d);
-	}
-	vt_buf_release(&b);
-	vt_json_free(j);
+	if (type != 'f' || strlen(rel) != VT_HEX)
+		return 0;
+	id = vt_asprintf("%.2s%s", rel, rel + 3);
+	rc = vt_commit_read(e->s, &c, id, err);
+	if (!rc)
+		rc = e->fn(e->ctx, &c, err);
+	vt_commit_release(&c);
+	free(id);
 	return rc;
 }
 
-static bool name_is_good(const char *s)
+int vt_repo_each_commit(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_err *err)
 {
-	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+	struct each e = { s, fn, ctx };
+	char *dir = vt_path_join(s->dir, "commits");
+	int rc = vt_fs_is_dir(dir) ? vt_fs_walk(dir, each_file, &e, err) : 0;
 
-	return n > 0 && n <= 63 && !s[n];
+	free(dir);
+	return rc;
 }
 
-int vt_repo_commit(struct vt_store *s, struct vt_commit *out, const char *repo, const char *branch, const struct vt_digest *tree,
-	const char *message, const char *provenance, struct vt_err *err)
+enum { FOUND = -1 };
+
+static int is_wanted(void *ctx, const struct vt_commit *c, struct vt_err *err)
+{
+	(void)err;
+	return strcmp(c->id, ctx) ? 0 : FOUND;
+}
+
+static int reaches(struct vt_store *s, const struct vt_strs *tips, const char *id, bool *yes, struct vt_err *err)
+{
+	char *wanted = vt_xstrdup(id);
+	int rc = vt_repo_walk(s, tips, is_wanted, wanted, err);
+
+	free(wanted);
+	*yes = rc == FOUND;
+	return rc == FOUND ? 0 : rc;
+}
+
+int vt_repo_descends(struct vt_store *s, const char *of, const char *ancestor, bool *yes, struct vt_err *err)
+{
+	struct vt_strs tips = VT_STRS_INIT;
+	int rc;
+
+	vt_strs_add(&tips, of);
+	rc = reaches(s, &tips, ancestor, yes, err);
+	vt_strs_release(&tips);
+	return rc;
+}
+
+/* --- names of commits --------------------------------------------------------------------------------------------------------- */
+
+bool vt_repo_exists(struct vt_store *s, const char *repo)
 {
 	struct vt_err none = VT_ERR_INIT;
-	struct vt_commit head = { .id = "" };
-	char hex[VT_HEX], id[VT_HEX], now[32];
-	bool had;
+	struct vt_refs refs = { NULL, 0, 0 };
+	bool there = vt_repo_name_is_good(repo) && !vt_refs_list(&refs, s, repo, &none) && refs.n;
+
+	vt_refs_release(&refs);
+	return there;
+}
+
+/* What REPO@WORD may mean. */
+struct meaning {
+	struct vt_strs id, said;         /* said: how each is written so that it means only this */
+};
+
+static void mean(struct meaning *m, const char *id, const char *repo, const char *word)
+{
+	char *said;
+
+	for (size_t i = 0; i < m->id.n; i++)
+		if (!strcmp(m->id.v[i], id))
+			return;
+	said = vt_asprintf("%s@%s", repo, word);
+	vt_strs_add(&m->id, id);
+	vt_strs_add(&m->said, said);
+	free(said);
+}
+
+static int add_prefixed(struct meaning *m, struct vt_store *s, const struct vt_strs *tips, const char *repo, const char *word, struct vt_err *err)
+{
+	char *dir;
+	struct vt_strs names = VT_STRS_INIT;
+	size_t n = strlen(word);
 	int rc;
 
-	if (!name_is_good(repo) || !name_is_good(branch))
-		return vt_err_set(err, VT_EUSAGE, "\"%s@%s\": names of repos and branches are 1 to 63 letters, digits, _ and -", repo, branch);
-	vt_digest_hex(hex, tree);
-	rc = vt_store_lock(s, err);
-	if (rc)
-		return rc;
-	had = !vt_repo_head(s, &head, repo, branch, &none);
-	if (!had && none.code != VT_ENOINPUT) {
-		*err = none;
-		rc = none.code;
-		goto out;
+	if (n < 4 || n > 64 || strspn(word, "0123456789abcdef") != n)
+		return 0;
+	dir = vt_asprintf("%s/commits/%.2s", s->dir, word);
+	rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *id = vt_asprintf("%.2s%s", word, names.v[i]);
+		bool ours = false;
+
+		if (strlen(id) == 64 && !strncmp(id, word, n))
+			rc = reaches(s, tips, id, &ours, err);
+		if (ours)
+			mean(m, id, repo, id);
+		free(id);
 	}
-	if (had && !strcmp(head.tree, hex) && !strcmp(head.provenance, provenance)) {
-		*out = head;
-		head = (struct vt_commit){ .id = "" };
-		goto out;
-	}
-	snprintf(now, sizeof(now), "%lld", (long long)time(NULL));
-	rc = commit_id(id, repo, branch, had ? head.id : "", hex, message, provenance, err);
-	if (!rc)
-		rc = vt_lineage_write(s->db, err, "INSERT INTO commits (id, repo, branch, parent, tree, message, provenance, time) "
-			"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, CAST(?8 AS INTEGER))", 8,
-			(const char *const[]){ id, repo, branch, had ? head.id : "", hex, message, provenance, now });
-	if (!rc)
-		rc = vt_repo_head(s, out, repo, branch, err);
-out:
-	vt_store_unlock(s);
-	vt_commit_release(&head);
+	vt_strs_release(&names);
+	free(dir);
 	return rc;
 }
 
-static int add_name(void *ctx, int n, const char *const *column)
+static int say_meanings(const struct meaning *m, const struct vt_refs *refs, const char *repo, const char *word, struct vt_err *err)
 {
-	char *name = vt_asprintf("%s@%s", column[0], column[1]);
+	struct vt_buf list = VT_BUF_INIT;
 
-	(void)n;
-	vt_strs_add(ctx, name);
-	free(name);
+	if (m->id.n) {
+		for (size_t i = 0; i < m->id.n && i < 8; i++)
+			vt_buf_printf(&list, "%s%s", i ? ", " : "", m->said.v[i]);
+		vt_err_set(err, VT_EUSAGE, "%s@%s can mean %zu commits; write one of %s", repo, word, m->id.n, list.data);
+	} else {
+		for (size_t i = 0; i < refs->n && i < 8; i++)
+			vt_buf_printf(&list, "%s%s", i ? ", " : "", strchr(refs->v[i].name, '/') + 1);
+		vt_err_set(err, VT_ENOINPUT, "%s@%s: no branch, tag or commit of the repo; it has %s%s", repo, word, list.data, refs->n > 8 ? ", ..." : "");
+	}
+	vt_buf_release(&list);
+	return err->code;
+}
+
+/* The commit id of REPO@WORD. */
+static int resolve_word(struct vt_store *s, char out[VT_HEX], const char *repo, const char *word, struct vt_err *err)
+{
+	struct vt_refs refs = { NULL, 0, 0 };
+	struct vt_strs tips = VT_STRS_INIT;
+	struct meaning m = { VT_STRS_INIT, VT_STRS_INIT };
+	int rc = vt_refs_list(&refs, s, repo, err);
+
+	if (!rc && !refs.n)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: there is no such repo in %s; `voxtrail log` lists them", repo, s->dir);
+	for (size_t i = 0; i < refs.n; i++) {
+		const char *name = refs.v[i].name, *last = strchr(name, '/') + 1;
+
+		vt_strs_add(&tips, refs.v[i].commit);
+		if (!strcmp(word, name) || !strcmp(word, last))
+			mean(&m, refs.v[i].commit, repo, name);
+	}
+	if (!rc)
+		rc = add_prefixed(&m, s, &tips, repo, word, err);
+	if (!rc && m.id.n != 1)
+		rc = say_meanings(&m, &refs, repo, word, err);
+	if (!rc)
+		memcpy(out, m.id.v[0], VT_HEX);
+	vt_strs_release(&m.id);
+	vt_strs_release(&m.said);
+	vt_strs_release(&tips);
+	vt_refs_release(&refs);
+	return rc;
+}
+
+/* Follows n first parents. */
+static int go_back(struct vt_store *s, struct vt_commit *c, unsigned long n, const char *what, struct vt_err *err)
+{
+	for (unsigned long i = 0; i < n; i++) {
+		struct vt_commit parent = { .id = "" };
+
+		if (!c->parents.n)
+			return vt_err_set(err, VT_ENOINPUT, "%s: there are only %lu commits before it", what, i);
+		if (vt_commit_read(s, &parent, c->parents.v[0], err))
+			return err->code;
+		vt_commit_release(c);
+		*c = parent;
+	}
 	return 0;
 }
 
-int vt_repo_list(struct vt_store *s, struct vt_strs *names, struct vt_err *err)
+int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what, struct vt_err *err)
 {
-	return vt_lineage_read(s->db, err, "SELECT DISTINCT repo, branch FROM commits ORDER BY repo, branch", 0, NULL, add_name, names);
+	size_t n_repo = strcspn(what, "@~");
+	char *repo = vt_xstrndup(what, n_repo), *word = vt_xstrdup(what[n_repo] == '@' ? what + n_repo + 1 : "master");
+	const char *back = strchr(what, '~');
+	char *end = NULL, id[VT_HEX];
+	unsigned long steps = back ? back[1] ? strtoul(back + 1, &end, 10) : 1 : 0;
+	struct vt_commit c = { .id = "" };
+	int rc = 0;
+
+	if (strchr(word, '~'))
+		*strchr(word, '~') = '\0';
+	if (!vt_repo_name_is_good(repo) || !*word || (end && *end) || (back && back[1] && (back[1] < '0' || back[1] > '9')))
+		rc = vt_err_set(err, VT_EUSAGE, "\"%s\": write REPO, REPO@BRANCH, REPO@TAG or REPO@COMMIT, and ~N behind it for N commits back", what);
+	if (!rc)
+		rc = resolve_word(s, id, repo, word, err);
+	if (!rc)
+		rc = vt_commit_read(s, &c, id, err);
+	if (!rc)
+		rc = go_back(s, &c, steps, what, err);
+	if (rc)
+		vt_commit_release(&c);
+	else
+		*out = c;
+	free(repo);
+	free(word);
+	return rc;
 }

@@ -7,7 +7,8 @@
  *      <store>/scratch/<derivation id>/   what a killed stage resumes from; never part of an output
  *      <store>/tmp/              staging; whatever a killed process left here is garbage
  *      <store>/lock              flock: held while something is published
- *      <store>/lineage.db        refs, commits and the index of records
+ *      <store>/commits/, refs/   history, see repo.h
+ *      <store>/lineage.db        the index of records
  *
  * Publishing order: blobs and trees are written under temporary names, made durable (syncfs), renamed, their directories
  * made durable; then records; then one SQLite transaction, which is the commit point.  A crash before it leaves
@@ -63,29 +64,6 @@ int vt_store_children(struct vt_store *s, const char *id_hex, struct vt_strs *id
 
 /* All record ids, oldest first. */
 int vt_store_records(struct vt_store *s, struct vt_strs *ids, struct vt_err *err);
-
-/* --- data repos: a branch is a chain of commits, a commit names a tree -------------------------------------------------- */
-
-struct vt_commit {
-	char id[VT_HEX];         /* SHA-256 of canonical JSON {repo, branch, parent, tree, message, provenance} */
-	char parent[VT_HEX];     /* "" for the first */
-	char tree[VT_HEX];
-	char *message;
-	char *provenance;        /* compact JSON of what the committer gave, "" if nothing */
-	int64_t time;            /* seconds since 1970, an observation, not part of the id */
-};
-
-/* Appends a commit unless the head has this tree and provenance already (then *out is the head).  One transaction. */
-int vt_repo_commit(struct vt_store *s, struct vt_commit *out, const char *repo, const char *branch, const struct vt_digest *tree,
-	const char *message, const char *provenance, struct vt_err *err);
-
-/* VT_ENOINPUT if the repo or branch does not exist. */
-int vt_repo_head(struct vt_store *s, struct vt_commit *out, const char *repo, const char *branch, struct vt_err *err);
-
-/* Newest first. */
-int vt_repo_log(struct vt_store *s, struct vt_commit **out, size_t *n, const char *repo, const char *branch, struct vt_err *err);
-int vt_repo_list(struct vt_store *s, struct vt_strs *names, struct vt_err *err);    /* "repo@branch" */
-void vt_commit_release(struct vt_commit *c);
 
 /* --- small named values in the same database, for the runner's datums ------------------------------------------------------ */
 

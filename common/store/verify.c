@@ -4,6 +4,7 @@
 
 #include "common/base/fs.h"
 #include "common/store/record.h"
+#include "common/store/repo.h"
 #include "common/store/store_internal.h"
 
 struct check {
@@ -124,8 +125,9 @@ int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sen
 	if (!rc)
 		rc = vt_lineage_read(s->db, err, "PRAGMA integrity_check", 0, NULL, check_database, &c);
 	if (!rc)
-		rc = vt_lineage_read(s->db, err, "SELECT id, 'records' FROM record UNION ALL SELECT DISTINCT tree, 'trees' FROM commits", 0, NULL,
-			check_indexed, &c);
+		rc = vt_lineage_read(s->db, err, "SELECT id, 'records' FROM record", 0, NULL, check_indexed, &c);
+	if (!rc)
+		rc = vt_repo_check(s, found, ctx, &c.n, &c.bad, err);
 	*n = c.n;
 	if (!rc && c.bad)
 		rc = vt_err_set(err, VT_EINTEGRITY, "%s: %zu of %zu checks failed", s->dir, c.bad, c.n);

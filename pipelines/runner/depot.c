@@ -14,6 +14,7 @@
 
 #include "common/base/fs.h"
 #include "common/store/import.h"
+#include "common/store/repo.h"
 #include "pipelines/runner/content.h"
 
 struct vt_depot {
@@ -441,7 +442,8 @@ static int store_commit(struct vt_depot *d, const char *repo, const struct vt_he
 	vt_hash_hex(hex, &head->datums);
 	provenance = made ? vt_asprintf("{\"datums\":\"%s\"}", hex) : vt_xstrdup("");
 	if (!vt_tree_from_files(&tree, file, n, err) && !vt_store_put_tree(d->store, tree, err) &&
-	    !vt_repo_commit(d->store, &commit, repo, "master", &tree->id, made ? "output of a run" : "committed for a run", provenance, err))
+	    !vt_repo_commit(d->store, &commit, NULL, repo, "master", &tree->id,
+		&(struct vt_commit_note){ made ? "output of a run" : "committed for a run", NULL, provenance, false }, err))
 		vt_commit_release(&commit);
 	free(provenance);
 	vt_tree_free(tree);

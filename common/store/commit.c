@@ -1,0 +1,183 @@
+/* The commit object: canonical JSON both ways. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/store/repo_internal.h"
+
+enum { COMMIT_LIMIT = 16 << 20 };
+
+void vt_commit_release(struct vt_commit *c)
+{
+	vt_strs_release(&c->parents);
+	free(c->message);
+	free(c->author);
+	free(c->provenance);
+	*c = (struct vt_commit){ .id = "" };
+}
+
+static int add_provenance(struct vt_json *j, const char *text, struct vt_err *err)
+{
+	struct vt_json *p = NULL;
+
+	if (!text || !*text)
+		return 0;
+	if (vt_json_parse(&p, text, strlen(text), "provenance", err))
+		return err->code = VT_EUSAGE;
+	if (p->type != VT_JSON_OBJECT) {
+		vt_json_free(p);
+		return vt_err_set(err, VT_EUSAGE, "provenance: must be a JSON object");
+	}
+	vt_json_put(j, "provenance", p);
+	return 0;
+}
+
+int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY), *check = NULL;
+	size_t begun = out->len;
+	struct vt_digest d;
+	int rc;
+
+	for (size_t i = 0; i < c->parents.n; i++)
+		vt_json_push(parents, vt_json_new_text(c->parents.v[i]));
+	if (c->author && *c->author)
+		vt_json_put_text(j, "author", c->author);
+	vt_json_put_int(j, "format", 1);
+	vt_json_put_text(j, "message", c->message ? c->message : "");
+	vt_json_put(j, "parents", parents);
+	vt_json_put_int(j, "time", c->time);
+	vt_json_put_text(j, "tree", c->tree);
+	rc = add_provenance(j, c->provenance, err);
+	if (!rc)
+		rc = vt_json_canonical(out, j, err);
+	/* the writer copies bytes; the parser knows what is UTF-8 */
+	if (!rc && vt_json_parse(&check, out->data + begun, out->len - begun, "commit message or author", err))
+		rc = err->code = VT_EUSAGE;
+	if (!rc) {
+		d = vt_digest_bytes(out->data + begun, out->len - begun);
+		vt_digest_hex(c->id, &d);
+	}
+	vt_json_free(check);
+	vt_json_free(j);
+	return rc;
+}
+
+static int take_id(char to[VT_HEX], const struct vt_json *j, const char *what, const char *origin, struct vt_err *err)
+{
+	struct vt_digest d;
+
+	if (!vt_digest_parse(&d, vt_json_text(j, "")))
+		return vt_err_set(err, VT_EDATA, "%s: %s is no id of 64 digits", origin, what);
+	vt_digest_hex(to, &d);
+	return 0;
+}
+
+static int take_fields(struct vt_commit *c, const struct vt_json *j, const char *origin, struct vt_err *err)
+{
+	const struct vt_json *parents = vt_json_get(j, "parents"), *provenance = vt_json_get(j, "provenance");
+	struct vt_buf text = VT_BUF_INIT;
+	char id[VT_HEX];
+	int rc = take_id(c->tree, vt_json_get(j, "tree"), "tree", origin, err);
+
+	if (vt_json_integer(vt_json_get(j, "format"), 0) != 1)
+		return vt_err_set(err, VT_EDATA, "%s: a commit of format %lld; this version reads format 1", origin,
+			(long long)vt_json_integer(vt_json_get(j, "format"), 0));
+	for (size_t i = 0; !rc && parents && i < parents->n; i++) {
+		rc = take_id(id, parents->item[i], "a parent", origin, err);
+		vt_strs_add(&c->parents, id);
+	}
+	c->message = vt_xstrdup(vt_json_text(vt_json_get(j, "message"), ""));
+	c->author = vt_xstrdup(vt_json_text(vt_json_get(j, "author"), ""));
+	c->time = vt_json_integer(vt_json_get(j, "time"), 0);
+	if (!rc && provenance)
+		rc = vt_json_canonical(&text, provenance, err);
+	c->provenance = vt_buf_detach(&text);
+	return rc;
+}
+
+int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const char *origin, struct vt_err *err)
+{
+	struct vt_commit c = { .id = "" };
+	struct vt_json *j = NULL;
+	struct vt_buf again = VT_BUF_INIT;
+	int rc = vt_json_parse(&j, text, n, origin, err);
+
+	if (!rc)
+		rc = take_fields(&c, j, origin, err);
+	if (!rc)
+		rc = vt_commit_write(&again, &c, err);
+	if (!rc && (again.len != n || memcmp(again.data, text, n)))
+		rc = vt_err_set(err, VT_EDATA, "%s: not the canonical form of a commit", origin);
+	if (rc)
+		vt_commit_release(&c);
+	else
+		*out = c;
+	vt_buf_release(&again);
+	vt_json_free(j);
+	return rc;
+}
+
+int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_digest id;
+	char *path;
+	int rc;
+
+	if (!vt_digest_parse(&id, id_hex))
+		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no commit id", id_hex);
+	path = vt_store_path(s, "commits", &id);
+	if (!vt_fs_exists(path))
+		rc = vt_err_set(err, VT_ENOINPUT, "commit %s is not in %s", id_hex, s->dir);
+	else
+		rc = vt_fs_read(&text, path, COMMIT_LIMIT, err);
+	if (!rc) {
+		struct vt_digest now = vt_digest_bytes(text.data, text.len);
+
+		if (!vt_digest_equal(&now, &id))
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not what its name says", path);
+	}
+	if (!rc)
+		rc = vt_commit_parse(out, text.data, text.len, path, err);
+	vt_buf_release(&text);
+	free(path);
+	return rc;
+}
+
+int vt_store_publish_text(struct vt_store *s, const char *to, const char *text, size_t n, mode_t mode, struct vt_err *err)
+{
+	char *tmp = vt_asprintf("%s/tmp/%ld.text", s->dir, (long)getpid()), *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
+	char *above = vt_xstrndup(dir, (size_t)(strrchr(dir, '/') - dir));
+	int rc = vt_fs_mkdirs(dir, err);
+
+	if (!rc)
+		rc = vt_fs_write(tmp, text, n, mode, err);
+	if (!rc)
+		rc = vt_fs_rename(tmp, to, err);
+	if (!rc)
+		rc = vt_fs_sync_dir(dir, err);
+	/* the directory itself may be new, and the one above it */
+	if (!rc)
+		rc = vt_fs_sync_dir(above, err);
+	free(above);
+	free(dir);
+	free(tmp);
+	return rc;
+}
+
+int vt_commit_put(struct vt_store *s, const struct vt_commit *c, const struct vt_buf *text, struct vt_err *err)
+{
+	struct vt_digest id;
+	char *path;
+	int rc = 0;
+
+	vt_digest_parse(&id, c->id);
+	path = vt_store_path(s, "commits", &id);
+	if (!vt_fs_exists(path))
+		rc = vt_store_publish_text(s, path, text->data, text->len, 0444, err);
+	free(path);
+	return rc;
+}

@@ -1,0 +1,213 @@
+/* Branches and tags: one small file each, replaced by rename. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/store/repo_internal.h"
+
+static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
+bool vt_repo_name_is_good(const char *s)
+{
+	size_t n = strspn(s, letters);
+
+	return n > 0 && n <= 63 && !s[n];
+}
+
+/* Dots as git has them, so that the mirror may carry the same name. */
+bool vt_ref_name_is_good(const char *s)
+{
+	size_t n = 0;
+
+	for (; s[n]; n++)
+		if (!strchr(letters, s[n]) && (s[n] != '.' || n == 0 || s[n - 1] == '.'))
+			return false;
+	return n > 0 && n <= 63 && s[n - 1] != '.' && !(n > 5 && !strcmp(s + n - 5, ".lock")) && s[0] != '-';
+}
+
+/* "heads/x" or "tags/x" with a good x. */
+static const char *short_name(const char *name)
+{
+	const char *s = !strncmp(name, "heads/", 6) ? name + 6 : !strncmp(name, "tags/", 5) ? name + 5 : NULL;
+
+	return s && vt_ref_name_is_good(s) ? s : NULL;
+}
+
+static char *ref_path(const struct vt_store *s, const char *repo, const char *name)
+{
+	return vt_asprintf("%s/refs/%s/%s", s->dir, repo, name);
+}
+
+int vt_ref_read(struct vt_store *s, char out[VT_HEX], const char *repo, const char *name, struct vt_err *err)
+{
+	char *path = ref_path(s, repo, name);
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_digest d;
+	int rc = 0;
+
+	if (access(path, F_OK) && (errno == ENOENT || errno == ENOTDIR))
+		rc = VT_ENOINPUT;
+	else if (!(rc = vt_fs_read(&text, path, 4096, err))) {
+		if (text.len == VT_HEX && text.data[VT_HEX - 1] == '\n')
+			text.data[VT_HEX - 1] = '\0';
+		if (text.len != VT_HEX || !vt_digest_parse(&d, text.data))
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: holds no commit id; put back one of `voxtrail log`, or pull from a copy", path);
+		else
+			vt_digest_hex(out, &d);
+	}
+	vt_buf_release(&text);
+	free(path);
+	return rc;
+}
+
+void vt_refs_release(struct vt_refs *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		free(r->v[i].repo);
+		free(r->v[i].name);
+	}
+	free(r->v);
+	*r = (struct vt_refs){ NULL, 0, 0 };
+}
+
+static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, const char *kind, struct vt_err *err)
+{
+	char *dir = ref_path(s, repo, kind);
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		struct vt_ref ref = { vt_xstrdup(repo), vt_asprintf("%s/%s", kind, names.v[i]), "" };
+
+		if (!vt_ref_name_is_good(names.v[i]))
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s/%s: no branch or tag can have this name; remove the file", dir, names.v[i]);
+		else
+			rc = vt_ref_read(s, ref.commit, repo, ref.name, err);
+		if (out->n == out->cap) {
+			out->cap = out->cap ? 2 * out->cap : 16;
+			out->v = vt_xrealloc(out->v, out->cap * sizeof(*out->v));
+		}
+		out->v[out->n++] = ref;
+		if (rc == VT_ENOINPUT) {         /* removed between the listing and the read */
+			rc = 0;
+			free(ref.repo);
+			free(ref.name);
+			out->n--;
+		}
+	}
+	vt_strs_release(&names);
+	free(dir);
+	return rc;
+}
+
+int vt_refs_list(struct vt_refs *out, struct vt_store *s, const char *repo, struct vt_err *err)
+{
+	char *dir = vt_path_join(s->dir, "refs");
+	struct vt_strs repos = VT_STRS_INIT;
+	int rc = 0;
+
+	if (repo)
+		vt_strs_add(&repos, repo);
+	else if (vt_fs_is_dir(dir))
+		rc = vt_fs_list(&repos, dir, err);
+	for (size_t i = 0; !rc && i < repos.n; i++) {
+		if (!vt_repo_name_is_good(repos.v[i]))
+			rc = vt_err_set(err, repo ? VT_EUSAGE : VT_EINTEGRITY, "\"%s\": names of repos are 1 to 63 letters, digits, _ and -", repos.v[i]);
+		if (!rc)
+			rc = list_kind(out, s, repos.v[i], "heads", err);
+		if (!rc)
+			rc = list_kind(out, s, repos.v[i], "tags", err);
+	}
+	if (rc)
+		vt_refs_release(out);
+	vt_strs_release(&repos);
+	free(dir);
+	return rc;
+}
+
+const char *vt_refs_find(const struct vt_refs *r, const char *name)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (!strcmp(r->v[i].name, name))
+			return r->v[i].commit;
+	return NULL;
+}
+
+/* A branch and a tag of one name could not be told apart in REPO@NAME. */
+static int check_name(struct vt_store *s, const char *repo, const char *name, struct vt_err *err)
+{
+	const char *word = short_name(name);
+	char *other;
+	int rc = 0;
+
+	if (!vt_repo_name_is_good(repo))
+		return vt_err_set(err, VT_EUSAGE, "\"%s\": names of repos are 1 to 63 letters, digits, _ and -", repo);
+	if (!word)
+		return vt_err_set(err, VT_EUSAGE, "\"%s@%s\": names of branches and tags are 1 to 63 letters, digits, _, - and single dots inside",
+			repo, strchr(name, '/') ? strchr(name, '/') + 1 : name);
+	other = vt_asprintf("%s/refs/%s/%s/%s", s->dir, repo, *name == 'h' ? "tags" : "heads", word);
+	if (vt_fs_exists(other))
+		rc = vt_err_set(err, VT_EUSAGE, "%s@%s is a %s already; choose another name", repo, word, *name == 'h' ? "tag" : "branch");
+	free(other);
+	return rc;
+}
+
+static int remove_ref(const struct vt_store *s, const char *repo, const char *name, struct vt_err *err)
+{
+	char *path = ref_path(s, repo, name), *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	int rc = unlink(path) ? vt_err_errno(err, VT_EIO, "%s: cannot remove", path) : vt_fs_sync_dir(dir, err);
+
+	free(dir);
+	free(path);
+	return rc;
+}
+
+int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to, struct vt_err *err)
+{
+	char now[VT_HEX] = "", *path, *line;
+	int rc = vt_ref_read(s, now, repo, name, err);
+
+	if (rc && rc != VT_ENOINPUT)
+		return rc;
+	if (strcmp(now, from))
+		return vt_err_set(err, VT_EFAIL, "%s@%s is at %.16s by now, not at %.16s; look again", repo, name, *now ? now : "nothing",
+			*from ? from : "nothing");
+	if (!strcmp(now, to))
+		return 0;
+	if (!*to)
+		return remove_ref(s, repo, name, err);
+	rc = *now ? 0 : check_name(s, repo, name, err);
+	if (rc)
+		return rc;
+	path = ref_path(s, repo, name);
+	line = vt_asprintf("%s\n", to);
+	rc = vt_store_publish_text(s, path, line, strlen(line), 0644, err);
+	if (!rc && !*now) {              /* refs/<repo> may be new as well */
+		char *top = vt_path_join(s->dir, "refs");
+
+		rc = vt_fs_sync_dir(top, err);
+		free(top);
+		if (!rc)
+			rc = vt_fs_sync_dir(s->dir, err);
+	}
+	free(line);
+	free(path);
+	return rc;
+}
+
+int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to, struct vt_err *err)
+{
+	struct vt_commit c = { .id = "" };
+	int rc = *to ? vt_commit_read(s, &c, to, err) : 0;
+
+	vt_commit_release(&c);
+	if (!rc)
+		rc = vt_store_lock(s, err);
+	if (rc)
+		return rc;
+	rc = vt_ref_write(s, repo, name, from, to, err);
+	vt_store_unlock(s);
+	return rc;
+}
