@@ -39,7 +39,7 @@ static double best_of(const struct vt_kernels *k, const struct vt_conv *c, enum 
 		double t = now();
 
 		if (pass == FORWARD)
-			vt_cpu_conv_forward(k, c, x, y, w, NULL, scratch);
+			vt_cpu_conv_forward(k, c, x, y, w, NULL, NULL, scratch);
 		else
 			vt_cpu_conv_backward(k, c, x, pass == WEIGHTS ? (struct vt_view){ NULL, x.s } : dx, false, y, w, dw, NULL, scratch);
 		t = now() - t;

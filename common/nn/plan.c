@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/nn/cpu/ops.h"
+#include "common/nn/cpu/conv_rows.h"
 
 /* One array and the span of steps it must live: forward of node i is step i, its backward is step 2 n - 1 - i. */
 struct span {
@@ -118,11 +118,11 @@ static size_t place(const struct span *s, int i)
 	return at;
 }
 
-static size_t scratch_of(const struct vt_graph *g, int i, bool training)
+static size_t scratch_of(const struct vt_graph *g, int i, bool training, bool rows)
 {
 	const struct vt_node *n = &g->node[i];
 
-	if (n->op == VT_OP_CONV)
+	if (n->op == VT_OP_CONV && !rows)
 		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape, training);
 	if (n->op == VT_OP_UPSAMPLE)
 		return vt_cpu_upsample_scratch(g->node[n->in[0]].shape, n->shape);
@@ -139,13 +139,74 @@ static bool in_place(const struct view *v, int i)
 	return !v->training && element_wise && n->in[0] != v->g->input && !vt_graph_is_output(v->g, n->in[0]) && last_use(v, n->in[0]) == i;
 }
 
+static int consumers(const struct view *v, int i)
+{
+	const struct vt_graph *g = v->g;
+	int n = vt_graph_is_output(g, i);
+
+	for (int j = i + 1; j < g->n_nodes; j++)
+		n += !v->live[j] ? 0 : (g->node[j].in[0] == i) + (g->node[j].in[1] == i);
+	return n;
+}
+
+/* Inference: the convolution on whose rows node i can be computed at once, or i.  An added tensor must be there before it. */
+static int host_of(const struct view *v, const int *host, const int *fused, int i)
+{
+	const struct vt_graph *g = v->g;
+	const struct vt_node *n = &g->node[i];
+	bool takes = n->op == VT_OP_ACT || n->op == VT_OP_DROPOUT || n->op == VT_OP_ADD || (n->op == VT_OP_NORM && n->norm.kind == VT_NORM_BATCH);
+	int h;
+
+	if (!takes || !in_place(v, i) || consumers(v, n->in[0]) != 1)
+		return i;
+	h = host[n->in[0]];
+	if (g->node[h].op != VT_OP_CONV || fused[h] == VT_MAX_FUSED || (n->op == VT_OP_ADD && n->in[1] >= h))
+		return i;
+	return h;
+}
+
+static void set_hosts(struct vt_plan *p, const struct view *v)
+{
+	const struct vt_graph *g = v->g;
+	int *fused = vt_xcalloc((size_t)g->n_nodes, sizeof(*fused));
+
+	p->host = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->host));
+	for (int i = 0; i < g->n_nodes; i++) {
+		p->host[i] = v->training || !v->live[i] ? i : host_of(v, p->host, fused, i);
+		fused[p->host[i]]++;
+	}
+	free(fused);
+}
+
+/* A chain of convolutions whose channel counts would leave too many lanes of the blocked layout empty. */
+static bool rows_pay(const struct vt_plan *p, const struct view *v)
+{
+	const struct vt_graph *g = v->g;
+	double blocked = 0, rows = 0;
+
+	for (int i = 1; i < g->n_nodes; i++) {
+		const struct vt_node *n = &g->node[i];
+		struct vt_shape s = n->shape;
+		double work;
+
+		if (!v->live[i] || n->in[0] != i - 1 || n->in[1] >= 0 || (n->op == VT_OP_CONV ? !vt_rows_take(&n->conv) : p->host[i] == i))
+			return false;
+		if (n->op != VT_OP_CONV)
+			continue;
+		work = (double)g->node[i - 1].shape.c * n->conv.k * n->conv.k * n->conv.k * (double)vt_voxels(s);
+		blocked += work * vt_blocks(s.c) * VT_LANES;
+		rows += work * s.c * ((s.w + VT_ROW - 1) / VT_ROW * VT_ROW) / s.w;
+	}
+	return g->input == 0 && vt_graph_n_outputs(g) == 1 && g->output == g->n_nodes - 1 && rows < 0.9 * blocked;
+}
+
 static int add_spans(struct span *s, struct vt_plan *p, const struct view *v)
 {
 	const struct vt_graph *g = v->g;
 	int n = 0, *span_of = vt_xcalloc((size_t)g->n_nodes, sizeof(*span_of));
 
 	for (int i = 0; i < g->n_nodes; i++) {
-		size_t size = vt_floats(g->node[i].shape) + SKEW;
+		size_t size = (p->rows ? vt_rows_floats(g->node[i].shape) : vt_floats(g->node[i].shape)) + SKEW;
 
 		if (!v->live[i])
 			continue;
@@ -202,10 +263,12 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 	vt_plan_wants_grad(wants, g);
 	v.live = p->live;
 	v.wants = wants;
+	set_hosts(p, &v);
+	p->rows = !v.training && rows_pay(p, &v);
 	lay_out(p, &v);
 	free(wants);
 	for (int i = 0; i < g->n_nodes; i++) {
-		size_t need = p->live[i] ? scratch_of(g, i, opts->training) : 0;
+		size_t need = p->live[i] ? scratch_of(g, i, opts->training, p->rows) : 0;
 
 		p->scratch = need > p->scratch ? need : p->scratch;
 	}
@@ -219,6 +282,7 @@ void vt_plan_release(struct vt_plan *p)
 	free(p->value);
 	free(p->grad);
 	free(p->live);
+	free(p->host);
 	*p = (struct vt_plan){ .value = NULL };
 }
 

@@ -9,6 +9,8 @@
 struct vt_plan {
 	size_t *value, *grad;    /* [nodes] */
 	bool *live;              /* [nodes]: computed, because a wanted output needs it */
+	int *host;               /* [nodes]: the convolution whose pass computes node i too (inference), else i */
+	bool rows;               /* all values lie in rows (cpu/conv_rows.h), and every node but the input is or has such a host */
 	size_t arena, scratch;   /* floats */
 	size_t weights;          /* scalars, trainable or not */
 };

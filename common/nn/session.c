@@ -6,7 +6,7 @@
 
 #include "common/base/rng.h"
 #include "common/nn/backend.h"
-#include "common/nn/cpu/ops.h"
+#include "common/nn/cpu/conv_rows.h"
 #include "common/nn/plan.h"
 
 struct vt_session {
@@ -235,6 +235,8 @@ void vt_session_set_input(struct vt_session *s, const float *x)
 {
 	if (s->remote)
 		vt_remote_set_input(s->remote, x);
+	else if (s->plan.rows)
+		vt_rows_pack(value_of(s, s->g->input), x);
 	else
 		vt_cpu_pack(value_of(s, s->g->input), x);
 }
@@ -248,8 +250,37 @@ void vt_session_get_output_at(const struct vt_session *s, int i, float *y)
 {
 	if (s->remote)
 		vt_remote_get_output(s->remote, i, y);
+	else if (s->plan.rows)
+		vt_rows_unpack(y, value_of(s, vt_graph_output_at(s->g, i).tensor));
 	else
 		vt_cpu_unpack(y, value_of(s, vt_graph_output_at(s->g, i).tensor));
+}
+
+/* A convolution and the nodes computed in its pass. */
+static void forward_conv(struct vt_session *s, int i)
+{
+	const struct vt_node *n = &s->g->node[i];
+	struct vt_view x = value_of(s, n->in[0]), y = value_of(s, i);
+	struct vt_fused f = { .n = 0 };
+
+	for (int j = i + 1; j < s->g->n_nodes; j++) {
+		const struct vt_node *m = &s->g->node[j];
+		struct vt_norm_weights w = norm_weights(s, m);
+
+		if (s->plan.host[j] != i)
+			continue;
+		if (m->op == VT_OP_NORM)
+			vt_fuse_norm(&f, &m->norm, m->shape.c, &w);
+		else if (m->op == VT_OP_ACT)
+			vt_fuse_act(&f, m, weight_of(s, m, 0));
+		else if (m->op == VT_OP_ADD)
+			vt_fuse_add(&f, value_of(s, m->in[1]).p);
+	}
+	if (s->plan.rows)
+		vt_rows_conv(s->k, &n->conv, x, y, weight_of(s, n, 0), weight_of(s, n, 1), &f);
+	else
+		vt_cpu_conv_forward(s->k, &n->conv, x, y, weight_of(s, n, 0), weight_of(s, n, 1), f.n ? &f : NULL, s->scratch);
+	vt_fused_release(&f);
 }
 
 static void forward_node(struct vt_session *s, int i)
@@ -260,7 +291,7 @@ static void forward_node(struct vt_session *s, int i)
 
 	switch (n->op) {
 	case VT_OP_CONV:
-		vt_cpu_conv_forward(s->k, &n->conv, a, y, weight_of(s, n, 0), weight_of(s, n, 1), s->scratch);
+		forward_conv(s, i);
 		break;
 	case VT_OP_NORM:
 		w = norm_weights(s, n);
@@ -332,7 +363,7 @@ void vt_session_forward(struct vt_session *s, uint64_t step)
 	}
 	s->step = step;
 	for (int i = 0; i < s->g->n_nodes; i++)
-		if (s->plan.live[i])
+		if (s->plan.live[i] && s->plan.host[i] == i)
 			forward_node(s, i);
 }
 

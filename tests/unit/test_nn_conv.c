@@ -7,7 +7,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
-#include "common/nn/cpu/ops.h"
+#include "common/nn/cpu/conv_rows.h"
 #include "tests/check.h"
 
 struct conv_case {
@@ -140,7 +140,7 @@ static struct result compute(const struct conv_case *t, struct vt_shape ys, cons
 	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&t->c, t->x, ys, true) * sizeof(float));
 	struct result r = { .dw = vt_xcalloc(nw, sizeof(float)), .db = vt_xcalloc((size_t)ys.c, sizeof(float)) };
 
-	vt_cpu_conv_forward(k, &t->c, xv, yv, w, b, scratch);
+	vt_cpu_conv_forward(k, &t->c, xv, yv, w, b, NULL, scratch);
 	vt_cpu_conv_backward(k, &t->c, xv, dxv, false, dyv, w, r.dw, r.db, scratch);
 	r.y = unpacked(yv);
 	r.dx = unpacked(dxv);
@@ -268,6 +268,50 @@ static void transposed(void)
 	}
 }
 
+static float *in_rows(const struct vt_kernels *k, const struct vt_conv *c, struct vt_shape xs, struct vt_shape ys, const float *x, const float *w,
+	const float *b)
+{
+	struct vt_view xv = { vt_xmalloc(vt_rows_floats(xs) * sizeof(float)), xs }, yv = { vt_xmalloc(vt_rows_floats(ys) * sizeof(float)), ys };
+	float *y = vt_xmalloc(plain(ys) * sizeof(float));
+
+	memset(xv.p, 0xff, vt_rows_floats(xs) * sizeof(float));      /* NaN wherever nothing is written */
+	memset(yv.p, 0xff, vt_rows_floats(ys) * sizeof(float));
+	vt_rows_pack(xv, x);
+	vt_rows_conv(k, c, xv, yv, w, b, NULL);
+	vt_rows_unpack(y, yv);
+	free(xv.p);
+	free(yv.p);
+	return y;
+}
+
+/* The layout for few channels against the blocked one: equal bits, and so equal to the definition. */
+static void rows_equal_blocks(void)
+{
+	static const int k[] = { 1, 3, 5, 3, 3 }, d[] = { 1, 1, 2, 8, 16 };
+
+	for (int i = 0; i < 60; i++) {
+		struct conv_case t = { same(1 + i % 13, k[i % 5], 1, d[i % 5], i % 2), { 1 + i % 2, 1 + i % 7, 1 + i % 6, 3 + i % 5, 1 + i * 7 % 41 } };
+		struct vt_shape ys = { t.x.n, t.c.out_c, t.x.d, t.x.h, t.x.w };
+		size_t nw = (size_t)t.x.c * (size_t)ys.c * (size_t)(t.c.k * t.c.k * t.c.k);
+		float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
+		float *fast, *slow = in_rows(&vt_kernels_portable, &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
+		struct result r = compute(&t, ys, vt_kernels_choose(), x, w, t.c.bias ? b : NULL, dy, nw);
+
+		vt_parallel_set_threads(1 + (unsigned)i % 3);
+		fast = in_rows(vt_kernels_choose(), &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
+		if (memcmp(fast, r.y, plain(ys) * sizeof(float)) || memcmp(slow, r.y, plain(ys) * sizeof(float)))
+			CHECK_FAIL("%d->%d k%d dilation %d, %dx%dx%d: other bits than the blocked layout", t.x.c, ys.c, t.c.k, t.c.dilation, t.x.d, t.x.h, t.x.w);
+		release(r);
+		free(fast);
+		free(slow);
+		free(x);
+		free(w);
+		free(b);
+		free(dy);
+	}
+	vt_parallel_set_threads(0);
+}
+
 /* Large enough for more than one slab of the weight gradient. */
 static void several_slabs(void)
 {
@@ -281,6 +325,7 @@ int main(void)
 	RUN(widths_around_the_tile);
 	RUN(kernels_strides_dilations);
 	RUN(transposed);
+	RUN(rows_equal_blocks);
 	RUN(several_slabs);
 	return check_done();
 }

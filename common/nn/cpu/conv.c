@@ -8,7 +8,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
-#include "common/nn/cpu/ops.h"
+#include "common/nn/cpu/fuse.h"
 
 enum { MAX_K = 7, MAX_TAPS = MAX_K * MAX_K * MAX_K, ROWS_PER_TASK = 8, FEW = 3, CHUNK = 192 };
 
@@ -39,6 +39,7 @@ struct gather {
 	struct vt_view in, out;
 	const float *w, *bias;       /* packed weights [out blocks][taps][c_in][8]; bias padded to blocks of 8, or NULL */
 	struct axis z, y, x;
+	const struct vt_fused *fused;
 	bool inverse, add;
 	int row_groups;
 };
@@ -132,6 +133,18 @@ static void gather_columns(const struct gather *g, struct run r, int from, int e
 			}
 }
 
+/* What is fused, on rows [from, end) of plane z of item n. */
+static void after_gather(const struct gather *g, int n, int z, int from, int end)
+{
+	struct vt_shape s = g->out.s;
+
+	for (int b = 0; b < vt_blocks(s.c); b++) {
+		size_t at = (((size_t)(n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z) * (size_t)s.h + (size_t)from) * (size_t)s.w * VT_LANES;
+
+		vt_fused_blocked(g->k, g->fused, b, g->out.p + at, at, (size_t)(end - from) * (size_t)s.w);
+	}
+}
+
 /* One task: ROWS_PER_TASK rows of one plane of one item, all output blocks. */
 static void gather_rows(void *ctx, size_t task)
 {
@@ -156,6 +169,8 @@ static void gather_rows(void *ctx, size_t task)
 				}
 				r.x += count * phase;
 			}
+	if (g->fused)
+		after_gather(g, r.n, r.z, from, end);
 }
 
 static void run_gather(struct gather *g)
@@ -194,7 +209,7 @@ static int taps_of(const struct vt_conv *c)
 }
 
 void vt_cpu_conv_forward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view y, const float *w,
-	const float *bias, float *scratch)
+	const float *bias, const struct vt_fused *fused, float *scratch)
 {
 	int taps = taps_of(c);
 	size_t t = (size_t)taps, packed = packed_floats(y.s.c, x.s.c, taps);
@@ -208,7 +223,8 @@ void vt_cpu_conv_forward(const struct vt_kernels *k, const struct vt_conv *c, st
 		memset(b, 0, (size_t)vt_blocks(y.s.c) * VT_LANES * sizeof(float));
 		memcpy(b, bias, (size_t)y.s.c * sizeof(float));
 	}
-	run_gather(&(struct gather){ .k = k, .c = c, .in = x, .out = y, .w = scratch, .bias = bias ? b : NULL, .inverse = c->transposed });
+	run_gather(&(struct gather){ .k = k, .c = c, .in = x, .out = y, .w = scratch, .bias = bias ? b : NULL,
+		.fused = fused, .inverse = c->transposed });
 }
 
 /* --- weight gradient ---------------------------------------------------------------------------------------------------- */

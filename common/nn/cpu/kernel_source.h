@@ -146,6 +146,59 @@ static void row(const struct vt_row *r)
 		row_of(r, i, 1, 1);
 }
 
+/* c_out channels x `wide` vectors along x from v on. */
+INLINE void rows_of(const struct vt_rows *r, size_t v, const int c_out, const int wide)
+{
+	v8 acc[VT_ROWS_MOST][8];
+
+	for (int o = 0; o < c_out; o++)
+		for (int j = 0; j < wide; j++)
+			acc[o][j] = v8_set(r->start ? r->start[o] : 0.0f);
+	for (int k = 0; k < r->n_taps; k++) {
+		const float *x = r->tap[k].x + v, *w = r->tap[k].w;
+
+		for (int i = 0; i < r->c_in; i++, x += r->x_row, w += c_out) {
+			__builtin_prefetch(x + 8 * wide);   /* a row each: more streams than the processor follows by itself */
+			v8 xv[8];
+
+			for (int j = 0; j < wide; j++)
+				xv[j] = v8_load(x + 8 * j);
+			for (int o = 0; o < c_out; o++) {
+				v8 wv = v8_set(w[o]);
+
+				for (int j = 0; j < wide; j++)
+					acc[o][j] = v8_fma(wv, xv[j], acc[o][j]);
+			}
+		}
+	}
+	for (int o = 0; o < c_out; o++)
+		for (int j = 0; j < wide; j++)
+			v8_store(r->y + (size_t)o * r->y_row + v + 8 * (size_t)j, acc[o][j]);
+}
+
+INLINE void rows_along(const struct vt_rows *r, const int c_out, const int wide)
+{
+	size_t v = 0;
+
+	for (; v + 8 * (size_t)wide <= r->width; v += 8 * (size_t)wide)
+		rows_of(r, v, c_out, wide);
+	for (; v < r->width; v += 8)
+		rows_of(r, v, c_out, 1);
+}
+
+/* Eight to twelve sums in registers, beside them the inputs and one weight. */
+static void rows(const struct vt_rows *r)
+{
+	switch (r->c_out) {
+	case 6: rows_along(r, 6, 2); return;
+	case 5: rows_along(r, 5, 2); return;
+	case 4: rows_along(r, 4, 2); return;
+	case 3: rows_along(r, 3, 4); return;
+	case 2: rows_along(r, 2, 4); return;
+	default: rows_along(r, 1, 8); return;
+	}
+}
+
 static void moments(const float *x, size_t m, double sum[8], double square[8])
 {
 	d8 s = d8_load(sum), q = d8_load(square);
@@ -347,7 +400,7 @@ static void act_back(int kind, float *dx, const float *dy, const float *x, size_
 }
 
 #ifdef KERNELS
-const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .tile = tile, .row = row, .moments = moments, .affine = affine,
+const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .tile = tile, .row = row, .rows = rows, .moments = moments, .affine = affine,
 	.norm_sums = norm_sums, .norm_dx = norm_dx, .lerp = lerp, .axpy = axpy, .act = act, .act_back = act_back };
 #endif
 

@@ -40,6 +40,17 @@ struct vt_row {
 	float *g, *g2;
 };
 
+/* y[o * y_row + v] = start[o] (or 0) + sum over taps, channels i of w[i * c_out + o] * x[i * x_row + v], o < c_out <= VT_ROWS_MOST,
+ * v < width (a multiple of 16): lanes are neighbours in x.  Order of a sum as in vt_tile. */
+enum { VT_ROWS_MOST = 6 };
+struct vt_rows {
+	const struct vt_tap *tap;
+	int n_taps, c_in, c_out;
+	size_t x_row, y_row, width;
+	float *y;
+	const float *start;
+};
+
 /* Over m voxels of eight lanes: sum[l] += x, square[l] += x^2 in double. */
 typedef void (*vt_moments_fn)(const float *x, size_t m, double sum[8], double square[8]);
 
@@ -67,6 +78,7 @@ struct vt_kernels {
 	const char *name;
 	void (*tile)(const struct vt_tile *t);
 	void (*row)(const struct vt_row *r);
+	void (*rows)(const struct vt_rows *r);
 	vt_moments_fn moments;
 	vt_affine_fn affine;
 	vt_norm_sums_fn norm_sums;

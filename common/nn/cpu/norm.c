@@ -153,6 +153,19 @@ static double group_sum(const double *v, struct vt_shape s, struct group g)
 	return sum;
 }
 
+double vt_norm_rstd(const struct vt_norm *n, double variance)
+{
+	return 1.0 / sqrt(variance + n->eps);
+}
+
+void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd, float *a, float *b)
+{
+	double g = w->gamma ? (double)w->gamma[c] : 1.0;
+
+	*a = (float)(g * rstd);
+	*b = (float)((w->beta ? (double)w->beta[c] : 0.0) - g * rstd * mean);
+}
+
 /* Mean and 1/sd of every (item, channel); batch norm keeps or uses its running statistics. */
 static void statistics(const struct norm_work *w, const struct vt_norm_weights *p, double *mean, double *rstd, bool training)
 {
@@ -177,7 +190,7 @@ static void statistics(const struct norm_work *w, const struct vt_norm_weights *
 		for (int n = g.n0; n < g.n0 + g.nn; n++)
 			for (int c = g.c0; c < g.c0 + g.nc; c++) {
 				mean[n * s.c + c] = m;
-				rstd[n * s.c + c] = 1.0 / sqrt(v + w->norm->eps);
+				rstd[n * s.c + c] = vt_norm_rstd(w->norm, v);
 			}
 	}
 }
@@ -192,12 +205,8 @@ void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm,
 		sum_slabs(&w, moments_task);
 	statistics(&w, p, mean, rstd, training);
 	for (int n = 0; n < x.s.n; n++)
-		for (int c = 0; c < x.s.c; c++) {
-			double g = p->gamma ? (double)p->gamma[c] : 1.0, r = rstd[n * x.s.c + c];
-
-			w.a[slot(x.s, n, c)] = (float)(g * r);
-			w.b[slot(x.s, n, c)] = (float)((p->beta ? (double)p->beta[c] : 0.0) - g * r * mean[n * x.s.c + c]);
-		}
+		for (int c = 0; c < x.s.c; c++)
+			vt_norm_coefficients(p, c, mean[n * x.s.c + c], rstd[n * x.s.c + c], &w.a[slot(x.s, n, c)], &w.b[slot(x.s, n, c)]);
 	each_slab(&w, affine_task);
 	end(&w);
 }

@@ -24,8 +24,10 @@ static inline int vt_slabs(size_t voxels) { return voxels < 2 * 4096 ? 1 : voxel
 
 /* Scratch the convolution needs: packed weights and, for the backward pass, partial weight gradients. */
 size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training);
+/* fused: NULL or what is done to y afterwards (fuse.h). */
+struct vt_fused;
 void vt_cpu_conv_forward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view y, const float *w,
-	const float *bias, float *scratch);
+	const float *bias, const struct vt_fused *fused, float *scratch);
 /* dx may have p == NULL (no gradient wanted).  dw: [dims of w], db: [out_c] or NULL; both are set, not added to. */
 void vt_cpu_conv_backward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view dx, bool add,
 	struct vt_view dy, const float *w, float *dw, float *db, float *scratch);
@@ -37,6 +39,9 @@ struct vt_norm_weights {
 	float *running_mean, *running_var;
 	float *d_gamma, *d_beta;
 };
+/* 1 / sqrt(variance + eps), and y = fma(a, x, b) of channel c. */
+double vt_norm_rstd(const struct vt_norm *n, double variance);
+void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd, float *a, float *b);
 void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y,
 	const struct vt_norm_weights *w, double *mean, double *rstd, bool training);
 void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y, struct vt_view dy,

@@ -1,0 +1,222 @@
+/* Convolutions of few channels: lanes are eight neighbours along x, so that no lane is spent on a channel that is not there.
+ *
+ * A tensor is [n][z][y][c] rows, each VT_HALO zeros behind the one before it: a tap that reaches over the edge in x multiplies
+ * with those zeros, taps outside in z or y are left out.  One output's sum runs over taps, then channels upwards, as the
+ * blocked kernels' does, so both layouts give the same bits. */
+#include "common/nn/cpu/conv_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/parallel.h"
+
+enum { MAX_TAPS = 7 * 7 * 7 };
+
+struct rows_layout {
+	size_t row, line, plane, item;   /* floats from channel to channel, y to y, z to z, item to item */
+	size_t width;                    /* floats of a row that are computed: w rounded up */
+};
+
+/* A plane that were a multiple of 4096 bytes would put all planes' rows on the same cache sets: 80 floats of distance. */
+static struct rows_layout layout_of(struct vt_shape s)
+{
+	size_t width = ((size_t)s.w + VT_ROW - 1) / VT_ROW * VT_ROW;
+	struct rows_layout l = { .width = width, .row = width + VT_HALO };
+
+	l.line = l.row * (size_t)s.c;
+	l.plane = l.line * (size_t)s.h + 80;
+	l.item = l.plane * (size_t)s.d;
+	return l;
+}
+
+size_t vt_rows_floats(struct vt_shape s)
+{
+	return layout_of(s).item * (size_t)s.n + 2 * VT_HALO + VT_ROW;
+}
+
+bool vt_rows_take(const struct vt_conv *c)
+{
+	return !c->transposed && c->stride == 1 && c->k <= 7 && c->k % 2 == 1 && c->pad == c->dilation * (c->k - 1) / 2 && c->pad <= VT_HALO;
+}
+
+/* Zeros behind a row, and before it: whichever row is written last, its neighbours' zeros stay zeros. */
+static void clear_edges(float *row, const struct rows_layout *l, int w)
+{
+	memset(row - VT_HALO, 0, VT_HALO * sizeof(float));
+	memset(row + w, 0, (l->row - (size_t)w) * sizeof(float));
+}
+
+struct move {
+	struct rows_layout l;
+	struct vt_shape s;
+	float *rows;
+	const float *from;
+	float *to;
+};
+
+static void pack_plane(void *ctx, size_t task)
+{
+	struct move *m = ctx;
+	struct vt_shape s = m->s;
+	size_t n = task / (size_t)s.d, z = task % (size_t)s.d, voxels = vt_voxels(s);
+
+	for (size_t y = 0; y < (size_t)s.h; y++)
+		for (size_t c = 0; c < (size_t)s.c; c++) {
+			float *row = m->rows + VT_HALO + n * m->l.item + z * m->l.plane + y * m->l.line + c * m->l.row;
+
+			clear_edges(row, &m->l, s.w);
+			memcpy(row, m->from + (n * (size_t)s.c + c) * voxels + (z * (size_t)s.h + y) * (size_t)s.w, (size_t)s.w * sizeof(float));
+		}
+}
+
+static void unpack_plane(void *ctx, size_t task)
+{
+	struct move *m = ctx;
+	struct vt_shape s = m->s;
+	size_t n = task / (size_t)s.d, z = task % (size_t)s.d, voxels = vt_voxels(s);
+
+	for (size_t y = 0; y < (size_t)s.h; y++)
+		for (size_t c = 0; c < (size_t)s.c; c++)
+			memcpy(m->to + (n * (size_t)s.c + c) * voxels + (z * (size_t)s.h + y) * (size_t)s.w,
+				m->rows + VT_HALO + n * m->l.item + z * m->l.plane + y * m->l.line + c * m->l.row, (size_t)s.w * sizeof(float));
+}
+
+void vt_rows_pack(struct vt_view to, const float *from)
+{
+	struct move m = { .l = layout_of(to.s), .s = to.s, .rows = to.p, .from = from };
+
+	vt_parallel_for((size_t)to.s.n * (size_t)to.s.d, pack_plane, &m);
+}
+
+void vt_rows_unpack(float *to, struct vt_view from)
+{
+	struct move m = { .l = layout_of(from.s), .s = from.s, .rows = from.p, .to = to };
+
+	vt_parallel_for((size_t)from.s.n * (size_t)from.s.d, unpack_plane, &m);
+}
+
+/* --- convolution -------------------------------------------------------------------------------------------------------- */
+
+struct rows_conv {
+	const struct vt_kernels *k;
+	const struct vt_conv *c;
+	struct vt_view x, y;
+	struct rows_layout lx, ly;
+	const float *w, *bias;       /* w: [group][tap][c_in][channels of the group] */
+	const struct vt_fused *fused;
+	int groups, n_taps;
+	struct { int z, y; ptrdiff_t x; } tap[MAX_TAPS];   /* where a tap lies, from its output: planes, lines, floats */
+};
+
+/* Output channels are cut into groups as equal as can be, so that each keeps enough sums in registers. */
+static int groups_of(int channels)
+{
+	return (channels + VT_ROWS_MOST - 1) / VT_ROWS_MOST;
+}
+
+static int first_of(int channels, int groups, int g)
+{
+	return channels * g / groups;
+}
+
+static void pack_row_weights(float *to, const float *w, int n_out, int n_in, int taps)
+{
+	int groups = groups_of(n_out);
+
+	for (int g = 0; g < groups; g++)
+		for (int t = 0; t < taps; t++)
+			for (int i = 0; i < n_in; i++)
+				for (int o = first_of(n_out, groups, g); o < first_of(n_out, groups, g + 1); o++)
+					*to++ = w[((size_t)o * (size_t)n_in + (size_t)i) * (size_t)taps + (size_t)t];
+}
+
+/* Taps inside the volume for outputs of row (z, y), whose weights begin at w, `per_tap` apart. */
+static int taps_at(const struct rows_conv *r, struct vt_tap *tap, const float *row, int z, int y, const float *w, size_t per_tap)
+{
+	unsigned d = (unsigned)r->x.s.d, h = (unsigned)r->x.s.h;
+	int n = 0;
+
+	for (int t = 0; t < r->n_taps; t++)
+		if ((unsigned)(z + r->tap[t].z) < d && (unsigned)(y + r->tap[t].y) < h) {
+			tap[n].x = row + r->tap[t].x;
+			tap[n++].w = w + (size_t)t * per_tap;
+		}
+	return n;
+}
+
+static void set_taps(struct rows_conv *r)
+{
+	const struct vt_conv *c = r->c;
+
+	r->n_taps = c->k * c->k * c->k;
+	for (int t = 0; t < r->n_taps; t++) {
+		r->tap[t].z = c->dilation * (t / (c->k * c->k)) - c->pad;
+		r->tap[t].y = c->dilation * (t / c->k % c->k) - c->pad;
+		r->tap[t].x = r->tap[t].z * (ptrdiff_t)r->lx.plane + r->tap[t].y * (ptrdiff_t)r->lx.line + c->dilation * (t % c->k) - c->pad;
+	}
+}
+
+static void row_of_outputs(const struct rows_conv *r, int n, int z, int y)
+{
+	struct vt_tap tap[MAX_TAPS];
+	int n_in = r->x.s.c, n_out = r->y.s.c;
+	const float *x = r->x.p + VT_HALO + (size_t)n * r->lx.item + (size_t)z * r->lx.plane + (size_t)y * r->lx.line;
+	size_t at = VT_HALO + (size_t)n * r->ly.item + (size_t)z * r->ly.plane + (size_t)y * r->ly.line;
+	struct vt_rows t = { .tap = tap, .c_in = n_in, .x_row = r->lx.row, .y_row = r->ly.row, .width = r->ly.width };
+
+	for (int g = 0; g < r->groups; g++) {
+		int from = first_of(n_out, r->groups, g);
+
+		t.c_out = first_of(n_out, r->groups, g + 1) - from;
+		t.n_taps = taps_at(r, tap, x, z, y, r->w + (size_t)from * (size_t)r->n_taps * (size_t)n_in, (size_t)n_in * (size_t)t.c_out);
+		t.y = r->y.p + at + (size_t)from * r->ly.row;
+		t.start = r->bias ? r->bias + from : NULL;
+		r->k->rows(&t);
+	}
+	for (int c = 0; c < n_out; c++) {
+		size_t row = at + (size_t)c * r->ly.row;
+
+		if (r->fused && r->fused->n)
+			vt_fused_row(r->k, r->fused, c, r->y.p + row, row, r->ly.width);
+		clear_edges(r->y.p + row, &r->ly, r->y.s.w);
+	}
+}
+
+/* The i-th of n positions when those a dilation apart follow each other: the planes and rows an output reads are then those
+ * of the one before it, still in the cache. */
+static int in_turn(int i, int n, int dilation)
+{
+	for (int r = 0; r < dilation; r++) {
+		int count = (n - r + dilation - 1) / dilation;
+
+		if (i < count)
+			return r + i * dilation;
+		i -= count > 0 ? count : 0;
+	}
+	return -1;
+}
+
+static void plane_of_outputs(void *ctx, size_t task)
+{
+	const struct rows_conv *r = ctx;
+	struct vt_shape s = r->y.s;
+	int n = (int)(task / (size_t)s.d), z = in_turn((int)(task % (size_t)s.d), s.d, r->c->dilation);
+
+	for (int i = 0; i < s.h; i++)
+		row_of_outputs(r, n, z, in_turn(i, s.h, r->c->dilation));
+}
+
+void vt_rows_conv(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view y, const float *w, const float *bias,
+	const struct vt_fused *fused)
+{
+	int taps = c->k * c->k * c->k;
+	float *packed = vt_xmalloc((size_t)taps * (size_t)x.s.c * (size_t)y.s.c * sizeof(float));
+	struct rows_conv r = { .k = k, .c = c, .x = x, .y = y, .lx = layout_of(x.s), .ly = layout_of(y.s), .w = packed, .bias = bias,
+		.fused = fused, .groups = groups_of(y.s.c) };
+
+	set_taps(&r);
+	pack_row_weights(packed, w, y.s.c, x.s.c, taps);
+	vt_parallel_for((size_t)y.s.n * (size_t)y.s.d, plane_of_outputs, &r);
+	free(packed);
+}

@@ -1,0 +1,85 @@
+#include "common/nn/cpu/fuse.h"
+
+#include <stdlib.h>
+
+#include "common/base/buf.h"
+
+static struct vt_fused_step *add_step(struct vt_fused *f, enum vt_fused_kind kind, int channels)
+{
+	struct vt_fused_step *s = &f->step[f->n++];
+	size_t lanes = (size_t)vt_blocks(channels) * VT_LANES;
+
+	*s = (struct vt_fused_step){ .kind = kind };
+	if (channels) {
+		s->a = vt_xcalloc(lanes, sizeof(float));
+		s->b = vt_xcalloc(lanes, sizeof(float));
+	}
+	return s;
+}
+
+void vt_fused_release(struct vt_fused *f)
+{
+	for (int i = 0; i < f->n; i++) {
+		free(f->step[i].a);
+		free(f->step[i].b);
+	}
+	f->n = 0;
+}
+
+void vt_fuse_norm(struct vt_fused *f, const struct vt_norm *norm, int channels, const struct vt_norm_weights *w)
+{
+	struct vt_fused_step *s = add_step(f, VT_FUSED_AFFINE, channels);
+
+	s->relu = norm->relu;
+	for (int c = 0; c < channels; c++)
+		vt_norm_coefficients(w, c, (double)w->running_mean[c], vt_norm_rstd(norm, (double)w->running_var[c]), &s->a[c], &s->b[c]);
+}
+
+void vt_fuse_act(struct vt_fused *f, const struct vt_node *n, const float *slopes)
+{
+	struct vt_fused_step *s = add_step(f, VT_FUSED_ACT, n->shape.c);
+
+	s->act = n->act;
+	for (int c = 0; c < n->shape.c; c++) {
+		s->a[c] = slopes ? slopes[c] : (float)n->number;
+		s->b[c] = 1.0f;
+	}
+}
+
+void vt_fuse_add(struct vt_fused *f, const float *other)
+{
+	add_step(f, VT_FUSED_ADD, 0)->other = other;
+}
+
+static void apply(const struct vt_kernels *k, const struct vt_fused_step *s, float *y, size_t at, size_t floats, const float *a, const float *b)
+{
+	if (s->kind == VT_FUSED_AFFINE)
+		k->affine(y, y, floats / VT_LANES, a, b, s->relu);
+	else if (s->kind == VT_FUSED_ACT)
+		k->act(s->act, y, y, floats, a, b);
+	else
+		k->axpy(y, s->other + at, 1.0f, floats);
+}
+
+void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int b, float *y, size_t at, size_t voxels)
+{
+	for (int i = 0; i < f->n; i++) {
+		const struct vt_fused_step *s = &f->step[i];
+
+		apply(k, s, y, at, voxels * VT_LANES, s->a ? s->a + (size_t)b * VT_LANES : NULL, s->b ? s->b + (size_t)b * VT_LANES : NULL);
+	}
+}
+
+void vt_fused_row(const struct vt_kernels *k, const struct vt_fused *f, int channel, float *y, size_t at, size_t floats)
+{
+	for (int i = 0; i < f->n; i++) {
+		const struct vt_fused_step *s = &f->step[i];
+		float a[VT_LANES] = { 0 }, b[VT_LANES] = { 0 };
+
+		for (int l = 0; s->a && l < VT_LANES; l++) {
+			a[l] = s->a[channel];
+			b[l] = s->b[channel];
+		}
+		apply(k, s, y, at, floats, a, b);
+	}
+}
