@@ -20,6 +20,9 @@
 #define VT_COMMANDS_STORE(X) \
 	X("store", commit, "take a directory into the store as a commit of a repo") \
 	X("store", log, "list repos, or the commits of one") \
+	X("store", diff, "what differs between two commits") \
+	X("store", branch, "list, make, move or remove branches") \
+	X("store", tag, "list, make, move or remove tags") \
 	X("store", checkout, "write a commit's files, with the records that vouch for them") \
 	X("store", audit, "what an artifact was made from, down to each raw file") \
 	X("store", verify, "re-hash everything; name what is damaged") \
