@@ -108,6 +108,7 @@ help:
 #h make demo         whole pipeline on the embedded cohort: data, training, scores, report, lineage
 #h make test         every test; ends with "N passed, N failed, N skipped"
 #h make test-quick   unit and command-line tests only
+#h make test-portability   emitted CWL and Snakefile under cwltool and snakemake
 #h make lint         rooms, stand-alone headers, banned calls, sizes, format
 #h make asan         the tests under AddressSanitizer and UBSan      make fuzz   fuzz targets, FUZZ_SECONDS each
 #h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a card
@@ -119,6 +120,11 @@ test: tests-built
 	@B=$B sh tests/run unit oracle cli corrupt repro e2e
 test-quick: tests-built
 	@B=$B sh tests/run unit cli
+# Emitted files under the engines they were emitted for (cwltool and snakemake are a gigabyte of packages).
+test-portability: tests-built
+	@sh tests/tools/deps.sh portability
+	@B=$B sh tests/run portability
+.PHONY: test-portability
 asan:
 	+@$(MAKE) --no-print-directory MODE=asan CUDA=0 tests-built
 	@B=build/asan sh tests/run unit cli corrupt

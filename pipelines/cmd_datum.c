@@ -58,7 +58,7 @@ static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum v
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
 	of.job = "00000000000040008000000000000000";       /* no job's id: nothing that it reaches may count as output */
 	char *dir = vt_asprintf("%s/work/again.%.16s", vt_depot_path(vt_run_depot(r)), t->datum->id);
-	if (!vt_attempt_view(a, &of, dir, err) && !vt_attempt_start(a, &of, what, err)) {
+	if (!vt_attempt_possible(of.pipeline, of.secrets, of.view, err) && !vt_attempt_view(a, &of, dir, err) && !vt_attempt_start(a, &of, what, err)) {
 		signal(SIGINT, SIG_IGN);       /* the shell's, not ours */
 		waitpid(a->pid, status, 0);
 		signal(SIGINT, SIG_DFL);
@@ -171,10 +171,13 @@ int vt_cmd_datum(int argc, char **argv)
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	long long most = 4;
+	const char *view = "auto";
 	int help = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
 		{ 0, "store", VT_OPT_STRING, &o.store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "view", VT_OPT_STRING, &view, "HOW", "how /pfs is made: auto, ns, root or prefix (default auto)" },
+		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE", "JSON {secret: {key: value}} for transform.secrets" },
 		{ 'n', "number", VT_OPT_INT, &most, "N", "verify: at most N datums (default 4)" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
@@ -187,6 +190,8 @@ int vt_cmd_datum(int argc, char **argv)
 				"Lists datums; runs some again and compares; runs one again, or opens a shell in its view.", opts);
 	else if (rest.n < 3)
 		vt_err_set(&err, VT_EUSAGE, "give list, verify, exec or shell, a spec file and a pipeline");
+	else if (vt_view_choose(&o.view, view, 1, &err))
+		;
 	else if (!vt_command_spec(&spec, rest.v[1], &err) && !vt_run_open(&run, spec, &o, &err))
 		datum(run, &rest, most, &err);
 	vt_run_close(run);

@@ -11,6 +11,7 @@ static const struct {
 	int (*emit)(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err);
 } engines[] = {
 	{ "pachyderm", vt_emit_pachyderm }, { "argo", vt_emit_argo }, { "argo-events", vt_emit_argo_events }, { "boutiques", vt_emit_boutiques },
+	{ "cwl", vt_emit_cwl }, { "snakemake", vt_emit_snakemake },
 };
 
 int vt_cmd_emit(int argc, char **argv)
@@ -25,13 +26,13 @@ int vt_cmd_emit(int argc, char **argv)
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		goto out;
 	if (help) {
-		vt_command_help("emit pachyderm|argo|argo-events|boutiques SPEC", "Prints the spec in the words of another engine.", opts);
+		vt_command_help("emit pachyderm|argo|argo-events|boutiques|cwl|snakemake SPEC", "Prints the spec in the words of another engine.", opts);
 		goto out;
 	}
 	while (rest.n == 2 && i < sizeof engines / sizeof *engines && strcmp(engines[i].name, rest.v[0]))
 		i++;
 	if (rest.n != 2 || i == sizeof engines / sizeof *engines)
-		vt_err_set(&err, VT_EUSAGE, "give pachyderm, argo, argo-events or boutiques, and a spec file");
+		vt_err_set(&err, VT_EUSAGE, "give pachyderm, argo, argo-events, boutiques, cwl or snakemake, and a spec file");
 	else if (!vt_command_spec(&spec, rest.v[1], &err) && !engines[i].emit(&out, spec, &err))
 		fwrite(out.data, 1, out.len, stdout);
 out:

@@ -9,6 +9,7 @@
 #include "pipelines/commands.h"
 #include "pipelines/runner/command.h"
 #include "pipelines/runner/job.h"
+#include "pipelines/runner/scan.h"
 
 static void row_json(struct vt_buf *b, const struct vt_job *j, const struct vt_task *t)
 {
@@ -24,11 +25,11 @@ static void row_json(struct vt_buf *b, const struct vt_job *j, const struct vt_t
 }
 
 /* What an Argo fan-out takes as its items: the datum's id and, by input, the path below the repo. */
-static void row_item(struct vt_buf *b, const struct vt_task *t)
+static void row_item(struct vt_buf *b, const struct vt_datum *d)
 {
-	vt_buf_printf(b, "%s{\"datum\":\"%s\"", b->len > 1 ? ",\n " : "", t->datum->id);
-	for (size_t i = 0; i < t->datum->n; i++) {
-		const struct vt_datum_file *f = &t->datum->file[i];
+	vt_buf_printf(b, "%s{\"datum\":\"%s\"", b->len > 1 ? ",\n " : "", d->id);
+	for (size_t i = 0; i < d->n; i++) {
+		const struct vt_datum_file *f = &d->file[i];
 		const char *path = f->entry ? f->entry->path + 1 : "";
 		char *plain = vt_xstrndup(path, strlen(path) - (*path && path[strlen(path) - 1] == '/'));
 		vt_buf_char(b, ',');
@@ -40,7 +41,28 @@ static void row_item(struct vt_buf *b, const struct vt_task *t)
 	vt_buf_char(b, '}');
 }
 
-enum form { TEXT = 1, JSON, ITEMS };
+/* For engines that hold the data themselves: over the directories as they lie, without a store. */
+static int scan(const struct vt_spec *spec, const char *pipeline, const struct vt_strs *repos, const char *views, struct vt_err *err)
+{
+	const struct vt_pipeline *p = vt_spec_find(spec, pipeline);
+	struct vt_scan *s = NULL;
+	struct vt_buf b = VT_BUF_INIT;
+	if (!p)
+		return vt_err_set(err, VT_EUSAGE, "%s has no pipeline \"%s\"", spec->path, pipeline);
+	if (!vt_scan_open(&s, p, repos, err) && !(views && vt_scan_views(s, views, err)) && !views) {
+		const struct vt_datums *d = vt_scan_datums(s);
+		vt_buf_char(&b, '[');
+		for (size_t i = 0; i < d->n; i++)
+			row_item(&b, &d->v[i]);
+		vt_buf_str(&b, "]\n");
+		fputs(b.data, stdout);
+	}
+	vt_buf_release(&b);
+	vt_scan_close(s);
+	return err->code;
+}
+
+enum form { TEXT = 1, JSON };
 
 static void rows(struct vt_buf *b, const struct vt_job *j, bool all, enum form form)
 {
@@ -49,8 +71,6 @@ static void rows(struct vt_buf *b, const struct vt_job *j, bool all, enum form f
 			continue;
 		if (form == JSON)
 			row_json(b, j, &j->task[i]);
-		if (form == ITEMS)
-			row_item(b, &j->task[i]);
 		if (form != TEXT)
 			continue;
 		char *label = vt_datum_label(j->task[i].datum);
@@ -105,7 +125,7 @@ int vt_cmd_plan(int argc, char **argv)
 	struct vt_run_opts o = { .store = vt_default_store(), .mode = VT_DEPOT_WRITE, .jobs = 1 };
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
-	const char *only = NULL;
+	const char *only = NULL, *views = NULL;
 	int help = 0, json = 0, items = 0, all = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
@@ -113,7 +133,8 @@ int vt_cmd_plan(int argc, char **argv)
 		{ 0, "pipeline", VT_OPT_STRING, &only, "NAME", "this one only" },
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "datums that would be skipped, too" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "[{\"pipeline\",\"key\",\"id\",\"hash\",\"state\"}, ...]" },
-		{ 0, "items", VT_OPT_FLAG, &items, NULL, "[{\"datum\", <input>: path, ...}, ...], for the emitted Argo workflow" },
+		{ 0, "items", VT_OPT_FLAG, &items, NULL, "[{\"datum\", <input>: path}, ...] of --pipeline over DIRs as they lie, no store" },
+		{ 0, "views", VT_OPT_STRING, &views, "DIR", "the same, each datum's files linked below DIR/<datum id>" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
@@ -124,8 +145,13 @@ int vt_cmd_plan(int argc, char **argv)
 		vt_command_help("plan SPEC [--repo NAME=DIR ...]", "Prints the datums that a run would execute; executes none.", opts);
 	else if (rest.n != 1)
 		vt_err_set(&err, VT_EUSAGE, "give one spec file");
-	else if (!vt_command_spec(&spec, rest.v[0], &err) && !vt_run_open(&run, spec, &o, &err))
-		plan(run, only, all, items ? ITEMS : json ? JSON : TEXT, &err);
+	else if (items || views) {
+		if (!only)
+			vt_err_set(&err, VT_EUSAGE, "--items and --views need --pipeline");
+		else if (!vt_command_spec(&spec, rest.v[0], &err))
+			scan(spec, only, &repos, views, &err);
+	} else if (!vt_command_spec(&spec, rest.v[0], &err) && !vt_run_open(&run, spec, &o, &err))
+		plan(run, only, all, json ? JSON : TEXT, &err);
 	vt_run_close(run);
 	vt_spec_free(spec);
 	vt_strs_release(&repos);

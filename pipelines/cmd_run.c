@@ -43,7 +43,7 @@ int vt_cmd_run(int argc, char **argv)
 	struct vt_run_opts o = { .store = vt_default_store(), .gpus = count_devices(), .mode = VT_DEPOT_WRITE };
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
-	const char *memory = NULL, *checkout = NULL, *log = NULL;
+	const char *memory = NULL, *checkout = NULL, *log = NULL, *view = "auto";
 	int help = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
@@ -51,7 +51,10 @@ int vt_cmd_run(int argc, char **argv)
 		{ 'j', "jobs", VT_OPT_INT, &o.jobs, "N", "processes at a time (default: processors)" },
 		{ 0, "mem", VT_OPT_STRING, &memory, "SIZE", "memory that running datums may ask for together" },
 		{ 0, "gpus", VT_OPT_INT, &o.gpus, "N", "devices (default: those present)" },
+		{ 0, "view", VT_OPT_STRING, &view, "HOW", "how /pfs is made: auto, ns, root or prefix (default auto)" },
+		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE", "JSON {secret: {key: value}} for transform.secrets" },
 		{ 0, "fail-fast", VT_OPT_FLAG, &o.fail_fast, NULL, "start nothing more after a failure" },
+		{ 0, "accept-stale", VT_OPT_FLAG, &o.accept_stale, NULL, "keep results that another program made of the same data" },
 		{ 0, "checkout", VT_OPT_STRING, &checkout, "DIR", "link every output to DIR/<pipeline>" },
 		{ 0, "log", VT_OPT_STRING, &log, "FORM", "json or text" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
@@ -70,6 +73,8 @@ int vt_cmd_run(int argc, char **argv)
 		vt_err_set(&err, VT_EUSAGE, "--mem %s: write an amount such as 16Gi", memory);
 	else if (rest.n != 1 || o.jobs < 1)
 		vt_err_set(&err, VT_EUSAGE, "give one spec file, and --jobs of at least 1");
+	else if (vt_view_choose(&o.view, view, o.jobs, &err))
+		;
 	else if (!vt_command_spec(&spec, rest.v[0], &err) && !vt_run_open(&run, spec, &o, &err)) {
 		int rc = vt_run_execute(run, &err);
 		report_failures(run, o.store);

@@ -12,7 +12,8 @@
 	X("pipelines", plan, "print the datums that a run would execute") \
 	X("pipelines", lint, "check spec files: one line a finding, with the JSON pointer and the fix") \
 	X("pipelines", datum, "list datums; run one again, open a shell in its view, compare reruns") \
-	X("pipelines", emit, "translate a spec for another engine: pachyderm, argo, argo-events, boutiques") \
+	X("pipelines", emit, "translate a spec: pachyderm, argo, argo-events, boutiques, cwl, snakemake") \
+	X("pipelines", merge, "the union of what datums wrote; names the paths that two of them wrote") \
 	X("pipelines", logs, "show what a datum wrote to its log") \
 	X("pipelines", explain, "say which datum made a path of an output commit") \
 	X("pipelines", tick, "commit the present time to a cron input")

@@ -1,15 +1,14 @@
 #include "pipelines/runner/attempt.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "pipelines/runner/process.h"
 
 char *vt_pfs_prefix(const char *text, const char *root)
 {
@@ -190,6 +189,17 @@ static void input_variables(struct vt_strs *env, const struct vt_attempt_of *of,
 	}
 }
 
+static void secret_variables(struct vt_strs *env, const struct vt_attempt_of *of)
+{
+	const struct vt_json *list = vt_json_get(of->pipeline->transform, "secrets");
+	for (size_t i = 0; list && i < list->n; i++) {
+		const char *name = vt_json_text(vt_json_get(list->item[i], "envVar"), NULL);
+		const struct vt_json *secret = vt_json_get(of->secrets, vt_json_text(vt_json_get(list->item[i], "name"), ""));
+		if (name)
+			set(env, name, vt_json_text(vt_json_get(secret, vt_json_text(vt_json_get(list->item[i], "key"), "")), ""));
+	}
+}
+
 static void environment(struct vt_strs *env, const struct vt_attempt_of *of, const char *root)
 {
 	const struct vt_json *own = vt_json_get(of->pipeline->transform, "env");
@@ -214,21 +224,105 @@ static void environment(struct vt_strs *env, const struct vt_attempt_of *of, con
 		set(env, "CUDA_VISIBLE_DEVICES", device);
 		free(device);
 	}
-	vt_strs_add(env, "");
-	free(env->v[--env->n]);
-	env->v[env->n] = NULL;
+	secret_variables(env, of);
+}
+
+/* --- what only some pipelines ask for: a user, secrets, a working view of /pfs --------------------------------------- */
+
+int vt_view_choose(enum vt_view *out, const char *text, long long jobs, struct vt_err *err)
+{
+	if (!strcmp(text, "prefix"))
+		*out = VT_VIEW_PREFIX;
+	else if (!strcmp(text, "auto"))
+		*out = vt_process_can_mount() ? VT_VIEW_NAMESPACE : VT_VIEW_PREFIX;
+	else if (!strcmp(text, "ns"))
+		*out = VT_VIEW_NAMESPACE;
+	else if (!strcmp(text, "root"))
+		*out = VT_VIEW_ROOT;
+	else
+		return vt_err_set(err, VT_EUSAGE, "--view %s: write auto, ns, root or prefix", text);
+	if (*out == VT_VIEW_NAMESPACE && !vt_process_can_mount())
+		return vt_err_set(err, VT_EUSAGE, "--view ns: this machine lets us make no mount namespace; write --view prefix");
+	if (*out == VT_VIEW_ROOT && (jobs != 1 || !vt_fs_is_dir("/pfs") || access("/pfs", W_OK)))
+		return vt_err_set(err, VT_EUSAGE, "--view root: needs --jobs 1 and a writable directory /pfs; write --view prefix");
+	return 0;
+}
+
+int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets, enum vt_view view, struct vt_err *err)
+{
+	const struct vt_json *list = vt_json_get(p->transform, "secrets");
+	const char *user = vt_json_text(vt_json_get(p->transform, "user"), "");
+	uid_t uid;
+	gid_t gid;
+	for (size_t i = 0; list && i < list->n; i++) {
+		const char *name = vt_json_text(vt_json_get(list->item[i], "name"), ""), *key = vt_json_text(vt_json_get(list->item[i], "key"), "");
+		const struct vt_json *secret = vt_json_get(secrets, name);
+		if (!secret || (*key && !vt_json_get(secret, key)))
+			return vt_err_set(err, VT_EUSAGE, "%s/transform/secrets/%zu: no secret \"%s\"%s%s; add {\"%s\": {\"%s\": \"...\"}} to --secrets-file",
+					  p->pointer, i, name, *key ? " with key " : "", key, name, *key ? key : "key");
+		if (vt_json_get(list->item[i], "mountPath") && view != VT_VIEW_NAMESPACE)
+			return vt_err_set(err, VT_EUSAGE, "%s/transform/secrets/%zu/mountPath: needs a mount namespace; use envVar", p->pointer, i);
+	}
+	if (*user && geteuid() == 0 && !vt_process_user(user, &uid, &gid))
+		return vt_err_set(err, VT_EUSAGE, "%s/transform/user: there is no user \"%s\" here; write a number such as \"65532\"", p->pointer, user);
+	return 0;
+}
+
+/* As a cluster mounts it: a directory with one file a key. */
+static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_attempt *a, const struct vt_attempt_of *of, struct vt_err *err)
+{
+	const struct vt_json *list = vt_json_get(of->pipeline->transform, "secrets");
+	for (size_t i = 0; list && i < list->n && !err->code; i++) {
+		const char *at = vt_json_text(vt_json_get(list->item[i], "mountPath"), NULL), *name = vt_json_text(vt_json_get(list->item[i], "name"), "");
+		const struct vt_json *secret = vt_json_get(of->secrets, name);
+		if (!at || of->view != VT_VIEW_NAMESPACE)
+			continue;
+		char *dir = vt_asprintf("%s/secrets/%s", a->dir, name);
+		vt_fs_mkdirs(dir, err);
+		for (size_t k = 0; secret && k < secret->n && !err->code; k++) {
+			char *file = vt_path_join(dir, secret->key[k]);
+			const char *text = vt_json_text(secret->item[k], "");
+			vt_fs_write_quick(file, text, strlen(text), 0444, err);
+			free(file);
+		}
+		mount[(*n)++] = (struct vt_mount){ dir, vt_xstrdup(at) };
+	}
+	return err->code;
+}
+
+/* The machine's own /pfs shows this view and no other. */
+static int link_root(const struct vt_attempt *a, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	char *pfs = vt_path_join(a->dir, "pfs");
+	if (!vt_fs_list(&names, "/pfs", err))
+		for (size_t i = 0; i < names.n; i++) {
+			char *old = vt_path_join("/pfs", names.v[i]);
+			unlink(old);
+			free(old);
+		}
+	vt_strs_release(&names);
+	if (!err->code && !vt_fs_list(&names, pfs, err))
+		for (size_t i = 0; i < names.n && !err->code; i++) {
+			char *from = vt_path_join(pfs, names.v[i]), *to = vt_path_join("/pfs", names.v[i]);
+			if (symlink(from, to))
+				vt_err_errno(err, VT_ECANTCREAT, "--view root: %s", to);
+			free(from);
+			free(to);
+		}
+	vt_strs_release(&names);
+	free(pfs);
+	return err->code;
 }
 
 /* --- the process ---------------------------------------------------------------------------------------------------- */
 
-struct program {
-	char *path;
-	struct vt_strs argv, env;
-	char *stdin_path, *cwd, *log;
-	bool terminal;
-};
+static char *view_root(const struct vt_attempt *a, const struct vt_attempt_of *of)
+{
+	return of->view == VT_VIEW_PREFIX ? vt_path_join(a->dir, "pfs") : vt_xstrdup("/pfs");
+}
 
-static int write_stdin(struct program *g, const struct vt_attempt *a, const struct vt_json *lines, const char *root, struct vt_err *err)
+static int write_stdin(char **path, const struct vt_attempt *a, const struct vt_json *lines, const char *root, struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	if (!lines || !lines->n)
@@ -238,75 +332,76 @@ static int write_stdin(struct program *g, const struct vt_attempt *a, const stru
 		vt_buf_printf(&b, "%s\n", line);
 		free(line);
 	}
-	g->stdin_path = vt_path_join(a->dir, "stdin");
-	vt_fs_write_quick(g->stdin_path, b.data, b.len, 0600, err);
+	*path = vt_path_join(a->dir, "stdin");
+	vt_fs_write_quick(*path, b.data, b.len, 0644, err);
 	vt_buf_release(&b);
 	return err->code;
 }
 
-static void child(const struct program *g)
+static char *words(struct vt_strs *argv, const struct vt_json *cmd, const char *root)
 {
-	if (!g->terminal) {
-		setpgid(0, 0);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);      /* a killed runner takes its stages with it */
-		int in = open(g->stdin_path ? g->stdin_path : "/dev/null", O_RDONLY);
-		int log = open(g->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
-		if (in < 0 || log < 0 || dup2(in, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
-			_exit(VT_EIO);
+	for (size_t i = 0; cmd && i < cmd->n; i++) {
+		char *word = vt_pfs_prefix(vt_json_text(cmd->item[i], ""), root);
+		vt_strs_add(argv, word);
+		free(word);
 	}
-	sigset_t all;
-	sigemptyset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	if (chdir(g->cwd))
-		_exit(VT_EIO);
-	execve(g->path, g->argv.v, g->env.v);
-	_exit(127);
+	return vt_program_find(vt_json_text(vt_json_at(cmd, 0), ""));
 }
 
-static void program_release(struct program *g)
+/* What the process sees beside its words: mounts, and the user it becomes. */
+static int surroundings(struct vt_process *p, struct vt_mount *mount, const struct vt_attempt *a, const struct vt_attempt_of *of,
+			char **root, struct vt_err *err)
 {
-	vt_strs_release(&g->argv);
-	vt_strs_release(&g->env);
-	free(g->path);
-	free(g->stdin_path);
+	const char *user = vt_json_text(vt_json_get(of->pipeline->transform, "user"), "");
+	if (*user && geteuid() == 0 && vt_process_user(user, &p->uid, &p->gid)) {
+		p->change_user = true;
+		if (chown(a->out, p->uid, p->gid) || chown(a->dir, p->uid, p->gid))
+			return vt_err_errno(err, VT_EIO, "%s", a->out);
+	}
+	if (of->view == VT_VIEW_ROOT)
+		return link_root(a, err);
+	if (of->view != VT_VIEW_NAMESPACE)
+		return 0;
+	mount[p->n_mounts++] = (struct vt_mount){ vt_path_join(a->dir, "pfs"), vt_xstrdup("/pfs") };
+	p->mount = mount;
+	p->root = *root = vt_path_join(a->dir, "root");
+	return vt_fs_mkdirs(*root, err) ? err->code : secret_mounts(mount, &p->n_mounts, a, of, err);
 }
 
 int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of, enum vt_attempt_program program, struct vt_err *err)
 {
-	const struct vt_json *t = of->pipeline->transform;
+	const struct vt_json *t = of->pipeline->transform, *secrets = vt_json_get(t, "secrets");
 	const struct vt_json *cmd = vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errCmd" : "cmd");
-	struct program g = { .terminal = program == VT_ATTEMPT_SHELL, .log = a->log };
-	char *root = vt_path_join(a->dir, "pfs");
+	struct vt_process p = { .log = program == VT_ATTEMPT_SHELL ? NULL : a->log };
+	struct vt_mount *mount = vt_xcalloc(1 + (secrets ? secrets->n : 0), sizeof *mount);
+	char *root = view_root(a, of), *input = NULL, *path, *new_root = NULL;
 	const char *dir = vt_json_text(vt_json_get(t, "workingDir"), "");
-	g.cwd = *dir && vt_fs_is_dir(dir) ? (char *)(uintptr_t)dir : a->dir;
+	p.cwd = *dir && vt_fs_is_dir(dir) ? dir : a->dir;
 	if (program == VT_ATTEMPT_SHELL) {
-		g.path = vt_xstrdup(getenv("SHELL") && *getenv("SHELL") ? getenv("SHELL") : "/bin/sh");
-		vt_strs_add(&g.argv, g.path);
+		path = vt_xstrdup(getenv("SHELL") && *getenv("SHELL") ? getenv("SHELL") : "/bin/sh");
+		vt_strs_add(&p.argv, path);
 	} else {
-		g.path = vt_program_find(vt_json_text(vt_json_at(cmd, 0), ""));
-		for (size_t i = 0; cmd && i < cmd->n; i++) {
-			char *word = vt_pfs_prefix(vt_json_text(cmd->item[i], ""), root);
-			vt_strs_add(&g.argv, word);
-			free(word);
-		}
+		path = words(&p.argv, cmd, root);
 	}
-	vt_strs_add(&g.argv, "");
-	free(g.argv.v[--g.argv.n]);
-	g.argv.v[g.argv.n] = NULL;
-	environment(&g.env, of, root);
-	if (!g.path)
+	p.path = path;
+	environment(&p.env, of, root);
+	if (!path)
 		vt_err_set(err, VT_ENOINPUT, "pipeline %s: program \"%s\" is not here", of->pipeline->name, vt_json_text(vt_json_at(cmd, 0), ""));
-	else if (!write_stdin(&g, a, vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errStdin" : "stdin"), root, err)) {
-		a->pid = fork();
-		if (a->pid == 0)
-			child(&g);
-		if (a->pid < 0)
-			vt_err_errno(err, VT_ENOMEM, "fork");
-		else if (!g.terminal)
-			setpgid(a->pid, a->pid);       /* in both processes: neither may act before it holds */
+	else if (!write_stdin(&input, a, vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errStdin" : "stdin"), root, err) &&
+		 !surroundings(&p, mount, a, of, &new_root, err)) {
+		p.stdin_path = input;
+		a->pid = vt_process_start(&p, err);
 	}
-	program_release(&g);
+	for (size_t i = 0; i < p.n_mounts; i++) {
+		free(mount[i].from);
+		free(mount[i].to);
+	}
+	free(mount);
+	vt_process_release(&p);
+	free(path);
+	free(input);
 	free(root);
+	free(new_root);
 	return err->code;
 }
 

@@ -12,13 +12,25 @@
 #include "pipelines/runner/datum.h"
 #include "pipelines/runner/depot.h"
 
+/* How a process finds its view at /pfs: in a mount namespace; by links in the machine's own /pfs, which one process at a time
+ * can have; or not at all: every /pfs in its words is replaced by W/pfs. */
+enum vt_view { VT_VIEW_NAMESPACE = 1, VT_VIEW_ROOT, VT_VIEW_PREFIX };
+
 struct vt_attempt_of {
 	const struct vt_pipeline *pipeline;
 	const struct vt_datum *datum;
 	const struct vt_depot *depot;
 	const char *job, *scratch;       /* job id; absolute scratch directory for stages */
 	long long gpu;                   /* device index, or -1 */
+	enum vt_view view;
+	const struct vt_json *secrets;   /* {name: {key: value}}; NULL: none */
 };
+
+/* "auto", "ns", "root" or "prefix"; auto is a namespace where one can be made, else the prefix. */
+int vt_view_choose(enum vt_view *out, const char *text, long long jobs, struct vt_err *err);
+
+/* Every secret of the pipeline is in `secrets`, and the user exists: else VT_EUSAGE with the pointer and what to add. */
+int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets, enum vt_view view, struct vt_err *err);
 
 struct vt_attempt {
 	char *dir, *out, *log;

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pipelines/runner/emit.h"
-#include "pipelines/runner/glob.h"
+#include "pipelines/runner/emit_internal.h"
 
 static struct vt_json *object(void) { return vt_json_new(VT_JSON_OBJECT); }
 static struct vt_json *array(void) { return vt_json_new(VT_JSON_ARRAY); }
@@ -27,31 +26,12 @@ static void push_text(struct vt_json *list, const char *text)
 	vt_json_push(list, vt_json_new_text(text));
 }
 
-static bool fans(const struct vt_input *in)
-{
-	return in->kind == VT_INPUT_PFS && in->glob[vt_glob_literal(in->glob)] != 0;
-}
-
 struct walk {
 	const struct vt_spec *s;
 	const struct vt_pipeline *p;
 	struct vt_json *list, *env;
 	struct vt_strs *names;
-	bool fanned;
 };
-
-static void find_fan(void *ctx, const struct vt_input *leaf)
-{
-	struct walk *w = ctx;
-	w->fanned |= fans(leaf);
-}
-
-static bool is_fanned(const struct vt_pipeline *p)
-{
-	struct walk w = { .p = p };
-	vt_input_leaves(p->input, find_fan, &w);
-	return w.fanned;
-}
 
 /* Where the repo lies in the bucket. */
 static char *repo_key(const struct vt_spec *s, const char *repo)
@@ -83,7 +63,7 @@ static void input_artifact(void *ctx, const struct vt_input *leaf)
 	if (leaf->kind == VT_INPUT_CRON)
 		return;
 	char *repo = repo_key(w->s, leaf->repo), *rest;
-	if (fans(leaf))
+	if (vt_emit_fans(leaf))
 		rest = vt_asprintf("/{{inputs.parameters.%s}}", leaf->name);
 	else
 		rest = vt_xstrdup(leaf->glob[1] ? leaf->glob : "");
@@ -119,7 +99,7 @@ static void plan_artifact(void *ctx, const struct vt_input *leaf)
 static void fan_parameter(void *ctx, const struct vt_input *leaf)
 {
 	struct walk *w = ctx;
-	if (fans(leaf))
+	if (vt_emit_fans(leaf))
 		vt_json_push(w->list, pair(leaf->name, NULL));
 }
 
@@ -127,7 +107,7 @@ static void fan_argument(void *ctx, const struct vt_input *leaf)
 {
 	struct walk *w = ctx;
 	char *item = vt_asprintf("{{item.%s}}", leaf->name);
-	if (fans(leaf))
+	if (vt_emit_fans(leaf))
 		vt_json_push(w->list, pair(leaf->name, item));
 	free(item);
 }
@@ -149,7 +129,7 @@ static void command(struct vt_json *container, const struct vt_pipeline *p, stru
 	struct vt_json *first = array(), *args = array();
 	if (accept || in) {
 		struct vt_buf script = VT_BUF_INIT, text = VT_BUF_INIT;
-		vt_buf_str(&script, in ? "printf %s \"$VOXTRAIL_STDIN\" | \"$@\"; rc=$?; case $rc in " : "\"$@\"; rc=$?; case $rc in ");
+		vt_buf_str(&script, in ? "printf %s \"$VOXTRAIL_STDIN\" | env \"$@\"; rc=$?; case $rc in " : "env \"$@\"; rc=$?; case $rc in ");
 		for (size_t i = 0; accept && i < accept->n; i++)
 			vt_buf_printf(&script, "%lld) exit 0 ;; ", (long long)vt_json_integer(accept->item[i], 0));
 		vt_buf_str(&script, "esac; exit $rc");
@@ -323,7 +303,7 @@ static void depend(void *ctx, const struct vt_input *leaf)
 	const struct vt_pipeline *up = vt_spec_find(w->s, leaf->repo);
 	if (!up || up == w->p || leaf->kind != VT_INPUT_PFS)
 		return;
-	char *name = is_fanned(up) ? vt_asprintf("merge-%s.Succeeded", up->name) : vt_asprintf("%s.Succeeded", up->name);
+	char *name = vt_emit_is_fanned(up) ? vt_asprintf("merge-%s.Succeeded", up->name) : vt_asprintf("%s.Succeeded", up->name);
 	for (size_t i = 0; i < w->names->n; i++)
 		if (!strcmp(w->names->v[i], name)) {
 			free(name);
@@ -353,7 +333,7 @@ static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt
 	vt_input_leaves(p->input, depend, &w);
 	for (size_t i = 0; i < names.n; i++)
 		vt_buf_printf(&depends, "%s%s", i ? " && " : "", names.v[i]);
-	if (!is_fanned(p)) {
+	if (!vt_emit_is_fanned(p)) {
 		vt_json_push(list, task("", p->name, depends.data));
 	} else {
 		struct vt_json *plan = task("plan-", p->name, depends.data), *arguments = object();
@@ -375,24 +355,6 @@ static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt
 	}
 	vt_strs_release(&names);
 	vt_buf_release(&depends);
-}
-
-static void source_repo(void *ctx, const struct vt_input *leaf)
-{
-	struct walk *w = ctx;
-	if (leaf->kind != VT_INPUT_PFS || vt_spec_find(w->s, leaf->repo))
-		return;
-	for (size_t i = 0; i < w->names->n; i++)
-		if (!strcmp(w->names->v[i], leaf->repo))
-			return;
-	vt_strs_add(w->names, leaf->repo);
-}
-
-static void source_repos(const struct vt_spec *s, struct vt_strs *names)
-{
-	struct walk w = { .s = s, .names = names };
-	for (size_t i = 0; i < s->n; i++)
-		vt_input_leaves(s->pipeline[s->order[i]].input, source_repo, &w);
 }
 
 static struct vt_json *document(const char *version, const char *kind, const char *name, const char *name_key, struct vt_json *spec)
@@ -446,7 +408,7 @@ static struct vt_json *workflow_template(const struct vt_spec *s, const struct v
 	vt_json_push(templates, main_template);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
-		bool fanned = is_fanned(p);
+		bool fanned = vt_emit_is_fanned(p);
 		vt_json_push(templates, stage_template(s, p, fanned));
 		if (fanned) {
 			vt_json_push(templates, plan_template(s, p, text));
@@ -500,7 +462,7 @@ int vt_emit_argo(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err
 	struct vt_buf text = VT_BUF_INIT;
 	char *prefix = vt_asprintf("%s-", s->pipeline[0].project);
 	if (!vt_emit_pachyderm(&text, s, err)) {
-		source_repos(s, &repos);
+		vt_emit_source_repos(s, &repos);
 		struct crons c = { out, s->pipeline[0].project, &repos };
 		struct vt_json *run = template_reference(c.project);
 		write_document(out, document("argoproj.io/v1alpha1", "WorkflowTemplate", c.project, "name", workflow_template(s, &repos, text.data)));
@@ -579,7 +541,7 @@ int vt_emit_argo_events(struct vt_buf *out, const struct vt_spec *s, struct vt_e
 	struct vt_strs repos = VT_STRS_INIT;
 	const char *project = s->pipeline[0].project;
 	char *source = vt_asprintf("%s-data", project), *name = vt_asprintf("%s-retrain", project);
-	source_repos(s, &repos);
+	vt_emit_source_repos(s, &repos);
 	write_document(out, document("argoproj.io/v1alpha1", "EventSource", source, "name", event_source(&repos)));
 	write_document(out, document("argoproj.io/v1alpha1", "Sensor", name, "name", sensor(&repos, project)));
 	vt_strs_release(&repos);

@@ -18,7 +18,9 @@ struct vt_run_opts {
 	const char *store;
 	long long jobs, gpus;            /* processes at a time; devices, 0: none */
 	double memory;                   /* bytes the running datums may ask for together; 0: no limit */
-	int fail_fast;
+	int fail_fast, accept_stale;     /* accept_stale: a result of another program over the same data passes for done */
+	enum vt_view view;
+	const char *secrets;             /* a JSON file {name: {key: value}}; NULL: none */
 	const struct vt_strs *repos;     /* "name=path" */
 	enum vt_depot_mode mode;         /* VT_DEPOT_READ: for plans; binds must be committed already */
 };

@@ -69,6 +69,38 @@ for path in specs:
     open(T + "/again.json", "w").write(json.dumps(again))
     say(json.loads(emit("pachyderm", T + "/again.json")) == again, name + ": emit pachyderm reads back to itself")
 
+def cwl_errors(path):
+    """Sources, tools, scripts: what `cwltool --validate` checks, and that the scripts are shell."""
+    found, graph = [], yaml.safe_load(emit("cwl", path))["$graph"]
+    tools = {"#" + t["id"]: t for t in graph if t["class"] == "CommandLineTool"}
+    main = [t for t in graph if t["class"] == "Workflow"][0]
+    known = set(main["inputs"]) | {"%s/%s" % (n, o) for n, s in main["steps"].items() for o in s["out"]}
+    for n, s in main["steps"].items():
+        t = tools.get(s["run"])
+        if not t: found.append("tool of " + n); continue
+        found += ["source %s of %s" % (v, n) for v in s["in"].values() if v not in known]
+        found += ["inputs of " + n] if {k for k, v in t["inputs"].items() if not (isinstance(v, dict) and "default" in v)} != set(s["in"]) else []
+        step = t["inputs"].get("step", {}).get("default", {}).get("contents")
+        found += ["script of " + n] if step and subprocess.run(["sh", "-n"], input=step, text=True).returncode else []
+    return found + ["output " + k for k, o in main["outputs"].items() if o["outputSource"] not in known]
+
+def snakefile_errors(path):
+    text = emit("snakemake", path)
+    env = {}
+    exec(text[:text.index("\nrule all")].replace("config", "{}"), env)
+    rules = {l.split()[1].rstrip(":") for l in text.splitlines() if l.startswith(("rule ", "checkpoint "))}
+    found = ["script of " + n for n, s in env["STEP"].items() if subprocess.run(["sh", "-n"], input=s, text=True).returncode]
+    found += ["spec of " + n for n, s in env["SPEC"].items() if json.loads(s)["pipeline"]["name"] != n]
+    return found + ["no rule for " + n for n in env["STEP"] if n.replace("-", "_") not in rules]
+
+for path in specs:
+    name, kept = os.path.basename(path)[:-5], any(w in open(path).read() for w in ('"cron"', "warm-start"))
+    if kept:
+        r = [subprocess.run(["voxtrail", "emit", e, path], capture_output=True, text=True) for e in ("cwl", "snakemake")]
+        say(all(x.returncode == 65 and path + ": /" in x.stderr for x in r), name + ": what CWL and Snakemake cannot keep is refused, with its place")
+    else:
+        say(not cwl_errors(path) and not snakefile_errors(path), "%s: emitted CWL and Snakefile are whole %s" % (name, cwl_errors(path) + snakefile_errors(path) or ""))
+
 doc = list(yaml.safe_load_all(emit("argo", ROOT + "/pipelines/glioma.json")))[0]
 def mutate(f):
     d = json.loads(json.dumps(doc)); f(d["spec"]); return graph_errors(d)

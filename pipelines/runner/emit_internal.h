@@ -1,0 +1,23 @@
+/* emit_internal.h - what the writers for other engines share. */
+#ifndef PIPELINES_RUNNER_EMIT_INTERNAL_H
+#define PIPELINES_RUNNER_EMIT_INTERNAL_H
+
+#include "pipelines/runner/emit.h"
+
+/* A leaf whose glob can match several paths; a pipeline that has one has many datums. */
+bool vt_emit_fans(const struct vt_input *leaf);
+bool vt_emit_is_fanned(const struct vt_pipeline *p);
+
+/* One datum as a shell script: emit_step.c. */
+void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p);
+
+/* The pipeline's spec on one line, for a planner to read; caller frees. */
+char *vt_emit_one(const struct vt_pipeline *p);
+
+void vt_emit_source_repos(const struct vt_spec *s, struct vt_strs *names);        /* read by a pipeline, written by none */
+void vt_emit_repos_of(const struct vt_pipeline *p, struct vt_strs *names);        /* read by this one */
+
+/* Cron inputs and warm starts are VT_EDATA: the engine keeps no clock and no earlier output. */
+int vt_emit_refuse(const struct vt_spec *s, const char *engine, struct vt_err *err);
+
+#endif

@@ -1,0 +1,187 @@
+#include "pipelines/runner/job_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/base/log.h"
+#include "pipelines/runner/content.h"
+
+size_t vt_run_jobs(const struct vt_run *r) { return r->spec->n; }
+struct vt_job *vt_run_job(struct vt_run *r, size_t i) { return &r->job[i]; }
+struct vt_depot *vt_run_depot(const struct vt_run *r) { return r->depot; }
+const char *vt_run_id(const struct vt_run *r) { return r->id; }
+
+/* --- opening: repos, heads ------------------------------------------------------------------------------------------ */
+
+static const char *bound(const struct vt_run_opts *o, const char *repo)
+{
+	size_t n = strlen(repo);
+	for (size_t i = 0; o->repos && i < o->repos->n; i++)
+		if (!strncmp(o->repos->v[i], repo, n) && o->repos->v[i][n] == '=')
+			return o->repos->v[i] + n + 1;
+	return NULL;
+}
+
+const struct vt_head *vt_run_head(struct vt_run *r, const char *repo)
+{
+	struct vt_head head;
+	struct vt_err none = VT_ERR_INIT;
+	for (struct held *h = r->heads; h; h = h->next)
+		if (!strcmp(h->repo, repo))
+			return &h->head;
+	if (vt_depot_head(r->depot, repo, &head, &none))
+		return NULL;
+	vt_run_hold(r, repo, head);
+	return &r->heads->head;
+}
+
+void vt_run_hold(struct vt_run *r, const char *repo, struct vt_head head)
+{
+	struct held *h = vt_xcalloc(1, sizeof *h);
+	*h = (struct held){ vt_xstrdup(repo), head, r->heads };
+	r->heads = h;
+}
+
+const struct vt_listing *vt_run_listing(void *ctx, const struct vt_input *leaf)
+{
+	const struct vt_head *h = vt_run_head(ctx, leaf->repo);
+	return h ? &h->files : NULL;
+}
+
+struct committing {
+	struct vt_run *r;
+	const struct vt_pipeline *pipeline;
+	struct vt_strs done;
+	struct vt_err *err;
+};
+
+static void commit_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct committing *c = ctx;
+	bool changed;
+	if (c->err->code || vt_spec_find(c->r->spec, leaf->repo))
+		return;
+	for (size_t i = 0; i < c->done.n; i++)
+		if (!strcmp(c->done.v[i], leaf->repo))
+			return;
+	char *key = vt_asprintf("voxtrail/repo.%s", leaf->repo);
+	const char *from = bound(&c->r->opts, leaf->repo), *otherwise = vt_pipeline_annotation(c->pipeline, key);
+	free(key);
+	if (!from && !otherwise)
+		return;
+	char *path = from ? vt_xstrdup(from) : vt_path_join(c->r->spec->dir, otherwise);
+	vt_strs_add(&c->done, leaf->repo);
+	if (c->r->opts.mode == VT_DEPOT_WRITE && !vt_depot_commit(c->r->depot, leaf->repo, path, &changed, c->err) && changed)
+		vt_log(VT_LOG_INFO, "commit", "repo=%s from=\"%s\"", leaf->repo, path);
+	free(path);
+}
+
+struct demanding {
+	struct vt_run *r;
+	struct vt_err *err;
+};
+
+static void demand_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct demanding *d = ctx;
+	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !vt_spec_find(d->r->spec, leaf->repo) && !vt_run_head(d->r, leaf->repo))
+		vt_err_set(d->err, VT_ENOINPUT, "%s%s: repo %s has no commit and is no pipeline here; give --repo %s=DIR", d->r->spec->path,
+			   leaf->pointer, leaf->repo, leaf->repo);
+	if (!d->err->code && leaf->kind == VT_INPUT_CRON && !vt_run_head(d->r, leaf->repo))
+		vt_log(VT_LOG_WARN, "cron", "repo=%s note=\"no tick yet: no datum; `voxtrail tick` commits one\"", leaf->repo);
+}
+
+/* The same spec over the same commits is the same global id, as a version 4 UUID. */
+static void name_run(struct vt_run *r)
+{
+	struct vt_content c;
+	struct vt_hash h;
+	char hex[65];
+	vt_content_begin(&c);
+	for (size_t i = 0; i < r->spec->n; i++)
+		vt_content_add(&c, r->job[i].transform.b, 32);
+	for (struct held *held = r->heads; held; held = held->next) {
+		vt_content_text(&c, held->repo);
+		vt_content_add(&c, held->head.commit.b, 32);
+	}
+	vt_content_end(&c, &h);
+	h.b[6] = (unsigned char)((h.b[6] & 0x0f) | 0x40);
+	h.b[8] = (unsigned char)((h.b[8] & 0x3f) | 0x80);
+	vt_hash_hex(hex, &h);
+	memcpy(r->id, hex, 32);
+	r->id[32] = 0;
+}
+
+static int read_secrets(struct vt_run *r, struct vt_err *err)
+{
+	if (r->opts.secrets && !vt_json_read(&r->secrets, r->opts.secrets, err) && r->secrets->type != VT_JSON_OBJECT)
+		vt_err_set(err, VT_EUSAGE, "%s: write {\"<secret>\": {\"<key>\": \"<value>\"}}", r->opts.secrets);
+	return err->code;
+}
+
+static int open_store(struct vt_run *r, struct vt_err *err)
+{
+	if (r->opts.mode == VT_DEPOT_WRITE && vt_fs_mkdirs(r->opts.store, err))
+		return err->code;
+	if (!(r->store = vt_fs_realpath(r->opts.store, err)) || vt_depot_open(&r->depot, r->store, r->opts.mode, err))
+		return err->code;
+	r->scratch = vt_path_join(r->store, "scratch");
+	return r->opts.mode == VT_DEPOT_WRITE ? vt_fs_mkdirs(r->scratch, err) : 0;
+}
+
+int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts, struct vt_err *err)
+{
+	struct vt_run *r = vt_xcalloc(1, sizeof *r);
+	r->spec = spec;
+	clock_gettime(CLOCK_REALTIME, &r->began);
+	r->opts = *opts;
+	r->job = vt_xcalloc(spec->n + 1, sizeof *r->job);
+	struct committing c = { r, NULL, VT_STRS_INIT, err };
+	struct demanding d = { r, err };
+	if (!read_secrets(r, err) && !open_store(r, err)) {
+		for (size_t i = 0; i < spec->n && !err->code; i++) {
+			c.pipeline = &spec->pipeline[i];
+			vt_input_leaves(c.pipeline->input, commit_leaf, &c);
+		}
+		for (size_t i = 0; i < spec->n && !err->code; i++)
+			vt_input_leaves(spec->pipeline[i].input, demand_leaf, &d);
+		for (size_t i = 0; i < spec->n && !err->code; i++) {
+			r->job[i].pipeline = &spec->pipeline[spec->order[i]];
+			r->job[i].state = VT_JOB_WAITING;
+			vt_transform_hash(&r->job[i].transform, r->job[i].pipeline, err);
+		}
+	}
+	vt_strs_release(&c.done);
+	if (err->code) {
+		vt_run_close(r);
+		return err->code;
+	}
+	name_run(r);
+	*out = r;
+	return 0;
+}
+
+void vt_run_close(struct vt_run *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->spec->n; i++) {
+		for (size_t t = 0; t < r->job[i].n; t++)
+			vt_attempt_remove(&r->job[i].task[t].attempt);
+		vt_datums_release(&r->job[i].datums);
+		free(r->job[i].task);
+	}
+	for (struct held *h = r->heads, *next; h; h = next) {
+		next = h->next;
+		vt_head_release(&h->head);
+		free(h->repo);
+		free(h);
+	}
+	vt_depot_close(r->depot);
+	vt_json_free(r->secrets);
+	free(r->job);
+	free(r->store);
+	free(r->scratch);
+	free(r);
+}

@@ -1,0 +1,243 @@
+#include "pipelines/runner/scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+
+struct repo {
+	char *name, *dir;
+	bool file;                       /* dir is a file, seen as /manifest.json */
+	struct vt_listing files;
+};
+
+struct vt_scan {
+	const struct vt_pipeline *pipeline;
+	struct repo *repo;
+	size_t n;
+	struct vt_datums datums;
+};
+
+const struct vt_datums *vt_scan_datums(const struct vt_scan *s)
+{
+	return &s->datums;
+}
+
+static const struct repo *find(const struct vt_scan *s, const char *name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcmp(s->repo[i].name, name))
+			return &s->repo[i];
+	return NULL;
+}
+
+static int add_entry(void *ctx, const char *relative, char type, struct vt_err *err)
+{
+	struct vt_listing *l = ctx;
+	(void)err;
+	if (type == 'd' || !strncmp(relative, ".lineage/", 9))
+		return 0;
+	char *path = vt_asprintf("/%s", relative);
+	vt_listing_add(l, path, NULL, 0, NULL);
+	free(path);
+	return 0;
+}
+
+static int list(struct repo *r, struct vt_err *err)
+{
+	r->file = !vt_fs_is_dir(r->dir);
+	if (r->file && !vt_fs_exists(r->dir))
+		return vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", r->name, r->dir);
+	if (r->file)
+		add_entry(&r->files, "manifest.json", 'f', err);
+	else if (vt_fs_walk(r->dir, add_entry, &r->files, err))
+		return err->code;
+	return vt_listing_finish(&r->files, NULL, NULL, err);
+}
+
+static const struct vt_listing *listing(void *ctx, const struct vt_input *leaf)
+{
+	const struct repo *r = find(ctx, leaf->repo);
+	return r ? &r->files : NULL;
+}
+
+struct demand {
+	const struct vt_scan *s;
+	struct vt_err *err;
+};
+
+static void demand_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct demand *d = ctx;
+	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !leaf->warm && !find(d->s, leaf->repo))
+		vt_err_set(d->err, VT_ENOINPUT, "%s: give --repo %s=DIR", leaf->pointer, leaf->repo);
+}
+
+int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct vt_strs *binds, struct vt_err *err)
+{
+	struct vt_scan *s = vt_xcalloc(1, sizeof *s);
+	struct demand d = { s, err };
+	s->pipeline = p;
+	s->repo = vt_xcalloc(binds->n + 1, sizeof *s->repo);
+	for (size_t i = 0; i < binds->n && !err->code; i++) {
+		const char *eq = strchr(binds->v[i], '=');
+		if (!eq) {
+			vt_err_set(err, VT_EUSAGE, "--repo %s: write NAME=DIR", binds->v[i]);
+			break;
+		}
+		struct repo *r = &s->repo[s->n++];
+		r->name = vt_xstrndup(binds->v[i], (size_t)(eq - binds->v[i]));
+		r->dir = vt_xstrdup(eq + 1);
+		list(r, err);
+	}
+	vt_input_leaves(p->input, demand_leaf, &d);
+	if (err->code) {
+		vt_scan_close(s);
+		return err->code;
+	}
+	vt_datums_enumerate(&s->datums, p, listing, s);
+	*out = s;
+	return 0;
+}
+
+void vt_scan_close(struct vt_scan *s)
+{
+	if (!s)
+		return;
+	vt_datums_release(&s->datums);
+	for (size_t i = 0; i < s->n; i++) {
+		vt_listing_release(&s->repo[i].files);
+		free(s->repo[i].name);
+		free(s->repo[i].dir);
+	}
+	free(s->repo);
+	free(s);
+}
+
+/* --- views ---------------------------------------------------------------------------------------------------------- */
+
+static int place(const char *from, const char *to, struct vt_err *err)
+{
+	char *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to)), *real = vt_fs_realpath(from, err);
+	if (real && !vt_fs_mkdirs(dir, err) && link(real, to))
+		vt_fs_copy(real, to, 0444, err);
+	free(dir);
+	free(real);
+	return err->code;
+}
+
+static int place_input(const struct repo *r, const struct vt_datum_file *f, const char *root, struct vt_err *err)
+{
+	if (vt_fs_mkdirs(root, err) || !f->entry)
+		return err->code;
+	size_t n = strlen(f->entry->path);
+	for (const struct vt_entry *e = f->entry; e < r->files.v + r->files.n && !strncmp(e->path, f->entry->path, n) && !err->code; e++) {
+		if (e->dir || (!f->entry->dir && e != f->entry))
+			continue;
+		char *from = r->file ? vt_xstrdup(r->dir) : vt_asprintf("%s%s", r->dir, e->path), *to = vt_asprintf("%s%s", root, e->path);
+		struct stat st;
+		if (lstat(to, &st))
+			place(f->in->empty_files ? "/dev/null" : from, to, err);
+		free(from);
+		free(to);
+	}
+	return err->code;
+}
+
+/* A record vouches for files by their paths: one that names a file of the datum comes along. */
+static bool concerns(const struct vt_json *record, const struct vt_datum_file *f)
+{
+	const struct vt_json *outputs = vt_json_get(record, "outputs");
+	const char *below = f->entry->path + 1;
+	for (size_t o = 0; outputs && o < outputs->n; o++) {
+		const struct vt_json *files = vt_json_get(outputs->item[o], "files");
+		for (size_t i = 0; files && i < files->n; i++)
+			if (!strncmp(vt_json_text(vt_json_get(files->item[i], "path"), ""), below, strlen(below)))
+				return true;
+	}
+	return false;
+}
+
+static int place_records(const struct repo *r, const struct vt_datum_file *f, const char *root, struct vt_err *err)
+{
+	char *base = vt_path_join(r->dir, ".lineage");
+	struct vt_strs names = VT_STRS_INIT;
+	if (f->entry && vt_fs_is_dir(base))
+		vt_fs_list(&names, base, err);
+	for (size_t i = 0; i < names.n && !err->code; i++) {
+		char *dir = vt_path_join(base, names.v[i]), *path = vt_path_join(dir, "record.json");
+		struct vt_json *record = NULL;
+		struct vt_strs files = VT_STRS_INIT;
+		if (vt_fs_exists(path) && !vt_json_read(&record, path, err) && concerns(record, f) && !vt_fs_list(&files, dir, err))
+			for (size_t k = 0; k < files.n && !err->code; k++) {
+				char *from = vt_path_join(dir, files.v[k]), *to = vt_asprintf("%s/.lineage/%s/%s", root, names.v[i], files.v[k]);
+				if (!vt_fs_exists(to))
+					place(from, to, err);
+				free(from);
+				free(to);
+			}
+		vt_strs_release(&files);
+		vt_json_free(record);
+		free(dir);
+		free(path);
+	}
+	vt_strs_release(&names);
+	free(base);
+	return err->code;
+}
+
+static void assign(struct vt_buf *b, const char *name, const char *suffix, const char *root, const char *value)
+{
+	vt_buf_printf(b, "%s%s=%s'", name, suffix, root);
+	for (const char *p = value; *p; p++)
+		vt_buf_str(b, *p == '\'' ? "'\\''" : (char[]){ *p, 0 });
+	vt_buf_str(b, "'\n");
+}
+
+static int place_variables(const struct vt_datum *d, const char *root, struct vt_err *err)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	char *to = vt_path_join(root, ".env");
+	vt_buf_printf(&b, "PACH_DATUM_ID=%s\n", d->id);
+	for (size_t i = 0; i < d->n; i++) {
+		const struct vt_datum_file *f = &d->file[i];
+		char *path = vt_asprintf("/%s%s", f->in->name, f->entry ? f->entry->path : "/"), *key = vt_asprintf("PACH_DATUM_%s", f->in->name);
+		if (path[strlen(path) - 1] == '/')
+			path[strlen(path) - 1] = 0;
+		assign(&b, f->in->name, "", "\"$PFS_ROOT\"", path);
+		if (f->join_on && *f->join_on)
+			assign(&b, key, "_JOIN_ON", "", f->join_on);
+		if (f->group_by && *f->group_by)
+			assign(&b, key, "_GROUP_BY", "", f->group_by);
+		free(path);
+		free(key);
+	}
+	vt_fs_write_quick(to, b.data, b.len, 0644, err);
+	vt_buf_release(&b);
+	free(to);
+	return err->code;
+}
+
+int vt_scan_views(const struct vt_scan *s, const char *dir, struct vt_err *err)
+{
+	vt_fs_mkdirs(dir, err);
+	for (size_t i = 0; i < s->datums.n && !err->code; i++) {
+		const struct vt_datum *d = &s->datums.v[i];
+		char *view = vt_path_join(dir, d->id);
+		for (size_t k = 0; k < d->n && !err->code; k++) {
+			const struct repo *r = find(s, d->file[k].in->repo);
+			char *root = vt_path_join(view, d->file[k].in->name);
+			if (!r)
+				vt_fs_mkdirs(root, err);
+			else if (!place_input(r, &d->file[k], root, err) && !r->file)
+				place_records(r, &d->file[k], root, err);
+			free(root);
+		}
+		if (!err->code)
+			place_variables(d, view, err);
+		free(view);
+	}
+	return err->code;
+}
