@@ -138,13 +138,13 @@ static int label(const struct job *j, const struct vt_patch_file *f, const char 
 
 	if (rc)
 		return rc;
-	logits = malloc(voxels * (size_t)j->model.n_regions * sizeof(*logits));
+	logits = malloc(voxels * (size_t)j->model.n_outputs * sizeof(*logits));
 	if (!logits)
-		return vt_err_nomem(err, voxels * (size_t)j->model.n_regions * sizeof(*logits));
+		return vt_err_nomem(err, voxels * (size_t)j->model.n_outputs * sizeof(*logits));
 	bits = vt_xmalloc(voxels);
 	rc = vt_predict(logits, j->session, f, &(struct vt_predict_opts){ p->overlap, p->flips }, err);
 	if (!rc) {
-		vt_predict_regions(bits, logits, j->model.n_regions, voxels);
+		vt_predict_regions(bits, logits, j->model.n_outputs, voxels, j->model.softmax);
 		for (size_t i = 0; i < voxels; i++)
 			bits[i] = bits[i] ? vt_manifest_value(j->model.manifest, bits[i]) : 0;
 		rc = write_labels(path, bits, f, err);

@@ -6,7 +6,6 @@
  *
  * Killed at any moment and started again with the same inputs, it continues from its scratch directory and ends with the same bytes. */
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,16 +16,22 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t model, init_filters, channels, patch, batch, steps, warmup, validate, save, seed, fold, max_validation, optimiser, device;
-	double rate, least_rate, weight_decay, clip, foreground, scale, shift, noise, dropout, smooth, cross_entropy;
-	bool flips, squared, batch_dice, plan;
+	const char *model, *network, *output_weights;
+	int64_t patch, batch, accumulate, steps, warmup, period, validate, save, seed, fold, max_validation, optimiser, schedule, averaging;
+	int64_t average_from, average_every, lookahead, activation, device;
+	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip, slow_share, average_decay;
+	double dice, generalised, tversky, cross_entropy, focal, smooth, smooth_below, false_positive, false_negative, focus, balance;
+	double foreground, scale, shift, noise, drop_channel;
+	bool nesterov, centralise, squared, batch_dice, background, flips, pad;
 };
 
 #define FIELD(f) offsetof(struct params, f)
 
-enum { SEGRESNET, MESHNET };
-static const char *const models[] = { "segresnet", "meshnet", NULL };
-static const char *const optimisers[] = { "adam", "adamw", NULL };
+/* in the order of the enums that they stand for */
+static const char *const optimisers[] = { "sgd", "adam", "adamw", "radam", "ranger", NULL };
+static const char *const schedules[] = { "constant", "cosine", "poly", "exponential", "restarts", "one-cycle", NULL };
+static const char *const averagings[] = { "none", "ema", "swa", NULL };
+static const char *const activations[] = { "sigmoid", "softmax", NULL };
 
 static const struct vt_port in[] = {
 	{ "patches", VT_PORT_DIR, false, "output of crop-patch" },
@@ -35,34 +40,67 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "model", VT_PARAM_ENUM, FIELD(model), SEGRESNET, 0, 0, "", "network", models, NULL },
-	{ "init_filters", VT_PARAM_INT, FIELD(init_filters), 16, 8, 128, "filter", "SegResNet: filters at full resolution", NULL, NULL },
-	{ "channels", VT_PARAM_INT, FIELD(channels), 21, 1, 256, "filter", "MeshNet: filters of each layer", NULL, NULL },
-	{ "dropout", VT_PARAM_REAL, FIELD(dropout), 0, 0, 0.9, "", "share of activations dropped", NULL, NULL },
+	{ "model", VT_PARAM_TEXT, FIELD(model), 0, 0, 0, "", "network by name; docs/networks.md lists them", NULL, "segresnet" },
+	{ "network", VT_PARAM_JSON, FIELD(network), 0, 0, 0, "", "the network's own params, e.g. {\"init_filters\": 8}", NULL, "{}" },
+	{ "activation", VT_PARAM_ENUM, FIELD(activation), 0, 0, 0, "", "sigmoid: regions may overlap; softmax: they exclude each other", activations, NULL },
 	{ "patch", VT_PARAM_INT, FIELD(patch), 64, 8, 256, "voxel", "edge of the cubic patch", NULL, NULL },
-	{ "batch", VT_PARAM_INT, FIELD(batch), 1, 1, 64, "patch", "patches a step", NULL, NULL },
+	{ "pad", VT_PARAM_BOOL, FIELD(pad), 0, 0, 0, "", "surround a volume smaller than the patch with zeros", NULL, NULL },
+	{ "batch", VT_PARAM_INT, FIELD(batch), 1, 1, 64, "patch", "patches of one pass", NULL, NULL },
+	{ "accumulate", VT_PARAM_INT, FIELD(accumulate), 1, 1, 1024, "pass", "passes whose gradients make one step", NULL, NULL },
 	{ "steps", VT_PARAM_INT, FIELD(steps), 3000, 1, 10000000, "step", "optimiser steps", NULL, NULL },
+
+	{ "rate", VT_PARAM_REAL, FIELD(rate), 1e-3, 1e-8, 10, "", "largest learning rate", NULL, NULL },
+	{ "schedule", VT_PARAM_ENUM, FIELD(schedule), VT_RATE_COSINE, 0, 0, "", "how the rate falls", schedules, NULL },
 	{ "warmup", VT_PARAM_INT, FIELD(warmup), 50, 0, 100000, "step", "linear warm-up of the rate", NULL, NULL },
-	{ "rate", VT_PARAM_REAL, FIELD(rate), 1e-3, 1e-8, 1, "", "learning rate after warm-up", NULL, NULL },
-	{ "least_rate", VT_PARAM_REAL, FIELD(least_rate), 0.01, 0, 1, "", "end of the cosine, as a share of the rate", NULL, NULL },
-	{ "optimiser", VT_PARAM_ENUM, FIELD(optimiser), 0, 0, 0, "", "how weights are updated", optimisers, NULL },
-	{ "weight_decay", VT_PARAM_REAL, FIELD(weight_decay), 1e-5, 0, 1, "", "L2 penalty, or decoupled with adamw", NULL, NULL },
+	{ "least_rate", VT_PARAM_REAL, FIELD(least_rate), 0.01, 0, 1, "", "cosine, restarts: the end, as a share of the rate", NULL, NULL },
+	{ "power", VT_PARAM_REAL, FIELD(power), 0.9, 0.1, 10, "", "poly: exponent", NULL, NULL },
+	{ "gamma", VT_PARAM_REAL, FIELD(gamma), 0.99, 0.01, 1, "", "exponential: factor of a period", NULL, NULL },
+	{ "period", VT_PARAM_INT, FIELD(period), 250, 1, 10000000, "step", "exponential, restarts: (first) period", NULL, NULL },
+	{ "growth", VT_PARAM_REAL, FIELD(growth), 1, 1, 10, "", "restarts: each period by that much longer", NULL, NULL },
+
+	{ "optimiser", VT_PARAM_ENUM, FIELD(optimiser), VT_OPTIM_ADAM, 0, 0, "", "how weights are updated", optimisers, NULL },
+	{ "momentum", VT_PARAM_REAL, FIELD(momentum), 0.9, 0, 0.9999, "", "sgd's momentum; beta 1 of the others (ranger: 0.95 is usual)", NULL, NULL },
+	{ "beta2", VT_PARAM_REAL, FIELD(beta2), 0.999, 0, 0.999999, "", "of the squared gradients' mean", NULL, NULL },
+	{ "eps", VT_PARAM_REAL, FIELD(eps), 1e-8, 1e-12, 1, "", "added to the denominator", NULL, NULL },
+	{ "nesterov", VT_PARAM_BOOL, FIELD(nesterov), 0, 0, 0, "", "sgd: look ahead by the momentum", NULL, NULL },
+	{ "weight_decay", VT_PARAM_REAL, FIELD(weight_decay), 1e-5, 0, 1, "", "in the gradient; beside it with adamw and ranger", NULL, NULL },
+	{ "centralise", VT_PARAM_BOOL, FIELD(centralise), 0, 0, 0, "", "take the mean from each filter's gradient", NULL, NULL },
+	{ "lookahead", VT_PARAM_INT, FIELD(lookahead), 0, 0, 1000, "step", "between steps of the slow weights; 0: none", NULL, NULL },
+	{ "slow_share", VT_PARAM_REAL, FIELD(slow_share), 0.5, 0, 1, "", "lookahead: share of the way that the slow weights go", NULL, NULL },
 	{ "clip", VT_PARAM_REAL, FIELD(clip), 0, 0, 1e6, "", "largest norm of the gradients; 0: no limit", NULL, NULL },
+	{ "averaging", VT_PARAM_ENUM, FIELD(averaging), 0, 0, 0, "", "validate and keep a mean of the weights", averagings, NULL },
+	{ "average_decay", VT_PARAM_REAL, FIELD(average_decay), 0.999, 0.01, 0.999999, "", "ema: share kept at each step", NULL, NULL },
+	{ "average_from", VT_PARAM_INT, FIELD(average_from), 1, 1, 10000000, "step", "swa: first snapshot", NULL, NULL },
+	{ "average_every", VT_PARAM_INT, FIELD(average_every), 100, 1, 10000000, "step", "swa: between snapshots", NULL, NULL },
+
+	{ "dice", VT_PARAM_REAL, FIELD(dice), 1, 0, 100, "", "weight of the Dice loss", NULL, NULL },
+	{ "generalised", VT_PARAM_REAL, FIELD(generalised), 0, 0, 100, "", "weight of the generalised Dice loss", NULL, NULL },
+	{ "tversky", VT_PARAM_REAL, FIELD(tversky), 0, 0, 100, "", "weight of the Tversky loss", NULL, NULL },
+	{ "cross_entropy", VT_PARAM_REAL, FIELD(cross_entropy), 0, 0, 100, "", "weight of the cross-entropy, binary with sigmoid", NULL, NULL },
+	{ "focal", VT_PARAM_REAL, FIELD(focal), 0, 0, 100, "", "weight of the focal loss", NULL, NULL },
 	{ "squared", VT_PARAM_BOOL, FIELD(squared), 1, 0, 0, "", "squares in the Dice loss's denominator", NULL, NULL },
 	{ "batch_dice", VT_PARAM_BOOL, FIELD(batch_dice), 0, 0, 0, "", "Dice over the batch instead of each patch", NULL, NULL },
-	{ "smooth", VT_PARAM_REAL, FIELD(smooth), 1, 1e-9, 1e6, "", "added to Dice's numerator and denominator", NULL, NULL },
-	{ "cross_entropy", VT_PARAM_REAL, FIELD(cross_entropy), 0, 0, 100, "", "weight of binary cross-entropy beside Dice", NULL, NULL },
+	{ "background", VT_PARAM_BOOL, FIELD(background), 0, 0, 0, "", "softmax: Dice and Tversky count the background too", NULL, NULL },
+	{ "smooth", VT_PARAM_REAL, FIELD(smooth), 1, 0, 1e6, "", "added to Dice's numerator", NULL, NULL },
+	{ "smooth_below", VT_PARAM_REAL, FIELD(smooth_below), 1, 1e-9, 1e6, "", "added to Dice's denominator", NULL, NULL },
+	{ "false_positive", VT_PARAM_REAL, FIELD(false_positive), 0.5, 0, 10, "", "Tversky: weight of false positives", NULL, NULL },
+	{ "false_negative", VT_PARAM_REAL, FIELD(false_negative), 0.5, 0, 10, "", "Tversky: weight of false negatives", NULL, NULL },
+	{ "focus", VT_PARAM_REAL, FIELD(focus), 2, 0, 10, "", "focal: gamma", NULL, NULL },
+	{ "balance", VT_PARAM_REAL, FIELD(balance), -1, -1, 1, "", "focal: weight of foreground, alpha; negative: none", NULL, NULL },
+	{ "output_weights", VT_PARAM_JSON, FIELD(output_weights), 0, 0, 0, "", "of the losses of a network with several outputs; []: as published", NULL, "[]" },
+
 	{ "foreground", VT_PARAM_REAL, FIELD(foreground), 0.7, 0, 1, "", "share of patches centred near foreground", NULL, NULL },
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 1, 0, 0, "", "mirror each axis with probability 1/2", NULL, NULL },
 	{ "scale", VT_PARAM_REAL, FIELD(scale), 0.1, 0, 1, "", "intensity times 1 + U(-scale, scale)", NULL, NULL },
 	{ "shift", VT_PARAM_REAL, FIELD(shift), 0.1, 0, 10, "", "intensity plus U(-shift, shift)", NULL, NULL },
 	{ "noise", VT_PARAM_REAL, FIELD(noise), 0, 0, 10, "", "standard deviation of added noise", NULL, NULL },
+	{ "drop_channel", VT_PARAM_REAL, FIELD(drop_channel), 0, 0, 1, "", "probability that one channel is all zero", NULL, NULL },
+
 	{ "fold", VT_PARAM_INT, FIELD(fold), 0, -1, 19, "", "validation fold of the manifest's split; -1: none", NULL, NULL },
 	{ "max_validation", VT_PARAM_INT, FIELD(max_validation), 0, 0, 100000, "subject", "predicted at each validation; 0: all", NULL, NULL },
 	{ "validate", VT_PARAM_INT, FIELD(validate), 500, 1, 10000000, "step", "between validations", NULL, NULL },
 	{ "save", VT_PARAM_INT, FIELD(save), 100, 1, 10000000, "step", "between saves of the state to resume from", NULL, NULL },
 	{ "seed", VT_PARAM_INT, FIELD(seed), 1, 0, 9007199254740991, "", "of weights, order, patches and augmentation", NULL, NULL },
-	{ "plan", VT_PARAM_BOOL, FIELD(plan), 0, 0, 0, "", "print memory and work of the network and stop", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
@@ -76,19 +114,6 @@ static void progress(uint64_t step, double loss)
 	vt_progress_step((size_t)step, "loss=%.4f", loss);
 }
 
-static struct vt_json *model_params(const struct params *p)
-{
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-
-	if (p->model == SEGRESNET)
-		vt_json_put_int(j, "init_filters", p->init_filters);
-	else
-		vt_json_put_int(j, "channels", p->channels);
-	if (p->dropout > 0)
-		vt_json_put_real(j, "dropout", p->dropout);
-	return j;
-}
-
 /* The checkpoint to start from, NULL if there is none: the first run of a pipeline finds an empty directory. */
 static const char *previous(const struct vt_stage_run *r)
 {
@@ -100,46 +125,105 @@ static const char *previous(const struct vt_stage_run *r)
 	return there ? dir : NULL;
 }
 
-static struct vt_train_opts options(const struct vt_stage_run *r, const struct vt_json *model)
+static struct vt_loss loss_of(const struct params *p)
 {
-	const struct params *p = vt_stage_params(r);
-	int edge = (int)p->patch;
-
-	return (struct vt_train_opts){ .model = models[p->model], .model_params = model, .patch = { edge, edge, edge }, .batch = (int)p->batch,
-		.steps = (uint64_t)p->steps, .warmup = (uint64_t)p->warmup, .validate = (uint64_t)p->validate, .save = (uint64_t)p->save,
-		.seed = (uint64_t)p->seed, .rate = p->rate, .least_rate = p->least_rate,
-		.optim = { 0.9, 0.999, 1e-8, p->weight_decay, p->optimiser == 1, p->clip },
-		.loss = { p->squared, p->batch_dice, p->smooth, p->cross_entropy },
-		.draw = { .foreground = p->foreground, .flips = p->flips, .scale = p->scale, .shift = p->shift, .noise = p->noise },
-		.fold = (int)p->fold, .max_validation = (int)p->max_validation, .parent = previous(r),
-		.parent_tree = previous(r) ? vt_stage_tree(r, "previous") : NULL, .stopping = vt_stage_stopping, .progress = progress };
+	return (struct vt_loss){ .softmax = p->activation == 1, .dice = p->dice, .generalised = p->generalised, .tversky = p->tversky,
+		.cross_entropy = p->cross_entropy, .focal = p->focal, .squared = p->squared, .batch = p->batch_dice, .no_background = !p->background,
+		.smooth = p->smooth, .smooth_below = p->smooth_below, .false_positive = p->false_positive, .false_negative = p->false_negative,
+		.gamma = p->focus, .balance = p->balance };
 }
 
-static int show_plan(const struct vt_dataset *d, const struct vt_train_opts *o, struct vt_err *err)
+static struct vt_schedule schedule_of(const struct params *p)
 {
-	struct vt_buf text = VT_BUF_INIT;
-	int rc = vt_train_plan(&text, d, o, err);
+	return (struct vt_schedule){ (enum vt_schedule_kind)p->schedule, p->rate, p->least_rate, p->power, p->gamma, p->growth, (uint64_t)p->steps,
+		(uint64_t)p->warmup, (uint64_t)p->period };
+}
+
+static struct vt_optim_opts optim_of(const struct params *p)
+{
+	return (struct vt_optim_opts){ (enum vt_optim_kind)p->optimiser, p->momentum, p->beta2, p->eps, p->weight_decay, p->nesterov, p->centralise,
+		(int)p->lookahead, p->slow_share, p->clip };
+}
+
+/* What options point to. */
+struct owned {
+	struct vt_json *network, *weights;
+	double *output_weights;
+};
+
+static int parse_owned(struct owned *w, const struct params *p, struct vt_err *err)
+{
+	int rc = vt_json_parse(&w->network, p->network, strlen(p->network), "--network", err);
 
 	if (!rc)
-		fputs(text.data, stdout);
-	vt_buf_release(&text);
-	return rc ? rc : vt_err_set(err, VT_EFAIL, "only the plan was asked for");
+		rc = vt_json_parse(&w->weights, p->output_weights, strlen(p->output_weights), "--output_weights", err);
+	if (rc)
+		return rc;
+	w->output_weights = vt_xcalloc(w->weights->n + 1, sizeof(double));
+	for (size_t i = 0; i < w->weights->n; i++) {
+		w->output_weights[i] = vt_json_number(vt_json_at(w->weights, i), -1);
+		if (w->output_weights[i] < 0)
+			return vt_err_set(err, VT_EUSAGE, "--output_weights=%s: must be a list of numbers of 0 and more", p->output_weights);
+	}
+	return 0;
+}
+
+static void release(struct owned *w)
+{
+	vt_json_free(w->network);
+	vt_json_free(w->weights);
+	free(w->output_weights);
+}
+
+static int options(struct vt_train_opts *o, struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	int edge = (int)p->patch, rc = parse_owned(w, p, err);
+
+	if (!rc && p->dice + p->generalised + p->tversky + p->cross_entropy + p->focal <= 0)
+		rc = vt_err_set(err, VT_EUSAGE, "every loss has weight 0; give --dice 1 or another one");
+	if (rc)
+		return rc;
+	*o = (struct vt_train_opts){ .model = p->model, .model_params = w->network, .patch = { edge, edge, edge }, .batch = (int)p->batch,
+		.accumulate = (int)p->accumulate, .steps = (uint64_t)p->steps, .validate = (uint64_t)p->validate, .save = (uint64_t)p->save,
+		.seed = (uint64_t)p->seed, .schedule = schedule_of(p), .optim = optim_of(p), .loss = loss_of(p), .output_weights = w->output_weights,
+		.n_output_weights = (int)w->weights->n,
+		.draw = { .foreground = p->foreground, .flips = p->flips, .scale = p->scale, .shift = p->shift, .noise = p->noise, .drop = p->drop_channel },
+		.averaging = (enum vt_averaging)p->averaging, .average_decay = p->average_decay, .average_from = (uint64_t)p->average_from,
+		.average_every = (uint64_t)p->average_every, .pad = p->pad, .fold = (int)p->fold, .max_validation = (int)p->max_validation,
+		.parent = previous(r), .parent_tree = previous(r) ? vt_stage_tree(r, "previous") : NULL, .stopping = vt_stage_stopping,
+		.progress = progress };
+	return 0;
+}
+
+static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
+{
+	struct owned w = { .network = NULL };
+	struct vt_train_opts o;
+	struct vt_dataset d = { NULL, 0 };
+	int rc = options(&o, &w, r, err);
+
+	if (!rc)
+		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
+	if (!rc)
+		rc = vt_train_plan(text, &d, &o, err);
+	vt_dataset_close(&d);
+	release(&w);
+	return rc;
 }
 
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	struct vt_json *model = model_params(p);
-	struct vt_train_opts o = options(r, model);
+	struct owned w = { .network = NULL };
 	struct vt_dataset d = { NULL, 0 };
-	int rc = 0;
+	struct vt_train_opts o = { .device = NULL };
+	int rc = options(&o, &w, r, err);
 
-	if (!p->plan)
+	if (!rc)
 		rc = vt_device_open(&o.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device }, err);
 	if (!rc)
 		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
-	if (!rc && p->plan)
-		rc = show_plan(&d, &o, err);
 	if (!rc) {
 		total_steps = o.steps;
 		vt_stage_note(r, "device", vt_device_describe(o.device));
@@ -148,7 +232,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	vt_progress_end();
 	vt_dataset_close(&d);
 	vt_device_close(o.device);
-	vt_json_free(model);
+	release(&w);
 	return rc;
 }
 
@@ -158,9 +242,10 @@ static void settle(void *p)
 }
 
 static const struct vt_stage stage = {
-	.name = "train", .version = "1", .summary = "Trains a segmentation network on patch containers.",
+	.name = "train", .version = "2", .summary = "Trains a segmentation network on patch containers.",
 	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv",
-	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
+	.in = in, .params = params, .params_size = sizeof(struct params),
+	.run = run, .plan = plan, .settle = settle,
 };
 
 int main(int argc, char **argv)

@@ -2,33 +2,54 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/fmath.h"
 #include "common/base/parallel.h"
 
+enum { M, V, SLOW, SLOTS };
+
+/* What one step needs of the options, rounded once. */
+struct factors {
+	float b1, a1, b2, a2, eps, clip, root;
+	double rate, decay;              /* of m / (1 - b1^t) or sgd's lr; of w */
+	bool adaptive;                   /* divide by sqrt(v) */
+};
+
 struct vt_optim {
 	struct vt_session *s;
 	struct vt_optim_opts o;
-	float **m, **v;
-	double *norm;            /* [weights] sums of squares */
-	double lr, scale, c1, c2;
+	float **slot[SLOTS];
+	double *factor, *norm;           /* [weights]; norm: sums of squares */
+	struct factors f;
+	uint64_t t;
 };
+
+const char *vt_optim_slot(int slot)
+{
+	static const char *const names[SLOTS] = { "m", "v", "slow" };
+
+	return slot < SLOTS ? names[slot] : NULL;
+}
 
 struct vt_optim *vt_optim_new(struct vt_session *s, const struct vt_optim_opts *opts)
 {
 	struct vt_optim *o = vt_xcalloc(1, sizeof(*o));
 	int n = vt_session_n_weights(s);
+	bool has[SLOTS] = { true, opts->kind != VT_OPTIM_SGD, opts->lookahead > 0 };
 
 	o->s = s;
 	o->o = *opts;
-	o->m = vt_xcalloc((size_t)n, sizeof(*o->m));
-	o->v = vt_xcalloc((size_t)n, sizeof(*o->v));
+	o->factor = vt_xcalloc((size_t)n, sizeof(*o->factor));
 	o->norm = vt_xcalloc((size_t)n, sizeof(*o->norm));
-	for (int i = 0; i < n; i++)
-		if (vt_session_weight(s, i)->trainable) {
-			o->m[i] = vt_xcalloc(vt_session_weight(s, i)->n, sizeof(float));
-			o->v[i] = vt_xcalloc(vt_session_weight(s, i)->n, sizeof(float));
-		}
+	for (int k = 0; k < SLOTS; k++)
+		o->slot[k] = vt_xcalloc((size_t)n, sizeof(*o->slot[k]));
+	for (int i = 0; i < n; i++) {
+		o->factor[i] = 1;
+		for (int k = 0; k < SLOTS; k++)
+			if (has[k] && vt_session_weight(s, i)->trainable)
+				o->slot[k][i] = vt_xcalloc(vt_session_weight(s, i)->n, sizeof(float));
+	}
 	return o;
 }
 
@@ -36,24 +57,24 @@ void vt_optim_free(struct vt_optim *o)
 {
 	if (!o)
 		return;
-	for (int i = 0; i < vt_session_n_weights(o->s); i++) {
-		free(o->m[i]);
-		free(o->v[i]);
+	for (int k = 0; k < SLOTS; k++) {
+		for (int i = 0; i < vt_session_n_weights(o->s); i++)
+			free(o->slot[k][i]);
+		free(o->slot[k]);
 	}
-	free(o->m);
-	free(o->v);
+	free(o->factor);
 	free(o->norm);
 	free(o);
 }
 
-float *vt_optim_m(struct vt_optim *o, int i)
+void vt_optim_scale(struct vt_optim *o, int i, double factor)
 {
-	return o->m[i];
+	o->factor[i] = factor;
 }
 
-float *vt_optim_v(struct vt_optim *o, int i)
+float *vt_optim_state(struct vt_optim *o, int i, int slot)
 {
-	return o->v[i];
+	return o->slot[slot][i];
 }
 
 static void sum_squares(void *ctx, size_t i)
@@ -62,32 +83,115 @@ static void sum_squares(void *ctx, size_t i)
 	const struct vt_weight *w = vt_session_weight(o->s, (int)i);
 
 	o->norm[i] = 0;
-	for (size_t k = 0; w->trainable && k < w->n; k++)
+	for (size_t k = 0; w->trainable && o->factor[i] > 0 && k < w->n; k++)
 		o->norm[i] += (double)w->grad[k] * (double)w->grad[k];
+}
+
+static void centralise(struct vt_weight *w)
+{
+	size_t rows = (size_t)w->dims[0], each = w->n / rows;
+
+	for (size_t r = 0; r < rows; r++) {
+		float *g = w->grad + r * each, mean;
+		double sum = 0;
+
+		for (size_t k = 0; k < each; k++)
+			sum += (double)g[k];
+		mean = (float)(sum / (double)each);
+		for (size_t k = 0; k < each; k++)
+			g[k] -= mean;
+	}
+}
+
+static void step_sgd(const struct vt_optim *o, struct vt_weight *w, float *m, float factor)
+{
+	float rate = (float)o->f.rate * factor, decay = (float)o->o.weight_decay;
+
+	for (size_t k = 0; k < w->n; k++) {
+		float g = w->grad[k] * o->f.clip + decay * w->value[k];
+
+		m[k] = o->t == 1 ? g : o->f.b1 * m[k] + g;
+		w->value[k] -= rate * (o->o.nesterov ? g + o->f.b1 * m[k] : m[k]);
+	}
+}
+
+static void step_adam(const struct vt_optim *o, struct vt_weight *w, float *m, float *v, float factor)
+{
+	const struct factors *f = &o->f;
+	bool decoupled = o->o.kind == VT_OPTIM_ADAMW || o->o.kind == VT_OPTIM_RANGER;
+	float decay = decoupled ? 0 : (float)o->o.weight_decay, drop = decoupled ? (float)f->decay * factor : 0, rate = (float)f->rate * factor;
+
+	for (size_t k = 0; k < w->n; k++) {
+		float g = w->grad[k] * f->clip, old = w->value[k] - drop * w->value[k];
+
+		g = decoupled ? g : g + decay * w->value[k];
+		m[k] = f->b1 * m[k] + f->a1 * g;
+		v[k] = f->b2 * v[k] + f->a2 * g * g;
+		w->value[k] = old - (f->adaptive ? rate * m[k] / (sqrtf(v[k]) / f->root + f->eps) : rate * m[k]);
+	}
+}
+
+static void look_ahead(const struct vt_optim *o, struct vt_weight *w, float *slow)
+{
+	float share = (float)o->o.slow_share;
+
+	if (o->t % (uint64_t)o->o.lookahead)
+		return;
+	for (size_t k = 0; k < w->n; k++) {
+		slow[k] += share * (w->value[k] - slow[k]);
+		w->value[k] = slow[k];
+	}
 }
 
 static void update(void *ctx, size_t i)
 {
 	struct vt_optim *o = ctx;
 	struct vt_weight *w = vt_session_weight(o->s, (int)i);
-	float *m = o->m[i], *v = o->v[i], b1 = (float)o->o.beta1, b2 = (float)o->o.beta2, a1 = (float)(1 - o->o.beta1), a2 = (float)(1 - o->o.beta2);
-	float scale = (float)o->scale, decay = (float)o->o.weight_decay, keep = (float)(1 - o->lr * o->o.weight_decay);
-	float rate = (float)(o->lr / o->c1), root = (float)sqrt(o->c2), eps = (float)o->o.eps;
+	float *slow = o->slot[SLOW][i];
 
-	for (size_t k = 0; w->trainable && k < w->n; k++) {
-		float g = w->grad[k] * scale;
-
-		if (o->o.decoupled)
-			w->value[k] = w->value[k] * keep;
-		else
-			g = g + decay * w->value[k];
-		m[k] = b1 * m[k] + a1 * g;
-		v[k] = b2 * v[k] + a2 * g * g;
-		w->value[k] = w->value[k] - rate * m[k] / (sqrtf(v[k]) / root + eps);
-	}
+	if (!w->trainable || o->factor[i] <= 0)
+		return;
+	if (slow && o->t == 1)
+		memcpy(slow, w->value, w->n * sizeof(*slow));
+	if (o->o.centralise && w->n_dims > 1)
+		centralise(w);
+	if (o->o.kind == VT_OPTIM_SGD)
+		step_sgd(o, w, o->slot[M][i], (float)o->factor[i]);
+	else
+		step_adam(o, w, o->slot[M][i], o->slot[V][i], (float)o->factor[i]);
+	if (slow)
+		look_ahead(o, w, slow);
 }
 
-double vt_optim_step(struct vt_optim *o, double lr, uint64_t t)
+/* RAdam's r_t; 0 while the variance of the adaptive rate is not tractable. */
+static double rectification(double beta2, double t)
+{
+	double p = vt_pow(beta2, t), most = 2 / (1 - beta2) - 1, rho = most - 2 * t * p / (1 - p);
+
+	return rho > 5 ? sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)) : 0;
+}
+
+static struct factors factors(const struct vt_optim *o, double lr, double momentum, double clip)
+{
+	double t = (double)o->t, b2 = o->o.beta2, root = sqrt(1 - vt_pow(b2, t)), r;
+	struct factors f = { (float)momentum, (float)(1 - momentum), (float)b2, (float)(1 - b2), (float)o->o.eps, (float)clip, (float)root, lr,
+		lr * o->o.weight_decay, true };
+
+	if (o->o.kind == VT_OPTIM_SGD)
+		return f;
+	f.rate = lr / (1 - vt_pow(momentum, t));
+	if (o->o.kind != VT_OPTIM_RADAM && o->o.kind != VT_OPTIM_RANGER)
+		return f;
+	/* eps is added to sqrt(v) itself here, so the correction moves into the rate */
+	r = rectification(b2, t);
+	f.root = 1;
+	f.adaptive = r > 0;
+	f.rate *= r > 0 ? r * root : 1;
+	f.decay = f.rate * o->o.weight_decay;
+	return f;
+}
+
+double vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t)
 {
 	int n = vt_session_n_weights(o->s);
 	double norm = 0;
@@ -96,21 +200,8 @@ double vt_optim_step(struct vt_optim *o, double lr, uint64_t t)
 	for (int i = 0; i < n; i++)
 		norm += o->norm[i];
 	norm = sqrt(norm);
-	o->lr = lr;
-	o->scale = o->o.clip_norm > 0 && norm > o->o.clip_norm ? o->o.clip_norm / norm : 1.0;
-	o->c1 = 1 - vt_pow(o->o.beta1, (double)t);
-	o->c2 = 1 - vt_pow(o->o.beta2, (double)t);
+	o->t = t;
+	o->f = factors(o, lr, momentum < 0 ? o->o.momentum : momentum, o->o.clip_norm > 0 && norm > o->o.clip_norm ? o->o.clip_norm / norm : 1.0);
 	vt_parallel_for((size_t)n, update, o);
 	return norm;
-}
-
-double vt_cosine_rate(double base, double least, uint64_t t, uint64_t total, uint64_t warmup)
-{
-	double part;
-
-	if (t < warmup)
-		return base * (double)(t + 1) / (double)warmup;
-	part = total > warmup ? (double)(t - warmup) / (double)(total - warmup) : 1.0;
-	part = part > 1 ? 1 : part;
-	return base * (least + (1 - least) * 0.5 * (1 + vt_cos(3.14159265358979323846 * part)));
 }

@@ -1,34 +1,50 @@
-/* optim.h - Adam and AdamW over a session's weights; state is plain f32 arrays that a checkpoint keeps.
+/* optim.h - how a session's weights are updated; state is plain f32 arrays that a checkpoint keeps.
  *
- * m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps).  Weight decay is
- * added to g (Adam, as PyTorch's) or applied to w first (AdamW: decoupled).  Kingma & Ba 2015; Loshchilov & Hutter 2019.
- * The order of operations is fixed; each element is its own, so threads do not matter. */
+ * g is the gradient, after clipping; t counts from 1; hats are bias-corrected: m^ = m / (1 - b1^t), v^ = v / (1 - b2^t).
+ *
+ *   sgd     g += decay w; m = momentum m + g (m = g at t = 1); w -= lr m, or lr (g + momentum m) with nesterov
+ *   adam    g += decay w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= lr m^ / (sqrt(v^) + eps); Kingma & Ba 2015
+ *   adamw   as adam, but w -= lr decay w first instead; Loshchilov & Hutter 2019
+ *   radam   as adam, the denominator sqrt(v) / sqrt(1 - b2^t) + ... times the rectification r_t where the variance is tractable
+ *           (rho_t > 5), w -= lr m^ where it is not; Liu et al. 2020
+ *   ranger  radam with decay lr r_t / (1 - b1^t) w instead of in g; Wright 2019.  Its lookahead and centralise are options
+ *
+ * centralise: the mean over all dimensions but the first is taken from g of every weight with more than one; Yong et al. 2020.
+ * lookahead k: every k-th step slow += share (w - slow), w = slow; Zhang et al. 2019.
+ * The order of operations is fixed and each weight is its own task, so threads do not matter. */
 #ifndef COMMON_NN_OPTIM_H
 #define COMMON_NN_OPTIM_H
 
 #include "common/nn/session.h"
 
-struct vt_optim_opts {
-	double beta1, beta2, eps, weight_decay;
-	bool decoupled;
-	double clip_norm;        /* 0: none; else gradients are scaled so that their norm is at most this */
-};
+enum vt_optim_kind { VT_OPTIM_SGD, VT_OPTIM_ADAM, VT_OPTIM_ADAMW, VT_OPTIM_RADAM, VT_OPTIM_RANGER };
 
-#define VT_OPTIM_ADAM { 0.9, 0.999, 1e-8, 0, false, 0 }
+struct vt_optim_opts {
+	enum vt_optim_kind kind;
+	double momentum;                 /* sgd's; b1 of the others */
+	double beta2, eps, weight_decay;
+	bool nesterov, centralise;
+	int lookahead;                   /* 0: none */
+	double slow_share;
+	double clip_norm;                /* 0: none; else gradients are scaled so that their norm is at most this */
+};
 
 struct vt_optim;
 
 struct vt_optim *vt_optim_new(struct vt_session *s, const struct vt_optim_opts *o);
 void vt_optim_free(struct vt_optim *o);
 
-/* Applies the session's gradients; t counts from 1.  Returns the norm of the gradients before clipping. */
-double vt_optim_step(struct vt_optim *o, double lr, uint64_t t);
+/* Weight i moves `factor` times as fast as the rate says; 0 freezes it: no decay, no share in the norm. */
+void vt_optim_scale(struct vt_optim *o, int i, double factor);
 
-/* First and second moment of weight i, of the weight's size; NULL for one that is not trained. */
-float *vt_optim_m(struct vt_optim *o, int i);
-float *vt_optim_v(struct vt_optim *o, int i);
+/* Applies the session's gradients.  momentum < 0: the one of the options (a schedule may cycle it).  Returns the norm of the
+ * gradients before clipping. */
+double vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t);
 
-/* lr at step t of `total`: linear warm-up over `warmup` steps, then half a cosine down to `least` x base. */
-double vt_cosine_rate(double base, double least, uint64_t t, uint64_t total, uint64_t warmup);
+/* Names of the state arrays: "m", "v", "slow"; NULL behind the last. */
+const char *vt_optim_slot(int slot);
+
+/* Array `slot` of weight i, of the weight's size; NULL where this optimiser or weight has none. */
+float *vt_optim_state(struct vt_optim *o, int i, int slot);
 
 #endif

@@ -21,6 +21,8 @@ int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err
 		c.model = vt_json_text(vt_json_pointer(c.json, "/model/name"), "");
 		c.n_channels = vt_json_get(c.json, "channels") ? (int)vt_json_get(c.json, "channels")->n : 0;
 		c.n_regions = vt_json_get(c.json, "regions") ? (int)vt_json_get(c.json, "regions")->n : 0;
+		c.softmax = !strcmp(vt_json_text(vt_json_get(c.json, "activation"), "sigmoid"), "softmax");
+		c.n_outputs = c.n_regions + c.softmax;
 		for (size_t a = 0; a < 3; a++)
 			c.patch[a] = (int)vt_json_integer(vt_json_at(vt_json_get(c.json, "patch"), a), 0);
 		if (c.n_channels < 1 || c.n_regions < 1)
@@ -79,7 +81,7 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 	const int *patch, struct vt_device *device, struct vt_err *err)
 {
 	const int *size = patch ? patch : c->patch;
-	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), 1, c->n_channels, c->n_regions, { size[0], size[1], size[2] } };
+	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), 1, c->n_channels, c->n_outputs, { size[0], size[1], size[2] } };
 	char *path = vt_asprintf("%s/%s.safetensors", dir, which);
 	int rc = vt_model_build(g, &r, err);
 

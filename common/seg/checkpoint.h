@@ -12,7 +12,8 @@ struct vt_checkpoint {
 	struct vt_json *json;
 	struct vt_manifest *manifest;
 	const char *model;
-	int n_channels, n_regions, patch[3];
+	int n_channels, n_regions, n_outputs, patch[3];
+	bool softmax;            /* regions exclude each other; output 0 is "none", so there is one more than regions */
 };
 
 int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err);

@@ -126,6 +126,7 @@ void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o
 {
 	struct vt_rng r = vt_rng_stream(o->seed, "draw", vt_rng_hash(f->subject), step, slot);
 	int at[3], d = o->patch[0], h = o->patch[1], w = o->patch[2];
+	size_t voxels = (size_t)d * (size_t)h * (size_t)w;
 	bool flip[3];
 
 	corner(at, f, o, &r);
@@ -145,6 +146,8 @@ void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o
 					row[x] = row[x] != 0.0f ? row[x] * gain + add + (float)(o->noise > 0 ? o->noise * vt_rng_normal(&r) : 0) : 0.0f;
 			}
 	}
+	if (o->drop > 0 && vt_rng_uniform(&r) < o->drop)
+		memset(image + (size_t)vt_rng_below(&r, (uint32_t)f->c) * voxels, 0, voxels * sizeof(float));
 	for (int z = 0; z < d; z++)
 		for (int y = 0; y < h; y++)
 			copy_target(target + ((size_t)z * (size_t)h + (size_t)y) * (size_t)w, f, at[0] + (flip[0] ? d - 1 - z : z),

@@ -23,6 +23,7 @@ struct vt_draw_opts {
 	bool flips;              /* each axis with probability 1/2 */
 	double scale, shift;     /* x (1 + U(-scale, scale)) + U(-shift, shift), a channel each */
 	double noise;            /* standard deviation of added normal noise */
+	double drop;             /* probability that one channel, drawn at random, is all 0 */
 	uint64_t seed;
 };
 

@@ -141,7 +141,7 @@ static int score_subject(struct vt_subject_score *s, struct vt_session *session,
 	const struct vt_evaluate_opts *o, const int *bins, struct vt_err *err)
 {
 	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
-	float *logits = vt_xmalloc(voxels * (size_t)c->n_regions * sizeof(float));
+	float *logits = vt_xmalloc(voxels * (size_t)c->n_outputs * sizeof(float));
 	int rc = vt_checkpoint_check_channels(c, vt_json_get(f->header, "channels"), f->subject, err);
 
 	if (!rc)
@@ -149,7 +149,7 @@ static int score_subject(struct vt_subject_score *s, struct vt_session *session,
 	if (!rc) {
 		s->file = f;
 		s->bits = vt_xmalloc(voxels);
-		vt_predict_regions(s->bits, logits, c->n_regions, voxels);
+		vt_predict_regions(s->bits, logits, c->n_outputs, voxels, c->softmax);
 		score_regions(s, o, bins);
 		vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", f->subject, s->region[0].overlap.dice, s->region[0].surface.hd95);
 	}

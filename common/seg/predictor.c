@@ -140,10 +140,22 @@ int vt_predict(float *logits, struct vt_session *s, const struct vt_patch_file *
 	return vt_session_error(s) ? vt_err_prefix(err, "subject %s", f->subject) : 0;
 }
 
-void vt_predict_regions(uint8_t *bits, const float *logits, int c, size_t voxels)
+static uint8_t bits_of_largest(const float *logits, int c, size_t voxels, size_t v)
+{
+	int best = 0;
+
+	for (int k = 1; k < c; k++)
+		if (logits[(size_t)k * voxels + v] > logits[(size_t)best * voxels + v])
+			best = k;
+	return best ? (uint8_t)(1 << (best - 1)) : 0;
+}
+
+void vt_predict_regions(uint8_t *bits, const float *logits, int c, size_t voxels, bool softmax)
 {
 	memset(bits, 0, voxels);
-	for (int k = 0; k < c; k++)
+	for (size_t v = 0; softmax && v < voxels; v++)
+		bits[v] = bits_of_largest(logits, c, voxels, v);
+	for (int k = 0; !softmax && k < c; k++)
 		for (size_t v = 0; v < voxels; v++)
 			bits[v] |= (uint8_t)((logits[(size_t)k * voxels + v] > 0.0f) << k);
 }

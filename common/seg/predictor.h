@@ -17,7 +17,8 @@ struct vt_predict_opts {
 /* s: an inference session with n = 1 and a cubic or other patch.  logits: [c_out, z, y, x] of the volume's size. */
 int vt_predict(float *logits, struct vt_session *s, const struct vt_patch_file *f, const struct vt_predict_opts *o, struct vt_err *err);
 
-/* Region bits of logits > 0 (a sigmoid over one half): [c, voxels] -> [voxels]. */
-void vt_predict_regions(uint8_t *bits, const float *logits, int c, size_t voxels);
+/* Region bits of logits [c, voxels]: bit k where logit k > 0 (a sigmoid over one half), or with softmax bit k - 1 where channel
+ * k > 0 is the largest (the lowest of equals). */
+void vt_predict_regions(uint8_t *bits, const float *logits, int c, size_t voxels, bool softmax);
 
 #endif

@@ -1,8 +1,18 @@
-/* train_state.h - what a training run holds and how it is kept across a kill; for trainer.c and train_state.c only. */
+/* train_state.h - what a training run holds and how it is kept across a kill; for trainer.c, train_*.c only. */
 #ifndef COMMON_SEG_TRAIN_STATE_H
 #define COMMON_SEG_TRAIN_STATE_H
 
+#include "common/nn/average.h"
 #include "common/seg/trainer.h"
+
+/* One output of the network while it is trained. */
+struct vt_train_head {
+	enum vt_role role;
+	double weight;               /* of its loss; 0: it is left alone, y and dy are NULL */
+	struct vt_shape shape;
+	float *y, *dy;
+	uint8_t *target;             /* at its resolution; NULL where that is the patch's */
+};
 
 struct vt_trainer {
 	const struct vt_train_opts *o;
@@ -11,9 +21,14 @@ struct vt_trainer {
 	struct vt_graph *graph, *eval_graph;
 	struct vt_session *session, *eval;
 	struct vt_optim *optim;
+	struct vt_average average;   /* value == NULL: none */
 	size_t *train, *validation, n_train, n_validation;
-	float *image, *logits, *grad;
+	float *image;
+	struct vt_train_head *head;  /* [outputs of the graph]; the first is the prediction */
+	int n_heads;
+	float **sum;                 /* [weights]: gradients of the step so far; NULL with accumulate 1 */
 	uint8_t *target;
+	int channels, outputs;       /* of the network's input and prediction */
 	size_t voxels;               /* of a patch */
 	uint64_t step, best_step, saved_step;
 	double best, loss_sum;       /* best < 0: none yet */
@@ -21,10 +36,21 @@ struct vt_trainer {
 	struct vt_buf history;       /* CSV so far */
 };
 
-/* best.safetensors goes to scratch (or, without one, straight to out). */
+/* train_step.c: buffers; draws, gradient, update, and t->step is one more.  VT_EBUG where something is not finite. */
+void vt_train_step_begin(struct vt_trainer *t);
+void vt_train_step_end(struct vt_trainer *t);
+int vt_train_step(struct vt_trainer *t, struct vt_err *err);
+
+/* train_validate.c: scores the weights, adds a line to the history and keeps them if they are the best. */
+int vt_train_validate(struct vt_trainer *t, struct vt_err *err);
+
+/* train_state.c: best.safetensors goes to scratch (or, without one, straight to out). */
 int vt_train_keep_best(struct vt_trainer *t, struct vt_err *err);
 int vt_train_save(struct vt_trainer *t, struct vt_err *err);
 int vt_train_resume(struct vt_trainer *t, bool *resumed, struct vt_err *err);
+
+/* train_checkpoint.c: the output directory. */
+char *vt_train_best_path(const struct vt_trainer *t);
 int vt_train_finish(struct vt_trainer *t, struct vt_err *err);
 
 #endif

@@ -1,8 +1,9 @@
 /* trainer.h - the training loop: same inputs, same seed, same checkpoint, whatever the threads and however often killed.
  *
- * Training subjects: labelled, not held out for test, not in the validation fold.  A step draws `batch` patches, one forward and
- * backward pass, one Adam step.  Every `validate` steps (and at the end) the validation subjects are predicted whole; the
- * weights with the best mean Dice are kept.  With no validation subjects the last weights are the best.
+ * Training subjects: labelled, not held out for test, not in the validation fold.  A step draws `accumulate` batches of `batch`
+ * patches, sums their gradients and updates the weights once.  Every `validate` steps (and at the end) the validation subjects
+ * are predicted whole; the weights with the best mean Dice are kept.  With no validation subjects the last weights are the best.
+ * With averaging on, what is validated and kept as best is the mean of the weights.
  *
  * scratch (may be NULL): the state is saved there at every validation and every `save` steps, atomically; a later call with the
  * same inputs continues from it and ends with the same bytes. */
@@ -11,18 +12,27 @@
 
 #include "common/nn/loss.h"
 #include "common/nn/optim.h"
+#include "common/nn/schedule.h"
 #include "common/seg/checkpoint.h"
 #include "common/seg/dataset.h"
+
+enum vt_averaging { VT_AVERAGE_NONE, VT_AVERAGE_EMA, VT_AVERAGE_SWA };
 
 struct vt_train_opts {
 	const char *model;
 	const struct vt_json *model_params;
-	int patch[3], batch;
-	uint64_t steps, warmup, validate, save, seed;
-	double rate, least_rate;
+	int patch[3], batch, accumulate;
+	uint64_t steps, validate, save, seed;
+	struct vt_schedule schedule;     /* its total is steps */
 	struct vt_optim_opts optim;
-	struct vt_dice loss;
+	struct vt_loss loss;             /* softmax: channel 0 is "no region", the regions exclude each other, the lowest wins */
+	const double *output_weights;    /* of the network's outputs' losses, in their order; fewer than outputs: the rest is published */
+	int n_output_weights;
 	struct vt_draw_opts draw;        /* patch and seed are taken from above */
+	enum vt_averaging averaging;
+	double average_decay;            /* ema */
+	uint64_t average_from, average_every;   /* swa: snapshots at these steps */
+	bool pad;                        /* a volume smaller than the patch is padded with 0 instead of refused */
 	int fold;                        /* validation fold, -1: none */
 	int max_validation;              /* at most this many subjects are predicted; 0: all */
 	const char *parent;              /* checkpoint directory to start from, NULL: fresh weights */

@@ -42,6 +42,7 @@ static char *param_default(const struct vt_param *p)
 	case VT_PARAM_ENUM:
 		return vt_xstrdup(p->names[(int)p->value]);
 	case VT_PARAM_TEXT:
+	case VT_PARAM_JSON:
 		return vt_xstrdup(p->text ? p->text : "");
 	default:
 		vt_json_real_text(text, p->value);
@@ -57,7 +58,7 @@ static void enum_names(struct vt_buf *out, const struct vt_param *p, const char 
 
 static void param_row(struct vt_buf *out, const struct vt_param *p)
 {
-	static const char *const value_name[] = { "", "N", "X", "true|false", "NAME", "TEXT" };
+	static const char *const value_name[] = { "", "N", "X", "true|false", "NAME", "TEXT", "JSON" };
 	char *head = vt_asprintf("--%s %s", p->name, value_name[p->kind]), *value = param_default(p);
 	struct vt_buf text = VT_BUF_INIT;
 
@@ -103,6 +104,8 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 	row(out, "--threads N", "processors to use; never changes a result");
 	row(out, "--log text|json", "form of the events on stderr");
 	row(out, "--describe json|boutiques|markdown", "this table, for programs");
+	if (s->plan)
+		row(out, "--plan", "print what the execution would take and stop");
 	row(out, "--version, --help", "print and stop");
 	vt_buf_str(out, "\nexit status: 0 done, 64 usage, 65 bad input (see quarantine/), 66 missing input,\n"
 		"70 fault of ours, 71 memory, 73/74 output, 75 device, 76 damaged data, 78 recipe\n");
@@ -128,7 +131,7 @@ static struct vt_json *ports_json(const struct vt_stage *s)
 
 static struct vt_json *params_json(const struct vt_stage *s)
 {
-	static const char *const kind[] = { "", "int", "real", "bool", "enum", "text" };
+	static const char *const kind[] = { "", "int", "real", "bool", "enum", "text", "json" };
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
 	for (int i = 0; i < vt_stage_n_params(s); i++) {

@@ -73,6 +73,28 @@ static int set_enum(const struct vt_param *p, int64_t *field, const char *text, 
 	return err->code;
 }
 
+/* *text becomes its canonical form, so that spaces and the order of keys do not change the key. */
+static int tidy_json(const struct vt_param *p, char **text, struct vt_err *err)
+{
+	char *origin = vt_asprintf("--%s", p->name);
+	struct vt_buf canonical = VT_BUF_INIT;
+	struct vt_json *j = NULL;
+	int rc = vt_json_parse(&j, *text, strlen(*text), origin, err);
+
+	if (!rc && j->type != VT_JSON_OBJECT && j->type != VT_JSON_ARRAY)
+		rc = vt_err_set(err, VT_EUSAGE, "%s=%s: must be a JSON object or array", origin, *text);
+	if (!rc)
+		rc = vt_json_canonical(&canonical, j, err);
+	if (!rc) {
+		free(*text);
+		*text = vt_buf_detach(&canonical);
+	}
+	vt_buf_release(&canonical);
+	vt_json_free(j);
+	free(origin);
+	return rc ? err->code = VT_EUSAGE : 0;
+}
+
 static int set_param(struct vt_stage_run *r, const struct vt_param *p, const char *text, struct vt_err *err)
 {
 	void *field = (char *)r->params + p->offset;
@@ -86,17 +108,23 @@ static int set_param(struct vt_stage_run *r, const struct vt_param *p, const cha
 	case VT_PARAM_ENUM:
 		return set_enum(p, field, text, err);
 	case VT_PARAM_TEXT:
+	case VT_PARAM_JSON:
 		*(const char **)field = text;
 		return 0;
 	}
 	return vt_err_set(err, VT_EBUG, "param %s has no kind", p->name);
 }
 
+static bool is_text(const struct vt_param *p)
+{
+	return p->kind == VT_PARAM_TEXT || p->kind == VT_PARAM_JSON;
+}
+
 static char *default_text(const struct vt_param *p)
 {
 	char text[32];
 
-	if (p->kind == VT_PARAM_TEXT)
+	if (is_text(p))
 		return vt_xstrdup(p->text ? p->text : "");
 	if (p->kind == VT_PARAM_BOOL)
 		return vt_xstrdup(p->value != 0 ? "true" : "false");
@@ -123,6 +151,7 @@ static char *canonical_text(const struct vt_stage_run *r, const struct vt_param 
 	case VT_PARAM_ENUM:
 		return vt_xstrdup(p->names[*(const int64_t *)field]);
 	case VT_PARAM_TEXT:
+	case VT_PARAM_JSON:
 		break;
 	}
 	return vt_xstrdup(*(const char *const *)field);
@@ -138,6 +167,12 @@ static char *text_of_json(const struct vt_json *v)
 		return vt_xstrdup(v->boolean ? "true" : "false");
 	if (v->type == VT_JSON_INT)
 		return vt_asprintf("%lld", (long long)v->integer);
+	if (v->type != VT_JSON_REAL) {
+		struct vt_buf whole = VT_BUF_INIT;
+
+		vt_json_pretty(&whole, v);
+		return vt_buf_detach(&whole);
+	}
 	vt_json_real_text(text, v->real);
 	return vt_xstrdup(text);
 }
@@ -166,7 +201,7 @@ static void settle(struct vt_stage_run *r)
 {
 	r->stage->settle(r->params);
 	for (int i = 0; i < vt_stage_n_params(r->stage); i++)
-		if (r->stage->params[i].kind != VT_PARAM_TEXT) {
+		if (!is_text(&r->stage->params[i])) {
 			char *text = canonical_text(r, &r->stage->params[i]);
 
 			vt_json_put_text(r->params_json, r->stage->params[i].name, text);
@@ -192,12 +227,14 @@ int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct
 		char *text = given[i] ? vt_xstrdup(given[i]) : said ? text_of_json(said) : default_text(p), *canonical;
 
 		/* a text param points into the JSON object, which lives as long as the run */
-		rc = set_param(r, p, text, err);
+		rc = p->kind == VT_PARAM_JSON ? tidy_json(p, &text, err) : 0;
+		if (!rc)
+			rc = set_param(r, p, text, err);
 		if (!rc) {
 			canonical = canonical_text(r, p);
 			vt_json_put_text(r->params_json, p->name, canonical);
 			free(canonical);
-			if (p->kind == VT_PARAM_TEXT)
+			if (is_text(p))
 				*(const char **)((char *)r->params + p->offset) = vt_json_text(vt_json_get(r->params_json, p->name), "");
 		}
 		free(text);

@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/json.h"
 
@@ -39,9 +40,10 @@ struct vt_port {
 	const char *help;
 };
 
-enum vt_param_kind { VT_PARAM_INT = 1, VT_PARAM_REAL, VT_PARAM_BOOL, VT_PARAM_ENUM, VT_PARAM_TEXT };
+enum vt_param_kind { VT_PARAM_INT = 1, VT_PARAM_REAL, VT_PARAM_BOOL, VT_PARAM_ENUM, VT_PARAM_TEXT, VT_PARAM_JSON };
 
-/* Fields in the params struct: int64_t, double, bool, int64_t (index into names), const char *. */
+/* Fields in the params struct: int64_t, double, bool, int64_t (index into names), const char *, const char * (the canonical text
+ * of a JSON object or array; a recipe may hold the value itself). */
 struct vt_param {
 	const char *name;
 	enum vt_param_kind kind;
@@ -51,7 +53,7 @@ struct vt_param {
 	const char *unit;        /* "" if none */
 	const char *help;
 	const char *const *names;   /* enum: NULL-terminated */
-	const char *text;        /* default of a text */
+	const char *text;        /* default of a text or JSON */
 };
 
 struct vt_stage_run;
@@ -63,6 +65,7 @@ struct vt_stage {
 	const struct vt_param *params;
 	size_t params_size;
 	int (*run)(struct vt_stage_run *r, struct vt_err *err);
+	int (*plan)(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err);   /* --plan: what run() would take; NULL: none */
 	void (*settle)(void *params);   /* may be NULL: turns a param's "auto" into what was chosen, before anything is hashed */
 };
 

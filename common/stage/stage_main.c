@@ -110,7 +110,7 @@ struct command_line {
 	const char *param[VT_MAX_PARAMS];
 	const char *out, *store, *scratch, *log, *describe;
 	long long threads;
-	int help, version;
+	int help, version, plan;
 };
 
 static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char **argv, struct vt_err *err)
@@ -132,6 +132,8 @@ static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char 
 	opts[n++] = (struct vt_opt){ 0, "describe", VT_OPT_STRING, &c->describe, "FORM", "" };
 	opts[n++] = (struct vt_opt){ 'h', "help", VT_OPT_FLAG, &c->help, NULL, "" };
 	opts[n++] = (struct vt_opt){ 0, "version", VT_OPT_FLAG, &c->version, NULL, "" };
+	if (r->stage->plan)
+		opts[n++] = (struct vt_opt){ 0, "plan", VT_OPT_FLAG, &c->plan, NULL, "" };
 	opts[n] = (struct vt_opt){ 0, NULL, VT_OPT_END, NULL, NULL, NULL };
 	rc = vt_opts_parse(opts, argc, argv, &rest, err);
 	if (!rc && rest.n)
@@ -313,6 +315,18 @@ static void prepare_scratch(struct vt_stage_run *r, const struct command_line *c
 	}
 }
 
+/* --plan: what an execution would take, on stdout; nothing is run or written. */
+static int show_plan(struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = r->stage->plan(r, &text, err);
+
+	if (!rc && (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout)))
+		rc = vt_err_errno(err, VT_EIO, "stdout");
+	vt_buf_release(&text);
+	return rc;
+}
+
 /* --- the execution ---------------------------------------------------------------------------------------------------------------- */
 
 static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
@@ -345,12 +359,14 @@ static int execute(struct vt_stage_run *r, const struct command_line *c, struct 
 	bool reused = false;
 	int rc = vt_digest_file(&r->binary, &size, "/proc/self/exe", err);
 
-	if (!rc && !c->out && !c->store)
+	if (!rc && !c->out && !c->store && !c->plan)
 		rc = vt_err_set(err, VT_EUSAGE, "--out is missing: where the result goes");
 	if (!rc)
 		rc = vt_stage_set_params(r, c->param, err);
 	if (!rc)
 		rc = open_inputs(r, err);
+	if (c->plan)
+		return rc ? rc : show_plan(r, err);
 	if (!rc && c->store)
 		rc = vt_store_open(&r->store, c->store, VT_STORE_CREATE, err);
 	if (!rc && c->out) {

@@ -44,7 +44,7 @@ def digest(out):
     return h.hexdigest() if glob.glob(out + "/*") else "nothing"
 
 
-ARGS = ["--patches", T + "/patches", "--patch", "16", "--init_filters", "8", "--steps", "24", "--validate", "8", "--save", "2"]
+ARGS = ["--patches", T + "/patches", "--patch", "16", "--network", '{"init_filters": 8}', "--steps", "24", "--validate", "8", "--save", "2"]
 
 
 def train(name, *more, **env):

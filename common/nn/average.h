@@ -1,0 +1,25 @@
+/* average.h - a running mean of a session's weights beside the ones that are trained.
+ *
+ * decay > 0: exponential, a = decay a + (1 - decay) w after every update.  decay = 0: plain, a += (w - a) / (n + 1) over n + 1
+ * snapshots (stochastic weight averaging; Izmailov et al. 2018).  The first snapshot is w itself.  Every array of the session
+ * takes part, running statistics too. */
+#ifndef COMMON_NN_AVERAGE_H
+#define COMMON_NN_AVERAGE_H
+
+#include "common/nn/session.h"
+
+struct vt_average {
+	struct vt_session *s;
+	double decay;
+	uint64_t n;              /* snapshots so far */
+	float **value;           /* [weights] */
+};
+
+void vt_average_init(struct vt_average *a, struct vt_session *s, double decay);
+void vt_average_release(struct vt_average *a);
+void vt_average_add(struct vt_average *a);
+
+/* Writes the mean into another session of the same network; the trained weights while n = 0. */
+void vt_average_copy(struct vt_session *to, const struct vt_average *a);
+
+#endif

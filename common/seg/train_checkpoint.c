@@ -1,0 +1,104 @@
+/* train_checkpoint.c - the checkpoint directory that a finished run leaves. */
+#include <stdlib.h>
+
+#include "common/base/fs.h"
+#include "common/nn/backend.h"
+#include "common/seg/train_state.h"
+
+char *vt_train_best_path(const struct vt_trainer *t)
+{
+	return vt_path_join(t->scratch ? t->scratch : t->out, "best.safetensors");
+}
+
+static struct vt_json *subjects_json(const struct vt_trainer *t)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *train = vt_json_new(VT_JSON_ARRAY), *validation = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *test = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < t->n_train; i++)
+		vt_json_push(train, vt_json_new_text(t->d->file[t->train[i]].subject));
+	for (size_t i = 0; i < t->n_validation; i++)
+		vt_json_push(validation, vt_json_new_text(t->d->file[t->validation[i]].subject));
+	for (size_t i = 0; i < t->d->n; i++)
+		if (t->d->file[i].test)
+			vt_json_push(test, vt_json_new_text(t->d->file[i].subject));
+	vt_json_put(j, "train", train);
+	vt_json_put(j, "validation", validation);
+	vt_json_put(j, "test", test);
+	return j;
+}
+
+static struct vt_json *copy_or_null(const struct vt_json *j)
+{
+	return j ? vt_json_copy(j) : vt_json_new(VT_JSON_NULL);
+}
+
+static struct vt_json *checkpoint_json(const struct vt_trainer *t)
+{
+	const struct vt_json *header = t->d->file[0].header;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *model = vt_json_new(VT_JSON_OBJECT), *patch = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *best = vt_json_new(VT_JSON_OBJECT), *device = vt_device_describe(t->o->device);
+
+	vt_json_put_int(j, "format", 1);
+	vt_json_put_text(model, "name", t->o->model);
+	vt_json_put(model, "params", t->o->model_params ? vt_json_copy(t->o->model_params) : vt_json_new(VT_JSON_OBJECT));
+	vt_json_put_int(model, "parameters", (int64_t)vt_graph_parameters(t->graph));
+	vt_json_put(j, "model", model);
+	vt_json_put(j, "channels", copy_or_null(vt_json_get(header, "channels")));
+	vt_json_put(j, "regions", copy_or_null(vt_json_get(header, "regions")));
+	vt_json_put_text(j, "activation", t->o->loss.softmax ? "softmax" : "sigmoid");
+	for (int a = 0; a < 3; a++)
+		vt_json_push(patch, vt_json_new_int(t->o->patch[a]));
+	vt_json_put(j, "patch", patch);
+	vt_json_put(j, "profile", vt_json_copy(vt_json_get(device, "profile")));
+	if (t->o->device)
+		vt_json_put(j, "device", device);
+	else
+		vt_json_free(device);
+	vt_json_put_int(j, "seed", (int64_t)t->o->seed);
+	vt_json_put_int(j, "steps", (int64_t)t->o->steps);
+	vt_json_put_int(j, "fold", t->o->fold);
+	vt_json_put(j, "subjects", subjects_json(t));
+	if (t->o->parent_tree)
+		vt_json_put_text(j, "parent", t->o->parent_tree);
+	else
+		vt_json_put(j, "parent", vt_json_new(VT_JSON_NULL));
+	vt_json_put_int(best, "step", (int64_t)t->best_step);
+	vt_json_put(best, "dice", t->n_validation ? vt_json_new_real(t->best) : vt_json_new(VT_JSON_NULL));
+	vt_json_put(j, "best", best);
+	vt_json_put(j, "spacing_mm", copy_or_null(vt_json_get(header, "spacing_mm")));
+	vt_json_put(j, "normalise", copy_or_null(vt_json_pointer(header, "/geometry/channels/0/normalise/method")));
+	vt_json_put(j, "manifest", copy_or_null(vt_json_get(header, "manifest")));
+	return j;
+}
+
+static int write_text(const char *dir, const char *name, const struct vt_buf *text, struct vt_err *err)
+{
+	char *path = vt_path_join(dir, name);
+	int rc = vt_fs_write_quick(path, text->data, text->len, 0644, err);
+
+	free(path);
+	return rc;
+}
+
+int vt_train_finish(struct vt_trainer *t, struct vt_err *err)
+{
+	char *from = vt_train_best_path(t), *to = vt_path_join(t->out, "best.safetensors"), *last = vt_path_join(t->out, "last.safetensors");
+	struct vt_json *j = checkpoint_json(t);
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_weights_save(last, t->session, NULL, err);
+
+	if (!rc && t->scratch)
+		rc = vt_fs_copy(from, to, 0644, err);
+	vt_json_pretty(&text, j);
+	if (!rc)
+		rc = write_text(t->out, "checkpoint.json", &text, err);
+	if (!rc)
+		rc = write_text(t->out, "history.csv", &t->history, err);
+	vt_buf_release(&text);
+	vt_json_free(j);
+	free(from);
+	free(to);
+	free(last);
+	return rc;
+}

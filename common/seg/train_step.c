@@ -1,0 +1,232 @@
+/* train_step.c - one update of the weights: patches, forward, loss, backward, optimiser. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/parallel.h"
+#include "common/seg/train_state.h"
+
+enum { VT_MAX_HEADS = 32 };
+
+static size_t values_of(struct vt_shape s)
+{
+	return (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
+}
+
+static void begin_head(struct vt_train_head *h, const struct vt_trainer *t, int i)
+{
+	struct vt_output out = vt_graph_output_at(t->graph, i);
+
+	*h = (struct vt_train_head){ .role = out.role, .weight = out.role == VT_ROLE_BRANCH ? 0 : out.weight, .shape = vt_session_shape_at(t->session, i) };
+	if (h->weight <= 0)
+		return;
+	h->y = vt_xmalloc(values_of(h->shape) * sizeof(float));
+	h->dy = vt_xmalloc(values_of(h->shape) * sizeof(float));
+	if (h->role == VT_ROLE_DEEP && h->shape.w != t->o->patch[2])
+		h->target = vt_xmalloc(values_of(h->shape) / (size_t)h->shape.c);
+}
+
+void vt_train_step_begin(struct vt_trainer *t)
+{
+	size_t batch = (size_t)t->o->batch;
+	int n = vt_session_n_weights(t->session);
+
+	t->voxels = (size_t)t->o->patch[0] * (size_t)t->o->patch[1] * (size_t)t->o->patch[2];
+	t->image = vt_xmalloc(t->voxels * batch * (size_t)t->channels * sizeof(float));
+	t->target = vt_xmalloc(t->voxels * batch);
+	t->n_heads = vt_graph_n_outputs(t->graph);
+	t->head = vt_xcalloc((size_t)t->n_heads, sizeof(*t->head));
+	for (int i = 0; i < t->n_heads; i++)
+		begin_head(&t->head[i], t, i);
+	if (t->o->accumulate < 2)
+		return;
+	t->sum = vt_xcalloc((size_t)n, sizeof(*t->sum));
+	for (int i = 0; i < n; i++)
+		if (vt_session_weight(t->session, i)->trainable)
+			t->sum[i] = vt_xcalloc(vt_session_weight(t->session, i)->n, sizeof(float));
+}
+
+void vt_train_step_end(struct vt_trainer *t)
+{
+	for (int i = 0; t->sum && i < vt_session_n_weights(t->session); i++)
+		free(t->sum[i]);
+	for (int i = 0; i < t->n_heads; i++) {
+		free(t->head[i].y);
+		free(t->head[i].dy);
+		free(t->head[i].target);
+	}
+	free(t->sum);
+	free(t->head);
+	free(t->image);
+	free(t->target);
+}
+
+/* Batch `round` of the step. */
+static void draw_batch(struct vt_trainer *t, int round)
+{
+	struct vt_draw_opts draw = t->o->draw;
+	uint64_t each = (uint64_t)t->o->batch * (uint64_t)t->o->accumulate;
+
+	memcpy(draw.patch, t->o->patch, sizeof(draw.patch));
+	draw.seed = t->o->seed;
+	for (int b = 0; b < t->o->batch; b++) {
+		uint64_t slot = (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)b, k = t->step * each + slot;
+		size_t i = t->train[vt_dataset_order(draw.seed, k / t->n_train, (size_t)(k % t->n_train), t->n_train)];
+
+		vt_dataset_draw(&t->d->file[i], &draw, t->step, slot, t->image + (size_t)b * (size_t)t->channels * t->voxels,
+			t->target + (size_t)b * t->voxels);
+	}
+	if (t->o->loss.softmax)
+		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
+}
+
+static int not_finite(const struct vt_trainer *t, const char *what, struct vt_err *err)
+{
+	return vt_err_set(err, VT_EBUG, "step %llu: %s is not finite; the last good state is that of step %llu; try a lower --rate or --clip 1",
+		(unsigned long long)t->step, what, (unsigned long long)t->saved_step);
+}
+
+static bool all_finite(const float *x, size_t n)
+{
+	for (size_t k = 0; k < n; k++)
+		if (!isfinite(x[k]))
+			return false;
+	return true;
+}
+
+static int name_bad_gradient(const struct vt_trainer *t, struct vt_err *err)
+{
+	for (int i = 0; i < vt_session_n_weights(t->session); i++) {
+		const struct vt_weight *w = vt_session_weight(t->session, i);
+
+		if (w->trainable && !all_finite(w->grad, w->n)) {
+			char *what = vt_asprintf("the gradient of %s", w->name);
+			int rc = not_finite(t, what, err);
+
+			free(what);
+			return rc;
+		}
+	}
+	return not_finite(t, "the gradients' norm", err);
+}
+
+struct folding {
+	struct vt_trainer *t;
+	bool last;
+};
+
+/* Adds weight i's gradient to the step's sum; behind the last round the sum becomes the gradient. */
+static void fold_weight(void *ctx, size_t i)
+{
+	const struct folding *f = ctx;
+	const struct vt_weight *w = vt_session_weight(f->t->session, (int)i);
+	float *sum = f->t->sum[i];
+
+	for (size_t k = 0; sum && k < w->n; k++)
+		sum[k] += w->grad[k];
+	if (sum && f->last) {
+		memcpy(w->grad, sum, w->n * sizeof(*sum));
+		memset(sum, 0, w->n * sizeof(*sum));
+	}
+}
+
+/* The target where a coarser output has its voxels: the one at each voxel's centre, the later of two. */
+static void shrink_target(const struct vt_trainer *t, const struct vt_train_head *h)
+{
+	const struct vt_shape s = h->shape;
+	const int *p = t->o->patch;
+	size_t i = 0;
+
+	for (int n = 0; n < s.n; n++)
+		for (int z = 0; z < s.d; z++)
+			for (int y = 0; y < s.h; y++)
+				for (int x = 0; x < s.w; x++, i++) {
+					int fz = (2 * z + 1) * p[0] / (2 * s.d), fy = (2 * y + 1) * p[1] / (2 * s.h), fx = (2 * x + 1) * p[2] / (2 * s.w);
+
+					h->target[i] = t->target[(((size_t)n * (size_t)p[0] + (size_t)fz) * (size_t)p[1] + (size_t)fy) * (size_t)p[2] + (size_t)fx];
+				}
+}
+
+/* weight times the mean of (y - x)^2, x == NULL: of y^2. */
+static double mean_square(float *dy, const float *y, const float *x, size_t n, double weight)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		double d = (double)y[i] - (x ? (double)x[i] : 0);
+
+		sum += d * d;
+		dy[i] = (float)(2 * weight * d / (double)n);
+	}
+	return weight * sum / (double)n;
+}
+
+/* Loss of one output and its gradient, times share. */
+static double head_loss(struct vt_trainer *t, struct vt_train_head *h, double share)
+{
+	const struct vt_shape s = h->shape;
+	double weight = h->weight * share;
+
+	if (h->role == VT_ROLE_RECONSTRUCTION || h->role == VT_ROLE_LATENT)
+		return mean_square(h->dy, h->y, h->role == VT_ROLE_LATENT ? NULL : t->image, values_of(s), weight);
+	if (h->target)
+		shrink_target(t, h);
+	return vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c, (size_t)s.d * (size_t)s.h * (size_t)s.w, &t->o->loss, weight);
+}
+
+/* Loss and gradients of one batch, as their share of the step. */
+static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_err *err)
+{
+	const float *dy[VT_MAX_HEADS] = { NULL };
+	double value = 0;
+
+	draw_batch(t, round);
+	vt_session_set_input(t->session, t->image);
+	vt_session_forward(t->session, t->step);
+	for (int i = 0; i < t->n_heads; i++)
+		if (t->head[i].y) {
+			vt_session_get_output_at(t->session, i, t->head[i].y);
+			value += head_loss(t, &t->head[i], 1.0 / t->o->accumulate);
+			dy[i] = t->head[i].dy;
+		}
+	if (vt_session_error(t->session))
+		return vt_err_set(err, vt_session_error(t->session)->code, "step %llu: %s", (unsigned long long)t->step, vt_session_error(t->session)->text);
+	if (!isfinite(value))
+		return not_finite(t, "the loss", err);
+	vt_session_backward_all(t->session, dy);
+	if (t->sum)
+		vt_parallel_for((size_t)vt_session_n_weights(t->session), fold_weight, &(struct folding){ t, round + 1 == t->o->accumulate });
+	*loss += value;
+	return 0;
+}
+
+/* A snapshot for the mean of the weights behind step t->step. */
+static void average(struct vt_trainer *t)
+{
+	const struct vt_train_opts *o = t->o;
+
+	if (o->averaging == VT_AVERAGE_EMA ||
+		(o->averaging == VT_AVERAGE_SWA && t->step >= o->average_from && (t->step - o->average_from) % o->average_every == 0))
+		vt_average_add(&t->average);
+}
+
+int vt_train_step(struct vt_trainer *t, struct vt_err *err)
+{
+	double rate = vt_schedule_rate(&t->o->schedule, t->step), loss = 0, norm;
+	int rc = 0;
+
+	for (int round = 0; !rc && round < t->o->accumulate; round++)
+		rc = one_round(t, round, &loss, err);
+	if (rc)
+		return rc;
+	norm = vt_optim_step(t->optim, rate, vt_schedule_momentum(&t->o->schedule, t->step), t->step + 1);
+	if (!isfinite(norm))
+		return name_bad_gradient(t, err);
+	t->loss_sum += loss;
+	t->loss_n++;
+	t->step++;
+	average(t);
+	if (t->o->progress)
+		t->o->progress(t->step, loss);
+	return 0;
+}
