@@ -123,7 +123,7 @@ int vt_cmd_audit(int argc, char **argv)
 			vt_command_help("audit WHAT", "Prints what WHAT was made from: executions, params, binaries, code, down to each raw file and subject. WHAT is a directory, a file, repo@branch, or the digest of a record, tree or file.", opts);
 		else if (rest.n != 1)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail audit WHAT");
-		else if (!vt_store_open(&s, store, VT_STORE_OPEN, &err))
+		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))
 			audit(s, rest.v[0], json, &err);
 	}
 	vt_store_close(s);

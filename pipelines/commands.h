@@ -27,7 +27,8 @@
 	X("store", checkout, "write a commit's files, with the records that vouch for them") \
 	X("store", audit, "what an artifact was made from, down to each raw file") \
 	X("store", verify, "re-hash everything; name what is damaged") \
-	X("store", import, "take in stage outputs and their records")
+	X("store", import, "take in stage outputs and their records") \
+	X("store", rebuild, "make the index again from the records")
 
 #define VT_COMMANDS(X) \
 	VT_COMMANDS_PIPELINES(X) \

@@ -14,6 +14,7 @@ struct walk {
 	struct vt_carried carried;       /* the directory's own .lineage */
 	struct vt_ancestry *a;
 	size_t cap;
+	size_t *slot, n_slots;           /* hash of ids: 1 + index in a->v, 0 is free */
 };
 
 static void add_once(struct vt_strs *list, const char *text)
@@ -37,27 +38,61 @@ static struct vt_json *record_of(struct walk *w, const char *id)
 	return j;
 }
 
+/* Ids are digests: their first digits are as good as any hash. */
+static size_t *slot_of(struct walk *w, const char *id)
+{
+	char first[16];
+	size_t i;
+
+	memcpy(first, id, 15);
+	first[15] = '\0';
+	for (i = strtoull(first, NULL, 16) % w->n_slots; w->slot[i] && strcmp(w->a->v[w->slot[i] - 1].id, id); i = (i + 1) % w->n_slots)
+		;
+	return &w->slot[i];
+}
+
+static void grow(struct walk *w)
+{
+	w->cap = w->cap ? 2 * w->cap : 32;
+	w->a->v = vt_xrealloc(w->a->v, w->cap * sizeof(*w->a->v));
+	free(w->slot);
+	w->n_slots = 2 * w->cap + 1;
+	w->slot = vt_xcalloc(w->n_slots, sizeof(*w->slot));
+	for (size_t i = 0; i < w->a->n; i++)
+		*slot_of(w, w->a->v[i].id) = i + 1;
+}
+
+/* The index of an execution, -1 if it has none yet. */
+static long known(struct walk *w, const char *id)
+{
+	return w->n_slots ? (long)*slot_of(w, id) - 1 : -1;
+}
+
+/* Takes the record. */
+static long add_execution(struct walk *w, const char *id, struct vt_json *record)
+{
+	struct vt_ancestry *a = w->a;
+
+	if (a->n == w->cap)
+		grow(w);
+	a->v[a->n] = (struct vt_execution){ .record = record };
+	memcpy(a->v[a->n].id, id, VT_HEX);
+	*slot_of(w, id) = a->n + 1;
+	return (long)a->n++;
+}
+
 /* The index of an execution, added if it is new; -1 if its record cannot be found. */
 static long execution(struct walk *w, const char *id)
 {
-	struct vt_ancestry *a = w->a;
-	struct vt_json *j;
+	long k = known(w, id);
+	struct vt_json *j = k < 0 ? record_of(w, id) : NULL;
 
-	for (size_t i = 0; i < a->n; i++)
-		if (!strcmp(a->v[i].id, id))
-			return (long)i;
-	j = record_of(w, id);
-	if (!j) {
-		add_once(&a->missing, id);
-		return -1;
-	}
-	if (a->n == w->cap) {
-		w->cap = w->cap ? 2 * w->cap : 32;
-		a->v = vt_xrealloc(a->v, w->cap * sizeof(*a->v));
-	}
-	a->v[a->n] = (struct vt_execution){ .record = j };
-	memcpy(a->v[a->n].id, id, VT_HEX);
-	return (long)a->n++;
+	if (k >= 0)
+		return k;
+	if (j)
+		return add_execution(w, id, j);
+	add_once(&w->a->missing, id);
+	return -1;
 }
 
 static int by_text(const void *a, const void *b)
@@ -65,27 +100,58 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Digests of everything the parents of one input vouch for; borrowed from their records. */
-struct vouched {
+/* The files of one input: their digests, sorted, and which of them a named parent has among its outputs. */
+struct wanted {
 	const char **v;
-	size_t n, cap;
+	bool *vouched;
+	size_t n;
 };
 
-static void vouch(struct vouched *list, const struct vt_json *record)
+static struct wanted wanted_of(const struct vt_json *files)
+{
+	struct wanted w = { NULL, NULL, files ? files->n : 0 };
+
+	w.v = vt_xcalloc(w.n + 1, sizeof(*w.v));
+	w.vouched = vt_xcalloc(w.n + 1, sizeof(*w.vouched));
+	for (size_t i = 0; i < w.n; i++)
+		w.v[i] = vt_json_text(vt_json_get(files->item[i], "sha256"), "");
+	qsort(w.v, w.n, sizeof(*w.v), by_text);
+	return w;
+}
+
+/* First of the equal digests, n if there is none. */
+static size_t wanted_index(const struct wanted *w, const char *sha256)
+{
+	size_t lo = 0, hi = w->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(w->v[mid], sha256) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < w->n && !strcmp(w->v[lo], sha256) ? lo : w->n;
+}
+
+/* Marks what the record has among its outputs; false if it is nothing. */
+static bool vouch(struct wanted *w, const struct vt_json *record)
 {
 	const struct vt_json *outputs = vt_json_get(record, "outputs");
+	bool any = false;
 
 	for (size_t i = 0; outputs && i < outputs->n; i++) {
 		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
 
 		for (size_t k = 0; files && k < files->n; k++) {
-			if (list->n == list->cap) {
-				list->cap = list->cap ? 2 * list->cap : 64;
-				list->v = vt_xrealloc(list->v, list->cap * sizeof(*list->v));
-			}
-			list->v[list->n++] = vt_json_text(vt_json_get(files->item[k], "sha256"), "");
+			size_t at = wanted_index(w, vt_json_text(vt_json_get(files->item[k], "sha256"), ""));
+
+			if (at < w->n)
+				any = w->vouched[at] = true;
 		}
 	}
+	return any;
 }
 
 static void add_from(struct vt_execution *e, size_t i)
@@ -125,26 +191,32 @@ static int from_index(struct walk *w, size_t of, const char *sha256, bool *found
 	return rc;
 }
 
+/* A parent that is named but wrote nothing of this input has no part in it. */
+static void named_parent(struct walk *w, size_t of, struct wanted *list, const char *id)
+{
+	long k = known(w, id);
+	struct vt_json *j = k < 0 ? record_of(w, id) : NULL;
+
+	if (k < 0 && !j)
+		add_once(&w->a->missing, id);
+	else if (!vouch(list, k < 0 ? j : w->a->v[k].record))
+		vt_json_free(j);
+	else
+		add_from(&w->a->v[of], (size_t)(k < 0 ? add_execution(w, id, j) : k));
+}
+
 static int input(struct walk *w, size_t of, const struct vt_json *in, struct vt_err *err)
 {
 	const struct vt_json *parents = vt_json_get(in, "parents"), *files = vt_json_get(in, "files");
 	const char *port = vt_json_text(vt_json_get(in, "port"), "");
-	struct vouched list = { NULL, 0, 0 };
+	struct wanted list = wanted_of(files);
 	int rc = 0;
 
-	for (size_t i = 0; parents && i < parents->n; i++) {
-		long k = execution(w, vt_json_text(parents->item[i], ""));
-
-		if (k >= 0) {
-			add_from(&w->a->v[of], (size_t)k);
-			vouch(&list, w->a->v[k].record);
-		}
-	}
-	if (list.n)
-		qsort(list.v, list.n, sizeof(*list.v), by_text);
+	for (size_t i = 0; parents && i < parents->n; i++)
+		named_parent(w, of, &list, vt_json_text(parents->item[i], ""));
 	for (size_t i = 0; !rc && files && i < files->n; i++) {
 		const char *sha256 = vt_json_text(vt_json_get(files->item[i], "sha256"), "");
-		bool found = list.n && bsearch(&sha256, list.v, list.n, sizeof(*list.v), by_text);
+		bool found = list.vouched[wanted_index(&list, sha256)];
 
 		if (!found && w->s)
 			rc = from_index(w, of, sha256, &found, err);
@@ -152,6 +224,7 @@ static int input(struct walk *w, size_t of, const struct vt_json *in, struct vt_
 			add_raw(&w->a->v[of], port, files->item[i]);
 	}
 	free(list.v);
+	free(list.vouched);
 	return rc;
 }
 
@@ -248,13 +321,8 @@ static bool is_hex(const char *s)
 
 static int roots_of_digest(struct walk *w, const char *hex, struct vt_strs *roots, struct vt_err *err)
 {
-	struct vt_strs all = VT_STRS_INIT;
-	int rc = vt_store_records(w->s, &all, err);
+	int rc = vt_store_records(w->s, hex, roots, err);
 
-	for (size_t i = 0; !rc && i < all.n; i++)
-		if (!strncmp(all.v[i], hex, strlen(hex)))
-			vt_strs_add(roots, all.v[i]);
-	vt_strs_release(&all);
 	if (!rc && !roots->n)
 		rc = vt_store_producers(w->s, hex, roots, err);
 	return rc;
@@ -284,6 +352,7 @@ int vt_ancestry_find(struct vt_ancestry **out, struct vt_store *s, const char *w
 	else
 		*out = w.a;
 	vt_carried_release(&w.carried);
+	free(w.slot);
 	vt_strs_release(&roots);
 	return rc;
 }

@@ -7,8 +7,8 @@
  *              use(a->v[i].record, a->v[i].raw);
  *      vt_ancestry_free(a);
  *
- * An input file was made by a parent record that vouches for its digest, else by whatever execution of the store has it
- * among its outputs; a file of neither kind is raw.  A record that is named but cannot be found is listed in `missing`: the
+ * An input file was made by the records that the input names as parents and that have it among their outputs, else by whatever
+ * execution of the store has it among its outputs; a file of neither kind is raw (lineage.h states the same as tables).  A record that is named but cannot be found is listed in `missing`: the
  * ancestry is then incomplete and says so. */
 #ifndef COMMON_STORE_ANCESTRY_H
 #define COMMON_STORE_ANCESTRY_H

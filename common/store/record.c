@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/fs.h"
-
 static void put_hex(struct vt_json *o, const char *key, const struct vt_digest *d)
 {
 	char hex[VT_HEX];
@@ -270,29 +268,5 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 		vt_json_free(j);
 	else
 		*out = j;
-	return rc;
-}
-
-int vt_record_list(struct vt_strs *ids, const char *dir, struct vt_err *err)
-{
-	char *base = vt_path_join(dir, ".lineage");
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
-
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *path = vt_asprintf("%s/%s/record.json", base, names.v[i]), hex[VT_HEX];
-		struct vt_digest d;
-		uint64_t size;
-
-		if (vt_fs_exists(path)) {
-			rc = vt_digest_file(&d, &size, path, err);
-			vt_digest_hex(hex, &d);
-			vt_strs_add(ids, hex);
-		}
-		free(path);
-	}
-	vt_strs_sort(ids);
-	vt_strs_release(&names);
-	free(base);
 	return rc;
 }

@@ -42,7 +42,4 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 /* The tree an entry of `inputs` or `outputs` lists. */
 int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_err *err);
 
-/* Ids of the records in dir/.lineage (sorted); none is no error. */
-int vt_record_list(struct vt_strs *ids, const char *dir, struct vt_err *err);
-
 #endif

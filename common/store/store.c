@@ -104,7 +104,7 @@ int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mod
 	if (!rc) {
 		db = vt_path_join(s->dir, "lineage.db");
 		lock = vt_path_join(s->dir, "lock");
-		rc = vt_lineage_open(&s->db, db, s->read_only, err);
+		rc = mode == VT_STORE_NO_INDEX ? 0 : vt_lineage_open(&s->db, db, s->read_only, err);
 	}
 	if (!rc && !s->read_only && (s->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0)
 		rc = vt_err_errno(err, VT_ECANTCREAT, "%s: cannot create", lock);

@@ -21,7 +21,7 @@
 
 struct vt_store;
 
-enum vt_store_mode { VT_STORE_CREATE = 1, VT_STORE_OPEN, VT_STORE_READ };
+enum vt_store_mode { VT_STORE_CREATE = 1, VT_STORE_OPEN, VT_STORE_READ, VT_STORE_NO_INDEX };   /* the last for rebuild.c only */
 
 /* Refuses a network file system and a store of another format.  dir is made if mode is VT_STORE_CREATE. */
 int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mode, struct vt_err *err);
@@ -52,24 +52,16 @@ struct vt_record_text {
 int vt_store_put_records(struct vt_store *s, const struct vt_record_text *v, size_t n, struct vt_err *err);
 int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id_hex, struct vt_err *err);
 
-/* The newest successful record with this derivation: its id in hex (caller frees), NULL if there is none. */
+/* A successful record with this derivation: its id in hex (caller frees), NULL if there is none. */
 char *vt_store_find_derivation(struct vt_store *s, const char *derivation_hex);
 
 /* Ids of the successful records that have tree (hex) among their outputs, or that vouch for an output file with this
  * digest; sorted. */
 int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids, struct vt_err *err);
 
-/* Ids of records that name `id_hex` among the parents of an input: what was made from it. */
-int vt_store_children(struct vt_store *s, const char *id_hex, struct vt_strs *ids, struct vt_err *err);
+/* Ids of the records that begin with `prefix` (hex digits, "" for all); sorted. */
+int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids, struct vt_err *err);
 
-/* All record ids, oldest first. */
-int vt_store_records(struct vt_store *s, struct vt_strs *ids, struct vt_err *err);
-
-/* --- small named values in the same database, for the runner's datums ------------------------------------------------------ */
-
-/* value: text kept under (space, key); NULL from get if there is none (caller frees).  Durable when put returns. */
-int vt_store_put_value(struct vt_store *s, const char *space, const char *key, const char *value, struct vt_err *err);
-char *vt_store_get_value(struct vt_store *s, const char *space, const char *key);
 
 /* --- verify ------------------------------------------------------------------------------------------------------------------ */
 

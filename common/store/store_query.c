@@ -1,4 +1,4 @@
-/* Questions to the index of records, and the named values of the runner. */
+/* Questions to the index of records. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,35 +24,28 @@ static char *one_text(struct vt_store *s, const char *sql, int n, const char *co
 	return text;
 }
 
+/* Of several results of one derivation always the same one, whatever order they came in. */
 char *vt_store_find_derivation(struct vt_store *s, const char *derivation_hex)
 {
-	return one_text(s, "SELECT id FROM record WHERE derivation = ?1 AND status = 'ok' ORDER BY n DESC LIMIT 1", 1, &derivation_hex);
+	return one_text(s, "SELECT id FROM record WHERE derivation = unhex(?1) AND status = 'ok' ORDER BY id LIMIT 1", 1, &derivation_hex);
 }
 
 int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids, struct vt_err *err)
 {
-	return vt_lineage_read(s->db, err, "SELECT DISTINCT r.id FROM record_out o CROSS JOIN record r ON r.n = o.record "
-		"WHERE o.digest = ?1 AND r.status = 'ok' ORDER BY r.id", 1, &digest_hex, add_text, ids);
+	return vt_lineage_read(s->db, err, "SELECT r.id FROM artifact a CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON r.n = o.record "
+		"WHERE a.digest = unhex(?1) UNION SELECT r.id FROM artifact a CROSS JOIN tree t ON t.artifact = a.n AND t.way = 'out' "
+		"CROSS JOIN record r ON r.n = t.record WHERE a.digest = unhex(?1) ORDER BY 1", 1, &digest_hex, add_text, ids);
 }
 
-int vt_store_children(struct vt_store *s, const char *id_hex, struct vt_strs *ids, struct vt_err *err)
+int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids, struct vt_err *err)
 {
-	return vt_lineage_read(s->db, err, "SELECT r.id FROM record_parent p CROSS JOIN record r ON r.n = p.record "
-		"WHERE p.parent = ?1 ORDER BY r.id", 1, &id_hex, add_text, ids);
-}
+	char first[VT_HEX], last[VT_HEX];
 
-int vt_store_records(struct vt_store *s, struct vt_strs *ids, struct vt_err *err)
-{
-	return vt_lineage_read(s->db, err, "SELECT id FROM record ORDER BY n", 0, NULL, add_text, ids);
-}
-
-int vt_store_put_value(struct vt_store *s, const char *space, const char *key, const char *value, struct vt_err *err)
-{
-	return vt_lineage_write(s->db, err, "INSERT INTO value VALUES (?1, ?2, ?3) ON CONFLICT (space, key) DO UPDATE SET value = excluded.value",
-		3, (const char *const[]){ space, key, value });
-}
-
-char *vt_store_get_value(struct vt_store *s, const char *space, const char *key)
-{
-	return one_text(s, "SELECT value FROM value WHERE space = ?1 AND key = ?2", 2, (const char *const[]){ space, key });
+	memset(first, '0', VT_HEX - 1);
+	memset(last, 'f', VT_HEX - 1);
+	first[VT_HEX - 1] = last[VT_HEX - 1] = '\0';
+	memcpy(first, prefix, strnlen(prefix, VT_HEX - 1));
+	memcpy(last, prefix, strnlen(prefix, VT_HEX - 1));
+	return vt_lineage_read(s->db, err, "SELECT id FROM record WHERE id BETWEEN unhex(?1) AND unhex(?2) ORDER BY id", 2,
+		(const char *const[]){ first, last }, add_text, ids);
 }

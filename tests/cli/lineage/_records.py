@@ -130,9 +130,11 @@ class Records:
         """(ids of executions that made what i read, raw files of i)."""
         ids, raw = set(), []
         for port in self.by_id[i]["inputs"]:
-            known = {p for p in port.get("parents", []) if p in self.by_id}
-            vouched = {f["sha256"] for p in known for o in self.by_id[p].get("outputs", []) for f in o["files"]}
-            ids |= known
+            mine = {f["sha256"] for f in port["files"]}
+            wrote = {p: mine & {f["sha256"] for o in self.by_id[p].get("outputs", []) for f in o["files"]}
+                     for p in port.get("parents", []) if p in self.by_id}
+            vouched = set().union(*wrote.values())
+            ids |= {p for p in wrote if wrote[p]}
             for f in port["files"]:
                 if f["sha256"] in vouched:
                     continue
