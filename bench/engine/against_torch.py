@@ -15,7 +15,7 @@ WORK = [
     ("SegResNet-8 64^3 training step", "segresnet", '{"init_filters":8}', 4, 3, 64, True, lambda: SegResNet(4, 3, 8)),
     ("SegResNet-16 64^3 training step", "segresnet", '{"init_filters":16}', 4, 3, 64, True, lambda: SegResNet(4, 3, 16)),
     ("MeshNet 21 channels 38^3 training step", "meshnet", "{}", 1, 3, 38, True, lambda: MeshNet(1, 3, 21, (1, 1, 1, 2, 4, 8, 1))),
-    ("MeshNet 5 channels 128^3 inference", "meshnet", '{"channels":5,"dilations":%s,"norm":0}' % str(DILATIONS).replace(" ", ""), 1, 3, 128, False,
+    ("MeshNet 5 channels 128^3 inference", "meshnet", '{"channels":5,"dilations":%s,"norm":"none"}' % str(DILATIONS).replace(" ", ""), 1, 3, 128, False,
      lambda: MeshNet(1, 3, 5, DILATIONS, 0)),
 ]
 

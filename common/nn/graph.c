@@ -127,7 +127,8 @@ static int conv_size(int in, const struct vt_conv *c)
 	return in < 0 ? 0 : in / c->stride + 1;
 }
 
-int vt_graph_conv(struct vt_graph *g, int x, const char *name, struct vt_conv conv)
+/* n_dims: how many of out, in, k, k, k the kernel's stored shape has. */
+static int add_conv(struct vt_graph *g, int x, const char *name, struct vt_conv conv, int n_dims)
 {
 	const struct vt_node *in = node_of(g, x);
 	struct vt_node n;
@@ -147,13 +148,18 @@ int vt_graph_conv(struct vt_graph *g, int x, const char *name, struct vt_conv co
 	n.conv = conv;
 	n.weight[0] = add_weight(g, name, "weight", (struct vt_weight_spec){
 		.dims = { conv.transposed ? s.c : conv.out_c, conv.transposed ? conv.out_c : s.c, conv.k, conv.k, conv.k },
-		.n_dims = 5, .trainable = true, .init = conv.init, .role = 'k',
+		.n_dims = n_dims, .trainable = true, .init = conv.init, .role = 'k',
 		/* PyTorch counts the fans of a transposed kernel from its stored order as well */
 		.fan_in = (conv.transposed ? conv.out_c : s.c) * taps, .fan_out = (conv.transposed ? s.c : conv.out_c) * taps });
 	if (conv.bias)
 		n.weight[1] = add_weight(g, name, "bias", (struct vt_weight_spec){ .dims = { conv.out_c }, .n_dims = 1, .trainable = true,
-			.init = conv.init, .role = 'b', .fan_in = (conv.transposed ? conv.out_c : s.c) * taps });
+			.init = conv.init, .role = 'b', .fan_in = (conv.transposed ? conv.out_c : s.c) * taps, .default_bias = conv.default_bias });
 	return g->err.code ? -1 : add_node(g, n);
+}
+
+int vt_graph_conv(struct vt_graph *g, int x, const char *name, struct vt_conv conv)
+{
+	return add_conv(g, x, name, conv, 5);
 }
 
 int vt_graph_norm(struct vt_graph *g, int x, const char *name, struct vt_norm norm)
@@ -379,7 +385,6 @@ int vt_graph_nearest(struct vt_graph *g, int x, int scale)
 int vt_graph_linear(struct vt_graph *g, int x, const char *name, int out_c, bool bias)
 {
 	const struct vt_node *in = node_of(g, x);
-	int y;
 
 	if (!in)
 		return -1;
@@ -387,10 +392,7 @@ int vt_graph_linear(struct vt_graph *g, int x, const char *name, int out_c, bool
 		vt_graph_fail(g, "%s: a linear layer takes one voxel; reshape or pool first", name);
 		return -1;
 	}
-	y = vt_graph_conv(g, x, name, (struct vt_conv){ .out_c = out_c, .k = 1, .bias = bias });
-	if (y >= 0)
-		g->weight[g->node[y].weight[0]].n_dims = 2;
-	return y;
+	return add_conv(g, x, name, (struct vt_conv){ .out_c = out_c, .k = 1, .bias = bias }, 2);
 }
 
 int vt_graph_reshape(struct vt_graph *g, int x, struct vt_shape shape)

@@ -29,6 +29,8 @@ enum vt_init {
 	VT_INIT_KAIMING_NORMAL_OUT,    /* N(0, 2 / fan out), bias 0 */
 	VT_INIT_KAIMING_NORMAL_IN,     /* N(0, 2 / fan in), bias 0 */
 	VT_INIT_XAVIER_NORMAL,         /* N(0, 4 / (fan in + fan out)): Xavier with gain sqrt 2; bias 0 */
+	VT_INIT_KAIMING_NORMAL_LEAKY,  /* N(0, 2 / (1.0001 fan in)): for LeakyReLU of slope .01; bias 0 */
+	VT_INIT_KAIMING_UNIFORM_RELU,  /* U(-b, b), b = sqrt(6 / fan in); bias 0 */
 };
 
 /* y[o] = b[o] + sum over i, taps of w[o,i,tap] x[i, stride * pos - pad + dilation * tap]; zero outside.
@@ -41,6 +43,7 @@ struct vt_conv {
 	bool explicit_pad, bias, transposed;
 	int out_pad;
 	enum vt_init init;
+	bool default_bias;   /* the bias begins as VT_INIT_KAIMING_UNIFORM's, whatever the kernel does */
 };
 
 enum vt_norm_kind { VT_NORM_GROUP = 1, VT_NORM_INSTANCE, VT_NORM_BATCH };

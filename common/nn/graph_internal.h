@@ -51,6 +51,7 @@ struct vt_weight_spec {
 	enum vt_init init;
 	int fan_in, fan_out;
 	char role;               /* k kernel, b bias, 1 ones, 0 zeros, p PReLU slope .25 */
+	bool default_bias;
 	int uses;                /* nodes that read it; more than one: gradients are added up */
 };
 

@@ -1,11 +1,15 @@
 #include "common/nn/model.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/nn/model_internal.h"
 
-static const struct vt_model_def *const models[] = { &vt_model_segresnet, &vt_model_meshnet };
+static const struct vt_model_def *const models[] = { &vt_model_segresnet, &vt_model_meshnet, &vt_model_unet3d, &vt_model_unet3d_cbam,
+	&vt_model_vnet, &vt_model_med3d, &vt_model_denseaspp, &vt_model_attention_unet, &vt_model_nnunet_plain, &vt_model_residual_unet,
+	&vt_model_catalyst_unet };
 
 enum { N_MODELS = sizeof(models) / sizeof(models[0]) };
 
@@ -22,12 +26,25 @@ static const struct vt_model_def *find(const char *name)
 	return NULL;
 }
 
-int vt_model_stride(const char *name)
+int vt_model_stride(const struct vt_model_request *r)
 {
-	const struct vt_model_def *m = find(name);
+	const struct vt_model_def *m = find(r->name);
 
-	return m ? m->stride : 0;
+	return m ? m->stride(r) : 0;
 }
+
+struct vt_layer_name vt_name(const char *fmt, ...)
+{
+	struct vt_layer_name n;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(n.text, sizeof(n.text), fmt, ap);
+	va_end(ap);
+	return n;
+}
+
+/* --- params ------------------------------------------------------------------------------------------------------------------------ */
 
 static const struct vt_model_param *find_param(const struct vt_model_param *p, const char *name)
 {
@@ -39,18 +56,45 @@ static const struct vt_model_param *find_param(const struct vt_model_param *p, c
 
 double vt_model_number(const struct vt_model_request *r, const struct vt_model_param *table, const char *name)
 {
-	return vt_json_number(vt_json_get(r->params, name), find_param(table, name)->value);
+	const struct vt_json *v = vt_json_get(r->params, name);
+
+	if (v && v->type == VT_JSON_BOOL)
+		return v->boolean;
+	return vt_json_number(v, find_param(table, name)->value);
 }
 
-int vt_model_list(const struct vt_model_request *r, const struct vt_model_param *table, const char *name, int *v, int max)
+bool vt_model_flag(const struct vt_model_request *r, const struct vt_model_param *table, const char *name)
 {
-	const struct vt_json *j = vt_json_get(r->params, name);
-	const char *p = find_param(table, name)->list;
+	return vt_model_number(r, table, name) > 0;
+}
+
+static int choice_of(const struct vt_model_param *p, const char *text)
+{
+	for (int i = 0; p->choices[i]; i++)
+		if (!strcmp(p->choices[i], text))
+			return i;
+	return -1;
+}
+
+int vt_model_choice(const struct vt_model_request *r, const struct vt_model_param *table, const char *name)
+{
+	const struct vt_model_param *p = find_param(table, name);
+	int i = choice_of(p, vt_json_text(vt_json_get(r->params, name), ""));
+
+	return i >= 0 ? i : (int)p->value;
+}
+
+bool vt_model_given(const struct vt_model_request *r, const char *name)
+{
+	return vt_json_get(r->params, name) != NULL;
+}
+
+/* The numbers of "1,2,4". */
+static int parse_list(const char *p, int *v, int max)
+{
 	int n = 0;
 
-	for (; j && n < max && n < (int)j->n; n++)
-		v[n] = (int)vt_json_integer(vt_json_at(j, (size_t)n), 0);
-	for (; !j && *p && n < max; n++) {
+	for (; *p && n < max; n++) {
 		char *end;
 
 		v[n] = (int)strtol(p, &end, 10);
@@ -59,13 +103,47 @@ int vt_model_list(const struct vt_model_request *r, const struct vt_model_param 
 	return n;
 }
 
-static int check_list(const struct vt_model_def *m, const char *key, const struct vt_json *v, const struct vt_model_param *p, struct vt_err *err)
+int vt_model_list(const struct vt_model_request *r, const struct vt_model_param *table, const char *name, int *v, int max)
+{
+	const struct vt_json *j = vt_json_get(r->params, name);
+	int n = 0;
+
+	if (!j)
+		return parse_list(find_param(table, name)->list, v, max);
+	for (; n < max && n < (int)j->n; n++)
+		v[n] = (int)vt_json_integer(vt_json_at(j, (size_t)n), 0);
+	return n;
+}
+
+static int check_list(const struct vt_model_def *m, const struct vt_json *v, const struct vt_model_param *p, struct vt_err *err)
 {
 	if (v->type != VT_JSON_ARRAY || v->n < 1 || v->n > 32)
-		return vt_err_set(err, VT_EUSAGE, "%s: %s takes a list of 1 to 32 whole numbers", m->name, key);
+		return vt_err_set(err, VT_EUSAGE, "%s: %s takes a list of 1 to 32 whole numbers", m->name, p->name);
 	for (size_t i = 0; i < v->n; i++)
 		if (v->item[i]->type != VT_JSON_INT || v->item[i]->real < p->min || v->item[i]->real > p->max)
-			return vt_err_set(err, VT_EUSAGE, "%s: %s[%zu] must be a whole number from %g to %g", m->name, key, i, p->min, p->max);
+			return vt_err_set(err, VT_EUSAGE, "%s: %s[%zu] must be a whole number from %g to %g", m->name, p->name, i, p->min, p->max);
+	return 0;
+}
+
+static int check_choice(const struct vt_model_def *m, const struct vt_json *v, const struct vt_model_param *p, struct vt_err *err)
+{
+	struct vt_buf known = VT_BUF_INIT;
+
+	if (v->type == VT_JSON_STRING && choice_of(p, v->string) >= 0)
+		return 0;
+	for (int i = 0; p->choices[i]; i++)
+		vt_buf_printf(&known, "%s\"%s\"", i ? ", " : "", p->choices[i]);
+	vt_err_set(err, VT_EUSAGE, "%s: %s must be one of %s", m->name, p->name, known.data);
+	vt_buf_release(&known);
+	return err->code;
+}
+
+static int check_number(const struct vt_model_def *m, const struct vt_json *v, const struct vt_model_param *p, struct vt_err *err)
+{
+	if (v->type == VT_JSON_BOOL && p->min == 0 && p->max == 1)
+		return 0;
+	if ((v->type != VT_JSON_INT && v->type != VT_JSON_REAL) || !(v->real >= p->min && v->real <= p->max))
+		return vt_err_set(err, VT_EUSAGE, "%s: %s must be a number from %g to %g", m->name, p->name, p->min, p->max);
 	return 0;
 }
 
@@ -82,18 +160,16 @@ static int unknown_param(const struct vt_model_def *m, const char *key, struct v
 
 static int check_params(const struct vt_model_def *m, const struct vt_json *params, struct vt_err *err)
 {
+	if (params && params->type != VT_JSON_OBJECT)
+		return vt_err_set(err, VT_EUSAGE, "%s: params must be a JSON object", m->name);
 	for (size_t i = 0; params && i < params->n; i++) {
 		const struct vt_model_param *p = find_param(m->params, params->key[i]);
 		const struct vt_json *v = params->item[i];
+		int rc = !p ? unknown_param(m, params->key[i], err) : p->list ? check_list(m, v, p, err) : p->choices ? check_choice(m, v, p, err) :
+			check_number(m, v, p, err);
 
-		if (!p)
-			return unknown_param(m, params->key[i], err);
-		if (p->list) {
-			if (check_list(m, p->name, v, p, err))
-				return err->code;
-		} else if ((v->type != VT_JSON_INT && v->type != VT_JSON_REAL) || v->real < p->min || v->real > p->max) {
-			return vt_err_set(err, VT_EUSAGE, "%s: %s must be a number from %g to %g", m->name, p->name, p->min, p->max);
-		}
+		if (rc)
+			return rc;
 	}
 	return 0;
 }
@@ -109,20 +185,60 @@ static int unknown_model(const char *name, struct vt_err *err)
 	return err->code;
 }
 
+int vt_model_check(const struct vt_model_request *r, struct vt_err *err)
+{
+	const struct vt_model_def *m = find(r->name);
+
+	return m ? check_params(m, r->params, err) : unknown_model(r->name, err);
+}
+
+static struct vt_json *default_of(const struct vt_model_param *p)
+{
+	struct vt_json *list;
+	int v[32], n;
+
+	if (p->choices)
+		return vt_json_new_text(p->choices[(int)p->value]);
+	if (!p->list)
+		return p->value == (double)(int64_t)p->value ? vt_json_new_int((int64_t)p->value) : vt_json_new_real(p->value);
+	list = vt_json_new(VT_JSON_ARRAY);
+	n = parse_list(p->list, v, 32);
+	for (int i = 0; i < n; i++)
+		vt_json_push(list, vt_json_new_int(v[i]));
+	return list;
+}
+
+struct vt_json *vt_model_describe(const char *name)
+{
+	const struct vt_model_def *m = find(name);
+	struct vt_json *j, *params;
+
+	if (!m)
+		return NULL;
+	j = vt_json_new(VT_JSON_OBJECT);
+	params = vt_json_new(VT_JSON_OBJECT);
+	vt_json_put_text(j, "name", m->name);
+	for (const struct vt_model_param *p = m->params; p->name; p++)
+		vt_json_put(params, p->name, default_of(p));
+	vt_json_put(j, "params", params);
+	return j;
+}
+
+/* --- building ---------------------------------------------------------------------------------------------------------------------- */
+
 int vt_model_build(struct vt_graph **out, const struct vt_model_request *r, struct vt_err *err)
 {
 	const struct vt_model_def *m = find(r->name);
 	struct vt_graph *g;
-	int x;
+	int x, stride;
 
-	if (!m)
-		return unknown_model(r->name, err);
-	if (check_params(m, r->params, err))
+	if (vt_model_check(r, err))
 		return err->code;
+	stride = m->stride(r);
 	for (int i = 0; i < 3; i++)
-		if (r->patch[i] < m->stride || r->patch[i] % m->stride)
+		if (r->patch[i] < stride || r->patch[i] % stride)
 			return vt_err_set(err, VT_EUSAGE, "%s: the patch %dx%dx%d must divide by %d on every axis", m->name, r->patch[0], r->patch[1],
-				r->patch[2], m->stride);
+				r->patch[2], stride);
 	g = vt_graph_new();
 	x = vt_graph_input(g, (struct vt_shape){ r->n, r->in_c, r->patch[0], r->patch[1], r->patch[2] });
 	vt_graph_output(g, m->build(g, r, x));

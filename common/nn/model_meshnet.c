@@ -1,47 +1,87 @@
-/* MeshNet: a chain of dilated 3x3x3 convolutions (Fedorov et al. 2017), as catalyst-team/neuro builds it. */
-#include <stdio.h>
-
+/* MeshNet: a chain of dilated 3x3x3 convolutions (Fedorov et al. 2017), as catalyst-team/neuro and neuroneural/brainchop build it. */
 #include "common/nn/model_internal.h"
 
+enum norm { BATCH, INSTANCE, NONE };
+enum act { RELU, ELU, GELU };
+
+static const char *const norms[] = { "batch", "instance", "none", NULL };   /* instance norm has no weights */
+static const char *const acts[] = { "relu", "elu", "gelu", NULL };
+
+/* The published networks; params given beside `variant` override it. */
+static const struct variant {
+	int channels, n, dilation[32];
+	enum norm norm;
+	enum act act;
+	bool bias;
+} variants[] = {
+	{ 21, 7, { 1, 1, 1, 2, 4, 8, 1 }, BATCH, RELU, true },
+	{ 71, 7, { 1, 1, 2, 4, 8, 16, 1 }, BATCH, RELU, true },
+	{ 5, 9, { 1, 2, 4, 8, 16, 8, 4, 2, 1 }, NONE, RELU, true },
+	{ 11, 8, { 1, 2, 4, 8, 4, 2, 2, 1 }, NONE, RELU, true },
+	{ 20, 9, { 1, 2, 4, 8, 16, 8, 4, 2, 1 }, NONE, ELU, true },
+	{ 21, 9, { 1, 2, 4, 8, 16, 8, 4, 2, 1 }, NONE, ELU, true },
+	{ 30, 9, { 1, 2, 4, 8, 16, 8, 4, 2, 1 }, NONE, ELU, true },
+	{ 21, 8, { 1, 2, 2, 4, 4, 8, 8, 16 }, NONE, RELU, true },
+	{ 15, 25, { 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1 }, INSTANCE, GELU, false },
+};
+static const char *const variant_names[] = { "small", "large", "model5_gw_ae", "model11_gw_ae", "model20chan3cls", "model18cls", "model30chan",
+	"model21_104class", "mindgrab", NULL };
+
 static const struct vt_model_param params[] = {
-	{ "channels", 21, 1, 256, NULL },
-	{ "dilations", 0, 1, 64, "1,1,1,2,4,8,1" },
-	{ "dropout", 0, 0, 0.9, NULL },
-	{ "norm", 1, 0, 2, NULL },       /* 0 none, 1 batch, 2 instance without affine */
-	{ "gelu", 0, 0, 1, NULL },       /* 0 ReLU, 1 GELU */
-	{ "elu", 0, 0, 1, NULL },        /* 1 ELU instead of ReLU */
-	{ "bias", 1, 0, 1, NULL },
+	{ "variant", 0, 0, 0, NULL, variant_names },
+	{ "channels", 21, 1, 256, NULL, NULL },
+	{ "dilations", 0, 1, 64, "1,1,1,2,4,8,1", NULL },
+	{ "dropout", 0, 0, 0.9, NULL, NULL },
+	{ "norm", BATCH, 0, 0, NULL, norms },
+	{ "act", RELU, 0, 0, NULL, acts },
+	{ "bias", 1, 0, 1, NULL, NULL },
 	{ 0 },
 };
 
-static int activation(struct vt_graph *g, const struct vt_model_request *r, int x)
+static struct variant chosen(const struct vt_model_request *r)
 {
-	if (vt_model_number(r, params, "gelu") > 0)
-		return vt_graph_act(g, x, "", VT_ACT_GELU, 0);
-	if (vt_model_number(r, params, "elu") > 0)
-		return vt_graph_act(g, x, "", VT_ACT_ELU, 1.0);
-	return vt_graph_act(g, x, "", VT_ACT_RELU, 0);
+	struct variant v = variants[vt_model_choice(r, params, "variant")];
+
+	if (vt_model_given(r, "channels"))
+		v.channels = (int)vt_model_number(r, params, "channels");
+	if (vt_model_given(r, "dilations"))
+		v.n = vt_model_list(r, params, "dilations", v.dilation, 32);
+	if (vt_model_given(r, "norm"))
+		v.norm = (enum norm)vt_model_choice(r, params, "norm");
+	if (vt_model_given(r, "act"))
+		v.act = (enum act)vt_model_choice(r, params, "act");
+	if (vt_model_given(r, "bias"))
+		v.bias = vt_model_flag(r, params, "bias");
+	return v;
+}
+
+static int activation(struct vt_graph *g, int x, enum act act)
+{
+	return vt_graph_act(g, x, "", act == GELU ? VT_ACT_GELU : act == ELU ? VT_ACT_ELU : VT_ACT_RELU, act == ELU ? 1.0 : 0);
 }
 
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 {
-	int dilation[32], n = vt_model_list(r, params, "dilations", dilation, 32), norm = (int)vt_model_number(r, params, "norm");
-	bool relu = vt_model_number(r, params, "gelu") == 0 && vt_model_number(r, params, "elu") == 0;
-	char name[64];
+	struct variant v = chosen(r);
 
-	for (int i = 0; i < n; i++) {
-		snprintf(name, sizeof(name), "model.%d.0", i);
-		x = vt_graph_conv(g, x, name, (struct vt_conv){ .out_c = (int)vt_model_number(r, params, "channels"), .k = 3, .dilation = dilation[i],
-			.bias = vt_model_number(r, params, "bias") > 0, .init = VT_INIT_XAVIER_NORMAL });
-		snprintf(name, sizeof(name), "model.%d.1", i);
-		if (norm)
-			x = vt_graph_norm(g, x, name, (struct vt_norm){ norm == 1 ? VT_NORM_BATCH : VT_NORM_INSTANCE, 0, norm == 1, relu, 0 });
-		if (!norm || !relu)
-			x = activation(g, r, x);
+	for (int i = 0; i < v.n; i++) {
+		x = vt_graph_conv(g, x, vt_name("model.%d.0", i).text, (struct vt_conv){ .out_c = v.channels, .k = 3, .dilation = v.dilation[i],
+			.bias = v.bias, .init = VT_INIT_XAVIER_NORMAL });
+		if (v.norm != NONE)
+			x = vt_graph_norm(g, x, vt_name("model.%d.1", i).text, (struct vt_norm){ v.norm == BATCH ? VT_NORM_BATCH : VT_NORM_INSTANCE, 0,
+				v.norm == BATCH, v.act == RELU, 0 });
+		if (v.norm == NONE || v.act != RELU)
+			x = activation(g, x, v.act);
 		x = vt_graph_dropout(g, x, vt_model_number(r, params, "dropout"), true);
 	}
-	snprintf(name, sizeof(name), "model.%d", n);
-	return vt_graph_conv(g, x, name, (struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true, .init = VT_INIT_XAVIER_NORMAL });
+	return vt_graph_conv(g, x, vt_name("model.%d", v.n).text, (struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true,
+		.init = VT_INIT_XAVIER_NORMAL });
 }
 
-const struct vt_model_def vt_model_meshnet = { "meshnet", 1, params, build };
+static int stride(const struct vt_model_request *r)
+{
+	(void)r;
+	return 1;
+}
+
+const struct vt_model_def vt_model_meshnet = { "meshnet", params, stride, build };

@@ -1,28 +1,20 @@
-/* SegResNet: Myronenko 2018 without the VAE branch, as Project MONAI's SegResNet builds it. */
-#include <stdio.h>
-
+/* SegResNet: Myronenko 2018 with or without the VAE branch, as Project MONAI's SegResNet and SegResNetVAE build it. */
 #include "common/nn/model_internal.h"
 
 static const struct vt_model_param params[] = {
-	{ "init_filters", 16, 8, 128, NULL },
-	{ "groups", 8, 1, 64, NULL },
-	{ "blocks_down", 0, 1, 16, "1,2,2,4" },
-	{ "blocks_up", 0, 1, 16, "1,1,1" },
-	{ "dropout", 0, 0, 0.9, NULL },
+	{ "init_filters", 16, 8, 128, NULL, NULL },
+	{ "groups", 8, 1, 64, NULL, NULL },
+	{ "blocks_down", 0, 1, 16, "1,2,2,4", NULL },
+	{ "blocks_up", 0, 1, 16, "1,1,1", NULL },
+	{ "dropout", 0, 0, 0.9, NULL, NULL },
+	{ "vae", 0, 0, 1, NULL, NULL },
+	{ "vae_size", 256, 1, 4096, NULL, NULL },
+	{ "vae_sd", 0.3, 0, 10, NULL, NULL },
+	{ "vae_weight", 0.1, 0, 100, NULL, NULL },
 	{ 0 },
 };
 
-struct naming {
-	char text[96];
-};
-
-static struct naming name(const char *stem, int a, int b, const char *leaf)
-{
-	struct naming n;
-
-	snprintf(n.text, sizeof(n.text), "%s.%d.%d.%s", stem, a, b, leaf);
-	return n;
-}
+enum { MAX_LEVELS = 8, VAE_FILTERS = 16 };
 
 static int norm_relu(struct vt_graph *g, const struct vt_model_request *r, int x, const char *at)
 {
@@ -34,41 +26,101 @@ static int block(struct vt_graph *g, const struct vt_model_request *r, int x, co
 {
 	int c = vt_graph_shape(g, x).c, y;
 
-	y = norm_relu(g, r, x, name(stem, i, j, "norm1").text);
-	y = vt_graph_conv(g, y, name(stem, i, j, "conv1.conv").text, (struct vt_conv){ .out_c = c, .k = 3 });
-	y = norm_relu(g, r, y, name(stem, i, j, "norm2").text);
-	y = vt_graph_conv(g, y, name(stem, i, j, "conv2.conv").text, (struct vt_conv){ .out_c = c, .k = 3 });
+	y = norm_relu(g, r, x, vt_name("%s.%d.%d.norm1", stem, i, j).text);
+	y = vt_graph_conv(g, y, vt_name("%s.%d.%d.conv1.conv", stem, i, j).text, (struct vt_conv){ .out_c = c, .k = 3 });
+	y = norm_relu(g, r, y, vt_name("%s.%d.%d.norm2", stem, i, j).text);
+	y = vt_graph_conv(g, y, vt_name("%s.%d.%d.conv2.conv", stem, i, j).text, (struct vt_conv){ .out_c = c, .k = 3 });
 	return vt_graph_add(g, y, x);
+}
+
+struct ladder {
+	int down[MAX_LEVELS], up[MAX_LEVELS], skip[MAX_LEVELS], levels, ups;
+};
+
+/* skips: add the encoder's tensors; the VAE's pass goes without. */
+static int decode(struct vt_graph *g, const struct vt_model_request *r, int x, const struct ladder *l, bool skips)
+{
+	int f = (int)vt_model_number(r, params, "init_filters");
+
+	for (int i = 0; i < l->ups; i++) {
+		int level = l->levels - 2 - i;
+
+		x = vt_graph_conv(g, x, vt_name("up_samples.%d.0.conv", i).text, (struct vt_conv){ .out_c = f << level, .k = 1 });
+		x = vt_graph_upsample(g, x, 2, false);
+		if (skips)
+			x = vt_graph_add(g, x, l->skip[level]);
+		for (int j = 0; j < l->up[i]; j++)
+			x = block(g, r, x, "up_layers", i, j);
+	}
+	return x;
+}
+
+static int final(struct vt_graph *g, const struct vt_model_request *r, int x, const char *stem, int out_c)
+{
+	x = norm_relu(g, r, x, vt_name("%s.0", stem).text);
+	return vt_graph_conv(g, x, vt_name("%s.2.conv", stem).text, (struct vt_conv){ .out_c = out_c, .k = 1, .bias = true });
+}
+
+/* The deepest tensor -> a code -> the input again, through the decoder's own weights.  vae_fc2 would make the code's spread from
+ * the data; the published default leaves it unused, and it is kept for its place in the published weights. */
+static void vae(struct vt_graph *g, const struct vt_model_request *r, int x, const struct ladder *l)
+{
+	struct vt_shape deep = vt_graph_shape(g, x), small;
+	double weight = vt_model_number(r, params, "vae_weight");
+	int size = (int)vt_model_number(r, params, "vae_size"), n;
+
+	x = norm_relu(g, r, x, "vae_down.0");
+	x = vt_graph_conv(g, x, "vae_down.2.conv", (struct vt_conv){ .out_c = VAE_FILTERS, .k = 3, .stride = 2, .bias = true });
+	x = norm_relu(g, r, x, "vae_down.3");
+	small = vt_graph_shape(g, x);
+	n = small.c * small.d * small.h * small.w;
+	x = vt_graph_reshape(g, x, (struct vt_shape){ small.n, n, 1, 1, 1 });
+	vt_graph_linear(g, x, "vae_fc2", size, true);
+	x = vt_graph_linear(g, x, "vae_fc1", size, true);
+	vt_graph_extra_output(g, x, VT_ROLE_LATENT, weight);
+	x = vt_graph_noise(g, x, vt_model_number(r, params, "vae_sd"));
+	x = vt_graph_act(g, vt_graph_linear(g, x, "vae_fc3", n, true), "", VT_ACT_RELU, 0);
+	x = vt_graph_reshape(g, x, small);
+	x = vt_graph_conv(g, x, "vae_fc_up_sample.0.conv", (struct vt_conv){ .out_c = deep.c, .k = 1 });
+	x = norm_relu(g, r, vt_graph_upsample(g, x, 2, false), "vae_fc_up_sample.2");
+	vt_graph_reuse_weights(g, true);
+	x = decode(g, r, x, l, false);
+	vt_graph_reuse_weights(g, false);
+	vt_graph_extra_output(g, final(g, r, x, "vae_conv_final", r->in_c), VT_ROLE_RECONSTRUCTION, weight);
 }
 
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 {
-	int down[8], up[8], skip[8], levels = vt_model_list(r, params, "blocks_down", down, 8), ups = vt_model_list(r, params, "blocks_up", up, 8);
-	int f = (int)vt_model_number(r, params, "init_filters");
+	struct ladder l;
+	int f = (int)vt_model_number(r, params, "init_filters"), deep;
 
-	if (ups != levels - 1 || levels > 4) {
-		vt_graph_fail(g, "blocks_down has %d levels and blocks_up %d; there must be one less, and at most 4 levels", levels, ups);
+	l.levels = vt_model_list(r, params, "blocks_down", l.down, MAX_LEVELS);
+	l.ups = vt_model_list(r, params, "blocks_up", l.up, MAX_LEVELS);
+	if (l.ups != l.levels - 1) {
+		vt_graph_fail(g, "blocks_down has %d levels and blocks_up %d; there must be one less", l.levels, l.ups);
 		return -1;
 	}
 	x = vt_graph_conv(g, x, "convInit.conv", (struct vt_conv){ .out_c = f, .k = 3 });
 	x = vt_graph_dropout(g, x, vt_model_number(r, params, "dropout"), false);
-	for (int i = 0; i < levels; i++) {
+	for (int i = 0; i < l.levels; i++) {
 		if (i)
-			x = vt_graph_conv(g, x, name("down_layers", i, 0, "conv").text, (struct vt_conv){ .out_c = f << i, .k = 3, .stride = 2 });
-		for (int j = 0; j < down[i]; j++)
+			x = vt_graph_conv(g, x, vt_name("down_layers.%d.0.conv", i).text, (struct vt_conv){ .out_c = f << i, .k = 3, .stride = 2 });
+		for (int j = 0; j < l.down[i]; j++)
 			x = block(g, r, x, "down_layers", i, j + 1);
-		skip[i] = x;
+		l.skip[i] = x;
 	}
-	for (int i = 0; i < ups; i++) {
-		int level = levels - 2 - i;
-
-		x = vt_graph_conv(g, x, name("up_samples", i, 0, "conv").text, (struct vt_conv){ .out_c = f << level, .k = 1 });
-		x = vt_graph_add(g, vt_graph_upsample(g, x, 2, false), skip[level]);
-		for (int j = 0; j < up[i]; j++)
-			x = block(g, r, x, "up_layers", i, j);
-	}
-	x = norm_relu(g, r, x, "conv_final.0");
-	return vt_graph_conv(g, x, "conv_final.2.conv", (struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true });
+	deep = x;
+	x = final(g, r, decode(g, r, x, &l, true), "conv_final", r->out_c);
+	if (vt_model_flag(r, params, "vae"))
+		vae(g, r, deep, &l);
+	return x;
 }
 
-const struct vt_model_def vt_model_segresnet = { "segresnet", 8, params, build };
+static int stride(const struct vt_model_request *r)
+{
+	int down[MAX_LEVELS], levels = vt_model_list(r, params, "blocks_down", down, MAX_LEVELS);
+
+	return 1 << (levels - 1 + vt_model_flag(r, params, "vae"));
+}
+
+const struct vt_model_def vt_model_segresnet = { "segresnet", params, stride, build };

@@ -101,7 +101,7 @@ static void meshnet_bits(void)
 
 static void mindgrab_bits(void)
 {
-	same_everywhere(network("meshnet", "{\"channels\": 15, \"dilations\": [16, 4, 1], \"norm\": 2, \"gelu\": 1, \"bias\": 0}", 1, 1, 20, 9, 23));
+	same_everywhere(network("meshnet", "{\"channels\": 15, \"dilations\": [16, 4, 1], \"norm\": \"instance\", \"act\": \"gelu\", \"bias\": false}", 1, 1, 20, 9, 23));
 }
 
 /* sum(dy y) as a function of one weight, by central difference in double sums. */
@@ -179,7 +179,7 @@ enum { WHOLE = 24, TILE = 17, AT = 4, REACH = 5 };   /* REACH: sum of the dilati
 /* Away from a cut face by the field of view, a tile's logits are the whole volume's, bit for bit. */
 static void a_tile_equals_the_whole(void)
 {
-	const char *params = "{\"channels\": 5, \"dilations\": [1, 3, 1], \"elu\": 1}";
+	const char *params = "{\"channels\": 5, \"dilations\": [1, 3, 1], \"act\": \"elu\"}";
 	struct vt_graph *gw = network("meshnet", params, 1, 1, WHOLE, WHOLE, WHOLE), *gt = network("meshnet", params, 1, 1, TILE, TILE, TILE);
 	float *x = malloc(WHOLE * WHOLE * WHOLE * sizeof(float)), *t = malloc(TILE * TILE * TILE * sizeof(float)), *yw, *yt;
 

@@ -20,9 +20,9 @@ cases = [
     ("segresnet", {"init_filters": 16, "blocks_down": [1, 1, 1], "blocks_up": [1, 1]}, 3, 2, 1, (16, 8, 8), lambda: SegResNet(3, 2, 16, (1, 1, 1), (1, 1)), None),
     ("meshnet", {}, 1, 3, 2, (13, 11, 12), lambda: MeshNet(1, 3, 21, (1, 1, 1, 2, 4, 8, 1)), 72516),
     ("meshnet", {"channels": 71, "dilations": [1, 1, 2, 4, 8, 16, 1]}, 1, 3, 1, (9, 10, 11), lambda: MeshNet(1, 3, 71, (1, 1, 2, 4, 8, 16, 1)), 820266),
-    ("meshnet", {"channels": 15, "dilations": [16, 8, 4, 2, 1], "norm": 2, "gelu": 1, "bias": 0}, 1, 2, 1, (18, 17, 19),
+    ("meshnet", {"channels": 15, "dilations": [16, 8, 4, 2, 1], "norm": "instance", "act": "gelu", "bias": False}, 1, 2, 1, (18, 17, 19),
      lambda: MeshNet(1, 2, 15, (16, 8, 4, 2, 1), 2, nn.GELU, False), None),
-    ("meshnet", {"channels": 20, "dilations": [1, 2, 4], "norm": 0, "elu": 1}, 2, 3, 1, (10, 9, 8), lambda: MeshNet(2, 3, 20, (1, 2, 4), 0, nn.ELU), None),
+    ("meshnet", {"channels": 20, "dilations": [1, 2, 4], "norm": "none", "act": "elu"}, 2, 3, 1, (10, 9, 8), lambda: MeshNet(2, 3, 20, (1, 2, 4), 0, nn.ELU), None),
 ]
 
 for name, params, ci, co, n, patch, make, want in cases:

@@ -13,8 +13,8 @@ except ImportError:
     onnxruntime = None
 B, T = os.environ["B"], os.environ["T"]
 cases = [("segresnet", {"init_filters": 8}, 4, 3, (16, 24, 16)), ("meshnet", {}, 1, 3, (13, 11, 12)),
-         ("meshnet", {"channels": 15, "dilations": [4, 2, 1], "norm": 2, "gelu": 1, "bias": 0}, 1, 2, (9, 10, 11)),
-         ("meshnet", {"channels": 10, "dilations": [1, 2], "norm": 0, "elu": 1}, 2, 2, (9, 10, 11))]
+         ("meshnet", {"channels": 15, "dilations": [4, 2, 1], "norm": "instance", "act": "gelu", "bias": False}, 1, 2, (9, 10, 11)),
+         ("meshnet", {"channels": 10, "dilations": [1, 2], "norm": "none", "act": "elu"}, 2, 2, (9, 10, 11))]
 for name, params, ci, co, patch in cases:
     label = f"{name} {json.dumps(params)}"
     json.dump({"name": name, "params": params, "in": ci, "out": co, "patch": list(patch)}, open(T + "/r.json", "w"))

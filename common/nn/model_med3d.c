@@ -1,0 +1,143 @@
+/* Med3D (Chen et al. 2019): 3-D residual networks of 10 to 200 layers, dilated instead of strided in their last two stages, as
+ * Tencent/MedicalNet builds them, with the head for segmentation, one head a domain, a coarse head, or a classifier. */
+#include "common/nn/model_internal.h"
+
+enum head { SEGMENT, COARSE, CLASSIFY };
+enum shortcut { PUBLISHED, PAD, PROJECT };
+
+const char *const vt_med3d_depths[] = { "10", "18", "34", "50", "101", "152", "200", NULL };
+const char *const vt_med3d_shortcuts[] = { "published", "A", "B", NULL };   /* published: A for 18 and 34, else B */
+static const char *const heads[] = { "segment", "coarse", "classify", NULL };
+
+static const struct vt_model_param params[] = {
+	{ "depth", 3, 0, 0, NULL, vt_med3d_depths },
+	{ "shortcut", PUBLISHED, 0, 0, NULL, vt_med3d_shortcuts },
+	{ "detach_shortcut", 0, 0, 1, NULL, NULL },      /* no gradient through a padded shortcut: in the published code, by accident */
+	{ "head", SEGMENT, 0, 0, NULL, heads },
+	{ "branches", 1, 1, 16, NULL, NULL },            /* segmentation heads, one a domain */
+	{ "full_size", 1, 0, 1, NULL, NULL },            /* logits at the input's resolution; else at 1/4, as published */
+	{ 0 },
+};
+
+static const struct {
+	int blocks[4];
+	bool bottleneck;
+	enum shortcut shortcut;
+} nets[] = {
+	{ { 1, 1, 1, 1 }, false, PROJECT }, { { 2, 2, 2, 2 }, false, PAD }, { { 3, 4, 6, 3 }, false, PAD }, { { 3, 4, 6, 3 }, true, PROJECT },
+	{ { 3, 4, 23, 3 }, true, PROJECT }, { { 3, 8, 36, 3 }, true, PROJECT }, { { 3, 24, 36, 3 }, true, PROJECT },
+};
+
+struct stage {
+	struct vt_graph *g;
+	bool bottleneck, pad, detach;
+	int planes, out_c, stride, dilation;
+};
+
+static int conv(struct vt_graph *g, int x, const char *name, int out_c, int k, int stride, int dilation)
+{
+	return vt_graph_conv(g, x, name, (struct vt_conv){ .out_c = out_c, .k = k, .stride = stride, .dilation = dilation,
+		.init = VT_INIT_KAIMING_NORMAL_OUT });
+}
+
+static int norm(struct vt_graph *g, int x, const char *name, bool relu)
+{
+	return vt_graph_norm(g, x, name, (struct vt_norm){ VT_NORM_BATCH, 0, true, relu, 0 });
+}
+
+/* Every stride-th voxel, the new channels 0: shortcut A. */
+static int padded(const struct stage *s, int x)
+{
+	struct vt_shape shape;
+
+	if (s->detach)
+		x = vt_graph_detach(s->g, x);
+	x = vt_graph_avgpool(s->g, x, 1, s->stride);
+	shape = vt_graph_shape(s->g, x);
+	shape.c = s->out_c;
+	return vt_graph_window(s->g, x, (struct vt_shape){ 0, 0, 0, 0, 0 }, shape);
+}
+
+static int projected(const struct stage *s, int x, const char *name)
+{
+	x = conv(s->g, x, vt_name("%s.downsample.0", name).text, s->out_c, 1, s->stride, 1);
+	return norm(s->g, x, vt_name("%s.downsample.1", name).text, false);
+}
+
+static int block(const struct stage *s, int x, const char *name, int stride)
+{
+	int y = x, stride1 = s->bottleneck ? 1 : stride;
+
+	y = conv(s->g, y, vt_name("%s.conv1", name).text, s->planes, s->bottleneck ? 1 : 3, stride1, s->bottleneck ? 1 : s->dilation);
+	y = norm(s->g, y, vt_name("%s.bn1", name).text, true);
+	y = conv(s->g, y, vt_name("%s.conv2", name).text, s->planes, 3, s->bottleneck ? stride : 1, s->dilation);
+	y = norm(s->g, y, vt_name("%s.bn2", name).text, s->bottleneck);
+	if (s->bottleneck) {
+		y = conv(s->g, y, vt_name("%s.conv3", name).text, s->out_c, 1, 1, 1);
+		y = norm(s->g, y, vt_name("%s.bn3", name).text, false);
+	}
+	if (stride != 1 || vt_graph_shape(s->g, x).c != s->out_c)
+		x = s->pad ? padded(s, x) : projected(s, x, name);
+	return vt_graph_act(s->g, vt_graph_add(s->g, y, x), "", VT_ACT_RELU, 0);
+}
+
+int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r, const struct vt_model_param *table, int x)
+{
+	int depth = vt_model_choice(r, table, "depth"), shortcut = vt_model_choice(r, table, "shortcut");
+	struct stage s = { .g = g, .bottleneck = nets[depth].bottleneck, .detach = vt_model_flag(r, table, "detach_shortcut"),
+		.pad = (shortcut == PUBLISHED ? nets[depth].shortcut : (enum shortcut)shortcut) == PAD };
+
+	x = norm(g, conv(g, x, "conv1", 64, 7, 2, 1), "bn1", true);
+	x = vt_graph_maxpool(g, x, 3, 2, 1);
+	for (int i = 0; i < 4; i++) {
+		s.planes = 64 << i;
+		s.out_c = s.bottleneck ? 4 * s.planes : s.planes;
+		s.stride = i == 1 ? 2 : 1;
+		s.dilation = i < 2 ? 1 : i == 2 ? 2 : 4;
+		for (int j = 0; j < nets[depth].blocks[i]; j++)
+			x = block(&s, x, vt_name("layer%d.%d", i + 1, j).text, j ? 1 : s.stride);
+	}
+	return x;
+}
+
+static int segment(struct vt_graph *g, const struct vt_model_request *r, int x, const char *name)
+{
+	x = vt_graph_conv(g, x, vt_name("%s.0", name).text, (struct vt_conv){ .out_c = 32, .k = 2, .stride = 2, .transposed = true, .bias = true });
+	x = norm(g, x, vt_name("%s.1", name).text, true);
+	x = norm(g, conv(g, x, vt_name("%s.3", name).text, 32, 3, 1, 1), vt_name("%s.4", name).text, true);
+	x = conv(g, x, vt_name("%s.6", name).text, r->out_c, 1, 1, 1);
+	return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 4, false) : x;
+}
+
+static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
+{
+	enum head head = (enum head)vt_model_choice(r, params, "head");
+	int branches = (int)vt_model_number(r, params, "branches"), first = -1;
+
+	x = vt_med3d_encoder(g, r, params, x);
+	if (head == CLASSIFY)
+		return vt_graph_linear(g, vt_graph_global_pool(g, x, VT_POOL_MEAN), "fc", r->out_c, true);
+	if (head == COARSE) {
+		x = vt_graph_conv(g, x, "coarse", (struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true, .init = VT_INIT_KAIMING_NORMAL_OUT });
+		return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 8, false) : x;
+	}
+	if (branches == 1)
+		return segment(g, r, x, "conv_seg");
+	for (int i = 0; i < branches; i++) {
+		int y = segment(g, r, x, vt_name("branch.%d.conv_seg", i).text);
+
+		if (i)
+			vt_graph_extra_output(g, y, VT_ROLE_BRANCH, 1);
+		else
+			first = y;
+	}
+	return first;
+}
+
+static int stride(const struct vt_model_request *r)
+{
+	(void)r;
+	return 8;
+}
+
+const struct vt_model_def vt_model_med3d = { "med3d-resnet", params, stride, build };
