@@ -12,8 +12,8 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t subjects, weights, device;
-	double overlap, tolerance, penalty;
+	int64_t subjects, weights, bootstrap, dilations, device;
+	double overlap, tolerance, penalty, cutoff, lesion_penalty;
 	bool flips;
 };
 
@@ -35,6 +35,10 @@ static const struct vt_param params[] = {
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "", "average over all eight mirrorings", NULL, NULL },
 	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 2, 0, 100, "mm", "of the normalised surface distance", NULL, NULL },
 	{ "penalty", VT_PARAM_REAL, FIELD(penalty), 0, 0, 10000, "mm", "distance of a missed region or false alarm; 0: the box's diagonal", NULL, NULL },
+	{ "lesion_dilations", VT_PARAM_INT, FIELD(dilations), 3, 0, 20, "voxel", "lesions this close count as one; BraTS: 3, metastases 1", NULL, NULL },
+	{ "lesion_cutoff", VT_PARAM_REAL, FIELD(cutoff), 50, 0, 100000, "mm3", "lesions up to this are not scored; BraTS: 50, metastases 2", NULL, NULL },
+	{ "lesion_penalty", VT_PARAM_REAL, FIELD(lesion_penalty), 374, 0, 10000, "mm", "distance of a missed or false lesion", NULL, NULL },
+	{ "bootstrap", VT_PARAM_INT, FIELD(bootstrap), 10000, 0, 1000000, "draw", "for the intervals of the means; 0: none", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
@@ -80,7 +84,8 @@ static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, stru
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	struct vt_evaluate_opts o = { (enum vt_which)p->subjects, weights[p->weights], p->overlap, p->tolerance, p->penalty, p->flips, NULL };
+	struct vt_evaluate_opts o = { (enum vt_which)p->subjects, weights[p->weights], p->overlap, p->tolerance, p->penalty, p->flips, NULL,
+		{ (int)p->dilations, p->cutoff, p->lesion_penalty }, (unsigned)p->bootstrap };
 	struct vt_checkpoint c;
 	struct vt_dataset d;
 	struct vt_evaluation e;
@@ -113,7 +118,7 @@ static void settle(void *p)
 }
 
 static const struct vt_stage stage = {
-	.name = "evaluate", .version = "1", .summary = "Scores a checkpoint on subjects kept out of training.",
+	.name = "evaluate", .version = "2", .summary = "Scores a checkpoint on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",
 	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
 };

@@ -48,8 +48,8 @@ static const struct vt_param params[] = {
 	{ "interpolate", VT_PARAM_ENUM, FIELD(interpolate), 1, 0, 0, "", "when resampling images", interpolations, NULL },
 	{ "margin", VT_PARAM_INT, FIELD(margin), 0, -1, 64, "voxel", "kept around the brain's box; -1: no crop", NULL, NULL },
 	{ "threshold", VT_PARAM_REAL, FIELD(threshold), 0.4, 0.05, 0.95, "", "surface: higher gives a smaller brain", NULL, NULL },
-	{ "mask-margin", VT_PARAM_REAL, FIELD(mask_margin), 0, 0, 20, "mm", "added around a brain that was found", NULL, NULL },
-	{ "mask-channel", VT_PARAM_TEXT, FIELD(mask_channel), 0, 0, 0, "", "role to find the brain in; empty: t1, flair, first", NULL, "" },
+	{ "mask_margin", VT_PARAM_REAL, FIELD(mask_margin), 0, 0, 20, "mm", "added around a brain that was found", NULL, NULL },
+	{ "mask_channel", VT_PARAM_TEXT, FIELD(mask_channel), 0, 0, 0, "", "role to find the brain in; empty: t1, flair, first", NULL, "" },
 	{ "implausible", VT_PARAM_ENUM, FIELD(implausible), 0, 0, 0, "", "mask outside 700-2200 ml or at the border", verdicts, NULL },
 	{ 0 },
 };

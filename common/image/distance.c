@@ -1,6 +1,10 @@
+/* distance.c - along x by two scans, along y and z by lower envelopes of parabolas; at single voxels by searching rows outwards. */
 #include "common/image/distance.h"
 
+#include <float.h>
 #include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,73 +13,260 @@
 
 struct pass {
 	double *f;
+	const unsigned char *to;
 	const int *dims;
-	int axis, n;
-	double step;
-	size_t stride, inner, outer;
+	const double *spacing;
 };
 
-/* Lower envelope of the parabolas f[q] + (s (p - q))^2 over one line of n samples. */
-static void line(double *f, size_t stride, int n, double s, double *copy, int *v, double *z)
+/* Squared distance to the nearest non-zero of a row: up from the left, then down from the right. */
+static void row_squared(double *f, const unsigned char *to, int n, double s)
 {
+	int last = -1, next = -1;
+
+	for (int x = 0; x < n; x++) {
+		last = to[x] ? x : last;
+		f[x] = last < 0 ? INFINITY : s * (x - last);
+	}
+	if (last < 0)
+		return;
+	for (int x = n - 1; x >= 0; x--) {
+		double d;
+
+		next = to[x] ? x : next;
+		d = next < 0 ? INFINITY : s * (next - x);
+		d = d < f[x] ? d : f[x];
+		f[x] = d * d;
+	}
+}
+
+struct envelope {
+	double *copy;            /* samples of the line */
+	double *from, *lift;     /* of parabola k: where it begins to be the lowest; (copy + (s q)^2) / 2 s^2 */
+	double *inverse;         /* 1 / d: a division less a vertex */
+	int *at;                 /* vertex of parabola k */
+};
+
+static void envelope_new(struct envelope *e, int n)
+{
+	size_t m = (size_t)n + 1;
+
+	e->copy = vt_xmalloc(4 * m * sizeof(double));
+	e->from = e->copy + m;
+	e->lift = e->copy + 2 * m;
+	e->inverse = e->copy + 3 * m;
+	e->at = vt_xmalloc(m * sizeof(int));
+	for (int d = 1; d <= n; d++)
+		e->inverse[d] = 1.0 / d;
+}
+
+static void envelope_free(struct envelope *e)
+{
+	free(e->copy);
+	free(e->at);
+}
+
+/* Lower envelope of the parabolas f[q] + (s (p - q))^2 over one line of n samples. */
+static void line(double *f, size_t stride, int n, double s, struct envelope *e)
+{
+	double half = 0.5 / (s * s);
 	int k = -1;
 
-	for (int q = 0; q < n; q++)
-		copy[q] = f[(size_t)q * stride];
 	for (int q = 0; q < n; q++) {
-		double at = -INFINITY;
+		double at = -INFINITY, lift, value = f[(size_t)q * stride];
 
-		if (isinf(copy[q]))
+		e->copy[q] = value;
+		if (value > DBL_MAX)
 			continue;
+		lift = value * half + 0.5 * q * q;
 		while (k >= 0) {
-			at = ((copy[q] + s * s * q * q) - (copy[v[k]] + s * s * v[k] * v[k])) / (2 * s * s * (q - v[k]));
-			if (at > z[k])
+			at = (lift - e->lift[k]) * e->inverse[q - e->at[k]];
+			if (at > e->from[k])
 				break;
 			k--;
 		}
 		k++;
-		v[k] = q;
-		z[k] = k ? at : -INFINITY;
+		e->at[k] = q;
+		e->lift[k] = lift;
+		e->from[k] = k ? at : -INFINITY;
 	}
 	if (k < 0)
 		return;
-	for (int q = 0, j = 0; q < n; q++) {
-		double d;
+	for (int j = 0; j <= k; j++) {
+		int first = j ? (int)floor(e->from[j]) + 1 : 0, last = j < k ? (int)floor(e->from[j + 1]) : n - 1;
+		double value = e->copy[e->at[j]];
 
-		while (j < k && z[j + 1] < q)
-			j++;
-		d = s * (q - v[j]);
-		f[(size_t)q * stride] = copy[v[j]] + d * d;
+		first = first < 0 ? 0 : first;
+		last = last >= n ? n - 1 : last;
+		for (int q = first; q <= last; q++) {
+			double d = s * (q - e->at[j]);
+
+			f[(size_t)q * stride] = value + d * d;
+		}
 	}
 }
 
-static void lines_of_plane(void *ctx, size_t outer)
+/* Axes x and y of one plane. */
+static void plane_squared(void *ctx, size_t z)
 {
 	const struct pass *p = ctx;
-	double *copy = vt_xmalloc((size_t)p->n * sizeof(double)), *z = vt_xmalloc(((size_t)p->n + 1) * sizeof(double));
-	int *v = vt_xmalloc((size_t)p->n * sizeof(int));
+	size_t ny = (size_t)p->dims[1], nx = (size_t)p->dims[2], at = z * ny * nx;
+	struct envelope e;
 
-	for (size_t i = 0; i < p->inner; i++)
-		line(p->f + outer * p->inner * (size_t)p->n + i, p->stride, p->n, p->step, copy, v, z);
-	free(copy);
-	free(z);
-	free(v);
+	envelope_new(&e, p->dims[1]);
+	for (size_t y = 0; y < ny; y++)
+		row_squared(p->f + at + y * nx, p->to + at + y * nx, p->dims[2], p->spacing[2]);
+	for (size_t x = 0; x < nx; x++)
+		line(p->f + at + x, nx, p->dims[1], p->spacing[1], &e);
+	envelope_free(&e);
+}
+
+/* Axis z of the columns of one y. */
+static void wall_squared(void *ctx, size_t y)
+{
+	const struct pass *p = ctx;
+	size_t ny = (size_t)p->dims[1], nx = (size_t)p->dims[2];
+	struct envelope e;
+
+	envelope_new(&e, p->dims[0]);
+	for (size_t x = 0; x < nx; x++)
+		line(p->f + y * nx + x, ny * nx, p->dims[0], p->spacing[0], &e);
+	envelope_free(&e);
 }
 
 void vt_distance_squared(double *out, const unsigned char *to, const int dims[3], const double spacing[3])
 {
-	size_t n = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
+	struct pass p = { out, to, dims, spacing };
 
-	for (size_t i = 0; i < n; i++)
-		out[i] = to[i] ? 0.0 : INFINITY;
-	for (int a = 2; a >= 0; a--) {
-		struct pass p = { .f = out, .dims = dims, .axis = a, .n = dims[a], .step = spacing[a], .inner = 1, .outer = 1 };
+	vt_parallel_for((size_t)dims[0], plane_squared, &p);
+	vt_parallel_for((size_t)dims[1], wall_squared, &p);
+}
 
-		for (int b = a + 1; b < 3; b++)
-			p.inner *= (size_t)dims[b];
-		for (int b = 0; b < a; b++)
-			p.outer *= (size_t)dims[b];
-		p.stride = p.inner;
-		vt_parallel_for(p.outer, lines_of_plane, &p);
+/* --- at some voxels ------------------------------------------------------------------------------------------------------- */
+
+struct rows {
+	const unsigned char *to;
+	const int *dims;
+	uint16_t *gap;           /* voxels to the nearest non-zero of the own row; dims[2]: the row has none */
+};
+
+static void row_gaps(void *ctx, size_t z)
+{
+	const struct rows *r = ctx;
+	unsigned nx = (unsigned)r->dims[2];
+	size_t plane = (size_t)r->dims[1] * nx;
+
+	for (size_t at = z * plane; at < (z + 1) * plane; at += nx) {
+		const unsigned char *to = r->to + at;
+		uint16_t *gaps = r->gap + at;
+		unsigned gap = nx;
+
+		for (unsigned x = 0; x < nx; x++) {
+			gap = to[x] ? 0 : gap < nx ? gap + 1 : nx;
+			gaps[x] = (uint16_t)gap;
+		}
+		for (unsigned x = nx; x-- > 0 && gap < nx;) {
+			gap = gaps[x] < gap + 1 ? gaps[x] : gap + 1;
+			gaps[x] = (uint16_t)gap;
+		}
 	}
+}
+
+struct search {
+	const struct rows *rows;
+	const double *along[3];  /* squared mm of k voxels along each axis; along[2][dims[2]]: infinity */
+	size_t steps;            /* rows looked at */
+};
+
+/* The nearest row found in one plane, from row y outwards, as long as a row can still be nearer than `best`. */
+static double search_plane(struct search *s, double best, size_t z, size_t y, size_t x, double away)
+{
+	size_t ny = (size_t)s->rows->dims[1], nx = (size_t)s->rows->dims[2], both = y < ny - 1 - y ? y : ny - 1 - y, k = 1;
+	const uint16_t *up = s->rows->gap + (z * ny + y) * nx + x, *down = up;
+	const double *ay = s->along[1], *ax = s->along[2];
+	double d = away + ax[*up];
+
+	best = d < best ? d : best;
+	for (; k <= both && away + ay[k] < best; k++) {
+		double e;
+
+		up -= nx;
+		down += nx;
+		d = away + ay[k] + ax[*up];
+		e = away + ay[k] + ax[*down];
+		best = d < best ? d : best;
+		best = e < best ? e : best;
+	}
+	for (; k <= y && k > both && away + ay[k] < best; k++) {
+		up -= nx;
+		d = away + ay[k] + ax[*up];
+		best = d < best ? d : best;
+	}
+	for (; y + k < ny && k > both && away + ay[k] < best; k++) {
+		down += nx;
+		d = away + ay[k] + ax[*down];
+		best = d < best ? d : best;
+	}
+	s->steps += k;
+	return best;
+}
+
+static double search_from(struct search *s, size_t voxel)
+{
+	size_t nz = (size_t)s->rows->dims[0], ny = (size_t)s->rows->dims[1], nx = (size_t)s->rows->dims[2];
+	size_t z = voxel / (ny * nx), y = voxel / nx % ny, x = voxel % nx;
+	double best = INFINITY;
+
+	for (size_t k = 0; k < nz && s->along[0][k] < best; k++) {
+		if (k <= z)
+			best = search_plane(s, best, z - k, y, x, s->along[0][k]);
+		if (k && z + k < nz)
+			best = search_plane(s, best, z + k, y, x, s->along[0][k]);
+	}
+	return best;
+}
+
+/* False if more than `limit` rows had to be looked at: surfaces far apart, better served by the whole transform. */
+static bool search_all(double *out, const size_t *voxel, size_t n, struct search *s, size_t limit)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (s->steps > limit)
+			return false;
+		out[i] = search_from(s, voxel[i]);
+	}
+	return true;
+}
+
+static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned char *to, const int dims[3], const double spacing[3])
+{
+	size_t voxels = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
+	size_t lengths = (size_t)dims[0] + (size_t)dims[1] + (size_t)dims[2];
+	double *along = vt_xmalloc((lengths + 1) * sizeof(*along)), *next = along;
+	struct rows r = { to, dims, vt_xmalloc(voxels * sizeof(*r.gap) + 2) };
+	struct search s = { .rows = &r };
+	bool done;
+
+	for (int a = 0; a < 3; a++) {
+		s.along[a] = next;
+		for (int k = 0; k < dims[a]; k++)
+			*next++ = spacing[a] * k * (spacing[a] * k);
+	}
+	*next = INFINITY;
+	vt_parallel_for((size_t)dims[0], row_gaps, &r);
+	done = search_all(out, voxel, n, &s, 4 * voxels);
+	free(r.gap);
+	free(along);
+	return done;
+}
+
+void vt_distance_squared_at(double *out, const size_t *voxel, size_t n, const unsigned char *to, const int dims[3], const double spacing[3])
+{
+	double *all;
+
+	if (dims[2] < UINT16_MAX && nearby(out, voxel, n, to, dims, spacing))
+		return;
+	all = vt_xmalloc(((size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2] + 1) * sizeof(*all));
+	vt_distance_squared(all, to, dims, spacing);
+	for (size_t i = 0; i < n; i++)
+		out[i] = all[voxel[i]];
+	free(all);
 }

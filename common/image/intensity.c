@@ -207,6 +207,13 @@ static double between(double a, double b, double t)
 	return t >= 0.5 ? b - d * (1 - t) : a + d * t;
 }
 
+double vt_percentile_sorted(const double *v, size_t n, double q)
+{
+	double h = (double)(n - 1) * (q / 100);
+	size_t at = (size_t)floor(h);
+	return between(v[at], v[at + 1 < n ? at + 1 : at], h - floor(h));
+}
+
 static int percentiles_of(double *out, const double *q, size_t n_q, struct ranks *r, size_t *count, struct vt_err *err)
 {
 	size_t total = count_high(count, r);

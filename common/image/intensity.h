@@ -25,6 +25,9 @@ int vt_moments(struct vt_moments *out, const float *x, const unsigned char *mask
 int vt_percentiles(double *out, const double *q, size_t n_q, const float *x, const unsigned char *mask, size_t n,
 	struct vt_err *err);
 
+/* The same of n > 0 values in ascending order. */
+double vt_percentile_sorted(const double *v, size_t n, double q);
+
 enum vt_normalise {
 	VT_NORM_NONE = 1,        /* values as they are */
 	VT_NORM_ZSCORE,          /* (x - mean) / std inside, 0 outside */

@@ -115,26 +115,35 @@ static void spacing_of(double spacing[3], const struct vt_patch_file *f)
 		spacing[a] = vt_json_number(vt_json_at(vt_json_get(f->header, "spacing_mm"), a), 1.0);
 }
 
-static void score_regions(struct vt_subject_score *s, const struct vt_evaluate_opts *o, const int *bins)
+static int score_region(struct vt_region_score *s, const struct vt_mask_pair *pair, const struct vt_lesion_opts *lesions, struct vt_err *err)
+{
+	vt_overlap(&s->overlap, pair->prediction, pair->reference, pair->dims, pair->spacing);
+	vt_surface_distance(&s->surface, pair);
+	vt_surfel_distance(&s->surfel, pair);
+	return vt_lesions(&s->lesions, pair, lesions, err);
+}
+
+static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_opts *o, const int *bins, struct vt_err *err)
 {
 	const struct vt_patch_file *f = s->file;
 	int dims[3] = { f->d, f->h, f->w };
 	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
 	unsigned char *p = vt_xmalloc(voxels), *r = vt_xmalloc(voxels);
 	double spacing[3];
+	int rc = 0;
 
 	spacing_of(spacing, f);
-	for (int k = 0; k < f->n_regions; k++) {
+	for (int k = 0; !rc && k < f->n_regions; k++) {
 		for (size_t v = 0; v < voxels; v++) {
 			p[v] = s->bits[v] >> k & 1;
 			r[v] = f->regions[v] >> k & 1;
 		}
-		vt_overlap(&s->region[k].overlap, p, r, dims, spacing);
-		vt_surface(&s->region[k].surface, p, r, dims, spacing, o->tolerance_mm, o->penalty_mm);
+		rc = score_region(&s->region[k], &(struct vt_mask_pair){ p, r, dims, spacing, o->tolerance_mm, o->penalty_mm }, &o->lesions, err);
 		score_baseline(&s->region[k], f, k, bins[k]);
 	}
 	free(p);
 	free(r);
+	return rc;
 }
 
 static int score_subject(struct vt_subject_score *s, struct vt_session *session, const struct vt_checkpoint *c, const struct vt_patch_file *f,
@@ -150,7 +159,7 @@ static int score_subject(struct vt_subject_score *s, struct vt_session *session,
 		s->file = f;
 		s->bits = vt_xmalloc(voxels);
 		vt_predict_regions(s->bits, logits, c->n_outputs, voxels, c->softmax);
-		score_regions(s, o, bins);
+		rc = score_regions(s, o, bins, err);
 		vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", f->subject, s->region[0].overlap.dice, s->region[0].surface.hd95);
 	}
 	free(logits);
@@ -182,16 +191,18 @@ int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const 
 	for (size_t i = 0; !rc && i < d->n; i++)
 		if (chosen(&d->file[i], o->which, fold)) {
 			rc = score_subject(&e.subject[e.n], s, c, &d->file[i], o, bins, err);
-			e.n += !rc;
+			e.n += !rc || e.subject[e.n].bits;
 		}
 	if (!rc && !e.n)
 		rc = vt_err_set(err, VT_EDATA, "none of the %zu subjects is labelled and chosen; give --subjects all, or commit test subjects", d->n);
 	vt_session_free(s);
 	vt_graph_free(g);
-	if (rc)
+	if (rc) {
 		vt_evaluation_release(&e);
-	else
+	} else {
+		vt_evaluation_summarise(&e, o->draws);
 		*out = e;
+	}
 	return rc;
 }
 
@@ -206,119 +217,4 @@ void vt_evaluation_release(struct vt_evaluation *e)
 const char *vt_evaluation_region(const struct vt_evaluation *e, int r)
 {
 	return vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "regions"), (size_t)r), "?");
-}
-
-/* --- as data ------------------------------------------------------------------------------------------------------------------------ */
-
-struct column {
-	const char *name;
-	double (*get)(const struct vt_region_score *s);
-};
-
-static double get_dice(const struct vt_region_score *s) { return s->overlap.dice; }
-static double get_iou(const struct vt_region_score *s) { return s->overlap.iou; }
-static double get_sensitivity(const struct vt_region_score *s) { return s->overlap.sensitivity; }
-static double get_specificity(const struct vt_region_score *s) { return s->overlap.specificity; }
-static double get_precision(const struct vt_region_score *s) { return s->overlap.precision; }
-static double get_hd95(const struct vt_region_score *s) { return s->surface.hd95; }
-static double get_hd95_pooled(const struct vt_region_score *s) { return s->surface.hd95_pooled; }
-static double get_hd(const struct vt_region_score *s) { return s->surface.hd; }
-static double get_assd(const struct vt_region_score *s) { return s->surface.assd; }
-static double get_nsd(const struct vt_region_score *s) { return s->surface.nsd; }
-static double get_volume(const struct vt_region_score *s) { return s->overlap.volume_ml; }
-static double get_reference(const struct vt_region_score *s) { return s->overlap.reference_ml; }
-static double get_baseline(const struct vt_region_score *s) { return s->baseline; }
-static double get_oracle(const struct vt_region_score *s) { return s->oracle; }
-
-static const struct column columns[] = { { "dice", get_dice }, { "iou", get_iou }, { "sensitivity", get_sensitivity }, { "specificity", get_specificity },
-	{ "precision", get_precision }, { "hd95_mm", get_hd95 }, { "hd95_pooled_mm", get_hd95_pooled }, { "hd_mm", get_hd }, { "assd_mm", get_assd },
-	{ "nsd", get_nsd }, { "volume_ml", get_volume }, { "reference_ml", get_reference }, { "threshold_dice", get_baseline },
-	{ "threshold_oracle_dice", get_oracle } };
-
-enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
-
-static struct vt_json *score_json(const struct vt_region_score *s)
-{
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-
-	for (int k = 0; k < N_COLUMNS; k++)
-		vt_json_put_real(j, columns[k].name, columns[k].get(s));
-	vt_json_put_int(j, "tp", (int64_t)s->overlap.tp);
-	vt_json_put_int(j, "fp", (int64_t)s->overlap.fp);
-	vt_json_put_int(j, "fn", (int64_t)s->overlap.fn);
-	vt_json_put_int(j, "tn", (int64_t)s->overlap.tn);
-	if (s->overlap.empty != VT_NOT_EMPTY)
-		vt_json_put_text(j, "empty", vt_empty_name(s->overlap.empty));
-	return j;
-}
-
-static int64_t count_empty(const struct vt_evaluation *e, int r, enum vt_empty what)
-{
-	int64_t n = 0;
-
-	for (size_t i = 0; i < e->n; i++)
-		n += e->subject[i].region[r].overlap.empty == what;
-	return n;
-}
-
-static struct vt_json *mean_json(const struct vt_evaluation *e, int r)
-{
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-
-	vt_json_put_int(j, "n", (int64_t)e->n);
-	vt_json_put_int(j, "both_empty", count_empty(e, r, VT_BOTH_EMPTY));
-	vt_json_put_int(j, "missed", count_empty(e, r, VT_MISSED));
-	vt_json_put_int(j, "false_alarm", count_empty(e, r, VT_FALSE_ALARM));
-	for (int k = 0; k < N_COLUMNS; k++) {
-		double sum = 0;
-
-		for (size_t i = 0; i < e->n; i++)
-			sum += columns[k].get(&e->subject[i].region[r]);
-		vt_json_put_real(j, columns[k].name, sum / (double)e->n);
-	}
-	vt_json_put_real(j, "threshold", e->threshold[r]);
-	vt_json_put_text(j, "threshold_channel", vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "channels"), (size_t)e->channel[r]), ""));
-	return j;
-}
-
-struct vt_json *vt_evaluation_json(const struct vt_evaluation *e)
-{
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *mean = vt_json_new(VT_JSON_OBJECT), *subjects = vt_json_new(VT_JSON_OBJECT);
-
-	vt_json_put_int(j, "format", 1);
-	vt_json_put_text(j, "empty_rule", "both empty: Dice 1, distances 0; one empty: Dice 0, distances = penalty; never dropped from a mean");
-	for (int r = 0; r < e->checkpoint->n_regions; r++)
-		vt_json_put(mean, vt_evaluation_region(e, r), mean_json(e, r));
-	for (size_t i = 0; i < e->n; i++) {
-		struct vt_json *s = vt_json_new(VT_JSON_OBJECT);
-
-		for (int r = 0; r < e->checkpoint->n_regions; r++)
-			vt_json_put(s, vt_evaluation_region(e, r), score_json(&e->subject[i].region[r]));
-		vt_json_put(subjects, e->subject[i].file->subject, s);
-	}
-	vt_json_put(j, "mean", mean);
-	vt_json_put(j, "subjects", subjects);
-	return j;
-}
-
-void vt_evaluation_csv(struct vt_buf *out, const struct vt_evaluation *e)
-{
-	vt_buf_str(out, "subject,region");
-	for (int k = 0; k < N_COLUMNS; k++)
-		vt_buf_printf(out, ",%s", columns[k].name);
-	vt_buf_str(out, ",tp,fp,fn,tn,empty\n");
-	for (size_t i = 0; i < e->n; i++)
-		for (int r = 0; r < e->checkpoint->n_regions; r++) {
-			const struct vt_region_score *s = &e->subject[i].region[r];
-
-			vt_buf_printf(out, "%s,%s", e->subject[i].file->subject, vt_evaluation_region(e, r));
-			for (int k = 0; k < N_COLUMNS; k++) {
-				char text[32];
-
-				vt_json_real_text(text, columns[k].get(s));
-				vt_buf_printf(out, ",%s", text);
-			}
-			vt_buf_printf(out, ",%llu,%llu,%llu,%llu,%s\n", (unsigned long long)s->overlap.tp, (unsigned long long)s->overlap.fp,
-				(unsigned long long)s->overlap.fn, (unsigned long long)s->overlap.tn, vt_empty_name(s->overlap.empty));
-		}
 }

@@ -7,14 +7,33 @@
 #ifndef COMMON_SEG_EVALUATOR_H
 #define COMMON_SEG_EVALUATOR_H
 
-#include "common/image/metrics.h"
+#include "common/image/lesions.h"
+#include "common/seg/bootstrap.h"
 #include "common/seg/checkpoint.h"
 #include "common/seg/dataset.h"
 
 struct vt_region_score {
 	struct vt_overlap overlap;
-	struct vt_surface surface;
+	struct vt_surface_distance surface;
+	struct vt_surfel_distance surfel;
+	struct vt_lesions lesions;
 	double baseline, oracle;         /* Dice of the threshold fitted on training subjects; of the subject's own best */
+};
+
+/* The numbers of a region's score that are averaged over subjects. */
+enum vt_score {
+	VT_DICE, VT_IOU, VT_SENSITIVITY, VT_SPECIFICITY, VT_PRECISION, VT_HD95, VT_HD95_POOLED, VT_HD95_SURFEL, VT_HD, VT_ASSD, VT_NSD, VT_NSD_SURFEL,
+	VT_LESION_DICE, VT_LESION_HD95, VT_VOLUME, VT_REFERENCE, VT_VOLUME_DIFFERENCE, VT_BASELINE, VT_ORACLE, VT_N_SCORES
+};
+
+const char *vt_score_name(enum vt_score k);      /* "dice", "hd95_mm", ...: columns of subjects.csv and keys of metrics.json */
+bool vt_score_is_distance(enum vt_score k);      /* may hold a penalty */
+double vt_score_value(const struct vt_region_score *s, enum vt_score k);
+
+struct vt_summary {
+	double mean;             /* over all subjects, penalties included */
+	struct vt_interval ci;   /* 95 % */
+	double found_mean;       /* over the n_found subjects where neither mask is empty; 0 if there are none */
 };
 
 struct vt_subject_score {
@@ -29,6 +48,9 @@ struct vt_evaluation {
 	size_t n;
 	double threshold[VT_MAX_REGIONS];
 	int channel[VT_MAX_REGIONS];     /* of the threshold */
+	struct vt_summary summary[VT_MAX_REGIONS][VT_N_SCORES];
+	size_t n_found[VT_MAX_REGIONS];
+	unsigned draws;                  /* of the bootstrap */
 };
 
 enum vt_which { VT_WHICH_TEST = 0, VT_WHICH_VALIDATION, VT_WHICH_ALL };
@@ -39,6 +61,8 @@ struct vt_evaluate_opts {
 	double overlap, tolerance_mm, penalty_mm;
 	bool flips;
 	struct vt_device *device;        /* NULL: the CPU */
+	struct vt_lesion_opts lesions;
+	unsigned draws;                  /* of the bootstrap; 0: no intervals */
 };
 
 /* VT_EDATA if no labelled subject is chosen; the message says how many there are of each kind. */
@@ -48,6 +72,12 @@ void vt_evaluation_release(struct vt_evaluation *e);
 
 /* Name of region r. */
 const char *vt_evaluation_region(const struct vt_evaluation *e, int r);
+
+/* Subjects of region r whose masks are empty in the way named. */
+size_t vt_evaluation_count(const struct vt_evaluation *e, int r, enum vt_empty what);
+
+/* Fills summary, n_found and draws from the subjects' scores (vt_evaluate has done so). */
+void vt_evaluation_summarise(struct vt_evaluation *e, unsigned draws);
 
 /* metrics.json and subjects.csv. */
 struct vt_json *vt_evaluation_json(const struct vt_evaluation *e);

@@ -14,7 +14,7 @@ static const char style[] =
 	"table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.3rem .8rem;text-align:right;border-bottom:1px solid #e6e9ef}"
 	"th:first-child,td:first-child{text-align:left}thead th{color:#5a6678;font-weight:600}.mark{color:#a33}"
 	"code{font-size:.85em;color:#44506a;word-break:break-all}.cards{display:flex;gap:1rem;flex-wrap:wrap;margin:1.2rem 0}"
-	".card{border:1px solid #d8dde5;border-radius:8px;padding:.8rem 1.2rem;min-width:9rem}.card b{display:block;font-size:1.8rem}"
+	".card{border:1px solid #d8dde5;border-radius:8px;padding:.8rem 1.2rem;min-width:9rem}.card b{display:block;font-size:1.8rem}small{color:#7b8798;margin-left:.3em}"
 	"figure{margin:0 0 1.4rem;page-break-inside:avoid}figcaption{color:#5a6678;font-size:.9em}img{max-width:100%;image-rendering:pixelated;border-radius:4px}"
 	".key span{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 1em;border-radius:2px}";
 
@@ -217,47 +217,113 @@ static void curve(struct vt_buf *out, const struct vt_evaluation *e, const char 
 
 /* --- tables ------------------------------------------------------------------------------------------------------------------------------- */
 
-static double mean(const struct vt_evaluation *e, int r, int what)
+static double mean(const struct vt_evaluation *e, int r, enum vt_score k)
 {
-	double sum = 0;
-
-	for (size_t i = 0; i < e->n; i++) {
-		const struct vt_region_score *s = &e->subject[i].region[r];
-		const double v[] = { s->overlap.dice, s->overlap.sensitivity, s->overlap.specificity, s->surface.hd95, s->surface.hd95_pooled, s->baseline, s->oracle };
-
-		sum += v[what];
-	}
-	return sum / (double)e->n;
+	return e->summary[r][k].mean;
 }
 
-static size_t flagged(const struct vt_evaluation *e, int r, enum vt_empty what)
+static void cards(struct vt_buf *out, const struct vt_evaluation *e)
 {
-	size_t n = 0;
+	vt_buf_str(out, "<div class=\"cards\">");
+	for (int r = 0; r < e->checkpoint->n_regions; r++) {
+		const struct vt_summary *s = &e->summary[r][VT_DICE];
 
-	for (size_t i = 0; i < e->n; i++)
-		n += e->subject[i].region[r].overlap.empty == what;
-	return n;
+		vt_buf_printf(out, "<div class=\"card\">%s Dice<b>%.3f</b>", vt_evaluation_region(e, r), s->mean);
+		if (e->draws)
+			vt_buf_printf(out, "95 %% interval %.3f to %.3f<br>", s->ci.low, s->ci.high);
+		vt_buf_printf(out, "single threshold %.3f</div>", mean(e, r, VT_BASELINE));
+	}
+	vt_buf_str(out, "</div>");
+}
+
+/* One row a metric, one column a region: mean, then the interval in small print. */
+static void metrics_table(struct vt_buf *out, const struct vt_evaluation *e, const char *title, const enum vt_score *list, size_t n)
+{
+	vt_buf_printf(out, "<h2>%s</h2><table><thead><tr><th>mean over %zu</th>", title, e->n);
+	for (int r = 0; r < e->checkpoint->n_regions; r++)
+		vt_buf_printf(out, "<th>%s</th>", vt_evaluation_region(e, r));
+	vt_buf_str(out, "</tr></thead><tbody>\n");
+	for (size_t i = 0; i < n; i++) {
+		vt_buf_printf(out, "<tr><td>%s</td>", vt_score_name(list[i]));
+		for (int r = 0; r < e->checkpoint->n_regions; r++) {
+			const struct vt_summary *s = &e->summary[r][list[i]];
+
+			vt_buf_printf(out, "<td>%.4g", s->mean);
+			if (e->draws)
+				vt_buf_printf(out, " <small>%.4g to %.4g</small>", s->ci.low, s->ci.high);
+			vt_buf_str(out, "</td>");
+		}
+		vt_buf_str(out, "</tr>\n");
+	}
+	vt_buf_str(out, "</tbody></table>\n");
+}
+
+static void empty_table(struct vt_buf *out, const struct vt_evaluation *e)
+{
+	vt_buf_str(out, "<h2>Empty masks</h2><table><thead><tr><th>region</th><th>subjects</th><th>both empty</th><th>missed</th><th>false alarm</th>"
+		"<th>HD95 mm, all</th><th>HD95 mm, where both exist</th></tr></thead><tbody>\n");
+	for (int r = 0; r < e->checkpoint->n_regions; r++) {
+		vt_buf_printf(out, "<tr><td>%s</td><td>%zu</td><td>%zu</td><td>%zu</td><td>%zu</td><td>%.2f</td>", vt_evaluation_region(e, r), e->n,
+			vt_evaluation_count(e, r, VT_BOTH_EMPTY), vt_evaluation_count(e, r, VT_MISSED), vt_evaluation_count(e, r, VT_FALSE_ALARM),
+			mean(e, r, VT_HD95));
+		if (e->n_found[r])
+			vt_buf_printf(out, "<td>%.2f (n = %zu)</td></tr>\n", e->summary[r][VT_HD95].found_mean, e->n_found[r]);
+		else
+			vt_buf_str(out, "<td>none</td></tr>\n");
+	}
+	vt_buf_str(out, "</tbody></table><p>Both empty: Dice 1, distances 0. Missed or false alarm: Dice 0, distances are the penalty (the box's "
+		"diagonal unless given). None is left out of a mean.</p>\n");
+}
+
+static void lesions_table(struct vt_buf *out, const struct vt_evaluation *e)
+{
+	vt_buf_str(out, "<h2>Lesion by lesion</h2><table><thead><tr><th>region</th><th>Dice</th><th>HD95 mm</th><th>found</th><th>missed</th>"
+		"<th>false</th><th>too small to score</th></tr></thead><tbody>\n");
+	for (int r = 0; r < e->checkpoint->n_regions; r++) {
+		struct vt_lesions sum = { .n = 0 };
+
+		for (size_t i = 0; i < e->n; i++) {
+			const struct vt_lesions *l = &e->subject[i].region[r].lesions;
+
+			sum.found += l->found;
+			sum.missed += l->missed;
+			sum.false_alarms += l->false_alarms;
+			sum.small += l->small;
+		}
+		vt_buf_printf(out, "<tr><td>%s</td><td>%.4f</td><td>%.2f</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td></tr>\n",
+			vt_evaluation_region(e, r), mean(e, r, VT_LESION_DICE), mean(e, r, VT_LESION_HD95), (unsigned long long)sum.found,
+			(unsigned long long)sum.missed, (unsigned long long)sum.false_alarms, (unsigned long long)sum.small);
+	}
+	vt_buf_str(out, "</tbody></table><p>Rule of the BraTS 2023 challenges: a missed or false lesion has Dice 0 and the penalty as distance.</p>\n");
+}
+
+static void threshold_table(struct vt_buf *out, const struct vt_evaluation *e)
+{
+	vt_buf_str(out, "<h2>Beside a single threshold</h2><table><thead><tr><th>region</th><th>channel</th>"
+		"<th>threshold</th><th>its Dice</th><th>with an oracle threshold a subject</th><th>this network</th></tr></thead><tbody>\n");
+	for (int r = 0; r < e->checkpoint->n_regions; r++)
+		vt_buf_printf(out, "<tr><td>%s</td><td>%s</td><td>%.2f</td><td>%.4f</td><td>%.4f</td><td><b>%.4f</b></td></tr>\n", vt_evaluation_region(e, r),
+			vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "channels"), (size_t)e->channel[r]), ""), e->threshold[r],
+			mean(e, r, VT_BASELINE), mean(e, r, VT_ORACLE), mean(e, r, VT_DICE));
+	vt_buf_str(out, "</tbody></table><p>The threshold is fitted on the training subjects, on the normalised channel.</p>\n");
 }
 
 static void summary(struct vt_buf *out, const struct vt_evaluation *e)
 {
-	vt_buf_str(out, "<div class=\"cards\">");
-	for (int r = 0; r < e->checkpoint->n_regions; r++)
-		vt_buf_printf(out, "<div class=\"card\">%s Dice<b>%.3f</b>single threshold %.3f</div>", vt_evaluation_region(e, r), mean(e, r, 0), mean(e, r, 5));
-	vt_buf_printf(out, "</div><h2>Regions</h2><table><thead><tr><th>region</th><th>n</th><th>Dice</th><th>sensitivity</th><th>specificity</th>"
-		"<th>HD95 mm</th><th>pooled</th><th>both empty</th><th>missed</th><th>false alarm</th></tr></thead><tbody>\n");
-	for (int r = 0; r < e->checkpoint->n_regions; r++)
-		vt_buf_printf(out, "<tr><td>%s</td><td>%zu</td><td>%.4f</td><td>%.4f</td><td>%.5f</td><td>%.2f</td><td>%.2f</td><td>%zu</td><td>%zu</td><td>%zu</td></tr>\n",
-			vt_evaluation_region(e, r), e->n, mean(e, r, 0), mean(e, r, 1), mean(e, r, 2), mean(e, r, 3), mean(e, r, 4),
-			flagged(e, r, VT_BOTH_EMPTY), flagged(e, r, VT_MISSED), flagged(e, r, VT_FALSE_ALARM));
-	vt_buf_str(out, "</tbody></table><p>Both empty: Dice 1, distances 0. Missed or false alarm: Dice 0, distances are the penalty (the box's "
-		"diagonal unless given). None is left out of a mean.</p>\n<h2>Beside a single threshold</h2><table><thead><tr><th>region</th><th>channel</th>"
-		"<th>threshold</th><th>its Dice</th><th>with an oracle threshold a subject</th><th>this network</th></tr></thead><tbody>\n");
-	for (int r = 0; r < e->checkpoint->n_regions; r++)
-		vt_buf_printf(out, "<tr><td>%s</td><td>%s</td><td>%.2f</td><td>%.4f</td><td>%.4f</td><td><b>%.4f</b></td></tr>\n", vt_evaluation_region(e, r),
-			vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "channels"), (size_t)e->channel[r]), ""), e->threshold[r], mean(e, r, 5),
-			mean(e, r, 6), mean(e, r, 0));
-	vt_buf_str(out, "</tbody></table><p>The threshold is fitted on the training subjects, on the normalised channel.</p>\n");
+	static const enum vt_score overlap[] = { VT_DICE, VT_IOU, VT_SENSITIVITY, VT_SPECIFICITY, VT_PRECISION, VT_VOLUME, VT_REFERENCE };
+	static const enum vt_score distance[] = { VT_HD95, VT_HD95_POOLED, VT_HD95_SURFEL, VT_HD, VT_ASSD, VT_NSD, VT_NSD_SURFEL };
+
+	cards(out, e);
+	metrics_table(out, e, "Overlap", overlap, sizeof(overlap) / sizeof(overlap[0]));
+	metrics_table(out, e, "Distance of surfaces", distance, sizeof(distance) / sizeof(distance[0]));
+	vt_buf_str(out, "<p>hd95_mm: 95th percentile of each direction, the larger (MONAI). hd95_pooled_mm: of both together (medpy). hd95_surfel_mm: "
+		"weighted by area (DeepMind surface-distance, BraTS 2023).");
+	if (e->draws)
+		vt_buf_printf(out, " Small print: 95 %% interval of the mean, percentile bootstrap over subjects, %u draws.", e->draws);
+	vt_buf_str(out, "</p>\n");
+	empty_table(out, e);
+	lesions_table(out, e);
+	threshold_table(out, e);
 }
 
 static void subjects(struct vt_buf *out, const struct vt_evaluation *e)

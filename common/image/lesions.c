@@ -1,0 +1,224 @@
+/* lesions.c - the lesions of a reference are the components of its dilation: a voxel's dilation is connected, so the dilation of one
+ * lesion is exactly one component, and no lesion has to be dilated again. */
+#include "common/image/lesions.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/image/metrics_internal.h"
+#include "common/image/morphology.h"
+
+struct box {
+	int lo[3], hi[3];        /* z, y, x; first and last */
+};
+
+struct lesions {
+	const struct vt_mask_pair *pair;
+	int dims[3];             /* of the working box, which holds both masks and the dilation */
+	size_t voxels;
+	unsigned char *reference, *prediction;
+	uint32_t *lesion, *component;    /* numbers from 1, 0 outside */
+	uint32_t n_lesions, n_components;
+	struct box *lesion_box, *component_box;
+	uint64_t *size;                  /* reference voxels of each lesion */
+	bool *used;                      /* component touches some lesion */
+};
+
+static void release(struct lesions *l)
+{
+	free(l->reference);
+	free(l->prediction);
+	free(l->lesion);
+	free(l->component);
+	free(l->lesion_box);
+	free(l->component_box);
+	free(l->size);
+	free(l->used);
+}
+
+/* out = in, or either neighbour along one axis: `stride` apart, `n` of them a line. */
+static void spread(unsigned char *out, const unsigned char *in, size_t voxels, size_t stride, size_t n)
+{
+	for (size_t line = 0; line < voxels; line += stride * n)
+		for (size_t k = 0; k < n; k++)
+			for (size_t i = 0; i < stride; i++) {
+				size_t at = line + k * stride + i;
+
+				out[at] = in[at] | (k ? in[at - stride] : 0) | (k + 1 < n ? in[at + stride] : 0);
+			}
+}
+
+/* One dilation by the 18-neighbourhood: the squares of the three planes. */
+static void dilate18(unsigned char *m, const int dims[3], unsigned char *y, unsigned char *z)
+{
+	size_t nx = (size_t)dims[2], ny = (size_t)dims[1], nz = (size_t)dims[0], voxels = nx * ny * nz;
+
+	spread(y, m, voxels, nx, ny);
+	spread(z, m, voxels, nx * ny, nz);
+	for (size_t i = 0; i < voxels; i++)
+		m[i] = y[i] | z[i];
+	spread(y, z, voxels, nx, ny);            /* y and z */
+	memcpy(z, y, voxels);
+	spread(y, m, voxels, 1, nx);             /* x with either */
+	for (size_t i = 0; i < voxels; i++)
+		m[i] = y[i] | z[i];
+}
+
+static struct box *boxes_of(const uint32_t *label, uint32_t n, const int dims[3])
+{
+	struct box *b = vt_xmalloc(((size_t)n + 1) * sizeof(*b));
+	size_t i = 0;
+
+	for (uint32_t k = 0; k <= n; k++)
+		b[k] = (struct box){ { dims[0], dims[1], dims[2] }, { -1, -1, -1 } };
+	for (int z = 0; z < dims[0]; z++)
+		for (int y = 0; y < dims[1]; y++)
+			for (int x = 0; x < dims[2]; x++, i++) {
+				struct box *w = &b[label[i]];
+				const int at[3] = { z, y, x };
+
+				for (int a = 0; label[i] && a < 3; a++) {
+					w->lo[a] = at[a] < w->lo[a] ? at[a] : w->lo[a];
+					w->hi[a] = at[a] > w->hi[a] ? at[a] : w->hi[a];
+				}
+			}
+	return b;
+}
+
+static int number(struct lesions *l, int dilations, struct vt_err *err)
+{
+	const size_t dim[3] = { (size_t)l->dims[2], (size_t)l->dims[1], (size_t)l->dims[0] };
+	unsigned char *m = vt_xmalloc(3 * l->voxels);
+	int rc;
+
+	memcpy(m, l->reference, l->voxels);
+	for (int i = 0; i < dilations; i++)
+		dilate18(m, l->dims, m + l->voxels, m + 2 * l->voxels);
+	l->lesion = vt_xmalloc(l->voxels * sizeof(*l->lesion));
+	l->component = vt_xmalloc(l->voxels * sizeof(*l->component));
+	rc = vt_components(l->lesion, &l->n_lesions, NULL, m, dim, VT_CONNECT_26, err);
+	free(m);
+	if (!rc)
+		rc = vt_components(l->component, &l->n_components, NULL, l->prediction, dim, VT_CONNECT_26, err);
+	if (rc)
+		return rc;
+	l->lesion_box = boxes_of(l->lesion, l->n_lesions, l->dims);
+	l->component_box = boxes_of(l->component, l->n_components, l->dims);
+	l->used = vt_xcalloc((size_t)l->n_components + 1, sizeof(*l->used));
+	l->size = vt_xcalloc((size_t)l->n_lesions + 1, sizeof(*l->size));
+	for (size_t i = 0; i < l->voxels; i++)
+		l->size[l->lesion[i]] += l->reference[i];
+	return 0;
+}
+
+static size_t index_of(const struct lesions *l, int z, int y, int x)
+{
+	return ((size_t)z * (size_t)l->dims[1] + (size_t)y) * (size_t)l->dims[2] + (size_t)x;
+}
+
+/* touches[c]: component c meets the lesion's dilation.  Returns whether any does; *joint is widened to hold them. */
+static bool find_touching(struct lesions *l, uint32_t k, bool *touches, struct box *joint)
+{
+	const struct box *b = &l->lesion_box[k];
+	bool any = false;
+
+	memset(touches, 0, (size_t)l->n_components + 1);
+	for (int z = b->lo[0]; z <= b->hi[0]; z++)
+		for (int y = b->lo[1]; y <= b->hi[1]; y++)
+			for (int x = b->lo[2]; x <= b->hi[2]; x++) {
+				size_t i = index_of(l, z, y, x);
+				uint32_t c = l->component[i];
+
+				if (!c || l->lesion[i] != k || touches[c])
+					continue;
+				any = touches[c] = l->used[c] = true;
+				for (int a = 0; a < 3; a++) {
+					joint->lo[a] = l->component_box[c].lo[a] < joint->lo[a] ? l->component_box[c].lo[a] : joint->lo[a];
+					joint->hi[a] = l->component_box[c].hi[a] > joint->hi[a] ? l->component_box[c].hi[a] : joint->hi[a];
+				}
+			}
+	return any;
+}
+
+/* The lesion against its components, both cut out of `joint`. */
+static void compare(const struct lesions *l, uint32_t k, const bool *touches, const struct box *joint, double *dice, double *hd95)
+{
+	int dims[3];
+	size_t n = 1, i = 0;
+	struct vt_surfel_distance d;
+	struct vt_overlap o;
+	unsigned char *m;
+
+	for (int a = 0; a < 3; a++) {
+		dims[a] = joint->hi[a] - joint->lo[a] + 1;
+		n *= (size_t)dims[a];
+	}
+	m = vt_xmalloc(2 * n);
+	for (int z = joint->lo[0]; z <= joint->hi[0]; z++)
+		for (int y = joint->lo[1]; y <= joint->hi[1]; y++)
+			for (int x = joint->lo[2]; x <= joint->hi[2]; x++, i++) {
+				size_t at = index_of(l, z, y, x);
+
+				m[i] = touches[l->component[at]];
+				m[n + i] = l->reference[at] && l->lesion[at] == k;
+			}
+	vt_overlap(&o, m, m + n, dims, l->pair->spacing);
+	vt_surfel_distance(&d, &(struct vt_mask_pair){ m, m + n, dims, l->pair->spacing, 0, 1 });
+	*dice = o.dice;
+	*hd95 = d.hd95;
+	free(m);
+}
+
+static void score(struct lesions *l, struct vt_lesions *out, const struct vt_lesion_opts *opts)
+{
+	double mm3 = l->pair->spacing[0] * l->pair->spacing[1] * l->pair->spacing[2], dice = 0, hd95 = 0;
+	bool *touches = vt_xmalloc((size_t)l->n_components + 1);
+	uint64_t all;
+
+	for (uint32_t k = 1; k <= l->n_lesions; k++) {
+		struct box joint = l->lesion_box[k];
+		bool any = find_touching(l, k, touches, &joint), small = !((double)l->size[k] * mm3 > opts->cutoff_mm3);
+		double one_dice = 0, one_hd95 = opts->penalty_mm;
+
+		if (any && !small)
+			compare(l, k, touches, &joint, &one_dice, &one_hd95);
+		out->small += small;
+		out->found += !small && any;
+		out->missed += !small && !any;
+		dice += small ? 0 : one_dice;
+		hd95 += small ? 0 : one_hd95;
+	}
+	for (uint32_t c = 1; c <= l->n_components; c++)
+		out->false_alarms += !l->used[c];
+	free(touches);
+	out->n = out->found + out->missed;
+	all = out->n + out->false_alarms;
+	out->dice = all ? dice / (double)all : 1;
+	out->hd95 = all ? (hd95 + (double)out->false_alarms * opts->penalty_mm) / (double)all : 0;
+}
+
+int vt_lesions(struct vt_lesions *out, const struct vt_mask_pair *pair, const struct vt_lesion_opts *opts, struct vt_err *err)
+{
+	struct lesions l = { .pair = pair, .voxels = 1 };
+	struct vt_pair_box b;
+	int rc, more = opts->dilations;
+
+	*out = (struct vt_lesions){ .dice = 1 };
+	vt_pair_box(&b, pair);
+	if (!b.any[0] && !b.any[1])
+		return 0;
+	for (int a = 0; a < 3; a++) {
+		b.lo[a] = b.lo[a] > more ? b.lo[a] - more : 0;
+		b.hi[a] = b.hi[a] + more < pair->dims[a] ? b.hi[a] + more : pair->dims[a] - 1;
+		l.dims[a] = b.hi[a] - b.lo[a] + 1;
+		l.voxels *= (size_t)l.dims[a];
+	}
+	l.prediction = vt_mask_cut(pair->prediction, pair->dims, b.lo, l.dims, 0);
+	l.reference = vt_mask_cut(pair->reference, pair->dims, b.lo, l.dims, 0);
+	rc = number(&l, more, err);
+	if (!rc)
+		score(&l, out, opts);
+	release(&l);
+	return rc;
+}

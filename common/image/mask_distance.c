@@ -1,0 +1,456 @@
+/* mask_distance.c - distances between the surfaces of two masks, all on their joint box: the nearest surface lies inside it. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/image/distance.h"
+#include "common/image/intensity.h"
+#include "common/image/metrics_internal.h"
+
+static size_t count(const int dims[3])
+{
+	return (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
+}
+
+/* --- joint box ---------------------------------------------------------------------------------------------------------- */
+
+/* Whether any of n bytes is set; whole words first, because most rows of a scan are empty. */
+static bool any_set(const unsigned char *row, size_t n)
+{
+	uint64_t word = 0, w;
+
+	for (; n >= 8; n -= 8, row += 8) {
+		memcpy(&w, row, 8);
+		word |= w;
+	}
+	while (n--)
+		word |= *row++;
+	return word;
+}
+
+static void widen(int lo[3], int hi[3], int axis, int at)
+{
+	lo[axis] = at < lo[axis] ? at : lo[axis];
+	hi[axis] = at > hi[axis] ? at : hi[axis];
+}
+
+static void widen_by_row(int lo[3], int hi[3], const unsigned char *row, int z, int y, int n)
+{
+	int first = 0, last = n - 1;
+
+	while (!row[first])
+		first++;
+	while (!row[last])
+		last--;
+	widen(lo, hi, 0, z);
+	widen(lo, hi, 1, y);
+	widen(lo, hi, 2, first);
+	widen(lo, hi, 2, last);
+}
+
+/* Box of a mask's voxels, joined to the one given; false if it has none. */
+static bool widen_by_mask(int lo[3], int hi[3], const unsigned char *m, const int dims[3])
+{
+	size_t plane = (size_t)dims[1] * (size_t)dims[2], nx = (size_t)dims[2];
+	bool any = false;
+
+	for (int z = 0; z < dims[0]; z++, m += plane) {
+		if (!any_set(m, plane))
+			continue;
+		any = true;
+		for (int y = 0; y < dims[1]; y++)
+			if (any_set(m + (size_t)y * nx, nx))
+				widen_by_row(lo, hi, m + (size_t)y * nx, z, y, dims[2]);
+	}
+	return any;
+}
+
+void vt_pair_box(struct vt_pair_box *out, const struct vt_mask_pair *pair)
+{
+	const unsigned char *m[2] = { pair->prediction, pair->reference };
+
+	*out = (struct vt_pair_box){ { pair->dims[0], pair->dims[1], pair->dims[2] }, { -1, -1, -1 }, { false, false } };
+	for (int k = 0; k < 2; k++)
+		out->any[k] = widen_by_mask(out->lo, out->hi, m[k], pair->dims);
+}
+
+unsigned char *vt_mask_cut(const unsigned char *m, const int dims[3], const int lo[3], const int size[3], int pad)
+{
+	size_t ny = (size_t)(size[1] + 2 * pad), nx = (size_t)(size[2] + 2 * pad);
+	unsigned char *out = vt_xcalloc((size_t)(size[0] + 2 * pad) * ny * nx, 1);
+
+	for (int z = 0; z < size[0]; z++)
+		for (int y = 0; y < size[1]; y++) {
+			const unsigned char *from = m + ((size_t)(z + lo[0]) * (size_t)dims[1] + (size_t)(y + lo[1])) * (size_t)dims[2] + (size_t)lo[2];
+			unsigned char *to = out + ((size_t)(z + pad) * ny + (size_t)(y + pad)) * nx + (size_t)pad;
+
+			for (int x = 0; x < size[2]; x++)
+				to[x] = from[x] != 0;
+		}
+	return out;
+}
+
+/* --- surfaces of one mask ------------------------------------------------------------------------------------------------- */
+
+struct points {
+	unsigned char *on;       /* [z, y, x] of dims: the surface */
+	size_t *voxel, n;        /* its voxels */
+	double *weight;          /* NULL: all equal */
+	double *distance;        /* to the other surface, ascending once measured */
+};
+
+static void points_release(struct points *p)
+{
+	free(p->on);
+	free(p->voxel);
+	free(p->weight);
+	free(p->distance);
+}
+
+static void points_list(struct points *p, const unsigned char *on, const int dims[3])
+{
+	size_t n = count(dims), k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		p->n += on[i] != 0;
+	p->voxel = vt_xmalloc((p->n + 1) * sizeof(*p->voxel));
+	for (size_t i = 0; i < n; i++)
+		if (on[i])
+			p->voxel[k++] = i;
+}
+
+/* m: with one empty voxel around.  Inside with a neighbour outside. */
+static void surface_voxels(struct points *p, const unsigned char *m, const int box[3])
+{
+	size_t nx = (size_t)box[2] + 2, plane = ((size_t)box[1] + 2) * nx, i = 0;
+
+	p->on = vt_xmalloc(count(box));
+	for (int z = 1; z <= box[0]; z++)
+		for (int y = 1; y <= box[1]; y++, i += (size_t)box[2]) {
+			const unsigned char *c = m + (size_t)z * plane + (size_t)y * nx + 1;
+
+			for (int x = 0; x < box[2]; x++)
+				p->on[i + (size_t)x] = c[x] & (1 ^ (c[x - 1] & c[x + 1] & c[x - (ptrdiff_t)nx] & c[x + (ptrdiff_t)nx] & c[x - (ptrdiff_t)plane] &
+					c[x + (ptrdiff_t)plane]));
+		}
+	points_list(p, p->on, box);
+}
+
+/* --- area that marching cubes puts into a 2x2x2 neighbourhood --------------------------------------------------------------- */
+
+/* Area of the strip that cuts off a cube edge along axis a. */
+static double bevel(int a, const double face[3])
+{
+	double p = face[(a + 1) % 3], q = face[(a + 2) % 3];
+
+	return sqrt(p * p + q * q) / 2;
+}
+
+/* Of one piece of a code: corners joined by cube edges; e[a]: how many of its edges run along axis a.  A voxel face across axis a
+ * has area face[a]; a lone corner is cut off by a triangle of area `tip`.  Four corners: a face, a corner and its three neighbours
+ * (star), or a chain whose middle edge runs along `middle`. */
+static double piece_area(int corners, const int e[3], bool star, int middle, const double face[3], double tip)
+{
+	int along = e[0] ? 0 : e[1] ? 1 : 2, across = !e[0] ? 0 : !e[1] ? 1 : 2;
+
+	if (corners == 1)
+		return tip;
+	if (corners == 2)
+		return bevel(along, face);
+	if (corners == 3)
+		return face[across] / 2 + 3 * tip;
+	if (!(e[0] && e[1] && e[2]))
+		return face[across];
+	return star ? 6 * tip : (bevel((middle + 1) % 3, face) + bevel((middle + 2) % 3, face)) / 2 + 4 * tip;
+}
+
+/* Takes the piece that holds `corner` out of *left.  Corner c lies at (c >> 2, c >> 1 & 1, c & 1) in z, y, x. */
+static double take_piece(unsigned *left, int corner, const double face[3], double tip)
+{
+	int stack[8], n = 0, corners = 0, e[3] = { 0, 0, 0 }, middle = 0;
+	unsigned piece = *left;
+	bool star = false;
+
+	*left &= ~(1u << corner);
+	for (stack[n++] = corner; n;) {
+		int c = stack[--n];
+
+		corners++;
+		for (int a = 0; a < 3; a++) {
+			int d = c ^ (4 >> a);
+
+			if (*left >> d & 1) {
+				*left &= ~(1u << d);
+				stack[n++] = d;
+			}
+		}
+	}
+	piece &= ~*left;
+	for (int c = 0; c < 8; c++) {
+		int degree = 0;
+
+		for (int a = 0; a < 3 && piece >> c & 1; a++) {
+			int d = c ^ (4 >> a), joined = (int)(piece >> d & 1);
+
+			degree += joined;
+			e[a] += joined && d > c;
+			/* The middle edge of a chain is the one whose both ends have another neighbour. */
+			if (joined && (piece & (1u << (c ^ (4 >> (a + 1) % 3)) | 1u << (c ^ (4 >> (a + 2) % 3)))) &&
+				(piece & (1u << (d ^ (4 >> (a + 1) % 3)) | 1u << (d ^ (4 >> (a + 2) % 3)))))
+				middle = a;
+		}
+		star = star || degree == 3;
+	}
+	return piece_area(corners, e, star, middle, face, tip);
+}
+
+/* area[code], bit c of code: corner c is inside.  More than half inside is the same surface seen from within. */
+static void area_table(double area[256], const double spacing[3])
+{
+	const double face[3] = { spacing[1] * spacing[2], spacing[0] * spacing[2], spacing[0] * spacing[1] };
+	double tip = sqrt(face[0] * face[0] + face[1] * face[1] + face[2] * face[2]) / 8;
+
+	for (unsigned code = 0; code < 256; code++) {
+		unsigned left = __builtin_popcount(code) > 4 ? ~code & 255 : code;
+
+		area[code] = 0;
+		for (int c = 0; c < 8; c++)
+			if (left >> c & 1)
+				area[code] += take_piece(&left, c, face, tip);
+	}
+}
+
+/* m: with one empty voxel around; corners: box + 1. */
+static void surface_elements(struct points *p, const unsigned char *m, const int corners[3], const double area[256])
+{
+	size_t nx = (size_t)corners[2] + 1, plane = ((size_t)corners[1] + 1) * nx, i = 0;
+	unsigned char *code = vt_xmalloc(count(corners));
+
+	for (int z = 0; z < corners[0]; z++)
+		for (int y = 0; y < corners[1]; y++, i += (size_t)corners[2]) {
+			const unsigned char *a = m + (size_t)z * plane + (size_t)y * nx, *b = a + plane;
+
+			for (int x = 0; x < corners[2]; x++)
+				code[i + (size_t)x] = (unsigned char)(a[x] | a[x + 1] << 1 | a[(size_t)x + nx] << 2 | a[(size_t)x + nx + 1] << 3 | b[x] << 4 |
+					b[x + 1] << 5 | b[(size_t)x + nx] << 6 | b[(size_t)x + nx + 1] << 7);
+		}
+	p->on = vt_xmalloc(count(corners));
+	for (i = 0; i < count(corners); i++)
+		p->on[i] = code[i] != 0 && code[i] != 255;
+	points_list(p, p->on, corners);
+	p->weight = vt_xmalloc((p->n + 1) * sizeof(*p->weight));
+	for (i = 0; i < p->n; i++)
+		p->weight[i] = area[code[p->voxel[i]]];
+	free(code);
+}
+
+/* --- measuring ------------------------------------------------------------------------------------------------------------- */
+
+struct pair_item {
+	uint64_t key;            /* bits of a distance, which order as the distances do: none is negative */
+	double weight;
+};
+
+/* Stable, by bytes of the key from the lowest on; bytes that are the same everywhere cost one count. */
+static void sort_items(struct pair_item *v, struct pair_item *spare, size_t n)
+{
+	struct pair_item *from = v, *to = spare;
+
+	for (int shift = 0; shift < 64; shift += 8) {
+		size_t start[256] = { 0 }, at = 0;
+
+		for (size_t i = 0; i < n; i++)
+			start[from[i].key >> shift & 255]++;
+		if (n && start[from[0].key >> shift & 255] == n)
+			continue;
+		for (int b = 0; b < 256; b++) {
+			size_t here = start[b];
+
+			start[b] = at;
+			at += here;
+		}
+		for (size_t i = 0; i < n; i++)
+			to[start[from[i].key >> shift & 255]++] = from[i];
+		to = from;
+		from = from == v ? spare : v;
+	}
+	if (from != v)
+		memcpy(v, from, n * sizeof(*v));
+}
+
+/* p->distance: from each of p's points to the surface `to`, ascending, weights along. */
+static void measure(struct points *p, const unsigned char *to, const int dims[3], const double spacing[3])
+{
+	struct pair_item *v = vt_xmalloc(2 * (p->n + 1) * sizeof(*v));
+
+	p->distance = vt_xmalloc((p->n + 1) * sizeof(*p->distance));
+	vt_distance_squared_at(p->distance, p->voxel, p->n, to, dims, spacing);
+	for (size_t i = 0; i < p->n; i++) {
+		double d = sqrt(p->distance[i]);
+
+		memcpy(&v[i].key, &d, sizeof(d));
+		v[i].weight = p->weight ? p->weight[i] : 1;
+	}
+	sort_items(v, v + p->n, p->n);
+	for (size_t i = 0; i < p->n; i++) {
+		memcpy(&p->distance[i], &v[i].key, sizeof(double));
+		if (p->weight)
+			p->weight[i] = v[i].weight;
+	}
+	free(v);
+}
+
+static double mean(const struct points *p)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		sum += p->distance[i];
+	return sum / (double)p->n;
+}
+
+static size_t within(const struct points *p, double tolerance)
+{
+	size_t k = 0;
+
+	while (k < p->n && p->distance[k] <= tolerance)
+		k++;
+	return k;
+}
+
+/* Percentile of both directions together. */
+static double pooled95(const struct points *a, const struct points *b)
+{
+	double *v = vt_xmalloc((a->n + b->n) * sizeof(*v)), out;
+
+	for (size_t i = 0, j = 0; i + j < a->n + b->n;) {
+		bool first = j == b->n || (i < a->n && a->distance[i] <= b->distance[j]);
+
+		v[i + j] = first ? a->distance[i] : b->distance[j];
+		i += first;
+		j += !first;
+	}
+	out = vt_percentile_sorted(v, a->n + b->n, 95);
+	free(v);
+	return out;
+}
+
+static double larger(double a, double b)
+{
+	return a > b ? a : b;
+}
+
+static double area_within(const struct points *p, double tolerance, double *all)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		sum += p->distance[i] <= tolerance ? p->weight[i] : 0;
+		*all += p->weight[i];
+	}
+	return sum;
+}
+
+static double area95(const struct points *p)
+{
+	double all = 0, sum = 0;
+	size_t i = 0;
+
+	for (size_t k = 0; k < p->n; k++)
+		all += p->weight[k];
+	for (sum = p->weight[0]; sum / all < 0.95 && i + 1 < p->n; sum += p->weight[i])
+		i++;
+	return p->distance[i];
+}
+
+/* --- pairs ------------------------------------------------------------------------------------------------------------------- */
+
+struct joint {
+	unsigned char *prediction, *reference;   /* one empty voxel around */
+	int box[3];
+};
+
+static void joint_release(struct joint *j)
+{
+	free(j->prediction);
+	free(j->reference);
+}
+
+static void joint_new(struct joint *j, const struct vt_mask_pair *pair, const struct vt_pair_box *b)
+{
+	for (int a = 0; a < 3; a++)
+		j->box[a] = b->hi[a] - b->lo[a] + 1;
+	j->prediction = vt_mask_cut(pair->prediction, pair->dims, b->lo, j->box, 1);
+	j->reference = vt_mask_cut(pair->reference, pair->dims, b->lo, j->box, 1);
+}
+
+static double penalty_of(const struct vt_mask_pair *p)
+{
+	double d = 0;
+
+	for (int a = 0; a < 3; a++)
+		d += p->dims[a] * p->spacing[a] * p->dims[a] * p->spacing[a];
+	return p->penalty > 0 ? p->penalty : sqrt(d);
+}
+
+void vt_surface_distance(struct vt_surface_distance *out, const struct vt_mask_pair *pair)
+{
+	struct points p = { .n = 0 }, r = { .n = 0 };
+	struct vt_pair_box b;
+	struct joint j;
+	double penalty = penalty_of(pair);
+
+	*out = (struct vt_surface_distance){ .nsd = 1 };
+	vt_pair_box(&b, pair);
+	if (b.any[0] != b.any[1])
+		*out = (struct vt_surface_distance){ penalty, penalty, penalty, penalty, 0, 0, 0, 0 };
+	if (!b.any[0] || !b.any[1])
+		return;
+	joint_new(&j, pair, &b);
+	surface_voxels(&p, j.prediction, j.box);
+	surface_voxels(&r, j.reference, j.box);
+	measure(&p, r.on, j.box, pair->spacing);
+	measure(&r, p.on, j.box, pair->spacing);
+	out->n_prediction = p.n;
+	out->n_reference = r.n;
+	out->n_within = within(&p, pair->tolerance) + within(&r, pair->tolerance);
+	out->hd = larger(p.distance[p.n - 1], r.distance[r.n - 1]);
+	out->hd95 = larger(vt_percentile_sorted(p.distance, p.n, 95), vt_percentile_sorted(r.distance, r.n, 95));
+	out->hd95_pooled = pooled95(&p, &r);
+	out->assd = (mean(&p) + mean(&r)) / 2;
+	out->nsd = (double)out->n_within / (double)(p.n + r.n);
+	points_release(&p);
+	points_release(&r);
+	joint_release(&j);
+}
+
+void vt_surfel_distance(struct vt_surfel_distance *out, const struct vt_mask_pair *pair)
+{
+	struct points p = { .n = 0 }, r = { .n = 0 };
+	struct vt_pair_box b;
+	struct joint j;
+	double area[256], all = 0, near;
+	int corners[3];
+
+	*out = (struct vt_surfel_distance){ .nsd = 1 };
+	vt_pair_box(&b, pair);
+	if (b.any[0] != b.any[1])
+		*out = (struct vt_surfel_distance){ penalty_of(pair), 0 };
+	if (!b.any[0] || !b.any[1])
+		return;
+	joint_new(&j, pair, &b);
+	for (int a = 0; a < 3; a++)
+		corners[a] = j.box[a] + 1;
+	area_table(area, pair->spacing);
+	surface_elements(&p, j.prediction, corners, area);
+	surface_elements(&r, j.reference, corners, area);
+	measure(&p, r.on, corners, pair->spacing);
+	measure(&r, p.on, corners, pair->spacing);
+	out->hd95 = larger(area95(&p), area95(&r));
+	near = area_within(&p, pair->tolerance, &all) + area_within(&r, pair->tolerance, &all);
+	out->nsd = near / all;
+	points_release(&p);
+	points_release(&r);
+	joint_release(&j);
+}
