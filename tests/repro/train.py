@@ -1,9 +1,9 @@
 # One training, many ways to run it: thread counts, kernels, SIGKILL and resume, store and bare directory give equal bytes.
-# The containers are written here after the byte table in patch_file.h, not by crop-patch.
 import glob, hashlib, json, os, subprocess, sys, time
-import numpy as np
 
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
+sys.path.insert(0, ROOT + "/tests/tools")
+from patches import container
 TRAIN = f"{B}/bin/train"
 failed = 0
 
@@ -12,29 +12,6 @@ def check(ok, what, why=""):
     global failed
     failed += not ok
     print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-400:]))
-
-
-def container(path, subject, fold, manifest, seed, n=24):
-    rng = np.random.default_rng(seed)
-    z, y, x = np.mgrid[:n, :n, :n]
-    regions = (((z - 12) ** 2 + (y - 11) ** 2 + (x - 13) ** 2 < 36) * 1).astype("u1")
-    image = rng.normal(size=(4, n, n, n)).astype("<f4") + 2 * regions
-    foreground = np.flatnonzero(regions).astype("<u4")
-    sections = {"image": image.tobytes(), "regions": regions.tobytes(), "labels": (2 * regions).tobytes(), "foreground": foreground.tobytes()}
-    header = {"format": 1, "subject": subject, "dims": [n, n, n], "channels": [c["role"] for c in manifest["channels"]], "dtype": "f32",
-              "regions": [r["name"] for r in manifest["regions"]], "n_foreground": len(foreground), "labelled": True, "test": False,
-              "fold": fold, "spacing_mm": [2, 2, 2], "manifest": manifest, "offsets": {k: 10 ** 7 for k in sections}}
-    room = -(-len(json.dumps(header)) // 64) * 64
-    at = 16 + room + 48
-    for k, v in sections.items():
-        header["offsets"][k] = at
-        at += -(-len(v) // 64) * 64
-    text = json.dumps(header).encode().ljust(room + 48)
-    os.makedirs(os.path.dirname(path))
-    with open(path, "wb") as f:
-        f.write(b"VOXPATCH" + len(text).to_bytes(8, "little") + text)
-        for v in sections.values():
-            f.write(v.ljust(-(-len(v) // 64) * 64, b"\0"))
 
 
 def digest(out):
@@ -79,6 +56,13 @@ for n in ("2", "3", "8"):
 check(train("portable", VOXTRAIL_ISA="portable").returncode == 0 and digest(T + "/portable") == want, "portable kernels: the same bytes")
 n = killed("killed", max(0.05, seconds / 5))
 check(n > 0 and digest(T + "/killed") == want, f"SIGKILL and resume: the same bytes ({n} kills)", n)
+EXTRA = ["--optimiser", "ranger", "--lookahead", "3", "--centralise", "true", "--averaging", "ema", "--accumulate", "2", "--activation", "softmax",
+         "--cross_entropy", "1", "--schedule", "one-cycle"]
+ARGS += EXTRA
+check(train("ranger").returncode == 0 and digest(T + "/ranger") != want, "ranger, ema, softmax, two passes a step: trains")
+other, n = digest(T + "/ranger"), killed("ranger-killed", max(0.05, seconds / 5))
+check(n > 0 and digest(T + "/ranger-killed") == other, f"the same, SIGKILL and resume: the same bytes ({n} kills)", n)
+ARGS = ARGS[:-len(EXTRA)]
 check(train("kept", "--store", T + "/store").returncode == 0 and digest(T + "/kept") == want, "with a store: the same bytes as bare")
 r = train("again", "--store", T + "/store")
 check(r.returncode == 0 and "reused" in r.stderr and digest(T + "/again") == want, "the second time it is reused", r.stderr)

@@ -1,0 +1,67 @@
+# What train does with its params and with what goes wrong while it trains: exit statuses, messages, --plan, history, transfer.
+import csv, json, os, re, subprocess, sys
+
+B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
+sys.path.insert(0, ROOT + "/tests/tools")
+from patches import container
+failed = 0
+
+
+def check(ok, what, why=""):
+    global failed
+    failed += not ok
+    print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-500:]))
+
+
+def train(name, *more, **env):
+    args = {"--patch": "16", "--network": '{"init_filters": 8}', "--steps": "6", "--validate": "6"}
+    for k, v in zip(more[::2], more[1::2]):
+        args[k] = v
+    flat = [x for kv in args.items() for x in kv if x != ""]
+    return subprocess.run([B + "/bin/train", "--patches", T + "/patches", "--out", f"{T}/{name}", *flat], capture_output=True, text=True, env={**os.environ, **env})
+
+
+def losses(name):
+    return [float(r["loss"]) for r in csv.DictReader(open(f"{T}/{name}/history.csv"))]
+
+
+manifest = json.load(open(ROOT + "/manifests/embedded.json"))
+for i in range(3):
+    container(f"{T}/patches/s{i}/subject.vtp", f"s{i}", i % 2, manifest, i)
+
+r = train("unused", "--plan", "")
+check(r.returncode == 0 and not os.path.exists(T + "/unused") and re.search(r"\d+ parameters|parameters", r.stdout) and "MiB" in r.stdout,
+      "--plan: prints and writes nothing", r.stdout + r.stderr)
+big = train("unused", "--plan", "", "--batch", "4").stdout
+check(r.stdout != big, "--plan depends on the batch")
+
+r = train("wide", "--patch", "32")
+check(r.returncode == 65 and "s" in r.stderr and "--pad true" in r.stderr and "32" in r.stderr, "a patch larger than a volume is 65 and says what to do", r.stderr)
+r = train("padded", "--patch", "32", "--pad", "true", "--steps", "1")
+check(r.returncode == 0, "--pad true surrounds it with zeros", r.stderr)
+
+r = train("nan", "--rate", "10", "--optimiser", "sgd", "--weight_decay", "0", "--steps", "200", "--warmup", "0", "--schedule", "constant", "--momentum", "0.99",
+          "--cross_entropy", "100")
+check(r.returncode == 70 and re.search(r"step \d+", r.stderr) and "finite" in r.stderr and "--rate" in r.stderr, "a diverging run is 70 with step and advice", (r.returncode, r.stderr))
+check(not os.path.exists(T + "/nan/best.safetensors"), "a diverging run leaves no checkpoint")
+
+r = train("bad", "--network", '{"filters": 8}')
+check(r.returncode == 64 and "filters" in r.stderr and "init_filters" in r.stderr, "an unknown param of the network is 64 and the known ones are listed", r.stderr)
+r = train("bad", "--network", '{"init_filters": 8')
+check(r.returncode == 64 and "--network" in r.stderr, "a param that is no JSON is 64", r.stderr)
+r = train("bad", "--model", "resnet51")
+check(r.returncode == 64 and "resnet51" in r.stderr and "segresnet" in r.stderr, "an unknown network is 64 and the known ones are listed", r.stderr)
+r = train("bad", "--dice", "0")
+check(r.returncode == 64 and "loss" in r.stderr, "no loss at all is 64", r.stderr)
+r = train("bad", "--output_weights", "[1, 1, 1]")
+check(r.returncode == 64 and "3" in r.stderr, "more weights than outputs is 64", r.stderr)
+
+still = ("--flips", "false", "--scale", "0", "--shift", "0")
+check(train("batch", "--batch", "2", *still).returncode == 0 and train("passes", "--accumulate", "2", *still).returncode == 0
+      and abs(losses("batch")[0] - losses("passes")[0]) < 1e-6, "two passes of one patch are a batch of two")
+check(train("swa", "--averaging", "swa", "--average_from", "2", "--average_every", "2").returncode == 0
+      and open(T + "/swa/best.safetensors", "rb").read() != open(T + "/swa/last.safetensors", "rb").read(), "swa: best is the mean, last the trained weights")
+r = train("soft", "--activation", "softmax", "--generalised", "1", "--focal", "0.5", "--steps", "30", "--validate", "30")
+c = json.load(open(T + "/soft/checkpoint.json")) if r.returncode == 0 else {}
+check(c.get("activation") == "softmax" and c["model"]["parameters"] > 0, "softmax is in the checkpoint", r.stderr)
+sys.exit(failed != 0)

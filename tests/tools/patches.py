@@ -1,0 +1,26 @@
+"""Patch containers written after the byte table of patch_file.h, not by crop-patch: a bright ball in noise."""
+import json, os
+import numpy as np
+
+
+def container(path, subject, fold, manifest, seed, n=24):
+    rng = np.random.default_rng(seed)
+    z, y, x = np.mgrid[:n, :n, :n]
+    regions = (((z - 12) ** 2 + (y - 11) ** 2 + (x - 13) ** 2 < 36) * 1).astype("u1")
+    image = rng.normal(size=(4, n, n, n)).astype("<f4") + 2 * regions
+    foreground = np.flatnonzero(regions).astype("<u4")
+    sections = {"image": image.tobytes(), "regions": regions.tobytes(), "labels": (2 * regions).tobytes(), "foreground": foreground.tobytes()}
+    header = {"format": 1, "subject": subject, "dims": [n, n, n], "channels": [c["role"] for c in manifest["channels"]], "dtype": "f32",
+              "regions": [r["name"] for r in manifest["regions"]], "n_foreground": len(foreground), "labelled": True, "test": False,
+              "fold": fold, "spacing_mm": [2, 2, 2], "manifest": manifest, "offsets": {k: 10 ** 7 for k in sections}}
+    room = -(-len(json.dumps(header)) // 64) * 64
+    at = 16 + room + 48
+    for k, v in sections.items():
+        header["offsets"][k] = at
+        at += -(-len(v) // 64) * 64
+    text = json.dumps(header).encode().ljust(room + 48)
+    os.makedirs(os.path.dirname(path))
+    with open(path, "wb") as f:
+        f.write(b"VOXPATCH" + len(text).to_bytes(8, "little") + text)
+        for v in sections.values():
+            f.write(v.ljust(-(-len(v) // 64) * 64, b"\0"))
