@@ -51,7 +51,8 @@ static void describe_data(struct vt_buf *out, const struct vt_stage_run *r, cons
 		vt_stage_tree(r, "model"), c->manifest->name, c->model, (long long)vt_json_integer(vt_json_pointer(c->json, "/model/parameters"), 0));
 	list(out, "channels, in order", vt_json_get(c->json, "channels"));
 	list(out, "regions", vt_json_get(c->json, "regions"));
-	vt_buf_printf(out, "| intensities | %s inside the brain |\n", vt_json_text(vt_json_get(c->json, "normalise"), "as prepared"));
+	vt_buf_printf(out, "| output | logits, to be read by %s |\n", c->softmax ? "softmax; channel 0 is none of the regions" : "a sigmoid a region");
+	vt_buf_printf(out, "| intensities | %s inside the brain |\n", vt_json_text(vt_json_pointer(c->json, "/settings/normalise"), "as prepared"));
 	list(out, "trained on", vt_json_pointer(c->json, "/subjects/train"));
 	list(out, "chosen on", vt_json_pointer(c->json, "/subjects/validation"));
 	list(out, "kept out", vt_json_pointer(c->json, "/subjects/test"));

@@ -56,20 +56,18 @@ struct job {
 	struct vt_prepare_opts prepare;
 };
 
-/* The preparation of the training data; what the checkpoint does not say is skullstrip-normalize's default. */
-static void preparation_of(struct job *j)
+/* The preparation of the training data; scans of another size of voxel are resampled to theirs. */
+static int preparation_of(struct job *j, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(j->r);
-	const char *rule = vt_json_text(vt_json_get(j->model.json, "normalise"), "");
 	const struct vt_json *spacing = vt_json_get(j->model.json, "spacing_mm");
+	int rc = vt_prepare_settings_read(&j->prepare, vt_json_get(j->model.json, "settings"), err);
 
-	j->prepare = (struct vt_prepare_opts)VT_PREPARE_OPTS_DEFAULT;
 	j->prepare.strip = (enum vt_strip)(p->strip + 1);
-	for (int k = VT_NORM_NONE; *rule && k <= VT_NORM_QUANTILE; k++)
-		if (!strcmp(rule, vt_normalise_name((enum vt_normalise)k)))
-			j->prepare.normalise = (enum vt_normalise)k;
 	for (size_t a = 0; a < 3; a++)       /* stored z, y, x */
-		j->prepare.spacing[a] = vt_json_number(vt_json_at(spacing, 2 - a), 0);
+		if (j->prepare.spacing[a] <= 0 && !j->prepare.conform)
+			j->prepare.spacing[a] = vt_json_number(vt_json_at(spacing, 2 - a), 0);
+	return rc ? vt_err_prefix(err, "checkpoint.json") : 0;
 }
 
 /* Scans -> a container in dir. */
@@ -209,9 +207,11 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 		rc = vt_device_open(&j.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device }, err);
 	if (!rc)
 		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"), weights[p->weights], NULL, j.device, err);
+	if (!rc)
+		rc = preparation_of(&j, err);
 	if (!rc) {
 		vt_stage_note(r, "device", vt_device_describe(j.device));
-		preparation_of(&j);
+		vt_stage_note(r, "settings", vt_prepare_settings(&j.prepare));
 		rc = all_subjects(&j, err);
 	}
 	vt_session_free(j.session);
@@ -228,7 +228,7 @@ static void settle(void *p)
 }
 
 static const struct vt_stage stage = {
-	.name = "predict", .version = "1", .summary = "Segments subjects with a checkpoint, each in its own geometry.",
+	.name = "predict", .version = "2", .summary = "Segments subjects with a checkpoint, each in its own geometry.",
 	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel",
 	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
 };

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/base/err.h"
+#include "common/base/json.h"
 #include "common/image/brain_mask.h"
 #include "common/image/intensity.h"
 #include "common/image/resample.h"
@@ -58,5 +58,11 @@ struct vt_prepare_report {
 
 int vt_prepare_subject(const char *out_dir, const char *subject, const struct vt_prepare_channel *channels, size_t n_channels,
 	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err);
+
+/* The options that decide what a prepared image looks like (all but refuse and provider), as written to geometry.json under
+ * "settings": whoever feeds a network later must prepare in the same way.  Numbers are decimal texts, as in
+ * records.  Reading starts from the defaults; VT_EDATA names an unknown word. */
+struct vt_json *vt_prepare_settings(const struct vt_prepare_opts *opts);
+int vt_prepare_settings_read(struct vt_prepare_opts *opts, const struct vt_json *settings, struct vt_err *err);
 
 #endif

@@ -71,6 +71,7 @@ struct vt_json *vt_prepare_geometry_json(const struct prepare *p)
 	vt_json_put(j, "channels", channels);
 	vt_json_put(j, "mask", mask_json(p->report));
 	vt_json_put(j, "placement", vt_placement_json(&p->place));
+	vt_json_put(j, "settings", vt_prepare_settings(p->opts));
 	return j;
 }
 

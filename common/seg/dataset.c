@@ -5,25 +5,31 @@
 
 #include "common/base/rng.h"
 
-static bool same_texts(const struct vt_json *a, const struct vt_json *b)
+/* Whether the values at a pointer have one canonical form, or are both absent. */
+static bool same_at(const struct vt_json *a, const struct vt_json *b, const char *pointer)
 {
-	if (!a || !b || a->n != b->n)
-		return a == b;
-	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(vt_json_text(a->item[i], ""), vt_json_text(b->item[i], "")))
-			return false;
-	return true;
+	struct vt_buf text[2] = { VT_BUF_INIT, VT_BUF_INIT };
+	const struct vt_json *v[2] = { vt_json_pointer(a, pointer), vt_json_pointer(b, pointer) };
+	bool same = !v[0] == !v[1];
+
+	for (int i = 0; i < 2 && v[i]; i++)
+		vt_json_pretty(&text[i], v[i]);
+	same = same && text[0].len == text[1].len && !memcmp(text[0].data ? text[0].data : "", text[1].data ? text[1].data : "", text[0].len);
+	vt_buf_release(&text[0]);
+	vt_buf_release(&text[1]);
+	return same;
 }
 
 static int check_agreement(const struct vt_dataset *d, struct vt_err *err)
 {
-	static const char *const keys[] = { "channels", "regions" };
+	static const char *const what[][2] = { { "/channels", "channels" }, { "/regions", "regions" },
+		{ "/geometry/settings", "settings of skullstrip-normalize" } };
 
 	for (size_t i = 1; i < d->n; i++)
-		for (int k = 0; k < 2; k++)
-			if (!same_texts(vt_json_get(d->file[0].header, keys[k]), vt_json_get(d->file[i].header, keys[k])))
-				return vt_err_set(err, VT_EDATA, "subjects %s and %s have different %s; crop them with one manifest", d->file[0].subject,
-					d->file[i].subject, keys[k]);
+		for (int k = 0; k < 3; k++)
+			if (!same_at(d->file[0].header, d->file[i].header, what[k][0]))
+				return vt_err_set(err, VT_EDATA, "subjects %s and %s have different %s; prepare and crop them in one way", d->file[0].subject,
+					d->file[i].subject, what[k][1]);
 	return 0;
 }
 

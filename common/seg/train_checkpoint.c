@@ -67,7 +67,7 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	vt_json_put(best, "dice", t->n_validation ? vt_json_new_real(t->best) : vt_json_new(VT_JSON_NULL));
 	vt_json_put(j, "best", best);
 	vt_json_put(j, "spacing_mm", copy_or_null(vt_json_get(header, "spacing_mm")));
-	vt_json_put(j, "normalise", copy_or_null(vt_json_pointer(header, "/geometry/channels/0/normalise/method")));
+	vt_json_put(j, "settings", copy_or_null(vt_json_pointer(header, "/geometry/settings")));
 	vt_json_put(j, "manifest", copy_or_null(vt_json_get(header, "manifest")));
 	return j;
 }
