@@ -156,6 +156,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "export", .version = "2", .summary = "Turns a checkpoint into ONNX, safetensors and a model card.",
+	.about = "The ONNX network takes a batch of patches of any size that the network can halve often enough and gives logits; the card says which "
+		"subjects it was made from, how their scans were prepared and how it scored. The weights are those of --weights, in canonical form, so that equal checkpoints export equal bytes.",
 	.output = "model.onnx, model.safetensors, checkpoint.json, model-card.md",
 	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
 };

@@ -229,6 +229,9 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "predict", .version = "2", .summary = "Segments subjects with a checkpoint, each in its own geometry.",
+	.about = "Scans are prepared as the checkpoint says its training data were: the same normalisation, axes, spacing and correction. Channels must be the "
+		"checkpoint's, in its order. The label map lies voxel for voxel on the grid of the subject's first channel, whatever its axes, with the "
+		"label values of the checkpoint's cohort. A subject whose scans are bad is put into quarantine/ and the others go on; the status then is 65.",
 	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel",
 	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
 };

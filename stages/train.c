@@ -105,6 +105,11 @@ static const struct vt_param params[] = {
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
+static const struct vt_heading headings[] = {
+	{ "model", "network and batch" }, { "rate", "learning rate" }, { "optimiser", "optimiser" }, { "dice", "loss" },
+	{ "foreground", "patches" }, { "fold", "validation and the run" }, { NULL, NULL },
+};
+
 static uint64_t total_steps;
 
 static void progress(uint64_t step, double loss)
@@ -243,8 +248,11 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "train", .version = "2", .summary = "Trains a segmentation network on patch containers.",
+	.about = "The loss is the sum of the terms whose weight is not 0, over every output of the network. Labelled subjects outside the test set and the "
+		"validation fold are trained on; the validation fold is predicted whole every --validate steps and the weights with the best mean Dice are kept.\n\n"
+		"The same patches, params and binary give the same bytes for any number of threads, any vector width, and after any number of kills.",
 	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv",
-	.in = in, .params = params, .params_size = sizeof(struct params),
+	.in = in, .params = params, .headings = headings, .params_size = sizeof(struct params),
 	.run = run, .plan = plan, .settle = settle,
 };
 

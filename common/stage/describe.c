@@ -6,7 +6,26 @@
 
 enum { COLUMN = 28, WIDTH = 79 };
 
-/* "  head<pad>text", text wrapped at WIDTH. */
+/* Adds text wrapped at WIDTH, lines behind the first indented by `column`, where the first begins. */
+static void wrap(struct vt_buf *out, const char *text, size_t column)
+{
+	size_t col = column;
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		if (col > column && col + 1 + n > WIDTH) {
+			vt_buf_printf(out, "\n%*s", (int)column, "");
+			col = column;
+		}
+		vt_buf_printf(out, "%s%.*s", col > column ? " " : "", (int)n, text);
+		col += n + (col > column);
+		text += n + (text[n] == ' ');
+	}
+	vt_buf_char(out, '\n');
+}
+
+/* "  head<pad>text" */
 static void row(struct vt_buf *out, const char *head, const char *text)
 {
 	size_t col = strlen(head) + 2;
@@ -17,19 +36,30 @@ static void row(struct vt_buf *out, const char *head, const char *text)
 		col = 0;
 	}
 	vt_buf_printf(out, "%*s", (int)(COLUMN - col), "");
-	col = COLUMN;
-	while (*text) {
-		size_t n = strcspn(text, " ");
+	wrap(out, text, COLUMN);
+}
 
-		if (col > COLUMN && col + 1 + n > WIDTH) {
-			vt_buf_printf(out, "\n%*s", COLUMN, "");
-			col = COLUMN;
-		}
-		vt_buf_printf(out, "%s%.*s", col > COLUMN ? " " : "", (int)n, text);
-		col += n + (col > COLUMN);
-		text += n + (text[n] == ' ');
+/* Each paragraph of text, an empty line above it. */
+static void paragraphs(struct vt_buf *out, const char *text)
+{
+	while (text && *text) {
+		const char *end = strstr(text, "\n\n");
+		size_t n = end ? (size_t)(end - text) : strlen(text);
+		char *one = vt_xstrndup(text, n);
+
+		vt_buf_char(out, '\n');
+		wrap(out, one, 0);
+		free(one);
+		text += n + (end ? 2 : 0);
 	}
-	vt_buf_char(out, '\n');
+}
+
+static const char *heading_above(const struct vt_stage *s, const char *param)
+{
+	for (const struct vt_heading *h = s->headings; h && h->first; h++)
+		if (!strcmp(h->first, param))
+			return h->text;
+	return NULL;
 }
 
 static char *param_default(const struct vt_param *p)
@@ -83,7 +113,9 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 	for (int i = 0; i < vt_stage_n_ports(s); i++)
 		if (!s->in[i].optional)
 			vt_buf_printf(out, " --%s %s", s->in[i].name, s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
-	vt_buf_printf(out, " --out DIR [PARAM...]\n\n%s\n\ninputs\n", s->summary);
+	vt_buf_printf(out, " --out DIR [PARAM...]\n\n%s\n", s->summary);
+	paragraphs(out, s->about);
+	vt_buf_str(out, "\ninputs\n");
 	for (int i = 0; i < vt_stage_n_ports(s); i++) {
 		char *head = vt_asprintf("--%s %s", s->in[i].name, s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
 		char *text = vt_asprintf("%s%s", s->in[i].help, s->in[i].optional ? " (optional)" : "");
@@ -95,8 +127,11 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 	vt_buf_str(out, "\noutput\n");
 	row(out, "--out DIR", s->output ? s->output : "where the result goes; made if absent, must be empty");
 	vt_buf_str(out, "\nparams [default; range]\n");
-	for (int i = 0; i < vt_stage_n_params(s); i++)
+	for (int i = 0; i < vt_stage_n_params(s); i++) {
+		if (heading_above(s, s->params[i].name))
+			vt_buf_printf(out, " %s\n", heading_above(s, s->params[i].name));
 		param_row(out, &s->params[i]);
+	}
 	vt_buf_str(out, "\nevery stage\n");
 	row(out, "--recipe FILE", "JSON {\"params\": {...}, \"binary\": \"<sha256>\"}; flags go before it");
 	row(out, "--store DIR", "keep the result in this store and reuse it if it is there");
@@ -260,23 +295,38 @@ static void describe_boutiques(struct vt_buf *out, const struct vt_stage *s)
 	vt_buf_release(&line);
 }
 
+static void markdown_param(struct vt_buf *out, const struct vt_param *p)
+{
+	char *value = param_default(p);
+
+	vt_buf_printf(out, "| `--%s` | %s | ", p->name, value);
+	if (p->names)
+		enum_names(out, p, ", ");
+	else if (p->min < p->max)
+		vt_buf_printf(out, "%g to %g", p->min, p->max);
+	vt_buf_printf(out, " | %s | %s |\n", p->unit, p->help);
+	free(value);
+}
+
 static void describe_markdown(struct vt_buf *out, const struct vt_stage *s)
 {
-	vt_buf_printf(out, "# %s\n\n%s\n\n## Inputs\n\n| flag | what |\n|---|---|\n", s->name, s->summary);
+	static const char table[] = "\n| flag | default | range | unit | what |\n|---|---|---|---|---|\n";
+
+	vt_buf_printf(out, "# %s\n\n%s\n", s->name, s->summary);
+	if (s->about)
+		vt_buf_printf(out, "\n%s\n", s->about);
+	vt_buf_str(out, "\n## Inputs\n\n| flag | what |\n|---|---|\n");
 	for (int i = 0; i < vt_stage_n_ports(s); i++)
 		vt_buf_printf(out, "| `--%s` | %s%s |\n", s->in[i].name, s->in[i].help, s->in[i].optional ? " (optional)" : "");
-	vt_buf_printf(out, "\n## Output\n\n%s\n\n## Params\n\n| flag | default | range | unit | what |\n|---|---|---|---|---|\n", s->output ? s->output : "");
+	vt_buf_printf(out, "\n## Output\n\n%s\n\n## Params\n", s->output ? s->output : "");
 	for (int i = 0; i < vt_stage_n_params(s); i++) {
-		const struct vt_param *p = &s->params[i];
-		char *value = param_default(p);
+		const char *heading = heading_above(s, s->params[i].name);
 
-		vt_buf_printf(out, "| `--%s` | %s | ", p->name, value);
-		if (p->names)
-			enum_names(out, p, ", ");
-		else if (p->min < p->max)
-			vt_buf_printf(out, "%g to %g", p->min, p->max);
-		vt_buf_printf(out, " | %s | %s |\n", p->unit, p->help);
-		free(value);
+		if (heading)
+			vt_buf_printf(out, "\n### %s\n", heading);
+		if (heading || !i)
+			vt_buf_str(out, table);
+		markdown_param(out, &s->params[i]);
 	}
 }
 

@@ -56,13 +56,20 @@ struct vt_param {
 	const char *text;        /* default of a text or JSON */
 };
 
+/* Stands above the param `first` in --help and on the docs page. */
+struct vt_heading {
+	const char *first, *text;
+};
+
 struct vt_stage_run;
 
 struct vt_stage {
 	const char *name, *version, *summary;
+	const char *about;       /* paragraphs for --help and the docs page, an empty line between them; NULL: none */
 	const char *output;      /* what lies in --out, one sentence */
 	const struct vt_port *in;
 	const struct vt_param *params;
+	const struct vt_heading *headings;   /* ends with first == NULL; NULL: none */
 	size_t params_size;
 	int (*run)(struct vt_stage_run *r, struct vt_err *err);
 	int (*plan)(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err);   /* --plan: what run() would take; NULL: none */

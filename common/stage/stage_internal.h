@@ -7,7 +7,7 @@
 #include "common/store/record.h"
 #include "common/store/store.h"
 
-enum { VT_MAX_PORTS = 16, VT_MAX_PARAMS = 64 };
+enum { VT_MAX_PORTS = 16, VT_MAX_PARAMS = 96 };
 
 struct vt_stage_run {
 	const struct vt_stage *stage;
