@@ -1,0 +1,482 @@
+/* A session: its buffers, weights, and the two passes around the operators. */
+#include "gpu/engine.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/rng.h"
+#include "gpu/kernel_sums.h"
+
+enum { LARGEST_BLOCKS = 4096, MOST_BACKOFF = 40 };
+
+int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err)
+{
+	static const struct vg_profile known[] = { { "bf16", VG_BF16, 0 }, { "fp16", VG_F16, 0 }, { "tf32", VG_F32, 1 }, { "f32", VG_F32, 0 } };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!name || !*name || !strcmp(name, known[i].name)) {
+			*out = known[i];
+			return 0;
+		}
+	return vt_err_set(err, VT_EUSAGE, "profile %s: this device has f32, tf32, bf16 and fp16", name);
+}
+
+/* --- small things the operators share ------------------------------------------------------------------------------------------- */
+
+struct vg_shape vg_shape_of(const struct vg_session *s, int i)
+{
+	struct vt_shape t = s->g->node[i].shape;
+
+	return vg_shape_make(t.n, t.c, t.d, t.h, t.w);
+}
+
+void *vg_value(const struct vg_session *s, int i)
+{
+	return s->arena + s->plan.value[i];
+}
+
+void *vg_grad(const struct vg_session *s, int i)
+{
+	return s->plan.grad[i] == SIZE_MAX ? NULL : s->arena + s->plan.grad[i];
+}
+
+float *vg_weight(const struct vg_session *s, const struct vt_node *n, int k)
+{
+	return n->weight[k] < 0 ? NULL : s->weights + s->offset[n->weight[k]];
+}
+
+float *vg_weight_grad(const struct vg_session *s, const struct vt_node *n, int k)
+{
+	return n->weight[k] < 0 ? NULL : s->grads + s->offset[n->weight[k]];
+}
+
+bool vg_weight_shared(const struct vg_session *s, const struct vt_node *n, int k)
+{
+	return s->g->weight[n->weight[k]].uses > 1;
+}
+
+void vg_run(struct vg_session *s, enum vg_kernel kernel, const void *args, uint32_t items)
+{
+	if (!s->err.code)
+		s->d->ops->run(s->d, kernel, args, items, &s->err);
+}
+
+void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a, const void *b, const void *mask)
+{
+	int slabs = vg_slabs(shape.voxels);
+	struct vg_sums sums = { slabs == 1 ? s->total : s->part, a, b, mask, shape, (int)mode, slabs, s->type };
+	struct vg_sums_fold fold = { s->total, s->part, shape, slabs };
+
+	vg_run(s, VG_K_sums, &sums, (uint32_t)(shape.n * slabs));
+	if (slabs > 1)
+		vg_run(s, VG_K_sums_fold, &fold, (uint32_t)(shape.n * shape.chunks));
+}
+
+/* --- making a session ------------------------------------------------------------------------------------------------------------- */
+
+static int take(struct vg_session *s, void *out, size_t nbytes, struct vt_err *err)
+{
+	void *p = NULL;
+	int rc = s->d->ops->alloc(s->d, &p, nbytes ? nbytes : 256, err);
+
+	if (!rc)
+		memcpy(out, &p, sizeof(p));
+	return rc;
+}
+
+static int check_shapes(const struct vt_graph *g, const bool *live, struct vt_err *err)
+{
+	for (int i = 0; i < g->n_nodes; i++) {
+		struct vt_shape t = g->node[i].shape;
+		double chunks = (double)t.n * t.d * t.h * t.w * ((t.c + VG_LANES - 1) / VG_LANES);
+
+		if (live[i] && chunks >= 2147483648.0)
+			return vt_err_set(err, VT_ENOMEM, "layer %d would have %.0f values; the device takes 2^34; use a smaller patch or batch", i, chunks * VG_LANES);
+		if (live[i] && t.c > VG_SUM_THREADS * VG_LANES)
+			return vt_err_set(err, VT_EUSAGE, "layer %d has %d channels; the device takes %d", i, t.c, VG_SUM_THREADS * VG_LANES);
+	}
+	return 0;
+}
+
+static size_t packed_bytes(const struct vg_session *s, const struct vt_weight_spec *w)
+{
+	size_t outer = ((size_t)w->dims[0] + VG_LANES - 1) / VG_LANES * VG_LANES, inner = ((size_t)w->dims[1] + VG_LANES - 1) / VG_LANES * VG_LANES;
+
+	return w->n / (size_t)w->dims[0] / (size_t)w->dims[1] * outer * inner * vg_type_size(s->type);
+}
+
+static int new_weights(struct vg_session *s, struct vt_err *err)
+{
+	size_t most = 0;
+	int rc;
+
+	s->offset = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->offset));
+	s->packed = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->packed));
+	for (int i = 0; i < s->g->n_weights; i++) {
+		s->offset[i] = s->n_scalars;
+		s->n_scalars += s->g->weight[i].n;
+	}
+	rc = take(s, &s->weights, s->n_scalars * sizeof(float), err);
+	if (!rc && s->opts.training)
+		rc = take(s, &s->grads, s->n_scalars * sizeof(float), err);
+	for (int i = 0; !rc && i < s->g->n_weights; i++)
+		if (s->g->weight[i].role == 'k') {
+			size_t nbytes = packed_bytes(s, &s->g->weight[i]);
+
+			most = nbytes > most ? nbytes : most;
+			rc = take(s, &s->packed[i], nbytes, err);
+		}
+	return rc ? rc : take(s, &s->packed_grad, most, err);
+}
+
+/* Kind 0 is the node's forward pass, 1 its data gradient, 2 its weight gradient; a transposed convolution is the adjoint of the
+ * convolution from its output to its input. */
+static int new_conv(struct vg_session *s, int i, int which, struct vt_err *err)
+{
+	static const enum vg_conv_kind plain[3] = { VG_CONV_FORWARD, VG_CONV_DATA, VG_CONV_WEIGHTS };
+	static const enum vg_conv_kind turned[3] = { VG_CONV_DATA, VG_CONV_FORWARD, VG_CONV_WEIGHTS };
+	const struct vt_node *n = &s->g->node[i];
+	bool t = n->conv.transposed;
+	struct vg_conv_spec spec = { .kind = t ? turned[which] : plain[which], .type = s->type, .tf32 = s->e->profile.tf32,
+		.x = vg_shape_of(s, t ? i : n->in[0]), .y = vg_shape_of(s, t ? n->in[0] : i), .k = n->conv.k, .stride = n->conv.stride,
+		.pad = n->conv.pad, .dilation = n->conv.dilation };
+	size_t need;
+
+	if (s->d->ops->conv_new(s->d, &s->conv[3 * i + which], &spec, err))
+		return vt_err_prefix(err, "layer %d (%s)", i, s->g->weight[n->weight[0]].name);
+	need = s->d->ops->conv_workspace(s->conv[3 * i + which]);
+	s->workspace_bytes = need > s->workspace_bytes ? need : s->workspace_bytes;
+	return 0;
+}
+
+static int new_convs(struct vg_session *s, struct vt_err *err)
+{
+	int rc = 0;
+
+	s->conv = vt_xcalloc(3 * (size_t)s->g->n_nodes, sizeof(*s->conv));
+	for (int i = 0; !rc && i < s->g->n_nodes; i++) {
+		const struct vt_node *n = &s->g->node[i];
+
+		if (n->op != VT_OP_CONV || !s->plan.live[i])
+			continue;
+		rc = new_conv(s, i, 0, err);
+		if (!rc && s->opts.training && s->plan.grad[i] != SIZE_MAX)
+			rc = new_conv(s, i, 2, err);
+		if (!rc && s->opts.training && s->plan.grad[i] != SIZE_MAX && s->plan.grad[n->in[0]] != SIZE_MAX)
+			rc = new_conv(s, i, 1, err);
+	}
+	return rc ? rc : take(s, &s->workspace, s->workspace_bytes, err);
+}
+
+static int new_statistics(struct vg_session *s, struct vt_err *err)
+{
+	size_t lanes = 0, part = 0;
+	int rc = 0;
+
+	s->norm = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->norm));
+	for (int i = 0; !rc && i < s->g->n_nodes; i++) {
+		struct vg_shape t = vg_shape_of(s, i);
+		size_t own = (size_t)t.n * (size_t)t.chunks * VG_LANES, slabs = own * (size_t)vg_slabs(t.voxels);
+
+		if (!s->plan.live[i])
+			continue;
+		lanes = own > lanes ? own : lanes;
+		part = slabs > part ? slabs : part;
+		if (s->g->node[i].op == VT_OP_NORM) {
+			rc = take(s, &s->norm[i].mean, own * sizeof(double), err);
+			if (!rc)
+				rc = take(s, &s->norm[i].rstd, own * sizeof(double), err);
+		}
+	}
+	if (!rc)
+		rc = take(s, &s->part, 2 * part * sizeof(double), err);
+	if (!rc)
+		rc = take(s, &s->total, 2 * lanes * sizeof(double), err);
+	for (int k = 0; !rc && k < 3; k++)
+		rc = take(s, &s->coefficient[k], lanes * sizeof(float), err);
+	if (!rc)
+		rc = take(s, &s->slab_value, part * sizeof(float), err);
+	if (!rc)
+		rc = take(s, &s->slab_voxel, part * sizeof(uint32_t), err);
+	return rc ? rc : take(s, &s->voxel, lanes * sizeof(uint32_t), err);
+}
+
+static size_t count(struct vt_shape t)
+{
+	return (size_t)t.n * (size_t)t.c * (size_t)t.d * (size_t)t.h * (size_t)t.w;
+}
+
+/* Plain f32 room for the input, and for all outputs side by side. */
+static size_t plain_floats(const struct vg_session *s)
+{
+	size_t in = count(s->g->node[s->g->input].shape), out = 0;
+
+	for (int k = 0; k < vt_graph_n_outputs(s->g); k++)
+		out += count(s->g->node[vt_graph_output_at(s->g, k).tensor].shape);
+	return in > out ? in : out;
+}
+
+static int new_buffers(struct vg_session *s, struct vt_err *err)
+{
+	size_t n = (size_t)s->g->n_nodes, lanes = s->type == VG_F16 ? LARGEST_BLOCKS + 2 : 0;
+	int rc = take(s, &s->arena, s->plan.nbytes, err);
+
+	s->has = vt_xcalloc(n, sizeof(*s->has));
+	s->reached = vt_xcalloc(n, sizeof(*s->reached));
+	s->host_names = vt_xcalloc(n, sizeof(*s->host_names));
+	if (!rc)
+		rc = take(s, &s->scratch, s->opts.training ? s->plan.largest : 0, err);
+	if (!rc)
+		rc = take(s, &s->plain, plain_floats(s) * sizeof(float), err);
+	if (!rc)
+		rc = take(s, &s->names, n * sizeof(*s->names), err);
+	if (!rc && lanes)
+		rc = take(s, &s->scale, lanes * sizeof(float), err);
+	return rc;
+}
+
+int vg_session_new(void **out, void *engine, const struct vt_graph *g, const struct vt_session_opts *o, struct vt_err *err)
+{
+	struct vg_engine *e = engine;
+	struct vg_session *s = vt_xcalloc(1, sizeof(*s));
+	int rc;
+
+	s->e = e;
+	s->d = e->device;
+	s->g = g;
+	s->opts = *o;
+	s->type = e->profile.type;
+	vg_arena_make(&s->plan, g, o, vg_type_size(s->type));
+	rc = check_shapes(g, s->plan.live, err);
+	if (!rc && o->memory_limit && s->plan.nbytes > o->memory_limit)
+		rc = vt_err_set(err, VT_ENOMEM, "the network needs %.1f MiB at this patch and %.1f MiB are allowed; use a smaller patch or fewer filters",
+			(double)s->plan.nbytes / 1048576, (double)o->memory_limit / 1048576);
+	if (!rc)
+		rc = new_buffers(s, err);
+	if (!rc)
+		rc = new_weights(s, err);
+	if (!rc)
+		rc = new_convs(s, err);
+	if (!rc)
+		rc = new_statistics(s, err);
+	if (rc)
+		vg_session_free(s);
+	else
+		*out = s;
+	return rc;
+}
+
+void vg_session_free(void *session)
+{
+	struct vg_session *s = session;
+	const struct vg_device_ops *ops = s->d->ops;
+	void *flat[] = { s->arena, s->scratch, s->workspace, s->weights, s->grads, s->packed_grad, s->part, s->total, s->coefficient[0],
+		s->coefficient[1], s->coefficient[2], s->slab_value, s->slab_voxel, s->voxel, s->names, s->plain, s->scale };
+
+	for (size_t i = 0; i < sizeof(flat) / sizeof(flat[0]); i++)
+		ops->release(s->d, flat[i]);
+	for (int i = 0; s->packed && i < s->g->n_weights; i++)
+		ops->release(s->d, s->packed[i]);
+	for (int i = 0; s->norm && i < s->g->n_nodes; i++) {
+		ops->release(s->d, s->norm[i].mean);
+		ops->release(s->d, s->norm[i].rstd);
+	}
+	for (int i = 0; s->conv && i < 3 * s->g->n_nodes; i++)
+		if (s->conv[i])
+			ops->conv_free(s->conv[i]);
+	vg_arena_release(&s->plan);
+	free(s->conv);
+	free(s->norm);
+	free(s->packed);
+	free(s->offset);
+	free(s->has);
+	free(s->reached);
+	free(s->host_names);
+	free(s);
+}
+
+/* --- weights, input, output --------------------------------------------------------------------------------------------------------- */
+
+/* A function that queues work ends with this: the session's error becomes the caller's, once. */
+static int answer(struct vg_session *s, struct vt_err *err)
+{
+	int rc = s->err.code;
+
+	if (rc) {
+		*err = s->err;
+		s->err = (struct vt_err)VT_ERR_INIT;
+	}
+	return rc;
+}
+
+static void cast_weights(struct vg_session *s)
+{
+	for (int i = 0; i < s->g->n_weights; i++) {
+		const struct vt_weight_spec *w = &s->g->weight[i];
+		struct vg_kernel_cast a = { s->packed[i], s->weights + s->offset[i], w->dims[0], w->dims[1], 0, s->type };
+
+		if (!s->packed[i])
+			continue;
+		a.taps = (int)(w->n / (size_t)w->dims[0] / (size_t)w->dims[1]);
+		vg_run(s, VG_K_kernel_cast, &a, (uint32_t)(packed_bytes(s, w) / vg_type_size(s->type) / VG_LANES));
+	}
+}
+
+int vg_session_put_weights(void *session, const float *values, struct vt_err *err)
+{
+	struct vg_session *s = session;
+
+	s->d->ops->upload(s->d, s->weights, values, s->n_scalars * sizeof(float), &s->err);
+	cast_weights(s);
+	return answer(s, err);
+}
+
+int vg_session_get_weights(void *session, float *values, struct vt_err *err)
+{
+	struct vg_session *s = session;
+
+	return s->d->ops->download(s->d, values, s->weights, s->n_scalars * sizeof(float), err);
+}
+
+int vg_session_set_input(void *session, const float *x, struct vt_err *err)
+{
+	struct vg_session *s = session;
+	struct vg_pack a = { vg_value(s, s->g->input), s->plain, NULL, vg_shape_of(s, s->g->input), s->type };
+
+	s->d->ops->upload(s->d, s->plain, x, count(s->g->node[s->g->input].shape) * sizeof(float), &s->err);
+	vg_run(s, VG_K_pack, &a, vg_chunks(&a.s));
+	return answer(s, err);
+}
+
+int vg_session_get_output(void *session, int i, float *y, struct vt_err *err)
+{
+	struct vg_session *s = session;
+	int t = vt_graph_output_at(s->g, i).tensor;
+	struct vg_unpack a = { s->plain, vg_value(s, t), vg_shape_of(s, t), s->type };
+
+	vg_run(s, VG_K_unpack, &a, vg_chunks(&a.s));
+	if (!s->err.code)
+		s->d->ops->download(s->d, y, s->plain, count(s->g->node[t].shape) * sizeof(float), &s->err);
+	return answer(s, err);
+}
+
+/* --- passes ----------------------------------------------------------------------------------------------------------------------- */
+
+/* Streams of dropout and noise: vt_rng_stream's name but for its last word. */
+static void name_streams(struct vg_session *s, uint64_t step)
+{
+	bool any = false;
+
+	for (int i = 0; s->opts.training && i < s->g->n_nodes; i++) {
+		enum vt_op op = s->g->node[i].op;
+
+		if (op != VT_OP_DROPOUT && op != VT_OP_NOISE)
+			continue;
+		s->host_names[i] = vg_mix(vg_mix(vg_mix(0, vt_rng_hash(op == VT_OP_NOISE ? "noise" : "dropout")), step), (uint64_t)i);
+		any = true;
+	}
+	if (any)
+		s->d->ops->upload(s->d, s->names, s->host_names, (size_t)s->g->n_nodes * sizeof(*s->names), &s->err);
+}
+
+int vg_session_forward(void *session, uint64_t step, struct vt_err *err)
+{
+	struct vg_session *s = session;
+
+	name_streams(s, step);
+	for (int i = 0; i < s->g->n_nodes; i++)
+		if (s->plan.live[i])
+			vg_forward_node(s, i);
+	return answer(s, err);
+}
+
+/* The nodes a gradient comes to: what an output with a gradient depends on, but for what lies behind a detached tensor. */
+static void reach(struct vg_session *s, const float *const *dy)
+{
+	const struct vt_graph *g = s->g;
+
+	memset(s->has, 0, (size_t)g->n_nodes * sizeof(bool));
+	memset(s->reached, 0, (size_t)g->n_nodes * sizeof(bool));
+	for (int k = 0; k < vt_graph_n_outputs(g); k++)
+		s->reached[vt_graph_output_at(g, k).tensor] |= dy[k] != NULL;
+	for (int i = g->n_nodes - 1; i >= 0; i--)
+		for (int k = 0; s->reached[i] && g->node[i].op != VT_OP_DETACH && k < 2; k++)
+			if (g->node[i].in[k] >= 0)
+				s->reached[g->node[i].in[k]] = true;
+	for (int i = 0; i < g->n_nodes; i++)
+		s->reached[i] &= s->plan.grad[i] != SIZE_MAX;
+}
+
+/* Output gradients to the device.  In fp16 they are scaled by a power of two that brings the largest to [1, 2), less where a pass
+ * overflowed: a function of the gradients alone, so a resumed run repeats it. */
+static void seed_gradients(struct vg_session *s, const float *const *dy, int backoff)
+{
+	size_t at = 0;
+
+	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
+		size_t n = count(s->g->node[vt_graph_output_at(s->g, k).tensor].shape);
+
+		if (!dy[k])
+			continue;
+		if (!s->err.code)
+			s->d->ops->upload(s->d, s->plain + at, dy[k], n * sizeof(float), &s->err);
+		at += n;
+	}
+	for (int finish = 0; s->scale && finish < 2; finish++) {
+		struct vg_largest a = { s->scale + 2, s->scale, s->plain, at, LARGEST_BLOCKS, finish, backoff };
+
+		vg_run(s, VG_K_largest, &a, finish ? 1 : LARGEST_BLOCKS);
+	}
+	at = 0;
+	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
+		int t = vt_graph_output_at(s->g, k).tensor;
+		struct vg_pack a = { vg_grad(s, t), s->plain + at, s->scale, vg_shape_of(s, t), s->type };
+
+		if (!dy[k])
+			continue;
+		at += count(s->g->node[t].shape);
+		if (!a.t)
+			continue;
+		vg_run(s, VG_K_pack, &a, vg_chunks(&a.s));
+		s->has[t] = true;
+	}
+}
+
+static void one_pass(struct vg_session *s, const float *const *dy, float *grads, int backoff)
+{
+	reach(s, dy);
+	if (!s->err.code)
+		s->d->ops->clear(s->d, s->grads, s->n_scalars * sizeof(float), &s->err);
+	seed_gradients(s, dy, backoff);
+	for (int i = s->g->n_nodes - 1; i >= 0; i--)
+		if (s->reached[i])
+			vg_backward_node(s, i);
+	if (!s->err.code)
+		s->d->ops->download(s->d, grads, s->grads, s->n_scalars * sizeof(float), &s->err);
+}
+
+static bool all_finite(const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!isfinite(x[i]))
+			return false;
+	return true;
+}
+
+int vg_session_backward(void *session, const float *const *dy, float *grads, struct vt_err *err)
+{
+	struct vg_session *s = session;
+
+	one_pass(s, dy, grads, 0);
+	/* gradients lie where activations were, so both passes are repeated */
+	for (int backoff = 4; s->scale && !s->err.code && backoff <= MOST_BACKOFF && !all_finite(grads, s->n_scalars); backoff += 4) {
+		s->keep_statistics = true;
+		for (int i = 0; i < s->g->n_nodes; i++)
+			if (s->plan.live[i])
+				vg_forward_node(s, i);
+		s->keep_statistics = false;
+		one_pass(s, dy, grads, backoff);
+	}
+	return answer(s, err);
+}

@@ -1,0 +1,80 @@
+/* engine.h - a graph on a device: the session side of backend.h's table, for any device of device.h. */
+#ifndef GPU_ENGINE_H
+#define GPU_ENGINE_H
+
+#include "common/nn/backend.h"
+#include "gpu/arena.h"
+#include "gpu/device.h"
+
+/* A numeric profile: how tensors are stored and products made. */
+struct vg_profile {
+	const char *name;
+	int type, tf32;
+};
+
+/* VT_EUSAGE for a name that is none of f32, tf32, bf16, fp16; NULL or "" gives bf16. */
+int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err);
+
+struct vg_engine {
+	struct vg_device *device;
+	struct vg_profile profile;
+};
+
+struct vg_session {
+	struct vg_engine *e;
+	struct vg_device *d;
+	const struct vt_graph *g;
+	struct vt_session_opts opts;
+	int type;
+	struct vg_arena plan;
+	char *arena, *scratch, *workspace;
+	size_t workspace_bytes;
+	float *weights, *grads;      /* flat f32, PyTorch's layouts */
+	size_t *offset, n_scalars;   /* of each weight */
+	void **packed;               /* [weights] kernels in the storage type; NULL for vectors */
+	void *packed_grad;
+	struct vg_conv **conv;       /* [3 nodes]: forward, data, weights */
+	struct vg_norm_state *norm;  /* [nodes] */
+	double *part, *total;        /* of the sums */
+	float *coefficient[3];
+	float *slab_value;           /* of argmax */
+	uint32_t *slab_voxel, *voxel;
+	uint64_t *names, *host_names;   /* [nodes] of dropout and noise streams */
+	float *plain;                /* [inputs or outputs] f32 as the host has them */
+	float *scale;                /* fp16: [largest's parts][2], see kernel_layout.h; NULL otherwise */
+	bool *has, *reached;         /* [nodes] of the backward pass under way */
+	bool keep_statistics;        /* a forward pass that is repeated leaves the running statistics alone */
+	struct vt_err err;
+};
+
+struct vg_norm_state {
+	double *mean, *rstd;
+};
+
+int vg_session_new(void **out, void *engine, const struct vt_graph *g, const struct vt_session_opts *o, struct vt_err *err);
+void vg_session_free(void *session);
+int vg_session_put_weights(void *session, const float *values, struct vt_err *err);
+int vg_session_get_weights(void *session, float *values, struct vt_err *err);
+int vg_session_set_input(void *session, const float *x, struct vt_err *err);
+int vg_session_forward(void *session, uint64_t step, struct vt_err *err);
+int vg_session_get_output(void *session, int i, float *y, struct vt_err *err);
+int vg_session_backward(void *session, const float *const *dy, float *grads, struct vt_err *err);
+
+/* --- engine_forward.c, engine_backward.c: queue the work of a pass; errors stay in s->err --------------------------------------- */
+
+void vg_forward_node(struct vg_session *s, int i);
+void vg_backward_node(struct vg_session *s, int i);
+
+/* --- shared by them --------------------------------------------------------------------------------------------------------------- */
+
+struct vg_shape vg_shape_of(const struct vg_session *s, int i);
+void *vg_value(const struct vg_session *s, int i);
+void *vg_grad(const struct vg_session *s, int i);                        /* NULL: none wanted */
+float *vg_weight(const struct vg_session *s, const struct vt_node *n, int k);        /* NULL: none */
+float *vg_weight_grad(const struct vg_session *s, const struct vt_node *n, int k);
+bool vg_weight_shared(const struct vg_session *s, const struct vt_node *n, int k);
+void vg_run(struct vg_session *s, enum vg_kernel kernel, const void *args, uint32_t items);
+/* Sums over voxels of each (item, channel) of shape, to s->total. */
+void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a, const void *b, const void *mask);
+
+#endif

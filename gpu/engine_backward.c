@@ -1,0 +1,256 @@
+/* The backward pass: one function an operator.  A gradient is set by the first operator that reaches it and added to by later ones. */
+#include "gpu/engine.h"
+#include "gpu/kernel_sums.h"
+
+static int seen(struct vg_session *s, int i)
+{
+	bool before = s->has[i];
+
+	s->has[i] = true;
+	return before;
+}
+
+static void pass(struct vg_session *s, struct vg_shape shape, const void *from, void *to, int add)
+{
+	struct vg_pass a = { to, from, add, s->type };
+
+	vg_run(s, VG_K_pass, &a, vg_chunks(&shape));
+}
+
+/* d(bias or slopes) (+)= the first sum over voxels. */
+static void channel_grad(struct vg_session *s, struct vg_shape shape, const struct vt_node *n, int k, int one)
+{
+	struct vg_channel_grad a = { s->total, vg_weight_grad(s, n, k), s->scale, vg_weight_shared(s, n, k), one, shape };
+
+	vg_run(s, VG_K_channel_grad, &a, one ? 1 : (uint32_t)shape.c);
+}
+
+static void backward_conv(struct vg_session *s, int i, const struct vt_node *n)
+{
+	struct vg_shape y = vg_shape_of(s, i), x = vg_shape_of(s, n->in[0]);
+	void *dy = vg_grad(s, i), *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]);
+	const struct vt_weight_spec *w = &s->g->weight[n->weight[0]];
+	bool turned = n->conv.transposed;
+	struct vg_kernel_grad a = { vg_weight_grad(s, n, 0), s->packed_grad, s->scale, w->dims[0], w->dims[1], n->conv.k * n->conv.k * n->conv.k,
+		vg_weight_shared(s, n, 0), s->type };
+
+	if (n->weight[1] >= 0) {
+		vg_sum(s, VG_SUM_ONE, y, dy, NULL, NULL);
+		channel_grad(s, y, n, 1, 0);
+	}
+	if (!s->err.code)
+		s->d->ops->convolve(s->d, s->conv[3 * i + 2], turned ? dy : in, s->packed_grad, turned ? in : dy, s->workspace, &s->err);
+	vg_run(s, VG_K_kernel_grad, &a, (uint32_t)w->n);
+	if (dx) {
+		int add = seen(s, n->in[0]);
+		void *to = add ? s->scratch : dx;
+
+		if (!s->err.code)
+			s->d->ops->convolve(s->d, s->conv[3 * i + 1], turned ? dy : to, s->packed[n->weight[0]], turned ? to : dy, s->workspace, &s->err);
+		if (add)
+			pass(s, x, to, dx, 1);
+	}
+}
+
+static void backward_norm(struct vg_session *s, int i, const struct vt_node *n)
+{
+	struct vg_shape x = vg_shape_of(s, i);
+	void *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]), *dy = vg_grad(s, i), *mask = n->norm.relu ? vg_value(s, i) : NULL;
+	int batch = n->norm.kind == VT_NORM_BATCH;
+
+	vg_sum(s, VG_SUM_NORM, x, dy, in, mask);
+	if (n->weight[0] >= 0) {
+		struct vg_norm_params a = { s->total, s->norm[i].mean, s->norm[i].rstd, vg_weight_grad(s, n, 0), vg_weight_grad(s, n, 1), s->scale,
+			vg_weight_shared(s, n, 0), x };
+
+		vg_run(s, VG_K_norm_params, &a, (uint32_t)x.c);
+	}
+	if (dx) {
+		struct vg_norm_back b = { s->total, s->norm[i].mean, s->norm[i].rstd, s->coefficient[0], s->coefficient[1], s->coefficient[2], vg_weight(s, n, 0),
+			n->norm.groups, batch, x };
+		struct vg_norm_dx d = { dx, dy, in, mask, s->coefficient[0], s->coefficient[1], s->coefficient[2], seen(s, n->in[0]), s->type, x };
+
+		vg_run(s, VG_K_norm_back, &b, (uint32_t)(batch ? x.c : x.n * n->norm.groups));
+		vg_run(s, VG_K_norm_dx, &d, vg_chunks(&x));
+	}
+}
+
+static void backward_act(struct vg_session *s, int i, const struct vt_node *n)
+{
+	struct vg_shape x = vg_shape_of(s, i);
+	void *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]), *dy = vg_grad(s, i);
+
+	if (n->weight[0] >= 0) {
+		vg_sum(s, VG_SUM_SLOPE, x, dy, in, NULL);
+		channel_grad(s, x, n, 0, n->flag);
+	}
+	if (dx) {
+		struct vg_act_back a = { dx, in, dy, vg_weight(s, n, 0), (float)n->number, (int)n->act, n->flag, seen(s, n->in[0]), s->type, x };
+
+		vg_run(s, VG_K_act_back, &a, vg_chunks(&x));
+	}
+}
+
+static void backward_pair(struct vg_session *s, int i, const struct vt_node *n)
+{
+	struct vg_shape y = vg_shape_of(s, i);
+
+	for (int k = 0; k < 2; k++) {
+		void *dx = vg_grad(s, n->in[k]);
+		struct vg_shape x = vg_shape_of(s, n->in[k]);
+
+		if (dx && n->op == VT_OP_ADD) {
+			pass(s, x, vg_grad(s, i), dx, seen(s, n->in[k]));
+		} else if (dx) {
+			struct vg_window a = { dx, vg_grad(s, i), x, y, { k ? s->g->node[n->in[0]].shape.c : 0, 0, 0, 0 }, seen(s, n->in[k]), s->type };
+
+			vg_run(s, VG_K_window, &a, vg_chunks(&x));
+		}
+	}
+}
+
+static void backward_mul(struct vg_session *s, int i, const struct vt_node *n)
+{
+	struct vg_shape y = vg_shape_of(s, i), b = vg_shape_of(s, n->in[1]);
+	int gate = b.voxels == y.voxels ? (b.c == y.c ? VG_GATE_SAME : VG_GATE_VOXEL) : VG_GATE_CHANNEL;
+	void *da = vg_grad(s, n->in[0]), *db = vg_grad(s, n->in[1]), *dy = vg_grad(s, i), *x = vg_value(s, n->in[0]);
+
+	if (da) {
+		struct vg_mul a = { da, dy, vg_value(s, n->in[1]), y, gate, seen(s, n->in[0]), s->type };
+
+		vg_run(s, VG_K_mul, &a, vg_chunks(&y));
+	}
+	if (db && gate == VG_GATE_SAME) {
+		struct vg_mul a = { db, dy, x, y, gate, seen(s, n->in[1]), s->type };
+
+		vg_run(s, VG_K_mul, &a, vg_chunks(&y));
+	} else if (db && gate == VG_GATE_VOXEL) {
+		struct vg_mul_gate a = { db, x, dy, y, seen(s, n->in[1]), s->type };
+
+		vg_run(s, VG_K_mul_gate, &a, (uint32_t)y.n * y.voxels);
+	} else if (db) {
+		struct vg_fold a = { db, s->total, 1.0, seen(s, n->in[1]), s->type, y };
+
+		vg_sum(s, VG_SUM_PRODUCT, y, x, dy, NULL);
+		vg_run(s, VG_K_fold, &a, (uint32_t)(y.n * y.chunks));
+	}
+}
+
+static void backward_pool(struct vg_session *s, const struct vt_node *n, struct vg_shape y, void *dy, void *dx, int add)
+{
+	struct vg_shape x = vg_shape_of(s, n->in[0]);
+	void *in = vg_value(s, n->in[0]);
+	int slabs = vg_slabs(x.voxels);
+
+	if (n->op == VT_OP_MAXPOOL) {
+		struct vg_maxpool_back a = { dx, in, dy, x, y, n->k, n->stride, n->pad, add, s->type };
+
+		vg_run(s, VG_K_maxpool_back, &a, vg_chunks(&x));
+	} else if (n->op == VT_OP_CHANNEL_POOL) {
+		struct vg_cpool_back a = { dx, in, dy, x, n->flag, add, s->type };
+
+		vg_run(s, VG_K_cpool_back, &a, (uint32_t)x.n * x.voxels);
+	} else if (n->flag) {
+		struct vg_argmax a = { s->slab_value, s->slab_voxel, in, x, slabs, s->type };
+		struct vg_global b = { NULL, s->voxel, s->slab_value, s->slab_voxel, x, slabs, s->type };
+		struct vg_global_back c = { dx, dy, s->voxel, x, add, s->type };
+
+		vg_run(s, VG_K_argmax, &a, (uint32_t)(x.n * slabs * x.chunks));
+		vg_run(s, VG_K_global, &b, (uint32_t)(x.n * x.chunks));
+		vg_run(s, VG_K_global_back, &c, vg_chunks(&x));
+	} else {
+		struct vg_spread a = { dx, dy, x, (float)(1.0 / (double)x.voxels), add, s->type };
+
+		vg_run(s, VG_K_spread, &a, vg_chunks(&x));
+	}
+}
+
+static void backward_move(struct vg_session *s, const struct vt_node *n, struct vg_shape y, void *dy, void *dx, int add)
+{
+	struct vg_shape x = vg_shape_of(s, n->in[0]);
+
+	if (n->op == VT_OP_UPSAMPLE) {
+		struct vg_upsample_back a = { dx, dy, x, y, n->scale, n->flag, add, s->type };
+
+		vg_run(s, VG_K_upsample_back, &a, vg_chunks(&x));
+	} else if (n->op == VT_OP_WINDOW) {
+		struct vg_window a = { dx, dy, x, y, { -n->at.c, -n->at.d, -n->at.h, -n->at.w }, add, s->type };
+
+		vg_run(s, VG_K_window, &a, vg_chunks(&x));
+	} else if (n->op == VT_OP_RESHAPE) {
+		struct vg_reshape a = { dx, dy, x, y, add, s->type };
+
+		vg_run(s, VG_K_reshape, &a, vg_chunks(&x));
+	} else {
+		bool fine = n->op == VT_OP_AVGPOOL;
+		struct vg_pairs a = { dx, dy, x, y, n->k, n->stride, fine, add, s->type, fine ? (float)(1.0 / (n->k * n->k * n->k)) : 1.0f };
+
+		vg_run(s, VG_K_pairs, &a, vg_chunks(&x));
+	}
+}
+
+static void backward_one(struct vg_session *s, int i, const struct vt_node *n)
+{
+	struct vg_shape y = vg_shape_of(s, i);
+	void *dx = vg_grad(s, n->in[0]), *dy = vg_grad(s, i);
+	int add;
+
+	if (!dx)
+		return;
+	add = seen(s, n->in[0]);
+	if (n->op == VT_OP_DROPOUT) {
+		struct vg_dropout a = { dx, dy, s->names + i, s->opts.seed, n->number, n->flag, add, s->type, y };
+
+		vg_run(s, VG_K_dropout, &a, vg_chunks(&y));
+	} else if (n->op == VT_OP_NOISE) {
+		pass(s, y, dy, dx, add);
+	} else if (n->op == VT_OP_SOFTMAX) {
+		struct vg_softmax_back a = { dx, vg_value(s, i), dy, y, add, s->type };
+
+		vg_run(s, VG_K_softmax_back, &a, (uint32_t)y.n * y.voxels);
+	} else if (n->op == VT_OP_MAXPOOL || n->op == VT_OP_GLOBAL_POOL || n->op == VT_OP_CHANNEL_POOL) {
+		backward_pool(s, n, y, dy, dx, add);
+	} else {
+		backward_move(s, n, y, dy, dx, add);
+	}
+}
+
+void vg_backward_node(struct vg_session *s, int i)
+{
+	const struct vt_node *n = &s->g->node[i];
+
+	switch (n->op) {
+	case VT_OP_INPUT:
+	case VT_OP_DETACH:
+		return;
+	case VT_OP_CONV:
+		backward_conv(s, i, n);
+		return;
+	case VT_OP_NORM:
+		backward_norm(s, i, n);
+		return;
+	case VT_OP_ACT:
+		backward_act(s, i, n);
+		return;
+	case VT_OP_ADD:
+	case VT_OP_CONCAT:
+		backward_pair(s, i, n);
+		return;
+	case VT_OP_MUL:
+		backward_mul(s, i, n);
+		return;
+	case VT_OP_UPSAMPLE:
+	case VT_OP_MAXPOOL:
+	case VT_OP_DROPOUT:
+	case VT_OP_GLOBAL_POOL:
+	case VT_OP_CHANNEL_POOL:
+	case VT_OP_SOFTMAX:
+	case VT_OP_AVGPOOL:
+	case VT_OP_NEAREST:
+	case VT_OP_WINDOW:
+	case VT_OP_RESHAPE:
+	case VT_OP_NOISE:
+		backward_one(s, i, n);
+		return;
+	}
+}

@@ -1,0 +1,361 @@
+/* kernels.h - every kernel: its arguments, and the list from which the device's and the emulated launchers are made.
+ *
+ * A map kernel does item i of n on its own: void vg_<name>_item(const struct vg_<name> *a, uint32_t i).
+ * The kernels with a thread block, sums and sums_fold, are written as phases between which all threads of a block meet (kernel_sums.h).
+ * `type` is the storage type of tensors (enum vg_type); weights, their gradients, statistics and coefficients are f32 or f64.
+ * `add`: to what is there, instead of setting it.  No kernel uses an atomic; every sum has one order. */
+#ifndef GPU_KERNELS_H
+#define GPU_KERNELS_H
+
+#include "gpu/number.h"
+
+#define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) X(coefficients) \
+	X(affine) X(norm_back) X(norm_params) X(norm_dx) X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
+	X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
+	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest)
+
+/* --- layout and casts (kernel_layout.h) ------------------------------------------------------------------------------------------ */
+
+/* items: chunks.  t = scale x; plain x is [n, c, voxels] f32. */
+struct vg_pack {
+	void *t;
+	const float *x;
+	const float *scale;      /* one float on the device, or NULL */
+	struct vg_shape s;
+	int type;
+};
+
+/* items: chunks.  x = t. */
+struct vg_unpack {
+	float *x;
+	const void *t;
+	struct vg_shape s;
+	int type;
+};
+
+/* items: chunks of the packed kernel, outer' x taps x inner' / 8 with both channel counts padded; w: [outer][inner][taps] f32. */
+struct vg_kernel_cast {
+	void *t;
+	const float *w;
+	int outer, inner, taps, type;
+};
+
+/* items: outer x inner x taps.  dw (+)= t / scale. */
+struct vg_kernel_grad {
+	float *dw;
+	const void *t;
+	const float *scale;
+	int outer, inner, taps, add, type;
+};
+
+/* --- element by element (kernel_point.h); items: chunks ---------------------------------------------------------------------------- */
+
+struct vg_bias {
+	void *t;                 /* t += b[c] */
+	const float *b;
+	struct vg_shape s;
+	int type;
+};
+
+struct vg_act {
+	void *y;
+	const void *x;
+	const float *slopes;     /* PReLU's, else NULL */
+	float slope;
+	int kind, one_slope, type;
+	struct vg_shape s;
+};
+
+struct vg_act_back {
+	void *dx;
+	const void *x, *dy;
+	const float *slopes;
+	float slope;
+	int kind, one_slope, add, type;
+	struct vg_shape s;
+};
+
+struct vg_join {
+	void *y;                 /* y = a + b */
+	const void *a, *b;
+	int type;
+};
+
+struct vg_pass {
+	void *dx;                /* dx (+)= dy */
+	const void *dy;
+	int add, type;
+};
+
+/* Words of rng.h's stream (seed, "dropout" or "noise", step, node, block): `name` points at the first three mixed, which a pass
+ * uploads.  Dropout's words are the CPU's: the mask is the same. */
+struct vg_dropout {
+	void *y;
+	const void *x;
+	const uint64_t *name;
+	uint64_t seed;
+	double p;
+	int whole, add, type;
+	struct vg_shape s;
+};
+
+struct vg_noise {
+	void *y;                 /* y = x + sd N(0, 1) */
+	const void *x;
+	const uint64_t *name;
+	uint64_t seed;
+	double sd;
+	int type;
+	struct vg_shape s;
+};
+
+/* --- sums over voxels and norms (kernel_sums.h, kernel_norm.h) ---------------------------------------------------------------------- */
+
+enum vg_sum { VG_SUM_MOMENTS, VG_SUM_NORM, VG_SUM_ONE, VG_SUM_SLOPE, VG_SUM_PRODUCT };
+enum { VG_SUM_THREADS = 256, VG_SUM_QUANTITIES = 2, VG_SUM_PHASES = 10, VG_FOLD_PHASES = 6 };
+
+/* blocks: n x slabs.  part: [n][slabs][2][chunks * 8] f64, which sums_fold brings to [n][2][chunks * 8], of
+ *      MOMENTS  a, a^2        NORM  d, d b with d = a where mask > 0 (or everywhere if NULL)
+ *      ONE      a             SLOPE  a b where b <= 0      PRODUCT  a b */
+struct vg_sums {
+	double *part;
+	const void *a, *b, *mask;
+	struct vg_shape s;
+	int mode, slabs, type;
+};
+
+/* blocks: n x chunks.  total = part summed over slabs. */
+struct vg_sums_fold {
+	double *total;
+	const double *part;
+	struct vg_shape s;
+	int slabs;
+};
+
+/* items: groups.  From part, the folded sums (or the running statistics): mean and rstd of each (item, channel), y = a x + b. */
+struct vg_coefficients {
+	const double *part;      /* NULL: use the running statistics */
+	double *mean, *rstd;     /* [n][chunks * 8] */
+	float *a, *b;
+	const float *gamma, *beta;
+	float *running_mean, *running_var;   /* updated if part and not NULL */
+	double eps;
+	int groups, batch;
+	struct vg_shape s;
+};
+
+/* items: chunks.  y = a x + b, then max(y, 0) if relu. */
+struct vg_affine {
+	void *y;
+	const void *x;
+	const float *a, *b;
+	int relu, type;
+	struct vg_shape s;
+};
+
+/* items: groups.  From the sums of (d, d x): dx = a d + b x + c. */
+struct vg_norm_back {
+	const double *part, *mean, *rstd;
+	float *a, *b, *c;
+	const float *gamma;
+	int groups, batch;
+	struct vg_shape s;
+};
+
+/* items: channels.  d_gamma, d_beta (+)= their sums / scale. */
+struct vg_norm_params {
+	const double *part, *mean, *rstd;
+	float *d_gamma, *d_beta;
+	const float *scale;
+	int add;
+	struct vg_shape s;
+};
+
+/* items: chunks. */
+struct vg_norm_dx {
+	void *dx;
+	const void *dy, *x, *mask;
+	const float *a, *b, *c;
+	int add, type;
+	struct vg_shape s;
+};
+
+/* items: channels, or 1 if `one`.  d (+)= first quantity's sum over items / scale: bias, PReLU's slopes. */
+struct vg_channel_grad {
+	const double *part;
+	float *d;
+	const float *scale;
+	int add, one;
+	struct vg_shape s;
+};
+
+/* items: n x chunks.  A tensor of one voxel (+)= first quantity's sum x factor: mean over voxels, a gate's gradient. */
+struct vg_fold {
+	void *t;
+	const double *part;
+	double factor;
+	int add, type;
+	struct vg_shape s;       /* of what was summed */
+};
+
+/* --- shape (kernel_shape.h); items: chunks of the tensor that is written --------------------------------------------------------------- */
+
+struct vg_concat {
+	void *y;
+	const void *a, *b;
+	struct vg_shape s, sa, sb;
+	int type;
+};
+
+/* y[c, z, y, x] (+)= x[c + at], 0 outside. */
+struct vg_window {
+	void *y;
+	const void *x;
+	struct vg_shape s, from;
+	int at[4], add, type;    /* c, z, y, x */
+};
+
+struct vg_upsample {
+	void *y;
+	const void *x;
+	struct vg_shape s, from;
+	int scale, align, type;
+};
+
+struct vg_upsample_back {
+	void *dx;
+	const void *dy;
+	struct vg_shape s, from; /* of dx, dy */
+	int scale, align, add, type;
+};
+
+struct vg_maxpool {
+	void *y;
+	const void *x;
+	struct vg_shape s, from;
+	int k, stride, pad, type;
+};
+
+struct vg_maxpool_back {
+	void *dx;
+	const void *x, *dy;
+	struct vg_shape s, from; /* of dx, dy */
+	int k, stride, pad, add, type;
+};
+
+/* Average pool and nearest upsampling are adjoint pairs: coarse (+)= scale sum fine, or fine (+)= scale coarse. */
+struct vg_pairs {
+	void *t;
+	const void *x;
+	struct vg_shape s, from; /* of t, x */
+	int k, stride, to_fine, add, type;
+	float scale;
+};
+
+struct vg_reshape {
+	void *y;
+	const void *x;
+	struct vg_shape s, from;
+	int add, type;
+};
+
+/* --- gates (kernel_gate.h) ----------------------------------------------------------------------------------------------------------- */
+
+enum vg_gate { VG_GATE_SAME, VG_GATE_CHANNEL, VG_GATE_VOXEL };
+
+/* items: chunks.  y (+)= a b, b of gate's kind. */
+struct vg_mul {
+	void *y;
+	const void *a, *b;
+	struct vg_shape s;
+	int gate, add, type;
+};
+
+/* items: n x voxels.  d of a voxel gate (+)= sum over channels of a dy. */
+struct vg_mul_gate {
+	void *d;
+	const void *a, *dy;
+	struct vg_shape s;
+	int add, type;
+};
+
+/* items: chunks.  dx (+)= d[n, c] factor everywhere: backward of the mean over voxels. */
+struct vg_spread {
+	void *dx;
+	const void *d;
+	struct vg_shape s;
+	float factor;
+	int add, type;
+};
+
+/* items: n x slabs x chunks.  First maximum of each slab of voxels: [n][slabs][chunks * 8]. */
+struct vg_argmax {
+	float *value;
+	uint32_t *voxel;
+	const void *x;
+	struct vg_shape s;
+	int slabs, type;
+};
+
+/* items: n x chunks.  Maximum over slabs to y and its voxel to voxel[n][chunks * 8]. */
+struct vg_global {
+	void *y;                 /* may be NULL */
+	uint32_t *voxel;
+	const float *slab_value;
+	const uint32_t *slab_voxel;
+	struct vg_shape s;
+	int slabs, type;
+};
+
+/* items: chunks.  dx (+)= d at the maximum's voxel, 0 elsewhere. */
+struct vg_global_back {
+	void *dx;
+	const void *d;
+	const uint32_t *voxel;
+	struct vg_shape s;
+	int add, type;
+};
+
+/* items: n x voxels.  Mean or first maximum over channels. */
+struct vg_cpool {
+	void *y;
+	const void *x;
+	struct vg_shape s;       /* of x */
+	int max, type;
+};
+
+struct vg_cpool_back {
+	void *dx;
+	const void *x, *dy;
+	struct vg_shape s;
+	int max, add, type;
+};
+
+struct vg_softmax {
+	void *y;
+	const void *x;
+	struct vg_shape s;
+	int type;
+};
+
+struct vg_softmax_back {
+	void *dx;
+	const void *y, *dy;
+	struct vg_shape s;
+	int add, type;
+};
+
+/* items: 1 (in[0] the largest |x| of n plain values cut in `blocks`), after `blocks` items each made part[i].
+ * scale[0] = 2^k with max 2^k in [1, 2), scale[1] = 1 / scale[0]; 1 where all are 0 or not finite. */
+struct vg_largest {
+	float *part, *scale;
+	const float *x;
+	uint64_t n;
+	int blocks, finish, backoff;
+};
+
+#define VG_DECLARE(name) VG_K_##name,
+enum vg_kernel { VG_MAPS(VG_DECLARE) VG_K_sums, VG_K_sums_fold, VG_KERNELS };
+#undef VG_DECLARE
+
+#endif

@@ -1,0 +1,49 @@
+/* The plugin's table.  Which device it opens is decided at link time: cuda.c, or emulate.c for the tests. */
+#include <stdlib.h>
+
+#include "gpu/engine.h"
+#include "gpu/plugin.h"
+
+static int open_engine(void **out, const struct vt_device_opts *o, struct vt_err *err)
+{
+	struct vg_engine *e = vt_xcalloc(1, sizeof(*e));
+	int rc = vg_profile_find(&e->profile, o->profile, err);
+
+	if (!rc)
+		rc = vg_device_open(&e->device, o->engines, err);
+	if (rc)
+		free(e);
+	else
+		*out = e;
+	return rc;
+}
+
+static void close_engine(void *engine)
+{
+	struct vg_engine *e = engine;
+
+	e->device->ops->close(e->device);
+	free(e);
+}
+
+static void describe(void *engine, struct vt_buf *json)
+{
+	struct vg_engine *e = engine;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(j, "profile", e->profile.name);
+	e->device->ops->describe(e->device, j);
+	vt_json_compact(json, j);
+	vt_json_free(j);
+}
+
+const struct vt_backend *voxtrail_backend(void)
+{
+	static const struct vt_backend backend = {
+		.abi = VT_BACKEND_ABI, .layout = VT_BACKEND_LAYOUT, .name = "cuda", .open = open_engine, .close = close_engine, .describe = describe,
+		.session_new = vg_session_new, .session_free = vg_session_free, .put_weights = vg_session_put_weights, .get_weights = vg_session_get_weights,
+		.set_input = vg_session_set_input, .forward = vg_session_forward, .get_output = vg_session_get_output, .backward = vg_session_backward,
+	};
+
+	return &backend;
+}

@@ -1,0 +1,288 @@
+/* The GPU engine and every kernel's body on the emulated device against the CPU backend: outputs and gradients of each operator
+ * and each network, in each numeric profile; a repeated run gives the same bits. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/nn/backend.h"
+#include "common/nn/model.h"
+#include "tests/check.h"
+
+static char *plugin;
+
+static size_t count(struct vt_shape s)
+{
+	return (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
+}
+
+static void fill(float *p, size_t n, unsigned seed)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 8388608.0f - 1.0f;
+}
+
+/* Results of one pass: all outputs, then all weights (running statistics move), then all gradients. */
+struct result {
+	float *v;
+	size_t n, outputs, weights;
+};
+
+static struct result pass(const struct vt_graph *g, const char *profile, bool training)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_device *d = NULL;
+	struct vt_session *s = NULL;
+	struct result r = { NULL, 0, 0, 0 };
+	float *x, *dy[VT_MAX_OUTPUTS + 1] = { NULL };
+	const float *all[VT_MAX_OUTPUTS + 1] = { NULL };
+	int n_out = training ? vt_graph_n_outputs(g) : 1;
+	size_t at = 0;
+
+	if (profile && vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile }, &err))
+		CHECK_FAIL("%s", err.text);
+	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = training, .seed = 5, .device = d }, &err)) {
+		CHECK_FAIL("%s", err.text);
+		vt_device_close(d);
+		return r;
+	}
+	x = malloc(count(vt_session_input_shape(s)) * sizeof(float));
+	fill(x, count(vt_session_input_shape(s)), 3);
+	vt_session_set_input(s, x);
+	vt_session_forward(s, 2);
+	for (int k = 0; k < n_out; k++) {
+		size_t n = count(vt_session_shape_at(s, k));
+
+		dy[k] = malloc(n * sizeof(float));
+		fill(dy[k], n, 17 + (unsigned)k);
+		all[k] = dy[k];
+		r.outputs += n;
+	}
+	for (int i = 0; i < vt_session_n_weights(s); i++)
+		r.weights += vt_session_weight(s, i)->n;
+	r.n = r.outputs + 2 * r.weights;
+	r.v = calloc(r.n, sizeof(float));
+	for (int k = 0; k < n_out; at += count(vt_session_shape_at(s, k)), k++)
+		vt_session_get_output_at(s, k, r.v + at);
+	if (training)
+		vt_session_backward_all(s, all);
+	for (int i = 0; i < vt_session_n_weights(s); i++) {
+		const struct vt_weight *w = vt_session_weight(s, i);
+
+		memcpy(r.v + at, w->value, w->n * sizeof(float));
+		if (w->grad)
+			memcpy(r.v + at + r.weights, w->grad, w->n * sizeof(float));
+		at += w->n;
+	}
+	if (vt_session_error(s))
+		CHECK_FAIL("%s", vt_session_error(s)->text);
+	for (int k = 0; k < n_out; k++)
+		free(dy[k]);
+	free(x);
+	vt_session_free(s);
+	vt_device_close(d);
+	return r;
+}
+
+/* sqrt(sum (a - b)^2 / sum b^2). */
+static double distance(const float *a, const float *b, size_t n)
+{
+	double d = 0, s = 1e-30;
+
+	for (size_t i = 0; i < n; i++) {
+		d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+		s += (double)b[i] * (double)b[i];
+	}
+	return sqrt(d / s);
+}
+
+static void compare(const struct vt_graph *g, const char *what, const char *profile, bool training, double tolerance)
+{
+	struct result want = pass(g, NULL, training), got = pass(g, profile, training), again = pass(g, profile, training);
+	double out = 1, grad = 1, kept = 1;
+
+	if (want.v && got.v && want.n == got.n && got.n == again.n) {
+		size_t n = want.outputs, w = want.weights;
+
+		out = distance(got.v, want.v, n);
+		kept = distance(got.v + n, want.v + n, w);
+		grad = distance(got.v + n + w, want.v + n + w, w);
+		CHECK(!memcmp(got.v, again.v, got.n * sizeof(float)));
+	}
+	if (getenv("SHOW"))
+		printf("# %-28s %-5s %d  output %.1e  weights %.1e  gradients %.1e  (%g)\n", what, profile, training, out, kept, grad, tolerance);
+	if (!(out <= tolerance) || !(grad <= 8 * tolerance) || !(kept <= tolerance))
+		CHECK_FAIL("%s, %s, training %d: output differs by %.2g, weights by %.2g, gradients by %.2g; allowed %g", what, profile, training, out, kept, grad,
+			tolerance);
+	free(want.v);
+	free(got.v);
+	free(again.v);
+}
+
+static const struct profile {
+	const char *name;
+	double unit;             /* relative error of one rounding to storage */
+} profiles[] = { { "f32", 1.2e-7 }, { "bf16", 3.9e-3 }, { "fp16", 4.9e-4 } };
+
+/* --- operators ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Adds an operator between two convolutions, so that gradients with respect to its input show in the first one's weights. */
+static struct vt_graph *around(int (*add)(struct vt_graph *g, int x, int variant), int variant, int channels, int size)
+{
+	struct vt_graph *g = vt_graph_new();
+	int x = vt_graph_input(g, (struct vt_shape){ 2, 3, size, size + 2, size + 4 });
+
+	x = vt_graph_conv(g, x, "before", (struct vt_conv){ .out_c = channels, .k = 1, .bias = true });
+	x = add(g, x, variant);
+	vt_graph_output(g, vt_graph_conv(g, x, "after", (struct vt_conv){ .out_c = 3, .k = 1 }));
+	return g;
+}
+
+static int convolution(struct vt_graph *g, int x, int v)
+{
+	static const struct vt_conv c[] = { { .out_c = 9, .k = 3, .bias = true }, { .out_c = 8, .k = 3, .stride = 2, .bias = true }, { .out_c = 7, .k = 3, .dilation = 3 },
+		{ .out_c = 8, .k = 5, .stride = 1 }, { .out_c = 6, .k = 2, .stride = 2, .explicit_pad = true }, { .out_c = 5, .k = 2, .stride = 2, .transposed = true, .bias = true },
+		{ .out_c = 8, .k = 3, .stride = 2, .pad = 1, .out_pad = 1, .explicit_pad = true, .transposed = true }, { .out_c = 4, .k = 7, .stride = 2, .pad = 3, .explicit_pad = true } };
+
+	return vt_graph_conv(g, x, "it", c[v]);
+}
+
+static int normalisation(struct vt_graph *g, int x, int v)
+{
+	static const struct vt_norm n[] = { { .kind = VT_NORM_GROUP, .groups = 3, .affine = true, .relu = true }, { .kind = VT_NORM_INSTANCE, .affine = true },
+		{ .kind = VT_NORM_BATCH, .affine = true, .relu = true }, { .kind = VT_NORM_INSTANCE }, { .kind = VT_NORM_BATCH } };
+
+	return vt_graph_norm(g, x, "it", n[v]);
+}
+
+static int activation(struct vt_graph *g, int x, int v)
+{
+	if (v >= VT_ACT_PRELU)
+		return vt_graph_prelu(g, x, "it", v > VT_ACT_PRELU);
+	return vt_graph_act(g, x, "it", (enum vt_act)v, v == VT_ACT_ELU ? 1.0 : 0.1);
+}
+
+static int pair(struct vt_graph *g, int x, int v)
+{
+	int y = vt_graph_conv(g, x, "other", (struct vt_conv){ .out_c = v == 1 ? 3 : 12, .k = 1 });
+
+	if (v == 0)
+		return vt_graph_add(g, vt_graph_act(g, x, "a", VT_ACT_SIGMOID, 0), y);
+	if (v == 3)
+		return vt_graph_concat(g, x, x);
+	return v == 1 ? vt_graph_concat(g, y, x) : vt_graph_concat(g, vt_graph_conv(g, y, "eight", (struct vt_conv){ .out_c = 8, .k = 1 }), x);
+}
+
+static int product(struct vt_graph *g, int x, int v)
+{
+	static const enum vt_pool pool[] = { VT_POOL_MEAN, VT_POOL_MAX };
+
+	if (v == 4)
+		return vt_graph_mul(g, x, vt_graph_act(g, x, "s", VT_ACT_SIGMOID, 0));
+	if (v < 2)
+		return vt_graph_mul(g, x, vt_graph_act(g, vt_graph_linear(g, vt_graph_global_pool(g, x, pool[v]), "l", 12, true), "s", VT_ACT_SIGMOID, 0));
+	return vt_graph_mul(g, x, vt_graph_act(g, vt_graph_channel_pool(g, x, pool[v - 2]), "s", VT_ACT_SIGMOID, 0));
+}
+
+static int resizing(struct vt_graph *g, int x, int v)
+{
+	switch (v) {
+	case 0: return vt_graph_upsample(g, x, 2, false);
+	case 1: return vt_graph_upsample(g, x, 3, true);
+	case 2: return vt_graph_upsample(g, x, 4, false);
+	case 3: return vt_graph_maxpool(g, x, 2, 2, 0);
+	case 4: return vt_graph_maxpool(g, x, 3, 2, 1);
+	case 5: return vt_graph_avgpool(g, x, 2, 2);
+	case 6: return vt_graph_avgpool(g, x, 3, 1);
+	case 7: return vt_graph_nearest(g, x, 2);
+	case 8: return vt_graph_softmax(g, x);
+	case 9: return vt_graph_window(g, x, (struct vt_shape){ 0, 3, 1, -1, 2 }, (struct vt_shape){ 0, 11, 4, 7, 5 });
+	default: return vt_graph_reshape(g, x, (struct vt_shape){ 2, 6, 12, 8, 10 });
+	}
+}
+
+static int random_op(struct vt_graph *g, int x, int v)
+{
+	return v == 2 ? vt_graph_noise(g, x, 0.5) : vt_graph_dropout(g, x, 0.3, v);
+}
+
+static void each(const char *what, int (*add)(struct vt_graph *, int, int), int from, int to, int channels)
+{
+	for (int v = from; v < to; v++)
+		for (size_t p = 0; p < sizeof(profiles) / sizeof(profiles[0]); p++) {
+			struct vt_graph *g = around(add, v, channels, 6);
+			char name[64];
+
+			snprintf(name, sizeof(name), "%s %d", what, v);
+			compare(g, name, profiles[p].name, true, 16 * profiles[p].unit);
+			vt_graph_free(g);
+		}
+}
+
+static void convolutions(void) { each("convolution", convolution, 0, 8, 12); }
+static void norms(void) { each("norm", normalisation, 0, 5, 12); }
+static void activations(void) { each("activation", activation, 1, 8, 12); }
+static void pairs(void) { each("pair", pair, 0, 4, 12); }
+static void gates(void) { each("gate", product, 0, 5, 12); }
+static void resizes(void) { each("resize", resizing, 0, 11, 12); }
+static void random_masks(void) { each("random", random_op, 0, 3, 12); }
+
+/* --- graphs ----------------------------------------------------------------------------------------------------------------------------- */
+
+static void outputs_branches_and_shared_weights(void)
+{
+	for (size_t p = 0; p < 3; p++) {
+		struct vt_graph *g = vt_graph_new();
+		int x = vt_graph_input(g, (struct vt_shape){ 1, 2, 8, 8, 8 }), a, b;
+
+		a = vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 8, .k = 3, .bias = true });
+		vt_graph_reuse_weights(g, true);
+		b = vt_graph_act(g, a, "r", VT_ACT_RELU, 0);
+		b = vt_graph_conv(g, vt_graph_conv(g, b, "twice", (struct vt_conv){ .out_c = 8, .k = 3 }), "twice", (struct vt_conv){ .out_c = 8, .k = 3 });
+		vt_graph_output(g, vt_graph_conv(g, b, "head", (struct vt_conv){ .out_c = 3, .k = 1, .bias = true }));
+		vt_graph_extra_output(g, vt_graph_conv(g, a, "deep", (struct vt_conv){ .out_c = 3, .k = 1 }), VT_ROLE_DEEP, 0.5);
+		vt_graph_extra_output(g, vt_graph_conv(g, vt_graph_detach(g, b), "branch", (struct vt_conv){ .out_c = 2, .k = 1 }), VT_ROLE_BRANCH, 1);
+		compare(g, "graph", profiles[p].name, true, 16 * profiles[p].unit);
+		compare(g, "graph", profiles[p].name, false, 16 * profiles[p].unit);
+		vt_graph_free(g);
+	}
+}
+
+static void every_network(void)
+{
+	for (int i = 0; vt_model_name(i); i++)
+		for (size_t p = 0; p < 2; p++) {
+			int edge = vt_model_stride(vt_model_name(i)) <= 8 ? 16 : vt_model_stride(vt_model_name(i));
+			struct vt_model_request r = { .name = vt_model_name(i), .n = 1, .in_c = 2, .out_c = 3, .patch = { edge, edge, edge } };
+			struct vt_err err = VT_ERR_INIT;
+			struct vt_graph *g = NULL;
+
+			if (vt_model_build(&g, &r, &err)) {
+				CHECK_FAIL("%s", err.text);
+				continue;
+			}
+			compare(g, vt_model_name(i), profiles[p].name, true, (p ? 16 : 400) * profiles[p].unit);
+			compare(g, vt_model_name(i), profiles[p].name, false, (p ? 16 : 400) * profiles[p].unit);
+			vt_graph_free(g);
+		}
+}
+
+int main(int argc, char **argv)
+{
+	const char *slash = strrchr(argv[0], '/');
+
+	(void)argc;
+	plugin = malloc(strlen(argv[0]) + 64);
+	sprintf(plugin, "%.*slibvoxtrail-emulated.so", slash ? (int)(slash - argv[0]) + 1 : 0, argv[0]);
+	setenv("VOXTRAIL_PLUGIN", plugin, 1);
+	free(plugin);
+	RUN(convolutions);
+	RUN(norms);
+	RUN(activations);
+	RUN(pairs);
+	RUN(gates);
+	RUN(resizes);
+	RUN(random_masks);
+	RUN(outputs_branches_and_shared_weights);
+	RUN(every_network);
+	return check_done();
+}
