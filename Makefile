@@ -112,7 +112,7 @@ help:
 #h make lint         rooms, stand-alone headers, banned calls, sizes, format
 #h make asan         the tests under AddressSanitizer and UBSan      make fuzz   fuzz targets, FUZZ_SECONDS each
 #h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a card
-#h make install DESTDIR= PREFIX=/usr/local                           make clean
+#h make install DESTDIR= PREFIX=/usr/local      make deb   a Debian package      make clean
 
 tests-built: deps-test $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $(if $(filter 1,$(CUDA)),plugin)
 .PHONY: tests-built plugin
@@ -145,7 +145,12 @@ install: all
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/voxtrail' '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
 	install -m 755 $(BINS) '$(DESTDIR)$(PREFIX)/bin'
 	cp -R manifests examples/cohort/template pipelines/*.json pipelines/recipes '$(DESTDIR)$(PREFIX)/share/voxtrail'
-	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
+	install -m 644 README.md CHANGELOG.md LICENSE '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
+	cp -R docs/* '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
+
+deb: all
+	@sh tests/tools/deb.sh $B
+.PHONY: deb
 
 clean:
 	rm -rf build

@@ -1,0 +1,19 @@
+# make deb: a package whose programs run from where it was unpacked, with the files that they and a user need.
+set -u
+case $B in */release) ;; *) echo "skip - make deb: it packs the release build"; exit 0 ;; esac
+ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; fi; }
+cd "$ROOT" || exit 2
+make -s CUDA=0 deb >"$T/log" 2>&1; ok $? "make deb" || tail -n 3 "$T/log"
+deb=$(ls -t "$B"/voxtrail_*.deb | head -n 1)
+dpkg-deb -x "$deb" "$T/root"; ok $? "unpacks"
+bad=0
+for s in stages/*.c; do "$T/root/usr/bin/$(basename "$s" .c)" --version >/dev/null || bad=1; done
+"$T/root/usr/bin/voxtrail" --version >/dev/null || bad=1
+ok $bad "every program says its version"
+bad=0
+for f in share/voxtrail/glioma.json share/voxtrail/manifests/embedded.json share/voxtrail/template share/doc/voxtrail/README.md \
+	share/doc/voxtrail/stages/train.md share/doc/voxtrail/decisions; do [ -e "$T/root/usr/$f" ] || bad=1; done
+ok $bad "specs, manifests, template and documents are there"
+dpkg-deb -f "$deb" Depends | grep -q 'libsqlite3-0' && dpkg-deb -f "$deb" Depends | grep -q 'libc6'; ok $? "depends on what the programs link"
+one=$(sha256sum <"$deb"); make -s CUDA=0 deb >/dev/null 2>&1
+[ "$one" = "$(sha256sum <"$deb")" ]; ok $? "the same commit gives the same package"
