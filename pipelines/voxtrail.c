@@ -4,6 +4,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/stage/build.h"
 #include "pipelines/commands.h"
 
 struct command {
@@ -30,7 +31,8 @@ static void help(FILE *to)
 {
 	struct vt_buf out = VT_BUF_INIT;
 	vt_buf_str(&out, "usage: voxtrail COMMAND [OPTION...]\n"
-			 "Auditable brain-MRI segmentation pipelines.  `voxtrail COMMAND --help` describes a command.\n");
+			 "Auditable brain-MRI segmentation pipelines.  `voxtrail COMMAND --help` describes a command,\n"
+			 "`voxtrail --version` names the commit it was built from.\n");
 	for (const struct command *c = commands; c->name; c++) {
 		const struct command *first = commands;
 		while (strcmp(first->group, c->group))
@@ -50,6 +52,10 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		help(stdout);
+		return fflush(stdout) ? VT_EIO : 0;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("voxtrail %s%s\n", vt_build_commit(), vt_build_dirty() ? ", modified" : "");
 		return fflush(stdout) ? VT_EIO : 0;
 	}
 	for (const struct command *c = commands; c->name; c++)

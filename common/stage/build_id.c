@@ -1,4 +1,4 @@
-#include "common/stage/stage_internal.h"
+#include "common/stage/build.h"
 
 #include "build_id.h"
 

@@ -3,6 +3,7 @@
 #define COMMON_STAGE_STAGE_INTERNAL_H
 
 #include "common/base/buf.h"
+#include "common/stage/build.h"
 #include "common/stage/stage.h"
 #include "common/store/record.h"
 #include "common/store/store.h"
@@ -36,10 +37,6 @@ int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct
 /* describe.c */
 void vt_stage_help(struct vt_buf *out, const struct vt_stage *s);
 int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form, struct vt_err *err);
-
-/* build_id.c */
-const char *vt_build_commit(void);
-bool vt_build_dirty(void);
 
 /* seal.c: from a finished work directory to output, record and store. */
 int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err);
