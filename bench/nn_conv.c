@@ -11,6 +11,7 @@
 #include "common/nn/cpu/ops.h"
 
 /* With one thread its processor time, which other programs disturb less than the wall clock. */
+static const struct vt_kernels *kernels;
 static clockid_t clock_used = CLOCK_MONOTONIC;
 
 static double now(void)
@@ -55,7 +56,6 @@ static void layer(int ci, int co, int k, int stride, int dilation, int n)
 {
 	struct vt_conv c = { .out_c = co, .k = k, .stride = stride, .dilation = dilation, .pad = dilation * (k - 1) / 2 };
 	struct vt_shape xs = { 1, ci, n, n, n }, ys = { 1, co, (n + stride - 1) / stride, (n + stride - 1) / stride, (n + stride - 1) / stride };
-	const struct vt_kernels *kernels = vt_kernels_choose();
 	struct vt_view x = filled(xs), y = filled(ys), dx = filled(xs);
 	size_t nw = (size_t)ci * (size_t)co * (size_t)(k * k * k);
 	float *w = vt_xcalloc(nw, sizeof(float)), *dw = vt_xcalloc(nw, sizeof(float));
@@ -79,9 +79,15 @@ static void layer(int ci, int co, int k, int stride, int dilation, int n)
 
 int main(int argc, char **argv)
 {
+	struct vt_err err = VT_ERR_INIT;
+
+	if (vt_kernels_choose(&kernels, &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		return err.code;
+	}
 	vt_parallel_set_threads(argc > 1 ? (unsigned)atoi(argv[1]) : 1);
 	clock_used = vt_parallel_threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
-	printf("kernels %s, %u threads, GFLOP/s\n", vt_kernels_choose()->name, vt_parallel_threads());
+	printf("kernels %s, %u threads, GFLOP/s\n", kernels->name, vt_parallel_threads());
 	layer(4, 8, 3, 1, 1, 64);
 	layer(8, 8, 3, 1, 1, 64);
 	layer(16, 16, 3, 1, 1, 64);

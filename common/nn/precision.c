@@ -133,7 +133,7 @@ static void change(struct vt_precision *p, struct vt_precision_decision *d, enum
 {
 	d->rule = rule;
 	d->to = to;
-	if (to < p->level && !p->o.replaying) {
+	if (p->level > VT_LEVEL_F32 && p->level < VT_LEVELS && to < p->level && !p->o.replaying) {
 		p->returns[p->level]++;
 		p->dwell = !p->dwell ? FIRST_DWELL : 2 * p->dwell < MOST_DWELL ? 2 * p->dwell : MOST_DWELL;
 		p->dwell_until = p->step + 1 + p->dwell;
@@ -159,7 +159,7 @@ static void decide(struct vt_precision *p, struct vt_precision_decision *d, cons
 	} else if (alarm && p->level > VT_LEVEL_F32 && !held(p)) {
 		change(p, d, p->level == VT_LEVEL_FP16 ? VT_LEVEL_BF16 : VT_LEVEL_F32, alarm);
 	} else if (may_descend(p) && !held(p) && calm(p, d)) {
-		change(p, d, p->level + 1, "calm");
+		change(p, d, p->level == VT_LEVEL_F32 ? VT_LEVEL_BF16 : VT_LEVEL_FP16, "calm");
 	}
 }
 

@@ -110,7 +110,9 @@ int vt_session_new(struct vt_session **out, const struct vt_graph *g, const stru
 
 	s->g = g;
 	s->opts = *opts;
-	s->k = vt_kernels_choose();
+	rc = vt_kernels_choose(&s->k, err);
+	if (rc)
+		goto fail;
 	if (opts->device) {
 		rc = vt_graph_error(g) ? vt_err_set(err, vt_graph_error(g)->code, "%s", vt_graph_error(g)->text) : new_remote(s, err);
 		if (rc)

@@ -17,6 +17,16 @@ struct conv_case {
 
 static unsigned seed;
 
+static const struct vt_kernels *best(void)
+{
+	const struct vt_kernels *k = NULL;
+	struct vt_err err = VT_ERR_INIT;
+
+	if (vt_kernels_choose(&k, &err))
+		CHECK_FAIL("%s", err.text);
+	return k;
+}
+
 static float draw(void)
 {
 	seed = seed * 1664525u + 1013904223u;
@@ -164,16 +174,19 @@ static void same_bits(const struct conv_case *t, struct vt_shape ys, const float
 	size_t nw, struct result r, const char *what)
 {
 	static const unsigned threads[] = { 1, 2, 3, 8 };
+	static const char *const isa[] = { "portable", "avx2", "avx512" };
 
-	for (int i = 0; i < 8; i++) {
-		const struct vt_kernels *k = i % 2 ? &vt_kernels_portable : vt_kernels_choose();
+	for (int i = 0; i < 12; i++) {
+		const struct vt_kernels *k = vt_kernels_named(isa[i % 3]);
 		struct result s;
 
-		vt_parallel_set_threads(threads[i / 2]);
+		if (!k)
+			continue;
+		vt_parallel_set_threads(threads[i / 3]);
 		s = compute(t, ys, k, x, w, b, dy, nw);
 		if (memcmp(s.y, r.y, plain(ys) * sizeof(float)) || memcmp(s.dx, r.dx, plain(t->x) * sizeof(float)) ||
 			memcmp(s.dw, r.dw, nw * sizeof(float)) || memcmp(s.db, r.db, (size_t)ys.c * sizeof(float)))
-			CHECK_FAIL("%s: other bits with %s and %u threads", what, k->name, threads[i / 2]);
+			CHECK_FAIL("%s: other bits with %s and %u threads", what, k->name, threads[i / 3]);
 		release(s);
 	}
 }
@@ -219,7 +232,7 @@ static void one(struct conv_case t)
 	float *dy = random_floats(plain(ys));
 	char *what = vt_asprintf("%s%d->%d k%d s%d d%d p%d %dx%dx%dx%d", t.c.transposed ? "transposed " : "", t.x.c, t.c.out_c, t.c.k,
 		t.c.stride, t.c.dilation, t.c.pad, t.x.n, t.x.d, t.x.h, t.x.w);
-	struct result r = compute(&t, ys, vt_kernels_choose(), x, w, b, dy, nw);
+	struct result r = compute(&t, ys, best(), x, w, b, dy, nw);
 
 	against_definition(&t, ys, x, w, b, dy, nw, r, what);
 	same_bits(&t, ys, x, w, b, dy, nw, r, what);
@@ -295,10 +308,10 @@ static void rows_equal_blocks(void)
 		size_t nw = (size_t)t.x.c * (size_t)ys.c * (size_t)(t.c.k * t.c.k * t.c.k);
 		float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
 		float *fast, *slow = in_rows(&vt_kernels_portable, &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
-		struct result r = compute(&t, ys, vt_kernels_choose(), x, w, t.c.bias ? b : NULL, dy, nw);
+		struct result r = compute(&t, ys, best(), x, w, t.c.bias ? b : NULL, dy, nw);
 
 		vt_parallel_set_threads(1 + (unsigned)i % 3);
-		fast = in_rows(vt_kernels_choose(), &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
+		fast = in_rows(best(), &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
 		if (memcmp(fast, r.y, plain(ys) * sizeof(float)) || memcmp(slow, r.y, plain(ys) * sizeof(float)))
 			CHECK_FAIL("%d->%d k%d dilation %d, %dx%dx%d: other bits than the blocked layout", t.x.c, ys.c, t.c.k, t.c.dilation, t.x.d, t.x.h, t.x.w);
 		release(r);
@@ -319,8 +332,39 @@ static void several_slabs(void)
 	one((struct conv_case){ same(3, 1, 1, 1, true), { 1, 17, 26, 20, 21 } });
 }
 
+static void isa_by_name(void)
+{
+	const struct vt_kernels *k = NULL;
+	struct vt_err err = VT_ERR_INIT;
+
+	setenv("VOXTRAIL_ISA", "portable", 1);
+	CHECK_EQ(vt_kernels_choose(&k, &err), 0);
+	CHECK(k == &vt_kernels_portable);
+	setenv("VOXTRAIL_ISA", "sse9", 1);
+	CHECK_EQ(vt_kernels_choose(&k, &err), VT_ECONFIG);
+	CHECK_STR(err.text, "VOXTRAIL_ISA=sse9: no such kernels; they are avx512, avx2 and portable");
+	if (!vt_kernels_named("avx512")) {
+		setenv("VOXTRAIL_ISA", "avx512", 1);
+		CHECK_EQ(vt_kernels_choose(&k, &err), VT_ECONFIG);
+		CHECK(strstr(err.text, "this processor does not have these instructions"));
+		SKIP("avx512_bits", "this processor has no AVX-512");
+	}
+	unsetenv("VOXTRAIL_ISA");
+}
+
+/* Nothing to sum over: kernels wider than the volume, one voxel, one channel. */
+static void almost_nothing(void)
+{
+	one((struct conv_case){ same(1, 1, 1, 1, false), { 1, 1, 1, 1, 1 } });
+	one((struct conv_case){ same(9, 7, 1, 1, true), { 1, 8, 1, 1, 1 } });
+	one((struct conv_case){ same(16, 3, 1, 16, true), { 2, 17, 1, 2, 1 } });
+	one((struct conv_case){ same(17, 3, 2, 1, true), { 1, 1, 1, 1, 15 } });
+}
+
 int main(void)
 {
+	RUN(isa_by_name);
+	RUN(almost_nothing);
 	RUN(channels_1_to_21);
 	RUN(widths_around_the_tile);
 	RUN(kernels_strides_dilations);

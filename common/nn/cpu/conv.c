@@ -100,7 +100,7 @@ static void gather_run(const struct gather *g, struct run r)
 {
 	struct vt_tap tap[MAX_TAPS];
 	struct vt_shape s = g->out.s, in = g->in.s;
-	int phase = g->inverse ? g->c->stride : 1, most = r.two ? VT_TILE : VT_TILE_ALONE, tiles = (r.count + most - 1) / most;
+	int phase = g->inverse ? g->c->stride : 1, most = r.two ? g->k->pair : g->k->alone, tiles = (r.count + most - 1) / most;
 	size_t block = vt_voxels(s) * VT_LANES, y_step = (size_t)phase * VT_LANES * (r.down ? (size_t)s.w : 1);
 	float *y = g->out.p + ((size_t)r.n * (size_t)vt_blocks(s.c) + (size_t)r.b) * block +
 		(((size_t)r.z * (size_t)s.h + (size_t)r.y) * (size_t)s.w + (size_t)r.x) * VT_LANES;

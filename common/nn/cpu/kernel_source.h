@@ -1,5 +1,5 @@
-/* kernel_source.h - the kernels' one source, included by kernels_portable.c and kernels_avx2.c, which define KERNELS (the name
- * of the table) and KERNEL_NAME.  It is a header only because the same text is compiled for two instruction sets. */
+/* kernel_source.h - the kernels' one source, included by kernels_portable.c, kernels_avx2.c and kernels_avx512.c, which define
+ * KERNELS (the name of the table) and KERNEL_NAME.  It is a header only because the same text is compiled for two instruction sets. */
 #ifndef COMMON_NN_CPU_KERNEL_SOURCE_H
 #define COMMON_NN_CPU_KERNEL_SOURCE_H
 
@@ -9,195 +9,10 @@
 #include "common/nn/cpu/vec8.h"
 #include "common/nn/graph.h"
 
-#define INLINE static inline __attribute__((always_inline))
 
-/* count positions x (1 or 2) blocks of eight outputs stay in registers over the whole sum: 6 x 2 or 12 x 1 accumulators,
- * the weights and one broadcast fill the sixteen registers of AVX2. */
-INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks, const size_t step)
-{
-	v8 acc[2][VT_TILE_ALONE];
-
-	for (int b = 0; b < blocks; b++)
-		for (int j = 0; j < count; j++) {
-			const float *y = b ? t->y2 : t->y, *start = b ? t->start2 : t->start;
-
-			acc[b][j] = t->accumulate ? v8_load(y + (size_t)j * t->y_step) : start ? v8_load(start) : v8_set(0.0f);
-		}
-	for (int k = 0; k < t->n_taps; k++) {
-		const float *w = t->tap[k].w;
-
-		for (int c0 = 0; c0 < t->c_in; c0 += VT_LANES) {
-			const float *x = t->tap[k].x + t->offset + (size_t)(c0 / VT_LANES) * t->block;
-			int n = t->c_in - c0 < VT_LANES ? t->c_in - c0 : VT_LANES;
-
-			for (int i = 0; i < n; i++, w += VT_LANES) {
-				v8 w0 = v8_load(w), w1 = blocks == 2 ? v8_load(w + t->w2) : w0;
-
-				for (int j = 0; j < count; j++) {
-					v8 xv = v8_set(x[(size_t)j * step + (size_t)i]);
-
-					acc[0][j] = v8_fma(w0, xv, acc[0][j]);
-					if (blocks == 2)
-						acc[1][j] = v8_fma(w1, xv, acc[1][j]);
-				}
-			}
-		}
-	}
-	for (int b = 0; b < blocks; b++)
-		for (int j = 0; j < count; j++)
-			v8_store((b ? t->y2 : t->y) + (size_t)j * t->y_step, acc[b][j]);
-}
-
-INLINE void tile_pair(const struct vt_tile *t, const size_t step)
-{
-	switch (t->count) {
-	case 6: tile_of(t, 6, 2, step); return;
-	case 5: tile_of(t, 5, 2, step); return;
-	case 4: tile_of(t, 4, 2, step); return;
-	case 3: tile_of(t, 3, 2, step); return;
-	case 2: tile_of(t, 2, 2, step); return;
-	default: tile_of(t, 1, 2, step); return;
-	}
-}
-
-INLINE void tile_alone(const struct vt_tile *t, const size_t step)
-{
-	switch (t->count) {
-	case 12: tile_of(t, 12, 1, step); return;
-	case 11: tile_of(t, 11, 1, step); return;
-	case 10: tile_of(t, 10, 1, step); return;
-	case 9: tile_of(t, 9, 1, step); return;
-	case 8: tile_of(t, 8, 1, step); return;
-	case 7: tile_of(t, 7, 1, step); return;
-	case 6: tile_of(t, 6, 1, step); return;
-	case 5: tile_of(t, 5, 1, step); return;
-	case 4: tile_of(t, 4, 1, step); return;
-	case 3: tile_of(t, 3, 1, step); return;
-	case 2: tile_of(t, 2, 1, step); return;
-	default: tile_of(t, 1, 1, step); return;
-	}
-}
-
-/* With the step of a stride-1 convolution known, every address is a constant away from one register. */
-static void tile(const struct vt_tile *t)
-{
-	if (t->w2 && t->step == VT_LANES)
-		tile_pair(t, VT_LANES);
-	else if (t->w2)
-		tile_pair(t, t->step);
-	else if (t->step == VT_LANES)
-		tile_alone(t, VT_LANES);
-	else
-		tile_alone(t, t->step);
-}
-
-/* n input channels x (1 or 2) blocks of outputs, from g[0] on. */
-INLINE void row_of(const struct vt_row *r, const int first, const int n, const int blocks)
-{
-	v8 acc[2][8];
-
-	for (int i = 0; i < n; i++) {
-		acc[0][i] = v8_load(r->g + (size_t)(first + i) * VT_LANES);
-		acc[1][i] = blocks == 2 ? v8_load(r->g2 + (size_t)(first + i) * VT_LANES) : acc[0][i];
-	}
-	for (int l = 0; l < r->rows; l++) {
-		const float *x = r->x + (size_t)l * r->row_step + first, *dy = r->dy + (size_t)l * r->dy_row_step;
-		const float *dy2 = r->dy2 + (size_t)l * r->dy_row_step;
-
-		for (int j = 0; j < r->count; j++, x += r->step, dy += r->dy_step, dy2 += r->dy_step) {
-			v8 d0 = v8_load(dy), d1 = blocks == 2 ? v8_load(dy2) : d0;
-
-			for (int i = 0; i < n; i++) {
-				v8 xv = v8_set(x[i]);
-
-				acc[0][i] = v8_fma(d0, xv, acc[0][i]);
-				if (blocks == 2)
-					acc[1][i] = v8_fma(d1, xv, acc[1][i]);
-			}
-		}
-	}
-	for (int i = 0; i < n; i++) {
-		v8_store(r->g + (size_t)(first + i) * VT_LANES, acc[0][i]);
-		if (blocks == 2)
-			v8_store(r->g2 + (size_t)(first + i) * VT_LANES, acc[1][i]);
-	}
-}
-
-static void row(const struct vt_row *r)
-{
-	int i = 0;
-
-	if (r->g2) {
-		for (; i + 4 <= r->n; i += 4)
-			row_of(r, i, 4, 2);
-		for (; i < r->n; i++)
-			row_of(r, i, 1, 2);
-		return;
-	}
-	if (r->n == 8) {
-		row_of(r, 0, 8, 1);
-		return;
-	}
-	for (; i + 5 <= r->n; i += 5)
-		row_of(r, i, 5, 1);
-	for (; i + 4 <= r->n; i += 4)
-		row_of(r, i, 4, 1);
-	for (; i < r->n; i++)
-		row_of(r, i, 1, 1);
-}
-
-/* c_out channels x `wide` vectors along x from v on. */
-INLINE void rows_of(const struct vt_rows *r, size_t v, const int c_out, const int wide)
-{
-	v8 acc[VT_ROWS_MOST][8];
-
-	for (int o = 0; o < c_out; o++)
-		for (int j = 0; j < wide; j++)
-			acc[o][j] = v8_set(r->start ? r->start[o] : 0.0f);
-	for (int k = 0; k < r->n_taps; k++) {
-		const float *x = r->tap[k].x + v, *w = r->tap[k].w;
-
-		for (int i = 0; i < r->c_in; i++, x += r->x_row, w += c_out) {
-			__builtin_prefetch(x + 8 * wide);   /* a row each: more streams than the processor follows by itself */
-			v8 xv[8];
-
-			for (int j = 0; j < wide; j++)
-				xv[j] = v8_load(x + 8 * j);
-			for (int o = 0; o < c_out; o++) {
-				v8 wv = v8_set(w[o]);
-
-				for (int j = 0; j < wide; j++)
-					acc[o][j] = v8_fma(wv, xv[j], acc[o][j]);
-			}
-		}
-	}
-	for (int o = 0; o < c_out; o++)
-		for (int j = 0; j < wide; j++)
-			v8_store(r->y + (size_t)o * r->y_row + v + 8 * (size_t)j, acc[o][j]);
-}
-
-INLINE void rows_along(const struct vt_rows *r, const int c_out, const int wide)
-{
-	size_t v = 0;
-
-	for (; v + 8 * (size_t)wide <= r->width; v += 8 * (size_t)wide)
-		rows_of(r, v, c_out, wide);
-	for (; v < r->width; v += 8)
-		rows_of(r, v, c_out, 1);
-}
-
-/* Eight to twelve sums in registers, beside them the inputs and one weight. */
-static void rows(const struct vt_rows *r)
-{
-	switch (r->c_out) {
-	case 6: rows_along(r, 6, 2); return;
-	case 5: rows_along(r, 5, 2); return;
-	case 4: rows_along(r, 4, 2); return;
-	case 3: rows_along(r, 3, 4); return;
-	case 2: rows_along(r, 2, 4); return;
-	default: rows_along(r, 1, 8); return;
-	}
-}
+#ifndef KERNEL_OWN_CONVOLUTIONS
+#include "common/nn/cpu/kernel_conv_source.h"
+#endif
 
 static void moments(const float *x, size_t m, double sum[8], double square[8])
 {
@@ -400,7 +215,7 @@ static void act_back(int kind, float *dx, const float *dy, const float *x, size_
 }
 
 #ifdef KERNELS
-const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .tile = tile, .row = row, .rows = rows, .moments = moments, .affine = affine,
+const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .pair = TILE_PAIR, .alone = TILE_ALONE, .tile = tile, .row = row, .rows = rows, .moments = moments, .affine = affine,
 	.norm_sums = norm_sums, .norm_dx = norm_dx, .lerp = lerp, .axpy = axpy, .act = act, .act_back = act_back };
 #endif
 

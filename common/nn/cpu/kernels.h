@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { VT_LANES = 8, VT_TILE = 6, VT_TILE_ALONE = 12 };
+#include "common/base/err.h"
+
+enum { VT_LANES = 8 };
 
 /* One filter tap of a tile: where its input begins (channel 0 of the first position) and its weights [c_in][8]. */
 struct vt_tap {
@@ -16,7 +18,7 @@ struct vt_tap {
 };
 
 /* y[j, 0..7] (+)= sum over taps, channels i of w[i, 0..7] * x[(i / 8) * block + j * step + i % 8], j < count;
- * count <= VT_TILE, or VT_TILE_ALONE where there is no second block.
+ * count <= pair of the table, or <= alone where there is no second block.
  * The sum of one output runs over taps in the order given and channels upwards, one fused multiply-add each.
  * w2 != 0: a second block of eight outputs is made beside the first, its weights w2 floats behind, its outputs y2. */
 struct vt_tile {
@@ -76,6 +78,7 @@ typedef void (*vt_act_back_fn)(int kind, float *dx, const float *dy, const float
 
 struct vt_kernels {
 	const char *name;
+	int pair, alone;         /* positions of a tile of two blocks, of one */
 	void (*tile)(const struct vt_tile *t);
 	void (*row)(const struct vt_row *r);
 	void (*rows)(const struct vt_rows *r);
@@ -91,10 +94,13 @@ struct vt_kernels {
 
 extern const struct vt_kernels vt_kernels_portable;
 #if defined(__x86_64__)
-extern const struct vt_kernels vt_kernels_avx2;
+extern const struct vt_kernels vt_kernels_avx2, vt_kernels_avx512;
 #endif
 
-/* The fastest table this processor runs; VOXTRAIL_ISA=portable|avx2 chooses one by name.  Same bits in all. */
-const struct vt_kernels *vt_kernels_choose(void);
+/* The table of that name ("portable", "avx2", "avx512"), NULL if there is none or this processor does not run it. */
+const struct vt_kernels *vt_kernels_named(const char *name);
+
+/* The fastest table this processor runs, or the one that VOXTRAIL_ISA names: VT_ECONFIG if it cannot.  Same bits in all. */
+int vt_kernels_choose(const struct vt_kernels **out, struct vt_err *err);
 
 #endif

@@ -5,6 +5,8 @@
 #ifndef COMMON_NN_CPU_VEC8_H
 #define COMMON_NN_CPU_VEC8_H
 
+#define INLINE static inline __attribute__((always_inline))
+
 #ifdef __FMA__
 
 #include <immintrin.h>

@@ -1,0 +1,233 @@
+/* Compiled with AVX-512 F, BW, VL and DQ switched on; reached only after a run-time check.
+ *
+ * Sixteen lanes are two blocks of eight channels, or sixteen neighbours along x: each lane does what the eight-lane kernels do,
+ * in their order, so the bits are theirs.  What has one block only stays at eight lanes, with twice the registers. */
+#if defined(__x86_64__)
+#define KERNELS vt_kernels_avx512
+#define KERNEL_NAME "avx512"
+#define KERNEL_OWN_CONVOLUTIONS
+#include <immintrin.h>
+
+#include "common/nn/cpu/kernels.h"
+#include "common/nn/cpu/vec8.h"
+
+enum { TILE_PAIR = 14, TILE_ALONE = 14 };
+
+typedef __m512 v16;
+
+/* Lanes 0..7 from a, 8..15 from b. */
+INLINE v16 v16_pair(const float *a, const float *b)
+{
+	return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1);
+}
+
+INLINE void v16_split(float *a, float *b, v16 v)
+{
+	_mm256_storeu_ps(a, _mm512_castps512_ps256(v));
+	_mm256_storeu_ps(b, _mm512_extractf32x8_ps(v, 1));
+}
+
+INLINE v16 pair_start(const struct vt_tile *t, size_t j)
+{
+	if (t->accumulate)
+		return v16_pair(t->y + j * t->y_step, t->y2 + j * t->y_step);
+	return t->start ? v16_pair(t->start, t->start2) : _mm512_setzero_ps();
+}
+
+INLINE void tile_pair_of(const struct vt_tile *t, const int count, const size_t step)
+{
+	v16 acc[TILE_PAIR];
+
+	for (int j = 0; j < count; j++)
+		acc[j] = pair_start(t, (size_t)j);
+	for (int k = 0; k < t->n_taps; k++) {
+		const float *w = t->tap[k].w;
+
+		for (int c0 = 0; c0 < t->c_in; c0 += VT_LANES) {
+			const float *x = t->tap[k].x + t->offset + (size_t)(c0 / VT_LANES) * t->block;
+			int n = t->c_in - c0 < VT_LANES ? t->c_in - c0 : VT_LANES;
+
+			for (int i = 0; i < n; i++, w += VT_LANES) {
+				v16 wv = v16_pair(w, w + t->w2);
+
+				for (int j = 0; j < count; j++)
+					acc[j] = _mm512_fmadd_ps(wv, _mm512_set1_ps(x[(size_t)j * step + (size_t)i]), acc[j]);
+			}
+		}
+	}
+	for (int j = 0; j < count; j++)
+		v16_split(t->y + (size_t)j * t->y_step, t->y2 + (size_t)j * t->y_step, acc[j]);
+}
+
+INLINE void tile_alone_of(const struct vt_tile *t, const int count, const size_t step)
+{
+	v8 acc[TILE_ALONE];
+
+	for (int j = 0; j < count; j++)
+		acc[j] = t->accumulate ? v8_load(t->y + (size_t)j * t->y_step) : t->start ? v8_load(t->start) : v8_set(0.0f);
+	for (int k = 0; k < t->n_taps; k++) {
+		const float *w = t->tap[k].w;
+
+		for (int c0 = 0; c0 < t->c_in; c0 += VT_LANES) {
+			const float *x = t->tap[k].x + t->offset + (size_t)(c0 / VT_LANES) * t->block;
+			int n = t->c_in - c0 < VT_LANES ? t->c_in - c0 : VT_LANES;
+
+			for (int i = 0; i < n; i++, w += VT_LANES) {
+				v8 wv = v8_load(w);
+
+				for (int j = 0; j < count; j++)
+					acc[j] = v8_fma(wv, v8_set(x[(size_t)j * step + (size_t)i]), acc[j]);
+			}
+		}
+	}
+	for (int j = 0; j < count; j++)
+		v8_store(t->y + (size_t)j * t->y_step, acc[j]);
+}
+
+/* The accumulators are registers only if their number is a constant. */
+#define TILE_CASES(fn, step) \
+	switch (t->count) { \
+	case 14: fn(t, 14, step); return; \
+	case 13: fn(t, 13, step); return; \
+	case 12: fn(t, 12, step); return; \
+	case 11: fn(t, 11, step); return; \
+	case 10: fn(t, 10, step); return; \
+	case 9: fn(t, 9, step); return; \
+	case 8: fn(t, 8, step); return; \
+	case 7: fn(t, 7, step); return; \
+	case 6: fn(t, 6, step); return; \
+	case 5: fn(t, 5, step); return; \
+	case 4: fn(t, 4, step); return; \
+	case 3: fn(t, 3, step); return; \
+	case 2: fn(t, 2, step); return; \
+	default: fn(t, 1, step); return; \
+	}
+
+static void tile_pair_near(const struct vt_tile *t) { TILE_CASES(tile_pair_of, VT_LANES) }
+static void tile_pair_far(const struct vt_tile *t) { TILE_CASES(tile_pair_of, t->step) }
+static void tile_alone_near(const struct vt_tile *t) { TILE_CASES(tile_alone_of, VT_LANES) }
+static void tile_alone_far(const struct vt_tile *t) { TILE_CASES(tile_alone_of, t->step) }
+
+static void tile(const struct vt_tile *t)
+{
+	if (t->w2)
+		(t->step == VT_LANES ? tile_pair_near : tile_pair_far)(t);
+	else
+		(t->step == VT_LANES ? tile_alone_near : tile_alone_far)(t);
+}
+
+INLINE void row_pair_of(const struct vt_row *r, const int first, const int n)
+{
+	v16 acc[8];
+
+	for (int i = 0; i < n; i++)
+		acc[i] = v16_pair(r->g + (size_t)(first + i) * VT_LANES, r->g2 + (size_t)(first + i) * VT_LANES);
+	for (int l = 0; l < r->rows; l++) {
+		const float *x = r->x + (size_t)l * r->row_step + first, *dy = r->dy + (size_t)l * r->dy_row_step;
+		const float *dy2 = r->dy2 + (size_t)l * r->dy_row_step;
+
+		for (int j = 0; j < r->count; j++, x += r->step, dy += r->dy_step, dy2 += r->dy_step) {
+			v16 d = v16_pair(dy, dy2);
+
+			for (int i = 0; i < n; i++)
+				acc[i] = _mm512_fmadd_ps(d, _mm512_set1_ps(x[i]), acc[i]);
+		}
+	}
+	for (int i = 0; i < n; i++)
+		v16_split(r->g + (size_t)(first + i) * VT_LANES, r->g2 + (size_t)(first + i) * VT_LANES, acc[i]);
+}
+
+INLINE void row_alone_of(const struct vt_row *r, const int first, const int n)
+{
+	v8 acc[8];
+
+	for (int i = 0; i < n; i++)
+		acc[i] = v8_load(r->g + (size_t)(first + i) * VT_LANES);
+	for (int l = 0; l < r->rows; l++) {
+		const float *x = r->x + (size_t)l * r->row_step + first, *dy = r->dy + (size_t)l * r->dy_row_step;
+
+		for (int j = 0; j < r->count; j++, x += r->step, dy += r->dy_step) {
+			v8 d = v8_load(dy);
+
+			for (int i = 0; i < n; i++)
+				acc[i] = v8_fma(d, v8_set(x[i]), acc[i]);
+		}
+	}
+	for (int i = 0; i < n; i++)
+		v8_store(r->g + (size_t)(first + i) * VT_LANES, acc[i]);
+}
+
+static void row(const struct vt_row *r)
+{
+	int i = 0;
+
+	if (r->n == 8 && r->g2) {
+		row_pair_of(r, 0, 8);
+		return;
+	}
+	if (r->n == 8) {
+		row_alone_of(r, 0, 8);
+		return;
+	}
+	for (; r->g2 && i + 4 <= r->n; i += 4)
+		row_pair_of(r, i, 4);
+	for (; r->g2 && i < r->n; i++)
+		row_pair_of(r, i, 1);
+	for (; i + 4 <= r->n; i += 4)
+		row_alone_of(r, i, 4);
+	for (; i < r->n; i++)
+		row_alone_of(r, i, 1);
+}
+
+INLINE void rows_of(const struct vt_rows *r, size_t v, const int c_out, const int wide)
+{
+	v16 acc[VT_ROWS_MOST][8];
+
+	for (int o = 0; o < c_out; o++)
+		for (int j = 0; j < wide; j++)
+			acc[o][j] = _mm512_set1_ps(r->start ? r->start[o] : 0.0f);
+	for (int k = 0; k < r->n_taps; k++) {
+		const float *x = r->tap[k].x + v, *w = r->tap[k].w;
+
+		for (int i = 0; i < r->c_in; i++, x += r->x_row, w += c_out) {
+			v16 xv[8];
+
+			__builtin_prefetch(x + 16 * wide);
+			for (int j = 0; j < wide; j++)
+				xv[j] = _mm512_loadu_ps(x + 16 * j);
+			for (int o = 0; o < c_out; o++)
+				for (int j = 0; j < wide; j++)
+					acc[o][j] = _mm512_fmadd_ps(_mm512_set1_ps(w[o]), xv[j], acc[o][j]);
+		}
+	}
+	for (int o = 0; o < c_out; o++)
+		for (int j = 0; j < wide; j++)
+			_mm512_storeu_ps(r->y + (size_t)o * r->y_row + v + 16 * (size_t)j, acc[o][j]);
+}
+
+INLINE void rows_along(const struct vt_rows *r, const int c_out, const int wide)
+{
+	size_t v = 0;
+
+	for (; v + 16 * (size_t)wide <= r->width; v += 16 * (size_t)wide)
+		rows_of(r, v, c_out, wide);
+	for (; v < r->width; v += 16)
+		rows_of(r, v, c_out, 1);
+}
+
+static void rows(const struct vt_rows *r)
+{
+	switch (r->c_out) {
+	case 6: rows_along(r, 6, 3); return;
+	case 5: rows_along(r, 5, 4); return;
+	case 4: rows_along(r, 4, 4); return;
+	case 3: rows_along(r, 3, 4); return;
+	case 2: rows_along(r, 2, 8); return;
+	default: rows_along(r, 1, 8); return;
+	}
+}
+
+#include "common/nn/cpu/kernel_source.h"
+#else
+typedef int vt_no_avx512_here;
+#endif
