@@ -83,7 +83,7 @@ $B/bin/voxtrail: $(call objects,$(TOOL_C)) $(LIB)
 $B/bin/make-cohort: $(call objects,$(COHORT_C)) $(LIB)
 $(UNIT:%=$B/tests/%): $B/tests/%: $B/obj/tests/unit/%.c.o $(LIB)
 $(TOOLS_T:%=$B/tests/%): $B/tests/%: $B/obj/tests/tools/%.c.o $(LIB)
-$B/tests/glob_vectors: $(call objects,$(wildcard pipelines/runner/*.c))
+$B/tests/glob_vectors $B/tests/yaml_json: $(call objects,$(wildcard pipelines/runner/*.c))
 $(BENCH:%=$B/bench/%): $B/bench/%: $B/obj/bench/%.c.o $(LIB)
 $B/bin/% $B/tests/% $B/bench/%:
 	$(call say,LD,$@)

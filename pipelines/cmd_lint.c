@@ -1,15 +1,42 @@
 /* voxtrail lint SPEC...: see docs/pipelines.md */
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "common/base/fs.h"
 #include "pipelines/commands.h"
+#include "pipelines/runner/argo_lint.h"
 #include "pipelines/runner/command.h"
 #include "pipelines/runner/lint.h"
+#include "pipelines/runner/yaml_read.h"
+
+/* A file of documents that name Argo; VT_EDATA with a message if it is no YAML at all.  *is tells whether it was one. */
+static int lint_argo(const char *path, struct vt_findings *f, bool *is, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_json *all = NULL;
+	*is = false;
+	if (!vt_fs_read(&text, path, 64u << 20, err) && !vt_yaml_parse(&all, text.data ? text.data : "", text.len, path, err))
+		for (size_t i = 0; i < all->n; i++) {
+			char *pointer = all->n > 1 ? vt_asprintf("/%zu", i) : vt_xstrdup("");
+			if (vt_argo_document_is(all->item[i])) {
+				*is = true;
+				vt_argo_lint(all->item[i], pointer, f);
+			}
+			free(pointer);
+		}
+	vt_json_free(all);
+	vt_buf_release(&text);
+	return err->code;
+}
 
 static int lint_file(const char *path, size_t *errors, size_t *warnings, struct vt_err *err)
 {
 	struct vt_findings f = { 0 };
 	struct vt_spec *s = NULL;
-	if (!vt_spec_read(&s, path, &f, err))
+	bool argo = false;
+	if (vt_spec_is_yaml(path) && lint_argo(path, &f, &argo, err))
+		return err->code;
+	if (!argo && !vt_spec_read(&s, path, &f, err))
 		vt_lint(s, &f);
 	vt_findings_print(&f, path, VT_FINDING_WARNING);
 	*errors += f.errors;
@@ -28,7 +55,7 @@ int vt_cmd_lint(int argc, char **argv)
 	const struct vt_opt opts[] = { { 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" }, { 0, NULL, VT_OPT_END, NULL, NULL, NULL } };
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("lint SPEC...", "One line a finding: file: JSON pointer: what is wrong; what to write.", opts);
+			vt_command_help("lint SPEC...", "Pipeline specs (JSON or YAML) and Argo workflows.  One line a finding: file: JSON pointer: what is wrong; what to write.", opts);
 		else if (!rest.n)
 			vt_err_set(&err, VT_EUSAGE, "give at least one spec file");
 		for (size_t i = 0; i < rest.n && !err.code; i++)

@@ -64,6 +64,8 @@ static int merge(const struct vt_strs *parts, const char *out, struct vt_err *er
 static int list_parts(struct vt_strs *parts, const char *dir, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
+	if (!vt_fs_exists(dir))
+		return 0;                        /* no datum, no part */
 	vt_fs_list(&names, dir, err);
 	for (size_t i = 0; i < names.n; i++) {
 		char *part = vt_path_join(dir, names.v[i]);
@@ -94,7 +96,7 @@ int vt_cmd_merge(int argc, char **argv)
 		vt_command_help("merge --out DIR [--from DIR] [PART...]", "The union of the files of all parts; two that hold one path are an error.", opts);
 	else if (!out || (!from && !rest.n))
 		vt_err_set(&err, VT_EUSAGE, "give --out, and --from or at least one part");
-	else if (!(from && list_parts(&rest, from, &err)) && !merge(&rest, out, &err) && marker)
+	else if ((!from || !list_parts(&rest, from, &err)) && !merge(&rest, out, &err) && marker)
 		vt_fs_write(marker, "", 0, 0644, &err);
 	vt_strs_release(&rest);
 	return vt_command_end("merge", &err);

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/opts.h"
 #include "pipelines/commands.h"
+#include "pipelines/runner/argo_run.h"
 #include "pipelines/runner/command.h"
 #include "pipelines/runner/job.h"
 
@@ -43,7 +44,7 @@ int vt_cmd_run(int argc, char **argv)
 	struct vt_run_opts o = { .store = vt_default_store(), .gpus = count_devices(), .mode = VT_DEPOT_WRITE };
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
-	const char *memory = NULL, *checkout = NULL, *log = NULL, *view = "auto";
+	const char *memory = NULL, *checkout = NULL, *log = NULL, *view = "auto", *argo = NULL;
 	int help = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
@@ -55,6 +56,7 @@ int vt_cmd_run(int argc, char **argv)
 		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE", "JSON {secret: {key: value}} for transform.secrets" },
 		{ 0, "fail-fast", VT_OPT_FLAG, &o.fail_fast, NULL, "start nothing more after a failure" },
 		{ 0, "accept-stale", VT_OPT_FLAG, &o.accept_stale, NULL, "keep results that another program made of the same data" },
+		{ 0, "argo", VT_OPT_STRING, &argo, "FILE", "execute an emitted Argo workflow instead of a spec" },
 		{ 0, "checkout", VT_OPT_STRING, &checkout, "DIR", "link every output to DIR/<pipeline>" },
 		{ 0, "log", VT_OPT_STRING, &log, "FORM", "json or text" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
@@ -64,14 +66,18 @@ int vt_cmd_run(int argc, char **argv)
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		goto out;
 	if (help) {
-		vt_command_help("run SPEC --repo NAME=DIR ...", "Executes the pipelines of a spec file; what is unchanged is skipped.", opts);
+		vt_command_help("run SPEC --repo NAME=DIR ... | run --argo FILE --repo NAME=DIR ...", "Executes the pipelines of a spec file; what is unchanged is skipped.", opts);
 		goto out;
 	}
 	vt_log_open("voxtrail", !log ? VT_LOG_AUTO : !strcmp(log, "json") ? VT_LOG_JSON : VT_LOG_TEXT, VT_LOG_INFO);
 	o.repos = &repos;
 	if (memory && !vt_spec_quantity(memory, &o.memory))
 		vt_err_set(&err, VT_EUSAGE, "--mem %s: write an amount such as 16Gi", memory);
-	else if (rest.n != 1 || o.jobs < 1)
+	else if (argo && !rest.n && o.jobs > 0) {
+		struct vt_argo_opts a = { o.store, &repos, o.jobs, VT_VIEW_PREFIX, checkout };
+		if (!vt_view_choose(&a.view, view, o.jobs, &err))
+			vt_argo_run(argo, &a, &err);
+	} else if (rest.n != 1 || o.jobs < 1)
 		vt_err_set(&err, VT_EUSAGE, "give one spec file, and --jobs of at least 1");
 	else if (vt_view_choose(&o.view, view, o.jobs, &err))
 		;

@@ -2,8 +2,9 @@
  *   <repo>/<commit>/...              committed data, the commit a parameter of the workflow
  *   <pipeline>/<workflow uid>/...    a pipeline's output
  *   datums/<pipeline>/<workflow uid>/<datum id>/...   one datum's part of it
+ *   commits/<pipeline>/<workflow uid>                 a marker written behind a merged output
  * A pipeline with one datum is one task; one with many is three: plan (prints the datums), the fan-out over them, merge
- * (refuses a path that two datums wrote). */
+ * (refuses a path that two datums wrote).  Every path of a container lies below /pfs, so argo_run.c can execute the file. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,15 +12,6 @@
 
 static struct vt_json *object(void) { return vt_json_new(VT_JSON_OBJECT); }
 static struct vt_json *array(void) { return vt_json_new(VT_JSON_ARRAY); }
-
-static struct vt_json *pair(const char *name, const char *value)
-{
-	struct vt_json *j = object();
-	vt_json_put_text(j, "name", name);
-	if (value)
-		vt_json_put_text(j, "value", value);
-	return j;
-}
 
 static void push_text(struct vt_json *list, const char *text)
 {
@@ -56,29 +48,54 @@ static struct vt_json *artifact(const char *name, char *path, char *key, bool ou
 	return a;
 }
 
-/* An input of the stage: the whole repo, a named path of it, or the path the item names. */
+static struct vt_json *raw_artifact(const char *name, char *path, const char *text)
+{
+	struct vt_json *a = object(), *raw = object();
+	vt_json_put_text(a, "name", name);
+	vt_json_put_text(a, "path", path);
+	vt_json_put_text(raw, "data", text);
+	vt_json_put(a, "raw", raw);
+	free(path);
+	return a;
+}
+
+/* The records beside the repo: all of them, since which one vouches for a path is known to nobody here. */
+static void lineage_artifact(struct walk *w, const struct vt_input *leaf, const char *repo)
+{
+	char *name = vt_asprintf("%s-lineage", leaf->name);
+	struct vt_json *a = artifact(name, vt_asprintf("/pfs/%s/.lineage", leaf->name), vt_asprintf("%s/.lineage", repo), false);
+	vt_json_put_bool(a, "optional", true);
+	vt_json_push(w->list, a);
+	free(name);
+}
+
+/* An input of the stage: the whole repo, a named path of it, the path the item names, or a cron input's tick. */
 static void input_artifact(void *ctx, const struct vt_input *leaf)
 {
 	struct walk *w = ctx;
+	char *repo = repo_key(w->s, leaf->repo), *rest, *path;
 	if (leaf->kind == VT_INPUT_CRON)
-		return;
-	char *repo = repo_key(w->s, leaf->repo), *rest;
-	if (vt_emit_fans(leaf))
+		rest = vt_xstrdup("/{{workflow.creationTimestamp.RFC3339}}");
+	else if (vt_emit_fans(leaf))
 		rest = vt_asprintf("/{{inputs.parameters.%s}}", leaf->name);
 	else
 		rest = vt_xstrdup(leaf->glob[1] ? leaf->glob : "");
-	char *path = vt_asprintf("/pfs/%s%s", leaf->name, rest);
-	struct vt_json *a = artifact(leaf->name, vt_xstrdup(path), vt_asprintf("%s%s", leaf->warm ? leaf->repo : repo, rest), false);
-	if (leaf->warm) {
-		char *key = vt_asprintf("%s/latest", leaf->repo);
-		struct vt_json *s3 = object();
-		vt_json_put_text(s3, "key", key);
-		vt_json_put(a, "s3", s3);
+	path = vt_asprintf("/pfs/%s%s", leaf->name, rest);
+	if (leaf->kind == VT_INPUT_CRON) {
+		vt_json_push(w->list, raw_artifact(leaf->name, vt_xstrdup(path), ""));
+	} else if (leaf->warm) {
+		struct vt_json *a = artifact(leaf->name, vt_xstrdup(path), vt_asprintf("%s/latest", leaf->repo), false);
 		vt_json_put_bool(a, "optional", true);
-		free(key);
+		vt_json_push(w->list, a);
+	} else {
+		vt_json_push(w->list, artifact(leaf->name, vt_xstrdup(path), vt_asprintf("%s%s", repo, rest), false));
+		if (vt_emit_fans(leaf) && vt_spec_find(w->s, leaf->repo))
+			lineage_artifact(w, leaf, repo);
 	}
-	vt_json_push(w->list, a);
-	vt_json_push(w->env, pair(leaf->name, path));
+	char *commit = vt_asprintf("%s_COMMIT", leaf->name);
+	vt_json_push(w->env, vt_argo_pair(leaf->name, path));
+	vt_json_push(w->env, vt_argo_pair(commit, leaf->kind == VT_INPUT_CRON ? "{{workflow.uid}}" : strchr(repo, '/') + 1));
+	free(commit);
 	free(path);
 	free(repo);
 	free(rest);
@@ -93,14 +110,14 @@ static void plan_artifact(void *ctx, const struct vt_input *leaf)
 		if (!strcmp(w->names->v[i], leaf->repo))
 			return;
 	vt_strs_add(w->names, leaf->repo);
-	vt_json_push(w->list, artifact(leaf->repo, vt_asprintf("/repos/%s", leaf->repo), repo_key(w->s, leaf->repo), false));
+	vt_json_push(w->list, artifact(leaf->repo, vt_asprintf("/pfs/%s", leaf->repo), repo_key(w->s, leaf->repo), false));
 }
 
 static void fan_parameter(void *ctx, const struct vt_input *leaf)
 {
 	struct walk *w = ctx;
 	if (vt_emit_fans(leaf))
-		vt_json_push(w->list, pair(leaf->name, NULL));
+		vt_json_push(w->list, vt_argo_pair(leaf->name, NULL));
 }
 
 static void fan_argument(void *ctx, const struct vt_input *leaf)
@@ -108,16 +125,24 @@ static void fan_argument(void *ctx, const struct vt_input *leaf)
 	struct walk *w = ctx;
 	char *item = vt_asprintf("{{item.%s}}", leaf->name);
 	if (vt_emit_fans(leaf))
-		vt_json_push(w->list, pair(leaf->name, item));
+		vt_json_push(w->list, vt_argo_pair(leaf->name, item));
 	free(item);
 }
 
-static struct vt_json *volume_mount(void)
+/* Paths that are written lie on a volume: a container without privilege cannot make them. */
+static void volume_mount(struct vt_json *list, const char *path, const char *part)
 {
-	struct vt_json *list = array(), *m = object();
+	struct vt_json *m = object();
 	vt_json_put_text(m, "name", "out");
-	vt_json_put_text(m, "mountPath", "/pfs/out");
+	vt_json_put_text(m, "mountPath", path);
+	vt_json_put_text(m, "subPath", part);
 	vt_json_push(list, m);
+}
+
+static struct vt_json *out_mount(void)
+{
+	struct vt_json *list = array();
+	volume_mount(list, "/pfs/out", "out");
 	return list;
 }
 
@@ -136,7 +161,7 @@ static void command(struct vt_json *container, const struct vt_pipeline *p, stru
 		for (size_t i = 0; in && i < in->n; i++)
 			vt_buf_printf(&text, "%s\n", vt_json_text(in->item[i], ""));
 		if (in)
-			vt_json_push(env, pair("VOXTRAIL_STDIN", text.data ? text.data : ""));
+			vt_json_push(env, vt_argo_pair("VOXTRAIL_STDIN", text.data ? text.data : ""));
 		push_text(first, "/bin/sh");
 		push_text(args, "-c");
 		push_text(args, script.data);
@@ -197,9 +222,60 @@ static void retry(struct vt_json *t, const struct vt_pipeline *p)
 	}
 }
 
+/* Where it may run, and as whom. */
+static void scheduling(struct vt_json *t, const struct vt_pipeline *p)
+{
+	const struct vt_json *spec = vt_json_get(p->json, "schedulingSpec"), *tolerations = vt_json_get(p->json, "tolerations");
+	const char *patch = vt_json_text(vt_json_get(p->json, "podPatch"), NULL), *user = vt_json_text(vt_json_get(p->transform, "user"), "");
+	if (vt_json_get(spec, "nodeSelector"))
+		vt_json_put(t, "nodeSelector", vt_json_copy(vt_json_get(spec, "nodeSelector")));
+	if (vt_json_get(spec, "priorityClassName"))
+		vt_json_put(t, "priorityClassName", vt_json_copy(vt_json_get(spec, "priorityClassName")));
+	if (tolerations)
+		vt_json_put(t, "tolerations", vt_json_copy(tolerations));
+	if (patch)
+		vt_json_put_text(t, "podSpecPatch", patch);
+	if (*user && strspn(user, "0123456789") == strlen(user)) {
+		struct vt_json *security = object();
+		vt_json_put_int(security, "runAsUser", strtoll(user, NULL, 10));
+		vt_json_put(t, "securityContext", security);
+	}
+}
+
+/* As a variable, or as a directory with one file a key. */
+static void secrets(struct vt_json *t, struct vt_json *env, struct vt_json *mounts, const struct vt_pipeline *p)
+{
+	const struct vt_json *list = vt_json_get(p->transform, "secrets");
+	struct vt_json *volumes = array();
+	for (size_t i = 0; list && i < list->n; i++) {
+		const char *name = vt_json_text(vt_json_get(list->item[i], "name"), ""), *variable = vt_json_text(vt_json_get(list->item[i], "envVar"), NULL);
+		const char *at = vt_json_text(vt_json_get(list->item[i], "mountPath"), NULL);
+		struct vt_json *e = object(), *from = object(), *ref = object(), *m = object(), *v = object(), *source = object();
+		char *volume = vt_asprintf("secret-%zu", i);
+		vt_json_put_text(ref, "name", name);
+		vt_json_put_text(ref, "key", vt_json_text(vt_json_get(list->item[i], "key"), ""));
+		vt_json_put(from, "secretKeyRef", ref);
+		vt_json_put_text(e, "name", variable ? variable : "");
+		vt_json_put(e, "valueFrom", from);
+		vt_json_put_text(m, "name", volume);
+		vt_json_put_text(m, "mountPath", at ? at : "");
+		vt_json_put_text(source, "secretName", name);
+		vt_json_put_text(v, "name", volume);
+		vt_json_put(v, "secret", source);
+		variable ? vt_json_push(env, e) : vt_json_free(e);
+		at ? vt_json_push(mounts, m) : vt_json_free(m);
+		at ? vt_json_push(volumes, v) : vt_json_free(v);
+		free(volume);
+	}
+	if (volumes->n)
+		vt_json_put(t, "volumes", volumes);
+	else
+		vt_json_free(volumes);
+}
+
 static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_pipeline *p, bool fanned)
 {
-	struct vt_json *t = object(), *in = object(), *out = object(), *outs = array(), *container = object();
+	struct vt_json *t = object(), *in = object(), *out = object(), *outs = array(), *container = object(), *mounts = out_mount();
 	struct walk w = { .s = s, .p = p, .list = array(), .env = array() };
 	const struct vt_json *own = vt_json_get(p->transform, "env");
 	vt_json_put_text(t, "name", p->name);
@@ -207,59 +283,61 @@ static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_p
 	vt_json_put(in, "artifacts", w.list);
 	if (fanned) {
 		w.list = array();
-		vt_json_push(w.list, pair("datum", NULL));
+		vt_json_push(w.list, vt_argo_pair("datum", NULL));
 		vt_input_leaves(p->input, fan_parameter, &w);
 		vt_json_put(in, "parameters", w.list);
 	}
 	vt_json_put(t, "inputs", in);
 	vt_json_push(outs, artifact("out", vt_xstrdup("/pfs/out"), fanned ? vt_asprintf("datums/%s/{{workflow.uid}}/{{inputs.parameters.datum}}/", p->name) :
 				    vt_asprintf("%s/{{workflow.uid}}/", p->name), true));
+	if (p->warm)
+		vt_json_push(outs, artifact("latest", vt_xstrdup("/pfs/out"), vt_asprintf("%s/latest/", p->name), true));
 	vt_json_put(out, "artifacts", outs);
 	vt_json_put(t, "outputs", out);
+	scheduling(t, p);
 	if (fanned)
 		vt_json_put_int(t, "parallelism", p->parallelism);
 	retry(t, p);
 	for (size_t i = 0; own && i < own->n; i++)
-		vt_json_push(w.env, pair(own->key[i], vt_json_text(own->item[i], "")));
-	vt_json_push(w.env, pair("PACH_JOB_ID", "{{workflow.uid}}"));
-	vt_json_push(w.env, pair("PACH_DATUM_ID", fanned ? "{{inputs.parameters.datum}}" : p->name));
+		vt_json_push(w.env, vt_argo_pair(own->key[i], vt_json_text(own->item[i], "")));
+	vt_json_push(w.env, vt_argo_pair("PACH_JOB_ID", "{{workflow.uid}}"));
+	vt_json_push(w.env, vt_argo_pair("PACH_OUTPUT_COMMIT_ID", "{{workflow.uid}}"));
+	vt_json_push(w.env, vt_argo_pair("PPS_PIPELINE_NAME", p->name));
+	vt_json_push(w.env, vt_argo_pair("PPS_PROJECT_NAME", p->project));
+	vt_json_push(w.env, vt_argo_pair("PACH_DATUM_ID", fanned ? "{{inputs.parameters.datum}}" : p->name));
 	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
 	command(container, p, w.env);
+	secrets(t, w.env, mounts, p);
 	vt_json_put(container, "env", w.env);
-	vt_json_put(container, "volumeMounts", volume_mount());
+	vt_json_put(container, "volumeMounts", mounts);
+	if (vt_json_get(p->transform, "workingDir"))
+		vt_json_put(container, "workingDir", vt_json_copy(vt_json_get(p->transform, "workingDir")));
 	resources(container, p);
 	vt_json_put(t, "container", container);
 	return t;
 }
 
-/* The spec travels in the template; the planner reads the repos' listings and prints [{datum, <input>: path, ...}]. */
-static struct vt_json *plan_template(const struct vt_spec *s, const struct vt_pipeline *p, const char *text)
+/* The pipeline's spec travels in the template; the planner lists the repos and prints [{datum, <input>: path, ...}]. */
+static struct vt_json *plan_template(const struct vt_spec *s, const struct vt_pipeline *p)
 {
-	struct vt_json *t = object(), *in = object(), *container = object(), *words = array(), *args = array(), *raw = object(), *spec = object();
+	static const char *const fixed[] = { "plan", "/pfs/.spec/spec.json", "--items", "--pipeline" };
+	struct vt_json *t = object(), *in = object(), *container = object(), *words = array(), *args = array();
 	struct vt_strs names = VT_STRS_INIT;
 	struct walk w = { .s = s, .p = p, .list = array(), .names = &names };
-	char *name = vt_asprintf("plan-%s", p->name);
+	char *name = vt_asprintf("plan-%s", p->name), *text = vt_emit_one(p);
 	vt_json_put_text(t, "name", name);
 	vt_input_leaves(p->input, plan_artifact, &w);
-	vt_json_put_text(spec, "name", "spec");
-	vt_json_put_text(spec, "path", "/spec.json");
-	vt_json_put_text(raw, "data", text);
-	vt_json_put(spec, "raw", raw);
-	vt_json_push(w.list, spec);
+	vt_json_push(w.list, raw_artifact("spec", vt_xstrdup("/pfs/.spec/spec.json"), text));
 	vt_json_put(in, "artifacts", w.list);
 	vt_json_put(t, "inputs", in);
 	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
 	push_text(words, "voxtrail");
 	vt_json_put(container, "command", words);
-	push_text(args, "plan");
-	push_text(args, "/spec.json");
-	push_text(args, "--items");
-	push_text(args, "--pipeline");
+	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+		push_text(args, fixed[i]);
 	push_text(args, p->name);
-	push_text(args, "--store");
-	push_text(args, "/tmp/store");
 	for (size_t i = 0; i < names.n; i++) {
-		char *bind = vt_asprintf("--repo=%s=/repos/%s", names.v[i], names.v[i]);
+		char *bind = vt_asprintf("--repo=%s=/pfs/%s", names.v[i], names.v[i]);
 		push_text(args, bind);
 		free(bind);
 	}
@@ -267,31 +345,35 @@ static struct vt_json *plan_template(const struct vt_spec *s, const struct vt_pi
 	vt_json_put(t, "container", container);
 	vt_strs_release(&names);
 	free(name);
+	free(text);
 	return t;
 }
 
 static struct vt_json *merge_template(const struct vt_pipeline *p)
 {
-	static const char script[] =
-		"cd /datums || exit 66; twice=$(find . -type f ! -path './*/.lineage/*' | cut -d/ -f3- | sort | uniq -d | head -n 1); "
-		"[ -z \"$twice\" ] || { echo \"$twice is written by two datums\" >&2; exit 65; }; "
-		"for d in */; do cp -R \"$d\". /pfs/out/ || exit 74; done; date +%s >/pfs/out/COMMIT";
+	static const char *const fixed[] = { "merge", "--from", "/pfs/datums", "--out", "/pfs/out", "--marker", "/pfs/commit/COMMIT" };
 	struct vt_json *t = object(), *in = object(), *out = object(), *a = array(), *o = array(), *container = object(), *words = array(), *args = array();
+	struct vt_json *mounts = out_mount(), *datums, *marker;
 	char *name = vt_asprintf("merge-%s", p->name);
 	vt_json_put_text(t, "name", name);
-	vt_json_push(a, artifact("datums", vt_xstrdup("/datums"), vt_asprintf("datums/%s/{{workflow.uid}}", p->name), false));
+	datums = artifact("datums", vt_xstrdup("/pfs/datums"), vt_asprintf("datums/%s/{{workflow.uid}}", p->name), false);
+	vt_json_put_bool(datums, "optional", true);         /* no datum, no part */
+	vt_json_push(a, datums);
 	vt_json_put(in, "artifacts", a);
 	vt_json_put(t, "inputs", in);
 	vt_json_push(o, artifact("out", vt_xstrdup("/pfs/out"), vt_asprintf("%s/{{workflow.uid}}/", p->name), true));
+	marker = artifact("commit", vt_xstrdup("/pfs/commit/COMMIT"), vt_asprintf("commits/%s/{{workflow.uid}}/COMMIT", p->name), true);
+	vt_json_push(o, marker);
 	vt_json_put(out, "artifacts", o);
 	vt_json_put(t, "outputs", out);
 	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
-	push_text(words, "/bin/sh");
+	push_text(words, "voxtrail");
 	vt_json_put(container, "command", words);
-	push_text(args, "-c");
-	push_text(args, script);
+	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+		push_text(args, fixed[i]);
 	vt_json_put(container, "args", args);
-	vt_json_put(container, "volumeMounts", volume_mount());
+	volume_mount(mounts, "/pfs/commit", "commit");
+	vt_json_put(container, "volumeMounts", mounts);
 	vt_json_put(t, "container", container);
 	free(name);
 	return t;
@@ -342,7 +424,7 @@ static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt
 		vt_json_push(list, plan);
 		vt_json_put_text(fan, "withParam", items);
 		w.list = array();
-		vt_json_push(w.list, pair("datum", "{{item.datum}}"));
+		vt_json_push(w.list, vt_argo_pair("datum", "{{item.datum}}"));
 		vt_input_leaves(p->input, fan_argument, &w);
 		vt_json_put(arguments, "parameters", w.list);
 		vt_json_put(fan, "arguments", arguments);
@@ -357,48 +439,29 @@ static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt
 	vt_buf_release(&depends);
 }
 
-static struct vt_json *document(const char *version, const char *kind, const char *name, const char *name_key, struct vt_json *spec)
+/* One list for the whole workflow: that of every transform together. */
+static struct vt_json *pull_secrets(const struct vt_spec *s)
 {
-	struct vt_json *d = object(), *m = object();
-	vt_json_put_text(d, "apiVersion", version);
-	vt_json_put_text(d, "kind", kind);
-	vt_json_put_text(m, name_key, name);
-	vt_json_put(d, "metadata", m);
-	vt_json_put(d, "spec", spec);
-	return d;
-}
-
-static void write_document(struct vt_buf *out, struct vt_json *d)
-{
-	vt_buf_str(out, out->len ? "---\n" : "# Generated by voxtrail emit; do not edit.\n");
-	vt_yaml_write(out, d);
-	vt_json_free(d);
-}
-
-static struct vt_json *workflow_parameters(const struct vt_strs *repos, const char *value)
-{
-	struct vt_json *arguments = object(), *list = array();
-	for (size_t i = 0; i < repos->n; i++) {
-		char *name = vt_asprintf("%s-commit", repos->v[i]);
-		vt_json_push(list, pair(name, value));
-		free(name);
+	struct vt_json *out = array();
+	for (size_t i = 0; i < s->n; i++) {
+		const struct vt_json *list = vt_json_get(s->pipeline[i].transform, "imagePullSecrets");
+		for (size_t k = 0; list && k < list->n; k++) {
+			const char *name = vt_json_text(list->item[k], "");
+			bool known = false;
+			for (size_t j = 0; j < out->n; j++)
+				known |= !strcmp(vt_json_text(vt_json_get(out->item[j], "name"), ""), name);
+			if (!known)
+				vt_json_push(out, vt_argo_pair(name, NULL));
+		}
 	}
-	vt_json_put(arguments, "parameters", list);
-	return arguments;
+	return out;
 }
 
-static struct vt_json *template_reference(const char *project)
-{
-	struct vt_json *spec = object(), *ref = object();
-	vt_json_put_text(ref, "name", project);
-	vt_json_put(spec, "workflowTemplateRef", ref);
-	return spec;
-}
-
-static struct vt_json *workflow_template(const struct vt_spec *s, const struct vt_strs *repos, const char *text)
+static struct vt_json *workflow_template(const struct vt_spec *s, const struct vt_strs *repos)
 {
 	struct vt_json *spec = object(), *templates = array(), *main_template = object(), *dag = object(), *list = array();
 	struct vt_json *volumes = array(), *volume = object(), *security = object(), *gc = object(), *mutexes = array(), *sync = object();
+	struct vt_json *pull = pull_secrets(s);
 	const char *project = s->pipeline[0].project;
 	for (size_t i = 0; i < s->n; i++)
 		tasks(list, s, &s->pipeline[s->order[i]]);
@@ -411,24 +474,28 @@ static struct vt_json *workflow_template(const struct vt_spec *s, const struct v
 		bool fanned = vt_emit_is_fanned(p);
 		vt_json_push(templates, stage_template(s, p, fanned));
 		if (fanned) {
-			vt_json_push(templates, plan_template(s, p, text));
+			vt_json_push(templates, plan_template(s, p));
 			vt_json_push(templates, merge_template(p));
 		}
 	}
 	vt_json_put_text(spec, "entrypoint", "main");
 	vt_json_put_text(gc, "strategy", "OnPodSuccess");
 	vt_json_put(spec, "podGC", gc);
-	vt_json_push(mutexes, pair(project, NULL));
+	vt_json_push(mutexes, vt_argo_pair(project, NULL));
 	vt_json_put(sync, "mutexes", mutexes);
 	vt_json_put(spec, "synchronization", sync);
 	vt_json_put_bool(security, "runAsNonRoot", true);
 	vt_json_put_int(security, "runAsUser", 65532);
 	vt_json_put(spec, "securityContext", security);
+	if (pull->n)
+		vt_json_put(spec, "imagePullSecrets", pull);
+	else
+		vt_json_free(pull);
 	vt_json_put_text(volume, "name", "out");
 	vt_json_put(volume, "emptyDir", object());
 	vt_json_push(volumes, volume);
 	vt_json_put(spec, "volumes", volumes);
-	vt_json_put(spec, "arguments", workflow_parameters(repos, NULL));
+	vt_json_put(spec, "arguments", vt_argo_parameters(repos, NULL));
 	vt_json_put(spec, "templates", templates);
 	return spec;
 }
@@ -444,108 +511,36 @@ static void cron_workflow(void *ctx, const struct vt_input *leaf)
 	struct crons *c = ctx;
 	if (leaf->kind != VT_INPUT_CRON)
 		return;
-	struct vt_json *spec = object(), *schedules = array(), *inner = template_reference(c->project);
+	struct vt_json *spec = object(), *schedules = array(), *inner = vt_argo_reference(c->project);
 	char *name = vt_asprintf("%s-%s", c->project, leaf->name);
 	push_text(schedules, leaf->cron_spec);
 	vt_json_put(spec, "schedules", schedules);
 	vt_json_put_text(spec, "timezone", "Etc/UTC");
 	vt_json_put_text(spec, "concurrencyPolicy", "Forbid");
-	vt_json_put(inner, "arguments", workflow_parameters(c->repos, "latest"));
+	vt_json_put(inner, "arguments", vt_argo_parameters(c->repos, "latest"));
 	vt_json_put(spec, "workflowSpec", inner);
-	write_document(c->out, document("argoproj.io/v1alpha1", "CronWorkflow", name, "name", spec));
+	vt_argo_write(c->out, vt_argo_document("argoproj.io/v1alpha1", "CronWorkflow", name, "name", spec));
 	free(name);
 }
 
 int vt_emit_argo(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
 {
 	struct vt_strs repos = VT_STRS_INIT;
-	struct vt_buf text = VT_BUF_INIT;
-	char *prefix = vt_asprintf("%s-", s->pipeline[0].project);
-	if (!vt_emit_pachyderm(&text, s, err)) {
-		vt_emit_source_repos(s, &repos);
-		struct crons c = { out, s->pipeline[0].project, &repos };
-		struct vt_json *run = template_reference(c.project);
-		write_document(out, document("argoproj.io/v1alpha1", "WorkflowTemplate", c.project, "name", workflow_template(s, &repos, text.data)));
-		vt_json_put(run, "arguments", workflow_parameters(&repos, "latest"));
-		write_document(out, document("argoproj.io/v1alpha1", "Workflow", prefix, "generateName", run));
-		for (size_t i = 0; i < s->n; i++)
-			vt_input_leaves(s->pipeline[s->order[i]].input, cron_workflow, &c);
-	}
-	vt_buf_release(&text);
-	vt_strs_release(&repos);
-	free(prefix);
-	return err->code;
-}
-
-static struct vt_json *event_source(const struct vt_strs *repos)
-{
-	struct vt_json *spec = object(), *minio = object();
-	for (size_t i = 0; i < repos->n; i++) {
-		struct vt_json *e = object(), *bucket = object(), *events = array(), *filter = object(), *access = object(), *secret = object();
-		char *prefix = vt_asprintf("%s/", repos->v[i]);
-		vt_json_put_text(bucket, "name", "voxtrail");
-		vt_json_put(e, "bucket", bucket);
-		vt_json_put_text(e, "endpoint", "minio:9000");
-		push_text(events, "s3:ObjectCreated:Put");
-		vt_json_put(e, "events", events);
-		vt_json_put_text(filter, "prefix", prefix);
-		vt_json_put_text(filter, "suffix", "COMMIT");
-		vt_json_put(e, "filter", filter);
-		vt_json_put_text(access, "name", "minio");
-		vt_json_put_text(access, "key", "accesskey");
-		vt_json_put(e, "accessKey", access);
-		vt_json_put_text(secret, "name", "minio");
-		vt_json_put_text(secret, "key", "secretkey");
-		vt_json_put(e, "secretKey", secret);
-		vt_json_put(minio, repos->v[i], e);
-		free(prefix);
-	}
-	vt_json_put(spec, "minio", minio);
-	return spec;
-}
-
-/* Any repo's marker starts the whole graph; every commit parameter is "latest", which the bucket's layout resolves. */
-static struct vt_json *sensor(const struct vt_strs *repos, const char *project)
-{
-	struct vt_json *spec = object(), *dependencies = array(), *triggers = array(), *trigger = object(), *template = object();
-	struct vt_json *submit = object(), *source = object(), *inner = template_reference(project), *workflow;
-	struct vt_buf any = VT_BUF_INIT;
-	char *prefix = vt_asprintf("%s-", project), *event_name = vt_asprintf("%s-data", project);
-	for (size_t i = 0; i < repos->n; i++) {
-		struct vt_json *d = pair(repos->v[i], NULL);
-		vt_json_put_text(d, "eventSourceName", event_name);
-		vt_json_put_text(d, "eventName", repos->v[i]);
-		vt_json_push(dependencies, d);
-		vt_buf_printf(&any, "%s%s", i ? " || " : "", repos->v[i]);
-	}
-	vt_json_put(spec, "dependencies", dependencies);
-	vt_json_put(inner, "arguments", workflow_parameters(repos, "latest"));
-	workflow = document("argoproj.io/v1alpha1", "Workflow", prefix, "generateName", inner);
-	vt_json_put(source, "resource", workflow);
-	vt_json_put_text(submit, "operation", "submit");
-	vt_json_put(submit, "source", source);
-	vt_json_put_text(template, "name", "submit");
-	vt_json_put_text(template, "conditions", any.data ? any.data : "");
-	vt_json_put(template, "argoWorkflow", submit);
-	vt_json_put(trigger, "template", template);
-	vt_json_push(triggers, trigger);
-	vt_json_put(spec, "triggers", triggers);
-	vt_buf_release(&any);
-	free(prefix);
-	free(event_name);
-	return spec;
-}
-
-int vt_emit_argo_events(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
-{
-	struct vt_strs repos = VT_STRS_INIT;
-	const char *project = s->pipeline[0].project;
-	char *source = vt_asprintf("%s-data", project), *name = vt_asprintf("%s-retrain", project);
+	for (size_t i = 0; i < s->n; i++)
+		if (vt_json_get(s->pipeline[i].transform, "errCmd"))
+			return vt_err_set(err, VT_EDATA, "%s: %s/transform/errCmd: Argo has nothing like it; let the stage exit 65 with a quarantine file",
+					  s->path, s->pipeline[i].pointer);
 	vt_emit_source_repos(s, &repos);
-	write_document(out, document("argoproj.io/v1alpha1", "EventSource", source, "name", event_source(&repos)));
-	write_document(out, document("argoproj.io/v1alpha1", "Sensor", name, "name", sensor(&repos, project)));
+	char *prefix = vt_asprintf("%s-", s->pipeline[0].project);
+	struct crons c = { out, s->pipeline[0].project, &repos };
+	struct vt_json *run = vt_argo_reference(c.project);
+	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "WorkflowTemplate", c.project, "name", workflow_template(s, &repos)));
+	vt_json_put(run, "arguments", vt_argo_parameters(&repos, "latest"));
+	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "Workflow", prefix, "generateName", run));
+	for (size_t i = 0; i < s->n; i++)
+		vt_input_leaves(s->pipeline[s->order[i]].input, cron_workflow, &c);
 	vt_strs_release(&repos);
-	free(source);
-	free(name);
-	return err->code;
+	free(prefix);
+	return 0;
 }
+

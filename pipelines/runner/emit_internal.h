@@ -20,4 +20,11 @@ void vt_emit_repos_of(const struct vt_pipeline *p, struct vt_strs *names);      
 /* Cron inputs and warm starts are VT_EDATA: the engine keeps no clock and no earlier output. */
 int vt_emit_refuse(const struct vt_spec *s, const char *engine, struct vt_err *err);
 
+/* Documents of Argo: emit_argo_events.c. */
+struct vt_json *vt_argo_pair(const char *name, const char *value);        /* {name, value}; no value if NULL */
+struct vt_json *vt_argo_document(const char *version, const char *kind, const char *name, const char *name_key, struct vt_json *spec);
+void vt_argo_write(struct vt_buf *out, struct vt_json *document);          /* takes it over */
+struct vt_json *vt_argo_parameters(const struct vt_strs *repos, const char *value);      /* {parameters: [{<repo>-commit: value}...]} */
+struct vt_json *vt_argo_reference(const char *project);                    /* {workflowTemplateRef: {name: project}} */
+
 #endif

@@ -5,6 +5,7 @@
 
 #include "common/base/fs.h"
 #include "pipelines/runner/glob.h"
+#include "pipelines/runner/yaml_read.h"
 
 static const struct { const char *key; enum vt_input_kind kind; } kinds[] = {
 	{ "pfs", VT_INPUT_PFS }, { "cron", VT_INPUT_CRON }, { "cross", VT_INPUT_CROSS },
@@ -188,10 +189,30 @@ static void sort_pipelines(struct vt_spec *s, struct vt_findings *f)
 	free(placed);
 }
 
+bool vt_spec_is_yaml(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
+}
+
+/* One document is that document, several are a list of specs. */
+static int read_yaml(struct vt_json **out, const char *text, size_t n, const char *path, struct vt_err *err)
+{
+	struct vt_json *all;
+	if (vt_yaml_parse(&all, text, n, path, err))
+		return err->code;
+	*out = all;
+	if (all->n == 1) {
+		*out = vt_json_copy(all->item[0]);
+		vt_json_free(all);
+	}
+	return 0;
+}
+
 int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path, struct vt_findings *f, struct vt_err *err)
 {
 	struct vt_json *j;
-	if (vt_json_parse(&j, text, n, path, err))
+	if (vt_spec_is_yaml(path) ? read_yaml(&j, text, n, path, err) : vt_json_parse(&j, text, n, path, err))
 		return err->code;
 	struct vt_spec *s = vt_xcalloc(1, sizeof *s);
 	const char *slash = strrchr(path, '/');

@@ -47,6 +47,8 @@ struct vt_spec {
 	size_t *order;                    /* n indices, every pipeline behind those it reads; NULL if there is a cycle */
 };
 
+/* A name that ends in .yaml or .yml is read as YAML, one document or several; everything else as JSON. */
+bool vt_spec_is_yaml(const char *path);
 int vt_spec_read(struct vt_spec **out, const char *path, struct vt_findings *f, struct vt_err *err);
 int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path, struct vt_findings *f, struct vt_err *err);
 void vt_spec_free(struct vt_spec *s);

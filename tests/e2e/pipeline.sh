@@ -39,3 +39,9 @@ rm -rf lone && cp -r out lone && rm -rf moved && mkdir moved && voxtrail import 
 grep -q 'data:image/png;base64' ev/report.html && grep -q '<svg' ev/report.html && ! grep -q '<script\|https\?://\|src="[^d]' ev/report.html
 ok $? "the report holds its pictures and curve and refers to nothing outside"
 voxtrail verify --store st >/dev/null; ok $? "verify"
+voxtrail run --argo "$ROOT/pipelines/argo/glioma.yaml" --store argo --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe \
+	--repo manifest="$ROOT/manifests/embedded.json" --checkout byargo >log 2>&1
+ok $? "the emitted Argo workflow runs"
+same=0
+for r in skullstrip-normalize crop-patch train evaluate export; do rm -rf ours; voxtrail checkout $r ours --store other >/dev/null; diff -r -x .lineage ours byargo/$r >>log || same=1; done
+ok $same "and leaves the trees of the runner"

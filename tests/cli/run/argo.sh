@@ -1,0 +1,19 @@
+# Emitted Argo workflows, executed here: the same files as the runner's, retries, quarantine, conflicts, empty fan-outs.
+. "$ROOT/tests/cli/run/_stubs.sh"
+for i in 001 002 003; do subject sub-$i; done
+argo() { rm -rf "$T/by"; : >"$T/ran"; voxtrail emit argo "$T/$1.json" >"$T/w.yaml" && voxtrail run --argo "$T/w.yaml" --repo scans="$T/scans" --repo labels="$T/labels" --store "$T/a" --checkout "$T/by" --log json 2>"$T/err"; }
+run --checkout "$T/ours"
+argo spec; same "the five stub stages run" "$?:$(ran)" "0:crop=3 evaluate=1 export=1 skull=3 train=1"
+same "same files as the runner" "$(diff -r "$T/ours" "$T/by" 2>&1)" ""
+voxtrail run --view prefix --argo "$T/w.yaml" --repo scans="$T/scans" --repo labels="$T/labels" --store "$T/a" --checkout "$T/pre" 2>"$T/err"
+same "and without a namespace" "$?:$(diff -r "$T/ours" "$T/pre" 2>&1)" "0:"
+echo BAD >"$T/scans/sub-002/t1.nii.gz"; run --checkout "$T/ours"; argo spec
+same "a quarantined subject passes as in the runner" "$?:$(diff -r "$T/ours" "$T/by" 2>&1)" "0:"
+one() { printf '{"pipeline":{"name":"a"},"input":%s,"parallelismSpec":{"constant":4},"datumTries":%s,"transform":{"image":"%s","env":{"RAN":"%s/ran"},"cmd":["/bin/sh"],"stdin":[%s]}}' "$(pfs scans scans "$3")" "$2" "$image" "$T" "$1" >"$T/one.json"; }
+one '"echo a x >>$RAN; exit 3"' 3 '/*'; argo one; same "a failing datum is tried datumTries times, the run fails" "$?:$(ran)" "1:a=9"
+one '"echo a x >>$RAN; exit 65"' 3 '/*'; argo one; same "exit 65 is not tried again" "$?:$(ran)" "1:a=3"
+one '"echo x >/pfs/out/same"' 1 '/*'; argo one; same "two datums, one path: merge refuses and names it" "$?:$(grep -c '/same is written twice' "$T"/a/argo/work.*/merge-a.0.*/log)" "1:1"
+one '"echo never"' 1 '/nobody-*'; argo one; same "no datum: an empty output" "$?:$(ls "$T/by/a")" "0:"
+voxtrail run --argo "$T/w.yaml" --store "$T/a" 2>"$T/err"; same "a repo nobody bound is named" "$?:$(grep -c 'scans-commit}} has no value here; give --repo' "$T/err")" "65:1"
+sed 's/depends: .*/depends: "nobody.Succeeded"/' "$T/w.yaml" >"$T/bad.yaml"
+voxtrail run --argo "$T/bad.yaml" --store "$T/a" 2>"$T/err"; same "a workflow that lint refuses is not begun" "$?" 65
