@@ -8,9 +8,10 @@
 #include "pipelines/commands.h"
 #include "pipelines/runner/command.h"
 
-static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, const struct vt_commit_note *note, struct vt_err *err)
+static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, bool copy, const struct vt_commit_note *note,
+	struct vt_err *err)
 {
-	const struct vt_import_opts opts = { VT_CARRIED_WHOLE, false };
+	const struct vt_import_opts opts = { .extent = VT_CARRIED_WHOLE, .copy = copy };
 	struct vt_import got;
 	struct vt_commit c = { .id = "" };
 	bool made;
@@ -30,7 +31,7 @@ int vt_cmd_commit(int argc, char **argv)
 	struct vt_strs rest = VT_STRS_INIT;
 	struct vt_store *s = NULL;
 	const char *store = vt_default_store(), *branch = NULL, *message = "", *author = getenv("VOXTRAIL_AUTHOR");
-	int help = 0, empty = 0;
+	int help = 0, empty = 0, copy = 0;
 	char *at;
 	const struct vt_opt opts[] = {
 		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
@@ -38,6 +39,7 @@ int vt_cmd_commit(int argc, char **argv)
 		{ 'm', "message", VT_OPT_STRING, &message, "TEXT", "why" },
 		{ 0, "author", VT_OPT_STRING, &author, "TEXT", "who (default $VOXTRAIL_AUTHOR)" },
 		{ 0, "allow-empty", VT_OPT_FLAG, &empty, NULL, "commit although nothing changed" },
+		{ 0, "copy", VT_OPT_FLAG, &copy, NULL, "leave the files as they are: reflink or copy them" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
@@ -58,7 +60,7 @@ int vt_cmd_commit(int argc, char **argv)
 		branch = at + 1;
 	}
 	if (!vt_store_open(&s, store, VT_STORE_CREATE, &err))
-		commit(s, rest.v[0], branch ? branch : "master", rest.v[1], &(struct vt_commit_note){ message, author, NULL, empty != 0 }, &err);
+		commit(s, rest.v[0], branch ? branch : "master", rest.v[1], copy != 0, &(struct vt_commit_note){ message, author, NULL, empty != 0 }, &err);
 out:
 	vt_store_close(s);
 	vt_strs_release(&rest);

@@ -43,7 +43,7 @@ int vt_cmd_import(int argc, char **argv)
 	};
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		const struct vt_import_opts how = { partial ? VT_CARRIED_PART : VT_CARRIED_WHOLE, strict };
+		const struct vt_import_opts how = { partial ? VT_CARRIED_PART : VT_CARRIED_WHOLE, strict, false };
 
 		if (help)
 			vt_command_help("import DIR...", "Takes in stage outputs with the records beside them and the records of their ancestors; idempotent, "

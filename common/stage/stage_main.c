@@ -294,7 +294,7 @@ static int prepare_work(struct vt_stage_run *r, struct vt_err *err)
 {
 	r->work = r->store ? vt_asprintf("%s/tmp/%.16s.%ld", vt_store_dir(r->store), r->derivation_hex, (long)getpid())
 		: vt_path_join(r->out, partial);
-	return vt_fs_mkdirs(r->work, err);
+	return r->store ? vt_store_claim(r->store, r->work, err) : vt_fs_mkdirs(r->work, err);
 }
 
 static void prepare_scratch(struct vt_stage_run *r, const struct command_line *c)
@@ -308,7 +308,7 @@ static void prepare_scratch(struct vt_stage_run *r, const struct command_line *c
 		r->scratch = vt_asprintf("%s/%s", shared, r->derivation_hex);
 	else if (r->store)
 		r->scratch = vt_asprintf("%s/scratch/%s", vt_store_dir(r->store), r->derivation_hex);
-	if (r->scratch && vt_fs_mkdirs(r->scratch, &err)) {
+	if (r->scratch && (r->store ? vt_store_claim(r->store, r->scratch, &err) : vt_fs_mkdirs(r->scratch, &err))) {
 		vt_log(VT_LOG_WARN, "scratch", "note=\"a killed execution will start over: %s\"", err.text);
 		free(r->scratch);
 		r->scratch = NULL;

@@ -21,13 +21,51 @@ struct vt_digest vt_digest_bytes(const void *bytes, size_t n)
 	return d;
 }
 
+struct vt_digest_stream {
+	EVP_MD_CTX *ctx;
+};
+
+int vt_digest_stream_new(struct vt_digest_stream **out, struct vt_err *err)
+{
+	struct vt_digest_stream *s = vt_xcalloc(1, sizeof(*s));
+
+	s->ctx = EVP_MD_CTX_new();
+	if (!s->ctx || !EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL)) {
+		vt_digest_stream_free(s);
+		return vt_err_set(err, VT_EBUG, "SHA-256 is not available in this OpenSSL");
+	}
+	*out = s;
+	return 0;
+}
+
+void vt_digest_stream_add(struct vt_digest_stream *s, const void *bytes, size_t n)
+{
+	EVP_DigestUpdate(s->ctx, bytes, n);
+}
+
+void vt_digest_stream_end(struct vt_digest *out, struct vt_digest_stream *s)
+{
+	unsigned len = sizeof(out->b);
+
+	EVP_DigestFinal_ex(s->ctx, out->b, &len);
+	EVP_DigestInit_ex(s->ctx, NULL, NULL);
+}
+
+void vt_digest_stream_free(struct vt_digest_stream *s)
+{
+	if (!s)
+		return;
+	EVP_MD_CTX_free(s->ctx);
+	free(s);
+}
+
 static bool moved(const struct stat *a, const struct stat *b)
 {
 	return a->st_size != b->st_size || a->st_mtim.tv_sec != b->st_mtim.tv_sec || a->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
 }
 
 /* Hashes to the end of fd; *n counts the bytes. */
-static int hash_all(int fd, EVP_MD_CTX *ctx, uint64_t *n)
+static int hash_all(int fd, struct vt_digest_stream *s, uint64_t *n)
 {
 	unsigned char *chunk = vt_xmalloc(CHUNK);
 	ssize_t got;
@@ -37,7 +75,7 @@ static int hash_all(int fd, EVP_MD_CTX *ctx, uint64_t *n)
 			continue;
 		if (got < 0)
 			break;
-		EVP_DigestUpdate(ctx, chunk, (size_t)got);
+		vt_digest_stream_add(s, chunk, (size_t)got);
 		*n += (uint64_t)got;
 	}
 	free(chunk);
@@ -46,26 +84,25 @@ static int hash_all(int fd, EVP_MD_CTX *ctx, uint64_t *n)
 
 int vt_digest_file(struct vt_digest *out, uint64_t *size, const char *path, struct vt_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
-	EVP_MD_CTX *ctx = NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	struct vt_digest_stream *s = NULL;
 	struct stat before, after;
-	unsigned len = sizeof(out->b);
 
 	if (fd < 0)
 		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot open", path);
 	*size = 0;
-	ctx = EVP_MD_CTX_new();
-	if (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL))
-		rc = vt_err_set(err, VT_EBUG, "SHA-256 is not available in this OpenSSL");
+	rc = vt_digest_stream_new(&s, err);
+	if (rc)
+		;
 	else if (fstat(fd, &before) || !S_ISREG(before.st_mode))
 		rc = vt_err_set(err, VT_EDATA, "%s: not a regular file", path);
-	else if (hash_all(fd, ctx, size) || fstat(fd, &after))
+	else if (hash_all(fd, s, size) || fstat(fd, &after))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot read", path);
 	else if (moved(&before, &after) || *size != (uint64_t)after.st_size)
 		rc = vt_err_set(err, VT_EIO, "%s: changed while it was read; commit it when nothing writes to it", path);
 	else
-		EVP_DigestFinal_ex(ctx, out->b, &len);
-	EVP_MD_CTX_free(ctx);
+		vt_digest_stream_end(out, s);
+	vt_digest_stream_free(s);
 	close(fd);
 	return rc;
 }

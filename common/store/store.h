@@ -28,17 +28,35 @@ int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mod
 void vt_store_close(struct vt_store *s);
 const char *vt_store_dir(const struct vt_store *s);
 
-/* Hashes dir and takes its files in: by hard link where that is possible (the file becomes read-only), else by copy.
- * Durable when it returns.  Files already there are not stored again. */
+/* Hashes dir and takes its files in, durable when it returns; files already there are not stored again.  adopt links them (they
+ * become read-only: file and object are one), else reflinks, else copies; copy leaves the files as they are.  Nothing of dir is
+ * changed and nothing stored if a file is refused: unreadable or changing while it is read (VT_EIO), neither file nor directory,
+ * or with a name that tree.h refuses (VT_EDATA). */
 int vt_store_adopt_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
+int vt_store_copy_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
+
+/* Makes dir and holds it until the store is closed: gc leaves a claimed directory below tmp/ or scratch/ alone. */
+int vt_store_claim(struct vt_store *s, const char *dir, struct vt_err *err);
 
 /* Stores tree objects of an already known tree whose blobs are all present (VT_EINTEGRITY names one that is not). */
 int vt_store_put_tree(struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
 int vt_store_get_tree(struct vt_store *s, struct vt_tree **out, const struct vt_digest *id, struct vt_err *err);
 
-/* Writes the tree's files into dest, which must not exist or be empty: hard links (read-only), or writable copies. */
-enum vt_checkout { VT_CHECKOUT_LINK = 1, VT_CHECKOUT_COPY };
+/* Writes the tree's files into dest, which must not exist or be empty.  A new dest appears whole, by one rename; into an empty
+ * directory (it may be a mount point) the entries are moved one by one, from a folder .voxtrail-partial in it that goes last: while
+ * it is there the directory is not whole, and the next checkout begins anew.  An object that is missing or has changed since it
+ * was taken in is VT_EINTEGRITY, and nothing is written. */
+enum vt_checkout {
+	VT_CHECKOUT_LINK = 1,    /* hard links, read-only; a read-only copy where there can be no link */
+	VT_CHECKOUT_COPY,        /* writable copies, by reflink where the file system can */
+	VT_CHECKOUT_REFLINK,     /* writable copies by reflink, or VT_ECANTCREAT */
+};
 int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how, struct vt_err *err);
+
+/* The same; more(ctx, directory) adds to it before it appears. */
+typedef int (*vt_checkout_more)(void *ctx, const char *dir, struct vt_err *err);
+int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how, vt_checkout_more more, void *ctx,
+	struct vt_err *err);
 char *vt_store_object_path(const struct vt_store *s, const struct vt_digest *d);   /* caller frees */
 
 /* Takes in a record (checked by record.h) and indexes it.  Idempotent. */

@@ -1,21 +1,106 @@
-/* store_internal.h - for store*.c, lineage.c and repo.c only. */
+/* store_internal.h - for common/store only. */
 #ifndef COMMON_STORE_STORE_INTERNAL_H
 #define COMMON_STORE_STORE_INTERNAL_H
 
+#include <sys/stat.h>
+
 #include "common/store/lineage.h"
+#include "common/store/stat_cache.h"
 #include "common/store/store.h"
 
 struct vt_store {
 	char *dir;
-	int lock_fd;
+	int dir_fd, objects_fd, tmp_fd;      /* tmp_fd: -1 if opened for reading */
+	int lock_fd, lock_depth;             /* <store>/lock */
+	int use_fd;                          /* <store>/in-use, once something was published */
+	int *claim_fd;                       /* claimed directories */
+	size_t n_claims;
+	char *tmp_prefix;                    /* names below tmp/ that no other process takes */
+	unsigned long tmp_count;
 	bool read_only;
 	struct vt_lineage *db;
+	struct vt_stat_cache *cache;         /* NULL until asked for */
 };
+
+enum { VT_SYNC_EACH = 64 };   /* up to so many files are made durable one by one, more with one syncfs */
 
 /* <dir>/<kind>/ab/cdef...; caller frees. */
 char *vt_store_path(const struct vt_store *s, const char *kind, const struct vt_digest *d);
 
+/* The same relative to the folder of the kind: "ab/cdef...". */
+enum { VT_STORE_NAME = 66 };
+void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *d);
+
+/* flock; may be taken again by who holds it. */
 int vt_store_lock(struct vt_store *s, struct vt_err *err);
 void vt_store_unlock(struct vt_store *s);
+
+/* From here to vt_store_close nothing is swept: whatever is found in the store may be relied on. */
+int vt_store_use(struct vt_store *s, struct vt_err *err);
+
+struct vt_stat_cache *vt_store_cache(struct vt_store *s);
+void vt_store_save_cache(struct vt_store *s);     /* a failure is only logged */
+
+/* --- publish.c: names appear only when what they name is durable ---------------------------------------------------------- */
+
+/* Names made in one folder of the store, and what is to be synced for them. */
+struct vt_published {
+	const char *kind;                    /* "objects", "trees", "records" */
+	bool touched[256], made;             /* fan-out directories that got a name; that were made */
+	size_t n;
+};
+
+/* begin takes the lock.  A process that was killed between naming and syncing leaves a mark, and the next one syncs for it;
+ * so names that are found while the lock is held are durable ones.  end syncs the directories, unless rc, and gives rc or its own. */
+int vt_publish_begin(struct vt_store *s, struct vt_published *p, const char *kind, struct vt_err *err);
+int vt_publish_end(struct vt_store *s, struct vt_published *p, int rc, struct vt_err *err);
+
+/* Called before a name is made; makes the fan-out directory. */
+int vt_publish_fan_out(struct vt_store *s, struct vt_published *p, const struct vt_digest *d, struct vt_err *err);
+
+char *vt_store_tmp_name(struct vt_store *s);     /* relative to tmp/; caller frees */
+
+/* Texts to be stored under their digests: written below tmp/ by add, given their names by publish. */
+struct vt_batch {
+	const char *kind;
+	struct vt_strs tmp;
+	struct vt_digest *id;
+	size_t cap;
+};
+
+int vt_batch_add(struct vt_store *s, struct vt_batch *b, const struct vt_digest *id, const char *text, size_t n, struct vt_err *err);
+int vt_batch_publish(struct vt_store *s, struct vt_batch *b, struct vt_err *err);
+void vt_batch_release(struct vt_store *s, struct vt_batch *b);
+
+int vt_store_put_trees(struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
+
+/* --- objects.c --------------------------------------------------------------------------------------------------------------- */
+
+enum vt_object_state {
+	VT_OBJECT_ABSENT = 1,
+	VT_OBJECT_SOUND,         /* read-only, and its bytes are what its name says */
+	VT_OBJECT_OPEN,          /* right bytes, but somebody may write to it, and that could not be mended here */
+	VT_OBJECT_DAMAGED,
+};
+
+struct vt_object {
+	struct vt_digest digest;
+	uint64_t size;
+	enum vt_object_state state;
+	mode_t mode;
+	struct vt_stamp stamp;
+	const char *path;        /* a path of the tree that needs it; borrowed */
+	size_t first;            /* index of that file */
+	char *fault;             /* of a damaged one: what is wrong */
+};
+
+/* One entry a digest of the tree's files, in order of the digest. */
+struct vt_object *vt_objects_of(const struct vt_tree *t, size_t *n);
+void vt_objects_free(struct vt_object *o, size_t n);
+
+/* Finds the state of each.  An object was sealed when it was taken in: read-only, and its size and modification time noted.  One
+ * that looks otherwise is read again; if its owner made it writable and it is sound still, the store gets a copy of its own in
+ * its place, and the owner keeps the file. */
+int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err);
 
 #endif

@@ -2,9 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "common/base/fs.h"
+#include "common/store/fileset.h"
 
 static void add_file(struct vt_tree *t, const char *path, struct vt_digest digest, uint64_t size, bool executable)
 {
@@ -47,64 +46,6 @@ static void entry_line(struct vt_buf *text, char type, const struct vt_digest *d
 	vt_buf_printf(text, "%c %s %llu %s\n", type, hex, (unsigned long long)size, name);
 }
 
-static int hash_entry(struct vt_tree *t, const char *root, const char *rel, const char *name, struct vt_buf *text, uint64_t *sum, struct vt_err *err);
-
-/* Appends the tree of directory rel; *sum grows by its bytes. */
-static int hash_dir(struct vt_tree *t, const char *root, const char *rel, struct vt_digest *id, uint64_t *sum, struct vt_err *err)
-{
-	struct vt_strs names = VT_STRS_INIT;
-	struct vt_buf text = VT_BUF_INIT;
-	char *full = *rel ? vt_path_join(root, rel) : vt_xstrdup(root);
-	size_t before = t->n_files;
-	int rc = vt_fs_list(&names, full, err);
-
-	vt_buf_str(&text, "voxtree 1\n");
-	for (size_t i = 0; !rc && i < names.n; i++)
-		if (*rel || strcmp(names.v[i], ".lineage"))
-			rc = hash_entry(t, root, rel, names.v[i], &text, sum, err);
-	if (!rc && (t->n_files > before || !*rel)) {
-		*id = vt_digest_bytes(text.data, text.len);
-		add_dir(t, rel, *id, text.data);
-	}
-	vt_buf_release(&text);
-	vt_strs_release(&names);
-	free(full);
-	return rc;
-}
-
-static int hash_entry(struct vt_tree *t, const char *root, const char *rel, const char *name, struct vt_buf *text, uint64_t *sum, struct vt_err *err)
-{
-	char *path = *rel ? vt_path_join(rel, name) : vt_xstrdup(name), *full = vt_path_join(root, path);
-	struct vt_digest d;
-	uint64_t size = 0;
-	struct stat st;
-	int rc = vt_tree_check_name(root, path, err);
-
-	if (!rc && lstat(full, &st))
-		rc = vt_err_errno(err, VT_EIO, "%s: cannot stat", full);
-	if (!rc && S_ISDIR(st.st_mode)) {
-		size_t before = t->n_files;
-
-		rc = hash_dir(t, root, path, &d, &size, err);
-		if (!rc && t->n_files > before)
-			entry_line(text, 'd', &d, size, name);
-	} else if (!rc && S_ISREG(st.st_mode)) {
-		rc = vt_digest_file(&d, &size, full, err);
-		if (!rc) {
-			bool executable = (st.st_mode & 0100) != 0;
-
-			add_file(t, path, d, size, executable);
-			entry_line(text, executable ? 'x' : 'f', &d, size, name);
-		}
-	} else if (!rc) {
-		rc = vt_err_set(err, VT_EDATA, "%s: neither a file nor a directory; copy what it points to", full);
-	}
-	*sum += size;
-	free(full);
-	free(path);
-	return rc;
-}
-
 static int by_path(const void *a, const void *b)
 {
 	return strcmp(((const struct vt_tree_file *)a)->path, ((const struct vt_tree_file *)b)->path);
@@ -114,22 +55,6 @@ static void sort_files(struct vt_tree *t)
 {
 	if (t->n_files > 1)
 		qsort(t->file, t->n_files, sizeof(*t->file), by_path);
-}
-
-int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
-{
-	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
-	char *real = vt_fs_realpath(root, err);
-	int rc = real ? hash_dir(t, real, "", &t->id, &t->size, err) : err->code;
-
-	free(real);
-	if (rc) {
-		vt_tree_free(t);
-		return rc;
-	}
-	sort_files(t);
-	*out = t;
-	return 0;
 }
 
 /* --- from a list ----------------------------------------------------------------------------------------------------------- */
@@ -215,6 +140,40 @@ int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, si
 	}
 	*out = t;
 	return 0;
+}
+
+int vt_tree_of_scan(struct vt_tree **out, const struct vt_fileset *s, struct vt_err *err)
+{
+	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
+	int rc;
+
+	for (size_t i = 0; i < s->n; i++)
+		add_file(t, s->file[i].path, s->file[i].digest, s->file[i].stamp.size, (s->file[i].mode & 0100) != 0);
+	rc = build_dir(t, 0, t->n_files, 0, &t->id, &t->size, err);
+	if (rc)
+		vt_tree_free(t);
+	else
+		*out = t;
+	return rc;
+}
+
+int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
+{
+	struct vt_fileset s;
+	int rc;
+
+	vt_fileset_begin(&s);
+	rc = vt_fileset_dir(&s, root, err);
+	for (size_t i = 0; i < s.n; i++)
+		s.file[i].wanted = true;
+	if (!rc)
+		rc = vt_fileset_hash(&s, -1, NULL, VT_FILESET_FIRST_FAULT, err);
+	if (!rc)
+		rc = vt_fileset_fault(&s, err);
+	if (!rc)
+		rc = vt_tree_of_scan(out, &s, err);
+	vt_fileset_release(&s);
+	return rc;
 }
 
 bool vt_tree_lookup(const struct vt_tree *t, const char *path, struct vt_digest *out)

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "common/base/fs.h"
 #include "common/store/import.h"
+#include "common/store/fault.h"
 #include "common/store/repo.h"
 #include "pipelines/runner/content.h"
 
@@ -22,13 +22,6 @@ struct vt_depot {
 	struct vt_store *store;
 	int lock;
 };
-
-void vt_fault_point(const char *point)
-{
-	const char *wanted = getenv("VOXTRAIL_FAULT");
-	if (wanted && !strcmp(wanted, point))
-		raise(SIGKILL);
-}
 
 const char *vt_depot_path(const struct vt_depot *d)
 {
@@ -294,7 +287,7 @@ int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool
 			     (!old.files.n || !memcmp(&old.files.v[0].hash, &new.files.v[0].hash, sizeof(struct vt_hash)));
 		*changed = !equal;
 		if (!equal && !sync_all(d, err) && !vt_depot_set_head(d, repo, &new, err))
-			vt_fault_point("commit");
+			vt_fault("commit");
 		if (!err->code && (!equal || c.now.len))
 			vt_fs_write_quick(stat_path, c.now.data ? c.now.data : "", c.now.len, 0644, err);
 	}
@@ -512,7 +505,7 @@ int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_re
 	struct publish p = { d, dir, key, r };
 	if (vt_fs_walk(dir, publish_entry, &p, err))
 		return err->code;
-	vt_fault_point("adopted");
+	vt_fault("adopted");
 	size_t records;
 	if (r->lineage.n && vt_store_import_records(d->store, dir, &records, err))
 		return vt_err_prefix(err, "lineage records");
@@ -525,6 +518,6 @@ int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_re
 	vt_fs_write(path, b.data, b.len, 0644, err);
 	vt_buf_release(&b);
 	free(path);
-	vt_fault_point("published");
+	vt_fault("published");
 	return err->code;
 }

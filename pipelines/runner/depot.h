@@ -57,7 +57,4 @@ int vt_depot_result(const struct vt_depot *d, const struct vt_hash *key, struct 
 int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_result *r, const char *dir, struct vt_err *err);
 void vt_result_release(struct vt_result *r);
 
-/* Aborts the process when the environment's VOXTRAIL_FAULT is `point`: the restart tests stop the runner at each step. */
-void vt_fault_point(const char *point);
-
 #endif

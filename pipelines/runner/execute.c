@@ -9,6 +9,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
+#include "common/store/fault.h"
 #include "pipelines/runner/board.h"
 
 /* --- one datum ------------------------------------------------------------------------------------------------------ */
@@ -47,10 +48,10 @@ static int start_try(struct vt_run *r, struct vt_job *j, struct vt_task *t, stru
 	vt_attempt_remove(&t->attempt);
 	int rc = vt_attempt_view(&t->attempt, &of, dir, err);
 	free(dir);
-	vt_fault_point("view");
+	vt_fault("view");
 	if (!rc)
 		rc = vt_attempt_start(&t->attempt, &of, VT_ATTEMPT_CMD, err);
-	vt_fault_point("started");
+	vt_fault("started");
 	return rc;
 }
 
@@ -115,7 +116,7 @@ static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int
 	} else {
 		t->exit_code = code;
 		t->wall_ms = (long long)(1e3 * vt_seconds_since(&t->began));
-		vt_fault_point("ended");
+		vt_fault("ended");
 		if (!t->timed_out && WIFEXITED(status) && accepted(j->pipeline, code) && !publish_task(r, j, t, &why)) {
 			end_task(r, j, t, code == VT_EDATA ? VT_DATUM_QUARANTINED : VT_DATUM_SUCCESS);
 			return 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/store/fault.h"
 #include "pipelines/runner/board.h"
 #include "pipelines/runner/content.h"
 
@@ -87,7 +88,7 @@ static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 	if (!err->code && !vt_depot_set_head(r->depot, j->pipeline->name, &head, err)) {
 		j->changed = !old || memcmp(&old->commit, &head.commit, sizeof head.commit);
 		vt_run_hold(r, j->pipeline->name, head);
-		vt_fault_point("head");
+		vt_fault("head");
 		return 0;
 	}
 	vt_head_release(&head);

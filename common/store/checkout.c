@@ -1,0 +1,252 @@
+/* From the store into a directory: staged beside or below it, then renamed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/store/fault.h"
+#include "common/store/store_internal.h"
+
+static const char partial[] = ".voxtrail-partial";
+
+struct placing {
+	struct vt_store *s;
+	const struct vt_tree *tree;
+	enum vt_checkout how;
+	struct vt_object *object;        /* in order of the digest */
+	size_t n_objects;
+	char *stage;
+	int stage_fd;                    /* locked: this checkout is alive */
+};
+
+static const struct vt_object *object_of(const struct placing *p, const struct vt_digest *d)
+{
+	size_t lo = 0, hi = p->n_objects;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = memcmp(p->object[mid].digest.b, d->b, sizeof(d->b));
+
+		if (!c)
+			return &p->object[mid];
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static int examine(struct placing *p, struct vt_err *err)
+{
+	int rc;
+
+	p->object = vt_objects_of(p->tree, &p->n_objects);
+	rc = vt_objects_examine(p->s, p->object, p->n_objects, err);
+	for (size_t i = 0; !rc && i < p->n_objects; i++) {
+		const struct vt_object *o = &p->object[i];
+
+		if (o->state == VT_OBJECT_ABSENT)
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not in %s; commit the original again, or fetch it from another store", o->path, p->s->dir);
+		else if (o->state == VT_OBJECT_DAMAGED)
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o->fault);
+	}
+	if (!rc)
+		vt_store_save_cache(p->s);
+	return rc;
+}
+
+static int copy_bytes(int in, int out)
+{
+	enum { CHUNK = 1 << 20 };
+	unsigned char *chunk = vt_xmalloc(CHUNK);
+	ssize_t n = 0, k = 0;
+
+	while (k >= 0 && (n = read(in, chunk, CHUNK)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		for (ssize_t done = 0; k >= 0 && done < n; done += k > 0 ? k : 0) {
+			k = vt_fault("checkout.write") ? -1 : write(out, chunk + done, (size_t)(n - done));
+			k = k < 0 && errno == EINTR ? 0 : k;
+		}
+	}
+	free(chunk);
+	return n == 0 && k >= 0 ? 0 : -1;
+}
+
+static int copy_out(const struct placing *p, const struct vt_tree_file *f, const char *name, struct vt_err *err)
+{
+	mode_t mode = (mode_t)((p->how == VT_CHECKOUT_LINK ? 0444 : 0644) | (f->executable ? 0111 : 0));
+	int in = openat(p->s->objects_fd, name, O_RDONLY | O_CLOEXEC), rc = 0;
+	int out = in < 0 ? -1 : openat(p->stage_fd, f->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (out < 0)
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", p->stage, f->path);
+	else if (ioctl(out, FICLONE, in) && p->how == VT_CHECKOUT_REFLINK && f->size)
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: no reflink of the store's file can be made here (use --writable)", p->stage, f->path);
+	else if (lseek(out, 0, SEEK_END) == 0 && copy_bytes(in, out))
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, f->path);
+	else if (fchmod(out, mode))
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, f->path);
+	if (in >= 0)
+		close(in);
+	if (out >= 0 && close(out) && !rc)
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, f->path);
+	return rc;
+}
+
+/* A link shares its mode with the object, so it serves only where nobody may write to that and the executable bit agrees. */
+static int place(const struct placing *p, const struct vt_tree_file *f, struct vt_err *err)
+{
+	const struct vt_object *o = object_of(p, &f->digest);
+	char name[VT_STORE_NAME];
+
+	vt_store_name(name, &f->digest);
+	if (p->how == VT_CHECKOUT_LINK && o->state == VT_OBJECT_SOUND && ((o->mode & 0100) != 0) == f->executable) {
+		if (!vt_fault("checkout.link") && linkat(p->s->objects_fd, name, p->stage_fd, f->path, 0) == 0)
+			return 0;
+		if (errno != EXDEV && errno != EMLINK && errno != EPERM && errno != EACCES && errno != EOPNOTSUPP)
+			return vt_err_errno(err, VT_EIO, "%s/%s: cannot link", p->stage, f->path);
+	}
+	return copy_out(p, f, name, err);
+}
+
+static int fill(struct placing *p, struct vt_err *err)
+{
+	int rc = 0;
+
+	/* children stand before parents, the root last */
+	for (size_t i = p->tree->n_dirs - 1; !rc && i-- > 0;)
+		if (vt_fault("checkout.mkdir") || mkdirat(p->stage_fd, p->tree->dir[i].path, 0755))
+			rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory", p->stage, p->tree->dir[i].path);
+	for (size_t i = 0; !rc && i < p->tree->n_files; i++)
+		rc = place(p, &p->tree->file[i], err);
+	return rc;
+}
+
+/* Makes the staging folder, or takes over that of a checkout that was killed. */
+static int open_stage(struct placing *p, struct vt_err *err)
+{
+	if (vt_fs_is_dir(p->stage)) {
+		int fd = open(p->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		bool busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB);
+
+		if (fd >= 0)
+			close(fd);
+		if (busy)
+			return vt_err_set(err, VT_ECANTCREAT, "%s: another checkout is writing there", p->stage);
+		if (vt_fs_remove_tree(p->stage, err))
+			return err->code;
+	}
+	if (vt_fs_mkdirs(p->stage, err))
+		return err->code;
+	p->stage_fd = open(p->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->stage_fd < 0 || flock(p->stage_fd, LOCK_EX | LOCK_NB))
+		return vt_err_errno(err, VT_ECANTCREAT, "%s: cannot open", p->stage);
+	return 0;
+}
+
+/* An existing dest must be empty; one with a staging folder in it was left by a killed checkout, and all of it is cleared. */
+static int prepare_existing(const struct placing *p, const char *dest, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	bool ours = vt_fs_is_dir(p->stage);
+	int rc = vt_fs_list(&names, dest, err);
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_path_join(dest, names.v[i]);
+
+		if (!strcmp(names.v[i], "lost+found") || !strcmp(names.v[i], partial))
+			;
+		else if (ours)
+			rc = vt_fs_remove_tree(path, err);
+		else
+			rc = vt_err_set(err, VT_ECANTCREAT, "%s: not empty (%s); check out into a new directory", dest, names.v[i]);
+		free(path);
+	}
+	vt_strs_release(&names);
+	return rc;
+}
+
+static int move_entries(const struct placing *p, const char *dest, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_list(&names, p->stage, err);
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *to = vt_path_join(dest, names.v[i]);
+
+		if (vt_fault("checkout.rename") || renameat(p->stage_fd, names.v[i], AT_FDCWD, to))
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot move it into place", to);
+		free(to);
+	}
+	vt_strs_release(&names);
+	if (!rc && rmdir(p->stage))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", p->stage);
+	return rc;
+}
+
+/* rename(2) of a directory takes the place of nothing but an empty one. */
+static int move_whole(const struct placing *p, const char *dest, struct vt_err *err)
+{
+	if (vt_fault("checkout.rename") || rename(p->stage, dest))
+		return vt_err_errno(err, errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? VT_ECANTCREAT : VT_EIO, "%s: cannot appear", dest);
+	return 0;
+}
+
+static char *without_slash(const char *path)
+{
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	return vt_xstrndup(path, n);
+}
+
+int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how, vt_checkout_more more, void *ctx,
+	struct vt_err *err)
+{
+	struct placing p = { .s = s, .tree = t, .how = how, .stage_fd = -1 };
+	char *to = without_slash(dest);
+	bool there = vt_fs_is_dir(to);
+	struct vt_err ignored = VT_ERR_INIT;
+	int rc = 0;
+
+	p.stage = there ? vt_path_join(to, partial) : vt_asprintf("%s%s", to, partial);
+	if (!there && vt_fs_exists(to))
+		rc = vt_err_set(err, VT_ECANTCREAT, "%s: is there and no directory; check out into a new one", to);
+	if (!rc)
+		rc = examine(&p, err);
+	if (!rc && there)
+		rc = prepare_existing(&p, to, err);
+	if (!rc)
+		rc = open_stage(&p, err);
+	if (!rc)
+		rc = fill(&p, err);
+	if (!rc && more)
+		rc = more(ctx, p.stage, err);
+	if (!rc)
+		rc = there ? move_entries(&p, to, err) : move_whole(&p, to, err);
+	/* a staging folder that another one holds is not ours to remove */
+	if (rc && p.stage_fd >= 0)
+		vt_fs_remove_tree(p.stage, &ignored);
+	if (p.stage_fd >= 0)
+		close(p.stage_fd);
+	vt_objects_free(p.object, p.n_objects);
+	free(p.stage);
+	free(to);
+	return rc;
+}
+
+int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how, struct vt_err *err)
+{
+	return vt_store_checkout_with(s, t, dest, how, NULL, NULL, err);
+}

@@ -1,0 +1,386 @@
+/* Taking a directory in.  Hashing needs no lock; giving objects their names does. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/store/fault.h"
+#include "common/store/store_internal.h"
+
+struct intake {
+	struct vt_store *s;
+	struct vt_fileset scan;
+	struct vt_tree *tree;
+	struct vt_object *object;        /* what the tree needs */
+	size_t n_objects;
+	struct vt_strs prefixes;         /* of the passes that copied */
+	bool leave;                      /* the files stay as they are: copies only */
+	uint64_t store_dev;
+	int64_t begun;                   /* the clock before anything was read */
+	size_t n_linked, n_copied, n_known;
+};
+
+/* --- what need not be read ------------------------------------------------------------------------------------------------ */
+
+/* Hashed before and nothing about it moved; or it is the store's own object, whose change time moves with every link. */
+static bool recognised(struct intake *in, struct vt_fileset_file *f)
+{
+	const struct vt_stat_cache *c = vt_store_cache(in->s);
+	char name[VT_STORE_NAME];
+	struct stat st;
+
+	if (vt_stat_cache_find(c, &f->digest, &f->stamp, VT_STAT_EXACT))
+		return true;
+	if ((f->mode & 0222) || !vt_stat_cache_find(c, &f->digest, &f->stamp, VT_STAT_SEALED))
+		return false;
+	vt_store_name(name, &f->digest);
+	return !fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == f->stamp.ino && st.st_dev == f->stamp.dev;
+}
+
+static bool must_copy(const struct intake *in, const struct vt_fileset_file *f)
+{
+	return in->leave || f->stamp.dev != in->store_dev || (f->owner != geteuid() && geteuid() != 0);
+}
+
+static bool is_stored(const struct intake *in, const struct vt_fileset_file *f)
+{
+	char name[VT_STORE_NAME];
+
+	vt_store_name(name, &f->digest);
+	return faccessat(in->s->objects_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A file written a moment ago could be written to again within the same tick of the file system's clock, unnoticed: wait it out. */
+static void outlast_tick(struct intake *in)
+{
+	const struct timespec tick = { 0, 20000000 };
+
+	for (size_t i = 0; i < in->scan.n; i++) {
+		const struct vt_stamp *t = &in->scan.file[i].stamp;
+
+		if (in->scan.file[i].wanted && vt_stat_is_racy(t, in->begun) && t->mtime <= in->begun && t->mtime % 1000000000) {
+			nanosleep(&tick, NULL);
+			in->begun = vt_stat_clock();
+			return;
+		}
+	}
+}
+
+static int hash_pass(struct intake *in, struct vt_err *err)
+{
+	char *prefix = vt_store_tmp_name(in->s);
+	int rc = vt_fileset_hash(&in->scan, in->s->tmp_fd, prefix, VT_FILESET_FIRST_FAULT, err);
+
+	free(prefix);
+	return rc ? rc : vt_fileset_fault(&in->scan, err);
+}
+
+static int hash_all(struct intake *in, struct vt_err *err)
+{
+	struct stat st;
+
+	if (fstat(in->s->objects_fd, &st))
+		return vt_err_errno(err, VT_EIO, "%s/objects: cannot stat", in->s->dir);
+	in->store_dev = st.st_dev;
+	in->begun = vt_stat_clock();
+	for (size_t i = 0; i < in->scan.n; i++) {
+		struct vt_fileset_file *f = &in->scan.file[i];
+		bool copy = must_copy(in, f);
+
+		f->wanted = f->moved = !recognised(in, f) || (copy && !is_stored(in, f));
+		f->copy = copy ? VT_FILESET_COPY : VT_FILESET_HASH;
+	}
+	outlast_tick(in);
+	return hash_pass(in, err);
+}
+
+/* --- names ----------------------------------------------------------------------------------------------------------------- */
+
+/* A second file under a name that is taken by wrong bytes: by way of tmp/, because rename(2) replaces and link(2) does not. */
+static int link_over(struct intake *in, const char *proc, const char *name)
+{
+	char *tmp = vt_store_tmp_name(in->s);
+	int rc = linkat(AT_FDCWD, proc, in->s->tmp_fd, tmp, AT_SYMLINK_FOLLOW);
+
+	if (!rc && (rc = renameat(in->s->tmp_fd, tmp, in->s->objects_fd, name)) != 0)
+		unlinkat(in->s->tmp_fd, tmp, 0);
+	free(tmp);
+	return rc;
+}
+
+/* Makes fd, which is the file that was hashed, an object.  Sets errno and returns -1 where it cannot. */
+static int link_object(struct intake *in, const struct vt_object *o, const struct vt_fileset_file *f, int fd)
+{
+	char proc[64], name[VT_STORE_NAME];
+	mode_t mode = f->mode & 0100 ? 0555 : 0444;
+
+	vt_store_name(name, &o->digest);
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	if (vt_fault("adopt.chmod") || ((f->mode & 07777) != mode && fchmod(fd, mode)))
+		return -1;
+	if (vt_fault("adopt.link"))
+		return -1;
+	if (o->state == VT_OBJECT_DAMAGED)
+		return link_over(in, proc, name);
+	if (linkat(AT_FDCWD, proc, in->s->objects_fd, name, AT_SYMLINK_FOLLOW) == 0 || errno == EEXIST)
+		return 0;
+	return -1;
+}
+
+/* True where another way of taking the file in may do: other devices, too many links, no permission, no /proc. */
+static bool copying_may_do(void)
+{
+	return errno == EXDEV || errno == EPERM || errno == EACCES || errno == EMLINK || errno == EOPNOTSUPP || errno == ENOSYS || errno == ENOENT;
+}
+
+static int open_source(const struct intake *in, const struct vt_fileset_file *f, struct stat *st, struct vt_err *err)
+{
+	int fd = openat(in->scan.root_fd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct vt_stamp now;
+
+	if (fd < 0 || fstat(fd, st)) {
+		vt_err_errno(err, VT_EIO, "%s/%s: cannot open", in->scan.root, f->path);
+	} else {
+		now = vt_stamp_of(st);
+		if (vt_stamp_same(&now, &f->stamp))
+			return fd;
+		vt_err_set(err, VT_EIO, "%s/%s: changed while it was taken in; commit it when nothing writes to it", in->scan.root, f->path);
+	}
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+enum way { LINK = 1, COPIED };
+
+/* By which way an object gets its name in this round; 0 if not now. */
+static enum way way_of(const struct intake *in, const struct vt_object *o)
+{
+	const struct vt_fileset_file *f = &in->scan.file[o->first];
+
+	if (o->state != VT_OBJECT_ABSENT && o->state != VT_OBJECT_DAMAGED)
+		return 0;
+	return f->copied ? COPIED : f->copy ? 0 : LINK;
+}
+
+static int adopt_link(struct intake *in, struct vt_object *o, struct vt_err *err)
+{
+	struct vt_fileset_file *f = &in->scan.file[o->first];
+	struct stat st;
+	int fd = open_source(in, f, &st, err), rc = 0;
+
+	if (fd < 0)
+		return err->code;
+	if (link_object(in, o, f, fd) == 0) {
+		o->state = VT_OBJECT_SOUND;
+		in->n_linked++;
+		f->moved = true;
+		if (fstat(fd, &st) == 0)
+			f->stamp = vt_stamp_of(&st);
+	} else if (copying_may_do()) {
+		f->copy = VT_FILESET_COPY;
+	} else {
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot link into the store", in->scan.root, f->path);
+	}
+	close(fd);
+	return rc;
+}
+
+static int adopt_copy(struct intake *in, struct vt_object *o, struct vt_err *err)
+{
+	struct vt_fileset_file *f = &in->scan.file[o->first];
+	char name[VT_STORE_NAME];
+	struct stat st;
+
+	vt_store_name(name, &o->digest);
+	if (vt_fault("adopt.rename") || fchmodat(in->s->tmp_fd, f->copied, f->mode & 0100 ? 0555 : 0444, 0) ||
+	    renameat(in->s->tmp_fd, f->copied, in->s->objects_fd, name))
+		return vt_err_errno(err, VT_EIO, "%s/objects/%s: cannot give a blob its name", in->s->dir, name);
+	free(f->copied);
+	f->copied = NULL;
+	o->state = VT_OBJECT_SOUND;
+	in->n_copied++;
+	if (fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		struct vt_stamp stamp = vt_stamp_of(&st);
+
+		/* nobody else ever had it open, so however young it is, it is what was written */
+		vt_stat_cache_add(vt_store_cache(in->s), &stamp, &o->digest, INT64_MAX);
+	}
+	return 0;
+}
+
+/* The bytes must be on the disk before a name says what they are. */
+static int sync_bytes(struct intake *in, size_t n, struct vt_err *err)
+{
+	int rc = 0;
+
+	if (n > VT_SYNC_EACH) {
+		if (vt_fault("adopt.sync") || syncfs(in->scan.root_fd) || syncfs(in->s->objects_fd))
+			return vt_err_errno(err, VT_EIO, "%s: cannot make writes durable", in->s->dir);
+		return 0;
+	}
+	for (size_t i = 0; !rc && i < in->n_objects; i++) {
+		const struct vt_fileset_file *f = &in->scan.file[in->object[i].first];
+		enum way way = way_of(in, &in->object[i]);
+		int fd;
+
+		if (!way)
+			continue;
+		fd = vt_fault("adopt.sync") ? -1 : way == COPIED ? openat(in->s->tmp_fd, f->copied, O_RDONLY | O_CLOEXEC)
+			: openat(in->scan.root_fd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+		if (fd < 0 || fdatasync(fd))
+			rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot make its bytes durable", in->scan.root, f->path);
+		if (fd >= 0)
+			close(fd);
+	}
+	return rc;
+}
+
+/* Names everything that can be named now. */
+static int name_round(struct intake *in, struct vt_err *err)
+{
+	struct vt_published p;
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; i < in->n_objects; i++)
+		n += way_of(in, &in->object[i]) != 0;
+	rc = sync_bytes(in, n, err);
+	if (!rc)
+		rc = vt_publish_begin(in->s, &p, "objects", err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < in->n_objects; i++) {
+		struct vt_object *o = &in->object[i];
+		enum way way = way_of(in, o);
+
+		if (way)
+			rc = vt_publish_fan_out(in->s, &p, &o->digest, err);
+		if (!rc && way)
+			rc = way == LINK ? adopt_link(in, o, err) : adopt_copy(in, o, err);
+	}
+	return vt_publish_end(in->s, &p, rc, err);
+}
+
+/* A file whose copy was not made in the first pass is read once more, and must have the same digest. */
+static int copy_rest(struct intake *in, size_t *n, struct vt_err *err)
+{
+	struct vt_digest *before = vt_xcalloc(in->n_objects + 1, sizeof(*before));
+	int rc = 0;
+
+	*n = 0;
+	for (size_t i = 0; i < in->scan.n; i++)
+		in->scan.file[i].wanted = false;
+	for (size_t i = 0; i < in->n_objects; i++) {
+		struct vt_object *o = &in->object[i];
+		struct vt_fileset_file *f = &in->scan.file[o->first];
+
+		before[i] = o->digest;
+		f->wanted = (o->state == VT_OBJECT_ABSENT || o->state == VT_OBJECT_DAMAGED) && f->copy && !f->copied;
+		*n += f->wanted;
+	}
+	if (*n)
+		rc = hash_pass(in, err);
+	for (size_t i = 0; !rc && i < in->n_objects; i++) {
+		struct vt_fileset_file *f = &in->scan.file[in->object[i].first];
+
+		if (f->wanted && !vt_digest_equal(&before[i], &f->digest))
+			rc = vt_err_set(err, VT_EIO, "%s/%s: changed while it was taken in; commit it when nothing writes to it", in->scan.root, f->path);
+	}
+	free(before);
+	return rc;
+}
+
+static int store_objects(struct intake *in, struct vt_err *err)
+{
+	size_t rest = 0;
+	int rc;
+
+	in->object = vt_objects_of(in->tree, &in->n_objects);
+	rc = vt_objects_examine(in->s, in->object, in->n_objects, err);
+	for (size_t i = 0; !rc && i < in->n_objects; i++)
+		in->n_known += in->object[i].state == VT_OBJECT_SOUND || in->object[i].state == VT_OBJECT_OPEN;
+	if (!rc && in->n_known < in->n_objects)
+		rc = name_round(in, err);
+	if (!rc)
+		rc = copy_rest(in, &rest, err);
+	if (!rc && rest)
+		rc = name_round(in, err);
+	return rc;
+}
+
+/* --- the whole --------------------------------------------------------------------------------------------------------------- */
+
+/* A committed file that its owner wrote to in place took the store's object with it: that cannot be undone, but must be said. */
+static void tell_overwritten(const struct intake *in, const struct vt_fileset_file *f)
+{
+	char name[VT_STORE_NAME];
+	struct vt_digest old;
+	struct stat st;
+
+	if (!vt_stat_cache_was(vt_store_cache(in->s), &old, &f->stamp) || vt_digest_equal(&old, &f->digest))
+		return;
+	vt_store_name(name, &old);
+	if (!fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == f->stamp.ino && st.st_dev == f->stamp.dev)
+		vt_log(VT_LOG_WARN, "overwritten", "file=\"%s/%s\" object=%s note=\"this file was committed before and then written to in place: commits "
+			"that hold its old content are damaged; commit with --copy what will be edited\"", in->scan.root, f->path, name);
+}
+
+static void remember(struct intake *in)
+{
+	for (size_t i = 0; i < in->scan.n; i++) {
+		const struct vt_fileset_file *f = &in->scan.file[i];
+
+		if (!f->moved)
+			continue;
+		tell_overwritten(in, f);
+		vt_stat_cache_add(vt_store_cache(in->s), &f->stamp, &f->digest, in->begun);
+	}
+	vt_store_save_cache(in->s);
+}
+
+static int take_in(struct vt_store *s, struct vt_tree **out, const char *dir, bool leave, struct vt_err *err)
+{
+	struct intake in = { .s = s, .leave = leave };
+	int rc = vt_store_use(s, err);
+
+	vt_fileset_begin(&in.scan);
+	if (!rc)
+		rc = vt_fileset_dir(&in.scan, dir, err);
+	if (!rc)
+		rc = hash_all(&in, err);
+	if (!rc)
+		rc = vt_tree_of_scan(&in.tree, &in.scan, err);
+	if (!rc)
+		rc = store_objects(&in, err);
+	if (!rc)
+		rc = vt_store_put_trees(s, in.tree, err);
+	if (!rc)
+		remember(&in);
+	for (size_t i = 0; i < in.scan.n; i++)
+		if (in.scan.file[i].copied)
+			unlinkat(s->tmp_fd, in.scan.file[i].copied, 0);
+	if (!rc)
+		vt_log(VT_LOG_DEBUG, "adopted", "linked=%zu copied=%zu known=%zu", in.n_linked, in.n_copied, in.n_known);
+	vt_fileset_release(&in.scan);
+	vt_objects_free(in.object, in.n_objects);
+	if (rc)
+		vt_tree_free(in.tree);
+	else
+		*out = in.tree;
+	return rc;
+}
+
+int vt_store_adopt_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err)
+{
+	return take_in(s, out, dir, false, err);
+}
+
+int vt_store_copy_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err)
+{
+	return take_in(s, out, dir, true, err);
+}

@@ -1,0 +1,157 @@
+/* The state of stored blobs, and what is done about one that its owner opened for writing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/store/fault.h"
+#include "common/store/store_internal.h"
+
+static int by_digest(const void *a, const void *b)
+{
+	const struct vt_object *x = a, *y = b;
+	int c = memcmp(x->digest.b, y->digest.b, sizeof(x->digest.b));
+
+	return c ? c : x->first < y->first ? -1 : x->first > y->first;
+}
+
+struct vt_object *vt_objects_of(const struct vt_tree *t, size_t *n)
+{
+	struct vt_object *o = vt_xcalloc(t->n_files + 1, sizeof(*o));
+	size_t k = 0;
+
+	for (size_t i = 0; i < t->n_files; i++)
+		o[i] = (struct vt_object){ .digest = t->file[i].digest, .size = t->file[i].size, .path = t->file[i].path, .first = i };
+	if (t->n_files > 1)
+		qsort(o, t->n_files, sizeof(*o), by_digest);
+	for (size_t i = 0; i < t->n_files; i++)
+		if (!k || !vt_digest_equal(&o[k - 1].digest, &o[i].digest))
+			o[k++] = o[i];
+	*n = k;
+	return o;
+}
+
+void vt_objects_free(struct vt_object *o, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(o[i].fault);
+	free(o);
+}
+
+static void damaged(const struct vt_store *s, struct vt_object *o, const char *why)
+{
+	char name[VT_STORE_NAME];
+
+	vt_store_name(name, &o->digest);
+	o->state = VT_OBJECT_DAMAGED;
+	o->fault = vt_asprintf("%s/objects/%s: %s since it was taken in; commit the original of %s again, or fetch it from another store", s->dir, name,
+		why, o->path);
+}
+
+/* Looks without reading; true if its bytes must be read. */
+static bool look(struct vt_store *s, struct vt_object *o, struct stat *st)
+{
+	char name[VT_STORE_NAME];
+	struct vt_digest d;
+
+	vt_store_name(name, &o->digest);
+	if (fstatat(s->objects_fd, name, st, AT_SYMLINK_NOFOLLOW)) {
+		o->state = VT_OBJECT_ABSENT;
+		return false;
+	}
+	o->mode = st->st_mode;
+	o->stamp = vt_stamp_of(st);
+	if (!S_ISREG(st->st_mode) || o->stamp.size != o->size) {
+		damaged(s, o, "its size has changed");
+		return false;
+	}
+	o->state = VT_OBJECT_SOUND;
+	return (st->st_mode & 0222) || !vt_stat_cache_find(vt_store_cache(s), &d, &o->stamp, VT_STAT_SEALED) || !vt_digest_equal(&d, &o->digest);
+}
+
+/* Puts the copy, whose bytes were found right, in the place of a file that somebody may write to. */
+static bool replace(struct vt_store *s, struct vt_object *o, struct vt_fileset_file *f)
+{
+	char name[VT_STORE_NAME];
+	struct stat st;
+	int fd = openat(s->tmp_fd, f->copied, O_RDONLY | O_CLOEXEC);
+	bool done;
+
+	vt_store_name(name, &o->digest);
+	done = fd >= 0 && !fchmod(fd, o->mode & 0555) && !fsync(fd) && !vt_fault("heal.rename") &&
+		!renameat(s->tmp_fd, f->copied, s->objects_fd, name) && !fstat(fd, &st);
+	if (fd >= 0)
+		close(fd);
+	if (!done) {
+		vt_log(VT_LOG_WARN, "object", "name=%s note=\"its owner may write to it, and it could not be replaced\"", name);
+		return false;
+	}
+	vt_log(VT_LOG_WARN, "object", "name=%s note=\"its owner made it writable: the store has a copy of its own now, the owner keeps the file\"", name);
+	o->mode = st.st_mode;
+	o->stamp = vt_stamp_of(&st);
+	free(f->copied);
+	f->copied = NULL;
+	return true;
+}
+
+static void judge(struct vt_store *s, struct vt_object *o, struct vt_fileset_file *f, int64_t begun)
+{
+	char hex[VT_HEX], *why;
+
+	if (f->code) {
+		o->state = VT_OBJECT_DAMAGED;
+		o->fault = vt_xstrdup(f->fault);
+		return;
+	}
+	if (!vt_digest_equal(&f->digest, &o->digest)) {
+		vt_digest_hex(hex, &f->digest);
+		why = vt_asprintf("its bytes have changed (SHA-256 %s)", hex);
+		damaged(s, o, why);
+		free(why);
+		return;
+	}
+	o->state = !(o->mode & 0222) || (f->copied && replace(s, o, f)) ? VT_OBJECT_SOUND : VT_OBJECT_OPEN;
+	if (o->state == VT_OBJECT_SOUND)
+		vt_stat_cache_add(vt_store_cache(s), &o->stamp, &o->digest, begun);
+}
+
+int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err)
+{
+	struct vt_fileset scan;
+	size_t *which = vt_xcalloc(n + 1, sizeof(*which));
+	char *prefix = s->read_only ? NULL : vt_store_tmp_name(s), name[VT_STORE_NAME];
+	int64_t begun = vt_stat_clock();
+	struct stat st;
+	int rc;
+
+	vt_fileset_begin(&scan);
+	rc = vt_fileset_open(&scan, s->dir, err);
+	if (!rc) {
+		close(scan.root_fd);
+		scan.root_fd = dup(s->objects_fd);
+	}
+	for (size_t i = 0; !rc && i < n; i++)
+		if (look(s, &o[i], &st)) {
+			struct vt_fileset_file *f;
+
+			vt_store_name(name, &o[i].digest);
+			f = vt_fileset_add(&scan, name, &st);
+			f->wanted = true;
+			f->copy = (st.st_mode & 0222) && !s->read_only ? VT_FILESET_COPY : VT_FILESET_HASH;
+			which[scan.n - 1] = i;
+		}
+	if (!rc && scan.n)
+		rc = vt_fileset_hash(&scan, s->tmp_fd, prefix, VT_FILESET_ALL, err);
+	for (size_t k = 0; !rc && k < scan.n; k++)
+		judge(s, &o[which[k]], &scan.file[k], begun);
+	for (size_t k = 0; k < scan.n; k++)
+		if (scan.file[k].copied)
+			unlinkat(s->tmp_fd, scan.file[k].copied, 0);
+	vt_fileset_release(&scan);
+	free(prefix);
+	free(which);
+	return rc;
+}
