@@ -82,7 +82,7 @@ static int prepare(const struct job *j, const char *subject, const char *dir, st
 
 	for (int c = 0; c < m->n_channels && !rc; c++) {
 		rc = vt_manifest_channel(&path[c], m, vt_stage_input(j->r, "scans"), subject, c, err);
-		channels[c] = (struct vt_prepare_channel){ m->channel[c].role, path[c], -1 };
+		channels[c] = (struct vt_prepare_channel){ m->channel[c].role, path[c], m->channel[c].frame };
 	}
 	if (!rc)
 		rc = vt_prepare_subject(dir, subject, channels, (size_t)m->n_channels, &j->prepare, &report, err);

@@ -1,7 +1,7 @@
 /* skullstrip-normalize - raw scans -> brains that a network can read.
  *
  * For every subject the manifest finds in `scans`: the channels are read and checked to lie on one grid; an input that is
- * skull-stripped already is recognised, otherwise the brain is found; intensities are normalised; the box of the brain is
+ * skull-stripped already is recognised, otherwise the brain is found (by a network if its weights are given); intensities are normalised; the box of the brain is
  * written.  A subject that cannot be prepared is quarantined and the others go on. */
 #include <stddef.h>
 #include <stdlib.h>
@@ -10,11 +10,12 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/image/prepare.h"
-#include "common/seg/manifest.h"
+#include "common/seg/cohort.h"
+#include "common/seg/learned_mask.h"
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t strip, normalise, orient, grid, bias, align, interpolate, implausible, margin;
+	int64_t strip, method, normalise, orient, grid, bias, align, interpolate, implausible, margin;
 	double tolerance, spacing, threshold, mask_margin;
 	const char *mask_channel;
 };
@@ -22,9 +23,10 @@ struct params {
 #define FIELD(f) offsetof(struct params, f)
 
 static const char *const strips[] = { "auto", "always", "never", NULL };
+static const char *const methods[] = { "auto", "surface", "learned", NULL };
 static const char *const rules[] = { "none", "zscore", "clip-minmax", "clip-zscore", "minmax", "quantile", NULL };
 static const char *const orients[] = { "ras", "native", NULL };
-static const char *const grids[] = { "spacing", "conform", NULL };
+static const char *const grids[] = { "spacing", "conform", "median", NULL };
 static const char *const biases[] = { "none", "n4", NULL };
 static const char *const aligns[] = { "refuse", "rigid", NULL };
 static const char *const interpolations[] = { "nearest", "linear", "cubic", NULL };
@@ -33,14 +35,16 @@ static const char *const verdicts[] = { "flag", "refuse", NULL };
 static const struct vt_port in[] = {
 	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
 	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
+	{ "weights", VT_PORT_DIR, true, "of a network that finds the brain: model.json, model.safetensors" },
 	{ 0 },
 };
 
 static const struct vt_param params[] = {
 	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "", "find the brain: auto keeps a stripped input as it is", strips, NULL },
+	{ "method", VT_PARAM_ENUM, FIELD(method), 0, 0, 0, "", "how: auto is learned if weights are given, else surface", methods, NULL },
 	{ "normalise", VT_PARAM_ENUM, FIELD(normalise), 1, 0, 0, "", "rule for intensities inside the brain", rules, NULL },
 	{ "orient", VT_PARAM_ENUM, FIELD(orient), 0, 0, 0, "", "order of the output's axes", orients, NULL },
-	{ "grid", VT_PARAM_ENUM, FIELD(grid), 0, 0, 0, "", "conform: 256 cubed at 1 mm, no crop", grids, NULL },
+	{ "grid", VT_PARAM_ENUM, FIELD(grid), 0, 0, 0, "", "conform: 256 cubed at 1 mm, no crop; median: of all subjects in scans", grids, NULL },
 	{ "bias", VT_PARAM_ENUM, FIELD(bias), 0, 0, 0, "", "correction of the coil's intensity drift", biases, NULL },
 	{ "align", VT_PARAM_ENUM, FIELD(align), 0, 0, 0, "", "channels on another grid than the first", aligns, NULL },
 	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm", "distance of corners that still is one grid", NULL, NULL },
@@ -54,7 +58,19 @@ static const struct vt_param params[] = {
 	{ 0 },
 };
 
-static void options_of(struct vt_prepare_opts *opts, const struct params *p, const struct vt_manifest *m)
+/* What resampling aims at: a param, the median of the cohort, or what the manifest says; 0: as scanned. */
+static int spacing_of(double out[3], const struct params *p, const struct vt_manifest *m, const char *scans, const struct vt_strs *ids,
+	struct vt_err *err)
+{
+	if (p->grid == 2)
+		return vt_cohort_spacing(out, m, scans, ids, err);
+	for (size_t a = 0; a < 3; a++)
+		out[a] = p->spacing < 0 ? 0 : p->spacing > 0 ? p->spacing :
+			vt_json_number(vt_json_at(vt_json_get(m->json, "spacing_mm"), a), 0);
+	return 0;
+}
+
+static void options_of(struct vt_prepare_opts *opts, const struct params *p)
 {
 	*opts = (struct vt_prepare_opts)VT_PREPARE_OPTS_DEFAULT;
 	opts->strip = (enum vt_strip)(p->strip + 1);
@@ -70,9 +86,6 @@ static void options_of(struct vt_prepare_opts *opts, const struct params *p, con
 	opts->brain.threshold = p->threshold;
 	opts->brain.margin_mm = p->mask_margin;
 	opts->mask_role = p->mask_channel;
-	for (size_t a = 0; a < 3; a++)
-		opts->spacing[a] = p->spacing < 0 ? 0 : p->spacing > 0 ? p->spacing :
-			vt_json_number(vt_json_at(vt_json_get(m->json, "spacing_mm"), a), 0);
 }
 
 static struct vt_json *facts_of(const struct vt_prepare_report *report)
@@ -89,19 +102,22 @@ static struct vt_json *facts_of(const struct vt_prepare_report *report)
 
 /* Finds the files and prepares them in <out>/<subject>. */
 static int one_subject(const char *dir, const char *subject, const char *root, const struct vt_manifest *m,
-	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
+	const struct vt_prepare_opts *all, struct vt_prepare_report *report, struct vt_err *err)
 {
 	struct vt_prepare_channel channels[VT_MAX_CHANNELS];
-	char *path[VT_MAX_CHANNELS] = { NULL };
-	int rc = 0;
+	struct vt_prepare_opts opts = *all;
+	char *path[VT_MAX_CHANNELS] = { NULL }, *mask = NULL;
+	int rc = vt_manifest_mask(&mask, m, root, subject, err);
+	opts.mask_path = mask;
 	for (int c = 0; c < m->n_channels && !rc; c++) {
 		rc = vt_manifest_channel(&path[c], m, root, subject, c, err);
-		channels[c] = (struct vt_prepare_channel){ m->channel[c].role, path[c], -1 };
+		channels[c] = (struct vt_prepare_channel){ m->channel[c].role, path[c], m->channel[c].frame };
 	}
 	if (!rc)
 		rc = vt_fs_mkdirs(dir, err);
 	if (!rc)
-		rc = vt_prepare_subject(dir, subject, channels, (size_t)m->n_channels, opts, report, err);
+		rc = vt_prepare_subject(dir, subject, channels, (size_t)m->n_channels, &opts, report, err);
+	free(mask);
 	for (int c = 0; c < m->n_channels; c++)
 		free(path[c]);
 	return rc;
@@ -113,11 +129,10 @@ static bool is_about_the_subject(int code)
 	return code == VT_EDATA || code == VT_ENOINPUT;
 }
 
-static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, const struct vt_strs *ids, struct vt_err *err)
+static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, const struct vt_strs *ids, const struct vt_prepare_opts *opts,
+	struct vt_err *err)
 {
-	struct vt_prepare_opts opts;
 	struct vt_json *notes = vt_json_new(VT_JSON_OBJECT);
-	options_of(&opts, vt_stage_params(r), m);
 	vt_progress_begin("skullstrip-normalize", "subject", ids->n);
 	for (size_t i = 0; i < ids->n && !err->code; i++) {
 		struct vt_prepare_report report;
@@ -125,7 +140,7 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, con
 		char *dir = vt_path_join(vt_stage_out(r), ids->v[i]);
 		if (vt_stage_stopping())
 			vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i, ids->n);
-		else if (!one_subject(dir, ids->v[i], vt_stage_input(r, "scans"), m, &opts, &report, &why))
+		else if (!one_subject(dir, ids->v[i], vt_stage_input(r, "scans"), m, opts, &report, &why))
 			vt_json_put(notes, ids->v[i], facts_of(&report));
 		else if (!is_about_the_subject(why.code) || vt_fs_remove_tree(dir, err))
 			*err = why;
@@ -139,15 +154,36 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, con
 	return err->code;
 }
 
+/* The network, if the brain is to be found by one. */
+static int open_weights(struct vt_learned_mask **out, struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	const char *weights = vt_stage_input(r, "weights");
+	if (p->method == 2 && !weights)
+		return vt_err_set(err, VT_EUSAGE, "--method learned needs --weights DIR with model.json and model.safetensors");
+	return weights && p->method != 1 ? vt_learned_mask_open(out, weights, err) : 0;
+}
+
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_manifest *m = NULL;
+	struct vt_learned_mask *learned = NULL;
 	struct vt_strs ids = VT_STRS_INIT;
+	struct vt_prepare_opts opts;
+	const char *scans = vt_stage_input(r, "scans");
 	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
+	options_of(&opts, vt_stage_params(r));
 	if (!rc)
-		rc = vt_manifest_subjects(&ids, m, vt_stage_input(r, "scans"), err);
+		rc = open_weights(&learned, r, err);
 	if (!rc)
-		rc = all_subjects(r, m, &ids, err);
+		rc = vt_manifest_subjects(&ids, m, scans, err);
+	if (!rc)
+		rc = spacing_of(opts.spacing, vt_stage_params(r), m, scans, &ids, err);
+	if (!rc) {
+		opts.provider = learned ? vt_learned_mask_provider(learned) : NULL;
+		rc = all_subjects(r, m, &ids, &opts, err);
+	}
+	vt_learned_mask_close(learned);
 	vt_strs_release(&ids);
 	vt_manifest_free(m);
 	return rc;
@@ -155,7 +191,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "skullstrip-normalize",
-	.version = "1",
+	.version = "2",
 	.summary = "brain mask, normalisation and crop of every subject",
 	.output = "<subject>/<role>.nii (f32), mask.nii, geometry.json, qc.png",
 	.in = in,

@@ -104,16 +104,21 @@ static bool touches_border(const unsigned char *mask, const struct vt_geometry *
 	return false;
 }
 
-int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report, const struct vt_geometry *g,
-	double margin_mm, struct vt_err *err)
+void vt_brain_mask_judge(const unsigned char *mask, struct vt_brain_report *report, const struct vt_geometry *g)
 {
-	if (vt_mask_largest(mask, g->dim, VT_CONNECT_6, err) || vt_mask_fill_holes(mask, g->dim, err))
-		return err->code;
 	report->volume_ml = (double)vt_mask_count(mask, vt_geometry_count(g)) * vt_geometry_voxel_ml(g);
 	report->flags &= VT_BRAIN_SELF_CROSS;
 	report->flags |= report->volume_ml < 700 ? VT_BRAIN_SMALL : 0;
 	report->flags |= report->volume_ml > 2200 ? VT_BRAIN_LARGE : 0;
 	report->flags |= touches_border(mask, g) ? VT_BRAIN_BORDER : 0;
+}
+
+int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report, const struct vt_geometry *g,
+	double margin_mm, struct vt_err *err)
+{
+	if (vt_mask_largest(mask, g->dim, VT_CONNECT_6, err) || vt_mask_fill_holes(mask, g->dim, err))
+		return err->code;
+	vt_brain_mask_judge(mask, report, g);
 	if (margin_mm > 0 && vt_mask_dilate(mask, g->dim, g->spacing, margin_mm, err))
 		return err->code;
 	return 0;

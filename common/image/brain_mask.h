@@ -66,6 +66,9 @@ struct vt_mask_provider {
 int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report, const struct vt_geometry *g,
 	double margin_mm, struct vt_err *err);
 
+/* Volume and flags of a mask as it is. */
+void vt_brain_mask_judge(const unsigned char *mask, struct vt_brain_report *report, const struct vt_geometry *g);
+
 /* "under 700 ml", ...: text for one flag. */
 const char *vt_brain_flag_text(enum vt_brain_flag flag);
 

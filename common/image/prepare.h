@@ -42,15 +42,16 @@ struct vt_prepare_opts {
 	int crop_margin;                 /* voxels around the brain's box; negative: no crop */
 	bool refuse;                     /* an implausible mask is an error instead of a flag */
 	struct vt_brain_opts brain;
+	const char *mask_path;           /* a brain mask on the first channel's grid, non-zero inside, taken as it is; NULL: find the brain */
 	const char *mask_role;           /* channel the surface is grown on; NULL or "": t1, else flair, else the first */
 	const struct vt_mask_provider *provider;         /* learned mask; NULL: surface */
 };
 
 #define VT_PREPARE_OPTS_DEFAULT { VT_STRIP_AUTO, VT_ORIENT_RAS, VT_NORM_ZSCORE, VT_BIAS_NONE, VT_ALIGN_NONE, 0.05, { 0, 0, 0 }, \
-	false, VT_LINEAR, 0, false, VT_BRAIN_OPTS_DEFAULT, NULL, NULL }
+	false, VT_LINEAR, 0, false, VT_BRAIN_OPTS_DEFAULT, NULL, NULL, NULL }
 
 struct vt_prepare_report {
-	const char *method;              /* "stripped", "surface", "none", or the provider's name */
+	const char *method;              /* "stripped", "surface", "none", "given", or the provider's name */
 	struct vt_brain_report brain;
 	size_t dim[3];                   /* of the outputs */
 	double form_gap;                 /* worst qform/sform disagreement of a channel, mm */

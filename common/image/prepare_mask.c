@@ -1,4 +1,4 @@
-/* prepare_mask.c - which voxels are brain: the stripped input's own, a learned mask, or the surface. */
+/* prepare_mask.c - which voxels are brain: a given mask, the stripped input's own, a learned mask, or the surface. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,11 +111,34 @@ static int judge(const struct prepare *p, struct vt_err *err)
 	return 0;
 }
 
+/* A mask from a file, on the first channel's grid, as it is. */
+static int given_mask(struct prepare *p, struct vt_err *err)
+{
+	const struct prepare_channel *first = &p->channel[0];
+	struct vt_volume v = VT_VOLUME_INIT;
+	if (vt_volume_read(&v, p->opts->mask_path, VT_VOLUME_RAW | VT_VOLUME_FINITE, err))
+		return err->code;
+	int rc = vt_geometry_same(&first->volume.geometry, first->name->role, &v.geometry, p->opts->mask_path, p->opts->tolerance_mm, err);
+	p->mask = rc ? NULL : malloc(v.n + 1);
+	if (!rc && !p->mask)
+		rc = vt_err_nomem(err, v.n);
+	for (size_t i = 0; !rc && i < v.n; i++)
+		p->mask[i] = vt_volume_value(&v, i) != 0;
+	vt_volume_release(&v);
+	p->report->method = "given";
+	if (rc)
+		return rc;
+	vt_brain_mask_judge(p->mask, &p->report->brain, &first->volume.geometry);
+	return judge(p, err);
+}
+
 int vt_prepare_mask(struct prepare *p, struct vt_err *err)
 {
 	bool stripped = false;
 	struct vt_prepare_report *report = p->report;
 	const struct vt_geometry *g = &p->channel[0].volume.geometry;
+	if (p->opts->mask_path && p->opts->strip != VT_STRIP_NEVER)
+		return given_mask(p, err);
 	if (p->opts->strip == VT_STRIP_AUTO) {
 		if (find_stripped(p, &stripped, err))
 			return err->code;

@@ -93,7 +93,7 @@ static int page_fill(struct page *page, const struct prepare *p, struct prepare_
 {
 	struct vt_placement place;
 	static const double q[2] = { 1, 99 };
-	page->whole = p->report->brain.passes || p->opts->provider;
+	page->whole = strcmp(p->report->method, "stripped") && strcmp(p->report->method, "none");
 	page->grid = p->place.work;
 	page->voxels = c->work;
 	page->mask = p->work_mask;

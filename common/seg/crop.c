@@ -5,6 +5,7 @@
 
 #include "common/base/fs.h"
 #include "common/image/patch_file.h"
+#include "common/image/resample.h"
 #include "common/image/volume.h"
 
 /* What is read of one subject, on the prepared grid; indices x, y, z. */
@@ -69,16 +70,14 @@ static int read_labels(struct prepared *p, const char *label, struct vt_err *err
 
 	if (!rc)
 		rc = vt_geometry_same(&p->placement.native, "the scans", &v.geometry, label, 0.5, err);
-	if (!rc && p->placement.resampled)
-		rc = vt_err_set(err, VT_EDATA, "%s: the scans were resampled to %gx%gx%g mm; prepare labelled subjects with --spacing 0", label,
-			p->placement.work.spacing[0], p->placement.work.spacing[1], p->placement.work.spacing[2]);
 	if (!rc) {
 		native = vt_xmalloc(v.n);
 		rc = vt_volume_labels(native, &v, err);
 	}
 	if (!rc) {
 		p->labels = vt_xmalloc(p->voxels);
-		rc = vt_placement_gather(&p->placement, p->labels, native, 1, err);
+		rc = p->placement.resampled ? vt_resample_labels(p->labels, &p->placement.work, native, &p->placement.native, 0, err) :
+			vt_placement_gather(&p->placement, p->labels, native, 1, err);
 	}
 	if (rc)
 		vt_err_prefix(err, "%s", label);

@@ -18,6 +18,7 @@ void vt_manifest_free(struct vt_manifest *m)
 		vt_strs_release(&m->channel[i].files);
 	}
 	vt_strs_release(&m->label_files);
+	vt_strs_release(&m->mask_files);
 	for (int i = 0; i < VT_MAX_LABELS; i++)
 		free(m->label[i]);
 	for (int i = 0; i < VT_MAX_REGIONS; i++)
@@ -67,15 +68,19 @@ static int read_channels(struct vt_manifest *m, const struct vt_json *j, const c
 	for (size_t i = 0; i < list->n; i++) {
 		const char *role = vt_json_text(vt_json_get(list->item[i], "role"), "");
 		char *pointer = vt_asprintf("/channels/%zu", i);
-		int rc = known_keys(list->item[i], " role files ", origin, pointer, err);
+		int64_t frame = vt_json_integer(vt_json_get(list->item[i], "frame"), vt_json_get(list->item[i], "frame") ? -2 : -1);
+		int rc = known_keys(list->item[i], " role files frame ", origin, pointer, err);
 
 		if (!rc && (!*role || !vt_path_is_portable(role) || strchr(role, '/')))
 			rc = wrong(origin, pointer, "needs a \"role\" such as \"flair\"", err);
 		for (int k = 0; !rc && k < m->n_channels; k++)
 			if (!strcmp(m->channel[k].role, role))
 				rc = wrong(origin, pointer, "this role stands twice", err);
+		if (!rc && (frame < -1 || frame > 32767))
+			rc = wrong(origin, pointer, "\"frame\" is the volume's number in a 4-D file, from 0", err);
 		if (!rc) {
 			m->channel[m->n_channels].role = vt_xstrdup(role);
+			m->channel[m->n_channels].frame = (int)frame;
 			rc = read_patterns(&m->channel[m->n_channels++].files, vt_json_get(list->item[i], "files"), origin, pointer, err);
 		}
 		free(pointer);
@@ -105,6 +110,18 @@ static int read_labels(struct vt_manifest *m, const struct vt_json *j, const cha
 	if (!m->label[0])
 		return wrong(origin, "/label/values", "must name the value 0 (background)", err);
 	return 0;
+}
+
+static int read_mask(struct vt_manifest *m, const struct vt_json *j, const char *origin, struct vt_err *err)
+{
+	const struct vt_json *mask = vt_json_get(j, "mask");
+
+	if (!mask)
+		return 0;
+	m->mask_required = vt_json_true(vt_json_get(mask, "required"), true);
+	if (known_keys(mask, " files required ", origin, "/mask", err))
+		return err->code;
+	return read_patterns(&m->mask_files, vt_json_get(mask, "files"), origin, "/mask/files", err);
 }
 
 static int read_regions(struct vt_manifest *m, const struct vt_json *j, const char *origin, struct vt_err *err)
@@ -148,7 +165,7 @@ static int read_split(struct vt_manifest *m, const struct vt_json *j, const char
 int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const char *origin, struct vt_err *err)
 {
 	struct vt_manifest *m = vt_xcalloc(1, sizeof(*m));
-	int rc = known_keys(j, " format name description source channels label regions spacing_mm split ", origin, "", err);
+	int rc = known_keys(j, " format name description source channels mask label regions spacing_mm split ", origin, "", err);
 
 	m->name = vt_xstrdup(vt_json_text(vt_json_get(j, "name"), ""));
 	m->json = vt_json_copy(j);
@@ -158,6 +175,8 @@ int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const c
 		rc = wrong(origin, "/name", "is missing", err);
 	if (!rc)
 		rc = read_channels(m, j, origin, err);
+	if (!rc)
+		rc = read_mask(m, j, origin, err);
 	if (!rc)
 		rc = read_labels(m, j, origin, err);
 	if (!rc)
@@ -294,6 +313,34 @@ static bool names_role(const char *path, const char *role)
 	return found;
 }
 
+/* In a file of several channels the name says nothing of one. */
+static int check_name(const struct vt_manifest *m, const char *path, const char *subject, int channel, struct vt_err *err)
+{
+	const struct vt_channel *c = &m->channel[channel];
+
+	for (int i = 0; i < m->n_channels && c->frame < 0; i++)
+		if (i != channel && names_role(path, m->channel[i].role) && !names_role(path, c->role))
+			return vt_err_set(err, VT_EDATA, "subject %s: manifest %s takes %s as %s, but its name says %s; correct the order of the channels",
+				subject, m->name, path, c->role, m->channel[i].role);
+	return 0;
+}
+
+static int check_twice(const struct vt_manifest *m, const char *root, const char *path, const char *subject, int channel, struct vt_err *err)
+{
+	for (int i = 0; i < channel; i++) {
+		struct vt_err unseen = VT_ERR_INIT;
+		char *other = NULL;
+		bool same = m->channel[i].frame == m->channel[channel].frame &&
+			!find(&other, &m->channel[i].files, root, subject, "", m->name, &unseen) && !strcmp(other, path);
+
+		free(other);
+		if (same)
+			return vt_err_set(err, VT_EDATA, "subject %s: manifest %s takes %s as %s and as %s; give each channel its own file or \"frame\"",
+				subject, m->name, path, m->channel[i].role, m->channel[channel].role);
+	}
+	return 0;
+}
+
 int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root, const char *subject, int channel, struct vt_err *err)
 {
 	const struct vt_channel *c = &m->channel[channel];
@@ -301,15 +348,29 @@ int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *ro
 	int rc = find(path, &c->files, root, subject, what, m->name, err);
 
 	free(what);
-	for (int i = 0; !rc && i < m->n_channels; i++)
-		if (i != channel && names_role(*path, m->channel[i].role) && !names_role(*path, c->role))
-			rc = vt_err_set(err, VT_EDATA, "subject %s: manifest %s takes %s as %s, but its name says %s; correct the order of the channels",
-				subject, m->name, *path, c->role, m->channel[i].role);
+	if (!rc)
+		rc = check_name(m, *path, subject, channel, err);
+	if (!rc)
+		rc = check_twice(m, root, *path, subject, channel, err);
 	if (rc) {
 		free(*path);
 		*path = NULL;
 	}
 	return rc;
+}
+
+int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root, const char *subject, struct vt_err *err)
+{
+	struct vt_err none = VT_ERR_INIT;
+	int rc;
+
+	*path = NULL;
+	if (!m->mask_files.n)
+		return 0;
+	rc = find(path, &m->mask_files, root, subject, "brain mask", m->name, &none);
+	if (rc && m->mask_required)
+		*err = none;
+	return rc && m->mask_required ? rc : 0;
 }
 
 int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root, const char *subject, struct vt_err *err)

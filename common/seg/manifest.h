@@ -7,7 +7,7 @@
  *
  * A subject's file is the first pattern, in the order given, that exists below the root with {subject} put in.
  * VT_EDATA: the manifest itself is wrong (message: file, JSON pointer, fix).  VT_ENOINPUT: a subject lacks a file.
- * VT_EDATA for a subject: a file's name says another channel than the manifest does, or two channels are one file. */
+ * VT_EDATA for a subject: a file's name says another channel than the manifest does, or two channels are one file and frame. */
 #ifndef COMMON_SEG_MANIFEST_H
 #define COMMON_SEG_MANIFEST_H
 
@@ -23,6 +23,7 @@ enum { VT_MAX_CHANNELS = 16, VT_MAX_REGIONS = 8, VT_MAX_LABELS = 256 };
 struct vt_channel {
 	char *role;              /* "flair" */
 	struct vt_strs files;    /* patterns */
+	int frame;               /* of a 4-D file, from 0; -1: the file is one volume */
 };
 
 struct vt_region {
@@ -35,6 +36,8 @@ struct vt_manifest {
 	struct vt_channel channel[VT_MAX_CHANNELS];
 	int n_channels;
 	struct vt_strs label_files;      /* empty: the cohort has no labels */
+	struct vt_strs mask_files;       /* brain masks on the scans' grid; empty: none are given */
+	bool mask_required;              /* a subject without one is refused */
 	char *label[VT_MAX_LABELS];      /* names of known values; NULL: unknown, refused */
 	struct vt_region region[VT_MAX_REGIONS];
 	int n_regions;
@@ -53,6 +56,8 @@ int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const
 
 /* Paths of one subject's files; *path is the caller's. */
 int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root, const char *subject, int channel, struct vt_err *err);
+/* *path is NULL if the manifest names no masks, or the subject has none and need not. */
+int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root, const char *subject, struct vt_err *err);
 int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root, const char *subject, struct vt_err *err);
 
 /* Bit r of out[i] says that voxel i lies in region r.  A value without a name is VT_EDATA and the message gives it. */

@@ -1,0 +1,417 @@
+#include "common/seg/learned_mask.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/base/json.h"
+#include "common/base/parallel.h"
+#include "common/image/intensity.h"
+#include "common/image/morphology.h"
+#include "common/image/resample.h"
+#include "common/image/volume.h"
+#include "common/nn/model.h"
+#include "common/nn/safetensors.h"
+#include "common/nn/session.h"
+
+enum normalise { BY_QUANTILES = 1, BY_RANGE };
+
+struct vt_learned_mask {
+	struct vt_json *json;
+	char *name;
+	size_t size;             /* of the network's cube, voxels a side */
+	double mm;
+	int layers, classes;
+	enum normalise normalise;
+	double quantile[2];      /* percent */
+	struct vt_safetensors weights;
+	struct vt_graph *graph;
+	struct vt_session *session;      /* made when first needed, kept for further scans of the same box */
+	int box[3];                      /* z, y, x that the session was made for */
+	struct vt_mask_provider provider;
+};
+
+/* --- model.json ----------------------------------------------------------------------------------------------------------- */
+
+static int whole(const struct vt_json *layer, const char *key)
+{
+	return (int)vt_json_integer(vt_json_get(layer, key), -1);
+}
+
+static const char *text(const struct vt_json *layer, const char *key)
+{
+	return vt_json_text(vt_json_get(layer, key), "");
+}
+
+/* A chain of equal 3x3x3 layers and one 1x1x1 at the end, which is what MeshNets are. */
+static int check_layers(const struct vt_json *layers, struct vt_err *err)
+{
+	const struct vt_json *first = vt_json_at(layers, 0);
+
+	if (!layers || layers->type != VT_JSON_ARRAY || layers->n < 2 || layers->n > 33)
+		return vt_err_set(err, VT_EDATA, "/layers: want a list of 2 to 33 layers");
+	for (size_t i = 0; i < layers->n; i++) {
+		const struct vt_json *l = layers->item[i];
+		bool last = i + 1 == layers->n;
+		int want_in = i ? whole(first, "out") : 1;
+
+		if (whole(l, "in") != want_in || whole(l, "kernel") != (last ? 1 : 3) || whole(l, "stride") != 1 || whole(l, "dilation") < 1 ||
+			(!last && whole(l, "padding") != whole(l, "dilation")))
+			return vt_err_set(err, VT_EDATA, "/layers/%zu: in %d, kernel %d, stride %d, dilation %d, padding %d: want a MeshNet, that is in %d, "
+				"kernel %d, stride 1 and equal padding and dilation", i, whole(l, "in"), whole(l, "kernel"), whole(l, "stride"),
+				whole(l, "dilation"), whole(l, "padding"), want_in, last ? 1 : 3);
+		if (!last && (whole(l, "out") != whole(first, "out") || strcmp(text(l, "activation"), text(first, "activation")) ||
+			strcmp(text(l, "norm"), text(first, "norm")) || vt_json_true(vt_json_get(l, "bias"), false) != vt_json_true(vt_json_get(first, "bias"), false)))
+			return vt_err_set(err, VT_EDATA, "/layers/%zu: differs from layer 0 in out, norm, activation or bias", i);
+	}
+	return 0;
+}
+
+static int check_input(struct vt_learned_mask *m, struct vt_err *err)
+{
+	const struct vt_json *spatial = vt_json_pointer(m->json, "/input/spatial"), *mm = vt_json_pointer(m->json, "/input/voxel_mm");
+	const struct vt_json *n = vt_json_get(m->json, "normalise");
+
+	m->size = (size_t)vt_json_integer(vt_json_at(spatial, 0), 0);
+	m->mm = vt_json_number(vt_json_at(mm, 0), 0);
+	for (size_t a = 0; a < 3; a++)
+		if (vt_json_integer(vt_json_at(spatial, a), 0) != (int64_t)m->size || vt_json_number(vt_json_at(mm, a), 0) != m->mm)
+			m->size = 0;
+	if (m->size < 16 || m->size > 512 || !(m->mm >= 0.25 && m->mm <= 8))
+		return vt_err_set(err, VT_EDATA, "/input: want `spatial`, three equal sizes from 16 to 512, and `voxel_mm`, three equal spacings of 0.25 to 8");
+	m->normalise = !strcmp(text(n, "kind"), "quantile") ? BY_QUANTILES : !strcmp(text(n, "kind"), "minmax") ? BY_RANGE : 0;
+	m->quantile[0] = 100 * vt_json_number(vt_json_get(n, "low"), 0.02);
+	m->quantile[1] = 100 * vt_json_number(vt_json_get(n, "high"), 0.98);
+	if (!m->normalise)
+		return vt_err_set(err, VT_EDATA, "/normalise/kind is \"%s\", want \"quantile\" or \"minmax\"", text(n, "kind"));
+	if (!(m->quantile[0] >= 0 && m->quantile[0] < m->quantile[1] && m->quantile[1] <= 100))
+		return vt_err_set(err, VT_EDATA, "/normalise: low and high must be fractions in order");
+	return 0;
+}
+
+/* --- network --------------------------------------------------------------------------------------------------------------- */
+
+static struct vt_json *network_params(const struct vt_json *layers)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *dilations = vt_json_new(VT_JSON_ARRAY);
+	const struct vt_json *first = vt_json_at(layers, 0);
+
+	for (size_t i = 0; i + 1 < layers->n; i++)
+		vt_json_push(dilations, vt_json_new_int(whole(layers->item[i], "dilation")));
+	vt_json_put_int(j, "channels", whole(first, "out"));
+	vt_json_put(j, "dilations", dilations);
+	vt_json_put_text(j, "norm", strncmp(text(first, "norm"), "instance", 8) ? "none" : "instance");
+	vt_json_put_text(j, "act", text(first, "activation"));
+	vt_json_put_bool(j, "bias", vt_json_true(vt_json_get(first, "bias"), false));
+	return j;
+}
+
+/* Kernels are stored [kx, ky, kz]; the engine's last axis is the one that is fastest in memory, which is x. */
+static void turn_kernel(float *w, size_t n)
+{
+	for (float *k = w; k < w + n; k += 27)
+		for (int a = 0; a < 3; a++)
+			for (int b = 0; b < 3; b++)
+				for (int c = 0; c < a; c++) {
+					float t = k[a * 9 + b * 3 + c];
+
+					k[a * 9 + b * 3 + c] = k[c * 9 + b * 3 + a];
+					k[c * 9 + b * 3 + a] = t;
+				}
+}
+
+/* Weight "model.<i>.0.weight" or, in the last layer, "model.<i>.weight" from "layers.<i>.weight"; likewise the bias. */
+static int load_weight(struct vt_weight *w, const struct vt_learned_mask *m, int layer, struct vt_err *err)
+{
+	const char *kind = strrchr(w->name, '.');
+	char *name = vt_asprintf("layers.%d%s", layer, kind);
+	int rc = vt_safetensors_get(&m->weights, name, w->dims, w->n_dims, w->value, err);
+
+	if (!rc && w->n_dims == 5 && w->dims[4] == 3)
+		turn_kernel(w->value, w->n);
+	free(name);
+	return rc;
+}
+
+static int session_new(struct vt_learned_mask *m, const int box[3], struct vt_err *err)
+{
+	struct vt_json *params = network_params(vt_json_get(m->json, "layers"));
+	struct vt_model_request request = { .name = "meshnet", .params = params, .n = 1, .in_c = 1, .out_c = m->classes, .patch = { box[0], box[1], box[2] } };
+	int rc;
+
+	vt_session_free(m->session);
+	vt_graph_free(m->graph);
+	m->session = NULL;
+	m->graph = NULL;
+	memcpy(m->box, box, sizeof(m->box));
+	rc = vt_model_build(&m->graph, &request, err);
+	if (!rc)
+		rc = vt_session_new(&m->session, m->graph, &(struct vt_session_opts){ .training = false }, err);
+	for (int i = 0; !rc && i < vt_session_n_weights(m->session); i++) {
+		struct vt_weight *w = vt_session_weight(m->session, i);
+
+		rc = load_weight(w, m, (int)strtol(w->name + strlen("model."), NULL, 10), err);
+	}
+	vt_json_free(params);
+	return rc;
+}
+
+/* --- open and close -------------------------------------------------------------------------------------------------------- */
+
+static int provide(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g, struct vt_err *err);
+
+static int read_model(struct vt_learned_mask *m, const char *dir, struct vt_err *err)
+{
+	char *path = vt_path_join(dir, "model.json");
+	const struct vt_json *layers;
+	int rc = vt_json_read(&m->json, path, err);
+
+	if (!rc) {
+		layers = vt_json_get(m->json, "layers");
+		rc = check_layers(layers, err) ? err->code : check_input(m, err);
+		m->layers = rc ? 0 : (int)layers->n;
+		m->classes = rc ? 0 : whole(layers->item[layers->n - 1], "out");
+		if (!rc && (m->classes < 2 || m->classes > 255))
+			rc = vt_err_set(err, VT_EDATA, "/layers/%d/out is %d classes, want 2 to 255", m->layers - 1, m->classes);
+		if (rc)
+			vt_err_prefix(err, "%s", path);
+	}
+	free(path);
+	return rc;
+}
+
+int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct vt_err *err)
+{
+	struct vt_learned_mask *m = vt_xcalloc(1, sizeof(*m));
+	char *path = vt_path_join(dir, "model.safetensors");
+	int rc = read_model(m, dir, err);
+
+	if (!rc)
+		rc = vt_safetensors_open(&m->weights, path, err);
+	free(path);
+	if (rc) {
+		vt_learned_mask_close(m);
+		return rc;
+	}
+	m->name = vt_xstrdup(vt_json_text(vt_json_get(m->json, "name"), "learned"));
+	m->provider = (struct vt_mask_provider){ m->name, provide, m };
+	*out = m;
+	return 0;
+}
+
+void vt_learned_mask_close(struct vt_learned_mask *m)
+{
+	if (!m)
+		return;
+	vt_session_free(m->session);
+	vt_graph_free(m->graph);
+	if (m->weights.header)
+		vt_safetensors_close(&m->weights);
+	vt_json_free(m->json);
+	free(m->name);
+	free(m);
+}
+
+const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *m)
+{
+	return &m->provider;
+}
+
+size_t vt_learned_mask_size(const struct vt_learned_mask *m)
+{
+	return m->size;
+}
+
+/* --- labels ---------------------------------------------------------------------------------------------------------------- */
+
+/* Low and high of the whole volume to 0 and 1; what lies beyond is clipped. */
+static int normalised(float *out, const struct vt_learned_mask *m, const float *voxels, size_t n, struct vt_err *err)
+{
+	double range[2];
+	struct vt_moments moments;
+
+	if (m->normalise == BY_QUANTILES) {
+		if (vt_percentiles(range, m->quantile, 2, voxels, NULL, n, err))
+			return err->code;
+	} else {
+		if (vt_moments(&moments, voxels, NULL, n, err))
+			return err->code;
+		range[0] = moments.min;
+		range[1] = moments.max;
+	}
+	if (!(range[1] > range[0]))
+		return vt_err_set(err, VT_EDATA, "the scan is constant (%g) where the network looks for contrast", range[0]);
+	for (size_t i = 0; i < n; i++) {
+		double v = ((double)voxels[i] - range[0]) / (range[1] - range[0]);
+
+		out[i] = (float)(v < 0 ? 0 : v > 1 ? 1 : v);
+	}
+	return 0;
+}
+
+/* The class with the largest logit, the lowest of equals. */
+static void largest_class(unsigned char *labels, const float *logits, size_t n, int classes)
+{
+	memset(labels, 0, n);
+	for (size_t i = 0; i < n; i++) {
+		float best = logits[i];
+
+		for (int c = 1; c < classes; c++)
+			if (logits[(size_t)c * n + i] > best) {
+				best = logits[(size_t)c * n + i];
+				labels[i] = (unsigned char)c;
+			}
+	}
+}
+
+/* Classes of normalised values x on a box of the network's voxels. */
+static int classify(struct vt_learned_mask *m, unsigned char *labels, const float *x, const int box[3], struct vt_err *err)
+{
+	size_t n = (size_t)box[0] * (size_t)box[1] * (size_t)box[2];
+	float *logits = vt_voxels_alloc(n * (size_t)m->classes * sizeof(*logits));
+	int rc = 0;
+
+	if (!logits)
+		return vt_err_nomem(err, n * (size_t)m->classes * sizeof(*logits));
+	if (!m->session || memcmp(box, m->box, sizeof(m->box)))
+		rc = session_new(m, box, err);
+	if (!rc) {
+		vt_session_set_input(m->session, x);
+		vt_session_forward(m->session, 0);
+		vt_session_get_output(m->session, logits);
+		largest_class(labels, logits, n, m->classes);
+	}
+	free(logits);
+	return rc;
+}
+
+int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, const float *voxels, struct vt_err *err)
+{
+	const int box[3] = { (int)m->size, (int)m->size, (int)m->size };
+	size_t n = m->size * m->size * m->size;
+	float *x = vt_voxels_alloc(n * sizeof(*x));
+	int rc;
+
+	if (!x)
+		return vt_err_nomem(err, n * sizeof(*x));
+	rc = normalised(x, m, voxels, n, err);
+	if (!rc)
+		rc = classify(m, labels, x, box, err);
+	free(x);
+	return rc;
+}
+
+/* --- a head scan ------------------------------------------------------------------------------------------------------------- */
+
+/* The network's cube around the scan's centre, axes to the left, foot and front.  Where the scan is taller than the cube, their tops
+ * meet: the brain is up there, a neck is what is left out. */
+static void network_grid(struct vt_geometry *out, const struct vt_geometry *scan, size_t size, double mm)
+{
+	static const double axes[3][3] = { { -1, 0, 0 }, { 0, 0, 1 }, { 0, -1, 0 } };    /* row: R, A, S; column: voxel axis */
+	struct vt_geometry ras;
+	double affine[3][4], middle = ((double)size - 1) / 2, top = -INFINITY, ras_top;
+
+	vt_grid_conform(&ras, scan, size, mm);
+	for (int corner = 0; corner < 8; corner++) {
+		double index[3], at[3];
+
+		for (int a = 0; a < 3; a++)
+			index[a] = corner >> a & 1 ? (double)scan->dim[a] - 1 : 0;
+		vt_geometry_to_mm(scan, index, at);
+		top = at[2] > top ? at[2] : top;
+	}
+	ras_top = ras.affine[2][3] + mm * ((double)size - 1);
+	for (int r = 0; r < 3; r++) {
+		affine[r][3] = ras.affine[r][3] + mm * middle;
+		if (r == 2 && top > ras_top)
+			affine[r][3] += top - ras_top;
+		for (int c = 0; c < 3; c++) {
+			affine[r][c] = mm * axes[r][c];
+			affine[r][3] -= affine[r][c] * middle;
+		}
+	}
+	vt_geometry_init(out, ras.dim, ras.spacing);
+	vt_geometry_set_affine(out, affine);
+}
+
+/* Box of the head in the cube: the largest piece brighter than a tenth of the range, a margin around it. */
+static int head_box(size_t lo[3], int box[3], const float *x, size_t size, struct vt_err *err)
+{
+	enum { MARGIN = 16, MULTIPLE = 8 };
+	const size_t dim[3] = { size, size, size };
+	size_t n = size * size * size, extent[3];
+	unsigned char *head = vt_voxels_alloc(n);
+	int rc;
+
+	if (!head)
+		return vt_err_nomem(err, n);
+	for (size_t i = 0; i < n; i++)
+		head[i] = x[i] > 0.1f;
+	rc = vt_mask_largest(head, dim, VT_CONNECT_6, err);
+	if (!rc && !vt_mask_box(lo, extent, head, dim))
+		rc = vt_err_set(err, VT_EDATA, "no head in the scan");
+	for (int a = 0; !rc && a < 3; a++) {
+		size_t hi = lo[a] + extent[a] + MARGIN;
+
+		hi = hi < size ? hi : size;
+		lo[a] = lo[a] > MARGIN ? lo[a] - MARGIN : 0;
+		extent[a] = (hi - lo[a] + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+		extent[a] = extent[a] < size ? extent[a] : size;
+		lo[a] = lo[a] + extent[a] > size ? size - extent[a] : lo[a];
+		box[2 - a] = (int)extent[a];
+	}
+	free(head);
+	return rc;
+}
+
+/* 1 where the network says brain, inside the head's box; 0 elsewhere. */
+static int label_head(struct vt_learned_mask *m, unsigned char *labels, const float *on_grid, struct vt_err *err)
+{
+	size_t n = m->size * m->size * m->size, lo[3], at = 0;
+	float *x = vt_voxels_alloc(2 * n * sizeof(*x));
+	unsigned char *part = vt_voxels_alloc(n);
+	int box[3], rc = !x || !part ? vt_err_nomem(err, 2 * n * sizeof(*x)) : normalised(x, m, on_grid, n, err);
+
+	if (!rc)
+		rc = head_box(lo, box, x, m->size, err);
+	for (size_t z = 0; !rc && z < (size_t)box[0]; z++)
+		for (size_t y = 0; y < (size_t)box[1]; y++, at += (size_t)box[2])
+			memcpy(x + n + at, x + ((z + lo[2]) * m->size + y + lo[1]) * m->size + lo[0], (size_t)box[2] * sizeof(*x));
+	if (!rc)
+		rc = classify(m, part, x + n, box, err);
+	memset(labels, 0, n);
+	at = 0;
+	for (size_t z = 0; !rc && z < (size_t)box[0]; z++)
+		for (size_t y = 0; y < (size_t)box[1]; y++)
+			for (size_t i = 0; i < (size_t)box[2]; i++)
+				labels[((z + lo[2]) * m->size + y + lo[1]) * m->size + lo[0] + i] = part[at++] != 0;
+	free(x);
+	free(part);
+	return rc;
+}
+
+static int provide(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g, struct vt_err *err)
+{
+	struct vt_learned_mask *m = ctx;
+	struct vt_geometry grid;
+	size_t n = m->size * m->size * m->size, scan = vt_geometry_count(g);
+	float *on_grid = vt_voxels_alloc(n * sizeof(*on_grid)), least = voxels[0];
+	unsigned char *labels = vt_voxels_alloc(n);
+	int rc = !on_grid || !labels ? vt_err_nomem(err, n * (sizeof(*on_grid) + 1)) : 0;
+
+	for (size_t i = 0; i < scan; i++)
+		least = voxels[i] < least ? voxels[i] : least;
+	network_grid(&grid, g, m->size, m->mm);
+	if (!rc)
+		rc = vt_resample(on_grid, &grid, voxels, g, VT_LINEAR, (double)least, err);
+	if (!rc)
+		rc = label_head(m, labels, on_grid, err);
+	if (!rc)
+		rc = vt_mask_largest(labels, grid.dim, VT_CONNECT_6, err) ? err->code : vt_mask_fill_holes(labels, grid.dim, err);
+	if (!rc)
+		rc = vt_resample_labels(mask, g, labels, &grid, 0, err);
+	free(on_grid);
+	free(labels);
+	return rc;
+}
