@@ -25,14 +25,20 @@
 	X("store", branch, "list, make, move or remove branches") \
 	X("store", tag, "list, make, move or remove tags") \
 	X("store", checkout, "write a commit's files, with the records that vouch for them") \
-	X("store", audit, "what an artifact was made from, down to each raw file") \
-	X("store", verify, "re-hash everything; name what is damaged") \
-	X("store", import, "take in stage outputs and their records") \
-	X("store", rebuild, "make the index again from the records")
+	X("store", verify, "re-hash everything; name what is damaged")
+
+#define VT_COMMANDS_LINEAGE(X) \
+	X("lineage", import, "take in stage outputs and their records") \
+	X("lineage", audit, "what an artifact was made from, down to each raw file") \
+	X("lineage", descendants, "what was made from an artifact, a raw file or a subject") \
+	X("lineage", subjects, "whose raw files are in an artifact, and what for") \
+	X("lineage", leakage, "does an evaluation share a subject or a volume with the training?") \
+	X("lineage", rebuild, "make the index again from the records")
 
 #define VT_COMMANDS(X) \
 	VT_COMMANDS_PIPELINES(X) \
-	VT_COMMANDS_STORE(X)
+	VT_COMMANDS_STORE(X) \
+	VT_COMMANDS_LINEAGE(X)
 
 #define VT_COMMAND_DECLARE(group, name, summary) int vt_cmd_##name(int argc, char **argv);
 VT_COMMANDS(VT_COMMAND_DECLARE)

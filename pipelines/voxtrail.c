@@ -24,7 +24,7 @@ static void help_group(struct vt_buf *out, const char *group)
 	vt_buf_printf(out, "\n%s\n", group);
 	for (const struct command *c = commands; c->name; c++)
 		if (!strcmp(c->group, group))
-			vt_buf_printf(out, "  %-10s %s\n", c->name, c->summary);
+			vt_buf_printf(out, "  %-11s %s\n", c->name, c->summary);
 }
 
 static void help(FILE *to)

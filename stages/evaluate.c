@@ -52,6 +52,15 @@ static int put(struct vt_stage_run *r, const char *name, const struct vt_buf *te
 	return rc;
 }
 
+static struct vt_json *scored(const struct vt_evaluation *e)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < e->n; i++)
+		vt_json_push(list, vt_json_new_text(e->subject[i].file->subject));
+	return list;
+}
+
 static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT, history = VT_BUF_INIT;
@@ -73,7 +82,7 @@ static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, stru
 	if (!rc)
 		rc = put(r, "report.html", &text, err);
 	if (!rc)
-		vt_stage_note(r, "subjects", vt_json_new_int((int64_t)e->n));
+		vt_stage_note(r, "subjects", scored(e));
 	vt_buf_release(&history);
 	vt_buf_release(&text);
 	vt_json_free(j);

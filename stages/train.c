@@ -217,6 +217,20 @@ static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 	return rc;
 }
 
+/* Who was trained on, who chose the weights, who was set aside: in the record too, for those who have no checkpoint at hand. */
+static int note_split(struct vt_stage_run *r, struct vt_err *err)
+{
+	char *path = vt_path_join(vt_stage_out(r), "checkpoint.json");
+	struct vt_json *j = NULL;
+	int rc = vt_json_read(&j, path, err);
+
+	if (!rc)
+		vt_stage_note(r, "split", vt_json_copy(vt_json_get(j, "subjects")));
+	vt_json_free(j);
+	free(path);
+	return rc;
+}
+
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
@@ -234,6 +248,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 		vt_stage_note(r, "device", vt_device_describe(o.device));
 		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &d, &o, err);
 	}
+	if (!rc)
+		rc = note_split(r, err);
 	vt_progress_end();
 	vt_dataset_close(&d);
 	vt_device_close(o.device);

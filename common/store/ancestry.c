@@ -3,357 +3,148 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/fs.h"
-#include "common/store/carried.h"
 #include "common/store/record.h"
-#include "common/store/repo.h"
-#include "common/store/store_internal.h"
 
-struct walk {
-	struct vt_store *s;              /* may be NULL */
-	struct vt_carried carried;       /* the directory's own .lineage */
+struct loading {
 	struct vt_ancestry *a;
 	size_t cap;
-	size_t *slot, n_slots;           /* hash of ids: 1 + index in a->v, 0 is free */
+	size_t *by_id;                   /* indices in a->v in the order of ids */
+	struct vt_trail *t;
+	struct vt_err *err;
 };
 
-static void add_once(struct vt_strs *list, const char *text)
+static int add_execution(void *ctx, const struct vt_trail_step *step)
 {
-	for (size_t i = 0; i < list->n; i++)
-		if (!strcmp(list->v[i], text))
-			return;
-	vt_strs_add(list, text);
+	struct loading *l = ctx;
+	struct vt_ancestry *a = l->a;
+
+	if (a->n == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 32;
+		a->v = vt_xrealloc(a->v, l->cap * sizeof(*a->v));
+	}
+	a->v[a->n] = (struct vt_execution){ .record = NULL };
+	memcpy(a->v[a->n].id, step->id, VT_HEX);
+	return vt_trail_record(l->t, &a->v[a->n++].record, step->id, l->err);
 }
 
-static struct vt_json *record_of(struct walk *w, const char *id)
+static int by_id(const void *x, const void *y, void *ctx)
 {
-	const struct vt_carried_record *c = vt_carried_find(&w->carried, id);
-	struct vt_err none = VT_ERR_INIT;
-	struct vt_json *j = NULL;
+	const struct vt_ancestry *a = ctx;
 
-	if (c)
-		return vt_json_copy(c->record);
-	if (w->s)
-		vt_store_get_record(w->s, &j, id, &none);
-	return j;
+	return strcmp(a->v[*(const size_t *)x].id, a->v[*(const size_t *)y].id);
 }
 
-/* Ids are digests: their first digits are as good as any hash. */
-static size_t *slot_of(struct walk *w, const char *id)
+static void sort_ids(struct loading *l)
 {
-	char first[16];
-	size_t i;
-
-	memcpy(first, id, 15);
-	first[15] = '\0';
-	for (i = strtoull(first, NULL, 16) % w->n_slots; w->slot[i] && strcmp(w->a->v[w->slot[i] - 1].id, id); i = (i + 1) % w->n_slots)
-		;
-	return &w->slot[i];
+	l->by_id = vt_xcalloc(l->a->n + 1, sizeof(*l->by_id));
+	for (size_t i = 0; i < l->a->n; i++)
+		l->by_id[i] = i;
+	qsort_r(l->by_id, l->a->n, sizeof(*l->by_id), by_id, l->a);
 }
 
-static void grow(struct walk *w)
+static size_t find(const struct loading *l, const char *id)
 {
-	w->cap = w->cap ? 2 * w->cap : 32;
-	w->a->v = vt_xrealloc(w->a->v, w->cap * sizeof(*w->a->v));
-	free(w->slot);
-	w->n_slots = 2 * w->cap + 1;
-	w->slot = vt_xcalloc(w->n_slots, sizeof(*w->slot));
-	for (size_t i = 0; i < w->a->n; i++)
-		*slot_of(w, w->a->v[i].id) = i + 1;
+	size_t lo = 0, hi = l->a->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(l->a->v[l->by_id[mid]].id, id) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return l->by_id[lo];
 }
 
-/* The index of an execution, -1 if it has none yet. */
-static long known(struct walk *w, const char *id)
+static int add_edge(void *ctx, const char *child, const char *parent)
 {
-	return w->n_slots ? (long)*slot_of(w, id) - 1 : -1;
+	struct loading *l = ctx;
+	struct vt_execution *e = &l->a->v[find(l, child)];
+
+	e->from = vt_xrealloc(e->from, (e->n_from + 1) * sizeof(*e->from));
+	e->from[e->n_from++] = find(l, parent);
+	return 0;
 }
 
-/* Takes the record. */
-static long add_execution(struct walk *w, const char *id, struct vt_json *record)
+static void add_raw_file(struct vt_execution *e, const char *port, const struct vt_json *file)
 {
-	struct vt_ancestry *a = w->a;
+	const char *path = vt_json_text(vt_json_get(file, "path"), "");
 
-	if (a->n == w->cap)
-		grow(w);
-	a->v[a->n] = (struct vt_execution){ .record = record };
-	memcpy(a->v[a->n].id, id, VT_HEX);
-	*slot_of(w, id) = a->n + 1;
-	return (long)a->n++;
+	e->raw = vt_xrealloc(e->raw, (e->n_raw + 1) * sizeof(*e->raw));
+	e->raw[e->n_raw++] = (struct vt_raw_file){ .port = port, .path = path, .sha256 = vt_json_text(vt_json_get(file, "sha256"), ""),
+		.subject = vt_record_subject(e->record, path), .size = (uint64_t)vt_json_integer(vt_json_get(file, "size"), 0) };
 }
 
-/* The index of an execution, added if it is new; -1 if its record cannot be found. */
-static long execution(struct walk *w, const char *id)
-{
-	long k = known(w, id);
-	struct vt_json *j = k < 0 ? record_of(w, id) : NULL;
-
-	if (k >= 0)
-		return k;
-	if (j)
-		return add_execution(w, id, j);
-	add_once(&w->a->missing, id);
-	return -1;
-}
+/* The raw digests of one port of one execution, sorted. */
+struct digests {
+	struct loading *l;
+	char id[VT_HEX];
+	char *port;
+	struct vt_strs v;
+};
 
 static int by_text(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The files of one input: their digests, sorted, and which of them a named parent has among its outputs. */
-struct wanted {
-	const char **v;
-	bool *vouched;
-	size_t n;
-};
-
-static struct wanted wanted_of(const struct vt_json *files)
+/* Every path of the port that has one of them. */
+static void take_raw(struct digests *d)
 {
-	struct wanted w = { NULL, NULL, files ? files->n : 0 };
+	struct vt_execution *e = d->v.n ? &d->l->a->v[find(d->l, d->id)] : NULL;
+	const struct vt_json *inputs = e ? vt_json_get(e->record, "inputs") : NULL;
 
-	w.v = vt_xcalloc(w.n + 1, sizeof(*w.v));
-	w.vouched = vt_xcalloc(w.n + 1, sizeof(*w.vouched));
-	for (size_t i = 0; i < w.n; i++)
-		w.v[i] = vt_json_text(vt_json_get(files->item[i], "sha256"), "");
-	qsort(w.v, w.n, sizeof(*w.v), by_text);
-	return w;
-}
+	for (size_t i = 0; inputs && i < inputs->n; i++) {
+		const struct vt_json *files = vt_json_get(inputs->item[i], "files");
+		const char *port = vt_json_text(vt_json_get(inputs->item[i], "port"), "");
 
-/* First of the equal digests, n if there is none. */
-static size_t wanted_index(const struct wanted *w, const char *sha256)
-{
-	size_t lo = 0, hi = w->n;
+		for (size_t k = 0; files && !strcmp(port, d->port) && k < files->n; k++) {
+			const char *sha256 = vt_json_text(vt_json_get(files->item[k], "sha256"), "");
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (strcmp(w->v[mid], sha256) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < w->n && !strcmp(w->v[lo], sha256) ? lo : w->n;
-}
-
-/* Marks what the record has among its outputs; false if it is nothing. */
-static bool vouch(struct wanted *w, const struct vt_json *record)
-{
-	const struct vt_json *outputs = vt_json_get(record, "outputs");
-	bool any = false;
-
-	for (size_t i = 0; outputs && i < outputs->n; i++) {
-		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
-
-		for (size_t k = 0; files && k < files->n; k++) {
-			size_t at = wanted_index(w, vt_json_text(vt_json_get(files->item[k], "sha256"), ""));
-
-			if (at < w->n)
-				any = w->vouched[at] = true;
+			if (bsearch(&sha256, d->v.v, d->v.n, sizeof(*d->v.v), by_text))
+				add_raw_file(e, port, files->item[k]);
 		}
 	}
-	return any;
+	vt_strs_release(&d->v);
+	free(d->port);
+	d->port = NULL;
 }
 
-static void add_from(struct vt_execution *e, size_t i)
+static int add_raw(void *ctx, const char *id, const char *port, const char *sha256)
 {
-	for (size_t k = 0; k < e->n_from; k++)
-		if (e->from[k] == i)
-			return;
-	e->from = vt_xrealloc(e->from, (e->n_from + 1) * sizeof(*e->from));
-	e->from[e->n_from++] = i;
-}
+	struct digests *d = ctx;
 
-static void add_raw(struct vt_execution *e, const char *port, const struct vt_json *file)
-{
-	const char *path = vt_json_text(vt_json_get(file, "path"), ""), *slash = strchr(path, '/');
-
-	e->raw = vt_xrealloc(e->raw, (e->n_raw + 1) * sizeof(*e->raw));
-	e->raw[e->n_raw++] = (struct vt_raw_file){ .port = port, .path = path, .sha256 = vt_json_text(vt_json_get(file, "sha256"), ""),
-		.subject = vt_xstrndup(path, slash ? (size_t)(slash - path) : 0), .size = (uint64_t)vt_json_integer(vt_json_get(file, "size"), 0) };
-}
-
-/* Executions that made this file, by the store's index; false if there is none. */
-static int from_index(struct walk *w, size_t of, const char *sha256, bool *found, struct vt_err *err)
-{
-	struct vt_strs ids = VT_STRS_INIT;
-	int rc = vt_store_producers(w->s, sha256, &ids, err);
-
-	*found = false;
-	for (size_t i = 0; !rc && i < ids.n; i++) {
-		long k = strcmp(ids.v[i], w->a->v[of].id) ? execution(w, ids.v[i]) : -1;
-
-		if (k >= 0) {
-			add_from(&w->a->v[of], (size_t)k);
-			*found = true;
-		}
+	if (!d->port || strcmp(d->id, id) || strcmp(d->port, port)) {
+		take_raw(d);
+		memcpy(d->id, id, VT_HEX);
+		d->port = vt_xstrdup(port);
 	}
-	vt_strs_release(&ids);
-	return rc;
+	vt_strs_add(&d->v, sha256);
+	return 0;
 }
 
-/* A parent that is named but wrote nothing of this input has no part in it. */
-static void named_parent(struct walk *w, size_t of, struct wanted *list, const char *id)
+int vt_ancestry_load(struct vt_ancestry **out, struct vt_trail *t, struct vt_err *err)
 {
-	long k = known(w, id);
-	struct vt_json *j = k < 0 ? record_of(w, id) : NULL;
+	struct loading l = { .a = vt_xcalloc(1, sizeof(*l.a)), .t = t, .err = err };
+	struct digests d = { .l = &l, .id = "" };
+	int rc = vt_trail_ancestors(t, add_execution, &l, err);
 
-	if (k < 0 && !j)
-		add_once(&w->a->missing, id);
-	else if (!vouch(list, k < 0 ? j : w->a->v[k].record))
-		vt_json_free(j);
-	else
-		add_from(&w->a->v[of], (size_t)(k < 0 ? add_execution(w, id, j) : k));
-}
-
-static int input(struct walk *w, size_t of, const struct vt_json *in, struct vt_err *err)
-{
-	const struct vt_json *parents = vt_json_get(in, "parents"), *files = vt_json_get(in, "files");
-	const char *port = vt_json_text(vt_json_get(in, "port"), "");
-	struct wanted list = wanted_of(files);
-	int rc = 0;
-
-	for (size_t i = 0; parents && i < parents->n; i++)
-		named_parent(w, of, &list, vt_json_text(parents->item[i], ""));
-	for (size_t i = 0; !rc && files && i < files->n; i++) {
-		const char *sha256 = vt_json_text(vt_json_get(files->item[i], "sha256"), "");
-		bool found = list.vouched[wanted_index(&list, sha256)];
-
-		if (!found && w->s)
-			rc = from_index(w, of, sha256, &found, err);
-		if (!rc && !found)
-			add_raw(&w->a->v[of], port, files->item[i]);
+	l.a->n_roots = vt_trail_roots(t)->n;
+	if (!rc) {
+		sort_ids(&l);
+		rc = vt_trail_edges(t, add_edge, &l, err);
 	}
-	free(list.v);
-	free(list.vouched);
-	return rc;
-}
-
-static int walk_up(struct walk *w, const struct vt_strs *roots, struct vt_err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < roots->n; i++)
-		execution(w, roots->v[i]);
-	w->a->n_roots = w->a->n;
-	for (size_t i = 0; !rc && i < w->a->n; i++) {
-		const struct vt_json *inputs = vt_json_get(w->a->v[i].record, "inputs");
-
-		for (size_t k = 0; !rc && inputs && k < inputs->n; k++)
-			rc = input(w, i, inputs->item[k], err);
-	}
-	vt_strs_sort(&w->a->missing);
-	return rc;
-}
-
-/* --- what the user named ---------------------------------------------------------------------------------------------------- */
-
-static int producers_of_tree(struct vt_store *s, const struct vt_tree *t, struct vt_strs *roots, struct vt_err *err)
-{
-	char hex[VT_HEX];
-	size_t before = roots->n;
-	int rc;
-
-	vt_digest_hex(hex, &t->id);
-	rc = vt_store_producers(s, hex, roots, err);
-	for (size_t i = 0; !rc && roots->n == before && i < t->n_files; i++) {
-		struct vt_strs ids = VT_STRS_INIT;
-
-		vt_digest_hex(hex, &t->file[i].digest);
-		rc = vt_store_producers(s, hex, &ids, err);
-		for (size_t k = 0; k < ids.n; k++)
-			vt_strs_add(roots, ids.v[k]);
-		vt_strs_release(&ids);
-		before = roots->n > before ? (size_t)-1 : before;    /* one found: go on through all files */
-	}
-	return rc;
-}
-
-static int roots_of_path(struct walk *w, const char *path, struct vt_strs *roots, struct vt_err *err)
-{
-	struct vt_strs unvouched = VT_STRS_INIT;
-	struct vt_tree *t = NULL;
-	struct vt_digest d;
-	char hex[VT_HEX];
-	uint64_t size;
-	int rc;
-
-	if (!vt_fs_is_dir(path)) {
-		rc = vt_digest_file(&d, &size, path, err);
-		vt_digest_hex(hex, &d);
-		return rc || !w->s ? rc : vt_store_producers(w->s, hex, roots, err);
-	}
-	rc = vt_carried_read(&w->carried, path, err);
-	if (rc || (!w->carried.n && !w->s))
-		return rc;
-	rc = vt_tree_hash_dir(&t, path, err);
-	if (!rc && w->carried.n)
-		rc = vt_carried_check(&w->carried, t, path, VT_CARRIED_WHOLE, &unvouched, err);
-	for (size_t i = 0; !rc && i < w->carried.n; i++)
-		if (w->carried.v[i].own)
-			vt_strs_add(roots, w->carried.v[i].id);
-	if (!rc && !roots->n)
-		rc = producers_of_tree(w->s, t, roots, err);
-	vt_strs_release(&unvouched);
-	vt_tree_free(t);
-	return rc;
-}
-
-static int roots_of_repo(struct walk *w, const char *what, struct vt_strs *roots, struct vt_err *err)
-{
-	struct vt_commit c = { .id = "" };
-	struct vt_tree *t = NULL;
-	struct vt_digest d;
-	int rc = vt_repo_resolve(w->s, &c, what, err);
-
-	if (!rc && vt_digest_parse(&d, c.tree))
-		rc = vt_store_get_tree(w->s, &t, &d, err);
 	if (!rc)
-		rc = producers_of_tree(w->s, t, roots, err);
-	vt_tree_free(t);
-	vt_commit_release(&c);
-	return rc;
-}
-
-static bool is_hex(const char *s)
-{
-	return strspn(s, "0123456789abcdef") == strlen(s) && strlen(s) >= 8 && strlen(s) <= 64;
-}
-
-static int roots_of_digest(struct walk *w, const char *hex, struct vt_strs *roots, struct vt_err *err)
-{
-	int rc = vt_store_records(w->s, hex, roots, err);
-
-	if (!rc && !roots->n)
-		rc = vt_store_producers(w->s, hex, roots, err);
-	return rc;
-}
-
-int vt_ancestry_find(struct vt_ancestry **out, struct vt_store *s, const char *what, struct vt_err *err)
-{
-	struct walk w = { .s = s, .a = vt_xcalloc(1, sizeof(*w.a)) };
-	struct vt_strs roots = VT_STRS_INIT;
-	int rc;
-
-	if (vt_fs_exists(what))
-		rc = roots_of_path(&w, what, &roots, err);
-	else if (!s)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no such file, and no store was given", what);
-	else if (is_hex(what))
-		rc = roots_of_digest(&w, what, &roots, err);
-	else
-		rc = roots_of_repo(&w, what, &roots, err);
-	if (!rc && !roots.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no execution is known to have made it; `voxtrail import DIR` takes in the output of a stage", what);
-	vt_strs_sort(&roots);
+		rc = vt_trail_raw(t, add_raw, &d, err);
+	take_raw(&d);
 	if (!rc)
-		rc = walk_up(&w, &roots, err);
+		rc = vt_trail_missing(t, &l.a->missing, err);
+	free(l.by_id);
 	if (rc)
-		vt_ancestry_free(w.a);
+		vt_ancestry_free(l.a);
 	else
-		*out = w.a;
-	vt_carried_release(&w.carried);
-	free(w.slot);
-	vt_strs_release(&roots);
+		*out = l.a;
 	return rc;
 }
 

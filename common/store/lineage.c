@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "common/base/fs.h"
+#include "common/store/record.h"
 #include "common/store/store.h"
 
 enum { TABLES = 2, MAX_STATEMENTS = 48 };
@@ -108,7 +109,8 @@ static void unhex(sqlite3_context *ctx, int n, sqlite3_value **v)
 static int refuse_if_lost(struct vt_lineage *l, struct vt_err *err)
 {
 	const char *slash = strrchr(l->path, '/');
-	char *records = vt_asprintf("%.*s/records", slash ? (int)(slash - l->path) : 1, slash ? l->path : ".");
+	/* a table in memory has no neighbours */
+	char *records = !slash ? vt_xstrdup("") : vt_asprintf("%.*s/records", (int)(slash - l->path), l->path);
 	struct vt_strs names = VT_STRS_INIT;
 	struct vt_err none = VT_ERR_INIT;
 	int rc = 0;
@@ -343,17 +345,15 @@ static int artifact(struct vt_lineage *l, const struct vt_json *hex, int64_t *n,
 	return intern(l, "SELECT n FROM artifact WHERE digest = ?1", "INSERT INTO artifact (digest) VALUES (?1)", digest(hex), n, err);
 }
 
-static int subject(struct vt_lineage *l, const struct vt_json *path, int64_t *n, struct vt_err *err)
+static int subject(struct vt_lineage *l, const struct vt_json *record, const struct vt_json *path, int64_t *n, struct vt_err *err)
 {
-	const char *p = vt_json_text(path, ""), *slash = strchr(p, '/');
-	char *name;
-	int rc;
+	char *name = vt_record_subject(record, vt_json_text(path, ""));
+	int rc = 0;
 
 	*n = 0;
-	if (!slash)
-		return 0;
-	name = vt_xstrndup(p, (size_t)(slash - p));
-	rc = intern(l, "SELECT n FROM subject WHERE name = ?1", "INSERT INTO subject (name) VALUES (?1)", (struct value){ .kind = TEXT, .text = name }, n, err);
+	if (*name)
+		rc = intern(l, "SELECT n FROM subject WHERE name = ?1", "INSERT INTO subject (name) VALUES (?1)",
+			(struct value){ .kind = TEXT, .text = name }, n, err);
 	free(name);
 	return rc;
 }
@@ -383,7 +383,7 @@ static int add_output(struct vt_lineage *l, int64_t row, const struct vt_json *p
 	return rc;
 }
 
-static int add_input(struct vt_lineage *l, int64_t row, const struct vt_json *port, struct vt_err *err)
+static int add_input(struct vt_lineage *l, int64_t row, const struct vt_json *record, const struct vt_json *port, struct vt_err *err)
 {
 	const struct vt_json *files = vt_json_get(port, "files"), *parents = vt_json_get(port, "parents");
 	struct value name = text(vt_json_get(port, "port"));
@@ -397,7 +397,7 @@ static int add_input(struct vt_lineage *l, int64_t row, const struct vt_json *po
 
 		rc = artifact(l, vt_json_get(files->item[i], "sha256"), &a, err);
 		if (!rc)
-			rc = subject(l, vt_json_get(files->item[i], "path"), &s, err);
+			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
 		if (!rc)
 			rc = step(l, "INSERT OR IGNORE INTO file_in VALUES (?1, ?2, ?3, ?4, 1)", 4,
 				(const struct value[]){ number(row), name, number(a), number(s) }, NULL, err);
@@ -423,7 +423,7 @@ static int add_rows(struct vt_lineage *l, const struct vt_record_text *t, int64_
 	for (size_t i = 0; !rc && outputs && i < outputs->n; i++)
 		rc = add_output(l, *row, outputs->item[i], err);
 	for (size_t i = 0; !rc && inputs && i < inputs->n; i++)
-		rc = add_input(l, *row, inputs->item[i], err);
+		rc = add_input(l, *row, r, inputs->item[i], err);
 	return rc;
 }
 

@@ -6,7 +6,7 @@
  *
  *      record    n, id, derivation, result, stage, status ('ok' or 'failed')
  *      artifact  n, digest                  of a file or a directory
- *      subject   n, name                    first element of a path; 0 is none
+ *      subject   n, name                    vt_record_subject of a path; 0 is none
  *      tree      record, way ('in' or 'out'), port, artifact
  *      file_out  artifact, record           files of the outputs
  *      file_in   record, port, artifact, subject, open
@@ -27,7 +27,8 @@
 
 struct vt_lineage;
 
-/* VT_EINTEGRITY for a damaged file and VT_EDATA for another version of the tables; both messages say how to rebuild. */
+/* VT_EINTEGRITY for a damaged file and VT_EDATA for another version of the tables; both messages say how to rebuild.
+ * path ":memory:" is a table of its own. */
 int vt_lineage_open(struct vt_lineage **out, const char *path, bool read_only, struct vt_err *err);
 void vt_lineage_close(struct vt_lineage *l);
 

@@ -1,5 +1,6 @@
 #include "common/store/record.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -269,4 +270,36 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 	else
 		*out = j;
 	return rc;
+}
+
+/* --- subjects -------------------------------------------------------------------------------------------------------------- */
+
+static bool stands_in(const char *path, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *p = path; n && (p = strstr(p, name)); p++)
+		if ((p == path || !isalnum((unsigned char)p[-1])) && !isalnum((unsigned char)p[n]))
+			return true;
+	return false;
+}
+
+static void longest(const char **best, const struct vt_json *names, const char *path)
+{
+	for (size_t i = 0; names && i < names->n; i++) {
+		const char *name = names->type == VT_JSON_OBJECT ? names->key[i] : vt_json_text(names->item[i], "");
+
+		if (strlen(name) > strlen(*best) && stands_in(path, name))
+			*best = name;
+	}
+}
+
+char *vt_record_subject(const struct vt_json *record, const char *path)
+{
+	const struct vt_json *notes = vt_json_get(record, "notes");
+	const char *best = "", *slash = strchr(path, '/');
+
+	longest(&best, vt_json_get(notes, "subjects"), path);
+	longest(&best, vt_json_get(notes, "quarantined"), path);
+	return *best || !slash ? vt_xstrdup(best) : vt_xstrndup(path, (size_t)(slash - path));
 }

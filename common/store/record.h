@@ -42,4 +42,9 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 /* The tree an entry of `inputs` or `outputs` lists. */
 int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_err *err);
 
+/* Whose file an input path is: the longest of the subjects the record's notes name (`subjects`: names or an object by name;
+ * `quarantined`) that stands in the path between characters that are no letters or digits, else the first element of a path that has
+ * more than one, else "".  Caller frees. */
+char *vt_record_subject(const struct vt_json *record, const char *path);
+
 #endif

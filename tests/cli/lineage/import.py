@@ -37,7 +37,7 @@ for k in orders[2]:
     run("import", f"{T}/true/{k}", store=f"{T}/order0")
 check(listing(f"{T}/order0") == before and answers(f"{T}/order0", [export.id]) == answers(f"{T}/order1", [export.id]), "importing again changes nothing")
 run("import", f"{T}/true/{len(everything) - 1}", store=f"{T}/lone")
-mine = {r["id"] for r in json.loads(run("audit", export.id, "--json", store=f"{T}/lone").stdout)}
+mine = {r["id"] for r in json.loads(run("audit", export.id, "--json", store=f"{T}/lone").stdout)["executions"]}
 check(mine == {e.id for e in everything}, "one exported directory brings the records of all its ancestors")
 
 # a bucket keeps names and bytes only: times, modes, empty directories are lost

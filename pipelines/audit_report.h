@@ -1,0 +1,48 @@
+/* audit_report.h - an ancestry as text, JSON, DOT or one HTML page that refers to nothing outside itself. */
+#ifndef PIPELINES_AUDIT_REPORT_H
+#define PIPELINES_AUDIT_REPORT_H
+
+#include "common/store/ancestry.h"
+
+struct vt_audit {
+	const char *what;                /* as the user named it */
+	const struct vt_ancestry *a;
+	struct vt_strs subjects;
+	struct vt_strs train, choose, test;  /* of the subjects: by what the records of trainings note (notes.split), sorted */
+};
+
+/* Appends to *out. */
+void vt_audit_text(struct vt_buf *out, const struct vt_audit *r);
+void vt_audit_json(struct vt_buf *out, const struct vt_audit *r);
+void vt_audit_dot(struct vt_buf *out, const struct vt_audit *r);
+void vt_audit_html(struct vt_buf *out, const struct vt_audit *r);
+
+/* Fills in the rest from what and a: vt_audit_add_split of every record and vt_audit_sort. */
+void vt_audit_collect(struct vt_audit *r);
+void vt_audit_add_split(struct vt_audit *r, const struct vt_json *record);
+void vt_audit_sort(struct vt_audit *r);
+void vt_audit_release(struct vt_audit *r);
+
+/* "train", "validation", "test" or "" for a subject of the audit; training wins. */
+const char *vt_audit_role(const struct vt_audit *r, const char *subject);
+struct vt_json *vt_audit_subjects_json(const struct vt_audit *r);    /* [{subject, role}...] */
+bool vt_audit_has(const struct vt_strs *sorted, const char *name);
+
+/* Executions of one stage, interface version and binary, made from the same groups: what a picture of thousands can show. */
+struct vt_audit_group {
+	size_t first, n;                 /* a member; how many */
+	size_t depth;                    /* longest way to a root */
+	size_t n_raw;
+};
+
+struct vt_audit_groups {
+	struct vt_audit_group *v;
+	size_t n;
+	size_t *of;                      /* group of each execution */
+	size_t *edge;                    /* n * n: edges from group i (child) to group k (parent) */
+};
+
+void vt_audit_group(struct vt_audit_groups *out, const struct vt_ancestry *a);
+void vt_audit_groups_release(struct vt_audit_groups *g);
+
+#endif

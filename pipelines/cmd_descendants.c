@@ -1,0 +1,61 @@
+/* voxtrail descendants WHAT: everything that was made from it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipelines/commands.h"
+#include "pipelines/lineage_command.h"
+#include "pipelines/runner/command.h"
+
+static int count_step(void *ctx, const struct vt_trail_step *step)
+{
+	(void)step;
+	*(size_t *)ctx += 1;
+	return 0;
+}
+
+static void descendants(struct vt_store *s, const char *what, int subject, int json, struct vt_err *err)
+{
+	struct vt_trail *t = NULL;
+	size_t n = 0;
+	int rc = subject ? vt_trail_open_subject(&t, s, what, err) : vt_trail_open(&t, s, what, VT_TRAIL_ANY, err);
+
+	if (!rc)
+		rc = vt_trail_descendants(t, count_step, &n, err);
+	if (!rc)
+		vt_lineage_list(t, VT_LIST_DESCENDANTS, json, err);
+	/* no text: the list has said it */
+	if (!rc && !n && !err->code)
+		err->code = VT_EFAIL;
+	vt_trail_close(t);
+}
+
+int vt_cmd_descendants(int argc, char **argv)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_strs rest = VT_STRS_INIT;
+	struct vt_store *s = NULL;
+	const char *store = vt_default_store();
+	int help = 0, json = 0;
+	int subject = 0;
+	const struct vt_opt opts[] = {
+		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "subject", VT_OPT_FLAG, &subject, NULL, "WHAT is the name of a subject" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
+		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+	};
+
+	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
+		if (help)
+			vt_command_help("descendants WHAT", "Prints the executions whose output was made from WHAT, directly or through others: record, stage, output tree. "
+				VT_LINEAGE_WHAT " A raw file is followed by its bytes. Exits with 0 if there are any, 1 if there are none, 66 if WHAT is unknown.", opts);
+		else if (rest.n != 1)
+			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail descendants WHAT");
+		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))
+			descendants(s, rest.v[0], subject, json, &err);
+	}
+	vt_store_close(s);
+	vt_strs_release(&rest);
+	return vt_command_end("descendants", &err);
+}

@@ -1,0 +1,112 @@
+/* voxtrail subjects WHAT: the people whose raw files are in it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipelines/commands.h"
+#include "pipelines/lineage_command.h"
+#include "pipelines/runner/command.h"
+#include "pipelines/audit_report.h"
+
+/* Which subjects trainings among the ancestors name for what. */
+struct roles {
+	struct vt_trail *t;
+	struct vt_audit audit;
+	struct vt_err *err;
+};
+
+static int add_training(void *ctx, const struct vt_trail_step *step)
+{
+	struct roles *r = ctx;
+	struct vt_json *j = NULL;
+	int rc = strcmp(step->stage, "train") ? 0 : vt_trail_record(r->t, &j, step->id, r->err);
+
+	if (j)
+		vt_audit_add_split(&r->audit, j);
+	vt_json_free(j);
+	return rc;
+}
+
+static void print_text(const struct vt_audit *a)
+{
+	for (size_t i = 0; i < a->subjects.n; i++) {
+		const char *role = vt_audit_role(a, a->subjects.v[i]);
+
+		printf("%s%s%s\n", a->subjects.v[i], *role ? "  " : "", role);
+	}
+}
+
+static void print_json(const struct vt_audit *a, const struct vt_strs *missing)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(j, "what", a->what);
+	vt_json_put(j, "subjects", vt_audit_subjects_json(a));
+	vt_json_put(j, "missing", vt_lineage_names(missing));
+	vt_lineage_print(j);
+}
+
+static void answer(const struct vt_audit *a, const struct vt_strs *missing, const char *subject, int json, struct vt_err *err)
+{
+	if (json)
+		print_json(a, missing);
+	else if (!subject)
+		print_text(a);
+	if (subject && !vt_audit_has(&a->subjects, subject))
+		err->code = VT_EFAIL;
+	else if (subject && !json)
+		printf("%s  %s\n", subject, vt_audit_role(a, subject));
+	if (!subject || err->code)
+		vt_lineage_incomplete(missing, err);
+}
+
+static void subjects(struct vt_store *s, const char *what, const char *subject, int json, struct vt_err *err)
+{
+	struct roles r = { .audit = { .what = what }, .err = err };
+	struct vt_strs missing = VT_STRS_INIT;
+	int rc = vt_trail_open(&r.t, s, what, VT_TRAIL_MADE, err);
+
+	if (!rc)
+		rc = vt_trail_subjects(r.t, &r.audit.subjects, err);
+	if (!rc)
+		rc = vt_trail_ancestors(r.t, add_training, &r, err);
+	if (!rc)
+		rc = vt_trail_missing(r.t, &missing, err);
+	if (!rc) {
+		vt_audit_sort(&r.audit);
+		answer(&r.audit, &missing, subject, json, err);
+	}
+	vt_strs_release(&missing);
+	vt_audit_release(&r.audit);
+	vt_trail_close(r.t);
+}
+
+int vt_cmd_subjects(int argc, char **argv)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_strs rest = VT_STRS_INIT;
+	struct vt_store *s = NULL;
+	const char *store = vt_default_store();
+	int help = 0, json = 0;
+	const char *subject = NULL;
+	const struct vt_opt opts[] = {
+		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "has", VT_OPT_STRING, &subject, "SUBJECT", "only say whether this one is among them: exits with 0 if so, 1 if not" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
+		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+	};
+
+	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
+		if (help)
+			vt_command_help("subjects WHAT", "Prints the subjects whose raw files WHAT was made from, directly or through others, and what trainings used each for: train, validation "
+				"(to choose the weights) or test (set aside). " VT_LINEAGE_WHAT " Exits with 0 if the answer is whole, 1 if records are missing.", opts);
+		else if (rest.n != 1)
+			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail subjects WHAT");
+		else if (!vt_lineage_store(&s, store, rest.v[0], &err))
+			subjects(s, rest.v[0], subject, json, &err);
+	}
+	vt_store_close(s);
+	vt_strs_release(&rest);
+	return vt_command_end("subjects", &err);
+}
