@@ -124,6 +124,32 @@ static int add_raw(void *ctx, const char *id, const char *port, const char *sha2
 	return 0;
 }
 
+/* From the order of ids, roots first, to breadth first: what led to an execution stands before it. */
+static void order(struct vt_ancestry *a)
+{
+	struct vt_execution *v = vt_xcalloc(a->n + 1, sizeof(*v));
+	size_t *queue = vt_xcalloc(a->n + 1, sizeof(*queue)), *place = vt_xcalloc(a->n + 1, sizeof(*place)), n = 0;
+
+	for (; n < a->n_roots; n++)
+		place[queue[n] = n] = n + 1;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < a->v[queue[i]].n_from; k++)
+			if (!place[a->v[queue[i]].from[k]]) {
+				queue[n] = a->v[queue[i]].from[k];
+				place[queue[n]] = n + 1;
+				n++;
+			}
+	for (size_t i = 0; i < n; i++) {
+		v[i] = a->v[queue[i]];
+		for (size_t k = 0; k < v[i].n_from; k++)
+			v[i].from[k] = place[v[i].from[k]] - 1;
+	}
+	free(a->v);
+	a->v = v;
+	free(queue);
+	free(place);
+}
+
 int vt_ancestry_load(struct vt_ancestry **out, struct vt_trail *t, struct vt_err *err)
 {
 	struct loading l = { .a = vt_xcalloc(1, sizeof(*l.a)), .t = t, .err = err };
@@ -141,11 +167,13 @@ int vt_ancestry_load(struct vt_ancestry **out, struct vt_trail *t, struct vt_err
 	if (!rc)
 		rc = vt_trail_missing(t, &l.a->missing, err);
 	free(l.by_id);
-	if (rc)
+	if (rc) {
 		vt_ancestry_free(l.a);
-	else
-		*out = l.a;
-	return rc;
+		return rc;
+	}
+	order(l.a);
+	*out = l.a;
+	return 0;
 }
 
 void vt_ancestry_free(struct vt_ancestry *a)

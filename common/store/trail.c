@@ -352,7 +352,7 @@ int vt_trail_record(struct vt_trail *t, struct vt_json **out, const char *id, st
 
 /* docs/lineage.md gives the same questions for the sqlite3 shell.  CROSS JOIN: from the rows that are few to those of a key. */
 #define ROOTS "SELECT r.n FROM json_each(?1) j CROSS JOIN record r ON r.id = unhex(j.value)"
-#define UP "WITH RECURSIVE up (n) AS (" ROOTS " UNION SELECT e.parent FROM up CROSS JOIN edge e ON e.child = up.n) "
+#define UP "WITH RECURSIVE root (n) AS (" ROOTS "), up (n) AS (SELECT n FROM root UNION SELECT e.parent FROM up CROSS JOIN edge e ON e.child = up.n) "
 #define DOWN "WITH RECURSIVE root (n) AS (" ROOTS "), down (n) AS (SELECT n FROM root UNION SELECT e.child FROM down" \
 	" CROSS JOIN edge e INDEXED BY edge_parent ON e.parent = down.n) "
 #define STEP "SELECT r.id, r.stage, r.status, (SELECT a.digest FROM tree t CROSS JOIN artifact a ON a.n = t.artifact" \
@@ -398,7 +398,7 @@ static int ask(struct vt_trail *t, const char *sql, vt_lineage_row row, void *ct
 
 int vt_trail_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
 {
-	return ask(t, UP STEP "up CROSS JOIN record r ON r.n = up.n", call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
+	return ask(t, UP STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY up.n NOT IN (SELECT n FROM root), r.id", call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
 int vt_trail_descendants(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)

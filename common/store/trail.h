@@ -38,7 +38,7 @@ struct vt_trail_step {
 };
 typedef int (*vt_trail_fn)(void *ctx, const struct vt_trail_step *step);
 
-/* The roots and everything they were made from; breadth first, the roots at the beginning. */
+/* The roots, then everything they were made from. */
 int vt_trail_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err);
 
 /* Everything made from the roots; without the roots, unless the trail begins at raw files. */

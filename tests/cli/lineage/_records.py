@@ -109,7 +109,7 @@ def cohort(n, seed=b""):
     prep = [Execution("prepare", {"scans": r}, {f"{s}/t1.nii": b"n" + s.encode() + seed, f"{s}/geometry.json": b"{}"}) for s, r in raw.items()]
     crop = [Execution("crop", {"normed": p}, {f"{s}/subject.vtp": b"c" + s.encode() + seed}) for p, s in zip(prep, raw)]
     train = Execution("train", {"patches": crop}, {"best.safetensors": b"weights" + seed}, params={"seed": "1"},
-                      notes={"subjects": {"train": list(raw)[:-1], "validation": list(raw)[-1:]}})
+                      notes={"split": {"train": list(raw)[:-1], "validation": list(raw)[-1:], "test": []}})
     export = Execution("export", {"model": train}, {"model.onnx": b"onnx" + seed})
     return raw, prep, crop, train, export
 
