@@ -24,6 +24,9 @@
 	X("store", diff, "what differs between two commits") \
 	X("store", branch, "list, make, move or remove branches") \
 	X("store", tag, "list, make, move or remove tags") \
+	X("store", push, "copy a repo to another store, here or over ssh") \
+	X("store", pull, "copy a repo from another store") \
+	X("store", serve, "answer push and pull of another store on stdin and stdout") \
 	X("store", checkout, "write a commit's files, with the records that vouch for them") \
 	X("store", verify, "re-hash everything; name what is damaged")
 

@@ -72,6 +72,16 @@ void vt_refs_release(struct vt_refs *r)
 	*r = (struct vt_refs){ NULL, 0, 0 };
 }
 
+void vt_refs_add(struct vt_refs *r, const char *repo, const char *name, const char *commit)
+{
+	if (r->n == r->cap) {
+		r->cap = r->cap ? 2 * r->cap : 16;
+		r->v = vt_xrealloc(r->v, r->cap * sizeof(*r->v));
+	}
+	r->v[r->n] = (struct vt_ref){ vt_xstrdup(repo), vt_xstrdup(name), "" };
+	memcpy(r->v[r->n++].commit, commit, VT_HEX);
+}
+
 static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, const char *kind, struct vt_err *err)
 {
 	char *dir = ref_path(s, repo, kind);
@@ -79,23 +89,17 @@ static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, 
 	int rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
 
 	for (size_t i = 0; !rc && i < names.n; i++) {
-		struct vt_ref ref = { vt_xstrdup(repo), vt_asprintf("%s/%s", kind, names.v[i]), "" };
+		char *name = vt_asprintf("%s/%s", kind, names.v[i]), id[VT_HEX];
 
 		if (!vt_ref_name_is_good(names.v[i]))
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s/%s: no branch or tag can have this name; remove the file", dir, names.v[i]);
 		else
-			rc = vt_ref_read(s, ref.commit, repo, ref.name, err);
-		if (out->n == out->cap) {
-			out->cap = out->cap ? 2 * out->cap : 16;
-			out->v = vt_xrealloc(out->v, out->cap * sizeof(*out->v));
-		}
-		out->v[out->n++] = ref;
-		if (rc == VT_ENOINPUT) {         /* removed between the listing and the read */
+			rc = vt_ref_read(s, id, repo, name, err);
+		if (!rc)
+			vt_refs_add(out, repo, name, id);
+		if (rc == VT_ENOINPUT)           /* removed between the listing and the read */
 			rc = 0;
-			free(ref.repo);
-			free(ref.name);
-			out->n--;
-		}
+		free(name);
 	}
 	vt_strs_release(&names);
 	free(dir);
@@ -131,6 +135,14 @@ const char *vt_refs_find(const struct vt_refs *r, const char *name)
 {
 	for (size_t i = 0; i < r->n; i++)
 		if (!strcmp(r->v[i].name, name))
+			return r->v[i].commit;
+	return NULL;
+}
+
+const char *vt_refs_at(const struct vt_refs *r, const char *repo, const char *name)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (!strcmp(r->v[i].name, name) && !strcmp(r->v[i].repo, repo))
 			return r->v[i].commit;
 	return NULL;
 }

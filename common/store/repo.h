@@ -72,6 +72,8 @@ struct vt_refs {
 /* repo NULL: of every repo.  A ref file that holds no commit id is VT_EINTEGRITY. */
 int vt_refs_list(struct vt_refs *out, struct vt_store *s, const char *repo, struct vt_err *err);
 const char *vt_refs_find(const struct vt_refs *r, const char *name);    /* commit id, NULL if absent; refs of one repo */
+const char *vt_refs_at(const struct vt_refs *r, const char *repo, const char *name);
+void vt_refs_add(struct vt_refs *r, const char *repo, const char *name, const char *commit);     /* copies; appends */
 void vt_refs_release(struct vt_refs *r);
 
 /* Moves one ref from `from` ("" where it must not exist yet) to `to` ("" removes it) under the store's lock; VT_EFAIL and the
