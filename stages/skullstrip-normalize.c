@@ -54,7 +54,7 @@ static const struct vt_param params[] = {
 	{ "threshold", VT_PARAM_REAL, FIELD(threshold), 0.4, 0.05, 0.95, "", "surface: higher gives a smaller brain", NULL, NULL },
 	{ "mask_margin", VT_PARAM_REAL, FIELD(mask_margin), 0, 0, 20, "mm", "added around a brain that was found", NULL, NULL },
 	{ "mask_channel", VT_PARAM_TEXT, FIELD(mask_channel), 0, 0, 0, "", "role to find the brain in; empty: t1, flair, first", NULL, "" },
-	{ "implausible", VT_PARAM_ENUM, FIELD(implausible), 0, 0, 0, "", "mask outside 700-2200 ml or at the border", verdicts, NULL },
+	{ "implausible", VT_PARAM_ENUM, FIELD(implausible), 0, 0, 0, "", "mask outside 700-2200 ml, or cut by the scan's side", verdicts, NULL },
 	{ 0 },
 };
 

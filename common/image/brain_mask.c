@@ -80,27 +80,47 @@ int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struc
 	return rc;
 }
 
-/* A side of the grid counts as touched if the mask there covers more than 5 cm2: a scan that ends inside the brain. */
-static bool touches_border(const unsigned char *mask, const struct vt_geometry *g)
+/* --- where a mask meets the grid's sides ------------------------------------------------------------------------------ */
+
+static const double share_most = 0.05, share_most_foot = 0.08;
+
+/* Faces between inside and outside along one axis; those at the grid's low and high side also in side[]. */
+static size_t faces_along(size_t side[2], const unsigned char *mask, const size_t dim[3], int axis)
 {
-	size_t side[6] = { 0 }, v = 0;
-	const size_t *d = g->dim;
-	for (size_t k = 0; k < d[2]; k++)
-		for (size_t j = 0; j < d[1]; j++)
-			for (size_t i = 0; i < d[0]; i++, v++)
-				if (mask[v]) {
-					side[0] += !i;
-					side[1] += i + 1 == d[0];
-					side[2] += !j;
-					side[3] += j + 1 == d[1];
-					side[4] += !k;
-					side[5] += k + 1 == d[2];
-				}
-	for (int s = 0; s < 6; s++) {
-		double area = g->spacing[(s / 2 + 1) % 3] * g->spacing[(s / 2 + 2) % 3];
-		if ((double)side[s] * area > 500)
-			return true;
+	const size_t stride[3] = { 1, dim[0], dim[0] * dim[1] };
+	size_t n = 0, i = 0, at[3];
+	side[0] = side[1] = 0;
+	for (at[2] = 0; at[2] < dim[2]; at[2]++)
+		for (at[1] = 0; at[1] < dim[1]; at[1]++)
+			for (at[0] = 0; at[0] < dim[0]; at[0]++, i++) {
+				if (!mask[i])
+					continue;
+				bool low = !at[axis], high = at[axis] + 1 == dim[axis];
+				side[0] += low;
+				side[1] += high;
+				n += (size_t)(low || !mask[i - stride[axis]]) + (size_t)(high || !mask[i + stride[axis]]);
+			}
+	return n;
+}
+
+/* border_cm2 and whether a side has too much. */
+static bool meets_border(double border_cm2[6], const unsigned char *mask, const struct vt_geometry *g)
+{
+	static const char names[] = "LRPAIS";
+	char code[4];
+	double all = 0;
+	vt_geometry_code(g, code);
+	for (int a = 0; a < 3; a++) {
+		size_t side[2];
+		double cm2 = g->spacing[(a + 1) % 3] * g->spacing[(a + 2) % 3] / 100;
+		int high = (int)(strchr(names, code[a]) - names);
+		all += cm2 * (double)faces_along(side, mask, g->dim, a);
+		border_cm2[high] = cm2 * (double)side[1];
+		border_cm2[high ^ 1] = cm2 * (double)side[0];
 	}
+	for (int s = 0; s < 6; s++)
+		if (border_cm2[s] > all * (s == 4 ? share_most_foot : share_most))
+			return true;
 	return false;
 }
 
@@ -110,7 +130,7 @@ void vt_brain_mask_judge(const unsigned char *mask, struct vt_brain_report *repo
 	report->flags &= VT_BRAIN_SELF_CROSS;
 	report->flags |= report->volume_ml < 700 ? VT_BRAIN_SMALL : 0;
 	report->flags |= report->volume_ml > 2200 ? VT_BRAIN_LARGE : 0;
-	report->flags |= touches_border(mask, g) ? VT_BRAIN_BORDER : 0;
+	report->flags |= meets_border(report->border_cm2, mask, g) ? VT_BRAIN_BORDER : 0;
 }
 
 int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report, const struct vt_geometry *g,
@@ -132,7 +152,7 @@ const char *vt_brain_flag_text(enum vt_brain_flag flag)
 	case VT_BRAIN_LARGE:
 		return "over 2200 ml";
 	case VT_BRAIN_BORDER:
-		return "touches a side of the grid";
+		return "a side of the grid cuts too much of it";
 	case VT_BRAIN_SELF_CROSS:
 		return "the surface crosses itself";
 	}

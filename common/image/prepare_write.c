@@ -42,6 +42,15 @@ static struct vt_json *channel_json(const struct prepare *p, const struct prepar
 	return j;
 }
 
+static struct vt_json *border_json(const struct vt_brain_report *r)
+{
+	static const char *const sides[6] = { "left", "right", "back", "front", "foot", "head" };
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	for (int s = 0; s < 6; s++)
+		vt_json_put_real(j, sides[s], r->border_cm2[s]);
+	return j;
+}
+
 static struct vt_json *mask_json(const struct vt_prepare_report *r)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *flags = vt_json_new(VT_JSON_ARRAY);
@@ -51,6 +60,7 @@ static struct vt_json *mask_json(const struct vt_prepare_report *r)
 		if (r->brain.flags & f)
 			vt_json_push(flags, vt_json_new_text(vt_brain_flag_text((enum vt_brain_flag)f)));
 	vt_json_put(j, "flags", flags);
+	vt_json_put(j, "border_cm2", border_json(&r->brain));
 	if (r->brain.passes) {
 		vt_json_put_int(j, "passes", r->brain.passes);
 		vt_json_put_real(j, "robust_low", r->brain.low);

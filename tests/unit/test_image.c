@@ -202,6 +202,58 @@ static void constant_head_is_refused(void)
 	free(mask);
 }
 
+/* A ball of 70 mm whose centre lies `cut` mm less than its radius from one side; side in the order of border_cm2. */
+static unsigned border_flag(int side, double cut, int stored_first, double border_cm2[6])
+{
+	const size_t dim[3] = { 80, 80, 80 };
+	struct vt_geometry g;
+	double affine[3][4] = { { 0 } }, centre[3] = { 79, 79, 79 };
+	unsigned char *mask = calloc(80 * 80 * 80, 1);
+	struct vt_brain_report report = { .flags = 0 };
+	size_t i = 0;
+
+	/* Stored axes begin with the one asked for and run backwards: the sides are anatomical, not those of the file. */
+	for (int a = 0; a < 3; a++) {
+		int row = (a + stored_first) % 3;
+
+		affine[row][a] = -2;
+		affine[row][3] = 158;
+	}
+	vt_geometry_init(&g, dim, (const double[3]){ 2, 2, 2 });
+	vt_geometry_set_affine(&g, affine);
+	centre[side / 2] = side & 1 ? 159 - (70 - cut) : 70 - cut - 1;
+	for (size_t z = 0; z < 80; z++)
+		for (size_t y = 0; y < 80; y++)
+			for (size_t x = 0; x < 80; x++, i++) {
+				double index[3] = { (double)x, (double)y, (double)z }, mm[3], d = 0;
+
+				vt_geometry_to_mm(&g, index, mm);
+				for (int a = 0; a < 3; a++)
+					d += (mm[a] - centre[a]) * (mm[a] - centre[a]);
+				mask[i] = d < 70 * 70;
+			}
+	vt_brain_mask_judge(mask, &report, &g);
+	memcpy(border_cm2, report.border_cm2, sizeof(report.border_cm2));
+	free(mask);
+	return report.flags & VT_BRAIN_BORDER;
+}
+
+static void a_brain_cut_by_the_grid_is_flagged_by_side_and_depth(void)
+{
+	double cm2[6];
+
+	for (int side = 0; side < 6; side++) {
+		CHECK(!border_flag(side, 0, side % 3, cm2));
+		CHECK(!border_flag(side, 9, side % 3, cm2));
+		CHECK(!!border_flag(side, 15, side % 3, cm2) == (side != 4));
+		CHECK(border_flag(side, 40, side % 3, cm2));
+		/* Circle where the ball is cut: pi (70^2 - 30^2). */
+		CHECK_NEAR(cm2[side], 3.14159265 * 40, 4);
+		for (int s = 0; s < 6; s++)
+			CHECK(s == side || cm2[s] == 0);
+	}
+}
+
 int main(void)
 {
 	RUN(icosphere_is_closed_and_round);
@@ -212,5 +264,6 @@ int main(void)
 	RUN(labels_come_back_to_an_oblique_scan);
 	RUN(picture_is_deterministic);
 	RUN(constant_head_is_refused);
+	RUN(a_brain_cut_by_the_grid_is_flagged_by_side_and_depth);
 	return check_done();
 }
