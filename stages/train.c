@@ -6,6 +6,7 @@
  *
  * Killed at any moment and started again with the same inputs, it continues from its scratch directory and ends with the same bytes. */
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,8 @@
 #include "common/stage/stage.h"
 
 struct params {
-	const char *model, *network, *output_weights;
-	int64_t patch, batch, accumulate, steps, warmup, period, validate, save, seed, fold, max_validation, optimiser, schedule, averaging;
+	const char *model, *network, *output_weights, *patch;
+	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold, max_validation, optimiser, schedule, averaging;
 	int64_t average_from, average_every, lookahead, activation, device;
 	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip, slow_share, average_decay;
 	double dice, generalised, tversky, cross_entropy, focal, smooth, smooth_below, false_positive, false_negative, focus, balance;
@@ -43,7 +44,7 @@ static const struct vt_param params[] = {
 	{ "model", VT_PARAM_TEXT, FIELD(model), 0, 0, 0, "", "network by name; docs/networks.md lists them", NULL, "segresnet" },
 	{ "network", VT_PARAM_JSON, FIELD(network), 0, 0, 0, "", "the network's own params, e.g. {\"init_filters\": 8}", NULL, "{}" },
 	{ "activation", VT_PARAM_ENUM, FIELD(activation), 0, 0, 0, "", "sigmoid: regions may overlap; softmax: they exclude each other", activations, NULL },
-	{ "patch", VT_PARAM_INT, FIELD(patch), 64, 8, 256, "voxel", "edge of the cubic patch", NULL, NULL },
+	{ "patch", VT_PARAM_TEXT, FIELD(patch), 0, 0, 0, "voxel", "edge of a cubic patch, or its edges z,y,x", NULL, "64" },
 	{ "pad", VT_PARAM_BOOL, FIELD(pad), 0, 0, 0, "", "surround a volume smaller than the patch with zeros", NULL, NULL },
 	{ "batch", VT_PARAM_INT, FIELD(batch), 1, 1, 64, "patch", "patches of one pass", NULL, NULL },
 	{ "accumulate", VT_PARAM_INT, FIELD(accumulate), 1, 1, 1024, "pass", "passes whose gradients make one step", NULL, NULL },
@@ -180,16 +181,33 @@ static void release(struct owned *w)
 	free(w->output_weights);
 }
 
+/* "64" or "144,224,224". */
+static int parse_patch(int patch[3], const char *text, struct vt_err *err)
+{
+	char rest;
+
+	if (sscanf(text, "%d%c", &patch[0], &rest) == 1)
+		patch[1] = patch[2] = patch[0];
+	else if (sscanf(text, "%d,%d,%d%c", &patch[0], &patch[1], &patch[2], &rest) != 3)
+		return vt_err_set(err, VT_EUSAGE, "--patch=%s: must be one edge or three, z,y,x", text);
+	for (int a = 0; a < 3; a++)
+		if (patch[a] < 8 || patch[a] > 512)
+			return vt_err_set(err, VT_EUSAGE, "--patch=%s: an edge must lie from 8 to 512 voxels", text);
+	return 0;
+}
+
 static int options(struct vt_train_opts *o, struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	int edge = (int)p->patch, rc = parse_owned(w, p, err);
+	int patch[3], rc = parse_owned(w, p, err);
 
+	if (!rc)
+		rc = parse_patch(patch, p->patch, err);
 	if (!rc && p->dice + p->generalised + p->tversky + p->cross_entropy + p->focal <= 0)
 		rc = vt_err_set(err, VT_EUSAGE, "every loss has weight 0; give --dice 1 or another one");
 	if (rc)
 		return rc;
-	*o = (struct vt_train_opts){ .model = p->model, .model_params = w->network, .patch = { edge, edge, edge }, .batch = (int)p->batch,
+	*o = (struct vt_train_opts){ .model = p->model, .model_params = w->network, .patch = { patch[0], patch[1], patch[2] }, .batch = (int)p->batch,
 		.accumulate = (int)p->accumulate, .steps = (uint64_t)p->steps, .validate = (uint64_t)p->validate, .save = (uint64_t)p->save,
 		.seed = (uint64_t)p->seed, .schedule = schedule_of(p), .optim = optim_of(p), .loss = loss_of(p), .output_weights = w->output_weights,
 		.n_output_weights = (int)w->weights->n,

@@ -40,6 +40,11 @@ check(r.returncode == 65 and "s" in r.stderr and "--pad true" in r.stderr and "3
 r = train("padded", "--patch", "32", "--pad", "true", "--steps", "1")
 check(r.returncode == 0, "--pad true surrounds it with zeros", r.stderr)
 
+r = train("box", "--patch", "16,24,8", "--steps", "1")
+check(r.returncode == 0 and json.load(open(T + "/box/checkpoint.json"))["patch"] == [16, 24, 8], "a patch with three edges", r.stderr)
+for bad in ("16,16", "x", "4", "16,16,16,16", "16 16 16"):
+    check(train("bad", "--patch", bad).returncode == 64, f"--patch '{bad}' is 64")
+
 r = train("nan", "--rate", "10", "--optimiser", "sgd", "--weight_decay", "0", "--steps", "200", "--warmup", "0", "--schedule", "constant", "--momentum", "0.99",
           "--cross_entropy", "100")
 check(r.returncode == 70 and re.search(r"step \d+", r.stderr) and "finite" in r.stderr and "--rate" in r.stderr, "a diverging run is 70 with step and advice", (r.returncode, r.stderr))
