@@ -1,7 +1,7 @@
 /* nn_step.c - seconds of one training step (forward and backward) of a network, median of REPEATS, the arena it
  * needs and the process's peak resident memory.
  *
- *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS [infer] */
+ *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS [infer|recompute] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,11 +77,12 @@ int main(int argc, char **argv)
 	struct vt_graph *g = NULL;
 	struct vt_session *s = NULL;
 	struct vt_buf plan = VT_BUF_INIT;
-	struct vt_session_opts opts = { .training = argc < 9, .seed = 1 };
+	struct vt_session_opts opts = { .training = argc < 9 || strcmp(argv[8], "infer"), .seed = 1,
+		.recompute = argc > 8 && !strcmp(argv[8], "recompute") };
 	struct vt_model_request r;
 
 	if (argc < 8 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
-		fprintf(stderr, "usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS [infer] %s\n", err.text);
+		fprintf(stderr, "usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS [infer|recompute] %s\n", err.text);
 		return 64;
 	}
 	vt_parallel_set_threads((unsigned)atoi(argv[6]));
@@ -91,7 +92,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}
-	fputs(strstr(plan.data, "parameters "), stdout);
+	fputs(strstr(plan.data, "\nparameters ") + 1, stdout);
 	measure(s, atoi(argv[7]), opts.training);
 	vt_session_free(s);
 	vt_graph_free(g);

@@ -1,6 +1,5 @@
 #include "common/nn/plan.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,26 +53,68 @@ static bool reads(const struct view *v, int j, int i)
 	return v->live[j] && (v->g->node[j].in[0] == i || v->g->node[j].in[1] == i);
 }
 
-/* Last step that reads the value of node i. */
-static int last_use(const struct view *v, int i)
+bool vt_plan_backward_reads(const struct vt_graph *g, int j, int i)
 {
-	const struct vt_graph *g = v->g;
-	int n = g->n_nodes, last = vt_graph_is_output(g, i) ? 2 * n : i;
+	const struct vt_node *u = &g->node[j];
+	bool inputs = u->op == VT_OP_CONV || u->op == VT_OP_NORM || u->op == VT_OP_ACT || u->op == VT_OP_MAXPOOL || u->op == VT_OP_MUL ||
+		((u->op == VT_OP_GLOBAL_POOL || u->op == VT_OP_CHANNEL_POOL) && u->flag);
 
-	for (int j = i + 1; j < n; j++) {
-		const struct vt_node *u = &g->node[j];
-		bool kept = u->op == VT_OP_CONV || u->op == VT_OP_NORM || u->op == VT_OP_ACT || u->op == VT_OP_MAXPOOL ||
-			u->op == VT_OP_MUL || ((u->op == VT_OP_GLOBAL_POOL || u->op == VT_OP_CHANNEL_POOL) && u->flag);
+	if (i == j)
+		return (u->op == VT_OP_NORM && u->norm.relu) || u->op == VT_OP_SOFTMAX;
+	return inputs && (u->in[0] == i || u->in[1] == i);
+}
 
-		if (!reads(v, j, i))
-			continue;
-		last = last > j ? last : j;
-		if (v->training && kept && 2 * n - 1 - j > last)
-			last = 2 * n - 1 - j;
-	}
-	if (v->training && ((g->node[i].op == VT_OP_NORM && g->node[i].norm.relu) || g->node[i].op == VT_OP_SOFTMAX) && 2 * n - 1 - i > last)
-		last = 2 * n - 1 - i;            /* its own backward pass reads it */
+/* Last step of the forward pass that reads the value of node i; an output's stays to the end. */
+static int last_forward(const struct view *v, int i)
+{
+	int last = i;
+
+	if (vt_graph_is_output(v->g, i))
+		return 2 * v->g->n_nodes;
+	for (int j = i + 1; j < v->g->n_nodes; j++)
+		last = reads(v, j, i) ? j : last;
 	return last;
+}
+
+/* When the backward pass has the value of a node: from its first use to its last; to == 0: never. */
+struct later {
+	int from, to;
+};
+
+static void touch(struct later *l, const struct vt_plan *p, const struct vt_graph *g, int i, int step)
+{
+	if (i < 0)
+		return;
+	if (p->again[i] && !l[i].to) {
+		l[i].from = step;
+		for (int k = 0; k < 2; k++)
+			touch(l, p, g, g->node[i].in[k], step);
+	}
+	l[i].to = step;
+}
+
+/* The order session.c follows: backward of node j is step 2 n - 1 - j, and begins by making what it reads and was let go. */
+static void set_later(struct later *l, const struct vt_plan *p, const struct view *v)
+{
+	int n = v->g->n_nodes;
+
+	memset(l, 0, (size_t)n * sizeof(*l));
+	for (int j = n - 1; v->training && j >= 0; j--)
+		for (int i = 0; v->live[j] && v->wants[j] && i <= j; i++)
+			if (vt_plan_backward_reads(v->g, j, i))
+				touch(l, p, v->g, i, 2 * n - 1 - j);
+}
+
+/* What is cheap to make again from what is kept anyway. */
+static void set_again(struct vt_plan *p, const struct view *v, bool recompute)
+{
+	p->again = vt_xcalloc((size_t)v->g->n_nodes, sizeof(*p->again));
+	for (int i = 0; i < v->g->n_nodes; i++) {
+		enum vt_op op = v->g->node[i].op;
+
+		p->again[i] = recompute && v->training && v->live[i] && !vt_graph_is_output(v->g, i) &&
+			(op == VT_OP_NORM || op == VT_OP_ACT || op == VT_OP_DROPOUT || op == VT_OP_CONCAT || op == VT_OP_UPSAMPLE || op == VT_OP_NEAREST);
+	}
 }
 
 /* First step that writes the gradient of node i: the backward of its last consumer. */
@@ -136,7 +177,7 @@ static bool in_place(const struct view *v, int i)
 	bool element_wise = n->op == VT_OP_NORM || n->op == VT_OP_ACT || n->op == VT_OP_ADD || n->op == VT_OP_DROPOUT ||
 		n->op == VT_OP_DETACH || n->op == VT_OP_NOISE;
 
-	return !v->training && element_wise && n->in[0] != v->g->input && !vt_graph_is_output(v->g, n->in[0]) && last_use(v, n->in[0]) == i;
+	return !v->training && element_wise && n->in[0] != v->g->input && !vt_graph_is_output(v->g, n->in[0]) && last_forward(v, n->in[0]) == i;
 }
 
 static int consumers(const struct view *v, int i)
@@ -204,30 +245,36 @@ static int add_spans(struct span *s, struct vt_plan *p, const struct view *v)
 {
 	const struct vt_graph *g = v->g;
 	int n = 0, *span_of = vt_xcalloc((size_t)g->n_nodes, sizeof(*span_of));
+	struct later *later = vt_xcalloc((size_t)g->n_nodes, sizeof(*later));
 
+	set_later(later, p, v);
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t size = (p->rows ? vt_rows_floats(g->node[i].shape) : vt_floats(g->node[i].shape)) + SKEW;
+		int last = last_forward(v, i);
 
 		if (!v->live[i])
 			continue;
 		if (in_place(v, i)) {
 			span_of[i] = span_of[g->node[i].in[0]];
-			s[span_of[i]].to = last_use(v, i);
+			s[span_of[i]].to = last;
 			continue;
 		}
 		span_of[i] = n;
-		s[n++] = (struct span){ &p->value[i], size, i, last_use(v, i) };
+		s[n++] = (struct span){ &p->value[i], size, i, p->again[i] || later[i].to < last ? last : later[i].to };
+		if (p->again[i] && later[i].to)
+			s[n++] = (struct span){ &p->back[i], size, later[i].from, later[i].to };
 		if (v->training && v->wants[i])
 			s[n++] = (struct span){ &p->grad[i], size, grad_from(v, i), 2 * g->n_nodes - 1 - i };
 	}
 	free(span_of);
+	free(later);
 	return n;
 }
 
 static void lay_out(struct vt_plan *p, const struct view *v)
 {
 	const struct vt_graph *g = v->g;
-	struct span *s = vt_xcalloc(2 * (size_t)g->n_nodes, sizeof(*s));
+	struct span *s = vt_xcalloc(3 * (size_t)g->n_nodes, sizeof(*s));
 	int n = add_spans(s, p, v);
 
 	qsort(s, (size_t)n, sizeof(*s), by_size);
@@ -239,12 +286,14 @@ static void lay_out(struct vt_plan *p, const struct view *v)
 	for (int i = 0; i < g->n_nodes; i++)
 		if (v->live[i] && in_place(v, i))
 			p->value[i] = p->value[g->node[i].in[0]];
+	for (int i = 0; i < g->n_nodes; i++)
+		if (!p->again[i])
+			p->back[i] = p->value[i];
 }
 
 int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
 {
 	struct view v = { .g = g, .training = opts->training };
-	bool *wants;
 
 	*p = (struct vt_plan){ .value = NULL };
 	if (vt_graph_error(g)) {
@@ -255,18 +304,19 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 		return vt_err_set(err, VT_EBUG, "the graph has no input or no output");
 	p->value = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->value));
 	p->grad = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->grad));
+	p->back = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->back));
 	memset(p->value, 0xff, (size_t)g->n_nodes * sizeof(*p->value));
 	memset(p->grad, 0xff, (size_t)g->n_nodes * sizeof(*p->grad));
 	p->live = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->live));
-	wants = vt_xcalloc((size_t)g->n_nodes, sizeof(*wants));
+	p->wants = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->wants));
 	vt_plan_live(p->live, g, opts);
-	vt_plan_wants_grad(wants, g);
+	vt_plan_wants_grad(p->wants, g);
 	v.live = p->live;
-	v.wants = wants;
+	v.wants = p->wants;
+	set_again(p, &v, opts->recompute);
 	set_hosts(p, &v);
 	p->rows = !v.training && rows_pay(p, &v);
 	lay_out(p, &v);
-	free(wants);
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t need = p->live[i] ? scratch_of(g, i, opts->training, p->rows) : 0;
 
@@ -283,6 +333,9 @@ void vt_plan_release(struct vt_plan *p)
 	free(p->grad);
 	free(p->live);
 	free(p->host);
+	free(p->back);
+	free(p->wants);
+	free(p->again);
 	*p = (struct vt_plan){ .value = NULL };
 }
 
@@ -291,47 +344,46 @@ size_t vt_plan_bytes(const struct vt_plan *p, bool training)
 	return (p->arena + p->scratch + (training ? 2 : 1) * p->weights) * sizeof(float);
 }
 
-static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat", "upsample", "maxpool", "dropout",
-	"mul", "gpool", "cpool", "softmax", "avgpool", "nearest", "window", "reshape", "detach", "noise" };
-
-/* Multiply-adds of one forward pass of node i. */
-static double work_of(const struct vt_graph *g, int i)
+/* The patch, edges in steps of 16, or the batch, whose activations take no more than `share` of those of s. */
+static void name_what_fits(struct vt_buf *out, struct vt_shape s, double share)
 {
-	const struct vt_node *n = &g->node[i];
-	struct vt_shape in, pos;
+	int d = s.d, h = s.h, w = s.w;
 
-	if (n->op != VT_OP_CONV)
-		return 0;
-	in = g->node[n->in[0]].shape;
-	pos = n->conv.transposed ? in : n->shape;
-	return (double)pos.n * (double)vt_voxels(pos) * in.c * n->shape.c * n->conv.k * n->conv.k * n->conv.k;
+	if (s.n > 1 && s.n * share >= 1) {
+		vt_buf_printf(out, "; a batch of %d fits", (int)(s.n * share));
+		return;
+	}
+	while ((d > 16 || h > 16 || w > 16) && (double)d * h * w > share * s.n * s.d * s.h * s.w) {
+		d = d > 16 ? (d - 1) / 16 * 16 : d;
+		h = h > 16 ? (h - 1) / 16 * 16 : h;
+		w = w > 16 ? (w - 1) / 16 * 16 : w;
+	}
+	vt_buf_printf(out, "; a patch of about %dx%dx%d%s fits", d, h, w, s.n > 1 ? " in a batch of 1" : "");
 }
 
-int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
+int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
 {
-	struct vt_plan p;
-	double work = 0;
-	int rc = vt_plan_make(&p, g, opts, err);
+	static const double mib = 1048576;
+	struct vt_session_opts less = *opts;
+	struct vt_err unused = VT_ERR_INIT;
+	struct vt_plan q;
+	struct vt_buf text = VT_BUF_INIT;
+	double need = (double)vt_plan_bytes(p, opts->training), limit = (double)opts->memory_limit;
+	double weights = (double)((opts->training ? 2 : 1) * p->weights * sizeof(float));
 
-	if (rc)
-		return rc;
-	vt_buf_printf(out, "%-5s %-9s %-26s %14s %14s %10s\n", "layer", "op", "shape (n,c,z,y,x)", "offset", "gradient at", "MMAC");
-	for (int i = 0; i < g->n_nodes; i++) {
-		struct vt_shape s = g->node[i].shape;
-		char shape[64], grad[32] = "-";
-
-		if (!p.live[i])
-			continue;
-		snprintf(shape, sizeof(shape), "%dx%dx%dx%dx%d", s.n, s.c, s.d, s.h, s.w);
-		if (p.grad[i] != SIZE_MAX)
-			snprintf(grad, sizeof(grad), "%zu", p.grad[i] * sizeof(float));
-		vt_buf_printf(out, "%-5d %-9s %-26s %14zu %14s %10.1f\n", i, op_name[g->node[i].op], shape, p.value[i] * sizeof(float), grad,
-			work_of(g, i) / 1e6);
-		work += work_of(g, i);
+	if (!opts->memory_limit || need <= limit)
+		return 0;
+	vt_buf_printf(&text, "the network needs %.1f MiB at this patch and %.1f MiB are allowed", need / mib, limit / mib);
+	less.recompute = true;
+	if (opts->training && !opts->recompute && !vt_plan_make(&q, g, &less, &unused)) {
+		vt_buf_printf(&text, "; recomputing activations it needs %.1f MiB", (double)vt_plan_bytes(&q, true) / mib);
+		vt_plan_release(&q);
 	}
-	vt_buf_printf(out, "parameters %zu, forward %.2f GMAC%s, arena %.1f MiB, scratch %.1f MiB, total %.1f MiB\n", vt_graph_parameters(g),
-		work / 1e9, opts->training ? " (a training step is about three times that)" : "", (double)p.arena * 4 / 1048576,
-		(double)p.scratch * 4 / 1048576, (double)vt_plan_bytes(&p, opts->training) / 1048576);
-	vt_plan_release(&p);
-	return 0;
+	if (limit > weights)
+		name_what_fits(&text, g->node[g->input].shape, (limit - weights) / (need - weights));
+	else
+		vt_buf_printf(&text, "; its weights alone take %.1f MiB: use fewer filters", weights / mib);
+	vt_err_set(err, VT_ENOMEM, "%s", text.data);
+	vt_buf_release(&text);
+	return err->code;
 }

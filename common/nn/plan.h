@@ -1,4 +1,4 @@
-/* plan.h - where each activation and gradient lies in the arena; for session.c and plan.c only. */
+/* plan.h - where each activation and gradient lies in the arena; for session.c, plan.c and plan_text.c only. */
 #ifndef COMMON_NN_PLAN_H
 #define COMMON_NN_PLAN_H
 
@@ -8,6 +8,9 @@
 /* Offsets in floats; SIZE_MAX where a node has no such array. */
 struct vt_plan {
 	size_t *value, *grad;    /* [nodes] */
+	size_t *back;            /* [nodes]: the value in the backward pass; elsewhere than `value` if it is made again */
+	bool *again;             /* [nodes]: let go after the forward pass, made again when the backward pass first reads it */
+	bool *wants;             /* [nodes]: as vt_plan_wants_grad */
 	bool *live;              /* [nodes]: computed, because a wanted output needs it */
 	int *host;               /* [nodes]: the convolution whose pass computes node i too (inference), else i */
 	bool rows;               /* all values lie in rows (cpu/conv_rows.h), and every node but the input is or has such a host */
@@ -18,6 +21,12 @@ struct vt_plan {
 int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
 void vt_plan_release(struct vt_plan *p);
 size_t vt_plan_bytes(const struct vt_plan *p, bool training);   /* arena, scratch, weights and their gradients */
+
+/* Whether the backward step of node j reads the value of node i. */
+bool vt_plan_backward_reads(const struct vt_graph *g, int j, int i);
+
+/* VT_ENOMEM if it takes more than opts->memory_limit; the message names what would fit. */
+int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
 
 /* live[i]: an output that opts wants (the prediction, or all of them when training) depends on node i. */
 void vt_plan_live(bool *live, const struct vt_graph *g, const struct vt_session_opts *opts);

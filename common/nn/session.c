@@ -18,6 +18,7 @@ struct vt_session {
 	struct vt_weight *weight;
 	double **mean, **rstd;   /* [nodes]: statistics of norm nodes */
 	uint64_t step;
+	bool backward;           /* in the backward pass: values are where the plan's `back` says */
 	struct vt_remote *remote;   /* the other half on a device; then there is no arena here */
 };
 
@@ -105,7 +106,6 @@ static int new_remote(struct vt_session *s, struct vt_err *err)
 int vt_session_new(struct vt_session **out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
 {
 	struct vt_session *s = vt_xcalloc(1, sizeof(*s));
-	size_t need;
 	int rc;
 
 	s->g = g;
@@ -123,12 +123,9 @@ int vt_session_new(struct vt_session **out, const struct vt_graph *g, const stru
 	rc = vt_plan_make(&s->plan, g, opts, err);
 	if (rc)
 		goto fail;
-	need = vt_plan_bytes(&s->plan, opts->training);
-	if (opts->memory_limit && need > opts->memory_limit) {
-		rc = vt_err_set(err, VT_ENOMEM, "the network needs %.1f MiB at this patch and %.1f MiB are allowed; use a smaller patch or fewer filters",
-			(double)need / 1048576, (double)opts->memory_limit / 1048576);
+	rc = vt_plan_check_limit(&s->plan, g, opts, err);
+	if (rc)
 		goto fail;
-	}
 	s->arena = new_floats(s->plan.arena, err);
 	s->scratch = new_floats(s->plan.scratch, err);
 	s->values = new_floats(s->plan.weights, err);
@@ -213,7 +210,7 @@ struct vt_shape vt_session_shape_at(const struct vt_session *s, int i)
 
 static struct vt_view value_of(const struct vt_session *s, int i)
 {
-	return (struct vt_view){ s->arena + s->plan.value[i], s->g->node[i].shape };
+	return (struct vt_view){ s->arena + (s->backward ? s->plan.back[i] : s->plan.value[i]), s->g->node[i].shape };
 }
 
 static struct vt_view grad_of(const struct vt_session *s, int i)
@@ -514,9 +511,37 @@ static void reach(const struct vt_session *s, const float *const *dy, bool *reac
 		reached[i] &= s->plan.grad[i] != SIZE_MAX && g->node[i].op != VT_OP_INPUT;
 }
 
+/* Makes the value of node i, which was let go, from its inputs, made first if they were let go too. */
+static void make_again(struct vt_session *s, int i, bool *made)
+{
+	const struct vt_node *n = &s->g->node[i];
+	struct vt_norm_weights w;
+
+	if (!s->plan.again[i] || made[i])
+		return;
+	made[i] = true;
+	for (int k = 0; k < 2; k++)
+		if (n->in[k] >= 0)
+			make_again(s, n->in[k], made);
+	if (n->op == VT_OP_NORM) {
+		w = norm_weights(s, n);
+		vt_cpu_norm_again(s->k, &n->norm, value_of(s, n->in[0]), value_of(s, i), &w, s->mean[i], s->rstd[i]);
+	} else {
+		forward_node(s, i);
+	}
+}
+
+/* What the backward step of node j reads.  Also where no gradient comes to j: the plan keeps what this needs only until then. */
+static void make_ready(struct vt_session *s, int j, bool *made)
+{
+	for (int i = 0; i <= j && s->plan.live[j] && s->plan.wants[j]; i++)
+		if (s->plan.again[i] && vt_plan_backward_reads(s->g, j, i))
+			make_again(s, i, made);
+}
+
 void vt_session_backward_all(struct vt_session *s, const float *const *dy)
 {
-	bool *has, *reached;
+	bool *has, *reached, *made;
 
 	if (s->remote) {
 		vt_remote_backward(s->remote, dy);
@@ -524,6 +549,7 @@ void vt_session_backward_all(struct vt_session *s, const float *const *dy)
 	}
 	has = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*has));
 	reached = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*reached));
+	made = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*made));
 	reach(s, dy, reached);
 	clear_gradients(s, reached);
 	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
@@ -534,9 +560,14 @@ void vt_session_backward_all(struct vt_session *s, const float *const *dy)
 			has[t] = true;
 		}
 	}
-	for (int i = s->g->n_nodes - 1; i >= 0; i--)
+	s->backward = true;
+	for (int i = s->g->n_nodes - 1; i >= 0; i--) {
+		make_ready(s, i, made);
 		if (reached[i])
 			backward_shared(s, i, has);
+	}
+	s->backward = false;
+	free(made);
 	free(has);
 	free(reached);
 }

@@ -22,7 +22,9 @@ struct vt_device;
 struct vt_session_opts {
 	bool training;           /* keep what the backward pass needs; dropout and batch statistics are on */
 	uint64_t seed;           /* of initial weights and dropout */
-	size_t memory_limit;     /* bytes; 0: none.  More than that is VT_ENOMEM with the number needed, nothing allocated */
+	size_t memory_limit;     /* bytes; 0: none.  More than that is VT_ENOMEM with the number needed and what fits, nothing allocated */
+	bool recompute;          /* training: normalised, activated, joined and upsampled tensors are made again in the backward pass
+	                          * instead of kept; less memory, a little more work, the same bits */
 	bool all_outputs;        /* without training: compute every output, not the prediction alone */
 	struct vt_device *device;   /* backend.h; NULL: the CPU.  Must outlive the session */
 };
@@ -64,9 +66,12 @@ struct vt_shape vt_session_shape_at(const struct vt_session *s, int i);
 void vt_session_get_output_at(const struct vt_session *s, int i, float *y);
 void vt_session_backward_all(struct vt_session *s, const float *const *dy);
 
-/* What would be allocated and computed: a line a layer (shape, offset, parameters, multiply-adds) and totals.  A pure
- * function of graph and opts; the same text is hashed as the plan's digest by the caller. */
+/* What would be allocated and computed: a line a layer (shape, offset, parameters, floating-point operations of one forward
+ * pass) and totals.  A pure function of graph and opts, the same on every machine. */
 int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
+
+/* Names the plan: 16 hex digits, FNV-1a of its text and of every layer's settings. */
+int vt_plan_digest(char out[17], const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
 
 /* Name of the kernels in use: "portable", "avx2", or the device's backend. */
 const char *vt_session_isa(const struct vt_session *s);

@@ -37,7 +37,7 @@ static struct vt_graph *network(const char *name, const char *params, int in_c, 
 }
 
 /* Two steps of plain gradient descent; FNV of the output, the gradients and the weights. */
-static uint64_t trained(const struct vt_graph *g, unsigned threads, const char *isa)
+static uint64_t trained_as(const struct vt_graph *g, unsigned threads, const char *isa, bool recompute)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_session *s = NULL;
@@ -47,7 +47,7 @@ static uint64_t trained(const struct vt_graph *g, unsigned threads, const char *
 
 	setenv("VOXTRAIL_ISA", isa, 1);
 	vt_parallel_set_threads(threads);
-	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 11 }, &err)) {
+	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 11, .recompute = recompute }, &err)) {
 		CHECK_FAIL("%s", err.text);
 		return 0;
 	}
@@ -77,6 +77,42 @@ static uint64_t trained(const struct vt_graph *g, unsigned threads, const char *
 	vt_session_free(s);
 	unsetenv("VOXTRAIL_ISA");
 	return h;
+}
+
+static uint64_t trained(const struct vt_graph *g, unsigned threads, const char *isa)
+{
+	return trained_as(g, threads, isa, false);
+}
+
+static double mib_of(const struct vt_graph *g, bool recompute)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_err err = VT_ERR_INIT;
+	double mib = 0;
+
+	if (vt_plan_text(&text, g, &(struct vt_session_opts){ .training = true, .recompute = recompute }, &err) ||
+		sscanf(strstr(text.data, "total "), "total %lf", &mib) != 1)
+		CHECK_FAIL("no total: %s", err.text);
+	vt_buf_release(&text);
+	return mib;
+}
+
+/* What is made again has the bits of what was let go, and the plan is smaller. */
+static void recompute(void)
+{
+	static const struct { const char *name, *params; int edge; } net[] = { { "segresnet", "{\"init_filters\": 8, \"dropout\": 0.2}", 16 },
+		{ "unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}", 16 }, { "meshnet", "{\"channels\": 5, \"act\": \"elu\", \"dropout\": 0.1}", 13 },
+		{ "vnet", "{}", 16 } };
+
+	for (int i = 0; i < 4; i++) {
+		struct vt_graph *g = network(net[i].name, net[i].params, 4, 1, net[i].edge, net[i].edge, net[i].edge);
+
+		if (trained_as(g, 2, "portable", true) != trained_as(g, 3, "portable", false))
+			CHECK_FAIL("%s: other bits", net[i].name);
+		if (mib_of(g, true) >= mib_of(g, false))
+			CHECK_FAIL("%s: %.1f MiB against %.1f MiB", net[i].name, mib_of(g, true), mib_of(g, false));
+		vt_graph_free(g);
+	}
 }
 
 static void same_everywhere(struct vt_graph *g)
@@ -232,6 +268,23 @@ static void inference_equals_training(void)
 	vt_graph_free(g);
 }
 
+static void the_digest_names_the_plan(void)
+{
+	struct vt_graph *a = network("meshnet", "{}", 1, 1, 16, 16, 16), *b = network("meshnet", "{\"dilations\": [1,1,1,2,4,4,1]}", 1, 1, 16, 16, 16);
+	struct vt_err err = VT_ERR_INIT;
+	char da[17], again[17], db[17], training[17];
+
+	CHECK_EQ(vt_plan_digest(da, a, &(struct vt_session_opts){ .seed = 1 }, &err), 0);
+	CHECK_EQ(vt_plan_digest(again, a, &(struct vt_session_opts){ .seed = 2 }, &err), 0);
+	CHECK_EQ(vt_plan_digest(db, b, &(struct vt_session_opts){ .seed = 1 }, &err), 0);
+	CHECK_EQ(vt_plan_digest(training, a, &(struct vt_session_opts){ .training = true }, &err), 0);
+	CHECK_STR(da, again);
+	CHECK(strcmp(da, db));
+	CHECK(strcmp(da, training));
+	vt_graph_free(a);
+	vt_graph_free(b);
+}
+
 static void refuses_what_does_not_fit(void)
 {
 	struct vt_graph *g = network("segresnet", "{}", 4, 1, 64, 64, 64);
@@ -240,7 +293,16 @@ static void refuses_what_does_not_fit(void)
 
 	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 1 << 20 }, &err), VT_ENOMEM);
 	CHECK(strstr(err.text, "1.0 MiB are allowed"));
+	CHECK(strstr(err.text, "; its weights alone take 35.9 MiB: use fewer filters"));
 	CHECK(s == NULL);
+	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 200 << 20 }, &err), VT_ENOMEM);
+	CHECK(strstr(err.text, "; recomputing activations it needs 2"));
+	CHECK(strstr(err.text, "; a patch of about 48x48x48 fits"));
+	vt_graph_free(g);
+	g = network("segresnet", "{}", 4, 8, 32, 32, 32);
+	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 200 << 20, .recompute = true }, &err), VT_ENOMEM);
+	CHECK(!strstr(err.text, "recomputing"));
+	CHECK(strstr(err.text, "; a batch of 6 fits"));
 	vt_graph_free(g);
 }
 
@@ -250,6 +312,8 @@ int main(void)
 	RUN(meshnet_bits);
 	RUN(mindgrab_bits);
 	RUN(unet_bits);
+	RUN(recompute);
+	RUN(the_digest_names_the_plan);
 	RUN(slopes);
 	RUN(a_tile_equals_the_whole);
 	RUN(inference_equals_training);

@@ -41,7 +41,7 @@ void vt_fuse_act(struct vt_fused *f, const struct vt_node *n, const float *slope
 
 	s->act = n->act;
 	for (int c = 0; c < n->shape.c; c++) {
-		s->a[c] = slopes ? slopes[c] : (float)n->number;
+		s->a[c] = slopes ? slopes[n->flag ? 0 : c] : (float)n->number;
 		s->b[c] = 1.0f;
 	}
 }

@@ -195,6 +195,27 @@ static void statistics(const struct norm_work *w, const struct vt_norm_weights *
 	}
 }
 
+/* y = fma(a, x, b) with the statistics given. */
+static void apply(struct norm_work *w, const struct vt_norm_weights *p, const double *mean, const double *rstd)
+{
+	struct vt_shape s = w->x.s;
+
+	for (int n = 0; n < s.n; n++)
+		for (int c = 0; c < s.c; c++)
+			vt_norm_coefficients(p, c, mean[n * s.c + c], rstd[n * s.c + c], &w->a[slot(s, n, c)], &w->b[slot(s, n, c)]);
+	each_slab(w, affine_task);
+}
+
+void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x, struct vt_view y,
+	const struct vt_norm_weights *p, const double *mean, const double *rstd)
+{
+	struct norm_work w = begin(k, norm, x);
+
+	w.y = y;
+	apply(&w, p, mean, rstd);
+	end(&w);
+}
+
 void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x, struct vt_view y,
 	const struct vt_norm_weights *p, double *mean, double *rstd, bool training)
 {
@@ -204,10 +225,7 @@ void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm,
 	if (training || norm->kind != VT_NORM_BATCH)
 		sum_slabs(&w, moments_task);
 	statistics(&w, p, mean, rstd, training);
-	for (int n = 0; n < x.s.n; n++)
-		for (int c = 0; c < x.s.c; c++)
-			vt_norm_coefficients(p, c, mean[n * x.s.c + c], rstd[n * x.s.c + c], &w.a[slot(x.s, n, c)], &w.b[slot(x.s, n, c)]);
-	each_slab(&w, affine_task);
+	apply(&w, p, mean, rstd);
 	end(&w);
 }
 

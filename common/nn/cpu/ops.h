@@ -44,6 +44,9 @@ double vt_norm_rstd(const struct vt_norm *n, double variance);
 void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd, float *a, float *b);
 void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y,
 	const struct vt_norm_weights *w, double *mean, double *rstd, bool training);
+/* The same y again, from the statistics the forward pass kept. */
+void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y,
+	const struct vt_norm_weights *w, const double *mean, const double *rstd);
 void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y, struct vt_view dy,
 	struct vt_view dx, bool add, const struct vt_norm_weights *w, const double *mean, const double *rstd);
 

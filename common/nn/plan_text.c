@@ -1,0 +1,127 @@
+/* A plan for people, and the digest that names it. */
+#include <stdio.h>
+
+#include "common/nn/cpu/ops.h"
+#include "common/nn/plan.h"
+
+static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat", "upsample", "maxpool", "dropout",
+	"mul", "gpool", "cpool", "softmax", "avgpool", "nearest", "window", "reshape", "detach", "noise" };
+
+/* Multiply-adds of one forward pass of node i. */
+static double work_of(const struct vt_graph *g, int i)
+{
+	const struct vt_node *n = &g->node[i];
+	struct vt_shape in, pos;
+
+	if (n->op != VT_OP_CONV)
+		return 0;
+	in = g->node[n->in[0]].shape;
+	pos = n->conv.transposed ? in : n->shape;
+	return (double)pos.n * (double)vt_voxels(pos) * in.c * n->shape.c * n->conv.k * n->conv.k * n->conv.k;
+}
+
+/* What a node does, with every setting its result depends on. */
+static void describe(char *out, size_t size, const struct vt_node *n)
+{
+	static const char *const norm[] = { "", "group", "instance", "batch" }, *const act[] = { "", "relu", "leaky", "elu", "gelu", "sigmoid", "prelu" };
+	const char *name = op_name[n->op];
+
+	if (n->op == VT_OP_CONV)
+		snprintf(out, size, "%s%s k%d s%d d%d p%d%s", n->conv.transposed ? "transposed " : "", name, n->conv.k, n->conv.stride,
+			n->conv.dilation, n->conv.pad, n->conv.bias ? " bias" : "");
+	else if (n->op == VT_OP_NORM)
+		snprintf(out, size, "%s norm %d eps %g%s", norm[n->norm.kind], n->norm.groups, n->norm.eps, n->norm.relu ? " relu" : "");
+	else if (n->op == VT_OP_ACT)
+		snprintf(out, size, "%s %g", act[n->act], n->number);
+	else if (n->op == VT_OP_DROPOUT || n->op == VT_OP_NOISE)
+		snprintf(out, size, "%s %g%s", name, n->number, n->flag ? " channels" : "");
+	else if (n->op == VT_OP_WINDOW)
+		snprintf(out, size, "%s at %d %d %d %d", name, n->at.c, n->at.d, n->at.h, n->at.w);
+	else if (n->op == VT_OP_UPSAMPLE || n->op == VT_OP_NEAREST)
+		snprintf(out, size, "%s x%d%s", name, n->op == VT_OP_NEAREST ? n->k : n->scale, n->flag ? " corners" : "");
+	else if (n->op == VT_OP_MAXPOOL || n->op == VT_OP_AVGPOOL)
+		snprintf(out, size, "%s k%d s%d p%d", name, n->k, n->stride, n->pad);
+	else
+		snprintf(out, size, "%s%s", name, n->flag ? " max" : "");
+}
+
+/* Scalars of the node's own weights; a weight that serves several nodes is counted at the first. */
+static size_t weights_of(const struct vt_graph *g, int i)
+{
+	size_t n = 0;
+
+	for (int k = 0; k < 4; k++) {
+		int w = g->node[i].weight[k];
+		bool earlier = false;
+
+		for (int j = 0; w >= 0 && j < i; j++)
+			for (int l = 0; l < 4; l++)
+				earlier |= g->node[j].weight[l] == w;
+		n += w >= 0 && !earlier && g->weight[w].trainable ? g->weight[w].n : 0;
+	}
+	return n;
+}
+
+static void offset_text(char out[24], size_t at)
+{
+	if (at == SIZE_MAX)
+		snprintf(out, 24, "-");
+	else
+		snprintf(out, 24, "%zu", at * sizeof(float));
+}
+
+static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struct vt_plan *p, int i)
+{
+	const struct vt_node *n = &g->node[i];
+	char what[64], shape[64], in[32] = "", value[24], grad[24], back[24] = "";
+
+	describe(what, sizeof(what), n);
+	snprintf(shape, sizeof(shape), "%dx%dx%dx%dx%d", n->shape.n, n->shape.c, n->shape.d, n->shape.h, n->shape.w);
+	if (n->in[1] >= 0)
+		snprintf(in, sizeof(in), "%d %d", n->in[0], n->in[1]);
+	else if (n->in[0] >= 0)
+		snprintf(in, sizeof(in), "%d", n->in[0]);
+	offset_text(value, p->value[i]);
+	offset_text(grad, p->grad[i]);
+	if (p->again[i])
+		snprintf(back, sizeof(back), " again %zu", p->back[i] * sizeof(float));
+	vt_buf_printf(out, "%-5d %-8s %-28s %-24s %10zu %12.1f %13s %13s%s\n", i, in, what, shape, weights_of(g, i), 2 * work_of(g, i) / 1e6,
+		value, grad, back);
+}
+
+int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
+{
+	struct vt_plan p;
+	double work = 0;
+	int rc = vt_plan_make(&p, g, opts, err);
+
+	if (rc)
+		return rc;
+	vt_buf_printf(out, "%-5s %-8s %-28s %-24s %10s %12s %13s %13s\n", "layer", "reads", "what", "shape (n,c,z,y,x)", "weights", "MFLOP",
+		"offset", "gradient at");
+	for (int i = 0; i < g->n_nodes; i++)
+		if (p.live[i]) {
+			layer_line(out, g, &p, i);
+			work += work_of(g, i);
+		}
+	vt_buf_printf(out, "layout %s%s\n", p.rows ? "rows" : "blocks of 8 channels", opts->recompute ? ", recompute" : "");
+	vt_buf_printf(out, "parameters %zu, forward %.2f GMAC%s, arena %.1f MiB, scratch %.1f MiB, total %.1f MiB\n", vt_graph_parameters(g),
+		work / 1e9, opts->training ? " (a training step is about three times that)" : "", (double)p.arena * 4 / 1048576,
+		(double)p.scratch * 4 / 1048576, (double)vt_plan_bytes(&p, opts->training) / 1048576);
+	vt_plan_release(&p);
+	return 0;
+}
+
+int vt_plan_digest(char out[17], const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	uint64_t h = 0xcbf29ce484222325u;
+	int rc = vt_plan_text(&text, g, opts, err);
+
+	for (size_t i = 0; !rc && i < text.len; i++)
+		h = (h ^ (unsigned char)text.data[i]) * 0x100000001b3u;
+	vt_buf_release(&text);
+	if (!rc)
+		snprintf(out, 17, "%016llx", (unsigned long long)h);
+	return rc;
+}
