@@ -13,11 +13,17 @@ static void found(void *ctx, const char *sentence)
 	printf("damaged: %s\n", sentence);
 }
 
+static void opened(void *ctx, const char *object)
+{
+	(void)ctx;
+	printf("writable: objects/%s is sound, but its owner may write to it; the next checkout of it gives the store a copy of its own\n", object);
+}
+
 static void verify(struct vt_store *s, struct vt_err *err)
 {
 	size_t n = 0;
 
-	if (!vt_store_verify(s, found, NULL, &n, err))
+	if (!vt_store_verify(s, found, opened, NULL, &n, err))
 		printf("%zu blobs, trees and records are what their names say\n", n);
 }
 

@@ -28,7 +28,9 @@
 	X("store", pull, "copy a repo from another store") \
 	X("store", serve, "answer push and pull of another store on stdin and stdout") \
 	X("store", checkout, "write a commit's files, with the records that vouch for them") \
-	X("store", verify, "re-hash everything; name what is damaged")
+	X("store", verify, "re-hash everything; name what is damaged") \
+	X("store", gc, "find, and with --sweep remove, what nothing reaches any more") \
+	X("store", pin, "keep something from gc, with a reason and a date")
 
 #define VT_COMMANDS_LINEAGE(X) \
 	X("lineage", import, "take in stage outputs and their records") \

@@ -125,8 +125,11 @@ static int nibble(char c)
 
 bool vt_digest_parse(struct vt_digest *out, const char *hex)
 {
-	if (strlen(hex) != 64)
-		return false;
+	return strlen(hex) == 64 && vt_digest_parse_n(out, hex);
+}
+
+bool vt_digest_parse_n(struct vt_digest *out, const char *hex)
+{
 	for (int i = 0; i < 32; i++) {
 		int hi = nibble(hex[2 * i]), lo = nibble(hex[2 * i + 1]);
 

@@ -28,13 +28,19 @@ void vt_fileset_begin(struct vt_fileset *s)
 	*s = (struct vt_fileset){ .root_fd = -1 };
 }
 
-void vt_fileset_release(struct vt_fileset *s)
+void vt_fileset_clear(struct vt_fileset *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		free(s->file[i].path);
 		free(s->file[i].copied);
 		free(s->file[i].fault);
 	}
+	s->n = 0;
+}
+
+void vt_fileset_release(struct vt_fileset *s)
+{
+	vt_fileset_clear(s);
 	free(s->file);
 	free(s->root);
 	free(s->worst_path);

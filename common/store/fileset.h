@@ -59,6 +59,7 @@ struct vt_fileset {
 
 void vt_fileset_begin(struct vt_fileset *s);
 void vt_fileset_release(struct vt_fileset *s);
+void vt_fileset_clear(struct vt_fileset *s);      /* no files; the root stays open */
 
 /* Finds the files below root; a symlink to a directory will do for root itself.  .lineage at the root is left out.  Whatever is
  * neither file nor directory, cannot be read or has a name that vt_tree_check_name refuses is an error, and of several the one

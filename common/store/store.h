@@ -7,6 +7,9 @@
  *      <store>/scratch/<derivation id>/   what a killed stage resumes from; never part of an output
  *      <store>/tmp/              staging; whatever a killed process left here is garbage
  *      <store>/lock              flock: held while something is published
+ *      <store>/in-use            flock: shared by whoever takes in or publishes, exclusive while gc sweeps
+ *      <store>/pins/             see pin.h
+ *      <store>/stat-cache        see stat_cache.h; may be removed
  *      <store>/commits/, refs/   history, see repo.h
  *      <store>/lineage.db        the index of records
  *
@@ -34,6 +37,9 @@ const char *vt_store_dir(const struct vt_store *s);
  * or with a name that tree.h refuses (VT_EDATA). */
 int vt_store_adopt_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
 int vt_store_copy_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
+
+/* From here to vt_store_close nothing is swept: whatever is found in the store may be relied on. */
+int vt_store_use(struct vt_store *s, struct vt_err *err);
 
 /* Makes dir and holds it until the store is closed: gc leaves a claimed directory below tmp/ or scratch/ alone. */
 int vt_store_claim(struct vt_store *s, const char *dir, struct vt_err *err);
@@ -83,8 +89,10 @@ int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids
 
 /* --- verify ------------------------------------------------------------------------------------------------------------------ */
 
-/* Re-hashes every blob, tree and record; calls found for each damaged or missing one with a sentence.  *n counts what was
- * checked.  Returns 0 if nothing was found, VT_EINTEGRITY otherwise. */
-int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx, size_t *n, struct vt_err *err);
+/* Re-hashes every blob, tree and record and trusts no cache; calls found for each damaged or missing one with a sentence, and open
+ * (may be NULL) for a blob that is sound but that somebody may write to: checkout mends it.  *n counts what was checked.  Returns
+ * 0 if nothing was found, VT_EINTEGRITY otherwise. */
+int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void (*open)(void *ctx, const char *object), void *ctx,
+	size_t *n, struct vt_err *err);
 
 #endif

@@ -35,9 +35,6 @@ void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *d);
 int vt_store_lock(struct vt_store *s, struct vt_err *err);
 void vt_store_unlock(struct vt_store *s);
 
-/* From here to vt_store_close nothing is swept: whatever is found in the store may be relied on. */
-int vt_store_use(struct vt_store *s, struct vt_err *err);
-
 struct vt_stat_cache *vt_store_cache(struct vt_store *s);
 void vt_store_save_cache(struct vt_store *s);     /* a failure is only logged */
 
@@ -73,6 +70,21 @@ int vt_batch_publish(struct vt_store *s, struct vt_batch *b, struct vt_err *err)
 void vt_batch_release(struct vt_store *s, struct vt_batch *b);
 
 int vt_store_put_trees(struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
+
+/* One line of a tree's text. */
+struct vt_tree_line {
+	char type;               /* f, x, d */
+	struct vt_digest digest;
+	uint64_t size;
+	const char *name;        /* name_len bytes in the text */
+	size_t name_len;
+};
+
+/* Reads a tree's text, checks it against its id and gives where its lines begin. */
+int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lines, const struct vt_digest *id, struct vt_err *err);
+
+/* Reads the line at *at and moves behind it: 1; 0 at the end; -1 and VT_EINTEGRITY. */
+int vt_tree_line_next(const char **at, struct vt_tree_line *out, struct vt_err *err);
 
 /* --- objects.c --------------------------------------------------------------------------------------------------------------- */
 

@@ -39,21 +39,53 @@ struct listing {
 
 static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id, const char *prefix, struct vt_err *err);
 
-static int read_entry(struct vt_store *s, struct listing *l, char *line, const char *prefix, struct vt_err *err)
+int vt_tree_line_next(const char **at, struct vt_tree_line *out, struct vt_err *err)
 {
-	struct vt_digest d;
-	char *hex = line + 2, *size = hex + 65, *name = strchr(size, ' '), *path;
+	const char *line = *at, *end = strchr(line, '\n'), *size = line + 67;
+	char *name = NULL;
+
+	if (!*line)
+		return 0;
+	if (!end || end - line < 70 || !strchr("fxd", line[0]) || line[1] != ' ' || line[66] != ' ' || !vt_digest_parse_n(&out->digest, line + 2) ||
+	    strspn(size, "0123456789") > 19 || (out->size = strtoull(size, &name, 10), *name != ' ') || end - name < 2 || memchr(name, '/', (size_t)(end - name)))
+		goto bad;
+	out->type = line[0];
+	out->name = name + 1;
+	out->name_len = (size_t)(end - name - 1);
+	*at = end + 1;
+	return 1;
+bad:
+	vt_err_set(err, VT_EINTEGRITY, "a tree holds the line \"%.*s\"", (int)strnlen(line, end && end - line < 80 ? (size_t)(end - line) : 80), line);
+	return -1;
+}
+
+int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lines, const struct vt_digest *id, struct vt_err *err)
+{
+	static const char first[] = "voxtree 1\n";
+	char *path = vt_store_path(s, "trees", id);
+	struct vt_digest now;
+	int rc = vt_fs_read(text, path, 1u << 30, err);
+
+	if (!rc) {
+		now = vt_digest_bytes(text->data, text->len);
+		if (!vt_digest_equal(&now, id))
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not what its name says", path);
+		else if (strncmp(text->data, first, sizeof(first) - 1))
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: begins with \"%.*s\", want \"voxtree 1\"", path, (int)strcspn(text->data, "\n"), text->data);
+		else
+			*lines = text->data + sizeof(first) - 1;
+	}
+	free(path);
+	return rc;
+}
+
+static int read_entry(struct vt_store *s, struct listing *l, const struct vt_tree_line *line, const char *prefix, struct vt_err *err)
+{
+	char *path = vt_asprintf("%s%s%.*s", prefix, *prefix ? "/" : "", (int)line->name_len, line->name);
 	int rc = 0;
 
-	if (strlen(line) < 70 || !name)
-		return vt_err_set(err, VT_EINTEGRITY, "a tree object holds the line \"%.80s\"", line);
-	hex[64] = '\0';
-	*name++ = '\0';
-	if (!vt_digest_parse(&d, hex))
-		return vt_err_set(err, VT_EINTEGRITY, "a tree object holds the digest \"%s\"", hex);
-	path = *prefix ? vt_path_join(prefix, name) : vt_xstrdup(name);
-	if (line[0] == 'd') {
-		rc = read_tree(s, l, &d, path, err);
+	if (line->type == 'd') {
+		rc = read_tree(s, l, &line->digest, path, err);
 		free(path);
 		return rc;
 	}
@@ -61,41 +93,38 @@ static int read_entry(struct vt_store *s, struct listing *l, char *line, const c
 		l->cap = l->cap ? 2 * l->cap : 64;
 		l->file = vt_xrealloc(l->file, l->cap * sizeof(*l->file));
 	}
-	l->file[l->n++] = (struct vt_tree_file){ path, d, strtoull(size, NULL, 10), line[0] == 'x' };
+	l->file[l->n++] = (struct vt_tree_file){ path, line->digest, line->size, line->type == 'x' };
 	return 0;
 }
 
 static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id, const char *prefix, struct vt_err *err)
 {
-	char *path = vt_store_path(s, "trees", id), *line, *next;
 	struct vt_buf text = VT_BUF_INIT;
-	int rc = vt_fs_read(&text, path, 1u << 30, err);
-	struct vt_digest now;
+	struct vt_tree_line line;
+	const char *at = NULL;
+	int rc = vt_store_tree_text(s, &text, &at, id, err), more;
 
-	if (rc)
-		goto out;
-	now = vt_digest_bytes(text.data, text.len);
-	if (!vt_digest_equal(&now, id))
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not what its name says", path);
-	for (line = strchr(text.data, '\n'); !rc && line && *++line; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next = '\0';
-		rc = read_entry(s, l, line, prefix, err);
-	}
-out:
+	while (!rc && (more = vt_tree_line_next(&at, &line, err)) != 0)
+		rc = more < 0 ? err->code : read_entry(s, l, &line, prefix, err);
 	vt_buf_release(&text);
-	free(path);
 	return rc;
 }
 
 int vt_store_get_tree(struct vt_store *s, struct vt_tree **out, const struct vt_digest *id, struct vt_err *err)
 {
 	struct listing l = { NULL, 0, 0 };
+	struct vt_tree *t = NULL;
 	int rc = read_tree(s, &l, id, "", err);
 
 	if (!rc)
-		rc = vt_tree_from_files(out, l.file, l.n, err);
+		rc = vt_tree_from_files(&t, l.file, l.n, err);
+	/* a text that no commit of ours would write: not in order, sizes that do not add up */
+	if (!rc && !vt_digest_equal(&t->id, id))
+		rc = vt_err_set(err, VT_EINTEGRITY, "a tree that is not in canonical form");
+	if (rc)
+		vt_tree_free(t);
+	else
+		*out = t;
 	for (size_t i = 0; i < l.n; i++)
 		free(l.file[i].path);
 	free(l.file);

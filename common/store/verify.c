@@ -1,6 +1,8 @@
 /* Re-hashing of everything the store holds; trusts no cache. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/base/fs.h"
 #include "common/store/record.h"
@@ -13,6 +15,7 @@ struct check {
 	void *ctx;
 	size_t n, bad;
 	const char *kind;
+	void (*open)(void *ctx, const char *object);
 };
 
 static void report(struct check *c, char *sentence)
@@ -22,82 +25,138 @@ static void report(struct check *c, char *sentence)
 	free(sentence);
 }
 
-/* Every entry of a tree must be there. */
-static void check_entries(struct check *c, const char *rel, const char *text)
+static bool is_there(const struct check *c, const char *kind, const struct vt_digest *d)
 {
-	for (const char *line = strchr(text, '\n'); line && *++line; line = strchr(line, '\n')) {
-		struct vt_digest d;
-		char *hex = strnlen(line, 67) > 66 ? vt_xstrndup(line + 2, 64) : vt_xstrdup(""), *path;
+	char *path = vt_store_path(c->s, kind, d);
+	bool there = vt_fs_exists(path);
 
-		if (!vt_digest_parse(&d, hex)) {
-			report(c, vt_asprintf("trees/%s: a line is not an entry", rel));
-		} else {
-			path = vt_store_path(c->s, line[0] == 'd' ? "trees" : "objects", &d);
-			if (!vt_fs_exists(path))
-				report(c, vt_asprintf("trees/%s: its entry %s is missing from %s/", rel, hex, line[0] == 'd' ? "trees" : "objects"));
-			free(path);
-		}
-		free(hex);
-	}
+	free(path);
+	return there;
 }
 
-static void check_text(struct check *c, const char *rel, const char *path)
+/* Every entry of a tree must be there. */
+static void check_tree(struct check *c, const char *rel, const struct vt_digest *id)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_tree_line line;
+	const char *at = NULL;
+	int more = vt_store_tree_text(c->s, &text, &at, id, &err) ? -1 : 1;
+
+	while (more > 0 && (more = vt_tree_line_next(&at, &line, &err)) > 0) {
+		const char *kind = line.type == 'd' ? "trees" : "objects";
+		char hex[VT_HEX];
+
+		vt_digest_hex(hex, &line.digest);
+		if (!is_there(c, kind, &line.digest))
+			report(c, vt_asprintf("trees/%s: its entry %s is missing from %s/", rel, hex, kind));
+	}
+	if (more < 0)
+		report(c, vt_asprintf("trees/%s: %s", rel, err.text));
+	vt_buf_release(&text);
+}
+
+static void check_record(struct check *c, const char *rel)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_json *j = NULL;
+	char *path = vt_asprintf("%s/records/%s", c->s->dir, rel);
 
-	if (vt_fs_read(&text, path, 1u << 30, &err) == 0) {
-		if (!strcmp(c->kind, "trees"))
-			check_entries(c, rel, text.data);
-		else if (vt_record_parse(&j, text.data, text.len, rel, &err))
-			report(c, vt_asprintf("records/%s", err.text));
-	}
+	if (vt_fs_read(&text, path, 1u << 30, &err) || vt_record_parse(&j, text.data, text.len, rel, &err))
+		report(c, vt_asprintf("records/%s", err.text));
 	vt_json_free(j);
 	vt_buf_release(&text);
+	free(path);
 }
 
-static int check_file(void *ctx, const char *rel, char type, struct vt_err *err)
+/* What became of a batch of hashed files. */
+static void judge(struct check *c, struct vt_fileset *set)
 {
-	struct check *c = ctx;
-	char *dir = vt_path_join(c->s->dir, c->kind), *path = vt_path_join(dir, rel), hex[VT_HEX];
-	struct vt_digest d;
-	uint64_t size;
-	struct vt_err why = VT_ERR_INIT;
+	for (size_t i = 0; i < set->n; i++) {
+		const struct vt_fileset_file *f = &set->file[i];
+		char hex[VT_HEX], name[VT_STORE_NAME];
 
-	(void)err;
-	if (type == 'f') {
 		c->n++;
-		if (vt_digest_file(&d, &size, path, &why)) {
-			report(c, vt_xstrdup(why.text));
-		} else {
-			vt_digest_hex(hex, &d);
-			if (strlen(rel) != 65 || strncmp(rel, hex, 2) || strcmp(rel + 3, hex + 2))
-				report(c, vt_asprintf("%s/%s: its bytes have the digest %s", c->kind, rel, hex));
-			else if (strcmp(c->kind, "objects"))
-				check_text(c, rel, path);
-		}
+		vt_store_name(name, &f->digest);
+		vt_digest_hex(hex, &f->digest);
+		if (f->code)
+			report(c, vt_xstrdup(f->fault));
+		else if (strcmp(f->path, name))
+			report(c, vt_asprintf("%s/%s: its bytes have the digest %s", c->kind, f->path, hex));
+		else if (!strcmp(c->kind, "trees"))
+			check_tree(c, f->path, &f->digest);
+		else if (!strcmp(c->kind, "records"))
+			check_record(c, f->path);
+		else if ((f->mode & 0222) && c->open)
+			c->open(c->ctx, f->path);
 	}
-	free(path);
+}
+
+enum { BATCH = 4096 };
+
+static int hash_batch(struct check *c, struct vt_fileset *set, struct vt_err *err)
+{
+	int rc = set->n ? vt_fileset_hash(set, -1, NULL, VT_FILESET_ALL, err) : 0;
+
+	if (!rc)
+		judge(c, set);
+	vt_fileset_clear(set);
+	return rc;
+}
+
+struct batch {
+	struct check *c;
+	struct vt_fileset *set;
+};
+
+static int add_file(void *ctx, const char *rel, char type, struct vt_err *err)
+{
+	struct batch *b = ctx;
+	struct stat st;
+
+	if (type == 'd')
+		return 0;
+	if (fstatat(b->set->root_fd, rel, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode)) {
+		b->c->n++;
+		report(b->c, vt_asprintf("%s/%s: not a regular file", b->c->kind, rel));
+		return 0;
+	}
+	vt_fileset_add(b->set, rel, &st)->wanted = true;
+	return b->set->n < BATCH ? 0 : hash_batch(b->c, b->set, err);
+}
+
+static int check_kind(struct check *c, const char *kind, struct vt_err *err)
+{
+	struct vt_fileset set;
+	struct batch b = { c, &set };
+	char *dir = vt_path_join(c->s->dir, kind);
+	int rc;
+
+	c->kind = kind;
+	vt_fileset_begin(&set);
+	rc = vt_fileset_open(&set, dir, err);
+	if (!rc)
+		rc = vt_fs_walk(dir, add_file, &b, err);
+	if (!rc)
+		rc = hash_batch(c, &set, err);
+	vt_fileset_release(&set);
 	free(dir);
-	return 0;
+	return rc;
 }
 
 static int check_indexed(void *ctx, int n, const char *const *column)
 {
 	struct check *c = ctx;
 	struct vt_digest d;
-	char *path;
 
 	(void)n;
 	if (!vt_digest_parse(&d, column[0])) {
 		report(c, vt_asprintf("lineage.db: \"%s\" is not a digest", column[0]));
 		return 0;
 	}
-	path = vt_store_path(c->s, column[1], &d);
-	if (!vt_fs_exists(path))
+	if (!is_there(c, column[1], &d))
 		report(c, vt_asprintf("lineage.db names %s/%s, which is missing", column[1], column[0]));
-	free(path);
 	return 0;
 }
 
@@ -109,19 +168,15 @@ static int check_database(void *ctx, int n, const char *const *column)
 	return 0;
 }
 
-int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx, size_t *n, struct vt_err *err)
+int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void (*open)(void *ctx, const char *object), void *ctx,
+	size_t *n, struct vt_err *err)
 {
 	static const char *const kinds[] = { "objects", "trees", "records" };
-	struct check c = { s, found, ctx, 0, 0, NULL };
+	struct check c = { .s = s, .found = found, .ctx = ctx, .open = open };
 	int rc = 0;
 
-	for (int i = 0; !rc && i < 3; i++) {
-		char *dir = vt_path_join(s->dir, kinds[i]);
-
-		c.kind = kinds[i];
-		rc = vt_fs_walk(dir, check_file, &c, err);
-		free(dir);
-	}
+	for (int i = 0; !rc && i < 3; i++)
+		rc = check_kind(&c, kinds[i], err);
 	if (!rc)
 		rc = vt_lineage_read(s->db, err, "PRAGMA integrity_check", 0, NULL, check_database, &c);
 	if (!rc)

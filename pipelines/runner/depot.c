@@ -82,7 +82,7 @@ int vt_depot_open(struct vt_depot **out, const char *store, enum vt_depot_mode m
 		vt_fs_mkdirs(p, err);
 		free(p);
 	}
-	if (!err->code && mode == VT_DEPOT_WRITE && !take_lock(d, err)) {
+	if (!err->code && mode == VT_DEPOT_WRITE && !vt_store_use(d->store, err) && !take_lock(d, err)) {
 		clear_work(d, err);
 	}
 	if (err->code) {

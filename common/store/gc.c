@@ -1,0 +1,419 @@
+#include "common/store/gc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/store/digest_set.h"
+#include "common/store/fault.h"
+#include "common/store/pin.h"
+#include "common/store/record.h"
+#include "common/store/repo.h"
+#include "common/store/store_internal.h"
+
+struct gc {
+	struct vt_store *s;
+	const struct vt_gc_opts *opts;
+	struct vt_gc_result *out;
+	struct vt_digest_set commits, trees, blobs;
+	time_t now;
+};
+
+/* --- marking ------------------------------------------------------------------------------------------------------------------ */
+
+static int mark_tree(struct gc *g, const struct vt_digest *id, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_tree_line line;
+	const char *at = NULL;
+	int rc, more;
+
+	if (!vt_digest_set_add(&g->trees, id))
+		return 0;
+	rc = vt_store_tree_text(g->s, &text, &at, id, err);
+	while (!rc && (more = vt_tree_line_next(&at, &line, err)) != 0) {
+		if (more < 0)
+			rc = err->code;
+		else if (line.type == 'd')
+			rc = mark_tree(g, &line.digest, err);
+		else
+			vt_digest_set_add(&g->blobs, &line.digest);
+	}
+	vt_buf_release(&text);
+	return rc;
+}
+
+/* A digest of unknown kind: what it names here, if anything, stays. */
+static int mark_any(struct gc *g, const struct vt_digest *id, struct vt_err *err)
+{
+	char *path = vt_store_path(g->s, "trees", id);
+	bool tree = vt_fs_exists(path);
+
+	free(path);
+	vt_digest_set_add(&g->blobs, id);
+	return tree ? mark_tree(g, id, err) : 0;
+}
+
+static int mark_json(struct gc *g, const struct vt_json *j, struct vt_err *err)
+{
+	struct vt_digest d;
+	int rc = 0;
+
+	if (j && j->type == VT_JSON_STRING && vt_digest_parse(&d, j->string))
+		rc = mark_any(g, &d, err);
+	for (size_t i = 0; !rc && j && i < j->n; i++)
+		rc = mark_json(g, j->item[i], err);
+	return rc;
+}
+
+static int mark_record(void *ctx, const char *rel, char type, struct vt_err *err)
+{
+	struct gc *g = ctx;
+	struct vt_json *j = NULL;
+	char *hex;
+	int rc = 0;
+
+	if (type != 'f' || strlen(rel) != VT_HEX)
+		return 0;
+	hex = vt_asprintf("%.2s%s", rel, rel + 3);
+	rc = vt_store_get_record(g->s, &j, hex, err);
+	if (!rc)
+		rc = mark_json(g, j, err);
+	vt_json_free(j);
+	free(hex);
+	return rc;
+}
+
+static int mark_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
+{
+	struct gc *g = ctx;
+	struct vt_digest id, tree;
+	struct vt_json *j = NULL;
+	int rc = 0;
+
+	if (!vt_digest_parse(&id, c->id) || !vt_digest_parse(&tree, c->tree))
+		return vt_err_set(err, VT_EINTEGRITY, "commit %s names no tree", c->id);
+	if (!vt_digest_set_add(&g->commits, &id))
+		return 0;
+	rc = mark_tree(g, &tree, err);
+	if (!rc && *c->provenance)
+		rc = vt_json_parse(&j, c->provenance, strlen(c->provenance), c->id, err);
+	if (!rc)
+		rc = mark_json(g, j, err);
+	vt_json_free(j);
+	return rc;
+}
+
+/* Commits that no ref reaches, while they are young. */
+static int mark_young(void *ctx, const struct vt_commit *c, struct vt_err *err)
+{
+	struct gc *g = ctx;
+	struct vt_strs tip = VT_STRS_INIT;
+	struct vt_digest id;
+	struct stat st;
+	char *path;
+	int rc = 0;
+
+	if (!vt_digest_parse(&id, c->id) || vt_digest_set_has(&g->commits, &id))
+		return 0;
+	path = vt_store_path(g->s, "commits", &id);
+	vt_strs_add(&tip, c->id);
+	if (!stat(path, &st) && st.st_mtime > g->now - g->opts->keep_days * 86400)
+		rc = vt_repo_walk(g->s, &tip, mark_commit, g, err);
+	vt_strs_release(&tip);
+	free(path);
+	return rc;
+}
+
+static int mark_pins(struct gc *g, struct vt_err *err)
+{
+	struct vt_pins pins;
+	int rc = vt_pin_list(&pins, g->s, err);
+
+	for (size_t i = 0; !rc && i < pins.n; i++) {
+		const struct vt_pin *p = &pins.v[i];
+		struct vt_strs tip = VT_STRS_INIT;
+		struct vt_digest id;
+
+		if (vt_pin_is_over(p) || !vt_digest_parse(&id, p->id))
+			continue;
+		vt_strs_add(&tip, p->id);
+		if (!strcmp(p->kind, "commit"))
+			rc = vt_repo_walk(g->s, &tip, mark_commit, g, err);
+		else if (!strcmp(p->kind, "tree"))
+			rc = mark_tree(g, &id, err);
+		else
+			vt_digest_set_add(&g->blobs, &id);     /* records all stay anyway */
+		vt_strs_release(&tip);
+	}
+	vt_pins_release(&pins);
+	return rc;
+}
+
+/* The runner's results and heads are lines of words; every word that is a digest counts. */
+static int mark_words(void *ctx, const char *path, struct vt_err *err)
+{
+	struct gc *g = ctx;
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_read(&text, path, 1u << 30, err);
+
+	for (const char *p = text.data; !rc && p && *p;) {
+		size_t n = strcspn(p, " \n");
+		struct vt_digest d;
+
+		if (n == 64 && vt_digest_parse_n(&d, p))
+			rc = mark_any(g, &d, err);
+		p += n + (p[n] != '\0');
+	}
+	vt_buf_release(&text);
+	return rc;
+}
+
+static int mark_runner(struct gc *g, struct vt_err *err)
+{
+	static const char *const folder[] = { "runner/results", "runner/heads" };
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < sizeof(folder) / sizeof(folder[0]); i++) {
+		char *dir = vt_path_join(g->s->dir, folder[i]);
+		struct vt_strs names = VT_STRS_INIT;
+
+		if (vt_fs_is_dir(dir))
+			rc = vt_fs_list(&names, dir, err);
+		for (size_t k = 0; !rc && k < names.n; k++) {
+			char *path = vt_path_join(dir, names.v[k]);
+
+			rc = mark_words(g, path, err);
+			free(path);
+		}
+		vt_strs_release(&names);
+		free(dir);
+	}
+	return rc;
+}
+
+static int mark(struct gc *g, struct vt_err *err)
+{
+	char *records = vt_path_join(g->s->dir, "records");
+	int rc = vt_repo_walk_all(g->s, mark_commit, g, err);
+
+	if (!rc)
+		rc = vt_repo_each_commit(g->s, mark_young, g, err);
+	if (!rc)
+		rc = vt_fs_walk(records, mark_record, g, err);
+	if (!rc)
+		rc = mark_pins(g, err);
+	if (!rc)
+		rc = mark_runner(g, err);
+	free(records);
+	return rc ? vt_err_prefix(err, "nothing was removed") : 0;
+}
+
+/* --- sweeping ------------------------------------------------------------------------------------------------------------------- */
+
+struct sweeping {
+	struct gc *g;
+	const char *kind, *step;
+	const struct vt_digest_set *keep;
+	size_t *kept, *gone;
+};
+
+static int sweep_file(void *ctx, const char *rel, char type, struct vt_err *err)
+{
+	struct sweeping *w = ctx;
+	struct gc *g = w->g;
+	char *path, hex[VT_HEX];
+	struct vt_digest d;
+	struct stat st;
+	int rc = 0;
+
+	if (type != 'f' || strlen(rel) != VT_HEX)
+		return 0;
+	memcpy(hex, rel, 2);
+	memcpy(hex + 2, rel + 3, VT_HEX - 2);
+	if (!vt_digest_parse(&d, hex))
+		return 0;
+	if (vt_digest_set_has(w->keep, &d)) {
+		++*w->kept;
+		return 0;
+	}
+	++*w->gone;
+	path = vt_asprintf("%s/%s", w->kind, rel);
+	if (fstatat(g->s->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW))
+		st.st_size = 0;
+	g->out->bytes += (uint64_t)st.st_size;
+	if (g->opts->found)
+		g->opts->found(g->opts->ctx, path, (uint64_t)st.st_size);
+	if (g->opts->sweep && (vt_fault(w->step) || unlinkat(g->s->dir_fd, path, 0)))
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot remove", g->s->dir, path);
+	free(path);
+	return rc;
+}
+
+static int sweep_kind(struct gc *g, const char *kind, const char *step, const struct vt_digest_set *keep, size_t *kept, size_t *gone, struct vt_err *err)
+{
+	struct sweeping w = { g, kind, step, keep, kept, gone };
+	char *dir = vt_path_join(g->s->dir, kind);
+	int rc = vt_fs_is_dir(dir) ? vt_fs_walk(dir, sweep_file, &w, err) : 0;
+
+	/* what named is gone for good before what was named goes */
+	if (!rc && g->opts->sweep && *gone && syncfs(g->s->dir_fd))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot make removals durable", g->s->dir);
+	free(dir);
+	return rc;
+}
+
+/* Bytes below path; 0 for what cannot be looked at. */
+static uint64_t size_of(const char *path)
+{
+	struct vt_err ignored = VT_ERR_INIT;
+	struct vt_strs names = VT_STRS_INIT;
+	struct stat st;
+	uint64_t sum;
+
+	if (lstat(path, &st))
+		return 0;
+	if (!S_ISDIR(st.st_mode))
+		return (uint64_t)st.st_size;
+	sum = 0;
+	vt_fs_list(&names, path, &ignored);
+	for (size_t i = 0; i < names.n; i++) {
+		char *child = vt_path_join(path, names.v[i]);
+
+		sum += size_of(child);
+		free(child);
+	}
+	vt_strs_release(&names);
+	return sum;
+}
+
+static bool is_claimed(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool claimed = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
+
+	if (fd >= 0)
+		close(fd);
+	return claimed;
+}
+
+static int sweep_leftover(struct gc *g, const char *folder, const char *name, struct vt_err *err)
+{
+	char *relative = *folder ? vt_path_join(folder, name) : vt_xstrdup(name), *path = vt_path_join(g->s->dir, relative);
+	uint64_t size = size_of(path);
+	int rc = 0;
+
+	if (!is_claimed(path)) {
+		g->out->leftovers++;
+		g->out->bytes += size;
+		if (g->opts->found)
+			g->opts->found(g->opts->ctx, relative, size);
+		if (g->opts->sweep && vt_fault("gc.leftover"))
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", path);
+		else if (g->opts->sweep)
+			rc = vt_fs_remove_tree(path, err);
+	}
+	free(path);
+	free(relative);
+	return rc;
+}
+
+enum leftover { EVERYTHING = 1, UNFINISHED };
+
+/* UNFINISHED: what vt_fs_write leaves when it is killed, "name.tmp-<process>". */
+static int sweep_folder(struct gc *g, const char *folder, enum leftover what, struct vt_err *err)
+{
+	char *dir = vt_path_join(g->s->dir, folder);
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		const char *tmp = strstr(names.v[i], ".tmp-");
+
+		if (what == EVERYTHING || (tmp && tmp[5] && !tmp[5 + strspn(tmp + 5, "0123456789")]))
+			rc = sweep_leftover(g, folder, names.v[i], err);
+	}
+	vt_strs_release(&names);
+	free(dir);
+	return rc;
+}
+
+static bool keep_entry(void *ctx, const struct vt_digest *d)
+{
+	return vt_digest_set_has(&((struct gc *)ctx)->blobs, d);
+}
+
+static int sweep(struct gc *g, struct vt_err *err)
+{
+	struct vt_gc_result *r = g->out;
+	int rc = sweep_kind(g, "commits", "gc.commit", &g->commits, &r->kept_commits, &r->commits, err);
+
+	if (!rc)
+		rc = sweep_kind(g, "trees", "gc.tree", &g->trees, &r->kept_trees, &r->trees, err);
+	if (!rc)
+		rc = sweep_kind(g, "objects", "gc.blob", &g->blobs, &r->kept_blobs, &r->blobs, err);
+	/* names that a killed process had not synced are durable with the above or here, so its mark may go */
+	if (!rc && g->opts->sweep && syncfs(g->s->dir_fd))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot make removals durable", g->s->dir);
+	if (!rc)
+		rc = sweep_folder(g, "tmp", EVERYTHING, err);
+	if (!rc)
+		rc = sweep_folder(g, "", UNFINISHED, err);
+	if (!rc)
+		rc = sweep_folder(g, "pins", UNFINISHED, err);
+	if (!rc && g->opts->scratch)
+		rc = sweep_folder(g, "scratch", EVERYTHING, err);
+	if (!rc && g->opts->sweep && r->blobs)
+		rc = vt_stat_cache_save(vt_store_cache(g->s), keep_entry, g, err);
+	return rc;
+}
+
+/* Alone with the store; with patience. */
+static int take_alone(struct vt_store *s, int seconds, struct vt_err *err)
+{
+	const struct timespec pause = { 0, 50000000 };
+	bool busy = true;
+
+	if (s->use_fd < 0)
+		s->use_fd = openat(s->dir_fd, "in-use", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (s->use_fd < 0)
+		return vt_err_errno(err, VT_ECANTCREAT, "%s/in-use: cannot create", s->dir);
+	for (int i = 0; busy && i <= seconds * 20; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		busy = flock(s->use_fd, LOCK_EX | LOCK_NB) != 0;
+		if (busy && errno != EWOULDBLOCK && errno != EINTR)
+			return vt_err_errno(err, VT_EIO, "%s/in-use: cannot lock", s->dir);
+	}
+	return busy ? vt_err_set(err, VT_EDEVICE, "%s: another process has been publishing to this store for %d s; try again when it is done", s->dir, seconds) : 0;
+}
+
+int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_result *out, struct vt_err *err)
+{
+	struct gc g = { .s = s, .opts = opts, .out = out, .commits = VT_DIGEST_SET_INIT, .trees = VT_DIGEST_SET_INIT, .blobs = VT_DIGEST_SET_INIT,
+		.now = time(NULL) };
+	int rc = take_alone(s, opts->wait_seconds, err);
+
+	*out = (struct vt_gc_result){ 0 };
+	if (!rc)
+		rc = vt_store_lock(s, err);
+	if (rc)
+		return rc;
+	rc = mark(&g, err);
+	if (!rc)
+		rc = sweep(&g, err);
+	vt_store_unlock(s);
+	flock(s->use_fd, LOCK_UN);
+	close(s->use_fd);
+	s->use_fd = -1;
+	vt_digest_set_release(&g.commits);
+	vt_digest_set_release(&g.trees);
+	vt_digest_set_release(&g.blobs);
+	return rc;
+}
