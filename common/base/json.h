@@ -65,6 +65,9 @@ void vt_json_put_real(struct vt_json *object, const char *key, double value);
  * error (VT_EBUG): reals that are hashed travel as decimal strings made by vt_json_real_text. */
 int vt_json_canonical(struct vt_buf *out, const struct vt_json *j, struct vt_err *err);
 
+/* The same with reals, in their shortest form: one text for one value, to be hashed as a string. */
+void vt_json_sorted(struct vt_buf *out, const struct vt_json *j);
+
 /* Text for people: two-space indent, keys in the order they have; reals in the shortest form that reads back equal. */
 void vt_json_pretty(struct vt_buf *out, const struct vt_json *j);
 void vt_json_compact(struct vt_buf *out, const struct vt_json *j);

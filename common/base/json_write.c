@@ -67,7 +67,9 @@ static int by_key(const void *a, const void *b)
 	return by_utf16(((const struct slot *)a)->key, ((const struct slot *)b)->key);
 }
 
-static int canonical_object(struct vt_buf *out, const struct vt_json *j, struct vt_err *err)
+static int sorted(struct vt_buf *out, const struct vt_json *j, bool reals, struct vt_err *err);
+
+static int sorted_object(struct vt_buf *out, const struct vt_json *j, bool reals, struct vt_err *err)
 {
 	struct slot *s = vt_xcalloc(j->n, sizeof(*s));
 	int rc = 0;
@@ -82,7 +84,7 @@ static int canonical_object(struct vt_buf *out, const struct vt_json *j, struct 
 			vt_buf_char(out, ',');
 		vt_json_quote(out, s[i].key);
 		vt_buf_char(out, ':');
-		rc = vt_json_canonical(out, s[i].item, err);
+		rc = sorted(out, s[i].item, reals, err);
 		if (rc)
 			vt_err_prefix(err, "%s", s[i].key);
 	}
@@ -115,13 +117,13 @@ static void scalar(struct vt_buf *out, const struct vt_json *j)
 	}
 }
 
-int vt_json_canonical(struct vt_buf *out, const struct vt_json *j, struct vt_err *err)
+static int sorted(struct vt_buf *out, const struct vt_json *j, bool reals, struct vt_err *err)
 {
 	int rc = 0;
 
 	if (j->type == VT_JSON_OBJECT)
-		return canonical_object(out, j, err);
-	if (j->type == VT_JSON_REAL)
+		return sorted_object(out, j, reals, err);
+	if (j->type == VT_JSON_REAL && !reals)
 		return vt_err_set(err, VT_EBUG, "a real number (%.17g) stands in hashed JSON; it must be a decimal string", j->real);
 	if (j->type != VT_JSON_ARRAY) {
 		scalar(out, j);
@@ -131,10 +133,22 @@ int vt_json_canonical(struct vt_buf *out, const struct vt_json *j, struct vt_err
 	for (size_t i = 0; !rc && i < j->n; i++) {
 		if (i)
 			vt_buf_char(out, ',');
-		rc = vt_json_canonical(out, j->item[i], err);
+		rc = sorted(out, j->item[i], reals, err);
 	}
 	vt_buf_char(out, ']');
 	return rc;
+}
+
+int vt_json_canonical(struct vt_buf *out, const struct vt_json *j, struct vt_err *err)
+{
+	return sorted(out, j, false, err);
+}
+
+void vt_json_sorted(struct vt_buf *out, const struct vt_json *j)
+{
+	struct vt_err never = VT_ERR_INIT;
+
+	sorted(out, j, true, &never);
 }
 
 /* indent < 0: no white space at all. */

@@ -73,23 +73,21 @@ static int set_enum(const struct vt_param *p, int64_t *field, const char *text, 
 	return err->code;
 }
 
-/* *text becomes its canonical form, so that spaces and the order of keys do not change the key. */
+/* *text becomes its sorted form, so that spaces and the order of keys do not change the key. */
 static int tidy_json(const struct vt_param *p, char **text, struct vt_err *err)
 {
 	char *origin = vt_asprintf("--%s", p->name);
-	struct vt_buf canonical = VT_BUF_INIT;
+	struct vt_buf sorted = VT_BUF_INIT;
 	struct vt_json *j = NULL;
 	int rc = vt_json_parse(&j, *text, strlen(*text), origin, err);
 
 	if (!rc && j->type != VT_JSON_OBJECT && j->type != VT_JSON_ARRAY)
 		rc = vt_err_set(err, VT_EUSAGE, "%s=%s: must be a JSON object or array", origin, *text);
-	if (!rc)
-		rc = vt_json_canonical(&canonical, j, err);
 	if (!rc) {
+		vt_json_sorted(&sorted, j);
 		free(*text);
-		*text = vt_buf_detach(&canonical);
+		*text = vt_buf_detach(&sorted);
 	}
-	vt_buf_release(&canonical);
 	vt_json_free(j);
 	free(origin);
 	return rc ? err->code = VT_EUSAGE : 0;

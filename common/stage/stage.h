@@ -42,7 +42,7 @@ struct vt_port {
 
 enum vt_param_kind { VT_PARAM_INT = 1, VT_PARAM_REAL, VT_PARAM_BOOL, VT_PARAM_ENUM, VT_PARAM_TEXT, VT_PARAM_JSON };
 
-/* Fields in the params struct: int64_t, double, bool, int64_t (index into names), const char *, const char * (the canonical text
+/* Fields in the params struct: int64_t, double, bool, int64_t (index into names), const char *, const char * (the sorted text
  * of a JSON object or array; a recipe may hold the value itself). */
 struct vt_param {
 	const char *name;

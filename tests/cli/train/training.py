@@ -1,5 +1,5 @@
 # What train does with its params and with what goes wrong while it trains: exit statuses, messages, --plan, history, transfer.
-import csv, json, os, re, subprocess, sys
+import csv, glob, json, os, re, subprocess, sys
 
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 sys.path.insert(0, ROOT + "/tests/tools")
@@ -34,6 +34,10 @@ check(r.returncode == 0 and not os.path.exists(T + "/unused") and re.search(r"\d
       "--plan: prints and writes nothing", r.stdout + r.stderr)
 big = train("unused", "--plan", "", "--batch", "4").stdout
 check(r.stdout != big, "--plan depends on the batch")
+
+for recipe in sorted(glob.glob(ROOT + "/pipelines/recipes/train*.json")):
+    r = subprocess.run([B + "/bin/train", "--patches", T + "/patches", "--recipe", recipe, "--plan"], capture_output=True, text=True)
+    check(r.returncode == 0 and "MiB" in r.stdout, f"{os.path.basename(recipe)} names a network and params that exist", r.stderr)
 
 r = train("wide", "--patch", "32")
 check(r.returncode == 65 and "s" in r.stderr and "--pad true" in r.stderr and "32" in r.stderr, "a patch larger than a volume is 65 and says what to do", r.stderr)
