@@ -68,7 +68,7 @@ void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const
 	struct vg_sums sums = { slabs == 1 ? s->total : s->part, a, b, mask, shape, (int)mode, slabs, s->type };
 	struct vg_sums_fold fold = { s->total, s->part, shape, slabs };
 
-	vg_run(s, VG_K_sums, &sums, (uint32_t)(shape.n * slabs));
+	vg_run(s, VG_K_sums, &sums, (uint32_t)(shape.n * slabs) * vg_chunk_groups(&shape));
 	if (slabs > 1)
 		vg_run(s, VG_K_sums_fold, &fold, (uint32_t)(shape.n * shape.chunks));
 }
@@ -93,8 +93,6 @@ static int check_shapes(const struct vt_graph *g, const bool *live, struct vt_er
 
 		if (live[i] && chunks >= 2147483648.0)
 			return vt_err_set(err, VT_ENOMEM, "layer %d would have %.0f values; the device takes 2^34; use a smaller patch or batch", i, chunks * VG_LANES);
-		if (live[i] && t.c > VG_SUM_THREADS * VG_LANES)
-			return vt_err_set(err, VT_EUSAGE, "layer %d has %d channels; the device takes %d", i, t.c, VG_SUM_THREADS * VG_LANES);
 	}
 	return 0;
 }

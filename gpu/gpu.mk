@@ -10,3 +10,16 @@ $(EMULATED): $(call objects,$(GPU_C) gpu/emulate.c) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL)
 tests-built: $(EMULATED)
+
+# --- what needs the CUDA toolkit's headers -----------------------------------------------------------------------------------
+CUDA_HOME ?= $(firstword $(wildcard $(if $(NVCC),$(abspath $(dir $(NVCC))..)) /usr/local/cuda))
+CUDNN_INC := $(firstword $(patsubst %/cudnn.h,%,$(wildcard $(CUDA_HOME)/include/cudnn.h /usr/local/include/cudnn.h /usr/include/cudnn.h)))
+CUDA_INC  := $(if $(CUDNN_INC),-isystem $(CUDNN_INC)) -isystem $(CUDA_HOME)/include
+
+# Plans a card's engines without the card; needs cuDNN's headers, and its library when it runs.
+GPU_PLANS_C := tests/gpu/gpu_plans.c gpu/plan_device.c gpu/convolution.c $(filter gpu/engine%.c gpu/arena.c,$(GPU_C))
+$(call objects,gpu/convolution.c): CPPFLAGS_ALL += $(CUDA_INC)
+$B/tests/gpu_plans: $(call objects,$(GPU_PLANS_C)) $(LIB)
+ifneq ($(CUDNN_INC),)
+tests-built: $B/tests/gpu_plans
+endif

@@ -1,7 +1,7 @@
 /* kernel_sums.h - sums over voxels of each (item, channel), in an order that depends on the shape alone.
  *
- * A block takes one slab of an item's voxels.  Thread t takes chunk t % chunks of every lanes-th voxel, lanes = 256 / chunks,
- * so that neighbouring threads read neighbouring chunks; it adds runs of four voxels in f32 and the runs in f64.  Then lanes are
+ * A block takes one slab of an item's voxels (and at most 256 of its chunks).  Thread t takes chunk t % chunks of every lanes-th
+ * voxel, lanes = 256 / chunks, so that neighbouring threads read neighbouring chunks; it adds runs of four voxels in f32 and the runs in f64.  Then lanes are
  * added pairwise, and a second kernel adds the slabs. */
 #ifndef GPU_KERNEL_SUMS_H
 #define GPU_KERNEL_SUMS_H
@@ -45,23 +45,43 @@ VG_FN void vg_sums_chunk(const struct vg_sums *a, const int mode, uint32_t i, fl
 	}
 }
 
-/* One thread's share of its slab, to shared[thread][2][8]. */
-VG_FN void vg_sums_gather(const struct vg_sums *a, const int mode, uint32_t block, uint32_t thread, double *shared)
+/* What a thread of a block does: chunk `first + ch` of a group of `width`, in lane `lane` of `lanes`. */
+struct vg_seat {
+	uint32_t row, first, width, ch, lane, lanes;   /* row: item x slab */
+};
+
+VG_FN uint32_t vg_chunk_groups(const struct vg_shape *s) { return ((uint32_t)s->chunks + VG_SUM_THREADS - 1) / VG_SUM_THREADS; }
+
+VG_FN struct vg_seat vg_seat(const struct vg_shape *s, uint32_t block, uint32_t thread)
 {
-	uint32_t chunks = (uint32_t)a->s.chunks, lanes = VG_SUM_THREADS / chunks, lane = thread / chunks, ch = thread % chunks;
-	int n = (int)(block / (uint32_t)a->slabs), slab = (int)(block % (uint32_t)a->slabs);
-	uint32_t v = vg_slab_start(a->s.voxels, a->slabs, slab) + lane, end = vg_slab_start(a->s.voxels, a->slabs, slab + 1);
+	uint32_t groups = vg_chunk_groups(s);
+	struct vg_seat t;
+
+	t.row = block / groups;
+	t.first = block % groups * VG_SUM_THREADS;
+	t.width = (uint32_t)s->chunks - t.first < VG_SUM_THREADS ? (uint32_t)s->chunks - t.first : VG_SUM_THREADS;
+	t.lanes = VG_SUM_THREADS / t.width;
+	t.lane = thread / t.width;
+	t.ch = thread % t.width;
+	return t;
+}
+
+/* One thread's share of its slab, to shared[thread][2][8]. */
+VG_FN void vg_sums_gather(const struct vg_sums *a, const int mode, struct vg_seat t, uint32_t thread, double *shared)
+{
+	int n = (int)(t.row / (uint32_t)a->slabs), slab = (int)(t.row % (uint32_t)a->slabs);
+	uint32_t v = vg_slab_start(a->s.voxels, a->slabs, slab) + t.lane, end = vg_slab_start(a->s.voxels, a->slabs, slab + 1);
 	double p[8], q[8];
 
 	for (int l = 0; l < VG_LANES; l++)
 		p[l] = q[l] = 0.0;
-	while (lane < lanes && v < end) {
+	while (t.lane < t.lanes && v < end) {
 		float fp[8], fq[8];
 
 		for (int l = 0; l < VG_LANES; l++)
 			fp[l] = fq[l] = 0.0f;
-		for (int r = 0; r < VG_RUN && v < end; r++, v += lanes)
-			vg_sums_chunk(a, mode, ((uint32_t)n * a->s.voxels + v) * chunks + ch, fp, fq);
+		for (int r = 0; r < VG_RUN && v < end; r++, v += t.lanes)
+			vg_sums_chunk(a, mode, ((uint32_t)n * a->s.voxels + v) * (uint32_t)a->s.chunks + t.first + t.ch, fp, fq);
 		for (int l = 0; l < VG_LANES; l++) {
 			p[l] += (double)fp[l];
 			q[l] += (double)fq[l];
@@ -76,19 +96,21 @@ VG_FN void vg_sums_gather(const struct vg_sums *a, const int mode, uint32_t bloc
 /* Phase 0 gathers, 1 .. 8 halve the lanes, 9 writes. */
 VG_FN void vg_sums_phase(const struct vg_sums *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
 {
-	uint32_t chunks = (uint32_t)a->s.chunks, lanes = VG_SUM_THREADS / chunks, lane = thread / chunks, ch = thread % chunks;
 	uint32_t half = (uint32_t)VG_SUM_THREADS >> phase;
+	struct vg_seat t = vg_seat(&a->s, block, thread);
 
 	if (phase == 0) {
-		vg_sums_gather(a, mode, block, thread, shared);
+		vg_sums_gather(a, mode, t, thread, shared);
 	} else if (phase < VG_SUM_PHASES - 1) {
-		if (lane < half && lane + half < lanes)
+		if (t.lane < half && t.lane + half < t.lanes)
 			for (uint32_t l = 0; l < 16; l++)
-				shared[thread * 16 + l] += shared[(thread + half * chunks) * 16 + l];
-	} else if (lane == 0) {
+				shared[thread * 16 + l] += shared[(thread + half * t.width) * 16 + l];
+	} else if (t.lane == 0) {
+		size_t row = (size_t)a->s.chunks * VG_LANES, at = (size_t)t.row * 2 * row + (size_t)(t.first + t.ch) * VG_LANES;
+
 		for (uint32_t l = 0; l < VG_LANES; l++) {
-			a->part[((size_t)block * 2) * chunks * VG_LANES + ch * VG_LANES + l] = shared[thread * 16 + l];
-			a->part[((size_t)block * 2 + 1) * chunks * VG_LANES + ch * VG_LANES + l] = shared[thread * 16 + 8 + l];
+			a->part[at + l] = shared[thread * 16 + l];
+			a->part[at + row + l] = shared[thread * 16 + 8 + l];
 		}
 	}
 }

@@ -114,7 +114,7 @@ struct vg_noise {
 enum vg_sum { VG_SUM_MOMENTS, VG_SUM_NORM, VG_SUM_ONE, VG_SUM_SLOPE, VG_SUM_PRODUCT };
 enum { VG_SUM_THREADS = 256, VG_SUM_QUANTITIES = 2, VG_SUM_PHASES = 10, VG_FOLD_PHASES = 6 };
 
-/* blocks: n x slabs.  part: [n][slabs][2][chunks * 8] f64, which sums_fold brings to [n][2][chunks * 8], of
+/* blocks: n x slabs x groups of 256 chunks.  part: [n][slabs][2][chunks * 8] f64, which sums_fold brings to [n][2][chunks * 8], of
  *      MOMENTS  a, a^2        NORM  d, d b with d = a where mask > 0 (or everywhere if NULL)
  *      ONE      a             SLOPE  a b where b <= 0      PRODUCT  a b */
 struct vg_sums {

@@ -1,0 +1,507 @@
+#include "gpu/convolution.h"
+
+#include <cudnn.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEAST_VERSION = 91500, MOST_CONFIGS = 64, MOST_KNOBS = 64, MOST_NOTES = 16, ALIGNMENT = 16 };
+
+/* Functions of the library that are called. */
+#define FUNCTIONS(X) X(cudnnGetVersion) X(cudnnCreate) X(cudnnDestroy) X(cudnnSetStream) X(cudnnGetErrorString) X(cudnnGetLastErrorString) \
+	X(cudnnBackendCreateDescriptor) X(cudnnBackendDestroyDescriptor) X(cudnnBackendFinalize) X(cudnnBackendSetAttribute) \
+	X(cudnnBackendGetAttribute) X(cudnnBackendExecute)
+
+struct library {
+#define POINTER(name) __typeof__(&name) name;
+	FUNCTIONS(POINTER)
+};
+
+struct vg_cudnn {
+	void *so;
+	struct library f;
+	cudnnHandle_t handle;            /* NULL where only plans are made */
+	cudnnBackendDescriptor_t properties;
+	const struct vt_json *wanted;    /* convolutions of the engine plan that is replayed */
+	struct vt_json *replay, *chosen;
+	char *card;
+};
+
+struct vg_conv {
+	struct vg_cudnn *c;
+	cudnnBackendDescriptor_t graph, op, conv, tensor[3], plan;
+	int64_t workspace;
+};
+
+/* --- errors and descriptors --------------------------------------------------------------------------------------------------------- */
+
+static int fail(const struct vg_cudnn *c, cudnnStatus_t status, const char *what, struct vt_err *err)
+{
+	char more[512] = "";
+
+	c->f.cudnnGetLastErrorString(more, sizeof(more));
+	return vt_err_set(err, VT_EDEVICE, "cuDNN: %s: %s%s%s", what, c->f.cudnnGetErrorString(status), *more ? ": " : "", more);
+}
+
+static int check(const struct vg_cudnn *c, cudnnStatus_t status, const char *what, struct vt_err *err)
+{
+	return status == CUDNN_STATUS_SUCCESS ? 0 : fail(c, status, what, err);
+}
+
+static void destroy(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d)
+{
+	if (*d)
+		c->f.cudnnBackendDestroyDescriptor(*d);
+	*d = NULL;
+}
+
+/* An attribute to be set on a descriptor. */
+struct attribute {
+	cudnnBackendAttributeName_t name;
+	cudnnBackendAttributeType_t type;
+	int64_t n;
+	const void *value;
+};
+
+/* Makes a descriptor with its attributes and finalises it; on failure *out is NULL. */
+static int make(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, cudnnBackendDescriptorType_t type, const struct attribute *a, int n,
+	const char *what, struct vt_err *err)
+{
+	int rc;
+
+	*out = NULL;
+	rc = check(c, c->f.cudnnBackendCreateDescriptor(type, out), what, err);
+	for (int i = 0; !rc && i < n; i++)
+		rc = check(c, c->f.cudnnBackendSetAttribute(*out, a[i].name, a[i].type, a[i].n, a[i].value), what, err);
+	if (!rc)
+		rc = check(c, c->f.cudnnBackendFinalize(*out), what, err);
+	if (rc)
+		destroy(c, out);
+	return rc;
+}
+
+/* --- opening -------------------------------------------------------------------------------------------------------------------------- */
+
+static int load(struct vg_cudnn *c, struct vt_err *err)
+{
+	c->so = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
+	if (!c->so)
+		c->so = dlopen("/usr/local/cuda/lib64/libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
+	if (!c->so)
+		return vt_err_set(err, VT_EDEVICE, "cuDNN is missing: %s; install cuDNN 9.15 or newer, or put its folder on LD_LIBRARY_PATH", dlerror());
+#define FIND(name) { \
+		void *symbol = dlsym(c->so, #name); \
+		if (!symbol) \
+			return vt_err_set(err, VT_EDEVICE, "libcudnn.so.9 has no %s; install cuDNN 9.15 or newer", #name); \
+		memcpy(&c->f.name, &symbol, sizeof(symbol)); \
+	}
+	FUNCTIONS(FIND)
+	if (c->f.cudnnGetVersion() < LEAST_VERSION)
+		return vt_err_set(err, VT_EDEVICE, "cuDNN %zu is older than 9.15, whose 3-D convolutions are the first without wrong bf16 results", c->f.cudnnGetVersion());
+	return 0;
+}
+
+static int set_properties(struct vg_cudnn *c, const char *json, struct vt_err *err)
+{
+	int32_t device = 0;
+	struct attribute a = { CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &device };
+
+	if (json)
+		a = (struct attribute){ CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)strlen(json), json };
+	return make(c, &c->properties, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &a, 1, "device properties", err);
+}
+
+/* The card's name from its properties, to tell an engine plan of another card. */
+static void name_card(struct vg_cudnn *c, const char *json)
+{
+	struct vt_err ignored = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+
+	if (!vt_json_parse(&j, json, strlen(json), "device properties", &ignored))
+		c->card = vt_xstrdup(vt_json_text(vt_json_get(j, "deviceName"), "unknown"));
+	vt_json_free(j);
+}
+
+static int set_replay(struct vg_cudnn *c, const char *engines, struct vt_err *err)
+{
+	int64_t version;
+	int rc;
+
+	if (!engines || !*engines)
+		return 0;
+	rc = vt_json_parse(&c->replay, engines, strlen(engines), "engine plan", err);
+	if (rc)
+		return rc;
+	version = vt_json_integer(vt_json_get(c->replay, "cudnn"), 0);
+	c->wanted = vt_json_get(c->replay, "convolutions");
+	if (version != (int64_t)c->f.cudnnGetVersion() || strcmp(vt_json_text(vt_json_get(c->replay, "card"), ""), c->card ? c->card : ""))
+		return vt_err_set(err, VT_EDEVICE, "the engine plan is for %s with cuDNN %lld, this is %s with cuDNN %zu; it cannot give the same bits",
+			vt_json_text(vt_json_get(c->replay, "card"), "?"), (long long)version, c->card ? c->card : "?", c->f.cudnnGetVersion());
+	return 0;
+}
+
+int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *engines, struct vt_err *err)
+{
+	struct vg_cudnn *c = vt_xcalloc(1, sizeof(*c));
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = load(c, err);
+
+	c->chosen = vt_json_new(VT_JSON_OBJECT);
+	if (!rc && !properties)
+		rc = check(c, c->f.cudnnCreate(&c->handle), "cudnnCreate", err);
+	if (!rc)
+		rc = set_properties(c, properties, err);
+	if (!rc && !properties)
+		rc = vg_cudnn_properties(c, &text, err);
+	if (!rc)
+		name_card(c, properties ? properties : text.data);
+	if (!rc)
+		rc = set_replay(c, engines, err);
+	vt_buf_release(&text);
+	if (rc)
+		vg_cudnn_close(c);
+	else
+		*out = c;
+	return rc;
+}
+
+void vg_cudnn_close(struct vg_cudnn *c)
+{
+	if (!c)
+		return;
+	if (c->properties)
+		destroy(c, &c->properties);
+	if (c->handle)
+		c->f.cudnnDestroy(c->handle);
+	vt_json_free(c->replay);
+	vt_json_free(c->chosen);
+	free(c->card);
+	/* the library stays loaded: its own threads and exit handlers live in it */
+	free(c);
+}
+
+size_t vg_cudnn_version(const struct vg_cudnn *c)
+{
+	return c->f.cudnnGetVersion();
+}
+
+int vg_cudnn_stream(struct vg_cudnn *c, void *stream, struct vt_err *err)
+{
+	return check(c, c->f.cudnnSetStream(c->handle, stream), "cudnnSetStream", err);
+}
+
+int vg_cudnn_properties(struct vg_cudnn *c, struct vt_buf *json, struct vt_err *err)
+{
+	enum { ROOM = 1 << 16 };
+	int64_t n = 0;
+	int rc;
+
+	vt_buf_reserve(json, ROOM + 1);
+	rc = check(c, c->f.cudnnBackendGetAttribute(c->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, ROOM, &n, json->data),
+		"device properties as JSON", err);
+	if (!rc) {
+		json->data[n] = '\0';
+		json->len = strlen(json->data);
+	}
+	return rc;
+}
+
+struct vt_json *vg_cudnn_engines(const struct vg_cudnn *c)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_int(j, "cudnn", (int64_t)c->f.cudnnGetVersion());
+	vt_json_put_text(j, "card", c->card ? c->card : "");
+	vt_json_put(j, "convolutions", vt_json_copy(c->chosen));
+	return j;
+}
+
+/* --- the operation graph ---------------------------------------------------------------------------------------------------------------- */
+
+static cudnnDataType_t data_type(int type)
+{
+	return type == VG_F32 ? CUDNN_DATA_FLOAT : type == VG_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_HALF;
+}
+
+/* dims are n, c, z, y, x in name and n, z, y, x, c in memory. */
+static int make_tensor(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, int64_t id, int type, const int64_t d[5], struct vt_err *err)
+{
+	int64_t stride[5] = { d[1] * d[2] * d[3] * d[4], 1, d[1] * d[3] * d[4], d[1] * d[4], d[1] }, alignment = ALIGNMENT;
+	cudnnDataType_t t = data_type(type);
+	const struct attribute a[] = { { CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id }, { CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &t },
+		{ CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment }, { CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 5, d },
+		{ CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 5, stride } };
+
+	return make(c, out, CUDNN_BACKEND_TENSOR_DESCRIPTOR, a, 5, "tensor", err);
+}
+
+static int64_t padded(const struct vg_shape *s)
+{
+	return (int64_t)s->chunks * VG_LANES;
+}
+
+static int make_tensors(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
+{
+	const int64_t x[5] = { s->x.n, padded(&s->x), s->x.d, s->x.h, s->x.w }, y[5] = { s->y.n, padded(&s->y), s->y.d, s->y.h, s->y.w };
+	const int64_t w[5] = { padded(&s->y), padded(&s->x), s->k, s->k, s->k };
+	int rc = make_tensor(p->c, &p->tensor[0], 'x', s->type, x, err);
+
+	if (!rc)
+		rc = make_tensor(p->c, &p->tensor[1], 'w', s->type, w, err);
+	return rc ? rc : make_tensor(p->c, &p->tensor[2], 'y', s->type, y, err);
+}
+
+/* Padding behind the last tap differs from that before it where the stride does not divide: cuDNN takes the size from y. */
+static int make_convolution(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
+{
+	int64_t dims = 3, pad[3] = { s->pad, s->pad, s->pad }, stride[3] = { s->stride, s->stride, s->stride }, dilation[3] = { s->dilation, s->dilation, s->dilation };
+	cudnnDataType_t compute = CUDNN_DATA_FLOAT;
+	cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
+	const struct attribute a[] = { { CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dims },
+		{ CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute }, { CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode },
+		{ CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 3, pad }, { CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 3, pad },
+		{ CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 3, stride }, { CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 3, dilation } };
+
+	return make(p->c, &p->conv, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, a, 7, "convolution", err);
+}
+
+/* Per kind: the operation, and the names of x, w, y, convolution, alpha, beta in it. */
+static const struct {
+	cudnnBackendDescriptorType_t type;
+	cudnnBackendAttributeName_t name[6];
+} operation[] = {
+	[VG_CONV_FORWARD] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, { CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA } },
+	[VG_CONV_DATA] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR, { CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA } },
+	[VG_CONV_WEIGHTS] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR, { CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA } },
+};
+
+static int make_graph(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
+{
+	const cudnnBackendAttributeName_t *name = operation[s->kind].name;
+	float one = 1, zero = 0;
+	const struct attribute a[] = { { name[0], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[0] }, { name[1], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[1] },
+		{ name[2], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[2] }, { name[3], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->conv },
+		{ name[4], CUDNN_TYPE_FLOAT, 1, &one }, { name[5], CUDNN_TYPE_FLOAT, 1, &zero } };
+	int rc = make(p->c, &p->op, operation[s->kind].type, a, 6, "operation", err);
+	const struct attribute ops = { CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->op };
+
+	return rc ? rc : make(p->c, &p->graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &ops, 1, "operation graph", err);
+}
+
+/* --- engines ------------------------------------------------------------------------------------------------------------------------------ */
+
+/* What a convolution is called in an engine plan. */
+static char *key_of(const struct vg_conv_spec *s)
+{
+	static const char *const kinds[] = { "", "forward", "data", "weights" }, *const types[] = { "f32", "bf16", "fp16" };
+
+	return vt_asprintf("%s %s x %dx%dx%dx%dx%d y %dx%dx%dx%dx%d k%d s%d p%d d%d", kinds[s->kind], s->tf32 ? "tf32" : types[s->type], s->x.n,
+		s->x.chunks * VG_LANES, s->x.d, s->x.h, s->x.w, s->y.n, s->y.chunks * VG_LANES, s->y.d, s->y.h, s->y.w, s->k, s->stride, s->pad, s->dilation);
+}
+
+/* Whether an engine keeps its order of sums and the profile's precision. */
+static bool acceptable(const struct vg_cudnn *c, cudnnBackendDescriptor_t engine, const struct vg_conv_spec *s)
+{
+	cudnnBackendNumericalNote_t note[MOST_NOTES];
+	int64_t n = 0;
+
+	if (c->f.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES, &n, note))
+		return false;
+	for (int64_t i = 0; i < n && i < MOST_NOTES; i++) {
+		if (note[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC || note[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)
+			return false;
+		if (note[i] == CUDNN_NUMERICAL_NOTE_FFT || (note[i] >= CUDNN_NUMERICAL_NOTE_WINOGRAD && note[i] <= CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13))
+			return false;
+		if (s->type == VG_F32 && !s->tf32 && (note[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE || note[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS))
+			return false;
+	}
+	return true;
+}
+
+static int build_plan(struct vg_conv *p, cudnnBackendDescriptor_t config, struct vt_err *err)
+{
+	const struct attribute a[] = { { CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config },
+		{ CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->c->properties } };
+	int64_t n = 0;
+	int rc = make(p->c, &p->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, a, 2, "execution plan", err);
+
+	if (!rc)
+		rc = check(p->c, p->c->f.cudnnBackendGetAttribute(p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &p->workspace), "workspace", err);
+	return rc;
+}
+
+/* Knobs of a configuration as [[type, value], ...]. */
+static struct vt_json *knobs_of(const struct vg_cudnn *c, cudnnBackendDescriptor_t config)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	cudnnBackendDescriptor_t knob[MOST_KNOBS] = { NULL };
+	int64_t n = 0;
+
+	for (int i = 0; i < MOST_KNOBS; i++)
+		if (c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knob[i]))
+			knob[i] = NULL;
+	if (c->f.cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_KNOBS, &n, knob))
+		n = 0;
+	for (int64_t i = 0; i < n && i < MOST_KNOBS; i++) {
+		cudnnBackendKnobType_t type = CUDNN_KNOB_TYPE_COUNTS;
+		int64_t value = 0, got = 0;
+		struct vt_json *pair = vt_json_new(VT_JSON_ARRAY);
+
+		c->f.cudnnBackendGetAttribute(knob[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &got, &type);
+		c->f.cudnnBackendGetAttribute(knob[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &got, &value);
+		vt_json_push(pair, vt_json_new_int((int64_t)type));
+		vt_json_push(pair, vt_json_new_int(value));
+		vt_json_push(list, pair);
+	}
+	for (int i = 0; i < MOST_KNOBS; i++)
+		destroy(c, &knob[i]);
+	return list;
+}
+
+static void note_choice(struct vg_conv *p, const char *key, cudnnBackendDescriptor_t engine, cudnnBackendDescriptor_t config)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	int64_t index = -1, n = 0;
+
+	p->c->f.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, &index);
+	vt_json_put_int(j, "engine", index);
+	vt_json_put(j, "knobs", knobs_of(p->c, config));
+	vt_json_put_int(j, "workspace", p->workspace);
+	vt_json_put(p->c->chosen, key, j);
+}
+
+/* The first acceptable configuration of one heuristic that builds; false if there is none. */
+static bool choose_by(struct vg_conv *p, const struct vg_conv_spec *s, const char *key, cudnnBackendHeurMode_t mode)
+{
+	const struct vg_cudnn *c = p->c;
+	const struct attribute a[] = { { CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
+		{ CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode }, { CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
+	cudnnBackendDescriptor_t heuristic = NULL, config[MOST_CONFIGS] = { NULL };
+	struct vt_err ignored = VT_ERR_INIT;
+	int64_t n = 0;
+
+	if (make(c, &heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, a, 3, "heuristics", &ignored))
+		return false;
+	for (int i = 0; i < MOST_CONFIGS; i++)
+		if (c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &config[i]))
+			config[i] = NULL;
+	if (c->f.cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_CONFIGS, &n, config))
+		n = 0;
+	for (int64_t i = 0; i < n && i < MOST_CONFIGS && !p->plan; i++) {
+		cudnnBackendDescriptor_t engine = NULL;
+		int64_t got = 0;
+
+		if (c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine))
+			continue;
+		if (!c->f.cudnnBackendGetAttribute(config[i], CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &got, &engine) &&
+			acceptable(c, engine, s) && !build_plan(p, config[i], &ignored))
+			note_choice(p, key, engine, config[i]);
+		destroy(c, &engine);
+	}
+	for (int i = 0; i < MOST_CONFIGS; i++)
+		destroy(c, &config[i]);
+	destroy(c, &heuristic);
+	return p->plan != NULL;
+}
+
+static int choose(struct vg_conv *p, const struct vg_conv_spec *s, const char *key, struct vt_err *err)
+{
+	if (choose_by(p, s, key, CUDNN_HEUR_MODE_A) || choose_by(p, s, key, CUDNN_HEUR_MODE_FALLBACK))
+		return 0;
+	return vt_err_set(err, VT_EDEVICE, "cuDNN %zu has no deterministic engine for %s on %s", p->c->f.cudnnGetVersion(), key, p->c->card);
+}
+
+/* The engine and knobs that an engine plan names. */
+static int repeat(struct vg_conv *p, const struct vt_json *said, const char *key, struct vt_err *err)
+{
+	const struct vg_cudnn *c = p->c;
+	const struct vt_json *knobs = vt_json_get(said, "knobs");
+	int64_t index = vt_json_integer(vt_json_get(said, "engine"), -1), n = 0;
+	const struct attribute e[] = { { CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
+		{ CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index }, { CUDNN_ATTR_ENGINE_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
+	cudnnBackendDescriptor_t engine = NULL, config = NULL, knob[MOST_KNOBS] = { NULL };
+	struct attribute g[2];
+	int rc = make(c, &engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR, e, 3, "engine", err);
+
+	for (; !rc && knobs && n < (int64_t)knobs->n && n < MOST_KNOBS; n++) {
+		cudnnBackendKnobType_t type = (cudnnBackendKnobType_t)vt_json_integer(vt_json_at(knobs->item[n], 0), 0);
+		int64_t value = vt_json_integer(vt_json_at(knobs->item[n], 1), 0);
+		const struct attribute k[] = { { CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type }, { CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &value } };
+
+		rc = make(c, &knob[n], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, k, 2, "knob", err);
+	}
+	g[0] = (struct attribute){ CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &engine };
+	g[1] = (struct attribute){ CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, knob };
+	if (!rc)
+		rc = make(c, &config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, g, n ? 2 : 1, "engine configuration", err);
+	if (!rc)
+		rc = build_plan(p, config, err);
+	if (!rc)
+		note_choice(p, key, engine, config);
+	for (int64_t i = 0; i < n; i++)
+		destroy(c, &knob[i]);
+	destroy(c, &config);
+	destroy(c, &engine);
+	return rc ? vt_err_prefix(err, "the engine plan's engine %lld for %s", (long long)index, key) : 0;
+}
+
+int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv_spec *s, struct vt_err *err)
+{
+	struct vg_conv *p = vt_xcalloc(1, sizeof(*p));
+	char *key = key_of(s);
+	const struct vt_json *said = vt_json_get(c->wanted, key);
+	int rc;
+
+	p->c = c;
+	if (!said)
+		said = vt_json_get(c->chosen, key);      /* equal convolutions have one engine */
+	rc = make_tensors(p, s, err);
+	if (!rc)
+		rc = make_convolution(p, s, err);
+	if (!rc)
+		rc = make_graph(p, s, err);
+	if (!rc)
+		rc = said ? repeat(p, said, key, err) : choose(p, s, key, err);
+	free(key);
+	if (rc)
+		vg_cudnn_plan_free(p);
+	else
+		*out = p;
+	return rc;
+}
+
+void vg_cudnn_plan_free(struct vg_conv *p)
+{
+	cudnnBackendDescriptor_t *d[] = { &p->plan, &p->graph, &p->op, &p->conv, &p->tensor[0], &p->tensor[1], &p->tensor[2] };
+
+	for (size_t i = 0; i < sizeof(d) / sizeof(d[0]); i++)
+		destroy(p->c, d[i]);
+	free(p);
+}
+
+size_t vg_cudnn_workspace(const struct vg_conv *p)
+{
+	return (size_t)p->workspace;
+}
+
+int vg_cudnn_execute(struct vg_cudnn *c, struct vg_conv *p, void *x, void *w, void *y, void *workspace, struct vt_err *err)
+{
+	int64_t id[3] = { 'x', 'w', 'y' };
+	void *pointer[3] = { x, w, y };
+	const struct attribute a[] = { { CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, id }, { CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointer },
+		{ CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace } };
+	cudnnBackendDescriptor_t pack = NULL;
+	int rc = make(c, &pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, a, 3, "variant pack", err);
+
+	if (!rc)
+		rc = check(c, c->f.cudnnBackendExecute(c->handle, p->plan, pack), "execute", err);
+	destroy(c, &pack);
+	return rc;
+}

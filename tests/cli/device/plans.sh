@@ -1,0 +1,23 @@
+# Without a card: cuDNN plans a training step of every network for a card that is described by its properties; every convolution,
+# forward and both gradients, must have a deterministic engine, and the plan replayed must choose the same engines.
+cd "$T" || exit 2
+if [ ! -x "$B/tests/gpu_plans" ]; then
+	echo "skip - engines of every network: cudnn.h was not found when the tests were built"
+	exit 0
+fi
+plan() { # card edge profile
+	"$B/tests/gpu_plans" "$ROOT/tests/gpu/cards/$1.json" "$2" "$3" >out 2>err
+	rc=$?
+	if grep -q 'cuDNN is missing' err; then
+		echo "skip - engines of every network: $(cat err)"
+		exit 0
+	fi
+	if [ $rc = 0 ]; then echo "ok - $1 $3: $(($(wc -l <out) - 1)) networks, $(awk '{n += $4} END {print n}' out) convolutions"; else
+		echo "not ok - $1 $3: $(cat err)"
+	fi
+}
+for profile in bf16 f32; do plan h200 64 $profile; done
+for card in a100 l40s b200; do plan $card 64 bf16; done
+plan rtx3090 64 fp16
+plan h200 64 tf32
+exit 0
