@@ -94,16 +94,21 @@ static struct placed *place(const struct vt_audit_groups *g, size_t *width, size
 		*height = p[i].y > *height ? p[i].y : *height;
 	}
 	*width = 2 * PAD + (deepest + 2) * BOX_W + (deepest + 1) * GAP_X;
-	*height += BOX_H + PAD;
+	for (size_t i = 0, n_raw = 0; i < g->n; i++)
+		if (g->v[i].n_raw && PAD + n_raw++ * (BOX_H + GAP_Y) > *height)
+			*height += BOX_H + GAP_Y;
+	*height += BOX_H + 3 * PAD;
 	free(filled);
 	return p;
 }
 
+/* One that leaps over a column runs below it. */
 static void curve(struct vt_buf *b, struct placed from, struct placed to)
 {
-	size_t x0 = from.x + BOX_W, y0 = from.y + BOX_H / 2, x1 = to.x, y1 = to.y + BOX_H / 2, bend = x1 > x0 ? (x1 - x0) / 2 : 0;
+	size_t x0 = from.x + BOX_W, y0 = from.y + BOX_H / 2, x1 = to.x, y1 = to.y + BOX_H / 2, leap = x1 > x0 + GAP_X ? BOX_H : 0;
+	size_t bend = x1 > x0 ? (x1 - x0) / 3 : 0;
 
-	vt_buf_printf(b, "<path d='M%zu %zuC%zu %zu %zu %zu %zu %zu'/>", x0, y0, x0 + bend, y0, x1 - bend, y1, x1, y1);
+	vt_buf_printf(b, "<path d='M%zu %zuC%zu %zu %zu %zu %zu %zu'/>", x0, y0, x0 + bend, y0 + leap, x1 - bend, y1 + leap, x1, y1);
 }
 
 static void box(struct vt_buf *b, struct placed p, const char *kind, const char *name, const char *below)
@@ -115,9 +120,9 @@ static void box(struct vt_buf *b, struct placed p, const char *kind, const char 
 	vt_buf_str(b, "</text>");
 }
 
-static void raw_box(struct vt_buf *b, const struct vt_audit_group *g, struct placed to)
+static void raw_box(struct vt_buf *b, const struct vt_audit_group *g, size_t y, struct placed to)
 {
-	struct placed p = { PAD, to.y };
+	struct placed p = { PAD, y };
 	char *below = vt_asprintf("%zu read", g->n_raw);
 
 	curve(b, p, to);
@@ -128,12 +133,13 @@ static void raw_box(struct vt_buf *b, const struct vt_audit_group *g, struct pla
 static void picture(struct vt_buf *b, const struct vt_audit *r)
 {
 	struct vt_audit_groups g;
-	size_t width, height;
+	size_t width, height, n_raw = 0;
 	struct placed *p;
 
 	vt_audit_group(&g, r->a);
 	p = place(&g, &width, &height);
-	vt_buf_printf(b, "<h2>From raw files to this</h2><div class=graph><svg width='%zu' height='%zu' role=img aria-label='executions by stage'>", width, height);
+	vt_buf_printf(b, "<h2>From raw files to this</h2><div class=graph><svg viewBox='0 0 %zu %zu' style='max-width:%zupx' role=img aria-label='executions by stage'>", width,
+		height, width);
 	for (size_t i = 0; i < g.n; i++)
 		for (size_t k = 0; k < g.n; k++)
 			if (g.edge[i * g.n + k])
@@ -143,7 +149,7 @@ static void picture(struct vt_buf *b, const struct vt_audit *r)
 		char *below = vt_asprintf("%zu execution%s, code %.10s", g.v[i].n, g.v[i].n == 1 ? "" : "s", text(vt_json_get(rec, "code"), "commit"));
 
 		if (g.v[i].n_raw)
-			raw_box(b, &g.v[i], p[i]);
+			raw_box(b, &g.v[i], PAD + n_raw++ * (BOX_H + GAP_Y), p[i]);
 		box(b, p[i], "x", text(rec, "stage"), below);
 		free(below);
 	}
