@@ -38,6 +38,8 @@
 	X("lineage", descendants, "what was made from an artifact, a raw file or a subject") \
 	X("lineage", subjects, "whose raw files are in an artifact, and what for") \
 	X("lineage", leakage, "does an evaluation share a subject or a volume with the training?") \
+	X("lineage", rerun, "do the work again: is the result the same?") \
+	X("lineage", history, "what was done to the store, and whether the log of it is whole") \
 	X("lineage", rebuild, "make the index again from the records")
 
 #define VT_COMMANDS(X) \

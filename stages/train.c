@@ -242,7 +242,7 @@ static int note_split(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_json *j = NULL;
 	int rc = vt_json_read(&j, path, err);
 
-	if (!rc)
+	if (!rc && vt_json_get(j, "subjects"))
 		vt_stage_note(r, "split", vt_json_copy(vt_json_get(j, "subjects")));
 	vt_json_free(j);
 	free(path);

@@ -1,0 +1,189 @@
+#include "common/store/history.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/store/store_internal.h"
+
+enum { TAIL = 1 << 20 };     /* a line is shorter than this */
+
+int64_t vt_history_now(void)
+{
+	const char *fixed = getenv("SOURCE_DATE_EPOCH");
+	char *end;
+	long long t = fixed ? strtoll(fixed, &end, 10) : 0;
+
+	return fixed && *fixed && !*end ? t : (int64_t)time(NULL);
+}
+
+char *vt_history_actor(void)
+{
+	const char *named = getenv("VOXTRAIL_ACTOR");
+	struct passwd p, *found = NULL;
+	char room[4096];
+
+	if (named && *named)
+		return vt_xstrdup(named);
+	if (!getpwuid_r(getuid(), &p, room, sizeof(room), &found) && found)
+		return vt_xstrdup(p.pw_name);
+	return vt_asprintf("uid %lu", (unsigned long)getuid());
+}
+
+/* --- append ---------------------------------------------------------------------------------------------------------------- */
+
+struct tail {
+	int64_t n;               /* of the last line, 0 if there is none */
+	char digest[VT_HEX];
+	off_t end;               /* behind its newline */
+};
+
+/* The last whole line, from the end of the file. */
+static int read_tail(struct tail *t, int fd, const char *path, struct vt_err *err)
+{
+	struct stat st;
+	char *bytes = vt_xmalloc(TAIL), *line;
+	struct vt_json *j = NULL;
+	struct vt_digest d;
+	ssize_t n;
+	off_t from;
+	int rc = 0;
+
+	*t = (struct tail){ .digest = "" };
+	memset(t->digest, '0', VT_HEX - 1);
+	if (fstat(fd, &st) || (from = st.st_size > TAIL ? st.st_size - TAIL : 0, n = pread(fd, bytes, TAIL, from)) < 0) {
+		free(bytes);
+		return vt_err_errno(err, VT_EIO, "%s", path);
+	}
+	while (n > 0 && bytes[n - 1] != '\n')
+		n--;
+	t->end = from + n;
+	if (n) {
+		for (line = bytes + n - 1; line > bytes && line[-1] != '\n'; line--)
+			;
+		n -= line - bytes + 1;
+		rc = vt_json_parse(&j, line, (size_t)n, path, err);
+		d = vt_digest_bytes(line, (size_t)n);
+		vt_digest_hex(t->digest, &d);
+		t->n = vt_json_integer(vt_json_get(j, "n"), 0);
+		if (!rc && t->n < 1)
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its last line is no event; run `voxtrail history --check`", path);
+		vt_json_free(j);
+	}
+	free(bytes);
+	return rc;
+}
+
+static int write_line(int fd, const struct tail *t, const struct vt_buf *line, const char *path, struct vt_err *err)
+{
+	size_t done = 0;
+
+	if (ftruncate(fd, t->end))
+		return vt_err_errno(err, VT_EIO, "%s", path);
+	while (done < line->len) {
+		ssize_t n = pwrite(fd, line->data + done, line->len - done, t->end + (off_t)done);
+
+		if (n < 0 && errno != EINTR)
+			return vt_err_errno(err, VT_EIO, "%s", path);
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return fsync(fd) ? vt_err_errno(err, VT_EIO, "%s", path) : 0;
+}
+
+static int compose(struct vt_buf *line, const struct tail *t, const char *event, const struct vt_json *detail, struct vt_err *err)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	char *by = vt_history_actor();
+	int rc;
+
+	vt_json_put_int(j, "n", t->n + 1);
+	vt_json_put_text(j, "prev", t->digest);
+	vt_json_put_text(j, "event", event);
+	vt_json_put_text(j, "by", by);
+	vt_json_put_int(j, "time", vt_history_now());
+	vt_json_put(j, "detail", vt_json_copy(detail));
+	rc = vt_json_canonical(line, j, err);
+	vt_buf_char(line, '\n');
+	vt_json_free(j);
+	free(by);
+	return rc ? rc : line->len >= TAIL ? vt_err_set(err, VT_EBUG, "an event of %zu bytes", line->len) : 0;
+}
+
+int vt_history_append(struct vt_store *s, const char *event, struct vt_json *detail, struct vt_err *err)
+{
+	char *path = vt_path_join(s->dir, "history");
+	struct vt_buf line = VT_BUF_INIT;
+	bool made = !vt_fs_exists(path);
+	struct tail t;
+	int rc = vt_store_lock(s, err), fd = -1;
+
+	if (!rc) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+		rc = fd < 0 ? vt_err_errno(err, VT_ECANTCREAT, "%s", path) : read_tail(&t, fd, path, err);
+		if (!rc)
+			rc = compose(&line, &t, event, detail, err);
+		if (!rc)
+			rc = write_line(fd, &t, &line, path, err);
+		if (!rc && made)
+			rc = vt_fs_sync_dir(s->dir, err);
+		if (fd >= 0)
+			close(fd);
+		vt_store_unlock(s);
+	}
+	vt_json_free(detail);
+	vt_buf_release(&line);
+	free(path);
+	return rc;
+}
+
+/* --- read ------------------------------------------------------------------------------------------------------------------ */
+
+static int check_line(const struct vt_json *j, const char *text, size_t n, int64_t number, const char *prev, const char *path, struct vt_err *err)
+{
+	struct vt_buf again = VT_BUF_INIT;
+	const char *wrong = NULL;
+	struct vt_err none = VT_ERR_INIT;
+
+	if (vt_json_canonical(&again, j, &none) || again.len != n || memcmp(again.data, text, n))
+		wrong = "is not in canonical form";
+	else if (vt_json_integer(vt_json_get(j, "n"), 0) != number)
+		wrong = "has another number";
+	else if (strcmp(vt_json_text(vt_json_get(j, "prev"), ""), prev))
+		wrong = "does not hold the digest of the line before it: one of the two was changed, or lines were taken out";
+	vt_buf_release(&again);
+	return wrong ? vt_err_set(err, VT_EINTEGRITY, "%s: line %lld %s", path, (long long)number, wrong) : 0;
+}
+
+int vt_history_read(struct vt_store *s, vt_history_fn line, void *ctx, struct vt_err *err)
+{
+	char *path = vt_path_join(s->dir, "history"), digest[VT_HEX];
+	struct vt_buf text = VT_BUF_INIT;
+	int64_t number = 1;
+	int rc = vt_fs_exists(path) ? vt_fs_read(&text, path, (size_t)1 << 33, err) : 0;
+
+	memset(digest, '0', VT_HEX - 1);
+	digest[VT_HEX - 1] = '\0';
+	for (char *p = text.data, *end; !rc && p && (end = memchr(p, '\n', (size_t)(text.data + text.len - p))); p = end + 1, number++) {
+		struct vt_json *j = NULL;
+		struct vt_digest d;
+
+		if (vt_json_parse(&j, p, (size_t)(end - p), path, err))
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: line %lld cannot be read", path, (long long)number);
+		if (!rc)
+			rc = check_line(j, p, (size_t)(end - p), number, digest, path, err);
+		d = vt_digest_bytes(p, (size_t)(end - p));
+		vt_digest_hex(digest, &d);
+		if (!rc && line)
+			rc = line(ctx, j, digest);
+		vt_json_free(j);
+	}
+	vt_buf_release(&text);
+	free(path);
+	return rc;
+}
