@@ -167,7 +167,7 @@ int vt_cmd_datum(int argc, char **argv)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_strs repos = VT_STRS_INIT, rest = VT_STRS_INIT;
-	struct vt_run_opts o = { .store = vt_default_store(), .mode = VT_DEPOT_WRITE, .jobs = 1 };
+	struct vt_run_opts o = { .store = vt_default_store(), .mode = VT_DEPOT_WRITE, .planning = true, .jobs = 1 };
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	long long most = 4;

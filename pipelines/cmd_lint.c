@@ -29,15 +29,23 @@ static int lint_argo(const char *path, struct vt_findings *f, bool *is, struct v
 	return err->code;
 }
 
-static int lint_file(const char *path, size_t *errors, size_t *warnings, struct vt_err *err)
+struct against {
+	struct vt_strs repos;
+	const char *store;
+};
+
+static int lint_file(const char *path, const struct against *data, size_t *errors, size_t *warnings, struct vt_err *err)
 {
 	struct vt_findings f = { 0 };
 	struct vt_spec *s = NULL;
 	bool argo = false;
 	if (vt_spec_is_yaml(path) && lint_argo(path, &f, &argo, err))
 		return err->code;
-	if (!argo && !vt_spec_read(&s, path, &f, err))
+	if (!argo && !vt_spec_read(&s, path, &f, err)) {
 		vt_lint(s, &f);
+		if (data->repos.n || data->store)
+			vt_lint_repos(s, &data->repos, data->store, &f, err);
+	}
 	vt_findings_print(&f, path, VT_FINDING_WARNING);
 	*errors += f.errors;
 	*warnings += f.n - f.errors;
@@ -52,18 +60,25 @@ int vt_cmd_lint(int argc, char **argv)
 	struct vt_strs rest = VT_STRS_INIT;
 	size_t errors = 0, warnings = 0;
 	int help = 0;
-	const struct vt_opt opts[] = { { 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" }, { 0, NULL, VT_OPT_END, NULL, NULL, NULL } };
+	struct against data = { VT_STRS_INIT, NULL };
+	const struct vt_opt opts[] = {
+		{ 0, "repo", VT_OPT_LIST, &data.repos, "NAME=DIR", "check repos and globs against DIR, too (again and again)" },
+		{ 0, "store", VT_OPT_STRING, &data.store, "DIR", "check them against what is committed in a store, too" },
+		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
+		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+	};
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
 			vt_command_help("lint SPEC...", "Pipeline specs (JSON or YAML) and Argo workflows.  One line a finding: file: JSON pointer: what is wrong; what to write.", opts);
 		else if (!rest.n)
 			vt_err_set(&err, VT_EUSAGE, "give at least one spec file");
 		for (size_t i = 0; i < rest.n && !err.code; i++)
-			lint_file(rest.v[i], &errors, &warnings, &err);
+			lint_file(rest.v[i], &data, &errors, &warnings, &err);
 		if (!err.code && rest.n)
 			printf("%zu file%s, %zu error%s, %zu warning%s\n", rest.n, rest.n == 1 ? "" : "s", errors, errors == 1 ? "" : "s", warnings,
 			       warnings == 1 ? "" : "s");
 	}
+	vt_strs_release(&data.repos);
 	vt_strs_release(&rest);
 	if (!err.code && errors)
 		return VT_EDATA;

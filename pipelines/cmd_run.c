@@ -86,8 +86,7 @@ int vt_cmd_run(int argc, char **argv)
 		report_failures(run, o.store);
 		if (!rc && checkout)
 			vt_run_checkout(run, checkout, &err);
-		if (rc == VT_EFAIL)
-			err.code = rc;
+		err.code = rc;
 	}
 out:
 	vt_run_close(run);

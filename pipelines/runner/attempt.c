@@ -219,10 +219,13 @@ static void environment(struct vt_strs *env, const struct vt_attempt_of *of, con
 	set(env, "PFS_ROOT", root);
 	set(env, "VOXTRAIL_LOCAL", "1");
 	set(env, "VOXTRAIL_SCRATCH", of->scratch);
-	if (of->gpu >= 0) {
-		char *device = vt_asprintf("%lld", of->gpu);
-		set(env, "CUDA_VISIBLE_DEVICES", device);
-		free(device);
+	if (of->gpus) {
+		struct vt_buf devices = VT_BUF_INIT;
+		for (int g = 0; g < 64; g++)
+			if (of->gpus >> g & 1)
+				vt_buf_printf(&devices, "%s%d", devices.len ? "," : "", g);
+		set(env, "CUDA_VISIBLE_DEVICES", devices.data);
+		vt_buf_release(&devices);
 	}
 	secret_variables(env, of);
 }

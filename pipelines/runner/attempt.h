@@ -21,7 +21,7 @@ struct vt_attempt_of {
 	const struct vt_datum *datum;
 	const struct vt_depot *depot;
 	const char *job, *scratch;       /* job id; absolute scratch directory for stages */
-	long long gpu;                   /* device index, or -1 */
+	unsigned long long gpus;         /* a bit a device */
 	enum vt_view view;
 	const struct vt_json *secrets;   /* {name: {key: value}}; NULL: none */
 };

@@ -41,4 +41,7 @@ void vt_datum_key(struct vt_hash *out, const struct vt_datum *d, const struct vt
 /* Where argv[0] of a spec is here: beside this executable, as written, or on PATH.  NULL if nowhere; caller frees. */
 char *vt_program_find(const char *name);
 
+/* The same, beside this executable only. */
+char *vt_program_beside(const char *name);
+
 #endif

@@ -26,11 +26,17 @@ static char *executable(const char *dir, size_t n, const char *name)
 	return NULL;
 }
 
+char *vt_program_beside(const char *name)
+{
+	char *dir = own_directory(), *found = executable(dir, strlen(dir), name);
+	free(dir);
+	return found;
+}
+
 char *vt_program_find(const char *name)
 {
 	const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name, *path = getenv("PATH");
-	char *dir = own_directory(), *found = executable(dir, strlen(dir), base);
-	free(dir);
+	char *found = vt_program_beside(base);
 	if (found || !*base)
 		return found;
 	if (slash && !access(name, X_OK))

@@ -1,4 +1,4 @@
-#include "pipelines/runner/depot.h"
+#include "pipelines/runner/depot_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,16 +12,10 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/store/import.h"
 #include "common/store/fault.h"
+#include "common/store/import.h"
 #include "common/store/repo.h"
 #include "pipelines/runner/content.h"
-
-struct vt_depot {
-	char *path;
-	struct vt_store *store;
-	int lock;
-};
 
 const char *vt_depot_path(const struct vt_depot *d)
 {
@@ -69,7 +63,7 @@ static int clear_work(const struct vt_depot *d, struct vt_err *err)
 
 int vt_depot_open(struct vt_depot **out, const char *store, enum vt_depot_mode mode, struct vt_err *err)
 {
-	static const char *const parts[] = { "results", "heads", "logs", "stat" };
+	static const char *const parts[] = { "results", "heads", "logs", "stat", "data", "triggers" };
 	struct vt_depot *d = vt_xcalloc(1, sizeof *d);
 	d->path = vt_path_join(store, "runner");
 	d->lock = -1;
@@ -135,169 +129,27 @@ static int sync_file(const char *path, struct vt_err *err)
 	return err->code;
 }
 
-enum adopt { ADOPT_LINK = 1, ADOPT_COPY };
-
 /* A stage's output is linked in and made durable at once; a user's own file is copied, because its owner may go on writing
  * to it, and the whole commit is made durable by one syncfs. */
-static int adopt(struct vt_depot *d, const char *path, const struct vt_hash *h, enum adopt how, struct vt_err *err)
+int vt_depot_adopt(struct vt_depot *d, const char *path, const struct vt_hash *h, enum vt_adopt how, struct vt_err *err)
 {
 	char *object = object_path(d, h), *dir = vt_xstrndup(object, (size_t)(strrchr(object, '/') - object));
 	if (!vt_fs_exists(object) && !vt_fs_mkdirs(dir, err)) {
 		char *partial = vt_asprintf("%s/work/adopt", d->path);
 		unlink(partial);
-		if (how == ADOPT_COPY && !vt_fs_copy(path, partial, 0444, err))
+		if (how == VT_ADOPT_COPY && !vt_fs_copy(path, partial, 0444, err))
 			vt_fs_rename(partial, object, err);
-		if (how == ADOPT_LINK && !sync_file(path, err)) {
+		if (how == VT_ADOPT_LINK && !sync_file(path, err)) {
 			if (chmod(path, 0444) || (link(path, object) && errno != EEXIST))
 				vt_err_errno(err, VT_EIO, "%s -> %s", path, object);
 		}
-		if (!err->code && how == ADOPT_LINK)
+		if (!err->code && how == VT_ADOPT_LINK)
 			vt_fs_sync_dir(dir, err);
 		free(partial);
 	}
 	free(object);
 	free(dir);
 	return err->code;
-}
-
-/* --- what a committed directory looked like: "mtime ctime inode size hash path" a line, in walk order ---------------- */
-
-struct seen {
-	char *text;
-	char **line;
-	size_t n;
-};
-
-static void seen_read(struct seen *s, const char *path)
-{
-	struct vt_buf b = VT_BUF_INIT;
-	struct vt_err ignored = VT_ERR_INIT;
-	*s = (struct seen){ NULL, NULL, 0 };
-	if (!vt_fs_exists(path) || vt_fs_read(&b, path, 1u << 30, &ignored)) {
-		vt_buf_release(&b);
-		return;
-	}
-	s->text = vt_buf_detach(&b);
-	size_t cap = 0;
-	for (char *p = s->text; *p;) {
-		char *end = p + strcspn(p, "\n");
-		if (s->n == cap)
-			s->line = vt_xrealloc(s->line, (cap = cap ? 2 * cap : 64) * sizeof *s->line);
-		s->line[s->n++] = p;
-		p = *end ? end + 1 : end;
-		*end = 0;
-	}
-}
-
-static const char *seen_path(const char *line)
-{
-	for (int i = 0; i < 5 && line; i++)
-		if ((line = strchr(line, ' ')))
-			line++;
-	return line ? line : "";
-}
-
-static const char *seen_find(const struct seen *s, const char *path)
-{
-	size_t lo = 0, hi = s->n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(seen_path(s->line[mid]), path);
-		if (!c)
-			return s->line[mid];
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
-}
-
-static int sync_all(const struct vt_depot *d, struct vt_err *err)
-{
-	int fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || syncfs(fd))
-		vt_err_errno(err, VT_EIO, "%s", d->path);
-	if (fd >= 0)
-		close(fd);
-	return err->code;
-}
-
-struct commit {
-	struct vt_depot *depot;
-	const char *root;
-	struct vt_listing *files;
-	struct seen seen;
-	struct vt_buf now;
-};
-
-static int commit_file(struct commit *c, const char *path, const char *relative, struct vt_err *err)
-{
-	struct stat st;
-	struct vt_hash h;
-	char stamp[160], hex[65];
-	if (stat(path, &st))
-		return vt_err_errno(err, VT_ENOINPUT, "%s", path);
-	if (!S_ISREG(st.st_mode))
-		return vt_err_set(err, VT_EDATA, "%s is no regular file; take it out of the directory", path);
-	if (!vt_path_is_portable(relative))
-		return vt_err_set(err, VT_EDATA, "%s: a path may hold printable ASCII without * ? [ ] { } ! ( ) @ + ^ only; rename it", path);
-	snprintf(stamp, sizeof stamp, "%lld.%09ld %lld.%09ld %llu %llu ", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-		 (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec, (unsigned long long)st.st_ino, (unsigned long long)st.st_size);
-	const char *line = seen_find(&c->seen, relative);
-	if (!line || strncmp(line, stamp, strlen(stamp)) || !vt_hash_parse(&h, line + strlen(stamp)))
-		if (vt_content_file(&h, NULL, path, err) || adopt(c->depot, path, &h, ADOPT_COPY, err))
-			return err->code;
-	vt_hash_hex(hex, &h);
-	vt_buf_printf(&c->now, "%s%s %s\n", stamp, hex, relative);
-	char *absolute = vt_asprintf("/%s", relative);
-	vt_listing_add(c->files, absolute, &h, (uint64_t)st.st_size, NULL);
-	free(absolute);
-	return 0;
-}
-
-static int commit_entry(void *ctx, const char *relative, char type, struct vt_err *err)
-{
-	struct commit *c = ctx;
-	if (type == 'd' || !strncmp(relative, ".lineage/", 9))
-		return 0;
-	char *path = vt_path_join(c->root, relative);
-	int rc = commit_file(c, path, relative, err);
-	free(path);
-	return rc;
-}
-
-int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool *changed, struct vt_err *err)
-{
-	struct vt_head old = { 0 }, new = { 0 };
-	struct vt_err none = VT_ERR_INIT;
-	char *stat_path = vt_asprintf("%s/stat/%s", d->path, repo);
-	struct commit c = { d, from, &new.files, { NULL, NULL, 0 }, VT_BUF_INIT };
-	*changed = false;
-	seen_read(&c.seen, stat_path);
-	if (!vt_fs_exists(from))
-		vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", repo, from);
-	else if (vt_fs_is_dir(from))
-		vt_fs_walk(from, commit_entry, &c, err);
-	else
-		commit_file(&c, from, "manifest.json", err);
-	if (!err->code && !vt_listing_finish(&new.files, NULL, NULL, err)) {
-		vt_depot_head(d, repo, &old, &none);
-		bool equal = !none.code && old.files.n == new.files.n &&
-			     (!old.files.n || !memcmp(&old.files.v[0].hash, &new.files.v[0].hash, sizeof(struct vt_hash)));
-		*changed = !equal;
-		if (!equal && !sync_all(d, err) && !vt_depot_set_head(d, repo, &new, err))
-			vt_fault("commit");
-		if (!err->code && (!equal || c.now.len))
-			vt_fs_write_quick(stat_path, c.now.data ? c.now.data : "", c.now.len, 0644, err);
-	}
-	vt_head_release(&old);
-	vt_head_release(&new);
-	vt_buf_release(&c.now);
-	free(c.seen.text);
-	free(c.seen.line);
-	free(stat_path);
-	return err->code ? vt_err_prefix(err, "commit to %s", repo) : 0;
 }
 
 /* --- result and head files ------------------------------------------------------------------------------------------ */
@@ -375,10 +227,28 @@ static char *result_path(const struct vt_depot *d, const struct vt_hash *key, en
 	return vt_asprintf("%s/results/%s%s", d->path, hex, state == VT_RESULT_QUARANTINED ? ".quarantined" : "");
 }
 
+/* Objects may have been lost with a disk or by hand; lineage records are only looked for where they are read. */
+static bool objects_present(const struct vt_depot *d, const char *path)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	struct vt_err none = VT_ERR_INIT;
+	bool whole = !vt_fs_read(&b, path, 1u << 30, &none) && b.len >= 4 && !memcmp(b.data + b.len - 4, "end\n", 4);
+	for (const char *p = whole ? b.data : ""; *p && whole; p = strchr(p, '\n') + 1) {
+		struct vt_hash h;
+		if (p[0] != 'f' || p[1] != ' ' || !vt_hash_parse(&h, p + 2))
+			continue;
+		char *object = object_path(d, &h);
+		whole = !access(object, F_OK);
+		free(object);
+	}
+	vt_buf_release(&b);
+	return whole;
+}
+
 bool vt_depot_has_result(const struct vt_depot *d, const struct vt_hash *key)
 {
 	char *path = result_path(d, key, VT_RESULT_SUCCESS);
-	bool there = vt_fs_exists(path);
+	bool there = !access(path, F_OK) && objects_present(d, path);
 	free(path);
 	return there;
 }
@@ -401,6 +271,71 @@ void vt_result_release(struct vt_result *r)
 {
 	vt_listing_release(&r->files);
 	vt_listing_release(&r->lineage);
+}
+
+static char *hex_file(const struct vt_depot *d, const char *part, const struct vt_hash *h)
+{
+	char hex[65];
+	vt_hash_hex(hex, h);
+	return vt_asprintf("%s/%s/%s", d->path, part, hex);
+}
+
+bool vt_depot_find_data(const struct vt_depot *d, const struct vt_hash *data, struct vt_hash *key)
+{
+	char *path = hex_file(d, "data", data);
+	struct vt_buf b = VT_BUF_INIT;
+	struct vt_err none = VT_ERR_INIT;
+	bool found = !vt_fs_read(&b, path, 128, &none) && b.len == 64 && vt_hash_parse(key, b.data) && vt_depot_has_result(d, key);
+	vt_buf_release(&b);
+	free(path);
+	return found;
+}
+
+int vt_depot_note_data(struct vt_depot *d, const struct vt_hash *data, const struct vt_hash *key, struct vt_err *err)
+{
+	char *path = hex_file(d, "data", data), hex[65];
+	vt_hash_hex(hex, key);
+	vt_fs_write_quick(path, hex, 64, 0644, err);
+	free(path);
+	return err->code;
+}
+
+int vt_depot_trigger(const struct vt_depot *d, const char *name, struct vt_trigger *out, struct vt_err *err)
+{
+	char *head = vt_asprintf("%s/triggers/%s.head", d->path, name), *state = vt_asprintf("%s/triggers/%s", d->path, name);
+	struct vt_buf b = VT_BUF_INIT;
+	*out = (struct vt_trigger){ 0 };
+	if (vt_fs_exists(state) && !vt_fs_read(&b, state, 256, err) &&
+	    (!vt_hash_parse(&out->seen, b.data) || sscanf(b.data + 64, "%lld %lld", &out->commits, &out->time) != 2))
+		vt_err_set(err, VT_EINTEGRITY, "%s: cannot be read; remove it", state);
+	if (!err->code && vt_fs_exists(head) && !read_lines(head, head_line, &out->head, err))
+		vt_listing_finish(&out->head.files, NULL, NULL, err);
+	if (err->code)
+		vt_head_release(&out->head);
+	vt_buf_release(&b);
+	free(head);
+	free(state);
+	return err->code;
+}
+
+/* The head before the state: a runner killed between them looks again and comes to the same. */
+int vt_depot_set_trigger(struct vt_depot *d, const char *name, const struct vt_trigger *t, const char *repo, struct vt_err *err)
+{
+	char *head = vt_asprintf("%s/triggers/%s.head", d->path, name), *state = vt_asprintf("%s/triggers/%s", d->path, name), hex[65];
+	char *from = repo ? vt_asprintf("%s/heads/%s", d->path, repo) : NULL;
+	struct vt_buf b = VT_BUF_INIT;
+	if (from && !vt_fs_read(&b, from, 1u << 30, err))
+		vt_fs_write(head, b.data, b.len, 0644, err);
+	vt_buf_clear(&b);
+	vt_hash_hex(hex, &t->seen);
+	vt_buf_printf(&b, "%s %lld %lld\n", hex, t->commits, t->time);
+	if (!err->code)
+		vt_fs_write(state, b.data, b.len, 0644, err);
+	vt_buf_release(&b);
+	free(head);
+	free(state);
+	free(from);
+	return err->code;
 }
 
 int vt_depot_head(const struct vt_depot *d, const char *repo, struct vt_head *out, struct vt_err *err)
@@ -433,7 +368,10 @@ static int store_commit(struct vt_depot *d, const char *repo, const struct vt_he
 	bool made = memcmp(&head->datums, &none, sizeof none);
 	char hex[65], *provenance;
 	vt_hash_hex(hex, &head->datums);
-	provenance = made ? vt_asprintf("{\"datums\":\"%s\"}", hex) : vt_xstrdup("");
+	if (made && head->stale)
+		provenance = vt_asprintf("{\"datums\":\"%s\",\"stale_ok\":%s}", hex, head->stale);
+	else
+		provenance = made ? vt_asprintf("{\"datums\":\"%s\"}", hex) : vt_xstrdup("");
 	if (!vt_tree_from_files(&tree, file, n, err) && !vt_store_put_tree(d->store, tree, err) &&
 	    !vt_repo_commit(d->store, &commit, NULL, repo, "master", &tree->id,
 		&(struct vt_commit_note){ made ? "output of a run" : "committed for a run", NULL, provenance, false }, err))
@@ -461,8 +399,10 @@ int vt_depot_set_head(struct vt_depot *d, const char *repo, struct vt_head *head
 	write_files(&b, 'f', &head->files);
 	vt_buf_str(&b, "end\n");
 	/* The store's commit first: it is repeated without harm when the runner is killed between the two. */
-	if (!store_commit(d, repo, head, err))
+	if (!store_commit(d, repo, head, err)) {
+		vt_fault("commit-stored");
 		vt_fs_write(path, b.data, b.len, 0644, err);
+	}
 	vt_buf_release(&b);
 	free(path);
 	return err->code;
@@ -471,6 +411,8 @@ int vt_depot_set_head(struct vt_depot *d, const char *repo, struct vt_head *head
 void vt_head_release(struct vt_head *h)
 {
 	vt_listing_release(&h->files);
+	free(h->stale);
+	h->stale = NULL;
 }
 
 struct publish {
@@ -493,7 +435,7 @@ static int publish_entry(void *ctx, const char *relative, char type, struct vt_e
 		vt_err_set(err, VT_EDATA, "output path \"%s\": printable ASCII without * ? [ ] { } ! ( ) @ + ^ only", relative);
 	else if (stat(path, &st) || !S_ISREG(st.st_mode))
 		vt_err_set(err, VT_EDATA, "output path \"%s\" is no file, or a link to nothing", relative);
-	else if (!vt_content_file(&h, &size, path, err) && !adopt(p->depot, path, &h, type == 'l' ? ADOPT_COPY : ADOPT_LINK, err))
+	else if (!vt_content_file(&h, &size, path, err) && !vt_depot_adopt(p->depot, path, &h, type == 'l' ? VT_ADOPT_COPY : VT_ADOPT_LINK, err))
 		vt_listing_add(!strncmp(relative, ".lineage/", 9) ? &p->result->lineage : &p->result->files, absolute, &h, size, p->key);
 	free(path);
 	free(absolute);

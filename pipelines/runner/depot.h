@@ -2,6 +2,8 @@
  * (store.h); under <store>/runner lie
  *   results/<key>       one finished datum: its files, how it ended
  *   heads/<repo>        the newest commit of a repo: its files, and which datum wrote each
+ *   data/<hash>         the key of the newest result over this data, whatever program made it
+ *   triggers/<pipeline>.<input>        the head that a triggered input saw last, and what happened since
  *   logs/<pipeline>/<datum id>, work/ (tries), stat/ (what a committed directory looked like), lock
  * Every file appears whole by rename, behind the fsync of what it names: after a kill there is either a result or none.
  * One writer at a time: vt_depot_open waits for nobody, a second writer gets VT_EDEVICE. */
@@ -28,6 +30,7 @@ struct vt_result {
 struct vt_head {
 	struct vt_hash commit, datums;        /* datums: hash of the keys it was made from; zero for a committed directory */
 	struct vt_listing files;              /* finished */
+	char *stale;                          /* ids of datums whose result another program made, as a JSON list; NULL: none */
 };
 
 int vt_depot_open(struct vt_depot **out, const char *store, enum vt_depot_mode mode, struct vt_err *err);
@@ -37,6 +40,10 @@ const char *vt_depot_path(const struct vt_depot *d);       /* <store>/runner */
 /* A directory or file becomes the head of `repo`; a file is committed as /manifest.json.  A file whose size, times and
  * inode are those of the last commit is not read again.  *changed tells whether the head moved. */
 int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool *changed, struct vt_err *err);
+
+/* The head of `repo` becomes that of its branch in the store (`voxtrail commit` moves it); without such a branch nothing
+ * changes. */
+int vt_depot_follow(struct vt_depot *d, const char *repo, const char *branch, bool *changed, struct vt_err *err);
 
 /* VT_ENOINPUT when the repo has no head. */
 int vt_depot_head(const struct vt_depot *d, const char *repo, struct vt_head *out, struct vt_err *err);
@@ -49,12 +56,27 @@ char *vt_depot_object(const struct vt_depot *d, const struct vt_hash *h);
 /* Hard link of an object to `to`, whose directory exists. */
 int vt_depot_place(const struct vt_depot *d, const struct vt_hash *h, const char *to, struct vt_err *err);
 
-/* True only for success: a quarantined datum is tried again. */
+/* True only for success whose every object is still there: a quarantined datum is tried again, a damaged one too. */
 bool vt_depot_has_result(const struct vt_depot *d, const struct vt_hash *key);
 int vt_depot_result(const struct vt_depot *d, const struct vt_hash *key, struct vt_result *out, struct vt_err *err);
 
 /* Adopts the files below `dir` and publishes the result.  A path that no engine takes, or a dangling link, is VT_EDATA. */
 int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_result *r, const char *dir, struct vt_err *err);
 void vt_result_release(struct vt_result *r);
+
+/* The newest successful result over the same data: false if there is none. */
+bool vt_depot_find_data(const struct vt_depot *d, const struct vt_hash *data, struct vt_hash *key);
+int vt_depot_note_data(struct vt_depot *d, const struct vt_hash *data, const struct vt_hash *key, struct vt_err *err);
+
+/* A triggered input: the head it sees, and since when. */
+struct vt_trigger {
+	struct vt_head head;                  /* commit zero: none yet */
+	struct vt_hash seen;                  /* the repo's newest commit at the last look */
+	long long commits;                    /* that came since the head */
+	long long time;                       /* of the head, seconds since 1970; 0: none yet */
+};
+int vt_depot_trigger(const struct vt_depot *d, const char *name, struct vt_trigger *out, struct vt_err *err);
+/* Keeps the counters; with `repo`, its present head becomes the trigger's. */
+int vt_depot_set_trigger(struct vt_depot *d, const char *name, const struct vt_trigger *t, const char *repo, struct vt_err *err);
 
 #endif

@@ -16,7 +16,7 @@
 
 struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *j, const struct vt_task *t)
 {
-	return (struct vt_attempt_of){ j->pipeline, t->datum, r->depot, r->id, r->scratch, t->gpu, r->opts.view, r->secrets };
+	return (struct vt_attempt_of){ j->pipeline, t->datum, r->depot, r->id, r->scratch, t->gpus, r->opts.view, r->secrets };
 }
 
 static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
@@ -25,14 +25,17 @@ static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
 		return false;
 	if (r->opts.memory > 0 && r->running && r->memory + j->pipeline->memory > r->opts.memory)
 		return false;
-	t->gpu = -1;
+	t->gpus = 0;
 	if (j->pipeline->gpus && r->opts.gpus) {
-		for (long long g = 0; g < r->opts.gpus && g < 64 && t->gpu < 0; g++)
-			if (!(r->gpus_taken >> g & 1))
-				t->gpu = g;
-		if (t->gpu < 0)
+		long long wanted = j->pipeline->gpus;
+		for (long long g = 0; g < r->opts.gpus && g < 64 && wanted; g++)
+			if (!(r->gpus_taken >> g & 1)) {
+				t->gpus |= 1ull << g;
+				wanted--;
+			}
+		if (wanted)
 			return false;
-		r->gpus_taken |= 1ull << t->gpu;
+		r->gpus_taken |= t->gpus;
 	}
 	return true;
 }
@@ -77,8 +80,7 @@ static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum
 	j->running--;
 	r->running--;
 	r->memory -= j->pipeline->memory;
-	if (t->gpu >= 0)
-		r->gpus_taken &= ~(1ull << t->gpu);
+	r->gpus_taken &= ~t->gpus;
 	vt_board_datum(j, t);
 }
 
@@ -100,6 +102,8 @@ static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, s
 	snprintf(result.datum, sizeof result.datum, "%s", t->datum->id);
 	if (!vt_attempt_check_inputs(&t->attempt, &of, err))
 		vt_depot_publish(r->depot, &t->key, &result, t->attempt.out, err);
+	if (!err->code && result.state == VT_RESULT_SUCCESS)
+		vt_depot_note_data(r->depot, &t->data, &t->key, err);
 	vt_result_release(&result);
 	return err->code;
 }
@@ -239,9 +243,14 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 {
 	sigset_t child, before;
 	bool failed = false;
-	for (size_t i = 0; i < r->spec->n; i++)
-		if (vt_attempt_possible(r->job[i].pipeline, r->secrets, r->opts.view, err))
+	for (size_t i = 0; i < r->spec->n; i++) {
+		const struct vt_pipeline *p = r->job[i].pipeline;
+		if (vt_attempt_possible(p, r->secrets, r->opts.view, err))
 			return vt_err_prefix(err, "%s", r->spec->path);
+		if (r->opts.gpus && p->gpus > r->opts.gpus)
+			return vt_err_set(err, VT_EDEVICE, "%s: %s/resourceLimits/gpu/number: asks for %lld devices, there are %lld; --gpus 0 runs without",
+					  r->spec->path, p->pointer, p->gpus, r->opts.gpus);
+	}
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &child, &before);
@@ -267,5 +276,5 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	vt_board_draw(r, true);
-	return err->code ? err->code : failed ? VT_EFAIL : 0;
+	return err->code ? err->code : r->conflict ? VT_EDATA : failed ? VT_EFAIL : 0;
 }

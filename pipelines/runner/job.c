@@ -10,7 +10,12 @@
 
 int vt_run_prepare(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 {
+	struct vt_content c;
+	struct vt_hash name;
 	(void)err;
+	vt_content_begin(&c);
+	vt_content_text(&c, j->pipeline->name);
+	vt_content_end(&c, &name);
 	clock_gettime(CLOCK_MONOTONIC, &j->began);
 	vt_datums_enumerate(&j->datums, j->pipeline, vt_run_listing, r);
 	j->n = j->datums.n;
@@ -18,9 +23,13 @@ int vt_run_prepare(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 	for (size_t i = 0; i < j->n; i++) {
 		struct vt_task *t = &j->task[i];
 		t->datum = &j->datums.v[i];
-		t->gpu = -1;
 		vt_datum_key(&t->key, t->datum, &j->transform);
+		vt_datum_key(&t->data, t->datum, &name);
 		t->state = !j->pipeline->every_job && vt_depot_has_result(r->depot, &t->key) ? VT_DATUM_SKIPPED : VT_DATUM_PENDING;
+		if (t->state == VT_DATUM_PENDING && r->opts.accept_stale && vt_depot_find_data(r->depot, &t->data, &t->key)) {
+			t->state = VT_DATUM_SKIPPED;
+			t->stale = true;
+		}
 		j->count[t->state]++;
 	}
 	return 0;
@@ -66,6 +75,18 @@ static void datums_digest(const struct vt_job *j, struct vt_hash *out)
 	vt_content_end(&c, out);
 }
 
+static char *stale_list(const struct vt_job *j)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	for (size_t i = 0; i < j->n; i++)
+		if (j->task[i].stale)
+			vt_buf_printf(&b, "%s\"%s\"", b.len ? "," : "[", j->task[i].datum->id);
+	if (!b.len)
+		return NULL;
+	vt_buf_char(&b, ']');
+	return vt_buf_detach(&b);
+}
+
 /* The output commit: the union of what the present datums wrote, whenever and in whatever order they did. */
 static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 {
@@ -85,6 +106,7 @@ static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 	}
 	if (!err->code && vt_listing_finish(&head.files, &first, &second, err))
 		name_conflict(j, &first, &second, err);
+	head.stale = stale_list(j);
 	if (!err->code && !vt_depot_set_head(r->depot, j->pipeline->name, &head, err)) {
 		j->changed = !old || memcmp(&old->commit, &head.commit, sizeof head.commit);
 		vt_run_hold(r, j->pipeline->name, head);
@@ -101,6 +123,7 @@ void vt_job_finish(struct vt_run *r, struct vt_job *j)
 	j->state = j->count[VT_DATUM_FAILED] || j->count[VT_DATUM_PENDING] ? VT_JOB_FAILED : VT_JOB_DONE;
 	if (j->state == VT_JOB_DONE && publish_job(r, j, &err)) {
 		vt_log(VT_LOG_ERROR, "job", "pipeline=%s error=\"%s\"", j->pipeline->name, err.text);
+		r->conflict |= err.code == VT_EDATA;
 		j->state = VT_JOB_FAILED;
 	}
 	j->seconds = vt_seconds_since(&j->began);

@@ -1,7 +1,8 @@
 /* job.h - one run of a spec: every pipeline becomes a job, every job a list of datums.
  *
  *      vt_run_open(&run, spec, &opts, &err);     store, commits of the bound repos, heads
- *      vt_run_execute(run, &err);                0; VT_EFAIL when a job failed; other codes stop the run at once
+ *      vt_run_execute(run, &err);                0; VT_EFAIL when a job failed, VT_EDATA when datums of one wrote the same
+ *                                                path; with a text: the run stopped at once
  *      vt_run_close(run);
  *
  * A job starts when the jobs whose output it reads are done; its datums are those of datum.h; a datum with a result of the
@@ -19,6 +20,7 @@ struct vt_run_opts {
 	long long jobs, gpus;            /* processes at a time; devices, 0: none */
 	double memory;                   /* bytes the running datums may ask for together; 0: no limit */
 	int fail_fast, accept_stale;     /* accept_stale: a result of another program over the same data passes for done */
+	bool planning;                   /* nothing is executed, triggers stay where they are */
 	enum vt_view view;
 	const char *secrets;             /* a JSON file {name: {key: value}}; NULL: none */
 	const struct vt_strs *repos;     /* "name=path" */
@@ -31,13 +33,15 @@ enum vt_datum_state { VT_DATUM_PENDING = 1, VT_DATUM_RUNNING, VT_DATUM_SUCCESS, 
 
 struct vt_task {
 	const struct vt_datum *datum;
-	struct vt_hash key;
+	struct vt_hash key, data;         /* data: the inputs without the transform */
 	enum vt_datum_state state;
+	bool stale;                       /* skipped for a result that another program made */
 	int tries, exit_code;
 	bool in_err_cmd, err_cmd_ok, timed_out;
 	struct timespec began;
 	struct vt_attempt attempt;
-	long long gpu, wall_ms;
+	unsigned long long gpus;          /* devices it holds, a bit each */
+	long long wall_ms;
 };
 
 struct vt_job {

@@ -22,11 +22,13 @@ struct vt_run {
 	struct timespec began;
 	char id[33], *store, *scratch;
 	struct vt_json *secrets;
-	bool stop;
+	bool stop, conflict;
 };
 
 const struct vt_listing *vt_run_listing(void *run, const struct vt_input *leaf);
 const struct vt_head *vt_run_head(struct vt_run *r, const char *repo);      /* NULL: none */
+/* What an input with a trigger sees: the newest commit if it is due, else the one it saw last; NULL: none yet. */
+const struct vt_head *vt_run_trigger(struct vt_run *r, const struct vt_input *leaf);
 void vt_run_hold(struct vt_run *r, const char *repo, struct vt_head head);  /* the newest from now on; takes it over */
 
 /* Publishes the job's output and says how it ended. */

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "pipelines/runner/datum.h"
+#include "pipelines/runner/cron.h"
 #include "pipelines/runner/glob.h"
+#include "pipelines/runner/lint_internal.h"
 
 #define ERROR(at, ...) vt_findings_add(f, VT_FINDING_ERROR, at, __VA_ARGS__)
 #define WARN(at, ...) vt_findings_add(f, VT_FINDING_WARNING, at, __VA_ARGS__)
@@ -100,6 +102,21 @@ static void lint_numbers(const struct vt_pipeline *p, struct vt_findings *f)
 	}
 }
 
+static void lint_trigger(const struct vt_input *in, const struct vt_json *trigger, struct vt_findings *f)
+{
+	const char *rate = vt_json_text(vt_json_get(trigger, "rateLimitSpec"), NULL), *cron = vt_json_text(vt_json_get(trigger, "cronSpec"), NULL);
+	const char *size = vt_json_text(vt_json_get(trigger, "size"), NULL);
+	double number;
+	if (rate && !vt_cron_valid(rate))
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/rateLimitSpec", "write \"@every 1h\", or five fields such as \"0 3 * * *\"");
+	if (cron && !vt_cron_valid(cron))
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/cronSpec", "write five fields such as \"0 3 * * *\", or \"@every 24h\"");
+	if (size && !vt_spec_quantity(size, &number))
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/size", "is no amount; write for example \"100M\"");
+	if (vt_json_get(trigger, "commits") && vt_json_integer(vt_json_get(trigger, "commits"), 0) < 1)
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/commits", "write 1 or more");
+}
+
 static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p, const struct vt_input *in, const struct vt_input *parent,
 		     struct vt_findings *f)
 {
@@ -129,6 +146,8 @@ static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p, const
 		at(f, VT_FINDING_ERROR, in->pointer, key, "has no $1, so every path gets one key; write \"$1\" and a (group) in the glob");
 	else if (on && vt_glob_highest(on) > vt_glob_groups(in->glob))
 		at(f, VT_FINDING_ERROR, in->pointer, key, "names a group that the glob does not have; add a (group) to the glob");
+	if (in->trigger)
+		lint_trigger(in, in->trigger, f);
 	if (in->warm && strcmp(in->repo, p->name))
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo", "is the warm-start input and must read the pipeline's own output");
 	(void)s;
@@ -136,12 +155,7 @@ static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p, const
 
 static void lint_cron(const struct vt_input *in, struct vt_findings *f)
 {
-	int fields = 0;
-	for (const char *c = in->cron_spec; *c; fields++) {
-		c += strspn(c, " ");
-		c += strcspn(c, " ");
-	}
-	if (fields != 5 && in->cron_spec[0] != '@')
+	if (!vt_cron_valid(in->cron_spec))
 		at(f, VT_FINDING_ERROR, in->pointer, "/cron/spec", "write five fields such as \"0 3 * * *\", or \"@every 24h\"");
 }
 
@@ -264,6 +278,7 @@ void vt_lint(const struct vt_spec *s, struct vt_findings *f)
 		vt_input_leaves(p->input, collect, &names);
 		lint_unique(p, &names, f);
 		vt_input_leaves(p->input, lint_branch, &r);
+		vt_lint_stage(s, p, f);
 		lint_words(p, "cmd", &names, f);
 		lint_words(p, "stdin", &names, f);
 		lint_words(p, "errCmd", &names, f);

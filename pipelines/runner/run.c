@@ -45,7 +45,7 @@ void vt_run_hold(struct vt_run *r, const char *repo, struct vt_head head)
 
 const struct vt_listing *vt_run_listing(void *ctx, const struct vt_input *leaf)
 {
-	const struct vt_head *h = vt_run_head(ctx, leaf->repo);
+	const struct vt_head *h = leaf->trigger ? vt_run_trigger(ctx, leaf) : vt_run_head(ctx, leaf->repo);
 	return h ? &h->files : NULL;
 }
 
@@ -68,8 +68,13 @@ static void commit_leaf(void *ctx, const struct vt_input *leaf)
 	char *key = vt_asprintf("voxtrail/repo.%s", leaf->repo);
 	const char *from = bound(&c->r->opts, leaf->repo), *otherwise = vt_pipeline_annotation(c->pipeline, key);
 	free(key);
-	if (!from && !otherwise)
+	if (!from && !otherwise) {
+		vt_strs_add(&c->done, leaf->repo);
+		if (c->r->opts.mode == VT_DEPOT_WRITE && leaf->kind == VT_INPUT_PFS &&
+		    !vt_depot_follow(c->r->depot, leaf->repo, leaf->branch, &changed, c->err) && changed)
+			vt_log(VT_LOG_INFO, "follow", "repo=%s branch=%s", leaf->repo, leaf->branch);
 		return;
+	}
 	char *path = from ? vt_xstrdup(from) : vt_path_join(c->r->spec->dir, otherwise);
 	vt_strs_add(&c->done, leaf->repo);
 	if (c->r->opts.mode == VT_DEPOT_WRITE && !vt_depot_commit(c->r->depot, leaf->repo, path, &changed, c->err) && changed)
@@ -86,8 +91,8 @@ static void demand_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct demanding *d = ctx;
 	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !vt_spec_find(d->r->spec, leaf->repo) && !vt_run_head(d->r, leaf->repo))
-		vt_err_set(d->err, VT_ENOINPUT, "%s%s: repo %s has no commit and is no pipeline here; give --repo %s=DIR", d->r->spec->path,
-			   leaf->pointer, leaf->repo, leaf->repo);
+		vt_err_set(d->err, VT_ENOINPUT, "%s%s: repo %s has no commit and is no pipeline here; give --repo %s=DIR, or `voxtrail commit %s DIR`", d->r->spec->path,
+			   leaf->pointer, leaf->repo, leaf->repo, leaf->repo);
 	if (!d->err->code && leaf->kind == VT_INPUT_CRON && !vt_run_head(d->r, leaf->repo))
 		vt_log(VT_LOG_WARN, "cron", "repo=%s note=\"no tick yet: no datum; `voxtrail tick` commits one\"", leaf->repo);
 }

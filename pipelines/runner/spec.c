@@ -43,6 +43,7 @@ static void read_pfs(struct vt_input *in, const struct vt_json *j)
 	in->empty_files = vt_json_true(vt_json_get(j, "emptyFiles"), false);
 	in->reference = vt_json_true(vt_json_get(j, "reference"), false);
 	in->lazy = vt_json_true(vt_json_get(j, "lazy"), false);
+	in->trigger = vt_json_get(j, "trigger");
 	in->s3 = vt_json_true(vt_json_get(j, "s3"), false);
 }
 
@@ -62,6 +63,7 @@ static struct vt_input *read_input(const struct vt_json *j, const char *pointer,
 {
 	struct vt_input *in = vt_xcalloc(1, sizeof *in);
 	in->pointer = vt_xstrdup(pointer);
+	in->pipeline = pipeline;
 	if (!j || j->n != 1) {
 		vt_findings_add(f, VT_FINDING_ERROR, pointer, "has %zu input kinds; write exactly one of pfs, cron, cross, join, "
 				"group, union", j ? j->n : 0);

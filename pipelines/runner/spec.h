@@ -21,6 +21,8 @@ enum vt_input_kind { VT_INPUT_PFS = 1, VT_INPUT_CRON, VT_INPUT_CROSS, VT_INPUT_J
 struct vt_input {
 	enum vt_input_kind kind;
 	const char *name, *repo, *branch, *join_on, *group_by, *cron_spec;   /* borrowed from the spec's JSON */
+	const char *pipeline;                                                /* whose input it is */
+	const struct vt_json *trigger;                                       /* NULL: none */
 	char *glob;                                                          /* cleaned */
 	bool outer_join, empty_files, reference, lazy, s3, overwrite, named, warm;
 	struct vt_input **child;                                             /* in the order that enumeration uses */

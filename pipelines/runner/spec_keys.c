@@ -136,7 +136,7 @@ static char *camel(const char *key)
 	return vt_buf_detach(&b);
 }
 
-static size_t distance(const char *a, const char *b)
+size_t vt_text_distance(const char *a, const char *b)
 {
 	size_t row[64], na = strlen(a), nb = strlen(b);
 	if (na > 60 || nb > 60)
@@ -162,8 +162,8 @@ static const char *nearest(const struct key *keys, const char *name)
 	const char *best = NULL;
 	size_t least = strlen(name) / 2 + 1;
 	for (; keys->name; keys++)
-		if (distance(keys->name, name) < least) {
-			least = distance(keys->name, name);
+		if (vt_text_distance(keys->name, name) < least) {
+			least = vt_text_distance(keys->name, name);
 			best = keys->name;
 		}
 	return best;

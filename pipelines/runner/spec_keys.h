@@ -34,4 +34,7 @@ bool vt_spec_seconds(const char *text, double *out);
 /* "2Gi", "512M", "1e9", "1000" to bytes. */
 bool vt_spec_quantity(const char *text, double *out);
 
+/* Letters to change, add or take away to make one of the other. */
+size_t vt_text_distance(const char *a, const char *b);
+
 #endif

@@ -12,7 +12,7 @@ def lint(text, name="spec.json"):
     return r.returncode, [l[len(path) + 2:] for l in r.stderr.splitlines() if l.startswith(path)]
 
 base = json.load(open(ROOT + "/pipelines/glioma.json"))
-say(lint(json.dumps(base)) == (0, []), "glioma.json has no finding")
+say(lint(json.dumps(base)) == (0, []), "glioma.json has no finding %s" % (lint(json.dumps(base)),))
 
 def put(pointer, value):
     def f(d):
@@ -84,12 +84,50 @@ mutants = [
     ("branch nobody writes", put("/2/input/cross/0/pfs/branch", "dev"), "/2/input/cross/0/pfs/branch", 65),
     ("warm start of another's output", put("/2/metadata/annotations/voxtrail~warm", "x"), None, 0),
 ]
+CMD = "/2/transform/cmd/"
+mutants[-1:] = [
+    ("unknown param", lambda d: d[2]["transform"]["cmd"].extend(["--stepz", "5"]), CMD + "7", 65),
+    ("unknown port", put(CMD + "1", "--patchez"), CMD + "1", 65),
+    ("required port missing", lambda d: d[2]["transform"]["cmd"].__delitem__(slice(1, 3)), CMD + "0", 65),
+    ("value out of range", lambda d: d[2]["transform"]["cmd"].append("--steps=0"), CMD + "7", 65),
+    ("value of no such name", lambda d: d[2]["transform"]["cmd"].extend(["--device", "tpu"]), CMD + "7", 65),
+    ("value that is no number", lambda d: d[2]["transform"]["cmd"].append("--rate=fast"), CMD + "7", 65),
+    ("a card without resourceLimits.gpu", lambda d: d[2]["transform"]["cmd"].extend(["--device", "cuda"]), CMD + "0", 65),
+    ("no recipe", lambda d: d[2]["transform"]["cmd"].__delitem__(slice(3, 5)), CMD + "0", 0),
+    ("unknown program", put(CMD + "0", "trane"), CMD + "0", 0),
+    ("unknown param in a shell line", lambda d: d[2]["transform"].update(cmd=["sh"], stdin=["x=1; exec train --patches /pfs/patches --recipe /pfs/recipe/train.json --stepz 3 --out /pfs/out"]), "/2/transform/stdin/0", 65),
+    ("trigger of no commits", put("/2/input/cross/0/pfs/trigger", {"commits": 0}), "/2/input/cross/0/pfs/trigger/commits", 65),
+    ("trigger's clock", put("/2/input/cross/0/pfs/trigger", {"cronSpec": "61 * * * *"}), "/2/input/cross/0/pfs/trigger/cronSpec", 65),
+    ("trigger's size", put("/2/input/cross/0/pfs/trigger", {"size": "much"}), "/2/input/cross/0/pfs/trigger/size", 65),
+    ("cron hour 25", put("/0/input/cross/3", {"cron": {"name": "t", "spec": "0 25 * * *"}}), "/0/input/cross/3/cron/spec", 65),
+    mutants[-1]]
 for what, f, pointer, status in mutants[:-1]:
     d = copy.deepcopy(base)
     f(d)
     rc, lines = lint(json.dumps(d))
     good = rc == status and any(l.startswith(pointer) for l in lines)
     say(good, "%s is found at %s" % (what, pointer) + ("" if good else ": %s %s" % (rc, lines)))
+d = copy.deepcopy(base)
+os.makedirs(T + "/rec", exist_ok=True)
+d[2]["metadata"]["annotations"]["voxtrail/repo.recipe"] = "rec"
+open(T + "/rec/train.json", "w").write('{"params": {"stepz": 5, "rate": 100, "device": "tpu"}}')
+rc, lines = lint(json.dumps(d))
+want = ['/2/transform/cmd/4: rec/train.json: /params/stepz: train has no such param; write steps', '/2/transform/cmd/4: rec/train.json: /params/rate: 100: write 1e-08 to 10',
+        '/2/transform/cmd/4: rec/train.json: /params/device: tpu: write one of cpu, cuda, auto']
+say(rc == 65 and lines == want, "params of the recipe beside the spec are checked: file, pointers, what to write %s" % ("" if lines == want else lines))
+os.remove(T + "/rec/train.json")
+say(lint(json.dumps(d))[1] == ["/2/transform/cmd/4: rec/train.json does not exist beside the spec; write {\"params\": {}} there"], "a recipe that is not there is named")
+def lint_data(d, *more):
+    open(T + "/spec.json", "w").write(json.dumps(d))
+    r = subprocess.run(["voxtrail", "lint", T + "/spec.json"] + list(more), capture_output=True, text=True)
+    return r.returncode, [l.split(": ", 2)[1:] for l in r.stderr.splitlines()]
+os.makedirs(T + "/scans/sub-1", exist_ok=True); open(T + "/scans/sub-1/t1", "w").close()
+d = copy.deepcopy(base)
+for p in d: p["metadata"] = {}
+rc, lines = lint_data(d, "--repo", "scans=" + T + "/scans", "--repo", "labels=" + T + "/scans", "--repo", "recipe=" + T + "/scans")
+say(rc == 65 and ["/0/input/cross/1/pfs/repo", "is no pipeline of this file, and no repo that has a commit; correct the name, or commit it"] in lines, "a repo that nobody fills is found when data are given")
+say(["/0/input/cross/2/pfs/glob", "warning: matches nothing that is there now, so there is no datum; correct the glob, or add the data"] in lines, "and a glob that matches nothing there %s" % lines[:1])
+
 rc, lines = lint('{"pipeline":{"name":"a"},"pipeline":{"name":"b"}}')
 say(rc == 65, "a duplicate key is refused")
 

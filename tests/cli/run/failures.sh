@@ -17,7 +17,7 @@ same "a datum past its time-out is killed" "$rc:$([ $took -lt 10 ] && echo soon)
 one a '"exit 3"' ',"datumTries":1' ',"errCmd":["true"]' >"$T/one.json"; go
 same "errCmd succeeds: recovered, the run succeeds" "$?:$(grep -c '"state":"recovered"' "$T/err")" 0:2
 one a '"echo same >/pfs/out/same"' ',"datumTries":1' >"$T/one.json"; go
-same "two datums, one path: refused" "$?" 1
+same "two datums, one path: refused" "$?" 65
 same "the conflict names path and datums" "$(grep -c '/same is written twice' "$T/err"):$(grep -c 'sub-001.*sub-002' "$T/err")" 1:1
 one a '"ln -s /nowhere/x /pfs/out/x"' ',"datumTries":1' >"$T/one.json"; go
 same "a dangling link in the output fails the datum" "$?" 1

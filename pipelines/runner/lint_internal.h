@@ -1,0 +1,12 @@
+/* lint_internal.h - what lint.c, lint_stage.c and spec_keys.c share. */
+#ifndef PIPELINES_RUNNER_LINT_INTERNAL_H
+#define PIPELINES_RUNNER_LINT_INTERNAL_H
+
+#include "pipelines/runner/spec.h"
+
+/* The --describe=json of a stage that lies beside this program; NULL if there is none of that name.  Borrowed. */
+const struct vt_json *vt_stage_table(const char *name);
+
+void vt_lint_stage(const struct vt_spec *s, const struct vt_pipeline *p, struct vt_findings *f);
+
+#endif
