@@ -19,11 +19,11 @@
 struct params {
 	const char *model, *network, *output_weights, *patch;
 	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold, max_validation, optimiser, schedule, averaging;
-	int64_t average_from, average_every, lookahead, activation, device;
+	int64_t average_from, average_every, lookahead, activation, memory, device;
 	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip, slow_share, average_decay;
 	double dice, generalised, tversky, cross_entropy, focal, smooth, smooth_below, false_positive, false_negative, focus, balance;
 	double foreground, scale, shift, noise, drop_channel;
-	bool nesterov, centralise, squared, batch_dice, background, flips, pad;
+	bool nesterov, centralise, squared, batch_dice, background, flips, pad, recompute;
 };
 
 #define FIELD(f) offsetof(struct params, f)
@@ -102,6 +102,8 @@ static const struct vt_param params[] = {
 	{ "validate", VT_PARAM_INT, FIELD(validate), 500, 1, 10000000, "step", "between validations", NULL, NULL },
 	{ "save", VT_PARAM_INT, FIELD(save), 100, 1, 10000000, "step", "between saves of the state to resume from", NULL, NULL },
 	{ "seed", VT_PARAM_INT, FIELD(seed), 1, 0, 9007199254740991, "", "of weights, order, patches and augmentation", NULL, NULL },
+	{ "recompute", VT_PARAM_BOOL, FIELD(recompute), 0, 0, 0, "", "make activations again instead of keeping them: less memory", NULL, NULL },
+	{ "memory", VT_PARAM_INT, FIELD(memory), 0, 0, 16777216, "MiB", "refuse a plan that needs more; 0: no limit", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
@@ -213,7 +215,8 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.n_output_weights = (int)w->weights->n,
 		.draw = { .foreground = p->foreground, .flips = p->flips, .scale = p->scale, .shift = p->shift, .noise = p->noise, .drop = p->drop_channel },
 		.averaging = (enum vt_averaging)p->averaging, .average_decay = p->average_decay, .average_from = (uint64_t)p->average_from,
-		.average_every = (uint64_t)p->average_every, .pad = p->pad, .fold = (int)p->fold, .max_validation = (int)p->max_validation,
+		.average_every = (uint64_t)p->average_every, .pad = p->pad, .recompute = p->recompute,
+		.memory_limit = (size_t)p->memory << 20, .fold = (int)p->fold, .max_validation = (int)p->max_validation,
 		.parent = previous(r), .parent_tree = previous(r) ? vt_stage_tree(r, "previous") : NULL, .stopping = vt_stage_stopping,
 		.progress = progress };
 	return 0;

@@ -46,6 +46,7 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	vt_json_put(j, "model", model);
 	vt_json_put(j, "channels", copy_or_null(vt_json_get(header, "channels")));
 	vt_json_put(j, "regions", copy_or_null(vt_json_get(header, "regions")));
+	vt_json_put_text(j, "plan", t->plan);
 	vt_json_put_text(j, "activation", t->o->loss.softmax ? "softmax" : "sigmoid");
 	for (int a = 0; a < 3; a++)
 		vt_json_push(patch, vt_json_new_int(t->o->patch[a]));

@@ -21,6 +21,7 @@ struct vt_trainer {
 	struct vt_graph *graph, *eval_graph;
 	struct vt_session *session, *eval;
 	struct vt_optim *optim;
+	char plan[17];               /* digest of the training session's plan */
 	struct vt_average average;   /* value == NULL: none */
 	size_t *train, *validation, n_train, n_validation;
 	float *image;

@@ -23,8 +23,8 @@ static void choose_roles(struct vt_trainer *t)
 	}
 }
 
-/* The network for n patches, planned for training or not. */
-static int build(struct vt_graph **g, struct vt_session **s, const struct vt_trainer *t, int n, bool training, struct vt_err *err)
+/* The network for n patches, its losses weighted as asked. */
+static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct vt_err *err)
 {
 	struct vt_model_request r = { t->o->model, t->o->model_params, n, t->channels, t->outputs, { t->o->patch[0], t->o->patch[1], t->o->patch[2] } };
 	int rc = vt_model_build(g, &r, err);
@@ -33,7 +33,26 @@ static int build(struct vt_graph **g, struct vt_session **s, const struct vt_tra
 		rc = vt_err_set(err, VT_EUSAGE, "%d weights were given for the losses of %d outputs", t->o->n_output_weights, vt_graph_n_outputs(*g));
 	for (int i = 0; !rc && i < t->o->n_output_weights; i++)
 		vt_graph_output_weight(*g, i, t->o->output_weights[i]);
-	return rc || !s ? rc : vt_session_new(s, *g, &(struct vt_session_opts){ .training = training, .seed = t->o->seed, .device = t->o->device }, err);
+	return rc;
+}
+
+static struct vt_session_opts training_opts(const struct vt_train_opts *o)
+{
+	return (struct vt_session_opts){ .training = true, .seed = o->seed, .recompute = o->recompute, .memory_limit = o->memory_limit, .device = o->device };
+}
+
+static int build_sessions(struct vt_trainer *t, struct vt_err *err)
+{
+	struct vt_session_opts training = training_opts(t->o);
+	int rc = build(&t->graph, t, t->o->batch, err);
+
+	if (!rc)
+		rc = vt_session_new(&t->session, t->graph, &training, err);
+	if (!rc)
+		rc = vt_plan_digest(t->plan, t->graph, &training, err);
+	if (!rc)
+		rc = build(&t->eval_graph, t, 1, err);
+	return rc ? rc : vt_session_new(&t->eval, t->eval_graph, &(struct vt_session_opts){ .device = t->o->device }, err);
 }
 
 static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
@@ -58,9 +77,7 @@ static int begin(struct vt_trainer *t, struct vt_err *err)
 			"or another fold, or another seed in the manifest's split", t->o->fold);
 	rc = check_sizes(t, err);
 	if (!rc)
-		rc = build(&t->graph, &t->session, t, t->o->batch, true, err);
-	if (!rc)
-		rc = build(&t->eval_graph, &t->eval, t, 1, false, err);
+		rc = build_sessions(t, err);
 	if (rc)
 		return rc;
 	t->optim = vt_optim_new(t->session, &t->o->optim);
@@ -151,10 +168,16 @@ int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct 
 {
 	struct vt_trainer t = { .o = o, .d = d, .channels = d->file[0].c, .outputs = d->file[0].n_regions + o->loss.softmax };
 	struct vt_graph *g = NULL;
-	int rc = build(&g, NULL, &t, o->batch, true, err);
+	struct vt_session_opts training = training_opts(o);
+	char digest[17];
+	int rc = build(&g, &t, o->batch, err);
 
 	if (!rc)
-		rc = vt_plan_text(text, g, &(struct vt_session_opts){ .training = true, .seed = o->seed }, err);
+		rc = vt_plan_text(text, g, &training, err);
+	if (!rc)
+		rc = vt_plan_digest(digest, g, &training, err);
+	if (!rc)
+		vt_buf_printf(text, "plan %s\n", digest);
 	vt_graph_free(g);
 	return rc;
 }

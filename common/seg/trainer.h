@@ -37,6 +37,8 @@ struct vt_train_opts {
 	int max_validation;              /* at most this many subjects are predicted; 0: all */
 	const char *parent;              /* checkpoint directory to start from, NULL: fresh weights */
 	const char *parent_tree;         /* its tree id, for checkpoint.json */
+	bool recompute;                  /* as in session.h */
+	size_t memory_limit;             /* bytes of the training session; 0: none */
 	struct vt_device *device;        /* NULL: the CPU */
 	bool (*stopping)(void);          /* asked between steps; NULL: never */
 	void (*progress)(uint64_t step, double loss);

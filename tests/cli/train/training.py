@@ -35,6 +35,13 @@ check(r.returncode == 0 and not os.path.exists(T + "/unused") and re.search(r"\d
 big = train("unused", "--plan", "", "--batch", "4").stdout
 check(r.stdout != big, "--plan depends on the batch")
 
+check(train("whole").returncode == 0 and train("again", "--recompute", "true").returncode == 0
+      and open(T + "/whole/last.safetensors", "rb").read() == open(T + "/again/last.safetensors", "rb").read(), "--recompute gives the same weights")
+plan = json.load(open(T + "/whole/checkpoint.json"))["plan"]
+check(f"plan {plan}" in train("unused", "--plan", "").stdout, "the checkpoint names the plan that --plan shows", plan)
+r = train("small", "--memory", "1")
+check(r.returncode == 71 and re.search(r"\d+", r.stderr) and not os.path.exists(T + "/small/best.safetensors"), "a plan beyond --memory is refused with the number", (r.returncode, r.stderr))
+
 for recipe in sorted(glob.glob(ROOT + "/pipelines/recipes/train*.json")):
     r = subprocess.run([B + "/bin/train", "--patches", T + "/patches", "--recipe", recipe, "--plan"], capture_output=True, text=True)
     check(r.returncode == 0 and "MiB" in r.stdout, f"{os.path.basename(recipe)} names a network and params that exist", r.stderr)
