@@ -60,7 +60,7 @@ int vt_cmd_commit(int argc, char **argv)
 		branch = at + 1;
 	}
 	if (!vt_store_open(&s, store, VT_STORE_CREATE, &err))
-		commit(s, rest.v[0], branch ? branch : "master", rest.v[1], copy != 0, &(struct vt_commit_note){ message, author, NULL, empty != 0 }, &err);
+		commit(s, rest.v[0], branch ? branch : "master", rest.v[1], copy != 0, &(struct vt_commit_note){ .message = message, .author = author, .allow_empty = empty != 0 }, &err);
 out:
 	vt_store_close(s);
 	vt_strs_release(&rest);

@@ -42,10 +42,18 @@ static void show_text(const struct vt_commit *c, const struct vt_refs *refs)
 	vt_buf_release(&b);
 }
 
+static void put_object(struct vt_json *j, const char *key, const char *text)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *p = NULL;
+
+	if (*text && !vt_json_parse(&p, text, strlen(text), key, &none))
+		vt_json_put(j, key, p);
+}
+
 static struct vt_json *commit_json(const struct vt_commit *c, const struct vt_refs *refs)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY), *names = vt_json_new(VT_JSON_ARRAY), *p = NULL;
-	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY), *names = vt_json_new(VT_JSON_ARRAY);
 
 	vt_json_put_text(j, "commit", c->id);
 	vt_json_put_text(j, "tree", c->tree);
@@ -55,8 +63,8 @@ static struct vt_json *commit_json(const struct vt_commit *c, const struct vt_re
 	vt_json_put_text(j, "message", c->message);
 	vt_json_put_text(j, "author", c->author);
 	vt_json_put_int(j, "time", c->time);
-	if (*c->provenance && !vt_json_parse(&p, c->provenance, strlen(c->provenance), "provenance", &none))
-		vt_json_put(j, "provenance", p);
+	put_object(j, "provenance", c->provenance);
+	put_object(j, "source", c->source);
 	for (size_t i = 0; i < refs->n; i++)
 		if (!strcmp(refs->v[i].commit, c->id))
 			vt_json_push(names, vt_json_new_text(refs->v[i].name));

@@ -9,6 +9,7 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/base/parallel.h"
+#include "common/store/git.h"
 #include "common/stage/stage_internal.h"
 #include "common/store/import.h"
 
@@ -112,7 +113,7 @@ static void put_platform(struct vt_json *j)
 /* Times, host and resources: true of this one execution, part of no id. */
 static int write_observed(const struct vt_stage_run *r, const char *dir, const char *record_hex, struct vt_err *err)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *recipe;
 	struct vt_buf text = VT_BUF_INIT;
 	char *path = vt_asprintf("%s/observed-%s.json", dir, record_hex);
 	struct utsname host;
@@ -133,6 +134,9 @@ static int write_observed(const struct vt_stage_run *r, const char *dir, const c
 		vt_json_put_text(j, "machine", host.machine);
 	}
 	put_platform(j);
+	recipe = r->recipe ? vt_git_source(r->recipe) : NULL;
+	if (recipe)
+		vt_json_put(j, "recipe", recipe);
 	vt_json_pretty(&text, j);
 	rc = vt_fs_write(path, text.data, text.len, 0644, err);
 	vt_buf_release(&text);

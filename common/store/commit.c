@@ -15,22 +15,23 @@ void vt_commit_release(struct vt_commit *c)
 	free(c->message);
 	free(c->author);
 	free(c->provenance);
+	free(c->source);
 	*c = (struct vt_commit){ .id = "" };
 }
 
-static int add_provenance(struct vt_json *j, const char *text, struct vt_err *err)
+static int add_object(struct vt_json *j, const char *key, const char *text, struct vt_err *err)
 {
 	struct vt_json *p = NULL;
 
 	if (!text || !*text)
 		return 0;
-	if (vt_json_parse(&p, text, strlen(text), "provenance", err))
+	if (vt_json_parse(&p, text, strlen(text), key, err))
 		return err->code = VT_EUSAGE;
 	if (p->type != VT_JSON_OBJECT) {
 		vt_json_free(p);
-		return vt_err_set(err, VT_EUSAGE, "provenance: must be a JSON object");
+		return vt_err_set(err, VT_EUSAGE, "%s: must be a JSON object", key);
 	}
-	vt_json_put(j, "provenance", p);
+	vt_json_put(j, key, p);
 	return 0;
 }
 
@@ -50,7 +51,9 @@ int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err)
 	vt_json_put(j, "parents", parents);
 	vt_json_put_int(j, "time", c->time);
 	vt_json_put_text(j, "tree", c->tree);
-	rc = add_provenance(j, c->provenance, err);
+	rc = add_object(j, "provenance", c->provenance, err);
+	if (!rc)
+		rc = add_object(j, "source", c->source, err);
 	if (!rc)
 		rc = vt_json_canonical(out, j, err);
 	/* the writer copies bytes; the parser knows what is UTF-8 */
@@ -75,10 +78,18 @@ static int take_id(char to[VT_HEX], const struct vt_json *j, const char *what, c
 	return 0;
 }
 
+static int take_object(char **to, const struct vt_json *j, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = j ? vt_json_canonical(&text, j, err) : 0;
+
+	*to = vt_buf_detach(&text);
+	return rc;
+}
+
 static int take_fields(struct vt_commit *c, const struct vt_json *j, const char *origin, struct vt_err *err)
 {
-	const struct vt_json *parents = vt_json_get(j, "parents"), *provenance = vt_json_get(j, "provenance");
-	struct vt_buf text = VT_BUF_INIT;
+	const struct vt_json *parents = vt_json_get(j, "parents");
 	char id[VT_HEX];
 	int rc = take_id(c->tree, vt_json_get(j, "tree"), "tree", origin, err);
 
@@ -92,9 +103,10 @@ static int take_fields(struct vt_commit *c, const struct vt_json *j, const char 
 	c->message = vt_xstrdup(vt_json_text(vt_json_get(j, "message"), ""));
 	c->author = vt_xstrdup(vt_json_text(vt_json_get(j, "author"), ""));
 	c->time = vt_json_integer(vt_json_get(j, "time"), 0);
-	if (!rc && provenance)
-		rc = vt_json_canonical(&text, provenance, err);
-	c->provenance = vt_buf_detach(&text);
+	if (!rc)
+		rc = take_object(&c->provenance, vt_json_get(j, "provenance"), err);
+	if (!rc)
+		rc = take_object(&c->source, vt_json_get(j, "source"), err);
 	return rc;
 }
 

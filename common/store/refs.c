@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/store/git_mirror.h"
 #include "common/store/repo_internal.h"
 
 static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
@@ -221,5 +222,7 @@ int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const ch
 		return rc;
 	rc = vt_ref_write(s, repo, name, from, to, err);
 	vt_store_unlock(s);
+	if (!rc)
+		vt_git_mirror_try(s, repo);
 	return rc;
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/base/fs.h"
+#include "common/store/git_mirror.h"
 #include "common/store/repo_internal.h"
 
 /* --- committing ----------------------------------------------------------------------------------------------------------- */
@@ -35,6 +36,7 @@ static int compose(struct vt_commit *c, struct vt_buf *text, const char *head, c
 	c->message = vt_xstrdup(note->message ? note->message : "");
 	c->author = vt_xstrdup(note->author ? note->author : "");
 	c->provenance = vt_xstrdup(note->provenance ? note->provenance : "");
+	c->source = vt_xstrdup(note->source ? note->source : "");
 	return rc ? rc : vt_commit_write(text, c, err);
 }
 
@@ -99,6 +101,8 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
 	name = vt_asprintf("heads/%s", branch);
 	rc = append(s, out, &wrote, repo, name, tree, note, err);
 	vt_store_unlock(s);
+	if (wrote)
+		vt_git_mirror_try(s, repo);
 	free(name);
 	if (made)
 		*made = wrote;

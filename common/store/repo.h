@@ -5,8 +5,10 @@
  *      <store>/refs/<repo>/tags/<tag>         the same
  *
  * A commit object is
- *      {"author": "..", "format": 1, "message": "..", "parents": [id..], "provenance": {..}, "time": 1767225600, "tree": id}
- * author and provenance are left out where nothing was given.  The time is seconds since 1970 when the commit was made, or
+ *      {"author": "..", "format": 1, "message": "..", "parents": [id..], "provenance": {..}, "source": {..}, "time": 1767225600,
+ *       "tree": id}
+ * author, provenance and source are left out where nothing was given.  provenance says what the tree was made from, source where
+ * what made it was kept (git.h).  The time is seconds since 1970 when the commit was made, or
  * SOURCE_DATE_EPOCH where the environment has it.  A commit is written only when its tree and its parents are there, and a ref
  * only when its commit is, each durable before the next: the ref file's rename is the point from which a commit holds.  No
  * database has part in this; losing lineage.db loses no history.
@@ -23,13 +25,14 @@ struct vt_commit {
 	char tree[VT_HEX];
 	struct vt_strs parents;  /* commit ids, the branch's former head first; none for the first commit */
 	char *message, *author;  /* "" if not given */
-	char *provenance;        /* canonical JSON object, "" if not given */
+	char *provenance, *source;   /* canonical JSON objects, "" if not given */
 	int64_t time;
 };
 
 void vt_commit_release(struct vt_commit *c);
 
-/* Appends the object's bytes and sets c->id.  Text that is no UTF-8 or provenance that is no JSON object is VT_EUSAGE. */
+/* Appends the object's bytes and sets c->id.  Text that is no UTF-8 and provenance or source that is no JSON object
+ * is VT_EUSAGE. */
 int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err);
 
 /* The bytes must be exactly what vt_commit_write makes of their meaning; anything else is VT_EDATA. */
@@ -39,7 +42,8 @@ int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const cha
 int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex, struct vt_err *err);
 
 struct vt_commit_note {
-	const char *message, *author, *provenance;   /* NULL or "": not given; provenance is the text of a JSON object */
+	const char *message, *author;            /* NULL or "": not given */
+	const char *provenance, *source;         /* the same; texts of JSON objects */
 	bool allow_empty;                            /* commit although nothing changed */
 };
 

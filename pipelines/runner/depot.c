@@ -17,6 +17,11 @@
 #include "common/store/repo.h"
 #include "pipelines/runner/content.h"
 
+void vt_depot_set_source(struct vt_depot *d, const char *source)
+{
+	d->source = source;
+}
+
 const char *vt_depot_path(const struct vt_depot *d)
 {
 	return d->path;
@@ -374,7 +379,7 @@ static int store_commit(struct vt_depot *d, const char *repo, const struct vt_he
 		provenance = made ? vt_asprintf("{\"datums\":\"%s\"}", hex) : vt_xstrdup("");
 	if (!vt_tree_from_files(&tree, file, n, err) && !vt_store_put_tree(d->store, tree, err) &&
 	    !vt_repo_commit(d->store, &commit, NULL, repo, "master", &tree->id,
-		&(struct vt_commit_note){ made ? "output of a run" : "committed for a run", NULL, provenance, false }, err))
+		&(struct vt_commit_note){ .message = made ? "output of a run" : "committed for a run", .provenance = provenance, .source = made ? d->source : NULL }, err))
 		vt_commit_release(&commit);
 	free(provenance);
 	vt_tree_free(tree);

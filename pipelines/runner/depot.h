@@ -45,6 +45,9 @@ int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool
  * changes. */
 int vt_depot_follow(struct vt_depot *d, const char *repo, const char *branch, bool *changed, struct vt_err *err);
 
+/* Commits made from now on say where their spec was kept (git.h); text of a JSON object, borrowed; NULL: say nothing. */
+void vt_depot_set_source(struct vt_depot *d, const char *source);
+
 /* VT_ENOINPUT when the repo has no head. */
 int vt_depot_head(const struct vt_depot *d, const char *repo, struct vt_head *out, struct vt_err *err);
 int vt_depot_set_head(struct vt_depot *d, const char *repo, struct vt_head *head, struct vt_err *err);

@@ -8,6 +8,7 @@
 struct vt_depot {
 	char *path;
 	struct vt_store *store;
+	const char *source;              /* see vt_depot_set_source */
 	int lock;
 };
 

@@ -20,7 +20,7 @@ struct vt_run {
 	unsigned long long gpus_taken;
 	struct held *heads;       /* newest first: datums of a running job keep pointing into the older ones */
 	struct timespec began;
-	char id[33], *store, *scratch;
+	char id[33], *store, *scratch, *source;
 	struct vt_json *secrets;
 	bool stop, conflict;
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/store/git.h"
 #include "common/base/log.h"
 #include "pipelines/runner/content.h"
 
@@ -125,6 +126,19 @@ static int read_secrets(struct vt_run *r, struct vt_err *err)
 	return err->code;
 }
 
+/* Where the spec is kept: the work tree's commit, and whether the file is what was committed. */
+static void note_source(struct vt_run *r)
+{
+	struct vt_json *j = r->opts.mode == VT_DEPOT_WRITE ? vt_git_source(r->spec->path) : NULL;
+	struct vt_buf text = VT_BUF_INIT;
+	if (!j)
+		return;
+	vt_json_compact(&text, j);
+	r->source = vt_buf_detach(&text);
+	vt_depot_set_source(r->depot, r->source);
+	vt_json_free(j);
+}
+
 static int open_store(struct vt_run *r, struct vt_err *err)
 {
 	if (r->opts.mode == VT_DEPOT_WRITE && vt_fs_mkdirs(r->opts.store, err))
@@ -132,6 +146,7 @@ static int open_store(struct vt_run *r, struct vt_err *err)
 	if (!(r->store = vt_fs_realpath(r->opts.store, err)) || vt_depot_open(&r->depot, r->store, r->opts.mode, err))
 		return err->code;
 	r->scratch = vt_path_join(r->store, "scratch");
+	note_source(r);
 	return r->opts.mode == VT_DEPOT_WRITE ? vt_fs_mkdirs(r->scratch, err) : 0;
 }
 
@@ -187,6 +202,7 @@ void vt_run_close(struct vt_run *r)
 	vt_json_free(r->secrets);
 	free(r->job);
 	free(r->store);
+	free(r->source);
 	free(r->scratch);
 	free(r);
 }
