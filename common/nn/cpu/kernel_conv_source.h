@@ -124,11 +124,16 @@ static void row(const struct vt_row *r)
 	int i = 0;
 
 	if (r->g2) {
-		for (; i + 4 <= r->n; i += 4)
-			row_of(r, i, 4, 2);
-		for (; i < r->n; i++)
-			row_of(r, i, 1, 2);
-		return;
+		switch (r->n) {
+		case 8: row_of(r, 0, 4, 2); row_of(r, 4, 4, 2); return;
+		case 7: row_of(r, 0, 4, 2); row_of(r, 4, 3, 2); return;
+		case 6: row_of(r, 0, 6, 2); return;
+		case 5: row_of(r, 0, 5, 2); return;
+		case 4: row_of(r, 0, 4, 2); return;
+		case 3: row_of(r, 0, 3, 2); return;
+		case 2: row_of(r, 0, 2, 2); return;
+		default: row_of(r, 0, 1, 2); return;
+		}
 	}
 	if (r->n == 8) {
 		row_of(r, 0, 8, 1);

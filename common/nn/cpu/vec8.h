@@ -18,6 +18,9 @@ static inline void v8_store(float *p, v8 a) { _mm256_storeu_ps(p, a); }
 static inline v8 v8_set(float a) { return _mm256_set1_ps(a); }
 static inline v8 v8_add(v8 a, v8 b) { return _mm256_add_ps(a, b); }
 static inline v8 v8_fma(v8 a, v8 b, v8 c) { return _mm256_fmadd_ps(a, b, c); }
+static inline v8 v8_mul(v8 a, v8 b) { return _mm256_mul_ps(a, b); }
+/* a > b ? x : y, lane-wise. */
+static inline v8 v8_if_greater(v8 a, v8 b, v8 x, v8 y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ)); }
 static inline v8 v8_where_positive(v8 y, v8 a) { return _mm256_and_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GT_OQ), a); }
 
 typedef struct { __m256d lo, hi; } d8;
@@ -59,6 +62,8 @@ static inline void v8_store(float *p, v8 a) { memcpy(p, a.f, sizeof(a.f)); }
 static inline v8 v8_set(float a) { v8 r; for (int i = 0; i < 8; i++) r.f[i] = a; return r; }
 static inline v8 v8_add(v8 a, v8 b) { for (int i = 0; i < 8; i++) a.f[i] += b.f[i]; return a; }
 static inline v8 v8_fma(v8 a, v8 b, v8 c) { for (int i = 0; i < 8; i++) c.f[i] = fmaf(a.f[i], b.f[i], c.f[i]); return c; }
+static inline v8 v8_mul(v8 a, v8 b) { for (int i = 0; i < 8; i++) a.f[i] *= b.f[i]; return a; }
+static inline v8 v8_if_greater(v8 a, v8 b, v8 x, v8 y) { for (int i = 0; i < 8; i++) y.f[i] = a.f[i] > b.f[i] ? x.f[i] : y.f[i]; return y; }
 static inline v8 v8_where_positive(v8 y, v8 a) { for (int i = 0; i < 8; i++) a.f[i] = y.f[i] > 0.0f ? a.f[i] : 0.0f; return a; }
 
 typedef struct { double f[8]; } d8;
