@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/parallel.h"
 #include "common/base/rng.h"
 #include "common/nn/backend.h"
 #include "common/nn/cpu/conv_rows.h"
@@ -60,6 +61,15 @@ static void init_weight(struct vt_weight *w, const struct vt_weight_spec *spec, 
 	}
 }
 
+static void init_task(void *ctx, size_t i)
+{
+	struct vt_session *s = ctx;
+	const struct vt_weight_spec *spec = &s->g->weight[i];
+
+	if (!s->opts.blank || (spec->role != 'k' && spec->role != 'b'))
+		init_weight(&s->weight[i], spec, s->opts.seed);
+}
+
 static void set_weights(struct vt_session *s)
 {
 	size_t at = 0;
@@ -72,9 +82,9 @@ static void set_weights(struct vt_session *s)
 		*w = (struct vt_weight){ .name = spec->name, .n_dims = spec->n_dims, .n = spec->n, .trainable = spec->trainable,
 			.value = s->values + at, .grad = s->grads && spec->trainable ? s->grads + at : NULL };
 		memcpy(w->dims, spec->dims, sizeof(w->dims));
-		init_weight(w, spec, s->opts.seed);
 		at += spec->n;
 	}
+	vt_parallel_for((size_t)s->g->n_weights, init_task, s);
 }
 
 static void new_statistics(struct vt_session *s)

@@ -25,6 +25,7 @@ struct vt_session_opts {
 	size_t memory_limit;     /* bytes; 0: none.  More than that is VT_ENOMEM with the number needed and what fits, nothing allocated */
 	bool recompute;          /* training: normalised, activated, joined and upsampled tensors are made again in the backward pass
 	                          * instead of kept; less memory, a little more work, the same bits */
+	bool blank;              /* kernels and biases begin at 0: for who loads them, since drawing them takes time */
 	bool all_outputs;        /* without training: compute every output, not the prediction alone */
 	struct vt_device *device;   /* backend.h; NULL: the CPU.  Must outlive the session */
 };

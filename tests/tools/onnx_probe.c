@@ -1,17 +1,9 @@
 /* onnx_probe REQUEST.json DIR: builds a network with seeded weights, writes DIR/model.onnx, DIR/x.f32 and DIR/y.f32 (our logits), for
  * tests/oracle/nn/onnx_export.py.  REQUEST as nn_probe's. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "common/base/fs.h"
 #include "common/base/rng.h"
-#include "common/nn/model.h"
 #include "common/nn/onnx.h"
-
-static size_t count(struct vt_shape s)
-{
-	return (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
-}
+#include "tests/tools/model_request.h"
 
 static int put(const char *dir, const char *name, const float *v, size_t n, struct vt_err *err)
 {
@@ -29,18 +21,13 @@ int main(int argc, char **argv)
 	struct vt_graph *g = NULL;
 	struct vt_session *s = NULL;
 	struct vt_rng r = vt_rng_stream(2, "probe", 0, 0, 0);
-	struct vt_model_request q = { 0 };
-	int rc = argc < 3 || vt_json_read(&j, argv[1], &err);
+	int rc;
 
-	if (rc)
+	if (argc < 3)
 		return 64;
-	q = (struct vt_model_request){ vt_json_text(vt_json_get(j, "name"), ""), vt_json_get(j, "params"), 1, (int)vt_json_integer(vt_json_get(j, "in"), 1),
-		(int)vt_json_integer(vt_json_get(j, "out"), 1), { 0 } };
-	for (size_t i = 0; i < 3; i++)
-		q.patch[i] = (int)vt_json_integer(vt_json_at(vt_json_get(j, "patch"), i), 16);
-	rc = vt_model_build(&g, &q, &err) || vt_session_new(&s, g, &(struct vt_session_opts){ .seed = 3 }, &err);
+	rc = model_request(&g, &j, argv[1], &err) || vt_session_new(&s, g, &(struct vt_session_opts){ .seed = 3 }, &err);
 	if (!rc) {
-		size_t nx = count(vt_session_input_shape(s)), ny = count(vt_session_output_shape(s));
+		size_t nx = model_elements(vt_session_input_shape(s)), ny = model_elements(vt_session_output_shape(s));
 		float *x = vt_xmalloc(nx * sizeof(float)), *y = vt_xmalloc(ny * sizeof(float));
 		char *path = vt_path_join(argv[2], "model.onnx");
 
