@@ -23,3 +23,39 @@ $B/tests/gpu_plans: $(call objects,$(GPU_PLANS_C)) $(LIB)
 ifneq ($(CUDNN_INC),)
 tests-built: $B/tests/gpu_plans
 endif
+
+# --- the plugin: only launch.cu is compiled by nvcc; the runtime is linked in, cuDNN and the driver are found when it runs --------
+# --fmad=false: a fused multiply-add stands only where the source says fmaf, as on the host.
+# GPU_ARCHS: machine code for these; the last also as PTX, which a driver compiles for cards that come later (86 and 89 run 80).
+GPU_ARCHS ?= 80 90
+PLUGIN    := $B/bin/libvoxtrail-cuda.so
+CUDART    := $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/lib/libcudart_static.a))
+NVCCFLAGS := -std=c++17 -O3 -I. --fmad=false -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra -Werror all-warnings --threads 2 \
+	$(foreach a,$(GPU_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
+	-gencode arch=compute_$(lastword $(GPU_ARCHS)),code=compute_$(lastword $(GPU_ARCHS))
+CUDA_C    := $(GPU_C) gpu/cuda.c gpu/convolution.c
+$(call objects,gpu/cuda.c): CPPFLAGS_ALL += $(CUDA_INC)
+$(call objects,gpu/cuda.c gpu/convolution.c): ISA := -fvisibility=hidden
+
+$B/obj/gpu/launch.cu.o: gpu/launch.cu $(wildcard gpu/*.h) $B/nvcc-flags
+	$(call say,NVCC,$< ($(GPU_ARCHS)))
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) $(NVCCFLAGS) -c -o $@ $<
+$B/nvcc-flags: FORCE
+	@mkdir -p $(@D); echo '$(NVCC) $(NVCCFLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCCFLAGS)' >$@
+$(PLUGIN): $(call objects,$(CUDA_C)) $B/obj/gpu/launch.cu.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -o $@ $(filter %.o,$^) $(LIB) $(CUDART) $(LDLIBS_ALL) -lrt -lstdc++
+ifneq ($(and $(CUDNN_INC),$(CUDART)),)
+plugin: $(PLUGIN)
+else
+plugin:
+	@echo 'the plugin is left out: cudnn.h or libcudart_static.a was not found'
+endif
+
+install: install-plugin
+install-plugin: all
+	@if [ $(CUDA) = 1 ] && [ -f $(PLUGIN) ]; then \
+		install -d '$(DESTDIR)$(PREFIX)/lib/voxtrail' && install -m 755 $(PLUGIN) '$(DESTDIR)$(PREFIX)/lib/voxtrail'; fi
+.PHONY: install-plugin

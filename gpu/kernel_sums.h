@@ -59,7 +59,8 @@ VG_FN struct vg_seat vg_seat(const struct vg_shape *s, uint32_t block, uint32_t 
 
 	t.row = block / groups;
 	t.first = block % groups * VG_SUM_THREADS;
-	t.width = (uint32_t)s->chunks - t.first < VG_SUM_THREADS ? (uint32_t)s->chunks - t.first : VG_SUM_THREADS;
+	t.width = (uint32_t)s->chunks - t.first;
+	t.width = t.width < VG_SUM_THREADS ? t.width : (uint32_t)VG_SUM_THREADS;
 	t.lanes = VG_SUM_THREADS / t.width;
 	t.lane = thread / t.width;
 	t.ch = thread % t.width;

@@ -4,13 +4,13 @@
 #include "gpu/engine.h"
 #include "gpu/plugin.h"
 
-static int open_engine(void **out, const struct vt_device_opts *o, struct vt_err *err)
+static int open_engine(void **out, const char *profile, const char *engines, struct vt_err *err)
 {
 	struct vg_engine *e = vt_xcalloc(1, sizeof(*e));
-	int rc = vg_profile_find(&e->profile, o->profile, err);
+	int rc = vg_profile_find(&e->profile, profile, err);
 
 	if (!rc)
-		rc = vg_device_open(&e->device, o->engines, err);
+		rc = vg_device_open(&e->device, engines, err);
 	if (rc)
 		free(e);
 	else

@@ -12,7 +12,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t subjects, weights, bootstrap, dilations, device;
+	int64_t subjects, weights, bootstrap, dilations, device, profile;
 	double overlap, tolerance, penalty, cutoff, lesion_penalty;
 	bool flips;
 };
@@ -25,6 +25,7 @@ static const char *const weights[] = { "best", "last", NULL };
 static const struct vt_port in[] = {
 	{ "model", VT_PORT_DIR, false, "checkpoint: output of train" },
 	{ "patches", VT_PORT_DIR, false, "labelled subjects: output of crop-patch" },
+	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -40,6 +41,7 @@ static const struct vt_param params[] = {
 	{ "lesion_penalty", VT_PARAM_REAL, FIELD(lesion_penalty), 374, 0, 10000, "mm", "distance of a missed or false lesion", NULL, NULL },
 	{ "bootstrap", VT_PARAM_INT, FIELD(bootstrap), 10000, 0, 1000000, "draw", "for the intervals of the means; 0: none", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
+	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "", "numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -105,10 +107,10 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
 	if (rc)
 		goto out;
-	rc = vt_device_open(&o.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device }, err);
+	rc = vt_device_open(&o.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device, vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
 	if (!rc) {
-		vt_stage_note(r, "device", vt_device_describe(o.device));
 		rc = vt_evaluate(&e, &c, vt_stage_input(r, "model"), &d, &o, err);
+		vt_stage_note(r, "device", vt_device_describe(o.device));
 	}
 	if (!rc) {
 		rc = write_all(r, &e, err);

@@ -20,7 +20,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t weights, strip, device;
+	int64_t weights, strip, device, profile;
 	double overlap;
 	bool flips;
 };
@@ -34,6 +34,7 @@ static const struct vt_port in[] = {
 	{ "model", VT_PORT_DIR, false, "a checkpoint: output of train" },
 	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
 	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
+	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -43,6 +44,7 @@ static const struct vt_param params[] = {
 	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "", "share of a window's edge that the next one covers", NULL, NULL },
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "", "mean over the eight mirrorings; eight times the work", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
+	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "", "numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -204,15 +206,15 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = vt_manifest_read(&j.manifest, vt_stage_input(r, "manifest"), err);
 	if (!rc)
-		rc = vt_device_open(&j.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device }, err);
+		rc = vt_device_open(&j.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device, vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
 	if (!rc)
 		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"), weights[p->weights], NULL, j.device, err);
 	if (!rc)
 		rc = preparation_of(&j, err);
 	if (!rc) {
-		vt_stage_note(r, "device", vt_device_describe(j.device));
 		vt_stage_note(r, "settings", vt_prepare_settings(&j.prepare));
 		rc = all_subjects(&j, err);
+		vt_stage_note(r, "device", vt_device_describe(j.device));
 	}
 	vt_session_free(j.session);
 	vt_graph_free(j.graph);

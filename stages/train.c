@@ -19,7 +19,7 @@
 struct params {
 	const char *model, *network, *output_weights, *patch;
 	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold, max_validation, optimiser, schedule, averaging;
-	int64_t average_from, average_every, lookahead, activation, memory, device;
+	int64_t average_from, average_every, lookahead, activation, memory, device, profile;
 	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip, slow_share, average_decay;
 	double dice, generalised, tversky, cross_entropy, focal, smooth, smooth_below, false_positive, false_negative, focus, balance;
 	double foreground, scale, shift, noise, drop_channel;
@@ -37,6 +37,7 @@ static const char *const activations[] = { "sigmoid", "softmax", NULL };
 static const struct vt_port in[] = {
 	{ "patches", VT_PORT_DIR, false, "output of crop-patch" },
 	{ "previous", VT_PORT_DIR, true, "checkpoint whose last weights are the start; an empty directory is none" },
+	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -105,6 +106,7 @@ static const struct vt_param params[] = {
 	{ "recompute", VT_PARAM_BOOL, FIELD(recompute), 0, 0, 0, "", "make activations again instead of keeping them: less memory", NULL, NULL },
 	{ "memory", VT_PARAM_INT, FIELD(memory), 0, 0, 16777216, "MiB", "refuse a plan that needs more; 0: no limit", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
+	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "", "numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -261,13 +263,13 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	int rc = options(&o, &w, r, err);
 
 	if (!rc)
-		rc = vt_device_open(&o.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device }, err);
+		rc = vt_device_open(&o.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device, vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
 	if (!rc)
 		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
 	if (!rc) {
 		total_steps = o.steps;
-		vt_stage_note(r, "device", vt_device_describe(o.device));
 		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &d, &o, err);
+		vt_stage_note(r, "device", vt_device_describe(o.device));
 	}
 	if (!rc)
 		rc = note_split(r, err);

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 
 const char *const vt_device_wishes[] = { "cpu", "cuda", "auto", NULL };
+const char *const vt_device_profiles[] = { "default", "f32", "tf32", "bf16", "fp16", NULL };
 
 struct vt_device {
 	const struct vt_backend *b;
@@ -88,13 +89,28 @@ static int load_plugin(struct vt_device *d, struct vt_err *err)
 	return rc;
 }
 
+/* An engine plan, or the directory of the run that wrote it. */
+static int read_engines(struct vt_buf *out, const char *path, struct vt_err *err)
+{
+	char *file = vt_fs_is_dir(path) ? vt_path_join(path, "engines.json") : vt_xstrdup(path);
+	int rc = vt_fs_read(out, file, 16u << 20, err);
+
+	free(file);
+	return rc;
+}
+
 static int open_plugin(struct vt_device **out, const struct vt_device_opts *o, struct vt_err *err)
 {
 	struct vt_device *d = vt_xcalloc(1, sizeof(*d));
+	struct vt_buf engines = VT_BUF_INIT;
+	bool own = !o->profile || !strcmp(o->profile, "default");
 	int rc = load_plugin(d, err);
 
+	if (!rc && o->engines)
+		rc = read_engines(&engines, o->engines, err);
 	if (!rc)
-		rc = d->b->open(&d->self, o, err);
+		rc = d->b->open(&d->self, own ? NULL : o->profile, engines.data, err);
+	vt_buf_release(&engines);
 	if (rc)
 		vt_device_close(d);
 	else
@@ -108,6 +124,8 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 	int rc;
 
 	*out = NULL;
+	if (o->wish == VT_DEVICE_CPU && o->profile && strcmp(o->profile, "default") && strcmp(o->profile, "f32"))
+		return vt_err_set(err, VT_EUSAGE, "profile %s: the CPU computes in f32; other profiles need --device cuda", o->profile);
 	if (o->wish == VT_DEVICE_CPU)
 		return 0;
 	rc = open_plugin(out, o, err);
@@ -149,6 +167,18 @@ void vt_device_close(struct vt_device *d)
 const char *vt_device_name(const struct vt_device *d)
 {
 	return d ? d->b->name : "cpu";
+}
+
+struct vt_json *vt_device_engines(const struct vt_device *d)
+{
+	struct vt_json *j, *engines;
+
+	if (!d)
+		return NULL;
+	j = vt_device_describe(d);
+	engines = vt_json_get(j, "engines") ? vt_json_copy(vt_json_get(j, "engines")) : vt_json_new(VT_JSON_OBJECT);
+	vt_json_free(j);
+	return engines;
 }
 
 struct vt_json *vt_device_describe(const struct vt_device *d)

@@ -22,12 +22,13 @@
 
 enum vt_device_wish { VT_DEVICE_CPU, VT_DEVICE_CUDA, VT_DEVICE_AUTO };
 
-extern const char *const vt_device_wishes[];   /* "cpu", "cuda", "auto", NULL: a stage's enum param */
+extern const char *const vt_device_wishes[];     /* "cpu", "cuda", "auto", NULL: a stage's enum param */
+extern const char *const vt_device_profiles[];   /* "default", "f32", "tf32", "bf16", "fp16", NULL: likewise */
 
 struct vt_device_opts {
 	enum vt_device_wish wish;
-	const char *profile;     /* numeric profile: "f32", "tf32", "bf16", "fp16"; NULL or "": the device's own default */
-	const char *engines;     /* text of an engine plan to replay (docs/gpu.md); NULL: choose */
+	const char *profile;     /* one of vt_device_profiles; NULL or "default": f32 on the CPU, bf16 on a card */
+	const char *engines;     /* file or directory with an engine plan to replay (docs/gpu.md); NULL: choose */
 };
 
 struct vt_device;
@@ -40,6 +41,9 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 void vt_device_close(struct vt_device *d);
 const char *vt_device_name(const struct vt_device *d);   /* "cpu", or the backend's name */
 
+/* The engine plan of what ran on the device so far, as --engines takes it; NULL on the CPU.  The caller owns it. */
+struct vt_json *vt_device_engines(const struct vt_device *d);
+
 /* { "name", "profile" } and what the backend says of its card, driver, libraries and engines. */
 struct vt_json *vt_device_describe(const struct vt_device *d);
 
@@ -49,13 +53,14 @@ enum { VT_BACKEND_ABI = 1 };
 
 /* Differs between builds whose structures differ: a plugin reads graph_internal.h's. */
 #define VT_BACKEND_LAYOUT ((uint32_t)(((sizeof(struct vt_node) * 1009 + sizeof(struct vt_graph)) * 1009 + sizeof(struct vt_weight_spec)) * 1009 + \
-	sizeof(struct vt_session_opts) * 31 + sizeof(struct vt_device_opts)))
+	sizeof(struct vt_session_opts) * 31))
 
 /* Every function returns 0 or sets *err.  A device and a session are the plugin's own; a session is used by one thread at a time. */
 struct vt_backend {
 	uint32_t abi, layout;    /* VT_BACKEND_ABI, VT_BACKEND_LAYOUT of the plugin's build */
 	const char *name;
-	int (*open)(void **device, const struct vt_device_opts *o, struct vt_err *err);   /* VT_EDEVICE names what is missing */
+	/* profile: NULL for its own default; engines: text of an engine plan or NULL.  VT_EDEVICE names what is missing. */
+	int (*open)(void **device, const char *profile, const char *engines, struct vt_err *err);
 	void (*close)(void *device);
 	void (*describe)(void *device, struct vt_buf *json);                             /* a JSON object */
 

@@ -39,6 +39,8 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *model = vt_json_new(VT_JSON_OBJECT), *patch = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *best = vt_json_new(VT_JSON_OBJECT), *device = vt_device_describe(t->o->device);
 
+	vt_json_put(device, "engines", vt_json_new(VT_JSON_NULL));   /* they lie in engines.json */
+
 	vt_json_put_int(j, "format", 1);
 	vt_json_put_text(model, "name", t->o->model);
 	vt_json_put(model, "params", t->o->model_params ? vt_json_copy(t->o->model_params) : vt_json_new(VT_JSON_OBJECT));
@@ -82,6 +84,22 @@ static int write_text(const char *dir, const char *name, const struct vt_buf *te
 	return rc;
 }
 
+/* What --engines of a later run repeats; nothing on the CPU. */
+static int write_engines(const struct vt_trainer *t, struct vt_err *err)
+{
+	struct vt_json *j = vt_device_engines(t->o->device);
+	struct vt_buf text = VT_BUF_INIT;
+	int rc;
+
+	if (!j)
+		return 0;
+	vt_json_pretty(&text, j);
+	rc = write_text(t->out, "engines.json", &text, err);
+	vt_buf_release(&text);
+	vt_json_free(j);
+	return rc;
+}
+
 int vt_train_finish(struct vt_trainer *t, struct vt_err *err)
 {
 	char *from = vt_train_best_path(t), *to = vt_path_join(t->out, "best.safetensors"), *last = vt_path_join(t->out, "last.safetensors");
@@ -96,6 +114,8 @@ int vt_train_finish(struct vt_trainer *t, struct vt_err *err)
 		rc = write_text(t->out, "checkpoint.json", &text, err);
 	if (!rc)
 		rc = write_text(t->out, "history.csv", &t->history, err);
+	if (!rc)
+		rc = write_engines(t, err);
 	vt_buf_release(&text);
 	vt_json_free(j);
 	free(from);

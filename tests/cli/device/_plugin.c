@@ -1,9 +1,10 @@
 /* A plugin that is wrong in one way, chosen with -DWRONG_...; without one it opens and describes itself. */
 #include "common/nn/backend.h"
 
-static int open_device(void **device, const struct vt_device_opts *o, struct vt_err *err)
+static int open_device(void **device, const char *profile, const char *engines, struct vt_err *err)
 {
-	(void)o;
+	(void)profile;
+	(void)engines;
 #ifdef WRONG_DRIVER
 	err->code = VT_EDEVICE;
 	memcpy(err->text, "no driver", 10);

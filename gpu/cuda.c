@@ -1,0 +1,242 @@
+/* A card: memory, streams and recorded sequences by the CUDA runtime, kernels by launch.cu, convolutions by convolution.c.
+ *
+ * One stream.  Uploads go through a pinned ring, so that the next patch is copied while the last step computes; what is larger
+ * than a slot waits.  The runtime is linked statically and finds the driver when it is first called. */
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu/convolution.h"
+#include "gpu/launch.h"
+#include "gpu/plugin.h"
+
+enum { SLOTS = 4, SLOT_BYTES = 16 << 20, LEAST_CAPABILITY = 80 };
+
+struct card {
+	struct vg_device base;
+	cudaStream_t stream;
+	struct vg_cudnn *cudnn;
+	char *slot[SLOTS];
+	cudaEvent_t sent[SLOTS];
+	int next, driver, runtime;
+	struct cudaDeviceProp about;
+};
+
+struct vg_tape {
+	cudaGraphExec_t exec;
+};
+
+static struct card *self(struct vg_device *d)
+{
+	return (struct card *)d;
+}
+
+static int check(cudaError_t status, const char *what, struct vt_err *err)
+{
+	if (status == cudaSuccess)
+		return 0;
+	return vt_err_set(err, status == cudaErrorMemoryAllocation ? VT_ENOMEM : VT_EDEVICE, "CUDA: %s: %s", what, cudaGetErrorString(status));
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------------------------- */
+
+static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *err)
+{
+	size_t free_bytes = 0, all = 0;
+	cudaError_t status = cudaMalloc(p, nbytes);
+
+	(void)d;
+	if (status != cudaErrorMemoryAllocation)
+		return check(status, "cudaMalloc", err);
+	(void)cudaGetLastError();                /* it is not sticky */
+	cudaMemGetInfo(&free_bytes, &all);
+	return vt_err_set(err, VT_ENOMEM, "the card has %.1f MiB free and %.1f MiB more are needed; use a smaller patch, batch or fewer filters",
+		(double)free_bytes / 1048576, (double)nbytes / 1048576);
+}
+
+static void release(struct vg_device *d, void *p)
+{
+	(void)d;
+	if (p)
+		cudaFree(p);
+}
+
+static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
+{
+	struct card *c = self(d);
+	int k = c->next, rc;
+
+	if (nbytes > SLOT_BYTES) {
+		rc = check(cudaMemcpyAsync(to, from, nbytes, cudaMemcpyHostToDevice, c->stream), "upload", err);
+		return rc ? rc : check(cudaStreamSynchronize(c->stream), "upload", err);
+	}
+	rc = check(cudaEventSynchronize(c->sent[k]), "upload", err);
+	if (rc)
+		return rc;
+	memcpy(c->slot[k], from, nbytes);
+	rc = check(cudaMemcpyAsync(to, c->slot[k], nbytes, cudaMemcpyHostToDevice, c->stream), "upload", err);
+	c->next = (k + 1) % SLOTS;
+	return rc ? rc : check(cudaEventRecord(c->sent[k], c->stream), "upload", err);
+}
+
+static int download(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
+{
+	int rc = check(cudaMemcpyAsync(to, from, nbytes, cudaMemcpyDeviceToHost, self(d)->stream), "download", err);
+
+	return rc ? rc : check(cudaStreamSynchronize(self(d)->stream), "download", err);
+}
+
+static int clear(struct vg_device *d, void *p, size_t nbytes, struct vt_err *err)
+{
+	return check(cudaMemsetAsync(p, 0, nbytes, self(d)->stream), "clear", err);
+}
+
+/* --- work ----------------------------------------------------------------------------------------------------------------------------- */
+
+static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items, struct vt_err *err)
+{
+#define NAME(name) #name,
+	static const char *const names[] = { VG_MAPS(NAME) "sums", "sums_fold" };
+
+	return check((cudaError_t)vg_launch((int)kernel, args, items, self(d)->stream), names[kernel], err);
+}
+
+static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s, struct vt_err *err)
+{
+	return vg_cudnn_plan(self(d)->cudnn, out, s, err);
+}
+
+static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y, void *workspace, struct vt_err *err)
+{
+	return vg_cudnn_execute(self(d)->cudnn, conv, x, w, y, workspace, err);
+}
+
+static int record(struct vg_device *d, struct vt_err *err)
+{
+	return check(cudaStreamBeginCapture(self(d)->stream, cudaStreamCaptureModeThreadLocal), "record", err);
+}
+
+static int stop(struct vg_device *d, struct vg_tape **out, struct vt_err *err)
+{
+	struct vg_tape *t = vt_xcalloc(1, sizeof(*t));
+	cudaGraph_t graph = NULL;
+	int rc = check(cudaStreamEndCapture(self(d)->stream, &graph), "record", err);
+
+	if (!rc)
+		rc = check(cudaGraphInstantiate(&t->exec, graph, 0), "graph", err);
+	if (graph)
+		cudaGraphDestroy(graph);
+	if (rc)
+		free(t);
+	else
+		*out = t;
+	return rc;
+}
+
+static int replay(struct vg_device *d, struct vg_tape *t, struct vt_err *err)
+{
+	return check(cudaGraphLaunch(t->exec, self(d)->stream), "replay", err);
+}
+
+static void tape_free(struct vg_tape *t)
+{
+	if (t)
+		cudaGraphExecDestroy(t->exec);
+	free(t);
+}
+
+/* --- opening ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void close_card(struct vg_device *d)
+{
+	struct card *c = self(d);
+
+	vg_cudnn_close(c->cudnn);
+	for (int k = 0; k < SLOTS; k++) {
+		if (c->slot[k])
+			cudaFreeHost(c->slot[k]);
+		if (c->sent[k])
+			cudaEventDestroy(c->sent[k]);
+	}
+	if (c->stream)
+		cudaStreamDestroy(c->stream);
+	free(c);
+}
+
+static void describe(struct vg_device *d, struct vt_json *j)
+{
+	struct card *c = self(d);
+	char text[32];
+
+	vt_json_put_text(j, "card", c->about.name);
+	snprintf(text, sizeof(text), "%d.%d", c->about.major, c->about.minor);
+	vt_json_put_text(j, "capability", text);
+	vt_json_put_int(j, "driver", c->driver);
+	vt_json_put_int(j, "cuda", c->runtime);
+	vt_json_put(j, "engines", vg_cudnn_engines(c->cudnn));
+	vt_json_put_int(j, "cudnn", (int64_t)vg_cudnn_version(c->cudnn));
+}
+
+/* The driver and a card that this plugin has code for. */
+static int find_card(struct card *c, struct vt_err *err)
+{
+	void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+	cudaError_t status;
+	int n = 0;
+
+	if (!driver)
+		return vt_err_set(err, VT_EDEVICE, "the NVIDIA driver is missing: libcuda.so.1 is not installed on this machine");
+	dlclose(driver);
+	cudaRuntimeGetVersion(&c->runtime);
+	cudaDriverGetVersion(&c->driver);
+	status = cudaGetDeviceCount(&n);
+	if (status == cudaErrorInsufficientDriver)
+		return vt_err_set(err, VT_EDEVICE, "the NVIDIA driver is too old: it serves CUDA %d.%d, this plugin needs %d.%d", c->driver / 1000, c->driver % 1000 / 10,
+			c->runtime / 1000, c->runtime % 1000 / 10);
+	if (status != cudaSuccess || n < 1)
+		return vt_err_set(err, VT_EDEVICE, "no card: %s", status == cudaSuccess ? "CUDA_VISIBLE_DEVICES leaves none" : cudaGetErrorString(status));
+	if (check(cudaSetDevice(0), "card 0", err) || check(cudaGetDeviceProperties(&c->about, 0), "card 0", err))
+		return err->code;
+	if (10 * c->about.major + c->about.minor < LEAST_CAPABILITY)
+		return vt_err_set(err, VT_EDEVICE, "the card %s has compute capability %d.%d; 8.0 or newer is needed", c->about.name, c->about.major, c->about.minor);
+	if (vg_launch_check() != (int)cudaSuccess)
+		return vt_err_set(err, VT_EDEVICE, "the plugin holds no code for %s (capability %d.%d); build it with GPU_ARCHS=%d%d", c->about.name, c->about.major,
+			c->about.minor, c->about.major, c->about.minor);
+	return 0;
+}
+
+static int make_queue(struct card *c, struct vt_err *err)
+{
+	int rc = check(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream", err);
+
+	for (int k = 0; !rc && k < SLOTS; k++) {
+		rc = check(cudaMallocHost((void **)&c->slot[k], SLOT_BYTES), "pinned memory", err);
+		if (!rc)
+			rc = check(cudaEventCreateWithFlags(&c->sent[k], cudaEventDisableTiming), "event", err);
+	}
+	return rc;
+}
+
+int vg_device_open(struct vg_device **out, const char *engines, struct vt_err *err)
+{
+	static const struct vg_device_ops ops = { .close = close_card, .describe = describe, .alloc = alloc, .release = release, .upload = upload,
+		.download = download, .clear = clear, .run = run, .conv_new = conv_new, .conv_workspace = vg_cudnn_workspace, .convolve = convolve,
+		.conv_free = vg_cudnn_plan_free, .record = record, .stop = stop, .replay = replay, .tape_free = tape_free };
+	struct card *c = vt_xcalloc(1, sizeof(*c));
+	int rc = find_card(c, err);
+
+	c->base.ops = &ops;
+	if (!rc)
+		rc = make_queue(c, err);
+	if (!rc)
+		rc = vg_cudnn_open(&c->cudnn, NULL, engines, err);
+	if (!rc)
+		rc = vg_cudnn_stream(c->cudnn, c->stream, err);
+	if (rc)
+		close_card(&c->base);
+	else
+		*out = &c->base;
+	return rc;
+}

@@ -1,0 +1,71 @@
+# A training run on a device, by the emulated plugin: the same bytes each time and after a kill, close to the CPU's run; the record
+# and the checkpoint name the device; predict and evaluate's session runs there as well.
+import csv, glob, hashlib, json, os, subprocess, sys
+import numpy as np
+
+B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
+sys.path.insert(0, ROOT + "/tests/tools")
+from patches import container
+failed = 0
+
+
+def check(ok, what, why=""):
+    global failed
+    failed += not ok
+    print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-500:]))
+
+
+def train(name, *more, wait=None):
+    args = [B + "/bin/train", "--patches", T + "/patches", "--out", f"{T}/{name}", "--network", '{"init_filters": 8}', "--patch", "8", "--steps", "12",
+            "--validate", "12", "--save", "1", "--max_validation", "1", *more]
+    return subprocess.run(args, capture_output=True, text=True, env={**os.environ, "VOXTRAIL_PLUGIN": B + "/tests/libvoxtrail-emulated.so"}, timeout=wait)
+
+
+def digest(name):
+    return {os.path.basename(p): hashlib.sha256(open(p, "rb").read()).hexdigest() for p in glob.glob(f"{T}/{name}/*") if os.path.isfile(p)}
+
+
+def weights(name):
+    b = open(f"{T}/{name}/last.safetensors", "rb").read()
+    n = int.from_bytes(b[:8], "little")
+    return np.frombuffer(b[8 + n:], "<f4")
+
+
+def losses(name):
+    return [float(r["loss"]) for r in csv.DictReader(open(f"{T}/{name}/history.csv"))]
+
+
+manifest = json.load(open(ROOT + "/manifests/embedded.json"))
+for i in range(2):
+    container(f"{T}/patches/s{i}/subject.vtp", f"s{i}", i, manifest, i)
+
+on = ["--device", "cuda"]
+r = train("a", *on)
+check(r.returncode == 0, "train --device cuda runs on the plugin", r.stderr)
+train("b", *on)
+check(digest("a") and digest("a") == digest("b"), "twice: the same bytes", (digest("a"), digest("b")))
+for n in range(40):
+    try:
+        if train("c", *on, "--scratch", T + "/scratch", wait=1.0).returncode == 0:
+            break
+    except subprocess.TimeoutExpired:
+        pass
+else:
+    train("c", *on, "--scratch", T + "/scratch")
+check(digest("c") == digest("a"), f"killed {n} times and resumed: the same bytes", n)
+train("f", *on, "--profile", "f32")
+train("cpu")
+far = np.linalg.norm(weights("f") - weights("cpu")) / np.linalg.norm(weights("cpu"))
+check(far < 2e-3, "f32 on the device stays near the CPU's weights", far)
+check(abs(losses("a")[-1] - losses("cpu")[-1]) < 0.05, "bf16 on the device reaches the CPU's loss", (losses("a"), losses("cpu")))
+c = json.load(open(T + "/a/checkpoint.json"))
+check(c["profile"] == "bf16" and c["device"]["name"] == "cuda" and c["device"]["card"] == "emulated on the host", "the checkpoint names device and profile", c.get("device"))
+check(json.load(open(T + "/cpu/checkpoint.json"))["profile"] == "f32" and not os.path.exists(T + "/cpu/engines.json"), "the CPU's checkpoint is as before")
+check(os.path.exists(T + "/a/engines.json"), "engines.json is written")
+notes = [json.load(open(p)).get("notes", {}) for p in glob.glob(T + "/a/.lineage/**/*.json", recursive=True)]
+check(any(x.get("device", {}).get("profile") == "bf16" for x in notes if isinstance(x, dict)), "the record names the device", notes)
+r = train("p", "--profile", "bf16")
+check(r.returncode == 64 and "the CPU computes in f32" in r.stderr, "another profile on the CPU is refused", r.stderr)
+r = train("q", *on, "--profile", "fp16")
+check(r.returncode == 0 and abs(losses("q")[-1] - losses("cpu")[-1]) < 0.05, "fp16 with its scaled gradients", r.stderr)
+sys.exit(failed != 0)
