@@ -175,6 +175,8 @@ static void subjects(struct vt_buf *b, const struct vt_audit *r)
 					vt_buf_printf(b, "<p><b>%s</b>: ", roles[k][1]);
 				vt_buf_str(b, "<span class=tag>");
 				put(b, r->subjects.v[i]);
+				if (vt_consent_withdrawn(&r->consent, r->subjects.v[i]))
+					vt_buf_str(b, " <b class=bad>withdrawn</b>");
 				vt_buf_str(b, "</span>");
 			}
 		if (n)
@@ -200,7 +202,13 @@ static void params(struct vt_buf *b, const struct vt_json *p)
 	}
 }
 
-static void files(struct vt_buf *b, const struct vt_execution *e)
+static void erased(struct vt_buf *b, const struct vt_audit *r, const char *sha256)
+{
+	if (vt_audit_erased(r, sha256))
+		vt_buf_str(b, " <b class=bad>erased by decision</b>");
+}
+
+static void files(struct vt_buf *b, const struct vt_audit *r, const struct vt_execution *e)
 {
 	const struct vt_json *outputs = vt_json_get(e->record, "outputs");
 
@@ -210,6 +218,7 @@ static void files(struct vt_buf *b, const struct vt_execution *e)
 		vt_buf_char(b, '/');
 		put(b, e->raw[i].path);
 		vt_buf_printf(b, " <span class='id soft'>%s</span>", e->raw[i].sha256);
+		erased(b, r, e->raw[i].sha256);
 	}
 	for (size_t i = 0; outputs && i < outputs->n; i++) {
 		const struct vt_json *list = vt_json_get(outputs->item[i], "files");
@@ -218,12 +227,14 @@ static void files(struct vt_buf *b, const struct vt_execution *e)
 			vt_buf_str(b, k ? "<br>" : "<tr><th>wrote<td>");
 			put(b, text(list->item[k], "path"));
 			vt_buf_printf(b, " <span class='id soft'>%s</span>", text(list->item[k], "sha256"));
+			erased(b, r, text(list->item[k], "sha256"));
 		}
 	}
 }
 
-static void execution(struct vt_buf *b, const struct vt_ancestry *a, size_t i)
+static void execution(struct vt_buf *b, const struct vt_audit *r, size_t i)
 {
+	const struct vt_ancestry *a = r->a;
 	const struct vt_execution *e = &a->v[i];
 	const struct vt_json *code = vt_json_get(e->record, "code");
 
@@ -238,7 +249,7 @@ static void execution(struct vt_buf *b, const struct vt_ancestry *a, size_t i)
 	if (vt_json_true(vt_json_get(code, "dirty"), false))
 		vt_buf_str(b, " <span class=bad>modified</span>");
 	params(b, vt_json_get(e->record, "params"));
-	files(b, e);
+	files(b, r, e);
 	for (size_t k = 0; k < e->n_from; k++)
 		vt_buf_printf(b, "%s<a href='#r%.16s'>%s %.16s</a>", k ? ", " : "<tr><th>made from<td>", a->v[e->from[k]].id,
 			text(a->v[e->from[k]].record, "stage"), a->v[e->from[k]].id);
@@ -255,7 +266,7 @@ void vt_audit_html(struct vt_buf *out, const struct vt_audit *r)
 	subjects(out, r);
 	vt_buf_str(out, "<h2>Executions</h2>");
 	for (size_t i = 0; i < r->a->n; i++)
-		execution(out, r->a, i);
+		execution(out, r, i);
 	if (r->a->missing.n) {
 		vt_buf_str(out, "<h2>Records that are not to be found</h2>");
 		for (size_t i = 0; i < r->a->missing.n; i++)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/store/tomb.h"
+
 static const char *text(const struct vt_json *j, const char *key)
 {
 	return vt_json_text(vt_json_get(j, key), "");
@@ -55,8 +57,16 @@ void vt_audit_collect(struct vt_audit *r)
 	vt_audit_sort(r);
 }
 
+bool vt_audit_erased(const struct vt_audit *r, const char *sha256)
+{
+	struct vt_digest d;
+
+	return r->store && vt_digest_parse(&d, sha256) && vt_tomb_has(r->store, &d);
+}
+
 void vt_audit_release(struct vt_audit *r)
 {
+	vt_consent_release(&r->consent);
 	vt_strs_release(&r->subjects);
 	vt_strs_release(&r->train);
 	vt_strs_release(&r->choose);
@@ -131,7 +141,7 @@ static void text_params(struct vt_buf *out, const struct vt_json *params, int in
 	vt_buf_char(out, '\n');
 }
 
-static void text_outputs(struct vt_buf *out, const struct vt_json *outputs, int indent)
+static void text_outputs(struct vt_buf *out, const struct vt_audit *r, const struct vt_json *outputs, int indent)
 {
 	for (size_t i = 0; outputs && i < outputs->n; i++) {
 		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
@@ -139,16 +149,17 @@ static void text_outputs(struct vt_buf *out, const struct vt_json *outputs, int 
 
 		vt_buf_printf(out, "%*smade   tree %s\n", indent, "", text(outputs->item[i], "tree"));
 		for (size_t k = 0; k < n && k < 8; k++)
-			vt_buf_printf(out, "%*s       %s  %s\n", indent, "", text(files->item[k], "sha256"), text(files->item[k], "path"));
+			vt_buf_printf(out, "%*s       %s  %s%s\n", indent, "", text(files->item[k], "sha256"), text(files->item[k], "path"),
+				vt_audit_erased(r, text(files->item[k], "sha256")) ? "  erased by decision" : "");
 		if (n > 8)
 			vt_buf_printf(out, "%*s       and %zu more files\n", indent, "", n - 8);
 	}
 }
 
 /* Children above parents; each execution in full once. */
-static void text_execution(struct vt_buf *out, const struct vt_ancestry *a, size_t i, int indent, bool *seen)
+static void text_execution(struct vt_buf *out, const struct vt_audit *audit, size_t i, int indent, bool *seen)
 {
-	const struct vt_execution *e = &a->v[i];
+	const struct vt_execution *e = &audit->a->v[i];
 	const struct vt_json *r = e->record, *code = vt_json_get(r, "code");
 
 	vt_buf_printf(out, "%*s%s %s  record %.16s  result %.16s\n", indent, "", text(r, "stage"), text(r, "version"), e->id, text(r, "result"));
@@ -161,12 +172,12 @@ static void text_execution(struct vt_buf *out, const struct vt_ancestry *a, size
 	vt_buf_printf(out, "%*sbinary %s\n%*scode   %s%s\n", indent, "", text(r, "binary"), indent, "", text(code, "commit"),
 		vt_json_true(vt_json_get(code, "dirty"), false) ? " (modified)" : "");
 	text_params(out, vt_json_get(r, "params"), indent);
-	text_outputs(out, vt_json_get(r, "outputs"), indent);
+	text_outputs(out, audit, vt_json_get(r, "outputs"), indent);
 	for (size_t k = 0; k < e->n_raw; k++)
-		vt_buf_printf(out, "%*sraw    %s  %s/%s%s%s\n", indent, "", e->raw[k].sha256, e->raw[k].port, e->raw[k].path,
-			*e->raw[k].subject ? "  subject " : "", e->raw[k].subject);
+		vt_buf_printf(out, "%*sraw    %s  %s/%s%s%s%s\n", indent, "", e->raw[k].sha256, e->raw[k].port, e->raw[k].path,
+			*e->raw[k].subject ? "  subject " : "", e->raw[k].subject, vt_audit_erased(audit, e->raw[k].sha256) ? "  erased by decision" : "");
 	for (size_t k = 0; k < e->n_from; k++)
-		text_execution(out, a, e->from[k], indent, seen);
+		text_execution(out, audit, e->from[k], indent, seen);
 }
 
 void vt_audit_text(struct vt_buf *out, const struct vt_audit *r)
@@ -174,18 +185,22 @@ void vt_audit_text(struct vt_buf *out, const struct vt_audit *r)
 	bool *seen = vt_xcalloc(r->a->n + 1, sizeof(*seen));
 
 	for (size_t i = 0; i < r->a->n_roots; i++)
-		text_execution(out, r->a, i, 0, seen);
+		text_execution(out, r, i, 0, seen);
 	vt_buf_printf(out, "%zu executions, %zu subjects:", r->a->n, r->subjects.n);
 	for (size_t i = 0; i < r->subjects.n; i++)
 		vt_buf_printf(out, " %s", r->subjects.v[i]);
 	vt_buf_char(out, '\n');
+	for (size_t i = 0; i < r->subjects.n; i++)
+		if (vt_consent_withdrawn(&r->consent, r->subjects.v[i]))
+			vt_buf_printf(out, "withdrawn: %s: %s\n", r->subjects.v[i], text(vt_consent_withdrawn(&r->consent, r->subjects.v[i]), "reason"));
 	free(seen);
 }
 
 /* --- JSON ---------------------------------------------------------------------------------------------------------------------- */
 
-static struct vt_json *execution_json(const struct vt_ancestry *a, const struct vt_execution *e)
+static struct vt_json *execution_json(const struct vt_audit *r, const struct vt_execution *e)
 {
+	const struct vt_ancestry *a = r->a;
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT), *from = vt_json_new(VT_JSON_ARRAY), *raw = vt_json_new(VT_JSON_ARRAY);
 
 	vt_json_put_text(o, "id", e->id);
@@ -200,6 +215,7 @@ static struct vt_json *execution_json(const struct vt_ancestry *a, const struct 
 		vt_json_put_text(f, "sha256", e->raw[k].sha256);
 		vt_json_put_int(f, "size", (int64_t)e->raw[k].size);
 		vt_json_put_text(f, "subject", e->raw[k].subject);
+		vt_json_put_bool(f, "erased", vt_audit_erased(r, e->raw[k].sha256));
 		vt_json_push(raw, f);
 	}
 	vt_json_put(o, "raw", raw);
@@ -216,6 +232,7 @@ struct vt_json *vt_audit_subjects_json(const struct vt_audit *r)
 
 		vt_json_put_text(s, "subject", r->subjects.v[i]);
 		vt_json_put_text(s, "role", vt_audit_role(r, r->subjects.v[i]));
+		vt_json_put_bool(s, "withdrawn", vt_consent_withdrawn(&r->consent, r->subjects.v[i]) != NULL);
 		vt_json_push(list, s);
 	}
 	return list;
@@ -229,7 +246,7 @@ void vt_audit_json(struct vt_buf *out, const struct vt_audit *r)
 	for (size_t i = 0; i < r->a->n; i++) {
 		if (i < r->a->n_roots)
 			vt_json_push(roots, vt_json_new_text(r->a->v[i].id));
-		vt_json_push(list, execution_json(r->a, &r->a->v[i]));
+		vt_json_push(list, execution_json(r, &r->a->v[i]));
 	}
 	for (size_t i = 0; i < r->a->missing.n; i++)
 		vt_json_push(missing, vt_json_new_text(r->a->missing.v[i]));

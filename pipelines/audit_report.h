@@ -3,10 +3,13 @@
 #define PIPELINES_AUDIT_REPORT_H
 
 #include "common/store/ancestry.h"
+#include "common/store/consent.h"
 
 struct vt_audit {
 	const char *what;                /* as the user named it */
 	const struct vt_ancestry *a;
+	const struct vt_store *store;    /* what was erased, NULL: unknown */
+	struct vt_consent consent;       /* who withdrew */
 	struct vt_strs subjects;
 	struct vt_strs train, choose, test;  /* of the subjects: by what the records of trainings note (notes.split), sorted */
 };
@@ -26,6 +29,9 @@ void vt_audit_release(struct vt_audit *r);
 /* "train", "validation", "test" or "" for a subject of the audit; training wins. */
 const char *vt_audit_role(const struct vt_audit *r, const char *subject);
 struct vt_json *vt_audit_subjects_json(const struct vt_audit *r);    /* [{subject, role}...] */
+
+/* Was the file erased from the store by decision? */
+bool vt_audit_erased(const struct vt_audit *r, const char *sha256);
 bool vt_audit_has(const struct vt_strs *sorted, const char *name);
 
 /* Executions of one stage, interface version and binary, made from the same groups: what a picture of thousands can show. */

@@ -14,14 +14,20 @@ static const struct {
 	void (*write)(struct vt_buf *out, const struct vt_audit *r);
 } forms[] = { { "text", vt_audit_text }, { "json", vt_audit_json }, { "dot", vt_audit_dot }, { "html", vt_audit_html } };
 
-static void report(struct vt_trail *t, const char *what, size_t form, struct vt_err *err)
+static void report(struct vt_store *s, struct vt_trail *t, const char *what, size_t form, struct vt_err *err)
 {
 	struct vt_ancestry *a = NULL;
 	struct vt_buf out = VT_BUF_INIT;
-	struct vt_audit r = { .what = what };
+	struct vt_audit r = { .what = what, .store = s };
+	char *path = s ? vt_consent_path(s) : NULL;
 
-	if (vt_ancestry_load(&a, t, err))
+	if (path)
+		vt_consent_read(&r.consent, path, err);
+	free(path);
+	if (err->code || vt_ancestry_load(&a, t, err)) {
+		vt_audit_release(&r);
 		return;
+	}
 	r.a = a;
 	vt_audit_collect(&r);
 	forms[form].write(&out, &r);
@@ -62,7 +68,7 @@ int vt_cmd_audit(int argc, char **argv)
 		else if (rest.n != 1)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail audit WHAT");
 		else if (!vt_lineage_store(&s, store, rest.v[0], &err) && !vt_trail_open(&t, s, rest.v[0], VT_TRAIL_MADE, &err))
-			list ? vt_lineage_list(t, VT_LIST_ANCESTORS, json, &err) : report(t, rest.v[0], form, &err);
+			list ? vt_lineage_list(t, VT_LIST_ANCESTORS, json, &err) : report(s, t, rest.v[0], form, &err);
 	}
 	vt_trail_close(t);
 	vt_store_close(s);

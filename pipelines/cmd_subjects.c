@@ -32,7 +32,7 @@ static void print_text(const struct vt_audit *a)
 	for (size_t i = 0; i < a->subjects.n; i++) {
 		const char *role = vt_audit_role(a, a->subjects.v[i]);
 
-		printf("%s%s%s\n", a->subjects.v[i], *role ? "  " : "", role);
+		printf("%s%s%s%s\n", a->subjects.v[i], *role ? "  " : "", role, vt_consent_withdrawn(&a->consent, a->subjects.v[i]) ? "  withdrawn" : "");
 	}
 }
 
@@ -64,8 +64,12 @@ static void subjects(struct vt_store *s, const char *what, const char *subject, 
 {
 	struct roles r = { .audit = { .what = what }, .err = err };
 	struct vt_strs missing = VT_STRS_INIT;
-	int rc = vt_trail_open(&r.t, s, what, VT_TRAIL_MADE, err);
+	char *path = s ? vt_consent_path(s) : NULL;
+	int rc = path ? vt_consent_read(&r.audit.consent, path, err) : 0;
 
+	free(path);
+	if (!rc)
+		rc = vt_trail_open(&r.t, s, what, VT_TRAIL_MADE, err);
 	if (!rc)
 		rc = vt_trail_subjects(r.t, &r.audit.subjects, err);
 	if (!rc)

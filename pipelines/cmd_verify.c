@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/store/store.h"
+#include "common/store/tomb.h"
 #include "pipelines/commands.h"
 #include "pipelines/runner/command.h"
 
@@ -19,12 +19,21 @@ static void opened(void *ctx, const char *object)
 	printf("writable: objects/%s is sound, but its owner may write to it; the next checkout of it gives the store a copy of its own\n", object);
 }
 
+static void ignore(void *ctx, const char *digest_hex)
+{
+	(void)ctx;
+	(void)digest_hex;
+}
+
 static void verify(struct vt_store *s, struct vt_err *err)
 {
-	size_t n = 0;
+	size_t n = 0, erased = 0;
 
-	if (!vt_store_verify(s, found, opened, NULL, &n, err))
-		printf("%zu blobs, trees and records are what their names say\n", n);
+	if (vt_store_verify(s, found, opened, NULL, &n, err) || vt_tomb_check(s, ignore, NULL, &erased, err))
+		return;
+	printf("%zu blobs, trees and records are what their names say\n", n);
+	if (erased)
+		printf("%zu blobs were erased by decision\n", erased);
 }
 
 int vt_cmd_verify(int argc, char **argv)

@@ -40,6 +40,8 @@
 	X("lineage", subjects, "whose raw files are in an artifact, and what for") \
 	X("lineage", leakage, "does an evaluation share a subject or a volume with the training?") \
 	X("lineage", rerun, "do the work again: is the result the same?") \
+	X("lineage", consent, "who withdrew, and what was decided about results made of them") \
+	X("lineage", erase, "take a subject out of the store; tombstones stay") \
 	X("lineage", history, "what was done to the store, and whether the log of it is whole") \
 	X("lineage", rebuild, "make the index again from the records")
 

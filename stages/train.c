@@ -291,7 +291,7 @@ static const struct vt_stage stage = {
 		"validation fold are trained on; the validation fold is predicted whole every --validate steps and the weights with the best mean Dice are kept.\n\n"
 		"The same patches, params and binary give the same bytes for any number of threads, any vector width, and after any number of kills.",
 	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv",
-	.in = in, .params = params, .headings = headings, .params_size = sizeof(struct params),
+	.in = in, .params = params, .headings = headings, .params_size = sizeof(struct params), .learns = true,
 	.run = run, .plan = plan, .settle = settle,
 };
 

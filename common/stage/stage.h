@@ -71,6 +71,7 @@ struct vt_stage {
 	const struct vt_param *params;
 	const struct vt_heading *headings;   /* ends with first == NULL; NULL: none */
 	size_t params_size;
+	bool learns;             /* its output keeps what it learned: an input learned from a subject who withdrew is refused */
 	int (*run)(struct vt_stage_run *r, struct vt_err *err);
 	int (*plan)(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err);   /* --plan: what run() would take; NULL: none */
 	void (*settle)(void *params);   /* may be NULL: turns a param's "auto" into what was chosen, before anything is hashed */

@@ -5,6 +5,7 @@
 #include "common/base/buf.h"
 #include "common/stage/build.h"
 #include "common/stage/stage.h"
+#include "common/store/consent.h"
 #include "common/store/record.h"
 #include "common/store/store.h"
 
@@ -23,6 +24,7 @@ struct vt_stage_run {
 	char derivation_hex[VT_HEX];
 	char *out, *work, *scratch;          /* out: given; work: where run() writes */
 	struct vt_store *store;
+	struct vt_consent consent;           /* who withdrew */
 	size_t n_quarantined;
 	const char *recipe;                  /* path, NULL if none */
 	double begun;

@@ -210,6 +210,8 @@ static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
 	if (rc)
 		return rc;
 	rc = vt_carried_check(&c, r->tree[i], r->root[i], VT_CARRIED_PART, &unvouched, err);
+	if (!rc)
+		rc = vt_consent_check_input(&r->consent, r->tree[i], r->stage->learns ? &c : NULL, r->root[i], err);
 	for (size_t k = 0; !rc && k < c.n; k++)
 		if (c.v[k].own)
 			vt_strs_add(&r->parents[i], c.v[k].id);
@@ -243,6 +245,17 @@ static int open_port(struct vt_stage_run *r, int i, struct vt_err *err)
 		return vt_err_prefix(err, "--%s", p->name);
 	vt_digest_hex(r->tree_hex[i], &r->tree[i]->id);
 	return 0;
+}
+
+/* Whose data may not be read: as the store says, or the runner that knows one. */
+static int read_consent(struct vt_stage_run *r, const char *store, struct vt_err *err)
+{
+	const char *named = getenv("VOXTRAIL_CONSENT");
+	char *path = store ? vt_path_join(store, "consent.json") : vt_xstrdup(named ? named : "");
+	int rc = *path ? vt_consent_read(&r->consent, path, err) : 0;
+
+	free(path);
+	return rc;
 }
 
 static int open_inputs(struct vt_stage_run *r, struct vt_err *err)
@@ -364,6 +377,8 @@ static int execute(struct vt_stage_run *r, const struct command_line *c, struct 
 	if (!rc)
 		rc = vt_stage_set_params(r, c->param, err);
 	if (!rc)
+		rc = read_consent(r, c->store, err);
+	if (!rc)
 		rc = open_inputs(r, err);
 	if (c->plan)
 		return rc ? rc : show_plan(r, err);
@@ -389,6 +404,7 @@ static void release(struct vt_stage_run *r)
 		vt_strs_release(&r->parents[i]);
 	}
 	vt_store_close(r->store);
+	vt_consent_release(&r->consent);
 	vt_json_free(r->params_json);
 	vt_json_free(r->notes);
 	free(r->params);

@@ -12,6 +12,7 @@
 #include "common/base/fs.h"
 #include "common/store/fault.h"
 #include "common/store/store_internal.h"
+#include "common/store/tomb.h"
 
 static const char partial[] = ".voxtrail-partial";
 
@@ -52,7 +53,9 @@ static int examine(struct placing *p, struct vt_err *err)
 	for (size_t i = 0; !rc && i < p->n_objects; i++) {
 		const struct vt_object *o = &p->object[i];
 
-		if (o->state == VT_OBJECT_ABSENT)
+		if (o->state == VT_OBJECT_ABSENT && vt_tomb_has(p->s, &o->digest))
+			rc = vt_err_set(err, VT_ENOINPUT, "%s: its bytes were erased from %s by decision", o->path, p->s->dir);
+		else if (o->state == VT_OBJECT_ABSENT)
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not in %s; commit the original again, or fetch it from another store", o->path, p->s->dir);
 		else if (o->state == VT_OBJECT_DAMAGED)
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o->fault);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/store/history.h"
 #include "common/store/record.h"
 #include "common/store/store_internal.h"
 
@@ -81,10 +82,38 @@ static int check(const struct vt_carried *c, const struct vt_tree *t, const char
 	return 0;
 }
 
+static bool is_new(const struct vt_store *s, const struct vt_carried *c)
+{
+	bool all = true;
+
+	for (size_t i = 0; all && i < c->n; i++) {
+		struct vt_digest d;
+		char *path = vt_digest_parse(&d, c->v[i].id) ? vt_store_path(s, "records", &d) : NULL;
+
+		all = path && vt_fs_exists(path);
+		free(path);
+	}
+	return !all;
+}
+
+/* An event names the tree and, of the records, the first and how many there are: each names the rest. */
+static int tell(struct vt_store *s, const struct vt_carried *c, const struct vt_tree *t, struct vt_err *err)
+{
+	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, &t->id);
+	vt_json_put_text(detail, "tree", hex);
+	vt_json_put_text(detail, "record", c->v[0].id);
+	vt_json_put_int(detail, "records", (int64_t)c->n);
+	return vt_history_append(s, "import", detail, err);
+}
+
 int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts, struct vt_import *out, struct vt_err *err)
 {
 	struct vt_carried c = { NULL, 0, 0 };
 	struct vt_tree *checked = NULL;
+	bool news;
 	int rc;
 
 	*out = (struct vt_import){ .tree = NULL };
@@ -100,8 +129,11 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 		rc = vt_err_set(err, VT_EIO, "%s: a file in it changed while it was read; import it again", dir);
 	if (!rc)
 		rc = put_stated_trees(s, &c, out->tree, err);
+	news = !rc && is_new(s, &c);
 	if (!rc)
 		rc = put_records(s, &c, err);
+	if (!rc && news)
+		rc = tell(s, &c, out->tree, err);
 	vt_tree_free(checked);
 	vt_carried_release(&c);
 	if (rc)

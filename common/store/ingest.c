@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/store/fault.h"
 #include "common/store/store_internal.h"
+#include "common/store/tomb.h"
 
 struct intake {
 	struct vt_store *s;
@@ -355,6 +356,8 @@ static int take_in(struct vt_store *s, struct vt_tree **out, const char *dir, bo
 		rc = hash_all(&in, err);
 	if (!rc)
 		rc = vt_tree_of_scan(&in.tree, &in.scan, err);
+	if (!rc)
+		rc = vt_tomb_refuse(s, in.tree, err);
 	if (!rc)
 		rc = store_objects(&in, err);
 	if (!rc)

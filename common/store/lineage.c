@@ -10,7 +10,7 @@
 #include "common/store/record.h"
 #include "common/store/store.h"
 
-enum { TABLES = 2, MAX_STATEMENTS = 48 };
+enum { TABLES = 3, MAX_STATEMENTS = 48 };
 
 struct statement {
 	const char *sql;         /* address of a constant: compared by pointer */
@@ -35,8 +35,10 @@ static const char schema[] =
 	"CREATE TABLE tree (record INTEGER NOT NULL, way TEXT NOT NULL, port TEXT NOT NULL, artifact INTEGER NOT NULL,"
 	"  PRIMARY KEY (record, way, port)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX tree_artifact ON tree (artifact, way, record);"
-	"CREATE TABLE file_out (artifact INTEGER NOT NULL, record INTEGER NOT NULL, PRIMARY KEY (artifact, record)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE file_out (artifact INTEGER NOT NULL, record INTEGER NOT NULL, subject INTEGER NOT NULL,"
+	"  PRIMARY KEY (artifact, record, subject)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX file_out_record ON file_out (record, artifact);"
+	"CREATE INDEX file_out_subject ON file_out (subject, artifact) WHERE subject <> 0;"
 	"CREATE TABLE file_in (record INTEGER NOT NULL, port TEXT NOT NULL, artifact INTEGER NOT NULL, subject INTEGER NOT NULL,"
 	"  open INTEGER NOT NULL, PRIMARY KEY (record, port, artifact, subject)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX file_in_open ON file_in (artifact, record) WHERE open = 1;"
@@ -45,7 +47,7 @@ static const char schema[] =
 	"CREATE INDEX parent_id ON parent (id, record);"
 	"CREATE TABLE edge (child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX edge_parent ON edge (parent, child);"
-	"PRAGMA user_version = 2;";
+	"PRAGMA user_version = 3;";
 
 static int fail(struct vt_lineage *l, const char *what, struct vt_err *err)
 {
@@ -368,17 +370,20 @@ static int add_tree(struct vt_lineage *l, int64_t row, const char *way, const st
 		(const struct value[]){ number(row), { .kind = TEXT, .text = way }, text(vt_json_get(port, "port")), number(a) }, NULL, err);
 }
 
-static int add_output(struct vt_lineage *l, int64_t row, const struct vt_json *port, struct vt_err *err)
+static int add_output(struct vt_lineage *l, int64_t row, const struct vt_json *record, const struct vt_json *port, struct vt_err *err)
 {
 	const struct vt_json *files = vt_json_get(port, "files");
 	int rc = add_tree(l, row, "out", port, err);
 
 	for (size_t i = 0; !rc && files && i < files->n; i++) {
-		int64_t a;
+		int64_t a, s;
 
 		rc = artifact(l, vt_json_get(files->item[i], "sha256"), &a, err);
 		if (!rc)
-			rc = step(l, "INSERT OR IGNORE INTO file_out VALUES (?1, ?2)", 2, (const struct value[]){ number(a), number(row) }, NULL, err);
+			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
+		if (!rc)
+			rc = step(l, "INSERT OR IGNORE INTO file_out VALUES (?1, ?2, ?3)", 3, (const struct value[]){ number(a), number(row), number(s) },
+				NULL, err);
 	}
 	return rc;
 }
@@ -421,7 +426,7 @@ static int add_rows(struct vt_lineage *l, const struct vt_record_text *t, int64_
 			text(vt_json_get(r, "status")) }, NULL, err);
 	*row = sqlite3_last_insert_rowid(l->db);
 	for (size_t i = 0; !rc && outputs && i < outputs->n; i++)
-		rc = add_output(l, *row, outputs->item[i], err);
+		rc = add_output(l, *row, r, outputs->item[i], err);
 	for (size_t i = 0; !rc && inputs && i < inputs->n; i++)
 		rc = add_input(l, *row, r, inputs->item[i], err);
 	return rc;

@@ -8,7 +8,7 @@
  *      artifact  n, digest                  of a file or a directory
  *      subject   n, name                    vt_record_subject of a path; 0 is none
  *      tree      record, way ('in' or 'out'), port, artifact
- *      file_out  artifact, record           files of the outputs
+ *      file_out  artifact, record, subject  files of the outputs
  *      file_in   record, port, artifact, subject, open
  *                open: no known parent that the record names for this port has the file among its outputs
  *      parent    record, port, id           the records found beside an input, known or not

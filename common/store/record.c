@@ -274,7 +274,7 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 
 /* --- subjects -------------------------------------------------------------------------------------------------------------- */
 
-static bool stands_in(const char *path, const char *name)
+bool vt_record_names(const char *path, const char *name)
 {
 	size_t n = strlen(name);
 
@@ -289,7 +289,7 @@ static void longest(const char **best, const struct vt_json *names, const char *
 	for (size_t i = 0; names && i < names->n; i++) {
 		const char *name = names->type == VT_JSON_OBJECT ? names->key[i] : vt_json_text(names->item[i], "");
 
-		if (strlen(name) > strlen(*best) && stands_in(path, name))
+		if (strlen(name) > strlen(*best) && vt_record_names(path, name))
 			*best = name;
 	}
 }

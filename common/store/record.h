@@ -47,4 +47,7 @@ int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_e
  * more than one, else "".  Caller frees. */
 char *vt_record_subject(const struct vt_json *record, const char *path);
 
+/* Does `name` stand in the path between characters that are no letters or digits? */
+bool vt_record_names(const char *path, const char *name);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "common/base/fs.h"
 #include "common/store/git_mirror.h"
+#include "common/store/history.h"
 #include "common/store/repo_internal.h"
 
 static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
@@ -177,18 +178,11 @@ static int remove_ref(const struct vt_store *s, const char *repo, const char *na
 	return rc;
 }
 
-int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to, struct vt_err *err)
+static int write_ref(struct vt_store *s, const char *repo, const char *name, const char *now, const char *to, struct vt_err *err)
 {
-	char now[VT_HEX] = "", *path, *line;
-	int rc = vt_ref_read(s, now, repo, name, err);
+	char *path, *line;
+	int rc;
 
-	if (rc && rc != VT_ENOINPUT)
-		return rc;
-	if (strcmp(now, from))
-		return vt_err_set(err, VT_EFAIL, "%s@%s is at %.16s by now, not at %.16s; look again", repo, name, *now ? now : "nothing",
-			*from ? from : "nothing");
-	if (!strcmp(now, to))
-		return 0;
 	if (!*to)
 		return remove_ref(s, repo, name, err);
 	rc = *now ? 0 : check_name(s, repo, name, err);
@@ -208,6 +202,33 @@ int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const c
 	free(line);
 	free(path);
 	return rc;
+}
+
+static int tell(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to, struct vt_err *err)
+{
+	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(detail, "repo", repo);
+	vt_json_put_text(detail, "ref", name);
+	vt_json_put_text(detail, "from", from);
+	vt_json_put_text(detail, "to", to);
+	return vt_history_append(s, "ref", detail, err);
+}
+
+int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to, struct vt_err *err)
+{
+	char now[VT_HEX] = "";
+	int rc = vt_ref_read(s, now, repo, name, err);
+
+	if (rc && rc != VT_ENOINPUT)
+		return rc;
+	if (strcmp(now, from))
+		return vt_err_set(err, VT_EFAIL, "%s@%s is at %.16s by now, not at %.16s; look again", repo, name, *now ? now : "nothing",
+			*from ? from : "nothing");
+	if (!strcmp(now, to))
+		return 0;
+	rc = write_ref(s, repo, name, now, to, err);
+	return rc ? rc : tell(s, repo, name, now, to, err);
 }
 
 int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to, struct vt_err *err)

@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 
 #include "common/base/fs.h"
+#include "common/store/history.h"
 #include "common/store/record.h"
 #include "common/store/repo.h"
 #include "common/store/store_internal.h"
+#include "common/store/tomb.h"
 
 struct check {
 	struct vt_store *s;
@@ -48,7 +50,7 @@ static void check_tree(struct check *c, const char *rel, const struct vt_digest 
 		char hex[VT_HEX];
 
 		vt_digest_hex(hex, &line.digest);
-		if (!is_there(c, kind, &line.digest))
+		if (!is_there(c, kind, &line.digest) && !(line.type != 'd' && vt_tomb_has(c->s, &line.digest)))
 			report(c, vt_asprintf("trees/%s: its entry %s is missing from %s/", rel, hex, kind));
 	}
 	if (more < 0)
@@ -168,11 +170,18 @@ static int check_database(void *ctx, int n, const char *const *column)
 	return 0;
 }
 
+static void report_undead(void *ctx, const char *digest_hex)
+{
+	report(ctx, vt_asprintf("objects/%.2s/%s: erased by decision, but the bytes are here; run `voxtrail erase` again", digest_hex, digest_hex + 2));
+}
+
 int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void (*open)(void *ctx, const char *object), void *ctx,
 	size_t *n, struct vt_err *err)
 {
 	static const char *const kinds[] = { "objects", "trees", "records" };
 	struct check c = { .s = s, .found = found, .ctx = ctx, .open = open };
+	struct vt_err why = VT_ERR_INIT;
+	size_t erased;
 	int rc = 0;
 
 	for (int i = 0; !rc && i < 3; i++)
@@ -183,6 +192,10 @@ int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sen
 		rc = vt_lineage_read(s->db, err, "SELECT id, 'records' FROM record", 0, NULL, check_indexed, &c);
 	if (!rc)
 		rc = vt_repo_check(s, found, ctx, &c.n, &c.bad, err);
+	if (!rc)
+		rc = vt_tomb_check(s, report_undead, &c, &erased, err);
+	if (!rc && vt_history_read(s, NULL, NULL, &why))
+		report(&c, vt_xstrdup(why.text));
 	*n = c.n;
 	if (!rc && c.bad)
 		rc = vt_err_set(err, VT_EINTEGRITY, "%s: %zu of %zu checks failed", s->dir, c.bad, c.n);

@@ -200,6 +200,20 @@ static void secret_variables(struct vt_strs *env, const struct vt_attempt_of *of
 	}
 }
 
+/* The stages refuse the files of subjects who withdrew. */
+static void set_consent(struct vt_strs *env, const struct vt_attempt_of *of)
+{
+	struct vt_err none = VT_ERR_INIT;
+	char *store = vt_asprintf("%s/..", vt_depot_path(of->depot)), *real = vt_fs_realpath(store, &none);
+	char *path = real ? vt_path_join(real, "consent.json") : NULL;
+
+	if (path)
+		set(env, "VOXTRAIL_CONSENT", path);
+	free(path);
+	free(real);
+	free(store);
+}
+
 static void environment(struct vt_strs *env, const struct vt_attempt_of *of, const char *root)
 {
 	const struct vt_json *own = vt_json_get(of->pipeline->transform, "env");
@@ -219,6 +233,7 @@ static void environment(struct vt_strs *env, const struct vt_attempt_of *of, con
 	set(env, "PFS_ROOT", root);
 	set(env, "VOXTRAIL_LOCAL", "1");
 	set(env, "VOXTRAIL_SCRATCH", of->scratch);
+	set_consent(env, of);
 	if (of->gpus) {
 		struct vt_buf devices = VT_BUF_INIT;
 		for (int g = 0; g < 64; g++)

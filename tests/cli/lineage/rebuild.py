@@ -8,7 +8,8 @@ from _records import *
 TABLES = {
     "record": "SELECT hex(id), hex(derivation), hex(result), stage, status FROM record",
     "tree": "SELECT hex(r.id), t.way, t.port, hex(a.digest) FROM tree t JOIN record r ON r.n = t.record JOIN artifact a ON a.n = t.artifact",
-    "file_out": "SELECT hex(r.id), hex(a.digest) FROM file_out o JOIN record r ON r.n = o.record JOIN artifact a ON a.n = o.artifact",
+    "file_out": "SELECT hex(r.id), hex(a.digest), coalesce(s.name, '') FROM file_out o JOIN record r ON r.n = o.record JOIN artifact a ON a.n = o.artifact"
+                " LEFT JOIN subject s ON s.n = o.subject",
     "file_in": "SELECT hex(r.id), i.port, hex(a.digest), coalesce(s.name, ''), i.open FROM file_in i JOIN record r ON r.n = i.record"
                " JOIN artifact a ON a.n = i.artifact LEFT JOIN subject s ON s.n = i.subject",
     "parent": "SELECT hex(r.id), p.port, hex(p.id) FROM parent p JOIN record r ON r.n = p.record",
