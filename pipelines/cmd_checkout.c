@@ -38,37 +38,82 @@ static int write_records(struct vt_store *s, const struct vt_strs *ids, const ch
 	return rc;
 }
 
-static void checkout(struct vt_store *s, const char *what, const char *dir, int writable, struct vt_err *err)
+struct vouching {
+	struct vt_store *s;
+	const char *tree;
+	const struct vt_tree *files;
+};
+
+/* Whoever made the tree as a whole vouches for it; a merged tree is vouched for file by file. */
+static int vouch(void *ctx, const char *dir, struct vt_err *err)
+{
+	const struct vouching *v = ctx;
+	struct vt_strs ids = VT_STRS_INIT;
+	int rc = vt_store_producers(v->s, v->tree, &ids, err);
+
+	if (!rc && !ids.n)
+		rc = vt_store_producers_of_files(v->s, v->files, &ids, err);
+	if (!rc)
+		rc = write_records(v->s, &ids, dir, err);
+	vt_strs_release(&ids);
+	return rc;
+}
+
+struct wish {
+	char *what;              /* REPO[@REF] */
+	struct vt_strs paths;    /* none: everything */
+	const char *dir;
+	enum vt_checkout how;
+};
+
+static void checkout(struct vt_store *s, const struct wish *w, struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
-	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_digest id;
-	struct vt_tree *t = NULL;
-	int rc = vt_repo_resolve(s, &c, what, err);
+	struct vt_tree *all = NULL, *some = NULL;
+	int rc = vt_repo_resolve(s, &c, w->what, err);
 
 	if (!rc && !vt_digest_parse(&id, c.tree))
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s names no tree", what);
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s names no tree", w->what);
 	if (!rc)
-		rc = vt_store_get_tree(s, &t, &id, err);
-	if (!rc)
-		rc = vt_store_checkout(s, t, dir, writable ? VT_CHECKOUT_COPY : VT_CHECKOUT_LINK, err);
-	/* whoever made the tree as a whole vouches for it; a merged tree is vouched for file by file */
-	if (!rc)
-		rc = vt_store_producers(s, c.tree, &ids, err);
-	for (size_t i = 0, whole = ids.n; !rc && !whole && i < t->n_files; i++) {
-		char hex[VT_HEX];
+		rc = vt_store_get_tree(s, &all, &id, err);
+	if (!rc && w->paths.n && vt_tree_select(&some, all, &w->paths, err))
+		rc = vt_err_prefix(err, "%s", w->what);
+	if (!rc) {
+		struct vouching v = { s, c.tree, some ? some : all };
 
-		vt_digest_hex(hex, &t->file[i].digest);
-		rc = vt_store_producers(s, hex, &ids, err);
+		rc = vt_store_checkout_with(s, v.files, w->dir, w->how, vouch, &v, err);
+		if (!rc)
+			printf("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir, v.files->n_files, w->what, c.id, c.tree);
 	}
-	vt_strs_sort(&ids);
-	if (!rc)
-		rc = write_records(s, &ids, dir, err);
-	if (!rc)
-		printf("%s: %zu files of %s, commit %.16s, tree %s\n", dir, t->n_files, what, c.id, c.tree);
-	vt_strs_release(&ids);
-	vt_tree_free(t);
+	vt_tree_free(some);
+	vt_tree_free(all);
 	vt_commit_release(&c);
+}
+
+/* REPO[@REF][:PATH]... DIR; all of one commit. */
+static int parse(struct wish *w, const struct vt_strs *rest, struct vt_err *err)
+{
+	bool whole = false;
+
+	if (rest->n < 2)
+		return vt_err_set(err, VT_EUSAGE, "usage: voxtrail checkout REPO[@REF][:PATH]... DIR");
+	w->dir = rest->v[rest->n - 1];
+	for (size_t i = 0; i + 1 < rest->n; i++) {
+		size_t n = strcspn(rest->v[i], ":");
+
+		if (!w->what)
+			w->what = vt_xstrndup(rest->v[i], n);
+		if (strlen(w->what) != n || strncmp(w->what, rest->v[i], n))
+			return vt_err_set(err, VT_EUSAGE, "\"%s\": one checkout is of one commit, and the first is of %s", rest->v[i], w->what);
+		if (rest->v[i][n] && rest->v[i][n + 1])
+			vt_strs_add(&w->paths, rest->v[i] + n + 1);
+		else
+			whole = true;
+	}
+	if (whole)
+		vt_strs_release(&w->paths);
+	return 0;
 }
 
 int vt_cmd_checkout(int argc, char **argv)
@@ -77,22 +122,26 @@ int vt_cmd_checkout(int argc, char **argv)
 	struct vt_strs rest = VT_STRS_INIT;
 	struct vt_store *s = NULL;
 	const char *store = vt_default_store();
-	int help = 0, writable = 0;
+	int help = 0, writable = 0, reflink = 0;
+	struct wish w = { NULL, VT_STRS_INIT, NULL, VT_CHECKOUT_LINK };
 	const struct vt_opt opts[] = {
 		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "writable", VT_OPT_FLAG, &writable, NULL, "copies that may be changed" },
+		{ 0, "reflink", VT_OPT_FLAG, &reflink, NULL, "the same, by reflink or not at all" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("checkout REPO[@REF] DIR", "Writes a commit's files into DIR: read-only links, or with --writable copies. REF is a branch (default master), a tag or the first digits of a commit id, with ~N behind it for N commits back.", opts);
-		else if (rest.n != 2)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail checkout REPO[@REF] DIR");
-		else if (!vt_store_open(&s, store, VT_STORE_OPEN, &err))
-			checkout(s, rest.v[0], rest.v[1], writable, &err);
+			vt_command_help("checkout REPO[@REF][:PATH]... DIR", "Writes a commit's files, or those at or below the PATHs, into DIR, which must not exist or be empty: read-only links, or copies. REF is a branch (default master), a tag or the first digits of a commit id, with ~N behind it for N commits back.", opts);
+		else if (!parse(&w, &rest, &err) && !vt_store_open(&s, store, VT_STORE_OPEN, &err)) {
+			w.how = reflink ? VT_CHECKOUT_REFLINK : writable ? VT_CHECKOUT_COPY : VT_CHECKOUT_LINK;
+			checkout(s, &w, &err);
+		}
 	}
+	free(w.what);
+	vt_strs_release(&w.paths);
 	vt_store_close(s);
 	vt_strs_release(&rest);
 	return vt_command_end("checkout", &err);

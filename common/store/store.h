@@ -83,6 +83,9 @@ char *vt_store_find_derivation(struct vt_store *s, const char *derivation_hex);
  * digest; sorted. */
 int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids, struct vt_err *err);
 
+/* The same for all files of a tree together, once each. */
+int vt_store_producers_of_files(struct vt_store *s, const struct vt_tree *t, struct vt_strs *ids, struct vt_err *err);
+
 /* Ids of the records that begin with `prefix` (hex digits, "" for all); sorted. */
 int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids, struct vt_err *err);
 

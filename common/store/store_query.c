@@ -37,6 +37,39 @@ int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_str
 		"CROSS JOIN record r ON r.n = t.record WHERE a.digest = unhex(?1) ORDER BY 1", 1, &digest_hex, add_text, ids);
 }
 
+static int producers_of_list(struct vt_store *s, const struct vt_buf *list, struct vt_strs *ids, struct vt_err *err)
+{
+	return vt_lineage_read(s->db, err, "SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON a.digest = unhex(j.value) "
+		"CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON r.n = o.record", 1, (const char *const[]){ list->data }, add_text, ids);
+}
+
+int vt_store_producers_of_files(struct vt_store *s, const struct vt_tree *t, struct vt_strs *ids, struct vt_err *err)
+{
+	enum { AT_A_TIME = 1000 };
+	struct vt_buf list = VT_BUF_INIT;
+	struct vt_strs all = VT_STRS_INIT;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < t->n_files; i++) {
+		char hex[VT_HEX];
+
+		vt_digest_hex(hex, &t->file[i].digest);
+		vt_buf_printf(&list, "%c\"%s\"", list.len ? ',' : '[', hex);
+		if ((i + 1) % AT_A_TIME && i + 1 < t->n_files)
+			continue;
+		vt_buf_char(&list, ']');
+		rc = producers_of_list(s, &list, &all, err);
+		vt_buf_clear(&list);
+	}
+	vt_strs_sort(&all);
+	for (size_t i = 0; !rc && i < all.n; i++)
+		if (!i || strcmp(all.v[i], all.v[i - 1]))
+			vt_strs_add(ids, all.v[i]);
+	vt_strs_release(&all);
+	vt_buf_release(&list);
+	return rc;
+}
+
 int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids, struct vt_err *err)
 {
 	char first[VT_HEX], last[VT_HEX];

@@ -178,15 +178,68 @@ int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
 
 bool vt_tree_lookup(const struct vt_tree *t, const char *path, struct vt_digest *out)
 {
-	for (size_t i = 0; i < t->n_files; i++)
-		if (!strcmp(t->file[i].path, path)) {
-			*out = t->file[i].digest;
-			return true;
-		}
+	const struct vt_tree_file key = { .path = (char *)(size_t)path };
+	const struct vt_tree_file *f = t->n_files ? bsearch(&key, t->file, t->n_files, sizeof(*t->file), by_path) : NULL;
+
+	if (f) {
+		*out = f->digest;
+		return true;
+	}
 	for (size_t i = 0; i < t->n_dirs; i++)
 		if (!strcmp(t->dir[i].path, path)) {
 			*out = t->dir[i].id;
 			return true;
 		}
 	return false;
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	while (n && dir[n - 1] == '/')
+		n--;
+	return !n || (!strncmp(path, dir, n) && (!path[n] || path[n] == '/'));
+}
+
+int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct vt_strs *paths, struct vt_err *err)
+{
+	struct vt_tree_file *some = vt_xcalloc(t->n_files + 1, sizeof(*some));
+	size_t *hits = vt_xcalloc(paths->n + 1, sizeof(*hits)), n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < t->n_files; i++) {
+		bool wanted = false;
+
+		for (size_t k = 0; k < paths->n; k++)
+			if (is_below(t->file[i].path, paths->v[k])) {
+				wanted = true;
+				hits[k]++;
+			}
+		if (wanted)
+			some[n++] = t->file[i];
+	}
+	for (size_t k = 0; !rc && k < paths->n; k++)
+		if (!hits[k])
+			rc = vt_err_set(err, VT_ENOINPUT, "\"%s\" is neither a file nor a directory there", paths->v[k]);
+	if (!rc)
+		rc = vt_tree_from_files(out, some, n, err);
+	free(hits);
+	free(some);
+	return rc;
+}
+
+struct vt_digest vt_tree_dir_hash(const struct vt_tree *t)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_digest d;
+	char hex[VT_HEX];
+
+	for (size_t i = 0; i < t->n_files; i++) {
+		vt_digest_hex(hex, &t->file[i].digest);
+		vt_buf_printf(&text, "%s  %s\n", hex, t->file[i].path);
+	}
+	d = vt_digest_bytes(text.data ? text.data : "", text.len);
+	vt_buf_release(&text);
+	return d;
 }

@@ -49,6 +49,12 @@ int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, si
 /* The id of the file or directory `path` ("" is the root); false if there is none. */
 bool vt_tree_lookup(const struct vt_tree *t, const char *path, struct vt_digest *out);
 
+/* The files at or below the given paths, under their own paths.  One that is not in the tree is VT_ENOINPUT. */
+int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct vt_strs *paths, struct vt_err *err);
+
+/* in-toto's dirHash, Go's dirhash H1 in hex: the SHA-256 of sha256sum's lines, in order of the paths' bytes. */
+struct vt_digest vt_tree_dir_hash(const struct vt_tree *t);
+
 void vt_tree_free(struct vt_tree *t);
 
 #endif
