@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/store/fault.h"
 #include "common/store/repo_internal.h"
 
 enum { COMMIT_LIMIT = 16 << 20 };
@@ -161,19 +162,28 @@ int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex
 
 int vt_store_publish_text(struct vt_store *s, const char *to, const char *text, size_t n, mode_t mode, struct vt_err *err)
 {
-	char *tmp = vt_asprintf("%s/tmp/%ld.text", s->dir, (long)getpid()), *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
+	char *name = vt_store_tmp_name(s), *tmp = vt_asprintf("%s/tmp/%s", s->dir, name), *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 	char *above = vt_xstrndup(dir, (size_t)(strrchr(dir, '/') - dir));
 	int rc = vt_fs_mkdirs(dir, err);
 
+	if (!rc && vt_fault("ref.write"))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot write", to);
 	if (!rc)
 		rc = vt_fs_write(tmp, text, n, mode, err);
+	if (!rc && vt_fault("ref.rename"))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot give it its name", to);
 	if (!rc)
 		rc = vt_fs_rename(tmp, to, err);
+	if (!rc && vt_fault("ref.dirsync"))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot make the directory durable", to);
 	if (!rc)
 		rc = vt_fs_sync_dir(dir, err);
 	/* the directory itself may be new, and the one above it */
 	if (!rc)
 		rc = vt_fs_sync_dir(above, err);
+	if (rc)
+		unlink(tmp);
+	free(name);
 	free(above);
 	free(dir);
 	free(tmp);
