@@ -20,9 +20,18 @@ CUDA_INC  := $(if $(CUDNN_INC),-isystem $(CUDNN_INC)) -isystem $(CUDA_HOME)/incl
 GPU_PLANS_C := tests/gpu/gpu_plans.c gpu/plan_device.c gpu/convolution.c $(filter gpu/engine%.c gpu/arena.c,$(GPU_C))
 $(call objects,gpu/convolution.c): CPPFLAGS_ALL += $(CUDA_INC)
 $B/tests/gpu_plans: $(call objects,$(GPU_PLANS_C)) $(LIB)
+$B/tests/gpu_card: $(call objects,tests/gpu/gpu_card.c gpu/convolution.c) $(LIB)
+$B/tests/gpu_large: $(call objects,tests/gpu/gpu_large.c) $(LIB)
+tests-built: $B/tests/gpu_large
 ifneq ($(CUDNN_INC),)
-tests-built: $B/tests/gpu_plans
+tests-built: $B/tests/gpu_plans $B/tests/gpu_card
 endif
+
+# --- on a machine with a card, one command each; B is the build folder --------------------------------------------------------------
+gpu-check: tests-built plugin $B/bench/gpu_step
+	@B=$B sh tests/gpu/check.sh
+gpu-bench: tests-built plugin $B/bench/gpu_step
+	@B=$B sh bench/gpu/run.sh
 
 # --- the plugin: only launch.cu is compiled by nvcc; the runtime is linked in, cuDNN and the driver are found when it runs --------
 # --fmad=false: a fused multiply-add stands only where the source says fmaf, as on the host.

@@ -1,4 +1,4 @@
-/* The GPU engine and every kernel's body on the emulated device against the CPU backend: outputs and gradients of each operator
+/* The GPU engine and every kernel's body on the emulated device (GPU_PLUGIN: another plugin, for a real card) against the CPU backend: outputs and gradients of each operator
  * and each network, in each numeric profile; a repeated run gives the same bits. */
 #include <math.h>
 #include <stdlib.h>
@@ -319,7 +319,7 @@ int main(int argc, char **argv)
 	(void)argc;
 	plugin = malloc(strlen(argv[0]) + 64);
 	sprintf(plugin, "%.*slibvoxtrail-emulated.so", slash ? (int)(slash - argv[0]) + 1 : 0, argv[0]);
-	setenv("VOXTRAIL_PLUGIN", plugin, 1);
+	setenv("VOXTRAIL_PLUGIN", getenv("GPU_PLUGIN") ? getenv("GPU_PLUGIN") : plugin, 1);
 	free(plugin);
 	vt_log_open("test", VT_LOG_TEXT, VT_LOG_ERROR);
 	RUN(convolutions);

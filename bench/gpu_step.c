@@ -1,0 +1,125 @@
+/* gpu_step - milliseconds of one training step as the trainer makes it (input, forward, Dice, backward, Adam) or of one
+ * inference, on a device; median and least of REPEATS after WARM, one JSON line.
+ *
+ *      gpu_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS train|infer */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/log.h"
+#include "common/nn/backend.h"
+#include "common/nn/loss.h"
+#include "common/nn/model.h"
+#include "common/nn/optim.h"
+
+enum { WARM = 5, MOST = 1000 };
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static size_t values(struct vt_shape s)
+{
+	return (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
+}
+
+struct work {
+	struct vt_session *s;
+	struct vt_optim *o;
+	float *x, *y, *dy;
+	uint8_t *target;
+};
+
+static double step(struct work *w, int i, bool train)
+{
+	const struct vt_loss dice = VT_LOSS_DICE;
+	struct vt_shape out = vt_session_output_shape(w->s);
+	double t = now();
+
+	vt_session_set_input(w->s, w->x);
+	vt_session_forward(w->s, (uint64_t)i);
+	vt_session_get_output(w->s, w->y);
+	if (train) {
+		vt_loss(w->dy, w->y, w->target, out.n, out.c, values(out) / (size_t)out.n / (size_t)out.c, &dice, 1);
+		vt_session_backward(w->s, w->dy);
+		vt_optim_step(w->o, 1e-4, -1, (uint64_t)i + 1);
+	}
+	return now() - t;
+}
+
+static void measure(struct work *w, const char *name, int edge, const char *profile, int repeats, bool train)
+{
+	struct vt_shape in = vt_session_input_shape(w->s), out = vt_session_output_shape(w->s);
+	double t[MOST];
+
+	w->x = vt_xmalloc(values(in) * sizeof(float));
+	w->y = vt_xmalloc(values(out) * sizeof(float));
+	w->dy = vt_xmalloc(values(out) * sizeof(float));
+	w->target = vt_xmalloc(values(out));
+	for (size_t i = 0; i < values(in); i++)
+		w->x[i] = (float)(i * 2654435761u % 1000) / 1000.0f - 0.5f;
+	for (size_t i = 0; i < values(out); i++)
+		w->target[i] = (uint8_t)(i / 64 % 8);
+	for (int i = -WARM; i < repeats; i++) {
+		double seconds = step(w, i + WARM, train);
+
+		if (i >= 0)
+			t[i] = seconds;
+	}
+	qsort(t, (size_t)repeats, sizeof(*t), ascending);
+	if (vt_session_error(w->s))
+		fprintf(stderr, "%s\n", vt_session_error(w->s)->text);
+	else
+		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"profile\":\"%s\",\"work\":\"%s\",\"median_ms\":%.3f,\"least_ms\":%.3f}\n", name, edge, profile,
+			train ? "train" : "infer", 1e3 * t[repeats / 2], 1e3 * t[0]);
+	free(w->x);
+	free(w->y);
+	free(w->dy);
+	free(w->target);
+}
+
+int main(int argc, char **argv)
+{
+	const struct vt_optim_opts adam = { .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8 };
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_json *params = NULL;
+	struct vt_graph *g = NULL;
+	struct vt_device *d = NULL;
+	struct work w = { NULL };
+	bool train = argc > 8 && !strcmp(argv[8], "train");
+	int edge, repeats;
+
+	if (argc < 9 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
+		fprintf(stderr, "usage: gpu_step NAME PARAMS IN OUT EDGE PROFILE REPEATS train|infer %s\n", err.text);
+		return 64;
+	}
+	edge = atoi(argv[5]);
+	repeats = atoi(argv[7]) < 1 ? 1 : atoi(argv[7]) > MOST ? MOST : atoi(argv[7]);
+	vt_log_open("gpu_step", VT_LOG_TEXT, VT_LOG_ERROR);
+	if (vt_model_build(&g, &(struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]), { edge, edge, edge } }, &err) ||
+		vt_device_open(&d, &(struct vt_device_opts){ VT_DEVICE_CUDA, argv[6], NULL }, &err) ||
+		vt_session_new(&w.s, g, &(struct vt_session_opts){ .training = train, .seed = 1, .device = d }, &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		return err.code;
+	}
+	w.o = train ? vt_optim_new(w.s, &adam) : NULL;
+	measure(&w, argv[1], edge, argv[6], repeats, train);
+	vt_optim_free(w.o);
+	vt_session_free(w.s);
+	vt_device_close(d);
+	vt_graph_free(g);
+	vt_json_free(params);
+	return 0;
+}

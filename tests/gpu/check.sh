@@ -1,0 +1,36 @@
+#!/bin/sh
+# gpu/check.sh: everything that needs a card, one line a check and a table at the end; exit status 75 where there is no card.
+#   operators and networks against the CPU - a training run twice and resumed - a tensor beyond 2^31 bytes - compute-sanitizer
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+B=$PWD/${B:-build/release} ROOT=$PWD PYTHON=${PYTHON:-/usr/bin/python3}
+export B ROOT PYTHON LC_ALL=C VOXTRAIL_PLUGIN="$B/bin/libvoxtrail-cuda.so" GPU_PLUGIN="$B/bin/libvoxtrail-cuda.so"
+T=$(mktemp -d) || exit 2
+export T
+trap 'rm -rf "$T"' EXIT
+"$B/tests/device_probe" cuda || exit $?
+"$B/tests/gpu_card" >"$B/card.json" && echo "the card's properties are in $B/card.json; keep them as tests/gpu/cards/<name>.json"
+table=
+row() { # what command...
+	what=$1
+	shift
+	start=$(date +%s)
+	if "$@" >"$T/log" 2>&1; then result=passed; elif [ $? = 77 ]; then result=skipped; else result=FAILED; fi
+	grep -E '^(ok|not ok|skip|tensor|# )' "$T/log" || tail -n 20 "$T/log"
+	table="$table| $what | $result | $(($(date +%s) - start)) s |
+"
+}
+sanitised() {
+	command -v compute-sanitizer >/dev/null 2>&1 || { echo "skip - compute-sanitizer: not installed"; return 77; }
+	for tool in memcheck racecheck initcheck; do
+		compute-sanitizer --tool $tool --error-exitcode 9 "$B/bench/gpu_step" segresnet '{"init_filters": 8}' 4 3 32 bf16 2 train || return 1
+		echo "ok - $tool: no finding in a small training run"
+	done
+}
+row "operators and networks against the CPU" "$B/tests/test_gpu_engine"
+row "train: same bytes twice and after a kill; near the CPU" "$PYTHON" tests/repro/device.py
+row "engines planned for this card" "$B/tests/gpu_plans" "$B/card.json" 128 bf16
+row "a tensor of more than 2^31 bytes" "$B/tests/gpu_large"
+row "compute-sanitizer on a small training run" sanitised
+printf '\n| check | result | time |\n|---|---|---|\n%s' "$table"
+case $table in *FAILED*) exit 1 ;; esac
