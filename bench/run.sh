@@ -14,7 +14,19 @@ if /usr/bin/python3 -c 'import torch' 2>/dev/null; then
 else
 	echo "python3-torch is not installed: no comparison with PyTorch"
 fi
-if [ -d ../shared/bench/preprocess ]; then
-	echo "== preparation against numpy and nibabel"
-	/usr/bin/python3 bench/imaging/prepare_against_numpy.py
+if /usr/bin/python3 -c 'import nibabel, scipy' 2>/dev/null; then
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT INT TERM
+	echo "== preparation of a subject against numpy and nibabel"
+	B=$B /usr/bin/python3 bench/imaging/prepare_against_numpy.py "$work"
+	echo "== reading .nii.gz against bare inflate"
+	"$B/bench/gz_read" "$work/flair.nii.gz" 20
+	echo "== distances of masks against scipy"
+	B=$B /usr/bin/python3 bench/imaging/metrics_against_scipy.py
+	if [ -d ../shared/data/heads ]; then
+		echo "== brain masks of clinical heads"
+		B=$B /usr/bin/python3 bench/imaging/brain_masks.py ../shared/data/heads
+	fi
+else
+	echo "python3-nibabel and python3-scipy are not installed: no comparison of the imaging stages"
 fi
