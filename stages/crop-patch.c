@@ -83,6 +83,11 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 static const struct vt_stage stage = {
 	.name = "crop-patch", .version = "1", .summary = "Crops prepared subjects to the brain and maps their labels to regions.",
 	.output = "<subject>/subject.vtp: channels, regions, labels and foreground index, mappable",
+	.about = "The box of the brain with its margin is cut out and padded with 0 to whole multiples; where the margin reaches beyond the scan, or the box "
+		"is smaller than a patch, padding fills up later too. Label maps lie on the scans' own grid and go the way the scans went: turned, or, where "
+		"scans were resampled, by the largest interpolated label. A label value that the manifest does not name is refused, not guessed.\n\n"
+		"Whether a subject is kept for testing, and its fold, is a function of the manifest's seed and the subject's name: adding subjects moves "
+		"nobody. The container is mapped by train, not read: nothing is inflated or copied but the patches (docs/formats.md).",
 	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
 };
 

@@ -131,6 +131,11 @@ static void settle(void *p)
 static const struct vt_stage stage = {
 	.name = "evaluate", .version = "2", .summary = "Scores a checkpoint on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",
+	.about = "Every number is defined in docs/metrics.md. HD95 has three columns because the field's tools disagree on the same masks; hd95_mm is the "
+		"primary one. A region that is missed or falsely found counts with Dice 0 and the penalty, is named (missed, false_alarm) and never left out of "
+		"a mean. Lesion-wise scores follow the BraTS 2023 rule.\n\n"
+		"Intervals are 95 percent of the bootstrap over subjects and a function of the scores alone. Beside the network stands the best single "
+		"threshold, fitted on the training subjects: a network that does not beat it has learned nothing.",
 	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
 };
 

@@ -104,7 +104,7 @@ static int write_labels(const char *path, const uint8_t *box, const struct vt_pa
 	const struct vt_json *at = vt_json_get(f->header, "box");
 	long lo[3] = { (long)vt_json_integer(vt_json_at(at, 0), 0), (long)vt_json_integer(vt_json_at(at, 1), 0), (long)vt_json_integer(vt_json_at(at, 2), 0) };
 	struct vt_placement p;
-	uint8_t *work = NULL, *native = NULL, zero = 0;
+	uint8_t *work = NULL, *native = NULL;
 	const size_t *dim = p.work.dim;
 	int rc = vt_placement_parse(&p, vt_json_pointer(f->header, "/geometry/placement"), err);
 
@@ -120,7 +120,7 @@ static int write_labels(const char *path, const uint8_t *box, const struct vt_pa
 				if (k >= 0 && j >= 0 && i >= 0 && k < (long)dim[2] && j < (long)dim[1] && i < (long)dim[0])
 					work[((size_t)k * dim[1] + (size_t)j) * dim[0] + (size_t)i] = box[(size_t)((z * f->h + y) * f->w + x)];
 			}
-	rc = vt_geometry_paste(native, &p, work, 1, &zero, err);
+	rc = vt_labels_to_native(native, &p, work, err);
 	if (!rc)
 		rc = vt_volume_write(path, &p.native, VT_U8, native, err);
 	free(work);

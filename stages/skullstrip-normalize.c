@@ -193,6 +193,18 @@ static const struct vt_stage stage = {
 	.name = "skullstrip-normalize",
 	.version = "2",
 	.summary = "brain mask, normalisation and crop of every subject",
+	.about = "The brain is, in this order: the mask that the manifest names; the whole of a scan that is skull-stripped already, which is told by its "
+		"constant border, its volume and its one piece (all channels or none); what a network finds if --weights gives one; what a growing surface "
+		"finds. A mask under 700 ml, over 2200 ml or cut deeply by a side of the grid is flagged in geometry.json, or with --implausible refuse "
+		"the subject is quarantined. qc.png shows every mask: look at it.\n\n"
+		"Channels must lie on one grid; --align rigid registers those that do not. Axes are turned to right, front, head without resampling unless a "
+		"spacing is asked for, and geometry.json keeps the way back to the scan's own voxels. --grid median takes the median over all subjects of "
+		"this run, so one more subject may change every output; for subjects that are prepared one by one write the spacing into the manifest.\n\n"
+		"zscore: mean 0 and deviation 1 inside the brain, 0 outside. clip-minmax: the 1 and 99 percentiles of the inside to 0 and 1. clip-zscore: "
+		"all voxels clipped at 0.5 and 99.5 percent, then their z-score (Med3D). minmax: all voxels to 0 and 1. quantile: the 2 and 98 percentiles "
+		"of the inside to 0 and 1, not clipped. Percentiles are numpy's; means of whole numbers are exact sums.\n\n"
+		"Bias correction is off because it takes large bright tumours for drift (docs/decisions). A subject that cannot be prepared is put into "
+		"quarantine/ with the reason and the others go on; the status then is 65.",
 	.output = "<subject>/<role>.nii (f32), mask.nii, geometry.json, qc.png",
 	.in = in,
 	.params = params,
