@@ -86,7 +86,7 @@ static int read_labels(struct prepared *p, const char *label, struct vt_err *err
 	return rc;
 }
 
-/* The brain's box with its margin, grown to a multiple. */
+/* The brain's box with its margin, grown to the least size and to a multiple. */
 static int find_box(struct prepared *p, const struct vt_crop_opts *o, struct vt_err *err)
 {
 	int hi[3] = { -1, -1, -1 };
@@ -109,7 +109,8 @@ static int find_box(struct prepared *p, const struct vt_crop_opts *o, struct vt_
 		p->lo[a] = p->lo[a] - o->margin > 0 ? p->lo[a] - o->margin : 0;
 		hi[a] = hi[a] + o->margin < (int)p->dim[a] ? hi[a] + o->margin : (int)p->dim[a] - 1;
 		p->size[a] = hi[a] - p->lo[a] + 1;
-		need = (o->multiple - p->size[a] % o->multiple) % o->multiple;
+		need = o->least > p->size[a] ? o->least - p->size[a] : 0;
+		need += (o->multiple - (p->size[a] + need) % o->multiple) % o->multiple;
 		p->lo[a] -= need / 2;
 		p->size[a] += need;
 	}

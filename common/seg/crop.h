@@ -11,6 +11,7 @@ struct vt_crop_opts {
 	int margin;              /* voxels kept around the brain mask's box */
 	int multiple;            /* each edge is padded up to a multiple of this, half on either side */
 	bool half;               /* store f16 */
+	int least;               /* edges are padded to at least this; 0: as they come */
 };
 
 /* Writes the container to `path`.  VT_EDATA names the subject's file, the value and what to do. */

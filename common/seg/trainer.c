@@ -63,7 +63,7 @@ static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
 
 		if (f->d < p[0] || f->h < p[1] || f->w < p[2])
 			return vt_err_set(err, VT_EDATA, "subject %s is %dx%dx%d voxels (z, y, x), smaller than the patch of %dx%dx%d; give a smaller --patch, "
-				"crop-patch a larger --margin, or --pad true to surround it with zeros", f->subject, f->d, f->h, f->w, p[0], p[1], p[2]);
+				"crop-patch with --least of that size, or --pad true to surround it with zeros", f->subject, f->d, f->h, f->w, p[0], p[1], p[2]);
 	}
 	return 0;
 }
