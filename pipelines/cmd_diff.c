@@ -1,16 +1,17 @@
-/* voxtrail diff A B: what differs between two commits. */
+/* voxtrail diff A B: what differs between two commits, or between two artifacts and what they were made from. */
 #include "pipelines/commands.h"
+#include "pipelines/diff_artifacts.h"
 #include "pipelines/diff_commits.h"
+#include "pipelines/lineage_command.h"
 #include "pipelines/runner/command.h"
 
+/* Two commits, or two things that stages made; a directory or a digest is never a commit. */
 static void diff(struct vt_store *s, const char *a, const char *b, int json, struct vt_err *err)
 {
-	const char *strange = !vt_diff_names_commit(s, a) ? a : !vt_diff_names_commit(s, b) ? b : NULL;
-
-	if (strange)
-		vt_err_set(err, VT_ENOINPUT, "%s: no repo of %s; `voxtrail log` lists them", strange, vt_store_dir(s));
-	else
+	if (s && vt_diff_names_commit(s, a) && vt_diff_names_commit(s, b))
 		vt_diff_commits(s, a, b, json != 0, err);
+	else
+		vt_diff_artifacts(s, a, b, json != 0, err);
 }
 
 int vt_cmd_diff(int argc, char **argv)
@@ -29,10 +30,12 @@ int vt_cmd_diff(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("diff REPO[@REF] REPO[@REF]", "Prints the files that were added, removed, changed or renamed between two commits. Exits with 0 if there is no difference, 1 if there is.", opts);
+			vt_command_help("diff A B", "Of two commits (REPO or REPO@REF): prints the files that were added, removed, changed or renamed. Of two things that stages "
+				"made (directories, or digests of records or trees): also what differs in subjects, raw files, params, code, binary and device. "
+				"Exits with 0 if there is no difference, 1 if there is.", opts);
 		else if (rest.n != 2)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail diff REPO[@REF] REPO[@REF]");
-		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))
+			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail diff A B");
+		else if (!vt_lineage_store(&s, store, rest.v[0], &err))
 			diff(s, rest.v[0], rest.v[1], json, &err);
 	}
 	vt_store_close(s);

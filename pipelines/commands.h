@@ -21,7 +21,7 @@
 #define VT_COMMANDS_STORE(X) \
 	X("store", commit, "take a directory into the store as a commit of a repo") \
 	X("store", log, "list repos, or the commits of one") \
-	X("store", diff, "what differs between two commits") \
+	X("store", diff, "what differs between two commits, or two results") \
 	X("store", branch, "list, make, move or remove branches") \
 	X("store", tag, "list, make, move or remove tags") \
 	X("store", mirror, "bring the git repositories of manifests up to date") \
