@@ -1,9 +1,12 @@
 /* nn_conv.c - speed of the CPU engine's convolutions, GFLOP/s (2 x multiply-adds inside the volume's full tap count).
  *
- *      nn_conv [threads]
- * Each figure is the best of five runs; "peak" is a register-only loop of fused multiply-adds on one thread. */
+ *      nn_conv [threads | peak]
+ * Each figure is the best of five runs.  The first line is the ceiling of one thread: a loop of fused multiply-adds that stays in
+ * registers, and a copy of 256 MiB (read and written bytes).  "peak" prints that line only. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/base/buf.h"
@@ -30,6 +33,89 @@ static struct vt_view filled(struct vt_shape s)
 	for (size_t i = 0; i < vt_floats(s); i++)
 		v.p[i] = (float)((r = r * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
 	return v;
+}
+
+/* Twelve chains are enough to keep every multiply-add unit busy; the best of three runs. */
+enum { CHAINS = 12, ROUNDS = 10000000 };
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+__attribute__((target("avx2,fma"))) static float chains_of_8(void)
+{
+	__m256 a[CHAINS], m = _mm256_set1_ps(0.999f), c = _mm256_set1_ps(1e-3f);
+
+	for (int i = 0; i < CHAINS; i++)
+		a[i] = _mm256_set1_ps((float)i);
+	for (int r = 0; r < ROUNDS; r++)
+#pragma GCC unroll 12
+		for (int i = 0; i < CHAINS; i++)
+			a[i] = _mm256_fmadd_ps(a[i], m, c);
+	for (int i = 1; i < CHAINS; i++)
+		a[0] = _mm256_add_ps(a[0], a[i]);
+	return _mm256_cvtss_f32(a[0]);
+}
+
+__attribute__((target("avx512f"))) static float chains_of_16(void)
+{
+	__m512 a[CHAINS], m = _mm512_set1_ps(0.999f), c = _mm512_set1_ps(1e-3f);
+
+	for (int i = 0; i < CHAINS; i++)
+		a[i] = _mm512_set1_ps((float)i);
+	for (int r = 0; r < ROUNDS; r++)
+#pragma GCC unroll 12
+		for (int i = 0; i < CHAINS; i++)
+			a[i] = _mm512_fmadd_ps(a[i], m, c);
+	for (int i = 1; i < CHAINS; i++)
+		a[0] = _mm512_add_ps(a[0], a[i]);
+	return _mm512_cvtss_f32(a[0]);
+}
+#endif
+
+static float chains_of_1(void)
+{
+	float a[CHAINS];
+
+	for (int i = 0; i < CHAINS; i++)
+		a[i] = (float)i;
+	for (int r = 0; r < ROUNDS / 100; r++)
+		for (int i = 0; i < CHAINS; i++)
+			a[i] = fmaf(a[i], 0.999f, 1e-3f);
+	for (int i = 1; i < CHAINS; i++)
+		a[0] += a[i];
+	return a[0];
+}
+
+static void peak(void)
+{
+	enum { COPY = 1 << 28 };
+	char *from = vt_xcalloc(COPY, 1), *to = vt_xcalloc(COPY, 1);
+	float (*chains)(void) = chains_of_1;
+	double flop = 2.0 * CHAINS * ROUNDS / 100, best = 1e30, copy = 1e30;
+	volatile float sink;
+
+#if defined(__x86_64__)
+	if (strcmp(kernels->name, "portable")) {
+		bool wide = !strcmp(kernels->name, "avx512");
+
+		chains = wide ? chains_of_16 : chains_of_8;
+		flop = 2.0 * CHAINS * ROUNDS * (wide ? 16 : 8);
+	}
+#endif
+	for (int i = 0; i < 3; i++) {
+		double t = now(), u;
+
+		sink = chains();
+		u = now();
+		memcpy(to, from, COPY);
+		from[i] = to[COPY - 1 - i] + 1;
+		copy = now() - u < copy ? now() - u : copy;
+		best = u - t < best ? u - t : best;
+	}
+	(void)sink;
+	printf("peak %.1f GFLOP/s, copy %.1f GB/s\n", flop / best * 1e-9, 2.0 * COPY / copy * 1e-9);
+	free(from);
+	free(to);
 }
 
 enum pass { FORWARD, DATA_AND_WEIGHTS, WEIGHTS };
@@ -87,6 +173,9 @@ int main(int argc, char **argv)
 	}
 	vt_parallel_set_threads(argc > 1 ? (unsigned)atoi(argv[1]) : 1);
 	clock_used = vt_parallel_threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
+	peak();
+	if (argc > 1 && !strcmp(argv[1], "peak"))
+		return 0;
 	printf("kernels %s, %u threads, GFLOP/s\n", kernels->name, vt_parallel_threads());
 	layer(4, 8, 3, 1, 1, 64);
 	layer(8, 8, 3, 1, 1, 64);

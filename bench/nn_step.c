@@ -1,7 +1,9 @@
 /* nn_step.c - seconds of one training step (forward and backward) of a network, median of REPEATS, the arena it
  * needs and the process's peak resident memory.
  *
- *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS [infer|recompute] */
+ *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS|serve [infer|recompute]
+ * serve: prints the work of a forward pass in GMAC and the parameters, then makes one step for each line it reads and answers
+ * with its seconds and the peak resident MiB. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,11 +42,42 @@ static float *ramp(struct vt_shape s)
 	return p;
 }
 
+static double peak_mib(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)u.ru_maxrss / 1024;
+}
+
+static void serve(struct vt_session *s, const char *plan, size_t parameters, bool train)
+{
+	float *x = ramp(vt_session_input_shape(s)), *y = ramp(vt_session_output_shape(s));
+	double gmac = 0;
+	char line[16];
+
+	sscanf(strstr(plan, "forward "), "forward %lf", &gmac);
+	printf("%f %zu\n", gmac, parameters);
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		double t = now();
+
+		vt_session_set_input(s, x);
+		vt_session_forward(s, 0);
+		vt_session_get_output(s, y);
+		if (train)
+			vt_session_backward(s, y);
+		printf("%f %.0f\n", now() - t, peak_mib());
+		fflush(stdout);
+	}
+	free(x);
+	free(y);
+}
+
 static void measure(struct vt_session *s, int repeats, bool train)
 {
 	float *x = ramp(vt_session_input_shape(s)), *y = ramp(vt_session_output_shape(s));
 	double f[64], b[64];
-	struct rusage u;
 
 	repeats = repeats < 1 ? 1 : repeats > 64 ? 64 : repeats;
 	for (int i = -1; i < repeats; i++) {
@@ -63,9 +96,8 @@ static void measure(struct vt_session *s, int repeats, bool train)
 	}
 	qsort(f, (size_t)repeats, sizeof(*f), ascending);
 	qsort(b, (size_t)repeats, sizeof(*b), ascending);
-	getrusage(RUSAGE_SELF, &u);
 	printf("kernels %s, %u threads: forward %.4f s, backward %.4f s, step %.4f s, peak %.0f MiB\n", vt_session_isa(s), vt_parallel_threads(), f[repeats / 2],
-		b[repeats / 2], f[repeats / 2] + b[repeats / 2], (double)u.ru_maxrss / 1024);
+		b[repeats / 2], f[repeats / 2] + b[repeats / 2], peak_mib());
 	free(x);
 	free(y);
 }
@@ -82,7 +114,7 @@ int main(int argc, char **argv)
 	struct vt_model_request r;
 
 	if (argc < 8 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
-		fprintf(stderr, "usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS [infer|recompute] %s\n", err.text);
+		fprintf(stderr, "usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS|serve [infer|recompute] %s\n", err.text);
 		return 64;
 	}
 	vt_parallel_set_threads((unsigned)atoi(argv[6]));
@@ -92,8 +124,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}
-	fputs(strstr(plan.data, "\nparameters ") + 1, stdout);
-	measure(s, atoi(argv[7]), opts.training);
+	if (!strcmp(argv[7], "serve")) {
+		serve(s, strstr(plan.data, "\nparameters "), vt_graph_parameters(g), opts.training);
+	} else {
+		fputs(strstr(plan.data, "\nparameters ") + 1, stdout);
+		measure(s, atoi(argv[7]), opts.training);
+	}
 	vt_session_free(s);
 	vt_graph_free(g);
 	vt_json_free(params);

@@ -8,11 +8,12 @@ echo "== one training pass (forward and backward), SegResNet"
 for f in 8 16; do "$B/bench/nn_step" segresnet "{\"init_filters\":$f}" 4 3 64 2 5; done
 echo "== convolutions, GFLOP/s of one thread"
 VOXTRAIL_THREADS=1 "$B/bench/nn_conv" 1
-if /usr/bin/python3 -c 'import torch' 2>/dev/null; then
+PYTHON=${PYTHON:-/usr/bin/python3}
+if "$PYTHON" -c 'import torch' 2>/dev/null; then
 	echo "== against PyTorch on this processor"
-	/usr/bin/python3 bench/engine/against_torch.py 3
+	"$PYTHON" bench/engine/against_torch.py --repeats 3
 else
-	echo "python3-torch is not installed: no comparison with PyTorch"
+	echo "$PYTHON has no torch: no comparison with PyTorch (PYTHON= names an interpreter that has)"
 fi
 if /usr/bin/python3 -c 'import nibabel, scipy' 2>/dev/null; then
 	work=$(mktemp -d)

@@ -1,52 +1,141 @@
-"""Seconds of the same work here and in PyTorch on this machine, taken in turns; medians, and how far from the multiply-add ceiling.
+"""The same work here and in PyTorch on this machine, a step of one then a step of the other: median seconds, their ratio, GFLOP/s
+and the share of the multiply-add ceiling that is, peak resident memory.
 
-    B=build/release /usr/bin/python3 bench/engine/against_torch.py [repeats]
+    B=build/release PYTHON with torch bench/engine/against_torch.py [--repeats N] [--threads 1,2] [--only TEXT] [--large]
+
+One thread is timed by its process's processor time, several by the wall clock: those need an idle machine.  Each side is one
+process a line, warmed up by a step that is not counted.  --large adds what takes minutes and gigabytes.
 """
-import os, re, subprocess, sys, time
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/oracle/nn"))
-import torch
-from torch import nn
-from _nets import MeshNet, SegResNet
+import argparse, json, os, re, resource, subprocess, sys, time
 
 B = os.environ.get("B", "build/release")
-repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-DILATIONS = [1, 2, 4, 8, 16, 8, 4, 2, 1]
-WORK = [
-    ("SegResNet-8 64^3 training step", "segresnet", '{"init_filters":8}', 4, 3, 64, True, lambda: SegResNet(4, 3, 8)),
-    ("SegResNet-16 64^3 training step", "segresnet", '{"init_filters":16}', 4, 3, 64, True, lambda: SegResNet(4, 3, 16)),
-    ("MeshNet 21 channels 38^3 training step", "meshnet", "{}", 1, 3, 38, True, lambda: MeshNet(1, 3, 21, (1, 1, 1, 2, 4, 8, 1))),
-    ("MeshNet 5 channels 128^3 inference", "meshnet", '{"channels":5,"dilations":%s,"norm":"none"}' % str(DILATIONS).replace(" ", ""), 1, 3, 128, False,
-     lambda: MeshNet(1, 3, 5, DILATIONS, 0)),
+MESH5 = [1, 2, 4, 8, 16, 8, 4, 2, 1]
+WORK = [  # label, network, its params here, channels in and out, edge, training, large
+    ("SegResNet-8 training step 64^3", "segresnet", {"init_filters": 8}, 4, 3, 64, True, False),
+    ("SegResNet-16 training step 64^3", "segresnet", {"init_filters": 16}, 4, 3, 64, True, False),
+    ("SegResNet-16 training step 128^3", "segresnet", {"init_filters": 16}, 4, 3, 128, True, True),
+    ("EquiUnet-48 training step 64^3", "unet3d", {}, 4, 3, 64, True, True),
+    ("MeshNet-21 training step 38^3", "meshnet", {}, 1, 3, 38, True, False),
+    ("MeshNet-5 inference 128^3", "meshnet", {"variant": "model5_gw_ae"}, 1, 3, 128, False, False),
+    ("MeshNet-5 inference 256^3", "meshnet", {"variant": "model5_gw_ae"}, 1, 3, 256, False, True),
+    ("mindgrab inference 128^3", "meshnet", {"variant": "mindgrab"}, 1, 2, 128, False, True),
 ]
 
 
-def ours(name, params, i, o, n, threads, train):
-    args = [B + "/bench/nn_step", name, params, str(i), str(o), str(n), str(threads), "1"] + ([] if train else ["infer"])
-    out = subprocess.run(args, capture_output=True, text=True, check=True).stdout
-    return float(re.search(r"step ([0-9.]+)", out)[1]), float(re.search(r"forward ([0-9.]+) GMAC", out)[1])
+def equi_unet(torch, i, o, w):
+    """The 3-D U-Net of EquiUnet: four levels, a dilated bottom, group norm, trilinear upsampling."""
+    from torch import nn
+
+    class Two(nn.Sequential):
+        def __init__(self, a, m, b, d=1):
+            layer = lambda p, q: [nn.Conv3d(p, q, 3, padding=d, dilation=d, bias=False), nn.GroupNorm(16, q), nn.ReLU(True)]
+            super().__init__(*layer(a, m), *layer(m, b))
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            f = [w, 2 * w, 4 * w, 8 * w]
+            self.down = nn.ModuleList([Two(i, f[0], f[0]), Two(f[0], f[1], f[1]), Two(f[1], f[2], f[2]), Two(f[2], f[3], f[3])])
+            self.bottom = Two(f[3], f[3], f[3], 2)
+            self.bottom2 = nn.Sequential(nn.Conv3d(2 * f[3], f[2], 3, padding=1, bias=False), nn.GroupNorm(16, f[2]), nn.ReLU(True))
+            self.up = nn.ModuleList([Two(2 * f[2], f[2], f[1]), Two(2 * f[1], f[1], f[0]), Two(2 * f[0], f[0], f[0])])
+            self.out = nn.Conv3d(f[0], o, 1)
+            self.pool, self.grow = nn.MaxPool3d(2), nn.Upsample(scale_factor=2, mode="trilinear", align_corners=True)
+
+        def forward(self, x):
+            skips = []
+            for n, d in enumerate(self.down):
+                x = d(self.pool(x) if n else x)
+                skips.append(x)
+            x = self.bottom2(torch.cat([x, self.bottom(x)], 1))
+            for u, s in zip(self.up, skips[-2::-1]):
+                x = u(torch.cat([s, self.grow(x)], 1))
+            return self.out(x)
+
+    return Net()
 
 
-def theirs(net, x, train):
-    t = time.perf_counter()
-    if train:
-        y = net(x)
-        y.backward(y.detach())
-    else:
-        with torch.no_grad():
-            net(x)
-    return time.perf_counter() - t
-
-
-for threads in (1, 2):
+def peer(label, threads):
+    """A process that makes one step a line of its input and answers with its seconds; at the end its peak memory."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/oracle/nn"))
+    import torch
+    from _nets import MeshNet, SegResNet
     torch.set_num_threads(threads)
-    for label, name, params, i, o, n, train, make in WORK:
-        net, x = make().train(train), torch.randn(1, i, n, n, n)
-        theirs(net, x, train)
-        a, b = [], []
-        for _ in range(repeats):
-            seconds, gmac = ours(name, params, i, o, n, threads, train)
-            a.append(seconds)
-            b.append(theirs(net, x, train))
-        a, b = sorted(a)[repeats // 2], sorted(b)[repeats // 2]
-        print(f"{label}, {threads} thread(s): {a:.3f} s, PyTorch {torch.__version__} {b:.3f} s, ratio {b / a:.2f}; "
-              f"{2 * gmac * (3 if train else 1) / a:.0f} GFLOP/s", flush=True)
+    _, name, params, i, o, n, train, _ = next(w for w in WORK if w[0] == label)
+    if name == "segresnet":
+        net = SegResNet(i, o, params["init_filters"])
+    elif name == "unet3d":
+        net = equi_unet(torch, i, o, 48)
+    elif params.get("variant") == "mindgrab":
+        net = MeshNet(i, o, 15, [16, 8, 4, 2, 1] * 5, 2, torch.nn.GELU, False)
+    elif params.get("variant"):
+        net = MeshNet(i, o, 5, MESH5, 0)
+    else:
+        net = MeshNet(i, o, 21, (1, 1, 1, 2, 4, 8, 1))
+    net, x = net.train(train), torch.randn(1, i, n, n, n)
+    print(torch.__version__, sum(p.numel() for p in net.parameters()), flush=True)
+    clock = time.process_time if threads == 1 else time.perf_counter
+    for _ in sys.stdin:
+        t = clock()
+        if train:
+            net.zero_grad(set_to_none=True)
+            y = net(x)
+            y.backward(y.detach())
+        else:
+            with torch.no_grad():
+                y = net(x)
+        del y
+        print(clock() - t, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, flush=True)
+
+
+def median(v):
+    return sorted(v)[len(v) // 2]
+
+
+def compare(work, threads, repeats, ceiling):
+    label, name, params, i, o, n, train, _ = work
+    args = [B + "/bench/nn_step", name, json.dumps(params), str(i), str(o), str(n), str(threads), "serve"] + ([] if train else ["infer"])
+    pipe = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    us, them = subprocess.Popen(args, **pipe), subprocess.Popen([sys.executable, __file__, "--peer", label, "--threads", str(threads)], **pipe)
+    gmac, weights = (float(v) for v in us.stdout.readline().split())
+    version, count = them.stdout.readline().split()
+    if int(count) != int(weights):
+        print(f"# {label}: {int(weights)} parameters here, {count} there")
+    seconds, memory = {us: [], them: []}, {}
+    for r in range(-1, repeats):
+        for p in (us, them):
+            p.stdin.write("\n")
+            p.stdin.flush()
+            s, memory[p] = (float(v) for v in p.stdout.readline().split())
+            if r >= 0:
+                seconds[p].append(s)
+    for p in (us, them):
+        p.stdin.close()
+        p.wait()
+    a, b = median(seconds[us]), median(seconds[them])
+    rate = 2 * gmac * (3 if train else 1) / a
+    print(f"{label}, {threads} thread(s): {a:.3f} s, PyTorch {version} {b:.3f} s, ratio {b / a:.2f}; {rate:.0f} GFLOP/s, "
+          f"{100 * rate / (ceiling * threads):.0f} % of the ceiling; peak {memory[us]:.0f} MiB against {memory[them]:.0f} MiB", flush=True)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--repeats", type=int, default=5)
+    p.add_argument("--threads", default="1,2")
+    p.add_argument("--only", default="")
+    p.add_argument("--large", action="store_true")
+    p.add_argument("--peer")
+    o = p.parse_args()
+    if o.peer:
+        peer(o.peer, int(o.threads))
+        return
+    facts = subprocess.run([B + "/bench/nn_conv", "peak"], capture_output=True, text=True, check=True).stdout
+    print(facts, end="", flush=True)
+    ceiling = float(re.search(r"([0-9.]+) GFLOP/s", facts)[1])
+    for t in o.threads.split(","):
+        for w in WORK:
+            if o.only in w[0] and (o.large or not w[7]):
+                compare(w, int(t), o.repeats, ceiling)
+
+
+main()
