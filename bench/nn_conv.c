@@ -123,15 +123,16 @@ enum pass { FORWARD, DATA_AND_WEIGHTS, WEIGHTS };
 static double best_of(const struct vt_kernels *k, const struct vt_conv *c, enum pass pass, struct vt_view x, struct vt_view y,
 	struct vt_view dx, const float *w, float *dw, float *scratch)
 {
+	struct vt_conv_run run = { .k = k, .c = c, .w = w, .scratch = scratch };
 	double best = 1e30;
 
 	for (int i = 0; i < 5; i++) {
 		double t = now();
 
 		if (pass == FORWARD)
-			vt_cpu_conv_forward(k, c, x, y, w, NULL, NULL, scratch);
+			vt_cpu_conv_forward(&run, x, y);
 		else
-			vt_cpu_conv_backward(k, c, x, pass == WEIGHTS ? (struct vt_view){ NULL, x.s } : dx, false, y, w, dw, NULL, scratch);
+			vt_cpu_conv_backward(&run, x, pass == WEIGHTS ? (struct vt_view){ NULL, x.s } : dx, false, y, dw, NULL);
 		t = now() - t;
 		best = t < best ? t : best;
 	}
@@ -145,7 +146,7 @@ static void layer(int ci, int co, int k, int stride, int dilation, int n)
 	struct vt_view x = filled(xs), y = filled(ys), dx = filled(xs);
 	size_t nw = (size_t)ci * (size_t)co * (size_t)(k * k * k);
 	float *w = vt_xcalloc(nw, sizeof(float)), *dw = vt_xcalloc(nw, sizeof(float));
-	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&c, xs, ys, true) * sizeof(float));
+	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&c, xs, ys, true, false) * sizeof(float));
 	double gflop = 2e-9 * (double)nw * (double)vt_voxels(ys), f, b, g;
 
 	for (size_t i = 0; i < nw; i++)

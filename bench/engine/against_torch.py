@@ -22,54 +22,21 @@ WORK = [  # label, network, its params here, channels in and out, edge, training
 ]
 
 
-def equi_unet(torch, i, o, w):
-    """The 3-D U-Net of EquiUnet: four levels, a dilated bottom, group norm, trilinear upsampling."""
-    from torch import nn
-
-    class Two(nn.Sequential):
-        def __init__(self, a, m, b, d=1):
-            layer = lambda p, q: [nn.Conv3d(p, q, 3, padding=d, dilation=d, bias=False), nn.GroupNorm(16, q), nn.ReLU(True)]
-            super().__init__(*layer(a, m), *layer(m, b))
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            f = [w, 2 * w, 4 * w, 8 * w]
-            self.down = nn.ModuleList([Two(i, f[0], f[0]), Two(f[0], f[1], f[1]), Two(f[1], f[2], f[2]), Two(f[2], f[3], f[3])])
-            self.bottom = Two(f[3], f[3], f[3], 2)
-            self.bottom2 = nn.Sequential(nn.Conv3d(2 * f[3], f[2], 3, padding=1, bias=False), nn.GroupNorm(16, f[2]), nn.ReLU(True))
-            self.up = nn.ModuleList([Two(2 * f[2], f[2], f[1]), Two(2 * f[1], f[1], f[0]), Two(2 * f[0], f[0], f[0])])
-            self.out = nn.Conv3d(f[0], o, 1)
-            self.pool, self.grow = nn.MaxPool3d(2), nn.Upsample(scale_factor=2, mode="trilinear", align_corners=True)
-
-        def forward(self, x):
-            skips = []
-            for n, d in enumerate(self.down):
-                x = d(self.pool(x) if n else x)
-                skips.append(x)
-            x = self.bottom2(torch.cat([x, self.bottom(x)], 1))
-            for u, s in zip(self.up, skips[-2::-1]):
-                x = u(torch.cat([s, self.grow(x)], 1))
-            return self.out(x)
-
-    return Net()
-
-
 def peer(label, threads):
     """A process that makes one step a line of its input and answers with its seconds; at the end its peak memory."""
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/oracle/nn"))
     import torch
-    from _nets import MeshNet, SegResNet
+    from _nets import EquiUnet, MeshNet, SegResNet
     torch.set_num_threads(threads)
     _, name, params, i, o, n, train, _ = next(w for w in WORK if w[0] == label)
     if name == "segresnet":
         net = SegResNet(i, o, params["init_filters"])
     elif name == "unet3d":
-        net = equi_unet(torch, i, o, 48)
+        net = EquiUnet(i, o, 48)
     elif params.get("variant") == "mindgrab":
-        net = MeshNet(i, o, 15, [16, 8, 4, 2, 1] * 5, 2, torch.nn.GELU, False)
+        net = MeshNet(i, o, 15, [16, 8, 4, 2, 1] * 5, "instance", torch.nn.GELU, False)
     elif params.get("variant"):
-        net = MeshNet(i, o, 5, MESH5, 0)
+        net = MeshNet(i, o, 5, MESH5, "none")
     else:
         net = MeshNet(i, o, 21, (1, 1, 1, 2, 4, 8, 1))
     net, x = net.train(train), torch.randn(1, i, n, n, n)

@@ -159,12 +159,12 @@ static size_t place(const struct span *s, int i)
 	return at;
 }
 
-static size_t scratch_of(const struct vt_graph *g, int i, bool training, bool rows)
+static size_t scratch_of(const struct vt_graph *g, int i, const struct vt_session_opts *opts, bool rows)
 {
 	const struct vt_node *n = &g->node[i];
 
 	if (n->op == VT_OP_CONV && !rows)
-		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape, training);
+		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape, opts->training, opts->level == VT_LEVEL_BF16);
 	if (n->op == VT_OP_UPSAMPLE)
 		return vt_cpu_upsample_scratch(g->node[n->in[0]].shape, n->shape);
 	return 0;
@@ -315,10 +315,10 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 	v.wants = p->wants;
 	set_again(p, &v, opts->recompute);
 	set_hosts(p, &v);
-	p->rows = !v.training && rows_pay(p, &v);
+	p->rows = !v.training && opts->level == VT_LEVEL_F32 && rows_pay(p, &v);
 	lay_out(p, &v);
 	for (int i = 0; i < g->n_nodes; i++) {
-		size_t need = p->live[i] ? scratch_of(g, i, opts->training, p->rows) : 0;
+		size_t need = p->live[i] ? scratch_of(g, i, opts, p->rows) : 0;
 
 		p->scratch = need > p->scratch ? need : p->scratch;
 	}

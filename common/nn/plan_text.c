@@ -104,7 +104,7 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 			layer_line(out, g, &p, i);
 			work += work_of(g, i);
 		}
-	vt_buf_printf(out, "layout %s%s\n", p.rows ? "rows" : "blocks of 8 channels", opts->recompute ? ", recompute" : "");
+	vt_buf_printf(out, "profile %s, layout %s%s\n", vt_level_names[opts->level], p.rows ? "rows" : "blocks of 8 channels", opts->recompute ? ", recompute" : "");
 	vt_buf_printf(out, "parameters %zu, forward %.2f GMAC%s, arena %.1f MiB, scratch %.1f MiB, total %.1f MiB\n", vt_graph_parameters(g),
 		work / 1e9, opts->training ? " (a training step is about three times that)" : "", (double)p.arena * 4 / 1048576,
 		(double)p.scratch * 4 / 1048576, (double)vt_plan_bytes(&p, opts->training) / 1048576);

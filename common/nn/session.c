@@ -7,6 +7,7 @@
 #include "common/base/parallel.h"
 #include "common/base/rng.h"
 #include "common/nn/backend.h"
+#include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/conv_rows.h"
 #include "common/nn/plan.h"
 
@@ -19,6 +20,7 @@ struct vt_session {
 	struct vt_weight *weight;
 	double **mean, **rstd;   /* [nodes]: statistics of norm nodes */
 	uint64_t step;
+	vt_tile_fn bf16_pairs;
 	bool backward;           /* in the backward pass: values are where the plan's `back` says */
 	struct vt_remote *remote;   /* the other half on a device; then there is no arena here */
 };
@@ -130,6 +132,11 @@ int vt_session_new(struct vt_session **out, const struct vt_graph *g, const stru
 		*out = s;
 		return 0;
 	}
+	if (opts->level > VT_LEVEL_BF16) {
+		rc = vt_err_set(err, VT_EUSAGE, "the CPU computes in f32 or bf16, not in fp16");
+		goto fail;
+	}
+	s->bf16_pairs = opts->level == VT_LEVEL_BF16 ? vt_bf16_tile(s->k) : NULL;
 	rc = vt_plan_make(&s->plan, g, opts, err);
 	if (rc)
 		goto fail;
@@ -269,12 +276,19 @@ void vt_session_get_output_at(const struct vt_session *s, int i, float *y)
 		vt_cpu_unpack(y, value_of(s, vt_graph_output_at(s->g, i).tensor));
 }
 
+static struct vt_conv_run conv_run(const struct vt_session *s, const struct vt_node *n)
+{
+	return (struct vt_conv_run){ .k = s->k, .c = &n->conv, .w = weight_of(s, n, 0), .bias = weight_of(s, n, 1), .scratch = s->scratch,
+		.bf16 = s->opts.level == VT_LEVEL_BF16, .pairs = s->bf16_pairs };
+}
+
 /* A convolution and the nodes computed in its pass. */
 static void forward_conv(struct vt_session *s, int i)
 {
 	const struct vt_node *n = &s->g->node[i];
 	struct vt_view x = value_of(s, n->in[0]), y = value_of(s, i);
 	struct vt_fused f = { .n = 0 };
+	struct vt_conv_run run = conv_run(s, n);
 
 	for (int j = i + 1; j < s->g->n_nodes; j++) {
 		const struct vt_node *m = &s->g->node[j];
@@ -289,10 +303,11 @@ static void forward_conv(struct vt_session *s, int i)
 		else if (m->op == VT_OP_ADD)
 			vt_fuse_add(&f, value_of(s, m->in[1]).p);
 	}
+	run.fused = f.n ? &f : NULL;
 	if (s->plan.rows)
 		vt_rows_conv(s->k, &n->conv, x, y, weight_of(s, n, 0), weight_of(s, n, 1), &f);
 	else
-		vt_cpu_conv_forward(s->k, &n->conv, x, y, weight_of(s, n, 0), weight_of(s, n, 1), f.n ? &f : NULL, s->scratch);
+		vt_cpu_conv_forward(&run, x, y);
 	vt_fused_release(&f);
 }
 
@@ -436,6 +451,7 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 	const struct vt_node *n = &s->g->node[i];
 	struct vt_view y = value_of(s, i), dy = grad_of(s, i), x, dx;
 	struct vt_norm_weights w;
+	struct vt_conv_run run;
 	bool add;
 
 	if (n->op == VT_OP_ADD || n->op == VT_OP_CONCAT) {
@@ -450,7 +466,8 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 	dx = grad_of(s, n->in[0]);
 	add = dx.p && seen(has, n->in[0]);
 	if (n->op == VT_OP_CONV) {
-		vt_cpu_conv_backward(s->k, &n->conv, x, dx, add, dy, weight_of(s, n, 0), weight_grad_of(s, n, 0), weight_grad_of(s, n, 1), s->scratch);
+		run = conv_run(s, n);
+		vt_cpu_conv_backward(&run, x, dx, add, dy, weight_grad_of(s, n, 0), weight_grad_of(s, n, 1));
 	} else if (n->op == VT_OP_NORM) {
 		w = norm_weights(s, n);
 		vt_cpu_norm_backward(s->k, &n->norm, x, y, dy, dx, add, &w, s->mean[i], s->rstd[i]);

@@ -16,6 +16,7 @@
 
 #include "common/base/buf.h"
 #include "common/nn/graph.h"
+#include "common/nn/precision.h"
 
 struct vt_device;
 
@@ -27,6 +28,7 @@ struct vt_session_opts {
 	                          * instead of kept; less memory, a little more work, the same bits */
 	bool blank;              /* kernels and biases begin at 0: for who loads them, since drawing them takes time */
 	bool all_outputs;        /* without training: compute every output, not the prediction alone */
+	enum vt_level level;     /* numeric profile on the CPU: f32, or bf16 operands in convolutions; a device has its own */
 	struct vt_device *device;   /* backend.h; NULL: the CPU.  Must outlive the session */
 };
 

@@ -7,6 +7,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
+#include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/conv_rows.h"
 #include "tests/check.h"
 
@@ -143,15 +144,18 @@ static float *unpacked(struct vt_view v)
 	return p;
 }
 
+static bool bf16;
+
 static struct result compute(const struct conv_case *t, struct vt_shape ys, const struct vt_kernels *k, const float *x, const float *w,
 	const float *b, const float *dy, size_t nw)
 {
 	struct vt_view xv = view(t->x, x), yv = view(ys, NULL), dyv = view(ys, dy), dxv = view(t->x, NULL);
-	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&t->c, t->x, ys, true) * sizeof(float));
+	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&t->c, t->x, ys, true, bf16) * sizeof(float));
 	struct result r = { .dw = vt_xcalloc(nw, sizeof(float)), .db = vt_xcalloc((size_t)ys.c, sizeof(float)) };
+	struct vt_conv_run run = { .k = k, .c = &t->c, .w = w, .bias = b, .scratch = scratch, .bf16 = bf16, .pairs = bf16 ? vt_bf16_tile(k) : NULL };
 
-	vt_cpu_conv_forward(k, &t->c, xv, yv, w, b, NULL, scratch);
-	vt_cpu_conv_backward(k, &t->c, xv, dxv, false, dyv, w, r.dw, r.db, scratch);
+	vt_cpu_conv_forward(&run, xv, yv);
+	vt_cpu_conv_backward(&run, xv, dxv, false, dyv, r.dw, r.db);
 	r.y = unpacked(yv);
 	r.dx = unpacked(dxv);
 	free(xv.p);
@@ -332,6 +336,105 @@ static void several_slabs(void)
 	one((struct conv_case){ same(3, 1, 1, 1, true), { 1, 17, 26, 20, 21 } });
 }
 
+/* --- bf16 ------------------------------------------------------------------------------------------------------------------------ */
+
+static float rounded(float a)
+{
+	uint32_t u = vt_bf16_bits(a);
+
+	memcpy(&a, &u, sizeof(a));
+	return a;
+}
+
+static float bits_as_float(uint32_t u)
+{
+	float f;
+
+	memcpy(&f, &u, sizeof(f));
+	return f;
+}
+
+static void rounds_to_bf16(void)
+{
+	static const uint32_t pair[][2] = { { 0x3f800000, 0x3f800000 }, { 0x3f808000, 0x3f800000 }, { 0x3f818000, 0x3f820000 },
+		{ 0x3f808001, 0x3f810000 }, { 0x7f7fffff, 0x7f800000 }, { 0x7f800000, 0x7f800000 }, { 0xff800001, 0xffc00000 },
+		{ 0x00400000, 0 }, { 0x807fffff, 0x80000000 }, { 0x00800000, 0x00800000 } };
+
+	for (size_t i = 0; i < sizeof(pair) / sizeof(pair[0]); i++)
+		if (vt_bf16_bits(bits_as_float(pair[i][0])) != pair[i][1])
+			CHECK_FAIL("%08x rounds to %08x, want %08x", pair[i][0], vt_bf16_bits(bits_as_float(pair[i][0])), pair[i][1]);
+	CHECK(vt_bf16_dot(1.0f, 2.0f, 3.0f, 4.0f, 5.0f) == 24.0f);
+	CHECK(vt_bf16_dot(0x1p24f, 1.0f, 1.0f, 1.0f, 1.0f) == 0x1p24f);          /* 2^24 + 1 ties to even, twice; rounded once it were + 2 */
+	CHECK(vt_bf16_dot(1e-40f, 0.0f, 0.0f, 1.0f, 1.0f) == 0.0f);
+	CHECK(vt_bf16_dot(0.0f, 0x1p-70f, 0.0f, 0x1p-70f, 1.0f) == 0.0f);
+}
+
+/* The definition in plain C: gathers of y (or dx) tap by tap, pair by pair. */
+static float defined_at(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w, float start, int n, int o, int z, int y, int v)
+{
+	const struct vt_conv *c = &t->c;
+	size_t k = (size_t)c->k, taps = k * k * k;
+
+	(void)ys;
+	for (size_t tap = 0; tap < taps; tap++) {
+		int iz = z * c->stride - c->pad + c->dilation * (int)(tap / (k * k)), iy = y * c->stride - c->pad + c->dilation * (int)(tap / k % k);
+		int ix = v * c->stride - c->pad + c->dilation * (int)(tap % k);
+
+		if (iz < 0 || iy < 0 || ix < 0 || iz >= t->x.d || iy >= t->x.h || ix >= t->x.w)
+			continue;
+		for (int i = 0; i < t->x.c; i += 2) {
+			const float *wi = w + ((size_t)o * (size_t)t->x.c + (size_t)i) * taps + tap;
+			bool two = i + 1 < t->x.c;
+
+			start = vt_bf16_dot(start, rounded(x[index_of(t->x, n, i, iz, iy, ix)]), two ? rounded(x[index_of(t->x, n, i + 1, iz, iy, ix)]) : 0.0f,
+				rounded(wi[0]), two ? rounded(wi[taps]) : 0.0f);
+		}
+	}
+	return start;
+}
+
+static void bf16_case(struct conv_case t, float scale)
+{
+	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h), size_of(&t.c, t.x.w) };
+	size_t nw = (size_t)t.x.c * (size_t)t.c.out_c * (size_t)(t.c.k * t.c.k * t.c.k);
+	float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
+	struct result r;
+
+	for (size_t i = 0; i < plain(t.x); i++)
+		x[i] *= scale;
+	for (int o = 0; o < ys.c; o++)
+		b[o] *= scale;
+	bf16 = true;
+	r = compute(&t, ys, best(), x, w, b, dy, nw);
+	same_bits(&t, ys, x, w, b, dy, nw, r, "bf16");
+	bf16 = false;
+	for (size_t i = 0; i < plain(ys); i++) {
+		int n = (int)(i / vt_voxels(ys) / (size_t)ys.c), o = (int)(i / vt_voxels(ys) % (size_t)ys.c), v = (int)(i % vt_voxels(ys));
+		float want = defined_at(&t, ys, x, w, b[o], n, o, v / ys.w / ys.h, v / ys.w % ys.h, v % ys.w);
+
+		if (memcmp(&want, &r.y[i], sizeof(want))) {
+			CHECK_FAIL("%d->%d k%d s%d: output %zu is %a, the definition says %a", t.x.c, ys.c, t.c.k, t.c.stride, i, (double)r.y[i], (double)want);
+			break;
+		}
+	}
+	release(r);
+	free(x);
+	free(w);
+	free(b);
+	free(dy);
+}
+
+/* Bits of the definition, for every kernel table and number of threads; operands so small that sums are subnormal too. */
+static void bf16_bits(void)
+{
+	for (int c = 1; c <= 21; c += 2) {
+		bf16_case((struct conv_case){ same(22 - c, 3, 1, 1 + c % 2, true), { 1, c, 3, 5, 3 + c % 7 } }, 1.0f);
+		bf16_case((struct conv_case){ same(9, 1 + 2 * (c % 3), 2, 1, true), { 2, c + 1, 4, 3, 6 } }, 1.0f);
+	}
+	bf16_case((struct conv_case){ same(16, 3, 1, 1, true), { 1, 7, 3, 3, 14 } }, 0x1p-125f);
+	bf16_case((struct conv_case){ same(5, 1, 1, 1, true), { 1, 3, 2, 2, 9 } }, 0x1p-127f);
+}
+
 static void isa_by_name(void)
 {
 	const struct vt_kernels *k = NULL;
@@ -365,6 +468,8 @@ int main(void)
 {
 	RUN(isa_by_name);
 	RUN(almost_nothing);
+	RUN(rounds_to_bf16);
+	RUN(bf16_bits);
 	RUN(channels_1_to_21);
 	RUN(widths_around_the_tile);
 	RUN(kernels_strides_dilations);

@@ -285,6 +285,46 @@ static void the_digest_names_the_plan(void)
 	vt_graph_free(b);
 }
 
+/* Close to f32, the same on every table and for any number of threads, and a profile of its own. */
+static void bf16_profile(void)
+{
+	struct vt_graph *g = network("segresnet", "{\"init_filters\": 8}", 4, 1, 16, 8, 16);
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_session *s = NULL;
+	size_t nx = 4 * 16 * 8 * 16, ny = 3 * 16 * 8 * 16;
+	float *x = malloc(nx * sizeof(float)), *y = malloc(ny * sizeof(float)), *want = malloc(ny * sizeof(float));
+	static const char *const isa[] = { "portable", "avx2", "avx512" };
+	double worst = 0, top = 0;
+
+	fill(x, nx, 8);
+	for (int i = 0; i < 4; i++) {
+		if (i && !vt_kernels_named(isa[i - 1]))
+			continue;
+		setenv("VOXTRAIL_ISA", i ? isa[i - 1] : "", 1);
+		vt_parallel_set_threads((unsigned)i + 1);
+		if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 4, .level = i ? VT_LEVEL_BF16 : VT_LEVEL_F32 }, &err))
+			CHECK_FAIL("%s", err.text);
+		vt_session_set_input(s, x);
+		vt_session_forward(s, 0);
+		vt_session_get_output(s, y);
+		vt_session_free(s);
+		for (size_t k = 0; i == 1 && k < ny; k++) {
+			worst = fmax(worst, fabs((double)y[k] - (double)want[k]));
+			top = fmax(top, fabs((double)want[k]));
+		}
+		if (i > 1 && memcmp(y, want, ny * sizeof(float)))
+			CHECK_FAIL("other bits with %s", isa[i - 1]);
+		memcpy(want, y, ny * sizeof(float));
+	}
+	CHECK(worst > 0 && worst < 0.03 * top);
+	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .level = VT_LEVEL_FP16 }, &err), VT_EUSAGE);
+	unsetenv("VOXTRAIL_ISA");
+	free(x);
+	free(y);
+	free(want);
+	vt_graph_free(g);
+}
+
 static void refuses_what_does_not_fit(void)
 {
 	struct vt_graph *g = network("segresnet", "{}", 4, 1, 64, 64, 64);
@@ -314,6 +354,7 @@ int main(void)
 	RUN(unet_bits);
 	RUN(recompute);
 	RUN(the_digest_names_the_plan);
+	RUN(bf16_profile);
 	RUN(slopes);
 	RUN(a_tile_equals_the_whole);
 	RUN(inference_equals_training);

@@ -8,6 +8,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
+#include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/fuse.h"
 
 enum { MAX_K = 7, MAX_TAPS = MAX_K * MAX_K * MAX_K, ROWS_PER_TASK = 8, FEW = 3, CHUNK = 192 };
@@ -34,12 +35,15 @@ static struct axis axis_of(const struct vt_conv *c, int n_out, int n_in, bool in
 }
 
 struct gather {
+	const struct vt_conv_run *r;
 	const struct vt_kernels *k;
 	const struct vt_conv *c;
 	struct vt_view in, out;
-	const float *w, *bias;       /* packed weights [out blocks][taps][c_in][8]; bias padded to blocks of 8, or NULL */
+	const float *w, *bias;       /* packed weights [out blocks][taps][in][8]; bias padded to blocks of 8, or NULL */
+	int n_in;                    /* input channels as packed: pairs of them on bf16's kernel */
+	size_t lanes;                /* floats of a voxel's block of `in`: 8, or 4 pairs */
+	void (*tile)(const struct vt_tile *t);
 	struct axis z, y, x;
-	const struct vt_fused *fused;
 	bool inverse, add;
 	int row_groups;
 };
@@ -57,8 +61,8 @@ static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b
 {
 	int k = g->c->k, n_taps = 0;
 	struct vt_shape s = g->in.s;
-	const float *base = g->in.p + (size_t)n * (size_t)vt_blocks(s.c) * vt_voxels(s) * VT_LANES;
-	size_t per_tap = (size_t)s.c * VT_LANES;
+	const float *base = g->in.p + (size_t)n * (size_t)vt_blocks(s.c) * vt_voxels(s) * g->lanes;
+	size_t per_tap = (size_t)g->n_in * VT_LANES;
 
 	for (int tz = 0; tz < k; tz++) {
 		int iz = g->z.at[oz * k + tz];
@@ -71,7 +75,7 @@ static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b
 
 				if (ix < 0)
 					continue;
-				tap[n_taps].x = base + (((size_t)iz * (size_t)s.h + (size_t)iy) * (size_t)s.w + (size_t)ix) * VT_LANES;
+				tap[n_taps].x = base + (((size_t)iz * (size_t)s.h + (size_t)iy) * (size_t)s.w + (size_t)ix) * g->lanes;
 				tap[n_taps++].w = g->w + ((size_t)b * (size_t)(k * k * k) + (size_t)((tz * k + ty) * k + tx)) * per_tap;
 			}
 		}
@@ -104,9 +108,9 @@ static void gather_run(const struct gather *g, struct run r)
 	size_t block = vt_voxels(s) * VT_LANES, y_step = (size_t)phase * VT_LANES * (r.down ? (size_t)s.w : 1);
 	float *y = g->out.p + ((size_t)r.n * (size_t)vt_blocks(s.c) + (size_t)r.b) * block +
 		(((size_t)r.z * (size_t)s.h + (size_t)r.y) * (size_t)s.w + (size_t)r.x) * VT_LANES;
-	struct vt_tile t = { .tap = tap, .c_in = in.c, .block = vt_voxels(in) * VT_LANES, .y_step = y_step, .accumulate = g->add,
-		.step = (size_t)(g->inverse ? 1 : g->c->stride) * VT_LANES * (r.down ? (size_t)in.w : 1),
-		.w2 = r.two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)in.c * VT_LANES : 0,
+	struct vt_tile t = { .tap = tap, .c_in = g->n_in, .block = vt_voxels(in) * g->lanes, .y_step = y_step, .accumulate = g->add,
+		.step = (size_t)(g->inverse ? 1 : g->c->stride) * g->lanes * (r.down ? (size_t)in.w : 1),
+		.w2 = r.two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)g->n_in * VT_LANES : 0,
 		.start = g->bias ? g->bias + (size_t)r.b * VT_LANES : NULL, .start2 = g->bias ? g->bias + (size_t)(r.b + 1) * VT_LANES : NULL };
 
 	t.n_taps = collect_taps(g, tap, r.n, r.b, r.z, r.y, r.x);
@@ -117,7 +121,7 @@ static void gather_run(const struct gather *g, struct run r)
 		t.offset = (size_t)from * t.step;
 		t.y = y + (size_t)from * y_step;
 		t.y2 = t.y + block;
-		g->k->tile(&t);
+		g->tile(&t);
 	}
 }
 
@@ -141,7 +145,7 @@ static void after_gather(const struct gather *g, int n, int z, int from, int end
 	for (int b = 0; b < vt_blocks(s.c); b++) {
 		size_t at = (((size_t)(n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z) * (size_t)s.h + (size_t)from) * (size_t)s.w * VT_LANES;
 
-		vt_fused_blocked(g->k, g->fused, b, g->out.p + at, at, (size_t)(end - from) * (size_t)s.w);
+		vt_fused_blocked(g->k, g->r->fused, b, g->out.p + at, at, (size_t)(end - from) * (size_t)s.w);
 	}
 }
 
@@ -153,6 +157,7 @@ static void gather_rows(void *ctx, size_t task)
 	int from = (int)(task % (size_t)g->row_groups) * ROWS_PER_TASK, end = from + ROWS_PER_TASK < s.h ? from + ROWS_PER_TASK : s.h;
 	int phase = g->inverse ? g->c->stride : 1;
 	struct run r = { .z = (int)(task / (size_t)g->row_groups % (size_t)s.d), .n = (int)(task / (size_t)g->row_groups / (size_t)s.d) };
+	unsigned control = g->r->bf16 ? vt_bf16_flush_begin() : 0;
 
 	for (r.b = 0; r.b < vt_blocks(s.c); r.b += 2)
 		for (int p = 0; p < phase && p < s.w; p++)
@@ -169,22 +174,10 @@ static void gather_rows(void *ctx, size_t task)
 				}
 				r.x += count * phase;
 			}
-	if (g->fused)
+	if (g->r->bf16)
+		vt_bf16_flush_end(control);
+	if (g->r->fused)
 		after_gather(g, r.n, r.z, from, end);
-}
-
-static void run_gather(struct gather *g)
-{
-	const struct vt_conv *c = g->c;
-
-	g->z = axis_of(c, g->out.s.d, g->in.s.d, g->inverse);
-	g->y = axis_of(c, g->out.s.h, g->in.s.h, g->inverse);
-	g->x = axis_of(c, g->out.s.w, g->in.s.w, g->inverse);
-	g->row_groups = (g->out.s.h + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
-	vt_parallel_for((size_t)g->out.s.n * (size_t)g->out.s.d * (size_t)g->row_groups, gather_rows, g);
-	free(g->z.at);
-	free(g->y.at);
-	free(g->x.at);
 }
 
 /* to[o / 8][tap][i][o % 8] = w[o * so + i * si + tap]; lanes behind n_out are 0. */
@@ -208,23 +201,54 @@ static int taps_of(const struct vt_conv *c)
 	return c->k * c->k * c->k;
 }
 
-void vt_cpu_conv_forward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view y, const float *w,
-	const float *bias, const struct vt_fused *fused, float *scratch)
-{
-	int taps = taps_of(c);
-	size_t t = (size_t)taps, packed = packed_floats(y.s.c, x.s.c, taps);
-	float *b = scratch + packed;
+/* Where a weight lies: w[o * so + i * si + tap]. */
+struct order {
+	size_t so, si;
+};
 
-	if (c->transposed)
-		pack_weights(scratch, w, y.s.c, x.s.c, taps, t, (size_t)y.s.c * t);
-	else
-		pack_weights(scratch, w, y.s.c, x.s.c, taps, (size_t)x.s.c * t, t);
-	if (bias) {
-		memset(b, 0, (size_t)vt_blocks(y.s.c) * VT_LANES * sizeof(float));
-		memcpy(b, bias, (size_t)y.s.c * sizeof(float));
+/* Packs the operands, then gathers.  scratch: weights, bias, the rounded input. */
+static void run_gather(const struct vt_conv_run *r, struct gather *g, struct order w, const float *bias)
+{
+	const struct vt_conv *c = r->c;
+	int n_in = g->in.s.c, n_out = g->out.s.c, taps = taps_of(c);
+	size_t packed = packed_floats(n_out, n_in + n_in % 2, taps), lanes = (size_t)vt_blocks(n_out) * VT_LANES;
+	float *b = r->scratch + packed;
+
+	g->r = r;
+	g->k = r->k;
+	g->c = c;
+	g->w = r->scratch;
+	g->tile = r->bf16 && r->pairs ? r->pairs : r->k->tile;
+	g->lanes = r->bf16 && r->pairs ? VT_LANES / 2 : VT_LANES;
+	g->n_in = !r->bf16 ? n_in : r->pairs ? (n_in + 1) / 2 : n_in + n_in % 2;
+	if (r->bf16) {
+		vt_bf16_pack_weights(r->scratch, r->w, n_out, n_in, taps, w.so, w.si, r->pairs != NULL);
+		vt_bf16_pack(b + lanes, g->in, r->pairs != NULL);
+		g->in.p = b + lanes;
+	} else {
+		pack_weights(r->scratch, r->w, n_out, n_in, taps, w.so, w.si);
 	}
-	run_gather(&(struct gather){ .k = k, .c = c, .in = x, .out = y, .w = scratch, .bias = bias ? b : NULL,
-		.fused = fused, .inverse = c->transposed });
+	if (bias) {
+		memset(b, 0, lanes * sizeof(float));
+		memcpy(b, bias, (size_t)n_out * sizeof(float));
+		g->bias = b;
+	}
+	g->z = axis_of(c, g->out.s.d, g->in.s.d, g->inverse);
+	g->y = axis_of(c, g->out.s.h, g->in.s.h, g->inverse);
+	g->x = axis_of(c, g->out.s.w, g->in.s.w, g->inverse);
+	g->row_groups = (g->out.s.h + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
+	vt_parallel_for((size_t)g->out.s.n * (size_t)g->out.s.d * (size_t)g->row_groups, gather_rows, g);
+	free(g->z.at);
+	free(g->y.at);
+	free(g->x.at);
+}
+
+void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct vt_view y)
+{
+	size_t t = (size_t)taps_of(r->c);
+	struct order w = r->c->transposed ? (struct order){ t, (size_t)y.s.c * t } : (struct order){ (size_t)x.s.c * t, t };
+
+	run_gather(r, &(struct gather){ .in = x, .out = y, .inverse = r->c->transposed }, w, r->bias);
 }
 
 /* --- weight gradient ---------------------------------------------------------------------------------------------------- */
@@ -371,31 +395,32 @@ static void bias_gradient(const struct vt_kernels *k, struct vt_view dy, float *
 	}
 }
 
-void vt_cpu_conv_backward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view dx, bool add,
-	struct vt_view dy, const float *w, float *dw, float *db, float *scratch)
+void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx, bool add, struct vt_view dy, float *dw, float *db)
 {
-	int taps = taps_of(c);
-	size_t t = (size_t)taps;
+	struct vt_conv_run plain = *r;
+	const struct vt_conv *c = r->c;
+	size_t t = (size_t)taps_of(c);
+	struct order w = c->transposed ? (struct order){ (size_t)dy.s.c * t, t } : (struct order){ t, (size_t)dx.s.c * t };
 
 	if (c->transposed)
-		weight_gradient(k, c, dy, x, dw, scratch);
+		weight_gradient(r->k, c, dy, x, dw, r->scratch);
 	else
-		weight_gradient(k, c, x, dy, dw, scratch);
+		weight_gradient(r->k, c, x, dy, dw, r->scratch);
 	if (db)
-		bias_gradient(k, dy, db);
-	if (!dx.p)
-		return;
-	if (c->transposed)
-		pack_weights(scratch, w, dx.s.c, dy.s.c, taps, (size_t)dy.s.c * t, t);
-	else
-		pack_weights(scratch, w, dx.s.c, dy.s.c, taps, t, (size_t)dx.s.c * t);
-	run_gather(&(struct gather){ .k = k, .c = c, .in = dy, .out = dx, .w = scratch, .inverse = !c->transposed, .add = add });
+		bias_gradient(r->k, dy, db);
+	plain.fused = NULL;
+	if (dx.p)
+		run_gather(&plain, &(struct gather){ .in = dy, .out = dx, .inverse = !c->transposed, .add = add }, w, NULL);
 }
 
-size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training)
+static size_t gather_scratch(int n_out, struct vt_shape in, int taps, bool bf16)
 {
-	size_t forward = packed_floats(y.c, x.c, taps_of(c)) + (size_t)vt_blocks(y.c) * VT_LANES;
-	size_t back = packed_floats(x.c, y.c, taps_of(c));
+	return packed_floats(n_out, in.c + in.c % 2, taps) + (size_t)vt_blocks(n_out) * VT_LANES + (bf16 ? vt_floats(in) : 0);
+}
+
+size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training, bool bf16)
+{
+	size_t forward = gather_scratch(y.c, x, taps_of(c), bf16), back = gather_scratch(x.c, y, taps_of(c), bf16);
 	int slabs = slabs_of(c->transposed ? x : y);
 	size_t part = (size_t)slabs * (size_t)vt_blocks(x.c) * (size_t)vt_blocks(y.c) * part_floats(taps_of(c));
 

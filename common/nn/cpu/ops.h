@@ -22,15 +22,23 @@ static inline size_t vt_floats(struct vt_shape s) { return (size_t)s.n * (size_t
 /* How many parts a channel block of so many voxels is cut into: 4096 voxels or more each, at most 32. */
 static inline int vt_slabs(size_t voxels) { return voxels < 2 * 4096 ? 1 : voxels < 32 * 4096 ? (int)(voxels / 4096) : 32; }
 
-/* Scratch the convolution needs: packed weights and, for the backward pass, partial weight gradients. */
-size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training);
-/* fused: NULL or what is done to y afterwards (fuse.h). */
+/* A convolution with its weights ([dims of w], PyTorch's order), and how it is computed. */
 struct vt_fused;
-void vt_cpu_conv_forward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view y, const float *w,
-	const float *bias, const struct vt_fused *fused, float *scratch);
+struct vt_conv_run {
+	const struct vt_kernels *k;
+	const struct vt_conv *c;
+	const float *w, *bias;       /* bias may be NULL */
+	const struct vt_fused *fused;   /* NULL, or what is done to y afterwards (fuse.h) */
+	float *scratch;
+	bool bf16;                   /* operands of the forward pass and of the input gradient are rounded as bf16.h says */
+	void (*pairs)(const struct vt_tile *t);   /* with bf16: what vt_bf16_tile answered */
+};
+
+/* Scratch, in floats: packed weights, rounded operands and, for the backward pass, partial weight gradients. */
+size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training, bool bf16);
+void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct vt_view y);
 /* dx may have p == NULL (no gradient wanted).  dw: [dims of w], db: [out_c] or NULL; both are set, not added to. */
-void vt_cpu_conv_backward(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view dx, bool add,
-	struct vt_view dy, const float *w, float *dw, float *db, float *scratch);
+void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx, bool add, struct vt_view dy, float *dw, float *db);
 
 /* mean, rstd: [n, c] doubles kept for the backward pass.  running: batch norm's statistics, updated with momentum .1 while
  * training (variance unbiased, as PyTorch does) and used instead of the batch's otherwise; NULL for the other kinds. */
