@@ -110,6 +110,19 @@ static int open_lock(int *fd, const struct vt_store *s, const char *name, struct
 	return *fd < 0 ? vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", s->dir, name) : 0;
 }
 
+/* Under the lock, lest two processes make the tables of a new index at once, or one opens what `rebuild` is replacing. */
+static int open_index(struct vt_store *s, const char *path, struct vt_err *err)
+{
+	int rc = s->read_only ? 0 : vt_store_lock(s, err);
+
+	if (rc)
+		return rc;
+	rc = vt_lineage_open(&s->db, path, s->read_only, err);
+	if (!s->read_only)
+		vt_store_unlock(s);
+	return rc;
+}
+
 static int open_parts(struct vt_store *s, enum vt_store_mode mode, struct vt_err *err)
 {
 	char *db = vt_path_join(s->dir, "lineage.db");
@@ -122,7 +135,7 @@ static int open_parts(struct vt_store *s, enum vt_store_mode mode, struct vt_err
 	if (!rc && !s->read_only)
 		rc = open_lock(&s->lock_fd, s, "lock", err);
 	if (!rc && mode != VT_STORE_NO_INDEX)
-		rc = vt_lineage_open(&s->db, db, s->read_only, err);
+		rc = open_index(s, db, err);
 	free(db);
 	return rc;
 }
