@@ -46,8 +46,9 @@ char *vt_store_object_path(const struct vt_store *s, const struct vt_digest *d)
 /* SQLite's locks and link(2) are not to be trusted there. */
 static int refuse_network(const char *dir, struct vt_err *err)
 {
-	static const struct { unsigned long magic; const char *name; } remote[] = { { 0x6969, "NFS" }, { 0x01021997, "9p" },
-		{ 0xff534d42, "CIFS" }, { 0xfe534d42, "SMB2" }, { 0x00c36400, "Ceph" }, { 0x65735546, "FUSE" } };
+	static const struct { unsigned long magic; const char *name; } remote[] = { { 0x6969, "NFS" }, { 0x01021997, "9p" }, { 0xff534d42, "CIFS" },
+		{ 0xfe534d42, "SMB2" }, { 0x517b, "SMB" }, { 0x00c36400, "Ceph" }, { 0x65735546, "FUSE" }, { 0x0bd00bd0, "Lustre" },
+		{ 0x19830326, "BeeGFS" }, { 0x47504653, "GPFS" }, { 0x7461636f, "OCFS2" }, { 0x01161970, "GFS2" }, { 0x5346414f, "AFS" } };
 	struct statfs f;
 
 	if (statfs(dir, &f))
