@@ -8,10 +8,20 @@
 #include "pipelines/commands.h"
 #include "pipelines/runner/command.h"
 
-static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, bool copy, const struct vt_commit_note *note,
-	struct vt_err *err)
+static void print_dir_hash(const struct vt_tree *t)
 {
-	const struct vt_import_opts opts = { .extent = VT_CARRIED_WHOLE, .copy = copy };
+	struct vt_digest d = vt_tree_dir_hash(t);
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, &d);
+	printf("dirHash %s\n", hex);
+}
+
+enum { COPY = 1, DIR_HASH = 2 };
+
+static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, int how, const struct vt_commit_note *note, struct vt_err *err)
+{
+	const struct vt_import_opts opts = { .extent = VT_CARRIED_WHOLE, .copy = (how & COPY) != 0 };
 	struct vt_import got;
 	struct vt_commit c = { .id = "" };
 	bool made;
@@ -21,6 +31,8 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 	if (!vt_repo_commit(s, &c, &made, repo, branch, &got.tree->id, note, err))
 		printf("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree, got.tree->n_files, (unsigned long long)got.tree->size,
 			made ? "" : *note->message ? "; nothing changed, so nothing was committed and the message was dropped" : "; nothing changed");
+	if (!err->code && (how & DIR_HASH))
+		print_dir_hash(got.tree);
 	vt_commit_release(&c);
 	vt_import_release(&got);
 }
@@ -31,7 +43,7 @@ int vt_cmd_commit(int argc, char **argv)
 	struct vt_strs rest = VT_STRS_INIT;
 	struct vt_store *s = NULL;
 	const char *store = vt_default_store(), *branch = NULL, *message = "", *author = getenv("VOXTRAIL_AUTHOR");
-	int help = 0, empty = 0, copy = 0;
+	int help = 0, empty = 0, copy = 0, dir_hash = 0;
 	char *at;
 	const struct vt_opt opts[] = {
 		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
@@ -40,6 +52,7 @@ int vt_cmd_commit(int argc, char **argv)
 		{ 0, "author", VT_OPT_STRING, &author, "TEXT", "who (default $VOXTRAIL_AUTHOR)" },
 		{ 0, "allow-empty", VT_OPT_FLAG, &empty, NULL, "commit although nothing changed" },
 		{ 0, "copy", VT_OPT_FLAG, &copy, NULL, "leave the files as they are: reflink or copy them" },
+		{ 0, "dirhash", VT_OPT_FLAG, &dir_hash, NULL, "print in-toto's dirHash (Go's H1) of DIR too" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
@@ -60,7 +73,7 @@ int vt_cmd_commit(int argc, char **argv)
 		branch = at + 1;
 	}
 	if (!vt_store_open(&s, store, VT_STORE_CREATE, &err))
-		commit(s, rest.v[0], branch ? branch : "master", rest.v[1], copy != 0, &(struct vt_commit_note){ .message = message, .author = author, .allow_empty = empty != 0 }, &err);
+		commit(s, rest.v[0], branch ? branch : "master", rest.v[1], (copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0), &(struct vt_commit_note){ .message = message, .author = author, .allow_empty = empty != 0 }, &err);
 out:
 	vt_store_close(s);
 	vt_strs_release(&rest);
