@@ -13,6 +13,7 @@
 #include "common/base/fs.h"
 #include "common/nn/onnx.h"
 #include "common/nn/session.h"
+#include "common/nn/weights.h"
 #include "common/seg/checkpoint.h"
 #include "common/stage/stage.h"
 

@@ -178,7 +178,7 @@ size_t vt_safetensors_count(const struct vt_safetensors *s)
 	return s->header->n - (vt_json_get(s->header, "__metadata__") != NULL);
 }
 
-static float widen(uint16_t h, bool bf16)
+float vt_safetensors_widen(uint16_t h, bool bf16)
 {
 	uint32_t x = (uint32_t)h << 16;
 	float f;
@@ -216,7 +216,7 @@ int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const i
 			uint16_t h;
 
 			memcpy(&h, from + 2 * i, sizeof(h));
-			out[i] = widen(h, dtype[0] == 'B');
+			out[i] = vt_safetensors_widen(h, dtype[0] == 'B');
 		}
 	} else {
 		return vt_err_set(err, VT_EDATA, "tensor %s is %s; F32, F16 or BF16 can be loaded", name, dtype);

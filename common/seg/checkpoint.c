@@ -5,7 +5,7 @@
 
 #include "common/base/fs.h"
 #include "common/nn/model.h"
-#include "common/nn/safetensors.h"
+#include "common/nn/weights.h"
 
 int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err)
 {
@@ -43,40 +43,6 @@ void vt_checkpoint_close(struct vt_checkpoint *c)
 	*c = (struct vt_checkpoint){ .json = NULL };
 }
 
-int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json *metadata, struct vt_err *err)
-{
-	int n = vt_session_n_weights(s), rc;
-	struct vt_tensor_entry *e = vt_xcalloc((size_t)n, sizeof(*e));
-
-	for (int i = 0; i < n; i++) {
-		const struct vt_weight *w = vt_session_weight(s, i);
-
-		e[i] = (struct vt_tensor_entry){ .name = w->name, .n_dims = w->n_dims, .data = w->value };
-		memcpy(e[i].dims, w->dims, sizeof(e[i].dims));
-	}
-	rc = vt_safetensors_write(path, e, (size_t)n, metadata, err);
-	free(e);
-	return rc;
-}
-
-int vt_weights_load(struct vt_session *s, const char *path, struct vt_err *err)
-{
-	struct vt_safetensors f;
-	int n = vt_session_n_weights(s), rc = vt_safetensors_open(&f, path, err);
-
-	if (rc)
-		return rc;
-	if (vt_safetensors_count(&f) != (size_t)n)
-		rc = vt_err_set(err, VT_EDATA, "holds %zu tensors, the network has %d", vt_safetensors_count(&f), n);
-	for (int i = 0; !rc && i < n; i++) {
-		struct vt_weight *w = vt_session_weight(s, i);
-
-		rc = vt_safetensors_get(&f, w->name, w->dims, w->n_dims, w->value, err);
-	}
-	vt_safetensors_close(&f);
-	return rc ? vt_err_prefix(err, "%s", path) : 0;
-}
-
 int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir, const char *which,
 	const int *patch, struct vt_device *device, struct vt_err *err)
 {
@@ -87,9 +53,9 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 
 	*s = NULL;
 	if (!rc)
-		rc = vt_session_new(s, *g, &(struct vt_session_opts){ .training = false, .device = device }, err);
+		rc = vt_session_new(s, *g, &(struct vt_session_opts){ .blank = true, .device = device }, err);
 	if (!rc)
-		rc = vt_weights_load(*s, path, err);
+		rc = vt_weights_load(*s, path, NULL, NULL, err);
 	if (rc) {
 		vt_session_free(*s);
 		vt_graph_free(*g);

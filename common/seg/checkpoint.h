@@ -24,10 +24,6 @@ void vt_checkpoint_close(struct vt_checkpoint *c);
 int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir, const char *which,
 	const int *patch, struct vt_device *device, struct vt_err *err);
 
-/* All weights of s, running statistics included. */
-int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json *metadata, struct vt_err *err);
-int vt_weights_load(struct vt_session *s, const char *path, struct vt_err *err);
-
 /* VT_EDATA unless the container has the checkpoint's channels in the checkpoint's order. */
 int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels, const char *subject, struct vt_err *err);
 

@@ -3,6 +3,7 @@
 
 #include "common/base/fs.h"
 #include "common/nn/backend.h"
+#include "common/nn/weights.h"
 #include "common/seg/train_state.h"
 
 char *vt_train_best_path(const struct vt_trainer *t)

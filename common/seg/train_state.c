@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/nn/backend.h"
 #include "common/nn/safetensors.h"
+#include "common/nn/weights.h"
 
 int vt_train_keep_best(struct vt_trainer *t, struct vt_err *err)
 {

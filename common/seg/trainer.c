@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/nn/model.h"
+#include "common/nn/weights.h"
 #include "common/seg/train_state.h"
 
 /* Which subjects do what. */
@@ -113,7 +114,7 @@ static int start(struct vt_trainer *t, struct vt_err *err)
 	if (t->o->parent) {
 		char *path = vt_asprintf("%s/last.safetensors", t->o->parent);
 
-		rc = vt_weights_load(t->session, path, err);
+		rc = vt_weights_load(t->session, path, NULL, NULL, err);
 		free(path);
 	}
 	vt_buf_str(&t->history, "step,loss");

@@ -1,0 +1,178 @@
+#include "common/nn/state_file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/nn/safetensors.h"
+
+static const struct {
+	const char *name;
+	size_t width;
+} dtypes[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 }, { "I32", 4 }, { "I16", 2 }, { "I8", 1 }, { "U8", 1 }, { "BOOL", 1 } };
+
+size_t vt_state_width(const char *dtype)
+{
+	for (size_t i = 0; i < sizeof(dtypes) / sizeof(dtypes[0]); i++)
+		if (!strcmp(dtypes[i].name, dtype))
+			return dtypes[i].width;
+	return 0;
+}
+
+/* Sets t->n; the last element's offset must lie below extent. */
+static int check_extent(struct vt_state_tensor *t, size_t extent)
+{
+	uint64_t n = 1, last = 0;
+
+	for (int i = 0; i < t->n_dims; i++) {
+		if (t->dims[i] < 0 || t->stride[i] < 0 || (t->dims[i] && n > (uint64_t)1 << 40))
+			return 1;
+		n *= (uint64_t)t->dims[i];
+	}
+	for (int i = 0; n && i < t->n_dims; i++) {
+		if (t->dims[i] > 1 && (uint64_t)t->stride[i] > ((uint64_t)1 << 40) / (uint64_t)t->dims[i])
+			return 1;
+		last += (uint64_t)(t->dims[i] - 1) * (uint64_t)t->stride[i];
+	}
+	t->n = (size_t)n;
+	return n > (uint64_t)1 << 40 || (n && last >= extent);
+}
+
+int vt_state_add(struct vt_state_file *s, const char *name, struct vt_state_tensor t, size_t extent, struct vt_err *err)
+{
+	if (!vt_state_width(t.dtype))
+		return vt_err_set(err, VT_EDATA, "tensor %s has the unknown type \"%s\"", name, t.dtype);
+	if (check_extent(&t, extent))
+		return vt_err_set(err, VT_EDATA, "tensor %s: its shape does not fit the bytes it has", name);
+	if (s->n % 64 == 0)
+		s->tensor = vt_xrealloc(s->tensor, (s->n + 64) * sizeof(*s->tensor));
+	t.name = vt_xstrdup(name);
+	s->tensor[s->n++] = t;
+	return 0;
+}
+
+static int from_safetensors(struct vt_state_file *s, const char *path, struct vt_err *err)
+{
+	struct vt_safetensors f;
+	int rc = vt_safetensors_open(&f, path, err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < f.header->n; i++) {
+		const struct vt_json *j = f.header->item[i], *shape = vt_json_get(j, "shape");
+		struct vt_state_tensor t = { .n_dims = shape ? (int)shape->n : 0 };
+		int64_t from = vt_json_integer(vt_json_at(vt_json_get(j, "data_offsets"), 0), 0), stride = 1;
+		const char *dtype = vt_json_text(vt_json_get(j, "dtype"), "");
+
+		if (!strcmp(f.header->key[i], "__metadata__"))
+			continue;
+		if (t.n_dims > VT_STATE_DIMS || strlen(dtype) >= sizeof(t.dtype)) {
+			rc = vt_err_set(err, VT_EDATA, "%s: tensor %s has too many dimensions", path, f.header->key[i]);
+			break;
+		}
+		memcpy(t.dtype, dtype, strlen(dtype) + 1);
+		for (int k = t.n_dims - 1; k >= 0; k--) {
+			t.dims[k] = vt_json_integer(shape->item[k], 0);
+			t.stride[k] = stride;
+			stride *= t.dims[k] > 0 ? t.dims[k] : 1;
+		}
+		t.data = s->map.data + (f.data - f.map.data) + from;
+		rc = vt_state_add(s, f.header->key[i], t, (f.data_size - (size_t)from) / vt_state_width(dtype), err);
+	}
+	vt_safetensors_close(&f);
+	return rc;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct vt_state_tensor *)a)->name, ((const struct vt_state_tensor *)b)->name);
+}
+
+static int sort(struct vt_state_file *s, const char *path, struct vt_err *err)
+{
+	if (!s->n)
+		return vt_err_set(err, VT_EDATA, "%s: there is no tensor in it", path);
+	qsort(s->tensor, s->n, sizeof(*s->tensor), by_name);
+	for (size_t i = 1; i < s->n; i++)
+		if (!strcmp(s->tensor[i - 1].name, s->tensor[i].name))
+			return vt_err_set(err, VT_EDATA, "%s: two tensors are named %s", path, s->tensor[i].name);
+	return 0;
+}
+
+int vt_state_open(struct vt_state_file *out, const char *path, struct vt_err *err)
+{
+	struct vt_state_file s = { .format = "safetensors" };
+	bool torch = false;
+	int rc = vt_fs_map(&s.map, path, err);
+
+	if (rc)
+		return rc;
+	rc = vt_torch_read(&s, path, &torch, err);
+	if (!rc && !torch)
+		rc = from_safetensors(&s, path, err);
+	if (!rc)
+		rc = sort(&s, path, err);
+	if (rc)
+		vt_state_close(&s);
+	else
+		*out = s;
+	return rc;
+}
+
+void vt_state_close(struct vt_state_file *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->tensor[i].name);
+	free(s->tensor);
+	vt_fs_unmap(&s->map);
+	*s = (struct vt_state_file){ .format = NULL };
+}
+
+const struct vt_state_tensor *vt_state_find(const struct vt_state_file *s, const char *name)
+{
+	struct vt_state_tensor key = { .n = 0 };
+
+	key.name = (char *)(uintptr_t)name;
+	return s->n ? bsearch(&key, s->tensor, s->n, sizeof(*s->tensor), by_name) : NULL;
+}
+
+static float element(const struct vt_state_tensor *t, size_t i)
+{
+	uint16_t h;
+	float f;
+	double d;
+
+	switch (t->dtype[0] == 'B' ? 'B' : t->dtype[1]) {
+	case '3':
+		memcpy(&f, t->data + 4 * i, 4);
+		return f;
+	case '6':
+		memcpy(&d, t->data + 8 * i, 8);
+		return (float)d;
+	default:
+		memcpy(&h, t->data + 2 * i, 2);
+		return vt_safetensors_widen(h, t->dtype[0] == 'B');
+	}
+}
+
+int vt_state_copy(const struct vt_state_tensor *t, float *out, struct vt_err *err)
+{
+	int64_t at[VT_STATE_DIMS] = { 0 };
+	size_t from = 0;
+
+	if (strcmp(t->dtype, "F32") && strcmp(t->dtype, "F16") && strcmp(t->dtype, "BF16") && strcmp(t->dtype, "F64"))
+		return vt_err_set(err, VT_EDATA, "tensor %s is %s; F64, F32, F16 or BF16 can be loaded", t->name, t->dtype);
+	for (size_t i = 0; i < t->n; i++) {
+		out[i] = element(t, from);
+		if (!isfinite(out[i]))
+			return vt_err_set(err, VT_EDATA, "tensor %s holds %g at element %zu", t->name, (double)out[i], i);
+		for (int k = t->n_dims - 1; k >= 0; k--) {
+			from += (size_t)t->stride[k];
+			if (++at[k] < t->dims[k])
+				break;
+			from -= (size_t)(t->stride[k] * at[k]);
+			at[k] = 0;
+		}
+	}
+	return 0;
+}

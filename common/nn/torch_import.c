@@ -1,0 +1,379 @@
+/* What torch.save writes: since PyTorch 1.6 a zip archive of stored entries, NAME/data.pkl and NAME/data/KEY; before that a row of
+ * pickles (a magic number, a version, facts of the machine, the object, the storages' keys) and then each storage's bytes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/nn/pickle.h"
+#include "common/nn/state_file.h"
+
+struct entry {
+	const char *name;
+	size_t name_len;
+	const unsigned char *data;   /* NULL: compressed or encrypted, as PyTorch's never are */
+	size_t size;
+	uint32_t crc;
+};
+
+struct torch_file {
+	struct vt_state_file *s;
+	const char *path;
+	struct entry *entry;     /* zip: its files; older: a storage each, named by its key */
+	size_t n, prefix;        /* prefix: length of "NAME/" */
+	struct vt_pickle pickle;
+	struct vt_err *err;
+};
+
+static int bad(const struct torch_file *f, const char *what)
+{
+	return vt_err_set(f->err, VT_EDATA, "%s: %s", f->path, what);
+}
+
+static uint64_t little(const unsigned char *p, int n)
+{
+	uint64_t v = 0;
+
+	for (int i = n - 1; i >= 0; i--)
+		v = v << 8 | p[i];
+	return v;
+}
+
+/* --- zip --------------------------------------------------------------------------------------------------------------------------------- */
+
+enum { END = 22, LOCATOR = 20, END64 = 56, CENTRAL = 46, LOCAL = 30 };
+
+/* CRC-32 by halves of bytes: table[i] is i shifted out through the polynomial 0xedb88320 four times. */
+static uint32_t crc32_of(const unsigned char *p, size_t n)
+{
+	static const uint32_t table[16] = { 0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c };
+	uint32_t c = 0xffffffff;
+
+	for (size_t i = 0; i < n; i++) {
+		c ^= p[i];
+		c = table[c & 15] ^ c >> 4;
+		c = table[c & 15] ^ c >> 4;
+	}
+	return ~c;
+}
+
+/* The end record, behind which only a comment may stand. */
+static const unsigned char *find_end(const struct vt_map *m)
+{
+	for (size_t back = END; back <= m->size && back <= END + 65535; back++) {
+		const unsigned char *p = m->data + m->size - back;
+
+		if (!memcmp(p, "PK\5\6", 4) && little(p + 20, 2) == back - END)
+			return p;
+	}
+	return NULL;
+}
+
+/* Count, size and offset of the central directory, from the 64-bit record where there is one. */
+static int directory(const struct torch_file *f, const unsigned char *end, uint64_t *n, uint64_t *size, uint64_t *offset)
+{
+	const struct vt_map *m = &f->s->map;
+	uint64_t at;
+
+	*n = little(end + 10, 2);
+	*size = little(end + 12, 4);
+	*offset = little(end + 16, 4);
+	if (end - m->data >= LOCATOR && !memcmp(end - LOCATOR, "PK\6\7", 4)) {
+		at = little(end - LOCATOR + 8, 8);
+		if (m->size < END64 || at > m->size - END64 || memcmp(m->data + at, "PK\6\6", 4))
+			return bad(f, "the zip directory is damaged");
+		*n = little(m->data + at + 32, 8);
+		*size = little(m->data + at + 40, 8);
+		*offset = little(m->data + at + 48, 8);
+	}
+	if (*offset > m->size || *size > m->size - *offset || *n > *size / CENTRAL)
+		return bad(f, "the zip directory does not fit the file; it is cut off or damaged");
+	return 0;
+}
+
+/* Values that a 32-bit field could not hold stand in extra field 1, in this order. */
+static void wide_fields(const unsigned char *extra, size_t n, uint64_t *size, uint64_t *stored, uint64_t *offset)
+{
+	uint64_t *const field[] = { size, stored, offset };
+
+	while (n >= 4) {
+		size_t len = (size_t)little(extra + 2, 2), at = 4;
+
+		if (len > n - 4)
+			return;
+		for (int i = 0; little(extra, 2) == 1 && i < 3; i++)
+			if (*field[i] == 0xffffffff && at + 8 <= 4 + len) {
+				*field[i] = little(extra + at, 8);
+				at += 8;
+			}
+		extra += 4 + len;
+		n -= 4 + len;
+	}
+}
+
+/* One entry of the directory at p with `room` bytes; its length, or 0. */
+static size_t read_entry(struct torch_file *f, const unsigned char *p, size_t room, struct entry *e)
+{
+	const struct vt_map *m = &f->s->map;
+	size_t name, extra, len, local;
+	uint64_t size, stored, offset;
+
+	if (room < CENTRAL || memcmp(p, "PK\1\2", 4))
+		return 0;
+	name = (size_t)little(p + 28, 2);
+	extra = (size_t)little(p + 30, 2);
+	len = CENTRAL + name + extra + (size_t)little(p + 32, 2);
+	if (len > room)
+		return 0;
+	if (little(p + 10, 2) != 0 || little(p + 8, 2) & 1) {
+		*e = (struct entry){ (const char *)p + CENTRAL, name, NULL, 0, 0 };
+		return len;
+	}
+	stored = little(p + 20, 4);
+	size = little(p + 24, 4);
+	offset = little(p + 42, 4);
+	wide_fields(p + CENTRAL + name, extra, &size, &stored, &offset);
+	if (size != stored || m->size < LOCAL || offset > m->size - LOCAL || memcmp(m->data + offset, "PK\3\4", 4))
+		return 0;
+	local = LOCAL + (size_t)little(m->data + offset + 26, 2) + (size_t)little(m->data + offset + 28, 2);
+	if (local > m->size - offset || size > m->size - offset - local)
+		return 0;
+	*e = (struct entry){ (const char *)p + CENTRAL, name, m->data + offset + local, (size_t)size, (uint32_t)little(p + 16, 4) };
+	return len;
+}
+
+static int read_directory(struct torch_file *f)
+{
+	const unsigned char *end = find_end(&f->s->map);
+	uint64_t n, size, offset;
+
+	if (!end)
+		return bad(f, "begins as a zip archive and has no end; it is cut off");
+	if (directory(f, end, &n, &size, &offset))
+		return f->err->code;
+	f->entry = vt_xcalloc((size_t)n + 1, sizeof(*f->entry));
+	for (size_t at = 0; f->n < n; f->n++) {
+		size_t len = read_entry(f, f->s->map.data + offset + at, (size_t)size - at, &f->entry[f->n]);
+
+		if (!len)
+			return bad(f, "an entry of the zip directory is damaged");
+		at += len;
+	}
+	return 0;
+}
+
+/* The entry NAME/what; NULL if there is none. */
+static const struct entry *find_entry(struct torch_file *f, const char *what)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		const struct entry *e = &f->entry[i];
+
+		if (e->name_len == f->prefix + strlen(what) && !memcmp(e->name + f->prefix, what, strlen(what)) &&
+			!memcmp(e->name, f->entry[0].name, f->prefix))
+			return e;
+	}
+	return NULL;
+}
+
+static int open_zip(struct torch_file *f)
+{
+	const struct entry *e;
+	const char *slash;
+
+	f->s->format = "PyTorch zip";
+	if (read_directory(f))
+		return f->err->code;
+	slash = f->n ? memchr(f->entry[0].name, '/', f->entry[0].name_len) : NULL;
+	f->prefix = slash ? (size_t)(slash - f->entry[0].name) + 1 : 0;
+	if (find_entry(f, "constants.pkl"))
+		return bad(f, "is a TorchScript program; save its weights with torch.save(module.state_dict(), path)");
+	e = find_entry(f, "byteorder");
+	if (e && (!e->data || e->size != 6 || memcmp(e->data, "little", 6)))
+		return bad(f, "was saved on a big-endian machine");
+	e = find_entry(f, "data.pkl");
+	if (!e)
+		return bad(f, "is a zip archive without data.pkl, so not PyTorch's");
+	if (!e->data)
+		return bad(f, "data.pkl is compressed or encrypted; torch.save stores it as it is");
+	if (crc32_of(e->data, e->size) != e->crc)
+		return bad(f, "data.pkl does not have its checksum; the file is damaged");
+	return vt_pickle_read(&f->pickle, e->data, e->size, f->path, f->err);
+}
+
+/* --- before PyTorch 1.6 ----------------------------------------------------------------------------------------------------------------- */
+
+static const unsigned char old_start[] = { 0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19 };
+
+static const char *dtype_of(const struct vt_pickle_value *storage)
+{
+	static const char *const names[][2] = { { "Float", "F32" }, { "Half", "F16" }, { "BFloat16", "BF16" }, { "Double", "F64" }, { "Long", "I64" },
+		{ "Int", "I32" }, { "Short", "I16" }, { "Char", "I8" }, { "Byte", "U8" }, { "Bool", "BOOL" } };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(names[i][0], storage->text))
+			return names[i][1];
+	return "";
+}
+
+/* Element width of the storage with this key, 0 if no tensor uses it. */
+static size_t width_of_key(const struct vt_pickle *p, const char *key)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->value[i]->kind == VT_PICKLE_STORAGE && !strcmp(p->value[i]->item[0]->text, key))
+			return vt_state_width(dtype_of(p->value[i]));
+	return 0;
+}
+
+/* The storages follow in the order of their keys: the number of elements in eight bytes, then the elements. */
+static int read_storages(struct torch_file *f, const struct vt_pickle_value *keys, size_t at)
+{
+	const struct vt_map *m = &f->s->map;
+
+	if (keys->kind != VT_PICKLE_LIST)
+		return bad(f, "the list of storages is missing");
+	f->entry = vt_xcalloc(keys->n + 1, sizeof(*f->entry));
+	for (; f->n < keys->n; f->n++) {
+		const struct vt_pickle_value *key = keys->item[f->n];
+		size_t width = key->kind == VT_PICKLE_TEXT ? width_of_key(&f->pickle, key->text) : 0;
+		uint64_t n = m->size - at >= 8 ? little(m->data + at, 8) : 0;
+
+		if (!width || m->size - at < 8 || n > (m->size - at - 8) / width)
+			return bad(f, "a storage does not fit the file; it is cut off or damaged");
+		f->entry[f->n] = (struct entry){ key->text, key->len, m->data + at + 8, (size_t)n * width, 0 };
+		at += 8 + (size_t)n * width;
+	}
+	return 0;
+}
+
+static int open_old(struct torch_file *f)
+{
+	const struct vt_map *m = &f->s->map;
+	struct vt_pickle skipped;
+	size_t at = 0;
+	int rc = 0;
+
+	f->s->format = "PyTorch before 1.6";
+	for (int i = 0; !rc && i < 3; i++) {
+		rc = vt_pickle_read(&skipped, m->data + at, m->size - at, f->path, f->err);
+		if (rc)
+			break;
+		at += skipped.used;
+		if (vt_pickle_get(skipped.top, "little_endian") && !vt_pickle_get(skipped.top, "little_endian")->integer)
+			rc = bad(f, "was saved on a big-endian machine");
+		vt_pickle_release(&skipped);
+	}
+	if (!rc)
+		rc = vt_pickle_read(&f->pickle, m->data + at, m->size - at, f->path, f->err);
+	at += f->pickle.used;
+	if (!rc)
+		rc = vt_pickle_read(&skipped, m->data + at, m->size - at, f->path, f->err);
+	if (rc)
+		return rc;
+	rc = read_storages(f, skipped.top, at + skipped.used);
+	/* the entries' names lie in `skipped`; they are kept with the object's values */
+	for (size_t i = 0; i < f->n; i++)
+		f->entry[i].name = vt_xstrdup(f->entry[i].name);
+	vt_pickle_release(&skipped);
+	return rc;
+}
+
+/* --- tensors ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* The storage's bytes; NULL if they are missing, too few or damaged. */
+static const struct entry *storage_of(struct torch_file *f, const struct vt_pickle_value *storage)
+{
+	const struct entry *e = NULL;
+	char *name;
+
+	if (f->prefix) {
+		name = vt_asprintf("data/%s", storage->item[0]->text);
+		e = find_entry(f, name);
+		free(name);
+	}
+	for (size_t i = 0; !f->prefix && !e && i < f->n; i++)
+		if (!strcmp(f->entry[i].name, storage->item[0]->text))
+			e = &f->entry[i];
+	if (!e || !e->data || (uint64_t)storage->integer > e->size / vt_state_width(dtype_of(storage)))
+		return NULL;
+	return e;
+}
+
+static int add_tensor(struct torch_file *f, const char *name, const struct vt_pickle_value *v)
+{
+	const struct vt_pickle_value *storage = v->item[0];
+	uint64_t offset = (uint64_t)v->item[1]->integer, elements;
+	const struct entry *e = storage_of(f, storage);
+	struct vt_state_tensor t = { .n_dims = (int)v->item[2]->n };
+	size_t width = vt_state_width(dtype_of(storage));
+
+	if (!e)
+		return vt_err_set(f->err, VT_EDATA, "%s: the values of tensor %s are missing or cut off", f->path, name);
+	if (f->prefix && crc32_of(e->data, e->size) != e->crc)
+		return vt_err_set(f->err, VT_EDATA, "%s: the values of tensor %s do not have their checksum; the file is damaged", f->path, name);
+	if (v->item[2]->n > VT_STATE_DIMS)
+		return vt_err_set(f->err, VT_EDATA, "%s: tensor %s has %zu dimensions", f->path, name, v->item[2]->n);
+	elements = e->size / width;
+	if (offset > elements)
+		return vt_err_set(f->err, VT_EDATA, "%s: tensor %s lies outside its storage", f->path, name);
+	memcpy(t.dtype, dtype_of(storage), strlen(dtype_of(storage)) + 1);
+	for (int i = 0; i < t.n_dims; i++) {
+		t.dims[i] = v->item[2]->item[i]->integer;
+		t.stride[i] = v->item[3]->item[i]->integer;
+	}
+	t.data = e->data + offset * width;
+	return vt_state_add(f->s, name, t, (size_t)(elements - offset), f->err) ? vt_err_prefix(f->err, "%s", f->path) : 0;
+}
+
+static bool holds_tensors(const struct vt_pickle_value *d)
+{
+	for (size_t i = 1; d && d->kind == VT_PICKLE_DICT && i < d->n; i += 2)
+		if (d->item[i]->kind == VT_PICKLE_TENSOR)
+			return true;
+	return false;
+}
+
+/* The state dict itself, or the one that a training program put under one of the usual names. */
+static const struct vt_pickle_value *state_dict(const struct vt_pickle_value *top)
+{
+	static const char *const usual[] = { "state_dict", "model_state_dict", "network_weights", "model", "net" };
+
+	if (holds_tensors(top))
+		return top;
+	for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
+		if (holds_tensors(vt_pickle_get(top, usual[i])))
+			return vt_pickle_get(top, usual[i]);
+	return NULL;
+}
+
+static int add_tensors(struct torch_file *f)
+{
+	const struct vt_pickle_value *d = state_dict(f->pickle.top);
+	int rc = 0;
+
+	if (!d)
+		return bad(f, "holds no state dict: neither its value nor what stands there under state_dict, model_state_dict, network_weights, model or net "
+			"has tensors by name");
+	for (size_t i = 0; !rc && i + 1 < d->n; i += 2)
+		if (d->item[i + 1]->kind == VT_PICKLE_TENSOR)
+			rc = d->item[i]->kind == VT_PICKLE_TEXT ? add_tensor(f, d->item[i]->text, d->item[i + 1]) : bad(f, "a tensor's name is no text");
+	return rc;
+}
+
+int vt_torch_read(struct vt_state_file *s, const char *path, bool *ours, struct vt_err *err)
+{
+	struct torch_file f = { .s = s, .path = path, .err = err };
+	bool zip = s->map.size >= 4 && !memcmp(s->map.data, "PK\3\4", 4);
+	bool old = s->map.size >= sizeof(old_start) && !memcmp(s->map.data, old_start, sizeof(old_start));
+	int rc;
+
+	*ours = zip || old;
+	if (!*ours)
+		return 0;
+	rc = zip ? open_zip(&f) : open_old(&f);
+	if (!rc)
+		rc = add_tensors(&f);
+	for (size_t i = 0; old && i < f.n; i++)
+		free((char *)(uintptr_t)f.entry[i].name);
+	free(f.entry);
+	vt_pickle_release(&f.pickle);
+	return rc;
+}

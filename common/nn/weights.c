@@ -1,0 +1,276 @@
+#include "common/nn/weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/nn/safetensors.h"
+#include "common/nn/state_file.h"
+
+/* What stands before our name in the file; "layers" numbers MeshNet's layers in place of our model.<i>.0 and model.<last>. */
+static const char *const forms[] = { "", "module.", "model.", "network.", "net.", "_orig_mod.", "module.model.", "layers" };
+
+enum { N_FORMS = sizeof(forms) / sizeof(forms[0]), LAYERS = N_FORMS - 1 };
+
+struct load {
+	struct vt_session *s;
+	const struct vt_weights_opts *o;
+	struct vt_weights_report *report;
+	struct vt_state_file file;
+	const char *path;
+	int form;
+	const struct vt_state_tensor **from;     /* [weights]; NULL: stays */
+	bool *used;                              /* [tensors] */
+	struct vt_err *err;
+};
+
+static struct vt_buf file_name(const char *ours, int form)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	int i, n = 0;
+
+	if (form != LAYERS)
+		vt_buf_printf(&b, "%s%s", forms[form], ours);
+	else if (sscanf(ours, "model.%d.0.%n", &i, &n) == 1 && n)
+		vt_buf_printf(&b, "layers.%d.%s", i, ours + n);
+	else if (sscanf(ours, "model.%d.%n", &i, &n) == 1 && n)
+		vt_buf_printf(&b, "layers.%d.%s", i, ours + n);
+	else
+		vt_buf_str(&b, ours);
+	return b;
+}
+
+static const struct vt_state_tensor *lookup(const struct load *l, const char *ours, int form)
+{
+	struct vt_buf b = file_name(ours, form);
+	const struct vt_state_tensor *t = vt_state_find(&l->file, b.data);
+
+	vt_buf_release(&b);
+	return t;
+}
+
+static void choose_form(struct load *l)
+{
+	size_t best = 0;
+
+	for (int f = 0; f < N_FORMS; f++) {
+		size_t n = 0;
+
+		for (int i = 0; i < vt_session_n_weights(l->s); i++)
+			n += lookup(l, vt_session_weight(l->s, i)->name, f) != NULL;
+		if (n > best) {
+			best = n;
+			l->form = f;
+		}
+	}
+}
+
+static bool left(const struct load *l, const char *name)
+{
+	for (size_t i = 0; l->o->leave && l->o->leave[i]; i++) {
+		size_t n = strlen(l->o->leave[i]);
+
+		if (n && !strncmp(name, l->o->leave[i], n) && (!name[n] || name[n] == '.' || name[n - 1] == '.'))
+			return true;
+	}
+	return false;
+}
+
+/* Tensors that hold nothing of their own: batch norms' counters, nnU-Net's second names. */
+static bool idle(const char *name)
+{
+	size_t n = strlen(name), tail = strlen("num_batches_tracked");
+
+	return (n >= tail && !strcmp(name + n - tail, "num_batches_tracked")) || strstr(name, ".all_modules.") || strstr(name, "decoder.encoder.");
+}
+
+static bool same_shape(const struct vt_weight *w, const struct vt_state_tensor *t)
+{
+	if (w->n_dims != t->n_dims)
+		return false;
+	for (int i = 0; i < t->n_dims; i++)
+		if (w->dims[i] != t->dims[i])
+			return false;
+	return true;
+}
+
+/* The file's kernel is for one channel, the network's for several, and they differ in nothing else. */
+static bool repeatable(const struct load *l, const struct vt_weight *w, const struct vt_state_tensor *t)
+{
+	struct vt_state_tensor wide = *t;
+
+	if (!l->o->repeat_input || w->n_dims != 5 || t->n_dims != 5 || t->dims[1] != 1)
+		return false;
+	wide.dims[1] = w->dims[1];
+	return same_shape(w, &wide);
+}
+
+static void print_shape(struct vt_buf *b, const int *dims, const int64_t *wide, int n)
+{
+	vt_buf_char(b, '[');
+	for (int i = 0; i < n; i++)
+		vt_buf_printf(b, "%s%lld", i ? ", " : "", dims ? (long long)dims[i] : (long long)wide[i]);
+	vt_buf_char(b, ']');
+}
+
+static int wrong_shape(const struct load *l, const struct vt_weight *w, const struct vt_state_tensor *t)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	int rc;
+
+	print_shape(&b, w->dims, NULL, w->n_dims);
+	vt_buf_str(&b, " in the network and ");
+	print_shape(&b, NULL, t->dims, t->n_dims);
+	rc = vt_err_set(l->err, VT_EDATA, "%s: %s has the shape %s in the file; check the network's params, or leave this part out", l->path, w->name, b.data);
+	vt_buf_release(&b);
+	return rc;
+}
+
+/* Every weight gets its tensor or is left; sets used[]. */
+static int match(struct load *l)
+{
+	size_t missing = 0, homeless = 0;
+	const char *first_missing = NULL, *first_homeless = NULL;
+
+	for (int i = 0; i < vt_session_n_weights(l->s); i++) {
+		const struct vt_weight *w = vt_session_weight(l->s, i);
+		const struct vt_state_tensor *t = left(l, w->name) ? NULL : lookup(l, w->name, l->form);
+
+		if (t && !same_shape(w, t) && !repeatable(l, w, t))
+			return wrong_shape(l, w, t);
+		if (t) {
+			l->from[i] = t;
+			l->used[t - l->file.tensor] = true;
+			l->report->matched++;
+			l->report->repeated += !same_shape(w, t);
+		} else if (left(l, w->name)) {
+			l->report->left++;
+		} else if (!missing++) {
+			first_missing = w->name;
+		}
+	}
+	for (size_t i = 0; i < l->file.n; i++) {
+		const char *name = l->file.tensor[i].name, *bare = name;
+		size_t prefix = l->form == LAYERS ? 0 : strlen(forms[l->form]);
+
+		if (!strncmp(name, forms[l->form], prefix))
+			bare += prefix;
+		if (l->used[i])
+			continue;
+		if (idle(name) || left(l, bare))
+			l->report->ignored++;
+		else if (!homeless++)
+			first_homeless = name;
+	}
+	if (!missing && !homeless)
+		return 0;
+	return vt_err_set(l->err, VT_EDATA, "%s: of the network's %d weights %zu are not in the file%s%s, and of the file's %zu tensors %zu have no place%s%s; "
+		"check network and params, or name with --leave the part to leave out", l->path, vt_session_n_weights(l->s), missing,
+		missing ? ", first " : "", missing ? first_missing : "", l->file.n, homeless, homeless ? ", first " : "", homeless ? first_homeless : "");
+}
+
+/* [.., x, y, z] to [.., z, y, x] for each pair of channels. */
+static void turn(float *v, const struct vt_weight *w)
+{
+	int k = w->dims[2];
+	size_t taps = (size_t)(k * k * k);
+	float *t = vt_xmalloc(taps * sizeof(*t));
+
+	for (size_t c = 0; c < w->n; c += taps) {
+		memcpy(t, v + c, taps * sizeof(*t));
+		for (int i = 0; i < k * k * k; i++)
+			v[c + (size_t)((i % k * k + i / k % k) * k + i / (k * k))] = t[i];
+	}
+	free(t);
+}
+
+/* One kernel a filter to in_c of them, each divided by in_c; v has room. */
+static void repeat(float *v, const struct vt_weight *w)
+{
+	size_t in_c = (size_t)w->dims[1], taps = w->n / in_c / (size_t)w->dims[0];
+
+	for (size_t o = (size_t)w->dims[0]; o-- > 0;)
+		for (size_t t = taps; t-- > 0;) {
+			float x = v[o * taps + t] / (float)in_c;
+
+			for (size_t i = in_c; i-- > 0;)
+				v[(o * in_c + i) * taps + t] = x;
+		}
+}
+
+/* All values are read before any weight is changed. */
+static int copy(struct load *l)
+{
+	size_t total = 0, at = 0;
+	float *values;
+	int rc = 0, n = vt_session_n_weights(l->s);
+
+	for (int i = 0; i < n; i++)
+		total += l->from[i] ? vt_session_weight(l->s, i)->n : 0;
+	values = malloc((total + 1) * sizeof(*values));
+	if (!values)
+		return vt_err_nomem(l->err, total * sizeof(*values));
+	for (int i = 0; !rc && i < n; i++) {
+		const struct vt_weight *w = vt_session_weight(l->s, i);
+
+		if (!l->from[i])
+			continue;
+		rc = vt_state_copy(l->from[i], values + at, l->err) ? vt_err_prefix(l->err, "%s", l->path) : 0;
+		if (!rc && l->from[i]->n != w->n)
+			repeat(values + at, w);
+		if (!rc && l->o->xyz && w->n_dims == 5)
+			turn(values + at, w);
+		at += w->n;
+	}
+	at = 0;
+	for (int i = 0; !rc && i < n; i++)
+		if (l->from[i]) {
+			struct vt_weight *w = vt_session_weight(l->s, i);
+
+			memcpy(w->value, values + at, w->n * sizeof(*values));
+			at += w->n;
+		}
+	free(values);
+	return rc;
+}
+
+int vt_weights_load(struct vt_session *s, const char *path, const struct vt_weights_opts *opts, struct vt_weights_report *report, struct vt_err *err)
+{
+	struct vt_weights_opts none = { .leave = NULL };
+	struct vt_weights_report facts = { .matched = 0 };
+	struct load l = { .s = s, .o = opts ? opts : &none, .report = &facts, .path = path, .err = err };
+	int rc = vt_state_open(&l.file, path, err);
+
+	if (rc)
+		return rc;
+	l.from = vt_xcalloc((size_t)vt_session_n_weights(s) + 1, sizeof(*l.from));
+	l.used = vt_xcalloc(l.file.n + 1, sizeof(*l.used));
+	choose_form(&l);
+	facts.format = l.file.format;
+	facts.form = forms[l.form];
+	rc = match(&l);
+	if (!rc)
+		rc = copy(&l);
+	if (!rc && report)
+		*report = facts;
+	free(l.from);
+	free(l.used);
+	vt_state_close(&l.file);
+	return rc;
+}
+
+int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json *metadata, struct vt_err *err)
+{
+	int n = vt_session_n_weights(s), rc;
+	struct vt_tensor_entry *e = vt_xcalloc((size_t)n, sizeof(*e));
+
+	for (int i = 0; i < n; i++) {
+		const struct vt_weight *w = vt_session_weight(s, i);
+
+		e[i] = (struct vt_tensor_entry){ .name = w->name, .n_dims = w->n_dims, .data = w->value };
+		memcpy(e[i].dims, w->dims, sizeof(e[i].dims));
+	}
+	rc = vt_safetensors_write(path, e, (size_t)n, metadata, err);
+	free(e);
+	return rc;
+}
