@@ -11,11 +11,12 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
-#include "common/image/prepare.h"
 #include "common/image/volume.h"
 #include "common/nn/backend.h"
 #include "common/seg/checkpoint.h"
+#include "common/seg/cohort.h"
 #include "common/seg/crop.h"
+#include "common/seg/learned_mask.h"
 #include "common/seg/predictor.h"
 #include "common/stage/stage.h"
 
@@ -34,6 +35,7 @@ static const struct vt_port in[] = {
 	{ "model", VT_PORT_DIR, false, "a checkpoint: output of train" },
 	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
 	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
+	{ "brain", VT_PORT_DIR, true, "weights of a network that finds the brain: --weights of skullstrip-normalize" },
 	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
 };
@@ -56,6 +58,7 @@ struct job {
 	struct vt_graph *graph;
 	struct vt_device *device;
 	struct vt_prepare_opts prepare;
+	struct vt_learned_mask *brain;
 };
 
 /* The preparation of the training data; scans of another size of voxel are resampled to theirs. */
@@ -75,25 +78,15 @@ static int preparation_of(struct job *j, struct vt_err *err)
 /* Scans -> a container in dir. */
 static int prepare(const struct job *j, const char *subject, const char *dir, struct vt_patch_file *f, struct vt_err *err)
 {
-	struct vt_prepare_channel channels[VT_MAX_CHANNELS];
 	const struct vt_crop_opts crop = { .margin = 2, .multiple = 8 };
 	struct vt_prepare_report report;
-	const struct vt_manifest *m = j->manifest;
-	char *path[VT_MAX_CHANNELS] = { NULL }, *file = vt_path_join(dir, "subject.vtp");
-	int rc = vt_fs_mkdirs(dir, err);
+	char *file = vt_path_join(dir, "subject.vtp");
+	int rc = vt_cohort_prepare(dir, subject, vt_stage_input(j->r, "scans"), j->manifest, &j->prepare, &report, err);
 
-	for (int c = 0; c < m->n_channels && !rc; c++) {
-		rc = vt_manifest_channel(&path[c], m, vt_stage_input(j->r, "scans"), subject, c, err);
-		channels[c] = (struct vt_prepare_channel){ m->channel[c].role, path[c], m->channel[c].frame };
-	}
 	if (!rc)
-		rc = vt_prepare_subject(dir, subject, channels, (size_t)m->n_channels, &j->prepare, &report, err);
-	if (!rc)
-		rc = vt_crop_subject(file, m, subject, dir, NULL, &crop, err);
+		rc = vt_crop_subject(file, j->manifest, subject, dir, NULL, &crop, err);
 	if (!rc)
 		rc = vt_patch_open(f, file, err);
-	for (int c = 0; c < m->n_channels; c++)
-		free(path[c]);
 	free(file);
 	return rc;
 }
@@ -211,11 +204,15 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"), weights[p->weights], NULL, j.device, err);
 	if (!rc)
 		rc = preparation_of(&j, err);
+	if (!rc && vt_stage_input(r, "brain"))
+		rc = vt_learned_mask_open(&j.brain, vt_stage_input(r, "brain"), err);
+	j.prepare.provider = j.brain ? vt_learned_mask_provider(j.brain) : NULL;
 	if (!rc) {
 		vt_stage_note(r, "settings", vt_prepare_settings(&j.prepare));
 		rc = all_subjects(&j, err);
 		vt_stage_note(r, "device", vt_device_describe(j.device));
 	}
+	vt_learned_mask_close(j.brain);
 	vt_session_free(j.session);
 	vt_graph_free(j.graph);
 	vt_device_close(j.device);
@@ -233,7 +230,8 @@ static const struct vt_stage stage = {
 	.name = "predict", .version = "2", .summary = "Segments subjects with a checkpoint, each in its own geometry.",
 	.about = "Scans are prepared as the checkpoint says its training data were: the same normalisation, axes, spacing and correction. Channels must be the "
 		"checkpoint's, in its order. The label map lies voxel for voxel on the grid of the subject's first channel, whatever its axes, with the "
-		"label values of the checkpoint's cohort. A subject whose scans are bad is put into quarantine/ and the others go on; the status then is 65.",
+		"label values of the checkpoint's cohort. A brain mask that the manifest names is used; else the brain is found as skullstrip-normalize "
+		"finds it, by a network if --brain gives one. A subject whose scans are bad is put into quarantine/ and the others go on; the status then is 65.",
 	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel",
 	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
 };

@@ -9,7 +9,6 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
-#include "common/image/prepare.h"
 #include "common/seg/cohort.h"
 #include "common/seg/learned_mask.h"
 #include "common/stage/stage.h"
@@ -100,29 +99,6 @@ static struct vt_json *facts_of(const struct vt_prepare_report *report)
 	return j;
 }
 
-/* Finds the files and prepares them in <out>/<subject>. */
-static int one_subject(const char *dir, const char *subject, const char *root, const struct vt_manifest *m,
-	const struct vt_prepare_opts *all, struct vt_prepare_report *report, struct vt_err *err)
-{
-	struct vt_prepare_channel channels[VT_MAX_CHANNELS];
-	struct vt_prepare_opts opts = *all;
-	char *path[VT_MAX_CHANNELS] = { NULL }, *mask = NULL;
-	int rc = vt_manifest_mask(&mask, m, root, subject, err);
-	opts.mask_path = mask;
-	for (int c = 0; c < m->n_channels && !rc; c++) {
-		rc = vt_manifest_channel(&path[c], m, root, subject, c, err);
-		channels[c] = (struct vt_prepare_channel){ m->channel[c].role, path[c], m->channel[c].frame };
-	}
-	if (!rc)
-		rc = vt_fs_mkdirs(dir, err);
-	if (!rc)
-		rc = vt_prepare_subject(dir, subject, channels, (size_t)m->n_channels, &opts, report, err);
-	free(mask);
-	for (int c = 0; c < m->n_channels; c++)
-		free(path[c]);
-	return rc;
-}
-
 /* True for what another attempt cannot help and other subjects do not share. */
 static bool is_about_the_subject(int code)
 {
@@ -140,7 +116,7 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, con
 		char *dir = vt_path_join(vt_stage_out(r), ids->v[i]);
 		if (vt_stage_stopping())
 			vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i, ids->n);
-		else if (!one_subject(dir, ids->v[i], vt_stage_input(r, "scans"), m, opts, &report, &why))
+		else if (!vt_cohort_prepare(dir, ids->v[i], vt_stage_input(r, "scans"), m, opts, &report, &why))
 			vt_json_put(notes, ids->v[i], facts_of(&report));
 		else if (!is_about_the_subject(why.code) || vt_fs_remove_tree(dir, err))
 			*err = why;

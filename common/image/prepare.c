@@ -11,22 +11,67 @@
 #include "common/image/prepare_internal.h"
 #include "common/image/register.h"
 
+/* Channel whose file c is read from: the first with its path, so that a 4-D file is inflated once. */
+static size_t reader_of(const struct prepare *p, size_t c)
+{
+	size_t first = 0;
+	while (strcmp(p->channel[first].name->path, p->channel[c].name->path) ||
+		(p->channel[first].name->frame < 0) != (p->channel[c].name->frame < 0))
+		first++;
+	return first;
+}
+
 static void read_channel(void *ctx, size_t c)
 {
-	struct prepare_channel *channel = &((struct prepare *)ctx)->channel[c];
+	struct prepare *p = ctx;
+	struct prepare_channel *channel = &p->channel[c];
+	unsigned flags = VT_VOLUME_FINITE | VT_VOLUME_RAW | (channel->name->frame < 0 ? VT_VOLUME_3D : VT_VOLUME_FRAMES);
+	if (reader_of(p, c) == c)
+		vt_volume_read(&channel->volume, channel->name->path, flags, &channel->err);
+}
+
+/* Takes the channel's frame out of the file that its reader holds. */
+static void take_frame(void *ctx, size_t c)
+{
+	struct prepare *p = ctx;
+	struct prepare_channel *channel = &p->channel[c];
+	const struct prepare_channel *reader = &p->channel[reader_of(p, c)];
 	struct vt_volume *v = &channel->volume;
-	int frame = channel->name->frame;
-	unsigned flags = VT_VOLUME_FINITE | VT_VOLUME_RAW | (frame < 0 ? VT_VOLUME_3D : VT_VOLUME_FRAMES);
-	if (vt_volume_read(v, channel->name->path, flags, &channel->err) || frame < 0)
-		return;
-	if ((size_t)frame >= v->n_frames) {
-		vt_err_set(&channel->err, VT_EDATA, "%s has %zu frames, the manifest wants frame %d (from 0)", channel->name->path,
-			v->n_frames, frame);
+	const struct vt_volume *all = &reader->volume;
+	size_t frame = channel->name->frame < 0 ? 0 : (size_t)channel->name->frame, n = all->n / (all->n_frames ? all->n_frames : 1);
+	if (reader->err.code) {
+		channel->err = reader->err;
 		return;
 	}
-	v->n /= v->n_frames;
+	if (frame >= all->n_frames) {
+		vt_err_set(&channel->err, VT_EDATA, "%s has %zu frames, the manifest wants frame %d (from 0)", channel->name->path,
+			all->n_frames, channel->name->frame);
+		return;
+	}
+	if (v == all)
+		return;
+	size_t size = n * vt_dtype_size(all->dtype);
+	*v = *all;
+	v->n = n;
 	v->n_frames = 1;
-	v->raw = (char *)v->raw + (size_t)frame * v->n * vt_dtype_size(v->dtype);
+	v->raw = v->storage = vt_voxels_alloc(size);
+	if (v->storage)
+		memcpy(v->storage, (const char *)all->raw + frame * size, size);
+	else
+		vt_err_nomem(&channel->err, size);
+}
+
+/* Readers narrow to their own frame last: until then the others copy from them. */
+static void keep_own_frame(struct prepare *p)
+{
+	for (size_t c = 0; c < p->n_channels; c++) {
+		struct vt_volume *v = &p->channel[c].volume;
+		if (v->n_frames < 2)
+			continue;
+		v->n /= v->n_frames;
+		v->n_frames = 1;
+		v->raw = (char *)v->raw + (size_t)p->channel[c].name->frame * v->n * vt_dtype_size(v->dtype);
+	}
 }
 
 /* Runs fn for every channel; the first channel's error wins, whatever finished first. */
@@ -255,7 +300,10 @@ static void release(struct prepare *p)
 
 static int run(struct prepare *p, const char *out_dir, struct vt_err *err)
 {
-	if (each_channel(p, read_channel, err) || same_grid(p, err))
+	if (each_channel(p, read_channel, err) || each_channel(p, take_frame, err))
+		return err->code;
+	keep_own_frame(p);
+	if (same_grid(p, err))
 		return err->code;
 	if (vt_prepare_mask(p, err))
 		return err->code;

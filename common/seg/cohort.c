@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/fs.h"
 #include "common/image/intensity.h"
 #include "common/image/volume.h"
 
@@ -56,4 +57,27 @@ int vt_cohort_spacing(double out[3], const struct vt_manifest *m, const char *ro
 		free(axis[a]);
 	}
 	return n ? 0 : vt_err_set(err, VT_EDATA, "no subject's spacing can be read; the last: %s", why.text);
+}
+
+int vt_cohort_prepare(const char *dir, const char *subject, const char *root, const struct vt_manifest *m, const struct vt_prepare_opts *all,
+	struct vt_prepare_report *report, struct vt_err *err)
+{
+	struct vt_prepare_channel channels[VT_MAX_CHANNELS];
+	struct vt_prepare_opts opts = *all;
+	char *path[VT_MAX_CHANNELS] = { NULL }, *mask = NULL;
+	int rc = vt_manifest_mask(&mask, m, root, subject, err);
+
+	opts.mask_path = mask;
+	for (int c = 0; c < m->n_channels && !rc; c++) {
+		rc = vt_manifest_channel(&path[c], m, root, subject, c, err);
+		channels[c] = (struct vt_prepare_channel){ m->channel[c].role, path[c], m->channel[c].frame };
+	}
+	if (!rc)
+		rc = vt_fs_mkdirs(dir, err);
+	if (!rc)
+		rc = vt_prepare_subject(dir, subject, channels, (size_t)m->n_channels, &opts, report, err);
+	for (int c = 0; c < m->n_channels; c++)
+		free(path[c]);
+	free(mask);
+	return rc;
 }
