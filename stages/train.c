@@ -1,7 +1,7 @@
 /* train: patch containers -> a checkpoint.
  *
  * in   patches   output of crop-patch
- *      previous  a checkpoint to start from (optional)
+ *      previous  a checkpoint, or another program's file of weights, to start from (optional)
  * out  best.safetensors, last.safetensors, checkpoint.json, history.csv
  *
  * Killed at any moment and started again with the same inputs, it continues from its scratch directory and ends with the same bytes. */
@@ -17,13 +17,13 @@
 #include "common/stage/stage.h"
 
 struct params {
-	const char *model, *network, *output_weights, *patch;
+	const char *model, *network, *output_weights, *patch, *leave;
 	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold, max_validation, optimiser, schedule, averaging;
 	int64_t average_from, average_every, lookahead, activation, memory, device, profile;
 	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip, slow_share, average_decay;
 	double dice, generalised, tversky, cross_entropy, focal, smooth, smooth_below, false_positive, false_negative, focus, balance;
 	double foreground, scale, shift, noise, drop_channel;
-	bool nesterov, centralise, squared, batch_dice, background, flips, pad, recompute;
+	bool nesterov, centralise, squared, batch_dice, background, flips, pad, recompute, repeat_input;
 };
 
 #define FIELD(f) offsetof(struct params, f)
@@ -36,7 +36,7 @@ static const char *const activations[] = { "sigmoid", "softmax", NULL };
 
 static const struct vt_port in[] = {
 	{ "patches", VT_PORT_DIR, false, "output of crop-patch" },
-	{ "previous", VT_PORT_DIR, true, "checkpoint whose last weights are the start; an empty directory is none" },
+	{ "previous", VT_PORT_DIR, true, "checkpoint whose last weights are the start, or one .pth, .pt or .safetensors file; an empty directory is none" },
 	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
 };
@@ -103,6 +103,8 @@ static const struct vt_param params[] = {
 	{ "validate", VT_PARAM_INT, FIELD(validate), 500, 1, 10000000, "step", "between validations", NULL, NULL },
 	{ "save", VT_PARAM_INT, FIELD(save), 100, 1, 10000000, "step", "between saves of the state to resume from", NULL, NULL },
 	{ "seed", VT_PARAM_INT, FIELD(seed), 1, 0, 9007199254740991, "", "of weights, order, patches and augmentation", NULL, NULL },
+	{ "leave", VT_PARAM_TEXT, FIELD(leave), 0, 0, 0, "", "parts that --previous need not fit, which start fresh, e.g. conv_seg,fc", NULL, "" },
+	{ "repeat_input", VT_PARAM_BOOL, FIELD(repeat_input), 0, 0, 0, "", "--previous for one channel serves several: kernels are repeated, over their number", NULL, NULL },
 	{ "recompute", VT_PARAM_BOOL, FIELD(recompute), 0, 0, 0, "", "make activations again instead of keeping them: less memory", NULL, NULL },
 	{ "memory", VT_PARAM_INT, FIELD(memory), 0, 0, 16777216, "MiB", "refuse a plan that needs more; 0: no limit", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
@@ -124,15 +126,39 @@ static void progress(uint64_t step, double loss)
 	vt_progress_step((size_t)step, "loss=%.4f", loss);
 }
 
-/* The checkpoint to start from, NULL if there is none: the first run of a pipeline finds an empty directory. */
-static const char *previous(const struct vt_stage_run *r)
+static bool is_weights(const char *name)
+{
+	static const char *const ends[] = { ".pth", ".pt", ".safetensors" };
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (strlen(name) > strlen(ends[i]) && !strcmp(name + strlen(name) - strlen(ends[i]), ends[i]))
+			return true;
+	return false;
+}
+
+/* The weights to start from, for the caller to free; NULL if there are none: the first run of a pipeline finds an empty directory. */
+static int previous(char **out, const struct vt_stage_run *r, struct vt_err *err)
 {
 	const char *dir = vt_stage_input(r, "previous");
-	char *path = dir ? vt_path_join(dir, "last.safetensors") : NULL;
-	bool there = path && vt_fs_exists(path);
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = 0;
 
-	free(path);
-	return there ? dir : NULL;
+	*out = dir ? vt_path_join(dir, "last.safetensors") : NULL;
+	if (!dir || vt_fs_exists(*out))
+		return 0;
+	free(*out);
+	*out = NULL;
+	rc = vt_fs_list(&names, dir, err);
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		if (!is_weights(names.v[i]))
+			continue;
+		if (*out)
+			rc = vt_err_set(err, VT_EDATA, "--previous=%s: there is no last.safetensors and more than one other file of weights; keep one", dir);
+		else
+			*out = vt_path_join(dir, names.v[i]);
+	}
+	vt_strs_release(&names);
+	return rc;
 }
 
 static struct vt_loss loss_of(const struct params *p)
@@ -159,7 +185,24 @@ static struct vt_optim_opts optim_of(const struct params *p)
 struct owned {
 	struct vt_json *network, *weights;
 	double *output_weights;
+	char *previous, *leave;
+	const char *part[17];    /* of leave; NULL behind the last */
 };
+
+static int parse_leave(struct owned *w, const char *text, struct vt_err *err)
+{
+	size_t n = 0;
+	char *rest, *part;
+
+	rest = w->leave = vt_xstrdup(text);
+	while ((part = strsep(&rest, ",")) != NULL) {
+		if (n == sizeof(w->part) / sizeof(w->part[0]) - 1)
+			return vt_err_set(err, VT_EUSAGE, "--leave=%s: names more than %zu parts", text, n);
+		if (*part)
+			w->part[n++] = part;
+	}
+	return 0;
+}
 
 static int parse_owned(struct owned *w, const struct params *p, struct vt_err *err)
 {
@@ -183,6 +226,8 @@ static void release(struct owned *w)
 	vt_json_free(w->network);
 	vt_json_free(w->weights);
 	free(w->output_weights);
+	free(w->previous);
+	free(w->leave);
 }
 
 /* "64" or "144,224,224". */
@@ -206,6 +251,10 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	int patch[3], rc = parse_owned(w, p, err);
 
 	if (!rc)
+		rc = parse_leave(w, p->leave, err);
+	if (!rc)
+		rc = previous(&w->previous, r, err);
+	if (!rc)
 		rc = parse_patch(patch, p->patch, err);
 	if (!rc && p->dice + p->generalised + p->tversky + p->cross_entropy + p->focal <= 0)
 		rc = vt_err_set(err, VT_EUSAGE, "every loss has weight 0; give --dice 1 or another one");
@@ -219,7 +268,8 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.averaging = (enum vt_averaging)p->averaging, .average_decay = p->average_decay, .average_from = (uint64_t)p->average_from,
 		.average_every = (uint64_t)p->average_every, .pad = p->pad, .recompute = p->recompute,
 		.memory_limit = (size_t)p->memory << 20, .fold = (int)p->fold, .max_validation = (int)p->max_validation,
-		.parent = previous(r), .parent_tree = previous(r) ? vt_stage_tree(r, "previous") : NULL, .stopping = vt_stage_stopping,
+		.parent = w->previous, .parent_tree = w->previous ? vt_stage_tree(r, "previous") : NULL,
+		.fit = { .leave = w->part, .repeat_input = p->repeat_input }, .stopping = vt_stage_stopping,
 		.progress = progress };
 	return 0;
 }

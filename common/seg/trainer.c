@@ -4,7 +4,6 @@
 
 #include "common/base/log.h"
 #include "common/nn/model.h"
-#include "common/nn/weights.h"
 #include "common/seg/train_state.h"
 
 /* Which subjects do what. */
@@ -112,10 +111,12 @@ static int start(struct vt_trainer *t, struct vt_err *err)
 		return rc;
 	t->best = -1;
 	if (t->o->parent) {
-		char *path = vt_asprintf("%s/last.safetensors", t->o->parent);
+		struct vt_weights_report fit;
 
-		rc = vt_weights_load(t->session, path, NULL, NULL, err);
-		free(path);
+		rc = vt_weights_load(t->session, t->o->parent, &t->o->fit, &fit, err);
+		if (!rc)
+			vt_log(VT_LOG_INFO, "start", "format=\"%s\" matched=%zu left=%zu ignored=%zu repeated=%zu", fit.format, fit.matched, fit.left, fit.ignored,
+				fit.repeated);
 	}
 	vt_buf_str(&t->history, "step,loss");
 	for (int r = 0; r < t->d->file[0].n_regions; r++)

@@ -13,6 +13,7 @@
 #include "common/nn/loss.h"
 #include "common/nn/optim.h"
 #include "common/nn/schedule.h"
+#include "common/nn/weights.h"
 #include "common/seg/checkpoint.h"
 #include "common/seg/dataset.h"
 
@@ -35,8 +36,9 @@ struct vt_train_opts {
 	bool pad;                        /* a volume smaller than the patch is padded with 0 instead of refused */
 	int fold;                        /* validation fold, -1: none */
 	int max_validation;              /* at most this many subjects are predicted; 0: all */
-	const char *parent;              /* checkpoint directory to start from, NULL: fresh weights */
-	const char *parent_tree;         /* its tree id, for checkpoint.json */
+	const char *parent;              /* file of weights to start from (weights.h), NULL: fresh weights */
+	const char *parent_tree;         /* tree id of where it lies, for checkpoint.json */
+	struct vt_weights_opts fit;      /* how the parent fits the network */
 	bool recompute;                  /* as in session.h */
 	size_t memory_limit;             /* bytes of the training session; 0: none */
 	struct vt_device *device;        /* NULL: the CPU */
