@@ -32,6 +32,8 @@ static void report(struct vt_store *s, struct vt_trail *t, const char *what, siz
 	vt_audit_collect(&r);
 	forms[form].write(&out, &r);
 	fwrite(out.data, 1, out.len, stdout);
+	if (vt_trail_absent(t)->n)
+		fprintf(stderr, "voxtrail audit: note: %zu files that the records list are not here, e.g. %s\n", vt_trail_absent(t)->n, vt_trail_absent(t)->v[0]);
 	vt_lineage_incomplete(&a->missing, err);
 	vt_audit_release(&r);
 	vt_buf_release(&out);

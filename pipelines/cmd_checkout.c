@@ -5,56 +5,27 @@
 
 #include "common/base/fs.h"
 #include "common/store/repo.h"
+#include "common/store/trail.h"
 #include "pipelines/commands.h"
 #include "pipelines/runner/command.h"
 
-/* Writes the records of the tree's producers below dir/.lineage, so that the directory answers for itself. */
-static int write_records(struct vt_store *s, const struct vt_strs *ids, const char *dir, struct vt_err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < ids->n; i++) {
-		struct vt_json *j = NULL;
-		struct vt_buf text = VT_BUF_INIT;
-		char *base, *path;
-
-		if (i && !strcmp(ids->v[i], ids->v[i - 1]))
-			continue;
-		rc = vt_store_get_record(s, &j, ids->v[i], err);
-		if (rc)
-			break;
-		base = vt_asprintf("%s/.lineage/%s", dir, vt_json_text(vt_json_get(j, "result"), "unknown"));
-		path = vt_path_join(base, "record.json");
-		rc = vt_json_canonical(&text, j, err);
-		if (!rc)
-			rc = vt_fs_mkdirs(base, err);
-		if (!rc)
-			rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
-		vt_buf_release(&text);
-		vt_json_free(j);
-		free(base);
-		free(path);
-	}
-	return rc;
-}
-
 struct vouching {
 	struct vt_store *s;
-	const char *tree;
-	const struct vt_tree *files;
+	const struct vt_tree *all, *some;
 };
 
-/* Whoever made the tree as a whole vouches for it; a merged tree is vouched for file by file. */
+/* Lays the records that vouch for the files below dir/.lineage, so that the directory answers for itself; of a part, those that made
+ * any of its files. */
 static int vouch(void *ctx, const char *dir, struct vt_err *err)
 {
 	const struct vouching *v = ctx;
 	struct vt_strs ids = VT_STRS_INIT;
-	int rc = vt_store_producers(v->s, v->tree, &ids, err);
+	int rc = vt_trail_makers(v->s, v->all, &ids, err);
 
-	if (!rc && !ids.n)
-		rc = vt_store_producers_of_files(v->s, v->files, &ids, err);
+	if (!rc && v->some)
+		rc = vt_trail_only_of(v->s, v->some, &ids, err);
 	if (!rc)
-		rc = write_records(v->s, &ids, dir, err);
+		rc = vt_carried_write(v->s, &ids, dir, err);
 	vt_strs_release(&ids);
 	return rc;
 }
@@ -80,11 +51,12 @@ static void checkout(struct vt_store *s, const struct wish *w, struct vt_err *er
 	if (!rc && w->paths.n && vt_tree_select(&some, all, &w->paths, err))
 		rc = vt_err_prefix(err, "%s", w->what);
 	if (!rc) {
-		struct vouching v = { s, c.tree, some ? some : all };
+		const struct vt_tree *files = some ? some : all;
+		struct vouching v = { s, all, some };
 
-		rc = vt_store_checkout_with(s, v.files, w->dir, w->how, vouch, &v, err);
+		rc = vt_store_checkout_with(s, files, w->dir, w->how, vouch, &v, err);
 		if (!rc)
-			printf("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir, v.files->n_files, w->what, c.id, c.tree);
+			printf("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir, files->n_files, w->what, c.id, c.tree);
 	}
 	vt_tree_free(some);
 	vt_tree_free(all);

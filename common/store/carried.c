@@ -167,6 +167,7 @@ struct checking {
 	const char *dir;
 	enum vt_carried_extent extent;
 	bool *vouched;           /* of t's files */
+	struct vt_strs *absent;
 };
 
 static int check_file(const struct checking *c, const struct vt_carried_record *r, const struct vt_json *file, struct vt_err *err)
@@ -175,9 +176,14 @@ static int check_file(const struct checking *c, const struct vt_carried_record *
 	size_t i = file_index(c->t, path);
 	char hex[VT_HEX];
 
+	if (i == c->t->n_files && c->extent == VT_CARRIED_PART) {
+		if (c->absent)
+			vt_strs_add(c->absent, path);
+		return 0;
+	}
 	if (i == c->t->n_files)
-		return c->extent == VT_CARRIED_PART ? 0 : vt_err_set(err, VT_EINTEGRITY,
-			"%s/%s: missing, but the record %.16s beside it (%s) lists it as an output with digest %s", c->dir, path, r->id, r->origin, stated);
+		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: missing, but the record %.16s beside it (%s) lists it as an output with digest %s", c->dir,
+			path, r->id, r->origin, stated);
 	vt_digest_hex(hex, &c->t->file[i].digest);
 	if (strcmp(hex, stated))
 		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: its digest is %s, but the record %.16s beside it (%s) says %s", c->dir, path, hex, r->id,
@@ -243,17 +249,46 @@ static int check_reached(const struct vt_carried *c, struct vt_err *err)
 }
 
 int vt_carried_check(const struct vt_carried *c, const struct vt_tree *t, const char *dir, enum vt_carried_extent extent,
-	struct vt_strs *unvouched, struct vt_err *err)
+	struct vt_strs *unvouched, struct vt_strs *absent, struct vt_err *err)
 {
-	struct checking check = { t, dir, extent, vt_xcalloc(t->n_files + 1, sizeof(bool)) };
+	struct checking check = { t, dir, extent, vt_xcalloc(t->n_files + 1, sizeof(bool)), absent };
 	int rc = check_reached(c, err);
 
 	for (size_t i = 0; !rc && i < c->n; i++)
 		if (c->v[i].own)
 			rc = check_outputs(&check, &c->v[i], err);
-	for (size_t i = 0; !rc && i < t->n_files; i++)
+	for (size_t i = 0; !rc && unvouched && i < t->n_files; i++)
 		if (!check.vouched[i])
 			vt_strs_add(unvouched, t->file[i].path);
 	free(check.vouched);
 	return rc;
+}
+
+/* False as soon as an output file is not there as stated. */
+static bool each_output(const struct vt_json *record, const struct vt_tree *t, bool *covered, bool mark)
+{
+	const struct vt_json *outputs = vt_json_get(record, "outputs");
+
+	for (size_t i = 0; outputs && i < outputs->n; i++) {
+		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
+
+		for (size_t k = 0; files && k < files->n; k++) {
+			size_t at = file_index(t, vt_json_text(vt_json_get(files->item[k], "path"), ""));
+			char hex[VT_HEX];
+
+			if (at == t->n_files)
+				return false;
+			vt_digest_hex(hex, &t->file[at].digest);
+			if (strcmp(hex, vt_json_text(vt_json_get(files->item[k], "sha256"), "")))
+				return false;
+			if (mark)
+				covered[at] = true;
+		}
+	}
+	return true;
+}
+
+bool vt_carried_fits(const struct vt_json *record, const struct vt_tree *t, bool *covered)
+{
+	return each_output(record, t, covered, false) && each_output(record, t, covered, true);
 }

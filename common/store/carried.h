@@ -40,9 +40,17 @@ const struct vt_carried_record *vt_carried_find(const struct vt_carried *c, cons
  * bucket loses them. */
 enum vt_carried_extent { VT_CARRIED_WHOLE = 1, VT_CARRIED_PART };
 
-/* Compares what own records list with t, the tree of `dir`.  The paths of files that no own record lists are added to
- * *unvouched. */
+/* Compares what own records list with t, the tree of `dir`.  Adds the paths of files that no own record lists to *unvouched and, with
+ * VT_CARRIED_PART, of listed files that are missing to *absent; both may be NULL. */
 int vt_carried_check(const struct vt_carried *c, const struct vt_tree *t, const char *dir, enum vt_carried_extent extent,
-	struct vt_strs *unvouched, struct vt_err *err);
+	struct vt_strs *unvouched, struct vt_strs *absent, struct vt_err *err);
+
+/* Is every output the record lists in t, under its path and with its digest?  If so, marks those files in covered (t->n_files
+ * flags). */
+bool vt_carried_fits(const struct vt_json *record, const struct vt_tree *t, bool *covered);
+
+/* Writes dir/.lineage as a stage would: each of the records (ids) with those of its ancestors that are known here, up to 64 MiB. */
+struct vt_store;
+int vt_carried_write(struct vt_store *s, const struct vt_strs *ids, const char *dir, struct vt_err *err);
 
 #endif

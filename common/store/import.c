@@ -70,7 +70,7 @@ static int put_stated_trees(struct vt_store *s, const struct vt_carried *c, cons
 static int check(const struct vt_carried *c, const struct vt_tree *t, const char *dir, const struct vt_import_opts *opts, struct vt_import *out,
 	struct vt_err *err)
 {
-	int rc = vt_carried_check(c, t, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE, &out->unvouched, err);
+	int rc = vt_carried_check(c, t, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE, &out->unvouched, NULL, err);
 
 	if (rc)
 		return rc;

@@ -499,7 +499,7 @@ int vt_lineage_add_records(struct vt_lineage *l, const struct vt_record_text *v,
 
 int vt_lineage_fill_begin(struct vt_lineage *l, struct vt_err *err)
 {
-	return exec(l, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -262144; BEGIN IMMEDIATE", err);
+	return exec(l, "PRAGMA mmap_size = 0; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -262144; BEGIN IMMEDIATE", err);
 }
 
 int vt_lineage_fill(struct vt_lineage *l, const struct vt_record_text *v, size_t n, struct vt_err *err)

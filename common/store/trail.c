@@ -13,7 +13,7 @@ struct vt_trail {
 	struct vt_lineage *db;           /* where questions go: the store's, or own */
 	struct vt_lineage *own;          /* in memory; NULL if the store's serves */
 	struct vt_carried carried;
-	struct vt_strs roots;
+	struct vt_strs roots, absent;
 	char *roots_json;                /* ["id", ...]: what json_each(?1) reads */
 	bool raw;
 };
@@ -66,34 +66,88 @@ static int readers(struct vt_trail *t, const struct vt_strs *digests, struct vt_
 	return rc;
 }
 
-/* Makers of any of the files, else, if asked for, their readers. */
-static int makers_or_readers(struct vt_trail *t, const struct vt_strs *digests, enum vt_trail_start start, struct vt_err *err)
+/* Candidates share bytes with the tree; those whose every output lies in it made their part of it.  fits: a flag each. */
+static int fitting(struct vt_store *s, const struct vt_tree *tree, const struct vt_strs *candidates, bool *fits, bool *covered, struct vt_err *err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < digests->n; i++)
-		rc = vt_store_producers(t->s, digests->v[i], &t->roots, err);
-	if (!rc && !t->roots.n && start == VT_TRAIL_ANY)
-		rc = readers(t, digests, err);
+	for (size_t i = 0; !rc && i < candidates->n; i++) {
+		struct vt_json *j = NULL;
+
+		rc = vt_store_get_record(s, &j, candidates->v[i], err);
+		fits[i] = !rc && vt_carried_fits(j, tree, covered);
+		vt_json_free(j);
+	}
 	return rc;
 }
 
-/* Whoever made the tree as a whole; a merged tree is the work of those who made its files. */
-static int start_at_tree(struct vt_trail *t, const struct vt_tree *tree, enum vt_trail_start start, struct vt_err *err)
+static int makers_of_parts(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err)
 {
-	struct vt_strs digests = VT_STRS_INIT;
+	struct vt_strs candidates = VT_STRS_INIT;
+	bool *covered = vt_xcalloc(tree->n_files + 1, sizeof(*covered)), *fits = NULL;
+	char hex[VT_HEX];
+	int rc = vt_store_producers_of_files(s, tree, &candidates, err);
+
+	fits = vt_xcalloc(candidates.n + 1, sizeof(*fits));
+	if (!rc)
+		rc = fitting(s, tree, &candidates, fits, covered, err);
+	for (size_t i = 0; !rc && i < candidates.n; i++)
+		if (fits[i])
+			vt_strs_add(ids, candidates.v[i]);
+	for (size_t i = 0; !rc && i < tree->n_files; i++)
+		if (!covered[i]) {
+			vt_digest_hex(hex, &tree->file[i].digest);
+			rc = vt_store_producers(s, hex, ids, err);
+		}
+	sort_once(ids);
+	vt_strs_release(&candidates);
+	free(covered);
+	free(fits);
+	return rc;
+}
+
+int vt_trail_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err)
+{
 	char hex[VT_HEX];
 	int rc;
 
 	vt_digest_hex(hex, &tree->id);
-	rc = vt_store_producers(t->s, hex, &t->roots, err);
-	if (rc || t->roots.n)
+	rc = vt_store_producers(s, hex, ids, err);
+	return rc || ids->n ? rc : makers_of_parts(s, tree, ids, err);
+}
+
+int vt_trail_only_of(struct vt_store *s, const struct vt_tree *part, struct vt_strs *ids, struct vt_err *err)
+{
+	struct vt_strs makers = VT_STRS_INIT;
+	size_t n = 0, k = 0;
+	int rc = vt_store_producers_of_files(s, part, &makers, err);
+
+	for (size_t i = 0; i < ids->n; i++) {
+		while (k < makers.n && strcmp(makers.v[k], ids->v[i]) < 0)
+			k++;
+		if (k < makers.n && !strcmp(makers.v[k], ids->v[i]))
+			ids->v[n++] = ids->v[i];
+		else
+			free(ids->v[i]);
+	}
+	ids->n = n;
+	vt_strs_release(&makers);
+	return rc;
+}
+
+static int start_at_tree(struct vt_trail *t, const struct vt_tree *tree, enum vt_trail_start start, struct vt_err *err)
+{
+	struct vt_strs digests = VT_STRS_INIT;
+	char hex[VT_HEX];
+	int rc = vt_trail_makers(t->s, tree, &t->roots, err);
+
+	if (rc || t->roots.n || start != VT_TRAIL_ANY)
 		return rc;
 	for (size_t i = 0; i < tree->n_files; i++) {
 		vt_digest_hex(hex, &tree->file[i].digest);
 		vt_strs_add(&digests, hex);
 	}
-	rc = makers_or_readers(t, &digests, start, err);
+	rc = readers(t, &digests, err);
 	vt_strs_release(&digests);
 	return rc;
 }
@@ -101,10 +155,11 @@ static int start_at_tree(struct vt_trail *t, const struct vt_tree *tree, enum vt
 static int start_at_file(struct vt_trail *t, const char *hex, enum vt_trail_start start, struct vt_err *err)
 {
 	struct vt_strs one = VT_STRS_INIT;
-	int rc;
+	int rc = vt_store_producers(t->s, hex, &t->roots, err);
 
 	vt_strs_add(&one, hex);
-	rc = makers_or_readers(t, &one, start, err);
+	if (!rc && !t->roots.n && start == VT_TRAIL_ANY)
+		rc = readers(t, &one, err);
 	vt_strs_release(&one);
 	return rc;
 }
@@ -120,7 +175,6 @@ static void start_at_carried(struct vt_trail *t)
 
 static int start_at_dir(struct vt_trail *t, const char *path, enum vt_trail_start start, struct vt_err *err)
 {
-	struct vt_strs unvouched = VT_STRS_INIT;
 	struct vt_tree *tree = NULL;
 	int rc = vt_carried_read(&t->carried, path, err);
 
@@ -128,12 +182,11 @@ static int start_at_dir(struct vt_trail *t, const char *path, enum vt_trail_star
 		return rc;
 	rc = vt_tree_hash_dir(&tree, path, err);
 	if (!rc && t->carried.n)
-		rc = vt_carried_check(&t->carried, tree, path, VT_CARRIED_WHOLE, &unvouched, err);
+		rc = vt_carried_check(&t->carried, tree, path, VT_CARRIED_PART, NULL, &t->absent, err);
 	if (!rc)
 		start_at_carried(t);
 	if (!rc && !t->roots.n && t->s)
 		rc = start_at_tree(t, tree, start, err);
-	vt_strs_release(&unvouched);
 	vt_tree_free(tree);
 	return rc;
 }
@@ -323,6 +376,7 @@ void vt_trail_close(struct vt_trail *t)
 	vt_lineage_close(t->own);
 	vt_carried_release(&t->carried);
 	vt_strs_release(&t->roots);
+	vt_strs_release(&t->absent);
 	free(t->roots_json);
 	free(t);
 }
@@ -330,6 +384,11 @@ void vt_trail_close(struct vt_trail *t)
 const struct vt_strs *vt_trail_roots(const struct vt_trail *t)
 {
 	return &t->roots;
+}
+
+const struct vt_strs *vt_trail_absent(const struct vt_trail *t)
+{
+	return &t->absent;
 }
 
 bool vt_trail_is_raw(const struct vt_trail *t)
@@ -399,6 +458,12 @@ static int ask(struct vt_trail *t, const char *sql, vt_lineage_row row, void *ct
 int vt_trail_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
 {
 	return ask(t, UP STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY up.n NOT IN (SELECT n FROM root), r.id", call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
+}
+
+int vt_trail_named_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
+{
+	return ask(t, "WITH RECURSIVE up (n) AS (" ROOTS " UNION SELECT r.n FROM up CROSS JOIN parent p ON p.record = up.n CROSS JOIN record r ON r.id = p.id) "
+		STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY r.id", call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
 int vt_trail_descendants(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)

@@ -29,6 +29,14 @@ int vt_trail_open_subject(struct vt_trail **out, struct vt_store *s, const char 
 void vt_trail_close(struct vt_trail *t);
 
 const struct vt_strs *vt_trail_roots(const struct vt_trail *t);      /* record ids, sorted */
+const struct vt_strs *vt_trail_absent(const struct vt_trail *t);     /* files that the directory's records list and that are not there */
+
+/* The records that made the files of a tree: of the tree as a whole, else every record whose outputs all lie in it; a file of none of
+ * these is looked for by its bytes.  Sorted. */
+int vt_trail_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err);
+
+/* Leaves of ids those that made a file of the tree. */
+int vt_trail_only_of(struct vt_store *s, const struct vt_tree *part, struct vt_strs *ids, struct vt_err *err);
 bool vt_trail_is_raw(const struct vt_trail *t);
 int vt_trail_record(struct vt_trail *t, struct vt_json **out, const char *id, struct vt_err *err);
 
@@ -40,6 +48,9 @@ typedef int (*vt_trail_fn)(void *ctx, const struct vt_trail_step *step);
 
 /* The roots, then everything they were made from. */
 int vt_trail_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err);
+
+/* The same along the parents that records name, which is what parents.jsonl holds: found by bytes alone does not count. */
+int vt_trail_named_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err);
 
 /* Everything made from the roots; without the roots, unless the trail begins at raw files. */
 int vt_trail_descendants(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err);

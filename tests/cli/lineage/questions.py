@@ -92,6 +92,24 @@ run("import", f"{T}/d0", store=f"{T}/half")
 r = run("audit", f"{T}/cut", store=f"{T}/half")
 check(r.returncode == 1, "a store that knows only some of them: exit 1", r.returncode)
 
+# what a checkout carries
+for d, e in (("m1", crop[0]), ("m1", crop[1]), ("m2", prep[0]), ("m2", prep[1])):
+    e.dir(f"{T}/{d}")
+older = Execution("prepare", {"scans": raw["sub-001"]}, {"sub-001/t1.nii": b"another", "sub-001/geometry.json": b"{}"}, params={"strip": "never"})
+run("import", older.dir(f"{T}/older"), store=S)
+for repo, d in (("crops", "m1"), ("preps", "m2")):
+    run("commit", repo, f"{T}/{d}", store=S)
+    run("checkout", repo, f"{T}/co-{repo}", store=S)
+    r = run("audit", f"{T}/co-{repo}", "--json", store=f"{T}/nostore")
+    mine = json.loads(r.stdout) if r.stdout else {"roots": r.stderr}
+    made = [e.id for e in (crop[:2] if repo == "crops" else prep[:2])]
+    check(r.returncode == 0 and mine["roots"] == sorted(made), f"a checkout of {repo} answers alone: those that made it, not one that shares some bytes", mine["roots"])
+    check(json.loads(run("audit", repo, "--json", store=S).stdout)["roots"] == sorted(made), f"as the commit {repo} does")
+    check(run("import", f"{T}/co-{repo}", store=f"{T}/elsewhere").returncode == 0, "and another store takes it")
+run("checkout", "crops:sub-002", f"{T}/part", store=S)
+r = run("audit", f"{T}/part", "--json", store=f"{T}/nostore")
+check(r.returncode == 0 and json.loads(r.stdout)["roots"] == [crop[1].id], "part of a commit carries the records of that part", r.stderr)
+
 # forms
 dot = run("audit", tuned.id, "--format", "dot", store=S).stdout
 check(dot.startswith("digraph") and len(set(re.findall(r'^\t"([0-9a-f]{16})" \[label', dot, re.M))) == len(oracle.ancestors(tuned.id)) + len({f[2] for i in oracle.ancestors(tuned.id) for f in oracle.parents(i)[1]}), "dot: a node an execution and raw file")
