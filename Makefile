@@ -109,6 +109,7 @@ help:
 #h make test         every test; ends with "N passed, N failed, N skipped"
 #h make test-quick   unit and command-line tests only
 #h make test-portability   emitted CWL and Snakefile under cwltool and snakemake
+#h make test-specs         every committed spec with its own kind of network (minutes)
 #h make lint         rooms, stand-alone headers, banned calls, sizes, format
 #h make asan         the tests under AddressSanitizer and UBSan      make fuzz   fuzz targets, FUZZ_SECONDS each
 #h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a card
@@ -125,6 +126,10 @@ test-portability: tests-built
 	@sh tests/tools/deps.sh portability
 	@B=$B sh tests/run portability
 .PHONY: test-portability
+# The committed specs with the networks they are for; minutes.
+test-specs: tests-built
+	@B=$B SIZE=full ONLY=specs sh tests/run e2e
+.PHONY: test-specs
 asan:
 	+@$(MAKE) --no-print-directory MODE=asan CUDA=0 tests-built
 	@B=build/asan sh tests/run unit cli corrupt

@@ -31,3 +31,5 @@ if /usr/bin/python3 -c 'import nibabel, scipy' 2>/dev/null; then
 else
 	echo "python3-nibabel and python3-scipy are not installed: no comparison of the imaging stages"
 fi
+echo "== the runner beside cwltool and snakemake"
+sh bench/pipelines/overhead.sh

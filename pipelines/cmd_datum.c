@@ -95,7 +95,7 @@ static int hash_entry(void *ctx, const char *relative, char type, struct vt_err 
 	struct compare *c = ctx;
 	struct vt_hash h;
 	uint64_t size;
-	if (type == 'd' || !strncmp(relative, ".lineage/", 9))
+	if (type == 'd' || vt_path_is_lineage(relative))
 		return 0;
 	char *path = vt_path_join(c->root, relative), *absolute = vt_asprintf("/%s", relative);
 	if (!vt_content_file(&h, &size, path, err))

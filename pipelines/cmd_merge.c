@@ -33,7 +33,7 @@ static int add_file(void *ctx, const char *relative, char type, struct vt_err *e
 		return 0;
 	char *from = vt_path_join(m->parts->v[m->part], relative), *to = vt_path_join(m->out, relative), *absolute = vt_asprintf("/%s", relative);
 	struct vt_hash origin = { { (unsigned char)(m->part >> 24), (unsigned char)(m->part >> 16), (unsigned char)(m->part >> 8), (unsigned char)m->part } };
-	if (strncmp(relative, ".lineage/", 9))
+	if (!vt_path_is_lineage(relative))
 		vt_listing_add(&m->files, absolute, NULL, 0, &origin);
 	if (!vt_fs_exists(to))
 		place(from, to, err);

@@ -2,6 +2,7 @@
  *
  * in   normed    <subject>/<role>.nii, mask.nii, geometry.json (skullstrip-normalize)
  *      labels    the cohort's label maps, on the subjects' native grids
+ *      region    <subject>/seg.nii.gz (predict): the box is that of its labels instead of the brain's
  * out  <subject>/subject.vtp, quarantine/<subject>.json for what was refused */
 #include <stddef.h>
 #include <stdlib.h>
@@ -21,12 +22,13 @@ static const char *const dtypes[] = { "f32", "f16", NULL };
 static const struct vt_port in[] = {
 	{ "normed", VT_PORT_DIR, false, "output of skullstrip-normalize" },
 	{ "labels", VT_PORT_DIR, true, "label maps as the manifest lays them out" },
+	{ "region", VT_PORT_DIR, true, "output of predict: crop to what it found instead of to the brain" },
 	{ "manifest", VT_PORT_FILE, false, "what the cohort's files mean (manifests/)" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
-	{ "margin", VT_PARAM_INT, FIELD(margin), 2, 0, 64, "voxel", "kept around the brain's box", NULL, NULL },
+	{ "margin", VT_PARAM_INT, FIELD(margin), 2, 0, 64, "voxel", "kept around the box", NULL, NULL },
 	{ "multiple", VT_PARAM_INT, FIELD(multiple), 8, 1, 64, "voxel", "edges are padded with 0 to a multiple of this", NULL, NULL },
 	{ "least", VT_PARAM_INT, FIELD(least), 0, 0, 512, "voxel", "edges are padded with 0 to at least this, for patches that are larger than a brain", NULL, NULL },
 	{ "dtype", VT_PARAM_ENUM, FIELD(dtype), 0, 0, 0, "", "how channels are stored", dtypes, NULL },
@@ -39,6 +41,7 @@ static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const c
 	const struct vt_crop_opts opts = { (int)p->margin, (int)p->multiple, p->dtype == 1, (int)p->least };
 	char *from = vt_path_join(vt_stage_input(r, "normed"), subject), *dir = vt_path_join(vt_stage_out(r), subject);
 	char *path = vt_path_join(dir, "subject.vtp"), *label = NULL;
+	char *region = vt_stage_input(r, "region") ? vt_asprintf("%s/%s/seg.nii.gz", vt_stage_input(r, "region"), subject) : NULL;
 	struct vt_err why = VT_ERR_INIT;
 	int rc = 0;
 
@@ -47,7 +50,7 @@ static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const c
 	if (!rc)
 		rc = vt_fs_mkdirs(dir, &why);
 	if (!rc)
-		rc = vt_crop_subject(path, m, subject, from, label, &opts, &why);
+		rc = vt_crop_subject(path, m, subject, from, label, region, &opts, &why);
 	if (rc == VT_EDATA || rc == VT_ENOINPUT) {
 		rc = vt_fs_remove_tree(dir, err);
 		if (!rc)
@@ -56,6 +59,7 @@ static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const c
 		*err = why;
 	}
 	free(label);
+	free(region);
 	free(path);
 	free(dir);
 	free(from);

@@ -1,6 +1,6 @@
-/* evaluate: a checkpoint on labelled patch containers -> scores and a report.
+/* evaluate: a checkpoint, or an ensemble of several, on labelled patch containers -> scores and a report.
  *
- * in   model     output of train
+ * in   model     output of train, or a directory that holds several
  *      patches   output of crop-patch
  * out  metrics.json, subjects.csv, report.html */
 #include <stddef.h>
@@ -23,7 +23,7 @@ static const char *const which[] = { "test", "validation", "all", NULL };
 static const char *const weights[] = { "best", "last", NULL };
 
 static const struct vt_port in[] = {
-	{ "model", VT_PORT_DIR, false, "checkpoint: output of train" },
+	{ "model", VT_PORT_DIR, false, "checkpoint: output of train; or a directory of several, whose mean probability is scored" },
 	{ "patches", VT_PORT_DIR, false, "labelled subjects: output of crop-patch" },
 	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
@@ -92,6 +92,31 @@ static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, stru
 	return rc;
 }
 
+/* The directory itself, or those in it that hold a checkpoint, by name. */
+static int list_checkpoints(struct vt_strs *dirs, const char *model, struct vt_err *err)
+{
+	char *own = vt_path_join(model, "checkpoint.json");
+	struct vt_strs names = VT_STRS_INIT;
+	bool single = vt_fs_exists(own);
+	int rc = single ? 0 : vt_fs_list(&names, model, err);
+
+	free(own);
+	if (single)
+		vt_strs_add(dirs, model);
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *dir = vt_path_join(model, names.v[i]), *file = vt_path_join(dir, "checkpoint.json");
+
+		if (vt_fs_exists(file))
+			vt_strs_add(dirs, dir);
+		free(dir);
+		free(file);
+	}
+	vt_strs_release(&names);
+	if (!rc && !dirs->n)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: neither a checkpoint.json nor directories with one; give the output of train", model);
+	return rc;
+}
+
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
@@ -100,16 +125,21 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_checkpoint c;
 	struct vt_dataset d;
 	struct vt_evaluation e;
-	int rc = vt_checkpoint_open(&c, vt_stage_input(r, "model"), err);
+	struct vt_strs dirs = VT_STRS_INIT;
+	int rc = list_checkpoints(&dirs, vt_stage_input(r, "model"), err);
 
-	if (rc)
+	if (!rc)
+		rc = vt_checkpoint_open(&c, dirs.v[0], err);
+	if (rc) {
+		vt_strs_release(&dirs);
 		return rc;
+	}
 	rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
 	if (rc)
 		goto out;
 	rc = vt_device_open(&o.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device, vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
 	if (!rc) {
-		rc = vt_evaluate(&e, &c, vt_stage_input(r, "model"), &d, &o, err);
+		rc = vt_evaluate(&e, &c, &dirs, &d, &o, err);
 		vt_stage_note(r, "device", vt_device_describe(o.device));
 	}
 	if (!rc) {
@@ -120,6 +150,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	vt_dataset_close(&d);
 out:
 	vt_checkpoint_close(&c);
+	vt_strs_release(&dirs);
 	return rc;
 }
 

@@ -84,7 +84,7 @@ static int prepare(const struct job *j, const char *subject, const char *dir, st
 	int rc = vt_cohort_prepare(dir, subject, vt_stage_input(j->r, "scans"), j->manifest, &j->prepare, &report, err);
 
 	if (!rc)
-		rc = vt_crop_subject(file, j->manifest, subject, dir, NULL, &crop, err);
+		rc = vt_crop_subject(file, j->manifest, subject, dir, NULL, NULL, &crop, err);
 	if (!rc)
 		rc = vt_patch_open(f, file, err);
 	free(file);

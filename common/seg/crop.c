@@ -61,8 +61,8 @@ static int read_mask(struct prepared *p, const char *dir, struct vt_err *err)
 	return rc;
 }
 
-/* The label map's voxels, put where the scans' voxels went. */
-static int read_labels(struct prepared *p, const char *label, struct vt_err *err)
+/* A label map's voxels, put where the scans' voxels went; caller frees. */
+static int read_labels(unsigned char **out, const struct prepared *p, const char *label, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
 	unsigned char *native = NULL;
@@ -75,9 +75,9 @@ static int read_labels(struct prepared *p, const char *label, struct vt_err *err
 		rc = vt_volume_labels(native, &v, err);
 	}
 	if (!rc) {
-		p->labels = vt_xmalloc(p->voxels);
-		rc = p->placement.resampled ? vt_resample_labels(p->labels, &p->placement.work, native, &p->placement.native, 0, err) :
-			vt_placement_gather(&p->placement, p->labels, native, 1, err);
+		*out = vt_xmalloc(p->voxels);
+		rc = p->placement.resampled ? vt_resample_labels(*out, &p->placement.work, native, &p->placement.native, 0, err) :
+			vt_placement_gather(&p->placement, *out, native, 1, err);
 	}
 	if (rc)
 		vt_err_prefix(err, "%s", label);
@@ -86,8 +86,8 @@ static int read_labels(struct prepared *p, const char *label, struct vt_err *err
 	return rc;
 }
 
-/* The brain's box with its margin, grown to the least size and to a multiple. */
-static int find_box(struct prepared *p, const struct vt_crop_opts *o, struct vt_err *err)
+/* The box of the brain, or of the region, with its margin, grown to the least size and to a multiple. */
+static int find_box(struct prepared *p, const char *region, const struct vt_crop_opts *o, struct vt_err *err)
 {
 	int hi[3] = { -1, -1, -1 };
 
@@ -101,6 +101,8 @@ static int find_box(struct prepared *p, const struct vt_crop_opts *o, struct vt_
 			hi[a] = at[a] > hi[a] ? at[a] : hi[a];
 		}
 	}
+	if (hi[0] < 0 && region)
+		return vt_err_set(err, VT_EDATA, "%s holds no label but 0: nothing to crop to; look at what the first network found", region);
 	if (hi[0] < 0)
 		return vt_err_set(err, VT_EDATA, "mask.nii is empty; look at qc.png of this subject");
 	for (int a = 0; a < 3; a++) {
@@ -170,7 +172,8 @@ static struct vt_json *about(const struct prepared *p, const struct vt_manifest 
 	return j;
 }
 
-static int read_all(struct prepared *p, const struct vt_manifest *m, const char *dir, const char *label, struct vt_err *err)
+static int read_all(struct prepared *p, const struct vt_manifest *m, const char *dir, const char *label, const char *region,
+	struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "geometry.json");
 	int rc = vt_json_read(&p->geometry, path, err);
@@ -186,25 +189,27 @@ static int read_all(struct prepared *p, const struct vt_manifest *m, const char 
 	p->voxels = p->dim[0] * p->dim[1] * p->dim[2];
 	for (int i = 0; !rc && i < m->n_channels; i++)
 		rc = read_channel(p, dir, m->channel[i].role, err);
-	if (!rc)
+	if (!rc && region)
+		rc = read_labels(&p->mask, p, region, err);
+	else if (!rc)
 		rc = read_mask(p, dir, err);
 	if (!rc && label)
-		rc = read_labels(p, label, err);
+		rc = read_labels(&p->labels, p, label, err);
 	return rc;
 }
 
 int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir, const char *label,
-	const struct vt_crop_opts *o, struct vt_err *err)
+	const char *region, const struct vt_crop_opts *o, struct vt_err *err)
 {
 	struct prepared p = { .geometry = NULL };
 	struct vt_json *j = NULL;
 	float *image = NULL;
 	uint8_t *labels = NULL, *regions = NULL;
 	size_t n;
-	int rc = read_all(&p, m, dir, label, err), dims[4];
+	int rc = read_all(&p, m, dir, label, region, err), dims[4];
 
 	if (!rc)
-		rc = find_box(&p, o, err);
+		rc = find_box(&p, region, o, err);
 	if (rc)
 		goto out;
 	n = (size_t)p.size[0] * (size_t)p.size[1] * (size_t)p.size[2];

@@ -8,15 +8,16 @@
 #include "common/seg/manifest.h"
 
 struct vt_crop_opts {
-	int margin;              /* voxels kept around the brain mask's box */
+	int margin;              /* voxels kept around the box of the brain mask, or of the region */
 	int multiple;            /* each edge is padded up to a multiple of this, half on either side */
 	bool half;               /* store f16 */
 	int least;               /* edges are padded to at least this; 0: as they come */
 };
 
-/* Writes the container to `path`.  VT_EDATA names the subject's file, the value and what to do. */
+/* Writes the container to `path`.  The box is that of the brain mask or, where `region` names a label map on the native grid,
+ * that of its labels other than 0: what a first network found, for a second one to look at.  VT_EDATA names the subject's file, the value and what to do. */
 int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir, const char *label,
-	const struct vt_crop_opts *o, struct vt_err *err);
+	const char *region, const struct vt_crop_opts *o, struct vt_err *err);
 
 /* Lists the subjects of a directory of prepared subjects: those that hold a geometry.json; sorted. */
 int vt_crop_subjects(struct vt_strs *ids, const char *root, struct vt_err *err);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/fmath.h"
 #include "common/base/log.h"
 #include "common/seg/predictor.h"
 
@@ -146,15 +147,105 @@ static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_op
 	return rc;
 }
 
-static int score_subject(struct vt_subject_score *s, struct vt_session *session, const struct vt_checkpoint *c, const struct vt_patch_file *f,
-	const struct vt_evaluate_opts *o, const int *bins, struct vt_err *err)
+/* --- the network, or several whose probabilities are averaged ----------------------------------------------------------- */
+
+struct member {
+	struct vt_checkpoint checkpoint;
+	struct vt_graph *graph;
+	struct vt_session *session;
+};
+
+struct ensemble {
+	struct member *member;
+	size_t n;
+};
+
+static void ensemble_close(struct ensemble *e)
 {
+	for (size_t i = 0; i < e->n; i++) {
+		vt_session_free(e->member[i].session);
+		vt_graph_free(e->member[i].graph);
+		vt_checkpoint_close(&e->member[i].checkpoint);
+	}
+	free(e->member);
+}
+
+static int member_open(struct member *m, const struct vt_checkpoint *first, const char *dir, const struct vt_evaluate_opts *o, struct vt_err *err)
+{
+	int rc = vt_checkpoint_open(&m->checkpoint, dir, err);
+
+	if (rc)
+		return rc;
+	if (m->checkpoint.n_outputs != first->n_outputs || m->checkpoint.softmax != first->softmax || m->checkpoint.n_regions != first->n_regions)
+		rc = vt_err_set(err, VT_EDATA, "%s: other regions than the first checkpoint's; an ensemble needs the same", dir);
+	if (!rc)
+		rc = vt_checkpoint_session(&m->graph, &m->session, &m->checkpoint, dir, o->weights, NULL, o->device, err);
+	if (rc)
+		vt_checkpoint_close(&m->checkpoint);
+	return rc;
+}
+
+static int ensemble_open(struct ensemble *e, const struct vt_checkpoint *first, const struct vt_strs *dirs, const struct vt_evaluate_opts *o,
+	struct vt_err *err)
+{
+	int rc = 0;
+
+	*e = (struct ensemble){ vt_xcalloc(dirs->n, sizeof(*e->member)), 0 };
+	for (size_t i = 0; !rc && i < dirs->n; i++) {
+		rc = member_open(&e->member[i], first, dirs->v[i], o, err);
+		e->n += !rc;
+	}
+	if (rc)
+		ensemble_close(e);
+	return rc;
+}
+
+/* sum += probability, less one half where regions overlap: the sum's sign is then the mask.  Order of members is fixed. */
+static void add_probabilities(float *sum, const float *logits, int c, size_t voxels, bool softmax)
+{
+	for (size_t v = 0; v < voxels; v++) {
+		double total = 0, most = logits[v];
+		for (int k = 1; softmax && k < c; k++)
+			most = logits[(size_t)k * voxels + v] > most ? logits[(size_t)k * voxels + v] : most;
+		for (int k = 0; softmax && k < c; k++)
+			total += vt_exp(logits[(size_t)k * voxels + v] - most);
+		for (int k = 0; k < c; k++) {
+			size_t at = (size_t)k * voxels + v;
+			sum[at] += (float)(softmax ? vt_exp(logits[at] - most) / total : 1 / (1 + vt_exp(-(double)logits[at])) - 0.5);
+		}
+	}
+}
+
+static int predict_all(float *out, const struct ensemble *e, const struct vt_patch_file *f, const struct vt_evaluate_opts *o, struct vt_err *err)
+{
+	const struct vt_checkpoint *c = &e->member[0].checkpoint;
+	const struct vt_predict_opts how = { o->overlap, o->flips };
+	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w, n = voxels * (size_t)c->n_outputs;
+	float *logits = e->n > 1 ? vt_xmalloc(n * sizeof(float)) : out;
+	int rc = 0;
+
+	if (e->n > 1)
+		memset(out, 0, n * sizeof(float));
+	for (size_t i = 0; !rc && i < e->n; i++) {
+		rc = vt_checkpoint_check_channels(&e->member[i].checkpoint, vt_json_get(f->header, "channels"), f->subject, err);
+		if (!rc)
+			rc = vt_predict(logits, e->member[i].session, f, &how, err);
+		if (!rc && e->n > 1)
+			add_probabilities(out, logits, c->n_outputs, voxels, c->softmax);
+	}
+	if (e->n > 1)
+		free(logits);
+	return rc;
+}
+
+static int score_subject(struct vt_subject_score *s, const struct ensemble *e, const struct vt_patch_file *f, const struct vt_evaluate_opts *o,
+	const int *bins, struct vt_err *err)
+{
+	const struct vt_checkpoint *c = &e->member[0].checkpoint;
 	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
 	float *logits = vt_xmalloc(voxels * (size_t)c->n_outputs * sizeof(float));
-	int rc = vt_checkpoint_check_channels(c, vt_json_get(f->header, "channels"), f->subject, err);
+	int rc = predict_all(logits, e, f, o, err);
 
-	if (!rc)
-		rc = vt_predict(logits, session, f, &(struct vt_predict_opts){ o->overlap, o->flips }, err);
 	if (!rc) {
 		s->file = f;
 		s->bits = vt_xmalloc(voxels);
@@ -171,14 +262,13 @@ static bool chosen(const struct vt_patch_file *f, enum vt_which which, int fold)
 	return f->labelled && (which == VT_WHICH_ALL || (which == VT_WHICH_TEST ? f->test : !f->test && f->fold == fold));
 }
 
-int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const char *dir, const struct vt_dataset *d,
+int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const struct vt_strs *dirs, const struct vt_dataset *d,
 	const struct vt_evaluate_opts *o, struct vt_err *err)
 {
 	struct vt_evaluation e = { .checkpoint = c };
-	struct vt_graph *g = NULL;
-	struct vt_session *s = NULL;
+	struct ensemble nets;
 	int bins[VT_MAX_REGIONS], fold = (int)vt_json_integer(vt_json_get(c->json, "fold"), -1);
-	int rc = vt_checkpoint_session(&g, &s, c, dir, o->weights, NULL, o->device, err);
+	int rc = ensemble_open(&nets, c, dirs, o, err);
 
 	if (rc)
 		return rc;
@@ -190,13 +280,12 @@ int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const 
 	}
 	for (size_t i = 0; !rc && i < d->n; i++)
 		if (chosen(&d->file[i], o->which, fold)) {
-			rc = score_subject(&e.subject[e.n], s, c, &d->file[i], o, bins, err);
+			rc = score_subject(&e.subject[e.n], &nets, &d->file[i], o, bins, err);
 			e.n += !rc || e.subject[e.n].bits;
 		}
 	if (!rc && !e.n)
 		rc = vt_err_set(err, VT_EDATA, "none of the %zu subjects is labelled and chosen; give --subjects all, or commit test subjects", d->n);
-	vt_session_free(s);
-	vt_graph_free(g);
+	ensemble_close(&nets);
 	if (rc) {
 		vt_evaluation_release(&e);
 	} else {

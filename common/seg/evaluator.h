@@ -65,8 +65,10 @@ struct vt_evaluate_opts {
 	unsigned draws;                  /* of the bootstrap; 0: no intervals */
 };
 
-/* VT_EDATA if no labelled subject is chosen; the message says how many there are of each kind. */
-int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const char *dir, const struct vt_dataset *d,
+/* The checkpoint in dirs->v[0] is c; with more directories the masks are those of the mean of all their probabilities (a region
+ * where it passes one half, or the largest), and all must have the same channels and regions.
+ * VT_EDATA if no labelled subject is chosen; the message says how many there are of each kind. */
+int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const struct vt_strs *dirs, const struct vt_dataset *d,
 	const struct vt_evaluate_opts *o, struct vt_err *err);
 void vt_evaluation_release(struct vt_evaluation *e);
 

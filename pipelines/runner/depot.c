@@ -441,9 +441,26 @@ static int publish_entry(void *ctx, const char *relative, char type, struct vt_e
 	else if (stat(path, &st) || !S_ISREG(st.st_mode))
 		vt_err_set(err, VT_EDATA, "output path \"%s\" is no file, or a link to nothing", relative);
 	else if (!vt_content_file(&h, &size, path, err) && !vt_depot_adopt(p->depot, path, &h, type == 'l' ? VT_ADOPT_COPY : VT_ADOPT_LINK, err))
-		vt_listing_add(!strncmp(relative, ".lineage/", 9) ? &p->result->lineage : &p->result->files, absolute, &h, size, p->key);
+		vt_listing_add(vt_path_is_lineage(relative) ? &p->result->lineage : &p->result->files, absolute, &h, size, p->key);
 	free(path);
 	free(absolute);
+	return err->code;
+}
+
+/* From every .lineage directory: a datum may write several outputs of stages, each in a directory of its own. */
+static int import_records(struct vt_depot *d, const struct vt_result *r, const char *dir, struct vt_err *err)
+{
+	char *last = vt_xstrdup("?");
+	for (size_t i = 0; i < r->lineage.n && !err->code; i++) {
+		const char *path = r->lineage.v[i].path, *end = strstr(path, "/.lineage/");
+		char *root = vt_asprintf("%s%.*s", dir, (int)(end - path), path);
+		size_t records;
+		if (strcmp(root, last))
+			vt_store_import_records(d->store, root, &records, err);
+		free(last);
+		last = root;
+	}
+	free(last);
 	return err->code;
 }
 
@@ -453,8 +470,7 @@ int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_re
 	if (vt_fs_walk(dir, publish_entry, &p, err))
 		return err->code;
 	vt_fault("adopted");
-	size_t records;
-	if (r->lineage.n && vt_store_import_records(d->store, dir, &records, err))
+	if (import_records(d, r, dir, err))
 		return vt_err_prefix(err, "lineage records");
 	struct vt_buf b = VT_BUF_INIT;
 	char *path = result_path(d, key, r->state);

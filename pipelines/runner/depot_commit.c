@@ -112,7 +112,7 @@ static int commit_file(struct commit *c, const char *path, const char *relative,
 static int commit_entry(void *ctx, const char *relative, char type, struct vt_err *err)
 {
 	struct commit *c = ctx;
-	if (type == 'd' || !strncmp(relative, ".lineage/", 9))
+	if (type == 'd' || vt_path_is_lineage(relative))
 		return 0;
 	char *path = vt_path_join(c->root, relative);
 	int rc = commit_file(c, path, relative, err);

@@ -222,6 +222,23 @@ static void retry(struct vt_json *t, const struct vt_pipeline *p)
 	}
 }
 
+/* The words of Kubernetes for those of Pachyderm, which may also be given as Kubernetes writes them. */
+static struct vt_json *tolerations_list(const struct vt_json *list)
+{
+	static const char *const words[][2] = { { "EXISTS", "Exists" }, { "EQUAL", "Equal" }, { "NO_SCHEDULE", "NoSchedule" },
+						{ "PREFER_NO_SCHEDULE", "PreferNoSchedule" }, { "NO_EXECUTE", "NoExecute" } };
+	struct vt_json *out = array();
+	for (size_t i = 0; i < list->n; i++) {
+		struct vt_json *t = vt_json_copy(list->item[i]);
+		for (size_t k = 0; k < t->n; k++)
+			for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+				if (!strcmp(vt_json_text(t->item[k], ""), words[w][0]))
+					vt_json_put_text(t, t->key[k], words[w][1]);
+		vt_json_push(out, t);
+	}
+	return out;
+}
+
 /* Where it may run, and as whom. */
 static void scheduling(struct vt_json *t, const struct vt_pipeline *p)
 {
@@ -232,7 +249,7 @@ static void scheduling(struct vt_json *t, const struct vt_pipeline *p)
 	if (vt_json_get(spec, "priorityClassName"))
 		vt_json_put(t, "priorityClassName", vt_json_copy(vt_json_get(spec, "priorityClassName")));
 	if (tolerations)
-		vt_json_put(t, "tolerations", vt_json_copy(tolerations));
+		vt_json_put(t, "tolerations", tolerations_list(tolerations));
 	if (patch)
 		vt_json_put_text(t, "podSpecPatch", patch);
 	if (*user && strspn(user, "0123456789") == strlen(user)) {

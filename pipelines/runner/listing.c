@@ -28,6 +28,11 @@ bool vt_hash_parse(struct vt_hash *out, const char *hex)
 	return true;
 }
 
+bool vt_path_is_lineage(const char *relative)
+{
+	return !strncmp(relative, ".lineage/", 9) || strstr(relative, "/.lineage/");
+}
+
 static void add(struct vt_listing *l, char *path, const struct vt_hash *hash, uint64_t size, const struct vt_hash *origin, bool dir)
 {
 	static const struct vt_hash zero;

@@ -40,4 +40,7 @@ void vt_listing_release(struct vt_listing *l);
 void vt_hash_hex(char out[65], const struct vt_hash *h);
 bool vt_hash_parse(struct vt_hash *out, const char *hex);
 
+/* A lineage record, at the top or beside a checkpoint further down: no part of any listing, tree or hash. */
+bool vt_path_is_lineage(const char *relative);
+
 #endif

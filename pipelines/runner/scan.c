@@ -37,7 +37,7 @@ static int add_entry(void *ctx, const char *relative, char type, struct vt_err *
 {
 	struct vt_listing *l = ctx;
 	(void)err;
-	if (type == 'd' || !strncmp(relative, ".lineage/", 9))
+	if (type == 'd' || vt_path_is_lineage(relative))
 		return 0;
 	char *path = vt_asprintf("/%s", relative);
 	vt_listing_add(l, path, NULL, 0, NULL);

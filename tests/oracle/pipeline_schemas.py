@@ -111,7 +111,17 @@ loose = json.load(open(S + "argo-workflows.schema.json"))
 pach = json.load(open(S + "pachyderm-CreatePipelineRequest.schema.json"))
 bout = json.load(open(S + "boutiques-descriptor.schema.json"))
 ev = json.load(open(S + "argo-events.schema.json"))
-for path in specs:
+rich = {"pipeline": {"name": "rich", "project": {"name": "p"}}, "input": {"cross": [{"pfs": {"name": "a", "repo": "a", "glob": "/*"}}, {"cron": {"name": "tick", "repo": "t", "spec": "@daily"}}]},
+    "transform": {"image": "x@sha256:" + "0" * 64, "cmd": ["sh"], "stdin": ["true"], "env": {"A": "1"}, "user": "1000", "workingDir": "/w", "imagePullSecrets": ["reg"], "acceptReturnCode": [3, 65],
+                  "secrets": [{"name": "s", "key": "k", "envVar": "S"}, {"name": "m", "mountPath": "/m"}]},
+    "resourceRequests": {"cpu": 1.5, "memory": "1Gi", "disk": "2Gi"}, "resourceLimits": {"gpu": {"type": "nvidia.com/gpu", "number": 2}}, "datumTimeout": "90s", "datumTries": 4,
+    "schedulingSpec": {"nodeSelector": {"pool": "gpu"}, "priorityClassName": "high"}, "tolerations": [{"key": "gpu", "operator": "EXISTS", "effect": "NO_SCHEDULE", "tolerationSeconds": "30"}], "podPatch": "[]"}
+json.dump([rich], open(T + "/rich.json", "w"))
+t = [x for x in list(yaml.safe_load_all(emit("argo", T + "/rich.json")))[0]["spec"]["templates"] if x["name"] == "rich"][0]
+say((t["tolerations"], t["priorityClassName"], t["nodeSelector"], t["podSpecPatch"], t["securityContext"], t["activeDeadlineSeconds"], t["retryStrategy"]["limit"]) ==
+    ([{"key": "gpu", "operator": "Exists", "effect": "NoSchedule", "tolerationSeconds": 30}], "high", {"pool": "gpu"}, "[]", {"runAsUser": 1000}, "90", "3"), "scheduling, time-out and retries in the words of Argo")
+say(t["container"]["resources"] == {"requests": {"cpu": "1.5", "memory": "1Gi", "ephemeral-storage": "2Gi"}, "limits": {"nvidia.com/gpu": "2"}}, "resources as texts")
+for path in specs + [T + "/rich.json"]:
     name = os.path.basename(path)
     bad = []
     for d in yaml.safe_load_all(emit("argo", path)):

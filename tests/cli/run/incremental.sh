@@ -25,3 +25,9 @@ echo good >"$T/scans/sub-004/t1.nii.gz"; run
 same "and runs through once it is mended" "$(ran)" "crop=1 evaluate=1 export=1 skull=1 train=1"
 echo '# new' >>"$T/stub/per"; run
 same "a new program runs all its datums, and nothing behind equal output" "$(ran)" "crop=3 skull=3"
+# The same at fifty subjects.
+rm -rf "$T/scans" "$T/labels" "$T/store"; i=1; while [ $i -le 50 ]; do subject "sub-$(printf %03d $i)"; i=$((i + 1)); done
+run --jobs 4; same "fifty subjects" "$?:$(ran)" "0:crop=50 evaluate=1 export=1 skull=50 train=1"
+echo edited >>"$T/scans/sub-017/t1.nii.gz"; run --jobs 4
+same "one file edited among fifty: exactly five datums" "$(ran)" "crop=1 evaluate=1 export=1 skull=1 train=1"
+same "and they are that subject's" "$(grep -c sub-017 "$T/err")" 2

@@ -1,0 +1,50 @@
+"""Reads the Dockerfile as a builder would: instructions, stages, users; and holds its packages against what the binaries need."""
+import json, os, re, subprocess, sys
+ROOT, B = os.environ["ROOT"], os.environ["B"]
+KNOWN = {"FROM", "RUN", "WORKDIR", "COPY", "USER", "ENTRYPOINT", "CMD", "ENV", "LABEL", "ARG"}
+
+def say(good, what):
+    print(("ok - " if good else "not ok - ") + what)
+
+text = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*\n", "", open(ROOT + "/Dockerfile").read()))
+stages, wrong = [], []
+for line in filter(None, (l.strip() for l in text.splitlines())):
+    word, rest = line.split(None, 1)
+    if word not in KNOWN:
+        wrong.append(line)
+    elif word == "FROM":
+        m = re.fullmatch(r"(\S+) AS ([a-z-]+)", rest)
+        if not m:
+            wrong.append(line)
+            continue
+        stages.append({"base": m.group(1), "name": m.group(2), "lines": []})
+    else:
+        stages[-1]["lines"].append((word, rest))
+        if word in ("CMD", "ENTRYPOINT") and not isinstance(json.loads(rest), list):
+            wrong.append(line)
+        m = re.search(r"--from=(\S+)", rest) if word == "COPY" else None
+        if m and m.group(1) not in [s["name"] for s in stages[:-1]]:
+            wrong.append(line)
+        if word == "RUN" and subprocess.run(["sh", "-n", "-c", rest]).returncode:
+            wrong.append(line)
+say(not wrong and [s["name"] for s in stages] == ["build", "cpu", "build-cuda", "cuda"], "the Dockerfile parses: four stages, shell lines, sources of COPY %s" % wrong)
+final = {s["name"]: s for s in stages if not s["name"].startswith("build")}
+say(all(("USER", "65532:65532") in s["lines"] for s in final.values()), "both images run as a user without privilege")
+say(all(not re.search(r":latest|^[^:]+$", s["base"]) for s in stages), "every base has a version")
+
+def packages(stage):
+    for word, rest in stage["lines"]:
+        m = re.search(r"apt-get install -y --no-install-recommends (.*?)\s*&&", rest)
+        if m:
+            return set(m.group(1).split())
+build = re.search(r"build='([^']*)'", open(ROOT + "/tests/tools/deps.sh").read()).group(1).split()
+say(set(build) <= packages(stages[0]) and packages(stages[0]) == packages(stages[2]), "the build stages install what tests/tools/deps.sh names %s" % (set(build) - packages(stages[0]) or ""))
+if not os.path.exists("/usr/bin/dpkg"):
+    print("skip - run-time packages: no dpkg"); sys.exit()
+need = set()
+for b in os.listdir(B + "/bin"):
+    for lib in re.findall(r"=> (/\S+)", subprocess.run(["ldd", B + "/bin/" + b], capture_output=True, text=True).stdout):
+        r = subprocess.run(["dpkg", "-S", os.path.realpath(lib)], capture_output=True, text=True).stdout or subprocess.run(["dpkg", "-S", os.path.realpath(lib).replace("/usr", "", 1)], capture_output=True, text=True).stdout
+        need.add(r.split(":")[0])
+need -= {"libc6", "libgcc-s1", "", "libasan8", "libubsan1", "libstdc++6"}
+say(need <= packages(final["cpu"]), "the cpu image installs every library the binaries need %s" % (need - packages(final["cpu"]) or sorted(need)))

@@ -1,0 +1,61 @@
+# Every committed spec at a tiny size: linted, planned, run, run again with nothing to do.  The same nets in all of them; what is
+# tested is the graphs.  SIZE=full runs them with the networks they are for (make test-specs).
+set -u
+cd "$T" || exit 2
+ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; grep -v '"level":"info"' log | tail -n 8; fi; }
+mkdir recipe folds configs
+recipe() { printf '{"params":{%s}}\n' "$2" >"$1"; }
+small='"patch":"16","steps":2,"validate":2,"max_validation":1'
+net='"network":{"init_filters":8}'
+for s in skullstrip-normalize crop-patch crop-fine export normalize-liver; do recipe recipe/$s.json ''; done
+recipe recipe/evaluate.json '"subjects":"validation","overlap":0,"bootstrap":0'
+recipe recipe/predict-coarse.json '"overlap":0'
+for s in train train-coarse train-fine; do recipe recipe/$s.json "$net,$small,\"fold\":1"; done
+if [ "${SIZE:-tiny}" = full ]; then
+	net3='"model":"med3d-resnet","network":{"depth":"10"}' tissue='"model":"meshnet"'
+else
+	net3=$net tissue='"model":"meshnet"'
+fi
+recipe recipe/train-med3d.json "$net3,$small,\"fold\":1"
+recipe recipe/train-med3d-fine.json "$net3,$small,\"fold\":1,\"rate\":0.0001"
+recipe recipe/train-meshnet.json "$tissue,\"activation\":\"softmax\",$small,\"fold\":1"
+for f in 1 2; do recipe folds/fold-$f.json "$net,$small,\"fold\":$f"; done
+for r in 0.001 0.01; do recipe configs/rate-$r.json "$net,$small,\"fold\":1,\"rate\":$r"; done
+make-cohort --out cohort --subjects 4 --seed 7 >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
+embedded=$ROOT/manifests/embedded.json
+run() { # SPEC REPOS...
+	spec=$1; shift
+	voxtrail run "$ROOT/pipelines/$spec.json" --store store --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe --repo manifest="$embedded" --log json "$@" >log 2>&1
+}
+ran() { grep '"event":"datum"' log | grep '"state":"success"' | sed 's/.*"pipeline":"\([^"]*\)".*/\1/' | sort | uniq -c | awk '{printf "%s%s=%s", (NR > 1 ? " " : ""), $2, $1}'; }
+says() { got=$(ran); [ "$got" = "$2" ]; ok $? "$1 ($got)"; }
+both() { # SPEC WANT REPOS...: runs what is wanted, then nothing
+	spec=$1 want=$2; shift 2
+	voxtrail plan "$ROOT/pipelines/$spec.json" --store store --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe --repo manifest="$embedded" "$@" >log 2>&1; ok $? "$spec is planned"
+	run "$spec" "$@"; ok $? "$spec runs"; says "$spec: every datum once" "$want"
+	run "$spec" "$@"; says "$spec: then nothing" ""
+}
+voxtrail lint "$ROOT"/pipelines/*.json >log 2>&1; [ $? = 0 ] && ! grep -q : log; ok $? "all specs pass lint without a warning"
+both glioma "crop-patch=4 evaluate=1 export=1 skullstrip-normalize=4 train=1"
+both cross-validation "ensemble=1 evaluate-fold=2 train-fold=2" --repo folds=folds
+voxtrail datum verify "$ROOT/pipelines/cross-validation.json" train-fold --store store --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe --repo manifest="$embedded" --repo folds=folds -n 1 >log 2>&1
+ok $? "a fold trained again, elsewhere, has the same bytes"
+both search "rung-1=2 rung-1-keep=1 rung-2=1 rung-2-keep=1 rung-3=1" --repo configs=configs
+voxtrail checkout rung-1 r1 --store store >/dev/null; voxtrail checkout rung-2 r2 --store store >/dev/null
+best=$(for d in r1/*/; do echo "$(tail -n 1 "$d/history.csv" | awk -F, '{print ($3 + $4 + $5) / 3}') $(basename "$d")"; done | sort -k1,1gr -k2,2 | sed -n '1s/.* //p')
+[ "$(ls r2)" = "$best" ]; ok $? "search: the config with the best Dice goes on ($best)"
+grep -q '"parent": "[0-9a-f]' "r2/$best/checkpoint.json"; ok $? "search: it resumes, its parent is in the checkpoint"
+both med3d-transfer "evaluate=1 export=1 pretrain=1 source-crop=4 source-normalize=4 train=1" --repo source-scans=cohort/scans --repo source-labels=cohort/labels --repo source-manifest="$embedded"
+# Its whole-scan crops are those that glioma made, byte for byte, and so are results that follow from equal bytes: skipped.
+both two-stage-liver "coarse=1 crop-fine=4 evaluate=1 find=4 skullstrip-normalize=4 train=1"
+voxtrail checkout crop-fine fine --store store >/dev/null; voxtrail checkout find found --store store >/dev/null
+[ "$(ls found/*/seg.nii.gz | wc -l):$(ls fine/*/subject.vtp | wc -l)" = 4:4 ]; ok $? "two-stage: a box a subject, where the first network looks"
+both meshnet-tissue "evaluate=1 export=1 train=1"
+run nightly; says "nightly: before the first tick nothing is trained" ""
+voxtrail tick "$ROOT/pipelines/nightly.json" train --store store >/dev/null 2>&1; run nightly; says "nightly: a tick trains; nothing runs behind the same bytes" "train=1"
+run nightly; says "nightly: until the next" ""
+run retrain-on-commit; says "retrain-on-commit: trains" "evaluate=1 export=1 train=1"
+cp -r cohort/scans/sub-004 cohort/scans/sub-005; cp -r cohort/labels/sub-004 cohort/labels/sub-005
+run retrain-on-commit; says "retrain-on-commit: a new subject trains again" "crop-patch=1 evaluate=1 export=1 skullstrip-normalize=1 train=1"
+voxtrail checkout train again --store store >/dev/null; grep -q '"parent": "[0-9a-f]' again/checkpoint.json; ok $? "retrain-on-commit: from the checkpoint before"
+voxtrail verify --store store >log 2>&1; ok $? "the store is whole"
