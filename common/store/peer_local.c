@@ -71,8 +71,13 @@ static int local_history(struct vt_peer *p, struct vt_strs *out, const struct vt
 
 static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
 {
+	struct vt_store *s = ((struct local *)p)->s;
+
+	/* what is found here is relied on: gc must not sweep it before something names it */
+	if (!s->read_only && vt_store_use(s, err))
+		return err->code;
 	for (size_t i = 0; i < names->n; i++) {
-		char *path = path_of(((struct local *)p)->s, names->v[i], err);
+		char *path = path_of(s, names->v[i], err);
 
 		if (!path)
 			return err->code;
