@@ -6,6 +6,7 @@
 
 #include "common/base/fs.h"
 #include "common/nn/graph_internal.h"
+#include "common/nn/plan.h"
 
 /* Field numbers of onnx.proto, and the element types used. */
 enum { FLOAT = 1, INT64 = 7 };
@@ -58,6 +59,7 @@ struct writer {
 	const struct vt_graph *g;
 	struct vt_session *s;
 	char (*name)[32];                /* [nodes]: the ONNX value that holds each tensor */
+	bool *written;                   /* [weights]: stands in the file already */
 	int count;                       /* of generated names */
 	struct vt_err *err;
 };
@@ -153,10 +155,21 @@ static const char *weight(struct writer *w, const struct vt_node *n, int k, int 
 	const struct vt_weight *v = vt_session_weight(w->s, n->weight[k]);
 	int64_t dims[8];
 
+	if (w->written[n->weight[k]])
+		return v->name;
+	w->written[n->weight[k]] = true;
 	for (int i = 0; i < v->n_dims + extra; i++)
 		dims[i] = i < v->n_dims ? v->dims[i] : 1;
 	initializer(w, v->name, FLOAT, dims, v->n_dims + extra, v->value, v->n * sizeof(float));
 	return v->name;
+}
+
+static void integers(struct writer *w, char out[32], const int64_t *v, int n)
+{
+	const int64_t dim = n;
+
+	new_name(w, out);
+	initializer(w, out, INT64, &dim, 1, v, (size_t)n * sizeof(*v));
 }
 
 static void constants(struct writer *w, char out[32], float v, int n)
@@ -177,7 +190,8 @@ static void conv(struct writer *w, int i, const char *x)
 {
 	const struct vt_node *n = &w->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
-	const char *in[5] = { x, weight(w, n, 0, 0), n->weight[1] >= 0 ? weight(w, n, 1, 0) : NULL };
+	int kernel = vt_session_weight(w->s, n->weight[0])->n_dims;   /* a linear layer's has two */
+	const char *in[5] = { x, weight(w, n, 0, 5 - kernel), n->weight[1] >= 0 ? weight(w, n, 1, 0) : NULL };
 
 	attribute_ints(&a, "dilations", n->conv.dilation, 3);
 	attribute_ints(&a, "kernel_shape", n->conv.k, 3);
@@ -192,11 +206,10 @@ static void group_norm(struct writer *w, int i, const char *x)
 {
 	const struct vt_node *n = &w->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
-	const int64_t shape[3] = { 0, n->norm.groups, -1 }, three = 3;
+	const int64_t shape[3] = { 0, n->norm.groups, -1 };
 	char grouped[32], size[32], one[32], zero[32], y[32], full[32];
 
-	new_name(w, size);
-	initializer(w, size, INT64, &three, 1, shape, sizeof(shape));
+	integers(w, size, shape, 3);
 	constants(w, one, 1, n->norm.groups);
 	constants(w, zero, 0, n->norm.groups);
 	node(w, grouped, "Reshape", (const char *const[5]){ x, size }, NULL);
@@ -274,22 +287,28 @@ static void activation(struct writer *w, int i, const char *x)
 	}
 }
 
-static void upsample(struct writer *w, int i, const char *x)
+static void scale_up(struct writer *w, int i, const char *x)
 {
 	const struct vt_node *n = &w->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
-	const float f = (float)n->scale, scale[5] = { 1, 1, f, f, f };
+	const float f = (float)(n->op == VT_OP_NEAREST ? n->k : n->scale), scale[5] = { 1, 1, f, f, f };
 	const int64_t five = 5;
 	char scales[32];
 
 	new_name(w, scales);
 	initializer(w, scales, FLOAT, &five, 1, scale, sizeof(scale));
-	attribute_text(&a, "coordinate_transformation_mode", n->flag ? "align_corners" : "half_pixel");
-	attribute_text(&a, "mode", "linear");
+	if (n->op == VT_OP_NEAREST) {
+		attribute_text(&a, "coordinate_transformation_mode", "asymmetric");
+		attribute_text(&a, "mode", "nearest");
+		attribute_text(&a, "nearest_mode", "floor");
+	} else {
+		attribute_text(&a, "coordinate_transformation_mode", n->flag ? "align_corners" : "half_pixel");
+		attribute_text(&a, "mode", "linear");
+	}
 	node(w, w->name[i], "Resize", (const char *const[5]){ x, "", scales }, &a);
 }
 
-static void maxpool(struct writer *w, int i, const char *x)
+static void pool(struct writer *w, int i, const char *x)
 {
 	const struct vt_node *n = &w->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
@@ -297,10 +316,74 @@ static void maxpool(struct writer *w, int i, const char *x)
 	attribute_ints(&a, "kernel_shape", n->k, 3);
 	attribute_ints(&a, "pads", n->pad, 6);
 	attribute_ints(&a, "strides", n->stride, 3);
-	node(w, w->name[i], "MaxPool", (const char *const[5]){ x }, &a);
+	node(w, w->name[i], n->op == VT_OP_MAXPOOL ? "MaxPool" : "AveragePool", (const char *const[5]){ x }, &a);
 }
 
-static int layer(struct writer *w, int i)
+static void channel_pool(struct writer *w, int i, const char *x)
+{
+	struct attributes a = { VT_BUF_INIT };
+
+	attribute_ints(&a, "axes", 1, 1);
+	attribute_int(&a, "keepdims", 1);
+	node(w, w->name[i], w->g->node[i].flag ? "ReduceMax" : "ReduceMean", (const char *const[5]){ x }, &a);
+}
+
+/* Slice what lies outside away, then pad; an axis that stays whole is in neither, so its size stays open. */
+static void window(struct writer *w, int i, const char *x)
+{
+	const struct vt_node *n = &w->g->node[i];
+	const struct vt_shape f = w->g->node[n->in[0]].shape;
+	const int from[4] = { n->at.c, n->at.d, n->at.h, n->at.w }, size[4] = { n->shape.c, n->shape.d, n->shape.h, n->shape.w };
+	const int in[4] = { f.c, f.d, f.h, f.w };
+	int64_t start[4], end[4], axis[4], pads[10] = { 0 };
+	char names[4][32];
+	int cut = 0;
+	bool pad = false;
+
+	for (int k = 0; k < 4; k++) {
+		int last = from[k] + size[k];
+
+		if (from[k] > 0 || last < in[k]) {
+			start[cut] = from[k] > 0 ? from[k] : 0;
+			end[cut] = last < in[k] ? last : in[k];
+			axis[cut++] = k + 1;
+		}
+		pads[k + 1] = from[k] < 0 ? -from[k] : 0;
+		pads[k + 6] = last > in[k] ? last - in[k] : 0;
+		pad |= pads[k + 1] || pads[k + 6];
+	}
+	snprintf(w->name[i], 32, "%s", x);
+	if (cut) {
+		integers(w, names[0], start, cut);
+		integers(w, names[1], end, cut);
+		integers(w, names[2], axis, cut);
+		node(w, w->name[i], "Slice", (const char *const[5]){ x, names[0], names[1], names[2] }, NULL);
+	}
+	if (pad) {
+		integers(w, names[3], pads, 10);
+		node(w, w->name[i], "Pad", (const char *const[5]){ w->name[i], names[3] }, NULL);
+	}
+}
+
+static void reshape(struct writer *w, int i, const char *x)
+{
+	const struct vt_shape s = w->g->node[i].shape;
+	const int64_t shape[5] = { 0, s.c, s.d, s.h, s.w };
+	char name[32];
+
+	integers(w, name, shape, 5);
+	node(w, w->name[i], "Reshape", (const char *const[5]){ x, name }, NULL);
+}
+
+static void softmax(struct writer *w, int i, const char *x)
+{
+	struct attributes a = { VT_BUF_INIT };
+
+	attribute_int(&a, "axis", 1);
+	node(w, w->name[i], "Softmax", (const char *const[5]){ x }, &a);
+}
+
+static void layer(struct writer *w, int i)
 {
 	const struct vt_node *n = &w->g->node[i];
 	const char *x = n->in[0] >= 0 ? w->name[n->in[0]] : NULL, *y = n->in[1] >= 0 ? w->name[n->in[1]] : NULL;
@@ -327,26 +410,45 @@ static int layer(struct writer *w, int i)
 		node(w, w->name[i], "Concat", (const char *const[5]){ x, y }, &a);
 		break;
 	case VT_OP_UPSAMPLE:
-		upsample(w, i, x);
+	case VT_OP_NEAREST:
+		scale_up(w, i, x);
 		break;
 	case VT_OP_MAXPOOL:
-		maxpool(w, i, x);
+	case VT_OP_AVGPOOL:
+		pool(w, i, x);
+		break;
+	case VT_OP_MUL:
+		node(w, w->name[i], "Mul", (const char *const[5]){ x, y }, NULL);
+		break;
+	case VT_OP_GLOBAL_POOL:
+		node(w, w->name[i], n->flag ? "GlobalMaxPool" : "GlobalAveragePool", (const char *const[5]){ x }, NULL);
+		break;
+	case VT_OP_CHANNEL_POOL:
+		channel_pool(w, i, x);
+		break;
+	case VT_OP_SOFTMAX:
+		softmax(w, i, x);
+		break;
+	case VT_OP_WINDOW:
+		window(w, i, x);
+		break;
+	case VT_OP_RESHAPE:
+		reshape(w, i, x);
 		break;
 	case VT_OP_DROPOUT:
+	case VT_OP_DETACH:
+	case VT_OP_NOISE:
 		memcpy(w->name[i], x, 32);       /* identity when not training */
 		break;
-	default:
-		return vt_err_set(w->err, VT_EUSAGE, "layer %d of this network has no ONNX translation yet", i);
 	}
-	return 0;
 }
 
 /* --- the file ---------------------------------------------------------------------------------------------------------------------------- */
 
-/* ValueInfoProto: f32 [n, channels, z, y, x], all but the channels by name. */
-static void value_info(struct vt_buf *graph, unsigned field, const char *name, int channels)
+/* ValueInfoProto: f32 [n, channels, z, y, x], the batch and sizes by name: the input's where they are the input's. */
+static void value_info(struct vt_buf *graph, unsigned field, const char *name, struct vt_shape s, struct vt_shape in)
 {
-	static const char *const axis[] = { "n", NULL, "z", "y", "x" };
+	const char *const axis[] = { "n", NULL, s.d == in.d ? "z" : "z_out", s.h == in.h ? "y" : "y_out", s.w == in.w ? "x" : "x_out" };
 	struct vt_buf info = VT_BUF_INIT, type = VT_BUF_INIT, tensor = VT_BUF_INIT, shape = VT_BUF_INIT;
 
 	for (int i = 0; i < 5; i++) {
@@ -355,7 +457,7 @@ static void value_info(struct vt_buf *graph, unsigned field, const char *name, i
 		if (axis[i])
 			put_text(&dim, 2, axis[i]);
 		else
-			put_int(&dim, 1, channels);
+			put_int(&dim, 1, s.c);
 		put_message(&shape, 1, &dim);
 	}
 	put_int(&tensor, 1, FLOAT);
@@ -380,8 +482,8 @@ static int write_model(const char *path, struct writer *w)
 	vt_buf_add(&graph, w->nodes.data, w->nodes.len);
 	put_text(&graph, 2, "voxtrail");
 	vt_buf_add(&graph, w->weights.data, w->weights.len);
-	value_info(&graph, 11, "image", g->node[g->input].shape.c);
-	value_info(&graph, 12, "logits", g->node[g->output].shape.c);
+	value_info(&graph, 11, "image", g->node[g->input].shape, g->node[g->input].shape);
+	value_info(&graph, 12, "logits", g->node[g->output].shape, g->node[g->input].shape);
 	put_int(&model, 1, 8);
 	put_text(&model, 2, "voxtrail");
 	put_message(&model, 7, &graph);
@@ -396,15 +498,20 @@ static int write_model(const char *path, struct writer *w)
 int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session *s, struct vt_err *err)
 {
 	struct writer w = { .g = g, .s = s, .err = err };
-	int rc = 0;
+	bool *live = vt_xcalloc((size_t)g->n_nodes, sizeof(*live));
+	int rc;
 
 	w.name = vt_xcalloc((size_t)g->n_nodes, sizeof(*w.name));
-	for (int i = 0; !rc && i < g->n_nodes; i++)
-		rc = layer(&w, i);
-	if (!rc)
-		rc = write_model(path, &w);
+	w.written = vt_xcalloc((size_t)g->n_weights, sizeof(*w.written));
+	vt_plan_live(live, g, &(struct vt_session_opts){ .training = false });
+	for (int i = 0; i < g->n_nodes; i++)
+		if (live[i])
+			layer(&w, i);
+	rc = write_model(path, &w);
 	vt_buf_release(&w.nodes);
 	vt_buf_release(&w.weights);
 	free(w.name);
+	free(w.written);
+	free(live);
 	return rc;
 }

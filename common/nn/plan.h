@@ -1,4 +1,4 @@
-/* plan.h - where each activation and gradient lies in the arena; for session.c, plan.c and plan_text.c only. */
+/* plan.h - where each activation and gradient lies in the arena; for session.c, plan.c, plan_text.c and onnx.c only. */
 #ifndef COMMON_NN_PLAN_H
 #define COMMON_NN_PLAN_H
 
