@@ -34,10 +34,14 @@ static const char *const schedules[] = { "constant", "cosine", "poly", "exponent
 static const char *const averagings[] = { "none", "ema", "swa", NULL };
 static const char *const activations[] = { "sigmoid", "softmax", NULL };
 
+enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
+static const char *const profiles[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
+
 static const struct vt_port in[] = {
 	{ "patches", VT_PORT_DIR, false, "output of crop-patch" },
 	{ "previous", VT_PORT_DIR, true, "checkpoint whose last weights are the start, or one .pth, .pt or .safetensors file; an empty directory is none" },
 	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
+	{ "replay", VT_PORT_DIR, true, "an earlier run whose changes of profile are repeated, with --profile auto" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -108,7 +112,7 @@ static const struct vt_param params[] = {
 	{ "recompute", VT_PARAM_BOOL, FIELD(recompute), 0, 0, 0, "", "make activations again instead of keeping them: less memory", NULL, NULL },
 	{ "memory", VT_PARAM_INT, FIELD(memory), 0, 0, 16777216, "MiB", "refuse a plan that needs more; 0: no limit", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
-	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "", "numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
+	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "", "numbers it is computed in; default: f32, on a card bf16", profiles, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -187,6 +191,8 @@ struct owned {
 	double *output_weights;
 	char *previous, *leave;
 	const char *part[17];    /* of leave; NULL behind the last */
+	struct vt_precision_change *changes;
+	struct vt_device *device[VT_LEVELS];
 };
 
 static int parse_leave(struct owned *w, const char *text, struct vt_err *err)
@@ -228,6 +234,60 @@ static void release(struct owned *w)
 	free(w->output_weights);
 	free(w->previous);
 	free(w->leave);
+	free(w->changes);
+	for (int level = 0; level < VT_LEVELS; level++)
+		vt_device_close(w->device[level]);
+}
+
+static int read_changes(struct owned *w, struct vt_precision_opts *o, const char *dir, struct vt_err *err)
+{
+	char *path = vt_path_join(dir, "precision.jsonl");
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_read(&text, path, 1u << 26, err);
+
+	if (!rc)
+		rc = vt_precision_read_lines(&w->changes, &o->n_replay, text.data ? text.data : "", text.len, path, err);
+	o->replay = w->changes;
+	o->replaying = true;
+	vt_buf_release(&text);
+	free(path);
+	return rc;
+}
+
+/* Which level a step runs at: one and the same, or as decided on the way. */
+static int precision_of(struct vt_precision_opts *o, struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	bool cpu = p->device == VT_DEVICE_CPU;
+	const char *replay = vt_stage_input(r, "replay");
+
+	if (cpu && (p->profile == TF32 || p->profile == FP16))
+		return vt_err_set(err, VT_EUSAGE, "--profile=%s: the CPU computes in f32 or bf16; this one needs --device cuda", profiles[p->profile]);
+	if (replay && p->profile != AUTO)
+		return vt_err_set(err, VT_EUSAGE, "--replay: repeats the changes of --profile auto, not of %s", profiles[p->profile]);
+	*o = (struct vt_precision_opts){ .replaying = p->profile != AUTO, .top = cpu ? VT_LEVEL_BF16 : VT_LEVEL_FP16 };
+	if (p->profile == FP16)
+		o->first = VT_LEVEL_FP16;
+	else if (p->profile == BF16 || (p->profile == DEFAULT && !cpu))
+		o->first = VT_LEVEL_BF16;
+	return replay ? read_changes(w, o, replay, err) : 0;
+}
+
+/* A device for each level that may come; with one level, also for validation. */
+static int open_devices(struct owned *w, struct vt_train_opts *o, const struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	bool many = p->profile == AUTO;
+	int rc = 0;
+
+	for (int level = 0; !rc && level < VT_LEVELS && p->device != VT_DEVICE_CPU; level++)
+		if (many || level == (int)o->precision.first)
+			rc = vt_device_open(&w->device[level], &(struct vt_device_opts){ (enum vt_device_wish)p->device,
+				many ? vt_level_names[level] : profiles[p->profile], vt_stage_input(r, "engines") }, err);
+	memcpy(o->device, w->device, sizeof(o->device));
+	if (!many)
+		o->device[VT_LEVEL_F32] = w->device[o->precision.first];
+	return rc;
 }
 
 /* "64" or "144,224,224". */
@@ -248,6 +308,7 @@ static int parse_patch(int patch[3], const char *text, struct vt_err *err)
 static int options(struct vt_train_opts *o, struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
+	struct vt_precision_opts precision;
 	int patch[3], rc = parse_owned(w, p, err);
 
 	if (!rc)
@@ -256,6 +317,8 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		rc = previous(&w->previous, r, err);
 	if (!rc)
 		rc = parse_patch(patch, p->patch, err);
+	if (!rc)
+		rc = precision_of(&precision, w, r, err);
 	if (!rc && p->dice + p->generalised + p->tversky + p->cross_entropy + p->focal <= 0)
 		rc = vt_err_set(err, VT_EUSAGE, "every loss has weight 0; give --dice 1 or another one");
 	if (rc)
@@ -266,7 +329,8 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.n_output_weights = (int)w->weights->n,
 		.draw = { .foreground = p->foreground, .flips = p->flips, .scale = p->scale, .shift = p->shift, .noise = p->noise, .drop = p->drop_channel },
 		.averaging = (enum vt_averaging)p->averaging, .average_decay = p->average_decay, .average_from = (uint64_t)p->average_from,
-		.average_every = (uint64_t)p->average_every, .pad = p->pad, .recompute = p->recompute,
+		.average_every = (uint64_t)p->average_every, 
+		.precision = precision, .pad = p->pad, .recompute = p->recompute,
 		.memory_limit = (size_t)p->memory << 20, .fold = (int)p->fold, .max_validation = (int)p->max_validation,
 		.parent = w->previous, .parent_tree = w->previous ? vt_stage_tree(r, "previous") : NULL,
 		.fit = { .leave = w->part, .repeat_input = p->repeat_input }, .stopping = vt_stage_stopping,
@@ -306,26 +370,24 @@ static int note_split(struct vt_stage_run *r, struct vt_err *err)
 
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
 	struct owned w = { .network = NULL };
 	struct vt_dataset d = { NULL, 0 };
-	struct vt_train_opts o = { .device = NULL };
+	struct vt_train_opts o;
 	int rc = options(&o, &w, r, err);
 
 	if (!rc)
-		rc = vt_device_open(&o.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device, vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
+		rc = open_devices(&w, &o, r, err);
 	if (!rc)
 		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
 	if (!rc) {
 		total_steps = o.steps;
 		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &d, &o, err);
-		vt_stage_note(r, "device", vt_device_describe(o.device));
+		vt_stage_note(r, "device", vt_device_describe(o.device[o.precision.first]));
 	}
 	if (!rc)
 		rc = note_split(r, err);
 	vt_progress_end();
 	vt_dataset_close(&d);
-	vt_device_close(o.device);
 	release(&w);
 	return rc;
 }
@@ -340,7 +402,7 @@ static const struct vt_stage stage = {
 	.about = "The loss is the sum of the terms whose weight is not 0, over every output of the network. Labelled subjects outside the test set and the "
 		"validation fold are trained on; the validation fold is predicted whole every --validate steps and the weights with the best mean Dice are kept.\n\n"
 		"The same patches, params and binary give the same bytes for any number of threads, any vector width, and after any number of kills.",
-	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv",
+	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv; precision.jsonl with --profile auto",
 	.in = in, .params = params, .headings = headings, .params_size = sizeof(struct params), .learns = true,
 	.run = run, .plan = plan, .settle = settle,
 };

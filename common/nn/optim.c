@@ -20,7 +20,8 @@ struct vt_optim {
 	struct vt_session *s;
 	struct vt_optim_opts o;
 	float **slot[SLOTS];
-	double *factor, *norm;           /* [weights]; norm: sums of squares */
+	double *factor, *squares;        /* [weights] */
+	double norm;
 	struct factors f;
 	uint64_t t;
 };
@@ -41,7 +42,7 @@ struct vt_optim *vt_optim_new(struct vt_session *s, const struct vt_optim_opts *
 	o->s = s;
 	o->o = *opts;
 	o->factor = vt_xcalloc((size_t)n, sizeof(*o->factor));
-	o->norm = vt_xcalloc((size_t)n, sizeof(*o->norm));
+	o->squares = vt_xcalloc((size_t)n, sizeof(*o->squares));
 	for (int k = 0; k < SLOTS; k++)
 		o->slot[k] = vt_xcalloc((size_t)n, sizeof(*o->slot[k]));
 	for (int i = 0; i < n; i++) {
@@ -63,7 +64,7 @@ void vt_optim_free(struct vt_optim *o)
 		free(o->slot[k]);
 	}
 	free(o->factor);
-	free(o->norm);
+	free(o->squares);
 	free(o);
 }
 
@@ -82,9 +83,9 @@ static void sum_squares(void *ctx, size_t i)
 	struct vt_optim *o = ctx;
 	const struct vt_weight *w = vt_session_weight(o->s, (int)i);
 
-	o->norm[i] = 0;
+	o->squares[i] = 0;
 	for (size_t k = 0; w->trainable && o->factor[i] > 0 && k < w->n; k++)
-		o->norm[i] += (double)w->grad[k] * (double)w->grad[k];
+		o->squares[i] += (double)w->grad[k] * (double)w->grad[k];
 }
 
 static void centralise(struct vt_weight *w)
@@ -191,17 +192,27 @@ static struct factors factors(const struct vt_optim *o, double lr, double moment
 	return f;
 }
 
-double vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t)
+void vt_optim_move(struct vt_optim *o, struct vt_session *s)
+{
+	o->s = s;
+}
+
+double vt_optim_norm(struct vt_optim *o)
 {
 	int n = vt_session_n_weights(o->s);
-	double norm = 0;
+	double sum = 0;
 
 	vt_parallel_for((size_t)n, sum_squares, o);
 	for (int i = 0; i < n; i++)
-		norm += o->norm[i];
-	norm = sqrt(norm);
+		sum += o->squares[i];
+	return o->norm = sqrt(sum);
+}
+
+void vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t)
+{
+	double clip = o->o.clip_norm > 0 && o->norm > o->o.clip_norm ? o->o.clip_norm / o->norm : 1.0;
+
 	o->t = t;
-	o->f = factors(o, lr, momentum < 0 ? o->o.momentum : momentum, o->o.clip_norm > 0 && norm > o->o.clip_norm ? o->o.clip_norm / norm : 1.0);
-	vt_parallel_for((size_t)n, update, o);
-	return norm;
+	o->f = factors(o, lr, momentum < 0 ? o->o.momentum : momentum, clip);
+	vt_parallel_for((size_t)vt_session_n_weights(o->s), update, o);
 }

@@ -37,9 +37,14 @@ void vt_optim_free(struct vt_optim *o);
 /* Weight i moves `factor` times as fast as the rate says; 0 freezes it: no decay, no share in the norm. */
 void vt_optim_scale(struct vt_optim *o, int i, double factor);
 
-/* Applies the session's gradients.  momentum < 0: the one of the options (a schedule may cycle it).  Returns the norm of the
- * gradients before clipping. */
-double vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t);
+/* From now on the weights of another session of the same network are updated. */
+void vt_optim_move(struct vt_optim *o, struct vt_session *s);
+
+/* Norm of the session's gradients; a step clips by the last one. */
+double vt_optim_norm(struct vt_optim *o);
+
+/* Applies the gradients.  momentum < 0: the one of the options (a schedule may cycle it). */
+void vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t);
 
 /* Names of the state arrays: "m", "v", "slow"; NULL behind the last. */
 const char *vt_optim_slot(int slot);

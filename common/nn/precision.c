@@ -19,6 +19,7 @@ void vt_precision_init(struct vt_precision *p, const struct vt_precision_opts *o
 {
 	memset(p, 0, sizeof(*p));
 	p->o = *o;
+	p->level = o->first;
 	p->scale = first_scale;
 }
 

@@ -44,6 +44,7 @@ struct vt_precision_change {
 };
 
 struct vt_precision_opts {
+	enum vt_level first;     /* level of step 0 */
 	enum vt_level top;       /* least precise level allowed: VT_LEVEL_BF16 on the CPU; VT_LEVEL_F32: never leaves f32 */
 	uint64_t total_steps;    /* of the whole run; 0: not known, then the end is not held */
 	const struct vt_precision_change *replay;   /* borrowed: these changes instead of the rules; NULL: decide */

@@ -34,11 +34,28 @@ static struct vt_json *copy_or_null(const struct vt_json *j)
 	return j ? vt_json_copy(j) : vt_json_new(VT_JSON_NULL);
 }
 
+/* A card may have rounded f32 otherwise than the CPU does, and says so itself. */
+static const char *profile_of(const struct vt_trainer *t, const struct vt_json *device)
+{
+	if (vt_train_precision_varies(t->o))
+		return "auto";
+	return t->o->device[t->o->precision.first] ? vt_json_text(vt_json_get(device, "profile"), "") : vt_level_names[t->o->precision.first];
+}
+
+static int lines(const struct vt_buf *text)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < text->len; i++)
+		n += text->data[i] == '\n';
+	return n;
+}
+
 static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 {
 	const struct vt_json *header = t->d->file[0].header;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *model = vt_json_new(VT_JSON_OBJECT), *patch = vt_json_new(VT_JSON_ARRAY);
-	struct vt_json *best = vt_json_new(VT_JSON_OBJECT), *device = vt_device_describe(t->o->device);
+	struct vt_json *best = vt_json_new(VT_JSON_OBJECT), *device = vt_device_describe(t->o->device[t->o->precision.first]);
 
 	vt_json_put(device, "engines", vt_json_new(VT_JSON_NULL));   /* they lie in engines.json */
 
@@ -54,8 +71,9 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	for (int a = 0; a < 3; a++)
 		vt_json_push(patch, vt_json_new_int(t->o->patch[a]));
 	vt_json_put(j, "patch", patch);
-	vt_json_put(j, "profile", vt_json_copy(vt_json_get(device, "profile")));
-	if (t->o->device)
+	vt_json_put_text(j, "profile", profile_of(t, device));
+	vt_json_put_int(j, "changes_of_profile", lines(&t->changes));
+	if (t->o->device[t->o->precision.first])
 		vt_json_put(j, "device", device);
 	else
 		vt_json_free(device);
@@ -85,19 +103,28 @@ static int write_text(const char *dir, const char *name, const struct vt_buf *te
 	return rc;
 }
 
-/* What --engines of a later run repeats; nothing on the CPU. */
+/* What --engines of a later run repeats, of every level; nothing on the CPU. */
 static int write_engines(const struct vt_trainer *t, struct vt_err *err)
 {
-	struct vt_json *j = vt_device_engines(t->o->device);
+	struct vt_json *all = NULL;
 	struct vt_buf text = VT_BUF_INIT;
 	int rc;
 
-	if (!j)
+	for (int level = 0; level < VT_LEVELS; level++) {
+		struct vt_json *j = vt_device_engines(t->o->device[level]);
+
+		if (j && !all)
+			all = vt_json_new(VT_JSON_OBJECT);
+		for (size_t i = 0; j && i < j->n; i++)
+			vt_json_put(all, j->key[i], vt_json_copy(j->item[i]));
+		vt_json_free(j);
+	}
+	if (!all)
 		return 0;
-	vt_json_pretty(&text, j);
+	vt_json_pretty(&text, all);
 	rc = write_text(t->out, "engines.json", &text, err);
 	vt_buf_release(&text);
-	vt_json_free(j);
+	vt_json_free(all);
 	return rc;
 }
 
@@ -115,6 +142,8 @@ int vt_train_finish(struct vt_trainer *t, struct vt_err *err)
 		rc = write_text(t->out, "checkpoint.json", &text, err);
 	if (!rc)
 		rc = write_text(t->out, "history.csv", &t->history, err);
+	if (!rc && vt_train_precision_varies(t->o))
+		rc = write_text(t->out, "precision.jsonl", &t->changes, err);
 	if (!rc)
 		rc = write_engines(t, err);
 	vt_buf_release(&text);

@@ -22,6 +22,7 @@ int vt_train_keep_best(struct vt_trainer *t, struct vt_err *err)
 static struct vt_json *state_metadata(const struct vt_trainer *t)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	struct vt_buf level = VT_BUF_INIT;
 	char text[32];
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)t->step);
@@ -36,11 +37,16 @@ static struct vt_json *state_metadata(const struct vt_trainer *t)
 	vt_json_put_text(j, "best", text);
 	snprintf(text, sizeof(text), "%.17g", t->loss_sum);
 	vt_json_put_text(j, "loss_sum", text);
+	vt_precision_save(&level, &t->precision);
+	vt_json_put_text(j, "precision", level.data);
+	vt_json_put_text(j, "has_last", t->has_last ? "1" : "0");
+	vt_json_put_text(j, "changes", t->changes.data ? t->changes.data : "");
+	vt_buf_release(&level);
 	vt_json_put_text(j, "history", t->history.data ? t->history.data : "");
 	return j;
 }
 
-enum { PARTS = 5 };
+enum { PARTS = 7 };
 
 /* The arrays kept of weight i: itself by its name, the optimiser's state and the mean with a prefix.  A slot that this run does
  * not have has no data. */
@@ -54,6 +60,10 @@ static int parts_of(struct vt_trainer *t, int i, struct vt_tensor_entry *e)
 		if (vt_optim_state(t->optim, i, slot))
 			e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("optim.%s.%s", vt_optim_slot(slot), w->name),
 				.data = vt_optim_state(t->optim, i, slot) };
+	if (t->last_value && w->trainable) {
+		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("last.value.%s", w->name), .data = t->last_value[i] };
+		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("last.grad.%s", w->name), .data = t->last_grad[i] };
+	}
 	if (t->average.value)
 		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("average.%s", w->name), .data = t->average.value[i] };
 	for (int k = 0; k < n; k++) {
@@ -129,6 +139,20 @@ static double real(const struct vt_safetensors *f, const char *key)
 	return text ? strtod(text, NULL) : 0;
 }
 
+/* The level that the state was saved at comes first: the arrays are read into its session. */
+static int load_precision(struct vt_trainer *t, const struct vt_safetensors *f, struct vt_err *err)
+{
+	const char *text = vt_safetensors_metadata(f, "precision"), *changes = vt_safetensors_metadata(f, "changes");
+	int rc = vt_precision_load(&t->precision, text ? text : "", err);
+
+	if (rc)
+		return rc;
+	vt_train_precision_next(t);
+	t->has_last = whole(f, "has_last") != 0;
+	vt_buf_str(&t->changes, changes ? changes : "");
+	return 0;
+}
+
 int vt_train_resume(struct vt_trainer *t, bool *resumed, struct vt_err *err)
 {
 	char *path = t->scratch ? vt_path_join(t->scratch, "state.safetensors") : NULL;
@@ -140,7 +164,9 @@ int vt_train_resume(struct vt_trainer *t, bool *resumed, struct vt_err *err)
 	rc = vt_safetensors_open(&f, path, err);
 	if (rc)
 		goto out;
-	rc = load_arrays(t, &f, err);
+	rc = load_precision(t, &f, err);
+	if (!rc)
+		rc = load_arrays(t, &f, err);
 	t->step = t->saved_step = whole(&f, "step");
 	t->best_step = whole(&f, "best_step");
 	t->loss_n = whole(&f, "loss_n");

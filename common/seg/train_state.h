@@ -19,9 +19,14 @@ struct vt_trainer {
 	const struct vt_dataset *d;
 	const char *out, *scratch;
 	struct vt_graph *graph, *eval_graph;
-	struct vt_session *session, *eval;
+	struct vt_session *session, *eval;   /* session: that of the level in use */
+	struct vt_session *at_level[VT_LEVELS];      /* NULL where a level cannot come */
+	struct vt_precision precision;
+	struct vt_buf changes;       /* of level, a JSON line each */
+	float **last_value, **last_grad;     /* [weights] of the step before, for the curvature; NULL where nothing is decided by it */
+	bool has_last;
 	struct vt_optim *optim;
-	char plan[17];               /* digest of the training session's plan */
+	char plan[17];               /* digest of the first training session's plan */
 	struct vt_average average;   /* value == NULL: none */
 	size_t *train, *validation, n_train, n_validation;
 	float *image;
@@ -36,6 +41,16 @@ struct vt_trainer {
 	uint64_t loss_n;
 	struct vt_buf history;       /* CSV so far */
 };
+
+/* train_precision.c: the sessions and buffers of every level; one decision a step. */
+int vt_train_precision_begin(struct vt_trainer *t, struct vt_err *err);
+void vt_train_precision_end(struct vt_trainer *t);
+/* Gradients are ready: whether to leave them unused.  The session of the next step is in place behind the call of _next. */
+bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm);
+void vt_train_precision_next(struct vt_trainer *t);
+/* What the loss is multiplied with before the backward pass. */
+double vt_train_loss_scale(const struct vt_trainer *t);
+bool vt_train_precision_varies(const struct vt_train_opts *o);
 
 /* train_step.c: buffers; draws, gradient, update, and t->step is one more.  VT_EBUG where something is not finite. */
 void vt_train_step_begin(struct vt_trainer *t);

@@ -112,6 +112,7 @@ static int name_bad_gradient(const struct vt_trainer *t, struct vt_err *err)
 
 struct folding {
 	struct vt_trainer *t;
+	float unscale;
 	bool last;
 };
 
@@ -120,8 +121,10 @@ static void fold_weight(void *ctx, size_t i)
 {
 	const struct folding *f = ctx;
 	const struct vt_weight *w = vt_session_weight(f->t->session, (int)i);
-	float *sum = f->t->sum[i];
+	float *sum = f->t->sum ? f->t->sum[i] : NULL;
 
+	for (size_t k = 0; w->trainable && f->unscale != 1 && k < w->n; k++)
+		w->grad[k] *= f->unscale;
 	for (size_t k = 0; sum && k < w->n; k++)
 		sum[k] += w->grad[k];
 	if (sum && f->last) {
@@ -178,7 +181,8 @@ static double head_loss(struct vt_trainer *t, struct vt_train_head *h, double sh
 static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_err *err)
 {
 	const float *dy[VT_MAX_HEADS] = { NULL };
-	double value = 0;
+	double scale = vt_train_loss_scale(t);
+	struct folding folding = { t, (float)(1 / scale), round + 1 == t->o->accumulate };
 
 	draw_batch(t, round);
 	vt_session_set_input(t->session, t->image);
@@ -186,17 +190,14 @@ static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_er
 	for (int i = 0; i < t->n_heads; i++)
 		if (t->head[i].y) {
 			vt_session_get_output_at(t->session, i, t->head[i].y);
-			value += head_loss(t, &t->head[i], 1.0 / t->o->accumulate);
+			*loss += head_loss(t, &t->head[i], scale / t->o->accumulate) / scale;
 			dy[i] = t->head[i].dy;
 		}
 	if (vt_session_error(t->session))
 		return vt_err_set(err, vt_session_error(t->session)->code, "step %llu: %s", (unsigned long long)t->step, vt_session_error(t->session)->text);
-	if (!isfinite(value))
-		return not_finite(t, "the loss", err);
 	vt_session_backward_all(t->session, dy);
-	if (t->sum)
-		vt_parallel_for((size_t)vt_session_n_weights(t->session), fold_weight, &(struct folding){ t, round + 1 == t->o->accumulate });
-	*loss += value;
+	if (t->sum || scale != 1)
+		vt_parallel_for((size_t)vt_session_n_weights(t->session), fold_weight, &folding);
 	return 0;
 }
 
@@ -210,20 +211,36 @@ static void average(struct vt_trainer *t)
 		vt_average_add(&t->average);
 }
 
+/* A value that is not finite ends the run, unless a less precise level may have brought it about: then the step is left out. */
+static int check(const struct vt_trainer *t, double loss, double norm, struct vt_err *err)
+{
+	bool level_may_do = t->precision.level != VT_LEVEL_F32 && (vt_train_precision_varies(t->o) || t->precision.level == VT_LEVEL_FP16);
+
+	if ((isfinite(loss) && isfinite(norm)) || (level_may_do && t->precision.skips < 3))
+		return 0;
+	return isfinite(loss) ? name_bad_gradient(t, err) : not_finite(t, "the loss", err);
+}
+
 int vt_train_step(struct vt_trainer *t, struct vt_err *err)
 {
-	double rate = vt_schedule_rate(&t->o->schedule, t->step), loss = 0, norm;
+	uint64_t applied = t->precision.applied;
+	double rate = vt_schedule_rate(&t->o->schedule, applied), momentum = vt_schedule_momentum(&t->o->schedule, applied), loss = 0, norm;
 	int rc = 0;
 
 	for (int round = 0; !rc && round < t->o->accumulate; round++)
 		rc = one_round(t, round, &loss, err);
 	if (rc)
 		return rc;
-	norm = vt_optim_step(t->optim, rate, vt_schedule_momentum(&t->o->schedule, t->step), t->step + 1);
-	if (!isfinite(norm))
-		return name_bad_gradient(t, err);
-	t->loss_sum += loss;
-	t->loss_n++;
+	norm = vt_optim_norm(t->optim);
+	rc = check(t, loss, norm, err);
+	if (rc)
+		return rc;
+	if (!vt_train_precision_decide(t, loss, norm)) {
+		vt_optim_step(t->optim, rate, momentum, applied + 1);
+		t->loss_sum += loss;
+		t->loss_n++;
+	}
+	vt_train_precision_next(t);
 	t->step++;
 	average(t);
 	if (t->o->progress)

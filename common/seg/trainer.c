@@ -36,23 +36,24 @@ static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct 
 	return rc;
 }
 
-static struct vt_session_opts training_opts(const struct vt_train_opts *o)
+static struct vt_session_opts first_plan(const struct vt_train_opts *o)
 {
-	return (struct vt_session_opts){ .training = true, .seed = o->seed, .recompute = o->recompute, .memory_limit = o->memory_limit, .device = o->device };
+	return (struct vt_session_opts){ .training = true, .seed = o->seed, .recompute = o->recompute, .memory_limit = o->memory_limit,
+		.level = o->precision.first };
 }
 
 static int build_sessions(struct vt_trainer *t, struct vt_err *err)
 {
-	struct vt_session_opts training = training_opts(t->o);
+	struct vt_session_opts first = first_plan(t->o);
 	int rc = build(&t->graph, t, t->o->batch, err);
 
 	if (!rc)
-		rc = vt_session_new(&t->session, t->graph, &training, err);
+		rc = vt_train_precision_begin(t, err);
 	if (!rc)
-		rc = vt_plan_digest(t->plan, t->graph, &training, err);
+		rc = vt_plan_digest(t->plan, t->graph, &first, err);
 	if (!rc)
 		rc = build(&t->eval_graph, t, 1, err);
-	return rc ? rc : vt_session_new(&t->eval, t->eval_graph, &(struct vt_session_opts){ .device = t->o->device }, err);
+	return rc ? rc : vt_session_new(&t->eval, t->eval_graph, &(struct vt_session_opts){ .device = t->o->device[VT_LEVEL_F32] }, err);
 }
 
 static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
@@ -93,7 +94,7 @@ static void release(struct vt_trainer *t)
 		vt_train_step_end(t);
 	vt_average_release(&t->average);
 	vt_optim_free(t->optim);
-	vt_session_free(t->session);
+	vt_train_precision_end(t);
 	vt_session_free(t->eval);
 	vt_graph_free(t->graph);
 	vt_graph_free(t->eval_graph);
@@ -170,14 +171,14 @@ int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct 
 {
 	struct vt_trainer t = { .o = o, .d = d, .channels = d->file[0].c, .outputs = d->file[0].n_regions + o->loss.softmax };
 	struct vt_graph *g = NULL;
-	struct vt_session_opts training = training_opts(o);
+	struct vt_session_opts first = first_plan(o);
 	char digest[17];
 	int rc = build(&g, &t, o->batch, err);
 
 	if (!rc)
-		rc = vt_plan_text(text, g, &training, err);
+		rc = vt_plan_text(text, g, &first, err);
 	if (!rc)
-		rc = vt_plan_digest(digest, g, &training, err);
+		rc = vt_plan_digest(digest, g, &first, err);
 	if (!rc)
 		vt_buf_printf(text, "plan %s\n", digest);
 	vt_graph_free(g);

@@ -12,6 +12,7 @@
 
 #include "common/nn/loss.h"
 #include "common/nn/optim.h"
+#include "common/nn/precision.h"
 #include "common/nn/schedule.h"
 #include "common/nn/weights.h"
 #include "common/seg/checkpoint.h"
@@ -40,13 +41,15 @@ struct vt_train_opts {
 	const char *parent_tree;         /* tree id of where it lies, for checkpoint.json */
 	struct vt_weights_opts fit;      /* how the parent fits the network */
 	bool recompute;                  /* as in session.h */
-	size_t memory_limit;             /* bytes of the training session; 0: none */
-	struct vt_device *device;        /* NULL: the CPU */
+	size_t memory_limit;             /* bytes of a training session; 0: none */
+	struct vt_precision_opts precision;      /* which level a step runs at; its total_steps is steps */
+	struct vt_device *device[VT_LEVELS];     /* where each level that may come runs, and [f32] validation; NULL: the CPU */
 	bool (*stopping)(void);          /* asked between steps; NULL: never */
 	void (*progress)(uint64_t step, double loss);
 };
 
-/* Writes best.safetensors, last.safetensors, checkpoint.json and history.csv into out.  A loss or gradient that is not finite
+/* Writes best.safetensors, last.safetensors, checkpoint.json and history.csv into out; with levels that may change also
+ * precision.jsonl, a line a change.  A loss or gradient that is not finite
  * stops with VT_EBUG naming step, weight and the last good step; being asked to stop is VT_EFAIL. */
 int vt_train(const char *out, const char *scratch, const struct vt_dataset *d, const struct vt_train_opts *o, struct vt_err *err);
 

@@ -63,6 +63,24 @@ check(train("ranger").returncode == 0 and digest(T + "/ranger") != want, "ranger
 other, n = digest(T + "/ranger"), killed("ranger-killed", max(0.05, seconds / 5))
 check(n > 0 and digest(T + "/ranger-killed") == other, f"the same, SIGKILL and resume: the same bytes ({n} kills)", n)
 ARGS = ARGS[:-len(EXTRA)]
+AUTO = ["--patches", T + "/patches", "--patch", "8", "--model", "meshnet", "--network", '{"channels": 4, "dilations": [1, 2]}', "--steps", "480",
+        "--validate", "480", "--save", "40", "--rate", "1e-5", "--batch", "4", "--dice", "0", "--cross_entropy", "1", "--foreground", "1", "--profile", "auto"]
+ARGS, before = AUTO, ARGS
+begin = time.time()
+check(train("auto", "--threads", "1").returncode == 0, "profile auto ends with 0")
+seconds = time.time() - begin
+auto, changes = digest(T + "/auto"), open(T + "/auto/precision.jsonl").read().splitlines()
+check(changes and json.loads(changes[0])["to"] == "bf16" and json.load(open(T + "/auto/checkpoint.json"))["changes_of_profile"] == len(changes),
+      "a calm run goes to bf16 and says so", changes)
+check(train("auto3", "--threads", "3").returncode == 0 and digest(T + "/auto3") == auto, "auto, 3 threads: the same bytes")
+n = killed("auto-killed", max(0.05, seconds / 4))
+check(n > 0 and digest(T + "/auto-killed") == auto, f"auto, SIGKILL and resume: the same bytes ({n} kills)", n)
+r = train("replay", "--replay", T + "/auto")
+check(r.returncode == 0 and open(T + "/replay/last.safetensors", "rb").read() == open(T + "/auto/last.safetensors", "rb").read(),
+      "--replay repeats the changes: the same weights", r.stderr)
+r = train("f32", "--profile", "f32")
+check(r.returncode == 0 and open(T + "/f32/last.safetensors", "rb").read() != open(T + "/auto/last.safetensors", "rb").read(), "f32 throughout: other weights")
+ARGS = before
 check(train("kept", "--store", T + "/store").returncode == 0 and digest(T + "/kept") == want, "with a store: the same bytes as bare")
 r = train("again", "--store", T + "/store")
 check(r.returncode == 0 and "reused" in r.stderr and digest(T + "/again") == want, "the second time it is reused", r.stderr)

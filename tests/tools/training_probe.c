@@ -101,6 +101,7 @@ static int optimiser(const struct vt_json *j, FILE *in, FILE *out)
 			vt_optim_scale(optim, i, real(j, "factor", 1));
 	for (int t = 1; t <= whole(j, "steps", 1); t++) {
 		take_weights(s, in, true);
+		vt_optim_norm(optim);
 		vt_optim_step(optim, real(j, "lr", 0.1), -1, (uint64_t)t);
 		vt_average_add(&mean);
 	}

@@ -1,0 +1,145 @@
+/* train_precision.c - a training session for each level that may come, and the switch between them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/base/parallel.h"
+#include "common/seg/train_state.h"
+
+bool vt_train_precision_varies(const struct vt_train_opts *o)
+{
+	return !o->precision.replaying || o->precision.n_replay > 0;
+}
+
+static bool may_come(const struct vt_train_opts *o, int level)
+{
+	bool comes = level == (int)o->precision.first || (!o->precision.replaying && level <= (int)o->precision.top);
+
+	for (size_t i = 0; i < o->precision.n_replay; i++)
+		comes |= (int)o->precision.replay[i].to == level;
+	return comes;
+}
+
+static float **arrays_like(struct vt_session *s)
+{
+	int n = vt_session_n_weights(s);
+	float **a = vt_xcalloc((size_t)n, sizeof(*a));
+
+	for (int i = 0; i < n; i++)
+		if (vt_session_weight(s, i)->trainable)
+			a[i] = vt_xcalloc(vt_session_weight(s, i)->n, sizeof(float));
+	return a;
+}
+
+static void free_arrays(float **a, const struct vt_trainer *t)
+{
+	for (int i = 0; a && i < vt_session_n_weights(t->session); i++)
+		free(a[i]);
+	free(a);
+}
+
+int vt_train_precision_begin(struct vt_trainer *t, struct vt_err *err)
+{
+	struct vt_precision_opts p = t->o->precision;
+	int rc = 0;
+
+	p.total_steps = t->o->steps;
+	vt_precision_init(&t->precision, &p);
+	for (int level = 0; !rc && level < VT_LEVELS; level++)
+		if (may_come(t->o, level))
+			rc = vt_session_new(&t->at_level[level], t->graph, &(struct vt_session_opts){ .training = true, .seed = t->o->seed,
+				.recompute = t->o->recompute, .memory_limit = t->o->memory_limit, .level = (enum vt_level)level,
+				.device = t->o->device[level] }, err);
+	if (rc)
+		return rc;
+	t->session = t->at_level[t->precision.level];
+	if (!p.replaying) {
+		t->last_value = arrays_like(t->session);
+		t->last_grad = arrays_like(t->session);
+	}
+	return 0;
+}
+
+void vt_train_precision_end(struct vt_trainer *t)
+{
+	if (t->session) {
+		free_arrays(t->last_value, t);
+		free_arrays(t->last_grad, t);
+	}
+	for (int level = 0; level < VT_LEVELS; level++)
+		vt_session_free(t->at_level[level]);
+	vt_buf_release(&t->changes);
+}
+
+double vt_train_loss_scale(const struct vt_trainer *t)
+{
+	return t->precision.level == VT_LEVEL_FP16 ? t->precision.scale : 1;
+}
+
+struct curving {
+	struct vt_trainer *t;
+	double *sy, *ss;             /* [weights] */
+};
+
+/* s y and s s of weight i; what is kept becomes this step's. */
+static void curve_weight(void *ctx, size_t i)
+{
+	struct curving *c = ctx;
+	const struct vt_weight *w = vt_session_weight(c->t->session, (int)i);
+	float *value = c->t->last_value[i], *grad = c->t->last_grad[i];
+
+	for (size_t k = 0; w->trainable && k < w->n; k++) {
+		double s = (double)w->value[k] - (double)value[k], y = (double)w->grad[k] - (double)grad[k];
+
+		c->sy[i] += s * y;
+		c->ss[i] += s * s;
+		value[k] = w->value[k];
+		grad[k] = w->grad[k];
+	}
+}
+
+/* |s y| / (s s) of the last update, -1 where there is none to be had. */
+static double curvature(struct vt_trainer *t)
+{
+	size_t n = (size_t)vt_session_n_weights(t->session);
+	struct curving c = { t, vt_xcalloc(n, sizeof(double)), vt_xcalloc(n, sizeof(double)) };
+	double sy = 0, ss = 0;
+
+	vt_parallel_for(n, curve_weight, &c);
+	for (size_t i = 0; i < n; i++) {
+		sy += c.sy[i];
+		ss += c.ss[i];
+	}
+	free(c.sy);
+	free(c.ss);
+	sy = t->has_last && ss > 0 ? (sy < 0 ? -sy : sy) / ss : -1;
+	t->has_last = true;
+	return sy;
+}
+
+bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm)
+{
+	struct vt_precision_sample sample = { .loss = loss, .grad_norm = norm, .curvature = t->last_value ? curvature(t) : -1 };
+	struct vt_precision_decision d = vt_precision_step(&t->precision, &sample);
+
+	if (d.rule) {
+		vt_precision_line(&t->changes, &d);
+		vt_log(VT_LOG_INFO, "precision", "step=%llu from=%s to=%s rule=\"%s\"", (unsigned long long)d.step, vt_level_names[d.from],
+			vt_level_names[d.to], d.rule);
+	}
+	t->has_last &= !d.skip;
+	return d.skip;
+}
+
+void vt_train_precision_next(struct vt_trainer *t)
+{
+	struct vt_session *to = t->at_level[t->precision.level];
+
+	if (to == t->session)
+		return;
+	for (int i = 0; i < vt_session_n_weights(to); i++)
+		memcpy(vt_session_weight(to, i)->value, vt_session_weight(t->session, i)->value, vt_session_weight(to, i)->n * sizeof(float));
+	t->session = to;
+	t->average.s = to;
+	vt_optim_move(t->optim, to);
+}
