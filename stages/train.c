@@ -20,7 +20,7 @@ struct params {
 	const char *model, *network, *output_weights, *patch, *leave;
 	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold, max_validation, optimiser, schedule, averaging;
 	int64_t average_from, average_every, lookahead, activation, memory, device, profile;
-	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip, slow_share, average_decay;
+	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip, slow_share, average_decay, transfer_rate;
 	double dice, generalised, tversky, cross_entropy, focal, smooth, smooth_below, false_positive, false_negative, focus, balance;
 	double foreground, scale, shift, noise, drop_channel;
 	bool nesterov, centralise, squared, batch_dice, background, flips, pad, recompute, repeat_input;
@@ -54,6 +54,10 @@ static const struct vt_param params[] = {
 	{ "batch", VT_PARAM_INT, FIELD(batch), 1, 1, 64, "patch", "patches of one pass", NULL, NULL },
 	{ "accumulate", VT_PARAM_INT, FIELD(accumulate), 1, 1, 1024, "pass", "passes whose gradients make one step", NULL, NULL },
 	{ "steps", VT_PARAM_INT, FIELD(steps), 3000, 1, 10000000, "step", "optimiser steps", NULL, NULL },
+
+	{ "leave", VT_PARAM_TEXT, FIELD(leave), 0, 0, 0, "", "parts that --previous need not fit, which start fresh, e.g. conv_seg,fc", NULL, "" },
+	{ "transfer_rate", VT_PARAM_REAL, FIELD(transfer_rate), 1, 0, 1, "", "rate of what was taken from it, as a share; 0: frozen", NULL, NULL },
+	{ "repeat_input", VT_PARAM_BOOL, FIELD(repeat_input), 0, 0, 0, "", "its kernels for one channel serve several: repeated, over their number", NULL, NULL },
 
 	{ "rate", VT_PARAM_REAL, FIELD(rate), 1e-3, 1e-8, 10, "", "largest learning rate", NULL, NULL },
 	{ "schedule", VT_PARAM_ENUM, FIELD(schedule), VT_RATE_COSINE, 0, 0, "", "how the rate falls", schedules, NULL },
@@ -107,8 +111,6 @@ static const struct vt_param params[] = {
 	{ "validate", VT_PARAM_INT, FIELD(validate), 500, 1, 10000000, "step", "between validations", NULL, NULL },
 	{ "save", VT_PARAM_INT, FIELD(save), 100, 1, 10000000, "step", "between saves of the state to resume from", NULL, NULL },
 	{ "seed", VT_PARAM_INT, FIELD(seed), 1, 0, 9007199254740991, "", "of weights, order, patches and augmentation", NULL, NULL },
-	{ "leave", VT_PARAM_TEXT, FIELD(leave), 0, 0, 0, "", "parts that --previous need not fit, which start fresh, e.g. conv_seg,fc", NULL, "" },
-	{ "repeat_input", VT_PARAM_BOOL, FIELD(repeat_input), 0, 0, 0, "", "--previous for one channel serves several: kernels are repeated, over their number", NULL, NULL },
 	{ "recompute", VT_PARAM_BOOL, FIELD(recompute), 0, 0, 0, "", "make activations again instead of keeping them: less memory", NULL, NULL },
 	{ "memory", VT_PARAM_INT, FIELD(memory), 0, 0, 16777216, "MiB", "refuse a plan that needs more; 0: no limit", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
@@ -117,7 +119,7 @@ static const struct vt_param params[] = {
 };
 
 static const struct vt_heading headings[] = {
-	{ "model", "network and batch" }, { "rate", "learning rate" }, { "optimiser", "optimiser" }, { "dice", "loss" },
+	{ "model", "network and batch" }, { "leave", "start from other weights" }, { "rate", "learning rate" }, { "optimiser", "optimiser" }, { "dice", "loss" },
 	{ "foreground", "patches" }, { "fold", "validation and the run" }, { NULL, NULL },
 };
 
@@ -333,7 +335,7 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.precision = precision, .pad = p->pad, .recompute = p->recompute,
 		.memory_limit = (size_t)p->memory << 20, .fold = (int)p->fold, .max_validation = (int)p->max_validation,
 		.parent = w->previous, .parent_tree = w->previous ? vt_stage_tree(r, "previous") : NULL,
-		.fit = { .leave = w->part, .repeat_input = p->repeat_input }, .stopping = vt_stage_stopping,
+		.transfer_rate = p->transfer_rate, .fit = { .leave = w->part, .repeat_input = p->repeat_input }, .stopping = vt_stage_stopping,
 		.progress = progress };
 	return 0;
 }

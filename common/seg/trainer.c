@@ -1,6 +1,7 @@
 #include "common/seg/trainer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "common/nn/model.h"
@@ -69,6 +70,22 @@ static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
 	return 0;
 }
 
+static bool begins_with_any(const char *name, const char *const *prefix)
+{
+	for (; prefix && *prefix; prefix++)
+		if (!strncmp(name, *prefix, strlen(*prefix)))
+			return true;
+	return false;
+}
+
+/* Weights that come from the parent move at their own rate. */
+static void scale_rates(struct vt_trainer *t)
+{
+	for (int i = 0; t->o->parent && i < vt_session_n_weights(t->session); i++)
+		if (!begins_with_any(vt_session_weight(t->session, i)->name, t->o->fit.leave))
+			vt_optim_scale(t->optim, i, t->o->transfer_rate);
+}
+
 static int begin(struct vt_trainer *t, struct vt_err *err)
 {
 	int rc;
@@ -82,6 +99,7 @@ static int begin(struct vt_trainer *t, struct vt_err *err)
 	if (rc)
 		return rc;
 	t->optim = vt_optim_new(t->session, &t->o->optim);
+	scale_rates(t);
 	if (t->o->averaging)
 		vt_average_init(&t->average, t->session, t->o->averaging == VT_AVERAGE_EMA ? t->o->average_decay : 0);
 	vt_train_step_begin(t);

@@ -40,6 +40,7 @@ struct vt_train_opts {
 	const char *parent;              /* file of weights to start from (weights.h), NULL: fresh weights */
 	const char *parent_tree;         /* tree id of where it lies, for checkpoint.json */
 	struct vt_weights_opts fit;      /* how the parent fits the network */
+	double transfer_rate;            /* rate of the parent's weights, as a share; 0: they stay as they are */
 	bool recompute;                  /* as in session.h */
 	size_t memory_limit;             /* bytes of a training session; 0: none */
 	struct vt_precision_opts precision;      /* which level a step runs at; its total_steps is steps */

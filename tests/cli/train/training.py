@@ -42,6 +42,26 @@ check(f"plan {plan}" in train("unused", "--plan", "").stdout, "the checkpoint na
 r = train("small", "--memory", "1")
 check(r.returncode == 71 and re.search(r"\d+", r.stderr) and not os.path.exists(T + "/small/best.safetensors"), "a plan beyond --memory is refused with the number", (r.returncode, r.stderr))
 
+def tensors(name):
+    raw = open(f"{T}/{name}/last.safetensors", "rb").read()
+    n = int.from_bytes(raw[:8], "little")
+    return {k: raw[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]] for k, v in json.loads(raw[8:8 + n]).items() if k != "__metadata__"}
+
+
+check(train("frozen", "--previous", T + "/whole", "--leave", "conv_final", "--transfer_rate", "0", "--seed", "9").returncode == 0, "train from a checkpoint, its head left")
+a, b = tensors("whole"), tensors("frozen")
+moved = sorted(k for k in a if a[k] != b[k])
+check(moved and all(k.startswith("conv_final") for k in moved), "transfer_rate 0: only what was left moves", moved)
+check(train("slow", "--previous", T + "/whole", "--transfer_rate", "0.1").returncode == 0 and train("fast", "--previous", T + "/whole").returncode == 0
+      and all(tensors("slow")[k] != tensors("fast")[k] for k in a if k.endswith("conv.weight")), "transfer_rate 0.1 is another run")
+r = train("partial", "--previous", T + "/whole", "--network", '{"init_filters": 16}')
+check(r.returncode == 65 and "last.safetensors" in r.stderr, "weights of another network are refused", r.stderr)
+os.makedirs(T + "/two")
+for n in "ab":
+    open(f"{T}/two/{n}.pth", "wb").write(b"x")
+r = train("two-files", "--previous", T + "/two")
+check(r.returncode == 65 and "more than one" in r.stderr, "two files of weights: which one is not guessed", r.stderr)
+
 for recipe in sorted(glob.glob(ROOT + "/pipelines/recipes/train*.json")):
     r = subprocess.run([B + "/bin/train", "--patches", T + "/patches", "--recipe", recipe, "--plan"], capture_output=True, text=True)
     check(r.returncode == 0 and "MiB" in r.stdout, f"{os.path.basename(recipe)} names a network and params that exist", r.stderr)
