@@ -68,6 +68,9 @@ struct vt_graph {
 	struct vt_err err;
 };
 
+/* Initial values: a function of (seed, name, index), so adding a layer changes no other layer's. */
+void vt_weight_init(float *value, const struct vt_weight_spec *spec, uint64_t seed);
+
 /* Whether tensor i is an output, of any role. */
 bool vt_graph_is_output(const struct vt_graph *g, int i);
 

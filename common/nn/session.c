@@ -1,11 +1,9 @@
 #include "common/nn/session.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/parallel.h"
-#include "common/base/rng.h"
 #include "common/nn/backend.h"
 #include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/conv_rows.h"
@@ -37,39 +35,13 @@ static float *new_floats(size_t n, struct vt_err *err)
 	return p;
 }
 
-/* Initial values are a function of (seed, name, index): adding a layer changes no other layer's. */
-static void init_weight(struct vt_weight *w, const struct vt_weight_spec *spec, uint64_t seed)
-{
-	struct vt_rng r = vt_rng_stream(seed, "init", vt_rng_hash(spec->name), 0, 0);
-	double fan = (double)(spec->fan_in ? spec->fan_in : 1), bound = 1.0 / sqrt(fan), sd = 0;
-
-	if (spec->init == VT_INIT_KAIMING_NORMAL_OUT && spec->fan_out)
-		sd = sqrt(2.0 / spec->fan_out);
-	else if (spec->init == VT_INIT_KAIMING_NORMAL_IN && spec->fan_in)
-		sd = sqrt(2.0 / spec->fan_in);
-	else if (spec->init == VT_INIT_XAVIER_NORMAL)
-		sd = sqrt(4.0 / (spec->fan_in + spec->fan_out + !spec->fan_in));
-	else if (spec->init == VT_INIT_KAIMING_NORMAL_LEAKY)
-		sd = sqrt(2.0 / (1.0001 * fan));
-	else if (spec->init == VT_INIT_KAIMING_UNIFORM_RELU && spec->role == 'k')
-		bound = sqrt(6.0 / fan);
-	for (size_t i = 0; i < w->n; i++) {
-		if (spec->role == 'k')
-			w->value[i] = (float)(sd > 0 ? sd * vt_rng_normal(&r) : vt_rng_between(&r, -bound, bound));
-		else if (spec->role == 'b')
-			w->value[i] = spec->init == VT_INIT_KAIMING_UNIFORM || spec->default_bias ? (float)vt_rng_between(&r, -bound, bound) : 0.0f;
-		else
-			w->value[i] = spec->role == '1' ? 1.0f : spec->role == 'p' ? 0.25f : 0.0f;
-	}
-}
-
 static void init_task(void *ctx, size_t i)
 {
 	struct vt_session *s = ctx;
 	const struct vt_weight_spec *spec = &s->g->weight[i];
 
 	if (!s->opts.blank || (spec->role != 'k' && spec->role != 'b'))
-		init_weight(&s->weight[i], spec, s->opts.seed);
+		vt_weight_init(s->weight[i].value, spec, s->opts.seed);
 }
 
 static void set_weights(struct vt_session *s)
