@@ -25,6 +25,7 @@
 	X("store", branch, "list, make, move or remove branches") \
 	X("store", tag, "list, make, move or remove tags") \
 	X("store", mirror, "bring the git repositories of manifests up to date") \
+	X("store", attest, "sign what made an artifact; say it in SLSA, OpenLineage, PROV, RO-Crate") \
 	X("store", push, "copy a repo to another store, here or over ssh") \
 	X("store", pull, "copy a repo from another store") \
 	X("store", serve, "answer push and pull of another store on stdin and stdout") \

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/base64.h"
 #include "common/image/picture.h"
 
 enum { MAX_PICTURES = 8 };
@@ -17,20 +18,6 @@ static const char style[] =
 	".card{border:1px solid #d8dde5;border-radius:8px;padding:.8rem 1.2rem;min-width:9rem}.card b{display:block;font-size:1.8rem}small{color:#7b8798;margin-left:.3em}"
 	"figure{margin:0 0 1.4rem;page-break-inside:avoid}figcaption{color:#5a6678;font-size:.9em}img{max-width:100%;image-rendering:pixelated;border-radius:4px}"
 	".key span{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 1em;border-radius:2px}";
-
-static void base64(struct vt_buf *out, const unsigned char *p, size_t n)
-{
-	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < n; i += 3) {
-		unsigned v = (unsigned)p[i] << 16 | (i + 1 < n ? (unsigned)p[i + 1] << 8 : 0) | (i + 2 < n ? (unsigned)p[i + 2] : 0);
-
-		vt_buf_char(out, digit[v >> 18]);
-		vt_buf_char(out, digit[v >> 12 & 63]);
-		vt_buf_char(out, i + 1 < n ? digit[v >> 6 & 63] : '=');
-		vt_buf_char(out, i + 2 < n ? digit[v & 63] : '=');
-	}
-}
 
 static void escape(struct vt_buf *out, const char *s)
 {
@@ -138,7 +125,7 @@ static int figure(struct vt_buf *out, const struct vt_evaluation *e, size_t i, s
 	rc = vt_picture_png(&png, &p, err);
 	if (!rc) {
 		vt_buf_str(out, "<figure><img alt=\"segmentation overlay\" src=\"data:image/png;base64,");
-		base64(out, (const unsigned char *)png.data, png.len);
+		vt_base64(out, png.data, png.len);
 		vt_buf_str(out, "\"><figcaption><b>");
 		escape(out, s->file->subject);
 		vt_buf_str(out, "</b>: ");

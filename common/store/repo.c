@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/base/fs.h"
+#include "common/store/digest_set.h"
 #include "common/store/git_mirror.h"
 #include "common/store/repo_internal.h"
 
@@ -111,51 +112,17 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
 
 /* --- walks ------------------------------------------------------------------------------------------------------------------ */
 
-/* Set of digests by open addressing; a digest's first bytes are its hash. */
-struct seen {
-	struct vt_digest *slot;
-	bool *used;
-	size_t n, cap;
-};
-
-static bool seen_add(struct seen *t, const struct vt_digest *d)
-{
-	size_t i;
-
-	if (2 * t->n >= t->cap) {
-		struct seen old = *t;
-
-		t->cap = old.cap ? 2 * old.cap : 256;
-		t->n = 0;
-		t->slot = vt_xcalloc(t->cap, sizeof(*t->slot));
-		t->used = vt_xcalloc(t->cap, sizeof(*t->used));
-		for (size_t k = 0; k < old.cap; k++)
-			if (old.used[k])
-				seen_add(t, &old.slot[k]);
-		free(old.slot);
-		free(old.used);
-	}
-	memcpy(&i, d->b, sizeof(i));
-	for (i &= t->cap - 1; t->used[i]; i = (i + 1) & (t->cap - 1))
-		if (vt_digest_equal(&t->slot[i], d))
-			return false;
-	t->used[i] = true;
-	t->slot[i] = *d;
-	t->n++;
-	return true;
-}
-
-static void queue(struct seen *t, struct vt_strs *todo, const char *id)
+static void queue(struct vt_digest_set *t, struct vt_strs *todo, const char *id)
 {
 	struct vt_digest d;
 
-	if (vt_digest_parse(&d, id) && seen_add(t, &d))
+	if (vt_digest_parse(&d, id) && vt_digest_set_add(t, &d))
 		vt_strs_add(todo, id);
 }
 
 int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn, void *ctx, struct vt_err *err)
 {
-	struct seen seen = { NULL, NULL, 0, 0 };
+	struct vt_digest_set seen = VT_DIGEST_SET_INIT;
 	struct vt_strs todo = VT_STRS_INIT;
 	int rc = 0;
 
@@ -174,8 +141,7 @@ int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn
 		vt_commit_release(&c);
 	}
 	vt_strs_release(&todo);
-	free(seen.slot);
-	free(seen.used);
+	vt_digest_set_release(&seen);
 	return rc;
 }
 

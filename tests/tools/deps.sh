@@ -2,7 +2,7 @@
 # deps.sh build|test|portability ...: names the Debian packages that are missing and, as root, installs them.
 set -u
 build='gcc make pkg-config libsqlite3-dev libssl-dev libnifti-dev zlib1g-dev libdeflate-dev libgit2-dev'
-test='git python3 python3-numpy python3-scipy python3-nibabel python3-jsonschema python3-onnx python3-yaml sqlite3 clang-format'
+test='git python3 python3-numpy python3-scipy python3-nibabel python3-jsonschema python3-cryptography python3-prov python3-onnx python3-yaml sqlite3 clang-format'
 portability='cwltool snakemake'
 missing=
 for set in "$@"; do

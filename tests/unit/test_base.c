@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/base64.h"
 #include "common/base/fs.h"
 #include "common/base/opts.h"
 #include "common/base/parallel.h"
@@ -166,6 +167,28 @@ static void a_long_error_is_cut_with_dots(void)
 	CHECK_STR(err.text, "subject 3: cannot read");
 }
 
+/* RFC 4648, section 10. */
+static void base64_vectors(void)
+{
+	static const char *const v[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
+		{ "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" } };
+	static const char *const bad[] = { "Z", "Zg=", "Zg", "Z===", "Zm9v!mFy", "=m9v" };
+	struct vt_buf b = VT_BUF_INIT;
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		vt_buf_clear(&b);
+		vt_base64(&b, v[i][0], strlen(v[i][0]));
+		CHECK_STR(b.data, v[i][1]);
+		vt_buf_clear(&b);
+		CHECK(vt_base64_decode(&b, v[i][1]) && b.len == strlen(v[i][0]) && !memcmp(b.data, v[i][0], b.len));
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		vt_buf_clear(&b);
+		CHECK(!vt_base64_decode(&b, bad[i]));
+	}
+	vt_buf_release(&b);
+}
+
 int main(void)
 {
 	RUN(philox_known_answers);
@@ -177,5 +200,6 @@ int main(void)
 	RUN(files_written_listed_walked_removed);
 	RUN(options);
 	RUN(a_long_error_is_cut_with_dots);
+	RUN(base64_vectors);
 	return check_done();
 }
