@@ -9,9 +9,9 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT INT TERM
 "$B/bench/lineage" make "$dir/st" "${1:-200000}"
 rm -f "$dir"/st/lineage.db*
-start=$(date +%s.%N)
-"$B/bin/voxtrail" rebuild --store "$dir/st"
-echo "index from records in $(echo "$(date +%s.%N) - $start" | bc) s, $(du -m "$dir/st/lineage.db" | cut -f1) MiB"
+start=$(date +%s)
+("$B/bin/voxtrail" rebuild --store "$dir/st"; times | tail -1 | sed 's/^/processor time (user, system): /')
+echo "index from records in $(($(date +%s) - start)) s, $(du -m "$dir/st/lineage.db" | cut -f1) MiB"
 /usr/bin/python3 - "$dir/st/lineage.db" >"$dir/list" <<'P'
 import sqlite3, sys
 db = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)

@@ -10,7 +10,7 @@
 #include "common/store/record.h"
 #include "common/store/store.h"
 
-enum { TABLES = 3, MAX_STATEMENTS = 48 };
+enum { TABLES = 4, MAX_STATEMENTS = 48 };
 
 struct statement {
 	const char *sql;         /* address of a constant: compared by pointer */
@@ -28,7 +28,7 @@ struct vt_lineage {
 
 static const char schema[] =
 	"CREATE TABLE record (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, derivation BLOB NOT NULL, result BLOB, stage TEXT NOT NULL,"
-	"  status TEXT NOT NULL) STRICT;"
+	"  status TEXT NOT NULL, tree BLOB) STRICT;"
 	"CREATE INDEX record_derivation ON record (derivation, id) WHERE status = 'ok';"
 	"CREATE TABLE artifact (n INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE) STRICT;"
 	"CREATE TABLE subject (n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
@@ -47,7 +47,7 @@ static const char schema[] =
 	"CREATE INDEX parent_id ON parent (id, record);"
 	"CREATE TABLE edge (child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX edge_parent ON edge (parent, child);"
-	"PRAGMA user_version = 3;";
+	"PRAGMA user_version = 4;";
 
 static int fail(struct vt_lineage *l, const char *what, struct vt_err *err)
 {
@@ -421,9 +421,9 @@ static int add_rows(struct vt_lineage *l, const struct vt_record_text *t, int64_
 	*row = 0;
 	if (rc || there)
 		return rc;
-	rc = step(l, "INSERT INTO record (id, derivation, result, stage, status) VALUES (?1, ?2, ?3, ?4, ?5)", 5,
+	rc = step(l, "INSERT INTO record (id, derivation, result, stage, status, tree) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", 6,
 		(const struct value[]){ id, digest(vt_json_get(r, "derivation")), digest(vt_json_get(r, "result")), text(vt_json_get(r, "stage")),
-			text(vt_json_get(r, "status")) }, NULL, err);
+			text(vt_json_get(r, "status")), digest(vt_json_pointer(r, "/outputs/0/tree")) }, NULL, err);
 	*row = sqlite3_last_insert_rowid(l->db);
 	for (size_t i = 0; !rc && outputs && i < outputs->n; i++)
 		rc = add_output(l, *row, r, outputs->item[i], err);

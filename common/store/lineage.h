@@ -4,7 +4,7 @@
  * and `voxtrail rebuild` makes the index from them.  What a query answers depends on the set of records, not on the order in
  * which they came.
  *
- *      record    n, id, derivation, result, stage, status ('ok' or 'failed')
+ *      record    n, id, derivation, result, stage, status ('ok' or 'failed'), tree (of the first output)
  *      artifact  n, digest                  of a file or a directory
  *      subject   n, name                    vt_record_subject of a path; 0 is none
  *      tree      record, way ('in' or 'out'), port, artifact

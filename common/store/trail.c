@@ -414,8 +414,7 @@ int vt_trail_record(struct vt_trail *t, struct vt_json **out, const char *id, st
 #define UP "WITH RECURSIVE root (n) AS (" ROOTS "), up (n) AS (SELECT n FROM root UNION SELECT e.parent FROM up CROSS JOIN edge e ON e.child = up.n) "
 #define DOWN "WITH RECURSIVE root (n) AS (" ROOTS "), down (n) AS (SELECT n FROM root UNION SELECT e.child FROM down" \
 	" CROSS JOIN edge e INDEXED BY edge_parent ON e.parent = down.n) "
-#define STEP "SELECT r.id, r.stage, r.status, (SELECT a.digest FROM tree t CROSS JOIN artifact a ON a.n = t.artifact" \
-	" WHERE t.record = r.n AND t.way = 'out' ORDER BY t.port LIMIT 1) FROM "
+#define STEP "SELECT r.id, r.stage, r.status, r.tree FROM "
 #define NOBODY_MADE "NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record)"
 
 struct calling {

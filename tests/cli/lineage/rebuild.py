@@ -6,7 +6,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _records import *
 
 TABLES = {
-    "record": "SELECT hex(id), hex(derivation), hex(result), stage, status FROM record",
+    "record": "SELECT hex(id), hex(derivation), hex(result), stage, status, hex(tree) FROM record",
     "tree": "SELECT hex(r.id), t.way, t.port, hex(a.digest) FROM tree t JOIN record r ON r.n = t.record JOIN artifact a ON a.n = t.artifact",
     "file_out": "SELECT hex(r.id), hex(a.digest), coalesce(s.name, '') FROM file_out o JOIN record r ON r.n = o.record JOIN artifact a ON a.n = o.artifact"
                 " LEFT JOIN subject s ON s.n = o.subject",
