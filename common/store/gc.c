@@ -177,7 +177,7 @@ static int mark_words(void *ctx, const char *path, struct vt_err *err)
 
 static int mark_runner(struct gc *g, struct vt_err *err)
 {
-	static const char *const folder[] = { "runner/results", "runner/heads" };
+	static const char *const folder[] = { "runner/results", "runner/heads", "runner/triggers" };
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < sizeof(folder) / sizeof(folder[0]); i++) {

@@ -169,6 +169,20 @@ static const char *nearest(const struct key *keys, const char *name)
 	return best;
 }
 
+/* What keys of the first major version are called now; NULL: nothing. */
+static const char *renamed(const char *name, bool *old)
+{
+	static const char *const names[][2] = { { "standby", "autoscaling" }, { "chunkSpec", "datumSetSpec" }, { "enableStats", NULL }, { "cacheSize", NULL },
+						{ "maxQueueSize", NULL }, { "hashtreeSpec", NULL }, { "reprocess", NULL }, { "update", NULL },
+						{ "dryRun", NULL }, { "specCommit", NULL } };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(names[i][0], name)) {
+			*old = true;
+			return names[i][1];
+		}
+	return NULL;
+}
+
 static const char *type_name(const struct vt_json *j)
 {
 	static const char *const names[] = { "?", "null", "a boolean", "a whole number", "a number", "a text", "a list", "an object" };
@@ -186,7 +200,8 @@ static struct vt_json *object(const struct vt_json *o, const struct key *keys, c
 		while (k->name && strcmp(k->name, name) && !(!strcmp(k->name, "URL") && !strcmp(name, "url")))
 			k++;
 		if (!k->name) {
-			const char *near = nearest(keys, name);
+			bool old = false;
+			const char *now = renamed(name, &old), *near = old ? now : nearest(keys, name);
 			vt_findings_add(f, VT_FINDING_ERROR, here, "unknown key; %s%s%s", near ? "write \"" : "remove it",
 					near ? near : "", near ? "\"" : "");
 		} else if (vt_json_get(out, k->name)) {

@@ -40,6 +40,14 @@ both glioma "crop-patch=4 evaluate=1 export=1 skullstrip-normalize=4 train=1"
 both cross-validation "ensemble=1 evaluate-fold=2 train-fold=2" --repo folds=folds
 voxtrail datum verify "$ROOT/pipelines/cross-validation.json" train-fold --store store --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe --repo manifest="$embedded" --repo folds=folds -n 1 >log 2>&1
 ok $? "a fold trained again, elsewhere, has the same bytes"
+# An ensemble of one network with itself is that network; of two, something between them.
+voxtrail checkout train-fold tf --store store >/dev/null 2>&1
+voxtrail checkout crop-patch patches --store store >/dev/null 2>&1
+mkdir same mixed; cp -r tf/fold-1 same/a; cp -r tf/fold-1 same/b; cp -r tf/fold-1 mixed/a; cp -r configs mixed/no-checkpoint
+score() { rm -rf out; evaluate --model "$1" --patches patches --recipe recipe/evaluate.json --out out >log 2>&1 && cut -d, -f1-6 out/subjects.csv; }
+one=$(score tf/fold-1); [ -n "$one" ] && [ "$(score same)" = "$one" ]; ok $? "an ensemble of a network with itself scores as the network"
+[ "$(score mixed)" = "$one" ]; ok $? "directories without a checkpoint are no members"
+mkdir bad; cp -r tf/fold-1 bad/a; cp -r tf/fold-1 bad/b; sed -i 's/"ET"/"XX"/; /"WT",/d' bad/b/checkpoint.json; score bad >/dev/null; [ $? != 0 ]; ok $? "members with other regions are refused"
 both search "rung-1=2 rung-1-keep=1 rung-2=1 rung-2-keep=1 rung-3=1" --repo configs=configs
 voxtrail checkout rung-1 r1 --store store >/dev/null; voxtrail checkout rung-2 r2 --store store >/dev/null
 best=$(for d in r1/*/; do echo "$(tail -n 1 "$d/history.csv" | awk -F, '{print ($3 + $4 + $5) / 3}') $(basename "$d")"; done | sort -k1,1gr -k2,2 | sed -n '1s/.* //p')

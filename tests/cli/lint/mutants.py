@@ -128,6 +128,8 @@ rc, lines = lint_data(d, "--repo", "scans=" + T + "/scans", "--repo", "labels=" 
 say(rc == 65 and ["/0/input/cross/1/pfs/repo", "is no pipeline of this file, and no repo that has a commit; correct the name, or commit it"] in lines, "a repo that nobody fills is found when data are given")
 say(["/0/input/cross/2/pfs/glob", "warning: matches nothing that is there now, so there is no datum; correct the glob, or add the data"] in lines, "and a glob that matches nothing there %s" % lines[:1])
 
+d = copy.deepcopy(base); d[0]["standby"] = True; d[1]["update"] = True
+say(lint(json.dumps(d))[1] == ['/0/standby: unknown key; write "autoscaling"', "/1/update: unknown key; remove it"], "keys of older versions, and flags that are no keys, are told what to become")
 rc, lines = lint('{"pipeline":{"name":"a"},"pipeline":{"name":"b"}}')
 say(rc == 65, "a duplicate key is refused")
 
