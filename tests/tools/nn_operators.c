@@ -49,6 +49,10 @@ static int add_op(struct vt_graph *g, const struct vt_json *o, const char *name,
 		return normalisation(g, o, x, name);
 	if (!strcmp(op, "act"))
 		return vt_graph_act(g, x, name, (enum vt_act)whole(o, "kind", 1), vt_json_number(vt_json_get(o, "slope"), 0.01));
+	if (!strcmp(op, "prelu"))
+		return vt_graph_prelu(g, x, name, whole(o, "shared", 0));
+	if (!strcmp(op, "detach"))
+		return vt_graph_detach(g, x);
 	if (!strcmp(op, "add"))
 		return vt_graph_add(g, x, b);
 	if (!strcmp(op, "mul"))

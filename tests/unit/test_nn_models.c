@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/fs.h"
 #include "common/nn/model.h"
 #include "tests/check.h"
 
@@ -174,6 +175,28 @@ static void descriptions_build(void)
 	CHECK(!vt_model_describe("none"));
 }
 
+/* docs/networks.md holds each description as it is. */
+static void the_page_is_true(void)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_buf page = VT_BUF_INIT;
+	char *path = vt_asprintf("%s/docs/networks.md", getenv("ROOT") ? getenv("ROOT") : ".");
+
+	CHECK_EQ(vt_fs_read(&page, path, 1 << 20, &err), 0);
+	for (int i = 0; vt_model_name(i); i++) {
+		struct vt_buf text = VT_BUF_INIT;
+		struct vt_json *j = vt_model_describe(vt_model_name(i));
+
+		vt_json_compact(&text, j);
+		if (!page.len || !strstr(page.data, text.data))
+			CHECK_FAIL("docs/networks.md lacks %s", text.data);
+		vt_buf_release(&text);
+		vt_json_free(j);
+	}
+	vt_buf_release(&page);
+	free(path);
+}
+
 static void deep_supervision_weights(void)
 {
 	struct vt_err err = VT_ERR_INIT;
@@ -205,6 +228,7 @@ int main(void)
 	RUN(med3d);
 	RUN(refuses);
 	RUN(descriptions_build);
+	RUN(the_page_is_true);
 	RUN(deep_supervision_weights);
 	return check_done();
 }

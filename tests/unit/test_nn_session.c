@@ -147,6 +147,67 @@ static void unet_bits(void)
 	same_everywhere(network("unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}", 4, 1, 16, 8, 16));
 }
 
+static void other_networks_bits(void)
+{
+	same_everywhere(network("unet3d-cbam", "{\"width\": 8, \"reduction\": 4, \"dropout\": 0.1, \"deep_supervision\": true}", 4, 1, 16, 8, 16));
+	same_everywhere(network("attention-unet", "{\"channels\": [8, 12], \"dropout\": 0.2}", 2, 2, 4, 6, 8));
+	same_everywhere(network("segresnet", "{\"init_filters\": 8, \"vae\": true, \"blocks_down\": [1, 1], \"blocks_up\": [1]}", 4, 1, 8, 8, 16));
+}
+
+/* Masks and noise are functions of seed, step and element: kept with the right probability and scaled, of the right mean and spread. */
+static void random_layers(void)
+{
+	struct vt_graph *g = vt_graph_new();
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_session *s = NULL;
+	enum { C = 12, V = 20 * 21 * 22 };
+	float *x = malloc(2 * C * V * sizeof(float)), *y = malloc(2 * C * V * sizeof(float)), *again = malloc(2 * C * V * sizeof(float));
+	int in = vt_graph_input(g, (struct vt_shape){ 2, C, 20, 21, 22 });
+	double kept = 0, sum = 0, square = 0;
+	size_t whole = 0;
+
+	vt_graph_output(g, vt_graph_dropout(g, in, 0.3, false));
+	vt_graph_extra_output(g, vt_graph_dropout(g, in, 0.5, true), VT_ROLE_DEEP, 1);
+	vt_graph_extra_output(g, vt_graph_noise(g, in, 0.5), VT_ROLE_DEEP, 1);
+	for (size_t i = 0; i < 2 * C * V; i++)
+		x[i] = 1;
+	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 2 }, &err))
+		CHECK_FAIL("%s", err.text);
+	vt_session_set_input(s, x);
+	vt_session_forward(s, 7);
+	vt_session_get_output(s, y);
+	for (size_t i = 0; i < 2 * C * V; i++) {
+		CHECK(y[i] == 0 || y[i] == (float)(1.0 / 0.7));
+		kept += y[i] != 0;
+	}
+	CHECK_NEAR(kept / (2 * C * V), 0.7, 0.004);
+	vt_session_get_output_at(s, 1, y);
+	for (size_t c = 0; c < 2 * C; c++) {
+		for (size_t i = 0; i < V; i++)
+			CHECK(y[c * V + i] == y[c * V] && (y[c * V] == 0 || y[c * V] == 2));
+		whole += y[c * V] != 0;
+	}
+	CHECK(whole > 4 && whole < 20);
+	vt_session_get_output_at(s, 2, y);
+	for (size_t i = 0; i < 2 * C * V; i++) {
+		sum += (double)y[i] - 1;
+		square += ((double)y[i] - 1) * ((double)y[i] - 1);
+	}
+	CHECK_NEAR(sum / (2 * C * V), 0, 0.005);
+	CHECK_NEAR(sqrt(square / (2 * C * V)), 0.5, 0.005);
+	vt_session_forward(s, 7);
+	vt_session_get_output_at(s, 2, again);
+	CHECK(!memcmp(y, again, 2 * C * V * sizeof(float)));
+	vt_session_forward(s, 8);
+	vt_session_get_output_at(s, 2, again);
+	CHECK(memcmp(y, again, 2 * C * V * sizeof(float)));
+	free(x);
+	free(y);
+	free(again);
+	vt_session_free(s);
+	vt_graph_free(g);
+}
+
 /* sum(dy y) as a function of one weight, by central difference in double sums. */
 static double objective(struct vt_session *s, const float *x, const float *dy, float *y, size_t ny)
 {
@@ -351,6 +412,8 @@ int main(void)
 	RUN(segresnet_bits);
 	RUN(meshnet_bits);
 	RUN(mindgrab_bits);
+	RUN(other_networks_bits);
+	RUN(random_layers);
 	RUN(unet_bits);
 	RUN(recompute);
 	RUN(the_digest_names_the_plan);

@@ -54,6 +54,8 @@ def run(o, t, w):
         "softmax": lambda: F.softmax(x, 1),
         "linear": lambda: F.linear(x.flatten(1), w["weight"].view(o["out"], -1), w.get("bias"))[..., None, None, None],
         "reshape": lambda: x.reshape(o["shape"]),
+        "prelu": lambda: F.prelu(x, w["weight"]),
+        "detach": lambda: x.detach(),
         "window": lambda: window(x, o["at"], o["shape"]),
     }[op]()
 
@@ -98,6 +100,15 @@ for c in (1, 5, 8, 13):
     cases.append((shape, [lead, {"op": "channels", "max": 1, "x": 1}, {"op": "channels", "x": 1}, {"op": "concat", "x": 2, "b": 3},
                           {"op": "conv", "x": 4, "out": 1, "k": 7, "pad": 3}, {"op": "act", "kind": 5, "x": 5}, {"op": "mul", "x": 1, "b": 6}]))
 
+for k in (1, 2, 3, 5, 7):
+    for stride in (1, 2):
+        cases.append(([1, 3, 9, 8, 11], [first(5)[1], {"op": "conv", "x": 1, "out": 6, "k": k, "stride": stride, "pad": k // 2, "bias": 1}]))
+for d in (2, 3, 6, 8, 12, 16, 18, 24):
+    cases.append(([1, 3, 9, 10, 27], [first(9)[1], {"op": "conv", "x": 1, "out": 3, "k": 3, "dilation": d, "pad": d}]))
+for c in (1, 5, 13):
+    cases.append(([2, 3, 5, 6, 7], [first(c)[1], {"op": "prelu", "x": 1, "shared": 1}]))
+    cases.append(([2, 3, 5, 6, 7], [first(c)[1], {"op": "conv", "x": 1, "out": 5, "k": 3, "stride": 2, "pad": 1}, {"op": "detach", "x": 2},
+                                    {"op": "add", "x": 3, "b": 2}]))
 bad = 0
 for shape, ops in cases:
     label = " ".join(f"{k}={v}" for k, v in ops[-1].items()) + f" after {len(ops) - 1} on {ops[0]['out']} channels"
