@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/buf.h"
+#include "common/image/distance.h"
+#include "common/image/intensity.h"
 #include "common/image/morphology.h"
 
 /* Limits measured on BRATS-2013, MS lesion and phantom volumes (stripped: border 1.00 constant, 1080-1780 ml, shell 0.75-1.1)
@@ -56,6 +59,86 @@ static double border_share(const unsigned char *inside, const size_t d[3])
 	return (double)equal / (double)n;
 }
 
+/* --- a head on a constant background: scalp, then dark skull, then brain ------------------------------------------------ */
+
+enum { COARSE_MM = 3, LAYERS = 9 };      /* 27 mm: the thickest scalp and skull and some brain */
+
+/* Every so many voxels that the steps are about 3 mm: values and the mask. */
+static size_t thin_out(struct vt_geometry *coarse, float **values, unsigned char **inside, const struct vt_volume *v, const unsigned char *mask)
+{
+	const struct vt_geometry *g = &v->geometry;
+	size_t step[3], i = 0;
+	*coarse = *g;
+	for (int a = 0; a < 3; a++) {
+		step[a] = g->spacing[a] < COARSE_MM / 2.0 ? (size_t)(COARSE_MM / g->spacing[a] + 0.5) : 1;
+		coarse->dim[a] = (g->dim[a] + step[a] - 1) / step[a];
+		coarse->spacing[a] = g->spacing[a] * (double)step[a];
+	}
+	*values = vt_xmalloc(vt_geometry_count(coarse) * sizeof(float));
+	*inside = vt_xmalloc(vt_geometry_count(coarse));
+	for (size_t z = 0; z < g->dim[2]; z += step[2])
+		for (size_t y = 0; y < g->dim[1]; y += step[1])
+			for (size_t x = 0; x < g->dim[0]; x += step[0], i++) {
+				size_t at = (z * g->dim[1] + y) * g->dim[0] + x;
+				(*inside)[i] = mask[at];
+				(*values)[i] = (float)vt_volume_value(v, at);
+			}
+	return i;
+}
+
+/* Medians of layers of 3 mm, from the border inwards, above the darkest 2 % of the inside; how many layers there are. */
+static int layer_medians(double median[LAYERS], const float *values, const unsigned char *inside, const struct vt_geometry *g, struct vt_err *err)
+{
+	static const double low[1] = { 2 }, middle[1] = { 50 };
+	const int dims[3] = { (int)g->dim[2], (int)g->dim[1], (int)g->dim[0] };
+	const double spacing[3] = { g->spacing[2], g->spacing[1], g->spacing[0] };
+	size_t n = vt_geometry_count(g);
+	unsigned char *layer = vt_xmalloc(n), *outside = vt_xmalloc(n);
+	double *depth = vt_xmalloc(n * sizeof(*depth)), dark = 0;
+	int found = 0;
+	for (size_t i = 0; i < n; i++)
+		outside[i] = !inside[i];
+	vt_distance_squared(depth, outside, dims, spacing);
+	bool ok = vt_mask_count(inside, n) && !vt_percentiles(&dark, low, 1, values, inside, n, err);
+	for (int k = 0; ok && k < LAYERS; k++) {
+		double from = COARSE_MM * k, to = COARSE_MM * (k + 1.0);
+		size_t members = 0;
+		for (size_t i = 0; i < n; i++) {
+			layer[i] = inside[i] && depth[i] > from * from && depth[i] <= to * to;
+			members += layer[i];
+		}
+		if (members && !vt_percentiles(&median[found], middle, 1, values, layer, n, err))
+			median[found++] -= dark;
+	}
+	free(layer);
+	free(outside);
+	free(depth);
+	return found;
+}
+
+/* A layer less than half as bright as one outside it and one inside it. */
+static bool has_skull(const struct vt_volume *v, const unsigned char *mask, struct vt_err *err)
+{
+	struct vt_geometry coarse;
+	float *values;
+	unsigned char *inside;
+	double median[LAYERS];
+	bool skull = false;
+	thin_out(&coarse, &values, &inside, v, mask);
+	int n = layer_medians(median, values, inside, &coarse, err);
+	for (int k = 1; k + 1 < n; k++) {
+		double outer = 0, inner = 0;
+		for (int i = 0; i < k; i++)
+			outer = fmax(outer, median[i]);
+		for (int i = k + 1; i < n; i++)
+			inner = fmax(inner, median[i]);
+		skull = skull || (median[k] < 0.5 * outer && median[k] < 0.5 * inner);
+	}
+	free(values);
+	free(inside);
+	return skull;
+}
+
 int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v, struct vt_err *err)
 {
 	const struct vt_geometry *g = &v->geometry;
@@ -74,7 +157,8 @@ int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struc
 	out->fraction = (double)(v->n - count) / (double)v->n;
 	out->inside_ml = (double)count * vt_geometry_voxel_ml(g);
 	out->stripped = !rc && framed && out->inside_ml >= ml_least && out->inside_ml <= ml_most &&
-		(double)largest >= part_least * (double)count;
+		(double)largest >= part_least * (double)count && !has_skull(v, inside, err);
+	rc = rc ? rc : err->code;
 	if (inside != mask)
 		free(inside);
 	return rc;

@@ -25,8 +25,8 @@ struct vt_stripped {
 };
 
 /* Stripped: all eight corners and most of the border have one value, voxels of exactly that value joined to the border fill
- * a plausible share of the grid, and what is left has a brain's size and no gap around its border.  mask (may be NULL):
- * the rest, holes filled.  Works on the stored samples: v->voxels may be NULL. */
+ * a plausible share of the grid, and what is left is one piece of a brain's size without a skull: from its border inwards, in layers
+ * of 3 mm, no layer is less than half as bright as one outside it and one inside it.  mask (may be NULL): the rest, holes filled.  Works on the stored samples: v->voxels may be NULL. */
 int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v, struct vt_err *err);
 
 struct vt_brain_opts {

@@ -45,10 +45,11 @@ struct vt_prepare_opts {
 	const char *mask_path;           /* a brain mask on the first channel's grid, non-zero inside, taken as it is; NULL: find the brain */
 	const char *mask_role;           /* channel the surface is grown on; NULL or "": t1, else flair, else the first */
 	const struct vt_mask_provider *provider;         /* learned mask; NULL: surface */
+	const char *learned;             /* name the provider must have where the brain has to be found; NULL or "": any, or the surface */
 };
 
 #define VT_PREPARE_OPTS_DEFAULT { VT_STRIP_AUTO, VT_ORIENT_RAS, VT_NORM_ZSCORE, VT_BIAS_NONE, VT_ALIGN_NONE, 0.05, { 0, 0, 0 }, \
-	false, VT_LINEAR, 0, false, VT_BRAIN_OPTS_DEFAULT, NULL, NULL, NULL }
+	false, VT_LINEAR, 0, false, VT_BRAIN_OPTS_DEFAULT, NULL, NULL, NULL, NULL }
 
 struct vt_prepare_report {
 	const char *method;              /* "stripped", "surface", "none", "given", or the provider's name */

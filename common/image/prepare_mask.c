@@ -87,6 +87,10 @@ static int find_brain(struct prepare *p, struct vt_err *err)
 	struct prepare_channel *channel = NULL;
 	struct vt_prepare_report *report = p->report;
 	const struct vt_mask_provider *provider = p->opts->provider;
+	const char *learned = p->opts->learned ? p->opts->learned : "";
+	if (*learned && (!provider || strcmp(provider->name, learned)))
+		return vt_err_set(err, VT_EUSAGE, "brains of the training data were found by the network \"%s\", and here %s%s: give that one's weights, "
+			"stripped scans or a mask", learned, provider ? "it is " : "there is none", provider ? provider->name : "");
 	if (mask_channel(p, &channel, err) || vt_volume_convert(&channel->volume, err))
 		return err->code;
 	const struct vt_volume *v = &channel->volume;

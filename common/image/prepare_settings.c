@@ -45,6 +45,8 @@ struct vt_json *vt_prepare_settings(const struct vt_prepare_opts *o)
 	vt_json_put(j, "threshold", decimal(o->brain.threshold));
 	vt_json_put(j, "mask_margin_mm", decimal(o->brain.margin_mm));
 	vt_json_put_text(j, "mask_channel", o->mask_role ? o->mask_role : "");
+	if (o->provider || o->learned)
+		vt_json_put_text(j, "learned", o->provider ? o->provider->name : o->learned);
 	return j;
 }
 
@@ -96,5 +98,6 @@ int vt_prepare_settings_read(struct vt_prepare_opts *o, const struct vt_json *s,
 	o->brain.threshold = number(vt_json_get(s, "threshold"), o->brain.threshold);
 	o->brain.margin_mm = number(vt_json_get(s, "mask_margin_mm"), o->brain.margin_mm);
 	o->mask_role = vt_json_text(vt_json_get(s, "mask_channel"), "");
+	o->learned = vt_json_text(vt_json_get(s, "learned"), NULL);
 	return 0;
 }

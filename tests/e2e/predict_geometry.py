@@ -64,10 +64,11 @@ for args in (("skullstrip-normalize", "--scans", "train", "--manifest", "m.json"
         sys.exit(1)
 
 
-def checkpoint(name, spacing):
-    """The trained one with weights that threshold and the spacing (along R, A, S) that is asked for; None: as scanned."""
+def checkpoint(name, spacing, **settings):
+    """The trained one with weights that threshold, and the spacing (along R, A, S) and settings that are asked for."""
     os.makedirs(name)
     j = json.load(open("t/checkpoint.json"))
+    j["settings"].update(settings)
     j["spacing_mm"] = list(spacing)[::-1]
     json.dump(j, open(name + "/checkpoint.json", "w"))
     raw = open("t/best.safetensors", "rb").read()
@@ -124,4 +125,15 @@ one = subprocess.run([B + "/bin/predict", "--model", home + "/model-cubes", "--s
                      cwd="elsewhere", capture_output=True, text=True, env=dict(os.environ, VOXTRAIL_THREADS="1"))
 same = one.returncode == 0 and open("elsewhere/again/one/seg.nii.gz", "rb").read() == open("cubes/one/seg.nii.gz", "rb").read()
 say(same, "one thread, another directory: the same bytes", one.stderr[-400:])
+
+# A checkpoint whose brains a network found does not take those of the surface; stripped scans need neither.
+shape, affine = (64, 70, 62), turned((3, 3, 3), (0, 0))
+x, inside = scan(shape, affine)
+far = nd.distance_transform_edt(~inside, sampling=3)
+head = np.where(inside, x, np.where(far < 8, 20, np.where(far < 14, 500, 5)))
+learned = checkpoint("model-learned", (3, 3, 3), learned="mindgrab")
+img, text = predict("head", head.astype("i2"), affine, learned)
+say(img is None and '\\"mindgrab\\"' in text and "stripped scans" in text, "brains found otherwise than in training are refused", text)
+img, text = predict("bare", x, affine, learned)
+say(img is not None, "stripped scans are taken", text)
 sys.exit(failed != 0)

@@ -60,6 +60,8 @@ def stripped_2mm(x):
 
 say(not stripped_2mm(x), "a head at 2 mm is not taken for stripped")
 say(not stripped_2mm(np.where(x > 8, x, 0)), "a head on exact zeros is not taken for stripped")
+child = save(np.where(x > 8, x, 0), affine=np.diag([1.7, 1.7, 1.7, 1]))
+say(run("stripped", child)[2].split()[0] == "0" and float(run("stripped", child)[2].split()[3]) < 2300, "nor a child's head, no larger than a brain, by its skull")
 say(stripped_2mm(np.where(brain, x + 1, 0)), "a brain on zeros is stripped")
 z = ((x - 80.0) / 30).astype("f4")
 say(stripped_2mm(np.where(brain, z, np.float32(-3.25))), "a brain on a constant other than zero is stripped")
