@@ -26,16 +26,25 @@ static struct vt_job *find_job(struct vt_run *r, const char *name, struct vt_err
 	return found;
 }
 
+/* "/sub-001/" is meant by "/sub-001", "sub-001" and "sub-001/", too. */
+static bool same_path(const char *path, const char *which)
+{
+	size_t n;
+	which += *which == '/';
+	n = strlen(which);
+	n -= n && which[n - 1] == '/';
+	return !strncmp(path + 1, which, n) && (!path[1 + n] || !strcmp(path + 1 + n, "/"));
+}
+
 /* By the beginning of its id, or by a path of it. */
 static struct vt_task *find_task(struct vt_job *j, const char *which, struct vt_err *err)
 {
-	for (size_t i = 0; i < j->n; i++) {
+	for (size_t i = 0; i < j->n && *which; i++) {
 		const struct vt_datum *d = j->task[i].datum;
 		if (!strncmp(d->id, which, strlen(which)))
 			return &j->task[i];
 		for (size_t k = 0; k < d->n; k++)
-			if (d->file[k].entry && (!strcmp(d->file[k].entry->path, which) || (!strncmp(d->file[k].entry->path, which, strlen(which)) &&
-			    !strcmp(d->file[k].entry->path + strlen(which), "/"))))
+			if (d->file[k].entry && same_path(d->file[k].entry->path, which))
 				return &j->task[i];
 	}
 	vt_err_set(err, VT_ENOINPUT, "no datum of %s has an id or a path \"%s\"; `voxtrail datum list` shows them", j->pipeline->name, which);

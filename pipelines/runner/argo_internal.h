@@ -20,7 +20,9 @@ struct vt_argo_instance {
 };
 
 struct vt_argo_task {
-	const struct vt_json *json, *template;
+	const struct vt_json *json, *template;   /* of the graph; the container's */
+	const struct vt_json *inner;             /* the one task of the graph that fans out; NULL: no fan-out */
+	long long limit;                         /* instances at a time; 0: as many as jobs */
 	enum vt_argo_state state;
 	struct vt_argo_instance *instance;
 	size_t n;

@@ -32,7 +32,7 @@ const struct vt_json *vt_argo_named(const struct vt_json *list, const char *name
 
 static int add_instance(struct vt_argo_run *r, struct vt_argo_task *t, const struct vt_json *item)
 {
-	const struct vt_json *given = vt_json_get(vt_json_get(t->json, "arguments"), "parameters");
+	const struct vt_json *given = vt_json_get(vt_json_get(t->inner ? t->inner : t->json, "arguments"), "parameters");
 	t->instance = vt_xrealloc(t->instance, (t->n + 1) * sizeof *t->instance);
 	struct vt_argo_instance *i = &t->instance[t->n];
 	*i = (struct vt_argo_instance){ .task = t, .number = t->n, .params = vt_json_new(VT_JSON_OBJECT) };
@@ -49,8 +49,9 @@ static int add_instance(struct vt_argo_run *r, struct vt_argo_task *t, const str
 /* The items of withParam are known only now. */
 static int expand_task(struct vt_argo_run *r, struct vt_argo_task *t)
 {
-	const char *with = vt_json_text(vt_json_get(t->json, "withParam"), NULL);
-	if (!with)
+	const struct vt_json *given = vt_json_get(vt_json_get(t->json, "arguments"), "parameters");
+	const char *with = vt_json_text(vt_json_get(vt_argo_named(given, "items"), "value"), "");
+	if (!t->inner)
 		return add_instance(r, t, NULL);
 	const struct vt_argo_scope scope = { r, NULL, NULL };
 	char *list = vt_argo_expand(&scope, with, r->err);
@@ -139,6 +140,14 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static long long running_of(const struct vt_argo_task *t)
+{
+	long long n = 0;
+	for (size_t k = 0; k < t->n; k++)
+		n += t->instance[k].pid != 0;
+	return n;
+}
+
 static void start_and_watch(struct vt_argo_run *r)
 {
 	for (size_t t = 0; t < r->n && !r->err->code; t++) {
@@ -150,7 +159,7 @@ static void start_and_watch(struct vt_argo_run *r)
 			double limit = strtod(text(task->template, "activeDeadlineSeconds"), NULL);
 			if (i->pid && limit > 0 && now() - i->began > limit)
 				kill(-i->pid, SIGKILL);
-			if (i->done || i->pid || r->running >= r->opts->jobs)
+			if (i->done || i->pid || r->running >= r->opts->jobs || (task->limit && running_of(task) >= task->limit))
 				continue;
 			i->began = now();
 			i->tries++;
@@ -224,11 +233,18 @@ static int read_tasks(struct vt_argo_run *r, const char *path)
 		return vt_err_set(r->err, VT_EDATA, "%s: the entry point is no dag; only what voxtrail emits is executed here", path);
 	r->task = vt_xcalloc(tasks->n + 1, sizeof *r->task);
 	for (size_t i = 0; i < tasks->n; i++) {
-		const struct vt_json *t = vt_argo_named(templates, text(tasks->item[i], "template"));
-		if (!vt_json_get(t, "container") || vt_json_get(tasks->item[i], "withItems") || vt_json_get(tasks->item[i], "when"))
-			return vt_err_set(r->err, VT_EDATA, "%s: task %s: is no plain container or withParam; only what voxtrail emits is executed here",
-					  path, text(tasks->item[i], "name"));
-		r->task[r->n++] = (struct vt_argo_task){ .json = tasks->item[i], .template = t, .state = VT_ARGO_WAITING };
+		const struct vt_json *t = vt_argo_named(templates, text(tasks->item[i], "template")), *inner = NULL;
+		long long limit = vt_json_integer(vt_json_get(t, "parallelism"), 0);
+		if (vt_json_get(t, "dag")) {
+			const struct vt_json *below = vt_json_pointer(t, "/dag/tasks");
+			inner = below && below->n == 1 && !strcmp(text(below->item[0], "withParam"), "{{inputs.parameters.items}}") ? below->item[0] : NULL;
+			t = vt_argo_named(templates, text(inner, "template"));
+		}
+		if (!vt_json_get(t, "container") || vt_json_get(tasks->item[i], "withItems") || vt_json_get(tasks->item[i], "withParam") ||
+		    vt_json_get(tasks->item[i], "when"))
+			return vt_err_set(r->err, VT_EDATA, "%s: task %s: is neither a container nor a fan-out of one; only what voxtrail emits is "
+					  "executed here", path, text(tasks->item[i], "name"));
+		r->task[r->n++] = (struct vt_argo_task){ .json = tasks->item[i], .template = t, .inner = inner, .limit = limit, .state = VT_ARGO_WAITING };
 	}
 	return 0;
 }

@@ -312,8 +312,6 @@ static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_p
 	vt_json_put(out, "artifacts", outs);
 	vt_json_put(t, "outputs", out);
 	scheduling(t, p);
-	if (fanned)
-		vt_json_put_int(t, "parallelism", p->parallelism);
 	retry(t, p);
 	for (size_t i = 0; own && i < own->n; i++)
 		vt_json_push(w.env, vt_argo_pair(own->key[i], vt_json_text(own->item[i], "")));
@@ -363,6 +361,31 @@ static struct vt_json *plan_template(const struct vt_spec *s, const struct vt_pi
 	vt_strs_release(&names);
 	free(name);
 	free(text);
+	return t;
+}
+
+/* A graph of its own around the fan-out: parallelism bounds the children of a graph, and a container has none. */
+static struct vt_json *fan_template(const struct vt_spec *s, const struct vt_pipeline *p)
+{
+	struct vt_json *t = object(), *in = object(), *params = array(), *dag = object(), *tasks = array(), *one = object(), *arguments = object();
+	struct walk w = { .s = s, .p = p, .list = array() };
+	char *name = vt_asprintf("fan-%s", p->name);
+	vt_json_put_text(t, "name", name);
+	vt_json_push(params, vt_argo_pair("items", NULL));
+	vt_json_put(in, "parameters", params);
+	vt_json_put(t, "inputs", in);
+	vt_json_put_int(t, "parallelism", p->parallelism);
+	vt_json_put_text(one, "name", p->name);
+	vt_json_put_text(one, "template", p->name);
+	vt_json_put_text(one, "withParam", "{{inputs.parameters.items}}");
+	vt_json_push(w.list, vt_argo_pair("datum", "{{item.datum}}"));
+	vt_input_leaves(p->input, fan_argument, &w);
+	vt_json_put(arguments, "parameters", w.list);
+	vt_json_put(one, "arguments", arguments);
+	vt_json_push(tasks, one);
+	vt_json_put(dag, "tasks", tasks);
+	vt_json_put(t, "dag", dag);
+	free(name);
 	return t;
 }
 
@@ -437,15 +460,16 @@ static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt
 	} else {
 		struct vt_json *plan = task("plan-", p->name, depends.data), *arguments = object();
 		char *after = vt_asprintf("plan-%s.Succeeded", p->name), *items = vt_asprintf("{{tasks.plan-%s.outputs.result}}", p->name);
+		char *inner = vt_asprintf("fan-%s", p->name);
 		struct vt_json *fan = task("", p->name, after);
 		vt_json_push(list, plan);
-		vt_json_put_text(fan, "withParam", items);
+		vt_json_put_text(fan, "template", inner);
 		w.list = array();
-		vt_json_push(w.list, vt_argo_pair("datum", "{{item.datum}}"));
-		vt_input_leaves(p->input, fan_argument, &w);
+		vt_json_push(w.list, vt_argo_pair("items", items));
 		vt_json_put(arguments, "parameters", w.list);
 		vt_json_put(fan, "arguments", arguments);
 		vt_json_push(list, fan);
+		free(inner);
 		free(after);
 		after = vt_asprintf("%s.Succeeded || %s.Skipped", p->name, p->name);
 		vt_json_push(list, task("merge-", p->name, after));
@@ -492,6 +516,7 @@ static struct vt_json *workflow_template(const struct vt_spec *s, const struct v
 		vt_json_push(templates, stage_template(s, p, fanned));
 		if (fanned) {
 			vt_json_push(templates, plan_template(s, p));
+			vt_json_push(templates, fan_template(s, p));
 			vt_json_push(templates, merge_template(p));
 		}
 	}

@@ -21,6 +21,7 @@ say(r.returncode == 0 and r.stdout.startswith("%d files, 0 errors" % len(files))
 
 base = list(yaml.safe_load_all(open(ROOT + "/pipelines/argo/glioma.yaml")))[0]
 tasks = lambda s: s["templates"][0]["dag"]["tasks"]
+fan = lambda s: [t for t in s["templates"] if t["name"] == "fan-skullstrip-normalize"][0]["dag"]["tasks"][0]
 leaf = lambda s: [t for t in s["templates"] if t["name"] == "train"][0]
 T0 = "/spec/templates/0/dag/tasks/"
 mutants = [
@@ -34,9 +35,9 @@ mutants = [
     ("unbound workflow parameter", lambda s: s["arguments"]["parameters"].pop(0), "/spec/templates/", "is no parameter of the workflow"),
     ("no template kind", lambda s: leaf(s).pop("container"), "/spec/templates/", "0 kinds"),
     ("no entry point", lambda s: s.pop("entrypoint"), "/spec/entrypoint", "is missing"),
-    ("item outside a loop", lambda s: tasks(s)[1].pop("withParam"), T0 + "1", "stands outside"),
+    ("item outside a loop", lambda s: fan(s).pop("withParam"), "/spec/templates/", "stands outside"),
     ("result of a task not waited for", lambda s: tasks(s)[1].pop("depends"), T0 + "1", "does not wait for"),
-    ("result of no task", lambda s: tasks(s)[1].update(withParam="{{tasks.x.outputs.result}}"), T0 + "1", "names no task"),
+    ("result of no task", lambda s: tasks(s)[1]["arguments"]["parameters"][0].update(value="{{tasks.x.outputs.result}}"), T0 + "1", "names no task"),
     ("task's result inside a template", lambda s: leaf(s)["container"]["args"].append("{{tasks.train.outputs.result}}"), "/spec/templates/", "pass it as a parameter"),
     ("argument nobody declared", lambda s: tasks(s)[1]["arguments"]["parameters"].append({"name": "y", "value": "1"}), T0 + "1/arguments", "no parameter"),
     ("argument missing", lambda s: tasks(s)[1]["arguments"]["parameters"].pop(), T0 + "1/arguments", "wants the parameter"),
