@@ -54,6 +54,7 @@ static double step(struct work *w, int i, bool train)
 	if (train) {
 		vt_loss(w->dy, w->y, w->target, out.n, out.c, values(out) / (size_t)out.n / (size_t)out.c, &dice, 1);
 		vt_session_backward(w->s, w->dy);
+		vt_optim_norm(w->o);
 		vt_optim_step(w->o, 1e-4, -1, (uint64_t)i + 1);
 	}
 	return now() - t;

@@ -12,6 +12,7 @@
 #include "gpu/kernel_point.h"
 #include "gpu/kernel_shape.h"
 #include "gpu/kernel_sums.h"
+#include "gpu/kernel_train.h"
 #include "gpu/plugin.h"
 
 enum { GUARD = 64, CALL_BYTES = 640 };

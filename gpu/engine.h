@@ -41,10 +41,17 @@ struct vg_session {
 	uint32_t *slab_voxel, *voxel;
 	uint64_t *names, *host_names;   /* [nodes] of dropout and noise streams */
 	float *plain;                /* [inputs or outputs] f32 as the host has them */
+	float *dy;                   /* all outputs' gradients side by side, f32 */
+	struct vg_training *training;
 	float *scale;                /* fp16: [largest's parts][2], see kernel_layout.h; NULL otherwise */
 	bool *has, *reached;         /* [nodes] of the backward pass under way */
 	bool keep_statistics;        /* a forward pass that is repeated leaves the running statistics alone */
 	struct vt_err err;
+	struct vg_tape *forward_tape, *backward_tape;
+	int forwards, backwards;     /* passes with the present arguments, up to 2: the first is made, the second recorded */
+	int backoff;                 /* of the pass under way: the scale is 2^backoff smaller */
+	unsigned backward_key;       /* which outputs have gradients */
+	bool no_tapes;               /* recording failed once: passes are queued call by call, with the same results */
 };
 
 struct vg_norm_state {
@@ -58,14 +65,26 @@ int vg_session_get_weights(void *session, float *values, struct vt_err *err);
 int vg_session_set_input(void *session, const float *x, struct vt_err *err);
 int vg_session_forward(void *session, uint64_t step, struct vt_err *err);
 int vg_session_get_output(void *session, int i, float *y, struct vt_err *err);
-int vg_session_backward(void *session, const float *const *dy, float *grads, struct vt_err *err);
+int vg_session_backward(void *session, const float *const *dy, struct vt_err *err);
+int vg_session_get_grads(void *session, float *grads, struct vt_err *err);
+
+/* --- engine_train.c: losses, updates and their state --------------------------------------------------------------------------------- */
+
+int vg_training_new(struct vg_session *s, struct vt_err *err);
+void vg_training_free(struct vg_session *s);
+int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value, struct vt_err *err);
+int vg_session_norm(void *session, double *norm, struct vt_err *err);
+int vg_session_update(void *session, const struct vt_update *u, struct vt_err *err);
+int vg_session_put_state(void *session, int slot, const float *values, struct vt_err *err);
+int vg_session_get_state(void *session, int slot, float *values, struct vt_err *err);
+double vg_gradient_norm(struct vg_session *s);                            /* of the gradients as they lie; NaN or inf if one is */
 
 /* --- engine_forward.c, engine_backward.c: queue the work of a pass; errors stay in s->err --------------------------------------- */
 
 void vg_forward_node(struct vg_session *s, int i);
 void vg_backward_node(struct vg_session *s, int i);
 
-/* --- shared by them --------------------------------------------------------------------------------------------------------------- */
+/* --- shared by them and engine_train.c --------------------------------------------------------------------------------------------------------------- */
 
 struct vg_shape vg_shape_of(const struct vg_session *s, int i);
 void *vg_value(const struct vg_session *s, int i);
@@ -73,6 +92,10 @@ void *vg_grad(const struct vg_session *s, int i);                        /* NULL
 float *vg_weight(const struct vg_session *s, const struct vt_node *n, int k);        /* NULL: none */
 float *vg_weight_grad(const struct vg_session *s, const struct vt_node *n, int k);
 bool vg_weight_shared(const struct vg_session *s, const struct vt_node *n, int k);
+int vg_take(struct vg_session *s, void *pointer_to_pointer, size_t nbytes, struct vt_err *err);
+int vg_answer(struct vg_session *s, struct vt_err *err);                  /* the session's error becomes the caller's, once */
+void vg_cast_weights(struct vg_session *s);
+size_t vg_output_offset(const struct vg_session *s, int i);              /* of output i in dy, floats; i = n_outputs: its size */
 void vg_run(struct vg_session *s, enum vg_kernel kernel, const void *args, uint32_t items);
 /* Sums over voxels of each (item, channel) of shape, to s->total. */
 void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a, const void *b, const void *mask);

@@ -12,7 +12,7 @@
 #define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) X(coefficients) \
 	X(affine) X(norm_back) X(norm_params) X(norm_dx) X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
 	X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
-	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest)
+	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest) X(loss_sums) X(loss_fold) X(loss_grad) X(squares) X(update)
 
 /* --- layout and casts (kernel_layout.h) ------------------------------------------------------------------------------------------ */
 
@@ -352,6 +352,61 @@ struct vg_largest {
 	const float *x;
 	uint64_t n;
 	int blocks, finish, backoff;
+};
+
+/* --- training (kernel_train.h) ----------------------------------------------------------------------------------------------------- */
+
+enum { VG_LOSS_SUMS = 5 };
+
+/* ce and focal: weights over the number of values in the mean. */
+struct vg_loss_terms {
+	int softmax;
+	float ce, focal, gamma, balance;
+};
+
+/* items: n x strips.  Sums of P, P^2, P R, R and the pointwise terms: part[n][strips][5][8]. */
+struct vg_loss_sums {
+	double *part;
+	const void *z;
+	const uint8_t *target;   /* [n, voxels] */
+	struct vg_loss_terms o;
+	struct vg_shape s;
+	int strips, type;
+};
+
+/* items: rows x 40.  out = `each` neighbouring rows of part added in order. */
+struct vg_loss_fold {
+	double *out;
+	const double *part;
+	int each;
+};
+
+/* items: n x voxels.  dy: [n, c, voxels] f32; slope: [n][8][3], the overlap terms' derivative by P: a P + b, + c where R. */
+struct vg_loss_grad {
+	float *dy;
+	const void *z;
+	const uint8_t *target;
+	const float *slope;
+	struct vg_loss_terms o;
+	struct vg_shape s;
+	int type;
+};
+
+/* items: blocks.  part[i] = sum of x^2 over every blocks-th element from i on. */
+struct vg_squares {
+	double *part;
+	const float *x;
+	uint64_t n;
+	int blocks;
+};
+
+/* items: weights.  One optimiser step where trained[i]; drop: rate of decoupled decay. */
+struct vg_update {
+	float *w, *m, *v;
+	const float *g;
+	const uint8_t *trained;
+	float clip, b1, a1, b2, a2, eps, root, rate, decay, drop;
+	int sgd, nesterov, first, adaptive;
 };
 
 #define VG_DECLARE(name) VG_K_##name,

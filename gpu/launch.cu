@@ -10,6 +10,7 @@
 #include "gpu/kernel_point.h"
 #include "gpu/kernel_shape.h"
 #include "gpu/kernel_sums.h"
+#include "gpu/kernel_train.h"
 
 namespace {
 

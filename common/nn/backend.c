@@ -207,7 +207,7 @@ struct vt_remote {
 	void *self;
 	float *values, *grads;
 	bool keeps_statistics;   /* a training pass changes weights on the device: batch norm's */
-	bool host_touched, device_newer;
+	bool host_touched, device_newer, grads_newer;   /* a touch brings what is newer */
 	pthread_mutex_t lock;    /* of the two flags: an optimiser touches weights from several threads */
 	struct vt_err err;
 };
@@ -259,7 +259,9 @@ void vt_remote_touch(struct vt_remote *r)
 	pthread_mutex_lock(&r->lock);
 	if (r->device_newer && !r->err.code)
 		r->d->b->get_weights(r->self, r->values, &r->err);
-	r->device_newer = false;
+	if (r->grads_newer && !r->err.code)
+		r->d->b->get_grads(r->self, r->grads, &r->err);
+	r->device_newer = r->grads_newer = false;
 	r->host_touched = true;
 	pthread_mutex_unlock(&r->lock);
 }
@@ -277,7 +279,7 @@ void vt_remote_forward(struct vt_remote *r, uint64_t step)
 	r->host_touched = false;
 	if (!r->err.code)
 		r->d->b->forward(r->self, step, &r->err);
-	r->device_newer = r->keeps_statistics;
+	r->device_newer |= r->keeps_statistics;
 }
 
 void vt_remote_get_output(struct vt_remote *r, int i, float *y)
@@ -289,5 +291,49 @@ void vt_remote_get_output(struct vt_remote *r, int i, float *y)
 void vt_remote_backward(struct vt_remote *r, const float *const *dy)
 {
 	if (!r->err.code)
-		r->d->b->backward(r->self, dy, r->grads, &r->err);
+		r->d->b->backward(r->self, dy, &r->err);
+	r->grads_newer = true;
+}
+
+double vt_remote_loss(struct vt_remote *r, int i, const uint8_t *target, const struct vt_loss *o, double weight)
+{
+	double value = 0;
+
+	if (!r->err.code)
+		r->d->b->loss(r->self, i, target, o, weight, &value, &r->err);
+	return value;
+}
+
+bool vt_remote_has_gradients(const struct vt_remote *r)
+{
+	return r->grads_newer && !r->host_touched;
+}
+
+bool vt_remote_norm(struct vt_remote *r, double *norm)
+{
+	if (!vt_remote_has_gradients(r))
+		return false;
+	*norm = 0;
+	if (!r->err.code)
+		r->d->b->norm(r->self, norm, &r->err);
+	return true;
+}
+
+void vt_remote_update(struct vt_remote *r, const struct vt_update *u)
+{
+	if (!r->err.code)
+		r->d->b->update(r->self, u, &r->err);
+	r->device_newer = true;
+}
+
+void vt_remote_put_state(struct vt_remote *r, int slot, const float *values)
+{
+	if (!r->err.code)
+		r->d->b->put_state(r->self, slot, values, &r->err);
+}
+
+void vt_remote_get_state(struct vt_remote *r, int slot, float *values)
+{
+	if (!r->err.code)
+		r->d->b->get_state(r->self, slot, values, &r->err);
 }

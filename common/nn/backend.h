@@ -18,6 +18,7 @@
 #include "common/base/buf.h"
 #include "common/base/json.h"
 #include "common/nn/graph_internal.h"
+#include "common/nn/loss.h"
 #include "common/nn/session.h"
 
 enum vt_device_wish { VT_DEVICE_CPU, VT_DEVICE_CUDA, VT_DEVICE_AUTO };
@@ -49,11 +50,17 @@ struct vt_json *vt_device_describe(const struct vt_device *d);
 
 /* --- a plugin's side ---------------------------------------------------------------------------------------------------------- */
 
-enum { VT_BACKEND_ABI = 1 };
+enum { VT_BACKEND_ABI = 2 };
 
 /* Differs between builds whose structures differ: a plugin reads graph_internal.h's. */
 #define VT_BACKEND_LAYOUT ((uint32_t)(((sizeof(struct vt_node) * 1009 + sizeof(struct vt_graph)) * 1009 + sizeof(struct vt_weight_spec)) * 1009 + \
 	sizeof(struct vt_session_opts) * 31))
+
+/* Factors of one optimiser step: of sgd, or of the adam family, as optim.c makes them. */
+struct vt_update {
+	bool sgd, nesterov, first, adaptive;
+	float b1, a1, b2, a2, eps, root, clip, rate, decay, drop;   /* decay: in the gradient; drop: beside it, the rate included */
+};
 
 /* Every function returns 0 or sets *err.  A device and a session are the plugin's own; a session is used by one thread at a time. */
 struct vt_backend {
@@ -73,8 +80,16 @@ struct vt_backend {
 	int (*set_input)(void *session, const float *x, struct vt_err *err);             /* as vt_session_set_input */
 	int (*forward)(void *session, uint64_t step, struct vt_err *err);
 	int (*get_output)(void *session, int i, float *y, struct vt_err *err);           /* as vt_session_get_output_at */
-	/* As vt_session_backward_all: dy[output], NULL where there is none.  grads: as values; 0 where not trained or not reached. */
-	int (*backward)(void *session, const float *const *dy, float *grads, struct vt_err *err);
+	/* As vt_session_backward_all: dy[output], NULL where there is none, VT_KEPT_GRADIENT where loss() left it. */
+	int (*backward)(void *session, const float *const *dy, struct vt_err *err);
+	int (*get_grads)(void *session, float *grads, struct vt_err *err);               /* as values; 0 where not trained or not reached */
+	/* vt_loss of output i, of at most 8 channels; its gradient stays on the device. */
+	int (*loss)(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value, struct vt_err *err);
+	int (*norm)(void *session, double *norm, struct vt_err *err);                    /* of the gradients that lie there */
+	/* One optimiser step with them.  State m and v (slots 0 and 1) begin at 0. */
+	int (*update)(void *session, const struct vt_update *u, struct vt_err *err);
+	int (*put_state)(void *session, int slot, const float *values, struct vt_err *err);
+	int (*get_state)(void *session, int slot, float *values, struct vt_err *err);
 };
 
 typedef const struct vt_backend *(*vt_backend_fn)(void);
@@ -95,5 +110,12 @@ void vt_remote_set_input(struct vt_remote *r, const float *x);
 void vt_remote_forward(struct vt_remote *r, uint64_t step);
 void vt_remote_get_output(struct vt_remote *r, int i, float *y);
 void vt_remote_backward(struct vt_remote *r, const float *const *dy);
+double vt_remote_loss(struct vt_remote *r, int i, const uint8_t *target, const struct vt_loss *o, double weight);
+/* Whether the gradients lie on the device alone; once the host has asked for a weight it may have changed them and updates. */
+bool vt_remote_has_gradients(const struct vt_remote *r);
+bool vt_remote_norm(struct vt_remote *r, double *norm);            /* false if they do not */
+void vt_remote_update(struct vt_remote *r, const struct vt_update *u);
+void vt_remote_put_state(struct vt_remote *r, int slot, const float *values);
+void vt_remote_get_state(struct vt_remote *r, int slot, float *values);
 
 #endif

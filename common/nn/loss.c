@@ -1,4 +1,4 @@
-#include "common/nn/loss.h"
+#include "common/nn/loss_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,23 +9,14 @@
 
 enum { BLOCK = 32768, MOST = 256 };
 
-/* Sums of one channel: of P R, P, P^2, R and the pointwise terms. */
-struct sums {
-	double pr, p, pp, r, point;
-};
-
-/* Derivative of the overlap terms by P of one row: a P + b, plus `on` where R = 1. */
-struct slope {
-	double a, b, on;
-};
-
 struct work {
 	const float *logits;
 	const uint8_t *target;
 	const struct vt_loss *o;
 	float *p;                /* probabilities, then the gradient */
-	struct sums *part;       /* [n, blocks, c] */
-	struct slope *slope;     /* [n, c] */
+	struct vt_loss_sums *sums;       /* part, while it is made */
+	const struct vt_loss_sums *part; /* [n, blocks, c] */
+	struct vt_loss_slope *slope;     /* [n, c] */
 	double ce, focal;        /* weight over the number of values in the mean */
 	double weight;
 	int n, c;
@@ -81,7 +72,7 @@ static double binary_terms(const struct work *w, double z, double p, bool on, do
 	return loss;
 }
 
-static void sigmoid_block(struct work *w, struct range r, struct sums *s)
+static void sigmoid_block(struct work *w, struct range r, struct vt_loss_sums *s)
 {
 	for (int c = 0; c < w->c; c++)
 		for (size_t v = r.from; v < r.to; v++) {
@@ -130,7 +121,7 @@ static double softmax_voxel(const struct work *w, size_t item, size_t v, float *
 	return most + vt_ln(sum);
 }
 
-static void softmax_block(struct work *w, struct range r, struct sums *s)
+static void softmax_block(struct work *w, struct range r, struct vt_loss_sums *s)
 {
 	size_t base = r.item * (size_t)w->c * w->voxels;
 	float p[MOST];
@@ -153,7 +144,7 @@ static void softmax_block(struct work *w, struct range r, struct sums *s)
 static void sum_block(void *ctx, size_t task)
 {
 	struct work *w = ctx;
-	struct sums *s = w->part + task * (size_t)w->c;
+	struct vt_loss_sums *s = w->sums + task * (size_t)w->c;
 
 	if (w->o->softmax)
 		softmax_block(w, range_of(w, task), s);
@@ -163,7 +154,7 @@ static void sum_block(void *ctx, size_t task)
 
 /* --- overlap terms --------------------------------------------------------------------------------------------------------------- */
 
-static double dice_term(struct sums s, const struct vt_loss *o, double weight, struct slope *g)
+static double dice_term(struct vt_loss_sums s, const struct vt_loss *o, double weight, struct vt_loss_slope *g)
 {
 	double num = 2 * s.pr + o->smooth, den = (o->squared ? s.pp : s.p) + s.r + o->smooth_below;
 
@@ -172,7 +163,7 @@ static double dice_term(struct sums s, const struct vt_loss *o, double weight, s
 	return weight * (1 - num / den);
 }
 
-static double tversky_term(struct sums s, const struct vt_loss *o, double weight, struct slope *g)
+static double tversky_term(struct vt_loss_sums s, const struct vt_loss *o, double weight, struct vt_loss_slope *g)
 {
 	double rest = 1 - o->false_positive - o->false_negative, num = s.pr + o->smooth;
 	double den = rest * s.pr + o->false_positive * s.p + o->false_negative * s.r + o->smooth_below;
@@ -183,7 +174,7 @@ static double tversky_term(struct sums s, const struct vt_loss *o, double weight
 }
 
 /* s, g: the channels of one item. */
-static double generalised_term(const struct sums *s, int c, const struct vt_loss *o, double weight, struct slope *g)
+static double generalised_term(const struct vt_loss_sums *s, int c, const struct vt_loss *o, double weight, struct vt_loss_slope *g)
 {
 	double most = 0, num = o->smooth, den = o->smooth_below, w[MOST];
 
@@ -203,7 +194,7 @@ static double generalised_term(const struct sums *s, int c, const struct vt_loss
 }
 
 /* All overlap terms of one set of sums, which count `share` of the mean over items. */
-static double overlap_terms(const struct work *w, const struct sums *s, double share, struct slope *g)
+static double overlap_terms(const struct work *w, const struct vt_loss_sums *s, double share, struct vt_loss_slope *g)
 {
 	int first = w->o->softmax && w->o->no_background ? 1 : 0;
 	double loss = 0, each = share / (w->c - first);
@@ -215,16 +206,16 @@ static double overlap_terms(const struct work *w, const struct sums *s, double s
 	return loss + (w->o->generalised > 0 ? generalised_term(s, w->c, w->o, w->o->generalised * share, g) : 0);
 }
 
-static void add_sums(struct sums *to, const struct sums *s)
+static void add_sums(struct vt_loss_sums *to, const struct vt_loss_sums *s)
 {
-	*to = (struct sums){ to->pr + s->pr, to->p + s->p, to->pp + s->pp, to->r + s->r, to->point + s->point };
+	*to = (struct vt_loss_sums){ to->pr + s->pr, to->p + s->p, to->pp + s->pp, to->r + s->r, to->point + s->point };
 }
 
 /* Adds up the blocks, sets the slopes of every row and returns the loss. */
 static double combine(struct work *w)
 {
 	size_t c = (size_t)w->c, groups = w->o->batch ? 1 : (size_t)w->n;
-	struct sums *s = vt_xcalloc(groups * c, sizeof(*s));
+	struct vt_loss_sums *s = vt_xcalloc(groups * c, sizeof(*s));
 	double loss = 0;
 
 	for (size_t item = 0; item < (size_t)w->n; item++)
@@ -242,7 +233,7 @@ static double combine(struct work *w)
 
 /* --- gradient -------------------------------------------------------------------------------------------------------------------- */
 
-static double by_p(const struct slope *g, double p, bool on)
+static double by_p(const struct vt_loss_slope *g, double p, bool on)
 {
 	return g->a * p + g->b + (on ? g->on : 0);
 }
@@ -266,7 +257,7 @@ static void sigmoid_gradient(struct work *w, struct range r)
 static void softmax_gradient(struct work *w, struct range r)
 {
 	size_t base = r.item * (size_t)w->c * w->voxels;
-	const struct slope *slope = w->slope + r.item * (size_t)w->c;
+	const struct vt_loss_slope *slope = w->slope + r.item * (size_t)w->c;
 	double g[MOST];
 	float p[MOST];
 
@@ -303,7 +294,7 @@ double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int 
 	w.weight = weight;
 	w.ce = weight * o->cross_entropy / (o->softmax ? values : values * c);
 	w.focal = weight * o->focal / (values * c);
-	w.part = vt_xcalloc((size_t)n * w.blocks * (size_t)c, sizeof(*w.part));
+	w.part = w.sums = vt_xcalloc((size_t)n * w.blocks * (size_t)c, sizeof(*w.part));
 	w.slope = vt_xcalloc(rows, sizeof(*w.slope));
 	w.p = d_logits ? d_logits : vt_xmalloc(rows * voxels * sizeof(float));
 	vt_parallel_for((size_t)n * w.blocks, sum_block, &w);
@@ -312,9 +303,16 @@ double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int 
 		vt_parallel_for((size_t)n * w.blocks, gradient_block, &w);
 	else
 		free(w.p);
-	free(w.part);
+	free(w.sums);
 	free(w.slope);
 	return loss;
+}
+
+double vt_loss_combine(struct vt_loss_slope *slope, const struct vt_loss_sums *sums, int n, int c, const struct vt_loss *o, double weight)
+{
+	struct work w = { .o = o, .n = n, .c = c, .blocks = 1, .part = sums, .slope = slope, .weight = weight };
+
+	return combine(&w);
 }
 
 void vt_loss_classes(uint8_t *classes, const uint8_t *bits, size_t voxels)

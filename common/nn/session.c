@@ -162,6 +162,24 @@ const struct vt_err *vt_session_error(const struct vt_session *s)
 	return s->remote ? vt_remote_error(s->remote) : NULL;
 }
 
+size_t vt_session_size(const struct vt_session *s, int i)
+{
+	return s->weight[i].n;
+}
+
+struct vt_remote *vt_session_remote(struct vt_session *s)
+{
+	return s->remote;
+}
+
+bool vt_session_loss(struct vt_session *s, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *loss)
+{
+	if (!s->remote || vt_session_shape_at(s, i).c > 8)
+		return false;
+	*loss = vt_remote_loss(s->remote, i, target, o, weight);
+	return true;
+}
+
 struct vt_weight *vt_session_weight(struct vt_session *s, int i)
 {
 	if (s->remote)

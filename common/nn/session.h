@@ -19,6 +19,8 @@
 #include "common/nn/precision.h"
 
 struct vt_device;
+struct vt_loss;
+struct vt_remote;
 
 struct vt_session_opts {
 	bool training;           /* keep what the backward pass needs; dropout and batch statistics are on */
@@ -53,6 +55,7 @@ const struct vt_err *vt_session_error(const struct vt_session *s);
  * forward pass counts; a pointer kept across passes is not current. */
 int vt_session_n_weights(const struct vt_session *s);
 struct vt_weight *vt_session_weight(struct vt_session *s, int i);
+size_t vt_session_size(const struct vt_session *s, int i);                   /* scalars of weight i */
 struct vt_weight *vt_session_find(struct vt_session *s, const char *name);   /* NULL if there is none */
 
 struct vt_shape vt_session_input_shape(const struct vt_session *s);
@@ -68,6 +71,12 @@ void vt_session_backward(struct vt_session *s, const float *dy);             /* 
 struct vt_shape vt_session_shape_at(const struct vt_session *s, int i);
 void vt_session_get_output_at(const struct vt_session *s, int i, float *y);
 void vt_session_backward_all(struct vt_session *s, const float *const *dy);
+
+/* The loss of output i where its values are, if they are on a device and it has at most 8 channels: true, *loss, and
+ * VT_KEPT_GRADIENT stands for its gradient in vt_session_backward_all.  False: take the output and use vt_loss. */
+#define VT_KEPT_GRADIENT ((const float *)(uintptr_t)1)
+bool vt_session_loss(struct vt_session *s, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *loss);
+struct vt_remote *vt_session_remote(struct vt_session *s);   /* for optim.c; NULL on the CPU */
 
 /* What would be allocated and computed: a line a layer (shape, offset, parameters, floating-point operations of one forward
  * pass) and totals.  A pure function of graph and opts, the same on every machine. */

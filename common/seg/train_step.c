@@ -177,6 +177,23 @@ static double head_loss(struct vt_trainer *t, struct vt_train_head *h, double sh
 	return vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c, (size_t)s.d * (size_t)s.h * (size_t)s.w, &t->o->loss, weight);
 }
 
+/* As head_loss where output i lies on a device; false where it does not, or is no segmentation. */
+static bool loss_on_device(struct vt_trainer *t, int i, double scale, double *loss, const float **dy)
+{
+	const struct vt_train_head *h = &t->head[i];
+	double value;
+
+	if (h->role == VT_ROLE_RECONSTRUCTION || h->role == VT_ROLE_LATENT || !vt_session_remote(t->session))
+		return false;
+	if (h->target)
+		shrink_target(t, h);
+	if (!vt_session_loss(t->session, i, h->target ? h->target : t->target, &t->o->loss, h->weight * scale / t->o->accumulate, &value))
+		return false;
+	*loss += value / scale;
+	*dy = VT_KEPT_GRADIENT;
+	return true;
+}
+
 /* Loss and gradients of one batch, as their share of the step. */
 static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_err *err)
 {
@@ -188,7 +205,7 @@ static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_er
 	vt_session_set_input(t->session, t->image);
 	vt_session_forward(t->session, t->step);
 	for (int i = 0; i < t->n_heads; i++)
-		if (t->head[i].y) {
+		if (t->head[i].y && !loss_on_device(t, i, scale, loss, &dy[i])) {
 			vt_session_get_output_at(t->session, i, t->head[i].y);
 			*loss += head_loss(t, &t->head[i], scale / t->o->accumulate) / scale;
 			dy[i] = t->head[i].dy;

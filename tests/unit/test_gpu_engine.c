@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/nn/backend.h"
 #include "common/nn/model.h"
+#include "common/nn/optim.h"
 #include "tests/check.h"
 
 static char *plugin;
@@ -312,6 +313,155 @@ static void every_network(void)
 	}
 }
 
+/* --- training steps -------------------------------------------------------------------------------------------------------------------- */
+
+enum { STEPS = 5, SCALARS = 4096 };
+
+struct steps {
+	double loss[STEPS], norm[STEPS];
+	float weights[SCALARS], state[2 * SCALARS];
+	size_t n;
+};
+
+static double loss_of(struct vt_session *s, const uint8_t *target, const struct vt_loss *o, float *dy, const float **use)
+{
+	struct vt_shape y = vt_session_output_shape(s);
+	size_t n = count(y);
+	double loss;
+	float *z;
+
+	if (vt_session_loss(s, 0, target, o, 0.7, &loss)) {
+		*use = VT_KEPT_GRADIENT;
+		return loss;
+	}
+	z = malloc(n * sizeof(float));
+	vt_session_get_output(s, z);
+	loss = vt_loss(dy, z, target, y.n, y.c, n / (size_t)(y.n * y.c), o, 0.7);
+	*use = dy;
+	free(z);
+	return loss;
+}
+
+/* Five steps; in the middle the optimiser's state goes through the host, as a resumed run's does. */
+static void train(struct steps *r, const struct vt_graph *g, const char *profile, const struct vt_loss *loss, const struct vt_optim_opts *opts)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_device *d = NULL;
+	struct vt_session *s = NULL;
+	struct vt_optim *o;
+	static float x[65536], dy[65536];
+	static uint8_t target[65536];
+	const float *use[VT_MAX_OUTPUTS + 1] = { NULL };
+
+	memset(r, 0, sizeof(*r));
+	if ((profile && vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile }, &err)) ||
+		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 5, .device = d }, &err)) {
+		CHECK_FAIL("%s", err.text);
+		vt_device_close(d);
+		return;
+	}
+	o = vt_optim_new(s, opts);
+	for (int t = 0; t < STEPS; t++) {
+		fill(x, count(vt_session_input_shape(s)), 3 + (unsigned)t);
+		for (size_t i = 0; i < sizeof(target); i++)
+			target[i] = loss->softmax ? (uint8_t)((i * 7 + i / 9) % 3) : (uint8_t)((i * 5 + i / 11) % 8);
+		vt_session_set_input(s, x);
+		vt_session_forward(s, (uint64_t)t);
+		r->loss[t] = loss_of(s, target, loss, dy, &use[0]);
+		vt_session_backward_all(s, use);
+		r->norm[t] = vt_optim_norm(o);
+		vt_optim_step(o, 0.01, -1, (uint64_t)t + 1);
+		for (int i = 0; t == 2 && i < vt_session_n_weights(s); i++)
+			for (int slot = 0; slot < 2; slot++)
+				if (vt_optim_state(o, i, slot))
+					vt_optim_state(o, i, slot)[0] += 0.001f;
+	}
+	for (int i = 0; i < vt_session_n_weights(s); i++) {
+		const struct vt_weight *w = vt_session_weight(s, i);
+
+		memcpy(r->weights + r->n, w->value, w->n * sizeof(float));
+		for (int slot = 0; slot < 2; slot++)
+			if (vt_optim_state(o, i, slot))
+				memcpy(r->state + (size_t)slot * SCALARS + r->n, vt_optim_state(o, i, slot), w->n * sizeof(float));
+		r->n += w->n;
+	}
+	if (vt_session_error(s))
+		CHECK_FAIL("%s", vt_session_error(s)->text);
+	vt_optim_free(o);
+	vt_session_free(s);
+	vt_device_close(d);
+}
+
+static void compare_steps(const struct vt_graph *g, const char *what, const char *profile, const struct vt_loss *loss, const struct vt_optim_opts *opts, double tolerance)
+{
+	static struct steps want, got;
+	double state, weights;
+
+	train(&want, g, NULL, loss, opts);
+	train(&got, g, profile, loss, opts);
+	state = distance(got.state, want.state, 2 * SCALARS);
+	weights = distance(got.weights, want.weights, SCALARS);
+	if (getenv("SHOW"))
+		printf("# %-28s %s loss %.9g %.9g  weights %.1e  state %.1e\n", what, profile, got.loss[STEPS - 1], want.loss[STEPS - 1], weights, state);
+	for (int t = 0; t < STEPS; t++)
+		if (!(fabs(got.loss[t] - want.loss[t]) <= tolerance * fabs(want.loss[t])) || !(fabs(got.norm[t] - want.norm[t]) <= 20 * tolerance * want.norm[t]))
+			CHECK_FAIL("%s, %s, step %d: loss %.9g, want %.9g; norm %.9g, want %.9g", what, profile, t, got.loss[t], want.loss[t], got.norm[t], want.norm[t]);
+	if (!(weights <= 20 * tolerance) || !(state <= 40 * tolerance))
+		CHECK_FAIL("%s, %s: weights differ by %.2g, state by %.2g", what, profile, weights, state);
+}
+
+static struct vt_graph *small_network(void)
+{
+	struct vt_graph *g = vt_graph_new();
+	int x = vt_graph_input(g, (struct vt_shape){ 2, 2, 9, 10, 11 });
+
+	/* no bias before the norm: its gradient is 0 but for rounding, and Adam would make a step of that */
+	x = vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 9, .k = 3 });
+	x = vt_graph_norm(g, x, "n", (struct vt_norm){ .kind = VT_NORM_BATCH, .affine = true });
+	x = vt_graph_act(g, x, "e", VT_ACT_ELU, 1);
+	vt_graph_output(g, vt_graph_conv(g, x, "b", (struct vt_conv){ .out_c = 3, .k = 1, .bias = true }));
+	return g;
+}
+
+static void losses(void)
+{
+	const struct vt_loss all[] = { VT_LOSS_DICE, { .dice = 1, .cross_entropy = 0.5, .squared = true, .smooth = 1, .smooth_below = 1, .balance = -1 },
+		{ .tversky = 1, .focal = 2, .gamma = 2, .balance = 0.25, .batch = true, .smooth = 1, .smooth_below = 1, .false_positive = 0.3, .false_negative = 0.7 },
+		{ .softmax = true, .dice = 1, .cross_entropy = 1, .no_background = true, .smooth = 1e-5, .smooth_below = 1e-5, .balance = -1 },
+		{ .softmax = true, .generalised = 1, .focal = 1, .gamma = 1.5, .balance = 0.75, .smooth = 1e-5, .smooth_below = 1e-5 } };
+	const struct vt_optim_opts sgd = { .kind = VT_OPTIM_SGD, .momentum = 0.9 };
+	struct vt_graph *g = small_network();
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		char what[32];
+
+		snprintf(what, sizeof(what), "loss %zu", i);
+		compare_steps(g, what, "f32", &all[i], &sgd, 3e-6);
+		compare_steps(g, what, "bf16", &all[i], &sgd, 1e-2);
+		compare_steps(g, what, "fp16", &all[i], &sgd, 2e-3);
+	}
+	vt_graph_free(g);
+}
+
+static void optimisers(void)
+{
+	const struct vt_optim_opts all[] = { { .kind = VT_OPTIM_SGD, .momentum = 0.9, .nesterov = true, .weight_decay = 0.01, .clip_norm = 0.01 },
+		{ .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01 },
+		{ .kind = VT_OPTIM_ADAMW, .momentum = 0.9, .beta2 = 0.99, .eps = 1e-6, .weight_decay = 0.1, .clip_norm = 0.02 },
+		{ .kind = VT_OPTIM_RADAM, .momentum = 0.9, .beta2 = 0.9, .eps = 1e-6 }, { .kind = VT_OPTIM_RANGER, .momentum = 0.95, .beta2 = 0.9, .eps = 1e-6, .weight_decay = 0.1 },
+		{ .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8, .centralise = true, .lookahead = 2, .slow_share = 0.5 } };
+	const struct vt_loss dice = { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 };
+	struct vt_graph *g = small_network();
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		char what[32];
+
+		snprintf(what, sizeof(what), "optimiser %zu", i);
+		compare_steps(g, what, "f32", &dice, &all[i], 1e-5);
+	}
+	vt_graph_free(g);
+}
+
 int main(int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/');
@@ -330,6 +480,8 @@ int main(int argc, char **argv)
 	RUN(resizes);
 	RUN(random_masks);
 	RUN(outputs_branches_and_shared_weights);
+	RUN(losses);
+	RUN(optimisers);
 	RUN(every_network);
 	return check_done();
 }

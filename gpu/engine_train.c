@@ -1,0 +1,207 @@
+/* Losses and optimiser steps of a training session. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/nn/loss_internal.h"
+#include "gpu/engine.h"
+
+enum { STRIPS = 16384, GROUPS = 64, SQUARES = 1024, ROW = VG_LOSS_SUMS * VG_LANES };
+
+struct vg_training {
+	uint8_t *target, *trained;   /* trained: which scalars the optimiser changes */
+	double *part, *folded;       /* of a loss: [n][strips][40], then [n][groups][40] */
+	float *slope;                /* [n][8][3] */
+	double *squares;
+	float *state[2];             /* m and v */
+};
+
+static size_t target_bytes(const struct vg_session *s)
+{
+	size_t most = 0;
+
+	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
+		struct vg_shape t = vg_shape_of(s, vt_graph_output_at(s->g, k).tensor);
+		size_t n = (size_t)t.n * t.voxels;
+
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+static int mark_trained(struct vg_session *s, struct vt_err *err)
+{
+	uint8_t *mask = vt_xcalloc(s->n_scalars + 1, 1);
+	int rc;
+
+	for (int i = 0; i < s->g->n_weights; i++)
+		for (size_t k = 0; s->g->weight[i].trainable && k < s->g->weight[i].n; k++)
+			mask[s->offset[i] + k] = 1;
+	rc = s->d->ops->upload(s->d, s->training->trained, mask, s->n_scalars, err);
+	free(mask);
+	return rc;
+}
+
+int vg_training_new(struct vg_session *s, struct vt_err *err)
+{
+	struct vg_training *t = vt_xcalloc(1, sizeof(*t));
+	size_t n = (size_t)s->g->node[s->g->input].shape.n;
+	int rc = vg_take(s, &t->target, target_bytes(s), err);
+
+	s->training = t;
+	if (!rc)
+		rc = vg_take(s, &t->trained, s->n_scalars, err);
+	if (!rc)
+		rc = vg_take(s, &t->part, n * STRIPS * ROW * sizeof(double), err);
+	if (!rc)
+		rc = vg_take(s, &t->folded, n * GROUPS * ROW * sizeof(double), err);
+	if (!rc)
+		rc = vg_take(s, &t->slope, n * VG_LANES * 3 * sizeof(float), err);
+	if (!rc)
+		rc = vg_take(s, &t->squares, SQUARES * sizeof(double), err);
+	for (int k = 0; !rc && k < 2; k++) {
+		rc = vg_take(s, &t->state[k], s->n_scalars * sizeof(float), err);
+		if (!rc)
+			rc = s->d->ops->clear(s->d, t->state[k], s->n_scalars * sizeof(float), err);
+	}
+	return rc ? rc : mark_trained(s, err);
+}
+
+void vg_training_free(struct vg_session *s)
+{
+	struct vg_training *t = s->training;
+	void *flat[] = { t ? t->target : NULL, t ? t->trained : NULL, t ? t->part : NULL, t ? t->folded : NULL, t ? t->slope : NULL, t ? t->squares : NULL,
+		t ? t->state[0] : NULL, t ? t->state[1] : NULL };
+
+	for (size_t i = 0; i < sizeof(flat) / sizeof(flat[0]); i++)
+		s->d->ops->release(s->d, flat[i]);
+	free(t);
+}
+
+/* --- loss ----------------------------------------------------------------------------------------------------------------------------- */
+
+static struct vg_loss_terms terms_of(const struct vt_loss *o, struct vg_shape s, double weight)
+{
+	double values = (double)s.n * (double)s.voxels;
+	struct vg_loss_terms t = { .softmax = o->softmax, .ce = (float)(weight * o->cross_entropy / (o->softmax ? values : values * s.c)),
+		.focal = (float)(weight * o->focal / (values * s.c)), .gamma = (float)o->gamma, .balance = (float)o->balance };
+
+	return t;
+}
+
+/* Folded sums of n items to the channels' own. */
+static void read_sums(struct vt_loss_sums *out, const double *folded, struct vg_shape s)
+{
+	for (int n = 0; n < s.n; n++)
+		for (int c = 0; c < s.c; c++) {
+			double q[VG_LOSS_SUMS] = { 0 };
+
+			for (int g = 0; g < GROUPS; g++)
+				for (int k = 0; k < VG_LOSS_SUMS; k++)
+					q[k] += folded[((size_t)n * GROUPS + (size_t)g) * ROW + (size_t)(k * VG_LANES + c)];
+			out[n * s.c + c] = (struct vt_loss_sums){ .p = q[0], .pp = q[1], .pr = q[2], .r = q[3], .point = q[4] };
+		}
+}
+
+static void write_slopes(float *out, const struct vt_loss_slope *slope, struct vg_shape s)
+{
+	for (int n = 0; n < s.n; n++)
+		for (int c = 0; c < s.c; c++) {
+			const struct vt_loss_slope *k = &slope[n * s.c + c];
+			float *to = out + ((size_t)n * VG_LANES + (size_t)c) * 3;
+
+			to[0] = (float)k->a;
+			to[1] = (float)k->b;
+			to[2] = (float)k->on;
+		}
+}
+
+/* The overlap terms of the sums on the device; slopes go back. */
+static double combine(struct vg_session *s, struct vg_shape shape, const struct vt_loss *o, double weight)
+{
+	size_t n = (size_t)shape.n, rows = n * (size_t)shape.c;
+	double *folded = vt_xmalloc(n * GROUPS * ROW * sizeof(*folded)), value = 0;
+	struct vt_loss_sums *sums = vt_xcalloc(rows, sizeof(*sums));
+	struct vt_loss_slope *slope = vt_xcalloc(rows, sizeof(*slope));
+	float *flat = vt_xcalloc(n * VG_LANES * 3, sizeof(*flat));
+
+	if (!s->err.code)
+		s->d->ops->download(s->d, folded, s->training->folded, n * GROUPS * ROW * sizeof(*folded), &s->err);
+	if (!s->err.code) {
+		read_sums(sums, folded, shape);
+		value = vt_loss_combine(slope, sums, shape.n, shape.c, o, weight);
+		write_slopes(flat, slope, shape);
+		s->d->ops->upload(s->d, s->training->slope, flat, n * VG_LANES * 3 * sizeof(*flat), &s->err);
+	}
+	free(folded);
+	free(sums);
+	free(slope);
+	free(flat);
+	return value;
+}
+
+int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value, struct vt_err *err)
+{
+	struct vg_session *s = session;
+	struct vg_training *t = s->training;
+	int tensor = vt_graph_output_at(s->g, i).tensor;
+	struct vg_shape shape = vg_shape_of(s, tensor);
+	struct vg_loss_terms terms = terms_of(o, shape, weight);
+	struct vg_loss_sums sums = { t->part, vg_value(s, tensor), t->target, terms, shape, STRIPS, s->type };
+	struct vg_loss_fold fold = { t->folded, t->part, STRIPS / GROUPS };
+	struct vg_loss_grad grad = { s->dy + vg_output_offset(s, i), vg_value(s, tensor), t->target, t->slope, terms, shape, s->type };
+
+	s->d->ops->upload(s->d, t->target, target, (size_t)shape.n * shape.voxels, &s->err);
+	vg_run(s, VG_K_loss_sums, &sums, (uint32_t)shape.n * STRIPS);
+	vg_run(s, VG_K_loss_fold, &fold, (uint32_t)(shape.n * GROUPS * ROW));
+	*value = combine(s, shape, o, weight);
+	vg_run(s, VG_K_loss_grad, &grad, (uint32_t)shape.n * shape.voxels);
+	return vg_answer(s, err);
+}
+
+/* --- optimiser ------------------------------------------------------------------------------------------------------------------------ */
+
+double vg_gradient_norm(struct vg_session *s)
+{
+	struct vg_squares a = { s->training->squares, s->grads, s->n_scalars, SQUARES };
+	double part[SQUARES], sum = 0;
+
+	vg_run(s, VG_K_squares, &a, SQUARES);
+	if (!s->err.code)
+		s->d->ops->download(s->d, part, s->training->squares, sizeof(part), &s->err);
+	for (int i = 0; !s->err.code && i < SQUARES; i++)
+		sum += part[i];
+	return sqrt(sum);
+}
+
+int vg_session_norm(void *session, double *norm, struct vt_err *err)
+{
+	*norm = vg_gradient_norm(session);
+	return vg_answer(session, err);
+}
+
+int vg_session_update(void *session, const struct vt_update *u, struct vt_err *err)
+{
+	struct vg_session *s = session;
+	struct vg_training *t = s->training;
+	struct vg_update a = { .w = s->weights, .m = t->state[0], .v = t->state[1], .g = s->grads, .trained = t->trained, .clip = u->clip, .b1 = u->b1,
+		.a1 = u->a1, .b2 = u->b2, .a2 = u->a2, .eps = u->eps, .root = u->root, .rate = u->rate, .decay = u->decay, .drop = u->drop, .sgd = u->sgd,
+		.nesterov = u->nesterov, .first = u->first, .adaptive = u->adaptive };
+
+	vg_run(s, VG_K_update, &a, (uint32_t)s->n_scalars);
+	vg_cast_weights(s);
+	return vg_answer(s, err);
+}
+
+int vg_session_put_state(void *session, int slot, const float *values, struct vt_err *err)
+{
+	struct vg_session *s = session;
+
+	return s->d->ops->upload(s->d, s->training->state[slot], values, s->n_scalars * sizeof(float), err);
+}
+
+int vg_session_get_state(void *session, int slot, float *values, struct vt_err *err)
+{
+	struct vg_session *s = session;
+
+	return s->d->ops->download(s->d, values, s->training->state[slot], s->n_scalars * sizeof(float), err);
+}

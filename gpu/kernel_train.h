@@ -1,0 +1,197 @@
+/* kernel_train.h - losses of common/nn/loss.h and updates of common/nn/optim.h where the tensors are.
+ *
+ * A loss is three steps: sums of each (item, channel) here, overlap terms of those few numbers on the host, the gradient here.
+ * At most 8 channels: one chunk a voxel. */
+#ifndef GPU_KERNEL_TRAIN_H
+#define GPU_KERNEL_TRAIN_H
+
+#include "gpu/kernels.h"
+
+/* --- probabilities and pointwise terms; formulas as in loss.c ------------------------------------------------------------------- */
+
+/* ln x of a positive normal number. */
+VG_FN float vg_ln(float x)
+{
+	int32_t b = (int32_t)vg_bits_of_float(x), e = (b - 0x3f3504f3) >> 23;        /* x = 2^e m, m in [sqrt 1/2, sqrt 2) */
+	float m = vg_float_of_bits((uint32_t)b - ((uint32_t)e << 23)), s = (m - 1.0f) / (m + 1.0f), q = s * s, p;
+
+	p = fmaf(q, 1.0f / 9.0f, 1.0f / 7.0f);
+	p = fmaf(p, q, 1.0f / 5.0f);
+	p = fmaf(p, q, 1.0f / 3.0f);
+	return fmaf((float)e, 0.693147181f, 2.0f * fmaf(s * q, p, s));
+}
+
+VG_FN float vg_pow_of(float q, float gamma)
+{
+	if (gamma == 2.0f)
+		return q * q;
+	if (gamma == 0.0f)
+		return 1.0f;
+	return q > 1e-37f ? vg_exp(gamma * vg_ln(q)) : 0.0f;
+}
+
+/* -ln sigma(z). */
+VG_FN float vg_softplus_of_minus(float z) { return (z < 0.0f ? -z : 0.0f) + vg_log1p(vg_exp(-fabsf(z))); }
+
+VG_FN float vg_balance(float balance, int positive) { return balance < 0.0f ? 1.0f : positive ? balance : 1.0f - balance; }
+
+/* Loss of one value and its derivative by z. */
+VG_FN float vg_binary_terms(const struct vg_loss_terms *o, float z, float p, int on, float *slope)
+{
+	float q = on ? 1.0f - p : p, ln, loss, f;
+
+	*slope = o->ce * (p - (on ? 1.0f : 0.0f));
+	if (o->ce <= 0.0f && o->focal <= 0.0f)
+		return 0.0f;
+	ln = vg_softplus_of_minus(on ? z : -z);
+	loss = o->ce * ln;
+	if (o->focal > 0.0f) {
+		f = o->focal * vg_balance(o->balance, on) * vg_pow_of(q, o->gamma);
+		loss += f * ln;
+		*slope += (on ? -f : f) * (o->gamma * (1.0f - q) * ln + q);
+	}
+	return loss;
+}
+
+/* Loss of one voxel's class with -ln P = ln; *f multiplies (P_c - [c is target]) in the gradient. */
+VG_FN float vg_class_terms(const struct vg_loss_terms *o, float p, float ln, int background, float *f)
+{
+	float q = 1.0f - p > 0.0f ? 1.0f - p : 0.0f, loss = o->ce * ln, k;
+
+	*f = o->ce;
+	if (o->focal > 0.0f) {
+		k = o->focal * vg_balance(o->balance, !background);
+		loss += k * vg_pow_of(q, o->gamma) * ln;
+		*f += k * (vg_pow_of(q, o->gamma) + (q > 0.0f ? o->gamma * vg_pow_of(q, o->gamma - 1.0f) * p * ln : 0.0f));
+	}
+	return loss;
+}
+
+/* Probabilities of c channels; returns ln of the sum of exponentials with the largest logit added (softmax). */
+VG_FN float vg_probabilities(const struct vg_chunk *z, int c, int softmax, float p[8])
+{
+	float most = z->v[0], sum = 0.0f;
+
+	for (int k = 0; k < VG_LANES; k++)
+		p[k] = softmax || k >= c ? 0.0f : vg_sigmoid(z->v[k]);
+	if (!softmax)
+		return 0.0f;
+	for (int k = 1; k < VG_LANES; k++)
+		most = k < c && z->v[k] > most ? z->v[k] : most;
+	for (int k = 0; k < VG_LANES; k++) {
+		p[k] = k < c ? vg_exp(z->v[k] - most) : 0.0f;
+		sum += p[k];
+	}
+	for (int k = 0; k < VG_LANES; k++)
+		p[k] /= sum;
+	return most + vg_ln(sum);
+}
+
+VG_FN void vg_loss_sums_item(const struct vg_loss_sums *a, uint32_t i)
+{
+	uint32_t n = i / (uint32_t)a->strips, j = i - n * (uint32_t)a->strips;
+	double sum[VG_LOSS_SUMS * 8];
+
+	for (int k = 0; k < VG_LOSS_SUMS * 8; k++)
+		sum[k] = 0.0;
+	for (uint32_t v = j; v < a->s.voxels; v += (uint32_t)a->strips) {
+		struct vg_chunk z = vg_load(a->z, a->type, n * a->s.voxels + v);
+		int t = a->target[(size_t)n * a->s.voxels + v];
+		float p[8], unused, ln = vg_probabilities(&z, a->s.c, a->o.softmax, p);
+
+		for (int k = 0; k < VG_LANES; k++) {
+			int on = a->o.softmax ? t == k : t >> k & 1;
+
+			if (k >= a->s.c)
+				continue;
+			sum[k] += (double)p[k];
+			sum[8 + k] += (double)p[k] * (double)p[k];
+			if (on) {
+				sum[16 + k] += (double)p[k];
+				sum[24 + k] += 1.0;
+			}
+			if (!a->o.softmax)
+				sum[32 + k] += (double)vg_binary_terms(&a->o, z.v[k], p[k], on, &unused);
+			else if (on)
+				sum[32 + k] += (double)vg_class_terms(&a->o, p[k], ln - z.v[k], k == 0, &unused);
+		}
+	}
+	for (int k = 0; k < VG_LOSS_SUMS * 8; k++)
+		a->part[(size_t)i * VG_LOSS_SUMS * 8 + (size_t)k] = sum[k];
+}
+
+VG_FN void vg_loss_fold_item(const struct vg_loss_fold *a, uint32_t i)
+{
+	uint32_t k = i % (VG_LOSS_SUMS * 8), row = i / (VG_LOSS_SUMS * 8);
+	double sum = 0.0;
+
+	for (int j = 0; j < a->each; j++)
+		sum += a->part[((size_t)row * (size_t)a->each + (size_t)j) * VG_LOSS_SUMS * 8 + k];
+	a->out[i] = sum;
+}
+
+VG_FN void vg_loss_grad_item(const struct vg_loss_grad *a, uint32_t i)
+{
+	uint32_t n = vg_div(i, a->s.by_voxels), v = i - n * a->s.voxels;
+	struct vg_chunk z = vg_load(a->z, a->type, i);
+	int t = a->target[i];
+	float p[8], g[8], f = 0.0f, mean = 0.0f, ln = vg_probabilities(&z, a->s.c, a->o.softmax, p);
+
+	for (int k = 0; k < VG_LANES; k++) {
+		const float *slope = a->slope + ((size_t)n * 8 + (size_t)k) * 3;
+		int on = a->o.softmax ? t == k : t >> k & 1;
+
+		g[k] = k < a->s.c ? slope[0] * p[k] + slope[1] + (on ? slope[2] : 0.0f) : 0.0f;
+		mean += g[k] * p[k];
+		if (a->o.softmax && on && k < a->s.c)
+			vg_class_terms(&a->o, p[k], ln - z.v[k], k == 0, &f);
+	}
+	for (int k = 0; k < VG_LANES; k++) {
+		int on = a->o.softmax ? t == k : t >> k & 1;
+		float d;
+
+		if (k >= a->s.c)
+			continue;
+		if (a->o.softmax) {
+			d = p[k] * (g[k] - mean) + f * (p[k] - (on ? 1.0f : 0.0f));
+		} else {
+			vg_binary_terms(&a->o, z.v[k], p[k], on, &f);
+			d = g[k] * p[k] * (1.0f - p[k]) + f;
+		}
+		a->dy[((size_t)n * (size_t)a->s.c + (size_t)k) * a->s.voxels + v] = d;
+	}
+}
+
+/* --- updates -------------------------------------------------------------------------------------------------------------------------- */
+
+VG_FN void vg_squares_item(const struct vg_squares *a, uint32_t i)
+{
+	double sum = 0.0;
+
+	for (uint64_t k = i; k < a->n; k += (uint64_t)a->blocks)
+		sum += (double)a->x[k] * (double)a->x[k];
+	a->part[i] = sum;
+}
+
+VG_FN void vg_update_item(const struct vg_update *a, uint32_t i)
+{
+	float g = a->g[i] * a->clip, w = a->w[i], m, v;
+
+	if (!a->trained[i])
+		return;
+	if (a->sgd) {
+		g += a->decay * w;
+		m = a->first ? g : a->b1 * a->m[i] + g;
+		a->m[i] = m;
+		a->w[i] = w - a->rate * (a->nesterov ? g + a->b1 * m : m);
+		return;
+	}
+	g += a->decay * w;                           /* 0 where decay is decoupled */
+	m = a->b1 * a->m[i] + a->a1 * g;
+	v = a->b2 * a->v[i] + a->a2 * g * g;
+	a->m[i] = m;
+	a->v[i] = v;
+	a->w[i] = w - a->drop * w - (a->adaptive ? a->rate * m / (sqrtf(v) / a->root + a->eps) : a->rate * m);
+}
+
+#endif
