@@ -220,7 +220,7 @@ int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_record record;
 	struct vt_tree *t = NULL;
 	char result_hex[VT_HEX], record_hex[VT_HEX];
-	int rc = vt_tree_hash_dir(&t, r->work, err);
+	int rc = r->store ? vt_store_hash_dir(r->store, &t, r->work, err) : vt_tree_hash_dir(&t, r->work, err);
 
 	if (rc)
 		return rc;

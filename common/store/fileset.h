@@ -78,7 +78,7 @@ int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix, enu
 
 /* The tree of a scan whose files all have their digests. */
 struct vt_tree;
-int vt_tree_of_scan(struct vt_tree **out, const struct vt_fileset *s, struct vt_err *err);
+int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *s, struct vt_err *err);
 
 /* The first failure, if there is one, as an error. */
 int vt_fileset_fault(const struct vt_fileset *s, struct vt_err *err);

@@ -119,7 +119,7 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 	*out = (struct vt_import){ .tree = NULL };
 	rc = vt_carried_read(&c, dir, err);
 	if (!rc && c.n) {
-		rc = vt_tree_hash_dir(&checked, dir, err);
+		rc = vt_store_hash_dir(s, &checked, dir, err);
 		if (!rc)
 			rc = check(&c, checked, dir, opts, out, err);
 	}

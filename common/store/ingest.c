@@ -355,7 +355,7 @@ static int take_in(struct vt_store *s, struct vt_tree **out, const char *dir, bo
 	if (!rc)
 		rc = hash_all(&in, err);
 	if (!rc)
-		rc = vt_tree_of_scan(&in.tree, &in.scan, err);
+		rc = vt_tree_of_fileset(&in.tree, &in.scan, err);
 	if (!rc)
 		rc = vt_tomb_refuse(s, in.tree, err);
 	if (!rc)
@@ -375,6 +375,27 @@ static int take_in(struct vt_store *s, struct vt_tree **out, const char *dir, bo
 		vt_tree_free(in.tree);
 	else
 		*out = in.tree;
+	return rc;
+}
+
+int vt_store_hash_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err)
+{
+	struct intake in = { .s = s, .begun = vt_stat_clock() };
+	int rc;
+
+	vt_fileset_begin(&in.scan);
+	rc = vt_fileset_dir(&in.scan, dir, err);
+	for (size_t i = 0; !rc && i < in.scan.n; i++)
+		in.scan.file[i].wanted = in.scan.file[i].moved = !recognised(&in, &in.scan.file[i]);
+	if (!rc) {
+		outlast_tick(&in);
+		rc = hash_pass(&in, err);
+	}
+	if (!rc)
+		rc = vt_tree_of_fileset(out, &in.scan, err);
+	if (!rc)
+		remember(&in);
+	vt_fileset_release(&in.scan);
 	return rc;
 }
 

@@ -31,6 +31,9 @@ int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mod
 void vt_store_close(struct vt_store *s);
 const char *vt_store_dir(const struct vt_store *s);
 
+/* As vt_tree_hash_dir; what was hashed is remembered, so taking the directory in afterwards does not read it again. */
+int vt_store_hash_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
+
 /* Hashes dir and takes its files in, durable when it returns; files already there are not stored again.  adopt links them (they
  * become read-only: file and object are one), else reflinks, else copies; copy leaves the files as they are.  Nothing of dir is
  * changed and nothing stored if a file is refused: unreadable or changing while it is read (VT_EIO), neither file nor directory,

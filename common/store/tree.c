@@ -142,7 +142,7 @@ int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, si
 	return 0;
 }
 
-int vt_tree_of_scan(struct vt_tree **out, const struct vt_fileset *s, struct vt_err *err)
+int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *s, struct vt_err *err)
 {
 	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
 	int rc;
@@ -171,7 +171,7 @@ int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
 	if (!rc)
 		rc = vt_fileset_fault(&s, err);
 	if (!rc)
-		rc = vt_tree_of_scan(out, &s, err);
+		rc = vt_tree_of_fileset(out, &s, err);
 	vt_fileset_release(&s);
 	return rc;
 }
