@@ -1,4 +1,7 @@
 /* voxtrail diff A B: what differs between two commits, or between two artifacts and what they were made from. */
+#include <string.h>
+
+#include "common/base/fs.h"
 #include "pipelines/commands.h"
 #include "pipelines/diff_artifacts.h"
 #include "pipelines/diff_commits.h"
@@ -8,8 +11,13 @@
 /* Two commits, or two things that stages made; a directory or a digest is never a commit. */
 static void diff(struct vt_store *s, const char *a, const char *b, int json, struct vt_err *err)
 {
-	if (s && vt_diff_names_commit(s, a) && vt_diff_names_commit(s, b))
+	bool commit_a = s && vt_diff_names_commit(s, a), commit_b = s && vt_diff_names_commit(s, b);
+	const char *other = commit_a ? b : a;
+
+	if (commit_a && commit_b)
 		vt_diff_commits(s, a, b, json != 0, err);
+	else if (commit_a != commit_b && !vt_fs_exists(other) && other[strspn(other, "0123456789abcdef")])
+		vt_err_set(err, VT_ENOINPUT, "%s: neither a repo of %s nor a path nor a digest; `voxtrail log` lists the repos", other, vt_store_dir(s));
 	else
 		vt_diff_artifacts(s, a, b, json != 0, err);
 }

@@ -19,6 +19,8 @@ static void report(const struct vt_transfer *t, const char *verb)
 			(unsigned long long)t->bytes, t->n_records);
 	else
 		puts("nothing to do");
+	if (t->n_erased)
+		printf("%zu files were erased at the source and are known as erased at the destination\n", t->n_erased);
 }
 
 /* One store at both ends would wait for its own lock. */

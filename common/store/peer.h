@@ -8,6 +8,8 @@
  *      history N + N ids        ok M, then M commit ids: those and all their ancestors
  *      missing N + N names      ok M, then the M names that are not there
  *      vouchers N + N tree ids  ok M, then M ids of the records that vouch for the trees or their files, and of their ancestors
+ *      erased N + N names       ok M, then "ID SIZE REASON" of those that were erased there by decision
+ *      bury ID SIZE REASON      ok: the same is known there now
  *      get N + N names          N times "object KIND ID SIZE" and SIZE bytes
  *      put KIND ID SIZE + bytes no answer until
  *      flush                    ok: everything put since the last flush was checked and is durable
@@ -40,6 +42,8 @@ struct vt_peer_ops {
 	int (*history)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips, struct vt_err *err);
 	int (*missing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err);
 	int (*vouchers)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees, struct vt_err *err);
+	int (*erased)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err);
+	int (*bury)(struct vt_peer *p, const char *line, struct vt_err *err);
 	int (*get)(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx, struct vt_err *err);
 	int (*put)(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err);
 	int (*flush)(struct vt_peer *p, struct vt_err *err);

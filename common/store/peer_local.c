@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/store/fault.h"
 #include "common/store/peer_internal.h"
 #include "common/store/record.h"
 #include "common/store/repo_internal.h"
+#include "common/store/tomb.h"
 
 struct local {
 	struct vt_peer peer;
@@ -78,14 +80,58 @@ static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt
 		return err->code;
 	for (size_t i = 0; i < names->n; i++) {
 		char *path = path_of(s, names->v[i], err);
+		const char *kind;
+		struct vt_digest id;
 
 		if (!path)
 			return err->code;
-		if (!vt_fs_exists(path))
+		/* what was erased here is not lacking */
+		if (!vt_fs_exists(path) && !(vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") && vt_tomb_has(s, &id)))
 			vt_strs_add(out, names->v[i]);
 		free(path);
 	}
 	return 0;
+}
+
+/* "ID SIZE REASON" of those objects that were erased here. */
+static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+{
+	struct vt_store *s = ((struct local *)p)->s;
+
+	(void)err;
+	for (size_t i = 0; i < names->n; i++) {
+		const char *kind;
+		struct vt_digest id;
+		struct vt_json *tomb = vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") ? vt_tomb_read(s, &id) : NULL;
+		char *line;
+
+		if (!tomb)
+			continue;
+		line = vt_asprintf("%s %lld %s", strchr(names->v[i], ' ') + 1, (long long)vt_json_integer(vt_json_get(tomb, "size"), 0),
+			vt_json_text(vt_json_get(tomb, "reason"), ""));
+		for (char *c = line; *c; c++)
+			if (*c == '\n')
+				*c = ' ';
+		vt_strs_add(out, line);
+		free(line);
+		vt_json_free(tomb);
+	}
+	return 0;
+}
+
+static int local_bury(struct vt_peer *p, const char *line, struct vt_err *err)
+{
+	struct local *l = (struct local *)p;
+	struct vt_digest id;
+	char *reason;
+	unsigned long long size;
+
+	if (strlen(line) < VT_HEX || line[VT_HEX - 1] != ' ' || !vt_digest_parse_n(&id, line))
+		return vt_err_set(err, VT_EDATA, "\"%.100s\" says nothing of an erased file", line);
+	if (vt_store_use(l->s, err))
+		return err->code;
+	size = strtoull(line + VT_HEX, &reason, 10);
+	return vt_tomb_put(l->s, &id, size, *reason ? reason + 1 : "", err);
 }
 
 /* --- records that vouch ------------------------------------------------------------------------------------------------- */
@@ -223,6 +269,11 @@ static int local_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sin
 	return rc;
 }
 
+static char *waiting_path(const struct local *l, size_t i)
+{
+	return vt_asprintf("%s/tmp/%s", l->s->dir, l->tmp.v[i]);
+}
+
 static int local_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
 {
 	struct local *l = (struct local *)p;
@@ -233,39 +284,41 @@ static int local_put(struct vt_peer *p, const char *name, uint64_t size, struct 
 
 	if (!vt_name_parse(name, &kind, &id))
 		return vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
-	if (l->s->read_only)
-		return vt_err_set(err, VT_EUSAGE, "%s: opened for reading", l->s->dir);
-	tmp = vt_asprintf("%s/tmp/%ld.put.%zu", l->s->dir, (long)getpid(), l->tmp.n);
-	unlink(tmp);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-	if (fd < 0)
-		rc = vt_err_errno(err, VT_ECANTCREAT, "%s: cannot create", tmp);
-	else {
+	if (vt_store_use(l->s, err))
+		return err->code;
+	tmp = vt_store_tmp_name(l->s);
+	fd = vt_fault("put.create") ? -1 : openat(l->s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (fd < 0) {
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/tmp: cannot create a file", l->s->dir);
+	} else {
 		vt_strs_add(&l->name, name);
 		vt_strs_add(&l->tmp, tmp);
-		rc = vt_reader_copy(r, size, fd, name, err);
+		rc = vt_fault("put.write") ? vt_err_errno(err, VT_EIO, "%s: cannot write", name) : vt_reader_copy(r, size, fd, name, err);
 		if (close(fd) && !rc)
-			rc = vt_err_errno(err, VT_EIO, "%s: cannot close", tmp);
+			rc = vt_err_errno(err, VT_EIO, "%s/tmp/%s: cannot close", l->s->dir, tmp);
 	}
 	free(tmp);
 	return rc;
 }
 
-/* Everything a tree or commit names must be there before it is. */
+/* Everything a tree or commit names must be there before it is; of erased files the tombstone. */
 static int check_tree(struct local *l, const char *name, const char *text, struct vt_err *err)
 {
-	for (const char *line = strchr(text, '\n'); line && *++line; line = strchr(line, '\n')) {
-		char *entry = strnlen(line, 67) > 66 ? vt_asprintf("%s %.64s", *line == 'd' ? "trees" : "objects", line + 2) : vt_xstrdup("");
-		char *path = path_of(l->s, entry, err);
+	const char *at = strchr(text, '\n');
+	struct vt_tree_line line;
+	int more = 0;
 
-		if (path && !vt_fs_exists(path))
-			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %s did not come", name, entry);
+	for (at = at ? at + 1 : ""; (more = vt_tree_line_next(&at, &line, err)) > 0;) {
+		char *path = vt_store_path(l->s, line.type == 'd' ? "trees" : "objects", &line.digest), hex[VT_HEX];
+
+		vt_digest_hex(hex, &line.digest);
+		if (!vt_fs_exists(path) && (line.type == 'd' || !vt_tomb_has(l->s, &line.digest)))
+			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %.*s (%s) did not come", name, (int)line.name_len, line.name, hex);
 		free(path);
-		free(entry);
 		if (err->code)
 			return err->code;
 	}
-	return 0;
+	return more < 0 ? vt_err_prefix(err, "%s", name) : 0;
 }
 
 static int check_commit(struct local *l, const char *name, const struct vt_buf *text, struct vt_err *err)
@@ -297,47 +350,47 @@ static bool is_kind(const char *name, const char *kind)
 	return !strncmp(name, kind, n) && name[n] == ' ';
 }
 
-static int publish_one(struct local *l, size_t i, const char *kind, struct vt_err *err)
+static int publish_one(struct local *l, size_t i, struct vt_published *p, struct vt_err *err)
 {
-	char *to = path_of(l->s, l->name.v[i], err), *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
+	char *tmp = waiting_path(l, i), to[VT_STORE_NAME + 16], name[VT_STORE_NAME];
 	struct vt_buf text = VT_BUF_INIT;
-	int rc = strcmp(kind, "objects") ? vt_fs_read(&text, l->tmp.v[i], 1u << 30, err) : 0;
+	const char *kind;
+	struct vt_digest id;
+	int rc = strcmp(p->kind, "objects") ? vt_fs_read(&text, tmp, 1u << 30, err) : 0;
 
+	vt_name_parse(l->name.v[i], &kind, &id);
+	vt_store_name(name, &id);
+	snprintf(to, sizeof(to), "%s/%s", kind, name);
 	if (!rc && !strcmp(kind, "trees"))
 		rc = check_tree(l, l->name.v[i], text.data, err);
 	if (!rc && !strcmp(kind, "commits"))
 		rc = check_commit(l, l->name.v[i], &text, err);
 	if (!rc)
-		rc = vt_fs_mkdirs(dir, err);
-	if (!rc)
-		rc = vt_fs_rename(l->tmp.v[i], to, err);
+		rc = vt_publish_fan_out(l->s, p, &id, err);
+	if (!rc && (vt_fault("put.rename") || renameat(l->s->tmp_fd, l->tmp.v[i], l->s->dir_fd, to)))
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot take its name", l->s->dir, to);
 	vt_buf_release(&text);
-	free(dir);
-	free(to);
+	free(tmp);
 	return rc;
-}
-
-static int sync_store(const struct local *l, struct vt_err *err)
-{
-	return syncfs(l->s->lock_fd) ? vt_err_errno(err, VT_EIO, "%s: cannot make writes durable", l->s->dir) : 0;
 }
 
 static int publish_kind(struct local *l, const char *kind, struct vt_err *err)
 {
-	bool moved = false;
-	int rc = vt_store_lock(l->s, err);
+	struct vt_published p;
+	bool any = false;
+	int rc = 0;
 
+	for (size_t i = 0; i < l->name.n && !any; i++)
+		any = is_kind(l->name.v[i], kind);
+	if (!any)
+		return 0;
+	rc = vt_publish_begin(l->s, &p, kind, err);
 	if (rc)
 		return rc;
 	for (size_t i = 0; !rc && i < l->name.n; i++)
-		if (is_kind(l->name.v[i], kind)) {
-			rc = publish_one(l, i, kind, err);
-			moved = true;
-		}
-	if (!rc && moved)
-		rc = sync_store(l, err);
-	vt_store_unlock(l->s);
-	return rc;
+		if (is_kind(l->name.v[i], kind))
+			rc = publish_one(l, i, &p, err);
+	return vt_publish_end(l->s, &p, rc, err);
 }
 
 /* Records go the way of any other: checked, published and indexed as one batch. */
@@ -350,10 +403,13 @@ static int publish_records(struct local *l, struct vt_err *err)
 	for (size_t i = 0; !rc && i < l->name.n; i++) {
 		struct vt_buf text = VT_BUF_INIT;
 		struct vt_json *j = NULL;
+		char *tmp;
 
 		if (!is_kind(l->name.v[i], "records"))
 			continue;
-		rc = vt_fs_read(&text, l->tmp.v[i], 1u << 30, err);
+		tmp = waiting_path(l, i);
+		rc = vt_fs_read(&text, tmp, 1u << 30, err);
+		free(tmp);
 		if (!rc)
 			rc = vt_record_parse(&j, text.data, text.len, l->name.v[i], err);
 		if (rc)
@@ -376,24 +432,30 @@ static int publish_records(struct local *l, struct vt_err *err)
 
 static int check_bytes(struct local *l, struct vt_err *err)
 {
-	for (size_t i = 0; i < l->tmp.n; i++) {
+	for (size_t i = 0; !err->code && i < l->tmp.n; i++) {
+		char *tmp = waiting_path(l, i), hex[VT_HEX];
 		struct vt_digest d;
 		uint64_t size;
-		char hex[VT_HEX];
 
-		if (vt_digest_file(&d, &size, l->tmp.v[i], err))
-			return err->code;
-		vt_digest_hex(hex, &d);
-		if (strcmp(hex, strchr(l->name.v[i], ' ') + 1))
-			return vt_err_set(err, VT_EINTEGRITY, "%s arrived with the digest %s; verify the store it came from", l->name.v[i], hex);
+		if (!vt_digest_file(&d, &size, tmp, err)) {
+			vt_digest_hex(hex, &d);
+			if (strcmp(hex, strchr(l->name.v[i], ' ') + 1))
+				vt_err_set(err, VT_EINTEGRITY, "%s arrived with the digest %s; verify the store it came from", l->name.v[i], hex);
+		}
+		free(tmp);
 	}
-	return 0;
+	return err->code;
+}
+
+static int sync_contents(const struct local *l, struct vt_err *err)
+{
+	return vt_fault("put.sync") || syncfs(l->s->dir_fd) ? vt_err_errno(err, VT_EIO, "%s: cannot make writes durable", l->s->dir) : 0;
 }
 
 static void forget_waiting(struct local *l)
 {
 	for (size_t i = 0; i < l->tmp.n; i++)
-		unlink(l->tmp.v[i]);
+		unlinkat(l->s->tmp_fd, l->tmp.v[i], 0);
 	vt_strs_release(&l->name);
 	vt_strs_release(&l->tmp);
 }
@@ -404,7 +466,7 @@ static int local_flush(struct vt_peer *p, struct vt_err *err)
 	int rc = l->tmp.n ? check_bytes(l, err) : 0;
 
 	if (!rc && l->tmp.n)
-		rc = sync_store(l, err);
+		rc = sync_contents(l, err);
 	if (!rc)
 		rc = publish_kind(l, "objects", err);
 	if (!rc)
@@ -444,7 +506,7 @@ static void local_close(struct vt_peer *p)
 	free(l);
 }
 
-static const struct vt_peer_ops ops = { local_refs, local_history, local_missing, local_vouchers, local_get, local_put, local_flush, local_move,
+static const struct vt_peer_ops ops = { local_refs, local_history, local_missing, local_vouchers, local_erased, local_bury, local_get, local_put, local_flush, local_move,
 	local_close };
 
 struct vt_peer *vt_peer_local(struct vt_store *s)

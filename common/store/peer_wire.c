@@ -128,6 +128,21 @@ static int wire_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt
 	return ask((struct wire *)p, "vouchers", trees, err) ? err->code : answer_lines((struct wire *)p, out, err);
 }
 
+static int wire_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+{
+	return ask((struct wire *)p, "erased", names, err) ? err->code : answer_lines((struct wire *)p, out, err);
+}
+
+static int wire_bury(struct vt_peer *p, const char *line, struct vt_err *err)
+{
+	char *request = vt_asprintf("bury %s\n", line);
+	const char *rest;
+	int rc = put_text((struct wire *)p, request, err);
+
+	free(request);
+	return rc ? rc : answer((struct wire *)p, "ok", &rest, err);
+}
+
 static int wire_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx, struct vt_err *err)
 {
 	struct wire *w = (struct wire *)p;
@@ -193,7 +208,8 @@ static void wire_close(struct vt_peer *p)
 	free(w);
 }
 
-static const struct vt_peer_ops ops = { wire_refs, wire_history, wire_missing, wire_vouchers, wire_get, wire_put, wire_flush, wire_move, wire_close };
+static const struct vt_peer_ops ops = { wire_refs, wire_history, wire_missing, wire_vouchers, wire_erased, wire_bury, wire_get, wire_put,
+	wire_flush, wire_move, wire_close };
 
 /* --- reaching it ---------------------------------------------------------------------------------------------------------- */
 

@@ -238,6 +238,8 @@ int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const ch
 
 	vt_commit_release(&c);
 	if (!rc)
+		rc = vt_store_use(s, err);       /* before the lock, as gc takes them */
+	if (!rc)
 		rc = vt_store_lock(s, err);
 	if (rc)
 		return rc;

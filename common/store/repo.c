@@ -96,6 +96,8 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
 		rc = vt_err_set(err, VT_EINTEGRITY, "%s: the tree to commit is not in the store", path);
 	free(path);
 	if (!rc)
+		rc = vt_store_use(s, err);       /* before the lock, as gc takes them */
+	if (!rc)
 		rc = vt_store_lock(s, err);
 	if (rc)
 		return rc;

@@ -82,7 +82,7 @@ static int check_format(struct vt_store *s, enum vt_store_mode mode, struct vt_e
 
 static int make_dirs(const struct vt_store *s, struct vt_err *err)
 {
-	static const char *const name[] = { "objects", "trees", "records", "tmp", "scratch" };
+	static const char *const name[] = { "objects", "trees", "records", "commits", "refs", "tmp", "scratch" };
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < sizeof(name) / sizeof(name[0]); i++) {

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/store/store_internal.h"
+
 enum {
 	BATCH = 20000,                   /* names in one request */
 	FLUSH_OBJECTS = 1000,            /* what an interruption can cost at most */
@@ -178,6 +180,7 @@ struct lack {
 	struct graph commits, trees;
 	struct vt_strs roots;            /* tree ids of the commits */
 	struct vt_strs objects, records; /* names */
+	struct vt_strs erased;           /* lines of objects that the source has no more, by decision */
 };
 
 static void lack_release(struct lack *l)
@@ -187,6 +190,7 @@ static void lack_release(struct lack *l)
 	vt_strs_release(&l->roots);
 	vt_strs_release(&l->objects);
 	vt_strs_release(&l->records);
+	vt_strs_release(&l->erased);
 }
 
 static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to, const struct vt_strs *tips, struct vt_err *err)
@@ -222,23 +226,22 @@ static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to
 /* The entries of a tree: subtrees go to `below` and its own needs, files to the objects. */
 static int read_entries(struct lack *l, struct node *node, struct vt_strs *below, struct vt_err *err)
 {
-	for (const char *line = node->text.data ? strchr(node->text.data, '\n') : NULL; line && *++line; line = strchr(line, '\n')) {
-		char id[VT_HEX];
-		struct vt_digest d;
+	const char *at = strchr(node->text.data, '\n');
+	struct vt_tree_line line;
+	int more = 0;
 
-		if (strnlen(line, 67) > 66)
-			memcpy(id, line + 2, VT_HEX - 1);
-		id[VT_HEX - 1] = '\0';
-		if (strnlen(line, 67) <= 66 || !strchr("fxd", *line) || !vt_digest_parse(&d, id))
-			return vt_err_set(err, VT_EINTEGRITY, "%s holds the line \"%.80s\"", node->name, line);
-		if (*line == 'd') {
+	for (at = at ? at + 1 : ""; (more = vt_tree_line_next(&at, &line, err)) > 0;) {
+		char id[VT_HEX];
+
+		vt_digest_hex(id, &line.digest);
+		if (line.type == 'd') {
 			add_name(&node->needs, "trees", id);
 			add_name(below, "trees", id);
 		} else {
 			add_name(&l->objects, "objects", id);
 		}
 	}
-	return 0;
+	return more < 0 ? vt_err_prefix(err, "%s", node->name) : 0;
 }
 
 /* Level by level, going below a tree only where the destination lacks it.  A tree met again on a deeper level is asked for once: the
@@ -274,6 +277,33 @@ static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, 
 	return rc;
 }
 
+/* Takes those objects out of the list that were erased where they should come from. */
+static int set_erased_apart(struct lack *l, struct vt_peer *from, struct vt_strs *objects, struct vt_err *err)
+{
+	size_t kept = 0, e = 0;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < objects->n; i += BATCH) {
+		const struct vt_strs part = { objects->v + i, objects->n - i < BATCH ? objects->n - i : BATCH, 0 };
+
+		rc = from->ops->erased(from, &l->erased, &part, err);
+	}
+	vt_strs_sort(&l->erased);
+	/* both lists are sorted by digest */
+	for (size_t i = 0; i < objects->n; i++) {
+		const char *id = strchr(objects->v[i], ' ') + 1;
+
+		while (e < l->erased.n && strncmp(l->erased.v[e], id, VT_HEX - 1) < 0)
+			e++;
+		if (e < l->erased.n && !strncmp(l->erased.v[e], id, VT_HEX - 1))
+			free(objects->v[i]);
+		else
+			objects->v[kept++] = objects->v[i];
+	}
+	objects->n = kept;
+	return rc;
+}
+
 static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
 {
 	struct vt_strs objects = VT_STRS_INIT, vouchers = VT_STRS_INIT, records = VT_STRS_INIT;
@@ -281,6 +311,8 @@ static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, s
 
 	drop_doubles(&l->objects);
 	rc = missing(to, &objects, &l->objects, err);
+	if (!rc)
+		rc = set_erased_apart(l, from, &objects, err);
 	if (!rc && l->roots.n)
 		rc = from->ops->vouchers(from, &vouchers, &l->roots, err);
 	for (size_t i = 0; i < vouchers.n; i++)
@@ -330,6 +362,8 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 	if (!rc)
 		rc = get(from, &l->records, pass_on, &s, err);
 	t->bytes = bytes;
+	for (size_t i = 0; !rc && i < l->erased.n; i++)
+		rc = to->ops->bury(to, l->erased.v[i], err);
 	if (!rc)
 		rc = put_in_order(&l->trees, to, err);
 	if (!rc)
@@ -338,6 +372,7 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 	t->n_trees = l->trees.n;
 	t->n_objects = l->objects.n;
 	t->n_records = l->records.n;
+	t->n_erased = l->erased.n;
 	return rc ? rc : to->ops->flush(to, err);
 }
 

@@ -14,7 +14,7 @@ struct vt_transfer {
 	bool force;                      /* refs may move elsewhere than forward */
 	struct vt_refs moved;            /* what happened: refs that moved, with their new commits */
 	struct vt_strs ahead;            /* "repo@name" whose commit the destination has and goes beyond */
-	size_t n_commits, n_trees, n_objects, n_records;
+	size_t n_commits, n_trees, n_objects, n_records, n_erased;
 	uint64_t bytes;                  /* of objects */
 };
 

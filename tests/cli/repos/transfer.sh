@@ -102,3 +102,24 @@ while [ $i -lt 8 ]; do
 	i=$((i + 1))
 done
 [ $bad = 0 ] && voxtrail push many killed >/dev/null && same many st killed && voxtrail verify --store killed >/dev/null; ok $? "killed at any time, repeated: all there"
+
+# --- what was erased by decision travels as a tombstone; what is merely lost does not travel
+mkdir gone; echo secret >gone/s; echo open >gone/o; voxtrail commit gone gone >/dev/null
+h=$(printf 'secret\n' | sha256sum | cut -c1-64); o=st/objects/$(echo $h | cut -c1-2)/$(echo $h | cut -c3-)
+rm -f "$o"; voxtrail push gone lost >said 2>&1; [ $? = 76 ] && grep -q "$(basename "$o")" said; ok $? "a lost file stops the push and is named"
+mkdir -p st/tombs/$(echo $h | cut -c1-2)
+printf '{"by":"t","format":1,"reason":"subject withdrew","size":7,"time":1767225600}' >st/tombs/$(echo $h | cut -c1-2)/$(echo $h | cut -c3-)
+voxtrail push gone there:erased >said 2>&1 && grep -q '1 files were erased' said && same gone st far/erased; ok $? "an erased file does not"
+grep -q 'subject withdrew' far/erased/tombs/*/* && voxtrail verify --store far/erased >said 2>&1; ok $? "the other store knows it as erased, and why"
+voxtrail pull gone there:erased --store third >said && grep -q 'subject withdrew' third/tombs/*/*; ok $? "and passes that on"
+
+# --- a failure at every step: the destination stays sound, and the next try ends it
+i=0; bad=0
+for fault in put.create:kill put.write:enospc put.sync:kill put.sync:eio put.rename:kill publish.mark:kill publish.mkdir:eio publish.dirsync:kill \
+	ref.write:kill ref.rename:kill ref.dirsync:eio; do
+	rm -rf faulty; voxtrail commit base g --store faulty >/dev/null
+	VOXTRAIL_FAULT=$fault voxtrail push many faulty >/dev/null 2>&1 && { bad=1; echo "# $fault did nothing"; }
+	voxtrail verify --store faulty >said 2>&1 || { bad=1; sed "s|^|# $fault |" said; }
+	voxtrail push many faulty >/dev/null 2>said && same many st faulty && voxtrail verify --store faulty >said 2>&1 || { bad=1; sed "s|^|# $fault again |" said; }
+done
+[ $bad = 0 ]; ok $? "push stopped at each of 11 steps, by a kill or an error: what is there is sound, the next try ends it"
