@@ -85,7 +85,7 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 /* Names the plan: 16 hex digits, FNV-1a of its text and of every layer's settings. */
 int vt_plan_digest(char out[17], const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
 
-/* Name of the kernels in use: "portable", "avx2", or the device's backend. */
+/* Name of the kernels in use: "portable", "avx2", "avx512", or the device's backend. */
 const char *vt_session_isa(const struct vt_session *s);
 
 #endif
