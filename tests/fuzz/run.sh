@@ -10,10 +10,11 @@ flags="-std=c11 -g -O1 -I. -D_GNU_SOURCE -I/usr/include/nifti -pthread -ffp-cont
 libs="-Wl,--as-needed $(pkg-config --libs sqlite3 libgit2 libcrypto zlib libdeflate) -lnifti2 -lznz -ldl -lm"
 [ $# = 0 ] && set -- $(ls tests/fuzz/fuzz_*.c | sed 's,.*/fuzz_,,;s,\.c$,,')
 for target in "$@"; do
-	# Only what the target's room needs: base, and image for volumes.
+	# Only what the target's room needs: base, and the readers themselves.
 	sources="common/base/*.c"
 	case $target in volume) sources="$sources common/image/volume.c common/image/voxel_type.c common/image/gzip.c \
-		common/image/geometry.c common/image/geometry_json.c" ;; *) sources="common/*/*.c" ;; esac
+		common/image/geometry.c common/image/geometry_json.c" ;;
+	weights) sources="$sources common/nn/pickle.c common/nn/torch_import.c common/nn/state_file.c common/nn/safetensors.c" ;; *) sources="common/*/*.c" ;; esac
 	if echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return p[n - n] != p[0]; }' |
 		clang -x c -fsanitize=fuzzer - -o "$out/probe" 2>/dev/null; then
 		# shellcheck disable=SC2086
