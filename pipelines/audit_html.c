@@ -54,6 +54,7 @@ static size_t count_raw(const struct vt_ancestry *a)
 static void summary(struct vt_buf *b, const struct vt_audit *r)
 {
 	const struct vt_json *first = r->a->v[0].record;
+	char *again = vt_audit_repro(r);
 
 	vt_buf_str(b, "<h1>Lineage of ");
 	put(b, r->what);
@@ -69,6 +70,9 @@ static void summary(struct vt_buf *b, const struct vt_audit *r)
 	else
 		vt_buf_str(b, "<div class=card><b class=good>complete</b>back to every raw file</div>");
 	vt_buf_str(b, "</div>");
+	if (*again)
+		vt_buf_printf(b, "<p>%s</p>", again);
+	free(again);
 }
 
 /* --- the picture: a column a depth, the artifact on the right ------------------------------------------------------------------ */

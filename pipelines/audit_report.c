@@ -57,6 +57,18 @@ void vt_audit_collect(struct vt_audit *r)
 	vt_audit_sort(r);
 }
 
+char *vt_audit_repro(const struct vt_audit *r)
+{
+	size_t n = r->repro ? r->repro->n : 0, same = 0, different = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		same += !strcmp(text(r->repro->item[i], "verdict"), "same");
+		different += !strcmp(text(r->repro->item[i], "verdict"), "different");
+	}
+	return n ? vt_asprintf("done again %zu time%s: %zu same, %zu different, %zu failed", n, n == 1 ? "" : "s", same, different, n - same - different) :
+		vt_xstrdup("");
+}
+
 bool vt_audit_erased(const struct vt_audit *r, const char *sha256)
 {
 	struct vt_digest d;
@@ -67,6 +79,7 @@ bool vt_audit_erased(const struct vt_audit *r, const char *sha256)
 void vt_audit_release(struct vt_audit *r)
 {
 	vt_consent_release(&r->consent);
+	vt_json_free(r->repro);
 	vt_strs_release(&r->subjects);
 	vt_strs_release(&r->train);
 	vt_strs_release(&r->choose);
@@ -183,6 +196,7 @@ static void text_execution(struct vt_buf *out, const struct vt_audit *audit, siz
 void vt_audit_text(struct vt_buf *out, const struct vt_audit *r)
 {
 	bool *seen = vt_xcalloc(r->a->n + 1, sizeof(*seen));
+	char *again = vt_audit_repro(r);
 
 	for (size_t i = 0; i < r->a->n_roots; i++)
 		text_execution(out, r, i, 0, seen);
@@ -193,6 +207,9 @@ void vt_audit_text(struct vt_buf *out, const struct vt_audit *r)
 	for (size_t i = 0; i < r->subjects.n; i++)
 		if (vt_consent_withdrawn(&r->consent, r->subjects.v[i]))
 			vt_buf_printf(out, "withdrawn: %s: %s\n", r->subjects.v[i], text(vt_consent_withdrawn(&r->consent, r->subjects.v[i]), "reason"));
+	if (*again)
+		vt_buf_printf(out, "%s\n", again);
+	free(again);
 	free(seen);
 }
 
@@ -255,6 +272,7 @@ void vt_audit_json(struct vt_buf *out, const struct vt_audit *r)
 	vt_json_put(j, "roots", roots);
 	vt_json_put(j, "subjects", vt_audit_subjects_json(r));
 	vt_json_put(j, "missing", missing);
+	vt_json_put(j, "repro", r->repro ? vt_json_copy(r->repro) : vt_json_new(VT_JSON_ARRAY));
 	vt_json_put(j, "executions", list);
 	vt_json_pretty(out, j);
 	vt_json_free(j);

@@ -10,6 +10,7 @@ struct vt_audit {
 	const struct vt_ancestry *a;
 	const struct vt_store *store;    /* what was erased, NULL: unknown */
 	struct vt_consent consent;       /* who withdrew */
+	struct vt_json *repro;           /* evidence that it was made again (repro.h), an array; NULL: none was looked for */
 	struct vt_strs subjects;
 	struct vt_strs train, choose, test;  /* of the subjects: by what the records of trainings note (notes.split), sorted */
 };
@@ -29,6 +30,9 @@ void vt_audit_release(struct vt_audit *r);
 /* "train", "validation", "test" or "" for a subject of the audit; training wins. */
 const char *vt_audit_role(const struct vt_audit *r, const char *subject);
 struct vt_json *vt_audit_subjects_json(const struct vt_audit *r);    /* [{subject, role}...] */
+
+/* "done again 3 times: 2 same, 1 different"; "" if it never was.  Caller frees. */
+char *vt_audit_repro(const struct vt_audit *r);
 
 /* Was the file erased from the store by decision? */
 bool vt_audit_erased(const struct vt_audit *r, const char *sha256);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/fs.h"
+#include "common/store/repro.h"
 #include "pipelines/audit_report.h"
 #include "pipelines/commands.h"
 #include "pipelines/lineage_command.h"
@@ -29,6 +29,8 @@ static void report(struct vt_store *s, struct vt_trail *t, const char *what, siz
 		return;
 	}
 	r.a = a;
+	if (s && a->n_roots == 1)
+		vt_repro_of(s, a->v[0].id, &r.repro, err);
 	vt_audit_collect(&r);
 	forms[form].write(&out, &r);
 	fwrite(out.data, 1, out.len, stdout);

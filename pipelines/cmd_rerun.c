@@ -93,7 +93,7 @@ static int rerun_chain(struct vt_store *s, struct vt_trail *t, const struct vt_r
 
 	if (!rc && a->missing.n)
 		rc = vt_err_set(err, VT_ENOINPUT, "%zu records of the chain are not in the store, e.g. %s", a->missing.n, a->missing.v[0]);
-	/* what was read before who read it */
+	/* from the raw files on, for the reader: each takes its inputs from the store, so any order would do */
 	for (size_t i = a ? a->n : 0; !rc && i-- > 0;)
 		rc = rerun_one(s, a->v[i].id, vt_json_text(vt_json_get(a->v[i].record, "stage"), ""), opts, c, err);
 	vt_ancestry_free(a);

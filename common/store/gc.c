@@ -12,6 +12,7 @@
 #include "common/base/fs.h"
 #include "common/store/digest_set.h"
 #include "common/store/fault.h"
+#include "common/store/history.h"
 #include "common/store/pin.h"
 #include "common/store/record.h"
 #include "common/store/repo.h"
@@ -394,6 +395,17 @@ static int take_alone(struct vt_store *s, int seconds, struct vt_err *err)
 	return busy ? vt_err_set(err, VT_EDEVICE, "%s: another process has been publishing to this store for %d s; try again when it is done", s->dir, seconds) : 0;
 }
 
+static int tell(struct vt_store *s, const struct vt_gc_result *r, struct vt_err *err)
+{
+	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_int(detail, "commits", (int64_t)r->commits);
+	vt_json_put_int(detail, "trees", (int64_t)r->trees);
+	vt_json_put_int(detail, "blobs", (int64_t)r->blobs);
+	vt_json_put_int(detail, "bytes", (int64_t)r->bytes);
+	return vt_history_append(s, "gc", detail, err);
+}
+
 int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_result *out, struct vt_err *err)
 {
 	struct gc g = { .s = s, .opts = opts, .out = out, .commits = VT_DIGEST_SET_INIT, .trees = VT_DIGEST_SET_INIT, .blobs = VT_DIGEST_SET_INIT,
@@ -408,6 +420,8 @@ int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_
 	rc = mark(&g, err);
 	if (!rc)
 		rc = sweep(&g, err);
+	if (!rc && opts->sweep && out->commits + out->trees + out->blobs)
+		rc = tell(s, out, err);
 	vt_store_unlock(s);
 	flock(s->use_fd, LOCK_UN);
 	close(s->use_fd);

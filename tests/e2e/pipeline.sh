@@ -38,6 +38,10 @@ grep -q '6 subjects: sub-001 sub-002 sub-003 sub-004 sub-005 sub-006' audit; ok 
 rm -rf lone && cp -r out lone && rm -rf moved && mkdir moved && voxtrail import lone --store moved/st >/dev/null; ok $? "a copied checkpoint is taken into another store"
 grep -q 'data:image/png;base64' ev/report.html && grep -q '<svg' ev/report.html && ! grep -q '<script\|https\?://\|src="[^d]' ev/report.html
 ok $? "the report holds its pictures and curve and refers to nothing outside"
+voxtrail rerun export --store st | grep -q '^same'; ok $? "the export done again from the store is the same"
+voxtrail leakage evaluate --store st >log; [ $? = 1 ] && grep -q '^5 subjects\|: 5 subjects' log; ok $? "scores on all subjects share those that were trained on"
+[ "$(voxtrail subjects train --store st | grep -c train)" = 5 ] && voxtrail descendants --subject sub-006 --store st | grep -q ' train '
+ok $? "subjects and descendants know the training"
 voxtrail verify --store st >/dev/null; ok $? "verify"
 voxtrail run --argo "$ROOT/pipelines/argo/glioma.yaml" --store argo --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe \
 	--repo manifest="$ROOT/manifests/embedded.json" --checkout byargo >log 2>&1

@@ -23,6 +23,9 @@ check([f["verdict"] for f in found] == ["same"] * 3, "every execution of the cha
 check(all(f["record"] == f["of"] for f in found), "and writes the same record", found)
 check(len(glob.glob(f"{S}/repro/*/*")) == 3 and not glob.glob(f"{S}/tmp/rerun*"), "the evidence is kept, the work removed")
 
+r = run("audit", f"{T}/c/train", store=S)
+check("done again 1 time: 1 same" in r.stdout, "audit says that it was done again", r.stdout[-300:])
+
 os.makedirs(f"{T}/bin")
 shutil.copy(f"{B}/bin/train", f"{T}/bin/train")
 open(f"{T}/bin/train", "ab").write(b"\0")
