@@ -10,6 +10,7 @@
 #include "common/store/fault.h"
 
 static const char magic[16] = "voxstat 1\n";
+static const size_t most = 4u << 20;     /* entries; beyond them it begins anew, for it has no way to tell which files are gone */
 static const int64_t tick = 20000000, whole_second = 2000000000;
 
 /* Written as it is in memory: a machine of other byte order finds no inode and starts anew. */
@@ -183,6 +184,8 @@ int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const st
 	/* another process may have saved its own meanwhile */
 	vt_fs_unmap(&c->map);
 	load(c);
+	if (c->n > most)
+		c->n = 0;
 	all = merge(c, &n, keep, ctx);
 	memcpy(h.magic, magic, sizeof(magic));
 	h.n = n;

@@ -1,4 +1,5 @@
 /* Trees: written from what is known, read back with every text checked against its name. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,16 +20,39 @@ int vt_store_put_trees(struct vt_store *s, const struct vt_tree *t, struct vt_er
 	return rc;
 }
 
+/* The objects that are missing, of another size or open to writing; only these are looked into. */
+static size_t suspects(struct vt_store *s, struct vt_object *o, size_t n)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		char name[VT_STORE_NAME];
+		struct stat st;
+
+		vt_store_name(name, &o[i].digest);
+		if (fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) || (st.st_mode & 0222) || (uint64_t)st.st_size != o[i].size)
+			o[k++] = o[i];
+	}
+	return k;
+}
+
 int vt_store_put_tree(struct vt_store *s, const struct vt_tree *t, struct vt_err *err)
 {
-	char name[VT_STORE_NAME];
+	struct vt_object *o;
+	size_t n;
 	int rc = vt_store_use(s, err);
 
-	for (size_t i = 0; !rc && i < t->n_files; i++) {
-		vt_store_name(name, &t->file[i].digest);
-		if (faccessat(s->objects_fd, name, F_OK, 0))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not in the store", t->file[i].path);
-	}
+	if (rc)
+		return rc;
+	o = vt_objects_of(t, &n);
+	n = suspects(s, o, n);
+	rc = n ? vt_objects_examine(s, o, n, err) : 0;
+	for (size_t i = 0; !rc && i < n; i++)
+		if (o[i].state == VT_OBJECT_ABSENT)
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not in the store", o[i].path);
+		else if (o[i].state == VT_OBJECT_DAMAGED)
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o[i].fault);
+	vt_objects_free(o, n);
 	return rc ? rc : vt_store_put_trees(s, t, err);
 }
 
