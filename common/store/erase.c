@@ -223,7 +223,7 @@ void vt_erasure_release(struct vt_erasure *e)
 	free(e->blob);
 	free(e->subject);
 	vt_strs_release(&e->mixed);
-	*e = (struct vt_erasure){ NULL };
+	*e = (struct vt_erasure){ .subject = NULL };
 }
 
 /* --- doing it -------------------------------------------------------------------------------------------------------------------- */
