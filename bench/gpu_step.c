@@ -46,17 +46,23 @@ static double step(struct work *w, int i, bool train)
 {
 	const struct vt_loss dice = VT_LOSS_DICE;
 	struct vt_shape out = vt_session_output_shape(w->s);
-	double t = now();
+	const float *dy[33] = { VT_KEPT_GRADIENT };
+	double t = now(), loss;
 
 	vt_session_set_input(w->s, w->x);
 	vt_session_forward(w->s, (uint64_t)i);
-	vt_session_get_output(w->s, w->y);
-	if (train) {
-		vt_loss(w->dy, w->y, w->target, out.n, out.c, values(out) / (size_t)out.n / (size_t)out.c, &dice, 1);
-		vt_session_backward(w->s, w->dy);
-		vt_optim_norm(w->o);
-		vt_optim_step(w->o, 1e-4, -1, (uint64_t)i + 1);
+	if (!train) {
+		vt_session_get_output(w->s, w->y);
+		return now() - t;
 	}
+	if (!vt_session_loss(w->s, 0, w->target, &dice, 1, &loss)) {
+		vt_session_get_output(w->s, w->y);
+		vt_loss(w->dy, w->y, w->target, out.n, out.c, values(out) / (size_t)out.n / (size_t)out.c, &dice, 1);
+		dy[0] = w->dy;
+	}
+	vt_session_backward_all(w->s, dy);
+	vt_optim_norm(w->o);
+	vt_optim_step(w->o, 1e-4, -1, (uint64_t)i + 1);
 	return now() - t;
 }
 
