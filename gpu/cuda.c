@@ -63,6 +63,15 @@ static void release(struct vg_device *d, void *p)
 		cudaFree(p);
 }
 
+static size_t room(struct vg_device *d)
+{
+	size_t free_bytes = 0, all = 0;
+
+	(void)d;
+	cudaMemGetInfo(&free_bytes, &all);
+	return free_bytes;
+}
+
 static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
 {
 	struct card *c = self(d);
@@ -221,7 +230,7 @@ static int make_queue(struct card *c, struct vt_err *err)
 
 int vg_device_open(struct vg_device **out, const char *engines, struct vt_err *err)
 {
-	static const struct vg_device_ops ops = { .close = close_card, .describe = describe, .alloc = alloc, .release = release, .upload = upload,
+	static const struct vg_device_ops ops = { .close = close_card, .describe = describe, .alloc = alloc, .release = release, .room = room, .upload = upload,
 		.download = download, .clear = clear, .run = run, .conv_new = conv_new, .conv_workspace = vg_cudnn_workspace, .convolve = convolve,
 		.conv_free = vg_cudnn_plan_free, .record = record, .stop = stop, .replay = replay, .tape_free = tape_free };
 	struct card *c = vt_xcalloc(1, sizeof(*c));

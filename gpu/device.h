@@ -34,6 +34,7 @@ struct vg_device_ops {
 	void (*describe)(struct vg_device *d, struct vt_json *j);
 	int (*alloc)(struct vg_device *d, void **p, size_t nbytes, struct vt_err *err);       /* VT_ENOMEM with the number */
 	void (*release)(struct vg_device *d, void *p);
+	size_t (*room)(struct vg_device *d);                                                 /* bytes that are free */
 	int (*upload)(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err);
 	int (*download)(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err);
 	int (*clear)(struct vg_device *d, void *p, size_t nbytes, struct vt_err *err);

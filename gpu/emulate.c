@@ -72,6 +72,12 @@ static void release(struct vg_device *d, void *p)
 	free(raw);
 }
 
+static size_t room(struct vg_device *d)
+{
+	(void)d;
+	return (size_t)1 << 30;
+}
+
 static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
 {
 	if (((struct emulated *)d)->tape)
@@ -334,7 +340,7 @@ static void describe(struct vg_device *d, struct vt_json *j)
 
 int vg_device_open(struct vg_device **out, const char *engines, struct vt_err *err)
 {
-	static const struct vg_device_ops ops = { .close = close_device, .describe = describe, .alloc = alloc, .release = release, .upload = upload,
+	static const struct vg_device_ops ops = { .close = close_device, .describe = describe, .alloc = alloc, .release = release, .room = room, .upload = upload,
 		.download = download, .clear = clear, .run = run, .conv_new = conv_new, .conv_workspace = conv_workspace, .convolve = convolve,
 		.conv_free = conv_free, .record = record, .stop = stop, .replay = replay, .tape_free = tape_free };
 	struct emulated *e = vt_xcalloc(1, sizeof(*e));

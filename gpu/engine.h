@@ -73,6 +73,8 @@ int vg_session_get_grads(void *session, float *grads, struct vt_err *err);
 int vg_training_new(struct vg_session *s, struct vt_err *err);
 void vg_training_free(struct vg_session *s);
 int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value, struct vt_err *err);
+int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
+int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
 int vg_session_norm(void *session, double *norm, struct vt_err *err);
 int vg_session_update(void *session, const struct vt_update *u, struct vt_err *err);
 int vg_session_put_state(void *session, int slot, const float *values, struct vt_err *err);

@@ -1,6 +1,7 @@
 /* Losses and optimiser steps of a training session. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/nn/loss_internal.h"
 #include "gpu/engine.h"
@@ -13,6 +14,16 @@ struct vg_training {
 	float *slope;                /* [n][8][3] */
 	double *squares;
 	float *state[2];             /* m and v */
+	uint8_t *drawn;              /* target of the patches that were drawn here */
+	struct kept *kept;
+	int n_kept;
+};
+
+/* A volume on the device; image == NULL where it is not there. */
+struct kept {
+	void *image;
+	uint8_t *regions;
+	struct vt_volume_ref about;
 };
 
 static size_t target_bytes(const struct vg_session *s)
@@ -49,6 +60,8 @@ int vg_training_new(struct vg_session *s, struct vt_err *err)
 
 	s->training = t;
 	if (!rc)
+		rc = vg_take(s, &t->drawn, target_bytes(s), err);
+	if (!rc)
 		rc = vg_take(s, &t->trained, s->n_scalars, err);
 	if (!rc)
 		rc = vg_take(s, &t->part, n * STRIPS * ROW * sizeof(double), err);
@@ -70,7 +83,14 @@ void vg_training_free(struct vg_session *s)
 {
 	struct vg_training *t = s->training;
 	void *flat[] = { t ? t->target : NULL, t ? t->trained : NULL, t ? t->part : NULL, t ? t->folded : NULL, t ? t->slope : NULL, t ? t->squares : NULL,
-		t ? t->state[0] : NULL, t ? t->state[1] : NULL };
+		t ? t->state[0] : NULL, t ? t->state[1] : NULL, t ? t->drawn : NULL };
+
+	for (int i = 0; t && i < t->n_kept; i++) {
+		s->d->ops->release(s->d, t->kept[i].image);
+		s->d->ops->release(s->d, t->kept[i].regions);
+	}
+	if (t)
+		free(t->kept);
 
 	for (size_t i = 0; i < sizeof(flat) / sizeof(flat[0]); i++)
 		s->d->ops->release(s->d, flat[i]);
@@ -150,11 +170,66 @@ int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt
 	struct vg_loss_fold fold = { t->folded, t->part, STRIPS / GROUPS };
 	struct vg_loss_grad grad = { s->dy + vg_output_offset(s, i), vg_value(s, tensor), t->target, t->slope, terms, shape, s->type };
 
-	s->d->ops->upload(s->d, t->target, target, (size_t)shape.n * shape.voxels, &s->err);
+	if (target)
+		s->d->ops->upload(s->d, t->target, target, (size_t)shape.n * shape.voxels, &s->err);
+	else
+		sums.target = grad.target = t->drawn;
 	vg_run(s, VG_K_loss_sums, &sums, (uint32_t)shape.n * STRIPS);
 	vg_run(s, VG_K_loss_fold, &fold, (uint32_t)(shape.n * GROUPS * ROW));
 	*value = combine(s, shape, o, weight);
 	vg_run(s, VG_K_loss_grad, &grad, (uint32_t)shape.n * shape.voxels);
+	return vg_answer(s, err);
+}
+
+/* --- patches of kept volumes --------------------------------------------------------------------------------------------------------------- */
+
+enum { SHARE_OF_ROOM = 4 };      /* a volume is kept if it takes at most this part of what is free */
+
+int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err)
+{
+	struct vg_session *s = session;
+	struct vg_training *t = s->training;
+	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w, nbytes = voxels * (size_t)v->c * (v->half ? 2 : 4);
+	struct kept *k;
+	int rc = 0;
+
+	if (id >= t->n_kept) {
+		t->kept = vt_xrealloc(t->kept, (size_t)(id + 1) * sizeof(*t->kept));
+		memset(t->kept + t->n_kept, 0, (size_t)(id + 1 - t->n_kept) * sizeof(*t->kept));
+		t->n_kept = id + 1;
+	}
+	k = &t->kept[id];
+	if (!k->image && v->c <= VG_LANES && (nbytes + voxels) < s->d->ops->room(s->d) / SHARE_OF_ROOM) {
+		rc = vg_take(s, &k->image, nbytes, err);
+		if (!rc)
+			rc = s->d->ops->upload(s->d, k->image, v->image, nbytes, err);
+		if (!rc && v->regions)
+			rc = vg_take(s, &k->regions, voxels, err);
+		if (!rc && v->regions)
+			rc = s->d->ops->upload(s->d, k->regions, v->regions, voxels, err);
+		k->about = *v;
+	}
+	*kept = k->image != NULL;
+	return rc;
+}
+
+int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err)
+{
+	struct vg_session *s = session;
+	const struct kept *k = &s->training->kept[id];
+	struct vg_shape x = vg_shape_of(s, s->g->input);
+	struct vg_patch from = { .c = k->about.c, .d = k->about.d, .h = k->about.h, .w = k->about.w, .p = x };
+	struct vg_draw a = { .t = (char *)vg_value(s, s->g->input) + (size_t)item * x.voxels * VG_LANES * vg_type_size(s->type), .image = k->image,
+		.half = k->about.half, .dropped = p->dropped, .type = s->type };
+	struct vg_draw_target b = { .t = s->training->drawn + (size_t)item * x.voxels, .regions = k->regions, .classes = p->classes };
+
+	memcpy(from.at, p->at, sizeof(from.at));
+	memcpy(from.flip, p->flip, sizeof(from.flip));
+	memcpy(a.gain, p->gain, sizeof(a.gain));
+	memcpy(a.add, p->add, sizeof(a.add));
+	a.from = b.from = from;
+	vg_run(s, VG_K_draw, &a, x.voxels);
+	vg_run(s, VG_K_draw_target, &b, x.voxels);
 	return vg_answer(s, err);
 }
 

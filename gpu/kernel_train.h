@@ -162,6 +162,53 @@ VG_FN void vg_loss_grad_item(const struct vg_loss_grad *a, uint32_t i)
 	}
 }
 
+/* --- patches ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* Voxel of the volume that position i of a patch shows; SIZE_MAX outside. */
+VG_FN size_t vg_source(const struct vg_patch *a, uint32_t i)
+{
+	uint32_t q = vg_div(i, a->p.by_w), s = vg_div(q, a->p.by_h);
+	int x = (int)(i - q * (uint32_t)a->p.w), y = (int)(q - s * (uint32_t)a->p.h), z = (int)s;
+
+	z = a->at[0] + (a->flip[0] ? a->p.d - 1 - z : z);
+	y = a->at[1] + (a->flip[1] ? a->p.h - 1 - y : y);
+	x = a->at[2] + (a->flip[2] ? a->p.w - 1 - x : x);
+	if (z < 0 || y < 0 || x < 0 || z >= a->d || y >= a->h || x >= a->w)
+		return (size_t)-1;
+	return ((size_t)z * (size_t)a->h + (size_t)y) * (size_t)a->w + (size_t)x;
+}
+
+VG_FN void vg_draw_item(const struct vg_draw *a, uint32_t i)
+{
+	size_t from = vg_source(&a->from, i), voxels = (size_t)a->from.d * (size_t)a->from.h * (size_t)a->from.w;
+	struct vg_chunk out = vg_zero();
+
+	for (int c = 0; c < VG_LANES; c++) {
+		float v;
+
+		if (c >= a->from.c || c == a->dropped || from == (size_t)-1)
+			continue;
+		v = a->half ? vg_of_f16(((const uint16_t *)a->image)[(size_t)c * voxels + from]) : ((const float *)a->image)[(size_t)c * voxels + from];
+		out.v[c] = v != 0.0f ? v * a->gain[c] + a->add[c] : 0.0f;
+	}
+	vg_store(a->t, a->type, i, out);
+}
+
+VG_FN void vg_draw_target_item(const struct vg_draw_target *a, uint32_t i)
+{
+	size_t from = vg_source(&a->from, i);
+	uint8_t bits = a->regions && from != (size_t)-1 ? a->regions[from] : 0;
+
+	if (a->classes) {
+		int k = 0;
+
+		while (bits && !(bits >> k & 1))
+			k++;
+		bits = bits ? (uint8_t)(k + 1) : 0;
+	}
+	a->t[i] = bits;
+}
+
 /* --- updates -------------------------------------------------------------------------------------------------------------------------- */
 
 VG_FN void vg_squares_item(const struct vg_squares *a, uint32_t i)

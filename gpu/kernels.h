@@ -12,7 +12,7 @@
 #define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) X(coefficients) \
 	X(affine) X(norm_back) X(norm_params) X(norm_dx) X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
 	X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
-	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest) X(loss_sums) X(loss_fold) X(loss_grad) X(squares) X(update)
+	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest) X(loss_sums) X(loss_fold) X(loss_grad) X(squares) X(update) X(draw) X(draw_target)
 
 /* --- layout and casts (kernel_layout.h) ------------------------------------------------------------------------------------------ */
 
@@ -390,6 +390,29 @@ struct vg_loss_grad {
 	struct vg_loss_terms o;
 	struct vg_shape s;
 	int type;
+};
+
+/* A patch of a kept volume [c, z, y, x]: where it begins, mirrored axes, of size p. */
+struct vg_patch {
+	int c, d, h, w, at[3], flip[3];
+	struct vg_shape p;
+};
+
+/* items: voxels of a patch.  At most 8 channels: one chunk a voxel, t at the item's first chunk. */
+struct vg_draw {
+	void *t;
+	const void *image;
+	float gain[8], add[8];
+	int half, dropped, type;
+	struct vg_patch from;
+};
+
+/* items: voxels. */
+struct vg_draw_target {
+	uint8_t *t;
+	const uint8_t *regions;  /* may be NULL */
+	int classes;
+	struct vg_patch from;
 };
 
 /* items: blocks.  part[i] = sum of x^2 over every blocks-th element from i on. */

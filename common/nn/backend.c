@@ -326,6 +326,19 @@ void vt_remote_update(struct vt_remote *r, const struct vt_update *u)
 	r->device_newer = true;
 }
 
+bool vt_remote_keep(struct vt_remote *r, int id, const struct vt_volume_ref *v)
+{
+	bool kept = false;
+
+	return !r->err.code && !r->d->b->keep(r->self, id, v, &kept, &r->err) && kept;
+}
+
+void vt_remote_draw(struct vt_remote *r, int item, int id, const struct vt_patch_ref *p)
+{
+	if (!r->err.code)
+		r->d->b->draw(r->self, item, id, p, &r->err);
+}
+
 void vt_remote_put_state(struct vt_remote *r, int slot, const float *values)
 {
 	if (!r->err.code)

@@ -62,6 +62,21 @@ struct vt_update {
 	float b1, a1, b2, a2, eps, root, clip, rate, decay, drop;   /* decay: in the gradient; drop: beside it, the rate included */
 };
 
+/* A subject's arrays: image [c, z, y, x] f32 or f16, regions [z, y, x]. */
+struct vt_volume_ref {
+	const void *image;
+	bool half;
+	const uint8_t *regions;
+	int c, d, h, w;
+};
+
+/* A patch of it, as common/seg/dataset.h's draw; classes: the target is the softmax class of the region bits. */
+struct vt_patch_ref {
+	int at[3], flip[3], dropped;
+	float gain[8], add[8];
+	bool classes;
+};
+
 /* Every function returns 0 or sets *err.  A device and a session are the plugin's own; a session is used by one thread at a time. */
 struct vt_backend {
 	uint32_t abi, layout;    /* VT_BACKEND_ABI, VT_BACKEND_LAYOUT of the plugin's build */
@@ -88,6 +103,10 @@ struct vt_backend {
 	int (*norm)(void *session, double *norm, struct vt_err *err);                    /* of the gradients that lie there */
 	/* One optimiser step with them.  State m and v (slots 0 and 1) begin at 0. */
 	int (*update)(void *session, const struct vt_update *u, struct vt_err *err);
+	/* A volume that stays on the device under a number; once is enough.  *kept: false where there is no room. */
+	int (*keep)(void *session, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
+	/* Item `item` of the input and of the target that loss() takes for NULL, from a kept volume of at most 8 channels. */
+	int (*draw)(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
 	int (*put_state)(void *session, int slot, const float *values, struct vt_err *err);
 	int (*get_state)(void *session, int slot, float *values, struct vt_err *err);
 };
@@ -115,6 +134,9 @@ double vt_remote_loss(struct vt_remote *r, int i, const uint8_t *target, const s
 bool vt_remote_has_gradients(const struct vt_remote *r);
 bool vt_remote_norm(struct vt_remote *r, double *norm);            /* false if they do not */
 void vt_remote_update(struct vt_remote *r, const struct vt_update *u);
+/* False where the volume cannot be kept. */
+bool vt_remote_keep(struct vt_remote *r, int id, const struct vt_volume_ref *v);
+void vt_remote_draw(struct vt_remote *r, int item, int id, const struct vt_patch_ref *p);
 void vt_remote_put_state(struct vt_remote *r, int slot, const float *values);
 void vt_remote_get_state(struct vt_remote *r, int slot, float *values);
 

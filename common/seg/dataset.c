@@ -128,6 +128,22 @@ static void copy_target(uint8_t *out, const struct vt_patch_file *f, int z, int 
 	}
 }
 
+void vt_dataset_choose(struct vt_draw *out, const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot)
+{
+	struct vt_rng r = vt_rng_stream(o->seed, "draw", vt_rng_hash(f->subject), step, slot);
+
+	*out = (struct vt_draw){ .dropped = -1 };
+	corner(out->at, f, o, &r);
+	for (int a = 0; a < 3; a++)
+		out->flip[a] = vt_rng_uniform(&r) < 0.5 && o->flips;
+	for (int c = 0; c < f->c && c < 16; c++) {
+		out->gain[c] = (float)(1.0 + vt_rng_between(&r, -o->scale, o->scale));
+		out->add[c] = (float)vt_rng_between(&r, -o->shift, o->shift);
+	}
+	if (o->drop > 0 && vt_rng_uniform(&r) < o->drop)
+		out->dropped = (int)vt_rng_below(&r, (uint32_t)f->c);
+}
+
 void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot, float *image, uint8_t *target)
 {
 	struct vt_rng r = vt_rng_stream(o->seed, "draw", vt_rng_hash(f->subject), step, slot);

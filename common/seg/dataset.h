@@ -27,6 +27,16 @@ struct vt_draw_opts {
 	uint64_t seed;
 };
 
+/* What a draw without noise does: out[c, z, y, x] = in gain + add where in is not 0, in the voxel of the volume at `at` plus the
+ * patch's position, counted from the far end on flipped axes; all 0 in channel `dropped`. */
+struct vt_draw {
+	int at[3], dropped;      /* dropped: -1 for none */
+	bool flip[3];
+	float gain[16], add[16]; /* of the first 16 channels */
+};
+
+void vt_dataset_choose(struct vt_draw *out, const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot);
+
 /* image: [c, z, y, x] f32, target: [z, y, x] region bits; outside the volume both are 0. */
 void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot, float *image, uint8_t *target);
 

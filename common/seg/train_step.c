@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/parallel.h"
+#include "common/nn/backend.h"
 #include "common/seg/train_state.h"
 
 enum { VT_MAX_HEADS = 32 };
@@ -61,19 +62,32 @@ void vt_train_step_end(struct vt_trainer *t)
 	free(t->target);
 }
 
-/* Batch `round` of the step. */
-static void draw_batch(struct vt_trainer *t, int round)
+static struct vt_draw_opts draw_opts(const struct vt_trainer *t)
 {
 	struct vt_draw_opts draw = t->o->draw;
-	uint64_t each = (uint64_t)t->o->batch * (uint64_t)t->o->accumulate;
 
 	memcpy(draw.patch, t->o->patch, sizeof(draw.patch));
 	draw.seed = t->o->seed;
-	for (int b = 0; b < t->o->batch; b++) {
-		uint64_t slot = (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)b, k = t->step * each + slot;
-		size_t i = t->train[vt_dataset_order(draw.seed, k / t->n_train, (size_t)(k % t->n_train), t->n_train)];
+	return draw;
+}
 
-		vt_dataset_draw(&t->d->file[i], &draw, t->step, slot, t->image + (size_t)b * (size_t)t->channels * t->voxels,
+/* Which training subject patch `slot` of this step comes from. */
+static size_t subject_of(const struct vt_trainer *t, uint64_t slot)
+{
+	uint64_t k = t->step * (uint64_t)t->o->batch * (uint64_t)t->o->accumulate + slot;
+
+	return t->train[vt_dataset_order(t->o->seed, k / t->n_train, (size_t)(k % t->n_train), t->n_train)];
+}
+
+/* Batch `round` of the step. */
+static void draw_batch(struct vt_trainer *t, int round)
+{
+	struct vt_draw_opts draw = draw_opts(t);
+
+	for (int b = 0; b < t->o->batch; b++) {
+		uint64_t slot = (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)b;
+
+		vt_dataset_draw(&t->d->file[subject_of(t, slot)], &draw, t->step, slot, t->image + (size_t)b * (size_t)t->channels * t->voxels,
 			t->target + (size_t)b * t->voxels);
 	}
 	if (t->o->loss.softmax)
@@ -178,7 +192,7 @@ static double head_loss(struct vt_trainer *t, struct vt_train_head *h, double sh
 }
 
 /* As head_loss where output i lies on a device; false where it does not, or is no segmentation. */
-static bool loss_on_device(struct vt_trainer *t, int i, double scale, double *loss, const float **dy)
+static bool loss_on_device(struct vt_trainer *t, int i, double scale, bool drawn, double *loss, const float **dy)
 {
 	const struct vt_train_head *h = &t->head[i];
 	double value;
@@ -187,10 +201,51 @@ static bool loss_on_device(struct vt_trainer *t, int i, double scale, double *lo
 		return false;
 	if (h->target)
 		shrink_target(t, h);
-	if (!vt_session_loss(t->session, i, h->target ? h->target : t->target, &t->o->loss, h->weight * scale / t->o->accumulate, &value))
+	if (!vt_session_loss(t->session, i, drawn ? NULL : h->target ? h->target : t->target, &t->o->loss, h->weight * scale / t->o->accumulate, &value))
 		return false;
 	*loss += value / scale;
 	*dy = VT_KEPT_GRADIENT;
+	return true;
+}
+
+/* Whether every output's loss is made on the device from the patch's own target, so that neither image nor target is needed here. */
+static bool can_draw_on_device(const struct vt_trainer *t)
+{
+	if (!vt_session_remote(t->session) || t->o->draw.noise > 0 || t->channels > 8 || t->channels != t->d->file[0].c)
+		return false;
+	for (int i = 0; i < t->n_heads; i++)
+		if (t->head[i].y && (t->head[i].role == VT_ROLE_RECONSTRUCTION || t->head[i].role == VT_ROLE_LATENT || t->head[i].target || t->head[i].shape.c > 8))
+			return false;
+	return true;
+}
+
+/* draw_batch where the volumes lie; false where one does not lie there. */
+static bool draw_on_device(struct vt_trainer *t, int round)
+{
+	struct vt_draw_opts o = draw_opts(t);
+	struct vt_remote *r = vt_session_remote(t->session);
+
+	if (!can_draw_on_device(t))
+		return false;
+	for (int b = 0; b < t->o->batch; b++) {
+		uint64_t slot = (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)b;
+		size_t i = subject_of(t, slot);
+		const struct vt_patch_file *f = &t->d->file[i];
+		struct vt_patch_ref p = { .classes = t->o->loss.softmax };
+		struct vt_draw d;
+
+		if (!vt_remote_keep(r, (int)i, &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d, f->h, f->w }))
+			return false;
+		vt_dataset_choose(&d, f, &o, t->step, slot);
+		p.dropped = d.dropped;
+		for (int a = 0; a < 3; a++) {
+			p.at[a] = d.at[a];
+			p.flip[a] = d.flip[a];
+		}
+		memcpy(p.gain, d.gain, sizeof(p.gain));
+		memcpy(p.add, d.add, sizeof(p.add));
+		vt_remote_draw(r, b, (int)i, &p);
+	}
 	return true;
 }
 
@@ -199,13 +254,16 @@ static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_er
 {
 	const float *dy[VT_MAX_HEADS] = { NULL };
 	double scale = vt_train_loss_scale(t);
+	bool drawn = draw_on_device(t, round);
 	struct folding folding = { t, (float)(1 / scale), round + 1 == t->o->accumulate };
 
-	draw_batch(t, round);
-	vt_session_set_input(t->session, t->image);
+	if (!drawn) {
+		draw_batch(t, round);
+		vt_session_set_input(t->session, t->image);
+	}
 	vt_session_forward(t->session, t->step);
 	for (int i = 0; i < t->n_heads; i++)
-		if (t->head[i].y && !loss_on_device(t, i, scale, loss, &dy[i])) {
+		if (t->head[i].y && !loss_on_device(t, i, scale, drawn, loss, &dy[i])) {
 			vt_session_get_output_at(t->session, i, t->head[i].y);
 			*loss += head_loss(t, &t->head[i], scale / t->o->accumulate) / scale;
 			dy[i] = t->head[i].dy;
