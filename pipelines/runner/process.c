@@ -166,7 +166,7 @@ bool vt_process_can_mount(void)
 		return known;
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(own_namespace() && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) && !mount("voxtrail", "/tmp", "tmpfs", 0, NULL) ? 0 : 1);
+		_exit(own_namespace() && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) && mirror_root("/tmp") ? 0 : 1);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	known = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;

@@ -41,10 +41,18 @@ build = re.search(r"build='([^']*)'", open(ROOT + "/tests/tools/deps.sh").read()
 say(set(build) <= packages(stages[0]) and packages(stages[0]) == packages(stages[2]), "the build stages install what tests/tools/deps.sh names %s" % (set(build) - packages(stages[0]) or ""))
 if not os.path.exists("/usr/bin/dpkg"):
     print("skip - run-time packages: no dpkg"); sys.exit()
+def owner(lib):
+    """The package of a library; /lib may be a link to /usr/lib, and dpkg knows one of the two names."""
+    real = os.path.realpath(lib)
+    for name in (real, real.replace("/usr", "", 1)):
+        r = subprocess.run(["dpkg", "-S", name], capture_output=True, text=True)
+        if r.returncode == 0:
+            return r.stdout.split(":")[0]
+    return ""
 need = set()
 for b in os.listdir(B + "/bin"):
-    for lib in re.findall(r"=> (/\S+)", subprocess.run(["ldd", B + "/bin/" + b], capture_output=True, text=True).stdout):
-        r = subprocess.run(["dpkg", "-S", os.path.realpath(lib)], capture_output=True, text=True).stdout or subprocess.run(["dpkg", "-S", os.path.realpath(lib).replace("/usr", "", 1)], capture_output=True, text=True).stdout
-        need.add(r.split(":")[0])
+    direct = re.findall(r"NEEDED.*\[(.*?)\]", subprocess.run(["readelf", "-d", B + "/bin/" + b], capture_output=True, text=True).stdout)
+    where = dict(re.findall(r"(\S+) => (/\S+)", subprocess.run(["ldd", B + "/bin/" + b], capture_output=True, text=True).stdout))
+    need |= {owner(where[lib]) for lib in direct if lib in where}      # what they need themselves comes along with the package
 need -= {"libc6", "libgcc-s1", "", "libasan8", "libubsan1", "libstdc++6"}
 say(need <= packages(final["cpu"]), "the cpu image installs every library the binaries need %s" % (need - packages(final["cpu"]) or sorted(need)))

@@ -30,6 +30,14 @@ if go --view ns; then
 		one '"id -u >/pfs/out/$(basename $scans); id -g >>/pfs/out/$(basename $scans)"' ',"user":"65532:65532"'
 		voxtrail run "$T/one.json" --repo scans="$T/scans" --store "$open/store" --checkout "$T/co" 2>"$T/err"
 		same "user: the stage runs as the user of the spec" "$?:$(cat "$T/co/a/sub-001" | tr '\n' ' ')" "0:65532 65532 "
+		if command -v setpriv >/dev/null && setpriv --reuid 65534 --regid 65534 --clear-groups unshare -Urm true 2>/dev/null; then
+			one '"x=/pf; cat ${x}s/scans/*/t1.nii.gz >${x}s/out/$(basename $scans); id -u >>${x}s/out/$(basename $scans)"'
+			cp -r "$T/one.json" "$T/scans" "$B/bin/voxtrail" "$open"; chown -R 65534:65534 "$open"
+			(cd / && setpriv --reuid 65534 --regid 65534 --clear-groups "$open/voxtrail" run "$open/one.json" --repo scans="$open/scans" --store "$open/own" --view ns --checkout "$open/co") 2>"$T/err"
+			same "ns: without any privilege, as ourselves" "$?:$(cat "$open/co/a/sub-002" | tr '\n' ' ')" "0:scan sub-002 65534 "
+		else
+			echo "skip - ns without privilege: no user namespaces for others here"
+		fi
 		rm -rf "$open"
 		one '"true"' ',"user":"nobody-of-that-name"'; go; same "a user that does not exist is refused with its place" "$?:$(grep -c '/transform/user' "$T/err")" "64:1"
 	fi
