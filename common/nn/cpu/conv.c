@@ -180,15 +180,31 @@ static void gather_rows(void *ctx, size_t task)
 		after_gather(g, r.n, r.z, from, end);
 }
 
+struct packing {
+	float *to;
+	const float *w;
+	int n_out, n_in, taps;
+	size_t so, si;
+};
+
+static void pack_block(void *ctx, size_t block)
+{
+	const struct packing *p = ctx;
+	size_t at = block * (size_t)p->taps * (size_t)p->n_in * VT_LANES;
+
+	for (int t = 0; t < p->taps; t++)
+		for (int i = 0; i < p->n_in; i++)
+			for (int l = 0; l < VT_LANES; l++, at++) {
+				int o = (int)block * VT_LANES + l;
+
+				p->to[at] = o < p->n_out ? p->w[(size_t)o * p->so + (size_t)i * p->si + (size_t)t] : 0.0f;
+			}
+}
+
 /* to[o / 8][tap][i][o % 8] = w[o * so + i * si + tap]; lanes behind n_out are 0. */
 static void pack_weights(float *to, const float *w, int n_out, int n_in, int taps, size_t so, size_t si)
 {
-	memset(to, 0, (size_t)vt_blocks(n_out) * (size_t)taps * (size_t)n_in * VT_LANES * sizeof(float));
-	for (int o = 0; o < n_out; o++)
-		for (int i = 0; i < n_in; i++)
-			for (int t = 0; t < taps; t++)
-				to[(((size_t)(o / VT_LANES) * (size_t)taps + (size_t)t) * (size_t)n_in + (size_t)i) * VT_LANES + (size_t)(o % VT_LANES)] =
-					w[(size_t)o * so + (size_t)i * si + (size_t)t];
+	vt_parallel_for((size_t)vt_blocks(n_out), pack_block, &(struct packing){ to, w, n_out, n_in, taps, so, si });
 }
 
 static size_t packed_floats(int n_out, int n_in, int taps)
@@ -381,18 +397,27 @@ static void weight_gradient(const struct vt_kernels *k, const struct vt_conv *c,
 
 /* --- the rest of the backward pass ----------------------------------------------------------------------------------------- */
 
+struct bias_grad {
+	const struct vt_kernels *k;
+	struct vt_view dy;
+	float *db;
+};
+
+static void bias_block(void *ctx, size_t b)
+{
+	const struct bias_grad *g = ctx;
+	size_t voxels = vt_voxels(g->dy.s), blocks = (size_t)vt_blocks(g->dy.s.c);
+	double sum[8] = { 0 }, square[8] = { 0 };
+
+	for (size_t n = 0; n < (size_t)g->dy.s.n; n++)
+		g->k->moments(g->dy.p + (n * blocks + b) * voxels * VT_LANES, voxels, sum, square);
+	for (size_t l = 0; l < VT_LANES && b * VT_LANES + l < (size_t)g->dy.s.c; l++)
+		g->db[b * VT_LANES + l] = (float)sum[l];
+}
+
 static void bias_gradient(const struct vt_kernels *k, struct vt_view dy, float *db)
 {
-	size_t voxels = vt_voxels(dy.s);
-
-	for (int b = 0; b < vt_blocks(dy.s.c); b++) {
-		double sum[8] = { 0 }, square[8] = { 0 };
-
-		for (int n = 0; n < dy.s.n; n++)
-			k->moments(dy.p + ((size_t)n * (size_t)vt_blocks(dy.s.c) + (size_t)b) * voxels * VT_LANES, voxels, sum, square);
-		for (int l = 0; l < VT_LANES && b * VT_LANES + l < dy.s.c; l++)
-			db[b * VT_LANES + l] = (float)sum[l];
-	}
+	vt_parallel_for((size_t)vt_blocks(dy.s.c), bias_block, &(struct bias_grad){ k, dy, db });
 }
 
 void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx, bool add, struct vt_view dy, float *dw, float *db)

@@ -121,7 +121,7 @@ void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, st
 	free(sums);
 }
 
-/* --- add, pass, concat ------------------------------------------------------------------------------------------------------ */
+/* --- add, pass -------------------------------------------------------------------------------------------------------------- */
 
 static void add_task(void *ctx, size_t task)
 {
@@ -153,39 +153,6 @@ void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add)
 		vt_cpu_add(dx, dy, dx);
 	else if (dx.p != dy.p)
 		each_slab(&(struct block_work){ .a = dy, .y = dx }, copy_task);
-}
-
-/* Copies channels [from, from + n) of one item's blocks to channels [to, ...) of another's. */
-static void copy_channels(struct vt_view dst, int to, struct vt_view src, int from, int n, int item, bool add)
-{
-	size_t voxels = vt_voxels(src.s);
-	float *d0 = dst.p + (size_t)item * (size_t)vt_blocks(dst.s.c) * voxels * VT_LANES;
-	const float *s0 = src.p + (size_t)item * (size_t)vt_blocks(src.s.c) * voxels * VT_LANES;
-
-	for (int c = 0; c < n; c++) {
-		float *d = d0 + (size_t)((to + c) / VT_LANES) * voxels * VT_LANES + (to + c) % VT_LANES;
-		const float *s = s0 + (size_t)((from + c) / VT_LANES) * voxels * VT_LANES + (from + c) % VT_LANES;
-
-		for (size_t v = 0; v < voxels; v++)
-			set(&d[v * VT_LANES], s[v * VT_LANES], add);
-	}
-}
-
-void vt_cpu_concat(struct vt_view a, struct vt_view b, struct vt_view y)
-{
-	memset(y.p, 0, vt_floats(y.s) * sizeof(float));
-	for (int n = 0; n < y.s.n; n++) {
-		copy_channels(y, 0, a, 0, a.s.c, n, false);
-		copy_channels(y, a.s.c, b, 0, b.s.c, n, false);
-	}
-}
-
-void vt_cpu_concat_backward(struct vt_view dy, struct vt_view dx, int first, bool add)
-{
-	if (!add)
-		memset(dx.p, 0, vt_floats(dx.s) * sizeof(float));
-	for (int n = 0; n < dy.s.n; n++)
-		copy_channels(dx, 0, dy, first, dx.s.c, n, add);
 }
 
 /* --- trilinear upsampling, one axis after the other ---------------------------------------------------------------------------- */
@@ -420,35 +387,4 @@ static void noise_task(void *ctx, size_t task)
 void vt_cpu_noise(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view y)
 {
 	vt_parallel_for((size_t)y.s.n * (size_t)y.s.c, noise_task, &(struct block_work){ .node = n, .id = id, .seed = seed, .step = step, .a = y });
-}
-
-/* --- layout ------------------------------------------------------------------------------------------------------------------------ */
-
-void vt_cpu_pack(struct vt_view to, const float *from)
-{
-	size_t voxels = vt_voxels(to.s);
-
-	memset(to.p, 0, vt_floats(to.s) * sizeof(float));
-	for (int n = 0; n < to.s.n; n++)
-		for (int c = 0; c < to.s.c; c++) {
-			float *d = to.p + ((size_t)n * (size_t)vt_blocks(to.s.c) + (size_t)(c / VT_LANES)) * voxels * VT_LANES + c % VT_LANES;
-			const float *s = from + ((size_t)n * (size_t)to.s.c + (size_t)c) * voxels;
-
-			for (size_t v = 0; v < voxels; v++)
-				d[v * VT_LANES] = s[v];
-		}
-}
-
-void vt_cpu_unpack(float *to, struct vt_view from)
-{
-	size_t voxels = vt_voxels(from.s);
-
-	for (int n = 0; n < from.s.n; n++)
-		for (int c = 0; c < from.s.c; c++) {
-			const float *s = from.p + ((size_t)n * (size_t)vt_blocks(from.s.c) + (size_t)(c / VT_LANES)) * voxels * VT_LANES + c % VT_LANES;
-			float *d = to + ((size_t)n * (size_t)from.s.c + (size_t)c) * voxels;
-
-			for (size_t v = 0; v < voxels; v++)
-				d[v] = s[v * VT_LANES];
-		}
 }

@@ -1,7 +1,7 @@
 /* vec8.h - eight floats that are eight different outputs; for the kernel files of cpu/ only.
  *
- * The same kernel source is compiled for plain C, AVX2 and AVX-512 (which adds its own convolutions).  Each lane does the same IEEE operations in the same
- * order in both, so the results are equal bit for bit; a multiply-add is fused in both (fmaf, vfmadd). */
+ * The same kernel source is compiled for plain C, AVX2 and AVX-512 (which has its own convolutions).  Each lane does the same
+ * IEEE operations in the same order in all, so the results are equal bit for bit; a multiply-add is fused in all (fmaf, vfmadd). */
 #ifndef COMMON_NN_CPU_VEC8_H
 #define COMMON_NN_CPU_VEC8_H
 
