@@ -179,6 +179,19 @@ void vt_strs_sort(struct vt_strs *s)
 		qsort(s->v, s->n, sizeof(*s->v), by_bytes);
 }
 
+void vt_strs_unique(struct vt_strs *s)
+{
+	size_t k = 0;
+
+	vt_strs_sort(s);
+	for (size_t i = 0; i < s->n; i++)
+		if (k && !strcmp(s->v[k - 1], s->v[i]))
+			free(s->v[i]);
+		else
+			s->v[k++] = s->v[i];
+	s->n = k;
+}
+
 void vt_strs_release(struct vt_strs *s)
 {
 	for (size_t i = 0; i < s->n; i++)

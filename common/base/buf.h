@@ -49,6 +49,7 @@ struct vt_strs {
 
 void vt_strs_add(struct vt_strs *s, const char *text);
 void vt_strs_sort(struct vt_strs *s);             /* by bytes, independent of locale */
+void vt_strs_unique(struct vt_strs *s);           /* sorts, and keeps one of equals */
 void vt_strs_release(struct vt_strs *s);
 
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/store/digest_set.h"
 #include "common/store/fault.h"
 #include "common/store/peer_internal.h"
 #include "common/store/record.h"
@@ -136,20 +137,8 @@ static int local_bury(struct vt_peer *p, const char *line, struct vt_err *err)
 
 /* --- records that vouch ------------------------------------------------------------------------------------------------- */
 
-static void drop_doubles(struct vt_strs *list)
-{
-	size_t k = 0;
-
-	vt_strs_sort(list);
-	for (size_t i = 0; i < list->n; i++)
-		if (k && !strcmp(list->v[k - 1], list->v[i]))
-			free(list->v[i]);
-		else
-			list->v[k++] = list->v[i];
-	list->n = k;
-}
-
-static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tree_hex, struct vt_err *err)
+/* Whoever made a tree as a whole, else whoever made its files; of a file that several trees hold once. */
+static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tree_hex, struct vt_digest_set *asked, struct vt_err *err)
 {
 	size_t before = out->n;
 	struct vt_tree *t = NULL;
@@ -159,9 +148,10 @@ static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tr
 
 	if (rc || out->n > before || !vt_digest_parse(&id, tree_hex))
 		return rc;
-	/* a merged tree is vouched for file by file */
 	rc = vt_store_get_tree(s, &t, &id, err);
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
+		if (!vt_digest_set_add(asked, &t->file[i].digest))
+			continue;
 		vt_digest_hex(hex, &t->file[i].digest);
 		rc = vt_store_producers(s, hex, out, err);
 	}
@@ -210,14 +200,16 @@ static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct v
 {
 	struct vt_store *s = ((struct local *)p)->s;
 	struct vt_strs wave = VT_STRS_INIT, next = VT_STRS_INIT;
+	struct vt_digest_set asked = VT_DIGEST_SET_INIT;
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < trees->n; i++)
-		rc = add_producers(s, &wave, trees->v[i], err);
+		rc = add_producers(s, &wave, trees->v[i], &asked, err);
+	vt_digest_set_release(&asked);
 	while (!rc && wave.n) {
 		size_t before = out->n;
 
-		drop_doubles(&wave);
+		vt_strs_unique(&wave);
 		for (size_t i = 0; i < wave.n; i++) {
 			char *name = vt_asprintf("records %s", wave.v[i]), *path = path_of(s, name, err);
 
@@ -228,7 +220,7 @@ static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct v
 			free(path);
 			free(name);
 		}
-		drop_doubles(out);
+		vt_strs_unique(out);
 		vt_strs_release(&wave);
 		wave = next;
 		next = (struct vt_strs)VT_STRS_INIT;

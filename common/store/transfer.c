@@ -51,19 +51,6 @@ static void add_name(struct vt_strs *list, const char *kind, const char *id)
 	free(name);
 }
 
-static void drop_doubles(struct vt_strs *list)
-{
-	size_t k = 0;
-
-	vt_strs_sort(list);
-	for (size_t i = 0; i < list->n; i++)
-		if (k && !strcmp(list->v[k - 1], list->v[i]))
-			free(list->v[i]);
-		else
-			list->v[k++] = list->v[i];
-	list->n = k;
-}
-
 /* --- texts with what they name: trees and subtrees, commits and parents ------------------------------------------------------ */
 
 struct node {
@@ -216,7 +203,7 @@ static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to
 			add_name(&node->needs, "commits", c.parents.v[k]);
 		vt_commit_release(&c);
 	}
-	drop_doubles(&l->roots);
+	vt_strs_unique(&l->roots);
 	vt_strs_release(&all);
 	vt_strs_release(&names);
 	vt_strs_release(&lacking);
@@ -267,7 +254,7 @@ static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, 
 			rc = get(from, &fresh, keep_text, &l->trees, err);
 		for (size_t i = before; !rc && i < l->trees.n; i++)
 			rc = read_entries(l, &l->trees.v[i], &below, err);
-		drop_doubles(&below);
+		vt_strs_unique(&below);
 		vt_strs_release(&lacking);
 		vt_strs_release(&fresh);
 		vt_strs_release(&level);
@@ -309,7 +296,7 @@ static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, s
 	struct vt_strs objects = VT_STRS_INIT, vouchers = VT_STRS_INIT, records = VT_STRS_INIT;
 	int rc;
 
-	drop_doubles(&l->objects);
+	vt_strs_unique(&l->objects);
 	rc = missing(to, &objects, &l->objects, err);
 	if (!rc)
 		rc = set_erased_apart(l, from, &objects, err);
