@@ -2,7 +2,8 @@
  * tests/oracle/nn/networks.py.
  * IN: f32 input, the gradient of every output, then every trainable weight in the order printed.  OUT: f32 outputs, every trainable
  * weight's gradient, the running statistics after the pass, then the prediction without training.
- * With IN = "-": prints a line a weight (name, elements, 1 if trainable) and a line an output ("output", its shape). */
+ * With IN = "-": prints a line a weight (name, elements, 1 if trainable, dimensions, length of the first) and a line an output
+ * ("output", its shape). */
 #include <string.h>
 
 #include "tests/tools/model_request.h"
@@ -84,8 +85,11 @@ static int pass(const struct vt_graph *g, struct vt_session *s, const char *in, 
 
 static void list(const struct vt_graph *g, struct vt_session *s)
 {
-	for (int i = 0; i < vt_session_n_weights(s); i++)
-		printf("%s %zu %d\n", vt_session_weight(s, i)->name, vt_session_weight(s, i)->n, vt_session_weight(s, i)->trainable);
+	for (int i = 0; i < vt_session_n_weights(s); i++) {
+		const struct vt_weight *w = vt_session_weight(s, i);
+
+		printf("%s %zu %d %d %d\n", w->name, w->n, w->trainable, w->n_dims, w->dims[0]);
+	}
 	for (int i = 0; i < vt_graph_n_outputs(g); i++) {
 		struct vt_shape y = vt_session_shape_at(s, i);
 
