@@ -33,3 +33,5 @@ else
 fi
 echo "== the runner beside cwltool and snakemake"
 sh bench/pipelines/overhead.sh
+echo "== lineage of 20,000 executions (bench/lineage.sh alone: 200,000)"
+sh bench/lineage.sh 20000
