@@ -31,7 +31,7 @@ char *vt_store_path(const struct vt_store *s, const char *kind, const struct vt_
 enum { VT_STORE_NAME = 66 };
 void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *d);
 
-/* flock; may be taken again by who holds it. */
+/* flock; may be taken again by who holds it.  in-use (vt_store_use) comes before it, as in gc. */
 int vt_store_lock(struct vt_store *s, struct vt_err *err);
 void vt_store_unlock(struct vt_store *s);
 

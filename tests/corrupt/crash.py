@@ -90,14 +90,25 @@ def catch_up(fault=None):
     return commit(new)(fault)
 
 
+def push(fault=None):
+    """Into this store, from another."""
+    other = T + "/other"
+    if not os.path.exists(other):
+        write(T + "/pushed", {"p/q": b"pushed", "p/r": b"r" * 100000})
+        assert subprocess.run(["voxtrail", "commit", "p", T + "/pushed", "--store", other], capture_output=True).returncode == 0
+    env = dict({k: v for k, v in os.environ.items() if k != "VOXTRAIL_FAULT"}, **({"VOXTRAIL_FAULT": fault} if fault else {}))
+    return subprocess.run(["voxtrail", "push", "p", store, "--store", other], capture_output=True, text=True, env=env), None
+
+
 scenario = {"commit": commit(new), "copy": commit(new, "--copy"), "many": commit(many), "import": merge, "checkout": checkout(),
-            "writable": checkout("--writable"), "healing": healing, "pin": pin, "gc": gc, "catch_up": catch_up}
+            "writable": checkout("--writable"), "healing": healing, "pin": pin, "gc": gc, "catch_up": catch_up, "push": push}
 steps = {"scan.open": "commit", "hash.open": "commit", "hash.read": "commit", "sha256": None, "copy.open": "copy", "copy.write": "copy", "adopt.sync": "commit many copy",
          "adopt.chmod": "commit", "adopt.link": "commit many", "adopt.rename": "copy", "publish.mark": "commit", "publish.mkdir": "commit",
          "publish.dirsync": "commit many copy", "publish.catchup": "catch_up", "text.create": "commit import", "text.write": "commit", "text.sync": "commit import",
          "text.rename": "commit import", "record.index": "import", "ref.write": "commit", "ref.rename": "commit", "ref.dirsync": "commit",
          "cache.save": "commit", "checkout.mkdir": "checkout", "checkout.link": "checkout", "checkout.write": "writable",
-         "checkout.rename": "checkout", "heal.rename": "healing", "pin.write": "pin", "gc.commit": "gc", "gc.tree": "gc", "gc.blob": "gc", "gc.leftover": "gc"}
+         "checkout.rename": "checkout", "heal.rename": "healing", "pin.write": "pin", "gc.commit": "gc", "gc.tree": "gc", "gc.blob": "gc", "gc.leftover": "gc", "put.create": "push",
+         "put.write": "push", "put.sync": "push", "put.rename": "push"}
 # a failure that costs a later hashing and nothing else, or that has another way out
 mild = {"cache.save", "heal.rename"}
 
