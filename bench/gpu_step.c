@@ -104,7 +104,7 @@ int main(int argc, char **argv)
 	struct vt_json *params = NULL;
 	struct vt_graph *g = NULL;
 	struct vt_device *d = NULL;
-	struct work w = { NULL };
+	struct work w = { .s = NULL };
 	bool train = argc > 8 && !strcmp(argv[8], "train");
 	int edge, repeats;
 
