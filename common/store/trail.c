@@ -84,8 +84,8 @@ static int fitting(struct vt_store *s, const struct vt_tree *tree, const struct 
 static int makers_of_parts(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err)
 {
 	struct vt_strs candidates = VT_STRS_INIT;
+	struct vt_tree rest = { .file = vt_xcalloc(tree->n_files + 1, sizeof(*rest.file)) };      /* borrows its paths */
 	bool *covered = vt_xcalloc(tree->n_files + 1, sizeof(*covered)), *fits = NULL;
-	char hex[VT_HEX];
 	int rc = vt_store_producers_of_files(s, tree, &candidates, err);
 
 	fits = vt_xcalloc(candidates.n + 1, sizeof(*fits));
@@ -94,12 +94,13 @@ static int makers_of_parts(struct vt_store *s, const struct vt_tree *tree, struc
 	for (size_t i = 0; !rc && i < candidates.n; i++)
 		if (fits[i])
 			vt_strs_add(ids, candidates.v[i]);
-	for (size_t i = 0; !rc && i < tree->n_files; i++)
-		if (!covered[i]) {
-			vt_digest_hex(hex, &tree->file[i].digest);
-			rc = vt_store_producers(s, hex, ids, err);
-		}
+	for (size_t i = 0; i < tree->n_files; i++)
+		if (!covered[i])
+			rest.file[rest.n_files++] = tree->file[i];
+	if (!rc && candidates.n)
+		rc = vt_store_producers_of_files(s, &rest, ids, err);
 	sort_once(ids);
+	free(rest.file);
 	vt_strs_release(&candidates);
 	free(covered);
 	free(fits);
