@@ -2,7 +2,8 @@
  *
  *      struct vt_precision p;
  *      vt_precision_init(&p, &(struct vt_precision_opts){ .top = VT_LEVEL_BF16, .total_steps = n });
- *      each step: run the plan of level p.level, gradients scaled by p.scale if that is VT_LEVEL_FP16; then
+ *      each step: run the plan of level p.level, gradients scaled by p.scale if that is VT_LEVEL_FP16 (or by
+ *          whoever runs it: a device's session scales them itself); then
  *          d = vt_precision_step(&p, &(struct vt_precision_sample){ loss, grad_norm, curvature, underflow });
  *          if (d.skip) leave weights, moments and the schedule's counter as they are; else update;
  *          if (d.rule) vt_precision_line(&text, &d);     one line of precision.jsonl

@@ -71,11 +71,6 @@ void vt_train_precision_end(struct vt_trainer *t)
 	vt_buf_release(&t->changes);
 }
 
-double vt_train_loss_scale(const struct vt_trainer *t)
-{
-	return t->precision.level == VT_LEVEL_FP16 ? t->precision.scale : 1;
-}
-
 struct curving {
 	struct vt_trainer *t;
 	double *sy, *ss;             /* [weights] */

@@ -48,8 +48,6 @@ void vt_train_precision_end(struct vt_trainer *t);
 /* Gradients are ready: whether to leave them unused.  The session of the next step is in place behind the call of _next. */
 bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm);
 void vt_train_precision_next(struct vt_trainer *t);
-/* What the loss is multiplied with before the backward pass. */
-double vt_train_loss_scale(const struct vt_trainer *t);
 bool vt_train_precision_varies(const struct vt_train_opts *o);
 
 /* train_step.c: buffers; draws, gradient, update, and t->step is one more.  VT_EBUG where something is not finite. */

@@ -126,7 +126,6 @@ static int name_bad_gradient(const struct vt_trainer *t, struct vt_err *err)
 
 struct folding {
 	struct vt_trainer *t;
-	float unscale;
 	bool last;
 };
 
@@ -135,10 +134,8 @@ static void fold_weight(void *ctx, size_t i)
 {
 	const struct folding *f = ctx;
 	const struct vt_weight *w = vt_session_weight(f->t->session, (int)i);
-	float *sum = f->t->sum ? f->t->sum[i] : NULL;
+	float *sum = f->t->sum[i];
 
-	for (size_t k = 0; w->trainable && f->unscale != 1 && k < w->n; k++)
-		w->grad[k] *= f->unscale;
 	for (size_t k = 0; sum && k < w->n; k++)
 		sum[k] += w->grad[k];
 	if (sum && f->last) {
@@ -192,7 +189,7 @@ static double head_loss(struct vt_trainer *t, struct vt_train_head *h, double sh
 }
 
 /* As head_loss where output i lies on a device; false where it does not, or is no segmentation. */
-static bool loss_on_device(struct vt_trainer *t, int i, double scale, bool drawn, double *loss, const float **dy)
+static bool loss_on_device(struct vt_trainer *t, int i, bool drawn, double *loss, const float **dy)
 {
 	const struct vt_train_head *h = &t->head[i];
 	double value;
@@ -201,9 +198,9 @@ static bool loss_on_device(struct vt_trainer *t, int i, double scale, bool drawn
 		return false;
 	if (h->target)
 		shrink_target(t, h);
-	if (!vt_session_loss(t->session, i, drawn ? NULL : h->target ? h->target : t->target, &t->o->loss, h->weight * scale / t->o->accumulate, &value))
+	if (!vt_session_loss(t->session, i, drawn ? NULL : h->target ? h->target : t->target, &t->o->loss, h->weight / t->o->accumulate, &value))
 		return false;
-	*loss += value / scale;
+	*loss += value;
 	*dy = VT_KEPT_GRADIENT;
 	return true;
 }
@@ -253,9 +250,8 @@ static bool draw_on_device(struct vt_trainer *t, int round)
 static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_err *err)
 {
 	const float *dy[VT_MAX_HEADS] = { NULL };
-	double scale = vt_train_loss_scale(t);
 	bool drawn = draw_on_device(t, round);
-	struct folding folding = { t, (float)(1 / scale), round + 1 == t->o->accumulate };
+	struct folding folding = { t, round + 1 == t->o->accumulate };
 
 	if (!drawn) {
 		draw_batch(t, round);
@@ -263,15 +259,15 @@ static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_er
 	}
 	vt_session_forward(t->session, t->step);
 	for (int i = 0; i < t->n_heads; i++)
-		if (t->head[i].y && !loss_on_device(t, i, scale, drawn, loss, &dy[i])) {
+		if (t->head[i].y && !loss_on_device(t, i, drawn, loss, &dy[i])) {
 			vt_session_get_output_at(t->session, i, t->head[i].y);
-			*loss += head_loss(t, &t->head[i], scale / t->o->accumulate) / scale;
+			*loss += head_loss(t, &t->head[i], 1.0 / t->o->accumulate);
 			dy[i] = t->head[i].dy;
 		}
 	if (vt_session_error(t->session))
 		return vt_err_set(err, vt_session_error(t->session)->code, "step %llu: %s", (unsigned long long)t->step, vt_session_error(t->session)->text);
 	vt_session_backward_all(t->session, dy);
-	if (t->sum || scale != 1)
+	if (t->sum)
 		vt_parallel_for((size_t)vt_session_n_weights(t->session), fold_weight, &folding);
 	return 0;
 }
