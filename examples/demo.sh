@@ -40,9 +40,17 @@ P
 
 say "4. What was the checkpoint made from?"
 voxtrail audit "$DEMO/train" --store "$DEMO/store" | head -40
+voxtrail audit "$DEMO/train" --store "$DEMO/store" --format html >"$DEMO/lineage.html"
+
+say "5. What an auditor asks"
+ask() { echo "\$ voxtrail $*"; voxtrail "$@" --store "$DEMO/store" 2>&1 | head -6; }
+ask leakage "$DEMO/evaluate"
+ask descendants --subject sub-003
+ask rerun "$DEMO/evaluate"
 
 say "Done in $(($(date +%s) - begun)) s"
 echo "report:      $DEMO/evaluate/report.html"
+echo "lineage:     $DEMO/lineage.html"
 echo "checkpoint:  $(sha256sum "$DEMO/train/best.safetensors" | cut -c1-64)  $DEMO/train/best.safetensors"
 echo "next:        voxtrail verify --store $DEMO/store"
 echo "             examples/run-on-your-data.sh DIR MANIFEST"
