@@ -34,8 +34,8 @@ void vt_sha256_end(struct vt_digest *out, const struct vt_sha256 *s)
 static bool agrees(vt_sha256_blocks *f, unsigned n, size_t blocks)
 {
 	unsigned char text[VT_SHA_LANES][8 * VT_SHA_BLOCK], tail[VT_SHA_LANES][2 * VT_SHA_BLOCK];
-	struct vt_sha256 state[VT_SHA_LANES], *s[VT_SHA_LANES];
-	const unsigned char *p[VT_SHA_LANES];
+	struct vt_sha256 state[VT_SHA_LANES], *s[VT_SHA_LANES] = { NULL };
+	const unsigned char *p[VT_SHA_LANES] = { NULL };
 	bool good = true;
 
 	for (unsigned i = 0; i < n; i++) {
