@@ -28,6 +28,11 @@ ifneq ($(CUDNN_INC),)
 tests-built: $B/tests/gpu_plans $B/tests/gpu_card
 endif
 
+# Counts what a step moves, without a card or a library.
+GPU_COUNT_C := gpu/traffic.c $(filter gpu/engine%.c gpu/arena.c,$(GPU_C))
+$B/bench/gpu_traffic: $(call objects,$(GPU_COUNT_C))
+tests-built: $B/bench/gpu_traffic
+
 # --- on a machine with a card, one command each; B is the build folder --------------------------------------------------------------
 gpu-check: tests-built plugin $B/bench/gpu_step
 	@B=$B sh tests/gpu/check.sh
