@@ -89,7 +89,8 @@ static void measure(struct work *w, const char *name, int edge, const char *prof
 	if (vt_session_error(w->s))
 		fprintf(stderr, "%s\n", vt_session_error(w->s)->text);
 	else
-		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"profile\":\"%s\",\"work\":\"%s\",\"median_ms\":%.3f,\"least_ms\":%.3f}\n", name, edge, profile,
+		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"profile\":\"%s\",\"work\":\"%s\","
+			"\"median_ms\":%.3f,\"least_ms\":%.3f}\n", name, edge, profile,
 			train ? "train" : "infer", 1e3 * t[repeats / 2], 1e3 * t[0]);
 	free(w->x);
 	free(w->y);
@@ -115,7 +116,8 @@ int main(int argc, char **argv)
 	edge = atoi(argv[5]);
 	repeats = atoi(argv[7]) < 1 ? 1 : atoi(argv[7]) > MOST ? MOST : atoi(argv[7]);
 	vt_log_open("gpu_step", VT_LOG_TEXT, VT_LOG_ERROR);
-	if (vt_model_build(&g, &(struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]), { edge, edge, edge } }, &err) ||
+	if (vt_model_build(&g, &(struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]),
+	    { edge, edge, edge } }, &err) ||
 		vt_device_open(&d, &(struct vt_device_opts){ VT_DEVICE_CUDA, argv[6], NULL }, &err) ||
 		vt_session_new(&w.s, g, &(struct vt_session_opts){ .training = train, .seed = 1, .device = d }, &err)) {
 		fprintf(stderr, "%s\n", err.text);

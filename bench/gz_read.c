@@ -1,5 +1,6 @@
-/* gz_read.c - reading .nii.gz: the volume reader, which also makes sense of the header, against the bare inflate of the same file in
- * memory by zlib, libdeflate and (where libisal-dev is installed) ISA-L, checksums checked by all.  Best of N, one thread's CPU time.
+/* gz_read.c - reading .nii.gz: the volume reader, which also makes sense of the header, against the bare inflate of the
+ * same file in memory by zlib, libdeflate and (where libisal-dev is installed) ISA-L, checksums checked by all.  Best
+ * of N, one thread's CPU time.
  *      gz_read FILE.nii.gz [N] */
 #include <dlfcn.h>
 #include <malloc.h>
@@ -78,9 +79,10 @@ static void with_isal(const struct vt_map *m, unsigned char *out)
 #endif
 }
 
-/* out NULL: into pages fresh from the kernel each time, as a process that reads a scan once has to; on huge pages where there are
- * any, as the reader asks for. */
-static double best_of(int n, void (*f)(const struct vt_map *, unsigned char *), const struct vt_map *m, unsigned char *out)
+/* out NULL: into pages fresh from the kernel each time, as a process that reads a scan once has to; on huge pages where
+ * there are any, as the reader asks for. */
+static double best_of(int n, void (*f)(const struct vt_map *, unsigned char *), const struct vt_map *m,
+	unsigned char *out)
 {
 	double best = 1e9;
 	size_t size = content_size + (4u << 20);

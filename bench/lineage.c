@@ -1,11 +1,12 @@
 /* lineage: a store with very many records, and how long its questions take.
  *
- *      lineage make STORE N    writes N records (no file contents), then `voxtrail rebuild --store STORE` makes the index
- *      lineage ask STORE LIST  median and worst of 20 questions of each kind; LIST: lines "l ID" (end of a chain), "f ID" (its beginning),
- *                              "d ID" (a derivation); bench/lineage.sh makes it
+ *      lineage make STORE N    writes N records (no file contents), then `voxtrail rebuild --store
+ *                              STORE` makes the index
+ *      lineage ask STORE LIST  median and worst of 20 questions of each kind; LIST: lines "l ID" (end of a chain),
+ *                              "f ID" (its beginning), "d ID" (a derivation); bench/lineage.sh makes it
  *
- * Of 100 executions 49 prepare a subject (5 raw files in, 5 out), 49 crop one (5 in, 5 out), one trains on 500 files of 500 crops and
- * the checkpoint before it in its chain, one evaluates.  There are 20 chains of fine-tunings. */
+ * Of 100 executions 49 prepare a subject (5 raw files in, 5 out), 49 crop one (5 in, 5 out), one trains on 500 files of
+ * 500 crops and the checkpoint before it in its chain, one evaluates.  There are 20 chains of fine-tunings. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static void stop(const struct vt_err *err)
 	}
 }
 
-/* --- make ------------------------------------------------------------------------------------------------------------------ */
+/* --- make --------------------------------------------------------------------------------------------------------- */
 
 struct made {
 	struct vt_digest file[FILES];
@@ -87,14 +88,17 @@ static struct vt_tree *tree_of(const struct vt_tree_file *f, size_t n)
 static void name_files(struct vt_tree_file *f, const struct made *m, const char *kind)
 {
 	for (int k = 0; k < FILES; k++)
-		f[k] = (struct vt_tree_file){ vt_asprintf("sub-%06u/%s%d.nii", m->subject, kind, k), m->file[k], 1000, false };
+		f[k] = (struct vt_tree_file){ vt_asprintf("sub-%06u/%s%d.nii", m->subject, kind, k), m->file[k], 1000,
+			false };
 }
 
-static void put(struct maker *m, const char *stage, const struct vt_record_port *in, size_t n_in, struct made *out, const char *kind)
+static void put(struct maker *m, const char *stage, const struct vt_record_port *in, size_t n_in, struct made *out,
+	const char *kind)
 {
 	struct vt_tree_file f[FILES];
 	struct vt_record_port port = { "out", NULL, NULL };
-	struct vt_record r = { .stage = stage, .version = "1", .commit = "0", .params = m->params, .input = in, .n_inputs = n_in, .output = &port,
+	struct vt_record r = { .stage = stage, .version = "1", .commit = "0", .params = m->params, .input = in,
+		.n_inputs = n_in, .output = &port,
 		.n_outputs = 1 };
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err err = VT_ERR_INIT;
@@ -183,7 +187,8 @@ static void learn(struct maker *m, const char *stage, size_t n, unsigned chain, 
 	for (size_t i = 0; i < n; i++) {
 		const struct made *c = &m->crop[from + random_number(m) % (m->n_crop - from)];
 
-		f[i] = (struct vt_tree_file){ vt_asprintf("sub-%06u/c%zu.nii", c->subject, i), c->file[random_number(m) % FILES], 1000, false };
+		f[i] = (struct vt_tree_file){ vt_asprintf("sub-%06u/c%zu.nii", c->subject, i),
+			c->file[random_number(m) % FILES], 1000, false };
 		parent(&parents, &c->id);
 	}
 	vt_strs_sort(&parents);
@@ -239,13 +244,14 @@ static void make(const char *dir, size_t n)
 		else
 			learn(&m, "evaluate", INPUTS / 10, trainings % CHAINS, false);
 	}
-	printf("%zu records, %zu subjects, %u trainings written in %.1f CPU-s\n", n, (size_t)m.subjects, trainings, seconds() - begun);
+	printf("%zu records, %zu subjects, %u trainings written in %.1f CPU-s\n", n, (size_t)m.subjects, trainings,
+		seconds() - begun);
 	vt_json_free(m.params);
 	free(m.prep);
 	free(m.crop);
 }
 
-/* --- ask --------------------------------------------------------------------------------------------------------------------- */
+/* --- ask ---------------------------------------------------------------------------------------------------------- */
 
 static int count(void *ctx, const struct vt_trail_step *step)
 {
@@ -314,7 +320,8 @@ static void ask(struct vt_store *s, enum kind kind, const char *name, const stru
 		most = found > most ? found : most;
 	}
 	qsort(took, n, sizeof(*took), by_value);
-	printf("%-58s median %8.3f ms, worst %8.3f ms of CPU, %zu found at most\n", name, 1e3 * took[n / 2], 1e3 * took[n - 1], most);
+	printf("%-58s median %8.3f ms, worst %8.3f ms of CPU, %zu found at most\n", name, 1e3 * took[n / 2],
+		1e3 * took[n - 1], most);
 }
 
 /* Depth of each training is its place in its chain: the deepest have the most ancestors, the shallowest few. */

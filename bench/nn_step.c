@@ -2,8 +2,8 @@
  * needs and the process's peak resident memory.
  *
  *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS|serve [infer|recompute]
- * serve: prints the work of a forward pass in GMAC and the parameters, then makes one step for each line it reads and answers
- * with its seconds and the peak resident MiB. */
+ * serve: prints the work of a forward pass in GMAC and the parameters, then makes one step for each line it reads and
+ * answers with its seconds and the peak resident MiB. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +96,8 @@ static void measure(struct vt_session *s, int repeats, bool train)
 	}
 	qsort(f, (size_t)repeats, sizeof(*f), ascending);
 	qsort(b, (size_t)repeats, sizeof(*b), ascending);
-	printf("kernels %s, %u threads: forward %.4f s, backward %.4f s, step %.4f s, peak %.0f MiB\n", vt_session_isa(s), vt_parallel_threads(), f[repeats / 2],
+	printf("kernels %s, %u threads: forward %.4f s, backward %.4f s, step %.4f s, peak %.0f MiB\n",
+		vt_session_isa(s), vt_parallel_threads(), f[repeats / 2],
 		b[repeats / 2], f[repeats / 2] + b[repeats / 2], peak_mib());
 	free(x);
 	free(y);
@@ -114,12 +115,14 @@ int main(int argc, char **argv)
 	struct vt_model_request r;
 
 	if (argc < 8 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
-		fprintf(stderr, "usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS|serve [infer|recompute] %s\n", err.text);
+		fprintf(stderr, "usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS|serve [infer|recompute] %s\n",
+			err.text);
 		return 64;
 	}
 	vt_parallel_set_threads((unsigned)atoi(argv[6]));
 	clock_used = atoi(argv[6]) == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
-	r = (struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]), { atoi(argv[5]), atoi(argv[5]), atoi(argv[5]) } };
+	r = (struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]),
+		{ atoi(argv[5]), atoi(argv[5]), atoi(argv[5]) } };
 	if (vt_model_build(&g, &r, &err) || vt_plan_text(&plan, g, &opts, &err) || vt_session_new(&s, g, &opts, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;

@@ -10,7 +10,7 @@
 #include "common/store/dsse.h"
 #include "pipelines/lineage_command.h"
 
-/* --- what is attested -------------------------------------------------------------------------------------------------------- */
+/* --- what is attested --------------------------------------------------------------------------------------------- */
 
 struct evidence {
 	struct vt_store *s;
@@ -25,7 +25,8 @@ static struct vt_json *read_observed(const char *what, const struct vt_execution
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
-	char *path = vt_asprintf("%s/.lineage/%s/observed-%s.json", what, vt_json_text(vt_json_get(e->record, "result"), ""), e->id);
+	char *path = vt_asprintf("%s/.lineage/%s/observed-%s.json", what,
+		vt_json_text(vt_json_get(e->record, "result"), ""), e->id);
 
 	if (vt_fs_exists(path))
 		vt_json_read(&j, path, &none);
@@ -40,7 +41,8 @@ static int gather(struct evidence *v, const struct vt_attest_request *q, struct 
 	struct tm tm;
 
 	strftime(v->now, sizeof(v->now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-	if (vt_lineage_store(&v->s, q->store, q->what, err) || vt_trail_open(&v->t, v->s, q->what, VT_TRAIL_MADE, err) ||
+	if (vt_lineage_store(&v->s, q->store, q->what, err) || vt_trail_open(&v->t, v->s, q->what, VT_TRAIL_MADE,
+	    err) ||
 	    vt_ancestry_load(&v->a, v->t, err))
 		return err->code;
 	v->observed = vt_xcalloc(v->a->n + 1, sizeof(*v->observed));
@@ -77,7 +79,7 @@ static int deliver(const struct vt_buf *text, const char *out, struct vt_err *er
 	return 0;
 }
 
-/* --- keygen and sign ------------------------------------------------------------------------------------------------------------ */
+/* --- keygen and sign ---------------------------------------------------------------------------------------------- */
 
 void vt_attest_keygen(const struct vt_attest_request *q, struct vt_err *err)
 {
@@ -86,17 +88,20 @@ void vt_attest_keygen(const struct vt_attest_request *q, struct vt_err *err)
 
 	if (strcmp(q->type, "p256") && strcmp(q->type, "ed25519"))
 		vt_err_set(err, VT_EUSAGE, "--type=%s: say p256 or ed25519", q->type);
-	else if (!vt_key_generate(&k, *q->type == 'p' ? VT_KEY_P256 : VT_KEY_ED25519, err) && !vt_key_write(k, q->what, err) && !vt_key_id(id, k, err))
+	else if (!vt_key_generate(&k, *q->type == 'p' ? VT_KEY_P256 : VT_KEY_ED25519, err) &&
+	    !vt_key_write(k, q->what, err) && !vt_key_id(id, k, err))
 		printf("%s.pub, key id %s\n", q->what, id);
 	vt_key_free(k);
 }
 
 static int load_key(struct vt_key **k, const struct vt_attest_request *q, struct vt_err *err)
 {
-	return q->key ? vt_key_read(k, q->key, err) : vt_err_set(err, VT_EUSAGE, "say --key FILE; `voxtrail attest keygen FILE` makes one");
+	return q->key ? vt_key_read(k, q->key, err) : vt_err_set(err, VT_EUSAGE, "say --key FILE; `voxtrail attest "
+		"keygen FILE` makes one");
 }
 
-static void sign_records(const struct vt_attest_request *q, const struct vt_key *k, struct vt_buf *out, struct vt_err *err)
+static void sign_records(const struct vt_attest_request *q, const struct vt_key *k, struct vt_buf *out,
+	struct vt_err *err)
 {
 	struct evidence v = { .s = NULL };
 	int rc = gather(&v, q, err);
@@ -139,7 +144,8 @@ static char *inside(const char *dir, const char *out)
 	return rel;
 }
 
-static void sign_directory(const struct vt_attest_request *q, const struct vt_key *k, struct vt_buf *out, struct vt_err *err)
+static void sign_directory(const struct vt_attest_request *q, const struct vt_key *k, struct vt_buf *out,
+	struct vt_err *err)
 {
 	struct vt_json *bundle = NULL;
 	char *ignore = inside(q->what, q->out);
@@ -174,7 +180,7 @@ void vt_attest_sign(const struct vt_attest_request *q, struct vt_err *err)
 	vt_buf_release(&out);
 }
 
-/* --- verify ------------------------------------------------------------------------------------------------------------------------ */
+/* --- verify ------------------------------------------------------------------------------------------------------- */
 
 static int verify_envelope(const struct vt_json *envelope, const struct vt_key *k, const char *dir, struct vt_err *err)
 {
@@ -188,16 +194,20 @@ static int verify_envelope(const struct vt_json *envelope, const struct vt_key *
 		rc = vt_attest_check_files(statement, dir, err);
 	if (!rc)
 		printf("good: %s of %s, record %s\n", vt_json_text(vt_json_get(statement, "predicateType"), "?"),
-			vt_json_text(vt_json_pointer(statement, "/predicate/buildDefinition/externalParameters/stage"), "?"),
-			vt_json_text(vt_json_pointer(statement, "/predicate/runDetails/byproducts/0/digest/sha256"), "?"));
+			vt_json_text(vt_json_pointer(statement, "/predicate/buildDefinition/externalParameters/stage"),
+			"?"),
+			vt_json_text(vt_json_pointer(statement, "/predicate/runDetails/byproducts/0/digest/sha256"),
+			"?"));
 	vt_json_free(statement);
 	vt_buf_release(&payload);
 	return rc;
 }
 
-static int verify_bundle(const struct vt_json *bundle, const struct vt_key *k, const struct vt_attest_request *q, struct vt_err *err)
+static int verify_bundle(const struct vt_json *bundle, const struct vt_key *k, const struct vt_attest_request *q,
+	struct vt_err *err)
 {
-	int rc = q->dir ? vt_oms_verify(bundle, q->dir, k, err) : vt_err_set(err, VT_EUSAGE, "a model signature is checked with its directory: verify %s DIR",
+	int rc = q->dir ? vt_oms_verify(bundle, q->dir, k, err)
+		: vt_err_set(err, VT_EUSAGE, "a model signature is checked with its directory: verify %s DIR",
 		q->what);
 
 	if (!rc)
@@ -205,7 +215,8 @@ static int verify_bundle(const struct vt_json *bundle, const struct vt_key *k, c
 	return rc;
 }
 
-static int verify_one(const struct vt_json *j, const struct vt_key *k, const struct vt_attest_request *q, size_t line, struct vt_err *err)
+static int verify_one(const struct vt_json *j, const struct vt_key *k, const struct vt_attest_request *q, size_t line,
+	struct vt_err *err)
 {
 	int rc = vt_json_get(j, "dsseEnvelope") ? verify_bundle(j, k, q, err) : verify_envelope(j, k, q->dir, err);
 
@@ -247,7 +258,7 @@ void vt_attest_verify(const struct vt_attest_request *q, struct vt_err *err)
 	vt_buf_release(&text);
 }
 
-/* --- export ------------------------------------------------------------------------------------------------------------------------- */
+/* --- export ------------------------------------------------------------------------------------------------------- */
 
 static void lines(const struct vt_attest_request *q, const struct evidence *v, struct vt_buf *out, struct vt_err *err)
 {
@@ -297,13 +308,15 @@ static void crate(const struct vt_attest_request *q, const struct evidence *v, s
 	int rc = 0;
 
 	if (!q->out || vt_fs_exists(q->out) || !vt_fs_is_dir(q->what))
-		rc = vt_err_set(err, VT_EUSAGE, "a crate is made of a directory and written to a new one: export --format crate DIR --out CRATE");
+		rc = vt_err_set(err, VT_EUSAGE, "a crate is made of a directory and written to a new one: export "
+			"--format crate DIR --out CRATE");
 	if (!rc)
 		rc = vt_tree_hash_dir(&t, q->what, err);
 	if (!rc)
 		real = vt_fs_realpath(q->what, err);
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
-		char *from = vt_path_join(q->what, t->file[i].path), *to = vt_path_join(q->out, t->file[i].path), *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
+		char *from = vt_path_join(q->what, t->file[i].path), *to = vt_path_join(q->out, t->file[i].path),
+			*dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 
 		rc = vt_fs_mkdirs(dir, err);
 		if (!rc)
@@ -332,7 +345,8 @@ void vt_attest_export(const struct vt_attest_request *q, struct vt_err *err)
 	while (form < 4 && strcmp(forms[form], q->format ? q->format : ""))
 		form++;
 	if (form == 4)
-		vt_err_set(err, VT_EUSAGE, "--format=%s: say slsa, openlineage, prov or crate", q->format ? q->format : "");
+		vt_err_set(err, VT_EUSAGE, "--format=%s: say slsa, openlineage, prov or crate", q->format ? q->format
+			: "");
 	else if (!gather(&v, q, err)) {
 		if (form == 3)
 			crate(q, &v, err);

@@ -10,9 +10,11 @@ struct vt_audit {
 	const struct vt_ancestry *a;
 	const struct vt_store *store;    /* what was erased, NULL: unknown */
 	struct vt_consent consent;       /* who withdrew */
-	struct vt_json *repro;           /* evidence that it was made again (repro.h), an array; NULL: none was looked for */
+	/* evidence that it was made again (repro.h), an array; NULL: none was looked for */
+	struct vt_json *repro;
 	struct vt_strs subjects;
-	struct vt_strs train, choose, test;  /* of the subjects: by what the records of trainings note (notes.split), sorted */
+	/* of the subjects: by what the records of trainings note (notes.split), sorted */
+	struct vt_strs train, choose, test;
 };
 
 /* Appends to *out. */
@@ -38,7 +40,8 @@ char *vt_audit_repro(const struct vt_audit *r);
 bool vt_audit_erased(const struct vt_audit *r, const char *sha256);
 bool vt_audit_has(const struct vt_strs *sorted, const char *name);
 
-/* Executions of one stage, interface version and binary, made from the same groups: what a picture of thousands can show. */
+/* Executions of one stage, interface version and binary, made from the same groups: what a picture of thousands can
+ * show. */
 struct vt_audit_group {
 	size_t first, n;                 /* a member; how many */
 	size_t depth;                    /* longest way to a root */

@@ -19,10 +19,13 @@ static const struct {
 
 static const char summary[] =
 	"keygen FILE          makes a key: FILE (keep it secret) and FILE.pub; --type p256 (default) or ed25519\n"
-	"sign WHAT            signs with --key what made WHAT: --format slsa (in-toto statement with SLSA provenance in a DSSE envelope, one\n"
+	"sign WHAT            signs with --key what made WHAT: --format slsa (in-toto statement with SLSA provenance "
+	"in a DSSE envelope, one\n"
 	"                     line an execution) or, for a directory, --format oms (OpenSSF model signing 1.0)\n"
-	"verify FILE [DIR]    checks the signatures of FILE with --key and, with DIR, that its files are what was signed\n"
-	"export WHAT          prints unsigned: --format slsa, openlineage, prov, or crate (RO-Crate: a new directory --out)\n"
+	"verify FILE [DIR]    checks the signatures of FILE with --key and, with DIR, that its files are what was "
+	"signed\n"
+	"export WHAT          prints unsigned: --format slsa, openlineage, prov, or crate (RO-Crate: a new directory "
+	"--out)\n"
 	"WHAT is a directory with or without .lineage, a file, REPO[@REF], or the digest of a record, tree or file.\n"
 	"Exits with 0, or 76 where a signature or a file is not what it should be.";
 
@@ -34,7 +37,8 @@ int vt_cmd_attest(int argc, char **argv)
 	int help = 0;
 	size_t i = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &q.store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &q.store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "format", VT_OPT_STRING, &q.format, "FORM", "see above" },
 		{ 0, "key", VT_OPT_STRING, &q.key, "FILE", "PEM: private for sign, public for verify" },
 		{ 0, "type", VT_OPT_STRING, &q.type, "KIND", "kind of key to make: p256 or ed25519" },
@@ -54,7 +58,8 @@ int vt_cmd_attest(int argc, char **argv)
 	while (rest.n && i < 4 && strcmp(actions[i].name, rest.v[0]))
 		i++;
 	if (!rest.n || i == 4 || (int)rest.n - 1 < actions[i].least || (int)rest.n - 1 > actions[i].most) {
-		vt_err_set(&err, VT_EUSAGE, "usage: voxtrail attest keygen FILE, sign WHAT, verify FILE [DIR] or export WHAT; see --help");
+		vt_err_set(&err, VT_EUSAGE, "usage: voxtrail attest keygen FILE, sign WHAT, verify FILE [DIR] or "
+			"export WHAT; see --help");
 		goto out;
 	}
 	q.what = rest.v[1];

@@ -12,7 +12,8 @@
 static const struct {
 	const char *name;
 	void (*write)(struct vt_buf *out, const struct vt_audit *r);
-} forms[] = { { "text", vt_audit_text }, { "json", vt_audit_json }, { "dot", vt_audit_dot }, { "html", vt_audit_html } };
+} forms[] = { { "text", vt_audit_text }, { "json", vt_audit_json }, { "dot", vt_audit_dot },
+	{ "html", vt_audit_html } };
 
 static void report(struct vt_store *s, struct vt_trail *t, const char *what, size_t form, struct vt_err *err)
 {
@@ -35,7 +36,8 @@ static void report(struct vt_store *s, struct vt_trail *t, const char *what, siz
 	forms[form].write(&out, &r);
 	fwrite(out.data, 1, out.len, stdout);
 	if (vt_trail_absent(t)->n)
-		fprintf(stderr, "voxtrail audit: note: %zu files that the records list are not here, e.g. %s\n", vt_trail_absent(t)->n, vt_trail_absent(t)->v[0]);
+		fprintf(stderr, "voxtrail audit: note: %zu files that the records list are not here, e.g. %s\n",
+			vt_trail_absent(t)->n, vt_trail_absent(t)->v[0]);
 	vt_lineage_incomplete(&a->missing, err);
 	vt_audit_release(&r);
 	vt_buf_release(&out);
@@ -52,8 +54,10 @@ int vt_cmd_audit(int argc, char **argv)
 	int help = 0, json = 0, list = 0;
 	size_t form = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
-		{ 0, "format", VT_OPT_STRING, &name, "FORM", "text, json, dot (for graphviz) or html (one page, refers to nothing)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "format", VT_OPT_STRING, &name, "FORM",
+			"text, json, dot (for graphviz) or html (one page, refers to nothing)" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "the same as --format=json" },
 		{ 0, "list", VT_OPT_FLAG, &list, NULL, "one line an execution: record, stage, output tree" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
@@ -64,14 +68,17 @@ int vt_cmd_audit(int argc, char **argv)
 		while (form < 4 && strcmp(forms[form].name, json ? "json" : name))
 			form++;
 		if (help)
-			vt_command_help("audit WHAT", "Prints what WHAT was made from: executions, params, binaries, code, down to each raw file and subject. "
-				VT_LINEAGE_WHAT " The records a directory carries are held against its files. Exits with 0 if the answer is whole, 1 if records are "
+			vt_command_help("audit WHAT", "Prints what WHAT was made from: executions, params, binaries, "
+				"code, down to each raw file and subject. "
+				VT_LINEAGE_WHAT " The records a directory carries are held against its files. Exits "
+				"with 0 if the answer is whole, 1 if records are "
 				"missing, 76 if a record lies.", opts);
 		else if (form == 4)
 			vt_err_set(&err, VT_EUSAGE, "--format=%s: say text, json, dot or html", name);
 		else if (rest.n != 1)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail audit WHAT");
-		else if (!vt_lineage_store(&s, store, rest.v[0], &err) && !vt_trail_open(&t, s, rest.v[0], VT_TRAIL_MADE, &err))
+		else if (!vt_lineage_store(&s, store, rest.v[0], &err) &&
+		    !vt_trail_open(&t, s, rest.v[0], VT_TRAIL_MADE, &err))
 			list ? vt_lineage_list(t, VT_LIST_ANCESTORS, json, &err) : report(s, t, rest.v[0], form, &err);
 	}
 	vt_trail_close(t);

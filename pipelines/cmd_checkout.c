@@ -14,8 +14,8 @@ struct vouching {
 	const struct vt_tree *all, *some;
 };
 
-/* Lays the records that vouch for the files below dir/.lineage, so that the directory answers for itself; of a part, those that made
- * any of its files. */
+/* Lays the records that vouch for the files below dir/.lineage, so that the directory answers for itself; of a part,
+ * those that made any of its files. */
 static int vouch(void *ctx, const char *dir, struct vt_err *err)
 {
 	const struct vouching *v = ctx;
@@ -56,7 +56,8 @@ static void checkout(struct vt_store *s, const struct wish *w, struct vt_err *er
 
 		rc = vt_store_checkout_with(s, files, w->dir, w->how, vouch, &v, err);
 		if (!rc)
-			printf("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir, files->n_files, w->what, c.id, c.tree);
+			printf("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir, files->n_files, w->what, c.id,
+				c.tree);
 	}
 	vt_tree_free(some);
 	vt_tree_free(all);
@@ -77,7 +78,8 @@ static int parse(struct wish *w, const struct vt_strs *rest, struct vt_err *err)
 		if (!w->what)
 			w->what = vt_xstrndup(rest->v[i], n);
 		if (strlen(w->what) != n || strncmp(w->what, rest->v[i], n))
-			return vt_err_set(err, VT_EUSAGE, "\"%s\": one checkout is of one commit, and the first is of %s", rest->v[i], w->what);
+			return vt_err_set(err, VT_EUSAGE, "\"%s\": one checkout is of one commit, and the first is of "
+				"%s", rest->v[i], w->what);
 		if (rest->v[i][n] && rest->v[i][n + 1])
 			vt_strs_add(&w->paths, rest->v[i] + n + 1);
 		else
@@ -97,7 +99,8 @@ int vt_cmd_checkout(int argc, char **argv)
 	int help = 0, writable = 0, reflink = 0;
 	struct wish w = { NULL, VT_STRS_INIT, NULL, VT_CHECKOUT_LINK };
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "writable", VT_OPT_FLAG, &writable, NULL, "copies that may be changed" },
 		{ 0, "reflink", VT_OPT_FLAG, &reflink, NULL, "the same, by reflink or not at all" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
@@ -106,7 +109,10 @@ int vt_cmd_checkout(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("checkout REPO[@REF][:PATH]... DIR", "Writes a commit's files, or those at or below the PATHs, into DIR, which must not exist or be empty: read-only links, or copies. REF is a branch (default master), a tag or the first digits of a commit id, with ~N behind it for N commits back.", opts);
+			vt_command_help("checkout REPO[@REF][:PATH]... DIR", "Writes a commit's files, or those at or "
+				"below the PATHs, into DIR, which must not exist or be empty: read-only links, or "
+				"copies. REF is a branch (default master), a tag or the first digits of a commit id, "
+				"with ~N behind it for N commits back.", opts);
 		else if (!parse(&w, &rest, &err) && !vt_store_open(&s, store, VT_STORE_OPEN, &err)) {
 			w.how = reflink ? VT_CHECKOUT_REFLINK : writable ? VT_CHECKOUT_COPY : VT_CHECKOUT_LINK;
 			checkout(s, &w, &err);

@@ -19,7 +19,8 @@ static void print_dir_hash(const struct vt_tree *t)
 
 enum { COPY = 1, DIR_HASH = 2 };
 
-static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, int how, const struct vt_commit_note *note, struct vt_err *err)
+static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, int how,
+	const struct vt_commit_note *note, struct vt_err *err)
 {
 	const struct vt_import_opts opts = { .extent = VT_CARRIED_WHOLE, .copy = (how & COPY) != 0 };
 	struct vt_import got;
@@ -29,8 +30,10 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 	if (vt_store_import_dir(s, dir, &opts, &got, err))
 		return;
 	if (!vt_repo_commit(s, &c, &made, repo, branch, &got.tree->id, note, err))
-		printf("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree, got.tree->n_files, (unsigned long long)got.tree->size,
-			made ? "" : *note->message ? "; nothing changed, so nothing was committed and the message was dropped" : "; nothing changed");
+		printf("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree, got.tree->n_files,
+			(unsigned long long)got.tree->size,
+			made ? "" : *note->message ? "; nothing changed, so nothing was committed and the message was "
+			"dropped" : "; nothing changed");
 	if (!err->code && (how & DIR_HASH))
 		print_dir_hash(got.tree);
 	vt_commit_release(&c);
@@ -46,7 +49,8 @@ int vt_cmd_commit(int argc, char **argv)
 	int help = 0, empty = 0, copy = 0, dir_hash = 0;
 	char *at;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "branch", VT_OPT_STRING, &branch, "NAME", "branch that moves (default master)" },
 		{ 'm', "message", VT_OPT_STRING, &message, "TEXT", "why" },
 		{ 0, "author", VT_OPT_STRING, &author, "TEXT", "who (default $VOXTRAIL_AUTHOR)" },
@@ -60,7 +64,8 @@ int vt_cmd_commit(int argc, char **argv)
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		goto out;
 	if (help) {
-		vt_command_help("commit REPO[@BRANCH] DIR", "Takes DIR into the store (files are linked, not copied, and become read-only) and commits it to REPO.", opts);
+		vt_command_help("commit REPO[@BRANCH] DIR", "Takes DIR into the store (files are linked, not copied, "
+			"and become read-only) and commits it to REPO.", opts);
 		goto out;
 	}
 	at = rest.n == 2 ? strchr(rest.v[0], '@') : NULL;
@@ -73,7 +78,10 @@ int vt_cmd_commit(int argc, char **argv)
 		branch = at + 1;
 	}
 	if (!vt_store_open(&s, store, VT_STORE_CREATE, &err))
-		commit(s, rest.v[0], branch ? branch : "master", rest.v[1], (copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0), &(struct vt_commit_note){ .message = message, .author = author, .allow_empty = empty != 0 }, &err);
+		commit(s, rest.v[0], branch ? branch : "master", rest.v[1],
+			(copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0),
+			&(struct vt_commit_note){ .message = message, .author = author, .allow_empty = empty != 0 },
+			&err);
 out:
 	vt_store_close(s);
 	vt_strs_release(&rest);

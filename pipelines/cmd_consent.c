@@ -31,7 +31,8 @@ static void list(struct vt_store *s, int json, struct vt_err *err)
 
 			gmtime_r(&t, &tm);
 			strftime(when, sizeof(when), "%Y-%m-%d", &tm);
-			printf("%s  %s  %s  %s\n", text(who->item[i], "subject"), when, text(who->item[i], "by"), text(who->item[i], "reason"));
+			printf("%s  %s  %s  %s\n", text(who->item[i], "subject"), when, text(who->item[i], "by"),
+				text(who->item[i], "reason"));
 		}
 		vt_consent_release(&c);
 	}
@@ -113,7 +114,8 @@ static void check(struct vt_store *s, const char *what, int json, struct vt_err 
 	if (!rc)
 		rc = what ? check_what(&k, s, what, err) : check_all(&k, s, err);
 	for (size_t i = 0; !rc && !json && i < k.found->n; i++)
-		printf("%s  withdrawn  %s %s  %s\n", text(k.found->item[i], "subject"), text(k.found->item[i], "record"), text(k.found->item[i], "stage"),
+		printf("%s  withdrawn  %s %s  %s\n", text(k.found->item[i], "subject"),
+			text(k.found->item[i], "record"), text(k.found->item[i], "stage"),
 			*text(k.found->item[i], "decision") ? text(k.found->item[i], "decision") : "no decision yet");
 	if (!rc && json)
 		vt_lineage_print(vt_json_copy(k.found));
@@ -131,7 +133,8 @@ static void decide(struct vt_store *s, const struct vt_strs *a, const char *reas
 	if (strcmp(a->v[3], "retrain") && strcmp(a->v[3], "accept") && strcmp(a->v[3], "retire"))
 		vt_err_set(err, VT_EUSAGE, "%s: say retrain, accept or retire", a->v[3]);
 	else if (!vt_store_records(s, a->v[1], &ids, err) && ids.n != 1)
-		vt_err_set(err, VT_ENOINPUT, "%s: %s", a->v[1], ids.n ? "several records begin with this" : "there is no such record");
+		vt_err_set(err, VT_ENOINPUT, "%s: %s", a->v[1], ids.n ? "several records begin with this" : "there is "
+			"no such record");
 	else if (!err->code)
 		vt_consent_decide(s, ids.v[0], a->v[2], a->v[3], reason, err);
 	vt_strs_release(&ids);
@@ -155,7 +158,8 @@ static void act(struct vt_store *s, const struct vt_strs *a, const char *reason,
 	else if (!strcmp(verb, "decide") && a->n == 4)
 		decide(s, a, reason, err);
 	else
-		vt_err_set(err, VT_EUSAGE, "usage: voxtrail consent list | withdraw SUBJECT | restore SUBJECT | check [WHAT] | decide RECORD SUBJECT DECISION");
+		vt_err_set(err, VT_EUSAGE, "usage: voxtrail consent list | withdraw SUBJECT | restore SUBJECT | check "
+			"[WHAT] | decide RECORD SUBJECT DECISION");
 }
 
 int vt_cmd_consent(int argc, char **argv)
@@ -166,7 +170,8 @@ int vt_cmd_consent(int argc, char **argv)
 	const char *store = vt_default_store(), *reason = NULL;
 	int help = 0, json = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "reason", VT_OPT_STRING, &reason, "TEXT", "why; needed for a change" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
@@ -175,11 +180,15 @@ int vt_cmd_consent(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("consent VERB [ARGUMENT...]", "list: who withdrew. withdraw SUBJECT: from now on stages refuse the subject's files, and train what was "
-				"trained on the subject. restore SUBJECT: takes that back. check [WHAT]: withdrawn subjects WHAT was made from, or every training one "
-				"went into; exits with 1 while any has no decision. decide RECORD SUBJECT retrain|accept|retire: notes what was decided.", opts);
+			vt_command_help("consent VERB [ARGUMENT...]", "list: who withdrew. withdraw SUBJECT: from now "
+				"on stages refuse the subject's files, and train what was "
+				"trained on the subject. restore SUBJECT: takes that back. check [WHAT]: withdrawn "
+				"subjects WHAT was made from, or every training one "
+				"went into; exits with 1 while any has no decision. decide RECORD SUBJECT "
+				"retrain|accept|retire: notes what was decided.", opts);
 		else if (!rest.n)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail consent list | withdraw SUBJECT | restore SUBJECT | check [WHAT] | decide RECORD SUBJECT DECISION");
+			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail consent list | withdraw SUBJECT | restore SUBJECT "
+				"| check [WHAT] | decide RECORD SUBJECT DECISION");
 		else if (!vt_store_open(&s, store, VT_STORE_OPEN, &err))
 			act(s, &rest, reason, json, &err);
 	}

@@ -47,7 +47,8 @@ static struct vt_task *find_task(struct vt_job *j, const char *which, struct vt_
 			if (d->file[k].entry && same_path(d->file[k].entry->path, which))
 				return &j->task[i];
 	}
-	vt_err_set(err, VT_ENOINPUT, "no datum of %s has an id or a path \"%s\"; `voxtrail datum list` shows them", j->pipeline->name, which);
+	vt_err_set(err, VT_ENOINPUT, "no datum of %s has an id or a path \"%s\"; `voxtrail datum list` shows them",
+		j->pipeline->name, which);
 	return NULL;
 }
 
@@ -55,19 +56,23 @@ static void list(const struct vt_job *j)
 {
 	for (size_t i = 0; i < j->n; i++) {
 		char *label = vt_datum_label(j->task[i].datum);
-		printf("%s  %-8s %s\n", j->task[i].datum->id, j->task[i].state == VT_DATUM_SKIPPED ? "done" : "pending", label);
+		printf("%s  %-8s %s\n", j->task[i].datum->id, j->task[i].state == VT_DATUM_SKIPPED ? "done" : "pending",
+			label);
 		free(label);
 	}
 }
 
 /* Runs the datum once more in a view of its own; nothing is published.  *status gets the process's. */
-static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum vt_attempt_program what, struct vt_attempt *a, int *status,
+static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum vt_attempt_program what,
+	struct vt_attempt *a, int *status,
 		   struct vt_err *err)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
-	of.job = "00000000000040008000000000000000";       /* no job's id: nothing that it reaches may count as output */
+	/* no job's id: nothing that it reaches may count as output */
+	of.job = "00000000000040008000000000000000";
 	char *dir = vt_asprintf("%s/work/again.%.16s", vt_depot_path(vt_run_depot(r)), t->datum->id);
-	if (!vt_attempt_possible(of.pipeline, of.secrets, of.view, err) && !vt_attempt_view(a, &of, dir, err) && !vt_attempt_start(a, &of, what, err)) {
+	if (!vt_attempt_possible(of.pipeline, of.secrets, of.view, err) && !vt_attempt_view(a, &of, dir, err) &&
+	    !vt_attempt_start(a, &of, what, err)) {
 		signal(SIGINT, SIG_IGN);       /* the shell's, not ours */
 		waitpid(a->pid, status, 0);
 		signal(SIGINT, SIG_DFL);
@@ -79,7 +84,8 @@ static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum v
 	return err->code;
 }
 
-static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum vt_attempt_program what, struct vt_err *err)
+static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum vt_attempt_program what,
+	struct vt_err *err)
 {
 	struct vt_attempt a = { NULL, NULL, NULL, 0 };
 	struct vt_buf log = VT_BUF_INIT;
@@ -87,7 +93,8 @@ static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum 
 	if (!execute(r, j, t, what, &a, &status, err)) {
 		if (what == VT_ATTEMPT_CMD && !vt_fs_read(&log, a.log, 1u << 30, err))
 			fwrite(log.data ? log.data : "", 1, log.len, stdout);
-		printf("exit %d; nothing was published\n", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+		printf("exit %d; nothing was published\n", WIFEXITED(status) ? WEXITSTATUS(status)
+			: 128 + WTERMSIG(status));
 	}
 	vt_buf_release(&log);
 	vt_attempt_remove(&a);
@@ -122,11 +129,13 @@ static int verify_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, boo
 	struct vt_result then = { 0 };
 	int status;
 	setenv("TZ", "Pacific/Chatham", 1);
-	if (!execute(r, j, t, VT_ATTEMPT_CMD, &a, &status, err) && !vt_depot_result(vt_run_depot(r), &t->key, &then, err)) {
+	if (!execute(r, j, t, VT_ATTEMPT_CMD, &a, &status, err) && !vt_depot_result(vt_run_depot(r), &t->key, &then,
+	    err)) {
 		struct compare c = { &again, a.out };
 		if (!vt_fs_walk(a.out, hash_entry, &c, err) && !vt_listing_finish(&again, NULL, NULL, err) &&
 		    !vt_listing_finish(&then.files, NULL, NULL, err))
-			*same = again.n == then.files.n && (!again.n || !memcmp(&again.v[0].hash, &then.files.v[0].hash, sizeof again.v[0].hash));
+			*same = again.n == then.files.n &&
+			(!again.n || !memcmp(&again.v[0].hash, &then.files.v[0].hash, sizeof again.v[0].hash));
 	}
 	vt_listing_release(&again);
 	vt_result_release(&then);
@@ -145,7 +154,8 @@ static int verify(struct vt_run *r, struct vt_job *j, long long most, struct vt_
 		if (verify_one(r, j, &j->task[i], &same, err) || same)
 			continue;
 		char *label = vt_datum_label(j->task[i].datum);
-		printf("%.16s %s: other files than before; the stage lets an id, a path, a time or the host into its output\n", j->task[i].datum->id, label);
+		printf("%.16s %s: other files than before; the stage lets an id, a path, a time or the host into its "
+			"output\n", j->task[i].datum->id, label);
 		free(label);
 		differ++;
 	}
@@ -166,9 +176,11 @@ static int datum(struct vt_run *r, const struct vt_strs *rest, long long most, s
 	else if (!strcmp(verb, "verify") && rest->n == 3)
 		return verify(r, j, most, err);
 	else if ((!strcmp(verb, "exec") || !strcmp(verb, "shell")) && rest->n == 4)
-		return (t = find_task(j, rest->v[3], err)) ? exec_one(r, j, t, *verb == 'e' ? VT_ATTEMPT_CMD : VT_ATTEMPT_SHELL, err) : err->code;
+		return (t = find_task(j, rest->v[3], err)) ? exec_one(r, j, t, *verb == 'e' ? VT_ATTEMPT_CMD
+			: VT_ATTEMPT_SHELL, err) : err->code;
 	else
-		return vt_err_set(err, VT_EUSAGE, "write datum list|verify SPEC PIPELINE, or datum exec|shell SPEC PIPELINE DATUM");
+		return vt_err_set(err, VT_EUSAGE, "write datum list|verify SPEC PIPELINE, or datum exec|shell SPEC "
+			"PIPELINE DATUM");
 	return 0;
 }
 
@@ -184,9 +196,11 @@ int vt_cmd_datum(int argc, char **argv)
 	int help = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
-		{ 0, "store", VT_OPT_STRING, &o.store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &o.store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "view", VT_OPT_STRING, &view, "HOW", "how /pfs is made: auto, ns, root or prefix (default auto)" },
-		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE", "JSON {secret: {key: value}} for transform.secrets" },
+		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE",
+			"JSON {secret: {key: value}} for transform.secrets" },
 		{ 'n', "number", VT_OPT_INT, &most, "N", "verify: at most N datums (default 4)" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
@@ -196,7 +210,8 @@ int vt_cmd_datum(int argc, char **argv)
 		;
 	else if (help)
 		vt_command_help("datum list|verify SPEC PIPELINE | datum exec|shell SPEC PIPELINE DATUM",
-				"Lists datums; runs some again and compares; runs one again, or opens a shell in its view.", opts);
+				"Lists datums; runs some again and compares; runs one again, or opens a shell in its "
+				"view.", opts);
 	else if (rest.n < 3)
 		vt_err_set(&err, VT_EUSAGE, "give list, verify, exec or shell, a spec file and a pipeline");
 	else if (vt_view_choose(&o.view, view, 1, &err))

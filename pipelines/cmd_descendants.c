@@ -39,7 +39,8 @@ int vt_cmd_descendants(int argc, char **argv)
 	int help = 0, json = 0;
 	int subject = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "subject", VT_OPT_FLAG, &subject, NULL, "WHAT is the name of a subject" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
@@ -48,8 +49,10 @@ int vt_cmd_descendants(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("descendants WHAT", "Prints the executions whose output was made from WHAT, directly or through others: record, stage, output tree. "
-				VT_LINEAGE_WHAT " A raw file is followed by its bytes. Exits with 0 if there are any, 1 if there are none, 66 if WHAT is unknown.", opts);
+			vt_command_help("descendants WHAT", "Prints the executions whose output was made from WHAT, "
+				"directly or through others: record, stage, output tree. "
+				VT_LINEAGE_WHAT " A raw file is followed by its bytes. Exits with 0 if there are any, "
+				"1 if there are none, 66 if WHAT is unknown.", opts);
 		else if (rest.n != 1)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail descendants WHAT");
 		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))

@@ -17,7 +17,8 @@ static void diff(struct vt_store *s, const char *a, const char *b, int json, str
 	if (commit_a && commit_b)
 		vt_diff_commits(s, a, b, json != 0, err);
 	else if (commit_a != commit_b && !vt_fs_exists(other) && other[strspn(other, "0123456789abcdef")])
-		vt_err_set(err, VT_ENOINPUT, "%s: neither a repo of %s nor a path nor a digest; `voxtrail log` lists the repos", other, vt_store_dir(s));
+		vt_err_set(err, VT_ENOINPUT, "%s: neither a repo of %s nor a path nor a digest; `voxtrail log` lists "
+			"the repos", other, vt_store_dir(s));
 	else
 		vt_diff_artifacts(s, a, b, json != 0, err);
 }
@@ -30,7 +31,8 @@ int vt_cmd_diff(int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0, json = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "one JSON object" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
@@ -38,8 +40,10 @@ int vt_cmd_diff(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("diff A B", "Of two commits (REPO or REPO@REF): prints the files that were added, removed, changed or renamed. Of two things that stages "
-				"made (directories, or digests of records or trees): also what differs in subjects, raw files, params, code, binary and device. "
+			vt_command_help("diff A B", "Of two commits (REPO or REPO@REF): prints the files that were "
+				"added, removed, changed or renamed. Of two things that stages "
+				"made (directories, or digests of records or trees): also what differs in subjects, "
+				"raw files, params, code, binary and device. "
 				"Exits with 0 if there is no difference, 1 if there is.", opts);
 		else if (rest.n != 2)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail diff A B");

@@ -10,7 +10,8 @@ static const struct {
 	const char *name;
 	int (*emit)(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err);
 } engines[] = {
-	{ "pachyderm", vt_emit_pachyderm }, { "argo", vt_emit_argo }, { "argo-events", vt_emit_argo_events }, { "boutiques", vt_emit_boutiques },
+	{ "pachyderm", vt_emit_pachyderm }, { "argo", vt_emit_argo }, { "argo-events", vt_emit_argo_events },
+		{ "boutiques", vt_emit_boutiques },
 	{ "cwl", vt_emit_cwl }, { "snakemake", vt_emit_snakemake },
 };
 
@@ -22,17 +23,20 @@ int vt_cmd_emit(int argc, char **argv)
 	struct vt_buf out = VT_BUF_INIT;
 	int help = 0;
 	size_t i = 0;
-	const struct vt_opt opts[] = { { 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" }, { 0, NULL, VT_OPT_END, NULL, NULL, NULL } };
+	const struct vt_opt opts[] = { { 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
+		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL } };
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		goto out;
 	if (help) {
-		vt_command_help("emit pachyderm|argo|argo-events|boutiques|cwl|snakemake SPEC", "Prints the spec in the words of another engine.", opts);
+		vt_command_help("emit pachyderm|argo|argo-events|boutiques|cwl|snakemake SPEC", "Prints the spec in "
+			"the words of another engine.", opts);
 		goto out;
 	}
 	while (rest.n == 2 && i < sizeof engines / sizeof *engines && strcmp(engines[i].name, rest.v[0]))
 		i++;
 	if (rest.n != 2 || i == sizeof engines / sizeof *engines)
-		vt_err_set(&err, VT_EUSAGE, "give pachyderm, argo, argo-events, boutiques, cwl or snakemake, and a spec file");
+		vt_err_set(&err, VT_EUSAGE, "give pachyderm, argo, argo-events, boutiques, cwl or snakemake, and a "
+			"spec file");
 	else if (!vt_command_spec(&spec, rest.v[1], &err) && !engines[i].emit(&out, spec, &err))
 		fwrite(out.data, 1, out.len, stdout);
 out:

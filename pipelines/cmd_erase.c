@@ -40,18 +40,24 @@ static void print_text(const struct vt_erasure *e, bool done)
 		const struct vt_erased_blob *b = &e->blob[i];
 
 		vt_digest_hex(hex, &b->digest);
-		printf("%-8s %s %12llu  %s%s\n", b->gone ? "gone" : b->shared ? "kept" : b->derived ? "derived" : "raw", hex, (unsigned long long)b->size,
-			b->path, b->shared ? "  (others have the same bytes)" : b->linked ? "  (has other names on the disk)" : "");
+		printf("%-8s %s %12llu  %s%s\n", b->gone ? "gone" : b->shared ? "kept" : b->derived ? "derived" : "raw",
+			hex, (unsigned long long)b->size,
+			b->path, b->shared ? "  (others have the same bytes)"
+			: b->linked ? "  (has other names on the disk)" : "");
 	}
 	for (size_t i = 0; i < e->mixed.n; i++)
 		printf("mixed    %s  made of others too: stays\n", e->mixed.v[i]);
-	printf("%s: %zu raw and %zu derived files, %llu bytes %s; %zu kept because others have the same bytes; %zu gone before; %zu executions are mixed\n",
-		e->subject, n.raw, n.derived, n.bytes, done ? "erased" : "would be erased with --yes", n.shared, n.gone, e->mixed.n);
+	printf("%s: %zu raw and %zu derived files, %llu bytes %s; %zu kept because others have the same bytes; %zu "
+		"gone before; %zu executions are mixed\n",
+		e->subject, n.raw, n.derived, n.bytes, done ? "erased" : "would be erased with --yes", n.shared, n.gone,
+		e->mixed.n);
 	if (n.linked)
-		printf("%zu of them %s other names on the disk (hard links of directories that were taken in or checked out): remove those too\n", n.linked,
+		printf("%zu of them %s other names on the disk (hard links of directories that were taken in or "
+			"checked out): remove those too\n", n.linked,
 			done ? "had" : "have");
 	if (e->mixed.n)
-		printf("decide about the mixed ones: voxtrail consent decide RECORD %s retrain|accept|retire --reason TEXT\n", e->subject);
+		printf("decide about the mixed ones: voxtrail consent decide RECORD %s retrain|accept|retire --reason "
+			"TEXT\n", e->subject);
 }
 
 static void print_json(const struct vt_erasure *e, bool done)
@@ -101,7 +107,8 @@ int vt_cmd_erase(int argc, char **argv)
 	const char *store = vt_default_store(), *reason = NULL;
 	int help = 0, json = 0, yes = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "reason", VT_OPT_STRING, &reason, "TEXT", "why; needed with --yes" },
 		{ 0, "yes", VT_OPT_FLAG, &yes, NULL, "do it; without, it is only said what would go" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
@@ -111,8 +118,10 @@ int vt_cmd_erase(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("erase SUBJECT", "Takes the files of a subject out of the store: raw ones, and those derived from nobody else. A tombstone stays for each, "
-				"so that verify and audit say \"erased\", and the bytes cannot come back. The subject counts as withdrawn. What was made from "
+			vt_command_help("erase SUBJECT", "Takes the files of a subject out of the store: raw ones, and "
+				"those derived from nobody else. A tombstone stays for each, "
+				"so that verify and audit say \"erased\", and the bytes cannot come back. The subject "
+				"counts as withdrawn. What was made from "
 				"others too stays and is listed as mixed.", opts);
 		else if (rest.n != 1)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail erase SUBJECT [--yes --reason TEXT]");

@@ -19,13 +19,16 @@ static int explain(const char *store, const char *pipeline, const char *path, st
 		if (!e || e->dir)
 			vt_err_set(err, VT_ENOINPUT, "%s has no file %s in its newest commit", pipeline, absolute);
 		else if (!memcmp(&e->origin, &none, sizeof none))
-			vt_err_set(err, VT_ENOINPUT, "%s of %s was committed by hand, no datum made it", absolute, pipeline);
+			vt_err_set(err, VT_ENOINPUT, "%s of %s was committed by hand, no datum made it", absolute,
+				pipeline);
 		else if (!vt_depot_result(d, &e->origin, &r, err)) {
 			vt_hash_hex(hex, &e->hash);
 			vt_hash_hex(key, &e->origin);
 			vt_hash_hex(commit, &head.commit);
-			printf("file      %s\ncontent   %s, %llu bytes\ncommit    %.32s of %s\ndatum     %s\nkey       %s\n"
-			       "ended     exit %d after %d tr%s, %lld ms\nrecords   %zu\n", absolute, hex, (unsigned long long)e->size, commit, pipeline,
+			printf("file      %s\ncontent   %s, %llu bytes\ncommit    %.32s of %s\ndatum     %s\nkey       "
+				"%s\n"
+			       "ended     exit %d after %d tr%s, %lld ms\nrecords   %zu\n", absolute, hex,
+			       (unsigned long long)e->size, commit, pipeline,
 			       r.datum, key, r.exit_code, r.tries, r.tries == 1 ? "y" : "ies", r.wall_ms, r.lineage.n);
 			for (size_t i = 0; i < r.lineage.n; i++)
 				printf("          %s\n", r.lineage.v[i].path);
@@ -45,14 +48,16 @@ int vt_cmd_explain(int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		;
 	else if (help)
-		vt_command_help("explain PIPELINE PATH", "Says which datum made a path of the newest output commit.", opts);
+		vt_command_help("explain PIPELINE PATH", "Says which datum made a path of the newest output commit.",
+			opts);
 	else if (rest.n != 2)
 		vt_err_set(&err, VT_EUSAGE, "give a pipeline and a path of its output");
 	else

@@ -57,7 +57,8 @@ static void history(struct vt_store *s, struct reading *r, struct vt_err *err)
 	if (r->quiet)
 		printf("%lld events, head %s\n", r->n, r->n ? r->head : "none");
 	if (r->wanted && !r->found)
-		vt_err_set(err, VT_EINTEGRITY, "no line has the digest %s: events up to that head were changed or taken out", r->wanted);
+		vt_err_set(err, VT_EINTEGRITY, "no line has the digest %s: events up to that head were changed or "
+			"taken out", r->wanted);
 }
 
 int vt_cmd_history(int argc, char **argv)
@@ -69,7 +70,8 @@ int vt_cmd_history(int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0, check = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "check", VT_OPT_FLAG, &check, NULL, "print only the number of events and the head" },
 		{ 0, "holds", VT_OPT_STRING, &r.wanted, "HEAD", "a head noted earlier must still be there" },
 		{ 0, "json", VT_OPT_FLAG, &r.json, NULL, "the lines as they are" },
@@ -80,8 +82,10 @@ int vt_cmd_history(int argc, char **argv)
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		r.quiet = check != 0;
 		if (help)
-			vt_command_help("history", "Prints what was done to the store: commits, imports, erasures, and by whom. Every line holds the digest of the "
-				"one before it; a line that was changed, or taken out, is named and the exit status is 76. Note the head elsewhere to prove later, "
+			vt_command_help("history", "Prints what was done to the store: commits, imports, erasures, and "
+				"by whom. Every line holds the digest of the "
+				"one before it; a line that was changed, or taken out, is named and the exit status is "
+				"76. Note the head elsewhere to prove later, "
 				"with --holds, that nothing up to it was touched.", opts);
 		else if (rest.n)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail history [--check] [--holds HEAD]");

@@ -1,4 +1,5 @@
-/* voxtrail leakage: does an evaluation share a subject, or the bytes of a volume, with what the checkpoint was trained on? */
+/* voxtrail leakage: does an evaluation share a subject, or the bytes of a volume, with what the checkpoint was trained
+ * on? */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,8 +93,8 @@ static void take_volumes(struct side *s, const struct vt_ancestry *a)
 	s->n = n;
 }
 
-/* Trained on: what the trainings among the ancestors note; where none of them notes anything, everybody.  `choosing`: those that
- * chose the weights too. */
+/* Trained on: what the trainings among the ancestors note; where none of them notes anything, everybody.  `choosing`:
+ * those that chose the weights too. */
 static void training_side(struct side *s, const struct vt_ancestry *a, bool choosing)
 {
 	bool noted = false;
@@ -145,7 +146,7 @@ static int directory_side(struct side *s, const char *dir, struct vt_err *err)
 	return rc;
 }
 
-/* --- the answer ---------------------------------------------------------------------------------------------------------------- */
+/* --- the answer --------------------------------------------------------------------------------------------------- */
 
 struct leak {
 	struct vt_strs subjects;
@@ -185,9 +186,12 @@ static void print_text(const struct leak *l, const struct side *train, const str
 	for (size_t i = 0; i < l->subjects.n; i++)
 		printf("shared subject  %s\n", l->subjects.v[i]);
 	for (size_t i = 0; i < l->n_volumes; i++)
-		printf("shared volume   %s  %s (training) is %s (evaluation)\n", vt_json_text(vt_json_get(l->volumes->item[i], "sha256"), ""),
-			vt_json_text(vt_json_get(l->volumes->item[i], "training"), ""), vt_json_text(vt_json_get(l->volumes->item[i], "evaluation"), ""));
-	printf("trained on %zu subjects (%zu volumes), evaluated on %zu (%zu): %zu subjects and %zu volumes are shared\n", train->subjects.n, train->n,
+		printf("shared volume   %s  %s (training) is %s (evaluation)\n",
+			vt_json_text(vt_json_get(l->volumes->item[i], "sha256"), ""),
+			vt_json_text(vt_json_get(l->volumes->item[i], "training"), ""),
+			vt_json_text(vt_json_get(l->volumes->item[i], "evaluation"), ""));
+	printf("trained on %zu subjects (%zu volumes), evaluated on %zu (%zu): %zu subjects and %zu volumes are "
+		"shared\n", train->subjects.n, train->n,
 		test->subjects.n, test->n, l->subjects.n, l->n_volumes);
 }
 
@@ -235,7 +239,8 @@ static int load(struct vt_ancestry **out, struct vt_store *s, const char *what, 
 }
 
 /* An answer from half the ancestry would be worth nothing: it is refused. */
-static void leakage(struct vt_store *s, const char *trained, const char *evaluated, int choosing, int json, struct vt_err *err)
+static void leakage(struct vt_store *s, const char *trained, const char *evaluated, int choosing, int json,
+	struct vt_err *err)
 {
 	struct side train = { .n = 0 }, test = { .n = 0 };
 	struct vt_ancestry *a = NULL, *b = NULL;
@@ -268,8 +273,10 @@ int vt_cmd_leakage(int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0, json = 0, choosing = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
-		{ 0, "validation", VT_OPT_FLAG, &choosing, NULL, "subjects that chose the weights count as trained on" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "validation", VT_OPT_FLAG, &choosing, NULL,
+			"subjects that chose the weights count as trained on" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
@@ -277,9 +284,12 @@ int vt_cmd_leakage(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("leakage WHAT [EVALUATED]", "Says whether the subjects or the bytes of the volumes (under any name) that a checkpoint was trained on "
-				"are among those it is evaluated on. WHAT is the output of an evaluation; or a checkpoint, and EVALUATED an evaluation, any "
-				"other output, or a directory of scans. Exits with 0 if nothing is shared, 1 if something is or if records are missing.", opts);
+			vt_command_help("leakage WHAT [EVALUATED]", "Says whether the subjects or the bytes of the "
+				"volumes (under any name) that a checkpoint was trained on "
+				"are among those it is evaluated on. WHAT is the output of an evaluation; or a "
+				"checkpoint, and EVALUATED an evaluation, any "
+				"other output, or a directory of scans. Exits with 0 if nothing is shared, 1 if "
+				"something is or if records are missing.", opts);
 		else if (rest.n < 1 || rest.n > 2)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail leakage WHAT [EVALUATED]");
 		else if (!vt_lineage_store(&s, store, rest.v[0], &err))

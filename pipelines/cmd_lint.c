@@ -9,13 +9,15 @@
 #include "pipelines/runner/lint.h"
 #include "pipelines/runner/yaml_read.h"
 
-/* A file of documents that name Argo; VT_EDATA with a message if it is no YAML at all.  *is tells whether it was one. */
+/* A file of documents that name Argo; VT_EDATA with a message if it is no YAML at all.  *is tells whether it was
+ * one. */
 static int lint_argo(const char *path, struct vt_findings *f, bool *is, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_json *all = NULL;
 	*is = false;
-	if (!vt_fs_read(&text, path, 64u << 20, err) && !vt_yaml_parse(&all, text.data ? text.data : "", text.len, path, err))
+	if (!vt_fs_read(&text, path, 64u << 20, err) && !vt_yaml_parse(&all, text.data ? text.data : "", text.len, path,
+	    err))
 		for (size_t i = 0; i < all->n; i++) {
 			char *pointer = all->n > 1 ? vt_asprintf("/%zu", i) : vt_xstrdup("");
 			if (vt_argo_document_is(all->item[i])) {
@@ -62,20 +64,24 @@ int vt_cmd_lint(int argc, char **argv)
 	int help = 0;
 	struct against data = { VT_STRS_INIT, NULL };
 	const struct vt_opt opts[] = {
-		{ 0, "repo", VT_OPT_LIST, &data.repos, "NAME=DIR", "check repos and globs against DIR, too (again and again)" },
-		{ 0, "store", VT_OPT_STRING, &data.store, "DIR", "check them against what is committed in a store, too" },
+		{ 0, "repo", VT_OPT_LIST, &data.repos, "NAME=DIR",
+			"check repos and globs against DIR, too (again and again)" },
+		{ 0, "store", VT_OPT_STRING, &data.store, "DIR",
+			"check them against what is committed in a store, too" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("lint SPEC...", "Pipeline specs (JSON or YAML) and Argo workflows.  One line a finding: file: JSON pointer: what is wrong; what to write.", opts);
+			vt_command_help("lint SPEC...", "Pipeline specs (JSON or YAML) and Argo workflows.  One line a "
+				"finding: file: JSON pointer: what is wrong; what to write.", opts);
 		else if (!rest.n)
 			vt_err_set(&err, VT_EUSAGE, "give at least one spec file");
 		for (size_t i = 0; i < rest.n && !err.code; i++)
 			lint_file(rest.v[i], &data, &errors, &warnings, &err);
 		if (!err.code && rest.n)
-			printf("%zu file%s, %zu error%s, %zu warning%s\n", rest.n, rest.n == 1 ? "" : "s", errors, errors == 1 ? "" : "s", warnings,
+			printf("%zu file%s, %zu error%s, %zu warning%s\n", rest.n, rest.n == 1 ? "" : "s", errors,
+				errors == 1 ? "" : "s", warnings,
 			       warnings == 1 ? "" : "s");
 	}
 	vt_strs_release(&data.repos);

@@ -37,7 +37,8 @@ static void show_text(const struct vt_commit *c, const struct vt_refs *refs)
 	for (size_t i = 0; i < refs->n; i++)
 		if (!strcmp(refs->v[i].commit, c->id))
 			vt_buf_printf(&b, "%s%s", named++ ? ", " : "  (", strchr(refs->v[i].name, '/') + 1);
-	vt_buf_printf(&b, "%s%s%s%s%s\n", named ? ")" : "", *c->message ? "  " : "", c->message, *c->author ? "  -- " : "", c->author);
+	vt_buf_printf(&b, "%s%s%s%s%s\n", named ? ")" : "", *c->message ? "  " : "", c->message, *c->author ? "  -- "
+		: "", c->author);
 	fputs(b.data, stdout);
 	vt_buf_release(&b);
 }
@@ -53,7 +54,8 @@ static void put_object(struct vt_json *j, const char *key, const char *text)
 
 static struct vt_json *commit_json(const struct vt_commit *c, const struct vt_refs *refs)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY), *names = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY),
+		*names = vt_json_new(VT_JSON_ARRAY);
 
 	vt_json_put_text(j, "commit", c->id);
 	vt_json_put_text(j, "tree", c->tree);
@@ -157,7 +159,8 @@ int vt_cmd_log(int argc, char **argv)
 	long long count = -1;
 	int help = 0, json = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'n', "count", VT_OPT_INT, &count, "N", "at most so many commits" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "a JSON array, with everything a commit holds" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
@@ -166,7 +169,10 @@ int vt_cmd_log(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("log [REPO[@REF]]", "Prints commits, newest first, from REF back: id, time, tree, names, message, author. REF is a branch (default master), a tag or the first digits of a commit id, with ~N behind it for N commits back. Without REPO, lists the repos and their branches.", opts);
+			vt_command_help("log [REPO[@REF]]", "Prints commits, newest first, from REF back: id, time, "
+				"tree, names, message, author. REF is a branch (default master), a tag or the first "
+				"digits of a commit id, with ~N behind it for N commits back. Without REPO, lists the "
+				"repos and their branches.", opts);
 		else if (rest.n > 1)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail log [REPO[@REF]]");
 		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))

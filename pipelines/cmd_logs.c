@@ -35,7 +35,8 @@ static int logs(const char *store, const char *pipeline, const char *datum, stru
 				shown++;
 			}
 	if (!err->code && !shown)
-		vt_err_set(err, VT_ENOINPUT, "no datum of %s begins with \"%s\"; `voxtrail logs %s` shows all", pipeline, datum, pipeline);
+		vt_err_set(err, VT_ENOINPUT, "no datum of %s begins with \"%s\"; `voxtrail logs %s` shows all",
+			pipeline, datum, pipeline);
 	vt_strs_release(&names);
 	free(dir);
 	return err->code;
@@ -48,14 +49,16 @@ int vt_cmd_logs(int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		;
 	else if (help)
-		vt_command_help("logs PIPELINE [DATUM]", "Prints what the last try of a datum wrote; DATUM is the beginning of its id.", opts);
+		vt_command_help("logs PIPELINE [DATUM]", "Prints what the last try of a datum wrote; DATUM is the "
+			"beginning of its id.", opts);
 	else if (rest.n < 1 || rest.n > 2)
 		vt_err_set(&err, VT_EUSAGE, "give a pipeline, and perhaps the beginning of a datum id");
 	else

@@ -31,8 +31,10 @@ static int add_file(void *ctx, const char *relative, char type, struct vt_err *e
 	struct merge *m = ctx;
 	if (type == 'd')
 		return 0;
-	char *from = vt_path_join(m->parts->v[m->part], relative), *to = vt_path_join(m->out, relative), *absolute = vt_asprintf("/%s", relative);
-	struct vt_hash origin = { { (unsigned char)(m->part >> 24), (unsigned char)(m->part >> 16), (unsigned char)(m->part >> 8), (unsigned char)m->part } };
+	char *from = vt_path_join(m->parts->v[m->part], relative), *to = vt_path_join(m->out, relative),
+		*absolute = vt_asprintf("/%s", relative);
+	struct vt_hash origin = { { (unsigned char)(m->part >> 24), (unsigned char)(m->part >> 16),
+		(unsigned char)(m->part >> 8), (unsigned char)m->part } };
 	if (!vt_path_is_lineage(relative))
 		vt_listing_add(&m->files, absolute, NULL, 0, &origin);
 	if (!vt_fs_exists(to))
@@ -45,7 +47,8 @@ static int add_file(void *ctx, const char *relative, char type, struct vt_err *e
 
 static const char *part_of(const struct merge *m, const struct vt_hash *origin)
 {
-	return m->parts->v[(size_t)origin->b[0] << 24 | (size_t)origin->b[1] << 16 | (size_t)origin->b[2] << 8 | origin->b[3]];
+	return m->parts->v[(size_t)origin->b[0] << 24 | (size_t)origin->b[1] << 16 | (size_t)origin->b[2] << 8 |
+		origin->b[3]];
 }
 
 static int merge(const struct vt_strs *parts, const char *out, struct vt_err *err)
@@ -56,7 +59,8 @@ static int merge(const struct vt_strs *parts, const char *out, struct vt_err *er
 	for (; m.part < parts->n && !err->code; m.part++)
 		vt_fs_walk(parts->v[m.part], add_file, &m, err);
 	if (!err->code && vt_listing_finish(&m.files, &first, &second, err))
-		vt_err_prefix(err, "%s and %s collide; let each datum write under its own name", part_of(&m, &first), part_of(&m, &second));
+		vt_err_prefix(err, "%s and %s collide; let each datum write under its own name", part_of(&m, &first),
+			part_of(&m, &second));
 	vt_listing_release(&m.files);
 	return err->code;
 }
@@ -93,7 +97,8 @@ int vt_cmd_merge(int argc, char **argv)
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		;
 	else if (help)
-		vt_command_help("merge --out DIR [--from DIR] [PART...]", "The union of the files of all parts; two that hold one path are an error.", opts);
+		vt_command_help("merge --out DIR [--from DIR] [PART...]", "The union of the files of all parts; two "
+			"that hold one path are an error.", opts);
 	else if (!out || (!from && !rest.n))
 		vt_err_set(&err, VT_EUSAGE, "give --out, and --from or at least one part");
 	else if ((!from || !list_parts(&rest, from, &err)) && !merge(&rest, out, &err) && marker)

@@ -30,14 +30,17 @@ int vt_cmd_mirror(int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("mirror", "Brings the git repositories of manifests, STORE/git/REPO.git, up to date and prints their paths. Commits do so by themselves unless VOXTRAIL_GIT_MIRROR=0.", opts);
+			vt_command_help("mirror", "Brings the git repositories of manifests, STORE/git/REPO.git, up to "
+				"date and prints their paths. Commits do so by themselves unless "
+				"VOXTRAIL_GIT_MIRROR=0.", opts);
 		else if (rest.n)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail mirror");
 		else if (!vt_store_open(&s, store, VT_STORE_OPEN, &err))

@@ -35,7 +35,8 @@ static void list(struct vt_store *s, struct vt_err *err)
 	for (size_t i = 0; i < pins.n; i++) {
 		const struct vt_pin *p = &pins.v[i];
 
-		printf("%s %-6s %-10s %s%s\n", p->id, p->kind, *p->until ? p->until : "for good", p->reason, vt_pin_is_over(p) ? " (over)" : "");
+		printf("%s %-6s %-10s %s%s\n", p->id, p->kind, *p->until ? p->until : "for good", p->reason,
+			vt_pin_is_over(p) ? " (over)" : "");
 	}
 	vt_pins_release(&pins);
 }
@@ -68,7 +69,8 @@ int vt_cmd_pin(int argc, char **argv)
 	struct wish w = { "", "", 0, 0 };
 	int help = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'm', "reason", VT_OPT_STRING, &w.reason, "TEXT", "why" },
 		{ 0, "until", VT_OPT_STRING, &w.until, "YYYY-MM-DD", "last day it holds (default for good)" },
 		{ 0, "remove", VT_OPT_FLAG, &w.remove, NULL, "let it go" },
@@ -79,7 +81,8 @@ int vt_cmd_pin(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("pin [REPO[@REF] | ID]", "Keeps a commit with its history, or a record, tree or blob by its id, from gc; without an argument lists what is pinned.", opts);
+			vt_command_help("pin [REPO[@REF] | ID]", "Keeps a commit with its history, or a record, tree "
+				"or blob by its id, from gc; without an argument lists what is pinned.", opts);
 		else if (rest.n > 1)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail pin [REPO[@REF] | ID]");
 		else if (!vt_store_open(&s, store, rest.n ? VT_STORE_OPEN : VT_STORE_READ, &err)) {

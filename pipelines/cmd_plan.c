@@ -1,7 +1,7 @@
 /* voxtrail plan SPEC: see docs/pipelines.md.
  *
- * Nothing is executed, so a pipeline is planned against what its upstream holds now; where the upstream has datums to run,
- * its output will be another one, and the plan says so. */
+ * Nothing is executed, so a pipeline is planned against what its upstream holds now; where the upstream has datums to
+ * run, its output will be another one, and the plan says so. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,8 @@ static void row_json(struct vt_buf *b, const struct vt_job *j, const struct vt_t
 	vt_json_quote(b, j->pipeline->name);
 	vt_buf_str(b, ",\"key\":");
 	vt_json_quote(b, label);
-	vt_buf_printf(b, ",\"id\":\"%s\",\"hash\":\"%s\",\"state\":\"%s\"}", t->datum->id, hash, t->state == VT_DATUM_SKIPPED ? "skipped" : "pending");
+	vt_buf_printf(b, ",\"id\":\"%s\",\"hash\":\"%s\",\"state\":\"%s\"}", t->datum->id, hash,
+		t->state == VT_DATUM_SKIPPED ? "skipped" : "pending");
 	free(label);
 }
 
@@ -42,7 +43,8 @@ static void row_item(struct vt_buf *b, const struct vt_datum *d)
 }
 
 /* For engines that hold the data themselves: over the directories as they lie, without a store. */
-static int scan(const struct vt_spec *spec, const char *pipeline, const struct vt_strs *repos, const char *views, struct vt_err *err)
+static int scan(const struct vt_spec *spec, const char *pipeline, const struct vt_strs *repos, const char *views,
+	struct vt_err *err)
 {
 	const struct vt_pipeline *p = vt_spec_find(spec, pipeline);
 	struct vt_scan *s = NULL;
@@ -74,7 +76,8 @@ static void rows(struct vt_buf *b, const struct vt_job *j, bool all, enum form f
 		if (form != TEXT)
 			continue;
 		char *label = vt_datum_label(j->task[i].datum);
-		vt_buf_printf(b, "  %.16s  %-8s %s\n", j->task[i].datum->id, j->task[i].state == VT_DATUM_SKIPPED ? "skipped" : "pending", label);
+		vt_buf_printf(b, "  %.16s  %-8s %s\n", j->task[i].datum->id, j->task[i].state == VT_DATUM_SKIPPED
+			? "skipped" : "pending", label);
 		free(label);
 	}
 }
@@ -108,7 +111,8 @@ static int plan(struct vt_run *r, const char *only, bool all, enum form form, st
 		if (only && strcmp(only, j->pipeline->name))
 			continue;
 		if (form == TEXT)
-			vt_buf_printf(&b, "%s: %zu datum%s, %zu to run%s\n", j->pipeline->name, j->n, j->n == 1 ? "" : "s", j->count[VT_DATUM_PENDING],
+			vt_buf_printf(&b, "%s: %zu datum%s, %zu to run%s\n", j->pipeline->name, j->n, j->n == 1 ? ""
+				: "s", j->count[VT_DATUM_PENDING],
 				      s.found ? ", and again what the new output of its inputs changes" : "");
 		rows(&b, j, all, form);
 	}
@@ -129,12 +133,15 @@ int vt_cmd_plan(int argc, char **argv)
 	int help = 0, json = 0, items = 0, all = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
-		{ 0, "store", VT_OPT_STRING, &o.store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &o.store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "pipeline", VT_OPT_STRING, &only, "NAME", "this one only" },
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "datums that would be skipped, too" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "[{\"pipeline\",\"key\",\"id\",\"hash\",\"state\"}, ...]" },
-		{ 0, "items", VT_OPT_FLAG, &items, NULL, "[{\"datum\", <input>: path}, ...] of --pipeline over DIRs as they lie, no store" },
-		{ 0, "views", VT_OPT_STRING, &views, "DIR", "the same, each datum's files linked below DIR/<datum id>" },
+		{ 0, "items", VT_OPT_FLAG, &items, NULL, "[{\"datum\", <input>: path}, ...] of --pipeline over DIRs as "
+			"they lie, no store" },
+		{ 0, "views", VT_OPT_STRING, &views, "DIR",
+			"the same, each datum's files linked below DIR/<datum id>" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
@@ -142,7 +149,8 @@ int vt_cmd_plan(int argc, char **argv)
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		;
 	else if (help)
-		vt_command_help("plan SPEC [--repo NAME=DIR ...]", "Prints the datums that a run would execute; executes none.", opts);
+		vt_command_help("plan SPEC [--repo NAME=DIR ...]", "Prints the datums that a run would execute; "
+			"executes none.", opts);
 	else if (rest.n != 1)
 		vt_err_set(&err, VT_EUSAGE, "give one spec file");
 	else if (items || views) {

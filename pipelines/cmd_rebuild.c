@@ -19,7 +19,8 @@ int vt_cmd_rebuild(int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
@@ -28,7 +29,8 @@ int vt_cmd_rebuild(int argc, char **argv)
 		struct vt_rebuild r;
 
 		if (help)
-			vt_command_help("rebuild", "Makes the index lineage.db again from the records; every question has the same answer before and after. "
+			vt_command_help("rebuild", "Makes the index lineage.db again from the records; every question "
+				"has the same answer before and after. "
 				"A damaged record is left out and named; the exit status is then 76.", opts);
 		else if (rest.n)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail rebuild");

@@ -53,12 +53,14 @@ static struct vt_json *evidence(const char *id, const struct vt_rerun *r)
 static void say(const char *stage, const char *id, const struct vt_rerun *r)
 {
 	printf("%-9s  %s %.16s%s\n", verdicts[r->verdict], stage, id, r->other_binary ? "  (by another binary)" : "");
-	for (const char *line = r->difference.len ? r->difference.data : NULL; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+	for (const char *line = r->difference.len ? r->difference.data : NULL; line;
+	    line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
 		printf("           %.*s\n", (int)strcspn(line, "\n"), line);
 	fflush(stdout);
 }
 
-static int rerun_one(struct vt_store *s, const char *id, const char *stage, const struct vt_rerun_opts *opts, struct counts *c, struct vt_err *err)
+static int rerun_one(struct vt_store *s, const char *id, const char *stage, const struct vt_rerun_opts *opts,
+	struct counts *c, struct vt_err *err)
 {
 	struct vt_rerun_opts mine = *opts;
 	struct vt_rerun r;
@@ -86,13 +88,15 @@ static int rerun_one(struct vt_store *s, const char *id, const char *stage, cons
 	return rc;
 }
 
-static int rerun_chain(struct vt_store *s, struct vt_trail *t, const struct vt_rerun_opts *opts, struct counts *c, struct vt_err *err)
+static int rerun_chain(struct vt_store *s, struct vt_trail *t, const struct vt_rerun_opts *opts, struct counts *c,
+	struct vt_err *err)
 {
 	struct vt_ancestry *a = NULL;
 	int rc = vt_ancestry_load(&a, t, err);
 
 	if (!rc && a->missing.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%zu records of the chain are not in the store, e.g. %s", a->missing.n, a->missing.v[0]);
+		rc = vt_err_set(err, VT_ENOINPUT, "%zu records of the chain are not in the store, e.g. %s",
+			a->missing.n, a->missing.v[0]);
 	/* from the raw files on, for the reader: each takes its inputs from the store, so any order would do */
 	for (size_t i = a ? a->n : 0; !rc && i-- > 0;)
 		rc = rerun_one(s, a->v[i].id, vt_json_text(vt_json_get(a->v[i].record, "stage"), ""), opts, c, err);
@@ -100,7 +104,8 @@ static int rerun_chain(struct vt_store *s, struct vt_trail *t, const struct vt_r
 	return rc;
 }
 
-static int rerun_roots(struct vt_store *s, struct vt_trail *t, const struct vt_rerun_opts *opts, struct counts *c, struct vt_err *err)
+static int rerun_roots(struct vt_store *s, struct vt_trail *t, const struct vt_rerun_opts *opts, struct counts *c,
+	struct vt_err *err)
 {
 	const struct vt_strs *roots = vt_trail_roots(t);
 	int rc = 0;
@@ -116,7 +121,8 @@ static int rerun_roots(struct vt_store *s, struct vt_trail *t, const struct vt_r
 	return rc;
 }
 
-static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_opts *opts, int chain, int json, struct vt_err *err)
+static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_opts *opts, int chain, int json,
+	struct vt_err *err)
 {
 	struct counts c = { { 0 }, json ? vt_json_new(VT_JSON_ARRAY) : NULL };
 	struct vt_trail *t = NULL;
@@ -129,7 +135,8 @@ static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_op
 	if (json)
 		vt_lineage_print(c.list);
 	else if (c.n[VT_SAME] + c.n[VT_DIFFERENT] + c.n[VT_RUN_FAILED] > 1)
-		printf("%zu the same, %zu different, %zu failed\n", c.n[VT_SAME], c.n[VT_DIFFERENT], c.n[VT_RUN_FAILED]);
+		printf("%zu the same, %zu different, %zu failed\n", c.n[VT_SAME], c.n[VT_DIFFERENT],
+			c.n[VT_RUN_FAILED]);
 	if (!rc && c.n[VT_DIFFERENT] + c.n[VT_RUN_FAILED])
 		err->code = VT_EFAIL;
 	vt_trail_close(t);
@@ -144,10 +151,13 @@ int vt_cmd_rerun(int argc, char **argv)
 	const char *store = vt_default_store(), *keep = NULL;
 	int help = 0, json = 0, chain = 0, any = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "chain", VT_OPT_FLAG, &chain, NULL, "every execution it was made by, from the raw files on" },
-		{ 0, "any-binary", VT_OPT_FLAG, &any, NULL, "run a program with another digest than the recorded one, and say so" },
-		{ 0, "bin", VT_OPT_STRING, &how.bin, "DIR", "where the stages' programs are (default: beside this one, then PATH)" },
+		{ 0, "any-binary", VT_OPT_FLAG, &any, NULL,
+			"run a program with another digest than the recorded one, and say so" },
+		{ 0, "bin", VT_OPT_STRING, &how.bin, "DIR",
+			"where the stages' programs are (default: beside this one, then PATH)" },
 		{ 0, "keep", VT_OPT_STRING, &keep, "DIR", "leave inputs, log and new output in DIR" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
@@ -159,13 +169,17 @@ int vt_cmd_rerun(int argc, char **argv)
 		how.keep = keep != NULL;
 		how.work = keep;
 		if (help)
-			vt_command_help("rerun WHAT", "Does the work that made WHAT again, from the inputs in the store, with the recorded params and the recorded binary, and "
-				"compares: the first file that differs is named, and of a safetensors file the first tensor with its largest distance. What was found is "
-				"kept in the store as evidence. " VT_LINEAGE_WHAT " Exits with 0 if everything is the same, 1 if not, 78 if the binary is another one.", opts);
+			vt_command_help("rerun WHAT", "Does the work that made WHAT again, from the inputs in the "
+				"store, with the recorded params and the recorded binary, and "
+				"compares: the first file that differs is named, and of a safetensors file the first "
+				"tensor with its largest distance. What was found is "
+				"kept in the store as evidence. " VT_LINEAGE_WHAT " Exits with 0 if everything is the "
+				"same, 1 if not, 78 if the binary is another one.", opts);
 		else if (rest.n != 1)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail rerun WHAT");
 		else if (keep && vt_fs_exists(keep))
-			vt_err_set(&err, VT_ECANTCREAT, "--keep %s: there is something already; give a new directory", keep);
+			vt_err_set(&err, VT_ECANTCREAT, "--keep %s: there is something already; give a new directory",
+				keep);
 		else if (!vt_store_open(&s, store, VT_STORE_OPEN, &err))
 			rerun(s, rest.v[0], &how, chain, json, &err);
 	}

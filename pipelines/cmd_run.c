@@ -28,7 +28,8 @@ static void report_failures(struct vt_run *r, const char *store)
 			if (j->task[t].state == VT_DATUM_FAILED || j->task[t].state == VT_DATUM_QUARANTINED) {
 				char *label = vt_datum_label(j->task[t].datum);
 				fprintf(stderr, "%s: %s of %s ended with %d; see `voxtrail logs --store %s %s %.16s`\n",
-					j->task[t].state == VT_DATUM_FAILED ? "failed" : "quarantined", label, j->pipeline->name,
+					j->task[t].state == VT_DATUM_FAILED ? "failed" : "quarantined", label,
+					j->pipeline->name,
 					j->task[t].exit_code, store, j->pipeline->name, j->task[t].datum->id);
 				free(label);
 			}
@@ -48,14 +49,17 @@ int vt_cmd_run(int argc, char **argv)
 	int help = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
-		{ 0, "store", VT_OPT_STRING, &o.store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &o.store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'j', "jobs", VT_OPT_INT, &o.jobs, "N", "processes at a time (default: processors)" },
 		{ 0, "mem", VT_OPT_STRING, &memory, "SIZE", "memory that running datums may ask for together" },
 		{ 0, "gpus", VT_OPT_INT, &o.gpus, "N", "devices (default: those present)" },
 		{ 0, "view", VT_OPT_STRING, &view, "HOW", "how /pfs is made: auto, ns, root or prefix (default auto)" },
-		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE", "JSON {secret: {key: value}} for transform.secrets" },
+		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE",
+			"JSON {secret: {key: value}} for transform.secrets" },
 		{ 0, "fail-fast", VT_OPT_FLAG, &o.fail_fast, NULL, "start nothing more after a failure" },
-		{ 0, "accept-stale", VT_OPT_FLAG, &o.accept_stale, NULL, "keep results that another program made of the same data" },
+		{ 0, "accept-stale", VT_OPT_FLAG, &o.accept_stale, NULL,
+			"keep results that another program made of the same data" },
 		{ 0, "argo", VT_OPT_STRING, &argo, "FILE", "execute an emitted Argo workflow instead of a spec" },
 		{ 0, "checkout", VT_OPT_STRING, &checkout, "DIR", "link every output to DIR/<pipeline>" },
 		{ 0, "log", VT_OPT_STRING, &log, "FORM", "json or text" },
@@ -66,7 +70,8 @@ int vt_cmd_run(int argc, char **argv)
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		goto out;
 	if (help) {
-		vt_command_help("run SPEC --repo NAME=DIR ... | run --argo FILE --repo NAME=DIR ...", "Executes the pipelines of a spec file; what is unchanged is skipped.", opts);
+		vt_command_help("run SPEC --repo NAME=DIR ... | run --argo FILE --repo NAME=DIR ...", "Executes the "
+			"pipelines of a spec file; what is unchanged is skipped.", opts);
 		goto out;
 	}
 	vt_log_open("voxtrail", !log ? VT_LOG_AUTO : !strcmp(log, "json") ? VT_LOG_JSON : VT_LOG_TEXT, VT_LOG_INFO);

@@ -13,7 +13,8 @@ int vt_cmd_serve(int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0, writing = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "write", VT_OPT_FLAG, &writing, NULL, "allow pushes; make the store if there is none" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
@@ -21,7 +22,8 @@ int vt_cmd_serve(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("serve", "Answers `voxtrail push` and `voxtrail pull` on stdin and stdout; they start it over ssh.", opts);
+			vt_command_help("serve", "Answers `voxtrail push` and `voxtrail pull` on stdin and stdout; "
+				"they start it over ssh.", opts);
 		else if (rest.n)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail serve");
 		else if (vt_store_open(&s, store, writing ? VT_STORE_CREATE : VT_STORE_READ, &err))

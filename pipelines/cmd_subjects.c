@@ -32,7 +32,8 @@ static void print_text(const struct vt_audit *a)
 	for (size_t i = 0; i < a->subjects.n; i++) {
 		const char *role = vt_audit_role(a, a->subjects.v[i]);
 
-		printf("%s%s%s%s\n", a->subjects.v[i], *role ? "  " : "", role, vt_consent_withdrawn(&a->consent, a->subjects.v[i]) ? "  withdrawn" : "");
+		printf("%s%s%s%s\n", a->subjects.v[i], *role ? "  " : "", role,
+			vt_consent_withdrawn(&a->consent, a->subjects.v[i]) ? "  withdrawn" : "");
 	}
 }
 
@@ -46,7 +47,8 @@ static void print_json(const struct vt_audit *a, const struct vt_strs *missing)
 	vt_lineage_print(j);
 }
 
-static void answer(const struct vt_audit *a, const struct vt_strs *missing, const char *subject, int json, struct vt_err *err)
+static void answer(const struct vt_audit *a, const struct vt_strs *missing, const char *subject, int json,
+	struct vt_err *err)
 {
 	if (json)
 		print_json(a, missing);
@@ -94,8 +96,10 @@ int vt_cmd_subjects(int argc, char **argv)
 	int help = 0, json = 0;
 	const char *subject = NULL;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
-		{ 0, "has", VT_OPT_STRING, &subject, "SUBJECT", "only say whether this one is among them: exits with 0 if so, 1 if not" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "has", VT_OPT_STRING, &subject, "SUBJECT",
+			"only say whether this one is among them: exits with 0 if so, 1 if not" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
@@ -103,8 +107,10 @@ int vt_cmd_subjects(int argc, char **argv)
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("subjects WHAT", "Prints the subjects whose raw files WHAT was made from, directly or through others, and what trainings used each for: train, validation "
-				"(to choose the weights) or test (set aside). " VT_LINEAGE_WHAT " Exits with 0 if the answer is whole, 1 if records are missing.", opts);
+			vt_command_help("subjects WHAT", "Prints the subjects whose raw files WHAT was made from, "
+				"directly or through others, and what trainings used each for: train, validation "
+				"(to choose the weights) or test (set aside). " VT_LINEAGE_WHAT " Exits with 0 if the "
+				"answer is whole, 1 if records are missing.", opts);
 		else if (rest.n != 1)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail subjects WHAT");
 		else if (!vt_lineage_store(&s, store, rest.v[0], &err))

@@ -36,13 +36,15 @@ static void tick_leaf(void *ctx, const struct vt_input *leaf)
 	vt_content_text(&c, "tick");
 	vt_content_text(&c, t->time);
 	vt_content_end(&c, &key);
-	if (!vt_fs_mkdirs(dir, t->err) && !vt_fs_write_quick(file, "", 0, 0444, t->err) && !vt_depot_publish(t->depot, &key, &r, dir, t->err)) {
+	if (!vt_fs_mkdirs(dir, t->err) && !vt_fs_write_quick(file, "", 0, 0444, t->err) &&
+	    !vt_depot_publish(t->depot, &key, &r, dir, t->err)) {
 		if (!leaf->overwrite && !vt_depot_head(t->depot, leaf->repo, &old, &none))
 			for (size_t i = 0; i < old.files.n; i++)
 				if (!old.files.v[i].dir && strcmp(old.files.v[i].path, path))
 					vt_listing_add(&new.files, old.files.v[i].path, &old.files.v[i].hash, 0, NULL);
 		vt_listing_add(&new.files, path, &r.files.v[0].hash, 0, NULL);
-		if (!vt_listing_finish(&new.files, NULL, NULL, t->err) && !vt_depot_set_head(t->depot, leaf->repo, &new, t->err))
+		if (!vt_listing_finish(&new.files, NULL, NULL, t->err) &&
+		    !vt_depot_set_head(t->depot, leaf->repo, &new, t->err))
 			printf("%s: %s\n", leaf->repo, t->time);
 	}
 	t->n++;
@@ -85,7 +87,8 @@ int vt_cmd_tick(int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};

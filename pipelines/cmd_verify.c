@@ -16,7 +16,8 @@ static void found(void *ctx, const char *sentence)
 static void opened(void *ctx, const char *object)
 {
 	(void)ctx;
-	printf("writable: objects/%s is sound, but its owner may write to it; the next checkout of it gives the store a copy of its own\n", object);
+	printf("writable: objects/%s is sound, but its owner may write to it; the next checkout of it gives the store "
+		"a copy of its own\n", object);
 }
 
 static void ignore(void *ctx, const char *digest_hex)
@@ -44,14 +45,16 @@ int vt_cmd_verify(int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
 
 	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
 		if (help)
-			vt_command_help("verify", "Re-hashes every blob, tree and record; names what is damaged and exits with 76.", opts);
+			vt_command_help("verify", "Re-hashes every blob, tree and record; names what is damaged and "
+				"exits with 76.", opts);
 		else if (rest.n)
 			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail verify");
 		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))

@@ -53,7 +53,8 @@ static int load(struct side *d, struct vt_store *s, const char *what, struct vt_
 	vt_audit_collect(&d->audit);
 	for (size_t i = 0; i < d->a->n; i++)
 		for (size_t k = 0; k < d->a->v[i].n_raw; k++) {
-			char *line = vt_asprintf("%s/%s\t%s", d->a->v[i].raw[k].port, d->a->v[i].raw[k].path, d->a->v[i].raw[k].sha256);
+			char *line = vt_asprintf("%s/%s\t%s", d->a->v[i].raw[k].port, d->a->v[i].raw[k].path,
+				d->a->v[i].raw[k].sha256);
 
 			vt_strs_add(&d->raw, line);
 			free(line);
@@ -70,7 +71,7 @@ static void release(struct side *d)
 	vt_tree_free(d->tree);
 }
 
-/* --- findings: {"section", "what", "before", "after"} ----------------------------------------------------------------------------- */
+/* --- findings: {"section", "what", "before", "after"} ------------------------------------------------------------- */
 
 static void find(struct vt_json *list, const char *section, const char *what, const char *before, const char *after)
 {
@@ -116,7 +117,8 @@ static void compare_raw(struct vt_json *list, const struct vt_strs *a, const str
 		int c = i == a->n ? 1 : k == b->n ? -1 : strcmp(px, py);
 
 		if (c)
-			find(list, "data", c < 0 ? px : py, c < 0 ? x + path_length(x) + 1 : "", c < 0 ? "" : y + path_length(y) + 1);
+			find(list, "data", c < 0 ? px : py, c < 0 ? x + path_length(x) + 1 : "", c < 0 ? ""
+				: y + path_length(y) + 1);
 		else
 			find_if(list, "data", px, x + path_length(x) + 1, y + path_length(y) + 1);
 		i += c <= 0;
@@ -130,7 +132,8 @@ static void compare_roles(struct vt_json *list, const struct vt_audit *a, const 
 {
 	for (size_t i = 0; i < a->subjects.n; i++)
 		if (vt_audit_has(&b->subjects, a->subjects.v[i]))
-			find_if(list, "role", a->subjects.v[i], vt_audit_role(a, a->subjects.v[i]), vt_audit_role(b, a->subjects.v[i]));
+			find_if(list, "role", a->subjects.v[i], vt_audit_role(a, a->subjects.v[i]),
+				vt_audit_role(b, a->subjects.v[i]));
 }
 
 static void compare_params(struct vt_json *list, const char *stage, const struct vt_json *a, const struct vt_json *b)
@@ -138,7 +141,8 @@ static void compare_params(struct vt_json *list, const char *stage, const struct
 	for (size_t i = 0; a && i < a->n; i++) {
 		char *what = vt_asprintf("%s --%s", stage, a->key[i]);
 
-		find_if(list, "params", what, vt_json_text(a->item[i], ""), vt_json_text(vt_json_get(b, a->key[i]), "(not there)"));
+		find_if(list, "params", what, vt_json_text(a->item[i], ""),
+			vt_json_text(vt_json_get(b, a->key[i]), "(not there)"));
 		free(what);
 	}
 	for (size_t i = 0; b && i < b->n; i++)
@@ -164,8 +168,10 @@ static void compare_records(struct vt_json *list, const struct vt_json *a, const
 {
 	const char *stage = text(a, "stage");
 	const struct vt_json *x = vt_json_get(a, "code"), *y = vt_json_get(b, "code");
-	char *before = vt_asprintf("%s%s", text(x, "commit"), vt_json_true(vt_json_get(x, "dirty"), false) ? " (modified)" : "");
-	char *after = vt_asprintf("%s%s", text(y, "commit"), vt_json_true(vt_json_get(y, "dirty"), false) ? " (modified)" : "");
+	char *before = vt_asprintf("%s%s", text(x, "commit"), vt_json_true(vt_json_get(x, "dirty"), false) ? " "
+		"(modified)" : "");
+	char *after = vt_asprintf("%s%s", text(y, "commit"), vt_json_true(vt_json_get(y, "dirty"), false) ? " "
+		"(modified)" : "");
 
 	find_if(list, "code", stage, before, after);
 	find_if(list, "binary", stage, text(a, "binary"), text(b, "binary"));
@@ -180,7 +186,8 @@ static void compare_records(struct vt_json *list, const struct vt_json *a, const
 	free(after);
 }
 
-/* The first execution of each stage, breadth first: the one next to the artifact.  Others of the stage differ in their subjects. */
+/* The first execution of each stage, breadth first: the one next to the artifact.  Others of the stage differ in their
+ * subjects. */
 static const struct vt_json *first_of(const struct vt_ancestry *a, const char *stage)
 {
 	for (size_t i = 0; i < a->n; i++)
@@ -212,7 +219,8 @@ static void compare_stages(struct vt_json *list, const struct vt_ancestry *a, co
 /* Where the bytes of a file of a side are: in the directory that was named, or in the store.  NULL: nowhere. */
 static char *bytes_of(struct vt_store *s, const struct side *d, const struct vt_tree_file *f)
 {
-	char *path = vt_fs_is_dir(d->what) ? vt_path_join(d->what, f->path) : s ? vt_store_object_path(s, &f->digest) : NULL;
+	char *path = vt_fs_is_dir(d->what) ? vt_path_join(d->what, f->path) : s ? vt_store_object_path(s, &f->digest)
+		: NULL;
 
 	if (path && !vt_fs_exists(path)) {
 		free(path);
@@ -221,7 +229,8 @@ static char *bytes_of(struct vt_store *s, const struct side *d, const struct vt_
 	return path;
 }
 
-static void compare_file(struct vt_json *list, struct vt_store *s, const struct side *a, const struct side *b, const struct vt_tree_change *c)
+static void compare_file(struct vt_json *list, struct vt_store *s, const struct side *a, const struct side *b,
+	const struct vt_tree_change *c)
 {
 	char was[VT_HEX] = "", is[VT_HEX] = "", *x = NULL, *y = NULL;
 	const char *path = (c->after ? c->after : c->before)->path;
@@ -233,7 +242,8 @@ static void compare_file(struct vt_json *list, struct vt_store *s, const struct 
 	if (c->after)
 		vt_digest_hex(is, &c->after->digest);
 	find(list, "files", path, was, is);
-	if (c->change == VT_CHANGED && strlen(path) > 12 && !strcmp(path + strlen(path) - 12, ".safetensors") && (x = bytes_of(s, a, c->before)) &&
+	if (c->change == VT_CHANGED && strlen(path) > 12 && !strcmp(path + strlen(path) - 12, ".safetensors") &&
+	    (x = bytes_of(s, a, c->before)) &&
 	    (y = bytes_of(s, b, c->after)) && !vt_tensor_diff(&tensors, x, y, &none) && tensors.len)
 		find(list, "tensors", path, "", tensors.data);
 	vt_buf_release(&tensors);

@@ -53,9 +53,11 @@ static void print_text(const struct vt_tree_diff *d)
 			printf("renamed  %12llu  %s -> %s\n", bytes(c->after), c->before->path, c->after->path);
 		else
 			printf("changed  %12llu  %s (was %llu%s)\n", bytes(c->after), c->after->path, bytes(c->before),
-				c->after->executable == c->before->executable ? "" : c->after->executable ? ", now executable" : ", no longer executable");
+				c->after->executable == c->before->executable ? ""
+				: c->after->executable ? ", now executable" : ", no longer executable");
 	}
-	printf("%zu added, %zu removed, %zu changed, %zu renamed, %zu the same\n", count[VT_ADDED], count[VT_REMOVED], count[VT_CHANGED],
+	printf("%zu added, %zu removed, %zu changed, %zu renamed, %zu the same\n", count[VT_ADDED], count[VT_REMOVED],
+		count[VT_CHANGED],
 		count[VT_RENAMED], d->n_same);
 }
 
@@ -84,7 +86,8 @@ static struct vt_json *side_json(const struct side *a)
 
 static void print_json(const struct vt_tree_diff *d, const struct side *a, const struct side *b)
 {
-	static const struct { enum vt_change change; const char *name; } kinds[] = { { VT_ADDED, "added" }, { VT_REMOVED, "removed" },
+	static const struct { enum vt_change change; const char *name; } kinds[] = { { VT_ADDED, "added" },
+		{ VT_REMOVED, "removed" },
 		{ VT_CHANGED, "changed" }, { VT_RENAMED, "renamed" } };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	struct vt_buf text = VT_BUF_INIT;

@@ -19,7 +19,8 @@ int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, s
 void vt_lineage_incomplete(const struct vt_strs *missing, struct vt_err *err)
 {
 	if (missing->n && !err->code)
-		vt_err_set(err, VT_EFAIL, "incomplete: %zu records are named but not to be found, e.g. %s; import the outputs they stand beside", missing->n,
+		vt_err_set(err, VT_EFAIL, "incomplete: %zu records are named but not to be found, e.g. %s; import the "
+			"outputs they stand beside", missing->n,
 			missing->v[0]);
 }
 

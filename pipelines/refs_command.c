@@ -23,7 +23,8 @@ static void print_refs(struct vt_store *s, const struct request *q, const struct
 		struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 		struct vt_commit c = { .id = "" };
 
-		if (!strncmp(refs->v[i].name, q->kind, n) && refs->v[i].name[n] == '/' && !vt_commit_read(s, &c, refs->v[i].commit, err)) {
+		if (!strncmp(refs->v[i].name, q->kind, n) && refs->v[i].name[n] == '/' &&
+		    !vt_commit_read(s, &c, refs->v[i].commit, err)) {
 			vt_json_put_text(j, "name", refs->v[i].name + n + 1);
 			vt_json_put_text(j, "commit", c.id);
 			vt_json_put_text(j, "tree", c.tree);
@@ -31,7 +32,8 @@ static void print_refs(struct vt_store *s, const struct request *q, const struct
 			vt_json_put_text(j, "message", c.message);
 			vt_json_push(list, j);
 			j = NULL;
-			vt_buf_printf(&text, "%-20s %.16s  tree %.16s%s%s\n", refs->v[i].name + n + 1, c.id, c.tree, *c.message ? "  " : "", c.message);
+			vt_buf_printf(&text, "%-20s %.16s  tree %.16s%s%s\n", refs->v[i].name + n + 1, c.id, c.tree,
+				*c.message ? "  " : "", c.message);
 		}
 		vt_json_free(j);
 		vt_commit_release(&c);
@@ -48,7 +50,8 @@ static void print_refs(struct vt_store *s, const struct request *q, const struct
 }
 
 /* Would the commit still be reached from some ref of the repo if this one went? */
-static int check_kept(struct vt_store *s, const struct vt_refs *refs, const char *name, const char *commit, struct vt_err *err)
+static int check_kept(struct vt_store *s, const struct vt_refs *refs, const char *name, const char *commit,
+	struct vt_err *err)
 {
 	bool kept = false;
 	int rc = 0;
@@ -57,7 +60,8 @@ static int check_kept(struct vt_store *s, const struct vt_refs *refs, const char
 		if (strcmp(refs->v[i].name, name))
 			rc = vt_repo_descends(s, refs->v[i].commit, commit, &kept, err);
 	if (!rc && !kept)
-		rc = vt_err_set(err, VT_EFAIL, "%s: no other branch or tag reaches commit %.16s; --force gives it up", name, commit);
+		rc = vt_err_set(err, VT_EFAIL, "%s: no other branch or tag reaches commit %.16s; --force gives it up",
+			name, commit);
 	return rc;
 }
 
@@ -65,14 +69,16 @@ static void change(struct vt_store *s, const struct request *q, const struct vt_
 {
 	char *name = vt_asprintf("%s/%s", q->kind, q->name);
 	const char *at = vt_refs_find(refs, name);
-	char *what = q->to && strchr(q->to, '@') ? vt_xstrdup(q->to) : vt_asprintf("%s@%s", q->repo, q->to ? q->to : "heads/master");
+	char *what = q->to && strchr(q->to, '@') ? vt_xstrdup(q->to)
+		: vt_asprintf("%s@%s", q->repo, q->to ? q->to : "heads/master");
 	struct vt_commit c = { .id = "" };
 	int rc = 0;
 
 	if (q->remove && !at)
 		rc = vt_err_set(err, VT_ENOINPUT, "%s has no %s \"%s\"", q->repo, q->word, q->name);
 	else if (!q->remove && at && !q->force)
-		rc = vt_err_set(err, VT_EUSAGE, "%s has the %s \"%s\" already, at %.16s; --force moves it", q->repo, q->word, q->name, at);
+		rc = vt_err_set(err, VT_EUSAGE, "%s has the %s \"%s\" already, at %.16s; --force moves it", q->repo,
+			q->word, q->name, at);
 	else if (q->remove && !q->force)
 		rc = check_kept(s, refs, name, at, err);
 	else if (!q->remove)
@@ -89,10 +95,12 @@ static void answer(const struct request *q, const char *store, struct vt_err *er
 	struct vt_store *s = NULL;
 	struct vt_refs refs = { NULL, 0, 0 };
 
-	if (vt_store_open(&s, store, q->name ? VT_STORE_OPEN : VT_STORE_READ, err) || vt_refs_list(&refs, s, q->repo, err))
+	if (vt_store_open(&s, store, q->name ? VT_STORE_OPEN : VT_STORE_READ, err) ||
+	    vt_refs_list(&refs, s, q->repo, err))
 		;
 	else if (!refs.n)
-		vt_err_set(err, VT_ENOINPUT, "%s: there is no such repo in %s; `voxtrail log` lists them", q->repo, store);
+		vt_err_set(err, VT_ENOINPUT, "%s: there is no such repo in %s; `voxtrail log` lists them", q->repo,
+			store);
 	else if (q->name)
 		change(s, q, &refs, err);
 	else
@@ -109,15 +117,19 @@ int vt_refs_command(const char *kind, const char *word, int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
-		{ 'f', "force", VT_OPT_FLAG, &q.force, NULL, "move one that exists; remove one although commits get lost" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 'f', "force", VT_OPT_FLAG, &q.force, NULL,
+			"move one that exists; remove one although commits get lost" },
 		{ 'd', "delete", VT_OPT_FLAG, &q.remove, NULL, "remove NAME" },
 		{ 0, "json", VT_OPT_FLAG, &q.json, NULL, "list as a JSON array" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
 	char *usage = vt_asprintf("%s REPO [NAME [REF]]", word);
-	char *summary = vt_asprintf("Lists the %s%s of a repo; with NAME, makes one at REF (default the head of master; a branch, a tag, the first digits of a commit id, ~N behind it for N commits back).", word, *word == 'b' ? "es" : "s");
+	char *summary = vt_asprintf("Lists the %s%s of a repo; with NAME, makes one at REF (default the head of "
+		"master; a branch, a tag, the first digits of a commit id, ~N behind it for N commits back).", word,
+		*word == 'b' ? "es" : "s");
 
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		;

@@ -31,7 +31,7 @@ static const char *text(const struct vt_json *j, const char *key)
 	return vt_json_text(vt_json_get(j, key), "");
 }
 
-/* --- the same binary -------------------------------------------------------------------------------------------------------------- */
+/* --- the same binary ---------------------------------------------------------------------------------------------- */
 
 static int find_program(struct rerun *r, struct vt_err *err)
 {
@@ -41,20 +41,23 @@ static int find_program(struct rerun *r, struct vt_err *err)
 
 	r->program = r->opts->bin ? vt_path_join(r->opts->bin, r->stage) : vt_program_find(r->stage);
 	if (!r->program || !vt_fs_exists(r->program))
-		return vt_err_set(err, VT_ENOINPUT, "%s: the program of this stage is not %s%s; give --bin DIR", r->stage,
+		return vt_err_set(err, VT_ENOINPUT, "%s: the program of this stage is not %s%s; give --bin DIR",
+			r->stage,
 			r->opts->bin ? "in " : "beside this one nor on PATH", r->opts->bin ? r->opts->bin : "");
 	if (vt_digest_file(&d, &size, r->program, err))
 		return err->code;
 	vt_digest_hex(r->out->binary, &d);
 	r->out->other_binary = strcmp(r->out->binary, recorded) != 0;
 	if (r->out->other_binary && !r->opts->any_binary)
-		return vt_err_set(err, VT_ECONFIG, "%s has the digest %s, but the record was made by %s (code %s%s); give --bin DIR with that program, or "
-			"--any-binary to see whether this one does the same", r->program, r->out->binary, recorded, text(vt_json_get(r->record, "code"), "commit"),
+		return vt_err_set(err, VT_ECONFIG, "%s has the digest %s, but the record was made by %s (code %s%s); "
+			"give --bin DIR with that program, or "
+			"--any-binary to see whether this one does the same", r->program, r->out->binary, recorded,
+			text(vt_json_get(r->record, "code"), "commit"),
 			vt_json_true(vt_json_pointer(r->record, "/code/dirty"), false) ? ", modified" : "");
 	return 0;
 }
 
-/* --- inputs ------------------------------------------------------------------------------------------------------------------------- */
+/* --- inputs ------------------------------------------------------------------------------------------------------- */
 
 /* The records that stood beside the input, so that the new record can be the same. */
 static int place_parents(struct rerun *r, const struct vt_json *parents, const char *dir, struct vt_err *err)
@@ -69,7 +72,8 @@ static int place_parents(struct rerun *r, const struct vt_json *parents, const c
 
 		if (!vt_store_get_record(r->s, &j, id, &none) && !vt_json_canonical(&bytes, j, &none)) {
 			const char *result = text(j, "result");
-			char *base = vt_asprintf("%s/.lineage/%s%s", dir, *result ? "" : "failed-", *result ? result : id), *path = vt_path_join(base, "record.json");
+			char *base = vt_asprintf("%s/.lineage/%s%s", dir, *result ? "" : "failed-", *result ? result
+				: id), *path = vt_path_join(base, "record.json");
 
 			rc = vt_fs_mkdirs(base, err);
 			if (!rc)
@@ -85,7 +89,8 @@ static int place_parents(struct rerun *r, const struct vt_json *parents, const c
 
 static int place_input(struct rerun *r, const struct vt_json *port, struct vt_strs *argv, struct vt_err *err)
 {
-	char *dir = vt_asprintf("%s/in/%s", r->opts->work, text(port, "port")), *flag = vt_asprintf("--%s", text(port, "port"));
+	char *dir = vt_asprintf("%s/in/%s", r->opts->work, text(port, "port")),
+		*flag = vt_asprintf("--%s", text(port, "port"));
 	struct vt_tree *t = NULL;
 	int rc = vt_record_tree(&t, port, err);
 
@@ -120,7 +125,7 @@ static int arguments(struct rerun *r, struct vt_strs *argv, struct vt_err *err)
 	return rc;
 }
 
-/* --- the run ------------------------------------------------------------------------------------------------------------------------- */
+/* --- the run ------------------------------------------------------------------------------------------------------ */
 
 static void last_line(struct vt_buf *out, const char *path)
 {
@@ -142,7 +147,9 @@ static void last_line(struct vt_buf *out, const char *path)
 /* Exit 65 is the end of a run that put subjects into quarantine, if the first one did. */
 static bool ended_well(const struct rerun *r, int status)
 {
-	return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || (WEXITSTATUS(status) == VT_EDATA && vt_json_pointer(r->record, "/notes/quarantined")));
+	return WIFEXITED(status) &&
+		(WEXITSTATUS(status) == 0 ||
+		(WEXITSTATUS(status) == VT_EDATA && vt_json_pointer(r->record, "/notes/quarantined")));
 }
 
 static int execute(struct rerun *r, bool *well, struct vt_err *err)
@@ -174,7 +181,7 @@ static int execute(struct rerun *r, bool *well, struct vt_err *err)
 	return rc;
 }
 
-/* --- the comparison ------------------------------------------------------------------------------------------------------------------ */
+/* --- the comparison ----------------------------------------------------------------------------------------------- */
 
 static bool is_safetensors(const char *path)
 {
@@ -201,7 +208,8 @@ static void first_byte(struct vt_buf *out, const char *a, const char *b)
 static void describe_change(struct rerun *r, const struct vt_tree_change *c)
 {
 	struct vt_buf *out = &r->out->difference;
-	char *was = vt_store_object_path(r->s, &c->before->digest), *is = vt_path_join(r->result, c->after->path), was_hex[VT_HEX], is_hex[VT_HEX];
+	char *was = vt_store_object_path(r->s, &c->before->digest), *is = vt_path_join(r->result, c->after->path),
+		was_hex[VT_HEX], is_hex[VT_HEX];
 	struct vt_buf tensors = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
 
@@ -240,7 +248,8 @@ static void describe(struct rerun *r, const struct vt_tree_diff *d)
 	else if (first->change == VT_RENAMED)
 		vt_buf_printf(out, "%s is now %s", first->before->path, first->after->path);
 	else
-		vt_buf_printf(out, "%s is %s", (first->after ? first->after : first->before)->path, first->after ? "new" : "missing");
+		vt_buf_printf(out, "%s is %s", (first->after ? first->after : first->before)->path, first->after ? "new"
+			: "missing");
 	if (best != first) {
 		vt_buf_str(out, "\n");
 		describe_change(r, best);
@@ -287,7 +296,8 @@ static int compare(struct rerun *r, struct vt_err *err)
 	return rc;
 }
 
-int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id, const struct vt_rerun_opts *opts, struct vt_err *err)
+int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id, const struct vt_rerun_opts *opts,
+	struct vt_err *err)
 {
 	struct rerun r = { .out = out, .s = s, .opts = opts };
 	struct vt_err ignored = VT_ERR_INIT;
@@ -299,7 +309,8 @@ int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id, co
 	r.stage = text(r.record, "stage");
 	r.result = vt_path_join(opts->work, "out");
 	if (!rc && strcmp(text(r.record, "status"), "ok"))
-		rc = vt_err_set(err, VT_EUSAGE, "record %s is of an execution that failed: there is nothing to compare with", record_id);
+		rc = vt_err_set(err, VT_EUSAGE, "record %s is of an execution that failed: there is nothing to compare "
+			"with", record_id);
 	if (!rc)
 		rc = find_program(&r, err);
 	if (!rc)

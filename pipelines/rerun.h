@@ -6,8 +6,8 @@
  *      r.verdict, r.difference ...
  *      vt_rerun_release(&r);
  *
- * Equal: every output file has the digest and the executable bit the record states.  The new record is compared too: it can differ
- * (another commit with the same binary, say) where the files do not. */
+ * Equal: every output file has the digest and the executable bit the record states.  The new record is compared too: it
+ * can differ (another commit with the same binary, say) where the files do not. */
 #ifndef PIPELINES_RERUN_H
 #define PIPELINES_RERUN_H
 
@@ -31,9 +31,10 @@ struct vt_rerun {
 	struct vt_json *device;          /* what the new record notes about it; NULL if nothing */
 };
 
-/* VT_ECONFIG when the program has another digest than the record and opts->any_binary is not set; VT_ENOINPUT when it, the record or an
- * input's bytes are not to be found. */
-int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id, const struct vt_rerun_opts *opts, struct vt_err *err);
+/* VT_ECONFIG when the program has another digest than the record and opts->any_binary is not set; VT_ENOINPUT when it,
+ * the record or an input's bytes are not to be found. */
+int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id, const struct vt_rerun_opts *opts,
+	struct vt_err *err);
 void vt_rerun_release(struct vt_rerun *r);
 
 #endif

@@ -34,13 +34,16 @@ static int bad(const char *path, const char *why, struct vt_err *err)
 	return vt_err_set(err, VT_EDATA, "%s: not a safetensors file: %s", path, why);
 }
 
-static int add(struct file *f, const char *path, const char *name, const struct vt_json *t, const unsigned char *data, size_t size, struct vt_err *err)
+static int add(struct file *f, const char *path, const char *name, const struct vt_json *t, const unsigned char *data,
+	size_t size, struct vt_err *err)
 {
-	int64_t from = vt_json_integer(vt_json_pointer(t, "/data_offsets/0"), -1), to = vt_json_integer(vt_json_pointer(t, "/data_offsets/1"), -1);
+	int64_t from = vt_json_integer(vt_json_pointer(t, "/data_offsets/0"), -1),
+		to = vt_json_integer(vt_json_pointer(t, "/data_offsets/1"), -1);
 
 	if (from < 0 || to < from || (uint64_t)to > size)
 		return bad(path, "a tensor lies outside of it", err);
-	f->v[f->n++] = (struct tensor){ name, vt_json_text(vt_json_get(t, "dtype"), ""), vt_json_get(t, "shape"), data + from, (size_t)(to - from) };
+	f->v[f->n++] = (struct tensor){ name, vt_json_text(vt_json_get(t, "dtype"), ""), vt_json_get(t, "shape"),
+		data + from, (size_t)(to - from) };
 	return 0;
 }
 
@@ -61,7 +64,8 @@ static int open_file(struct file *f, const char *path, struct vt_err *err)
 	f->v = vt_xcalloc(f->header->n + 1, sizeof(*f->v));
 	for (size_t i = 0; !rc && i < f->header->n; i++)
 		if (strcmp(f->header->key[i], "__metadata__"))
-			rc = add(f, path, f->header->key[i], f->header->item[i], f->map.data + 8 + n, f->map.size - 8 - (size_t)n, err);
+			rc = add(f, path, f->header->key[i], f->header->item[i], f->map.data + 8 + n,
+				f->map.size - 8 - (size_t)n, err);
 	if (f->n > 1)
 		qsort(f->v, f->n, sizeof(*f->v), by_place);
 	return rc;
@@ -74,7 +78,7 @@ static void close_file(struct file *f)
 	vt_fs_unmap(&f->map);
 }
 
-/* --- numbers ------------------------------------------------------------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------------------------------------------------ */
 
 enum type { F32, F16, BF16, OTHER };
 
@@ -85,7 +89,8 @@ static enum type type_of(const char *name)
 
 static uint32_t bits_of(const unsigned char *p, size_t i, enum type t)
 {
-	return t == F32 ? (uint32_t)p[4 * i] | (uint32_t)p[4 * i + 1] << 8 | (uint32_t)p[4 * i + 2] << 16 | (uint32_t)p[4 * i + 3] << 24 :
+	return t == F32 ? (uint32_t)p[4 * i] | (uint32_t)p[4 * i + 1] << 8 | (uint32_t)p[4 * i + 2] << 16 |
+		(uint32_t)p[4 * i + 3] << 24 :
 		(uint32_t)p[2 * i] | (uint32_t)p[2 * i + 1] << 8;
 }
 

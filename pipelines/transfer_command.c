@@ -11,11 +11,13 @@
 static void report(const struct vt_transfer *t, const char *verb)
 {
 	for (size_t i = 0; i < t->moved.n; i++)
-		printf("%s@%s is %.16s\n", t->moved.v[i].repo, strchr(t->moved.v[i].name, '/') + 1, t->moved.v[i].commit);
+		printf("%s@%s is %.16s\n", t->moved.v[i].repo, strchr(t->moved.v[i].name, '/') + 1,
+			t->moved.v[i].commit);
 	for (size_t i = 0; i < t->ahead.n; i++)
 		printf("%s: the destination is ahead\n", t->ahead.v[i]);
 	if (t->moved.n)
-		printf("%s %zu commits, %zu trees, %zu files (%llu bytes), %zu records\n", verb, t->n_commits, t->n_trees, t->n_objects,
+		printf("%s %zu commits, %zu trees, %zu files (%llu bytes), %zu records\n", verb, t->n_commits,
+			t->n_trees, t->n_objects,
 			(unsigned long long)t->bytes, t->n_records);
 	else
 		puts("nothing to do");
@@ -28,7 +30,8 @@ static int check_distinct(const struct vt_store *s, const char *remote, struct v
 {
 	struct vt_err none = VT_ERR_INIT;
 	char *real = vt_fs_realpath(remote, &none);
-	int rc = real && !strcmp(real, vt_store_dir(s)) ? vt_err_set(err, VT_EUSAGE, "%s is this store itself", remote) : 0;
+	int rc = real && !strcmp(real, vt_store_dir(s)) ? vt_err_set(err, VT_EUSAGE, "%s is this store itself", remote)
+		: 0;
 
 	free(real);
 	return rc;
@@ -42,7 +45,8 @@ static void transfer(struct vt_transfer *t, int pull, const char *store, const c
 	if (vt_store_open(&s, store, pull ? VT_STORE_CREATE : VT_STORE_READ, err) || check_distinct(s, remote, err))
 		goto out;
 	here = vt_peer_local(s);
-	if (!vt_peer_open(&there, remote, !pull, err) && !vt_transfer_run(t, pull ? there : here, pull ? here : there, err))
+	if (!vt_peer_open(&there, remote, !pull, err) && !vt_transfer_run(t, pull ? there : here, pull ? here : there,
+	    err))
 		report(t, pull ? "pulled" : "pushed");
 out:
 	vt_peer_close(there);
@@ -59,14 +63,17 @@ int vt_transfer_command(int pull, int argc, char **argv)
 	const char *store = vt_default_store();
 	int help = 0, all = 0, force = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR", "where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
+		{ 0, "store", VT_OPT_STRING, &store, "DIR",
+			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "every repo" },
 		{ 'f', "force", VT_OPT_FLAG, &force, NULL, "move branches and tags elsewhere than forward" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
 	char *usage = vt_asprintf("%s REPO[@NAME] REMOTE", word), *at;
-	char *summary = vt_asprintf("Copies branches and tags of REPO (or one) %s REMOTE, with the files and records that are not there yet. REMOTE is a store's directory, HOST:PATH or ssh://HOST[:PORT]/PATH.", pull ? "from" : "to");
+	char *summary = vt_asprintf("Copies branches and tags of REPO (or one) %s REMOTE, with the files and records "
+		"that are not there yet. REMOTE is a store's directory, HOST:PATH or ssh://HOST[:PORT]/PATH.",
+		pull ? "from" : "to");
 
 	if (vt_opts_parse(opts, argc, argv, &rest, &err))
 		;

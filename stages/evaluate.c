@@ -23,7 +23,8 @@ static const char *const which[] = { "test", "validation", "all", NULL };
 static const char *const weights[] = { "best", "last", NULL };
 
 static const struct vt_port in[] = {
-	{ "model", VT_PORT_DIR, false, "checkpoint: output of train; or a directory of several, whose mean probability is scored" },
+	{ "model", VT_PORT_DIR, false,
+		"checkpoint: output of train; or a directory of several, whose mean probability is scored" },
 	{ "patches", VT_PORT_DIR, false, "labelled subjects: output of crop-patch" },
 	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
@@ -34,14 +35,22 @@ static const struct vt_param params[] = {
 	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "", "of the checkpoint", weights, NULL },
 	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "", "of neighbouring windows", NULL, NULL },
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "", "average over all eight mirrorings", NULL, NULL },
-	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 2, 0, 100, "mm", "of the normalised surface distance", NULL, NULL },
-	{ "penalty", VT_PARAM_REAL, FIELD(penalty), 0, 0, 10000, "mm", "distance of a missed region or false alarm; 0: the box's diagonal", NULL, NULL },
-	{ "lesion_dilations", VT_PARAM_INT, FIELD(dilations), 3, 0, 20, "voxel", "lesions this close count as one; BraTS: 3, metastases 1", NULL, NULL },
-	{ "lesion_cutoff", VT_PARAM_REAL, FIELD(cutoff), 50, 0, 100000, "mm3", "lesions up to this are not scored; BraTS: 50, metastases 2", NULL, NULL },
-	{ "lesion_penalty", VT_PARAM_REAL, FIELD(lesion_penalty), 374, 0, 10000, "mm", "distance of a missed or false lesion", NULL, NULL },
-	{ "bootstrap", VT_PARAM_INT, FIELD(bootstrap), 10000, 0, 1000000, "draw", "for the intervals of the means; 0: none", NULL, NULL },
-	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
-	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "", "numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
+	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 2, 0, 100, "mm",
+		"of the normalised surface distance", NULL, NULL },
+	{ "penalty", VT_PARAM_REAL, FIELD(penalty), 0, 0, 10000, "mm",
+		"distance of a missed region or false alarm; 0: the box's diagonal", NULL, NULL },
+	{ "lesion_dilations", VT_PARAM_INT, FIELD(dilations), 3, 0, 20, "voxel",
+		"lesions this close count as one; BraTS: 3, metastases 1", NULL, NULL },
+	{ "lesion_cutoff", VT_PARAM_REAL, FIELD(cutoff), 50, 0, 100000, "mm3",
+		"lesions up to this are not scored; BraTS: 50, metastases 2", NULL, NULL },
+	{ "lesion_penalty", VT_PARAM_REAL, FIELD(lesion_penalty), 374, 0, 10000, "mm",
+		"distance of a missed or false lesion", NULL, NULL },
+	{ "bootstrap", VT_PARAM_INT, FIELD(bootstrap), 10000, 0, 1000000, "draw",
+		"for the intervals of the means; 0: none", NULL, NULL },
+	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
+		"where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
+	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
+		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -113,14 +122,16 @@ static int list_checkpoints(struct vt_strs *dirs, const char *model, struct vt_e
 	}
 	vt_strs_release(&names);
 	if (!rc && !dirs->n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: neither a checkpoint.json nor directories with one; give the output of train", model);
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: neither a checkpoint.json nor directories with one; give the "
+			"output of train", model);
 	return rc;
 }
 
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	struct vt_evaluate_opts o = { (enum vt_which)p->subjects, weights[p->weights], p->overlap, p->tolerance, p->penalty, p->flips, NULL,
+	struct vt_evaluate_opts o = { (enum vt_which)p->subjects, weights[p->weights], p->overlap, p->tolerance,
+		p->penalty, p->flips, NULL,
 		{ (int)p->dilations, p->cutoff, p->lesion_penalty }, (unsigned)p->bootstrap };
 	struct vt_checkpoint c;
 	struct vt_dataset d;
@@ -137,7 +148,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
 	if (rc)
 		goto out;
-	rc = vt_device_open(&o.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device, vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
+	rc = vt_device_open(&o.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device,
+		vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
 	if (!rc) {
 		rc = vt_evaluate(&e, &c, &dirs, &d, &o, err);
 		vt_stage_note(r, "device", vt_device_describe(o.device));
@@ -162,10 +174,13 @@ static void settle(void *p)
 static const struct vt_stage stage = {
 	.name = "evaluate", .version = "2", .summary = "Scores a checkpoint on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",
-	.about = "Every number is defined in docs/metrics.md. HD95 has three columns because the field's tools disagree on the same masks; hd95_mm is the "
-		"primary one. A region that is missed or falsely found counts with Dice 0 and the penalty, is named (missed, false_alarm) and never left out of "
+	.about = "Every number is defined in docs/metrics.md. HD95 has three columns because the field's tools "
+	"disagree on the same masks; hd95_mm is the "
+		"primary one. A region that is missed or falsely found counts with Dice 0 and the penalty, is named "
+		"(missed, false_alarm) and never left out of "
 		"a mean. Lesion-wise scores follow the BraTS 2023 rule.\n\n"
-		"Intervals are 95 percent of the bootstrap over subjects and a function of the scores alone. Beside the network stands the best single "
+		"Intervals are 95 percent of the bootstrap over subjects and a function of the scores alone. Beside "
+		"the network stands the best single "
 		"threshold, fitted on the training subjects: a network that does not beat it has learned nothing.",
 	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
 };

@@ -4,7 +4,8 @@
  *      scans     as the manifest lays them out; channels must be the checkpoint's, in its order
  * out  <subject>/seg.nii.gz, voxel for voxel on the grid of the subject's first channel; quarantine/<subject>.json
  *
- * Scans are prepared as the checkpoint says its training data were; label values are those of the checkpoint's cohort. */
+ * Scans are prepared as the checkpoint says its training data were; label values are those of the checkpoint's
+ * cohort. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,11 +43,16 @@ static const struct vt_port in[] = {
 
 static const struct vt_param params[] = {
 	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "", "which of the checkpoint's weights", weights, NULL },
-	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "", "find the brain: auto keeps a stripped input as it is", strips, NULL },
-	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "", "share of a window's edge that the next one covers", NULL, NULL },
-	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "", "mean over the eight mirrorings; eight times the work", NULL, NULL },
-	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "", "where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
-	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "", "numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
+	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "",
+		"find the brain: auto keeps a stripped input as it is", strips, NULL },
+	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "",
+		"share of a window's edge that the next one covers", NULL, NULL },
+	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "",
+		"mean over the eight mirrorings; eight times the work", NULL, NULL },
+	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
+		"where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
+	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
+		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -76,7 +82,8 @@ static int preparation_of(struct job *j, struct vt_err *err)
 }
 
 /* Scans -> a container in dir. */
-static int prepare(const struct job *j, const char *subject, const char *dir, struct vt_patch_file *f, struct vt_err *err)
+static int prepare(const struct job *j, const char *subject, const char *dir, struct vt_patch_file *f,
+	struct vt_err *err)
 {
 	const struct vt_crop_opts crop = { .margin = 2, .multiple = 8 };
 	struct vt_prepare_report report;
@@ -95,7 +102,8 @@ static int prepare(const struct job *j, const char *subject, const char *dir, st
 static int write_labels(const char *path, const uint8_t *box, const struct vt_patch_file *f, struct vt_err *err)
 {
 	const struct vt_json *at = vt_json_get(f->header, "box");
-	long lo[3] = { (long)vt_json_integer(vt_json_at(at, 0), 0), (long)vt_json_integer(vt_json_at(at, 1), 0), (long)vt_json_integer(vt_json_at(at, 2), 0) };
+	long lo[3] = { (long)vt_json_integer(vt_json_at(at, 0), 0), (long)vt_json_integer(vt_json_at(at, 1), 0),
+		(long)vt_json_integer(vt_json_at(at, 2), 0) };
 	struct vt_placement p;
 	uint8_t *work = NULL, *native = NULL;
 	const size_t *dim = p.work.dim;
@@ -110,8 +118,10 @@ static int write_labels(const char *path, const uint8_t *box, const struct vt_pa
 			for (long x = 0; x < f->w; x++) {
 				long k = lo[0] + z, j = lo[1] + y, i = lo[2] + x;
 
-				if (k >= 0 && j >= 0 && i >= 0 && k < (long)dim[2] && j < (long)dim[1] && i < (long)dim[0])
-					work[((size_t)k * dim[1] + (size_t)j) * dim[0] + (size_t)i] = box[(size_t)((z * f->h + y) * f->w + x)];
+				if (k >= 0 && j >= 0 && i >= 0 && k < (long)dim[2] && j < (long)dim[1] &&
+				    i < (long)dim[0])
+					work[((size_t)k * dim[1] + (size_t)j) * dim[0] + (size_t)i] =
+						box[(size_t)((z * f->h + y) * f->w + x)];
 			}
 	rc = vt_labels_to_native(native, &p, work, err);
 	if (!rc)
@@ -149,7 +159,8 @@ static int label(const struct job *j, const struct vt_patch_file *f, const char 
 
 static int one_subject(const struct job *j, const char *subject, struct vt_err *err)
 {
-	char *dir = vt_path_join(vt_stage_out(j->r), subject), *scratch = vt_path_join(dir, ".prepared"), *path = vt_path_join(dir, "seg.nii.gz");
+	char *dir = vt_path_join(vt_stage_out(j->r), subject), *scratch = vt_path_join(dir, ".prepared"),
+		*path = vt_path_join(dir, "seg.nii.gz");
 	struct vt_patch_file f = { .header = NULL };
 	struct vt_err why = VT_ERR_INIT;
 	int rc = prepare(j, subject, scratch, &f, &why);
@@ -177,10 +188,12 @@ static int all_subjects(struct job *j, struct vt_err *err)
 	int rc = vt_manifest_subjects(&ids, j->manifest, vt_stage_input(j->r, "scans"), err);
 
 	if (!rc && !ids.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject as the manifest %s lays them out", vt_stage_input(j->r, "scans"), j->manifest->name);
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject as the manifest %s lays them out",
+			vt_stage_input(j->r, "scans"), j->manifest->name);
 	vt_progress_begin("predict", "subject", ids.n);
 	for (size_t i = 0; !rc && i < ids.n; i++) {
-		rc = vt_stage_stopping() ? vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i, ids.n) : one_subject(j, ids.v[i], err);
+		rc = vt_stage_stopping() ? vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i, ids.n)
+			: one_subject(j, ids.v[i], err);
 		vt_json_push(list, vt_json_new_text(ids.v[i]));
 		vt_progress_step(i + 1, "subject=%s", ids.v[i]);
 	}
@@ -199,9 +212,11 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = vt_manifest_read(&j.manifest, vt_stage_input(r, "manifest"), err);
 	if (!rc)
-		rc = vt_device_open(&j.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device, vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
+		rc = vt_device_open(&j.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device,
+			vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
 	if (!rc)
-		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"), weights[p->weights], NULL, j.device, err);
+		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"),
+			weights[p->weights], NULL, j.device, err);
 	if (!rc)
 		rc = preparation_of(&j, err);
 	if (!rc && vt_stage_input(r, "brain"))
@@ -228,10 +243,14 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "predict", .version = "2", .summary = "Segments subjects with a checkpoint, each in its own geometry.",
-	.about = "Scans are prepared as the checkpoint says its training data were: the same normalisation, axes, spacing and correction. Channels must be the "
-		"checkpoint's, in its order. The label map lies voxel for voxel on the grid of the subject's first channel, whatever its axes, with the "
-		"label values of the checkpoint's cohort. A brain mask that the manifest names is used; else the brain is found as skullstrip-normalize "
-		"finds it, by a network if --brain gives one. A subject whose scans are bad is put into quarantine/ and the others go on; the status then is 65.",
+	.about = "Scans are prepared as the checkpoint says its training data were: the same normalisation, axes, "
+	"spacing and correction. Channels must be the "
+		"checkpoint's, in its order. The label map lies voxel for voxel on the grid of the subject's first "
+		"channel, whatever its axes, with the "
+		"label values of the checkpoint's cohort. A brain mask that the manifest names is used; else the brain "
+		"is found as skullstrip-normalize "
+		"finds it, by a network if --brain gives one. A subject whose scans are bad is put into quarantine/ "
+		"and the others go on; the status then is 65.",
 	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel",
 	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
 };

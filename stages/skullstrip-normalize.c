@@ -1,8 +1,9 @@
 /* skullstrip-normalize - raw scans -> brains that a network can read.
  *
- * For every subject the manifest finds in `scans`: the channels are read and checked to lie on one grid; an input that is
- * skull-stripped already is recognised, otherwise the brain is found (by a network if its weights are given); intensities are normalised; the box of the brain is
- * written.  A subject that cannot be prepared is quarantined and the others go on. */
+ * For every subject the manifest finds in `scans`: the channels are read and checked to lie on one grid; an input that
+ * is skull-stripped already is recognised, otherwise the brain is found (by a network if its weights are given);
+ * intensities are normalised; the box of the brain is written.  A subject that cannot be prepared is quarantined and
+ * the others go on. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,26 +40,39 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "", "find the brain: auto keeps a stripped input as it is", strips, NULL },
-	{ "method", VT_PARAM_ENUM, FIELD(method), 0, 0, 0, "", "how: auto is learned if weights are given, else surface", methods, NULL },
-	{ "normalise", VT_PARAM_ENUM, FIELD(normalise), 1, 0, 0, "", "rule for intensities inside the brain", rules, NULL },
+	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "",
+		"find the brain: auto keeps a stripped input as it is", strips, NULL },
+	{ "method", VT_PARAM_ENUM, FIELD(method), 0, 0, 0, "",
+		"how: auto is learned if weights are given, else surface", methods, NULL },
+	{ "normalise", VT_PARAM_ENUM, FIELD(normalise), 1, 0, 0, "",
+		"rule for intensities inside the brain", rules, NULL },
 	{ "orient", VT_PARAM_ENUM, FIELD(orient), 0, 0, 0, "", "order of the output's axes", orients, NULL },
-	{ "grid", VT_PARAM_ENUM, FIELD(grid), 0, 0, 0, "", "conform: 256 cubed at 1 mm, no crop; median: of all subjects in scans", grids, NULL },
+	{ "grid", VT_PARAM_ENUM, FIELD(grid), 0, 0, 0, "",
+		"conform: 256 cubed at 1 mm, no crop; median: of all subjects in scans", grids, NULL },
 	{ "bias", VT_PARAM_ENUM, FIELD(bias), 0, 0, 0, "", "correction of the coil's intensity drift", biases, NULL },
 	{ "align", VT_PARAM_ENUM, FIELD(align), 0, 0, 0, "", "channels on another grid than the first", aligns, NULL },
-	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm", "distance of corners that still is one grid", NULL, NULL },
-	{ "spacing", VT_PARAM_REAL, FIELD(spacing), 0, -1, 10, "mm", "resample to cubes; 0: the manifest's; -1: as scanned", NULL, NULL },
-	{ "interpolate", VT_PARAM_ENUM, FIELD(interpolate), 1, 0, 0, "", "when resampling images", interpolations, NULL },
-	{ "margin", VT_PARAM_INT, FIELD(margin), 0, -1, 64, "voxel", "kept around the brain's box; -1: no crop", NULL, NULL },
-	{ "threshold", VT_PARAM_REAL, FIELD(threshold), 0.4, 0.05, 0.95, "", "surface: higher gives a smaller brain", NULL, NULL },
-	{ "mask_margin", VT_PARAM_REAL, FIELD(mask_margin), 0, 0, 20, "mm", "added around a brain that was found", NULL, NULL },
-	{ "mask_channel", VT_PARAM_TEXT, FIELD(mask_channel), 0, 0, 0, "", "role to find the brain in; empty: t1, flair, first", NULL, "" },
-	{ "implausible", VT_PARAM_ENUM, FIELD(implausible), 0, 0, 0, "", "mask outside 700-2200 ml, or cut by the scan's side", verdicts, NULL },
+	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm",
+		"distance of corners that still is one grid", NULL, NULL },
+	{ "spacing", VT_PARAM_REAL, FIELD(spacing), 0, -1, 10, "mm",
+		"resample to cubes; 0: the manifest's; -1: as scanned", NULL, NULL },
+	{ "interpolate", VT_PARAM_ENUM, FIELD(interpolate), 1, 0, 0, "",
+		"when resampling images", interpolations, NULL },
+	{ "margin", VT_PARAM_INT, FIELD(margin), 0, -1, 64, "voxel",
+		"kept around the brain's box; -1: no crop", NULL, NULL },
+	{ "threshold", VT_PARAM_REAL, FIELD(threshold), 0.4, 0.05, 0.95, "",
+		"surface: higher gives a smaller brain", NULL, NULL },
+	{ "mask_margin", VT_PARAM_REAL, FIELD(mask_margin), 0, 0, 20, "mm",
+		"added around a brain that was found", NULL, NULL },
+	{ "mask_channel", VT_PARAM_TEXT, FIELD(mask_channel), 0, 0, 0, "",
+		"role to find the brain in; empty: t1, flair, first", NULL, "" },
+	{ "implausible", VT_PARAM_ENUM, FIELD(implausible), 0, 0, 0, "",
+		"mask outside 700-2200 ml, or cut by the scan's side", verdicts, NULL },
 	{ 0 },
 };
 
 /* What resampling aims at: a param, the median of the cohort, or what the manifest says; 0: as scanned. */
-static int spacing_of(double out[3], const struct params *p, const struct vt_manifest *m, const char *scans, const struct vt_strs *ids,
+static int spacing_of(double out[3], const struct params *p, const struct vt_manifest *m, const char *scans,
+	const struct vt_strs *ids,
 	struct vt_err *err)
 {
 	if (p->grid == 2)
@@ -105,7 +119,8 @@ static bool is_about_the_subject(int code)
 	return code == VT_EDATA || code == VT_ENOINPUT;
 }
 
-static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, const struct vt_strs *ids, const struct vt_prepare_opts *opts,
+static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, const struct vt_strs *ids,
+	const struct vt_prepare_opts *opts,
 	struct vt_err *err)
 {
 	struct vt_json *notes = vt_json_new(VT_JSON_OBJECT);
@@ -136,7 +151,8 @@ static int open_weights(struct vt_learned_mask **out, struct vt_stage_run *r, st
 	const struct params *p = vt_stage_params(r);
 	const char *weights = vt_stage_input(r, "weights");
 	if (p->method == 2 && !weights)
-		return vt_err_set(err, VT_EUSAGE, "--method learned needs --weights DIR with model.json and model.safetensors");
+		return vt_err_set(err, VT_EUSAGE, "--method learned needs --weights DIR with model.json and "
+			"model.safetensors");
 	return weights && p->method != 1 ? vt_learned_mask_open(out, weights, err) : 0;
 }
 
@@ -169,17 +185,27 @@ static const struct vt_stage stage = {
 	.name = "skullstrip-normalize",
 	.version = "2",
 	.summary = "brain mask, normalisation and crop of every subject",
-	.about = "The brain is, in this order: the mask that the manifest names; the whole of a scan that is skull-stripped already, which is told by its "
-		"constant border, its volume and its one piece (all channels or none); what a network finds if --weights gives one; what a growing surface "
-		"finds. A mask under 700 ml, over 2200 ml or cut deeply by a side of the grid is flagged in geometry.json, or with --implausible refuse "
+	.about = "The brain is, in this order: the mask that the manifest names; the whole of a scan that is "
+	"skull-stripped already, which is told by its "
+		"constant border, its volume and its one piece (all channels or none); what a network finds if "
+		"--weights gives one; what a growing surface "
+		"finds. A mask under 700 ml, over 2200 ml or cut deeply by a side of the grid is flagged in "
+		"geometry.json, or with --implausible refuse "
 		"the subject is quarantined. qc.png shows every mask: look at it.\n\n"
-		"Channels must lie on one grid; --align rigid registers those that do not. Axes are turned to right, front, head without resampling unless a "
-		"spacing is asked for, and geometry.json keeps the way back to the scan's own voxels. --grid median takes the median over all subjects of "
-		"this run, so one more subject may change every output; for subjects that are prepared one by one write the spacing into the manifest.\n\n"
-		"zscore: mean 0 and deviation 1 inside the brain, 0 outside. clip-minmax: the 1 and 99 percentiles of the inside to 0 and 1. clip-zscore: "
-		"all voxels clipped at 0.5 and 99.5 percent, then their z-score (Med3D). minmax: all voxels to 0 and 1. quantile: the 2 and 98 percentiles "
-		"of the inside to 0 and 1, not clipped. Percentiles are numpy's; means of whole numbers are exact sums.\n\n"
-		"Bias correction is off because it takes large bright tumours for drift (docs/decisions). A subject that cannot be prepared is put into "
+		"Channels must lie on one grid; --align rigid registers those that do not. Axes are turned to right, "
+		"front, head without resampling unless a "
+		"spacing is asked for, and geometry.json keeps the way back to the scan's own voxels. --grid median "
+		"takes the median over all subjects of "
+		"this run, so one more subject may change every output; for subjects that are prepared one by one "
+		"write the spacing into the manifest.\n\n"
+		"zscore: mean 0 and deviation 1 inside the brain, 0 outside. clip-minmax: the 1 and 99 percentiles of "
+		"the inside to 0 and 1. clip-zscore: "
+		"all voxels clipped at 0.5 and 99.5 percent, then their z-score (Med3D). minmax: all voxels to 0 and "
+		"1. quantile: the 2 and 98 percentiles "
+		"of the inside to 0 and 1, not clipped. Percentiles are numpy's; means of whole numbers are exact "
+		"sums.\n\n"
+		"Bias correction is off because it takes large bright tumours for drift (docs/decisions). A subject "
+		"that cannot be prepared is put into "
 		"quarantine/ with the reason and the others go on; the status then is 65.",
 	.output = "<subject>/<role>.nii (f32), mask.nii, geometry.json, qc.png",
 	.in = in,

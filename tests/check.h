@@ -20,11 +20,15 @@ static int check_failed, check_here;
 	if (check_a != check_b) CHECK_FAIL("%s is %lld, want %lld", #a, check_a, check_b); } while (0)
 #define CHECK_STR(a, b) do { \
 	const char *check_a = (a), *check_b = (b); \
-	if (!check_a || strcmp(check_a, check_b)) CHECK_FAIL("%s is \"%s\", want \"%s\"", #a, check_a ? check_a : "(null)", check_b); } while (0)
+	if (!check_a || strcmp(check_a, check_b)) \
+		CHECK_FAIL("%s is \"%s\", want \"%s\"", #a, check_a ? check_a : "(null)", check_b); } while (0)
 #define CHECK_NEAR(a, b, tol) do { \
 	double check_a = (a), check_b = (b); \
-	if (!(fabs(check_a - check_b) <= (tol))) CHECK_FAIL("%s is %.17g, want %.17g +- %g", #a, check_a, check_b, (double)(tol)); } while (0)
-#define RUN(f) do { check_here = 0; f(); printf("%s - %s\n", check_here ? "not ok" : "ok", #f); check_failed += !!check_here; fflush(stdout); } while (0)
+	if (!(fabs(check_a - check_b) <= (tol))) \
+		CHECK_FAIL("%s is %.17g, want %.17g +- %g", #a, check_a, check_b, (double)(tol)); } while (0)
+#define RUN(f) do { \
+	check_here = 0; f(); printf("%s - %s\n", check_here ? "not ok" : "ok", #f); \
+	check_failed += !!check_here; fflush(stdout); } while (0)
 #define SKIP(what, why) printf("skip - %s: %s\n", what, why)
 
 static inline int check_done(void) { return check_failed ? 1 : 0; }

@@ -87,7 +87,8 @@ double vt_exp(double x)
 	return exp_of(x, 0.0);
 }
 
-/* log of a positive normal number as hi + lo: x = 2^k m, m in [sqrt(1/2), sqrt 2), log m = 2 atanh(s), s = (m-1)/(m+1). */
+/* log of a positive normal number as hi + lo: x = 2^k m, m in [sqrt(1/2), sqrt 2), log m = 2 atanh(s), s =
+ * (m-1)/(m+1). */
 static struct two log_two(double x)
 {
 	int k;

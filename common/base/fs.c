@@ -123,7 +123,8 @@ static char *parent_of(const char *path)
 }
 
 /* Writes a file under a temporary name and renames it, so a reader sees the old bytes or the new ones. */
-static int replace(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode, bool durable, struct vt_err *err)
+static int replace(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode, bool durable,
+	struct vt_err *err)
 {
 	char *tmp = vt_asprintf("%s.tmp-%ld", path, (long)getpid()), *dir = NULL;
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), rc = 0;

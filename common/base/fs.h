@@ -14,13 +14,15 @@
 /* dir + "/" + name; caller frees. */
 char *vt_path_join(const char *dir, const char *name);
 
-/* Printable ASCII without * ? [ ] { } ! ( ) @ + ^, no empty, "." or ".." element: legal in every engine we run under. */
+/* Printable ASCII without * ? [ ] { } ! ( ) @ + ^, no empty, "." or ".." element: legal in every engine we run
+ * under. */
 bool vt_path_is_portable(const char *relative);
 
 bool vt_fs_exists(const char *path);
 bool vt_fs_is_dir(const char *path);
 
-/* Appends the file's bytes to *out.  More than `limit` bytes is VT_EDATA; absent or unreadable is VT_ENOINPUT/VT_EIO. */
+/* Appends the file's bytes to *out.  More than `limit` bytes is VT_EDATA; absent or unreadable is
+ * VT_ENOINPUT/VT_EIO. */
 int vt_fs_read(struct vt_buf *out, const char *path, size_t limit, struct vt_err *err);
 
 /* Writes to a temporary name beside path, fsyncs, renames, fsyncs the directory.  mode e.g. 0644. */

@@ -90,7 +90,8 @@ static int hex4(struct reader *r, uint32_t *out)
 		return fail(r, "\\u needs four hex digits");
 	for (int i = 0; i < 4; i++, r->p++) {
 		char c = *r->p;
-		int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+		int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' &&
+			c <= 'F' ? c - 'A' + 10 : -1;
 
 		if (d < 0)
 			return fail(r, "\\u needs four hex digits");
@@ -145,14 +146,16 @@ static int escape(struct reader *r, struct vt_buf *b)
 /* Length of the valid UTF-8 sequence at p, 0 if there is none (overlong, surrogate, too large, cut off). */
 static size_t utf8_length(const unsigned char *p, size_t left)
 {
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : p[0] >= 0xE0 && p[0] < 0xF0 ? 3 : p[0] >= 0xF0 && p[0] < 0xF5 ? 4 : 0;
+	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : p[0] >= 0xE0 && p[0] < 0xF0 ? 3 : p[0] >= 0xF0 &&
+		p[0] < 0xF5 ? 4 : 0;
 
 	if (!n || n > left)
 		return 0;
 	for (size_t i = 1; i < n; i++)
 		if ((p[i] & 0xC0) != 0x80)
 			return 0;
-	if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
+	if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
+	    (p[0] == 0xF4 && p[1] > 0x8F))
 		return 0;
 	return n;
 }
@@ -336,7 +339,8 @@ static int container(struct reader *r, enum vt_json_type type, char close, struc
 				r->p++;
 				break;
 			} else {
-				rc = fail(r, close == '}' ? "',' or '}' must stand here" : "',' or ']' must stand here");
+				rc = fail(r, close == '}' ? "',' or '}' must stand here" : "',' or ']' must stand "
+					"here");
 			}
 		}
 	}

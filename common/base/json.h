@@ -19,7 +19,8 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 
-enum vt_json_type { VT_JSON_NULL = 1, VT_JSON_BOOL, VT_JSON_INT, VT_JSON_REAL, VT_JSON_STRING, VT_JSON_ARRAY, VT_JSON_OBJECT };
+enum vt_json_type { VT_JSON_NULL = 1, VT_JSON_BOOL, VT_JSON_INT, VT_JSON_REAL, VT_JSON_STRING, VT_JSON_ARRAY,
+	VT_JSON_OBJECT };
 
 struct vt_json {
 	enum vt_json_type type;
@@ -61,8 +62,8 @@ void vt_json_put_int(struct vt_json *object, const char *key, int64_t value);
 void vt_json_put_bool(struct vt_json *object, const char *key, bool value);
 void vt_json_put_real(struct vt_json *object, const char *key, double value);
 
-/* Canonical bytes for hashing: keys sorted by UTF-16 code units, no white space, shortest escapes.  A VT_JSON_REAL is an
- * error (VT_EBUG): reals that are hashed travel as decimal strings made by vt_json_real_text. */
+/* Canonical bytes for hashing: keys sorted by UTF-16 code units, no white space, shortest escapes.  A VT_JSON_REAL is
+ * an error (VT_EBUG): reals that are hashed travel as decimal strings made by vt_json_real_text. */
 int vt_json_canonical(struct vt_buf *out, const struct vt_json *j, struct vt_err *err);
 
 /* The same with reals, in their shortest form: one text for one value, to be hashed as a string. */

@@ -124,7 +124,8 @@ static int sorted(struct vt_buf *out, const struct vt_json *j, bool reals, struc
 	if (j->type == VT_JSON_OBJECT)
 		return sorted_object(out, j, reals, err);
 	if (j->type == VT_JSON_REAL && !reals)
-		return vt_err_set(err, VT_EBUG, "a real number (%.17g) stands in hashed JSON; it must be a decimal string", j->real);
+		return vt_err_set(err, VT_EBUG, "a real number (%.17g) stands in hashed JSON; it must be a decimal "
+			"string", j->real);
 	if (j->type != VT_JSON_ARRAY) {
 		scalar(out, j);
 		return 0;

@@ -181,12 +181,14 @@ static void draw(size_t done, const char *pairs, double now)
 	struct vt_buf text = VT_BUF_INIT;
 
 	if (form_now() == VT_LOG_TEXT) {
-		fprintf(stderr, "\r\033[K%s  %zu/%zu %s  %.2f/s  %d:%02d left  %s", sink.what, done, sink.total, sink.unit,
+		fprintf(stderr, "\r\033[K%s  %zu/%zu %s  %.2f/s  %d:%02d left  %s", sink.what, done, sink.total,
+			sink.unit,
 			rate, (int)left / 60, (int)left % 60, pairs);
 		fflush(stderr);
 		sink.live = true;
 	} else {
-		vt_buf_printf(&text, "what=%s unit=%s done=%zu total=%zu rate=%.3f left_s=%.0f %s", sink.what, sink.unit, done,
+		vt_buf_printf(&text, "what=%s unit=%s done=%zu total=%zu rate=%.3f left_s=%.0f %s", sink.what,
+			sink.unit, done,
 			sink.total, rate, left, pairs);
 		write_event(VT_LOG_INFO, "progress", text.data);
 	}

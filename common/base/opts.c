@@ -98,7 +98,8 @@ static const struct vt_opt *by_letter(const struct vt_opt *o, char letter)
 }
 
 /* --name, --name=VALUE, -o, -oVALUE: the option and the value glued to it, if any. */
-static int split(const struct vt_opt *opts, const char *arg, const struct vt_opt **o, const char **glued, struct vt_err *err)
+static int split(const struct vt_opt *opts, const char *arg, const struct vt_opt **o, const char **glued,
+	struct vt_err *err)
 {
 	if (arg[1] == '-') {
 		size_t n = strcspn(arg + 2, "=");

@@ -7,8 +7,8 @@
  *      };
  *      n = vt_opts_parse(opts, argc, argv, rest, err);
  *
- * Accepted: --name VALUE, --name=VALUE, -oVALUE, -o VALUE, -- ends options.  An unknown option is VT_EUSAGE and names the
- * nearest known one. */
+ * Accepted: --name VALUE, --name=VALUE, -oVALUE, -o VALUE, -- ends options.  An unknown option is VT_EUSAGE and names
+ * the nearest known one. */
 #ifndef COMMON_BASE_OPTS_H
 #define COMMON_BASE_OPTS_H
 

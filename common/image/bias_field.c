@@ -28,7 +28,8 @@ struct bias {
 };
 
 /* Mean of the mask's positive voxels in each coarse cube; cubes less than half full are left out. */
-static int coarse(struct bias *b, const float *x, const unsigned char *mask, const struct vt_geometry *g, struct vt_err *err)
+static int coarse(struct bias *b, const float *x, const unsigned char *mask, const struct vt_geometry *g,
+	struct vt_err *err)
 {
 	size_t cubes, v = 0;
 	for (int a = 0; a < 3; a++) {
@@ -51,8 +52,10 @@ static int coarse(struct bias *b, const float *x, const unsigned char *mask, con
 		for (size_t j = 0; j < g->dim[1]; j++)
 			for (size_t i = 0; i < g->dim[0]; i++, v++)
 				if (mask[v] && x[v] > 0) {
-					size_t c = (size_t)(((double)i + 0.5) / b->factor[0]), d = (size_t)(((double)j + 0.5) / b->factor[1]);
-					size_t e = (size_t)(((double)k + 0.5) / b->factor[2]), at = (e * b->dim[1] + d) * b->dim[0] + c;
+					size_t c = (size_t)(((double)i + 0.5) / b->factor[0]),
+						d = (size_t)(((double)j + 0.5) / b->factor[1]);
+					size_t e = (size_t)(((double)k + 0.5) / b->factor[2]),
+						at = (e * b->dim[1] + d) * b->dim[0] + c;
 					sum[at] += (double)x[v];
 					count[at]++;
 				}
@@ -66,7 +69,8 @@ static int coarse(struct bias *b, const float *x, const unsigned char *mask, con
 		}
 	free(sum);
 	free(count);
-	return b->n > 64 ? 0 : vt_err_set(err, VT_EDATA, "too few positive voxels in the mask to estimate a bias field");
+	return b->n > 64 ? 0 : vt_err_set(err, VT_EDATA, "too few positive voxels in the mask to estimate a bias "
+		"field");
 }
 
 /* --- B-splines ---------------------------------------------------------------------------------------------------- */
@@ -93,7 +97,8 @@ static double spline(const struct lattice *l, const double p[3])
 	for (size_t k = 0; k < 4; k++)
 		for (size_t j = 0; j < 4; j++) {
 			const double *row = l->value + ((first[2] + k) * side + first[1] + j) * side + first[0];
-			sum += w[2][k] * w[1][j] * (w[0][0] * row[0] + w[0][1] * row[1] + w[0][2] * row[2] + w[0][3] * row[3]);
+			sum += w[2][k] * w[1][j] * (w[0][0] * row[0] + w[0][1] * row[1] + w[0][2] * row[2] + w[0][3] *
+				row[3]);
 		}
 	return sum;
 }
@@ -262,7 +267,8 @@ static void divide_slice(void *ctx, size_t k)
 	const size_t *d = job->g->dim;
 	for (size_t j = 0; j < d[1]; j++) {
 		float *row = job->x + (k * d[1] + j) * d[0];
-		double p[3] = { 0, ((double)j + 0.5) / (double)d[1], ((double)k + 0.5) / (double)d[2] }, left = 0, right = 0;
+		double p[3] = { 0, ((double)j + 0.5) / (double)d[1], ((double)k + 0.5) / (double)d[2] }, left = 0,
+			right = 0;
 		for (size_t i = 0; i < d[0]; i++) {
 			if (i % 4 == 0) {
 				p[0] = ((double)i + 0.5) / (double)d[0];

@@ -10,7 +10,8 @@
 #include "common/image/intensity.h"
 #include "common/image/morphology.h"
 
-/* Limits measured on BRATS-2013, MS lesion and phantom volumes (stripped: border 1.00 constant, 1080-1780 ml, shell 0.75-1.1)
+/* Limits measured on BRATS-2013, MS lesion and phantom volumes (stripped: border 1.00 constant, 1080-1780 ml, shell
+ * 0.75-1.1)
  * and on whole heads (2600-5700 ml, or a shell of scalp and skull). */
 static const double border_least = 0.5, ml_least = 400, ml_most = 2300, part_least = 0.9;
 
@@ -59,12 +60,13 @@ static double border_share(const unsigned char *inside, const size_t d[3])
 	return (double)equal / (double)n;
 }
 
-/* --- a head on a constant background: scalp, then dark skull, then brain ------------------------------------------------ */
+/* --- a head on a constant background: scalp, then dark skull, then brain ------------------------------------------ */
 
 enum { COARSE_MM = 3, LAYERS = 9 };      /* 27 mm: the thickest scalp and skull and some brain */
 
 /* Every so many voxels that the steps are about 3 mm: values and the mask. */
-static size_t thin_out(struct vt_geometry *coarse, float **values, unsigned char **inside, const struct vt_volume *v, const unsigned char *mask)
+static size_t thin_out(struct vt_geometry *coarse, float **values, unsigned char **inside, const struct vt_volume *v,
+	const unsigned char *mask)
 {
 	const struct vt_geometry *g = &v->geometry;
 	size_t step[3], i = 0;
@@ -86,8 +88,10 @@ static size_t thin_out(struct vt_geometry *coarse, float **values, unsigned char
 	return i;
 }
 
-/* Medians of layers of 3 mm, from the border inwards, above the darkest 2 % of the inside; how many layers there are. */
-static int layer_medians(double median[LAYERS], const float *values, const unsigned char *inside, const struct vt_geometry *g, struct vt_err *err)
+/* Medians of layers of 3 mm, from the border inwards, above the darkest 2 % of the inside; how many layers there
+ * are. */
+static int layer_medians(double median[LAYERS], const float *values, const unsigned char *inside,
+	const struct vt_geometry *g, struct vt_err *err)
 {
 	static const double low[1] = { 2 }, middle[1] = { 50 };
 	const int dims[3] = { (int)g->dim[2], (int)g->dim[1], (int)g->dim[0] };
@@ -164,7 +168,7 @@ int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struc
 	return rc;
 }
 
-/* --- where a mask meets the grid's sides ------------------------------------------------------------------------------ */
+/* --- where a mask meets the grid's sides -------------------------------------------------------------------------- */
 
 static const double share_most = 0.05, share_most_foot = 0.08;
 
@@ -182,7 +186,8 @@ static size_t faces_along(size_t side[2], const unsigned char *mask, const size_
 				bool low = !at[axis], high = at[axis] + 1 == dim[axis];
 				side[0] += low;
 				side[1] += high;
-				n += (size_t)(low || !mask[i - stride[axis]]) + (size_t)(high || !mask[i + stride[axis]]);
+				n += (size_t)(low || !mask[i - stride[axis]]) + (size_t)(high ||
+					!mask[i + stride[axis]]);
 			}
 	return n;
 }

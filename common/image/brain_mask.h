@@ -24,9 +24,10 @@ struct vt_stripped {
 	double inside_ml;        /* the rest */
 };
 
-/* Stripped: all eight corners and most of the border have one value, voxels of exactly that value joined to the border fill
- * a plausible share of the grid, and what is left is one piece of a brain's size without a skull: from its border inwards, in layers
- * of 3 mm, no layer is less than half as bright as one outside it and one inside it.  mask (may be NULL): the rest, holes filled.  Works on the stored samples: v->voxels may be NULL. */
+/* Stripped: all eight corners and most of the border have one value, voxels of exactly that value joined to the border
+ * fill a plausible share of the grid, and what is left is one piece of a brain's size without a skull: from its border
+ * inwards, in layers of 3 mm, no layer is less than half as bright as one outside it and one inside it.  mask (may be
+ * NULL): the rest, holes filled.  Works on the stored samples: v->voxels may be NULL. */
 int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v, struct vt_err *err);
 
 struct vt_brain_opts {
@@ -43,9 +44,11 @@ enum vt_brain_flag {
 	VT_BRAIN_SELF_CROSS = 1 << 3,    /* the surface crossed itself after every restart */
 };
 
-/* VT_BRAIN_BORDER: the share of the mask's voxel faces that lie on one side of the grid is over 5 %, or over 8 % at the foot.
- * A brain cut 10 mm below its top shows 40 cm2 there, some 4 %, which clinical scans do; 5 % is a cut of about 15 mm.  At the foot a
- * field of view that begins in the cerebellum shows up to 80 cm2.  More than that, the mask has left the brain or the scan has. */
+/* VT_BRAIN_BORDER: the share of the mask's voxel faces that lie on one side of the grid is over 5 %, or over 8 % at the
+ * foot.
+ * A brain cut 10 mm below its top shows 40 cm2 there, some 4 %, which clinical scans do; 5 % is a cut of about 15
+ * mm.  At the foot a field of view that begins in the cerebellum shows up to 80 cm2.  More than that, the mask has left
+ * the brain or the scan has. */
 struct vt_brain_report {
 	double volume_ml;
 	double border_cm2[6];    /* of the mask on the grid's sides: left, right, back, front, foot, head */
@@ -62,7 +65,8 @@ int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, c
 /* Any other source of a mask (learned weights, a file): fills mask for the voxels, returns 0 or a code. */
 struct vt_mask_provider {
 	const char *name;
-	int (*mask)(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g, struct vt_err *err);
+	int (*mask)(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g,
+		struct vt_err *err);
 	void *ctx;
 };
 

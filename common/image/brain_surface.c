@@ -1,8 +1,8 @@
 /* brain_surface.c - the surface method: a sphere inside the head grows until it meets the dark layer around the brain.
  *
- * Work grid: canonical axes, cubes of 1 mm (2 mm for coarse scans), so that thick slices and rotated scans meet the same
- * code.  Positions are in mm of that grid.  Every vertex moves by the positions of the step before, so threads cannot
- * change the result.  Constants: Smith 2002 and the published behaviour of its reference program. */
+ * Work grid: canonical axes, cubes of 1 mm (2 mm for coarse scans), so that thick slices and rotated scans meet the
+ * same code.  Positions are in mm of that grid.  Every vertex moves by the positions of the step before, so threads
+ * cannot change the result.  Constants: Smith 2002 and the published behaviour of its reference program. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -65,7 +65,8 @@ static int head_intensities(struct head *h, struct vt_err *err)
 		return vt_err_nomem(err, n);
 	for (size_t i = 0; i < n; i++)
 		used += mask[i] = h->x[i] != h->x[0];
-	int rc = used ? vt_percentiles(p, q, 2, h->x, mask, n, err) : vt_err_set(err, VT_EDATA, "the image is constant");
+	int rc = used ? vt_percentiles(p, q, 2, h->x, mask, n, err)
+		: vt_err_set(err, VT_EDATA, "the image is constant");
 	free(mask);
 	if (rc)
 		return rc;
@@ -73,7 +74,8 @@ static int head_intensities(struct head *h, struct vt_err *err)
 	h->high = p[1];
 	h->air = p[0] + 0.1 * (p[1] - p[0]);
 	if (!(h->high > h->low))
-		return vt_err_set(err, VT_EDATA, "the image has no contrast: 2 and 98 %% of its voxels are both %g", h->low);
+		return vt_err_set(err, VT_EDATA, "the image has no contrast: 2 and 98 %% of its voxels are both %g",
+			h->low);
 	return 0;
 }
 
@@ -104,7 +106,8 @@ static int head_sphere(struct head *h, struct vt_err *err)
 			sum[2] += v * (double)k;
 		}
 	if (!(mass > 0))
-		return vt_err_set(err, VT_EDATA, "no head found: nothing is brighter than the air threshold %g", h->air);
+		return vt_err_set(err, VT_EDATA, "no head found: nothing is brighter than the air threshold %g",
+			h->air);
 	for (int a = 0; a < 3; a++)
 		h->centre[a] = sum[a] / mass * h->step;
 	h->radius = vt_pow(0.75 * count * h->step * h->step * h->step / 3.14159265358979323846, 1.0 / 3);
@@ -124,7 +127,8 @@ static int head_median(struct head *h, struct vt_err *err)
 			for (size_t i = 0; i < d[0]; i++, v++) {
 				double x = (double)i * h->step - h->centre[0], y = (double)j * h->step - h->centre[1];
 				double z = (double)k * h->step - h->centre[2], value = (double)h->x[v];
-				mask[v] = x * x + y * y + z * z < h->radius * h->radius && value > h->low && value < h->high;
+				mask[v] = x * x + y * y + z * z < h->radius * h->radius && value > h->low &&
+					value < h->high;
 				used += mask[v];
 			}
 	int rc = used ? vt_percentiles(&h->median, &half, 1, h->x, mask, n, err) :
@@ -234,7 +238,8 @@ static int run_surface(struct head *h, struct vt_surface *s, double threshold, d
 }
 
 /* Grows again with ten times the smoothness until no more than 0.1 % of the inside is wound around wrongly. */
-static int find_surface(struct head *h, unsigned char *cubes, double threshold, struct vt_brain_report *report, struct vt_err *err)
+static int find_surface(struct head *h, unsigned char *cubes, double threshold, struct vt_brain_report *report,
+	struct vt_err *err)
 {
 	double smooth = 1;
 	size_t n = vt_geometry_count(&h->grid), twisted = 1;
@@ -256,9 +261,9 @@ static int find_surface(struct head *h, unsigned char *cubes, double threshold, 
 	return 0;
 }
 
-/* Where CSF is dark (T1, FLAIR) the surface stops at the cortex.  A brain mask holds the CSF of the sulci: 2 mm are added,
- * but no bone or air.  Where CSF is bright (T2) the surface lies outside it already.  The sign of the intensities' skew
- * inside the mask tells one from the other. */
+/* Where CSF is dark (T1, FLAIR) the surface stops at the cortex.  A brain mask holds the CSF of the sulci: 2 mm are
+ * added, but no bone or air.  Where CSF is bright (T2) the surface lies outside it already.  The sign of the
+ * intensities' skew inside the mask tells one from the other. */
 static int add_dark_rim(const struct head *h, unsigned char *cubes, struct vt_err *err)
 {
 	static const double q[3] = { 2, 50, 98 };
@@ -318,7 +323,8 @@ int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, c
 		vt_err_nomem(err, vt_geometry_count(&h.grid));
 		goto out;
 	}
-	if (find_surface(&h, cubes, opts->threshold, report, err) || add_dark_rim(&h, cubes, err) || to_native(mask, &h, cubes, err))
+	if (find_surface(&h, cubes, opts->threshold, report, err) || add_dark_rim(&h, cubes, err) ||
+	    to_native(mask, &h, cubes, err))
 		goto out;
 	report->low = h.low;
 	report->high = h.high;

@@ -1,4 +1,5 @@
-/* distance.c - along x by two scans, along y and z by lower envelopes of parabolas; at single voxels by searching rows outwards. */
+/* distance.c - along x by two scans, along y and z by lower envelopes of parabolas; at single voxels by searching rows
+ * outwards. */
 #include "common/image/distance.h"
 
 #include <float.h>
@@ -141,7 +142,7 @@ void vt_distance_squared(double *out, const unsigned char *to, const int dims[3]
 	vt_parallel_for((size_t)dims[1], wall_squared, &p);
 }
 
-/* --- at some voxels ------------------------------------------------------------------------------------------------------- */
+/* --- at some voxels ----------------------------------------------------------------------------------------------- */
 
 struct rows {
 	const unsigned char *to;
@@ -180,7 +181,8 @@ struct search {
 /* The nearest row found in one plane, from row y outwards, as long as a row can still be nearer than `best`. */
 static double search_plane(struct search *s, double best, size_t z, size_t y, size_t x, double away)
 {
-	size_t ny = (size_t)s->rows->dims[1], nx = (size_t)s->rows->dims[2], both = y < ny - 1 - y ? y : ny - 1 - y, k = 1;
+	size_t ny = (size_t)s->rows->dims[1], nx = (size_t)s->rows->dims[2], both = y < ny - 1 - y ? y : ny - 1 - y,
+		k = 1;
 	const uint16_t *up = s->rows->gap + (z * ny + y) * nx + x, *down = up;
 	const double *ay = s->along[1], *ax = s->along[2];
 	double d = away + ax[*up];
@@ -236,7 +238,8 @@ static bool search_all(double *out, const size_t *voxel, size_t n, struct search
 	return true;
 }
 
-static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned char *to, const int dims[3], const double spacing[3])
+static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned char *to, const int dims[3],
+	const double spacing[3])
 {
 	size_t voxels = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
 	size_t lengths = (size_t)dims[0] + (size_t)dims[1] + (size_t)dims[2];
@@ -258,7 +261,8 @@ static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned ch
 	return done;
 }
 
-void vt_distance_squared_at(double *out, const size_t *voxel, size_t n, const unsigned char *to, const int dims[3], const double spacing[3])
+void vt_distance_squared_at(double *out, const size_t *voxel, size_t n, const unsigned char *to, const int dims[3],
+	const double spacing[3])
 {
 	double *all;
 

@@ -104,10 +104,12 @@ int vt_geometry_check(const struct vt_geometry *g, struct vt_err *err)
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++)
 			if (!isfinite(g->affine[i][j]))
-				return vt_err_set(err, VT_EDATA, "row %d of the affine has the value %g", i + 1, g->affine[i][j]);
+				return vt_err_set(err, VT_EDATA, "row %d of the affine has the value %g", i + 1,
+					g->affine[i][j]);
 	for (int i = 0; i < 3; i++)
 		if (!(g->spacing[i] >= 0.01 && g->spacing[i] <= 100))
-			return vt_err_set(err, VT_EDATA, "voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the affine or pixdim "
+			return vt_err_set(err, VT_EDATA, "voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the "
+				"affine or pixdim "
 				"empty, or in metres?)", g->spacing[0], g->spacing[1], g->spacing[2]);
 	double volume = fabs(determinant(g->affine)) / (g->spacing[0] * g->spacing[1] * g->spacing[2]);
 	if (!(volume > 1e-3))
@@ -129,7 +131,8 @@ void vt_geometry_to_mm(const struct vt_geometry *g, const double index[3], doubl
 {
 	double out[3];
 	for (int i = 0; i < 3; i++)
-		out[i] = g->affine[i][0] * index[0] + g->affine[i][1] * index[1] + g->affine[i][2] * index[2] + g->affine[i][3];
+		out[i] = g->affine[i][0] * index[0] + g->affine[i][1] * index[1] + g->affine[i][2] * index[2] +
+			g->affine[i][3];
 	memcpy(mm, out, sizeof(out));
 }
 
@@ -144,7 +147,8 @@ double vt_geometry_gap(const struct vt_geometry *a, const struct vt_geometry *b)
 			index[i] = corner >> i & 1 ? (double)a->dim[i] - 1 : 0;
 		vt_geometry_to_mm(a, index, p);
 		vt_geometry_to_mm(b, index, q);
-		double d = sqrt((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) + (p[2] - q[2]) * (p[2] - q[2]));
+		double d = sqrt((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) + (p[2] - q[2]) *
+			(p[2] - q[2]));
 		worst = d > worst ? d : worst;
 	}
 	return worst;
@@ -155,16 +159,21 @@ int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const stru
 {
 	char ca[4], cb[4];
 	if (memcmp(a->dim, b->dim, sizeof(a->dim)))
-		return vt_err_set(err, VT_EDATA, "%s has %zu x %zu x %zu voxels, %s has %zu x %zu x %zu: register and resample them to "
-			"one grid first", name_a, a->dim[0], a->dim[1], a->dim[2], name_b, b->dim[0], b->dim[1], b->dim[2]);
+		return vt_err_set(err, VT_EDATA, "%s has %zu x %zu x %zu voxels, %s has %zu x %zu x %zu: register and "
+			"resample them to "
+			"one grid first", name_a, a->dim[0], a->dim[1], a->dim[2], name_b, b->dim[0], b->dim[1],
+			b->dim[2]);
 	double gap = vt_geometry_gap(a, b);
 	if (gap <= tolerance_mm)
 		return 0;
 	vt_geometry_code(a, ca);
 	vt_geometry_code(b, cb);
-	return vt_err_set(err, VT_EDATA, "%s and %s have equal sizes but lie up to %.3f mm apart (%s, origin %.3f %.3f %.3f against "
-		"%s, origin %.3f %.3f %.3f; %g mm allowed): register and resample them to one grid first", name_a, name_b, gap, ca,
-		a->affine[0][3], a->affine[1][3], a->affine[2][3], cb, b->affine[0][3], b->affine[1][3], b->affine[2][3], tolerance_mm);
+	return vt_err_set(err, VT_EDATA, "%s and %s have equal sizes but lie up to %.3f mm apart (%s, origin %.3f %.3f "
+		"%.3f against "
+		"%s, origin %.3f %.3f %.3f; %g mm allowed): register and resample them to one grid first", name_a,
+		name_b, gap, ca,
+		a->affine[0][3], a->affine[1][3], a->affine[2][3], cb, b->affine[0][3], b->affine[1][3],
+		b->affine[2][3], tolerance_mm);
 }
 
 static double cosine(const struct vt_geometry *g, int row, int column)
@@ -181,8 +190,8 @@ static int best_row(const struct vt_geometry *g, int column, const bool used[3])
 	return best;
 }
 
-/* axis[a]: the voxel axis nearest to patient axis a (R, A, S).  Voxel axes choose in the order of their best match, each
- * among the patient axes that are left: nibabel's rule, which matters only far from 90 degrees. */
+/* axis[a]: the voxel axis nearest to patient axis a (R, A, S).  Voxel axes choose in the order of their best match,
+ * each among the patient axes that are left: nibabel's rule, which matters only far from 90 degrees. */
 static void nearest_axes(const struct vt_geometry *g, int axis[3])
 {
 	const bool none[3] = { false };
@@ -283,7 +292,8 @@ int vt_placement_crop(struct vt_placement *p, const size_t lo[3], const size_t d
 	double affine[3][4], first[3];
 	for (int a = 0; a < 3; a++) {
 		if (!dim[a] || lo[a] > p->full.dim[a] || dim[a] > p->full.dim[a] - lo[a])
-			return vt_err_set(err, VT_EBUG, "crop of %zu voxels from %zu on leaves axis %d of %zu", dim[a], lo[a], a,
+			return vt_err_set(err, VT_EBUG, "crop of %zu voxels from %zu on leaves axis %d of %zu", dim[a],
+				lo[a], a,
 				p->full.dim[a]);
 		first[a] = (double)lo[a];
 		p->lo[a] = lo[a];
@@ -349,7 +359,8 @@ int vt_placement_gather(const struct vt_placement *p, void *work, const void *na
 	char *to = work;
 	for (size_t k = 0; k < d[2]; k++)
 		for (size_t j = 0; j < d[1]; j++, to += d[0] * size)
-			copy_row(to, (ptrdiff_t)size, from + (ptrdiff_t)k * step[2] + (ptrdiff_t)j * step[1], step[0], d[0], size);
+			copy_row(to, (ptrdiff_t)size, from + (ptrdiff_t)k * step[2] + (ptrdiff_t)j * step[1], step[0],
+				d[0], size);
 	return 0;
 }
 
@@ -359,7 +370,8 @@ static void fill(char *to, size_t n, size_t size, const void *value)
 		memcpy(to + i * size, value, size);
 }
 
-static int paste_resampled(char *native, const struct vt_placement *p, const char *work, size_t size, struct vt_err *err)
+static int paste_resampled(char *native, const struct vt_placement *p, const char *work, size_t size,
+	struct vt_err *err)
 {
 	double inv[3][4];
 	const size_t *d = p->native.dim, *w = p->work.dim;
@@ -393,6 +405,7 @@ int vt_geometry_paste(void *native, const struct vt_placement *p, const void *wo
 	const char *from = work;
 	for (size_t k = 0; k < d[2]; k++)
 		for (size_t j = 0; j < d[1]; j++, from += d[0] * size)
-			copy_row(to + (ptrdiff_t)k * step[2] + (ptrdiff_t)j * step[1], step[0], from, (ptrdiff_t)size, d[0], size);
+			copy_row(to + (ptrdiff_t)k * step[2] + (ptrdiff_t)j * step[1], step[0], from, (ptrdiff_t)size,
+				d[0], size);
 	return 0;
 }

@@ -6,8 +6,8 @@
  *      vt_placement_gather(&p, out, in, sizeof(float));        native voxels -> working grid
  *      vt_geometry_paste(native, &p, prediction, 1, &zero);    working grid -> native voxels
  *
- * Indices are (x, y, z) with x fastest in memory, as NIfTI stores them; an array of this memory order read in C order is
- * [z, y, x].  Millimetres are RAS+: x grows to the patient's right, y to the front, z to the
+ * Indices are (x, y, z) with x fastest in memory, as NIfTI stores them; an array of this memory order read in C order
+ * is [z, y, x].  Millimetres are RAS+: x grows to the patient's right, y to the front, z to the
  * head.  All arithmetic is double.  Functions that cannot fail return void.  Plain data: copy freely, no release. */
 #ifndef COMMON_IMAGE_GEOMETRY_H
 #define COMMON_IMAGE_GEOMETRY_H
@@ -83,8 +83,8 @@ int vt_placement_crop(struct vt_placement *p, const size_t lo[3], const size_t d
 /* Native voxels of `size` bytes each -> work grid.  Not for a resampled placement (VT_EBUG). */
 int vt_placement_gather(const struct vt_placement *p, void *work, const void *native, size_t size, struct vt_err *err);
 
-/* Work voxels -> native grid, voxels outside the work grid set to *outside.  With a resampled placement each native voxel
- * takes the nearest work voxel (by mm); otherwise the mapping is one to one. */
+/* Work voxels -> native grid, voxels outside the work grid set to *outside.  With a resampled placement each native
+ * voxel takes the nearest work voxel (by mm); otherwise the mapping is one to one. */
 int vt_geometry_paste(void *native, const struct vt_placement *p, const void *work, size_t size, const void *outside,
 	struct vt_err *err);
 

@@ -5,7 +5,8 @@
 
 #include "common/image/geometry.h"
 
-static const char *const form_names[] = { [VT_FORM_NONE] = "none", [VT_FORM_QFORM] = "qform", [VT_FORM_SFORM] = "sform" };
+static const char *const form_names[] = { [VT_FORM_NONE] = "none", [VT_FORM_QFORM] = "qform",
+	[VT_FORM_SFORM] = "sform" };
 
 static struct vt_json *reals(const double *v, size_t n)
 {
@@ -91,7 +92,8 @@ static int get_sizes(size_t out[3], const struct vt_json *j, const char *key, in
 	for (size_t i = 0; i < 3; i++) {
 		int64_t v = vt_json_integer(vt_json_at(a, i), -1);
 		if (v < least || v > INT32_MAX)
-			return vt_err_set(err, VT_EDATA, "\"%s\"[%zu] is not a whole number of at least %lld", key, i, (long long)least);
+			return vt_err_set(err, VT_EDATA, "\"%s\"[%zu] is not a whole number of at least %lld", key, i,
+				(long long)least);
 		out[i] = (size_t)v;
 	}
 	return 0;
@@ -122,7 +124,8 @@ int vt_geometry_parse(struct vt_geometry *out, const struct vt_json *j, struct v
 
 struct vt_json *vt_placement_json(const struct vt_placement *p)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *axis = vt_json_new(VT_JSON_ARRAY), *flip = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *axis = vt_json_new(VT_JSON_ARRAY),
+		*flip = vt_json_new(VT_JSON_ARRAY);
 	for (int a = 0; a < 3; a++) {
 		vt_json_push(axis, vt_json_new_int(p->axis[a]));
 		vt_json_push(flip, vt_json_new_bool(p->flip[a]));
@@ -155,7 +158,8 @@ static int check_fit(const struct vt_placement *p, struct vt_err *err)
 {
 	for (int a = 0; a < 3; a++) {
 		if (!p->resampled && p->full.dim[a] != p->native.dim[p->axis[a]])
-			return vt_err_set(err, VT_EDATA, "\"full\" has %zu voxels on axis %d, \"native\" has %zu there", p->full.dim[a], a,
+			return vt_err_set(err, VT_EDATA, "\"full\" has %zu voxels on axis %d, \"native\" has %zu there",
+				p->full.dim[a], a,
 				p->native.dim[p->axis[a]]);
 		if (p->lo[a] > p->full.dim[a] || p->work.dim[a] > p->full.dim[a] - p->lo[a])
 			return vt_err_set(err, VT_EDATA, "\"work\" does not fit in \"full\" on axis %d", a);

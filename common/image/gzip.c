@@ -124,7 +124,8 @@ int vt_gzip_inflate(void *out, size_t n, const unsigned char *bytes, size_t size
 	size_t in = 0, done = 0;
 	while (in < size && r == LIBDEFLATE_SUCCESS && !(in && all_zero(bytes + in, size - in))) {
 		size_t used = 0, made = 0;
-		r = libdeflate_gzip_decompress_ex(d, bytes + in, size - in, (unsigned char *)out + done, n - done, &used, &made);
+		r = libdeflate_gzip_decompress_ex(d, bytes + in, size - in, (unsigned char *)out + done, n - done,
+			&used, &made);
 		in += used;
 		done += made;
 	}

@@ -1,5 +1,5 @@
-/* gzip.h - whole gzip files (and the zlib stream of a PNG) in memory.  Only user of libdeflate and zlib for pictures and
- * volumes. */
+/* gzip.h - whole gzip files (and the zlib stream of a PNG) in memory.  Only user of libdeflate and zlib for pictures
+ * and volumes. */
 #ifndef COMMON_IMAGE_GZIP_H
 #define COMMON_IMAGE_GZIP_H
 

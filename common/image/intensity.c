@@ -222,7 +222,8 @@ static int percentiles_of(double *out, const double *q, size_t n_q, struct ranks
 	if (count[key_of(INFINITY) >> 16] || count[key_of(-INFINITY) >> 16] || count[HALF - 1] || count[0])
 		for (size_t i = 0; i < r->n; i++)
 			if ((!r->mask || r->mask[i]) && !isfinite(r->x[i]))
-				return vt_err_set(err, VT_EDATA, "voxel %zu is %g: percentiles need finite values", i, (double)r->x[i]);
+				return vt_err_set(err, VT_EDATA, "voxel %zu is %g: percentiles need finite values", i,
+					(double)r->x[i]);
 	for (size_t i = 0; i < n_q; i++) {
 		size_t at = (size_t)floor((double)(total - 1) * (q[i] / 100));
 		r->rank[2 * i] = at;
@@ -300,7 +301,8 @@ static void apply(float *y, const float *x, const unsigned char *mask, size_t n,
 }
 
 /* Moments of the values clipped to [k->clip_low, k->clip_high]. */
-static int clipped_moments(struct vt_moments *m, const struct vt_norm_numbers *k, const float *x, size_t n, struct vt_err *err)
+static int clipped_moments(struct vt_moments *m, const struct vt_norm_numbers *k, const float *x, size_t n,
+	struct vt_err *err)
 {
 	float *clipped = malloc(n * sizeof(float));
 	if (!clipped)
@@ -316,7 +318,8 @@ bool vt_normalise_uses_all(enum vt_normalise how)
 	return how == VT_NORM_CLIP_ZSCORE || how == VT_NORM_MINMAX;
 }
 
-int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsigned char *mask, size_t n, enum vt_normalise how,
+int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsigned char *mask, size_t n,
+	enum vt_normalise how,
 	struct vt_err *err)
 {
 	static const double q_clip[2] = { 1, 99 }, q_med3d[2] = { 0.5, 99.5 }, q_quantile[2] = { 2, 98 };
@@ -338,7 +341,8 @@ int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsign
 		k->shift = m.min;
 		k->scale = m.max - m.min;
 	} else {
-		const double *q = how == VT_NORM_CLIP_MINMAX ? q_clip : how == VT_NORM_CLIP_ZSCORE ? q_med3d : q_quantile;
+		const double *q = how == VT_NORM_CLIP_MINMAX ? q_clip : how == VT_NORM_CLIP_ZSCORE ? q_med3d
+			: q_quantile;
 		if (vt_percentiles(p, q, 2, x, all ? NULL : mask, n, err))
 			return err->code;
 		k->shift = p[0];

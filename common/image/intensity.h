@@ -1,8 +1,8 @@
 /* intensity.h - statistics and normalisation of voxel values.
  *
- * Whole numbers of at most 2^24 in size (every 8 and 16-bit scan) are summed exactly in integers: a mean does not depend
- * on the order of voxels.  Other values are summed in double over fixed blocks, block sums added in order: results do not
- * depend on the number of threads.  A mask is one byte a voxel, NULL = every voxel. */
+ * Whole numbers of at most 2^24 in size (every 8 and 16-bit scan) are summed exactly in integers: a mean does not
+ * depend on the order of voxels.  Other values are summed in double over fixed blocks, block sums added in order:
+ * results do not depend on the number of threads.  A mask is one byte a voxel, NULL = every voxel. */
 #ifndef COMMON_IMAGE_INTENSITY_H
 #define COMMON_IMAGE_INTENSITY_H
 

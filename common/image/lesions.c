@@ -1,5 +1,5 @@
-/* lesions.c - the lesions of a reference are the components of its dilation: a voxel's dilation is connected, so the dilation of one
- * lesion is exactly one component, and no lesion has to be dilated again. */
+/* lesions.c - the lesions of a reference are the components of its dilation: a voxel's dilation is connected, so the
+ * dilation of one lesion is exactly one component, and no lesion has to be dilated again. */
 #include "common/image/lesions.h"
 
 #include <stdlib.h>
@@ -134,15 +134,18 @@ static bool find_touching(struct lesions *l, uint32_t k, bool *touches, struct b
 					continue;
 				any = touches[c] = l->used[c] = true;
 				for (int a = 0; a < 3; a++) {
-					joint->lo[a] = l->component_box[c].lo[a] < joint->lo[a] ? l->component_box[c].lo[a] : joint->lo[a];
-					joint->hi[a] = l->component_box[c].hi[a] > joint->hi[a] ? l->component_box[c].hi[a] : joint->hi[a];
+					joint->lo[a] = l->component_box[c].lo[a] < joint->lo[a]
+						? l->component_box[c].lo[a] : joint->lo[a];
+					joint->hi[a] = l->component_box[c].hi[a] > joint->hi[a]
+						? l->component_box[c].hi[a] : joint->hi[a];
 				}
 			}
 	return any;
 }
 
 /* The lesion against its components, both cut out of `joint`. */
-static void compare(const struct lesions *l, uint32_t k, const bool *touches, const struct box *joint, double *dice, double *hd95)
+static void compare(const struct lesions *l, uint32_t k, const bool *touches, const struct box *joint, double *dice,
+	double *hd95)
 {
 	int dims[3];
 	size_t n = 1, i = 0;
@@ -198,7 +201,8 @@ static void score(struct lesions *l, struct vt_lesions *out, const struct vt_les
 	out->hd95 = all ? (hd95 + (double)out->false_alarms * opts->penalty_mm) / (double)all : 0;
 }
 
-int vt_lesions(struct vt_lesions *out, const struct vt_mask_pair *pair, const struct vt_lesion_opts *opts, struct vt_err *err)
+int vt_lesions(struct vt_lesions *out, const struct vt_mask_pair *pair, const struct vt_lesion_opts *opts,
+	struct vt_err *err)
 {
 	struct lesions l = { .pair = pair, .voxels = 1 };
 	struct vt_pair_box b;

@@ -1,11 +1,13 @@
-/* lesions.h - Dice and HD95 a lesion at a time, after the rule of the BraTS 2023 challenges (Saluja, BraTS-2023-Metrics).
+/* lesions.h - Dice and HD95 a lesion at a time, after the rule of the BraTS 2023 challenges (Saluja,
+ * BraTS-2023-Metrics).
  *
- * The reference is dilated `dilations` times by the 18-neighbourhood; each 26-connected component of the result is one lesion: the
- * reference voxels in it.  A 26-connected component of the prediction belongs to every lesion whose dilation it touches; a lesion
- * is compared with the union of its components.  Lesions of at most `cutoff_mm3` are not scored, yet what touches them is no false
- * alarm.  A component that touches no lesion is a false alarm.
+ * The reference is dilated `dilations` times by the 18-neighbourhood; each 26-connected component of the result is one
+ * lesion: the reference voxels in it.  A 26-connected component of the prediction belongs to every lesion whose
+ * dilation it touches; a lesion is compared with the union of its components.  Lesions of at most `cutoff_mm3` are not
+ * scored, yet what touches them is no false alarm.  A component that touches no lesion is a false alarm.
  *
- *      dice = sum over scored lesions / (scored lesions + false alarms), hd95 = (sum + penalty (missed + false alarms)) / the same
+ *      dice = sum over scored lesions / (scored lesions + false alarms),
+ *      hd95 = (sum + penalty (missed + false alarms)) / the same
  *
  * and without lesions and false alarms dice 1, hd95 0.  The distance is hd95 of vt_surfel_distance. */
 #ifndef COMMON_IMAGE_LESIONS_H
@@ -29,6 +31,7 @@ struct vt_lesions {
 };
 
 /* pair->penalty is not looked at.  VT_ENOMEM. */
-int vt_lesions(struct vt_lesions *out, const struct vt_mask_pair *pair, const struct vt_lesion_opts *opts, struct vt_err *err);
+int vt_lesions(struct vt_lesions *out, const struct vt_mask_pair *pair, const struct vt_lesion_opts *opts,
+	struct vt_err *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* mask_distance.c - distances between the surfaces of two masks, all on their joint box: the nearest surface lies inside it. */
+/* mask_distance.c - distances between the surfaces of two masks, all on their joint box: the nearest surface lies
+ * inside it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ static size_t count(const int dims[3])
 	return (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
 }
 
-/* --- joint box ---------------------------------------------------------------------------------------------------------- */
+/* --- joint box ---------------------------------------------------------------------------------------------------- */
 
 /* Whether any of n bytes is set; whole words first, because most rows of a scan are empty. */
 static bool any_set(const unsigned char *row, size_t n)
@@ -70,7 +71,8 @@ void vt_pair_box(struct vt_pair_box *out, const struct vt_mask_pair *pair)
 {
 	const unsigned char *m[2] = { pair->prediction, pair->reference };
 
-	*out = (struct vt_pair_box){ { pair->dims[0], pair->dims[1], pair->dims[2] }, { -1, -1, -1 }, { false, false } };
+	*out = (struct vt_pair_box){ { pair->dims[0], pair->dims[1], pair->dims[2] }, { -1, -1, -1 },
+		{ false, false } };
 	for (int k = 0; k < 2; k++)
 		out->any[k] = widen_by_mask(out->lo, out->hi, m[k], pair->dims);
 }
@@ -82,7 +84,8 @@ unsigned char *vt_mask_cut(const unsigned char *m, const int dims[3], const int 
 
 	for (int z = 0; z < size[0]; z++)
 		for (int y = 0; y < size[1]; y++) {
-			const unsigned char *from = m + ((size_t)(z + lo[0]) * (size_t)dims[1] + (size_t)(y + lo[1])) * (size_t)dims[2] + (size_t)lo[2];
+			const unsigned char *from = m + ((size_t)(z + lo[0]) * (size_t)dims[1] + (size_t)(y + lo[1])) *
+				(size_t)dims[2] + (size_t)lo[2];
 			unsigned char *to = out + ((size_t)(z + pad) * ny + (size_t)(y + pad)) * nx + (size_t)pad;
 
 			for (int x = 0; x < size[2]; x++)
@@ -91,7 +94,7 @@ unsigned char *vt_mask_cut(const unsigned char *m, const int dims[3], const int 
 	return out;
 }
 
-/* --- surfaces of one mask ------------------------------------------------------------------------------------------------- */
+/* --- surfaces of one mask ----------------------------------------------------------------------------------------- */
 
 struct points {
 	unsigned char *on;       /* [z, y, x] of dims: the surface */
@@ -131,13 +134,14 @@ static void surface_voxels(struct points *p, const unsigned char *m, const int b
 			const unsigned char *c = m + (size_t)z * plane + (size_t)y * nx + 1;
 
 			for (int x = 0; x < box[2]; x++)
-				p->on[i + (size_t)x] = c[x] & (1 ^ (c[x - 1] & c[x + 1] & c[x - (ptrdiff_t)nx] & c[x + (ptrdiff_t)nx] & c[x - (ptrdiff_t)plane] &
+				p->on[i + (size_t)x] = c[x] & (1 ^ (c[x - 1] & c[x + 1] & c[x - (ptrdiff_t)nx] & c[x +
+					(ptrdiff_t)nx] & c[x - (ptrdiff_t)plane] &
 					c[x + (ptrdiff_t)plane]));
 		}
 	points_list(p, p->on, box);
 }
 
-/* --- area that marching cubes puts into a 2x2x2 neighbourhood --------------------------------------------------------------- */
+/* --- area that marching cubes puts into a 2x2x2 neighbourhood ----------------------------------------------------- */
 
 /* Area of the strip that cuts off a cube edge along axis a. */
 static double bevel(int a, const double face[3])
@@ -147,9 +151,9 @@ static double bevel(int a, const double face[3])
 	return sqrt(p * p + q * q) / 2;
 }
 
-/* Of one piece of a code: corners joined by cube edges; e[a]: how many of its edges run along axis a.  A voxel face across axis a
- * has area face[a]; a lone corner is cut off by a triangle of area `tip`.  Four corners: a face, a corner and its three neighbours
- * (star), or a chain whose middle edge runs along `middle`. */
+/* Of one piece of a code: corners joined by cube edges; e[a]: how many of its edges run along axis a.  A voxel face
+ * across axis a has area face[a]; a lone corner is cut off by a triangle of area `tip`.  Four corners: a face, a corner
+ * and its three neighbours (star), or a chain whose middle edge runs along `middle`. */
 static double piece_area(int corners, const int e[3], bool star, int middle, const double face[3], double tip)
 {
 	int along = e[0] ? 0 : e[1] ? 1 : 2, across = !e[0] ? 0 : !e[1] ? 1 : 2;
@@ -232,7 +236,8 @@ static void surface_elements(struct points *p, const unsigned char *m, const int
 			const unsigned char *a = m + (size_t)z * plane + (size_t)y * nx, *b = a + plane;
 
 			for (int x = 0; x < corners[2]; x++)
-				code[i + (size_t)x] = (unsigned char)(a[x] | a[x + 1] << 1 | a[(size_t)x + nx] << 2 | a[(size_t)x + nx + 1] << 3 | b[x] << 4 |
+				code[i + (size_t)x] = (unsigned char)(a[x] | a[x + 1] << 1 | a[(size_t)x + nx] << 2 |
+					a[(size_t)x + nx + 1] << 3 | b[x] << 4 |
 					b[x + 1] << 5 | b[(size_t)x + nx] << 6 | b[(size_t)x + nx + 1] << 7);
 		}
 	p->on = vt_xmalloc(count(corners));
@@ -245,7 +250,7 @@ static void surface_elements(struct points *p, const unsigned char *m, const int
 	free(code);
 }
 
-/* --- measuring ------------------------------------------------------------------------------------------------------------- */
+/* --- measuring ---------------------------------------------------------------------------------------------------- */
 
 struct pair_item {
 	uint64_t key;            /* bits of a distance, which order as the distances do: none is negative */
@@ -364,7 +369,7 @@ static double area95(const struct points *p)
 	return p->distance[i];
 }
 
-/* --- pairs ------------------------------------------------------------------------------------------------------------------- */
+/* --- pairs -------------------------------------------------------------------------------------------------------- */
 
 struct joint {
 	unsigned char *prediction, *reference;   /* one empty voxel around */

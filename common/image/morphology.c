@@ -1,12 +1,13 @@
-/* morphology.c - binary masks.  Parts are found on runs of voxels: a brain in 9 million voxels is some 30,000 runs.  Distances for erosion and dilation are capped at the radius, so each axis is a short
- * running minimum instead of a full distance transform. */
+/* morphology.c - binary masks.  Parts are found on runs of voxels: a brain in 9 million voxels is some 30,000
+ * runs.  Distances for erosion and dilation are capped at the radius, so each axis is a short running minimum instead
+ * of a full distance transform. */
 #include "common/image/morphology.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --- runs: rows cut into stretches of equal value, joined to parts ------------------------------------------------- */
+/* --- runs: rows cut into stretches of equal value, joined to parts ------------------------------------------------ */
 
 struct run {
 	uint32_t from, to;       /* x in [from, to) */
@@ -122,7 +123,8 @@ static int runs_make(struct runs *r, const unsigned char *mask, int set, const s
 		r->n += row_runs(NULL, mask + row * dim[0], dim[0], set);
 	}
 	r->first[r->n_rows] = r->n;
-	r->v = r->n < UINT32_MAX && dim[0] < UINT32_MAX && r->n_rows < UINT32_MAX ? malloc((r->n + 1) * sizeof(*r->v)) : NULL;
+	r->v = r->n < UINT32_MAX && dim[0] < UINT32_MAX && r->n_rows < UINT32_MAX ? malloc((r->n + 1) * sizeof(*r->v))
+		: NULL;
 	if (!r->v) {
 		runs_release(r);
 		return vt_err_nomem(err, r->n * sizeof(*r->v));
@@ -140,7 +142,8 @@ static int runs_make(struct runs *r, const unsigned char *mask, int set, const s
 
 /* --- components --------------------------------------------------------------------------------------------------- */
 
-int vt_components(uint32_t *label, uint32_t *n_components, size_t **sizes, const unsigned char *mask, const size_t dim[3],
+int vt_components(uint32_t *label, uint32_t *n_components, size_t **sizes, const unsigned char *mask,
+	const size_t dim[3],
 	enum vt_connect connect, struct vt_err *err)
 {
 	struct runs r;
@@ -201,7 +204,8 @@ int vt_mask_largest(unsigned char *mask, const size_t dim[3], enum vt_connect co
 		return err->code;
 	size_t *size = part_sizes(&r, &best, err);
 	for (size_t i = 0; size && i < r.n; i++)
-		memset(mask + r.v[i].row * dim[0] + r.v[i].from, root_of(r.v, (uint32_t)i) == best, r.v[i].to - r.v[i].from);
+		memset(mask + r.v[i].row * dim[0] + r.v[i].from, root_of(r.v, (uint32_t)i) == best,
+			r.v[i].to - r.v[i].from);
 	free(size);
 	runs_release(&r);
 	return err->code;
@@ -275,9 +279,10 @@ static void row_distances(float *d2, const unsigned char *mask, int set, size_t 
 	}
 }
 
-/* One axis: out[line] = min over |k| <= reach of in[line + k] + (k step)^2, for n_lines lines of `width` floats that lie
- * `stride` floats apart. */
-static void axis_minimum(float *out, const float *in, size_t n_lines, size_t stride, size_t width, double step, int span,
+/* One axis: out[line] = min over |k| <= reach of in[line + k] + (k step)^2, for n_lines lines of `width` floats that
+ * lie `stride` floats apart. */
+static void axis_minimum(float *out, const float *in, size_t n_lines, size_t stride, size_t width, double step,
+	int span,
 	bool beyond)
 {
 	for (size_t line = 0; line < n_lines; line++) {
@@ -299,7 +304,8 @@ static void axis_minimum(float *out, const float *in, size_t n_lines, size_t str
 }
 
 /* near[i] = 1 where a voxel with (mask != 0) == set lies within radius. */
-static int near_set(unsigned char *near, const unsigned char *mask, int set, const size_t dim[3], const double spacing[3],
+static int near_set(unsigned char *near, const unsigned char *mask, int set, const size_t dim[3],
+	const double spacing[3],
 	double radius, bool beyond, struct vt_err *err)
 {
 	size_t slice = dim[0] * dim[1], n = slice * dim[2];
@@ -337,12 +343,14 @@ static int grow(unsigned char *mask, int set, const size_t dim[3], const double 
 	return rc;
 }
 
-int vt_mask_erode(unsigned char *mask, const size_t dim[3], const double spacing[3], double radius_mm, struct vt_err *err)
+int vt_mask_erode(unsigned char *mask, const size_t dim[3], const double spacing[3], double radius_mm,
+	struct vt_err *err)
 {
 	return grow(mask, 0, dim, spacing, radius_mm, true, err);
 }
 
-int vt_mask_dilate(unsigned char *mask, const size_t dim[3], const double spacing[3], double radius_mm, struct vt_err *err)
+int vt_mask_dilate(unsigned char *mask, const size_t dim[3], const double spacing[3], double radius_mm,
+	struct vt_err *err)
 {
 	return grow(mask, 1, dim, spacing, radius_mm, false, err);
 }

@@ -46,7 +46,7 @@ float vt_half_to_float(uint16_t h)
 	return f;
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 /* A section that must lie inside the file; NULL if it does not. */
 static const void *section(const struct vt_patch_file *p, const char *name, size_t bytes)
@@ -66,11 +66,13 @@ static int read_header(struct vt_patch_file *p, const char *path, struct vt_err 
 		return vt_err_set(err, VT_EDATA, "%s: not a patch container (no VOXPATCH at its start)", path);
 	memcpy(&n, p->map.data + 8, sizeof(n));
 	if (n > p->map.size - 16 || n > 64u << 20)
-		return vt_err_set(err, VT_EDATA, "%s: header length %llu is beyond the file", path, (unsigned long long)n);
+		return vt_err_set(err, VT_EDATA, "%s: header length %llu is beyond the file", path,
+			(unsigned long long)n);
 	if (vt_json_parse(&p->header, (const char *)p->map.data + 16, n, path, err))
 		return err->code;
 	if (vt_json_integer(vt_json_get(p->header, "format"), 0) != 1)
-		return vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path, (long long)vt_json_integer(vt_json_get(p->header, "format"), 0));
+		return vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path,
+			(long long)vt_json_integer(vt_json_get(p->header, "format"), 0));
 	return 0;
 }
 
@@ -84,7 +86,8 @@ static int read_sections(struct vt_patch_file *p, const char *path, struct vt_er
 	p->w = (int)vt_json_integer(vt_json_at(dims, 2), 0);
 	p->c = vt_json_get(p->header, "channels") ? (int)vt_json_get(p->header, "channels")->n : 0;
 	if (p->d < 1 || p->h < 1 || p->w < 1 || p->d > 4096 || p->h > 4096 || p->w > 4096 || p->c < 1 || p->c > 16)
-		return vt_err_set(err, VT_EDATA, "%s: impossible size %dx%dx%d, %d channels", path, p->d, p->h, p->w, p->c);
+		return vt_err_set(err, VT_EDATA, "%s: impossible size %dx%dx%d, %d channels", path, p->d, p->h, p->w,
+			p->c);
 	voxels = (size_t)p->d * (size_t)p->h * (size_t)p->w;
 	p->half = !strcmp(vt_json_text(vt_json_get(p->header, "dtype"), ""), "f16");
 	p->labelled = vt_json_true(vt_json_get(p->header, "labelled"), false);
@@ -147,7 +150,7 @@ void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y
 		out[i] = vt_half_to_float(((const uint16_t *)p->image)[at + (size_t)i]);
 }
 
-/* --- writing ---------------------------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
 static size_t round_up(size_t n)
 {
@@ -209,7 +212,8 @@ static void put_image(unsigned char *to, const float *image, size_t n, bool half
 	}
 }
 
-int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half, const float *image, const uint8_t *regions,
+int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half, const float *image,
+	const uint8_t *regions,
 	const uint8_t *labels, struct vt_err *err)
 {
 	size_t voxels = (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3], n = voxels * (size_t)dims[0];

@@ -8,8 +8,8 @@
  *                regions     [z, y, x] u8, bit r: the voxel lies in region r
  *                labels      [z, y, x] u8, the cohort's own values
  *                foreground  u32 voxel indices with any region bit, ascending
- * Header: format, subject, dims [z, y, x], channels [roles], dtype, regions [names], n_foreground, labelled, test, fold, normalise,
- * geometry (the subject's placement, for pasting back), offsets. */
+ * Header: format, subject, dims [z, y, x], channels [roles], dtype, regions [names], n_foreground, labelled, test,
+ * fold, normalise, geometry (the subject's placement, for pasting back), offsets. */
 #ifndef COMMON_IMAGE_PATCH_FILE_H
 #define COMMON_IMAGE_PATCH_FILE_H
 
@@ -39,9 +39,11 @@ void vt_patch_close(struct vt_patch_file *p);
 /* Channel c at (z, y, x .. x + n) as f32. */
 void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y, int x, int n);
 
-/* image: [c, z, y, x] f32; regions and labels: [z, y, x] or NULL.  `about` holds the header's keys that the caller knows:
+/* image: [c, z, y, x] f32; regions and labels: [z, y, x] or NULL.  `about` holds the header's keys that the caller
+ * knows:
  * subject, channels, regions, test, fold, normalise, geometry; it is not kept. */
-int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half, const float *image, const uint8_t *regions,
+int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half, const float *image,
+	const uint8_t *regions,
 	const uint8_t *labels, struct vt_err *err);
 
 /* IEEE half precision, round to nearest even; overflow gives infinity. */

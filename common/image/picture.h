@@ -49,12 +49,14 @@ void vt_slice_size(const struct vt_slice_view *view, size_t *width, size_t *heig
 void vt_picture_slice(struct vt_picture *p, size_t x, size_t y, const struct vt_slice_view *view);
 
 /* Digits, capital letters and . - % : / = + of a 5 x 7 face, `scale` times enlarged; other characters leave a gap. */
-void vt_picture_text(struct vt_picture *p, size_t x, size_t y, const char *text, unsigned scale, const unsigned char rgb[3]);
+void vt_picture_text(struct vt_picture *p, size_t x, size_t y, const char *text, unsigned scale,
+	const unsigned char rgb[3]);
 
 /* A colour for label or region n (1, 2, ...): distinct for the first eight, also for most colour-blind readers. */
 void vt_picture_colour(unsigned n, unsigned char rgb[3]);
 
-int vt_picture_png(struct vt_buf *out, const struct vt_picture *p, struct vt_err *err);      /* appends the file's bytes */
+/* appends the file's bytes */
+int vt_picture_png(struct vt_buf *out, const struct vt_picture *p, struct vt_err *err);
 int vt_picture_write(const struct vt_picture *p, const char *path, struct vt_err *err);
 
 #endif

@@ -25,7 +25,8 @@ static void read_channel(void *ctx, size_t c)
 {
 	struct prepare *p = ctx;
 	struct prepare_channel *channel = &p->channel[c];
-	unsigned flags = VT_VOLUME_FINITE | VT_VOLUME_RAW | (channel->name->frame < 0 ? VT_VOLUME_3D : VT_VOLUME_FRAMES);
+	unsigned flags = VT_VOLUME_FINITE | VT_VOLUME_RAW | (channel->name->frame < 0 ? VT_VOLUME_3D
+		: VT_VOLUME_FRAMES);
 	if (reader_of(p, c) == c)
 		vt_volume_read(&channel->volume, channel->name->path, flags, &channel->err);
 }
@@ -38,13 +39,15 @@ static void take_frame(void *ctx, size_t c)
 	const struct prepare_channel *reader = &p->channel[reader_of(p, c)];
 	struct vt_volume *v = &channel->volume;
 	const struct vt_volume *all = &reader->volume;
-	size_t frame = channel->name->frame < 0 ? 0 : (size_t)channel->name->frame, n = all->n / (all->n_frames ? all->n_frames : 1);
+	size_t frame = channel->name->frame < 0 ? 0 : (size_t)channel->name->frame,
+		n = all->n / (all->n_frames ? all->n_frames : 1);
 	if (reader->err.code) {
 		channel->err = reader->err;
 		return;
 	}
 	if (frame >= all->n_frames) {
-		vt_err_set(&channel->err, VT_EDATA, "%s has %zu frames, the manifest wants frame %d (from 0)", channel->name->path,
+		vt_err_set(&channel->err, VT_EDATA, "%s has %zu frames, the manifest wants frame %d (from 0)",
+			channel->name->path,
 			all->n_frames, channel->name->frame);
 		return;
 	}
@@ -99,7 +102,8 @@ static int align_channel(struct prepare *p, struct prepare_channel *channel, str
 		return vt_err_nomem(err, first->volume.n * sizeof(float));
 	int rc = vt_register_rigid(&moved, v->voxels, &v->geometry, first->volume.voxels, &first->volume.geometry, err);
 	if (!rc)
-		rc = vt_resample(out, &first->volume.geometry, v->voxels, &moved, p->opts->interpolate, (double)v->voxels[0], err);
+		rc = vt_resample(out, &first->volume.geometry, v->voxels, &moved, p->opts->interpolate,
+			(double)v->voxels[0], err);
 	if (rc) {
 		free(out);
 		return rc;
@@ -127,7 +131,8 @@ static int same_grid(struct prepare *p, struct vt_err *err)
 		p->report->form_gap = fmax(p->report->form_gap, b->form_gap);
 		if (p->opts->align == VT_ALIGN_RIGID && !(vt_geometry_gap(a, b) <= p->opts->tolerance_mm)) {
 			if (align_channel(p, channel, err))
-				return vt_err_prefix(err, "registration of %s to %s", channel->name->role, first->name->role);
+				return vt_err_prefix(err, "registration of %s to %s", channel->name->role,
+					first->name->role);
 		} else if (vt_geometry_same(a, first->name->role, b, channel->name->role, p->opts->tolerance_mm, err)) {
 			return err->code;
 		}
@@ -169,7 +174,8 @@ static int work_values(const struct prepare *p, struct prepare_channel *channel,
 		if (vt_volume_convert(v, err))
 			return err->code;
 	if (p->place.resampled)
-		return vt_resample(channel->work, &p->place.work, v->voxels, &v->geometry, p->opts->interpolate, (double)v->voxels[0], err);
+		return vt_resample(channel->work, &p->place.work, v->voxels, &v->geometry, p->opts->interpolate,
+			(double)v->voxels[0], err);
 	if (v->voxels)
 		return vt_placement_gather(&p->place, channel->work, v->voxels, sizeof(float), err);
 	/* A slice at a time: the samples stay in the cache between cutting and converting. */
@@ -312,7 +318,8 @@ static int run(struct prepare *p, const char *out_dir, struct vt_err *err)
 	return place_all(p, err) ? err->code : vt_prepare_write(p, out_dir, err);
 }
 
-int vt_prepare_subject(const char *out_dir, const char *subject, const struct vt_prepare_channel *channels, size_t n_channels,
+int vt_prepare_subject(const char *out_dir, const char *subject, const struct vt_prepare_channel *channels,
+	size_t n_channels,
 	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
 {
 	struct prepare p = { .subject = subject, .opts = opts, .n_channels = n_channels, .report = report };

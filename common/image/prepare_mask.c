@@ -22,8 +22,8 @@ static void detect_channel(void *ctx, size_t c)
 		vt_stripped_detect(&channel->stripped, d->inside[c], &channel->volume, &channel->err);
 }
 
-/* All channels stripped: mask = voxels inside any.  None: *stripped = false.  Some: refused, for then one of the files is
- * not what the manifest thinks. */
+/* All channels stripped: mask = voxels inside any.  None: *stripped = false.  Some: refused, for then one of the files
+ * is not what the manifest thinks. */
 static int join_channels(struct detection *d, bool *stripped, struct vt_err *err)
 {
 	struct prepare *p = d->p;
@@ -41,8 +41,10 @@ static int join_channels(struct detection *d, bool *stripped, struct vt_err *err
 	}
 	*stripped = !no;
 	if (yes && no)
-		return vt_err_set(err, VT_EDATA, "%s is skull-stripped (%.0f ml inside a constant %g) and %s is not (%.0f ml): give all "
-			"channels stripped, or all with skull", yes->name->role, yes->stripped.inside_ml, yes->stripped.background,
+		return vt_err_set(err, VT_EDATA, "%s is skull-stripped (%.0f ml inside a constant %g) and %s is not "
+			"(%.0f ml): give all "
+			"channels stripped, or all with skull", yes->name->role, yes->stripped.inside_ml,
+			yes->stripped.background,
 			no->name->role, no->stripped.inside_ml);
 	p->mask = d->inside[0];
 	d->inside[0] = NULL;
@@ -89,8 +91,10 @@ static int find_brain(struct prepare *p, struct vt_err *err)
 	const struct vt_mask_provider *provider = p->opts->provider;
 	const char *learned = p->opts->learned ? p->opts->learned : "";
 	if (*learned && (!provider || strcmp(provider->name, learned)))
-		return vt_err_set(err, VT_EUSAGE, "brains of the training data were found by the network \"%s\", and here %s%s: give that one's weights, "
-			"stripped scans or a mask", learned, provider ? "it is " : "there is none", provider ? provider->name : "");
+		return vt_err_set(err, VT_EUSAGE, "brains of the training data were found by the network \"%s\", and "
+			"here %s%s: give that one's weights, "
+			"stripped scans or a mask", learned, provider ? "it is " : "there is none",
+			provider ? provider->name : "");
 	if (mask_channel(p, &channel, err) || vt_volume_convert(&channel->volume, err))
 		return err->code;
 	const struct vt_volume *v = &channel->volume;
@@ -109,7 +113,8 @@ static int judge(const struct prepare *p, struct vt_err *err)
 		return vt_err_set(err, VT_EDATA, "no brain found (method %s)", p->report->method);
 	for (unsigned flag = 1; p->opts->refuse && flag <= VT_BRAIN_SELF_CROSS; flag <<= 1)
 		if (brain->flags & flag)
-			return vt_err_set(err, VT_EDATA, "implausible brain mask of %.0f ml (method %s): %s; give a mask or stripped scans, "
+			return vt_err_set(err, VT_EDATA, "implausible brain mask of %.0f ml (method %s): %s; give a "
+				"mask or stripped scans, "
 				"or allow it with --implausible flag", brain->volume_ml, p->report->method,
 				vt_brain_flag_text((enum vt_brain_flag)flag));
 	return 0;
@@ -122,7 +127,8 @@ static int given_mask(struct prepare *p, struct vt_err *err)
 	struct vt_volume v = VT_VOLUME_INIT;
 	if (vt_volume_read(&v, p->opts->mask_path, VT_VOLUME_RAW | VT_VOLUME_FINITE, err))
 		return err->code;
-	int rc = vt_geometry_same(&first->volume.geometry, first->name->role, &v.geometry, p->opts->mask_path, p->opts->tolerance_mm, err);
+	int rc = vt_geometry_same(&first->volume.geometry, first->name->role, &v.geometry, p->opts->mask_path,
+		p->opts->tolerance_mm, err);
 	p->mask = rc ? NULL : malloc(v.n + 1);
 	if (!rc && !p->mask)
 		rc = vt_err_nomem(err, v.n);

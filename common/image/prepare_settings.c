@@ -75,13 +75,16 @@ int vt_prepare_settings_read(struct vt_prepare_opts *o, const struct vt_json *s,
 {
 	static const struct vt_prepare_opts plain = VT_PREPARE_OPTS_DEFAULT;
 	struct { const char *key; int value; } words[] = {
-		{ "strip", word(s, "strip", strips, plain.strip) }, { "orient", word(s, "orient", orients, plain.orient) },
+		{ "strip", word(s, "strip", strips, plain.strip) },
+			{ "orient", word(s, "orient", orients, plain.orient) },
 		{ "bias", word(s, "bias", biases, plain.bias) }, { "align", word(s, "align", aligns, plain.align) },
-		{ "interpolate", word(s, "interpolate", interpolations, plain.interpolate) }, { "normalise", normalise_word(s) } };
+		{ "interpolate", word(s, "interpolate", interpolations, plain.interpolate) },
+			{ "normalise", normalise_word(s) } };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (!words[i].value)
-			return vt_err_set(err, VT_EDATA, "settings: %s \"%s\" is not known to this version", words[i].key,
+			return vt_err_set(err, VT_EDATA, "settings: %s \"%s\" is not known to this version",
+				words[i].key,
 				vt_json_text(vt_json_get(s, words[i].key), ""));
 	*o = plain;
 	o->strip = (enum vt_strip)words[0].value;

@@ -85,7 +85,7 @@ struct vt_json *vt_prepare_geometry_json(const struct prepare *p)
 	return j;
 }
 
-/* --- quality picture: a row a channel; sagittal, coronal and axial through the mask's middle, outline in yellow ----- */
+/* --- quality picture: a row a channel; sagittal, coronal and axial through the mask's middle, outline in yellow --- */
 
 struct page {
 	struct vt_geometry grid;         /* canonical */

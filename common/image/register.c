@@ -104,12 +104,15 @@ static void count_part(void *ctx, size_t part)
 				double p[3];
 				bool inside;
 				for (int a = 0; a < 3; a++)
-					p[a] = m->map[a][0] * (double)i + m->map[a][1] * (double)j + m->map[a][2] * (double)k + m->map[a][3];
+					p[a] = m->map[a][0] * (double)i + m->map[a][1] * (double)j + m->map[a][2] *
+						(double)k + m->map[a][3];
 				double v = moving_value(&m->moving, p, &inside);
 				if (!inside)
 					continue;
-				/* The moving value is shared between two bins: the measure is then smooth in the parameters. */
-				size_t row = (size_t)((double)m->fixed.x[(k * d[1] + j) * d[0] + i] + 0.5) * BINS, bin = (size_t)v;
+				/* The moving value is shared between two bins: the measure is then smooth in the
+				 * parameters. */
+				size_t row = (size_t)((double)m->fixed.x[(k * d[1] + j) * d[0] + i] + 0.5) * BINS,
+					bin = (size_t)v;
 				double up = v - (double)bin;
 				count[row + bin] += 1 - up;
 				if (bin + 1 < BINS)
@@ -139,7 +142,8 @@ static double measure(struct match *m, const double p[6], double least)
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++) {
 			const double (*f)[4] = (const double (*)[4])m->fixed.grid.affine;
-			m->map[i][j] = inv[i][0] * f[0][j] + inv[i][1] * f[1][j] + inv[i][2] * f[2][j] + (j == 3 ? inv[i][3] : 0);
+			m->map[i][j] = inv[i][0] * f[0][j] + inv[i][1] * f[1][j] + inv[i][2] * f[2][j] +
+				(j == 3 ? inv[i][3] : 0);
 		}
 	vt_parallel_for(PARTS, count_part, m);
 	for (size_t part = 0; part < PARTS; part++)
@@ -196,7 +200,8 @@ static double search(struct match *m, double p[6], double turn, double shift, do
 	return best;
 }
 
-int vt_register_rigid(struct vt_geometry *moved, const float *moving, const struct vt_geometry *moving_grid, const float *fixed,
+int vt_register_rigid(struct vt_geometry *moved, const float *moving, const struct vt_geometry *moving_grid,
+	const float *fixed,
 	const struct vt_geometry *fixed_grid, struct vt_err *err)
 {
 	static const double levels[3] = { 8, 4, 2 };
@@ -209,7 +214,8 @@ int vt_register_rigid(struct vt_geometry *moved, const float *moving, const stru
 		middle[a] = ((double)moving_grid->dim[a] - 1) / 2;
 	vt_geometry_to_mm(moving_grid, middle, m->centre);
 	for (int l = 0; l < 3 && !err->code; l++) {
-		if (!image_make(&m->fixed, fixed, fixed_grid, levels[l], err) && !image_make(&m->moving, moving, moving_grid, levels[l], err))
+		if (!image_make(&m->fixed, fixed, fixed_grid, levels[l], err) &&
+		    !image_make(&m->moving, moving, moving_grid, levels[l], err))
 			best = search(m, p, levels[l] * 0.0125, levels[l], levels[l] / 40);
 		free(m->fixed.x);
 		free(m->moving.x);

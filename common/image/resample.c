@@ -15,7 +15,8 @@ static int index_map(double m[3][4], const struct vt_geometry *out, const struct
 		return err->code;
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++) {
-			m[i][j] = inv[i][0] * out->affine[0][j] + inv[i][1] * out->affine[1][j] + inv[i][2] * out->affine[2][j];
+			m[i][j] = inv[i][0] * out->affine[0][j] + inv[i][1] * out->affine[1][j] + inv[i][2] *
+				out->affine[2][j];
 			if (j == 3)
 				m[i][j] += inv[i][3];
 		}
@@ -40,7 +41,8 @@ struct job {
 static void source_of(const struct job *job, size_t x, size_t y, size_t z, double p[3])
 {
 	for (int i = 0; i < 3; i++)
-		p[i] = job->map[i][0] * (double)x + job->map[i][1] * (double)y + job->map[i][2] * (double)z + job->map[i][3];
+		p[i] = job->map[i][0] * (double)x + job->map[i][1] * (double)y + job->map[i][2] * (double)z +
+			job->map[i][3];
 }
 
 static bool is_outside(const struct job *job, const double p[3])
@@ -59,7 +61,8 @@ static size_t clamp(double v, size_t n)
 static double nearest(const struct job *job, const double p[3])
 {
 	const size_t *d = job->in_dim;
-	size_t i = clamp(floor(p[0] + 0.5), d[0]), j = clamp(floor(p[1] + 0.5), d[1]), k = clamp(floor(p[2] + 0.5), d[2]);
+	size_t i = clamp(floor(p[0] + 0.5), d[0]), j = clamp(floor(p[1] + 0.5), d[1]),
+		k = clamp(floor(p[2] + 0.5), d[2]);
 	return (double)((const float *)job->in)[(k * d[1] + j) * d[0] + i];
 }
 
@@ -136,7 +139,8 @@ static void sample_slice(void *ctx, size_t z)
 			if (!isnan(job->outside) && is_outside(job, p))
 				v = job->outside;
 			else
-				v = job->how == VT_NEAREST ? nearest(job, p) : job->how == VT_LINEAR ? linear(job, p) : cubic(job, p);
+				v = job->how == VT_NEAREST ? nearest(job, p) : job->how == VT_LINEAR ? linear(job, p)
+					: cubic(job, p);
 			*out++ = (float)v;
 		}
 }
@@ -256,7 +260,8 @@ int vt_resample_labels(unsigned char *out, const struct vt_geometry *out_grid, c
 	return 0;
 }
 
-int vt_labels_to_native(unsigned char *native, const struct vt_placement *p, const unsigned char *work, struct vt_err *err)
+int vt_labels_to_native(unsigned char *native, const struct vt_placement *p, const unsigned char *work,
+	struct vt_err *err)
 {
 	static const unsigned char none = 0;
 	if (p->resampled)
@@ -267,9 +272,11 @@ int vt_labels_to_native(unsigned char *native, const struct vt_placement *p, con
 /* --- grids -------------------------------------------------------------------------------------------------------- */
 
 /* Affine with columns `column`, whose box centre is that of g. */
-static void centre_on(struct vt_geometry *out, const struct vt_geometry *g, const size_t dim[3], const double column[3][3])
+static void centre_on(struct vt_geometry *out, const struct vt_geometry *g, const size_t dim[3],
+	const double column[3][3])
 {
-	double affine[3][4], middle[3] = { ((double)g->dim[0] - 1) / 2, ((double)g->dim[1] - 1) / 2, ((double)g->dim[2] - 1) / 2 };
+	double affine[3][4], middle[3] = { ((double)g->dim[0] - 1) / 2, ((double)g->dim[1] - 1) / 2,
+		((double)g->dim[2] - 1) / 2 };
 	vt_geometry_to_mm(g, middle, middle);
 	for (int i = 0; i < 3; i++) {
 		affine[i][3] = middle[i];
@@ -328,7 +335,8 @@ static void resize_lines(float *out, size_t n_out, const float *in, size_t n_in,
 int vt_resize(float *out, const size_t od[3], const float *in, const size_t id[3], struct vt_err *err)
 {
 	/* y first and z second, where lines are contiguous; x last on the smaller array. */
-	float *a = malloc(id[0] * od[1] * id[2] * sizeof(float) + 4), *b = malloc(id[0] * od[1] * od[2] * sizeof(float) + 4);
+	float *a = malloc(id[0] * od[1] * id[2] * sizeof(float) + 4),
+		*b = malloc(id[0] * od[1] * od[2] * sizeof(float) + 4);
 	int rc = 0;
 	if (!a || !b) {
 		rc = vt_err_nomem(err, id[0] * od[1] * (id[2] + od[2]) * sizeof(float));

@@ -17,19 +17,20 @@ enum vt_interpolate {
 	VT_CUBIC,                /* cubic B-spline with prefilter, mirrored borders */
 };
 
-/* out: [z, y, x] of out_grid, caller's.  Where out_grid's point lies more than half a voxel outside the input, the value is
- * `outside`; NaN there means "continue the border voxel" instead. */
+/* out: [z, y, x] of out_grid, caller's.  Where out_grid's point lies more than half a voxel outside the input, the
+ * value is `outside`; NaN there means "continue the border voxel" instead. */
 int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in, const struct vt_geometry *in_grid,
 	enum vt_interpolate how, double outside, struct vt_err *err);
 
-/* Each label's indicator is interpolated trilinearly; the largest wins, ties to the lower label.  No label appears that is
- * not in the input. */
+/* Each label's indicator is interpolated trilinearly; the largest wins, ties to the lower label.  No label appears that
+ * is not in the input. */
 int vt_resample_labels(unsigned char *out, const struct vt_geometry *out_grid, const unsigned char *in,
 	const struct vt_geometry *in_grid, unsigned char outside, struct vt_err *err);
 
-/* A label map on p->work -> the scan's own voxels, 0 outside the work grid: one to one where nothing was resampled, else by
- * vt_resample_labels.  native: vt_geometry_count(&p->native) bytes. */
-int vt_labels_to_native(unsigned char *native, const struct vt_placement *p, const unsigned char *work, struct vt_err *err);
+/* A label map on p->work -> the scan's own voxels, 0 outside the work grid: one to one where nothing was resampled,
+ * else by vt_resample_labels.  native: vt_geometry_count(&p->native) bytes. */
+int vt_labels_to_native(unsigned char *native, const struct vt_placement *p, const unsigned char *work,
+	struct vt_err *err);
 
 /* The grid with the same box as `g` at another spacing: sizes rounded to the nearest, at least 1, box centres equal. */
 void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g, const double spacing[3]);

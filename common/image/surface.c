@@ -22,8 +22,10 @@ static void unit(double v[3])
 
 static void icosahedron(struct vt_surface *s)
 {
-	static const unsigned faces[20][3] = { { 0, 11, 5 }, { 0, 5, 1 }, { 0, 1, 7 }, { 0, 7, 10 }, { 0, 10, 11 }, { 1, 5, 9 },
-		{ 5, 11, 4 }, { 11, 10, 2 }, { 10, 7, 6 }, { 7, 1, 8 }, { 3, 9, 4 }, { 3, 4, 2 }, { 3, 2, 6 }, { 3, 6, 8 },
+	static const unsigned faces[20][3] = { { 0, 11, 5 }, { 0, 5, 1 }, { 0, 1, 7 }, { 0, 7, 10 }, { 0, 10, 11 },
+		{ 1, 5, 9 },
+		{ 5, 11, 4 }, { 11, 10, 2 }, { 10, 7, 6 }, { 7, 1, 8 }, { 3, 9, 4 }, { 3, 4, 2 }, { 3, 2, 6 },
+			{ 3, 6, 8 },
 		{ 3, 8, 9 }, { 4, 9, 5 }, { 2, 4, 11 }, { 6, 2, 10 }, { 8, 6, 7 }, { 9, 8, 1 } };
 	const double t = (1 + sqrt(5)) / 2;
 	const double v[12][3] = { { -1, t, 0 }, { 1, t, 0 }, { -1, -t, 0 }, { 1, -t, 0 }, { 0, -1, t }, { 0, 1, t },
@@ -97,7 +99,8 @@ static void rings(struct vt_surface *s, unsigned (*faces_of)[6], unsigned char *
 		s->n_around[v] = n_faces_of[v];
 		s->around[v][0] = f[(c + 1) % 3];
 		for (int i = 1; i < s->n_around[v]; i++)
-			s->around[v][i] = next_around(s, (const unsigned (*)[6])faces_of, n_faces_of, v, s->around[v][i - 1]);
+			s->around[v][i] = next_around(s, (const unsigned (*)[6])faces_of, n_faces_of, v,
+				s->around[v][i - 1]);
 	}
 }
 
@@ -144,8 +147,10 @@ void vt_surface_normals(const struct vt_surface *s, double (*normal)[3])
 	for (size_t v = 0; v < s->n_vertices; v++) {
 		double sum[3] = { 0, 0, 0 };
 		for (int i = 0; i < s->n_around[v]; i++) {
-			const double *p = s->at[s->around[v][i]], *q = s->at[s->around[v][(i + 1) % s->n_around[v]]], *o = s->at[v];
-			double a[3] = { p[0] - o[0], p[1] - o[1], p[2] - o[2] }, b[3] = { q[0] - o[0], q[1] - o[1], q[2] - o[2] }, n[3];
+			const double *p = s->at[s->around[v][i]], *q = s->at[s->around[v][(i + 1) % s->n_around[v]]],
+				*o = s->at[v];
+			double a[3] = { p[0] - o[0], p[1] - o[1], p[2] - o[2] },
+				b[3] = { q[0] - o[0], q[1] - o[1], q[2] - o[2] }, n[3];
 			cross(n, a, b);
 			for (int c = 0; c < 3; c++)
 				sum[c] += n[c];
@@ -162,7 +167,8 @@ double vt_surface_edge(const struct vt_surface *s)
 	for (size_t v = 0; v < s->n_vertices; v++)
 		for (int i = 0; i < s->n_around[v]; i++, n++) {
 			const double *a = s->at[v], *b = s->at[s->around[v][i]];
-			sum += sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]) + (a[2] - b[2]) * (a[2] - b[2]));
+			sum += sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]) + (a[2] - b[2]) *
+				(a[2] - b[2]));
 		}
 	return n ? sum / (double)n : 0;
 }
@@ -195,7 +201,8 @@ static void cross_columns(short *crossing, const size_t dim[3], const double p[3
 		}
 }
 
-int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, size_t *n_twisted, const size_t dim[3], double step,
+int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, size_t *n_twisted, const size_t dim[3],
+	double step,
 	struct vt_err *err)
 {
 	size_t slice = dim[0] * dim[1], n = slice * dim[2];

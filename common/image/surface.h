@@ -26,7 +26,8 @@ double vt_surface_edge(const struct vt_surface *s);
 
 /* mask = 1 at grid points (i, j, k) * step that the surface winds around, whether or not it crosses itself.  n_twisted:
  * points it winds around more than once or the wrong way; 0 for a surface that does not cross itself. */
-int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, size_t *n_twisted, const size_t dim[3], double step,
+int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, size_t *n_twisted, const size_t dim[3],
+	double step,
 	struct vt_err *err);
 
 #endif

@@ -1,5 +1,6 @@
-/* volume.c - NIfTI files.  Header layouts, byte orders and codes are nifti_clib's business; the bytes are ours, because a reader that
- * trusts the header's sizes can be made to ask for terabytes, and because whole-buffer inflate is twice as fast. */
+/* volume.c - NIfTI files.  Header layouts, byte orders and codes are nifti_clib's business; the bytes are ours, because
+ * a reader that trusts the header's sizes can be made to ask for terabytes, and because whole-buffer inflate is twice
+ * as fast. */
 #include "common/image/volume.h"
 
 #include <errno.h>
@@ -31,8 +32,10 @@ static const struct {
 	int code;
 	enum vt_dtype type;
 } codes[] = {
-	{ DT_UINT8, VT_U8 },   { DT_INT8, VT_I8 },     { DT_UINT16, VT_U16 }, { DT_INT16, VT_I16 },   { DT_UINT32, VT_U32 },
-	{ DT_INT32, VT_I32 },  { DT_UINT64, VT_U64 },  { DT_INT64, VT_I64 },  { DT_FLOAT32, VT_F32 }, { DT_FLOAT64, VT_F64 },
+	{ DT_UINT8, VT_U8 },   { DT_INT8, VT_I8 },     { DT_UINT16, VT_U16 }, { DT_INT16, VT_I16 },
+		{ DT_UINT32, VT_U32 },
+	{ DT_INT32, VT_I32 },  { DT_UINT64, VT_U64 },  { DT_INT64, VT_I64 },  { DT_FLOAT32, VT_F32 },
+		{ DT_FLOAT64, VT_F64 },
 };
 
 static bool ends_with(const char *s, const char *tail)
@@ -94,7 +97,8 @@ static int magic_error(const char *magic, size_t n, struct vt_err *err)
 	char text[64] = "";
 	for (size_t i = 0; i < n; i++)
 		snprintf(text + 3 * i, 4, "%02x ", (unsigned char)magic[i]);
-	return vt_err_set(err, VT_EDATA, "magic bytes are %s- not NIfTI (an ANALYZE 7.5 file must be converted first)", text);
+	return vt_err_set(err, VT_EDATA, "magic bytes are %s- not NIfTI (an ANALYZE 7.5 file must be converted first)",
+		text);
 }
 
 static int header1(struct header *h, const unsigned char *bytes, struct vt_err *err)
@@ -143,10 +147,12 @@ static int check_sizes(struct header *h, struct vt_err *err)
 		if (codes[i].code == h->datatype)
 			h->dtype = codes[i].type;
 	if (!h->dtype)
-		return vt_err_set(err, VT_EDATA, "datatype is %d (%s), want an integer of 8 to 64 bits, float32 or float64",
+		return vt_err_set(err, VT_EDATA, "datatype is %d (%s), want an integer of 8 to 64 bits, float32 or "
+			"float64",
 			h->datatype, nifti_datatype_string(h->datatype));
 	if (h->bitpix != 8 * (int)vt_dtype_size(h->dtype))
-		return vt_err_set(err, VT_EDATA, "bitpix is %d, but %s has %zu bits", h->bitpix, vt_dtype_name(h->dtype),
+		return vt_err_set(err, VT_EDATA, "bitpix is %d, but %s has %zu bits", h->bitpix,
+			vt_dtype_name(h->dtype),
 			8 * vt_dtype_size(h->dtype));
 	return 0;
 }
@@ -155,7 +161,8 @@ static int check_offset(const struct header *h, struct vt_err *err)
 {
 	double least = h->pair ? 0 : h->version == 1 ? 352 : 544;
 	if (!(h->vox_offset >= least && h->vox_offset < 9e15) || h->vox_offset != floor(h->vox_offset))
-		return vt_err_set(err, VT_EDATA, "vox_offset is %g, want a whole number of at least %g", h->vox_offset, least);
+		return vt_err_set(err, VT_EDATA, "vox_offset is %g, want a whole number of at least %g", h->vox_offset,
+			least);
 	return 0;
 }
 
@@ -166,7 +173,8 @@ static int check_scaling(struct header *h, struct vt_err *err)
 		h->inter = 0;
 	}
 	if (!isfinite(h->slope) || !isfinite(h->inter))
-		return vt_err_set(err, VT_EDATA, "scl_slope is %g and scl_inter %g, want finite numbers", h->slope, h->inter);
+		return vt_err_set(err, VT_EDATA, "scl_slope is %g and scl_inter %g, want finite numbers", h->slope,
+			h->inter);
 	return 0;
 }
 
@@ -182,7 +190,8 @@ static int header_parse(struct header *h, const unsigned char *bytes, size_t siz
 	h->swapped = turned == 348 || turned == 540;
 	int32_t want = h->swapped ? turned : sizeof_hdr;
 	if (want != 348 && want != 540)
-		return vt_err_set(err, VT_EDATA, "sizeof_hdr is %d, want 348 or 540: not a NIfTI file", (int)sizeof_hdr);
+		return vt_err_set(err, VT_EDATA, "sizeof_hdr is %d, want 348 or 540: not a NIfTI file",
+			(int)sizeof_hdr);
 	if (size < (size_t)want)
 		return vt_err_set(err, VT_EDATA, "it ends inside the header (%zu bytes, want %d)", size, (int)want);
 	h->version = want == 348 ? 1 : 2;
@@ -206,7 +215,8 @@ static bool qform_affine(double affine[3][4], const struct header *h, double qfa
 	/* Float32 fields of a unit quaternion stay within a few ulp of 1; more is not a rotation. */
 	if (!(s <= 1 + 1e-5))
 		return false;
-	/* nifti_clib takes a as 0 where a*a < 1e-7, which turns a half-turn's axes by up to 0.02 degrees; nibabel does not. */
+	/* nifti_clib takes a as 0 where a*a < 1e-7, which turns a half-turn's axes by up to 0.02 degrees; nibabel does
+	 * not. */
 	double w = sqrt(fmax(0, 1 - s)), x = h->quatern[0], y = h->quatern[1], z = h->quatern[2];
 	const double r[3][3] = {
 		{ w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y) },
@@ -260,8 +270,10 @@ static int geometry_of(struct vt_geometry *g, const struct header *h, struct vt_
 		memcpy(g->affine, h->srow, sizeof(g->affine));
 	} else if (h->qform_code > 0) {
 		if (!qform)
-			return vt_err_set(err, VT_EDATA, "qform is not a rotation with positive spacings: quatern (%g, %g, %g), "
-				"pixdim (%g, %g, %g); give the file a valid qform or sform", h->quatern[0], h->quatern[1], h->quatern[2],
+			return vt_err_set(err, VT_EDATA, "qform is not a rotation with positive spacings: quatern (%g, "
+				"%g, %g), "
+				"pixdim (%g, %g, %g); give the file a valid qform or sform", h->quatern[0],
+				h->quatern[1], h->quatern[2],
 				h->pixdim[1], h->pixdim[2], h->pixdim[3]);
 		g->form = VT_FORM_QFORM;
 		memcpy(g->affine, q.affine, sizeof(g->affine));
@@ -305,16 +317,18 @@ static void swap_samples(void *raw, size_t n, size_t size)
 		c[i] = __builtin_bswap64(c[i]);
 }
 
-/* The voxel bytes of the mapped file -> v->storage, v->raw.  Nothing is allocated before the file is known to be able to
- * hold what the header claims. */
+/* The voxel bytes of the mapped file -> v->storage, v->raw.  Nothing is allocated before the file is known to be able
+ * to hold what the header claims. */
 static int read_samples(struct vt_volume *v, const struct header *h, const struct vt_map *m, struct vt_err *err)
 {
 	size_t size = vt_dtype_size(h->dtype), offset = (size_t)h->vox_offset, nbytes = h->n * size;
 	bool gz = vt_gzip_is(m->data, m->size);
 	size_t most = gz ? vt_gzip_bound(m->size) : m->size;
 	if (offset > most || nbytes > most - offset)
-		return vt_err_set(err, VT_EDATA, "%lld x %lld x %lld x %zu %s voxels from byte %zu on need %zu bytes, the file %s %zu",
-			(long long)h->dim[1], (long long)h->dim[2], (long long)h->dim[3], h->n_frames, vt_dtype_name(h->dtype), offset,
+		return vt_err_set(err, VT_EDATA, "%lld x %lld x %lld x %zu %s voxels from byte %zu on need %zu bytes, "
+			"the file %s %zu",
+			(long long)h->dim[1], (long long)h->dim[2], (long long)h->dim[3], h->n_frames,
+			vt_dtype_name(h->dtype), offset,
 			offset + nbytes, gz ? "can hold at most" : "has", most);
 	size_t need = gz ? offset + nbytes : nbytes;
 	v->storage = vt_voxels_alloc(need);
@@ -353,7 +367,8 @@ static char *image_beside(const char *path)
 
 static bool is_pair_name(const char *path)
 {
-	return ends_with(path, ".hdr") || ends_with(path, ".hdr.gz") || ends_with(path, ".img") || ends_with(path, ".img.gz");
+	return ends_with(path, ".hdr") || ends_with(path, ".hdr.gz") || ends_with(path, ".img") ||
+		ends_with(path, ".img.gz");
 }
 
 /* "x.img" -> "x.hdr" (or "x.hdr.gz" if only that exists); other names as they are.  Caller frees. */
@@ -385,7 +400,8 @@ static int read_pair(struct vt_volume *v, const struct header *h, const char *pa
 {
 	struct vt_map m = { 0 };
 	if (!is_pair_name(path))
-		return vt_err_set(err, VT_EDATA, "magic says the voxels are in an .img file, but the name is not .hdr: rename the "
+		return vt_err_set(err, VT_EDATA, "magic says the voxels are in an .img file, but the name is not .hdr: "
+			"rename the "
 			"pair or convert it to one file");
 	char *img = image_beside(path);
 	if (!img)
@@ -398,13 +414,15 @@ static int read_pair(struct vt_volume *v, const struct header *h, const char *pa
 	return rc;
 }
 
-static int read_mapped(struct vt_volume *v, const char *path, const struct vt_map *m, unsigned flags, struct vt_err *err)
+static int read_mapped(struct vt_volume *v, const char *path, const struct vt_map *m, unsigned flags,
+	struct vt_err *err)
 {
 	struct header h;
 	if (header_from_map(&h, m, err) || geometry_of(&v->geometry, &h, err))
 		return err->code;
 	if (h.n_frames > 1 && !(flags & VT_VOLUME_FRAMES))
-		return vt_err_set(err, VT_EDATA, "it has %zu frames (dim[4..7]), want one volume: split it first", h.n_frames);
+		return vt_err_set(err, VT_EDATA, "it has %zu frames (dim[4..7]), want one volume: split it first",
+			h.n_frames);
 	v->n = h.n;
 	v->n_frames = h.n_frames;
 	v->dtype = h.dtype;
@@ -515,7 +533,8 @@ static void header_bytes(struct vt_buf *out, const struct vt_geometry *g, enum v
 	vt_buf_add(out, none, sizeof(none));
 }
 
-static int write_gz(const char *path, const struct vt_buf *header, const void *voxels, size_t nbytes, struct vt_err *err)
+static int write_gz(const char *path, const struct vt_buf *header, const void *voxels, size_t nbytes,
+	struct vt_err *err)
 {
 	struct vt_buf file = VT_BUF_INIT, gz = VT_BUF_INIT;
 	vt_buf_reserve(&file, header->len + nbytes);
@@ -529,7 +548,8 @@ static int write_gz(const char *path, const struct vt_buf *header, const void *v
 	return rc;
 }
 
-int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype, const void *voxels, struct vt_err *err)
+int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype, const void *voxels,
+	struct vt_err *err)
 {
 	struct vt_buf header = VT_BUF_INIT;
 	size_t nbytes = vt_geometry_count(g) * vt_dtype_size(dtype);

@@ -48,8 +48,8 @@ struct vt_volume {
 int vt_volume_read(struct vt_volume *out, const char *path, unsigned flags, struct vt_err *err);
 void vt_volume_release(struct vt_volume *v);
 
-/* Memory for a large array, freed with free(): on huge pages where the system offers them, which halves the time a scan's
- * arrays take to come into being.  NULL if there is none; contents undefined. */
+/* Memory for a large array, freed with free(): on huge pages where the system offers them, which halves the time a
+ * scan's arrays take to come into being.  NULL if there is none; contents undefined. */
 void *vt_voxels_alloc(size_t nbytes);
 
 /* Makes v->voxels if the volume was read with VT_VOLUME_RAW; nothing to do otherwise. */
@@ -73,6 +73,7 @@ int vt_volume_labels16(int16_t *out, const struct vt_volume *v, struct vt_err *e
 /* Writes `voxels` (vt_geometry_count(g) samples of type dtype, this machine's order) as little-endian NIfTI-1 (NIfTI-2
  * if a side is over 32767), slope 1, no time, host or path inside: equal input, equal bytes.  A name that ends in .gz
  * is deflated (libdeflate level 6, mtime 0, no name).  Not synced to disk: see vt_fs_write_quick. */
-int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype, const void *voxels, struct vt_err *err);
+int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype, const void *voxels,
+	struct vt_err *err);
 
 #endif

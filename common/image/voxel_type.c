@@ -139,7 +139,8 @@ int vt_volume_check_finite(const struct vt_volume *v, struct vt_err *err)
 	if (!bad)
 		return 0;
 	const size_t *d = v->geometry.dim;
-	return vt_err_set(err, VT_EDATA, "%zu voxels are NaN or infinite, the first at (%zu, %zu, %zu)", bad, first % d[0],
+	return vt_err_set(err, VT_EDATA, "%zu voxels are NaN or infinite, the first at (%zu, %zu, %zu)", bad,
+		first % d[0],
 		first / d[0] % d[1], first / d[0] / d[1]);
 }
 

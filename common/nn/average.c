@@ -28,7 +28,8 @@ void vt_average_add(struct vt_average *a)
 		const struct vt_weight *w = vt_session_weight(a->s, i);
 
 		for (size_t k = 0; k < w->n; k++)
-			a->value[i][k] = (float)((double)a->value[i][k] + share * ((double)w->value[k] - (double)a->value[i][k]));
+			a->value[i][k] = (float)((double)a->value[i][k] + share *
+				((double)w->value[k] - (double)a->value[i][k]));
 	}
 	a->n++;
 }

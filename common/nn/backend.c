@@ -16,7 +16,7 @@ struct vt_device {
 	void *library, *self;
 };
 
-/* --- finding and opening a plugin --------------------------------------------------------------------------------------------- */
+/* --- finding and opening a plugin --------------------------------------------------------------------------------- */
 
 /* Where the plugin is, NULL if nowhere; `looked` lists the places. */
 static char *find_plugin(struct vt_buf *looked)
@@ -51,10 +51,12 @@ static int check_table(const struct vt_backend *b, const char *path, struct vt_e
 	if (!b)
 		return vt_err_set(err, VT_EDEVICE, "the plugin %s offers no backend", path);
 	if (b->abi != VT_BACKEND_ABI)
-		return vt_err_set(err, VT_EDEVICE, "the plugin %s speaks version %u of the interface, this program %d; build both from one source", path,
+		return vt_err_set(err, VT_EDEVICE, "the plugin %s speaks version %u of the interface, this program %d; "
+			"build both from one source", path,
 			(unsigned)b->abi, VT_BACKEND_ABI);
 	if (b->layout != VT_BACKEND_LAYOUT)
-		return vt_err_set(err, VT_EDEVICE, "the plugin %s was built from other sources than this program (layout %08x, want %08x); build both from one source",
+		return vt_err_set(err, VT_EDEVICE, "the plugin %s was built from other sources than this program "
+			"(layout %08x, want %08x); build both from one source",
 			path, (unsigned)b->layout, (unsigned)VT_BACKEND_LAYOUT);
 	return 0;
 }
@@ -69,7 +71,8 @@ static int load_plugin(struct vt_device *d, struct vt_err *err)
 	int rc = 0;
 
 	if (!path)
-		rc = vt_err_set(err, VT_EDEVICE, "the plugin libvoxtrail-cuda.so is missing (looked for %s); build it with `make` where nvcc is, or set VOXTRAIL_PLUGIN",
+		rc = vt_err_set(err, VT_EDEVICE, "the plugin libvoxtrail-cuda.so is missing (looked for %s); build it "
+			"with `make` where nvcc is, or set VOXTRAIL_PLUGIN",
 			looked.data ? looked.data : "nothing");
 	if (!rc) {
 		d->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -79,7 +82,8 @@ static int load_plugin(struct vt_device *d, struct vt_err *err)
 	if (!rc) {
 		symbol = dlsym(d->library, VT_BACKEND_SYMBOL);
 		memcpy(&get, &symbol, sizeof(get));
-		rc = get ? check_table(get(), path, err) : vt_err_set(err, VT_EDEVICE, "the plugin %s has no symbol %s: it is no plugin of voxtrail", path,
+		rc = get ? check_table(get(), path, err) : vt_err_set(err, VT_EDEVICE, "the plugin %s has no symbol "
+			"%s: it is no plugin of voxtrail", path,
 			VT_BACKEND_SYMBOL);
 	}
 	if (!rc)
@@ -125,14 +129,16 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 
 	*out = NULL;
 	if (o->wish == VT_DEVICE_CPU && o->profile && strcmp(o->profile, "default") && strcmp(o->profile, "f32"))
-		return vt_err_set(err, VT_EUSAGE, "profile %s: the CPU computes in f32; other profiles need --device cuda", o->profile);
+		return vt_err_set(err, VT_EUSAGE, "profile %s: the CPU computes in f32; other profiles need --device "
+			"cuda", o->profile);
 	if (o->wish == VT_DEVICE_CPU)
 		return 0;
 	rc = open_plugin(out, o, err);
 	if (rc)
 		return vt_err_prefix(err, "device cuda");
 	about = vt_device_describe(*out);
-	vt_log(VT_LOG_INFO, "device", "name=%s profile=%s card=\"%s\"", vt_device_name(*out), vt_json_text(vt_json_get(about, "profile"), ""),
+	vt_log(VT_LOG_INFO, "device", "name=%s profile=%s card=\"%s\"", vt_device_name(*out),
+		vt_json_text(vt_json_get(about, "profile"), ""),
 		vt_json_text(vt_json_get(about, "card"), ""));
 	vt_json_free(about);
 	return 0;
@@ -145,7 +151,8 @@ void vt_device_settle(int64_t *wish)
 
 	if (*wish != VT_DEVICE_AUTO)
 		return;
-	*wish = open_plugin(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA }, &why) ? VT_DEVICE_CPU : VT_DEVICE_CUDA;
+	*wish = open_plugin(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA }, &why) ? VT_DEVICE_CPU
+		: VT_DEVICE_CUDA;
 	if (*wish == VT_DEVICE_CPU)
 		vt_log(VT_LOG_INFO, "device", "asked=auto chosen=cpu because=\"%s\"", why.text);
 	else
@@ -200,7 +207,7 @@ struct vt_json *vt_device_describe(const struct vt_device *d)
 	return j;
 }
 
-/* --- a session's half on a device --------------------------------------------------------------------------------------------- */
+/* --- a session's half on a device --------------------------------------------------------------------------------- */
 
 struct vt_remote {
 	struct vt_device *d;
@@ -220,7 +227,8 @@ static bool has_statistics(const struct vt_graph *g)
 	return false;
 }
 
-int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g, const struct vt_session_opts *o, float *values,
+int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g,
+	const struct vt_session_opts *o, float *values,
 	float *grads, struct vt_err *err)
 {
 	struct vt_remote *r = vt_xcalloc(1, sizeof(*r));

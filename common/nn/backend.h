@@ -6,10 +6,12 @@
  *      record = vt_device_describe(d);                                 the caller owns it
  *      vt_device_close(d);                                             after its sessions
  *
- * A plugin is a shared object that exports one function, voxtrail_backend(), which returns the table below.  It is looked for
- * as $VOXTRAIL_PLUGIN if that is set; else as libvoxtrail-cuda.so beside the executable, then in ../lib/voxtrail from there.
- * An accelerator that was asked for by name and is not to be had is VT_EDEVICE with a message that names what is missing: the
- * plugin, its version, the driver, a card, a library.  Nothing falls back unasked; VT_DEVICE_AUTO is settled first, once, and says what it chose and why.
+ * A plugin is a shared object that exports one function, voxtrail_backend(), which returns the table below.  It is
+ * looked for as $VOXTRAIL_PLUGIN if that is set; else as libvoxtrail-cuda.so beside the executable, then in
+ * ../lib/voxtrail from there.
+ * An accelerator that was asked for by name and is not to be had is VT_EDEVICE with a message that names what is
+ * missing: the plugin, its version, the driver, a card, a library.  Nothing falls back unasked; VT_DEVICE_AUTO is
+ * settled first, once, and says what it chose and why.
  *
  * A CPU's and a card's results agree within a tolerance, not to the bit: the device is part of what is recorded. */
 #ifndef COMMON_NN_BACKEND_H
@@ -34,7 +36,8 @@ struct vt_device_opts {
 
 struct vt_device;
 
-/* Makes VT_DEVICE_AUTO what it is on this machine, so that what is hashed and recorded is the choice; logs it with the reason. */
+/* Makes VT_DEVICE_AUTO what it is on this machine, so that what is hashed and recorded is the choice; logs it with the
+ * reason. */
 void vt_device_settle(int64_t *wish);
 
 /* *out is NULL where the CPU was chosen. */
@@ -48,18 +51,19 @@ struct vt_json *vt_device_engines(const struct vt_device *d);
 /* { "name", "profile" } and what the backend says of its card, driver, libraries and engines. */
 struct vt_json *vt_device_describe(const struct vt_device *d);
 
-/* --- a plugin's side ---------------------------------------------------------------------------------------------------------- */
+/* --- a plugin's side ---------------------------------------------------------------------------------------------- */
 
 enum { VT_BACKEND_ABI = 2 };
 
 /* Differs between builds whose structures differ: a plugin reads graph_internal.h's. */
-#define VT_BACKEND_LAYOUT ((uint32_t)(((sizeof(struct vt_node) * 1009 + sizeof(struct vt_graph)) * 1009 + sizeof(struct vt_weight_spec)) * 1009 + \
-	sizeof(struct vt_session_opts) * 31))
+#define VT_BACKEND_LAYOUT ((uint32_t)(((sizeof(struct vt_node) * 1009 + sizeof(struct vt_graph)) * 1009 + \
+	sizeof(struct vt_weight_spec)) * 1009 + sizeof(struct vt_session_opts) * 31))
 
 /* Factors of one optimiser step: of sgd, or of the adam family, as optim.c makes them. */
 struct vt_update {
 	bool sgd, nesterov, first, adaptive;
-	float b1, a1, b2, a2, eps, root, clip, rate, decay, drop;   /* decay: in the gradient; drop: beside it, the rate included */
+	/* decay: in the gradient; drop: beside it, the rate included */
+	float b1, a1, b2, a2, eps, root, clip, rate, decay, drop;
 };
 
 /* A subject's arrays: image [c, z, y, x] f32 or f16, regions [z, y, x]. */
@@ -77,35 +81,43 @@ struct vt_patch_ref {
 	bool classes;
 };
 
-/* Every function returns 0 or sets *err.  A device and a session are the plugin's own; a session is used by one thread at a time. */
+/* Every function returns 0 or sets *err.  A device and a session are the plugin's own; a session is used by one thread
+ * at a time. */
 struct vt_backend {
 	uint32_t abi, layout;    /* VT_BACKEND_ABI, VT_BACKEND_LAYOUT of the plugin's build */
 	const char *name;
-	/* profile: NULL for its own default; engines: text of an engine plan or NULL.  VT_EDEVICE names what is missing. */
+	/* profile: NULL for its own default; engines: text of an engine plan or NULL.  VT_EDEVICE names what is
+	 * missing. */
 	int (*open)(void **device, const char *profile, const char *engines, struct vt_err *err);
 	void (*close)(void *device);
 	void (*describe)(void *device, struct vt_buf *json);                             /* a JSON object */
 
 	/* The graph is borrowed and outlives the session; initial weights come by put_weights. */
-	int (*session_new)(void **session, void *device, const struct vt_graph *g, const struct vt_session_opts *o, struct vt_err *err);
+	int (*session_new)(void **session, void *device, const struct vt_graph *g, const struct vt_session_opts *o,
+		struct vt_err *err);
 	void (*session_free)(void *session);
 	/* All weights of the graph one after another, in its order, each in PyTorch's layout. */
 	int (*put_weights)(void *session, const float *values, struct vt_err *err);
 	int (*get_weights)(void *session, float *values, struct vt_err *err);
 	int (*set_input)(void *session, const float *x, struct vt_err *err);             /* as vt_session_set_input */
 	int (*forward)(void *session, uint64_t step, struct vt_err *err);
-	int (*get_output)(void *session, int i, float *y, struct vt_err *err);           /* as vt_session_get_output_at */
+	/* as vt_session_get_output_at */
+	int (*get_output)(void *session, int i, float *y, struct vt_err *err);
 	/* As vt_session_backward_all: dy[output], NULL where there is none, VT_KEPT_GRADIENT where loss() left it. */
 	int (*backward)(void *session, const float *const *dy, struct vt_err *err);
-	int (*get_grads)(void *session, float *grads, struct vt_err *err);               /* as values; 0 where not trained or not reached */
+	/* as values; 0 where not trained or not reached */
+	int (*get_grads)(void *session, float *grads, struct vt_err *err);
 	/* vt_loss of output i, of at most 8 channels; its gradient stays on the device. */
-	int (*loss)(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value, struct vt_err *err);
-	int (*norm)(void *session, double *norm, struct vt_err *err);                    /* of the gradients that lie there */
+	int (*loss)(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value,
+		struct vt_err *err);
+	/* of the gradients that lie there */
+	int (*norm)(void *session, double *norm, struct vt_err *err);
 	/* One optimiser step with them.  State m and v (slots 0 and 1) begin at 0. */
 	int (*update)(void *session, const struct vt_update *u, struct vt_err *err);
 	/* A volume that stays on the device under a number; once is enough.  *kept: false where there is no room. */
 	int (*keep)(void *session, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
-	/* Item `item` of the input and of the target that loss() takes for NULL, from a kept volume of at most 8 channels. */
+	/* Item `item` of the input and of the target that loss() takes for NULL, from a kept volume of at most 8
+	 * channels. */
 	int (*draw)(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
 	int (*put_state)(void *session, int slot, const float *values, struct vt_err *err);
 	int (*get_state)(void *session, int slot, float *values, struct vt_err *err);
@@ -114,13 +126,15 @@ struct vt_backend {
 typedef const struct vt_backend *(*vt_backend_fn)(void);
 #define VT_BACKEND_SYMBOL "voxtrail_backend"
 
-/* --- session.c's side --------------------------------------------------------------------------------------------------------- */
+/* --- session.c's side --------------------------------------------------------------------------------------------- */
 
-/* A session's half on a device.  Weights live in the host's arrays and on the device; touch() makes the host's current and
- * marks them as perhaps changed, forward() sends them if so.  The first error stays (vt_remote_error) and later calls do nothing. */
+/* A session's half on a device.  Weights live in the host's arrays and on the device; touch() makes the host's current
+ * and marks them as perhaps changed, forward() sends them if so.  The first error stays (vt_remote_error) and later
+ * calls do nothing. */
 struct vt_remote;
 
-int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g, const struct vt_session_opts *o, float *values,
+int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g,
+	const struct vt_session_opts *o, float *values,
 	float *grads, struct vt_err *err);
 void vt_remote_free(struct vt_remote *r);
 const struct vt_err *vt_remote_error(const struct vt_remote *r);   /* NULL if none */
@@ -130,7 +144,8 @@ void vt_remote_forward(struct vt_remote *r, uint64_t step);
 void vt_remote_get_output(struct vt_remote *r, int i, float *y);
 void vt_remote_backward(struct vt_remote *r, const float *const *dy);
 double vt_remote_loss(struct vt_remote *r, int i, const uint8_t *target, const struct vt_loss *o, double weight);
-/* Whether the gradients lie on the device alone; once the host has asked for a weight it may have changed them and updates. */
+/* Whether the gradients lie on the device alone; once the host has asked for a weight it may have changed them and
+ * updates. */
 bool vt_remote_has_gradients(const struct vt_remote *r);
 bool vt_remote_norm(struct vt_remote *r, double *norm);            /* false if they do not */
 void vt_remote_update(struct vt_remote *r, const struct vt_update *u);

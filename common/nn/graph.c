@@ -62,7 +62,8 @@ static int add_node(struct vt_graph *g, struct vt_node n)
 	struct vt_shape s = n.shape;
 
 	if (s.n < 1 || s.c < 1 || s.d < 1 || s.h < 1 || s.w < 1) {
-		vt_graph_fail(g, "layer %d would have the shape %dx%dx%dx%dx%d; use a larger patch", g->n_nodes, s.n, s.c, s.d, s.h, s.w);
+		vt_graph_fail(g, "layer %d would have the shape %dx%dx%dx%dx%d; use a larger patch", g->n_nodes, s.n,
+			s.c, s.d, s.h, s.w);
 		return -1;
 	}
 	if (g->n_nodes == g->cap_nodes) {
@@ -110,7 +111,8 @@ static int add_weight(struct vt_graph *g, const char *name, const char *what, st
 
 static int add_vector(struct vt_graph *g, const char *name, const char *what, int c, char role, bool trainable)
 {
-	return add_weight(g, name, what, (struct vt_weight_spec){ .dims = { c }, .n_dims = 1, .trainable = trainable, .role = role });
+	return add_weight(g, name, what, (struct vt_weight_spec){ .dims = { c }, .n_dims = 1, .trainable = trainable,
+		.role = role });
 }
 
 int vt_graph_input(struct vt_graph *g, struct vt_shape shape)
@@ -144,16 +146,21 @@ static int add_conv(struct vt_graph *g, int x, const char *name, struct vt_conv 
 	if (conv.transposed && conv.dilation != 1)
 		vt_graph_fail(g, "%s: a transposed convolution takes no dilation", name);
 	s = in->shape;
-	n = blank(VT_OP_CONV, x, -1, (struct vt_shape){ s.n, conv.out_c, conv_size(s.d, &conv), conv_size(s.h, &conv), conv_size(s.w, &conv) });
+	n = blank(VT_OP_CONV, x, -1, (struct vt_shape){ s.n, conv.out_c, conv_size(s.d, &conv), conv_size(s.h, &conv),
+		conv_size(s.w, &conv) });
 	n.conv = conv;
 	n.weight[0] = add_weight(g, name, "weight", (struct vt_weight_spec){
-		.dims = { conv.transposed ? s.c : conv.out_c, conv.transposed ? conv.out_c : s.c, conv.k, conv.k, conv.k },
+		.dims = { conv.transposed ? s.c : conv.out_c, conv.transposed ? conv.out_c : s.c, conv.k, conv.k,
+			conv.k },
 		.n_dims = n_dims, .trainable = true, .init = conv.init, .role = 'k',
 		/* PyTorch counts the fans of a transposed kernel from its stored order as well */
-		.fan_in = (conv.transposed ? conv.out_c : s.c) * taps, .fan_out = (conv.transposed ? s.c : conv.out_c) * taps });
+		.fan_in = (conv.transposed ? conv.out_c : s.c) * taps,
+			.fan_out = (conv.transposed ? s.c : conv.out_c) * taps });
 	if (conv.bias)
-		n.weight[1] = add_weight(g, name, "bias", (struct vt_weight_spec){ .dims = { conv.out_c }, .n_dims = 1, .trainable = true,
-			.init = conv.init, .role = 'b', .fan_in = (conv.transposed ? conv.out_c : s.c) * taps, .default_bias = conv.default_bias });
+		n.weight[1] = add_weight(g, name, "bias", (struct vt_weight_spec){ .dims = { conv.out_c }, .n_dims = 1,
+			.trainable = true,
+			.init = conv.init, .role = 'b', .fan_in = (conv.transposed ? conv.out_c : s.c) * taps,
+			.default_bias = conv.default_bias });
 	return g->err.code ? -1 : add_node(g, n);
 }
 
@@ -231,7 +238,8 @@ int vt_graph_add(struct vt_graph *g, int a, int b)
 	if (!x || !y)
 		return -1;
 	if (!same_voxels(x->shape, y->shape) || x->shape.c != y->shape.c) {
-		vt_graph_fail(g, "shapes of tensors %d and %d differ; the patch must divide by the network's stride", a, b);
+		vt_graph_fail(g, "shapes of tensors %d and %d differ; the patch must divide by the network's stride", a,
+			b);
 		return -1;
 	}
 	return add_node(g, blank(VT_OP_ADD, a, b, x->shape));
@@ -245,7 +253,8 @@ int vt_graph_concat(struct vt_graph *g, int a, int b)
 	if (!x || !y)
 		return -1;
 	if (!same_voxels(x->shape, y->shape)) {
-		vt_graph_fail(g, "shapes of tensors %d and %d differ; the patch must divide by the network's stride", a, b);
+		vt_graph_fail(g, "shapes of tensors %d and %d differ; the patch must divide by the network's stride", a,
+			b);
 		return -1;
 	}
 	s = x->shape;
@@ -278,7 +287,8 @@ int vt_graph_maxpool(struct vt_graph *g, int x, int k, int stride, int pad)
 	if (!in)
 		return -1;
 	s = in->shape;
-	n = blank(VT_OP_MAXPOOL, x, -1, (struct vt_shape){ s.n, s.c, conv_size(s.d, &size), conv_size(s.h, &size), conv_size(s.w, &size) });
+	n = blank(VT_OP_MAXPOOL, x, -1, (struct vt_shape){ s.n, s.c, conv_size(s.d, &size), conv_size(s.h, &size),
+		conv_size(s.w, &size) });
 	n.k = k;
 	n.stride = stride;
 	n.pad = pad;
@@ -313,7 +323,8 @@ int vt_graph_mul(struct vt_graph *g, int a, int b)
 		return -1;
 	s = x->shape;
 	t = y->shape;
-	if (t.n != s.n || !((t.c == s.c && t.d == 1 && t.h == 1 && t.w == 1) || ((t.c == s.c || t.c == 1) && same_voxels(s, t)))) {
+	if (t.n != s.n || !((t.c == s.c && t.d == 1 && t.h == 1 && t.w == 1) ||
+	    ((t.c == s.c || t.c == 1) && same_voxels(s, t)))) {
 		vt_graph_fail(g, "a gate of shape %dx%dx%dx%dx%d does not fit tensor %d", t.n, t.c, t.d, t.h, t.w, a);
 		return -1;
 	}
@@ -362,7 +373,8 @@ int vt_graph_avgpool(struct vt_graph *g, int x, int k, int stride)
 	if (!in)
 		return -1;
 	s = in->shape;
-	n = blank(VT_OP_AVGPOOL, x, -1, (struct vt_shape){ s.n, s.c, conv_size(s.d, &size), conv_size(s.h, &size), conv_size(s.w, &size) });
+	n = blank(VT_OP_AVGPOOL, x, -1, (struct vt_shape){ s.n, s.c, conv_size(s.d, &size), conv_size(s.h, &size),
+		conv_size(s.w, &size) });
 	n.k = k;
 	n.stride = stride;
 	return add_node(g, n);
@@ -404,7 +416,8 @@ int vt_graph_reshape(struct vt_graph *g, int x, struct vt_shape shape)
 		return -1;
 	s = in->shape;
 	if (s.n != shape.n || (double)s.c * s.d * s.h * s.w != (double)shape.c * shape.d * shape.h * shape.w) {
-		vt_graph_fail(g, "%dx%dx%dx%d values do not reshape to %dx%dx%dx%d", s.c, s.d, s.h, s.w, shape.c, shape.d, shape.h, shape.w);
+		vt_graph_fail(g, "%dx%dx%dx%d values do not reshape to %dx%dx%dx%d", s.c, s.d, s.h, s.w, shape.c,
+			shape.d, shape.h, shape.w);
 		return -1;
 	}
 	return add_node(g, blank(VT_OP_RESHAPE, x, -1, shape));

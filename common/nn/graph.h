@@ -6,11 +6,11 @@
  *      vt_graph_output(g, y);
  *      if (vt_graph_error(g)) ...
  *
- * A builder returns the id of the tensor it makes.  The first mistake (shape that does not divide, unknown tensor) is kept
- * in the graph, later calls return -1 and do nothing; vt_session_new reports it.  Tensors are [n, c, z, y, x] f32.
+ * A builder returns the id of the tensor it makes.  The first mistake (shape that does not divide, unknown tensor) is
+ * kept in the graph, later calls return -1 and do nothing; vt_session_new reports it.  Tensors are [n, c, z, y, x] f32.
  *
- * A graph has one prediction and may have further outputs that only training needs (heads of deep supervision, branches, a
- * reconstruction).  The list of node kinds with the fields each uses stands in graph_internal.h. */
+ * A graph has one prediction and may have further outputs that only training needs (heads of deep supervision,
+ * branches, a reconstruction).  The list of node kinds with the fields each uses stands in graph_internal.h. */
 #ifndef COMMON_NN_GRAPH_H
 #define COMMON_NN_GRAPH_H
 
@@ -25,7 +25,8 @@ struct vt_shape {
 };
 
 enum vt_init {
-	VT_INIT_KAIMING_UNIFORM = 0,   /* PyTorch's default of a convolution: U(-b, b), b = 1 / sqrt(fan in); bias likewise */
+	/* PyTorch's default of a convolution: U(-b, b), b = 1 / sqrt(fan in); bias likewise */
+	VT_INIT_KAIMING_UNIFORM = 0,
 	VT_INIT_KAIMING_NORMAL_OUT,    /* N(0, 2 / fan out), bias 0 */
 	VT_INIT_KAIMING_NORMAL_IN,     /* N(0, 2 / fan in), bias 0 */
 	VT_INIT_XAVIER_NORMAL,         /* N(0, 4 / (fan in + fan out)): Xavier with gain sqrt 2; bias 0 */
@@ -34,7 +35,8 @@ enum vt_init {
 };
 
 /* y[o] = b[o] + sum over i, taps of w[o,i,tap] x[i, stride * pos - pad + dilation * tap]; zero outside.
- * transposed: the adjoint of that map, weights [in, out, k, k, k], output size (in - 1) stride - 2 pad + k + out_pad. */
+ * transposed: the adjoint of that map, weights [in, out, k, k, k], output size (in - 1) stride - 2 pad + k +
+ * out_pad. */
 struct vt_conv {
 	int out_c, k;
 	int stride;      /* 0 means 1 */
@@ -69,37 +71,45 @@ void vt_graph_fail(struct vt_graph *g, const char *fmt, ...) __attribute__((form
 int vt_graph_input(struct vt_graph *g, struct vt_shape shape);
 int vt_graph_conv(struct vt_graph *g, int x, const char *name, struct vt_conv conv);
 int vt_graph_norm(struct vt_graph *g, int x, const char *name, struct vt_norm norm);
-int vt_graph_act(struct vt_graph *g, int x, const char *name, enum vt_act act, double slope);   /* name: PReLU's slopes */
-int vt_graph_prelu(struct vt_graph *g, int x, const char *name, bool shared);    /* shared: one slope instead of one a channel */
+/* name: PReLU's slopes */
+int vt_graph_act(struct vt_graph *g, int x, const char *name, enum vt_act act, double slope);
+/* shared: one slope instead of one a channel */
+int vt_graph_prelu(struct vt_graph *g, int x, const char *name, bool shared);
 int vt_graph_add(struct vt_graph *g, int a, int b);
 int vt_graph_concat(struct vt_graph *g, int a, int b);                           /* along channels */
 int vt_graph_upsample(struct vt_graph *g, int x, int scale, bool align_corners); /* trilinear */
-int vt_graph_maxpool(struct vt_graph *g, int x, int k, int stride, int pad);     /* first maximum in z, y, x order wins */
+/* first maximum in z, y, x order wins */
+int vt_graph_maxpool(struct vt_graph *g, int x, int k, int stride, int pad);
 int vt_graph_dropout(struct vt_graph *g, int x, double p, bool whole_channels);  /* identity unless training */
 
 /* a b, where b has a's shape, or is [n, c, 1, 1, 1] (channel gate), or [n, 1, z, y, x] (spatial gate). */
 int vt_graph_mul(struct vt_graph *g, int a, int b);
-enum vt_pool { VT_POOL_MEAN = 1, VT_POOL_MAX };                                  /* the first maximum gets the gradient */
+/* the first maximum gets the gradient */
+enum vt_pool { VT_POOL_MEAN = 1, VT_POOL_MAX };
 int vt_graph_global_pool(struct vt_graph *g, int x, enum vt_pool pool);          /* [n, c, 1, 1, 1] */
 int vt_graph_channel_pool(struct vt_graph *g, int x, enum vt_pool pool);         /* [n, 1, z, y, x] */
 int vt_graph_softmax(struct vt_graph *g, int x);                                 /* over channels */
 int vt_graph_avgpool(struct vt_graph *g, int x, int k, int stride);              /* no padding */
 int vt_graph_nearest(struct vt_graph *g, int x, int scale);
-int vt_graph_linear(struct vt_graph *g, int x, const char *name, int out_c, bool bias);   /* x: [n, c, 1, 1, 1]; weight [out, in] */
+/* x: [n, c, 1, 1, 1]; weight [out, in] */
+int vt_graph_linear(struct vt_graph *g, int x, const char *name, int out_c, bool bias);
 int vt_graph_reshape(struct vt_graph *g, int x, struct vt_shape shape);          /* same n and number of elements */
 /* out[c, z, y, x] = x[c + at.c, z + at.d, y + at.h, x + at.w], 0 outside: crop, slice and zero padding in one. */
 int vt_graph_window(struct vt_graph *g, int x, struct vt_shape at, struct vt_shape shape);
 
 int vt_graph_detach(struct vt_graph *g, int x);                                  /* x; no gradient passes */
-int vt_graph_noise(struct vt_graph *g, int x, double sd);                        /* x + sd N(0, 1) when training, else x */
+/* x + sd N(0, 1) when training, else x */
+int vt_graph_noise(struct vt_graph *g, int x, double sd);
 
-/* From now on a weight whose name exists already (with equal dims) is that weight: its gradient is the sum over its uses. */
+/* From now on a weight whose name exists already (with equal dims) is that weight: its gradient is the sum over its
+ * uses. */
 void vt_graph_reuse_weights(struct vt_graph *g, bool on);
 
 /* What an output is for.  `weight` is the share its loss has in the published recipe; who trains may choose others. */
 enum vt_role {
 	VT_ROLE_LOGITS = 1,      /* the prediction */
-	VT_ROLE_DEEP,            /* logits from deeper down; at the prediction's resolution, or at a coarser one as its shape says */
+	/* logits from deeper down; at the prediction's resolution, or at a coarser one as its shape says */
+	VT_ROLE_DEEP,
 	VT_ROLE_BRANCH,          /* another domain's logits: a step uses the prediction or one branch */
 	VT_ROLE_RECONSTRUCTION,  /* of the input: mean squared error against it */
 	VT_ROLE_LATENT,          /* mean of the latent code: mean square */
@@ -111,7 +121,8 @@ struct vt_output {
 	double weight;
 };
 
-void vt_graph_output(struct vt_graph *g, int x);                                 /* the prediction: output 0, weight 1 */
+/* the prediction: output 0, weight 1 */
+void vt_graph_output(struct vt_graph *g, int x);
 void vt_graph_extra_output(struct vt_graph *g, int x, enum vt_role role, double weight);
 void vt_graph_output_weight(struct vt_graph *g, int i, double weight);
 int vt_graph_n_outputs(const struct vt_graph *g);

@@ -4,10 +4,12 @@
 
 #include "common/nn/graph.h"
 
-/* Fields of struct vt_node beside op, in and shape, and what each node computes (the builder in graph.h has the formula):
+/* Fields of struct vt_node beside op, in and shape, and what each node computes (the builder in graph.h has the
+ * formula):
  *      INPUT         the graph's input; in[0] = -1
  *      CONV          conv (pad, stride, dilation are filled in); weight[0] kernel, weight[1] bias or -1
- *      NORM          norm (groups == c unless group norm); weight[0..1] gamma, beta or -1; weight[2..3] running statistics
+ *      NORM          norm (groups == c unless group norm); weight[0..1] gamma, beta or -1; weight[2..3] running
+ *                    statistics
  *      ACT           act; number: slope or alpha; PReLU: weight[0] slopes, flag: a single one for all channels
  *      ADD, CONCAT   in[0], in[1] (they may be the same tensor)
  *      UPSAMPLE      scale; flag: align_corners
@@ -22,9 +24,9 @@
  *      RESHAPE       -
  *      DETACH        a copy; its input gets no gradient
  *      NOISE         number: standard deviation; a copy unless training */
-enum vt_op { VT_OP_INPUT = 1, VT_OP_CONV, VT_OP_NORM, VT_OP_ACT, VT_OP_ADD, VT_OP_CONCAT, VT_OP_UPSAMPLE, VT_OP_MAXPOOL, VT_OP_DROPOUT,
-	VT_OP_MUL, VT_OP_GLOBAL_POOL, VT_OP_CHANNEL_POOL, VT_OP_SOFTMAX, VT_OP_AVGPOOL, VT_OP_NEAREST, VT_OP_WINDOW, VT_OP_RESHAPE,
-	VT_OP_DETACH, VT_OP_NOISE };
+enum vt_op { VT_OP_INPUT = 1, VT_OP_CONV, VT_OP_NORM, VT_OP_ACT, VT_OP_ADD, VT_OP_CONCAT, VT_OP_UPSAMPLE, VT_OP_MAXPOOL,
+	VT_OP_DROPOUT, VT_OP_MUL, VT_OP_GLOBAL_POOL, VT_OP_CHANNEL_POOL, VT_OP_SOFTMAX, VT_OP_AVGPOOL, VT_OP_NEAREST,
+	VT_OP_WINDOW, VT_OP_RESHAPE, VT_OP_DETACH, VT_OP_NOISE };
 
 enum { VT_MAX_OUTPUTS = 32 };
 
@@ -40,7 +42,8 @@ struct vt_node {
 	int scale, k, stride, pad;
 	bool flag;               /* align_corners, whole channels, maximum, one slope */
 	struct vt_shape at;      /* window: where its origin lies in the input; n unused */
-	int weight[4];           /* indices into weights; -1 where there is none: kernel, bias | gamma, beta, mean, variance | slopes */
+	/* indices into weights; -1 where there is none: kernel, bias | gamma, beta, mean, variance | slopes */
+	int weight[4];
 };
 
 struct vt_weight_spec {

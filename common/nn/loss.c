@@ -42,7 +42,7 @@ static bool is_on(const struct work *w, size_t item, int c, size_t v)
 	return w->o->softmax ? t == c : t >> c & 1;
 }
 
-/* --- probabilities and pointwise terms ------------------------------------------------------------------------------------------- */
+/* --- probabilities and pointwise terms ---------------------------------------------------------------------------- */
 
 /* -ln sigma(z), from z itself so that nothing overflows. */
 static double softplus_of_minus(double z)
@@ -58,7 +58,8 @@ static double balance_of(const struct vt_loss *o, bool positive)
 /* Binary cross-entropy and focal loss of one value; *slope (may be NULL) is the derivative by z. */
 static double binary_terms(const struct work *w, double z, double p, bool on, double *slope)
 {
-	double q = on ? 1.0 - p : p, ln = w->ce > 0 || w->focal > 0 ? softplus_of_minus(on ? z : -z) : 0, loss = w->ce * ln;
+	double q = on ? 1.0 - p : p, ln = w->ce > 0 || w->focal > 0 ? softplus_of_minus(on ? z : -z) : 0,
+		loss = w->ce * ln;
 
 	if (slope)
 		*slope = w->ce * (p - (on ? 1.0 : 0.0));
@@ -89,7 +90,8 @@ static void sigmoid_block(struct work *w, struct range r, struct vt_loss_sums *s
 		}
 }
 
-/* Focal and cross-entropy of the target's class with -ln P = ln: *f is what multiplies (P_c - [c is target]) in the gradient. */
+/* Focal and cross-entropy of the target's class with -ln P = ln: *f is what multiplies (P_c - [c is target]) in the
+ * gradient. */
 static double class_terms(const struct work *w, double p, double ln, bool background, double *f)
 {
 	double q = 1.0 - p > 0 ? 1.0 - p : 0, loss = w->ce * ln;
@@ -152,7 +154,7 @@ static void sum_block(void *ctx, size_t task)
 		sigmoid_block(w, range_of(w, task), s);
 }
 
-/* --- overlap terms --------------------------------------------------------------------------------------------------------------- */
+/* --- overlap terms ------------------------------------------------------------------------------------------------ */
 
 static double dice_term(struct vt_loss_sums s, const struct vt_loss *o, double weight, struct vt_loss_slope *g)
 {
@@ -174,7 +176,8 @@ static double tversky_term(struct vt_loss_sums s, const struct vt_loss *o, doubl
 }
 
 /* s, g: the channels of one item. */
-static double generalised_term(const struct vt_loss_sums *s, int c, const struct vt_loss *o, double weight, struct vt_loss_slope *g)
+static double generalised_term(const struct vt_loss_sums *s, int c, const struct vt_loss *o, double weight,
+	struct vt_loss_slope *g)
 {
 	double most = 0, num = o->smooth, den = o->smooth_below, w[MOST];
 
@@ -231,7 +234,7 @@ static double combine(struct work *w)
 	return loss;
 }
 
-/* --- gradient -------------------------------------------------------------------------------------------------------------------- */
+/* --- gradient ----------------------------------------------------------------------------------------------------- */
 
 static double by_p(const struct vt_loss_slope *g, double p, bool on)
 {
@@ -271,7 +274,8 @@ static void softmax_gradient(struct work *w, struct range r)
 			mean += g[c] * (double)p[c];
 		}
 		for (int c = 0; c < w->c; c++)
-			w->p[base + (size_t)c * w->voxels + v] = (float)((double)p[c] * (g[c] - mean) + f * ((double)p[c] - (t == c ? 1.0 : 0.0)));
+			w->p[base + (size_t)c * w->voxels + v] = (float)((double)p[c] * (g[c] - mean) + f *
+				((double)p[c] - (t == c ? 1.0 : 0.0)));
 	}
 }
 
@@ -285,10 +289,12 @@ static void gradient_block(void *ctx, size_t task)
 		sigmoid_gradient(w, range_of(w, task));
 }
 
-double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int n, int c, size_t voxels, const struct vt_loss *o, double weight)
+double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int n, int c, size_t voxels,
+	const struct vt_loss *o, double weight)
 {
 	size_t rows = (size_t)n * (size_t)c;
-	struct work w = { .logits = logits, .target = target, .o = o, .n = n, .c = c, .voxels = voxels, .blocks = (voxels + BLOCK - 1) / BLOCK };
+	struct work w = { .logits = logits, .target = target, .o = o, .n = n, .c = c, .voxels = voxels,
+		.blocks = (voxels + BLOCK - 1) / BLOCK };
 	double values = (double)n * (double)voxels, loss;
 
 	w.weight = weight;
@@ -308,7 +314,8 @@ double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int 
 	return loss;
 }
 
-double vt_loss_combine(struct vt_loss_slope *slope, const struct vt_loss_sums *sums, int n, int c, const struct vt_loss *o, double weight)
+double vt_loss_combine(struct vt_loss_slope *slope, const struct vt_loss_sums *sums, int n, int c,
+	const struct vt_loss *o, double weight)
 {
 	struct work w = { .o = o, .n = n, .c = c, .blocks = 1, .part = sums, .slope = slope, .weight = weight };
 

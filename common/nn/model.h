@@ -4,7 +4,8 @@
  *      struct vt_model_request r = { .name = "segresnet", .n = 1, .in_c = 4, .out_c = 3, .patch = { 64, 64, 64 } };
  *      if (vt_model_build(&g, &r, err)) ...
  *
- * params is a JSON object; an unknown key or value is VT_EUSAGE and the message lists the known ones.  Output 0 are logits;
+ * params is a JSON object; an unknown key or value is VT_EUSAGE and the message lists the known ones.  Output 0 are
+ * logits;
  * docs/networks.md describes every network, its params and its further outputs. */
 #ifndef COMMON_NN_MODEL_H
 #define COMMON_NN_MODEL_H
@@ -30,8 +31,8 @@ int vt_model_check(const struct vt_model_request *r, struct vt_err *err);
 /* The i-th name, NULL behind the last. */
 const char *vt_model_name(int i);
 
-/* {"name": ..., "params": {...}} with every param at its default: a description that builds the default network.  The caller
- * owns it; NULL for an unknown name. */
+/* {"name": ..., "params": {...}} with every param at its default: a description that builds the default network.  The
+ * caller owns it; NULL for an unknown name. */
 struct vt_json *vt_model_describe(const char *name);
 
 #endif

@@ -1,4 +1,5 @@
-/* Attention U-Net (Oktay et al. 2018) as Project MONAI's AttentionUnet builds it: each skip is gated by what comes from below. */
+/* Attention U-Net (Oktay et al. 2018) as Project MONAI's AttentionUnet builds it: each skip is gated by what comes from
+ * below. */
 #include "common/nn/model_internal.h"
 
 enum { MAX_LEVELS = 8 };
@@ -30,13 +31,15 @@ static int layer(const struct net *n, int x, const char *name, struct vt_conv co
 
 static int pair(const struct net *n, int x, const char *name, int c, int stride)
 {
-	x = layer(n, x, vt_name("%s.conv.0", name).text, (struct vt_conv){ .out_c = c, .k = 3, .stride = stride, .bias = true });
+	x = layer(n, x, vt_name("%s.conv.0", name).text, (struct vt_conv){ .out_c = c, .k = 3, .stride = stride,
+		.bias = true });
 	return layer(n, x, vt_name("%s.conv.1", name).text, (struct vt_conv){ .out_c = c, .k = 3, .bias = true });
 }
 
 static int point(const struct net *n, int x, const char *name, int c)
 {
-	x = vt_graph_conv(n->g, x, vt_name("%s.0.conv", name).text, (struct vt_conv){ .out_c = c, .k = 1, .bias = true });
+	x = vt_graph_conv(n->g, x, vt_name("%s.0.conv", name).text,
+		(struct vt_conv){ .out_c = c, .k = 1, .bias = true });
 	return norm(n, x, vt_name("%s.1", name).text, false);
 }
 
@@ -45,7 +48,8 @@ static int gate(const struct net *n, int x, int from, const char *name)
 {
 	int c = vt_graph_shape(n->g, x).c / 2, a;
 
-	a = vt_graph_add(n->g, point(n, from, vt_name("%s.W_g", name).text, c), point(n, x, vt_name("%s.W_x", name).text, c));
+	a = vt_graph_add(n->g, point(n, from, vt_name("%s.W_g", name).text, c),
+		point(n, x, vt_name("%s.W_x", name).text, c));
 	a = point(n, vt_graph_act(n->g, a, "", VT_ACT_RELU, 0), vt_name("%s.psi", name).text, 1);
 	return vt_graph_mul(n->g, x, vt_graph_act(n->g, a, "", VT_ACT_SIGMOID, 0));
 }
@@ -54,16 +58,20 @@ static int gate(const struct net *n, int x, int from, const char *name)
 static int level(const struct net *n, int x, const char *name, int i)
 {
 	bool deepest = i + 2 == n->levels;
-	int c = n->channels[i], below = pair(n, x, vt_name("%s.submodule%s", name, deepest ? "" : ".0").text, n->channels[i + 1], 2), y;
+	int c = n->channels[i], below = pair(n, x, vt_name("%s.submodule%s", name, deepest ? "" : ".0").text,
+		n->channels[i + 1], 2), y;
 
 	if (!deepest)
 		below = level(n, below, vt_name("%s.submodule.1", name).text, i + 1);
-	below = layer(n, below, vt_name("%s.upconv.up", name).text, (struct vt_conv){ .out_c = c, .k = 3, .stride = 2, .pad = 1, .out_pad = 1,
+	below = layer(n, below, vt_name("%s.upconv.up", name).text, (struct vt_conv){ .out_c = c, .k = 3, .stride = 2,
+		.pad = 1, .out_pad = 1,
 		.transposed = true, .bias = true });
 	y = vt_graph_concat(n->g, gate(n, x, below, vt_name("%s.attention", name).text), below);
-	y = vt_graph_conv(n->g, y, vt_name("%s.merge.conv", name).text, (struct vt_conv){ .out_c = c, .k = 3, .bias = true });
+	y = vt_graph_conv(n->g, y, vt_name("%s.merge.conv", name).text,
+		(struct vt_conv){ .out_c = c, .k = 3, .bias = true });
 	y = vt_graph_norm(n->g, y, vt_name("%s.merge.adn.N", name).text, (struct vt_norm){ .kind = VT_NORM_INSTANCE });
-	return vt_graph_prelu(n->g, vt_graph_dropout(n->g, y, n->dropout, false), vt_name("%s.merge.adn.A", name).text, true);
+	return vt_graph_prelu(n->g, vt_graph_dropout(n->g, y, n->dropout, false), vt_name("%s.merge.adn.A", name).text,
+		true);
 }
 
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)

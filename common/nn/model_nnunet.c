@@ -1,5 +1,5 @@
-/* nnU-Net's plain U-Net (Isensee et al. 2021) with isotropic strides, as MIC-DKFZ/dynamic-network-architectures builds it.  The heads
- * of deep supervision exist whether they are used or not, so that weights fit either way. */
+/* nnU-Net's plain U-Net (Isensee et al. 2021) with isotropic strides, as MIC-DKFZ/dynamic-network-architectures builds
+ * it.  The heads of deep supervision exist whether they are used or not, so that weights fit either way. */
 #include "common/nn/model_internal.h"
 
 enum { MAX_STAGES = 8 };
@@ -16,9 +16,11 @@ static int stack(struct vt_graph *g, const struct vt_model_request *r, int x, co
 	int n = (int)vt_model_number(r, params, "convs");
 
 	for (int i = 0; i < n; i++) {
-		x = vt_graph_conv(g, x, vt_name("%s.convs.%d.conv", name, i).text, (struct vt_conv){ .out_c = c, .k = 3, .stride = i ? 1 : stride,
+		x = vt_graph_conv(g, x, vt_name("%s.convs.%d.conv", name, i).text,
+			(struct vt_conv){ .out_c = c, .k = 3, .stride = i ? 1 : stride,
 			.bias = true, .init = VT_INIT_KAIMING_NORMAL_LEAKY });
-		x = vt_graph_norm(g, x, vt_name("%s.convs.%d.norm", name, i).text, (struct vt_norm){ .kind = VT_NORM_INSTANCE, .affine = true });
+		x = vt_graph_norm(g, x, vt_name("%s.convs.%d.norm", name, i).text,
+			(struct vt_norm){ .kind = VT_NORM_INSTANCE, .affine = true });
 		x = vt_graph_act(g, x, "", VT_ACT_LEAKY, 0.01);
 	}
 	return x;
@@ -38,7 +40,8 @@ static void supervise(struct vt_graph *g, const int *heads, int n)
 
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 {
-	int features[MAX_STAGES], skip[MAX_STAGES], head[MAX_STAGES], n = vt_model_list(r, params, "features", features, MAX_STAGES);
+	int features[MAX_STAGES], skip[MAX_STAGES], head[MAX_STAGES], n = vt_model_list(r, params, "features", features,
+		MAX_STAGES);
 
 	if (n < 2) {
 		vt_graph_fail(g, "features must have 2 to %d stages", MAX_STAGES);
@@ -49,10 +52,12 @@ static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 	for (int i = 0; i < n - 1; i++) {
 		int c = features[n - 2 - i];
 
-		x = vt_graph_conv(g, x, vt_name("decoder.transpconvs.%d", i).text, (struct vt_conv){ .out_c = c, .k = 2, .stride = 2,
+		x = vt_graph_conv(g, x, vt_name("decoder.transpconvs.%d", i).text,
+			(struct vt_conv){ .out_c = c, .k = 2, .stride = 2,
 			.transposed = true, .bias = true, .init = VT_INIT_KAIMING_NORMAL_LEAKY });
 		x = stack(g, r, vt_graph_concat(g, x, skip[n - 2 - i]), vt_name("decoder.stages.%d", i).text, c, 1);
-		head[i] = vt_graph_conv(g, x, vt_name("decoder.seg_layers.%d", i).text, (struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true,
+		head[i] = vt_graph_conv(g, x, vt_name("decoder.seg_layers.%d", i).text,
+			(struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true,
 			.init = VT_INIT_KAIMING_NORMAL_LEAKY });
 	}
 	if (vt_model_flag(r, params, "deep_supervision"))

@@ -1,5 +1,5 @@
-/* Two further U-nets that published results compare with: Project MONAI's UNet, with residual units or without, and the plain U-Net
- * beside catalyst-team/neuro's MeshNet. */
+/* Two further U-nets that published results compare with: Project MONAI's UNet, with residual units or without, and the
+ * plain U-Net beside catalyst-team/neuro's MeshNet. */
 #include "common/nn/model_internal.h"
 
 enum { MAX_LEVELS = 8 };
@@ -35,10 +35,12 @@ static int residual(const struct net *n, int x, const char *name, int c, int str
 	int y = x;
 
 	for (int i = 0; i < units; i++)
-		y = layer(n, y, vt_name("%s.conv.unit%d", name, i).text, (struct vt_conv){ .out_c = c, .k = 3, .stride = i ? 1 : stride },
+		y = layer(n, y, vt_name("%s.conv.unit%d", name, i).text,
+			(struct vt_conv){ .out_c = c, .k = 3, .stride = i ? 1 : stride },
 			last && i == units - 1);
 	if (stride != 1 || vt_graph_shape(n->g, x).c != c)
-		x = vt_graph_conv(n->g, x, vt_name("%s.residual", name).text, (struct vt_conv){ .out_c = c, .k = stride != 1 ? 3 : 1, .stride = stride,
+		x = vt_graph_conv(n->g, x, vt_name("%s.residual", name).text,
+			(struct vt_conv){ .out_c = c, .k = stride != 1 ? 3 : 1, .stride = stride,
 			.bias = true });
 	return vt_graph_add(n->g, y, x);
 }
@@ -68,7 +70,8 @@ static int level(const struct net *n, int x, const char *name, int i, int out_c)
 
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 {
-	struct net n = { .g = g, .r = r, .dropout = vt_model_number(r, params, "dropout"), .units = (int)vt_model_number(r, params, "residual_units") };
+	struct net n = { .g = g, .r = r, .dropout = vt_model_number(r, params, "dropout"),
+		.units = (int)vt_model_number(r, params, "residual_units") };
 
 	n.levels = vt_model_list(r, params, "channels", n.channels, MAX_LEVELS);
 	if (n.levels < 2) {
@@ -87,15 +90,17 @@ static int stride(const struct vt_model_request *r)
 
 const struct vt_model_def vt_model_residual_unet = { "residual-unet", params, stride, build };
 
-/* --- catalyst-team/neuro ------------------------------------------------------------------------------------------------------------ */
+/* --- catalyst-team/neuro ------------------------------------------------------------------------------------------ */
 
 static const struct vt_model_param no_params[] = { { 0 } };
 
 static int twice(struct vt_graph *g, int x, const char *name, int mid_c, int out_c)
 {
 	for (int i = 0; i < 2; i++) {
-		x = vt_graph_conv(g, x, vt_name("%s.double_conv.%d", name, 3 * i).text, (struct vt_conv){ .out_c = i ? out_c : mid_c, .k = 3, .bias = true });
-		x = vt_graph_norm(g, x, vt_name("%s.double_conv.%d", name, 3 * i + 1).text, (struct vt_norm){ VT_NORM_BATCH, 0, true, true, 0 });
+		x = vt_graph_conv(g, x, vt_name("%s.double_conv.%d", name, 3 * i).text,
+			(struct vt_conv){ .out_c = i ? out_c : mid_c, .k = 3, .bias = true });
+		x = vt_graph_norm(g, x, vt_name("%s.double_conv.%d", name, 3 * i + 1).text,
+			(struct vt_norm){ VT_NORM_BATCH, 0, true, true, 0 });
 	}
 	return x;
 }
@@ -107,9 +112,11 @@ static int build_catalyst(struct vt_graph *g, const struct vt_model_request *r, 
 
 	skip[0] = x = twice(g, x, "inc", 64, 64);
 	for (int i = 1; i < 4; i++)
-		skip[i] = x = twice(g, vt_graph_maxpool(g, x, 2, 2, 0), vt_name("down%d.maxpool_conv.1", i).text, 64 << i, 64 << i);
+		skip[i] = x = twice(g, vt_graph_maxpool(g, x, 2, 2, 0), vt_name("down%d.maxpool_conv.1", i).text,
+			64 << i, 64 << i);
 	for (int i = 0; i < 3; i++)
-		x = twice(g, vt_graph_concat(g, skip[2 - i], vt_graph_upsample(g, x, 2, true)), vt_name("up%d.conv", i + 1).text, mid[i], out[i]);
+		x = twice(g, vt_graph_concat(g, skip[2 - i], vt_graph_upsample(g, x, 2, true)),
+			vt_name("up%d.conv", i + 1).text, mid[i], out[i]);
 	return vt_graph_conv(g, x, "outc.conv", (struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true });
 }
 

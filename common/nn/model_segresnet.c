@@ -18,7 +18,8 @@ enum { MAX_LEVELS = 8, VAE_FILTERS = 16 };
 
 static int norm_relu(struct vt_graph *g, const struct vt_model_request *r, int x, const char *at)
 {
-	return vt_graph_norm(g, x, at, (struct vt_norm){ VT_NORM_GROUP, (int)vt_model_number(r, params, "groups"), true, true, 0 });
+	return vt_graph_norm(g, x, at, (struct vt_norm){ VT_NORM_GROUP, (int)vt_model_number(r, params, "groups"), true,
+		true, 0 });
 }
 
 /* x + conv(relu(norm(conv(relu(norm(x)))))), no biases. */
@@ -27,9 +28,11 @@ static int block(struct vt_graph *g, const struct vt_model_request *r, int x, co
 	int c = vt_graph_shape(g, x).c, y;
 
 	y = norm_relu(g, r, x, vt_name("%s.%d.%d.norm1", stem, i, j).text);
-	y = vt_graph_conv(g, y, vt_name("%s.%d.%d.conv1.conv", stem, i, j).text, (struct vt_conv){ .out_c = c, .k = 3 });
+	y = vt_graph_conv(g, y, vt_name("%s.%d.%d.conv1.conv", stem, i, j).text,
+		(struct vt_conv){ .out_c = c, .k = 3 });
 	y = norm_relu(g, r, y, vt_name("%s.%d.%d.norm2", stem, i, j).text);
-	y = vt_graph_conv(g, y, vt_name("%s.%d.%d.conv2.conv", stem, i, j).text, (struct vt_conv){ .out_c = c, .k = 3 });
+	y = vt_graph_conv(g, y, vt_name("%s.%d.%d.conv2.conv", stem, i, j).text,
+		(struct vt_conv){ .out_c = c, .k = 3 });
 	return vt_graph_add(g, y, x);
 }
 
@@ -45,7 +48,8 @@ static int decode(struct vt_graph *g, const struct vt_model_request *r, int x, c
 	for (int i = 0; i < l->ups; i++) {
 		int level = l->levels - 2 - i;
 
-		x = vt_graph_conv(g, x, vt_name("up_samples.%d.0.conv", i).text, (struct vt_conv){ .out_c = f << level, .k = 1 });
+		x = vt_graph_conv(g, x, vt_name("up_samples.%d.0.conv", i).text,
+			(struct vt_conv){ .out_c = f << level, .k = 1 });
 		x = vt_graph_upsample(g, x, 2, false);
 		if (skips)
 			x = vt_graph_add(g, x, l->skip[level]);
@@ -58,11 +62,13 @@ static int decode(struct vt_graph *g, const struct vt_model_request *r, int x, c
 static int final(struct vt_graph *g, const struct vt_model_request *r, int x, const char *stem, int out_c)
 {
 	x = norm_relu(g, r, x, vt_name("%s.0", stem).text);
-	return vt_graph_conv(g, x, vt_name("%s.2.conv", stem).text, (struct vt_conv){ .out_c = out_c, .k = 1, .bias = true });
+	return vt_graph_conv(g, x, vt_name("%s.2.conv", stem).text,
+		(struct vt_conv){ .out_c = out_c, .k = 1, .bias = true });
 }
 
-/* The deepest tensor -> a code -> the input again, through the decoder's own weights.  vae_fc2 would make the code's spread from
- * the data; the published default leaves it unused, and it is kept for its place in the published weights. */
+/* The deepest tensor -> a code -> the input again, through the decoder's own weights.  vae_fc2 would make the code's
+ * spread from the data; the published default leaves it unused, and it is kept for its place in the published
+ * weights. */
 static void vae(struct vt_graph *g, const struct vt_model_request *r, int x, const struct ladder *l)
 {
 	struct vt_shape deep = vt_graph_shape(g, x), small;
@@ -70,7 +76,8 @@ static void vae(struct vt_graph *g, const struct vt_model_request *r, int x, con
 	int size = (int)vt_model_number(r, params, "vae_size"), n;
 
 	x = norm_relu(g, r, x, "vae_down.0");
-	x = vt_graph_conv(g, x, "vae_down.2.conv", (struct vt_conv){ .out_c = VAE_FILTERS, .k = 3, .stride = 2, .bias = true });
+	x = vt_graph_conv(g, x, "vae_down.2.conv", (struct vt_conv){ .out_c = VAE_FILTERS, .k = 3, .stride = 2,
+		.bias = true });
 	x = norm_relu(g, r, x, "vae_down.3");
 	small = vt_graph_shape(g, x);
 	n = small.c * small.d * small.h * small.w;
@@ -104,7 +111,8 @@ static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 	x = vt_graph_dropout(g, x, vt_model_number(r, params, "dropout"), false);
 	for (int i = 0; i < l.levels; i++) {
 		if (i)
-			x = vt_graph_conv(g, x, vt_name("down_layers.%d.0.conv", i).text, (struct vt_conv){ .out_c = f << i, .k = 3, .stride = 2 });
+			x = vt_graph_conv(g, x, vt_name("down_layers.%d.0.conv", i).text,
+				(struct vt_conv){ .out_c = f << i, .k = 3, .stride = 2 });
 		for (int j = 0; j < l.down[i]; j++)
 			x = block(g, r, x, "down_layers", i, j + 1);
 		l.skip[i] = x;

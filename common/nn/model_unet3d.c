@@ -1,5 +1,6 @@
-/* The U-nets of the BraTS 2020 entry of Henry et al. (open_brats2020): EquiUnet, its half-width sibling, and EquiUnet with CBAM gates
- * (Woo et al. 2018).  Trilinear upsampling aligns corners; the bottom is dilated instead of pooled a fourth time. */
+/* The U-nets of the BraTS 2020 entry of Henry et al. (open_brats2020): EquiUnet, its half-width sibling, and EquiUnet
+ * with CBAM gates (Woo et al. 2018).  Trilinear upsampling aligns corners; the bottom is dilated instead of pooled a
+ * fourth time. */
 #include "common/nn/model_internal.h"
 
 enum norm { GROUP, INSTANCE, BATCH };
@@ -11,7 +12,8 @@ static const struct vt_model_param params[] = {
 	{ "groups", 16, 1, 256, NULL, NULL },
 	{ "dropout", 0, 0, 0.9, NULL, NULL },
 	{ "deep_supervision", 0, 0, 1, NULL, NULL },
-	{ "half_first", 0, 0, 1, NULL, NULL },           /* the first convolution of an encoder block has half the filters */
+	/* the first convolution of an encoder block has half the filters */
+	{ "half_first", 0, 0, 1, NULL, NULL },
 	{ 0 },
 };
 
@@ -22,7 +24,8 @@ static const struct vt_model_param params_cbam[] = {
 	{ "dropout", 0, 0, 0.9, NULL, NULL },
 	{ "deep_supervision", 0, 0, 1, NULL, NULL },
 	{ "reduction", 16, 1, 256, NULL, NULL },         /* of the channel gate's hidden layer */
-	{ "gate_relu", 0, 0, 1, NULL, NULL },            /* ReLU before the spatial gate's sigmoid: in the published code, not in the paper */
+	/* ReLU before the spatial gate's sigmoid: in the published code, not in the paper */
+	{ "gate_relu", 0, 0, 1, NULL, NULL },
 	{ 0 },
 };
 
@@ -57,7 +60,8 @@ static int norm(const struct net *n, int x, const char *name, bool relu)
 
 static int layer(const struct net *n, int x, const char *name, int out_c, int dilation)
 {
-	x = vt_graph_conv(n->g, x, vt_name("%s.conv", name).text, (struct vt_conv){ .out_c = out_c, .k = 3, .dilation = dilation,
+	x = vt_graph_conv(n->g, x, vt_name("%s.conv", name).text,
+		(struct vt_conv){ .out_c = out_c, .k = 3, .dilation = dilation,
 		.init = VT_INIT_KAIMING_NORMAL_OUT });
 	x = norm(n, x, vt_name("%s.bn", name).text, true);
 	return vt_graph_dropout(n->g, x, vt_model_number(n->r, n->params, "dropout"), false);
@@ -86,7 +90,8 @@ static int cbam(const struct net *n, int x, const char *name)
 	x = vt_graph_mul(n->g, x, vt_graph_act(n->g, vt_graph_add(n->g, a, b), "", VT_ACT_SIGMOID, 0));
 	a = vt_graph_channel_pool(n->g, x, VT_POOL_MAX);
 	a = vt_graph_concat(n->g, a, vt_graph_channel_pool(n->g, x, VT_POOL_MEAN));
-	a = vt_graph_conv(n->g, a, vt_name("%s.SpatialGate.spatial.conv", name).text, (struct vt_conv){ .out_c = 1, .k = 7,
+	a = vt_graph_conv(n->g, a, vt_name("%s.SpatialGate.spatial.conv", name).text,
+		(struct vt_conv){ .out_c = 1, .k = 7,
 		.init = VT_INIT_KAIMING_NORMAL_OUT });
 	a = norm(n, a, vt_name("%s.SpatialGate.spatial.bn", name).text, vt_model_flag(n->r, n->params, "gate_relu"));
 	return vt_graph_mul(n->g, x, vt_graph_act(n->g, a, "", VT_ACT_SIGMOID, 0));
@@ -104,7 +109,8 @@ static int block(const struct net *n, int x, const char *name, int mid_c, int ou
 
 static int head(const struct net *n, int x, const char *name)
 {
-	return vt_graph_conv(n->g, x, name, (struct vt_conv){ .out_c = n->r->out_c, .k = 1, .bias = true, .init = VT_INIT_KAIMING_NORMAL_OUT,
+	return vt_graph_conv(n->g, x, name, (struct vt_conv){ .out_c = n->r->out_c, .k = 1, .bias = true,
+		.init = VT_INIT_KAIMING_NORMAL_OUT,
 		.default_bias = true });
 }
 
@@ -115,7 +121,8 @@ static void deep_heads(const struct net *n, const int x[4])
 	static const int scale[] = { 8, 8, 4, 2 };
 
 	for (int i = 0; i < 4; i++)
-		vt_graph_extra_output(n->g, vt_graph_upsample(n->g, head(n, x[i], names[i]), scale[i], true), VT_ROLE_DEEP, 0.2);
+		vt_graph_extra_output(n->g, vt_graph_upsample(n->g, head(n, x[i], names[i]), scale[i], true),
+			VT_ROLE_DEEP, 0.2);
 	vt_graph_output_weight(n->g, 0, 0.2);
 }
 
@@ -127,14 +134,16 @@ static int unet(const struct net *n, int x)
 	for (int i = 0; i < 4; i++) {
 		if (i)
 			x = vt_graph_maxpool(n->g, x, 2, 2, 0);
-		down[i] = x = block(n, x, vt_name("encoder%d", i + 1).text, half ? (w << i) / 2 : w << i, w << i, 1, n->cbam);
+		down[i] = x = block(n, x, vt_name("encoder%d", i + 1).text, half ? (w << i) / 2 : w << i, w << i, 1,
+			n->cbam);
 	}
 	deep[0] = x = block(n, x, "bottom", w << 3, w << 3, 2, n->cbam);
 	x = layer(n, vt_graph_concat(n->g, down[3], x), n->cbam ? "bottom_2.0" : "bottom_2", w << 2, 1);
 	deep[1] = x = n->cbam ? cbam(n, x, "bottom_2.1") : x;
 	for (int i = 2; i >= 0; i--) {
 		x = vt_graph_concat(n->g, down[i], vt_graph_upsample(n->g, x, 2, true));
-		x = block(n, x, vt_name("decoder%d", i + 1).text, w << i, i ? w << (i - 1) : half ? w / 2 : w, 1, false);
+		x = block(n, x, vt_name("decoder%d", i + 1).text, w << i, i ? w << (i - 1) : half ? w / 2 : w, 1,
+			false);
 		if (i)
 			deep[4 - i] = x;
 	}

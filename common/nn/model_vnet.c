@@ -1,11 +1,13 @@
-/* V-Net (Milletari et al. 2016) in its two public forms: three halvings as in the determined-ai demo, four as in Project MONAI. */
+/* V-Net (Milletari et al. 2016) in its two public forms: three halvings as in the determined-ai demo, four as in
+ * Project MONAI. */
 #include "common/nn/model_internal.h"
 
 enum variant { DEMO, ORIGINAL };
 enum act { PUBLISHED, PRELU, ELU };
 
 static const char *const variants[] = { "demo", "original", NULL };
-static const char *const acts[] = { "published", "prelu", "elu", NULL };      /* published: PReLU in the demo, ELU in the original */
+/* published: PReLU in the demo, ELU in the original */
+static const char *const acts[] = { "published", "prelu", "elu", NULL };
 
 static const struct vt_model_param params[] = {
 	{ "variant", DEMO, 0, 0, NULL, variants },
@@ -36,7 +38,8 @@ static int batch_norm(const struct net *n, int x, const char *name)
 
 static int conv_norm(const struct net *n, int x, const char *stem, int c)
 {
-	x = vt_graph_conv(n->g, x, vt_name("%s%s", stem, n->demo ? ".conv1" : ".conv_block.conv").text, (struct vt_conv){ .out_c = c, .k = 5,
+	x = vt_graph_conv(n->g, x, vt_name("%s%s", stem, n->demo ? ".conv1" : ".conv_block.conv").text,
+		(struct vt_conv){ .out_c = c, .k = 5,
 		.bias = n->demo, .init = n->demo ? VT_INIT_KAIMING_NORMAL_IN : VT_INIT_KAIMING_UNIFORM });
 	return batch_norm(n, x, vt_name("%s%s", stem, n->demo ? ".bn1" : ".conv_block.adn.N").text);
 }
@@ -59,7 +62,8 @@ static int enter(const struct net *n, int x)
 	int c = n->r->in_c, wide = x;
 
 	if (16 % c) {
-		vt_graph_fail(n->g, "takes 1, 2, 4, 8 or 16 channels, for the input is repeated to 16; there are %d", c);
+		vt_graph_fail(n->g, "takes 1, 2, 4, 8 or 16 channels, for the input is repeated to 16; there are %d",
+			c);
 		return -1;
 	}
 	for (; c < 16; c *= 2)
@@ -71,7 +75,8 @@ static int go_down(const struct net *n, int x, int c, int count, double dropout)
 {
 	struct vt_layer_name name = vt_name("down_tr%d", c);
 
-	x = vt_graph_conv(n->g, x, vt_name("%s.down_conv", name.text).text, (struct vt_conv){ .out_c = c, .k = 2, .stride = 2, .bias = n->demo,
+	x = vt_graph_conv(n->g, x, vt_name("%s.down_conv", name.text).text,
+		(struct vt_conv){ .out_c = c, .k = 2, .stride = 2, .bias = n->demo,
 		.init = n->demo ? VT_INIT_KAIMING_NORMAL_IN : VT_INIT_KAIMING_UNIFORM });
 	x = activate(n, batch_norm(n, x, vt_name("%s.bn1", name.text).text), name.text, ".relu1", ".act_function1");
 	x = vt_graph_add(n->g, layers(n, vt_graph_dropout(n->g, x, dropout, true), name.text, count), x);
@@ -84,7 +89,8 @@ static int go_up(const struct net *n, int x, int skip, int c, int count, double 
 
 	x = vt_graph_dropout(n->g, x, dropout, true);
 	skip = vt_graph_dropout(n->g, skip, dropout_skip, true);
-	x = vt_graph_conv(n->g, x, vt_name("%s.up_conv", name.text).text, (struct vt_conv){ .out_c = c / 2, .k = 2, .stride = 2, .bias = true,
+	x = vt_graph_conv(n->g, x, vt_name("%s.up_conv", name.text).text,
+		(struct vt_conv){ .out_c = c / 2, .k = 2, .stride = 2, .bias = true,
 		.transposed = true });
 	x = activate(n, batch_norm(n, x, vt_name("%s.bn1", name.text).text), name.text, ".relu1", ".act_function1");
 	x = vt_graph_concat(n->g, x, skip);
@@ -110,7 +116,8 @@ static int demo(const struct net *n, int x)
 
 static int original(const struct net *n, int x)
 {
-	int x16 = enter(n, x), x32 = go_down(n, x16, 32, 1, 0), x64 = go_down(n, x32, 64, 2, 0), x128 = go_down(n, x64, 128, 3, n->deep), y;
+	int x16 = enter(n, x), x32 = go_down(n, x16, 32, 1, 0), x64 = go_down(n, x32, 64, 2, 0),
+		x128 = go_down(n, x64, 128, 3, n->deep), y;
 
 	y = go_up(n, go_down(n, x128, 256, 2, n->deep), x128, 256, 2, n->deep, n->other);
 	y = go_up(n, y, x64, 128, 2, n->deep, n->other);
@@ -121,7 +128,8 @@ static int original(const struct net *n, int x)
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 {
 	enum act act = (enum act)vt_model_choice(r, params, "act");
-	struct net n = { g, r, vt_model_choice(r, params, "variant") == DEMO, act == PRELU, vt_model_number(r, params, "dropout"),
+	struct net n = { g, r, vt_model_choice(r, params, "variant") == DEMO, act == PRELU,
+		vt_model_number(r, params, "dropout"),
 		vt_model_number(r, params, "dropout_other") };
 
 	if (act == PUBLISHED)

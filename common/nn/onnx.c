@@ -12,7 +12,7 @@
 enum { FLOAT = 1, INT64 = 7 };
 enum { A_FLOAT = 1, A_INT = 2, A_STRING = 3, A_INTS = 7 };
 
-/* --- protobuf wire format ------------------------------------------------------------------------------------------------------------ */
+/* --- protobuf wire format ----------------------------------------------------------------------------------------- */
 
 static void varint(struct vt_buf *b, uint64_t v)
 {
@@ -52,7 +52,7 @@ static void put_message(struct vt_buf *b, unsigned field, struct vt_buf *m)
 	vt_buf_release(m);
 }
 
-/* --- graph pieces ---------------------------------------------------------------------------------------------------------------------- */
+/* --- graph pieces ------------------------------------------------------------------------------------------------- */
 
 struct writer {
 	struct vt_buf nodes, weights;    /* fields 1 and 5 of GraphProto */
@@ -117,7 +117,8 @@ static void new_name(struct writer *w, char out[32])
 	snprintf(out, 32, "v%d", w->count++);
 }
 
-/* Adds a node with up to five inputs ("" leaves one out, NULL ends the list); its output's name goes to out.  a may be NULL. */
+/* Adds a node with up to five inputs ("" leaves one out, NULL ends the list); its output's name goes to out.  a may be
+ * NULL. */
 static void node(struct writer *w, char out[32], const char *op, const char *const *in, struct attributes *a)
 {
 	struct vt_buf m = VT_BUF_INIT;
@@ -137,7 +138,8 @@ static void node(struct writer *w, char out[32], const char *op, const char *con
 	memcpy(out, name, 32);
 }
 
-static void initializer(struct writer *w, const char *name, int type, const int64_t *dims, int n_dims, const void *data, size_t bytes)
+static void initializer(struct writer *w, const char *name, int type, const int64_t *dims, int n_dims, const void *data,
+	size_t bytes)
 {
 	struct vt_buf m = VT_BUF_INIT;
 
@@ -184,7 +186,7 @@ static void constants(struct writer *w, char out[32], float v, int n)
 	free(p);
 }
 
-/* --- layers ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- layers ------------------------------------------------------------------------------------------------------- */
 
 static void conv(struct writer *w, int i, const char *x)
 {
@@ -240,7 +242,8 @@ static void channel_norm(struct writer *w, int i, const char *x)
 	}
 	attribute_float(&a, "epsilon", (float)n->norm.eps);
 	if (n->norm.kind == VT_NORM_BATCH)
-		node(w, w->name[i], "BatchNormalization", (const char *const[5]){ x, gamma, beta, weight(w, n, 2, 0), weight(w, n, 3, 0) }, &a);
+		node(w, w->name[i], "BatchNormalization", (const char *const[5]){ x, gamma, beta, weight(w, n, 2, 0),
+			weight(w, n, 3, 0) }, &a);
 	else
 		node(w, w->name[i], "InstanceNormalization", (const char *const[5]){ x, gamma, beta }, &a);
 }
@@ -333,7 +336,8 @@ static void window(struct writer *w, int i, const char *x)
 {
 	const struct vt_node *n = &w->g->node[i];
 	const struct vt_shape f = w->g->node[n->in[0]].shape;
-	const int from[4] = { n->at.c, n->at.d, n->at.h, n->at.w }, size[4] = { n->shape.c, n->shape.d, n->shape.h, n->shape.w };
+	const int from[4] = { n->at.c, n->at.d, n->at.h, n->at.w },
+		size[4] = { n->shape.c, n->shape.d, n->shape.h, n->shape.w };
 	const int in[4] = { f.c, f.d, f.h, f.w };
 	int64_t start[4], end[4], axis[4], pads[10] = { 0 };
 	char names[4][32];
@@ -443,12 +447,13 @@ static void layer(struct writer *w, int i)
 	}
 }
 
-/* --- the file ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- the file ----------------------------------------------------------------------------------------------------- */
 
 /* ValueInfoProto: f32 [n, channels, z, y, x], the batch and sizes by name: the input's where they are the input's. */
 static void value_info(struct vt_buf *graph, unsigned field, const char *name, struct vt_shape s, struct vt_shape in)
 {
-	const char *const axis[] = { "n", NULL, s.d == in.d ? "z" : "z_out", s.h == in.h ? "y" : "y_out", s.w == in.w ? "x" : "x_out" };
+	const char *const axis[] = { "n", NULL, s.d == in.d ? "z" : "z_out", s.h == in.h ? "y" : "y_out",
+		s.w == in.w ? "x" : "x_out" };
 	struct vt_buf info = VT_BUF_INIT, type = VT_BUF_INIT, tensor = VT_BUF_INIT, shape = VT_BUF_INIT;
 
 	for (int i = 0; i < 5; i++) {

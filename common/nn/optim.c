@@ -77,7 +77,7 @@ void vt_optim_scale(struct vt_optim *o, int i, double factor)
 	o->factor[i] = factor;
 }
 
-/* --- state on a device ------------------------------------------------------------------------------------------------------------- */
+/* --- state on a device -------------------------------------------------------------------------------------------- */
 
 /* One slot of every weight to or from the device's array, zeros where a weight has none. */
 static void move_state(struct vt_optim *o, int slot, bool to_device)
@@ -165,7 +165,8 @@ static void step_adam(const struct vt_optim *o, struct vt_weight *w, float *m, f
 {
 	const struct factors *f = &o->f;
 	bool decoupled = o->o.kind == VT_OPTIM_ADAMW || o->o.kind == VT_OPTIM_RANGER;
-	float decay = decoupled ? 0 : (float)o->o.weight_decay, drop = decoupled ? (float)f->decay * factor : 0, rate = (float)f->rate * factor;
+	float decay = decoupled ? 0 : (float)o->o.weight_decay, drop = decoupled ? (float)f->decay * factor : 0,
+		rate = (float)f->rate * factor;
 
 	for (size_t k = 0; k < w->n; k++) {
 		float g = w->grad[k] * f->clip, old = w->value[k] - drop * w->value[k];
@@ -220,7 +221,8 @@ static double rectification(double beta2, double t)
 static struct factors factors(const struct vt_optim *o, double lr, double momentum, double clip)
 {
 	double t = (double)o->t, b2 = o->o.beta2, root = sqrt(1 - vt_pow(b2, t)), r;
-	struct factors f = { (float)momentum, (float)(1 - momentum), (float)b2, (float)(1 - b2), (float)o->o.eps, (float)clip, (float)root, lr,
+	struct factors f = { (float)momentum, (float)(1 - momentum), (float)b2, (float)(1 - b2), (float)o->o.eps,
+		(float)clip, (float)root, lr,
 		lr * o->o.weight_decay, true };
 
 	if (o->o.kind == VT_OPTIM_SGD)
@@ -262,8 +264,10 @@ static bool step_on_device(struct vt_optim *o)
 {
 	const struct factors *f = &o->f;
 	bool decoupled = o->o.kind == VT_OPTIM_ADAMW || o->o.kind == VT_OPTIM_RANGER, sgd = o->o.kind == VT_OPTIM_SGD;
-	const struct vt_update u = { .sgd = sgd, .nesterov = o->o.nesterov, .first = o->t == 1, .adaptive = f->adaptive, .b1 = f->b1, .a1 = f->a1, .b2 = f->b2,
-		.a2 = f->a2, .eps = f->eps, .root = f->root, .clip = f->clip, .rate = (float)f->rate, .decay = decoupled ? 0 : (float)o->o.weight_decay,
+	const struct vt_update u = { .sgd = sgd, .nesterov = o->o.nesterov, .first = o->t == 1, .adaptive = f->adaptive,
+		.b1 = f->b1, .a1 = f->a1, .b2 = f->b2,
+		.a2 = f->a2, .eps = f->eps, .root = f->root, .clip = f->clip, .rate = (float)f->rate,
+		.decay = decoupled ? 0 : (float)o->o.weight_decay,
 		.drop = decoupled ? (float)f->decay : 0 };
 
 	if (!can_update(o) || !vt_remote_has_gradients(vt_session_remote(o->s)))

@@ -23,7 +23,8 @@ typedef struct vt_pickle_value *value;
 
 static int bad(struct reader *r, const char *what)
 {
-	return vt_err_set(r->err, VT_EDATA, "%s: byte %zu of its pickle: %s", r->origin, (size_t)(r->at - r->begin), what);
+	return vt_err_set(r->err, VT_EDATA, "%s: byte %zu of its pickle: %s", r->origin, (size_t)(r->at - r->begin),
+		what);
 }
 
 static value make(struct reader *r, enum vt_pickle_kind kind)
@@ -254,21 +255,24 @@ static int recall(struct reader *r, size_t width)
 	return push(r, r->memo[i]);
 }
 
-/* --- names and calls ------------------------------------------------------------------------------------------------------------------ */
+/* --- names and calls ---------------------------------------------------------------------------------------------- */
 
 static bool is_storage(const char *name)
 {
-	static const char *const types[] = { "Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool" };
+	static const char *const types[] = { "Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char",
+		"Byte", "Bool" };
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (!strncmp(name, "torch ", 6) && !strncmp(name + 6, types[i], strlen(types[i])) && !strcmp(name + 6 + strlen(types[i]), "Storage"))
+		if (!strncmp(name, "torch ", 6) && !strncmp(name + 6, types[i], strlen(types[i])) &&
+		    !strcmp(name + 6 + strlen(types[i]), "Storage"))
 			return true;
 	return false;
 }
 
 static bool permitted(const char *name)
 {
-	static const char *const known[] = { "collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor",
+	static const char *const known[] = { "collections OrderedDict", "torch._utils _rebuild_tensor_v2",
+		"torch._utils _rebuild_tensor",
 		"torch._utils _rebuild_parameter", "torch Size" };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -285,7 +289,8 @@ static int refuse_name(struct reader *r, const char *name)
 	for (; name[n] && n < sizeof(printable) - 1; n++)
 		printable[n] = name[n] >= ' ' && name[n] < 127 ? name[n] : '?';
 	printable[n] = '\0';
-	return vt_err_set(r->err, VT_EDATA, "%s: its pickle calls %s, which is no part of a state dict and is not run; save the weights alone, with "
+	return vt_err_set(r->err, VT_EDATA, "%s: its pickle calls %s, which is no part of a state dict and is not run; "
+		"save the weights alone, with "
 		"torch.save(model.state_dict(), path), or as safetensors", r->origin, printable);
 }
 
@@ -304,12 +309,14 @@ static int push_global(struct reader *r, const char *name)
 /* Two lines: module, name. */
 static int global(struct reader *r)
 {
-	const unsigned char *a = memchr(r->at, '\n', (size_t)(r->end - r->at)), *b = a ? memchr(a + 1, '\n', (size_t)(r->end - a - 1)) : NULL;
+	const unsigned char *a = memchr(r->at, '\n', (size_t)(r->end - r->at)),
+		*b = a ? memchr(a + 1, '\n', (size_t)(r->end - a - 1)) : NULL;
 	char name[160];
 
 	if (!b)
 		return bad(r, "ends in the middle");
-	snprintf(name, sizeof(name), "%.*s %.*s", (int)(a - r->at < 70 ? a - r->at : 70), (const char *)r->at, (int)(b - a - 1 < 70 ? b - a - 1 : 70), (const char *)a + 1);
+	snprintf(name, sizeof(name), "%.*s %.*s", (int)(a - r->at < 70 ? a - r->at : 70), (const char *)r->at,
+		(int)(b - a - 1 < 70 ? b - a - 1 : 70), (const char *)a + 1);
 	r->at = b + 1;
 	return push_global(r, name);
 }
@@ -334,8 +341,10 @@ static int persistent(struct reader *r)
 
 	if (!t)
 		return r->err->code;
-	if (t->kind != VT_PICKLE_LIST || t->n < 5 || t->item[0]->kind != VT_PICKLE_TEXT || strcmp(t->item[0]->text, "storage") ||
-		t->item[1]->kind != VT_PICKLE_GLOBAL || !is_storage(t->item[1]->text) || t->item[2]->kind != VT_PICKLE_TEXT ||
+	if (t->kind != VT_PICKLE_LIST || t->n < 5 || t->item[0]->kind != VT_PICKLE_TEXT ||
+	    strcmp(t->item[0]->text, "storage") ||
+		t->item[1]->kind != VT_PICKLE_GLOBAL || !is_storage(t->item[1]->text) ||
+		t->item[2]->kind != VT_PICKLE_TEXT ||
 		t->item[4]->kind != VT_PICKLE_INT || t->item[4]->integer < 0)
 		return bad(r, "refers to something that is no tensor's storage");
 	if (t->n > 5 && t->item[5]->kind != VT_PICKLE_NONE)
@@ -361,7 +370,8 @@ static int rebuild_tensor(struct reader *r, value a)
 {
 	value x;
 
-	if (a->n < 4 || a->item[0]->kind != VT_PICKLE_STORAGE || a->item[1]->kind != VT_PICKLE_INT || a->item[1]->integer < 0 ||
+	if (a->n < 4 || a->item[0]->kind != VT_PICKLE_STORAGE || a->item[1]->kind != VT_PICKLE_INT ||
+	    a->item[1]->integer < 0 ||
 		!integers(a->item[2]) || !integers(a->item[3]) || a->item[2]->n != a->item[3]->n)
 		return bad(r, "makes a tensor of things that make none");
 	x = make(r, VT_PICKLE_TENSOR);
@@ -396,12 +406,13 @@ static int build(struct reader *r)
 
 	if (!state)
 		return r->err->code;
-	if (!r->depth || r->stack[r->depth - 1]->kind != VT_PICKLE_DICT || (state->kind != VT_PICKLE_DICT && state->kind != VT_PICKLE_LIST))
+	if (!r->depth || r->stack[r->depth - 1]->kind != VT_PICKLE_DICT ||
+	    (state->kind != VT_PICKLE_DICT && state->kind != VT_PICKLE_LIST))
 		return bad(r, "gives attributes to something that is no dictionary");
 	return 0;
 }
 
-/* --- the machine ------------------------------------------------------------------------------------------------------------------------ */
+/* --- the machine -------------------------------------------------------------------------------------------------- */
 
 static int integer_op(struct reader *r, int op)
 {
@@ -434,7 +445,8 @@ static int marked_op(struct reader *r, int op)
 static int unknown_op(struct reader *r, int op)
 {
 	r->at--;
-	return vt_err_set(r->err, VT_EDATA, "%s: byte %zu of its pickle: opcode 0x%02x is no part of a state dict", r->origin, (size_t)(r->at - r->begin), (unsigned)op);
+	return vt_err_set(r->err, VT_EDATA, "%s: byte %zu of its pickle: opcode 0x%02x is no part of a state dict",
+		r->origin, (size_t)(r->at - r->begin), (unsigned)op);
 }
 
 static int step(struct reader *r, int op)

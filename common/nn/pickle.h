@@ -1,8 +1,8 @@
 /* pickle.h - reads the pickles that PyTorch's state dicts are, and nothing else.
  *
- * A pickle is a program.  This reader knows the opcodes that build numbers, texts, lists and dictionaries, and of the functions a
- * pickle may call only those that make an ordered dictionary, a tensor or a parameter; it makes the value itself and never
- * runs anything.  Any other opcode or name is VT_EDATA and is named.
+ * A pickle is a program.  This reader knows the opcodes that build numbers, texts, lists and dictionaries, and of the
+ * functions a pickle may call only those that make an ordered dictionary, a tensor or a parameter; it makes the value
+ * itself and never runs anything.  Any other opcode or name is VT_EDATA and is named.
  *
  *      struct vt_pickle p;
  *      if (vt_pickle_read(&p, bytes, n, "model.pt", err)) ...

@@ -56,7 +56,8 @@ static bool reads(const struct view *v, int j, int i)
 bool vt_plan_backward_reads(const struct vt_graph *g, int j, int i)
 {
 	const struct vt_node *u = &g->node[j];
-	bool inputs = u->op == VT_OP_CONV || u->op == VT_OP_NORM || u->op == VT_OP_ACT || u->op == VT_OP_MAXPOOL || u->op == VT_OP_MUL ||
+	bool inputs = u->op == VT_OP_CONV || u->op == VT_OP_NORM || u->op == VT_OP_ACT || u->op == VT_OP_MAXPOOL ||
+		u->op == VT_OP_MUL ||
 		((u->op == VT_OP_GLOBAL_POOL || u->op == VT_OP_CHANNEL_POOL) && u->flag);
 
 	if (i == j)
@@ -93,7 +94,8 @@ static void touch(struct later *l, const struct vt_plan *p, const struct vt_grap
 	l[i].to = step;
 }
 
-/* The order session.c follows: backward of node j is step 2 n - 1 - j, and begins by making what it reads and was let go. */
+/* The order session.c follows: backward of node j is step 2 n - 1 - j, and begins by making what it reads and was let
+ * go. */
 static void set_later(struct later *l, const struct vt_plan *p, const struct view *v)
 {
 	int n = v->g->n_nodes;
@@ -113,7 +115,8 @@ static void set_again(struct vt_plan *p, const struct view *v, bool recompute)
 		enum vt_op op = v->g->node[i].op;
 
 		p->again[i] = recompute && v->training && v->live[i] && !vt_graph_is_output(v->g, i) &&
-			(op == VT_OP_NORM || op == VT_OP_ACT || op == VT_OP_DROPOUT || op == VT_OP_CONCAT || op == VT_OP_UPSAMPLE || op == VT_OP_NEAREST);
+			(op == VT_OP_NORM || op == VT_OP_ACT || op == VT_OP_DROPOUT || op == VT_OP_CONCAT ||
+			op == VT_OP_UPSAMPLE || op == VT_OP_NEAREST);
 	}
 }
 
@@ -164,20 +167,23 @@ static size_t scratch_of(const struct vt_graph *g, int i, const struct vt_sessio
 	const struct vt_node *n = &g->node[i];
 
 	if (n->op == VT_OP_CONV && !rows)
-		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape, opts->training, opts->level == VT_LEVEL_BF16);
+		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape, opts->training,
+			opts->level == VT_LEVEL_BF16);
 	if (n->op == VT_OP_UPSAMPLE)
 		return vt_cpu_upsample_scratch(g->node[n->in[0]].shape, n->shape);
 	return 0;
 }
 
-/* Inference: an element-wise node whose input nobody else reads writes over it.  The graph's input is left as it was set. */
+/* Inference: an element-wise node whose input nobody else reads writes over it.  The graph's input is left as it was
+ * set. */
 static bool in_place(const struct view *v, int i)
 {
 	const struct vt_node *n = &v->g->node[i];
 	bool element_wise = n->op == VT_OP_NORM || n->op == VT_OP_ACT || n->op == VT_OP_ADD || n->op == VT_OP_DROPOUT ||
 		n->op == VT_OP_DETACH || n->op == VT_OP_NOISE;
 
-	return !v->training && element_wise && n->in[0] != v->g->input && !vt_graph_is_output(v->g, n->in[0]) && last_forward(v, n->in[0]) == i;
+	return !v->training && element_wise && n->in[0] != v->g->input && !vt_graph_is_output(v->g, n->in[0]) &&
+		last_forward(v, n->in[0]) == i;
 }
 
 static int consumers(const struct view *v, int i)
@@ -190,12 +196,14 @@ static int consumers(const struct view *v, int i)
 	return n;
 }
 
-/* Inference: the convolution on whose rows node i can be computed at once, or i.  An added tensor must be there before it. */
+/* Inference: the convolution on whose rows node i can be computed at once, or i.  An added tensor must be there before
+ * it. */
 static int host_of(const struct view *v, const int *host, const int *fused, int i)
 {
 	const struct vt_graph *g = v->g;
 	const struct vt_node *n = &g->node[i];
-	bool takes = n->op == VT_OP_ACT || n->op == VT_OP_DROPOUT || n->op == VT_OP_ADD || (n->op == VT_OP_NORM && n->norm.kind == VT_NORM_BATCH);
+	bool takes = n->op == VT_OP_ACT || n->op == VT_OP_DROPOUT || n->op == VT_OP_ADD ||
+		(n->op == VT_OP_NORM && n->norm.kind == VT_NORM_BATCH);
 	int h;
 
 	if (!takes || !in_place(v, i) || consumers(v, n->in[0]) != 1)
@@ -230,7 +238,8 @@ static bool rows_pay(const struct vt_plan *p, const struct view *v)
 		struct vt_shape s = n->shape;
 		double work;
 
-		if (!v->live[i] || n->in[0] != i - 1 || n->in[1] >= 0 || (n->op == VT_OP_CONV ? !vt_rows_take(&n->conv) : p->host[i] == i))
+		if (!v->live[i] || n->in[0] != i - 1 || n->in[1] >= 0 ||
+		    (n->op == VT_OP_CONV ? !vt_rows_take(&n->conv) : p->host[i] == i))
 			return false;
 		if (n->op != VT_OP_CONV)
 			continue;
@@ -361,7 +370,8 @@ static void name_what_fits(struct vt_buf *out, struct vt_shape s, double share)
 	vt_buf_printf(out, "; a patch of about %dx%dx%d%s fits", d, h, w, s.n > 1 ? " in a batch of 1" : "");
 }
 
-int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
+int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,
+	struct vt_err *err)
 {
 	static const double mib = 1048576;
 	struct vt_session_opts less = *opts;
@@ -373,10 +383,12 @@ int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const
 
 	if (!opts->memory_limit || need <= limit)
 		return 0;
-	vt_buf_printf(&text, "the network needs %.1f MiB at this patch and %.1f MiB are allowed", need / mib, limit / mib);
+	vt_buf_printf(&text, "the network needs %.1f MiB at this patch and %.1f MiB are allowed", need / mib,
+		limit / mib);
 	less.recompute = true;
 	if (opts->training && !opts->recompute && !vt_plan_make(&q, g, &less, &unused)) {
-		vt_buf_printf(&text, "; recomputing activations it needs %.1f MiB", (double)vt_plan_bytes(&q, true) / mib);
+		vt_buf_printf(&text, "; recomputing activations it needs %.1f MiB",
+			(double)vt_plan_bytes(&q, true) / mib);
 		vt_plan_release(&q);
 	}
 	if (limit > weights)

@@ -8,12 +8,15 @@
 /* Offsets in floats; SIZE_MAX where a node has no such array. */
 struct vt_plan {
 	size_t *value, *grad;    /* [nodes] */
-	size_t *back;            /* [nodes]: the value in the backward pass; elsewhere than `value` if it is made again */
-	bool *again;             /* [nodes]: let go after the forward pass, made again when the backward pass first reads it */
+	/* [nodes]: the value in the backward pass; elsewhere than `value` if it is made again */
+	size_t *back;
+	/* [nodes]: let go after the forward pass, made again when the backward pass first reads it */
+	bool *again;
 	bool *wants;             /* [nodes]: as vt_plan_wants_grad */
 	bool *live;              /* [nodes]: computed, because a wanted output needs it */
 	int *host;               /* [nodes]: the convolution whose pass computes node i too (inference), else i */
-	bool rows;               /* all values lie in rows (cpu/conv_rows.h), and every node but the input is or has such a host */
+	/* all values lie in rows (cpu/conv_rows.h), and every node but the input is or has such a host */
+	bool rows;
 	size_t arena, scratch;   /* floats */
 	size_t weights;          /* scalars, trainable or not */
 };
@@ -26,12 +29,14 @@ size_t vt_plan_bytes(const struct vt_plan *p, bool training);   /* arena, scratc
 bool vt_plan_backward_reads(const struct vt_graph *g, int j, int i);
 
 /* VT_ENOMEM if it takes more than opts->memory_limit; the message names what would fit. */
-int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
+int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,
+	struct vt_err *err);
 
 /* live[i]: an output that opts wants (the prediction, or all of them when training) depends on node i. */
 void vt_plan_live(bool *live, const struct vt_graph *g, const struct vt_session_opts *opts);
 
-/* wants[i]: the backward pass needs a gradient of node i, for something trainable lies at or before it and none is detached. */
+/* wants[i]: the backward pass needs a gradient of node i, for something trainable lies at or before it and none is
+ * detached. */
 void vt_plan_wants_grad(bool *wants, const struct vt_graph *g);
 
 #endif

@@ -4,7 +4,8 @@
 #include "common/nn/cpu/ops.h"
 #include "common/nn/plan.h"
 
-static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat", "upsample", "maxpool", "dropout",
+static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat", "upsample", "maxpool",
+	"dropout",
 	"mul", "gpool", "cpool", "softmax", "avgpool", "nearest", "window", "reshape", "detach", "noise" };
 
 /* Multiply-adds of one forward pass of node i. */
@@ -23,14 +24,17 @@ static double work_of(const struct vt_graph *g, int i)
 /* What a node does, with every setting its result depends on. */
 static void describe(char *out, size_t size, const struct vt_node *n)
 {
-	static const char *const norm[] = { "", "group", "instance", "batch" }, *const act[] = { "", "relu", "leaky", "elu", "gelu", "sigmoid", "prelu" };
+	static const char *const norm[] = { "", "group", "instance", "batch" },
+		*const act[] = { "", "relu", "leaky", "elu", "gelu", "sigmoid", "prelu" };
 	const char *name = op_name[n->op];
 
 	if (n->op == VT_OP_CONV)
-		snprintf(out, size, "%s%s k%d s%d d%d p%d%s", n->conv.transposed ? "transposed " : "", name, n->conv.k, n->conv.stride,
+		snprintf(out, size, "%s%s k%d s%d d%d p%d%s", n->conv.transposed ? "transposed " : "", name, n->conv.k,
+			n->conv.stride,
 			n->conv.dilation, n->conv.pad, n->conv.bias ? " bias" : "");
 	else if (n->op == VT_OP_NORM)
-		snprintf(out, size, "%s norm %d eps %g%s", norm[n->norm.kind], n->norm.groups, n->norm.eps, n->norm.relu ? " relu" : "");
+		snprintf(out, size, "%s norm %d eps %g%s", norm[n->norm.kind], n->norm.groups, n->norm.eps,
+			n->norm.relu ? " relu" : "");
 	else if (n->op == VT_OP_ACT)
 		snprintf(out, size, "%s %g", act[n->act], n->number);
 	else if (n->op == VT_OP_DROPOUT || n->op == VT_OP_NOISE)
@@ -38,7 +42,8 @@ static void describe(char *out, size_t size, const struct vt_node *n)
 	else if (n->op == VT_OP_WINDOW)
 		snprintf(out, size, "%s at %d %d %d %d", name, n->at.c, n->at.d, n->at.h, n->at.w);
 	else if (n->op == VT_OP_UPSAMPLE || n->op == VT_OP_NEAREST)
-		snprintf(out, size, "%s x%d%s", name, n->op == VT_OP_NEAREST ? n->k : n->scale, n->flag ? " corners" : "");
+		snprintf(out, size, "%s x%d%s", name, n->op == VT_OP_NEAREST ? n->k : n->scale, n->flag ? " corners"
+			: "");
 	else if (n->op == VT_OP_MAXPOOL || n->op == VT_OP_AVGPOOL)
 		snprintf(out, size, "%s k%d s%d p%d", name, n->k, n->stride, n->pad);
 	else
@@ -85,7 +90,8 @@ static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struc
 	offset_text(grad, p->grad[i]);
 	if (p->again[i])
 		snprintf(back, sizeof(back), " again %zu", p->back[i] * sizeof(float));
-	vt_buf_printf(out, "%-5d %-8s %-28s %-24s %10zu %12.1f %13s %13s%s\n", i, in, what, shape, weights_of(g, i), 2 * work_of(g, i) / 1e6,
+	vt_buf_printf(out, "%-5d %-8s %-28s %-24s %10zu %12.1f %13s %13s%s\n", i, in, what, shape, weights_of(g, i),
+		2 * work_of(g, i) / 1e6,
 		value, grad, back);
 }
 
@@ -97,16 +103,20 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 
 	if (rc)
 		return rc;
-	vt_buf_printf(out, "%-5s %-8s %-28s %-24s %10s %12s %13s %13s\n", "layer", "reads", "what", "shape (n,c,z,y,x)", "weights", "MFLOP",
+	vt_buf_printf(out, "%-5s %-8s %-28s %-24s %10s %12s %13s %13s\n", "layer", "reads", "what", "shape (n,c,z,y,x)",
+		"weights", "MFLOP",
 		"offset", "gradient at");
 	for (int i = 0; i < g->n_nodes; i++)
 		if (p.live[i]) {
 			layer_line(out, g, &p, i);
 			work += work_of(g, i);
 		}
-	vt_buf_printf(out, "profile %s, layout %s%s\n", vt_level_names[opts->level], p.rows ? "rows" : "blocks of 8 channels", opts->recompute ? ", recompute" : "");
-	vt_buf_printf(out, "parameters %zu, forward %.2f GMAC%s, arena %.1f MiB, scratch %.1f MiB, total %.1f MiB\n", vt_graph_parameters(g),
-		work / 1e9, opts->training ? " (a training step is about three times that)" : "", (double)p.arena * 4 / 1048576,
+	vt_buf_printf(out, "profile %s, layout %s%s\n", vt_level_names[opts->level], p.rows ? "rows" : "blocks of 8 "
+		"channels", opts->recompute ? ", recompute" : "");
+	vt_buf_printf(out, "parameters %zu, forward %.2f GMAC%s, arena %.1f MiB, scratch %.1f MiB, total %.1f MiB\n",
+		vt_graph_parameters(g),
+		work / 1e9, opts->training ? " (a training step is about three times that)" : "",
+		(double)p.arena * 4 / 1048576,
 		(double)p.scratch * 4 / 1048576, (double)vt_plan_bytes(&p, opts->training) / 1048576);
 	vt_plan_release(&p);
 	return 0;

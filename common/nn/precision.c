@@ -8,9 +8,11 @@
 #include "common/base/json.h"
 
 /* Proposed for this project, not taken from a paper; precision.h says what each is for. */
-enum { WARM_UP = 100, LOOK_EVERY = 50, REST = 400, FIRST_DWELL = 800, MOST_DWELL = 12800, MOST_RETURNS = 3, CLEAN_STEPS = 2000,
+enum { WARM_UP = 100, LOOK_EVERY = 50, REST = 400, FIRST_DWELL = 800, MOST_DWELL = 12800, MOST_RETURNS = 3,
+	CLEAN_STEPS = 2000,
 	MOST_SKIPS = 3, MOST_HIGH = 3, MOST_UNDERFLOWS = 50, WINDOW = VT_PRECISION_WINDOW };
-static const double beta = 0.98, least_variance = 1e-6, calm_z = 3, calm_sd = 0.5, calm_slope = 0.01, wild_z = 6, wild_loss = 6,
+static const double beta = 0.98, least_variance = 1e-6, calm_z = 3, calm_sd = 0.5, calm_slope = 0.01, wild_z = 6,
+	wild_loss = 6,
 	much_underflow = 0.2, first_scale = 65536, most_scale = 16777216, end_held = 0.05;
 
 const char *const vt_level_names[] = { "f32", "bf16", "fp16", NULL };
@@ -85,7 +87,8 @@ static bool follow_scale(struct vt_precision *p, bool finite)
 /* Why this step asks for more precision, or NULL. */
 static const char *alarm_of(struct vt_precision *p, const struct vt_precision_sample *s, struct view v)
 {
-	bool high = v.finite && p->samples > WARM_UP && s->loss > p->loss + wild_loss * sqrt(p->var_loss + least_variance);
+	bool high = v.finite && p->samples > WARM_UP &&
+		s->loss > p->loss + wild_loss * sqrt(p->var_loss + least_variance);
 	bool under = s->underflow > much_underflow && p->scale >= most_scale && p->level == VT_LEVEL_FP16;
 
 	p->high_loss = high ? p->high_loss + 1 : 0;
@@ -106,7 +109,8 @@ static const char *alarm_of(struct vt_precision *p, const struct vt_precision_sa
 /* Whether the last WINDOW steps allow less precision; fills what was looked at. */
 static bool calm(const struct vt_precision *p, struct vt_precision_decision *d)
 {
-	double sum = 0, square = 0, most = 0, oldest = p->window[(p->step + 1) % WINDOW].log_c, newest = p->window[p->step % WINDOW].log_c;
+	double sum = 0, square = 0, most = 0, oldest = p->window[(p->step + 1) % WINDOW].log_c,
+		newest = p->window[p->step % WINDOW].log_c;
 	bool finite = p->step + 1 >= WINDOW;
 
 	for (int i = 0; i < WINDOW; i++) {
@@ -117,7 +121,8 @@ static bool calm(const struct vt_precision *p, struct vt_precision_decision *d)
 		finite &= p->window[i].finite;
 		most = fabs(p->window[i].z) > most ? fabs(p->window[i].z) : most;
 	}
-	d->sd = square / WINDOW > (sum / WINDOW) * (sum / WINDOW) ? sqrt(square / WINDOW - (sum / WINDOW) * (sum / WINDOW)) : 0;
+	d->sd = square / WINDOW > (sum / WINDOW) * (sum / WINDOW)
+		? sqrt(square / WINDOW - (sum / WINDOW) * (sum / WINDOW)) : 0;
 	d->slope = (newest - oldest) / (WINDOW - 1);
 	return finite && most < calm_z && d->sd < calm_sd && fabs(d->slope) < calm_slope;
 }
@@ -126,7 +131,8 @@ static bool may_descend(const struct vt_precision *p)
 {
 	uint64_t next = p->step + 1;
 
-	return p->level < p->o.top && next > WARM_UP && next % LOOK_EVERY == 0 && next - p->changed_at >= REST && next >= p->dwell_until &&
+	return p->level < p->o.top && next > WARM_UP && next % LOOK_EVERY == 0 && next - p->changed_at >= REST &&
+		next >= p->dwell_until &&
 		p->returns[p->level + 1] < MOST_RETURNS;
 }
 
@@ -167,7 +173,8 @@ static void decide(struct vt_precision *p, struct vt_precision_decision *d, cons
 struct vt_precision_decision vt_precision_step(struct vt_precision *p, const struct vt_precision_sample *s)
 {
 	struct view v = look(p, s);
-	struct vt_precision_decision d = { .step = p->step + 1, .from = p->level, .to = p->level, .loss = s->loss, .grad_norm = s->grad_norm,
+	struct vt_precision_decision d = { .step = p->step + 1, .from = p->level, .to = p->level, .loss = s->loss,
+		.grad_norm = s->grad_norm,
 		.z = v.z, .scale = p->scale };
 	const char *alarm;
 
@@ -180,7 +187,7 @@ struct vt_precision_decision vt_precision_step(struct vt_precision *p, const str
 	return d;
 }
 
-/* --- text ------------------------------------------------------------------------------------------------------------------- */
+/* --- text --------------------------------------------------------------------------------------------------------- */
 
 /* JSON has no infinities. */
 static void put_number(struct vt_json *o, const char *key, double v)
@@ -220,7 +227,8 @@ static int level_of(const char *name)
 	return -1;
 }
 
-static int read_change(struct vt_precision_change *c, const char *line, size_t len, const char *origin, int number, struct vt_err *err)
+static int read_change(struct vt_precision_change *c, const char *line, size_t len, const char *origin, int number,
+	struct vt_err *err)
 {
 	struct vt_json *j = NULL;
 	int64_t step;
@@ -232,12 +240,14 @@ static int read_change(struct vt_precision_change *c, const char *line, size_t l
 	to = level_of(vt_json_text(vt_json_get(j, "to"), NULL));
 	vt_json_free(j);
 	if (step < 0 || to < 0)
-		return vt_err_set(err, VT_EDATA, "%s: line %d has no step, or no level among f32, bf16, fp16 as \"to\"", origin, number);
+		return vt_err_set(err, VT_EDATA, "%s: line %d has no step, or no level among f32, bf16, fp16 as \"to\"",
+			origin, number);
 	*c = (struct vt_precision_change){ (uint64_t)step, (enum vt_level)to };
 	return 0;
 }
 
-int vt_precision_read_lines(struct vt_precision_change **out, size_t *n, const char *text, size_t len, const char *origin, struct vt_err *err)
+int vt_precision_read_lines(struct vt_precision_change **out, size_t *n, const char *text, size_t len,
+	const char *origin, struct vt_err *err)
 {
 	struct vt_precision_change *c = NULL;
 	size_t count = 0;
@@ -264,7 +274,8 @@ int vt_precision_read_lines(struct vt_precision_change **out, size_t *n, const c
 }
 
 /* Fields in the order they are written; counts are exact in a double up to 2^53. */
-static void each_field(struct vt_precision *p, void (*fn)(void *ctx, const char *key, double *real, uint64_t *count, int *small), void *ctx)
+static void each_field(struct vt_precision *p, void (*fn)(void *ctx, const char *key, double *real, uint64_t *count,
+	int *small), void *ctx)
 {
 	int level = (int)p->level;
 

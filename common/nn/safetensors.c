@@ -43,7 +43,8 @@ static void write_header(struct vt_buf *out, const struct vt_tensor_entry *e, si
 		vt_buf_char(out, ' ');
 }
 
-int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n, const struct vt_json *metadata, struct vt_err *err)
+int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n, const struct vt_json *metadata,
+	struct vt_err *err)
 {
 	struct vt_buf header = VT_BUF_INIT, file = VT_BUF_INIT;
 	uint64_t len;
@@ -69,7 +70,8 @@ int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n, 
 
 static size_t dtype_size(const char *dtype)
 {
-	static const struct { const char *name; size_t size; } known[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 },
+	static const struct { const char *name; size_t size; } known[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 },
+		{ "BF16", 2 }, { "I64", 8 },
 		{ "I32", 4 }, { "I16", 2 }, { "I8", 1 }, { "U8", 1 }, { "BOOL", 1 } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -93,12 +95,14 @@ static int by_from(const void *a, const void *b)
 static int check_entry(const struct vt_safetensors *s, const char *path, size_t i, struct range *r, struct vt_err *err)
 {
 	const char *name = s->header->key[i];
-	const struct vt_json *t = s->header->item[i], *shape = vt_json_get(t, "shape"), *at = vt_json_get(t, "data_offsets");
+	const struct vt_json *t = s->header->item[i], *shape = vt_json_get(t, "shape"),
+		*at = vt_json_get(t, "data_offsets");
 	uint64_t bytes = dtype_size(vt_json_text(vt_json_get(t, "dtype"), ""));
 	int64_t from = vt_json_integer(vt_json_at(at, 0), -1), to = vt_json_integer(vt_json_at(at, 1), -1);
 
 	if (!bytes)
-		return vt_err_set(err, VT_EDATA, "%s: tensor %s has the unknown dtype \"%s\"", path, name, vt_json_text(vt_json_get(t, "dtype"), ""));
+		return vt_err_set(err, VT_EDATA, "%s: tensor %s has the unknown dtype \"%s\"", path, name,
+			vt_json_text(vt_json_get(t, "dtype"), ""));
 	for (size_t k = 0; shape && k < shape->n; k++) {
 		int64_t d = vt_json_integer(shape->item[k], -1);
 
@@ -107,7 +111,8 @@ static int check_entry(const struct vt_safetensors *s, const char *path, size_t 
 		bytes *= (uint64_t)d;
 	}
 	if (!shape || from < 0 || to < from || (uint64_t)to > s->data_size || (uint64_t)(to - from) != bytes)
-		return vt_err_set(err, VT_EDATA, "%s: tensor %s: offsets [%lld, %lld] do not fit its shape or the file", path, name, (long long)from, (long long)to);
+		return vt_err_set(err, VT_EDATA, "%s: tensor %s: offsets [%lld, %lld] do not fit its shape or the file",
+			path, name, (long long)from, (long long)to);
 	*r = (struct range){ (uint64_t)from, (uint64_t)to };
 	return 0;
 }
@@ -126,11 +131,13 @@ static int check_header(const struct vt_safetensors *s, const char *path, struct
 		qsort(r, n, sizeof(*r), by_from);
 	for (size_t i = 0; !rc && i < n; i++) {
 		if (r[i].from != end)
-			rc = vt_err_set(err, VT_EDATA, "%s: tensors overlap or leave a hole at byte %llu", path, (unsigned long long)end);
+			rc = vt_err_set(err, VT_EDATA, "%s: tensors overlap or leave a hole at byte %llu", path,
+				(unsigned long long)end);
 		end = r[i].to;
 	}
 	if (!rc && end != s->data_size)
-		rc = vt_err_set(err, VT_EDATA, "%s: %llu bytes of tensors in %zu bytes of data", path, (unsigned long long)end, s->data_size);
+		rc = vt_err_set(err, VT_EDATA, "%s: %llu bytes of tensors in %zu bytes of data", path,
+			(unsigned long long)end, s->data_size);
 	free(r);
 	return rc;
 }
@@ -194,7 +201,8 @@ float vt_safetensors_widen(uint16_t h, bool bf16)
 	return f;
 }
 
-int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims, int n_dims, float *out, struct vt_err *err)
+int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims, int n_dims, float *out,
+	struct vt_err *err)
 {
 	const struct vt_json *t = vt_json_get(s->header, name), *shape = vt_json_get(t, "shape");
 	const char *dtype = vt_json_text(vt_json_get(t, "dtype"), "");

@@ -2,8 +2,8 @@
  *
  * File: u64 little-endian N, N bytes of JSON {name: {dtype, shape, data_offsets}}, the tensors' bytes without holes.
  * The writer's form is canonical: __metadata__ first, names in byte order, tensors in that order, no white space but
- * trailing spaces that put the data at a multiple of 64.  Equal content, equal bytes.  The reader takes any valid file and refuses
- * (VT_EDATA) lengths, shapes or offsets that do not fit the file, overlaps, holes and duplicate names. */
+ * trailing spaces that put the data at a multiple of 64.  Equal content, equal bytes.  The reader takes any valid file
+ * and refuses (VT_EDATA) lengths, shapes or offsets that do not fit the file, overlaps, holes and duplicate names. */
 #ifndef COMMON_NN_SAFETENSORS_H
 #define COMMON_NN_SAFETENSORS_H
 
@@ -16,8 +16,10 @@ struct vt_tensor_entry {
 	const float *data;
 };
 
-/* metadata: object of texts or NULL.  The entries are sorted in place.  Atomic and durable.  A NaN is refused (VT_EBUG). */
-int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n, const struct vt_json *metadata, struct vt_err *err);
+/* metadata: object of texts or NULL.  The entries are sorted in place.  Atomic and durable.  A NaN is refused
+ * (VT_EBUG). */
+int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n, const struct vt_json *metadata,
+	struct vt_err *err);
 
 struct vt_safetensors {
 	struct vt_map map;
@@ -31,7 +33,8 @@ void vt_safetensors_close(struct vt_safetensors *s);
 const char *vt_safetensors_metadata(const struct vt_safetensors *s, const char *key);   /* NULL if absent */
 
 /* Copies tensor `name` (F32, F16 or BF16) into out as f32.  VT_EDATA if it is missing or has another shape. */
-int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims, int n_dims, float *out, struct vt_err *err);
+int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims, int n_dims, float *out,
+	struct vt_err *err);
 size_t vt_safetensors_count(const struct vt_safetensors *s);
 
 float vt_safetensors_widen(uint16_t h, bool bf16);   /* the value of an IEEE half, or of a bfloat16 */

@@ -8,9 +8,9 @@
  *      vt_session_backward(s, d_logits);               gradients are set, not added to
  *      for (i = 0; i < vt_session_n_weights(s); i++) { struct vt_weight *w = vt_session_weight(s, i); ... }
  *
- * All activations and gradients lie in one arena whose offsets come from their lifetimes: its size is known before it is
- * allocated.  The graph is borrowed and must outlive the session.  A session is used by one thread at a time; its operators use
- * the pool of parallel.h and give the same bits for any number of threads. */
+ * All activations and gradients lie in one arena whose offsets come from their lifetimes: its size is known before it
+ * is allocated.  The graph is borrowed and must outlive the session.  A session is used by one thread at a time; its
+ * operators use the pool of parallel.h and give the same bits for any number of threads. */
 #ifndef COMMON_NN_SESSION_H
 #define COMMON_NN_SESSION_H
 
@@ -25,16 +25,19 @@ struct vt_remote;
 struct vt_session_opts {
 	bool training;           /* keep what the backward pass needs; dropout and batch statistics are on */
 	uint64_t seed;           /* of initial weights and dropout */
-	size_t memory_limit;     /* bytes; 0: none.  More than that is VT_ENOMEM with the number needed and what fits, nothing allocated */
-	bool recompute;          /* training: normalised, activated, joined and upsampled tensors are made again in the backward pass
-	                          * instead of kept; less memory, a little more work, the same bits */
+	/* bytes; 0: none.  More than that is VT_ENOMEM with the number needed and what fits, nothing allocated */
+	size_t memory_limit;
+	bool recompute;          /* training: normalised, activated, joined and upsampled tensors are made again in the
+	                          * backward pass instead of kept; less memory, a little more work, the same bits */
 	bool blank;              /* kernels and biases begin at 0: for who loads them, since drawing them takes time */
 	bool all_outputs;        /* without training: compute every output, not the prediction alone */
-	enum vt_level level;     /* numeric profile on the CPU: f32, or bf16 operands in convolutions; a device has its own */
+	/* numeric profile on the CPU: f32, or bf16 operands in convolutions; a device has its own */
+	enum vt_level level;
 	struct vt_device *device;   /* backend.h; NULL: the CPU.  Must outlive the session */
 };
 
-/* A named array in PyTorch's order.  Weights that are not trainable are batch norm's running statistics: grad == NULL. */
+/* A named array in PyTorch's order.  Weights that are not trainable are batch norm's running statistics: grad ==
+ * NULL. */
 struct vt_weight {
 	const char *name;
 	int dims[5], n_dims;
@@ -45,10 +48,12 @@ struct vt_weight {
 
 struct vt_session;
 
-int vt_session_new(struct vt_session **out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
+int vt_session_new(struct vt_session **out, const struct vt_graph *g, const struct vt_session_opts *opts,
+	struct vt_err *err);
 void vt_session_free(struct vt_session *s);
 
-/* What went wrong on the device since the session began; NULL if nothing did, always on the CPU.  Results are rubbish then. */
+/* What went wrong on the device since the session began; NULL if nothing did, always on the CPU.  Results are rubbish
+ * then. */
 const struct vt_err *vt_session_error(const struct vt_session *s);
 
 /* On a device, values and gradients are current when a weight is asked for, and what is written to them before the next
@@ -65,9 +70,10 @@ void vt_session_forward(struct vt_session *s, uint64_t step);                /* 
 void vt_session_get_output(const struct vt_session *s, float *y);
 void vt_session_backward(struct vt_session *s, const float *dy);             /* only with opts.training */
 
-/* The graph's outputs by number (vt_graph_output_at says what each is for); 0 is the prediction, which the calls above serve.
- * Outputs beside it exist only with opts.training or opts.all_outputs.  dy[i] == NULL: no gradient from output i; a weight that
- * no gradient reaches has gradient 0. */
+/* The graph's outputs by number (vt_graph_output_at says what each is for); 0 is the prediction, which the calls above
+ * serve.
+ * Outputs beside it exist only with opts.training or opts.all_outputs.  dy[i] == NULL: no gradient from output i; a
+ * weight that no gradient reaches has gradient 0. */
 struct vt_shape vt_session_shape_at(const struct vt_session *s, int i);
 void vt_session_get_output_at(const struct vt_session *s, int i, float *y);
 void vt_session_backward_all(struct vt_session *s, const float *const *dy);
@@ -75,11 +81,12 @@ void vt_session_backward_all(struct vt_session *s, const float *const *dy);
 /* The loss of output i where its values are, if they are on a device and it has at most 8 channels: true, *loss, and
  * VT_KEPT_GRADIENT stands for its gradient in vt_session_backward_all.  False: take the output and use vt_loss. */
 #define VT_KEPT_GRADIENT ((const float *)(uintptr_t)1)
-bool vt_session_loss(struct vt_session *s, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *loss);
+bool vt_session_loss(struct vt_session *s, int i, const uint8_t *target, const struct vt_loss *o, double weight,
+	double *loss);
 struct vt_remote *vt_session_remote(struct vt_session *s);   /* for optim.c; NULL on the CPU */
 
-/* What would be allocated and computed: a line a layer (shape, offset, parameters, floating-point operations of one forward
- * pass) and totals.  A pure function of graph and opts, the same on every machine. */
+/* What would be allocated and computed: a line a layer (shape, offset, parameters, floating-point operations of one
+ * forward pass) and totals.  A pure function of graph and opts, the same on every machine. */
 int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
 
 /* Names the plan: 16 hex digits, FNV-1a of its text and of every layer's settings. */

@@ -9,7 +9,8 @@
 static const struct {
 	const char *name;
 	size_t width;
-} dtypes[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 }, { "I32", 4 }, { "I16", 2 }, { "I8", 1 }, { "U8", 1 }, { "BOOL", 1 } };
+} dtypes[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 }, { "I32", 4 }, { "I16", 2 },
+	{ "I8", 1 }, { "U8", 1 }, { "BOOL", 1 } };
 
 size_t vt_state_width(const char *dtype)
 {
@@ -161,11 +162,13 @@ int vt_state_copy(const struct vt_state_tensor *t, float *out, struct vt_err *er
 	size_t from = 0;
 
 	if (strcmp(t->dtype, "F32") && strcmp(t->dtype, "F16") && strcmp(t->dtype, "BF16") && strcmp(t->dtype, "F64"))
-		return vt_err_set(err, VT_EDATA, "tensor %s is %s; F64, F32, F16 or BF16 can be loaded", t->name, t->dtype);
+		return vt_err_set(err, VT_EDATA, "tensor %s is %s; F64, F32, F16 or BF16 can be loaded", t->name,
+			t->dtype);
 	for (size_t i = 0; i < t->n; i++) {
 		out[i] = element(t, from);
 		if (!isfinite(out[i]))
-			return vt_err_set(err, VT_EDATA, "tensor %s holds %g at element %zu", t->name, (double)out[i], i);
+			return vt_err_set(err, VT_EDATA, "tensor %s holds %g at element %zu", t->name, (double)out[i],
+				i);
 		for (int k = t->n_dims - 1; k >= 0; k--) {
 			from += (size_t)t->stride[k];
 			if (++at[k] < t->dims[k])

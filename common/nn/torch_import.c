@@ -1,5 +1,6 @@
-/* What torch.save writes: since PyTorch 1.6 a zip archive of stored entries, NAME/data.pkl and NAME/data/KEY; before that a row of
- * pickles (a magic number, a version, facts of the machine, the object, the storages' keys) and then each storage's bytes. */
+/* What torch.save writes: since PyTorch 1.6 a zip archive of stored entries, NAME/data.pkl and NAME/data/KEY; before
+ * that a row of pickles (a magic number, a version, facts of the machine, the object, the storages' keys) and then each
+ * storage's bytes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,14 +38,15 @@ static uint64_t little(const unsigned char *p, int n)
 	return v;
 }
 
-/* --- zip --------------------------------------------------------------------------------------------------------------------------------- */
+/* --- zip ---------------------------------------------------------------------------------------------------------- */
 
 enum { END = 22, LOCATOR = 20, END64 = 56, CENTRAL = 46, LOCAL = 30 };
 
 /* CRC-32 by halves of bytes: table[i] is i shifted out through the polynomial 0xedb88320 four times. */
 static uint32_t crc32_of(const unsigned char *p, size_t n)
 {
-	static const uint32_t table[16] = { 0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+	static const uint32_t table[16] = { 0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+		0x4db26158, 0x5005713c,
 		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c };
 	uint32_t c = 0xffffffff;
 
@@ -69,7 +71,8 @@ static const unsigned char *find_end(const struct vt_map *m)
 }
 
 /* Count, size and offset of the central directory, from the 64-bit record where there is one. */
-static int directory(const struct torch_file *f, const unsigned char *end, uint64_t *n, uint64_t *size, uint64_t *offset)
+static int directory(const struct torch_file *f, const unsigned char *end, uint64_t *n, uint64_t *size,
+	uint64_t *offset)
 {
 	const struct vt_map *m = &f->s->map;
 	uint64_t at;
@@ -137,7 +140,8 @@ static size_t read_entry(struct torch_file *f, const unsigned char *p, size_t ro
 	local = LOCAL + (size_t)little(m->data + offset + 26, 2) + (size_t)little(m->data + offset + 28, 2);
 	if (local > m->size - offset || size > m->size - offset - local)
 		return 0;
-	*e = (struct entry){ (const char *)p + CENTRAL, name, m->data + offset + local, (size_t)size, (uint32_t)little(p + 16, 4) };
+	*e = (struct entry){ (const char *)p + CENTRAL, name, m->data + offset + local, (size_t)size,
+		(uint32_t)little(p + 16, 4) };
 	return len;
 }
 
@@ -199,13 +203,15 @@ static int open_zip(struct torch_file *f)
 	return vt_pickle_read(&f->pickle, e->data, e->size, f->path, f->err);
 }
 
-/* --- before PyTorch 1.6 ----------------------------------------------------------------------------------------------------------------- */
+/* --- before PyTorch 1.6 ------------------------------------------------------------------------------------------- */
 
-static const unsigned char old_start[] = { 0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19 };
+static const unsigned char old_start[] = { 0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50,
+	0x19 };
 
 static const char *dtype_of(const struct vt_pickle_value *storage)
 {
-	static const char *const names[][2] = { { "Float", "F32" }, { "Half", "F16" }, { "BFloat16", "BF16" }, { "Double", "F64" }, { "Long", "I64" },
+	static const char *const names[][2] = { { "Float", "F32" }, { "Half", "F16" }, { "BFloat16", "BF16" },
+		{ "Double", "F64" }, { "Long", "I64" },
 		{ "Int", "I32" }, { "Short", "I16" }, { "Char", "I8" }, { "Byte", "U8" }, { "Bool", "BOOL" } };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -257,7 +263,8 @@ static int open_old(struct torch_file *f)
 		if (rc)
 			break;
 		at += skipped.used;
-		if (vt_pickle_get(skipped.top, "little_endian") && !vt_pickle_get(skipped.top, "little_endian")->integer)
+		if (vt_pickle_get(skipped.top, "little_endian") &&
+		    !vt_pickle_get(skipped.top, "little_endian")->integer)
 			rc = bad(f, "was saved on a big-endian machine");
 		vt_pickle_release(&skipped);
 	}
@@ -276,7 +283,7 @@ static int open_old(struct torch_file *f)
 	return rc;
 }
 
-/* --- tensors ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- tensors ------------------------------------------------------------------------------------------------------ */
 
 /* The storage's bytes; NULL if they are missing, too few or damaged. */
 static const struct entry *storage_of(struct torch_file *f, const struct vt_pickle_value *storage)
@@ -306,9 +313,11 @@ static int add_tensor(struct torch_file *f, const char *name, const struct vt_pi
 	size_t width = vt_state_width(dtype_of(storage));
 
 	if (!e)
-		return vt_err_set(f->err, VT_EDATA, "%s: the values of tensor %s are missing or cut off", f->path, name);
+		return vt_err_set(f->err, VT_EDATA, "%s: the values of tensor %s are missing or cut off", f->path,
+			name);
 	if (f->prefix && crc32_of(e->data, e->size) != e->crc)
-		return vt_err_set(f->err, VT_EDATA, "%s: the values of tensor %s do not have their checksum; the file is damaged", f->path, name);
+		return vt_err_set(f->err, VT_EDATA, "%s: the values of tensor %s do not have their checksum; the file "
+			"is damaged", f->path, name);
 	if (v->item[2]->n > VT_STATE_DIMS)
 		return vt_err_set(f->err, VT_EDATA, "%s: tensor %s has %zu dimensions", f->path, name, v->item[2]->n);
 	elements = e->size / width;
@@ -320,7 +329,8 @@ static int add_tensor(struct torch_file *f, const char *name, const struct vt_pi
 		t.stride[i] = v->item[3]->item[i]->integer;
 	}
 	t.data = e->data + offset * width;
-	return vt_state_add(f->s, name, t, (size_t)(elements - offset), f->err) ? vt_err_prefix(f->err, "%s", f->path) : 0;
+	return vt_state_add(f->s, name, t, (size_t)(elements - offset), f->err) ? vt_err_prefix(f->err, "%s", f->path)
+		: 0;
 }
 
 static bool holds_tensors(const struct vt_pickle_value *d)
@@ -350,11 +360,13 @@ static int add_tensors(struct torch_file *f)
 	int rc = 0;
 
 	if (!d)
-		return bad(f, "holds no state dict: neither its value nor what stands there under state_dict, model_state_dict, network_weights, model or net "
+		return bad(f, "holds no state dict: neither its value nor what stands there under state_dict, "
+			"model_state_dict, network_weights, model or net "
 			"has tensors by name");
 	for (size_t i = 0; !rc && i + 1 < d->n; i += 2)
 		if (d->item[i + 1]->kind == VT_PICKLE_TENSOR)
-			rc = d->item[i]->kind == VT_PICKLE_TEXT ? add_tensor(f, d->item[i]->text, d->item[i + 1]) : bad(f, "a tensor's name is no text");
+			rc = d->item[i]->kind == VT_PICKLE_TEXT ? add_tensor(f, d->item[i]->text, d->item[i + 1])
+				: bad(f, "a tensor's name is no text");
 	return rc;
 }
 

@@ -7,8 +7,10 @@
 #include "common/nn/safetensors.h"
 #include "common/nn/state_file.h"
 
-/* What stands before our name in the file; "layers" numbers MeshNet's layers in place of our model.<i>.0 and model.<last>. */
-static const char *const forms[] = { "", "module.", "model.", "network.", "net.", "_orig_mod.", "module.model.", "layers" };
+/* What stands before our name in the file; "layers" numbers MeshNet's layers in place of our model.<i>.0 and
+ * model.<last>. */
+static const char *const forms[] = { "", "module.", "model.", "network.", "net.", "_orig_mod.", "module.model.",
+	"layers" };
 
 enum { N_FORMS = sizeof(forms) / sizeof(forms[0]), LAYERS = N_FORMS - 1 };
 
@@ -81,7 +83,8 @@ static bool idle(const char *name)
 {
 	size_t n = strlen(name), tail = strlen("num_batches_tracked");
 
-	return (n >= tail && !strcmp(name + n - tail, "num_batches_tracked")) || strstr(name, ".all_modules.") || strstr(name, "decoder.encoder.");
+	return (n >= tail && !strcmp(name + n - tail, "num_batches_tracked")) || strstr(name, ".all_modules.") ||
+		strstr(name, "decoder.encoder.");
 }
 
 static bool same_shape(const struct vt_weight *w, const struct vt_state_tensor *t)
@@ -121,7 +124,8 @@ static int wrong_shape(const struct load *l, const struct vt_weight *w, const st
 	print_shape(&b, w->dims, NULL, w->n_dims);
 	vt_buf_str(&b, " in the network and ");
 	print_shape(&b, NULL, t->dims, t->n_dims);
-	rc = vt_err_set(l->err, VT_EDATA, "%s: %s has the shape %s in the file; check the network's params, or leave this part out", l->path, w->name, b.data);
+	rc = vt_err_set(l->err, VT_EDATA, "%s: %s has the shape %s in the file; check the network's params, or leave "
+		"this part out", l->path, w->name, b.data);
 	vt_buf_release(&b);
 	return rc;
 }
@@ -164,9 +168,12 @@ static int match(struct load *l)
 	}
 	if (!missing && !homeless)
 		return 0;
-	return vt_err_set(l->err, VT_EDATA, "%s: of the network's %d weights %zu are not in the file%s%s, and of the file's %zu tensors %zu have no place%s%s; "
-		"check network and params, or name with --leave the part to leave out", l->path, vt_session_n_weights(l->s), missing,
-		missing ? ", first " : "", missing ? first_missing : "", l->file.n, homeless, homeless ? ", first " : "", homeless ? first_homeless : "");
+	return vt_err_set(l->err, VT_EDATA, "%s: of the network's %d weights %zu are not in the file%s%s, and of the "
+		"file's %zu tensors %zu have no place%s%s; "
+		"check network and params, or name with --leave the part to leave out", l->path,
+		vt_session_n_weights(l->s), missing,
+		missing ? ", first " : "", missing ? first_missing : "", l->file.n, homeless, homeless ? ", first "
+		: "", homeless ? first_homeless : "");
 }
 
 /* [.., x, y, z] to [.., z, y, x] for each pair of channels. */
@@ -234,7 +241,8 @@ static int copy(struct load *l)
 	return rc;
 }
 
-int vt_weights_load(struct vt_session *s, const char *path, const struct vt_weights_opts *opts, struct vt_weights_report *report, struct vt_err *err)
+int vt_weights_load(struct vt_session *s, const char *path, const struct vt_weights_opts *opts,
+	struct vt_weights_report *report, struct vt_err *err)
 {
 	struct vt_weights_opts none = { .leave = NULL };
 	struct vt_weights_report facts = { .matched = 0 };

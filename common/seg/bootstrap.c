@@ -17,7 +17,8 @@ struct bootstrap {
 	struct vt_interval *out;
 };
 
-/* Sums run over the subjects in order, each as often as it was drawn: the order of the draws does not reach the rounding. */
+/* Sums run over the subjects in order, each as often as it was drawn: the order of the draws does not reach the
+ * rounding. */
 static void one_draw(void *ctx, size_t d)
 {
 	const struct bootstrap *b = ctx;
@@ -49,10 +50,12 @@ static void one_column(void *ctx, size_t c)
 	double *mean = b->mean + c * b->draws;
 
 	qsort(mean, b->draws, sizeof(*mean), ascending);
-	b->out[c] = (struct vt_interval){ vt_percentile_sorted(mean, b->draws, 2.5), vt_percentile_sorted(mean, b->draws, 97.5) };
+	b->out[c] = (struct vt_interval){ vt_percentile_sorted(mean, b->draws, 2.5),
+		vt_percentile_sorted(mean, b->draws, 97.5) };
 }
 
-void vt_bootstrap_means(struct vt_interval *out, const double *value, size_t n, size_t columns, unsigned draws, uint64_t seed)
+void vt_bootstrap_means(struct vt_interval *out, const double *value, size_t n, size_t columns, unsigned draws,
+	uint64_t seed)
 {
 	struct bootstrap b = { value, NULL, n, columns, draws, seed, out };
 

@@ -14,7 +14,8 @@ int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err
 	int rc = vt_json_read(&c.json, path, err);
 
 	if (!rc && vt_json_integer(vt_json_get(c.json, "format"), 0) != 1)
-		rc = vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path, (long long)vt_json_integer(vt_json_get(c.json, "format"), 0));
+		rc = vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path,
+			(long long)vt_json_integer(vt_json_get(c.json, "format"), 0));
 	if (!rc)
 		rc = vt_manifest_parse(&c.manifest, vt_json_get(c.json, "manifest"), path, err);
 	if (!rc) {
@@ -43,11 +44,13 @@ void vt_checkpoint_close(struct vt_checkpoint *c)
 	*c = (struct vt_checkpoint){ .json = NULL };
 }
 
-int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir, const char *which,
+int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir,
+	const char *which,
 	const int *patch, struct vt_device *device, struct vt_err *err)
 {
 	const int *size = patch ? patch : c->patch;
-	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), 1, c->n_channels, c->n_outputs, { size[0], size[1], size[2] } };
+	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), 1, c->n_channels,
+		c->n_outputs, { size[0], size[1], size[2] } };
 	char *path = vt_asprintf("%s/%s.safetensors", dir, which);
 	int rc = vt_model_build(g, &r, err);
 
@@ -66,15 +69,18 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 	return rc;
 }
 
-int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels, const char *subject, struct vt_err *err)
+int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels, const char *subject,
+	struct vt_err *err)
 {
 	const struct vt_json *want = vt_json_get(c->json, "channels");
 
 	for (size_t i = 0; i < want->n || (channels && i < channels->n); i++) {
-		const char *have = vt_json_text(vt_json_at(channels, i), "nothing"), *need = vt_json_text(vt_json_at(want, i), "nothing");
+		const char *have = vt_json_text(vt_json_at(channels, i), "nothing"),
+			*need = vt_json_text(vt_json_at(want, i), "nothing");
 
 		if (strcmp(have, need))
-			return vt_err_set(err, VT_EDATA, "subject %s: channel %zu is %s, the checkpoint was trained with %s there; use a manifest with the "
+			return vt_err_set(err, VT_EDATA, "subject %s: channel %zu is %s, the checkpoint was trained "
+				"with %s there; use a manifest with the "
 				"checkpoint's channels in its order", subject, i, have, need);
 	}
 	return 0;

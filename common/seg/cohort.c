@@ -13,7 +13,8 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int spacing_of(double out[3], const struct vt_manifest *m, const char *root, const char *subject, struct vt_err *err)
+static int spacing_of(double out[3], const struct vt_manifest *m, const char *root, const char *subject,
+	struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
 	struct vt_placement p;
@@ -32,7 +33,8 @@ static int spacing_of(double out[3], const struct vt_manifest *m, const char *ro
 	return rc;
 }
 
-int vt_cohort_spacing(double out[3], const struct vt_manifest *m, const char *root, const struct vt_strs *ids, struct vt_err *err)
+int vt_cohort_spacing(double out[3], const struct vt_manifest *m, const char *root, const struct vt_strs *ids,
+	struct vt_err *err)
 {
 	double *axis[3], one[3];
 	struct vt_err why = VT_ERR_INIT;
@@ -59,7 +61,8 @@ int vt_cohort_spacing(double out[3], const struct vt_manifest *m, const char *ro
 	return n ? 0 : vt_err_set(err, VT_EDATA, "no subject's spacing can be read; the last: %s", why.text);
 }
 
-int vt_cohort_prepare(const char *dir, const char *subject, const char *root, const struct vt_manifest *m, const struct vt_prepare_opts *all,
+int vt_cohort_prepare(const char *dir, const char *subject, const char *root, const struct vt_manifest *m,
+	const struct vt_prepare_opts *all,
 	struct vt_prepare_report *report, struct vt_err *err)
 {
 	struct vt_prepare_channel channels[VT_MAX_CHANNELS];

@@ -38,8 +38,10 @@ static int read_channel(struct prepared *p, const char *dir, const char *role, s
 	rc = vt_volume_read(v, path, VT_VOLUME_3D | VT_VOLUME_FINITE, err);
 	p->n_channels += !rc;
 	if (!rc && memcmp(v->geometry.dim, p->placement.work.dim, sizeof(p->dim)))
-		rc = vt_err_set(err, VT_EDATA, "%s: %zux%zux%zu, but geometry.json says %zux%zux%zu; run skullstrip-normalize again", path,
-			v->geometry.dim[0], v->geometry.dim[1], v->geometry.dim[2], p->placement.work.dim[0], p->placement.work.dim[1], p->placement.work.dim[2]);
+		rc = vt_err_set(err, VT_EDATA, "%s: %zux%zux%zu, but geometry.json says %zux%zux%zu; run "
+			"skullstrip-normalize again", path,
+			v->geometry.dim[0], v->geometry.dim[1], v->geometry.dim[2], p->placement.work.dim[0],
+			p->placement.work.dim[1], p->placement.work.dim[2]);
 	free(path);
 	return rc;
 }
@@ -76,7 +78,8 @@ static int read_labels(unsigned char **out, const struct prepared *p, const char
 	}
 	if (!rc) {
 		*out = vt_xmalloc(p->voxels);
-		rc = p->placement.resampled ? vt_resample_labels(*out, &p->placement.work, native, &p->placement.native, 0, err) :
+		rc = p->placement.resampled ? vt_resample_labels(*out, &p->placement.work, native, &p->placement.native,
+			0, err) :
 			vt_placement_gather(&p->placement, *out, native, 1, err);
 	}
 	if (rc)
@@ -94,7 +97,8 @@ static int find_box(struct prepared *p, const char *region, const struct vt_crop
 	for (int a = 0; a < 3; a++)
 		p->lo[a] = (int)p->dim[a];
 	for (size_t i = 0; i < p->voxels; i++) {
-		int at[3] = { (int)(i % p->dim[0]), (int)(i / p->dim[0] % p->dim[1]), (int)(i / p->dim[0] / p->dim[1]) };
+		int at[3] = { (int)(i % p->dim[0]), (int)(i / p->dim[0] % p->dim[1]),
+			(int)(i / p->dim[0] / p->dim[1]) };
 
 		for (int a = 0; p->mask[i] && a < 3; a++) {
 			p->lo[a] = at[a] < p->lo[a] ? at[a] : p->lo[a];
@@ -102,7 +106,8 @@ static int find_box(struct prepared *p, const char *region, const struct vt_crop
 		}
 	}
 	if (hi[0] < 0 && region)
-		return vt_err_set(err, VT_EDATA, "%s holds no label but 0: nothing to crop to; look at what the first network found", region);
+		return vt_err_set(err, VT_EDATA, "%s holds no label but 0: nothing to crop to; look at what the first "
+			"network found", region);
 	if (hi[0] < 0)
 		return vt_err_set(err, VT_EDATA, "mask.nii is empty; look at qc.png of this subject");
 	for (int a = 0; a < 3; a++) {
@@ -148,7 +153,8 @@ static void fill(const struct prepared *p, float *image, uint8_t *labels)
 
 static struct vt_json *about(const struct prepared *p, const struct vt_manifest *m, const char *subject)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *channels = vt_json_new(VT_JSON_ARRAY), *regions = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *channels = vt_json_new(VT_JSON_ARRAY),
+		*regions = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *box = vt_json_new(VT_JSON_ARRAY), *spacing = vt_json_new(VT_JSON_ARRAY);
 	struct vt_split split = vt_manifest_split(m, subject);
 
@@ -172,7 +178,8 @@ static struct vt_json *about(const struct prepared *p, const struct vt_manifest 
 	return j;
 }
 
-static int read_all(struct prepared *p, const struct vt_manifest *m, const char *dir, const char *label, const char *region,
+static int read_all(struct prepared *p, const struct vt_manifest *m, const char *dir, const char *label,
+	const char *region,
 	struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "geometry.json");
@@ -198,7 +205,8 @@ static int read_all(struct prepared *p, const struct vt_manifest *m, const char 
 	return rc;
 }
 
-int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir, const char *label,
+int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir,
+	const char *label,
 	const char *region, const struct vt_crop_opts *o, struct vt_err *err)
 {
 	struct prepared p = { .geometry = NULL };

@@ -1,7 +1,7 @@
 /* crop.h - one subject's prepared scans (and label map) -> one patch container.
  *
- * dir holds <role>.nii for each channel of the manifest, mask.nii and geometry.json, as prepare.h writes them; label is the
- * cohort's own label map on the subject's native grid, NULL where there is none. */
+ * dir holds <role>.nii for each channel of the manifest, mask.nii and geometry.json, as prepare.h writes them; label is
+ * the cohort's own label map on the subject's native grid, NULL where there is none. */
 #ifndef COMMON_SEG_CROP_H
 #define COMMON_SEG_CROP_H
 
@@ -14,9 +14,11 @@ struct vt_crop_opts {
 	int least;               /* edges are padded to at least this; 0: as they come */
 };
 
-/* Writes the container to `path`.  The box is that of the brain mask or, where `region` names a label map on the native grid,
- * that of its labels other than 0: what a first network found, for a second one to look at.  VT_EDATA names the subject's file, the value and what to do. */
-int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir, const char *label,
+/* Writes the container to `path`.  The box is that of the brain mask or, where `region` names a label map on the native
+ * grid, that of its labels other than 0: what a first network found, for a second one to look at.  VT_EDATA names the
+ * subject's file, the value and what to do. */
+int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir,
+	const char *label,
 	const char *region, const struct vt_crop_opts *o, struct vt_err *err);
 
 /* Lists the subjects of a directory of prepared subjects: those that hold a geometry.json; sorted. */

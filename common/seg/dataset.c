@@ -14,7 +14,8 @@ static bool same_at(const struct vt_json *a, const struct vt_json *b, const char
 
 	for (int i = 0; i < 2 && v[i]; i++)
 		vt_json_pretty(&text[i], v[i]);
-	same = same && text[0].len == text[1].len && !memcmp(text[0].data ? text[0].data : "", text[1].data ? text[1].data : "", text[0].len);
+	same = same && text[0].len == text[1].len &&
+		!memcmp(text[0].data ? text[0].data : "", text[1].data ? text[1].data : "", text[0].len);
 	vt_buf_release(&text[0]);
 	vt_buf_release(&text[1]);
 	return same;
@@ -28,7 +29,8 @@ static int check_agreement(const struct vt_dataset *d, struct vt_err *err)
 	for (size_t i = 1; i < d->n; i++)
 		for (int k = 0; k < 3; k++)
 			if (!same_at(d->file[0].header, d->file[i].header, what[k][0]))
-				return vt_err_set(err, VT_EDATA, "subjects %s and %s have different %s; prepare and crop them in one way", d->file[0].subject,
+				return vt_err_set(err, VT_EDATA, "subjects %s and %s have different %s; prepare and "
+					"crop them in one way", d->file[0].subject,
 					d->file[i].subject, what[k][1]);
 	return 0;
 }
@@ -50,7 +52,8 @@ int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err
 		free(path);
 	}
 	if (!rc && !d.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no <subject>/subject.vtp in it; give the output of crop-patch", root);
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no <subject>/subject.vtp in it; give the output of crop-patch",
+			root);
 	if (!rc)
 		rc = check_agreement(&d, err);
 	vt_strs_release(&names);
@@ -69,7 +72,8 @@ void vt_dataset_close(struct vt_dataset *d)
 	*d = (struct vt_dataset){ NULL, 0 };
 }
 
-/* First voxel of the patch on each axis; negative where the volume is smaller and the patch hangs over on both sides. */
+/* First voxel of the patch on each axis; negative where the volume is smaller and the patch hangs over on both
+ * sides. */
 static void corner(int at[3], const struct vt_patch_file *f, const struct vt_draw_opts *o, struct vt_rng *r)
 {
 	int dim[3] = { f->d, f->h, f->w }, centre[3] = { -1, -1, -1 };
@@ -83,8 +87,10 @@ static void corner(int at[3], const struct vt_patch_file *f, const struct vt_dra
 	}
 	for (int a = 0; a < 3; a++) {
 		int room = dim[a] - o->patch[a];
-		/* a foreground centre is jittered by a quarter of the patch, so that tumours are not always in the middle */
-		int jitter = o->patch[a] / 4 ? (int)vt_rng_below(r, (uint32_t)(2 * (o->patch[a] / 4) + 1)) - o->patch[a] / 4 : 0;
+		/* a foreground centre is jittered by a quarter of the patch, so that tumours are not always in the
+		 * middle */
+		int jitter = o->patch[a] / 4 ? (int)vt_rng_below(r, (uint32_t)(2 * (o->patch[a] / 4) + 1)) -
+			o->patch[a] / 4 : 0;
 		int any = (int)vt_rng_below(r, (uint32_t)(room > 0 ? room + 1 : 1));
 
 		if (room <= 0)
@@ -128,7 +134,8 @@ static void copy_target(uint8_t *out, const struct vt_patch_file *f, int z, int 
 	}
 }
 
-void vt_dataset_choose(struct vt_draw *out, const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot)
+void vt_dataset_choose(struct vt_draw *out, const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step,
+	uint64_t slot)
 {
 	struct vt_rng r = vt_rng_stream(o->seed, "draw", vt_rng_hash(f->subject), step, slot);
 
@@ -144,7 +151,8 @@ void vt_dataset_choose(struct vt_draw *out, const struct vt_patch_file *f, const
 		out->dropped = (int)vt_rng_below(&r, (uint32_t)f->c);
 }
 
-void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot, float *image, uint8_t *target)
+void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot,
+	float *image, uint8_t *target)
 {
 	struct vt_rng r = vt_rng_stream(o->seed, "draw", vt_rng_hash(f->subject), step, slot);
 	int at[3], d = o->patch[0], h = o->patch[1], w = o->patch[2];
@@ -155,24 +163,29 @@ void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o
 	for (int a = 0; a < 3; a++)
 		flip[a] = vt_rng_uniform(&r) < 0.5 && o->flips;
 	for (int c = 0; c < f->c; c++) {
-		float gain = (float)(1.0 + vt_rng_between(&r, -o->scale, o->scale)), add = (float)vt_rng_between(&r, -o->shift, o->shift);
+		float gain = (float)(1.0 + vt_rng_between(&r, -o->scale, o->scale)),
+			add = (float)vt_rng_between(&r, -o->shift, o->shift);
 
 		for (int z = 0; z < d; z++)
 			for (int y = 0; y < h; y++) {
-				float *row = image + (((size_t)c * (size_t)d + (size_t)z) * (size_t)h + (size_t)y) * (size_t)w;
+				float *row = image + (((size_t)c * (size_t)d + (size_t)z) * (size_t)h + (size_t)y) *
+					(size_t)w;
 
-				copy_row(row, f, c, at[0] + (flip[0] ? d - 1 - z : z), at[1] + (flip[1] ? h - 1 - y : y), at[2], w);
+				copy_row(row, f, c, at[0] + (flip[0] ? d - 1 - z : z),
+					at[1] + (flip[1] ? h - 1 - y : y), at[2], w);
 				if (flip[2])
 					flip_row(row, w);
 				for (int x = 0; x < w; x++)
-					row[x] = row[x] != 0.0f ? row[x] * gain + add + (float)(o->noise > 0 ? o->noise * vt_rng_normal(&r) : 0) : 0.0f;
+					row[x] = row[x] != 0.0f ? row[x] * gain + add + (float)(o->noise > 0
+						? o->noise * vt_rng_normal(&r) : 0) : 0.0f;
 			}
 	}
 	if (o->drop > 0 && vt_rng_uniform(&r) < o->drop)
 		memset(image + (size_t)vt_rng_below(&r, (uint32_t)f->c) * voxels, 0, voxels * sizeof(float));
 	for (int z = 0; z < d; z++)
 		for (int y = 0; y < h; y++)
-			copy_target(target + ((size_t)z * (size_t)h + (size_t)y) * (size_t)w, f, at[0] + (flip[0] ? d - 1 - z : z),
+			copy_target(target + ((size_t)z * (size_t)h + (size_t)y) * (size_t)w, f,
+				at[0] + (flip[0] ? d - 1 - z : z),
 				at[1] + (flip[1] ? h - 1 - y : y), at[2], w, flip[2]);
 }
 

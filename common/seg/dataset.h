@@ -1,7 +1,7 @@
 /* dataset.h - the containers of a cohort, mapped; and patches drawn from them.
  *
- * A draw is a function of (seed, subject, step, slot): which voxels, flips and intensity changes.  Nothing is inflated or
- * copied but the patch itself. */
+ * A draw is a function of (seed, subject, step, slot): which voxels, flips and intensity changes.  Nothing is inflated
+ * or copied but the patch itself. */
 #ifndef COMMON_SEG_DATASET_H
 #define COMMON_SEG_DATASET_H
 
@@ -12,8 +12,8 @@ struct vt_dataset {
 	size_t n;
 };
 
-/* Opens <root>/<subject>/subject.vtp of every subject, sorted by subject.  All must agree in channels and regions (VT_EDATA
- * names the first that does not). */
+/* Opens <root>/<subject>/subject.vtp of every subject, sorted by subject.  All must agree in channels and regions
+ * (VT_EDATA names the first that does not). */
 int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err);
 void vt_dataset_close(struct vt_dataset *d);
 
@@ -27,18 +27,20 @@ struct vt_draw_opts {
 	uint64_t seed;
 };
 
-/* What a draw without noise does: out[c, z, y, x] = in gain + add where in is not 0, in the voxel of the volume at `at` plus the
- * patch's position, counted from the far end on flipped axes; all 0 in channel `dropped`. */
+/* What a draw without noise does: out[c, z, y, x] = in gain + add where in is not 0, in the voxel of the volume at `at`
+ * plus the patch's position, counted from the far end on flipped axes; all 0 in channel `dropped`. */
 struct vt_draw {
 	int at[3], dropped;      /* dropped: -1 for none */
 	bool flip[3];
 	float gain[16], add[16]; /* of the first 16 channels */
 };
 
-void vt_dataset_choose(struct vt_draw *out, const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot);
+void vt_dataset_choose(struct vt_draw *out, const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step,
+	uint64_t slot);
 
 /* image: [c, z, y, x] f32, target: [z, y, x] region bits; outside the volume both are 0. */
-void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot, float *image, uint8_t *target);
+void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot,
+	float *image, uint8_t *target);
 
 /* Position i of epoch e in a shuffled order of n items. */
 size_t vt_dataset_order(uint64_t seed, uint64_t epoch, size_t i, size_t n);

@@ -29,7 +29,8 @@ static int role_index(const struct vt_patch_file *f, const char *const *names, i
 
 static int baseline_channel(const struct vt_patch_file *f, int region)
 {
-	static const char *const fluid[] = { "flair", "t2f", "t2", NULL }, *const contrast[] = { "t1ce", "t1c", "t1gd", NULL };
+	static const char *const fluid[] = { "flair", "t2f", "t2", NULL },
+		*const contrast[] = { "t1ce", "t1c", "t1gd", NULL };
 
 	return role_index(f, region ? contrast : fluid, 0);
 }
@@ -116,7 +117,8 @@ static void spacing_of(double spacing[3], const struct vt_patch_file *f)
 		spacing[a] = vt_json_number(vt_json_at(vt_json_get(f->header, "spacing_mm"), a), 1.0);
 }
 
-static int score_region(struct vt_region_score *s, const struct vt_mask_pair *pair, const struct vt_lesion_opts *lesions, struct vt_err *err)
+static int score_region(struct vt_region_score *s, const struct vt_mask_pair *pair,
+	const struct vt_lesion_opts *lesions, struct vt_err *err)
 {
 	vt_overlap(&s->overlap, pair->prediction, pair->reference, pair->dims, pair->spacing);
 	vt_surface_distance(&s->surface, pair);
@@ -124,7 +126,8 @@ static int score_region(struct vt_region_score *s, const struct vt_mask_pair *pa
 	return vt_lesions(&s->lesions, pair, lesions, err);
 }
 
-static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_opts *o, const int *bins, struct vt_err *err)
+static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_opts *o, const int *bins,
+	struct vt_err *err)
 {
 	const struct vt_patch_file *f = s->file;
 	int dims[3] = { f->d, f->h, f->w };
@@ -139,7 +142,8 @@ static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_op
 			p[v] = s->bits[v] >> k & 1;
 			r[v] = f->regions[v] >> k & 1;
 		}
-		rc = score_region(&s->region[k], &(struct vt_mask_pair){ p, r, dims, spacing, o->tolerance_mm, o->penalty_mm }, &o->lesions, err);
+		rc = score_region(&s->region[k], &(struct vt_mask_pair){ p, r, dims, spacing, o->tolerance_mm,
+			o->penalty_mm }, &o->lesions, err);
 		score_baseline(&s->region[k], f, k, bins[k]);
 	}
 	free(p);
@@ -147,7 +151,7 @@ static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_op
 	return rc;
 }
 
-/* --- the network, or several whose probabilities are averaged ----------------------------------------------------------- */
+/* --- the network, or several whose probabilities are averaged ----------------------------------------------------- */
 
 struct member {
 	struct vt_checkpoint checkpoint;
@@ -170,22 +174,27 @@ static void ensemble_close(struct ensemble *e)
 	free(e->member);
 }
 
-static int member_open(struct member *m, const struct vt_checkpoint *first, const char *dir, const struct vt_evaluate_opts *o, struct vt_err *err)
+static int member_open(struct member *m, const struct vt_checkpoint *first, const char *dir,
+	const struct vt_evaluate_opts *o, struct vt_err *err)
 {
 	int rc = vt_checkpoint_open(&m->checkpoint, dir, err);
 
 	if (rc)
 		return rc;
-	if (m->checkpoint.n_outputs != first->n_outputs || m->checkpoint.softmax != first->softmax || m->checkpoint.n_regions != first->n_regions)
-		rc = vt_err_set(err, VT_EDATA, "%s: other regions than the first checkpoint's; an ensemble needs the same", dir);
+	if (m->checkpoint.n_outputs != first->n_outputs || m->checkpoint.softmax != first->softmax ||
+	    m->checkpoint.n_regions != first->n_regions)
+		rc = vt_err_set(err, VT_EDATA, "%s: other regions than the first checkpoint's; an ensemble needs the "
+			"same", dir);
 	if (!rc)
-		rc = vt_checkpoint_session(&m->graph, &m->session, &m->checkpoint, dir, o->weights, NULL, o->device, err);
+		rc = vt_checkpoint_session(&m->graph, &m->session, &m->checkpoint, dir, o->weights, NULL, o->device,
+			err);
 	if (rc)
 		vt_checkpoint_close(&m->checkpoint);
 	return rc;
 }
 
-static int ensemble_open(struct ensemble *e, const struct vt_checkpoint *first, const struct vt_strs *dirs, const struct vt_evaluate_opts *o,
+static int ensemble_open(struct ensemble *e, const struct vt_checkpoint *first, const struct vt_strs *dirs,
+	const struct vt_evaluate_opts *o,
 	struct vt_err *err)
 {
 	int rc = 0;
@@ -200,7 +209,8 @@ static int ensemble_open(struct ensemble *e, const struct vt_checkpoint *first, 
 	return rc;
 }
 
-/* sum += probability, less one half where regions overlap: the sum's sign is then the mask.  Order of members is fixed. */
+/* sum += probability, less one half where regions overlap: the sum's sign is then the mask.  Order of members is
+ * fixed. */
 static void add_probabilities(float *sum, const float *logits, int c, size_t voxels, bool softmax)
 {
 	for (size_t v = 0; v < voxels; v++) {
@@ -211,12 +221,14 @@ static void add_probabilities(float *sum, const float *logits, int c, size_t vox
 			total += vt_exp(logits[(size_t)k * voxels + v] - most);
 		for (int k = 0; k < c; k++) {
 			size_t at = (size_t)k * voxels + v;
-			sum[at] += (float)(softmax ? vt_exp(logits[at] - most) / total : 1 / (1 + vt_exp(-(double)logits[at])) - 0.5);
+			sum[at] += (float)(softmax ? vt_exp(logits[at] - most) / total
+				: 1 / (1 + vt_exp(-(double)logits[at])) - 0.5);
 		}
 	}
 }
 
-static int predict_all(float *out, const struct ensemble *e, const struct vt_patch_file *f, const struct vt_evaluate_opts *o, struct vt_err *err)
+static int predict_all(float *out, const struct ensemble *e, const struct vt_patch_file *f,
+	const struct vt_evaluate_opts *o, struct vt_err *err)
 {
 	const struct vt_checkpoint *c = &e->member[0].checkpoint;
 	const struct vt_predict_opts how = { o->overlap, o->flips };
@@ -227,7 +239,8 @@ static int predict_all(float *out, const struct ensemble *e, const struct vt_pat
 	if (e->n > 1)
 		memset(out, 0, n * sizeof(float));
 	for (size_t i = 0; !rc && i < e->n; i++) {
-		rc = vt_checkpoint_check_channels(&e->member[i].checkpoint, vt_json_get(f->header, "channels"), f->subject, err);
+		rc = vt_checkpoint_check_channels(&e->member[i].checkpoint, vt_json_get(f->header, "channels"),
+			f->subject, err);
 		if (!rc)
 			rc = vt_predict(logits, e->member[i].session, f, &how, err);
 		if (!rc && e->n > 1)
@@ -238,7 +251,8 @@ static int predict_all(float *out, const struct ensemble *e, const struct vt_pat
 	return rc;
 }
 
-static int score_subject(struct vt_subject_score *s, const struct ensemble *e, const struct vt_patch_file *f, const struct vt_evaluate_opts *o,
+static int score_subject(struct vt_subject_score *s, const struct ensemble *e, const struct vt_patch_file *f,
+	const struct vt_evaluate_opts *o,
 	const int *bins, struct vt_err *err)
 {
 	const struct vt_checkpoint *c = &e->member[0].checkpoint;
@@ -251,7 +265,8 @@ static int score_subject(struct vt_subject_score *s, const struct ensemble *e, c
 		s->bits = vt_xmalloc(voxels);
 		vt_predict_regions(s->bits, logits, c->n_outputs, voxels, c->softmax);
 		rc = score_regions(s, o, bins, err);
-		vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", f->subject, s->region[0].overlap.dice, s->region[0].surface.hd95);
+		vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", f->subject, s->region[0].overlap.dice,
+			s->region[0].surface.hd95);
 	}
 	free(logits);
 	return rc;
@@ -259,10 +274,12 @@ static int score_subject(struct vt_subject_score *s, const struct ensemble *e, c
 
 static bool chosen(const struct vt_patch_file *f, enum vt_which which, int fold)
 {
-	return f->labelled && (which == VT_WHICH_ALL || (which == VT_WHICH_TEST ? f->test : !f->test && f->fold == fold));
+	return f->labelled && (which == VT_WHICH_ALL ||
+		(which == VT_WHICH_TEST ? f->test : !f->test && f->fold == fold));
 }
 
-int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const struct vt_strs *dirs, const struct vt_dataset *d,
+int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const struct vt_strs *dirs,
+	const struct vt_dataset *d,
 	const struct vt_evaluate_opts *o, struct vt_err *err)
 {
 	struct vt_evaluation e = { .checkpoint = c };
@@ -284,7 +301,8 @@ int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const 
 			e.n += !rc || e.subject[e.n].bits;
 		}
 	if (!rc && !e.n)
-		rc = vt_err_set(err, VT_EDATA, "none of the %zu subjects is labelled and chosen; give --subjects all, or commit test subjects", d->n);
+		rc = vt_err_set(err, VT_EDATA, "none of the %zu subjects is labelled and chosen; give --subjects all, "
+			"or commit test subjects", d->n);
 	ensemble_close(&nets);
 	if (rc) {
 		vt_evaluation_release(&e);

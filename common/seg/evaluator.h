@@ -2,8 +2,9 @@
  *
  * Every mean is over all subjects; where a mask is empty the rule of metrics.h applies and is counted by name.
  *
- * Baseline: the best single threshold on one normalised channel (the fluid-attenuated one for the first region, the contrast-
- * enhanced one for the others), fitted on the training subjects, and the same with an oracle threshold a subject. */
+ * Baseline: the best single threshold on one normalised channel (the fluid-attenuated one for the first region, the
+ * contrast- enhanced one for the others), fitted on the training subjects, and the same with an oracle threshold a
+ * subject. */
 #ifndef COMMON_SEG_EVALUATOR_H
 #define COMMON_SEG_EVALUATOR_H
 
@@ -17,16 +18,20 @@ struct vt_region_score {
 	struct vt_surface_distance surface;
 	struct vt_surfel_distance surfel;
 	struct vt_lesions lesions;
-	double baseline, oracle;         /* Dice of the threshold fitted on training subjects; of the subject's own best */
+	/* Dice of the threshold fitted on training subjects; of the subject's own best */
+	double baseline, oracle;
 };
 
 /* The numbers of a region's score that are averaged over subjects. */
 enum vt_score {
-	VT_DICE, VT_IOU, VT_SENSITIVITY, VT_SPECIFICITY, VT_PRECISION, VT_HD95, VT_HD95_POOLED, VT_HD95_SURFEL, VT_HD, VT_ASSD, VT_NSD, VT_NSD_SURFEL,
-	VT_LESION_DICE, VT_LESION_HD95, VT_VOLUME, VT_REFERENCE, VT_VOLUME_DIFFERENCE, VT_BASELINE, VT_ORACLE, VT_N_SCORES
+	VT_DICE, VT_IOU, VT_SENSITIVITY, VT_SPECIFICITY, VT_PRECISION, VT_HD95, VT_HD95_POOLED, VT_HD95_SURFEL, VT_HD,
+		VT_ASSD, VT_NSD, VT_NSD_SURFEL,
+	VT_LESION_DICE, VT_LESION_HD95, VT_VOLUME, VT_REFERENCE, VT_VOLUME_DIFFERENCE, VT_BASELINE, VT_ORACLE,
+	VT_N_SCORES
 };
 
-const char *vt_score_name(enum vt_score k);      /* "dice", "hd95_mm", ...: columns of subjects.csv and keys of metrics.json */
+/* "dice", "hd95_mm", ...: columns of subjects.csv and keys of metrics.json */
+const char *vt_score_name(enum vt_score k);
 bool vt_score_is_distance(enum vt_score k);      /* may hold a penalty */
 double vt_score_value(const struct vt_region_score *s, enum vt_score k);
 
@@ -65,10 +70,11 @@ struct vt_evaluate_opts {
 	unsigned draws;                  /* of the bootstrap; 0: no intervals */
 };
 
-/* The checkpoint in dirs->v[0] is c; with more directories the masks are those of the mean of all their probabilities (a region
- * where it passes one half, or the largest), and all must have the same channels and regions.
+/* The checkpoint in dirs->v[0] is c; with more directories the masks are those of the mean of all their probabilities
+ * (a region where it passes one half, or the largest), and all must have the same channels and regions.
  * VT_EDATA if no labelled subject is chosen; the message says how many there are of each kind. */
-int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const struct vt_strs *dirs, const struct vt_dataset *d,
+int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const struct vt_strs *dirs,
+	const struct vt_dataset *d,
 	const struct vt_evaluate_opts *o, struct vt_err *err);
 void vt_evaluation_release(struct vt_evaluation *e);
 

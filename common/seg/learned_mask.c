@@ -32,7 +32,7 @@ struct vt_learned_mask {
 	struct vt_mask_provider provider;
 };
 
-/* --- model.json ----------------------------------------------------------------------------------------------------------- */
+/* --- model.json --------------------------------------------------------------------------------------------------- */
 
 static int whole(const struct vt_json *layer, const char *key)
 {
@@ -56,41 +56,52 @@ static int check_layers(const struct vt_json *layers, struct vt_err *err)
 		bool last = i + 1 == layers->n;
 		int want_in = i ? whole(first, "out") : 1;
 
-		if (whole(l, "in") != want_in || whole(l, "kernel") != (last ? 1 : 3) || whole(l, "stride") != 1 || whole(l, "dilation") < 1 ||
+		if (whole(l, "in") != want_in || whole(l, "kernel") != (last ? 1 : 3) || whole(l, "stride") != 1 ||
+		    whole(l, "dilation") < 1 ||
 			(!last && whole(l, "padding") != whole(l, "dilation")))
-			return vt_err_set(err, VT_EDATA, "/layers/%zu: in %d, kernel %d, stride %d, dilation %d, padding %d: want a MeshNet, that is in %d, "
-				"kernel %d, stride 1 and equal padding and dilation", i, whole(l, "in"), whole(l, "kernel"), whole(l, "stride"),
+			return vt_err_set(err, VT_EDATA, "/layers/%zu: in %d, kernel %d, stride %d, dilation %d, "
+			"padding %d: want a MeshNet, that is in %d, "
+				"kernel %d, stride 1 and equal padding and dilation", i, whole(l, "in"),
+				whole(l, "kernel"), whole(l, "stride"),
 				whole(l, "dilation"), whole(l, "padding"), want_in, last ? 1 : 3);
-		if (!last && (whole(l, "out") != whole(first, "out") || strcmp(text(l, "activation"), text(first, "activation")) ||
-			strcmp(text(l, "norm"), text(first, "norm")) || vt_json_true(vt_json_get(l, "bias"), false) != vt_json_true(vt_json_get(first, "bias"), false)))
-			return vt_err_set(err, VT_EDATA, "/layers/%zu: differs from layer 0 in out, norm, activation or bias", i);
+		if (!last && (whole(l, "out") != whole(first, "out") ||
+		    strcmp(text(l, "activation"), text(first, "activation")) ||
+			strcmp(text(l, "norm"), text(first, "norm")) ||
+			vt_json_true(vt_json_get(l, "bias"), false) != vt_json_true(vt_json_get(first, "bias"), false)))
+			return vt_err_set(err, VT_EDATA, "/layers/%zu: differs from layer 0 in out, norm, activation "
+			"or bias", i);
 	}
 	return 0;
 }
 
 static int check_input(struct vt_learned_mask *m, struct vt_err *err)
 {
-	const struct vt_json *spatial = vt_json_pointer(m->json, "/input/spatial"), *mm = vt_json_pointer(m->json, "/input/voxel_mm");
+	const struct vt_json *spatial = vt_json_pointer(m->json, "/input/spatial"),
+		*mm = vt_json_pointer(m->json, "/input/voxel_mm");
 	const struct vt_json *n = vt_json_get(m->json, "normalise");
 
 	m->size = (size_t)vt_json_integer(vt_json_at(spatial, 0), 0);
 	m->mm = vt_json_number(vt_json_at(mm, 0), 0);
 	for (size_t a = 0; a < 3; a++)
-		if (vt_json_integer(vt_json_at(spatial, a), 0) != (int64_t)m->size || vt_json_number(vt_json_at(mm, a), 0) != m->mm)
+		if (vt_json_integer(vt_json_at(spatial, a), 0) != (int64_t)m->size ||
+		    vt_json_number(vt_json_at(mm, a), 0) != m->mm)
 			m->size = 0;
 	if (m->size < 16 || m->size > 512 || !(m->mm >= 0.25 && m->mm <= 8))
-		return vt_err_set(err, VT_EDATA, "/input: want `spatial`, three equal sizes from 16 to 512, and `voxel_mm`, three equal spacings of 0.25 to 8");
-	m->normalise = !strcmp(text(n, "kind"), "quantile") ? BY_QUANTILES : !strcmp(text(n, "kind"), "minmax") ? BY_RANGE : 0;
+		return vt_err_set(err, VT_EDATA, "/input: want `spatial`, three equal sizes from 16 to 512, and "
+			"`voxel_mm`, three equal spacings of 0.25 to 8");
+	m->normalise = !strcmp(text(n, "kind"), "quantile") ? BY_QUANTILES : !strcmp(text(n, "kind"), "minmax")
+		? BY_RANGE : 0;
 	m->quantile[0] = 100 * vt_json_number(vt_json_get(n, "low"), 0.02);
 	m->quantile[1] = 100 * vt_json_number(vt_json_get(n, "high"), 0.98);
 	if (!m->normalise)
-		return vt_err_set(err, VT_EDATA, "/normalise/kind is \"%s\", want \"quantile\" or \"minmax\"", text(n, "kind"));
+		return vt_err_set(err, VT_EDATA, "/normalise/kind is \"%s\", want \"quantile\" or \"minmax\"",
+			text(n, "kind"));
 	if (!(m->quantile[0] >= 0 && m->quantile[0] < m->quantile[1] && m->quantile[1] <= 100))
 		return vt_err_set(err, VT_EDATA, "/normalise: low and high must be fractions in order");
 	return 0;
 }
 
-/* --- network --------------------------------------------------------------------------------------------------------------- */
+/* --- network ------------------------------------------------------------------------------------------------------ */
 
 static struct vt_json *network_params(const struct vt_json *layers)
 {
@@ -137,7 +148,8 @@ static int load_weight(struct vt_weight *w, const struct vt_learned_mask *m, int
 static int session_new(struct vt_learned_mask *m, const int box[3], struct vt_err *err)
 {
 	struct vt_json *params = network_params(vt_json_get(m->json, "layers"));
-	struct vt_model_request request = { .name = "meshnet", .params = params, .n = 1, .in_c = 1, .out_c = m->classes, .patch = { box[0], box[1], box[2] } };
+	struct vt_model_request request = { .name = "meshnet", .params = params, .n = 1, .in_c = 1, .out_c = m->classes,
+		.patch = { box[0], box[1], box[2] } };
 	int rc;
 
 	vt_session_free(m->session);
@@ -157,9 +169,10 @@ static int session_new(struct vt_learned_mask *m, const int box[3], struct vt_er
 	return rc;
 }
 
-/* --- open and close -------------------------------------------------------------------------------------------------------- */
+/* --- open and close ----------------------------------------------------------------------------------------------- */
 
-static int provide(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g, struct vt_err *err);
+static int provide(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g,
+	struct vt_err *err);
 
 static int read_model(struct vt_learned_mask *m, const char *dir, struct vt_err *err)
 {
@@ -173,7 +186,8 @@ static int read_model(struct vt_learned_mask *m, const char *dir, struct vt_err 
 		m->layers = rc ? 0 : (int)layers->n;
 		m->classes = rc ? 0 : whole(layers->item[layers->n - 1], "out");
 		if (!rc && (m->classes < 2 || m->classes > 255))
-			rc = vt_err_set(err, VT_EDATA, "/layers/%d/out is %d classes, want 2 to 255", m->layers - 1, m->classes);
+			rc = vt_err_set(err, VT_EDATA, "/layers/%d/out is %d classes, want 2 to 255", m->layers - 1,
+				m->classes);
 		if (rc)
 			vt_err_prefix(err, "%s", path);
 	}
@@ -223,7 +237,7 @@ size_t vt_learned_mask_size(const struct vt_learned_mask *m)
 	return m->size;
 }
 
-/* --- labels ---------------------------------------------------------------------------------------------------------------- */
+/* --- labels ------------------------------------------------------------------------------------------------------- */
 
 /* Low and high of the whole volume to 0 and 1; what lies beyond is clipped. */
 static int normalised(float *out, const struct vt_learned_mask *m, const float *voxels, size_t n, struct vt_err *err)
@@ -241,7 +255,8 @@ static int normalised(float *out, const struct vt_learned_mask *m, const float *
 		range[1] = moments.max;
 	}
 	if (!(range[1] > range[0]))
-		return vt_err_set(err, VT_EDATA, "the scan is constant (%g) where the network looks for contrast", range[0]);
+		return vt_err_set(err, VT_EDATA, "the scan is constant (%g) where the network looks for contrast",
+			range[0]);
 	for (size_t i = 0; i < n; i++) {
 		double v = ((double)voxels[i] - range[0]) / (range[1] - range[0]);
 
@@ -266,7 +281,8 @@ static void largest_class(unsigned char *labels, const float *logits, size_t n, 
 }
 
 /* Classes of normalised values x on a box of the network's voxels. */
-static int classify(struct vt_learned_mask *m, unsigned char *labels, const float *x, const int box[3], struct vt_err *err)
+static int classify(struct vt_learned_mask *m, unsigned char *labels, const float *x, const int box[3],
+	struct vt_err *err)
 {
 	size_t n = (size_t)box[0] * (size_t)box[1] * (size_t)box[2];
 	float *logits = vt_voxels_alloc(n * (size_t)m->classes * sizeof(*logits));
@@ -302,13 +318,14 @@ int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, con
 	return rc;
 }
 
-/* --- a head scan ------------------------------------------------------------------------------------------------------------- */
+/* --- a head scan -------------------------------------------------------------------------------------------------- */
 
-/* The network's cube around the scan's centre, axes to the left, foot and front.  Where the scan is taller than the cube, their tops
- * meet: the brain is up there, a neck is what is left out. */
+/* The network's cube around the scan's centre, axes to the left, foot and front.  Where the scan is taller than the
+ * cube, their tops meet: the brain is up there, a neck is what is left out. */
 static void network_grid(struct vt_geometry *out, const struct vt_geometry *scan, size_t size, double mm)
 {
-	static const double axes[3][3] = { { -1, 0, 0 }, { 0, 0, 1 }, { 0, -1, 0 } };    /* row: R, A, S; column: voxel axis */
+	/* row: R, A, S; column: voxel axis */
+	static const double axes[3][3] = { { -1, 0, 0 }, { 0, 0, 1 }, { 0, -1, 0 } };
 	struct vt_geometry ras;
 	double affine[3][4], middle = ((double)size - 1) / 2, top = -INFINITY, ras_top;
 
@@ -377,7 +394,8 @@ static int label_head(struct vt_learned_mask *m, unsigned char *labels, const fl
 		rc = head_box(lo, box, x, m->size, err);
 	for (size_t z = 0; !rc && z < (size_t)box[0]; z++)
 		for (size_t y = 0; y < (size_t)box[1]; y++, at += (size_t)box[2])
-			memcpy(x + n + at, x + ((z + lo[2]) * m->size + y + lo[1]) * m->size + lo[0], (size_t)box[2] * sizeof(*x));
+			memcpy(x + n + at, x + ((z + lo[2]) * m->size + y + lo[1]) * m->size + lo[0],
+				(size_t)box[2] * sizeof(*x));
 	if (!rc)
 		rc = classify(m, part, x + n, box, err);
 	memset(labels, 0, n);
@@ -408,7 +426,8 @@ static int provide(void *ctx, unsigned char *mask, const float *voxels, const st
 	if (!rc)
 		rc = label_head(m, labels, on_grid, err);
 	if (!rc)
-		rc = vt_mask_largest(labels, grid.dim, VT_CONNECT_6, err) ? err->code : vt_mask_fill_holes(labels, grid.dim, err);
+		rc = vt_mask_largest(labels, grid.dim, VT_CONNECT_6, err) ? err->code
+			: vt_mask_fill_holes(labels, grid.dim, err);
 	if (!rc)
 		rc = vt_resample_labels(mask, g, labels, &grid, 0, err);
 	free(on_grid);

@@ -4,10 +4,10 @@
  *      if (vt_learned_mask_open(&m, "weights", err)) ...
  *      opts.provider = vt_learned_mask_provider(m);
  *
- * The directory holds model.json (layers, kernel, dilation, norm, activation, normalisation, input size) and model.safetensors with
- * layers.<i>.weight [out, in, kx, ky, kz] and layers.<i>.bias.  The scan is brought onto the network's cubes (axes to the left,
- * foot and front, as such networks are trained), normalised as model.json says, labelled; every class but 0 is brain.  Largest
- * component, holes filled, and back to the scan's own voxels. */
+ * The directory holds model.json (layers, kernel, dilation, norm, activation, normalisation, input size) and
+ * model.safetensors with layers.<i>.weight [out, in, kx, ky, kz] and layers.<i>.bias.  The scan is brought onto the
+ * network's cubes (axes to the left, foot and front, as such networks are trained), normalised as model.json says,
+ * labelled; every class but 0 is brain.  Largest component, holes filled, and back to the scan's own voxels. */
 #ifndef COMMON_SEG_LEARNED_MASK_H
 #define COMMON_SEG_LEARNED_MASK_H
 
@@ -24,8 +24,8 @@ void vt_learned_mask_close(struct vt_learned_mask *m);
 /* Borrowed; valid until close. */
 const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *m);
 
-/* Class of every voxel of a volume that already lies on the network's grid: [z, y, x] of its size, values as scanned.  VT_ENOMEM
- * if the network does not fit into memory. */
+/* Class of every voxel of a volume that already lies on the network's grid: [z, y, x] of its size, values as
+ * scanned.  VT_ENOMEM if the network does not fit into memory. */
 int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, const float *voxels, struct vt_err *err);
 size_t vt_learned_mask_size(const struct vt_learned_mask *m);   /* voxels along each side */
 

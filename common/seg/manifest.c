@@ -32,7 +32,8 @@ static int wrong(const char *origin, const char *pointer, const char *what, stru
 	return vt_err_set(err, VT_EDATA, "%s: %s: %s", origin, pointer, what);
 }
 
-static int known_keys(const struct vt_json *j, const char *keys, const char *origin, const char *pointer, struct vt_err *err)
+static int known_keys(const struct vt_json *j, const char *keys, const char *origin, const char *pointer,
+	struct vt_err *err)
 {
 	for (size_t i = 0; j && i < j->n; i++) {
 		char *word = vt_asprintf(" %s ", j->key[i]);
@@ -40,12 +41,14 @@ static int known_keys(const struct vt_json *j, const char *keys, const char *ori
 
 		free(word);
 		if (!known)
-			return vt_err_set(err, VT_EDATA, "%s: %s/%s: unknown key; there are%s", origin, pointer, j->key[i], keys);
+			return vt_err_set(err, VT_EDATA, "%s: %s/%s: unknown key; there are%s", origin, pointer,
+				j->key[i], keys);
 	}
 	return 0;
 }
 
-static int read_patterns(struct vt_strs *out, const struct vt_json *files, const char *origin, const char *pointer, struct vt_err *err)
+static int read_patterns(struct vt_strs *out, const struct vt_json *files, const char *origin, const char *pointer,
+	struct vt_err *err)
 {
 	if (!files || files->type != VT_JSON_ARRAY || !files->n)
 		return wrong(origin, pointer, "must be a list of patterns such as \"{subject}/t1.nii.gz\"", err);
@@ -68,7 +71,8 @@ static int read_channels(struct vt_manifest *m, const struct vt_json *j, const c
 	for (size_t i = 0; i < list->n; i++) {
 		const char *role = vt_json_text(vt_json_get(list->item[i], "role"), "");
 		char *pointer = vt_asprintf("/channels/%zu", i);
-		int64_t frame = vt_json_integer(vt_json_get(list->item[i], "frame"), vt_json_get(list->item[i], "frame") ? -2 : -1);
+		int64_t frame = vt_json_integer(vt_json_get(list->item[i], "frame"), vt_json_get(list->item[i], "frame")
+			? -2 : -1);
 		int rc = known_keys(list->item[i], " role files frame ", origin, pointer, err);
 
 		if (!rc && (!*role || !vt_path_is_portable(role) || strchr(role, '/')))
@@ -81,7 +85,8 @@ static int read_channels(struct vt_manifest *m, const struct vt_json *j, const c
 		if (!rc) {
 			m->channel[m->n_channels].role = vt_xstrdup(role);
 			m->channel[m->n_channels].frame = (int)frame;
-			rc = read_patterns(&m->channel[m->n_channels++].files, vt_json_get(list->item[i], "files"), origin, pointer, err);
+			rc = read_patterns(&m->channel[m->n_channels++].files, vt_json_get(list->item[i], "files"),
+				origin, pointer, err);
 		}
 		free(pointer);
 		if (rc)
@@ -141,7 +146,8 @@ static int read_regions(struct vt_manifest *m, const struct vt_json *j, const ch
 			int64_t v = vt_json_integer(values->item[k], -1);
 
 			if (v <= 0 || v >= VT_MAX_LABELS || !m->label[v])
-				return vt_err_set(err, VT_EDATA, "%s: /regions/%zu/values/%zu: %lld is not a value of /label/values", origin, i, k, (long long)v);
+				return vt_err_set(err, VT_EDATA, "%s: /regions/%zu/values/%zu: %lld is not a value of "
+					"/label/values", origin, i, k, (long long)v);
 			r->has[v] = true;
 		}
 	}
@@ -165,7 +171,8 @@ static int read_split(struct vt_manifest *m, const struct vt_json *j, const char
 int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const char *origin, struct vt_err *err)
 {
 	struct vt_manifest *m = vt_xcalloc(1, sizeof(*m));
-	int rc = known_keys(j, " format name description source channels mask label regions spacing_mm split ", origin, "", err);
+	int rc = known_keys(j, " format name description source channels mask label regions spacing_mm split ", origin,
+		"", err);
 
 	m->name = vt_xstrdup(vt_json_text(vt_json_get(j, "name"), ""));
 	m->json = vt_json_copy(j);
@@ -201,7 +208,7 @@ int vt_manifest_read(struct vt_manifest **out, const char *path, struct vt_err *
 	return rc;
 }
 
-/* --- files ---------------------------------------------------------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------------------------------------------- */
 
 static char *fill(const char *pattern, const char *subject)
 {
@@ -271,11 +278,13 @@ int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const
 	}
 	ids->n = kept;
 	if (!rc && !ids->n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject matches %s of manifest %s", root, m->channel[0].files.v[0], m->name);
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject matches %s of manifest %s", root,
+			m->channel[0].files.v[0], m->name);
 	return rc;
 }
 
-static int find(char **path, const struct vt_strs *patterns, const char *root, const char *subject, const char *what, const char *manifest,
+static int find(char **path, const struct vt_strs *patterns, const char *root, const char *subject, const char *what,
+	const char *manifest,
 	struct vt_err *err)
 {
 	for (size_t i = 0; i < patterns->n; i++) {
@@ -288,7 +297,8 @@ static int find(char **path, const struct vt_strs *patterns, const char *root, c
 		}
 		free(full);
 	}
-	return vt_err_set(err, VT_ENOINPUT, "subject %s: no %s: %s does not exist below %s; add the file or correct its pattern in manifest %s",
+	return vt_err_set(err, VT_ENOINPUT, "subject %s: no %s: %s does not exist below %s; add the file or correct "
+		"its pattern in manifest %s",
 		subject, what, patterns->v[0], root, manifest);
 }
 
@@ -314,34 +324,40 @@ static bool names_role(const char *path, const char *role)
 }
 
 /* In a file of several channels the name says nothing of one. */
-static int check_name(const struct vt_manifest *m, const char *path, const char *subject, int channel, struct vt_err *err)
+static int check_name(const struct vt_manifest *m, const char *path, const char *subject, int channel,
+	struct vt_err *err)
 {
 	const struct vt_channel *c = &m->channel[channel];
 
 	for (int i = 0; i < m->n_channels && c->frame < 0; i++)
 		if (i != channel && names_role(path, m->channel[i].role) && !names_role(path, c->role))
-			return vt_err_set(err, VT_EDATA, "subject %s: manifest %s takes %s as %s, but its name says %s; correct the order of the channels",
+			return vt_err_set(err, VT_EDATA, "subject %s: manifest %s takes %s as %s, but its name says "
+				"%s; correct the order of the channels",
 				subject, m->name, path, c->role, m->channel[i].role);
 	return 0;
 }
 
-static int check_twice(const struct vt_manifest *m, const char *root, const char *path, const char *subject, int channel, struct vt_err *err)
+static int check_twice(const struct vt_manifest *m, const char *root, const char *path, const char *subject,
+	int channel, struct vt_err *err)
 {
 	for (int i = 0; i < channel; i++) {
 		struct vt_err unseen = VT_ERR_INIT;
 		char *other = NULL;
 		bool same = m->channel[i].frame == m->channel[channel].frame &&
-			!find(&other, &m->channel[i].files, root, subject, "", m->name, &unseen) && !strcmp(other, path);
+			!find(&other, &m->channel[i].files, root, subject, "", m->name, &unseen) &&
+			!strcmp(other, path);
 
 		free(other);
 		if (same)
-			return vt_err_set(err, VT_EDATA, "subject %s: manifest %s takes %s as %s and as %s; give each channel its own file or \"frame\"",
+			return vt_err_set(err, VT_EDATA, "subject %s: manifest %s takes %s as %s and as %s; give each "
+				"channel its own file or \"frame\"",
 				subject, m->name, path, m->channel[i].role, m->channel[channel].role);
 	}
 	return 0;
 }
 
-int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root, const char *subject, int channel, struct vt_err *err)
+int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root, const char *subject, int channel,
+	struct vt_err *err)
 {
 	const struct vt_channel *c = &m->channel[channel];
 	char *what = vt_asprintf("%s scan", c->role);
@@ -359,7 +375,8 @@ int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *ro
 	return rc;
 }
 
-int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root, const char *subject, struct vt_err *err)
+int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root, const char *subject,
+	struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
 	int rc;
@@ -373,14 +390,15 @@ int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root,
 	return rc && m->mask_required ? rc : 0;
 }
 
-int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root, const char *subject, struct vt_err *err)
+int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root, const char *subject,
+	struct vt_err *err)
 {
 	if (!m->label_files.n)
 		return vt_err_set(err, VT_ENOINPUT, "manifest %s names no label files", m->name);
 	return find(path, &m->label_files, root, subject, "label map", m->name, err);
 }
 
-/* --- labels ----------------------------------------------------------------------------------------------------------------------- */
+/* --- labels ------------------------------------------------------------------------------------------------------- */
 
 static unsigned bits_of(const struct vt_manifest *m, int value)
 {
@@ -391,7 +409,8 @@ static unsigned bits_of(const struct vt_manifest *m, int value)
 	return bits;
 }
 
-int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigned char *labels, size_t n, struct vt_err *err)
+int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigned char *labels, size_t n,
+	struct vt_err *err)
 {
 	uint8_t bits[VT_MAX_LABELS];
 
@@ -399,7 +418,8 @@ int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigne
 		bits[v] = (uint8_t)bits_of(m, v);
 	for (size_t i = 0; i < n; i++) {
 		if (!m->label[labels[i]])
-			return vt_err_set(err, VT_EDATA, "label value %u at voxel %zu is not in /label/values of manifest %s; add it there with its meaning",
+			return vt_err_set(err, VT_EDATA, "label value %u at voxel %zu is not in /label/values of "
+				"manifest %s; add it there with its meaning",
 				labels[i], i, m->name);
 		out[i] = bits[labels[i]];
 	}

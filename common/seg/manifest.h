@@ -1,4 +1,5 @@
-/* manifest.h - what the files of a cohort mean: channels, labels, regions, splits.  manifests/ holds the field's layouts.
+/* manifest.h - what the files of a cohort mean: channels, labels, regions, splits.  manifests/ holds the field's
+ * layouts.
  *
  *      struct vt_manifest *m = NULL;
  *      vt_manifest_read(&m, "manifests/brats-2021.json", err);
@@ -7,7 +8,8 @@
  *
  * A subject's file is the first pattern, in the order given, that exists below the root with {subject} put in.
  * VT_EDATA: the manifest itself is wrong (message: file, JSON pointer, fix).  VT_ENOINPUT: a subject lacks a file.
- * VT_EDATA for a subject: a file's name says another channel than the manifest does, or two channels are one file and frame. */
+ * VT_EDATA for a subject: a file's name says another channel than the manifest does, or two channels are one file and
+ * frame. */
 #ifndef COMMON_SEG_MANIFEST_H
 #define COMMON_SEG_MANIFEST_H
 
@@ -55,13 +57,17 @@ void vt_manifest_free(struct vt_manifest *m);
 int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root, struct vt_err *err);
 
 /* Paths of one subject's files; *path is the caller's. */
-int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root, const char *subject, int channel, struct vt_err *err);
+int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root, const char *subject, int channel,
+	struct vt_err *err);
 /* *path is NULL if the manifest names no masks, or the subject has none and need not. */
-int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root, const char *subject, struct vt_err *err);
-int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root, const char *subject, struct vt_err *err);
+int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root, const char *subject,
+	struct vt_err *err);
+int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root, const char *subject,
+	struct vt_err *err);
 
 /* Bit r of out[i] says that voxel i lies in region r.  A value without a name is VT_EDATA and the message gives it. */
-int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigned char *labels, size_t n, struct vt_err *err);
+int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigned char *labels, size_t n,
+	struct vt_err *err);
 
 /* The label value of a combination of regions: the known value whose set of regions is exactly `bits`, else the value
  * whose regions are all in bits and are most; 0 if there is none. */

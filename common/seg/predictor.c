@@ -22,7 +22,8 @@ static int place_windows(struct windows *w, double overlap, struct vt_err *err)
 			continue;
 		}
 		if (room / step + 2 > 256)
-			return vt_err_set(err, VT_EUSAGE, "overlap %g makes more than 256 windows on an axis of %d voxels", overlap, w->dim[a]);
+			return vt_err_set(err, VT_EUSAGE, "overlap %g makes more than 256 windows on an axis of %d "
+				"voxels", overlap, w->dim[a]);
 		for (int x = 0; x < room; x += step)
 			w->at[a][w->count[a]++] = x;
 		w->at[a][w->count[a]++] = room;
@@ -54,9 +55,12 @@ static void read_window(float *x, const struct vt_patch_file *f, const int at[3]
 	for (int c = 0; c < f->c; c++)
 		for (int z = 0; z < patch[0]; z++)
 			for (int y = 0; y < patch[1]; y++) {
-				int sz = at[0] + (flips & 4 ? patch[0] - 1 - z : z), sy = at[1] + (flips & 2 ? patch[1] - 1 - y : y);
-				float *row = x + (((size_t)c * (size_t)patch[0] + (size_t)z) * (size_t)patch[1] + (size_t)y) * (size_t)patch[2];
-				int from = at[2] < 0 ? -at[2] : 0, to = at[2] + patch[2] > f->w ? f->w - at[2] : patch[2];
+				int sz = at[0] + (flips & 4 ? patch[0] - 1 - z : z),
+					sy = at[1] + (flips & 2 ? patch[1] - 1 - y : y);
+				float *row = x + (((size_t)c * (size_t)patch[0] + (size_t)z) * (size_t)patch[1] +
+					(size_t)y) * (size_t)patch[2];
+				int from = at[2] < 0 ? -at[2] : 0, to = at[2] + patch[2] > f->w ? f->w - at[2]
+					: patch[2];
 
 				memset(row, 0, (size_t)patch[2] * sizeof(float));
 				if (sz < 0 || sz >= f->d || sy < 0 || sy >= f->h)
@@ -72,9 +76,11 @@ static void read_window(float *x, const struct vt_patch_file *f, const int at[3]
 }
 
 /* Adds a window's weighted logits (mirrored back) to the sums. */
-static void add_window(float *sum, float *total, const float *y, int c_out, const struct windows *w, const int at[3], float *const g[3], unsigned flips)
+static void add_window(float *sum, float *total, const float *y, int c_out, const struct windows *w, const int at[3],
+	float *const g[3], unsigned flips)
 {
-	size_t voxels = (size_t)w->dim[0] * (size_t)w->dim[1] * (size_t)w->dim[2], in_patch = (size_t)w->patch[0] * (size_t)w->patch[1] * (size_t)w->patch[2];
+	size_t voxels = (size_t)w->dim[0] * (size_t)w->dim[1] * (size_t)w->dim[2],
+		in_patch = (size_t)w->patch[0] * (size_t)w->patch[1] * (size_t)w->patch[2];
 
 	for (int z = 0; z < w->patch[0]; z++)
 		for (int v = 0; v < w->patch[1]; v++)
@@ -86,7 +92,8 @@ static void add_window(float *sum, float *total, const float *y, int c_out, cons
 				if (oz < 0 || oy < 0 || ox < 0 || oz >= w->dim[0] || oy >= w->dim[1] || ox >= w->dim[2])
 					continue;
 				to = ((size_t)oz * (size_t)w->dim[1] + (size_t)oy) * (size_t)w->dim[2] + (size_t)ox;
-				from = ((size_t)(flips & 4 ? w->patch[0] - 1 - z : z) * (size_t)w->patch[1] + (size_t)(flips & 2 ? w->patch[1] - 1 - v : v)) *
+				from = ((size_t)(flips & 4 ? w->patch[0] - 1 - z : z) * (size_t)w->patch[1] +
+					(size_t)(flips & 2 ? w->patch[1] - 1 - v : v)) *
 					(size_t)w->patch[2] + (size_t)(flips & 1 ? w->patch[2] - 1 - x : x);
 				k = weight_at(g, z, v, x);
 				for (int c = 0; c < c_out; c++)
@@ -95,16 +102,19 @@ static void add_window(float *sum, float *total, const float *y, int c_out, cons
 			}
 }
 
-int vt_predict(float *logits, struct vt_session *s, const struct vt_patch_file *f, const struct vt_predict_opts *o, struct vt_err *err)
+int vt_predict(float *logits, struct vt_session *s, const struct vt_patch_file *f, const struct vt_predict_opts *o,
+	struct vt_err *err)
 {
 	struct vt_shape in = vt_session_input_shape(s), out = vt_session_output_shape(s);
 	struct windows w = { .patch = { in.d, in.h, in.w }, .dim = { f->d, f->h, f->w } };
-	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w, in_patch = (size_t)in.d * (size_t)in.h * (size_t)in.w;
+	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w,
+		in_patch = (size_t)in.d * (size_t)in.h * (size_t)in.w;
 	float *x, *y, *total, *g[3];
 	int rc;
 
 	if (in.c != f->c)
-		return vt_err_set(err, VT_EDATA, "subject %s has %d channels, the network takes %d", f->subject, f->c, in.c);
+		return vt_err_set(err, VT_EDATA, "subject %s has %d channels, the network takes %d", f->subject, f->c,
+			in.c);
 	rc = place_windows(&w, o->overlap, err);
 	if (rc)
 		return rc;
@@ -117,7 +127,8 @@ int vt_predict(float *logits, struct vt_session *s, const struct vt_patch_file *
 	}
 	memset(logits, 0, voxels * (size_t)out.c * sizeof(float));
 	for (int i = 0; i < w.n; i++) {
-		int at[3] = { w.at[0][i / (w.count[1] * w.count[2])], w.at[1][i / w.count[2] % w.count[1]], w.at[2][i % w.count[2]] };
+		int at[3] = { w.at[0][i / (w.count[1] * w.count[2])], w.at[1][i / w.count[2] % w.count[1]],
+			w.at[2][i % w.count[2]] };
 
 		for (unsigned flips = 0; flips < (o->flips ? 8u : 1u); flips++) {
 			read_window(x, f, at, w.patch, flips);

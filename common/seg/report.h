@@ -6,6 +6,7 @@
 #include "common/seg/evaluator.h"
 
 /* history: text of history.csv, "" if there is none; model_tree: the checkpoint's tree id in hex. */
-int vt_report_html(struct vt_buf *out, const struct vt_evaluation *e, const char *history, const char *model_tree, struct vt_err *err);
+int vt_report_html(struct vt_buf *out, const struct vt_evaluation *e, const char *history, const char *model_tree,
+	struct vt_err *err);
 
 #endif

@@ -13,7 +13,8 @@ char *vt_train_best_path(const struct vt_trainer *t)
 
 static struct vt_json *subjects_json(const struct vt_trainer *t)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *train = vt_json_new(VT_JSON_ARRAY), *validation = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *train = vt_json_new(VT_JSON_ARRAY),
+		*validation = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *test = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; i < t->n_train; i++)
@@ -39,7 +40,8 @@ static const char *profile_of(const struct vt_trainer *t, const struct vt_json *
 {
 	if (vt_train_precision_varies(t->o))
 		return "auto";
-	return t->o->device[t->o->precision.first] ? vt_json_text(vt_json_get(device, "profile"), "") : vt_level_names[t->o->precision.first];
+	return t->o->device[t->o->precision.first] ? vt_json_text(vt_json_get(device, "profile"), "")
+		: vt_level_names[t->o->precision.first];
 }
 
 static int lines(const struct vt_buf *text)
@@ -54,14 +56,17 @@ static int lines(const struct vt_buf *text)
 static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 {
 	const struct vt_json *header = t->d->file[0].header;
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *model = vt_json_new(VT_JSON_OBJECT), *patch = vt_json_new(VT_JSON_ARRAY);
-	struct vt_json *best = vt_json_new(VT_JSON_OBJECT), *device = vt_device_describe(t->o->device[t->o->precision.first]);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *model = vt_json_new(VT_JSON_OBJECT),
+		*patch = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *best = vt_json_new(VT_JSON_OBJECT),
+		*device = vt_device_describe(t->o->device[t->o->precision.first]);
 
 	vt_json_put(device, "engines", vt_json_new(VT_JSON_NULL));   /* they lie in engines.json */
 
 	vt_json_put_int(j, "format", 1);
 	vt_json_put_text(model, "name", t->o->model);
-	vt_json_put(model, "params", t->o->model_params ? vt_json_copy(t->o->model_params) : vt_json_new(VT_JSON_OBJECT));
+	vt_json_put(model, "params", t->o->model_params ? vt_json_copy(t->o->model_params)
+		: vt_json_new(VT_JSON_OBJECT));
 	vt_json_put_int(model, "parameters", (int64_t)vt_graph_parameters(t->graph));
 	vt_json_put(j, "model", model);
 	vt_json_put(j, "channels", copy_or_null(vt_json_get(header, "channels")));
@@ -130,7 +135,8 @@ static int write_engines(const struct vt_trainer *t, struct vt_err *err)
 
 int vt_train_finish(struct vt_trainer *t, struct vt_err *err)
 {
-	char *from = vt_train_best_path(t), *to = vt_path_join(t->out, "best.safetensors"), *last = vt_path_join(t->out, "last.safetensors");
+	char *from = vt_train_best_path(t), *to = vt_path_join(t->out, "best.safetensors"),
+		*last = vt_path_join(t->out, "last.safetensors");
 	struct vt_json *j = checkpoint_json(t);
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_weights_save(last, t->session, NULL, err);

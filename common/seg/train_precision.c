@@ -47,8 +47,10 @@ int vt_train_precision_begin(struct vt_trainer *t, struct vt_err *err)
 	vt_precision_init(&t->precision, &p);
 	for (int level = 0; !rc && level < VT_LEVELS; level++)
 		if (may_come(t->o, level))
-			rc = vt_session_new(&t->at_level[level], t->graph, &(struct vt_session_opts){ .training = true, .seed = t->o->seed,
-				.recompute = t->o->recompute, .memory_limit = t->o->memory_limit, .level = (enum vt_level)level,
+			rc = vt_session_new(&t->at_level[level], t->graph,
+				&(struct vt_session_opts){ .training = true, .seed = t->o->seed,
+				.recompute = t->o->recompute, .memory_limit = t->o->memory_limit,
+				.level = (enum vt_level)level,
 				.device = t->o->device[level] }, err);
 	if (rc)
 		return rc;
@@ -114,12 +116,14 @@ static double curvature(struct vt_trainer *t)
 
 bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm)
 {
-	struct vt_precision_sample sample = { .loss = loss, .grad_norm = norm, .curvature = t->last_value ? curvature(t) : -1 };
+	struct vt_precision_sample sample = { .loss = loss, .grad_norm = norm, .curvature = t->last_value ? curvature(t)
+		: -1 };
 	struct vt_precision_decision d = vt_precision_step(&t->precision, &sample);
 
 	if (d.rule) {
 		vt_precision_line(&t->changes, &d);
-		vt_log(VT_LOG_INFO, "precision", "step=%llu from=%s to=%s rule=\"%s\"", (unsigned long long)d.step, vt_level_names[d.from],
+		vt_log(VT_LOG_INFO, "precision", "step=%llu from=%s to=%s rule=\"%s\"", (unsigned long long)d.step,
+			vt_level_names[d.from],
 			vt_level_names[d.to], d.rule);
 	}
 	t->has_last &= !d.skip;
@@ -133,7 +137,8 @@ void vt_train_precision_next(struct vt_trainer *t)
 	if (to == t->session)
 		return;
 	for (int i = 0; i < vt_session_n_weights(to); i++)
-		memcpy(vt_session_weight(to, i)->value, vt_session_weight(t->session, i)->value, vt_session_weight(to, i)->n * sizeof(float));
+		memcpy(vt_session_weight(to, i)->value, vt_session_weight(t->session, i)->value,
+			vt_session_weight(to, i)->n * sizeof(float));
 	t->session = to;
 	t->average.s = to;
 	vt_optim_move(t->optim, to);

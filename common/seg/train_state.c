@@ -48,8 +48,8 @@ static struct vt_json *state_metadata(const struct vt_trainer *t)
 
 enum { PARTS = 7 };
 
-/* The arrays kept of weight i: itself by its name, the optimiser's state and the mean with a prefix.  A slot that this run does
- * not have has no data. */
+/* The arrays kept of weight i: itself by its name, the optimiser's state and the mean with a prefix.  A slot that this
+ * run does not have has no data. */
 static int parts_of(struct vt_trainer *t, int i, struct vt_tensor_entry *e)
 {
 	const struct vt_weight *w = vt_session_weight(t->session, i);
@@ -58,14 +58,18 @@ static int parts_of(struct vt_trainer *t, int i, struct vt_tensor_entry *e)
 	e[n++] = (struct vt_tensor_entry){ .name = vt_xstrdup(w->name), .data = w->value };
 	for (int slot = 0; vt_optim_slot(slot); slot++)
 		if (vt_optim_state(t->optim, i, slot))
-			e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("optim.%s.%s", vt_optim_slot(slot), w->name),
+			e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("optim.%s.%s", vt_optim_slot(slot),
+				w->name),
 				.data = vt_optim_state(t->optim, i, slot) };
 	if (t->last_value && w->trainable) {
-		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("last.value.%s", w->name), .data = t->last_value[i] };
-		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("last.grad.%s", w->name), .data = t->last_grad[i] };
+		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("last.value.%s", w->name),
+			.data = t->last_value[i] };
+		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("last.grad.%s", w->name),
+			.data = t->last_grad[i] };
 	}
 	if (t->average.value)
-		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("average.%s", w->name), .data = t->average.value[i] };
+		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("average.%s", w->name),
+			.data = t->average.value[i] };
 	for (int k = 0; k < n; k++) {
 		e[k].n_dims = w->n_dims;
 		memcpy(e[k].dims, w->dims, sizeof(e[k].dims));

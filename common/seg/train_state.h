@@ -23,7 +23,8 @@ struct vt_trainer {
 	struct vt_session *at_level[VT_LEVELS];      /* NULL where a level cannot come */
 	struct vt_precision precision;
 	struct vt_buf changes;       /* of level, a JSON line each */
-	float **last_value, **last_grad;     /* [weights] of the step before, for the curvature; NULL where nothing is decided by it */
+	/* [weights] of the step before, for the curvature; NULL where nothing is decided by it */
+	float **last_value, **last_grad;
 	bool has_last;
 	struct vt_optim *optim;
 	char plan[17];               /* digest of the first training session's plan */
@@ -45,7 +46,8 @@ struct vt_trainer {
 /* train_precision.c: the sessions and buffers of every level; one decision a step. */
 int vt_train_precision_begin(struct vt_trainer *t, struct vt_err *err);
 void vt_train_precision_end(struct vt_trainer *t);
-/* Gradients are ready: whether to leave them unused.  The session of the next step is in place behind the call of _next. */
+/* Gradients are ready: whether to leave them unused.  The session of the next step is in place behind the call of
+ * _next. */
 bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm);
 void vt_train_precision_next(struct vt_trainer *t);
 bool vt_train_precision_varies(const struct vt_train_opts *o);

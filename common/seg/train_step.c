@@ -18,7 +18,8 @@ static void begin_head(struct vt_train_head *h, const struct vt_trainer *t, int 
 {
 	struct vt_output out = vt_graph_output_at(t->graph, i);
 
-	*h = (struct vt_train_head){ .role = out.role, .weight = out.role == VT_ROLE_BRANCH ? 0 : out.weight, .shape = vt_session_shape_at(t->session, i) };
+	*h = (struct vt_train_head){ .role = out.role, .weight = out.role == VT_ROLE_BRANCH ? 0 : out.weight,
+		.shape = vt_session_shape_at(t->session, i) };
 	if (h->weight <= 0)
 		return;
 	h->y = vt_xmalloc(values_of(h->shape) * sizeof(float));
@@ -87,7 +88,8 @@ static void draw_batch(struct vt_trainer *t, int round)
 	for (int b = 0; b < t->o->batch; b++) {
 		uint64_t slot = (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)b;
 
-		vt_dataset_draw(&t->d->file[subject_of(t, slot)], &draw, t->step, slot, t->image + (size_t)b * (size_t)t->channels * t->voxels,
+		vt_dataset_draw(&t->d->file[subject_of(t, slot)], &draw, t->step, slot,
+			t->image + (size_t)b * (size_t)t->channels * t->voxels,
 			t->target + (size_t)b * t->voxels);
 	}
 	if (t->o->loss.softmax)
@@ -96,7 +98,8 @@ static void draw_batch(struct vt_trainer *t, int round)
 
 static int not_finite(const struct vt_trainer *t, const char *what, struct vt_err *err)
 {
-	return vt_err_set(err, VT_EBUG, "step %llu: %s is not finite; the last good state is that of step %llu; try a lower --rate or --clip 1",
+	return vt_err_set(err, VT_EBUG, "step %llu: %s is not finite; the last good state is that of step %llu; try a "
+		"lower --rate or --clip 1",
 		(unsigned long long)t->step, what, (unsigned long long)t->saved_step);
 }
 
@@ -155,9 +158,11 @@ static void shrink_target(const struct vt_trainer *t, const struct vt_train_head
 		for (int z = 0; z < s.d; z++)
 			for (int y = 0; y < s.h; y++)
 				for (int x = 0; x < s.w; x++, i++) {
-					int fz = (2 * z + 1) * p[0] / (2 * s.d), fy = (2 * y + 1) * p[1] / (2 * s.h), fx = (2 * x + 1) * p[2] / (2 * s.w);
+					int fz = (2 * z + 1) * p[0] / (2 * s.d), fy = (2 * y + 1) * p[1] / (2 * s.h),
+						fx = (2 * x + 1) * p[2] / (2 * s.w);
 
-					h->target[i] = t->target[(((size_t)n * (size_t)p[0] + (size_t)fz) * (size_t)p[1] + (size_t)fy) * (size_t)p[2] + (size_t)fx];
+					h->target[i] = t->target[(((size_t)n * (size_t)p[0] + (size_t)fz) *
+						(size_t)p[1] + (size_t)fy) * (size_t)p[2] + (size_t)fx];
 				}
 }
 
@@ -185,7 +190,8 @@ static double head_loss(struct vt_trainer *t, struct vt_train_head *h, double sh
 		return mean_square(h->dy, h->y, h->role == VT_ROLE_LATENT ? NULL : t->image, values_of(s), weight);
 	if (h->target)
 		shrink_target(t, h);
-	return vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c, (size_t)s.d * (size_t)s.h * (size_t)s.w, &t->o->loss, weight);
+	return vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c,
+		(size_t)s.d * (size_t)s.h * (size_t)s.w, &t->o->loss, weight);
 }
 
 /* As head_loss where output i lies on a device; false where it does not, or is no segmentation. */
@@ -198,20 +204,23 @@ static bool loss_on_device(struct vt_trainer *t, int i, bool drawn, double *loss
 		return false;
 	if (h->target)
 		shrink_target(t, h);
-	if (!vt_session_loss(t->session, i, drawn ? NULL : h->target ? h->target : t->target, &t->o->loss, h->weight / t->o->accumulate, &value))
+	if (!vt_session_loss(t->session, i, drawn ? NULL : h->target ? h->target : t->target, &t->o->loss,
+	    h->weight / t->o->accumulate, &value))
 		return false;
 	*loss += value;
 	*dy = VT_KEPT_GRADIENT;
 	return true;
 }
 
-/* Whether every output's loss is made on the device from the patch's own target, so that neither image nor target is needed here. */
+/* Whether every output's loss is made on the device from the patch's own target, so that neither image nor target is
+ * needed here. */
 static bool can_draw_on_device(const struct vt_trainer *t)
 {
 	if (!vt_session_remote(t->session) || t->o->draw.noise > 0 || t->channels > 8 || t->channels != t->d->file[0].c)
 		return false;
 	for (int i = 0; i < t->n_heads; i++)
-		if (t->head[i].y && (t->head[i].role == VT_ROLE_RECONSTRUCTION || t->head[i].role == VT_ROLE_LATENT || t->head[i].target || t->head[i].shape.c > 8))
+		if (t->head[i].y && (t->head[i].role == VT_ROLE_RECONSTRUCTION || t->head[i].role == VT_ROLE_LATENT ||
+		    t->head[i].target || t->head[i].shape.c > 8))
 			return false;
 	return true;
 }
@@ -231,7 +240,8 @@ static bool draw_on_device(struct vt_trainer *t, int round)
 		struct vt_patch_ref p = { .classes = t->o->loss.softmax };
 		struct vt_draw d;
 
-		if (!vt_remote_keep(r, (int)i, &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d, f->h, f->w }))
+		if (!vt_remote_keep(r, (int)i, &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d, f->h,
+		    f->w }))
 			return false;
 		vt_dataset_choose(&d, f, &o, t->step, slot);
 		p.dropped = d.dropped;
@@ -265,7 +275,8 @@ static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_er
 			dy[i] = t->head[i].dy;
 		}
 	if (vt_session_error(t->session))
-		return vt_err_set(err, vt_session_error(t->session)->code, "step %llu: %s", (unsigned long long)t->step, vt_session_error(t->session)->text);
+		return vt_err_set(err, vt_session_error(t->session)->code, "step %llu: %s", (unsigned long long)t->step,
+			vt_session_error(t->session)->text);
 	vt_session_backward_all(t->session, dy);
 	if (t->sum)
 		vt_parallel_for((size_t)vt_session_n_weights(t->session), fold_weight, &folding);
@@ -278,14 +289,17 @@ static void average(struct vt_trainer *t)
 	const struct vt_train_opts *o = t->o;
 
 	if (o->averaging == VT_AVERAGE_EMA ||
-		(o->averaging == VT_AVERAGE_SWA && t->step >= o->average_from && (t->step - o->average_from) % o->average_every == 0))
+		(o->averaging == VT_AVERAGE_SWA && t->step >= o->average_from &&
+		(t->step - o->average_from) % o->average_every == 0))
 		vt_average_add(&t->average);
 }
 
-/* A value that is not finite ends the run, unless a less precise level may have brought it about: then the step is left out. */
+/* A value that is not finite ends the run, unless a less precise level may have brought it about: then the step is left
+ * out. */
 static int check(const struct vt_trainer *t, double loss, double norm, struct vt_err *err)
 {
-	bool level_may_do = t->precision.level != VT_LEVEL_F32 && (vt_train_precision_varies(t->o) || t->precision.level == VT_LEVEL_FP16);
+	bool level_may_do = t->precision.level != VT_LEVEL_F32 &&
+		(vt_train_precision_varies(t->o) || t->precision.level == VT_LEVEL_FP16);
 
 	if ((isfinite(loss) && isfinite(norm)) || (level_may_do && t->precision.skips < 3))
 		return 0;
@@ -295,7 +309,8 @@ static int check(const struct vt_trainer *t, double loss, double norm, struct vt
 int vt_train_step(struct vt_trainer *t, struct vt_err *err)
 {
 	uint64_t applied = t->precision.applied;
-	double rate = vt_schedule_rate(&t->o->schedule, applied), momentum = vt_schedule_momentum(&t->o->schedule, applied), loss = 0, norm;
+	double rate = vt_schedule_rate(&t->o->schedule, applied), momentum = vt_schedule_momentum(&t->o->schedule,
+		applied), loss = 0, norm;
 	int rc = 0;
 
 	for (int round = 0; !rc && round < t->o->accumulate; round++)

@@ -27,11 +27,13 @@ static void choose_roles(struct vt_trainer *t)
 /* The network for n patches, its losses weighted as asked. */
 static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct vt_err *err)
 {
-	struct vt_model_request r = { t->o->model, t->o->model_params, n, t->channels, t->outputs, { t->o->patch[0], t->o->patch[1], t->o->patch[2] } };
+	struct vt_model_request r = { t->o->model, t->o->model_params, n, t->channels, t->outputs,
+		{ t->o->patch[0], t->o->patch[1], t->o->patch[2] } };
 	int rc = vt_model_build(g, &r, err);
 
 	if (!rc && t->o->n_output_weights > vt_graph_n_outputs(*g))
-		rc = vt_err_set(err, VT_EUSAGE, "%d weights were given for the losses of %d outputs", t->o->n_output_weights, vt_graph_n_outputs(*g));
+		rc = vt_err_set(err, VT_EUSAGE, "%d weights were given for the losses of %d outputs",
+			t->o->n_output_weights, vt_graph_n_outputs(*g));
 	for (int i = 0; !rc && i < t->o->n_output_weights; i++)
 		vt_graph_output_weight(*g, i, t->o->output_weights[i]);
 	return rc;
@@ -39,7 +41,8 @@ static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct 
 
 static struct vt_session_opts first_plan(const struct vt_train_opts *o)
 {
-	return (struct vt_session_opts){ .training = true, .seed = o->seed, .recompute = o->recompute, .memory_limit = o->memory_limit,
+	return (struct vt_session_opts){ .training = true, .seed = o->seed, .recompute = o->recompute,
+		.memory_limit = o->memory_limit,
 		.level = o->precision.first };
 }
 
@@ -54,7 +57,8 @@ static int build_sessions(struct vt_trainer *t, struct vt_err *err)
 		rc = vt_plan_digest(t->plan, t->graph, &first, err);
 	if (!rc)
 		rc = build(&t->eval_graph, t, 1, err);
-	return rc ? rc : vt_session_new(&t->eval, t->eval_graph, &(struct vt_session_opts){ .device = t->o->device[VT_LEVEL_F32] }, err);
+	return rc ? rc : vt_session_new(&t->eval, t->eval_graph,
+		&(struct vt_session_opts){ .device = t->o->device[VT_LEVEL_F32] }, err);
 }
 
 static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
@@ -64,8 +68,10 @@ static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
 		const int *p = t->o->patch;
 
 		if (f->d < p[0] || f->h < p[1] || f->w < p[2])
-			return vt_err_set(err, VT_EDATA, "subject %s is %dx%dx%d voxels (z, y, x), smaller than the patch of %dx%dx%d; give a smaller --patch, "
-				"crop-patch with --least of that size, or --pad true to surround it with zeros", f->subject, f->d, f->h, f->w, p[0], p[1], p[2]);
+			return vt_err_set(err, VT_EDATA, "subject %s is %dx%dx%d voxels (z, y, x), smaller than the "
+				"patch of %dx%dx%d; give a smaller --patch, "
+				"crop-patch with --least of that size, or --pad true to surround it with zeros",
+				f->subject, f->d, f->h, f->w, p[0], p[1], p[2]);
 	}
 	return 0;
 }
@@ -91,7 +97,8 @@ static int begin(struct vt_trainer *t, struct vt_err *err)
 	int rc;
 
 	if (!t->n_train)
-		return vt_err_set(err, VT_EDATA, "no labelled subject is left to train on: all are held out for test or in validation fold %d; give --fold -1 "
+		return vt_err_set(err, VT_EDATA, "no labelled subject is left to train on: all are held out for test "
+			"or in validation fold %d; give --fold -1 "
 			"or another fold, or another seed in the manifest's split", t->o->fold);
 	rc = check_sizes(t, err);
 	if (!rc)
@@ -134,12 +141,14 @@ static int start(struct vt_trainer *t, struct vt_err *err)
 
 		rc = vt_weights_load(t->session, t->o->parent, &t->o->fit, &fit, err);
 		if (!rc)
-			vt_log(VT_LOG_INFO, "start", "format=\"%s\" matched=%zu left=%zu ignored=%zu repeated=%zu", fit.format, fit.matched, fit.left, fit.ignored,
+			vt_log(VT_LOG_INFO, "start", "format=\"%s\" matched=%zu left=%zu ignored=%zu repeated=%zu",
+				fit.format, fit.matched, fit.left, fit.ignored,
 				fit.repeated);
 	}
 	vt_buf_str(&t->history, "step,loss");
 	for (int r = 0; r < t->d->file[0].n_regions; r++)
-		vt_buf_printf(&t->history, ",dice_%s", vt_json_text(vt_json_at(vt_json_get(t->d->file[0].header, "regions"), (size_t)r), ""));
+		vt_buf_printf(&t->history, ",dice_%s",
+			vt_json_text(vt_json_at(vt_json_get(t->d->file[0].header, "regions"), (size_t)r), ""));
 	vt_buf_char(&t->history, '\n');
 	return rc;
 }
@@ -151,7 +160,8 @@ static int loop(struct vt_trainer *t, struct vt_err *err)
 	while (!rc && t->step < t->o->steps) {
 		if (t->o->stopping && t->o->stopping()) {
 			rc = vt_train_save(t, err);
-			return rc ? rc : vt_err_set(err, VT_EFAIL, "stopped at step %llu; the same command continues from there", (unsigned long long)t->step);
+			return rc ? rc : vt_err_set(err, VT_EFAIL, "stopped at step %llu; the same command continues "
+				"from there", (unsigned long long)t->step);
 		}
 		rc = vt_train_step(t, err);
 		if (!rc && (t->step % t->o->validate == 0 || t->step == t->o->steps))
@@ -164,7 +174,8 @@ static int loop(struct vt_trainer *t, struct vt_err *err)
 	return rc;
 }
 
-int vt_train(const char *out, const char *scratch, const struct vt_dataset *d, const struct vt_train_opts *o, struct vt_err *err)
+int vt_train(const char *out, const char *scratch, const struct vt_dataset *d, const struct vt_train_opts *o,
+	struct vt_err *err)
 {
 	struct vt_trainer t = { .o = o, .d = d, .out = out, .scratch = scratch, .channels = d->file[0].c };
 	int rc;
@@ -175,7 +186,8 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *d, c
 	if (!rc)
 		rc = start(&t, err);
 	if (!rc)
-		vt_log(VT_LOG_INFO, "subjects", "train=%zu validation=%zu of=%zu parameters=%zu isa=%s step=%llu", t.n_train, t.n_validation, d->n,
+		vt_log(VT_LOG_INFO, "subjects", "train=%zu validation=%zu of=%zu parameters=%zu isa=%s step=%llu",
+			t.n_train, t.n_validation, d->n,
 			vt_graph_parameters(t.graph), vt_session_isa(t.session), (unsigned long long)t.step);
 	if (!rc)
 		rc = loop(&t, err);
@@ -187,7 +199,8 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *d, c
 
 int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o, struct vt_err *err)
 {
-	struct vt_trainer t = { .o = o, .d = d, .channels = d->file[0].c, .outputs = d->file[0].n_regions + o->loss.softmax };
+	struct vt_trainer t = { .o = o, .d = d, .channels = d->file[0].c,
+		.outputs = d->file[0].n_regions + o->loss.softmax };
 	struct vt_graph *g = NULL;
 	struct vt_session_opts first = first_plan(o);
 	char digest[17];

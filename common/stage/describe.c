@@ -146,7 +146,7 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 		"70 fault of ours, 71 memory, 73/74 output, 75 device, 76 damaged data, 78 recipe\n");
 }
 
-/* --- for programs ------------------------------------------------------------------------------------------------------------ */
+/* --- for programs ------------------------------------------------------------------------------------------------- */
 
 static struct vt_json *ports_json(const struct vt_stage *s)
 {
@@ -220,7 +220,8 @@ static char *id_of(const char *name)
 }
 
 /* One input of a Boutiques descriptor; `key` is its place on the command line, e.g. [SCANS]. */
-static struct vt_json *boutiques_input(const char *name, const char *type, bool optional, const char *help, struct vt_buf *line)
+static struct vt_json *boutiques_input(const char *name, const char *type, bool optional, const char *help,
+	struct vt_buf *line)
 {
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 	char *id = id_of(name), *key = vt_asprintf("[%s]", id), *flag = vt_asprintf("--%s", name);
@@ -245,7 +246,8 @@ static struct vt_json *boutiques_input(const char *name, const char *type, bool 
 static struct vt_json *boutiques_param(const struct vt_param *p, struct vt_buf *line)
 {
 	bool number = p->kind == VT_PARAM_INT || p->kind == VT_PARAM_REAL;
-	struct vt_json *o = boutiques_input(p->name, number ? "Number" : "String", true, p->help, line), *list = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *o = boutiques_input(p->name, number ? "Number" : "String", true, p->help, line),
+		*list = vt_json_new(VT_JSON_ARRAY);
 
 	if (number) {
 		vt_json_put_bool(o, "integer", p->kind == VT_PARAM_INT);
@@ -269,7 +271,8 @@ static struct vt_json *boutiques_param(const struct vt_param *p, struct vt_buf *
 
 static void describe_boutiques(struct vt_buf *out, const struct vt_stage *s)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *inputs = vt_json_new(VT_JSON_ARRAY), *outputs = vt_json_new(VT_JSON_ARRAY), *o;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *inputs = vt_json_new(VT_JSON_ARRAY),
+		*outputs = vt_json_new(VT_JSON_ARRAY), *o;
 	struct vt_buf line = VT_BUF_INIT;
 
 	vt_buf_str(&line, s->name);
@@ -317,7 +320,8 @@ static void describe_markdown(struct vt_buf *out, const struct vt_stage *s)
 		vt_buf_printf(out, "\n%s\n", s->about);
 	vt_buf_str(out, "\n## Inputs\n\n| flag | what |\n|---|---|\n");
 	for (int i = 0; i < vt_stage_n_ports(s); i++)
-		vt_buf_printf(out, "| `--%s` | %s%s |\n", s->in[i].name, s->in[i].help, s->in[i].optional ? " (optional)" : "");
+		vt_buf_printf(out, "| `--%s` | %s%s |\n", s->in[i].name, s->in[i].help, s->in[i].optional ? " "
+			"(optional)" : "");
 	vt_buf_printf(out, "\n## Output\n\n%s\n\n## Params\n", s->output ? s->output : "");
 	for (int i = 0; i < vt_stage_n_params(s); i++) {
 		const char *heading = heading_above(s, s->params[i].name);

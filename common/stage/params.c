@@ -27,7 +27,8 @@ int vt_stage_n_params(const struct vt_stage *s)
 
 static int out_of_range(const struct vt_param *p, const char *text, struct vt_err *err)
 {
-	return vt_err_set(err, VT_EUSAGE, "--%s=%s: must lie from %g to %g%s%s", p->name, text, p->min, p->max, *p->unit ? " " : "", p->unit);
+	return vt_err_set(err, VT_EUSAGE, "--%s=%s: must lie from %g to %g%s%s", p->name, text, p->min, p->max,
+		*p->unit ? " " : "", p->unit);
 }
 
 static int set_number(const struct vt_param *p, void *field, const char *text, struct vt_err *err)
@@ -38,7 +39,8 @@ static int set_number(const struct vt_param *p, void *field, const char *text, s
 	errno = 0;
 	v = strtod(text, &end);
 	if (end == text || *end || !isfinite(v) || (p->kind == VT_PARAM_INT && v != floor(v)))
-		return vt_err_set(err, VT_EUSAGE, "--%s=%s: not a %s", p->name, text, p->kind == VT_PARAM_INT ? "whole number" : "number");
+		return vt_err_set(err, VT_EUSAGE, "--%s=%s: not a %s", p->name, text, p->kind == VT_PARAM_INT ? "whole "
+			"number" : "number");
 	if (p->min < p->max && (v < p->min || v > p->max))
 		return out_of_range(p, text, err);
 	if (p->kind == VT_PARAM_INT)
@@ -187,11 +189,13 @@ static int check_recipe(const struct vt_stage_run *r, const struct vt_json *reci
 		for (int k = 0; k < vt_stage_n_params(r->stage); k++)
 			known |= !strcmp(r->stage->params[k].name, params->key[i]);
 		if (!known)
-			return vt_err_set(err, VT_EUSAGE, "%s: %s has no param \"%s\"; see %s --help", r->recipe, r->stage->name, params->key[i], r->stage->name);
+			return vt_err_set(err, VT_EUSAGE, "%s: %s has no param \"%s\"; see %s --help", r->recipe,
+				r->stage->name, params->key[i], r->stage->name);
 	}
 	vt_digest_hex(hex, &r->binary);
 	if (binary && strcmp(binary, hex))
-		return vt_err_set(err, VT_ECONFIG, "%s wants the %s binary %s, this one is %s", r->recipe, r->stage->name, binary, hex);
+		return vt_err_set(err, VT_ECONFIG, "%s wants the %s binary %s, this one is %s", r->recipe,
+			r->stage->name, binary, hex);
 	return 0;
 }
 
@@ -233,7 +237,8 @@ int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct
 			vt_json_put_text(r->params_json, p->name, canonical);
 			free(canonical);
 			if (is_text(p))
-				*(const char **)((char *)r->params + p->offset) = vt_json_text(vt_json_get(r->params_json, p->name), "");
+				*(const char **)((char *)r->params + p->offset) =
+					vt_json_text(vt_json_get(r->params_json, p->name), "");
 		}
 		free(text);
 	}

@@ -50,7 +50,8 @@ static int collect_ancestors(struct vt_strs *lines, const char *root, struct vt_
 	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
 
 	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *own = vt_asprintf("%s/%s/record.json", base, names.v[i]), *parents = vt_asprintf("%s/%s/parents.jsonl", base, names.v[i]);
+		char *own = vt_asprintf("%s/%s/record.json", base, names.v[i]),
+			*parents = vt_asprintf("%s/%s/parents.jsonl", base, names.v[i]);
 
 		rc = add_lines_of(lines, own, err);
 		if (!rc)
@@ -76,7 +77,8 @@ static int write_parents(const struct vt_stage_run *r, const char *dir, struct v
 	vt_strs_sort(&lines);
 	for (size_t i = 0; !rc && i < lines.n; i++) {
 		if (text.len + strlen(lines.v[i]) > parents_limit) {
-			vt_log(VT_LOG_WARN, "parents", "kept=%zu of=%zu note=\"ancestor records over 64 MiB are named by id only\"", i, lines.n);
+			vt_log(VT_LOG_WARN, "parents", "kept=%zu of=%zu note=\"ancestor records over 64 MiB are named "
+				"by id only\"", i, lines.n);
 			break;
 		}
 		vt_buf_printf(&text, "%s\n", lines.v[i]);
@@ -101,7 +103,8 @@ static void put_time(struct vt_json *j, const char *key, time_t t)
 
 static void put_platform(struct vt_json *j)
 {
-	static const char *const names[] = { "PACH_JOB_ID", "PACH_DATUM_ID", "PACH_OUTPUT_COMMIT_ID", "PPS_PIPELINE_NAME", "ARGO_NODE_ID" };
+	static const char *const names[] = { "PACH_JOB_ID", "PACH_DATUM_ID", "PACH_OUTPUT_COMMIT_ID",
+		"PPS_PIPELINE_NAME", "ARGO_NODE_ID" };
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -125,7 +128,9 @@ static int write_observed(const struct vt_stage_run *r, const char *dir, const c
 	getrusage(RUSAGE_SELF, &u);
 	put_time(j, "finished", time(NULL));
 	vt_json_put_real(j, "wall_seconds", (double)now.tv_sec + 1e-9 * (double)now.tv_nsec - r->begun);
-	vt_json_put_real(j, "cpu_seconds", (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec));
+	vt_json_put_real(j, "cpu_seconds",
+		(double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 *
+		(double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec));
 	vt_json_put_int(j, "peak_memory_kib", u.ru_maxrss);
 	vt_json_put_int(j, "threads", vt_parallel_threads());
 	if (uname(&host) == 0) {
@@ -145,19 +150,23 @@ static int write_observed(const struct vt_stage_run *r, const char *dir, const c
 	return rc;
 }
 
-static struct vt_record record_of(const struct vt_stage_run *r, struct vt_record_port *in, const struct vt_record_port *out)
+static struct vt_record record_of(const struct vt_stage_run *r, struct vt_record_port *in,
+	const struct vt_record_port *out)
 {
 	int n = vt_stage_n_ports(r->stage);
 
 	for (int i = 0; i < n; i++)
 		in[i] = (struct vt_record_port){ r->stage->in[i].name, r->tree[i], &r->parents[i] };
-	return (struct vt_record){ .stage = r->stage->name, .version = r->stage->version, .binary = r->binary, .commit = vt_build_commit(),
-		.dirty = vt_build_dirty(), .params = r->params_json, .input = in, .n_inputs = (size_t)n, .output = out, .n_outputs = out ? 1 : 0,
+	return (struct vt_record){ .stage = r->stage->name, .version = r->stage->version, .binary = r->binary,
+		.commit = vt_build_commit(),
+		.dirty = vt_build_dirty(), .params = r->params_json, .input = in, .n_inputs = (size_t)n, .output = out,
+		.n_outputs = out ? 1 : 0,
 		.notes = r->notes->n ? r->notes : NULL };
 }
 
 /* record.json is written last: its presence says that the output is whole. */
-static int write_lineage(const struct vt_stage_run *r, const char *root, const char *result_hex, const struct vt_buf *record, const char *record_hex,
+static int write_lineage(const struct vt_stage_run *r, const char *root, const char *result_hex,
+	const struct vt_buf *record, const char *record_hex,
 	struct vt_err *err)
 {
 	char *dir = vt_asprintf("%s/.lineage/%s", root, result_hex), *path = vt_path_join(dir, "record.json");
@@ -242,7 +251,8 @@ int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err)
 		char hex[VT_HEX];
 
 		vt_digest_hex(hex, &t->id);
-		vt_log(VT_LOG_INFO, "sealed", "tree=%s files=%zu bytes=%llu record=%s", hex, t->n_files, (unsigned long long)t->size, record_hex);
+		vt_log(VT_LOG_INFO, "sealed", "tree=%s files=%zu bytes=%llu record=%s", hex, t->n_files,
+			(unsigned long long)t->size, record_hex);
 	}
 out:
 	vt_buf_release(&text);

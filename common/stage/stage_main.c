@@ -104,7 +104,7 @@ int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struc
 	return rc;
 }
 
-/* --- command line ------------------------------------------------------------------------------------------------------------- */
+/* --- command line ------------------------------------------------------------------------------------------------- */
 
 struct command_line {
 	const char *param[VT_MAX_PARAMS];
@@ -156,7 +156,8 @@ static bool answered(const struct vt_stage *s, const struct command_line *c, int
 	else if (c->describe)
 		*rc = vt_stage_describe(&text, s, c->describe, err);
 	else if (c->version)
-		vt_buf_printf(&text, "%s %s (voxtrail %s%s)\n", s->name, s->version, vt_build_commit(), vt_build_dirty() ? ", modified" : "");
+		vt_buf_printf(&text, "%s %s (voxtrail %s%s)\n", s->name, s->version, vt_build_commit(),
+			vt_build_dirty() ? ", modified" : "");
 	else
 		return false;
 	if (text.len)
@@ -167,7 +168,7 @@ static bool answered(const struct vt_stage *s, const struct command_line *c, int
 	return true;
 }
 
-/* --- inputs ------------------------------------------------------------------------------------------------------------------- */
+/* --- inputs ------------------------------------------------------------------------------------------------------- */
 
 /* /pfs/... lies below PFS_ROOT where a runner without a mount namespace set it. */
 static char *through_pfs_root(const char *path)
@@ -200,7 +201,8 @@ static int open_file_port(struct vt_stage_run *r, int i, struct vt_err *err)
 	return rc;
 }
 
-/* The records beside an input; one that lies about a file that is there is refused.  A datum may see only some of the files. */
+/* The records beside an input; one that lies about a file that is there is refused.  A datum may see only some of the
+ * files. */
 static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
 {
 	struct vt_carried c;
@@ -260,7 +262,8 @@ static int open_inputs(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_record_port in[VT_MAX_PORTS];
 	int n = vt_stage_n_ports(r->stage), rc = 0;
-	struct vt_record record = { .stage = r->stage->name, .version = r->stage->version, .binary = r->binary, .params = r->params_json,
+	struct vt_record record = { .stage = r->stage->name, .version = r->stage->version, .binary = r->binary,
+		.params = r->params_json,
 		.input = in, .n_inputs = (size_t)n };
 
 	for (int i = 0; !rc && i < n; i++) {
@@ -273,7 +276,7 @@ static int open_inputs(struct vt_stage_run *r, struct vt_err *err)
 	return rc;
 }
 
-/* --- places --------------------------------------------------------------------------------------------------------------------- */
+/* --- places ------------------------------------------------------------------------------------------------------- */
 
 /* --out must be empty or absent; what a killed execution left behind (its partial directory says so) is cleared. */
 static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
@@ -294,7 +297,8 @@ static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
 		else if (ours)
 			rc = vt_fs_remove_tree(path, err);
 		else
-			rc = vt_err_set(err, VT_ECANTCREAT, "%s: not empty (%s); give a new directory", r->out, names.v[i]);
+			rc = vt_err_set(err, VT_ECANTCREAT, "%s: not empty (%s); give a new directory", r->out,
+				names.v[i]);
 		free(path);
 	}
 	vt_strs_release(&names);
@@ -338,7 +342,7 @@ static int show_plan(struct vt_stage_run *r, struct vt_err *err)
 	return rc;
 }
 
-/* --- the execution ---------------------------------------------------------------------------------------------------------------- */
+/* --- the execution ------------------------------------------------------------------------------------------------ */
 
 static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
 {
@@ -360,7 +364,8 @@ static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_
 	}
 	if (r->scratch)
 		vt_fs_remove_tree(r->scratch, &ignored);
-	return r->n_quarantined ? vt_err_set(err, VT_EDATA, "%zu subject%s quarantined; see quarantine/ in the output", r->n_quarantined,
+	return r->n_quarantined ? vt_err_set(err, VT_EDATA, "%zu subject%s quarantined; see quarantine/ in the output",
+		r->n_quarantined,
 		r->n_quarantined == 1 ? " was" : "s were") : 0;
 }
 
@@ -390,7 +395,8 @@ static int execute(struct vt_stage_run *r, const struct command_line *c, struct 
 		rc = vt_stage_reuse(r, &reused, err);
 	if (rc || reused)
 		return rc;
-	vt_log(VT_LOG_INFO, "begin", "version=%s derivation=%s threads=%u", r->stage->version, r->derivation_hex, vt_parallel_threads());
+	vt_log(VT_LOG_INFO, "begin", "version=%s derivation=%s threads=%u", r->stage->version, r->derivation_hex,
+		vt_parallel_threads());
 	return work(r, c, err);
 }
 
@@ -425,7 +431,8 @@ int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	rc = parse(&r, &c, argc, argv, &err);
-	vt_log_open(stage->name, !c.log ? VT_LOG_AUTO : !strcmp(c.log, "json") ? VT_LOG_JSON : VT_LOG_TEXT, VT_LOG_INFO);
+	vt_log_open(stage->name, !c.log ? VT_LOG_AUTO : !strcmp(c.log, "json") ? VT_LOG_JSON : VT_LOG_TEXT,
+		VT_LOG_INFO);
 	if (!rc && answered(stage, &c, &rc, &err)) {
 		release(&r);
 		if (rc)

@@ -72,8 +72,10 @@ static void add_raw_file(struct vt_execution *e, const char *port, const struct 
 	const char *path = vt_json_text(vt_json_get(file, "path"), "");
 
 	e->raw = vt_xrealloc(e->raw, (e->n_raw + 1) * sizeof(*e->raw));
-	e->raw[e->n_raw++] = (struct vt_raw_file){ .port = port, .path = path, .sha256 = vt_json_text(vt_json_get(file, "sha256"), ""),
-		.subject = vt_record_subject(e->record, path), .size = (uint64_t)vt_json_integer(vt_json_get(file, "size"), 0) };
+	e->raw[e->n_raw++] = (struct vt_raw_file){ .port = port, .path = path,
+		.sha256 = vt_json_text(vt_json_get(file, "sha256"), ""),
+		.subject = vt_record_subject(e->record, path),
+		.size = (uint64_t)vt_json_integer(vt_json_get(file, "size"), 0) };
 }
 
 /* The raw digests of one port of one execution, sorted. */

@@ -1,4 +1,5 @@
-/* ancestry.h - what an artifact was made from, with the records themselves: for reports of up to some thousand executions.
+/* ancestry.h - what an artifact was made from, with the records themselves: for reports of up to some thousand
+ * executions.
  *
  *      struct vt_ancestry *a = NULL;
  *      if (vt_ancestry_load(&a, trail, err))
@@ -7,8 +8,8 @@
  *              use(a->v[i].record, a->v[i].raw);
  *      vt_ancestry_free(a);
  *
- * Which execution made what, and what is raw, is for the tables to say (lineage.h); a record that is named but cannot be found is
- * listed in `missing`. */
+ * Which execution made what, and what is raw, is for the tables to say (lineage.h); a record that is named but cannot
+ * be found is listed in `missing`. */
 #ifndef COMMON_STORE_ANCESTRY_H
 #define COMMON_STORE_ANCESTRY_H
 
@@ -23,7 +24,8 @@ struct vt_raw_file {
 struct vt_execution {
 	char id[VT_HEX];
 	struct vt_json *record;
-	size_t *from, n_from;                /* indices of the executions whose outputs it read, ascending by record id */
+	/* indices of the executions whose outputs it read, ascending by record id */
+	size_t *from, n_from;
 	struct vt_raw_file *raw;
 	size_t n_raw;
 };

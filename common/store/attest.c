@@ -50,7 +50,8 @@ void vt_attest_dir_hash(char out[VT_HEX], const struct vt_json *files)
 
 	/* a record lists files in order of path */
 	for (size_t i = 0; files && i < files->n; i++)
-		vt_buf_printf(&lines, "%s  %s\n", vt_attest_text(files->item[i], "sha256"), vt_attest_text(files->item[i], "path"));
+		vt_buf_printf(&lines, "%s  %s\n", vt_attest_text(files->item[i], "sha256"),
+			vt_attest_text(files->item[i], "path"));
 	d = vt_digest_bytes(lines.data ? lines.data : "", lines.len);
 	vt_digest_hex(out, &d);
 	vt_buf_release(&lines);
@@ -86,7 +87,8 @@ static struct vt_json *subjects(const struct vt_json *outputs)
 
 		vt_json_push(list, tree_descriptor(outputs->item[i]));
 		for (size_t k = 0; files && k < files->n; k++)
-			vt_json_push(list, descriptor(vt_attest_text(files->item[k], "path"), vt_attest_sha256(vt_attest_text(files->item[k], "sha256"))));
+			vt_json_push(list, descriptor(vt_attest_text(files->item[k], "path"),
+				vt_attest_sha256(vt_attest_text(files->item[k], "sha256"))));
 	}
 	return list;
 }
@@ -99,17 +101,21 @@ static struct vt_json *dependencies(const struct vt_json *record)
 	const char *commit = vt_attest_text(vt_json_get(record, "code"), "commit");
 
 	for (size_t i = 0; inputs && i < inputs->n; i++) {
-		const struct vt_json *files = vt_json_get(inputs->item[i], "files"), *parents = vt_json_get(inputs->item[i], "parents");
+		const struct vt_json *files = vt_json_get(inputs->item[i], "files"),
+			*parents = vt_json_get(inputs->item[i], "parents");
 
 		vt_json_push(list, tree_descriptor(inputs->item[i]));
 		for (size_t k = 0; files && k < files->n; k++) {
-			char *name = vt_asprintf("%s/%s", vt_attest_text(inputs->item[i], "port"), vt_attest_text(files->item[k], "path"));
+			char *name = vt_asprintf("%s/%s", vt_attest_text(inputs->item[i], "port"),
+				vt_attest_text(files->item[k], "path"));
 
-			vt_json_push(list, descriptor(name, vt_attest_sha256(vt_attest_text(files->item[k], "sha256"))));
+			vt_json_push(list, descriptor(name,
+				vt_attest_sha256(vt_attest_text(files->item[k], "sha256"))));
 			free(name);
 		}
 		for (size_t k = 0; parents && k < parents->n; k++)
-			vt_json_push(list, descriptor("record.json", vt_attest_sha256(vt_json_text(parents->item[k], ""))));
+			vt_json_push(list, descriptor("record.json",
+				vt_attest_sha256(vt_json_text(parents->item[k], ""))));
 	}
 	vt_json_push(list, descriptor("binary", vt_attest_sha256(vt_attest_text(record, "binary"))));
 	vt_json_put_text(code, "gitCommit", commit);
@@ -122,7 +128,8 @@ static struct vt_json *dependencies(const struct vt_json *record)
 
 static struct vt_json *build_definition(const struct vt_json *record)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *external = vt_json_new(VT_JSON_OBJECT), *internal = vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *external = vt_json_new(VT_JSON_OBJECT),
+		*internal = vt_json_new(VT_JSON_OBJECT);
 	const struct vt_json *params = vt_json_get(record, "params");
 
 	vt_json_put_text(j, "buildType", "urn:voxtrail:stage:v1");
@@ -141,7 +148,8 @@ static struct vt_json *build_definition(const struct vt_json *record)
 
 static struct vt_json *run_details(const struct vt_attested *e)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *builder = vt_json_new(VT_JSON_OBJECT), *metadata = vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *builder = vt_json_new(VT_JSON_OBJECT),
+		*metadata = vt_json_new(VT_JSON_OBJECT);
 	struct vt_json *byproducts = vt_json_new(VT_JSON_ARRAY);
 	char begun[32], ended[32], *invocation = vt_asprintf("urn:voxtrail:record:%s", e->id);
 
@@ -185,7 +193,8 @@ int vt_attest_check_files(const struct vt_json *statement, const char *dir, stru
 	int rc = 0;
 
 	for (size_t i = 0; !rc && list && i < list->n; i++) {
-		const char *name = vt_attest_text(list->item[i], "name"), *want = vt_json_text(vt_json_pointer(list->item[i], "/digest/sha256"), NULL);
+		const char *name = vt_attest_text(list->item[i], "name"),
+			*want = vt_json_text(vt_json_pointer(list->item[i], "/digest/sha256"), NULL);
 		char *path, hex[VT_HEX];
 		struct vt_digest d;
 		uint64_t size;
@@ -202,7 +211,8 @@ int vt_attest_check_files(const struct vt_json *statement, const char *dir, stru
 		if (!rc) {
 			vt_digest_hex(hex, &d);
 			if (strcmp(hex, want))
-				rc = vt_err_set(err, VT_EINTEGRITY, "%s: has the digest %s, attested is %s", path, hex, want);
+				rc = vt_err_set(err, VT_EINTEGRITY, "%s: has the digest %s, attested is %s", path, hex,
+					want);
 		}
 		n += !rc;
 		free(path);

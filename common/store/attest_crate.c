@@ -1,4 +1,5 @@
-/* Provenance Run Crate 0.5: RO-Crate metadata of a directory, the workflow that made it, its steps and their executions. */
+/* Provenance Run Crate 0.5: RO-Crate metadata of a directory, the workflow that made it, its steps and their
+ * executions. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@ static const char workflow_file[] = "workflow.json";
 
 struct graph {
 	struct vt_json *list;
-	struct vt_json *tools, *steps, *controls, *inputs, *parts, *mentions;   /* references the workflow and the root make */
+	/* references the workflow and the root make */
+	struct vt_json *tools, *steps, *controls, *inputs, *parts, *mentions;
 	struct vt_strs seen;                                            /* ids of what may be met twice, sorted */
 };
 
@@ -46,7 +48,7 @@ static bool first_time(struct graph *g, const char *id)
 	return true;
 }
 
-/* --- tools and trees ---------------------------------------------------------------------------------------------------------- */
+/* --- tools and trees ---------------------------------------------------------------------------------------------- */
 
 static void formal(struct graph *g, struct vt_json *list, const char *id, const char *name, const char *type)
 {
@@ -58,7 +60,8 @@ static void formal(struct graph *g, struct vt_json *list, const char *id, const 
 	link_to(list, id);
 }
 
-static void formal_ports(struct graph *g, struct vt_json *list, const char *tool, const char *kind, const struct vt_json *ports)
+static void formal_ports(struct graph *g, struct vt_json *list, const char *tool, const char *kind,
+	const struct vt_json *ports)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
 		const char *port = vt_attest_text(ports->item[i], "port");
@@ -100,7 +103,8 @@ static char *tool_of(struct graph *g, const struct vt_json *record)
 
 static char *tree_of(struct graph *g, const struct vt_json *port, const char *tool, const char *kind)
 {
-	char *id = vt_asprintf("#tree-%s", vt_attest_text(port, "tree")), *work = vt_asprintf("%s-%s-%s", tool, kind, vt_attest_text(port, "port"));
+	char *id = vt_asprintf("#tree-%s", vt_attest_text(port, "tree")),
+		*work = vt_asprintf("%s-%s-%s", tool, kind, vt_attest_text(port, "port"));
 	const struct vt_json *files = vt_json_get(port, "files");
 
 	if (first_time(g, id)) {
@@ -118,12 +122,14 @@ static char *tree_of(struct graph *g, const struct vt_json *port, const char *to
 	return id;
 }
 
-/* --- executions ------------------------------------------------------------------------------------------------------------------ */
+/* --- executions --------------------------------------------------------------------------------------------------- */
 
-static void put_params(struct graph *g, struct vt_json *object, const char *record_id, const char *tool, const struct vt_json *params)
+static void put_params(struct graph *g, struct vt_json *object, const char *record_id, const char *tool,
+	const struct vt_json *params)
 {
 	for (size_t i = 0; params && i < params->n; i++) {
-		char *id = vt_asprintf("#param-%.16s-%s", record_id, params->key[i]), *work = vt_asprintf("%s-param-%s", tool, params->key[i]);
+		char *id = vt_asprintf("#param-%.16s-%s", record_id, params->key[i]),
+			*work = vt_asprintf("%s-param-%s", tool, params->key[i]);
 		struct vt_json *j = node(g, id, "PropertyValue");
 
 		vt_json_put_text(j, "name", params->key[i]);
@@ -146,7 +152,8 @@ static void put_times(struct vt_json *action, const struct vt_json *observed)
 	vt_json_put_text(action, "endTime", ended);
 }
 
-static void put_ports(struct graph *g, struct vt_json *list, const struct vt_json *ports, const char *tool, const char *kind, bool outside)
+static void put_ports(struct graph *g, struct vt_json *list, const struct vt_json *ports, const char *tool,
+	const char *kind, bool outside)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
 		char *id = tree_of(g, ports->item[i], tool, kind);
@@ -161,7 +168,8 @@ static void put_ports(struct graph *g, struct vt_json *list, const struct vt_jso
 static void execution(struct graph *g, const struct vt_execution *e, size_t position, const struct vt_json *observed)
 {
 	const char *stage = vt_attest_text(e->record, "stage"), *failure = vt_attest_text(e->record, "failure");
-	char *action = vt_asprintf("#record-%s", e->id), *step = vt_asprintf("#step-%.16s", e->id), *control = vt_asprintf("#control-%.16s", e->id);
+	char *action = vt_asprintf("#record-%s", e->id), *step = vt_asprintf("#step-%.16s", e->id),
+		*control = vt_asprintf("#control-%.16s", e->id);
 	char *tool = tool_of(g, e->record), *name = vt_asprintf("execution of %s", stage), place[24];
 	struct vt_json *object = vt_json_new(VT_JSON_ARRAY), *result = vt_json_new(VT_JSON_ARRAY), *j;
 
@@ -177,7 +185,8 @@ static void execution(struct graph *g, const struct vt_execution *e, size_t posi
 	vt_json_put(j, "instrument", vt_attest_ref(tool));
 	vt_json_put(j, "object", object);
 	vt_json_put(j, "result", result);
-	vt_json_put_text(j, "actionStatus", *failure ? "http://schema.org/FailedActionStatus" : "http://schema.org/CompletedActionStatus");
+	vt_json_put_text(j, "actionStatus", *failure ? "http://schema.org/FailedActionStatus"
+		: "http://schema.org/CompletedActionStatus");
 	if (*failure)
 		vt_json_put_text(j, "error", failure);
 	put_times(j, observed);
@@ -209,7 +218,7 @@ static void unwrap(struct vt_json *list)
 		}
 }
 
-/* --- the crate -------------------------------------------------------------------------------------------------------------------- */
+/* --- the crate ---------------------------------------------------------------------------------------------------- */
 
 static void put_file(struct graph *g, const struct vt_tree_file *f)
 {
@@ -234,8 +243,10 @@ static void put_file(struct graph *g, const struct vt_tree_file *f)
 
 static void put_profiles(struct graph *g, struct vt_json *root)
 {
-	static const struct { const char *id, *name, *version; } profile[] = { { WFRUN "process/0.5", "Process Run Crate", "0.5" },
-		{ WFRUN "workflow/0.5", "Workflow Run Crate", "0.5" }, { WFRUN "provenance/0.5", "Provenance Run Crate", "0.5" },
+	static const struct { const char *id, *name, *version; } profile[] = { { WFRUN "process/0.5", "Process Run "
+		"Crate", "0.5" },
+		{ WFRUN "workflow/0.5", "Workflow Run Crate", "0.5" }, { WFRUN "provenance/0.5", "Provenance Run Crate",
+			"0.5" },
 		{ "https://w3id.org/workflowhub/workflow-ro-crate/1.0", "Workflow RO-Crate", "1.0" } };
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
@@ -251,7 +262,8 @@ static void put_profiles(struct graph *g, struct vt_json *root)
 
 static void put_root(struct graph *g, const struct vt_crate *c, const char *published)
 {
-	struct vt_json *about = node(g, "ro-crate-metadata.json", "CreativeWork"), *conforms = vt_json_new(VT_JSON_ARRAY), *root, *licence;
+	struct vt_json *about = node(g, "ro-crate-metadata.json", "CreativeWork"),
+		*conforms = vt_json_new(VT_JSON_ARRAY), *root, *licence;
 
 	vt_json_put(about, "about", vt_attest_ref("./"));
 	link_to(conforms, "https://w3id.org/ro/crate/1.1");
@@ -259,12 +271,14 @@ static void put_root(struct graph *g, const struct vt_crate *c, const char *publ
 	vt_json_put(about, "conformsTo", conforms);
 	root = node(g, "./", "Dataset");
 	vt_json_put_text(root, "name", c->name);
-	vt_json_put_text(root, "description", "Files made by voxtrail, with the executions that made them and what those rest on.");
+	vt_json_put_text(root, "description", "Files made by voxtrail, with the executions that made them and what "
+		"those rest on.");
 	vt_json_put_text(root, "datePublished", published);
 	put_profiles(g, root);
 	licence = node(g, c->license ? c->license : "#license-not-stated", "CreativeWork");
 	vt_json_put_text(licence, "name", c->license ? c->license : "Not stated");
-	vt_json_put_text(licence, "description", c->license ? "Licence of the data in this crate." : "Nobody stated a licence; ask whom this crate came from.");
+	vt_json_put_text(licence, "description", c->license ? "Licence of the data in this crate." : "Nobody stated a "
+		"licence; ask whom this crate came from.");
 	vt_json_put(root, "license", vt_attest_ref(c->license ? c->license : "#license-not-stated"));
 	vt_json_put(root, "mainEntity", vt_attest_ref(workflow_file));
 	link_to(g->mentions, "#workflow-run");
@@ -285,7 +299,8 @@ static void put_workflow(struct graph *g)
 	vt_json_put_text(j, "name", "chain of stages as executed");
 	vt_json_put_text(j, "version", "1");
 	vt_json_put_text(j, "encodingFormat", "application/json");
-	vt_json_put(j, "conformsTo", vt_attest_ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"));
+	vt_json_put(j, "conformsTo",
+		vt_attest_ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"));
 	vt_json_put(j, "programmingLanguage", vt_attest_ref("#voxtrail-chain"));
 	vt_json_put(j, "hasPart", g->tools);
 	vt_json_put(j, "step", g->steps);
@@ -298,7 +313,8 @@ static void put_workflow(struct graph *g)
 
 static void put_runs(struct graph *g, const struct vt_json *last)
 {
-	struct vt_json *engine = node(g, "#engine", "SoftwareApplication"), *run = node(g, "#engine-run", "OrganizeAction");
+	struct vt_json *engine = node(g, "#engine", "SoftwareApplication"),
+		*run = node(g, "#engine-run", "OrganizeAction");
 	struct vt_json *whole = node(g, "#workflow-run", "CreateAction"), *result = vt_json_new(VT_JSON_ARRAY);
 
 	vt_json_put_text(engine, "name", "voxtrail");
@@ -319,8 +335,10 @@ static void put_runs(struct graph *g, const struct vt_json *last)
 
 struct vt_json *vt_attest_crate(const struct vt_ancestry *a, struct vt_json *const *observed, const struct vt_crate *c)
 {
-	struct graph g = { .list = vt_json_new(VT_JSON_ARRAY), .tools = vt_json_new(VT_JSON_ARRAY), .steps = vt_json_new(VT_JSON_ARRAY),
-		.controls = vt_json_new(VT_JSON_ARRAY), .inputs = vt_json_new(VT_JSON_ARRAY), .parts = vt_json_new(VT_JSON_ARRAY), .mentions = vt_json_new(VT_JSON_ARRAY) };
+	struct graph g = { .list = vt_json_new(VT_JSON_ARRAY), .tools = vt_json_new(VT_JSON_ARRAY),
+		.steps = vt_json_new(VT_JSON_ARRAY),
+		.controls = vt_json_new(VT_JSON_ARRAY), .inputs = vt_json_new(VT_JSON_ARRAY),
+		.parts = vt_json_new(VT_JSON_ARRAY), .mentions = vt_json_new(VT_JSON_ARRAY) };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *context = vt_json_new(VT_JSON_ARRAY);
 	char begun[32], ended[32];
 

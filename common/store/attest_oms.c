@@ -1,4 +1,5 @@
-/* OpenSSF model signing 1.0, method "files": an in-toto statement whose subject is the model and whose predicate lists each file. */
+/* OpenSSF model signing 1.0, method "files": an in-toto statement whose subject is the model and whose predicate lists
+ * each file. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +59,8 @@ static int add_file(void *ctx, const char *path, char type, struct vt_err *err)
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(vt_attest_text(*(struct vt_json *const *)a, "name"), vt_attest_text(*(struct vt_json *const *)b, "name"));
+	return strcmp(vt_attest_text(*(struct vt_json *const *)a, "name"),
+		vt_attest_text(*(struct vt_json *const *)b, "name"));
 }
 
 /* The files below dir in order of their whole path (UTF-8 bytes sort as code points do). */
@@ -83,7 +85,8 @@ static int root_digest(char out[VT_HEX], const struct vt_json *resources, struct
 	struct vt_digest d;
 
 	for (size_t i = 0; resources && i < resources->n; i++) {
-		if (strcmp(vt_attest_text(resources->item[i], "algorithm"), "sha256") || !vt_digest_parse(&d, vt_attest_text(resources->item[i], "digest"))) {
+		if (strcmp(vt_attest_text(resources->item[i], "algorithm"), "sha256") ||
+		    !vt_digest_parse(&d, vt_attest_text(resources->item[i], "digest"))) {
 			vt_buf_release(&all);
 			return vt_err_set(err, VT_EDATA, "the bundle has a digest that is no SHA-256");
 		}
@@ -97,7 +100,8 @@ static int root_digest(char out[VT_HEX], const struct vt_json *resources, struct
 
 static struct vt_json *statement(const char *dir, struct vt_json *resources, struct vt_json *ignore, const char *root)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *subject = vt_json_new(VT_JSON_OBJECT), *list = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *subject = vt_json_new(VT_JSON_OBJECT),
+		*list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *predicate = vt_json_new(VT_JSON_OBJECT), *how = vt_json_new(VT_JSON_OBJECT);
 	const char *slash = strrchr(dir, '/');
 
@@ -160,7 +164,8 @@ int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const
 	if (ignore)
 		vt_json_push(skip, vt_json_new_text(ignore));
 	if (!rc && vt_key_kind(k) != VT_KEY_P256)
-		rc = vt_err_set(err, VT_EUSAGE, "model signing takes a P-256 key; `voxtrail attest keygen --type p256` makes one");
+		rc = vt_err_set(err, VT_EUSAGE, "model signing takes a P-256 key; `voxtrail attest keygen --type p256` "
+			"makes one");
 	if (!rc)
 		rc = list_files(&resources, real, skip, err);
 	if (!rc && !resources->n)
@@ -185,7 +190,8 @@ static int compare(const char *dir, const struct vt_json *want, const struct vt_
 	size_t i = 0, k = 0;
 
 	while (i < want->n || k < have->n) {
-		const char *a = i < want->n ? vt_attest_text(want->item[i], "name") : NULL, *b = k < have->n ? vt_attest_text(have->item[k], "name") : NULL;
+		const char *a = i < want->n ? vt_attest_text(want->item[i], "name") : NULL,
+			*b = k < have->n ? vt_attest_text(have->item[k], "name") : NULL;
 		int order = !a ? 1 : !b ? -1 : strcmp(a, b);
 
 		if (order < 0)
@@ -202,12 +208,14 @@ static int compare(const char *dir, const struct vt_json *want, const struct vt_
 
 static int check_statement(const struct vt_json *j, const char *dir, struct vt_err *err)
 {
-	const struct vt_json *resources = vt_json_pointer(j, "/predicate/resources"), *ignore = vt_json_pointer(j, "/predicate/serialization/ignore_paths");
+	const struct vt_json *resources = vt_json_pointer(j, "/predicate/resources"),
+		*ignore = vt_json_pointer(j, "/predicate/serialization/ignore_paths");
 	struct vt_json *none = vt_json_new(VT_JSON_ARRAY), *have = NULL;
 	char root[VT_HEX];
 	int rc = 0;
 
-	if (strcmp(vt_attest_text(j, "_type"), VT_STATEMENT) || strcmp(vt_attest_text(j, "predicateType"), predicate_type))
+	if (strcmp(vt_attest_text(j, "_type"), VT_STATEMENT) ||
+	    strcmp(vt_attest_text(j, "predicateType"), predicate_type))
 		rc = vt_err_set(err, VT_EDATA, "what was signed is no model signature of version 1.0");
 	else if (!resources || strcmp(vt_json_text(vt_json_pointer(j, "/predicate/serialization/method"), ""), "files"))
 		rc = vt_err_set(err, VT_EDATA, "the signature is by shards; only the method \"files\" is read here");

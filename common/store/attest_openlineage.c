@@ -23,14 +23,17 @@ static void run_id(char out[37], const char *record_id)
 	char v = record_id[16];
 	int nibble = v >= 'a' ? v - 'a' + 10 : v - '0';
 
-	snprintf(out, 37, "%.8s-%.4s-8%.3s-%c%.3s-%.12s", record_id, record_id + 8, record_id + 13, "89ab"[nibble & 3], record_id + 17, record_id + 20);
+	snprintf(out, 37, "%.8s-%.4s-8%.3s-%c%.3s-%.12s", record_id, record_id + 8, record_id + 13, "89ab"[nibble & 3],
+		record_id + 17, record_id + 20);
 }
 
 /* A tree is its own name: equal trees are one dataset whatever made them. */
 static struct vt_json *dataset(const struct vt_json *port, const char *facets_key)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *facets = vt_json_new(VT_JSON_OBJECT), *more = vt_json_new(VT_JSON_OBJECT);
-	struct vt_json *version = facet(FACETS "1-0-1/DatasetVersionDatasetFacet.json"), *content = facet(SPEC "DatasetFacet");
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *facets = vt_json_new(VT_JSON_OBJECT),
+		*more = vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *version = facet(FACETS "1-0-1/DatasetVersionDatasetFacet.json"),
+		*content = facet(SPEC "DatasetFacet");
 	const struct vt_json *files = vt_json_get(port, "files");
 	char hash[VT_HEX], *name = vt_asprintf("tree/%s", vt_attest_text(port, "tree"));
 	int64_t size = 0;
@@ -72,7 +75,8 @@ static struct vt_json *datasets(const struct vt_json *ports, const char *facets_
 
 static struct vt_json *run(const struct vt_attested *e, const char *type)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *facets = vt_json_new(VT_JSON_OBJECT), *record = facet(SPEC "RunFacet"), *failure;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *facets = vt_json_new(VT_JSON_OBJECT),
+		*record = facet(SPEC "RunFacet"), *failure;
 	const struct vt_json *params = vt_json_get(e->record, "params");
 	char id[37];
 

@@ -1,4 +1,5 @@
-/* W3C PROV-JSON (Submission of 2013-04-24): executions are activities, trees and raw files entities, binaries agents. */
+/* W3C PROV-JSON (Submission of 2013-04-24): executions are activities, trees and raw files entities, binaries
+ * agents. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ static struct vt_json *typed(const char *value, const char *type)
 	return j;
 }
 
-static void relate(struct document *d, struct vt_json *relation, const char *a_key, const char *a, const char *b_key, const char *b)
+static void relate(struct document *d, struct vt_json *relation, const char *a_key, const char *a, const char *b_key,
+	const char *b)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	char *name = vt_asprintf("_:r%zu", ++d->n);
@@ -148,8 +150,10 @@ struct vt_json *vt_attest_prov(const struct vt_ancestry *a, struct vt_json *cons
 {
 	struct document d = { 0 };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *prefix = vt_json_new(VT_JSON_OBJECT);
-	const struct { const char *name; struct vt_json **to; } parts[] = { { "entity", &d.entity }, { "activity", &d.activity }, { "agent", &d.agent },
-		{ "used", &d.used }, { "wasGeneratedBy", &d.generated }, { "wasAssociatedWith", &d.associated }, { "wasInformedBy", &d.informed },
+	const struct { const char *name; struct vt_json **to; } parts[] = { { "entity", &d.entity },
+		{ "activity", &d.activity }, { "agent", &d.agent },
+		{ "used", &d.used }, { "wasGeneratedBy", &d.generated }, { "wasAssociatedWith", &d.associated },
+			{ "wasInformedBy", &d.informed },
 		{ "wasDerivedFrom", &d.derived }, { "hadMember", &d.member } };
 
 	vt_json_put_text(prefix, "vt", "urn:voxtrail:");

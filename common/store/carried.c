@@ -20,7 +20,8 @@ static int add(struct vt_carried *c, const char *text, size_t n, const char *ori
 		c->v = vt_xrealloc(c->v, c->cap * sizeof(*c->v));
 	}
 	r = &c->v[c->n++];
-	*r = (struct vt_carried_record){ .record = j, .text = vt_xstrndup(text, n), .len = n, .origin = vt_xstrdup(origin), .own = own };
+	*r = (struct vt_carried_record){ .record = j, .text = vt_xstrndup(text, n), .len = n,
+		.origin = vt_xstrdup(origin), .own = own };
 	vt_digest_hex(r->id, &d);
 	return 0;
 }
@@ -145,7 +146,7 @@ const struct vt_carried_record *vt_carried_find(const struct vt_carried *c, cons
 	return i < c->n ? &c->v[i] : NULL;
 }
 
-/* --- do they tell the truth? ------------------------------------------------------------------------------------------------- */
+/* --- do they tell the truth? -------------------------------------------------------------------------------------- */
 
 static size_t file_index(const struct vt_tree *t, const char *path)
 {
@@ -170,9 +171,11 @@ struct checking {
 	struct vt_strs *absent;
 };
 
-static int check_file(const struct checking *c, const struct vt_carried_record *r, const struct vt_json *file, struct vt_err *err)
+static int check_file(const struct checking *c, const struct vt_carried_record *r, const struct vt_json *file,
+	struct vt_err *err)
 {
-	const char *path = vt_json_text(vt_json_get(file, "path"), ""), *stated = vt_json_text(vt_json_get(file, "sha256"), "");
+	const char *path = vt_json_text(vt_json_get(file, "path"), ""),
+		*stated = vt_json_text(vt_json_get(file, "sha256"), "");
 	size_t i = file_index(c->t, path);
 	char hex[VT_HEX];
 
@@ -182,11 +185,13 @@ static int check_file(const struct checking *c, const struct vt_carried_record *
 		return 0;
 	}
 	if (i == c->t->n_files)
-		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: missing, but the record %.16s beside it (%s) lists it as an output with digest %s", c->dir,
+		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: missing, but the record %.16s beside it (%s) lists it as "
+			"an output with digest %s", c->dir,
 			path, r->id, r->origin, stated);
 	vt_digest_hex(hex, &c->t->file[i].digest);
 	if (strcmp(hex, stated))
-		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: its digest is %s, but the record %.16s beside it (%s) says %s", c->dir, path, hex, r->id,
+		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: its digest is %s, but the record %.16s beside it (%s) "
+			"says %s", c->dir, path, hex, r->id,
 			r->origin, stated);
 	c->vouched[i] = true;
 	return 0;
@@ -242,13 +247,15 @@ static int check_reached(const struct vt_carried *c, struct vt_err *err)
 			reach(c, i, reached, stack);
 	for (size_t i = 0; !rc && i < c->n; i++)
 		if (!reached[i])
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: the record %.16s is no ancestor of any record beside it", c->v[i].origin, c->v[i].id);
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: the record %.16s is no ancestor of any record beside "
+				"it", c->v[i].origin, c->v[i].id);
 	free(stack);
 	free(reached);
 	return rc;
 }
 
-int vt_carried_check(const struct vt_carried *c, const struct vt_tree *t, const char *dir, enum vt_carried_extent extent,
+int vt_carried_check(const struct vt_carried *c, const struct vt_tree *t, const char *dir,
+	enum vt_carried_extent extent,
 	struct vt_strs *unvouched, struct vt_strs *absent, struct vt_err *err)
 {
 	struct checking check = { t, dir, extent, vt_xcalloc(t->n_files + 1, sizeof(bool)), absent };

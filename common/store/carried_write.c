@@ -33,7 +33,8 @@ static int add_ancestor(void *ctx, const struct vt_trail_step *step)
 {
 	struct lines *l = ctx;
 	struct vt_buf text = VT_BUF_INIT;
-	int rc = !strcmp(step->id, l->own) || l->bytes > limit ? 0 : canonical_text(&text, l->s, step->id, NULL, l->err);
+	int rc = !strcmp(step->id, l->own) || l->bytes > limit ? 0
+		: canonical_text(&text, l->s, step->id, NULL, l->err);
 
 	if (!rc && text.len && l->bytes + text.len < limit) {
 		vt_strs_add(&l->v, text.data);

@@ -54,9 +54,11 @@ static int examine(struct placing *p, struct vt_err *err)
 		const struct vt_object *o = &p->object[i];
 
 		if (o->state == VT_OBJECT_ABSENT && vt_tomb_has(p->s, &o->digest))
-			rc = vt_err_set(err, VT_ENOINPUT, "%s: its bytes were erased from %s by decision", o->path, p->s->dir);
+			rc = vt_err_set(err, VT_ENOINPUT, "%s: its bytes were erased from %s by decision", o->path,
+				p->s->dir);
 		else if (o->state == VT_OBJECT_ABSENT)
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not in %s; commit the original again, or fetch it from another store", o->path, p->s->dir);
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not in %s; commit the original again, "
+				"or fetch it from another store", o->path, p->s->dir);
 		else if (o->state == VT_OBJECT_DAMAGED)
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o->fault);
 	}
@@ -94,7 +96,8 @@ static int copy_out(const struct placing *p, const struct vt_tree_file *f, const
 	if (out < 0)
 		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", p->stage, f->path);
 	else if (ioctl(out, FICLONE, in) && p->how == VT_CHECKOUT_REFLINK && f->size)
-		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: no reflink of the store's file can be made here (use --writable)", p->stage, f->path);
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: no reflink of the store's file can be made here (use "
+			"--writable)", p->stage, f->path);
 	else if (lseek(out, 0, SEEK_END) == 0 && copy_bytes(in, out))
 		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, f->path);
 	else if (fchmod(out, mode))
@@ -106,7 +109,8 @@ static int copy_out(const struct placing *p, const struct vt_tree_file *f, const
 	return rc;
 }
 
-/* A link shares its mode with the object, so it serves only where nobody may write to that and the executable bit agrees. */
+/* A link shares its mode with the object, so it serves only where nobody may write to that and the executable bit
+ * agrees. */
 static int place(const struct placing *p, const struct vt_tree_file *f, struct vt_err *err)
 {
 	const struct vt_object *o = object_of(p, &f->digest);
@@ -129,7 +133,8 @@ static int fill(struct placing *p, struct vt_err *err)
 	/* children stand before parents, the root last */
 	for (size_t i = p->tree->n_dirs - 1; !rc && i-- > 0;)
 		if (vt_fault("checkout.mkdir") || mkdirat(p->stage_fd, p->tree->dir[i].path, 0755))
-			rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory", p->stage, p->tree->dir[i].path);
+			rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory", p->stage,
+				p->tree->dir[i].path);
 	for (size_t i = 0; !rc && i < p->tree->n_files; i++)
 		rc = place(p, &p->tree->file[i], err);
 	return rc;
@@ -157,7 +162,8 @@ static int open_stage(struct placing *p, struct vt_err *err)
 	return 0;
 }
 
-/* An existing dest must be empty; one with a staging folder in it was left by a killed checkout, and all of it is cleared. */
+/* An existing dest must be empty; one with a staging folder in it was left by a killed checkout, and all of it is
+ * cleared. */
 static int prepare_existing(const struct placing *p, const char *dest, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
@@ -172,7 +178,8 @@ static int prepare_existing(const struct placing *p, const char *dest, struct vt
 		else if (ours)
 			rc = vt_fs_remove_tree(path, err);
 		else
-			rc = vt_err_set(err, VT_ECANTCREAT, "%s: not empty (%s); check out into a new directory", dest, names.v[i]);
+			rc = vt_err_set(err, VT_ECANTCREAT, "%s: not empty (%s); check out into a new directory", dest,
+				names.v[i]);
 		free(path);
 	}
 	vt_strs_release(&names);
@@ -201,7 +208,8 @@ static int move_entries(const struct placing *p, const char *dest, struct vt_err
 static int move_whole(const struct placing *p, const char *dest, struct vt_err *err)
 {
 	if (vt_fault("checkout.rename") || rename(p->stage, dest))
-		return vt_err_errno(err, errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? VT_ECANTCREAT : VT_EIO, "%s: cannot appear", dest);
+		return vt_err_errno(err, errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? VT_ECANTCREAT
+			: VT_EIO, "%s: cannot appear", dest);
 	return 0;
 }
 
@@ -214,7 +222,8 @@ static char *without_slash(const char *path)
 	return vt_xstrndup(path, n);
 }
 
-int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how, vt_checkout_more more, void *ctx,
+int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how,
+	vt_checkout_more more, void *ctx,
 	struct vt_err *err)
 {
 	struct placing p = { .s = s, .tree = t, .how = how, .stage_fd = -1 };
@@ -249,7 +258,8 @@ int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const ch
 	return rc;
 }
 
-int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how, struct vt_err *err)
+int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how,
+	struct vt_err *err)
 {
 	return vt_store_checkout_with(s, t, dest, how, NULL, NULL, err);
 }

@@ -160,9 +160,11 @@ int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex
 	return rc;
 }
 
-int vt_store_publish_text(struct vt_store *s, const char *to, const char *text, size_t n, mode_t mode, struct vt_err *err)
+int vt_store_publish_text(struct vt_store *s, const char *to, const char *text, size_t n, mode_t mode,
+	struct vt_err *err)
 {
-	char *name = vt_store_tmp_name(s), *tmp = vt_asprintf("%s/tmp/%s", s->dir, name), *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
+	char *name = vt_store_tmp_name(s), *tmp = vt_asprintf("%s/tmp/%s", s->dir, name),
+		*dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 	char *above = vt_xstrndup(dir, (size_t)(strrchr(dir, '/') - dir));
 	int rc = vt_fs_mkdirs(dir, err);
 

@@ -61,12 +61,13 @@ const char *vt_consent_decision(const struct vt_consent *c, const char *record_h
 	const char *last = NULL;
 
 	for (size_t i = 0; list && i < list->n; i++)
-		if (!strcmp(text(list->item[i], "record"), record_hex) && !strcmp(text(list->item[i], "subject"), subject))
+		if (!strcmp(text(list->item[i], "record"), record_hex) &&
+		    !strcmp(text(list->item[i], "subject"), subject))
 			last = text(list->item[i], "decision");
 	return last;
 }
 
-/* --- changes ---------------------------------------------------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------------------------------------------------ */
 
 static struct vt_json *entry(const char *subject, const char *reason)
 {
@@ -95,7 +96,8 @@ static struct vt_json *changed(const struct vt_json *list, const char *without, 
 }
 
 /* Takes the lists; NULL keeps the one that is there. */
-static int write_file(const struct vt_consent *c, const char *path, struct vt_json *withdrawn, struct vt_json *decisions, struct vt_err *err)
+static int write_file(const struct vt_consent *c, const char *path, struct vt_json *withdrawn,
+	struct vt_json *decisions, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	struct vt_buf out = VT_BUF_INIT;
@@ -114,7 +116,8 @@ static int write_file(const struct vt_consent *c, const char *path, struct vt_js
 
 enum change { WITHDRAW, RESTORE, DECIDE };
 
-static int change(struct vt_store *s, enum change what, const char *subject, const char *reason, const char *record, const char *decision,
+static int change(struct vt_store *s, enum change what, const char *subject, const char *reason, const char *record,
+	const char *decision,
 	struct vt_err *err)
 {
 	static const char *const events[] = { "consent-withdrawn", "consent-restored", "consent-decided" };
@@ -133,8 +136,10 @@ static int change(struct vt_store *s, enum change what, const char *subject, con
 		vt_json_put_text(e, "decision", decision);
 	}
 	if (!rc && !(what == WITHDRAW && vt_consent_withdrawn(&c, subject))) {
-		rc = what == DECIDE ? write_file(&c, path, NULL, changed(vt_json_get(c.j, "decisions"), NULL, vt_json_copy(e)), err) :
-			write_file(&c, path, changed(vt_json_get(c.j, "withdrawn"), subject, what == WITHDRAW ? vt_json_copy(e) : NULL), NULL, err);
+		rc = what == DECIDE ? write_file(&c, path, NULL,
+			changed(vt_json_get(c.j, "decisions"), NULL, vt_json_copy(e)), err) :
+			write_file(&c, path, changed(vt_json_get(c.j, "withdrawn"), subject,
+				what == WITHDRAW ? vt_json_copy(e) : NULL), NULL, err);
 		detail = vt_json_new(VT_JSON_OBJECT);
 		vt_json_put_text(detail, "subject", subject);
 		vt_json_put_text(detail, "reason", reason);
@@ -165,16 +170,18 @@ int vt_consent_restore(struct vt_store *s, const char *subject, const char *reas
 	return change(s, RESTORE, subject, reason, NULL, NULL, err);
 }
 
-int vt_consent_decide(struct vt_store *s, const char *record_hex, const char *subject, const char *decision, const char *reason, struct vt_err *err)
+int vt_consent_decide(struct vt_store *s, const char *record_hex, const char *subject, const char *decision,
+	const char *reason, struct vt_err *err)
 {
 	return change(s, DECIDE, subject, reason, record_hex, decision, err);
 }
 
-/* --- a stage's input ----------------------------------------------------------------------------------------------------------- */
+/* --- a stage's input ---------------------------------------------------------------------------------------------- */
 
 static int refuse(const struct vt_json *entry, const char *root, const char *path, struct vt_err *err)
 {
-	return vt_err_set(err, VT_EDATA, "%s/%s: subject %s has withdrawn consent (%s); take the subject's files out of the input", root, path,
+	return vt_err_set(err, VT_EDATA, "%s/%s: subject %s has withdrawn consent (%s); take the subject's files out "
+		"of the input", root, path,
 		text(entry, "subject"), text(entry, "reason"));
 }
 
@@ -187,7 +194,8 @@ static const struct vt_json *named_in(const struct vt_json *list, const char *pa
 	return NULL;
 }
 
-int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t, const struct vt_carried *records, const char *root, struct vt_err *err)
+int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t, const struct vt_carried *records,
+	const char *root, struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(c->j, "withdrawn"), *entry;
 
@@ -200,7 +208,8 @@ int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t, 
 
 		for (size_t k = 0; trained && k < trained->n; k++)
 			if ((entry = vt_consent_withdrawn(c, vt_json_text(trained->item[k], ""))))
-				return vt_err_set(err, VT_EDATA, "%s: was trained on subject %s, who has withdrawn consent (%s); start from another checkpoint",
+				return vt_err_set(err, VT_EDATA, "%s: was trained on subject %s, who has withdrawn "
+					"consent (%s); start from another checkpoint",
 					root, text(entry, "subject"), text(entry, "reason"));
 	}
 	return 0;

@@ -61,7 +61,8 @@ void vt_digest_stream_free(struct vt_digest_stream *s)
 
 static bool moved(const struct stat *a, const struct stat *b)
 {
-	return a->st_size != b->st_size || a->st_mtim.tv_sec != b->st_mtim.tv_sec || a->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
+	return a->st_size != b->st_size || a->st_mtim.tv_sec != b->st_mtim.tv_sec ||
+		a->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
 }
 
 /* Hashes to the end of fd; *n counts the bytes. */
@@ -99,7 +100,8 @@ int vt_digest_file(struct vt_digest *out, uint64_t *size, const char *path, stru
 	else if (hash_all(fd, s, size) || fstat(fd, &after))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot read", path);
 	else if (moved(&before, &after) || *size != (uint64_t)after.st_size)
-		rc = vt_err_set(err, VT_EIO, "%s: changed while it was read; commit it when nothing writes to it", path);
+		rc = vt_err_set(err, VT_EIO, "%s: changed while it was read; commit it when nothing writes to it",
+			path);
 	else
 		vt_digest_stream_end(out, s);
 	vt_digest_stream_free(s);

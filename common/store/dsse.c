@@ -23,10 +23,12 @@ static void pre_authentication(struct vt_buf *out, const char *type, const void 
 	vt_buf_add(out, payload, n);
 }
 
-int vt_dsse_sign(struct vt_json **out, const char *type, const void *payload, size_t n, const struct vt_key *k, struct vt_err *err)
+int vt_dsse_sign(struct vt_json **out, const char *type, const void *payload, size_t n, const struct vt_key *k,
+	struct vt_err *err)
 {
 	struct vt_buf bytes = VT_BUF_INIT, signature = VT_BUF_INIT, text = VT_BUF_INIT;
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *one = vt_json_new(VT_JSON_OBJECT), *list = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *one = vt_json_new(VT_JSON_OBJECT),
+		*list = vt_json_new(VT_JSON_ARRAY);
 	char id[VT_HEX];
 	int rc = vt_key_id(id, k, err);
 
@@ -67,7 +69,8 @@ static int check_one(const struct vt_json *one, const struct vt_buf *bytes, cons
 	return rc;
 }
 
-int vt_dsse_open(struct vt_buf *payload, const struct vt_json *envelope, const char *type, const struct vt_key *k, struct vt_err *err)
+int vt_dsse_open(struct vt_buf *payload, const struct vt_json *envelope, const char *type, const struct vt_key *k,
+	struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(envelope, "signatures");
 	const char *said = vt_json_text(vt_json_get(envelope, "payloadType"), "");

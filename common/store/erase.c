@@ -33,10 +33,11 @@ static void add_blob(struct planning *p, const struct vt_digest *d, const char *
 		e->cap = e->cap ? 2 * e->cap : 64;
 		e->blob = vt_xrealloc(e->blob, e->cap * sizeof(*e->blob));
 	}
-	e->blob[e->n_blobs++] = (struct vt_erased_blob){ .digest = *d, .size = size, .path = vt_xstrdup(path), .derived = derived };
+	e->blob[e->n_blobs++] = (struct vt_erased_blob){ .digest = *d, .size = size, .path = vt_xstrdup(path),
+		.derived = derived };
 }
 
-/* --- what executions read and wrote ------------------------------------------------------------------------------------------- */
+/* --- what executions read and wrote ------------------------------------------------------------------------------- */
 
 static int one_more(void *ctx, int n, const char *const *column)
 {
@@ -50,9 +51,12 @@ static int one_more(void *ctx, int n, const char *const *column)
 static int reads_others(struct planning *p, const char *id, bool *yes)
 {
 	*yes = false;
-	return vt_lineage_read(p->s->db, p->err, "WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) UNION SELECT e.parent FROM up"
-		" CROSS JOIN edge e ON e.child = up.n) SELECT 1 FROM up CROSS JOIN file_in i ON i.record = up.n AND i.open = 1 AND i.subject <> 0"
-		" CROSS JOIN subject s ON s.n = i.subject WHERE s.name <> ?2 AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact"
+	return vt_lineage_read(p->s->db, p->err, "WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) "
+		"UNION SELECT e.parent FROM up"
+		" CROSS JOIN edge e ON e.child = up.n) SELECT 1 FROM up CROSS JOIN file_in i ON i.record = up.n AND "
+		"i.open = 1 AND i.subject <> 0"
+		" CROSS JOIN subject s ON s.n = i.subject WHERE s.name <> ?2 AND NOT EXISTS (SELECT 1 FROM file_out o "
+		"WHERE o.artifact = i.artifact"
 		" AND o.record <> i.record) LIMIT 1", 2, (const char *const[]){ id, p->e->subject }, one_more, yes);
 }
 
@@ -88,7 +92,8 @@ static int sort_executions(struct planning *p)
 }
 
 /* The files of one record: the subject's, or somebody else's. */
-static void take_files(struct planning *p, const struct vt_json *record, const struct vt_json *ports, bool alone, bool output)
+static void take_files(struct planning *p, const struct vt_json *record, const struct vt_json *ports, bool alone,
+	bool output)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
 		const struct vt_json *files = vt_json_get(ports->item[i], "files");
@@ -101,7 +106,8 @@ static void take_files(struct planning *p, const struct vt_json *record, const s
 			if (!vt_digest_parse(&d, vt_json_text(vt_json_get(files->item[k], "sha256"), "")))
 				;
 			else if (!strcmp(whose, p->e->subject) || (alone && output))
-				add_blob(p, &d, path, (uint64_t)vt_json_integer(vt_json_get(files->item[k], "size"), 0), output);
+				add_blob(p, &d, path, (uint64_t)vt_json_integer(vt_json_get(files->item[k], "size"), 0),
+					output);
 			else
 				vt_digest_set_add(&p->theirs, &d);
 			free(whose);
@@ -136,7 +142,7 @@ static int take_records(struct planning *p)
 	return rc;
 }
 
-/* --- what commits hold -------------------------------------------------------------------------------------------------------- */
+/* --- what commits hold -------------------------------------------------------------------------------------------- */
 
 static int take_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 {
@@ -154,7 +160,7 @@ static int take_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 	return rc;
 }
 
-/* --- the plan ------------------------------------------------------------------------------------------------------------------ */
+/* --- the plan ----------------------------------------------------------------------------------------------------- */
 
 static int by_digest(const void *a, const void *b)
 {
@@ -207,7 +213,8 @@ int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subjec
 	if (!rc)
 		once_each(&p);
 	if (!rc && !out->n_blobs)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no file of this subject is known to %s", subject, vt_store_dir(s));
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no file of this subject is known to %s", subject,
+			vt_store_dir(s));
 	vt_digest_set_release(&p.alone);
 	vt_digest_set_release(&p.theirs);
 	vt_strs_release(&p.touched);
@@ -226,12 +233,13 @@ void vt_erasure_release(struct vt_erasure *e)
 	*e = (struct vt_erasure){ .subject = NULL };
 }
 
-/* --- doing it -------------------------------------------------------------------------------------------------------------------- */
+/* --- doing it ----------------------------------------------------------------------------------------------------- */
 
 static int remove_bytes(const struct vt_erasure *e, struct vt_store *s, struct vt_err *err)
 {
 	for (size_t i = 0; i < e->n_blobs; i++) {
-		char *path = vt_store_path(s, "objects", &e->blob[i].digest), *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+		char *path = vt_store_path(s, "objects", &e->blob[i].digest),
+			*dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
 		int rc = 0;
 
 		if (!e->blob[i].shared && unlink(path) && errno != ENOENT)

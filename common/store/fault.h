@@ -3,8 +3,9 @@
  *      if (vt_fault("adopt.link") || linkat(...))
  *              return vt_err_errno(err, VT_EIO, "...");
  *
- * VOXTRAIL_FAULT=STEP[:ACTION[:N]] makes the N-th arrival at STEP (default the first) act: `kill` (default) ends the process with
- * SIGKILL; `eio`, `enospc`, `erofs` set errno, and the call returns true.  Unset, which it is outside tests, nothing happens. */
+ * VOXTRAIL_FAULT=STEP[:ACTION[:N]] makes the N-th arrival at STEP (default the first) act: `kill` (default) ends the
+ * process with SIGKILL; `eio`, `enospc`, `erofs` set errno, and the call returns true.  Unset, which it is outside
+ * tests, nothing happens. */
 #ifndef COMMON_STORE_FAULT_H
 #define COMMON_STORE_FAULT_H
 

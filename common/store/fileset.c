@@ -15,7 +15,8 @@
 struct vt_stamp vt_stamp_of(const struct stat *st)
 {
 	return (struct vt_stamp){ .dev = st->st_dev, .ino = st->st_ino, .size = (uint64_t)st->st_size,
-		.mtime = st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec, .ctime = st->st_ctim.tv_sec * 1000000000LL + st->st_ctim.tv_nsec };
+		.mtime = st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec,
+		.ctime = st->st_ctim.tv_sec * 1000000000LL + st->st_ctim.tv_nsec };
 }
 
 bool vt_stamp_same(const struct vt_stamp *a, const struct vt_stamp *b)
@@ -58,7 +59,8 @@ struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path, c
 		s->file = vt_xrealloc(s->file, s->cap * sizeof(*s->file));
 	}
 	f = &s->file[s->n++];
-	*f = (struct vt_fileset_file){ .path = vt_xstrdup(path), .stamp = vt_stamp_of(st), .mode = st->st_mode, .owner = st->st_uid };
+	*f = (struct vt_fileset_file){ .path = vt_xstrdup(path), .stamp = vt_stamp_of(st), .mode = st->st_mode,
+		.owner = st->st_uid };
 	return f;
 }
 
@@ -74,17 +76,20 @@ static void note(struct vt_fileset *s, const char *path, const struct vt_err *er
 
 static void walk(struct vt_fileset *s, int dir_fd, const char *rel);
 
-static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name, const char *path, mode_t mode, struct vt_err *err)
+static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name, const char *path, mode_t mode,
+	struct vt_err *err)
 {
 	char target[256];
 	ssize_t n;
 
 	if (!S_ISLNK(mode))
-		return vt_err_set(err, VT_EDATA, "%s/%s: %s, neither a file nor a directory; take it out", s->root, path,
+		return vt_err_set(err, VT_EDATA, "%s/%s: %s, neither a file nor a directory; take it out", s->root,
+			path,
 			S_ISSOCK(mode) ? "a socket" : S_ISFIFO(mode) ? "a fifo" : "a device");
 	n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
-	return vt_err_set(err, VT_EDATA, "%s/%s: a symbolic link (to %s), neither a file nor a directory; copy what it points to", s->root, path, target);
+	return vt_err_set(err, VT_EDATA, "%s/%s: a symbolic link (to %s), neither a file nor a directory; copy what it "
+		"points to", s->root, path, target);
 }
 
 static void walk_into(struct vt_fileset *s, int dir_fd, const char *name, const char *path)

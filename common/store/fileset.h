@@ -9,7 +9,8 @@
  *      }
  *      vt_fileset_release(&s);
  *
- * Several files are hashed side by side, on every thread of parallel.h and in the lanes of sha256.h; nothing depends on how many. */
+ * Several files are hashed side by side, on every thread of parallel.h and in the lanes of sha256.h; nothing depends on
+ * how many. */
 #ifndef COMMON_STORE_FILESET_H
 #define COMMON_STORE_FILESET_H
 
@@ -31,7 +32,8 @@ bool vt_stamp_same(const struct vt_stamp *a, const struct vt_stamp *b);
 
 enum vt_fileset_copy {
 	VT_FILESET_HASH = 0,        /* read only */
-	VT_FILESET_COPY,            /* into a new file as well, in the same pass; a reflink where the file system makes one */
+	/* into a new file as well, in the same pass; a reflink where the file system makes one */
+	VT_FILESET_COPY,
 };
 
 struct vt_fileset_file {
@@ -61,9 +63,9 @@ void vt_fileset_begin(struct vt_fileset *s);
 void vt_fileset_release(struct vt_fileset *s);
 void vt_fileset_clear(struct vt_fileset *s);      /* no files; the root stays open */
 
-/* Finds the files below root; a symlink to a directory will do for root itself.  .lineage at the root is left out.  Whatever is
- * neither file nor directory, cannot be read or has a name that vt_tree_check_name refuses is an error, and of several the one
- * with the least path. */
+/* Finds the files below root; a symlink to a directory will do for root itself.  .lineage at the root is left
+ * out.  Whatever is neither file nor directory, cannot be read or has a name that vt_tree_check_name refuses is an
+ * error, and of several the one with the least path. */
 int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err);
 
 /* For a list of one's own: opens root, without a look at what it holds; then files are added by path and stamp. */
@@ -72,9 +74,11 @@ struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path, c
 
 enum vt_fileset_until { VT_FILESET_FIRST_FAULT = 1, VT_FILESET_ALL };
 
-/* Hashes the wanted files.  Copies go to copies_fd under names that begin with prefix.  A file's failure is noted in it; with
- * VT_FILESET_FIRST_FAULT files behind a failed one may be left out.  Non-zero only if nothing could be done. */
-int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix, enum vt_fileset_until until, struct vt_err *err);
+/* Hashes the wanted files.  Copies go to copies_fd under names that begin with prefix.  A file's failure is noted in
+ * it;
+ * with VT_FILESET_FIRST_FAULT files behind a failed one may be left out.  Non-zero only if nothing could be done. */
+int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix, enum vt_fileset_until until,
+	struct vt_err *err);
 
 /* The tree of a scan whose files all have their digests. */
 struct vt_tree;

@@ -19,7 +19,8 @@ static const uint64_t large = 1 << 20;
 
 struct work {
 	struct vt_fileset *s;
-	size_t *order, n;                /* indices of the wanted files: large ones first, so that no thread ends long after the rest */
+	/* indices of the wanted files: large ones first, so that no thread ends long after the rest */
+	size_t *order, n;
 	int copies_fd;
 	const char *prefix;
 	enum vt_fileset_until until;
@@ -74,7 +75,8 @@ static int open_copy(struct work *w, struct lane *l)
 	struct vt_fileset_file *f = l->f;
 
 	f->copied = vt_asprintf("%s.%zu", w->prefix, (size_t)(f - w->s->file));
-	l->out = vt_fault("copy.open") ? -1 : openat(w->copies_fd, f->copied, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	l->out = vt_fault("copy.open") ? -1
+		: openat(w->copies_fd, f->copied, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (l->out < 0)
 		return -1;
 	if (!f->stamp.size || ioctl(l->out, FICLONE, l->in))
@@ -167,7 +169,8 @@ static bool take(struct work *w, struct lane *l)
 		l->got = 0;
 		l->out = -1;
 		/* not blocked by a fifo, nor led elsewhere by a link, that took the file's place since */
-		l->in = vt_fault("hash.open") ? -1 : openat(w->s->root_fd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+		l->in = vt_fault("hash.open") ? -1
+			: openat(w->s->root_fd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 		if (l->in < 0)
 			drop(w, l, errno == EIO ? VT_EIO : VT_ENOINPUT, "cannot open");
 		else if (f->copy && open_copy(w, l))
@@ -178,7 +181,7 @@ static bool take(struct work *w, struct lane *l)
 	return false;
 }
 
-/* --- lanes ------------------------------------------------------------------------------------------------------------------ */
+/* --- lanes -------------------------------------------------------------------------------------------------------- */
 
 /* The blocks of the next chunk; the last has the padding behind it. */
 static bool fill_blocks(struct work *w, struct lane *l)
@@ -241,7 +244,7 @@ static void hash_side_by_side(struct work *w, struct lane lane[VT_SHA_LANES])
 	}
 }
 
-/* --- OpenSSL ----------------------------------------------------------------------------------------------------------------- */
+/* --- OpenSSL ------------------------------------------------------------------------------------------------------ */
 
 static void hash_in_turn(struct work *w, struct lane *l)
 {
@@ -267,7 +270,7 @@ static void hash_in_turn(struct work *w, struct lane *l)
 	}
 }
 
-/* --- threads ------------------------------------------------------------------------------------------------------------------ */
+/* --- threads ------------------------------------------------------------------------------------------------------ */
 
 static void worker(void *ctx, size_t index)
 {
@@ -320,7 +323,8 @@ static uint64_t arrange(struct work *w)
 	return sum;
 }
 
-int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix, enum vt_fileset_until until, struct vt_err *err)
+int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix, enum vt_fileset_until until,
+	struct vt_err *err)
 {
 	struct work w = { .s = s, .copies_fd = copies_fd, .prefix = prefix, .until = until };
 	size_t workers = vt_parallel_threads();

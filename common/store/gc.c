@@ -26,7 +26,7 @@ struct gc {
 	time_t now;
 };
 
-/* --- marking ------------------------------------------------------------------------------------------------------------------ */
+/* --- marking ------------------------------------------------------------------------------------------------------ */
 
 static int mark_tree(struct gc *g, const struct vt_digest *id, struct vt_err *err)
 {
@@ -216,7 +216,7 @@ static int mark(struct gc *g, struct vt_err *err)
 	return rc ? vt_err_prefix(err, "nothing was removed") : 0;
 }
 
-/* --- sweeping ------------------------------------------------------------------------------------------------------------------- */
+/* --- sweeping ----------------------------------------------------------------------------------------------------- */
 
 struct sweeping {
 	struct gc *g;
@@ -257,7 +257,8 @@ static int sweep_file(void *ctx, const char *rel, char type, struct vt_err *err)
 	return rc;
 }
 
-static int sweep_kind(struct gc *g, const char *kind, const char *step, const struct vt_digest_set *keep, size_t *kept, size_t *gone, struct vt_err *err)
+static int sweep_kind(struct gc *g, const char *kind, const char *step, const struct vt_digest_set *keep, size_t *kept,
+	size_t *gone, struct vt_err *err)
 {
 	struct sweeping w = { g, kind, step, keep, kept, gone };
 	char *dir = vt_path_join(g->s->dir, kind);
@@ -306,7 +307,8 @@ static bool is_claimed(const char *path)
 
 static int sweep_leftover(struct gc *g, const char *folder, const char *name, struct vt_err *err)
 {
-	char *relative = *folder ? vt_path_join(folder, name) : vt_xstrdup(name), *path = vt_path_join(g->s->dir, relative);
+	char *relative = *folder ? vt_path_join(folder, name) : vt_xstrdup(name),
+		*path = vt_path_join(g->s->dir, relative);
 	uint64_t size = size_of(path);
 	int rc = 0;
 
@@ -392,7 +394,8 @@ static int take_alone(struct vt_store *s, int seconds, struct vt_err *err)
 		if (busy && errno != EWOULDBLOCK && errno != EINTR)
 			return vt_err_errno(err, VT_EIO, "%s/in-use: cannot lock", s->dir);
 	}
-	return busy ? vt_err_set(err, VT_EDEVICE, "%s: another process has been publishing to this store for %d s; try again when it is done", s->dir, seconds) : 0;
+	return busy ? vt_err_set(err, VT_EDEVICE, "%s: another process has been publishing to this store for %d s; try "
+		"again when it is done", s->dir, seconds) : 0;
 }
 
 static int tell(struct vt_store *s, const struct vt_gc_result *r, struct vt_err *err)
@@ -408,7 +411,8 @@ static int tell(struct vt_store *s, const struct vt_gc_result *r, struct vt_err 
 
 int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_result *out, struct vt_err *err)
 {
-	struct gc g = { .s = s, .opts = opts, .out = out, .commits = VT_DIGEST_SET_INIT, .trees = VT_DIGEST_SET_INIT, .blobs = VT_DIGEST_SET_INIT,
+	struct gc g = { .s = s, .opts = opts, .out = out, .commits = VT_DIGEST_SET_INIT, .trees = VT_DIGEST_SET_INIT,
+		.blobs = VT_DIGEST_SET_INIT,
 		.now = time(NULL) };
 	int rc = take_alone(s, opts->wait_seconds, err);
 

@@ -18,7 +18,8 @@ static int fail(const char *what, struct vt_err *err)
 	return vt_err_set(err, VT_EIO, "git: %s: %s", what, e ? e->message : "no reason given");
 }
 
-/* Config of the machine and the user must not change what is written or read; nothing is executed, so the owner is no matter. */
+/* Config of the machine and the user must not change what is written or read; nothing is executed, so the owner is no
+ * matter. */
 static void begin(void)
 {
 	git_libgit2_init();
@@ -29,7 +30,7 @@ static void begin(void)
 		git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, level, "");
 }
 
-/* --- capture -------------------------------------------------------------------------------------------------------------- */
+/* --- capture ------------------------------------------------------------------------------------------------------ */
 
 static int put_head(struct vt_json *j, git_repository *repo, git_tree **tree, struct vt_err *err)
 {
@@ -104,15 +105,16 @@ static int put_file(struct vt_json *j, git_repository *repo, git_tree *tree, con
 	return rc;
 }
 
-/* scheme://user:password@host/... without what stands before the @.  Read from the configuration: looking the remote up would match
- * every entry against patterns, and libgit2 1.5 loses 20 KiB for each. */
+/* scheme://user:password@host/... without what stands before the @.  Read from the configuration: looking the remote up
+ * would match every entry against patterns, and libgit2 1.5 loses 20 KiB for each. */
 static void put_remote(struct vt_json *j, git_repository *repo)
 {
 	git_config *config = NULL;
 	const char *url = NULL, *scheme, *at;
 	char *clean;
 
-	if (!git_repository_config_snapshot(&config, repo) && !git_config_get_string(&url, config, "remote.origin.url")) {
+	if (!git_repository_config_snapshot(&config, repo) &&
+	    !git_config_get_string(&url, config, "remote.origin.url")) {
 		scheme = strstr(url, "://");
 		at = scheme ? memchr(scheme + 3, '@', strcspn(scheme + 3, "/")) : NULL;
 		clean = at ? vt_asprintf("%.*s%s", (int)(scheme + 3 - url), url, at + 1) : vt_xstrdup(url);
@@ -178,7 +180,7 @@ struct vt_json *vt_git_source(const char *file)
 	return j;
 }
 
-/* --- a bare repository ------------------------------------------------------------------------------------------------------ */
+/* --- a bare repository -------------------------------------------------------------------------------------------- */
 
 int vt_git_open_bare(struct vt_git **out, const char *dir, struct vt_err *err)
 {
@@ -211,11 +213,13 @@ void vt_git_close(struct vt_git *g)
 	free(g);
 }
 
-static int write_object(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n, git_object_t type, struct vt_err *err)
+static int write_object(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n, git_object_t type,
+	struct vt_err *err)
 {
 	git_odb *odb = NULL;
 	git_oid oid;
-	int rc = git_repository_odb(&odb, g->repo) || git_odb_write(&oid, odb, bytes, n, type) ? fail("cannot write an object", err) : 0;
+	int rc = git_repository_odb(&odb, g->repo) || git_odb_write(&oid, odb, bytes, n, type)
+		? fail("cannot write an object", err) : 0;
 
 	if (!rc)
 		git_oid_tostr(out, VT_GIT_OID, &oid);
@@ -233,14 +237,16 @@ int vt_git_write_commit(struct vt_git *g, char out[VT_GIT_OID], const char *text
 	return write_object(g, out, text, n, GIT_OBJECT_COMMIT, err);
 }
 
-int vt_git_write_tree(struct vt_git *g, char out[VT_GIT_OID], const struct vt_git_entry *v, size_t n, struct vt_err *err)
+int vt_git_write_tree(struct vt_git *g, char out[VT_GIT_OID], const struct vt_git_entry *v, size_t n,
+	struct vt_err *err)
 {
 	git_treebuilder *b = NULL;
 	git_oid oid;
 	int rc = git_treebuilder_new(&b, g->repo, NULL) ? fail("cannot write a tree", err) : 0;
 
 	for (size_t i = 0; !rc && i < n; i++)
-		if (git_oid_fromstr(&oid, v[i].blob) || git_treebuilder_insert(NULL, b, v[i].name, &oid, GIT_FILEMODE_BLOB))
+		if (git_oid_fromstr(&oid, v[i].blob) || git_treebuilder_insert(NULL, b, v[i].name, &oid,
+		    GIT_FILEMODE_BLOB))
 			rc = fail(v[i].name, err);
 	if (!rc && git_treebuilder_write(&oid, b))
 		rc = fail("cannot write a tree", err);
@@ -255,7 +261,8 @@ int vt_git_read_commit(struct vt_git *g, struct vt_buf *out, const char *oid_hex
 	git_odb *odb = NULL;
 	git_odb_object *o = NULL;
 	git_oid oid;
-	int rc = git_oid_fromstr(&oid, oid_hex) || git_repository_odb(&odb, g->repo) || git_odb_read(&o, odb, &oid) ? fail(oid_hex, err) : 0;
+	int rc = git_oid_fromstr(&oid, oid_hex) || git_repository_odb(&odb, g->repo) ||
+		git_odb_read(&o, odb, &oid) ? fail(oid_hex, err) : 0;
 
 	if (!rc && git_odb_object_type(o) != GIT_OBJECT_COMMIT)
 		rc = vt_err_set(err, VT_EDATA, "git: %s is no commit", oid_hex);
@@ -297,7 +304,8 @@ int vt_git_set_ref(struct vt_git *g, const char *name, const char *oid_hex, stru
 {
 	git_reference *ref = NULL;
 	git_oid oid;
-	int rc = git_oid_fromstr(&oid, oid_hex) || git_reference_create(&ref, g->repo, name, &oid, 1, NULL) ? fail(name, err) : 0;
+	int rc = git_oid_fromstr(&oid, oid_hex) || git_reference_create(&ref, g->repo, name, &oid, 1, NULL)
+		? fail(name, err) : 0;
 
 	git_reference_free(ref);
 	return rc;

@@ -75,7 +75,8 @@ static int learn_one(struct mirror *m, const char *oid, struct vt_strs *next, st
 		rc = vt_err_set(err, VT_EDATA, "git: commit %s was not made here", oid);
 	if (!rc && !map_find(&m->map, ours))
 		map_add(&m->map, ours, oid);
-	for (const char *p = rc || !next ? NULL : strchr(text.data, '\n'); p && !strncmp(p, "\nparent ", 8); p = strchr(p + 1, '\n')) {
+	for (const char *p = rc || !next ? NULL : strchr(text.data, '\n'); p && !strncmp(p, "\nparent ", 8);
+	    p = strchr(p + 1, '\n')) {
 		char *parent = vt_xstrndup(p + 8, VT_GIT_OID - 1);
 
 		vt_strs_add(next, parent);
@@ -112,7 +113,8 @@ static int write_manifest(struct mirror *m, char out[VT_GIT_OID], const char *tr
 	struct vt_buf manifest = VT_BUF_INIT, executable = VT_BUF_INIT;
 	struct vt_tree *t = NULL;
 	struct vt_digest d;
-	int rc = vt_digest_parse(&d, tree_hex) ? vt_store_get_tree(m->s, &t, &d, err) : vt_err_set(err, VT_EDATA, "\"%s\" is no tree id", tree_hex);
+	int rc = vt_digest_parse(&d, tree_hex) ? vt_store_get_tree(m->s, &t, &d, err)
+		: vt_err_set(err, VT_EDATA, "\"%s\" is no tree id", tree_hex);
 
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
 		char hex[VT_HEX];
@@ -164,7 +166,8 @@ static int write_commit(struct mirror *m, const struct vt_commit *c, struct vt_e
 		vt_buf_printf(&text, "parent %s\n", map_find(&m->map, c->parents.v[i]));
 	vt_buf_str(&text, "author ");
 	person(&text, c->author);
-	vt_buf_printf(&text, " %lld +0000\ncommitter voxtrail <> %lld +0000\n\n", (long long)c->time, (long long)c->time);
+	vt_buf_printf(&text, " %lld +0000\ncommitter voxtrail <> %lld +0000\n\n", (long long)c->time,
+		(long long)c->time);
 	if (*c->message)
 		vt_buf_str(&text, c->message);
 	else
@@ -255,7 +258,8 @@ static int bring_up_to_date(struct vt_store *s, const char *repo, const char *di
 
 int vt_git_mirror(struct vt_store *s, const char *repo, struct vt_err *err)
 {
-	char *top = vt_path_join(s->dir, "git"), *dir = vt_asprintf("%s/%s.git", top, repo), *lock = vt_path_join(top, "lock");
+	char *top = vt_path_join(s->dir, "git"), *dir = vt_asprintf("%s/%s.git", top, repo),
+		*lock = vt_path_join(top, "lock");
 	struct vt_err first = VT_ERR_INIT;
 	int rc = vt_fs_mkdirs(top, err), fd = -1;
 
@@ -281,5 +285,6 @@ void vt_git_mirror_try(struct vt_store *s, const char *repo)
 	struct vt_err err = VT_ERR_INIT;
 
 	if (!(wanted && !strcmp(wanted, "0")) && vt_git_mirror(s, repo, &err))
-		vt_log(VT_LOG_WARN, "mirror", "repo=%s note=\"%s; the commit holds, `voxtrail mirror` tries again\"", repo, err.text);
+		vt_log(VT_LOG_WARN, "mirror", "repo=%s note=\"%s; the commit holds, `voxtrail mirror` tries again\"",
+			repo, err.text);
 }

@@ -35,7 +35,8 @@ int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, stru
 }
 
 /* The tree of one output as its record states it; a merged directory and one that lost its permissions have another. */
-static int put_stated_tree(struct vt_store *s, const struct vt_json *output, const struct vt_tree *whole, struct vt_err *err)
+static int put_stated_tree(struct vt_store *s, const struct vt_json *output, const struct vt_tree *whole,
+	struct vt_err *err)
 {
 	struct vt_tree *t = NULL;
 	int rc = vt_record_tree(&t, output, err);
@@ -53,7 +54,8 @@ static int put_stated_tree(struct vt_store *s, const struct vt_json *output, con
 	return rc;
 }
 
-static int put_stated_trees(struct vt_store *s, const struct vt_carried *c, const struct vt_tree *whole, struct vt_err *err)
+static int put_stated_trees(struct vt_store *s, const struct vt_carried *c, const struct vt_tree *whole,
+	struct vt_err *err)
 {
 	int rc = 0;
 
@@ -67,15 +69,18 @@ static int put_stated_trees(struct vt_store *s, const struct vt_carried *c, cons
 }
 
 /* Everything that can be refused is refused here, before the store is touched. */
-static int check(const struct vt_carried *c, const struct vt_tree *t, const char *dir, const struct vt_import_opts *opts, struct vt_import *out,
+static int check(const struct vt_carried *c, const struct vt_tree *t, const char *dir,
+	const struct vt_import_opts *opts, struct vt_import *out,
 	struct vt_err *err)
 {
-	int rc = vt_carried_check(c, t, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE, &out->unvouched, NULL, err);
+	int rc = vt_carried_check(c, t, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE, &out->unvouched, NULL,
+		err);
 
 	if (rc)
 		return rc;
 	if (opts->strict && out->unvouched.n)
-		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: no record beside it lists this file (%zu such files)", dir, out->unvouched.v[0],
+		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: no record beside it lists this file (%zu such files)",
+			dir, out->unvouched.v[0],
 			out->unvouched.n);
 	for (size_t i = 0; i < c->n; i++)
 		*(c->v[i].own ? &out->n_own : &out->n_ancestors) += 1;
@@ -109,7 +114,8 @@ static int tell(struct vt_store *s, const struct vt_carried *c, const struct vt_
 	return vt_history_append(s, "import", detail, err);
 }
 
-int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts, struct vt_import *out, struct vt_err *err)
+int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts, struct vt_import *out,
+	struct vt_err *err)
 {
 	struct vt_carried c = { NULL, 0, 0 };
 	struct vt_tree *checked = NULL;
@@ -124,7 +130,8 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 			rc = check(&c, checked, dir, opts, out, err);
 	}
 	if (!rc)
-		rc = opts->copy ? vt_store_copy_dir(s, &out->tree, dir, err) : vt_store_adopt_dir(s, &out->tree, dir, err);
+		rc = opts->copy ? vt_store_copy_dir(s, &out->tree, dir, err)
+			: vt_store_adopt_dir(s, &out->tree, dir, err);
 	if (!rc && checked && !vt_digest_equal(&checked->id, &out->tree->id))
 		rc = vt_err_set(err, VT_EIO, "%s: a file in it changed while it was read; import it again", dir);
 	if (!rc)

@@ -6,9 +6,11 @@
  *      use(got.tree->id, got.n_records);
  *      vt_import_release(&got);
  *
- * Idempotent, and the order in which directories are taken in does not matter.  The directory may have gone through a bucket:
- * times, permissions and empty directories are not needed; each record's own tree is stored with the executable bits the record
- * states.  A record that lies about the files beside it is VT_EINTEGRITY with the path (carried.h), and nothing is taken in. */
+ * Idempotent, and the order in which directories are taken in does not matter.  The directory may have gone through a
+ * bucket:
+ * times, permissions and empty directories are not needed; each record's own tree is stored with the executable bits
+ * the record states.  A record that lies about the files beside it is VT_EINTEGRITY with the path (carried.h), and
+ * nothing is taken in. */
 #ifndef COMMON_STORE_IMPORT_H
 #define COMMON_STORE_IMPORT_H
 
@@ -27,7 +29,8 @@ struct vt_import {
 	struct vt_strs unvouched;        /* files that no record lists */
 };
 
-int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts, struct vt_import *out, struct vt_err *err);
+int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts, struct vt_import *out,
+	struct vt_err *err);
 void vt_import_release(struct vt_import *i);
 
 /* Takes in the records alone, own and ancestors', without looking at the files beside them; *n counts them. */

@@ -25,9 +25,10 @@ struct intake {
 	size_t n_linked, n_copied, n_known;
 };
 
-/* --- what need not be read ------------------------------------------------------------------------------------------------ */
+/* --- what need not be read ---------------------------------------------------------------------------------------- */
 
-/* Hashed before and nothing about it moved; or it is the store's own object, whose change time moves with every link. */
+/* Hashed before and nothing about it moved; or it is the store's own object, whose change time moves with every
+ * link. */
 static bool recognised(struct intake *in, struct vt_fileset_file *f)
 {
 	const struct vt_stat_cache *c = vt_store_cache(in->s);
@@ -39,7 +40,8 @@ static bool recognised(struct intake *in, struct vt_fileset_file *f)
 	if ((f->mode & 0222) || !vt_stat_cache_find(c, &f->digest, &f->stamp, VT_STAT_SEALED))
 		return false;
 	vt_store_name(name, &f->digest);
-	return !fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == f->stamp.ino && st.st_dev == f->stamp.dev;
+	return !fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == f->stamp.ino &&
+		st.st_dev == f->stamp.dev;
 }
 
 static bool must_copy(const struct intake *in, const struct vt_fileset_file *f)
@@ -55,7 +57,8 @@ static bool is_stored(const struct intake *in, const struct vt_fileset_file *f)
 	return faccessat(in->s->objects_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* A file written a moment ago could be written to again within the same tick of the file system's clock, unnoticed: wait it out. */
+/* A file written a moment ago could be written to again within the same tick of the file system's clock, unnoticed:
+ * wait it out. */
 static void outlast_tick(struct intake *in)
 {
 	const struct timespec tick = { 0, 20000000 };
@@ -63,7 +66,8 @@ static void outlast_tick(struct intake *in)
 	for (size_t i = 0; i < in->scan.n; i++) {
 		const struct vt_stamp *t = &in->scan.file[i].stamp;
 
-		if (in->scan.file[i].wanted && vt_stat_is_racy(t, in->begun) && t->mtime <= in->begun && t->mtime % 1000000000) {
+		if (in->scan.file[i].wanted && vt_stat_is_racy(t, in->begun) && t->mtime <= in->begun &&
+		    t->mtime % 1000000000) {
 			nanosleep(&tick, NULL);
 			in->begun = vt_stat_clock();
 			return;
@@ -99,9 +103,10 @@ static int hash_all(struct intake *in, struct vt_err *err)
 	return hash_pass(in, err);
 }
 
-/* --- names ----------------------------------------------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------------------------------------------- */
 
-/* A second file under a name that is taken by wrong bytes: by way of tmp/, because rename(2) replaces and link(2) does not. */
+/* A second file under a name that is taken by wrong bytes: by way of tmp/, because rename(2) replaces and link(2) does
+ * not. */
 static int link_over(struct intake *in, const char *proc, const char *name)
 {
 	char *tmp = vt_store_tmp_name(in->s);
@@ -135,7 +140,8 @@ static int link_object(struct intake *in, const struct vt_object *o, const struc
 /* True where another way of taking the file in may do: other devices, too many links, no permission, no /proc. */
 static bool copying_may_do(void)
 {
-	return errno == EXDEV || errno == EPERM || errno == EACCES || errno == EMLINK || errno == EOPNOTSUPP || errno == ENOSYS || errno == ENOENT;
+	return errno == EXDEV || errno == EPERM || errno == EACCES || errno == EMLINK || errno == EOPNOTSUPP ||
+		errno == ENOSYS || errno == ENOENT;
 }
 
 static int open_source(const struct intake *in, const struct vt_fileset_file *f, struct stat *st, struct vt_err *err)
@@ -149,7 +155,8 @@ static int open_source(const struct intake *in, const struct vt_fileset_file *f,
 		now = vt_stamp_of(st);
 		if (vt_stamp_same(&now, &f->stamp))
 			return fd;
-		vt_err_set(err, VT_EIO, "%s/%s: changed while it was taken in; commit it when nothing writes to it", in->scan.root, f->path);
+		vt_err_set(err, VT_EIO, "%s/%s: changed while it was taken in; commit it when nothing writes to it",
+			in->scan.root, f->path);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -231,7 +238,8 @@ static int sync_bytes(struct intake *in, size_t n, struct vt_err *err)
 
 		if (!way)
 			continue;
-		fd = vt_fault("adopt.sync") ? -1 : way == COPIED ? openat(in->s->tmp_fd, f->copied, O_RDONLY | O_CLOEXEC)
+		fd = vt_fault("adopt.sync") ? -1 : way == COPIED ? openat(in->s->tmp_fd, f->copied,
+			O_RDONLY | O_CLOEXEC)
 			: openat(in->scan.root_fd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 		if (fd < 0 || fdatasync(fd))
 			rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot make its bytes durable", in->scan.root, f->path);
@@ -290,7 +298,8 @@ static int copy_rest(struct intake *in, size_t *n, struct vt_err *err)
 		struct vt_fileset_file *f = &in->scan.file[in->object[i].first];
 
 		if (f->wanted && !vt_digest_equal(&before[i], &f->digest))
-			rc = vt_err_set(err, VT_EIO, "%s/%s: changed while it was taken in; commit it when nothing writes to it", in->scan.root, f->path);
+			rc = vt_err_set(err, VT_EIO, "%s/%s: changed while it was taken in; commit it when nothing "
+				"writes to it", in->scan.root, f->path);
 	}
 	free(before);
 	return rc;
@@ -314,9 +323,10 @@ static int store_objects(struct intake *in, struct vt_err *err)
 	return rc;
 }
 
-/* --- the whole --------------------------------------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
 
-/* A committed file that its owner wrote to in place took the store's object with it: that cannot be undone, but must be said. */
+/* A committed file that its owner wrote to in place took the store's object with it: that cannot be undone, but must be
+ * said. */
 static void tell_overwritten(const struct intake *in, const struct vt_fileset_file *f)
 {
 	char name[VT_STORE_NAME];
@@ -326,9 +336,12 @@ static void tell_overwritten(const struct intake *in, const struct vt_fileset_fi
 	if (!vt_stat_cache_was(vt_store_cache(in->s), &old, &f->stamp) || vt_digest_equal(&old, &f->digest))
 		return;
 	vt_store_name(name, &old);
-	if (!fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == f->stamp.ino && st.st_dev == f->stamp.dev)
-		vt_log(VT_LOG_WARN, "overwritten", "file=\"%s/%s\" object=%s note=\"this file was committed before and then written to in place: commits "
-			"that hold its old content are damaged; commit with --copy what will be edited\"", in->scan.root, f->path, name);
+	if (!fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == f->stamp.ino &&
+	    st.st_dev == f->stamp.dev)
+		vt_log(VT_LOG_WARN, "overwritten", "file=\"%s/%s\" object=%s note=\"this file was committed before and "
+			"then written to in place: commits "
+			"that hold its old content are damaged; commit with --copy what will be edited\"",
+			in->scan.root, f->path, name);
 }
 
 static void remember(struct intake *in)
@@ -368,7 +381,8 @@ static int take_in(struct vt_store *s, struct vt_tree **out, const char *dir, bo
 		if (in.scan.file[i].copied)
 			unlinkat(s->tmp_fd, in.scan.file[i].copied, 0);
 	if (!rc)
-		vt_log(VT_LOG_DEBUG, "adopted", "linked=%zu copied=%zu known=%zu", in.n_linked, in.n_copied, in.n_known);
+		vt_log(VT_LOG_DEBUG, "adopted", "linked=%zu copied=%zu known=%zu", in.n_linked, in.n_copied,
+			in.n_known);
 	vt_fileset_release(&in.scan);
 	vt_objects_free(in.object, in.n_objects);
 	if (rc)

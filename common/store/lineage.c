@@ -27,7 +27,8 @@ struct vt_lineage {
 };
 
 static const char schema[] =
-	"CREATE TABLE record (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, derivation BLOB NOT NULL, result BLOB, stage TEXT NOT NULL,"
+	"CREATE TABLE record (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, derivation BLOB NOT NULL, result BLOB, "
+	"stage TEXT NOT NULL,"
 	"  status TEXT NOT NULL, tree BLOB) STRICT;"
 	"CREATE INDEX record_derivation ON record (derivation, id) WHERE status = 'ok';"
 	"CREATE TABLE artifact (n INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE) STRICT;"
@@ -39,20 +40,24 @@ static const char schema[] =
 	"  PRIMARY KEY (artifact, record, subject)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX file_out_record ON file_out (record, artifact);"
 	"CREATE INDEX file_out_subject ON file_out (subject, artifact) WHERE subject <> 0;"
-	"CREATE TABLE file_in (record INTEGER NOT NULL, port TEXT NOT NULL, artifact INTEGER NOT NULL, subject INTEGER NOT NULL,"
+	"CREATE TABLE file_in (record INTEGER NOT NULL, port TEXT NOT NULL, artifact INTEGER NOT NULL, subject INTEGER "
+	"NOT NULL,"
 	"  open INTEGER NOT NULL, PRIMARY KEY (record, port, artifact, subject)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX file_in_open ON file_in (artifact, record) WHERE open = 1;"
 	"CREATE INDEX file_in_subject ON file_in (subject, artifact, record) WHERE open = 1 AND subject <> 0;"
-	"CREATE TABLE parent (record INTEGER NOT NULL, port TEXT NOT NULL, id BLOB NOT NULL, PRIMARY KEY (record, port, id)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE parent (record INTEGER NOT NULL, port TEXT NOT NULL, id BLOB NOT NULL, PRIMARY KEY (record, "
+	"port, id)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX parent_id ON parent (id, record);"
-	"CREATE TABLE edge (child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE edge (child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)) STRICT, "
+	"WITHOUT ROWID;"
 	"CREATE INDEX edge_parent ON edge (parent, child);"
 	"PRAGMA user_version = 4;";
 
 static int fail(struct vt_lineage *l, const char *what, struct vt_err *err)
 {
 	int code = sqlite3_extended_errcode(l->db);
-	bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CANTOPEN;
+	bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB ||
+		(code & 0xff) == SQLITE_CANTOPEN;
 
 	return vt_err_set(err, damaged ? VT_EINTEGRITY : VT_EIO, "%s: %s: %s%s", l->path, what, sqlite3_errmsg(l->db),
 		damaged ? "; it is only an index: run `voxtrail rebuild`" : "");
@@ -93,7 +98,7 @@ static void finalize_all(struct vt_lineage *l)
 	l->n_statements = 0;
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static void unhex(sqlite3_context *ctx, int n, sqlite3_value **v)
 {
@@ -118,7 +123,8 @@ static int refuse_if_lost(struct vt_lineage *l, struct vt_err *err)
 	int rc = 0;
 
 	if (vt_fs_is_dir(records) && !vt_fs_list(&names, records, &none) && names.n)
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: missing, though there are records; run `voxtrail rebuild`", l->path);
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: missing, though there are records; run `voxtrail rebuild`",
+			l->path);
 	vt_strs_release(&names);
 	free(records);
 	return rc;
@@ -144,7 +150,8 @@ static int tables(struct vt_lineage *l, struct vt_err *err)
 	sqlite3_stmt *st = NULL;
 	int version = -1, made = -1;
 
-	if (sqlite3_prepare_v2(l->db, "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version", -1, &st, NULL) == SQLITE_OK &&
+	if (sqlite3_prepare_v2(l->db, "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM "
+	    "pragma_user_version", -1, &st, NULL) == SQLITE_OK &&
 	    sqlite3_step(st) == SQLITE_ROW) {
 		version = sqlite3_column_int(st, 0);
 		made = sqlite3_column_int(st, 1);
@@ -156,7 +163,8 @@ static int tables(struct vt_lineage *l, struct vt_err *err)
 		return 0;
 	if (!made && !l->read_only)
 		return make_tables(l, err);
-	return vt_err_set(err, VT_EDATA, "%s: tables of version %d, this program has version %d; run `voxtrail rebuild`", l->path, version, TABLES);
+	return vt_err_set(err, VT_EDATA, "%s: tables of version %d, this program has version %d; run `voxtrail "
+		"rebuild`", l->path, version, TABLES);
 }
 
 static int connect(struct vt_lineage *l, struct vt_err *err)
@@ -219,7 +227,7 @@ static int begin(struct vt_lineage *l, struct vt_err *err)
 	return exec(l, "BEGIN IMMEDIATE", err);
 }
 
-/* --- texts in, texts out --------------------------------------------------------------------------------------------------------- */
+/* --- texts in, texts out ------------------------------------------------------------------------------------------ */
 
 static const char *column_text(sqlite3_stmt *st, int i, struct vt_buf *hex)
 {
@@ -234,7 +242,8 @@ static const char *column_text(sqlite3_stmt *st, int i, struct vt_buf *hex)
 	return hex->data;
 }
 
-static int run(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args, vt_lineage_row row, void *ctx)
+static int run(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args,
+	vt_lineage_row row, void *ctx)
 {
 	struct vt_buf hex[16] = { VT_BUF_INIT };
 	const char *column[16];
@@ -263,7 +272,8 @@ static int run(struct vt_lineage *l, struct vt_err *err, const char *sql, int n,
 	return rc;
 }
 
-int vt_lineage_read(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args, vt_lineage_row row, void *ctx)
+int vt_lineage_read(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args,
+	vt_lineage_row row, void *ctx)
 {
 	return run(l, err, sql, n, args, row, ctx);
 }
@@ -275,7 +285,7 @@ int vt_lineage_write(struct vt_lineage *l, struct vt_err *err, const char *sql, 
 	return rc ? rc : finish(l, run(l, err, sql, n, args, NULL, NULL), err);
 }
 
-/* --- rows of a record --------------------------------------------------------------------------------------------------------------- */
+/* --- rows of a record --------------------------------------------------------------------------------------------- */
 
 /* One argument of a prepared statement: a number, a text, or 32 bytes. */
 struct value {
@@ -329,7 +339,8 @@ static int step(struct vt_lineage *l, const char *sql, int n, const struct value
 }
 
 /* The number of a digest or name in its table, given one if it is new. */
-static int intern(struct vt_lineage *l, const char *find, const char *insert, struct value v, int64_t *n, struct vt_err *err)
+static int intern(struct vt_lineage *l, const char *find, const char *insert, struct value v, int64_t *n,
+	struct vt_err *err)
 {
 	*n = -1;
 	if (step(l, find, 1, &v, n, err))
@@ -344,10 +355,12 @@ static int intern(struct vt_lineage *l, const char *find, const char *insert, st
 
 static int artifact(struct vt_lineage *l, const struct vt_json *hex, int64_t *n, struct vt_err *err)
 {
-	return intern(l, "SELECT n FROM artifact WHERE digest = ?1", "INSERT INTO artifact (digest) VALUES (?1)", digest(hex), n, err);
+	return intern(l, "SELECT n FROM artifact WHERE digest = ?1", "INSERT INTO artifact (digest) VALUES (?1)",
+		digest(hex), n, err);
 }
 
-static int subject(struct vt_lineage *l, const struct vt_json *record, const struct vt_json *path, int64_t *n, struct vt_err *err)
+static int subject(struct vt_lineage *l, const struct vt_json *record, const struct vt_json *path, int64_t *n,
+	struct vt_err *err)
 {
 	char *name = vt_record_subject(record, vt_json_text(path, ""));
 	int rc = 0;
@@ -367,10 +380,12 @@ static int add_tree(struct vt_lineage *l, int64_t row, const char *way, const st
 	if (artifact(l, vt_json_get(port, "tree"), &a, err))
 		return err->code;
 	return step(l, "INSERT OR IGNORE INTO tree VALUES (?1, ?2, ?3, ?4)", 4,
-		(const struct value[]){ number(row), { .kind = TEXT, .text = way }, text(vt_json_get(port, "port")), number(a) }, NULL, err);
+		(const struct value[]){ number(row), { .kind = TEXT, .text = way }, text(vt_json_get(port, "port")),
+		number(a) }, NULL, err);
 }
 
-static int add_output(struct vt_lineage *l, int64_t row, const struct vt_json *record, const struct vt_json *port, struct vt_err *err)
+static int add_output(struct vt_lineage *l, int64_t row, const struct vt_json *record, const struct vt_json *port,
+	struct vt_err *err)
 {
 	const struct vt_json *files = vt_json_get(port, "files");
 	int rc = add_tree(l, row, "out", port, err);
@@ -382,20 +397,23 @@ static int add_output(struct vt_lineage *l, int64_t row, const struct vt_json *r
 		if (!rc)
 			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
 		if (!rc)
-			rc = step(l, "INSERT OR IGNORE INTO file_out VALUES (?1, ?2, ?3)", 3, (const struct value[]){ number(a), number(row), number(s) },
+			rc = step(l, "INSERT OR IGNORE INTO file_out VALUES (?1, ?2, ?3)", 3,
+				(const struct value[]){ number(a), number(row), number(s) },
 				NULL, err);
 	}
 	return rc;
 }
 
-static int add_input(struct vt_lineage *l, int64_t row, const struct vt_json *record, const struct vt_json *port, struct vt_err *err)
+static int add_input(struct vt_lineage *l, int64_t row, const struct vt_json *record, const struct vt_json *port,
+	struct vt_err *err)
 {
 	const struct vt_json *files = vt_json_get(port, "files"), *parents = vt_json_get(port, "parents");
 	struct value name = text(vt_json_get(port, "port"));
 	int rc = add_tree(l, row, "in", port, err);
 
 	for (size_t i = 0; !rc && parents && i < parents->n; i++)
-		rc = step(l, "INSERT OR IGNORE INTO parent VALUES (?1, ?2, ?3)", 3, (const struct value[]){ number(row), name, digest(parents->item[i]) },
+		rc = step(l, "INSERT OR IGNORE INTO parent VALUES (?1, ?2, ?3)", 3,
+			(const struct value[]){ number(row), name, digest(parents->item[i]) },
 			NULL, err);
 	for (size_t i = 0; !rc && files && i < files->n; i++) {
 		int64_t a, s;
@@ -421,8 +439,10 @@ static int add_rows(struct vt_lineage *l, const struct vt_record_text *t, int64_
 	*row = 0;
 	if (rc || there)
 		return rc;
-	rc = step(l, "INSERT INTO record (id, derivation, result, stage, status, tree) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", 6,
-		(const struct value[]){ id, digest(vt_json_get(r, "derivation")), digest(vt_json_get(r, "result")), text(vt_json_get(r, "stage")),
+	rc = step(l, "INSERT INTO record (id, derivation, result, stage, status, tree) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+		6,
+		(const struct value[]){ id, digest(vt_json_get(r, "derivation")), digest(vt_json_get(r, "result")),
+		text(vt_json_get(r, "stage")),
 			text(vt_json_get(r, "status")), digest(vt_json_pointer(r, "/outputs/0/tree")) }, NULL, err);
 	*row = sqlite3_last_insert_rowid(l->db);
 	for (size_t i = 0; !rc && outputs && i < outputs->n; i++)
@@ -432,19 +452,24 @@ static int add_rows(struct vt_lineage *l, const struct vt_record_text *t, int64_
 	return rc;
 }
 
-/* --- who read what from whom ----------------------------------------------------------------------------------------------------------- */
+/* --- who read what from whom -------------------------------------------------------------------------------------- */
 
 /* Every join starts from the few rows of one record and probes keys: CROSS JOIN keeps the planner to that order. */
 static int link_to_parents(struct vt_lineage *l, int64_t row, struct vt_err *err)
 {
 	static const char *const statements[] = {
-		"UPDATE file_in SET open = 0 WHERE record = ?1 AND open = 1 AND (port, artifact) IN (SELECT p.port, o.artifact FROM parent p"
-		"  CROSS JOIN record r ON r.id = p.id CROSS JOIN file_out o INDEXED BY file_out_record ON o.record = r.n WHERE p.record = ?1)",
+		"UPDATE file_in SET open = 0 WHERE record = ?1 AND open = 1 AND (port, artifact) IN (SELECT p.port, "
+			"o.artifact FROM parent p"
+		"  CROSS JOIN record r ON r.id = p.id CROSS JOIN file_out o INDEXED BY file_out_record ON o.record = "
+		"r.n WHERE p.record = ?1)",
 		"DELETE FROM edge WHERE child = ?1",
-		"INSERT OR IGNORE INTO edge SELECT ?1, r.n FROM parent p CROSS JOIN record r ON r.id = p.id WHERE p.record = ?1 AND r.n <> ?1"
-		"  AND EXISTS (SELECT 1 FROM file_out o INDEXED BY file_out_record CROSS JOIN file_in i ON i.record = ?1 AND i.port = p.port"
+		"INSERT OR IGNORE INTO edge SELECT ?1, r.n FROM parent p CROSS JOIN record r ON r.id = p.id WHERE "
+		"p.record = ?1 AND r.n <> ?1"
+		"  AND EXISTS (SELECT 1 FROM file_out o INDEXED BY file_out_record CROSS JOIN file_in i ON i.record = "
+		"?1 AND i.port = p.port"
 		"    AND i.artifact = o.artifact WHERE o.record = r.n)",
-		"INSERT OR IGNORE INTO edge SELECT ?1, o.record FROM file_in i CROSS JOIN file_out o ON o.artifact = i.artifact"
+		"INSERT OR IGNORE INTO edge SELECT ?1, o.record FROM file_in i CROSS JOIN file_out o ON o.artifact = "
+		"i.artifact"
 		"  WHERE i.record = ?1 AND i.open = 1 AND o.record <> ?1",
 	};
 	struct value v = number(row);
@@ -461,7 +486,8 @@ static int link_from_children(struct vt_lineage *l, int64_t row, struct vt_err *
 	sqlite3_stmt *st = NULL;
 	int rc = 0, end = SQLITE_DONE;
 
-	if (sqlite3_prepare_v2(l->db, "SELECT DISTINCT p.record FROM record r CROSS JOIN parent p ON p.id = r.id WHERE r.n = ?1 AND p.record <> ?1", -1,
+	if (sqlite3_prepare_v2(l->db, "SELECT DISTINCT p.record FROM record r CROSS JOIN parent p ON p.id = r.id WHERE "
+	    "r.n = ?1 AND p.record <> ?1", -1,
 		&st, NULL) != SQLITE_OK)
 		return fail(l, "cannot read", err);
 	sqlite3_bind_int64(st, 1, row);
@@ -472,7 +498,8 @@ static int link_from_children(struct vt_lineage *l, int64_t row, struct vt_err *
 	sqlite3_finalize(st);
 	if (!rc)
 		rc = step(l, "INSERT OR IGNORE INTO edge SELECT i.record, ?1 FROM file_out o INDEXED BY file_out_record"
-			" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = o.artifact AND i.open = 1 WHERE o.record = ?1 AND i.record <> ?1", 1,
+			" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = o.artifact AND i.open = 1 WHERE "
+			"o.record = ?1 AND i.record <> ?1", 1,
 			(const struct value[]){ number(row) }, NULL, err);
 	return rc;
 }
@@ -495,11 +522,12 @@ int vt_lineage_add_records(struct vt_lineage *l, const struct vt_record_text *v,
 	return finish(l, rc, err);
 }
 
-/* --- from nothing --------------------------------------------------------------------------------------------------------------------------- */
+/* --- from nothing ------------------------------------------------------------------------------------------------- */
 
 int vt_lineage_fill_begin(struct vt_lineage *l, struct vt_err *err)
 {
-	return exec(l, "PRAGMA mmap_size = 0; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -262144; BEGIN IMMEDIATE", err);
+	return exec(l, "PRAGMA mmap_size = 0; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = "
+		"-262144; BEGIN IMMEDIATE", err);
 }
 
 int vt_lineage_fill(struct vt_lineage *l, const struct vt_record_text *v, size_t n, struct vt_err *err)
@@ -520,5 +548,6 @@ int vt_lineage_fill_end(struct vt_lineage *l, struct vt_err *err)
 
 	for (int64_t row = 1; !rc && row <= last; row++)
 		rc = link_to_parents(l, row, err);
-	return rc ? rc : exec(l, "COMMIT; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE)", err);
+	return rc ? rc : exec(l, "COMMIT; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
+		"wal_checkpoint(TRUNCATE)", err);
 }

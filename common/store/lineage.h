@@ -1,8 +1,9 @@
-/* lineage.h - the SQLite index of records; lineage.c is the only file that includes sqlite3.h.  For the store's own files only.
+/* lineage.h - the SQLite index of records; lineage.c is the only file that includes sqlite3.h.  For the store's own
+ * files only.
  *
- * WAL, synchronous=FULL, every write in BEGIN IMMEDIATE with a busy time-out of 60 s.  Nothing here is the truth: records are,
- * and `voxtrail rebuild` makes the index from them.  What a query answers depends on the set of records, not on the order in
- * which they came.
+ * WAL, synchronous=FULL, every write in BEGIN IMMEDIATE with a busy time-out of 60 s.  Nothing here is the truth:
+ * records are, and `voxtrail rebuild` makes the index from them.  What a query answers depends on the set of records,
+ * not on the order in which they came.
  *
  *      record    n, id, derivation, result, stage, status ('ok' or 'failed'), tree (of the first output)
  *      artifact  n, digest                  of a file or a directory
@@ -12,8 +13,9 @@
  *      file_in   record, port, artifact, subject, open
  *                open: no known parent that the record names for this port has the file among its outputs
  *      parent    record, port, id           the records found beside an input, known or not
- *      edge      child, parent              child read a file that parent wrote: by its named parents where they have it
- *                                           among their outputs; a file that is open, by every record that wrote its bytes
+ *      edge      child, parent              child read a file that parent wrote: by its named parents where they have
+ *                                           it among their outputs; a file that is open, by every record that
+ *                                           wrote its bytes
  * A file that is open and that no other record wrote is raw. */
 #ifndef COMMON_STORE_LINEAGE_H
 #define COMMON_STORE_LINEAGE_H
@@ -44,9 +46,10 @@ int vt_lineage_fill_end(struct vt_lineage *l, struct vt_err *err);
 /* Runs `sql` with up to 8 text arguments inside one immediate transaction of its own. */
 int vt_lineage_write(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args);
 
-/* Calls row(ctx, columns) for every row; columns are texts ("" for NULL, lower-case hex for a BLOB).  A non-zero return stops
- * and is returned.  In sql, unhex(?1) turns the text of a digest into what the tables hold. */
+/* Calls row(ctx, columns) for every row; columns are texts ("" for NULL, lower-case hex for a BLOB).  A non-zero return
+ * stops and is returned.  In sql, unhex(?1) turns the text of a digest into what the tables hold. */
 typedef int (*vt_lineage_row)(void *ctx, int n, const char *const *column);
-int vt_lineage_read(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args, vt_lineage_row row, void *ctx);
+int vt_lineage_read(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args,
+	vt_lineage_row row, void *ctx);
 
 #endif

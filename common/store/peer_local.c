@@ -1,8 +1,9 @@
 /* A store on this machine as one end of a transfer.
  *
- * What is put lies under tmp/ until flush, which checks every byte and then publishes kind by kind: objects, trees (in the order
- * they came: children first), records, commits (parents first).  So what is there is always whole: a tree that is present has all
- * its entries, a commit its tree and parents, and a repeated transfer need not look behind either. */
+ * What is put lies under tmp/ until flush, which checks every byte and then publishes kind by kind: objects, trees (in
+ * the order they came: children first), records, commits (parents first).  So what is there is always whole: a tree
+ * that is present has all its entries, a commit its tree and parents, and a repeated transfer need not look behind
+ * either. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -87,7 +88,8 @@ static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt
 		if (!path)
 			return err->code;
 		/* what was erased here is not lacking */
-		if (!vt_fs_exists(path) && !(vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") && vt_tomb_has(s, &id)))
+		if (!vt_fs_exists(path) && !(vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
+		    vt_tomb_has(s, &id)))
 			vt_strs_add(out, names->v[i]);
 		free(path);
 	}
@@ -103,12 +105,14 @@ static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_
 	for (size_t i = 0; i < names->n; i++) {
 		const char *kind;
 		struct vt_digest id;
-		struct vt_json *tomb = vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") ? vt_tomb_read(s, &id) : NULL;
+		struct vt_json *tomb = vt_name_parse(names->v[i], &kind, &id) &&
+			!strcmp(kind, "objects") ? vt_tomb_read(s, &id) : NULL;
 		char *line;
 
 		if (!tomb)
 			continue;
-		line = vt_asprintf("%s %lld %s", strchr(names->v[i], ' ') + 1, (long long)vt_json_integer(vt_json_get(tomb, "size"), 0),
+		line = vt_asprintf("%s %lld %s", strchr(names->v[i], ' ') + 1,
+			(long long)vt_json_integer(vt_json_get(tomb, "size"), 0),
 			vt_json_text(vt_json_get(tomb, "reason"), ""));
 		for (char *c = line; *c; c++)
 			if (*c == '\n')
@@ -135,10 +139,11 @@ static int local_bury(struct vt_peer *p, const char *line, struct vt_err *err)
 	return vt_tomb_put(l->s, &id, size, *reason ? reason + 1 : "", err);
 }
 
-/* --- records that vouch ------------------------------------------------------------------------------------------------- */
+/* --- records that vouch ------------------------------------------------------------------------------------------- */
 
 /* Whoever made a tree as a whole, else whoever made its files; of a file that several trees hold once. */
-static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tree_hex, struct vt_digest_set *asked, struct vt_err *err)
+static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tree_hex, struct vt_digest_set *asked,
+	struct vt_err *err)
 {
 	size_t before = out->n;
 	struct vt_tree *t = NULL;
@@ -213,7 +218,8 @@ static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct v
 		for (size_t i = 0; i < wave.n; i++) {
 			char *name = vt_asprintf("records %s", wave.v[i]), *path = path_of(s, name, err);
 
-			if (path && vt_fs_exists(path) && !contains(&(struct vt_strs){ out->v, before, 0 }, wave.v[i])) {
+			if (path && vt_fs_exists(path) && !contains(&(struct vt_strs){ out->v, before, 0 },
+			    wave.v[i])) {
 				vt_strs_add(out, wave.v[i]);
 				add_parents(s, &next, wave.v[i]);
 			}
@@ -229,7 +235,7 @@ static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct v
 	return rc;
 }
 
-/* --- reading and taking in ------------------------------------------------------------------------------------------------ */
+/* --- reading and taking in ---------------------------------------------------------------------------------------- */
 
 static int get_one(struct local *l, const char *name, vt_sink sink, void *ctx, struct vt_err *err)
 {
@@ -242,7 +248,8 @@ static int get_one(struct local *l, const char *name, vt_sink sink, void *ctx, s
 		return err->code;
 	r.fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (r.fd < 0 || fstat(r.fd, &st))
-		rc = vt_err_errno(err, VT_EINTEGRITY, "%s: named by a commit, but cannot be opened; `voxtrail verify` lists what is damaged", path);
+		rc = vt_err_errno(err, VT_EINTEGRITY, "%s: named by a commit, but cannot be opened; `voxtrail verify` "
+			"lists what is damaged", path);
 	else
 		rc = sink(ctx, name, (uint64_t)st.st_size, &r, err);
 	if (r.fd >= 0)
@@ -285,7 +292,8 @@ static int local_put(struct vt_peer *p, const char *name, uint64_t size, struct 
 	} else {
 		vt_strs_add(&l->name, name);
 		vt_strs_add(&l->tmp, tmp);
-		rc = vt_fault("put.write") ? vt_err_errno(err, VT_EIO, "%s: cannot write", name) : vt_reader_copy(r, size, fd, name, err);
+		rc = vt_fault("put.write") ? vt_err_errno(err, VT_EIO, "%s: cannot write", name)
+			: vt_reader_copy(r, size, fd, name, err);
 		if (close(fd) && !rc)
 			rc = vt_err_errno(err, VT_EIO, "%s/tmp/%s: cannot close", l->s->dir, tmp);
 	}
@@ -305,7 +313,8 @@ static int check_tree(struct local *l, const char *name, const char *text, struc
 
 		vt_digest_hex(hex, &line.digest);
 		if (!vt_fs_exists(path) && (line.type == 'd' || !vt_tomb_has(l->s, &line.digest)))
-			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %.*s (%s) did not come", name, (int)line.name_len, line.name, hex);
+			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %.*s (%s) did not come", name, (int)line.name_len,
+				line.name, hex);
 		free(path);
 		if (err->code)
 			return err->code;
@@ -432,7 +441,8 @@ static int check_bytes(struct local *l, struct vt_err *err)
 		if (!vt_digest_file(&d, &size, tmp, err)) {
 			vt_digest_hex(hex, &d);
 			if (strcmp(hex, strchr(l->name.v[i], ' ') + 1))
-				vt_err_set(err, VT_EINTEGRITY, "%s arrived with the digest %s; verify the store it came from", l->name.v[i], hex);
+				vt_err_set(err, VT_EINTEGRITY, "%s arrived with the digest %s; verify the store it "
+					"came from", l->name.v[i], hex);
 		}
 		free(tmp);
 	}
@@ -441,7 +451,8 @@ static int check_bytes(struct local *l, struct vt_err *err)
 
 static int sync_contents(const struct local *l, struct vt_err *err)
 {
-	return vt_fault("put.sync") || syncfs(l->s->dir_fd) ? vt_err_errno(err, VT_EIO, "%s: cannot make writes durable", l->s->dir) : 0;
+	return vt_fault("put.sync") || syncfs(l->s->dir_fd) ? vt_err_errno(err, VT_EIO, "%s: cannot make writes "
+		"durable", l->s->dir) : 0;
 }
 
 static void forget_waiting(struct local *l)
@@ -471,7 +482,8 @@ static int local_flush(struct vt_peer *p, struct vt_err *err)
 	return rc;
 }
 
-static int local_move(struct vt_peer *p, const char *repo, const char *name, const char *from, const char *to, bool force, struct vt_err *err)
+static int local_move(struct vt_peer *p, const char *repo, const char *name, const char *from, const char *to,
+	bool force, struct vt_err *err)
 {
 	struct local *l = (struct local *)p;
 	bool forward = true;
@@ -482,7 +494,8 @@ static int local_move(struct vt_peer *p, const char *repo, const char *name, con
 	else if (*from && !force)
 		rc = vt_repo_descends(l->s, to, from, &forward, err);
 	if (!rc && !forward)
-		rc = vt_err_set(err, VT_EFAIL, "%s@%s at %s is %.16s, which %.16s does not descend from; --force moves it all the same", repo,
+		rc = vt_err_set(err, VT_EFAIL, "%s@%s at %s is %.16s, which %.16s does not descend from; --force moves "
+			"it all the same", repo,
 			strchr(name, '/') + 1, p->said, from, to);
 	return rc ? rc : vt_ref_move(l->s, repo, name, from, to, err);
 }
@@ -498,7 +511,8 @@ static void local_close(struct vt_peer *p)
 	free(l);
 }
 
-static const struct vt_peer_ops ops = { local_refs, local_history, local_missing, local_vouchers, local_erased, local_bury, local_get, local_put, local_flush, local_move,
+static const struct vt_peer_ops ops = { local_refs, local_history, local_missing, local_vouchers, local_erased,
+	local_bury, local_get, local_put, local_flush, local_move,
 	local_close };
 
 struct vt_peer *vt_peer_local(struct vt_store *s)

@@ -154,7 +154,8 @@ static int wire_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink
 
 		rc = answer(w, "object", &rest, err);
 		if (!rc && (strncmp(rest, names->v[i], n) || rest[n] != ' '))
-			rc = vt_err_set(err, VT_EDATA, "%s: was asked for %s and answered \"%.200s\"", w->said, names->v[i], rest);
+			rc = vt_err_set(err, VT_EDATA, "%s: was asked for %s and answered \"%.200s\"", w->said,
+				names->v[i], rest);
 		if (!rc)
 			rc = sink(ctx, names->v[i], strtoull(rest + n + 1, NULL, 10), &w->in, err);
 	}
@@ -180,10 +181,12 @@ static int wire_flush(struct vt_peer *p, struct vt_err *err)
 	return put_text((struct wire *)p, "flush\n", err) ? err->code : answer((struct wire *)p, "ok", &rest, err);
 }
 
-static int wire_move(struct vt_peer *p, const char *repo, const char *name, const char *from, const char *to, bool force, struct vt_err *err)
+static int wire_move(struct vt_peer *p, const char *repo, const char *name, const char *from, const char *to,
+	bool force, struct vt_err *err)
 {
 	struct wire *w = (struct wire *)p;
-	char *request = vt_asprintf("move %s %s %s %s %s\n", repo, name, *from ? from : "-", to, force ? "force" : "forward");
+	char *request = vt_asprintf("move %s %s %s %s %s\n", repo, name, *from ? from : "-", to, force ? "force"
+		: "forward");
 	const char *rest;
 	int rc = put_text(w, request, err);
 
@@ -208,10 +211,11 @@ static void wire_close(struct vt_peer *p)
 	free(w);
 }
 
-static const struct vt_peer_ops ops = { wire_refs, wire_history, wire_missing, wire_vouchers, wire_erased, wire_bury, wire_get, wire_put,
+static const struct vt_peer_ops ops = { wire_refs, wire_history, wire_missing, wire_vouchers, wire_erased, wire_bury,
+	wire_get, wire_put,
 	wire_flush, wire_move, wire_close };
 
-/* --- reaching it ---------------------------------------------------------------------------------------------------------- */
+/* --- reaching it -------------------------------------------------------------------------------------------------- */
 
 struct address {
 	char *host, *port, *path;        /* host NULL: a directory */
@@ -249,7 +253,8 @@ static int parse_address(struct address *a, const char *remote, struct vt_err *e
 	if (!strncmp(remote, "ssh://", 6)) {
 		rc = parse_url(a, remote, err);
 	} else if (strstr(remote, "://")) {
-		rc = vt_err_set(err, VT_EUSAGE, "%s: a remote is a directory, HOST:PATH or ssh://HOST/PATH; docs/store.md says how to use an object store", remote);
+		rc = vt_err_set(err, VT_EUSAGE, "%s: a remote is a directory, HOST:PATH or ssh://HOST/PATH; "
+			"docs/store.md says how to use an object store", remote);
 	} else if (colon && (!slash || colon < slash)) {
 		a->host = vt_xstrndup(remote, (size_t)(colon - remote));
 		a->path = vt_xstrdup(colon + 1);
@@ -292,7 +297,8 @@ static int spawn(struct wire *w, const struct address *a, bool writing, struct v
 
 	if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC))
 		return vt_err_errno(err, VT_EIO, "cannot make a pipe");
-	vt_buf_printf(&command, "%s serve%s --store ", program && *program ? program : "voxtrail", writing ? " --write" : "");
+	vt_buf_printf(&command, "%s serve%s --store ", program && *program ? program : "voxtrail", writing ? " --write"
+		: "");
 	quote(&command, a->path);
 	signal(SIGPIPE, SIG_IGN);                /* a server that went away is an error to report */
 	w->pid = fork();
@@ -315,11 +321,13 @@ static int connect_to(struct wire *w, const struct address *a, bool writing, str
 	int rc = spawn(w, a, writing, err);
 
 	if (!rc && vt_reader_line(&w->in, &w->line, err))
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: nobody answered; is voxtrail on the PATH there, or $VOXTRAIL_REMOTE its path?", w->said);
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: nobody answered; is voxtrail on the PATH there, or "
+			"$VOXTRAIL_REMOTE its path?", w->said);
 	if (!rc && !strncmp(w->line.data, "no ", 3))
 		rc = refused(w, err);
 	if (!rc && strcmp(w->line.data, vt_peer_greeting))
-		rc = vt_err_set(err, VT_EDATA, "%s: said \"%.200s\" instead of \"%s\"; is its shell's start-up silent, its voxtrail of this version?", w->said,
+		rc = vt_err_set(err, VT_EDATA, "%s: said \"%.200s\" instead of \"%s\"; is its shell's start-up silent, "
+			"its voxtrail of this version?", w->said,
 			w->line.data, vt_peer_greeting);
 	return rc;
 }

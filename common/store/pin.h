@@ -2,8 +2,8 @@
  *
  *      <store>/pins/<64 digits>.json    {"format": 1, "id": "..", "kind": "commit|record|tree|blob", "reason": "..",
  *                                        "time": seconds since 1970, "until": "2036-11-21" or ""}
- * A pin of a commit keeps its history, one of a record the trees and files that it names, one of a tree its files.  With a date it
- * holds to the end of that day (UTC) and gc passes over it afterwards. */
+ * A pin of a commit keeps its history, one of a record the trees and files that it names, one of a tree its
+ * files.  With a date it holds to the end of that day (UTC) and gc passes over it afterwards. */
 #ifndef COMMON_STORE_PIN_H
 #define COMMON_STORE_PIN_H
 
@@ -21,8 +21,8 @@ struct vt_pins {
 	size_t n, cap;
 };
 
-/* The kind is found by looking; VT_ENOINPUT if the store has nothing of that id.  until: "" or YYYY-MM-DD.  An older pin of the same
- * id is replaced, but never by an earlier date: VT_EUSAGE. */
+/* The kind is found by looking; VT_ENOINPUT if the store has nothing of that id.  until: "" or YYYY-MM-DD.  An older
+ * pin of the same id is replaced, but never by an earlier date: VT_EUSAGE. */
 int vt_pin_add(struct vt_store *s, const char *id_hex, const char *reason, const char *until, struct vt_err *err);
 
 enum vt_pin_removal { VT_PIN_WHEN_OVER = 1, VT_PIN_BEFORE_ITS_DATE };

@@ -42,7 +42,8 @@ int vt_publish_begin(struct vt_store *s, struct vt_published *p, const char *kin
 
 static int sync_dir(const struct vt_store *s, const char *relative, struct vt_err *err)
 {
-	int fd = vt_fault("publish.dirsync") ? -1 : openat(s->dir_fd, relative, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+	int fd = vt_fault("publish.dirsync") ? -1 : openat(s->dir_fd, relative, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+		rc = 0;
 
 	if (fd < 0 || fsync(fd))
 		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot make the directory durable", s->dir, relative);
@@ -108,7 +109,7 @@ char *vt_store_tmp_name(struct vt_store *s)
 	return vt_asprintf("%s.%lu", s->tmp_prefix, s->tmp_count++);
 }
 
-/* --- texts ------------------------------------------------------------------------------------------------------------------- */
+/* --- texts -------------------------------------------------------------------------------------------------------- */
 
 static bool is_there(const struct vt_store *s, const char *kind, const struct vt_digest *id, size_t n)
 {
@@ -117,12 +118,14 @@ static bool is_there(const struct vt_store *s, const char *kind, const struct vt
 
 	vt_store_name(name, id);
 	snprintf(path, sizeof(path), "%s/%s", kind, name);
-	return fstatat(s->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == n;
+	return fstatat(s->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		(uint64_t)st.st_size == n;
 }
 
 static int write_text(struct vt_store *s, const char *tmp, const char *text, size_t n, struct vt_err *err)
 {
-	int fd = vt_fault("text.create") ? -1 : openat(s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444), rc = 0;
+	int fd = vt_fault("text.create") ? -1 : openat(s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444),
+		rc = 0;
 
 	if (fd < 0)
 		return vt_err_errno(err, VT_ECANTCREAT, "%s/tmp: cannot create a file", s->dir);
@@ -138,7 +141,8 @@ static int write_text(struct vt_store *s, const char *tmp, const char *text, siz
 	return rc;
 }
 
-int vt_batch_add(struct vt_store *s, struct vt_batch *b, const struct vt_digest *id, const char *text, size_t n, struct vt_err *err)
+int vt_batch_add(struct vt_store *s, struct vt_batch *b, const struct vt_digest *id, const char *text, size_t n,
+	struct vt_err *err)
 {
 	char *tmp;
 

@@ -94,7 +94,8 @@ int vt_reader_line(struct vt_reader *r, struct vt_buf *line, struct vt_err *err)
 		r->next += k + (end != NULL);
 		r->left -= k + (end != NULL);
 		if (line->len > LINE_LIMIT)
-			return vt_err_set(err, VT_EDATA, "the other side sent a line of more than %d bytes: it does not speak this protocol", LINE_LIMIT);
+			return vt_err_set(err, VT_EDATA, "the other side sent a line of more than %d bytes: it does "
+				"not speak this protocol", LINE_LIMIT);
 		if (end)
 			return 0;
 	}

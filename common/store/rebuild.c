@@ -106,7 +106,8 @@ static int swap(const char *made, const char *path, const char *dir, struct vt_e
 	return rc;
 }
 
-int vt_store_rebuild(const char *dir, struct vt_rebuild *out, void (*refused)(void *ctx, const char *sentence), void *ctx, struct vt_err *err)
+int vt_store_rebuild(const char *dir, struct vt_rebuild *out, void (*refused)(void *ctx, const char *sentence),
+	void *ctx, struct vt_err *err)
 {
 	struct filling f = { .out = out, .refused = refused, .ctx = ctx };
 	char *base, *path, *made;

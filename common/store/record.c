@@ -43,7 +43,8 @@ static int digest_of(struct vt_digest *out, struct vt_json *j, struct vt_err *er
 	return rc;
 }
 
-static struct vt_json *derivation_json(const char *stage, const char *version, const char *binary, const struct vt_json *params, struct vt_json *inputs)
+static struct vt_json *derivation_json(const char *stage, const char *version, const char *binary,
+	const struct vt_json *params, struct vt_json *inputs)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
@@ -60,7 +61,8 @@ int vt_record_derivation(struct vt_digest *out, const struct vt_record *r, struc
 	char hex[VT_HEX];
 
 	vt_digest_hex(hex, &r->binary);
-	return digest_of(out, derivation_json(r->stage, r->version, hex, r->params, pairs_of(r->input, r->n_inputs)), err);
+	return digest_of(out, derivation_json(r->stage, r->version, hex, r->params, pairs_of(r->input, r->n_inputs)),
+		err);
 }
 
 static struct vt_json *result_json(const char *derivation, struct vt_json *outputs)
@@ -183,8 +185,10 @@ int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_e
 
 		f[i] = (struct vt_tree_file){ .path = path.out, .size = (uint64_t)size,
 			.executable = vt_json_true(vt_json_get(files->item[i], "executable"), false) };
-		if (!*path.out || size < 0 || !vt_digest_parse(&f[i].digest, vt_json_text(vt_json_get(files->item[i], "sha256"), "")))
-			rc = vt_err_set(err, VT_EDATA, "file %zu (\"%s\"): path, size or digest is missing or malformed", i, path.out);
+		if (!*path.out || size < 0 ||
+		    !vt_digest_parse(&f[i].digest, vt_json_text(vt_json_get(files->item[i], "sha256"), "")))
+			rc = vt_err_set(err, VT_EDATA, "file %zu (\"%s\"): path, size or digest is missing or "
+				"malformed", i, path.out);
 	}
 	if (!rc)
 		rc = vt_tree_from_files(out, f, n, err);
@@ -205,7 +209,8 @@ static int check_trees(const struct vt_json *ports, const char *origin, struct v
 		vt_digest_hex(hex, &t->id);
 		vt_tree_free(t);
 		if (strcmp(hex, vt_json_text(vt_json_get(ports->item[i], "tree"), "")))
-			return vt_err_set(err, VT_EINTEGRITY, "%s: port %s: the files listed do not make the tree id it states", origin, port);
+			return vt_err_set(err, VT_EINTEGRITY, "%s: port %s: the files listed do not make the tree id "
+				"it states", origin, port);
 	}
 	return 0;
 }
@@ -217,7 +222,8 @@ static int check_form(const struct vt_json *j, const char *text, size_t n, const
 	int rc = vt_json_canonical(&b, j, err);
 
 	if (!rc && (b.len != n || memcmp(b.data, text, n)))
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: not in canonical form, so its id is not that of its content", origin);
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: not in canonical form, so its id is not that of its content",
+			origin);
 	vt_buf_release(&b);
 	return rc;
 }
@@ -226,19 +232,23 @@ static int check_ids(const struct vt_json *j, const char *origin, struct vt_err 
 {
 	struct vt_digest d;
 	char hex[VT_HEX];
-	const char *stated = vt_json_text(vt_json_get(j, "derivation"), ""), *result = vt_json_text(vt_json_get(j, "result"), NULL);
+	const char *stated = vt_json_text(vt_json_get(j, "derivation"), ""),
+		*result = vt_json_text(vt_json_get(j, "result"), NULL);
 	const struct vt_json *params = vt_json_get(j, "params");
 
-	if (!params || digest_of(&d, derivation_json(vt_json_text(vt_json_get(j, "stage"), ""), vt_json_text(vt_json_get(j, "version"), ""),
+	if (!params || digest_of(&d, derivation_json(vt_json_text(vt_json_get(j, "stage"), ""),
+	    vt_json_text(vt_json_get(j, "version"), ""),
 		vt_json_text(vt_json_get(j, "binary"), ""), params, pairs_from_json(vt_json_get(j, "inputs"))), err))
 		return vt_err_set(err, VT_EDATA, "%s: not a record: params are missing or not canonical", origin);
 	vt_digest_hex(hex, &d);
 	if (strcmp(hex, stated))
-		return vt_err_set(err, VT_EINTEGRITY, "%s: its derivation id does not follow from its contents", origin);
+		return vt_err_set(err, VT_EINTEGRITY, "%s: its derivation id does not follow from its contents",
+			origin);
 	if ((result != NULL) != !strcmp(vt_json_text(vt_json_get(j, "status"), ""), "ok"))
 		return vt_err_set(err, VT_EDATA, "%s: a record has a result exactly when its status is ok", origin);
 	if (!result)
-		return vt_json_get(j, "outputs") ? vt_err_set(err, VT_EDATA, "%s: a failed execution has no outputs", origin) : 0;
+		return vt_json_get(j, "outputs") ? vt_err_set(err, VT_EDATA, "%s: a failed execution has no outputs",
+			origin) : 0;
 	if (digest_of(&d, result_json(stated, pairs_from_json(vt_json_get(j, "outputs"))), err))
 		return err->code;
 	vt_digest_hex(hex, &d);
@@ -272,7 +282,7 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 	return rc;
 }
 
-/* --- subjects -------------------------------------------------------------------------------------------------------------- */
+/* --- subjects ----------------------------------------------------------------------------------------------------- */
 
 bool vt_record_names(const char *path, const char *name)
 {

@@ -36,15 +36,17 @@ int vt_record_result(struct vt_digest *out, const struct vt_record *r, struct vt
 /* Appends the canonical bytes; *id is their digest. */
 int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *r, struct vt_err *err);
 
-/* Parses and checks a record: known format, canonical bytes, trees, derivation and result ids that follow from its contents. */
+/* Parses and checks a record: known format, canonical bytes, trees, derivation and result ids that follow from its
+ * contents. */
 int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char *origin, struct vt_err *err);
 
 /* The tree an entry of `inputs` or `outputs` lists. */
 int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_err *err);
 
-/* Whose file an input path is: the longest of the subjects the record's notes name (`subjects`: names or an object by name;
- * `quarantined`) that stands in the path between characters that are no letters or digits, else the first element of a path that has
- * more than one, else "".  Caller frees. */
+/* Whose file an input path is: the longest of the subjects the record's notes name (`subjects`: names or an object by
+ * name;
+ * `quarantined`) that stands in the path between characters that are no letters or digits, else the first element of a
+ * path that has more than one, else "".  Caller frees. */
 char *vt_record_subject(const struct vt_json *record, const char *path);
 
 /* Does `name` stand in the path between characters that are no letters or digits? */

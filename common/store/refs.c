@@ -55,7 +55,8 @@ int vt_ref_read(struct vt_store *s, char out[VT_HEX], const char *repo, const ch
 		if (text.len == VT_HEX && text.data[VT_HEX - 1] == '\n')
 			text.data[VT_HEX - 1] = '\0';
 		if (text.len != VT_HEX || !vt_digest_parse(&d, text.data))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: holds no commit id; put back one of `voxtrail log`, or pull from a copy", path);
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: holds no commit id; put back one of `voxtrail log`, "
+				"or pull from a copy", path);
 		else
 			vt_digest_hex(out, &d);
 	}
@@ -94,7 +95,8 @@ static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, 
 		char *name = vt_asprintf("%s/%s", kind, names.v[i]), id[VT_HEX];
 
 		if (!vt_ref_name_is_good(names.v[i]))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s/%s: no branch or tag can have this name; remove the file", dir, names.v[i]);
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s/%s: no branch or tag can have this name; remove the "
+				"file", dir, names.v[i]);
 		else
 			rc = vt_ref_read(s, id, repo, name, err);
 		if (!rc)
@@ -120,7 +122,8 @@ int vt_refs_list(struct vt_refs *out, struct vt_store *s, const char *repo, stru
 		rc = vt_fs_list(&repos, dir, err);
 	for (size_t i = 0; !rc && i < repos.n; i++) {
 		if (!vt_repo_name_is_good(repos.v[i]))
-			rc = vt_err_set(err, repo ? VT_EUSAGE : VT_EINTEGRITY, "\"%s\": names of repos are 1 to 63 letters, digits, _ and -", repos.v[i]);
+			rc = vt_err_set(err, repo ? VT_EUSAGE : VT_EINTEGRITY, "\"%s\": names of repos are 1 to 63 "
+				"letters, digits, _ and -", repos.v[i]);
 		if (!rc)
 			rc = list_kind(out, s, repos.v[i], "heads", err);
 		if (!rc)
@@ -159,11 +162,13 @@ static int check_name(struct vt_store *s, const char *repo, const char *name, st
 	if (!vt_repo_name_is_good(repo))
 		return vt_err_set(err, VT_EUSAGE, "\"%s\": names of repos are 1 to 63 letters, digits, _ and -", repo);
 	if (!word)
-		return vt_err_set(err, VT_EUSAGE, "\"%s@%s\": names of branches and tags are 1 to 63 letters, digits, _, - and single dots inside",
+		return vt_err_set(err, VT_EUSAGE, "\"%s@%s\": names of branches and tags are 1 to 63 letters, digits, "
+			"_, - and single dots inside",
 			repo, strchr(name, '/') ? strchr(name, '/') + 1 : name);
 	other = vt_asprintf("%s/refs/%s/%s/%s", s->dir, repo, *name == 'h' ? "tags" : "heads", word);
 	if (vt_fs_exists(other))
-		rc = vt_err_set(err, VT_EUSAGE, "%s@%s is a %s already; choose another name", repo, word, *name == 'h' ? "tag" : "branch");
+		rc = vt_err_set(err, VT_EUSAGE, "%s@%s is a %s already; choose another name", repo, word,
+			*name == 'h' ? "tag" : "branch");
 	free(other);
 	return rc;
 }
@@ -178,7 +183,8 @@ static int remove_ref(const struct vt_store *s, const char *repo, const char *na
 	return rc;
 }
 
-static int write_ref(struct vt_store *s, const char *repo, const char *name, const char *now, const char *to, struct vt_err *err)
+static int write_ref(struct vt_store *s, const char *repo, const char *name, const char *now, const char *to,
+	struct vt_err *err)
 {
 	char *path, *line;
 	int rc;
@@ -204,7 +210,8 @@ static int write_ref(struct vt_store *s, const char *repo, const char *name, con
 	return rc;
 }
 
-static int tell(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to, struct vt_err *err)
+static int tell(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to,
+	struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 
@@ -215,7 +222,8 @@ static int tell(struct vt_store *s, const char *repo, const char *name, const ch
 	return vt_history_append(s, "ref", detail, err);
 }
 
-int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to, struct vt_err *err)
+int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to,
+	struct vt_err *err)
 {
 	char now[VT_HEX] = "";
 	int rc = vt_ref_read(s, now, repo, name, err);
@@ -223,7 +231,8 @@ int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const c
 	if (rc && rc != VT_ENOINPUT)
 		return rc;
 	if (strcmp(now, from))
-		return vt_err_set(err, VT_EFAIL, "%s@%s is at %.16s by now, not at %.16s; look again", repo, name, *now ? now : "nothing",
+		return vt_err_set(err, VT_EFAIL, "%s@%s is at %.16s by now, not at %.16s; look again", repo, name,
+			*now ? now : "nothing",
 			*from ? from : "nothing");
 	if (!strcmp(now, to))
 		return 0;
@@ -231,7 +240,8 @@ int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const c
 	return rc ? rc : tell(s, repo, name, now, to, err);
 }
 
-int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to, struct vt_err *err)
+int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to,
+	struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	int rc = *to ? vt_commit_read(s, &c, to, err) : 0;

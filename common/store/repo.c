@@ -9,7 +9,7 @@
 #include "common/store/git_mirror.h"
 #include "common/store/repo_internal.h"
 
-/* --- committing ----------------------------------------------------------------------------------------------------------- */
+/* --- committing --------------------------------------------------------------------------------------------------- */
 
 static int now(int64_t *out, struct vt_err *err)
 {
@@ -21,12 +21,14 @@ static int now(int64_t *out, struct vt_err *err)
 		return 0;
 	*out = strtoll(epoch, &end, 10);
 	if (*end || *out < 0)
-		return vt_err_set(err, VT_EUSAGE, "SOURCE_DATE_EPOCH=%s: must be a whole number of seconds since 1970", epoch);
+		return vt_err_set(err, VT_EUSAGE, "SOURCE_DATE_EPOCH=%s: must be a whole number of seconds since 1970",
+			epoch);
 	return 0;
 }
 
 /* The bytes of a commit on top of `head` ("" for none). */
-static int compose(struct vt_commit *c, struct vt_buf *text, const char *head, const struct vt_digest *tree, const struct vt_commit_note *note,
+static int compose(struct vt_commit *c, struct vt_buf *text, const char *head, const struct vt_digest *tree,
+	const struct vt_commit_note *note,
 	struct vt_err *err)
 {
 	int rc = now(&c->time, err);
@@ -46,7 +48,8 @@ static bool same_work(const struct vt_commit *head, const struct vt_commit *c)
 	return !strcmp(head->tree, c->tree) && !strcmp(head->provenance, c->provenance);
 }
 
-static int append(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *name, const struct vt_digest *tree,
+static int append(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *name,
+	const struct vt_digest *tree,
 	const struct vt_commit_note *note, struct vt_err *err)
 {
 	struct vt_commit head = { .id = "" }, c = { .id = "" }, parsed = { .id = "" };
@@ -81,7 +84,8 @@ static int append(struct vt_store *s, struct vt_commit *out, bool *made, const c
 	return rc;
 }
 
-int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *branch, const struct vt_digest *tree,
+int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *branch,
+	const struct vt_digest *tree,
 	const struct vt_commit_note *note, struct vt_err *err)
 {
 	char *name, *path;
@@ -89,7 +93,8 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
 	int rc = 0;
 
 	if (!vt_repo_name_is_good(repo) || !vt_ref_name_is_good(branch))
-		return vt_err_set(err, VT_EUSAGE, "\"%s@%s\": names of repos are 1 to 63 letters, digits, _ and -, of branches also single dots inside",
+		return vt_err_set(err, VT_EUSAGE, "\"%s@%s\": names of repos are 1 to 63 letters, digits, _ and -, of "
+			"branches also single dots inside",
 			repo, branch);
 	path = vt_store_path(s, "trees", tree);
 	if (!vt_fs_exists(path))
@@ -112,7 +117,7 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
 	return rc;
 }
 
-/* --- walks ------------------------------------------------------------------------------------------------------------------ */
+/* --- walks -------------------------------------------------------------------------------------------------------- */
 
 static void queue(struct vt_digest_set *t, struct vt_strs *todo, const char *id)
 {
@@ -135,7 +140,8 @@ int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn
 
 		rc = vt_commit_read(s, &c, todo.v[i], err);
 		if (rc == VT_ENOINPUT)
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: commit %s is missing; pull it from a copy of the store", s->dir, todo.v[i]);
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: commit %s is missing; pull it from a copy of the "
+				"store", s->dir, todo.v[i]);
 		for (size_t k = 0; !rc && k < c.parents.n; k++)
 			queue(&seen, &todo, c.parents.v[k]);
 		if (!rc)
@@ -225,7 +231,7 @@ int vt_repo_descends(struct vt_store *s, const char *of, const char *ancestor, b
 	return rc;
 }
 
-/* --- names of commits --------------------------------------------------------------------------------------------------------- */
+/* --- names of commits --------------------------------------------------------------------------------------------- */
 
 bool vt_repo_exists(struct vt_store *s, const char *repo)
 {
@@ -255,7 +261,8 @@ static void mean(struct meaning *m, const char *id, const char *repo, const char
 	free(said);
 }
 
-static int add_prefixed(struct meaning *m, struct vt_store *s, const struct vt_strs *tips, const char *repo, const char *word, struct vt_err *err)
+static int add_prefixed(struct meaning *m, struct vt_store *s, const struct vt_strs *tips, const char *repo,
+	const char *word, struct vt_err *err)
 {
 	char *dir;
 	struct vt_strs names = VT_STRS_INIT;
@@ -281,18 +288,21 @@ static int add_prefixed(struct meaning *m, struct vt_store *s, const struct vt_s
 	return rc;
 }
 
-static int say_meanings(const struct meaning *m, const struct vt_refs *refs, const char *repo, const char *word, struct vt_err *err)
+static int say_meanings(const struct meaning *m, const struct vt_refs *refs, const char *repo, const char *word,
+	struct vt_err *err)
 {
 	struct vt_buf list = VT_BUF_INIT;
 
 	if (m->id.n) {
 		for (size_t i = 0; i < m->id.n && i < 8; i++)
 			vt_buf_printf(&list, "%s%s", i ? ", " : "", m->said.v[i]);
-		vt_err_set(err, VT_EUSAGE, "%s@%s can mean %zu commits; write one of %s", repo, word, m->id.n, list.data);
+		vt_err_set(err, VT_EUSAGE, "%s@%s can mean %zu commits; write one of %s", repo, word, m->id.n,
+			list.data);
 	} else {
 		for (size_t i = 0; i < refs->n && i < 8; i++)
 			vt_buf_printf(&list, "%s%s", i ? ", " : "", strchr(refs->v[i].name, '/') + 1);
-		vt_err_set(err, VT_ENOINPUT, "%s@%s: no branch, tag or commit of the repo; it has %s%s", repo, word, list.data, refs->n > 8 ? ", ..." : "");
+		vt_err_set(err, VT_ENOINPUT, "%s@%s: no branch, tag or commit of the repo; it has %s%s", repo, word,
+			list.data, refs->n > 8 ? ", ..." : "");
 	}
 	vt_buf_release(&list);
 	return err->code;
@@ -307,7 +317,8 @@ static int resolve_word(struct vt_store *s, char out[VT_HEX], const char *repo, 
 	int rc = vt_refs_list(&refs, s, repo, err);
 
 	if (!rc && !refs.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: there is no such repo in %s; `voxtrail log` lists them", repo, s->dir);
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: there is no such repo in %s; `voxtrail log` lists them", repo,
+			s->dir);
 	for (size_t i = 0; i < refs.n; i++) {
 		const char *name = refs.v[i].name, *last = strchr(name, '/') + 1;
 
@@ -356,8 +367,10 @@ int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what,
 
 	if (strchr(word, '~'))
 		*strchr(word, '~') = '\0';
-	if (!vt_repo_name_is_good(repo) || !*word || (end && *end) || (back && back[1] && (back[1] < '0' || back[1] > '9')))
-		rc = vt_err_set(err, VT_EUSAGE, "\"%s\": write REPO, REPO@BRANCH, REPO@TAG or REPO@COMMIT, and ~N behind it for N commits back", what);
+	if (!vt_repo_name_is_good(repo) || !*word || (end && *end) ||
+	    (back && back[1] && (back[1] < '0' || back[1] > '9')))
+		rc = vt_err_set(err, VT_EUSAGE, "\"%s\": write REPO, REPO@BRANCH, REPO@TAG or REPO@COMMIT, and ~N "
+			"behind it for N commits back", what);
 	if (!rc)
 		rc = resolve_word(s, id, repo, word, err);
 	if (!rc)

@@ -5,16 +5,16 @@
  *      <store>/refs/<repo>/tags/<tag>         the same
  *
  * A commit object is
- *      {"author": "..", "format": 1, "message": "..", "parents": [id..], "provenance": {..}, "source": {..}, "time": 1767225600,
- *       "tree": id}
- * author, provenance and source are left out where nothing was given.  provenance says what the tree was made from, source where
- * what made it was kept (git.h).  The time is seconds since 1970 when the commit was made, or
- * SOURCE_DATE_EPOCH where the environment has it.  A commit is written only when its tree and its parents are there, and a ref
- * only when its commit is, each durable before the next: the ref file's rename is the point from which a commit holds.  No
- * database has part in this; losing lineage.db loses no history.
+ *      {"author": "..", "format": 1, "message": "..", "parents": [id..], "provenance": {..}, "source": {..},
+ *       "time": 1767225600, "tree": id}
+ * author, provenance and source are left out where nothing was given.  provenance says what the tree was made from,
+ * source where what made it was kept (git.h).  The time is seconds since 1970 when the commit was made, or
+ * SOURCE_DATE_EPOCH where the environment has it.  A commit is written only when its tree and its parents are there,
+ * and a ref only when its commit is, each durable before the next: the ref file's rename is the point from which a
+ * commit holds.  No database has part in this; losing lineage.db loses no history.
  *
- * Names of repos are 1 to 63 letters, digits, _ and -; branches and tags may have dots inside ("v1.0").  Within a repo a branch
- * and a tag never share a name. */
+ * Names of repos are 1 to 63 letters, digits, _ and -; branches and tags may have dots inside ("v1.0").  Within a repo
+ * a branch and a tag never share a name. */
 #ifndef COMMON_STORE_REPO_H
 #define COMMON_STORE_REPO_H
 
@@ -47,9 +47,10 @@ struct vt_commit_note {
 	bool allow_empty;                            /* commit although nothing changed */
 };
 
-/* Appends a commit to a branch, which is made by its first.  Where the head has this tree and provenance already nothing is
- * written and *out is the head; *made tells which (may be NULL). */
-int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *branch, const struct vt_digest *tree,
+/* Appends a commit to a branch, which is made by its first.  Where the head has this tree and provenance already
+ * nothing is written and *out is the head; *made tells which (may be NULL). */
+int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *branch,
+	const struct vt_digest *tree,
 	const struct vt_commit_note *note, struct vt_err *err);
 
 /* The commit that `what` means:
@@ -61,7 +62,7 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
 int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what, struct vt_err *err);
 bool vt_repo_exists(struct vt_store *s, const char *repo);
 
-/* --- refs ----------------------------------------------------------------------------------------------------------------- */
+/* --- refs --------------------------------------------------------------------------------------------------------- */
 
 struct vt_ref {
 	char *repo, *name;       /* name begins with heads/ or tags/ */
@@ -75,19 +76,21 @@ struct vt_refs {
 
 /* repo NULL: of every repo.  A ref file that holds no commit id is VT_EINTEGRITY. */
 int vt_refs_list(struct vt_refs *out, struct vt_store *s, const char *repo, struct vt_err *err);
-const char *vt_refs_find(const struct vt_refs *r, const char *name);    /* commit id, NULL if absent; refs of one repo */
+/* commit id, NULL if absent; refs of one repo */
+const char *vt_refs_find(const struct vt_refs *r, const char *name);
 const char *vt_refs_at(const struct vt_refs *r, const char *repo, const char *name);
 void vt_refs_add(struct vt_refs *r, const char *repo, const char *name, const char *commit);     /* copies; appends */
 void vt_refs_release(struct vt_refs *r);
 
-/* Moves one ref from `from` ("" where it must not exist yet) to `to` ("" removes it) under the store's lock; VT_EFAIL and the
- * present value in the message when it is somewhere else by now.  `to` must be a commit that is there. */
-int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to, struct vt_err *err);
+/* Moves one ref from `from` ("" where it must not exist yet) to `to` ("" removes it) under the store's lock; VT_EFAIL
+ * and the present value in the message when it is somewhere else by now.  `to` must be a commit that is there. */
+int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to,
+	struct vt_err *err);
 
 bool vt_repo_name_is_good(const char *name);
 bool vt_ref_name_is_good(const char *name);      /* without heads/ or tags/ */
 
-/* --- walks: what gc keeps, what verify checks, what an index is rebuilt from ---------------------------------------------- */
+/* --- walks: what gc keeps, what verify checks, what an index is rebuilt from -------------------------------------- */
 
 /* A non-zero return stops the walk and is returned. */
 typedef int (*vt_commit_fn)(void *ctx, const struct vt_commit *c, struct vt_err *err);
@@ -101,9 +104,10 @@ int vt_repo_walk_all(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_e
 /* Every commit object there is, in order of id, reachable or not. */
 int vt_repo_each_commit(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_err *err);
 
-/* Re-hashes every commit, checks that its tree and parents are there and that every ref names a commit that is; calls found for
- * each damage with a sentence.  Adds to *n what was checked and to *bad what was damaged. */
-int vt_repo_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx, size_t *n, size_t *bad, struct vt_err *err);
+/* Re-hashes every commit, checks that its tree and parents are there and that every ref names a commit that is; calls
+ * found for each damage with a sentence.  Adds to *n what was checked and to *bad what was damaged. */
+int vt_repo_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx, size_t *n, size_t *bad,
+	struct vt_err *err);
 
 /* Is `ancestor` the commit `of` or one it descends from? */
 int vt_repo_descends(struct vt_store *s, const char *of, const char *ancestor, bool *yes, struct vt_err *err);

@@ -52,7 +52,8 @@ static int check_file(void *ctx, const char *rel, char type, struct vt_err *err)
 			report(c, vt_asprintf("commits/%s: its tree %s is missing from trees/", rel, k.tree));
 		for (size_t i = 0; i < k.parents.n; i++)
 			if (!is_there(c->s, "commits", k.parents.v[i]))
-				report(c, vt_asprintf("commits/%s: its parent %s is missing from commits/", rel, k.parents.v[i]));
+				report(c, vt_asprintf("commits/%s: its parent %s is missing from "
+					"commits/", rel, k.parents.v[i]));
 	}
 	vt_commit_release(&k);
 	free(id);
@@ -97,7 +98,8 @@ static int check_ref_file(void *ctx, const char *rel, char type, struct vt_err *
 	return 0;
 }
 
-int vt_repo_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx, size_t *n, size_t *bad, struct vt_err *err)
+int vt_repo_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx, size_t *n, size_t *bad,
+	struct vt_err *err)
 {
 	struct check c = { s, found, ctx, 0, 0 };
 	char *commits = vt_path_join(s->dir, "commits"), *refs = vt_path_join(s->dir, "refs");

@@ -49,7 +49,8 @@ static int add(void *ctx, const char *rel, char type, struct vt_err *err)
 
 static int by_time(const void *a, const void *b)
 {
-	int64_t x = vt_json_integer(vt_json_get(*(struct vt_json *const *)a, "time"), 0), y = vt_json_integer(vt_json_get(*(struct vt_json *const *)b, "time"), 0);
+	int64_t x = vt_json_integer(vt_json_get(*(struct vt_json *const *)a, "time"), 0),
+		y = vt_json_integer(vt_json_get(*(struct vt_json *const *)b, "time"), 0);
 
 	return x < y ? -1 : x > y;
 }

@@ -1,7 +1,7 @@
 /* repro.h - evidence that work was done again: <store>/repro/ab/..., canonical JSON named by its SHA-256.
  *
- *      {"binary", "by", "device", "difference", "format": 1, "host", "machine", "of": record id, "processors", "record", "system",
- *       "time", "tree", "verdict": "same" | "different" | "failed"} */
+ *      {"binary", "by", "device", "difference", "format": 1, "host", "machine", "of": record id, "processors",
+ *       "record", "system", "time", "tree", "verdict": "same" | "different" | "failed"} */
 #ifndef COMMON_STORE_REPRO_H
 #define COMMON_STORE_REPRO_H
 

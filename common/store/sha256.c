@@ -8,7 +8,8 @@
 
 void vt_sha256_begin(struct vt_sha256 *s)
 {
-	static const struct vt_sha256 first = { { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
+	static const struct vt_sha256 first = { { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
+		0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
 
 	*s = first;
 }
@@ -47,7 +48,8 @@ static bool agrees(vt_sha256_blocks *f, unsigned n, size_t blocks)
 	}
 	f(n, s, p, blocks);
 	for (unsigned i = 0; i < n; i++) {
-		size_t size = blocks * VT_SHA_BLOCK + 21 * i;     /* 0, 21, 42 and 63 bytes after the last block: one and two blocks of padding */
+		/* 0, 21, 42 and 63 bytes after the last block: one and two blocks of padding */
+		size_t size = blocks * VT_SHA_BLOCK + 21 * i;
 		struct vt_digest d, want = vt_digest_bytes(text[i], size);
 
 		memcpy(tail[i], text[i] + blocks * VT_SHA_BLOCK, 21 * i);
@@ -79,7 +81,8 @@ int vt_sha256_engine(vt_sha256_blocks **out, struct vt_err *err)
 
 	pthread_once(&once, choose);
 	if (wrong)
-		return vt_err_set(err, VT_EBUG, "the SHA instructions of this processor and OpenSSL give different digests; set VOXTRAIL_ISA=portable");
+		return vt_err_set(err, VT_EBUG, "the SHA instructions of this processor and OpenSSL give different "
+			"digests; set VOXTRAIL_ISA=portable");
 	*out = chosen;
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* sign.h - signatures by key; sign.c is the only file that includes OpenSSL's keys.
  *
- * Ed25519, or ECDSA over P-256 with SHA-256 (signatures in DER).  Keys are PEM: PKCS #8 private, SubjectPublicKeyInfo public. */
+ * Ed25519, or ECDSA over P-256 with SHA-256 (signatures in DER).  Keys are PEM: PKCS #8 private, SubjectPublicKeyInfo
+ * public. */
 #ifndef COMMON_STORE_SIGN_H
 #define COMMON_STORE_SIGN_H
 
@@ -29,6 +30,7 @@ int vt_key_public_pem(const struct vt_key *k, struct vt_buf *out, struct vt_err 
 int vt_sign(const struct vt_key *k, const void *bytes, size_t n, struct vt_buf *signature, struct vt_err *err);
 
 /* VT_EINTEGRITY if the signature is not this key's over these bytes. */
-int vt_sign_check(const struct vt_key *k, const void *bytes, size_t n, const void *signature, size_t n_signature, struct vt_err *err);
+int vt_sign_check(const struct vt_key *k, const void *bytes, size_t n, const void *signature, size_t n_signature,
+	struct vt_err *err);
 
 #endif

@@ -10,7 +10,8 @@
 #include "common/store/fault.h"
 
 static const char magic[16] = "voxstat 1\n";
-static const size_t most = 4u << 20;     /* entries; beyond them it begins anew, for it has no way to tell which files are gone */
+/* entries; beyond them it begins anew, for it has no way to tell which files are gone */
+static const size_t most = 4u << 20;
 static const int64_t tick = 20000000, whole_second = 2000000000;
 
 /* Written as it is in memory: a machine of other byte order finds no inode and starts anew. */
@@ -97,7 +98,8 @@ static const struct entry *entry_of(const struct vt_stat_cache *c, const struct 
 	return NULL;
 }
 
-bool vt_stat_cache_find(const struct vt_stat_cache *c, struct vt_digest *out, const struct vt_stamp *stamp, enum vt_stat_trust trust)
+bool vt_stat_cache_find(const struct vt_stat_cache *c, struct vt_digest *out, const struct vt_stamp *stamp,
+	enum vt_stat_trust trust)
 {
 	const struct entry *e = entry_of(c, stamp);
 
@@ -129,7 +131,8 @@ bool vt_stat_is_racy(const struct vt_stamp *stamp, int64_t hashed_at)
 	return stamp->mtime > hashed_at - (stamp->mtime % 1000000000 ? tick : whole_second);
 }
 
-void vt_stat_cache_add(struct vt_stat_cache *c, const struct vt_stamp *stamp, const struct vt_digest *d, int64_t hashed_at)
+void vt_stat_cache_add(struct vt_stat_cache *c, const struct vt_stamp *stamp, const struct vt_digest *d,
+	int64_t hashed_at)
 {
 	if (vt_stat_is_racy(stamp, hashed_at))
 		return;
@@ -146,7 +149,8 @@ static int by_inode(const void *a, const void *b)
 }
 
 /* Both lists in order; an added entry takes the place of an old one of the same inode. */
-static struct entry *merge(struct vt_stat_cache *c, size_t *n, bool (*keep)(void *ctx, const struct vt_digest *d), void *ctx)
+static struct entry *merge(struct vt_stat_cache *c, size_t *n, bool (*keep)(void *ctx, const struct vt_digest *d),
+	void *ctx)
 {
 	struct entry *out = vt_xcalloc(c->n + c->n_added + 1, sizeof(*out));
 	size_t a = 0, b = 0, k = 0;
@@ -171,7 +175,8 @@ static struct entry *merge(struct vt_stat_cache *c, size_t *n, bool (*keep)(void
 	return out;
 }
 
-int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const struct vt_digest *d), void *ctx, struct vt_err *err)
+int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const struct vt_digest *d), void *ctx,
+	struct vt_err *err)
 {
 	struct header h = { .n = 0 };
 	struct vt_part part[2];

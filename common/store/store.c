@@ -46,16 +46,20 @@ char *vt_store_object_path(const struct vt_store *s, const struct vt_digest *d)
 /* SQLite's locks and link(2) are not to be trusted there. */
 static int refuse_network(const char *dir, struct vt_err *err)
 {
-	static const struct { unsigned long magic; const char *name; } remote[] = { { 0x6969, "NFS" }, { 0x01021997, "9p" }, { 0xff534d42, "CIFS" },
-		{ 0xfe534d42, "SMB2" }, { 0x517b, "SMB" }, { 0x00c36400, "Ceph" }, { 0x65735546, "FUSE" }, { 0x0bd00bd0, "Lustre" },
-		{ 0x19830326, "BeeGFS" }, { 0x47504653, "GPFS" }, { 0x7461636f, "OCFS2" }, { 0x01161970, "GFS2" }, { 0x5346414f, "AFS" } };
+	static const struct { unsigned long magic; const char *name; } remote[] = { { 0x6969, "NFS" },
+		{ 0x01021997, "9p" }, { 0xff534d42, "CIFS" },
+		{ 0xfe534d42, "SMB2" }, { 0x517b, "SMB" }, { 0x00c36400, "Ceph" }, { 0x65735546, "FUSE" },
+			{ 0x0bd00bd0, "Lustre" },
+		{ 0x19830326, "BeeGFS" }, { 0x47504653, "GPFS" }, { 0x7461636f, "OCFS2" }, { 0x01161970, "GFS2" },
+			{ 0x5346414f, "AFS" } };
 	struct statfs f;
 
 	if (statfs(dir, &f))
 		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot look at the file system", dir);
 	for (size_t i = 0; i < sizeof(remote) / sizeof(remote[0]); i++)
 		if ((unsigned long)f.f_type == remote[i].magic)
-			return vt_err_set(err, VT_EUSAGE, "%s: a store cannot live on %s; give a directory on a local disk", dir, remote[i].name);
+			return vt_err_set(err, VT_EUSAGE, "%s: a store cannot live on %s; give a directory on a local "
+				"disk", dir, remote[i].name);
 	return 0;
 }
 
@@ -73,7 +77,8 @@ static int check_format(struct vt_store *s, enum vt_store_mode mode, struct vt_e
 	} else {
 		rc = vt_fs_read(&text, path, 4096, err);
 		if (!rc && strcmp(text.data, format_line))
-			rc = vt_err_set(err, VT_EDATA, "%s: format \"%.*s\"; this version reads voxstore 1", s->dir, (int)strcspn(text.data, "\n"), text.data);
+			rc = vt_err_set(err, VT_EDATA, "%s: format \"%.*s\"; this version reads voxstore 1", s->dir,
+				(int)strcspn(text.data, "\n"), text.data);
 	}
 	vt_buf_release(&text);
 	free(path);
@@ -111,7 +116,8 @@ static int open_lock(int *fd, const struct vt_store *s, const char *name, struct
 	return *fd < 0 ? vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", s->dir, name) : 0;
 }
 
-/* Under the lock, lest two processes make the tables of a new index at once, or one opens what `rebuild` is replacing. */
+/* Under the lock, lest two processes make the tables of a new index at once, or one opens what `rebuild` is
+ * replacing. */
 static int open_index(struct vt_store *s, const char *path, struct vt_err *err)
 {
 	int rc = s->read_only ? 0 : vt_store_lock(s, err);
@@ -228,7 +234,8 @@ static void unuse(struct vt_store *s)
 	s->use_fd = -1;
 }
 
-/* While it is made and locked nothing is swept; afterwards its own lock keeps it, for as long as a stage may work in it. */
+/* While it is made and locked nothing is swept; afterwards its own lock keeps it, for as long as a stage may work in
+ * it. */
 int vt_store_claim(struct vt_store *s, const char *dir, struct vt_err *err)
 {
 	bool used = s->use_fd >= 0;

@@ -13,9 +13,9 @@
  *      <store>/commits/, refs/   history, see repo.h
  *      <store>/lineage.db        the index of records
  *
- * Publishing order: blobs and trees are written under temporary names, made durable (syncfs), renamed, their directories
- * made durable; then records; then one SQLite transaction, which is the commit point.  A crash before it leaves
- * unreferenced files and nothing else.  Locks are flock(2) only and die with their process. */
+ * Publishing order: blobs and trees are written under temporary names, made durable (syncfs), renamed, their
+ * directories made durable; then records; then one SQLite transaction, which is the commit point.  A crash before it
+ * leaves unreferenced files and nothing else.  Locks are flock(2) only and die with their process. */
 #ifndef COMMON_STORE_STORE_H
 #define COMMON_STORE_STORE_H
 
@@ -24,7 +24,8 @@
 
 struct vt_store;
 
-enum vt_store_mode { VT_STORE_CREATE = 1, VT_STORE_OPEN, VT_STORE_READ, VT_STORE_NO_INDEX };   /* the last for rebuild.c only */
+/* the last for rebuild.c only */
+enum vt_store_mode { VT_STORE_CREATE = 1, VT_STORE_OPEN, VT_STORE_READ, VT_STORE_NO_INDEX };
 
 /* Refuses a network file system and a store of another format.  dir is made if mode is VT_STORE_CREATE. */
 int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mode, struct vt_err *err);
@@ -34,10 +35,10 @@ const char *vt_store_dir(const struct vt_store *s);
 /* As vt_tree_hash_dir; what was hashed is remembered, so taking the directory in afterwards does not read it again. */
 int vt_store_hash_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
 
-/* Hashes dir and takes its files in, durable when it returns; files already there are not stored again.  adopt links them (they
- * become read-only: file and object are one), else reflinks, else copies; copy leaves the files as they are.  Nothing of dir is
- * changed and nothing stored if a file is refused: unreadable or changing while it is read (VT_EIO), neither file nor directory,
- * or with a name that tree.h refuses (VT_EDATA). */
+/* Hashes dir and takes its files in, durable when it returns; files already there are not stored again.  adopt links
+ * them (they become read-only: file and object are one), else reflinks, else copies; copy leaves the files as they
+ * are.  Nothing of dir is changed and nothing stored if a file is refused: unreadable or changing while it is read
+ * (VT_EIO), neither file nor directory, or with a name that tree.h refuses (VT_EDATA). */
 int vt_store_adopt_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
 int vt_store_copy_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
 
@@ -51,20 +52,22 @@ int vt_store_claim(struct vt_store *s, const char *dir, struct vt_err *err);
 int vt_store_put_tree(struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
 int vt_store_get_tree(struct vt_store *s, struct vt_tree **out, const struct vt_digest *id, struct vt_err *err);
 
-/* Writes the tree's files into dest, which must not exist or be empty.  A new dest appears whole, by one rename; into an empty
- * directory (it may be a mount point) the entries are moved one by one, from a folder .voxtrail-partial in it that goes last: while
- * it is there the directory is not whole, and the next checkout begins anew.  An object that is missing or has changed since it
- * was taken in is VT_EINTEGRITY, and nothing is written. */
+/* Writes the tree's files into dest, which must not exist or be empty.  A new dest appears whole, by one rename; into
+ * an empty directory (it may be a mount point) the entries are moved one by one, from a folder .voxtrail-partial in it
+ * that goes last: while it is there the directory is not whole, and the next checkout begins anew.  An object that is
+ * missing or has changed since it was taken in is VT_EINTEGRITY, and nothing is written. */
 enum vt_checkout {
 	VT_CHECKOUT_LINK = 1,    /* hard links, read-only; a read-only copy where there can be no link */
 	VT_CHECKOUT_COPY,        /* writable copies, by reflink where the file system can */
 	VT_CHECKOUT_REFLINK,     /* writable copies by reflink, or VT_ECANTCREAT */
 };
-int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how, struct vt_err *err);
+int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how,
+	struct vt_err *err);
 
 /* The same; more(ctx, directory) adds to it before it appears. */
 typedef int (*vt_checkout_more)(void *ctx, const char *dir, struct vt_err *err);
-int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how, vt_checkout_more more, void *ctx,
+int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how,
+	vt_checkout_more more, void *ctx,
 	struct vt_err *err);
 char *vt_store_object_path(const struct vt_store *s, const struct vt_digest *d);   /* caller frees */
 
@@ -93,12 +96,13 @@ int vt_store_producers_of_files(struct vt_store *s, const struct vt_tree *t, str
 int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids, struct vt_err *err);
 
 
-/* --- verify ------------------------------------------------------------------------------------------------------------------ */
+/* --- verify ------------------------------------------------------------------------------------------------------- */
 
-/* Re-hashes every blob, tree and record and trusts no cache; calls found for each damaged or missing one with a sentence, and open
- * (may be NULL) for a blob that is sound but that somebody may write to: checkout mends it.  *n counts what was checked.  Returns
- * 0 if nothing was found, VT_EINTEGRITY otherwise. */
-int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void (*open)(void *ctx, const char *object), void *ctx,
+/* Re-hashes every blob, tree and record and trusts no cache; calls found for each damaged or missing one with a
+ * sentence, and open (may be NULL) for a blob that is sound but that somebody may write to: checkout mends it.  *n
+ * counts what was checked.  Returns 0 if nothing was found, VT_EINTEGRITY otherwise. */
+int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence),
+	void (*open)(void *ctx, const char *object), void *ctx,
 	size_t *n, struct vt_err *err);
 
 #endif

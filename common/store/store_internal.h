@@ -38,7 +38,7 @@ void vt_store_unlock(struct vt_store *s);
 struct vt_stat_cache *vt_store_cache(struct vt_store *s);
 void vt_store_save_cache(struct vt_store *s);     /* a failure is only logged */
 
-/* --- publish.c: names appear only when what they name is durable ---------------------------------------------------------- */
+/* --- publish.c: names appear only when what they name is durable -------------------------------------------------- */
 
 /* Names made in one folder of the store, and what is to be synced for them. */
 struct vt_published {
@@ -47,8 +47,10 @@ struct vt_published {
 	size_t n;
 };
 
-/* begin takes the lock.  A process that was killed between naming and syncing leaves a mark, and the next one syncs for it;
- * so names that are found while the lock is held are durable ones.  end syncs the directories, unless rc, and gives rc or its own. */
+/* begin takes the lock.  A process that was killed between naming and syncing leaves a mark, and the next one syncs for
+ * it;
+ * so names that are found while the lock is held are durable ones.  end syncs the directories, unless rc, and gives rc
+ * or its own. */
 int vt_publish_begin(struct vt_store *s, struct vt_published *p, const char *kind, struct vt_err *err);
 int vt_publish_end(struct vt_store *s, struct vt_published *p, int rc, struct vt_err *err);
 
@@ -65,7 +67,8 @@ struct vt_batch {
 	size_t cap;
 };
 
-int vt_batch_add(struct vt_store *s, struct vt_batch *b, const struct vt_digest *id, const char *text, size_t n, struct vt_err *err);
+int vt_batch_add(struct vt_store *s, struct vt_batch *b, const struct vt_digest *id, const char *text, size_t n,
+	struct vt_err *err);
 int vt_batch_publish(struct vt_store *s, struct vt_batch *b, struct vt_err *err);
 void vt_batch_release(struct vt_store *s, struct vt_batch *b);
 
@@ -81,12 +84,13 @@ struct vt_tree_line {
 };
 
 /* Reads a tree's text, checks it against its id and gives where its lines begin. */
-int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lines, const struct vt_digest *id, struct vt_err *err);
+int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lines, const struct vt_digest *id,
+	struct vt_err *err);
 
 /* Reads the line at *at and moves behind it: 1; 0 at the end; -1 and VT_EINTEGRITY. */
 int vt_tree_line_next(const char **at, struct vt_tree_line *out, struct vt_err *err);
 
-/* --- objects.c --------------------------------------------------------------------------------------------------------------- */
+/* --- objects.c ---------------------------------------------------------------------------------------------------- */
 
 enum vt_object_state {
 	VT_OBJECT_ABSENT = 1,
@@ -110,9 +114,9 @@ struct vt_object {
 struct vt_object *vt_objects_of(const struct vt_tree *t, size_t *n);
 void vt_objects_free(struct vt_object *o, size_t n);
 
-/* Finds the state of each.  An object was sealed when it was taken in: read-only, and its size and modification time noted.  One
- * that looks otherwise is read again; if its owner made it writable and it is sound still, the store gets a copy of its own in
- * its place, and the owner keeps the file. */
+/* Finds the state of each.  An object was sealed when it was taken in: read-only, and its size and modification time
+ * noted.  One that looks otherwise is read again; if its owner made it writable and it is sound still, the store gets a
+ * copy of its own in its place, and the owner keeps the file. */
 int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err);
 
 #endif

@@ -30,7 +30,8 @@ static size_t suspects(struct vt_store *s, struct vt_object *o, size_t n)
 		struct stat st;
 
 		vt_store_name(name, &o[i].digest);
-		if (fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) || (st.st_mode & 0222) || (uint64_t)st.st_size != o[i].size)
+		if (fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) || (st.st_mode & 0222) ||
+		    (uint64_t)st.st_size != o[i].size)
 			o[k++] = o[i];
 	}
 	return k;
@@ -61,7 +62,8 @@ struct listing {
 	size_t n, cap;
 };
 
-static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id, const char *prefix, struct vt_err *err);
+static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id, const char *prefix,
+	struct vt_err *err);
 
 int vt_tree_line_next(const char **at, struct vt_tree_line *out, struct vt_err *err)
 {
@@ -70,8 +72,10 @@ int vt_tree_line_next(const char **at, struct vt_tree_line *out, struct vt_err *
 
 	if (!*line)
 		return 0;
-	if (!end || end - line < 70 || !strchr("fxd", line[0]) || line[1] != ' ' || line[66] != ' ' || !vt_digest_parse_n(&out->digest, line + 2) ||
-	    strspn(size, "0123456789") > 19 || (out->size = strtoull(size, &name, 10), *name != ' ') || end - name < 2 || memchr(name, '/', (size_t)(end - name)))
+	if (!end || end - line < 70 || !strchr("fxd", line[0]) || line[1] != ' ' || line[66] != ' ' ||
+	    !vt_digest_parse_n(&out->digest, line + 2) ||
+	    strspn(size, "0123456789") > 19 || (out->size = strtoull(size, &name, 10), *name != ' ') ||
+	    end - name < 2 || memchr(name, '/', (size_t)(end - name)))
 		goto bad;
 	out->type = line[0];
 	out->name = name + 1;
@@ -79,11 +83,13 @@ int vt_tree_line_next(const char **at, struct vt_tree_line *out, struct vt_err *
 	*at = end + 1;
 	return 1;
 bad:
-	vt_err_set(err, VT_EINTEGRITY, "a tree holds the line \"%.*s\"", (int)strnlen(line, end && end - line < 80 ? (size_t)(end - line) : 80), line);
+	vt_err_set(err, VT_EINTEGRITY, "a tree holds the line \"%.*s\"",
+		(int)strnlen(line, end && end - line < 80 ? (size_t)(end - line) : 80), line);
 	return -1;
 }
 
-int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lines, const struct vt_digest *id, struct vt_err *err)
+int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lines, const struct vt_digest *id,
+	struct vt_err *err)
 {
 	static const char first[] = "voxtree 1\n";
 	char *path = vt_store_path(s, "trees", id);
@@ -95,7 +101,8 @@ int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lin
 		if (!vt_digest_equal(&now, id))
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not what its name says", path);
 		else if (strncmp(text->data, first, sizeof(first) - 1))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: begins with \"%.*s\", want \"voxtree 1\"", path, (int)strcspn(text->data, "\n"), text->data);
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: begins with \"%.*s\", want \"voxtree 1\"", path,
+				(int)strcspn(text->data, "\n"), text->data);
 		else
 			*lines = text->data + sizeof(first) - 1;
 	}
@@ -103,7 +110,8 @@ int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lin
 	return rc;
 }
 
-static int read_entry(struct vt_store *s, struct listing *l, const struct vt_tree_line *line, const char *prefix, struct vt_err *err)
+static int read_entry(struct vt_store *s, struct listing *l, const struct vt_tree_line *line, const char *prefix,
+	struct vt_err *err)
 {
 	char *path = vt_asprintf("%s%s%.*s", prefix, *prefix ? "/" : "", (int)line->name_len, line->name);
 	int rc = 0;
@@ -121,7 +129,8 @@ static int read_entry(struct vt_store *s, struct listing *l, const struct vt_tre
 	return 0;
 }
 
-static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id, const char *prefix, struct vt_err *err)
+static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id, const char *prefix,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_tree_line line;

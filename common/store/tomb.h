@@ -1,9 +1,10 @@
-/* tomb.h - objects that were erased by decision: <store>/tombs/ab/..., one canonical JSON file under the digest of what is gone.
+/* tomb.h - objects that were erased by decision: <store>/tombs/ab/..., one canonical JSON file under the digest of what
+ * is gone.
  *
  *      {"by": "..", "format": 1, "reason": "..", "size": 123, "time": 1767225600}
  *
- * The digest stays in trees and records, so they verify as before; only the bytes are gone.  A store with a tombstone refuses to take
- * the bytes in again. */
+ * The digest stays in trees and records, so they verify as before; only the bytes are gone.  A store with a tombstone
+ * refuses to take the bytes in again. */
 #ifndef COMMON_STORE_TOMB_H
 #define COMMON_STORE_TOMB_H
 
@@ -21,6 +22,7 @@ int vt_tomb_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, co
 int vt_tomb_refuse(const struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
 
 /* *n counts tombstones; calls still_here for each whose bytes are in the store all the same. */
-int vt_tomb_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex), void *ctx, size_t *n, struct vt_err *err);
+int vt_tomb_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex), void *ctx, size_t *n,
+	struct vt_err *err);
 
 #endif

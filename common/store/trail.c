@@ -51,14 +51,16 @@ static char *json_list(const struct vt_strs *ids)
 	return vt_buf_detach(&b);
 }
 
-/* --- who made it -------------------------------------------------------------------------------------------------------------- */
+/* --- who made it -------------------------------------------------------------------------------------------------- */
 
 /* Readers of files that nobody made, given their digests. */
 static int readers(struct vt_trail *t, const struct vt_strs *digests, struct vt_err *err)
 {
 	char *list = json_list(digests);
-	int rc = vt_lineage_read(t->s->db, err, "SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON a.digest = unhex(j.value)"
-		" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n AND i.open = 1 CROSS JOIN record r ON r.n = i.record", 1,
+	int rc = vt_lineage_read(t->s->db, err, "SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
+		"a.digest = unhex(j.value)"
+		" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n AND i.open = 1 CROSS JOIN record r "
+		"ON r.n = i.record", 1,
 		(const char *const[]){ list }, add_text, &t->roots);
 
 	free(list);
@@ -66,8 +68,10 @@ static int readers(struct vt_trail *t, const struct vt_strs *digests, struct vt_
 	return rc;
 }
 
-/* Candidates share bytes with the tree; those whose every output lies in it made their part of it.  fits: a flag each. */
-static int fitting(struct vt_store *s, const struct vt_tree *tree, const struct vt_strs *candidates, bool *fits, bool *covered, struct vt_err *err)
+/* Candidates share bytes with the tree; those whose every output lies in it made their part of it.  fits: a flag
+ * each. */
+static int fitting(struct vt_store *s, const struct vt_tree *tree, const struct vt_strs *candidates, bool *fits,
+	bool *covered, struct vt_err *err)
 {
 	int rc = 0;
 
@@ -84,7 +88,8 @@ static int fitting(struct vt_store *s, const struct vt_tree *tree, const struct 
 static int makers_of_parts(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err)
 {
 	struct vt_strs candidates = VT_STRS_INIT;
-	struct vt_tree rest = { .file = vt_xcalloc(tree->n_files + 1, sizeof(*rest.file)) };      /* borrows its paths */
+	/* borrows its paths */
+	struct vt_tree rest = { .file = vt_xcalloc(tree->n_files + 1, sizeof(*rest.file)) };
 	bool *covered = vt_xcalloc(tree->n_files + 1, sizeof(*covered)), *fits = NULL;
 	int rc = vt_store_producers_of_files(s, tree, &candidates, err);
 
@@ -236,7 +241,7 @@ static int start_at_digest(struct vt_trail *t, const char *hex, enum vt_trail_st
 	return rc || t->roots.n ? rc : start_at_file(t, hex, start, err);
 }
 
-/* --- where the questions go ------------------------------------------------------------------------------------------------------- */
+/* --- where the questions go --------------------------------------------------------------------------------------- */
 
 static int put_stored(struct vt_trail *t, const struct vt_strs *ids, size_t *n, struct vt_err *err)
 {
@@ -269,11 +274,14 @@ static int complete_from_store(struct vt_trail *t, struct vt_err *err)
 		struct vt_strs ids = VT_STRS_INIT, open = VT_STRS_INIT;
 
 		added = 0;
-		rc = vt_lineage_read(t->own, err, "SELECT DISTINCT id FROM parent p WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.id = p.id)", 0, NULL,
+		rc = vt_lineage_read(t->own, err, "SELECT DISTINCT id FROM parent p WHERE NOT EXISTS (SELECT 1 FROM "
+			"record r WHERE r.id = p.id)", 0, NULL,
 			add_text, &ids);
 		if (!rc)
-			rc = vt_lineage_read(t->own, err, "SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON a.n = i.artifact WHERE i.open = 1"
-				" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record)", 0, NULL, add_text, &open);
+			rc = vt_lineage_read(t->own, err, "SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON "
+				"a.n = i.artifact WHERE i.open = 1"
+				" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record "
+				"<> i.record)", 0, NULL, add_text, &open);
 		for (size_t i = 0; !rc && i < open.n; i++)
 			rc = vt_store_producers(t->s, open.v[i], &ids, err);
 		sort_once(&ids);
@@ -311,7 +319,8 @@ static int choose_db(struct vt_trail *t, struct vt_err *err)
 	int rc = 0;
 
 	if (t->s)
-		rc = vt_lineage_read(t->s->db, err, "SELECT r.id FROM json_each(?1) j CROSS JOIN record r ON r.id = unhex(j.value)", 1,
+		rc = vt_lineage_read(t->s->db, err, "SELECT r.id FROM json_each(?1) j CROSS JOIN record r ON r.id = "
+			"unhex(j.value)", 1,
 			(const char *const[]){ t->roots_json }, add_text, &known);
 	if (!rc && known.n == t->roots.n)
 		t->db = t->s->db;
@@ -335,7 +344,8 @@ static int settle(struct vt_trail **out, struct vt_trail *t, int rc, struct vt_e
 	return rc;
 }
 
-int vt_trail_open(struct vt_trail **out, struct vt_store *s, const char *what, enum vt_trail_start start, struct vt_err *err)
+int vt_trail_open(struct vt_trail **out, struct vt_store *s, const char *what, enum vt_trail_start start,
+	struct vt_err *err)
 {
 	struct vt_trail *t = vt_xcalloc(1, sizeof(*t));
 	int rc;
@@ -350,7 +360,8 @@ int vt_trail_open(struct vt_trail **out, struct vt_store *s, const char *what, e
 	else
 		rc = start_at_commit(t, what, start, err);
 	if (!rc && !t->roots.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no execution is known to have %s it; `voxtrail import DIR` takes in the output of a stage", what,
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no execution is known to have %s it; `voxtrail import DIR` "
+			"takes in the output of a stage", what,
 			start == VT_TRAIL_ANY ? "made or read" : "made");
 	return settle(out, t, rc, err);
 }
@@ -362,11 +373,14 @@ int vt_trail_open_subject(struct vt_trail **out, struct vt_store *s, const char 
 
 	t->s = s;
 	t->raw = true;
-	rc = vt_lineage_read(s->db, err, "SELECT DISTINCT r.id FROM subject s CROSS JOIN file_in i INDEXED BY file_in_subject ON i.subject = s.n"
+	rc = vt_lineage_read(s->db, err, "SELECT DISTINCT r.id FROM subject s CROSS JOIN file_in i INDEXED BY "
+		"file_in_subject ON i.subject = s.n"
 		" AND i.open = 1 AND i.subject <> 0 CROSS JOIN record r ON r.n = i.record WHERE s.name = ?1"
-		" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record)", 1, &subject, add_text, &t->roots);
+		" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record)", 1,
+		&subject, add_text, &t->roots);
 	if (!rc && !t->roots.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no execution of %s read a raw file of this subject", subject, vt_store_dir(s));
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no execution of %s read a raw file of this subject", subject,
+			vt_store_dir(s));
 	return settle(out, t, rc, err);
 }
 
@@ -405,14 +419,17 @@ int vt_trail_record(struct vt_trail *t, struct vt_json **out, const char *id, st
 		*out = vt_json_copy(c->record);
 		return 0;
 	}
-	return t->s ? vt_store_get_record(t->s, out, id, err) : vt_err_set(err, VT_ENOINPUT, "record %s is not here", id);
+	return t->s ? vt_store_get_record(t->s, out, id, err) : vt_err_set(err, VT_ENOINPUT, "record %s is not here",
+		id);
 }
 
-/* --- the questions ------------------------------------------------------------------------------------------------------------------ */
+/* --- the questions ------------------------------------------------------------------------------------------------ */
 
-/* docs/lineage.md gives the same questions for the sqlite3 shell.  CROSS JOIN: from the rows that are few to those of a key. */
+/* docs/lineage.md gives the same questions for the sqlite3 shell.  CROSS JOIN: from the rows that are few to those of a
+ * key. */
 #define ROOTS "SELECT r.n FROM json_each(?1) j CROSS JOIN record r ON r.id = unhex(j.value)"
-#define UP "WITH RECURSIVE root (n) AS (" ROOTS "), up (n) AS (SELECT n FROM root UNION SELECT e.parent FROM up CROSS JOIN edge e ON e.child = up.n) "
+#define UP "WITH RECURSIVE root (n) AS (" ROOTS "), up (n) AS (SELECT n FROM root UNION SELECT e.parent FROM up" \
+	" CROSS JOIN edge e ON e.child = up.n) "
 #define DOWN "WITH RECURSIVE root (n) AS (" ROOTS "), down (n) AS (SELECT n FROM root UNION SELECT e.child FROM down" \
 	" CROSS JOIN edge e INDEXED BY edge_parent ON e.parent = down.n) "
 #define STEP "SELECT r.id, r.stage, r.status, r.tree FROM "
@@ -457,13 +474,16 @@ static int ask(struct vt_trail *t, const char *sql, vt_lineage_row row, void *ct
 
 int vt_trail_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
 {
-	return ask(t, UP STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY up.n NOT IN (SELECT n FROM root), r.id", call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
+	return ask(t, UP STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY up.n NOT IN (SELECT n FROM root), r.id",
+		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
 int vt_trail_named_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
 {
-	return ask(t, "WITH RECURSIVE up (n) AS (" ROOTS " UNION SELECT r.n FROM up CROSS JOIN parent p ON p.record = up.n CROSS JOIN record r ON r.id = p.id) "
-		STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY r.id", call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
+	return ask(t, "WITH RECURSIVE up (n) AS (" ROOTS " UNION SELECT r.n FROM up CROSS JOIN parent p ON p.record = "
+		"up.n CROSS JOIN record r ON r.id = p.id) "
+		STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY r.id", call_step,
+		&(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
 int vt_trail_descendants(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
@@ -472,25 +492,31 @@ int vt_trail_descendants(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct v
 
 	if (t->raw)
 		return ask(t, DOWN STEP "down CROSS JOIN record r ON r.n = down.n ORDER BY r.id", call_step, &c, err);
-	return ask(t, DOWN STEP "down CROSS JOIN record r ON r.n = down.n WHERE down.n NOT IN (SELECT n FROM root) ORDER BY r.id", call_step, &c, err);
+	return ask(t, DOWN STEP "down CROSS JOIN record r ON r.n = down.n WHERE down.n NOT IN (SELECT n FROM root) "
+		"ORDER BY r.id", call_step, &c, err);
 }
 
 int vt_trail_edges(struct vt_trail *t, vt_trail_pair_fn fn, void *ctx, struct vt_err *err)
 {
-	return ask(t, UP "SELECT c.id, p.id FROM up CROSS JOIN edge e ON e.child = up.n CROSS JOIN record c ON c.n = e.child"
-		" CROSS JOIN record p ON p.n = e.parent ORDER BY c.id, p.id", call_pair, &(struct calling){ .pair = fn, .ctx = ctx }, err);
+	return ask(t, UP "SELECT c.id, p.id FROM up CROSS JOIN edge e ON e.child = up.n CROSS JOIN record c ON c.n = "
+		"e.child"
+		" CROSS JOIN record p ON p.n = e.parent ORDER BY c.id, p.id", call_pair,
+		&(struct calling){ .pair = fn, .ctx = ctx }, err);
 }
 
 int vt_trail_raw(struct vt_trail *t, vt_trail_raw_fn fn, void *ctx, struct vt_err *err)
 {
-	return ask(t, UP "SELECT DISTINCT r.id, i.port, a.digest FROM up CROSS JOIN file_in i ON i.record = up.n AND i.open = 1"
-		" CROSS JOIN record r ON r.n = up.n CROSS JOIN artifact a ON a.n = i.artifact WHERE " NOBODY_MADE " ORDER BY 1, 2, 3", call_raw,
+	return ask(t, UP "SELECT DISTINCT r.id, i.port, a.digest FROM up CROSS JOIN file_in i ON i.record = up.n AND "
+		"i.open = 1"
+		" CROSS JOIN record r ON r.n = up.n CROSS JOIN artifact a ON a.n = i.artifact WHERE " NOBODY_MADE " "
+		"ORDER BY 1, 2, 3", call_raw,
 		&(struct calling){ .raw = fn, .ctx = ctx }, err);
 }
 
 int vt_trail_subjects(struct vt_trail *t, struct vt_strs *out, struct vt_err *err)
 {
-	return ask(t, UP "SELECT DISTINCT s.name FROM up CROSS JOIN file_in i ON i.record = up.n AND i.open = 1 AND i.subject <> 0"
+	return ask(t, UP "SELECT DISTINCT s.name FROM up CROSS JOIN file_in i ON i.record = up.n AND i.open = 1 AND "
+		"i.subject <> 0"
 		" CROSS JOIN subject s ON s.n = i.subject WHERE " NOBODY_MADE " ORDER BY s.name", add_text, out, err);
 }
 

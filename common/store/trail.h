@@ -6,10 +6,11 @@
  *      rc = vt_trail_subjects(t, add, ctx, err);
  *      vt_trail_close(t);
  *
- * `what` is a directory with or without .lineage, a file, a commit (REPO, REPO@REF), or the digest of a record (its first 8 digits
- * or more), tree or file.  The records a directory carries are held against its files (carried.h).  Where the store does not know them,
- * the questions go to a table in memory made of the carried records and of what the store has of their ancestors; s may then be
- * NULL.  Every list is in the order of its bytes and every entry is there once. */
+ * `what` is a directory with or without .lineage, a file, a commit (REPO, REPO@REF), or the digest of a record (its
+ * first 8 digits or more), tree or file.  The records a directory carries are held against its files
+ * (carried.h).  Where the store does not know them, the questions go to a table in memory made of the carried records
+ * and of what the store has of their ancestors; s may then be NULL.  Every list is in the order of its bytes and every
+ * entry is there once. */
 #ifndef COMMON_STORE_TRAIL_H
 #define COMMON_STORE_TRAIL_H
 
@@ -18,21 +19,23 @@
 
 struct vt_trail;
 
-/* VT_TRAIL_MADE: VT_ENOINPUT when no execution is known to have made it.  VT_TRAIL_ANY: raw files will do; the trail then begins at
- * the executions that read them, and vt_trail_is_raw says so. */
+/* VT_TRAIL_MADE: VT_ENOINPUT when no execution is known to have made it.  VT_TRAIL_ANY: raw files will do; the trail
+ * then begins at the executions that read them, and vt_trail_is_raw says so. */
 enum vt_trail_start { VT_TRAIL_MADE = 1, VT_TRAIL_ANY };
 
-int vt_trail_open(struct vt_trail **out, struct vt_store *s, const char *what, enum vt_trail_start start, struct vt_err *err);
+int vt_trail_open(struct vt_trail **out, struct vt_store *s, const char *what, enum vt_trail_start start,
+	struct vt_err *err);
 
 /* Begins at the executions that read raw files of a subject; VT_ENOINPUT when there are none. */
 int vt_trail_open_subject(struct vt_trail **out, struct vt_store *s, const char *subject, struct vt_err *err);
 void vt_trail_close(struct vt_trail *t);
 
 const struct vt_strs *vt_trail_roots(const struct vt_trail *t);      /* record ids, sorted */
-const struct vt_strs *vt_trail_absent(const struct vt_trail *t);     /* files that the directory's records list and that are not there */
+/* files that the directory's records list and that are not there */
+const struct vt_strs *vt_trail_absent(const struct vt_trail *t);
 
-/* The records that made the files of a tree: of the tree as a whole, else every record whose outputs all lie in it; a file of none of
- * these is looked for by its bytes.  Sorted. */
+/* The records that made the files of a tree: of the tree as a whole, else every record whose outputs all lie in it; a
+ * file of none of these is looked for by its bytes.  Sorted. */
 int vt_trail_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err);
 
 /* Leaves of ids those that made a file of the tree. */
@@ -49,7 +52,8 @@ typedef int (*vt_trail_fn)(void *ctx, const struct vt_trail_step *step);
 /* The roots, then everything they were made from. */
 int vt_trail_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err);
 
-/* The same along the parents that records name, which is what parents.jsonl holds: found by bytes alone does not count. */
+/* The same along the parents that records name, which is what parents.jsonl holds: found by bytes alone does not
+ * count. */
 int vt_trail_named_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err);
 
 /* Everything made from the roots; without the roots, unless the trail begins at raw files. */

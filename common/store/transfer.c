@@ -17,7 +17,7 @@ void vt_transfer_release(struct vt_transfer *t)
 	vt_strs_release(&t->ahead);
 }
 
-/* --- requests in batches ------------------------------------------------------------------------------------------------ */
+/* --- requests in batches ------------------------------------------------------------------------------------------ */
 
 static int missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
 {
@@ -51,7 +51,7 @@ static void add_name(struct vt_strs *list, const char *kind, const char *id)
 	free(name);
 }
 
-/* --- texts with what they name: trees and subtrees, commits and parents ------------------------------------------------------ */
+/* --- texts with what they name: trees and subtrees, commits and parents ------------------------------------------- */
 
 struct node {
 	char *name;                      /* "KIND ID" */
@@ -94,7 +94,8 @@ static int keep_text(void *ctx, const char *name, uint64_t size, struct vt_reade
 	vt_digest_hex(hex, &d);
 	if (strcmp(hex, strchr(name, ' ') + 1)) {
 		vt_buf_release(&node.text);
-		return vt_err_set(err, VT_EINTEGRITY, "%s came with the digest %s; verify the store it came from", name, hex);
+		return vt_err_set(err, VT_EINTEGRITY, "%s came with the digest %s; verify the store it came from", name,
+			hex);
 	}
 	node.name = vt_xstrdup(name);
 	if (g->n == g->cap) {
@@ -126,7 +127,8 @@ static int put_text(struct vt_peer *to, struct node *node, struct vt_err *err)
 	return to->ops->put(to, node->name, node->text.len, &r, err);
 }
 
-/* Puts every node behind those it needs.  The stack is a list of its own: history is longer than the C stack is deep. */
+/* Puts every node behind those it needs.  The stack is a list of its own: history is longer than the C stack is
+ * deep. */
 static int put_in_order(struct graph *g, struct vt_peer *to, struct vt_err *err)
 {
 	struct node **stack = vt_xmalloc((g->n + 1) * sizeof(struct node *));
@@ -161,7 +163,7 @@ static int put_in_order(struct graph *g, struct vt_peer *to, struct vt_err *err)
 	return rc;
 }
 
-/* --- what is lacking -------------------------------------------------------------------------------------------------------- */
+/* --- what is lacking ---------------------------------------------------------------------------------------------- */
 
 struct lack {
 	struct graph commits, trees;
@@ -180,7 +182,8 @@ static void lack_release(struct lack *l)
 	vt_strs_release(&l->erased);
 }
 
-static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to, const struct vt_strs *tips, struct vt_err *err)
+static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to, const struct vt_strs *tips,
+	struct vt_err *err)
 {
 	struct vt_strs all = VT_STRS_INIT, names = VT_STRS_INIT, lacking = VT_STRS_INIT;
 	int rc = from->ops->history(from, &all, tips, err);
@@ -231,8 +234,8 @@ static int read_entries(struct lack *l, struct node *node, struct vt_strs *below
 	return more < 0 ? vt_err_prefix(err, "%s", node->name) : 0;
 }
 
-/* Level by level, going below a tree only where the destination lacks it.  A tree met again on a deeper level is asked for once: the
- * names seen so far are kept sorted. */
+/* Level by level, going below a tree only where the destination lacks it.  A tree met again on a deeper level is asked
+ * for once: the names seen so far are kept sorted. */
 static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
 {
 	struct vt_strs level = VT_STRS_INIT;
@@ -313,7 +316,7 @@ static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, s
 	return rc;
 }
 
-/* --- sending ------------------------------------------------------------------------------------------------------------------ */
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
 struct sending {
 	struct vt_peer *to;
@@ -363,7 +366,7 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 	return rc ? rc : to->ops->flush(to, err);
 }
 
-/* --- refs ------------------------------------------------------------------------------------------------------------------------ */
+/* --- refs --------------------------------------------------------------------------------------------------------- */
 
 /* Does `tip`, a commit of p, descend from `ancestor`? */
 static int descends(struct vt_peer *p, const char *tip, const char *ancestor, bool *yes, struct vt_err *err)
@@ -383,11 +386,13 @@ static int descends(struct vt_peer *p, const char *tip, const char *ancestor, bo
 
 static bool wanted(const struct vt_transfer *t, const struct vt_ref *r)
 {
-	return (!t->repo || !strcmp(r->repo, t->repo)) && (!t->name || !strcmp(r->name, t->name) || !strcmp(strchr(r->name, '/') + 1, t->name));
+	return (!t->repo || !strcmp(r->repo, t->repo)) &&
+		(!t->name || !strcmp(r->name, t->name) || !strcmp(strchr(r->name, '/') + 1, t->name));
 }
 
 /* A ref that would move: forward, or the destination is ahead already, or not at all. */
-static int plan_one(struct vt_transfer *t, struct vt_refs *plan, struct vt_peer *from, struct vt_peer *to, const struct vt_ref *r, const char *at,
+static int plan_one(struct vt_transfer *t, struct vt_refs *plan, struct vt_peer *from, struct vt_peer *to,
+	const struct vt_ref *r, const char *at,
 	struct vt_err *err)
 {
 	const char *word = strchr(r->name, '/') + 1;
@@ -411,8 +416,10 @@ static int plan_one(struct vt_transfer *t, struct vt_refs *plan, struct vt_peer 
 		vt_strs_add(&t->ahead, said);
 		free(said);
 	} else {
-		rc = vt_err_set(err, VT_EFAIL, "%s@%s is %.16s in %s and %.16s in %s, and neither holds the other's history; commit on top of one of "
-			"them, or --force gives up the one in %s", r->repo, word, r->commit, from->said, at, to->said, to->said);
+		rc = vt_err_set(err, VT_EFAIL, "%s@%s is %.16s in %s and %.16s in %s, and neither holds the other's "
+			"history; commit on top of one of "
+			"them, or --force gives up the one in %s", r->repo, word, r->commit, from->said, at, to->said,
+			to->said);
 	}
 	return rc;
 }
@@ -423,12 +430,14 @@ static int check_refs(const struct vt_refs *refs, const struct vt_peer *p, struc
 		const char *slash = strchr(refs->v[i].name, '/');
 
 		if (!vt_repo_name_is_good(refs->v[i].repo) || !slash || !vt_ref_name_is_good(slash + 1))
-			return vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.100s %.100s\"", p->said, refs->v[i].repo, refs->v[i].name);
+			return vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.100s %.100s\"", p->said, refs->v[i].repo,
+				refs->v[i].name);
 	}
 	return 0;
 }
 
-static int plan(struct vt_transfer *t, struct vt_refs *out, struct vt_refs *there, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
+static int plan(struct vt_transfer *t, struct vt_refs *out, struct vt_refs *there, struct vt_peer *from,
+	struct vt_peer *to, struct vt_err *err)
 {
 	struct vt_refs here = { NULL, 0, 0 };
 	size_t n = 0;
@@ -441,10 +450,12 @@ static int plan(struct vt_transfer *t, struct vt_refs *out, struct vt_refs *ther
 	for (size_t i = 0; !rc && i < here.n; i++)
 		if (wanted(t, &here.v[i])) {
 			n++;
-			rc = plan_one(t, out, from, to, &here.v[i], vt_refs_at(there, here.v[i].repo, here.v[i].name), err);
+			rc = plan_one(t, out, from, to, &here.v[i], vt_refs_at(there, here.v[i].repo, here.v[i].name),
+				err);
 		}
 	if (!rc && !n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s has no %s%s%s", from->said, t->repo ? t->repo : "repo", t->name ? "@" : "", t->name ? t->name : "");
+		rc = vt_err_set(err, VT_ENOINPUT, "%s has no %s%s%s", from->said, t->repo ? t->repo : "repo",
+			t->name ? "@" : "", t->name ? t->name : "");
 	vt_refs_release(&here);
 	return rc;
 }

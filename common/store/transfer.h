@@ -1,8 +1,8 @@
 /* transfer.h - copies what one peer has and the other lacks: push and pull.
  *
- * Objects travel first and refs last; in between trees follow the files they name, commits the trees and parents they name, and
- * the records that vouch for the files go along.  Everything is re-hashed where it arrives.  What was copied before an interruption is
- * whole and stays, so a repeated transfer sends the rest. */
+ * Objects travel first and refs last; in between trees follow the files they name, commits the trees and parents they
+ * name, and the records that vouch for the files go along.  Everything is re-hashed where it arrives.  What was copied
+ * before an interruption is whole and stays, so a repeated transfer sends the rest. */
 #ifndef COMMON_STORE_TRANSFER_H
 #define COMMON_STORE_TRANSFER_H
 
@@ -18,7 +18,8 @@ struct vt_transfer {
 	uint64_t bytes;                  /* of objects */
 };
 
-/* VT_ENOINPUT if the source has nothing of that name; VT_EFAIL if a ref would not move forward (then nothing was copied). */
+/* VT_ENOINPUT if the source has nothing of that name; VT_EFAIL if a ref would not move forward (then nothing was
+ * copied). */
 int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer *to, struct vt_err *err);
 void vt_transfer_release(struct vt_transfer *t);
 

@@ -57,7 +57,7 @@ static void sort_files(struct vt_tree *t)
 		qsort(t->file, t->n_files, sizeof(*t->file), by_path);
 }
 
-/* --- from a list ----------------------------------------------------------------------------------------------------------- */
+/* --- from a list -------------------------------------------------------------------------------------------------- */
 
 struct child {
 	char type;
@@ -77,7 +77,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* The directory made of files [from, to), whose paths share their first `skip` bytes. */
-static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, struct vt_digest *id, uint64_t *sum, struct vt_err *err)
+static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, struct vt_digest *id, uint64_t *sum,
+	struct vt_err *err)
 {
 	struct child *c = vt_xcalloc(to - from, sizeof(*c));
 	struct vt_buf text = VT_BUF_INIT;
@@ -88,7 +89,8 @@ static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, str
 		const char *name = t->file[i].path + skip;
 		size_t len = strcspn(name, "/"), end = i + 1;
 
-		c[n] = (struct child){ t->file[i].executable ? 'x' : 'f', name, len, t->file[i].digest, t->file[i].size };
+		c[n] = (struct child){ t->file[i].executable ? 'x' : 'f', name, len, t->file[i].digest,
+			t->file[i].size };
 		if (name[len] == '/') {
 			while (end < to && !strncmp(t->file[end].path + skip, name, len + 1))
 				end++;
@@ -106,7 +108,8 @@ static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, str
 		char *name = vt_xstrndup(c[i].name, c[i].len);
 
 		if (i && !by_name(&c[i - 1], &c[i]))
-			rc = vt_err_set(err, VT_EDATA, "%.*s%s: two entries have this path", (int)skip, t->file[from].path, name);
+			rc = vt_err_set(err, VT_EDATA, "%.*s%s: two entries have this path", (int)skip,
+				t->file[from].path, name);
 		entry_line(&text, c[i].type, &c[i].digest, c[i].size, name);
 		free(name);
 	}
@@ -179,7 +182,8 @@ int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
 bool vt_tree_lookup(const struct vt_tree *t, const char *path, struct vt_digest *out)
 {
 	const struct vt_tree_file key = { .path = (char *)(size_t)path };
-	const struct vt_tree_file *f = t->n_files ? bsearch(&key, t->file, t->n_files, sizeof(*t->file), by_path) : NULL;
+	const struct vt_tree_file *f = t->n_files ? bsearch(&key, t->file, t->n_files, sizeof(*t->file), by_path)
+		: NULL;
 
 	if (f) {
 		*out = f->digest;
@@ -221,7 +225,8 @@ int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct v
 	}
 	for (size_t k = 0; !rc && k < paths->n; k++)
 		if (!hits[k])
-			rc = vt_err_set(err, VT_ENOINPUT, "\"%s\" is neither a file nor a directory there", paths->v[k]);
+			rc = vt_err_set(err, VT_ENOINPUT, "\"%s\" is neither a file nor a directory there",
+				paths->v[k]);
 	if (!rc)
 		rc = vt_tree_from_files(out, some, n, err);
 	free(hits);

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add(struct vt_tree_diff *d, enum vt_change change, const struct vt_tree_file *before, const struct vt_tree_file *after)
+static void add(struct vt_tree_diff *d, enum vt_change change, const struct vt_tree_file *before,
+	const struct vt_tree_file *after)
 {
 	if (d->n == d->cap) {
 		d->cap = d->cap ? 2 * d->cap : 64;

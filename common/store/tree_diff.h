@@ -6,14 +6,16 @@
  *              use(d.v[i].change, d.v[i].before, d.v[i].after);
  *      vt_tree_diff_release(&d);
  *
- * A file that is gone and one that is new with the same bytes are one renamed file; where several fit, they are paired in order of
- * path.  Entries are sorted by the path the file has now (for a removed file: had), and borrow from the trees. */
+ * A file that is gone and one that is new with the same bytes are one renamed file; where several fit, they are paired
+ * in order of path.  Entries are sorted by the path the file has now (for a removed file: had), and borrow from the
+ * trees. */
 #ifndef COMMON_STORE_TREE_DIFF_H
 #define COMMON_STORE_TREE_DIFF_H
 
 #include "common/store/tree.h"
 
-enum vt_change { VT_ADDED = 1, VT_REMOVED, VT_CHANGED, VT_RENAMED };   /* changed: other bytes or another executable bit */
+/* changed: other bytes or another executable bit */
+enum vt_change { VT_ADDED = 1, VT_REMOVED, VT_CHANGED, VT_RENAMED };
 
 struct vt_tree_change {
 	enum vt_change change;

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* Bytes of the UTF-8 character at s, its code point in *c; 0 if it is none: cut short, longer than needed, a surrogate. */
+/* Bytes of the UTF-8 character at s, its code point in *c; 0 if it is none: cut short, longer than needed, a
+ * surrogate. */
 static size_t decode(const unsigned char *s, uint32_t *c)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -64,7 +65,8 @@ int vt_tree_check_name(const char *root, const char *path, struct vt_err *err)
 			struct vt_buf shown = VT_BUF_INIT;
 
 			show(&shown, path);
-			vt_err_set(err, VT_EDATA, "%s%s%s: the name %s; rename it", root ? root : "", root ? "/" : "", shown.data ? shown.data : "", why);
+			vt_err_set(err, VT_EDATA, "%s%s%s: the name %s; rename it", root ? root : "", root ? "/" : "",
+				shown.data ? shown.data : "", why);
 			vt_buf_release(&shown);
 			return err->code;
 		}

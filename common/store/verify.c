@@ -172,10 +172,12 @@ static int check_database(void *ctx, int n, const char *const *column)
 
 static void report_undead(void *ctx, const char *digest_hex)
 {
-	report(ctx, vt_asprintf("objects/%.2s/%s: erased by decision, but the bytes are here; run `voxtrail erase` again", digest_hex, digest_hex + 2));
+	report(ctx, vt_asprintf("objects/%.2s/%s: erased by decision, but the bytes are here; run `voxtrail erase` "
+		"again", digest_hex, digest_hex + 2));
 }
 
-int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void (*open)(void *ctx, const char *object), void *ctx,
+int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence),
+	void (*open)(void *ctx, const char *object), void *ctx,
 	size_t *n, struct vt_err *err)
 {
 	static const char *const kinds[] = { "objects", "trees", "records" };

@@ -36,7 +36,8 @@ static int write_scan(const struct cohort *c, const char *dir, int m, const floa
 
 static int write_case(const struct cohort *c, const struct vt_phantom *p, size_t number, struct vt_err *err)
 {
-	char *scans = vt_asprintf("%s/scans/sub-%03zu", c->out, number), *labels = vt_asprintf("%s/labels/sub-%03zu", c->out, number);
+	char *scans = vt_asprintf("%s/scans/sub-%03zu", c->out, number),
+		*labels = vt_asprintf("%s/labels/sub-%03zu", c->out, number);
 	char *path = vt_path_join(labels, "seg.nii.gz");
 	int rc = vt_fs_mkdirs(scans, err);
 
@@ -160,7 +161,8 @@ int main(int argc, char **argv)
 		struct vt_buf text = VT_BUF_INIT;
 
 		vt_opts_help(&text, opts);
-		printf("usage: make-cohort --out DIR [--subjects N]\n\nMakes glioma phantoms with ground truth.\n\n%s", text.data);
+		printf("usage: make-cohort --out DIR [--subjects N]\n\nMakes glioma phantoms with ground truth.\n\n%s",
+			text.data);
 		vt_buf_release(&text);
 	} else if (!c.out || rest.n || subjects < 1 || subjects > 900 || first < 1 || threads < 0) {
 		vt_err_set(&err, VT_EUSAGE, "give --out DIR, --subjects 1 to 900, --first from 1");

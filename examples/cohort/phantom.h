@@ -1,7 +1,7 @@
 /* phantom.h - glioma phantoms: random anatomy, a random tumour, four sequences as a scanner would give them.
  *
- * One case is a function of (seed, case number): nothing else, and not of how many are made.  Arrays are [z, y, x] f32 on the
- * template's grid; lengths are millimetres. */
+ * One case is a function of (seed, case number): nothing else, and not of how many are made.  Arrays are [z, y, x] f32
+ * on the template's grid; lengths are millimetres. */
 #ifndef EXAMPLES_COHORT_PHANTOM_H
 #define EXAMPLES_COHORT_PHANTOM_H
 
@@ -27,7 +27,8 @@ void vt_template_release(struct vt_template *t);
 /* The random fields and the tissue of one case. */
 struct vt_phantom {
 	const struct vt_template *t;
-	uint64_t seed, number, fields;   /* fields: how many noise fields were drawn, so that each has a stream of its own */
+	/* fields: how many noise fields were drawn, so that each has a stream of its own */
+	uint64_t seed, number, fields;
 	struct vt_rng r;
 	bool head;
 	float *wm, *gm, *csf;
@@ -35,7 +36,8 @@ struct vt_phantom {
 	float *image[VT_MODALITIES];
 };
 
-/* White noise blurred with sigma mm, mean 0, standard deviation 1; and sum of noise(sigma / 2^k) 0.55^k, scaled likewise. */
+/* White noise blurred with sigma mm, mean 0, standard deviation 1; and sum of noise(sigma / 2^k) 0.55^k, scaled
+ * likewise. */
 void vt_field_noise(float *out, struct vt_phantom *p, double sigma);
 void vt_field_octaves(float *out, struct vt_phantom *p, double sigma, int n);
 void vt_field_blur(float *f, const struct vt_template *t, double sigma);

@@ -11,12 +11,17 @@ enum tissue { WM, GM, CSF, OEDEMA, NONENH, NECROSIS, ENHANCING, WMH, VESSEL, FLO
 
 /* Relative to white matter; columns as enum vt_modality. */
 static const float mean_of[TISSUES][VT_MODALITIES] = {
-	[WM] = { 1.00f, 1.00f, 1.00f, 1.00f }, [GM] = { 1.16f, 0.80f, 0.84f, 1.28f }, [CSF] = { 0.35f, 0.32f, 0.34f, 2.30f },
-	[OEDEMA] = { 1.62f, 0.78f, 0.80f, 1.75f }, [NONENH] = { 1.45f, 0.70f, 0.76f, 1.70f }, [NECROSIS] = { 0.95f, 0.45f, 0.50f, 2.10f },
-	[ENHANCING] = { 1.40f, 0.78f, 1.50f, 1.45f }, [WMH] = { 1.55f, 0.86f, 0.88f, 1.50f }, [VESSEL] = { 0.70f, 0.75f, 1.75f, 0.60f },
-	[FLOW] = { 1.55f, 0.40f, 0.42f, 1.60f }, [SKULL] = { 0.12f, 0.12f, 0.12f, 0.10f }, [SCALP] = { 1.10f, 1.60f, 1.65f, 1.20f },
+	[WM] = { 1.00f, 1.00f, 1.00f, 1.00f }, [GM] = { 1.16f, 0.80f, 0.84f, 1.28f },
+		[CSF] = { 0.35f, 0.32f, 0.34f, 2.30f },
+	[OEDEMA] = { 1.62f, 0.78f, 0.80f, 1.75f }, [NONENH] = { 1.45f, 0.70f, 0.76f, 1.70f },
+		[NECROSIS] = { 0.95f, 0.45f, 0.50f, 2.10f },
+	[ENHANCING] = { 1.40f, 0.78f, 1.50f, 1.45f }, [WMH] = { 1.55f, 0.86f, 0.88f, 1.50f },
+		[VESSEL] = { 0.70f, 0.75f, 1.75f, 0.60f },
+	[FLOW] = { 1.55f, 0.40f, 0.42f, 1.60f }, [SKULL] = { 0.12f, 0.12f, 0.12f, 0.10f },
+		[SCALP] = { 1.10f, 1.60f, 1.65f, 1.20f },
 };
-static const float texture_of[TISSUES] = { [OEDEMA] = 0.08f, [NONENH] = 0.12f, [NECROSIS] = 0.10f, [ENHANCING] = 0.16f };
+static const float texture_of[TISSUES] = { [OEDEMA] = 0.08f, [NONENH] = 0.12f, [NECROSIS] = 0.10f,
+	[ENHANCING] = 0.16f };
 
 static float *new_field(const struct vt_template *t)
 {
@@ -104,7 +109,8 @@ static void mix(struct vt_phantom *p, enum vt_modality m, float **share, float *
 	float *texture = new_field(p->t), level[TISSUES];
 
 	for (int k = 0; k < TISSUES; k++)
-		level[k] = mean_of[k][m] * (float)vt_exp((k >= OEDEMA && k <= ENHANCING ? 0.10 : 0.05) * vt_rng_normal(&p->r));
+		level[k] = mean_of[k][m] * (float)vt_exp((k >= OEDEMA && k <= ENHANCING ? 0.10 : 0.05) *
+			vt_rng_normal(&p->r));
 	vt_field_noise(texture, p, 3);
 	memset(out, 0, p->t->n * sizeof(*out));
 	for (int k = 0; k < TISSUES; k++)
@@ -131,8 +137,10 @@ static void acquire(struct vt_phantom *p, enum vt_modality m, float *f)
 {
 	const struct vt_template *t = p->t;
 	float *bias = new_field(t);
-	double strength = vt_rng_between(&p->r, 0.10, 0.30) * 0.6, sigma = vt_rng_between(&p->r, 0.025, 0.055) * vt_rng_between(&p->r, 0.7, 1.3);
-	double gamma = vt_rng_between(&p->r, 0.85, 1.15), gain = 150 * vt_exp(vt_rng_uniform(&p->r) * vt_ln(10)), thick = vt_rng_uniform(&p->r);
+	double strength = vt_rng_between(&p->r, 0.10, 0.30) * 0.6,
+		sigma = vt_rng_between(&p->r, 0.025, 0.055) * vt_rng_between(&p->r, 0.7, 1.3);
+	double gamma = vt_rng_between(&p->r, 0.85, 1.15), gain = 150 * vt_exp(vt_rng_uniform(&p->r) * vt_ln(10)),
+		thick = vt_rng_uniform(&p->r);
 	struct vt_rng noise = vt_rng_stream(p->seed, "rician", p->number, m, 0);
 
 	if (thick < 0.5 && (m == VT_FLAIR || m == VT_T2))

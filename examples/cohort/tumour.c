@@ -93,12 +93,14 @@ static void push(struct vt_phantom *p, const struct focus *f, const float *depth
 
 					if (!p->brain[i] || d < 1)
 						continue;
-					move = strength * (d > f->radius ? vt_exp(-(d - f->radius) / (1.2 * f->radius)) : d / f->radius);
+					move = strength * (d > f->radius ? vt_exp(-(d - f->radius) / (1.2 * f->radius))
+						: d / f->radius);
 					move *= depth[i] < 8 ? (double)depth[i] / 8 : 1;
 					s = 1 - move / d;
 					for (int a = 0; a < 3; a++)
 						from[a] = (int)floor(f->centre[a] + q[a] * s + 0.5);
-					map[m][i] = old[((size_t)from[2] * (size_t)t->dim[1] + (size_t)from[1]) * (size_t)t->dim[0] + (size_t)from[0]];
+					map[m][i] = old[((size_t)from[2] * (size_t)t->dim[1] + (size_t)from[1]) *
+						(size_t)t->dim[0] + (size_t)from[0]];
 				}
 		free(old);
 	}
@@ -113,7 +115,8 @@ static float clip(float v, float lo, float hi)
 static void grow(struct vt_phantom *p, const struct focus *f, unsigned char *part)
 {
 	const struct vt_template *t = p->t;
-	float *a = vt_xmalloc(t->n * sizeof(*a)), *b = vt_xmalloc(t->n * sizeof(*b)), *wm = vt_xmalloc(t->n * sizeof(*wm)), *gm = vt_xmalloc(t->n * sizeof(*gm));
+	float *a = vt_xmalloc(t->n * sizeof(*a)), *b = vt_xmalloc(t->n * sizeof(*b)),
+		*wm = vt_xmalloc(t->n * sizeof(*wm)), *gm = vt_xmalloc(t->n * sizeof(*gm));
 	float ratio = (float)vt_rng_between(&p->r, 1.3, 2.0);
 	size_t i = 0;
 
@@ -126,7 +129,8 @@ static void grow(struct vt_phantom *p, const struct focus *f, unsigned char *par
 	for (int z = 0; z < t->dim[2]; z++)
 		for (int y = 0; y < t->dim[1]; y++)
 			for (int x = 0; x < t->dim[0]; x++, i++) {
-				float level = (float)level_of(f, x, y, z), speed = clip(0.30f + 0.70f * wm[i] - 0.25f * gm[i], 0.22f, 1);
+				float level = (float)level_of(f, x, y, z),
+					speed = clip(0.30f + 0.70f * wm[i] - 0.25f * gm[i], 0.22f, 1);
 
 				if (!p->brain[i] || level > 6)
 					continue;
@@ -167,7 +171,8 @@ static void keep_connected(const struct vt_template *t, unsigned char *part)
 static void compartments(struct vt_phantom *p, enum kind kind, const unsigned char *part)
 {
 	const struct vt_template *t = p->t;
-	float *rim = vt_xmalloc(t->n * sizeof(*rim)), *gap = vt_xmalloc(t->n * sizeof(*gap)), *nodule = vt_xmalloc(t->n * sizeof(*nodule));
+	float *rim = vt_xmalloc(t->n * sizeof(*rim)), *gap = vt_xmalloc(t->n * sizeof(*gap)),
+		*nodule = vt_xmalloc(t->n * sizeof(*nodule));
 	float *inside = vt_xmalloc(t->n * sizeof(*inside)), thick = (float)vt_rng_between(&p->r, 2, 5);
 	unsigned char *outside = vt_xmalloc(t->n);
 

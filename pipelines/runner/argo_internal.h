@@ -4,7 +4,8 @@
 
 #include "pipelines/runner/argo_run.h"
 
-enum vt_argo_state { VT_ARGO_WAITING = 1, VT_ARGO_RUNNING, VT_ARGO_SUCCEEDED, VT_ARGO_FAILED, VT_ARGO_SKIPPED, VT_ARGO_OMITTED };
+enum vt_argo_state { VT_ARGO_WAITING = 1, VT_ARGO_RUNNING, VT_ARGO_SUCCEEDED, VT_ARGO_FAILED, VT_ARGO_SKIPPED,
+	VT_ARGO_OMITTED };
 
 struct vt_argo_task;
 

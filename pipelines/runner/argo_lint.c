@@ -54,7 +54,7 @@ void vt_argo_depends(const char *expression, void (*fn)(void *ctx, const char *n
 	}
 }
 
-/* --- {{variables}} -------------------------------------------------------------------------------------------------- */
+/* --- {{variables}} ------------------------------------------------------------------------------------------------ */
 
 struct scope {
 	const struct lint *l;
@@ -72,22 +72,26 @@ static bool begins(const char *v, size_t n, const char *prefix)
 /* What is wrong with the variable; NULL if nothing. */
 static const char *variable_error(const struct scope *s, const char *v, size_t n)
 {
-	static const char *const free_names[] = { "workflow.", "pod.name", "node.name", "retries", "lastRetry.", "cronworkflow.", "duration", "status" };
+	static const char *const free_names[] = { "workflow.", "pod.name", "node.name", "retries", "lastRetry.",
+		"cronworkflow.", "duration", "status" };
 	const char *dot;
 	size_t left;
 	if (begins(v, n, "workflow.parameters.")) {
 		const char *name = v + 20;
-		return named(vt_json_get(vt_json_get(s->l->spec, "arguments"), "parameters"), name, n - 20) ? NULL : "is no parameter of the workflow; add it to "
+		return named(vt_json_get(vt_json_get(s->l->spec, "arguments"), "parameters"), name, n - 20) ? NULL
+			: "is no parameter of the workflow; add it to "
 		       "spec.arguments.parameters";
 	}
-	if (begins(v, n, "inputs.parameters.") || begins(v, n, "inputs.artifacts.") || begins(v, n, "outputs.parameters.") || begins(v, n, "outputs.artifacts.")) {
+	if (begins(v, n, "inputs.parameters.") || begins(v, n, "inputs.artifacts.") ||
+	    begins(v, n, "outputs.parameters.") || begins(v, n, "outputs.artifacts.")) {
 		bool in = *v == 'i', artifact = strstr(v, ".artifacts.") == v + (in ? 6 : 7);
 		const char *name = v + strlen(in ? "inputs" : "outputs") + (artifact ? 11 : 12);
 		left = n - (size_t)(name - v);
 		dot = memchr(name, '.', left);
 		if (dot && (artifact || !in))
 			left = (size_t)(dot - name);
-		return named(vt_json_get(in ? s->inputs : s->outputs, artifact ? "artifacts" : "parameters"), name, left) ? NULL :
+		return named(vt_json_get(in ? s->inputs : s->outputs, artifact ? "artifacts" : "parameters"), name,
+			left) ? NULL :
 		       "is not declared by this template; add it, or correct the name";
 	}
 	if (n == 4 ? !strncmp(v, "item", 4) : begins(v, n, "item."))
@@ -99,9 +103,11 @@ static const char *variable_error(const struct scope *s, const char *v, size_t n
 			const char *own = text(s->tasks->item[i], "name");
 			if (strlen(own) != left || strncmp(own, v + 6, left))
 				continue;
-			return !s->before || s->before[i] ? NULL : "is the result of a task that this one does not wait for; add it to depends";
+			return !s->before || s->before[i] ? NULL : "is the result of a task that this one does not "
+				"wait for; add it to depends";
 		}
-		return s->tasks ? "names no task; correct the name" : "cannot be seen inside a template; pass it as a parameter";
+		return s->tasks ? "names no task; correct the name" : "cannot be seen inside a template; pass it as a "
+			"parameter";
 	}
 	for (size_t i = 0; i < sizeof free_names / sizeof *free_names; i++)
 		if (begins(v, n, free_names[i]))
@@ -139,17 +145,19 @@ static void scan(const struct scope *s, const struct vt_json *j, const char *poi
 		/* Data that is passed on as it stands, and what holds expressions of its own. */
 		if (j->type == VT_JSON_OBJECT && (!strcmp(j->key[i], "raw") || !strcmp(j->key[i], "expression")))
 			continue;
-		char *below = j->type == VT_JSON_OBJECT ? vt_asprintf("%s/%s", pointer, j->key[i]) : vt_asprintf("%s/%zu", pointer, i);
+		char *below = j->type == VT_JSON_OBJECT ? vt_asprintf("%s/%s", pointer, j->key[i])
+			: vt_asprintf("%s/%zu", pointer, i);
 		scan(s, j->item[i], below);
 		free(below);
 	}
 }
 
-/* --- tasks ---------------------------------------------------------------------------------------------------------- */
+/* --- tasks -------------------------------------------------------------------------------------------------------- */
 
 static bool has_default(const struct vt_json *parameter)
 {
-	return vt_json_get(parameter, "value") || vt_json_get(parameter, "default") || vt_json_get(parameter, "valueFrom");
+	return vt_json_get(parameter, "value") || vt_json_get(parameter, "default") ||
+		vt_json_get(parameter, "valueFrom");
 }
 
 static void lint_call(const struct lint *l, const struct vt_json *task, const char *pointer)
@@ -174,7 +182,8 @@ static void lint_call(const struct lint *l, const struct vt_json *task, const ch
 	}
 	for (size_t i = 0; t && given && i < given->n; i++)
 		if (!named(wanted, text(given->item[i], "name"), strlen(text(given->item[i], "name"))))
-			ERROR(where, "template \"%s\" has no parameter \"%s\"; remove it, or declare it there", name, text(given->item[i], "name"));
+			ERROR(where, "template \"%s\" has no parameter \"%s\"; remove it, or declare it there", name,
+				text(given->item[i], "name"));
 	free(where);
 }
 
@@ -190,7 +199,8 @@ static void edge(void *ctx, const char *name, size_t n)
 	struct edges *e = ctx;
 	const struct lint *l = e->l;
 	for (size_t i = 0; i < e->tasks->n; i++)
-		if (strlen(text(e->tasks->item[i], "name")) == n && !strncmp(text(e->tasks->item[i], "name"), name, n)) {
+		if (strlen(text(e->tasks->item[i], "name")) == n &&
+		    !strncmp(text(e->tasks->item[i], "name"), name, n)) {
 			e->to[i] = true;
 			return;
 		}
@@ -201,7 +211,8 @@ static void read_edges(const struct lint *l, const struct vt_json *tasks, bool *
 {
 	for (size_t i = 0; i < tasks->n; i++) {
 		const struct vt_json *list = vt_json_get(tasks->item[i], "dependencies");
-		struct edges e = { l, tasks, reach + i * tasks->n, vt_asprintf("%s/%zu/%s", pointer, i, list ? "dependencies" : "depends") };
+		struct edges e = { l, tasks, reach + i * tasks->n,
+			vt_asprintf("%s/%zu/%s", pointer, i, list ? "dependencies" : "depends") };
 		vt_argo_depends(text(tasks->item[i], "depends"), edge, &e);
 		for (size_t k = 0; list && k < list->n; k++)
 			edge(&e, vt_json_text(list->item[k], ""), strlen(vt_json_text(list->item[k], "")));
@@ -224,7 +235,8 @@ static void lint_dag(const struct lint *l, const struct vt_json *t, const char *
 	for (size_t i = 0; i < n; i++) {
 		const struct vt_json *task = tasks->item[i];
 		char *at = vt_asprintf("%s/%zu", base, i);
-		bool item = vt_json_get(task, "withItems") || vt_json_get(task, "withParam") || vt_json_get(task, "withSequence");
+		bool item = vt_json_get(task, "withItems") || vt_json_get(task, "withParam") ||
+			vt_json_get(task, "withSequence");
 		struct scope s = { l, vt_json_get(t, "inputs"), NULL, tasks, reach + i * n, item };
 		if (reach[i * n + i])
 			ERROR(at, "task \"%s\" waits for itself in a cycle; break it", text(task, "name"));
@@ -258,21 +270,24 @@ static void lint_steps(const struct lint *l, const struct vt_json *t, const char
 	vt_json_free(all);
 }
 
-/* --- templates ------------------------------------------------------------------------------------------------------ */
+/* --- templates ---------------------------------------------------------------------------------------------------- */
 
 static void lint_template(const struct lint *l, const struct vt_json *t, const char *pointer)
 {
-	static const char *const kinds[] = { "container", "script", "dag", "steps", "suspend", "resource", "http", "plugin", "data", "containerSet" };
+	static const char *const kinds[] = { "container", "script", "dag", "steps", "suspend", "resource", "http",
+		"plugin", "data", "containerSet" };
 	static const char *const graphs[] = { "inputs", "outputs", "dag", "steps" };
 	size_t n = 0;
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		n += vt_json_get(t, kinds[i]) != NULL;
 	if (n != 1)
-		ERROR(pointer, "template \"%s\" has %zu kinds; write exactly one of container, script, dag, steps, ...", text(t, "name"), n);
+		ERROR(pointer, "template \"%s\" has %zu kinds; write exactly one of container, script, dag, steps, ...",
+			text(t, "name"), n);
 	for (size_t i = 0; i < 2; i++) {
 		const struct vt_json *c = vt_json_get(t, kinds[i]);
 		char *at = vt_asprintf("%s/%s/image", pointer, kinds[i]);
-		if (c && !*text(c, "image") && !*text(vt_json_get(vt_json_get(l->spec, "templateDefaults"), kinds[i]), "image"))
+		if (c && !*text(c, "image") && !*text(vt_json_get(vt_json_get(l->spec, "templateDefaults"), kinds[i]),
+		    "image"))
 			ERROR(at, "is missing; write image@sha256:...");
 		free(at);
 	}
@@ -284,7 +299,8 @@ static void lint_template(const struct lint *l, const struct vt_json *t, const c
 	for (size_t i = 0; i < t->n; i++) {
 		bool graph = false;
 		for (size_t k = 0; k < sizeof graphs / sizeof *graphs; k++)
-			graph |= !strcmp(t->key[i], graphs[k]) && (k > 1 || vt_json_get(t, "dag") || vt_json_get(t, "steps"));
+			graph |= !strcmp(t->key[i], graphs[k]) &&
+				(k > 1 || vt_json_get(t, "dag") || vt_json_get(t, "steps"));
 		char *at = vt_asprintf("%s/%s", pointer, t->key[i]);
 		if (!graph)
 			scan(&s, t->item[i], at);
@@ -335,7 +351,8 @@ void vt_argo_lint(const struct vt_json *document, const char *pointer, struct vt
 	char *at = vt_asprintf(cron ? "%s/spec/workflowSpec" : "%s/spec", pointer);
 	if (cron && vt_json_get(spec, "schedule"))
 		ERROR(at, "\"schedule\" was removed; write \"schedules\": [...]");
-	if (cron || !strcmp(kind, "Workflow") || !strcmp(kind, "WorkflowTemplate") || !strcmp(kind, "ClusterWorkflowTemplate")) {
+	if (cron || !strcmp(kind, "Workflow") || !strcmp(kind, "WorkflowTemplate") ||
+	    !strcmp(kind, "ClusterWorkflowTemplate")) {
 		const struct vt_json *inner = cron ? vt_json_get(spec, "workflowSpec") : spec;
 		if (inner)
 			lint_spec(inner, at, f);

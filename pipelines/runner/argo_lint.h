@@ -1,7 +1,8 @@
 /* argo_lint.h - what neither of Argo's schemas sees: the graph, and the names that point into it.
  *
- * Cycles; templates, tasks, entry points and parameters that do not exist or are given nothing; two template kinds in one or
- * none; a container without an image; results read from a task that is not waited for; keys that version 4 removed. */
+ * Cycles; templates, tasks, entry points and parameters that do not exist or are given nothing; two template kinds in
+ * one or none; a container without an image; results read from a task that is not waited for; keys that version 4
+ * removed. */
 #ifndef PIPELINES_RUNNER_ARGO_LINT_H
 #define PIPELINES_RUNNER_ARGO_LINT_H
 

@@ -1,10 +1,12 @@
-/* argo_run.h - executes an emitted Argo workflow on this machine: the proof, without a cluster, that the file means what the
- * spec means.
+/* argo_run.h - executes an emitted Argo workflow on this machine: the proof, without a cluster, that the file means
+ * what the spec means.
  *
  * The subset: one WorkflowTemplate or Workflow whose entry point is a DAG of container templates, and of DAGs with one
- * task withParam over one; depends, parallelism, parameters; artifacts in a bucket (s3.key) or raw; retryStrategy with a limit and an exit code that ends it;
- * activeDeadlineSeconds; env, command, args, mounts.  Anything else is VT_EDATA with its pointer.  The bucket is a directory,
- * <store>/argo/bucket; containers are processes that see their artifacts at their paths below /pfs; images are not looked at. */
+ * task withParam over one; depends, parallelism, parameters; artifacts in a bucket (s3.key) or raw; retryStrategy with
+ * a limit and an exit code that ends it;
+ * activeDeadlineSeconds; env, command, args, mounts.  Anything else is VT_EDATA with its pointer.  The bucket is a
+ * directory, <store>/argo/bucket; containers are processes that see their artifacts at their paths below /pfs; images
+ * are not looked at. */
 #ifndef PIPELINES_RUNNER_ARGO_RUN_H
 #define PIPELINES_RUNNER_ARGO_RUN_H
 

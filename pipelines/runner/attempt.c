@@ -28,9 +28,10 @@ char *vt_pfs_prefix(const char *text, const char *root)
 	return vt_buf_detach(&b);
 }
 
-/* --- the view ------------------------------------------------------------------------------------------------------- */
+/* --- the view ----------------------------------------------------------------------------------------------------- */
 
-static int place(const struct vt_attempt_of *of, const char *root, const struct vt_entry *e, bool empty, struct vt_err *err)
+static int place(const struct vt_attempt_of *of, const char *root, const struct vt_entry *e, bool empty,
+	struct vt_err *err)
 {
 	char *to = vt_asprintf("%s%s", root, e->path), *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 	if (vt_fs_exists(to) || vt_fs_mkdirs(dir, err))
@@ -45,7 +46,8 @@ static int place(const struct vt_attempt_of *of, const char *root, const struct 
 }
 
 /* The lineage records of the datum that wrote e lie beside its files, as they did in that datum's own output. */
-static int place_lineage(const struct vt_attempt_of *of, const char *root, const struct vt_hash *origin, struct vt_err *err)
+static int place_lineage(const struct vt_attempt_of *of, const char *root, const struct vt_hash *origin,
+	struct vt_err *err)
 {
 	struct vt_result r;
 	if (vt_depot_result(of->depot, origin, &r, err))
@@ -57,7 +59,8 @@ static int place_lineage(const struct vt_attempt_of *of, const char *root, const
 }
 
 /* The entry and, for a directory, all that follows it in the listing and lies below it. */
-static int place_input(const struct vt_attempt_of *of, const char *root, const struct vt_datum_file *f, struct vt_err *err)
+static int place_input(const struct vt_attempt_of *of, const char *root, const struct vt_datum_file *f,
+	struct vt_err *err)
 {
 	static const struct vt_hash none;
 	struct vt_hash last = none;
@@ -131,7 +134,7 @@ int vt_attempt_check_inputs(const struct vt_attempt *a, const struct vt_attempt_
 	return err->code;
 }
 
-/* --- the environment ------------------------------------------------------------------------------------------------ */
+/* --- the environment ---------------------------------------------------------------------------------------------- */
 
 static void set(struct vt_strs *env, const char *name, const char *value)
 {
@@ -149,7 +152,8 @@ static void set(struct vt_strs *env, const char *name, const char *value)
 
 static void inherit(struct vt_strs *env)
 {
-	static const char *const names[] = { "PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VOXTRAIL_THREADS",
+	static const char *const names[] = { "PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH",
+		"VOXTRAIL_THREADS",
 					     "ASAN_OPTIONS", "UBSAN_OPTIONS" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (getenv(names[i]))
@@ -163,7 +167,8 @@ static void input_variables(struct vt_strs *env, const struct vt_attempt_of *of,
 {
 	for (size_t i = 0; i < of->datum->n; i++) {
 		const struct vt_datum_file *f = &of->datum->file[i];
-		char hex[65] = "", *name = NULL, *path = vt_asprintf("%s/%s%s", root, f->in->name, f->entry ? f->entry->path : "/");
+		char hex[65] = "", *name = NULL, *path = vt_asprintf("%s/%s%s", root, f->in->name,
+			f->entry ? f->entry->path : "/");
 		struct vt_head head;
 		struct vt_err none = VT_ERR_INIT;
 		size_t n = strlen(path);
@@ -194,9 +199,12 @@ static void secret_variables(struct vt_strs *env, const struct vt_attempt_of *of
 	const struct vt_json *list = vt_json_get(of->pipeline->transform, "secrets");
 	for (size_t i = 0; list && i < list->n; i++) {
 		const char *name = vt_json_text(vt_json_get(list->item[i], "envVar"), NULL);
-		const struct vt_json *secret = vt_json_get(of->secrets, vt_json_text(vt_json_get(list->item[i], "name"), ""));
+		const struct vt_json *secret = vt_json_get(of->secrets, vt_json_text(vt_json_get(list->item[i], "name"),
+			""));
 		if (name)
-			set(env, name, vt_json_text(vt_json_get(secret, vt_json_text(vt_json_get(list->item[i], "key"), "")), ""));
+			set(env, name,
+				vt_json_text(vt_json_get(secret, vt_json_text(vt_json_get(list->item[i], "key"), "")),
+				""));
 	}
 }
 
@@ -245,7 +253,7 @@ static void environment(struct vt_strs *env, const struct vt_attempt_of *of, con
 	secret_variables(env, of);
 }
 
-/* --- what only some pipelines ask for: a user, secrets, a working view of /pfs --------------------------------------- */
+/* --- what only some pipelines ask for: a user, secrets, a working view of /pfs ------------------------------------ */
 
 int vt_view_choose(enum vt_view *out, const char *text, long long jobs, struct vt_err *err)
 {
@@ -260,38 +268,47 @@ int vt_view_choose(enum vt_view *out, const char *text, long long jobs, struct v
 	else
 		return vt_err_set(err, VT_EUSAGE, "--view %s: write auto, ns, root or prefix", text);
 	if (*out == VT_VIEW_NAMESPACE && !vt_process_can_mount())
-		return vt_err_set(err, VT_EUSAGE, "--view ns: this machine lets us make no mount namespace; write --view prefix");
+		return vt_err_set(err, VT_EUSAGE, "--view ns: this machine lets us make no mount namespace; write "
+			"--view prefix");
 	if (*out == VT_VIEW_ROOT && (jobs != 1 || !vt_fs_is_dir("/pfs") || access("/pfs", W_OK)))
-		return vt_err_set(err, VT_EUSAGE, "--view root: needs --jobs 1 and a writable directory /pfs; write --view prefix");
+		return vt_err_set(err, VT_EUSAGE, "--view root: needs --jobs 1 and a writable directory /pfs; write "
+			"--view prefix");
 	return 0;
 }
 
-int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets, enum vt_view view, struct vt_err *err)
+int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets, enum vt_view view,
+	struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(p->transform, "secrets");
 	const char *user = vt_json_text(vt_json_get(p->transform, "user"), "");
 	uid_t uid;
 	gid_t gid;
 	for (size_t i = 0; list && i < list->n; i++) {
-		const char *name = vt_json_text(vt_json_get(list->item[i], "name"), ""), *key = vt_json_text(vt_json_get(list->item[i], "key"), "");
+		const char *name = vt_json_text(vt_json_get(list->item[i], "name"), ""),
+			*key = vt_json_text(vt_json_get(list->item[i], "key"), "");
 		const struct vt_json *secret = vt_json_get(secrets, name);
 		if (!secret || (*key && !vt_json_get(secret, key)))
-			return vt_err_set(err, VT_EUSAGE, "%s/transform/secrets/%zu: no secret \"%s\"%s%s; add {\"%s\": {\"%s\": \"...\"}} to --secrets-file",
+			return vt_err_set(err, VT_EUSAGE, "%s/transform/secrets/%zu: no secret \"%s\"%s%s; add "
+				"{\"%s\": {\"%s\": \"...\"}} to --secrets-file",
 					  p->pointer, i, name, *key ? " with key " : "", key, name, *key ? key : "key");
 		if (vt_json_get(list->item[i], "mountPath") && view != VT_VIEW_NAMESPACE)
-			return vt_err_set(err, VT_EUSAGE, "%s/transform/secrets/%zu/mountPath: needs a mount namespace; use envVar", p->pointer, i);
+			return vt_err_set(err, VT_EUSAGE, "%s/transform/secrets/%zu/mountPath: needs a mount "
+				"namespace; use envVar", p->pointer, i);
 	}
 	if (*user && geteuid() == 0 && !vt_process_user(user, &uid, &gid))
-		return vt_err_set(err, VT_EUSAGE, "%s/transform/user: there is no user \"%s\" here; write a number such as \"65532\"", p->pointer, user);
+		return vt_err_set(err, VT_EUSAGE, "%s/transform/user: there is no user \"%s\" here; write a number "
+			"such as \"65532\"", p->pointer, user);
 	return 0;
 }
 
 /* As a cluster mounts it: a directory with one file a key. */
-static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_attempt *a, const struct vt_attempt_of *of, struct vt_err *err)
+static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_attempt *a, const struct vt_attempt_of *of,
+	struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(of->pipeline->transform, "secrets");
 	for (size_t i = 0; list && i < list->n && !err->code; i++) {
-		const char *at = vt_json_text(vt_json_get(list->item[i], "mountPath"), NULL), *name = vt_json_text(vt_json_get(list->item[i], "name"), "");
+		const char *at = vt_json_text(vt_json_get(list->item[i], "mountPath"), NULL),
+			*name = vt_json_text(vt_json_get(list->item[i], "name"), "");
 		const struct vt_json *secret = vt_json_get(of->secrets, name);
 		if (!at || of->view != VT_VIEW_NAMESPACE)
 			continue;
@@ -333,14 +350,15 @@ static int link_root(const struct vt_attempt *a, struct vt_err *err)
 	return err->code;
 }
 
-/* --- the process ---------------------------------------------------------------------------------------------------- */
+/* --- the process -------------------------------------------------------------------------------------------------- */
 
 static char *view_root(const struct vt_attempt *a, const struct vt_attempt_of *of)
 {
 	return of->view == VT_VIEW_PREFIX ? vt_path_join(a->dir, "pfs") : vt_xstrdup("/pfs");
 }
 
-static int write_stdin(char **path, const struct vt_attempt *a, const struct vt_json *lines, const char *root, struct vt_err *err)
+static int write_stdin(char **path, const struct vt_attempt *a, const struct vt_json *lines, const char *root,
+	struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	if (!lines || !lines->n)
@@ -367,7 +385,8 @@ static char *words(struct vt_strs *argv, const struct vt_json *cmd, const char *
 }
 
 /* What the process sees beside its words: mounts, and the user it becomes. */
-static int surroundings(struct vt_process *p, struct vt_mount *mount, const struct vt_attempt *a, const struct vt_attempt_of *of,
+static int surroundings(struct vt_process *p, struct vt_mount *mount, const struct vt_attempt *a,
+	const struct vt_attempt_of *of,
 			char **root, struct vt_err *err)
 {
 	const char *user = vt_json_text(vt_json_get(of->pipeline->transform, "user"), "");
@@ -386,7 +405,8 @@ static int surroundings(struct vt_process *p, struct vt_mount *mount, const stru
 	return vt_fs_mkdirs(*root, err) ? err->code : secret_mounts(mount, &p->n_mounts, a, of, err);
 }
 
-int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of, enum vt_attempt_program program, struct vt_err *err)
+int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of, enum vt_attempt_program program,
+	struct vt_err *err)
 {
 	const struct vt_json *t = of->pipeline->transform, *secrets = vt_json_get(t, "secrets");
 	const struct vt_json *cmd = vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errCmd" : "cmd");
@@ -404,8 +424,10 @@ int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of, enum 
 	p.path = path;
 	environment(&p.env, of, root);
 	if (!path)
-		vt_err_set(err, VT_ENOINPUT, "pipeline %s: program \"%s\" is not here", of->pipeline->name, vt_json_text(vt_json_at(cmd, 0), ""));
-	else if (!write_stdin(&input, a, vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errStdin" : "stdin"), root, err) &&
+		vt_err_set(err, VT_ENOINPUT, "pipeline %s: program \"%s\" is not here", of->pipeline->name,
+			vt_json_text(vt_json_at(cmd, 0), ""));
+	else if (!write_stdin(&input, a, vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errStdin" : "stdin"), root,
+	    err) &&
 		 !surroundings(&p, mount, a, of, &new_root, err)) {
 		p.stdin_path = input;
 		a->pid = vt_process_start(&p, err);

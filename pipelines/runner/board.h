@@ -6,7 +6,8 @@
 
 void vt_board_datum(const struct vt_job *job, const struct vt_task *task);
 void vt_board_job(const struct vt_job *job);
-void vt_board_draw(struct vt_run *r, bool last);     /* at most ten times a second; nothing unless stderr is a terminal */
+/* at most ten times a second; nothing unless stderr is a terminal */
+void vt_board_draw(struct vt_run *r, bool last);
 
 const char *vt_datum_state_name(enum vt_datum_state s);
 const char *vt_job_state_name(enum vt_job_state s);

@@ -32,7 +32,8 @@ static int checkout_job(struct vt_run *r, const struct vt_job *j, const char *ro
 	vt_head_release(&h);
 	for (size_t i = 0; i < j->n && !err->code; i++) {
 		struct vt_result result;
-		if (j->task[i].state == VT_DATUM_RECOVERED || vt_depot_result(vt_run_depot(r), &j->task[i].key, &result, err))
+		if (j->task[i].state == VT_DATUM_RECOVERED || vt_depot_result(vt_run_depot(r), &j->task[i].key, &result,
+		    err))
 			continue;
 		for (size_t k = 0; k < result.lineage.n && !err->code; k++)
 			link_file(r, root, &result.lineage.v[k], err);

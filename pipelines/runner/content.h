@@ -1,5 +1,5 @@
-/* content.h - the hash behind everything the runner compares: files, directories, transforms, datum keys: SHA-256, so that a
- * file's hash is the digest the store knows it by. */
+/* content.h - the hash behind everything the runner compares: files, directories, transforms, datum keys: SHA-256, so
+ * that a file's hash is the digest the store knows it by. */
 #ifndef PIPELINES_RUNNER_CONTENT_H
 #define PIPELINES_RUNNER_CONTENT_H
 

@@ -75,7 +75,8 @@ static void leaf(struct vt_datums *out, const struct vt_input *in, const struct 
 			struct vt_datum *d = push(out);
 			d->file = vt_xcalloc(1, sizeof *d->file);
 			d->n = 1;
-			d->file[0] = (struct vt_datum_file){ in, &l->v[i], *in->join_on ? vt_glob_replace(&m, in->join_on) : NULL,
+			d->file[0] = (struct vt_datum_file){ in, &l->v[i],
+				*in->join_on ? vt_glob_replace(&m, in->join_on) : NULL,
 							     *in->group_by ? vt_glob_replace(&m, in->group_by) : NULL };
 		}
 		free(path);
@@ -223,7 +224,8 @@ void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p, vt_
 		vt_datum_id_begin(&id);
 		for (size_t j = 0; j < out->v[i].n; j++) {
 			const struct vt_datum_file *f = &out->v[i].file[j];
-			vt_datum_id_input(&id, f->in->name, f->in->repo, f->in->branch, f->entry ? f->entry->path : "/");
+			vt_datum_id_input(&id, f->in->name, f->in->repo, f->in->branch, f->entry ? f->entry->path
+				: "/");
 		}
 		vt_datum_id_end(&id, out->v[i].id);
 	}

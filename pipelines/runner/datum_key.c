@@ -59,7 +59,8 @@ static int hash_executables(struct vt_content *c, const struct vt_json *cmd, str
 		if (i > 0 && word[0] == '/' && strncmp(word, "/pfs", 4) && !vt_fs_is_dir(word) && vt_fs_exists(word))
 			path = vt_xstrdup(word);
 		if (i == 0 && !path)
-			return vt_err_set(err, VT_ENOINPUT, "program \"%s\" is neither beside voxtrail, nor at that path, nor on PATH", word);
+			return vt_err_set(err, VT_ENOINPUT, "program \"%s\" is neither beside voxtrail, nor at that "
+				"path, nor on PATH", word);
 		if (!path)
 			continue;
 		int rc = vt_content_file(&h, NULL, path, err);
@@ -73,7 +74,8 @@ static int hash_executables(struct vt_content *c, const struct vt_json *cmd, str
 
 int vt_transform_hash(struct vt_hash *out, const struct vt_pipeline *p, struct vt_err *err)
 {
-	static const char *const counted[] = { "cmd", "stdin", "errCmd", "errStdin", "env", "user", "workingDir", "acceptReturnCode", "image" };
+	static const char *const counted[] = { "cmd", "stdin", "errCmd", "errStdin", "env", "user", "workingDir",
+		"acceptReturnCode", "image" };
 	struct vt_content c;
 	struct vt_buf b = VT_BUF_INIT;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);

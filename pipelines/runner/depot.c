@@ -39,17 +39,19 @@ static int take_lock(struct vt_depot *d, struct vt_err *err)
 	for (int i = 0; !err->code && (busy = flock(d->lock, LOCK_EX | LOCK_NB) != 0) && i < 20; i++)
 		nanosleep(&pause, NULL);
 	if (!err->code && busy)
-		vt_err_set(err, VT_EDEVICE, "%s: another run is using this store; wait for it, or give another --store", path);
+		vt_err_set(err, VT_EDEVICE, "%s: another run is using this store; wait for it, or give another --store",
+			path);
 	free(path);
 	return err->code;
 }
 
-/* The tries of a runner that was killed.  A process it left behind may still write there: the directory is moved away first,
- * and what cannot be removed now is removed next time. */
+/* The tries of a runner that was killed.  A process it left behind may still write there: the directory is moved away
+ * first, and what cannot be removed now is removed next time. */
 static int clear_work(const struct vt_depot *d, struct vt_err *err)
 {
 	struct vt_err ignored = VT_ERR_INIT;
-	char *work = vt_path_join(d->path, "work"), *gone = vt_path_join(d->path, "work.gone"), *last = vt_asprintf("%s/old", gone);
+	char *work = vt_path_join(d->path, "work"), *gone = vt_path_join(d->path, "work.gone"),
+		*last = vt_asprintf("%s/old", gone);
 	vt_fs_remove_tree(gone, &ignored);
 	if (!vt_fs_mkdirs(gone, err) && vt_fs_is_dir(work)) {
 		char *to = vt_asprintf("%s.%ld", last, (long)getpid());
@@ -134,8 +136,8 @@ static int sync_file(const char *path, struct vt_err *err)
 	return err->code;
 }
 
-/* A stage's output is linked in and made durable at once; a user's own file is copied, because its owner may go on writing
- * to it, and the whole commit is made durable by one syncfs. */
+/* A stage's output is linked in and made durable at once; a user's own file is copied, because its owner may go on
+ * writing to it, and the whole commit is made durable by one syncfs. */
 int vt_depot_adopt(struct vt_depot *d, const char *path, const struct vt_hash *h, enum vt_adopt how, struct vt_err *err)
 {
 	char *object = object_path(d, h), *dir = vt_xstrndup(object, (size_t)(strrchr(object, '/') - object));
@@ -157,7 +159,7 @@ int vt_depot_adopt(struct vt_depot *d, const char *path, const struct vt_hash *h
 	return err->code;
 }
 
-/* --- result and head files ------------------------------------------------------------------------------------------ */
+/* --- result and head files ---------------------------------------------------------------------------------------- */
 
 static void write_files(struct vt_buf *b, char letter, const struct vt_listing *l)
 {
@@ -210,7 +212,8 @@ static int result_line(void *ctx, char *p)
 	if (p[0] == 'l' && p[1] == ' ')
 		return read_file_line(&r->lineage, p);
 	int state;
-	if (sscanf(p, "datum %d %d %d %lld %63s %64s", &state, &r->exit_code, &r->tries, &r->wall_ms, r->pipeline, r->datum) != 6)
+	if (sscanf(p, "datum %d %d %d %lld %63s %64s", &state, &r->exit_code, &r->tries, &r->wall_ms, r->pipeline,
+	    r->datum) != 6)
 		return 1;
 	r->state = (enum vt_result_state)state;
 	return 0;
@@ -221,7 +224,8 @@ static int head_line(void *ctx, char *p)
 	struct vt_head *h = ctx;
 	if (p[0] == 'f' && p[1] == ' ')
 		return read_file_line(&h->files, p);
-	return !(strlen(p) == 136 && !strncmp(p, "commit ", 7) && vt_hash_parse(&h->commit, p + 7) && vt_hash_parse(&h->datums, p + 72));
+	return !(strlen(p) == 136 && !strncmp(p, "commit ", 7) && vt_hash_parse(&h->commit, p + 7) &&
+		vt_hash_parse(&h->datums, p + 72));
 }
 
 /* A quarantined datum is published under another name: its files count, but it does not pass for done. */
@@ -290,7 +294,8 @@ bool vt_depot_find_data(const struct vt_depot *d, const struct vt_hash *data, st
 	char *path = hex_file(d, "data", data);
 	struct vt_buf b = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
-	bool found = !vt_fs_read(&b, path, 128, &none) && b.len == 64 && vt_hash_parse(key, b.data) && vt_depot_has_result(d, key);
+	bool found = !vt_fs_read(&b, path, 128, &none) && b.len == 64 && vt_hash_parse(key, b.data) &&
+		vt_depot_has_result(d, key);
 	vt_buf_release(&b);
 	free(path);
 	return found;
@@ -307,7 +312,8 @@ int vt_depot_note_data(struct vt_depot *d, const struct vt_hash *data, const str
 
 int vt_depot_trigger(const struct vt_depot *d, const char *name, struct vt_trigger *out, struct vt_err *err)
 {
-	char *head = vt_asprintf("%s/triggers/%s.head", d->path, name), *state = vt_asprintf("%s/triggers/%s", d->path, name);
+	char *head = vt_asprintf("%s/triggers/%s.head", d->path, name),
+		*state = vt_asprintf("%s/triggers/%s", d->path, name);
 	struct vt_buf b = VT_BUF_INIT;
 	*out = (struct vt_trigger){ 0 };
 	if (vt_fs_exists(state) && !vt_fs_read(&b, state, 256, err) &&
@@ -324,9 +330,11 @@ int vt_depot_trigger(const struct vt_depot *d, const char *name, struct vt_trigg
 }
 
 /* The head before the state: a runner killed between them looks again and comes to the same. */
-int vt_depot_set_trigger(struct vt_depot *d, const char *name, const struct vt_trigger *t, const char *repo, struct vt_err *err)
+int vt_depot_set_trigger(struct vt_depot *d, const char *name, const struct vt_trigger *t, const char *repo,
+	struct vt_err *err)
 {
-	char *head = vt_asprintf("%s/triggers/%s.head", d->path, name), *state = vt_asprintf("%s/triggers/%s", d->path, name), hex[65];
+	char *head = vt_asprintf("%s/triggers/%s.head", d->path, name),
+		*state = vt_asprintf("%s/triggers/%s", d->path, name), hex[65];
 	char *from = repo ? vt_asprintf("%s/heads/%s", d->path, repo) : NULL;
 	struct vt_buf b = VT_BUF_INIT;
 	if (from && !vt_fs_read(&b, from, 1u << 30, err))
@@ -379,7 +387,8 @@ static int store_commit(struct vt_depot *d, const char *repo, const struct vt_he
 		provenance = made ? vt_asprintf("{\"datums\":\"%s\"}", hex) : vt_xstrdup("");
 	if (!vt_tree_from_files(&tree, file, n, err) && !vt_store_put_tree(d->store, tree, err) &&
 	    !vt_repo_commit(d->store, &commit, NULL, repo, "master", &tree->id,
-		&(struct vt_commit_note){ .message = made ? "output of a run" : "committed for a run", .provenance = provenance, .source = made ? d->source : NULL }, err))
+		&(struct vt_commit_note){ .message = made ? "output of a run" : "committed for a run",
+		.provenance = provenance, .source = made ? d->source : NULL }, err))
 		vt_commit_release(&commit);
 	free(provenance);
 	vt_tree_free(tree);
@@ -437,11 +446,14 @@ static int publish_entry(void *ctx, const char *relative, char type, struct vt_e
 		return 0;
 	char *path = vt_path_join(p->root, relative), *absolute = vt_asprintf("/%s", relative);
 	if (!vt_path_is_portable(relative))
-		vt_err_set(err, VT_EDATA, "output path \"%s\": printable ASCII without * ? [ ] { } ! ( ) @ + ^ only", relative);
+		vt_err_set(err, VT_EDATA, "output path \"%s\": printable ASCII without * ? [ ] { } ! ( ) @ + ^ only",
+			relative);
 	else if (stat(path, &st) || !S_ISREG(st.st_mode))
 		vt_err_set(err, VT_EDATA, "output path \"%s\" is no file, or a link to nothing", relative);
-	else if (!vt_content_file(&h, &size, path, err) && !vt_depot_adopt(p->depot, path, &h, type == 'l' ? VT_ADOPT_COPY : VT_ADOPT_LINK, err))
-		vt_listing_add(vt_path_is_lineage(relative) ? &p->result->lineage : &p->result->files, absolute, &h, size, p->key);
+	else if (!vt_content_file(&h, &size, path, err) &&
+	    !vt_depot_adopt(p->depot, path, &h, type == 'l' ? VT_ADOPT_COPY : VT_ADOPT_LINK, err))
+		vt_listing_add(vt_path_is_lineage(relative) ? &p->result->lineage : &p->result->files, absolute, &h,
+			size, p->key);
 	free(path);
 	free(absolute);
 	return err->code;
@@ -464,7 +476,8 @@ static int import_records(struct vt_depot *d, const struct vt_result *r, const c
 	return err->code;
 }
 
-int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_result *r, const char *dir, struct vt_err *err)
+int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_result *r, const char *dir,
+	struct vt_err *err)
 {
 	struct publish p = { d, dir, key, r };
 	if (vt_fs_walk(dir, publish_entry, &p, err))
@@ -474,7 +487,8 @@ int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_re
 		return vt_err_prefix(err, "lineage records");
 	struct vt_buf b = VT_BUF_INIT;
 	char *path = result_path(d, key, r->state);
-	vt_buf_printf(&b, "datum %d %d %d %lld %s %s\n", (int)r->state, r->exit_code, r->tries, r->wall_ms, r->pipeline, r->datum);
+	vt_buf_printf(&b, "datum %d %d %d %lld %s %s\n", (int)r->state, r->exit_code, r->tries, r->wall_ms, r->pipeline,
+		r->datum);
 	write_files(&b, 'f', &r->files);
 	write_files(&b, 'l', &r->lineage);
 	vt_buf_str(&b, "end\n");

@@ -24,13 +24,16 @@ struct vt_result {
 	int exit_code, tries;
 	long long wall_ms;
 	char pipeline[64], datum[65];
-	struct vt_listing files, lineage;     /* lineage: the files below /.lineage/, outside every hash; neither is finished */
+	/* lineage: the files below /.lineage/, outside every hash; neither is finished */
+	struct vt_listing files, lineage;
 };
 
 struct vt_head {
-	struct vt_hash commit, datums;        /* datums: hash of the keys it was made from; zero for a committed directory */
+	/* datums: hash of the keys it was made from; zero for a committed directory */
+	struct vt_hash commit, datums;
 	struct vt_listing files;              /* finished */
-	char *stale;                          /* ids of datums whose result another program made, as a JSON list; NULL: none */
+	/* ids of datums whose result another program made, as a JSON list; NULL: none */
+	char *stale;
 };
 
 int vt_depot_open(struct vt_depot **out, const char *store, enum vt_depot_mode mode, struct vt_err *err);
@@ -41,11 +44,12 @@ const char *vt_depot_path(const struct vt_depot *d);       /* <store>/runner */
  * inode are those of the last commit is not read again.  *changed tells whether the head moved. */
 int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool *changed, struct vt_err *err);
 
-/* The head of `repo` becomes that of its branch in the store (`voxtrail commit` moves it); without such a branch nothing
- * changes. */
+/* The head of `repo` becomes that of its branch in the store (`voxtrail commit` moves it); without such a branch
+ * nothing changes. */
 int vt_depot_follow(struct vt_depot *d, const char *repo, const char *branch, bool *changed, struct vt_err *err);
 
-/* Commits made from now on say where their spec was kept (git.h); text of a JSON object, borrowed; NULL: say nothing. */
+/* Commits made from now on say where their spec was kept (git.h); text of a JSON object, borrowed; NULL: say
+ * nothing. */
 void vt_depot_set_source(struct vt_depot *d, const char *source);
 
 /* VT_ENOINPUT when the repo has no head. */
@@ -63,8 +67,10 @@ int vt_depot_place(const struct vt_depot *d, const struct vt_hash *h, const char
 bool vt_depot_has_result(const struct vt_depot *d, const struct vt_hash *key);
 int vt_depot_result(const struct vt_depot *d, const struct vt_hash *key, struct vt_result *out, struct vt_err *err);
 
-/* Adopts the files below `dir` and publishes the result.  A path that no engine takes, or a dangling link, is VT_EDATA. */
-int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_result *r, const char *dir, struct vt_err *err);
+/* Adopts the files below `dir` and publishes the result.  A path that no engine takes, or a dangling link, is
+ * VT_EDATA. */
+int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_result *r, const char *dir,
+	struct vt_err *err);
 void vt_result_release(struct vt_result *r);
 
 /* The newest successful result over the same data: false if there is none. */
@@ -80,6 +86,7 @@ struct vt_trigger {
 };
 int vt_depot_trigger(const struct vt_depot *d, const char *name, struct vt_trigger *out, struct vt_err *err);
 /* Keeps the counters; with `repo`, its present head becomes the trigger's. */
-int vt_depot_set_trigger(struct vt_depot *d, const char *name, const struct vt_trigger *t, const char *repo, struct vt_err *err);
+int vt_depot_set_trigger(struct vt_depot *d, const char *name, const struct vt_trigger *t, const char *repo,
+	struct vt_err *err);
 
 #endif

@@ -13,7 +13,7 @@
 #include "common/store/repo.h"
 #include "pipelines/runner/content.h"
 
-/* --- what a committed directory looked like: "mtime ctime inode size hash path" a line, in walk order ---------------- */
+/* --- what a committed directory looked like: "mtime ctime inode size hash path" a line, in walk order ------------- */
 
 struct seen {
 	char *text;
@@ -94,9 +94,12 @@ static int commit_file(struct commit *c, const char *path, const char *relative,
 	if (!S_ISREG(st.st_mode))
 		return vt_err_set(err, VT_EDATA, "%s is no regular file; take it out of the directory", path);
 	if (!vt_path_is_portable(relative))
-		return vt_err_set(err, VT_EDATA, "%s: a path may hold printable ASCII without * ? [ ] { } ! ( ) @ + ^ only; rename it", path);
-	snprintf(stamp, sizeof stamp, "%lld.%09ld %lld.%09ld %llu %llu ", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-		 (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec, (unsigned long long)st.st_ino, (unsigned long long)st.st_size);
+		return vt_err_set(err, VT_EDATA, "%s: a path may hold printable ASCII without * ? [ ] { } ! ( ) @ + ^ "
+			"only; rename it", path);
+	snprintf(stamp, sizeof stamp, "%lld.%09ld %lld.%09ld %llu %llu ", (long long)st.st_mtim.tv_sec,
+		st.st_mtim.tv_nsec,
+		 (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec, (unsigned long long)st.st_ino,
+		 (unsigned long long)st.st_size);
 	const char *line = seen_find(&c->seen, relative);
 	if (!line || strncmp(line, stamp, strlen(stamp)) || !vt_hash_parse(&h, line + strlen(stamp)))
 		if (vt_content_file(&h, NULL, path, err) || vt_depot_adopt(c->depot, path, &h, VT_ADOPT_COPY, err))
@@ -122,7 +125,8 @@ static int commit_entry(void *ctx, const char *relative, char type, struct vt_er
 
 static bool same_files(const struct vt_head *a, const struct vt_head *b)
 {
-	return a->files.n == b->files.n && (!a->files.n || !memcmp(&a->files.v[0].hash, &b->files.v[0].hash, sizeof(struct vt_hash)));
+	return a->files.n == b->files.n &&
+		(!a->files.n || !memcmp(&a->files.v[0].hash, &b->files.v[0].hash, sizeof(struct vt_hash)));
 }
 
 int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool *changed, struct vt_err *err)

@@ -15,6 +15,7 @@ struct vt_depot {
 enum vt_adopt { VT_ADOPT_LINK = 1, VT_ADOPT_COPY };
 
 /* Makes the file an object, unless it is one already. */
-int vt_depot_adopt(struct vt_depot *d, const char *path, const struct vt_hash *h, enum vt_adopt how, struct vt_err *err);
+int vt_depot_adopt(struct vt_depot *d, const char *path, const struct vt_hash *h, enum vt_adopt how,
+	struct vt_err *err);
 
 #endif

@@ -34,7 +34,9 @@ static void node(struct vt_buf *out, const struct vt_json *j, int depth, bool in
 		if (i || !inline_first)
 			indent(out, depth);
 		if (j->type == VT_JSON_OBJECT) {
-			bool plain = strspn(j->key[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") == strlen(j->key[i]);
+			bool plain = strspn(j->key[i],
+				"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") ==
+				strlen(j->key[i]);
 			if (plain)
 				vt_buf_printf(out, "%s:", j->key[i]);
 			else
@@ -126,7 +128,8 @@ static void boutiques_command(struct vt_buf *line, const struct vt_pipeline *p, 
 
 static struct vt_json *boutiques_descriptor(const struct vt_pipeline *p)
 {
-	struct vt_json *d = vt_json_new(VT_JSON_OBJECT), *image = vt_json_new(VT_JSON_OBJECT), *file = vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *d = vt_json_new(VT_JSON_OBJECT), *image = vt_json_new(VT_JSON_OBJECT),
+		*file = vt_json_new(VT_JSON_OBJECT);
 	struct boutiques b = { vt_json_new(VT_JSON_ARRAY), VT_STRS_INIT, VT_STRS_INIT };
 	struct vt_buf line = VT_BUF_INIT;
 	vt_input_leaves(p->input, boutiques_leaf, &b);

@@ -4,7 +4,8 @@
  *   datums/<pipeline>/<workflow uid>/<datum id>/...   one datum's part of it
  *   commits/<pipeline>/<workflow uid>                 a marker written behind a merged output
  * A pipeline with one datum is one task; one with many is three: plan (prints the datums), the fan-out over them, merge
- * (refuses a path that two datums wrote).  Every path of a container lies below /pfs, so argo_run.c can execute the file. */
+ * (refuses a path that two datums wrote).  Every path of a container lies below /pfs, so argo_run.c can execute the
+ * file. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,8 @@ struct walk {
 /* Where the repo lies in the bucket. */
 static char *repo_key(const struct vt_spec *s, const char *repo)
 {
-	return vt_spec_find(s, repo) ? vt_asprintf("%s/{{workflow.uid}}", repo) : vt_asprintf("%s/{{workflow.parameters.%s-commit}}", repo, repo);
+	return vt_spec_find(s, repo) ? vt_asprintf("%s/{{workflow.uid}}", repo)
+		: vt_asprintf("%s/{{workflow.parameters.%s-commit}}", repo, repo);
 }
 
 static struct vt_json *artifact(const char *name, char *path, char *key, bool output)
@@ -63,7 +65,8 @@ static struct vt_json *raw_artifact(const char *name, char *path, const char *te
 static void lineage_artifact(struct walk *w, const struct vt_input *leaf, const char *repo)
 {
 	char *name = vt_asprintf("%s-lineage", leaf->name);
-	struct vt_json *a = artifact(name, vt_asprintf("/pfs/%s/.lineage", leaf->name), vt_asprintf("%s/.lineage", repo), false);
+	struct vt_json *a = artifact(name, vt_asprintf("/pfs/%s/.lineage", leaf->name),
+		vt_asprintf("%s/.lineage", repo), false);
 	vt_json_put_bool(a, "optional", true);
 	vt_json_push(w->list, a);
 	free(name);
@@ -94,7 +97,8 @@ static void input_artifact(void *ctx, const struct vt_input *leaf)
 	}
 	char *commit = vt_asprintf("%s_COMMIT", leaf->name);
 	vt_json_push(w->env, vt_argo_pair(leaf->name, path));
-	vt_json_push(w->env, vt_argo_pair(commit, leaf->kind == VT_INPUT_CRON ? "{{workflow.uid}}" : strchr(repo, '/') + 1));
+	vt_json_push(w->env, vt_argo_pair(commit, leaf->kind == VT_INPUT_CRON ? "{{workflow.uid}}"
+		: strchr(repo, '/') + 1));
 	free(commit);
 	free(path);
 	free(repo);
@@ -110,7 +114,8 @@ static void plan_artifact(void *ctx, const struct vt_input *leaf)
 		if (!strcmp(w->names->v[i], leaf->repo))
 			return;
 	vt_strs_add(w->names, leaf->repo);
-	vt_json_push(w->list, artifact(leaf->repo, vt_asprintf("/pfs/%s", leaf->repo), repo_key(w->s, leaf->repo), false));
+	vt_json_push(w->list, artifact(leaf->repo, vt_asprintf("/pfs/%s", leaf->repo), repo_key(w->s, leaf->repo),
+		false));
 }
 
 static void fan_parameter(void *ctx, const struct vt_input *leaf)
@@ -146,153 +151,10 @@ static struct vt_json *out_mount(void)
 	return list;
 }
 
-/* Engines know exit status 0 only, so further accepted ones are turned into it; stdin travels in a variable. */
-static void command(struct vt_json *container, const struct vt_pipeline *p, struct vt_json *env)
-{
-	const struct vt_json *cmd = vt_json_get(p->transform, "cmd"), *accept = vt_json_get(p->transform, "acceptReturnCode");
-	const struct vt_json *in = vt_json_get(p->transform, "stdin");
-	struct vt_json *first = array(), *args = array();
-	if (accept || in) {
-		struct vt_buf script = VT_BUF_INIT, text = VT_BUF_INIT;
-		vt_buf_str(&script, in ? "printf %s \"$VOXTRAIL_STDIN\" | env \"$@\"; rc=$?; case $rc in " : "env \"$@\"; rc=$?; case $rc in ");
-		for (size_t i = 0; accept && i < accept->n; i++)
-			vt_buf_printf(&script, "%lld) exit 0 ;; ", (long long)vt_json_integer(accept->item[i], 0));
-		vt_buf_str(&script, "esac; exit $rc");
-		for (size_t i = 0; in && i < in->n; i++)
-			vt_buf_printf(&text, "%s\n", vt_json_text(in->item[i], ""));
-		if (in)
-			vt_json_push(env, vt_argo_pair("VOXTRAIL_STDIN", text.data ? text.data : ""));
-		push_text(first, "/bin/sh");
-		push_text(args, "-c");
-		push_text(args, script.data);
-		push_text(args, "sh");
-		vt_buf_release(&script);
-		vt_buf_release(&text);
-	}
-	for (size_t i = 0; cmd && i < cmd->n; i++)
-		push_text(first->n && (i || accept || in) ? args : first, vt_json_text(cmd->item[i], ""));
-	vt_json_put(container, "command", first);
-	vt_json_put(container, "args", args);
-}
-
-static void resource_list(struct vt_json *to, const struct vt_json *r)
-{
-	char number[32];
-	if (vt_json_get(r, "cpu")) {
-		vt_json_real_text(number, vt_json_number(vt_json_get(r, "cpu"), 0));
-		vt_json_put_text(to, "cpu", number);
-	}
-	if (vt_json_get(r, "memory"))
-		vt_json_put(to, "memory", vt_json_copy(vt_json_get(r, "memory")));
-	if (vt_json_get(r, "disk"))
-		vt_json_put(to, "ephemeral-storage", vt_json_copy(vt_json_get(r, "disk")));
-	if (vt_json_get(r, "gpu")) {
-		char *n = vt_asprintf("%lld", (long long)vt_json_integer(vt_json_pointer(r, "/gpu/number"), 0));
-		vt_json_put_text(to, vt_json_text(vt_json_pointer(r, "/gpu/type"), "nvidia.com/gpu"), n);
-		free(n);
-	}
-}
-
-static void resources(struct vt_json *container, const struct vt_pipeline *p)
-{
-	static const char *const names[][2] = { { "resourceRequests", "requests" }, { "resourceLimits", "limits" } };
-	struct vt_json *r = object();
-	for (size_t i = 0; i < 2; i++)
-		if (vt_json_get(p->json, names[i][0])) {
-			struct vt_json *list = object();
-			resource_list(list, vt_json_get(p->json, names[i][0]));
-			vt_json_put(r, names[i][1], list);
-		}
-	vt_json_put(container, "resources", r);
-}
-
-static void retry(struct vt_json *t, const struct vt_pipeline *p)
-{
-	struct vt_json *r = object();
-	char *limit = vt_asprintf("%lld", p->tries - 1);
-	vt_json_put_text(r, "limit", limit);
-	vt_json_put_text(r, "retryPolicy", "Always");
-	vt_json_put_text(r, "expression", "asInt(lastRetry.exitCode) != 65");
-	vt_json_put(t, "retryStrategy", r);
-	free(limit);
-	if (p->datum_timeout > 0) {
-		char *seconds = vt_asprintf("%.0f", p->datum_timeout);
-		vt_json_put_text(t, "activeDeadlineSeconds", seconds);
-		free(seconds);
-	}
-}
-
-/* The words of Kubernetes for those of Pachyderm, which may also be given as Kubernetes writes them. */
-static struct vt_json *tolerations_list(const struct vt_json *list)
-{
-	static const char *const words[][2] = { { "EXISTS", "Exists" }, { "EQUAL", "Equal" }, { "NO_SCHEDULE", "NoSchedule" },
-						{ "PREFER_NO_SCHEDULE", "PreferNoSchedule" }, { "NO_EXECUTE", "NoExecute" } };
-	struct vt_json *out = array();
-	for (size_t i = 0; i < list->n; i++) {
-		struct vt_json *t = vt_json_copy(list->item[i]);
-		for (size_t k = 0; k < t->n; k++)
-			for (size_t w = 0; w < sizeof words / sizeof *words; w++)
-				if (!strcmp(vt_json_text(t->item[k], ""), words[w][0]))
-					vt_json_put_text(t, t->key[k], words[w][1]);
-		vt_json_push(out, t);
-	}
-	return out;
-}
-
-/* Where it may run, and as whom. */
-static void scheduling(struct vt_json *t, const struct vt_pipeline *p)
-{
-	const struct vt_json *spec = vt_json_get(p->json, "schedulingSpec"), *tolerations = vt_json_get(p->json, "tolerations");
-	const char *patch = vt_json_text(vt_json_get(p->json, "podPatch"), NULL), *user = vt_json_text(vt_json_get(p->transform, "user"), "");
-	if (vt_json_get(spec, "nodeSelector"))
-		vt_json_put(t, "nodeSelector", vt_json_copy(vt_json_get(spec, "nodeSelector")));
-	if (vt_json_get(spec, "priorityClassName"))
-		vt_json_put(t, "priorityClassName", vt_json_copy(vt_json_get(spec, "priorityClassName")));
-	if (tolerations)
-		vt_json_put(t, "tolerations", tolerations_list(tolerations));
-	if (patch)
-		vt_json_put_text(t, "podSpecPatch", patch);
-	if (*user && strspn(user, "0123456789") == strlen(user)) {
-		struct vt_json *security = object();
-		vt_json_put_int(security, "runAsUser", strtoll(user, NULL, 10));
-		vt_json_put(t, "securityContext", security);
-	}
-}
-
-/* As a variable, or as a directory with one file a key. */
-static void secrets(struct vt_json *t, struct vt_json *env, struct vt_json *mounts, const struct vt_pipeline *p)
-{
-	const struct vt_json *list = vt_json_get(p->transform, "secrets");
-	struct vt_json *volumes = array();
-	for (size_t i = 0; list && i < list->n; i++) {
-		const char *name = vt_json_text(vt_json_get(list->item[i], "name"), ""), *variable = vt_json_text(vt_json_get(list->item[i], "envVar"), NULL);
-		const char *at = vt_json_text(vt_json_get(list->item[i], "mountPath"), NULL);
-		struct vt_json *e = object(), *from = object(), *ref = object(), *m = object(), *v = object(), *source = object();
-		char *volume = vt_asprintf("secret-%zu", i);
-		vt_json_put_text(ref, "name", name);
-		vt_json_put_text(ref, "key", vt_json_text(vt_json_get(list->item[i], "key"), ""));
-		vt_json_put(from, "secretKeyRef", ref);
-		vt_json_put_text(e, "name", variable ? variable : "");
-		vt_json_put(e, "valueFrom", from);
-		vt_json_put_text(m, "name", volume);
-		vt_json_put_text(m, "mountPath", at ? at : "");
-		vt_json_put_text(source, "secretName", name);
-		vt_json_put_text(v, "name", volume);
-		vt_json_put(v, "secret", source);
-		variable ? vt_json_push(env, e) : vt_json_free(e);
-		at ? vt_json_push(mounts, m) : vt_json_free(m);
-		at ? vt_json_push(volumes, v) : vt_json_free(v);
-		free(volume);
-	}
-	if (volumes->n)
-		vt_json_put(t, "volumes", volumes);
-	else
-		vt_json_free(volumes);
-}
-
 static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_pipeline *p, bool fanned)
 {
-	struct vt_json *t = object(), *in = object(), *out = object(), *outs = array(), *container = object(), *mounts = out_mount();
+	struct vt_json *t = object(), *in = object(), *out = object(), *outs = array(), *container = object(),
+		*mounts = out_mount();
 	struct walk w = { .s = s, .p = p, .list = array(), .env = array() };
 	const struct vt_json *own = vt_json_get(p->transform, "env");
 	vt_json_put_text(t, "name", p->name);
@@ -305,14 +167,16 @@ static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_p
 		vt_json_put(in, "parameters", w.list);
 	}
 	vt_json_put(t, "inputs", in);
-	vt_json_push(outs, artifact("out", vt_xstrdup("/pfs/out"), fanned ? vt_asprintf("datums/%s/{{workflow.uid}}/{{inputs.parameters.datum}}/", p->name) :
-				    vt_asprintf("%s/{{workflow.uid}}/", p->name), true));
+	vt_json_push(outs, artifact("out", vt_xstrdup("/pfs/out"),
+		fanned ? vt_asprintf("datums/%s/{{workflow.uid}}/{{inputs.parameters.datum}}/", p->name) :
+		vt_asprintf("%s/{{workflow.uid}}/", p->name), true));
 	if (p->warm)
-		vt_json_push(outs, artifact("latest", vt_xstrdup("/pfs/out"), vt_asprintf("%s/latest/", p->name), true));
+		vt_json_push(outs, artifact("latest", vt_xstrdup("/pfs/out"), vt_asprintf("%s/latest/", p->name),
+			true));
 	vt_json_put(out, "artifacts", outs);
 	vt_json_put(t, "outputs", out);
-	scheduling(t, p);
-	retry(t, p);
+	vt_argo_scheduling(t, p);
+	vt_argo_retry(t, p);
 	for (size_t i = 0; own && i < own->n; i++)
 		vt_json_push(w.env, vt_argo_pair(own->key[i], vt_json_text(own->item[i], "")));
 	vt_json_push(w.env, vt_argo_pair("PACH_JOB_ID", "{{workflow.uid}}"));
@@ -321,13 +185,13 @@ static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_p
 	vt_json_push(w.env, vt_argo_pair("PPS_PROJECT_NAME", p->project));
 	vt_json_push(w.env, vt_argo_pair("PACH_DATUM_ID", fanned ? "{{inputs.parameters.datum}}" : p->name));
 	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
-	command(container, p, w.env);
-	secrets(t, w.env, mounts, p);
+	vt_argo_command(container, p, w.env);
+	vt_argo_secrets(t, w.env, mounts, p);
 	vt_json_put(container, "env", w.env);
 	vt_json_put(container, "volumeMounts", mounts);
 	if (vt_json_get(p->transform, "workingDir"))
 		vt_json_put(container, "workingDir", vt_json_copy(vt_json_get(p->transform, "workingDir")));
-	resources(container, p);
+	vt_argo_resources(container, p);
 	vt_json_put(t, "container", container);
 	return t;
 }
@@ -367,7 +231,8 @@ static struct vt_json *plan_template(const struct vt_spec *s, const struct vt_pi
 /* A graph of its own around the fan-out: parallelism bounds the children of a graph, and a container has none. */
 static struct vt_json *fan_template(const struct vt_spec *s, const struct vt_pipeline *p)
 {
-	struct vt_json *t = object(), *in = object(), *params = array(), *dag = object(), *tasks = array(), *one = object(), *arguments = object();
+	struct vt_json *t = object(), *in = object(), *params = array(), *dag = object(), *tasks = array(),
+		*one = object(), *arguments = object();
 	struct walk w = { .s = s, .p = p, .list = array() };
 	char *name = vt_asprintf("fan-%s", p->name);
 	vt_json_put_text(t, "name", name);
@@ -391,18 +256,22 @@ static struct vt_json *fan_template(const struct vt_spec *s, const struct vt_pip
 
 static struct vt_json *merge_template(const struct vt_pipeline *p)
 {
-	static const char *const fixed[] = { "merge", "--from", "/pfs/datums", "--out", "/pfs/out", "--marker", "/pfs/commit/COMMIT" };
-	struct vt_json *t = object(), *in = object(), *out = object(), *a = array(), *o = array(), *container = object(), *words = array(), *args = array();
+	static const char *const fixed[] = { "merge", "--from", "/pfs/datums", "--out", "/pfs/out", "--marker",
+		"/pfs/commit/COMMIT" };
+	struct vt_json *t = object(), *in = object(), *out = object(), *a = array(), *o = array(),
+		*container = object(), *words = array(), *args = array();
 	struct vt_json *mounts = out_mount(), *datums, *marker;
 	char *name = vt_asprintf("merge-%s", p->name);
 	vt_json_put_text(t, "name", name);
-	datums = artifact("datums", vt_xstrdup("/pfs/datums"), vt_asprintf("datums/%s/{{workflow.uid}}", p->name), false);
+	datums = artifact("datums", vt_xstrdup("/pfs/datums"), vt_asprintf("datums/%s/{{workflow.uid}}", p->name),
+		false);
 	vt_json_put_bool(datums, "optional", true);         /* no datum, no part */
 	vt_json_push(a, datums);
 	vt_json_put(in, "artifacts", a);
 	vt_json_put(t, "inputs", in);
 	vt_json_push(o, artifact("out", vt_xstrdup("/pfs/out"), vt_asprintf("%s/{{workflow.uid}}/", p->name), true));
-	marker = artifact("commit", vt_xstrdup("/pfs/commit/COMMIT"), vt_asprintf("commits/%s/{{workflow.uid}}/COMMIT", p->name), true);
+	marker = artifact("commit", vt_xstrdup("/pfs/commit/COMMIT"), vt_asprintf("commits/%s/{{workflow.uid}}/COMMIT",
+		p->name), true);
 	vt_json_push(o, marker);
 	vt_json_put(out, "artifacts", o);
 	vt_json_put(t, "outputs", out);
@@ -425,7 +294,8 @@ static void depend(void *ctx, const struct vt_input *leaf)
 	const struct vt_pipeline *up = vt_spec_find(w->s, leaf->repo);
 	if (!up || up == w->p || leaf->kind != VT_INPUT_PFS)
 		return;
-	char *name = vt_emit_is_fanned(up) ? vt_asprintf("merge-%s.Succeeded", up->name) : vt_asprintf("%s.Succeeded", up->name);
+	char *name = vt_emit_is_fanned(up) ? vt_asprintf("merge-%s.Succeeded", up->name)
+		: vt_asprintf("%s.Succeeded", up->name);
 	for (size_t i = 0; i < w->names->n; i++)
 		if (!strcmp(w->names->v[i], name)) {
 			free(name);
@@ -459,7 +329,8 @@ static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt
 		vt_json_push(list, task("", p->name, depends.data));
 	} else {
 		struct vt_json *plan = task("plan-", p->name, depends.data), *arguments = object();
-		char *after = vt_asprintf("plan-%s.Succeeded", p->name), *items = vt_asprintf("{{tasks.plan-%s.outputs.result}}", p->name);
+		char *after = vt_asprintf("plan-%s.Succeeded", p->name),
+			*items = vt_asprintf("{{tasks.plan-%s.outputs.result}}", p->name);
 		char *inner = vt_asprintf("fan-%s", p->name);
 		struct vt_json *fan = task("", p->name, after);
 		vt_json_push(list, plan);
@@ -500,8 +371,10 @@ static struct vt_json *pull_secrets(const struct vt_spec *s)
 
 static struct vt_json *workflow_template(const struct vt_spec *s, const struct vt_strs *repos)
 {
-	struct vt_json *spec = object(), *templates = array(), *main_template = object(), *dag = object(), *list = array();
-	struct vt_json *volumes = array(), *volume = object(), *security = object(), *gc = object(), *mutexes = array(), *sync = object();
+	struct vt_json *spec = object(), *templates = array(), *main_template = object(), *dag = object(),
+		*list = array();
+	struct vt_json *volumes = array(), *volume = object(), *security = object(), *gc = object(), *mutexes = array(),
+		*sync = object();
 	struct vt_json *pull = pull_secrets(s);
 	const char *project = s->pipeline[0].project;
 	for (size_t i = 0; i < s->n; i++)
@@ -570,13 +443,14 @@ int vt_emit_argo(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err
 	struct vt_strs repos = VT_STRS_INIT;
 	for (size_t i = 0; i < s->n; i++)
 		if (vt_json_get(s->pipeline[i].transform, "errCmd"))
-			return vt_err_set(err, VT_EDATA, "%s: %s/transform/errCmd: Argo has nothing like it; let the stage exit 65 with a quarantine file",
-					  s->path, s->pipeline[i].pointer);
+			return vt_err_set(err, VT_EDATA, "%s: %s/transform/errCmd: Argo has nothing like it; let the "
+				"stage exit 65 with a quarantine file", s->path, s->pipeline[i].pointer);
 	vt_emit_source_repos(s, &repos);
 	char *prefix = vt_asprintf("%s-", s->pipeline[0].project);
 	struct crons c = { out, s->pipeline[0].project, &repos };
 	struct vt_json *run = vt_argo_reference(c.project);
-	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "WorkflowTemplate", c.project, "name", workflow_template(s, &repos)));
+	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "WorkflowTemplate", c.project, "name",
+		workflow_template(s, &repos)));
 	vt_json_put(run, "arguments", vt_argo_parameters(&repos, "latest"));
 	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "Workflow", prefix, "generateName", run));
 	for (size_t i = 0; i < s->n; i++)

@@ -21,7 +21,8 @@ struct vt_json *vt_argo_pair(const char *name, const char *value)
 	return j;
 }
 
-struct vt_json *vt_argo_document(const char *version, const char *kind, const char *name, const char *name_key, struct vt_json *spec)
+struct vt_json *vt_argo_document(const char *version, const char *kind, const char *name, const char *name_key,
+	struct vt_json *spec)
 {
 	struct vt_json *d = object(), *m = object();
 	vt_json_put_text(d, "apiVersion", version);
@@ -63,7 +64,8 @@ static struct vt_json *event_source(const struct vt_strs *repos)
 {
 	struct vt_json *spec = object(), *minio = object();
 	for (size_t i = 0; i < repos->n; i++) {
-		struct vt_json *e = object(), *bucket = object(), *events = array(), *filter = object(), *access = object(), *secret = object();
+		struct vt_json *e = object(), *bucket = object(), *events = array(), *filter = object(),
+			*access = object(), *secret = object();
 		char *prefix = vt_asprintf("commits/%s/", repos->v[i]);
 		vt_json_put_text(bucket, "name", "voxtrail");
 		vt_json_put(e, "bucket", bucket);
@@ -86,8 +88,8 @@ static struct vt_json *event_source(const struct vt_strs *repos)
 	return spec;
 }
 
-/* commits/<repo>/<commit>/COMMIT: the commit becomes the repo's parameter; the others stay "latest", a key that whoever fills
- * the bucket keeps. */
+/* commits/<repo>/<commit>/COMMIT: the commit becomes the repo's parameter; the others stay "latest", a key that whoever
+ * fills the bucket keeps. */
 static struct vt_json *commit_parameters(const struct vt_strs *repos)
 {
 	struct vt_json *list = array();
@@ -95,7 +97,8 @@ static struct vt_json *commit_parameters(const struct vt_strs *repos)
 		struct vt_json *p = object(), *src = object();
 		char *dest = vt_asprintf("spec.arguments.parameters.%zu.value", i);
 		vt_json_put_text(src, "dependencyName", repos->v[i]);
-		vt_json_put_text(src, "dataTemplate", "{{ index (splitList \"/\" (index .Input.notification 0).s3.object.key) 2 }}");
+		vt_json_put_text(src, "dataTemplate", "{{ index (splitList \"/\" (index .Input.notification "
+			"0).s3.object.key) 2 }}");
 		vt_json_put_text(src, "value", "latest");
 		vt_json_put(p, "src", src);
 		vt_json_put_text(p, "dest", dest);
@@ -108,7 +111,8 @@ static struct vt_json *commit_parameters(const struct vt_strs *repos)
 /* Any repo's marker starts the whole graph. */
 static struct vt_json *sensor(const struct vt_strs *repos, const char *project)
 {
-	struct vt_json *spec = object(), *dependencies = array(), *triggers = array(), *trigger = object(), *template = object();
+	struct vt_json *spec = object(), *dependencies = array(), *triggers = array(), *trigger = object(),
+		*template = object();
 	struct vt_json *submit = object(), *source = object(), *inner = vt_argo_reference(project), *workflow;
 	struct vt_buf any = VT_BUF_INIT;
 	char *prefix = vt_asprintf("%s-", project), *event_name = vt_asprintf("%s-data", project);
@@ -144,7 +148,8 @@ int vt_emit_argo_events(struct vt_buf *out, const struct vt_spec *s, struct vt_e
 	const char *project = s->pipeline[0].project;
 	char *source = vt_asprintf("%s-data", project), *name = vt_asprintf("%s-retrain", project);
 	vt_emit_source_repos(s, &repos);
-	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "EventSource", source, "name", event_source(&repos)));
+	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "EventSource", source, "name",
+		event_source(&repos)));
 	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "Sensor", name, "name", sensor(&repos, project)));
 	vt_strs_release(&repos);
 	free(source);

@@ -1,5 +1,6 @@
-/* One datum of a pipeline as a POSIX shell script, for engines that know nothing of /pfs: it lays out the view by links, sets
- * the variables, and keeps the promises of the spec (standard input, retries, time-out, accepted codes, errCmd).
+/* One datum of a pipeline as a POSIX shell script, for engines that know nothing of /pfs: it lays out the view by
+ * links, sets the variables, and keeps the promises of the spec (standard input, retries, time-out, accepted codes,
+ * errCmd).
  *   sh SCRIPT OUT VIEW           a datum of many: VIEW is one that `voxtrail plan --views` wrote
  *   sh SCRIPT OUT DIR...         the only datum: the repos of its inputs, in enumeration order */
 #include <stdlib.h>
@@ -68,7 +69,8 @@ static void link_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct vt_buf *b = ctx;
 	const char *path = leaf->glob[1] ? leaf->glob : "";
-	vt_buf_printf(b, "ln -s \"$(realpath \"$1\")\" \"$PFS_ROOT/%s\"; %s=$PFS_ROOT/%s%s; shift\n", leaf->name, leaf->name, leaf->name, path);
+	vt_buf_printf(b, "ln -s \"$(realpath \"$1\")\" \"$PFS_ROOT/%s\"; %s=$PFS_ROOT/%s%s; shift\n", leaf->name,
+		leaf->name, leaf->name, path);
 }
 
 static void accepted(struct vt_buf *b, const struct vt_pipeline *p)
@@ -84,7 +86,8 @@ static void accepted(struct vt_buf *b, const struct vt_pipeline *p)
 void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p)
 {
 	const struct vt_json *own = vt_json_get(p->transform, "env");
-	vt_buf_printf(b, "# One datum of %s: OUT, then %s.\n", p->name, vt_emit_is_fanned(p) ? "its view" : "the repos it reads");
+	vt_buf_printf(b, "# One datum of %s: OUT, then %s.\n", p->name, vt_emit_is_fanned(p) ? "its view" : "the repos "
+		"it reads");
 	vt_buf_str(b, "out=$1; shift\nPFS_ROOT=$(mktemp -d) || exit 73\ntrap 'rm -rf \"$PFS_ROOT\"' EXIT\nset -a\n");
 	vt_buf_printf(b, "PPS_PIPELINE_NAME=%s PPS_PROJECT_NAME=%s\n", p->name, p->project);
 	for (size_t i = 0; own && i < own->n; i++) {
@@ -93,7 +96,8 @@ void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p)
 		vt_buf_char(b, '\n');
 	}
 	if (vt_emit_is_fanned(p))
-		vt_buf_str(b, "for d in \"$1\"/*; do ln -s \"$(realpath \"$d\")\" \"$PFS_ROOT/${d##*/}\"; done\n. \"$1/.env\"\n");
+		vt_buf_str(b, "for d in \"$1\"/*; do ln -s \"$(realpath \"$d\")\" \"$PFS_ROOT/${d##*/}\"; done\n. "
+			"\"$1/.env\"\n");
 	else
 		vt_input_leaves(p->input, link_leaf, b);
 	vt_buf_printf(b, "set +a\nfor try in $(seq %lld); do\n\trm -rf \"$out\"; mkdir -p \"$out\" || exit 73\n"
@@ -119,7 +123,7 @@ char *vt_emit_one(const struct vt_pipeline *p)
 	return vt_buf_detach(&b);
 }
 
-/* --- what a graph needs to know of the repos ------------------------------------------------------------------------- */
+/* --- what a graph needs to know of the repos ---------------------------------------------------------------------- */
 
 struct naming {
 	struct vt_strs *names;
@@ -162,10 +166,12 @@ static void refuse_leaf(void *ctx, const struct vt_input *leaf)
 	if (r->err->code)
 		return;
 	if (leaf->kind == VT_INPUT_CRON)
-		vt_err_set(r->err, VT_EDATA, "%s: a cron input has no meaning in %s; take it out and start %s from a clock", leaf->pointer, r->engine,
+		vt_err_set(r->err, VT_EDATA, "%s: a cron input has no meaning in %s; take it out and start %s from a "
+			"clock", leaf->pointer, r->engine,
 			   r->engine);
 	else if (leaf->warm)
-		vt_err_set(r->err, VT_EDATA, "%s: a warm start reads the output of an earlier run, which %s does not keep", leaf->pointer, r->engine);
+		vt_err_set(r->err, VT_EDATA, "%s: a warm start reads the output of an earlier run, which %s does not "
+			"keep", leaf->pointer, r->engine);
 }
 
 int vt_emit_refuse(const struct vt_spec *s, const char *engine, struct vt_err *err)

@@ -12,16 +12,18 @@
 #include "common/store/fault.h"
 #include "pipelines/runner/board.h"
 
-/* --- one datum ------------------------------------------------------------------------------------------------------ */
+/* --- one datum ---------------------------------------------------------------------------------------------------- */
 
 struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *j, const struct vt_task *t)
 {
-	return (struct vt_attempt_of){ j->pipeline, t->datum, r->depot, r->id, r->scratch, t->gpus, r->opts.view, r->secrets };
+	return (struct vt_attempt_of){ j->pipeline, t->datum, r->depot, r->id, r->scratch, t->gpus, r->opts.view,
+		r->secrets };
 }
 
 static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
 {
-	if (r->running >= (size_t)r->opts.jobs || j->running >= (size_t)(j->pipeline->parallelism > 0 ? j->pipeline->parallelism : 1))
+	if (r->running >= (size_t)r->opts.jobs ||
+	    j->running >= (size_t)(j->pipeline->parallelism > 0 ? j->pipeline->parallelism : 1))
 		return false;
 	if (r->opts.memory > 0 && r->running && r->memory + j->pipeline->memory > r->opts.memory)
 		return false;
@@ -43,8 +45,10 @@ static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
 static int start_try(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
-	/* No other runner's path, ever: what a killed one left running must not find this try's output by its own path. */
-	char *dir = vt_asprintf("%s/work/%s.%.16s.%d.%ld.%lx", vt_depot_path(r->depot), j->pipeline->name, t->datum->id, ++t->tries, (long)getpid(),
+	/* No other runner's path, ever: what a killed one left running must not find this try's output by its own
+	 * path. */
+	char *dir = vt_asprintf("%s/work/%s.%.16s.%d.%ld.%lx", vt_depot_path(r->depot), j->pipeline->name, t->datum->id,
+		++t->tries, (long)getpid(),
 				(unsigned long)r->began.tv_nsec);
 	clock_gettime(CLOCK_MONOTONIC, &t->began);
 	t->in_err_cmd = t->timed_out = false;
@@ -70,7 +74,8 @@ static int start_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, str
 static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum vt_datum_state state)
 {
 	struct vt_err ignored = VT_ERR_INIT;
-	char *dir = vt_asprintf("%s/logs/%s", vt_depot_path(r->depot), j->pipeline->name), *log = vt_path_join(dir, t->datum->id);
+	char *dir = vt_asprintf("%s/logs/%s", vt_depot_path(r->depot), j->pipeline->name),
+		*log = vt_path_join(dir, t->datum->id);
 	if (vt_fs_exists(t->attempt.log) && !vt_fs_mkdirs(dir, &ignored))
 		vt_fs_rename(t->attempt.log, log, &ignored);
 	free(dir);
@@ -126,7 +131,8 @@ static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int
 			return 0;
 		}
 		if (why.code)
-			vt_log(VT_LOG_WARN, "try", "pipeline=%s id=%.16s try=%d error=\"%s\"", j->pipeline->name, t->datum->id, t->tries, why.text);
+			vt_log(VT_LOG_WARN, "try", "pipeline=%s id=%.16s try=%d error=\"%s\"", j->pipeline->name,
+				t->datum->id, t->tries, why.text);
 		if (why.code == VT_EIO || why.code == VT_ECANTCREAT)
 			return *err = why, why.code;
 		t->err_cmd_ok = false;
@@ -143,7 +149,7 @@ static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int
 	return 0;
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------------------- */
+/* --- the loop ----------------------------------------------------------------------------------------------------- */
 
 struct upstream {
 	struct vt_run *r;
@@ -208,7 +214,8 @@ static int reap(struct vt_run *r, bool *moved, struct vt_err *err)
 	while (!err->code && (pid = waitpid(-1, &status, WNOHANG)) > 0)
 		for (size_t i = 0; i < r->spec->n; i++)
 			for (size_t t = 0; t < r->job[i].n; t++)
-				if (r->job[i].task[t].state == VT_DATUM_RUNNING && r->job[i].task[t].attempt.pid == pid) {
+				if (r->job[i].task[t].state == VT_DATUM_RUNNING &&
+				    r->job[i].task[t].attempt.pid == pid) {
 					*moved = true;
 					task_ended(r, &r->job[i], &r->job[i].task[t], status, err);
 					goto next;
@@ -227,7 +234,8 @@ static void enforce_timeouts(struct vt_run *r)
 		bool late = job > 0 && vt_seconds_since(&j->began) > job;
 		for (size_t t = 0; t < j->n; t++) {
 			struct vt_task *task = &j->task[t];
-			if (task->state != VT_DATUM_RUNNING || (!late && (datum <= 0 || vt_seconds_since(&task->began) < datum)))
+			if (task->state != VT_DATUM_RUNNING ||
+			    (!late && (datum <= 0 || vt_seconds_since(&task->began) < datum)))
 				continue;
 			task->timed_out = true;
 			if (late)
@@ -248,7 +256,8 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 		if (vt_attempt_possible(p, r->secrets, r->opts.view, err))
 			return vt_err_prefix(err, "%s", r->spec->path);
 		if (r->opts.gpus && p->gpus > r->opts.gpus)
-			return vt_err_set(err, VT_EDEVICE, "%s: %s/resourceLimits/gpu/number: asks for %lld devices, there are %lld; --gpus 0 runs without",
+			return vt_err_set(err, VT_EDEVICE, "%s: %s/resourceLimits/gpu/number: asks for %lld devices, "
+				"there are %lld; --gpus 0 runs without",
 					  r->spec->path, p->pointer, p->gpus, r->opts.gpus);
 	}
 	sigemptyset(&child);

@@ -200,7 +200,8 @@ static bool match(struct vt_glob_match *m, const char *pattern, const char *p, c
 			return star(m, pattern, p, end, s, k);
 		if (*p == '{') {
 			const char *shut = closing(p, end);
-			struct next on = { .go = go_on, .p = shut ? shut + 1 : end, .end = end, .then = k, .group = -1, .pattern = pattern };
+			struct next on = { .go = go_on, .p = shut ? shut + 1 : end, .end = end, .then = k, .group = -1,
+				.pattern = pattern };
 			return shut && alternatives(m, pattern, p + 1, shut, ',', s, &on);
 		}
 		if (!*s)
@@ -262,13 +263,16 @@ int vt_glob_check(const char *pattern, struct vt_err *err)
 		if (*p == '\\' && p + 1 < end)
 			p++;
 		else if (*p == '[' && !(p = class_end(p, end)))
-			return vt_err_set(err, VT_EDATA, "glob \"%s\": the [ at column %ld does not close", pattern, column);
+			return vt_err_set(err, VT_EDATA, "glob \"%s\": the [ at column %ld does not close", pattern,
+				column);
 		else if ((*p == '(' || *p == '{') && !closing(p, end))
-			return vt_err_set(err, VT_EDATA, "glob \"%s\": the %c at column %ld does not close", pattern, *p, column);
+			return vt_err_set(err, VT_EDATA, "glob \"%s\": the %c at column %ld does not close", pattern,
+				*p, column);
 		else if (*p == '(')
 			depth++;
 		else if (*p == ')' && --depth < 0)
-			return vt_err_set(err, VT_EDATA, "glob \"%s\": the ) at column %ld opens nowhere", pattern, column);
+			return vt_err_set(err, VT_EDATA, "glob \"%s\": the ) at column %ld opens nowhere", pattern,
+				column);
 	}
 	if (vt_glob_groups(pattern) > VT_GLOB_GROUPS)
 		return vt_err_set(err, VT_EDATA, "glob \"%s\" has more than %d groups", pattern, VT_GLOB_GROUPS);
@@ -313,7 +317,8 @@ char *vt_glob_replace(const struct vt_glob_match *m, const char *replacement)
 		if (n == 0)
 			vt_buf_str(&b, m->path);
 		else if (n <= m->n && m->group[n - 1].from >= 0)
-			vt_buf_add(&b, m->path + m->group[n - 1].from, (size_t)(m->group[n - 1].to - m->group[n - 1].from));
+			vt_buf_add(&b, m->path + m->group[n - 1].from,
+				(size_t)(m->group[n - 1].to - m->group[n - 1].from));
 	}
 	return vt_buf_detach(&b);
 }

@@ -4,9 +4,10 @@
  *      if (vt_glob_match(&m, "/sub-(*)", "/sub-001"))
  *              key = vt_glob_replace(&m, "$1");
  *
- * * and ? stay inside one path element, ** crosses them; [a-c] [!a] {a,b} \x; (...) captures; @(a|b) one of, *(a) any number,
- * +(a) one or more, ?(a) at most one, !(a) anything but - inside one path element; these capture too.  Groups are numbered
- * by their opening parenthesis.  Paths and patterns start with '/' and do not end in one: vt_glob_clean. */
+ * * and ? stay inside one path element, ** crosses them; [a-c] [!a] {a,b} \x; (...) captures; @(a|b) one of, *(a) any
+ * number, +(a) one or more, ?(a) at most one, !(a) anything but - inside one path element; these capture too.  Groups
+ * are numbered by their opening parenthesis.  Paths and patterns start with '/' and do not end in one:
+ * vt_glob_clean. */
 #ifndef PIPELINES_RUNNER_GLOB_H
 #define PIPELINES_RUNNER_GLOB_H
 

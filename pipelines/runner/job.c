@@ -25,8 +25,10 @@ int vt_run_prepare(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 		t->datum = &j->datums.v[i];
 		vt_datum_key(&t->key, t->datum, &j->transform);
 		vt_datum_key(&t->data, t->datum, &name);
-		t->state = !j->pipeline->every_job && vt_depot_has_result(r->depot, &t->key) ? VT_DATUM_SKIPPED : VT_DATUM_PENDING;
-		if (t->state == VT_DATUM_PENDING && r->opts.accept_stale && vt_depot_find_data(r->depot, &t->data, &t->key)) {
+		t->state = !j->pipeline->every_job && vt_depot_has_result(r->depot, &t->key) ? VT_DATUM_SKIPPED
+			: VT_DATUM_PENDING;
+		if (t->state == VT_DATUM_PENDING && r->opts.accept_stale &&
+		    vt_depot_find_data(r->depot, &t->data, &t->key)) {
 			t->state = VT_DATUM_SKIPPED;
 			t->stale = true;
 		}
@@ -59,7 +61,8 @@ static int name_conflict(const struct vt_job *j, const struct vt_hash *a, const 
 				label[k] = vt_datum_label(j->task[i].datum);
 				id[k] = j->task[i].datum->id;
 			}
-	vt_err_prefix(err, "pipeline %s: datums %.16s (%s) and %.16s (%s) collide; let each write under its own name", j->pipeline->name, id[0],
+	vt_err_prefix(err, "pipeline %s: datums %.16s (%s) and %.16s (%s) collide; let each write under its own name",
+		j->pipeline->name, id[0],
 		      label[0] ? label[0] : "?", id[1], label[1] ? label[1] : "?");
 	free(label[0]);
 	free(label[1]);
@@ -101,7 +104,8 @@ static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 		if (j->task[i].state == VT_DATUM_RECOVERED || vt_depot_result(r->depot, &j->task[i].key, &result, err))
 			continue;
 		for (size_t k = 0; k < result.files.n; k++)
-			vt_listing_add(&head.files, result.files.v[k].path, &result.files.v[k].hash, result.files.v[k].size, &j->task[i].key);
+			vt_listing_add(&head.files, result.files.v[k].path, &result.files.v[k].hash,
+				result.files.v[k].size, &j->task[i].key);
 		vt_result_release(&result);
 	}
 	if (!err->code && vt_listing_finish(&head.files, &first, &second, err))

@@ -1,13 +1,13 @@
 /* job.h - one run of a spec: every pipeline becomes a job, every job a list of datums.
  *
  *      vt_run_open(&run, spec, &opts, &err);     store, commits of the bound repos, heads
- *      vt_run_execute(run, &err);                0; VT_EFAIL when a job failed, VT_EDATA when datums of one wrote the same
- *                                                path; with a text: the run stopped at once
+ *      vt_run_execute(run, &err);                0; VT_EFAIL when a job failed, VT_EDATA when datums of one wrote the
+ *                                                same path; with a text: the run stopped at once
  *      vt_run_close(run);
  *
- * A job starts when the jobs whose output it reads are done; its datums are those of datum.h; a datum with a result of the
- * same key is skipped.  A job's output is the union of the results of its present datums.  A failed datum fails its job
- * after the others ran, and the jobs that read from it do not run. */
+ * A job starts when the jobs whose output it reads are done; its datums are those of datum.h; a datum with a result of
+ * the same key is skipped.  A job's output is the union of the results of its present datums.  A failed datum fails its
+ * job after the others ran, and the jobs that read from it do not run. */
 #ifndef PIPELINES_RUNNER_JOB_H
 #define PIPELINES_RUNNER_JOB_H
 
@@ -19,7 +19,8 @@ struct vt_run_opts {
 	const char *store;
 	long long jobs, gpus;            /* processes at a time; devices, 0: none */
 	double memory;                   /* bytes the running datums may ask for together; 0: no limit */
-	int fail_fast, accept_stale;     /* accept_stale: a result of another program over the same data passes for done */
+	/* accept_stale: a result of another program over the same data passes for done */
+	int fail_fast, accept_stale;
 	bool planning;                   /* nothing is executed, triggers stay where they are */
 	enum vt_view view;
 	const char *secrets;             /* a JSON file {name: {key: value}}; NULL: none */

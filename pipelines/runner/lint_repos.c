@@ -69,16 +69,19 @@ static void look_leaf(void *ctx, const struct vt_input *leaf)
 	else if (dir)
 		add(l, VT_FINDING_ERROR, "/pfs/repo", "its directory does not exist; correct --repo or the annotation");
 	else if (!l->depot || vt_depot_head(l->depot, leaf->repo, &head, &why))
-		add(l, VT_FINDING_ERROR, "/pfs/repo", "is no pipeline of this file, and no repo that has a commit; correct the name, or commit it");
+		add(l, VT_FINDING_ERROR, "/pfs/repo", "is no pipeline of this file, and no repo that has a commit; "
+			"correct the name, or commit it");
 	for (size_t i = 0; i < head.files.n; i++)
 		test_path(l, head.files.v[i].path);
 	if (!l->found && ((dir && vt_fs_exists(dir)) || head.files.n))
-		add(l, VT_FINDING_WARNING, "/pfs/glob", "matches nothing that is there now, so there is no datum; correct the glob, or add the data");
+		add(l, VT_FINDING_WARNING, "/pfs/glob", "matches nothing that is there now, so there is no datum; "
+			"correct the glob, or add the data");
 	vt_head_release(&head);
 	free(other);
 }
 
-int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const char *store, struct vt_findings *f, struct vt_err *err)
+int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const char *store, struct vt_findings *f,
+	struct vt_err *err)
 {
 	struct looking l = { .s = s, .binds = binds, .f = f };
 	struct vt_depot *d = NULL;

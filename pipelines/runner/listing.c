@@ -33,7 +33,8 @@ bool vt_path_is_lineage(const char *relative)
 	return !strncmp(relative, ".lineage/", 9) || strstr(relative, "/.lineage/");
 }
 
-static void add(struct vt_listing *l, char *path, const struct vt_hash *hash, uint64_t size, const struct vt_hash *origin, bool dir)
+static void add(struct vt_listing *l, char *path, const struct vt_hash *hash, uint64_t size,
+	const struct vt_hash *origin, bool dir)
 {
 	static const struct vt_hash zero;
 	if (l->n == l->cap)
@@ -41,7 +42,8 @@ static void add(struct vt_listing *l, char *path, const struct vt_hash *hash, ui
 	l->v[l->n++] = (struct vt_entry){ path, hash ? *hash : zero, origin ? *origin : zero, size, dir };
 }
 
-void vt_listing_add(struct vt_listing *l, const char *path, const struct vt_hash *hash, uint64_t size, const struct vt_hash *origin)
+void vt_listing_add(struct vt_listing *l, const char *path, const struct vt_hash *hash, uint64_t size,
+	const struct vt_hash *origin)
 {
 	add(l, vt_xstrdup(path), hash, size, origin, false);
 }
@@ -118,7 +120,8 @@ int vt_listing_finish(struct vt_listing *l, struct vt_hash *first, struct vt_has
 		}
 		before = path;
 	}
-	/* Two runs of one directory cannot be parted in byte order by a name without it, except by "a-b" between "a" and "a/":
+	/* Two runs of one directory cannot be parted in byte order by a name without it, except by "a-b" between "a"
+	 * and "a/":
 	 * those only ever stand before all of "a/...", so every directory was added once. */
 	qsort(l->v, l->n, sizeof *l->v, by_path);
 	hash_directory(l, 0);

@@ -1,8 +1,8 @@
 /* listing.h - the files of a repo or a result, with hashes; directories are entries of their own.
  *
  * Paths begin with '/', a directory's ends with one, the root is "/" and is there only when there is any file.  Entries
- * are in byte order, so everything below a directory follows it.  A directory's hash covers the names, types and hashes of
- * its children: renaming a file changes it. */
+ * are in byte order, so everything below a directory follows it.  A directory's hash covers the names, types and hashes
+ * of its children: renaming a file changes it. */
 #ifndef PIPELINES_RUNNER_LISTING_H
 #define PIPELINES_RUNNER_LISTING_H
 
@@ -28,7 +28,8 @@ struct vt_listing {
 	size_t n, cap;
 };
 
-void vt_listing_add(struct vt_listing *l, const char *path, const struct vt_hash *hash, uint64_t size, const struct vt_hash *origin);
+void vt_listing_add(struct vt_listing *l, const char *path, const struct vt_hash *hash, uint64_t size,
+	const struct vt_hash *origin);
 
 /* Sorts, adds the directories, computes their hashes.  Two files with one path, or a file where another's directory
  * must be, is VT_EDATA; *first and *second (may be NULL) get the origins. */

@@ -18,7 +18,7 @@
 
 #include "common/base/fs.h"
 
-/* --- behind the fork: only system calls, and a message on the log --------------------------------------------------- */
+/* --- behind the fork: only system calls, and a message on the log ------------------------------------------------- */
 
 static _Noreturn void give_up(const char *what, const char *path, int status)
 {
@@ -127,7 +127,8 @@ static _Noreturn void child(const struct vt_process *p)
 	if (p->change_user && geteuid() == 0 && (setgroups(0, NULL) || setgid(p->gid) || setuid(p->uid)))
 		give_up("cannot become", "the user of the spec", 126);
 	if (p->log)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);      /* a killed runner takes its stages with it; a change of user would clear it */
+		/* a killed runner takes its stages with it; a change of user would clear it */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (chdir(p->cwd))
 		give_up("cannot enter", p->cwd, 126);
@@ -135,7 +136,7 @@ static _Noreturn void child(const struct vt_process *p)
 	give_up("cannot execute", p->path, 127);
 }
 
-/* --- in front of it ------------------------------------------------------------------------------------------------- */
+/* --- in front of it ----------------------------------------------------------------------------------------------- */
 
 static void terminate(struct vt_strs *s)
 {
@@ -166,7 +167,8 @@ bool vt_process_can_mount(void)
 		return known;
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(own_namespace() && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) && mirror_root("/tmp") ? 0 : 1);
+		_exit(own_namespace() && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) && mirror_root("/tmp") ? 0
+			: 1);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	known = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;

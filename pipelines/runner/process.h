@@ -3,8 +3,9 @@
  *      struct vt_process p = { .path = "/usr/bin/train", .argv = ..., .env = ..., .cwd = w, .log = w_log };
  *      pid = vt_process_start(&p, &err);
  *
- * With `mount` the program runs in a mount namespace (and, unless we are root, a user namespace) whose root is the same as
- * ours plus the mount points that are missing, so an unprivileged user gets a /pfs without making one on the machine. */
+ * With `mount` the program runs in a mount namespace (and, unless we are root, a user namespace) whose root is the same
+ * as ours plus the mount points that are missing, so an unprivileged user gets a /pfs without making one on the
+ * machine. */
 #ifndef PIPELINES_RUNNER_PROCESS_H
 #define PIPELINES_RUNNER_PROCESS_H
 
@@ -33,8 +34,8 @@ struct vt_process {
 	gid_t gid;
 };
 
-/* Returns the process id; 0 with *err set if it could not be started.  What fails behind the fork is told in the log, with
- * exit status 126 (no such view) or 127 (no such program). */
+/* Returns the process id; 0 with *err set if it could not be started.  What fails behind the fork is told in the log,
+ * with exit status 126 (no such view) or 127 (no such program). */
 pid_t vt_process_start(struct vt_process *p, struct vt_err *err);
 
 /* Can this machine and user make a mount namespace?  Tried once. */

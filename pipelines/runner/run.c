@@ -13,7 +13,7 @@ struct vt_job *vt_run_job(struct vt_run *r, size_t i) { return &r->job[i]; }
 struct vt_depot *vt_run_depot(const struct vt_run *r) { return r->depot; }
 const char *vt_run_id(const struct vt_run *r) { return r->id; }
 
-/* --- opening: repos, heads ------------------------------------------------------------------------------------------ */
+/* --- opening: repos, heads ---------------------------------------------------------------------------------------- */
 
 static const char *bound(const struct vt_run_opts *o, const char *repo)
 {
@@ -78,7 +78,8 @@ static void commit_leaf(void *ctx, const struct vt_input *leaf)
 	}
 	char *path = from ? vt_xstrdup(from) : vt_path_join(c->r->spec->dir, otherwise);
 	vt_strs_add(&c->done, leaf->repo);
-	if (c->r->opts.mode == VT_DEPOT_WRITE && !vt_depot_commit(c->r->depot, leaf->repo, path, &changed, c->err) && changed)
+	if (c->r->opts.mode == VT_DEPOT_WRITE && !vt_depot_commit(c->r->depot, leaf->repo, path, &changed, c->err) &&
+	    changed)
 		vt_log(VT_LOG_INFO, "commit", "repo=%s from=\"%s\"", leaf->repo, path);
 	free(path);
 }
@@ -91,11 +92,14 @@ struct demanding {
 static void demand_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct demanding *d = ctx;
-	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !vt_spec_find(d->r->spec, leaf->repo) && !vt_run_head(d->r, leaf->repo))
-		vt_err_set(d->err, VT_ENOINPUT, "%s%s: repo %s has no commit and is no pipeline here; give --repo %s=DIR, or `voxtrail commit %s DIR`", d->r->spec->path,
+	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !vt_spec_find(d->r->spec, leaf->repo) &&
+	    !vt_run_head(d->r, leaf->repo))
+		vt_err_set(d->err, VT_ENOINPUT, "%s%s: repo %s has no commit and is no pipeline here; give --repo "
+			"%s=DIR, or `voxtrail commit %s DIR`", d->r->spec->path,
 			   leaf->pointer, leaf->repo, leaf->repo, leaf->repo);
 	if (!d->err->code && leaf->kind == VT_INPUT_CRON && !vt_run_head(d->r, leaf->repo))
-		vt_log(VT_LOG_WARN, "cron", "repo=%s note=\"no tick yet: no datum; `voxtrail tick` commits one\"", leaf->repo);
+		vt_log(VT_LOG_WARN, "cron", "repo=%s note=\"no tick yet: no datum; `voxtrail tick` commits one\"",
+			leaf->repo);
 }
 
 /* The same spec over the same commits is the same global id, as a version 4 UUID. */

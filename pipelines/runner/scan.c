@@ -116,7 +116,7 @@ void vt_scan_close(struct vt_scan *s)
 	free(s);
 }
 
-/* --- views ---------------------------------------------------------------------------------------------------------- */
+/* --- views -------------------------------------------------------------------------------------------------------- */
 
 static int place(const char *from, const char *to, struct vt_err *err)
 {
@@ -133,10 +133,12 @@ static int place_input(const struct repo *r, const struct vt_datum_file *f, cons
 	if (vt_fs_mkdirs(root, err) || !f->entry)
 		return err->code;
 	size_t n = strlen(f->entry->path);
-	for (const struct vt_entry *e = f->entry; e < r->files.v + r->files.n && !strncmp(e->path, f->entry->path, n) && !err->code; e++) {
+	for (const struct vt_entry *e = f->entry; e < r->files.v + r->files.n && !strncmp(e->path, f->entry->path, n) &&
+	    !err->code; e++) {
 		if (e->dir || (!f->entry->dir && e != f->entry))
 			continue;
-		char *from = r->file ? vt_xstrdup(r->dir) : vt_asprintf("%s%s", r->dir, e->path), *to = vt_asprintf("%s%s", root, e->path);
+		char *from = r->file ? vt_xstrdup(r->dir) : vt_asprintf("%s%s", r->dir, e->path),
+			*to = vt_asprintf("%s%s", root, e->path);
 		struct stat st;
 		if (lstat(to, &st))
 			place(f->in->empty_files ? "/dev/null" : from, to, err);
@@ -170,9 +172,11 @@ static int place_records(const struct repo *r, const struct vt_datum_file *f, co
 		char *dir = vt_path_join(base, names.v[i]), *path = vt_path_join(dir, "record.json");
 		struct vt_json *record = NULL;
 		struct vt_strs files = VT_STRS_INIT;
-		if (vt_fs_exists(path) && !vt_json_read(&record, path, err) && concerns(record, f) && !vt_fs_list(&files, dir, err))
+		if (vt_fs_exists(path) && !vt_json_read(&record, path, err) && concerns(record, f) &&
+		    !vt_fs_list(&files, dir, err))
 			for (size_t k = 0; k < files.n && !err->code; k++) {
-				char *from = vt_path_join(dir, files.v[k]), *to = vt_asprintf("%s/.lineage/%s/%s", root, names.v[i], files.v[k]);
+				char *from = vt_path_join(dir, files.v[k]),
+					*to = vt_asprintf("%s/.lineage/%s/%s", root, names.v[i], files.v[k]);
 				if (!vt_fs_exists(to))
 					place(from, to, err);
 				free(from);
@@ -203,7 +207,8 @@ static int place_variables(const struct vt_datum *d, const char *root, struct vt
 	vt_buf_printf(&b, "PACH_DATUM_ID=%s\n", d->id);
 	for (size_t i = 0; i < d->n; i++) {
 		const struct vt_datum_file *f = &d->file[i];
-		char *path = vt_asprintf("/%s%s", f->in->name, f->entry ? f->entry->path : "/"), *key = vt_asprintf("PACH_DATUM_%s", f->in->name);
+		char *path = vt_asprintf("/%s%s", f->in->name, f->entry ? f->entry->path : "/"),
+			*key = vt_asprintf("PACH_DATUM_%s", f->in->name);
 		if (path[strlen(path) - 1] == '/')
 			path[strlen(path) - 1] = 0;
 		assign(&b, f->in->name, "", "\"$PFS_ROOT\"", path);

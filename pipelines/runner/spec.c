@@ -59,13 +59,15 @@ static void read_cron(struct vt_input *in, const struct vt_json *j, const char *
 	in->glob = vt_xstrdup("/*");
 }
 
-static struct vt_input *read_input(const struct vt_json *j, const char *pointer, const char *pipeline, struct vt_findings *f)
+static struct vt_input *read_input(const struct vt_json *j, const char *pointer, const char *pipeline,
+	struct vt_findings *f)
 {
 	struct vt_input *in = vt_xcalloc(1, sizeof *in);
 	in->pointer = vt_xstrdup(pointer);
 	in->pipeline = pipeline;
 	if (!j || j->n != 1) {
-		vt_findings_add(f, VT_FINDING_ERROR, pointer, "has %zu input kinds; write exactly one of pfs, cron, cross, join, "
+		vt_findings_add(f, VT_FINDING_ERROR, pointer, "has %zu input kinds; write exactly one of pfs, cron, "
+			"cross, join, "
 				"group, union", j ? j->n : 0);
 		return in;
 	}
@@ -181,8 +183,10 @@ static void sort_pipelines(struct vt_spec *s, struct vt_findings *f)
 		if (placed[i])
 			continue;
 		vt_input_leaves(s->pipeline[i].input, leaf_ready, &r);
-		vt_findings_add(f, VT_FINDING_ERROR, s->pipeline[i].input->pointer, "pipeline \"%s\" waits for \"%s\" in a cycle; break it, "
-				"or name the input in the annotation voxtrail/warm-start", s->pipeline[i].name, r.missing);
+		vt_findings_add(f, VT_FINDING_ERROR, s->pipeline[i].input->pointer, "pipeline \"%s\" waits for \"%s\" "
+			"in a cycle; break it, "
+				"or name the input in the annotation voxtrail/warm-start", s->pipeline[i].name,
+				r.missing);
 	}
 	if (n == s->n)
 		s->order = order;
@@ -211,7 +215,8 @@ static int read_yaml(struct vt_json **out, const char *text, size_t n, const cha
 	return 0;
 }
 
-int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path, struct vt_findings *f, struct vt_err *err)
+int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path, struct vt_findings *f,
+	struct vt_err *err)
 {
 	struct vt_json *j;
 	if (vt_spec_is_yaml(path) ? read_yaml(&j, text, n, path, err) : vt_json_parse(&j, text, n, path, err))

@@ -7,10 +7,11 @@
  *      vt_spec_free(s);
  *
  * Two annotations in metadata.annotations mean something here and nothing elsewhere:
- *   voxtrail/repo.<name>     what to commit to the repo <name> when the command line binds none: a directory, or a file that
- *                            is committed as manifest.json; relative to the spec file
- *   voxtrail/warm-start      the name of an input that reads this pipeline's own output as it was before the job.  It is
- *                            no edge of the graph and no part of the datum's key, and an empty directory the first time. */
+ *   voxtrail/repo.<name>     what to commit to the repo <name> when the command line binds none: a directory, or a file
+ *                            that is committed as manifest.json; relative to the spec file
+ *   voxtrail/warm-start      the name of an input that reads this pipeline's own output as it was before the job.  It
+ *                            is no edge of the graph and no part of the datum's key, and an empty directory the first
+ *                            time. */
 #ifndef PIPELINES_RUNNER_SPEC_H
 #define PIPELINES_RUNNER_SPEC_H
 
@@ -46,13 +47,15 @@ struct vt_spec {
 	char *path, *dir;
 	struct vt_pipeline *pipeline;     /* in file order */
 	size_t n;
-	size_t *order;                    /* n indices, every pipeline behind those it reads; NULL if there is a cycle */
+	/* n indices, every pipeline behind those it reads; NULL if there is a cycle */
+	size_t *order;
 };
 
 /* A name that ends in .yaml or .yml is read as YAML, one document or several; everything else as JSON. */
 bool vt_spec_is_yaml(const char *path);
 int vt_spec_read(struct vt_spec **out, const char *path, struct vt_findings *f, struct vt_err *err);
-int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path, struct vt_findings *f, struct vt_err *err);
+int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path, struct vt_findings *f,
+	struct vt_err *err);
 void vt_spec_free(struct vt_spec *s);
 
 const struct vt_pipeline *vt_spec_find(const struct vt_spec *s, const char *name);

@@ -21,7 +21,8 @@ static const struct key secret[] = { { "name", TEXT, NULL }, { "key", TEXT, NULL
 static const struct key transform[] = {
 	{ "image", TEXT, NULL }, { "cmd", TEXTS, NULL }, { "errCmd", TEXTS, NULL }, { "env", MAP, NULL },
 	{ "secrets", LIST, secret }, { "imagePullSecrets", TEXTS, NULL }, { "stdin", TEXTS, NULL },
-	{ "errStdin", TEXTS, NULL }, { "acceptReturnCode", WHOLES, NULL }, { "debug", FLAG, NULL }, { "user", TEXT, NULL },
+	{ "errStdin", TEXTS, NULL }, { "acceptReturnCode", WHOLES, NULL }, { "debug", FLAG, NULL },
+		{ "user", TEXT, NULL },
 	{ "workingDir", TEXT, NULL }, { "dockerfile", TEXT, NULL }, { "memoryVolume", FLAG, NULL },
 	{ "datumBatching", FLAG, NULL }, END };
 static const struct key trigger[] = {
@@ -50,12 +51,15 @@ static const struct key sql_format[] = { { "type", TEXT, NULL }, { "columns", TE
 static const struct key sql_secret[] = { { "name", TEXT, NULL }, { "key", TEXT, NULL }, END };
 static const struct key sql[] = { { "url", TEXT, NULL }, { "fileFormat", OBJECT, sql_format },
 				  { "secret", OBJECT, sql_secret }, END };
-static const struct key egress[] = { { "URL", TEXT, NULL }, { "objectStorage", OBJECT, url }, { "sqlDatabase", OBJECT, sql }, END };
-static const struct key service[] = { { "internalPort", WHOLE, NULL }, { "externalPort", WHOLE, NULL }, { "ip", TEXT, NULL },
+static const struct key egress[] = { { "URL", TEXT, NULL }, { "objectStorage", OBJECT, url },
+	{ "sqlDatabase", OBJECT, sql }, END };
+static const struct key service[] = { { "internalPort", WHOLE, NULL }, { "externalPort", WHOLE, NULL },
+	{ "ip", TEXT, NULL },
 				      { "type", TEXT, NULL }, END };
 static const struct key spout[] = { { "service", OBJECT, service }, END };
 static const struct key parallelism[] = { { "constant", WHOLE, NULL }, END };
-static const struct key datum_set[] = { { "number", WHOLE, NULL }, { "sizeBytes", WHOLE, NULL }, { "perWorker", WHOLE, NULL }, END };
+static const struct key datum_set[] = { { "number", WHOLE, NULL }, { "sizeBytes", WHOLE, NULL },
+	{ "perWorker", WHOLE, NULL }, END };
 static const struct key scheduling[] = { { "nodeSelector", MAP, NULL }, { "priorityClassName", TEXT, NULL }, END };
 static const struct key metadata[] = { { "annotations", MAP, NULL }, { "labels", MAP, NULL }, END };
 static const struct key determined[] = { { "workspaces", TEXTS, NULL }, END };
@@ -68,8 +72,10 @@ static const struct key root[] = {
 	{ "schedulingSpec", OBJECT, scheduling }, { "tolerations", LIST, toleration }, { "podSpec", TEXT, NULL },
 	{ "podPatch", TEXT, NULL }, { "datumTries", WHOLE, NULL }, { "datumTimeout", SECONDS, NULL },
 	{ "jobTimeout", SECONDS, NULL }, { "datumSetSpec", OBJECT, datum_set }, { "reprocessSpec", TEXT, NULL },
-	{ "outputBranch", TEXT, NULL }, { "salt", TEXT, NULL }, { "autoscaling", FLAG, NULL }, { "egress", OBJECT, egress },
-	{ "service", OBJECT, service }, { "spout", OBJECT, spout }, { "s3Out", FLAG, NULL }, { "tfJob", OBJECT, tf_job },
+	{ "outputBranch", TEXT, NULL }, { "salt", TEXT, NULL }, { "autoscaling", FLAG, NULL },
+		{ "egress", OBJECT, egress },
+	{ "service", OBJECT, service }, { "spout", OBJECT, spout }, { "s3Out", FLAG, NULL },
+		{ "tfJob", OBJECT, tf_job },
 	{ "determined", OBJECT, determined }, { "maximumExpectedUptime", SECONDS, NULL }, END };
 
 void vt_findings_add(struct vt_findings *f, enum vt_finding_level level, const char *pointer, const char *fmt, ...)
@@ -172,8 +178,10 @@ static const char *nearest(const struct key *keys, const char *name)
 /* What keys of the first major version are called now; NULL: nothing. */
 static const char *renamed(const char *name, bool *old)
 {
-	static const char *const names[][2] = { { "standby", "autoscaling" }, { "chunkSpec", "datumSetSpec" }, { "enableStats", NULL }, { "cacheSize", NULL },
-						{ "maxQueueSize", NULL }, { "hashtreeSpec", NULL }, { "reprocess", NULL }, { "update", NULL },
+	static const char *const names[][2] = { { "standby", "autoscaling" }, { "chunkSpec", "datumSetSpec" },
+		{ "enableStats", NULL }, { "cacheSize", NULL },
+						{ "maxQueueSize", NULL }, { "hashtreeSpec", NULL },
+							{ "reprocess", NULL }, { "update", NULL },
 						{ "dryRun", NULL }, { "specCommit", NULL } };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(names[i][0], name)) {
@@ -185,7 +193,8 @@ static const char *renamed(const char *name, bool *old)
 
 static const char *type_name(const struct vt_json *j)
 {
-	static const char *const names[] = { "?", "null", "a boolean", "a whole number", "a number", "a text", "a list", "an object" };
+	static const char *const names[] = { "?", "null", "a boolean", "a whole number", "a number", "a text", "a list",
+		"an object" };
 	return names[j->type];
 }
 
@@ -202,10 +211,12 @@ static struct vt_json *object(const struct vt_json *o, const struct key *keys, c
 		if (!k->name) {
 			bool old = false;
 			const char *now = renamed(name, &old), *near = old ? now : nearest(keys, name);
-			vt_findings_add(f, VT_FINDING_ERROR, here, "unknown key; %s%s%s", near ? "write \"" : "remove it",
+			vt_findings_add(f, VT_FINDING_ERROR, here, "unknown key; %s%s%s", near ? "write \"" : "remove "
+				"it",
 					near ? near : "", near ? "\"" : "");
 		} else if (vt_json_get(out, k->name)) {
-			vt_findings_add(f, VT_FINDING_ERROR, here, "\"%s\" is given twice (once in the other key style); keep one", k->name);
+			vt_findings_add(f, VT_FINDING_ERROR, here, "\"%s\" is given twice (once in the other key "
+				"style); keep one", k->name);
 		} else if (o->item[i]->type != VT_JSON_NULL) {
 			struct vt_json *copy = value(o->item[i], k, here, f);
 			if (copy)
@@ -254,11 +265,14 @@ static struct vt_json *text(const struct vt_json *v, const struct key *k, const 
 {
 	double number;
 	if (v->type != VT_JSON_STRING && !(k->kind == QUANTITY && v->type == VT_JSON_INT))
-		return wrong(v, at, f, k->kind == SECONDS ? "seconds as a text such as \"900s\"" : "a text in double quotes");
+		return wrong(v, at, f, k->kind == SECONDS ? "seconds as a text such as \"900s\"" : "a text in double "
+			"quotes");
 	if (k->kind == SECONDS && !vt_spec_seconds(v->string, &number))
-		return vt_findings_add(f, VT_FINDING_ERROR, at, "\"%s\" is no duration; write seconds such as \"900s\"", v->string), NULL;
+		return vt_findings_add(f, VT_FINDING_ERROR, at, "\"%s\" is no duration; write seconds such as \"900s\"",
+			v->string), NULL;
 	if (k->kind == QUANTITY && v->type == VT_JSON_STRING && !vt_spec_quantity(v->string, &number))
-		return vt_findings_add(f, VT_FINDING_ERROR, at, "\"%s\" is no amount; write for example \"2Gi\"", v->string), NULL;
+		return vt_findings_add(f, VT_FINDING_ERROR, at, "\"%s\" is no amount; write for example \"2Gi\"",
+			v->string), NULL;
 	return vt_json_copy(v);
 }
 
@@ -286,7 +300,8 @@ static struct vt_json *value(const struct vt_json *v, const struct key *k, const
 	case WHOLE:
 		return (n = whole(v)) ? n : wrong(v, at, f, "a whole number");
 	case NUMBER:
-		return v->type == VT_JSON_INT || v->type == VT_JSON_REAL ? vt_json_copy(v) : wrong(v, at, f, "a number");
+		return v->type == VT_JSON_INT || v->type == VT_JSON_REAL ? vt_json_copy(v)
+			: wrong(v, at, f, "a number");
 	case TEXTS:
 	case WHOLES:
 	case LIST:

@@ -48,7 +48,8 @@ const struct vt_head *vt_run_trigger(struct vt_run *r, const struct vt_input *le
 			t.seen = now->commit;
 			t.commits++;
 		}
-		bool moves = now && memcmp(&t.head.commit, &now->commit, sizeof now->commit) && due(leaf->trigger, &t, now, r->began.tv_sec);
+		bool moves = now && memcmp(&t.head.commit, &now->commit, sizeof now->commit) &&
+			due(leaf->trigger, &t, now, r->began.tv_sec);
 		if (moves) {
 			t.commits = 0;
 			t.time = r->began.tv_sec;
@@ -56,7 +57,8 @@ const struct vt_head *vt_run_trigger(struct vt_run *r, const struct vt_input *le
 		if (r->opts.mode == VT_DEPOT_WRITE && !r->opts.planning)
 			vt_depot_set_trigger(vt_run_depot(r), name, &t, moves ? leaf->repo : NULL, &why);
 		else if (moves)
-			vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s note=\"would move\"", leaf->pipeline, leaf->name);
+			vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s note=\"would move\"", leaf->pipeline,
+				leaf->name);
 		if (moves && !why.code) {
 			vt_head_release(&t.head);
 			seen = now;
@@ -64,11 +66,13 @@ const struct vt_head *vt_run_trigger(struct vt_run *r, const struct vt_input *le
 			vt_run_hold(r, held, t.head);
 			seen = vt_run_head(r, held);
 			if (now && memcmp(&t.head.commit, &now->commit, sizeof now->commit))
-				vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s commits=%lld note=\"waits\"", leaf->pipeline, leaf->name, t.commits);
+				vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s commits=%lld note=\"waits\"",
+					leaf->pipeline, leaf->name, t.commits);
 		}
 	}
 	if (why.code)
-		vt_log(VT_LOG_ERROR, "trigger", "pipeline=%s input=%s error=\"%s\"", leaf->pipeline, leaf->name, why.text);
+		vt_log(VT_LOG_ERROR, "trigger", "pipeline=%s input=%s error=\"%s\"", leaf->pipeline, leaf->name,
+			why.text);
 	free(name);
 	free(held);
 	return seen;

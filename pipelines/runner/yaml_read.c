@@ -23,7 +23,8 @@ enum { MAX_DEPTH = 64 };
 static struct vt_json *fail(struct reader *r, const char *what)
 {
 	if (!r->err->code)
-		vt_err_set(r->err, VT_EDATA, "%s:%zu: %s", r->origin, r->at < r->n ? r->line[r->at].number : r->n ? r->line[r->n - 1].number : 1, what);
+		vt_err_set(r->err, VT_EDATA, "%s:%zu: %s", r->origin, r->at < r->n ? r->line[r->at].number
+			: r->n ? r->line[r->n - 1].number : 1, what);
 	return NULL;
 }
 
@@ -43,7 +44,7 @@ static bool is_item(const char *text)
 	return text[0] == '-' && (!text[1] || text[1] == ' ');
 }
 
-/* --- scalars -------------------------------------------------------------------------------------------------------- */
+/* --- scalars ------------------------------------------------------------------------------------------------------ */
 
 static struct vt_json *plain(const char *text)
 {
@@ -57,7 +58,8 @@ static struct vt_json *plain(const char *text)
 	size_t n = strlen(text), digits = strspn(text + (*text == '-' || *text == '+'), "0123456789");
 	if (digits && digits + (*text == '-' || *text == '+') == n && n < 19)
 		return vt_json_new_int(strtoll(text, &end, 10));
-	if (strspn(text, "0123456789+-.eE") == n && strspn(text, "+-.eE") < n && text[n - 1] != 'e' && text[n - 1] != 'E') {
+	if (strspn(text, "0123456789+-.eE") == n && strspn(text, "+-.eE") < n && text[n - 1] != 'e' &&
+	    text[n - 1] != 'E') {
 		double v = strtod(text, &end);
 		if (!*end)
 			return vt_json_new_real(v);
@@ -84,7 +86,8 @@ static char *quoted(struct reader *r, const char **p)
 				code = (unsigned)strtoul(digits, NULL, 16);
 				*p += 4;
 				if (code >= 0x800)
-					vt_buf_char(&b, (char)(0xe0 | code >> 12)), vt_buf_char(&b, (char)(0x80 | (code >> 6 & 63)));
+					vt_buf_char(&b, (char)(0xe0 | code >> 12)),
+						vt_buf_char(&b, (char)(0x80 | (code >> 6 & 63)));
 				else if (code >= 0x80)
 					vt_buf_char(&b, (char)(0xc0 | code >> 6));
 				vt_buf_char(&b, (char)(code >= 0x80 ? 0x80 | (code & 63) : code));
@@ -116,7 +119,7 @@ static bool refused(struct reader *r, const char *p)
 	return r->err->code;
 }
 
-/* --- flow ----------------------------------------------------------------------------------------------------------- */
+/* --- flow --------------------------------------------------------------------------------------------------------- */
 
 static struct vt_json *flow(struct reader *r, const char **p);
 
@@ -180,14 +183,15 @@ static struct vt_json *flow(struct reader *r, const char **p)
 	if (++r->depth > MAX_DEPTH)
 		return fail(r, "nested too deeply");
 	if (**p == '{' || **p == '[')
-		out = flow_members(r, p, vt_json_new(**p == '{' ? VT_JSON_OBJECT : VT_JSON_ARRAY), **p == '{' ? '}' : ']');
+		out = flow_members(r, p, vt_json_new(**p == '{' ? VT_JSON_OBJECT : VT_JSON_ARRAY), **p == '{' ? '}'
+			: ']');
 	else
 		out = flow_scalar(r, p, ",]}");
 	r->depth--;
 	return out;
 }
 
-/* --- block ---------------------------------------------------------------------------------------------------------- */
+/* --- block -------------------------------------------------------------------------------------------------------- */
 
 static struct vt_json *node(struct reader *r, int least);
 
@@ -320,7 +324,8 @@ static struct vt_json *value(struct reader *r, char *text, int indent)
 	r->at++;
 	if (quote)
 		join_quoted(r, &b);
-	for (; !quote && r->at < r->n && r->line[r->at].text[0] && r->line[r->at].indent > indent && !r->err->code; r->at++) {
+	for (; !quote && r->at < r->n && r->line[r->at].text[0] && r->line[r->at].indent > indent && !r->err->code;
+	    r->at++) {
 		cut_comment(r->line[r->at].text);
 		if (*text != '[' && *text != '{' && key_end(r->line[r->at].text))
 			fail(r, "a key stands further in than its neighbours");
@@ -347,7 +352,8 @@ static struct vt_json *value(struct reader *r, char *text, int indent)
 static struct vt_json *sequence(struct reader *r, int indent)
 {
 	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
-	for (skip_blank(r); !r->err->code && r->at < r->n && r->line[r->at].indent == indent && is_item(r->line[r->at].text); skip_blank(r)) {
+	for (skip_blank(r); !r->err->code && r->at < r->n && r->line[r->at].indent == indent &&
+	    is_item(r->line[r->at].text); skip_blank(r)) {
 		struct line *l = &r->line[r->at];
 		char *rest = l->text + 1 + strspn(l->text + 1, " ");
 		struct vt_json *v;
@@ -374,7 +380,8 @@ static struct vt_json *mapping(struct reader *r, int indent)
 		const char *colon = document_mark(l->text) || is_item(l->text) ? NULL : key_end(l->text), *p = l->text;
 		if (!colon)
 			break;
-		char *key = *p == '"' || *p == '\'' ? quoted(r, &p) : vt_xstrndup(p, (size_t)(colon - p)), *rest = l->text + (colon - l->text) + 1;
+		char *key = *p == '"' || *p == '\'' ? quoted(r, &p) : vt_xstrndup(p, (size_t)(colon - p)),
+			*rest = l->text + (colon - l->text) + 1;
 		rest += strspn(rest, " ");
 		struct vt_json *v = NULL;
 		if (vt_json_get(out, key) || !strcmp(key, "<<"))
@@ -427,7 +434,8 @@ static int split(struct reader *r, char *text)
 		int indent = (int)strspn(p, " ");
 		r->line[r->n] = (struct line){ p + indent, indent, r->n + 1 };
 		r->n++;
-		if (p[indent] == '\t' && p[indent + strspn(p + indent, "\t ")] && p[indent + strspn(p + indent, "\t ")] != '#') {
+		if (p[indent] == '\t' && p[indent + strspn(p + indent, "\t ")] &&
+		    p[indent + strspn(p + indent, "\t ")] != '#') {
 			r->at = r->n - 1;
 			fail(r, "indented by a tab; write spaces");
 		}

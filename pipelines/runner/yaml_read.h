@@ -1,8 +1,9 @@
 /* yaml_read.h - the YAML that people write specs in, as JSON values.
  *
- * Block mappings and sequences, flow [] and {}, plain, 'single' and "double" quoted scalars, | and > blocks, comments, several
- * documents; plain scalars by YAML 1.2's core schema (null, true, false, integers, reals, else text).  Anchors, aliases, tags
- * and merge keys are refused: a spec is read by people, and says what it means where it stands.  Duplicate keys are errors. */
+ * Block mappings and sequences, flow [] and {}, plain, 'single' and "double" quoted scalars, | and > blocks, comments,
+ * several documents; plain scalars by YAML 1.2's core schema (null, true, false, integers, reals, else text).  Anchors,
+ * aliases, tags and merge keys are refused: a spec is read by people, and says what it means where it
+ * stands.  Duplicate keys are errors. */
 #ifndef PIPELINES_RUNNER_YAML_READ_H
 #define PIPELINES_RUNNER_YAML_READ_H
 

@@ -1,4 +1,5 @@
-/* fuzz_volume.c - any bytes given to the volume reader: values or a message, never a crash, a leak or a huge allocation. */
+/* fuzz_volume.c - any bytes given to the volume reader: values or a message, never a crash, a leak or a huge
+ * allocation. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

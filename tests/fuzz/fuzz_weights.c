@@ -1,5 +1,5 @@
-/* fuzz_weights.c - any bytes given to the readers of other programs' weights: finite values or a message, never a crash, a leak, a
- * huge allocation, or a byte read outside the file. */
+/* fuzz_weights.c - any bytes given to the readers of other programs' weights: finite values or a message, never a
+ * crash, a leak, a huge allocation, or a byte read outside the file. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>

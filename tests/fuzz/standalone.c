@@ -1,5 +1,5 @@
-/* standalone.c - a driver for fuzz targets where libFuzzer is not: runs every file of a corpus as it is, then changed at
- * random from a fixed seed until the time is up.
+/* standalone.c - a driver for fuzz targets where libFuzzer is not: runs every file of a corpus as it is, then changed
+ * at random from a fixed seed until the time is up.
  *      TARGET SECONDS FILE... */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
-/* gpu_large [EDGE]: a tensor of more than 2^31 bytes (8 channels, EDGE x 512 x 512 voxels, EDGE 520 unless told) through convolution, norm
- * and ReLU on the device in bf16, compared with the CPU on tiles at its start, middle and end.  Exit status 1 if one differs. */
+/* gpu_large [EDGE]: a tensor of more than 2^31 bytes (8 channels, EDGE x 512 x 512 voxels, EDGE 520 unless told)
+ * through convolution, norm and ReLU on the device in bf16, compared with the CPU on tiles at its start, middle and
+ * end.  Exit status 1 if one differs. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@ static struct vt_graph *network(int d, int h, int w)
 	struct vt_graph *g = vt_graph_new();
 	int x = vt_graph_input(g, (struct vt_shape){ 1, C, d, h, w });
 
-	x = vt_graph_act(g, vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = C, .k = 3, .bias = true }), "r", VT_ACT_LEAKY, 0.1);
+	x = vt_graph_act(g, vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = C, .k = 3, .bias = true }), "r",
+		VT_ACT_LEAKY, 0.1);
 	vt_graph_output(g, vt_graph_conv(g, x, "b", (struct vt_conv){ .out_c = C, .k = 3 }));
 	return g;
 }
@@ -76,7 +78,8 @@ static double differs(const float *whole, int edge, const int at[3])
 			for (int y = HALO; y < TILE - HALO; y++)
 				for (int x = HALO; x < TILE - HALO; x++) {
 					double a = (double)tile[((c * TILE + z) * TILE + y) * TILE + x];
-					double b = (double)whole[(((size_t)c * (size_t)edge + (size_t)(at[0] + z)) * SIDE + (size_t)(at[1] + y)) * SIDE + (size_t)(at[2] + x)];
+					double b = (double)whole[(((size_t)c * (size_t)edge + (size_t)(at[0] + z)) *
+						SIDE + (size_t)(at[1] + y)) * SIDE + (size_t)(at[2] + x)];
 
 					d += (a - b) * (a - b);
 					n += a * a;
@@ -88,7 +91,8 @@ static double differs(const float *whole, int edge, const int at[3])
 int main(int argc, char **argv)
 {
 	int edge = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 520, bad = 0;
-	const int origin[3] = { 0, 0, 0 }, at[3][3] = { { 0, 0, 0 }, { edge / 2, SIDE / 2, 7 }, { edge - TILE, SIDE - TILE, SIDE - TILE } };
+	const int origin[3] = { 0, 0, 0 }, at[3][3] = { { 0, 0, 0 }, { edge / 2, SIDE / 2, 7 },
+		{ edge - TILE, SIDE - TILE, SIDE - TILE } };
 	struct vt_device *device = NULL;
 	struct vt_err err = VT_ERR_INIT;
 	float *whole;
@@ -102,7 +106,8 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 3; i++) {
 		double d = differs(whole, edge, at[i]);
 
-		printf("tensor of %.2f GiB, tile at %d, %d, %d: differs by %.2g\n", (double)edge * SIDE * SIDE * C * 2 / 1073741824.0, at[i][0], at[i][1], at[i][2], d);
+		printf("tensor of %.2f GiB, tile at %d, %d, %d: differs by %.2g\n",
+			(double)edge * SIDE * SIDE * C * 2 / 1073741824.0, at[i][0], at[i][1], at[i][2], d);
 		bad |= !(d < 0.02);
 	}
 	free(whole);

@@ -1,7 +1,7 @@
-/* gpu_plans CARD.json EDGE PROFILE [NETWORK]: plans a training step of every network (4 channels in, 3 regions, batch 1, patches of
- * EDGE^3) for a card that is described by its property file, without a driver.  A line a network: convolutions planned, memory,
- * largest workspace; exit status 75 and the layer's name where cuDNN has no deterministic engine.  The engine plan of the first
- * network is replayed and must give itself. */
+/* gpu_plans CARD.json EDGE PROFILE [NETWORK]: plans a training step of every network (4 channels in, 3 regions, batch
+ * 1, patches of EDGE^3) for a card that is described by its property file, without a driver.  A line a network:
+ * convolutions planned, memory, largest workspace; exit status 75 and the layer's name where cuDNN has no deterministic
+ * engine.  The engine plan of the first network is replayed and must give itself. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,8 @@ static int plan(const char *name, int edge, struct vg_plan_device *d, const stru
 	if (!rc)
 		rc = vg_session_new(&s, &engine, g, &(struct vt_session_opts){ .training = true }, err);
 	if (!rc)
-		printf("%-20s %4d^3 %-5s %4d convolutions, %8.1f MiB, workspace %7.1f MiB\n", name, e, p->name, d->convolutions, (double)d->nbytes / 1048576,
+		printf("%-20s %4d^3 %-5s %4d convolutions, %8.1f MiB, workspace %7.1f MiB\n", name, e, p->name,
+			d->convolutions, (double)d->nbytes / 1048576,
 			(double)d->workspace / 1048576);
 	if (s)
 		vg_session_free(s);
@@ -44,7 +45,8 @@ static void text_of_engines(struct vt_buf *out, const struct vg_plan_device *d)
 	vt_json_free(j);
 }
 
-static int replay(const char *name, int edge, const char *properties, const struct vg_plan_device *d, const struct vg_profile *p, struct vt_err *err)
+static int replay(const char *name, int edge, const char *properties, const struct vg_plan_device *d,
+	const struct vg_profile *p, struct vt_err *err)
 {
 	struct vt_buf said = VT_BUF_INIT, again = VT_BUF_INIT;
 	struct vg_plan_device second;

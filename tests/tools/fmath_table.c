@@ -9,8 +9,10 @@ static const struct {
 	double (*f)(double);
 	double lo, hi;
 } row[] = {
-	{ "exp", vt_exp, -745, 709.7 }, { "exp", vt_exp, -1, 1 }, { "log", vt_ln, 1e-300, 1e300 }, { "log", vt_ln, 0.5, 2 },
-	{ "log", vt_ln, 0.999, 1.001 }, { "tanh", vt_tanh, -25, 25 }, { "tanh", vt_tanh, -0.5, 0.5 }, { "tanh", vt_tanh, -1e-5, 1e-5 },
+	{ "exp", vt_exp, -745, 709.7 }, { "exp", vt_exp, -1, 1 }, { "log", vt_ln, 1e-300, 1e300 },
+		{ "log", vt_ln, 0.5, 2 },
+	{ "log", vt_ln, 0.999, 1.001 }, { "tanh", vt_tanh, -25, 25 }, { "tanh", vt_tanh, -0.5, 0.5 },
+		{ "tanh", vt_tanh, -1e-5, 1e-5 },
 	{ "erf", vt_erf, -6.5, 6.5 }, { "erf", vt_erf, -1, 1 }, { "sin", vt_sin, -7, 7 }, { "cos", vt_cos, -7, 7 },
 	{ "sin", vt_sin, -1e5, 1e5 }, { "cos", vt_cos, -1e5, 1e5 },
 };

@@ -42,7 +42,8 @@ static int op_dilate(struct op_run *r, struct vt_err *err)
 
 static int op_largest(struct op_run *r, struct vt_err *err)
 {
-	return vt_mask_largest(r->mask, r->in.geometry.dim, (enum vt_connect)arg(r, 0), err) ? err->code : write_mask(r, err);
+	return vt_mask_largest(r->mask, r->in.geometry.dim, (enum vt_connect)arg(r, 0), err) ? err->code
+		: write_mask(r, err);
 }
 
 static int op_fill(struct op_run *r, struct vt_err *err)
@@ -146,7 +147,8 @@ static int op_brain_mask(struct op_run *r, struct vt_err *err)
 		opts.threshold = arg(r, 0);
 	if (vt_brain_mask_surface(r->mask, &b, r->in.voxels, &r->in.geometry, &opts, err))
 		return err->code;
-	printf("ml %.1f flags %u passes %u low %g high %g median %g centre %.1f %.1f %.1f radius %.1f\n", b.volume_ml, b.flags,
+	printf("ml %.1f flags %u passes %u low %g high %g median %g centre %.1f %.1f %.1f radius %.1f\n", b.volume_ml,
+		b.flags,
 		b.passes, b.low, b.high, b.median, b.centre_mm[0], b.centre_mm[1], b.centre_mm[2], b.radius_mm);
 	return write_mask(r, err);
 }
@@ -169,7 +171,8 @@ static int op_resample(struct op_run *r, struct vt_err *err)
 	unsigned char *labels = malloc(n), *in = malloc(r->in.n);
 	if (how < 4 && !vt_resample(out, &grid, r->in.voxels, &r->in.geometry, (enum vt_interpolate)how, outside, err))
 		vt_volume_write(r->out, &grid, VT_F32, out, err);
-	if (how == 4 && !vt_volume_labels(in, &r->in, err) && !vt_resample_labels(labels, &grid, in, &r->in.geometry, 0, err))
+	if (how == 4 && !vt_volume_labels(in, &r->in, err) && !vt_resample_labels(labels, &grid, in, &r->in.geometry, 0,
+	    err))
 		vt_volume_write(r->out, &grid, VT_U8, labels, err);
 	free(out);
 	free(labels);

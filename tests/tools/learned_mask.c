@@ -1,5 +1,6 @@
-/* learned_mask WEIGHTS labels|mask IN OUT: what a learned mask says of a NIfTI volume.  labels: classes of a volume that already lies
- * on the network's grid; mask: of any head scan, on its own voxels.  For tests/oracle/image/learned_mask.py. */
+/* learned_mask WEIGHTS labels|mask IN OUT: what a learned mask says of a NIfTI volume.  labels: classes of a volume
+ * that already lies on the network's grid; mask: of any head scan, on its own voxels.  For
+ * tests/oracle/image/learned_mask.py. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

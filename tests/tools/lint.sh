@@ -48,6 +48,13 @@ headers() {
 	done
 }
 
+# A tab is eight columns; gpu/ has kernels whose macros are longer.
+columns() {
+	sources | grep -v '^gpu/' | while read -r f; do
+		expand -t 8 "$f" | awk -v f="$f" 'length($0) > 120 {print f ":" NR ": " length($0) " columns (120)"}'
+	done
+}
+
 sizes() {
 	sources | xargs wc -l | awk '$2 != "total" && $1 > 600 {print $2 ": " $1 " lines; split it by concept (600)"}'
 	command -v ctags >/dev/null 2>&1 || return
@@ -55,7 +62,7 @@ sizes() {
 		awk '{l = $3 - $2 + 1; if (l > 100) print $4 ":" $2 ": " $1 " has " l " lines (100)"}'
 }
 
-{ rooms; wrappers; banned; headers; sizes; } >"$found"
+{ rooms; wrappers; banned; headers; columns; sizes; } >"$found"
 sort -u "$found"
 if [ -s "$found" ]; then
 	echo "lint: $(sort -u "$found" | wc -l) findings"

@@ -1,6 +1,7 @@
-/* nn_operators REQUEST.json IN OUT: one training pass of a graph given as a list of operators, for tests/oracle/nn/operators.py.
- * REQUEST: {"input": [n,c,z,y,x], "ops": [{"op": name, "x": tensor, ...}]}; tensor 0 is the input, operator i makes tensor
- * i + 1, the last is the output.  IN and OUT as in nn_probe; with IN = "-" the weights are printed. */
+/* nn_operators REQUEST.json IN OUT: one training pass of a graph given as a list of operators, for
+ * tests/oracle/nn/operators.py.
+ * REQUEST: {"input": [n,c,z,y,x], "ops": [{"op": name, "x": tensor, ...}]}; tensor 0 is the input, operator i makes
+ * tensor i + 1, the last is the output.  IN and OUT as in nn_probe; with IN = "-" the weights are printed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,10 @@ static struct vt_shape shape_at(const struct vt_json *a)
 
 static int convolution(struct vt_graph *g, const struct vt_json *o, int x, const char *name)
 {
-	struct vt_conv c = { .out_c = whole(o, "out", 1), .k = whole(o, "k", 1), .stride = whole(o, "stride", 1), .dilation = whole(o, "dilation", 1),
-		.pad = whole(o, "pad", 0), .explicit_pad = true, .bias = whole(o, "bias", 0), .transposed = whole(o, "transposed", 0),
+	struct vt_conv c = { .out_c = whole(o, "out", 1), .k = whole(o, "k", 1), .stride = whole(o, "stride", 1),
+		.dilation = whole(o, "dilation", 1),
+		.pad = whole(o, "pad", 0), .explicit_pad = true, .bias = whole(o, "bias", 0),
+		.transposed = whole(o, "transposed", 0),
 		.out_pad = whole(o, "out_pad", 0) };
 
 	return vt_graph_conv(g, x, name, c);
@@ -33,7 +36,8 @@ static int convolution(struct vt_graph *g, const struct vt_json *o, int x, const
 
 static int normalisation(struct vt_graph *g, const struct vt_json *o, int x, const char *name)
 {
-	return vt_graph_norm(g, x, name, (struct vt_norm){ .kind = (enum vt_norm_kind)whole(o, "kind", 1), .groups = whole(o, "groups", 1),
+	return vt_graph_norm(g, x, name, (struct vt_norm){ .kind = (enum vt_norm_kind)whole(o, "kind", 1),
+		.groups = whole(o, "groups", 1),
 		.affine = whole(o, "affine", 0), .relu = whole(o, "relu", 0) });
 }
 
@@ -48,7 +52,8 @@ static int add_op(struct vt_graph *g, const struct vt_json *o, const char *name,
 	if (!strcmp(op, "norm"))
 		return normalisation(g, o, x, name);
 	if (!strcmp(op, "act"))
-		return vt_graph_act(g, x, name, (enum vt_act)whole(o, "kind", 1), vt_json_number(vt_json_get(o, "slope"), 0.01));
+		return vt_graph_act(g, x, name, (enum vt_act)whole(o, "kind", 1),
+			vt_json_number(vt_json_get(o, "slope"), 0.01));
 	if (!strcmp(op, "prelu"))
 		return vt_graph_prelu(g, x, name, whole(o, "shared", 0));
 	if (!strcmp(op, "detach"))

@@ -1,9 +1,9 @@
 /* nn_probe REQUEST.json IN OUT: one training pass of a network on given weights, then inference with them, for
  * tests/oracle/nn/networks.py.
- * IN: f32 input, the gradient of every output, then every trainable weight in the order printed.  OUT: f32 outputs, every trainable
- * weight's gradient, the running statistics after the pass, then the prediction without training.
- * With IN = "-": prints a line a weight (name, elements, 1 if trainable, dimensions, length of the first) and a line an output
- * ("output", its shape). */
+ * IN: f32 input, the gradient of every output, then every trainable weight in the order printed.  OUT: f32 outputs,
+ * every trainable weight's gradient, the running statistics after the pass, then the prediction without training.
+ * With IN = "-": prints a line a weight (name, elements, 1 if trainable, dimensions, length of the first) and a line an
+ * output ("output", its shape). */
 #include <string.h>
 
 #include "tests/tools/model_request.h"
@@ -24,7 +24,8 @@ static void infer(const struct vt_graph *g, struct vt_session *trained, const fl
 	if (vt_session_new(&s, g, &(struct vt_session_opts){ .blank = true }, &err))
 		exit(4);
 	for (int i = 0; i < vt_session_n_weights(s); i++)
-		memcpy(vt_session_weight(s, i)->value, vt_session_weight(trained, i)->value, vt_session_weight(s, i)->n * sizeof(float));
+		memcpy(vt_session_weight(s, i)->value, vt_session_weight(trained, i)->value,
+			vt_session_weight(s, i)->n * sizeof(float));
 	n = model_elements(vt_session_output_shape(s));
 	y = malloc(n * sizeof(float));
 	vt_session_set_input(s, x);
@@ -107,7 +108,8 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 64;
-	rc = model_request(&g, &j, argv[1], &err) || vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .blank = true }, &err);
+	rc = model_request(&g, &j, argv[1], &err) ||
+		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .blank = true }, &err);
 	if (rc)
 		fprintf(stderr, "%s\n", err.text);
 	else if (argv[2][0] == '-')

@@ -1,5 +1,5 @@
-/* onnx_probe REQUEST.json DIR: builds a network with seeded weights, writes DIR/model.onnx, DIR/x.f32 and DIR/y.f32 (our logits), for
- * tests/oracle/nn/onnx_export.py.  REQUEST as nn_probe's. */
+/* onnx_probe REQUEST.json DIR: builds a network with seeded weights, writes DIR/model.onnx, DIR/x.f32 and DIR/y.f32
+ * (our logits), for tests/oracle/nn/onnx_export.py.  REQUEST as nn_probe's. */
 #include "common/base/fs.h"
 #include "common/base/rng.h"
 #include "common/nn/onnx.h"
@@ -25,7 +25,8 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 64;
-	rc = model_request(&g, &j, argv[1], &err) || vt_session_new(&s, g, &(struct vt_session_opts){ .seed = 3 }, &err);
+	rc = model_request(&g, &j, argv[1], &err) || vt_session_new(&s, g, &(struct vt_session_opts){ .seed = 3 },
+		&err);
 	if (!rc) {
 		size_t nx = model_elements(vt_session_input_shape(s)), ny = model_elements(vt_session_output_shape(s));
 		float *x = vt_xmalloc(nx * sizeof(float)), *y = vt_xmalloc(ny * sizeof(float));
@@ -36,7 +37,8 @@ int main(int argc, char **argv)
 		vt_session_set_input(s, x);
 		vt_session_forward(s, 0);
 		vt_session_get_output(s, y);
-		rc = vt_onnx_write(path, g, s, &err) || put(argv[2], "x.f32", x, nx, &err) || put(argv[2], "y.f32", y, ny, &err);
+		rc = vt_onnx_write(path, g, s, &err) || put(argv[2], "x.f32", x, nx, &err) ||
+			put(argv[2], "y.f32", y, ny, &err);
 		free(path);
 		free(x);
 		free(y);

@@ -95,7 +95,8 @@ static void loop_inside_a_loop(void)
 static void portable_paths(void)
 {
 	CHECK(vt_path_is_portable("sub-001/t1.nii.gz") && vt_path_is_portable(".lineage/x"));
-	CHECK(!vt_path_is_portable("a//b") && !vt_path_is_portable("../x") && !vt_path_is_portable("a*") && !vt_path_is_portable("/a"));
+	CHECK(!vt_path_is_portable("a//b") && !vt_path_is_portable("../x") && !vt_path_is_portable("a*") &&
+		!vt_path_is_portable("/a"));
 	CHECK(!vt_path_is_portable("\xc3\xb6") && !vt_path_is_portable("a/./b") && !vt_path_is_portable(""));
 }
 
@@ -137,9 +138,12 @@ static void options(void)
 	long long n = 0;
 	int all = 0;
 	const struct vt_opt opts[] = { { 'o', "out", VT_OPT_STRING, &out, "DIR", "where" },
-		{ 0, "number", VT_OPT_INT, &n, "N", "how many" }, { 'a', "all", VT_OPT_FLAG, &all, NULL, "all" }, { 0 } };
-	static char good_text[][12] = { "x", "-oD", "--number=3", "-a", "file", "--", "--y" }, bad_text[][12] = { "--nmuber", "--number", "3x" };
-	char *good[7], *bad[] = { good_text[0], bad_text[0], bad_text[2] }, *nan[] = { good_text[0], bad_text[1], bad_text[2] };
+		{ 0, "number", VT_OPT_INT, &n, "N",
+			"how many" }, { 'a', "all", VT_OPT_FLAG, &all, NULL, "all" }, { 0 } };
+	static char good_text[][12] = { "x", "-oD", "--number=3", "-a", "file", "--", "--y" },
+		bad_text[][12] = { "--nmuber", "--number", "3x" };
+	char *good[7], *bad[] = { good_text[0], bad_text[0], bad_text[2] },
+		*nan[] = { good_text[0], bad_text[1], bad_text[2] };
 	struct vt_strs rest = VT_STRS_INIT;
 	struct vt_err err = VT_ERR_INIT;
 
@@ -170,7 +174,8 @@ static void a_long_error_is_cut_with_dots(void)
 /* RFC 4648, section 10. */
 static void base64_vectors(void)
 {
-	static const char *const v[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
+	static const char *const v[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" },
+		{ "foob", "Zm9vYg==" },
 		{ "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" } };
 	static const char *const bad[] = { "Z", "Zg=", "Zg", "Z===", "Zm9v!mFy", "=m9v" };
 	struct vt_buf b = VT_BUF_INIT;

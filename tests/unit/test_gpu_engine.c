@@ -1,5 +1,6 @@
-/* The GPU engine and every kernel's body on the emulated device (GPU_PLUGIN: another plugin, for a real card) against the CPU backend: outputs and gradients of each operator
- * and each network, in each numeric profile; a repeated run gives the same bits. */
+/* The GPU engine and every kernel's body on the emulated device (GPU_PLUGIN: another plugin, for a real card) against
+ * the CPU backend: outputs and gradients of each operator and each network, in each numeric profile; a repeated run
+ * gives the same bits. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,9 +99,11 @@ static double distance(const float *a, const float *b, size_t n)
 	return sqrt(d / s);
 }
 
-static void compare(const struct vt_graph *g, const char *what, const char *profile, bool training, bool twice, double tolerance)
+static void compare(const struct vt_graph *g, const char *what, const char *profile, bool training, bool twice,
+	double tolerance)
 {
-	struct result want = pass(g, NULL, training), got = pass(g, profile, training), again = twice ? pass(g, profile, training) : got;
+	struct result want = pass(g, NULL, training), got = pass(g, profile, training),
+		again = twice ? pass(g, profile, training) : got;
 	double out = 1, grad = 1, kept = 1;
 
 	if (want.v && got.v && want.n == got.n && got.n == again.n) {
@@ -112,9 +115,11 @@ static void compare(const struct vt_graph *g, const char *what, const char *prof
 		CHECK(!memcmp(got.v, again.v, got.n * sizeof(float)));
 	}
 	if (getenv("SHOW"))
-		printf("# %-28s %-5s %d  output %.1e  weights %.1e  gradients %.1e  (%g)\n", what, profile, training, out, kept, grad, tolerance);
+		printf("# %-28s %-5s %d  output %.1e  weights %.1e  gradients %.1e  (%g)\n", what, profile, training,
+			out, kept, grad, tolerance);
 	if (!(out <= tolerance) || !(grad <= 8 * tolerance) || !(kept <= tolerance))
-		CHECK_FAIL("%s, %s, training %d: output differs by %.2g, weights by %.2g, gradients by %.2g; allowed %g", what, profile, training, out, kept, grad,
+		CHECK_FAIL("%s, %s, training %d: output differs by %.2g, weights by %.2g, gradients by %.2g; allowed "
+			"%g", what, profile, training, out, kept, grad,
 			tolerance);
 	free(want.v);
 	free(got.v);
@@ -127,9 +132,10 @@ static const struct profile {
 	double unit;             /* relative error of one rounding to storage */
 } profiles[] = { { "f32", 1.2e-7 }, { "bf16", 3.9e-3 }, { "fp16", 4.9e-4 } };
 
-/* --- operators ------------------------------------------------------------------------------------------------------------------------ */
+/* --- operators ---------------------------------------------------------------------------------------------------- */
 
-/* Adds an operator between two convolutions, so that gradients with respect to its input show in the first one's weights. */
+/* Adds an operator between two convolutions, so that gradients with respect to its input show in the first one's
+ * weights. */
 static struct vt_graph *around(int (*add)(struct vt_graph *g, int x, int variant), int variant, int channels, int size)
 {
 	struct vt_graph *g = vt_graph_new();
@@ -143,17 +149,22 @@ static struct vt_graph *around(int (*add)(struct vt_graph *g, int x, int variant
 
 static int convolution(struct vt_graph *g, int x, int v)
 {
-	static const struct vt_conv c[] = { { .out_c = 9, .k = 3, .bias = true }, { .out_c = 8, .k = 3, .stride = 2, .bias = true }, { .out_c = 7, .k = 3, .dilation = 3 },
-		{ .out_c = 8, .k = 5, .stride = 1 }, { .out_c = 6, .k = 2, .stride = 2, .explicit_pad = true }, { .out_c = 5, .k = 2, .stride = 2, .transposed = true, .bias = true },
-		{ .out_c = 8, .k = 3, .stride = 2, .pad = 1, .out_pad = 1, .explicit_pad = true, .transposed = true }, { .out_c = 4, .k = 7, .stride = 2, .pad = 3, .explicit_pad = true } };
+	static const struct vt_conv c[] = { { .out_c = 9, .k = 3, .bias = true },
+		{ .out_c = 8, .k = 3, .stride = 2, .bias = true }, { .out_c = 7, .k = 3, .dilation = 3 },
+		{ .out_c = 8, .k = 5, .stride = 1 }, { .out_c = 6, .k = 2, .stride = 2, .explicit_pad = true },
+			{ .out_c = 5, .k = 2, .stride = 2, .transposed = true, .bias = true },
+		{ .out_c = 8, .k = 3, .stride = 2, .pad = 1, .out_pad = 1, .explicit_pad = true, .transposed = true },
+			{ .out_c = 4, .k = 7, .stride = 2, .pad = 3, .explicit_pad = true } };
 
 	return vt_graph_conv(g, x, "it", c[v]);
 }
 
 static int normalisation(struct vt_graph *g, int x, int v)
 {
-	static const struct vt_norm n[] = { { .kind = VT_NORM_GROUP, .groups = 3, .affine = true, .relu = true }, { .kind = VT_NORM_INSTANCE, .affine = true },
-		{ .kind = VT_NORM_BATCH, .affine = true, .relu = true }, { .kind = VT_NORM_INSTANCE }, { .kind = VT_NORM_BATCH } };
+	static const struct vt_norm n[] = { { .kind = VT_NORM_GROUP, .groups = 3, .affine = true, .relu = true },
+		{ .kind = VT_NORM_INSTANCE, .affine = true },
+		{ .kind = VT_NORM_BATCH, .affine = true, .relu = true }, { .kind = VT_NORM_INSTANCE },
+			{ .kind = VT_NORM_BATCH } };
 
 	return vt_graph_norm(g, x, "it", n[v]);
 }
@@ -173,7 +184,8 @@ static int pair(struct vt_graph *g, int x, int v)
 		return vt_graph_add(g, vt_graph_act(g, x, "a", VT_ACT_SIGMOID, 0), y);
 	if (v == 3)
 		return vt_graph_concat(g, x, x);
-	return v == 1 ? vt_graph_concat(g, y, x) : vt_graph_concat(g, vt_graph_conv(g, y, "eight", (struct vt_conv){ .out_c = 8, .k = 1 }), x);
+	return v == 1 ? vt_graph_concat(g, y, x)
+		: vt_graph_concat(g, vt_graph_conv(g, y, "eight", (struct vt_conv){ .out_c = 8, .k = 1 }), x);
 }
 
 static int product(struct vt_graph *g, int x, int v)
@@ -183,7 +195,9 @@ static int product(struct vt_graph *g, int x, int v)
 	if (v == 4)
 		return vt_graph_mul(g, x, vt_graph_act(g, x, "s", VT_ACT_SIGMOID, 0));
 	if (v < 2)
-		return vt_graph_mul(g, x, vt_graph_act(g, vt_graph_linear(g, vt_graph_global_pool(g, x, pool[v]), "l", 12, true), "s", VT_ACT_SIGMOID, 0));
+		return vt_graph_mul(g, x,
+			vt_graph_act(g, vt_graph_linear(g, vt_graph_global_pool(g, x, pool[v]), "l", 12, true), "s",
+			VT_ACT_SIGMOID, 0));
 	return vt_graph_mul(g, x, vt_graph_act(g, vt_graph_channel_pool(g, x, pool[v - 2]), "s", VT_ACT_SIGMOID, 0));
 }
 
@@ -230,7 +244,7 @@ static void gates(void) { each("gate", product, 0, 5, 12); }
 static void resizes(void) { each("resize", resizing, 0, 11, 12); }
 static void random_masks(void) { each("random", random_op, 0, 3, 12); }
 
-/* --- graphs ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- graphs ------------------------------------------------------------------------------------------------------- */
 
 static void outputs_branches_and_shared_weights(void)
 {
@@ -241,10 +255,13 @@ static void outputs_branches_and_shared_weights(void)
 		a = vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 8, .k = 3, .bias = true });
 		vt_graph_reuse_weights(g, true);
 		b = vt_graph_act(g, a, "r", VT_ACT_RELU, 0);
-		b = vt_graph_conv(g, vt_graph_conv(g, b, "twice", (struct vt_conv){ .out_c = 8, .k = 3 }), "twice", (struct vt_conv){ .out_c = 8, .k = 3 });
+		b = vt_graph_conv(g, vt_graph_conv(g, b, "twice", (struct vt_conv){ .out_c = 8, .k = 3 }), "twice",
+			(struct vt_conv){ .out_c = 8, .k = 3 });
 		vt_graph_output(g, vt_graph_conv(g, b, "head", (struct vt_conv){ .out_c = 3, .k = 1, .bias = true }));
-		vt_graph_extra_output(g, vt_graph_conv(g, a, "deep", (struct vt_conv){ .out_c = 3, .k = 1 }), VT_ROLE_DEEP, 0.5);
-		vt_graph_extra_output(g, vt_graph_conv(g, vt_graph_detach(g, b), "branch", (struct vt_conv){ .out_c = 2, .k = 1 }), VT_ROLE_BRANCH, 1);
+		vt_graph_extra_output(g, vt_graph_conv(g, a, "deep", (struct vt_conv){ .out_c = 3, .k = 1 }),
+			VT_ROLE_DEEP, 0.5);
+		vt_graph_extra_output(g, vt_graph_conv(g, vt_graph_detach(g, b), "branch",
+			(struct vt_conv){ .out_c = 2, .k = 1 }), VT_ROLE_BRANCH, 1);
 		compare(g, "graph", profiles[p].name, true, true, 16 * profiles[p].unit);
 		compare(g, "graph", profiles[p].name, false, true, 16 * profiles[p].unit);
 		vt_graph_free(g);
@@ -256,10 +273,14 @@ static void outputs_branches_and_shared_weights(void)
 /* Params that make a network small enough for loops on the host. */
 static const struct {
 	const char *name, *params;
-} small[] = { { "segresnet", "{\"init_filters\": 8, \"dropout\": 0.2, \"vae\": 1, \"vae_size\": 16}" }, { "meshnet", "{\"channels\": 5}" },
-	{ "unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}" }, { "unet3d-cbam", "{\"width\": 8, \"groups\": 4, \"reduction\": 4}" },
-	{ "nnunet-plain", "{\"features\": [8, 16], \"deep_supervision\": 1}" }, { "attention-unet", "{\"channels\": [4, 8, 16]}" },
-	{ "residual-unet", "{\"channels\": [4, 8, 16]}" }, { "med3d-resnet", "{\"depth\": \"10\"}" }, { "denseaspp", "{\"depth\": \"10\", \"hidden\": 16, \"growth\": 8}" } };
+} small[] = { { "segresnet", "{\"init_filters\": 8, \"dropout\": 0.2, \"vae\": 1, \"vae_size\": 16}" },
+	{ "meshnet", "{\"channels\": 5}" },
+	{ "unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}" },
+		{ "unet3d-cbam", "{\"width\": 8, \"groups\": 4, \"reduction\": 4}" },
+	{ "nnunet-plain", "{\"features\": [8, 16], \"deep_supervision\": 1}" },
+		{ "attention-unet", "{\"channels\": [4, 8, 16]}" },
+	{ "residual-unet", "{\"channels\": [4, 8, 16]}" }, { "med3d-resnet", "{\"depth\": \"10\"}" },
+		{ "denseaspp", "{\"depth\": \"10\", \"hidden\": 16, \"growth\": 8}" } };
 
 enum { MOST_MMAC = 600 };
 
@@ -288,7 +309,8 @@ static struct vt_graph *network(const char *name)
 	int edge;
 
 	for (size_t k = 0; k < sizeof(small) / sizeof(small[0]); k++)
-		if (!strcmp(small[k].name, name) && vt_json_parse(&params, small[k].params, strlen(small[k].params), name, &err))
+		if (!strcmp(small[k].name, name) && vt_json_parse(&params, small[k].params, strlen(small[k].params),
+		    name, &err))
 			CHECK_FAIL("%s", err.text);
 	r.params = params;
 	edge = vt_model_stride(&r) < 16 ? 16 / vt_model_stride(&r) * vt_model_stride(&r) : vt_model_stride(&r);
@@ -307,14 +329,16 @@ static void every_network(void)
 		double work = g ? work_of(g) : 0;
 
 		if (work > MOST_MMAC)
-			printf("skip - %s on the emulated device: %.0f million multiply-adds\n", vt_model_name(i), work);
+			printf("skip - %s on the emulated device: %.0f million multiply-adds\n", vt_model_name(i),
+				work);
 		for (size_t p = 0; g && work <= MOST_MMAC && p < (work > MOST_MMAC / 5 ? 1 : 2); p++)
-			compare(g, vt_model_name(i), profiles[p].name, true, work < MOST_MMAC / 20, (p ? 32 : 400) * profiles[p].unit);
+			compare(g, vt_model_name(i), profiles[p].name, true, work < MOST_MMAC / 20,
+				(p ? 32 : 400) * profiles[p].unit);
 		vt_graph_free(g);
 	}
 }
 
-/* --- training steps -------------------------------------------------------------------------------------------------------------------- */
+/* --- training steps ----------------------------------------------------------------------------------------------- */
 
 enum { STEPS = 5, SCALARS = 4096 };
 
@@ -324,7 +348,8 @@ struct steps {
 	size_t n;
 };
 
-static double loss_of(struct vt_session *s, const uint8_t *target, const struct vt_loss *o, float *dy, const float **use)
+static double loss_of(struct vt_session *s, const uint8_t *target, const struct vt_loss *o, float *dy,
+	const float **use)
 {
 	struct vt_shape y = vt_session_output_shape(s);
 	size_t n = count(y);
@@ -344,7 +369,8 @@ static double loss_of(struct vt_session *s, const uint8_t *target, const struct 
 }
 
 /* Five steps; in the middle the optimiser's state goes through the host, as a resumed run's does. */
-static void train(struct steps *r, const struct vt_graph *g, const char *profile, const struct vt_loss *loss, const struct vt_optim_opts *opts)
+static void train(struct steps *r, const struct vt_graph *g, const char *profile, const struct vt_loss *loss,
+	const struct vt_optim_opts *opts)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_device *d = NULL;
@@ -355,7 +381,8 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 	const float *use[VT_MAX_OUTPUTS + 1] = { NULL };
 
 	memset(r, 0, sizeof(*r));
-	if ((profile && vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile }, &err)) ||
+	if ((profile && vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile },
+	    &err)) ||
 		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 5, .device = d }, &err)) {
 		CHECK_FAIL("%s", err.text);
 		vt_device_close(d);
@@ -383,7 +410,8 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 		memcpy(r->weights + r->n, w->value, w->n * sizeof(float));
 		for (int slot = 0; slot < 2; slot++)
 			if (vt_optim_state(o, i, slot))
-				memcpy(r->state + (size_t)slot * SCALARS + r->n, vt_optim_state(o, i, slot), w->n * sizeof(float));
+				memcpy(r->state + (size_t)slot * SCALARS + r->n, vt_optim_state(o, i, slot),
+					w->n * sizeof(float));
 		r->n += w->n;
 	}
 	if (vt_session_error(s))
@@ -393,7 +421,8 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 	vt_device_close(d);
 }
 
-static void compare_steps(const struct vt_graph *g, const char *what, const char *profile, const struct vt_loss *loss, const struct vt_optim_opts *opts, double tolerance)
+static void compare_steps(const struct vt_graph *g, const char *what, const char *profile, const struct vt_loss *loss,
+	const struct vt_optim_opts *opts, double tolerance)
 {
 	static struct steps want, got;
 	double state, weights;
@@ -403,10 +432,13 @@ static void compare_steps(const struct vt_graph *g, const char *what, const char
 	state = distance(got.state, want.state, 2 * SCALARS);
 	weights = distance(got.weights, want.weights, SCALARS);
 	if (getenv("SHOW"))
-		printf("# %-28s %s loss %.9g %.9g  weights %.1e  state %.1e\n", what, profile, got.loss[STEPS - 1], want.loss[STEPS - 1], weights, state);
+		printf("# %-28s %s loss %.9g %.9g  weights %.1e  state %.1e\n", what, profile, got.loss[STEPS - 1],
+			want.loss[STEPS - 1], weights, state);
 	for (int t = 0; t < STEPS; t++)
-		if (!(fabs(got.loss[t] - want.loss[t]) <= tolerance * fabs(want.loss[t])) || !(fabs(got.norm[t] - want.norm[t]) <= 20 * tolerance * want.norm[t]))
-			CHECK_FAIL("%s, %s, step %d: loss %.9g, want %.9g; norm %.9g, want %.9g", what, profile, t, got.loss[t], want.loss[t], got.norm[t], want.norm[t]);
+		if (!(fabs(got.loss[t] - want.loss[t]) <= tolerance * fabs(want.loss[t])) ||
+		    !(fabs(got.norm[t] - want.norm[t]) <= 20 * tolerance * want.norm[t]))
+			CHECK_FAIL("%s, %s, step %d: loss %.9g, want %.9g; norm %.9g, want %.9g", what, profile, t,
+				got.loss[t], want.loss[t], got.norm[t], want.norm[t]);
 	if (!(weights <= 20 * tolerance) || !(state <= 40 * tolerance))
 		CHECK_FAIL("%s, %s: weights differ by %.2g, state by %.2g", what, profile, weights, state);
 }
@@ -426,10 +458,14 @@ static struct vt_graph *small_network(void)
 
 static void losses(void)
 {
-	const struct vt_loss all[] = { VT_LOSS_DICE, { .dice = 1, .cross_entropy = 0.5, .squared = true, .smooth = 1, .smooth_below = 1, .balance = -1 },
-		{ .tversky = 1, .focal = 2, .gamma = 2, .balance = 0.25, .batch = true, .smooth = 1, .smooth_below = 1, .false_positive = 0.3, .false_negative = 0.7 },
-		{ .softmax = true, .dice = 1, .cross_entropy = 1, .no_background = true, .smooth = 1e-5, .smooth_below = 1e-5, .balance = -1 },
-		{ .softmax = true, .generalised = 1, .focal = 1, .gamma = 1.5, .balance = 0.75, .smooth = 1e-5, .smooth_below = 1e-5 } };
+	const struct vt_loss all[] = { VT_LOSS_DICE, { .dice = 1, .cross_entropy = 0.5, .squared = true, .smooth = 1,
+		.smooth_below = 1, .balance = -1 },
+		{ .tversky = 1, .focal = 2, .gamma = 2, .balance = 0.25, .batch = true, .smooth = 1, .smooth_below = 1,
+			.false_positive = 0.3, .false_negative = 0.7 },
+		{ .softmax = true, .dice = 1, .cross_entropy = 1, .no_background = true, .smooth = 1e-5,
+			.smooth_below = 1e-5, .balance = -1 },
+		{ .softmax = true, .generalised = 1, .focal = 1, .gamma = 1.5, .balance = 0.75, .smooth = 1e-5,
+			.smooth_below = 1e-5 } };
 	const struct vt_optim_opts sgd = { .kind = VT_OPTIM_SGD, .momentum = 0.9 };
 	struct vt_graph *g = small_network();
 
@@ -446,11 +482,15 @@ static void losses(void)
 
 static void optimisers(void)
 {
-	const struct vt_optim_opts all[] = { { .kind = VT_OPTIM_SGD, .momentum = 0.9, .nesterov = true, .weight_decay = 0.01, .clip_norm = 0.01 },
+	const struct vt_optim_opts all[] = { { .kind = VT_OPTIM_SGD, .momentum = 0.9, .nesterov = true,
+		.weight_decay = 0.01, .clip_norm = 0.01 },
 		{ .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01 },
-		{ .kind = VT_OPTIM_ADAMW, .momentum = 0.9, .beta2 = 0.99, .eps = 1e-6, .weight_decay = 0.1, .clip_norm = 0.02 },
-		{ .kind = VT_OPTIM_RADAM, .momentum = 0.9, .beta2 = 0.9, .eps = 1e-6 }, { .kind = VT_OPTIM_RANGER, .momentum = 0.95, .beta2 = 0.9, .eps = 1e-6, .weight_decay = 0.1 },
-		{ .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8, .centralise = true, .lookahead = 2, .slow_share = 0.5 } };
+		{ .kind = VT_OPTIM_ADAMW, .momentum = 0.9, .beta2 = 0.99, .eps = 1e-6, .weight_decay = 0.1,
+			.clip_norm = 0.02 },
+		{ .kind = VT_OPTIM_RADAM, .momentum = 0.9, .beta2 = 0.9, .eps = 1e-6 },
+			{ .kind = VT_OPTIM_RANGER, .momentum = 0.95, .beta2 = 0.9, .eps = 1e-6, .weight_decay = 0.1 },
+		{ .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8, .centralise = true,
+			.lookahead = 2, .slow_share = 0.5 } };
 	const struct vt_loss dice = { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 };
 	struct vt_graph *g = small_network();
 
@@ -463,11 +503,12 @@ static void optimisers(void)
 	vt_graph_free(g);
 }
 
-/* --- patches --------------------------------------------------------------------------------------------------------------------------- */
+/* --- patches ------------------------------------------------------------------------------------------------------ */
 
 enum { VD = 13, VH = 11, VW = 17, PATCH = 12 };
 
-/* A patch drawn on the device from a kept volume is the host's, bit for bit: image through a window that copies, target through the loss. */
+/* A patch drawn on the device from a kept volume is the host's, bit for bit: image through a window that copies, target
+ * through the loss. */
 static void patches(void)
 {
 	static float volume[3 * VD * VH * VW], image[3 * PATCH * PATCH * PATCH], got[3 * PATCH * PATCH * PATCH];
@@ -482,7 +523,8 @@ static void patches(void)
 	struct vt_err err = VT_ERR_INIT;
 	int x = vt_graph_input(g, (struct vt_shape){ 1, 3, PATCH, PATCH, PATCH });
 
-	vt_graph_output(g, vt_graph_window(g, x, (struct vt_shape){ 0, 0, 0, 0, 0 }, (struct vt_shape){ 1, 3, PATCH, PATCH, PATCH }));
+	vt_graph_output(g, vt_graph_window(g, x, (struct vt_shape){ 0, 0, 0, 0, 0 },
+		(struct vt_shape){ 1, 3, PATCH, PATCH, PATCH }));
 	fill(volume, sizeof(volume) / sizeof(*volume), 4);
 	for (size_t i = 0; i < sizeof(regions); i++) {
 		regions[i] = (uint8_t)(i * 2654435761u >> 29);
@@ -496,9 +538,11 @@ static void patches(void)
 		return;
 	}
 	for (int k = 0; k < 12; k++) {
-		struct vt_patch_file f = { .subject = subject, .c = 3, .d = VD, .h = VH, .w = VW, .half = k % 2, .image = k % 2 ? (void *)half : (void *)volume,
+		struct vt_patch_file f = { .subject = subject, .c = 3, .d = VD, .h = VH, .w = VW, .half = k % 2,
+			.image = k % 2 ? (void *)half : (void *)volume,
 			.regions = regions, .foreground = foreground, .n_foreground = 3, .n_regions = 3 };
-		struct vt_draw_opts o = { .patch = { PATCH, PATCH, PATCH }, .foreground = 0.5, .flips = true, .scale = 0.1, .shift = 0.2, .drop = 0.5, .seed = 3 };
+		struct vt_draw_opts o = { .patch = { PATCH, PATCH, PATCH }, .foreground = 0.5, .flips = true,
+			.scale = 0.1, .shift = 0.2, .drop = 0.5, .seed = 3 };
 		struct vt_draw c;
 		struct vt_patch_ref p = { .classes = false };
 		double here, there = 0;
@@ -512,12 +556,14 @@ static void patches(void)
 			p.add[a] = c.add[a];
 		}
 		p.dropped = c.dropped;
-		CHECK(vt_remote_keep(vt_session_remote(s), k % 2, &(struct vt_volume_ref){ f.image, f.half, f.regions, 3, VD, VH, VW }));
+		CHECK(vt_remote_keep(vt_session_remote(s), k % 2, &(struct vt_volume_ref){ f.image, f.half, f.regions,
+			3, VD, VH, VW }));
 		vt_remote_draw(vt_session_remote(s), 0, k % 2, &p);
 		vt_session_forward(s, 0);
 		vt_session_get_output(s, got);
 		CHECK(!memcmp(got, image, sizeof(image)));
-		CHECK(vt_session_loss(s, 0, NULL, &ce, 1, &there) && vt_session_loss(s, 0, target, &ce, 1, &here) && here == there);
+		CHECK(vt_session_loss(s, 0, NULL, &ce, 1, &there) && vt_session_loss(s, 0, target, &ce, 1, &here) &&
+			here == there);
 	}
 	vt_session_free(s);
 	vt_device_close(d);

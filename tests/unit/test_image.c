@@ -1,4 +1,5 @@
-/* test_image.c - parts of common/image that need no file from another tool: mesh, pictures, gzip, geometry, statistics. */
+/* test_image.c - parts of common/image that need no file from another tool: mesh, pictures, gzip, geometry,
+ * statistics. */
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -132,7 +133,8 @@ static void geometry_refuses_what_is_no_grid(void)
 /* A ball on an oblique 3 mm grid, labelled on a 1 mm grid of other axes, comes back where it was. */
 static void labels_come_back_to_an_oblique_scan(void)
 {
-	static const double oblique[3][4] = { { -1.9, 0.3, 0.2, 40 }, { 0.25, -1.9, 0.3, 38 }, { 0.2, 0.2, 2.98, -50 } };
+	static const double oblique[3][4] = { { -1.9, 0.3, 0.2, 40 }, { 0.25, -1.9, 0.3, 38 },
+		{ 0.2, 0.2, 2.98, -50 } };
 	const size_t dim[3] = { 40, 38, 30 };
 	const double one[3] = { 1, 1, 1 };
 	struct vt_geometry g, grid;
@@ -212,7 +214,8 @@ static unsigned border_flag(int side, double cut, int stored_first, double borde
 	struct vt_brain_report report = { .flags = 0 };
 	size_t i = 0;
 
-	/* Stored axes begin with the one asked for and run backwards: the sides are anatomical, not those of the file. */
+	/* Stored axes begin with the one asked for and run backwards: the sides are anatomical, not those of the
+	 * file. */
 	for (int a = 0; a < 3; a++) {
 		int row = (a + stored_first) % 3;
 

@@ -30,8 +30,10 @@ static char *canonical(const char *text)
 
 static void refuses_what_is_not_json(void)
 {
-	static const char *const bad[] = { "", "{", "[1,]", "{\"a\":1,}", "01", "1.", ".5", "+1", "1e", "nul", "\"\n\"", "\"\\x\"",
-		"\"\\ud800\"", "\"\\udc00x\"", "\"\xff\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "[1] 2", "{\"a\":1,\"a\":2}",
+	static const char *const bad[] = { "", "{", "[1,]", "{\"a\":1,}", "01", "1.", ".5", "+1", "1e", "nul", "\"\n\"",
+		"\"\\x\"",
+		"\"\\ud800\"", "\"\\udc00x\"", "\"\xff\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "[1] 2",
+		"{\"a\":1,\"a\":2}",
 		"// c\n1", "\"\\u0000\"", "1e999", "{1:2}", "\"abc" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -57,7 +57,8 @@ static int size_of(const struct vt_conv *c, int in)
 
 static size_t index_of(struct vt_shape s, int n, int c, int z, int y, int x)
 {
-	return ((((size_t)n * (size_t)s.c + (size_t)c) * (size_t)s.d + (size_t)z) * (size_t)s.h + (size_t)y) * (size_t)s.w + (size_t)x;
+	return ((((size_t)n * (size_t)s.c + (size_t)c) * (size_t)s.d + (size_t)z) * (size_t)s.h + (size_t)y) *
+		(size_t)s.w + (size_t)x;
 }
 
 /* Calls visit for every product (big voxel, small voxel, weight) of the map: big is where taps land. */
@@ -77,11 +78,14 @@ static void at_voxel(const struct products *p, int n, int o, int z, int y, int x
 		for (int tz = 0; tz < c->k; tz++)
 			for (int ty = 0; ty < c->k; ty++)
 				for (int tx = 0; tx < c->k; tx++) {
-					int bz = z * c->stride - c->pad + c->dilation * tz, by = y * c->stride - c->pad + c->dilation * ty;
+					int bz = z * c->stride - c->pad + c->dilation * tz,
+						by = y * c->stride - c->pad + c->dilation * ty;
 					int bx = x * c->stride - c->pad + c->dilation * tx;
-					size_t wi = ((((size_t)o * (size_t)p->big.c + (size_t)i) * k + (size_t)tz) * k + (size_t)ty) * k + (size_t)tx, bi;
+					size_t wi = ((((size_t)o * (size_t)p->big.c + (size_t)i) * k + (size_t)tz) * k +
+						(size_t)ty) * k + (size_t)tx, bi;
 
-					if (bz < 0 || by < 0 || bx < 0 || bz >= p->big.d || by >= p->big.h || bx >= p->big.w)
+					if (bz < 0 || by < 0 || bx < 0 || bz >= p->big.d || by >= p->big.h ||
+					    bx >= p->big.w)
 						continue;
 					bi = index_of(p->big, n, i, bz, by, bx);
 					if (p->to_small)
@@ -146,13 +150,15 @@ static float *unpacked(struct vt_view v)
 
 static bool bf16;
 
-static struct result compute(const struct conv_case *t, struct vt_shape ys, const struct vt_kernels *k, const float *x, const float *w,
+static struct result compute(const struct conv_case *t, struct vt_shape ys, const struct vt_kernels *k, const float *x,
+	const float *w,
 	const float *b, const float *dy, size_t nw)
 {
 	struct vt_view xv = view(t->x, x), yv = view(ys, NULL), dyv = view(ys, dy), dxv = view(t->x, NULL);
 	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&t->c, t->x, ys, true, bf16) * sizeof(float));
 	struct result r = { .dw = vt_xcalloc(nw, sizeof(float)), .db = vt_xcalloc((size_t)ys.c, sizeof(float)) };
-	struct vt_conv_run run = { .k = k, .c = &t->c, .w = w, .bias = b, .scratch = scratch, .bf16 = bf16, .pairs = bf16 ? vt_bf16_tile(k) : NULL };
+	struct vt_conv_run run = { .k = k, .c = &t->c, .w = w, .bias = b, .scratch = scratch, .bf16 = bf16,
+		.pairs = bf16 ? vt_bf16_tile(k) : NULL };
 
 	vt_cpu_conv_forward(&run, xv, yv);
 	vt_cpu_conv_backward(&run, xv, dxv, false, dyv, r.dw, r.db);
@@ -174,7 +180,8 @@ static void release(struct result r)
 	free(r.db);
 }
 
-static void same_bits(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w, const float *b, const float *dy,
+static void same_bits(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w, const float *b,
+	const float *dy,
 	size_t nw, struct result r, const char *what)
 {
 	static const unsigned threads[] = { 1, 2, 3, 8 };
@@ -195,11 +202,13 @@ static void same_bits(const struct conv_case *t, struct vt_shape ys, const float
 	}
 }
 
-static void against_definition(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w, const float *b,
+static void against_definition(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w,
+	const float *b,
 	const float *dy, size_t nw, struct result r, const char *what)
 {
 	const struct vt_conv *c = &t->c;
-	double *xd = doubles(x, plain(t->x)), *wd = doubles(w, nw), *dyd = doubles(dy, plain(ys)), *y = doubles(NULL, plain(ys));
+	double *xd = doubles(x, plain(t->x)), *wd = doubles(w, nw), *dyd = doubles(dy, plain(ys)),
+		*y = doubles(NULL, plain(ys));
 	double *dx = doubles(NULL, plain(t->x)), *dw = doubles(NULL, nw);
 	size_t v = vt_voxels(ys);
 
@@ -217,8 +226,10 @@ static void against_definition(const struct conv_case *t, struct vt_shape ys, co
 		memset(dw, 0, nw * sizeof(double));
 		all_products((struct products){ c, ys, t->x, xd, dyd, wd, NULL, NULL, dw });
 	}
-	if (relative(r.y, y, plain(ys)) > 2e-6 || relative(r.dx, dx, plain(t->x)) > 2e-6 || relative(r.dw, dw, nw) > 5e-6)
-		CHECK_FAIL("%s: errors y %.1e, dx %.1e, dw %.1e", what, relative(r.y, y, plain(ys)), relative(r.dx, dx, plain(t->x)),
+	if (relative(r.y, y, plain(ys)) > 2e-6 || relative(r.dx, dx, plain(t->x)) > 2e-6 ||
+	    relative(r.dw, dw, nw) > 5e-6)
+		CHECK_FAIL("%s: errors y %.1e, dx %.1e, dw %.1e", what, relative(r.y, y, plain(ys)),
+			relative(r.dx, dx, plain(t->x)),
 			relative(r.dw, dw, nw));
 	free(xd);
 	free(wd);
@@ -232,9 +243,11 @@ static void one(struct conv_case t)
 {
 	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h), size_of(&t.c, t.x.w) };
 	size_t nw = (size_t)t.x.c * (size_t)t.c.out_c * (size_t)(t.c.k * t.c.k * t.c.k);
-	float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = t.c.bias ? random_floats((size_t)ys.c) : NULL;
+	float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = t.c.bias ? random_floats((size_t)ys.c)
+		: NULL;
 	float *dy = random_floats(plain(ys));
-	char *what = vt_asprintf("%s%d->%d k%d s%d d%d p%d %dx%dx%dx%d", t.c.transposed ? "transposed " : "", t.x.c, t.c.out_c, t.c.k,
+	char *what = vt_asprintf("%s%d->%d k%d s%d d%d p%d %dx%dx%dx%d", t.c.transposed ? "transposed " : "", t.x.c,
+		t.c.out_c, t.c.k,
 		t.c.stride, t.c.dilation, t.c.pad, t.x.n, t.x.d, t.x.h, t.x.w);
 	struct result r = compute(&t, ys, best(), x, w, b, dy, nw);
 
@@ -250,7 +263,8 @@ static void one(struct conv_case t)
 
 static struct vt_conv same(int out_c, int k, int stride, int dilation, bool bias)
 {
-	return (struct vt_conv){ .out_c = out_c, .k = k, .stride = stride, .dilation = dilation, .pad = dilation * (k - 1) / 2, .bias = bias };
+	return (struct vt_conv){ .out_c = out_c, .k = k, .stride = stride, .dilation = dilation,
+		.pad = dilation * (k - 1) / 2, .bias = bias };
 }
 
 static void channels_1_to_21(void)
@@ -280,15 +294,19 @@ static void kernels_strides_dilations(void)
 static void transposed(void)
 {
 	for (int c = 1; c <= 17; c += 4) {
-		one((struct conv_case){ { .out_c = 18 - c, .k = 2, .stride = 2, .dilation = 1, .bias = true, .transposed = true }, { 2, c, 3, 2, 5 } });
-		one((struct conv_case){ { .out_c = 5, .k = 3, .stride = 2, .dilation = 1, .pad = 1, .out_pad = 1, .transposed = true }, { 1, c, 3, 4, 7 } });
+		one((struct conv_case){ { .out_c = 18 - c, .k = 2, .stride = 2, .dilation = 1, .bias = true,
+			.transposed = true }, { 2, c, 3, 2, 5 } });
+		one((struct conv_case){ { .out_c = 5, .k = 3, .stride = 2, .dilation = 1, .pad = 1, .out_pad = 1,
+			.transposed = true }, { 1, c, 3, 4, 7 } });
 	}
 }
 
-static float *in_rows(const struct vt_kernels *k, const struct vt_conv *c, struct vt_shape xs, struct vt_shape ys, const float *x, const float *w,
+static float *in_rows(const struct vt_kernels *k, const struct vt_conv *c, struct vt_shape xs, struct vt_shape ys,
+	const float *x, const float *w,
 	const float *b)
 {
-	struct vt_view xv = { vt_xmalloc(vt_rows_floats(xs) * sizeof(float)), xs }, yv = { vt_xmalloc(vt_rows_floats(ys) * sizeof(float)), ys };
+	struct vt_view xv = { vt_xmalloc(vt_rows_floats(xs) * sizeof(float)), xs },
+		yv = { vt_xmalloc(vt_rows_floats(ys) * sizeof(float)), ys };
 	float *y = vt_xmalloc(plain(ys) * sizeof(float));
 
 	memset(xv.p, 0xff, vt_rows_floats(xs) * sizeof(float));      /* NaN wherever nothing is written */
@@ -307,17 +325,20 @@ static void rows_equal_blocks(void)
 	static const int k[] = { 1, 3, 5, 3, 3 }, d[] = { 1, 1, 2, 8, 16 };
 
 	for (int i = 0; i < 60; i++) {
-		struct conv_case t = { same(1 + i % 13, k[i % 5], 1, d[i % 5], i % 2), { 1 + i % 2, 1 + i % 7, 1 + i % 6, 3 + i % 5, 1 + i * 7 % 41 } };
+		struct conv_case t = { same(1 + i % 13, k[i % 5], 1, d[i % 5], i % 2),
+			{ 1 + i % 2, 1 + i % 7, 1 + i % 6, 3 + i % 5, 1 + i * 7 % 41 } };
 		struct vt_shape ys = { t.x.n, t.c.out_c, t.x.d, t.x.h, t.x.w };
 		size_t nw = (size_t)t.x.c * (size_t)ys.c * (size_t)(t.c.k * t.c.k * t.c.k);
-		float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
+		float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = random_floats((size_t)ys.c),
+			*dy = random_floats(plain(ys));
 		float *fast, *slow = in_rows(&vt_kernels_portable, &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
 		struct result r = compute(&t, ys, best(), x, w, t.c.bias ? b : NULL, dy, nw);
 
 		vt_parallel_set_threads(1 + (unsigned)i % 3);
 		fast = in_rows(best(), &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
 		if (memcmp(fast, r.y, plain(ys) * sizeof(float)) || memcmp(slow, r.y, plain(ys) * sizeof(float)))
-			CHECK_FAIL("%d->%d k%d dilation %d, %dx%dx%d: other bits than the blocked layout", t.x.c, ys.c, t.c.k, t.c.dilation, t.x.d, t.x.h, t.x.w);
+			CHECK_FAIL("%d->%d k%d dilation %d, %dx%dx%d: other bits than the blocked layout", t.x.c, ys.c,
+				t.c.k, t.c.dilation, t.x.d, t.x.h, t.x.w);
 		release(r);
 		free(fast);
 		free(slow);
@@ -336,7 +357,7 @@ static void several_slabs(void)
 	one((struct conv_case){ same(3, 1, 1, 1, true), { 1, 17, 26, 20, 21 } });
 }
 
-/* --- bf16 ------------------------------------------------------------------------------------------------------------------------ */
+/* --- bf16 --------------------------------------------------------------------------------------------------------- */
 
 static float rounded(float a)
 {
@@ -356,28 +377,34 @@ static float bits_as_float(uint32_t u)
 
 static void rounds_to_bf16(void)
 {
-	static const uint32_t pair[][2] = { { 0x3f800000, 0x3f800000 }, { 0x3f808000, 0x3f800000 }, { 0x3f818000, 0x3f820000 },
-		{ 0x3f808001, 0x3f810000 }, { 0x7f7fffff, 0x7f800000 }, { 0x7f800000, 0x7f800000 }, { 0xff800001, 0xffc00000 },
+	static const uint32_t pair[][2] = { { 0x3f800000, 0x3f800000 }, { 0x3f808000, 0x3f800000 },
+		{ 0x3f818000, 0x3f820000 },
+		{ 0x3f808001, 0x3f810000 }, { 0x7f7fffff, 0x7f800000 }, { 0x7f800000, 0x7f800000 },
+			{ 0xff800001, 0xffc00000 },
 		{ 0x00400000, 0 }, { 0x807fffff, 0x80000000 }, { 0x00800000, 0x00800000 } };
 
 	for (size_t i = 0; i < sizeof(pair) / sizeof(pair[0]); i++)
 		if (vt_bf16_bits(bits_as_float(pair[i][0])) != pair[i][1])
-			CHECK_FAIL("%08x rounds to %08x, want %08x", pair[i][0], vt_bf16_bits(bits_as_float(pair[i][0])), pair[i][1]);
+			CHECK_FAIL("%08x rounds to %08x, want %08x", pair[i][0],
+				vt_bf16_bits(bits_as_float(pair[i][0])), pair[i][1]);
 	CHECK(vt_bf16_dot(1.0f, 2.0f, 3.0f, 4.0f, 5.0f) == 24.0f);
-	CHECK(vt_bf16_dot(0x1p24f, 1.0f, 1.0f, 1.0f, 1.0f) == 0x1p24f);          /* 2^24 + 1 ties to even, twice; rounded once it were + 2 */
+	/* 2^24 + 1 ties to even, twice; rounded once it were + 2 */
+	CHECK(vt_bf16_dot(0x1p24f, 1.0f, 1.0f, 1.0f, 1.0f) == 0x1p24f);
 	CHECK(vt_bf16_dot(1e-40f, 0.0f, 0.0f, 1.0f, 1.0f) == 0.0f);
 	CHECK(vt_bf16_dot(0.0f, 0x1p-70f, 0.0f, 0x1p-70f, 1.0f) == 0.0f);
 }
 
 /* The definition in plain C: gathers of y (or dx) tap by tap, pair by pair. */
-static float defined_at(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w, float start, int n, int o, int z, int y, int v)
+static float defined_at(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w, float start,
+	int n, int o, int z, int y, int v)
 {
 	const struct vt_conv *c = &t->c;
 	size_t k = (size_t)c->k, taps = k * k * k;
 
 	(void)ys;
 	for (size_t tap = 0; tap < taps; tap++) {
-		int iz = z * c->stride - c->pad + c->dilation * (int)(tap / (k * k)), iy = y * c->stride - c->pad + c->dilation * (int)(tap / k % k);
+		int iz = z * c->stride - c->pad + c->dilation * (int)(tap / (k * k)),
+			iy = y * c->stride - c->pad + c->dilation * (int)(tap / k % k);
 		int ix = v * c->stride - c->pad + c->dilation * (int)(tap % k);
 
 		if (iz < 0 || iy < 0 || ix < 0 || iz >= t->x.d || iy >= t->x.h || ix >= t->x.w)
@@ -386,7 +413,8 @@ static float defined_at(const struct conv_case *t, struct vt_shape ys, const flo
 			const float *wi = w + ((size_t)o * (size_t)t->x.c + (size_t)i) * taps + tap;
 			bool two = i + 1 < t->x.c;
 
-			start = vt_bf16_dot(start, rounded(x[index_of(t->x, n, i, iz, iy, ix)]), two ? rounded(x[index_of(t->x, n, i + 1, iz, iy, ix)]) : 0.0f,
+			start = vt_bf16_dot(start, rounded(x[index_of(t->x, n, i, iz, iy, ix)]),
+				two ? rounded(x[index_of(t->x, n, i + 1, iz, iy, ix)]) : 0.0f,
 				rounded(wi[0]), two ? rounded(wi[taps]) : 0.0f);
 		}
 	}
@@ -397,7 +425,8 @@ static void bf16_case(struct conv_case t, float scale)
 {
 	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h), size_of(&t.c, t.x.w) };
 	size_t nw = (size_t)t.x.c * (size_t)t.c.out_c * (size_t)(t.c.k * t.c.k * t.c.k);
-	float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
+	float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = random_floats((size_t)ys.c),
+		*dy = random_floats(plain(ys));
 	struct result r;
 
 	for (size_t i = 0; i < plain(t.x); i++)
@@ -409,11 +438,13 @@ static void bf16_case(struct conv_case t, float scale)
 	same_bits(&t, ys, x, w, b, dy, nw, r, "bf16");
 	bf16 = false;
 	for (size_t i = 0; i < plain(ys); i++) {
-		int n = (int)(i / vt_voxels(ys) / (size_t)ys.c), o = (int)(i / vt_voxels(ys) % (size_t)ys.c), v = (int)(i % vt_voxels(ys));
+		int n = (int)(i / vt_voxels(ys) / (size_t)ys.c), o = (int)(i / vt_voxels(ys) % (size_t)ys.c),
+			v = (int)(i % vt_voxels(ys));
 		float want = defined_at(&t, ys, x, w, b[o], n, o, v / ys.w / ys.h, v / ys.w % ys.h, v % ys.w);
 
 		if (memcmp(&want, &r.y[i], sizeof(want))) {
-			CHECK_FAIL("%d->%d k%d s%d: output %zu is %a, the definition says %a", t.x.c, ys.c, t.c.k, t.c.stride, i, (double)r.y[i], (double)want);
+			CHECK_FAIL("%d->%d k%d s%d: output %zu is %a, the definition says %a", t.x.c, ys.c, t.c.k,
+				t.c.stride, i, (double)r.y[i], (double)want);
 			break;
 		}
 	}
@@ -424,7 +455,8 @@ static void bf16_case(struct conv_case t, float scale)
 	free(dy);
 }
 
-/* Bits of the definition, for every kernel table and number of threads; operands so small that sums are subnormal too. */
+/* Bits of the definition, for every kernel table and number of threads; operands so small that sums are subnormal
+ * too. */
 static void bf16_bits(void)
 {
 	for (int c = 1; c <= 21; c += 2) {

@@ -1,4 +1,5 @@
-/* Every network has the published number of parameters, describes itself, and refuses params and patches that do not fit. */
+/* Every network has the published number of parameters, describes itself, and refuses params and patches that do not
+ * fit. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,9 +90,12 @@ static void the_vae_depends_on_the_patch(void)
 static void meshnets(void)
 {
 	static const struct { const char *variant; int classes; size_t want; } nets[] = {
-		{ "small", 3, 72516 }, { "small", 31, 73132 }, { "small", 104, 74738 }, { "large", 3, 820266 }, { "large", 31, 822282 },
-		{ "large", 104, 827538 }, { "model5_gw_ae", 3, 5598 }, { "model11_gw_ae", 3, 23290 }, { "model20chan3cls", 3, 87183 },
-		{ "model18cls", 18, 96408 }, { "model30chan", 18, 196038 }, { "model30chan", 50, 197030 }, { "model21_104class", 104, 86372 },
+		{ "small", 3, 72516 }, { "small", 31, 73132 }, { "small", 104, 74738 }, { "large", 3, 820266 },
+			{ "large", 31, 822282 },
+		{ "large", 104, 827538 }, { "model5_gw_ae", 3, 5598 }, { "model11_gw_ae", 3, 23290 },
+			{ "model20chan3cls", 3, 87183 },
+		{ "model18cls", 18, 96408 }, { "model30chan", 18, 196038 }, { "model30chan", 50, 197030 },
+			{ "model21_104class", 104, 86372 },
 		{ "mindgrab", 2, 146237 },
 	};
 
@@ -101,19 +105,22 @@ static void meshnets(void)
 		counts("meshnet", params, 1, nets[i].classes, 16, nets[i].want);
 		free(params);
 	}
-	counts("meshnet", "{\"variant\": \"mindgrab\", \"channels\": 21, \"dilations\": [1, 1, 1, 2, 4, 8, 1], \"norm\": \"batch\", \"act\": \"relu\", \"bias\": true}",
+	counts("meshnet", "{\"variant\": \"mindgrab\", \"channels\": 21, \"dilations\": [1, 1, 1, 2, 4, 8, 1], "
+		"\"norm\": \"batch\", \"act\": \"relu\", \"bias\": true}",
 		1, 3, 16, 72516);
 }
 
 static void med3d(void)
 {
 	static const struct { const char *depth; size_t backbone, segment; } nets[] = {
-		{ "10", 14355520, 14514464 }, { "18", 32986176, 33145120 }, { "34", 63295808, 63454752 }, { "50", 46155072, 46707232 },
+		{ "10", 14355520, 14514464 }, { "18", 32986176, 33145120 }, { "34", 63295808, 63454752 },
+			{ "50", 46155072, 46707232 },
 		{ "101", 85201216, 85753376 }, { "152", 117359936, 117912096 }, { "200", 126559552, 127111712 },
 	};
 
 	for (size_t i = 0; i < sizeof(nets) / sizeof(nets[0]); i++) {
-		char *params = vt_asprintf("{\"depth\": \"%s\"}", nets[i].depth), *all = vt_asprintf("{\"depth\": \"%s\", \"branches\": 8}", nets[i].depth);
+		char *params = vt_asprintf("{\"depth\": \"%s\"}", nets[i].depth),
+			*all = vt_asprintf("{\"depth\": \"%s\", \"branches\": 8}", nets[i].depth);
 		char *class = vt_asprintf("{\"depth\": \"%s\", \"head\": \"classify\"}", nets[i].depth);
 
 		counts("med3d-resnet", params, 1, 2, 32, nets[i].segment);
@@ -159,7 +166,8 @@ static void descriptions_build(void)
 	for (int i = 0; vt_model_name(i); i++) {
 		struct vt_err err = VT_ERR_INIT;
 		struct vt_json *j = vt_model_describe(vt_model_name(i));
-		struct vt_model_request r = { vt_model_name(i), vt_json_get(j, "params"), 1, 4, 3, { 32, 32, 32 } }, plain = r;
+		struct vt_model_request r = { vt_model_name(i), vt_json_get(j, "params"), 1, 4, 3, { 32, 32, 32 } },
+			plain = r;
 		struct vt_graph *a = NULL, *b = NULL;
 
 		plain.params = NULL;

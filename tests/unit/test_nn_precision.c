@@ -1,4 +1,5 @@
-/* The precision controller: its rules one by one, its log, replay of the log, and a state that goes on where it stopped. */
+/* The precision controller: its rules one by one, its log, replay of the log, and a state that goes on where it
+ * stopped. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,7 +231,8 @@ static void a_log_replays(void)
 	CHECK(strstr(log.data, "\"rule\":\"nonfinite\",\"step\":"));
 	CHECK_EQ(vt_precision_read_lines(&c, &n, log.data, log.len, "precision.jsonl", &err), 0);
 	CHECK(n >= 4);
-	vt_precision_init(&q, &(struct vt_precision_opts){ .top = VT_LEVEL_BF16, .replay = c, .n_replay = n, .replaying = true });
+	vt_precision_init(&q, &(struct vt_precision_opts){ .top = VT_LEVEL_BF16, .replay = c, .n_replay = n,
+		.replaying = true });
 	for (uint64_t i = 0; i < 9000; i++) {
 		vt_precision_step(&q, &quiet);                    /* other samples, same schedule */
 		CHECK_EQ(q.level, level[i]);

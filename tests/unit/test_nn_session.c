@@ -1,5 +1,5 @@
-/* A session gives the same bits for every kernel table and number of threads, in training, and its gradients are the slopes
- * of its output. */
+/* A session gives the same bits for every kernel table and number of threads, in training, and its gradients are the
+ * slopes of its output. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,8 @@ static uint64_t trained_as(const struct vt_graph *g, unsigned threads, const cha
 
 	setenv("VOXTRAIL_ISA", isa, 1);
 	vt_parallel_set_threads(threads);
-	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 11, .recompute = recompute }, &err)) {
+	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 11, .recompute = recompute },
+	    &err)) {
 		CHECK_FAIL("%s", err.text);
 		return 0;
 	}
@@ -100,8 +101,10 @@ static double mib_of(const struct vt_graph *g, bool recompute)
 /* What is made again has the bits of what was let go, and the plan is smaller. */
 static void recompute(void)
 {
-	static const struct { const char *name, *params; int edge; } net[] = { { "segresnet", "{\"init_filters\": 8, \"dropout\": 0.2}", 16 },
-		{ "unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}", 16 }, { "meshnet", "{\"channels\": 5, \"act\": \"elu\", \"dropout\": 0.1}", 13 },
+	static const struct { const char *name, *params; int edge; } net[] = { { "segresnet", "{\"init_filters\": 8, "
+		"\"dropout\": 0.2}", 16 },
+		{ "unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}", 16 },
+			{ "meshnet", "{\"channels\": 5, \"act\": \"elu\", \"dropout\": 0.1}", 13 },
 		{ "vnet", "{}", 16 } };
 
 	for (int i = 0; i < 4; i++) {
@@ -139,7 +142,8 @@ static void meshnet_bits(void)
 
 static void mindgrab_bits(void)
 {
-	same_everywhere(network("meshnet", "{\"channels\": 15, \"dilations\": [16, 4, 1], \"norm\": \"instance\", \"act\": \"gelu\", \"bias\": false}", 1, 1, 20, 9, 23));
+	same_everywhere(network("meshnet", "{\"channels\": 15, \"dilations\": [16, 4, 1], \"norm\": \"instance\", "
+		"\"act\": \"gelu\", \"bias\": false}", 1, 1, 20, 9, 23));
 }
 
 static void unet_bits(void)
@@ -149,19 +153,23 @@ static void unet_bits(void)
 
 static void other_networks_bits(void)
 {
-	same_everywhere(network("unet3d-cbam", "{\"width\": 8, \"reduction\": 4, \"dropout\": 0.1, \"deep_supervision\": true}", 4, 1, 16, 8, 16));
+	same_everywhere(network("unet3d-cbam", "{\"width\": 8, \"reduction\": 4, \"dropout\": 0.1, "
+		"\"deep_supervision\": true}", 4, 1, 16, 8, 16));
 	same_everywhere(network("attention-unet", "{\"channels\": [8, 12], \"dropout\": 0.2}", 2, 2, 4, 6, 8));
-	same_everywhere(network("segresnet", "{\"init_filters\": 8, \"vae\": true, \"blocks_down\": [1, 1], \"blocks_up\": [1]}", 4, 1, 8, 8, 16));
+	same_everywhere(network("segresnet", "{\"init_filters\": 8, \"vae\": true, \"blocks_down\": [1, 1], "
+		"\"blocks_up\": [1]}", 4, 1, 8, 8, 16));
 }
 
-/* Masks and noise are functions of seed, step and element: kept with the right probability and scaled, of the right mean and spread. */
+/* Masks and noise are functions of seed, step and element: kept with the right probability and scaled, of the right
+ * mean and spread. */
 static void random_layers(void)
 {
 	struct vt_graph *g = vt_graph_new();
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_session *s = NULL;
 	enum { C = 12, V = 20 * 21 * 22 };
-	float *x = malloc(2 * C * V * sizeof(float)), *y = malloc(2 * C * V * sizeof(float)), *again = malloc(2 * C * V * sizeof(float));
+	float *x = malloc(2 * C * V * sizeof(float)), *y = malloc(2 * C * V * sizeof(float)),
+		*again = malloc(2 * C * V * sizeof(float));
 	int in = vt_graph_input(g, (struct vt_shape){ 2, C, 20, 21, 22 });
 	double kept = 0, sum = 0, square = 0;
 	size_t whole = 0;
@@ -231,7 +239,8 @@ static void slopes(void)
 	int a = vt_graph_input(g, (struct vt_shape){ 2, 3, 4, 5, 6 }), b;
 
 	a = vt_graph_conv(g, a, "a", (struct vt_conv){ .out_c = 6, .k = 3, .bias = true });
-	b = vt_graph_act(g, vt_graph_norm(g, a, "n", (struct vt_norm){ .kind = VT_NORM_GROUP, .groups = 2, .affine = true }), "p", VT_ACT_ELU, 1.0);
+	b = vt_graph_act(g, vt_graph_norm(g, a, "n", (struct vt_norm){ .kind = VT_NORM_GROUP, .groups = 2,
+		.affine = true }), "p", VT_ACT_ELU, 1.0);
 	a = vt_graph_add(g, vt_graph_conv(g, b, "b", (struct vt_conv){ .out_c = 6, .k = 3, .dilation = 2 }), a);
 	a = vt_graph_concat(g, a, b);
 	a = vt_graph_act(g, a, "q", VT_ACT_GELU, 0);
@@ -284,8 +293,10 @@ enum { WHOLE = 24, TILE = 17, AT = 4, REACH = 5 };   /* REACH: sum of the dilati
 static void a_tile_equals_the_whole(void)
 {
 	const char *params = "{\"channels\": 5, \"dilations\": [1, 3, 1], \"act\": \"elu\"}";
-	struct vt_graph *gw = network("meshnet", params, 1, 1, WHOLE, WHOLE, WHOLE), *gt = network("meshnet", params, 1, 1, TILE, TILE, TILE);
-	float *x = malloc(WHOLE * WHOLE * WHOLE * sizeof(float)), *t = malloc(TILE * TILE * TILE * sizeof(float)), *yw, *yt;
+	struct vt_graph *gw = network("meshnet", params, 1, 1, WHOLE, WHOLE, WHOLE),
+		*gt = network("meshnet", params, 1, 1, TILE, TILE, TILE);
+	float *x = malloc(WHOLE * WHOLE * WHOLE * sizeof(float)), *t = malloc(TILE * TILE * TILE * sizeof(float)), *yw,
+		*yt;
 
 	fill(x, WHOLE * WHOLE * WHOLE, 9);
 	for (int i = 0; i < TILE * TILE; i++)
@@ -296,7 +307,8 @@ static void a_tile_equals_the_whole(void)
 		for (int z = REACH; z < TILE - REACH; z++)
 			for (int y = REACH; y < TILE - REACH; y++)
 				CHECK(!memcmp(yt + ((c * TILE + z) * TILE + y) * TILE + REACH,
-					yw + ((c * WHOLE + z + AT) * WHOLE + y + AT) * WHOLE + AT + REACH, (TILE - 2 * REACH) * sizeof(float)));
+					yw + ((c * WHOLE + z + AT) * WHOLE + y + AT) * WHOLE + AT + REACH,
+					(TILE - 2 * REACH) * sizeof(float)));
 	free(x);
 	free(t);
 	free(yw);
@@ -331,7 +343,8 @@ static void inference_equals_training(void)
 
 static void the_digest_names_the_plan(void)
 {
-	struct vt_graph *a = network("meshnet", "{}", 1, 1, 16, 16, 16), *b = network("meshnet", "{\"dilations\": [1,1,1,2,4,4,1]}", 1, 1, 16, 16, 16);
+	struct vt_graph *a = network("meshnet", "{}", 1, 1, 16, 16, 16),
+		*b = network("meshnet", "{\"dilations\": [1,1,1,2,4,4,1]}", 1, 1, 16, 16, 16);
 	struct vt_err err = VT_ERR_INIT;
 	char da[17], again[17], db[17], training[17];
 
@@ -363,7 +376,8 @@ static void bf16_profile(void)
 			continue;
 		setenv("VOXTRAIL_ISA", i ? isa[i - 1] : "", 1);
 		vt_parallel_set_threads((unsigned)i + 1);
-		if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 4, .level = i ? VT_LEVEL_BF16 : VT_LEVEL_F32 }, &err))
+		if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 4,
+		    .level = i ? VT_LEVEL_BF16 : VT_LEVEL_F32 }, &err))
 			CHECK_FAIL("%s", err.text);
 		vt_session_set_input(s, x);
 		vt_session_forward(s, 0);
@@ -392,16 +406,19 @@ static void refuses_what_does_not_fit(void)
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_session *s = NULL;
 
-	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 1 << 20 }, &err), VT_ENOMEM);
+	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 1 << 20 }, &err),
+		VT_ENOMEM);
 	CHECK(strstr(err.text, "1.0 MiB are allowed"));
 	CHECK(strstr(err.text, "; its weights alone take 35.9 MiB: use fewer filters"));
 	CHECK(s == NULL);
-	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 200 << 20 }, &err), VT_ENOMEM);
+	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 200 << 20 }, &err),
+		VT_ENOMEM);
 	CHECK(strstr(err.text, "; recomputing activations it needs 2"));
 	CHECK(strstr(err.text, "; a patch of about 48x48x48 fits"));
 	vt_graph_free(g);
 	g = network("segresnet", "{}", 4, 8, 32, 32, 32);
-	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 200 << 20, .recompute = true }, &err), VT_ENOMEM);
+	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 200 << 20,
+		.recompute = true }, &err), VT_ENOMEM);
 	CHECK(!strstr(err.text, "recomputing"));
 	CHECK(strstr(err.text, "; a batch of 6 fits"));
 	vt_graph_free(g);

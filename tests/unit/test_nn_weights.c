@@ -49,7 +49,8 @@ static void each_form_holds_the_same(void)
 		CHECK_EQ(report.matched, 14);
 		CHECK_STR(report.form, i == 1 ? "module." : "");
 		for (int k = 0; i && k < vt_session_n_weights(s); k++)
-			CHECK(!memcmp(vt_session_weight(s, k)->value, vt_session_weight(first, k)->value, vt_session_weight(s, k)->n * sizeof(float)));
+			CHECK(!memcmp(vt_session_weight(s, k)->value, vt_session_weight(first, k)->value,
+				vt_session_weight(s, k)->n * sizeof(float)));
 		vt_session_free(s);
 		vt_graph_free(g);
 		free(path);
@@ -84,7 +85,8 @@ static void saved_and_loaded(void)
 
 enum { ROUNDS = 3000 };
 
-/* Cuts, bytes changed, bytes repeated: VT_EDATA, or a load of finite values where the damage met nothing that is read. */
+/* Cuts, bytes changed, bytes repeated: VT_EDATA, or a load of finite values where the damage met nothing that is
+ * read. */
 static void damage(const char *name, uint64_t seed)
 {
 	struct vt_err err = VT_ERR_INIT;

@@ -24,7 +24,8 @@ static void fips_180_4_examples(void)
 	static const struct { const char *text, *hex; } known[] = {
 		{ "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
 		{ "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
-		{ "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+		{ "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+			"248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
 	};
 	char hex[VT_HEX];
 
@@ -88,7 +89,8 @@ static void write_file(const char *dir, const char *name, const unsigned char *b
 /* Sizes at the edges of blocks and chunks, any number of threads, read only and copied. */
 static void files_equal_openssl(void)
 {
-	static const size_t sizes[] = { 0, 1, 55, 56, 63, 64, 65, 119, 120, 8192, 65535, 65536, 65537, 131072, 200001, 1 << 20, (1 << 20) + 1, 3000000 };
+	static const size_t sizes[] = { 0, 1, 55, 56, 63, 64, 65, 119, 120, 8192, 65535, 65536, 65537, 131072, 200001,
+		1 << 20, (1 << 20) + 1, 3000000 };
 	enum { N = sizeof(sizes) / sizeof(sizes[0]) };
 	struct vt_err err = VT_ERR_INIT;
 	char *dir = scratch("files"), *copies = scratch("copies");
@@ -185,7 +187,8 @@ static void stat_cache_trusts_what_did_not_move(void)
 	struct vt_err err = VT_ERR_INIT;
 	char *path = scratch("stat-cache");
 	const int64_t now = 1000000000123456789;
-	struct vt_stamp old = { 1, 2, 3, now - 1000000000, now - 1000000000 }, racy = { 1, 3, 3, now - 1000000, now }, whole = { 1, 4, 3, 999999999000000000, now };
+	struct vt_stamp old = { 1, 2, 3, now - 1000000000, now - 1000000000 }, racy = { 1, 3, 3, now - 1000000, now },
+		whole = { 1, 4, 3, 999999999000000000, now };
 	struct vt_digest d = vt_digest_bytes("x", 1), got;
 	struct vt_stat_cache *c = vt_stat_cache_open(path);
 	struct vt_stamp s = old;

@@ -55,7 +55,8 @@ static void probe(float out[VT_LANES], const float start[VT_LANES], uint32_t x, 
 {
 	float xf, wf[2 * VT_LANES];
 	struct vt_tap tap = { &xf, wf };
-	struct vt_tile t = { .tap = &tap, .n_taps = 1, .c_in = 1, .count = 1, .block = 4, .step = 4, .y = out, .y_step = VT_LANES, .start = start };
+	struct vt_tile t = { .tap = &tap, .n_taps = 1, .c_in = 1, .count = 1, .block = 4, .step = 4, .y = out,
+		.y_step = VT_LANES, .start = start };
 
 	memcpy(&xf, &x, sizeof(x));
 	memcpy(wf, w, VT_LANES * sizeof(*w));
@@ -93,7 +94,8 @@ static bool instruction_conforms(void)
 		}
 		probe(out, start, x, w);
 		for (int l = 0; l < VT_LANES; l++) {
-			float want = vt_bf16_dot(start[l], value_of(vt_bf16_bits(value_of(x << 16))), value_of(vt_bf16_bits(value_of(x))),
+			float want = vt_bf16_dot(start[l], value_of(vt_bf16_bits(value_of(x << 16))),
+				value_of(vt_bf16_bits(value_of(x))),
 				value_of(vt_bf16_bits(value_of(w[l] << 16))), value_of(vt_bf16_bits(value_of(w[l]))));
 
 			if (memcmp(&want, &out[l], sizeof(want)))
@@ -125,7 +127,8 @@ struct rounding {
 static void round_task(void *ctx, size_t task)
 {
 	const struct rounding *r = ctx;
-	size_t voxels = r->floats / VT_LANES, from = voxels * task / r->tasks * VT_LANES, end = voxels * (task + 1) / r->tasks * VT_LANES;
+	size_t voxels = r->floats / VT_LANES, from = voxels * task / r->tasks * VT_LANES,
+		end = voxels * (task + 1) / r->tasks * VT_LANES;
 	uint32_t *to = (uint32_t *)r->to;
 
 	for (size_t i = from; i < end; i += 2) {
@@ -156,7 +159,8 @@ void vt_bf16_pack_weights(float *to, const float *w, int n_out, int n_in, int ta
 	for (int o = 0; o < n_out; o++)
 		for (int i = 0; i < n_in; i++)
 			for (int t = 0; t < taps; t++) {
-				size_t at = (size_t)(o / VT_LANES) * (size_t)taps + (size_t)t, lane = (size_t)(o % VT_LANES);
+				size_t at = (size_t)(o / VT_LANES) * (size_t)taps + (size_t)t,
+					lane = (size_t)(o % VT_LANES);
 				uint32_t b = vt_bf16_bits(w[(size_t)o * so + (size_t)i * si + (size_t)t]);
 
 				if (pairs)

@@ -1,8 +1,9 @@
 /* Convolutions as gathers: every output position sums its taps in a fixed order.
  *
  * Forward and the input gradient of a transposed convolution gather at  stride * o - pad + dilation * k  (direct form);
- * a transposed convolution and the input gradient of a plain one gather at  (o + pad - dilation * k) / stride  where that
- * divides (inverse form).  Weight gradients are one direct gather whose lanes are the channels of the small side. */
+ * a transposed convolution and the input gradient of a plain one gather at  (o + pad - dilation * k) / stride  where
+ * that divides (inverse form).  Weight gradients are one direct gather whose lanes are the channels of the small
+ * side. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,8 +76,10 @@ static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b
 
 				if (ix < 0)
 					continue;
-				tap[n_taps].x = base + (((size_t)iz * (size_t)s.h + (size_t)iy) * (size_t)s.w + (size_t)ix) * g->lanes;
-				tap[n_taps++].w = g->w + ((size_t)b * (size_t)(k * k * k) + (size_t)((tz * k + ty) * k + tx)) * per_tap;
+				tap[n_taps].x = base + (((size_t)iz * (size_t)s.h + (size_t)iy) * (size_t)s.w +
+					(size_t)ix) * g->lanes;
+				tap[n_taps++].w = g->w +
+					((size_t)b * (size_t)(k * k * k) + (size_t)((tz * k + ty) * k + tx)) * per_tap;
 			}
 		}
 	}
@@ -104,14 +107,17 @@ static void gather_run(const struct gather *g, struct run r)
 {
 	struct vt_tap tap[MAX_TAPS];
 	struct vt_shape s = g->out.s, in = g->in.s;
-	int phase = g->inverse ? g->c->stride : 1, most = r.two ? g->k->pair : g->k->alone, tiles = (r.count + most - 1) / most;
+	int phase = g->inverse ? g->c->stride : 1, most = r.two ? g->k->pair : g->k->alone,
+		tiles = (r.count + most - 1) / most;
 	size_t block = vt_voxels(s) * VT_LANES, y_step = (size_t)phase * VT_LANES * (r.down ? (size_t)s.w : 1);
 	float *y = g->out.p + ((size_t)r.n * (size_t)vt_blocks(s.c) + (size_t)r.b) * block +
 		(((size_t)r.z * (size_t)s.h + (size_t)r.y) * (size_t)s.w + (size_t)r.x) * VT_LANES;
-	struct vt_tile t = { .tap = tap, .c_in = g->n_in, .block = vt_voxels(in) * g->lanes, .y_step = y_step, .accumulate = g->add,
+	struct vt_tile t = { .tap = tap, .c_in = g->n_in, .block = vt_voxels(in) * g->lanes, .y_step = y_step,
+		.accumulate = g->add,
 		.step = (size_t)(g->inverse ? 1 : g->c->stride) * g->lanes * (r.down ? (size_t)in.w : 1),
 		.w2 = r.two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)g->n_in * VT_LANES : 0,
-		.start = g->bias ? g->bias + (size_t)r.b * VT_LANES : NULL, .start2 = g->bias ? g->bias + (size_t)(r.b + 1) * VT_LANES : NULL };
+		.start = g->bias ? g->bias + (size_t)r.b * VT_LANES : NULL,
+		.start2 = g->bias ? g->bias + (size_t)(r.b + 1) * VT_LANES : NULL };
 
 	t.n_taps = collect_taps(g, tap, r.n, r.b, r.z, r.y, r.x);
 	for (int i = 0; i < tiles; i++) {
@@ -143,7 +149,8 @@ static void after_gather(const struct gather *g, int n, int z, int from, int end
 	struct vt_shape s = g->out.s;
 
 	for (int b = 0; b < vt_blocks(s.c); b++) {
-		size_t at = (((size_t)(n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z) * (size_t)s.h + (size_t)from) * (size_t)s.w * VT_LANES;
+		size_t at = (((size_t)(n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z) * (size_t)s.h +
+			(size_t)from) * (size_t)s.w * VT_LANES;
 
 		vt_fused_blocked(g->k, g->r->fused, b, g->out.p + at, at, (size_t)(end - from) * (size_t)s.w);
 	}
@@ -154,9 +161,11 @@ static void gather_rows(void *ctx, size_t task)
 {
 	const struct gather *g = ctx;
 	struct vt_shape s = g->out.s;
-	int from = (int)(task % (size_t)g->row_groups) * ROWS_PER_TASK, end = from + ROWS_PER_TASK < s.h ? from + ROWS_PER_TASK : s.h;
+	int from = (int)(task % (size_t)g->row_groups) * ROWS_PER_TASK, end = from + ROWS_PER_TASK < s.h
+		? from + ROWS_PER_TASK : s.h;
 	int phase = g->inverse ? g->c->stride : 1;
-	struct run r = { .z = (int)(task / (size_t)g->row_groups % (size_t)s.d), .n = (int)(task / (size_t)g->row_groups / (size_t)s.d) };
+	struct run r = { .z = (int)(task / (size_t)g->row_groups % (size_t)s.d),
+		.n = (int)(task / (size_t)g->row_groups / (size_t)s.d) };
 	unsigned control = g->r->bf16 ? vt_bf16_flush_begin() : 0;
 
 	for (r.b = 0; r.b < vt_blocks(s.c); r.b += 2)
@@ -197,7 +206,8 @@ static void pack_block(void *ctx, size_t block)
 			for (int l = 0; l < VT_LANES; l++, at++) {
 				int o = (int)block * VT_LANES + l;
 
-				p->to[at] = o < p->n_out ? p->w[(size_t)o * p->so + (size_t)i * p->si + (size_t)t] : 0.0f;
+				p->to[at] = o < p->n_out ? p->w[(size_t)o * p->so + (size_t)i * p->si + (size_t)t]
+					: 0.0f;
 			}
 }
 
@@ -262,12 +272,13 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct vt_view y)
 {
 	size_t t = (size_t)taps_of(r->c);
-	struct order w = r->c->transposed ? (struct order){ t, (size_t)y.s.c * t } : (struct order){ (size_t)x.s.c * t, t };
+	struct order w = r->c->transposed ? (struct order){ t, (size_t)y.s.c * t }
+		: (struct order){ (size_t)x.s.c * t, t };
 
 	run_gather(r, &(struct gather){ .in = x, .out = y, .inverse = r->c->transposed }, w, r->bias);
 }
 
-/* --- weight gradient ---------------------------------------------------------------------------------------------------- */
+/* --- weight gradient ---------------------------------------------------------------------------------------------- */
 
 struct weight_grad {
 	const struct vt_kernels *k;
@@ -306,8 +317,10 @@ static void inside(const struct axis *a, int t, int *from, int *to)
 		--*to;
 }
 
-/* Rows [y0, y1) of plane oz of item n.  The rows of one tap are summed in one go, so that its 8 x 8 sums stay in registers. */
-static void grad_of_rows(const struct weight_grad *g, float *part, float *part2, int n, int sb, int bb, int oz, int y0, int y1)
+/* Rows [y0, y1) of plane oz of item n.  The rows of one tap are summed in one go, so that its 8 x 8 sums stay in
+ * registers. */
+static void grad_of_rows(const struct weight_grad *g, float *part, float *part2, int n, int sb, int bb, int oz, int y0,
+	int y1)
 {
 	struct vt_shape s = g->small.s, l = g->big.s;
 	int k = g->c->k;
@@ -324,7 +337,8 @@ static void grad_of_rows(const struct weight_grad *g, float *part, float *part2,
 
 		if (iz < 0 || top >= end || from >= to)
 			continue;
-		r.x = x + (((size_t)iz * (size_t)l.h + (size_t)g->y.at[top * k + ty]) * (size_t)l.w + (size_t)g->x.at[from * k + t % k]) * VT_LANES;
+		r.x = x + (((size_t)iz * (size_t)l.h + (size_t)g->y.at[top * k + ty]) * (size_t)l.w +
+			(size_t)g->x.at[from * k + t % k]) * VT_LANES;
 		r.dy = dy + (((size_t)oz * (size_t)s.h + (size_t)top) * (size_t)s.w + (size_t)from) * VT_LANES;
 		r.dy2 = r.dy + s_block;
 		r.rows = end - top;
@@ -337,7 +351,8 @@ static void grad_of_rows(const struct weight_grad *g, float *part, float *part2,
 
 static float *part_of(const struct weight_grad *g, int slab, int sb, int bb)
 {
-	return g->part + (((size_t)slab * (size_t)vt_blocks(g->small.s.c) + (size_t)sb) * (size_t)g->blocks + (size_t)bb) * part_floats(taps_of(g->c));
+	return g->part + (((size_t)slab * (size_t)vt_blocks(g->small.s.c) + (size_t)sb) * (size_t)g->blocks +
+		(size_t)bb) * part_floats(taps_of(g->c));
 }
 
 static void grad_task(void *ctx, size_t task)
@@ -376,9 +391,11 @@ static void sum_slabs(void *ctx, size_t task)
 		}
 }
 
-static void weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view big, struct vt_view small, float *dw, float *part)
+static void weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view big,
+	struct vt_view small, float *dw, float *part)
 {
-	struct weight_grad g = { .k = k, .c = c, .big = big, .small = small, .slabs = slabs_of(small.s), .part = part, .dw = dw,
+	struct weight_grad g = { .k = k, .c = c, .big = big, .small = small, .slabs = slabs_of(small.s), .part = part,
+		.dw = dw,
 		.pairs = (vt_blocks(small.s.c) + 1) / 2, .blocks = vt_blocks(big.s.c) };
 
 	g.z = axis_of(c, small.s.d, big.s.d, false);
@@ -395,7 +412,7 @@ static void weight_gradient(const struct vt_kernels *k, const struct vt_conv *c,
 	free(g.x.at);
 }
 
-/* --- the rest of the backward pass ----------------------------------------------------------------------------------------- */
+/* --- the rest of the backward pass -------------------------------------------------------------------------------- */
 
 struct bias_grad {
 	const struct vt_kernels *k;
@@ -420,12 +437,14 @@ static void bias_gradient(const struct vt_kernels *k, struct vt_view dy, float *
 	vt_parallel_for((size_t)vt_blocks(dy.s.c), bias_block, &(struct bias_grad){ k, dy, db });
 }
 
-void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx, bool add, struct vt_view dy, float *dw, float *db)
+void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx, bool add, struct vt_view dy,
+	float *dw, float *db)
 {
 	struct vt_conv_run plain = *r;
 	const struct vt_conv *c = r->c;
 	size_t t = (size_t)taps_of(c);
-	struct order w = c->transposed ? (struct order){ (size_t)dy.s.c * t, t } : (struct order){ t, (size_t)dx.s.c * t };
+	struct order w = c->transposed ? (struct order){ (size_t)dy.s.c * t, t }
+		: (struct order){ t, (size_t)dx.s.c * t };
 
 	if (c->transposed)
 		weight_gradient(r->k, c, dy, x, dw, r->scratch);
@@ -435,12 +454,14 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 		bias_gradient(r->k, dy, db);
 	plain.fused = NULL;
 	if (dx.p)
-		run_gather(&plain, &(struct gather){ .in = dy, .out = dx, .inverse = !c->transposed, .add = add }, w, NULL);
+		run_gather(&plain, &(struct gather){ .in = dy, .out = dx, .inverse = !c->transposed, .add = add }, w,
+			NULL);
 }
 
 static size_t gather_scratch(int n_out, struct vt_shape in, int taps, bool bf16)
 {
-	return packed_floats(n_out, in.c + in.c % 2, taps) + (size_t)vt_blocks(n_out) * VT_LANES + (bf16 ? vt_floats(in) : 0);
+	return packed_floats(n_out, in.c + in.c % 2, taps) + (size_t)vt_blocks(n_out) * VT_LANES + (bf16 ? vt_floats(in)
+		: 0);
 }
 
 size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training, bool bf16)

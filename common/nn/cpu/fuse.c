@@ -32,7 +32,8 @@ void vt_fuse_norm(struct vt_fused *f, const struct vt_norm *norm, int channels, 
 
 	s->relu = norm->relu;
 	for (int c = 0; c < channels; c++)
-		vt_norm_coefficients(w, c, (double)w->running_mean[c], vt_norm_rstd(norm, (double)w->running_var[c]), &s->a[c], &s->b[c]);
+		vt_norm_coefficients(w, c, (double)w->running_mean[c], vt_norm_rstd(norm, (double)w->running_var[c]),
+			&s->a[c], &s->b[c]);
 }
 
 void vt_fuse_act(struct vt_fused *f, const struct vt_node *n, const float *slopes)
@@ -51,7 +52,8 @@ void vt_fuse_add(struct vt_fused *f, const float *other)
 	add_step(f, VT_FUSED_ADD, 0)->other = other;
 }
 
-static void apply(const struct vt_kernels *k, const struct vt_fused_step *s, float *y, size_t at, size_t floats, const float *a, const float *b)
+static void apply(const struct vt_kernels *k, const struct vt_fused_step *s, float *y, size_t at, size_t floats,
+	const float *a, const float *b)
 {
 	if (s->kind == VT_FUSED_AFFINE)
 		k->affine(y, y, floats / VT_LANES, a, b, s->relu);
@@ -66,7 +68,8 @@ void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int 
 	for (int i = 0; i < f->n; i++) {
 		const struct vt_fused_step *s = &f->step[i];
 
-		apply(k, s, y, at, voxels * VT_LANES, s->a ? s->a + (size_t)b * VT_LANES : NULL, s->b ? s->b + (size_t)b * VT_LANES : NULL);
+		apply(k, s, y, at, voxels * VT_LANES, s->a ? s->a + (size_t)b * VT_LANES : NULL,
+			s->b ? s->b + (size_t)b * VT_LANES : NULL);
 	}
 }
 

@@ -12,7 +12,8 @@ enum vt_fused_kind { VT_FUSED_AFFINE = 1, VT_FUSED_ACT, VT_FUSED_ADD };
 
 struct vt_fused_step {
 	enum vt_fused_kind kind;
-	float *a, *b;            /* affine: [blocks * 8] coefficients of y = fma(a, x, b), owned; b of act: which lanes are channels */
+	/* affine: [blocks * 8] coefficients of y = fma(a, x, b), owned; b of act: which lanes are channels */
+	float *a, *b;
 	bool relu;
 	enum vt_act act;         /* a: [blocks * 8] slopes */
 	const float *other;      /* add: the other tensor, of the same layout */
@@ -33,6 +34,7 @@ void vt_fuse_add(struct vt_fused *f, const float *other);
 /* On `voxels` voxels of channel block b; `at`: where y lies in its tensor, in floats. */
 void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int b, float *y, size_t at, size_t voxels);
 /* On a row of one channel, `floats` (a multiple of 8) long. */
-void vt_fused_row(const struct vt_kernels *k, const struct vt_fused *f, int channel, float *y, size_t at, size_t floats);
+void vt_fused_row(const struct vt_kernels *k, const struct vt_fused *f, int channel, float *y, size_t at,
+	size_t floats);
 
 #endif

@@ -1,7 +1,7 @@
 /* Operators of gates, heads and shortcuts: products, pools over voxels or channels, softmax, windows, reshapes.
  *
- * They are a small share of any network's time, so they are plain loops: one task a channel block (or a plane of voxels where
- * channels are summed), sums in double in ascending order. */
+ * They are a small share of any network's time, so they are plain loops: one task a channel block (or a plane of voxels
+ * where channels are summed), sums in double in ascending order. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +24,8 @@ static float *block_of(struct vt_view v, size_t task)
 /* Element (item n, channel c, voxel v). */
 static float *at(struct vt_view x, int n, int c, size_t v)
 {
-	return x.p + (((size_t)n * (size_t)vt_blocks(x.s.c) + (size_t)(c / VT_LANES)) * vt_voxels(x.s) + v) * VT_LANES + c % VT_LANES;
+	return x.p + (((size_t)n * (size_t)vt_blocks(x.s.c) + (size_t)(c / VT_LANES)) * vt_voxels(x.s) + v) * VT_LANES +
+		c % VT_LANES;
 }
 
 static void set(float *to, float v, bool add)
@@ -55,7 +56,7 @@ static struct plane plane_of(struct vt_shape s, size_t task)
 	return (struct plane){ (int)(task / (size_t)s.d), z * area, (z + 1) * area };
 }
 
-/* --- product --------------------------------------------------------------------------------------------------------------- */
+/* --- product ------------------------------------------------------------------------------------------------------ */
 
 /* How an element of b is found for an element of a: b has a's shape, or one value a channel, or one channel. */
 static float *partner(struct vt_view b, struct vt_view a, int n, int c, size_t v)
@@ -122,7 +123,8 @@ static void mul_db_voxel_task(void *ctx, size_t task)
 		}
 }
 
-void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, struct vt_view da, bool add_a, struct vt_view db, bool add_b)
+void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, struct vt_view da, bool add_a,
+	struct vt_view db, bool add_b)
 {
 	struct gate_work w = { .a = a, .b = b, .y = dy, .da = da, .db = db, .add_a = add_a, .add_b = add_b };
 
@@ -136,7 +138,7 @@ void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, 
 		each_plane(&w, a.s, mul_db_voxel_task);
 }
 
-/* --- pools over all voxels, and over channels --------------------------------------------------------------------------------- */
+/* --- pools over all voxels, and over channels --------------------------------------------------------------------- */
 
 static size_t largest(struct vt_view x, int n, int c)
 {
@@ -184,11 +186,13 @@ static void global_back_task(void *ctx, size_t task)
 		*at(w->da, n, c, v) += d;
 }
 
-void vt_cpu_global_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx, bool add)
+void vt_cpu_global_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx,
+	bool add)
 {
 	if (!add)
 		memset(dx.p, 0, vt_floats(dx.s) * sizeof(float));
-	vt_parallel_for((size_t)x.s.n * (size_t)x.s.c, global_back_task, &(struct gate_work){ .node = n, .a = x, .y = dy, .da = dx });
+	vt_parallel_for((size_t)x.s.n * (size_t)x.s.c, global_back_task,
+		&(struct gate_work){ .node = n, .a = x, .y = dy, .da = dx });
 }
 
 static int top_channel(struct vt_view x, int n, size_t v)
@@ -211,7 +215,8 @@ static void channel_task(void *ctx, size_t task)
 
 		for (int c = 0; c < w->a.s.c; c++)
 			sum += (double)*at(w->a, p.n, c, v);
-		*at(w->y, p.n, 0, v) = w->node->flag ? *at(w->a, p.n, top_channel(w->a, p.n, v), v) : (float)(sum / w->a.s.c);
+		*at(w->y, p.n, 0, v) = w->node->flag ? *at(w->a, p.n, top_channel(w->a, p.n, v), v)
+			: (float)(sum / w->a.s.c);
 	}
 }
 
@@ -236,14 +241,15 @@ static void channel_back_task(void *ctx, size_t task)
 	}
 }
 
-void vt_cpu_channel_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx, bool add)
+void vt_cpu_channel_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx,
+	bool add)
 {
 	if (!add)
 		memset(dx.p, 0, vt_floats(dx.s) * sizeof(float));
 	each_plane(&(struct gate_work){ .node = n, .a = x, .y = dy, .da = dx }, x.s, channel_back_task);
 }
 
-/* --- softmax over channels ------------------------------------------------------------------------------------------------------- */
+/* --- softmax over channels ---------------------------------------------------------------------------------------- */
 
 static void softmax_task(void *ctx, size_t task)
 {
@@ -278,7 +284,8 @@ static void softmax_back_task(void *ctx, size_t task)
 		for (int c = 0; c < w->a.s.c; c++)
 			sum += (double)*at(w->y, p.n, c, v) * (double)*at(w->a, p.n, c, v);
 		for (int c = 0; c < w->a.s.c; c++)
-			set(at(w->da, p.n, c, v), (float)((double)*at(w->a, p.n, c, v) * ((double)*at(w->y, p.n, c, v) - sum)), w->add_a);
+			set(at(w->da, p.n, c, v),
+				(float)((double)*at(w->a, p.n, c, v) * ((double)*at(w->y, p.n, c, v) - sum)), w->add_a);
 	}
 }
 
@@ -287,7 +294,7 @@ void vt_cpu_softmax_backward(struct vt_view y, struct vt_view dy, struct vt_view
 	each_plane(&(struct gate_work){ .a = y, .y = dy, .da = dx, .add_a = add }, y.s, softmax_back_task);
 }
 
-/* --- average pool without padding, nearest upsampling ------------------------------------------------------------------------------ */
+/* --- average pool without padding, nearest upsampling ------------------------------------------------------------- */
 
 /* Moves every (coarse, fine) pair of the map: to coarse with weight `scale`, or the adjoint. */
 static void pair_task(void *ctx, size_t task)
@@ -303,8 +310,10 @@ static void pair_task(void *ctx, size_t task)
 		for (int y = 0; y < c.h; y++)
 			for (int x = 0; x < c.w; x++, coarse += VT_LANES)
 				for (int t = 0; t < n->k * n->k * n->k; t++) {
-					int fz = z * n->stride + t / (n->k * n->k), fy = y * n->stride + t / n->k % n->k, fx = x * n->stride + t % n->k;
-					float *p = fine + (((size_t)fz * (size_t)f.h + (size_t)fy) * (size_t)f.w + (size_t)fx) * VT_LANES;
+					int fz = z * n->stride + t / (n->k * n->k),
+						fy = y * n->stride + t / n->k % n->k, fx = x * n->stride + t % n->k;
+					float *p = fine + (((size_t)fz * (size_t)f.h + (size_t)fy) * (size_t)f.w +
+						(size_t)fx) * VT_LANES;
 
 					for (int l = 0; l < VT_LANES; l++)
 						if (up)
@@ -343,7 +352,7 @@ void vt_cpu_nearest_backward(const struct vt_node *n, struct vt_view dy, struct 
 	pairs(n, dx, dy, false, add);
 }
 
-/* --- window and reshape --------------------------------------------------------------------------------------------------------------- */
+/* --- window and reshape ------------------------------------------------------------------------------------------- */
 
 /* y[c, z, y, x] = x[c + at.c, z + at.d, y + at.h, x + at.w]; backward adds the other way.  One item at a time. */
 static void move_window(struct vt_shape o, struct vt_view y, struct vt_view x, int n, bool back)
@@ -353,9 +362,11 @@ static void move_window(struct vt_shape o, struct vt_view y, struct vt_view x, i
 			for (int r = 0; r < y.s.h; r++)
 				for (int v = 0; v < y.s.w; v++) {
 					int xc = c + o.c, xz = z + o.d, xr = r + o.h, xv = v + o.w;
-					size_t from, to = ((size_t)z * (size_t)y.s.h + (size_t)r) * (size_t)y.s.w + (size_t)v;
+					size_t from, to = ((size_t)z * (size_t)y.s.h + (size_t)r) * (size_t)y.s.w +
+						(size_t)v;
 
-					if (xc < 0 || xz < 0 || xr < 0 || xv < 0 || xc >= x.s.c || xz >= x.s.d || xr >= x.s.h || xv >= x.s.w)
+					if (xc < 0 || xz < 0 || xr < 0 || xv < 0 || xc >= x.s.c || xz >= x.s.d ||
+					    xr >= x.s.h || xv >= x.s.w)
 						continue;
 					from = ((size_t)xz * (size_t)x.s.h + (size_t)xr) * (size_t)x.s.w + (size_t)xv;
 					if (back)

@@ -7,8 +7,8 @@
 
 enum { TILE_PAIR = 6, TILE_ALONE = 12 };
 
-/* count positions x (1 or 2) blocks of eight outputs stay in registers over the whole sum: 6 x 2 or 12 x 1 accumulators,
- * the weights and one broadcast fill the sixteen registers of AVX2. */
+/* count positions x (1 or 2) blocks of eight outputs stay in registers over the whole sum: 6 x 2 or 12 x 1
+ * accumulators, the weights and one broadcast fill the sixteen registers of AVX2. */
 INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks, const size_t step)
 {
 	v8 acc[2][TILE_ALONE];
@@ -17,7 +17,8 @@ INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks, 
 		for (int j = 0; j < count; j++) {
 			const float *y = b ? t->y2 : t->y, *start = b ? t->start2 : t->start;
 
-			acc[b][j] = t->accumulate ? v8_load(y + (size_t)j * t->y_step) : start ? v8_load(start) : v8_set(0.0f);
+			acc[b][j] = t->accumulate ? v8_load(y + (size_t)j * t->y_step) : start ? v8_load(start)
+				: v8_set(0.0f);
 		}
 	for (int k = 0; k < t->n_taps; k++) {
 		const float *w = t->tap[k].w;
@@ -159,7 +160,8 @@ INLINE void rows_of(const struct vt_rows *r, size_t v, const int c_out, const in
 		const float *x = r->tap[k].x + v, *w = r->tap[k].w;
 
 		for (int i = 0; i < r->c_in; i++, x += r->x_row, w += c_out) {
-			__builtin_prefetch(x + 8 * wide);   /* a row each: more streams than the processor follows by itself */
+			/* a row each: more streams than the processor follows by itself */
+			__builtin_prefetch(x + 8 * wide);
 			v8 xv[8];
 
 			for (int j = 0; j < wide; j++)

@@ -1,5 +1,6 @@
-/* kernel_source.h - the kernels' one source, included by kernels_portable.c, kernels_avx2.c and kernels_avx512.c, which define
- * KERNELS (the name of the table) and KERNEL_NAME.  It is a header only because the same text is compiled for two instruction sets. */
+/* kernel_source.h - the kernels' one source, included by kernels_portable.c, kernels_avx2.c and kernels_avx512.c, which
+ * define KERNELS (the name of the table) and KERNEL_NAME.  It is a header only because the same text is compiled for
+ * two instruction sets. */
 #ifndef COMMON_NN_CPU_KERNEL_SOURCE_H
 #define COMMON_NN_CPU_KERNEL_SOURCE_H
 
@@ -58,7 +59,8 @@ static void norm_sums(const float *dy, const float *y, const float *x, size_t m,
 	d8_store(product, p);
 }
 
-static void norm_dx(float *dx, const float *dy, const float *y, const float *x, size_t m, const float a[8], const float b[8],
+static void norm_dx(float *dx, const float *dy, const float *y, const float *x, size_t m, const float a[8],
+	const float b[8],
 	const float c[8], bool accumulate)
 {
 	v8 av = v8_load(a), bv = v8_load(b), cv = v8_load(c);
@@ -91,7 +93,8 @@ INLINE d8 exponential(d8 x)
 {
 	const d8 magic = d8_set(0x1.8p52), most = d8_set(708.0), least = d8_set(-708.0);
 	d8 t, n, r, p = d8_set(1.0 / 6227020800.0);
-	static const double c[] = { 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
+	static const double c[] = { 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
+		1.0 / 5040, 1.0 / 720,
 		1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0 };
 
 	x = d8_if_greater(x, most, most, x);
@@ -105,14 +108,18 @@ INLINE d8 exponential(d8 x)
 	return d8_scale(p, t);
 }
 
-/* erf(z), absolute error 2e-8 beyond |z| = 4, where it is taken as 1, else 4e-13: erf(z) / z as a polynomial in z^2 / 8 - 1,
- * interpolated at the Chebyshev nodes of [0, 16]. */
+/* erf(z), absolute error 2e-8 beyond |z| = 4, where it is taken as 1, else 4e-13: erf(z) / z as a polynomial in z^2 /
+ * 8 - 1, interpolated at the Chebyshev nodes of [0, 16]. */
 INLINE d8 error_function(d8 z)
 {
-	static const double c[] = { 1.4847274819065048e-06, -4.585383146110436e-06, 5.0885342795442365e-06, -1.2640600249616678e-05,
-		5.0473419951626746e-05, -0.00012648277634466279, 0.00027314205594255168, -0.00060487687353641981, 0.0012940262578981878,
-		-0.0025830189840541583, 0.0048530088867995902, -0.0086043645168669899, 0.014349731521034491, -0.022474028114339822,
-		0.033060613050075377, -0.045765041071167085, 0.059886906574116792, -0.074727871546206637, 0.090208994054324088,
+	static const double c[] = { 1.4847274819065048e-06, -4.585383146110436e-06, 5.0885342795442365e-06,
+		-1.2640600249616678e-05,
+		5.0473419951626746e-05, -0.00012648277634466279, 0.00027314205594255168, -0.00060487687353641981,
+		0.0012940262578981878,
+		-0.0025830189840541583, 0.0048530088867995902, -0.0086043645168669899, 0.014349731521034491,
+		-0.022474028114339822,
+		0.033060613050075377, -0.045765041071167085, 0.059886906574116792, -0.074727871546206637,
+		0.090208994054324088,
 		-0.10771044230496035, 0.13167511689524258, -0.17657623330391425, 0.35353099564340551 };
 	d8 t = d8_fma(z, d8_mul(z, d8_set(0.125)), d8_set(-1.0)), p = d8_set(c[0]), r;
 
@@ -167,13 +174,16 @@ INLINE d8 derivative(const int kind, d8 x, d8 slope)
 	}
 }
 
-/* x / 2 (1 + erf(x / sqrt 2)) in f32, absolute error 7e-7 up to |x| = 6, as far as the sum's rounding reaches: erf(z) / z is a
- * polynomial in z^2 / 8 - 1 interpolated at the Chebyshev nodes of [0, 16], and erf is 1 beyond |z| = 4. */
+/* x / 2 (1 + erf(x / sqrt 2)) in f32, absolute error 7e-7 up to |x| = 6, as far as the sum's rounding reaches: erf(z) /
+ * z is a polynomial in z^2 / 8 - 1 interpolated at the Chebyshev nodes of [0, 16], and erf is 1 beyond |z| = 4. */
 INLINE v8 gelu(v8 x)
 {
-	static const float c[] = { -0.0013728151097893715f, 0.0030023111030459404f, -0.0010769421933218837f, 0.0017006007255986333f,
-		-0.010085906833410263f, 0.017188483849167824f, -0.021662531420588493f, 0.031679343432188034f, -0.046014320105314255f,
-		0.06024739891290665f, -0.07468753308057785f, 0.09016311913728714f, -0.10771336406469345f, 0.13167732954025269f,
+	static const float c[] = { -0.0013728151097893715f, 0.0030023111030459404f, -0.0010769421933218837f,
+		0.0017006007255986333f,
+		-0.010085906833410263f, 0.017188483849167824f, -0.021662531420588493f, 0.031679343432188034f,
+		-0.046014320105314255f,
+		0.06024739891290665f, -0.07468753308057785f, 0.09016311913728714f, -0.10771336406469345f,
+		0.13167732954025269f,
 		-0.176576167345047f, 0.35353097319602966f };
 	v8 z = v8_mul(x, v8_set(0.70710678118654752440f)), h = v8_mul(x, v8_set(0.5f));
 	v8 t = v8_fma(z, v8_mul(z, v8_set(0.125f)), v8_set(-1.0f)), p = v8_set(c[0]), r;
@@ -191,7 +201,8 @@ INLINE void act_of(const int kind, float *y, const float *x, size_t n, const flo
 
 	for (size_t i = 0; i < n; i += 8)
 		v8_store(y + i, kind == VT_ACT_RELU ? v8_where_positive(v8_load(x + i), v8_load(x + i)) :
-			kind == VT_ACT_GELU ? gelu(v8_load(x + i)) : v8_where_positive(k, v8_of(activated(kind, d8_of(v8_load(x + i)), s))));
+			kind == VT_ACT_GELU ? gelu(v8_load(x + i))
+				: v8_where_positive(k, v8_of(activated(kind, d8_of(v8_load(x + i)), s))));
 }
 
 static void act(int kind, float *y, const float *x, size_t n, const float slope[8], const float keep[8])
@@ -206,7 +217,8 @@ static void act(int kind, float *y, const float *x, size_t n, const float slope[
 	}
 }
 
-INLINE void act_back_of(const int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8], bool accumulate)
+INLINE void act_back_of(const int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8],
+	bool accumulate)
 {
 	d8 s = d8_of(v8_load(slope));
 
@@ -217,7 +229,8 @@ INLINE void act_back_of(const int kind, float *dx, const float *dy, const float 
 	}
 }
 
-static void act_back(int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8], bool accumulate)
+static void act_back(int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8],
+	bool accumulate)
 {
 	switch (kind) {
 	case VT_ACT_LEAKY:
@@ -230,7 +243,8 @@ static void act_back(int kind, float *dx, const float *dy, const float *x, size_
 }
 
 #ifdef KERNELS
-const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .pair = TILE_PAIR, .alone = TILE_ALONE, .tile = tile, .row = row, .rows = rows, .moments = moments, .affine = affine,
+const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .pair = TILE_PAIR, .alone = TILE_ALONE, .tile = tile,
+	.row = row, .rows = rows, .moments = moments, .affine = affine,
 	.norm_sums = norm_sums, .norm_dx = norm_dx, .lerp = lerp, .axpy = axpy, .act = act, .act_back = act_back };
 #endif
 

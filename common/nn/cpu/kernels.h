@@ -33,8 +33,8 @@ struct vt_tile {
 };
 
 /* Rows of a weight gradient: g[i, 0..7] += sum over rows r, positions j < count of
- * x[r * row_step + j * step + i] * dy[r * dy_row_step + j * dy_step + 0..7], i < n <= 8, upwards; with dy2 and g2 a second
- * block of eight. */
+ * x[r * row_step + j * step + i] * dy[r * dy_row_step + j * dy_step + 0..7], i < n <= 8, upwards; with dy2 and g2 a
+ * second block of eight. */
 struct vt_row {
 	const float *x, *dy, *dy2;
 	size_t step, dy_step, row_step, dy_row_step;
@@ -42,8 +42,8 @@ struct vt_row {
 	float *g, *g2;
 };
 
-/* y[o * y_row + v] = start[o] (or 0) + sum over taps, channels i of w[i * c_out + o] * x[i * x_row + v], o < c_out <= VT_ROWS_MOST,
- * v < width (a multiple of 16): lanes are neighbours in x.  Order of a sum as in vt_tile. */
+/* y[o * y_row + v] = start[o] (or 0) + sum over taps, channels i of w[i * c_out + o] * x[i * x_row + v], o < c_out <=
+ * VT_ROWS_MOST, v < width (a multiple of 16): lanes are neighbours in x.  Order of a sum as in vt_tile. */
 enum { VT_ROWS_MOST = 6 };
 struct vt_rows {
 	const struct vt_tap *tap;
@@ -60,7 +60,8 @@ typedef void (*vt_moments_fn)(const float *x, size_t m, double sum[8], double sq
 typedef void (*vt_affine_fn)(float *y, const float *x, size_t m, const float a[8], const float b[8], bool relu);
 
 /* dy is masked by y > 0 if y is given; sum[l] += dy, product[l] += dy * x in double. */
-typedef void (*vt_norm_sums_fn)(const float *dy, const float *y, const float *x, size_t m, double sum[8], double product[8]);
+typedef void (*vt_norm_sums_fn)(const float *dy, const float *y, const float *x, size_t m, double sum[8],
+	double product[8]);
 
 /* dx (+)= fma(a, dy masked by y > 0, fma(b, x, c)). */
 typedef void (*vt_norm_dx_fn)(float *dx, const float *dy, const float *y, const float *x, size_t m, const float a[8],
@@ -70,11 +71,13 @@ typedef void (*vt_norm_dx_fn)(float *dx, const float *dy, const float *y, const 
 typedef void (*vt_lerp_fn)(float *y, const float *p, const float *q, float w0, float w1, size_t n);
 typedef void (*vt_axpy_fn)(float *y, const float *p, float w, size_t n);
 
-/* y = f(x) over n floats (a multiple of 8), lane l with slope[l] where the function has one (ELU's alpha, leaky and PReLU slopes);
+/* y = f(x) over n floats (a multiple of 8), lane l with slope[l] where the function has one (ELU's alpha, leaky and
+ * PReLU slopes);
  * 0 in the lanes where keep[l] is 0.  kind is an enum vt_act. */
 typedef void (*vt_act_fn)(int kind, float *y, const float *x, size_t n, const float slope[8], const float keep[8]);
 /* dx (+)= f'(x) dy. */
-typedef void (*vt_act_back_fn)(int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8], bool accumulate);
+typedef void (*vt_act_back_fn)(int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8],
+	bool accumulate);
 
 struct vt_kernels {
 	const char *name;
@@ -100,7 +103,8 @@ extern const struct vt_kernels vt_kernels_avx2, vt_kernels_avx512;
 /* The table of that name ("portable", "avx2", "avx512"), NULL if there is none or this processor does not run it. */
 const struct vt_kernels *vt_kernels_named(const char *name);
 
-/* The fastest table this processor runs, or the one that VOXTRAIL_ISA names: VT_ECONFIG if it cannot.  Same bits in all. */
+/* The fastest table this processor runs, or the one that VOXTRAIL_ISA names: VT_ECONFIG if it cannot.  Same bits in
+ * all. */
 int vt_kernels_choose(const struct vt_kernels **out, struct vt_err *err);
 
 #endif

@@ -1,7 +1,8 @@
 /* Compiled with AVX-512 F, BW, VL and DQ switched on; reached only after a run-time check.
  *
- * Sixteen lanes are two blocks of eight channels, or sixteen neighbours along x: each lane does what the eight-lane kernels do,
- * in their order, so the bits are theirs.  What has one block only stays at eight lanes, with twice the registers. */
+ * Sixteen lanes are two blocks of eight channels, or sixteen neighbours along x: each lane does what the eight-lane
+ * kernels do, in their order, so the bits are theirs.  What has one block only stays at eight lanes, with twice the
+ * registers. */
 #if defined(__x86_64__)
 #define KERNELS vt_kernels_avx512
 #define KERNEL_NAME "avx512"
@@ -51,7 +52,8 @@ INLINE void tile_pair_of(const struct vt_tile *t, const int count, const size_t 
 				v16 wv = v16_pair(w, w + t->w2);
 
 				for (int j = 0; j < count; j++)
-					acc[j] = _mm512_fmadd_ps(wv, _mm512_set1_ps(x[(size_t)j * step + (size_t)i]), acc[j]);
+					acc[j] = _mm512_fmadd_ps(wv, _mm512_set1_ps(x[(size_t)j * step + (size_t)i]),
+						acc[j]);
 			}
 		}
 	}
@@ -64,7 +66,8 @@ INLINE void tile_alone_of(const struct vt_tile *t, const int count, const size_t
 	v8 acc[TILE_ALONE];
 
 	for (int j = 0; j < count; j++)
-		acc[j] = t->accumulate ? v8_load(t->y + (size_t)j * t->y_step) : t->start ? v8_load(t->start) : v8_set(0.0f);
+		acc[j] = t->accumulate ? v8_load(t->y + (size_t)j * t->y_step) : t->start ? v8_load(t->start)
+			: v8_set(0.0f);
 	for (int k = 0; k < t->n_taps; k++) {
 		const float *w = t->tap[k].w;
 

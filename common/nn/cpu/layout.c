@@ -1,4 +1,5 @@
-/* Channels to where another layout or another tensor has them.  A task is one slab of one channel block of the result. */
+/* Channels to where another layout or another tensor has them.  A task is one slab of one channel block of the
+ * result. */
 #include <string.h>
 
 #include "common/base/parallel.h"
@@ -20,9 +21,11 @@ struct part {
 
 static struct part part_of(const struct moving *m, size_t task)
 {
-	size_t voxels = vt_voxels(m->blocks.s), slabs = (size_t)vt_slabs(voxels), blocks = (size_t)vt_blocks(m->blocks.s.c), i = task % slabs;
+	size_t voxels = vt_voxels(m->blocks.s), slabs = (size_t)vt_slabs(voxels),
+		blocks = (size_t)vt_blocks(m->blocks.s.c), i = task % slabs;
 
-	return (struct part){ (int)(task / slabs / blocks), (int)(task / slabs % blocks), voxels * i / slabs, voxels * (i + 1) / slabs, voxels };
+	return (struct part){ (int)(task / slabs / blocks), (int)(task / slabs % blocks), voxels * i / slabs,
+		voxels * (i + 1) / slabs, voxels };
 }
 
 static void each_part(struct moving *m, void (*fn)(void *, size_t))
@@ -34,7 +37,8 @@ static void each_part(struct moving *m, void (*fn)(void *, size_t))
 
 static float *lane_of(struct vt_view v, int item, int c)
 {
-	return v.p + (((size_t)item * (size_t)vt_blocks(v.s.c) + (size_t)(c / VT_LANES)) * vt_voxels(v.s)) * VT_LANES + c % VT_LANES;
+	return v.p + (((size_t)item * (size_t)vt_blocks(v.s.c) + (size_t)(c / VT_LANES)) * vt_voxels(v.s)) * VT_LANES +
+		c % VT_LANES;
 }
 
 /* d[v, 0] (+)= s[v * stride]; s == NULL: zeros. */
@@ -54,7 +58,8 @@ static void pack_task(void *ctx, size_t task)
 	struct vt_shape s = m->blocks.s;
 
 	for (int l = 0, c = p.block * VT_LANES; l < VT_LANES; l++, c++)
-		fill_lane(lane_of(m->blocks, p.item, c), c < s.c ? m->from + ((size_t)p.item * (size_t)s.c + (size_t)c) * p.voxels : NULL, 1, &p, false);
+		fill_lane(lane_of(m->blocks, p.item, c),
+			c < s.c ? m->from + ((size_t)p.item * (size_t)s.c + (size_t)c) * p.voxels : NULL, 1, &p, false);
 }
 
 static void unpack_task(void *ctx, size_t task)

@@ -54,7 +54,8 @@ static void affine_task(void *ctx, size_t task)
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
 
-	w->k->affine(part_of(w->y, p), part_of(w->x, p), p.voxels, w->a + 8 * p.block, w->b + 8 * p.block, w->norm->relu);
+	w->k->affine(part_of(w->y, p), part_of(w->x, p), p.voxels, w->a + 8 * p.block, w->b + 8 * p.block,
+		w->norm->relu);
 }
 
 static void sums_task(void *ctx, size_t task)
@@ -62,7 +63,8 @@ static void sums_task(void *ctx, size_t task)
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
 
-	w->k->norm_sums(part_of(w->dy, p), mask_of(w, p), part_of(w->x, p), p.voxels, w->part1 + 8 * task, w->part2 + 8 * task);
+	w->k->norm_sums(part_of(w->dy, p), mask_of(w, p), part_of(w->x, p), p.voxels, w->part1 + 8 * task,
+		w->part2 + 8 * task);
 }
 
 static void dx_task(void *ctx, size_t task)
@@ -70,7 +72,8 @@ static void dx_task(void *ctx, size_t task)
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
 
-	w->k->norm_dx(part_of(w->dx, p), part_of(w->dy, p), mask_of(w, p), part_of(w->x, p), p.voxels, w->a + 8 * p.block,
+	w->k->norm_dx(part_of(w->dx, p), part_of(w->dy, p), mask_of(w, p), part_of(w->x, p), p.voxels,
+		w->a + 8 * p.block,
 		w->b + 8 * p.block, w->c + 8 * p.block, w->add);
 }
 
@@ -106,8 +109,10 @@ static struct norm_work begin(const struct vt_kernels *k, const struct vt_norm *
 {
 	size_t lanes = (size_t)x.s.n * (size_t)vt_blocks(x.s.c) * VT_LANES;
 
-	return (struct norm_work){ .k = k, .norm = n, .x = x, .slabs = vt_slabs(vt_voxels(x.s)), .s1 = vt_xcalloc(lanes, sizeof(double)), .s2 = vt_xcalloc(lanes, sizeof(double)),
-		.a = vt_xcalloc(lanes, sizeof(float)), .b = vt_xcalloc(lanes, sizeof(float)), .c = vt_xcalloc(lanes, sizeof(float)) };
+	return (struct norm_work){ .k = k, .norm = n, .x = x, .slabs = vt_slabs(vt_voxels(x.s)),
+		.s1 = vt_xcalloc(lanes, sizeof(double)), .s2 = vt_xcalloc(lanes, sizeof(double)),
+		.a = vt_xcalloc(lanes, sizeof(float)), .b = vt_xcalloc(lanes, sizeof(float)),
+		.c = vt_xcalloc(lanes, sizeof(float)) };
 }
 
 static void end(struct norm_work *w)
@@ -167,7 +172,8 @@ void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, d
 }
 
 /* Mean and 1/sd of every (item, channel); batch norm keeps or uses its running statistics. */
-static void statistics(const struct norm_work *w, const struct vt_norm_weights *p, double *mean, double *rstd, bool training)
+static void statistics(const struct norm_work *w, const struct vt_norm_weights *p, double *mean, double *rstd,
+	bool training)
 {
 	struct vt_shape s = w->x.s;
 
@@ -185,7 +191,8 @@ static void statistics(const struct norm_work *w, const struct vt_norm_weights *
 		}
 		if (w->norm->kind == VT_NORM_BATCH && training) {
 			p->running_mean[i] = (float)((1 - momentum) * (double)p->running_mean[i] + momentum * m);
-			p->running_var[i] = (float)((1 - momentum) * (double)p->running_var[i] + momentum * v * (count > 1 ? count / (count - 1) : 1));
+			p->running_var[i] = (float)((1 - momentum) * (double)p->running_var[i] + momentum * v *
+				(count > 1 ? count / (count - 1) : 1));
 		}
 		for (int n = g.n0; n < g.n0 + g.nn; n++)
 			for (int c = g.c0; c < g.c0 + g.nc; c++) {
@@ -202,7 +209,8 @@ static void apply(struct norm_work *w, const struct vt_norm_weights *p, const do
 
 	for (int n = 0; n < s.n; n++)
 		for (int c = 0; c < s.c; c++)
-			vt_norm_coefficients(p, c, mean[n * s.c + c], rstd[n * s.c + c], &w->a[slot(s, n, c)], &w->b[slot(s, n, c)]);
+			vt_norm_coefficients(p, c, mean[n * s.c + c], rstd[n * s.c + c], &w->a[slot(s, n, c)],
+				&w->b[slot(s, n, c)]);
 	each_slab(w, affine_task);
 }
 
@@ -231,7 +239,8 @@ void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm,
 
 /* With xh = (x - m) r, N values in the group and gradient d of y:
  * dgamma = sum d xh, dbeta = sum d, dx = r (g d - mean(g d) - xh mean(g d xh)) = a d + b x + c. */
-static void backward_coefficients(struct norm_work *w, const struct vt_norm_weights *p, const double *mean, const double *rstd)
+static void backward_coefficients(struct norm_work *w, const struct vt_norm_weights *p, const double *mean,
+	const double *rstd)
 {
 	struct vt_shape s = w->x.s;
 
@@ -258,7 +267,8 @@ static void backward_coefficients(struct norm_work *w, const struct vt_norm_weig
 	}
 }
 
-static void affine_gradients(const struct norm_work *w, const struct vt_norm_weights *p, const double *mean, const double *rstd)
+static void affine_gradients(const struct norm_work *w, const struct vt_norm_weights *p, const double *mean,
+	const double *rstd)
 {
 	struct vt_shape s = w->x.s;
 
@@ -276,7 +286,8 @@ static void affine_gradients(const struct norm_work *w, const struct vt_norm_wei
 	}
 }
 
-void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x, struct vt_view y, struct vt_view dy,
+void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x, struct vt_view y,
+	struct vt_view dy,
 	struct vt_view dx, bool add, const struct vt_norm_weights *p, const double *mean, const double *rstd)
 {
 	struct norm_work w = begin(k, norm, x);

@@ -1,4 +1,5 @@
-/* Compiled with AVX512_BF16 switched on; reached only after run-time checks (bf16.c).  A tile of convolution outputs on pairs of bf16:
+/* Compiled with AVX512_BF16 switched on; reached only after run-time checks (bf16.c).  A tile of convolution outputs on
+ * pairs of bf16:
  * sixteen lanes are two blocks of eight channels, or eight lanes where there is one. */
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -28,9 +29,11 @@ INLINE void two_blocks(const struct vt_tile *t, const int count)
 	__m512 acc[MOST];
 
 	for (int j = 0; j < count; j++) {
-		const float *a = t->accumulate ? t->y + (size_t)j * t->y_step : t->start, *b = t->accumulate ? t->y2 + (size_t)j * t->y_step : t->start2;
+		const float *a = t->accumulate ? t->y + (size_t)j * t->y_step : t->start,
+			*b = t->accumulate ? t->y2 + (size_t)j * t->y_step : t->start2;
 
-		acc[j] = a ? _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1) : _mm512_setzero_ps();
+		acc[j] = a ? _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1)
+			: _mm512_setzero_ps();
 	}
 	for (int k = 0; k < t->n_taps; k++) {
 		const float *w = t->tap[k].w;
@@ -43,7 +46,9 @@ INLINE void two_blocks(const struct vt_tile *t, const int count)
 				__m512bh wv = weights_of_two(w, w + t->w2);
 
 				for (int j = 0; j < count; j++)
-					acc[j] = _mm512_dpbf16_ps(acc[j], (__m512bh)_mm512_set1_epi32(pair_at(x + (size_t)j * t->step + (size_t)i)), wv);
+					acc[j] = _mm512_dpbf16_ps(acc[j],
+						(__m512bh)_mm512_set1_epi32(pair_at(x + (size_t)j * t->step +
+						(size_t)i)), wv);
 			}
 		}
 	}
@@ -73,7 +78,9 @@ INLINE void one_block(const struct vt_tile *t, const int count)
 				__m256bh wv = (__m256bh)_mm256_loadu_ps(w);
 
 				for (int j = 0; j < count; j++)
-					acc[j] = _mm256_dpbf16_ps(acc[j], (__m256bh)_mm256_set1_epi32(pair_at(x + (size_t)j * t->step + (size_t)i)), wv);
+					acc[j] = _mm256_dpbf16_ps(acc[j],
+						(__m256bh)_mm256_set1_epi32(pair_at(x + (size_t)j * t->step +
+						(size_t)i)), wv);
 			}
 		}
 	}
