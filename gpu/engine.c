@@ -269,6 +269,8 @@ int vg_session_new(void **out, void *engine, const struct vt_graph *g, const str
 		rc = new_statistics(s, err);
 	if (!rc && o->training)
 		rc = vg_training_new(s, err);
+	if (!rc && o->training)
+		rc = vg_updating_new(s, err);
 	if (rc)
 		vg_session_free(s);
 	else
@@ -284,6 +286,7 @@ void vg_session_free(void *session)
 		s->coefficient[1], s->coefficient[2], s->slab_value, s->slab_voxel, s->voxel, s->names, s->plain, s->scale, s->dy };
 
 	vg_training_free(s);
+	vg_updating_free(s);
 	if (s->forward_tape)
 		ops->tape_free(s->forward_tape);
 	if (s->backward_tape)
@@ -540,4 +543,11 @@ int vg_session_get_grads(void *session, float *grads, struct vt_err *err)
 	struct vg_session *s = session;
 
 	return s->d->ops->download(s->d, grads, s->grads, s->n_scalars * sizeof(float), err);
+}
+
+int vg_session_put_grads(void *session, const float *grads, struct vt_err *err)
+{
+	struct vg_session *s = session;
+
+	return s->d->ops->upload(s->d, s->grads, grads, s->n_scalars * sizeof(float), err);
 }

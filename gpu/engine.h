@@ -43,6 +43,7 @@ struct vg_session {
 	float *plain;                /* [inputs or outputs] f32 as the host has them */
 	float *dy;                   /* all outputs' gradients side by side, f32 */
 	struct vg_training *training;
+	struct vg_updating *updating;
 	float *scale;                /* fp16: [largest's parts][2], see kernel_layout.h; NULL otherwise */
 	bool *has, *reached;         /* [nodes] of the backward pass under way */
 	bool keep_statistics;        /* a forward pass that is repeated leaves the running statistics alone */
@@ -67,18 +68,28 @@ int vg_session_forward(void *session, uint64_t step, struct vt_err *err);
 int vg_session_get_output(void *session, int i, float *y, struct vt_err *err);
 int vg_session_backward(void *session, const float *const *dy, struct vt_err *err);
 int vg_session_get_grads(void *session, float *grads, struct vt_err *err);
+int vg_session_put_grads(void *session, const float *grads, struct vt_err *err);
 
-/* --- engine_train.c: losses, updates and their state --------------------------------------------------------------------------------- */
+/* --- engine_train.c: losses and patches ------------------------------------------------------------------------------------------------- */
 
 int vg_training_new(struct vg_session *s, struct vt_err *err);
 void vg_training_free(struct vg_session *s);
 int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value, struct vt_err *err);
 int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
 int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
+
+/* --- engine_update.c: gradients' norm, updates, means of weights and their arrays ------------------------------------------------------ */
+
+int vg_updating_new(struct vg_session *s, struct vt_err *err);
+void vg_updating_free(struct vg_session *s);
+int vg_session_rates(void *session, const float *factor, struct vt_err *err);
 int vg_session_norm(void *session, double *norm, struct vt_err *err);
+int vg_session_accumulate(void *session, bool first, bool last, struct vt_err *err);
+int vg_session_curvature(void *session, double *sy, double *ss, struct vt_err *err);
 int vg_session_update(void *session, const struct vt_update *u, struct vt_err *err);
-int vg_session_put_state(void *session, int slot, const float *values, struct vt_err *err);
-int vg_session_get_state(void *session, int slot, float *values, struct vt_err *err);
+int vg_session_average(void *session, double share, struct vt_err *err);
+int vg_session_put_slot(void *session, int slot, const float *values, struct vt_err *err);
+int vg_session_get_slot(void *session, int slot, float *values, struct vt_err *err);
 double vg_gradient_norm(struct vg_session *s);                            /* of the gradients as they lie; NaN or inf if one is */
 
 /* --- engine_forward.c, engine_backward.c: queue the work of a pass; errors stay in s->err --------------------------------------- */

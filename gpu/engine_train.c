@@ -1,19 +1,16 @@
-/* Losses and optimiser steps of a training session. */
-#include <math.h>
+/* Losses and patches of a training session. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/nn/loss_internal.h"
 #include "gpu/engine.h"
 
-enum { STRIPS = 16384, GROUPS = 64, SQUARES = 1024, ROW = VG_LOSS_SUMS * VG_LANES };
+enum { STRIPS = 16384, GROUPS = 64, ROW = VG_LOSS_SUMS * VG_LANES };
 
 struct vg_training {
-	uint8_t *target, *trained;   /* trained: which scalars the optimiser changes */
+	uint8_t *target;
 	double *part, *folded;       /* of a loss: [n][strips][40], then [n][groups][40] */
 	float *slope;                /* [n][8][3] */
-	double *squares;
-	float *state[2];             /* m and v */
 	uint8_t *drawn;              /* target of the patches that were drawn here */
 	struct kept *kept;
 	int n_kept;
@@ -39,19 +36,6 @@ static size_t target_bytes(const struct vg_session *s)
 	return most;
 }
 
-static int mark_trained(struct vg_session *s, struct vt_err *err)
-{
-	uint8_t *mask = vt_xcalloc(s->n_scalars + 1, 1);
-	int rc;
-
-	for (int i = 0; i < s->g->n_weights; i++)
-		for (size_t k = 0; s->g->weight[i].trainable && k < s->g->weight[i].n; k++)
-			mask[s->offset[i] + k] = 1;
-	rc = s->d->ops->upload(s->d, s->training->trained, mask, s->n_scalars, err);
-	free(mask);
-	return rc;
-}
-
 int vg_training_new(struct vg_session *s, struct vt_err *err)
 {
 	struct vg_training *t = vt_xcalloc(1, sizeof(*t));
@@ -62,28 +46,19 @@ int vg_training_new(struct vg_session *s, struct vt_err *err)
 	if (!rc)
 		rc = vg_take(s, &t->drawn, target_bytes(s), err);
 	if (!rc)
-		rc = vg_take(s, &t->trained, s->n_scalars, err);
-	if (!rc)
 		rc = vg_take(s, &t->part, n * STRIPS * ROW * sizeof(double), err);
 	if (!rc)
 		rc = vg_take(s, &t->folded, n * GROUPS * ROW * sizeof(double), err);
 	if (!rc)
 		rc = vg_take(s, &t->slope, n * VG_LANES * 3 * sizeof(float), err);
-	if (!rc)
-		rc = vg_take(s, &t->squares, SQUARES * sizeof(double), err);
-	for (int k = 0; !rc && k < 2; k++) {
-		rc = vg_take(s, &t->state[k], s->n_scalars * sizeof(float), err);
-		if (!rc)
-			rc = s->d->ops->clear(s->d, t->state[k], s->n_scalars * sizeof(float), err);
-	}
-	return rc ? rc : mark_trained(s, err);
+	return rc;
 }
 
 void vg_training_free(struct vg_session *s)
 {
 	struct vg_training *t = s->training;
-	void *flat[] = { t ? t->target : NULL, t ? t->trained : NULL, t ? t->part : NULL, t ? t->folded : NULL, t ? t->slope : NULL, t ? t->squares : NULL,
-		t ? t->state[0] : NULL, t ? t->state[1] : NULL, t ? t->drawn : NULL };
+	void *flat[] = { t ? t->target : NULL, t ? t->part : NULL, t ? t->folded : NULL, t ? t->slope : NULL, t ?
+		t->drawn : NULL };
 
 	for (int i = 0; t && i < t->n_kept; i++) {
 		s->d->ops->release(s->d, t->kept[i].image);
@@ -97,13 +72,15 @@ void vg_training_free(struct vg_session *s)
 	free(t);
 }
 
-/* --- loss ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- loss --------------------------------------------------------------------------------------------------------- */
 
 static struct vg_loss_terms terms_of(const struct vt_loss *o, struct vg_shape s, double weight)
 {
 	double values = (double)s.n * (double)s.voxels;
-	struct vg_loss_terms t = { .softmax = o->softmax, .ce = (float)(weight * o->cross_entropy / (o->softmax ? values : values * s.c)),
-		.focal = (float)(weight * o->focal / (values * s.c)), .gamma = (float)o->gamma, .balance = (float)o->balance };
+	struct vg_loss_terms t = { .softmax = o->softmax, .ce = (float)(weight * o->cross_entropy / (o->softmax ? values
+		: values * s.c)),
+		.focal = (float)(weight * o->focal / (values * s.c)), .gamma = (float)o->gamma,
+		.balance = (float)o->balance };
 
 	return t;
 }
@@ -118,7 +95,8 @@ static void read_sums(struct vt_loss_sums *out, const double *folded, struct vg_
 			for (int g = 0; g < GROUPS; g++)
 				for (int k = 0; k < VG_LOSS_SUMS; k++)
 					q[k] += folded[((size_t)n * GROUPS + (size_t)g) * ROW + (size_t)(k * VG_LANES + c)];
-			out[n * s.c + c] = (struct vt_loss_sums){ .p = q[0], .pp = q[1], .pr = q[2], .r = q[3], .point = q[4] };
+			out[n * s.c + c] = (struct vt_loss_sums){ .p = q[0], .pp = q[1], .pr = q[2], .r = q[3],
+				.point = q[4] };
 		}
 }
 
@@ -159,7 +137,8 @@ static double combine(struct vg_session *s, struct vg_shape shape, const struct 
 	return value;
 }
 
-int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value, struct vt_err *err)
+int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value,
+	struct vt_err *err)
 {
 	struct vg_session *s = session;
 	struct vg_training *t = s->training;
@@ -168,7 +147,8 @@ int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt
 	struct vg_loss_terms terms = terms_of(o, shape, weight);
 	struct vg_loss_sums sums = { t->part, vg_value(s, tensor), t->target, terms, shape, STRIPS, s->type };
 	struct vg_loss_fold fold = { t->folded, t->part, STRIPS / GROUPS };
-	struct vg_loss_grad grad = { s->dy + vg_output_offset(s, i), vg_value(s, tensor), t->target, t->slope, terms, shape, s->type };
+	struct vg_loss_grad grad = { s->dy + vg_output_offset(s, i), vg_value(s, tensor), t->target, t->slope, terms,
+		shape, s->type };
 
 	if (target)
 		s->d->ops->upload(s->d, t->target, target, (size_t)shape.n * shape.voxels, &s->err);
@@ -181,7 +161,7 @@ int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt
 	return vg_answer(s, err);
 }
 
-/* --- patches of kept volumes --------------------------------------------------------------------------------------------------------------- */
+/* --- patches of kept volumes -------------------------------------------------------------------------------------- */
 
 enum { SHARE_OF_ROOM = 4 };      /* a volume is kept if it takes at most this part of what is free */
 
@@ -219,9 +199,11 @@ int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *
 	const struct kept *k = &s->training->kept[id];
 	struct vg_shape x = vg_shape_of(s, s->g->input);
 	struct vg_patch from = { .c = k->about.c, .d = k->about.d, .h = k->about.h, .w = k->about.w, .p = x };
-	struct vg_draw a = { .t = (char *)vg_value(s, s->g->input) + (size_t)item * x.voxels * VG_LANES * vg_type_size(s->type), .image = k->image,
+	struct vg_draw a = { .t = (char *)vg_value(s,
+		s->g->input) + (size_t)item * x.voxels * VG_LANES * vg_type_size(s->type), .image = k->image,
 		.half = k->about.half, .dropped = p->dropped, .type = s->type };
-	struct vg_draw_target b = { .t = s->training->drawn + (size_t)item * x.voxels, .regions = k->regions, .classes = p->classes };
+	struct vg_draw_target b = { .t = s->training->drawn + (size_t)item * x.voxels, .regions = k->regions,
+		.classes = p->classes };
 
 	memcpy(from.at, p->at, sizeof(from.at));
 	memcpy(from.flip, p->flip, sizeof(from.flip));
@@ -231,52 +213,4 @@ int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *
 	vg_run(s, VG_K_draw, &a, x.voxels);
 	vg_run(s, VG_K_draw_target, &b, x.voxels);
 	return vg_answer(s, err);
-}
-
-/* --- optimiser ------------------------------------------------------------------------------------------------------------------------ */
-
-double vg_gradient_norm(struct vg_session *s)
-{
-	struct vg_squares a = { s->training->squares, s->grads, s->n_scalars, SQUARES };
-	double part[SQUARES], sum = 0;
-
-	vg_run(s, VG_K_squares, &a, SQUARES);
-	if (!s->err.code)
-		s->d->ops->download(s->d, part, s->training->squares, sizeof(part), &s->err);
-	for (int i = 0; !s->err.code && i < SQUARES; i++)
-		sum += part[i];
-	return sqrt(sum);
-}
-
-int vg_session_norm(void *session, double *norm, struct vt_err *err)
-{
-	*norm = vg_gradient_norm(session);
-	return vg_answer(session, err);
-}
-
-int vg_session_update(void *session, const struct vt_update *u, struct vt_err *err)
-{
-	struct vg_session *s = session;
-	struct vg_training *t = s->training;
-	struct vg_update a = { .w = s->weights, .m = t->state[0], .v = t->state[1], .g = s->grads, .trained = t->trained, .clip = u->clip, .b1 = u->b1,
-		.a1 = u->a1, .b2 = u->b2, .a2 = u->a2, .eps = u->eps, .root = u->root, .rate = u->rate, .decay = u->decay, .drop = u->drop, .sgd = u->sgd,
-		.nesterov = u->nesterov, .first = u->first, .adaptive = u->adaptive };
-
-	vg_run(s, VG_K_update, &a, (uint32_t)s->n_scalars);
-	vg_cast_weights(s);
-	return vg_answer(s, err);
-}
-
-int vg_session_put_state(void *session, int slot, const float *values, struct vt_err *err)
-{
-	struct vg_session *s = session;
-
-	return s->d->ops->upload(s->d, s->training->state[slot], values, s->n_scalars * sizeof(float), err);
-}
-
-int vg_session_get_state(void *session, int slot, float *values, struct vt_err *err)
-{
-	struct vg_session *s = session;
-
-	return s->d->ops->download(s->d, values, s->training->state[slot], s->n_scalars * sizeof(float), err);
 }

@@ -216,29 +216,88 @@ VG_FN void vg_squares_item(const struct vg_squares *a, uint32_t i)
 	double sum = 0.0;
 
 	for (uint64_t k = i; k < a->n; k += (uint64_t)a->blocks)
-		sum += (double)a->x[k] * (double)a->x[k];
+		if (a->factor[k] > 0.0f)
+			sum += (double)a->x[k] * (double)a->x[k];
 	a->part[i] = sum;
 }
 
-VG_FN void vg_update_item(const struct vg_update *a, uint32_t i)
+VG_FN float vg_updated(const struct vg_update *a, uint32_t i)
 {
-	float g = a->g[i] * a->clip, w = a->w[i], m, v;
+	float g = a->g[i] * a->clip, w = a->w[i], rate = a->rate * a->factor[i], m, v;
 
-	if (!a->trained[i])
-		return;
+	g += a->decay * w;                           /* 0 where decay is decoupled */
 	if (a->sgd) {
-		g += a->decay * w;
 		m = a->first ? g : a->b1 * a->m[i] + g;
 		a->m[i] = m;
-		a->w[i] = w - a->rate * (a->nesterov ? g + a->b1 * m : m);
-		return;
+		return w - rate * (a->nesterov ? g + a->b1 * m : m);
 	}
-	g += a->decay * w;                           /* 0 where decay is decoupled */
 	m = a->b1 * a->m[i] + a->a1 * g;
 	v = a->b2 * a->v[i] + a->a2 * g * g;
 	a->m[i] = m;
 	a->v[i] = v;
-	a->w[i] = w - a->drop * w - (a->adaptive ? a->rate * m / (sqrtf(v) / a->root + a->eps) : a->rate * m);
+	return w - a->drop * a->factor[i] * w - (a->adaptive ? rate * m / (sqrtf(v) / a->root + a->eps) : rate * m);
+}
+
+VG_FN void vg_update_item(const struct vg_update *a, uint32_t i)
+{
+	float w, slow;
+
+	if (!(a->factor[i] > 0.0f))
+		return;
+	slow = !a->slow ? 0.0f : a->first ? a->w[i] : a->slow[i];
+	w = vg_updated(a, i);
+	if (a->slow) {
+		slow = a->join ? slow + a->share * (w - slow) : slow;
+		w = a->join ? slow : w;
+		a->slow[i] = slow;
+	}
+	a->w[i] = w;
+}
+
+VG_FN void vg_accumulate_item(const struct vg_accumulate *a, uint32_t i)
+{
+	float sum = a->first ? a->g[i] : a->sum[i] + a->g[i];
+
+	if (a->last)
+		a->g[i] = sum;
+	else
+		a->sum[i] = sum;
+}
+
+/* In the order of optim.c's own sum. */
+VG_FN void vg_centralise_item(const struct vg_centralise *a, uint32_t i)
+{
+	float *g = a->g + a->row[i].at, mean;
+	double sum = 0.0;
+
+	for (uint64_t k = 0; k < a->row[i].n; k++)
+		sum += (double)g[k];
+	mean = (float)(sum / (double)a->row[i].n);
+	for (uint64_t k = 0; k < a->row[i].n; k++)
+		g[k] -= mean;
+}
+
+VG_FN void vg_average_item(const struct vg_average *a, uint32_t i)
+{
+	a->mean[i] = (float)((double)a->mean[i] + a->share * ((double)a->w[i] - (double)a->mean[i]));
+}
+
+VG_FN void vg_curvature_item(const struct vg_curvature *a, uint32_t i)
+{
+	double sy = 0.0, ss = 0.0;
+
+	for (uint64_t k = i; k < a->n; k += (uint64_t)a->blocks) {
+		double s = (double)a->w[k] - (double)a->value[k], y = (double)a->g[k] - (double)a->grad[k];
+
+		if (a->factor[k] > 0.0f) {
+			sy += s * y;
+			ss += s * s;
+		}
+		a->value[k] = a->w[k];
+		a->grad[k] = a->g[k];
+	}
+	a->part[i] = sy;
+	a->part[(uint32_t)a->blocks + i] = ss;
 }
 
 #endif

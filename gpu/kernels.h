@@ -12,7 +12,8 @@
 #define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) X(coefficients) \
 	X(affine) X(norm_back) X(norm_params) X(norm_dx) X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
 	X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
-	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest) X(loss_sums) X(loss_fold) X(loss_grad) X(squares) X(update) X(draw) X(draw_target)
+	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest) X(loss_sums) X(loss_fold) X(loss_grad) X(squares) X(update) X(draw) X(draw_target) \
+	X(accumulate) X(centralise) X(average) X(curvature)
 
 /* --- layout and casts (kernel_layout.h) ------------------------------------------------------------------------------------------ */
 
@@ -415,21 +416,55 @@ struct vg_draw_target {
 	struct vg_patch from;
 };
 
-/* items: blocks.  part[i] = sum of x^2 over every blocks-th element from i on. */
+/* items: blocks.  part[i] = sum of x^2 over every blocks-th element from i on, but for those with factor 0. */
 struct vg_squares {
 	double *part;
-	const float *x;
+	const float *x, *factor;
 	uint64_t n;
 	int blocks;
 };
 
-/* items: weights.  One optimiser step where trained[i]; drop: rate of decoupled decay. */
+/* items: scalars.  One optimiser step, factor[i] times as fast, none where that is 0; drop: rate of decoupled decay.
+ * slow: lookahead's weights or NULL; they begin as w and come nearer if `join`. */
 struct vg_update {
-	float *w, *m, *v;
-	const float *g;
-	const uint8_t *trained;
-	float clip, b1, a1, b2, a2, eps, root, rate, decay, drop;
-	int sgd, nesterov, first, adaptive;
+	float *w, *m, *v, *slow;
+	const float *g, *factor;
+	float clip, b1, a1, b2, a2, eps, root, rate, decay, drop, share;
+	int sgd, nesterov, first, adaptive, join;
+};
+
+/* items: scalars.  sum = g or sum + g; the last makes it the gradient. */
+struct vg_accumulate {
+	float *sum, *g;
+	int first, last;
+};
+
+/* n scalars from `at` on: a filter's gradient. */
+struct vg_row {
+	uint64_t at, n;
+};
+
+/* items: rows.  Takes a row's mean from it. */
+struct vg_centralise {
+	float *g;
+	const struct vg_row *row;
+};
+
+/* items: scalars.  mean += share (w - mean). */
+struct vg_average {
+	float *mean;
+	const float *w;
+	double share;
+};
+
+/* items: blocks.  With s = w - value and y = g - grad, part[i] = sum of s y and part[blocks + i] of s s over every blocks-th element
+ * from i on, but for those with factor 0; then value = w and grad = g. */
+struct vg_curvature {
+	double *part;
+	float *value, *grad;
+	const float *w, *g, *factor;
+	uint64_t n;
+	int blocks;
 };
 
 #define VG_DECLARE(name) VG_K_##name,

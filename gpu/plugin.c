@@ -43,8 +43,9 @@ const struct vt_backend *voxtrail_backend(void)
 		.abi = VT_BACKEND_ABI, .layout = VT_BACKEND_LAYOUT, .name = "cuda", .open = open_engine, .close = close_engine, .describe = describe,
 		.session_new = vg_session_new, .session_free = vg_session_free, .put_weights = vg_session_put_weights, .get_weights = vg_session_get_weights,
 		.set_input = vg_session_set_input, .forward = vg_session_forward, .get_output = vg_session_get_output, .backward = vg_session_backward,
-		.get_grads = vg_session_get_grads, .loss = vg_session_loss, .keep = vg_session_keep, .draw = vg_session_draw, .norm = vg_session_norm, .update = vg_session_update, .put_state = vg_session_put_state,
-		.get_state = vg_session_get_state,
+		.get_grads = vg_session_get_grads, .put_grads = vg_session_put_grads, .loss = vg_session_loss, .keep = vg_session_keep, .draw = vg_session_draw,
+		.rates = vg_session_rates, .norm = vg_session_norm, .accumulate = vg_session_accumulate, .curvature = vg_session_curvature,
+		.update = vg_session_update, .average = vg_session_average, .put_slot = vg_session_put_slot, .get_slot = vg_session_get_slot,
 	};
 
 	return &backend;

@@ -112,8 +112,12 @@ static struct vg_traffic of_training(enum vg_kernel kernel, const void *args, ui
 	CASE(loss_sums, moves(tensor(&a->s, a->type) + voxels(&a->s), 8.0 * a->s.n * a->strips * VG_LOSS_SUMS * VG_LANES))
 	CASE(loss_fold, moves(8.0 * items * a->each, 8.0 * items))
 	CASE(loss_grad, moves(tensor(&a->s, a->type) + voxels(&a->s), plain(&a->s)))
-	CASE(squares, moves(4.0 * (double)a->n, 8.0 * a->blocks))
-	CASE(update, moves((a->sgd ? 13.0 : 17.0) * items, (a->sgd ? 8.0 : 12.0) * items))
+	CASE(squares, moves(8.0 * (double)a->n, 8.0 * a->blocks))
+	CASE(update, moves(((a->sgd ? 16.0 : 20.0) + (a->slow ? 4.0 : 0.0)) * items,
+		((a->sgd ? 8.0 : 12.0) + (a->slow ? 4.0 : 0.0)) * items))
+	CASE(accumulate, moves((a->first ? 4.0 : 8.0) * items, 4.0 * items))
+	CASE(average, moves(8.0 * items, 4.0 * items))
+	CASE(curvature, moves(20.0 * (double)a->n, 8.0 * (double)a->n))
 	CASE(draw, moves((a->half ? 2.0 : 4.0) * a->from.c * items, (double)items * VG_LANES * (double)vg_type_size(a->type)))
 	case VG_K_draw_target:
 		return moves(items, items);

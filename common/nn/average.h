@@ -6,13 +6,12 @@
 #ifndef COMMON_NN_AVERAGE_H
 #define COMMON_NN_AVERAGE_H
 
-#include "common/nn/session.h"
+#include "common/nn/slot.h"
 
 struct vt_average {
-	struct vt_session *s;
 	double decay;
 	uint64_t n;              /* snapshots so far */
-	float **value;           /* [weights] */
+	struct vt_slot mean;     /* beside the weights, where they are */
 };
 
 void vt_average_init(struct vt_average *a, struct vt_session *s, double decay);
@@ -20,6 +19,6 @@ void vt_average_release(struct vt_average *a);
 void vt_average_add(struct vt_average *a);
 
 /* Writes the mean into another session of the same network; the trained weights while n = 0. */
-void vt_average_copy(struct vt_session *to, const struct vt_average *a);
+void vt_average_copy(struct vt_session *to, struct vt_average *a);
 
 #endif

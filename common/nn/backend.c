@@ -214,8 +214,9 @@ struct vt_remote {
 	void *self;
 	float *values, *grads;
 	bool keeps_statistics;   /* a training pass changes weights on the device: batch norm's */
-	bool host_touched, device_newer, grads_newer;   /* a touch brings what is newer */
-	pthread_mutex_t lock;    /* of the two flags: an optimiser touches weights from several threads */
+	bool device_newer, grads_newer;   /* a touch brings what is newer */
+	bool host_touched, grads_touched; /* a touch before the next work: it is sent */
+	pthread_mutex_t lock;    /* of these flags: weights are touched from several threads */
 	struct vt_err err;
 };
 
@@ -269,9 +270,20 @@ void vt_remote_touch(struct vt_remote *r)
 		r->d->b->get_weights(r->self, r->values, &r->err);
 	if (r->grads_newer && !r->err.code)
 		r->d->b->get_grads(r->self, r->grads, &r->err);
+	r->grads_touched |= r->grads_newer;
 	r->device_newer = r->grads_newer = false;
 	r->host_touched = true;
 	pthread_mutex_unlock(&r->lock);
+}
+
+/* What the host may have changed. */
+static void send(struct vt_remote *r, bool gradients)
+{
+	if (r->host_touched && !r->err.code)
+		r->d->b->put_weights(r->self, r->values, &r->err);
+	if (r->grads_touched && gradients && !r->err.code)
+		r->d->b->put_grads(r->self, r->grads, &r->err);
+	r->host_touched = r->grads_touched = false;
 }
 
 void vt_remote_set_input(struct vt_remote *r, const float *x)
@@ -282,9 +294,7 @@ void vt_remote_set_input(struct vt_remote *r, const float *x)
 
 void vt_remote_forward(struct vt_remote *r, uint64_t step)
 {
-	if (!r->err.code && r->host_touched)
-		r->d->b->put_weights(r->self, r->values, &r->err);
-	r->host_touched = false;
+	send(r, false);
 	if (!r->err.code)
 		r->d->b->forward(r->self, step, &r->err);
 	r->device_newer |= r->keeps_statistics;
@@ -301,6 +311,7 @@ void vt_remote_backward(struct vt_remote *r, const float *const *dy)
 	if (!r->err.code)
 		r->d->b->backward(r->self, dy, &r->err);
 	r->grads_newer = true;
+	r->grads_touched = false;
 }
 
 double vt_remote_loss(struct vt_remote *r, int i, const uint8_t *target, const struct vt_loss *o, double weight)
@@ -312,26 +323,51 @@ double vt_remote_loss(struct vt_remote *r, int i, const uint8_t *target, const s
 	return value;
 }
 
-bool vt_remote_has_gradients(const struct vt_remote *r)
+void vt_remote_rates(struct vt_remote *r, const float *factor)
 {
-	return r->grads_newer && !r->host_touched;
+	if (!r->err.code)
+		r->d->b->rates(r->self, factor, &r->err);
 }
 
-bool vt_remote_norm(struct vt_remote *r, double *norm)
+double vt_remote_norm(struct vt_remote *r)
 {
-	if (!vt_remote_has_gradients(r))
-		return false;
-	*norm = 0;
+	double norm = 0;
+
+	send(r, true);
 	if (!r->err.code)
-		r->d->b->norm(r->self, norm, &r->err);
-	return true;
+		r->d->b->norm(r->self, &norm, &r->err);
+	return norm;
+}
+
+void vt_remote_accumulate(struct vt_remote *r, bool first, bool last)
+{
+	send(r, true);
+	if (!r->err.code)
+		r->d->b->accumulate(r->self, first, last, &r->err);
+	r->grads_newer = true;
+}
+
+void vt_remote_curvature(struct vt_remote *r, double *sy, double *ss)
+{
+	*sy = *ss = 0;
+	send(r, true);
+	if (!r->err.code)
+		r->d->b->curvature(r->self, sy, ss, &r->err);
 }
 
 void vt_remote_update(struct vt_remote *r, const struct vt_update *u)
 {
+	send(r, true);
 	if (!r->err.code)
 		r->d->b->update(r->self, u, &r->err);
 	r->device_newer = true;
+}
+
+void vt_remote_average(struct vt_remote *r, double share)
+{
+	send(r, true);
+	if (!r->err.code)
+		r->d->b->average(r->self, share, &r->err);
 }
 
 bool vt_remote_keep(struct vt_remote *r, int id, const struct vt_volume_ref *v)
@@ -347,14 +383,14 @@ void vt_remote_draw(struct vt_remote *r, int item, int id, const struct vt_patch
 		r->d->b->draw(r->self, item, id, p, &r->err);
 }
 
-void vt_remote_put_state(struct vt_remote *r, int slot, const float *values)
+void vt_remote_put_slot(struct vt_remote *r, int slot, const float *values)
 {
 	if (!r->err.code)
-		r->d->b->put_state(r->self, slot, values, &r->err);
+		r->d->b->put_slot(r->self, slot, values, &r->err);
 }
 
-void vt_remote_get_state(struct vt_remote *r, int slot, float *values)
+void vt_remote_get_slot(struct vt_remote *r, int slot, float *values)
 {
 	if (!r->err.code)
-		r->d->b->get_state(r->self, slot, values, &r->err);
+		r->d->b->get_slot(r->self, slot, values, &r->err);
 }

@@ -21,7 +21,7 @@
 #include "common/base/json.h"
 #include "common/nn/graph_internal.h"
 #include "common/nn/loss.h"
-#include "common/nn/session.h"
+#include "common/nn/slot.h"
 
 enum vt_device_wish { VT_DEVICE_CPU, VT_DEVICE_CUDA, VT_DEVICE_AUTO };
 
@@ -53,7 +53,7 @@ struct vt_json *vt_device_describe(const struct vt_device *d);
 
 /* --- a plugin's side ---------------------------------------------------------------------------------------------- */
 
-enum { VT_BACKEND_ABI = 2 };
+enum { VT_BACKEND_ABI = 3 };
 
 /* Differs between builds whose structures differ: a plugin reads graph_internal.h's. */
 #define VT_BACKEND_LAYOUT ((uint32_t)(((sizeof(struct vt_node) * 1009 + sizeof(struct vt_graph)) * 1009 + \
@@ -62,8 +62,10 @@ enum { VT_BACKEND_ABI = 2 };
 /* Factors of one optimiser step: of sgd, or of the adam family, as optim.c makes them. */
 struct vt_update {
 	bool sgd, nesterov, first, adaptive;
-	/* decay: in the gradient; drop: beside it, the rate included */
-	float b1, a1, b2, a2, eps, root, clip, rate, decay, drop;
+	bool centralise, lookahead, join;   /* join: slow and trained weights come together in this step */
+	float b1, a1, b2, a2, eps, root, clip, rate, decay, drop;   /* decay: in the gradient; drop: beside it, the
+	                                                             * rate included */
+	float share;                        /* of the slow weights' way */
 };
 
 /* A subject's arrays: image [c, z, y, x] f32 or f16, regions [z, y, x]. */
@@ -110,17 +112,28 @@ struct vt_backend {
 	/* vt_loss of output i, of at most 8 channels; its gradient stays on the device. */
 	int (*loss)(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value,
 		struct vt_err *err);
-	/* of the gradients that lie there */
-	int (*norm)(void *session, double *norm, struct vt_err *err);
-	/* One optimiser step with them.  State m and v (slots 0 and 1) begin at 0. */
-	int (*update)(void *session, const struct vt_update *u, struct vt_err *err);
+	int (*put_grads)(void *session, const float *grads, struct vt_err *err);         /* as values */
+	/* How much faster each weight moves than the rate says, [weights]; 0 freezes it: no share in the norm.  1
+	 * until told. */
+	int (*rates)(void *session, const float *factor, struct vt_err *err);
+	int (*norm)(void *session, double *norm, struct vt_err *err);                    /* of the gradients */
+	/* Adds the gradients to a sum, which the first begins; behind the last the sum is the gradients. */
+	int (*accumulate)(void *session, bool first, bool last, struct vt_err *err);
+	/* With s and y what weights and gradients have changed by since the call before (0 then): their products s y
+	 * and s s. */
+	int (*curvature)(void *session, double *sy, double *ss, struct vt_err *err);
+	int (*update)(void *session, const struct vt_update *u, struct vt_err *err);     /* one optimiser step */
+	/* MEAN += share (weights - MEAN) */
+	int (*average)(void *session, double share, struct vt_err *err);
+	/* An array as long as the weights, 0 at first: enum vt_slot_name.  update uses M, V and SLOW, accumulate
+	 * SUM, average MEAN, curvature LAST_*. */
+	int (*put_slot)(void *session, int slot, const float *values, struct vt_err *err);
+	int (*get_slot)(void *session, int slot, float *values, struct vt_err *err);
 	/* A volume that stays on the device under a number; once is enough.  *kept: false where there is no room. */
 	int (*keep)(void *session, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
 	/* Item `item` of the input and of the target that loss() takes for NULL, from a kept volume of at most 8
 	 * channels. */
 	int (*draw)(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
-	int (*put_state)(void *session, int slot, const float *values, struct vt_err *err);
-	int (*get_state)(void *session, int slot, float *values, struct vt_err *err);
 };
 
 typedef const struct vt_backend *(*vt_backend_fn)(void);
@@ -128,9 +141,10 @@ typedef const struct vt_backend *(*vt_backend_fn)(void);
 
 /* --- session.c's side --------------------------------------------------------------------------------------------- */
 
-/* A session's half on a device.  Weights live in the host's arrays and on the device; touch() makes the host's current
- * and marks them as perhaps changed, forward() sends them if so.  The first error stays (vt_remote_error) and later
- * calls do nothing. */
+/* A session's half on a device.  All work of a training step is the device's: a session that has a remote half has
+ * no other. Weights and gradients lie there and in the host's arrays: touch() makes the host's current and marks
+ * them as perhaps changed, and what comes next on the device sends them first.  The first error stays
+ * (vt_remote_error) and later calls do nothing. */
 struct vt_remote;
 
 int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g,
@@ -144,15 +158,16 @@ void vt_remote_forward(struct vt_remote *r, uint64_t step);
 void vt_remote_get_output(struct vt_remote *r, int i, float *y);
 void vt_remote_backward(struct vt_remote *r, const float *const *dy);
 double vt_remote_loss(struct vt_remote *r, int i, const uint8_t *target, const struct vt_loss *o, double weight);
-/* Whether the gradients lie on the device alone; once the host has asked for a weight it may have changed them and
- * updates. */
-bool vt_remote_has_gradients(const struct vt_remote *r);
-bool vt_remote_norm(struct vt_remote *r, double *norm);            /* false if they do not */
+void vt_remote_rates(struct vt_remote *r, const float *factor);
+double vt_remote_norm(struct vt_remote *r);
+void vt_remote_accumulate(struct vt_remote *r, bool first, bool last);
+void vt_remote_curvature(struct vt_remote *r, double *sy, double *ss);
 void vt_remote_update(struct vt_remote *r, const struct vt_update *u);
+void vt_remote_average(struct vt_remote *r, double share);
 /* False where the volume cannot be kept. */
 bool vt_remote_keep(struct vt_remote *r, int id, const struct vt_volume_ref *v);
 void vt_remote_draw(struct vt_remote *r, int item, int id, const struct vt_patch_ref *p);
-void vt_remote_put_state(struct vt_remote *r, int slot, const float *values);
-void vt_remote_get_state(struct vt_remote *r, int slot, float *values);
+void vt_remote_put_slot(struct vt_remote *r, int slot, const float *values);
+void vt_remote_get_slot(struct vt_remote *r, int slot, float *values);
 
 #endif

@@ -8,7 +8,7 @@
 #include "common/base/parallel.h"
 #include "common/nn/backend.h"
 
-enum { M, V, SLOW, SLOTS };
+enum { M, V, SLOW, SLOTS };      /* VT_SLOT_M and on */
 
 /* What one step needs of the options, rounded once. */
 struct factors {
@@ -20,13 +20,12 @@ struct factors {
 struct vt_optim {
 	struct vt_session *s;
 	struct vt_optim_opts o;
-	float **slot[SLOTS];
+	struct vt_slot slot[SLOTS];
 	double *factor, *squares;        /* [weights] */
+	bool factors_sent;               /* to the session's device */
 	double norm;
 	struct factors f;
 	uint64_t t;
-	size_t n_scalars;                /* of all weights; state goes to a device as one array */
-	bool device_newer, host_newer;   /* where the state is current, if the session is on a device */
 };
 
 const char *vt_optim_slot(int slot)
@@ -46,15 +45,12 @@ struct vt_optim *vt_optim_new(struct vt_session *s, const struct vt_optim_opts *
 	o->o = *opts;
 	o->factor = vt_xcalloc((size_t)n, sizeof(*o->factor));
 	o->squares = vt_xcalloc((size_t)n, sizeof(*o->squares));
-	for (int k = 0; k < SLOTS; k++)
-		o->slot[k] = vt_xcalloc((size_t)n, sizeof(*o->slot[k]));
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++)
 		o->factor[i] = 1;
-		o->n_scalars += vt_session_weight(s, i)->n;
-		for (int k = 0; k < SLOTS; k++)
-			if (has[k] && vt_session_weight(s, i)->trainable)
-				o->slot[k][i] = vt_xcalloc(vt_session_weight(s, i)->n, sizeof(float));
-	}
+	o->factors_sent = true;
+	for (int k = 0; k < SLOTS; k++)
+		if (has[k])
+			vt_slot_init(&o->slot[k], s, (enum vt_slot_name)(VT_SLOT_M + k), true);
 	return o;
 }
 
@@ -62,11 +58,8 @@ void vt_optim_free(struct vt_optim *o)
 {
 	if (!o)
 		return;
-	for (int k = 0; k < SLOTS; k++) {
-		for (int i = 0; i < vt_session_n_weights(o->s); i++)
-			free(o->slot[k][i]);
-		free(o->slot[k]);
-	}
+	for (int k = 0; k < SLOTS; k++)
+		vt_slot_release(&o->slot[k]);
 	free(o->factor);
 	free(o->squares);
 	free(o);
@@ -75,52 +68,12 @@ void vt_optim_free(struct vt_optim *o)
 void vt_optim_scale(struct vt_optim *o, int i, double factor)
 {
 	o->factor[i] = factor;
-}
-
-/* --- state on a device -------------------------------------------------------------------------------------------- */
-
-/* One slot of every weight to or from the device's array, zeros where a weight has none. */
-static void move_state(struct vt_optim *o, int slot, bool to_device)
-{
-	float *flat = vt_xcalloc(o->n_scalars, sizeof(*flat)), *at = flat;
-	struct vt_remote *r = vt_session_remote(o->s);
-
-	if (!to_device)
-		vt_remote_get_state(r, slot, flat);
-	for (int i = 0; i < vt_session_n_weights(o->s); i++) {
-		size_t n = vt_session_size(o->s, i);
-
-		if (o->slot[slot][i])
-			memcpy(to_device ? at : o->slot[slot][i], to_device ? o->slot[slot][i] : at, n * sizeof(*flat));
-		at += n;
-	}
-	if (to_device)
-		vt_remote_put_state(r, slot, flat);
-	free(flat);
-}
-
-static void bring_state(struct vt_optim *o)
-{
-	for (int k = M; o->device_newer && k <= (o->o.kind == VT_OPTIM_SGD ? M : V); k++)
-		move_state(o, k, false);
-	o->device_newer = false;
-	o->host_newer = vt_session_remote(o->s) != NULL;
-}
-
-static bool can_update(const struct vt_optim *o)
-{
-	if (!vt_session_remote(o->s) || o->o.centralise || o->o.lookahead > 0)
-		return false;
-	for (int i = 0; i < vt_session_n_weights(o->s); i++)
-		if (o->factor[i] != 1)
-			return false;
-	return true;
+	o->factors_sent = false;
 }
 
 float *vt_optim_state(struct vt_optim *o, int i, int slot)
 {
-	bring_state(o);
-	return o->slot[slot][i];
+	return vt_slot_array(&o->slot[slot], i);
 }
 
 static void sum_squares(void *ctx, size_t i)
@@ -194,7 +147,7 @@ static void update(void *ctx, size_t i)
 {
 	struct vt_optim *o = ctx;
 	struct vt_weight *w = vt_session_weight(o->s, (int)i);
-	float *slow = o->slot[SLOW][i];
+	float *slow = vt_slot_array(&o->slot[SLOW], (int)i);
 
 	if (!w->trainable || o->factor[i] <= 0)
 		return;
@@ -203,9 +156,10 @@ static void update(void *ctx, size_t i)
 	if (o->o.centralise && w->n_dims > 1)
 		centralise(w);
 	if (o->o.kind == VT_OPTIM_SGD)
-		step_sgd(o, w, o->slot[M][i], (float)o->factor[i]);
+		step_sgd(o, w, vt_slot_array(&o->slot[M], (int)i), (float)o->factor[i]);
 	else
-		step_adam(o, w, o->slot[M][i], o->slot[V][i], (float)o->factor[i]);
+		step_adam(o, w, vt_slot_array(&o->slot[M], (int)i), vt_slot_array(&o->slot[V], (int)i),
+			(float)o->factor[i]);
 	if (slow)
 		look_ahead(o, w, slow);
 }
@@ -241,9 +195,46 @@ static struct factors factors(const struct vt_optim *o, double lr, double moment
 
 void vt_optim_move(struct vt_optim *o, struct vt_session *s)
 {
-	bring_state(o);
+	for (int k = 0; k < SLOTS; k++)
+		vt_slot_move(&o->slot[k], s);
 	o->s = s;
-	o->host_newer = vt_session_remote(s) != NULL;
+	o->factors_sent = false;
+}
+
+/* --- on a device -------------------------------------------------------------------------------------------------- */
+
+static void send_factors(struct vt_optim *o)
+{
+	int n = vt_session_n_weights(o->s);
+	float *factor;
+
+	if (o->factors_sent)
+		return;
+	factor = vt_xcalloc((size_t)n, sizeof(*factor));
+	for (int i = 0; i < n; i++)
+		factor[i] = (float)o->factor[i];
+	vt_remote_rates(vt_session_remote(o->s), factor);
+	free(factor);
+	o->factors_sent = true;
+}
+
+static void step_on_device(struct vt_optim *o)
+{
+	const struct factors *f = &o->f;
+	bool decoupled = o->o.kind == VT_OPTIM_ADAMW || o->o.kind == VT_OPTIM_RANGER;
+	const struct vt_update u = { .sgd = o->o.kind == VT_OPTIM_SGD, .nesterov = o->o.nesterov, .first = o->t == 1,
+		.adaptive = f->adaptive,
+		.centralise = o->o.centralise, .lookahead = o->o.lookahead > 0, .join = o->o.lookahead > 0 &&
+		o->t % (uint64_t)o->o.lookahead == 0,
+		.share = (float)o->o.slow_share, .b1 = f->b1, .a1 = f->a1, .b2 = f->b2, .a2 = f->a2, .eps = f->eps,
+		.root = f->root, .clip = f->clip,
+		.rate = (float)f->rate, .decay = decoupled ? 0 : (float)o->o.weight_decay, .drop = decoupled ?
+		(float)f->decay : 0 };
+
+	for (int k = 0; k < SLOTS; k++)
+		vt_slot_use(&o->slot[k]);
+	send_factors(o);
+	vt_remote_update(vt_session_remote(o->s), &u);
 }
 
 double vt_optim_norm(struct vt_optim *o)
@@ -251,33 +242,14 @@ double vt_optim_norm(struct vt_optim *o)
 	int n = vt_session_n_weights(o->s);
 	double sum = 0;
 
-	if (can_update(o) && vt_remote_norm(vt_session_remote(o->s), &o->norm))
-		return o->norm;
+	if (vt_session_remote(o->s)) {
+		send_factors(o);
+		return o->norm = vt_remote_norm(vt_session_remote(o->s));
+	}
 	vt_parallel_for((size_t)n, sum_squares, o);
 	for (int i = 0; i < n; i++)
 		sum += o->squares[i];
 	return o->norm = sqrt(sum);
-}
-
-/* The step where gradients, state and weights lie; false if they do not lie on a device. */
-static bool step_on_device(struct vt_optim *o)
-{
-	const struct factors *f = &o->f;
-	bool decoupled = o->o.kind == VT_OPTIM_ADAMW || o->o.kind == VT_OPTIM_RANGER, sgd = o->o.kind == VT_OPTIM_SGD;
-	const struct vt_update u = { .sgd = sgd, .nesterov = o->o.nesterov, .first = o->t == 1, .adaptive = f->adaptive,
-		.b1 = f->b1, .a1 = f->a1, .b2 = f->b2,
-		.a2 = f->a2, .eps = f->eps, .root = f->root, .clip = f->clip, .rate = (float)f->rate,
-		.decay = decoupled ? 0 : (float)o->o.weight_decay,
-		.drop = decoupled ? (float)f->decay : 0 };
-
-	if (!can_update(o) || !vt_remote_has_gradients(vt_session_remote(o->s)))
-		return false;
-	for (int k = M; o->host_newer && k <= (sgd ? M : V); k++)
-		move_state(o, k, true);
-	o->host_newer = false;
-	o->device_newer = true;
-	vt_remote_update(vt_session_remote(o->s), &u);
-	return true;
 }
 
 void vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t)
@@ -286,8 +258,8 @@ void vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t)
 
 	o->t = t;
 	o->f = factors(o, lr, momentum < 0 ? o->o.momentum : momentum, clip);
-	if (step_on_device(o))
-		return;
-	bring_state(o);
-	vt_parallel_for((size_t)vt_session_n_weights(o->s), update, o);
+	if (vt_session_remote(o->s))
+		step_on_device(o);
+	else
+		vt_parallel_for((size_t)vt_session_n_weights(o->s), update, o);
 }

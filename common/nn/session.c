@@ -152,6 +152,11 @@ size_t vt_session_size(const struct vt_session *s, int i)
 	return s->weight[i].n;
 }
 
+bool vt_session_trains(const struct vt_session *s, int i)
+{
+	return s->weight[i].trainable;
+}
+
 struct vt_remote *vt_session_remote(struct vt_session *s)
 {
 	return s->remote;

@@ -61,6 +61,8 @@ const struct vt_err *vt_session_error(const struct vt_session *s);
 int vt_session_n_weights(const struct vt_session *s);
 struct vt_weight *vt_session_weight(struct vt_session *s, int i);
 size_t vt_session_size(const struct vt_session *s, int i);                   /* scalars of weight i */
+bool vt_session_trains(const struct vt_session *s, int i);                   /* whether it is trainable; like its
+                                                                              * size without a look at the device */
 struct vt_weight *vt_session_find(struct vt_session *s, const char *name);   /* NULL if there is none */
 
 struct vt_shape vt_session_input_shape(const struct vt_session *s);
@@ -83,7 +85,7 @@ void vt_session_backward_all(struct vt_session *s, const float *const *dy);
 #define VT_KEPT_GRADIENT ((const float *)(uintptr_t)1)
 bool vt_session_loss(struct vt_session *s, int i, const uint8_t *target, const struct vt_loss *o, double weight,
 	double *loss);
-struct vt_remote *vt_session_remote(struct vt_session *s);   /* for optim.c; NULL on the CPU */
+struct vt_remote *vt_session_remote(struct vt_session *s);   /* the half that is on a device; NULL on the CPU */
 
 /* What would be allocated and computed: a line a layer (shape, offset, parameters, floating-point operations of one
  * forward pass) and totals.  A pure function of graph and opts, the same on every machine. */

@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/base/parallel.h"
+#include "common/nn/backend.h"
 #include "common/seg/train_state.h"
 
 bool vt_train_precision_varies(const struct vt_train_opts *o)
@@ -18,24 +19,6 @@ static bool may_come(const struct vt_train_opts *o, int level)
 	for (size_t i = 0; i < o->precision.n_replay; i++)
 		comes |= (int)o->precision.replay[i].to == level;
 	return comes;
-}
-
-static float **arrays_like(struct vt_session *s)
-{
-	int n = vt_session_n_weights(s);
-	float **a = vt_xcalloc((size_t)n, sizeof(*a));
-
-	for (int i = 0; i < n; i++)
-		if (vt_session_weight(s, i)->trainable)
-			a[i] = vt_xcalloc(vt_session_weight(s, i)->n, sizeof(float));
-	return a;
-}
-
-static void free_arrays(float **a, const struct vt_trainer *t)
-{
-	for (int i = 0; a && i < vt_session_n_weights(t->session); i++)
-		free(a[i]);
-	free(a);
 }
 
 int vt_train_precision_begin(struct vt_trainer *t, struct vt_err *err)
@@ -56,18 +39,16 @@ int vt_train_precision_begin(struct vt_trainer *t, struct vt_err *err)
 		return rc;
 	t->session = t->at_level[t->precision.level];
 	if (!p.replaying) {
-		t->last_value = arrays_like(t->session);
-		t->last_grad = arrays_like(t->session);
+		vt_slot_init(&t->last_value, t->session, VT_SLOT_LAST_VALUE, true);
+		vt_slot_init(&t->last_grad, t->session, VT_SLOT_LAST_GRAD, true);
 	}
 	return 0;
 }
 
 void vt_train_precision_end(struct vt_trainer *t)
 {
-	if (t->session) {
-		free_arrays(t->last_value, t);
-		free_arrays(t->last_grad, t);
-	}
+	vt_slot_release(&t->last_value);
+	vt_slot_release(&t->last_grad);
 	for (int level = 0; level < VT_LEVELS; level++)
 		vt_session_free(t->at_level[level]);
 	vt_buf_release(&t->changes);
@@ -83,7 +64,7 @@ static void curve_weight(void *ctx, size_t i)
 {
 	struct curving *c = ctx;
 	const struct vt_weight *w = vt_session_weight(c->t->session, (int)i);
-	float *value = c->t->last_value[i], *grad = c->t->last_grad[i];
+	float *value = vt_slot_array(&c->t->last_value, (int)i), *grad = vt_slot_array(&c->t->last_grad, (int)i);
 
 	for (size_t k = 0; w->trainable && k < w->n; k++) {
 		double s = (double)w->value[k] - (double)value[k], y = (double)w->grad[k] - (double)grad[k];
@@ -95,20 +76,33 @@ static void curve_weight(void *ctx, size_t i)
 	}
 }
 
-/* |s y| / (s s) of the last update, -1 where there is none to be had. */
-static double curvature(struct vt_trainer *t)
+static void products(struct vt_trainer *t, double *sy, double *ss)
 {
 	size_t n = (size_t)vt_session_n_weights(t->session);
 	struct curving c = { t, vt_xcalloc(n, sizeof(double)), vt_xcalloc(n, sizeof(double)) };
-	double sy = 0, ss = 0;
 
+	*sy = *ss = 0;
 	vt_parallel_for(n, curve_weight, &c);
 	for (size_t i = 0; i < n; i++) {
-		sy += c.sy[i];
-		ss += c.ss[i];
+		*sy += c.sy[i];
+		*ss += c.ss[i];
 	}
 	free(c.sy);
 	free(c.ss);
+}
+
+/* |s y| / (s s) of the last update, -1 where there is none to be had. */
+static double curvature(struct vt_trainer *t)
+{
+	double sy, ss;
+
+	if (vt_session_remote(t->session)) {
+		vt_slot_use(&t->last_value);
+		vt_slot_use(&t->last_grad);
+		vt_remote_curvature(vt_session_remote(t->session), &sy, &ss);
+	} else {
+		products(t, &sy, &ss);
+	}
 	sy = t->has_last && ss > 0 ? (sy < 0 ? -sy : sy) / ss : -1;
 	t->has_last = true;
 	return sy;
@@ -116,8 +110,8 @@ static double curvature(struct vt_trainer *t)
 
 bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm)
 {
-	struct vt_precision_sample sample = { .loss = loss, .grad_norm = norm, .curvature = t->last_value ? curvature(t)
-		: -1 };
+	struct vt_precision_sample sample = { .loss = loss, .grad_norm = norm, .curvature = t->last_value.value ?
+		curvature(t) : -1 };
 	struct vt_precision_decision d = vt_precision_step(&t->precision, &sample);
 
 	if (d.rule) {
@@ -140,6 +134,8 @@ void vt_train_precision_next(struct vt_trainer *t)
 		memcpy(vt_session_weight(to, i)->value, vt_session_weight(t->session, i)->value,
 			vt_session_weight(to, i)->n * sizeof(float));
 	t->session = to;
-	t->average.s = to;
+	vt_slot_move(&t->average.mean, to);
+	vt_slot_move(&t->last_value, to);
+	vt_slot_move(&t->last_grad, to);
 	vt_optim_move(t->optim, to);
 }

@@ -61,15 +61,15 @@ static int parts_of(struct vt_trainer *t, int i, struct vt_tensor_entry *e)
 			e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("optim.%s.%s", vt_optim_slot(slot),
 				w->name),
 				.data = vt_optim_state(t->optim, i, slot) };
-	if (t->last_value && w->trainable) {
+	if (vt_slot_array(&t->last_value, i)) {
 		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("last.value.%s", w->name),
-			.data = t->last_value[i] };
+			.data = vt_slot_array(&t->last_value, i) };
 		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("last.grad.%s", w->name),
-			.data = t->last_grad[i] };
+			.data = vt_slot_array(&t->last_grad, i) };
 	}
-	if (t->average.value)
+	if (vt_slot_array(&t->average.mean, i))
 		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("average.%s", w->name),
-			.data = t->average.value[i] };
+			.data = vt_slot_array(&t->average.mean, i) };
 	for (int k = 0; k < n; k++) {
 		e[k].n_dims = w->n_dims;
 		memcpy(e[k].dims, w->dims, sizeof(e[k].dims));

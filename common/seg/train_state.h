@@ -23,17 +23,18 @@ struct vt_trainer {
 	struct vt_session *at_level[VT_LEVELS];      /* NULL where a level cannot come */
 	struct vt_precision precision;
 	struct vt_buf changes;       /* of level, a JSON line each */
-	/* [weights] of the step before, for the curvature; NULL where nothing is decided by it */
-	float **last_value, **last_grad;
+	struct vt_slot last_value, last_grad;        /* of the step before, for the curvature; not made where nothing
+	                                              * is decided by it */
 	bool has_last;
 	struct vt_optim *optim;
 	char plan[17];               /* digest of the first training session's plan */
-	struct vt_average average;   /* value == NULL: none */
+	struct vt_average average;   /* its mean is not made where there is none */
 	size_t *train, *validation, n_train, n_validation;
 	float *image;
 	struct vt_train_head *head;  /* [outputs of the graph]; the first is the prediction */
 	int n_heads;
-	float **sum;                 /* [weights]: gradients of the step so far; NULL with accumulate 1 */
+	float **sum;                 /* [weights]: gradients of the step so far; NULL with accumulate 1, and on a
+	                              * device, which has its own */
 	uint8_t *target;
 	int channels, outputs;       /* of the network's input and prediction */
 	size_t voxels;               /* of a patch */

@@ -40,7 +40,7 @@ void vt_train_step_begin(struct vt_trainer *t)
 	t->head = vt_xcalloc((size_t)t->n_heads, sizeof(*t->head));
 	for (int i = 0; i < t->n_heads; i++)
 		begin_head(&t->head[i], t, i);
-	if (t->o->accumulate < 2)
+	if (t->o->accumulate < 2 || vt_session_remote(t->session))
 		return;
 	t->sum = vt_xcalloc((size_t)n, sizeof(*t->sum));
 	for (int i = 0; i < n; i++)
@@ -256,6 +256,13 @@ static bool draw_on_device(struct vt_trainer *t, int round)
 	return true;
 }
 
+static int device_error(const struct vt_trainer *t, struct vt_err *err)
+{
+	const struct vt_err *e = vt_session_error(t->session);
+
+	return e ? vt_err_set(err, e->code, "step %llu: %s", (unsigned long long)t->step, e->text) : 0;
+}
+
 /* Loss and gradients of one batch, as their share of the step. */
 static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_err *err)
 {
@@ -274,11 +281,12 @@ static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_er
 			*loss += head_loss(t, &t->head[i], 1.0 / t->o->accumulate);
 			dy[i] = t->head[i].dy;
 		}
-	if (vt_session_error(t->session))
-		return vt_err_set(err, vt_session_error(t->session)->code, "step %llu: %s", (unsigned long long)t->step,
-			vt_session_error(t->session)->text);
+	if (device_error(t, err))
+		return err->code;
 	vt_session_backward_all(t->session, dy);
-	if (t->sum)
+	if (t->o->accumulate > 1 && vt_session_remote(t->session))
+		vt_remote_accumulate(vt_session_remote(t->session), round == 0, folding.last);
+	else if (t->sum)
 		vt_parallel_for((size_t)vt_session_n_weights(t->session), fold_weight, &folding);
 	return 0;
 }
@@ -331,5 +339,5 @@ int vt_train_step(struct vt_trainer *t, struct vt_err *err)
 	average(t);
 	if (t->o->progress)
 		t->o->progress(t->step, loss);
-	return 0;
+	return device_error(t, err);
 }

@@ -32,7 +32,7 @@ static int score_subject(struct vt_trainer *t, const struct vt_patch_file *f, do
 
 static void load_weights(struct vt_trainer *t)
 {
-	if (t->average.value) {
+	if (t->average.mean.value) {
 		vt_average_copy(t->eval, &t->average);
 		return;
 	}

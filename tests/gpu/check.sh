@@ -28,6 +28,7 @@ sanitised() {
 	done
 }
 row "operators and networks against the CPU" "$B/tests/test_gpu_engine"
+row "training steps with every option against the CPU" "$B/tests/test_gpu_training"
 row "train: same bytes twice and after a kill; near the CPU" "$PYTHON" tests/repro/device.py
 row "engines planned for this card" "$B/tests/gpu_plans" "$B/card.json" 128 bf16
 row "a tensor of more than 2^31 bytes" "$B/tests/gpu_large"

@@ -5,25 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/log.h"
 #include "common/nn/backend.h"
 #include "common/nn/model.h"
-#include "common/nn/optim.h"
-#include "common/seg/dataset.h"
-#include "tests/check.h"
-
-static char *plugin;
-
-static size_t count(struct vt_shape s)
-{
-	return (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
-}
-
-static void fill(float *p, size_t n, unsigned seed)
-{
-	for (size_t i = 0; i < n; i++)
-		p[i] = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 8388608.0f - 1.0f;
-}
+#include "tests/gpu.h"
 
 /* Results of one pass: all outputs, then all weights (running statistics move), then all gradients. */
 struct result {
@@ -85,18 +69,6 @@ static struct result pass(const struct vt_graph *g, const char *profile, bool tr
 	vt_session_free(s);
 	vt_device_close(d);
 	return r;
-}
-
-/* sqrt(sum (a - b)^2 / sum b^2). */
-static double distance(const float *a, const float *b, size_t n)
-{
-	double d = 0, s = 1e-30;
-
-	for (size_t i = 0; i < n; i++) {
-		d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-		s += (double)b[i] * (double)b[i];
-	}
-	return sqrt(d / s);
 }
 
 static void compare(const struct vt_graph *g, const char *what, const char *profile, bool training, bool twice,
@@ -338,248 +310,9 @@ static void every_network(void)
 	}
 }
 
-/* --- training steps ----------------------------------------------------------------------------------------------- */
-
-enum { STEPS = 5, SCALARS = 4096 };
-
-struct steps {
-	double loss[STEPS], norm[STEPS];
-	float weights[SCALARS], state[2 * SCALARS];
-	size_t n;
-};
-
-static double loss_of(struct vt_session *s, const uint8_t *target, const struct vt_loss *o, float *dy,
-	const float **use)
-{
-	struct vt_shape y = vt_session_output_shape(s);
-	size_t n = count(y);
-	double loss;
-	float *z;
-
-	if (vt_session_loss(s, 0, target, o, 0.7, &loss)) {
-		*use = VT_KEPT_GRADIENT;
-		return loss;
-	}
-	z = malloc(n * sizeof(float));
-	vt_session_get_output(s, z);
-	loss = vt_loss(dy, z, target, y.n, y.c, n / (size_t)(y.n * y.c), o, 0.7);
-	*use = dy;
-	free(z);
-	return loss;
-}
-
-/* Five steps; in the middle the optimiser's state goes through the host, as a resumed run's does. */
-static void train(struct steps *r, const struct vt_graph *g, const char *profile, const struct vt_loss *loss,
-	const struct vt_optim_opts *opts)
-{
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_device *d = NULL;
-	struct vt_session *s = NULL;
-	struct vt_optim *o;
-	static float x[65536], dy[65536];
-	static uint8_t target[65536];
-	const float *use[VT_MAX_OUTPUTS + 1] = { NULL };
-
-	memset(r, 0, sizeof(*r));
-	if ((profile && vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile },
-	    &err)) ||
-		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 5, .device = d }, &err)) {
-		CHECK_FAIL("%s", err.text);
-		vt_device_close(d);
-		return;
-	}
-	o = vt_optim_new(s, opts);
-	for (int t = 0; t < STEPS; t++) {
-		fill(x, count(vt_session_input_shape(s)), 3 + (unsigned)t);
-		for (size_t i = 0; i < sizeof(target); i++)
-			target[i] = loss->softmax ? (uint8_t)((i * 7 + i / 9) % 3) : (uint8_t)((i * 5 + i / 11) % 8);
-		vt_session_set_input(s, x);
-		vt_session_forward(s, (uint64_t)t);
-		r->loss[t] = loss_of(s, target, loss, dy, &use[0]);
-		vt_session_backward_all(s, use);
-		r->norm[t] = vt_optim_norm(o);
-		vt_optim_step(o, 0.01, -1, (uint64_t)t + 1);
-		for (int i = 0; t == 2 && i < vt_session_n_weights(s); i++)
-			for (int slot = 0; slot < 2; slot++)
-				if (vt_optim_state(o, i, slot))
-					vt_optim_state(o, i, slot)[0] += 0.001f;
-	}
-	for (int i = 0; i < vt_session_n_weights(s); i++) {
-		const struct vt_weight *w = vt_session_weight(s, i);
-
-		memcpy(r->weights + r->n, w->value, w->n * sizeof(float));
-		for (int slot = 0; slot < 2; slot++)
-			if (vt_optim_state(o, i, slot))
-				memcpy(r->state + (size_t)slot * SCALARS + r->n, vt_optim_state(o, i, slot),
-					w->n * sizeof(float));
-		r->n += w->n;
-	}
-	if (vt_session_error(s))
-		CHECK_FAIL("%s", vt_session_error(s)->text);
-	vt_optim_free(o);
-	vt_session_free(s);
-	vt_device_close(d);
-}
-
-static void compare_steps(const struct vt_graph *g, const char *what, const char *profile, const struct vt_loss *loss,
-	const struct vt_optim_opts *opts, double tolerance)
-{
-	static struct steps want, got;
-	double state, weights;
-
-	train(&want, g, NULL, loss, opts);
-	train(&got, g, profile, loss, opts);
-	state = distance(got.state, want.state, 2 * SCALARS);
-	weights = distance(got.weights, want.weights, SCALARS);
-	if (getenv("SHOW"))
-		printf("# %-28s %s loss %.9g %.9g  weights %.1e  state %.1e\n", what, profile, got.loss[STEPS - 1],
-			want.loss[STEPS - 1], weights, state);
-	for (int t = 0; t < STEPS; t++)
-		if (!(fabs(got.loss[t] - want.loss[t]) <= tolerance * fabs(want.loss[t])) ||
-		    !(fabs(got.norm[t] - want.norm[t]) <= 20 * tolerance * want.norm[t]))
-			CHECK_FAIL("%s, %s, step %d: loss %.9g, want %.9g; norm %.9g, want %.9g", what, profile, t,
-				got.loss[t], want.loss[t], got.norm[t], want.norm[t]);
-	if (!(weights <= 20 * tolerance) || !(state <= 40 * tolerance))
-		CHECK_FAIL("%s, %s: weights differ by %.2g, state by %.2g", what, profile, weights, state);
-}
-
-static struct vt_graph *small_network(void)
-{
-	struct vt_graph *g = vt_graph_new();
-	int x = vt_graph_input(g, (struct vt_shape){ 2, 2, 9, 10, 11 });
-
-	/* no bias before the norm: its gradient is 0 but for rounding, and Adam would make a step of that */
-	x = vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 9, .k = 3 });
-	x = vt_graph_norm(g, x, "n", (struct vt_norm){ .kind = VT_NORM_BATCH, .affine = true });
-	x = vt_graph_act(g, x, "e", VT_ACT_ELU, 1);
-	vt_graph_output(g, vt_graph_conv(g, x, "b", (struct vt_conv){ .out_c = 3, .k = 1, .bias = true }));
-	return g;
-}
-
-static void losses(void)
-{
-	const struct vt_loss all[] = { VT_LOSS_DICE, { .dice = 1, .cross_entropy = 0.5, .squared = true, .smooth = 1,
-		.smooth_below = 1, .balance = -1 },
-		{ .tversky = 1, .focal = 2, .gamma = 2, .balance = 0.25, .batch = true, .smooth = 1, .smooth_below = 1,
-			.false_positive = 0.3, .false_negative = 0.7 },
-		{ .softmax = true, .dice = 1, .cross_entropy = 1, .no_background = true, .smooth = 1e-5,
-			.smooth_below = 1e-5, .balance = -1 },
-		{ .softmax = true, .generalised = 1, .focal = 1, .gamma = 1.5, .balance = 0.75, .smooth = 1e-5,
-			.smooth_below = 1e-5 } };
-	const struct vt_optim_opts sgd = { .kind = VT_OPTIM_SGD, .momentum = 0.9 };
-	struct vt_graph *g = small_network();
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		char what[32];
-
-		snprintf(what, sizeof(what), "loss %zu", i);
-		compare_steps(g, what, "f32", &all[i], &sgd, 3e-6);
-		compare_steps(g, what, "bf16", &all[i], &sgd, 1e-2);
-		compare_steps(g, what, "fp16", &all[i], &sgd, 2e-3);
-	}
-	vt_graph_free(g);
-}
-
-static void optimisers(void)
-{
-	const struct vt_optim_opts all[] = { { .kind = VT_OPTIM_SGD, .momentum = 0.9, .nesterov = true,
-		.weight_decay = 0.01, .clip_norm = 0.01 },
-		{ .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01 },
-		{ .kind = VT_OPTIM_ADAMW, .momentum = 0.9, .beta2 = 0.99, .eps = 1e-6, .weight_decay = 0.1,
-			.clip_norm = 0.02 },
-		{ .kind = VT_OPTIM_RADAM, .momentum = 0.9, .beta2 = 0.9, .eps = 1e-6 },
-			{ .kind = VT_OPTIM_RANGER, .momentum = 0.95, .beta2 = 0.9, .eps = 1e-6, .weight_decay = 0.1 },
-		{ .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8, .centralise = true,
-			.lookahead = 2, .slow_share = 0.5 } };
-	const struct vt_loss dice = { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 };
-	struct vt_graph *g = small_network();
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		char what[32];
-
-		snprintf(what, sizeof(what), "optimiser %zu", i);
-		compare_steps(g, what, "f32", &dice, &all[i], 1e-5);
-	}
-	vt_graph_free(g);
-}
-
-/* --- patches ------------------------------------------------------------------------------------------------------ */
-
-enum { VD = 13, VH = 11, VW = 17, PATCH = 12 };
-
-/* A patch drawn on the device from a kept volume is the host's, bit for bit: image through a window that copies, target
- * through the loss. */
-static void patches(void)
-{
-	static float volume[3 * VD * VH * VW], image[3 * PATCH * PATCH * PATCH], got[3 * PATCH * PATCH * PATCH];
-	static uint16_t half[3 * VD * VH * VW];
-	static uint8_t regions[VD * VH * VW], target[PATCH * PATCH * PATCH];
-	static uint32_t foreground[] = { 40, 700, 1500 };
-	char subject[] = "s";
-	const struct vt_loss ce = { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 };
-	struct vt_graph *g = vt_graph_new();
-	struct vt_device *d = NULL;
-	struct vt_session *s = NULL;
-	struct vt_err err = VT_ERR_INIT;
-	int x = vt_graph_input(g, (struct vt_shape){ 1, 3, PATCH, PATCH, PATCH });
-
-	vt_graph_output(g, vt_graph_window(g, x, (struct vt_shape){ 0, 0, 0, 0, 0 },
-		(struct vt_shape){ 1, 3, PATCH, PATCH, PATCH }));
-	fill(volume, sizeof(volume) / sizeof(*volume), 4);
-	for (size_t i = 0; i < sizeof(regions); i++) {
-		regions[i] = (uint8_t)(i * 2654435761u >> 29);
-		volume[i] = i % 5 ? volume[i] : 0;
-	}
-	for (size_t i = 0; i < sizeof(half) / sizeof(*half); i++)
-		half[i] = vt_half_from_float(volume[i]);
-	if (vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = "f32" }, &err) ||
-		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .device = d }, &err)) {
-		CHECK_FAIL("%s", err.text);
-		return;
-	}
-	for (int k = 0; k < 12; k++) {
-		struct vt_patch_file f = { .subject = subject, .c = 3, .d = VD, .h = VH, .w = VW, .half = k % 2,
-			.image = k % 2 ? (void *)half : (void *)volume,
-			.regions = regions, .foreground = foreground, .n_foreground = 3, .n_regions = 3 };
-		struct vt_draw_opts o = { .patch = { PATCH, PATCH, PATCH }, .foreground = 0.5, .flips = true,
-			.scale = 0.1, .shift = 0.2, .drop = 0.5, .seed = 3 };
-		struct vt_draw c;
-		struct vt_patch_ref p = { .classes = false };
-		double here, there = 0;
-
-		vt_dataset_draw(&f, &o, (uint64_t)k, 0, image, target);
-		vt_dataset_choose(&c, &f, &o, (uint64_t)k, 0);
-		for (int a = 0; a < 3; a++) {
-			p.at[a] = c.at[a];
-			p.flip[a] = c.flip[a];
-			p.gain[a] = c.gain[a];
-			p.add[a] = c.add[a];
-		}
-		p.dropped = c.dropped;
-		CHECK(vt_remote_keep(vt_session_remote(s), k % 2, &(struct vt_volume_ref){ f.image, f.half, f.regions,
-			3, VD, VH, VW }));
-		vt_remote_draw(vt_session_remote(s), 0, k % 2, &p);
-		vt_session_forward(s, 0);
-		vt_session_get_output(s, got);
-		CHECK(!memcmp(got, image, sizeof(image)));
-		CHECK(vt_session_loss(s, 0, NULL, &ce, 1, &there) && vt_session_loss(s, 0, target, &ce, 1, &here) &&
-			here == there);
-	}
-	vt_session_free(s);
-	vt_device_close(d);
-	vt_graph_free(g);
-}
-
 int main(int argc, char **argv)
 {
-	const char *slash = strrchr(argv[0], '/');
-
-	(void)argc;
-	plugin = malloc(strlen(argv[0]) + 64);
-	sprintf(plugin, "%.*slibvoxtrail-emulated.so", slash ? (int)(slash - argv[0]) + 1 : 0, argv[0]);
-	setenv("VOXTRAIL_PLUGIN", getenv("GPU_PLUGIN") ? getenv("GPU_PLUGIN") : plugin, 1);
-	free(plugin);
-	vt_log_open("test", VT_LOG_TEXT, VT_LOG_ERROR);
+	gpu_test_begin(argc, argv);
 	RUN(convolutions);
 	RUN(norms);
 	RUN(activations);
@@ -588,9 +321,6 @@ int main(int argc, char **argv)
 	RUN(resizes);
 	RUN(random_masks);
 	RUN(outputs_branches_and_shared_weights);
-	RUN(patches);
-	RUN(losses);
-	RUN(optimisers);
 	RUN(every_network);
 	return check_done();
 }
