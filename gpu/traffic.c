@@ -116,7 +116,8 @@ static struct vg_traffic of_training(enum vg_kernel kernel, const void *args, ui
 	CASE(update, moves(((a->sgd ? 16.0 : 20.0) + (a->slow ? 4.0 : 0.0)) * items,
 		((a->sgd ? 8.0 : 12.0) + (a->slow ? 4.0 : 0.0)) * items))
 	CASE(accumulate, moves((a->first ? 4.0 : 8.0) * items, 4.0 * items))
-	CASE(average, moves(8.0 * items, 4.0 * items))
+	case VG_K_average:
+		return moves(8.0 * items, 4.0 * items);
 	CASE(curvature, moves(20.0 * (double)a->n, 8.0 * (double)a->n))
 	CASE(draw, moves((a->half ? 2.0 : 4.0) * a->from.c * items, (double)items * VG_LANES * (double)vg_type_size(a->type)))
 	case VG_K_draw_target:
