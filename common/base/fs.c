@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { COPY_CHUNK = 1 << 20 };
+enum { COPY_CHUNK = 1 << 20, SYNC_EACH = 64 };
 
 char *vt_path_join(const char *dir, const char *name)
 {
@@ -229,6 +229,56 @@ int vt_fs_sync_dir(const char *path, struct vt_err *err)
 	if (fsync(fd))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot make the directory durable", path);
 	close(fd);
+	return rc;
+}
+
+struct sync {
+	const char *root;
+	size_t files;
+};
+
+static int count_file(void *ctx, const char *relative, char type, struct vt_err *err)
+{
+	struct sync *s = ctx;
+
+	(void)relative, (void)err;
+	s->files += type == 'f';
+	return 0;
+}
+
+static int sync_entry(void *ctx, const char *relative, char type, struct vt_err *err)
+{
+	const struct sync *s = ctx;
+	char *path = vt_path_join(s->root, relative);
+	int rc = 0, fd = -1;
+
+	if (type == 'd') {
+		rc = vt_fs_sync_dir(path, err);
+	} else if (type == 'f') {
+		fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 || fsync(fd))
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot make it durable", path);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return rc;
+}
+
+int vt_fs_sync_tree(const char *root, struct vt_err *err)
+{
+	struct sync s = { root, 0 };
+	int rc = vt_fs_walk(root, count_file, &s, err), fd;
+
+	if (rc)
+		return rc;
+	if (s.files <= SYNC_EACH)
+		return vt_fs_walk(root, sync_entry, &s, err) ? err->code : vt_fs_sync_dir(root, err);
+	fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || syncfs(fd))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot make what is below it durable", root);
+	if (fd >= 0)
+		close(fd);
 	return rc;
 }
 

@@ -41,6 +41,10 @@ int vt_fs_write_parts(const char *path, const struct vt_part *part, size_t n_par
 int vt_fs_mkdirs(const char *path, struct vt_err *err);               /* mkdir -p, mode 0755; fine if it exists */
 int vt_fs_remove_tree(const char *path, struct vt_err *err);          /* rm -rf; fine if absent */
 int vt_fs_sync_dir(const char *path, struct vt_err *err);
+
+/* Everything below root durable, directories too: file by file up to 64 of them, above that the file system at once
+ * (syncfs), which waits for the writes of others as well.  Symlinks are left alone. */
+int vt_fs_sync_tree(const char *root, struct vt_err *err);
 int vt_fs_rename(const char *from, const char *to, struct vt_err *err);
 int vt_fs_copy(const char *from, const char *to, mode_t mode, struct vt_err *err);   /* reflink if it can, else bytes */
 char *vt_fs_realpath(const char *path, struct vt_err *err);           /* NULL on error; caller frees */

@@ -54,7 +54,9 @@ struct vt_json *vt_json_new_int(int64_t v);
 struct vt_json *vt_json_new_real(double v);
 struct vt_json *vt_json_new_bool(bool v);
 struct vt_json *vt_json_new_text(const char *v);
-struct vt_json *vt_json_copy(const struct vt_json *j);
+struct vt_json *vt_json_copy(const struct vt_json *j);                                  /* of NULL: NULL */
+/* A value that is NULL adds nothing and replaces nothing, so that vt_json_put(a, k, vt_json_copy(vt_json_get(b, k)))
+ * carries over what is there. */
 void vt_json_put(struct vt_json *object, const char *key, struct vt_json *value);       /* replaces an equal key */
 void vt_json_push(struct vt_json *array, struct vt_json *value);
 void vt_json_put_text(struct vt_json *object, const char *key, const char *value);

@@ -121,8 +121,11 @@ struct vt_json *vt_json_new_text(const char *v)
 
 struct vt_json *vt_json_copy(const struct vt_json *j)
 {
-	struct vt_json *c = vt_json_new(j->type);
+	struct vt_json *c;
 
+	if (!j)
+		return NULL;
+	c = vt_json_new(j->type);
 	c->boolean = j->boolean;
 	c->integer = j->integer;
 	c->real = j->real;
@@ -153,6 +156,8 @@ static void grow(struct vt_json *j)
 
 void vt_json_put(struct vt_json *object, const char *key, struct vt_json *value)
 {
+	if (!value)
+		return;
 	for (size_t i = 0; i < object->n; i++)
 		if (!strcmp(object->key[i], key)) {
 			vt_json_free(object->item[i]);
@@ -166,6 +171,8 @@ void vt_json_put(struct vt_json *object, const char *key, struct vt_json *value)
 
 void vt_json_push(struct vt_json *array, struct vt_json *value)
 {
+	if (!value)
+		return;
 	grow(array);
 	array->item[array->n++] = value;
 }

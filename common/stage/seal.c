@@ -9,6 +9,7 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/base/parallel.h"
+#include "common/store/fault.h"
 #include "common/store/git.h"
 #include "common/stage/stage_internal.h"
 #include "common/store/import.h"
@@ -177,7 +178,8 @@ static int write_lineage(const struct vt_stage_run *r, const char *root, const c
 	if (!rc)
 		rc = write_observed(r, dir, record_hex, err);
 	if (!rc)
-		rc = vt_fs_write(path, record->data, record->len, 0644, err);
+		rc = vt_fault("seal.record") ? vt_err_errno(err, VT_EIO, "%s", path) :
+			vt_fs_write(path, record->data, record->len, 0644, err);
 	free(path);
 	free(dir);
 	return rc;
@@ -189,11 +191,12 @@ static int move_into_place(const struct vt_stage_run *r, struct vt_err *err)
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_list(&names, r->work, err);
 
-	sync();
+	if (!rc)
+		rc = vt_fault("seal.sync") ? vt_err_errno(err, VT_EIO, "%s", r->work) : vt_fs_sync_tree(r->work, err);
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *from = vt_path_join(r->work, names.v[i]), *to = vt_path_join(r->out, names.v[i]);
 
-		rc = vt_fs_rename(from, to, err);
+		rc = vt_fault("seal.move") ? vt_err_errno(err, VT_EIO, "%s", to) : vt_fs_rename(from, to, err);
 		free(from);
 		free(to);
 	}

@@ -357,6 +357,9 @@ static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_
 		rc = vt_stage_seal(r, err);
 	if (rc) {
 		why = *err;
+		if (!r->store && r->out)
+			prepare_out(r, &ignored);     /* what was moved there already goes too */
+		ignored = (struct vt_err)VT_ERR_INIT;
 		vt_fs_remove_tree(r->work, &ignored);
 		if (!vt_stage_stopping())
 			vt_stage_record_failure(r, &why);

@@ -114,6 +114,21 @@ static void pointers_and_getters(void)
 	vt_json_free(j);
 }
 
+static void nothing_copies_to_nothing(void)
+{
+	struct vt_json *o = vt_json_new(VT_JSON_OBJECT), *a = vt_json_new(VT_JSON_ARRAY);
+
+	CHECK(!vt_json_copy(NULL));
+	vt_json_put_int(o, "x", 1);
+	vt_json_put(o, "x", vt_json_copy(vt_json_get(o, "absent")));
+	vt_json_put(o, "y", NULL);
+	vt_json_push(a, NULL);
+	CHECK_EQ(vt_json_integer(vt_json_get(o, "x"), 0), 1);
+	CHECK(o->n == 1 && a->n == 0);
+	vt_json_free(o);
+	vt_json_free(a);
+}
+
 int main(void)
 {
 	RUN(refuses_what_is_not_json);
@@ -124,5 +139,6 @@ int main(void)
 	RUN(canonical_refuses_reals);
 	RUN(reals_read_back);
 	RUN(pointers_and_getters);
+	RUN(nothing_copies_to_nothing);
 	return check_done();
 }
