@@ -11,6 +11,7 @@
 #include "gpu/kernel_shape.h"
 #include "gpu/kernel_sums.h"
 #include "gpu/kernel_train.h"
+#include "gpu/kernel_window.h"
 
 /* --- convolution: lanes in f32, the rest in f64 -------------------------------------------------------------------------------------- */
 

@@ -92,6 +92,15 @@ int vg_session_put_slot(void *session, int slot, const float *values, struct vt_
 int vg_session_get_slot(void *session, int slot, float *values, struct vt_err *err);
 double vg_gradient_norm(struct vg_session *s);                            /* of the gradients as they lie; NaN or inf if one is */
 
+/* --- engine_window.c: volumes that are answered window by window ------------------------------------------------------------------ */
+
+size_t vg_volume_bytes(const struct vt_volume_ref *v, int outputs, enum vt_join join);   /* what one takes on the device */
+int vg_volume_new(void **volume, void *engine, const struct vt_volume_ref *v, int outputs, enum vt_join join, struct vt_err *err);
+int vg_volume_add(void *volume, void *session, const struct vt_windows *w, struct vt_err *err);
+int vg_volume_answer(void *volume, enum vt_rule rule, uint8_t *out, struct vt_err *err);
+int vg_volume_values(void *volume, float *out, struct vt_err *err);
+void vg_volume_free(void *volume);
+
 /* --- engine_forward.c, engine_backward.c: queue the work of a pass; errors stay in s->err --------------------------------------- */
 
 void vg_forward_node(struct vg_session *s, int i);

@@ -1,7 +1,7 @@
 # The CUDA plugin and its stand-in on the host; included by the Makefile.
 
 GPU_C     := gpu/plugin.c gpu/engine.c gpu/engine_forward.c gpu/engine_backward.c gpu/engine_train.c \
-	gpu/engine_update.c gpu/arena.c
+	gpu/engine_update.c gpu/engine_window.c gpu/arena.c
 EMULATE_C := gpu/emulate.c gpu/emulate_kernels.c
 EMULATED  := $B/tests/libvoxtrail-emulated.so
 

@@ -13,7 +13,7 @@
 	X(affine) X(norm_back) X(norm_params) X(norm_dx) X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
 	X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
 	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest) X(loss_sums) X(loss_fold) X(loss_grad) X(squares) X(update) X(draw) X(draw_target) \
-	X(accumulate) X(centralise) X(average) X(curvature)
+	X(accumulate) X(centralise) X(average) X(curvature) X(cut) X(blend) X(finish) X(decide)
 
 /* --- layout and casts (kernel_layout.h) ------------------------------------------------------------------------------------------ */
 
@@ -465,6 +465,46 @@ struct vg_curvature {
 	const float *w, *g, *factor;
 	uint64_t n;
 	int blocks;
+};
+
+/* --- windows (kernel_window.h) ------------------------------------------------------------------------------------------------------ */
+
+/* items: chunks of one item of a network's input.  A patch of image [c, z, y, x], f32 or f16, any number of channels; 0 outside. */
+struct vg_cut {
+	void *t;
+	const void *image;
+	int half, type;
+	struct vg_patch from;
+};
+
+/* items: chunks of one item of a network's output, of from.p's shape.  sum[c, voxel] += w y, total[voxel] += w, where w is the product
+ * of three factors [d + h + w], at least `least`. */
+struct vg_blend {
+	float *sum, *total;
+	const void *y;
+	const float *factor;
+	float least;
+	int type;
+	struct vg_patch from;
+};
+
+enum vg_joined { VG_JOIN_LOGITS, VG_JOIN_BITS, VG_JOIN_CLASSES };
+enum vg_rule { VG_RULE_BITS, VG_RULE_LARGEST, VG_RULE_NUMBER };
+
+/* items: voxels.  sum = sum / total; BITS: mean += sigmoid of it - 1/2; CLASSES: mean += softmax of it. */
+struct vg_finish {
+	float *sum, *mean;
+	const float *total;
+	int c, join;
+	uint32_t voxels;
+};
+
+/* items: voxels.  BITS: bit c where x[c] > 0; NUMBER: the largest x's c, the lowest of equals; LARGEST: bit c - 1 of it. */
+struct vg_decide {
+	uint8_t *out;
+	const float *x;
+	int c, rule;
+	uint32_t voxels;
 };
 
 #define VG_DECLARE(name) VG_K_##name,

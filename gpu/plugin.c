@@ -46,6 +46,8 @@ const struct vt_backend *voxtrail_backend(void)
 		.get_grads = vg_session_get_grads, .put_grads = vg_session_put_grads, .loss = vg_session_loss, .keep = vg_session_keep, .draw = vg_session_draw,
 		.rates = vg_session_rates, .norm = vg_session_norm, .accumulate = vg_session_accumulate, .curvature = vg_session_curvature,
 		.update = vg_session_update, .average = vg_session_average, .put_slot = vg_session_put_slot, .get_slot = vg_session_get_slot,
+		.volume_new = vg_volume_new, .volume_add = vg_volume_add, .volume_answer = vg_volume_answer, .volume_values = vg_volume_values,
+		.volume_free = vg_volume_free,
 	};
 
 	return &backend;

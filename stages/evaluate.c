@@ -136,6 +136,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_checkpoint c;
 	struct vt_dataset d;
 	struct vt_evaluation e;
+	struct vt_json *device;
 	struct vt_strs dirs = VT_STRS_INIT;
 	int rc = list_checkpoints(&dirs, vt_stage_input(r, "model"), err);
 
@@ -152,7 +153,10 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 		vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
 	if (!rc) {
 		rc = vt_evaluate(&e, &c, &dirs, &d, &o, err);
-		vt_stage_note(r, "device", vt_device_describe(o.device));
+		device = vt_device_describe(o.device);
+		if (!rc && e.on_host->n)
+			vt_json_put(device, "joined_on_host", vt_json_copy(e.on_host));
+		vt_stage_note(r, "device", device);
 	}
 	if (!rc) {
 		rc = write_all(r, &e, err);

@@ -153,7 +153,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	int rc = vt_checkpoint_open(&c, vt_stage_input(r, "model"), err);
 
 	if (!rc)
-		rc = vt_checkpoint_session(&g, &s, &c, vt_stage_input(r, "model"), weights[p->weights], NULL, NULL,
+		rc = vt_checkpoint_session(&g, &s, &c, vt_stage_input(r, "model"), weights[p->weights], 1, NULL, NULL,
 			err);
 	if (!rc)
 		rc = write_weights(r, s, &c, err);

@@ -135,24 +135,23 @@ static int label(const struct job *j, const struct vt_patch_file *f, const char 
 {
 	const struct params *p = vt_stage_params(j->r);
 	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
-	float *logits;
+	struct vt_prediction *prediction = NULL;
 	uint8_t *bits;
 	int rc = vt_checkpoint_check_channels(&j->model, vt_json_get(f->header, "channels"), f->subject, err);
 
 	if (rc)
 		return rc;
-	logits = malloc(voxels * (size_t)j->model.n_outputs * sizeof(*logits));
-	if (!logits)
-		return vt_err_nomem(err, voxels * (size_t)j->model.n_outputs * sizeof(*logits));
 	bits = vt_xmalloc(voxels);
-	rc = vt_predict(logits, j->session, f, &(struct vt_predict_opts){ p->overlap, p->flips }, err);
+	rc = vt_predict_begin(&prediction, &j->session, 1, j->model.softmax, f,
+		&(struct vt_predict_opts){ p->overlap, p->flips }, err);
+	if (!rc)
+		rc = vt_predict_bits(bits, prediction, err);
+	vt_predict_free(prediction);
 	if (!rc) {
-		vt_predict_regions(bits, logits, j->model.n_outputs, voxels, j->model.softmax);
 		for (size_t i = 0; i < voxels; i++)
 			bits[i] = bits[i] ? vt_manifest_value(j->model.manifest, bits[i]) : 0;
 		rc = write_labels(path, bits, f, err);
 	}
-	free(logits);
 	free(bits);
 	return rc;
 }
@@ -216,7 +215,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 			vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
 	if (!rc)
 		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"),
-			weights[p->weights], NULL, j.device, err);
+			weights[p->weights], vt_predict_items(j.device, j.model.patch), NULL, j.device, err);
 	if (!rc)
 		rc = preparation_of(&j, err);
 	if (!rc && vt_stage_input(r, "brain"))

@@ -394,3 +394,52 @@ void vt_remote_get_slot(struct vt_remote *r, int slot, float *values)
 	if (!r->err.code)
 		r->d->b->get_slot(r->self, slot, values, &r->err);
 }
+
+/* --- a volume on a session's device ------------------------------------------------------------------------------ */
+
+struct vt_remote_volume {
+	const struct vt_backend *b;
+	void *self;
+};
+
+int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *r, const struct vt_volume_ref *about,
+	int outputs, enum vt_join join, struct vt_err *err)
+{
+	void *self = NULL;
+	int rc = r->d->b->volume_new(&self, r->d->self, about, outputs, join, err);
+
+	*out = NULL;
+	if (!rc && self) {
+		*out = vt_xcalloc(1, sizeof(**out));
+		**out = (struct vt_remote_volume){ r->d->b, self };
+	}
+	return rc;
+}
+
+int vt_remote_volume_add(struct vt_remote_volume *v, struct vt_remote *r, const struct vt_windows *w,
+	struct vt_err *err)
+{
+	send(r, false);
+	if (!r->err.code)
+		v->b->volume_add(v->self, r->self, w, &r->err);
+	if (r->err.code)
+		*err = r->err;
+	return r->err.code;
+}
+
+int vt_remote_volume_answer(struct vt_remote_volume *v, enum vt_rule rule, uint8_t *out, struct vt_err *err)
+{
+	return v->b->volume_answer(v->self, rule, out, err);
+}
+
+int vt_remote_volume_values(struct vt_remote_volume *v, float *out, struct vt_err *err)
+{
+	return v->b->volume_values(v->self, out, err);
+}
+
+void vt_remote_volume_free(struct vt_remote_volume *v)
+{
+	if (v)
+		v->b->volume_free(v->self);
+	free(v);
+}

@@ -53,7 +53,7 @@ struct vt_json *vt_device_describe(const struct vt_device *d);
 
 /* --- a plugin's side ---------------------------------------------------------------------------------------------- */
 
-enum { VT_BACKEND_ABI = 3 };
+enum { VT_BACKEND_ABI = 4 };
 
 /* Differs between builds whose structures differ: a plugin reads graph_internal.h's. */
 #define VT_BACKEND_LAYOUT ((uint32_t)(((sizeof(struct vt_node) * 1009 + sizeof(struct vt_graph)) * 1009 + \
@@ -83,8 +83,26 @@ struct vt_patch_ref {
 	bool classes;
 };
 
-/* Every function returns 0 or sets *err.  A device and a session are the plugin's own; a session is used by one thread
- * at a time. */
+/* Windows of a volume: every combination of origins (z, y, x; beyond the border there are zeros), each in `flips`
+ * mirrorings (1, or 8: bits z, y, x = 4, 2, 1 of a counter from 0).  An answer counts with the product of three
+ * factors, each as long as the patch along its axis, and with `least` where that is smaller. */
+struct vt_windows {
+	int count[3], flips;
+	const int *at[3];
+	const float *factor[3];
+	float least;
+};
+
+/* What becomes of a network's averaged answers: they stay as they are, or are turned into probabilities and added to
+ * those of other networks; bits are independent of each other (sigmoid, less one half), classes exclude each other
+ * (softmax). */
+enum vt_join { VT_JOIN_LOGITS, VT_JOIN_BITS, VT_JOIN_CLASSES };
+
+/* A voxel's answer: bit k where value k > 0; of the largest value k, the lowest of equals, bit k - 1, or k itself. */
+enum vt_rule { VT_RULE_BITS, VT_RULE_LARGEST, VT_RULE_NUMBER };
+
+/* Every function returns 0 or sets *err.  A device and a session are the plugin's own; a session is used by one
+ * thread at a time. */
 struct vt_backend {
 	uint32_t abi, layout;    /* VT_BACKEND_ABI, VT_BACKEND_LAYOUT of the plugin's build */
 	const char *name;
@@ -134,6 +152,18 @@ struct vt_backend {
 	/* Item `item` of the input and of the target that loss() takes for NULL, from a kept volume of at most 8
 	 * channels. */
 	int (*draw)(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
+
+	/* An image on the device and room for what networks answer; *volume is NULL, without an error, where there is
+	 * no room. */
+	int (*volume_new)(void **volume, void *device, const struct vt_volume_ref *v, int outputs, enum vt_join join,
+		struct vt_err *err);
+	/* Queues the windows, as many at a time as the session has items; each is added after the one before.
+	 * VT_JOIN_LOGITS: the values are this network's. */
+	int (*volume_add)(void *volume, void *session, const struct vt_windows *w, struct vt_err *err);
+	int (*volume_answer)(void *volume, enum vt_rule rule, uint8_t *out, struct vt_err *err);   /* [z, y, x] */
+	/* [outputs, z, y, x] */
+	int (*volume_values)(void *volume, float *out, struct vt_err *err);
+	void (*volume_free)(void *volume);
 };
 
 typedef const struct vt_backend *(*vt_backend_fn)(void);
@@ -169,5 +199,16 @@ bool vt_remote_keep(struct vt_remote *r, int id, const struct vt_volume_ref *v);
 void vt_remote_draw(struct vt_remote *r, int item, int id, const struct vt_patch_ref *p);
 void vt_remote_put_slot(struct vt_remote *r, int slot, const float *values);
 void vt_remote_get_slot(struct vt_remote *r, int slot, float *values);
+
+/* A volume on a session's device, as the table has it.  What goes wrong in a session is its error, too. */
+struct vt_remote_volume;
+
+int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *r, const struct vt_volume_ref *v, int outputs,
+	enum vt_join join, struct vt_err *err);
+int vt_remote_volume_add(struct vt_remote_volume *v, struct vt_remote *r, const struct vt_windows *w,
+	struct vt_err *err);
+int vt_remote_volume_answer(struct vt_remote_volume *v, enum vt_rule rule, uint8_t *out, struct vt_err *err);
+int vt_remote_volume_values(struct vt_remote_volume *v, float *out, struct vt_err *err);
+void vt_remote_volume_free(struct vt_remote_volume *v);
 
 #endif

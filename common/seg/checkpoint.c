@@ -46,10 +46,10 @@ void vt_checkpoint_close(struct vt_checkpoint *c)
 
 int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir,
 	const char *which,
-	const int *patch, struct vt_device *device, struct vt_err *err)
+	int n, const int *patch, struct vt_device *device, struct vt_err *err)
 {
 	const int *size = patch ? patch : c->patch;
-	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), 1, c->n_channels,
+	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), n, c->n_channels,
 		c->n_outputs, { size[0], size[1], size[2] } };
 	char *path = vt_asprintf("%s/%s.safetensors", dir, which);
 	int rc = vt_model_build(g, &r, err);

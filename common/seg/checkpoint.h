@@ -20,12 +20,11 @@ struct vt_checkpoint {
 int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err);
 void vt_checkpoint_close(struct vt_checkpoint *c);
 
-/* Builds the network for a patch (NULL: the checkpoint's) on a device (NULL: the CPU) and loads which = "best" or
- * "last".
- * *g must outlive *s. */
+/* Builds the network for n patches at a time of a size (NULL: the checkpoint's) on a device (NULL: the CPU) and loads
+ * which = "best" or "last".  *g must outlive *s. */
 int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir,
 	const char *which,
-	const int *patch, struct vt_device *device, struct vt_err *err);
+	int n, const int *patch, struct vt_device *device, struct vt_err *err);
 
 /* VT_EDATA unless the container has the checkpoint's channels in the checkpoint's order. */
 int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels, const char *subject,

@@ -161,6 +161,7 @@ struct member {
 
 struct ensemble {
 	struct member *member;
+	struct vt_session **session;     /* theirs */
 	size_t n;
 };
 
@@ -172,6 +173,7 @@ static void ensemble_close(struct ensemble *e)
 		vt_checkpoint_close(&e->member[i].checkpoint);
 	}
 	free(e->member);
+	free(e->session);
 }
 
 static int member_open(struct member *m, const struct vt_checkpoint *first, const char *dir,
@@ -186,8 +188,8 @@ static int member_open(struct member *m, const struct vt_checkpoint *first, cons
 		rc = vt_err_set(err, VT_EDATA, "%s: other regions than the first checkpoint's; an ensemble needs the "
 			"same", dir);
 	if (!rc)
-		rc = vt_checkpoint_session(&m->graph, &m->session, &m->checkpoint, dir, o->weights, NULL, o->device,
-			err);
+		rc = vt_checkpoint_session(&m->graph, &m->session, &m->checkpoint, dir, o->weights,
+			vt_predict_items(o->device, m->checkpoint.patch), NULL, o->device, err);
 	if (rc)
 		vt_checkpoint_close(&m->checkpoint);
 	return rc;
@@ -199,9 +201,10 @@ static int ensemble_open(struct ensemble *e, const struct vt_checkpoint *first, 
 {
 	int rc = 0;
 
-	*e = (struct ensemble){ vt_xcalloc(dirs->n, sizeof(*e->member)), 0 };
+	*e = (struct ensemble){ vt_xcalloc(dirs->n, sizeof(*e->member)), vt_xcalloc(dirs->n, sizeof(*e->session)), 0 };
 	for (size_t i = 0; !rc && i < dirs->n; i++) {
 		rc = member_open(&e->member[i], first, dirs->v[i], o, err);
+		e->session[i] = e->member[i].session;
 		e->n += !rc;
 	}
 	if (rc)
@@ -209,66 +212,30 @@ static int ensemble_open(struct ensemble *e, const struct vt_checkpoint *first, 
 	return rc;
 }
 
-/* sum += probability, less one half where regions overlap: the sum's sign is then the mask.  Order of members is
- * fixed. */
-static void add_probabilities(float *sum, const float *logits, int c, size_t voxels, bool softmax)
+/* Starts on a subject; it is noted if windows are joined on the host for want of room on the device. */
+static int begin(struct vt_prediction **p, const struct ensemble *e, const struct vt_patch_file *f,
+	const struct vt_evaluate_opts *o, struct vt_json *on_host, struct vt_err *err)
 {
-	for (size_t v = 0; v < voxels; v++) {
-		double total = 0, most = logits[v];
-		for (int k = 1; softmax && k < c; k++)
-			most = logits[(size_t)k * voxels + v] > most ? logits[(size_t)k * voxels + v] : most;
-		for (int k = 0; softmax && k < c; k++)
-			total += vt_exp(logits[(size_t)k * voxels + v] - most);
-		for (int k = 0; k < c; k++) {
-			size_t at = (size_t)k * voxels + v;
-			sum[at] += (float)(softmax ? vt_exp(logits[at] - most) / total
-				: 1 / (1 + vt_exp(-(double)logits[at])) - 0.5);
-		}
-	}
-}
-
-static int predict_all(float *out, const struct ensemble *e, const struct vt_patch_file *f,
-	const struct vt_evaluate_opts *o, struct vt_err *err)
-{
-	const struct vt_checkpoint *c = &e->member[0].checkpoint;
-	const struct vt_predict_opts how = { o->overlap, o->flips };
-	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w, n = voxels * (size_t)c->n_outputs;
-	float *logits = e->n > 1 ? vt_xmalloc(n * sizeof(float)) : out;
 	int rc = 0;
 
-	if (e->n > 1)
-		memset(out, 0, n * sizeof(float));
-	for (size_t i = 0; !rc && i < e->n; i++) {
+	for (size_t i = 0; !rc && i < e->n; i++)
 		rc = vt_checkpoint_check_channels(&e->member[i].checkpoint, vt_json_get(f->header, "channels"),
 			f->subject, err);
-		if (!rc)
-			rc = vt_predict(logits, e->member[i].session, f, &how, err);
-		if (!rc && e->n > 1)
-			add_probabilities(out, logits, c->n_outputs, voxels, c->softmax);
-	}
-	if (e->n > 1)
-		free(logits);
+	if (!rc)
+		rc = vt_predict_begin(p, e->session, e->n, e->member[0].checkpoint.softmax, f,
+			&(struct vt_predict_opts){ o->overlap, o->flips }, err);
+	if (!rc && o->device && !vt_predict_on_device(*p))
+		vt_json_push(on_host, vt_json_new_text(f->subject));
 	return rc;
 }
 
-static int score_subject(struct vt_subject_score *s, const struct ensemble *e, const struct vt_patch_file *f,
-	const struct vt_evaluate_opts *o,
-	const int *bins, struct vt_err *err)
+static int score_subject(struct vt_subject_score *s, const struct vt_evaluate_opts *o, const int *bins,
+	struct vt_err *err)
 {
-	const struct vt_checkpoint *c = &e->member[0].checkpoint;
-	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
-	float *logits = vt_xmalloc(voxels * (size_t)c->n_outputs * sizeof(float));
-	int rc = predict_all(logits, e, f, o, err);
+	int rc = score_regions(s, o, bins, err);
 
-	if (!rc) {
-		s->file = f;
-		s->bits = vt_xmalloc(voxels);
-		vt_predict_regions(s->bits, logits, c->n_outputs, voxels, c->softmax);
-		rc = score_regions(s, o, bins, err);
-		vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", f->subject, s->region[0].overlap.dice,
-			s->region[0].surface.hd95);
-	}
-	free(logits);
+	vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", s->file->subject, s->region[0].overlap.dice,
+		s->region[0].surface.hd95);
 	return rc;
 }
 
@@ -276,6 +243,39 @@ static bool chosen(const struct vt_patch_file *f, enum vt_which which, int fold)
 {
 	return f->labelled && (which == VT_WHICH_ALL ||
 		(which == VT_WHICH_TEST ? f->test : !f->test && f->fold == fold));
+}
+
+/* A device works on the next subject while this one is scored. */
+static int score_all(struct vt_evaluation *e, const struct ensemble *nets, const struct vt_dataset *d,
+	const struct vt_evaluate_opts *o, const int *bins, int fold, struct vt_err *err)
+{
+	const struct vt_patch_file **list = vt_xcalloc(d->n + 1, sizeof(*list));
+	struct vt_prediction *p = NULL;
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < d->n; i++)
+		if (chosen(&d->file[i], o->which, fold))
+			list[n++] = &d->file[i];
+	if (n)
+		rc = begin(&p, nets, list[0], o, e->on_host, err);
+	for (; !rc && e->n < n; e->n++) {
+		struct vt_subject_score *s = &e->subject[e->n];
+
+		s->file = list[e->n];
+		s->bits = vt_xmalloc((size_t)s->file->d * (size_t)s->file->h * (size_t)s->file->w);
+		rc = vt_predict_bits(s->bits, p, err);
+		vt_predict_free(p);
+		p = NULL;
+		if (!rc && list[e->n + 1])
+			rc = begin(&p, nets, list[e->n + 1], o, e->on_host, err);
+		if (!rc)
+			rc = score_subject(s, o, bins, err);
+	}
+	vt_predict_free(p);
+	free(list);
+	return rc ? rc : n ? 0 : vt_err_set(err, VT_EDATA,
+		"none of the %zu subjects is labelled and chosen; give --subjects all, or commit test subjects", d->n);
 }
 
 int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const struct vt_strs *dirs,
@@ -290,19 +290,13 @@ int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const 
 	if (rc)
 		return rc;
 	e.subject = vt_xcalloc(d->n, sizeof(*e.subject));
+	e.on_host = vt_json_new(VT_JSON_ARRAY);
 	for (int r = 0; r < c->n_regions; r++) {
 		bins[r] = fit_threshold(d, fold, r);
 		e.threshold[r] = bin_low + bin_width * bins[r];
 		e.channel[r] = baseline_channel(&d->file[0], r);
 	}
-	for (size_t i = 0; !rc && i < d->n; i++)
-		if (chosen(&d->file[i], o->which, fold)) {
-			rc = score_subject(&e.subject[e.n], &nets, &d->file[i], o, bins, err);
-			e.n += !rc || e.subject[e.n].bits;
-		}
-	if (!rc && !e.n)
-		rc = vt_err_set(err, VT_EDATA, "none of the %zu subjects is labelled and chosen; give --subjects all, "
-			"or commit test subjects", d->n);
+	rc = score_all(&e, &nets, d, o, bins, fold, err);
 	ensemble_close(&nets);
 	if (rc) {
 		vt_evaluation_release(&e);
@@ -318,6 +312,7 @@ void vt_evaluation_release(struct vt_evaluation *e)
 	for (size_t i = 0; i < e->n; i++)
 		free(e->subject[i].bits);
 	free(e->subject);
+	vt_json_free(e->on_host);
 	*e = (struct vt_evaluation){ .checkpoint = NULL };
 }
 

@@ -56,6 +56,7 @@ struct vt_evaluation {
 	struct vt_summary summary[VT_MAX_REGIONS][VT_N_SCORES];
 	size_t n_found[VT_MAX_REGIONS];
 	unsigned draws;                  /* of the bootstrap */
+	struct vt_json *on_host;         /* subjects for whose windows the device had no room; the host joined them */
 };
 
 enum vt_which { VT_WHICH_TEST = 0, VT_WHICH_VALIDATION, VT_WHICH_ALL };

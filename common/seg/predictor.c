@@ -4,11 +4,40 @@
 #include <string.h>
 
 #include "common/base/fmath.h"
+#include "common/base/log.h"
+#include "common/nn/backend.h"
+
+enum { MOST_WINDOWS = 256, MOST_ITEMS = 4, VOXELS_AT_ONCE = 1 << 22 };
+
+static const float least_weight = 1e-3f;
 
 struct windows {
-	int n, at[3][256], count[3];
+	int n, at[3][MOST_WINDOWS], count[3];
 	int patch[3], dim[3];
+	float *factor[3];        /* of a voxel's weight, by its position in the patch */
+	int flips;               /* mirrorings of each: 1 or 8 */
 };
+
+struct vt_prediction {
+	const struct vt_patch_file *f;
+	struct vt_session *const *session;
+	size_t n, voxels;
+	int outputs;
+	bool softmax;
+	struct vt_predict_opts how;
+	struct vt_remote_volume *there;  /* on the device; NULL: `values` is here */
+	float *values;                   /* [outputs, z, y, x] */
+};
+
+int vt_predict_items(const struct vt_device *d, const int patch[3])
+{
+	double voxels = (double)patch[0] * patch[1] * patch[2];
+	int items = voxels > 0 ? (int)(VOXELS_AT_ONCE / voxels) : 1;
+
+	return !d || items < 1 ? 1 : items > MOST_ITEMS ? MOST_ITEMS : items;
+}
+
+/* --- where windows lie and how much they count ------------------------------------------------------------------- */
 
 static int place_windows(struct windows *w, double overlap, struct vt_err *err)
 {
@@ -21,9 +50,10 @@ static int place_windows(struct windows *w, double overlap, struct vt_err *err)
 			w->at[a][w->count[a]++] = -((w->patch[a] - w->dim[a]) / 2);
 			continue;
 		}
-		if (room / step + 2 > 256)
-			return vt_err_set(err, VT_EUSAGE, "overlap %g makes more than 256 windows on an axis of %d "
-				"voxels", overlap, w->dim[a]);
+		if (room / step + 2 > MOST_WINDOWS)
+			return vt_err_set(err, VT_EUSAGE,
+				"overlap %g makes more than %d windows on an axis of %d voxels", overlap, MOST_WINDOWS,
+				w->dim[a]);
 		for (int x = 0; x < room; x += step)
 			w->at[a][w->count[a]++] = x;
 		w->at[a][w->count[a]++] = room;
@@ -47,10 +77,51 @@ static float weight_at(float *const g[3], int z, int y, int x)
 {
 	float w = g[0][z] * g[1][y] * g[2][x];
 
-	return w > 1e-3f ? w : 1e-3f;
+	return w > least_weight ? w : least_weight;
 }
 
-static void read_window(float *x, const struct vt_patch_file *f, const int at[3], const int patch[3], unsigned flips)
+/* Origin of window i, mirrorings of one beside each other; returns which. */
+static int window_at(int at[3], const struct windows *w, int i)
+{
+	int k = i / w->flips;
+
+	at[0] = w->at[0][k / (w->count[1] * w->count[2])];
+	at[1] = w->at[1][k / w->count[2] % w->count[1]];
+	at[2] = w->at[2][k % w->count[2]];
+	return i % w->flips;
+}
+
+static void windows_release(struct windows *w)
+{
+	for (int a = 0; a < 3; a++)
+		free(w->factor[a]);
+}
+
+/* Of one network; nothing to release after an error. */
+static int windows_make(struct windows *w, const struct vt_prediction *p, const struct vt_session *s,
+	struct vt_err *err)
+{
+	struct vt_shape in = vt_session_input_shape(s), out = vt_session_output_shape(s);
+
+	*w = (struct windows){ .patch = { in.d, in.h, in.w }, .dim = { p->f->d, p->f->h, p->f->w },
+		.flips = p->how.flips ? 8 : 1 };
+	if (in.c != p->f->c)
+		return vt_err_set(err, VT_EDATA, "%d channels, the network takes %d", p->f->c, in.c);
+	if (out.c != p->outputs)
+		return vt_err_set(err, VT_EDATA, "one network has %d outputs, another %d", p->outputs, out.c);
+	if (place_windows(w, p->how.overlap, err))
+		return err->code;
+	for (int a = 0; a < 3; a++) {
+		w->factor[a] = vt_xmalloc((size_t)w->patch[a] * sizeof(float));
+		gaussian(w->factor[a], w->patch[a]);
+	}
+	return 0;
+}
+
+/* --- on the host ------------------------------------------------------------------------------------------------- */
+
+/* A window of the volume, mirrored; zeros outside. */
+static void read_window(float *x, const struct vt_patch_file *f, const int at[3], const int patch[3], int flips)
 {
 	for (int c = 0; c < f->c; c++)
 		for (int z = 0; z < patch[0]; z++)
@@ -75,9 +146,9 @@ static void read_window(float *x, const struct vt_patch_file *f, const int at[3]
 			}
 }
 
-/* Adds a window's weighted logits (mirrored back) to the sums. */
+/* Adds a window's weighted answers (mirrored back) to the sums. */
 static void add_window(float *sum, float *total, const float *y, int c_out, const struct windows *w, const int at[3],
-	float *const g[3], unsigned flips)
+	int flips)
 {
 	size_t voxels = (size_t)w->dim[0] * (size_t)w->dim[1] * (size_t)w->dim[2],
 		in_patch = (size_t)w->patch[0] * (size_t)w->patch[1] * (size_t)w->patch[2];
@@ -95,78 +166,197 @@ static void add_window(float *sum, float *total, const float *y, int c_out, cons
 				from = ((size_t)(flips & 4 ? w->patch[0] - 1 - z : z) * (size_t)w->patch[1] +
 					(size_t)(flips & 2 ? w->patch[1] - 1 - v : v)) *
 					(size_t)w->patch[2] + (size_t)(flips & 1 ? w->patch[2] - 1 - x : x);
-				k = weight_at(g, z, v, x);
+				k = weight_at(w->factor, z, v, x);
 				for (int c = 0; c < c_out; c++)
 					sum[(size_t)c * voxels + to] += k * y[(size_t)c * in_patch + from];
 				total[to] += k;
 			}
 }
 
-int vt_predict(float *logits, struct vt_session *s, const struct vt_patch_file *f, const struct vt_predict_opts *o,
-	struct vt_err *err)
+/* Windows through one network, as many at a time as it has items: their logits' weighted mean. */
+static void join_windows(float *logits, float *total, struct vt_session *s, const struct vt_prediction *p,
+	const struct windows *w)
 {
 	struct vt_shape in = vt_session_input_shape(s), out = vt_session_output_shape(s);
-	struct windows w = { .patch = { in.d, in.h, in.w }, .dim = { f->d, f->h, f->w } };
-	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w,
-		in_patch = (size_t)in.d * (size_t)in.h * (size_t)in.w;
-	float *x, *y, *total, *g[3];
-	int rc;
+	size_t in_patch = (size_t)in.d * (size_t)in.h * (size_t)in.w, x_size = in_patch * (size_t)in.c,
+		y_size = in_patch * (size_t)out.c;
+	float *x = vt_xmalloc(x_size * (size_t)in.n * sizeof(float)),
+		*y = vt_xmalloc(y_size * (size_t)in.n * sizeof(float));
+	int n = w->n * w->flips, at[3], flips;
 
-	if (in.c != f->c)
-		return vt_err_set(err, VT_EDATA, "subject %s has %d channels, the network takes %d", f->subject, f->c,
-			in.c);
-	rc = place_windows(&w, o->overlap, err);
-	if (rc)
-		return rc;
-	x = vt_xmalloc(in_patch * (size_t)in.c * sizeof(float));
-	y = vt_xmalloc(in_patch * (size_t)out.c * sizeof(float));
-	total = vt_xcalloc(voxels, sizeof(float));
-	for (int a = 0; a < 3; a++) {
-		g[a] = vt_xmalloc((size_t)w.patch[a] * sizeof(float));
-		gaussian(g[a], w.patch[a]);
-	}
-	memset(logits, 0, voxels * (size_t)out.c * sizeof(float));
-	for (int i = 0; i < w.n; i++) {
-		int at[3] = { w.at[0][i / (w.count[1] * w.count[2])], w.at[1][i / w.count[2] % w.count[1]],
-			w.at[2][i % w.count[2]] };
-
-		for (unsigned flips = 0; flips < (o->flips ? 8u : 1u); flips++) {
-			read_window(x, f, at, w.patch, flips);
-			vt_session_set_input(s, x);
-			vt_session_forward(s, 0);
-			vt_session_get_output(s, y);
-			add_window(logits, total, y, out.c, &w, at, g, flips);
+	memset(logits, 0, p->voxels * (size_t)out.c * sizeof(float));
+	memset(total, 0, p->voxels * sizeof(float));
+	for (int first = 0; first < n; first += in.n) {
+		for (int k = 0; k < in.n; k++) {
+			flips = window_at(at, w, first + k < n ? first + k : n - 1);
+			read_window(x + (size_t)k * x_size, p->f, at, w->patch, flips);
+		}
+		vt_session_set_input(s, x);
+		vt_session_forward(s, 0);
+		vt_session_get_output(s, y);
+		for (int k = 0; k < in.n && first + k < n; k++) {
+			flips = window_at(at, w, first + k);
+			add_window(logits, total, y + (size_t)k * y_size, out.c, w, at, flips);
 		}
 	}
-	if (vt_session_error(s))
-		*err = *vt_session_error(s);
 	for (int c = 0; c < out.c; c++)
-		for (size_t v = 0; v < voxels; v++)
-			logits[(size_t)c * voxels + v] /= total[v];
-	for (int a = 0; a < 3; a++)
-		free(g[a]);
-	free(total);
+		for (size_t v = 0; v < p->voxels; v++)
+			logits[(size_t)c * p->voxels + v] /= total[v];
 	free(x);
 	free(y);
-	return vt_session_error(s) ? vt_err_prefix(err, "subject %s", f->subject) : 0;
 }
 
-static uint8_t bits_of_largest(const float *logits, int c, size_t voxels, size_t v)
+/* sum += probability, less one half where regions overlap: the sum's sign is then the answer. */
+static void add_probabilities(float *sum, const float *logits, int c, size_t voxels, bool softmax)
+{
+	for (size_t v = 0; v < voxels; v++) {
+		double total = 0, most = logits[v];
+
+		for (int k = 1; softmax && k < c; k++)
+			most = logits[(size_t)k * voxels + v] > most ? logits[(size_t)k * voxels + v] : most;
+		for (int k = 0; softmax && k < c; k++)
+			total += vt_exp(logits[(size_t)k * voxels + v] - most);
+		for (int k = 0; k < c; k++) {
+			size_t at = (size_t)k * voxels + v;
+
+			sum[at] += (float)(softmax ? vt_exp(logits[at] - most) / total :
+				1 / (1 + vt_exp(-(double)logits[at])) - 0.5);
+		}
+	}
+}
+
+static int predict_here(struct vt_prediction *p, struct vt_err *err)
+{
+	size_t n = p->voxels * (size_t)p->outputs;
+	float *total = malloc(p->voxels * sizeof(float)), *logits = p->n > 1 ? malloc(n * sizeof(float)) : NULL;
+	int rc = 0;
+
+	p->values = calloc(n, sizeof(float));
+	if (!p->values || !total || (p->n > 1 && !logits))
+		rc = vt_err_nomem(err, n * sizeof(float));
+	for (size_t i = 0; !rc && i < p->n; i++) {
+		struct windows w;
+
+		rc = windows_make(&w, p, p->session[i], err);
+		if (rc)
+			break;
+		join_windows(p->n > 1 ? logits : p->values, total, p->session[i], p, &w);
+		windows_release(&w);
+		if (vt_session_error(p->session[i])) {
+			*err = *vt_session_error(p->session[i]);
+			rc = err->code;
+		} else if (p->n > 1) {
+			add_probabilities(p->values, logits, p->outputs, p->voxels, p->softmax);
+		}
+	}
+	free(logits);
+	free(total);
+	return rc;
+}
+
+/* --- on a device ------------------------------------------------------------------------------------------------- */
+
+static int add_network(struct vt_prediction *p, struct vt_session *s, struct vt_err *err)
+{
+	struct windows w;
+	int rc = windows_make(&w, p, s, err);
+	struct vt_windows list = { .count = { w.count[0], w.count[1], w.count[2] }, .flips = w.flips,
+		.at = { w.at[0], w.at[1], w.at[2] }, .factor = { w.factor[0], w.factor[1], w.factor[2] },
+		.least = least_weight };
+
+	if (!rc) {
+		rc = vt_remote_volume_add(p->there, vt_session_remote(s), &list, err);
+		windows_release(&w);
+	}
+	return rc;
+}
+
+/* p->there stays NULL where the device has no room for the volume: its windows are then joined here, to the same
+ * bits. */
+static int predict_there(struct vt_prediction *p, struct vt_err *err)
+{
+	const struct vt_patch_file *f = p->f;
+	const struct vt_volume_ref volume = { f->image, f->half, NULL, f->c, f->d, f->h, f->w };
+	int rc = vt_remote_volume_new(&p->there, vt_session_remote(p->session[0]), &volume, p->outputs,
+		p->n == 1 ? VT_JOIN_LOGITS : p->softmax ? VT_JOIN_CLASSES : VT_JOIN_BITS, err);
+
+	for (size_t i = 0; !rc && p->there && i < p->n; i++)
+		rc = add_network(p, p->session[i], err);
+	return rc;
+}
+
+/* --- both -------------------------------------------------------------------------------------------------------- */
+
+int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *session, size_t n, bool softmax,
+	const struct vt_patch_file *f, const struct vt_predict_opts *o, struct vt_err *err)
+{
+	struct vt_prediction *p = vt_xcalloc(1, sizeof(*p));
+	int rc = 0;
+
+	*p = (struct vt_prediction){ .f = f, .session = session, .n = n, .softmax = softmax,
+		.voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w, .outputs = vt_session_output_shape(session[0]).c,
+		.how = *o };
+	if (vt_session_remote(session[0])) {
+		rc = predict_there(p, err);
+		if (!rc && !p->there)
+			vt_log(VT_LOG_INFO, "windows",
+				"subject=%s joined=host because=\"no room for the volume on the device\"", f->subject);
+	}
+	if (!rc && !p->there)
+		rc = predict_here(p, err);
+	if (rc)
+		vt_predict_free(p);
+	else
+		*out = p;
+	return rc ? vt_err_prefix(err, "subject %s", f->subject) : 0;
+}
+
+bool vt_predict_on_device(const struct vt_prediction *p)
+{
+	return p->there != NULL;
+}
+
+int vt_predict_bits(uint8_t *bits, struct vt_prediction *p, struct vt_err *err)
+{
+	if (p->there)
+		return vt_remote_volume_answer(p->there, p->softmax ? VT_RULE_LARGEST : VT_RULE_BITS, bits, err);
+	vt_predict_regions(bits, p->values, p->outputs, p->voxels, p->softmax);
+	return 0;
+}
+
+int vt_predict_values(float *values, struct vt_prediction *p, struct vt_err *err)
+{
+	if (p->there)
+		return vt_remote_volume_values(p->there, values, err);
+	memcpy(values, p->values, p->voxels * (size_t)p->outputs * sizeof(*values));
+	return 0;
+}
+
+void vt_predict_free(struct vt_prediction *p)
+{
+	if (!p)
+		return;
+	vt_remote_volume_free(p->there);
+	free(p->values);
+	free(p);
+}
+
+static uint8_t bits_of_largest(const float *values, int c, size_t voxels, size_t v)
 {
 	int best = 0;
 
 	for (int k = 1; k < c; k++)
-		if (logits[(size_t)k * voxels + v] > logits[(size_t)best * voxels + v])
+		if (values[(size_t)k * voxels + v] > values[(size_t)best * voxels + v])
 			best = k;
 	return best ? (uint8_t)(1 << (best - 1)) : 0;
 }
 
-void vt_predict_regions(uint8_t *bits, const float *logits, int c, size_t voxels, bool softmax)
+void vt_predict_regions(uint8_t *bits, const float *values, int c, size_t voxels, bool softmax)
 {
 	memset(bits, 0, voxels);
 	for (size_t v = 0; softmax && v < voxels; v++)
-		bits[v] = bits_of_largest(logits, c, voxels, v);
+		bits[v] = bits_of_largest(values, c, voxels, v);
 	for (int k = 0; !softmax && k < c; k++)
 		for (size_t v = 0; v < voxels; v++)
-			bits[v] |= (uint8_t)((logits[(size_t)k * voxels + v] > 0.0f) << k);
+			bits[v] |= (uint8_t)((values[(size_t)k * voxels + v] > 0.0f) << k);
 }

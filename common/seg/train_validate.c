@@ -10,12 +10,14 @@
 static int score_subject(struct vt_trainer *t, const struct vt_patch_file *f, double *dice, struct vt_err *err)
 {
 	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
-	float *logits = vt_xmalloc(voxels * (size_t)t->outputs * sizeof(float));
 	uint8_t *bits = vt_xmalloc(voxels);
-	int rc = vt_predict(logits, t->eval, f, &(struct vt_predict_opts){ .overlap = 0.25 }, err);
+	struct vt_prediction *p = NULL;
+	int rc = vt_predict_begin(&p, &t->eval, 1, t->o->loss.softmax, f, &(struct vt_predict_opts){ .overlap = 0.25 },
+		err);
 
 	if (!rc)
-		vt_predict_regions(bits, logits, t->outputs, voxels, t->o->loss.softmax);
+		rc = vt_predict_bits(bits, p, err);
+	vt_predict_free(p);
 	for (int r = 0; !rc && r < f->n_regions; r++) {
 		size_t both = 0, either = 0;
 
@@ -25,7 +27,6 @@ static int score_subject(struct vt_trainer *t, const struct vt_patch_file *f, do
 		}
 		dice[r] += either ? 2.0 * (double)both / (double)either : 1.0;
 	}
-	free(logits);
 	free(bits);
 	return rc;
 }
