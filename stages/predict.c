@@ -219,7 +219,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = preparation_of(&j, err);
 	if (!rc && vt_stage_input(r, "brain"))
-		rc = vt_learned_mask_open(&j.brain, vt_stage_input(r, "brain"), err);
+		rc = vt_learned_mask_open(&j.brain, vt_stage_input(r, "brain"), j.device, err);
 	j.prepare.provider = j.brain ? vt_learned_mask_provider(j.brain) : NULL;
 	if (!rc) {
 		vt_stage_note(r, "settings", vt_prepare_settings(&j.prepare));

@@ -10,12 +10,13 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
+#include "common/nn/backend.h"
 #include "common/seg/cohort.h"
 #include "common/seg/learned_mask.h"
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t strip, method, normalise, orient, grid, bias, align, interpolate, implausible, margin;
+	int64_t strip, method, normalise, orient, grid, bias, align, interpolate, implausible, margin, device, profile;
 	double tolerance, spacing, threshold, mask_margin;
 	const char *mask_channel;
 };
@@ -36,6 +37,7 @@ static const struct vt_port in[] = {
 	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
 	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
 	{ "weights", VT_PORT_DIR, true, "of a network that finds the brain: model.json, model.safetensors" },
+	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
 	{ 0 },
 };
 
@@ -67,6 +69,10 @@ static const struct vt_param params[] = {
 		"role to find the brain in; empty: t1, flair, first", NULL, "" },
 	{ "implausible", VT_PARAM_ENUM, FIELD(implausible), 0, 0, 0, "",
 		"mask outside 700-2200 ml, or cut by the scan's side", verdicts, NULL },
+	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
+		"where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
+	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
+		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
 	{ 0 },
 };
 
@@ -145,28 +151,34 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, con
 	return err->code;
 }
 
-/* The network, if the brain is to be found by one. */
-static int open_weights(struct vt_learned_mask **out, struct vt_stage_run *r, struct vt_err *err)
+/* The network, if the brain is to be found by one, and its device. */
+static int open_weights(struct vt_learned_mask **out, struct vt_device **device, struct vt_stage_run *r,
+	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	const char *weights = vt_stage_input(r, "weights");
+	const struct vt_device_opts where = { (enum vt_device_wish)p->device, vt_device_profiles[p->profile],
+		vt_stage_input(r, "engines") };
 	if (p->method == 2 && !weights)
 		return vt_err_set(err, VT_EUSAGE, "--method learned needs --weights DIR with model.json and "
 			"model.safetensors");
-	return weights && p->method != 1 ? vt_learned_mask_open(out, weights, err) : 0;
+	if (!weights || p->method == 1)
+		return 0;
+	return vt_device_open(device, &where, err) ? err->code : vt_learned_mask_open(out, weights, *device, err);
 }
 
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_manifest *m = NULL;
 	struct vt_learned_mask *learned = NULL;
+	struct vt_device *device = NULL;
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_prepare_opts opts;
 	const char *scans = vt_stage_input(r, "scans");
 	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
 	options_of(&opts, vt_stage_params(r));
 	if (!rc)
-		rc = open_weights(&learned, r, err);
+		rc = open_weights(&learned, &device, r, err);
 	if (!rc)
 		rc = vt_manifest_subjects(&ids, m, scans, err);
 	if (!rc)
@@ -174,11 +186,19 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc) {
 		opts.provider = learned ? vt_learned_mask_provider(learned) : NULL;
 		rc = all_subjects(r, m, &ids, &opts, err);
+		if (learned)
+			vt_stage_note(r, "device", vt_device_describe(device));
 	}
 	vt_learned_mask_close(learned);
+	vt_device_close(device);
 	vt_strs_release(&ids);
 	vt_manifest_free(m);
 	return rc;
+}
+
+static void settle(void *p)
+{
+	vt_device_settle(&((struct params *)p)->device);
 }
 
 static const struct vt_stage stage = {
@@ -212,6 +232,7 @@ static const struct vt_stage stage = {
 	.params = params,
 	.params_size = sizeof(struct params),
 	.run = run,
+	.settle = settle,
 };
 
 int main(int argc, char **argv)

@@ -11,6 +11,7 @@
 #include "common/image/morphology.h"
 #include "common/image/resample.h"
 #include "common/image/volume.h"
+#include "common/nn/backend.h"
 #include "common/nn/model.h"
 #include "common/nn/safetensors.h"
 #include "common/nn/session.h"
@@ -26,6 +27,7 @@ struct vt_learned_mask {
 	enum normalise normalise;
 	double quantile[2];      /* percent */
 	struct vt_safetensors weights;
+	struct vt_device *device;        /* NULL: the CPU */
 	struct vt_graph *graph;
 	struct vt_session *session;      /* made when first needed, kept for further scans of the same box */
 	int box[3];                      /* z, y, x that the session was made for */
@@ -159,7 +161,8 @@ static int session_new(struct vt_learned_mask *m, const int box[3], struct vt_er
 	memcpy(m->box, box, sizeof(m->box));
 	rc = vt_model_build(&m->graph, &request, err);
 	if (!rc)
-		rc = vt_session_new(&m->session, m->graph, &(struct vt_session_opts){ .training = false }, err);
+		rc = vt_session_new(&m->session, m->graph,
+			&(struct vt_session_opts){ .blank = true, .device = m->device }, err);
 	for (int i = 0; !rc && i < vt_session_n_weights(m->session); i++) {
 		struct vt_weight *w = vt_session_weight(m->session, i);
 
@@ -195,12 +198,13 @@ static int read_model(struct vt_learned_mask *m, const char *dir, struct vt_err 
 	return rc;
 }
 
-int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct vt_err *err)
+int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct vt_device *device, struct vt_err *err)
 {
 	struct vt_learned_mask *m = vt_xcalloc(1, sizeof(*m));
 	char *path = vt_path_join(dir, "model.safetensors");
 	int rc = read_model(m, dir, err);
 
+	m->device = device;
 	if (!rc)
 		rc = vt_safetensors_open(&m->weights, path, err);
 	free(path);
@@ -280,26 +284,61 @@ static void largest_class(unsigned char *labels, const float *logits, size_t n, 
 	}
 }
 
+/* The box as one window where the network is, so that only the labels come back; *done is false where the device has no
+ * room for it. */
+static int classify_there(struct vt_learned_mask *m, unsigned char *labels, const float *x, bool *done,
+	struct vt_err *err)
+{
+	const struct vt_volume_ref volume = { x, false, NULL, 1, m->box[0], m->box[1], m->box[2] };
+	const int at[1] = { 0 }, most = m->box[0] > m->box[1] ? m->box[0] : m->box[1],
+		longest = m->box[2] > most ? m->box[2] : most;
+	struct vt_remote_volume *v = NULL;
+	float *one = vt_xmalloc((size_t)longest * sizeof(*one));
+	const struct vt_windows window = { .count = { 1, 1, 1 }, .flips = 1, .at = { at, at, at },
+		.factor = { one, one, one }, .least = 0 };
+	int rc = vt_remote_volume_new(&v, vt_session_remote(m->session), &volume, m->classes, VT_JOIN_LOGITS, err);
+
+	for (int i = 0; i < longest; i++)
+		one[i] = 1;
+	*done = v != NULL;
+	if (!rc && v)
+		rc = vt_remote_volume_add(v, vt_session_remote(m->session), &window, err);
+	if (!rc && v)
+		rc = vt_remote_volume_answer(v, VT_RULE_NUMBER, labels, err);
+	vt_remote_volume_free(v);
+	free(one);
+	return rc;
+}
+
+static int classify_here(struct vt_learned_mask *m, unsigned char *labels, const float *x, size_t n, struct vt_err *err)
+{
+	float *logits = vt_voxels_alloc(n * (size_t)m->classes * sizeof(*logits));
+
+	if (!logits)
+		return vt_err_nomem(err, n * (size_t)m->classes * sizeof(*logits));
+	vt_session_set_input(m->session, x);
+	vt_session_forward(m->session, 0);
+	vt_session_get_output(m->session, logits);
+	largest_class(labels, logits, n, m->classes);
+	free(logits);
+	if (vt_session_error(m->session))
+		*err = *vt_session_error(m->session);
+	return err->code;
+}
+
 /* Classes of normalised values x on a box of the network's voxels. */
 static int classify(struct vt_learned_mask *m, unsigned char *labels, const float *x, const int box[3],
 	struct vt_err *err)
 {
 	size_t n = (size_t)box[0] * (size_t)box[1] * (size_t)box[2];
-	float *logits = vt_voxels_alloc(n * (size_t)m->classes * sizeof(*logits));
+	bool done = false;
 	int rc = 0;
 
-	if (!logits)
-		return vt_err_nomem(err, n * (size_t)m->classes * sizeof(*logits));
 	if (!m->session || memcmp(box, m->box, sizeof(m->box)))
 		rc = session_new(m, box, err);
-	if (!rc) {
-		vt_session_set_input(m->session, x);
-		vt_session_forward(m->session, 0);
-		vt_session_get_output(m->session, logits);
-		largest_class(labels, logits, n, m->classes);
-	}
-	free(logits);
-	return rc;
+	if (!rc && vt_session_remote(m->session))
+		rc = classify_there(m, labels, x, &done, err);
+	return rc || done ? rc : classify_here(m, labels, x, n, err);
 }
 
 int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, const float *voxels, struct vt_err *err)

@@ -1,7 +1,7 @@
 /* learned_mask.h - the brain of a head scan by a trained MeshNet whose weights the user brings.
  *
  *      struct vt_learned_mask *m = NULL;
- *      if (vt_learned_mask_open(&m, "weights", err)) ...
+ *      if (vt_learned_mask_open(&m, "weights", NULL, err)) ...
  *      opts.provider = vt_learned_mask_provider(m);
  *
  * The directory holds model.json (layers, kernel, dilation, norm, activation, normalisation, input size) and
@@ -16,9 +16,11 @@
 #include "common/image/brain_mask.h"
 
 struct vt_learned_mask;
+struct vt_device;
 
-/* VT_ENOINPUT: a file is missing; VT_EDATA: the network is none that can be run, or the weights do not fit it. */
-int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct vt_err *err);
+/* device: where the network is computed, NULL for the CPU; it must outlive the mask.  VT_ENOINPUT: a file is missing;
+ * VT_EDATA: the network is none that can be run, or the weights do not fit it. */
+int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct vt_device *device, struct vt_err *err);
 void vt_learned_mask_close(struct vt_learned_mask *m);
 
 /* Borrowed; valid until close. */

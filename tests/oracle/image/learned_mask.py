@@ -1,7 +1,7 @@
 """Learned brain masks: a small network against scipy in float64 (kernel axes, dilation, norm, activation, normalisation), the way there
 and back on an oblique scan, what is refused; with the development data, published networks against their reference labels.
 LONG=1 also runs mindgrab on a whole 256 cube (minutes) and on the clinical heads."""
-import json, os, subprocess, sys
+import glob, json, os, subprocess, sys
 sys.path.insert(0, os.path.dirname(__file__))
 import numpy as np
 import nibabel as nib
@@ -14,9 +14,12 @@ rng = np.random.default_rng(6)
 side, mm, channels, dilations = 40, 5.0, 4, [3, 1]
 
 
-def run(weights, what, source, env=None):
+plugin = {"VOXTRAIL_PLUGIN": os.environ.get("GPU_PLUGIN", os.environ["B"] + "/tests/libvoxtrail-emulated.so")}
+
+
+def run(weights, what, source, env=None, profile=()):
     out = os.path.join(T, "out.nii")
-    p = subprocess.run([tool, weights, what, source, out], capture_output=True, text=True, env=dict(os.environ, **(env or {})))
+    p = subprocess.run([tool, weights, what, source, out, *profile], capture_output=True, text=True, env={**os.environ, **plugin, **(env or {})})
     return p.returncode, p.stderr, np.asarray(nib.load(out).dataobj).copy() if p.returncode == 0 else None
 
 
@@ -83,6 +86,12 @@ rc, text, got = run(small, "labels", save(x, "x.nii", np.diag([-mm, -mm, mm, 1])
 say(rc == 0 and sure.mean() > 0.99 and np.array_equal(got[sure], want[sure]), "labels equal scipy's in float64 wherever its margin is over 1e-3", text)
 rc, text, one = run(small, "labels", os.path.join(T, "x.nii"), {"VOXTRAIL_THREADS": "1"})
 say(rc == 0 and np.array_equal(got, one), "one thread: the same labels", text)
+for profile, allowed in (("f32", 1e-5), ("bf16", 0.03)):
+    rc, text, there = run(small, "labels", os.path.join(T, "x.nii"), profile=[profile])
+    share = (there != got).mean() if rc == 0 else 1
+    say(share <= allowed, "on a device in %s: labels differ at %.6f of the voxels" % (profile, share), text)
+rc, text, there = run(small, "labels", os.path.join(T, "x.nii"), {"EMULATED_ROOM": "1000"}, ["f32"])
+say(rc == 0 and (there != got).mean() <= 1e-5, "no room for the volume there: labels are taken here", text)
 
 # A network that says "brain" where the scan is bright: the scan's own grid must come back, however it lies.
 w = np.zeros((2, 1, 3, 3, 3))
@@ -112,12 +121,29 @@ json.dump({"format": 1, "name": "one", "channels": [{"role": "flair", "files": [
 
 def methods(out, *args):
     p = subprocess.run([os.environ["B"] + "/bin/skullstrip-normalize", "--scans", T + "/scans", "--manifest", T + "/one.json", "--out", T + "/" + out, *args],
-                       capture_output=True, text=True)
+                       capture_output=True, text=True, env={**os.environ, **plugin})
     return [json.load(open("%s/%s/%s/geometry.json" % (T, out, n)))["mask"]["method"] for n in ("head", "stripped")] if p.returncode == 0 else p.stderr
 
 
 got = [methods("a", "--weights", plain), methods("b"), methods("c", "--weights", plain, "--method", "surface")]
 say(got == [["bright", "stripped"], ["surface", "stripped"], ["surface", "stripped"]], "stripped input passes, else the network, else the surface", got)
+got = methods("d", "--weights", plain, "--device", "cuda", "--profile", "f32"), methods("e", "--weights", plain, "--device", "cuda", "--profile", "f32")
+mask = [np.asarray(nib.load("%s/%s/head/mask.nii" % (T, n)).dataobj) for n in ("a", "d")]
+say(got[0] == ["bright", "stripped"] and mask[0].shape == mask[1].shape and (mask[0] != mask[1]).mean() < 1e-4, "--device cuda: the same brain", got)
+same = all(open("%s/d/%s" % (T, n), "rb").read() == open("%s/e/%s" % (T, n), "rb").read() for n in ("head/mask.nii", "head/flair.nii", "head/geometry.json"))
+say(got[0] == got[1] and same, "--device cuda twice: the same bytes")
+
+
+def noted(out):
+    found = [json.load(open(p)) for p in glob.glob("%s/%s/.lineage/**/*.json" % (T, out), recursive=True)]
+    return [x["notes"]["device"] for x in found if isinstance(x, dict) and "device" in x.get("notes", {})], found
+
+
+on, record = noted("d")
+say([(x["name"], x["profile"]) for x in on] == [("cuda", "f32")], "the record names the device", record)
+say([x["name"] for x in noted("a")[0]] == ["cpu"] and not noted("c")[0], "and the CPU; where no network ran, none")
+text = methods("f", "--weights", plain, "--profile", "bf16")
+say("the CPU computes in f32" in text, "a profile that the CPU has not is refused", text)
 
 refusals = {
     "no weights": (lambda j, t: t.clear(), 65, "layers.0.weight"),
