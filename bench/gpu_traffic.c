@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
-#include "common/nn/loss.h"
+#include "common/nn/loss_internal.h"
 #include "common/nn/model.h"
 #include "gpu/engine.h"
 #include "gpu/traffic.h"
@@ -26,12 +26,17 @@ static int step(void *session, struct vt_err *err)
 {
 	const struct vt_loss dice = VT_LOSS_DICE;
 	const struct vt_update adam = { .b1 = 0.9f, .a1 = 0.1f, .b2 = 0.999f, .a2 = 0.001f, .eps = 1e-8f, .root = 1, .clip = 1, .rate = 1e-4f, .adaptive = true };
+	const struct vg_loss_call loss = { .o = &dice, .weight = 1 };
 	const float *dy[33] = { VT_KEPT_GRADIENT };
+	struct vt_loss_slope slope[VG_LANES] = { { 0, 0, 0 } };
+	struct vt_loss_sums sums[VG_LANES];
 	double value;
 	int rc = vg_session_forward(session, 1, err);
 
 	if (!rc)
-		rc = vg_session_loss(session, 0, NULL, &dice, 1, &value, err);
+		rc = vg_loss_sums(session, &loss, sums, err);
+	if (!rc)
+		rc = vg_loss_slopes(session, &loss, slope, err);
 	if (!rc)
 		rc = vg_session_backward(session, dy, err);
 	if (!rc)

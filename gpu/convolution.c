@@ -25,6 +25,7 @@ struct vg_cudnn {
 	cudnnBackendDescriptor_t properties;
 	const struct vt_json *wanted;    /* convolutions of the engine plan that is replayed */
 	struct vt_json *replay, *chosen;
+	const struct vg_cudnn *first;    /* whose engines are taken; NULL: no other's */
 	char *card;
 };
 
@@ -189,6 +190,11 @@ size_t vg_cudnn_version(const struct vg_cudnn *c)
 int vg_cudnn_stream(struct vg_cudnn *c, void *stream, struct vt_err *err)
 {
 	return check(c, c->f.cudnnSetStream(c->handle, stream), "cudnnSetStream", err);
+}
+
+void vg_cudnn_follow(struct vg_cudnn *c, const struct vg_cudnn *first)
+{
+	c->first = first;
 }
 
 int vg_cudnn_properties(struct vg_cudnn *c, struct vt_buf *json, struct vt_err *err)
@@ -462,6 +468,8 @@ int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv
 	p->c = c;
 	if (!said)
 		said = vt_json_get(c->chosen, key);      /* equal convolutions have one engine */
+	if (!said && c->first)
+		said = vt_json_get(c->first->chosen, key);
 	rc = make_tensors(p, s, err);
 	if (!rc)
 		rc = make_convolution(p, s, err);

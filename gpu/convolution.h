@@ -22,6 +22,9 @@ void vg_cudnn_close(struct vg_cudnn *c);
 size_t vg_cudnn_version(const struct vg_cudnn *c);                      /* e.g. 91900 */
 int vg_cudnn_stream(struct vg_cudnn *c, void *stream, struct vt_err *err);
 
+/* From now on c gives a convolution that `first` has chosen an engine for the same one: first chooses before c does. */
+void vg_cudnn_follow(struct vg_cudnn *c, const struct vg_cudnn *first);
+
 /* The properties of the current card, as vg_cudnn_open takes them. */
 int vg_cudnn_properties(struct vg_cudnn *c, struct vt_buf *json, struct vt_err *err);
 

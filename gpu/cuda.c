@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gpu/convolution.h"
+#include "gpu/cuda.h"
 #include "gpu/launch.h"
 #include "gpu/plugin.h"
 
@@ -20,7 +21,7 @@ struct card {
 	struct vg_cudnn *cudnn;
 	char *slot[SLOTS];
 	cudaEvent_t sent[SLOTS];
-	int next, driver, runtime;
+	int next, number, driver, runtime;
 	struct cudaDeviceProp about;
 };
 
@@ -188,8 +189,23 @@ static void describe(struct vg_device *d, struct vt_json *j)
 	vt_json_put_int(j, "cudnn", (int64_t)vg_cudnn_version(c->cudnn));
 }
 
-/* The driver and a card that this plugin has code for. */
-static int find_card(struct card *c, struct vt_err *err)
+static void follow(struct vg_device *d, const struct vg_device *first)
+{
+	vg_cudnn_follow(self(d)->cudnn, ((const struct card *)first)->cudnn);
+}
+
+void *vg_card_stream(const struct vg_device *d)
+{
+	return ((const struct card *)d)->stream;
+}
+
+int vg_card_number(const struct vg_device *d)
+{
+	return ((const struct card *)d)->number;
+}
+
+/* The driver and a card that this plugin has code for, one of `of`. */
+static int find_card(struct card *c, int of, struct vt_err *err)
 {
 	void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
 	cudaError_t status;
@@ -206,7 +222,9 @@ static int find_card(struct card *c, struct vt_err *err)
 			c->runtime / 1000, c->runtime % 1000 / 10);
 	if (status != cudaSuccess || n < 1)
 		return vt_err_set(err, VT_EDEVICE, "no card: %s", status == cudaSuccess ? "CUDA_VISIBLE_DEVICES leaves none" : cudaGetErrorString(status));
-	if (check(cudaSetDevice(0), "card 0", err) || check(cudaGetDeviceProperties(&c->about, 0), "card 0", err))
+	if (n < of)
+		return vt_err_set(err, VT_EDEVICE, "%d cards were asked for and %d can be seen; give --devices %d, or let CUDA_VISIBLE_DEVICES show more", of, n, n);
+	if (check(cudaSetDevice(c->number), "card", err) || check(cudaGetDeviceProperties(&c->about, c->number), "card", err))
 		return err->code;
 	if (10 * c->about.major + c->about.minor < LEAST_CAPABILITY)
 		return vt_err_set(err, VT_EDEVICE, "the card %s has compute capability %d.%d; 8.0 or newer is needed", c->about.name, c->about.major, c->about.minor);
@@ -228,14 +246,17 @@ static int make_queue(struct card *c, struct vt_err *err)
 	return rc;
 }
 
-int vg_device_open(struct vg_device **out, const char *engines, struct vt_err *err)
+int vg_device_open(struct vg_device **out, int card, int of, const char *engines, struct vt_err *err)
 {
 	static const struct vg_device_ops ops = { .close = close_card, .describe = describe, .alloc = alloc, .release = release, .room = room, .upload = upload,
 		.download = download, .clear = clear, .run = run, .conv_new = conv_new, .conv_workspace = vg_cudnn_workspace, .convolve = convolve,
-		.conv_free = vg_cudnn_plan_free, .record = record, .stop = stop, .replay = replay, .tape_free = tape_free };
+		.conv_free = vg_cudnn_plan_free, .record = record, .stop = stop, .replay = replay, .tape_free = tape_free,
+		.follow = follow };
 	struct card *c = vt_xcalloc(1, sizeof(*c));
-	int rc = find_card(c, err);
+	int rc;
 
+	c->number = card;
+	rc = find_card(c, of, err);
 	c->base.ops = &ops;
 	if (!rc)
 		rc = make_queue(c, err);

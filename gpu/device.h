@@ -48,6 +48,8 @@ struct vg_device_ops {
 	int (*stop)(struct vg_device *d, struct vg_tape **out, struct vt_err *err);
 	int (*replay)(struct vg_device *d, struct vg_tape *t, struct vt_err *err);
 	void (*tape_free)(struct vg_tape *t);
+	/* NULL, or: convolutions that `first` has chosen engines for get those. */
+	void (*follow)(struct vg_device *d, const struct vg_device *first);
 };
 
 #endif

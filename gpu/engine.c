@@ -252,6 +252,7 @@ int vg_session_new(void **out, void *engine, const struct vt_graph *g, const str
 	s->e = e;
 	s->d = e->device;
 	s->g = g;
+	s->items = g->node[g->input].shape.n;
 	s->opts = *o;
 	s->type = e->profile.type;
 	vg_arena_make(&s->plan, g, o, vg_type_size(s->type));

@@ -18,12 +18,15 @@ int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err
 struct vg_engine {
 	struct vg_device *device;
 	struct vg_profile profile;
+	struct vg_team *team;        /* device and other cards; NULL where there is one */
 };
 
 struct vg_session {
 	struct vg_engine *e;
 	struct vg_device *d;
 	const struct vt_graph *g;
+	int first, items;            /* where its items begin in the batch, and how many that has: group.h */
+	struct vg_group *group;      /* of which it is the first card's session; NULL where it is alone */
 	struct vt_session_opts opts;
 	int type;
 	struct vg_arena plan;
@@ -72,9 +75,22 @@ int vg_session_put_grads(void *session, const float *grads, struct vt_err *err);
 
 /* --- engine_train.c: losses and patches ------------------------------------------------------------------------------------------------- */
 
+struct vt_loss_sums;
+struct vt_loss_slope;
+
+/* A loss of output `output`; target: NULL for that of the drawn patches. */
+struct vg_loss_call {
+	int output;
+	const uint8_t *target;
+	const struct vt_loss *o;
+	double weight;
+};
+
 int vg_training_new(struct vg_session *s, struct vt_err *err);
 void vg_training_free(struct vg_session *s);
-int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value, struct vt_err *err);
+/* The two halves of a loss, [item, channel]: sums, and gradients from the slopes that vt_loss_combine makes of all items' sums. */
+int vg_loss_sums(struct vg_session *s, const struct vg_loss_call *c, struct vt_loss_sums *sums, struct vt_err *err);
+int vg_loss_slopes(struct vg_session *s, const struct vg_loss_call *c, const struct vt_loss_slope *slope, struct vt_err *err);
 int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
 int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
 
@@ -90,6 +106,7 @@ int vg_session_update(void *session, const struct vt_update *u, struct vt_err *e
 int vg_session_average(void *session, double share, struct vt_err *err);
 int vg_session_put_slot(void *session, int slot, const float *values, struct vt_err *err);
 int vg_session_get_slot(void *session, int slot, float *values, struct vt_err *err);
+float *vg_slot(struct vg_session *s, int slot);                           /* on the device; NULL where the session has an error */
 double vg_gradient_norm(struct vg_session *s);                            /* of the gradients as they lie; NaN or inf if one is */
 
 /* --- engine_window.c: volumes that are answered window by window ------------------------------------------------------------------ */

@@ -199,7 +199,7 @@ static void backward_one(struct vg_session *s, int i, const struct vt_node *n)
 		return;
 	add = seen(s, n->in[0]);
 	if (n->op == VT_OP_DROPOUT) {
-		struct vg_dropout a = { dx, dy, s->names + i, s->opts.seed, n->number, n->flag, add, s->type, y };
+		struct vg_dropout a = { dx, dy, s->names + i, s->opts.seed, n->number, n->flag, add, s->type, y, s->first };
 
 		vg_run(s, VG_K_dropout, &a, vg_chunks(&y));
 	} else if (n->op == VT_OP_NOISE) {

@@ -65,11 +65,11 @@ static void forward_random(struct vg_session *s, int i, const struct vt_node *n)
 	void *out = vg_value(s, i), *x = vg_value(s, n->in[0]);
 
 	if (s->opts.training && n->op == VT_OP_DROPOUT) {
-		struct vg_dropout a = { out, x, s->names + i, s->opts.seed, n->number, n->flag, 0, s->type, y };
+		struct vg_dropout a = { out, x, s->names + i, s->opts.seed, n->number, n->flag, 0, s->type, y, s->first };
 
 		vg_run(s, VG_K_dropout, &a, vg_chunks(&y));
 	} else if (s->opts.training && n->op == VT_OP_NOISE) {
-		struct vg_noise a = { out, x, s->names + i, s->opts.seed, n->number, s->type, y };
+		struct vg_noise a = { out, x, s->names + i, s->opts.seed, n->number, s->type, y, s->first };
 
 		vg_run(s, VG_K_noise, &a, vg_chunks(&y));
 	} else {

@@ -74,13 +74,14 @@ void vg_training_free(struct vg_session *s)
 
 /* --- loss --------------------------------------------------------------------------------------------------------- */
 
-static struct vg_loss_terms terms_of(const struct vt_loss *o, struct vg_shape s, double weight)
+/* Means are over the whole batch. */
+static struct vg_loss_terms terms_of(const struct vg_session *s, const struct vg_loss_call *c, struct vg_shape shape)
 {
-	double values = (double)s.n * (double)s.voxels;
-	struct vg_loss_terms t = { .softmax = o->softmax, .ce = (float)(weight * o->cross_entropy / (o->softmax ? values
-		: values * s.c)),
-		.focal = (float)(weight * o->focal / (values * s.c)), .gamma = (float)o->gamma,
-		.balance = (float)o->balance };
+	const struct vt_loss *o = c->o;
+	double values = (double)s->items * (double)shape.voxels, each = values * shape.c;
+	struct vg_loss_terms t = { .softmax = o->softmax, .ce = (float)(c->weight * o->cross_entropy /
+		(o->softmax ? values : each)), .focal = (float)(c->weight * o->focal / each),
+		.gamma = (float)o->gamma, .balance = (float)o->balance };
 
 	return t;
 }
@@ -113,51 +114,44 @@ static void write_slopes(float *out, const struct vt_loss_slope *slope, struct v
 		}
 }
 
-/* The overlap terms of the sums on the device; slopes go back. */
-static double combine(struct vg_session *s, struct vg_shape shape, const struct vt_loss *o, double weight)
+int vg_loss_sums(struct vg_session *s, const struct vg_loss_call *c, struct vt_loss_sums *out, struct vt_err *err)
 {
-	size_t n = (size_t)shape.n, rows = n * (size_t)shape.c;
-	double *folded = vt_xmalloc(n * GROUPS * ROW * sizeof(*folded)), value = 0;
-	struct vt_loss_sums *sums = vt_xcalloc(rows, sizeof(*sums));
-	struct vt_loss_slope *slope = vt_xcalloc(rows, sizeof(*slope));
-	float *flat = vt_xcalloc(n * VG_LANES * 3, sizeof(*flat));
+	struct vg_training *t = s->training;
+	int tensor = vt_graph_output_at(s->g, c->output).tensor;
+	struct vg_shape shape = vg_shape_of(s, tensor);
+	struct vg_loss_sums sums = { t->part, vg_value(s, tensor), t->target, terms_of(s, c, shape), shape, STRIPS, s->type };
+	struct vg_loss_fold fold = { t->folded, t->part, STRIPS / GROUPS };
+	size_t n = (size_t)shape.n * GROUPS * ROW;
+	double *folded = vt_xmalloc(n * sizeof(*folded));
 
+	if (c->target)
+		s->d->ops->upload(s->d, t->target, c->target, (size_t)shape.n * shape.voxels, &s->err);
+	else
+		sums.target = t->drawn;
+	vg_run(s, VG_K_loss_sums, &sums, (uint32_t)shape.n * STRIPS);
+	vg_run(s, VG_K_loss_fold, &fold, (uint32_t)n);
 	if (!s->err.code)
-		s->d->ops->download(s->d, folded, s->training->folded, n * GROUPS * ROW * sizeof(*folded), &s->err);
-	if (!s->err.code) {
-		read_sums(sums, folded, shape);
-		value = vt_loss_combine(slope, sums, shape.n, shape.c, o, weight);
-		write_slopes(flat, slope, shape);
-		s->d->ops->upload(s->d, s->training->slope, flat, n * VG_LANES * 3 * sizeof(*flat), &s->err);
-	}
+		s->d->ops->download(s->d, folded, t->folded, n * sizeof(*folded), &s->err);
+	if (!s->err.code)
+		read_sums(out, folded, shape);
 	free(folded);
-	free(sums);
-	free(slope);
-	free(flat);
-	return value;
+	return vg_answer(s, err);
 }
 
-int vg_session_loss(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value,
-	struct vt_err *err)
+int vg_loss_slopes(struct vg_session *s, const struct vg_loss_call *c, const struct vt_loss_slope *slope, struct vt_err *err)
 {
-	struct vg_session *s = session;
 	struct vg_training *t = s->training;
-	int tensor = vt_graph_output_at(s->g, i).tensor;
+	int tensor = vt_graph_output_at(s->g, c->output).tensor;
 	struct vg_shape shape = vg_shape_of(s, tensor);
-	struct vg_loss_terms terms = terms_of(o, shape, weight);
-	struct vg_loss_sums sums = { t->part, vg_value(s, tensor), t->target, terms, shape, STRIPS, s->type };
-	struct vg_loss_fold fold = { t->folded, t->part, STRIPS / GROUPS };
-	struct vg_loss_grad grad = { s->dy + vg_output_offset(s, i), vg_value(s, tensor), t->target, t->slope, terms,
-		shape, s->type };
+	struct vg_loss_grad grad = { s->dy + vg_output_offset(s, c->output), vg_value(s, tensor), c->target ? t->target : t->drawn, t->slope,
+		terms_of(s, c, shape), shape, s->type };
+	size_t n = (size_t)shape.n * VG_LANES * 3;
+	float *flat = vt_xcalloc(n, sizeof(*flat));
 
-	if (target)
-		s->d->ops->upload(s->d, t->target, target, (size_t)shape.n * shape.voxels, &s->err);
-	else
-		sums.target = grad.target = t->drawn;
-	vg_run(s, VG_K_loss_sums, &sums, (uint32_t)shape.n * STRIPS);
-	vg_run(s, VG_K_loss_fold, &fold, (uint32_t)(shape.n * GROUPS * ROW));
-	*value = combine(s, shape, o, weight);
+	write_slopes(flat, slope, shape);
+	s->d->ops->upload(s->d, t->slope, flat, n * sizeof(*flat), &s->err);
 	vg_run(s, VG_K_loss_grad, &grad, (uint32_t)shape.n * shape.voxels);
+	free(flat);
 	return vg_answer(s, err);
 }
 

@@ -84,7 +84,7 @@ void vg_updating_free(struct vg_session *s)
 }
 
 /* A slot that has not been used is all 0.  NULL where there is no memory left; the session has the error. */
-static float *slot_of(struct vg_session *s, int slot)
+float *vg_slot(struct vg_session *s, int slot)
 {
 	float **p = &s->updating->slot[slot];
 
@@ -96,7 +96,7 @@ static float *slot_of(struct vg_session *s, int slot)
 int vg_session_put_slot(void *session, int slot, const float *values, struct vt_err *err)
 {
 	struct vg_session *s = session;
-	float *to = slot_of(s, slot);
+	float *to = vg_slot(s, slot);
 
 	if (!s->err.code)
 		s->d->ops->upload(s->d, to, values, s->n_scalars * sizeof(float), &s->err);
@@ -106,7 +106,7 @@ int vg_session_put_slot(void *session, int slot, const float *values, struct vt_
 int vg_session_get_slot(void *session, int slot, float *values, struct vt_err *err)
 {
 	struct vg_session *s = session;
-	float *from = slot_of(s, slot);
+	float *from = vg_slot(s, slot);
 
 	if (!s->err.code)
 		s->d->ops->download(s->d, values, from, s->n_scalars * sizeof(float), &s->err);
@@ -148,7 +148,7 @@ int vg_session_norm(void *session, double *norm, struct vt_err *err)
 int vg_session_accumulate(void *session, bool first, bool last, struct vt_err *err)
 {
 	struct vg_session *s = session;
-	struct vg_accumulate a = { slot_of(s, VT_SLOT_SUM), s->grads, first, last };
+	struct vg_accumulate a = { vg_slot(s, VT_SLOT_SUM), s->grads, first, last };
 
 	vg_run(s, VG_K_accumulate, &a, (uint32_t)s->n_scalars);
 	return vg_answer(s, err);
@@ -157,7 +157,7 @@ int vg_session_accumulate(void *session, bool first, bool last, struct vt_err *e
 int vg_session_curvature(void *session, double *sy, double *ss, struct vt_err *err)
 {
 	struct vg_session *s = session;
-	struct vg_curvature a = { s->updating->part, slot_of(s, VT_SLOT_LAST_VALUE), slot_of(s, VT_SLOT_LAST_GRAD),
+	struct vg_curvature a = { s->updating->part, vg_slot(s, VT_SLOT_LAST_VALUE), vg_slot(s, VT_SLOT_LAST_GRAD),
 		s->weights, s->grads,
 		s->updating->factor, s->n_scalars, BLOCKS };
 	double sums[2];
@@ -175,8 +175,8 @@ int vg_session_update(void *session, const struct vt_update *u, struct vt_err *e
 {
 	struct vg_session *s = session;
 	struct vg_centralise c = { s->grads, s->updating->row };
-	struct vg_update a = { .w = s->weights, .m = slot_of(s, VT_SLOT_M), .v = u->sgd ? NULL : slot_of(s, VT_SLOT_V),
-		.slow = u->lookahead ? slot_of(s, VT_SLOT_SLOW) : NULL, .g = s->grads, .factor = s->updating->factor,
+	struct vg_update a = { .w = s->weights, .m = vg_slot(s, VT_SLOT_M), .v = u->sgd ? NULL : vg_slot(s, VT_SLOT_V),
+		.slow = u->lookahead ? vg_slot(s, VT_SLOT_SLOW) : NULL, .g = s->grads, .factor = s->updating->factor,
 		.clip = u->clip, .b1 = u->b1, .a1 = u->a1,
 		.b2 = u->b2, .a2 = u->a2, .eps = u->eps, .root = u->root, .rate = u->rate, .decay = u->decay,
 		.drop = u->drop, .share = u->share, .sgd = u->sgd,
@@ -192,7 +192,7 @@ int vg_session_update(void *session, const struct vt_update *u, struct vt_err *e
 int vg_session_average(void *session, double share, struct vt_err *err)
 {
 	struct vg_session *s = session;
-	struct vg_average a = { slot_of(s, VT_SLOT_MEAN), s->weights, share };
+	struct vg_average a = { vg_slot(s, VT_SLOT_MEAN), s->weights, share };
 
 	vg_run(s, VG_K_average, &a, (uint32_t)s->n_scalars);
 	return vg_answer(s, err);

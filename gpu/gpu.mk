@@ -1,8 +1,8 @@
 # The CUDA plugin and its stand-in on the host; included by the Makefile.
 
 GPU_C     := gpu/plugin.c gpu/engine.c gpu/engine_forward.c gpu/engine_backward.c gpu/engine_train.c \
-	gpu/engine_update.c gpu/engine_window.c gpu/arena.c
-EMULATE_C := gpu/emulate.c gpu/emulate_kernels.c
+	gpu/engine_update.c gpu/engine_window.c gpu/arena.c gpu/group.c gpu/team.c
+EMULATE_C := gpu/emulate.c gpu/emulate_kernels.c gpu/emulate_link.c
 EMULATED  := $B/tests/libvoxtrail-emulated.so
 
 # Nothing of a plugin is seen from outside but voxtrail_backend.
@@ -49,9 +49,11 @@ CUDART    := $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA
 NVCCFLAGS := -std=c++17 -O3 -I. --fmad=false -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra -Werror all-warnings --threads 2 \
 	$(foreach a,$(GPU_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
 	-gencode arch=compute_$(lastword $(GPU_ARCHS)),code=compute_$(lastword $(GPU_ARCHS))
-CUDA_C    := $(GPU_C) gpu/cuda.c gpu/convolution.c
+CUDA_C    := $(GPU_C) gpu/cuda.c gpu/convolution.c gpu/nccl.c
+NCCL_INC  := $(firstword $(patsubst %/nccl.h,%,$(wildcard $(CUDA_HOME)/include/nccl.h /usr/local/include/nccl.h /usr/include/nccl.h)))
+$(call objects,gpu/nccl.c): CPPFLAGS_ALL += $(if $(NCCL_INC),-isystem $(NCCL_INC)) $(CUDA_INC)
 $(call objects,gpu/cuda.c): CPPFLAGS_ALL += $(CUDA_INC)
-$(call objects,gpu/cuda.c gpu/convolution.c): ISA := -fvisibility=hidden
+$(call objects,gpu/cuda.c gpu/convolution.c gpu/nccl.c): ISA := -fvisibility=hidden
 
 $B/obj/gpu/launch.cu.o: gpu/launch.cu $(wildcard gpu/*.h) $B/nvcc-flags
 	$(call say,NVCC,$< ($(GPU_ARCHS)))

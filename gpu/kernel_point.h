@@ -99,7 +99,7 @@ VG_FN void vg_pass_item(const struct vg_pass *a, uint32_t i)
 VG_FN void vg_dropout_item(const struct vg_dropout *a, uint32_t i)
 {
 	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels), v = q - n * a->s.voxels, w[8];
-	uint64_t stream = vg_mix(a->name[0], (uint64_t)n * (uint64_t)a->s.chunks + ch);
+	uint64_t stream = vg_mix(a->name[0], ((uint64_t)n + (uint64_t)a->first) * (uint64_t)a->s.chunks + ch);
 	float keep = (float)(1.0 / (1.0 - a->p));
 	struct vg_chunk c = vg_load(a->x, a->type, i);
 
@@ -124,13 +124,14 @@ VG_FN void vg_dropout_item(const struct vg_dropout *a, uint32_t i)
 VG_FN void vg_noise_item(const struct vg_noise *a, uint32_t i)
 {
 	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels), v = q - n * a->s.voxels, w[4];
+	uint64_t item = (uint64_t)n + (uint64_t)a->first;
 	struct vg_chunk c = vg_load(a->x, a->type, i);
 
 	for (int l = 0; l < VG_LANES; l++)
 		if (vg_is_channel(&a->s, (int)ch, l)) {
 			float u, t;
 
-			vg_words(w, a->seed, vg_mix(a->name[0], (uint64_t)n * (uint64_t)a->s.c + ch * VG_LANES + (uint32_t)l), v);
+			vg_words(w, a->seed, vg_mix(a->name[0], item * (uint64_t)a->s.c + ch * VG_LANES + (uint32_t)l), v);
 			u = (float)(1.0 - (double)(((uint64_t)w[1] << 32 | w[0]) >> 11) * 0x1p-53);
 			t = (float)((double)(((uint64_t)w[3] << 32 | w[2]) >> 11) * 0x1p-53);
 			c.v[l] += (float)a->sd * sqrtf(-2.0f * logf(u)) * cosf(6.28318531f * t);

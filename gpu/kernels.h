@@ -13,7 +13,7 @@
 	X(affine) X(norm_back) X(norm_params) X(norm_dx) X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
 	X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
 	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest) X(loss_sums) X(loss_fold) X(loss_grad) X(squares) X(update) X(draw) X(draw_target) \
-	X(accumulate) X(centralise) X(average) X(curvature) X(cut) X(blend) X(finish) X(decide)
+	X(accumulate) X(centralise) X(average) X(curvature) X(cut) X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
 
 /* --- layout and casts (kernel_layout.h) ------------------------------------------------------------------------------------------ */
 
@@ -98,6 +98,7 @@ struct vg_dropout {
 	double p;
 	int whole, add, type;
 	struct vg_shape s;
+	int first;               /* of the batch, item 0 here */
 };
 
 struct vg_noise {
@@ -108,6 +109,7 @@ struct vg_noise {
 	double sd;
 	int type;
 	struct vg_shape s;
+	int first;               /* likewise */
 };
 
 /* --- sums over voxels and norms (kernel_sums.h, kernel_norm.h) ---------------------------------------------------------------------- */
@@ -505,6 +507,31 @@ struct vg_decide {
 	const float *x;
 	int c, rule;
 	uint32_t voxels;
+};
+
+/* --- several cards (kernel_group.h) ---------------------------------------------------------------------------------------------- */
+
+/* items: scalars of a part.  g = the sum of n ranks' parts in rank order; staged: the others', pitch scalars apart. */
+struct vg_ranks {
+	float *g;
+	const float *staged;
+	uint64_t pitch;
+	int n, rank;
+};
+
+/* items: scalars.  Where is_mean: g = w; back: w = g / n, g = 0. */
+struct vg_mean {
+	float *w, *g;
+	const uint8_t *is_mean;
+	int n, back;
+};
+
+/* items: blocks.  part[i] stands for the bits of every blocks-th element from i on. */
+struct vg_print {
+	uint64_t *part;
+	const float *x;
+	uint64_t n;
+	int blocks;
 };
 
 #define VG_DECLARE(name) VG_K_##name,

@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include "gpu/kernel_gate.h"
+#include "gpu/kernel_group.h"
 #include "gpu/kernel_layout.h"
 #include "gpu/kernel_norm.h"
 #include "gpu/kernel_point.h"

@@ -113,7 +113,7 @@ static int open_plugin(struct vt_device **out, const struct vt_device_opts *o, s
 	if (!rc && o->engines)
 		rc = read_engines(&engines, o->engines, err);
 	if (!rc)
-		rc = d->b->open(&d->self, own ? NULL : o->profile, engines.data, err);
+		rc = d->b->open(&d->self, own ? NULL : o->profile, o->cards, engines.data, err);
 	vt_buf_release(&engines);
 	if (rc)
 		vt_device_close(d);
@@ -131,6 +131,8 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 	if (o->wish == VT_DEVICE_CPU && o->profile && strcmp(o->profile, "default") && strcmp(o->profile, "f32"))
 		return vt_err_set(err, VT_EUSAGE, "profile %s: the CPU computes in f32; other profiles need --device "
 			"cuda", o->profile);
+	if (o->wish == VT_DEVICE_CPU && o->cards > 1)
+		return vt_err_set(err, VT_EUSAGE, "%d cards were asked for on the CPU; they need --device cuda", o->cards);
 	if (o->wish == VT_DEVICE_CPU)
 		return 0;
 	rc = open_plugin(out, o, err);
@@ -370,11 +372,11 @@ void vt_remote_average(struct vt_remote *r, double share)
 		r->d->b->average(r->self, share, &r->err);
 }
 
-bool vt_remote_keep(struct vt_remote *r, int id, const struct vt_volume_ref *v)
+bool vt_remote_keep(struct vt_remote *r, int item, int id, const struct vt_volume_ref *v)
 {
 	bool kept = false;
 
-	return !r->err.code && !r->d->b->keep(r->self, id, v, &kept, &r->err) && kept;
+	return !r->err.code && !r->d->b->keep(r->self, item, id, v, &kept, &r->err) && kept;
 }
 
 void vt_remote_draw(struct vt_remote *r, int item, int id, const struct vt_patch_ref *p)

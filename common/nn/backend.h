@@ -32,6 +32,7 @@ struct vt_device_opts {
 	enum vt_device_wish wish;
 	const char *profile;     /* one of vt_device_profiles; NULL or "default": f32 on the CPU, bf16 on a card */
 	const char *engines;     /* file or directory with an engine plan to replay (docs/gpu.md); NULL: choose */
+	int cards;               /* that share a training session's batch; 0 and 1: one */
 };
 
 struct vt_device;
@@ -106,9 +107,9 @@ enum vt_rule { VT_RULE_BITS, VT_RULE_LARGEST, VT_RULE_NUMBER };
 struct vt_backend {
 	uint32_t abi, layout;    /* VT_BACKEND_ABI, VT_BACKEND_LAYOUT of the plugin's build */
 	const char *name;
-	/* profile: NULL for its own default; engines: text of an engine plan or NULL.  VT_EDEVICE names what is
-	 * missing. */
-	int (*open)(void **device, const char *profile, const char *engines, struct vt_err *err);
+	/* profile: NULL for its own default; cards: as in vt_device_opts; engines: text of an engine plan or NULL.
+	 * VT_EDEVICE names what is missing. */
+	int (*open)(void **device, const char *profile, int cards, const char *engines, struct vt_err *err);
 	void (*close)(void *device);
 	void (*describe)(void *device, struct vt_buf *json);                             /* a JSON object */
 
@@ -147,8 +148,9 @@ struct vt_backend {
 	 * SUM, average MEAN, curvature LAST_*. */
 	int (*put_slot)(void *session, int slot, const float *values, struct vt_err *err);
 	int (*get_slot)(void *session, int slot, float *values, struct vt_err *err);
-	/* A volume that stays on the device under a number; once is enough.  *kept: false where there is no room. */
-	int (*keep)(void *session, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
+	/* A volume that stays on the device under a number, for patches that become item `item`.  *kept: false where
+	 * there is no room. */
+	int (*keep)(void *session, int item, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
 	/* Item `item` of the input and of the target that loss() takes for NULL, from a kept volume of at most 8
 	 * channels. */
 	int (*draw)(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
@@ -195,7 +197,7 @@ void vt_remote_curvature(struct vt_remote *r, double *sy, double *ss);
 void vt_remote_update(struct vt_remote *r, const struct vt_update *u);
 void vt_remote_average(struct vt_remote *r, double share);
 /* False where the volume cannot be kept. */
-bool vt_remote_keep(struct vt_remote *r, int id, const struct vt_volume_ref *v);
+bool vt_remote_keep(struct vt_remote *r, int item, int id, const struct vt_volume_ref *v);
 void vt_remote_draw(struct vt_remote *r, int item, int id, const struct vt_patch_ref *p);
 void vt_remote_put_slot(struct vt_remote *r, int slot, const float *values);
 void vt_remote_get_slot(struct vt_remote *r, int slot, float *values);

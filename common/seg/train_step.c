@@ -240,7 +240,7 @@ static bool draw_on_device(struct vt_trainer *t, int round)
 		struct vt_patch_ref p = { .classes = t->o->loss.softmax };
 		struct vt_draw d;
 
-		if (!vt_remote_keep(r, (int)i, &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d, f->h,
+		if (!vt_remote_keep(r, b, (int)i, &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d, f->h,
 		    f->w }))
 			return false;
 		vt_dataset_choose(&d, f, &o, t->step, slot);

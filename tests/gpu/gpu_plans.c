@@ -15,7 +15,7 @@ static int plan(const char *name, int edge, struct vg_plan_device *d, const stru
 {
 	struct vt_model_request r = { .name = name, .n = 1, .in_c = 4, .out_c = 3 };
 	int stride = vt_model_stride(&r), e = stride > edge ? stride : edge / stride * stride;
-	struct vg_engine engine = { &d->base, *p };
+	struct vg_engine engine = { .device = &d->base, .profile = *p };
 	struct vt_graph *g = NULL;
 	void *s = NULL;
 	int rc;

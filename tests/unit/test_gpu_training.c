@@ -313,7 +313,7 @@ static void patches(void)
 			p.add[a] = c.add[a];
 		}
 		p.dropped = c.dropped;
-		CHECK(vt_remote_keep(vt_session_remote(s), k % 2, &(struct vt_volume_ref){ f.image, f.half, f.regions,
+		CHECK(vt_remote_keep(vt_session_remote(s), 0, k % 2, &(struct vt_volume_ref){ f.image, f.half, f.regions,
 			3, VD, VH, VW }));
 		vt_remote_draw(vt_session_remote(s), 0, k % 2, &p);
 		vt_session_forward(s, 0);

@@ -1,7 +1,7 @@
 /* A plugin that is wrong in one way, chosen with -DWRONG_...; without one it opens and describes itself. */
 #include "common/nn/backend.h"
 
-static int open_device(void **device, const char *profile, const char *engines, struct vt_err *err)
+static int open_device(void **device, const char *profile, int cards, const char *engines, struct vt_err *err)
 {
 	(void)profile;
 	(void)engines;
@@ -11,6 +11,7 @@ static int open_device(void **device, const char *profile, const char *engines, 
 	return err->code;
 #endif
 	(void)err;
+	(void)cards;
 	*device = &open_device;
 	return 0;
 }
