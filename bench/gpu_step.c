@@ -118,7 +118,7 @@ int main(int argc, char **argv)
 	vt_log_open("gpu_step", VT_LOG_TEXT, VT_LOG_ERROR);
 	if (vt_model_build(&g, &(struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]),
 	    { edge, edge, edge } }, &err) ||
-		vt_device_open(&d, &(struct vt_device_opts){ VT_DEVICE_CUDA, argv[6], NULL }, &err) ||
+		vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[6] }, &err) ||
 		vt_session_new(&w.s, g, &(struct vt_session_opts){ .training = train, .seed = 1, .device = d }, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;

@@ -113,7 +113,7 @@ static int account(char **argv, bool every, struct vt_err *err)
 {
 	int edge = (int)strtol(argv[4], NULL, 10), rc;
 	struct vg_count_device d;
-	struct vg_engine engine = { &d.base, { NULL, 0, 0 } };
+	struct vg_engine engine = { .device = &d.base };
 	struct vt_json *params = NULL;
 	struct vt_graph *g = NULL;
 	void *s = NULL;

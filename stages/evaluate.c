@@ -149,8 +149,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
 	if (rc)
 		goto out;
-	rc = vt_device_open(&o.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device,
-		vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
+	rc = vt_device_open(&o.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
+		.profile = vt_device_profiles[p->profile], .engines = vt_stage_input(r, "engines") }, err);
 	if (!rc) {
 		rc = vt_evaluate(&e, &c, &dirs, &d, &o, err);
 		device = vt_device_describe(o.device);

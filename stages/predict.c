@@ -211,8 +211,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = vt_manifest_read(&j.manifest, vt_stage_input(r, "manifest"), err);
 	if (!rc)
-		rc = vt_device_open(&j.device, &(struct vt_device_opts){ (enum vt_device_wish)p->device,
-			vt_device_profiles[p->profile], vt_stage_input(r, "engines") }, err);
+		rc = vt_device_open(&j.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
+			.profile = vt_device_profiles[p->profile], .engines = vt_stage_input(r, "engines") }, err);
 	if (!rc)
 		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"),
 			weights[p->weights], vt_predict_items(j.device, j.model.patch), NULL, j.device, err);

@@ -21,7 +21,7 @@ struct params {
 	const char *model, *network, *output_weights, *patch, *leave;
 	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold, max_validation, optimiser,
 		schedule, averaging;
-	int64_t average_from, average_every, lookahead, activation, memory, device, profile;
+	int64_t average_from, average_every, lookahead, activation, memory, device, devices, profile;
 	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip, slow_share,
 		average_decay, transfer_rate;
 	double dice, generalised, tversky, cross_entropy, focal, smooth, smooth_below, false_positive, false_negative,
@@ -160,6 +160,8 @@ static const struct vt_param params[] = {
 		"refuse a plan that needs more; 0: no limit", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
 		"where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
+	{ "devices", VT_PARAM_INT, FIELD(devices), 1, 1, 16, "card",
+		"that share each batch evenly, with --device cuda", NULL, NULL },
 	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
 		"numbers it is computed in; default: f32, on a card bf16", profiles, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
@@ -343,13 +345,24 @@ static int open_devices(struct owned *w, struct vt_train_opts *o, const struct v
 
 	for (int level = 0; !rc && level < VT_LEVELS && p->device != VT_DEVICE_CPU; level++)
 		if (many || level == (int)o->precision.first)
-			rc = vt_device_open(&w->device[level], &(struct vt_device_opts){ (enum vt_device_wish)p->device,
-				many ? vt_level_names[level] : profiles[p->profile], vt_stage_input(r, "engines") },
-				err);
+			rc = vt_device_open(&w->device[level], &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
+				.profile = many ? vt_level_names[level] : profiles[p->profile],
+				.engines = vt_stage_input(r, "engines"), .cards = (int)p->devices }, err);
 	memcpy(o->device, w->device, sizeof(o->device));
 	if (!many)
 		o->device[VT_LEVEL_F32] = w->device[o->precision.first];
 	return rc;
+}
+
+static int check_devices(const struct params *p, struct vt_err *err)
+{
+	if (p->devices > 1 && p->device == VT_DEVICE_CPU)
+		return vt_err_set(err, VT_EUSAGE, "--devices=%d: cards share a batch, the CPU does not; give --device cuda, "
+			"or --devices 1", (int)p->devices);
+	if (p->batch % p->devices)
+		return vt_err_set(err, VT_EUSAGE, "--devices=%d: --batch=%d does not divide over them; give a batch of %d or a "
+			"multiple", (int)p->devices, (int)p->batch, (int)p->devices);
+	return 0;
 }
 
 /* "64" or "144,224,224". */
@@ -374,6 +387,8 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	int patch[3], rc = parse_owned(w, p, err);
 
 	if (!rc)
+		rc = check_devices(p, err);
+	if (!rc)
 		rc = parse_leave(w, p->leave, err);
 	if (!rc)
 		rc = previous(&w->previous, r, err);
@@ -387,7 +402,7 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		return rc;
 	*o = (struct vt_train_opts){ .model = p->model, .model_params = w->network,
 		.patch = { patch[0], patch[1], patch[2] }, .batch = (int)p->batch,
-		.accumulate = (int)p->accumulate, .steps = (uint64_t)p->steps, .validate = (uint64_t)p->validate,
+		.cards = (int)p->devices, .accumulate = (int)p->accumulate, .steps = (uint64_t)p->steps, .validate = (uint64_t)p->validate,
 			.save = (uint64_t)p->save,
 		.seed = (uint64_t)p->seed, .schedule = schedule_of(p), .optim = optim_of(p), .loss = loss_of(p),
 		.output_weights = w->output_weights,

@@ -46,15 +46,32 @@ static struct vt_session_opts first_plan(const struct vt_train_opts *o)
 		.level = o->precision.first };
 }
 
-static int build_sessions(struct vt_trainer *t, struct vt_err *err)
+/* A card's share of a batch; the whole of it where there is one. */
+static int share(const struct vt_train_opts *o)
+{
+	return o->cards > 1 ? o->batch / o->cards : o->batch;
+}
+
+static int name_plan(struct vt_trainer *t, struct vt_err *err)
 {
 	struct vt_session_opts first = first_plan(t->o);
+	struct vt_graph *g = NULL;
+	int rc = build(&g, t, share(t->o), err);
+
+	if (!rc)
+		rc = vt_plan_digest(t->plan, g, &first, err);
+	vt_graph_free(g);
+	return rc;
+}
+
+static int build_sessions(struct vt_trainer *t, struct vt_err *err)
+{
 	int rc = build(&t->graph, t, t->o->batch, err);
 
 	if (!rc)
 		rc = vt_train_precision_begin(t, err);
 	if (!rc)
-		rc = vt_plan_digest(t->plan, t->graph, &first, err);
+		rc = name_plan(t, err);
 	if (!rc)
 		rc = build(&t->eval_graph, t, 1, err);
 	return rc ? rc : vt_session_new(&t->eval, t->eval_graph,
@@ -204,7 +221,7 @@ int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct 
 	struct vt_graph *g = NULL;
 	struct vt_session_opts first = first_plan(o);
 	char digest[17];
-	int rc = build(&g, &t, o->batch, err);
+	int rc = build(&g, &t, share(o), err);
 
 	if (!rc)
 		rc = vt_plan_text(text, g, &first, err);

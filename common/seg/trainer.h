@@ -50,6 +50,7 @@ struct vt_train_opts {
 	struct vt_precision_opts precision;      /* which level a step runs at; its total_steps is steps */
 	/* where each level that may come runs, and [f32] validation; NULL: the CPU */
 	struct vt_device *device[VT_LEVELS];
+	int cards;                       /* of the devices, that share a batch: a plan is that of one card's share */
 	bool (*stopping)(void);          /* asked between steps; NULL: never */
 	void (*progress)(uint64_t step, double loss);
 };

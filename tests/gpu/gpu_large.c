@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 	float *whole;
 
 	vt_log_open("gpu_large", VT_LOG_TEXT, VT_LOG_ERROR);
-	if (vt_device_open(&device, &(struct vt_device_opts){ VT_DEVICE_CUDA, "bf16", NULL }, &err)) {
+	if (vt_device_open(&device, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = "bf16" }, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}
