@@ -27,7 +27,7 @@ static bool element_is_portable(const char *s, size_t n)
 	if (n == 0 || (n == 1 && s[0] == '.') || (n == 2 && s[0] == '.' && s[1] == '.'))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (s[i] < ' ' || s[i] > '~' || strchr("*?[]{}!()@+^", s[i]))
+		if (s[i] < ' ' || s[i] > '~' || strchr("\\*?[]{}", s[i]))
 			return false;
 	return true;
 }

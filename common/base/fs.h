@@ -14,8 +14,8 @@
 /* dir + "/" + name; caller frees. */
 char *vt_path_join(const char *dir, const char *name);
 
-/* Printable ASCII without * ? [ ] { } ! ( ) @ + ^, no empty, "." or ".." element: legal in every engine we run
- * under. */
+/* Printable ASCII without \ * ? [ ] { }, no empty, "." or ".." element: what no pattern or template of the engines we
+ * run under takes for more than a name.  Pachyderm alone refuses ! ( ) @ + ^ as well. */
 bool vt_path_is_portable(const char *relative);
 
 bool vt_fs_exists(const char *path);

@@ -215,7 +215,7 @@ static int into_store(struct vt_stage_run *r, const struct vt_buf *record, struc
 		if (r->root[i] && r->stage->in[i].kind == VT_PORT_DIR)
 			rc = vt_store_import_records(r->store, r->root[i], &n, err);
 	if (!rc)
-		rc = vt_store_adopt_dir(r->store, &t, r->work, err);
+		rc = vt_store_take(r->store, &t, r->work, NULL, err);
 	if (!rc)
 		rc = vt_store_put_record(r->store, record->data, record->len, &id, err);
 	if (!rc && r->out)

@@ -202,8 +202,8 @@ int vt_attest_check_files(const struct vt_json *statement, const char *dir, stru
 		if (!want)
 			continue;                /* a tree: its files follow */
 		path = vt_path_join(dir, name);
-		if (!vt_path_is_portable(name))
-			rc = vt_err_set(err, VT_EDATA, "the statement names the file \"%.200s\"", name);
+		if (vt_tree_check_name(NULL, name, err))
+			rc = vt_err_prefix(err, "the statement names a file that no tree can hold");
 		else if (!vt_fs_exists(path))
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s: attested, but not there", path);
 		else

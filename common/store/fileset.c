@@ -76,6 +76,11 @@ static void note(struct vt_fileset *s, const char *path, const struct vt_err *er
 
 static void walk(struct vt_fileset *s, int dir_fd, const char *rel);
 
+static bool is_lineage_at_root(const char *path)
+{
+	return !strcmp(path, ".lineage") || !strncmp(path, ".lineage/", 9);
+}
+
 static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name, const char *path, mode_t mode,
 	struct vt_err *err)
 {
@@ -108,7 +113,7 @@ static void walk_into(struct vt_fileset *s, int dir_fd, const char *name, const 
 static void visit(struct vt_fileset *s, int dir_fd, const struct dirent *e, const char *path)
 {
 	struct vt_err err = VT_ERR_INIT;
-	struct stat st;
+	struct stat st, target;
 
 	if (vt_tree_check_name(s->root, path, &err))
 		;
@@ -116,6 +121,8 @@ static void visit(struct vt_fileset *s, int dir_fd, const struct dirent *e, cons
 		vt_err_errno(&err, VT_EIO, "%s/%s: cannot stat", s->root, path);
 	else if (S_ISREG(st.st_mode))
 		vt_fileset_add(s, path, &st);
+	else if (S_ISLNK(st.st_mode) && s->follow && !fstatat(dir_fd, e->d_name, &target, 0) && S_ISREG(target.st_mode))
+		vt_fileset_add(s, path, &target)->linked = true;
 	else if (!S_ISDIR(st.st_mode))
 		refuse_kind(s, dir_fd, e->d_name, path, st.st_mode, &err);
 	if (err.code)
@@ -138,11 +145,12 @@ static void walk(struct vt_fileset *s, int dir_fd, const char *rel)
 		vt_buf_char(&path, '/');
 	base = path.len;
 	while (errno = 0, d && (e = readdir(d)) != NULL) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || (!*rel && !strcmp(e->d_name, ".lineage")))
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
 		path.len = base;
 		vt_buf_str(&path, e->d_name);
-		visit(s, dir_fd, e, path.data);
+		if (!(s->leave_out ? s->leave_out : is_lineage_at_root)(path.data))
+			visit(s, dir_fd, e, path.data);
 	}
 	if (errno) {
 		vt_err_errno(&err, VT_EIO, "%s/%s: cannot list", s->root, rel);

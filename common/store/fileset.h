@@ -43,6 +43,7 @@ struct vt_fileset_file {
 	uid_t owner;
 	bool wanted;             /* in: to be hashed.  out: digest is known */
 	bool moved;              /* the stat cache should have it anew */
+	bool linked;             /* its path is a symbolic link to it */
 	enum vt_fileset_copy copy;
 	char *copied;            /* name of the copy in the directory given, mode 0600; NULL if there is none */
 	struct vt_digest digest;
@@ -55,6 +56,8 @@ struct vt_fileset {
 	int root_fd;
 	struct vt_fileset_file *file;   /* sorted by the bytes of path */
 	size_t n, cap;
+	bool follow;             /* in, for vt_fileset_dir: a symbolic link to a file will do for the file */
+	bool (*leave_out)(const char *path);   /* in: not of the set.  NULL: .lineage at the root is not */
 	struct vt_err worst;         /* of a walk: the fault with the least path */
 	char *worst_path;
 };
@@ -63,9 +66,9 @@ void vt_fileset_begin(struct vt_fileset *s);
 void vt_fileset_release(struct vt_fileset *s);
 void vt_fileset_clear(struct vt_fileset *s);      /* no files; the root stays open */
 
-/* Finds the files below root; a symlink to a directory will do for root itself.  .lineage at the root is left
- * out.  Whatever is neither file nor directory, cannot be read or has a name that vt_tree_check_name refuses is an
- * error, and of several the one with the least path. */
+/* Finds the files below root; a symlink to a directory will do for root itself.  Whatever is neither file nor
+ * directory, cannot be read or has a name that vt_tree_check_name refuses is an error, and of several the one with the
+ * least path. */
 int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err);
 
 /* For a list of one's own: opens root, without a look at what it holds; then files are added by path and stamp. */
@@ -75,8 +78,7 @@ struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path, c
 enum vt_fileset_until { VT_FILESET_FIRST_FAULT = 1, VT_FILESET_ALL };
 
 /* Hashes the wanted files.  Copies go to copies_fd under names that begin with prefix.  A file's failure is noted in
- * it;
- * with VT_FILESET_FIRST_FAULT files behind a failed one may be left out.  Non-zero only if nothing could be done. */
+ * it; with VT_FILESET_FIRST_FAULT files behind a failed one may be left out.  Non-zero only if nothing could be done. */
 int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix, enum vt_fileset_until until,
 	struct vt_err *err);
 

@@ -142,7 +142,7 @@ static bool settled(struct work *w, struct lane *l)
 
 	/* a reflink is a file of its own; the source is looked at again by name */
 	if (l->f->copied && l->out < 0)
-		rc = fstatat(w->s->root_fd, l->f->path, &st, AT_SYMLINK_NOFOLLOW);
+		rc = fstatat(w->s->root_fd, l->f->path, &st, l->f->linked ? 0 : AT_SYMLINK_NOFOLLOW);
 	else
 		rc = fstat(l->in, &st);
 	now = rc ? (struct vt_stamp){ 0 } : vt_stamp_of(&st);
@@ -170,7 +170,8 @@ static bool take(struct work *w, struct lane *l)
 		l->out = -1;
 		/* not blocked by a fifo, nor led elsewhere by a link, that took the file's place since */
 		l->in = vt_fault("hash.open") ? -1
-			: openat(w->s->root_fd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+			: openat(w->s->root_fd, f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY |
+				(f->linked ? 0 : O_NOFOLLOW));
 		if (l->in < 0)
 			drop(w, l, errno == EIO ? VT_EIO : VT_ENOINPUT, "cannot open");
 		else if (f->copy && open_copy(w, l))

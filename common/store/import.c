@@ -130,8 +130,7 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 			rc = check(&c, checked, dir, opts, out, err);
 	}
 	if (!rc)
-		rc = opts->copy ? vt_store_copy_dir(s, &out->tree, dir, err)
-			: vt_store_adopt_dir(s, &out->tree, dir, err);
+		rc = vt_store_take(s, &out->tree, dir, &(struct vt_take){ .copy = opts->copy }, err);
 	if (!rc && checked && !vt_digest_equal(&checked->id, &out->tree->id))
 		rc = vt_err_set(err, VT_EIO, "%s: a file in it changed while it was read; import it again", dir);
 	if (!rc)

@@ -20,7 +20,7 @@
 struct vt_import_opts {
 	enum vt_carried_extent extent;   /* 0 is VT_CARRIED_WHOLE */
 	bool strict;                     /* a file that no record lists is VT_EINTEGRITY */
-	bool copy;                       /* vt_store_copy_dir: the files stay as they are */
+	bool copy;                       /* the files stay as they are, see vt_take */
 };
 
 struct vt_import {

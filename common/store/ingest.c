@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/store/fault.h"
 #include "common/store/store_internal.h"
@@ -19,7 +20,7 @@ struct intake {
 	struct vt_object *object;        /* what the tree needs */
 	size_t n_objects;
 	struct vt_strs prefixes;         /* of the passes that copied */
-	bool leave;                      /* the files stay as they are: copies only */
+	const struct vt_take *how;
 	uint64_t store_dev;
 	int64_t begun;                   /* the clock before anything was read */
 	size_t n_linked, n_copied, n_known;
@@ -46,7 +47,7 @@ static bool recognised(struct intake *in, struct vt_fileset_file *f)
 
 static bool must_copy(const struct intake *in, const struct vt_fileset_file *f)
 {
-	return in->leave || f->stamp.dev != in->store_dev || (f->owner != geteuid() && geteuid() != 0);
+	return in->how->copy || f->linked || f->stamp.dev != in->store_dev || (f->owner != geteuid() && geteuid() != 0);
 }
 
 static bool is_stored(const struct intake *in, const struct vt_fileset_file *f)
@@ -99,7 +100,10 @@ static int hash_all(struct intake *in, struct vt_err *err)
 		f->wanted = f->moved = !recognised(in, f) || (copy && !is_stored(in, f));
 		f->copy = copy ? VT_FILESET_COPY : VT_FILESET_HASH;
 	}
-	outlast_tick(in);
+	if (in->how->finished)
+		in->begun = INT64_MAX;
+	else
+		outlast_tick(in);
 	return hash_pass(in, err);
 }
 
@@ -344,6 +348,7 @@ static void tell_overwritten(const struct intake *in, const struct vt_fileset_fi
 			in->scan.root, f->path, name);
 }
 
+/* Where one output after the other is taken in the cache is written when the store is closed: it is rewritten whole. */
 static void remember(struct intake *in)
 {
 	for (size_t i = 0; i < in->scan.n; i++) {
@@ -354,29 +359,84 @@ static void remember(struct intake *in)
 		tell_overwritten(in, f);
 		vt_stat_cache_add(vt_store_cache(in->s), &f->stamp, &f->digest, in->begun);
 	}
-	vt_store_save_cache(in->s);
+	if (!in->how->finished)
+		vt_store_save_cache(in->s);
 }
 
-static int take_in(struct vt_store *s, struct vt_tree **out, const char *dir, bool leave, struct vt_err *err)
+/* A file is a directory of one. */
+static int scan_file(struct vt_fileset *s, const char *from, const char *name, struct vt_err *err)
 {
-	struct intake in = { .s = s, .leave = leave };
-	int rc = vt_store_use(s, err);
+	char *real = vt_fs_realpath(from, err), *slash = real ? strrchr(real, '/') : NULL;
+	struct stat st;
+	int rc = real ? 0 : err->code;
+
+	if (!rc && (stat(real, &st) || !S_ISREG(st.st_mode)))
+		rc = vt_err_set(err, VT_EDATA, "%s: no regular file", from);
+	if (!rc)
+		rc = vt_tree_check_name(NULL, name, err);
+	if (!rc) {
+		*slash = '\0';
+		rc = vt_fileset_open(s, slash == real ? "/" : real, err);
+	}
+	if (!rc)
+		vt_fileset_add(s, slash + 1, &st);
+	free(real);
+	return rc;
+}
+
+static int scan(struct intake *in, const char *from, struct vt_err *err)
+{
+	in->scan.follow = in->how->follow;
+	in->scan.leave_out = in->how->leave_out;
+	return in->how->name ? scan_file(&in->scan, from, in->how->name, err) : vt_fileset_dir(&in->scan, from, err);
+}
+
+/* A file keeps the name it is opened by, and stands in the tree under the one it was given. */
+static int make_tree(struct intake *in, struct vt_err *err)
+{
+	char *own = in->how->name ? in->scan.file[0].path : NULL;
+	int rc;
+
+	if (own)
+		in->scan.file[0].path = vt_xstrdup(in->how->name);
+	rc = vt_tree_of_fileset(&in->tree, &in->scan, err);
+	if (own) {
+		free(in->scan.file[0].path);
+		in->scan.file[0].path = own;
+	}
+	return rc;
+}
+
+static int take_in(struct intake *in, const char *from, struct vt_err *err)
+{
+	int rc = vt_store_use(in->s, err);
+
+	if (!rc)
+		rc = scan(in, from, err);
+	if (!rc)
+		rc = hash_all(in, err);
+	if (!rc)
+		rc = make_tree(in, err);
+	if (!rc)
+		rc = vt_tomb_refuse(in->s, in->tree, err);
+	if (!rc)
+		rc = store_objects(in, err);
+	if (!rc && !in->how->blobs)
+		rc = vt_store_put_trees(in->s, in->tree, err);
+	if (!rc)
+		remember(in);
+	return rc;
+}
+
+int vt_store_take(struct vt_store *s, struct vt_tree **out, const char *from, const struct vt_take *how,
+	struct vt_err *err)
+{
+	static const struct vt_take as_output;
+	struct intake in = { .s = s, .how = how ? how : &as_output };
+	int rc;
 
 	vt_fileset_begin(&in.scan);
-	if (!rc)
-		rc = vt_fileset_dir(&in.scan, dir, err);
-	if (!rc)
-		rc = hash_all(&in, err);
-	if (!rc)
-		rc = vt_tree_of_fileset(&in.tree, &in.scan, err);
-	if (!rc)
-		rc = vt_tomb_refuse(s, in.tree, err);
-	if (!rc)
-		rc = store_objects(&in, err);
-	if (!rc)
-		rc = vt_store_put_trees(s, in.tree, err);
-	if (!rc)
-		remember(&in);
+	rc = take_in(&in, from, err);
 	for (size_t i = 0; i < in.scan.n; i++)
 		if (in.scan.file[i].copied)
 			unlinkat(s->tmp_fd, in.scan.file[i].copied, 0);
@@ -394,7 +454,8 @@ static int take_in(struct vt_store *s, struct vt_tree **out, const char *dir, bo
 
 int vt_store_hash_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err)
 {
-	struct intake in = { .s = s, .begun = vt_stat_clock() };
+	static const struct vt_take only_look;
+	struct intake in = { .s = s, .how = &only_look, .begun = vt_stat_clock() };
 	int rc;
 
 	vt_fileset_begin(&in.scan);
@@ -411,14 +472,4 @@ int vt_store_hash_dir(struct vt_store *s, struct vt_tree **out, const char *dir,
 		remember(&in);
 	vt_fileset_release(&in.scan);
 	return rc;
-}
-
-int vt_store_adopt_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err)
-{
-	return take_in(s, out, dir, false, err);
-}
-
-int vt_store_copy_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err)
-{
-	return take_in(s, out, dir, true, err);
 }

@@ -179,6 +179,7 @@ void vt_store_close(struct vt_store *s)
 		return;
 	const int fd[] = { s->lock_fd, s->use_fd, s->dir_fd, s->objects_fd, s->tmp_fd };
 
+	vt_store_save_cache(s);
 	vt_lineage_close(s->db);
 	vt_stat_cache_close(s->cache);
 	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++)

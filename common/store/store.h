@@ -35,12 +35,22 @@ const char *vt_store_dir(const struct vt_store *s);
 /* As vt_tree_hash_dir; what was hashed is remembered, so taking the directory in afterwards does not read it again. */
 int vt_store_hash_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
 
-/* Hashes dir and takes its files in, durable when it returns; files already there are not stored again.  adopt links
- * them (they become read-only: file and object are one), else reflinks, else copies; copy leaves the files as they
- * are.  Nothing of dir is changed and nothing stored if a file is refused: unreadable or changing while it is read
- * (VT_EIO), neither file nor directory, or with a name that tree.h refuses (VT_EDATA). */
-int vt_store_adopt_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
-int vt_store_copy_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err);
+/* How a directory is taken in; all zero: as the files of a stage's output, whose tree is stored too. */
+struct vt_take {
+	bool copy;               /* leave the files as they are: reflinks or copies instead of links */
+	bool follow;             /* a symbolic link to a file is taken in as a copy of the file, else refused */
+	bool finished;           /* nobody writes to the files any more: a young one is believed to be whole */
+	bool blobs;              /* no tree objects: the caller keeps a list of its own */
+	bool (*leave_out)(const char *path);   /* what is no part of it; NULL: .lineage at the root */
+	const char *name;        /* `from` is a file, to be known by this name; NULL: a directory */
+};
+
+/* Hashes what is at `from` and takes its files in, durable when it returns; files already there are not stored again.
+ * They are linked (they become read-only: file and object are one), else reflinked, else copied.  Nothing of it is
+ * changed and nothing stored if a file is refused: unreadable or changing while it is read (VT_EIO), neither file nor
+ * directory, erased by decision before, or with a name that tree.h refuses (VT_EDATA).  how may be NULL. */
+int vt_store_take(struct vt_store *s, struct vt_tree **out, const char *from, const struct vt_take *how,
+	struct vt_err *err);
 
 /* From here to vt_store_close nothing is swept: whatever is found in the store may be relied on. */
 int vt_store_use(struct vt_store *s, struct vt_err *err);

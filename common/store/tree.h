@@ -5,8 +5,7 @@
  * t is f (file), x (executable file) or d (directory); the digest is that of the file's bytes or of the subdirectory's
  * text; the size of a directory is the sum of the file bytes below it.  The tree id is the SHA-256 of that
  * text.  Times, owners, the order of creation and empty directories have no part in it.  The name .lineage at the root
- * is left out;
- * nothing else is.
+ * is left out; nothing else is.
  * Symlinks, sockets and devices are refused (VT_EDATA), and so are names that are not portable, see
  * vt_tree_check_name. */
 #ifndef COMMON_STORE_TREE_H
@@ -38,7 +37,7 @@ struct vt_tree {
 };
 
 /* The names of a relative path: 1 to 255 bytes of UTF-8 each, not "." or "..", without control characters, \ and the
- * characters * ? [ ] { } ! ( ) @ + ^ that an engine takes for a pattern.  root, if not NULL, is put before the path in
+ * characters * ? [ ] { } that engines take for a pattern or a template.  root, if not NULL, is put before the path in
  * the message.  VT_EDATA. */
 int vt_tree_check_name(const char *root, const char *path, struct vt_err *err);
 

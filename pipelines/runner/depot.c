@@ -70,7 +70,7 @@ static int clear_work(const struct vt_depot *d, struct vt_err *err)
 
 int vt_depot_open(struct vt_depot **out, const char *store, enum vt_depot_mode mode, struct vt_err *err)
 {
-	static const char *const parts[] = { "results", "heads", "logs", "stat", "data", "triggers" };
+	static const char *const parts[] = { "results", "heads", "logs", "data", "triggers" };
 	struct vt_depot *d = vt_xcalloc(1, sizeof *d);
 	d->path = vt_path_join(store, "runner");
 	d->lock = -1;
@@ -126,37 +126,21 @@ int vt_depot_place(const struct vt_depot *d, const struct vt_hash *h, const char
 	return err->code;
 }
 
-static int sync_file(const char *path, struct vt_err *err)
+int vt_depot_list(struct vt_listing *files, struct vt_listing *lineage, const struct vt_tree *t,
+	const struct vt_hash *origin, const char *what, struct vt_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd))
-		vt_err_errno(err, VT_EIO, "%s", path);
-	if (fd >= 0)
-		close(fd);
-	return err->code;
-}
-
-/* A stage's output is linked in and made durable at once; a user's own file is copied, because its owner may go on
- * writing to it, and the whole commit is made durable by one syncfs. */
-int vt_depot_adopt(struct vt_depot *d, const char *path, const struct vt_hash *h, enum vt_adopt how, struct vt_err *err)
-{
-	char *object = object_path(d, h), *dir = vt_xstrndup(object, (size_t)(strrchr(object, '/') - object));
-	if (!vt_fs_exists(object) && !vt_fs_mkdirs(dir, err)) {
-		char *partial = vt_asprintf("%s/work/adopt", d->path);
-		unlink(partial);
-		if (how == VT_ADOPT_COPY && !vt_fs_copy(path, partial, 0444, err))
-			vt_fs_rename(partial, object, err);
-		if (how == VT_ADOPT_LINK && !sync_file(path, err)) {
-			if (chmod(path, 0444) || (link(path, object) && errno != EEXIST))
-				vt_err_errno(err, VT_EIO, "%s -> %s", path, object);
-		}
-		if (!err->code && how == VT_ADOPT_LINK)
-			vt_fs_sync_dir(dir, err);
-		free(partial);
+	for (size_t i = 0; i < t->n_files; i++) {
+		const struct vt_tree_file *f = &t->file[i];
+		struct vt_hash h;
+		if (!vt_path_is_portable(f->path))
+			return vt_err_set(err, VT_EDATA, "%s \"%s\": printable ASCII without \\ * ? [ ] { } only; rename it",
+				what, f->path);
+		char *absolute = vt_asprintf("/%s", f->path);
+		memcpy(h.b, f->digest.b, sizeof h.b);
+		vt_listing_add(lineage && vt_path_is_lineage(f->path) ? lineage : files, absolute, &h, f->size, origin);
+		free(absolute);
 	}
-	free(object);
-	free(dir);
-	return err->code;
+	return 0;
 }
 
 /* --- result and head files ---------------------------------------------------------------------------------------- */
@@ -429,33 +413,21 @@ void vt_head_release(struct vt_head *h)
 	h->stale = NULL;
 }
 
-struct publish {
-	struct vt_depot *depot;
-	const char *root;
-	const struct vt_hash *key;
-	struct vt_result *result;
-};
-
-static int publish_entry(void *ctx, const char *relative, char type, struct vt_err *err)
+static bool nothing(const char *path)
 {
-	struct publish *p = ctx;
-	struct vt_hash h;
-	struct stat st;
-	uint64_t size;
-	if (type == 'd')
-		return 0;
-	char *path = vt_path_join(p->root, relative), *absolute = vt_asprintf("/%s", relative);
-	if (!vt_path_is_portable(relative))
-		vt_err_set(err, VT_EDATA, "output path \"%s\": printable ASCII without * ? [ ] { } ! ( ) @ + ^ only",
-			relative);
-	else if (stat(path, &st) || !S_ISREG(st.st_mode))
-		vt_err_set(err, VT_EDATA, "output path \"%s\" is no file, or a link to nothing", relative);
-	else if (!vt_content_file(&h, &size, path, err) &&
-	    !vt_depot_adopt(p->depot, path, &h, type == 'l' ? VT_ADOPT_COPY : VT_ADOPT_LINK, err))
-		vt_listing_add(vt_path_is_lineage(relative) ? &p->result->lineage : &p->result->files, absolute, &h,
-			size, p->key);
-	free(path);
-	free(absolute);
+	(void)path;
+	return false;
+}
+
+/* A stage's output is linked in; a link that it made is to something that is not its own, and is copied. */
+static int take_output(struct vt_depot *d, const struct vt_hash *key, struct vt_result *r, const char *dir,
+	struct vt_err *err)
+{
+	const struct vt_take how = { .follow = true, .finished = true, .blobs = true, .leave_out = nothing };
+	struct vt_tree *t = NULL;
+	if (!vt_store_take(d->store, &t, dir, &how, err))
+		vt_depot_list(&r->files, &r->lineage, t, key, "output path", err);
+	vt_tree_free(t);
 	return err->code;
 }
 
@@ -479,8 +451,7 @@ static int import_records(struct vt_depot *d, const struct vt_result *r, const c
 int vt_depot_publish(struct vt_depot *d, const struct vt_hash *key, struct vt_result *r, const char *dir,
 	struct vt_err *err)
 {
-	struct publish p = { d, dir, key, r };
-	if (vt_fs_walk(dir, publish_entry, &p, err))
+	if (take_output(d, key, r, dir, err))
 		return err->code;
 	vt_fault("adopted");
 	if (import_records(d, r, dir, err))

@@ -4,7 +4,7 @@
  *   heads/<repo>        the newest commit of a repo: its files, and which datum wrote each
  *   data/<hash>         the key of the newest result over this data, whatever program made it
  *   triggers/<pipeline>.<input>        the head that a triggered input saw last, and what happened since
- *   logs/<pipeline>/<datum id>, work/ (tries), stat/ (what a committed directory looked like), lock
+ *   logs/<pipeline>/<datum id>, work/ (tries), lock
  * Every file appears whole by rename, behind the fsync of what it names: after a kill there is either a result or none.
  * One writer at a time: vt_depot_open waits for nobody, a second writer gets VT_EDEVICE. */
 #ifndef PIPELINES_RUNNER_DEPOT_H
@@ -40,8 +40,8 @@ int vt_depot_open(struct vt_depot **out, const char *store, enum vt_depot_mode m
 void vt_depot_close(struct vt_depot *d);
 const char *vt_depot_path(const struct vt_depot *d);       /* <store>/runner */
 
-/* A directory or file becomes the head of `repo`; a file is committed as /manifest.json.  A file whose size, times and
- * inode are those of the last commit is not read again.  *changed tells whether the head moved. */
+/* A directory or file becomes the head of `repo`; a file is committed as /manifest.json.  What the store's stat cache
+ * knows is not read again.  *changed tells whether the head moved. */
 int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool *changed, struct vt_err *err);
 
 /* The head of `repo` becomes that of its branch in the store (`voxtrail commit` moves it); without such a branch

@@ -12,10 +12,9 @@ struct vt_depot {
 	int lock;
 };
 
-enum vt_adopt { VT_ADOPT_LINK = 1, VT_ADOPT_COPY };
-
-/* Makes the file an object, unless it is one already. */
-int vt_depot_adopt(struct vt_depot *d, const char *path, const struct vt_hash *h, enum vt_adopt how,
-	struct vt_err *err);
+/* Adds the files of a tree that was taken in; those below a .lineage go to `lineage` (NULL: there are none).  A path
+ * that no engine takes is VT_EDATA, and the message begins with `what`. */
+int vt_depot_list(struct vt_listing *files, struct vt_listing *lineage, const struct vt_tree *t,
+	const struct vt_hash *origin, const char *what, struct vt_err *err);
 
 #endif
