@@ -15,6 +15,7 @@ struct span {
 struct view {
 	const struct vt_graph *g;
 	const bool *live, *wants;
+	const struct vg_fusion *fusion;
 	bool training;
 };
 
@@ -25,9 +26,10 @@ static bool reads_inputs(const struct vt_node *n)
 		n->op == VT_OP_GLOBAL_POOL || n->op == VT_OP_CHANNEL_POOL;
 }
 
-static bool reads_output(const struct vt_node *n)
+/* An activation that is done with its norm reads what the norm reads. */
+static bool reads_inputs_later(const struct view *v, int j)
 {
-	return n->op == VT_OP_SOFTMAX || (n->op == VT_OP_NORM && n->norm.relu);
+	return v->training && reads_inputs(&v->g->node[j]) && !(v->g->node[j].op == VT_OP_ACT && v->fusion->norm[j] >= 0);
 }
 
 static bool uses(const struct view *v, int j, int i)
@@ -41,11 +43,11 @@ static int last_use(const struct view *v, int i)
 
 	for (int j = i + 1; j < n; j++)
 		if (uses(v, j, i)) {
-			int end = v->training && reads_inputs(&v->g->node[j]) ? 2 * n - 1 - j : j;
+			int end = reads_inputs_later(v, j) ? 2 * n - 1 - j : j;
 
 			last = end > last ? end : last;
 		}
-	if (v->training && reads_output(&v->g->node[i]) && 2 * n - 1 - i > last)
+	if (v->training && v->g->node[i].op == VT_OP_SOFTMAX && 2 * n - 1 - i > last)
 		last = 2 * n - 1 - i;
 	return last;
 }
@@ -97,33 +99,66 @@ static size_t bytes_of(struct vt_shape s, size_t element)
 	return ((size_t)s.n * (size_t)s.d * (size_t)s.h * (size_t)s.w * lanes * element + 255) / 256 * 256;
 }
 
-void vg_arena_make(struct vg_arena *a, const struct vt_graph *g, const struct vt_session_opts *o, size_t element)
+static void widen(struct span *s, size_t *offset, size_t size, int from, int to)
 {
-	size_t n = (size_t)g->n_nodes;
-	struct span *s = vt_xcalloc(2 * n, sizeof(*s));
-	bool *wants = vt_xcalloc(n, sizeof(*wants));
-	struct view v = { g, NULL, wants, o->training };
-	int spans = 0;
+	if (!s->offset)
+		*s = (struct span){ offset, size, from, to };
+	s->from = from < s->from ? from : s->from;
+	s->to = to > s->to ? to : s->to;
+}
 
-	*a = (struct vg_arena){ .value = vt_xcalloc(n, sizeof(size_t)), .grad = vt_xcalloc(n, sizeof(size_t)), .live = vt_xcalloc(n, sizeof(bool)) };
-	v.live = a->live;
-	vt_plan_live(a->live, g, o);
-	vt_plan_wants_grad(wants, g);
-	for (int i = 0; i < g->n_nodes; i++) {
-		size_t size = bytes_of(g->node[i].shape, element);
+/* Spans of values, then of gradients; those of nodes that share an array are one. */
+static void find_spans(struct span *s, struct vg_arena *a, const struct view *v, size_t element)
+{
+	int n = v->g->n_nodes;
+
+	for (int i = 0; i < n; i++) {
+		size_t size = bytes_of(v->g->node[i].shape, element);
+		int value = a->fusion.value[i], grad = a->fusion.grad[i];
 
 		a->value[i] = a->grad[i] = SIZE_MAX;
 		if (!a->live[i])
 			continue;
 		a->largest = size > a->largest ? size : a->largest;
-		s[spans++] = (struct span){ &a->value[i], size, i == g->input ? 0 : i, last_use(&v, i) };
-		if (o->training && wants[i])
-			s[spans++] = (struct span){ &a->grad[i], size, grad_from(&v, i), 2 * g->n_nodes - 1 - i };
+		widen(&s[value], &a->value[value], size, i == v->g->input ? 0 : i, last_use(v, i));
+		if (v->training && v->wants[i])
+			widen(&s[n + grad], &a->grad[grad], size, grad_from(v, i), 2 * n - 1 - i);
 	}
+}
+
+static void place_all(struct span *s, struct vg_arena *a, int n)
+{
+	int spans = 0;
+
+	for (int i = 0; i < 2 * n; i++)
+		if (s[i].offset)
+			s[spans++] = s[i];
 	qsort(s, (size_t)spans, sizeof(*s), by_size);
 	for (int i = 0; i < spans; i++) {
 		*s[i].offset = place(s, i);
 		a->nbytes = *s[i].offset + s[i].size > a->nbytes ? *s[i].offset + s[i].size : a->nbytes;
+	}
+}
+
+void vg_arena_make(struct vg_arena *a, const struct vt_graph *g, const struct vt_session_opts *o, size_t element)
+{
+	size_t n = (size_t)g->n_nodes;
+	struct span *s = vt_xcalloc(2 * n, sizeof(*s));
+	bool *wants = vt_xcalloc(n, sizeof(*wants));
+	struct view v = { .g = g, .wants = wants, .training = o->training };
+
+	*a = (struct vg_arena){ .value = vt_xcalloc(n, sizeof(size_t)), .grad = vt_xcalloc(n, sizeof(size_t)),
+		.live = vt_xcalloc(n, sizeof(bool)) };
+	v.live = a->live;
+	v.fusion = &a->fusion;
+	vt_plan_live(a->live, g, o);
+	vt_plan_wants_grad(wants, g);
+	vg_fusion_make(&a->fusion, g, o, a->live, wants);
+	find_spans(s, a, &v, element);
+	place_all(s, a, (int)n);
+	for (int i = 0; i < g->n_nodes; i++) {
+		a->value[i] = a->live[i] ? a->value[a->fusion.value[i]] : SIZE_MAX;
+		a->grad[i] = a->live[i] && o->training && wants[i] ? a->grad[a->fusion.grad[i]] : SIZE_MAX;
 	}
 	free(s);
 	free(wants);
@@ -134,5 +169,6 @@ void vg_arena_release(struct vg_arena *a)
 	free(a->value);
 	free(a->grad);
 	free(a->live);
+	vg_fusion_release(&a->fusion);
 	*a = (struct vg_arena){ .value = NULL };
 }

@@ -107,8 +107,7 @@ static int clear(struct vg_device *d, void *p, size_t nbytes, struct vt_err *err
 
 static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items, struct vt_err *err)
 {
-#define NAME(name) #name,
-	static const char *const names[] = { VG_MAPS(NAME) "sums", "sums_fold" };
+	static const char *const names[] = { VG_KERNEL_NAMES };
 
 	return check((cudaError_t)vg_launch((int)kernel, args, items, self(d)->stream), names[kernel], err);
 }

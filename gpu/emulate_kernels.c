@@ -118,34 +118,42 @@ void vg_emulate_conv(const struct vg_conv_spec *s, void *x, void *w, void *y)
 	}
 VG_MAPS(MAP)
 
-static void all_sums(const void *args, uint32_t items, int backwards)
+/* Every mode has its own name in a launch; here it is read from the arguments. */
+static int mode_of_sums(const struct vg_sums *a) { return a->mode; }
+static int mode_of_affine(const struct vg_affine *a) { return a->mode; }
+static int mode_of_norm_dx(const struct vg_norm_dx *a) { return a->mode; }
+#define MODE_OF(a) _Generic((a), const struct vg_sums *: mode_of_sums, const struct vg_affine *: mode_of_affine, \
+	const struct vg_norm_dx *: mode_of_norm_dx, default: no_mode)(a)
+static int no_mode(const void *a)
 {
-	const struct vg_sums *a = args;
-	double *shared = vt_xmalloc(VG_SUM_THREADS * 16 * sizeof(*shared));
-
-	for (uint32_t b = 0; b < items; b++)
-		for (int phase = 0; phase < VG_SUM_PHASES; phase++)
-			for (uint32_t t = 0; t < VG_SUM_THREADS; t++)
-				vg_sums_phase(a, a->mode, backwards ? items - 1 - b : b, backwards ? VG_SUM_THREADS - 1 - t : t, phase, shared);
-	free(shared);
+	(void)a;
+	return 0;
 }
 
-static void all_sums_fold(const void *args, uint32_t items, int backwards)
-{
-	double shared[VG_SUM_THREADS];
-
-	for (uint32_t b = 0; b < items; b++)
-		for (int phase = 0; phase < VG_FOLD_PHASES; phase++)
-			for (uint32_t t = 0; t < VG_SUM_THREADS; t++)
-				vg_sums_fold_phase(args, b, backwards ? VG_SUM_THREADS - 1 - t : t, phase, shared);
-}
+#define BLOCK(name, phases, modes, doubles) \
+	static void all_##name(const void *args, uint32_t items, int backwards) \
+	{ \
+		const struct vg_##name *a = args; \
+		int mode = MODE_OF(a); \
+		size_t shared_bytes = (size_t)(doubles) * sizeof(double); \
+		double *shared = vt_xmalloc(shared_bytes); \
+		for (uint32_t b = 0; b < items; b++) { \
+			memset(shared, 0xff, shared_bytes); \
+			for (int phase = 0; phase < phases; phase++) \
+				for (uint32_t t = 0; t < VG_SUM_THREADS; t++) \
+					vg_##name##_phase(a, mode, backwards ? items - 1 - b : b, backwards ? VG_SUM_THREADS - 1 - t : t, phase, shared); \
+		} \
+		free(shared); \
+	}
+VG_BLOCKS(BLOCK)
 
 static const struct kernel {
 	void (*all)(const void *args, uint32_t items, int backwards);
 	size_t args;
 } kernels[] = {
 #define ROW(name) { all_##name, sizeof(struct vg_##name) },
-	VG_MAPS(ROW) ROW(sums) ROW(sums_fold)
+#define ROW_BLOCK(name, phases, modes, doubles) ROW(name)
+	VG_MAPS(ROW) VG_BLOCKS(ROW_BLOCK)
 };
 
 size_t vg_emulate_args(int kernel)

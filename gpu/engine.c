@@ -62,15 +62,39 @@ void vg_run(struct vg_session *s, enum vg_kernel kernel, const void *args, uint3
 		s->d->ops->run(s->d, kernel, args, items, &s->err);
 }
 
-void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a, const void *b, const void *mask)
+uint32_t vg_blocks(const struct vg_shape *s, int slabs)
 {
-	int slabs = vg_slabs(shape.voxels);
-	struct vg_sums sums = { slabs == 1 ? s->total : s->part, a, b, mask, shape, (int)mode, slabs, s->type };
-	struct vg_sums_fold fold = { s->total, s->part, shape, slabs };
+	return (uint32_t)(s->n * slabs) * vg_chunk_groups(s);
+}
 
-	vg_run(s, VG_K_sums, &sums, (uint32_t)(shape.n * slabs) * vg_chunk_groups(&shape));
-	if (slabs > 1)
-		vg_run(s, VG_K_sums_fold, &fold, (uint32_t)(shape.n * shape.chunks));
+void vg_sum_slabs(struct vg_session *s, struct vg_sums *a)
+{
+	a->part = s->part;
+	a->slabs = vg_slabs(&a->s);
+	a->type = s->type;
+	vg_run(s, VG_K_sums, a, vg_blocks(&a->s, a->slabs));
+}
+
+void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a, const void *b)
+{
+	struct vg_sums sums = { .a = a, .b = b, .s = shape, .mode = (int)mode };
+	struct vg_sums_fold fold = { s->total, s->part, shape, vg_slabs(&shape) };
+
+	vg_sum_slabs(s, &sums);
+	vg_run(s, VG_K_sums_fold, &fold, (uint32_t)(shape.n * shape.chunks));
+}
+
+struct vg_behind vg_behind(const struct vg_session *s, int i)
+{
+	int j = s->plan.fusion.act[i];
+	const struct vt_node *n = &s->g->node[j < 0 ? i : j];
+	struct vg_behind r = { VG_WITH_NOTHING, 0, NULL, 0 };
+
+	if (j < 0 && n->norm.relu)
+		r = (struct vg_behind){ VG_WITH_RELU, VT_ACT_RELU, NULL, 0 };
+	else if (j >= 0)
+		r = (struct vg_behind){ n->act == VT_ACT_RELU ? VG_WITH_RELU : VG_WITH_ACT, (int)n->act, vg_weight(s, n, 0), (float)n->number };
+	return r;
 }
 
 /* --- making a session ------------------------------------------------------------------------------------------------------------- */
@@ -167,6 +191,19 @@ static int new_convs(struct vg_session *s, struct vt_err *err)
 	return rc ? rc : vg_take(s, &s->workspace, s->workspace_bytes, err);
 }
 
+static int new_norm(struct vg_session *s, struct vg_norm_state *n, size_t lanes, struct vt_err *err)
+{
+	int rc = vg_take(s, &n->mean, lanes * sizeof(double), err);
+
+	if (!rc)
+		rc = vg_take(s, &n->rstd, lanes * sizeof(double), err);
+	if (!rc)
+		rc = vg_take(s, &n->sum, lanes * sizeof(double), err);
+	if (!rc)
+		rc = vg_take(s, &n->a, lanes * sizeof(float), err);
+	return rc ? rc : vg_take(s, &n->b, lanes * sizeof(float), err);
+}
+
 static int new_statistics(struct vg_session *s, struct vt_err *err)
 {
 	size_t lanes = 0, part = 0;
@@ -175,22 +212,20 @@ static int new_statistics(struct vg_session *s, struct vt_err *err)
 	s->norm = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->norm));
 	for (int i = 0; !rc && i < s->g->n_nodes; i++) {
 		struct vg_shape t = vg_shape_of(s, i);
-		size_t own = (size_t)t.n * (size_t)t.chunks * VG_LANES, slabs = own * (size_t)vg_slabs(t.voxels);
+		size_t own = (size_t)t.n * (size_t)t.chunks * VG_LANES, slabs = own * (size_t)vg_slabs(&t);
+		int quantities = vg_quantity_count(s->g->node[i].op == VT_OP_NORM && vg_behind(s, i).mode == VG_WITH_ACT ? VG_SUM_NORM_ACT : VG_SUM_MOMENTS);
 
 		if (!s->plan.live[i])
 			continue;
 		lanes = own > lanes ? own : lanes;
-		part = slabs > part ? slabs : part;
-		if (s->g->node[i].op == VT_OP_NORM) {
-			rc = vg_take(s, &s->norm[i].mean, own * sizeof(double), err);
-			if (!rc)
-				rc = vg_take(s, &s->norm[i].rstd, own * sizeof(double), err);
-		}
+		part = slabs * (size_t)quantities > part ? slabs * (size_t)quantities : part;
+		if (s->g->node[i].op == VT_OP_NORM)
+			rc = new_norm(s, &s->norm[i], own, err);
 	}
 	if (!rc)
-		rc = vg_take(s, &s->part, 2 * part * sizeof(double), err);
+		rc = vg_take(s, &s->part, part * sizeof(double), err);
 	if (!rc)
-		rc = vg_take(s, &s->total, 2 * lanes * sizeof(double), err);
+		rc = vg_take(s, &s->total, lanes * sizeof(double), err);
 	for (int k = 0; !rc && k < 3; k++)
 		rc = vg_take(s, &s->coefficient[k], lanes * sizeof(float), err);
 	if (!rc)
@@ -300,6 +335,9 @@ void vg_session_free(void *session)
 	for (int i = 0; s->norm && i < s->g->n_nodes; i++) {
 		ops->release(s->d, s->norm[i].mean);
 		ops->release(s->d, s->norm[i].rstd);
+		ops->release(s->d, s->norm[i].sum);
+		ops->release(s->d, s->norm[i].a);
+		ops->release(s->d, s->norm[i].b);
 	}
 	for (int i = 0; s->conv && i < 3 * s->g->n_nodes; i++)
 		if (s->conv[i])

@@ -39,7 +39,7 @@ struct vg_session {
 	struct vg_conv **conv;       /* [3 nodes]: forward, data, weights */
 	struct vg_norm_state *norm;  /* [nodes] */
 	double *part, *total;        /* of the sums */
-	float *coefficient[3];
+	float *coefficient[3];       /* of a norm's backward pass */
 	float *slab_value;           /* of argmax */
 	uint32_t *slab_voxel, *voxel;
 	uint64_t *names, *host_names;   /* [nodes] of dropout and noise streams */
@@ -58,8 +58,11 @@ struct vg_session {
 	bool no_tapes;               /* recording failed once: passes are queued call by call, with the same results */
 };
 
+/* Of each (item, channel), padded: a norm's statistics, the sum of what it took, and its y = a x + b. */
 struct vg_norm_state {
-	double *mean, *rstd;
+	double *mean, *rstd, *sum;
+	float *a, *b;
+	bool summed;             /* its sums were gathered by the pass that made what it takes */
 };
 
 int vg_session_new(void **out, void *engine, const struct vt_graph *g, const struct vt_session_opts *o, struct vt_err *err);
@@ -136,7 +139,16 @@ int vg_answer(struct vg_session *s, struct vt_err *err);                  /* the
 void vg_cast_weights(struct vg_session *s);
 size_t vg_output_offset(const struct vg_session *s, int i);              /* of output i in dy, floats; i = n_outputs: its size */
 void vg_run(struct vg_session *s, enum vg_kernel kernel, const void *args, uint32_t items);
-/* Sums over voxels of each (item, channel) of shape, to s->total. */
-void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a, const void *b, const void *mask);
+/* Sums over voxels of each (item, channel) of a->s as a->mode says: slab by slab to s->part, or those of one quantity to s->total. */
+void vg_sum_slabs(struct vg_session *s, struct vg_sums *a);
+void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a, const void *b);
+uint32_t vg_blocks(const struct vg_shape *s, int slabs);
+/* The activation behind norm i. */
+struct vg_behind {
+	int mode, kind;          /* enum vg_with, enum vt_act */
+	const float *slopes;
+	float slope;
+};
+struct vg_behind vg_behind(const struct vg_session *s, int i);
 
 #endif

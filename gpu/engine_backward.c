@@ -34,8 +34,8 @@ static void backward_conv(struct vg_session *s, int i, const struct vt_node *n)
 	struct vg_kernel_grad a = { vg_weight_grad(s, n, 0), s->packed_grad, s->scale, w->dims[0], w->dims[1], n->conv.k * n->conv.k * n->conv.k,
 		vg_weight_shared(s, n, 0), s->type };
 
-	if (n->weight[1] >= 0) {
-		vg_sum(s, VG_SUM_ONE, y, dy, NULL, NULL);
+	if (n->weight[1] >= 0 && s->plan.fusion.norm[i] < 0) {
+		vg_sum(s, VG_SUM_ONE, y, dy, NULL);
 		channel_grad(s, y, n, 1, 0);
 	}
 	if (!s->err.code)
@@ -52,26 +52,49 @@ static void backward_conv(struct vg_session *s, int i, const struct vt_node *n)
 	}
 }
 
+/* Coefficients of dx from the sums in s->part, and every gradient that comes out of them. */
+static void slopes(struct vg_session *s, int i, const struct vt_node *n, const struct vg_sums *sums)
+{
+	const struct vt_node *act = s->plan.fusion.act[i] < 0 ? NULL : &s->g->node[s->plan.fusion.act[i]];
+	const struct vt_node *conv = s->plan.fusion.norm[n->in[0]] == i && s->g->node[n->in[0]].op == VT_OP_CONV ? &s->g->node[n->in[0]] : NULL;
+	const struct vg_norm_state *state = &s->norm[i];
+	bool batch = n->norm.kind == VT_NORM_BATCH;
+	struct vg_norm_back b = { .part = sums->part, .mean = state->mean, .rstd = state->rstd, .sum = state->sum, .a = s->coefficient[0],
+		.b = s->coefficient[1], .c = s->coefficient[2], .gamma = vg_weight(s, n, 0), .scale = s->scale, .groups = n->norm.groups, .batch = batch,
+		.quantities = vg_quantity_count(sums->mode), .slabs = sums->slabs, .s = sums->s };
+
+	if (n->weight[0] >= 0) {
+		b.d_gamma = vg_weight_grad(s, n, 0);
+		b.d_beta = vg_weight_grad(s, n, 1);
+		b.add = vg_weight_shared(s, n, 0);
+	}
+	if (act && act->weight[0] >= 0) {
+		b.d_slope = vg_weight_grad(s, act, 0);
+		b.add_slope = vg_weight_shared(s, act, 0);
+	}
+	if (conv) {
+		b.d_bias = vg_weight_grad(s, conv, 1);
+		b.add_bias = vg_weight_shared(s, conv, 1);
+	}
+	vg_run(s, VG_K_norm_back, &b, (uint32_t)(batch ? b.s.c : n->norm.groups));
+}
+
 static void backward_norm(struct vg_session *s, int i, const struct vt_node *n)
 {
 	struct vg_shape x = vg_shape_of(s, i);
-	void *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]), *dy = vg_grad(s, i), *mask = n->norm.relu ? vg_value(s, i) : NULL;
-	int batch = n->norm.kind == VT_NORM_BATCH;
+	struct vg_behind act = vg_behind(s, i);
+	void *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]), *dy = vg_grad(s, i);
+	struct vg_sums sums = { .a = dy, .b = in, .scale = s->norm[i].a, .shift = s->norm[i].b, .slopes = act.slopes, .slope = act.slope,
+		.kind = act.kind, .s = x, .mode = VG_SUM_NORM + act.mode };
 
-	vg_sum(s, VG_SUM_NORM, x, dy, in, mask);
-	if (n->weight[0] >= 0) {
-		struct vg_norm_params a = { s->total, s->norm[i].mean, s->norm[i].rstd, vg_weight_grad(s, n, 0), vg_weight_grad(s, n, 1), s->scale,
-			vg_weight_shared(s, n, 0), x };
-
-		vg_run(s, VG_K_norm_params, &a, (uint32_t)x.c);
-	}
+	vg_sum_slabs(s, &sums);
+	slopes(s, i, n, &sums);
 	if (dx) {
-		struct vg_norm_back b = { s->total, s->norm[i].mean, s->norm[i].rstd, s->coefficient[0], s->coefficient[1], s->coefficient[2], vg_weight(s, n, 0),
-			n->norm.groups, batch, x };
-		struct vg_norm_dx d = { dx, dy, in, mask, s->coefficient[0], s->coefficient[1], s->coefficient[2], seen(s, n->in[0]), s->type, x };
+		struct vg_norm_dx d = { .dx = dx, .dy = dy, .x = in, .a = s->coefficient[0], .b = s->coefficient[1], .c = s->coefficient[2],
+			.scale = sums.scale, .shift = sums.shift, .slopes = act.slopes, .slope = act.slope, .kind = act.kind, .mode = act.mode,
+			.add = seen(s, n->in[0]), .slabs = vg_map_slabs(&x), .type = s->type, .s = x };
 
-		vg_run(s, VG_K_norm_back, &b, (uint32_t)(batch ? x.c : x.n * n->norm.groups));
-		vg_run(s, VG_K_norm_dx, &d, vg_chunks(&x));
+		vg_run(s, VG_K_norm_dx, &d, vg_blocks(&x, d.slabs));
 	}
 }
 
@@ -80,8 +103,12 @@ static void backward_act(struct vg_session *s, int i, const struct vt_node *n)
 	struct vg_shape x = vg_shape_of(s, i);
 	void *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]), *dy = vg_grad(s, i);
 
+	if (s->plan.fusion.norm[i] >= 0) {       /* its norm does both */
+		seen(s, n->in[0]);
+		return;
+	}
 	if (n->weight[0] >= 0) {
-		vg_sum(s, VG_SUM_SLOPE, x, dy, in, NULL);
+		vg_sum(s, VG_SUM_SLOPE, x, dy, in);
 		channel_grad(s, x, n, 0, n->flag);
 	}
 	if (dx) {
@@ -99,7 +126,9 @@ static void backward_pair(struct vg_session *s, int i, const struct vt_node *n)
 		void *dx = vg_grad(s, n->in[k]);
 		struct vg_shape x = vg_shape_of(s, n->in[k]);
 
-		if (dx && n->op == VT_OP_ADD) {
+		if (dx && n->op == VT_OP_ADD && dx == vg_grad(s, i)) {
+			seen(s, n->in[k]);
+		} else if (dx && n->op == VT_OP_ADD) {
 			pass(s, x, vg_grad(s, i), dx, seen(s, n->in[k]));
 		} else if (dx) {
 			struct vg_window a = { dx, vg_grad(s, i), x, y, { k ? s->g->node[n->in[0]].shape.c : 0, 0, 0, 0 }, seen(s, n->in[k]), s->type };
@@ -131,7 +160,7 @@ static void backward_mul(struct vg_session *s, int i, const struct vt_node *n)
 	} else if (db) {
 		struct vg_fold a = { db, s->total, 1.0, seen(s, n->in[1]), s->type, y };
 
-		vg_sum(s, VG_SUM_PRODUCT, y, x, dy, NULL);
+		vg_sum(s, VG_SUM_PRODUCT, y, x, dy);
 		vg_run(s, VG_K_fold, &a, (uint32_t)(y.n * y.chunks));
 	}
 }
@@ -140,7 +169,7 @@ static void backward_pool(struct vg_session *s, const struct vt_node *n, struct 
 {
 	struct vg_shape x = vg_shape_of(s, n->in[0]);
 	void *in = vg_value(s, n->in[0]);
-	int slabs = vg_slabs(x.voxels);
+	int slabs = vg_slabs(&x);
 
 	if (n->op == VT_OP_MAXPOOL) {
 		struct vg_maxpool_back a = { dx, in, dy, x, y, n->k, n->stride, n->pad, add, s->type };

@@ -9,34 +9,67 @@ static void forward_conv(struct vg_session *s, int i, const struct vt_node *n)
 
 	if (!s->err.code)
 		s->d->ops->convolve(s->d, s->conv[3 * i], n->conv.transposed ? out : in, w, n->conv.transposed ? in : out, s->workspace, &s->err);
-	if (n->weight[1] >= 0) {
+	if (n->weight[1] >= 0 && s->plan.fusion.norm[i] < 0) {
 		struct vg_bias a = { out, vg_weight(s, n, 1), y, s->type };
 
 		vg_run(s, VG_K_bias, &a, vg_chunks(&y));
 	}
 }
 
+/* Statistics and coefficients of norm i, from the sums in s->part unless they are the running ones. */
+static void coefficients(struct vg_session *s, int i, bool own)
+{
+	const struct vt_node *n = &s->g->node[i], *before = &s->g->node[n->in[0]];
+	const struct vg_norm_state *state = &s->norm[i];
+	bool batch = n->norm.kind == VT_NORM_BATCH, kept = batch && (!own || !s->keep_statistics), biased = s->plan.fusion.norm[n->in[0]] == i;
+	struct vg_coefficients c = { .part = own ? s->part : NULL, .mean = state->mean, .rstd = state->rstd, .sum = state->sum, .a = state->a,
+		.b = state->b, .gamma = vg_weight(s, n, 0), .beta = vg_weight(s, n, 1),
+		.bias = biased && before->op == VT_OP_CONV ? vg_weight(s, before, 1) : NULL, .running_mean = kept ? vg_weight(s, n, 2) : NULL,
+		.running_var = kept ? vg_weight(s, n, 3) : NULL, .eps = n->norm.eps, .groups = n->norm.groups, .batch = batch, .s = vg_shape_of(s, i) };
+
+	c.slabs = vg_slabs(&c.s);
+	vg_run(s, VG_K_coefficients, &c, (uint32_t)(batch ? c.s.c : n->norm.groups));
+}
+
 static void forward_norm(struct vg_session *s, int i, const struct vt_node *n)
 {
 	struct vg_shape y = vg_shape_of(s, i);
-	void *x = vg_value(s, n->in[0]);
-	bool batch = n->norm.kind == VT_NORM_BATCH, own = s->opts.training || !batch, kept = batch && (!own || !s->keep_statistics);
-	struct vg_coefficients c = { .part = own ? s->total : NULL, .mean = s->norm[i].mean, .rstd = s->norm[i].rstd, .a = s->coefficient[0],
-		.b = s->coefficient[1], .gamma = vg_weight(s, n, 0), .beta = vg_weight(s, n, 1), .running_mean = kept ? vg_weight(s, n, 2) : NULL,
-		.running_var = kept ? vg_weight(s, n, 3) : NULL, .eps = n->norm.eps, .groups = n->norm.groups, .batch = batch, .s = y };
-	struct vg_affine a = { vg_value(s, i), x, s->coefficient[0], s->coefficient[1], n->norm.relu, s->type, y };
+	struct vg_behind act = vg_behind(s, i);
+	bool own = s->opts.training || n->norm.kind != VT_NORM_BATCH;
+	struct vg_sums sums = { .a = vg_value(s, n->in[0]), .s = y, .mode = VG_SUM_MOMENTS };
+	struct vg_affine a = { .y = vg_value(s, i), .x = vg_value(s, n->in[0]), .a = s->norm[i].a, .b = s->norm[i].b, .slopes = act.slopes,
+		.slope = act.slope, .kind = act.kind, .mode = act.mode, .slabs = vg_map_slabs(&y), .type = s->type, .s = y };
 
-	if (own)
-		vg_sum(s, VG_SUM_MOMENTS, y, x, NULL, NULL);
-	vg_run(s, VG_K_coefficients, &c, (uint32_t)(batch ? y.c : y.n * n->norm.groups));
-	vg_run(s, VG_K_affine, &a, vg_chunks(&y));
+	if (own && !s->norm[i].summed)
+		vg_sum_slabs(s, &sums);
+	if (!s->norm[i].summed)
+		coefficients(s, i, own);
+	s->norm[i].summed = false;
+	vg_run(s, VG_K_affine, &a, vg_blocks(&y, a.slabs));
+}
+
+/* y = a + b; where a norm follows, its sums come with it. */
+static void forward_add(struct vg_session *s, int i, const struct vt_node *n)
+{
+	struct vg_join a = { vg_value(s, i), vg_value(s, n->in[0]), vg_value(s, n->in[1]), s->type };
+	struct vg_sums sums = { .a = a.a, .b = a.b, .out = a.y, .s = vg_shape_of(s, i), .mode = VG_SUM_JOIN };
+	int norm = s->plan.fusion.norm[i];
+
+	if (norm < 0) {
+		vg_run(s, VG_K_join, &a, vg_chunks(&sums.s));
+		return;
+	}
+	vg_sum_slabs(s, &sums);
+	coefficients(s, norm, true);
+	s->norm[norm].summed = true;
 }
 
 static void forward_act(struct vg_session *s, int i, const struct vt_node *n)
 {
 	struct vg_act a = { vg_value(s, i), vg_value(s, n->in[0]), vg_weight(s, n, 0), (float)n->number, (int)n->act, n->flag, s->type, vg_shape_of(s, i) };
 
-	vg_run(s, VG_K_act, &a, vg_chunks(&a.s));
+	if (s->plan.fusion.norm[i] < 0)
+		vg_run(s, VG_K_act, &a, vg_chunks(&a.s));
 }
 
 static void forward_pair(struct vg_session *s, int i, const struct vt_node *n)
@@ -45,9 +78,7 @@ static void forward_pair(struct vg_session *s, int i, const struct vt_node *n)
 	void *out = vg_value(s, i), *x = vg_value(s, n->in[0]), *z = vg_value(s, n->in[1]);
 
 	if (n->op == VT_OP_ADD) {
-		struct vg_join a = { out, x, z, s->type };
-
-		vg_run(s, VG_K_join, &a, vg_chunks(&y));
+		forward_add(s, i, n);
 	} else if (n->op == VT_OP_CONCAT) {
 		struct vg_concat a = { out, x, z, y, vg_shape_of(s, n->in[0]), b, s->type };
 
@@ -83,7 +114,7 @@ static void forward_pool(struct vg_session *s, int i, const struct vt_node *n)
 {
 	struct vg_shape y = vg_shape_of(s, i), x = vg_shape_of(s, n->in[0]);
 	void *out = vg_value(s, i), *in = vg_value(s, n->in[0]);
-	int slabs = vg_slabs(x.voxels);
+	int slabs = vg_slabs(&x);
 
 	if (n->op == VT_OP_MAXPOOL) {
 		struct vg_maxpool a = { out, in, y, x, n->k, n->stride, n->pad, s->type };
@@ -102,7 +133,7 @@ static void forward_pool(struct vg_session *s, int i, const struct vt_node *n)
 	} else {
 		struct vg_fold a = { out, s->total, 1.0 / (double)x.voxels, 0, s->type, x };
 
-		vg_sum(s, VG_SUM_ONE, x, in, NULL, NULL);
+		vg_sum(s, VG_SUM_ONE, x, in, NULL);
 		vg_run(s, VG_K_fold, &a, (uint32_t)(x.n * x.chunks));
 	}
 }

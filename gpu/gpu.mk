@@ -1,8 +1,9 @@
 # The CUDA plugin and its stand-in on the host; included by the Makefile.
 
-GPU_C     := gpu/plugin.c gpu/engine.c gpu/engine_forward.c gpu/engine_backward.c gpu/engine_train.c \
-	gpu/engine_update.c gpu/engine_window.c gpu/arena.c gpu/group.c gpu/team.c
-EMULATE_C := gpu/emulate.c gpu/emulate_kernels.c gpu/emulate_link.c
+EMULATE_C := $(wildcard gpu/emulate*.c)
+# A plugin but for its device, which is EMULATE_C's or what needs the toolkit; the sessions on any device.
+GPU_C     := $(filter-out $(EMULATE_C) $(addprefix gpu/,cuda.c convolution.c nccl.c plan_device.c traffic.c),$(wildcard gpu/*.c))
+SESSION_C := $(filter gpu/engine%.c gpu/arena.c gpu/fusion.c,$(GPU_C))
 EMULATED  := $B/tests/libvoxtrail-emulated.so
 
 # Nothing of a plugin is seen from outside but voxtrail_backend.
@@ -19,7 +20,7 @@ CUDNN_INC := $(firstword $(patsubst %/cudnn.h,%,$(wildcard $(CUDA_HOME)/include/
 CUDA_INC  := $(if $(CUDNN_INC),-isystem $(CUDNN_INC)) -isystem $(CUDA_HOME)/include
 
 # Plans a card's engines without the card; needs cuDNN's headers, and its library when it runs.
-GPU_PLANS_C := tests/gpu/gpu_plans.c gpu/plan_device.c gpu/convolution.c $(filter gpu/engine%.c gpu/arena.c,$(GPU_C))
+GPU_PLANS_C := tests/gpu/gpu_plans.c gpu/plan_device.c gpu/convolution.c $(SESSION_C)
 $(call objects,gpu/convolution.c): CPPFLAGS_ALL += $(CUDA_INC)
 $B/tests/gpu_plans: $(call objects,$(GPU_PLANS_C)) $(LIB)
 $B/tests/gpu_card: $(call objects,tests/gpu/gpu_card.c gpu/convolution.c) $(LIB)
@@ -30,7 +31,7 @@ tests-built: $B/tests/gpu_plans $B/tests/gpu_card
 endif
 
 # Counts what a step moves, without a card or a library.
-GPU_COUNT_C := gpu/traffic.c $(filter gpu/engine%.c gpu/arena.c,$(GPU_C))
+GPU_COUNT_C := gpu/traffic.c $(SESSION_C)
 $B/bench/gpu_traffic: $(call objects,$(GPU_COUNT_C))
 tests-built: $B/bench/gpu_traffic
 

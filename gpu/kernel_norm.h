@@ -1,129 +1,268 @@
-/* kernel_norm.h - group, instance and batch norm from the sums of kernel_sums.h; formulas in common/nn/graph.h.
+/* kernel_norm.h - group, instance and batch norm from the sums of kernel_sums.h, with the activation behind it; formulas in
+ * common/nn/graph.h.
  *
- * A group shares its statistics: batch norm's channel over all items, else `c / groups` neighbouring channels of one item. */
+ * A group shares its statistics: batch norm's channel over all items, else `c / groups` neighbouring channels of one item.  A
+ * block folds the slabs of one group of channels, all items, and makes its coefficients. */
 #ifndef GPU_KERNEL_NORM_H
 #define GPU_KERNEL_NORM_H
 
 #include "gpu/kernel_sums.h"
 
-struct vg_group {
-	int c0, nc, n0, nn;
-};
-
-VG_FN struct vg_group vg_group_at(const struct vg_shape *s, int groups, int batch, int i)
-{
-	struct vg_group g;
-
-	g.nc = batch ? 1 : s->c / groups;
-	g.c0 = batch ? i : i % groups * g.nc;
-	g.n0 = batch ? 0 : i / groups;
-	g.nn = batch ? s->n : 1;
-	return g;
-}
-
 VG_FN size_t vg_slot(const struct vg_shape *s, int n, int c) { return (size_t)n * (size_t)s->chunks * VG_LANES + (size_t)c; }
 
-VG_FN void vg_coefficients_item(const struct vg_coefficients *a, uint32_t i)
+/* --- folding -------------------------------------------------------------------------------------------------------------------- */
+
+enum { VG_FOLD_ROWS = 2048 };    /* of a group's sums that shared memory holds; of a larger group they are added where they are read */
+
+/* A block's sums: row = (item x quantities + quantity) x channels of the group + channel. */
+struct vg_folded {
+	const double *part;
+	const double *shared;
+	const struct vg_shape *s;
+	int slabs, quantities, c0, nc;
+};
+
+VG_FN double vg_slab_sum(const struct vg_folded *f, int row, int first, int step)
 {
-	struct vg_group g = vg_group_at(&a->s, a->groups, a->batch, (int)i);
-	double count = (double)g.nc * g.nn * (double)a->s.voxels, m = 0.0, v = 0.0, r;
+	int c = row % f->nc, q = row / f->nc % f->quantities, n = row / f->nc / f->quantities;
+	size_t lanes = (size_t)f->s->chunks * VG_LANES;
+	double sum = 0.0;
+
+	for (int i = first; i < f->slabs; i += step)
+		sum += f->part[(((size_t)n * (size_t)f->slabs + (size_t)i) * (size_t)f->quantities + (size_t)q) * lanes + (size_t)(f->c0 + c)];
+	return sum;
+}
+
+VG_FN double vg_folded(const struct vg_folded *f, int n, int q, int c)
+{
+	int row = (n * f->quantities + q) * f->nc + c;
+
+	return f->s->n * f->quantities * f->nc > VG_FOLD_ROWS ? vg_slab_sum(f, row, 0, 1) : f->shared[row];
+}
+
+/* Phase 0 gathers, 1 .. 7 halve. */
+VG_FN void vg_fold_phase(const struct vg_folded *f, int thread, int phase, double *shared)
+{
+	int rows = f->s->n * f->quantities * f->nc, lanes = 1, half = 256 >> (phase + 1);
+
+	if (rows > VG_FOLD_ROWS)
+		return;
+	while (2 * lanes * rows <= VG_SUM_THREADS)
+		lanes *= 2;
+	if (phase == 0) {
+		for (int row = thread; row < rows * lanes; row += VG_SUM_THREADS)
+			shared[row] = vg_slab_sum(f, row % rows, row / rows, lanes);
+	} else if (half < lanes && thread < half * rows) {
+		shared[thread] += shared[thread + half * rows];
+	}
+}
+
+/* --- coefficients --------------------------------------------------------------------------------------------------------------- */
+
+/* Mean and variance of what the norm takes, x + bias, for item n of a group (or all, if batch). */
+VG_FN void vg_moments_of(const struct vg_coefficients *a, const struct vg_folded *f, int n, double *mean, double *variance)
+{
+	int n0 = a->batch ? 0 : n, n1 = a->batch ? a->s.n : n + 1;
+	double voxels = (double)a->s.voxels, count = (double)f->nc * (n1 - n0) * voxels, m = 0.0, v = 0.0;
+
+	for (int k = n0; k < n1; k++)
+		for (int c = 0; c < f->nc; c++) {
+			double bias = a->bias ? (double)a->bias[f->c0 + c] : 0.0, sum = vg_folded(f, k, 0, c);
+
+			m += sum + voxels * bias;
+			v += vg_folded(f, k, 1, c) + bias * (2.0 * sum + voxels * bias);
+		}
+	m /= count;
+	v = v / count - m * m;
+	*mean = m;
+	*variance = v > 0.0 ? v : 0.0;
+}
+
+VG_FN void vg_coefficients_of(const struct vg_coefficients *a, const struct vg_folded *f, int n, int c)
+{
+	size_t k = vg_slot(&a->s, n, f->c0 + c);
+	double m, v, r, scale, count = (double)a->s.n * (double)a->s.voxels;
 
 	if (a->part) {
-		for (int n = g.n0; n < g.n0 + g.nn; n++)
-			for (int c = g.c0; c < g.c0 + g.nc; c++) {
-				m += vg_sum_of(a->part, &a->s, n, c, 0);
-				v += vg_sum_of(a->part, &a->s, n, c, 1);
-			}
-		m /= count;
-		v = v / count - m * m;
-		v = v > 0.0 ? v : 0.0;
-		if (a->running_mean) {
-			a->running_mean[i] = (float)(0.9 * (double)a->running_mean[i] + 0.1 * m);
-			a->running_var[i] = (float)(0.9 * (double)a->running_var[i] + 0.1 * v * (count > 1.0 ? count / (count - 1.0) : 1.0));
+		vg_moments_of(a, f, n, &m, &v);
+		if (a->running_mean && n == 0) {
+			a->running_mean[f->c0] = (float)(0.9 * (double)a->running_mean[f->c0] + 0.1 * m);
+			a->running_var[f->c0] = (float)(0.9 * (double)a->running_var[f->c0] + 0.1 * v * (count > 1.0 ? count / (count - 1.0) : 1.0));
 		}
+		a->sum[k] = vg_folded(f, n, 0, c);
 	} else {
-		m = (double)a->running_mean[i];
-		v = (double)a->running_var[i];
+		m = (double)a->running_mean[f->c0];
+		v = (double)a->running_var[f->c0];
 	}
 	r = 1.0 / sqrt(v + a->eps);
-	for (int n = g.n0; n < g.n0 + g.nn; n++)
-		for (int c = g.c0; c < g.c0 + g.nc; c++) {
-			size_t k = vg_slot(&a->s, n, c);
-			double scale = (a->gamma ? (double)a->gamma[c] : 1.0) * r;
-
-			a->mean[k] = m;
-			a->rstd[k] = r;
-			a->a[k] = (float)scale;
-			a->b[k] = (float)((a->beta ? (double)a->beta[c] : 0.0) - scale * m);
-		}
+	m -= a->bias ? (double)a->bias[f->c0 + c] : 0.0;
+	scale = (a->gamma ? (double)a->gamma[f->c0 + c] : 1.0) * r;
+	a->mean[k] = m;
+	a->rstd[k] = r;
+	a->a[k] = (float)scale;
+	a->b[k] = (float)((a->beta ? (double)a->beta[f->c0 + c] : 0.0) - scale * m);
 }
 
-VG_FN void vg_affine_item(const struct vg_affine *a, uint32_t i)
+/* Phases 0 .. 7 fold, 8 makes the coefficients. */
+VG_FN void vg_coefficients_phase(const struct vg_coefficients *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
 {
-	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels);
-	size_t k = ((size_t)n * (size_t)a->s.chunks + ch) * VG_LANES;
-	struct vg_chunk c = vg_load(a->x, a->type, i);
+	int nc = a->batch ? 1 : a->s.c / a->groups;
+	struct vg_folded f = { a->part, shared, &a->s, a->slabs, 2, (int)block * nc, nc };
 
-	for (int l = 0; l < VG_LANES; l++) {
-		float y = vg_is_channel(&a->s, (int)ch, l) ? fmaf(a->a[k + (size_t)l], c.v[l], a->b[k + (size_t)l]) : 0.0f;
-
-		c.v[l] = a->relu && !(y > 0.0f) && y == y ? 0.0f : y;
-	}
-	vg_store(a->y, a->type, i, c);
+	(void)mode;
+	if (phase < VG_COEFFICIENT_PHASES - 1 && a->part)
+		vg_fold_phase(&f, (int)thread, phase, shared);
+	for (int i = (int)thread; phase == VG_COEFFICIENT_PHASES - 1 && i < a->s.n * nc; i += VG_SUM_THREADS)
+		vg_coefficients_of(a, &f, i / nc, i % nc);
 }
 
-VG_FN void vg_norm_back_item(const struct vg_norm_back *a, uint32_t i)
+/* dx = r gamma d - r gd / count - r xhat gdx / count with gd, gdx the group's sums of gamma d and gamma d xhat. */
+VG_FN void vg_slopes_of(const struct vg_norm_back *a, const struct vg_folded *f, int n, int c, double k[3])
 {
-	struct vg_group g = vg_group_at(&a->s, a->groups, a->batch, (int)i);
-	double count = (double)g.nc * g.nn * (double)a->s.voxels, gd = 0.0, gdx = 0.0, m = a->mean[vg_slot(&a->s, g.n0, g.c0)], r = a->rstd[vg_slot(&a->s, g.n0, g.c0)];
+	int n0 = a->batch ? 0 : n, n1 = a->batch ? a->s.n : n + 1;
+	double count = (double)f->nc * (n1 - n0) * (double)a->s.voxels, gd = 0.0, gdx = 0.0, r = a->rstd[vg_slot(&a->s, n, f->c0 + c)];
 
-	for (int n = g.n0; n < g.n0 + g.nn; n++)
-		for (int c = g.c0; c < g.c0 + g.nc; c++) {
-			double w = a->gamma ? (double)a->gamma[c] : 1.0, d = vg_sum_of(a->part, &a->s, n, c, 0);
+	for (int i = n0; i < n1; i++)
+		for (int j = 0; j < f->nc; j++) {
+			double w = a->gamma ? (double)a->gamma[f->c0 + j] : 1.0, d = vg_folded(f, i, 0, j);
 
 			gd += w * d;
-			gdx += w * r * (vg_sum_of(a->part, &a->s, n, c, 1) - m * d);
+			gdx += w * r * (vg_folded(f, i, 1, j) - a->mean[vg_slot(&a->s, i, f->c0 + j)] * d);
 		}
-	for (int n = g.n0; n < g.n0 + g.nn; n++)
-		for (int c = g.c0; c < g.c0 + g.nc; c++) {
-			size_t k = vg_slot(&a->s, n, c);
-
-			a->a[k] = (float)((a->gamma ? (double)a->gamma[c] : 1.0) * r);
-			a->b[k] = (float)(-r * r * gdx / count);
-			a->c[k] = (float)(-r * gd / count + m * r * r * gdx / count);
-		}
+	k[0] = (a->gamma ? (double)a->gamma[f->c0 + c] : 1.0) * r;
+	k[1] = -r * r * gdx / count;
+	k[2] = -r * gd / count - k[1] * a->mean[vg_slot(&a->s, n, f->c0 + c)];
 }
 
-VG_FN void vg_norm_params_item(const struct vg_norm_params *a, uint32_t i)
+VG_FN void vg_set_grad(float *to, double value, const float *scale, int add)
 {
-	double dg = 0.0, db = 0.0, scale = a->scale ? (double)a->scale[1] : 1.0;
+	value *= scale ? (double)scale[1] : 1.0;
+	if (to)
+		*to = (add ? *to : 0.0f) + (float)value;
+}
+
+VG_FN void vg_norm_grads_of(const struct vg_norm_back *a, const struct vg_folded *f, int c)
+{
+	double dg = 0.0, db = 0.0, bias = 0.0, slope = 0.0, k[3];
+	int at = f->c0 + c;
 
 	for (int n = 0; n < a->s.n; n++) {
-		size_t k = vg_slot(&a->s, n, (int)i);
-		double d = vg_sum_of(a->part, &a->s, n, (int)i, 0);
+		size_t j = vg_slot(&a->s, n, at);
+		double d = vg_folded(f, n, 0, c);
 
 		db += d;
-		dg += a->rstd[k] * (vg_sum_of(a->part, &a->s, n, (int)i, 1) - a->mean[k] * d);
+		dg += a->rstd[j] * (vg_folded(f, n, 1, c) - a->mean[j] * d);
+		slope += f->quantities > 2 ? vg_folded(f, n, 2, c) : 0.0;
+		vg_slopes_of(a, f, n, c, k);
+		bias += k[0] * d + k[1] * a->sum[j] + k[2] * (double)a->s.voxels;
+		a->a[j] = (float)k[0];
+		a->b[j] = (float)k[1];
+		a->c[j] = (float)k[2];
 	}
-	a->d_gamma[i] = (a->add ? a->d_gamma[i] : 0.0f) + (float)(dg * scale);
-	a->d_beta[i] = (a->add ? a->d_beta[i] : 0.0f) + (float)(db * scale);
+	vg_set_grad(a->d_gamma ? a->d_gamma + at : 0, dg, a->scale, a->add);
+	vg_set_grad(a->d_beta ? a->d_beta + at : 0, db, a->scale, a->add);
+	vg_set_grad(a->d_slope ? a->d_slope + at : 0, slope, a->scale, a->add_slope);
+	vg_set_grad(a->d_bias ? a->d_bias + at : 0, bias, a->scale, a->add_bias);
 }
 
-VG_FN void vg_norm_dx_item(const struct vg_norm_dx *a, uint32_t i)
+/* Phases 0 .. 7 fold, 8 makes coefficients and gradients. */
+VG_FN void vg_norm_back_phase(const struct vg_norm_back *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
 {
-	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels);
-	size_t k = ((size_t)n * (size_t)a->s.chunks + ch) * VG_LANES;
-	struct vg_chunk d = vg_load(a->dy, a->type, i), x = vg_load(a->x, a->type, i), m = vg_zero();
+	int nc = a->batch ? 1 : a->s.c / a->groups;
+	struct vg_folded f = { a->part, shared, &a->s, a->slabs, a->quantities, (int)block * nc, nc };
 
-	if (a->mask)
-		m = vg_load(a->mask, a->type, i);
+	(void)mode;
+	if (phase < VG_COEFFICIENT_PHASES - 1)
+		vg_fold_phase(&f, (int)thread, phase, shared);
+	for (int c = (int)thread; phase == VG_COEFFICIENT_PHASES - 1 && c < nc; c += VG_SUM_THREADS)
+		vg_norm_grads_of(a, &f, c);
+}
+
+/* --- over voxels ---------------------------------------------------------------------------------------------------------------- */
+
+VG_FN struct vg_chunk vg_affine_of(const int kind, const struct vg_known *k, struct vg_chunk x)
+{
 	for (int l = 0; l < VG_LANES; l++) {
-		float masked = !a->mask || m.v[l] > 0.0f ? d.v[l] : 0.0f;
+		float y = fmaf(k->a.v[l], x.v[l], k->b.v[l]);
 
-		d.v[l] = vg_is_channel(&a->s, (int)ch, l) ?
-			fmaf(a->a[k + (size_t)l], masked, fmaf(a->b[k + (size_t)l], x.v[l], a->c[k + (size_t)l])) : 0.0f;
+		if (kind == VG_ACT_RELU)
+			y = !(y > 0.0f) && y == y ? 0.0f : y;
+		else if (kind)
+			y = vg_activated(kind, y, k->slope.v[l]);
+		x.v[l] = y;
 	}
-	vg_put(a->dx, a->type, i, d, a->add);
+	return x;
+}
+
+VG_FN void vg_affine_phase(const struct vg_affine *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+{
+	const int kind = mode == VG_WITH_NOTHING ? 0 : mode == VG_WITH_RELU ? (int)VG_ACT_RELU : a->kind;
+	struct vg_seat t = vg_seat(&a->s, a->slabs, block, thread);
+	uint32_t v = t.from, base = vg_seat_chunk(&a->s, &t), step = (uint32_t)a->s.chunks;
+	struct vg_known k = { vg_seat_lanes(a->a, &a->s, &t), vg_seat_lanes(a->b, &a->s, &t), vg_zero() };
+
+	(void)phase;
+	(void)shared;
+	if (mode == VG_WITH_ACT)
+		k.slope = vg_seat_slopes(a->slopes, a->slope, &a->s, &t);
+	for (; v + (VG_RUN - 1) * t.lanes < t.end; v += VG_RUN * t.lanes) {
+		struct vg_chunk x[VG_RUN];
+
+		for (uint32_t r = 0; r < VG_RUN; r++)
+			x[r] = vg_load(a->x, a->type, base + (v + r * t.lanes) * step);
+		for (uint32_t r = 0; r < VG_RUN; r++)
+			vg_store(a->y, a->type, base + (v + r * t.lanes) * step, vg_affine_of(kind, &k, x[r]));
+	}
+	for (; v < t.end; v += t.lanes)
+		vg_store(a->y, a->type, base + v * step, vg_affine_of(kind, &k, vg_load(a->x, a->type, base + v * step)));
+}
+
+/* The two passes' coefficients of a thread's channels. */
+struct vg_dx_known {
+	struct vg_chunk a, b, c;
+	struct vg_known forward;
+};
+
+VG_FN struct vg_chunk vg_norm_dx_of(const int kind, const struct vg_dx_known *k, struct vg_chunk d, struct vg_chunk x)
+{
+	for (int l = 0; l < VG_LANES; l++) {
+		float z = kind ? fmaf(k->forward.a.v[l], x.v[l], k->forward.b.v[l]) : 0.0f, g = d.v[l];
+
+		if (kind)
+			g = vg_through(kind, g, z, k->forward.slope.v[l]);
+		d.v[l] = fmaf(k->a.v[l], g, fmaf(k->b.v[l], x.v[l], k->c.v[l]));
+	}
+	return d;
+}
+
+VG_FN void vg_norm_dx_phase(const struct vg_norm_dx *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+{
+	const int kind = mode == VG_WITH_NOTHING ? 0 : mode == VG_WITH_RELU ? (int)VG_ACT_RELU : a->kind;
+	struct vg_seat t = vg_seat(&a->s, a->slabs, block, thread);
+	uint32_t v = t.from, base = vg_seat_chunk(&a->s, &t), step = (uint32_t)a->s.chunks;
+	struct vg_dx_known k = { vg_seat_lanes(a->a, &a->s, &t), vg_seat_lanes(a->b, &a->s, &t), vg_seat_lanes(a->c, &a->s, &t),
+		{ vg_zero(), vg_zero(), vg_zero() } };
+
+	(void)phase;
+	(void)shared;
+	if (mode != VG_WITH_NOTHING) {
+		k.forward.a = vg_seat_lanes(a->scale, &a->s, &t);
+		k.forward.b = vg_seat_lanes(a->shift, &a->s, &t);
+	}
+	if (mode == VG_WITH_ACT)
+		k.forward.slope = vg_seat_slopes(a->slopes, a->slope, &a->s, &t);
+	for (; v + t.lanes < t.end; v += 2 * t.lanes) {
+		uint32_t i = base + v * step, j = i + t.lanes * step;
+		struct vg_chunk d0 = vg_load(a->dy, a->type, i), d1 = vg_load(a->dy, a->type, j), x0 = vg_load(a->x, a->type, i), x1 = vg_load(a->x, a->type, j);
+
+		vg_put(a->dx, a->type, i, vg_norm_dx_of(kind, &k, d0, x0), a->add);
+		vg_put(a->dx, a->type, j, vg_norm_dx_of(kind, &k, d1, x1), a->add);
+	}
+	if (v < t.end) {
+		uint32_t i = base + v * step;
+
+		vg_put(a->dx, a->type, i, vg_norm_dx_of(kind, &k, vg_load(a->dy, a->type, i), vg_load(a->x, a->type, i)), a->add);
+	}
 }
 
 #endif

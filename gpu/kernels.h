@@ -1,7 +1,6 @@
 /* kernels.h - every kernel: its arguments, and the list from which the device's and the emulated launchers are made.
  *
  * A map kernel does item i of n on its own: void vg_<name>_item(const struct vg_<name> *a, uint32_t i).
- * The kernels with a thread block, sums and sums_fold, are written as phases between which all threads of a block meet (kernel_sums.h).
  * `type` is the storage type of tensors (enum vg_type); weights, their gradients, statistics and coefficients are f32 or f64.
  * `add`: to what is there, instead of setting it.  No kernel uses an atomic; every sum has one order. */
 #ifndef GPU_KERNELS_H
@@ -9,11 +8,17 @@
 
 #include "gpu/number.h"
 
-#define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) X(coefficients) \
-	X(affine) X(norm_back) X(norm_params) X(norm_dx) X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
+#define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) \
+	X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
 	X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
 	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest) X(loss_sums) X(loss_fold) X(loss_grad) X(squares) X(update) X(draw) X(draw_target) \
 	X(accumulate) X(centralise) X(average) X(curvature) X(cut) X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
+
+/* A kernel with a thread block of 256: void vg_<name>_phase(const struct vg_<name> *a, mode, block, thread, phase, double *shared), whose
+ * threads meet between phases.  X(name, phases, modes, doubles that are shared); mode, below modes, is what the arguments say. */
+#define VG_BLOCKS(X) X(sums, VG_SUM_PHASES, VG_SUM_MODES, vg_quantity_count(mode) * 8 * VG_SUM_THREADS) X(sums_fold, VG_FOLD_PHASES, 1, VG_SUM_THREADS) \
+	X(coefficients, VG_COEFFICIENT_PHASES, 1, 2048) X(norm_back, VG_COEFFICIENT_PHASES, 1, 2048) X(affine, 1, VG_WITH_MODES, 1) \
+	X(norm_dx, 1, VG_WITH_MODES, 1)
 
 /* --- layout and casts (kernel_layout.h) ------------------------------------------------------------------------------------------ */
 
@@ -114,20 +119,29 @@ struct vg_noise {
 
 /* --- sums over voxels and norms (kernel_sums.h, kernel_norm.h) ---------------------------------------------------------------------- */
 
-enum vg_sum { VG_SUM_MOMENTS, VG_SUM_NORM, VG_SUM_ONE, VG_SUM_SLOPE, VG_SUM_PRODUCT };
-enum { VG_SUM_THREADS = 256, VG_SUM_QUANTITIES = 2, VG_SUM_PHASES = 10, VG_FOLD_PHASES = 6 };
+enum vg_sum { VG_SUM_MOMENTS, VG_SUM_JOIN, VG_SUM_NORM, VG_SUM_NORM_RELU, VG_SUM_NORM_ACT, VG_SUM_ONE, VG_SUM_SLOPE, VG_SUM_PRODUCT, VG_SUM_MODES };
+enum vg_with { VG_WITH_NOTHING, VG_WITH_RELU, VG_WITH_ACT, VG_WITH_MODES };    /* what stands behind a norm */
+enum { VG_SUM_THREADS = 256, VG_SUM_PHASES = 10, VG_FOLD_PHASES = 7, VG_COEFFICIENT_PHASES = 9 };
 
-/* blocks: n x slabs x groups of 256 chunks.  part: [n][slabs][2][chunks * 8] f64, which sums_fold brings to [n][2][chunks * 8], of
- *      MOMENTS  a, a^2        NORM  d, d b with d = a where mask > 0 (or everywhere if NULL)
- *      ONE      a             SLOPE  a b where b <= 0      PRODUCT  a b */
+/* Quantities of a mode's sums. */
+VG_CONST int vg_quantity_count(int mode) { return mode == VG_SUM_NORM_ACT ? 3 : mode >= VG_SUM_ONE ? 1 : 2; }
+
+/* blocks: n x slabs x groups of 256 chunks.  part: [n][slabs][quantities][chunks * 8] f64, of
+ *      MOMENTS  a, a^2        JOIN  the same of out = a + b       ONE  a       SLOPE  a b where b <= 0       PRODUCT  a b
+ *      NORM  d, d b with d the gradient a at the result z = scale b + shift of a norm, or behind the activation that follows it:
+ *      NORM_RELU, NORM_ACT; the last also a z where z <= 0. */
 struct vg_sums {
 	double *part;
-	const void *a, *b, *mask;
+	const void *a, *b;
+	void *out;
+	const float *scale, *shift, *slopes;
+	float slope;
+	int kind;
 	struct vg_shape s;
 	int mode, slabs, type;
 };
 
-/* blocks: n x chunks.  total = part summed over slabs. */
+/* blocks: n x chunks.  total[n][chunks * 8] = part, of one quantity, summed over slabs. */
 struct vg_sums_fold {
 	double *total;
 	const double *part;
@@ -135,51 +149,48 @@ struct vg_sums_fold {
 	int slabs;
 };
 
-/* items: groups.  From part, the folded sums (or the running statistics): mean and rstd of each (item, channel), y = a x + b. */
+/* blocks: groups of channels.  From the sums of x (or the running statistics), of x + bias: mean and rstd of each (item, channel),
+ * y = a x + b.  The mean is that of x: less the bias, which x does not hold yet. */
 struct vg_coefficients {
 	const double *part;      /* NULL: use the running statistics */
-	double *mean, *rstd;     /* [n][chunks * 8] */
+	double *mean, *rstd, *sum;           /* [n][chunks * 8]; sum: of x */
 	float *a, *b;
-	const float *gamma, *beta;
+	const float *gamma, *beta, *bias;
 	float *running_mean, *running_var;   /* updated if part and not NULL */
 	double eps;
-	int groups, batch;
+	int groups, batch, slabs;
 	struct vg_shape s;
 };
 
-/* items: chunks.  y = a x + b, then max(y, 0) if relu. */
+/* blocks: n x slabs x groups of 256 chunks.  y = a x + b, then the activation. */
 struct vg_affine {
 	void *y;
 	const void *x;
-	const float *a, *b;
-	int relu, type;
+	const float *a, *b, *slopes;
+	float slope;
+	int kind, mode, slabs, type;
 	struct vg_shape s;
 };
 
-/* items: groups.  From the sums of (d, d x): dx = a d + b x + c. */
+/* blocks: groups of channels.  From the sums of (d, d x): dx = a d + b x + c; gradients (+)= their sums / scale, where not NULL: of the
+ * norm, of the bias in front of it, of the slopes behind it. */
 struct vg_norm_back {
-	const double *part, *mean, *rstd;
+	const double *part, *mean, *rstd, *sum;
 	float *a, *b, *c;
 	const float *gamma;
-	int groups, batch;
-	struct vg_shape s;
-};
-
-/* items: channels.  d_gamma, d_beta (+)= their sums / scale. */
-struct vg_norm_params {
-	const double *part, *mean, *rstd;
-	float *d_gamma, *d_beta;
+	float *d_gamma, *d_beta, *d_bias, *d_slope;
 	const float *scale;
-	int add;
+	int add, add_bias, add_slope, quantities, groups, batch, slabs;
 	struct vg_shape s;
 };
 
-/* items: chunks. */
+/* blocks: as affine's; scale and shift are its a and b. */
 struct vg_norm_dx {
 	void *dx;
-	const void *dy, *x, *mask;
-	const float *a, *b, *c;
-	int add, type;
+	const void *dy, *x;
+	const float *a, *b, *c, *scale, *shift, *slopes;
+	float slope;
+	int kind, mode, add, slabs, type;
 	struct vg_shape s;
 };
 
@@ -535,7 +546,14 @@ struct vg_print {
 };
 
 #define VG_DECLARE(name) VG_K_##name,
-enum vg_kernel { VG_MAPS(VG_DECLARE) VG_K_sums, VG_K_sums_fold, VG_KERNELS };
+#define VG_DECLARE_BLOCK(name, phases, modes, shared) VG_K_##name,
+enum vg_kernel { VG_MAPS(VG_DECLARE) VG_BLOCKS(VG_DECLARE_BLOCK) VG_KERNELS };
 #undef VG_DECLARE
+#undef VG_DECLARE_BLOCK
+
+/* Names in the order of enum vg_kernel, for lists of texts. */
+#define VG_NAME(name) #name,
+#define VG_NAME_BLOCK(name, phases, modes, shared) #name,
+#define VG_KERNEL_NAMES VG_MAPS(VG_NAME) VG_BLOCKS(VG_NAME_BLOCK)
 
 #endif

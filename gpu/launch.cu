@@ -50,54 +50,40 @@ unsigned blocks_for(uint32_t items)
 	}
 VG_MAPS(MAP)
 
-template <int T, int MODE> __global__ void __launch_bounds__(VG_SUM_THREADS) kernel_sums(struct vg_sums a)
-{
-	__shared__ double shared[VG_SUM_THREADS * 16];
+template <class A> auto mode_of(const A &a, int) -> decltype(a.mode) { return a.mode; }
+template <class A> int mode_of(const A &, long) { return 0; }
 
-	a.type = T;
-	for (int phase = 0; phase < VG_SUM_PHASES; phase++) {
-		vg_sums_phase(&a, MODE, blockIdx.x, threadIdx.x, phase, shared);
-		__syncthreads();
+/* One kernel for each type and mode, MODE counting down from the last. */
+#define BLOCK(name, phases, modes, doubles) \
+	template <int T, int MODE> __global__ void __launch_bounds__(VG_SUM_THREADS) kernel_##name(struct vg_##name a) \
+	{ \
+		constexpr int mode = MODE; \
+		__shared__ double shared[doubles]; \
+		(void)mode; \
+		fix_type<T>(a, 0); \
+		for (int phase = 0; phase < phases; phase++) { \
+			vg_##name##_phase(&a, MODE, blockIdx.x, threadIdx.x, phase, shared); \
+			if (phases > 1) \
+				__syncthreads(); \
+		} \
+	} \
+	template <int T, int MODE> void start_##name##_mode(const struct vg_##name &a, uint32_t blocks, cudaStream_t stream) \
+	{ \
+		if constexpr (MODE > 0) \
+			if (mode_of(a, 0) != MODE) \
+				return start_##name##_mode<T, MODE - 1>(a, blocks, stream); \
+		kernel_##name<T, MODE><<<blocks, VG_SUM_THREADS, 0, stream>>>(a); \
+	} \
+	void start_##name(const void *args, uint32_t blocks, cudaStream_t stream) \
+	{ \
+		const struct vg_##name a = *(const struct vg_##name *)args; \
+		switch (type_of(a, 0)) { \
+		case VG_BF16: start_##name##_mode<VG_BF16, modes - 1>(a, blocks, stream); break; \
+		case VG_F16: start_##name##_mode<VG_F16, modes - 1>(a, blocks, stream); break; \
+		default: start_##name##_mode<VG_F32, modes - 1>(a, blocks, stream); break; \
+		} \
 	}
-}
-
-template <int T> void start_sums_of(const struct vg_sums &a, uint32_t blocks, cudaStream_t stream)
-{
-	switch (a.mode) {
-	case VG_SUM_MOMENTS: kernel_sums<T, VG_SUM_MOMENTS><<<blocks, VG_SUM_THREADS, 0, stream>>>(a); break;
-	case VG_SUM_NORM: kernel_sums<T, VG_SUM_NORM><<<blocks, VG_SUM_THREADS, 0, stream>>>(a); break;
-	case VG_SUM_SLOPE: kernel_sums<T, VG_SUM_SLOPE><<<blocks, VG_SUM_THREADS, 0, stream>>>(a); break;
-	case VG_SUM_PRODUCT: kernel_sums<T, VG_SUM_PRODUCT><<<blocks, VG_SUM_THREADS, 0, stream>>>(a); break;
-	default: kernel_sums<T, VG_SUM_ONE><<<blocks, VG_SUM_THREADS, 0, stream>>>(a); break;
-	}
-}
-
-void start_sums(const void *args, uint32_t blocks, cudaStream_t stream)
-{
-	const struct vg_sums &a = *(const struct vg_sums *)args;
-
-	if (a.type == VG_BF16)
-		start_sums_of<VG_BF16>(a, blocks, stream);
-	else if (a.type == VG_F16)
-		start_sums_of<VG_F16>(a, blocks, stream);
-	else
-		start_sums_of<VG_F32>(a, blocks, stream);
-}
-
-__global__ void __launch_bounds__(VG_SUM_THREADS) kernel_sums_fold(struct vg_sums_fold a)
-{
-	__shared__ double shared[VG_SUM_THREADS];
-
-	for (int phase = 0; phase < VG_FOLD_PHASES; phase++) {
-		vg_sums_fold_phase(&a, blockIdx.x, threadIdx.x, phase, shared);
-		__syncthreads();
-	}
-}
-
-void start_sums_fold(const void *args, uint32_t blocks, cudaStream_t stream)
-{
-	kernel_sums_fold<<<blocks, VG_SUM_THREADS, 0, stream>>>(*(const struct vg_sums_fold *)args);
-}
+VG_BLOCKS(BLOCK)
 
 }
 
@@ -105,7 +91,8 @@ int vg_launch(int kernel, const void *args, uint32_t items, void *stream)
 {
 	typedef void (*start)(const void *, uint32_t, cudaStream_t);
 #define ROW(name) start_##name,
-	static const start starts[] = { VG_MAPS(ROW) start_sums, start_sums_fold };
+#define ROW_BLOCK(name, phases, modes, doubles) start_##name,
+	static const start starts[] = { VG_MAPS(ROW) VG_BLOCKS(ROW_BLOCK) };
 
 	if (items)
 		starts[kernel](args, items, (cudaStream_t)stream);
@@ -116,5 +103,5 @@ int vg_launch_check(void)
 {
 	struct cudaFuncAttributes a;
 
-	return (int)cudaFuncGetAttributes(&a, kernel_sums_fold);
+	return (int)cudaFuncGetAttributes(&a, kernel_sums_fold<VG_F32, 0>);
 }

@@ -14,9 +14,11 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #define VG_FN static __host__ __device__ __forceinline__
+#define VG_CONST static __host__ __device__ constexpr
 #else
 #include <math.h>
 #define VG_FN static inline
+#define VG_CONST static inline
 #endif
 
 enum { VG_LANES = 8 };
@@ -186,6 +188,15 @@ VG_FN void vg_store(void *base, int type, uint32_t chunk, struct vg_chunk c)
 		a.w[l] = lo | hi << 16;
 	}
 	vg_store16(p, a);
+}
+
+/* Stores c and returns it as it is stored. */
+VG_FN struct vg_chunk vg_store_rounded(void *base, int type, uint32_t chunk, struct vg_chunk c)
+{
+	vg_store(base, type, chunk, c);
+	for (int l = 0; l < VG_LANES && type != VG_F32; l++)
+		c.v[l] = type == VG_BF16 ? vg_of_bf16(vg_bf16_of(c.v[l])) : vg_of_f16(vg_f16_of(c.v[l]));
+	return c;
 }
 
 /* Stores c, or adds it to what is there. */

@@ -44,21 +44,21 @@ static struct vg_traffic maps(const struct vg_shape *s, int type, int arrays, in
 
 static struct vg_traffic of_sums(const struct vg_sums *a)
 {
-	int arrays = 1 + (a->mode != VG_SUM_MOMENTS && a->mode != VG_SUM_ONE) + (a->mask != NULL);
+	int arrays = a->mode == VG_SUM_MOMENTS || a->mode == VG_SUM_ONE ? 1 : 2;
 
-	return moves(arrays * tensor(&a->s, a->type), 2 * a->slabs * lanes(&a->s, 8));
+	return moves(arrays * tensor(&a->s, a->type),
+		(a->mode == VG_SUM_JOIN ? tensor(&a->s, a->type) : 0) + vg_quantity_count(a->mode) * a->slabs * lanes(&a->s, 8));
 }
 
 static struct vg_traffic of_norm(enum vg_kernel kernel, const void *args)
 {
 	switch (kernel) {
 	CASE(sums, of_sums(a))
-	CASE(sums_fold, moves(2 * a->slabs * lanes(&a->s, 8), 2 * lanes(&a->s, 8)))
-	CASE(coefficients, moves(a->part ? lanes(&a->s, 16) : 0, lanes(&a->s, 24)))
+	CASE(sums_fold, moves(a->slabs * lanes(&a->s, 8), lanes(&a->s, 8)))
+	CASE(coefficients, moves(a->part ? 2 * a->slabs * lanes(&a->s, 8) : 0, lanes(&a->s, 32)))
 	CASE(affine, maps(&a->s, a->type, 1, 0))
-	CASE(norm_back, moves(lanes(&a->s, 32), lanes(&a->s, 12)))
-	CASE(norm_params, moves(lanes(&a->s, 32), 8.0 * a->s.c))
-	CASE(norm_dx, maps(&a->s, a->type, 2 + (a->mask != NULL), a->add))
+	CASE(norm_back, moves(a->quantities * a->slabs * lanes(&a->s, 8) + lanes(&a->s, 24), lanes(&a->s, 12) + 8.0 * a->s.c))
+	CASE(norm_dx, maps(&a->s, a->type, 2, a->add))
 	CASE(channel_grad, moves(lanes(&a->s, 8), 4.0 * a->s.c))
 	CASE(fold, moves(lanes(&a->s, 8), lanes(&a->s, (double)vg_type_size(a->type))))
 	default:
@@ -167,7 +167,7 @@ struct vg_shape vg_traffic_shape(enum vg_kernel kernel, const void *args)
 {
 #define SHAPED(name) CASE(name, a->s)
 #define PLAIN(X) X(pack) X(unpack) X(bias) X(act) X(act_back) X(dropout) X(noise) X(sums) X(sums_fold) X(coefficients) X(affine) X(norm_back) \
-	X(norm_params) X(norm_dx) X(channel_grad) X(fold) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) X(maxpool_back) X(pairs) \
+	X(norm_dx) X(channel_grad) X(fold) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) X(maxpool_back) X(pairs) \
 	X(reshape) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) X(softmax_back) X(loss_sums) \
 	X(loss_grad)
 	switch (kernel) {
@@ -307,8 +307,7 @@ void vg_count_device_close(struct vg_count_device *d)
 
 const char *vg_counted_name(int kind, const struct vg_conv_spec *conv)
 {
-#define NAME(name) #name,
-	static const char *const names[] = { VG_MAPS(NAME) "sums", "sums_fold", "conv", "clear", "upload", "download" };
+	static const char *const names[] = { VG_KERNEL_NAMES "conv", "clear", "upload", "download" };
 	static const char *const convs[] = { "", "conv forward", "conv data", "conv weights" };
 
 	return kind == VG_COUNT_CONV && conv ? convs[conv->kind] : names[kind];

@@ -195,6 +195,35 @@ static int random_op(struct vt_graph *g, int x, int v)
 	return v == 2 ? vt_graph_noise(g, x, 0.5) : vt_graph_dropout(g, x, 0.3, v);
 }
 
+/* Operators that are done in one pass, and gradients that share an array. */
+static int joined(struct vt_graph *g, int x, int v)
+{
+	static const struct vt_norm norm[] = { { .kind = VT_NORM_INSTANCE, .affine = true }, { .kind = VT_NORM_BATCH, .affine = true },
+		{ .kind = VT_NORM_GROUP, .groups = 3, .affine = true }, { .kind = VT_NORM_GROUP, .groups = 2 }, { .kind = VT_NORM_BATCH, .relu = true } };
+	const struct vt_conv conv = { .out_c = 12, .k = 1, .bias = true };
+	int y = vt_graph_norm(g, x, "n", norm[v % 5]), z;
+
+	switch (v) {
+	case 0: return vt_graph_act(g, y, "a", VT_ACT_LEAKY, 0.1);
+	case 1: return vt_graph_prelu(g, y, "a", false);
+	case 2: return vt_graph_act(g, y, "a", VT_ACT_ELU, 1.0);
+	case 3: return vt_graph_act(g, y, "a", VT_ACT_RELU, 0);
+	case 4: return vt_graph_norm(g, vt_graph_add(g, vt_graph_conv(g, y, "c", conv), x), "m", norm[2]);
+	case 5: return vt_graph_norm(g, vt_graph_add(g, x, y), "m", norm[4]);
+	case 6:                                  /* a sum whose other summand is itself a sum, and is used again below */
+		z = vt_graph_add(g, vt_graph_conv(g, y, "c", conv), x);
+		y = vt_graph_act(g, vt_graph_norm(g, z, "m", norm[0]), "a", VT_ACT_LEAKY, 0.2);
+		return vt_graph_add(g, vt_graph_conv(g, y, "d", conv), z);
+	case 7:                                  /* both summands are sums */
+		z = vt_graph_add(g, vt_graph_conv(g, y, "c", conv), x);
+		return vt_graph_add(g, z, vt_graph_add(g, vt_graph_conv(g, z, "d", conv), vt_graph_prelu(g, y, "a", true)));
+	case 8: return vt_graph_add(g, y, y);
+	default:                                 /* a summand that is used after the sum */
+		z = vt_graph_add(g, y, vt_graph_conv(g, x, "c", conv));
+		return vt_graph_add(g, vt_graph_conv(g, y, "d", conv), vt_graph_act(g, z, "a", VT_ACT_SIGMOID, 0));
+	}
+}
+
 static void each(const char *what, int (*add)(struct vt_graph *, int, int), int from, int to, int channels)
 {
 	for (int v = from; v < to; v++)
@@ -211,6 +240,7 @@ static void each(const char *what, int (*add)(struct vt_graph *, int, int), int 
 static void convolutions(void) { each("convolution", convolution, 0, 8, 12); }
 static void norms(void) { each("norm", normalisation, 0, 5, 12); }
 static void activations(void) { each("activation", activation, 1, 8, 12); }
+static void joined_passes(void) { each("joined", joined, 0, 10, 12); }
 static void pairs(void) { each("pair", pair, 0, 4, 12); }
 static void gates(void) { each("gate", product, 0, 5, 12); }
 static void resizes(void) { each("resize", resizing, 0, 11, 12); }
@@ -317,6 +347,7 @@ int main(int argc, char **argv)
 	RUN(norms);
 	RUN(activations);
 	RUN(pairs);
+	RUN(joined_passes);
 	RUN(gates);
 	RUN(resizes);
 	RUN(random_masks);
