@@ -32,8 +32,8 @@ endif
 
 # Counts what a step moves, without a card or a library.
 GPU_COUNT_C := gpu/traffic.c $(SESSION_C)
-$B/bench/gpu_traffic: $(call objects,$(GPU_COUNT_C))
-tests-built: $B/bench/gpu_traffic
+$B/tests/gpu_traffic: $(call objects,tests/gpu/gpu_traffic.c $(GPU_COUNT_C)) $(LIB)
+tests-built: $B/tests/gpu_traffic
 
 # --- on a machine with a card, one command each; B is the build folder --------------------------------------------------------------
 gpu-check: tests-built plugin $B/bench/gpu_step

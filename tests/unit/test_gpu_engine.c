@@ -198,8 +198,9 @@ static int random_op(struct vt_graph *g, int x, int v)
 /* Operators that are done in one pass, and gradients that share an array. */
 static int joined(struct vt_graph *g, int x, int v)
 {
-	static const struct vt_norm norm[] = { { .kind = VT_NORM_INSTANCE, .affine = true }, { .kind = VT_NORM_BATCH, .affine = true },
-		{ .kind = VT_NORM_GROUP, .groups = 3, .affine = true }, { .kind = VT_NORM_GROUP, .groups = 2 }, { .kind = VT_NORM_BATCH, .relu = true } };
+	static const struct vt_norm norm[] = { { .kind = VT_NORM_INSTANCE, .affine = true },
+		{ .kind = VT_NORM_BATCH, .affine = true }, { VT_NORM_GROUP, 3, true, false, 0 },
+		{ .kind = VT_NORM_GROUP, .groups = 2 }, { .kind = VT_NORM_BATCH, .relu = true } };
 	const struct vt_conv conv = { .out_c = 12, .k = 1, .bias = true };
 	int y = vt_graph_norm(g, x, "n", norm[v % 5]), z;
 
@@ -216,11 +217,13 @@ static int joined(struct vt_graph *g, int x, int v)
 		return vt_graph_add(g, vt_graph_conv(g, y, "d", conv), z);
 	case 7:                                  /* both summands are sums */
 		z = vt_graph_add(g, vt_graph_conv(g, y, "c", conv), x);
-		return vt_graph_add(g, z, vt_graph_add(g, vt_graph_conv(g, z, "d", conv), vt_graph_prelu(g, y, "a", true)));
+		y = vt_graph_prelu(g, y, "a", true);
+		return vt_graph_add(g, z, vt_graph_add(g, vt_graph_conv(g, z, "d", conv), y));
 	case 8: return vt_graph_add(g, y, y);
 	default:                                 /* a summand that is used after the sum */
 		z = vt_graph_add(g, y, vt_graph_conv(g, x, "c", conv));
-		return vt_graph_add(g, vt_graph_conv(g, y, "d", conv), vt_graph_act(g, z, "a", VT_ACT_SIGMOID, 0));
+		z = vt_graph_act(g, z, "a", VT_ACT_SIGMOID, 0);
+		return vt_graph_add(g, vt_graph_conv(g, y, "d", conv), z);
 	}
 }
 
