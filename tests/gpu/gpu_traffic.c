@@ -1,4 +1,4 @@
-/* gpu_traffic - the bytes, floating-point operations and launches of one training step, from the arguments of everything
+/* gpu_traffic - the bytes, floating-point operations and launches of one training step, from the arguments of all
  * that it queues on a device that only notes them; no card.  Times are lower bounds at a given bandwidth and speed.
  *
  *      gpu_traffic [--list] [--gbs 4800] [--tflops 790] NAME PARAMS-JSON IN OUT EDGE PROFILE */
@@ -170,7 +170,7 @@ int main(int argc, char **argv)
 		argv += used;
 	}
 	if (argc != 7 || !(gbs > 0) || !(tflops > 0)) {
-		fputs("usage: gpu_traffic [--list] [--gbs 4800] [--tflops 790] NAME PARAMS IN OUT EDGE PROFILE\n", stderr);
+		fputs("usage: gpu_traffic [--list] [--gbs N] [--tflops N] NAME PARAMS IN OUT EDGE PROFILE\n", stderr);
 		return 64;
 	}
 	if (account(argv + 1, every, &err))

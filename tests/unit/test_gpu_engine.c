@@ -211,7 +211,7 @@ static int joined(struct vt_graph *g, int x, int v)
 	case 3: return vt_graph_act(g, y, "a", VT_ACT_RELU, 0);
 	case 4: return vt_graph_norm(g, vt_graph_add(g, vt_graph_conv(g, y, "c", conv), x), "m", norm[2]);
 	case 5: return vt_graph_norm(g, vt_graph_add(g, x, y), "m", norm[4]);
-	case 6:                                  /* a sum whose other summand is itself a sum, and is used again below */
+	case 6:                                  /* a summand is itself a sum, and is used again below */
 		z = vt_graph_add(g, vt_graph_conv(g, y, "c", conv), x);
 		y = vt_graph_act(g, vt_graph_norm(g, z, "m", norm[0]), "a", VT_ACT_LEAKY, 0.2);
 		return vt_graph_add(g, vt_graph_conv(g, y, "d", conv), z);
