@@ -31,7 +31,8 @@ struct vg_cudnn {
 
 struct vg_conv {
 	struct vg_cudnn *c;
-	cudnnBackendDescriptor_t graph, op, conv, tensor[3], plan;
+	/* A plan's parts live as long as it does: whether cuDNN copies them is not documented. */
+	cudnnBackendDescriptor_t graph, op, conv, tensor[3], plan, config, engine, knob[MOST_KNOBS];
 	int64_t workspace;
 };
 
@@ -340,6 +341,8 @@ static int build_plan(struct vg_conv *p, cudnnBackendDescriptor_t config, struct
 
 	if (!rc)
 		rc = check(p->c, p->c->f.cudnnBackendGetAttribute(p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &p->workspace), "workspace", err);
+	if (rc)
+		destroy(p->c, &p->plan);
 	return rc;
 }
 
@@ -407,8 +410,12 @@ static bool choose_by(struct vg_conv *p, const struct vg_conv_spec *s, const cha
 		if (c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine))
 			continue;
 		if (!c->f.cudnnBackendGetAttribute(config[i], CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &got, &engine) &&
-			acceptable(c, engine, s) && !build_plan(p, config[i], &ignored))
+			acceptable(c, engine, s) && !build_plan(p, config[i], &ignored)) {
 			note_choice(p, key, engine, config[i]);
+			p->config = config[i];
+			p->engine = engine;
+			config[i] = engine = NULL;
+		}
 		destroy(c, &engine);
 	}
 	for (int i = 0; i < MOST_CONFIGS; i++)
@@ -432,29 +439,24 @@ static int repeat(struct vg_conv *p, const struct vt_json *said, const char *key
 	int64_t index = vt_json_integer(vt_json_get(said, "engine"), -1), n = 0;
 	const struct attribute e[] = { { CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
 		{ CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index }, { CUDNN_ATTR_ENGINE_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
-	cudnnBackendDescriptor_t engine = NULL, config = NULL, knob[MOST_KNOBS] = { NULL };
 	struct attribute g[2];
-	int rc = make(c, &engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR, e, 3, "engine", err);
+	int rc = make(c, &p->engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR, e, 3, "engine", err);
 
 	for (; !rc && knobs && n < (int64_t)knobs->n && n < MOST_KNOBS; n++) {
 		cudnnBackendKnobType_t type = (cudnnBackendKnobType_t)vt_json_integer(vt_json_at(knobs->item[n], 0), 0);
 		int64_t value = vt_json_integer(vt_json_at(knobs->item[n], 1), 0);
 		const struct attribute k[] = { { CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type }, { CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &value } };
 
-		rc = make(c, &knob[n], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, k, 2, "knob", err);
+		rc = make(c, &p->knob[n], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, k, 2, "knob", err);
 	}
-	g[0] = (struct attribute){ CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &engine };
-	g[1] = (struct attribute){ CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, knob };
+	g[0] = (struct attribute){ CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->engine };
+	g[1] = (struct attribute){ CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, p->knob };
 	if (!rc)
-		rc = make(c, &config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, g, n ? 2 : 1, "engine configuration", err);
+		rc = make(c, &p->config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, g, n ? 2 : 1, "engine configuration", err);
 	if (!rc)
-		rc = build_plan(p, config, err);
+		rc = build_plan(p, p->config, err);
 	if (!rc)
-		note_choice(p, key, engine, config);
-	for (int64_t i = 0; i < n; i++)
-		destroy(c, &knob[i]);
-	destroy(c, &config);
-	destroy(c, &engine);
+		note_choice(p, key, p->engine, p->config);
 	return rc ? vt_err_prefix(err, "the engine plan's engine %lld for %s", (long long)index, key) : 0;
 }
 
@@ -487,10 +489,14 @@ int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv
 
 void vg_cudnn_plan_free(struct vg_conv *p)
 {
-	cudnnBackendDescriptor_t *d[] = { &p->plan, &p->graph, &p->op, &p->conv, &p->tensor[0], &p->tensor[1], &p->tensor[2] };
+	cudnnBackendDescriptor_t *first[] = { &p->plan, &p->config }, *last[] = { &p->engine, &p->graph, &p->op, &p->conv, &p->tensor[0], &p->tensor[1], &p->tensor[2] };
 
-	for (size_t i = 0; i < sizeof(d) / sizeof(d[0]); i++)
-		destroy(p->c, d[i]);
+	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
+		destroy(p->c, first[i]);
+	for (int i = 0; i < MOST_KNOBS; i++)
+		destroy(p->c, &p->knob[i]);
+	for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++)
+		destroy(p->c, last[i]);
 	free(p);
 }
 

@@ -57,11 +57,13 @@ static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *er
 		(double)free_bytes / 1048576, (double)nbytes / 1048576);
 }
 
+/* cudaFree need not wait for queued work that uses the memory. */
 static void release(struct vg_device *d, void *p)
 {
-	(void)d;
-	if (p)
-		cudaFree(p);
+	if (!p)
+		return;
+	cudaStreamSynchronize(self(d)->stream);
+	cudaFree(p);
 }
 
 static size_t room(struct vg_device *d)

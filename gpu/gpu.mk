@@ -73,6 +73,26 @@ plugin:
 	@echo 'the plugin is left out: cudnn.h or libcudart_static.a was not found'
 endif
 
+# --- the plugin's own host code without a card: launch.cu, cuda.c and convolution.c over a checked stand-in for the runtime and cuDNN.
+# It lies as libcudnn.so.9 in a folder of its own, where the plugin's run path leads; libcuda.so.1 is there to be found.
+MOCK      := $B/tests/libvoxtrail-mock.so
+MOCK_DIR  := $B/tests/mock
+MOCK_C    := $(wildcard tests/gpu/mock/*.c) gpu/emulate_kernels.c
+$(call objects,$(wildcard tests/gpu/mock/*.c)): CPPFLAGS_ALL += $(CUDA_INC)
+$(MOCK_DIR)/libcuda.so.1: $B/flags
+	@mkdir -p $(@D)
+	$(Q)echo 'int cuInit(unsigned f) { return (int)f; }' | $(CC) -shared -fPIC -Wl,-soname,libcuda.so.1 -x c -o $@ -
+$(MOCK_DIR)/libcudnn.so.9: $(call objects,$(MOCK_C)) $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libcudnn.so.9 -Wl,--exclude-libs,ALL -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL)
+$(MOCK): $(call objects,$(CUDA_C)) $B/obj/gpu/launch.cu.o $(LIB) $(MOCK_DIR)/libcudnn.so.9 $(MOCK_DIR)/libcuda.so.1
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN/mock' -o $@ $(filter %.o,$^) $(LIB) $(MOCK_DIR)/libcudnn.so.9 $(LDLIBS_ALL) -lstdc++
+ifneq ($(and $(filter 1,$(CUDA)),$(CUDNN_INC)),)
+tests-built: $(MOCK)
+endif
+
 install: install-plugin
 install-plugin: all
 	@if [ $(CUDA) = 1 ] && [ -f $(PLUGIN) ]; then \
