@@ -6,10 +6,11 @@
 
 #define MOCK_EXPORT __attribute__((visibility("default")))
 
-/* Counts calls from 0 again, forgets errors, and lets a call fail with plausible status `variant` of its function; 0: none. */
+/* Counts calls from 0 again, forgets errors, and lets a call fail with plausible status `variant` of its function;
+ * call 0: none. */
 MOCK_EXPORT void mock_fail(long call, int variant);
 MOCK_EXPORT long mock_calls(void);
-MOCK_EXPORT const char *mock_failed(void);               /* the function that was made to fail, "" if none was */
-MOCK_EXPORT int mock_leaks(bool say);                    /* things and allocations that live; to stderr if told */
+MOCK_EXPORT const char *mock_failed(void); /* the function that was made to fail, "" if none was */
+MOCK_EXPORT int mock_leaks(bool say);      /* things and allocations that live; to stderr if told */
 
 #endif

@@ -1,5 +1,5 @@
-/* Descriptors of cuDNN's backend API: what may be set on which, and in what state.  With VOXTRAIL_MOCK_CUDNN every descriptor is
- * made by the real library as well, for the card of the property file, and its refusals are passed on. */
+/* Descriptors of cuDNN's backend API: what may be set on which, and in what state.  With VOXTRAIL_MOCK_CUDNN every
+ * descriptor is made by the real library as well, for the card of the property file, and its refusals are passed on. */
 #include "tests/gpu/mock/cudnn.h"
 
 #include <dlfcn.h>
@@ -11,6 +11,13 @@ struct cudnnContext {
 	struct mock_thing thing;
 	cudaStream_t stream;
 };
+
+#define OPERAND(kind, name)                                                                                            \
+	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind##_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_##name,            \
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 }
+#define FACTOR(kind, name)                                                                                             \
+	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind##_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_##name,            \
+		CUDNN_TYPE_FLOAT, 1, 0 }
 
 /* What each descriptor takes; n: elements, 0 for one or more; must: without it, it is not finalised. */
 static const struct rule {
@@ -31,27 +38,27 @@ static const struct rule {
 	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 3, 1 },
 	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 3, 1 },
 	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 3, 1 },
-#define OPERATION(kind, x, w, y) \
-	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind, x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 }, \
-	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind, w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 }, \
-	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind, y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 }
-	OPERATION(FORWARD_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y),
-	OPERATION(BACKWARD_DATA_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY),
-	OPERATION(BACKWARD_FILTER_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY),
-#define FACTORS(kind, conv, alpha, beta) \
-	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind, conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 }, \
-	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind, alpha, CUDNN_TYPE_FLOAT, 1, 0 }, \
-	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind, beta, CUDNN_TYPE_FLOAT, 1, 0 }
-	FACTORS(FORWARD_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA),
-	FACTORS(BACKWARD_DATA_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA),
-	FACTORS(BACKWARD_FILTER_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA),
+	OPERAND(FORWARD, FORWARD_X),
+	OPERAND(FORWARD, FORWARD_W),
+	OPERAND(FORWARD, FORWARD_Y),
+	OPERAND(FORWARD, FORWARD_CONV_DESC),
+	FACTOR(FORWARD, FORWARD_ALPHA),
+	FACTOR(FORWARD, FORWARD_BETA),
+	OPERAND(BACKWARD_DATA, BWD_DATA_DX),
+	OPERAND(BACKWARD_DATA, BWD_DATA_W),
+	OPERAND(BACKWARD_DATA, BWD_DATA_DY),
+	OPERAND(BACKWARD_DATA, BWD_DATA_CONV_DESC),
+	FACTOR(BACKWARD_DATA, BWD_DATA_ALPHA),
+	FACTOR(BACKWARD_DATA, BWD_DATA_BETA),
+	OPERAND(BACKWARD_FILTER, BWD_FILTER_X),
+	OPERAND(BACKWARD_FILTER, BWD_FILTER_DW),
+	OPERAND(BACKWARD_FILTER, BWD_FILTER_DY),
+	OPERAND(BACKWARD_FILTER, BWD_FILTER_CONV_DESC),
+	FACTOR(BACKWARD_FILTER, BWD_FILTER_ALPHA),
+	FACTOR(BACKWARD_FILTER, BWD_FILTER_BETA),
 	{ CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
-	{ CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+		1 },
 	{ CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, 1 },
 	{ CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
 	{ CUDNN_BACKEND_ENGINE_DESCRIPTOR, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
@@ -61,8 +68,10 @@ static const struct rule {
 	{ CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, 0 },
 	{ CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, 1 },
 	{ CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, 1 },
-	{ CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
-	{ CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+		1, 1 },
 	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 0, 1 },
 	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 0, 1 },
 	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, 0 },
@@ -70,7 +79,7 @@ static const struct rule {
 	{ CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, 0, 0 },
 };
 
-/* --- the real library ------------------------------------------------------------------------------------------------------------------- */
+/* --- the real library ------------------------------------------------------------------------------------------- */
 
 static struct {
 	bool tried;
@@ -100,7 +109,7 @@ static bool with_real(void)
 	return true;
 }
 
-/* --- reading descriptors ------------------------------------------------------------------------------------------------------------------ */
+/* --- reading descriptors ---------------------------------------------------------------------------------------- */
 
 struct mock_descriptor *mock_descriptor(const void *p, cudnnBackendDescriptorType_t type)
 {
@@ -146,7 +155,7 @@ const struct mock_descriptor *mock_operation(const struct mock_descriptor *d)
 	return mock_child(d, CUDNN_ATTR_OPERATIONGRAPH_OPS, 0);
 }
 
-/* --- making them -------------------------------------------------------------------------------------------------------------------------- */
+/* --- making them ------------------------------------------------------------------------------------------------ */
 
 static cudnnStatus_t leave(cudnnStatus_t status)
 {
@@ -175,7 +184,8 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t p)
 	struct mock_descriptor *d = mock_use(p, MOCK_DESCRIPTOR);
 
 	if (d->users)
-		mock_die("cuDNN: a descriptor of type %d is destroyed while another has it as an attribute", (int)d->type);
+		mock_die("cuDNN: a descriptor of type %d is destroyed while another has it as an attribute",
+			(int)d->type);
 	for (int i = 0; i < d->n; i++) {
 		for (int64_t k = 0; d->value[i].type == CUDNN_TYPE_BACKEND_DESCRIPTOR && k < d->value[i].n; k++)
 			((struct mock_descriptor *)d->value[i].u.p[k])->users--;
@@ -197,7 +207,10 @@ static const struct rule *rule_of(cudnnBackendDescriptorType_t of, cudnnBackendA
 
 static void keep(struct mock_value *v, const void *from)
 {
-	static const size_t sizes[] = { [CUDNN_TYPE_INT64] = 8, [CUDNN_TYPE_FLOAT] = 4, [CUDNN_TYPE_VOID_PTR] = 8, [CUDNN_TYPE_BACKEND_DESCRIPTOR] = 8 };
+	static const size_t sizes[] = { [CUDNN_TYPE_INT64] = 8,
+		[CUDNN_TYPE_FLOAT] = 4,
+		[CUDNN_TYPE_VOID_PTR] = 8,
+		[CUDNN_TYPE_BACKEND_DESCRIPTOR] = 8 };
 	size_t size = v->type < sizeof(sizes) / sizeof(sizes[0]) && sizes[v->type] ? sizes[v->type] : 4;
 
 	if (v->type == CUDNN_TYPE_CHAR) {
@@ -221,13 +234,15 @@ static cudnnStatus_t set_real(struct mock_descriptor *d, const struct mock_value
 	cudnnBackendDescriptor_t child[64];
 
 	if (v->name == CUDNN_ATTR_DEVICEPROP_DEVICE_ID)
-		return real.set(d->real, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)strlen(mock_card_json()), mock_card_json());
+		return real.set(d->real, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+			(int64_t)strlen(mock_card_json()), mock_card_json());
 	for (int64_t k = 0; v->type == CUDNN_TYPE_BACKEND_DESCRIPTOR && k < v->n; k++)
 		child[k] = ((struct mock_descriptor *)v->u.p[k])->real;
 	return real.set(d->real, v->name, v->type, v->n, v->type == CUDNN_TYPE_BACKEND_DESCRIPTOR ? child : from);
 }
 
-cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t p, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t n, const void *from)
+cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t p, cudnnBackendAttributeName_t name,
+	cudnnBackendAttributeType_t type, int64_t n, const void *from)
 {
 	cudnnStatus_t status = (cudnnStatus_t)mock_enter_cudnn("cudnnBackendSetAttribute");
 	struct mock_descriptor *d = mock_use(p, MOCK_DESCRIPTOR);
@@ -238,9 +253,11 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t p, cudnnBackendA
 		return leave(status);
 	if (d->final)
 		mock_die("cuDNN: attribute %d is set on a descriptor that is finalised", (int)name);
-	if (!r || r->type != type || (r->n && r->n != n) || n < 1 || !from || mock_get(d, name) || d->n == MOCK_ATTRIBUTES)
-		mock_die("cuDNN: attribute %d of type %d with %lld elements is no attribute of descriptor type %d, or is set twice", (int)name, (int)type, (long long)n,
-			(int)d->type);
+	if (!r || r->type != type || (r->n && r->n != n) || n < 1 || !from || mock_get(d, name) ||
+		d->n == MOCK_ATTRIBUTES)
+		mock_die("cuDNN: attribute %d of type %d with %lld elements is no attribute of descriptor type %d, or "
+		         "is set twice",
+			(int)name, (int)type, (long long)n, (int)d->type);
 	*v = (struct mock_value){ .name = name, .type = type, .n = n };
 	keep(v, from);
 	d->n++;
@@ -258,7 +275,8 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t p)
 		mock_die("cuDNN: a descriptor is finalised twice");
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (rules[i].of == d->type && rules[i].must && !mock_get(d, rules[i].name))
-			mock_die("cuDNN: attribute %d is missing from a descriptor of type %d", (int)rules[i].name, (int)d->type);
+			mock_die("cuDNN: attribute %d is missing from a descriptor of type %d", (int)rules[i].name,
+				(int)d->type);
 	if (d->type == CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR && d->n != 1)
 		mock_die("cuDNN: device properties of %d sources", d->n);
 	if (d->real)
@@ -270,7 +288,8 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t p)
 }
 
 /* Descriptors that an answer fills in are of the caller's making: the real ones stand behind them. */
-static cudnnStatus_t get_real(struct mock_descriptor *d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t room, int64_t *n, void *out)
+static cudnnStatus_t get_real(struct mock_descriptor *d, cudnnBackendAttributeName_t name,
+	cudnnBackendAttributeType_t type, int64_t room, int64_t *n, void *out)
 {
 	cudnnBackendDescriptor_t inner[256];
 	cudnnStatus_t status;
@@ -284,13 +303,15 @@ static cudnnStatus_t get_real(struct mock_descriptor *d, cudnnBackendAttributeNa
 		struct mock_descriptor *o = ((void **)out)[k];
 
 		o->final = true;
-		o->graph = d->type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR ? mock_child(d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, 0) : d->graph;
+		o->graph = d->type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR
+		                   ? mock_child(d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, 0)
+		                   : d->graph;
 	}
 	return status;
 }
 
-cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const p, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t room, int64_t *n,
-	void *out)
+cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const p, cudnnBackendAttributeName_t name,
+	cudnnBackendAttributeType_t type, int64_t room, int64_t *n, void *out)
 {
 	cudnnStatus_t status = (cudnnStatus_t)mock_enter_cudnn("cudnnBackendGetAttribute");
 	struct mock_descriptor *d = mock_use(p, MOCK_DESCRIPTOR);
@@ -302,7 +323,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const p, cudnnBa
 	return leave(d->real ? get_real(d, name, type, room, n, out) : mock_answer(d, name, room, n, out));
 }
 
-/* --- handles ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- handles ---------------------------------------------------------------------------------------------------- */
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
 {

@@ -1,5 +1,5 @@
-/* Launches: what nvcc's host code of launch.cu asks the runtime for.  A kernel is known by its mangled name, kernel_NAME<...>,
- * and runs as the same body on the host, over the grid that it was given. */
+/* Launches: what nvcc's host code of launch.cu asks the runtime for.  A kernel is known by its mangled name,
+ * kernel_NAME<...>, and runs as the same body on the host, over the grid that it was given. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@ enum { MOST_KERNELS = 4096 };
 static struct entry {
 	const void *stub;
 	char name[64];
-	int kernel;              /* enum vg_kernel */
+	int kernel; /* enum vg_kernel */
 } entries[MOST_KERNELS];
 static int n_entries;
 
@@ -43,11 +43,13 @@ static int kernel_of(const char *name)
 void **__cudaRegisterFatBinary(void *binary);
 void __cudaRegisterFatBinaryEnd(void **handle);
 void __cudaUnregisterFatBinary(void **handle);
-void __cudaRegisterFunction(void **handle, const char *stub, char *entry, const char *name, int limit, void *tid, void *bid, void *block, void *grid, int *size);
+void __cudaRegisterFunction(void **handle, const char *stub, char *entry, const char *name, int limit, void *tid,
+	void *bid, void *block, void *grid, int *size);
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, struct CUstream_st *stream);
 cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *shared, void *stream);
 cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *stub);
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args, size_t shared, cudaStream_t stream);
+cudaError_t __cudaLaunchKernel(
+	cudaKernel_t kernel, dim3 grid, dim3 block, void **args, size_t shared, cudaStream_t stream);
 
 void **__cudaRegisterFatBinary(void *binary)
 {
@@ -69,7 +71,8 @@ void __cudaUnregisterFatBinary(void **handle)
 }
 
 /* The name after its length in the mangled one: ...11kernel_sumsILi0ELi1EE... */
-void __cudaRegisterFunction(void **handle, const char *stub, char *entry, const char *name, int limit, void *tid, void *bid, void *block, void *grid, int *size)
+void __cudaRegisterFunction(void **handle, const char *stub, char *entry, const char *name, int limit, void *tid,
+	void *bid, void *block, void *grid, int *size)
 {
 	const char *at = strstr(name, "kernel_"), *digits = at;
 	struct entry *e = &entries[n_entries++];
@@ -122,11 +125,13 @@ static void launch_now(const void *args)
 /* A grid beyond what a card takes is an error of the launch, not a sticky one. */
 static bool grid_fits(dim3 grid, dim3 block)
 {
-	return grid.x && grid.y && grid.z && block.x && block.y && block.z && grid.x <= 0x7fffffff && grid.y <= 65535 && grid.z <= 65535 &&
-		block.x <= 1024 && block.y <= 1024 && block.z <= 64 && block.x * block.y * block.z <= 1024;
+	return grid.x && grid.y && grid.z && block.x && block.y && block.z && grid.x <= 0x7fffffff && grid.y <= 65535 &&
+	       grid.z <= 65535 && block.x <= 1024 && block.y <= 1024 && block.z <= 64 &&
+	       block.x * block.y * block.z <= 1024;
 }
 
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args, size_t shared, cudaStream_t stream)
+cudaError_t __cudaLaunchKernel(
+	cudaKernel_t kernel, dim3 grid, dim3 block, void **args, size_t shared, cudaStream_t stream)
 {
 	static int launches;
 	cudaError_t status = mock_enter("cudaLaunchKernel");
@@ -148,11 +153,12 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void 
 		mock_die("kernel_%s has arguments of %zu bytes", e->name, nbytes);
 	l.kernel = e->kernel;
 	l.backwards = launches++ & 1;
-	l.items = grid.x;                        /* of the sums an item is a block */
+	l.items = grid.x; /* of the sums an item is a block */
 	if (e->kernel < VG_K_sums)
 		memcpy(&l.items, args[1], sizeof(l.items));
 	memcpy(l.args, args[0], nbytes);
-	status = mock_queue_work(stream, e->name, launch_now, &l, offsetof(struct launch, args) + nbytes, offsetof(struct launch, args), nbytes);
+	status = mock_queue_work(stream, e->name, launch_now, &l, offsetof(struct launch, args) + nbytes,
+		offsetof(struct launch, args), nbytes);
 	return mock_leave(status);
 }
 

@@ -22,7 +22,7 @@ struct block {
 static struct {
 	char *space;
 	size_t used;
-	struct block *block;             /* in order of their addresses */
+	struct block *block; /* in order of their addresses */
 	int n, cap, open;
 } s;
 
@@ -62,13 +62,16 @@ size_t mock_memory_room(int card, size_t *all)
 	size_t total = (size_t)(said ? strtol(said, NULL, 10) : 4096) << 20, used = 0;
 
 	for (int i = 0; i < s.n; i++)
-		used += s.block[i].live && s.block[i].place == MOCK_DEVICE && s.block[i].card == card ? s.block[i].mapped : 0;
+		used += s.block[i].live && s.block[i].place == MOCK_DEVICE && s.block[i].card == card
+				? s.block[i].mapped
+				: 0;
 	if (all)
 		*all = total;
 	return total > used ? total - used : 0;
 }
 
-/* No address has a small number in its lower half, so that an int beside what is left of an address on the stack is none. */
+/* No address has a small number in its lower half, so that an int beside what is left of an address on the stack is
+ * none. */
 static size_t past_small(size_t at, size_t mapped)
 {
 	uintptr_t from = (uintptr_t)s.space + at, low = from & 0xffffffff;
@@ -80,19 +83,23 @@ static size_t past_small(size_t at, size_t mapped)
 
 void *mock_memory_new(enum mock_place place, int card, size_t nbytes)
 {
-	size_t n = (nbytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, mapped = (n + 2 * ALIGNMENT + PAGE - 1) / PAGE * PAGE;
+	size_t n = (nbytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT,
+	       mapped = (n + 2 * ALIGNMENT + PAGE - 1) / PAGE * PAGE;
 	struct block *b;
 
 	if (!s.space)
 		s.space = mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	s.used = past_small(s.used + PAGE, mapped);
-	if (s.space == MAP_FAILED || s.used + mapped + PAGE > SPACE || (place == MOCK_DEVICE && mapped > mock_memory_room(card, NULL)))
+	if (s.space == MAP_FAILED || s.used + mapped + PAGE > SPACE ||
+		(place == MOCK_DEVICE && mapped > mock_memory_room(card, NULL)))
 		return NULL;
 	b = add_block();
-	*b = (struct block){ .base = s.space + s.used, .mapped = mapped, .n = nbytes, .place = place, .card = card, .live = true };
+	*b = (struct block){
+		.base = s.space + s.used, .mapped = mapped, .n = nbytes, .place = place, .card = card, .live = true
+	};
 	b->p = place == MOCK_PINNED ? b->base : b->base + mapped - n;
 	if (place == MOCK_DEVICE && (uintptr_t)b->p % (2 * ALIGNMENT) == 0)
-		b->p -= ALIGNMENT;               /* aligned to 256 bytes, as is promised, and no more */
+		b->p -= ALIGNMENT; /* aligned to 256 bytes, as is promised, and no more */
 	s.used += mapped;
 	if (mprotect(b->base, mapped, PROT_READ | PROT_WRITE))
 		mock_die("out of memory");
@@ -109,7 +116,8 @@ static void check_beside(const struct block *b)
 {
 	for (const char *q = b->base; q < b->base + b->mapped; q++)
 		if ((q < b->p || q >= b->p + b->n) && *q != (char)BESIDE)
-			mock_die("something was written %td bytes from an allocation of %zu bytes", q < b->p ? q - b->p : q - b->p - (ptrdiff_t)b->n, b->n);
+			mock_die("something was written %td bytes from an allocation of %zu bytes",
+				q < b->p ? q - b->p : q - b->p - (ptrdiff_t)b->n, b->n);
 }
 
 void mock_memory_free(void *p, enum mock_place place)
@@ -207,7 +215,8 @@ void mock_memory_shut(void)
 
 void mock_memory_protect(const void *p, size_t n, bool writable, bool readable)
 {
-	char *from = (char *)(((uintptr_t)p + PAGE - 1) / PAGE * PAGE), *to = (char *)(((uintptr_t)p + n) / PAGE * PAGE);
+	char *from = (char *)(((uintptr_t)p + PAGE - 1) / PAGE * PAGE),
+	     *to = (char *)(((uintptr_t)p + n) / PAGE * PAGE);
 
 	if (to > from)
 		mprotect(from, (size_t)(to - from), (readable ? PROT_READ : 0) | (writable ? PROT_WRITE : 0));
@@ -220,7 +229,8 @@ int mock_memory_leaks(bool say)
 	for (int i = 0; i < s.n; i++) {
 		n += s.block[i].live;
 		if (say && s.block[i].live)
-			fprintf(stderr, "stand-in: %zu bytes of %s memory were not freed\n", s.block[i].n, s.block[i].place == MOCK_DEVICE ? "device" : "pinned");
+			fprintf(stderr, "stand-in: %zu bytes of %s memory were not freed\n", s.block[i].n,
+				s.block[i].place == MOCK_DEVICE ? "device" : "pinned");
 	}
 	return n;
 }

@@ -40,7 +40,7 @@ struct CUgraphExec_st {
 	int pending;
 };
 
-static struct CUstream_st *streams;      /* all that were ever made */
+static struct CUstream_st *streams; /* all that were ever made */
 
 static bool eager(void)
 {
@@ -79,7 +79,7 @@ static uint64_t sum_of(const void *p, size_t n)
 	return h;
 }
 
-/* --- one operation --------------------------------------------------------------------------------------------------------------------- */
+/* --- one operation ---------------------------------------------------------------------------------------------- */
 
 /* Memory that a queued copy reads may not be written, memory that it writes not be touched. */
 static void hold(const struct mock_op *op, int change)
@@ -131,7 +131,9 @@ static void perform(const struct mock_op *op)
 	switch (op->kind) {
 	case MOCK_COPY:
 		if (mock_memory_place(op->from) == MOCK_PAGEABLE && sum_of(op->from, op->n) != op->sum)
-			mock_die("%zu bytes of the host changed after they were given to an asynchronous copy and before it ran", op->n);
+			mock_die("%zu bytes of the host changed after they were given to an asynchronous copy and "
+			         "before it ran",
+				op->n);
 		memmove(op->to, op->from, op->n);
 		return;
 	case MOCK_SET:
@@ -204,7 +206,7 @@ void mock_drop_queues(void)
 	}
 }
 
-/* --- queueing and capturing ------------------------------------------------------------------------------------------------------------- */
+/* --- queueing and capturing ------------------------------------------------------------------------------------- */
 
 static struct CUstream_st *use(cudaStream_t stream)
 {
@@ -224,17 +226,20 @@ bool mock_unsafe(void)
 
 	for (struct CUstream_st *s = streams; s; s = s->next)
 		if (s->capture.on && (s->capture.mode == cudaStreamCaptureModeGlobal ||
-			(s->capture.mode == cudaStreamCaptureModeThreadLocal && pthread_equal(s->capture.thread, pthread_self()))))
+		                             (s->capture.mode == cudaStreamCaptureModeThreadLocal &&
+		                                     pthread_equal(s->capture.thread, pthread_self()))))
 			unsafe = s->capture.broken = true;
 	return unsafe;
 }
 
 static cudaError_t capture(struct CUstream_st *s, struct mock_op *op)
 {
-	bool pageable = op->kind == MOCK_COPY && (mock_memory_place(op->from) == MOCK_PAGEABLE || mock_memory_place(op->to) == MOCK_PAGEABLE);
+	bool pageable = op->kind == MOCK_COPY &&
+			(mock_memory_place(op->from) == MOCK_PAGEABLE || mock_memory_place(op->to) == MOCK_PAGEABLE);
 
 	if (s->capture.broken || pageable || op->kind == MOCK_WAIT || op->kind == MOCK_LAUNCH) {
-		cudaError_t status = s->capture.broken ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnsupported;
+		cudaError_t status =
+			s->capture.broken ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnsupported;
 
 		s->capture.broken = true;
 		free(op);
@@ -272,7 +277,8 @@ cudaError_t mock_queue(cudaStream_t stream, struct mock_op *given)
 	return cudaSuccess;
 }
 
-cudaError_t mock_queue_work(cudaStream_t stream, const char *name, void (*work)(const void *), const void *args, size_t nbytes, size_t from, size_t scan)
+cudaError_t mock_queue_work(cudaStream_t stream, const char *name, void (*work)(const void *), const void *args,
+	size_t nbytes, size_t from, size_t scan)
 {
 	struct mock_op op = { .kind = MOCK_WORK, .work = work, .name = name };
 	const struct CUstream_st *s = use(stream);
@@ -300,7 +306,7 @@ cudaError_t mock_queue_work(cudaStream_t stream, const char *name, void (*work)(
 	return mock_queue(stream, &op);
 }
 
-/* --- streams ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- streams ---------------------------------------------------------------------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
 {
@@ -389,7 +395,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 	return mock_leave(mock_queue(stream, &(struct mock_op){ .kind = MOCK_WAIT, .event = e, .ticket = e->ticket }));
 }
 
-/* --- events ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- events ----------------------------------------------------------------------------------------------------- */
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags)
 {
@@ -450,7 +456,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 	return wait_for("cudaEventQuery", event, true);
 }
 
-/* --- graphs ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- graphs ----------------------------------------------------------------------------------------------------- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
@@ -475,7 +481,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 	*graph = NULL;
 	if (!s->capture.on)
 		return mock_leave(status ? status : cudaErrorIllegalState);
-	if (!status && s->capture.mode != cudaStreamCaptureModeRelaxed && !pthread_equal(s->capture.thread, pthread_self()))
+	if (!status && s->capture.mode != cudaStreamCaptureModeRelaxed &&
+		!pthread_equal(s->capture.thread, pthread_self()))
 		return mock_leave(cudaErrorStreamCaptureWrongThread);
 	s->capture.on = false;
 	if (!status && s->capture.broken)
@@ -494,7 +501,9 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
 	cudaError_t status = mock_enter("cudaStreamIsCapturing");
 	const struct CUstream_st *s = use(stream);
 
-	*out = !s->capture.on ? cudaStreamCaptureStatusNone : s->capture.broken ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
+	*out = !s->capture.on      ? cudaStreamCaptureStatusNone
+	       : s->capture.broken ? cudaStreamCaptureStatusInvalidated
+	                           : cudaStreamCaptureStatusActive;
 	return mock_leave(status);
 }
 

@@ -4,7 +4,7 @@
 
 #include "tests/gpu/mock/mock.h"
 
-/* --- devices ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- devices ---------------------------------------------------------------------------------------------------- */
 
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
@@ -79,7 +79,9 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr what, int car
 	if (!status && (card < 0 || card >= mock_cards()))
 		status = cudaErrorInvalidDevice;
 	if (!status)
-		*value = what == cudaDevAttrMultiProcessorCount ? 132 : what == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
+		*value = what == cudaDevAttrMultiProcessorCount      ? 132
+		         : what == cudaDevAttrComputeCapabilityMajor ? 9
+		                                                     : 0;
 	return mock_leave(status);
 }
 
@@ -106,10 +108,14 @@ const char *cudaGetErrorString(cudaError_t status)
 	static const struct {
 		cudaError_t status;
 		const char *text;
-	} texts[] = { { cudaSuccess, "no error" }, { cudaErrorMemoryAllocation, "out of memory" }, { cudaErrorNoDevice, "no CUDA-capable device is detected" },
-		{ cudaErrorInvalidDevice, "invalid device ordinal" }, { cudaErrorECCUncorrectable, "uncorrectable ECC error encountered" },
-		{ cudaErrorLaunchFailure, "unspecified launch failure" }, { cudaErrorLaunchOutOfResources, "too many resources requested for launch" },
-		{ cudaErrorIllegalAddress, "an illegal memory access was encountered" }, { cudaErrorLaunchTimeout, "the launch timed out and was terminated" },
+	} texts[] = { { cudaSuccess, "no error" }, { cudaErrorMemoryAllocation, "out of memory" },
+		{ cudaErrorNoDevice, "no CUDA-capable device is detected" },
+		{ cudaErrorInvalidDevice, "invalid device ordinal" },
+		{ cudaErrorECCUncorrectable, "uncorrectable ECC error encountered" },
+		{ cudaErrorLaunchFailure, "unspecified launch failure" },
+		{ cudaErrorLaunchOutOfResources, "too many resources requested for launch" },
+		{ cudaErrorIllegalAddress, "an illegal memory access was encountered" },
+		{ cudaErrorLaunchTimeout, "the launch timed out and was terminated" },
 		{ cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing" },
 		{ cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture" } };
 
@@ -119,7 +125,7 @@ const char *cudaGetErrorString(cudaError_t status)
 	return cudaGetErrorName(status);
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- memory ----------------------------------------------------------------------------------------------------- */
 
 static cudaError_t make(const char *name, void **p, size_t nbytes, enum mock_place place)
 {
@@ -174,7 +180,7 @@ cudaError_t cudaMemGetInfo(size_t *room, size_t *all)
 	return mock_leave(status);
 }
 
-/* --- copies ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- copies ----------------------------------------------------------------------------------------------------- */
 
 static void check_side(const void *p, size_t n, bool device)
 {

@@ -14,7 +14,7 @@ static struct {
 	long calls, fail_at;
 	int variant, cards;
 	cudaError_t sticky;
-	char failed[64];                 /* function that was made to fail */
+	char failed[64]; /* function that was made to fail */
 	FILE *trace;
 	struct mock_thing *things;
 } m = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -36,7 +36,8 @@ void mock_die(const char *rule, ...)
 
 static void begin(void)
 {
-	const char *fail = getenv("VOXTRAIL_MOCK_FAIL"), *cards = getenv("VOXTRAIL_MOCK_CARDS"), *trace = getenv("VOXTRAIL_MOCK_TRACE");
+	const char *fail = getenv("VOXTRAIL_MOCK_FAIL"), *cards = getenv("VOXTRAIL_MOCK_CARDS"),
+	           *trace = getenv("VOXTRAIL_MOCK_TRACE");
 	char *end;
 
 	m.begun = true;
@@ -49,7 +50,7 @@ static void begin(void)
 	}
 }
 
-/* --- errors that are made to come ---------------------------------------------------------------------------------------------------- */
+/* --- errors that are made to come ------------------------------------------------------------------------------- */
 
 enum { STICKY = 1 << 20 };
 
@@ -58,23 +59,32 @@ static const struct {
 	const char *name;
 	int status[4];
 } plausible[] = {
-	{ "cudaMalloc", { cudaErrorMemoryAllocation, cudaErrorECCUncorrectable | STICKY, cudaErrorDevicesUnavailable } },
+	{ "cudaMalloc",
+		{ cudaErrorMemoryAllocation, cudaErrorECCUncorrectable | STICKY, cudaErrorDevicesUnavailable } },
 	{ "cudaGetDeviceCount", { cudaErrorNoDevice, cudaErrorInsufficientDriver, cudaErrorSystemDriverMismatch } },
 	{ "cudaSetDevice", { cudaErrorDevicesUnavailable, cudaErrorMemoryAllocation, cudaErrorInvalidDevice } },
 	{ "cudaGetDeviceProperties", { cudaErrorInvalidDevice, cudaErrorUnknown } },
-	{ "cudaFuncGetAttributes", { cudaErrorInvalidDeviceFunction, cudaErrorNoKernelImageForDevice, cudaErrorInvalidPtx } },
-	{ "cudaLaunchKernel", { cudaErrorLaunchOutOfResources, cudaErrorLaunchFailure | STICKY, cudaErrorMemoryAllocation } },
-	{ "cudaStreamBeginCapture", { cudaErrorMemoryAllocation, cudaErrorECCUncorrectable | STICKY, cudaErrorIllegalState } },
-	{ "cudaStreamEndCapture", { cudaErrorStreamCaptureInvalidated, cudaErrorMemoryAllocation, cudaErrorLaunchFailure | STICKY } },
-	{ "cudaGraphInstantiate", { cudaErrorMemoryAllocation, cudaErrorNotSupported, cudaErrorLaunchFailure | STICKY } },
-	{ "cudaGraphLaunch", { cudaErrorMemoryAllocation, cudaErrorLaunchFailure | STICKY, cudaErrorIllegalAddress | STICKY } },
+	{ "cudaFuncGetAttributes",
+		{ cudaErrorInvalidDeviceFunction, cudaErrorNoKernelImageForDevice, cudaErrorInvalidPtx } },
+	{ "cudaLaunchKernel",
+		{ cudaErrorLaunchOutOfResources, cudaErrorLaunchFailure | STICKY, cudaErrorMemoryAllocation } },
+	{ "cudaStreamBeginCapture",
+		{ cudaErrorMemoryAllocation, cudaErrorECCUncorrectable | STICKY, cudaErrorIllegalState } },
+	{ "cudaStreamEndCapture",
+		{ cudaErrorStreamCaptureInvalidated, cudaErrorMemoryAllocation, cudaErrorLaunchFailure | STICKY } },
+	{ "cudaGraphInstantiate",
+		{ cudaErrorMemoryAllocation, cudaErrorNotSupported, cudaErrorLaunchFailure | STICKY } },
+	{ "cudaGraphLaunch",
+		{ cudaErrorMemoryAllocation, cudaErrorLaunchFailure | STICKY, cudaErrorIllegalAddress | STICKY } },
 	{ "cudaStreamCreate", { cudaErrorMemoryAllocation, cudaErrorUnknown } },
 	{ "cudaEventCreate", { cudaErrorMemoryAllocation, cudaErrorUnknown } },
-	{ "cudaStreamSynchronize", { cudaErrorLaunchFailure | STICKY, cudaErrorIllegalAddress | STICKY, cudaErrorECCUncorrectable | STICKY } },
+	{ "cudaStreamSynchronize", { cudaErrorLaunchFailure | STICKY, cudaErrorIllegalAddress | STICKY,
+	                                   cudaErrorECCUncorrectable | STICKY } },
 	{ "cudaEventSynchronize", { cudaErrorLaunchTimeout | STICKY, cudaErrorECCUncorrectable | STICKY } },
-	{ "cudnnCreate", { 1003, 1001, 3000 } },                 /* CUDA driver version, not initialised, incompatible */
-	{ "cudnnBackendExecute", { 5003, 5000, 4000 } },         /* execution failed in the driver; execution failed; internal error */
-	{ "cudnnBackendFinalize", { 3000, 2000, 4003 } },        /* not supported, bad parameter, host allocation failed */
+	{ "cudnnCreate", { 1003, 1001, 3000 } }, /* CUDA driver version, not initialised, incompatible */
+	{ "cudnnBackendExecute",
+		{ 5003, 5000, 4000 } }, /* execution failed in the driver; execution failed; internal error */
+	{ "cudnnBackendFinalize", { 3000, 2000, 4003 } }, /* not supported, bad parameter, host allocation failed */
 	{ "cudnn", { 4003, 4000 } },
 	{ "", { cudaErrorECCUncorrectable | STICKY, cudaErrorLaunchFailure | STICKY, cudaErrorMemoryAllocation } },
 };
@@ -157,7 +167,7 @@ cudaError_t mock_last_error(bool clear)
 	return status;
 }
 
-/* --- living things --------------------------------------------------------------------------------------------------------------------- */
+/* --- living things ---------------------------------------------------------------------------------------------- */
 
 void *mock_new(enum mock_kind kind, size_t nbytes)
 {
@@ -173,7 +183,8 @@ void *mock_new(enum mock_kind kind, size_t nbytes)
 /* Things stay in memory, so that one that was destroyed is known as such. */
 void *mock_use(const void *thing, enum mock_kind kind)
 {
-	static const char *const names[] = { "", "stream", "event", "graph", "executable graph", "cuDNN handle", "cuDNN descriptor" };
+	static const char *const names[] = { "", "stream", "event", "graph", "executable graph", "cuDNN handle",
+		"cuDNN descriptor" };
 	struct mock_thing *t = (struct mock_thing *)thing;
 
 	if (!t || t->kind != kind)
@@ -203,11 +214,12 @@ void mock_set_card(int card)
 	current_card = card;
 }
 
-/* --- control.h -------------------------------------------------------------------------------------------------------------------------- */
+/* --- control.h -------------------------------------------------------------------------------------------------- */
 
 static int living(bool say)
 {
-	static const char *const names[] = { "", "streams", "events", "graphs", "executable graphs", "cuDNN handles", "cuDNN descriptors" };
+	static const char *const names[] = { "", "streams", "events", "graphs", "executable graphs", "cuDNN handles",
+		"cuDNN descriptors" };
 	int n[7] = { 0 }, all = 0;
 
 	for (struct mock_thing *t = m.things; t; t = t->before)
