@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int check_failed, check_here;
@@ -26,10 +27,24 @@ static int check_failed, check_here;
 	double check_a = (a), check_b = (b); \
 	if (!(fabs(check_a - check_b) <= (tol))) \
 		CHECK_FAIL("%s is %.17g, want %.17g +- %g", #a, check_a, check_b, (double)(tol)); } while (0)
+/* RUN_ONLY in the environment: the names of the functions that are run. */
 #define RUN(f) do { \
+	if (getenv("RUN_ONLY") && !strstr(getenv("RUN_ONLY"), #f)) break; \
 	check_here = 0; f(); printf("%s - %s\n", check_here ? "not ok" : "ok", #f); \
 	check_failed += !!check_here; fflush(stdout); } while (0)
 #define SKIP(what, why) printf("skip - %s: %s\n", what, why)
+
+/* Prints a digest of n bytes where BITS is set, to compare two runs with each other. */
+static inline void check_bits(const char *what, const void *p, size_t n)
+{
+	unsigned long long h = 14695981039346656037u;
+
+	if (!getenv("BITS"))
+		return;
+	for (const unsigned char *q = p; n--; q++)
+		h = (h ^ *q) * 1099511628211u;
+	printf("# bits %s %016llx\n", what, h);
+}
 
 static inline int check_done(void) { return check_failed ? 1 : 0; }
 

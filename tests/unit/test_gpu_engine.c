@@ -85,6 +85,7 @@ static void compare(const struct vt_graph *g, const char *what, const char *prof
 		kept = distance(got.v + n, want.v + n, w);
 		grad = distance(got.v + n + w, want.v + n + w, w);
 		CHECK(!memcmp(got.v, again.v, got.n * sizeof(float)));
+		check_bits(what, got.v, got.n * sizeof(float));
 	}
 	if (getenv("SHOW"))
 		printf("# %-28s %-5s %d  output %.1e  weights %.1e  gradients %.1e  (%g)\n", what, profile, training,

@@ -157,6 +157,7 @@ static void compare(const struct vt_graph *g, const char *what, const char *prof
 	train(&want, g, NULL, way);
 	train(&got, g, profile, way);
 	train(&again, g, profile, way);
+	check_bits(what, &got, sizeof(got));
 	state = distance(got.state, want.state, 3 * SCALARS);
 	weights = distance(got.weights, want.weights, SCALARS);
 	mean = distance(got.mean, want.mean, SCALARS);
