@@ -1,4 +1,5 @@
-/* The link between emulated cards: copies by the host.  For tests, $VOXTRAIL_EMULATED_FAULT = N spoils a byte of the N-th exchange, and -N makes it fail. */
+/* The link between emulated cards: copies by the host.  With $VOXTRAIL_EMULATED_FAULT = N the N-th exchange brings one
+ * wrong float, with -N it fails. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,7 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 	for (int i = 0; i < n; i++)
 		memcpy(m[i].target, m[i].source, m[i].nbytes);
 	if (c->fault == c->exchanges)
-		*(char *)m[n - 1].target ^= 1;
+		((unsigned char *)m[n - 1].target)[3] ^= 0x40;
 	return 0;
 }
 

@@ -157,8 +157,9 @@ static int open_weights(struct vt_learned_mask **out, struct vt_device **device,
 {
 	const struct params *p = vt_stage_params(r);
 	const char *weights = vt_stage_input(r, "weights");
-	const struct vt_device_opts where = { (enum vt_device_wish)p->device, vt_device_profiles[p->profile],
-		vt_stage_input(r, "engines") };
+	const struct vt_device_opts where = { .wish = (enum vt_device_wish)p->device,
+		.profile = vt_device_profiles[p->profile], .engines = vt_stage_input(r, "engines") };
+
 	if (p->method == 2 && !weights)
 		return vt_err_set(err, VT_EUSAGE, "--method learned needs --weights DIR with model.json and "
 			"model.safetensors");

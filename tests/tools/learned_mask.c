@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 		return 64;
 	vt_log_open("learned_mask", VT_LOG_TEXT, VT_LOG_ERROR);
 	if (argc == 6)
-		vt_device_open(&device, &(struct vt_device_opts){ VT_DEVICE_CUDA, argv[5], NULL }, &err);
+		vt_device_open(&device, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[5] }, &err);
 	if (!err.code && !vt_volume_read(&v, argv[3], VT_VOLUME_3D, &err))
 		work(&v, argv, device, &err);
 	vt_device_close(device);
