@@ -47,7 +47,7 @@ static double step(struct work *w, int i, bool train)
 	const struct vt_loss dice = VT_LOSS_DICE;
 	struct vt_shape out = vt_session_output_shape(w->s);
 	const float *dy[33] = { VT_KEPT_GRADIENT };
-	double t = now(), loss;
+	double t = now();
 
 	vt_session_set_input(w->s, w->x);
 	vt_session_forward(w->s, (uint64_t)i);
@@ -55,7 +55,10 @@ static double step(struct work *w, int i, bool train)
 		vt_session_get_output(w->s, w->y);
 		return now() - t;
 	}
-	if (!vt_session_loss(w->s, 0, w->target, &dice, 1, &loss)) {
+	if (vt_session_remote(w->s)) {
+		vt_remote_set_target(vt_session_remote(w->s), w->target);
+		vt_remote_loss(vt_session_remote(w->s), 0, &dice, 1);
+	} else {
 		vt_session_get_output(w->s, w->y);
 		vt_loss(w->dy, w->y, w->target, out.n, out.c, values(out) / (size_t)out.n / (size_t)out.c, &dice, 1);
 		dy[0] = w->dy;

@@ -81,19 +81,22 @@ int vg_session_put_grads(void *session, const float *grads, struct vt_err *err);
 struct vt_loss_sums;
 struct vt_loss_slope;
 
-/* A loss of output `output`; target: NULL for that of the drawn patches. */
+/* A loss of output `output`. */
 struct vg_loss_call {
 	int output;
-	const uint8_t *target;
 	const struct vt_loss *o;
 	double weight;
 };
 
 int vg_training_new(struct vg_session *s, struct vt_err *err);
 void vg_training_free(struct vg_session *s);
+int vg_session_set_target(void *session, const uint8_t *target, struct vt_err *err);
 /* The two halves of a loss, [item, channel]: sums, and gradients from the slopes that vt_loss_combine makes of all items' sums. */
 int vg_loss_sums(struct vg_session *s, const struct vg_loss_call *c, struct vt_loss_sums *sums, struct vt_err *err);
 int vg_loss_slopes(struct vg_session *s, const struct vg_loss_call *c, const struct vt_loss_slope *slope, struct vt_err *err);
+/* Likewise of the mean of (y - x)^2, x: the input or 0: the sum of each item, and gradients. */
+int vg_square_sums(struct vg_session *s, const struct vg_loss_call *c, bool of_input, double *sums, struct vt_err *err);
+double vg_batch_values(const struct vg_session *s, int output);          /* of an output over the whole batch */
 int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
 int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
 

@@ -24,6 +24,7 @@ struct call {
 	struct vg_group *g;              /* NULL: the session is alone */
 	struct vg_session *alone;
 	const float *in;
+	const uint8_t *target;
 	float *out;
 	const float *const *dy;
 	const struct vt_session_opts *opts;
@@ -34,9 +35,9 @@ struct call {
 	const struct vt_volume_ref *volume;
 	const struct vt_patch_ref *patch;
 	uint64_t step, (*prints)[PRINTS];
-	double share, *sums_of[2];
+	double share, *sums_of[2], *item_sums;
 	int i, item;
-	bool first, last, *kept;
+	bool first, last, of_input, *kept;
 };
 
 static struct vg_session *at(const struct call *c, int rank)
@@ -355,6 +356,20 @@ int vg_group_set_input(void *session, const float *x, struct vt_err *err)
 	return each(session, set_input, &(struct call){ .in = x }, err);
 }
 
+static int set_target(void *ctx, int rank, struct vt_err *err)
+{
+	const struct call *c = ctx;
+	struct vg_session *s = at(c, rank);
+	struct vt_shape x = s->g->node[s->g->input].shape;
+
+	return vg_session_set_target(s, c->target + begin(s, rank, s->g->input) / (size_t)x.c, err);
+}
+
+int vg_group_set_target(void *session, const uint8_t *target, struct vt_err *err)
+{
+	return each(session, set_target, &(struct call){ .target = target }, err);
+}
+
 static int forward(void *ctx, int rank, struct vt_err *err)
 {
 	const struct call *c = ctx;
@@ -392,12 +407,8 @@ static int loss_sums(void *ctx, int rank, struct vt_err *err)
 {
 	const struct call *c = ctx;
 	struct vg_session *s = at(c, rank);
-	struct vg_loss_call own = *c->loss;
-	int t = output(s, own.output);
 
-	if (own.target)
-		own.target += begin(s, rank, t) / (size_t)s->g->node[t].shape.c;
-	return vg_loss_sums(s, &own, c->sums + first_row(s, rank, own.output), err);
+	return vg_loss_sums(s, c->loss, c->sums + first_row(s, rank, c->loss->output), err);
 }
 
 static int loss_slopes(void *ctx, int rank, struct vt_err *err)
@@ -408,11 +419,10 @@ static int loss_slopes(void *ctx, int rank, struct vt_err *err)
 	return vg_loss_slopes(s, c->loss, c->slope + first_row(s, rank, c->loss->output), err);
 }
 
-int vg_group_loss(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value,
-	struct vt_err *err)
+int vg_group_loss(void *session, int i, const struct vt_loss *o, double weight, double *value, struct vt_err *err)
 {
 	struct vg_session *s = session;
-	struct vg_loss_call loss = { i, target, o, weight };
+	struct vg_loss_call loss = { i, o, weight };
 	int channels = s->g->node[output(s, i)].shape.c, rc;
 	struct vt_loss_sums *sums = vt_xcalloc((size_t)s->items * (size_t)channels, sizeof(*sums));
 	struct vt_loss_slope *slope = vt_xcalloc((size_t)s->items * (size_t)channels, sizeof(*slope));
@@ -424,6 +434,29 @@ int vg_group_loss(void *session, int i, const uint8_t *target, const struct vt_l
 	}
 	free(sums);
 	free(slope);
+	return rc;
+}
+
+static int square(void *ctx, int rank, struct vt_err *err)
+{
+	const struct call *c = ctx;
+	struct vg_session *s = at(c, rank);
+
+	return vg_square_sums(s, c->loss, c->of_input, c->item_sums + s->first, err);
+}
+
+int vg_group_square(void *session, int i, bool of_input, double weight, double *value, struct vt_err *err)
+{
+	struct vg_session *s = session;
+	struct vg_loss_call loss = { i, NULL, weight };
+	double *sums = vt_xcalloc((size_t)s->items, sizeof(*sums));
+	int rc = each(s, square, &(struct call){ .loss = &loss, .of_input = of_input, .item_sums = sums }, err);
+
+	*value = 0;
+	for (int k = 0; k < s->items; k++)
+		*value += sums[k];
+	*value *= weight / vg_batch_values(s, i);
+	free(sums);
 	return rc;
 }
 

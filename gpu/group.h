@@ -42,8 +42,9 @@ int vg_group_keep(void *session, int item, int id, const struct vt_volume_ref *v
 int vg_group_draw(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
 int vg_group_forward(void *session, uint64_t step, struct vt_err *err);
 int vg_group_get_output(void *session, int i, float *y, struct vt_err *err);
-int vg_group_loss(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value,
-	struct vt_err *err);
+int vg_group_set_target(void *session, const uint8_t *target, struct vt_err *err);
+int vg_group_loss(void *session, int i, const struct vt_loss *o, double weight, double *value, struct vt_err *err);
+int vg_group_square(void *session, int i, bool of_input, double weight, double *value, struct vt_err *err);
 int vg_group_backward(void *session, const float *const *dy, struct vt_err *err);
 
 #endif

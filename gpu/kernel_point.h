@@ -129,12 +129,8 @@ VG_FN void vg_noise_item(const struct vg_noise *a, uint32_t i)
 
 	for (int l = 0; l < VG_LANES; l++)
 		if (vg_is_channel(&a->s, (int)ch, l)) {
-			float u, t;
-
 			vg_words(w, a->seed, vg_mix(a->name[0], item * (uint64_t)a->s.c + ch * VG_LANES + (uint32_t)l), v);
-			u = (float)(1.0 - (double)(((uint64_t)w[1] << 32 | w[0]) >> 11) * 0x1p-53);
-			t = (float)((double)(((uint64_t)w[3] << 32 | w[2]) >> 11) * 0x1p-53);
-			c.v[l] += (float)a->sd * sqrtf(-2.0f * logf(u)) * cosf(6.28318531f * t);
+			c.v[l] += (float)(a->sd * vt_in_normal(w));
 		}
 	vg_store(a->y, a->type, i, c);
 }

@@ -1,7 +1,7 @@
 /* kernel_train.h - losses of common/nn/loss.h and updates of common/nn/optim.h where the tensors are.
  *
  * A loss is three steps: sums of each (item, channel) here, overlap terms of those few numbers on the host, the gradient here.
- * At most 8 channels: one chunk a voxel. */
+ * At most 16 channels: 8 regions and softmax's background are 9. */
 #ifndef GPU_KERNEL_TRAIN_H
 #define GPU_KERNEL_TRAIN_H
 
@@ -67,86 +67,107 @@ VG_FN float vg_class_terms(const struct vg_loss_terms *o, float p, float ln, int
 	return loss;
 }
 
-/* Probabilities of c channels; returns ln of the sum of exponentials with the largest logit added (softmax). */
-VG_FN float vg_probabilities(const struct vg_chunk *z, int c, int softmax, float p[8])
+/* A voxel's channels, which may fill two chunks; `lanes`, 8 or 16, is a constant where these functions are called. */
+VG_FN void vg_logits(const void *t, int type, uint32_t voxel, int lanes, float z[16])
 {
-	float most = z->v[0], sum = 0.0f;
+	for (int ch = 0; ch < lanes / VG_LANES; ch++) {
+		struct vg_chunk c = vg_load(t, type, voxel * (uint32_t)(lanes / VG_LANES) + (uint32_t)ch);
 
-	for (int k = 0; k < VG_LANES; k++)
-		p[k] = softmax || k >= c ? 0.0f : vg_sigmoid(z->v[k]);
+		for (int l = 0; l < VG_LANES; l++)
+			z[ch * VG_LANES + l] = c.v[l];
+	}
+}
+
+/* Probabilities of c channels; returns ln of the sum of exponentials with the largest logit added (softmax). */
+VG_FN float vg_probabilities(const float z[16], int c, int softmax, int lanes, float p[16])
+{
+	float most = z[0], sum = 0.0f;
+
+	for (int k = 0; k < lanes; k++)
+		p[k] = softmax || k >= c ? 0.0f : vg_sigmoid(z[k]);
 	if (!softmax)
 		return 0.0f;
-	for (int k = 1; k < VG_LANES; k++)
-		most = k < c && z->v[k] > most ? z->v[k] : most;
-	for (int k = 0; k < VG_LANES; k++) {
-		p[k] = k < c ? vg_exp(z->v[k] - most) : 0.0f;
+	for (int k = 1; k < lanes; k++)
+		most = k < c && z[k] > most ? z[k] : most;
+	for (int k = 0; k < lanes; k++) {
+		p[k] = k < c ? vg_exp(z[k] - most) : 0.0f;
 		sum += p[k];
 	}
-	for (int k = 0; k < VG_LANES; k++)
+	for (int k = 0; k < lanes; k++)
 		p[k] /= sum;
 	return most + vg_ln(sum);
 }
 
-VG_FN void vg_loss_sums_item(const struct vg_loss_sums *a, uint32_t i)
+VG_FN void vg_loss_sums_of(const struct vg_loss_sums *a, uint32_t i, int lanes)
 {
 	uint32_t n = i / (uint32_t)a->strips, j = i - n * (uint32_t)a->strips;
-	double sum[VG_LOSS_SUMS * 8];
+	double sum[VG_LOSS_SUMS * 16];
 
-	for (int k = 0; k < VG_LOSS_SUMS * 8; k++)
+	for (int k = 0; k < VG_LOSS_SUMS * lanes; k++)
 		sum[k] = 0.0;
 	for (uint32_t v = j; v < a->s.voxels; v += (uint32_t)a->strips) {
-		struct vg_chunk z = vg_load(a->z, a->type, n * a->s.voxels + v);
+		float z[16], p[16], unused, ln;
 		int t = a->target[(size_t)n * a->s.voxels + v];
-		float p[8], unused, ln = vg_probabilities(&z, a->s.c, a->o.softmax, p);
 
-		for (int k = 0; k < VG_LANES; k++) {
+		vg_logits(a->z, a->type, n * a->s.voxels + v, lanes, z);
+		ln = vg_probabilities(z, a->s.c, a->o.softmax, lanes, p);
+		for (int k = 0; k < lanes; k++) {
 			int on = a->o.softmax ? t == k : t >> k & 1;
 
 			if (k >= a->s.c)
 				continue;
 			sum[k] += (double)p[k];
-			sum[8 + k] += (double)p[k] * (double)p[k];
+			sum[lanes + k] += (double)p[k] * (double)p[k];
 			if (on) {
-				sum[16 + k] += (double)p[k];
-				sum[24 + k] += 1.0;
+				sum[2 * lanes + k] += (double)p[k];
+				sum[3 * lanes + k] += 1.0;
 			}
 			if (!a->o.softmax)
-				sum[32 + k] += (double)vg_binary_terms(&a->o, z.v[k], p[k], on, &unused);
+				sum[4 * lanes + k] += (double)vg_binary_terms(&a->o, z[k], p[k], on, &unused);
 			else if (on)
-				sum[32 + k] += (double)vg_class_terms(&a->o, p[k], ln - z.v[k], k == 0, &unused);
+				sum[4 * lanes + k] += (double)vg_class_terms(&a->o, p[k], ln - z[k], k == 0, &unused);
 		}
 	}
-	for (int k = 0; k < VG_LOSS_SUMS * 8; k++)
-		a->part[(size_t)i * VG_LOSS_SUMS * 8 + (size_t)k] = sum[k];
+	for (int k = 0; k < VG_LOSS_SUMS * lanes; k++)
+		a->part[(size_t)i * (size_t)(VG_LOSS_SUMS * lanes) + (size_t)k] = sum[k];
+}
+
+VG_FN void vg_loss_sums_item(const struct vg_loss_sums *a, uint32_t i)
+{
+	if (a->s.chunks == 1)
+		vg_loss_sums_of(a, i, 8);
+	else
+		vg_loss_sums_of(a, i, 16);
 }
 
 VG_FN void vg_loss_fold_item(const struct vg_loss_fold *a, uint32_t i)
 {
-	uint32_t k = i % (VG_LOSS_SUMS * 8), row = i / (VG_LOSS_SUMS * 8);
+	uint32_t k = i % (uint32_t)a->width, row = i / (uint32_t)a->width;
 	double sum = 0.0;
 
 	for (int j = 0; j < a->each; j++)
-		sum += a->part[((size_t)row * (size_t)a->each + (size_t)j) * VG_LOSS_SUMS * 8 + k];
+		sum += a->part[((size_t)row * (size_t)a->each + (size_t)j) * (size_t)a->width + k];
 	a->out[i] = sum;
 }
 
-VG_FN void vg_loss_grad_item(const struct vg_loss_grad *a, uint32_t i)
+VG_FN void vg_loss_grad_of(const struct vg_loss_grad *a, uint32_t i, int lanes)
 {
 	uint32_t n = vg_div(i, a->s.by_voxels), v = i - n * a->s.voxels;
-	struct vg_chunk z = vg_load(a->z, a->type, i);
 	int t = a->target[i];
-	float p[8], g[8], f = 0.0f, mean = 0.0f, ln = vg_probabilities(&z, a->s.c, a->o.softmax, p);
+	float z[16], p[16], g[16], f = 0.0f, mean = 0.0f, ln;
 
-	for (int k = 0; k < VG_LANES; k++) {
-		const float *slope = a->slope + ((size_t)n * 8 + (size_t)k) * 3;
+	vg_logits(a->z, a->type, i, lanes, z);
+	ln = vg_probabilities(z, a->s.c, a->o.softmax, lanes, p);
+	for (int k = 0; k < lanes; k++) {
+		const float *slope = a->slope + ((size_t)n * (size_t)lanes + (size_t)k) * 3;
 		int on = a->o.softmax ? t == k : t >> k & 1;
 
 		g[k] = k < a->s.c ? slope[0] * p[k] + slope[1] + (on ? slope[2] : 0.0f) : 0.0f;
 		mean += g[k] * p[k];
 		if (a->o.softmax && on && k < a->s.c)
-			vg_class_terms(&a->o, p[k], ln - z.v[k], k == 0, &f);
+			vg_class_terms(&a->o, p[k], ln - z[k], k == 0, &f);
 	}
-	for (int k = 0; k < VG_LANES; k++) {
+	for (int k = 0; k < lanes; k++) {
 		int on = a->o.softmax ? t == k : t >> k & 1;
 		float d;
 
@@ -155,11 +176,49 @@ VG_FN void vg_loss_grad_item(const struct vg_loss_grad *a, uint32_t i)
 		if (a->o.softmax) {
 			d = p[k] * (g[k] - mean) + f * (p[k] - (on ? 1.0f : 0.0f));
 		} else {
-			vg_binary_terms(&a->o, z.v[k], p[k], on, &f);
+			vg_binary_terms(&a->o, z[k], p[k], on, &f);
 			d = g[k] * p[k] * (1.0f - p[k]) + f;
 		}
 		a->dy[((size_t)n * (size_t)a->s.c + (size_t)k) * a->s.voxels + v] = d;
 	}
+}
+
+VG_FN void vg_loss_grad_item(const struct vg_loss_grad *a, uint32_t i)
+{
+	if (a->s.chunks == 1)
+		vg_loss_grad_of(a, i, 8);
+	else
+		vg_loss_grad_of(a, i, 16);
+}
+
+VG_FN void vg_shrink_item(const struct vg_shrink *a, uint32_t i)
+{
+	uint32_t n = vg_div(i, a->s.by_voxels), v = i - n * a->s.voxels, q = vg_div(v, a->s.by_w), z = vg_div(q, a->s.by_h);
+	int x = (2 * (int)(v - q * (uint32_t)a->s.w) + 1) * a->w / (2 * a->s.w);
+	int y = (2 * (int)(q - z * (uint32_t)a->s.h) + 1) * a->h / (2 * a->s.h);
+
+	z = (uint32_t)((2 * (int)z + 1) * a->d / (2 * a->s.d));
+	a->t[i] = a->from[(((size_t)n * (size_t)a->d + z) * (size_t)a->h + (size_t)y) * (size_t)a->w + (size_t)x];
+}
+
+VG_FN void vg_square_item(const struct vg_square *a, uint32_t i)
+{
+	uint32_t n = i / (uint32_t)a->blocks, each = a->s.voxels * (uint32_t)a->s.chunks;
+	double sum = 0.0;
+
+	for (uint32_t k = i - n * (uint32_t)a->blocks; k < each; k += (uint32_t)a->blocks) {
+		struct vg_chunk y = vg_load(a->y, a->type, n * each + k), x = a->x ? vg_load(a->x, a->type, n * each + k) : vg_zero();
+		uint32_t v = vg_div(k, a->s.by_chunks), ch = k - v * (uint32_t)a->s.chunks;
+
+		for (int l = 0; l < VG_LANES; l++)
+			if (vg_is_channel(&a->s, (int)ch, l)) {
+				double d = (double)y.v[l] - (double)x.v[l];
+
+				sum += d * d;
+				a->dy[((size_t)n * (size_t)a->s.c + ch * VG_LANES + (size_t)l) * a->s.voxels + v] = (float)(a->rate * d / a->n);
+			}
+	}
+	a->part[i] = sum;
 }
 
 /* --- patches ---------------------------------------------------------------------------------------------------------------------------- */
@@ -178,18 +237,32 @@ VG_FN size_t vg_source(const struct vg_patch *a, uint32_t i)
 	return ((size_t)z * (size_t)a->h + (size_t)y) * (size_t)a->w + (size_t)x;
 }
 
+VG_FN float vg_patch_noise(const struct vg_draw *a, uint64_t element)
+{
+	uint32_t w[4];
+
+	vg_words(w, a->seed, a->stream, element);
+	return (float)(a->noise * vt_in_normal(w));
+}
+
 VG_FN void vg_draw_item(const struct vg_draw *a, uint32_t i)
 {
-	size_t from = vg_source(&a->from, i), voxels = (size_t)a->from.d * (size_t)a->from.h * (size_t)a->from.w;
+	uint32_t v = vg_div(i, a->from.p.by_chunks), ch = i - v * (uint32_t)a->from.p.chunks;
+	size_t from = vg_source(&a->from, v), voxels = (size_t)a->from.d * (size_t)a->from.h * (size_t)a->from.w;
 	struct vg_chunk out = vg_zero();
 
-	for (int c = 0; c < VG_LANES; c++) {
-		float v;
+	for (int l = 0; l < VG_LANES; l++) {
+		int c = (int)ch * VG_LANES + l;
+		size_t at = (size_t)c * voxels + from;
+		float x;
 
 		if (c >= a->from.c || c == a->dropped || from == (size_t)-1)
 			continue;
-		v = a->half ? vg_of_f16(((const uint16_t *)a->image)[(size_t)c * voxels + from]) : ((const float *)a->image)[(size_t)c * voxels + from];
-		out.v[c] = v != 0.0f ? v * a->gain[c] + a->add[c] : 0.0f;
+		x = a->half ? vg_of_f16(((const uint16_t *)a->image)[at]) : ((const float *)a->image)[at];
+		if (x != 0.0f) {
+			x = x * a->gain[c] + a->add[c];
+			out.v[l] = a->noise > 0.0 ? x + vg_patch_noise(a, (uint64_t)c * a->from.p.voxels + v) : x;
+		}
 	}
 	vg_store(a->t, a->type, i, out);
 }

@@ -6,13 +6,14 @@
 #ifndef GPU_KERNELS_H
 #define GPU_KERNELS_H
 
+#include "common/nn/patch_ref.h"
 #include "gpu/number.h"
 
 #define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) \
 	X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
 	X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
 	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest) X(loss_sums) X(loss_fold) X(loss_grad) X(squares) X(update) X(draw) X(draw_target) \
-	X(accumulate) X(centralise) X(average) X(curvature) X(cut) X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
+	X(shrink) X(square) X(accumulate) X(centralise) X(average) X(curvature) X(cut) X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
 
 /* A kernel with a thread block of 256: void vg_<name>_phase(const struct vg_<name> *a, mode, block, thread, phase, double *shared), whose
  * threads meet between phases.  X(name, phases, modes, doubles that are shared); mode, below modes, is what the arguments say. */
@@ -378,7 +379,7 @@ struct vg_loss_terms {
 	float ce, focal, gamma, balance;
 };
 
-/* items: n x strips.  Sums of P, P^2, P R, R and the pointwise terms: part[n][strips][5][8]. */
+/* items: n x strips.  Sums of P, P^2, P R, R and the pointwise terms: part[n][strips][5][lanes]; lanes: 8 x the chunks of s. */
 struct vg_loss_sums {
 	double *part;
 	const void *z;
@@ -388,14 +389,14 @@ struct vg_loss_sums {
 	int strips, type;
 };
 
-/* items: rows x 40.  out = `each` neighbouring rows of part added in order. */
+/* items: rows x width.  out = `each` neighbouring rows of part added in order. */
 struct vg_loss_fold {
 	double *out;
 	const double *part;
-	int each;
+	int each, width;
 };
 
-/* items: n x voxels.  dy: [n, c, voxels] f32; slope: [n][8][3], the overlap terms' derivative by P: a P + b, + c where R. */
+/* items: n x voxels.  dy: [n, c, voxels] f32; slope: [n][lanes][3], the overlap terms' derivative by P: a P + b, + c where R. */
 struct vg_loss_grad {
 	float *dy;
 	const void *z;
@@ -406,17 +407,38 @@ struct vg_loss_grad {
 	int type;
 };
 
+/* items: n x voxels of s.  t = the target [n, d, h, w] at each voxel's centre, the later of two. */
+struct vg_shrink {
+	uint8_t *t;
+	const uint8_t *from;
+	struct vg_shape s;
+	int d, h, w;
+};
+
+/* items: n x blocks.  part[n][i] = sum of (y - x)^2 over every blocks-th chunk of item n from i on (x == NULL: of y^2),
+ * dy = rate (y - x) / n. */
+struct vg_square {
+	double *part;
+	float *dy;               /* [n, c, voxels] */
+	const void *y, *x;
+	double rate, n;
+	struct vg_shape s;
+	int blocks, type;
+};
+
 /* A patch of a kept volume [c, z, y, x]: where it begins, mirrored axes, of size p. */
 struct vg_patch {
 	int c, d, h, w, at[3], flip[3];
 	struct vg_shape p;
 };
 
-/* items: voxels of a patch.  At most 8 channels: one chunk a voxel, t at the item's first chunk. */
+/* items: chunks of a patch; t at the item's first. */
 struct vg_draw {
 	void *t;
 	const void *image;
-	float gain[8], add[8];
+	float gain[VT_PATCH_CHANNELS], add[VT_PATCH_CHANNELS];
+	double noise;            /* 0: none */
+	uint64_t seed, stream;   /* of the noise's words */
 	int half, dropped, type;
 	struct vg_patch from;
 };

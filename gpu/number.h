@@ -21,6 +21,9 @@
 #define VG_CONST static inline
 #endif
 
+#define VT_FMATH_FN VG_FN
+#include "common/base/fmath_inline.h"
+
 enum { VG_LANES = 8 };
 enum vg_type { VG_F32, VG_BF16, VG_F16 };
 

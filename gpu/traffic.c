@@ -109,7 +109,7 @@ static struct vg_traffic of_training(enum vg_kernel kernel, const void *args, ui
 {
 	switch (kernel) {
 	CASE(largest, a->finish ? moves(4.0 * a->blocks, 8) : moves(4.0 * (double)a->n, 4.0 * a->blocks))
-	CASE(loss_sums, moves(tensor(&a->s, a->type) + voxels(&a->s), 8.0 * a->s.n * a->strips * VG_LOSS_SUMS * VG_LANES))
+	CASE(loss_sums, moves(tensor(&a->s, a->type) + voxels(&a->s), a->strips * VG_LOSS_SUMS * lanes(&a->s, 8)))
 	CASE(loss_fold, moves(8.0 * items * a->each, 8.0 * items))
 	CASE(loss_grad, moves(tensor(&a->s, a->type) + voxels(&a->s), plain(&a->s)))
 	CASE(squares, moves(8.0 * (double)a->n, 8.0 * a->blocks))
@@ -119,8 +119,10 @@ static struct vg_traffic of_training(enum vg_kernel kernel, const void *args, ui
 	case VG_K_average:
 		return moves(8.0 * items, 4.0 * items);
 	CASE(curvature, moves(20.0 * (double)a->n, 8.0 * (double)a->n))
-	CASE(draw, moves((a->half ? 2.0 : 4.0) * a->from.c * items, (double)items * VG_LANES * (double)vg_type_size(a->type)))
+	CASE(draw, moves((a->half ? 2.0 : 4.0) * a->from.c * a->from.p.voxels, (double)items * VG_LANES * (double)vg_type_size(a->type)))
+	CASE(square, moves(tensor(&a->s, a->type) * (1 + (a->x != NULL)), plain(&a->s)))
 	case VG_K_draw_target:
+	case VG_K_shrink:
 		return moves(items, items);
 	default:
 		return of_shape(kernel, args);

@@ -1,8 +1,6 @@
 #include "common/base/rng.h"
 
-#include <math.h>
-
-#include "common/base/fmath.h"
+#include "common/base/fmath_inline.h"
 
 static void round_once(uint32_t c[4], const uint32_t k[2])
 {
@@ -47,12 +45,20 @@ static uint64_t mix(uint64_t h, uint64_t word)
 	return (uint64_t)out[1] << 32 | out[0];
 }
 
+uint64_t vt_rng_name(const char *purpose, uint64_t a, uint64_t b, uint64_t c)
+{
+	return mix(mix(mix(mix(0, vt_rng_hash(purpose)), a), b), c);
+}
+
+struct vt_rng vt_rng_named(uint64_t seed, uint64_t name)
+{
+	return (struct vt_rng){ .key = { (uint32_t)seed, (uint32_t)(seed >> 32) },
+		.stream = { (uint32_t)name, (uint32_t)(name >> 32) }, .block_index = UINT64_MAX };
+}
+
 struct vt_rng vt_rng_stream(uint64_t seed, const char *purpose, uint64_t a, uint64_t b, uint64_t c)
 {
-	uint64_t h = mix(mix(mix(mix(0, vt_rng_hash(purpose)), a), b), c);
-
-	return (struct vt_rng){ .key = { (uint32_t)seed, (uint32_t)(seed >> 32) },
-		.stream = { (uint32_t)h, (uint32_t)(h >> 32) }, .block_index = UINT64_MAX };
+	return vt_rng_named(seed, vt_rng_name(purpose, a, b, c));
 }
 
 uint32_t vt_rng_u32(struct vt_rng *r)
@@ -97,7 +103,14 @@ uint32_t vt_rng_below(struct vt_rng *r, uint32_t n)
 
 double vt_rng_normal(struct vt_rng *r)
 {
-	double u = 1.0 - vt_rng_uniform(r), v = vt_rng_uniform(r);
+	uint32_t w[4];
 
-	return sqrt(-2.0 * vt_ln(u)) * vt_cos(6.283185307179586476925286766559 * v);
+	for (int i = 0; i < 4; i++)
+		w[i] = vt_rng_u32(r);
+	return vt_in_normal(w);
+}
+
+void vt_rng_seek(struct vt_rng *r, uint64_t word)
+{
+	r->index = word;
 }

@@ -316,12 +316,27 @@ void vt_remote_backward(struct vt_remote *r, const float *const *dy)
 	r->grads_touched = false;
 }
 
-double vt_remote_loss(struct vt_remote *r, int i, const uint8_t *target, const struct vt_loss *o, double weight)
+void vt_remote_set_target(struct vt_remote *r, const uint8_t *target)
+{
+	if (!r->err.code)
+		r->d->b->set_target(r->self, target, &r->err);
+}
+
+double vt_remote_loss(struct vt_remote *r, int i, const struct vt_loss *o, double weight)
 {
 	double value = 0;
 
 	if (!r->err.code)
-		r->d->b->loss(r->self, i, target, o, weight, &value, &r->err);
+		r->d->b->loss(r->self, i, o, weight, &value, &r->err);
+	return value;
+}
+
+double vt_remote_square(struct vt_remote *r, int i, bool of_input, double weight)
+{
+	double value = 0;
+
+	if (!r->err.code)
+		r->d->b->square(r->self, i, of_input, weight, &value, &r->err);
 	return value;
 }
 

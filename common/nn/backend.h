@@ -21,6 +21,7 @@
 #include "common/base/json.h"
 #include "common/nn/graph_internal.h"
 #include "common/nn/loss.h"
+#include "common/nn/patch_ref.h"
 #include "common/nn/slot.h"
 
 enum vt_device_wish { VT_DEVICE_CPU, VT_DEVICE_CUDA, VT_DEVICE_AUTO };
@@ -69,21 +70,6 @@ struct vt_update {
 	float share;                        /* of the slow weights' way */
 };
 
-/* A subject's arrays: image [c, z, y, x] f32 or f16, regions [z, y, x]. */
-struct vt_volume_ref {
-	const void *image;
-	bool half;
-	const uint8_t *regions;
-	int c, d, h, w;
-};
-
-/* A patch of it, as common/seg/dataset.h's draw; classes: the target is the softmax class of the region bits. */
-struct vt_patch_ref {
-	int at[3], flip[3], dropped;
-	float gain[8], add[8];
-	bool classes;
-};
-
 /* Windows of a volume: every combination of origins (z, y, x; beyond the border there are zeros), each in `flips`
  * mirrorings (1, or 8: bits z, y, x = 4, 2, 1 of a counter from 0).  An answer counts with the product of three
  * factors, each as long as the patch along its axis, and with `least` where that is smaller. */
@@ -128,9 +114,13 @@ struct vt_backend {
 	int (*backward)(void *session, const float *const *dy, struct vt_err *err);
 	/* as values; 0 where not trained or not reached */
 	int (*get_grads)(void *session, float *grads, struct vt_err *err);
-	/* vt_loss of output i, of at most 8 channels; its gradient stays on the device. */
-	int (*loss)(void *session, int i, const uint8_t *target, const struct vt_loss *o, double weight, double *value,
-		struct vt_err *err);
+	/* What the network's outputs are compared with: [n, voxels of the input]. */
+	int (*set_target)(void *session, const uint8_t *target, struct vt_err *err);
+	/* vt_loss of output i, of at most 16 channels; a coarser output is compared with the target at its voxels'
+	 * centres, the later of two.  The gradient stays on the device. */
+	int (*loss)(void *session, int i, const struct vt_loss *o, double weight, double *value, struct vt_err *err);
+	/* weight times the mean of (y - x)^2, x: the input as it is stored, or 0.  The gradient stays likewise. */
+	int (*square)(void *session, int i, bool of_input, double weight, double *value, struct vt_err *err);
 	int (*put_grads)(void *session, const float *grads, struct vt_err *err);         /* as values */
 	/* How much faster each weight moves than the rate says, [weights]; 0 freezes it: no share in the norm.  1
 	 * until told. */
@@ -151,8 +141,7 @@ struct vt_backend {
 	/* A volume that stays on the device under a number, for patches that become item `item`.  *kept: false where
 	 * there is no room. */
 	int (*keep)(void *session, int item, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
-	/* Item `item` of the input and of the target that loss() takes for NULL, from a kept volume of at most 8
-	 * channels. */
+	/* Item `item` of the input and of the target from a kept volume. */
 	int (*draw)(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
 
 	/* An image on the device and room for what networks answer; *volume is NULL, without an error, where there is
@@ -189,7 +178,9 @@ void vt_remote_set_input(struct vt_remote *r, const float *x);
 void vt_remote_forward(struct vt_remote *r, uint64_t step);
 void vt_remote_get_output(struct vt_remote *r, int i, float *y);
 void vt_remote_backward(struct vt_remote *r, const float *const *dy);
-double vt_remote_loss(struct vt_remote *r, int i, const uint8_t *target, const struct vt_loss *o, double weight);
+void vt_remote_set_target(struct vt_remote *r, const uint8_t *target);
+double vt_remote_loss(struct vt_remote *r, int i, const struct vt_loss *o, double weight);
+double vt_remote_square(struct vt_remote *r, int i, bool of_input, double weight);
 void vt_remote_rates(struct vt_remote *r, const float *factor);
 double vt_remote_norm(struct vt_remote *r);
 void vt_remote_accumulate(struct vt_remote *r, bool first, bool last);

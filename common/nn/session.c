@@ -162,15 +162,6 @@ struct vt_remote *vt_session_remote(struct vt_session *s)
 	return s->remote;
 }
 
-bool vt_session_loss(struct vt_session *s, int i, const uint8_t *target, const struct vt_loss *o, double weight,
-	double *loss)
-{
-	if (!s->remote || vt_session_shape_at(s, i).c > 8)
-		return false;
-	*loss = vt_remote_loss(s->remote, i, target, o, weight);
-	return true;
-}
-
 struct vt_weight *vt_session_weight(struct vt_session *s, int i)
 {
 	if (s->remote)

@@ -80,11 +80,8 @@ struct vt_shape vt_session_shape_at(const struct vt_session *s, int i);
 void vt_session_get_output_at(const struct vt_session *s, int i, float *y);
 void vt_session_backward_all(struct vt_session *s, const float *const *dy);
 
-/* The loss of output i where its values are, if they are on a device and it has at most 8 channels: true, *loss, and
- * VT_KEPT_GRADIENT stands for its gradient in vt_session_backward_all.  False: take the output and use vt_loss. */
+/* Stands in vt_session_backward_all for the gradient that vt_remote_loss or vt_remote_square left on the device. */
 #define VT_KEPT_GRADIENT ((const float *)(uintptr_t)1)
-bool vt_session_loss(struct vt_session *s, int i, const uint8_t *target, const struct vt_loss *o, double weight,
-	double *loss);
 struct vt_remote *vt_session_remote(struct vt_session *s);   /* the half that is on a device; NULL on the CPU */
 
 /* What would be allocated and computed: a line a layer (shape, offset, parameters, floating-point operations of one

@@ -5,6 +5,7 @@
 
 #include "common/base/rng.h"
 
+
 /* Whether the values at a pointer have one canonical form, or are both absent. */
 static bool same_at(const struct vt_json *a, const struct vt_json *b, const char *pointer)
 {
@@ -134,16 +135,18 @@ static void copy_target(uint8_t *out, const struct vt_patch_file *f, int z, int 
 	}
 }
 
-void vt_dataset_choose(struct vt_draw *out, const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step,
+void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *f, const struct vt_draw_opts *o,
+	uint64_t step,
 	uint64_t slot)
 {
 	struct vt_rng r = vt_rng_stream(o->seed, "draw", vt_rng_hash(f->subject), step, slot);
 
-	*out = (struct vt_draw){ .dropped = -1 };
+	*out = (struct vt_patch_ref){ .dropped = -1, .noise = o->noise, .seed = o->seed,
+		.stream = vt_rng_name("patch noise", vt_rng_hash(f->subject), step, slot) };
 	corner(out->at, f, o, &r);
 	for (int a = 0; a < 3; a++)
 		out->flip[a] = vt_rng_uniform(&r) < 0.5 && o->flips;
-	for (int c = 0; c < f->c && c < 16; c++) {
+	for (int c = 0; c < f->c && c < VT_PATCH_CHANNELS; c++) {
 		out->gain[c] = (float)(1.0 + vt_rng_between(&r, -o->scale, o->scale));
 		out->add[c] = (float)vt_rng_between(&r, -o->shift, o->shift);
 	}
@@ -151,42 +154,49 @@ void vt_dataset_choose(struct vt_draw *out, const struct vt_patch_file *f, const
 		out->dropped = (int)vt_rng_below(&r, (uint32_t)f->c);
 }
 
+/* Row (z, y) of channel c of the patch; it begins at element `from`. */
+static void draw_row(float *row, const struct vt_patch_file *f, const struct vt_patch_ref *p, const int patch[3], int c,
+	int z,
+	int y, size_t from)
+{
+	struct vt_rng r = vt_rng_named(p->seed, p->stream);
+	int w = patch[2];
+
+	copy_row(row, f, c, p->at[0] + (p->flip[0] ? patch[0] - 1 - z : z), p->at[1] + (p->flip[1] ? patch[1] - 1 - y :
+		y),
+		p->at[2], w);
+	if (p->flip[2])
+		flip_row(row, w);
+	for (int x = 0; x < w; x++) {
+		if (row[x] == 0.0f)
+			continue;
+		row[x] = row[x] * p->gain[c] + p->add[c];
+		if (p->noise > 0) {
+			vt_rng_seek(&r, 4 * (uint64_t)(from + (size_t)x));
+			row[x] += (float)(p->noise * vt_rng_normal(&r));
+		}
+	}
+}
+
 void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot,
 	float *image, uint8_t *target)
 {
-	struct vt_rng r = vt_rng_stream(o->seed, "draw", vt_rng_hash(f->subject), step, slot);
-	int at[3], d = o->patch[0], h = o->patch[1], w = o->patch[2];
-	size_t voxels = (size_t)d * (size_t)h * (size_t)w;
-	bool flip[3];
+	int d = o->patch[0], h = o->patch[1], w = o->patch[2];
+	size_t at = 0, voxels = (size_t)d * (size_t)h * (size_t)w;
+	struct vt_patch_ref p;
 
-	corner(at, f, o, &r);
-	for (int a = 0; a < 3; a++)
-		flip[a] = vt_rng_uniform(&r) < 0.5 && o->flips;
-	for (int c = 0; c < f->c; c++) {
-		float gain = (float)(1.0 + vt_rng_between(&r, -o->scale, o->scale)),
-			add = (float)vt_rng_between(&r, -o->shift, o->shift);
-
+	vt_dataset_choose(&p, f, o, step, slot);
+	for (int c = 0; c < f->c; c++)
 		for (int z = 0; z < d; z++)
-			for (int y = 0; y < h; y++) {
-				float *row = image + (((size_t)c * (size_t)d + (size_t)z) * (size_t)h + (size_t)y) *
-					(size_t)w;
-
-				copy_row(row, f, c, at[0] + (flip[0] ? d - 1 - z : z),
-					at[1] + (flip[1] ? h - 1 - y : y), at[2], w);
-				if (flip[2])
-					flip_row(row, w);
-				for (int x = 0; x < w; x++)
-					row[x] = row[x] != 0.0f ? row[x] * gain + add + (float)(o->noise > 0
-						? o->noise * vt_rng_normal(&r) : 0) : 0.0f;
-			}
-	}
-	if (o->drop > 0 && vt_rng_uniform(&r) < o->drop)
-		memset(image + (size_t)vt_rng_below(&r, (uint32_t)f->c) * voxels, 0, voxels * sizeof(float));
+			for (int y = 0; y < h; y++, at += (size_t)w)
+				draw_row(image + at, f, &p, o->patch, c, z, y, at);
+	if (p.dropped >= 0)
+		memset(image + (size_t)p.dropped * voxels, 0, voxels * sizeof(float));
 	for (int z = 0; z < d; z++)
 		for (int y = 0; y < h; y++)
 			copy_target(target + ((size_t)z * (size_t)h + (size_t)y) * (size_t)w, f,
-				at[0] + (flip[0] ? d - 1 - z : z),
-				at[1] + (flip[1] ? h - 1 - y : y), at[2], w, flip[2]);
+				p.at[0] + (p.flip[0] ? d - 1 - z : z), p.at[1] + (p.flip[1] ? h - 1 - y : y), p.at[2],
+				w, p.flip[2]);
 }
 
 size_t vt_dataset_order(uint64_t seed, uint64_t epoch, size_t i, size_t n)

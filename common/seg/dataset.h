@@ -6,6 +6,7 @@
 #define COMMON_SEG_DATASET_H
 
 #include "common/image/patch_file.h"
+#include "common/nn/patch_ref.h"
 
 struct vt_dataset {
 	struct vt_patch_file *file;
@@ -22,21 +23,14 @@ struct vt_draw_opts {
 	double foreground;       /* share of patches centred on a foreground voxel */
 	bool flips;              /* each axis with probability 1/2 */
 	double scale, shift;     /* x (1 + U(-scale, scale)) + U(-shift, shift), a channel each */
-	double noise;            /* standard deviation of added normal noise */
+	double noise;            /* standard deviation of added normal noise, where the image is not 0 */
 	double drop;             /* probability that one channel, drawn at random, is all 0 */
 	uint64_t seed;
 };
 
-/* What a draw without noise does: out[c, z, y, x] = in gain + add where in is not 0, in the voxel of the volume at `at`
- * plus the patch's position, counted from the far end on flipped axes; all 0 in channel `dropped`. */
-struct vt_draw {
-	int at[3], dropped;      /* dropped: -1 for none */
-	bool flip[3];
-	float gain[16], add[16]; /* of the first 16 channels */
-};
-
-void vt_dataset_choose(struct vt_draw *out, const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step,
-	uint64_t slot);
+/* What is drawn; classes is left false. */
+void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *f, const struct vt_draw_opts *o,
+	uint64_t step, uint64_t slot);
 
 /* image: [c, z, y, x] f32, target: [z, y, x] region bits; outside the volume both are 0. */
 void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot,

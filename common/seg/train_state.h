@@ -8,10 +8,10 @@
 /* One output of the network while it is trained. */
 struct vt_train_head {
 	enum vt_role role;
-	double weight;               /* of its loss; 0: it is left alone, y and dy are NULL */
+	double weight;               /* of its loss; 0: it is left alone */
 	struct vt_shape shape;
-	float *y, *dy;
-	uint8_t *target;             /* at its resolution; NULL where that is the patch's */
+	float *y, *dy;               /* NULL on a device and where it is left alone */
+	uint8_t *target;             /* at its resolution; NULL where that is the patch's, and on a device */
 };
 
 struct vt_trainer {
@@ -52,6 +52,14 @@ void vt_train_precision_end(struct vt_trainer *t);
 bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm);
 void vt_train_precision_next(struct vt_trainer *t);
 bool vt_train_precision_varies(const struct vt_train_opts *o);
+
+/* train_batch.c: batch `round` of the step becomes input and target; the sum of its outputs' losses, as their share
+ * of the step, and their gradients for vt_session_backward_all. */
+enum { VT_TRAIN_HEADS = 33 };    /* at most */
+void vt_train_batch_begin(struct vt_trainer *t);
+void vt_train_batch_end(struct vt_trainer *t);
+void vt_train_batch_draw(struct vt_trainer *t, int round);
+double vt_train_batch_loss(struct vt_trainer *t, const float **dy);
 
 /* train_step.c: buffers; draws, gradient, update, and t->step is one more.  VT_EBUG where something is not finite. */
 void vt_train_step_begin(struct vt_trainer *t);

@@ -1,4 +1,4 @@
-/* train_step.c - one update of the weights: patches, forward, loss, backward, optimiser. */
+/* train_step.c - one update of the weights: batches, forward and backward pass, optimiser. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,39 +7,11 @@
 #include "common/nn/backend.h"
 #include "common/seg/train_state.h"
 
-enum { VT_MAX_HEADS = 32 };
-
-static size_t values_of(struct vt_shape s)
-{
-	return (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
-}
-
-static void begin_head(struct vt_train_head *h, const struct vt_trainer *t, int i)
-{
-	struct vt_output out = vt_graph_output_at(t->graph, i);
-
-	*h = (struct vt_train_head){ .role = out.role, .weight = out.role == VT_ROLE_BRANCH ? 0 : out.weight,
-		.shape = vt_session_shape_at(t->session, i) };
-	if (h->weight <= 0)
-		return;
-	h->y = vt_xmalloc(values_of(h->shape) * sizeof(float));
-	h->dy = vt_xmalloc(values_of(h->shape) * sizeof(float));
-	if (h->role == VT_ROLE_DEEP && h->shape.w != t->o->patch[2])
-		h->target = vt_xmalloc(values_of(h->shape) / (size_t)h->shape.c);
-}
-
 void vt_train_step_begin(struct vt_trainer *t)
 {
-	size_t batch = (size_t)t->o->batch;
 	int n = vt_session_n_weights(t->session);
 
-	t->voxels = (size_t)t->o->patch[0] * (size_t)t->o->patch[1] * (size_t)t->o->patch[2];
-	t->image = vt_xmalloc(t->voxels * batch * (size_t)t->channels * sizeof(float));
-	t->target = vt_xmalloc(t->voxels * batch);
-	t->n_heads = vt_graph_n_outputs(t->graph);
-	t->head = vt_xcalloc((size_t)t->n_heads, sizeof(*t->head));
-	for (int i = 0; i < t->n_heads; i++)
-		begin_head(&t->head[i], t, i);
+	vt_train_batch_begin(t);
 	if (t->o->accumulate < 2 || vt_session_remote(t->session))
 		return;
 	t->sum = vt_xcalloc((size_t)n, sizeof(*t->sum));
@@ -52,48 +24,8 @@ void vt_train_step_end(struct vt_trainer *t)
 {
 	for (int i = 0; t->sum && i < vt_session_n_weights(t->session); i++)
 		free(t->sum[i]);
-	for (int i = 0; i < t->n_heads; i++) {
-		free(t->head[i].y);
-		free(t->head[i].dy);
-		free(t->head[i].target);
-	}
 	free(t->sum);
-	free(t->head);
-	free(t->image);
-	free(t->target);
-}
-
-static struct vt_draw_opts draw_opts(const struct vt_trainer *t)
-{
-	struct vt_draw_opts draw = t->o->draw;
-
-	memcpy(draw.patch, t->o->patch, sizeof(draw.patch));
-	draw.seed = t->o->seed;
-	return draw;
-}
-
-/* Which training subject patch `slot` of this step comes from. */
-static size_t subject_of(const struct vt_trainer *t, uint64_t slot)
-{
-	uint64_t k = t->step * (uint64_t)t->o->batch * (uint64_t)t->o->accumulate + slot;
-
-	return t->train[vt_dataset_order(t->o->seed, k / t->n_train, (size_t)(k % t->n_train), t->n_train)];
-}
-
-/* Batch `round` of the step. */
-static void draw_batch(struct vt_trainer *t, int round)
-{
-	struct vt_draw_opts draw = draw_opts(t);
-
-	for (int b = 0; b < t->o->batch; b++) {
-		uint64_t slot = (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)b;
-
-		vt_dataset_draw(&t->d->file[subject_of(t, slot)], &draw, t->step, slot,
-			t->image + (size_t)b * (size_t)t->channels * t->voxels,
-			t->target + (size_t)b * t->voxels);
-	}
-	if (t->o->loss.softmax)
-		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
+	vt_train_batch_end(t);
 }
 
 static int not_finite(const struct vt_trainer *t, const char *what, struct vt_err *err)
@@ -147,140 +79,27 @@ static void fold_weight(void *ctx, size_t i)
 	}
 }
 
-/* The target where a coarser output has its voxels: the one at each voxel's centre, the later of two. */
-static void shrink_target(const struct vt_trainer *t, const struct vt_train_head *h)
-{
-	const struct vt_shape s = h->shape;
-	const int *p = t->o->patch;
-	size_t i = 0;
-
-	for (int n = 0; n < s.n; n++)
-		for (int z = 0; z < s.d; z++)
-			for (int y = 0; y < s.h; y++)
-				for (int x = 0; x < s.w; x++, i++) {
-					int fz = (2 * z + 1) * p[0] / (2 * s.d), fy = (2 * y + 1) * p[1] / (2 * s.h),
-						fx = (2 * x + 1) * p[2] / (2 * s.w);
-
-					h->target[i] = t->target[(((size_t)n * (size_t)p[0] + (size_t)fz) *
-						(size_t)p[1] + (size_t)fy) * (size_t)p[2] + (size_t)fx];
-				}
-}
-
-/* weight times the mean of (y - x)^2, x == NULL: of y^2. */
-static double mean_square(float *dy, const float *y, const float *x, size_t n, double weight)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		double d = (double)y[i] - (x ? (double)x[i] : 0);
-
-		sum += d * d;
-		dy[i] = (float)(2 * weight * d / (double)n);
-	}
-	return weight * sum / (double)n;
-}
-
-/* Loss of one output and its gradient, times share. */
-static double head_loss(struct vt_trainer *t, struct vt_train_head *h, double share)
-{
-	const struct vt_shape s = h->shape;
-	double weight = h->weight * share;
-
-	if (h->role == VT_ROLE_RECONSTRUCTION || h->role == VT_ROLE_LATENT)
-		return mean_square(h->dy, h->y, h->role == VT_ROLE_LATENT ? NULL : t->image, values_of(s), weight);
-	if (h->target)
-		shrink_target(t, h);
-	return vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c,
-		(size_t)s.d * (size_t)s.h * (size_t)s.w, &t->o->loss, weight);
-}
-
-/* As head_loss where output i lies on a device; false where it does not, or is no segmentation. */
-static bool loss_on_device(struct vt_trainer *t, int i, bool drawn, double *loss, const float **dy)
-{
-	const struct vt_train_head *h = &t->head[i];
-	double value;
-
-	if (h->role == VT_ROLE_RECONSTRUCTION || h->role == VT_ROLE_LATENT || !vt_session_remote(t->session))
-		return false;
-	if (h->target)
-		shrink_target(t, h);
-	if (!vt_session_loss(t->session, i, drawn ? NULL : h->target ? h->target : t->target, &t->o->loss,
-	    h->weight / t->o->accumulate, &value))
-		return false;
-	*loss += value;
-	*dy = VT_KEPT_GRADIENT;
-	return true;
-}
-
-/* Whether every output's loss is made on the device from the patch's own target, so that neither image nor target is
- * needed here. */
-static bool can_draw_on_device(const struct vt_trainer *t)
-{
-	if (!vt_session_remote(t->session) || t->o->draw.noise > 0 || t->channels > 8 || t->channels != t->d->file[0].c)
-		return false;
-	for (int i = 0; i < t->n_heads; i++)
-		if (t->head[i].y && (t->head[i].role == VT_ROLE_RECONSTRUCTION || t->head[i].role == VT_ROLE_LATENT ||
-		    t->head[i].target || t->head[i].shape.c > 8))
-			return false;
-	return true;
-}
-
-/* draw_batch where the volumes lie; false where one does not lie there. */
-static bool draw_on_device(struct vt_trainer *t, int round)
-{
-	struct vt_draw_opts o = draw_opts(t);
-	struct vt_remote *r = vt_session_remote(t->session);
-
-	if (!can_draw_on_device(t))
-		return false;
-	for (int b = 0; b < t->o->batch; b++) {
-		uint64_t slot = (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)b;
-		size_t i = subject_of(t, slot);
-		const struct vt_patch_file *f = &t->d->file[i];
-		struct vt_patch_ref p = { .classes = t->o->loss.softmax };
-		struct vt_draw d;
-
-		if (!vt_remote_keep(r, b, (int)i, &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d, f->h,
-		    f->w }))
-			return false;
-		vt_dataset_choose(&d, f, &o, t->step, slot);
-		p.dropped = d.dropped;
-		for (int a = 0; a < 3; a++) {
-			p.at[a] = d.at[a];
-			p.flip[a] = d.flip[a];
-		}
-		memcpy(p.gain, d.gain, sizeof(p.gain));
-		memcpy(p.add, d.add, sizeof(p.add));
-		vt_remote_draw(r, b, (int)i, &p);
-	}
-	return true;
-}
-
+/* What went wrong on the device of any level. */
 static int device_error(const struct vt_trainer *t, struct vt_err *err)
 {
-	const struct vt_err *e = vt_session_error(t->session);
+	for (int level = 0; level < VT_LEVELS; level++) {
+		const struct vt_err *e = t->at_level[level] ? vt_session_error(t->at_level[level]) : NULL;
 
-	return e ? vt_err_set(err, e->code, "step %llu: %s", (unsigned long long)t->step, e->text) : 0;
+		if (e)
+			return vt_err_set(err, e->code, "step %llu: %s", (unsigned long long)t->step, e->text);
+	}
+	return 0;
 }
 
 /* Loss and gradients of one batch, as their share of the step. */
 static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_err *err)
 {
-	const float *dy[VT_MAX_HEADS] = { NULL };
-	bool drawn = draw_on_device(t, round);
+	const float *dy[VT_TRAIN_HEADS] = { NULL };
 	struct folding folding = { t, round + 1 == t->o->accumulate };
 
-	if (!drawn) {
-		draw_batch(t, round);
-		vt_session_set_input(t->session, t->image);
-	}
+	vt_train_batch_draw(t, round);
 	vt_session_forward(t->session, t->step);
-	for (int i = 0; i < t->n_heads; i++)
-		if (t->head[i].y && !loss_on_device(t, i, drawn, loss, &dy[i])) {
-			vt_session_get_output_at(t->session, i, t->head[i].y);
-			*loss += head_loss(t, &t->head[i], 1.0 / t->o->accumulate);
-			dy[i] = t->head[i].dy;
-		}
+	*loss += vt_train_batch_loss(t, dy);
 	if (device_error(t, err))
 		return err->code;
 	vt_session_backward_all(t->session, dy);

@@ -23,27 +23,64 @@ struct steps {
 	size_t n;
 };
 
-/* The losses of every output, and where their gradients are. */
-static double loss_of(struct vt_session *s, int outputs, const uint8_t *target, const struct vt_loss *o,
-	float *const *dy, const float **use)
+/* The target at the centres of a coarser output's voxels. */
+static void shrink(uint8_t *out, const uint8_t *target, struct vt_shape y, struct vt_shape x)
 {
+	for (int n = 0; n < y.n; n++)
+		for (int z = 0; z < y.d; z++)
+			for (int v = 0; v < y.h; v++)
+				for (int u = 0; u < y.w; u++) {
+					int fz = (2 * z + 1) * x.d / (2 * y.d), fy = (2 * v + 1) * x.h / (2 * y.h),
+						fx = (2 * u + 1) * x.w / (2 * y.w);
+
+					*out++ = target[((n * x.d + fz) * x.h + fy) * x.w + fx];
+				}
+}
+
+/* Of one output on the host, with its gradient. */
+static double loss_here(struct vt_session *s, int k, enum vt_role role, const float *x, const uint8_t *target,
+	const struct vt_loss *o, float *dy, double weight)
+{
+	static float z[65536];
+	static uint8_t own[65536];
+	struct vt_shape y = vt_session_shape_at(s, k);
+	size_t n = count(y);
 	double sum = 0;
 
-	for (int k = 0; k < outputs; k++) {
-		struct vt_shape y = vt_session_shape_at(s, k);
-		double loss;
-		float *z;
+	vt_session_get_output_at(s, k, z);
+	if (role != VT_ROLE_RECONSTRUCTION && role != VT_ROLE_LATENT) {
+		shrink(own, target, y, vt_session_input_shape(s));
+		return vt_loss(dy, z, own, y.n, y.c, n / (size_t)(y.n * y.c), o, weight);
+	}
+	for (size_t i = 0; i < n; i++) {
+		double d = (double)z[i] - (role == VT_ROLE_LATENT ? 0 : (double)x[i]);
 
-		if (vt_session_loss(s, k, target, o, 0.7 / (k + 1), &loss)) {
-			use[k] = VT_KEPT_GRADIENT;
-		} else {
-			z = malloc(count(y) * sizeof(float));
-			vt_session_get_output_at(s, k, z);
-			loss = vt_loss(dy[k], z, target, y.n, y.c, count(y) / (size_t)(y.n * y.c), o, 0.7 / (k + 1));
-			use[k] = dy[k];
-			free(z);
-		}
-		sum += loss;
+		sum += d * d;
+		dy[i] = (float)(2 * weight * d / (double)n);
+	}
+	return weight * sum / (double)n;
+}
+
+/* The losses of every output, and where their gradients are. */
+static double loss_of(struct vt_session *s, const struct vt_graph *g, const float *x, const uint8_t *target,
+	const struct vt_loss *o, float *const *dy, const float **use)
+{
+	struct vt_remote *r = vt_session_remote(s);
+	double sum = 0;
+
+	if (r)
+		vt_remote_set_target(r, target);
+	for (int k = 0; k < vt_graph_n_outputs(g); k++) {
+		enum vt_role role = vt_graph_output_at(g, k).role;
+		double weight = 0.7 / (k + 1);
+
+		use[k] = r ? VT_KEPT_GRADIENT : dy[k];
+		if (!r)
+			sum += loss_here(s, k, role, x, target, o, dy[k], weight);
+		else if (role == VT_ROLE_RECONSTRUCTION || role == VT_ROLE_LATENT)
+			sum += vt_remote_square(r, k, role == VT_ROLE_RECONSTRUCTION, weight);
+		else
+			sum += vt_remote_loss(r, k, o, weight);
 	}
 	return sum;
 }
@@ -75,8 +112,8 @@ static void keep(struct steps *r, struct vt_session *s, struct vt_optim *o, stru
 }
 
 /* One step: the gradients of `accumulate` passes, their norm, an update and a snapshot. */
-static void step(struct steps *r, struct vt_session *s, struct vt_optim *o, struct vt_average *mean,
-	const struct way *way, int t)
+static void step(struct steps *r, struct vt_session *s, const struct vt_graph *g, struct vt_optim *o,
+	struct vt_average *mean, const struct way *way, int t)
 {
 	static float x[65536], dy_of[4][65536];
 	static uint8_t target[65536];
@@ -92,16 +129,16 @@ static void step(struct steps *r, struct vt_session *s, struct vt_optim *o, stru
 		set_target(target, sizeof(target), &way->loss, k);
 		vt_session_set_input(s, x);
 		vt_session_forward(s, (uint64_t)t);
-		r->loss[t] += loss_of(s, 1, target, &way->loss, dy, use) / passes;
+		r->loss[t] += loss_of(s, g, x, target, &way->loss, dy, use) / passes;
 		vt_session_backward_all(s, use);
 		if (passes > 1 && vt_session_remote(s))
 			vt_remote_accumulate(vt_session_remote(s), k == 0, k + 1 == passes);
 		for (int i = 0; passes > 1 && !vt_session_remote(s) && i < vt_session_n_weights(s); i++)
 			for (size_t j = 0; vt_session_weight(s, i)->grad && j < vt_session_size(s, i); j++, at++) {
-				float *g = &vt_session_weight(s, i)->grad[j];
+				float *grad = &vt_session_weight(s, i)->grad[j];
 
-				sum[at] += *g;
-				*g = sum[at];
+				sum[at] += *grad;
+				*grad = sum[at];
 			}
 	}
 	r->norm[t] = vt_optim_norm(o);
@@ -135,7 +172,7 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 	if (way->average > 0)
 		vt_average_init(&mean, s, way->average);
 	for (int t = 0; t < STEPS; t++) {
-		step(r, s, o, &mean, way, t);
+		step(r, s, g, o, &mean, way, t);
 		for (int i = 0; t == 2 && i < vt_session_n_weights(s); i++)
 			for (int slot = 0; slot < 3; slot++)
 				if (vt_optim_state(o, i, slot))
@@ -213,6 +250,37 @@ static void losses(void)
 	vt_graph_free(g);
 }
 
+/* Heads of deep supervision at half size and as fine, a reconstruction, a code; nine channels fill more than one
+ * chunk. */
+static void outputs(void)
+{
+	const struct vt_loss all[] = { { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 },
+		{ .softmax = true, .dice = 1, .focal = 1, .gamma = 2, .balance = -1, .smooth = 1, .smooth_below = 1 },
+		{ .softmax = true, .generalised = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1,
+		.balance = -1 } };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		const struct way way = { .loss = all[i], .optim = { .kind = VT_OPTIM_SGD, .momentum = 0.9 } };
+		struct vt_graph *g = vt_graph_new();
+		int classes = i == 2 ? 9 : 5, x = vt_graph_input(g, (struct vt_shape){ 2, 3, 8, 10, 12 }), a, b;
+
+		a = vt_graph_act(g, vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 9, .k = 3 }), "r", VT_ACT_ELU,
+			1);
+		b = vt_graph_conv(g, a, "b", (struct vt_conv){ .out_c = 6, .k = 3, .stride = 2 });
+		vt_graph_output(g, vt_graph_conv(g, a, "head", (struct vt_conv){ .out_c = classes, .k = 1,
+			.bias = true }));
+		vt_graph_extra_output(g, vt_graph_conv(g, b, "coarse", (struct vt_conv){ .out_c = classes, .k = 1 }),
+			VT_ROLE_DEEP, 1);
+		vt_graph_extra_output(g, vt_graph_conv(g, a, "back", (struct vt_conv){ .out_c = 3, .k = 1 }),
+			VT_ROLE_RECONSTRUCTION, 1);
+		vt_graph_extra_output(g, vt_graph_linear(g, vt_graph_global_pool(g, b, VT_POOL_MEAN), "code", 11, true),
+			VT_ROLE_LATENT, 1);
+		compare(g, "outputs", "f32", &way, 1e-5);
+		compare(g, "outputs", "bf16", &way, 1e-2);
+		vt_graph_free(g);
+	}
+}
+
 #define DICE_CE { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 }
 #define ADAM .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8
 
@@ -263,69 +331,81 @@ static void options(void)
 
 /* --- patches ------------------------------------------------------------------------------------------------------ */
 
-enum { VD = 13, VH = 11, VW = 17, PATCH = 12 };
+enum { VD = 13, VH = 11, VW = 17, PATCH = 12, MOST = 16 };
 
-/* A patch drawn on the device from a kept volume is the host's, bit for bit: image through a window that copies,
- * target through the loss. */
-static void patches(void)
+/* A subject of c channels, some voxels of which are 0. */
+static struct vt_patch_file subject(int c, bool half)
 {
-	static float volume[3 * VD * VH * VW], image[3 * PATCH * PATCH * PATCH], got[3 * PATCH * PATCH * PATCH];
-	static uint16_t half[3 * VD * VH * VW];
-	static uint8_t regions[VD * VH * VW], target[PATCH * PATCH * PATCH];
+	static char name[] = "s";
+	static float volume[MOST * VD * VH * VW];
+	static uint16_t halves[MOST * VD * VH * VW];
+	static uint8_t regions[VD * VH * VW];
 	static uint32_t foreground[] = { 40, 700, 1500 };
-	char subject[] = "s";
+
+	fill(volume, sizeof(volume) / sizeof(*volume), 4);
+	for (size_t i = 0; i < sizeof(regions); i++)
+		regions[i] = (uint8_t)(i * 2654435761u >> 29);
+	for (size_t i = 0; i < sizeof(volume) / sizeof(*volume); i++) {
+		volume[i] = i % 5 ? volume[i] : 0;
+		halves[i] = vt_half_from_float(volume[i]);
+	}
+	return (struct vt_patch_file){ .subject = name, .c = c, .d = VD, .h = VH, .w = VW, .half = half,
+		.image = half ? (void *)halves : (void *)volume, .regions = regions, .foreground = foreground,
+		.n_foreground = 3, .n_regions = 3 };
+}
+
+/* A patch drawn on the device from a kept volume is the host's, bit for bit: image through a window that copies, target
+ * through the loss. */
+static void draw_patches(int c, double noise)
+{
+	static float image[MOST * PATCH * PATCH * PATCH], got[MOST * PATCH * PATCH * PATCH];
+	static uint8_t target[PATCH * PATCH * PATCH];
 	const struct vt_loss ce = { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 };
 	struct vt_graph *g = vt_graph_new();
 	struct vt_device *d = NULL;
 	struct vt_session *s = NULL;
+	struct vt_remote *r;
 	struct vt_err err = VT_ERR_INIT;
-	int x = vt_graph_input(g, (struct vt_shape){ 1, 3, PATCH, PATCH, PATCH });
+	int x = vt_graph_input(g, (struct vt_shape){ 1, c, PATCH, PATCH, PATCH });
 
 	vt_graph_output(g, vt_graph_window(g, x, (struct vt_shape){ 0, 0, 0, 0, 0 },
-		(struct vt_shape){ 1, 3, PATCH, PATCH, PATCH }));
-	fill(volume, sizeof(volume) / sizeof(*volume), 4);
-	for (size_t i = 0; i < sizeof(regions); i++) {
-		regions[i] = (uint8_t)(i * 2654435761u >> 29);
-		volume[i] = i % 5 ? volume[i] : 0;
-	}
-	for (size_t i = 0; i < sizeof(half) / sizeof(*half); i++)
-		half[i] = vt_half_from_float(volume[i]);
+		(struct vt_shape){ 1, c, PATCH, PATCH, PATCH }));
 	if (vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = "f32" }, &err) ||
 		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .device = d }, &err)) {
 		CHECK_FAIL("%s", err.text);
 		return;
 	}
-	for (int k = 0; k < 12; k++) {
-		struct vt_patch_file f = { .subject = subject, .c = 3, .d = VD, .h = VH, .w = VW, .half = k % 2,
-			.image = k % 2 ? (void *)half : (void *)volume,
-			.regions = regions, .foreground = foreground, .n_foreground = 3, .n_regions = 3 };
+	r = vt_session_remote(s);
+	for (int k = 0; k < 8; k++) {
+		struct vt_patch_file f = subject(c, k % 2);
 		struct vt_draw_opts o = { .patch = { PATCH, PATCH, PATCH }, .foreground = 0.5, .flips = true,
-			.scale = 0.1, .shift = 0.2, .drop = 0.5, .seed = 3 };
-		struct vt_draw c;
-		struct vt_patch_ref p = { .classes = false };
-		double here, there = 0;
+			.scale = 0.1, .shift = 0.2, .noise = noise, .drop = 0.5, .seed = 3 };
+		struct vt_patch_ref p;
+		double there;
 
 		vt_dataset_draw(&f, &o, (uint64_t)k, 0, image, target);
-		vt_dataset_choose(&c, &f, &o, (uint64_t)k, 0);
-		for (int a = 0; a < 3; a++) {
-			p.at[a] = c.at[a];
-			p.flip[a] = c.flip[a];
-			p.gain[a] = c.gain[a];
-			p.add[a] = c.add[a];
-		}
-		p.dropped = c.dropped;
-		CHECK(vt_remote_keep(vt_session_remote(s), 0, k % 2, &(struct vt_volume_ref){ f.image, f.half, f.regions,
-			3, VD, VH, VW }));
-		vt_remote_draw(vt_session_remote(s), 0, k % 2, &p);
+		vt_dataset_choose(&p, &f, &o, (uint64_t)k, 0);
+		CHECK(vt_remote_keep(r, 0, k % 2, &(struct vt_volume_ref){ f.image, f.half, f.regions, c, VD, VH, VW }));
+		vt_remote_draw(r, 0, k % 2, &p);
 		vt_session_forward(s, 0);
 		vt_session_get_output(s, got);
-		CHECK(!memcmp(got, image, sizeof(image)));
-		CHECK(vt_session_loss(s, 0, NULL, &ce, 1, &there) && vt_session_loss(s, 0, target, &ce, 1, &here) &&
-			here == there);
+		CHECK(!memcmp(got, image, (size_t)c * PATCH * PATCH * PATCH * sizeof(float)));
+		there = vt_remote_loss(r, 0, &ce, 1);
+		vt_remote_set_target(r, target);
+		CHECK(there == vt_remote_loss(r, 0, &ce, 1));
 	}
+	if (vt_session_error(s))
+		CHECK_FAIL("%s", vt_session_error(s)->text);
 	vt_session_free(s);
 	vt_device_close(d);
 	vt_graph_free(g);
+}
+
+static void patches(void)
+{
+	draw_patches(3, 0);
+	draw_patches(3, 0.3);
+	draw_patches(11, 0.3);
 }
 
 int main(int argc, char **argv)
@@ -333,6 +413,7 @@ int main(int argc, char **argv)
 	gpu_test_begin(argc, argv);
 	RUN(patches);
 	RUN(losses);
+	RUN(outputs);
 	RUN(optimisers);
 	RUN(options);
 	return check_done();

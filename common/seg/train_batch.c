@@ -1,0 +1,206 @@
+/* train_batch.c - a batch of patches and the losses of the network's outputs, where the session is: here or on its
+ * device. The one thing that a device may leave to the host is to draw a batch, where a volume does not fit into its
+ * memory. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/nn/backend.h"
+#include "common/seg/train_state.h"
+
+static size_t values_of(struct vt_shape s)
+{
+	return (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
+}
+
+/* A device has its own room for an output's values and target. */
+static void begin_head(struct vt_train_head *h, const struct vt_trainer *t, int i)
+{
+	struct vt_output out = vt_graph_output_at(t->graph, i);
+
+	*h = (struct vt_train_head){ .role = out.role, .weight = out.role == VT_ROLE_BRANCH ? 0 : out.weight,
+		.shape = vt_session_shape_at(t->session, i) };
+	if (h->weight <= 0 || vt_session_remote(t->session))
+		return;
+	h->y = vt_xmalloc(values_of(h->shape) * sizeof(float));
+	h->dy = vt_xmalloc(values_of(h->shape) * sizeof(float));
+	if (h->role == VT_ROLE_DEEP && h->shape.w != t->o->patch[2])
+		h->target = vt_xmalloc(values_of(h->shape) / (size_t)h->shape.c);
+}
+
+void vt_train_batch_begin(struct vt_trainer *t)
+{
+	size_t batch = (size_t)t->o->batch;
+
+	t->voxels = (size_t)t->o->patch[0] * (size_t)t->o->patch[1] * (size_t)t->o->patch[2];
+	t->image = vt_xmalloc(t->voxels * batch * (size_t)t->channels * sizeof(float));
+	t->target = vt_xmalloc(t->voxels * batch);
+	t->n_heads = vt_graph_n_outputs(t->graph);
+	t->head = vt_xcalloc((size_t)t->n_heads, sizeof(*t->head));
+	for (int i = 0; i < t->n_heads; i++)
+		begin_head(&t->head[i], t, i);
+}
+
+void vt_train_batch_end(struct vt_trainer *t)
+{
+	for (int i = 0; i < t->n_heads; i++) {
+		free(t->head[i].y);
+		free(t->head[i].dy);
+		free(t->head[i].target);
+	}
+	free(t->head);
+	free(t->image);
+	free(t->target);
+}
+
+/* --- patches ------------------------------------------------------------------------------------------------------ */
+
+static struct vt_draw_opts draw_opts(const struct vt_trainer *t)
+{
+	struct vt_draw_opts draw = t->o->draw;
+
+	memcpy(draw.patch, t->o->patch, sizeof(draw.patch));
+	draw.seed = t->o->seed;
+	return draw;
+}
+
+/* Which training subject patch `slot` of this step comes from. */
+static size_t subject_of(const struct vt_trainer *t, uint64_t slot)
+{
+	uint64_t k = t->step * (uint64_t)t->o->batch * (uint64_t)t->o->accumulate + slot;
+
+	return t->train[vt_dataset_order(t->o->seed, k / t->n_train, (size_t)(k % t->n_train), t->n_train)];
+}
+
+static uint64_t slot_of(const struct vt_trainer *t, int round, int item)
+{
+	return (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)item;
+}
+
+static void draw_here(struct vt_trainer *t, int round)
+{
+	struct vt_draw_opts draw = draw_opts(t);
+
+	for (int b = 0; b < t->o->batch; b++) {
+		uint64_t slot = slot_of(t, round, b);
+
+		vt_dataset_draw(&t->d->file[subject_of(t, slot)], &draw, t->step, slot,
+			t->image + (size_t)b * (size_t)t->channels * t->voxels, t->target + (size_t)b * t->voxels);
+	}
+	if (t->o->loss.softmax)
+		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
+}
+
+/* From the volumes that lie there; false where one does not. */
+static bool draw_there(struct vt_trainer *t, struct vt_remote *r, int round)
+{
+	struct vt_draw_opts o = draw_opts(t);
+
+	for (int b = 0; b < t->o->batch; b++) {
+		uint64_t slot = slot_of(t, round, b);
+		size_t i = subject_of(t, slot);
+		const struct vt_patch_file *f = &t->d->file[i];
+		struct vt_patch_ref p;
+
+		if (!vt_remote_keep(r, b, (int)i, &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d, f->h,
+		    f->w }))
+			return false;
+		vt_dataset_choose(&p, f, &o, t->step, slot);
+		p.classes = t->o->loss.softmax;
+		vt_remote_draw(r, b, (int)i, &p);
+	}
+	return true;
+}
+
+void vt_train_batch_draw(struct vt_trainer *t, int round)
+{
+	struct vt_remote *r = vt_session_remote(t->session);
+
+	if (r && draw_there(t, r, round))
+		return;
+	draw_here(t, round);
+	vt_session_set_input(t->session, t->image);
+	if (r)
+		vt_remote_set_target(r, t->target);
+}
+
+/* --- losses ------------------------------------------------------------------------------------------------------- */
+
+/* The target where a coarser output has its voxels: the one at each voxel's centre, the later of two. */
+static void shrink_target(const struct vt_trainer *t, const struct vt_train_head *h)
+{
+	const struct vt_shape s = h->shape;
+	const int *p = t->o->patch;
+	size_t i = 0;
+
+	for (int n = 0; n < s.n; n++)
+		for (int z = 0; z < s.d; z++)
+			for (int y = 0; y < s.h; y++)
+				for (int x = 0; x < s.w; x++, i++) {
+					int fz = (2 * z + 1) * p[0] / (2 * s.d), fy = (2 * y + 1) * p[1] / (2 * s.h),
+						fx = (2 * x + 1) * p[2] / (2 * s.w);
+
+					h->target[i] = t->target[(((size_t)n * (size_t)p[0] + (size_t)fz) *
+						(size_t)p[1] + (size_t)fy) * (size_t)p[2] + (size_t)fx];
+				}
+}
+
+/* weight times the mean of (y - x)^2, x == NULL: of y^2. */
+static double mean_square(float *dy, const float *y, const float *x, size_t n, double weight)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		double d = (double)y[i] - (x ? (double)x[i] : 0);
+
+		sum += d * d;
+		dy[i] = (float)(2 * weight * d / (double)n);
+	}
+	return weight * sum / (double)n;
+}
+
+static bool is_square(const struct vt_train_head *h)
+{
+	return h->role == VT_ROLE_RECONSTRUCTION || h->role == VT_ROLE_LATENT;
+}
+
+static double loss_here(struct vt_trainer *t, struct vt_train_head *h, double weight)
+{
+	const struct vt_shape s = h->shape;
+
+	if (is_square(h))
+		return mean_square(h->dy, h->y, h->role == VT_ROLE_LATENT ? NULL : t->image, values_of(s), weight);
+	if (h->target)
+		shrink_target(t, h);
+	return vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c,
+		(size_t)s.d * (size_t)s.h * (size_t)s.w, &t->o->loss, weight);
+}
+
+static double loss_there(struct vt_trainer *t, struct vt_remote *r, int i, double weight)
+{
+	if (is_square(&t->head[i]))
+		return vt_remote_square(r, i, t->head[i].role == VT_ROLE_RECONSTRUCTION, weight);
+	return vt_remote_loss(r, i, &t->o->loss, weight);
+}
+
+double vt_train_batch_loss(struct vt_trainer *t, const float **dy)
+{
+	struct vt_remote *r = vt_session_remote(t->session);
+	double sum = 0;
+
+	for (int i = 0; i < t->n_heads; i++) {
+		struct vt_train_head *h = &t->head[i];
+		double weight = h->weight * (1.0 / t->o->accumulate);
+
+		if (h->weight <= 0)
+			continue;
+		if (r) {
+			sum += loss_there(t, r, i, weight);
+			dy[i] = VT_KEPT_GRADIENT;
+		} else {
+			vt_session_get_output_at(t->session, i, h->y);
+			sum += loss_here(t, h, weight);
+			dy[i] = h->dy;
+		}
+	}
+	return sum;
+}
