@@ -6,18 +6,19 @@
  *
  * Scans are prepared as the checkpoint says its training data were; label values are those of the checkpoint's
  * cohort. */
+#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
-#include "common/image/volume.h"
 #include "common/nn/backend.h"
 #include "common/seg/checkpoint.h"
 #include "common/seg/cohort.h"
 #include "common/seg/crop.h"
 #include "common/seg/learned_mask.h"
+#include "common/seg/paste.h"
 #include "common/seg/predictor.h"
 #include "common/stage/stage.h"
 
@@ -65,6 +66,7 @@ struct job {
 	struct vt_device *device;
 	struct vt_prepare_opts prepare;
 	struct vt_learned_mask *brain;
+	struct vt_json *on_host;         /* subjects whose windows the host joined, a device having no room */
 };
 
 /* The preparation of the training data; scans of another size of voxel are resampled to theirs. */
@@ -81,131 +83,188 @@ static int preparation_of(struct job *j, struct vt_err *err)
 	return rc ? vt_err_prefix(err, "checkpoint.json") : 0;
 }
 
-/* Scans -> a container in dir. */
-static int prepare(const struct job *j, const char *subject, const char *dir, struct vt_patch_file *f,
-	struct vt_err *err)
+/* Scans -> a container in memory. */
+static int prepare(const struct job *j, const char *subject, struct vt_patch_file *f, struct vt_err *err)
 {
 	const struct vt_crop_opts crop = { .margin = 2, .multiple = 8 };
-	struct vt_prepare_report report;
-	char *file = vt_path_join(dir, "subject.vtp");
-	int rc = vt_cohort_prepare(dir, subject, vt_stage_input(j->r, "scans"), j->manifest, &j->prepare, &report, err);
+	struct vt_prepared prepared = { .geometry = NULL };
+	int rc = vt_cohort_load(&prepared, subject, vt_stage_input(j->r, "scans"), j->manifest, &j->prepare, err);
 
 	if (!rc)
-		rc = vt_crop_subject(file, j->manifest, subject, dir, NULL, NULL, &crop, err);
-	if (!rc)
-		rc = vt_patch_open(f, file, err);
-	free(file);
+		rc = vt_crop_prepared(f, j->manifest, subject, &prepared, &crop, err);
+	vt_prepared_release(&prepared);
 	return rc;
 }
 
-/* Labels of the container's box -> the prepared grid -> the scans' own grid. */
-static int write_labels(const char *path, const uint8_t *box, const struct vt_patch_file *f, struct vt_err *err)
-{
-	const struct vt_json *at = vt_json_get(f->header, "box");
-	long lo[3] = { (long)vt_json_integer(vt_json_at(at, 0), 0), (long)vt_json_integer(vt_json_at(at, 1), 0),
-		(long)vt_json_integer(vt_json_at(at, 2), 0) };
-	struct vt_placement p;
-	uint8_t *work = NULL, *native = NULL;
-	const size_t *dim = p.work.dim;
-	int rc = vt_placement_parse(&p, vt_json_pointer(f->header, "/geometry/placement"), err);
-
-	if (rc)
-		return rc;
-	work = vt_xcalloc(vt_geometry_count(&p.work), 1);
-	native = vt_xcalloc(vt_geometry_count(&p.native), 1);
-	for (long z = 0; z < f->d; z++)
-		for (long y = 0; y < f->h; y++)
-			for (long x = 0; x < f->w; x++) {
-				long k = lo[0] + z, j = lo[1] + y, i = lo[2] + x;
-
-				if (k >= 0 && j >= 0 && i >= 0 && k < (long)dim[2] && j < (long)dim[1] &&
-				    i < (long)dim[0])
-					work[((size_t)k * dim[1] + (size_t)j) * dim[0] + (size_t)i] =
-						box[(size_t)((z * f->h + y) * f->w + x)];
-			}
-	rc = vt_labels_to_native(native, &p, work, err);
-	if (!rc)
-		rc = vt_volume_write(path, &p.native, VT_U8, native, err);
-	free(work);
-	free(native);
-	return rc;
-}
-
-static int label(const struct job *j, const struct vt_patch_file *f, const char *path, struct vt_err *err)
-{
-	const struct params *p = vt_stage_params(j->r);
-	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
-	struct vt_prediction *prediction = NULL;
+/* A subject on its way: prepared, answered, written. */
+struct one {
+	const struct job *j;
+	const char *id;
+	struct vt_patch_file f;
+	struct vt_prediction *p;
 	uint8_t *bits;
-	int rc = vt_checkpoint_check_channels(&j->model, vt_json_get(f->header, "channels"), f->subject, err);
+	struct vt_err why;
+	pthread_t thread;
+	bool apart;              /* being prepared by the thread */
+};
 
-	if (rc)
-		return rc;
-	bits = vt_xmalloc(voxels);
-	rc = vt_predict_begin(&prediction, &j->session, 1, j->model.softmax, f,
-		&(struct vt_predict_opts){ p->overlap, p->flips }, err);
-	if (!rc)
-		rc = vt_predict_bits(bits, prediction, err);
-	vt_predict_free(prediction);
-	if (!rc) {
-		for (size_t i = 0; i < voxels; i++)
-			bits[i] = bits[i] ? vt_manifest_value(j->model.manifest, bits[i]) : 0;
-		rc = write_labels(path, bits, f, err);
-	}
-	free(bits);
-	return rc;
+static void *prepare_apart(void *ctx)
+{
+	struct one *s = ctx;
+
+	prepare(s->j, s->id, &s->f, &s->why);
+	return NULL;
 }
 
-static int one_subject(const struct job *j, const char *subject, struct vt_err *err)
+/* Scans are read ahead while a device works.  Not where the network that finds brains runs on it too: a device takes
+ * one thread at a time. */
+static bool reads_ahead(const struct job *j)
 {
-	char *dir = vt_path_join(vt_stage_out(j->r), subject), *scratch = vt_path_join(dir, ".prepared"),
-		*path = vt_path_join(dir, "seg.nii.gz");
-	struct vt_patch_file f = { .header = NULL };
-	struct vt_err why = VT_ERR_INIT;
-	int rc = prepare(j, subject, scratch, &f, &why);
+	return j->device && !j->brain;
+}
 
-	if (!rc) {
-		rc = label(j, &f, path, &why);
-		vt_patch_close(&f);
+static void start(struct one *s)
+{
+	s->apart = !pthread_create(&s->thread, NULL, prepare_apart, s);
+}
+
+static void take(struct one *s)
+{
+	if (s->apart)
+		pthread_join(s->thread, NULL);
+	else
+		prepare_apart(s);
+	s->apart = false;
+}
+
+/* Queues a subject's windows on a device, or runs them on the CPU. */
+static void begin(struct one *s)
+{
+	const struct job *j = s->j;
+	const struct params *p = vt_stage_params(j->r);
+	const struct vt_predict_opts how = { p->overlap, p->flips };
+
+	if (!s->why.code)
+		vt_checkpoint_check_channels(&j->model, vt_json_get(s->f.header, "channels"), s->f.subject, &s->why);
+	if (!s->why.code)
+		vt_predict_begin(&s->p, &j->session, 1, j->model.softmax, &s->f, &how, &s->why);
+	if (s->p && j->device && !vt_predict_on_device(s->p))
+		vt_json_push(j->on_host, vt_json_new_text(s->id));
+}
+
+static void answer(struct one *s)
+{
+	if (!s->why.code) {
+		s->bits = vt_xmalloc((size_t)s->f.d * (size_t)s->f.h * (size_t)s->f.w);
+		vt_predict_bits(s->bits, s->p, &s->why);
 	}
-	if (vt_fs_remove_tree(rc ? dir : scratch, err))
+	vt_predict_free(s->p);
+	s->p = NULL;
+}
+
+/* The done-th: writes what was found, or puts the subject into quarantine; what is not the subject's fault is the
+ * stage's error. */
+static int finish(struct one *s, size_t done, struct vt_err *err)
+{
+	char *dir = vt_path_join(vt_stage_out(s->j->r), s->id), *path = vt_path_join(dir, "seg.nii.gz");
+	int rc = s->why.code;
+
+	if (!rc && !(rc = vt_fs_mkdirs(dir, &s->why)))
+		rc = vt_paste_labels(path, s->bits, &s->f, s->j->model.manifest, &s->why);
+	if (rc && vt_fs_exists(dir) && vt_fs_remove_tree(dir, err))
 		rc = err->code;
 	else if (rc == VT_EDATA || rc == VT_ENOINPUT)
-		rc = vt_stage_quarantine(j->r, subject, &why, err);
+		rc = vt_stage_quarantine(s->j->r, s->id, &s->why, err);
 	else if (rc)
-		*err = why;
+		*err = s->why;
+	free(s->bits);
+	s->bits = NULL;
+	vt_patch_close(&s->f);
 	free(dir);
-	free(scratch);
 	free(path);
+	vt_progress_step(done, "subject=%s", s->id);
 	return rc;
+}
+
+/* While a device works on subject i, i + 1 is read and i - 1 written; on the CPU one comes after the other. */
+static int pass_through(struct one *s, size_t n, struct vt_err *err)
+{
+	bool ahead = reads_ahead(s->j);
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i <= n; i++) {
+		if (i < n && vt_stage_stopping())
+			return vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", ahead && i ? i - 1 : i,
+				n);
+		if (i < n) {
+			take(&s[i]);
+			begin(&s[i]);
+		}
+		if (ahead && i + 1 < n)
+			start(&s[i + 1]);
+		if (ahead && i)
+			rc = finish(&s[i - 1], i, err);
+		if (i < n)
+			answer(&s[i]);
+		if (!ahead && i < n)
+			rc = finish(&s[i], i + 1, err);
+	}
+	return rc;
+}
+
+static void release(struct one *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (s[i].apart)
+			pthread_join(s[i].thread, NULL);
+		vt_predict_free(s[i].p);
+		vt_patch_close(&s[i].f);
+		free(s[i].bits);
+	}
+	free(s);
 }
 
 static int all_subjects(struct job *j, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	struct one *s;
 	int rc = vt_manifest_subjects(&ids, j->manifest, vt_stage_input(j->r, "scans"), err);
 
 	if (!rc && !ids.n)
 		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject as the manifest %s lays them out",
 			vt_stage_input(j->r, "scans"), j->manifest->name);
-	vt_progress_begin("predict", "subject", ids.n);
-	for (size_t i = 0; !rc && i < ids.n; i++) {
-		rc = vt_stage_stopping() ? vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i, ids.n)
-			: one_subject(j, ids.v[i], err);
+	s = vt_xcalloc(ids.n + 1, sizeof(*s));
+	for (size_t i = 0; i < ids.n; i++) {
+		s[i] = (struct one){ .j = j, .id = ids.v[i] };
 		vt_json_push(list, vt_json_new_text(ids.v[i]));
-		vt_progress_step(i + 1, "subject=%s", ids.v[i]);
 	}
+	vt_progress_begin("predict", "subject", ids.n);
+	if (!rc)
+		rc = pass_through(s, ids.n, err);
 	vt_progress_end();
+	release(s, ids.n);
 	vt_stage_note(j->r, "subjects", list);
 	vt_strs_release(&ids);
 	return rc;
 }
 
+/* What it ran on, how many windows at a time, and for whom the device had no room. */
+static void note_device(const struct job *j)
+{
+	struct vt_json *about = vt_device_describe(j->device);
+
+	if (j->device)
+		vt_json_put_int(about, "windows_at_a_time", vt_session_input_shape(j->session).n);
+	if (j->on_host->n)
+		vt_json_put(about, "joined_on_host", vt_json_copy(j->on_host));
+	vt_stage_note(j->r, "device", about);
+}
+
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	struct job j = { .r = r };
+	struct job j = { .r = r, .on_host = vt_json_new(VT_JSON_ARRAY) };
 	int rc = vt_checkpoint_open(&j.model, vt_stage_input(r, "model"), err);
 
 	if (!rc)
@@ -224,9 +283,10 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc) {
 		vt_stage_note(r, "settings", vt_prepare_settings(&j.prepare));
 		rc = all_subjects(&j, err);
-		vt_stage_note(r, "device", vt_device_describe(j.device));
+		note_device(&j);
 	}
 	vt_learned_mask_close(j.brain);
+	vt_json_free(j.on_host);
 	vt_session_free(j.session);
 	vt_graph_free(j.graph);
 	vt_device_close(j.device);

@@ -13,7 +13,8 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_mutex_t one_loop;
 	pthread_cond_t begun, finished;
-	unsigned wanted, running;       /* wanted == 0: not decided yet; running: workers started, without the caller */
+	atomic_uint wanted;             /* 0: not decided yet */
+	unsigned running;               /* workers started, without the caller */
 	unsigned busy;
 	unsigned long generation;
 	size_t n;

@@ -133,9 +133,20 @@ int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *er
 void vt_patch_close(struct vt_patch_file *p)
 {
 	vt_fs_unmap(&p->map);
+	free(p->memory);
 	vt_json_free(p->header);
 	free(p->subject);
 	*p = (struct vt_patch_file){ .header = NULL };
+}
+
+void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int dims[4], float *image)
+{
+	*out = (struct vt_patch_file){ .memory = image, .header = about, .c = dims[0], .d = dims[1], .h = dims[2],
+		.w = dims[3],
+		.subject = vt_xstrdup(vt_json_text(vt_json_get(about, "subject"), "")), .image = image,
+		.test = vt_json_true(vt_json_get(about, "test"), false),
+		.fold = (int)vt_json_integer(vt_json_get(about, "fold"), 0),
+		.n_regions = vt_json_get(about, "regions") ? (int)vt_json_get(about, "regions")->n : 0 };
 }
 
 void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y, int x, int n)

@@ -21,6 +21,7 @@
 
 struct vt_patch_file {
 	struct vt_map map;
+	void *memory;            /* the image where there is no file */
 	struct vt_json *header;
 	char *subject;
 	int c, d, h, w;
@@ -35,6 +36,10 @@ struct vt_patch_file {
 
 int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err);
 void vt_patch_close(struct vt_patch_file *p);
+
+/* A container that is no file: takes `about`, the header's keys, and the image, dims = c, d, h, w in f32, allocated
+ * with malloc.  It has no labels. */
+void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int dims[4], float *image);
 
 /* Channel c at (z, y, x .. x + n) as f32. */
 void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y, int x, int n);

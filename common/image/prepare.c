@@ -227,7 +227,7 @@ static void place_channel(void *ctx, size_t c)
 		vt_normalise_numbers(&channel->numbers, channel->work, p->work_mask, n, how, &channel->err);
 	if (!rc)
 		vt_normalise_apply(channel->work, channel->work, p->work_mask, n, how, &channel->numbers);
-	if (!rc)
+	if (!rc && p->pictured)
 		find_window(p, channel, n, &channel->err);
 }
 
@@ -304,8 +304,22 @@ static void release(struct prepare *p)
 	free(p->work_mask);
 }
 
-static int run(struct prepare *p, const char *out_dir, struct vt_err *err)
+/* Everything but the writing. */
+static int make(struct prepare *p, const char *subject, const struct vt_prepare_channel *channels, size_t n_channels,
+	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
 {
+	memset(report, 0, sizeof(*report));
+	p->subject = subject;
+	p->opts = opts;
+	p->report = report;
+	if (!n_channels)
+		return vt_err_set(err, VT_EDATA, "no channels");
+	p->channel = calloc(n_channels, sizeof(*p->channel));
+	if (!p->channel)
+		return vt_err_nomem(err, n_channels * sizeof(*p->channel));
+	p->n_channels = n_channels;
+	for (size_t c = 0; c < n_channels; c++)
+		p->channel[c].name = &channels[c];
 	if (each_channel(p, read_channel, err) || each_channel(p, take_frame, err))
 		return err->code;
 	keep_own_frame(p);
@@ -315,23 +329,44 @@ static int run(struct prepare *p, const char *out_dir, struct vt_err *err)
 		return err->code;
 	if (p->opts->bias == VT_BIAS_N4 && each_channel(p, correct_channel, err))
 		return err->code;
-	return place_all(p, err) ? err->code : vt_prepare_write(p, out_dir, err);
+	return place_all(p, err);
 }
 
 int vt_prepare_subject(const char *out_dir, const char *subject, const struct vt_prepare_channel *channels,
-	size_t n_channels,
-	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
+	size_t n_channels, const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
 {
-	struct prepare p = { .subject = subject, .opts = opts, .n_channels = n_channels, .report = report };
-	memset(report, 0, sizeof(*report));
-	if (!n_channels)
-		return vt_err_set(err, VT_EDATA, "no channels");
-	p.channel = calloc(n_channels, sizeof(*p.channel));
-	if (!p.channel)
-		return vt_err_nomem(err, n_channels * sizeof(*p.channel));
-	for (size_t c = 0; c < n_channels; c++)
-		p.channel[c].name = &channels[c];
-	int rc = run(&p, out_dir, err);
+	struct prepare p = { .pictured = true };
+	int rc = make(&p, subject, channels, n_channels, opts, report, err);
+	if (!rc)
+		rc = vt_prepare_write(&p, out_dir, err);
 	release(&p);
 	return rc;
+}
+
+int vt_prepare_load(struct vt_prepared *out, const char *subject, const struct vt_prepare_channel *channels,
+	size_t n_channels, const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
+{
+	struct prepare p = { .pictured = false };
+	int rc = make(&p, subject, channels, n_channels, opts, report, err);
+	if (!rc) {
+		*out = (struct vt_prepared){ vt_prepare_geometry_json(&p), n_channels, NULL, p.work_mask };
+		out->channel = vt_xcalloc(n_channels, sizeof(*out->channel));
+		p.work_mask = NULL;
+		for (size_t c = 0; c < n_channels; c++) {
+			out->channel[c] = p.channel[c].work;
+			p.channel[c].work = NULL;
+		}
+	}
+	release(&p);
+	return rc;
+}
+
+void vt_prepared_release(struct vt_prepared *p)
+{
+	for (size_t c = 0; c < p->n_channels; c++)
+		free(p->channel[c]);
+	free(p->channel);
+	free(p->mask);
+	vt_json_free(p->geometry);
+	*p = (struct vt_prepared){ .geometry = NULL };
 }

@@ -66,6 +66,18 @@ int vt_prepare_subject(const char *out_dir, const char *subject, const struct vt
 	size_t n_channels,
 	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err);
 
+/* The same in memory, without files or a picture. */
+struct vt_prepared {
+	struct vt_json *geometry;        /* what geometry.json holds */
+	size_t n_channels;
+	float **channel;                 /* [z, y, x] on the prepared grid */
+	unsigned char *mask;
+};
+
+int vt_prepare_load(struct vt_prepared *out, const char *subject, const struct vt_prepare_channel *channels,
+	size_t n_channels, const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err);
+void vt_prepared_release(struct vt_prepared *p);
+
 /* The options that decide what a prepared image looks like (all but refuse and provider), as written to geometry.json
  * under "settings": whoever feeds a network later must prepare in the same way.  Numbers are decimal texts, as in
  * records.  Reading starts from the defaults; VT_EDATA names an unknown word. */

@@ -26,6 +26,7 @@ struct prepare {
 	unsigned char *work_mask;        /* on place.work */
 	struct vt_placement place;
 	struct vt_prepare_report *report;
+	bool pictured;                   /* a picture will be made: its intensities are wanted */
 };
 
 /* prepare_mask.c: p->mask and the report's method, volume and flags. */

@@ -1,6 +1,7 @@
 #include "common/seg/cohort.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/fs.h"
 #include "common/image/intensity.h"
@@ -61,26 +62,60 @@ int vt_cohort_spacing(double out[3], const struct vt_manifest *m, const char *ro
 	return n ? 0 : vt_err_set(err, VT_EDATA, "no subject's spacing can be read; the last: %s", why.text);
 }
 
-int vt_cohort_prepare(const char *dir, const char *subject, const char *root, const struct vt_manifest *m,
-	const struct vt_prepare_opts *all,
-	struct vt_prepare_report *report, struct vt_err *err)
-{
-	struct vt_prepare_channel channels[VT_MAX_CHANNELS];
-	struct vt_prepare_opts opts = *all;
-	char *path[VT_MAX_CHANNELS] = { NULL }, *mask = NULL;
-	int rc = vt_manifest_mask(&mask, m, root, subject, err);
+/* Where one subject's files are. */
+struct files {
+	struct vt_prepare_channel channel[VT_MAX_CHANNELS];
+	char *path[VT_MAX_CHANNELS], *mask;
+};
 
-	opts.mask_path = mask;
+static int find_files(struct files *f, const char *subject, const char *root, const struct vt_manifest *m,
+	struct vt_err *err)
+{
+	int rc;
+
+	memset(f, 0, sizeof(*f));
+	rc = vt_manifest_mask(&f->mask, m, root, subject, err);
 	for (int c = 0; c < m->n_channels && !rc; c++) {
-		rc = vt_manifest_channel(&path[c], m, root, subject, c, err);
-		channels[c] = (struct vt_prepare_channel){ m->channel[c].role, path[c], m->channel[c].frame };
+		rc = vt_manifest_channel(&f->path[c], m, root, subject, c, err);
+		f->channel[c] = (struct vt_prepare_channel){ m->channel[c].role, f->path[c], m->channel[c].frame };
 	}
+	return rc;
+}
+
+static void forget_files(struct files *f)
+{
+	for (int c = 0; c < VT_MAX_CHANNELS; c++)
+		free(f->path[c]);
+	free(f->mask);
+}
+
+int vt_cohort_prepare(const char *dir, const char *subject, const char *root, const struct vt_manifest *m,
+	const struct vt_prepare_opts *all, struct vt_prepare_report *report, struct vt_err *err)
+{
+	struct vt_prepare_opts opts = *all;
+	struct files f;
+	int rc = find_files(&f, subject, root, m, err);
+
+	opts.mask_path = f.mask;
 	if (!rc)
 		rc = vt_fs_mkdirs(dir, err);
 	if (!rc)
-		rc = vt_prepare_subject(dir, subject, channels, (size_t)m->n_channels, &opts, report, err);
-	for (int c = 0; c < m->n_channels; c++)
-		free(path[c]);
-	free(mask);
+		rc = vt_prepare_subject(dir, subject, f.channel, (size_t)m->n_channels, &opts, report, err);
+	forget_files(&f);
+	return rc;
+}
+
+int vt_cohort_load(struct vt_prepared *out, const char *subject, const char *root, const struct vt_manifest *m,
+	const struct vt_prepare_opts *all, struct vt_err *err)
+{
+	struct vt_prepare_opts opts = *all;
+	struct vt_prepare_report report;
+	struct files f;
+	int rc = find_files(&f, subject, root, m, err);
+
+	opts.mask_path = f.mask;
+	if (!rc)
+		rc = vt_prepare_load(out, subject, f.channel, (size_t)m->n_channels, &opts, &report, err);
+	forget_files(&f);
 	return rc;
 }

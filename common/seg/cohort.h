@@ -16,4 +16,8 @@ int vt_cohort_prepare(const char *dir, const char *subject, const char *root, co
 	const struct vt_prepare_opts *opts,
 	struct vt_prepare_report *report, struct vt_err *err);
 
+/* Likewise vt_prepare_load, for who needs no files. */
+int vt_cohort_load(struct vt_prepared *out, const char *subject, const char *root, const struct vt_manifest *m,
+	const struct vt_prepare_opts *opts, struct vt_err *err);
+
 #endif

@@ -1,10 +1,12 @@
 #include "common/seg/crop.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/fs.h"
-#include "common/image/patch_file.h"
+#include "common/base/parallel.h"
+#include "common/image/morphology.h"
 #include "common/image/resample.h"
 #include "common/image/volume.h"
 
@@ -12,8 +14,9 @@
 struct prepared {
 	struct vt_placement placement;
 	struct vt_json *geometry;
-	struct vt_volume channel[VT_MAX_CHANNELS];
-	int n_channels;
+	struct vt_volume file[VT_MAX_CHANNELS];
+	const float *channel[VT_MAX_CHANNELS];
+	int n_channels, n_files;
 	unsigned char *mask, *labels;
 	size_t dim[3], voxels;
 	int lo[3], size[3];          /* the box that is kept; lo may be negative (padding) */
@@ -21,8 +24,8 @@ struct prepared {
 
 static void release(struct prepared *p)
 {
-	for (int i = 0; i < p->n_channels; i++)
-		vt_volume_release(&p->channel[i]);
+	for (int i = 0; i < p->n_files; i++)
+		vt_volume_release(&p->file[i]);
 	vt_json_free(p->geometry);
 	free(p->mask);
 	free(p->labels);
@@ -31,11 +34,13 @@ static void release(struct prepared *p)
 static int read_channel(struct prepared *p, const char *dir, const char *role, struct vt_err *err)
 {
 	char *path = vt_asprintf("%s/%s.nii", dir, role);
-	struct vt_volume *v = &p->channel[p->n_channels];
+	struct vt_volume *v = &p->file[p->n_files];
 	int rc;
 
 	*v = (struct vt_volume)VT_VOLUME_INIT;
 	rc = vt_volume_read(v, path, VT_VOLUME_3D | VT_VOLUME_FINITE, err);
+	p->n_files += !rc;
+	p->channel[p->n_channels] = v->voxels;
 	p->n_channels += !rc;
 	if (!rc && memcmp(v->geometry.dim, p->placement.work.dim, sizeof(p->dim)))
 		rc = vt_err_set(err, VT_EDATA, "%s: %zux%zux%zu, but geometry.json says %zux%zux%zu; run "
@@ -92,30 +97,20 @@ static int read_labels(unsigned char **out, const struct prepared *p, const char
 /* The box of the brain, or of the region, with its margin, grown to the least size and to a multiple. */
 static int find_box(struct prepared *p, const char *region, const struct vt_crop_opts *o, struct vt_err *err)
 {
-	int hi[3] = { -1, -1, -1 };
+	size_t lo[3], size[3];
+	bool any = vt_mask_box(lo, size, p->mask, p->dim);
 
-	for (int a = 0; a < 3; a++)
-		p->lo[a] = (int)p->dim[a];
-	for (size_t i = 0; i < p->voxels; i++) {
-		int at[3] = { (int)(i % p->dim[0]), (int)(i / p->dim[0] % p->dim[1]),
-			(int)(i / p->dim[0] / p->dim[1]) };
-
-		for (int a = 0; p->mask[i] && a < 3; a++) {
-			p->lo[a] = at[a] < p->lo[a] ? at[a] : p->lo[a];
-			hi[a] = at[a] > hi[a] ? at[a] : hi[a];
-		}
-	}
-	if (hi[0] < 0 && region)
+	if (!any && region)
 		return vt_err_set(err, VT_EDATA, "%s holds no label but 0: nothing to crop to; look at what the first "
 			"network found", region);
-	if (hi[0] < 0)
+	if (!any)
 		return vt_err_set(err, VT_EDATA, "mask.nii is empty; look at qc.png of this subject");
 	for (int a = 0; a < 3; a++) {
-		int need;
+		int first = (int)lo[a] - o->margin, last = (int)(lo[a] + size[a]) - 1 + o->margin, need;
 
-		p->lo[a] = p->lo[a] - o->margin > 0 ? p->lo[a] - o->margin : 0;
-		hi[a] = hi[a] + o->margin < (int)p->dim[a] ? hi[a] + o->margin : (int)p->dim[a] - 1;
-		p->size[a] = hi[a] - p->lo[a] + 1;
+		p->lo[a] = first > 0 ? first : 0;
+		last = last < (int)p->dim[a] ? last : (int)p->dim[a] - 1;
+		p->size[a] = last - p->lo[a] + 1;
 		need = o->least > p->size[a] ? o->least - p->size[a] : 0;
 		need += (o->multiple - (p->size[a] + need) % o->multiple) % o->multiple;
 		p->lo[a] -= need / 2;
@@ -124,31 +119,64 @@ static int find_box(struct prepared *p, const char *region, const struct vt_crop
 	return 0;
 }
 
-/* Voxel (x, y, z) of the box in the prepared grid, or SIZE_MAX where it is padding. */
-static size_t source_of(const struct prepared *p, int x, int y, int z)
+/* Where row (y, z) of the box begins in the prepared grid: its part from .. to of the row lies there, the rest is
+ * padding. */
+static const char *row_of(const struct prepared *p, const void *array, size_t element, int y, int z, int *from, int *to)
 {
-	int at[3] = { p->lo[0] + x, p->lo[1] + y, p->lo[2] + z };
+	int sy = p->lo[1] + y, sz = p->lo[2] + z;
 
-	for (int a = 0; a < 3; a++)
-		if (at[a] < 0 || at[a] >= (int)p->dim[a])
-			return SIZE_MAX;
-	return ((size_t)at[2] * p->dim[1] + (size_t)at[1]) * p->dim[0] + (size_t)at[0];
+	*from = p->lo[0] < 0 ? -p->lo[0] : 0;
+	*to = p->lo[0] + p->size[0] > (int)p->dim[0] ? (int)p->dim[0] - p->lo[0] : p->size[0];
+	if (sy < 0 || sz < 0 || sy >= (int)p->dim[1] || sz >= (int)p->dim[2])
+		*to = *from = 0;
+	return *to > *from ? (const char *)array + (((size_t)sz * p->dim[1] + (size_t)sy) * p->dim[0] +
+		(size_t)(p->lo[0] + *from)) * element : NULL;
 }
 
-static void fill(const struct prepared *p, float *image, uint8_t *labels)
+/* The box of an array on the prepared grid; 0 outside. */
+static void cut(void *out, const struct prepared *p, const void *array, size_t element)
 {
-	size_t n = (size_t)p->size[0] * (size_t)p->size[1] * (size_t)p->size[2], i = 0;
+	char *to_row = out;
+	int from, to;
 
 	for (int z = 0; z < p->size[2]; z++)
-		for (int y = 0; y < p->size[1]; y++)
-			for (int x = 0; x < p->size[0]; x++, i++) {
-				size_t s = source_of(p, x, y, z);
+		for (int y = 0; y < p->size[1]; y++, to_row += (size_t)p->size[0] * element) {
+			const char *row = row_of(p, array, element, y, z, &from, &to);
 
-				for (int c = 0; c < p->n_channels; c++)
-					image[(size_t)c * n + i] = s == SIZE_MAX ? 0.0f : p->channel[c].voxels[s];
-				if (labels)
-					labels[i] = s == SIZE_MAX ? 0 : p->labels[s];
-			}
+			if (from > 0 || to < p->size[0])
+				memset(to_row, 0, (size_t)p->size[0] * element);
+			if (row)
+				memcpy(to_row + (size_t)from * element, row, (size_t)(to - from) * element);
+		}
+}
+
+struct cutting {
+	const struct prepared *p;
+	float *image;
+	size_t n;
+};
+
+static void cut_channel(void *ctx, size_t c)
+{
+	const struct cutting *k = ctx;
+
+	cut(k->image + c * k->n, k->p, k->p->channel[c], sizeof(float));
+}
+
+/* The box of all channels; NULL if there is no memory.  The caller frees it. */
+static float *cut_image(const struct prepared *p, int dims[4], struct vt_err *err)
+{
+	size_t n = (size_t)p->size[0] * (size_t)p->size[1] * (size_t)p->size[2], all = n * (size_t)p->n_channels;
+	struct cutting k = { p, vt_voxels_alloc(all * sizeof(float)), n };
+
+	dims[0] = p->n_channels;
+	for (int a = 0; a < 3; a++)
+		dims[1 + a] = p->size[2 - a];
+	if (k.image)
+		vt_parallel_for((size_t)p->n_channels, cut_channel, &k);
+	else
+		vt_err_nomem(err, all * sizeof(float));
+	return k.image;
 }
 
 static struct vt_json *about(const struct prepared *p, const struct vt_manifest *m, const char *subject)
@@ -206,8 +234,7 @@ static int read_all(struct prepared *p, const struct vt_manifest *m, const char 
 }
 
 int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir,
-	const char *label,
-	const char *region, const struct vt_crop_opts *o, struct vt_err *err)
+	const char *label, const char *region, const struct vt_crop_opts *o, struct vt_err *err)
 {
 	struct prepared p = { .geometry = NULL };
 	struct vt_json *j = NULL;
@@ -218,26 +245,22 @@ int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *s
 
 	if (!rc)
 		rc = find_box(&p, region, o, err);
-	if (rc)
-		goto out;
-	n = (size_t)p.size[0] * (size_t)p.size[1] * (size_t)p.size[2];
-	image = malloc(n * (size_t)p.n_channels * sizeof(*image));
-	if (!image) {
-		rc = vt_err_nomem(err, n * (size_t)p.n_channels * sizeof(*image));
-		goto out;
+	if (!rc) {
+		image = cut_image(&p, dims, err);
+		rc = err->code;
 	}
-	labels = label ? vt_xmalloc(n) : NULL;
-	regions = label ? vt_xmalloc(n) : NULL;
-	fill(&p, image, labels);
-	if (label)
-		rc = vt_manifest_regions(regions, m, labels, n, err);
-	dims[0] = p.n_channels;
-	for (int a = 0; a < 3; a++)
-		dims[1 + a] = p.size[2 - a];
-	j = about(&p, m, subject);
+	if (!rc) {
+		n = (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3];
+		labels = label ? vt_xmalloc(n) : NULL;
+		regions = label ? vt_xmalloc(n) : NULL;
+		if (label) {
+			cut(labels, &p, p.labels, 1);
+			rc = vt_manifest_regions(regions, m, labels, n, err);
+		}
+		j = about(&p, m, subject);
+	}
 	if (!rc)
 		rc = vt_patch_write(path, j, dims, o->half, image, regions, labels, err);
-out:
 	if (rc)
 		vt_err_prefix(err, "subject %s", subject);
 	vt_json_free(j);
@@ -246,6 +269,40 @@ out:
 	free(regions);
 	release(&p);
 	return rc;
+}
+
+static int check_finite(const struct prepared *p, const struct vt_manifest *m, struct vt_err *err)
+{
+	for (int c = 0; c < p->n_channels; c++)
+		for (size_t i = 0; i < p->voxels; i++)
+			if (!isfinite(p->channel[c][i]))
+				return vt_err_set(err, VT_EDATA, "%s: voxel %zu is not a number once it is normalised",
+					m->channel[c].role, i);
+	return 0;
+}
+
+int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, const char *subject,
+	const struct vt_prepared *from, const struct vt_crop_opts *o, struct vt_err *err)
+{
+	struct prepared p = { .geometry = from->geometry, .mask = from->mask, .n_channels = (int)from->n_channels };
+	float *image = NULL;
+	int rc = vt_placement_parse(&p.placement, vt_json_get(p.geometry, "placement"), err), dims[4];
+
+	memcpy(p.dim, p.placement.work.dim, sizeof(p.dim));
+	p.voxels = p.dim[0] * p.dim[1] * p.dim[2];
+	for (int c = 0; c < p.n_channels; c++)
+		p.channel[c] = from->channel[c];
+	if (!rc)
+		rc = check_finite(&p, m, err);
+	if (!rc)
+		rc = find_box(&p, NULL, o, err);
+	if (!rc) {
+		image = cut_image(&p, dims, err);
+		rc = err->code;
+	}
+	if (!rc)
+		vt_patch_hold(out, about(&p, m, subject), dims, image);
+	return rc ? vt_err_prefix(err, "subject %s", subject) : 0;
 }
 
 int vt_crop_subjects(struct vt_strs *ids, const char *root, struct vt_err *err)

@@ -5,6 +5,8 @@
 #ifndef COMMON_SEG_CROP_H
 #define COMMON_SEG_CROP_H
 
+#include "common/image/patch_file.h"
+#include "common/image/prepare.h"
 #include "common/seg/manifest.h"
 
 struct vt_crop_opts {
@@ -20,6 +22,10 @@ struct vt_crop_opts {
 int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir,
 	const char *label,
 	const char *region, const struct vt_crop_opts *o, struct vt_err *err);
+
+/* The container in memory instead, of what was prepared in memory; f32, no labels. */
+int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, const char *subject,
+	const struct vt_prepared *from, const struct vt_crop_opts *o, struct vt_err *err);
 
 /* Lists the subjects of a directory of prepared subjects: those that hold a geometry.json; sorted. */
 int vt_crop_subjects(struct vt_strs *ids, const char *root, struct vt_err *err);
