@@ -243,6 +243,7 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 	static uint8_t target[VALUES];
 	struct vt_average mean = { .n = 0 };
 	struct vt_optim *o;
+	struct vt_shape in;
 	struct work w;
 
 	memset(r, 0, sizeof(*r));
@@ -258,14 +259,11 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 
 			vt_session_set_input(w.s, x + (size_t)k * count(vt_session_input_shape(w.s)));
 			vt_session_forward(w.s, (uint64_t)t);
+			in = vt_session_input_shape(w.s);
+			vt_remote_set_target(vt_session_remote(w.s), target + (size_t)k * count(in) / (size_t)in.c);
 			for (int i = 0; i < vt_graph_n_outputs(g); i++) {
-				struct vt_shape s = vt_session_shape_at(w.s, i);
-				double value = 0;
-
-				CHECK(vt_session_loss(w.s, i, target + (size_t)k * count(s) / (size_t)s.c, loss,
-					0.7 / (passes * (i + 1)), &value));
 				use[i] = VT_KEPT_GRADIENT;
-				r->loss[t] += value;
+				r->loss[t] += vt_remote_loss(vt_session_remote(w.s), i, loss, 0.7 / (passes * (i + 1)));
 			}
 			vt_session_backward_all(w.s, use);
 			if (passes > 1)
@@ -360,7 +358,7 @@ static void drawn_patches(void)
 	const struct vt_loss ce = { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 };
 	struct vt_graph *g = vt_graph_new();
 	struct vt_shape s = { 4, 2, EDGE, EDGE, EDGE };
-	double here = 0, there = 1;
+	double there;
 	struct work w;
 
 	vt_graph_output(g, vt_graph_window(g, vt_graph_input(g, s), (struct vt_shape){ 0, 0, 0, 0, 0 }, s));
@@ -386,8 +384,9 @@ static void drawn_patches(void)
 				CHECK_FAIL("value %zu is %g, want %g", i, (double)y[i], (double)volume[b % 2][c * 512 + from]);
 			target[b * EDGE * EDGE * EDGE + i % (EDGE * EDGE * EDGE)] = regions[from];
 		}
-		CHECK(vt_session_loss(w.s, 0, NULL, &ce, 1, &there) && vt_session_loss(w.s, 0, target, &ce, 1, &here));
-		CHECK(here == there);
+		there = vt_remote_loss(vt_session_remote(w.s), 0, &ce, 1);
+		vt_remote_set_target(vt_session_remote(w.s), target);
+		CHECK(there > 0 && there == vt_remote_loss(vt_session_remote(w.s), 0, &ce, 1));
 		end(&w);
 	}
 	vt_graph_free(g);
@@ -447,11 +446,11 @@ static void faults(void)
 		o = vt_optim_new(w.s, &adam);
 		for (int t = 0; t < 3; t++) {
 			const float *use[VT_MAX_OUTPUTS + 1] = { VT_KEPT_GRADIENT };
-			double value;
 
 			vt_session_set_input(w.s, x);
+			vt_remote_set_target(vt_session_remote(w.s), target);
 			vt_session_forward(w.s, (uint64_t)t);
-			vt_session_loss(w.s, 0, target, &loss, 1, &value);
+			vt_remote_loss(vt_session_remote(w.s), 0, &loss, 1);
 			vt_session_backward_all(w.s, use);
 			vt_optim_norm(o);
 			vt_optim_step(o, 0.01, -1, (uint64_t)t + 1);
