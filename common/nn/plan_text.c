@@ -1,7 +1,7 @@
 /* A plan for people, and the digest that names it. */
 #include <stdio.h>
 
-#include "common/nn/cpu/ops.h"
+#include "common/nn/cpu/winograd.h"
 #include "common/nn/plan.h"
 
 static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat", "upsample", "maxpool",
@@ -21,17 +21,26 @@ static double work_of(const struct vt_graph *g, int i)
 	return (double)pos.n * (double)vt_voxels(pos) * in.c * n->shape.c * n->conv.k * n->conv.k * n->conv.k;
 }
 
+/* " w424": the convolution is computed as winograd.h says, with m of 4, 2 and 4 on z, y and x. */
+static void winograd_text(char out[8], const struct vt_graph *g, const struct vt_plan *p, const struct vt_session_opts *opts, const struct vt_node *n)
+{
+	int m[3];
+
+	out[0] = '\0';
+	if (n->op == VT_OP_CONV && !p->rows && opts->level == VT_LEVEL_F32 && vt_winograd_takes(&n->conv, g->node[n->in[0]].shape.c, n->shape, m))
+		snprintf(out, 8, " w%d%d%d", m[0], m[1], m[2]);
+}
+
 /* What a node does, with every setting its result depends on. */
-static void describe(char *out, size_t size, const struct vt_node *n)
+static void describe(char *out, size_t size, const struct vt_node *n, const char *winograd)
 {
 	static const char *const norm[] = { "", "group", "instance", "batch" },
 		*const act[] = { "", "relu", "leaky", "elu", "gelu", "sigmoid", "prelu" };
 	const char *name = op_name[n->op];
 
 	if (n->op == VT_OP_CONV)
-		snprintf(out, size, "%s%s k%d s%d d%d p%d%s", n->conv.transposed ? "transposed " : "", name, n->conv.k,
-			n->conv.stride,
-			n->conv.dilation, n->conv.pad, n->conv.bias ? " bias" : "");
+		snprintf(out, size, "%s%s k%d s%d d%d p%d%s%s", n->conv.transposed ? "transposed " : "", name, n->conv.k,
+			n->conv.stride, n->conv.dilation, n->conv.pad, n->conv.bias ? " bias" : "", winograd);
 	else if (n->op == VT_OP_NORM)
 		snprintf(out, size, "%s norm %d eps %g%s", norm[n->norm.kind], n->norm.groups, n->norm.eps,
 			n->norm.relu ? " relu" : "");
@@ -75,12 +84,13 @@ static void offset_text(char out[24], size_t at)
 		snprintf(out, 24, "%zu", at * sizeof(float));
 }
 
-static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struct vt_plan *p, int i)
+static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struct vt_plan *p, const struct vt_session_opts *opts, int i)
 {
 	const struct vt_node *n = &g->node[i];
-	char what[64], shape[64], in[32] = "", value[24], grad[24], back[24] = "";
+	char what[64], shape[64], in[32] = "", value[24], grad[24], back[24] = "", winograd[8];
 
-	describe(what, sizeof(what), n);
+	winograd_text(winograd, g, p, opts, n);
+	describe(what, sizeof(what), n, winograd);
 	snprintf(shape, sizeof(shape), "%dx%dx%dx%dx%d", n->shape.n, n->shape.c, n->shape.d, n->shape.h, n->shape.w);
 	if (n->in[1] >= 0)
 		snprintf(in, sizeof(in), "%d %d", n->in[0], n->in[1]);
@@ -108,7 +118,7 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 		"offset", "gradient at");
 	for (int i = 0; i < g->n_nodes; i++)
 		if (p.live[i]) {
-			layer_line(out, g, &p, i);
+			layer_line(out, g, &p, opts, i);
 			work += work_of(g, i);
 		}
 	vt_buf_printf(out, "profile %s, layout %s%s\n", vt_level_names[opts->level], p.rows ? "rows" : "blocks of 8 "

@@ -11,6 +11,7 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/fuse.h"
+#include "common/nn/cpu/winograd.h"
 
 enum { MAX_K = 7, MAX_TAPS = MAX_K * MAX_K * MAX_K, ROWS_PER_TASK = 8, FEW = 3, CHUNK = 192 };
 
@@ -232,6 +233,19 @@ struct order {
 	size_t so, si;
 };
 
+/* The same sums with fewer multiplications, where that pays. */
+static bool winograd(const struct vt_conv_run *r, const struct gather *g, float *room)
+{
+	const struct vt_conv *c = r->c;
+	struct vt_winograd w = { .r = r, .in = g->in, .out = g->out, .packed = g->w, .bias = g->bias, .room = room, .dilation = c->dilation,
+		.pad = g->inverse ? 2 * c->dilation - c->pad : c->pad, .flipped = g->inverse, .add = g->add };
+
+	if (r->bf16 || !vt_winograd_takes(c, g->in.s.c, g->out.s, w.m))
+		return false;
+	vt_winograd_conv(&w);
+	return true;
+}
+
 /* Packs the operands, then gathers.  scratch: weights, bias, the rounded input. */
 static void run_gather(const struct vt_conv_run *r, struct gather *g, struct order w, const float *bias)
 {
@@ -259,6 +273,8 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 		memcpy(b, bias, (size_t)n_out * sizeof(float));
 		g->bias = b;
 	}
+	if (winograd(r, g, b + lanes))
+		return;
 	g->z = axis_of(c, g->out.s.d, g->in.s.d, g->inverse);
 	g->y = axis_of(c, g->out.s.h, g->in.s.h, g->inverse);
 	g->x = axis_of(c, g->out.s.w, g->in.s.w, g->inverse);
@@ -442,12 +458,15 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 {
 	struct vt_conv_run plain = *r;
 	const struct vt_conv *c = r->c;
+	int m[3];
 	size_t t = (size_t)taps_of(c);
 	struct order w = c->transposed ? (struct order){ (size_t)dy.s.c * t, t }
 		: (struct order){ t, (size_t)dx.s.c * t };
 
 	if (c->transposed)
 		weight_gradient(r->k, c, dy, x, dw, r->scratch);
+	else if (!r->bf16 && vt_winograd_takes(c, x.s.c, dy.s, m))
+		vt_winograd_gradient(r->k, c, m, x, dy, dw, r->scratch);
 	else
 		weight_gradient(r->k, c, x, dy, dw, r->scratch);
 	if (db)
@@ -458,20 +477,27 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 			NULL);
 }
 
-static size_t gather_scratch(int n_out, struct vt_shape in, int taps, bool bf16)
+static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struct vt_shape in, bool bf16)
 {
-	return packed_floats(n_out, in.c + in.c % 2, taps) + (size_t)vt_blocks(n_out) * VT_LANES + (bf16 ? vt_floats(in)
-		: 0);
+	size_t packed = packed_floats(out.c, in.c + in.c % 2, taps_of(c)) + (size_t)vt_blocks(out.c) * VT_LANES;
+	int m[3];
+
+	if (bf16)
+		return packed + vt_floats(in);
+	return packed + (vt_winograd_takes(c, in.c, out, m) ? vt_winograd_floats(in.c, out.c, m) : 0);
 }
 
 size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training, bool bf16)
 {
-	size_t forward = gather_scratch(y.c, x, taps_of(c), bf16), back = gather_scratch(x.c, y, taps_of(c), bf16);
-	int slabs = slabs_of(c->transposed ? x : y);
-	size_t part = (size_t)slabs * (size_t)vt_blocks(x.c) * (size_t)vt_blocks(y.c) * part_floats(taps_of(c));
+	size_t forward = gather_scratch(c, y, x, bf16), back = gather_scratch(c, x, y, bf16), weights;
+	int slabs = slabs_of(c->transposed ? x : y), m[3];
 
 	if (!training)
 		return forward;
+	if (!bf16 && vt_winograd_takes(c, x.c, y, m))
+		weights = vt_winograd_gradient_floats(c, x.c, y, m);
+	else
+		weights = (size_t)slabs * (size_t)vt_blocks(x.c) * (size_t)vt_blocks(y.c) * part_floats(taps_of(c));
 	forward = forward > back ? forward : back;
-	return forward > part ? forward : part;
+	return forward > weights ? forward : weights;
 }

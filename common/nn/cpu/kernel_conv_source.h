@@ -202,4 +202,60 @@ static void rows(const struct vt_rows *r)
 	}
 }
 
+/* The accumulators are registers only if their number is a constant; a pair has no more than six. */
+#define PRODUCT_CASE(n, blocks) case n: products_of(p, m + at, v + at, u, (blocks) == 2 && (n) > TILE_PAIR ? 1 : (n), blocks); break;
+#define PRODUCT_CASES(count, blocks) \
+	switch (count) { \
+	PRODUCT_CASE(12, blocks) PRODUCT_CASE(11, blocks) PRODUCT_CASE(10, blocks) PRODUCT_CASE(9, blocks) PRODUCT_CASE(8, blocks) PRODUCT_CASE(7, blocks) \
+	PRODUCT_CASE(6, blocks) PRODUCT_CASE(5, blocks) PRODUCT_CASE(4, blocks) PRODUCT_CASE(3, blocks) PRODUCT_CASE(2, blocks) PRODUCT_CASE(1, blocks) \
+	}
+
+/* count tiles x (1 or 2) blocks of outputs of one point. */
+INLINE void products_of(const struct vt_products *p, float *m, const float *v, const float *u, const int count, const int blocks)
+{
+	v8 acc[2][TILE_ALONE];
+
+	for (int b = 0; b < blocks; b++)
+		for (int j = 0; j < count; j++)
+			acc[b][j] = v8_set(0.0f);
+	for (int c0 = 0; c0 < p->c_in; c0 += VT_LANES, v += p->v_block) {
+		int n = p->c_in - c0 < VT_LANES ? p->c_in - c0 : VT_LANES;
+
+		for (int i = 0; i < n; i++, u += VT_LANES) {
+			v8 w0 = v8_load(u), w1 = blocks == 2 ? v8_load(u + p->u2) : w0;
+
+			for (int j = 0; j < count; j++) {
+				v8 xv = v8_set(v[j * VT_LANES + i]);
+
+				acc[0][j] = v8_fma(w0, xv, acc[0][j]);
+				if (blocks == 2)
+					acc[1][j] = v8_fma(w1, xv, acc[1][j]);
+			}
+		}
+	}
+	for (int b = 0; b < blocks; b++)
+		for (int j = 0; j < count; j++)
+			v8_store(m + (size_t)b * p->m_block + (size_t)j * VT_LANES, acc[b][j]);
+}
+
+static void products(const struct vt_products *p)
+{
+	int most = p->u2 ? TILE_PAIR : TILE_ALONE, cuts = (p->tiles + most - 1) / most;
+
+	for (int k = 0; k < p->points; k++) {
+		const float *v = p->v + (size_t)k * p->v_point, *u = p->u + (size_t)k * p->u_point;
+		float *m = p->m + (size_t)k * p->m_point;
+
+		for (int i = 0; i < cuts; i++) {
+			int from = p->tiles * i / cuts, count = p->tiles * (i + 1) / cuts - from;
+			size_t at = (size_t)from * VT_LANES;
+
+			if (p->u2)
+				PRODUCT_CASES(count, 2)
+			else
+				PRODUCT_CASES(count, 1)
+		}
+	}
+}
+
 #endif

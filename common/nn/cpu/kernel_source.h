@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 #include "common/nn/cpu/kernels.h"
+#include "common/nn/cpu/kernel_winograd_source.h"
 #include "common/nn/cpu/vec8.h"
 #include "common/nn/graph.h"
-
 
 #ifndef KERNEL_OWN_CONVOLUTIONS
 #include "common/nn/cpu/kernel_conv_source.h"
@@ -244,8 +244,10 @@ static void act_back(int kind, float *dx, const float *dy, const float *x, size_
 
 #ifdef KERNELS
 const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .pair = TILE_PAIR, .alone = TILE_ALONE, .tile = tile,
-	.row = row, .rows = rows, .moments = moments, .affine = affine,
-	.norm_sums = norm_sums, .norm_dx = norm_dx, .lerp = lerp, .axpy = axpy, .act = act, .act_back = act_back };
+	.row = row, .rows = rows, .moments = moments, .affine = affine, .norm_sums = norm_sums, .norm_dx = norm_dx,
+	.lerp = lerp, .axpy = axpy, .act = act, .act_back = act_back, .products = products, .win_in = win_in,
+	.win_in_planes = win_in_planes, .win_out = win_out, .win_out_planes = win_out_planes, .win_weights = win_weights,
+	.win_gradient = win_gradient };
 #endif
 
 #endif

@@ -182,6 +182,68 @@ static void row(const struct vt_row *r)
 		row_alone_of(r, i, 1);
 }
 
+INLINE void products_pair_of(const struct vt_products *p, float *m, const float *v, const float *u, const int count)
+{
+	v16 acc[TILE_PAIR];
+
+	for (int j = 0; j < count; j++)
+		acc[j] = _mm512_setzero_ps();
+	for (int c0 = 0; c0 < p->c_in; c0 += VT_LANES, v += p->v_block) {
+		int n = p->c_in - c0 < VT_LANES ? p->c_in - c0 : VT_LANES;
+
+		for (int i = 0; i < n; i++, u += VT_LANES) {
+			v16 w = v16_pair(u, u + p->u2);
+
+			for (int j = 0; j < count; j++)
+				acc[j] = _mm512_fmadd_ps(w, _mm512_set1_ps(v[j * VT_LANES + i]), acc[j]);
+		}
+	}
+	for (int j = 0; j < count; j++)
+		v16_split(m + j * VT_LANES, m + p->m_block + (size_t)j * VT_LANES, acc[j]);
+}
+
+INLINE void products_alone_of(const struct vt_products *p, float *m, const float *v, const float *u, const int count)
+{
+	v8 acc[TILE_ALONE];
+
+	for (int j = 0; j < count; j++)
+		acc[j] = v8_set(0.0f);
+	for (int c0 = 0; c0 < p->c_in; c0 += VT_LANES, v += p->v_block) {
+		int n = p->c_in - c0 < VT_LANES ? p->c_in - c0 : VT_LANES;
+
+		for (int i = 0; i < n; i++, u += VT_LANES) {
+			v8 w = v8_load(u);
+
+			for (int j = 0; j < count; j++)
+				acc[j] = v8_fma(w, v8_set(v[j * VT_LANES + i]), acc[j]);
+		}
+	}
+	for (int j = 0; j < count; j++)
+		v8_store(m + j * VT_LANES, acc[j]);
+}
+
+static void products_some(const struct vt_products *p, float *m, const float *v, const float *u, int count)
+{
+	switch (p->u2 ? count : count + TILE_PAIR) {
+#define PRODUCT_CASE(n) case n: products_pair_of(p, m, v, u, n); return; case n + TILE_PAIR: products_alone_of(p, m, v, u, n); return;
+	PRODUCT_CASE(1) PRODUCT_CASE(2) PRODUCT_CASE(3) PRODUCT_CASE(4) PRODUCT_CASE(5) PRODUCT_CASE(6) PRODUCT_CASE(7)
+	PRODUCT_CASE(8) PRODUCT_CASE(9) PRODUCT_CASE(10) PRODUCT_CASE(11) PRODUCT_CASE(12) PRODUCT_CASE(13) PRODUCT_CASE(14)
+	}
+}
+
+static void products(const struct vt_products *p)
+{
+	int cuts = (p->tiles + TILE_PAIR - 1) / TILE_PAIR;
+
+	for (int k = 0; k < p->points; k++)
+		for (int i = 0; i < cuts; i++) {
+			int from = p->tiles * i / cuts, count = p->tiles * (i + 1) / cuts - from;
+
+			products_some(p, p->m + (size_t)k * p->m_point + (size_t)from * VT_LANES, p->v + (size_t)k * p->v_point + (size_t)from * VT_LANES,
+				p->u + (size_t)k * p->u_point, count);
+		}
+}
+
 INLINE void rows_of(const struct vt_rows *r, size_t v, const int c_out, const int wide)
 {
 	v16 acc[VT_ROWS_MOST][8];

@@ -1,0 +1,101 @@
+#include "common/nn/cpu/winograd_tiles.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+
+/* Where the tiles of an axis begin, grid by grid: rows a dilation apart follow each other. */
+static int *starts_of(int n, int d, int m, int *count)
+{
+	int *start = vt_xmalloc((size_t)(n + 1) * sizeof(*start));
+
+	*count = 0;
+	for (int p = 0; p < d && p < n; p++)
+		for (int at = p; at < n; at += m * d)
+			start[(*count)++] = at;
+	return start;
+}
+
+void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int m[3], int dilation, struct vt_shape out)
+{
+	int step = m[2] * dilation;
+
+	*t = (struct vt_win_tiles){ .k = k, .d = dilation, .runs = (out.w + step - 1) / step };
+	for (int i = 0; i < 3; i++) {
+		t->m[i] = m[i];
+		t->a[i] = m[i] + 2;
+	}
+	t->z = starts_of(out.d, dilation, m[0], &t->n_z);
+	t->y = starts_of(out.h, dilation, m[1], &t->n_y);
+}
+
+void vt_win_tiles_release(struct vt_win_tiles *t)
+{
+	free(t->z);
+	free(t->y);
+}
+
+static const float zeros[VT_WIN_DILATION * VT_LANES];
+
+/* Input j of one run: in the row, outside of it, or, cut by its end, in `edge`. */
+static const float *segment(const float *row, int w, int at, int d, float *edge)
+{
+	int lo = at < 0 ? -at : 0, hi = at + d > w ? w - at : d;
+
+	if (lo >= hi)
+		return zeros;
+	if (hi - lo == d)
+		return row + (ptrdiff_t)at * VT_LANES;
+	memset(edge, 0, (size_t)d * VT_LANES * sizeof(float));
+	memcpy(edge + lo * VT_LANES, row + ((ptrdiff_t)at + lo) * VT_LANES, (size_t)(hi - lo) * VT_LANES * sizeof(float));
+	return edge;
+}
+
+static void read_row(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to, size_t point, const float *row, int w)
+{
+	int n_in = lift ? t->m[2] : t->a[2], step = t->m[2] * t->d;
+	float edge[6][VT_WIN_DILATION * VT_LANES];
+
+	for (int r = b.x, n; r < b.x + b.n_x; r += n, to += (size_t)n * (size_t)t->d * VT_LANES) {
+		const float *from[6];
+		int at = r * step - pad;
+
+		for (n = 1; at >= 0 && r + n < b.x + b.n_x && at + n * step + n_in * t->d <= w;)
+			n++;
+		for (int j = 0; j < n_in; j++)
+			from[j] = segment(row, w, at + j * t->d, t->d, edge[j]);
+		t->k->win_in(lift, t->m[2], to, point, from, t->d, n);
+	}
+}
+
+static const float *row_at(const struct vt_win_tiles *t, struct vt_win_beam b, int pad, int i, int n_y, struct vt_view in)
+{
+	struct vt_shape s = in.s;
+	int z = b.z - pad + i / n_y * t->d, y = b.y - pad + i % n_y * t->d;
+
+	if (z < 0 || z >= s.d || y < 0 || y >= s.h)
+		return NULL;
+	return in.p + (((((size_t)b.n * (size_t)vt_blocks(s.c) + (size_t)b.b) * (size_t)s.d + (size_t)z) * (size_t)s.h + (size_t)y) * (size_t)s.w) * VT_LANES;
+}
+
+void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to, size_t point, struct vt_view in)
+{
+	int n_z = lift ? t->m[0] : t->a[0], n_y = lift ? t->m[1] : t->a[1];
+	int first = b.x * t->m[2] * t->d - pad, end = first + (b.n_x * t->m[2] + 2) * t->d;
+
+	first = first < 0 ? 0 : first;
+	end = end < in.s.w ? end : in.s.w;
+	for (int i = 0; i < n_z * n_y; i++) {
+		const float *row = row_at(t, b, pad, i, n_y, in), *next = i + 1 < n_z * n_y ? row_at(t, b, pad, i + 1, n_y, in) : NULL;
+		float *at = to + (size_t)((i / n_y * t->a[1] + i % n_y) * t->a[2]) * point;
+
+		for (int v = first; next && v < end; v += 2)
+			__builtin_prefetch(next + (size_t)v * VT_LANES);
+		if (row)
+			read_row(t, b, lift, pad, at, point, row, in.s.w);
+		else
+			for (int k = 0; k < t->a[2]; k++)
+				memset(at + (size_t)k * point, 0, (size_t)(b.n_x * t->d) * VT_LANES * sizeof(float));
+	}
+}
