@@ -1,5 +1,5 @@
 # One training, many ways to run it: thread counts, kernels, SIGKILL and resume, store and bare directory give equal bytes.
-import glob, hashlib, json, os, subprocess, sys, time
+import glob, hashlib, json, os, shutil, subprocess, sys, time
 
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 sys.path.insert(0, ROOT + "/tests/tools")
@@ -30,7 +30,16 @@ def train(name, *more, **env):
 
 
 def killed(name, after):
-    """Starts again after SIGKILL until it ends by itself; returns how often it was killed."""
+    """Starts again after SIGKILL until it ends by itself; returns how often it was killed.  Sooner if it ends before the first kill."""
+    n = kill_and_resume(name, after)
+    while n == 0 and after > 0.02:
+        shutil.rmtree(f"{T}/{name}")
+        after /= 3
+        n = kill_and_resume(name, after)
+    return n
+
+
+def kill_and_resume(name, after):
     for n in range(200):
         p = subprocess.Popen([TRAIN, *ARGS, "--out", f"{T}/{name}", "--scratch", f"{T}/scratch"], stderr=subprocess.DEVNULL)
         try:
