@@ -96,10 +96,14 @@ float *vg_slot(struct vg_session *s, int slot)
 int vg_session_put_slot(void *session, int slot, const float *values, struct vt_err *err)
 {
 	struct vg_session *s = session;
-	float *to = vg_slot(s, slot);
+	float *to = values ? vg_slot(s, slot) : NULL;
 
-	if (!s->err.code)
+	if (!values) {
+		s->d->ops->release(s->d, s->updating->slot[slot]);
+		s->updating->slot[slot] = NULL;
+	} else if (!s->err.code) {
 		s->d->ops->upload(s->d, to, values, s->n_scalars * sizeof(float), &s->err);
+	}
 	return vg_answer(s, err);
 }
 

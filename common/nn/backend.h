@@ -135,7 +135,7 @@ struct vt_backend {
 	/* MEAN += share (weights - MEAN) */
 	int (*average)(void *session, double share, struct vt_err *err);
 	/* An array as long as the weights, 0 at first: enum vt_slot_name.  update uses M, V and SLOW, accumulate
-	 * SUM, average MEAN, curvature LAST_*. */
+	 * SUM, average MEAN, curvature LAST_*.  Put as NULL it is 0 again and takes no room until it is used. */
 	int (*put_slot)(void *session, int slot, const float *values, struct vt_err *err);
 	int (*get_slot)(void *session, int slot, float *values, struct vt_err *err);
 	/* A volume that stays on the device under a number, for patches that become item `item`.  *kept: false where

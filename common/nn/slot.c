@@ -77,6 +77,8 @@ void vt_slot_move(struct vt_slot *a, struct vt_session *to)
 	if (!a->value)
 		return;
 	bring(a);
+	if (vt_session_remote(a->s) && a->s != to)
+		vt_remote_put_slot(vt_session_remote(a->s), (int)a->name, NULL);
 	a->s = to;
 	a->host_newer = true;
 }

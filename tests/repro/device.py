@@ -1,6 +1,6 @@
 # A training run on a device, by the emulated plugin (GPU_PLUGIN: another, for a real card): the same bytes each time and after a kill, close to the CPU's run; the record
 # and the checkpoint name the device; predict and evaluate's session runs there as well.
-import csv, glob, hashlib, json, os, subprocess, sys
+import csv, glob, hashlib, json, os, subprocess, sys, time
 import numpy as np
 
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
@@ -15,10 +15,42 @@ def check(ok, what, why=""):
     print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-500:]))
 
 
-def train(name, *more, wait=None):
+def start(name, *more):
     args = [B + "/bin/train", "--patches", T + "/patches", "--out", f"{T}/{name}", "--network", '{"init_filters": 8}', "--patch", "8", "--steps", "12",
             "--validate", "12", "--save", "1", "--max_validation", "1", *more]
-    return subprocess.run(args, capture_output=True, text=True, env={**os.environ, "VOXTRAIL_PLUGIN": os.environ.get("GPU_PLUGIN", B + "/tests/libvoxtrail-emulated.so")}, timeout=wait)
+    plugin = os.environ.get("GPU_PLUGIN", B + "/tests/libvoxtrail-emulated.so")
+    return subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "VOXTRAIL_PLUGIN": plugin})
+
+
+def train(name, *more):
+    p = start(name, *more)
+    out, err = p.communicate()
+    return subprocess.CompletedProcess(p.args, p.returncode, out, err)
+
+
+def saved(scratch):
+    """When the state was last saved, 0 if never."""
+    try:
+        return max([os.stat(p).st_mtime_ns for p in glob.glob(scratch + "/**/state.safetensors", recursive=True)], default=0)
+    except FileNotFoundError:
+        return 0
+
+
+def killed(name, *more):
+    """Runs to its end, killed thrice before that, each time when it has saved at least two states more; how often it was."""
+    scratch, n = f"{T}/scratch-{name}", 0
+    more = [*more, "--scratch", scratch]
+    for _ in range(3):
+        p, seen, last = start(name, *more), 0, saved(scratch)
+        while p.poll() is None and seen < 2:
+            time.sleep(0.01)
+            seen, last = seen + (saved(scratch) != last), saved(scratch)
+        if p.poll() is None:
+            p.kill()
+            n += 1
+        p.communicate()
+    train(name, *more)
+    return n
 
 
 def digest(name):
@@ -44,15 +76,8 @@ r = train("a", *on)
 check(r.returncode == 0, "train --device cuda runs on the plugin", r.stderr)
 train("b", *on)
 check(digest("a") and digest("a") == digest("b"), "twice: the same bytes", (digest("a"), digest("b")))
-for n in range(40):
-    try:
-        if train("c", *on, "--scratch", T + "/scratch", wait=1.0).returncode == 0:
-            break
-    except subprocess.TimeoutExpired:
-        pass
-else:
-    train("c", *on, "--scratch", T + "/scratch")
-check(digest("c") == digest("a"), f"killed {n} times and resumed: the same bytes", n)
+n = killed("c", *on)
+check(n > 0 and digest("c") == digest("a"), f"killed {n} times and resumed: the same bytes", n)
 train("f", *on, "--profile", "f32")
 train("cpu")
 train("hostdraw", *on, "--profile", "f32", "--drop_channel", "0.3")
@@ -72,4 +97,30 @@ r = train("p", "--profile", "tf32")
 check(r.returncode == 64 and "the CPU computes in f32 or bf16" in r.stderr, "a profile that the CPU has not is refused", r.stderr)
 r = train("q", *on, "--profile", "fp16")
 check(r.returncode == 0 and abs(losses("q")[-1] - losses("cpu")[-1]) < 0.05, "fp16 with its scaled gradients", r.stderr)
+
+# every option together: near the CPU's run, and from state that a kill left
+options = ["--noise", "0.1", "--accumulate", "2", "--optimiser", "ranger", "--centralise", "true", "--lookahead", "2", "--averaging", "ema", "--average_decay",
+           "0.8", "--clip", "0.1", "--previous", T + "/cpu", "--leave", "conv_final", "--transfer_rate", "0.3"]
+train("all", *on, "--profile", "f32", *options)
+train("allcpu", *options)
+gap = np.linalg.norm(weights("all") - weights("allcpu")) / np.linalg.norm(weights("allcpu"))
+check(gap < 2e-3, "every option together stays near the CPU's weights", gap)
+n = killed("allkilled", *on, "--profile", "f32", *options)
+check(n > 0 and digest("allkilled") == digest("all"), f"every option together, killed {n} times: the same bytes", n)
+
+# levels that change: sessions of their own, weights and moments go with them
+os.makedirs(T + "/levels", exist_ok=True)
+changes = [(3, "f32", "bf16"), (6, "bf16", "fp16"), (9, "fp16", "f32")]
+with open(T + "/levels/precision.jsonl", "w") as f:
+    for step, old, new in changes:
+        f.write(json.dumps({"from": old, "inputs": {}, "rule": "calm", "step": step, "to": new}) + "\n")
+auto = [*on, "--profile", "auto", "--averaging", "ema", "--average_decay", "0.8"]
+r = train("auto", *auto, "--replay", T + "/levels")
+lines = [json.loads(x) for x in open(T + "/auto/precision.jsonl")] if r.returncode == 0 else []
+check([(x["step"], x["from"], x["to"]) for x in lines] == changes, "three levels on the device, changed where a replay says", r.stderr)
+n = killed("autokilled", *auto, "--replay", T + "/levels")
+check(n > 0 and digest("autokilled") == digest("auto"), f"changing levels, killed {n} times: the same bytes", n)
+check(abs(losses("auto")[-1] - losses("cpu")[-1]) < 0.05, "changing levels reaches the CPU's loss", (losses("auto"), losses("cpu")))
+r = train("calm", *on, "--profile", "auto")
+check(r.returncode == 0 and np.array_equal(weights("calm"), weights("f")), "auto that has not changed yet is f32 to the bit", r.stderr)
 sys.exit(failed != 0)
