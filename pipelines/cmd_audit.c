@@ -46,43 +46,35 @@ static void report(struct vt_store *s, struct vt_trail *t, const char *what, siz
 
 int vt_cmd_audit(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	struct vt_trail *t = NULL;
-	const char *store = vt_default_store(), *name = "text";
-	int help = 0, json = 0, list = 0;
+	const char *name = "text";
+	int json = 0, list = 0;
 	size_t form = 0;
+	struct vt_trail *t = NULL;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "format", VT_OPT_STRING, &name, "FORM",
 			"text, json, dot (for graphviz) or html (one page, refers to nothing)" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "the same as --format=json" },
 		{ 0, "list", VT_OPT_FLAG, &list, NULL, "one line an execution: record, stage, output tree" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "audit WHAT",
+		.about = "Prints what WHAT was made from: executions, params, binaries, code, down to each raw file "
+			"and subject. " VT_LINEAGE_WHAT " The records a directory carries are held against its files. "
+			"Exits with 0 if the answer is whole, 1 if records are missing, 76 if a record lies.",
+		.least = 1, .most = 1, .opts = opts,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
+	if (vt_call_begin(&c, argc, argv)) {
 		while (form < 4 && strcmp(forms[form].name, json ? "json" : name))
 			form++;
-		if (help)
-			vt_command_help("audit WHAT", "Prints what WHAT was made from: executions, params, binaries, "
-				"code, down to each raw file and subject. "
-				VT_LINEAGE_WHAT " The records a directory carries are held against its files. Exits "
-				"with 0 if the answer is whole, 1 if records are "
-				"missing, 76 if a record lies.", opts);
-		else if (form == 4)
-			vt_err_set(&err, VT_EUSAGE, "--format=%s: say text, json, dot or html", name);
-		else if (rest.n != 1)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail audit WHAT");
-		else if (!vt_lineage_store(&s, store, rest.v[0], &err) &&
-		    !vt_trail_open(&t, s, rest.v[0], VT_TRAIL_MADE, &err))
-			list ? vt_lineage_list(t, VT_LIST_ANCESTORS, json, &err) : report(s, t, rest.v[0], form, &err);
+		if (form == 4)
+			vt_err_set(&c.err, VT_EUSAGE, "--format=%s: say text, json, dot or html", name);
+		else if (!vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err) &&
+			!vt_trail_open(&t, c.s, c.args.v[0], VT_TRAIL_MADE, &c.err))
+			list ? vt_lineage_list(t, VT_LIST_ANCESTORS, json, &c.err)
+				: report(c.s, t, c.args.v[0], form, &c.err);
 	}
 	vt_trail_close(t);
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("audit", &err);
+	return vt_call_end(&c);
 }

@@ -92,35 +92,26 @@ static int parse(struct wish *w, const struct vt_strs *rest, struct vt_err *err)
 
 int vt_cmd_checkout(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store();
-	int help = 0, writable = 0, reflink = 0;
 	struct wish w = { NULL, VT_STRS_INIT, NULL, VT_CHECKOUT_LINK };
+	int writable = 0, reflink = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "writable", VT_OPT_FLAG, &writable, NULL, "copies that may be changed" },
 		{ 0, "reflink", VT_OPT_FLAG, &reflink, NULL, "the same, by reflink or not at all" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "checkout REPO[@REF][:PATH]... DIR",
+		.about = "Writes a commit's files, or those at or below the PATHs, into DIR, which must not exist or "
+			"be empty: read-only links, or copies. REF is a branch (default master), a tag or the first "
+			"digits of a commit id, with ~N behind it for N commits back.",
+		.least = 2, .most = SIZE_MAX, .opts = opts, .mode = VT_STORE_OPEN,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("checkout REPO[@REF][:PATH]... DIR", "Writes a commit's files, or those at or "
-				"below the PATHs, into DIR, which must not exist or be empty: read-only links, or "
-				"copies. REF is a branch (default master), a tag or the first digits of a commit id, "
-				"with ~N behind it for N commits back.", opts);
-		else if (!parse(&w, &rest, &err) && !vt_store_open(&s, store, VT_STORE_OPEN, &err)) {
-			w.how = reflink ? VT_CHECKOUT_REFLINK : writable ? VT_CHECKOUT_COPY : VT_CHECKOUT_LINK;
-			checkout(s, &w, &err);
-		}
+	if (vt_call_begin(&c, argc, argv) && !parse(&w, &c.args, &c.err)) {
+		w.how = reflink ? VT_CHECKOUT_REFLINK : writable ? VT_CHECKOUT_COPY : VT_CHECKOUT_LINK;
+		checkout(c.s, &w, &c.err);
 	}
 	free(w.what);
 	vt_strs_release(&w.paths);
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("checkout", &err);
+	return vt_call_end(&c);
 }

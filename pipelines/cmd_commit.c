@@ -42,48 +42,38 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 
 int vt_cmd_commit(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store(), *branch = NULL, *message = "", *author = getenv("VOXTRAIL_AUTHOR");
-	int help = 0, empty = 0, copy = 0, dir_hash = 0;
+	const char *branch = NULL, *message = "", *author = getenv("VOXTRAIL_AUTHOR");
+	int empty = 0, copy = 0, dir_hash = 0;
 	char *at;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "branch", VT_OPT_STRING, &branch, "NAME", "branch that moves (default master)" },
 		{ 'm', "message", VT_OPT_STRING, &message, "TEXT", "why" },
 		{ 0, "author", VT_OPT_STRING, &author, "TEXT", "who (default $VOXTRAIL_AUTHOR)" },
 		{ 0, "allow-empty", VT_OPT_FLAG, &empty, NULL, "commit although nothing changed" },
 		{ 0, "copy", VT_OPT_FLAG, &copy, NULL, "leave the files as they are: reflink or copy them" },
 		{ 0, "dirhash", VT_OPT_FLAG, &dir_hash, NULL, "print in-toto's dirHash (Go's H1) of DIR too" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "commit REPO[@BRANCH] DIR",
+		.about = "Takes DIR into the store (files are linked, not copied, and become read-only) and commits it "
+			"to REPO.",
+		.least = 2, .most = 2, .opts = opts,
 	};
 
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		goto out;
-	if (help) {
-		vt_command_help("commit REPO[@BRANCH] DIR", "Takes DIR into the store (files are linked, not copied, "
-			"and become read-only) and commits it to REPO.", opts);
-		goto out;
+	if (vt_call_begin(&c, argc, argv)) {
+		at = strchr(c.args.v[0], '@');
+		if (at && branch) {
+			vt_err_set(&c.err, VT_EUSAGE, "%s: names a branch, as --branch does", c.args.v[0]);
+		} else if (at) {
+			*at = '\0';
+			branch = at + 1;
+		}
+		if (!c.err.code && !vt_store_open(&c.s, c.store, VT_STORE_CREATE, &c.err))
+			commit(c.s, c.args.v[0], branch ? branch : "master", c.args.v[1],
+				(copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0),
+				&(struct vt_commit_note){ .message = message, .author = author,
+					.allow_empty = empty != 0 }, &c.err);
 	}
-	at = rest.n == 2 ? strchr(rest.v[0], '@') : NULL;
-	if (rest.n != 2 || (at && branch)) {
-		vt_err_set(&err, VT_EUSAGE, "usage: voxtrail commit REPO[@BRANCH] DIR");
-		goto out;
-	}
-	if (at) {
-		*at = '\0';
-		branch = at + 1;
-	}
-	if (!vt_store_open(&s, store, VT_STORE_CREATE, &err))
-		commit(s, rest.v[0], branch ? branch : "master", rest.v[1],
-			(copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0),
-			&(struct vt_commit_note){ .message = message, .author = author, .allow_empty = empty != 0 },
-			&err);
-out:
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("commit", &err);
+	return vt_call_end(&c);
 }

@@ -164,35 +164,26 @@ static void act(struct vt_store *s, const struct vt_strs *a, const char *reason,
 
 int vt_cmd_consent(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store(), *reason = NULL;
-	int help = 0, json = 0;
+	const char *reason = NULL;
+	int json = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "reason", VT_OPT_STRING, &reason, "TEXT", "why; needed for a change" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "consent VERB [ARGUMENT...]",
+		.about = "list                            who withdrew\n"
+			"withdraw SUBJECT                from now on stages refuse the subject's files, and train what "
+			"was trained on the subject\n"
+			"restore SUBJECT                 takes that back\n"
+			"check [WHAT]                    withdrawn subjects WHAT was made from, or every training one "
+			"went into; exits with 1 while any has no decision\n"
+			"decide RECORD SUBJECT DECISION  notes what is done about it: retrain, accept or retire",
+		.least = 1, .most = SIZE_MAX, .opts = opts, .mode = VT_STORE_OPEN,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("consent VERB [ARGUMENT...]", "list: who withdrew. withdraw SUBJECT: from now "
-				"on stages refuse the subject's files, and train what was "
-				"trained on the subject. restore SUBJECT: takes that back. check [WHAT]: withdrawn "
-				"subjects WHAT was made from, or every training one "
-				"went into; exits with 1 while any has no decision. decide RECORD SUBJECT "
-				"retrain|accept|retire: notes what was decided.", opts);
-		else if (!rest.n)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail consent list | withdraw SUBJECT | restore SUBJECT "
-				"| check [WHAT] | decide RECORD SUBJECT DECISION");
-		else if (!vt_store_open(&s, store, VT_STORE_OPEN, &err))
-			act(s, &rest, reason, json, &err);
-	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("consent", &err);
+	if (vt_call_begin(&c, argc, argv))
+		act(c.s, &c.args, reason, json, &c.err);
+	return vt_call_end(&c);
 }

@@ -186,41 +186,34 @@ static int datum(struct vt_run *r, const struct vt_strs *rest, long long most, s
 
 int vt_cmd_datum(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs repos = VT_STRS_INIT, rest = VT_STRS_INIT;
-	struct vt_run_opts o = { .store = vt_default_store(), .mode = VT_DEPOT_WRITE, .planning = true, .jobs = 1 };
+	struct vt_strs repos = VT_STRS_INIT;
+	struct vt_run_opts o = { .mode = VT_DEPOT_WRITE, .planning = true, .jobs = 1, .repos = &repos };
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	long long most = 4;
 	const char *view = "auto";
-	int help = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
-		{ 0, "store", VT_OPT_STRING, &o.store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "view", VT_OPT_STRING, &view, "HOW", "how /pfs is made: auto, ns, root or prefix (default auto)" },
 		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE",
 			"JSON {secret: {key: value}} for transform.secrets" },
 		{ 'n', "number", VT_OPT_INT, &most, "N", "verify: at most N datums (default 4)" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
 	};
-	o.repos = &repos;
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		;
-	else if (help)
-		vt_command_help("datum list|verify SPEC PIPELINE | datum exec|shell SPEC PIPELINE DATUM",
-				"Lists datums; runs some again and compares; runs one again, or opens a shell in its "
-				"view.", opts);
-	else if (rest.n < 3)
-		vt_err_set(&err, VT_EUSAGE, "give list, verify, exec or shell, a spec file and a pipeline");
-	else if (vt_view_choose(&o.view, view, 1, &err))
-		;
-	else if (!vt_command_spec(&spec, rest.v[1], &err) && !vt_run_open(&run, spec, &o, &err))
-		datum(run, &rest, most, &err);
+	struct vt_call c = {
+		.usage = "datum list|verify SPEC PIPELINE | datum exec|shell SPEC PIPELINE DATUM",
+		.about = "Lists datums; runs some again and compares; runs one again, or opens a shell in its view.",
+		.least = 3, .most = 4, .opts = opts,
+	};
+
+	if (vt_call_begin(&c, argc, argv)) {
+		o.store = c.store;
+		if (!vt_view_choose(&o.view, view, 1, &c.err) && !vt_command_spec(&spec, c.args.v[1], &c.err) &&
+		    !vt_run_open(&run, spec, &o, &c.err))
+			datum(run, &c.args, most, &c.err);
+	}
 	vt_run_close(run);
 	vt_spec_free(spec);
 	vt_strs_release(&repos);
-	vt_strs_release(&rest);
-	return vt_command_end("datum", &err);
+	return vt_call_end(&c);
 }

@@ -32,33 +32,21 @@ static void descendants(struct vt_store *s, const char *what, int subject, int j
 
 int vt_cmd_descendants(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store();
-	int help = 0, json = 0;
-	int subject = 0;
+	int json = 0, subject = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "subject", VT_OPT_FLAG, &subject, NULL, "WHAT is the name of a subject" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "descendants WHAT",
+		.about = "Prints the executions whose output was made from WHAT, directly or through others: record, "
+			"stage, output tree. " VT_LINEAGE_WHAT " A raw file is followed by its bytes. Exits with 0 if "
+			"there are any, 1 if there are none, 66 if WHAT is unknown.",
+		.least = 1, .most = 1, .opts = opts, .mode = VT_STORE_READ,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("descendants WHAT", "Prints the executions whose output was made from WHAT, "
-				"directly or through others: record, stage, output tree. "
-				VT_LINEAGE_WHAT " A raw file is followed by its bytes. Exits with 0 if there are any, "
-				"1 if there are none, 66 if WHAT is unknown.", opts);
-		else if (rest.n != 1)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail descendants WHAT");
-		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))
-			descendants(s, rest.v[0], subject, json, &err);
-	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("descendants", &err);
+	if (vt_call_begin(&c, argc, argv))
+		descendants(c.s, c.args.v[0], subject, json, &c.err);
+	return vt_call_end(&c);
 }

@@ -25,32 +25,21 @@ static void diff(struct vt_store *s, const char *a, const char *b, int json, str
 
 int vt_cmd_diff(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store();
-	int help = 0, json = 0;
+	int json = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "one JSON object" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "diff A B",
+		.about = "Of two commits (REPO or REPO@REF): prints the files that were added, removed, changed or "
+			"renamed. Of two things that stages made (directories, or digests of records or trees): also "
+			"what differs in subjects, raw files, params, code, binary and device. Exits with 0 if there "
+			"is no difference, 1 if there is.",
+		.least = 2, .most = 2, .opts = opts,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("diff A B", "Of two commits (REPO or REPO@REF): prints the files that were "
-				"added, removed, changed or renamed. Of two things that stages "
-				"made (directories, or digests of records or trees): also what differs in subjects, "
-				"raw files, params, code, binary and device. "
-				"Exits with 0 if there is no difference, 1 if there is.", opts);
-		else if (rest.n != 2)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail diff A B");
-		else if (!vt_lineage_store(&s, store, rest.v[0], &err))
-			diff(s, rest.v[0], rest.v[1], json, &err);
-	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("diff", &err);
+	if (vt_call_begin(&c, argc, argv) && !vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err))
+		diff(c.s, c.args.v[0], c.args.v[1], json, &c.err);
+	return vt_call_end(&c);
 }

@@ -17,31 +17,25 @@ static const struct {
 
 int vt_cmd_emit(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
 	struct vt_spec *spec = NULL;
 	struct vt_buf out = VT_BUF_INIT;
-	int help = 0;
 	size_t i = 0;
-	const struct vt_opt opts[] = { { 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL } };
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		goto out;
-	if (help) {
-		vt_command_help("emit pachyderm|argo|argo-events|boutiques|cwl|snakemake SPEC", "Prints the spec in "
-			"the words of another engine.", opts);
-		goto out;
+	struct vt_call c = {
+		.usage = "emit pachyderm|argo|argo-events|boutiques|cwl|snakemake SPEC",
+		.about = "Prints the spec in the words of another engine.",
+		.least = 2, .most = 2, .no_store = true,
+	};
+
+	if (vt_call_begin(&c, argc, argv)) {
+		while (i < sizeof engines / sizeof *engines && strcmp(engines[i].name, c.args.v[0]))
+			i++;
+		if (i == sizeof engines / sizeof *engines)
+			vt_err_set(&c.err, VT_EUSAGE, "%s: say pachyderm, argo, argo-events, boutiques, cwl or "
+				"snakemake", c.args.v[0]);
+		else if (!vt_command_spec(&spec, c.args.v[1], &c.err) && !engines[i].emit(&out, spec, &c.err))
+			fwrite(out.data, 1, out.len, stdout);
 	}
-	while (rest.n == 2 && i < sizeof engines / sizeof *engines && strcmp(engines[i].name, rest.v[0]))
-		i++;
-	if (rest.n != 2 || i == sizeof engines / sizeof *engines)
-		vt_err_set(&err, VT_EUSAGE, "give pachyderm, argo, argo-events, boutiques, cwl or snakemake, and a "
-			"spec file");
-	else if (!vt_command_spec(&spec, rest.v[1], &err) && !engines[i].emit(&out, spec, &err))
-		fwrite(out.data, 1, out.len, stdout);
-out:
 	vt_buf_release(&out);
 	vt_spec_free(spec);
-	vt_strs_release(&rest);
-	return vt_command_end("emit", &err);
+	return vt_call_end(&c);
 }

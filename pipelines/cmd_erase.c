@@ -101,36 +101,28 @@ static void erase(struct vt_store *s, const char *subject, const char *reason, i
 
 int vt_cmd_erase(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store(), *reason = NULL;
-	int help = 0, json = 0, yes = 0;
+	const char *reason = NULL;
+	int json = 0, yes = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "reason", VT_OPT_STRING, &reason, "TEXT", "why; needed with --yes" },
 		{ 0, "yes", VT_OPT_FLAG, &yes, NULL, "do it; without, it is only said what would go" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "erase SUBJECT",
+		.about = "Takes the files of a subject out of the store: raw ones, and those derived from nobody else. "
+			"A tombstone stays for each, so that verify and audit say \"erased\", and the bytes cannot "
+			"come back. The subject counts as withdrawn. What was made from others too stays and is listed "
+			"as mixed.",
+		.least = 1, .most = 1, .opts = opts,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("erase SUBJECT", "Takes the files of a subject out of the store: raw ones, and "
-				"those derived from nobody else. A tombstone stays for each, "
-				"so that verify and audit say \"erased\", and the bytes cannot come back. The subject "
-				"counts as withdrawn. What was made from "
-				"others too stays and is listed as mixed.", opts);
-		else if (rest.n != 1)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail erase SUBJECT [--yes --reason TEXT]");
-		else if (yes && (!reason || !*reason))
-			vt_err_set(&err, VT_EUSAGE, "--reason is missing: why the subject's files are erased");
-		else if (!vt_store_open(&s, store, yes ? VT_STORE_OPEN : VT_STORE_READ, &err))
-			erase(s, rest.v[0], reason, yes, json, &err);
+	if (vt_call_begin(&c, argc, argv)) {
+		if (yes && (!reason || !*reason))
+			vt_err_set(&c.err, VT_EUSAGE, "--reason is missing: why the subject's files are erased");
+		else if (!vt_store_open(&c.s, c.store, yes ? VT_STORE_OPEN : VT_STORE_READ, &c.err))
+			erase(c.s, c.args.v[0], reason, yes, json, &c.err);
 	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("erase", &err);
+	return vt_call_end(&c);
 }

@@ -43,25 +43,13 @@ static int explain(const char *store, const char *pipeline, const char *path, st
 
 int vt_cmd_explain(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	const char *store = vt_default_store();
-	int help = 0;
-	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+	struct vt_call c = {
+		.usage = "explain PIPELINE PATH",
+		.about = "Says which datum made a path of the newest output commit.",
+		.least = 2, .most = 2,
 	};
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		;
-	else if (help)
-		vt_command_help("explain PIPELINE PATH", "Says which datum made a path of the newest output commit.",
-			opts);
-	else if (rest.n != 2)
-		vt_err_set(&err, VT_EUSAGE, "give a pipeline and a path of its output");
-	else
-		explain(store, rest.v[0], rest.v[1], &err);
-	vt_strs_release(&rest);
-	return vt_command_end("explain", &err);
+
+	if (vt_call_begin(&c, argc, argv))
+		explain(c.store, c.args.v[0], c.args.v[1], &c.err);
+	return vt_call_end(&c);
 }

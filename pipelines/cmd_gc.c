@@ -27,38 +27,31 @@ static void gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_err 
 
 int vt_cmd_gc(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store();
-	int help = 0, sweep = 0, scratch = 0, list = 0;
+	int sweep = 0, scratch = 0, list = 0;
 	long long days = 14, seconds = 10;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "sweep", VT_OPT_FLAG, &sweep, NULL, "remove it" },
 		{ 0, "list", VT_OPT_FLAG, &list, NULL, "one line a file: path in the store, bytes" },
 		{ 0, "scratch", VT_OPT_FLAG, &scratch, NULL, "also what killed stages would resume from" },
 		{ 0, "keep-days", VT_OPT_INT, &days, "N",
 			"keep commits that no branch or tag reaches so long (default 14)" },
 		{ 0, "wait", VT_OPT_INT, &seconds, "SECONDS", "for others that publish to the store (default 10)" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "gc",
+		.about = "Finds what no branch, tag, record, pin or result of a run reaches, and what killed processes "
+			"left; removes it with --sweep.",
+		.opts = opts, .mode = VT_STORE_OPEN,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("gc", "Finds what no branch, tag, record, pin or result of a run reaches, and "
-				"what killed processes left; removes it with --sweep.", opts);
-		else if (rest.n || days < 0 || days > 36500 || seconds < 0 || seconds > 86400)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail gc [--sweep] [--list] [--scratch] [--keep-days "
-				"0..36500] [--wait 0..86400]");
-		else if (!vt_store_open(&s, store, VT_STORE_OPEN, &err))
-			gc(s, &(struct vt_gc_opts){ .sweep = sweep != 0, .scratch = scratch != 0,
+	if (vt_call_begin(&c, argc, argv)) {
+		if (days < 0 || days > 36500 || seconds < 0 || seconds > 86400)
+			vt_err_set(&c.err, VT_EUSAGE, "--keep-days is 0 to 36500, --wait 0 to 86400");
+		else
+			gc(c.s, &(struct vt_gc_opts){ .sweep = sweep != 0, .scratch = scratch != 0,
 				.keep_days = (long)days, .wait_seconds = (int)seconds,
-				.found = list ? found : NULL }, &err);
+				.found = list ? found : NULL }, &c.err);
 	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("gc", &err);
+	return vt_call_end(&c);
 }

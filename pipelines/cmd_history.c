@@ -63,36 +63,26 @@ static void history(struct vt_store *s, struct reading *r, struct vt_err *err)
 
 int vt_cmd_history(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
 	struct reading r = { .head = "" };
-	const char *store = vt_default_store();
-	int help = 0, check = 0;
+	int check = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "check", VT_OPT_FLAG, &check, NULL, "print only the number of events and the head" },
 		{ 0, "holds", VT_OPT_STRING, &r.wanted, "HEAD", "a head noted earlier must still be there" },
 		{ 0, "json", VT_OPT_FLAG, &r.json, NULL, "the lines as they are" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "history",
+		.about = "Prints what was done to the store: commits, imports, erasures, and by whom. Every line holds "
+			"the digest of the one before it; a line that was changed, or taken out, is named and the exit "
+			"status is 76. Note the head elsewhere to prove later, with --holds, that nothing up to it was "
+			"touched.",
+		.opts = opts, .mode = VT_STORE_READ,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
+	if (vt_call_begin(&c, argc, argv)) {
 		r.quiet = check != 0;
-		if (help)
-			vt_command_help("history", "Prints what was done to the store: commits, imports, erasures, and "
-				"by whom. Every line holds the digest of the "
-				"one before it; a line that was changed, or taken out, is named and the exit status is "
-				"76. Note the head elsewhere to prove later, "
-				"with --holds, that nothing up to it was touched.", opts);
-		else if (rest.n)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail history [--check] [--holds HEAD]");
-		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))
-			history(s, &r, &err);
+		history(c.s, &r, &c.err);
 	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("history", &err);
+	return vt_call_end(&c);
 }

@@ -31,35 +31,25 @@ static void import(struct vt_store *s, const struct vt_strs *dirs, const struct 
 
 int vt_cmd_import(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store();
-	int help = 0, strict = 0, partial = 0;
+	int strict = 0, partial = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "partial", VT_OPT_FLAG, &partial, NULL,
 			"files that a record lists may be missing; those there must be right" },
 		{ 0, "strict", VT_OPT_FLAG, &strict, NULL, "refuse a file that no record lists" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "import DIR...",
+		.about = "Takes in stage outputs with the records beside them and the records of their ancestors; "
+			"idempotent, in any order. A record that lies about the files beside it is refused with status "
+			"76.",
+		.least = 1, .most = SIZE_MAX, .opts = opts, .mode = VT_STORE_CREATE,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
+	if (vt_call_begin(&c, argc, argv)) {
 		const struct vt_import_opts how = { partial ? VT_CARRIED_PART : VT_CARRIED_WHOLE, strict, false };
 
-		if (help)
-			vt_command_help("import DIR...", "Takes in stage outputs with the records beside them and the "
-				"records of their ancestors; idempotent, "
-				"in any order. A record that lies about the files beside it is refused with status 76.",
-				opts);
-		else if (!rest.n)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail import DIR...");
-		else if (!vt_store_open(&s, store, VT_STORE_CREATE, &err))
-			import(s, &rest, &how, &err);
+		import(c.s, &c.args, &how, &c.err);
 	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("import", &err);
+	return vt_call_end(&c);
 }

@@ -58,35 +58,31 @@ static int lint_file(const char *path, const struct against *data, size_t *error
 
 int vt_cmd_lint(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	size_t errors = 0, warnings = 0;
-	int help = 0;
 	struct against data = { VT_STRS_INIT, NULL };
+	size_t errors = 0, warnings = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &data.repos, "NAME=DIR",
 			"check repos and globs against DIR, too (again and again)" },
 		{ 0, "store", VT_OPT_STRING, &data.store, "DIR",
 			"check them against what is committed in a store, too" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
 	};
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("lint SPEC...", "Pipeline specs (JSON or YAML) and Argo workflows.  One line a "
-				"finding: file: JSON pointer: what is wrong; what to write.", opts);
-		else if (!rest.n)
-			vt_err_set(&err, VT_EUSAGE, "give at least one spec file");
-		for (size_t i = 0; i < rest.n && !err.code; i++)
-			lint_file(rest.v[i], &data, &errors, &warnings, &err);
-		if (!err.code && rest.n)
-			printf("%zu file%s, %zu error%s, %zu warning%s\n", rest.n, rest.n == 1 ? "" : "s", errors,
-				errors == 1 ? "" : "s", warnings,
-			       warnings == 1 ? "" : "s");
+	struct vt_call c = {
+		.usage = "lint SPEC...",
+		.about = "Pipeline specs (JSON or YAML) and Argo workflows.  One line a finding: file: JSON pointer: "
+			"what is wrong; what to write.",
+		.least = 1, .most = SIZE_MAX, .opts = opts, .no_store = true,
+	};
+
+	if (vt_call_begin(&c, argc, argv)) {
+		for (size_t i = 0; i < c.args.n && !c.err.code; i++)
+			lint_file(c.args.v[i], &data, &errors, &warnings, &c.err);
+		if (!c.err.code)
+			printf("%zu file%s, %zu error%s, %zu warning%s\n", c.args.n, c.args.n == 1 ? "" : "s", errors,
+				errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+		if (!c.err.code && errors)
+			c.err.code = VT_EDATA;
 	}
 	vt_strs_release(&data.repos);
-	vt_strs_release(&rest);
-	if (!err.code && errors)
-		return VT_EDATA;
-	return vt_command_end("lint", &err);
+	return vt_call_end(&c);
 }

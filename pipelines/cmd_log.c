@@ -152,33 +152,22 @@ static void list_repos(struct vt_store *s, int json, struct vt_err *err)
 
 int vt_cmd_log(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store();
 	long long count = -1;
-	int help = 0, json = 0;
+	int json = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'n', "count", VT_OPT_INT, &count, "N", "at most so many commits" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "a JSON array, with everything a commit holds" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "log [REPO[@REF]]",
+		.about = "Prints commits, newest first, from REF back: id, time, tree, names, message, author. REF is "
+			"a branch (default master), a tag or the first digits of a commit id, with ~N behind it for N "
+			"commits back. Without REPO, lists the repos and their branches.",
+		.most = 1, .opts = opts, .mode = VT_STORE_READ,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("log [REPO[@REF]]", "Prints commits, newest first, from REF back: id, time, "
-				"tree, names, message, author. REF is a branch (default master), a tag or the first "
-				"digits of a commit id, with ~N behind it for N commits back. Without REPO, lists the "
-				"repos and their branches.", opts);
-		else if (rest.n > 1)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail log [REPO[@REF]]");
-		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))
-			rest.n ? show_log(s, rest.v[0], count, json, &err) : list_repos(s, json, &err);
-	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("log", &err);
+	if (vt_call_begin(&c, argc, argv))
+		c.args.n ? show_log(c.s, c.args.v[0], count, json, &c.err) : list_repos(c.s, json, &c.err);
+	return vt_call_end(&c);
 }

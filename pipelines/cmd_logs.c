@@ -44,25 +44,13 @@ static int logs(const char *store, const char *pipeline, const char *datum, stru
 
 int vt_cmd_logs(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	const char *store = vt_default_store();
-	int help = 0;
-	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+	struct vt_call c = {
+		.usage = "logs PIPELINE [DATUM]",
+		.about = "Prints what the last try of a datum wrote; DATUM is the beginning of its id.",
+		.least = 1, .most = 2,
 	};
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		;
-	else if (help)
-		vt_command_help("logs PIPELINE [DATUM]", "Prints what the last try of a datum wrote; DATUM is the "
-			"beginning of its id.", opts);
-	else if (rest.n < 1 || rest.n > 2)
-		vt_err_set(&err, VT_EUSAGE, "give a pipeline, and perhaps the beginning of a datum id");
-	else
-		logs(store, rest.v[0], rest.n > 1 ? rest.v[1] : "", &err);
-	vt_strs_release(&rest);
-	return vt_command_end("logs", &err);
+
+	if (vt_call_begin(&c, argc, argv))
+		logs(c.store, c.args.v[0], c.args.n > 1 ? c.args.v[1] : "", &c.err);
+	return vt_call_end(&c);
 }

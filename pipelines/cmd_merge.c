@@ -83,26 +83,24 @@ static int list_parts(struct vt_strs *parts, const char *dir, struct vt_err *err
 
 int vt_cmd_merge(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
 	const char *out = NULL, *from = NULL, *marker = NULL;
-	int help = 0;
 	const struct vt_opt opts[] = {
 		{ 'o', "out", VT_OPT_STRING, &out, "DIR", "where the union goes" },
 		{ 0, "from", VT_OPT_STRING, &from, "DIR", "every directory in DIR is a part" },
 		{ 0, "marker", VT_OPT_STRING, &marker, "FILE", "written last: the output is whole" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
 	};
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		;
-	else if (help)
-		vt_command_help("merge --out DIR [--from DIR] [PART...]", "The union of the files of all parts; two "
-			"that hold one path are an error.", opts);
-	else if (!out || (!from && !rest.n))
-		vt_err_set(&err, VT_EUSAGE, "give --out, and --from or at least one part");
-	else if ((!from || !list_parts(&rest, from, &err)) && !merge(&rest, out, &err) && marker)
-		vt_fs_write(marker, "", 0, 0644, &err);
-	vt_strs_release(&rest);
-	return vt_command_end("merge", &err);
+	struct vt_call c = {
+		.usage = "merge --out DIR [--from DIR] [PART...]",
+		.about = "The union of the files of all parts; two that hold one path are an error.",
+		.most = SIZE_MAX, .opts = opts, .no_store = true,
+	};
+
+	if (vt_call_begin(&c, argc, argv)) {
+		if (!out || (!from && !c.args.n))
+			vt_err_set(&c.err, VT_EUSAGE, "give --out, and --from or at least one part");
+		else if ((!from || !list_parts(&c.args, from, &c.err)) && !merge(&c.args, out, &c.err) && marker)
+			vt_fs_write(marker, "", 0, 0644, &c.err);
+	}
+	return vt_call_end(&c);
 }

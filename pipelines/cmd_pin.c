@@ -62,37 +62,23 @@ static void change(struct vt_store *s, const char *what, const struct wish *w, s
 
 int vt_cmd_pin(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store();
 	struct wish w = { "", "", 0, 0 };
-	int help = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'm', "reason", VT_OPT_STRING, &w.reason, "TEXT", "why" },
 		{ 0, "until", VT_OPT_STRING, &w.until, "YYYY-MM-DD", "last day it holds (default for good)" },
 		{ 0, "remove", VT_OPT_FLAG, &w.remove, NULL, "let it go" },
 		{ 0, "force", VT_OPT_FLAG, &w.force, NULL, "with --remove: before its date" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "pin [REPO[@REF] | ID]",
+		.about = "Keeps a commit with its history, or a record, tree or blob by its id, from gc; without an "
+			"argument lists what is pinned.",
+		.most = 1, .opts = opts,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("pin [REPO[@REF] | ID]", "Keeps a commit with its history, or a record, tree "
-				"or blob by its id, from gc; without an argument lists what is pinned.", opts);
-		else if (rest.n > 1)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail pin [REPO[@REF] | ID]");
-		else if (!vt_store_open(&s, store, rest.n ? VT_STORE_OPEN : VT_STORE_READ, &err)) {
-			if (rest.n)
-				change(s, rest.v[0], &w, &err);
-			else
-				list(s, &err);
-		}
-	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("pin", &err);
+	if (vt_call_begin(&c, argc, argv) &&
+	    !vt_store_open(&c.s, c.store, c.args.n ? VT_STORE_OPEN : VT_STORE_READ, &c.err))
+		c.args.n ? change(c.s, c.args.v[0], &w, &c.err) : list(c.s, &c.err);
+	return vt_call_end(&c);
 }

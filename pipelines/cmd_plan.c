@@ -124,17 +124,14 @@ static int plan(struct vt_run *r, const char *only, bool all, enum form form, st
 
 int vt_cmd_plan(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs repos = VT_STRS_INIT, rest = VT_STRS_INIT;
-	struct vt_run_opts o = { .store = vt_default_store(), .mode = VT_DEPOT_WRITE, .planning = true, .jobs = 1 };
+	struct vt_strs repos = VT_STRS_INIT;
+	struct vt_run_opts o = { .mode = VT_DEPOT_WRITE, .planning = true, .jobs = 1, .repos = &repos };
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	const char *only = NULL, *views = NULL;
-	int help = 0, json = 0, items = 0, all = 0;
+	int json = 0, items = 0, all = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
-		{ 0, "store", VT_OPT_STRING, &o.store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "pipeline", VT_OPT_STRING, &only, "NAME", "this one only" },
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "datums that would be skipped, too" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "[{\"pipeline\",\"key\",\"id\",\"hash\",\"state\"}, ...]" },
@@ -142,27 +139,27 @@ int vt_cmd_plan(int argc, char **argv)
 			"they lie, no store" },
 		{ 0, "views", VT_OPT_STRING, &views, "DIR",
 			"the same, each datum's files linked below DIR/<datum id>" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
 	};
-	o.repos = &repos;
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		;
-	else if (help)
-		vt_command_help("plan SPEC [--repo NAME=DIR ...]", "Prints the datums that a run would execute; "
-			"executes none.", opts);
-	else if (rest.n != 1)
-		vt_err_set(&err, VT_EUSAGE, "give one spec file");
-	else if (items || views) {
-		if (!only)
-			vt_err_set(&err, VT_EUSAGE, "--items and --views need --pipeline");
-		else if (!vt_command_spec(&spec, rest.v[0], &err))
-			scan(spec, only, &repos, views, &err);
-	} else if (!vt_command_spec(&spec, rest.v[0], &err) && !vt_run_open(&run, spec, &o, &err))
-		plan(run, only, all, json ? JSON : TEXT, &err);
+	struct vt_call c = {
+		.usage = "plan SPEC [--repo NAME=DIR ...]",
+		.about = "Prints the datums that a run would execute; executes none.",
+		.least = 1, .most = 1, .opts = opts,
+	};
+
+	if (vt_call_begin(&c, argc, argv)) {
+		o.store = c.store;
+		if ((items || views) && !only)
+			vt_err_set(&c.err, VT_EUSAGE, "--items and --views need --pipeline");
+		else if (vt_command_spec(&spec, c.args.v[0], &c.err))
+			;
+		else if (items || views)
+			scan(spec, only, &repos, views, &c.err);
+		else if (!vt_run_open(&run, spec, &o, &c.err))
+			plan(run, only, all, json ? JSON : TEXT, &c.err);
+	}
 	vt_run_close(run);
 	vt_spec_free(spec);
 	vt_strs_release(&repos);
-	vt_strs_release(&rest);
-	return vt_command_end("plan", &err);
+	return vt_call_end(&c);
 }

@@ -144,15 +144,10 @@ static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_op
 
 int vt_cmd_rerun(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
 	struct vt_rerun_opts how = { .bin = NULL };
-	const char *store = vt_default_store(), *keep = NULL;
-	int help = 0, json = 0, chain = 0, any = 0;
+	const char *keep = NULL;
+	int json = 0, chain = 0, any = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "chain", VT_OPT_FLAG, &chain, NULL, "every execution it was made by, from the raw files on" },
 		{ 0, "any-binary", VT_OPT_FLAG, &any, NULL,
 			"run a program with another digest than the recorded one, and say so" },
@@ -160,30 +155,27 @@ int vt_cmd_rerun(int argc, char **argv)
 			"where the stages' programs are (default: beside this one, then PATH)" },
 		{ 0, "keep", VT_OPT_STRING, &keep, "DIR", "leave inputs, log and new output in DIR" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "rerun WHAT",
+		.about = "Does the work that made WHAT again, from the inputs in the store, with the recorded params "
+			"and the recorded binary, and compares: the first file that differs is named, and of a "
+			"safetensors file the first tensor with its largest distance. What was found is kept in the "
+			"store as evidence. " VT_LINEAGE_WHAT " Exits with 0 if everything is the same, 1 if not, 78 "
+			"if the binary is another one.",
+		.least = 1, .most = 1, .opts = opts,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
+	if (vt_call_begin(&c, argc, argv)) {
 		how.any_binary = any != 0;
 		how.keep = keep != NULL;
 		how.work = keep;
-		if (help)
-			vt_command_help("rerun WHAT", "Does the work that made WHAT again, from the inputs in the "
-				"store, with the recorded params and the recorded binary, and "
-				"compares: the first file that differs is named, and of a safetensors file the first "
-				"tensor with its largest distance. What was found is "
-				"kept in the store as evidence. " VT_LINEAGE_WHAT " Exits with 0 if everything is the "
-				"same, 1 if not, 78 if the binary is another one.", opts);
-		else if (rest.n != 1)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail rerun WHAT");
-		else if (keep && vt_fs_exists(keep))
-			vt_err_set(&err, VT_ECANTCREAT, "--keep %s: there is something already; give a new directory",
+		if (keep && vt_fs_exists(keep))
+			vt_err_set(&c.err, VT_ECANTCREAT, "--keep %s: there is something already; give a new directory",
 				keep);
-		else if (!vt_store_open(&s, store, VT_STORE_OPEN, &err))
-			rerun(s, rest.v[0], &how, chain, json, &err);
+		else if (!vt_store_open(&c.s, c.store, VT_STORE_OPEN, &c.err))
+			rerun(c.s, c.args.v[0], &how, chain, json, &c.err);
 	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("rerun", &err);
+	return vt_call_end(&c);
 }

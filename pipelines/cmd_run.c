@@ -38,19 +38,36 @@ static void report_failures(struct vt_run *r, const char *store)
 	}
 }
 
-int vt_cmd_run(int argc, char **argv)
+static void run_argo(const char *file, const struct vt_run_opts *o, const char *view, const char *checkout,
+	struct vt_err *err)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs repos = VT_STRS_INIT, rest = VT_STRS_INIT;
-	struct vt_run_opts o = { .store = vt_default_store(), .gpus = count_devices(), .mode = VT_DEPOT_WRITE };
+	struct vt_argo_opts a = { o->store, o->repos, o->jobs, VT_VIEW_PREFIX, checkout };
+	if (!vt_view_choose(&a.view, view, o->jobs, err))
+		vt_argo_run(file, &a, err);
+}
+
+static void run_spec(const char *file, const struct vt_run_opts *o, const char *checkout, struct vt_err *err)
+{
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
+	if (!vt_command_spec(&spec, file, err) && !vt_run_open(&run, spec, o, err)) {
+		int rc = vt_run_execute(run, err);
+		report_failures(run, o->store);
+		if (!rc && checkout)
+			vt_run_checkout(run, checkout, err);
+		err->code = rc;
+	}
+	vt_run_close(run);
+	vt_spec_free(spec);
+}
+
+int vt_cmd_run(int argc, char **argv)
+{
+	struct vt_strs repos = VT_STRS_INIT;
+	struct vt_run_opts o = { .gpus = count_devices(), .mode = VT_DEPOT_WRITE, .repos = &repos };
 	const char *memory = NULL, *checkout = NULL, *log = NULL, *view = "auto", *argo = NULL;
-	int help = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
-		{ 0, "store", VT_OPT_STRING, &o.store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'j', "jobs", VT_OPT_INT, &o.jobs, "N", "processes at a time (default: processors)" },
 		{ 0, "mem", VT_OPT_STRING, &memory, "SIZE", "memory that running datums may ask for together" },
 		{ 0, "gpus", VT_OPT_INT, &o.gpus, "N", "devices (default: those present)" },
@@ -63,40 +80,28 @@ int vt_cmd_run(int argc, char **argv)
 		{ 0, "argo", VT_OPT_STRING, &argo, "FILE", "execute an emitted Argo workflow instead of a spec" },
 		{ 0, "checkout", VT_OPT_STRING, &checkout, "DIR", "link every output to DIR/<pipeline>" },
 		{ 0, "log", VT_OPT_STRING, &log, "FORM", "json or text" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
 	};
+	struct vt_call c = {
+		.usage = "run SPEC --repo NAME=DIR ... | run --argo FILE --repo NAME=DIR ...",
+		.about = "Executes the pipelines of a spec file; what is unchanged is skipped.",
+		.most = 1, .opts = opts,
+	};
+
 	o.jobs = sysconf(_SC_NPROCESSORS_ONLN);
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		goto out;
-	if (help) {
-		vt_command_help("run SPEC --repo NAME=DIR ... | run --argo FILE --repo NAME=DIR ...", "Executes the "
-			"pipelines of a spec file; what is unchanged is skipped.", opts);
-		goto out;
+	if (vt_call_begin(&c, argc, argv)) {
+		vt_log_open("voxtrail", !log ? VT_LOG_AUTO : !strcmp(log, "json") ? VT_LOG_JSON : VT_LOG_TEXT,
+			VT_LOG_INFO);
+		o.store = c.store;
+		if (memory && !vt_spec_quantity(memory, &o.memory))
+			vt_err_set(&c.err, VT_EUSAGE, "--mem %s: write an amount such as 16Gi", memory);
+		else if ((c.args.n == 1) == (argo != NULL) || o.jobs < 1)
+			vt_err_set(&c.err, VT_EUSAGE, "give one spec file or --argo FILE, and --jobs of at least 1");
+		else if (argo)
+			run_argo(argo, &o, view, checkout, &c.err);
+		else if (!vt_view_choose(&o.view, view, o.jobs, &c.err))
+			run_spec(c.args.v[0], &o, checkout, &c.err);
 	}
-	vt_log_open("voxtrail", !log ? VT_LOG_AUTO : !strcmp(log, "json") ? VT_LOG_JSON : VT_LOG_TEXT, VT_LOG_INFO);
-	o.repos = &repos;
-	if (memory && !vt_spec_quantity(memory, &o.memory))
-		vt_err_set(&err, VT_EUSAGE, "--mem %s: write an amount such as 16Gi", memory);
-	else if (argo && !rest.n && o.jobs > 0) {
-		struct vt_argo_opts a = { o.store, &repos, o.jobs, VT_VIEW_PREFIX, checkout };
-		if (!vt_view_choose(&a.view, view, o.jobs, &err))
-			vt_argo_run(argo, &a, &err);
-	} else if (rest.n != 1 || o.jobs < 1)
-		vt_err_set(&err, VT_EUSAGE, "give one spec file, and --jobs of at least 1");
-	else if (vt_view_choose(&o.view, view, o.jobs, &err))
-		;
-	else if (!vt_command_spec(&spec, rest.v[0], &err) && !vt_run_open(&run, spec, &o, &err)) {
-		int rc = vt_run_execute(run, &err);
-		report_failures(run, o.store);
-		if (!rc && checkout)
-			vt_run_checkout(run, checkout, &err);
-		err.code = rc;
-	}
-out:
-	vt_run_close(run);
-	vt_spec_free(spec);
 	vt_strs_release(&repos);
-	vt_strs_release(&rest);
-	return vt_command_end("run", &err);
+	return vt_call_end(&c);
 }

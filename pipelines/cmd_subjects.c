@@ -89,34 +89,23 @@ static void subjects(struct vt_store *s, const char *what, const char *subject, 
 
 int vt_cmd_subjects(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store();
-	int help = 0, json = 0;
 	const char *subject = NULL;
+	int json = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "has", VT_OPT_STRING, &subject, "SUBJECT",
 			"only say whether this one is among them: exits with 0 if so, 1 if not" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "subjects WHAT",
+		.about = "Prints the subjects whose raw files WHAT was made from, directly or through others, and what "
+			"trainings used each for: train, validation (to choose the weights) or test (set "
+			"aside). " VT_LINEAGE_WHAT " Exits with 0 if the answer is whole, 1 if records are missing.",
+		.least = 1, .most = 1, .opts = opts,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("subjects WHAT", "Prints the subjects whose raw files WHAT was made from, "
-				"directly or through others, and what trainings used each for: train, validation "
-				"(to choose the weights) or test (set aside). " VT_LINEAGE_WHAT " Exits with 0 if the "
-				"answer is whole, 1 if records are missing.", opts);
-		else if (rest.n != 1)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail subjects WHAT");
-		else if (!vt_lineage_store(&s, store, rest.v[0], &err))
-			subjects(s, rest.v[0], subject, json, &err);
-	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("subjects", &err);
+	if (vt_call_begin(&c, argc, argv) && !vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err))
+		subjects(c.s, c.args.v[0], subject, json, &c.err);
+	return vt_call_end(&c);
 }

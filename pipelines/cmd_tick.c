@@ -82,24 +82,13 @@ static int tick(const char *spec_path, const char *pipeline, const char *store, 
 
 int vt_cmd_tick(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	const char *store = vt_default_store();
-	int help = 0;
-	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+	struct vt_call c = {
+		.usage = "tick SPEC PIPELINE",
+		.about = "Commits the present time to the pipeline's cron input.",
+		.least = 2, .most = 2,
 	};
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		;
-	else if (help)
-		vt_command_help("tick SPEC PIPELINE", "Commits the present time to the pipeline's cron input.", opts);
-	else if (rest.n != 2)
-		vt_err_set(&err, VT_EUSAGE, "give a spec file and a pipeline");
-	else
-		tick(rest.v[0], rest.v[1], store, &err);
-	vt_strs_release(&rest);
-	return vt_command_end("tick", &err);
+
+	if (vt_call_begin(&c, argc, argv))
+		tick(c.args.v[0], c.args.v[1], c.store, &c.err);
+	return vt_call_end(&c);
 }

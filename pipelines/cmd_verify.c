@@ -39,28 +39,13 @@ static void verify(struct vt_store *s, struct vt_err *err)
 
 int vt_cmd_verify(int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
-	struct vt_store *s = NULL;
-	const char *store = vt_default_store();
-	int help = 0;
-	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+	struct vt_call c = {
+		.usage = "verify",
+		.about = "Re-hashes every blob, tree and record; names what is damaged and exits with 76.",
+		.mode = VT_STORE_READ,
 	};
 
-	if (!vt_opts_parse(opts, argc, argv, &rest, &err)) {
-		if (help)
-			vt_command_help("verify", "Re-hashes every blob, tree and record; names what is damaged and "
-				"exits with 76.", opts);
-		else if (rest.n)
-			vt_err_set(&err, VT_EUSAGE, "usage: voxtrail verify");
-		else if (!vt_store_open(&s, store, VT_STORE_READ, &err))
-			verify(s, &err);
-	}
-	vt_store_close(s);
-	vt_strs_release(&rest);
-	return vt_command_end("verify", &err);
+	if (vt_call_begin(&c, argc, argv))
+		verify(c.s, &c.err);
+	return vt_call_end(&c);
 }

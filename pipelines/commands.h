@@ -1,8 +1,8 @@
 /* commands.h - the commands of the voxtrail tool.
  *
  * A command `name` is one function vt_cmd_<name>(argc, argv) in pipelines/cmd_<name>.c: argv[0] is the command's own
- * name, the return value is the exit status (err.h), and `--help` is its own business.  Adding one takes a line in the
- * list of its group; the lists are the only source of dispatch and of `voxtrail --help`. */
+ * name, the return value is the exit status (err.h), and runner/command.h has how it begins and ends.  Adding one takes
+ * a line in the list of its group; the lists are the only source of dispatch and of `voxtrail --help`. */
 #ifndef PIPELINES_COMMANDS_H
 #define PIPELINES_COMMANDS_H
 

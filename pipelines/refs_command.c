@@ -111,40 +111,33 @@ static void answer(const struct request *q, const char *store, struct vt_err *er
 
 int vt_refs_command(const char *kind, const char *word, int argc, char **argv)
 {
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
 	struct request q = { .kind = kind, .word = word };
-	const char *store = vt_default_store();
-	int help = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 'f', "force", VT_OPT_FLAG, &q.force, NULL,
 			"move one that exists; remove one although commits get lost" },
 		{ 'd', "delete", VT_OPT_FLAG, &q.remove, NULL, "remove NAME" },
 		{ 0, "json", VT_OPT_FLAG, &q.json, NULL, "list as a JSON array" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
 	};
-	char *usage = vt_asprintf("%s REPO [NAME [REF]]", word);
-	char *summary = vt_asprintf("Lists the %s%s of a repo; with NAME, makes one at REF (default the head of "
-		"master; a branch, a tag, the first digits of a commit id, ~N behind it for N commits back).", word,
+	char *usage = vt_asprintf("%s REPO [NAME [REF]] | %s --delete REPO NAME", word, word);
+	char *about = vt_asprintf("Lists the %s%s of a repo; with NAME, makes one at REF (default the head of master; "
+		"a "
+		"branch, a tag, the first digits of a commit id, ~N behind it for N commits back).", word,
 		*word == 'b' ? "es" : "s");
+	struct vt_call c = { .usage = usage, .about = about, .least = 1, .most = 3, .opts = opts };
+	int rc;
 
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		;
-	else if (help)
-		vt_command_help(usage, summary, opts);
-	else if (rest.n < 1 || rest.n > 3 || (q.remove && rest.n != 2))
-		vt_err_set(&err, VT_EUSAGE, "usage: voxtrail %s, or voxtrail %s --delete REPO NAME", usage, word);
-	else {
-		q.repo = rest.v[0];
-		q.name = rest.n > 1 ? rest.v[1] : NULL;
-		q.to = rest.n > 2 ? rest.v[2] : NULL;
-		answer(&q, store, &err);
+	if (vt_call_begin(&c, argc, argv)) {
+		q.repo = c.args.v[0];
+		q.name = c.args.n > 1 ? c.args.v[1] : NULL;
+		q.to = c.args.n > 2 ? c.args.v[2] : NULL;
+		if (q.remove && c.args.n != 2)
+			vt_err_set(&c.err, VT_EUSAGE, "usage: voxtrail %s", usage);
+		else
+			answer(&q, c.store, &c.err);
 	}
-	free(summary);
+	rc = vt_call_end(&c);
+	free(about);
 	free(usage);
-	vt_strs_release(&rest);
-	return vt_command_end(word, &err);
+	return rc;
 }

@@ -57,42 +57,35 @@ out:
 int vt_transfer_command(int pull, int argc, char **argv)
 {
 	const char *word = pull ? "pull" : "push";
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs rest = VT_STRS_INIT;
 	struct vt_transfer t = { .repo = NULL };
-	const char *store = vt_default_store();
-	int help = 0, all = 0, force = 0;
+	int all = 0, force = 0, rc;
 	const struct vt_opt opts[] = {
-		{ 0, "store", VT_OPT_STRING, &store, "DIR",
-			"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" },
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "every repo" },
 		{ 'f', "force", VT_OPT_FLAG, &force, NULL, "move branches and tags elsewhere than forward" },
-		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
-		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
+		VT_OPTS_END,
 	};
-	char *usage = vt_asprintf("%s REPO[@NAME] REMOTE", word), *at;
-	char *summary = vt_asprintf("Copies branches and tags of REPO (or one) %s REMOTE, with the files and records "
-		"that are not there yet. REMOTE is a store's directory, HOST:PATH or ssh://HOST[:PORT]/PATH.",
-		pull ? "from" : "to");
+	char *usage = vt_asprintf("%s REPO[@NAME] REMOTE | %s --all REMOTE", word, word), *at;
+	char *about = vt_asprintf("Copies branches and tags of REPO (or one) %s REMOTE, with the files and records "
+		"that are "
+		"not there yet. REMOTE is a store's directory, HOST:PATH or ssh://HOST[:PORT]/PATH.", pull ? "from"
+		: "to");
+	struct vt_call c = { .usage = usage, .about = about, .least = 1, .most = 2, .opts = opts };
 
-	if (vt_opts_parse(opts, argc, argv, &rest, &err))
-		;
-	else if (help)
-		vt_command_help(usage, summary, opts);
-	else if (rest.n != (all ? 1 : 2))
-		vt_err_set(&err, VT_EUSAGE, "usage: voxtrail %s, or voxtrail %s --all REMOTE", usage, word);
-	else {
-		at = all ? NULL : strchr(rest.v[0], '@');
+	if (vt_call_begin(&c, argc, argv)) {
+		at = all ? NULL : strchr(c.args.v[0], '@');
 		if (at)
 			*at++ = '\0';
-		t.repo = all ? NULL : rest.v[0];
+		t.repo = all ? NULL : c.args.v[0];
 		t.name = at;
 		t.force = force != 0;
-		transfer(&t, pull, store, rest.v[rest.n - 1], &err);
+		if (c.args.n != (all ? 1 : 2))
+			vt_err_set(&c.err, VT_EUSAGE, "usage: voxtrail %s", usage);
+		else
+			transfer(&t, pull, c.store, c.args.v[c.args.n - 1], &c.err);
 	}
 	vt_transfer_release(&t);
-	free(summary);
+	rc = vt_call_end(&c);
+	free(about);
 	free(usage);
-	vt_strs_release(&rest);
-	return vt_command_end(word, &err);
+	return rc;
 }

@@ -137,6 +137,25 @@ void vt_buf_printf(struct vt_buf *b, const char *fmt, ...)
 	va_end(ap);
 }
 
+void vt_buf_wrap(struct vt_buf *b, const char *text, size_t column)
+{
+	enum { WIDTH = 79 };
+	size_t col = column;
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		if (col > column && col + 1 + n > WIDTH) {
+			vt_buf_printf(b, "\n%*s", (int)column, "");
+			col = column;
+		}
+		vt_buf_printf(b, "%s%.*s", col > column ? " " : "", (int)n, text);
+		col += n + (col > column);
+		text += n + (text[n] == ' ');
+	}
+	vt_buf_char(b, '\n');
+}
+
 void vt_buf_hex(struct vt_buf *b, const unsigned char *bytes, size_t n)
 {
 	static const char digit[] = "0123456789abcdef";

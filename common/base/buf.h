@@ -28,6 +28,9 @@ void vt_buf_str(struct vt_buf *b, const char *text);
 void vt_buf_char(struct vt_buf *b, char c);
 void vt_buf_printf(struct vt_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+/* The words of text in lines of at most 79 columns and a newline at the end: the first line goes on from `column`, the
+ * others begin there. */
+void vt_buf_wrap(struct vt_buf *b, const char *text, size_t column);
 void vt_buf_hex(struct vt_buf *b, const unsigned char *bytes, size_t n);   /* lower-case hex */
 char *vt_buf_detach(struct vt_buf *b);            /* caller frees; never NULL */
 

@@ -153,11 +153,10 @@ int vt_opts_parse(const struct vt_opt *opts, int argc, char **argv, struct vt_st
 
 void vt_opts_help(struct vt_buf *out, const struct vt_opt *o)
 {
-	enum { COLUMN = 28, WIDTH = 80 };
+	enum { COLUMN = 28 };
 
 	for (; o->kind; o++) {
 		size_t begun = out->len, col;
-		const char *p = o->help;
 
 		if (o->letter)
 			vt_buf_printf(out, "  -%c, --%s", o->letter, o->name);
@@ -171,18 +170,6 @@ void vt_opts_help(struct vt_buf *out, const struct vt_opt *o)
 			col = 0;
 		}
 		vt_buf_printf(out, "%*s", (int)(COLUMN - col), "");
-		col = COLUMN;
-		while (*p) {
-			size_t n = strcspn(p, " ");
-
-			if (col > COLUMN && col + 1 + n >= WIDTH) {
-				vt_buf_printf(out, "\n%*s", COLUMN, "");
-				col = COLUMN;
-			}
-			vt_buf_printf(out, "%s%.*s", col > COLUMN ? " " : "", (int)n, p);
-			col += n + (col > COLUMN);
-			p += n + (p[n] == ' ');
-		}
-		vt_buf_char(out, '\n');
+		vt_buf_wrap(out, o->help, COLUMN);
 	}
 }

@@ -3,7 +3,7 @@
  *      static const struct vt_opt opts[] = {
  *              { 'o', "out", VT_OPT_STRING, &out, "DIR", "where the result goes" },
  *              { 0, "all", VT_OPT_FLAG, &all, NULL, "show failed executions too" },
- *              { 0 },
+ *              VT_OPTS_END,
  *      };
  *      n = vt_opts_parse(opts, argc, argv, rest, err);
  *
@@ -32,6 +32,9 @@ struct vt_opt {
 	const char *value_name;  /* e.g. "DIR"; NULL for a flag */
 	const char *help;        /* one line */
 };
+
+/* Ends a table. */
+#define VT_OPTS_END { 0, NULL, VT_OPT_END, NULL, NULL, NULL }
 
 /* Positional arguments are appended to *rest.  --help is left to the caller: declare it as a flag. */
 int vt_opts_parse(const struct vt_opt *opts, int argc, char **argv, struct vt_strs *rest, struct vt_err *err);

@@ -4,26 +4,7 @@
 
 #include "common/stage/stage_internal.h"
 
-enum { COLUMN = 28, WIDTH = 79 };
-
-/* Adds text wrapped at WIDTH, lines behind the first indented by `column`, where the first begins. */
-static void wrap(struct vt_buf *out, const char *text, size_t column)
-{
-	size_t col = column;
-
-	while (*text) {
-		size_t n = strcspn(text, " ");
-
-		if (col > column && col + 1 + n > WIDTH) {
-			vt_buf_printf(out, "\n%*s", (int)column, "");
-			col = column;
-		}
-		vt_buf_printf(out, "%s%.*s", col > column ? " " : "", (int)n, text);
-		col += n + (col > column);
-		text += n + (text[n] == ' ');
-	}
-	vt_buf_char(out, '\n');
-}
+enum { COLUMN = 28 };
 
 /* "  head<pad>text" */
 static void row(struct vt_buf *out, const char *head, const char *text)
@@ -36,7 +17,7 @@ static void row(struct vt_buf *out, const char *head, const char *text)
 		col = 0;
 	}
 	vt_buf_printf(out, "%*s", (int)(COLUMN - col), "");
-	wrap(out, text, COLUMN);
+	vt_buf_wrap(out, text, COLUMN);
 }
 
 /* Each paragraph of text, an empty line above it. */
@@ -48,7 +29,7 @@ static void paragraphs(struct vt_buf *out, const char *text)
 		char *one = vt_xstrndup(text, n);
 
 		vt_buf_char(out, '\n');
-		wrap(out, one, 0);
+		vt_buf_wrap(out, one, 0);
 		free(one);
 		text += n + (end ? 2 : 0);
 	}

@@ -78,7 +78,8 @@ struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path, c
 enum vt_fileset_until { VT_FILESET_FIRST_FAULT = 1, VT_FILESET_ALL };
 
 /* Hashes the wanted files.  Copies go to copies_fd under names that begin with prefix.  A file's failure is noted in
- * it; with VT_FILESET_FIRST_FAULT files behind a failed one may be left out.  Non-zero only if nothing could be done. */
+ * it; with VT_FILESET_FIRST_FAULT files behind a failed one may be left out.  Non-zero only if nothing could be
+ * done. */
 int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix, enum vt_fileset_until until,
 	struct vt_err *err);
 

@@ -133,7 +133,8 @@ int vt_depot_list(struct vt_listing *files, struct vt_listing *lineage, const st
 		const struct vt_tree_file *f = &t->file[i];
 		struct vt_hash h;
 		if (!vt_path_is_portable(f->path))
-			return vt_err_set(err, VT_EDATA, "%s \"%s\": printable ASCII without \\ * ? [ ] { } only; rename it",
+			return vt_err_set(err, VT_EDATA, "%s \"%s\": printable ASCII without \\ * ? [ ] { } only; "
+				"rename it",
 				what, f->path);
 		char *absolute = vt_asprintf("/%s", f->path);
 		memcpy(h.b, f->digest.b, sizeof h.b);

@@ -15,12 +15,18 @@ struct looking {
 	struct vt_findings *f;
 	const struct vt_input *leaf;
 	bool found;
+	/* the first path that run refuses, and the first that Pachyderm does */
+	char *bad, *odd;
 };
 
 static void test_path(struct looking *l, const char *path)
 {
 	char *clean = vt_glob_clean(path);
 	l->found |= vt_glob_match(NULL, l->leaf->glob, clean);
+	if (!l->bad && clean[1] && !vt_path_is_portable(clean + 1))
+		l->bad = vt_xstrdup(clean);
+	if (!l->odd && strpbrk(clean, "!()@+^"))
+		l->odd = vt_xstrdup(clean);
 	free(clean);
 }
 
@@ -46,6 +52,19 @@ static void add(const struct looking *l, enum vt_finding_level level, const char
 	char *at = vt_asprintf("%s%s", l->leaf->pointer, rest);
 	vt_findings_add(l->f, level, at, "%s", text);
 	free(at);
+}
+
+static void judge_names(struct looking *l)
+{
+	char *text = l->bad ? vt_asprintf("holds %s: printable ASCII without \\ * ? [ ] { } only; rename it", l->bad)
+		: vt_asprintf("holds %s: Pachyderm takes no ! ( ) @ + ^ in a path; rename it to run there",
+			l->odd ? l->odd : "");
+	if (l->bad || l->odd)
+		add(l, l->bad ? VT_FINDING_ERROR : VT_FINDING_WARNING, "/pfs/repo", text);
+	free(text);
+	free(l->bad);
+	free(l->odd);
+	l->bad = l->odd = NULL;
 }
 
 static void look_leaf(void *ctx, const struct vt_input *leaf)
@@ -76,6 +95,7 @@ static void look_leaf(void *ctx, const struct vt_input *leaf)
 	if (!l->found && ((dir && vt_fs_exists(dir)) || head.files.n))
 		add(l, VT_FINDING_WARNING, "/pfs/glob", "matches nothing that is there now, so there is no datum; "
 			"correct the glob, or add the data");
+	judge_names(l);
 	vt_head_release(&head);
 	free(other);
 }
