@@ -186,8 +186,10 @@ static int refuse(const struct vt_json *entry, const char *root, const char *pat
 }
 
 /* A path names a withdrawn subject if it would were it the only one its record knows. */
-static const struct vt_json *named_in(const struct vt_json *list, const char *path)
+const struct vt_json *vt_consent_named(const struct vt_consent *c, const char *path)
 {
+	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+
 	for (size_t i = 0; list && i < list->n; i++)
 		if (vt_record_names(path, text(list->item[i], "subject")))
 			return list->item[i];
@@ -200,7 +202,7 @@ int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t, 
 	const struct vt_json *list = vt_json_get(c->j, "withdrawn"), *entry;
 
 	for (size_t i = 0; list && i < t->n_files; i++)
-		if ((entry = named_in(list, t->file[i].path)))
+		if ((entry = vt_consent_named(c, t->file[i].path)))
 			return refuse(entry, root, t->file[i].path, err);
 	/* what was learned from a subject carries no name: the trainings beside it say whom they used */
 	for (size_t i = 0; list && records && i < records->n; i++) {

@@ -22,6 +22,9 @@ char *vt_consent_path(const struct vt_store *s);                                
 
 /* The entry of a withdrawn subject, NULL if there is none. */
 const struct vt_json *vt_consent_withdrawn(const struct vt_consent *c, const char *subject);
+
+/* The entry of the withdrawn subject that a path names (vt_record_names), NULL if it names none. */
+const struct vt_json *vt_consent_named(const struct vt_consent *c, const char *path);
 size_t vt_consent_count(const struct vt_consent *c);
 
 /* "retrain", "accept" or "retire", decided for a record made from the subject; NULL if nothing was. */

@@ -153,7 +153,7 @@ static int take_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 
 	for (size_t i = 0; !rc && t && i < t->n_files; i++)
 		if (vt_record_names(t->file[i].path, p->e->subject))
-			add_blob(p, &t->file[i].digest, t->file[i].path, t->file[i].size, false);
+			add_blob(p, &t->file[i].digest, t->file[i].path, t->file[i].size, *c->provenance != '\0');
 		else
 			vt_digest_set_add(&p->theirs, &t->file[i].digest);
 	vt_tree_free(t);
@@ -167,8 +167,8 @@ static int by_digest(const void *a, const void *b)
 	const struct vt_erased_blob *x = a, *y = b;
 	int c = memcmp(x->digest.b, y->digest.b, sizeof(x->digest.b));
 
-	/* what is raw somewhere is raw */
-	return c ? c : x->derived != y->derived ? (int)x->derived - (int)y->derived : strcmp(x->path, y->path);
+	/* what an execution wrote is derived, whatever read it or committed it since */
+	return c ? c : x->derived != y->derived ? (int)y->derived - (int)x->derived : strcmp(x->path, y->path);
 }
 
 static void look(struct planning *p, struct vt_erased_blob *b)

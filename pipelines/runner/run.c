@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "common/base/fs.h"
-#include "common/store/git.h"
 #include "common/base/log.h"
+#include "common/store/consent.h"
+#include "common/store/git.h"
 #include "pipelines/runner/content.h"
 
 size_t vt_run_jobs(const struct vt_run *r) { return r->spec->n; }
@@ -86,6 +87,7 @@ static void commit_leaf(void *ctx, const struct vt_input *leaf)
 
 struct demanding {
 	struct vt_run *r;
+	struct vt_consent consent;
 	struct vt_err *err;
 };
 
@@ -100,6 +102,36 @@ static void demand_leaf(void *ctx, const struct vt_input *leaf)
 	if (!d->err->code && leaf->kind == VT_INPUT_CRON && !vt_run_head(d->r, leaf->repo))
 		vt_log(VT_LOG_WARN, "cron", "repo=%s note=\"no tick yet: no datum; `voxtrail tick` commits one\"",
 			leaf->repo);
+}
+
+/* A stage refuses the files of a subject who withdrew; a datum that is skipped asks no stage, so the run asks here. */
+static void refuse_withdrawn(void *ctx, const struct vt_input *leaf)
+{
+	struct demanding *d = ctx;
+	const struct vt_head *head = d->err->code || leaf->kind != VT_INPUT_PFS || vt_spec_find(d->r->spec, leaf->repo)
+		? NULL : vt_run_head(d->r, leaf->repo);
+	for (size_t i = 0; head && i < head->files.n; i++) {
+		const char *path = head->files.v[i].path;
+		const struct vt_json *who = head->files.v[i].dir ? NULL : vt_consent_named(&d->consent, path);
+		if (who) {
+			vt_err_set(d->err, VT_EDATA, "repo %s: %s is of subject %s, who has withdrawn consent (%s); take "
+				"the subject's files out and run again", leaf->repo, path + 1,
+				vt_json_text(vt_json_get(who, "subject"), ""),
+				vt_json_text(vt_json_get(who, "reason"), ""));
+			return;
+		}
+	}
+}
+
+static int check_consent(struct vt_run *r, struct demanding *d)
+{
+	char *path = vt_path_join(r->store, "consent.json");
+	if (!vt_consent_read(&d->consent, path, d->err) && vt_consent_count(&d->consent))
+		for (size_t i = 0; i < r->spec->n; i++)
+			vt_input_leaves(r->spec->pipeline[i].input, refuse_withdrawn, d);
+	vt_consent_release(&d->consent);
+	free(path);
+	return d->err->code;
 }
 
 /* The same spec over the same commits is the same global id, as a version 4 UUID. */
@@ -162,7 +194,7 @@ int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt
 	r->opts = *opts;
 	r->job = vt_xcalloc(spec->n + 1, sizeof *r->job);
 	struct committing c = { r, NULL, VT_STRS_INIT, err };
-	struct demanding d = { r, err };
+	struct demanding d = { .r = r, .err = err };
 	if (!read_secrets(r, err) && !open_store(r, err)) {
 		for (size_t i = 0; i < spec->n && !err->code; i++) {
 			c.pipeline = &spec->pipeline[i];
@@ -170,6 +202,8 @@ int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt
 		}
 		for (size_t i = 0; i < spec->n && !err->code; i++)
 			vt_input_leaves(spec->pipeline[i].input, demand_leaf, &d);
+		if (!err->code && !opts->planning)
+			check_consent(r, &d);
 		for (size_t i = 0; i < spec->n && !err->code; i++) {
 			r->job[i].pipeline = &spec->pipeline[spec->order[i]];
 			r->job[i].state = VT_JOB_WAITING;
