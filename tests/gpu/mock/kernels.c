@@ -7,7 +7,8 @@
 #include "gpu/emulate.h"
 #include "tests/gpu/mock/mock.h"
 
-enum { MOST_KERNELS = 4096 };
+#define ONE(name) +1
+enum { MOST_KERNELS = 4096, MAPS = 0 VG_MAPS(ONE) }; /* those of one thread an item come first and are given their items */
 
 static struct entry {
 	const void *stub;
@@ -31,8 +32,7 @@ static __thread struct {
 
 static int kernel_of(const char *name)
 {
-#define NAME(name) #name,
-	static const char *const names[] = { VG_MAPS(NAME) "sums", "sums_fold" };
+	static const char *const names[] = { VG_KERNEL_NAMES };
 
 	for (int i = 0; i < VG_KERNELS; i++)
 		if (!strcmp(names[i], name))
@@ -154,7 +154,7 @@ cudaError_t __cudaLaunchKernel(
 	l.kernel = e->kernel;
 	l.backwards = launches++ & 1;
 	l.items = grid.x; /* of the sums an item is a block */
-	if (e->kernel < VG_K_sums)
+	if (e->kernel < MAPS)
 		memcpy(&l.items, args[1], sizeof(l.items));
 	memcpy(l.args, args[0], nbytes);
 	status = mock_queue_work(stream, e->name, launch_now, &l, offsetof(struct launch, args) + nbytes,

@@ -30,8 +30,8 @@ enum { MOCK_ARGS = 704, MOCK_BLOCKS = 48 };
 
 _Noreturn void mock_die(const char *rule, ...) __attribute__((format(printf, 1, 2)));
 
-/* Every call begins with the first, which takes the lock, and ends with one of the others, which give it back.  A status
- * other than success is to be returned at once: it was injected, or a sticky error is there. */
+/* Every call begins with the first, which takes the lock, and ends with one of the others, which give it back.
+ * A status other than success is to be returned at once: it was injected, or a sticky error is there. */
 cudaError_t mock_enter(const char *name);
 cudaError_t mock_leave(cudaError_t status); /* it becomes the thread's last error */
 int mock_enter_cudnn(const char *name);     /* a cudnnStatus_t */
