@@ -40,10 +40,13 @@ struct vg_conv {
 
 static int fail(const struct vg_cudnn *c, cudnnStatus_t status, const char *what, struct vt_err *err)
 {
+	bool memory = status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+		status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
 	char more[512] = "";
 
 	c->f.cudnnGetLastErrorString(more, sizeof(more));
-	return vt_err_set(err, VT_EDEVICE, "cuDNN: %s: %s%s%s", what, c->f.cudnnGetErrorString(status), *more ? ": " : "", more);
+	return vt_err_set(err, memory ? VT_ENOMEM : VT_EDEVICE, "cuDNN: %s: %s (%d)%s%s", what,
+		c->f.cudnnGetErrorString(status), (int)status, *more ? ": " : "", more);
 }
 
 static int check(const struct vg_cudnn *c, cudnnStatus_t status, const char *what, struct vt_err *err)
@@ -81,6 +84,33 @@ static int make(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, cudnnBa
 	if (rc)
 		destroy(c, out);
 	return rc;
+}
+
+static int get(const struct vg_cudnn *c, cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name,
+	cudnnBackendAttributeType_t type, int64_t room, int64_t *n, void *out, const char *what, struct vt_err *err)
+{
+	return check(c, c->f.cudnnBackendGetAttribute(d, name, type, room, n, out), what, err);
+}
+
+/* Descriptors for an answer to fill: all or, on failure, none. */
+static int make_many(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d, int n, cudnnBackendDescriptorType_t type,
+	struct vt_err *err)
+{
+	int rc = 0, made = 0;
+
+	for (; !rc && made < n; made++) {
+		d[made] = NULL;
+		rc = check(c, c->f.cudnnBackendCreateDescriptor(type, &d[made]), "descriptor", err);
+	}
+	for (int i = 0; rc && i < made - 1; i++)
+		destroy(c, &d[i]);
+	return rc;
+}
+
+static void destroy_many(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d, int n)
+{
+	for (int i = 0; i < n; i++)
+		destroy(c, &d[i]);
 }
 
 /* --- opening -------------------------------------------------------------------------------------------------------------------------- */
@@ -313,23 +343,29 @@ static char *key_of(const struct vg_conv_spec *s)
 		s->x.chunks * VG_LANES, s->x.d, s->x.h, s->x.w, s->y.n, s->y.chunks * VG_LANES, s->y.d, s->y.h, s->y.w, s->k, s->stride, s->pad, s->dilation);
 }
 
+static bool breaks_order(cudnnBackendNumericalNote_t note)
+{
+	return note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC || note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
+		note == CUDNN_NUMERICAL_NOTE_FFT ||
+		(note >= CUDNN_NUMERICAL_NOTE_WINOGRAD && note <= CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13);
+}
+
 /* Whether an engine keeps its order of sums and the profile's precision. */
-static bool acceptable(const struct vg_cudnn *c, cudnnBackendDescriptor_t engine, const struct vg_conv_spec *s)
+static int accept(const struct vg_cudnn *c, cudnnBackendDescriptor_t engine, const struct vg_conv_spec *s, bool *yes,
+	struct vt_err *err)
 {
 	cudnnBackendNumericalNote_t note[MOST_NOTES];
+	bool plain = s->type == VG_F32 && !s->tf32;
 	int64_t n = 0;
+	int rc = get(c, engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES, &n, note,
+		"numerical notes", err);
 
-	if (c->f.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES, &n, note))
-		return false;
-	for (int64_t i = 0; i < n && i < MOST_NOTES; i++) {
-		if (note[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC || note[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)
-			return false;
-		if (note[i] == CUDNN_NUMERICAL_NOTE_FFT || (note[i] >= CUDNN_NUMERICAL_NOTE_WINOGRAD && note[i] <= CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13))
-			return false;
-		if (s->type == VG_F32 && !s->tf32 && (note[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE || note[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS))
-			return false;
-	}
-	return true;
+	*yes = !rc;
+	for (int64_t i = 0; !rc && i < n && i < MOST_NOTES; i++)
+		if (breaks_order(note[i]) || (plain && (note[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
+			note[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)))
+			*yes = false;
+	return rc;
 }
 
 static int build_plan(struct vg_conv *p, cudnnBackendDescriptor_t config, struct vt_err *err)
@@ -340,95 +376,127 @@ static int build_plan(struct vg_conv *p, cudnnBackendDescriptor_t config, struct
 	int rc = make(p->c, &p->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, a, 2, "execution plan", err);
 
 	if (!rc)
-		rc = check(p->c, p->c->f.cudnnBackendGetAttribute(p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &p->workspace), "workspace", err);
+		rc = get(p->c, p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &p->workspace,
+			"workspace", err);
 	if (rc)
 		destroy(p->c, &p->plan);
 	return rc;
 }
 
+static int put_knob(const struct vg_cudnn *c, struct vt_json *list, cudnnBackendDescriptor_t knob, struct vt_err *err)
+{
+	cudnnBackendKnobType_t type = CUDNN_KNOB_TYPE_COUNTS;
+	int64_t value = 0, n = 0;
+	struct vt_json *pair;
+	int rc = get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &n, &type, "knob", err);
+
+	if (!rc)
+		rc = get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &n, &value, "knob", err);
+	if (rc)
+		return rc;
+	pair = vt_json_new(VT_JSON_ARRAY);
+	vt_json_push(pair, vt_json_new_int((int64_t)type));
+	vt_json_push(pair, vt_json_new_int(value));
+	vt_json_push(list, pair);
+	return 0;
+}
+
 /* Knobs of a configuration as [[type, value], ...]. */
-static struct vt_json *knobs_of(const struct vg_cudnn *c, cudnnBackendDescriptor_t config)
+static int put_knobs(const struct vg_cudnn *c, struct vt_json *list, cudnnBackendDescriptor_t config, struct vt_err *err)
 {
-	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
-	cudnnBackendDescriptor_t knob[MOST_KNOBS] = { NULL };
+	cudnnBackendDescriptor_t knob[MOST_KNOBS];
 	int64_t n = 0;
+	int rc = make_many(c, knob, MOST_KNOBS, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, err);
 
-	for (int i = 0; i < MOST_KNOBS; i++)
-		if (c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knob[i]))
-			knob[i] = NULL;
-	if (c->f.cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_KNOBS, &n, knob))
-		n = 0;
-	for (int64_t i = 0; i < n && i < MOST_KNOBS; i++) {
-		cudnnBackendKnobType_t type = CUDNN_KNOB_TYPE_COUNTS;
-		int64_t value = 0, got = 0;
-		struct vt_json *pair = vt_json_new(VT_JSON_ARRAY);
-
-		c->f.cudnnBackendGetAttribute(knob[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &got, &type);
-		c->f.cudnnBackendGetAttribute(knob[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &got, &value);
-		vt_json_push(pair, vt_json_new_int((int64_t)type));
-		vt_json_push(pair, vt_json_new_int(value));
-		vt_json_push(list, pair);
-	}
-	for (int i = 0; i < MOST_KNOBS; i++)
-		destroy(c, &knob[i]);
-	return list;
+	if (rc)
+		return rc;
+	rc = get(c, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_KNOBS, &n, knob, "knobs", err);
+	for (int64_t i = 0; !rc && i < n && i < MOST_KNOBS; i++)
+		rc = put_knob(c, list, knob[i], err);
+	destroy_many(c, knob, MOST_KNOBS);
+	return rc;
 }
 
-static void note_choice(struct vg_conv *p, const char *key, cudnnBackendDescriptor_t engine, cudnnBackendDescriptor_t config)
+/* What was chosen, so that it can be repeated: without that the plan is of no use. */
+static int note_choice(struct vg_conv *p, const char *key, struct vt_err *err)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *knobs = vt_json_new(VT_JSON_ARRAY);
 	int64_t index = -1, n = 0;
+	int rc = get(p->c, p->engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, &index, "engine", err);
 
-	p->c->f.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, &index);
+	if (!rc)
+		rc = put_knobs(p->c, knobs, p->config, err);
 	vt_json_put_int(j, "engine", index);
-	vt_json_put(j, "knobs", knobs_of(p->c, config));
+	vt_json_put(j, "knobs", knobs);
 	vt_json_put_int(j, "workspace", p->workspace);
-	vt_json_put(p->c->chosen, key, j);
+	if (rc)
+		vt_json_free(j);
+	else
+		vt_json_put(p->c->chosen, key, j);
+	return rc;
 }
 
-/* The first acceptable configuration of one heuristic that builds; false if there is none. */
-static bool choose_by(struct vg_conv *p, const struct vg_conv_spec *s, const char *key, cudnnBackendHeurMode_t mode)
+/* One offered configuration: p->plan where it is acceptable and builds. */
+static int try_config(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendDescriptor_t *config, struct vt_err *err)
+{
+	const struct vg_cudnn *c = p->c;
+	cudnnBackendDescriptor_t engine = NULL;
+	bool yes = false;
+	int64_t n = 0;
+	int rc = make_many(c, &engine, 1, CUDNN_BACKEND_ENGINE_DESCRIPTOR, err);
+
+	if (!rc)
+		rc = get(c, *config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine, "engine", err);
+	if (!rc)
+		rc = accept(c, engine, s, &yes, err);
+	if (!rc && yes)
+		rc = build_plan(p, *config, err);
+	if (!rc && yes) {
+		p->config = *config;
+		p->engine = engine;
+		*config = engine = NULL;
+	}
+	destroy(c, &engine);
+	return rc;
+}
+
+/* The first acceptable configuration of one heuristic that builds; p->plan is NULL if there is none.  What an engine
+ * does not support passes it over; want of memory does not, or it would choose another engine's bits. */
+static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendHeurMode_t mode, struct vt_err *err)
 {
 	const struct vg_cudnn *c = p->c;
 	const struct attribute a[] = { { CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
 		{ CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode }, { CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
-	cudnnBackendDescriptor_t heuristic = NULL, config[MOST_CONFIGS] = { NULL };
-	struct vt_err ignored = VT_ERR_INIT;
+	cudnnBackendDescriptor_t heuristic = NULL, config[MOST_CONFIGS];
+	struct vt_err why = VT_ERR_INIT;
 	int64_t n = 0;
+	int rc = make_many(c, config, MOST_CONFIGS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, err);
 
-	if (make(c, &heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, a, 3, "heuristics", &ignored))
-		return false;
-	for (int i = 0; i < MOST_CONFIGS; i++)
-		if (c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &config[i]))
-			config[i] = NULL;
-	if (c->f.cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_CONFIGS, &n, config))
-		n = 0;
-	for (int64_t i = 0; i < n && i < MOST_CONFIGS && !p->plan; i++) {
-		cudnnBackendDescriptor_t engine = NULL;
-		int64_t got = 0;
-
-		if (c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine))
-			continue;
-		if (!c->f.cudnnBackendGetAttribute(config[i], CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &got, &engine) &&
-			acceptable(c, engine, s) && !build_plan(p, config[i], &ignored)) {
-			note_choice(p, key, engine, config[i]);
-			p->config = config[i];
-			p->engine = engine;
-			config[i] = engine = NULL;
-		}
-		destroy(c, &engine);
-	}
-	for (int i = 0; i < MOST_CONFIGS; i++)
-		destroy(c, &config[i]);
+	if (rc)
+		return rc;
+	rc = make(c, &heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, a, 3, "heuristics", &why);
+	if (!rc)
+		rc = get(c, heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_CONFIGS, &n, config,
+			"engines", &why);
+	for (int64_t i = 0; why.code != VT_ENOMEM && i < n && i < MOST_CONFIGS && !p->plan; i++)
+		rc = try_config(p, s, &config[i], &why);
+	destroy_many(c, config, MOST_CONFIGS);
 	destroy(c, &heuristic);
-	return p->plan != NULL;
+	if (rc != VT_ENOMEM)
+		return 0;
+	*err = why;
+	return rc;
 }
 
 static int choose(struct vg_conv *p, const struct vg_conv_spec *s, const char *key, struct vt_err *err)
 {
-	if (choose_by(p, s, key, CUDNN_HEUR_MODE_A) || choose_by(p, s, key, CUDNN_HEUR_MODE_FALLBACK))
-		return 0;
-	return vt_err_set(err, VT_EDEVICE, "cuDNN %zu has no deterministic engine for %s on %s", p->c->f.cudnnGetVersion(), key, p->c->card);
+	int rc = choose_by(p, s, CUDNN_HEUR_MODE_A, err);
+
+	if (!rc && !p->plan)
+		rc = choose_by(p, s, CUDNN_HEUR_MODE_FALLBACK, err);
+	if (!rc && !p->plan)
+		rc = vt_err_set(err, VT_EDEVICE, "cuDNN %zu has no deterministic engine for %s on %s", p->c->f.cudnnGetVersion(), key, p->c->card);
+	return rc ? rc : note_choice(p, key, err);
 }
 
 /* The engine and knobs that an engine plan names. */
@@ -456,7 +524,7 @@ static int repeat(struct vg_conv *p, const struct vt_json *said, const char *key
 	if (!rc)
 		rc = build_plan(p, p->config, err);
 	if (!rc)
-		note_choice(p, key, p->engine, p->config);
+		rc = note_choice(p, key, err);
 	return rc ? vt_err_prefix(err, "the engine plan's engine %lld for %s", (long long)index, key) : 0;
 }
 
@@ -493,8 +561,7 @@ void vg_cudnn_plan_free(struct vg_conv *p)
 
 	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
 		destroy(p->c, first[i]);
-	for (int i = 0; i < MOST_KNOBS; i++)
-		destroy(p->c, &p->knob[i]);
+	destroy_many(p->c, p->knob, MOST_KNOBS);
 	for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++)
 		destroy(p->c, last[i]);
 	free(p);

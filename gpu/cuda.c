@@ -34,11 +34,25 @@ static struct card *self(struct vg_device *d)
 	return (struct card *)d;
 }
 
+/* An error stays in the runtime until it is asked for; the next launch would take it for its own. */
+static void forget(cudaError_t status)
+{
+	if (status != cudaSuccess)
+		(void)cudaGetLastError();
+}
+
 static int check(cudaError_t status, const char *what, struct vt_err *err)
 {
+	size_t free_bytes = 0, all = 0;
+
 	if (status == cudaSuccess)
 		return 0;
-	return vt_err_set(err, status == cudaErrorMemoryAllocation ? VT_ENOMEM : VT_EDEVICE, "CUDA: %s: %s", what, cudaGetErrorString(status));
+	forget(status);
+	if (status != cudaErrorMemoryAllocation)
+		return vt_err_set(err, VT_EDEVICE, "CUDA: %s: %s", what, cudaGetErrorString(status));
+	forget(cudaMemGetInfo(&free_bytes, &all));
+	return vt_err_set(err, VT_ENOMEM, "CUDA: %s: out of memory; the card has %.1f of %.1f MiB free", what, (double)free_bytes / 1048576,
+		(double)all / 1048576);
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------------------------- */
@@ -51,8 +65,8 @@ static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *er
 	(void)d;
 	if (status != cudaErrorMemoryAllocation)
 		return check(status, "cudaMalloc", err);
-	(void)cudaGetLastError();                /* it is not sticky */
-	cudaMemGetInfo(&free_bytes, &all);
+	forget(status);
+	forget(cudaMemGetInfo(&free_bytes, &all));
 	return vt_err_set(err, VT_ENOMEM, "the card has %.1f MiB free and %.1f MiB more are needed; use a smaller patch, batch or fewer filters",
 		(double)free_bytes / 1048576, (double)nbytes / 1048576);
 }
@@ -62,8 +76,8 @@ static void release(struct vg_device *d, void *p)
 {
 	if (!p)
 		return;
-	cudaStreamSynchronize(self(d)->stream);
-	cudaFree(p);
+	forget(cudaStreamSynchronize(self(d)->stream));
+	forget(cudaFree(p));
 }
 
 static size_t room(struct vg_device *d)
@@ -71,7 +85,7 @@ static size_t room(struct vg_device *d)
 	size_t free_bytes = 0, all = 0;
 
 	(void)d;
-	cudaMemGetInfo(&free_bytes, &all);
+	forget(cudaMemGetInfo(&free_bytes, &all));
 	return free_bytes;
 }
 
@@ -138,7 +152,7 @@ static int stop(struct vg_device *d, struct vg_tape **out, struct vt_err *err)
 	if (!rc)
 		rc = check(cudaGraphInstantiate(&t->exec, graph, 0), "graph", err);
 	if (graph)
-		cudaGraphDestroy(graph);
+		forget(cudaGraphDestroy(graph));
 	if (rc)
 		free(t);
 	else
@@ -154,7 +168,7 @@ static int replay(struct vg_device *d, struct vg_tape *t, struct vt_err *err)
 static void tape_free(struct vg_tape *t)
 {
 	if (t)
-		cudaGraphExecDestroy(t->exec);
+		forget(cudaGraphExecDestroy(t->exec));
 	free(t);
 }
 
@@ -167,12 +181,12 @@ static void close_card(struct vg_device *d)
 	vg_cudnn_close(c->cudnn);
 	for (int k = 0; k < SLOTS; k++) {
 		if (c->slot[k])
-			cudaFreeHost(c->slot[k]);
+			forget(cudaFreeHost(c->slot[k]));
 		if (c->sent[k])
-			cudaEventDestroy(c->sent[k]);
+			forget(cudaEventDestroy(c->sent[k]));
 	}
 	if (c->stream)
-		cudaStreamDestroy(c->stream);
+		forget(cudaStreamDestroy(c->stream));
 	free(c);
 }
 
@@ -215,8 +229,8 @@ static int find_card(struct card *c, int of, struct vt_err *err)
 	if (!driver)
 		return vt_err_set(err, VT_EDEVICE, "the NVIDIA driver is missing: libcuda.so.1 is not installed on this machine");
 	dlclose(driver);
-	cudaRuntimeGetVersion(&c->runtime);
-	cudaDriverGetVersion(&c->driver);
+	forget(cudaRuntimeGetVersion(&c->runtime));
+	forget(cudaDriverGetVersion(&c->driver));
 	status = cudaGetDeviceCount(&n);
 	if (status == cudaErrorInsufficientDriver)
 		return vt_err_set(err, VT_EDEVICE, "the NVIDIA driver is too old: it serves CUDA %d.%d, this plugin needs %d.%d", c->driver / 1000, c->driver % 1000 / 10,
@@ -229,7 +243,9 @@ static int find_card(struct card *c, int of, struct vt_err *err)
 		return err->code;
 	if (10 * c->about.major + c->about.minor < LEAST_CAPABILITY)
 		return vt_err_set(err, VT_EDEVICE, "the card %s has compute capability %d.%d; 8.0 or newer is needed", c->about.name, c->about.major, c->about.minor);
-	if (vg_launch_check() != (int)cudaSuccess)
+	status = (cudaError_t)vg_launch_check();
+	forget(status);
+	if (status != cudaSuccess)
 		return vt_err_set(err, VT_EDEVICE, "the plugin holds no code for %s (capability %d.%d); build it with GPU_ARCHS=%d%d", c->about.name, c->about.major,
 			c->about.minor, c->about.major, c->about.minor);
 	return 0;

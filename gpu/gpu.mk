@@ -90,8 +90,14 @@ $(MOCK): $(call objects,$(CUDA_C)) $B/obj/gpu/launch.cu.o $(LIB) $(MOCK_DIR)/lib
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN/mock' -o $@ $(filter %.o,$^) $(LIB) $(MOCK_DIR)/libcudnn.so.9 $(LDLIBS_ALL) -lstdc++
 ifneq ($(and $(filter 1,$(CUDA)),$(CUDNN_INC)),)
-tests-built: $(MOCK)
+tests-built: $(MOCK) $B/tests/gpu_faults
 endif
+$B/tests/gpu_faults: $(call objects,tests/gpu/gpu_faults.c) $(LIB)
+
+# Every call of the runtime and of cuDNN made to fail, in every plausible way; minutes.
+gpu-faults: tests-built
+	@GPU_PLUGIN=$(MOCK) $B/tests/gpu_faults 1
+.PHONY: gpu-faults
 
 install: install-plugin
 install-plugin: all
