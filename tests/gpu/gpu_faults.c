@@ -1,6 +1,6 @@
-/* gpu_faults [STRIDE [FIRST]]: training steps and a prediction on the plugin over the stand-in (tests/gpu/mock), again
- * and again, with call number FIRST, FIRST + STRIDE, ... of the CUDA runtime or cuDNN made to fail, each of its
- * plausible statuses in turn.  Every time the work must end with VT_ENOMEM or VT_EDEVICE and a message, or go on and
+/* gpu_faults [STRIDE [PARTS]]: training steps and a prediction on the plugin over the stand-in (tests/gpu/mock), again
+ * and again, with every STRIDE-th call of the CUDA runtime or cuDNN made to fail, in each of its plausible ways; of the
+ * calls that make, set and destroy cuDNN's descriptors every STRIDE * PARTS-th.  Every time the work must end with VT_ENOMEM or VT_EDEVICE and a message, or go on and
  * give the same bits, and nothing that was made may be left.  A line a function that was made to fail: how often, and
  * how it ended. */
 #include <dlfcn.h>
@@ -16,6 +16,7 @@ static struct {
 	__typeof__(&mock_fail) fail;
 	__typeof__(&mock_calls) calls;
 	__typeof__(&mock_failed) failed;
+	__typeof__(&mock_call) call;
 	__typeof__(&mock_leaks) leaks;
 } standin;
 
@@ -147,6 +148,7 @@ static void find_standin(void)
 	*(void **)&standin.fail = dlsym(so, "mock_fail");
 	*(void **)&standin.calls = dlsym(so, "mock_calls");
 	*(void **)&standin.failed = dlsym(so, "mock_failed");
+	*(void **)&standin.call = dlsym(so, "mock_call");
 	*(void **)&standin.leaks = dlsym(so, "mock_leaks");
 }
 
@@ -190,12 +192,38 @@ static void one(long call, int variant, const struct outcome *want)
 	enter(standin.failed(), rc);
 }
 
+static bool is_part(const char *name)
+{
+	static const char *const parts[] = { "cudnnBackendCreateDescriptor", "cudnnBackendDestroyDescriptor",
+		"cudnnBackendSetAttribute", "cudnnBackendGetAttribute" };
+	bool is = false;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		is |= !strcmp(name, parts[i]);
+	return is;
+}
+
+/* The calls that are made to fail, in order; how many. */
+static int choose(long *call, long calls, long stride, long parts)
+{
+	long seen[2] = { 0, 0 };
+	int n = 0;
+
+	for (long k = 1; k <= calls; k++) {
+		bool part = is_part(standin.call(k));
+
+		if (seen[part]++ % (part ? stride * parts : stride) == 0)
+			call[n++] = k;
+	}
+	return n;
+}
+
 int main(int argc, char **argv)
 {
 	static struct outcome first, again;
-	long stride = argc > 1 ? strtol(argv[1], NULL, 10) : 1, from = argc > 2 ? strtol(argv[2], NULL, 10) : 1, calls;
+	long stride = argc > 1 ? strtol(argv[1], NULL, 10) : 1, parts = argc > 2 ? strtol(argv[2], NULL, 10) : 1, calls, *call;
 	struct vt_err err = VT_ERR_INIT;
-	int n = 0;
+	int n;
 
 	gpu_test_begin(argc, argv);
 	fill(image, IN * VOXELS, 7);
@@ -210,9 +238,12 @@ int main(int argc, char **argv)
 	if (work(&again, &err) || memcmp(&first, &again, sizeof(first)) || standin.leaks(true))
 		CHECK_FAIL("a second run differs or leaves something: %s", err.text);
 	calls = standin.calls();
-	for (long k = from; k <= calls; k += stride, n++)
+	call = vt_xmalloc((size_t)calls * sizeof(*call));
+	n = choose(call, calls, stride, parts);
+	for (int i = 0; i < n; i++)
 		for (int v = 0; v < VARIANTS; v++)
-			one(k, v, &first);
+			one(call[i], v, &first);
+	free(call);
 	standin.fail(0, 0);
 	if (work(&again, &err) || memcmp(&first, &again, sizeof(first)))
 		CHECK_FAIL("after the faults another result: %s", err.text);

@@ -10,6 +10,7 @@
  * call 0: none. */
 MOCK_EXPORT void mock_fail(long call, int variant);
 MOCK_EXPORT long mock_calls(void);
+MOCK_EXPORT const char *mock_call(long call);                /* the function that was called so */
 MOCK_EXPORT const char *mock_failed(void); /* the function that was made to fail, "" if none was */
 MOCK_EXPORT int mock_leaks(bool say);      /* things and allocations that live; to stderr if told */
 

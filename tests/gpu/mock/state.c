@@ -16,6 +16,8 @@ static struct {
 	cudaError_t sticky;
 	char failed[64]; /* function that was made to fail */
 	FILE *trace;
+	const char **name;               /* of each call */
+	long room;
 	struct mock_thing *things;
 } m = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -94,7 +96,13 @@ static int injected(const char *name)
 	size_t i = 0;
 	int n = 0, status;
 
-	m.calls++;
+	if (m.calls == m.room) {
+		m.room = m.room ? 2 * m.room : 4096;
+		m.name = realloc(m.name, (size_t)m.room * sizeof(*m.name));
+		if (!m.name)
+			mock_die("out of memory");
+	}
+	m.name[m.calls++] = name;
 	if (m.trace)
 		fprintf(m.trace, "%ld %s\n", m.calls, name);
 	if (m.calls != m.fail_at)
@@ -246,6 +254,11 @@ void mock_fail(long call, int variant)
 long mock_calls(void)
 {
 	return m.calls;
+}
+
+const char *mock_call(long call)
+{
+	return call >= 1 && call <= m.calls ? m.name[call - 1] : "";
 }
 
 const char *mock_failed(void)
