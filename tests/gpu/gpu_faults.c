@@ -1,8 +1,8 @@
 /* gpu_faults [STRIDE [PARTS]]: training steps and a prediction on the plugin over the stand-in (tests/gpu/mock), again
  * and again, with every STRIDE-th call of the CUDA runtime or cuDNN made to fail, in each of its plausible ways; of the
- * calls that make, set and destroy cuDNN's descriptors every STRIDE * PARTS-th.  Every time the work must end with VT_ENOMEM or VT_EDEVICE and a message, or go on and
- * give the same bits, and nothing that was made may be left.  A line a function that was made to fail: how often, and
- * how it ended. */
+ * calls that make, set and destroy cuDNN's descriptors every STRIDE * PARTS-th.  Every time the work must end with
+ * VT_ENOMEM or VT_EDEVICE and a message, or go on and give the same bits, and nothing that was made may be left.  A
+ * line a function that was made to fail: how often, and how it ended. */
 #include <dlfcn.h>
 
 #include "common/nn/optim.h"
@@ -62,9 +62,11 @@ static void step(struct outcome *r, struct vt_session *s, struct vt_optim *o, in
 		vt_remote_draw(vt_session_remote(s), 0, 0, &whole);
 	else
 		vt_session_set_input(s, image);
+	if (!drawn)
+		vt_remote_set_target(vt_session_remote(s), regions);
 	vt_session_forward(s, (uint64_t)t);
-	if (vt_session_loss(s, 0, drawn ? NULL : regions, &dice, 1, &r->loss[t]))
-		vt_session_backward_all(s, kept);
+	r->loss[t] = vt_remote_loss(vt_session_remote(s), 0, &dice, 1);
+	vt_session_backward_all(s, kept);
 	r->norm[t] = vt_optim_norm(o);
 	vt_optim_step(o, 0.01, -1, (uint64_t)t + 1);
 }
@@ -142,7 +144,7 @@ static void find_standin(void)
 	void *so = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_NOLOAD);
 
 	if (!so || !dlsym(so, "mock_fail")) {
-		fprintf(stderr, "gpu_faults: the plugin is not over the stand-in; give GPU_PLUGIN=.../libvoxtrail-mock.so\n");
+		fprintf(stderr, "gpu_faults: GPU_PLUGIN is not the plugin over the stand-in\n");
 		exit(VT_EUSAGE);
 	}
 	*(void **)&standin.fail = dlsym(so, "mock_fail");
@@ -221,7 +223,8 @@ static int choose(long *call, long calls, long stride, long parts)
 int main(int argc, char **argv)
 {
 	static struct outcome first, again;
-	long stride = argc > 1 ? strtol(argv[1], NULL, 10) : 1, parts = argc > 2 ? strtol(argv[2], NULL, 10) : 1, calls, *call;
+	long stride = argc > 1 ? strtol(argv[1], NULL, 10) : 1, parts = argc > 2 ? strtol(argv[2], NULL, 10) : 1;
+	long calls, *call;
 	struct vt_err err = VT_ERR_INIT;
 	int n;
 
@@ -248,8 +251,8 @@ int main(int argc, char **argv)
 	if (work(&again, &err) || memcmp(&first, &again, sizeof(first)))
 		CHECK_FAIL("after the faults another result: %s", err.text);
 	for (int i = 0; i < MOST_FUNCTIONS && table[i].name[0]; i++)
-		printf("# %-28s failed %5d times: %5d ended for memory, %5d for the device, %5d went on\n", table[i].name,
-			table[i].times, table[i].memory, table[i].device, table[i].same);
+		printf("# %-28s failed %5d times: %5d for memory, %5d for the device, %5d went on\n",
+			table[i].name, table[i].times, table[i].memory, table[i].device, table[i].same);
 	printf("%s - %d of %ld calls made to fail, each in %d ways\n", check_here ? "not ok" : "ok", n, calls, VARIANTS);
 	return check_here != 0;
 }
