@@ -38,7 +38,7 @@ tests-built: $B/tests/gpu_traffic
 # --- on a machine with a card, one command each; B is the build folder --------------------------------------------------------------
 gpu-check: tests-built plugin $B/bench/gpu_step
 	@B=$B sh tests/gpu/check.sh
-gpu-bench: tests-built plugin $B/bench/gpu_step
+gpu-bench: tests-built plugin all $B/bench/gpu_step $B/bench/gpu_volume
 	@B=$B sh bench/gpu/run.sh
 
 # --- the plugin: only launch.cu is compiled by nvcc; the runtime is linked in, cuDNN and the driver are found when it runs --------

@@ -1,5 +1,6 @@
 #!/bin/sh
-# gpu/run.sh: training steps and inference on the card, ours and PyTorch's on the same work in the same run; ends with a table.
+# gpu/run.sh: training steps, inference, whole volumes of 240x240x155 and the way from scans to label maps on the card, ours and
+# PyTorch's on the same work in the same run; ends with a table.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 B=${B:-build/release} PY=${TORCH_PYTHON:-python3} REPEATS=${REPEATS:-50}
@@ -16,6 +17,9 @@ for profile in bf16 f32; do
 	measure unet3d '{"width": 48}' 128 $profile train
 	measure vnet '{}' 128 $profile train
 	measure segresnet '{"init_filters": 16}' 128 $profile infer
+	"$B/bench/gpu_volume" segresnet '{"init_filters": 16}' 4 3 128 $profile "$REPEATS" >>"$out" || echo "gpu_volume $profile failed" >&2
+	"$PY" bench/gpu/torch_volume.py volume segresnet 128 $profile "$REPEATS" >>"$out" || echo "torch_volume.py $profile failed" >&2
+	"$PY" bench/gpu/end_to_end.py "$B/gpu-bench-scans" $profile 8 >>"$out" || echo "end_to_end.py $profile failed" >&2
 done
 "$PY" - "$out" <<'PY'
 import json, sys

@@ -27,9 +27,15 @@ sanitised() {
 		echo "ok - $tool: no finding in a small training run"
 	done
 }
+windows() {
+	"$B/tests/test_gpu_windows" && "$PYTHON" tests/oracle/nn/windows.py
+}
 row "operators and networks against the CPU" "$B/tests/test_gpu_engine"
 row "training steps with every option against the CPU" "$B/tests/test_gpu_training"
 row "train: same bytes twice and after a kill; near the CPU" "$PYTHON" tests/repro/device.py
+row "windows cut and joined on the card; MONAI's values" windows
+row "predict on the card against the CPU" "$PYTHON" tests/e2e/predict_on_device.py
+row "brain masks by a network on the card" "$PYTHON" tests/oracle/image/learned_mask.py
 row "engines planned for this card" "$B/tests/gpu_plans" "$B/card.json" 128 bf16
 row "a tensor of more than 2^31 bytes" "$B/tests/gpu_large"
 row "compute-sanitizer on a small training run" sanitised
