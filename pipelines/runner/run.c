@@ -114,7 +114,8 @@ static void refuse_withdrawn(void *ctx, const struct vt_input *leaf)
 		const char *path = head->files.v[i].path;
 		const struct vt_json *who = head->files.v[i].dir ? NULL : vt_consent_named(&d->consent, path);
 		if (who) {
-			vt_err_set(d->err, VT_EDATA, "repo %s: %s is of subject %s, who has withdrawn consent (%s); take "
+			vt_err_set(d->err, VT_EDATA, "repo %s: %s is of subject %s, who has withdrawn consent (%s); "
+				"take "
 				"the subject's files out and run again", leaf->repo, path + 1,
 				vt_json_text(vt_json_get(who, "subject"), ""),
 				vt_json_text(vt_json_get(who, "reason"), ""));

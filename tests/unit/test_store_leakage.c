@@ -37,7 +37,8 @@ static struct vt_ancestry made(struct vt_execution *e, const char *notes)
 static void what_was_noted_counts(void)
 {
 	struct vt_execution e;
-	struct vt_ancestry a = made(&e, "{\"notes\":{\"split\":{\"train\":[\"s2\",\"s1\",\"s2\"],\"validation\":[\"s3\"]},"
+	struct vt_ancestry a = made(&e,
+		"{\"notes\":{\"split\":{\"train\":[\"s2\",\"s1\",\"s2\"],\"validation\":[\"s3\"]},"
 		"\"subjects\":[\"s3\"]}}");
 	struct vt_side train = VT_SIDE_INIT, chosen = VT_SIDE_INIT, test = VT_SIDE_INIT;
 	struct vt_leak l;
