@@ -13,8 +13,10 @@
 #include "common/store/fileset.h"
 #include "common/store/sha256.h"
 
-/* The buffers of a thread's lanes stay in its second-level cache (512 KiB and more); 32 threads need 9 MiB. */
-enum { CHUNK = 64 << 10, MOST_WORKERS = 32 };
+/* The buffers of a thread's lanes together are 64 KiB: what read(2) puts there is hashed while it is still
+ * near.  Measured on Zen 3, 4 GiB in the page cache, medians: 8 KiB each 0.85 CPU s of reading, 16 KiB 0.55, 64 KiB
+ * 0.75, 128 KiB 0.80. */
+enum { CHUNK = 16 << 10, MOST_WORKERS = 32 };
 static const uint64_t large = 1 << 20;
 
 struct work {

@@ -309,6 +309,7 @@ void vt_lint(const struct vt_spec *s, struct vt_findings *f)
 		lint_unique(p, &names, f);
 		vt_input_leaves(p->input, lint_branch, &r);
 		vt_lint_stage(s, p, f);
+		vt_lint_cluster(p, f);
 		lint_words(p, "cmd", &names, f);
 		lint_words(p, "stdin", &names, f);
 		lint_words(p, "errCmd", &names, f);

@@ -32,6 +32,7 @@ static void sort_children(struct vt_input *in)
 
 static void read_pfs(struct vt_input *in, const struct vt_json *j)
 {
+	in->json = j;
 	in->repo = vt_json_text(vt_json_get(j, "repo"), "");
 	in->named = *vt_json_text(vt_json_get(j, "name"), "") != 0;
 	in->name = in->named ? vt_json_text(vt_json_get(j, "name"), "") : in->repo;
@@ -49,6 +50,7 @@ static void read_pfs(struct vt_input *in, const struct vt_json *j)
 
 static void read_cron(struct vt_input *in, const struct vt_json *j, const char *pipeline)
 {
+	in->json = j;
 	in->cron_spec = vt_json_text(vt_json_get(j, "spec"), "");
 	in->named = *vt_json_text(vt_json_get(j, "name"), "") != 0;
 	in->name = vt_json_text(vt_json_get(j, "name"), "cron");

@@ -23,6 +23,7 @@ struct vt_input {
 	enum vt_input_kind kind;
 	const char *name, *repo, *branch, *join_on, *group_by, *cron_spec;   /* borrowed from the spec's JSON */
 	const char *pipeline;                                                /* whose input it is */
+	const struct vt_json *json;                                          /* of a leaf: its pfs or cron object */
 	const struct vt_json *trigger;                                       /* NULL: none */
 	char *glob;                                                          /* cleaned */
 	bool outer_join, empty_files, reference, lazy, s3, overwrite, named, warm;
