@@ -1,6 +1,7 @@
-/* avx512_by_avx2.h - the AVX-512 instructions that the kernels use, each as two AVX2 halves, so that their source runs where there is no
- * AVX-512: included before kernels_avx512.c and tile_avx512_bf16.c, compiled for AVX2 and FMA.  What it proves is the kernels' indexing
- * and order of sums; what the processor's instructions do is the processor's.  VDPBF16PS is bf16.h's definition. */
+/* avx512_by_avx2.h - the AVX-512 instructions that the kernels use, each as two AVX2 halves, so that their source
+ * runs where there is no AVX-512: included before kernels_avx512.c and tile_avx512_bf16.c, compiled for AVX2 and FMA.
+ * What it proves is the kernels' indexing and order of sums; what the processor's instructions do is the processor's.
+ * VDPBF16PS is bf16.h's definition. */
 #ifndef TESTS_AVX512_BY_AVX2_H
 #define TESTS_AVX512_BY_AVX2_H
 
@@ -17,12 +18,34 @@ typedef float emulated_512 __attribute__((vector_size(64), aligned(32), may_alia
 typedef float emulated_256 __attribute__((vector_size(32), may_alias));
 typedef union { emulated_512 v; __m256 half[2]; float f[16]; uint32_t u[16]; } emulated_halves;
 
-HALVES emulated_512 emulated_join(__m256 lo, __m256 hi) { emulated_halves h; h.half[0] = lo; h.half[1] = hi; return h.v; }
+HALVES emulated_512 emulated_join(__m256 lo, __m256 hi)
+{
+	emulated_halves h;
+
+	h.half[0] = lo;
+	h.half[1] = hi;
+	return h.v;
+}
+
 HALVES __m256 emulated_half(emulated_512 v, int i) { emulated_halves h; h.v = v; return h.half[i]; }
-HALVES emulated_512 emulated_insert(emulated_512 v, __m256 a, int i) { emulated_halves h; h.v = v; h.half[i] = a; return h.v; }
+
+HALVES emulated_512 emulated_insert(emulated_512 v, __m256 a, int i)
+{
+	emulated_halves h;
+
+	h.v = v;
+	h.half[i] = a;
+	return h.v;
+}
+
 HALVES emulated_512 emulated_set1(float a) { return emulated_join(_mm256_set1_ps(a), _mm256_set1_ps(a)); }
 HALVES emulated_512 emulated_load(const float *p) { return emulated_join(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
-HALVES void emulated_store(float *p, emulated_512 v) { _mm256_storeu_ps(p, emulated_half(v, 0)); _mm256_storeu_ps(p + 8, emulated_half(v, 1)); }
+
+HALVES void emulated_store(float *p, emulated_512 v)
+{
+	_mm256_storeu_ps(p, emulated_half(v, 0));
+	_mm256_storeu_ps(p + 8, emulated_half(v, 1));
+}
 
 HALVES emulated_512 emulated_fmadd(emulated_512 a, emulated_512 b, emulated_512 c)
 {
@@ -47,7 +70,8 @@ HALVES emulated_512 emulated_dot(emulated_512 acc, emulated_512 x, emulated_512 
 	p.v = x;
 	q.v = w;
 	for (int l = 0; l < 16; l++)
-		a.f[l] = vt_bf16_dot(a.f[l], emulated_bf16(p.u[l] << 16), emulated_bf16(p.u[l]), emulated_bf16(q.u[l] << 16), emulated_bf16(q.u[l]));
+		a.f[l] = vt_bf16_dot(a.f[l], emulated_bf16(p.u[l] << 16), emulated_bf16(p.u[l]),
+			emulated_bf16(q.u[l] << 16), emulated_bf16(q.u[l]));
 	return a.v;
 }
 

@@ -22,12 +22,14 @@ static double work_of(const struct vt_graph *g, int i)
 }
 
 /* " w424": the convolution is computed as winograd.h says, with m of 4, 2 and 4 on z, y and x. */
-static void winograd_text(char out[8], const struct vt_graph *g, const struct vt_plan *p, const struct vt_session_opts *opts, const struct vt_node *n)
+static void winograd_text(char out[8], const struct vt_graph *g, const struct vt_plan *p,
+	const struct vt_session_opts *opts, const struct vt_node *n)
 {
 	int m[3];
 
 	out[0] = '\0';
-	if (n->op == VT_OP_CONV && !p->rows && opts->level == VT_LEVEL_F32 && vt_winograd_takes(&n->conv, g->node[n->in[0]].shape.c, n->shape, m))
+	if (n->op == VT_OP_CONV && !p->rows && opts->level == VT_LEVEL_F32 &&
+		vt_winograd_takes(&n->conv, g->node[n->in[0]].shape.c, n->shape, m))
 		snprintf(out, 8, " w%d%d%d", m[0], m[1], m[2]);
 }
 
@@ -39,8 +41,9 @@ static void describe(char *out, size_t size, const struct vt_node *n, const char
 	const char *name = op_name[n->op];
 
 	if (n->op == VT_OP_CONV)
-		snprintf(out, size, "%s%s k%d s%d d%d p%d%s%s", n->conv.transposed ? "transposed " : "", name, n->conv.k,
-			n->conv.stride, n->conv.dilation, n->conv.pad, n->conv.bias ? " bias" : "", winograd);
+		snprintf(out, size, "%s%s k%d s%d d%d p%d%s%s", n->conv.transposed ? "transposed " : "", name,
+			n->conv.k, n->conv.stride, n->conv.dilation, n->conv.pad, n->conv.bias ? " bias" : "",
+			winograd);
 	else if (n->op == VT_OP_NORM)
 		snprintf(out, size, "%s norm %d eps %g%s", norm[n->norm.kind], n->norm.groups, n->norm.eps,
 			n->norm.relu ? " relu" : "");
@@ -84,7 +87,8 @@ static void offset_text(char out[24], size_t at)
 		snprintf(out, 24, "%zu", at * sizeof(float));
 }
 
-static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struct vt_plan *p, const struct vt_session_opts *opts, int i)
+static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struct vt_plan *p,
+	const struct vt_session_opts *opts, int i)
 {
 	const struct vt_node *n = &g->node[i];
 	char what[64], shape[64], in[32] = "", value[24], grad[24], back[24] = "", winograd[8];

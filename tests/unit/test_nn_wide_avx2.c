@@ -1,4 +1,5 @@
-/* The AVX-512 kernels' source, its instructions made of AVX2 halves, through every case of test_nn_conv.c: same bits as the others. */
+/* The AVX-512 kernels' source, its instructions made of AVX2 halves, through every case of test_nn_conv.c: same bits
+ * as the others. */
 #if defined(__x86_64__)
 #include "tests/avx512_by_avx2.h"
 #define vt_kernels_avx512 vt_kernels_emulated

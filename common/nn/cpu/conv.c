@@ -237,8 +237,9 @@ struct order {
 static bool winograd(const struct vt_conv_run *r, const struct gather *g, float *room)
 {
 	const struct vt_conv *c = r->c;
-	struct vt_winograd w = { .r = r, .in = g->in, .out = g->out, .packed = g->w, .bias = g->bias, .room = room, .dilation = c->dilation,
-		.pad = g->inverse ? 2 * c->dilation - c->pad : c->pad, .flipped = g->inverse, .add = g->add };
+	struct vt_winograd w = { .r = r, .in = g->in, .out = g->out, .packed = g->w, .bias = g->bias, .room = room,
+		.dilation = c->dilation, .pad = g->inverse ? 2 * c->dilation - c->pad : c->pad,
+		.flipped = g->inverse, .add = g->add };
 
 	if (r->bf16 || !vt_winograd_takes(c, g->in.s.c, g->out.s, w.m))
 		return false;

@@ -203,15 +203,18 @@ static void rows(const struct vt_rows *r)
 }
 
 /* The accumulators are registers only if their number is a constant; a pair has no more than six. */
-#define PRODUCT_CASE(n, blocks) case n: products_of(p, m + at, v + at, u, (blocks) == 2 && (n) > TILE_PAIR ? 1 : (n), blocks); break;
+#define PRODUCT_CASE(n, blocks) \
+	case n: products_of(p, m + at, v + at, u, (blocks) == 2 && (n) > TILE_PAIR ? 1 : (n), blocks); break;
 #define PRODUCT_CASES(count, blocks) \
 	switch (count) { \
-	PRODUCT_CASE(12, blocks) PRODUCT_CASE(11, blocks) PRODUCT_CASE(10, blocks) PRODUCT_CASE(9, blocks) PRODUCT_CASE(8, blocks) PRODUCT_CASE(7, blocks) \
-	PRODUCT_CASE(6, blocks) PRODUCT_CASE(5, blocks) PRODUCT_CASE(4, blocks) PRODUCT_CASE(3, blocks) PRODUCT_CASE(2, blocks) PRODUCT_CASE(1, blocks) \
+	PRODUCT_CASE(12, blocks) PRODUCT_CASE(11, blocks) PRODUCT_CASE(10, blocks) PRODUCT_CASE(9, blocks) \
+	PRODUCT_CASE(8, blocks) PRODUCT_CASE(7, blocks) PRODUCT_CASE(6, blocks) PRODUCT_CASE(5, blocks) \
+	PRODUCT_CASE(4, blocks) PRODUCT_CASE(3, blocks) PRODUCT_CASE(2, blocks) PRODUCT_CASE(1, blocks) \
 	}
 
 /* count tiles x (1 or 2) blocks of outputs of one point. */
-INLINE void products_of(const struct vt_products *p, float *m, const float *v, const float *u, const int count, const int blocks)
+INLINE void products_of(const struct vt_products *p, float *m, const float *v, const float *u, const int count,
+	const int blocks)
 {
 	v8 acc[2][TILE_ALONE];
 

@@ -246,8 +246,8 @@ static void act_back(int kind, float *dx, const float *dy, const float *x, size_
 const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .pair = TILE_PAIR, .alone = TILE_ALONE, .tile = tile,
 	.row = row, .rows = rows, .moments = moments, .affine = affine, .norm_sums = norm_sums, .norm_dx = norm_dx,
 	.lerp = lerp, .axpy = axpy, .act = act, .act_back = act_back, .products = products, .win_in = win_in,
-	.win_in_planes = win_in_planes, .win_out = win_out, .win_out_planes = win_out_planes, .win_weights = win_weights,
-	.win_gradient = win_gradient };
+	.win_in_planes = win_in_planes, .win_out = win_out, .win_out_planes = win_out_planes,
+	.win_weights = win_weights, .win_gradient = win_gradient };
 #endif
 
 #endif

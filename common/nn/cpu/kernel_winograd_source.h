@@ -1,12 +1,13 @@
-/* kernel_winograd_source.h - the transforms of Winograd's convolutions (winograd.h) on vectors of eight; included by kernel_source.h only. */
+/* kernel_winograd_source.h - the transforms of Winograd's convolutions (winograd.h) on vectors of eight; included by
+ * kernel_source.h only. */
 #ifndef COMMON_NN_CPU_KERNEL_WINOGRAD_SOURCE_H
 #define COMMON_NN_CPU_KERNEL_WINOGRAD_SOURCE_H
 
 #include "common/nn/cpu/kernels.h"
 #include "common/nn/cpu/vec8.h"
 
-/* The points besides 0 and infinity: 1 and -1 for F(2, 3); 3/4, -3/4, 3/2, -3/2 for F(4, 3), where every factor of an input and of
- * an output is exact. */
+/* The points besides 0 and infinity: 1 and -1 for F(2, 3); 3/4, -3/4, 3/2, -3/2 for F(4, 3), where every factor of an
+ * input and of an output is exact. */
 #define WIN_A 0.75f
 #define WIN_B 1.5f
 
@@ -16,6 +17,7 @@ INLINE v8 v8_sub(v8 a, v8 b) { return v8_fma(v8_set(-1.0f), b, a); }
 INLINE void win_spread_1(const int m, v8 *x)
 {
 	v8 x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3], even, odd;
+	v8 both = v8_set(WIN_A * WIN_A * WIN_B * WIN_B), either = v8_set(-WIN_A * WIN_A - WIN_B * WIN_B);
 
 	if (m == 2) {
 		x[0] = v8_sub(x0, x2);
@@ -24,8 +26,8 @@ INLINE void win_spread_1(const int m, v8 *x)
 		x[3] = v8_sub(x3, x1);
 		return;
 	}
-	x[0] = v8_fma(v8_set(WIN_A * WIN_A * WIN_B * WIN_B), x0, v8_fma(v8_set(-WIN_A * WIN_A - WIN_B * WIN_B), x2, x[4]));
-	x[5] = v8_fma(v8_set(WIN_A * WIN_A * WIN_B * WIN_B), x1, v8_fma(v8_set(-WIN_A * WIN_A - WIN_B * WIN_B), x3, x[5]));
+	x[0] = v8_fma(both, x0, v8_fma(either, x2, x[4]));
+	x[5] = v8_fma(both, x1, v8_fma(either, x3, x[5]));
 	even = v8_fma(v8_set(-WIN_B * WIN_B), x2, x[4]);
 	odd = v8_fma(v8_set(-WIN_B * WIN_B), x1, x3);
 	x[1] = v8_fma(v8_set(WIN_A), odd, even);
@@ -109,7 +111,8 @@ static void win_in(bool lift, int m, float *to, size_t point, const float *const
 	}
 }
 
-INLINE void win_out_of(const int m, float *const *to, const float *from, size_t point, int d, int runs, const float *start, bool add)
+INLINE void win_out_of(const int m, float *const *to, const float *from, size_t point, int d, int runs,
+	const float *start, bool add)
 {
 	v8 x[6], s = start ? v8_load(start) : v8_set(0.0f);
 	size_t at = 0;
@@ -124,7 +127,8 @@ INLINE void win_out_of(const int m, float *const *to, const float *from, size_t 
 		}
 }
 
-static void win_out(int m, float *const *to, const float *from, size_t point, int d, int runs, const float *start, bool add)
+static void win_out(int m, float *const *to, const float *from, size_t point, int d, int runs, const float *start,
+	bool add)
 {
 	if (m == 4)
 		win_out_of(4, to, from, point, d, runs, start, add);
@@ -132,7 +136,8 @@ static void win_out(int m, float *const *to, const float *from, size_t point, in
 		win_out_of(2, to, from, point, d, runs, start, add);
 }
 
-INLINE void win_in_planes_of(const bool lift, const int mz, const int my, float *p, size_t z_step, size_t y_step, size_t n)
+INLINE void win_in_planes_of(const bool lift, const int mz, const int my, float *p, size_t z_step, size_t y_step,
+	size_t n)
 {
 	const int nz = lift ? mz : mz + 2, ny = lift ? my : my + 2;
 
@@ -154,7 +159,8 @@ INLINE void win_in_planes_of(const bool lift, const int mz, const int my, float 
 	}
 }
 
-INLINE void win_out_planes_of(const int mz, const int my, float *to, size_t to_step, const float *p, size_t point, size_t n)
+INLINE void win_out_planes_of(const int mz, const int my, float *to, size_t to_step, const float *p, size_t point,
+	size_t n)
 {
 	for (size_t i = 0; i < n; i += VT_LANES) {
 		v8 t[6][6], x[6];

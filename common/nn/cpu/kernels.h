@@ -54,8 +54,9 @@ struct vt_rows {
 };
 
 /* Winograd's convolutions (winograd.h): m[point k][b * m_block + 8 t + 0..7] = sum over channels i upwards of
- * u[point k][8 i + 0..7] * v[point k][(i / 8) * v_block + 8 t + i % 8] for tiles t; k < points, their arrays v_point, u_point and m_point
- * floats apart.  u2 != 0: a second block of eight outputs b = 1, its factors u2 floats behind. */
+ * u[point k][8 i + 0..7] * v[point k][(i / 8) * v_block + 8 t + i % 8] for tiles t; k < points,
+ * their arrays v_point, u_point and m_point floats apart.  u2 != 0: a second block of eight outputs b = 1, its
+ * factors u2 floats behind. */
 struct vt_products {
 	const float *v, *u;
 	float *m;
@@ -63,16 +64,18 @@ struct vt_products {
 	int points, c_in, tiles;
 };
 
-/* Along x, m + 2 inputs to as many points, or (lift: the transpose of the way back) m to m + 2.  Input j of tile t = r d + v, r < runs,
- * v < d, is at from[j] + 8 (r m d + v), its point k goes to to[k * point + 8 t]. */
+/* Along x, m + 2 inputs to as many points, or (lift: the transpose of the way back) m to m + 2.  Input j of tile
+ * t = r d + v, r < runs, v < d, is at from[j] + 8 (r m d + v), its point k goes to to[k * point + 8 t]. */
 typedef void (*vt_win_in_fn)(bool lift, int m, float *to, size_t point, const float *const *from, int d, int runs);
 /* And back: points to m outputs, start (8 floats, or NULL: zeros) + them, or added to what is there. */
-typedef void (*vt_win_out_fn)(int m, float *const *to, const float *from, size_t point, int d, int runs, const float *start, bool add);
-/* Along z, then y, in place: n floats at each of (mz + 2)(my + 2) places; and back along y, then z, to [z][y] `to_step` floats apart. */
+typedef void (*vt_win_out_fn)(int m, float *const *to, const float *from, size_t point, int d, int runs,
+	const float *start, bool add);
+/* Along z, then y, in place: n floats at each of (mz + 2)(my + 2) places; and back along y, then z, to [z][y]
+ * `to_step` floats apart. */
 typedef void (*vt_win_in_planes_fn)(bool lift, int mz, int my, float *p, size_t z_step, size_t y_step, size_t n);
 typedef void (*vt_win_out_planes_fn)(int mz, int my, float *to, size_t to_step, const float *p, size_t point, size_t n);
-/* 27 taps of 8 floats, `tap` floats apart, to the points [z][y][x] of 8 floats; and the transpose, to 27 taps 8 floats apart.
- * Both in double, rounded once. */
+/* 27 taps of 8 floats, `tap` floats apart, to the points [z][y][x] of 8 floats; and the transpose, to 27 taps 8
+ * floats apart.  Both in double, rounded once. */
 typedef void (*vt_win_weights_fn)(const int m[3], float *to, size_t point, const float *w, ptrdiff_t tap);
 typedef void (*vt_win_gradient_fn)(const int m[3], float *to, const float *from, size_t point);
 

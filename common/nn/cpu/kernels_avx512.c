@@ -225,9 +225,12 @@ INLINE void products_alone_of(const struct vt_products *p, float *m, const float
 static void products_some(const struct vt_products *p, float *m, const float *v, const float *u, int count)
 {
 	switch (p->u2 ? count : count + TILE_PAIR) {
-#define PRODUCT_CASE(n) case n: products_pair_of(p, m, v, u, n); return; case n + TILE_PAIR: products_alone_of(p, m, v, u, n); return;
+#define PRODUCT_CASE(n) \
+	case n: products_pair_of(p, m, v, u, n); return; \
+	case n + TILE_PAIR: products_alone_of(p, m, v, u, n); return;
 	PRODUCT_CASE(1) PRODUCT_CASE(2) PRODUCT_CASE(3) PRODUCT_CASE(4) PRODUCT_CASE(5) PRODUCT_CASE(6) PRODUCT_CASE(7)
-	PRODUCT_CASE(8) PRODUCT_CASE(9) PRODUCT_CASE(10) PRODUCT_CASE(11) PRODUCT_CASE(12) PRODUCT_CASE(13) PRODUCT_CASE(14)
+	PRODUCT_CASE(8) PRODUCT_CASE(9) PRODUCT_CASE(10) PRODUCT_CASE(11) PRODUCT_CASE(12) PRODUCT_CASE(13)
+	PRODUCT_CASE(14)
 	}
 }
 
@@ -238,8 +241,9 @@ static void products(const struct vt_products *p)
 	for (int k = 0; k < p->points; k++)
 		for (int i = 0; i < cuts; i++) {
 			int from = p->tiles * i / cuts, count = p->tiles * (i + 1) / cuts - from;
+			size_t at = (size_t)from * VT_LANES;
 
-			products_some(p, p->m + (size_t)k * p->m_point + (size_t)from * VT_LANES, p->v + (size_t)k * p->v_point + (size_t)from * VT_LANES,
+			products_some(p, p->m + (size_t)k * p->m_point + at, p->v + (size_t)k * p->v_point + at,
 				p->u + (size_t)k * p->u_point, count);
 		}
 }

@@ -20,13 +20,15 @@ static double products_along(int n, int d, int m)
 	return tiles * (m + 2);
 }
 
-/* At least half of the 27 products an output must go; many channels on few voxels would move more weights than they save products. */
+/* At least half of the 27 products an output must go; many channels on few voxels would move more weights than they
+ * save products. */
 bool vt_winograd_takes(const struct vt_conv *c, int c_in, struct vt_shape out, int m[3])
 {
 	const int size[3] = { out.d, out.h, out.w };
 	double work = 1, two[3];
 
-	if (c->k != 3 || c->stride != 1 || c->transposed || c->dilation > VT_WIN_DILATION || c_in < 8 || out.c < 8 || vt_voxels(out) < 4096)
+	if (c->k != 3 || c->stride != 1 || c->transposed || c->dilation > VT_WIN_DILATION || c_in < 8 || out.c < 8 ||
+		vt_voxels(out) < 4096)
 		return false;
 	for (int a = 0; a < 3; a++) {
 		two[a] = products_along(size[a], c->dilation, 2);
@@ -51,11 +53,13 @@ struct job {
 	int group_y, group_x, y_groups;
 };
 
-/* What one thread has in its cache: the points of a group's inputs, one pair of output blocks' products, the same folded along z and y. */
+/* What one thread has in its cache: the points of a group's inputs, one pair of output blocks' products, the same
+ * folded along z and y. */
 struct group {
-	int n, z, y, n_y, x, n_x, tiles;      /* item; first output along z; tiles along y: first, how many; runs along x */
+	int n, z;                             /* item; first output along z */
+	int y, n_y, x, n_x, tiles;            /* tiles along y: first, how many; runs along x likewise; tiles in all */
 	float *v, *product, *folded;
-	size_t v_point, m_point;              /* floats between points; those of `folded` are as far apart as those of `product` */
+	size_t v_point, m_point;              /* floats between points of v; of product and of folded */
 };
 
 static void read_inputs(const struct job *j, const struct group *g)
@@ -65,8 +69,8 @@ static void read_inputs(const struct job *j, const struct group *g)
 
 	for (int b = 0; b < vt_blocks(j->w->in.s.c); b++)
 		for (int i = 0; i < g->n_y; i++)
-			vt_win_read(t, (struct vt_win_beam){ g->n, b, g->z, t->y[g->y + i], g->x, g->n_x }, false, j->w->pad,
-				g->v + (size_t)b * block + (size_t)i * beam, g->v_point, j->w->in);
+			vt_win_read(t, (struct vt_win_beam){ g->n, b, g->z, t->y[g->y + i], g->x, g->n_x }, false,
+				j->w->pad, g->v + (size_t)b * block + (size_t)i * beam, g->v_point, j->w->in);
 }
 
 /* One row of outputs; what lies behind its end is dropped. */
@@ -102,15 +106,19 @@ static void write_outputs(const struct job *j, const struct group *g, int b)
 	for (int i = 0; i < g->n_y; i++)
 		for (int zy = 0; zy < w->m[0] * w->m[1]; zy++) {
 			int z = g->z + zy / w->m[1] * t->d, y = t->y[g->y + i] + zy % w->m[1] * t->d;
+			size_t plane = (size_t)(g->n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z;
+			size_t row = (plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
 
 			for (int k = 0; z < s.d && y < s.h && k < 2 && b + k < vt_blocks(s.c); k++) {
-				size_t at = (((size_t)(g->n * vt_blocks(s.c) + b + k) * (size_t)s.d + (size_t)z) * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
+				size_t at = row + (size_t)k * vt_voxels(s) * VT_LANES;
 
-				write_row(j, g, w->out.p + at, g->folded + (size_t)(zy * t->a[2]) * g->m_point + (size_t)(k * g->tiles + i * g->n_x * t->d) * VT_LANES,
+				write_row(j, g, w->out.p + at, g->folded + (size_t)(zy * t->a[2]) * g->m_point +
+					(size_t)(k * g->tiles + i * g->n_x * t->d) * VT_LANES,
 					w->bias ? w->bias + (size_t)(b + k) * VT_LANES : NULL);
 				at += (size_t)x0 * VT_LANES;
 				if (w->r->fused)
-					vt_fused_blocked(t->k, w->r->fused, b + k, w->out.p + at, at, (size_t)(x1 - x0));
+					vt_fused_blocked(t->k, w->r->fused, b + k, w->out.p + at, at,
+						(size_t)(x1 - x0));
 			}
 		}
 }
@@ -127,16 +135,18 @@ static void do_group(const struct job *j, const struct group *g)
 
 		for (int x = 0; x < a[2]; x++) {
 			float *v = g->v + (size_t)x * g->v_point;
-			struct vt_products p = { .v = v, .m = g->product, .points = a[0] * a[1], .c_in = w->in.s.c, .tiles = g->tiles,
-				.u = w->room + ((size_t)b * points + (size_t)x) * c_in * VT_LANES, .u2 = two ? points * c_in * VT_LANES : 0,
-				.v_point = (size_t)a[2] * g->v_point, .u_point = (size_t)a[2] * c_in * VT_LANES, .m_point = g->m_point,
-				.v_block = tiles, .m_block = tiles };
+			struct vt_products p = { .v = v, .m = g->product, .points = a[0] * a[1], .c_in = w->in.s.c,
+				.tiles = g->tiles, .v_block = tiles, .m_block = tiles, .m_point = g->m_point,
+				.u = w->room + ((size_t)b * points + (size_t)x) * c_in * VT_LANES,
+				.u2 = two ? points * c_in * VT_LANES : 0,
+				.v_point = (size_t)a[2] * g->v_point, .u_point = (size_t)a[2] * c_in * VT_LANES };
 
 			if (!b)
-				j->t.k->win_in_planes(false, m[0], m[1], v, (size_t)(a[1] * a[2]) * g->v_point, (size_t)a[2] * g->v_point,
-					(size_t)vt_blocks(w->in.s.c) * tiles);
+				j->t.k->win_in_planes(false, m[0], m[1], v, (size_t)(a[1] * a[2]) * g->v_point,
+					(size_t)a[2] * g->v_point, (size_t)vt_blocks(w->in.s.c) * tiles);
 			j->t.k->products(&p);
-			j->t.k->win_out_planes(m[0], m[1], g->folded + (size_t)x * g->m_point, (size_t)a[2] * g->m_point, g->product, g->m_point, (two ? 2 : 1) * tiles);
+			j->t.k->win_out_planes(m[0], m[1], g->folded + (size_t)x * g->m_point,
+				(size_t)a[2] * g->m_point, g->product, g->m_point, (two ? 2 : 1) * tiles);
 		}
 		write_outputs(j, g, b);
 	}
@@ -149,7 +159,8 @@ static void group_task(void *ctx, size_t task)
 	const struct vt_winograd *w = j->w;
 	const int *a = j->t.a;
 	size_t yg = task % (size_t)j->y_groups, z = task / (size_t)j->y_groups, v, m, f;
-	struct group g = { .z = j->t.z[z % (size_t)j->t.n_z], .n = (int)(z / (size_t)j->t.n_z), .y = (int)yg * j->group_y };
+	struct group g = { .z = j->t.z[z % (size_t)j->t.n_z], .n = (int)(z / (size_t)j->t.n_z),
+		.y = (int)yg * j->group_y };
 
 	g.n_y = j->t.n_y - g.y < j->group_y ? j->t.n_y - g.y : j->group_y;
 	m = (size_t)(g.n_y * j->group_x * w->dilation) * VT_LANES;
@@ -179,8 +190,8 @@ static void weight_block(void *ctx, size_t b)
 	for (size_t i = 0; i < c_in; i++) {
 		const float *first = w->packed + (b * 27 * c_in + i) * VT_LANES;
 
-		j->t.k->win_weights(w->m, w->room + (b * vt_win_points(w->m) * c_in + i) * VT_LANES, c_in * VT_LANES, w->flipped ? first + 26 * tap : first,
-			w->flipped ? -tap : tap);
+		j->t.k->win_weights(w->m, w->room + (b * vt_win_points(w->m) * c_in + i) * VT_LANES, c_in * VT_LANES,
+			w->flipped ? first + 26 * tap : first, w->flipped ? -tap : tap);
 	}
 }
 

@@ -17,7 +17,8 @@ static int *starts_of(int n, int d, int m, int *count)
 	return start;
 }
 
-void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int m[3], int dilation, struct vt_shape out)
+void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int m[3], int dilation,
+	struct vt_shape out)
 {
 	int step = m[2] * dilation;
 
@@ -48,11 +49,13 @@ static const float *segment(const float *row, int w, int at, int d, float *edge)
 	if (hi - lo == d)
 		return row + (ptrdiff_t)at * VT_LANES;
 	memset(edge, 0, (size_t)d * VT_LANES * sizeof(float));
-	memcpy(edge + lo * VT_LANES, row + ((ptrdiff_t)at + lo) * VT_LANES, (size_t)(hi - lo) * VT_LANES * sizeof(float));
+	memcpy(edge + lo * VT_LANES, row + ((ptrdiff_t)at + lo) * VT_LANES,
+		(size_t)(hi - lo) * VT_LANES * sizeof(float));
 	return edge;
 }
 
-static void read_row(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to, size_t point, const float *row, int w)
+static void read_row(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to, size_t point,
+	const float *row, int w)
 {
 	int n_in = lift ? t->m[2] : t->a[2], step = t->m[2] * t->d;
 	float edge[6][VT_WIN_DILATION * VT_LANES];
@@ -69,17 +72,21 @@ static void read_row(const struct vt_win_tiles *t, struct vt_win_beam b, bool li
 	}
 }
 
-static const float *row_at(const struct vt_win_tiles *t, struct vt_win_beam b, int pad, int i, int n_y, struct vt_view in)
+static const float *row_at(const struct vt_win_tiles *t, struct vt_win_beam b, int pad, int i, int n_y,
+	struct vt_view in)
 {
 	struct vt_shape s = in.s;
 	int z = b.z - pad + i / n_y * t->d, y = b.y - pad + i % n_y * t->d;
+	size_t plane;
 
 	if (z < 0 || z >= s.d || y < 0 || y >= s.h)
 		return NULL;
-	return in.p + (((((size_t)b.n * (size_t)vt_blocks(s.c) + (size_t)b.b) * (size_t)s.d + (size_t)z) * (size_t)s.h + (size_t)y) * (size_t)s.w) * VT_LANES;
+	plane = (size_t)(b.n * vt_blocks(s.c) + b.b) * (size_t)s.d + (size_t)z;
+	return in.p + (plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
 }
 
-void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to, size_t point, struct vt_view in)
+void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to, size_t point,
+	struct vt_view in)
 {
 	int n_z = lift ? t->m[0] : t->a[0], n_y = lift ? t->m[1] : t->a[1];
 	int first = b.x * t->m[2] * t->d - pad, end = first + (b.n_x * t->m[2] + 2) * t->d;
@@ -87,7 +94,8 @@ void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, 
 	first = first < 0 ? 0 : first;
 	end = end < in.s.w ? end : in.s.w;
 	for (int i = 0; i < n_z * n_y; i++) {
-		const float *row = row_at(t, b, pad, i, n_y, in), *next = i + 1 < n_z * n_y ? row_at(t, b, pad, i + 1, n_y, in) : NULL;
+		const float *row = row_at(t, b, pad, i, n_y, in);
+		const float *next = i + 1 < n_z * n_y ? row_at(t, b, pad, i + 1, n_y, in) : NULL;
 		float *at = to + (size_t)((i / n_y * t->a[1] + i % n_y) * t->a[2]) * point;
 
 		for (int v = first; next && v < end; v += 2)
