@@ -8,7 +8,7 @@
 #include "common/base/rng.h"
 #include "gpu/kernel_sums.h"
 
-enum { LARGEST_BLOCKS = 4096, MOST_BACKOFF = 40 };
+enum { LARGEST_BLOCKS = 1024, MOST_BACKOFF = 40 };
 
 int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err)
 {
@@ -88,12 +88,12 @@ struct vg_behind vg_behind(const struct vg_session *s, int i)
 {
 	int j = s->plan.fusion.act[i];
 	const struct vt_node *n = &s->g->node[j < 0 ? i : j];
-	struct vg_behind r = { VG_WITH_NOTHING, 0, NULL, 0 };
+	struct vg_behind r = { VG_WITH_NOTHING, NULL, 0 };
 
 	if (j < 0 && n->norm.relu)
-		r = (struct vg_behind){ VG_WITH_RELU, VT_ACT_RELU, NULL, 0 };
+		r.mode = VG_WITH_RELU;
 	else if (j >= 0)
-		r = (struct vg_behind){ n->act == VT_ACT_RELU ? VG_WITH_RELU : VG_WITH_ACT, (int)n->act, vg_weight(s, n, 0), (float)n->number };
+		r = (struct vg_behind){ n->act == VT_ACT_RELU ? VG_WITH_RELU : VG_WITH_SLOPE, vg_weight(s, n, 0), (float)n->number };
 	return r;
 }
 
@@ -121,35 +121,60 @@ static int check_shapes(const struct vt_graph *g, const bool *live, struct vt_er
 	return 0;
 }
 
-static size_t packed_bytes(const struct vg_session *s, const struct vt_weight_spec *w)
+/* Where each kernel lies in the packed array. */
+static void list_kernels(struct vg_session *s)
 {
-	size_t outer = ((size_t)w->dims[0] + VG_LANES - 1) / VG_LANES * VG_LANES, inner = ((size_t)w->dims[1] + VG_LANES - 1) / VG_LANES * VG_LANES;
+	s->kernel_of = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->kernel_of));
+	s->kernel_host = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->kernel_host));
+	for (int i = 0; i < s->g->n_weights; i++) {
+		const struct vt_weight_spec *w = &s->g->weight[i];
+		uint32_t outer = (uint32_t)w->dims[0], inner = (uint32_t)w->dims[1], lanes = VG_LANES, per = (inner + lanes - 1) / lanes, taps;
 
-	return w->n / (size_t)w->dims[0] / (size_t)w->dims[1] * outer * inner * vg_type_size(s->type);
+		s->kernel_of[i] = w->role == 'k' ? s->n_kernels : -1;
+		if (w->role != 'k')
+			continue;
+		taps = (uint32_t)(w->n / outer / inner);
+		s->kernel_host[s->n_kernels++] = (struct vg_filter){ .at = s->offset[i], .chunk = s->packed_chunks, .outer = outer, .inner = inner,
+			.by_taps = vg_div_make(taps), .by_inner = vg_div_make(per) };
+		s->packed_chunks += (outer + lanes - 1) / lanes * lanes * taps * per;
+	}
+}
+
+static int send_kernels(struct vg_session *s, struct vt_err *err)
+{
+	return s->d->ops->upload(s->d, s->kernel, s->kernel_host, (size_t)s->n_kernels * sizeof(*s->kernel), err);
 }
 
 static int new_weights(struct vg_session *s, struct vt_err *err)
 {
-	size_t most = 0;
+	size_t packed;
 	int rc;
 
 	s->offset = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->offset));
-	s->packed = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->packed));
 	for (int i = 0; i < s->g->n_weights; i++) {
 		s->offset[i] = s->n_scalars;
 		s->n_scalars += s->g->weight[i].n;
 	}
+	list_kernels(s);
+	packed = (size_t)s->packed_chunks * VG_LANES * vg_type_size(s->type);
 	rc = vg_take(s, &s->weights, s->n_scalars * sizeof(float), err);
-	if (!rc && s->opts.training)
+	if (!rc)
+		rc = vg_take(s, &s->packed, packed, err);
+	if (!rc)
+		rc = vg_take(s, &s->kernel, (size_t)s->n_kernels * sizeof(*s->kernel), err);
+	if (!rc)
+		rc = send_kernels(s, err);
+	if (rc || !s->opts.training)
+		return rc;
+	rc = vg_take(s, &s->packed_grads, packed, err);
+	if (!rc)
 		rc = vg_take(s, &s->grads, s->n_scalars * sizeof(float), err);
-	for (int i = 0; !rc && i < s->g->n_weights; i++)
-		if (s->g->weight[i].role == 'k') {
-			size_t nbytes = packed_bytes(s, &s->g->weight[i]);
+	return rc ? rc : s->d->ops->clear(s->d, s->grads, s->n_scalars * sizeof(float), err);
+}
 
-			most = nbytes > most ? nbytes : most;
-			rc = vg_take(s, &s->packed[i], nbytes, err);
-		}
-	return rc ? rc : vg_take(s, &s->packed_grad, most, err);
+void *vg_packed(const struct vg_session *s, char *all, int weight)
+{
+	return all + (size_t)s->kernel_host[s->kernel_of[weight]].chunk * VG_LANES * vg_type_size(s->type);
 }
 
 /* Kind 0 is the node's forward pass, 1 its data gradient, 2 its weight gradient; a transposed convolution is the adjoint of the
@@ -213,7 +238,7 @@ static int new_statistics(struct vg_session *s, struct vt_err *err)
 	for (int i = 0; !rc && i < s->g->n_nodes; i++) {
 		struct vg_shape t = vg_shape_of(s, i);
 		size_t own = (size_t)t.n * (size_t)t.chunks * VG_LANES, slabs = own * (size_t)vg_slabs(&t);
-		int quantities = vg_quantity_count(s->g->node[i].op == VT_OP_NORM && vg_behind(s, i).mode == VG_WITH_ACT ? VG_SUM_NORM_ACT : VG_SUM_MOMENTS);
+		int quantities = vg_quantity_count(s->g->node[i].op == VT_OP_NORM && vg_behind(s, i).mode == VG_WITH_SLOPE ? VG_SUM_NORM_SLOPE : VG_SUM_MOMENTS);
 
 		if (!s->plan.live[i])
 			continue;
@@ -318,7 +343,7 @@ void vg_session_free(void *session)
 {
 	struct vg_session *s = session;
 	const struct vg_device_ops *ops = s->d->ops;
-	void *flat[] = { s->arena, s->scratch, s->workspace, s->weights, s->grads, s->packed_grad, s->part, s->total, s->coefficient[0],
+	void *flat[] = { s->arena, s->scratch, s->workspace, s->weights, s->grads, s->packed, s->packed_grads, s->kernel, s->part, s->total, s->coefficient[0],
 		s->coefficient[1], s->coefficient[2], s->slab_value, s->slab_voxel, s->voxel, s->names, s->plain, s->scale, s->dy };
 
 	vg_training_free(s);
@@ -330,8 +355,6 @@ void vg_session_free(void *session)
 
 	for (size_t i = 0; i < sizeof(flat) / sizeof(flat[0]); i++)
 		ops->release(s->d, flat[i]);
-	for (int i = 0; s->packed && i < s->g->n_weights; i++)
-		ops->release(s->d, s->packed[i]);
 	for (int i = 0; s->norm && i < s->g->n_nodes; i++) {
 		ops->release(s->d, s->norm[i].mean);
 		ops->release(s->d, s->norm[i].rstd);
@@ -345,7 +368,8 @@ void vg_session_free(void *session)
 	vg_arena_release(&s->plan);
 	free(s->conv);
 	free(s->norm);
-	free(s->packed);
+	free(s->kernel_host);
+	free(s->kernel_of);
 	free(s->offset);
 	free(s->has);
 	free(s->reached);
@@ -369,15 +393,24 @@ int vg_answer(struct vg_session *s, struct vt_err *err)
 
 void vg_cast_weights(struct vg_session *s)
 {
-	for (int i = 0; i < s->g->n_weights; i++) {
-		const struct vt_weight_spec *w = &s->g->weight[i];
-		struct vg_kernel_cast a = { s->packed[i], s->weights + s->offset[i], w->dims[0], w->dims[1], 0, s->type };
+	struct vg_kernel_cast a = { s->packed, s->weights, s->kernel, s->n_kernels, s->type };
 
-		if (!s->packed[i])
-			continue;
-		a.taps = (int)(w->n / (size_t)w->dims[0] / (size_t)w->dims[1]);
-		vg_run(s, VG_K_kernel_cast, &a, (uint32_t)(packed_bytes(s, w) / vg_type_size(s->type) / VG_LANES));
+	vg_run(s, VG_K_kernel_cast, &a, s->packed_chunks);
+}
+
+void vg_unpack_gradients(struct vg_session *s, int k)
+{
+	struct vg_kernel_grad a = { s->grads, s->packed_grads, s->scale, s->kernel, s->n_kernels, k >= 0, s->type, 0 };
+	uint32_t end = k < 0 ? 0 : k + 1 < s->n_kernels ? s->kernel_host[k + 1].chunk : s->packed_chunks;
+
+	if (k < 0) {
+		vg_run(s, VG_K_kernel_grad, &a, s->packed_chunks);
+		return;
 	}
+	a.kernel += k;
+	a.first = s->kernel_host[k].chunk;
+	a.n = 1;
+	vg_run(s, VG_K_kernel_grad, &a, end - a.first);
 }
 
 int vg_session_put_weights(void *session, const float *values, struct vt_err *err)
@@ -533,15 +566,39 @@ static void seed_gradients(struct vg_session *s)
 	}
 }
 
+/* Which kernels' gradients the next pass brings to one place, and whether it sets every other. */
+static void mark_gradients(struct vg_session *s)
+{
+	bool *set = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*set));
+
+	reach(s);
+	for (int i = 0; i < s->g->n_nodes; i++)
+		for (int k = 0; s->reached[i] && k < 4; k++)
+			if (s->g->node[i].weight[k] >= 0)
+				set[s->g->node[i].weight[k]] = true;
+	s->zero_first = false;
+	for (int i = 0; i < s->g->n_weights; i++) {
+		bool shared = s->g->weight[i].uses > 1;
+
+		s->zero_first |= s->g->weight[i].trainable && (shared || !set[i]);
+		if (s->kernel_of[i] >= 0)
+			s->kernel_host[s->kernel_of[i]].on = set[i] && !shared;
+	}
+	free(set);
+	if (!s->err.code)
+		send_kernels(s, &s->err);
+}
+
 static void backward_pass(struct vg_session *s)
 {
 	reach(s);
-	if (!s->err.code)
+	if (!s->err.code && s->zero_first)
 		s->d->ops->clear(s->d, s->grads, s->n_scalars * sizeof(float), &s->err);
 	seed_gradients(s);
 	for (int i = s->g->n_nodes - 1; i >= 0; i--)
 		if (s->reached[i])
 			vg_backward_node(s, i);
+	vg_unpack_gradients(s, -1);
 }
 
 /* Gradients lie where activations were, so both passes are made again, without what a forward pass keeps of a batch. */
@@ -569,6 +626,7 @@ int vg_session_backward(void *session, const float *const *dy, struct vt_err *er
 		s->backward_tape = NULL;
 		s->backwards = 0;
 		s->backward_key = key;
+		mark_gradients(s);
 	}
 	bring_gradients(s, dy);
 	taped(s, backward_pass, &s->backward_tape, &s->backwards);

@@ -34,8 +34,11 @@ struct vg_session {
 	size_t workspace_bytes;
 	float *weights, *grads;      /* flat f32, PyTorch's layouts */
 	size_t *offset, n_scalars;   /* of each weight */
-	void **packed;               /* [weights] kernels in the storage type; NULL for vectors */
-	void *packed_grad;
+	char *packed, *packed_grads; /* all kernels in the storage type, one behind the other */
+	struct vg_filter *kernel, *kernel_host;      /* [n_kernels]: where each is */
+	int n_kernels, *kernel_of;   /* of each weight; -1 for vectors */
+	uint32_t packed_chunks;
+	bool zero_first;             /* gradients that the pass under way sets in parts or not at all */
 	struct vg_conv **conv;       /* [3 nodes]: forward, data, weights */
 	struct vg_norm_state *norm;  /* [nodes] */
 	double *part, *total;        /* of the sums */
@@ -140,6 +143,9 @@ bool vg_weight_shared(const struct vg_session *s, const struct vt_node *n, int k
 int vg_take(struct vg_session *s, void *pointer_to_pointer, size_t nbytes, struct vt_err *err);
 int vg_answer(struct vg_session *s, struct vt_err *err);                  /* the session's error becomes the caller's, once */
 void vg_cast_weights(struct vg_session *s);
+void *vg_packed(const struct vg_session *s, char *all, int weight);       /* a kernel in s->packed or s->packed_grads */
+/* Gradients of kernels to f32: of kernel k, added; of all that are on and in one place, if k < 0. */
+void vg_unpack_gradients(struct vg_session *s, int k);
 size_t vg_output_offset(const struct vg_session *s, int i);              /* of output i in dy, floats; i = n_outputs: its size */
 void vg_run(struct vg_session *s, enum vg_kernel kernel, const void *args, uint32_t items);
 /* Sums over voxels of each (item, channel) of a->s as a->mode says: slab by slab to s->part, or those of one quantity to s->total. */
@@ -148,7 +154,7 @@ void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const
 uint32_t vg_blocks(const struct vg_shape *s, int slabs);
 /* The activation behind norm i. */
 struct vg_behind {
-	int mode, kind;          /* enum vg_with, enum vt_act */
+	int mode;                /* enum vg_with */
 	const float *slopes;
 	float slope;
 };

@@ -28,25 +28,23 @@ static void channel_grad(struct vg_session *s, struct vg_shape shape, const stru
 static void backward_conv(struct vg_session *s, int i, const struct vt_node *n)
 {
 	struct vg_shape y = vg_shape_of(s, i), x = vg_shape_of(s, n->in[0]);
-	void *dy = vg_grad(s, i), *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]);
-	const struct vt_weight_spec *w = &s->g->weight[n->weight[0]];
+	void *dy = vg_grad(s, i), *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]), *dw = vg_packed(s, s->packed_grads, n->weight[0]);
 	bool turned = n->conv.transposed;
-	struct vg_kernel_grad a = { vg_weight_grad(s, n, 0), s->packed_grad, s->scale, w->dims[0], w->dims[1], n->conv.k * n->conv.k * n->conv.k,
-		vg_weight_shared(s, n, 0), s->type };
 
 	if (n->weight[1] >= 0 && s->plan.fusion.norm[i] < 0) {
 		vg_sum(s, VG_SUM_ONE, y, dy, NULL);
 		channel_grad(s, y, n, 1, 0);
 	}
 	if (!s->err.code)
-		s->d->ops->convolve(s->d, s->conv[3 * i + 2], turned ? dy : in, s->packed_grad, turned ? in : dy, s->workspace, &s->err);
-	vg_run(s, VG_K_kernel_grad, &a, (uint32_t)w->n);
+		s->d->ops->convolve(s->d, s->conv[3 * i + 2], turned ? dy : in, dw, turned ? in : dy, s->workspace, &s->err);
+	if (vg_weight_shared(s, n, 0))
+		vg_unpack_gradients(s, s->kernel_of[n->weight[0]]);
 	if (dx) {
 		int add = seen(s, n->in[0]);
 		void *to = add ? s->scratch : dx;
 
 		if (!s->err.code)
-			s->d->ops->convolve(s->d, s->conv[3 * i + 1], turned ? dy : to, s->packed[n->weight[0]], turned ? to : dy, s->workspace, &s->err);
+			s->d->ops->convolve(s->d, s->conv[3 * i + 1], turned ? dy : to, vg_packed(s, s->packed, n->weight[0]), turned ? to : dy, s->workspace, &s->err);
 		if (add)
 			pass(s, x, to, dx, 1);
 	}
@@ -63,6 +61,7 @@ static void slopes(struct vg_session *s, int i, const struct vt_node *n, const s
 		.b = s->coefficient[1], .c = s->coefficient[2], .gamma = vg_weight(s, n, 0), .scale = s->scale, .groups = n->norm.groups, .batch = batch,
 		.quantities = vg_quantity_count(sums->mode), .slabs = sums->slabs, .s = sums->s };
 
+	b.per = 1.0 / ((double)b.s.voxels * (batch ? b.s.n : b.s.c / n->norm.groups));
 	if (n->weight[0] >= 0) {
 		b.d_gamma = vg_weight_grad(s, n, 0);
 		b.d_beta = vg_weight_grad(s, n, 1);
@@ -85,13 +84,13 @@ static void backward_norm(struct vg_session *s, int i, const struct vt_node *n)
 	struct vg_behind act = vg_behind(s, i);
 	void *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]), *dy = vg_grad(s, i);
 	struct vg_sums sums = { .a = dy, .b = in, .scale = s->norm[i].a, .shift = s->norm[i].b, .slopes = act.slopes, .slope = act.slope,
-		.kind = act.kind, .s = x, .mode = VG_SUM_NORM + act.mode };
+		.s = x, .mode = VG_SUM_NORM + act.mode };
 
 	vg_sum_slabs(s, &sums);
 	slopes(s, i, n, &sums);
 	if (dx) {
 		struct vg_norm_dx d = { .dx = dx, .dy = dy, .x = in, .a = s->coefficient[0], .b = s->coefficient[1], .c = s->coefficient[2],
-			.scale = sums.scale, .shift = sums.shift, .slopes = act.slopes, .slope = act.slope, .kind = act.kind, .mode = act.mode,
+			.scale = sums.scale, .shift = sums.shift, .slopes = act.slopes, .slope = act.slope, .mode = act.mode,
 			.add = seen(s, n->in[0]), .slabs = vg_map_slabs(&x), .type = s->type, .s = x };
 
 		vg_run(s, VG_K_norm_dx, &d, vg_blocks(&x, d.slabs));

@@ -5,7 +5,7 @@
 static void forward_conv(struct vg_session *s, int i, const struct vt_node *n)
 {
 	struct vg_shape y = vg_shape_of(s, i);
-	void *in = vg_value(s, n->in[0]), *out = vg_value(s, i), *w = s->packed[n->weight[0]];
+	void *in = vg_value(s, n->in[0]), *out = vg_value(s, i), *w = vg_packed(s, s->packed, n->weight[0]);
 
 	if (!s->err.code)
 		s->d->ops->convolve(s->d, s->conv[3 * i], n->conv.transposed ? out : in, w, n->conv.transposed ? in : out, s->workspace, &s->err);
@@ -26,7 +26,11 @@ static void coefficients(struct vg_session *s, int i, bool own)
 		.b = state->b, .gamma = vg_weight(s, n, 0), .beta = vg_weight(s, n, 1),
 		.bias = biased && before->op == VT_OP_CONV ? vg_weight(s, before, 1) : NULL, .running_mean = kept ? vg_weight(s, n, 2) : NULL,
 		.running_var = kept ? vg_weight(s, n, 3) : NULL, .eps = n->norm.eps, .groups = n->norm.groups, .batch = batch, .s = vg_shape_of(s, i) };
+	double count;
 
+	count = (double)c.s.voxels * (batch ? c.s.n : c.s.c / n->norm.groups);
+	c.per = 1.0 / count;
+	c.unbiased = count > 1.0 ? count / (count - 1.0) : 1.0;
 	c.slabs = vg_slabs(&c.s);
 	vg_run(s, VG_K_coefficients, &c, (uint32_t)(batch ? c.s.c : n->norm.groups));
 }
@@ -38,7 +42,7 @@ static void forward_norm(struct vg_session *s, int i, const struct vt_node *n)
 	bool own = s->opts.training || n->norm.kind != VT_NORM_BATCH;
 	struct vg_sums sums = { .a = vg_value(s, n->in[0]), .s = y, .mode = VG_SUM_MOMENTS };
 	struct vg_affine a = { .y = vg_value(s, i), .x = vg_value(s, n->in[0]), .a = s->norm[i].a, .b = s->norm[i].b, .slopes = act.slopes,
-		.slope = act.slope, .kind = act.kind, .mode = act.mode, .slabs = vg_map_slabs(&y), .type = s->type, .s = y };
+		.slope = act.slope, .mode = act.mode, .slabs = vg_map_slabs(&y), .type = s->type, .s = y };
 
 	if (own && !s->norm[i].summed)
 		vg_sum_slabs(s, &sums);

@@ -5,7 +5,7 @@
 #include "common/nn/loss_internal.h"
 #include "gpu/engine.h"
 
-enum { STRIPS = 16384, GROUPS = 64, BLOCKS = 1024, MOST_LANES = 16 };
+enum { STRIPS = 1024, GROUPS = 64, BLOCKS = 1024, MOST_LANES = 16 };
 
 struct vg_training {
 	uint8_t *target, *shrunk;    /* of the patches; of a coarser output */

@@ -37,11 +37,11 @@ static bool own_statistics(const struct view *v, const struct vt_node *n)
 	return n->op == VT_OP_NORM && (v->training || n->norm.kind != VT_NORM_BATCH);
 }
 
-/* Those whose derivative is taken from the norm's result, made again; one slope for all channels would need a sum over groups. */
+/* Those whose derivative the sign of the norm's result, made again, gives; one slope for all channels would need a sum over groups. */
 static bool goes_with_norm(const struct vt_node *n)
 {
 	return n->op == VT_OP_ACT &&
-		(n->act == VT_ACT_RELU || n->act == VT_ACT_LEAKY || n->act == VT_ACT_ELU || (n->act == VT_ACT_PRELU && !n->flag));
+		(n->act == VT_ACT_RELU || n->act == VT_ACT_LEAKY || (n->act == VT_ACT_PRELU && !n->flag));
 }
 
 static void join_operators(struct vg_fusion *f, const struct view *v)

@@ -63,7 +63,7 @@ VG_FN void vg_fold_phase(const struct vg_folded *f, int thread, int phase, doubl
 VG_FN void vg_moments_of(const struct vg_coefficients *a, const struct vg_folded *f, int n, double *mean, double *variance)
 {
 	int n0 = a->batch ? 0 : n, n1 = a->batch ? a->s.n : n + 1;
-	double voxels = (double)a->s.voxels, count = (double)f->nc * (n1 - n0) * voxels, m = 0.0, v = 0.0;
+	double voxels = (double)a->s.voxels, m = 0.0, v = 0.0;
 
 	for (int k = n0; k < n1; k++)
 		for (int c = 0; c < f->nc; c++) {
@@ -72,8 +72,8 @@ VG_FN void vg_moments_of(const struct vg_coefficients *a, const struct vg_folded
 			m += sum + voxels * bias;
 			v += vg_folded(f, k, 1, c) + bias * (2.0 * sum + voxels * bias);
 		}
-	m /= count;
-	v = v / count - m * m;
+	m *= a->per;
+	v = v * a->per - m * m;
 	*mean = m;
 	*variance = v > 0.0 ? v : 0.0;
 }
@@ -81,13 +81,13 @@ VG_FN void vg_moments_of(const struct vg_coefficients *a, const struct vg_folded
 VG_FN void vg_coefficients_of(const struct vg_coefficients *a, const struct vg_folded *f, int n, int c)
 {
 	size_t k = vg_slot(&a->s, n, f->c0 + c);
-	double m, v, r, scale, count = (double)a->s.n * (double)a->s.voxels;
+	double m, v, r, scale;
 
 	if (a->part) {
 		vg_moments_of(a, f, n, &m, &v);
 		if (a->running_mean && n == 0) {
 			a->running_mean[f->c0] = (float)(0.9 * (double)a->running_mean[f->c0] + 0.1 * m);
-			a->running_var[f->c0] = (float)(0.9 * (double)a->running_var[f->c0] + 0.1 * v * (count > 1.0 ? count / (count - 1.0) : 1.0));
+			a->running_var[f->c0] = (float)(0.9 * (double)a->running_var[f->c0] + 0.1 * v * a->unbiased);
 		}
 		a->sum[k] = vg_folded(f, n, 0, c);
 	} else {
@@ -120,7 +120,7 @@ VG_FN void vg_coefficients_phase(const struct vg_coefficients *a, const int mode
 VG_FN void vg_slopes_of(const struct vg_norm_back *a, const struct vg_folded *f, int n, int c, double k[3])
 {
 	int n0 = a->batch ? 0 : n, n1 = a->batch ? a->s.n : n + 1;
-	double count = (double)f->nc * (n1 - n0) * (double)a->s.voxels, gd = 0.0, gdx = 0.0, r = a->rstd[vg_slot(&a->s, n, f->c0 + c)];
+	double gd = 0.0, gdx = 0.0, r = a->rstd[vg_slot(&a->s, n, f->c0 + c)];
 
 	for (int i = n0; i < n1; i++)
 		for (int j = 0; j < f->nc; j++) {
@@ -130,8 +130,8 @@ VG_FN void vg_slopes_of(const struct vg_norm_back *a, const struct vg_folded *f,
 			gdx += w * r * (vg_folded(f, i, 1, j) - a->mean[vg_slot(&a->s, i, f->c0 + j)] * d);
 		}
 	k[0] = (a->gamma ? (double)a->gamma[f->c0 + c] : 1.0) * r;
-	k[1] = -r * r * gdx / count;
-	k[2] = -r * gd / count - k[1] * a->mean[vg_slot(&a->s, n, f->c0 + c)];
+	k[1] = -r * r * gdx * a->per;
+	k[2] = -r * gd * a->per - k[1] * a->mean[vg_slot(&a->s, n, f->c0 + c)];
 }
 
 VG_FN void vg_set_grad(float *to, double value, const float *scale, int add)
@@ -180,15 +180,13 @@ VG_FN void vg_norm_back_phase(const struct vg_norm_back *a, const int mode, uint
 
 /* --- over voxels ---------------------------------------------------------------------------------------------------------------- */
 
-VG_FN struct vg_chunk vg_affine_of(const int kind, const struct vg_known *k, struct vg_chunk x)
+VG_FN struct vg_chunk vg_affine_of(const int with, const struct vg_known *k, struct vg_chunk x)
 {
 	for (int l = 0; l < VG_LANES; l++) {
 		float y = fmaf(k->a.v[l], x.v[l], k->b.v[l]);
 
-		if (kind == VG_ACT_RELU)
-			y = !(y > 0.0f) && y == y ? 0.0f : y;
-		else if (kind)
-			y = vg_activated(kind, y, k->slope.v[l]);
+		if (with != VG_WITH_NOTHING && !(y > 0.0f) && y == y)
+			y = with == VG_WITH_RELU ? 0.0f : k->slope.v[l] * y;
 		x.v[l] = y;
 	}
 	return x;
@@ -196,14 +194,13 @@ VG_FN struct vg_chunk vg_affine_of(const int kind, const struct vg_known *k, str
 
 VG_FN void vg_affine_phase(const struct vg_affine *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
 {
-	const int kind = mode == VG_WITH_NOTHING ? 0 : mode == VG_WITH_RELU ? (int)VG_ACT_RELU : a->kind;
 	struct vg_seat t = vg_seat(&a->s, a->slabs, block, thread);
 	uint32_t v = t.from, base = vg_seat_chunk(&a->s, &t), step = (uint32_t)a->s.chunks;
 	struct vg_known k = { vg_seat_lanes(a->a, &a->s, &t), vg_seat_lanes(a->b, &a->s, &t), vg_zero() };
 
 	(void)phase;
 	(void)shared;
-	if (mode == VG_WITH_ACT)
+	if (mode == VG_WITH_SLOPE)
 		k.slope = vg_seat_slopes(a->slopes, a->slope, &a->s, &t);
 	for (; v + (VG_RUN - 1) * t.lanes < t.end; v += VG_RUN * t.lanes) {
 		struct vg_chunk x[VG_RUN];
@@ -211,10 +208,10 @@ VG_FN void vg_affine_phase(const struct vg_affine *a, const int mode, uint32_t b
 		for (uint32_t r = 0; r < VG_RUN; r++)
 			x[r] = vg_load(a->x, a->type, base + (v + r * t.lanes) * step);
 		for (uint32_t r = 0; r < VG_RUN; r++)
-			vg_store(a->y, a->type, base + (v + r * t.lanes) * step, vg_affine_of(kind, &k, x[r]));
+			vg_store(a->y, a->type, base + (v + r * t.lanes) * step, vg_affine_of(mode, &k, x[r]));
 	}
 	for (; v < t.end; v += t.lanes)
-		vg_store(a->y, a->type, base + v * step, vg_affine_of(kind, &k, vg_load(a->x, a->type, base + v * step)));
+		vg_store(a->y, a->type, base + v * step, vg_affine_of(mode, &k, vg_load(a->x, a->type, base + v * step)));
 }
 
 /* The two passes' coefficients of a thread's channels. */
@@ -223,13 +220,11 @@ struct vg_dx_known {
 	struct vg_known forward;
 };
 
-VG_FN struct vg_chunk vg_norm_dx_of(const int kind, const struct vg_dx_known *k, struct vg_chunk d, struct vg_chunk x)
+VG_FN struct vg_chunk vg_norm_dx_of(const int with, const struct vg_dx_known *k, struct vg_chunk d, struct vg_chunk x)
 {
 	for (int l = 0; l < VG_LANES; l++) {
-		float z = kind ? fmaf(k->forward.a.v[l], x.v[l], k->forward.b.v[l]) : 0.0f, g = d.v[l];
+		float z = with ? fmaf(k->forward.a.v[l], x.v[l], k->forward.b.v[l]) : 0.0f, g = vg_through(with, d.v[l], z, k->forward.slope.v[l]);
 
-		if (kind)
-			g = vg_through(kind, g, z, k->forward.slope.v[l]);
 		d.v[l] = fmaf(k->a.v[l], g, fmaf(k->b.v[l], x.v[l], k->c.v[l]));
 	}
 	return d;
@@ -237,7 +232,6 @@ VG_FN struct vg_chunk vg_norm_dx_of(const int kind, const struct vg_dx_known *k,
 
 VG_FN void vg_norm_dx_phase(const struct vg_norm_dx *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
 {
-	const int kind = mode == VG_WITH_NOTHING ? 0 : mode == VG_WITH_RELU ? (int)VG_ACT_RELU : a->kind;
 	struct vg_seat t = vg_seat(&a->s, a->slabs, block, thread);
 	uint32_t v = t.from, base = vg_seat_chunk(&a->s, &t), step = (uint32_t)a->s.chunks;
 	struct vg_dx_known k = { vg_seat_lanes(a->a, &a->s, &t), vg_seat_lanes(a->b, &a->s, &t), vg_seat_lanes(a->c, &a->s, &t),
@@ -249,19 +243,19 @@ VG_FN void vg_norm_dx_phase(const struct vg_norm_dx *a, const int mode, uint32_t
 		k.forward.a = vg_seat_lanes(a->scale, &a->s, &t);
 		k.forward.b = vg_seat_lanes(a->shift, &a->s, &t);
 	}
-	if (mode == VG_WITH_ACT)
+	if (mode == VG_WITH_SLOPE)
 		k.forward.slope = vg_seat_slopes(a->slopes, a->slope, &a->s, &t);
 	for (; v + t.lanes < t.end; v += 2 * t.lanes) {
 		uint32_t i = base + v * step, j = i + t.lanes * step;
 		struct vg_chunk d0 = vg_load(a->dy, a->type, i), d1 = vg_load(a->dy, a->type, j), x0 = vg_load(a->x, a->type, i), x1 = vg_load(a->x, a->type, j);
 
-		vg_put(a->dx, a->type, i, vg_norm_dx_of(kind, &k, d0, x0), a->add);
-		vg_put(a->dx, a->type, j, vg_norm_dx_of(kind, &k, d1, x1), a->add);
+		vg_put(a->dx, a->type, i, vg_norm_dx_of(mode, &k, d0, x0), a->add);
+		vg_put(a->dx, a->type, j, vg_norm_dx_of(mode, &k, d1, x1), a->add);
 	}
 	if (v < t.end) {
 		uint32_t i = base + v * step;
 
-		vg_put(a->dx, a->type, i, vg_norm_dx_of(kind, &k, vg_load(a->dy, a->type, i), vg_load(a->x, a->type, i)), a->add);
+		vg_put(a->dx, a->type, i, vg_norm_dx_of(mode, &k, vg_load(a->dy, a->type, i), vg_load(a->x, a->type, i)), a->add);
 	}
 }
 

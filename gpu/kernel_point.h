@@ -120,6 +120,16 @@ VG_FN void vg_dropout_item(const struct vg_dropout *a, uint32_t i)
 	vg_put(a->y, a->type, i, c, a->add);
 }
 
+/* cos(2 pi t), 0 <= t < 1; on the device without the reduction of large arguments that cosf carries. */
+VG_FN float vg_cos_turn(float t)
+{
+#ifdef __CUDA_ARCH__
+	return cospif(2.0f * t);
+#else
+	return cosf(6.28318531f * t);
+#endif
+}
+
 /* Stream of each (item, channel); voxel v takes block v: two uniforms of 53 bits, Box and Muller. */
 VG_FN void vg_noise_item(const struct vg_noise *a, uint32_t i)
 {

@@ -86,19 +86,19 @@ VG_FN struct vg_chunk vg_seat_slopes(const float *slopes, float slope, const str
 /* --- the sums ------------------------------------------------------------------------------------------------------------------- */
 
 VG_FN int vg_reads_two(int mode) { return mode != VG_SUM_MOMENTS && mode != VG_SUM_ONE; }
-VG_FN int vg_is_norm(int mode) { return mode == VG_SUM_NORM || mode == VG_SUM_NORM_RELU || mode == VG_SUM_NORM_ACT; }
+VG_FN int vg_is_norm(int mode) { return mode == VG_SUM_NORM || mode == VG_SUM_NORM_RELU || mode == VG_SUM_NORM_SLOPE; }
 
 /* What a thread knows of its channels: the norm's y = a x + b, slopes of the activation behind it. */
 struct vg_known {
 	struct vg_chunk a, b, slope;
 };
 
-/* Derivative of what follows the norm at its result z. */
-VG_FN float vg_through(int kind, float d, float z, float slope)
+/* Gradient d in front of what follows the norm, whose result is z. */
+VG_FN float vg_through(const int with, float d, float z, float slope)
 {
-	if (kind == VG_ACT_RELU)
-		return z > 0.0f ? d : 0.0f;
-	return d * vg_slope_of_act(kind, z, slope);
+	if (with == VG_WITH_NOTHING)
+		return d;
+	return z > 0.0f ? d : with == VG_WITH_RELU ? 0.0f : d * slope;
 }
 
 struct vg_quantities {
@@ -119,11 +119,11 @@ VG_FN void vg_sums_add(const struct vg_sums *a, const int mode, uint32_t i, cons
 			q->v[1][l] = fmaf(x.v[l], x.v[l], q->v[1][l]);
 		} else if (vg_is_norm(mode)) {
 			float z = mode == VG_SUM_NORM ? 0.0f : fmaf(k->a.v[l], y.v[l], k->b.v[l]);
-			float d = mode == VG_SUM_NORM ? x.v[l] : vg_through(mode == VG_SUM_NORM_RELU ? VG_ACT_RELU : a->kind, x.v[l], z, k->slope.v[l]);
+			float d = vg_through(mode - VG_SUM_NORM, x.v[l], z, k->slope.v[l]);
 
 			q->v[0][l] += d;
 			q->v[1][l] = fmaf(d, y.v[l], q->v[1][l]);
-			if (mode == VG_SUM_NORM_ACT && z <= 0.0f)
+			if (mode == VG_SUM_NORM_SLOPE && z <= 0.0f)
 				q->v[2][l] = fmaf(x.v[l], z, q->v[2][l]);
 		} else if (mode == VG_SUM_ONE) {
 			q->v[0][l] += x.v[l];
@@ -159,11 +159,11 @@ VG_FN void vg_sums_gather(const struct vg_sums *a, const int mode, const struct 
 	for (int i = 0; i < 3; i++)
 		for (int l = 0; l < VG_LANES; l++)
 			sum[i][l] = 0.0;
-	if (mode == VG_SUM_NORM_RELU || mode == VG_SUM_NORM_ACT) {
+	if (mode == VG_SUM_NORM_RELU || mode == VG_SUM_NORM_SLOPE) {
 		k.a = vg_seat_lanes(a->scale, &a->s, t);
 		k.b = vg_seat_lanes(a->shift, &a->s, t);
 	}
-	if (mode == VG_SUM_NORM_ACT)
+	if (mode == VG_SUM_NORM_SLOPE)
 		k.slope = vg_seat_slopes(a->slopes, a->slope, &a->s, t);
 	for (; v + (VG_RUN - 1) * t->lanes < t->end; v += VG_RUN * t->lanes) {
 		struct vg_chunk x[VG_RUN], y[VG_RUN];

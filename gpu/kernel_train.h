@@ -5,7 +5,7 @@
 #ifndef GPU_KERNEL_TRAIN_H
 #define GPU_KERNEL_TRAIN_H
 
-#include "gpu/kernels.h"
+#include "gpu/kernel_sums.h"
 
 /* --- probabilities and pointwise terms; formulas as in loss.c ------------------------------------------------------------------- */
 
@@ -98,46 +98,70 @@ VG_FN float vg_probabilities(const float z[16], int c, int softmax, int lanes, f
 	return most + vg_ln(sum);
 }
 
-VG_FN void vg_loss_sums_of(const struct vg_loss_sums *a, uint32_t i, int lanes)
+/* Logit and probability of channel ch of c in softmax; returns -ln of it. */
+VG_FN float vg_class_of(const struct vg_loss_sums *a, uint32_t i, int ch, int lanes, float *p)
 {
-	uint32_t n = i / (uint32_t)a->strips, j = i - n * (uint32_t)a->strips;
-	double sum[VG_LOSS_SUMS * 16];
+	float z[16], all[16], own = 0.0f, ln;
 
-	for (int k = 0; k < VG_LOSS_SUMS * lanes; k++)
-		sum[k] = 0.0;
-	for (uint32_t v = j; v < a->s.voxels; v += (uint32_t)a->strips) {
-		float z[16], p[16], unused, ln;
-		int t = a->target[(size_t)n * a->s.voxels + v];
-
-		vg_logits(a->z, a->type, n * a->s.voxels + v, lanes, z);
-		ln = vg_probabilities(z, a->s.c, a->o.softmax, lanes, p);
-		for (int k = 0; k < lanes; k++) {
-			int on = a->o.softmax ? t == k : t >> k & 1;
-
-			if (k >= a->s.c)
-				continue;
-			sum[k] += (double)p[k];
-			sum[lanes + k] += (double)p[k] * (double)p[k];
-			if (on) {
-				sum[2 * lanes + k] += (double)p[k];
-				sum[3 * lanes + k] += 1.0;
-			}
-			if (!a->o.softmax)
-				sum[4 * lanes + k] += (double)vg_binary_terms(&a->o, z[k], p[k], on, &unused);
-			else if (on)
-				sum[4 * lanes + k] += (double)vg_class_terms(&a->o, p[k], ln - z[k], k == 0, &unused);
-		}
+	vg_logits(a->z, a->type, i, lanes, z);
+	ln = vg_probabilities(z, a->s.c, 1, lanes, all);
+	for (int k = 0; k < lanes; k++) {
+		*p = k == ch ? all[k] : *p;
+		own = k == ch ? z[k] : own;
 	}
-	for (int k = 0; k < VG_LOSS_SUMS * lanes; k++)
-		a->part[(size_t)i * (size_t)(VG_LOSS_SUMS * lanes) + (size_t)k] = sum[k];
+	return ln - own;
 }
 
-VG_FN void vg_loss_sums_item(const struct vg_loss_sums *a, uint32_t i)
+/* Adds a voxel to the five sums of channel ch. */
+VG_FN void vg_loss_add(const struct vg_loss_sums *a, uint32_t i, int ch, double sum[VG_LOSS_SUMS])
 {
-	if (a->s.chunks == 1)
-		vg_loss_sums_of(a, i, 8);
-	else
-		vg_loss_sums_of(a, i, 16);
+	int t = a->target[i], on = a->o.softmax ? t == ch : t >> ch & 1;
+	float p = 0.0f, unused, point;
+
+	if (a->o.softmax) {
+		float ln = a->s.chunks == 1 ? vg_class_of(a, i, ch, 8, &p) : vg_class_of(a, i, ch, 16, &p);
+
+		point = on ? vg_class_terms(&a->o, p, ln, ch == 0, &unused) : 0.0f;
+	} else {
+		float z = vg_load_one(a->z, a->type, i * (uint32_t)a->s.chunks + (uint32_t)(ch / VG_LANES), ch % VG_LANES);
+
+		p = vg_sigmoid(z);
+		point = vg_binary_terms(&a->o, z, p, on, &unused);
+	}
+	sum[0] += (double)p;
+	sum[1] += (double)p * (double)p;
+	sum[2] += on ? (double)p : 0.0;
+	sum[3] += on ? 1.0 : 0.0;
+	sum[4] += (double)point;
+}
+
+VG_FN void vg_loss_gather(const struct vg_loss_sums *a, uint32_t n, uint32_t strip, uint32_t thread, double *shared)
+{
+	uint32_t c = (uint32_t)a->s.c, lanes = VG_SUM_THREADS / c, lane = thread / c, ch = thread - lane * c;
+	uint32_t v = vg_slab_start(a->s.voxels, a->strips, (int)strip) + lane, end = vg_slab_start(a->s.voxels, a->strips, (int)strip + 1);
+	double sum[VG_LOSS_SUMS] = { 0.0, 0.0, 0.0, 0.0, 0.0 };
+
+	for (; lane < lanes && v < end; v += lanes)
+		vg_loss_add(a, n * a->s.voxels + v, (int)ch, sum);
+	for (int k = 0; k < VG_LOSS_SUMS; k++)
+		shared[k * VG_SUM_THREADS + (int)thread] = sum[k];
+}
+
+/* Thread t takes channel t % c of every lanes-th voxel of its strip, lanes = 256 / c.  Phase 0 gathers, 1 .. 8 halve, 9 writes. */
+VG_FN void vg_loss_sums_phase(const struct vg_loss_sums *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+{
+	uint32_t n = block / (uint32_t)a->strips, c = (uint32_t)a->s.c, lanes = VG_SUM_THREADS / c, width = (uint32_t)a->s.chunks * VG_LANES;
+	uint32_t lane = thread / c, half = (uint32_t)VG_SUM_THREADS >> phase;
+
+	(void)mode;
+	if (phase == 0)
+		vg_loss_gather(a, n, block - n * (uint32_t)a->strips, thread, shared);
+	else if (phase < VG_TREE_PHASES - 1 && lane < half && lane + half < lanes)
+		for (int k = 0; k < VG_LOSS_SUMS; k++)
+			shared[k * VG_SUM_THREADS + (int)thread] += shared[k * VG_SUM_THREADS + (int)(thread + half * c)];
+	else if (phase == VG_TREE_PHASES - 1 && thread < width)
+		for (int k = 0; k < VG_LOSS_SUMS; k++)
+			a->part[((size_t)block * VG_LOSS_SUMS + (size_t)k) * width + thread] = thread < c ? shared[k * VG_SUM_THREADS + (int)thread] : 0.0;
 }
 
 VG_FN void vg_loss_fold_item(const struct vg_loss_fold *a, uint32_t i)
@@ -201,12 +225,12 @@ VG_FN void vg_shrink_item(const struct vg_shrink *a, uint32_t i)
 	a->t[i] = a->from[(((size_t)n * (size_t)a->d + z) * (size_t)a->h + (size_t)y) * (size_t)a->w + (size_t)x];
 }
 
-VG_FN void vg_square_item(const struct vg_square *a, uint32_t i)
+VG_FN double vg_square_gather(const struct vg_square *a, uint32_t block, uint32_t thread)
 {
-	uint32_t n = i / (uint32_t)a->blocks, each = a->s.voxels * (uint32_t)a->s.chunks;
+	uint32_t n = block / (uint32_t)a->blocks, each = a->s.voxels * (uint32_t)a->s.chunks;
 	double sum = 0.0;
 
-	for (uint32_t k = i - n * (uint32_t)a->blocks; k < each; k += (uint32_t)a->blocks) {
+	for (uint32_t k = (block - n * (uint32_t)a->blocks) * VG_SUM_THREADS + thread; k < each; k += (uint32_t)a->blocks * VG_SUM_THREADS) {
 		struct vg_chunk y = vg_load(a->y, a->type, n * each + k), x = a->x ? vg_load(a->x, a->type, n * each + k) : vg_zero();
 		uint32_t v = vg_div(k, a->s.by_chunks), ch = k - v * (uint32_t)a->s.chunks;
 
@@ -218,7 +242,18 @@ VG_FN void vg_square_item(const struct vg_square *a, uint32_t i)
 				a->dy[((size_t)n * (size_t)a->s.c + ch * VG_LANES + (size_t)l) * a->s.voxels + v] = (float)(a->rate * d / a->n);
 			}
 	}
-	a->part[i] = sum;
+	return sum;
+}
+
+VG_FN void vg_square_phase(const struct vg_square *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+{
+	(void)mode;
+	if (phase == 0)
+		shared[thread] = vg_square_gather(a, block, thread);
+	else if (phase < VG_TREE_PHASES - 1)
+		vg_halve(shared, thread, phase);
+	else if (thread == 0)
+		a->part[block] = shared[0];
 }
 
 /* --- patches ---------------------------------------------------------------------------------------------------------------------------- */
@@ -284,14 +319,20 @@ VG_FN void vg_draw_target_item(const struct vg_draw_target *a, uint32_t i)
 
 /* --- updates -------------------------------------------------------------------------------------------------------------------------- */
 
-VG_FN void vg_squares_item(const struct vg_squares *a, uint32_t i)
+VG_FN void vg_squares_phase(const struct vg_squares *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
 {
 	double sum = 0.0;
 
-	for (uint64_t k = i; k < a->n; k += (uint64_t)a->blocks)
-		if (a->factor[k] > 0.0f)
-			sum += (double)a->x[k] * (double)a->x[k];
-	a->part[i] = sum;
+	(void)mode;
+	if (phase == 0) {
+		for (uint64_t k = block * VG_SUM_THREADS + thread; k < a->n; k += (uint64_t)a->blocks * VG_SUM_THREADS)
+			sum += a->factor[k] > 0.0f ? (double)a->x[k] * (double)a->x[k] : 0.0;
+		shared[thread] = sum;
+	} else if (phase < VG_TREE_PHASES - 1) {
+		vg_halve(shared, thread, phase);
+	} else if (thread == 0) {
+		a->part[block] = shared[0];
+	}
 }
 
 VG_FN float vg_updated(const struct vg_update *a, uint32_t i)
@@ -355,22 +396,31 @@ VG_FN void vg_average_item(const struct vg_average *a, uint32_t i)
 	a->mean[i] = (float)((double)a->mean[i] + a->share * ((double)a->w[i] - (double)a->mean[i]));
 }
 
-VG_FN void vg_curvature_item(const struct vg_curvature *a, uint32_t i)
+VG_FN void vg_curvature_phase(const struct vg_curvature *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
 {
 	double sy = 0.0, ss = 0.0;
 
-	for (uint64_t k = i; k < a->n; k += (uint64_t)a->blocks) {
-		double s = (double)a->w[k] - (double)a->value[k], y = (double)a->g[k] - (double)a->grad[k];
+	(void)mode;
+	if (phase == 0) {
+		for (uint64_t k = block * VG_SUM_THREADS + thread; k < a->n; k += (uint64_t)a->blocks * VG_SUM_THREADS) {
+			double s = (double)a->w[k] - (double)a->value[k], y = (double)a->g[k] - (double)a->grad[k];
 
-		if (a->factor[k] > 0.0f) {
-			sy += s * y;
-			ss += s * s;
+			if (a->factor[k] > 0.0f) {
+				sy += s * y;
+				ss += s * s;
+			}
+			a->value[k] = a->w[k];
+			a->grad[k] = a->g[k];
 		}
-		a->value[k] = a->w[k];
-		a->grad[k] = a->g[k];
+		shared[thread] = sy;
+		shared[VG_SUM_THREADS + thread] = ss;
+	} else if (phase < VG_TREE_PHASES - 1) {
+		vg_halve(shared, thread, phase);
+		vg_halve(shared + VG_SUM_THREADS, thread, phase);
+	} else if (thread == 0) {
+		a->part[block] = shared[0];
+		a->part[(uint32_t)a->blocks + block] = shared[VG_SUM_THREADS];
 	}
-	a->part[i] = sy;
-	a->part[(uint32_t)a->blocks + i] = ss;
 }
 
 #endif

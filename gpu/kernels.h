@@ -12,14 +12,27 @@
 #define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) \
 	X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
 	X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
-	X(softmax_back) X(pairs) X(reshape) X(fold) X(largest) X(loss_sums) X(loss_fold) X(loss_grad) X(squares) X(update) X(draw) X(draw_target) \
-	X(shrink) X(square) X(accumulate) X(centralise) X(average) X(curvature) X(cut) X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
+	X(softmax_back) X(pairs) X(reshape) X(fold) X(loss_fold) X(loss_grad) X(update) X(draw) X(draw_target) \
+	X(shrink) X(accumulate) X(centralise) X(average) X(cut) X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
 
 /* A kernel with a thread block of 256: void vg_<name>_phase(const struct vg_<name> *a, mode, block, thread, phase, double *shared), whose
  * threads meet between phases.  X(name, phases, modes, doubles that are shared); mode, below modes, is what the arguments say. */
 #define VG_BLOCKS(X) X(sums, VG_SUM_PHASES, VG_SUM_MODES, vg_quantity_count(mode) * 8 * VG_SUM_THREADS) X(sums_fold, VG_FOLD_PHASES, 1, VG_SUM_THREADS) \
 	X(coefficients, VG_COEFFICIENT_PHASES, 1, 2048) X(norm_back, VG_COEFFICIENT_PHASES, 1, 2048) X(affine, 1, VG_WITH_MODES, 1) \
-	X(norm_dx, 1, VG_WITH_MODES, 1)
+	X(norm_dx, 1, VG_WITH_MODES, 1) X(loss_sums, VG_TREE_PHASES, 1, VG_LOSS_SUMS * VG_SUM_THREADS) \
+	X(largest, VG_TREE_PHASES, 1, VG_SUM_THREADS) X(squares, VG_TREE_PHASES, 1, VG_SUM_THREADS) \
+	X(curvature, VG_TREE_PHASES, 1, 2 * VG_SUM_THREADS) X(square, VG_TREE_PHASES, 1, VG_SUM_THREADS)
+
+enum { VG_SUM_THREADS = 256, VG_TREE_PHASES = 10, VG_LOSS_SUMS = 5 };
+
+/* One of phases 1 .. 8 that bring 256 numbers down to the first, pairwise. */
+VG_FN void vg_halve(double *shared, uint32_t thread, int phase)
+{
+	uint32_t half = (uint32_t)VG_SUM_THREADS >> phase;
+
+	if (thread < half)
+		shared[thread] += shared[thread + half];
+}
 
 /* --- layout and casts (kernel_layout.h) ------------------------------------------------------------------------------------------ */
 
@@ -40,19 +53,31 @@ struct vg_unpack {
 	int type;
 };
 
-/* items: chunks of the packed kernel, outer' x taps x inner' / 8 with both channel counts padded; w: [outer][inner][taps] f32. */
+/* A convolution's kernel among all: [outer][inner][taps] f32 from scalar `at` on, packed as [outer'][taps][inner'] from chunk `chunk` on,
+ * with both channel counts padded. */
+struct vg_filter {
+	uint64_t at;
+	uint32_t chunk, outer, inner;
+	int on;                  /* whether its gradient is there */
+	struct vg_div by_taps, by_inner;     /* inner': in chunks */
+};
+
+/* items: chunks of all n kernels packed one behind the other.  t = w. */
 struct vg_kernel_cast {
 	void *t;
 	const float *w;
-	int outer, inner, taps, type;
+	const struct vg_filter *kernel;
+	int n, type;
 };
 
-/* items: outer x inner x taps.  dw (+)= t / scale. */
+/* items: as above, from chunk `first` on.  dw = t / scale where its kernel is on; dw += it, if add. */
 struct vg_kernel_grad {
 	float *dw;
 	const void *t;
 	const float *scale;
-	int outer, inner, taps, add, type;
+	const struct vg_filter *kernel;
+	int n, add, type;
+	uint32_t first;
 };
 
 /* --- element by element (kernel_point.h); items: chunks ---------------------------------------------------------------------------- */
@@ -120,24 +145,24 @@ struct vg_noise {
 
 /* --- sums over voxels and norms (kernel_sums.h, kernel_norm.h) ---------------------------------------------------------------------- */
 
-enum vg_sum { VG_SUM_MOMENTS, VG_SUM_JOIN, VG_SUM_NORM, VG_SUM_NORM_RELU, VG_SUM_NORM_ACT, VG_SUM_ONE, VG_SUM_SLOPE, VG_SUM_PRODUCT, VG_SUM_MODES };
-enum vg_with { VG_WITH_NOTHING, VG_WITH_RELU, VG_WITH_ACT, VG_WITH_MODES };    /* what stands behind a norm */
-enum { VG_SUM_THREADS = 256, VG_SUM_PHASES = 10, VG_FOLD_PHASES = 7, VG_COEFFICIENT_PHASES = 9 };
+enum vg_sum { VG_SUM_MOMENTS, VG_SUM_JOIN, VG_SUM_NORM, VG_SUM_NORM_RELU, VG_SUM_NORM_SLOPE, VG_SUM_ONE, VG_SUM_SLOPE, VG_SUM_PRODUCT, VG_SUM_MODES };
+/* What stands behind a norm: SLOPE is leaky ReLU and PReLU. */
+enum vg_with { VG_WITH_NOTHING, VG_WITH_RELU, VG_WITH_SLOPE, VG_WITH_MODES };
+enum { VG_SUM_PHASES = VG_TREE_PHASES, VG_FOLD_PHASES = 7, VG_COEFFICIENT_PHASES = 9 };
 
 /* Quantities of a mode's sums. */
-VG_CONST int vg_quantity_count(int mode) { return mode == VG_SUM_NORM_ACT ? 3 : mode >= VG_SUM_ONE ? 1 : 2; }
+VG_CONST int vg_quantity_count(int mode) { return mode == VG_SUM_NORM_SLOPE ? 3 : mode >= VG_SUM_ONE ? 1 : 2; }
 
 /* blocks: n x slabs x groups of 256 chunks.  part: [n][slabs][quantities][chunks * 8] f64, of
  *      MOMENTS  a, a^2        JOIN  the same of out = a + b       ONE  a       SLOPE  a b where b <= 0       PRODUCT  a b
  *      NORM  d, d b with d the gradient a at the result z = scale b + shift of a norm, or behind the activation that follows it:
- *      NORM_RELU, NORM_ACT; the last also a z where z <= 0. */
+ *      NORM_RELU, NORM_SLOPE; the last also a z where z <= 0. */
 struct vg_sums {
 	double *part;
 	const void *a, *b;
 	void *out;
 	const float *scale, *shift, *slopes;
 	float slope;
-	int kind;
 	struct vg_shape s;
 	int mode, slabs, type;
 };
@@ -158,7 +183,7 @@ struct vg_coefficients {
 	float *a, *b;
 	const float *gamma, *beta, *bias;
 	float *running_mean, *running_var;   /* updated if part and not NULL */
-	double eps;
+	double eps, per, unbiased;   /* per: 1 / the values of a group, m; unbiased: m / (m - 1) */
 	int groups, batch, slabs;
 	struct vg_shape s;
 };
@@ -169,7 +194,7 @@ struct vg_affine {
 	const void *x;
 	const float *a, *b, *slopes;
 	float slope;
-	int kind, mode, slabs, type;
+	int mode, slabs, type;
 	struct vg_shape s;
 };
 
@@ -181,6 +206,7 @@ struct vg_norm_back {
 	const float *gamma;
 	float *d_gamma, *d_beta, *d_bias, *d_slope;
 	const float *scale;
+	double per;
 	int add, add_bias, add_slope, quantities, groups, batch, slabs;
 	struct vg_shape s;
 };
@@ -191,7 +217,7 @@ struct vg_norm_dx {
 	const void *dy, *x;
 	const float *a, *b, *c, *scale, *shift, *slopes;
 	float slope;
-	int kind, mode, add, slabs, type;
+	int mode, add, slabs, type;
 	struct vg_shape s;
 };
 
@@ -360,7 +386,7 @@ struct vg_softmax_back {
 	int add, type;
 };
 
-/* items: 1 (in[0] the largest |x| of n plain values cut in `blocks`), after `blocks` items each made part[i].
+/* blocks: 1 if finish, else `blocks`, each of which makes part[block] the largest |x| of every blocks-th 256 of n.
  * scale[0] = 2^k with max 2^k in [1, 2), scale[1] = 1 / scale[0]; 1 where all are 0 or not finite. */
 struct vg_largest {
 	float *part, *scale;
@@ -371,15 +397,13 @@ struct vg_largest {
 
 /* --- training (kernel_train.h) ----------------------------------------------------------------------------------------------------- */
 
-enum { VG_LOSS_SUMS = 5 };
-
 /* ce and focal: weights over the number of values in the mean. */
 struct vg_loss_terms {
 	int softmax;
 	float ce, focal, gamma, balance;
 };
 
-/* items: n x strips.  Sums of P, P^2, P R, R and the pointwise terms: part[n][strips][5][lanes]; lanes: 8 x the chunks of s. */
+/* blocks: n x strips.  Sums of P, P^2, P R, R and the pointwise terms: part[n][strips][5][lanes]; lanes: 8 x the chunks of s. */
 struct vg_loss_sums {
 	double *part;
 	const void *z;
@@ -415,7 +439,7 @@ struct vg_shrink {
 	int d, h, w;
 };
 
-/* items: n x blocks.  part[n][i] = sum of (y - x)^2 over every blocks-th chunk of item n from i on (x == NULL: of y^2),
+/* blocks: n x blocks.  part[n][block] = its share of the sum of (y - x)^2 over item n (x == NULL: of y^2),
  * dy = rate (y - x) / n. */
 struct vg_square {
 	double *part;
@@ -451,7 +475,7 @@ struct vg_draw_target {
 	struct vg_patch from;
 };
 
-/* items: blocks.  part[i] = sum of x^2 over every blocks-th element from i on, but for those with factor 0. */
+/* blocks: blocks.  part[block] = its share of the sum of x^2, but for those with factor 0. */
 struct vg_squares {
 	double *part;
 	const float *x, *factor;
@@ -492,8 +516,8 @@ struct vg_average {
 	double share;
 };
 
-/* items: blocks.  With s = w - value and y = g - grad, part[i] = sum of s y and part[blocks + i] of s s over every blocks-th element
- * from i on, but for those with factor 0; then value = w and grad = g. */
+/* blocks: blocks.  With s = w - value and y = g - grad, part[block] = its share of the sum of s y and part[blocks + block] of s s, but
+ * for those with factor 0; then value = w and grad = g. */
 struct vg_curvature {
 	double *part;
 	float *value, *grad;

@@ -136,8 +136,8 @@ static struct vg_traffic of_point(enum vg_kernel kernel, const void *args, uint3
 	switch (kernel) {
 	CASE(pack, moves(plain(&a->s), tensor(&a->s, a->type)))
 	CASE(unpack, moves(tensor(&a->s, a->type), plain(&a->s)))
-	CASE(kernel_cast, moves(4.0 * a->outer * a->inner * a->taps, chunks * (double)vg_type_size(a->type)))
-	CASE(kernel_grad, moves(items * ((double)vg_type_size(a->type) + (a->add ? 4 : 0)), 4.0 * items))
+	CASE(kernel_cast, moves(4.0 * chunks, chunks * (double)vg_type_size(a->type)))
+	CASE(kernel_grad, moves(chunks * ((double)vg_type_size(a->type) + (a->add ? 4 : 0)), 4.0 * chunks))
 	CASE(bias, maps(&a->s, a->type, 1, 0))
 	CASE(act, maps(&a->s, a->type, 1, 0))
 	CASE(act_back, maps(&a->s, a->type, 2, a->add))
