@@ -5,6 +5,7 @@
 
 #include "common/base/fmath.h"
 #include "common/base/log.h"
+#include "common/base/parallel.h"
 #include "common/nn/backend.h"
 
 enum { MOST_WINDOWS = 256, MOST_ITEMS = 4, VOXELS_AT_ONCE = 1 << 22 };
@@ -73,13 +74,6 @@ static void gaussian(float *g, int n)
 	}
 }
 
-static float weight_at(float *const g[3], int z, int y, int x)
-{
-	float w = g[0][z] * g[1][y] * g[2][x];
-
-	return w > least_weight ? w : least_weight;
-}
-
 /* Origin of window i, mirrorings of one beside each other; returns which. */
 static int window_at(int at[3], const struct windows *w, int i)
 {
@@ -146,31 +140,49 @@ static void read_window(float *x, const struct vt_patch_file *f, const int at[3]
 			}
 }
 
-/* Adds a window's weighted answers (mirrored back) to the sums. */
-static void add_window(float *sum, float *total, const float *y, int c_out, const struct windows *w, const int at[3],
-	int flips)
+/* A window whose weighted answers y [c, patch] are added to the sums, mirrored back. */
+struct addition {
+	float *sum, *total;
+	const float *y;
+	const struct windows *w;
+	int c, at[3], flips;
+};
+
+static void add_row(float *sum, const float *y, float plane, const float *factor, int n, bool mirrored)
 {
-	size_t voxels = (size_t)w->dim[0] * (size_t)w->dim[1] * (size_t)w->dim[2],
-		in_patch = (size_t)w->patch[0] * (size_t)w->patch[1] * (size_t)w->patch[2];
+	for (int x = 0; x < n; x++) {
+		float k = plane * factor[x];
 
-	for (int z = 0; z < w->patch[0]; z++)
-		for (int v = 0; v < w->patch[1]; v++)
-			for (int x = 0; x < w->patch[2]; x++) {
-				int oz = at[0] + z, oy = at[1] + v, ox = at[2] + x;
-				size_t to, from;
-				float k;
+		sum[x] += (k > least_weight ? k : least_weight) * (y ? mirrored ? y[-x] : y[x] : 1.0f);
+	}
+}
 
-				if (oz < 0 || oy < 0 || ox < 0 || oz >= w->dim[0] || oy >= w->dim[1] || ox >= w->dim[2])
-					continue;
-				to = ((size_t)oz * (size_t)w->dim[1] + (size_t)oy) * (size_t)w->dim[2] + (size_t)ox;
-				from = ((size_t)(flips & 4 ? w->patch[0] - 1 - z : z) * (size_t)w->patch[1] +
-					(size_t)(flips & 2 ? w->patch[1] - 1 - v : v)) *
-					(size_t)w->patch[2] + (size_t)(flips & 1 ? w->patch[2] - 1 - x : x);
-				k = weight_at(w->factor, z, v, x);
-				for (int c = 0; c < c_out; c++)
-					sum[(size_t)c * voxels + to] += k * y[(size_t)c * in_patch + from];
-				total[to] += k;
-			}
+static void add_slice(void *ctx, size_t slice)
+{
+	const struct addition *a = ctx;
+	const struct windows *w = a->w;
+	const int *n = w->patch;
+	int z = (int)slice, oz = a->at[0] + z, from = a->at[2] < 0 ? -a->at[2] : 0;
+	int to = a->at[2] + n[2] > w->dim[2] ? w->dim[2] - a->at[2] : n[2];
+	size_t voxels = (size_t)w->dim[0] * (size_t)w->dim[1] * (size_t)w->dim[2];
+	bool mirrored = a->flips & 1;
+
+	for (int v = 0; v < n[1] && oz >= 0 && oz < w->dim[0]; v++) {
+		int oy = a->at[1] + v, first = mirrored ? n[2] - 1 - from : from;
+		size_t out = ((size_t)oz * (size_t)w->dim[1] + (size_t)oy) * (size_t)w->dim[2] +
+			(size_t)(a->at[2] + from);
+		size_t in = ((size_t)(a->flips & 4 ? n[0] - 1 - z : z) * (size_t)n[1] +
+			(size_t)(a->flips & 2 ? n[1] - 1 - v : v)) * (size_t)n[2] + (size_t)first;
+		float plane = w->factor[0][z] * w->factor[1][v];
+
+		if (oy < 0 || oy >= w->dim[1])
+			continue;
+		for (int c = 0; c < a->c; c++)
+			add_row(a->sum + (size_t)c * voxels + out,
+				a->y + (size_t)c * (size_t)n[0] * (size_t)n[1] * (size_t)n[2] + in, plane,
+				w->factor[2] + from, to - from, mirrored);
+		add_row(a->total + out, NULL, plane, w->factor[2] + from, to - from, false);
+	}
 }
 
 /* Windows through one network, as many at a time as it has items: their logits' weighted mean. */
@@ -195,8 +207,10 @@ static void join_windows(float *logits, float *total, struct vt_session *s, cons
 		vt_session_forward(s, 0);
 		vt_session_get_output(s, y);
 		for (int k = 0; k < in.n && first + k < n; k++) {
-			flips = window_at(at, w, first + k);
-			add_window(logits, total, y + (size_t)k * y_size, out.c, w, at, flips);
+			struct addition a = { logits, total, y + (size_t)k * y_size, w, out.c, { 0 }, 0 };
+
+			a.flips = window_at(a.at, w, first + k);
+			vt_parallel_for((size_t)w->patch[0], add_slice, &a);
 		}
 	}
 	for (int c = 0; c < out.c; c++)
