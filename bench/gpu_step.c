@@ -128,10 +128,12 @@ int main(int argc, char **argv)
 	}
 	w.o = train ? vt_optim_new(w.s, &adam) : NULL;
 	measure(&w, argv[1], edge, argv[6], repeats, train);
+	if (vt_session_error(w.s))
+		err = *vt_session_error(w.s);
 	vt_optim_free(w.o);
 	vt_session_free(w.s);
 	vt_device_close(d);
 	vt_graph_free(g);
 	vt_json_free(params);
-	return 0;
+	return err.code;
 }

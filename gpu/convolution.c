@@ -238,7 +238,7 @@ int vg_cudnn_properties(struct vg_cudnn *c, struct vt_buf *json, struct vt_err *
 	rc = check(c, c->f.cudnnBackendGetAttribute(c->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, ROOM, &n, json->data),
 		"device properties as JSON", err);
 	if (!rc) {
-		json->data[n] = '\0';
+		json->data[n < ROOM ? n : ROOM] = '\0';
 		json->len = strlen(json->data);
 	}
 	return rc;

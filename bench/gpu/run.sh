@@ -1,33 +1,50 @@
 #!/bin/sh
 # gpu/run.sh: training steps, inference, whole volumes of 240x240x155 and the way from scans to label maps on the card, ours and
-# PyTorch's on the same work in the same run; ends with a table.
+# PyTorch's on the same work in the same run; ends with a table.  TORCH_PYTHON: a Python with PyTorch; REPEATS: what is timed.
+# For a try of this script itself: GPU_PLUGIN: another plugin; TORCH_DEVICE=cpu; EDGE of the patch; SHAPE="Z Y X" of a volume;
+# SUBJECTS; ROWS: a pattern of "network profile work".
 set -u
 cd "$(dirname "$0")/../.." || exit 2
-B=${B:-build/release} PY=${TORCH_PYTHON:-python3} REPEATS=${REPEATS:-50}
-export VOXTRAIL_PLUGIN="${VOXTRAIL_PLUGIN:-$PWD/$B/bin/libvoxtrail-cuda.so}"
-out=$B/gpu-bench.jsonl
+B=${B:-build/release} PY=${TORCH_PYTHON:-python3} REPEATS=${REPEATS:-50} EDGE=${EDGE:-128} SUBJECTS=${SUBJECTS:-8} failed=0
+case $B in /*) ;; *) B=$PWD/$B ;; esac
+export B PATCH="$EDGE" VOXTRAIL_PLUGIN="${GPU_PLUGIN:-${VOXTRAIL_PLUGIN:-$B/bin/libvoxtrail-cuda.so}}"
+out=${OUT:-$B/gpu-bench.jsonl} scans=${SCANS:-$B/gpu-bench-scans}
 "$B/tests/device_probe" cuda || exit $?
 : >"$out"
-measure() { # net params edge profile work
-	"$B/bench/gpu_step" "$1" "$2" 4 3 "$3" "$4" "$REPEATS" "$5" >>"$out" || echo "gpu_step $1 $3 $4 $5 failed" >&2
-	"$PY" bench/gpu/torch_step.py "$1" "$3" "$4" "$REPEATS" "$5" >>"$out" || echo "torch_step.py $1 $3 $4 $5 failed" >&2
+wanted() { # net profile work
+	printf '%s\n' "$*" | grep -Eq "${ROWS:-.}"
 }
-for profile in bf16 f32; do
-	measure segresnet '{"init_filters": 16}' 128 $profile train
-	measure unet3d '{"width": 48}' 128 $profile train
-	measure vnet '{}' 128 $profile train
-	measure segresnet '{"init_filters": 16}' 128 $profile infer
-	"$B/bench/gpu_volume" segresnet '{"init_filters": 16}' 4 3 128 $profile "$REPEATS" >>"$out" || echo "gpu_volume $profile failed" >&2
-	"$PY" bench/gpu/torch_volume.py volume segresnet 128 $profile "$REPEATS" >>"$out" || echo "torch_volume.py $profile failed" >&2
-	"$PY" bench/gpu/end_to_end.py "$B/gpu-bench-scans" $profile 8 >>"$out" || echo "end_to_end.py $profile failed" >&2
+timed() { # what command...
+	what=$1
+	shift
+	"$@" >>"$out" || { echo "$what failed" >&2; failed=1; }
+}
+measure() { # net params profile work
+	wanted "$1" "$3" "$4" || return
+	timed "gpu_step $1 $3 $4" "$B/bench/gpu_step" "$1" "$2" 4 3 "$EDGE" "$3" "$REPEATS" "$4"
+	timed "torch_step.py $1 $3 $4" "$PY" bench/gpu/torch_step.py "$1" "$EDGE" "$3" "$REPEATS" "$4"
+}
+for profile in bf16 tf32; do
+	measure segresnet '{"init_filters": 16}' $profile train
+	measure unet3d '{"width": 48}' $profile train
+	measure vnet '{}' $profile train
+	measure segresnet '{"init_filters": 16}' $profile infer
+	if wanted segresnet $profile volume; then
+		# shellcheck disable=SC2086
+		timed "gpu_volume $profile" "$B/bench/gpu_volume" segresnet '{"init_filters": 16}' 4 3 "$EDGE" $profile "$REPEATS" ${SHAPE:-}
+		timed "torch_volume.py $profile" "$PY" bench/gpu/torch_volume.py volume segresnet "$EDGE" $profile "$REPEATS"
+	fi
+	wanted segresnet $profile scans && timed "end_to_end.py $profile" "$PY" bench/gpu/end_to_end.py "$scans" $profile "$SUBJECTS"
 done
-"$PY" - "$out" <<'PY'
+"$PY" - "$out" <<'PY' || failed=1
 import json, sys
-rows = [json.loads(l) for l in open(sys.argv[1])]
-ours = {tuple(r[k] for k in ("net", "edge", "profile", "work")): r["median_ms"] for r in rows if r["who"] == "voxtrail"}
-peer = {tuple(r[k] for k in ("net", "edge", "profile", "work")): (r["median_ms"], r["who"]) for r in rows if r["who"] != "voxtrail"}
+rows = [json.loads(line) for line in open(sys.argv[1])]
+key = lambda r: tuple(r[k] for k in ("net", "edge", "profile", "work"))
+ours = {key(r): r["median_ms"] for r in rows if r["who"] == "voxtrail"}
+peer = {key(r): r["median_ms"] for r in rows if r["who"] != "voxtrail"}
 print("| network | edge | profile | work | voxtrail ms | torch ms | ratio |\n|---|---|---|---|---|---|---|")
-for k in ours:
-    t = peer.get(k, (float("nan"), "-"))[0]
-    print(f"| {k[0]} | {k[1]} | {k[2]} | {k[3]} | {ours[k]:.2f} | {t:.2f} | {t / ours[k]:.2f} |")
+for k in sorted(ours.keys() | peer.keys()):
+    a, t = ours.get(k, float("nan")), peer.get(k, float("nan"))
+    print(f"| {k[0]} | {k[1]} | {k[2]} | {k[3]} | {a:.2f} | {t:.2f} | {t / a:.2f} |")
 PY
+exit $failed

@@ -1,5 +1,6 @@
-"""The same step by PyTorch with AMP, channels_last_3d, cudnn.benchmark and fused Adam: torch_step.py NET EDGE bf16|f32 REPEATS train|infer.
-Prints the line gpu_step prints.  Inputs lie on the card already, which gpu_step's do not."""
+"""The same step by PyTorch with AMP, channels_last_3d, cudnn.benchmark and fused Adam:
+torch_step.py NET EDGE bf16|tf32|f32 REPEATS train|infer.  Prints the line gpu_step prints.  Inputs lie on the card
+already, which gpu_step's do not.  TORCH_DEVICE=cpu is for a try without a card."""
 import json, os, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/oracle/nn"))
 import torch
@@ -7,12 +8,14 @@ import _nets, _nets_more
 
 name, edge, profile, repeats, work = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 torch.backends.cudnn.benchmark = True
-torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = profile == "tf32"
+device = os.environ.get("TORCH_DEVICE", "cuda")
+wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 net = {"segresnet": lambda: _nets.SegResNet(4, 3, 16), "unet3d": lambda: _nets.EquiUnet(4, 3, 48), "vnet": lambda: _nets_more.VNet(4, 3)}[name]()
-net = net.cuda().to(memory_format=torch.channels_last_3d)
-x = torch.rand(1, 4, edge, edge, edge, device="cuda").to(memory_format=torch.channels_last_3d)
-r = (torch.rand(1, 3, edge, edge, edge, device="cuda") < 0.2).float()
-optim = torch.optim.Adam(net.parameters(), 1e-4, fused=True)
+net = net.to(device).to(memory_format=torch.channels_last_3d)
+x = torch.rand(1, 4, edge, edge, edge, device=device).to(memory_format=torch.channels_last_3d)
+r = (torch.rand(1, 3, edge, edge, edge, device=device) < 0.2).float()
+optim = torch.optim.Adam(net.parameters(), 1e-4, **({"fused": True} if device == "cuda" else {}))
 
 
 def dice(y):
@@ -21,7 +24,7 @@ def dice(y):
 
 
 def step():
-    with torch.autocast("cuda", torch.bfloat16, enabled=profile == "bf16"):
+    with torch.autocast(device, torch.bfloat16, enabled=profile == "bf16"):
         y = net(x)
     if work == "train":
         optim.zero_grad(set_to_none=True)
@@ -33,10 +36,10 @@ net.train(work == "train")
 times = []
 with torch.set_grad_enabled(work == "train"):
     for i in range(repeats + 10):
-        torch.cuda.synchronize()
+        wait()
         t = time.perf_counter()
         step()
-        torch.cuda.synchronize()
+        wait()
         times.append(1e3 * (time.perf_counter() - t))
 times = sorted(times[10:])
 print(json.dumps({"who": "torch " + torch.__version__, "net": name, "edge": edge, "profile": profile, "work": work, "median_ms": round(times[len(times) // 2], 3),

@@ -75,7 +75,8 @@ static int load_plugin(struct vt_device *d, struct vt_err *err)
 			"with `make` where nvcc is, or set VOXTRAIL_PLUGIN",
 			looked.data ? looked.data : "nothing");
 	if (!rc) {
-		d->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+		/* it stays loaded: the CUDA runtime in it has destructors for threads that end later */
+		d->library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 		if (!d->library)
 			rc = vt_err_set(err, VT_EDEVICE, "the plugin cannot be loaded: %s", dlerror());
 	}

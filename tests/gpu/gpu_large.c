@@ -1,5 +1,5 @@
-/* gpu_large [EDGE]: a tensor of more than 2^31 bytes (8 channels, EDGE x 512 x 512 voxels, EDGE 520 unless told)
- * through convolution, norm and ReLU on the device in bf16, compared with the CPU on tiles at its start, middle and
+/* gpu_large [EDGE [SIDE]]: a tensor of more than 2^31 bytes (8 channels, EDGE x SIDE x SIDE voxels, 520 and 512 unless
+ * told; both at least 48) through convolutions and an activation on the device in bf16, compared with the CPU on tiles at its start, middle and
  * end.  Exit status 1 if one differs. */
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "common/base/log.h"
 #include "common/nn/backend.h"
 
-enum { C = 8, SIDE = 512, TILE = 24, HALO = 2 };
+enum { C = 8, TILE = 24, HALO = 2 };
 
 static struct vt_graph *network(int d, int h, int w)
 {
@@ -24,7 +24,7 @@ static struct vt_graph *network(int d, int h, int w)
 
 static float value_at(int c, int z, int y, int x)
 {
-	uint32_t h = (uint32_t)(((c * 8191 + z) * 8191 + y) * 8191 + x) * 2654435761u;
+	uint32_t h = ((((uint32_t)c * 8191 + (uint32_t)z) * 8191 + (uint32_t)y) * 8191 + (uint32_t)x) * 2654435761u;
 
 	return (float)(h >> 8) / 16777216.0f - 0.5f;
 }
@@ -68,7 +68,7 @@ static float *output_of(int d, int h, int w, const int at[3], struct vt_device *
 }
 
 /* Relative distance of a tile's inside from the whole's. */
-static double differs(const float *whole, int edge, const int at[3])
+static double differs(const float *whole, int edge, int side, const int at[3])
 {
 	float *tile = output_of(TILE, TILE, TILE, at, NULL);
 	double d = 0, n = 1e-30;
@@ -78,8 +78,9 @@ static double differs(const float *whole, int edge, const int at[3])
 			for (int y = HALO; y < TILE - HALO; y++)
 				for (int x = HALO; x < TILE - HALO; x++) {
 					double a = (double)tile[((c * TILE + z) * TILE + y) * TILE + x];
-					double b = (double)whole[(((size_t)c * (size_t)edge + (size_t)(at[0] + z)) *
-						SIDE + (size_t)(at[1] + y)) * SIDE + (size_t)(at[2] + x)];
+					size_t row = ((size_t)c * (size_t)edge + (size_t)(at[0] + z)) * (size_t)side +
+						(size_t)(at[1] + y);
+					double b = (double)whole[row * (size_t)side + (size_t)(at[2] + x)];
 
 					d += (a - b) * (a - b);
 					n += a * a;
@@ -90,24 +91,27 @@ static double differs(const float *whole, int edge, const int at[3])
 
 int main(int argc, char **argv)
 {
-	int edge = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 520, bad = 0;
-	const int origin[3] = { 0, 0, 0 }, at[3][3] = { { 0, 0, 0 }, { edge / 2, SIDE / 2, 7 },
-		{ edge - TILE, SIDE - TILE, SIDE - TILE } };
+	int edge = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 520;
+	int side = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 512, bad = 0;
+	const int origin[3] = { 0, 0, 0 }, at[3][3] = { { 0, 0, 0 }, { edge / 2, side / 2, 7 },
+		{ edge - TILE, side - TILE, side - TILE } };
 	struct vt_device *device = NULL;
 	struct vt_err err = VT_ERR_INIT;
 	float *whole;
 
 	vt_log_open("gpu_large", VT_LOG_TEXT, VT_LOG_ERROR);
+	if (edge < 2 * TILE || side < 2 * TILE)
+		return VT_EUSAGE;
 	if (vt_device_open(&device, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = "bf16" }, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}
-	whole = output_of(edge, SIDE, SIDE, origin, device);
+	whole = output_of(edge, side, side, origin, device);
 	for (int i = 0; i < 3; i++) {
-		double d = differs(whole, edge, at[i]);
+		double d = differs(whole, edge, side, at[i]);
 
-		printf("tensor of %.2f GiB, tile at %d, %d, %d: differs by %.2g\n",
-			(double)edge * SIDE * SIDE * C * 2 / 1073741824.0, at[i][0], at[i][1], at[i][2], d);
+		printf("tensor of %.3g GiB, tile at %d, %d, %d: differs by %.2g\n",
+			(double)edge * side * side * C * 2 / 1073741824.0, at[i][0], at[i][1], at[i][2], d);
 		bad |= !(d < 0.02);
 	}
 	free(whole);
