@@ -90,7 +90,7 @@ $(MOCK): $(call objects,$(CUDA_C)) $B/obj/gpu/launch.cu.o $(LIB) $(MOCK_DIR)/lib
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN/mock' -o $@ $(filter %.o,$^) $(LIB) $(MOCK_DIR)/libcudnn.so.9 $(LDLIBS_ALL) -lstdc++
 ifneq ($(and $(filter 1,$(CUDA)),$(CUDNN_INC)),)
-tests-built: $(MOCK) $B/tests/gpu_faults
+tests-built: $(MOCK) $B/tests/gpu_faults $B/bench/gpu_step $B/bench/gpu_volume
 endif
 $B/tests/gpu_faults: $(call objects,tests/gpu/gpu_faults.c) $(LIB)
 

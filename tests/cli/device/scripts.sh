@@ -31,11 +31,11 @@ VOXTRAIL_MOCK_CARDS=0 check "$B/tests/mock" operators ''
 rc=$?
 [ $rc = 75 ] && grep -q 'no card' err && echo "ok - gpu-check without a card: status 75" || echo "not ok - gpu-check without a card: status $rc: $(cat out err)"
 
-export EDGE=8 REPEATS=1 TORCH_DEVICE=cpu TORCH_PYTHON="$PYTHON"
+export EDGE=8 REPEATS=1 SUBJECTS=1 SHAPE='24 24 24' TORCH_DEVICE=cpu TORCH_PYTHON="$PYTHON" SCANS="$T/scans"
 if "$PYTHON" -c 'import torch' 2>/dev/null; then
 	ROWS='segresnet tf32' sh "$ROOT/bench/gpu/run.sh" >out 2>err
 	rc=$?
-	[ $rc = 0 ] && [ "$(grep -cE '^\| segresnet \| 8 \| tf32 \| (train|infer) \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ \|$' out)" = 2 ] &&
+	[ $rc = 0 ] && [ "$(grep -cE '^\| segresnet \| 8 \| tf32 \| (train|infer|volume|scans to labels) \| [0-9.]+ \| -?[0-9.]+ \| -?[0-9.]+ \|$' out)" = 4 ] &&
 		echo "ok - gpu-bench ends in its table" || echo "not ok - gpu-bench: status $rc: $(tail -n 20 out err)"
 else
 	echo "skip - gpu-bench: no PyTorch"
