@@ -99,6 +99,9 @@ deps-check:
 deps-test:
 	@sh tests/tools/deps.sh build test
 deps: deps-test
+deps-torch:
+	@sh tests/tools/deps.sh torch
+.PHONY: deps-torch
 .PHONY: deps-check
 
 # --- everyday targets -----------------------------------------------------------------------------------------------
@@ -109,6 +112,7 @@ help:
 #h make test         every test; ends with "N passed, N failed, N skipped"
 #h make test-quick   unit and command-line tests only
 #h make test-portability   emitted CWL and Snakefile under cwltool and snakemake
+#h make deps-torch         Debian's PyTorch, for the tests that run it beside ours (230 MB)
 #h make test-specs         every committed spec with its own kind of network (minutes)
 #h make lint         rooms, stand-alone headers, banned calls, sizes, format
 #h make asan         the tests under AddressSanitizer and UBSan      make fuzz   fuzz targets, FUZZ_SECONDS each

@@ -1,8 +1,10 @@
 #!/bin/sh
-# deps.sh build|test|portability ...: names the Debian packages that are missing and, as root, installs them.
+# deps.sh build|test|torch|portability ...: names the Debian packages that are missing and, as root, installs them.
 set -u
 build='gcc make pkg-config libsqlite3-dev libssl-dev libnifti-dev zlib1g-dev libdeflate-dev libgit2-dev'
 test='git python3 python3-numpy python3-scipy python3-nibabel python3-jsonschema python3-cryptography python3-prov python3-onnx python3-yaml sqlite3 clang-format'
+# 336 packages more, 230 MB to fetch: without it the tests that run PyTorch beside ours are skipped or compare stored samples
+torch='python3-torch'
 portability='cwltool snakemake'
 missing=
 for set in "$@"; do
