@@ -22,6 +22,9 @@ if /usr/bin/python3 -c 'import nibabel, scipy' 2>/dev/null; then
 	B=$B /usr/bin/python3 bench/imaging/prepare_against_numpy.py "$work"
 	echo "== reading .nii.gz against bare inflate"
 	"$B/bench/gz_read" "$work/flair.nii.gz" 20
+	echo "== what predict does around the network, ms"
+	mkdir -p "$work/scans/one" && for r in flair t1 t1ce t2; do ln -s "$work/$r.nii.gz" "$work/scans/one/"; done
+	"$B/bench/predict_host" "$work/scans" manifests/embedded.json one "$work/prepared" 5
 	echo "== distances of masks against scipy"
 	B=$B /usr/bin/python3 bench/imaging/metrics_against_scipy.py
 	if [ -d ../shared/data/heads ]; then

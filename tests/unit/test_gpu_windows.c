@@ -94,9 +94,12 @@ static struct answer ask(const struct question *q, const char *profile, int item
 		g[k] = network(items, q->in_c, q->out_c, q->patch);
 		if (vt_session_new(&s[k], g[k], &(struct vt_session_opts){ .seed = 3 + k, .device = d }, &err))
 			CHECK_FAIL("%s", err.text);
-		vt_session_find(s[k], "b.bias")->value[0] -= 0.05f;
+		else
+			vt_session_find(s[k], "b.bias")->value[0] -= 0.05f;
 	}
-	if (vt_predict_begin(&p, s, q->networks, q->softmax, &f, &how, &err) ||
+	if (err.code)
+		CHECK_FAIL("%s: not asked", q->what);
+	else if (vt_predict_begin(&p, s, q->networks, q->softmax, &f, &how, &err) ||
 		vt_predict_values(a.values, p, &err) || vt_predict_bits(a.bits, p, &err))
 		CHECK_FAIL("%s: %s", q->what, err.text);
 	a.there = p && vt_predict_on_device(p);
