@@ -12,7 +12,8 @@ enum { LARGEST_BLOCKS = 1024, MOST_BACKOFF = 40 };
 
 int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err)
 {
-	static const struct vg_profile known[] = { { "bf16", VG_BF16, 0 }, { "fp16", VG_F16, 0 }, { "tf32", VG_F32, 1 }, { "f32", VG_F32, 0 } };
+	static const struct vg_profile known[] = { { "bf16", VG_BF16, 0 }, { "fp16", VG_F16, 0 }, { "tf32", VG_F32, 1 },
+		{ "f32", VG_F32, 0 } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (!name || !*name || !strcmp(name, known[i].name)) {
@@ -22,7 +23,7 @@ int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err
 	return vt_err_set(err, VT_EUSAGE, "profile %s: this device has f32, tf32, bf16 and fp16", name);
 }
 
-/* --- small things the operators share ------------------------------------------------------------------------------------------- */
+/* --- small things the operators share ----------------------------------------------------------------------------- */
 
 struct vg_shape vg_shape_of(const struct vg_session *s, int i)
 {
@@ -33,7 +34,7 @@ struct vg_shape vg_shape_of(const struct vg_session *s, int i)
 
 void *vg_value(const struct vg_session *s, int i)
 {
-	return s->arena + s->plan.value[i];
+	return s->arena + (s->again ? s->plan.back[i] : s->plan.value[i]);
 }
 
 void *vg_grad(const struct vg_session *s, int i)
@@ -97,7 +98,7 @@ struct vg_behind vg_behind(const struct vg_session *s, int i)
 	return r;
 }
 
-/* --- making a session ------------------------------------------------------------------------------------------------------------- */
+/* --- making a session --------------------------------------------------------------------------------------------- */
 
 int vg_take(struct vg_session *s, void *out, size_t nbytes, struct vt_err *err)
 {
@@ -116,7 +117,9 @@ static int check_shapes(const struct vt_graph *g, const bool *live, struct vt_er
 		double chunks = (double)t.n * t.d * t.h * t.w * ((t.c + VG_LANES - 1) / VG_LANES);
 
 		if (live[i] && chunks >= 2147483648.0)
-			return vt_err_set(err, VT_ENOMEM, "layer %d would have %.0f values; the device takes 2^34; use a smaller patch or batch", i, chunks * VG_LANES);
+			return vt_err_set(err, VT_ENOMEM,
+				"layer %d would have %.0f values; the device takes 2^34; use a smaller patch or batch",
+				i, chunks * VG_LANES);
 	}
 	return 0;
 }
@@ -177,16 +180,18 @@ void *vg_packed(const struct vg_session *s, char *all, int weight)
 	return all + (size_t)s->kernel_host[s->kernel_of[weight]].chunk * VG_LANES * vg_type_size(s->type);
 }
 
-/* Kind 0 is the node's forward pass, 1 its data gradient, 2 its weight gradient; a transposed convolution is the adjoint of the
- * convolution from its output to its input. */
+/* Kind 0 is the node's forward pass, 1 its data gradient, 2 its weight gradient; a transposed convolution is the
+ * adjoint of the convolution from its output to its input. */
 static int new_conv(struct vg_session *s, int i, int which, struct vt_err *err)
 {
 	static const enum vg_conv_kind plain[3] = { VG_CONV_FORWARD, VG_CONV_DATA, VG_CONV_WEIGHTS };
 	static const enum vg_conv_kind turned[3] = { VG_CONV_DATA, VG_CONV_FORWARD, VG_CONV_WEIGHTS };
 	const struct vt_node *n = &s->g->node[i];
 	bool t = n->conv.transposed;
-	struct vg_conv_spec spec = { .kind = t ? turned[which] : plain[which], .type = s->type, .tf32 = s->e->profile.tf32,
-		.x = vg_shape_of(s, t ? i : n->in[0]), .y = vg_shape_of(s, t ? n->in[0] : i), .k = n->conv.k, .stride = n->conv.stride,
+	struct vg_conv_spec spec = { .kind = t ? turned[which] : plain[which], .type = s->type,
+		.tf32 = s->e->profile.tf32,
+		.x = vg_shape_of(s, t ? i : n->in[0]), .y = vg_shape_of(s, t ? n->in[0] : i), .k = n->conv.k,
+		.stride = n->conv.stride,
 		.pad = n->conv.pad, .dilation = n->conv.dilation };
 	size_t need;
 
@@ -285,13 +290,14 @@ static size_t plain_floats(const struct vg_session *s)
 static int new_buffers(struct vg_session *s, struct vt_err *err)
 {
 	size_t n = (size_t)s->g->n_nodes, lanes = s->type == VG_F16 ? LARGEST_BLOCKS + 2 : 0;
-	int rc = vg_take(s, &s->arena, s->plan.nbytes, err);
+	int rc = vg_take(s, &s->arena, s->plan.arena, err);
 
 	s->has = vt_xcalloc(n, sizeof(*s->has));
 	s->reached = vt_xcalloc(n, sizeof(*s->reached));
+	s->made = vt_xcalloc(n, sizeof(*s->made));
 	s->host_names = vt_xcalloc(n, sizeof(*s->host_names));
 	if (!rc)
-		rc = vg_take(s, &s->scratch, s->opts.training ? s->plan.largest : 0, err);
+		rc = vg_take(s, &s->scratch, s->plan.scratch, err);
 	if (!rc)
 		rc = vg_take(s, &s->plain, plain_floats(s) * sizeof(float), err);
 	if (!rc)
@@ -303,7 +309,8 @@ static int new_buffers(struct vg_session *s, struct vt_err *err)
 	return rc;
 }
 
-int vg_session_new(void **out, void *engine, const struct vt_graph *g, const struct vt_session_opts *o, struct vt_err *err)
+int vg_session_new(void **out, void *engine, const struct vt_graph *g, const struct vt_session_opts *o,
+	struct vt_err *err)
 {
 	struct vg_engine *e = engine;
 	struct vg_session *s = vt_xcalloc(1, sizeof(*s));
@@ -315,11 +322,12 @@ int vg_session_new(void **out, void *engine, const struct vt_graph *g, const str
 	s->items = g->node[g->input].shape.n;
 	s->opts = *o;
 	s->type = e->profile.type;
-	vg_arena_make(&s->plan, g, o, vg_type_size(s->type));
-	rc = check_shapes(g, s->plan.live, err);
-	if (!rc && o->memory_limit && s->plan.nbytes > o->memory_limit)
-		rc = vt_err_set(err, VT_ENOMEM, "the network needs %.1f MiB at this patch and %.1f MiB are allowed; use a smaller patch or fewer filters",
-			(double)s->plan.nbytes / 1048576, (double)o->memory_limit / 1048576);
+	s->opts.stored = (int)vg_type_size(s->type);
+	rc = vt_plan_make(&s->plan, g, &s->opts, err);
+	if (!rc)
+		rc = check_shapes(g, s->plan.live, err);
+	if (!rc)
+		rc = vt_plan_check_limit(&s->plan, g, &s->opts, err);
 	if (!rc)
 		rc = new_buffers(s, err);
 	if (!rc)
@@ -365,7 +373,7 @@ void vg_session_free(void *session)
 	for (int i = 0; s->conv && i < 3 * s->g->n_nodes; i++)
 		if (s->conv[i])
 			ops->conv_free(s->conv[i]);
-	vg_arena_release(&s->plan);
+	vt_plan_release(&s->plan);
 	free(s->conv);
 	free(s->norm);
 	free(s->kernel_host);
@@ -373,11 +381,12 @@ void vg_session_free(void *session)
 	free(s->offset);
 	free(s->has);
 	free(s->reached);
+	free(s->made);
 	free(s->host_names);
 	free(s);
 }
 
-/* --- weights, input, output --------------------------------------------------------------------------------------------------------- */
+/* --- weights, input, output --------------------------------------------------------------------------------------- */
 
 /* A function that queues work ends with this: the session's error becomes the caller's, once. */
 int vg_answer(struct vg_session *s, struct vt_err *err)
@@ -451,7 +460,7 @@ int vg_session_get_output(void *session, int i, float *y, struct vt_err *err)
 	return vg_answer(s, err);
 }
 
-/* --- passes ----------------------------------------------------------------------------------------------------------------------- */
+/* --- passes ------------------------------------------------------------------------------------------------------- */
 
 /* Streams of dropout and noise: vt_rng_stream's name but for its last word. */
 static void name_streams(struct vg_session *s, uint64_t step)
@@ -463,14 +472,16 @@ static void name_streams(struct vg_session *s, uint64_t step)
 
 		if (op != VT_OP_DROPOUT && op != VT_OP_NOISE)
 			continue;
-		s->host_names[i] = vg_mix(vg_mix(vg_mix(0, vt_rng_hash(op == VT_OP_NOISE ? "noise" : "dropout")), step), (uint64_t)i);
+		s->host_names[i] = vg_mix(vg_mix(vg_mix(0, vt_rng_hash(op == VT_OP_NOISE ? "noise" : "dropout")), step),
+			(uint64_t)i);
 		any = true;
 	}
 	if (any)
 		s->d->ops->upload(s->d, s->names, s->host_names, (size_t)s->g->n_nodes * sizeof(*s->names), &s->err);
 }
 
-/* Makes a pass, records it when it comes again, and repeats the record from then on: the arguments are those of the first. */
+/* Makes a pass, records it when it comes again, and repeats the record from then on: the arguments are those of the
+ * first. */
 static void taped(struct vg_session *s, void (*pass)(struct vg_session *), struct vg_tape **tape, int *passes)
 {
 	struct vt_err why = VT_ERR_INIT;
@@ -515,7 +526,8 @@ int vg_session_forward(void *session, uint64_t step, struct vt_err *err)
 	return vg_answer(s, err);
 }
 
-/* The nodes a gradient comes to: what an output with a gradient depends on, but for what lies behind a detached tensor. */
+/* The nodes a gradient comes to: what an output with a gradient depends on, but for what lies behind a detached
+ * tensor. */
 static void reach(struct vg_session *s)
 {
 	const struct vt_graph *g = s->g;
@@ -546,18 +558,20 @@ static void bring_gradients(struct vg_session *s, const float *const *dy)
 	}
 }
 
-/* In fp16 they are scaled by a power of two that brings the largest to [1, 2), less where a pass overflowed: a function of the
- * gradients alone, so a resumed run repeats it. */
+/* In fp16 they are scaled by a power of two that brings the largest to [1, 2), less where a pass overflowed: a
+ * function of the gradients alone, so a resumed run repeats it. */
 static void seed_gradients(struct vg_session *s)
 {
 	for (int finish = 0; s->scale && finish < 2; finish++) {
-		struct vg_largest a = { s->scale + 2, s->scale, s->dy, vg_output_offset(s, vt_graph_n_outputs(s->g)), LARGEST_BLOCKS, finish, s->backoff };
+		struct vg_largest a = { s->scale + 2, s->scale, s->dy, vg_output_offset(s, vt_graph_n_outputs(s->g)),
+			LARGEST_BLOCKS, finish, s->backoff };
 
 		vg_run(s, VG_K_largest, &a, finish ? 1 : LARGEST_BLOCKS);
 	}
 	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
 		int t = vt_graph_output_at(s->g, k).tensor;
-		struct vg_pack a = { vg_grad(s, t), s->dy + vg_output_offset(s, k), s->scale, vg_shape_of(s, t), s->type };
+		struct vg_pack a = { vg_grad(s, t), s->dy + vg_output_offset(s, k), s->scale, vg_shape_of(s, t),
+			s->type };
 
 		if (!(s->backward_key >> k & 1) || !a.t)
 			continue;
@@ -589,22 +603,51 @@ static void mark_gradients(struct vg_session *s)
 		send_kernels(s, &s->err);
 }
 
+/* Makes the value of node i, which was let go, from its inputs, made first if they were let go too. */
+static void make_again(struct vg_session *s, int i)
+{
+	const struct vt_node *n = &s->g->node[i];
+
+	if (!s->plan.again[i] || s->made[i])
+		return;
+	s->made[i] = true;
+	for (int k = 0; k < 2; k++)
+		if (n->in[k] >= 0)
+			make_again(s, n->in[k]);
+	vg_forward_node(s, i);
+}
+
+/* What the backward step of node j reads.  Also where no gradient comes to j: the plan keeps what this needs only
+ * until then. */
+static void make_ready(struct vg_session *s, int j)
+{
+	for (int i = 0; i <= j && s->plan.live[j] && s->plan.wants[j]; i++)
+		if (s->plan.again[i] && vt_plan_backward_reads(&s->plan, s->g, j, i))
+			make_again(s, i);
+}
+
 static void backward_pass(struct vg_session *s)
 {
 	reach(s);
 	if (!s->err.code && s->zero_first)
 		s->d->ops->clear(s->d, s->grads, s->n_scalars * sizeof(float), &s->err);
 	seed_gradients(s);
-	for (int i = s->g->n_nodes - 1; i >= 0; i--)
+	memset(s->made, 0, (size_t)s->g->n_nodes * sizeof(*s->made));
+	s->again = true;
+	for (int i = s->g->n_nodes - 1; i >= 0; i--) {
+		make_ready(s, i);
 		if (s->reached[i])
 			vg_backward_node(s, i);
+	}
+	s->again = false;
 	vg_unpack_gradients(s, -1);
 }
 
 /* Gradients lie where activations were, so both passes are made again, without what a forward pass keeps of a batch. */
 static void smaller_scale(struct vg_session *s)
 {
-	for (s->backoff = 4; !s->err.code && s->backoff <= MOST_BACKOFF && !isfinite(vg_gradient_norm(s)); s->backoff += 4) {
+	for (s->backoff = 4; !s->err.code && s->backoff <= MOST_BACKOFF &&
+		!isfinite(vg_gradient_norm(s)); s->backoff += 4) {
 		s->keep_statistics = true;
 		forward_pass(s);
 		s->keep_statistics = false;

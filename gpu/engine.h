@@ -3,7 +3,7 @@
 #define GPU_ENGINE_H
 
 #include "common/nn/backend.h"
-#include "gpu/arena.h"
+#include "common/nn/plan.h"
 #include "gpu/device.h"
 
 /* A numeric profile: how tensors are stored and products made. */
@@ -29,7 +29,9 @@ struct vg_session {
 	struct vg_group *group;      /* of which it is the first card's session; NULL where it is alone */
 	struct vt_session_opts opts;
 	int type;
-	struct vg_arena plan;
+	struct vt_plan plan;
+	bool again;                  /* in the backward pass: values are where the plan's `back` says */
+	bool *made;                  /* [nodes] of the backward pass under way: made again */
 	char *arena, *scratch, *workspace;
 	size_t workspace_bytes;
 	float *weights, *grads;      /* flat f32, PyTorch's layouts */

@@ -44,9 +44,9 @@ static void forward_norm(struct vg_session *s, int i, const struct vt_node *n)
 	struct vg_affine a = { .y = vg_value(s, i), .x = vg_value(s, n->in[0]), .a = s->norm[i].a, .b = s->norm[i].b, .slopes = act.slopes,
 		.slope = act.slope, .mode = act.mode, .slabs = vg_map_slabs(&y), .type = s->type, .s = y };
 
-	if (own && !s->norm[i].summed)
+	if (own && !s->norm[i].summed && !s->again)      /* made again: with the coefficients it had */
 		vg_sum_slabs(s, &sums);
-	if (!s->norm[i].summed)
+	if (!s->norm[i].summed && !s->again)
 		coefficients(s, i, own);
 	s->norm[i].summed = false;
 	vg_run(s, VG_K_affine, &a, vg_blocks(&y, a.slabs));

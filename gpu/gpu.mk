@@ -3,7 +3,7 @@
 EMULATE_C := $(wildcard gpu/emulate*.c)
 # A plugin but for its device, which is EMULATE_C's or what needs the toolkit; the sessions on any device.
 GPU_C     := $(filter-out $(EMULATE_C) $(addprefix gpu/,cuda.c convolution.c nccl.c plan_device.c traffic.c),$(wildcard gpu/*.c))
-SESSION_C := $(filter gpu/engine%.c gpu/arena.c gpu/fusion.c,$(GPU_C))
+SESSION_C := $(filter gpu/engine%.c,$(GPU_C))
 EMULATED  := $B/tests/libvoxtrail-emulated.so
 
 # Nothing of a plugin is seen from outside but voxtrail_backend.

@@ -412,7 +412,7 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.averaging = (enum vt_averaging)p->averaging, .average_decay = p->average_decay,
 			.average_from = (uint64_t)p->average_from,
 		.average_every = (uint64_t)p->average_every,
-		.precision = precision, .pad = p->pad, .recompute = p->recompute,
+		.on_device = p->device != VT_DEVICE_CPU, .precision = precision, .pad = p->pad, .recompute = p->recompute,
 		.memory_limit = (size_t)p->memory << 20, .fold = (int)p->fold, .max_validation = (int)p->max_validation,
 		.parent = w->previous, .parent_tree = w->previous ? vt_stage_tree(r, "previous") : NULL,
 		.transfer_rate = p->transfer_rate, .fit = { .leave = w->part, .repeat_input = p->repeat_input },

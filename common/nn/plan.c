@@ -15,11 +15,14 @@ struct span {
 /* 16 floats of distance keep the arrays of one layer off the same cache sets. */
 enum { SKEW = 16 };
 
+/* A device's arrays begin at multiples of this many bytes. */
+enum { ALIGN = 256 };
+
 /* The graph as one kind of session sees it. */
 struct view {
 	const struct vt_graph *g;
 	const bool *live, *wants;
-	bool training;
+	bool training, device;
 };
 
 void vt_plan_live(bool *live, const struct vt_graph *g, const struct vt_session_opts *opts)
@@ -53,24 +56,28 @@ static bool reads(const struct view *v, int j, int i)
 	return v->live[j] && (v->g->node[j].in[0] == i || v->g->node[j].in[1] == i);
 }
 
-bool vt_plan_backward_reads(const struct vt_graph *g, int j, int i)
+/* On a device a norm's backward step finds what it made from its input, and does that of an activation that is done
+ * with it. */
+bool vt_plan_backward_reads(const struct vt_plan *p, const struct vt_graph *g, int j, int i)
 {
 	const struct vt_node *u = &g->node[j];
-	bool inputs = u->op == VT_OP_CONV || u->op == VT_OP_NORM || u->op == VT_OP_ACT || u->op == VT_OP_MAXPOOL ||
-		u->op == VT_OP_MUL ||
-		((u->op == VT_OP_GLOBAL_POOL || u->op == VT_OP_CHANNEL_POOL) && u->flag);
+	bool done = p->device && u->op == VT_OP_ACT && p->fusion.norm[j] >= 0;
+	bool inputs = u->op == VT_OP_CONV || u->op == VT_OP_NORM || (u->op == VT_OP_ACT && !done) ||
+		u->op == VT_OP_MAXPOOL ||
+		u->op == VT_OP_MUL || ((u->op == VT_OP_GLOBAL_POOL || u->op == VT_OP_CHANNEL_POOL) && u->flag);
 
 	if (i == j)
-		return (u->op == VT_OP_NORM && u->norm.relu) || u->op == VT_OP_SOFTMAX;
+		return (u->op == VT_OP_NORM && u->norm.relu && !p->device) || u->op == VT_OP_SOFTMAX;
 	return inputs && (u->in[0] == i || u->in[1] == i);
 }
 
-/* Last step of the forward pass that reads the value of node i; an output's stays to the end. */
+/* Last step of the forward pass that reads the value of node i; an output's stays to the end.  So does a device's
+ * input: a reconstruction is compared with it, and an fp16 pass may be made again. */
 static int last_forward(const struct view *v, int i)
 {
 	int last = i;
 
-	if (vt_graph_is_output(v->g, i))
+	if (vt_graph_is_output(v->g, i) || (v->device && i == v->g->input))
 		return 2 * v->g->n_nodes;
 	for (int j = i + 1; j < v->g->n_nodes; j++)
 		last = reads(v, j, i) ? j : last;
@@ -103,7 +110,7 @@ static void set_later(struct later *l, const struct vt_plan *p, const struct vie
 	memset(l, 0, (size_t)n * sizeof(*l));
 	for (int j = n - 1; v->training && j >= 0; j--)
 		for (int i = 0; v->live[j] && v->wants[j] && i <= j; i++)
-			if (vt_plan_backward_reads(v->g, j, i))
+			if (vt_plan_backward_reads(p, v->g, j, i))
 				touch(l, p, v->g, i, 2 * n - 1 - j);
 }
 
@@ -162,11 +169,20 @@ static size_t place(const struct span *s, int i)
 	return at;
 }
 
-static size_t scratch_of(const struct vt_graph *g, int i, const struct vt_session_opts *opts, bool rows)
+static size_t size_of(const struct vt_plan *p, const struct vt_session_opts *opts, struct vt_shape s)
+{
+	if (p->device)
+		return (vt_floats(s) * (size_t)opts->stored + ALIGN - 1) / ALIGN * ALIGN;
+	return (p->rows ? vt_rows_floats(s) : vt_floats(s)) + SKEW;
+}
+
+static size_t scratch_of(const struct vt_plan *p, const struct vt_graph *g, int i, const struct vt_session_opts *opts)
 {
 	const struct vt_node *n = &g->node[i];
 
-	if (n->op == VT_OP_CONV && !rows)
+	if (opts->stored)
+		return opts->training ? size_of(p, opts, n->shape) : 0;
+	if (n->op == VT_OP_CONV && !p->rows)
 		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape, opts->training,
 			opts->level == VT_LEVEL_BF16);
 	if (n->op == VT_OP_UPSAMPLE)
@@ -182,7 +198,8 @@ static bool in_place(const struct view *v, int i)
 	bool element_wise = n->op == VT_OP_NORM || n->op == VT_OP_ACT || n->op == VT_OP_ADD || n->op == VT_OP_DROPOUT ||
 		n->op == VT_OP_DETACH || n->op == VT_OP_NOISE;
 
-	return !v->training && element_wise && n->in[0] != v->g->input && !vt_graph_is_output(v->g, n->in[0]) &&
+	return !v->training && !v->device && element_wise && n->in[0] != v->g->input &&
+		!vt_graph_is_output(v->g, n->in[0]) &&
 		last_forward(v, n->in[0]) == i;
 }
 
@@ -221,7 +238,7 @@ static void set_hosts(struct vt_plan *p, const struct view *v)
 
 	p->host = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->host));
 	for (int i = 0; i < g->n_nodes; i++) {
-		p->host[i] = v->training || !v->live[i] ? i : host_of(v, p->host, fused, i);
+		p->host[i] = v->training || v->device || !v->live[i] ? i : host_of(v, p->host, fused, i);
 		fused[p->host[i]]++;
 	}
 	free(fused);
@@ -250,61 +267,83 @@ static bool rows_pay(const struct vt_plan *p, const struct view *v)
 	return g->input == 0 && vt_graph_n_outputs(g) == 1 && g->output == g->n_nodes - 1 && rows < 0.9 * blocked;
 }
 
-static int add_spans(struct span *s, struct vt_plan *p, const struct view *v)
+/* The node whose array holds the value or the gradient of node i. */
+static int value_owner(const struct vt_plan *p, const struct view *v, int i)
+{
+	while (in_place(v, i))
+		i = v->g->node[i].in[0];
+	return p->device ? p->fusion.value[i] : i;
+}
+
+static int grad_owner(const struct vt_plan *p, int i)
+{
+	return p->device ? p->fusion.grad[i] : i;
+}
+
+/* A span of an array that may have one already. */
+static void widen(struct span *s, size_t *offset, size_t size, int from, int to)
+{
+	if (!s->offset)
+		*s = (struct span){ offset, size, from, to };
+	s->from = from < s->from ? from : s->from;
+	s->to = to > s->to ? to : s->to;
+}
+
+/* s: a value, its place in the backward pass and a gradient of each node; offset == NULL where there is no such
+ * array. */
+static void find_spans(struct span *s, struct vt_plan *p, const struct view *v, const struct vt_session_opts *opts)
 {
 	const struct vt_graph *g = v->g;
-	int n = 0, *span_of = vt_xcalloc((size_t)g->n_nodes, sizeof(*span_of));
 	struct later *later = vt_xcalloc((size_t)g->n_nodes, sizeof(*later));
 
 	set_later(later, p, v);
 	for (int i = 0; i < g->n_nodes; i++) {
-		size_t size = (p->rows ? vt_rows_floats(g->node[i].shape) : vt_floats(g->node[i].shape)) + SKEW;
-		int last = last_forward(v, i);
+		size_t size = size_of(p, opts, g->node[i].shape);
+		int last = last_forward(v, i), a = value_owner(p, v, i), b = grad_owner(p, i);
+		bool whole = p->device && i == g->input;         /* it is there before the pass */
 
 		if (!v->live[i])
 			continue;
-		if (in_place(v, i)) {
-			span_of[i] = span_of[g->node[i].in[0]];
-			s[span_of[i]].to = last;
-			continue;
-		}
-		span_of[i] = n;
-		s[n++] = (struct span){ &p->value[i], size, i, p->again[i] || later[i].to < last ? last : later[i].to };
+		widen(&s[3 * a], &p->value[a], size, whole ? 0 : i, p->again[i] || later[i].to < last ? last
+			: later[i].to);
 		if (p->again[i] && later[i].to)
-			s[n++] = (struct span){ &p->back[i], size, later[i].from, later[i].to };
+			widen(&s[3 * a + 1], &p->back[a], size, later[i].from, later[i].to);
 		if (v->training && v->wants[i])
-			s[n++] = (struct span){ &p->grad[i], size, grad_from(v, i), 2 * g->n_nodes - 1 - i };
+			widen(&s[3 * b + 2], &p->grad[b], size, grad_from(v, i), 2 * g->n_nodes - 1 - i);
 	}
-	free(span_of);
 	free(later);
-	return n;
 }
 
-static void lay_out(struct vt_plan *p, const struct view *v)
+static void lay_out(struct vt_plan *p, const struct view *v, const struct vt_session_opts *opts)
 {
 	const struct vt_graph *g = v->g;
 	struct span *s = vt_xcalloc(3 * (size_t)g->n_nodes, sizeof(*s));
-	int n = add_spans(s, p, v);
+	int n = 0;
 
+	find_spans(s, p, v, opts);
+	for (int i = 0; i < 3 * g->n_nodes; i++)
+		if (s[i].offset)
+			s[n++] = s[i];
 	qsort(s, (size_t)n, sizeof(*s), by_size);
 	for (int i = 0; i < n; i++) {
 		*s[i].offset = place(s, i);
 		p->arena = *s[i].offset + s[i].size > p->arena ? *s[i].offset + s[i].size : p->arena;
 	}
 	free(s);
-	for (int i = 0; i < g->n_nodes; i++)
-		if (v->live[i] && in_place(v, i))
-			p->value[i] = p->value[g->node[i].in[0]];
-	for (int i = 0; i < g->n_nodes; i++)
-		if (!p->again[i])
-			p->back[i] = p->value[i];
+	for (int i = 0; i < g->n_nodes; i++) {
+		int a = value_owner(p, v, i);
+
+		p->value[i] = v->live[i] ? p->value[a] : SIZE_MAX;
+		p->back[i] = p->again[i] ? p->back[a] : p->value[i];
+		p->grad[i] = v->live[i] && v->training && v->wants[i] ? p->grad[grad_owner(p, i)] : SIZE_MAX;
+	}
 }
 
 int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
 {
-	struct view v = { .g = g, .training = opts->training };
+	struct view v = { .g = g, .training = opts->training, .device = opts->stored > 0 };
 
-	*p = (struct vt_plan){ .value = NULL };
+	*p = (struct vt_plan){ .unit = opts->stored ? 1 : sizeof(float), .device = opts->stored > 0 };
 	if (vt_graph_error(g)) {
 		*err = *vt_graph_error(g);
 		return err->code;
@@ -322,12 +361,14 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 	vt_plan_wants_grad(p->wants, g);
 	v.live = p->live;
 	v.wants = p->wants;
+	if (p->device)
+		vt_fusion_make(&p->fusion, g, opts, p->live, p->wants);
 	set_again(p, &v, opts->recompute);
 	set_hosts(p, &v);
-	p->rows = !v.training && opts->level == VT_LEVEL_F32 && rows_pay(p, &v);
-	lay_out(p, &v);
+	p->rows = !v.training && !v.device && opts->level == VT_LEVEL_F32 && rows_pay(p, &v);
+	lay_out(p, &v, opts);
 	for (int i = 0; i < g->n_nodes; i++) {
-		size_t need = p->live[i] ? scratch_of(g, i, opts, p->rows) : 0;
+		size_t need = p->live[i] ? scratch_of(p, g, i, opts) : 0;
 
 		p->scratch = need > p->scratch ? need : p->scratch;
 	}
@@ -345,12 +386,13 @@ void vt_plan_release(struct vt_plan *p)
 	free(p->back);
 	free(p->wants);
 	free(p->again);
+	vt_fusion_release(&p->fusion);
 	*p = (struct vt_plan){ .value = NULL };
 }
 
 size_t vt_plan_bytes(const struct vt_plan *p, bool training)
 {
-	return (p->arena + p->scratch + (training ? 2 : 1) * p->weights) * sizeof(float);
+	return (p->arena + p->scratch) * p->unit + (training ? 2 : 1) * p->weights * sizeof(float);
 }
 
 /* The patch, edges in steps of 16, or the batch, whose activations take no more than `share` of those of s. */

@@ -2,11 +2,14 @@
 #ifndef COMMON_NN_PLAN_H
 #define COMMON_NN_PLAN_H
 
+#include "common/nn/fusion.h"
 #include "common/nn/graph_internal.h"
 #include "common/nn/session.h"
 
-/* Offsets in floats; SIZE_MAX where a node has no such array. */
+/* Offsets in units; SIZE_MAX where a node has no such array. */
 struct vt_plan {
+	size_t unit;             /* bytes: a float, or 1 of a device's plan, whose arrays are multiples of 256 */
+	bool device;             /* opts.stored: chunks of 8 channels, operators as `fusion` has them */
 	size_t *value, *grad;    /* [nodes] */
 	/* [nodes]: the value in the backward pass; elsewhere than `value` if it is made again */
 	size_t *back;
@@ -17,8 +20,9 @@ struct vt_plan {
 	int *host;               /* [nodes]: the convolution whose pass computes node i too (inference), else i */
 	/* all values lie in rows (cpu/conv_rows.h), and every node but the input is or has such a host */
 	bool rows;
-	size_t arena, scratch;   /* floats */
+	size_t arena, scratch;   /* units; a device's scratch is the largest array, for gradients that are added */
 	size_t weights;          /* scalars, trainable or not */
+	struct vt_fusion fusion; /* of a device's plan, else no arrays */
 };
 
 int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
@@ -26,7 +30,7 @@ void vt_plan_release(struct vt_plan *p);
 size_t vt_plan_bytes(const struct vt_plan *p, bool training);   /* arena, scratch, weights and their gradients */
 
 /* Whether the backward step of node j reads the value of node i. */
-bool vt_plan_backward_reads(const struct vt_graph *g, int j, int i);
+bool vt_plan_backward_reads(const struct vt_plan *p, const struct vt_graph *g, int j, int i);
 
 /* VT_ENOMEM if it takes more than opts->memory_limit; the message names what would fit. */
 int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,

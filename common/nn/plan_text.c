@@ -79,12 +79,12 @@ static size_t weights_of(const struct vt_graph *g, int i)
 	return n;
 }
 
-static void offset_text(char out[24], size_t at)
+static void offset_text(char out[24], const struct vt_plan *p, size_t at)
 {
 	if (at == SIZE_MAX)
 		snprintf(out, 24, "-");
 	else
-		snprintf(out, 24, "%zu", at * sizeof(float));
+		snprintf(out, 24, "%zu", at * p->unit);
 }
 
 static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struct vt_plan *p,
@@ -100,10 +100,10 @@ static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struc
 		snprintf(in, sizeof(in), "%d %d", n->in[0], n->in[1]);
 	else if (n->in[0] >= 0)
 		snprintf(in, sizeof(in), "%d", n->in[0]);
-	offset_text(value, p->value[i]);
-	offset_text(grad, p->grad[i]);
+	offset_text(value, p, p->value[i]);
+	offset_text(grad, p, p->grad[i]);
 	if (p->again[i])
-		snprintf(back, sizeof(back), " again %zu", p->back[i] * sizeof(float));
+		snprintf(back, sizeof(back), " again %zu", p->back[i] * p->unit);
 	vt_buf_printf(out, "%-5d %-8s %-28s %-24s %10zu %12.1f %13s %13s%s\n", i, in, what, shape, weights_of(g, i),
 		2 * work_of(g, i) / 1e6,
 		value, grad, back);
@@ -125,13 +125,17 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 			layer_line(out, g, &p, opts, i);
 			work += work_of(g, i);
 		}
-	vt_buf_printf(out, "profile %s, layout %s%s\n", vt_level_names[opts->level], p.rows ? "rows" : "blocks of 8 "
-		"channels", opts->recompute ? ", recompute" : "");
+	if (p.device)
+		vt_buf_printf(out, "device, values of %d bytes in chunks of 8 channels%s\n", opts->stored,
+			opts->recompute ? ", recompute" : "");
+	else
+		vt_buf_printf(out, "profile %s, layout %s%s\n", vt_level_names[opts->level], p.rows ? "rows"
+			: "blocks of 8 channels", opts->recompute ? ", recompute" : "");
 	vt_buf_printf(out, "parameters %zu, forward %.2f GMAC%s, arena %.1f MiB, scratch %.1f MiB, total %.1f MiB\n",
 		vt_graph_parameters(g),
 		work / 1e9, opts->training ? " (a training step is about three times that)" : "",
-		(double)p.arena * 4 / 1048576,
-		(double)p.scratch * 4 / 1048576, (double)vt_plan_bytes(&p, opts->training) / 1048576);
+		(double)(p.arena * p.unit) / 1048576,
+		(double)(p.scratch * p.unit) / 1048576, (double)vt_plan_bytes(&p, opts->training) / 1048576);
 	vt_plan_release(&p);
 	return 0;
 }

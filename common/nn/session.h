@@ -33,6 +33,8 @@ struct vt_session_opts {
 	bool all_outputs;        /* without training: compute every output, not the prediction alone */
 	/* numeric profile on the CPU: f32, or bf16 operands in convolutions; a device has its own */
 	enum vt_level level;
+	int stored;              /* bytes of a stored value where the plan is a device's: 2 or 4; 0: the CPU's.  A
+	                          * device sets its own */
 	struct vt_device *device;   /* backend.h; NULL: the CPU.  Must outlive the session */
 };
 

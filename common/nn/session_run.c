@@ -332,7 +332,7 @@ static void make_again(struct vt_session *s, int i, bool *made)
 static void make_ready(struct vt_session *s, int j, bool *made)
 {
 	for (int i = 0; i <= j && s->plan.live[j] && s->plan.wants[j]; i++)
-		if (s->plan.again[i] && vt_plan_backward_reads(s->g, j, i))
+		if (s->plan.again[i] && vt_plan_backward_reads(&s->plan, s->g, j, i))
 			make_again(s, i, made);
 }
 

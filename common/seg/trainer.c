@@ -42,8 +42,8 @@ static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct 
 static struct vt_session_opts first_plan(const struct vt_train_opts *o)
 {
 	return (struct vt_session_opts){ .training = true, .seed = o->seed, .recompute = o->recompute,
-		.memory_limit = o->memory_limit,
-		.level = o->precision.first };
+		.memory_limit = o->memory_limit, .level = o->precision.first,
+		.stored = !o->on_device ? 0 : o->precision.first == VT_LEVEL_F32 ? 4 : 2 };
 }
 
 /* A card's share of a batch; the whole of it where there is one. */

@@ -49,6 +49,7 @@ struct vt_train_opts {
 	size_t memory_limit;             /* bytes of a training session; 0: none */
 	struct vt_precision_opts precision;      /* which level a step runs at; its total_steps is steps */
 	/* where each level that may come runs, and [f32] validation; NULL: the CPU */
+	bool on_device;          /* whether the plan is a device's */
 	struct vt_device *device[VT_LEVELS];
 	int cards;                       /* of the devices, that share a batch: a plan is that of one card's share */
 	bool (*stopping)(void);          /* asked between steps; NULL: never */

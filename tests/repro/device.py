@@ -1,6 +1,6 @@
 # A training run on a device, by the emulated plugin (GPU_PLUGIN: another, for a real card): the same bytes each time and after a kill, close to the CPU's run; the record
 # and the checkpoint name the device; predict and evaluate's session runs there as well.
-import csv, glob, hashlib, json, os, subprocess, sys, time
+import csv, glob, hashlib, json, os, re, subprocess, sys, time
 import numpy as np
 
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
@@ -97,6 +97,22 @@ r = train("p", "--profile", "tf32")
 check(r.returncode == 64 and "the CPU computes in f32 or bf16" in r.stderr, "a profile that the CPU has not is refused", r.stderr)
 r = train("q", *on, "--profile", "fp16")
 check(r.returncode == 0 and abs(losses("q")[-1] - losses("cpu")[-1]) < 0.05, "fp16 with its scaled gradients", r.stderr)
+
+# one planner: what --plan says is what the device takes and what a limit is held against
+def plan(*more):
+    text = train("plan", "--plan", *more).stdout
+    return float(re.search(r"total ([0-9.]+) MiB", text).group(1)), re.search(r"plan ([0-9a-f]{16})", text).group(1)
+
+
+there, digest_there = plan(*on)
+check(c["plan"] == digest_there, "the checkpoint names the device's plan", (c["plan"], digest_there))
+large = ["--patch", "32"]
+low, here, kept = plan(*on, *large)[0], plan(*large)[0], plan(*on, *large, "--recompute", "false")[0]
+check(low < here and low < kept, "values of two bytes take less, recomputing less still", (low, here, kept))
+r = train("limit", *on, "--memory", "1")
+check(r.returncode == 71 and f"needs {there:.1f} MiB" in r.stderr and "patch of about" in r.stderr or "use fewer filters" in r.stderr, "a limit on the device names the plan's size", r.stderr)
+train("kept", *on, "--recompute", "false")
+check(weights("kept").tobytes() == weights("a").tobytes(), "recomputing gives the same bits", "they differ")
 
 # every option together: near the CPU's run, and from state that a kill left
 options = ["--noise", "0.1", "--accumulate", "2", "--optimiser", "ranger", "--centralise", "true", "--lookahead", "2", "--averaging", "ema", "--average_decay",

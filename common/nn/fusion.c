@@ -1,4 +1,4 @@
-#include "gpu/fusion.h"
+#include "common/nn/fusion.h"
 
 #include <stdlib.h>
 
@@ -37,14 +37,15 @@ static bool own_statistics(const struct view *v, const struct vt_node *n)
 	return n->op == VT_OP_NORM && (v->training || n->norm.kind != VT_NORM_BATCH);
 }
 
-/* Those whose derivative the sign of the norm's result, made again, gives; one slope for all channels would need a sum over groups. */
+/* Those whose derivative the sign of the norm's result, made again, gives; one slope for all channels would need a
+ * sum over groups. */
 static bool goes_with_norm(const struct vt_node *n)
 {
 	return n->op == VT_OP_ACT &&
 		(n->act == VT_ACT_RELU || n->act == VT_ACT_LEAKY || (n->act == VT_ACT_PRELU && !n->flag));
 }
 
-static void join_operators(struct vg_fusion *f, const struct view *v)
+static void join_operators(struct vt_fusion *f, const struct view *v)
 {
 	for (int i = 0; i < v->g->n_nodes; i++) {
 		const struct vt_node *n = &v->g->node[i];
@@ -70,15 +71,16 @@ static bool may_leave(const struct view *v, int i, int a)
 }
 
 /* Whether b may read the array that a is added to later: b is read before anything else is written. */
-static bool reads_first(const struct vg_fusion *f, const struct view *v, int i, int a, int b)
+static bool reads_first(const struct vt_fusion *f, const struct view *v, int i, int a, int b)
 {
 	int read = f->norm[b] >= 0 && v->g->node[b].op == VT_OP_ACT ? f->norm[b] : b;
 
-	return may_leave(v, i, a) && may_leave(v, i, b) && only_user(v, b) == i && v->g->node[b].op != VT_OP_ADD && a < read &&
+	return may_leave(v, i, a) && may_leave(v, i, b) && only_user(v, b) == i && v->g->node[b].op != VT_OP_ADD &&
+		a < read &&
 		last_user(v, a, i) < read;
 }
 
-static void share_gradients(struct vg_fusion *f, const struct view *v)
+static void share_gradients(struct vt_fusion *f, const struct view *v)
 {
 	for (int i = v->g->n_nodes - 1; i >= 0; i--) {
 		const struct vt_node *n = &v->g->node[i];
@@ -97,12 +99,14 @@ static void share_gradients(struct vg_fusion *f, const struct view *v)
 	}
 }
 
-void vg_fusion_make(struct vg_fusion *f, const struct vt_graph *g, const struct vt_session_opts *o, const bool *live, const bool *wants)
+void vt_fusion_make(struct vt_fusion *f, const struct vt_graph *g, const struct vt_session_opts *o, const bool *live,
+	const bool *wants)
 {
 	size_t n = (size_t)g->n_nodes;
 	struct view v = { g, live, wants, o->training };
 
-	*f = (struct vg_fusion){ .act = vt_xcalloc(n, sizeof(int)), .norm = vt_xcalloc(n, sizeof(int)), .value = vt_xcalloc(n, sizeof(int)),
+	*f = (struct vt_fusion){ .act = vt_xcalloc(n, sizeof(int)), .norm = vt_xcalloc(n, sizeof(int)),
+		.value = vt_xcalloc(n, sizeof(int)),
 		.grad = vt_xcalloc(n, sizeof(int)) };
 	for (int i = 0; i < g->n_nodes; i++) {
 		f->act[i] = f->norm[i] = -1;
@@ -112,11 +116,11 @@ void vg_fusion_make(struct vg_fusion *f, const struct vt_graph *g, const struct 
 	share_gradients(f, &v);
 }
 
-void vg_fusion_release(struct vg_fusion *f)
+void vt_fusion_release(struct vt_fusion *f)
 {
 	free(f->act);
 	free(f->norm);
 	free(f->value);
 	free(f->grad);
-	*f = (struct vg_fusion){ .act = NULL };
+	*f = (struct vt_fusion){ .act = NULL };
 }
