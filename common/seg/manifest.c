@@ -262,6 +262,23 @@ static int scan_pattern(struct vt_strs *ids, const char *root, const char *patte
 	return rc;
 }
 
+/* A file that lies beside the subjects comes alone where every entry is a datum: bad input, which a pipeline passes
+ * over. */
+static int no_subject(const struct vt_manifest *m, const char *root, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_list(&names, root, err);
+
+	if (!rc && names.n)
+		rc = vt_err_set(err, VT_EDATA, "%s: no subject matches %s of manifest %s; it holds %s%s", root,
+			m->channel[0].files.v[0], m->name, names.v[0], names.n > 1 ? " and more" : "");
+	else if (!rc)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: is empty; %s of manifest %s would be a subject", root,
+			m->channel[0].files.v[0], m->name);
+	vt_strs_release(&names);
+	return rc;
+}
+
 int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root, struct vt_err *err)
 {
 	size_t kept = 0;
@@ -277,10 +294,7 @@ int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const
 			ids->v[kept++] = ids->v[i];
 	}
 	ids->n = kept;
-	if (!rc && !ids->n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject matches %s of manifest %s", root,
-			m->channel[0].files.v[0], m->name);
-	return rc;
+	return rc || ids->n ? rc : no_subject(m, root, err);
 }
 
 static int find(char **path, const struct vt_strs *patterns, const char *root, const char *subject, const char *what,

@@ -53,7 +53,8 @@ int vt_manifest_read(struct vt_manifest **out, const char *path, struct vt_err *
 int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const char *origin, struct vt_err *err);
 void vt_manifest_free(struct vt_manifest *m);
 
-/* Subjects found below root by the first channel's patterns, sorted. */
+/* Subjects found below root by the first channel's patterns, sorted.  None is VT_EDATA, or VT_ENOINPUT where root is
+ * empty. */
 int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root, struct vt_err *err);
 
 /* Paths of one subject's files; *path is the caller's. */

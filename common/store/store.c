@@ -156,6 +156,9 @@ int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mod
 	s->read_only = mode == VT_STORE_READ;
 	if (mode == VT_STORE_CREATE)
 		rc = vt_fs_mkdirs(dir, err);
+	else if (!vt_fs_exists(dir))
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: there is no store; give --store DIR or set VOXTRAIL_STORE "
+			"(`voxtrail commit`, `import` and `run` make one)", dir);
 	if (!rc) {
 		s->dir = vt_fs_realpath(dir, err);
 		rc = s->dir ? refuse_network(s->dir, err) : err->code;

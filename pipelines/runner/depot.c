@@ -341,7 +341,8 @@ int vt_depot_head(const struct vt_depot *d, const char *repo, struct vt_head *ou
 	char *path = vt_asprintf("%s/heads/%s", d->path, repo);
 	*out = (struct vt_head){ 0 };
 	if (!vt_fs_exists(path))
-		vt_err_set(err, VT_ENOINPUT, "repo %s has no commit; give --repo %s=DIR", repo, repo);
+		vt_err_set(err, VT_ENOINPUT, "repo %s has no commit in %s; `voxtrail run` and `voxtrail commit` make "
+			"them, `voxtrail log` lists them", repo, d->path);
 	else if (read_lines(path, head_line, out, err) || vt_listing_finish(&out->files, NULL, NULL, err))
 		vt_head_release(out);
 	free(path);

@@ -96,7 +96,7 @@ static void demand_leaf(void *ctx, const struct vt_input *leaf)
 	struct demanding *d = ctx;
 	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !vt_spec_find(d->r->spec, leaf->repo) &&
 	    !vt_run_head(d->r, leaf->repo))
-		vt_err_set(d->err, VT_ENOINPUT, "%s%s: repo %s has no commit and is no pipeline here; give --repo "
+		vt_err_set(d->err, VT_ENOINPUT, "%s: %s: repo %s has no commit and is no pipeline here; give --repo "
 			"%s=DIR, or `voxtrail commit %s DIR`", d->r->spec->path,
 			   leaf->pointer, leaf->repo, leaf->repo, leaf->repo);
 	if (!d->err->code && leaf->kind == VT_INPUT_CRON && !vt_run_head(d->r, leaf->repo))
