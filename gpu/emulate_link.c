@@ -31,7 +31,7 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 	for (int i = 0; i < n; i++)
 		memcpy(m[i].target, m[i].source, m[i].nbytes);
 	if (c->fault == c->exchanges)
-		((unsigned char *)m[n - 1].target)[3] ^= 0x40;
+		((unsigned char *)m[0].target)[3] ^= 0x40;
 	return 0;
 }
 

@@ -78,7 +78,7 @@ endif
 MOCK      := $B/tests/libvoxtrail-mock.so
 MOCK_DIR  := $B/tests/mock
 MOCK_C    := $(wildcard tests/gpu/mock/*.c) gpu/emulate_kernels.c
-$(call objects,$(wildcard tests/gpu/mock/*.c)): CPPFLAGS_ALL += $(CUDA_INC)
+$(call objects,$(wildcard tests/gpu/mock/*.c)): CPPFLAGS_ALL += $(if $(NCCL_INC),-isystem $(NCCL_INC)) $(CUDA_INC)
 $(MOCK_DIR)/libcuda.so.1: $B/flags
 	@mkdir -p $(@D)
 	$(Q)echo 'int cuInit(unsigned f) { return (int)f; }' | $(CC) -shared -fPIC -Wl,-soname,libcuda.so.1 -x c -o $@ -
@@ -86,7 +86,9 @@ $(MOCK_DIR)/libcudnn.so.9: $(call objects,$(MOCK_C)) $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libcudnn.so.9 -Wl,--exclude-libs,ALL -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL)
-$(MOCK): $(call objects,$(CUDA_C)) $B/obj/gpu/launch.cu.o $(LIB) $(MOCK_DIR)/libcudnn.so.9 $(MOCK_DIR)/libcuda.so.1
+$(MOCK_DIR)/libnccl.so.2: $(MOCK_DIR)/libcudnn.so.9
+	$(Q)ln -sf libcudnn.so.9 $@
+$(MOCK): $(call objects,$(CUDA_C)) $B/obj/gpu/launch.cu.o $(LIB) $(addprefix $(MOCK_DIR)/,libcudnn.so.9 libcuda.so.1 libnccl.so.2)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN/mock' -o $@ $(filter %.o,$^) $(LIB) $(MOCK_DIR)/libcudnn.so.9 $(LDLIBS_ALL) -lstdc++
 ifneq ($(and $(filter 1,$(CUDA)),$(CUDNN_INC)),)

@@ -60,7 +60,9 @@ static int load(struct nccl *c, struct vt_err *err)
 		memcpy(&c->f.name, &symbol, sizeof(symbol)); \
 	}
 	FUNCTIONS(FIND)
-	if (c->f.ncclGetVersion(&c->version) != ncclSuccess || c->version < LEAST_VERSION)
+	if (c->f.ncclGetVersion(&c->version) != ncclSuccess)
+		return vt_err_set(err, VT_EDEVICE, "libnccl.so.2 does not say which version it is");
+	if (c->version < LEAST_VERSION)
 		return vt_err_set(err, VT_EDEVICE, "NCCL %d.%d is too old; several cards need 2.13 or newer", c->version / 10000, c->version / 100 % 100);
 	return 0;        /* it stays loaded: it has threads of its own */
 }
@@ -135,12 +137,14 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 	if (!c->comm[0])
 		return vt_err_set(err, VT_EDEVICE, "NCCL: the link between the cards has failed before");
 	status = c->f.ncclGroupStart();
+	if (status != ncclSuccess)
+		return settle(c, status, "exchange", err);
 	for (int i = 0; status == ncclSuccess && i < n; i++) {
 		status = c->f.ncclSend(m[i].source, m[i].nbytes, ncclUint8, m[i].to, c->comm[m[i].from], c->stream[m[i].from]);
 		if (status == ncclSuccess)
 			status = c->f.ncclRecv(m[i].target, m[i].nbytes, ncclUint8, m[i].from, c->comm[m[i].to], c->stream[m[i].to]);
 	}
-	end = c->f.ncclGroupEnd();       /* a group that was begun is ended */
+	end = c->f.ncclGroupEnd();
 	return settle(c, status == ncclSuccess ? end : status, "exchange", err);
 }
 
@@ -151,7 +155,11 @@ static cudaError_t ask(struct nccl *c, int rank, ncclResult_t *state)
 
 	if (c->f.ncclCommGetAsyncError(c->comm[rank], state) != ncclSuccess)
 		*state = ncclInternalError;
-	return status == cudaSuccess ? cudaStreamQuery(c->stream[rank]) : status;
+	if (status == cudaSuccess)
+		status = cudaStreamQuery(c->stream[rank]);
+	if (status == cudaErrorNotReady)
+		(void)cudaGetLastError();        /* no launch's error */
+	return status;
 }
 
 static int finish(struct vg_link *l, struct vt_err *err)

@@ -41,7 +41,7 @@ bool mock_injected(void); /* the injected error has come */
 cudaError_t mock_last_error(bool clear);
 void mock_drop_sticky(void);
 
-enum mock_kind { MOCK_STREAM = 1, MOCK_EVENT, MOCK_GRAPH, MOCK_EXEC, MOCK_HANDLE, MOCK_DESCRIPTOR };
+enum mock_kind { MOCK_STREAM = 1, MOCK_EVENT, MOCK_GRAPH, MOCK_EXEC, MOCK_HANDLE, MOCK_DESCRIPTOR, MOCK_COMM };
 
 /* What is made and must be destroyed; first member of each such structure. */
 struct mock_thing {

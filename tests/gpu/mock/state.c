@@ -88,6 +88,7 @@ static const struct {
 		{ 5003, 5000, 4000 } }, /* execution failed in the driver; execution failed; internal error */
 	{ "cudnnBackendFinalize", { 3000, 2000, 4003 } }, /* not supported, bad parameter, host allocation failed */
 	{ "cudnn", { 4003, 4000 } },
+	{ "nccl", { 2, 3 } }, /* system error, internal error */
 	{ "", { cudaErrorECCUncorrectable | STICKY, cudaErrorLaunchFailure | STICKY, cudaErrorMemoryAllocation } },
 };
 
@@ -192,7 +193,7 @@ void *mock_new(enum mock_kind kind, size_t nbytes)
 void *mock_use(const void *thing, enum mock_kind kind)
 {
 	static const char *const names[] = { "", "stream", "event", "graph", "executable graph", "cuDNN handle",
-		"cuDNN descriptor" };
+		"cuDNN descriptor", "NCCL communicator" };
 	struct mock_thing *t = (struct mock_thing *)thing;
 
 	if (!t || t->kind != kind)
@@ -227,12 +228,12 @@ void mock_set_card(int card)
 static int living(bool say)
 {
 	static const char *const names[] = { "", "streams", "events", "graphs", "executable graphs", "cuDNN handles",
-		"cuDNN descriptors" };
-	int n[7] = { 0 }, all = 0;
+		"cuDNN descriptors", "NCCL communicators" };
+	int n[8] = { 0 }, all = 0;
 
 	for (struct mock_thing *t = m.things; t; t = t->before)
 		n[t->kind] += t->live;
-	for (int i = 1; i < 7; i++) {
+	for (int i = 1; i < 8; i++) {
 		all += n[i];
 		if (say && n[i])
 			fprintf(stderr, "stand-in: %d %s were not destroyed\n", n[i], names[i]);
