@@ -141,6 +141,8 @@ int vt_train_finish(struct vt_trainer *t, struct vt_err *err)
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_weights_save(last, t->session, NULL, err);
 
+	if (!rc)
+		rc = vt_train_device_error(t, err);
 	if (!rc && t->scratch)
 		rc = vt_fs_copy(from, to, 0644, err);
 	vt_json_pretty(&text, j);

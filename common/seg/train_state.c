@@ -107,7 +107,9 @@ int vt_train_save(struct vt_trainer *t, struct vt_err *err)
 	metadata = state_metadata(t);
 	path = vt_path_join(t->scratch, "state.safetensors");
 	e = all_parts(t, &n);
-	rc = vt_safetensors_write(path, e, n, metadata, err);
+	rc = vt_train_device_error(t, err);
+	if (!rc)
+		rc = vt_safetensors_write(path, e, n, metadata, err);
 	if (!rc)
 		t->saved_step = t->step;
 	free_parts(e, n);

@@ -65,6 +65,8 @@ double vt_train_batch_loss(struct vt_trainer *t, const float **dy);
 void vt_train_step_begin(struct vt_trainer *t);
 void vt_train_step_end(struct vt_trainer *t);
 int vt_train_step(struct vt_trainer *t, struct vt_err *err);
+/* What has gone wrong on a device since the run began: what was read from it then is not to be kept. */
+int vt_train_device_error(const struct vt_trainer *t, struct vt_err *err);
 
 /* train_validate.c: scores the weights, adds a line to the history and keeps them if they are the best. */
 int vt_train_validate(struct vt_trainer *t, struct vt_err *err);

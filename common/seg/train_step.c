@@ -79,8 +79,7 @@ static void fold_weight(void *ctx, size_t i)
 	}
 }
 
-/* What went wrong on the device of any level. */
-static int device_error(const struct vt_trainer *t, struct vt_err *err)
+int vt_train_device_error(const struct vt_trainer *t, struct vt_err *err)
 {
 	for (int level = 0; level < VT_LEVELS; level++) {
 		const struct vt_err *e = t->at_level[level] ? vt_session_error(t->at_level[level]) : NULL;
@@ -88,7 +87,8 @@ static int device_error(const struct vt_trainer *t, struct vt_err *err)
 		if (e)
 			return vt_err_set(err, e->code, "step %llu: %s", (unsigned long long)t->step, e->text);
 	}
-	return 0;
+	return t->eval && vt_session_error(t->eval) ? vt_err_set(err, vt_session_error(t->eval)->code, "validation: %s",
+		vt_session_error(t->eval)->text) : 0;
 }
 
 /* Loss and gradients of one batch, as their share of the step. */
@@ -100,7 +100,7 @@ static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_er
 	vt_train_batch_draw(t, round);
 	vt_session_forward(t->session, t->step);
 	*loss += vt_train_batch_loss(t, dy);
-	if (device_error(t, err))
+	if (vt_train_device_error(t, err))
 		return err->code;
 	vt_session_backward_all(t->session, dy);
 	if (t->o->accumulate > 1 && vt_session_remote(t->session))
@@ -158,5 +158,5 @@ int vt_train_step(struct vt_trainer *t, struct vt_err *err)
 	average(t);
 	if (t->o->progress)
 		t->o->progress(t->step, loss);
-	return device_error(t, err);
+	return vt_train_device_error(t, err);
 }

@@ -69,6 +69,7 @@ int vt_train_validate(struct vt_trainer *t, struct vt_err *err)
 	if (t->o->max_validation > 0 && n > (size_t)t->o->max_validation)
 		n = (size_t)t->o->max_validation;
 	load_weights(t);
+	rc = vt_train_device_error(t, err);
 	for (size_t i = 0; !rc && i < n; i++)
 		rc = score_subject(t, &t->d->file[t->validation[i]], dice, err);
 	if (rc)
