@@ -275,8 +275,6 @@ static void outputs_branches_and_shared_weights(void)
 	}
 }
 
-/* A network of more than a fifth of the most work runs in f32 alone. */
-
 /* Params that make a network small enough for loops on the host. */
 static const struct {
 	const char *name, *params;
@@ -292,7 +290,7 @@ static const struct {
 /* Millions of multiply-adds of a network that is run; MOST_MMAC in the environment: another limit, for a card. */
 static double most_work(void)
 {
-	return getenv("MOST_MMAC") ? strtod(getenv("MOST_MMAC"), NULL) : 600;
+	return getenv("MOST_MMAC") ? strtod(getenv("MOST_MMAC"), NULL) : 2600;
 }
 
 /* Multiply-adds of a forward pass in millions, as the plan says. */
@@ -311,7 +309,9 @@ static double work_of(const struct vt_graph *g)
 	return 1000 * gmac;
 }
 
-static struct vt_graph *network(const char *name)
+/* For a patch of 16 voxels or, if `least`, of a slice whose deepest tensors still have four: a batch norm of fewer
+ * is all rounding. */
+static struct vt_graph *network(const char *name, bool least)
 {
 	struct vt_model_request r = { .name = name, .n = 1, .in_c = 2, .out_c = 3 };
 	struct vt_err err = VT_ERR_INIT;
@@ -324,9 +324,9 @@ static struct vt_graph *network(const char *name)
 		    name, &err))
 			CHECK_FAIL("%s", err.text);
 	r.params = params;
-	edge = vt_model_stride(&r) < 16 ? 16 / vt_model_stride(&r) * vt_model_stride(&r) : vt_model_stride(&r);
+	edge = vt_model_stride(&r);
 	for (int a = 0; a < 3; a++)
-		r.patch[a] = edge;
+		r.patch[a] = edge < 16 && (a || !least) ? 16 / edge * edge : edge;
 	if (vt_model_build(&g, &r, &err))
 		CHECK_FAIL("%s", err.text);
 	vt_json_free(params);
@@ -338,15 +338,22 @@ static void every_network(void)
 	double most = most_work();
 
 	for (int i = 0; vt_model_name(i); i++) {
-		struct vt_graph *g = network(vt_model_name(i));
+		struct vt_graph *g = network(vt_model_name(i), false);
 		double work = g ? work_of(g) : 0;
+		bool slice = work > most / 4;
 
+		if (slice) {
+			vt_graph_free(g);
+			g = network(vt_model_name(i), true);
+			work = g ? work_of(g) : 0;
+		}
 		if (work > most)
 			printf("skip - %s on the emulated device: %.0f million multiply-adds\n", vt_model_name(i),
 				work);
-		for (size_t p = 0; g && work <= most && p < (work > most / 5 ? 1 : 2); p++)
-			compare(g, vt_model_name(i), profiles[p].name, true, work < most / 20,
-				(p ? 32 : 400) * profiles[p].unit);
+		/* where there are few voxels, one ReLU that rounding turns shows in the gradients before it */
+		for (size_t p = 0; g && work <= most && p < (work > 140 ? 1 : 2); p++)
+			compare(g, vt_model_name(i), profiles[p].name, true, work < 35,
+				(p ? 32 : slice ? 4000 : 400) * profiles[p].unit);
 		vt_graph_free(g);
 	}
 }
