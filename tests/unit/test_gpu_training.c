@@ -385,7 +385,8 @@ static void draw_patches(int c, double noise)
 
 		vt_dataset_draw(&f, &o, (uint64_t)k, 0, image, target);
 		vt_dataset_choose(&p, &f, &o, (uint64_t)k, 0);
-		CHECK(vt_remote_keep(r, 0, k % 2, &(struct vt_volume_ref){ f.image, f.half, f.regions, c, VD, VH, VW }));
+		CHECK(vt_remote_keep(r, 0, k % 2, &(struct vt_volume_ref){ f.image, f.half, f.regions, c, VD, VH,
+			VW }));
 		vt_remote_draw(r, 0, k % 2, &p);
 		vt_session_forward(s, 0);
 		vt_session_get_output(s, got);
