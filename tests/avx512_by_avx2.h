@@ -88,6 +88,8 @@ HALVES __m256 emulated_dot_256(__m256 acc, __m256 x, __m256 w)
 	return emulated_half(emulated_dot(emulated_join(acc, acc), emulated_join(x, x), emulated_join(w, w)), 0);
 }
 
+#undef _mm512_extractf32x8_ps
+#undef _mm512_insertf32x8
 #define __m512 emulated_512
 #define __m512bh emulated_512
 #define __m256bh emulated_256

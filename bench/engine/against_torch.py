@@ -9,7 +9,6 @@ process a line, warmed up by a step that is not counted.  --large adds what take
 import argparse, json, os, re, resource, subprocess, sys, time
 
 B = os.environ.get("B", "build/release")
-MESH5 = [1, 2, 4, 8, 16, 8, 4, 2, 1]
 WORK = [  # label, network, its params here, channels in and out, edge, training, large
     ("SegResNet-8 training step 64^3", "segresnet", {"init_filters": 8}, 4, 3, 64, True, False),
     ("SegResNet-16 training step 64^3", "segresnet", {"init_filters": 16}, 4, 3, 64, True, False),
@@ -19,27 +18,44 @@ WORK = [  # label, network, its params here, channels in and out, edge, training
     ("MeshNet-5 inference 128^3", "meshnet", {"variant": "model5_gw_ae"}, 1, 3, 128, False, False),
     ("MeshNet-5 inference 256^3", "meshnet", {"variant": "model5_gw_ae"}, 1, 3, 256, False, True),
     ("mindgrab inference 128^3", "meshnet", {"variant": "mindgrab"}, 1, 2, 128, False, True),
-]
+    ("mindgrab inference 256^3", "meshnet", {"variant": "mindgrab"}, 1, 2, 256, False, True),
+    ("SegResNet-16 inference 192^3", "segresnet", {"init_filters": 16}, 4, 3, 192, False, True),
+] + [(f"{name} training step 64^3", name, params, i, o, 64, True, True) for name, params, i, o in (
+    ("meshnet", {}, 1, 3), ("unet3d-cbam", {}, 4, 3), ("vnet", {"dropout": 0, "dropout_other": 0}, 4, 1),
+    ("med3d-resnet", {"depth": "50"}, 1, 2), ("denseaspp", {"dropout": 0}, 1, 2), ("attention-unet", {}, 4, 3),
+    ("nnunet-plain", {}, 4, 3), ("residual-unet", {}, 4, 3), ("catalyst-unet", {}, 1, 3))]
+
+
+def network(name, params, i, o):
+    """The network in PyTorch, from the definitions that the tests compare with."""
+    import torch
+    from _nets import CatalystUnet, EquiUnet, MeshNet, NnUnet, SegResNet
+    from _nets_more import AttentionUnet, DenseAspp, Med3D, ResidualUnet, VNet
+    meshnets = {None: (21, (1, 1, 1, 2, 4, 8, 1)), "model5_gw_ae": (5, [1, 2, 4, 8, 16, 8, 4, 2, 1], "none"),
+                "mindgrab": (15, [16, 8, 4, 2, 1] * 5, "instance", torch.nn.GELU, False)}
+    levels = (16, 32, 64, 128, 256)
+    return {
+        "segresnet": lambda: SegResNet(i, o, params["init_filters"]),
+        "meshnet": lambda: MeshNet(i, o, *meshnets[params.get("variant")]),
+        "unet3d": lambda: EquiUnet(i, o, 48),
+        "unet3d-cbam": lambda: EquiUnet(i, o, 48, cbam="paper"),
+        "vnet": lambda: VNet(i, o),
+        "med3d-resnet": lambda: Med3D(i, o, 50),
+        "denseaspp": lambda: DenseAspp(i, o, 50, 512, 128, (3, 6, 12, 18, 24)),
+        "attention-unet": lambda: AttentionUnet(i, o, levels),
+        "nnunet-plain": lambda: NnUnet(i, o, (32, 64, 128, 256, 320, 320)),
+        "residual-unet": lambda: ResidualUnet(i, o, levels, 2),
+        "catalyst-unet": lambda: CatalystUnet(i, o),
+    }[name]()
 
 
 def peer(label, threads):
     """A process that makes one step a line of its input and answers with its seconds; at the end its peak memory."""
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/oracle/nn"))
     import torch
-    from _nets import EquiUnet, MeshNet, SegResNet
     torch.set_num_threads(threads)
     _, name, params, i, o, n, train, _ = next(w for w in WORK if w[0] == label)
-    if name == "segresnet":
-        net = SegResNet(i, o, params["init_filters"])
-    elif name == "unet3d":
-        net = EquiUnet(i, o, 48)
-    elif params.get("variant") == "mindgrab":
-        net = MeshNet(i, o, 15, [16, 8, 4, 2, 1] * 5, "instance", torch.nn.GELU, False)
-    elif params.get("variant"):
-        net = MeshNet(i, o, 5, MESH5, "none")
-    else:
-        net = MeshNet(i, o, 21, (1, 1, 1, 2, 4, 8, 1))
-    net, x = net.train(train), torch.randn(1, i, n, n, n)
+    net, x = network(name, params, i, o).train(train), torch.randn(1, i, n, n, n)
     print(torch.__version__, sum(p.numel() for p in net.parameters()), flush=True)
     clock = time.process_time if threads == 1 else time.perf_counter
     for _ in sys.stdin:

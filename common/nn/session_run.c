@@ -33,13 +33,10 @@ static struct vt_conv_run conv_run(const struct vt_session *s, const struct vt_n
 		.bf16 = s->opts.level == VT_LEVEL_BF16, .pairs = s->bf16_pairs };
 }
 
-/* A convolution and the nodes computed in its pass. */
-static void forward_conv(struct vt_session *s, int i)
+/* The nodes computed in the pass of node i. */
+static struct vt_fused fused_into(const struct vt_session *s, int i)
 {
-	const struct vt_node *n = &s->g->node[i];
-	struct vt_view x = vt_session_value(s, n->in[0]), y = vt_session_value(s, i);
 	struct vt_fused f = { .n = 0 };
-	struct vt_conv_run run = conv_run(s, n);
 
 	for (int j = i + 1; j < s->g->n_nodes; j++) {
 		const struct vt_node *m = &s->g->node[j];
@@ -54,6 +51,16 @@ static void forward_conv(struct vt_session *s, int i)
 		else if (m->op == VT_OP_ADD)
 			vt_fuse_add(&f, vt_session_value(s, m->in[1]).p);
 	}
+	return f;
+}
+
+static void forward_conv(struct vt_session *s, int i)
+{
+	const struct vt_node *n = &s->g->node[i];
+	struct vt_view x = vt_session_value(s, n->in[0]), y = vt_session_value(s, i);
+	struct vt_fused f = fused_into(s, i);
+	struct vt_conv_run run = conv_run(s, n);
+
 	run.fused = f.n ? &f : NULL;
 	if (s->plan.rows)
 		vt_rows_conv(s->k, &n->conv, x, y, weight_of(s, n, 0), weight_of(s, n, 1), &f);
@@ -111,6 +118,7 @@ static void forward_node(struct vt_session *s, int i)
 	struct vt_view y = vt_session_value(s, i), a = n->in[0] >= 0 ? vt_session_value(s, n->in[0]) : y,
 		b = n->in[1] >= 0 ? vt_session_value(s, n->in[1]) : y;
 	struct vt_norm_weights w;
+	struct vt_fused f;
 
 	switch (n->op) {
 	case VT_OP_CONV:
@@ -118,7 +126,9 @@ static void forward_node(struct vt_session *s, int i)
 		break;
 	case VT_OP_NORM:
 		w = norm_weights(s, n);
-		vt_cpu_norm_forward(s->k, &n->norm, a, y, &w, s->mean[i], s->rstd[i], s->opts.training);
+		f = fused_into(s, i);
+		vt_cpu_norm_forward(s->k, &n->norm, a, y, &w, s->mean[i], s->rstd[i], s->opts.training, &f);
+		vt_fused_release(&f);
 		break;
 	case VT_OP_ACT:
 		vt_cpu_act_forward(s->k, n, a, y, weight_of(s, n, 0));

@@ -4,14 +4,17 @@
 
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
-#include "common/nn/cpu/ops.h"
+#include "common/nn/cpu/fuse.h"
 
 static const double momentum = 0.1;
+
+enum { PIECE = 256 };            /* voxels that stay in the first-level cache from one step to the next */
 
 struct norm_work {
 	const struct vt_kernels *k;
 	const struct vt_norm *norm;
 	struct vt_view x, y, dy, dx;
+	const struct vt_fused *fused;   /* NULL, or what follows in the same pass */
 	bool add;
 	int slabs;               /* a (item, channel block), by shape alone */
 	double *part1, *part2;   /* [n][blocks][slabs][8] */
@@ -53,9 +56,15 @@ static void affine_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
+	size_t piece = w->fused && w->fused->n ? PIECE : p.voxels;
 
-	w->k->affine(part_of(w->y, p), part_of(w->x, p), p.voxels, w->a + 8 * p.block, w->b + 8 * p.block,
-		w->norm->relu);
+	for (size_t from = 0; from < p.voxels; from += piece) {
+		size_t n = p.voxels - from < piece ? p.voxels - from : piece, at = p.at + from * VT_LANES;
+
+		w->k->affine(w->y.p + at, w->x.p + at, n, w->a + 8 * p.block, w->b + 8 * p.block, w->norm->relu);
+		if (w->fused)
+			vt_fused_blocked(w->k, w->fused, (int)(p.block % (size_t)vt_blocks(w->x.s.c)), w->y.p + at, at, n);
+	}
 }
 
 static void sums_task(void *ctx, size_t task)
@@ -225,11 +234,12 @@ void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *norm, s
 }
 
 void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x, struct vt_view y,
-	const struct vt_norm_weights *p, double *mean, double *rstd, bool training)
+	const struct vt_norm_weights *p, double *mean, double *rstd, bool training, const struct vt_fused *fused)
 {
 	struct norm_work w = begin(k, norm, x);
 
 	w.y = y;
+	w.fused = fused;
 	if (training || norm->kind != VT_NORM_BATCH)
 		sum_slabs(&w, moments_task);
 	statistics(&w, p, mean, rstd, training);

@@ -45,7 +45,7 @@ void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct v
 void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx, bool add, struct vt_view dy,
 	float *dw, float *db);
 
-/* mean, rstd: [n, c] doubles kept for the backward pass.  running: batch norm's statistics, updated with momentum .1
+/* fused: what is done to y afterwards.  mean, rstd: [n, c] doubles kept for the backward pass.  running: batch norm's statistics, updated with momentum .1
  * while training (variance unbiased, as PyTorch does) and used instead of the batch's otherwise; NULL for the other
  * kinds. */
 struct vt_norm_weights {
@@ -57,7 +57,7 @@ struct vt_norm_weights {
 double vt_norm_rstd(const struct vt_norm *n, double variance);
 void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd, float *a, float *b);
 void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y,
-	const struct vt_norm_weights *w, double *mean, double *rstd, bool training);
+	const struct vt_norm_weights *w, double *mean, double *rstd, bool training, const struct vt_fused *fused);
 /* The same y again, from the statistics the forward pass kept. */
 void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y,
 	const struct vt_norm_weights *w, const double *mean, const double *rstd);
