@@ -67,13 +67,25 @@ static inline v8 v8_load(const float *p) { v8 r; memcpy(r.f, p, sizeof(r.f)); re
 static inline void v8_store(float *p, v8 a) { memcpy(p, a.f, sizeof(a.f)); }
 static inline v8 v8_set(float a) { v8 r; for (int i = 0; i < 8; i++) r.f[i] = a; return r; }
 static inline v8 v8_add(v8 a, v8 b) { for (int i = 0; i < 8; i++) a.f[i] += b.f[i]; return a; }
-static inline v8 v8_fma(v8 a, v8 b, v8 c) { for (int i = 0; i < 8; i++) c.f[i] = fmaf(a.f[i], b.f[i], c.f[i]); return c;
-	}
+static inline v8 v8_fma(v8 a, v8 b, v8 c)
+{
+	for (int i = 0; i < 8; i++)
+		c.f[i] = fmaf(a.f[i], b.f[i], c.f[i]);
+	return c;
+}
 static inline v8 v8_mul(v8 a, v8 b) { for (int i = 0; i < 8; i++) a.f[i] *= b.f[i]; return a; }
-static inline v8 v8_if_greater(v8 a, v8 b, v8 x, v8 y) { for (int i = 0; i < 8; i++) y.f[i] = a.f[i] > b.f[i] ? x.f[i]
-	: y.f[i]; return y; }
-static inline v8 v8_where_positive(v8 y, v8 a) { for (int i = 0; i < 8; i++) a.f[i] = y.f[i] > 0.0f ? a.f[i] : 0.0f;
-	return a; }
+static inline v8 v8_if_greater(v8 a, v8 b, v8 x, v8 y)
+{
+	for (int i = 0; i < 8; i++)
+		y.f[i] = a.f[i] > b.f[i] ? x.f[i] : y.f[i];
+	return y;
+}
+static inline v8 v8_where_positive(v8 y, v8 a)
+{
+	for (int i = 0; i < 8; i++)
+		a.f[i] = y.f[i] > 0.0f ? a.f[i] : 0.0f;
+	return a;
+}
 
 typedef struct { double f[8]; } d8;
 
@@ -84,8 +96,12 @@ static inline d8 d8_add(d8 a, d8 b) { for (int i = 0; i < 8; i++) a.f[i] += b.f[
 static inline d8 d8_set(double a) { d8 r; for (int i = 0; i < 8; i++) r.f[i] = a; return r; }
 static inline d8 d8_mul(d8 a, d8 b) { for (int i = 0; i < 8; i++) a.f[i] *= b.f[i]; return a; }
 static inline d8 d8_div(d8 a, d8 b) { for (int i = 0; i < 8; i++) a.f[i] /= b.f[i]; return a; }
-static inline d8 d8_if_greater(d8 a, d8 b, d8 x, d8 y) { for (int i = 0; i < 8; i++) y.f[i] = a.f[i] > b.f[i] ? x.f[i]
-	: y.f[i]; return y; }
+static inline d8 d8_if_greater(d8 a, d8 b, d8 x, d8 y)
+{
+	for (int i = 0; i < 8; i++)
+		y.f[i] = a.f[i] > b.f[i] ? x.f[i] : y.f[i];
+	return y;
+}
 static inline d8 d8_scale(d8 a, d8 n)
 {
 	uint64_t u, k;
@@ -99,8 +115,12 @@ static inline d8 d8_scale(d8 a, d8 n)
 	return a;
 }
 static inline v8 v8_of(d8 a) { v8 r; for (int i = 0; i < 8; i++) r.f[i] = (float)a.f[i]; return r; }
-static inline d8 d8_fma(d8 a, d8 b, d8 c) { for (int i = 0; i < 8; i++) c.f[i] = fma(a.f[i], b.f[i], c.f[i]); return c;
-	}
+static inline d8 d8_fma(d8 a, d8 b, d8 c)
+{
+	for (int i = 0; i < 8; i++)
+		c.f[i] = fma(a.f[i], b.f[i], c.f[i]);
+	return c;
+}
 
 #endif
 
