@@ -213,8 +213,8 @@ static int consumers(const struct view *v, int i)
 	return n;
 }
 
-/* Inference: the convolution or norm on whose rows node i can be computed at once, or i.  An added tensor must be there before
- * it. */
+/* Inference: the convolution or norm on whose rows node i can be computed at once, or i.  An added tensor must be there
+ * before it. */
 static int host_of(const struct view *v, const int *host, const int *fused, int i)
 {
 	const struct vt_graph *g = v->g;
@@ -226,7 +226,8 @@ static int host_of(const struct view *v, const int *host, const int *fused, int 
 	if (!takes || !in_place(v, i) || consumers(v, n->in[0]) != 1)
 		return i;
 	h = host[n->in[0]];
-	if ((g->node[h].op != VT_OP_CONV && g->node[h].op != VT_OP_NORM) || fused[h] == VT_MAX_FUSED || (n->op == VT_OP_ADD && n->in[1] >= h))
+	if ((g->node[h].op != VT_OP_CONV && g->node[h].op != VT_OP_NORM) || fused[h] == VT_MAX_FUSED ||
+		(n->op == VT_OP_ADD && n->in[1] >= h))
 		return i;
 	return h;
 }

@@ -1,4 +1,5 @@
-/* fuse.h - element-wise work done on a convolution's rows or a norm's voxels while they are in the cache; inference only.
+/* fuse.h - element-wise work done on a convolution's rows or a norm's voxels while they are in the cache; inference
+ * only.
  *
  * The arithmetic is that of the separate operators, element by element, so fusing changes no bits. */
 #ifndef COMMON_NN_CPU_FUSE_H

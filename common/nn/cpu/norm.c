@@ -63,7 +63,8 @@ static void affine_task(void *ctx, size_t task)
 
 		w->k->affine(w->y.p + at, w->x.p + at, n, w->a + 8 * p.block, w->b + 8 * p.block, w->norm->relu);
 		if (w->fused)
-			vt_fused_blocked(w->k, w->fused, (int)(p.block % (size_t)vt_blocks(w->x.s.c)), w->y.p + at, at, n);
+			vt_fused_blocked(w->k, w->fused, (int)(p.block % (size_t)vt_blocks(w->x.s.c)), w->y.p + at, at,
+				n);
 	}
 }
 

@@ -45,9 +45,9 @@ void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct v
 void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx, bool add, struct vt_view dy,
 	float *dw, float *db);
 
-/* fused: what is done to y afterwards.  mean, rstd: [n, c] doubles kept for the backward pass.  running: batch norm's statistics, updated with momentum .1
- * while training (variance unbiased, as PyTorch does) and used instead of the batch's otherwise; NULL for the other
- * kinds. */
+/* fused: what is done to y afterwards.  mean, rstd: [n, c] doubles kept for the backward pass.  running: batch norm's
+ * statistics, updated with momentum .1 while training (variance unbiased, as PyTorch does) and used instead of the
+ * batch's otherwise; NULL for the other kinds. */
 struct vt_norm_weights {
 	const float *gamma, *beta;
 	float *running_mean, *running_var;
