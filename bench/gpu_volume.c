@@ -1,5 +1,5 @@
-/* gpu_volume - milliseconds from a volume on the host to its regions on the host, on a device: copied, cut, run, joined and
- * decided there; median and least of REPEATS after WARM, one JSON line.
+/* gpu_volume - milliseconds from a volume on the host to its regions on the host, on a device: copied, cut, run, joined
+ * and decided there; median and least of REPEATS after WARM, one JSON line.
  *
  *      gpu_volume NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS [DEPTH HEIGHT WIDTH]
  *

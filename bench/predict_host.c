@@ -72,7 +72,9 @@ static int once(double t[2][STEPS], char **argv, const struct vt_manifest *m, st
 	double begun[2] = { now(CLOCK_MONOTONIC), now(CLOCK_PROCESS_CPUTIME_ID) };
 	int rc = by_files(argv[3], argv, m, &o, &crop, err);
 
-#define STEP(k, call) do { t[0][k] = now(CLOCK_MONOTONIC) - begun[0]; t[1][k] = now(CLOCK_PROCESS_CPUTIME_ID) - begun[1]; \
+#define STEP(k, call) do { \
+	t[0][k] = now(CLOCK_MONOTONIC) - begun[0]; \
+	t[1][k] = now(CLOCK_PROCESS_CPUTIME_ID) - begun[1]; \
 	begun[0] += t[0][k]; begun[1] += t[1][k]; rc = rc ? rc : (call); } while (0)
 	STEP(0, vt_cohort_load(&prepared, argv[3], argv[1], m, &o, err));
 	STEP(1, vt_crop_prepared(&f, m, argv[3], &prepared, &crop, err));
@@ -120,8 +122,8 @@ int main(int argc, char **argv)
 	for (int c = 0; c < 2; c++)
 		for (int k = 0; !err.code && k < STEPS; k++) {
 			qsort(all[c][k], (size_t)n, sizeof(double), ascending);
-			printf("%s\"%s\":%.1f%s", k ? "," : c ? "{\"clock\":\"cpu\"," : "{\"clock\":\"wall\",", step_names[k],
-				all[c][k][n / 2], k + 1 == STEPS ? "}\n" : "");
+			printf("%s\"%s\":%.1f%s", k ? "," : c ? "{\"clock\":\"cpu\"," : "{\"clock\":\"wall\",",
+				step_names[k], all[c][k][n / 2], k + 1 == STEPS ? "}\n" : "");
 		}
 	if (err.code)
 		fprintf(stderr, "%s\n", err.text);
