@@ -56,16 +56,36 @@ $(call objects,gpu/nccl.c): CPPFLAGS_ALL += $(if $(NCCL_INC),-isystem $(NCCL_INC
 $(call objects,gpu/cuda.c): CPPFLAGS_ALL += $(CUDA_INC)
 $(call objects,gpu/cuda.c gpu/convolution.c gpu/nccl.c): ISA := -fvisibility=hidden
 
+# --keep: its PTX stays, for the tests.
 $B/obj/gpu/launch.cu.o: gpu/launch.cu $(wildcard gpu/*.h) $B/nvcc-flags
 	$(call say,NVCC,$< ($(GPU_ARCHS)))
-	@mkdir -p $(@D)
-	$(Q)$(NVCC) $(NVCCFLAGS) -c -o $@ $<
+	@mkdir -p $(@D)/keep
+	$(Q)$(NVCC) $(NVCCFLAGS) --keep --keep-dir $(@D)/keep -c -o $@ $<
 $B/nvcc-flags: FORCE
 	@mkdir -p $(@D); echo '$(NVCC) $(NVCCFLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCCFLAGS)' >$@
 $(PLUGIN): $(call objects,$(CUDA_C)) $B/obj/gpu/launch.cu.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -o $@ $(filter %.o,$^) $(LIB) $(CUDART) $(LDLIBS_ALL) -lrt -lstdc++
+
+# --- what nvcc made of the kernels, run by an interpreter of PTX on a machine without a card (tests/gpu/ptx.h) ----------------------
+comma      := ,
+PTX_C      := $(filter-out tests/gpu/ptx_device.c tests/gpu/ptx_runtime.c,$(wildcard tests/gpu/ptx_*.c))
+PTX_PLUGIN := $B/tests/libvoxtrail-ptx.so
+PTX_HOST_C := $(GPU_C) $(EMULATE_C) tests/gpu/ptx_device.c tests/gpu/ptx_runtime.c $(PTX_C)
+$(PTX_PLUGIN): $(call objects,$(PTX_HOST_C)) $B/obj/gpu/launch.cu.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -Wl,-z,nodelete \
+		$(patsubst %,-Wl$(comma)--wrap=%,vg_device_open vg_link_open vg_emulate_kernel vg_emulate_conv) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL) -lstdc++
+$(call objects,$(filter tests/%,$(PTX_HOST_C))): ISA := -fvisibility=hidden
+$B/tests/test_ptx: $(call objects,$(PTX_C))
+$B/tests/far_kernels: $(call objects,tests/gpu/far_kernels.c tests/gpu/ptx_runtime.c $(PTX_C)) $B/obj/gpu/launch.cu.o $(LIB)
+$B/tests/far_kernels: LDLIBS_ALL += -lstdc++
+ifeq ($(CUDA),1)
+tests-built: $(PTX_PLUGIN) $B/tests/far_kernels
+endif
+
 ifneq ($(and $(CUDNN_INC),$(CUDART)),)
 plugin: $(PLUGIN)
 else

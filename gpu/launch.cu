@@ -24,18 +24,30 @@ template <int T, class A> __device__ __forceinline__ void fix_type(A &, long) {}
 template <class A> auto type_of(const A &a, int) -> decltype(a.type) { return a.type; }
 template <class A> int type_of(const A &, long) { return VG_F32; }
 
+/* The instance for a type: the only one where the arguments have none. */
+template <class A> constexpr auto instance(int type, int) -> decltype(A::type, int()) { return type; }
+template <class A> constexpr int instance(int, long) { return VG_F32; }
+
 unsigned blocks_for(uint32_t items)
 {
-	uint32_t n = (items + THREADS - 1) / THREADS;
+	uint32_t n = items / THREADS + (items % THREADS != 0);
 
 	return n < MOST_BLOCKS ? n : (uint32_t)MOST_BLOCKS;
+}
+
+/* The item after i, or items: no sum of the two passes 2^32. */
+__device__ __forceinline__ uint32_t following(uint32_t i, uint32_t items)
+{
+	uint32_t step = gridDim.x * THREADS;
+
+	return items - i > step ? i + step : items;
 }
 
 #define MAP(name) \
 	template <int T> __global__ void __launch_bounds__(THREADS) kernel_##name(struct vg_##name a, uint32_t items) \
 	{ \
 		fix_type<T>(a, 0); \
-		for (uint32_t i = blockIdx.x * THREADS + threadIdx.x; i < items; i += gridDim.x * THREADS) \
+		for (uint32_t i = blockIdx.x * THREADS + threadIdx.x; i < items; i = following(i, items)) \
 			vg_##name##_item(&a, i); \
 	} \
 	void start_##name(const void *args, uint32_t items, cudaStream_t stream) \
@@ -43,9 +55,9 @@ unsigned blocks_for(uint32_t items)
 		const struct vg_##name a = *(const struct vg_##name *)args; \
 		unsigned blocks = blocks_for(items); \
 		switch (type_of(a, 0)) { \
-		case VG_BF16: kernel_##name<VG_BF16><<<blocks, THREADS, 0, stream>>>(a, items); break; \
-		case VG_F16: kernel_##name<VG_F16><<<blocks, THREADS, 0, stream>>>(a, items); break; \
-		default: kernel_##name<VG_F32><<<blocks, THREADS, 0, stream>>>(a, items); break; \
+		case VG_BF16: kernel_##name<instance<struct vg_##name>(VG_BF16, 0)><<<blocks, THREADS, 0, stream>>>(a, items); break; \
+		case VG_F16: kernel_##name<instance<struct vg_##name>(VG_F16, 0)><<<blocks, THREADS, 0, stream>>>(a, items); break; \
+		default: kernel_##name<instance<struct vg_##name>(VG_F32, 0)><<<blocks, THREADS, 0, stream>>>(a, items); break; \
 		} \
 	}
 VG_MAPS(MAP)
@@ -78,9 +90,9 @@ template <class A> int mode_of(const A &, long) { return 0; }
 	{ \
 		const struct vg_##name a = *(const struct vg_##name *)args; \
 		switch (type_of(a, 0)) { \
-		case VG_BF16: start_##name##_mode<VG_BF16, modes - 1>(a, blocks, stream); break; \
-		case VG_F16: start_##name##_mode<VG_F16, modes - 1>(a, blocks, stream); break; \
-		default: start_##name##_mode<VG_F32, modes - 1>(a, blocks, stream); break; \
+		case VG_BF16: start_##name##_mode<instance<struct vg_##name>(VG_BF16, 0), modes - 1>(a, blocks, stream); break; \
+		case VG_F16: start_##name##_mode<instance<struct vg_##name>(VG_F16, 0), modes - 1>(a, blocks, stream); break; \
+		default: start_##name##_mode<instance<struct vg_##name>(VG_F32, 0), modes - 1>(a, blocks, stream); break; \
 		} \
 	}
 VG_BLOCKS(BLOCK)

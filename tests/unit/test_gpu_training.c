@@ -243,9 +243,13 @@ static void losses(void)
 		char what[32];
 
 		snprintf(what, sizeof(what), "loss %zu", i);
-		compare(g, what, "f32", &way, 3e-6);
-		compare(g, what, "bf16", &way, 1e-2);
-		compare(g, what, "fp16", &way, 2e-3);
+		/* Interpreted (tests/gpu/ptx.h), one profile of each is enough. */
+		if (!getenv("VOXTRAIL_PTX") || i % 3 == 0)
+			compare(g, what, "f32", &way, 3e-6);
+		if (!getenv("VOXTRAIL_PTX") || i % 3 == 1)
+			compare(g, what, "bf16", &way, 1e-2);
+		if (!getenv("VOXTRAIL_PTX") || i % 3 == 2)
+			compare(g, what, "fp16", &way, 2e-3);
 	}
 	vt_graph_free(g);
 }

@@ -1,0 +1,24 @@
+# What nvcc made of the kernels: its PTX, run by an interpreter behind the compiled launch code, gives the bits of the host's
+# compilation in whole networks' passes, losses, updates, windows and between cards, and touches only what it may.
+cd "$T" || exit 2
+P=$B/tests/libvoxtrail-ptx.so
+set -- "$B"/obj/gpu/keep/launch.compute_*.ptx
+if [ ! -f "$P" ] || [ ! -f "$1" ]; then
+	echo "skip - the compiled kernels: they were not built (no nvcc, or CUDA=0)"
+	exit 0
+fi
+for other; do
+	[ "$other" = "$1" ] || { grep -v '^\.target ' "$1" >a; grep -v '^\.target ' "$other" | cmp -s a -; } &&
+		echo "ok - $(basename "$other") is $(basename "$1") but for its target" ||
+		echo "not ok - $(basename "$other") is another text than $(basename "$1"), which alone is run here"
+done
+export GPU_PLUGIN="$P" VOXTRAIL_PTX="$1" VOXTRAIL_PTX_LOG="$T/log" MOST_MMAC=20
+for t in engine training windows cards; do
+	"$B/tests/test_gpu_$t" >out 2>&1
+	rc=$?
+	sed -n "s/^\(ok\|not ok\) - /&PTX, $t: /p; s/^#/&/p" out
+	[ $rc = 0 ] || grep -q '^not ok' out || { echo "not ok - PTX, $t: status $rc"; tail -n 3 out; }
+done
+"$B/tests/far_kernels" | sed 's/^\(ok\|not ok\|skip\) - /&PTX, far: /'
+awk '{n[$3] += $1} END {for (k in n) {all++; if (!n[k]) print "# never launched:", k; else ran++}
+	print (ran == all ? "ok" : "not ok") " - PTX: " ran " of " all " kernels were launched"}' log
