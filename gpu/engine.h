@@ -63,6 +63,8 @@ struct vg_session {
 	bool no_tapes;               /* recording failed once: passes are queued call by call, with the same results */
 };
 
+enum { VG_LARGEST_BLOCKS = 1024 };       /* of an fp16 session's largest gradient */
+
 /* Of each (item, channel), padded: a norm's statistics, the sum of what it took, and its y = a x + b. */
 struct vg_norm_state {
 	double *mean, *rstd, *sum;
@@ -145,6 +147,7 @@ bool vg_weight_shared(const struct vg_session *s, const struct vt_node *n, int k
 int vg_take(struct vg_session *s, void *pointer_to_pointer, size_t nbytes, struct vt_err *err);
 int vg_answer(struct vg_session *s, struct vt_err *err);                  /* the session's error becomes the caller's, once */
 void vg_cast_weights(struct vg_session *s);
+int vg_send_kernels(struct vg_session *s, struct vt_err *err);            /* which of them are `on`, to the device */
 void *vg_packed(const struct vg_session *s, char *all, int weight);       /* a kernel in s->packed or s->packed_grads */
 /* Gradients of kernels to f32: of kernel k, added; of all that are on and in one place, if k < 0. */
 void vg_unpack_gradients(struct vg_session *s, int k);

@@ -345,7 +345,8 @@ static int open_devices(struct owned *w, struct vt_train_opts *o, const struct v
 
 	for (int level = 0; !rc && level < VT_LEVELS && p->device != VT_DEVICE_CPU; level++)
 		if (many || level == (int)o->precision.first)
-			rc = vt_device_open(&w->device[level], &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
+			rc = vt_device_open(&w->device[level],
+				&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
 				.profile = many ? vt_level_names[level] : profiles[p->profile],
 				.engines = vt_stage_input(r, "engines"), .cards = (int)p->devices }, err);
 	memcpy(o->device, w->device, sizeof(o->device));
@@ -357,10 +358,12 @@ static int open_devices(struct owned *w, struct vt_train_opts *o, const struct v
 static int check_devices(const struct params *p, struct vt_err *err)
 {
 	if (p->devices > 1 && p->device == VT_DEVICE_CPU)
-		return vt_err_set(err, VT_EUSAGE, "--devices=%d: cards share a batch, the CPU does not; give --device cuda, "
+		return vt_err_set(err, VT_EUSAGE,
+			"--devices=%d: cards share a batch, the CPU does not; give --device cuda, "
 			"or --devices 1", (int)p->devices);
 	if (p->batch % p->devices)
-		return vt_err_set(err, VT_EUSAGE, "--devices=%d: --batch=%d does not divide over them; give a batch of %d or a "
+		return vt_err_set(err, VT_EUSAGE,
+			"--devices=%d: --batch=%d does not divide over them; give a batch of %d or a "
 			"multiple", (int)p->devices, (int)p->batch, (int)p->devices);
 	return 0;
 }
@@ -402,7 +405,8 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		return rc;
 	*o = (struct vt_train_opts){ .model = p->model, .model_params = w->network,
 		.patch = { patch[0], patch[1], patch[2] }, .batch = (int)p->batch,
-		.cards = (int)p->devices, .accumulate = (int)p->accumulate, .steps = (uint64_t)p->steps, .validate = (uint64_t)p->validate,
+		.cards = (int)p->devices, .accumulate = (int)p->accumulate, .steps = (uint64_t)p->steps,
+		.validate = (uint64_t)p->validate,
 			.save = (uint64_t)p->save,
 		.seed = (uint64_t)p->seed, .schedule = schedule_of(p), .optim = optim_of(p), .loss = loss_of(p),
 		.output_weights = w->output_weights,
@@ -412,7 +416,8 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.averaging = (enum vt_averaging)p->averaging, .average_decay = p->average_decay,
 			.average_from = (uint64_t)p->average_from,
 		.average_every = (uint64_t)p->average_every,
-		.on_device = p->device != VT_DEVICE_CPU, .precision = precision, .pad = p->pad, .recompute = p->recompute,
+		.on_device = p->device != VT_DEVICE_CPU, .precision = precision, .pad = p->pad,
+		.recompute = p->recompute,
 		.memory_limit = (size_t)p->memory << 20, .fold = (int)p->fold, .max_validation = (int)p->max_validation,
 		.parent = w->previous, .parent_tree = w->previous ? vt_stage_tree(r, "previous") : NULL,
 		.transfer_rate = p->transfer_rate, .fit = { .leave = w->part, .repeat_input = p->repeat_input },

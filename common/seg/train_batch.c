@@ -101,7 +101,8 @@ static bool draw_there(struct vt_trainer *t, struct vt_remote *r, int round)
 		const struct vt_patch_file *f = &t->d->file[i];
 		struct vt_patch_ref p;
 
-		if (!vt_remote_keep(r, b, (int)i, &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d, f->h,
+		if (!vt_remote_keep(r, b, (int)i, &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d,
+			f->h,
 		    f->w }))
 			return false;
 		vt_dataset_choose(&p, f, &o, t->step, slot);
