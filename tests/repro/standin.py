@@ -27,7 +27,7 @@ def args(name, *more):
 
 
 def env(plugin, **more):
-    return {**os.environ, "VOXTRAIL_PLUGIN": plugin, **{k: str(v) for k, v in more.items()}}
+    return {**os.environ, "LD_LIBRARY_PATH": B + "/tests/mock", "VOXTRAIL_PLUGIN": plugin, **{k: str(v) for k, v in more.items()}}
 
 
 def train(name, *more, plugin=mock, **said):

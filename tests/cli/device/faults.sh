@@ -5,4 +5,4 @@ if [ ! -f "$P" ]; then
 	echo "skip - calls of the CUDA runtime that fail: the stand-in was not built (no nvcc, or CUDA=0)"
 	exit 0
 fi
-GPU_PLUGIN=$P exec "$B/tests/gpu_faults" 7 40
+LD_LIBRARY_PATH=$B/tests/mock GPU_PLUGIN=$P exec "$B/tests/gpu_faults" 7 40

@@ -6,7 +6,7 @@ if [ ! -f "$P" ]; then
 	echo "skip - the plugin on a stand-in of the CUDA runtime: it was not built (no nvcc, or CUDA=0)"
 	exit 0
 fi
-export BITS=1
+export BITS=1 LD_LIBRARY_PATH="$B/tests/mock"
 operators="convolutions norms activations pairs gates resizes random_masks outputs_branches_and_shared_weights"
 same() { # order test functions
 	unset GPU_PLUGIN VOXTRAIL_MOCK_ORDER

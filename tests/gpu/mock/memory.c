@@ -186,7 +186,7 @@ bool mock_memory_host(const void *p)
 
 	if ((const char *)p >= s.space && (const char *)p < s.space + SPACE)
 		return false;
-	return (page & 0xffffffff) >= SMALL && page < (uintptr_t)1 << 47 && !mincore((void *)page, PAGE, &in);
+	return (page & 0xffffffff) >= SMALL && page >> 46 == 1 && !mincore((void *)page, PAGE, &in);
 }
 
 void mock_memory_pending(int block, int change)
