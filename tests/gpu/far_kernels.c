@@ -1,5 +1,6 @@
-/* The compiled kernels (ptx.h) on tensors of up to 2^32 - 1 chunks, of which the pages exist that a block in the middle and the
- * last block touch: byte offsets beyond 2^31, 2^32 and 2^35, indices beyond 2^31, a grid's stride that would pass 2^32. */
+/* The compiled kernels (ptx.h) on tensors of up to 2^32 - 1 chunks, of which the pages exist that a block in the middle
+ * and the last block touch: byte offsets beyond 2^31, 2^32 and 2^35, indices beyond 2^31, a grid's stride that would
+ * pass 2^32. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -35,7 +36,8 @@ static float at_chunk(uint32_t i)
 }
 
 /* Launches a kernel that makes y of x with `block` alone, and looks at all its chunks: lane 0 is `factor` that of x. */
-static void one_block(int kernel, const void *args, uint32_t items, uint32_t block, uint16_t *x, const uint16_t *y, float factor)
+static void one_block(int kernel, const void *args, uint32_t items, uint32_t block, uint16_t *x, const uint16_t *y,
+	float factor)
 {
 	uint32_t wrong = 0, seen = 0;
 
