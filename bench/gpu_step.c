@@ -1,7 +1,10 @@
 /* gpu_step - milliseconds of one training step as the trainer makes it (input, forward, Dice, backward, Adam) or of one
  * inference, on a device; median and least of REPEATS after WARM, one JSON line.
  *
- *      gpu_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS train|infer */
+ * With `tune` instead, times the engines of that training step's convolutions REPEATS times each and prints an engine
+ * plan of the fastest, which `train --engines` repeats.
+ *
+ *      gpu_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS train|infer|tune */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +104,17 @@ static void measure(struct work *w, const char *name, int edge, const char *prof
 	free(w->target);
 }
 
+static void print_engines(const struct vt_device *d)
+{
+	struct vt_json *j = vt_device_engines(d);
+	struct vt_buf text = VT_BUF_INIT;
+
+	vt_json_compact(&text, j);
+	printf("%s\n", text.data);
+	vt_buf_release(&text);
+	vt_json_free(j);
+}
+
 int main(int argc, char **argv)
 {
 	const struct vt_optim_opts adam = { .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8 };
@@ -109,25 +123,32 @@ int main(int argc, char **argv)
 	struct vt_graph *g = NULL;
 	struct vt_device *d = NULL;
 	struct work w = { .s = NULL };
-	bool train = argc > 8 && !strcmp(argv[8], "train");
+	bool tune = argc > 8 && !strcmp(argv[8], "tune"), train = tune || (argc > 8 && !strcmp(argv[8], "train"));
+	char wish[32] = "";
 	int edge, repeats;
 
 	if (argc < 9 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
-		fprintf(stderr, "usage: gpu_step NAME PARAMS IN OUT EDGE PROFILE REPEATS train|infer %s\n", err.text);
+		fprintf(stderr, "usage: gpu_step NAME PARAMS IN OUT EDGE PROFILE REPEATS train|infer|tune %s\n", err.text);
 		return 64;
 	}
 	edge = atoi(argv[5]);
 	repeats = atoi(argv[7]) < 1 ? 1 : atoi(argv[7]) > MOST ? MOST : atoi(argv[7]);
+	if (tune)
+		snprintf(wish, sizeof(wish), "%s%d", VT_ENGINES_TUNE, repeats);
 	vt_log_open("gpu_step", VT_LOG_TEXT, VT_LOG_ERROR);
 	if (vt_model_build(&g, &(struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]),
 	    { edge, edge, edge } }, &err) ||
-		vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[6] }, &err) ||
+		vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[6],
+			.engines = tune ? wish : NULL }, &err) ||
 		vt_session_new(&w.s, g, &(struct vt_session_opts){ .training = train, .seed = 1, .device = d }, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}
 	w.o = train ? vt_optim_new(w.s, &adam) : NULL;
-	measure(&w, argv[1], edge, argv[6], repeats, train);
+	if (tune)
+		print_engines(d);
+	else
+		measure(&w, argv[1], edge, argv[6], repeats, train);
 	if (vt_session_error(w.s))
 		err = *vt_session_error(w.s);
 	vt_optim_free(w.o);

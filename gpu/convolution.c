@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_VERSION = 91500, MOST_CONFIGS = 64, MOST_KNOBS = 64, MOST_NOTES = 16, ALIGNMENT = 16 };
+#include "gpu/engine_plan.h"
+
+enum { LEAST_VERSION = 91500, MOST_CONFIGS = 64, MOST_KNOBS = 64, MOST_NOTES = 16, ALIGNMENT = 16, WORKSPACE_BOUND = 512 << 20 };
 
 /* Functions of the library that are called. */
 #define FUNCTIONS(X) X(cudnnGetVersion) X(cudnnCreate) X(cudnnDestroy) X(cudnnSetStream) X(cudnnGetErrorString) X(cudnnGetLastErrorString) \
@@ -26,6 +28,9 @@ struct vg_cudnn {
 	const struct vt_json *wanted;    /* convolutions of the engine plan that is replayed */
 	struct vt_json *replay, *chosen;
 	const struct vg_cudnn *first;    /* whose engines are taken; NULL: no other's */
+	vg_cudnn_timer timer;            /* NULL: the heuristics' order decides */
+	void *timer_context;
+	int runs;                        /* that a wish to tune asks for */
 	char *card;
 };
 
@@ -33,7 +38,7 @@ struct vg_conv {
 	struct vg_cudnn *c;
 	/* A plan's parts live as long as it does: whether cuDNN copies them is not documented. */
 	cudnnBackendDescriptor_t graph, op, conv, tensor[3], plan, config, engine, knob[MOST_KNOBS];
-	int64_t workspace;
+	int64_t workspace, most_workspace;       /* most: of an engine that is taken */
 };
 
 /* --- errors and descriptors --------------------------------------------------------------------------------------------------------- */
@@ -155,24 +160,6 @@ static void name_card(struct vg_cudnn *c, const char *json)
 	vt_json_free(j);
 }
 
-static int set_replay(struct vg_cudnn *c, const char *engines, struct vt_err *err)
-{
-	int64_t version;
-	int rc;
-
-	if (!engines || !*engines)
-		return 0;
-	rc = vt_json_parse(&c->replay, engines, strlen(engines), "engine plan", err);
-	if (rc)
-		return rc;
-	version = vt_json_integer(vt_json_get(c->replay, "cudnn"), 0);
-	c->wanted = vt_json_get(c->replay, "convolutions");
-	if (version != (int64_t)c->f.cudnnGetVersion() || strcmp(vt_json_text(vt_json_get(c->replay, "card"), ""), c->card ? c->card : ""))
-		return vt_err_set(err, VT_EDEVICE, "the engine plan is for %s with cuDNN %lld, this is %s with cuDNN %zu; it cannot give the same bits",
-			vt_json_text(vt_json_get(c->replay, "card"), "?"), (long long)version, c->card ? c->card : "?", c->f.cudnnGetVersion());
-	return 0;
-}
-
 int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *engines, struct vt_err *err)
 {
 	struct vg_cudnn *c = vt_xcalloc(1, sizeof(*c));
@@ -189,7 +176,8 @@ int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *eng
 	if (!rc)
 		name_card(c, properties ? properties : text.data);
 	if (!rc)
-		rc = set_replay(c, engines, err);
+		rc = vg_plan_read(&c->replay, &c->runs, engines, c->card, c->f.cudnnGetVersion(), err);
+	c->wanted = vt_json_get(c->replay, "convolutions");
 	vt_buf_release(&text);
 	if (rc)
 		vg_cudnn_close(c);
@@ -226,6 +214,17 @@ int vg_cudnn_stream(struct vg_cudnn *c, void *stream, struct vt_err *err)
 void vg_cudnn_follow(struct vg_cudnn *c, const struct vg_cudnn *first)
 {
 	c->first = first;
+}
+
+void vg_cudnn_tune(struct vg_cudnn *c, vg_cudnn_timer timer, void *context)
+{
+	c->timer = timer;
+	c->timer_context = context;
+}
+
+int vg_cudnn_runs(const struct vg_cudnn *c)
+{
+	return c->runs;
 }
 
 int vg_cudnn_properties(struct vg_cudnn *c, struct vt_buf *json, struct vt_err *err)
@@ -333,15 +332,6 @@ static int make_graph(struct vg_conv *p, const struct vg_conv_spec *s, struct vt
 }
 
 /* --- engines ------------------------------------------------------------------------------------------------------------------------------ */
-
-/* What a convolution is called in an engine plan. */
-static char *key_of(const struct vg_conv_spec *s)
-{
-	static const char *const kinds[] = { "", "forward", "data", "weights" }, *const types[] = { "f32", "bf16", "fp16" };
-
-	return vt_asprintf("%s %s x %dx%dx%dx%dx%d y %dx%dx%dx%dx%d k%d s%d p%d d%d", kinds[s->kind], s->tf32 ? "tf32" : types[s->type], s->x.n,
-		s->x.chunks * VG_LANES, s->x.d, s->x.h, s->x.w, s->y.n, s->y.chunks * VG_LANES, s->y.d, s->y.h, s->y.w, s->k, s->stride, s->pad, s->dilation);
-}
 
 static bool breaks_order(cudnnBackendNumericalNote_t note)
 {
@@ -451,7 +441,9 @@ static int try_config(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBack
 		rc = accept(c, engine, s, &yes, err);
 	if (!rc && yes)
 		rc = build_plan(p, *config, err);
-	if (!rc && yes) {
+	if (!rc && yes && p->workspace > p->most_workspace) {
+		destroy(c, &p->plan);
+	} else if (!rc && yes) {
 		p->config = *config;
 		p->engine = engine;
 		*config = engine = NULL;
@@ -460,10 +452,36 @@ static int try_config(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBack
 	return rc;
 }
 
-/* The first acceptable configuration of one heuristic that builds; p->plan is NULL if there is none.  What an engine
- * does not support passes it over; want of memory does not, or it would choose another engine's bits. */
+static void drop(struct vg_conv *p)
+{
+	destroy(p->c, &p->plan);
+	destroy(p->c, &p->config);
+	destroy(p->c, &p->engine);
+}
+
+/* Of p, just built, and the best so far the faster one stays in *best; of equals the one that was offered first. */
+static int keep_faster(struct vg_conv *p, struct vg_conv *best, double *least, const struct vg_conv_spec *s, struct vt_err *err)
+{
+	struct vg_conv other = *p;
+	double ms = 0;
+	int rc = p->c->timer(p->c->timer_context, p, s, &ms, err);
+
+	if (!rc && (!best->plan || ms < *least)) {
+		*least = ms;
+		other = *best;
+		*best = *p;
+	}
+	drop(&other);
+	p->plan = p->config = p->engine = NULL;
+	return rc;
+}
+
+/* The first acceptable configuration of one heuristic that builds, or the fastest of them if there is a timer; p->plan is NULL if there
+ * is none.  What an engine does not support passes it over; want of memory does not, or it would choose another engine's bits. */
 static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendHeurMode_t mode, struct vt_err *err)
 {
+	struct vg_conv best = { .c = p->c };
+	double least = 0;
 	const struct vg_cudnn *c = p->c;
 	const struct attribute a[] = { { CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
 		{ CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode }, { CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
@@ -478,8 +496,16 @@ static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBacke
 	if (!rc)
 		rc = get(c, heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_CONFIGS, &n, config,
 			"engines", &why);
-	for (int64_t i = 0; why.code != VT_ENOMEM && i < n && i < MOST_CONFIGS && !p->plan; i++)
+	for (int64_t i = 0; why.code != VT_ENOMEM && i < n && i < MOST_CONFIGS && !p->plan; i++) {
 		rc = try_config(p, s, &config[i], &why);
+		if (!rc && p->plan && c->timer)
+			rc = keep_faster(p, &best, &least, s, &why);
+	}
+	if (c->timer && rc != VT_ENOMEM)
+		*p = best.plan ? (struct vg_conv){ p->c, p->graph, p->op, p->conv, { p->tensor[0], p->tensor[1], p->tensor[2] }, best.plan, best.config,
+			best.engine, { NULL }, best.workspace, p->most_workspace } : *p;
+	else
+		drop(&best);
 	destroy_many(c, config, MOST_CONFIGS);
 	destroy(c, &heuristic);
 	if (rc != VT_ENOMEM)
@@ -488,12 +514,16 @@ static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBacke
 	return rc;
 }
 
+/* Engines whose workspace is within bounds come first, then any. */
 static int choose(struct vg_conv *p, const struct vg_conv_spec *s, const char *key, struct vt_err *err)
 {
-	int rc = choose_by(p, s, CUDNN_HEUR_MODE_A, err);
+	static const cudnnBackendHeurMode_t mode[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
+	int rc = 0;
 
-	if (!rc && !p->plan)
-		rc = choose_by(p, s, CUDNN_HEUR_MODE_FALLBACK, err);
+	for (int i = 0; i < 4 && !rc && !p->plan; i++) {
+		p->most_workspace = i < 2 ? WORKSPACE_BOUND : INT64_MAX;
+		rc = choose_by(p, s, mode[i % 2], err);
+	}
 	if (!rc && !p->plan)
 		rc = vt_err_set(err, VT_EDEVICE, "cuDNN %zu has no deterministic engine for %s on %s", p->c->f.cudnnGetVersion(), key, p->c->card);
 	return rc ? rc : note_choice(p, key, err);
@@ -531,7 +561,7 @@ static int repeat(struct vg_conv *p, const struct vt_json *said, const char *key
 int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv_spec *s, struct vt_err *err)
 {
 	struct vg_conv *p = vt_xcalloc(1, sizeof(*p));
-	char *key = key_of(s);
+	char *key = vg_plan_key(s);
 	const struct vt_json *said = vt_json_get(c->wanted, key);
 	int rc;
 

@@ -133,6 +133,78 @@ static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_c
 	return vg_cudnn_plan(self(d)->cudnn, out, s, err);
 }
 
+/* Arrays and events that a timed convolution needs. */
+struct trial {
+	void *array[4];
+	cudaEvent_t from, to;
+};
+
+static int begin_trial(struct card *c, struct trial *t, struct vg_conv *conv, const struct vg_conv_spec *s, struct vt_err *err)
+{
+	size_t lanes = VG_LANES * vg_type_size(s->type), taps = (size_t)(s->k * s->k * s->k);
+	size_t n[4] = { vg_chunks(&s->x) * lanes, (size_t)s->y.chunks * VG_LANES * taps * (size_t)s->x.chunks * lanes, vg_chunks(&s->y) * lanes,
+		vg_cudnn_workspace(conv) };
+	int rc = check(cudaEventCreateWithFlags(&t->from, cudaEventDefault), "event", err);
+
+	if (!rc)
+		rc = check(cudaEventCreateWithFlags(&t->to, cudaEventDefault), "event", err);
+	for (int i = 0; !rc && i < 4; i++) {
+		rc = alloc(&c->base, &t->array[i], n[i] ? n[i] : 256, err);
+		if (!rc && n[i])
+			rc = clear(&c->base, t->array[i], n[i], err);
+	}
+	return rc;
+}
+
+static void end_trial(struct card *c, struct trial *t)
+{
+	for (int i = 0; i < 4; i++)
+		release(&c->base, t->array[i]);
+	if (t->from)
+		forget(cudaEventDestroy(t->from));
+	if (t->to)
+		forget(cudaEventDestroy(t->to));
+}
+
+/* Milliseconds of one execution. */
+static int time_once(struct card *c, const struct trial *t, struct vg_conv *conv, float *ms, struct vt_err *err)
+{
+	int rc = check(cudaEventRecord(t->from, c->stream), "event", err);
+
+	if (!rc)
+		rc = vg_cudnn_execute(c->cudnn, conv, t->array[0], t->array[1], t->array[2], t->array[3], err);
+	if (!rc)
+		rc = check(cudaEventRecord(t->to, c->stream), "event", err);
+	if (!rc)
+		rc = check(cudaEventSynchronize(t->to), "event", err);
+	return rc ? rc : check(cudaEventElapsedTime(ms, t->from, t->to), "event", err);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const float *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* The median of as many runs as are wished for, behind two to warm up. */
+static int time_conv(void *context, struct vg_conv *conv, const struct vg_conv_spec *s, double *ms, struct vt_err *err)
+{
+	enum { WARM = 2 };
+	struct card *c = context;
+	struct trial t = { { NULL }, NULL, NULL };
+	int runs = vg_cudnn_runs(c->cudnn), rc = begin_trial(c, &t, conv, s, err);
+	float *each = vt_xcalloc((size_t)runs + 1, sizeof(*each));
+
+	for (int i = -WARM; !rc && i < runs; i++)
+		rc = time_once(c, &t, conv, &each[i < 0 ? 0 : i], err);
+	qsort(each, (size_t)runs, sizeof(*each), by_value);
+	*ms = (double)each[runs / 2];
+	free(each);
+	end_trial(c, &t);
+	return rc;
+}
+
 static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y, void *workspace, struct vt_err *err)
 {
 	return vg_cudnn_execute(self(d)->cudnn, conv, x, w, y, workspace, err);
@@ -281,6 +353,8 @@ int vg_device_open(struct vg_device **out, int card, int of, const char *engines
 		rc = vg_cudnn_open(&c->cudnn, NULL, engines, err);
 	if (!rc)
 		rc = vg_cudnn_stream(c->cudnn, c->stream, err);
+	if (!rc && vg_cudnn_runs(c->cudnn))
+		vg_cudnn_tune(c->cudnn, time_conv, c);
 	if (rc)
 		close_card(&c->base);
 	else

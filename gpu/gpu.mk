@@ -23,7 +23,7 @@ CUDA_INC  := $(if $(CUDNN_INC),-isystem $(CUDNN_INC)) -isystem $(CUDA_HOME)/incl
 GPU_PLANS_C := tests/gpu/gpu_plans.c gpu/plan_device.c gpu/convolution.c $(SESSION_C)
 $(call objects,gpu/convolution.c): CPPFLAGS_ALL += $(CUDA_INC)
 $B/tests/gpu_plans: $(call objects,$(GPU_PLANS_C)) $(LIB)
-$B/tests/gpu_card: $(call objects,tests/gpu/gpu_card.c gpu/convolution.c) $(LIB)
+$B/tests/gpu_card: $(call objects,tests/gpu/gpu_card.c gpu/convolution.c gpu/engine_plan.c) $(LIB)
 $B/tests/gpu_large: $(call objects,tests/gpu/gpu_large.c) $(LIB)
 tests-built: $B/tests/gpu_large
 ifneq ($(CUDNN_INC),)

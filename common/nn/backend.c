@@ -94,12 +94,23 @@ static int load_plugin(struct vt_device *d, struct vt_err *err)
 	return rc;
 }
 
-/* An engine plan, or the directory of the run that wrote it. */
+/* An engine plan, or the directory of the run that wrote it; or the wish to make one. */
 static int read_engines(struct vt_buf *out, const char *path, struct vt_err *err)
 {
 	char *file = vt_fs_is_dir(path) ? vt_path_join(path, "engines.json") : vt_xstrdup(path);
-	int rc = vt_fs_read(out, file, 16u << 20, err);
+	struct vt_json *plan = NULL;
+	int rc = 0;
 
+	if (!strncmp(path, VT_ENGINES_TUNE, strlen(VT_ENGINES_TUNE))) {
+		vt_buf_printf(out, "{\"tune\":%ld}", strtol(path + strlen(VT_ENGINES_TUNE), NULL, 10));
+	} else {
+		rc = vt_fs_read(out, file, 16u << 20, err);
+		if (!rc)
+			rc = vt_json_parse(&plan, out->data, out->len, file, err);
+		if (!rc && vt_json_get(plan, "tune"))
+			rc = vt_err_set(err, VT_EDATA, "%s is a wish to tune and no engine plan: make one first (docs/gpu.md)", file);
+	}
+	vt_json_free(plan);
 	free(file);
 	return rc;
 }

@@ -66,6 +66,86 @@ static int replay(const char *name, int edge, const char *properties, const stru
 	return rc;
 }
 
+/* A clock that gives every candidate a time by its turn: the same ones each run, the last of a few the least. */
+static int turn(void *context, struct vg_conv *p, const struct vg_conv_spec *spec, double *ms, struct vt_err *err)
+{
+	int *n = context;
+
+	(void)p;
+	(void)spec;
+	(void)err;
+	*ms = 100 - (*n)++ % 7;
+	return 0;
+}
+
+static int level(void *context, struct vg_conv *p, const struct vg_conv_spec *spec, double *ms, struct vt_err *err)
+{
+	(void)p;
+	(void)spec;
+	(void)err;
+	++*(int *)context;
+	*ms = 1;
+	return 0;
+}
+
+/* The engines that are chosen by a timer; *timed: how many candidates it saw. */
+static int tuned(struct vt_buf *out, const char *name, int edge, const char *properties, vg_cudnn_timer timer, int *timed,
+	const struct vg_profile *p, struct vt_err *err)
+{
+	struct vg_plan_device d;
+	int rc = vg_plan_device_open(&d, properties, "{\"tune\":3}", err);
+
+	*timed = 0;
+	if (rc)
+		return rc;
+	if (vg_cudnn_runs(d.cudnn) != 3)
+		rc = vt_err_set(err, VT_EFAIL, "the wish to tune was not read");
+	vg_cudnn_tune(d.cudnn, timer, timed);
+	if (!rc)
+		rc = plan(name, edge, &d, p, err);
+	text_of_engines(out, &d);
+	vg_plan_device_close(&d);
+	return rc;
+}
+
+/* Equal times choose as the heuristics do; other times choose others, the same twice, and what was chosen is repeated. */
+static int check_tuning(const char *name, int edge, const char *properties, const struct vg_plan_device *d, const struct vg_profile *p,
+	struct vt_err *err)
+{
+	struct vt_buf first = VT_BUF_INIT, same = VT_BUF_INIT, one = VT_BUF_INIT, two = VT_BUF_INIT;
+	struct vg_plan_device again;
+	int seen = 0, timed = 0, rc;
+
+	text_of_engines(&first, d);
+	rc = tuned(&same, name, edge, properties, level, &seen, p, err);
+	if (!rc && strcmp(first.data, same.data))
+		rc = vt_err_set(err, VT_EFAIL, "equal times chose other engines than the heuristics");
+	if (!rc)
+		rc = tuned(&one, name, edge, properties, turn, &timed, p, err);
+	if (!rc)
+		rc = tuned(&two, name, edge, properties, turn, &timed, p, err);
+	if (!rc && (strcmp(one.data, two.data) || !strcmp(one.data, first.data) || timed != seen || timed <= d->convolutions))
+		rc = vt_err_set(err, VT_EFAIL, "times of %d candidates, then %d, did not choose", seen, timed);
+	if (!rc) {
+		rc = vg_plan_device_open(&again, properties, one.data, err);
+		if (!rc) {
+			rc = plan(name, edge, &again, p, err);
+			two.len = 0;
+			text_of_engines(&two, &again);
+			if (!rc && strcmp(one.data, two.data))
+				rc = vt_err_set(err, VT_EFAIL, "the tuned engine plan is not repeated");
+			vg_plan_device_close(&again);
+		}
+	}
+	if (!rc)
+		printf("%d candidates of %d convolutions timed\n", timed, d->convolutions);
+	vt_buf_release(&first);
+	vt_buf_release(&same);
+	vt_buf_release(&one);
+	vt_buf_release(&two);
+	return rc;
+}
+
 int main(int argc, char **argv)
 {
 	struct vt_err err = VT_ERR_INIT;
@@ -89,6 +169,8 @@ int main(int argc, char **argv)
 			rc = plan(vt_model_name(i), edge, &d, &p, &err);
 			if (!rc && first)
 				rc = replay(vt_model_name(i), edge, properties.data, &d, &p, &err);
+			if (!rc && first && argc > 4)
+				rc = check_tuning(vt_model_name(i), edge, properties.data, &d, &p, &err);
 			first = 0;
 		}
 		vg_plan_device_close(&d);
