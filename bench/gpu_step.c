@@ -128,7 +128,8 @@ int main(int argc, char **argv)
 	int edge, repeats;
 
 	if (argc < 9 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
-		fprintf(stderr, "usage: gpu_step NAME PARAMS IN OUT EDGE PROFILE REPEATS train|infer|tune %s\n", err.text);
+		fprintf(stderr, "usage: gpu_step NAME PARAMS IN OUT EDGE PROFILE REPEATS train|infer|tune %s\n",
+			err.text);
 		return 64;
 	}
 	edge = atoi(argv[5]);

@@ -34,10 +34,11 @@ struct vg_cudnn {
 	char *card;
 };
 
+/* A plan's parts live as long as it does: whether cuDNN copies them is not documented. */
 struct vg_conv {
 	struct vg_cudnn *c;
-	/* A plan's parts live as long as it does: whether cuDNN copies them is not documented. */
 	cudnnBackendDescriptor_t graph, op, conv, tensor[3], plan, config, engine, knob[MOST_KNOBS];
+	double ms;                               /* where engines are timed */
 	int64_t workspace, most_workspace;       /* most: of an engine that is taken */
 };
 
@@ -149,17 +150,6 @@ static int set_properties(struct vg_cudnn *c, const char *json, struct vt_err *e
 	return make(c, &c->properties, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &a, 1, "device properties", err);
 }
 
-/* The card's name from its properties, to tell an engine plan of another card. */
-static void name_card(struct vg_cudnn *c, const char *json)
-{
-	struct vt_err ignored = VT_ERR_INIT;
-	struct vt_json *j = NULL;
-
-	if (!vt_json_parse(&j, json, strlen(json), "device properties", &ignored))
-		c->card = vt_xstrdup(vt_json_text(vt_json_get(j, "deviceName"), "unknown"));
-	vt_json_free(j);
-}
-
 int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *engines, struct vt_err *err)
 {
 	struct vg_cudnn *c = vt_xcalloc(1, sizeof(*c));
@@ -174,7 +164,7 @@ int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *eng
 	if (!rc && !properties)
 		rc = vg_cudnn_properties(c, &text, err);
 	if (!rc)
-		name_card(c, properties ? properties : text.data);
+		c->card = vg_plan_card(properties ? properties : text.data);
 	if (!rc)
 		rc = vg_plan_read(&c->replay, &c->runs, engines, c->card, c->f.cudnnGetVersion(), err);
 	c->wanted = vt_json_get(c->replay, "convolutions");
@@ -216,14 +206,10 @@ void vg_cudnn_follow(struct vg_cudnn *c, const struct vg_cudnn *first)
 	c->first = first;
 }
 
-void vg_cudnn_tune(struct vg_cudnn *c, vg_cudnn_timer timer, void *context)
+int vg_cudnn_tune(struct vg_cudnn *c, vg_cudnn_timer timer, void *context)
 {
 	c->timer = timer;
 	c->timer_context = context;
-}
-
-int vg_cudnn_runs(const struct vg_cudnn *c)
-{
 	return c->runs;
 }
 
@@ -459,20 +445,18 @@ static void drop(struct vg_conv *p)
 	destroy(p->c, &p->engine);
 }
 
-/* Of p, just built, and the best so far the faster one stays in *best; of equals the one that was offered first. */
-static int keep_faster(struct vg_conv *p, struct vg_conv *best, double *least, const struct vg_conv_spec *s, struct vt_err *err)
+/* Of p, just built, and the best so far the faster stays in *best; of equals the first. */
+static int keep_faster(struct vg_conv *p, struct vg_conv *best, const struct vg_conv_spec *s, struct vt_err *err)
 {
 	struct vg_conv other = *p;
-	double ms = 0;
-	int rc = p->c->timer(p->c->timer_context, p, s, &ms, err);
+	int rc = p->c->timer(p->c->timer_context, p, s, &p->ms, err);
 
-	if (!rc && (!best->plan || ms < *least)) {
-		*least = ms;
+	if (!rc && (!best->plan || p->ms < best->ms)) {
 		other = *best;
 		*best = *p;
 	}
-	drop(&other);
 	p->plan = p->config = p->engine = NULL;
+	drop(&other);
 	return rc;
 }
 
@@ -481,7 +465,6 @@ static int keep_faster(struct vg_conv *p, struct vg_conv *best, double *least, c
 static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendHeurMode_t mode, struct vt_err *err)
 {
 	struct vg_conv best = { .c = p->c };
-	double least = 0;
 	const struct vg_cudnn *c = p->c;
 	const struct attribute a[] = { { CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
 		{ CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode }, { CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
@@ -499,11 +482,11 @@ static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBacke
 	for (int64_t i = 0; why.code != VT_ENOMEM && i < n && i < MOST_CONFIGS && !p->plan; i++) {
 		rc = try_config(p, s, &config[i], &why);
 		if (!rc && p->plan && c->timer)
-			rc = keep_faster(p, &best, &least, s, &why);
+			rc = keep_faster(p, &best, s, &why);
 	}
 	if (c->timer && rc != VT_ENOMEM)
 		*p = best.plan ? (struct vg_conv){ p->c, p->graph, p->op, p->conv, { p->tensor[0], p->tensor[1], p->tensor[2] }, best.plan, best.config,
-			best.engine, { NULL }, best.workspace, p->most_workspace } : *p;
+			best.engine, { NULL }, best.ms, best.workspace, p->most_workspace } : *p;
 	else
 		drop(&best);
 	destroy_many(c, config, MOST_CONFIGS);
@@ -514,13 +497,12 @@ static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBacke
 	return rc;
 }
 
-/* Engines whose workspace is within bounds come first, then any. */
 static int choose(struct vg_conv *p, const struct vg_conv_spec *s, const char *key, struct vt_err *err)
 {
 	static const cudnnBackendHeurMode_t mode[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
 	int rc = 0;
 
-	for (int i = 0; i < 4 && !rc && !p->plan; i++) {
+	for (int i = 0; i < 4 && !rc && !p->plan; i++) {     /* those whose workspace is within bounds, then any */
 		p->most_workspace = i < 2 ? WORKSPACE_BOUND : INT64_MAX;
 		rc = choose_by(p, s, mode[i % 2], err);
 	}

@@ -25,12 +25,11 @@ int vg_cudnn_stream(struct vg_cudnn *c, void *stream, struct vt_err *err);
 /* From now on c gives a convolution that `first` has chosen an engine for the same one: first chooses before c does. */
 void vg_cudnn_follow(struct vg_cudnn *c, const struct vg_cudnn *first);
 
-/* How often an engine plan that is a wish, { "tune": runs }, wants each candidate run; 0 if it is none.  With a timer the fastest of all
- * acceptable engines that the heuristics offer is chosen instead of the first: what a tuned plan holds depends on time, what a plan
+/* With a timer the fastest of all acceptable engines that the heuristics offer is chosen instead of the first; NULL takes it away.
+ * Returns how often an engine plan that is a wish, { "tune": runs }, wants each candidate run; 0 if it is none: what a tuned plan holds depends on time, what a plan
  * that is replayed gives does not. */
 typedef int (*vg_cudnn_timer)(void *context, struct vg_conv *p, const struct vg_conv_spec *s, double *ms, struct vt_err *err);
-int vg_cudnn_runs(const struct vg_cudnn *c);
-void vg_cudnn_tune(struct vg_cudnn *c, vg_cudnn_timer timer, void *context);
+int vg_cudnn_tune(struct vg_cudnn *c, vg_cudnn_timer timer, void *context);
 
 /* The properties of the current card, as vg_cudnn_open takes them. */
 int vg_cudnn_properties(struct vg_cudnn *c, struct vt_buf *json, struct vt_err *err);

@@ -21,7 +21,7 @@ struct card {
 	struct vg_cudnn *cudnn;
 	char *slot[SLOTS];
 	cudaEvent_t sent[SLOTS];
-	int next, number, driver, runtime;
+	int next, number, runs, driver, runtime;      /* runs: of each engine, where they are timed */
 	struct cudaDeviceProp about;
 };
 
@@ -193,7 +193,7 @@ static int time_conv(void *context, struct vg_conv *conv, const struct vg_conv_s
 	enum { WARM = 2 };
 	struct card *c = context;
 	struct trial t = { { NULL }, NULL, NULL };
-	int runs = vg_cudnn_runs(c->cudnn), rc = begin_trial(c, &t, conv, s, err);
+	int runs = c->runs, rc = begin_trial(c, &t, conv, s, err);
 	float *each = vt_xcalloc((size_t)runs + 1, sizeof(*each));
 
 	for (int i = -WARM; !rc && i < runs; i++)
@@ -353,8 +353,10 @@ int vg_device_open(struct vg_device **out, int card, int of, const char *engines
 		rc = vg_cudnn_open(&c->cudnn, NULL, engines, err);
 	if (!rc)
 		rc = vg_cudnn_stream(c->cudnn, c->stream, err);
-	if (!rc && vg_cudnn_runs(c->cudnn))
-		vg_cudnn_tune(c->cudnn, time_conv, c);
+	if (!rc)
+		c->runs = vg_cudnn_tune(c->cudnn, time_conv, c);
+	if (!c->runs && c->cudnn)
+		vg_cudnn_tune(c->cudnn, NULL, NULL);
 	if (rc)
 		close_card(&c->base);
 	else

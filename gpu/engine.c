@@ -120,62 +120,6 @@ static int check_shapes(const struct vt_graph *g, const bool *live, struct vt_er
 	return 0;
 }
 
-/* Where each kernel lies in the packed array. */
-static void list_kernels(struct vg_session *s)
-{
-	s->kernel_of = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->kernel_of));
-	s->kernel_host = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->kernel_host));
-	for (int i = 0; i < s->g->n_weights; i++) {
-		const struct vt_weight_spec *w = &s->g->weight[i];
-		uint32_t outer = (uint32_t)w->dims[0], inner = (uint32_t)w->dims[1], lanes = VG_LANES, per = (inner + lanes - 1) / lanes, taps;
-
-		s->kernel_of[i] = w->role == 'k' ? s->n_kernels : -1;
-		if (w->role != 'k')
-			continue;
-		taps = (uint32_t)(w->n / outer / inner);
-		s->kernel_host[s->n_kernels++] = (struct vg_filter){ .at = s->offset[i], .chunk = s->packed_chunks, .outer = outer, .inner = inner,
-			.by_taps = vg_div_make(taps), .by_inner = vg_div_make(per) };
-		s->packed_chunks += (outer + lanes - 1) / lanes * lanes * taps * per;
-	}
-}
-
-int vg_send_kernels(struct vg_session *s, struct vt_err *err)
-{
-	return s->d->ops->upload(s->d, s->kernel, s->kernel_host, (size_t)s->n_kernels * sizeof(*s->kernel), err);
-}
-
-static int new_weights(struct vg_session *s, struct vt_err *err)
-{
-	size_t packed;
-	int rc;
-
-	s->offset = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->offset));
-	for (int i = 0; i < s->g->n_weights; i++) {
-		s->offset[i] = s->n_scalars;
-		s->n_scalars += s->g->weight[i].n;
-	}
-	list_kernels(s);
-	packed = (size_t)s->packed_chunks * VG_LANES * vg_type_size(s->type);
-	rc = vg_take(s, &s->weights, s->n_scalars * sizeof(float), err);
-	if (!rc)
-		rc = vg_take(s, &s->packed, packed, err);
-	if (!rc)
-		rc = vg_take(s, &s->kernel, (size_t)s->n_kernels * sizeof(*s->kernel), err);
-	if (!rc)
-		rc = vg_send_kernels(s, err);
-	if (rc || !s->opts.training)
-		return rc;
-	rc = vg_take(s, &s->packed_grads, packed, err);
-	if (!rc)
-		rc = vg_take(s, &s->grads, s->n_scalars * sizeof(float), err);
-	return rc ? rc : s->d->ops->clear(s->d, s->grads, s->n_scalars * sizeof(float), err);
-}
-
-void *vg_packed(const struct vg_session *s, char *all, int weight)
-{
-	return all + (size_t)s->kernel_host[s->kernel_of[weight]].chunk * VG_LANES * vg_type_size(s->type);
-}
-
 /* Kind 0 is the node's forward pass, 1 its data gradient, 2 its weight gradient; a transposed convolution is the
  * adjoint of the convolution from its output to its input. */
 static int new_conv(struct vg_session *s, int i, int which, struct vt_err *err)
@@ -327,7 +271,7 @@ int vg_session_new(void **out, void *engine, const struct vt_graph *g, const str
 	if (!rc)
 		rc = new_buffers(s, err);
 	if (!rc)
-		rc = new_weights(s, err);
+		rc = vg_weights_new(s, err);
 	if (!rc)
 		rc = new_convs(s, err);
 	if (!rc)
@@ -396,44 +340,6 @@ int vg_answer(struct vg_session *s, struct vt_err *err)
 	return rc;
 }
 
-void vg_cast_weights(struct vg_session *s)
-{
-	struct vg_kernel_cast a = { s->packed, s->weights, s->kernel, s->n_kernels, s->type };
-
-	vg_run(s, VG_K_kernel_cast, &a, s->packed_chunks);
-}
-
-void vg_unpack_gradients(struct vg_session *s, int k)
-{
-	struct vg_kernel_grad a = { s->grads, s->packed_grads, s->scale, s->kernel, s->n_kernels, k >= 0, s->type, 0 };
-	uint32_t end = k < 0 ? 0 : k + 1 < s->n_kernels ? s->kernel_host[k + 1].chunk : s->packed_chunks;
-
-	if (k < 0) {
-		vg_run(s, VG_K_kernel_grad, &a, s->packed_chunks);
-		return;
-	}
-	a.kernel += k;
-	a.first = s->kernel_host[k].chunk;
-	a.n = 1;
-	vg_run(s, VG_K_kernel_grad, &a, end - a.first);
-}
-
-int vg_session_put_weights(void *session, const float *values, struct vt_err *err)
-{
-	struct vg_session *s = session;
-
-	s->d->ops->upload(s->d, s->weights, values, s->n_scalars * sizeof(float), &s->err);
-	vg_cast_weights(s);
-	return vg_answer(s, err);
-}
-
-int vg_session_get_weights(void *session, float *values, struct vt_err *err)
-{
-	struct vg_session *s = session;
-
-	return s->d->ops->download(s->d, values, s->weights, s->n_scalars * sizeof(float), err);
-}
-
 int vg_session_set_input(void *session, const float *x, struct vt_err *err)
 {
 	struct vg_session *s = session;
@@ -453,6 +359,224 @@ int vg_session_get_output(void *session, int i, float *y, struct vt_err *err)
 	vg_run(s, VG_K_unpack, &a, vg_chunks(&a.s));
 	if (!s->err.code)
 		s->d->ops->download(s->d, y, s->plain, count(s->g->node[t].shape) * sizeof(float), &s->err);
+	return vg_answer(s, err);
+}
+
+/* --- passes ------------------------------------------------------------------------------------------------------- */
+
+/* Streams of dropout and noise: vt_rng_stream's name but for its last word. */
+static void name_streams(struct vg_session *s, uint64_t step)
+{
+	bool any = false;
+
+	for (int i = 0; s->opts.training && i < s->g->n_nodes; i++) {
+		enum vt_op op = s->g->node[i].op;
+
+		if (op != VT_OP_DROPOUT && op != VT_OP_NOISE)
+			continue;
+		s->host_names[i] = vg_mix(vg_mix(vg_mix(0, vt_rng_hash(op == VT_OP_NOISE ? "noise" : "dropout")), step),
+			(uint64_t)i);
+		any = true;
+	}
+	if (any)
+		s->d->ops->upload(s->d, s->names, s->host_names, (size_t)s->g->n_nodes * sizeof(*s->names), &s->err);
+}
+
+/* Makes a pass, records it when it comes again, and repeats the record from then on: the arguments are those of the
+ * first. */
+static void taped(struct vg_session *s, void (*pass)(struct vg_session *), struct vg_tape **tape, int *passes)
+{
+	struct vt_err why = VT_ERR_INIT;
+
+	if (s->err.code)
+		return;
+	if (*tape) {
+		s->d->ops->replay(s->d, *tape, &s->err);
+		return;
+	}
+	if (*passes == 1 && !s->no_tapes && !s->d->ops->record(s->d, &why)) {
+		pass(s);
+		why = s->err;
+		if (s->d->ops->stop(s->d, tape, &why) || s->err.code) {
+			s->err = (struct vt_err)VT_ERR_INIT;
+			s->no_tapes = true;
+			if (*tape)
+				s->d->ops->tape_free(*tape);
+			*tape = NULL;
+		} else {
+			s->d->ops->replay(s->d, *tape, &s->err);
+			return;
+		}
+	}
+	*passes += *passes < 2;
+	pass(s);
+}
+
+static void forward_pass(struct vg_session *s)
+{
+	for (int i = 0; i < s->g->n_nodes; i++)
+		if (s->plan.live[i])
+			vg_forward_node(s, i);
+}
+
+int vg_session_forward(void *session, uint64_t step, struct vt_err *err)
+{
+	struct vg_session *s = session;
+
+	name_streams(s, step);
+	taped(s, forward_pass, &s->forward_tape, &s->forwards);
+	return vg_answer(s, err);
+}
+
+/* The nodes a gradient comes to: what an output with a gradient depends on, but for what lies behind a detached
+ * tensor. */
+static void reach(struct vg_session *s)
+{
+	const struct vt_graph *g = s->g;
+
+	memset(s->has, 0, (size_t)g->n_nodes * sizeof(bool));
+	memset(s->reached, 0, (size_t)g->n_nodes * sizeof(bool));
+	for (int k = 0; k < vt_graph_n_outputs(g); k++)
+		s->reached[vt_graph_output_at(g, k).tensor] |= s->backward_key >> k & 1;
+	for (int i = g->n_nodes - 1; i >= 0; i--)
+		for (int k = 0; s->reached[i] && g->node[i].op != VT_OP_DETACH && k < 2; k++)
+			if (g->node[i].in[k] >= 0)
+				s->reached[g->node[i].in[k]] = true;
+	for (int i = 0; i < g->n_nodes; i++)
+		s->reached[i] &= s->plan.grad[i] != SIZE_MAX;
+}
+
+/* Output gradients that the host has, to the device; 0 where there are none. */
+static void bring_gradients(struct vg_session *s, const float *const *dy)
+{
+	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
+		float *to = s->dy + vg_output_offset(s, k);
+		size_t nbytes = count(s->g->node[vt_graph_output_at(s->g, k).tensor].shape) * sizeof(float);
+
+		if (!s->err.code && !dy[k])
+			s->d->ops->clear(s->d, to, nbytes, &s->err);
+		else if (!s->err.code && dy[k] != VT_KEPT_GRADIENT)
+			s->d->ops->upload(s->d, to, dy[k], nbytes, &s->err);
+	}
+}
+
+/* In fp16 they are scaled by a power of two that brings the largest to [1, 2), less where a pass overflowed: a
+ * function of the gradients alone, so a resumed run repeats it. */
+static void seed_gradients(struct vg_session *s)
+{
+	for (int finish = 0; s->scale && finish < 2; finish++) {
+		struct vg_largest a = { s->scale + 2, s->scale, s->dy, vg_output_offset(s, vt_graph_n_outputs(s->g)),
+			LARGEST_BLOCKS, finish, s->backoff };
+
+		vg_run(s, VG_K_largest, &a, finish ? 1 : LARGEST_BLOCKS);
+	}
+	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
+		int t = vt_graph_output_at(s->g, k).tensor;
+		struct vg_pack a = { vg_grad(s, t), s->dy + vg_output_offset(s, k), s->scale, vg_shape_of(s, t),
+			s->type };
+
+		if (!(s->backward_key >> k & 1) || !a.t)
+			continue;
+		vg_run(s, VG_K_pack, &a, vg_chunks(&a.s));
+		s->has[t] = true;
+	}
+}
+
+/* Which kernels' gradients the next pass brings to one place, and whether it sets every other. */
+static void mark_gradients(struct vg_session *s)
+{
+	bool *set = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*set));
+
+	reach(s);
+	for (int i = 0; i < s->g->n_nodes; i++)
+		for (int k = 0; s->reached[i] && k < 4; k++)
+			if (s->g->node[i].weight[k] >= 0)
+				set[s->g->node[i].weight[k]] = true;
+	s->zero_first = false;
+	for (int i = 0; i < s->g->n_weights; i++) {
+		bool shared = s->g->weight[i].uses > 1;
+
+		s->zero_first |= s->g->weight[i].trainable && (shared || !set[i]);
+		if (s->kernel_of[i] >= 0)
+			s->kernel_host[s->kernel_of[i]].on = set[i] && !shared;
+	}
+	free(set);
+	if (!s->err.code)
+		vg_send_kernels(s, &s->err);
+}
+
+/* Makes the value of node i, which was let go, from its inputs, made first if they were let go too. */
+static void make_again(struct vg_session *s, int i)
+{
+	const struct vt_node *n = &s->g->node[i];
+
+	if (!s->plan.again[i] || s->made[i])
+		return;
+	s->made[i] = true;
+	for (int k = 0; k < 2; k++)
+		if (n->in[k] >= 0)
+			make_again(s, n->in[k]);
+	vg_forward_node(s, i);
+}
+
+/* What the backward step of node j reads.  Also where no gradient comes to j: the plan keeps what this needs only
+ * until then. */
+static void make_ready(struct vg_session *s, int j)
+{
+	for (int i = 0; i <= j && s->plan.live[j] && s->plan.wants[j]; i++)
+		if (s->plan.again[i] && vt_plan_backward_reads(&s->plan, s->g, j, i))
+			make_again(s, i);
+}
+
+static void backward_pass(struct vg_session *s)
+{
+	reach(s);
+	if (!s->err.code && s->zero_first)
+		s->d->ops->clear(s->d, s->grads, s->n_scalars * sizeof(float), &s->err);
+	seed_gradients(s);
+	memset(s->made, 0, (size_t)s->g->n_nodes * sizeof(*s->made));
+	s->again = true;
+	for (int i = s->g->n_nodes - 1; i >= 0; i--) {
+		make_ready(s, i);
+		if (s->reached[i])
+			vg_backward_node(s, i);
+	}
+	s->again = false;
+	vg_unpack_gradients(s, -1);
+}
+
+/* Gradients lie where activations were, so both passes are made again, without what a forward pass keeps of a batch. */
+static void smaller_scale(struct vg_session *s)
+{
+	for (s->backoff = 4; !s->err.code && s->backoff <= MOST_BACKOFF &&
+		!isfinite(vg_gradient_norm(s)); s->backoff += 4) {
+		s->keep_statistics = true;
+		forward_pass(s);
+		s->keep_statistics = false;
+		backward_pass(s);
+	}
+	s->backoff = 0;
+}
+
+int vg_session_backward(void *session, const float *const *dy, struct vt_err *err)
+{
+	struct vg_session *s = session;
+	unsigned key = 0;
+
+	for (int k = 0; k < vt_graph_n_outputs(s->g); k++)
+		key |= (unsigned)(dy[k] != NULL) << k;
+	if (key != s->backward_key) {
+		if (s->backward_tape)
+			s->d->ops->tape_free(s->backward_tape);
+		s->backward_tape = NULL;
+		s->backwards = 0;
+		s->backward_key = key;
+		mark_gradients(s);
+	}
+	bring_gradients(s, dy);
+	taped(s, backward_pass, &s->backward_tape, &s->backwards);
+	if (s->scale && !s->err.code)
+		smaller_scale(s);
 	return vg_answer(s, err);
 }
 

@@ -12,6 +12,18 @@ char *vg_plan_key(const struct vg_conv_spec *s)
 		s->x.chunks * VG_LANES, s->x.d, s->x.h, s->x.w, s->y.n, s->y.chunks * VG_LANES, s->y.d, s->y.h, s->y.w, s->k, s->stride, s->pad, s->dilation);
 }
 
+char *vg_plan_card(const char *properties)
+{
+	struct vt_err ignored = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	char *card = NULL;
+
+	if (!vt_json_parse(&j, properties, strlen(properties), "device properties", &ignored))
+		card = vt_xstrdup(vt_json_text(vt_json_get(j, "deviceName"), "unknown"));
+	vt_json_free(j);
+	return card;
+}
+
 int vg_plan_read(struct vt_json **plan, int *runs, const char *text, const char *card, size_t version, struct vt_err *err)
 {
 	int64_t other, wish;

@@ -56,11 +56,11 @@ $(call objects,gpu/nccl.c): CPPFLAGS_ALL += $(if $(NCCL_INC),-isystem $(NCCL_INC
 $(call objects,gpu/cuda.c): CPPFLAGS_ALL += $(CUDA_INC)
 $(call objects,gpu/cuda.c gpu/convolution.c gpu/nccl.c): ISA := -fvisibility=hidden
 
-# --keep: its PTX stays, for the tests.
+# --keep and -v: its PTX and what ptxas says of each kernel stay, for the tests.
 $B/obj/gpu/launch.cu.o: gpu/launch.cu $(wildcard gpu/*.h) $B/nvcc-flags
 	$(call say,NVCC,$< ($(GPU_ARCHS)))
 	@mkdir -p $(@D)/keep
-	$(Q)$(NVCC) $(NVCCFLAGS) --keep --keep-dir $(@D)/keep -c -o $@ $<
+	$(Q)$(NVCC) $(NVCCFLAGS) --keep --keep-dir $(@D)/keep -Xptxas -v -c -o $@ $< 2>$@.usage || { cat $@.usage >&2; exit 1; }
 $B/nvcc-flags: FORCE
 	@mkdir -p $(@D); echo '$(NVCC) $(NVCCFLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCCFLAGS)' >$@
 $(PLUGIN): $(call objects,$(CUDA_C)) $B/obj/gpu/launch.cu.o $(LIB)

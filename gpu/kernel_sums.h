@@ -166,15 +166,22 @@ VG_FN void vg_sums_gather(const struct vg_sums *a, const int mode, const struct 
 	if (mode == VG_SUM_NORM_SLOPE)
 		k.slope = vg_seat_slopes(a->slopes, a->slope, &a->s, t);
 	for (; v + (VG_RUN - 1) * t->lanes < t->end; v += VG_RUN * t->lanes) {
-		struct vg_chunk x[VG_RUN], y[VG_RUN];
+		const uint32_t ahead = mode == VG_SUM_NORM_SLOPE ? VG_RUN / 2 : VG_RUN;      /* loads in flight: registers allow no more there */
 
-		for (uint32_t r = 0; r < VG_RUN; r++) {
-			x[r] = vg_load(a->a, a->type, base + (v + r * t->lanes) * step);
-			y[r] = vg_reads_two(mode) ? vg_load(a->b, a->type, base + (v + r * t->lanes) * step) : vg_zero();
-		}
 		vg_clear_run(&q);
-		for (uint32_t r = 0; r < VG_RUN; r++)
-			vg_sums_add(a, mode, base + (v + r * t->lanes) * step, &k, x[r], y[r], &q);
+		VG_UNROLL
+		for (uint32_t from = 0; from < VG_RUN; from += ahead) {
+			struct vg_chunk x[VG_RUN], y[VG_RUN];
+
+			VG_UNROLL
+			for (uint32_t r = 0; r < ahead; r++) {
+				x[r] = vg_load(a->a, a->type, base + (v + (from + r) * t->lanes) * step);
+				y[r] = vg_reads_two(mode) ? vg_load(a->b, a->type, base + (v + (from + r) * t->lanes) * step) : vg_zero();
+			}
+			VG_UNROLL
+			for (uint32_t r = 0; r < ahead; r++)
+				vg_sums_add(a, mode, base + (v + (from + r) * t->lanes) * step, &k, x[r], y[r], &q);
+		}
 		vg_add_run(sum, quantities, &q);
 	}
 	vg_clear_run(&q);

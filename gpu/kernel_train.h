@@ -70,6 +70,7 @@ VG_FN float vg_class_terms(const struct vg_loss_terms *o, float p, float ln, int
 /* A voxel's channels, which may fill two chunks; `lanes`, 8 or 16, is a constant where these functions are called. */
 VG_FN void vg_logits(const void *t, int type, uint32_t voxel, int lanes, float z[16])
 {
+	VG_UNROLL
 	for (int ch = 0; ch < lanes / VG_LANES; ch++) {
 		struct vg_chunk c = vg_load(t, type, voxel * (uint32_t)(lanes / VG_LANES) + (uint32_t)ch);
 
@@ -83,16 +84,20 @@ VG_FN float vg_probabilities(const float z[16], int c, int softmax, int lanes, f
 {
 	float most = z[0], sum = 0.0f;
 
+	VG_UNROLL
 	for (int k = 0; k < lanes; k++)
 		p[k] = softmax || k >= c ? 0.0f : vg_sigmoid(z[k]);
 	if (!softmax)
 		return 0.0f;
+	VG_UNROLL
 	for (int k = 1; k < lanes; k++)
 		most = k < c && z[k] > most ? z[k] : most;
+	VG_UNROLL
 	for (int k = 0; k < lanes; k++) {
 		p[k] = k < c ? vg_exp(z[k] - most) : 0.0f;
 		sum += p[k];
 	}
+	VG_UNROLL
 	for (int k = 0; k < lanes; k++)
 		p[k] /= sum;
 	return most + vg_ln(sum);
@@ -105,6 +110,7 @@ VG_FN float vg_class_of(const struct vg_loss_sums *a, uint32_t i, int ch, int la
 
 	vg_logits(a->z, a->type, i, lanes, z);
 	ln = vg_probabilities(z, a->s.c, 1, lanes, all);
+	VG_UNROLL
 	for (int k = 0; k < lanes; k++) {
 		*p = k == ch ? all[k] : *p;
 		own = k == ch ? z[k] : own;
@@ -182,6 +188,7 @@ VG_FN void vg_loss_grad_of(const struct vg_loss_grad *a, uint32_t i, int lanes)
 
 	vg_logits(a->z, a->type, i, lanes, z);
 	ln = vg_probabilities(z, a->s.c, a->o.softmax, lanes, p);
+	VG_UNROLL
 	for (int k = 0; k < lanes; k++) {
 		const float *slope = a->slope + ((size_t)n * (size_t)lanes + (size_t)k) * 3;
 		int on = a->o.softmax ? t == k : t >> k & 1;
@@ -191,6 +198,7 @@ VG_FN void vg_loss_grad_of(const struct vg_loss_grad *a, uint32_t i, int lanes)
 		if (a->o.softmax && on && k < a->s.c)
 			vg_class_terms(&a->o, p[k], ln - z[k], k == 0, &f);
 	}
+	VG_UNROLL
 	for (int k = 0; k < lanes; k++) {
 		int on = a->o.softmax ? t == k : t >> k & 1;
 		float d;
@@ -286,16 +294,17 @@ VG_FN void vg_draw_item(const struct vg_draw *a, uint32_t i)
 	size_t from = vg_source(&a->from, v), voxels = (size_t)a->from.d * (size_t)a->from.h * (size_t)a->from.w;
 	struct vg_chunk out = vg_zero();
 
+	VG_UNROLL
 	for (int l = 0; l < VG_LANES; l++) {
 		int c = (int)ch * VG_LANES + l;
 		size_t at = (size_t)c * voxels + from;
-		float x;
+		float x, gain = ch ? a->gain[VG_LANES + l] : a->gain[l], add = ch ? a->add[VG_LANES + l] : a->add[l];
 
 		if (c >= a->from.c || c == a->dropped || from == (size_t)-1)
 			continue;
 		x = a->half ? vg_of_f16(((const uint16_t *)a->image)[at]) : ((const float *)a->image)[at];
 		if (x != 0.0f) {
-			x = x * a->gain[c] + a->add[c];
+			x = x * gain + add;
 			out.v[l] = a->noise > 0.0 ? x + vg_patch_noise(a, (uint64_t)c * a->from.p.voxels + v) : x;
 		}
 	}

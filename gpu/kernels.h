@@ -9,9 +9,8 @@
 #include "common/nn/patch_ref.h"
 #include "gpu/number.h"
 
-#define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) \
-	X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) \
-	X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
+#define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) X(channel_grad) X(concat) \
+	X(window) X(upsample) X(upsample_back) X(maxpool) X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
 	X(softmax_back) X(pairs) X(reshape) X(fold) X(loss_fold) X(loss_grad) X(update) X(draw) X(draw_target) \
 	X(shrink) X(accumulate) X(centralise) X(average) X(cut) X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
 
@@ -594,12 +593,8 @@ struct vg_print {
 #define VG_DECLARE(name) VG_K_##name,
 #define VG_DECLARE_BLOCK(name, phases, modes, shared) VG_K_##name,
 enum vg_kernel { VG_MAPS(VG_DECLARE) VG_BLOCKS(VG_DECLARE_BLOCK) VG_KERNELS };
-#undef VG_DECLARE
-#undef VG_DECLARE_BLOCK
 
-/* Names in the order of enum vg_kernel, for lists of texts. */
-#define VG_NAME(name) #name,
-#define VG_NAME_BLOCK(name, phases, modes, shared) #name,
-#define VG_KERNEL_NAMES VG_MAPS(VG_NAME) VG_BLOCKS(VG_NAME_BLOCK)
+#define VG_NAME(name, ...) #name,
+#define VG_KERNEL_NAMES VG_MAPS(VG_NAME) VG_BLOCKS(VG_NAME)        /* in the order of enum vg_kernel */
 
 #endif

@@ -67,7 +67,7 @@ template <class A> int mode_of(const A &, long) { return 0; }
 
 /* One kernel for each type and mode, MODE counting down from the last. */
 #define BLOCK(name, phases, modes, doubles) \
-	template <int T, int MODE> __global__ void __launch_bounds__(VG_SUM_THREADS) kernel_##name(struct vg_##name a) \
+	template <int T, int MODE> __global__ void __launch_bounds__(VG_SUM_THREADS, 2) kernel_##name(struct vg_##name a) \
 	{ \
 		constexpr int mode = MODE; \
 		__shared__ double shared[doubles]; \

@@ -24,6 +24,13 @@
 #define VT_FMATH_FN VG_FN
 #include "common/base/fmath_inline.h"
 
+/* Before a loop that indexes an array which shall stay in registers. */
+#ifdef __CUDA_ARCH__
+#define VG_UNROLL _Pragma("unroll")
+#else
+#define VG_UNROLL
+#endif
+
 enum { VG_LANES = 8 };
 enum vg_type { VG_F32, VG_BF16, VG_F16 };
 

@@ -136,7 +136,9 @@ static int account(char **argv, bool every, struct vt_err *err)
 		rc = vt_model_build(&g, &r, err);
 	if (!rc)
 		rc = vg_session_new(&s, &engine, g, &(struct vt_session_opts){ .training = true }, err);
-	d.n = 0;                                 /* making it does not count */
+	if (!rc)
+		rc = step(s, err);
+	d.n = 0;                                 /* making it and what a first step brings do not count */
 	if (!rc)
 		rc = step(s, err);
 	if (!rc && every)

@@ -22,4 +22,9 @@ for profile in bf16 f32; do plan h200 64 $profile; done
 for card in a100 l40s b200; do plan $card 64 bf16; done
 plan rtx3090 64 fp16
 plan h200 64 tf32
+if "$B/tests/gpu_plans" "$ROOT/tests/gpu/cards/h200.json" 64 bf16 segresnet >out 2>err; then
+	echo "ok - engines chosen by a clock: $(tail -n 1 out); what was chosen is repeated"
+else
+	echo "not ok - engines chosen by a clock: $(cat err)"
+fi
 exit 0
