@@ -147,7 +147,6 @@ bool vg_weight_shared(const struct vg_session *s, const struct vt_node *n, int k
 int vg_take(struct vg_session *s, void *pointer_to_pointer, size_t nbytes, struct vt_err *err);
 int vg_answer(struct vg_session *s, struct vt_err *err);                  /* the session's error becomes the caller's, once */
 int vg_weights_new(struct vg_session *s, struct vt_err *err);
-int vg_send_kernels(struct vg_session *s, struct vt_err *err);            /* after s->kernel_host[].on has changed */
 void vg_cast_weights(struct vg_session *s);
 int vg_send_kernels(struct vg_session *s, struct vt_err *err);            /* which of them are `on`, to the device */
 void *vg_packed(const struct vg_session *s, char *all, int weight);       /* a kernel in s->packed or s->packed_grads */
