@@ -4,7 +4,9 @@
  * With `tune` instead, times the engines of that training step's convolutions REPEATS times each and prints an engine
  * plan of the fastest, which `train --engines` repeats.
  *
- *      gpu_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS train|infer|tune */
+ *      gpu_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS train|infer|tune [CARDS]
+ *
+ * CARDS cards share a batch of as many patches. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,7 +127,7 @@ int main(int argc, char **argv)
 	struct work w = { .s = NULL };
 	bool tune = argc > 8 && !strcmp(argv[8], "tune"), train = tune || (argc > 8 && !strcmp(argv[8], "train"));
 	char wish[32] = "";
-	int edge, repeats;
+	int edge, repeats, cards = argc > 9 ? atoi(argv[9]) : 1;
 
 	if (argc < 9 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
 		fprintf(stderr, "usage: gpu_step NAME PARAMS IN OUT EDGE PROFILE REPEATS train|infer|tune %s\n",
@@ -137,10 +139,10 @@ int main(int argc, char **argv)
 	if (tune)
 		snprintf(wish, sizeof(wish), "%s%d", VT_ENGINES_TUNE, repeats);
 	vt_log_open("gpu_step", VT_LOG_TEXT, VT_LOG_ERROR);
-	if (vt_model_build(&g, &(struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]),
+	if (vt_model_build(&g, &(struct vt_model_request){ argv[1], params, cards, atoi(argv[3]), atoi(argv[4]),
 	    { edge, edge, edge } }, &err) ||
 		vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[6],
-			.engines = tune ? wish : NULL }, &err) ||
+			.engines = tune ? wish : NULL, .cards = cards }, &err) ||
 		vt_session_new(&w.s, g, &(struct vt_session_opts){ .training = train, .seed = 1, .device = d }, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;

@@ -36,6 +36,12 @@ for profile in bf16 tf32; do
 	fi
 	wanted segresnet $profile scans && timed "end_to_end.py $profile" "$PY" bench/gpu/end_to_end.py "$scans" $profile "$SUBJECTS"
 done
+n=2
+while wanted segresnet bf16 "train, $n cards" && "$B/tests/device_probe" cuda $n >/dev/null 2>&1; do
+	timed "gpu_step on $n cards" sh -c '"$B/bench/gpu_step" segresnet "{\"init_filters\": 16}" 4 3 "$1" bf16 "$2" train $3 | sed "s/\"train\"/\"train, $3 cards, a patch each\"/"' sh \
+		"$EDGE" "$REPEATS" $n
+	n=$((2 * n))
+done
 "$PY" - "$out" <<'PY' || failed=1
 import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1])]

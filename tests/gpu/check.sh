@@ -43,9 +43,16 @@ sanitised() {
 windows() {
 	"$B/tests/test_gpu_windows" && "$PYTHON" tests/oracle/nn/windows.py
 }
+several() { # training on several cards: as many batches added up on one, to the bit
+	n=16
+	while [ $n -gt 1 ] && ! "$B/tests/device_probe" cuda $n >/dev/null 2>&1; do n=$((n - 1)); done
+	[ $n -gt 1 ] || { echo "skip - several cards: one is visible, or NCCL is missing"; return 77; }
+	GPU_CARDS=$n RUN_ONLY="sums_in_rank_order as_accumulated drawn_patches" "$B/tests/test_gpu_cards"
+}
 row "operators and networks against the CPU" "$B/tests/test_gpu_engine"
 row "training steps with every option against the CPU" "$B/tests/test_gpu_training"
 row "train: same bytes twice and after a kill; near the CPU" "$PYTHON" tests/repro/device.py
+row "several cards" several
 row "windows cut and joined on the card; MONAI's values" windows
 row "predict on the card against the CPU" "$PYTHON" tests/e2e/predict_on_device.py
 row "brain masks by a network on the card" "$PYTHON" tests/oracle/image/learned_mask.py

@@ -1,4 +1,5 @@
-/* device_probe cpu|cuda|auto: opens a device as a stage does; prints its description, or the message and exits with its
+/* device_probe cpu|cuda|auto [CARDS]: opens a device as a stage does; prints its description, or the message and exits
+ * with its
  * code. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +18,12 @@ int main(int argc, char **argv)
 
 	while (argc > 1 && vt_device_wishes[wish] && strcmp(vt_device_wishes[wish], argv[1]))
 		wish++;
-	if (argc != 2 || !vt_device_wishes[wish])
+	if ((argc != 2 && argc != 3) || !vt_device_wishes[wish])
 		return 64;
 	vt_log_open("device_probe", VT_LOG_TEXT, VT_LOG_INFO);
 	vt_device_settle(&wish);
-	if (vt_device_open(&d, &(struct vt_device_opts){ .wish = (enum vt_device_wish)wish }, &err)) {
+	if (vt_device_open(&d, &(struct vt_device_opts){ .wish = (enum vt_device_wish)wish,
+		.cards = argc == 3 ? atoi(argv[2]) : 1 }, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}
