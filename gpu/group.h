@@ -1,11 +1,13 @@
 /* group.h - a training session on the cards of a team: data parallelism.
  *
  * Every card holds all weights and the optimiser's arrays, and an equal share of the batch's items, in order: item i is
- * on card i / share.  Card r's session is an ordinary one over the graph with `share` items; rank 0's stands for all and
+ * on card i / share.  Card r's session is an ordinary one over the graph with `share` items; rank 0's stands for
+ * all and
  * has `group` set.
  *
  * What the whole batch decides is decided over the whole batch: a loss is combined from every item's sums, in item
- * order, on the host.  Random streams are named by an item's place in the batch.  So outputs and losses do not depend on
+ * order, on the host.  Random streams are named by an item's place in the batch.  So outputs and losses do not
+ * depend on
  * the number of cards, where no batch norm reads them: that uses a card's own share, and its running statistics are the
  * mean of the cards'.  In fp16 every card scales the gradients of its share.
  *

@@ -1,6 +1,5 @@
 /* device_probe cpu|cuda|auto [CARDS]: opens a device as a stage does; prints its description, or the message and exits
- * with its
- * code. */
+ * with its code. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

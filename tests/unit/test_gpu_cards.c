@@ -1,4 +1,5 @@
-/* A batch on several cards, the emulated ones (GPU_PLUGIN: real ones), against one card and against sums of a card's own
+/* A batch on several cards, the emulated ones (GPU_PLUGIN: real ones), against one card and against sums of a
+ * card's own
  * shares, mostly to the bit. */
 #include "common/nn/average.h"
 #include "common/nn/model.h"
@@ -90,7 +91,8 @@ static bool begin(struct work *w, const struct vt_graph *g, const char *profile,
 	struct vt_err err = VT_ERR_INIT;
 
 	*w = (struct work){ NULL, NULL };
-	if (vt_device_open(&w->d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile, .cards = cards },
+	if (vt_device_open(&w->d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile,
+		.cards = cards },
 		&err) || vt_session_new(&w->s, g, &(struct vt_session_opts){ .training = true, .seed = 5,
 		.device = w->d }, &err)) {
 		CHECK_FAIL("%d cards: %s", cards, err.text);
@@ -185,7 +187,8 @@ static void outputs_of_an_item(void)
 				one_pass(&many, g, profiles[k], cards, 0);
 				for (int o = 0; o < one.n_outputs; o++)
 					if (memcmp(one.y[o], many.y[o], one.each[o] * sizeof(float)))
-						CHECK_FAIL("%s, %s, %d cards: output %d differs by %.2g", name, profiles[k],
+						CHECK_FAIL("%s, %s, %d cards: output %d differs by %.2g", name,
+							profiles[k],
 							cards, o, distance(many.y[o], one.y[o], one.each[o]));
 				if (!(distance(many.grads, one.grads, one.n_scalars) < (k ? 2e-2 : 1e-5)))
 					CHECK_FAIL("%s, %s, %d cards: gradients differ by %.2g", name, profiles[k],
@@ -194,7 +197,8 @@ static void outputs_of_an_item(void)
 		}
 }
 
-/* The gradient is the sum of the cards' own, each a card that is alone with its share; running statistics their mean. */
+/* The gradient is the sum of the cards' own, each a card that is alone with its share; running statistics their
+ * mean. */
 static void sums_in_rank_order(void)
 {
 	static struct pass many, share;
@@ -219,7 +223,8 @@ static void sums_in_rank_order(void)
 				for (int o = 0; o < share.n_outputs; o++)
 					if (memcmp(many.y[o] + (size_t)r * share.each[o], share.y[o],
 						share.each[o] * sizeof(float)))
-						CHECK_FAIL("%s, %s: card %d of %d has another output", name, profile, r, cards);
+						CHECK_FAIL("%s, %s: card %d of %d has another output", name, profile,
+							r, cards);
 			}
 			vt_graph_free(part);
 			if (memcmp(grads, many.grads, many.n_scalars * sizeof(float)))
@@ -298,13 +303,16 @@ static const struct vt_optim_opts adam = { .kind = VT_OPTIM_ADAM, .momentum = 0.
 static const struct vt_optim_opts ahead = { .kind = VT_OPTIM_SGD, .momentum = 0.9, .centralise = true, .lookahead = 2,
 	.slow_share = 0.5 };
 
-/* Losses that look at the whole batch are those of one card to the bit, and training stays near; again: the same bits. */
+/* Losses that look at the whole batch are those of one card to the bit, and training stays near; again: the same
+ * bits. */
 static void training(void)
 {
 	static struct steps one, many, again;
 	const struct vt_loss all[] = { { .dice = 1, .cross_entropy = 0.5, .batch = true, .smooth = 1, .smooth_below = 1,
-		.balance = -1 }, { .softmax = true, .generalised = 1, .focal = 1, .gamma = 1.5, .balance = 0.75, .batch = true,
-		.smooth = 1e-5, .smooth_below = 1e-5 }, { .tversky = 1, .focal = 2, .gamma = 2, .balance = 0.25, .smooth = 1,
+		.balance = -1 }, { .softmax = true, .generalised = 1, .focal = 1, .gamma = 1.5, .balance = 0.75,
+			.batch = true,
+		.smooth = 1e-5, .smooth_below = 1e-5 }, { .tversky = 1, .focal = 2, .gamma = 2, .balance = 0.25,
+			.smooth = 1,
 		.smooth_below = 1, .false_positive = 0.3, .false_negative = 0.7 } };
 
 	for (int i = 0; i < 3; i++) {
@@ -319,11 +327,15 @@ static void training(void)
 				CHECK_FAIL("loss %d, %d cards: two runs differ", i, cards);
 			if (many.loss[0] != one.loss[0])
 				CHECK_FAIL("loss %d, %d cards: %.17g, want %.17g", i, cards, many.loss[0], one.loss[0]);
-			if (!(distance(many.weights, one.weights, one.n) < 1e-5) || !(distance(many.m, one.m, one.n) < 1e-4) ||
-				!(distance(many.mean, one.mean, one.n) < 1e-5) || !(fabs(many.sy - one.sy) <= 1e-3 * fabs(one.sy)) ||
+			if (!(distance(many.weights, one.weights, one.n) < 1e-5) || !(distance(many.m, one.m,
+				one.n) < 1e-4) ||
+				!(distance(many.mean, one.mean, one.n) < 1e-5) ||
+					!(fabs(many.sy - one.sy) <= 1e-3 * fabs(one.sy)) ||
 				!(fabs(many.norm[STEPS - 1] - one.norm[STEPS - 1]) <= 1e-4 * one.norm[STEPS - 1]))
-				CHECK_FAIL("loss %d, %d cards: weights differ by %.2g, m by %.2g, mean by %.2g, s y %.9g and %.9g", i,
-					cards, distance(many.weights, one.weights, one.n), distance(many.m, one.m, one.n),
+				CHECK_FAIL("loss %d, %d cards: weights differ by %.2g, m by %.2g, mean by %.2g, "
+					"s y %.9g and %.9g", i,
+					cards, distance(many.weights, one.weights, one.n), distance(many.m, one.m,
+						one.n),
 					distance(many.mean, one.mean, one.n), many.sy, one.sy);
 		}
 		vt_graph_free(g);
@@ -344,7 +356,8 @@ static void as_accumulated(void)
 			train(&many, g, profiles[k], cards, 1, &loss, &adam);
 			for (int t = 0; t < STEPS; t++)
 				if (many.norm[t] != one.norm[t])
-					CHECK_FAIL("%d cards, %s, step %d: norm %.17g, want %.17g", cards, profiles[k], t,
+					CHECK_FAIL("%d cards, %s, step %d: norm %.17g, want %.17g", cards,
+						profiles[k], t,
 						many.norm[t], one.norm[t]);
 			CHECK(!memcmp(many.weights, one.weights, one.n * sizeof(float)));
 			CHECK(!memcmp(many.m, one.m, one.n * sizeof(float)));
@@ -378,18 +391,21 @@ static void drawn_patches(void)
 		for (int b = 0; b < 4; b++) {
 			struct vt_patch_ref p = { .at = { b % 2, 1, 2 }, .gain = { 1, 1 }, .dropped = -1 };
 
-			CHECK(vt_remote_keep(vt_session_remote(w.s), b, b % 2, &(struct vt_volume_ref){ volume[b % 2], false,
+			CHECK(vt_remote_keep(vt_session_remote(w.s), b, b % 2, &(struct vt_volume_ref){ volume[b % 2],
+				false,
 				regions, 2, 8, 8, 8 }));
 			vt_remote_draw(vt_session_remote(w.s), b, b % 2, &p);
 		}
 		vt_session_forward(w.s, 0);
 		vt_session_get_output(w.s, y);
 		for (size_t i = 0; i < sizeof(y) / sizeof(*y); i++) {
-			size_t x = i % EDGE + 2, v = i / EDGE % EDGE + 1, c = i / (EDGE * EDGE * EDGE) % 2, b = i / (2 * EDGE * EDGE * EDGE);
+			size_t x = i % EDGE + 2, v = i / EDGE % EDGE + 1, c = i / (EDGE * EDGE * EDGE) % 2,
+				b = i / (2 * EDGE * EDGE * EDGE);
 			size_t z = i / (EDGE * EDGE) % EDGE + b % 2, from = (z * 8 + v) * 8 + x;
 
 			if (y[i] != volume[b % 2][c * 512 + from])
-				CHECK_FAIL("value %zu is %g, want %g", i, (double)y[i], (double)volume[b % 2][c * 512 + from]);
+				CHECK_FAIL("value %zu is %g, want %g", i, (double)y[i],
+					(double)volume[b % 2][c * 512 + from]);
 			target[b * EDGE * EDGE * EDGE + i % (EDGE * EDGE * EDGE)] = regions[from];
 		}
 		there = vt_remote_loss(vt_session_remote(w.s), 0, &ce, 1);
@@ -436,7 +452,8 @@ static void faults(void)
 {
 	static const struct {
 		const char *fault, *says;
-	} all[] = { { "-1", "the link failed" }, { "-4", "the link failed" }, { "2", "card 1 has other weights than card 0" },
+	} all[] = { { "-1", "the link failed" }, { "-4", "the link failed" }, { "2",
+		"card 1 has other weights than card 0" },
 		{ "4", "card 1 has other weights than card 0" } };
 	const struct vt_loss loss = { .dice = 1, .smooth = 1, .smooth_below = 1 };
 

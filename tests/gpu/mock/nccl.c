@@ -1,5 +1,7 @@
-/* NCCL as far as a link between cards uses it, on the stand-in's streams.  Besides wrong arguments these end the process:
- * a send without its receive in the same group (its kernel would wait for ever), a group of two threads, operations that
+/* NCCL as far as a link between cards uses it, on the stand-in's streams.  Besides wrong arguments these end the
+ * process:
+ * a send without its receive in the same group (its kernel would wait for ever), a group of two threads, operations
+ * that
  * are captured, a buffer or stream of another card than the communicator's.
  *
  *      VOXTRAIL_MOCK_NCCL=V          the version it says it has (22809)
@@ -199,7 +201,8 @@ static ncclResult_t add(const char *name, struct op op)
 		mock_die("%s: the communicator is still in progress", name);
 	mock_memory_check(buffer, op.n, MOCK_DEVICE, name);
 	if (mock_memory_card(buffer) != c->card)
-		mock_die("%s: the buffer is on card %d, rank %d on card %d", name, mock_memory_card(buffer), c->rank, c->card);
+		mock_die("%s: the buffer is on card %d, rank %d on card %d", name, mock_memory_card(buffer), c->rank,
+			c->card);
 	cudaStreamIsCapturing(op.stream, &capturing);
 	if (capturing != cudaStreamCaptureStatusNone)
 		mock_die("%s is captured, with several cards in a process", name);
@@ -213,7 +216,8 @@ ncclResult_t ncclSend(const void *from, size_t n, ncclDataType_t type, int peer,
 {
 	if (type != ncclUint8)
 		mock_die("ncclSend: of bytes only");
-	return add("ncclSend", (struct op){ .send = true, .comm = comm, .peer = peer, .from = from, .n = n, .stream = stream });
+	return add("ncclSend", (struct op){ .send = true, .comm = comm, .peer = peer, .from = from, .n = n,
+		.stream = stream });
 }
 
 ncclResult_t ncclRecv(void *to, size_t n, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream)
@@ -229,7 +233,8 @@ static struct op *sender(const struct op *receive)
 	for (int i = 0; i < group.n; i++) {
 		struct op *s = &group.op[i];
 
-		if (s->send && !s->matched && s->comm->clique == receive->comm->clique && s->peer == receive->comm->rank &&
+		if (s->send && !s->matched && s->comm->clique == receive->comm->clique &&
+			s->peer == receive->comm->rank &&
 			s->comm->rank == receive->peer)
 			return s;
 	}
@@ -295,14 +300,16 @@ static cudaError_t copy_all(void)
 		if (to->send)
 			continue;
 		if (!from || from->n != to->n)
-			mock_die("rank %d receives %zu bytes from rank %d, which sends %zu in this group", to->comm->rank, to->n,
+			mock_die("rank %d receives %zu bytes from rank %d, which sends %zu in this group",
+				to->comm->rank, to->n,
 				to->peer, from ? from->n : 0);
 		from->matched = true;
 		status = cudaMemcpyAsync(to->to, from->from, to->n, cudaMemcpyDeviceToDevice, to->stream);
 	}
 	for (int i = 0; i < group.n && !status; i++)
 		if (group.op[i].send && !group.op[i].matched)
-			mock_die("rank %d sends to rank %d, which does not receive in this group", group.op[i].comm->rank,
+			mock_die("rank %d sends to rank %d, which does not receive in this group",
+				group.op[i].comm->rank,
 				group.op[i].peer);
 	return status;
 }
