@@ -331,8 +331,8 @@ static enum state go_on(struct block *b, struct thread *t)
 		case PTX_BARRIER:
 		case PTX_RETURN:
 			t->at = o->code == PTX_BARRIER ? o : NULL;
+			b->instructions += ran - t->ran;
 			t->ran = ran;
-			b->instructions += ran;
 			return o->code == PTX_BARRIER ? WAITING : ENDED;
 		case PTX_NONE:
 		case PTX_CODES:
