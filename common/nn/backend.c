@@ -108,7 +108,8 @@ static int read_engines(struct vt_buf *out, const char *path, struct vt_err *err
 		if (!rc)
 			rc = vt_json_parse(&plan, out->data, out->len, file, err);
 		if (!rc && vt_json_get(plan, "tune"))
-			rc = vt_err_set(err, VT_EDATA, "%s is a wish to tune and no engine plan: make one first (docs/gpu.md)", file);
+			rc = vt_err_set(err, VT_EDATA, "%s is a wish to tune and no engine plan: make one first "
+				"(docs/gpu.md)", file);
 	}
 	vt_json_free(plan);
 	free(file);
@@ -144,7 +145,8 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 		return vt_err_set(err, VT_EUSAGE, "profile %s: the CPU computes in f32; other profiles need --device "
 			"cuda", o->profile);
 	if (o->wish == VT_DEVICE_CPU && o->cards > 1)
-		return vt_err_set(err, VT_EUSAGE, "%d cards were asked for on the CPU; they need --device cuda", o->cards);
+		return vt_err_set(err, VT_EUSAGE, "%d cards were asked for on the CPU; they need --device cuda",
+			o->cards);
 	if (o->wish == VT_DEVICE_CPU)
 		return 0;
 	rc = open_plugin(out, o, err);

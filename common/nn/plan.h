@@ -17,7 +17,8 @@ struct vt_plan {
 	bool *again;
 	bool *wants;             /* [nodes]: as vt_plan_wants_grad */
 	bool *live;              /* [nodes]: computed, because a wanted output needs it */
-	int *host;               /* [nodes]: whose pass computes node i too (inference: a convolution, a norm), else i */
+	/* [nodes]: whose pass computes node i too (inference: a convolution, a norm), else i */
+	int *host;
 	/* all values lie in rows (cpu/conv_rows.h), and every node but the input is or has such a host */
 	bool rows;
 	size_t arena, scratch;   /* units; a device's scratch is the largest array, for gradients that are added */

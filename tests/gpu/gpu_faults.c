@@ -253,6 +253,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < MOST_FUNCTIONS && table[i].name[0]; i++)
 		printf("# %-28s failed %5d times: %5d for memory, %5d for the device, %5d went on\n",
 			table[i].name, table[i].times, table[i].memory, table[i].device, table[i].same);
-	printf("%s - %d of %ld calls made to fail, each in %d ways\n", check_here ? "not ok" : "ok", n, calls, VARIANTS);
+	printf("%s - %d of %ld calls made to fail, each in %d ways\n", check_here ? "not ok" : "ok", n, calls,
+		VARIANTS);
 	return check_here != 0;
 }

@@ -1,6 +1,6 @@
 /* gpu_large [EDGE [SIDE]]: a tensor of more than 2^31 bytes (8 channels, EDGE x SIDE x SIDE voxels, 520 and 512 unless
- * told; both at least 48) through convolutions and an activation on the device in bf16, compared with the CPU on tiles at its start, middle and
- * end.  Exit status 1 if one differs. */
+ * told; both at least 48) through convolutions and an activation on the device in bf16, compared with the CPU on tiles
+ * at its start, middle and end.  Exit status 1 if one differs. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* window_probe REQUEST.json WEIGHTS VOLUME.vtp OUT OVERLAP FLIPS [PROFILE]: a volume through a network by windows, values
- * as f32 to OUT; with PROFILE on a device, request's n windows at a time.  For tests/oracle/nn/windows.py. */
+/* window_probe REQUEST.json WEIGHTS VOLUME.vtp OUT OVERLAP FLIPS [PROFILE]: a volume through a network by windows,
+ * values as f32 to OUT; with PROFILE on a device, request's n windows at a time.  For tests/oracle/nn/windows.py. */
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/nn/backend.h"

@@ -8,7 +8,8 @@
 #include "tests/gpu/mock/mock.h"
 
 #define ONE(name) +1
-enum { MOST_KERNELS = 4096, MAPS = 0 VG_MAPS(ONE) }; /* those of one thread an item come first and are given their items */
+/* those of one thread an item come first and are given their items */
+enum { MOST_KERNELS = 4096, MAPS = 0 VG_MAPS(ONE) };
 
 static struct entry {
 	const void *stub;
