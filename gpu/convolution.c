@@ -1,38 +1,12 @@
 #include "gpu/convolution.h"
 
-#include <cudnn.h>
-#include <dlfcn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpu/cudnn_library.h"
 #include "gpu/engine_plan.h"
 
-enum { LEAST_VERSION = 91500, MOST_CONFIGS = 64, MOST_KNOBS = 64, MOST_NOTES = 16, ALIGNMENT = 16, WORKSPACE_BOUND = 512 << 20 };
-
-/* Functions of the library that are called. */
-#define FUNCTIONS(X) X(cudnnGetVersion) X(cudnnCreate) X(cudnnDestroy) X(cudnnSetStream) X(cudnnGetErrorString) X(cudnnGetLastErrorString) \
-	X(cudnnBackendCreateDescriptor) X(cudnnBackendDestroyDescriptor) X(cudnnBackendFinalize) X(cudnnBackendSetAttribute) \
-	X(cudnnBackendGetAttribute) X(cudnnBackendExecute)
-
-struct library {
-#define POINTER(name) __typeof__(&name) name;
-	FUNCTIONS(POINTER)
-};
-
-struct vg_cudnn {
-	void *so;
-	struct library f;
-	cudnnHandle_t handle;            /* NULL where only plans are made */
-	cudnnBackendDescriptor_t properties;
-	const struct vt_json *wanted;    /* convolutions of the engine plan that is replayed */
-	struct vt_json *replay, *chosen;
-	const struct vg_cudnn *first;    /* whose engines are taken; NULL: no other's */
-	vg_cudnn_timer timer;            /* NULL: the heuristics' order decides */
-	void *timer_context;
-	int runs;                        /* that a wish to tune asks for */
-	char *card;
-};
+enum { MOST_CONFIGS = 64, MOST_KNOBS = 64, MOST_NOTES = 16, ALIGNMENT = 16, WORKSPACE_BOUND = 512 << 20 };
 
 /* A plan's parts live as long as it does: whether cuDNN copies them is not documented. */
 struct vg_conv {
@@ -42,204 +16,7 @@ struct vg_conv {
 	int64_t workspace, most_workspace;       /* most: of an engine that is taken */
 };
 
-/* --- errors and descriptors --------------------------------------------------------------------------------------------------------- */
-
-static int fail(const struct vg_cudnn *c, cudnnStatus_t status, const char *what, struct vt_err *err)
-{
-	bool memory = status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
-		status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
-	char more[512] = "";
-
-	c->f.cudnnGetLastErrorString(more, sizeof(more));
-	return vt_err_set(err, memory ? VT_ENOMEM : VT_EDEVICE, "cuDNN: %s: %s (%d)%s%s", what,
-		c->f.cudnnGetErrorString(status), (int)status, *more ? ": " : "", more);
-}
-
-static int check(const struct vg_cudnn *c, cudnnStatus_t status, const char *what, struct vt_err *err)
-{
-	return status == CUDNN_STATUS_SUCCESS ? 0 : fail(c, status, what, err);
-}
-
-static void destroy(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d)
-{
-	if (*d)
-		c->f.cudnnBackendDestroyDescriptor(*d);
-	*d = NULL;
-}
-
-/* An attribute to be set on a descriptor. */
-struct attribute {
-	cudnnBackendAttributeName_t name;
-	cudnnBackendAttributeType_t type;
-	int64_t n;
-	const void *value;
-};
-
-/* Makes a descriptor with its attributes and finalises it; on failure *out is NULL. */
-static int make(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, cudnnBackendDescriptorType_t type, const struct attribute *a, int n,
-	const char *what, struct vt_err *err)
-{
-	int rc;
-
-	*out = NULL;
-	rc = check(c, c->f.cudnnBackendCreateDescriptor(type, out), what, err);
-	for (int i = 0; !rc && i < n; i++)
-		rc = check(c, c->f.cudnnBackendSetAttribute(*out, a[i].name, a[i].type, a[i].n, a[i].value), what, err);
-	if (!rc)
-		rc = check(c, c->f.cudnnBackendFinalize(*out), what, err);
-	if (rc)
-		destroy(c, out);
-	return rc;
-}
-
-static int get(const struct vg_cudnn *c, cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name,
-	cudnnBackendAttributeType_t type, int64_t room, int64_t *n, void *out, const char *what, struct vt_err *err)
-{
-	return check(c, c->f.cudnnBackendGetAttribute(d, name, type, room, n, out), what, err);
-}
-
-/* Descriptors for an answer to fill: all or, on failure, none. */
-static int make_many(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d, int n, cudnnBackendDescriptorType_t type,
-	struct vt_err *err)
-{
-	int rc = 0, made = 0;
-
-	for (; !rc && made < n; made++) {
-		d[made] = NULL;
-		rc = check(c, c->f.cudnnBackendCreateDescriptor(type, &d[made]), "descriptor", err);
-	}
-	for (int i = 0; rc && i < made - 1; i++)
-		destroy(c, &d[i]);
-	return rc;
-}
-
-static void destroy_many(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d, int n)
-{
-	for (int i = 0; i < n; i++)
-		destroy(c, &d[i]);
-}
-
-/* --- opening -------------------------------------------------------------------------------------------------------------------------- */
-
-static int load(struct vg_cudnn *c, struct vt_err *err)
-{
-	c->so = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
-	if (!c->so)
-		c->so = dlopen("/usr/local/cuda/lib64/libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
-	if (!c->so)
-		return vt_err_set(err, VT_EDEVICE, "cuDNN is missing: %s; install cuDNN 9.15 or newer, or put its folder on LD_LIBRARY_PATH", dlerror());
-#define FIND(name) { \
-		void *symbol = dlsym(c->so, #name); \
-		if (!symbol) \
-			return vt_err_set(err, VT_EDEVICE, "libcudnn.so.9 has no %s; install cuDNN 9.15 or newer", #name); \
-		memcpy(&c->f.name, &symbol, sizeof(symbol)); \
-	}
-	FUNCTIONS(FIND)
-	if (c->f.cudnnGetVersion() < LEAST_VERSION)
-		return vt_err_set(err, VT_EDEVICE, "cuDNN %zu is older than 9.15, whose 3-D convolutions are the first without wrong bf16 results", c->f.cudnnGetVersion());
-	return 0;
-}
-
-static int set_properties(struct vg_cudnn *c, const char *json, struct vt_err *err)
-{
-	int32_t device = 0;
-	struct attribute a = { CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &device };
-
-	if (json)
-		a = (struct attribute){ CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)strlen(json), json };
-	return make(c, &c->properties, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &a, 1, "device properties", err);
-}
-
-int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *engines, struct vt_err *err)
-{
-	struct vg_cudnn *c = vt_xcalloc(1, sizeof(*c));
-	struct vt_buf text = VT_BUF_INIT;
-	int rc = load(c, err);
-
-	c->chosen = vt_json_new(VT_JSON_OBJECT);
-	if (!rc && !properties)
-		rc = check(c, c->f.cudnnCreate(&c->handle), "cudnnCreate", err);
-	if (!rc)
-		rc = set_properties(c, properties, err);
-	if (!rc && !properties)
-		rc = vg_cudnn_properties(c, &text, err);
-	if (!rc)
-		c->card = vg_plan_card(properties ? properties : text.data);
-	if (!rc)
-		rc = vg_plan_read(&c->replay, &c->runs, engines, c->card, c->f.cudnnGetVersion(), err);
-	c->wanted = vt_json_get(c->replay, "convolutions");
-	vt_buf_release(&text);
-	if (rc)
-		vg_cudnn_close(c);
-	else
-		*out = c;
-	return rc;
-}
-
-void vg_cudnn_close(struct vg_cudnn *c)
-{
-	if (!c)
-		return;
-	if (c->properties)
-		destroy(c, &c->properties);
-	if (c->handle)
-		c->f.cudnnDestroy(c->handle);
-	vt_json_free(c->replay);
-	vt_json_free(c->chosen);
-	free(c->card);
-	/* the library stays loaded: its own threads and exit handlers live in it */
-	free(c);
-}
-
-size_t vg_cudnn_version(const struct vg_cudnn *c)
-{
-	return c->f.cudnnGetVersion();
-}
-
-int vg_cudnn_stream(struct vg_cudnn *c, void *stream, struct vt_err *err)
-{
-	return check(c, c->f.cudnnSetStream(c->handle, stream), "cudnnSetStream", err);
-}
-
-void vg_cudnn_follow(struct vg_cudnn *c, const struct vg_cudnn *first)
-{
-	c->first = first;
-}
-
-int vg_cudnn_tune(struct vg_cudnn *c, vg_cudnn_timer timer, void *context)
-{
-	c->timer = timer;
-	c->timer_context = context;
-	return c->runs;
-}
-
-int vg_cudnn_properties(struct vg_cudnn *c, struct vt_buf *json, struct vt_err *err)
-{
-	enum { ROOM = 1 << 16 };
-	int64_t n = 0;
-	int rc;
-
-	vt_buf_reserve(json, ROOM + 1);
-	rc = check(c, c->f.cudnnBackendGetAttribute(c->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, ROOM, &n, json->data),
-		"device properties as JSON", err);
-	if (!rc) {
-		json->data[n < ROOM ? n : ROOM] = '\0';
-		json->len = strlen(json->data);
-	}
-	return rc;
-}
-
-struct vt_json *vg_cudnn_engines(const struct vg_cudnn *c)
-{
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-
-	vt_json_put_int(j, "cudnn", (int64_t)c->f.cudnnGetVersion());
-	vt_json_put_text(j, "card", c->card ? c->card : "");
-	vt_json_put(j, "convolutions", vt_json_copy(c->chosen));
-	return j;
-}
-
-/* --- the operation graph ---------------------------------------------------------------------------------------------------------------- */
+/* --- the operation graph ------------------------------------------------------------------------------------------ */
 
 static cudnnDataType_t data_type(int type)
 {
@@ -247,15 +24,19 @@ static cudnnDataType_t data_type(int type)
 }
 
 /* dims are n, c, z, y, x in name and n, z, y, x, c in memory. */
-static int make_tensor(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, int64_t id, int type, const int64_t d[5], struct vt_err *err)
+static int make_tensor(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, int64_t id, int type,
+	const int64_t d[5], struct vt_err *err)
 {
-	int64_t stride[5] = { d[1] * d[2] * d[3] * d[4], 1, d[1] * d[3] * d[4], d[1] * d[4], d[1] }, alignment = ALIGNMENT;
+	int64_t stride[5] = { d[1] * d[2] * d[3] * d[4], 1, d[1] * d[3] * d[4], d[1] * d[4], d[1] },
+		alignment = ALIGNMENT;
 	cudnnDataType_t t = data_type(type);
-	const struct attribute a[] = { { CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id }, { CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &t },
-		{ CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment }, { CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 5, d },
+	const struct vg_attribute a[] = { { CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id },
+		{ CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &t },
+		{ CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment },
+		{ CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 5, d },
 		{ CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 5, stride } };
 
-	return make(c, out, CUDNN_BACKEND_TENSOR_DESCRIPTOR, a, 5, "tensor", err);
+	return vg_cudnn_make(c, out, CUDNN_BACKEND_TENSOR_DESCRIPTOR, a, 5, "tensor", err);
 }
 
 static int64_t padded(const struct vg_shape *s)
@@ -265,7 +46,8 @@ static int64_t padded(const struct vg_shape *s)
 
 static int make_tensors(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
 {
-	const int64_t x[5] = { s->x.n, padded(&s->x), s->x.d, s->x.h, s->x.w }, y[5] = { s->y.n, padded(&s->y), s->y.d, s->y.h, s->y.w };
+	const int64_t x[5] = { s->x.n, padded(&s->x), s->x.d, s->x.h, s->x.w },
+		y[5] = { s->y.n, padded(&s->y), s->y.d, s->y.h, s->y.w };
 	const int64_t w[5] = { padded(&s->y), padded(&s->x), s->k, s->k, s->k };
 	int rc = make_tensor(p->c, &p->tensor[0], 'x', s->type, x, err);
 
@@ -274,18 +56,23 @@ static int make_tensors(struct vg_conv *p, const struct vg_conv_spec *s, struct 
 	return rc ? rc : make_tensor(p->c, &p->tensor[2], 'y', s->type, y, err);
 }
 
-/* Padding behind the last tap differs from that before it where the stride does not divide: cuDNN takes the size from y. */
+/* Padding behind the last tap differs from that before it where the stride does not divide: cuDNN takes the size from
+ * y. */
 static int make_convolution(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
 {
-	int64_t dims = 3, pad[3] = { s->pad, s->pad, s->pad }, stride[3] = { s->stride, s->stride, s->stride }, dilation[3] = { s->dilation, s->dilation, s->dilation };
+	int64_t dims = 3, pad[3] = { s->pad, s->pad, s->pad }, stride[3] = { s->stride, s->stride, s->stride },
+		dilation[3] = { s->dilation, s->dilation, s->dilation };
 	cudnnDataType_t compute = CUDNN_DATA_FLOAT;
 	cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
-	const struct attribute a[] = { { CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dims },
-		{ CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute }, { CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode },
-		{ CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 3, pad }, { CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 3, pad },
-		{ CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 3, stride }, { CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 3, dilation } };
+	const struct vg_attribute a[] = { { CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dims },
+		{ CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute },
+		{ CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode },
+		{ CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 3, pad },
+		{ CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 3, pad },
+		{ CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 3, stride },
+		{ CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 3, dilation } };
 
-	return make(p->c, &p->conv, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, a, 7, "convolution", err);
+	return vg_cudnn_make(p->c, &p->conv, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, a, 7, "convolution", err);
 }
 
 /* Per kind: the operation, and the names of x, w, y, convolution, alpha, beta in it. */
@@ -293,14 +80,20 @@ static const struct {
 	cudnnBackendDescriptorType_t type;
 	cudnnBackendAttributeName_t name[6];
 } operation[] = {
-	[VG_CONV_FORWARD] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, { CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+	[VG_CONV_FORWARD] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+		{ CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
 		CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA } },
-	[VG_CONV_DATA] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR, { CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+	[VG_CONV_DATA] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+		{ CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
 		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA } },
-	[VG_CONV_WEIGHTS] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR, { CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+	[VG_CONV_WEIGHTS] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+		{ CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
 		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA } },
 };
 
@@ -308,20 +101,25 @@ static int make_graph(struct vg_conv *p, const struct vg_conv_spec *s, struct vt
 {
 	const cudnnBackendAttributeName_t *name = operation[s->kind].name;
 	float one = 1, zero = 0;
-	const struct attribute a[] = { { name[0], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[0] }, { name[1], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[1] },
-		{ name[2], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[2] }, { name[3], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->conv },
+	const struct vg_attribute a[] = { { name[0], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[0] },
+		{ name[1], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[1] },
+		{ name[2], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[2] },
+		{ name[3], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->conv },
 		{ name[4], CUDNN_TYPE_FLOAT, 1, &one }, { name[5], CUDNN_TYPE_FLOAT, 1, &zero } };
-	int rc = make(p->c, &p->op, operation[s->kind].type, a, 6, "operation", err);
-	const struct attribute ops = { CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->op };
+	int rc = vg_cudnn_make(p->c, &p->op, operation[s->kind].type, a, 6, "operation", err);
+	const struct vg_attribute ops = { CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->op };
 
-	return rc ? rc : make(p->c, &p->graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &ops, 1, "operation graph", err);
+	return rc ? rc : vg_cudnn_make(p->c, &p->graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &ops, 1, "operation "
+		"graph",
+		err);
 }
 
-/* --- engines ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- engines ------------------------------------------------------------------------------------------------------ */
 
 static bool breaks_order(cudnnBackendNumericalNote_t note)
 {
-	return note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC || note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
+	return note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
+		note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
 		note == CUDNN_NUMERICAL_NOTE_FFT ||
 		(note >= CUDNN_NUMERICAL_NOTE_WINOGRAD && note <= CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13);
 }
@@ -333,7 +131,8 @@ static int accept(const struct vg_cudnn *c, cudnnBackendDescriptor_t engine, con
 	cudnnBackendNumericalNote_t note[MOST_NOTES];
 	bool plain = s->type == VG_F32 && !s->tf32;
 	int64_t n = 0;
-	int rc = get(c, engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES, &n, note,
+	int rc = vg_cudnn_get(c, engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES, &n,
+		note,
 		"numerical notes", err);
 
 	*yes = !rc;
@@ -346,16 +145,18 @@ static int accept(const struct vg_cudnn *c, cudnnBackendDescriptor_t engine, con
 
 static int build_plan(struct vg_conv *p, cudnnBackendDescriptor_t config, struct vt_err *err)
 {
-	const struct attribute a[] = { { CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config },
+	const struct vg_attribute a[] = { { CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+		&config },
 		{ CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->c->properties } };
 	int64_t n = 0;
-	int rc = make(p->c, &p->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, a, 2, "execution plan", err);
+	int rc = vg_cudnn_make(p->c, &p->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, a, 2, "execution plan", err);
 
 	if (!rc)
-		rc = get(p->c, p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &p->workspace,
+		rc = vg_cudnn_get(p->c, p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
+			&p->workspace,
 			"workspace", err);
 	if (rc)
-		destroy(p->c, &p->plan);
+		vg_cudnn_destroy(p->c, &p->plan);
 	return rc;
 }
 
@@ -364,10 +165,12 @@ static int put_knob(const struct vg_cudnn *c, struct vt_json *list, cudnnBackend
 	cudnnBackendKnobType_t type = CUDNN_KNOB_TYPE_COUNTS;
 	int64_t value = 0, n = 0;
 	struct vt_json *pair;
-	int rc = get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &n, &type, "knob", err);
+	int rc = vg_cudnn_get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &n, &type, "knob",
+		err);
 
 	if (!rc)
-		rc = get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &n, &value, "knob", err);
+		rc = vg_cudnn_get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &n, &value, "knob",
+			err);
 	if (rc)
 		return rc;
 	pair = vt_json_new(VT_JSON_ARRAY);
@@ -378,18 +181,21 @@ static int put_knob(const struct vg_cudnn *c, struct vt_json *list, cudnnBackend
 }
 
 /* Knobs of a configuration as [[type, value], ...]. */
-static int put_knobs(const struct vg_cudnn *c, struct vt_json *list, cudnnBackendDescriptor_t config, struct vt_err *err)
+static int put_knobs(const struct vg_cudnn *c, struct vt_json *list, cudnnBackendDescriptor_t config,
+	struct vt_err *err)
 {
 	cudnnBackendDescriptor_t knob[MOST_KNOBS];
 	int64_t n = 0;
-	int rc = make_many(c, knob, MOST_KNOBS, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, err);
+	int rc = vg_cudnn_make_many(c, knob, MOST_KNOBS, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, err);
 
 	if (rc)
 		return rc;
-	rc = get(c, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_KNOBS, &n, knob, "knobs", err);
+	rc = vg_cudnn_get(c, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_KNOBS, &n,
+		knob,
+		"knobs", err);
 	for (int64_t i = 0; !rc && i < n && i < MOST_KNOBS; i++)
 		rc = put_knob(c, list, knob[i], err);
-	destroy_many(c, knob, MOST_KNOBS);
+	vg_cudnn_destroy_many(c, knob, MOST_KNOBS);
 	return rc;
 }
 
@@ -398,7 +204,8 @@ static int note_choice(struct vg_conv *p, const char *key, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *knobs = vt_json_new(VT_JSON_ARRAY);
 	int64_t index = -1, n = 0;
-	int rc = get(p->c, p->engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, &index, "engine", err);
+	int rc = vg_cudnn_get(p->c, p->engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, &index,
+		"engine", err);
 
 	if (!rc)
 		rc = put_knobs(p->c, knobs, p->config, err);
@@ -413,36 +220,39 @@ static int note_choice(struct vg_conv *p, const char *key, struct vt_err *err)
 }
 
 /* One offered configuration: p->plan where it is acceptable and builds. */
-static int try_config(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendDescriptor_t *config, struct vt_err *err)
+static int try_config(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendDescriptor_t *config,
+	struct vt_err *err)
 {
 	const struct vg_cudnn *c = p->c;
 	cudnnBackendDescriptor_t engine = NULL;
 	bool yes = false;
 	int64_t n = 0;
-	int rc = make_many(c, &engine, 1, CUDNN_BACKEND_ENGINE_DESCRIPTOR, err);
+	int rc = vg_cudnn_make_many(c, &engine, 1, CUDNN_BACKEND_ENGINE_DESCRIPTOR, err);
 
 	if (!rc)
-		rc = get(c, *config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine, "engine", err);
+		rc = vg_cudnn_get(c, *config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n,
+			&engine,
+			"engine", err);
 	if (!rc)
 		rc = accept(c, engine, s, &yes, err);
 	if (!rc && yes)
 		rc = build_plan(p, *config, err);
 	if (!rc && yes && p->workspace > p->most_workspace) {
-		destroy(c, &p->plan);
+		vg_cudnn_destroy(c, &p->plan);
 	} else if (!rc && yes) {
 		p->config = *config;
 		p->engine = engine;
 		*config = engine = NULL;
 	}
-	destroy(c, &engine);
+	vg_cudnn_destroy(c, &engine);
 	return rc;
 }
 
 static void drop(struct vg_conv *p)
 {
-	destroy(p->c, &p->plan);
-	destroy(p->c, &p->config);
-	destroy(p->c, &p->engine);
+	vg_cudnn_destroy(p->c, &p->plan);
+	vg_cudnn_destroy(p->c, &p->config);
+	vg_cudnn_destroy(p->c, &p->engine);
 }
 
 /* Of p, just built, and the best so far the faster stays in *best; of equals the first. */
@@ -460,24 +270,29 @@ static int keep_faster(struct vg_conv *p, struct vg_conv *best, const struct vg_
 	return rc;
 }
 
-/* The first acceptable configuration of one heuristic that builds, or the fastest of them if there is a timer; p->plan is NULL if there
- * is none.  What an engine does not support passes it over; want of memory does not, or it would choose another engine's bits. */
+/* The first acceptable configuration of one heuristic that builds, or the fastest of them if there is a timer; p->plan
+ * is NULL if there is none.  What an engine does not support passes it over; want of memory does not, or it would
+ * choose another engine's bits. */
 static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendHeurMode_t mode, struct vt_err *err)
 {
 	struct vg_conv best = { .c = p->c };
 	const struct vg_cudnn *c = p->c;
-	const struct attribute a[] = { { CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
-		{ CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode }, { CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
+	const struct vg_attribute a[] = { { CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+		&p->graph },
+		{ CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode },
+		{ CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
 	cudnnBackendDescriptor_t heuristic = NULL, config[MOST_CONFIGS];
 	struct vt_err why = VT_ERR_INIT;
 	int64_t n = 0;
-	int rc = make_many(c, config, MOST_CONFIGS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, err);
+	int rc = vg_cudnn_make_many(c, config, MOST_CONFIGS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, err);
 
 	if (rc)
 		return rc;
-	rc = make(c, &heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, a, 3, "heuristics", &why);
+	rc = vg_cudnn_make(c, &heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, a, 3, "heuristics", &why);
 	if (!rc)
-		rc = get(c, heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_CONFIGS, &n, config,
+		rc = vg_cudnn_get(c, heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+			MOST_CONFIGS, &n,
+			config,
 			"engines", &why);
 	for (int64_t i = 0; why.code != VT_ENOMEM && i < n && i < MOST_CONFIGS && !p->plan; i++) {
 		rc = try_config(p, s, &config[i], &why);
@@ -485,12 +300,13 @@ static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBacke
 			rc = keep_faster(p, &best, s, &why);
 	}
 	if (c->timer && rc != VT_ENOMEM)
-		*p = best.plan ? (struct vg_conv){ p->c, p->graph, p->op, p->conv, { p->tensor[0], p->tensor[1], p->tensor[2] }, best.plan, best.config,
+		*p = best.plan ? (struct vg_conv){ p->c, p->graph, p->op, p->conv,
+			{ p->tensor[0], p->tensor[1], p->tensor[2] }, best.plan, best.config,
 			best.engine, { NULL }, best.ms, best.workspace, p->most_workspace } : *p;
 	else
 		drop(&best);
-	destroy_many(c, config, MOST_CONFIGS);
-	destroy(c, &heuristic);
+	vg_cudnn_destroy_many(c, config, MOST_CONFIGS);
+	vg_cudnn_destroy(c, &heuristic);
 	if (rc != VT_ENOMEM)
 		return 0;
 	*err = why;
@@ -507,7 +323,8 @@ static int choose(struct vg_conv *p, const struct vg_conv_spec *s, const char *k
 		rc = choose_by(p, s, mode[i % 2], err);
 	}
 	if (!rc && !p->plan)
-		rc = vt_err_set(err, VT_EDEVICE, "cuDNN %zu has no deterministic engine for %s on %s", p->c->f.cudnnGetVersion(), key, p->c->card);
+		rc = vt_err_set(err, VT_EDEVICE, "cuDNN %zu has no deterministic engine for %s on %s",
+			p->c->f.cudnnGetVersion(), key, p->c->card);
 	return rc ? rc : note_choice(p, key, err);
 }
 
@@ -517,22 +334,26 @@ static int repeat(struct vg_conv *p, const struct vt_json *said, const char *key
 	const struct vg_cudnn *c = p->c;
 	const struct vt_json *knobs = vt_json_get(said, "knobs");
 	int64_t index = vt_json_integer(vt_json_get(said, "engine"), -1), n = 0;
-	const struct attribute e[] = { { CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
-		{ CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index }, { CUDNN_ATTR_ENGINE_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
-	struct attribute g[2];
-	int rc = make(c, &p->engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR, e, 3, "engine", err);
+	const struct vg_attribute e[] = { { CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+		&p->graph },
+		{ CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index },
+		{ CUDNN_ATTR_ENGINE_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
+	struct vg_attribute g[2];
+	int rc = vg_cudnn_make(c, &p->engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR, e, 3, "engine", err);
 
 	for (; !rc && knobs && n < (int64_t)knobs->n && n < MOST_KNOBS; n++) {
 		cudnnBackendKnobType_t type = (cudnnBackendKnobType_t)vt_json_integer(vt_json_at(knobs->item[n], 0), 0);
 		int64_t value = vt_json_integer(vt_json_at(knobs->item[n], 1), 0);
-		const struct attribute k[] = { { CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type }, { CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &value } };
+		const struct vg_attribute k[] = { { CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type },
+		{ CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &value } };
 
-		rc = make(c, &p->knob[n], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, k, 2, "knob", err);
+		rc = vg_cudnn_make(c, &p->knob[n], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, k, 2, "knob", err);
 	}
-	g[0] = (struct attribute){ CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->engine };
-	g[1] = (struct attribute){ CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, p->knob };
+	g[0] = (struct vg_attribute){ CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->engine };
+	g[1] = (struct vg_attribute){ CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, p->knob };
 	if (!rc)
-		rc = make(c, &p->config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, g, n ? 2 : 1, "engine configuration", err);
+		rc = vg_cudnn_make(c, &p->config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, g, n ? 2 : 1, "engine "
+			"configuration", err);
 	if (!rc)
 		rc = build_plan(p, p->config, err);
 	if (!rc)
@@ -569,13 +390,14 @@ int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv
 
 void vg_cudnn_plan_free(struct vg_conv *p)
 {
-	cudnnBackendDescriptor_t *first[] = { &p->plan, &p->config }, *last[] = { &p->engine, &p->graph, &p->op, &p->conv, &p->tensor[0], &p->tensor[1], &p->tensor[2] };
+	cudnnBackendDescriptor_t *first[] = { &p->plan, &p->config },
+		*last[] = { &p->engine, &p->graph, &p->op, &p->conv, &p->tensor[0], &p->tensor[1], &p->tensor[2] };
 
 	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
-		destroy(p->c, first[i]);
-	destroy_many(p->c, p->knob, MOST_KNOBS);
+		vg_cudnn_destroy(p->c, first[i]);
+	vg_cudnn_destroy_many(p->c, p->knob, MOST_KNOBS);
 	for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++)
-		destroy(p->c, last[i]);
+		vg_cudnn_destroy(p->c, last[i]);
 	free(p);
 }
 
@@ -584,17 +406,19 @@ size_t vg_cudnn_workspace(const struct vg_conv *p)
 	return (size_t)p->workspace;
 }
 
-int vg_cudnn_execute(struct vg_cudnn *c, struct vg_conv *p, void *x, void *w, void *y, void *workspace, struct vt_err *err)
+int vg_cudnn_execute(struct vg_cudnn *c, struct vg_conv *p, void *x, void *w, void *y, void *workspace,
+	struct vt_err *err)
 {
 	int64_t id[3] = { 'x', 'w', 'y' };
 	void *pointer[3] = { x, w, y };
-	const struct attribute a[] = { { CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, id }, { CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointer },
+	const struct vg_attribute a[] = { { CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, id },
+		{ CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointer },
 		{ CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace } };
 	cudnnBackendDescriptor_t pack = NULL;
-	int rc = make(c, &pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, a, 3, "variant pack", err);
+	int rc = vg_cudnn_make(c, &pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, a, 3, "variant pack", err);
 
 	if (!rc)
-		rc = check(c, c->f.cudnnBackendExecute(c->handle, p->plan, pack), "execute", err);
-	destroy(c, &pack);
+		rc = vg_cudnn_check(c, c->f.cudnnBackendExecute(c->handle, p->plan, pack), "execute", err);
+	vg_cudnn_destroy(c, &pack);
 	return rc;
 }

@@ -1,7 +1,8 @@
-/* A card: memory, streams and recorded sequences by the CUDA runtime, kernels by launch.cu, convolutions by convolution.c.
+/* A card: memory, streams and recorded sequences by the CUDA runtime, kernels by launch.cu, convolutions by
+ * convolution.c.
  *
- * One stream.  Uploads go through a pinned ring, so that the next patch is copied while the last step computes; what is larger
- * than a slot waits.  The runtime is linked statically and finds the driver when it is first called. */
+ * One stream.  Uploads go through a pinned ring, so that the next patch is copied while the last step computes; what is
+ * larger than a slot waits.  The runtime is linked statically and finds the driver when it is first called. */
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <stdio.h>
@@ -51,11 +52,12 @@ static int check(cudaError_t status, const char *what, struct vt_err *err)
 	if (status != cudaErrorMemoryAllocation)
 		return vt_err_set(err, VT_EDEVICE, "CUDA: %s: %s", what, cudaGetErrorString(status));
 	forget(cudaMemGetInfo(&free_bytes, &all));
-	return vt_err_set(err, VT_ENOMEM, "CUDA: %s: out of memory; the card has %.1f of %.1f MiB free", what, (double)free_bytes / 1048576,
+	return vt_err_set(err, VT_ENOMEM, "CUDA: %s: out of memory; the card has %.1f of %.1f MiB free", what,
+		(double)free_bytes / 1048576,
 		(double)all / 1048576);
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *err)
 {
@@ -67,7 +69,8 @@ static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *er
 		return check(status, "cudaMalloc", err);
 	forget(status);
 	forget(cudaMemGetInfo(&free_bytes, &all));
-	return vt_err_set(err, VT_ENOMEM, "the card has %.1f MiB free and %.1f MiB more are needed; use a smaller patch, batch or fewer filters",
+	return vt_err_set(err, VT_ENOMEM, "the card has %.1f MiB free and %.1f MiB more are needed; use a smaller "
+		"patch, batch or fewer filters",
 		(double)free_bytes / 1048576, (double)nbytes / 1048576);
 }
 
@@ -119,7 +122,7 @@ static int clear(struct vg_device *d, void *p, size_t nbytes, struct vt_err *err
 	return check(cudaMemsetAsync(p, 0, nbytes, self(d)->stream), "clear", err);
 }
 
-/* --- work ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- work --------------------------------------------------------------------------------------------------------- */
 
 static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items, struct vt_err *err)
 {
@@ -139,10 +142,12 @@ struct trial {
 	cudaEvent_t from, to;
 };
 
-static int begin_trial(struct card *c, struct trial *t, struct vg_conv *conv, const struct vg_conv_spec *s, struct vt_err *err)
+static int begin_trial(struct card *c, struct trial *t, struct vg_conv *conv, const struct vg_conv_spec *s,
+	struct vt_err *err)
 {
 	size_t lanes = VG_LANES * vg_type_size(s->type), taps = (size_t)(s->k * s->k * s->k);
-	size_t n[4] = { vg_chunks(&s->x) * lanes, (size_t)s->y.chunks * VG_LANES * taps * (size_t)s->x.chunks * lanes, vg_chunks(&s->y) * lanes,
+	size_t n[4] = { vg_chunks(&s->x) * lanes, (size_t)s->y.chunks * VG_LANES * taps * (size_t)s->x.chunks * lanes,
+		vg_chunks(&s->y) * lanes,
 		vg_cudnn_workspace(conv) };
 	int rc = check(cudaEventCreateWithFlags(&t->from, cudaEventDefault), "event", err);
 
@@ -205,7 +210,8 @@ static int time_conv(void *context, struct vg_conv *conv, const struct vg_conv_s
 	return rc;
 }
 
-static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y, void *workspace, struct vt_err *err)
+static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y, void *workspace,
+	struct vt_err *err)
 {
 	return vg_cudnn_execute(self(d)->cudnn, conv, x, w, y, workspace, err);
 }
@@ -244,7 +250,7 @@ static void tape_free(struct vg_tape *t)
 	free(t);
 }
 
-/* --- opening ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static void close_card(struct vg_device *d)
 {
@@ -299,26 +305,33 @@ static int find_card(struct card *c, int of, struct vt_err *err)
 	int n = 0;
 
 	if (!driver)
-		return vt_err_set(err, VT_EDEVICE, "the NVIDIA driver is missing: libcuda.so.1 is not installed on this machine");
+		return vt_err_set(err, VT_EDEVICE, "the NVIDIA driver is missing: libcuda.so.1 is not installed on "
+			"this machine");
 	dlclose(driver);
 	forget(cudaRuntimeGetVersion(&c->runtime));
 	forget(cudaDriverGetVersion(&c->driver));
 	status = cudaGetDeviceCount(&n);
 	if (status == cudaErrorInsufficientDriver)
-		return vt_err_set(err, VT_EDEVICE, "the NVIDIA driver is too old: it serves CUDA %d.%d, this plugin needs %d.%d", c->driver / 1000, c->driver % 1000 / 10,
+		return vt_err_set(err, VT_EDEVICE, "the NVIDIA driver is too old: it serves CUDA %d.%d, this plugin "
+			"needs %d.%d", c->driver / 1000, c->driver % 1000 / 10,
 			c->runtime / 1000, c->runtime % 1000 / 10);
 	if (status != cudaSuccess || n < 1)
-		return vt_err_set(err, VT_EDEVICE, "no card: %s", status == cudaSuccess ? "CUDA_VISIBLE_DEVICES leaves none" : cudaGetErrorString(status));
+		return vt_err_set(err, VT_EDEVICE, "no card: %s", status == cudaSuccess ? "CUDA_VISIBLE_DEVICES leaves "
+			"none" : cudaGetErrorString(status));
 	if (n < of)
-		return vt_err_set(err, VT_EDEVICE, "%d cards were asked for and %d can be seen; give --devices %d, or let CUDA_VISIBLE_DEVICES show more", of, n, n);
-	if (check(cudaSetDevice(c->number), "card", err) || check(cudaGetDeviceProperties(&c->about, c->number), "card", err))
+		return vt_err_set(err, VT_EDEVICE, "%d cards were asked for and %d can be seen; give --devices %d, or "
+			"let CUDA_VISIBLE_DEVICES show more", of, n, n);
+	if (check(cudaSetDevice(c->number), "card", err) || check(cudaGetDeviceProperties(&c->about, c->number), "card",
+	    err))
 		return err->code;
 	if (10 * c->about.major + c->about.minor < LEAST_CAPABILITY)
-		return vt_err_set(err, VT_EDEVICE, "the card %s has compute capability %d.%d; 8.0 or newer is needed", c->about.name, c->about.major, c->about.minor);
+		return vt_err_set(err, VT_EDEVICE, "the card %s has compute capability %d.%d; 8.0 or newer is needed",
+			c->about.name, c->about.major, c->about.minor);
 	status = (cudaError_t)vg_launch_check();
 	forget(status);
 	if (status != cudaSuccess)
-		return vt_err_set(err, VT_EDEVICE, "the plugin holds no code for %s (capability %d.%d); build it with GPU_ARCHS=%d%d", c->about.name, c->about.major,
+		return vt_err_set(err, VT_EDEVICE, "the plugin holds no code for %s (capability %d.%d); build it with "
+			"GPU_ARCHS=%d%d", c->about.name, c->about.major,
 			c->about.minor, c->about.major, c->about.minor);
 	return 0;
 }
@@ -337,9 +350,12 @@ static int make_queue(struct card *c, struct vt_err *err)
 
 int vg_device_open(struct vg_device **out, int card, int of, const char *engines, struct vt_err *err)
 {
-	static const struct vg_device_ops ops = { .close = close_card, .describe = describe, .alloc = alloc, .release = release, .room = room, .upload = upload,
-		.download = download, .clear = clear, .run = run, .conv_new = conv_new, .conv_workspace = vg_cudnn_workspace, .convolve = convolve,
-		.conv_free = vg_cudnn_plan_free, .record = record, .stop = stop, .replay = replay, .tape_free = tape_free,
+	static const struct vg_device_ops ops = { .close = close_card, .describe = describe, .alloc = alloc,
+		.release = release, .room = room, .upload = upload,
+		.download = download, .clear = clear, .run = run, .conv_new = conv_new,
+		.conv_workspace = vg_cudnn_workspace, .convolve = convolve,
+		.conv_free = vg_cudnn_plan_free, .record = record, .stop = stop, .replay = replay,
+		.tape_free = tape_free,
 		.follow = follow };
 	struct card *c = vt_xcalloc(1, sizeof(*c));
 	int rc;

@@ -1,8 +1,9 @@
-/* A device on the host, for tests: the kernels' own bodies over an emulated grid, convolutions as plain loops (emulate_kernels.c).
+/* A device on the host, for tests: the kernels' own bodies over an emulated grid, convolutions as plain loops
+ * (emulate_kernels.c).
  *
- * Items run backwards in every other launch, memory comes filled with NaN and between guard words, and the threads of a block run
- * one after the other between two meetings: what depends on the order of items, reads what nobody wrote or writes beside its
- * array shows in the results. */
+ * Items run backwards in every other launch, memory comes filled with NaN and between guard words, and the threads of a
+ * block run one after the other between two meetings: what depends on the order of items, reads what nobody wrote or
+ * writes beside its array shows in the results. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ struct emulated {
 	struct vg_tape *tape;    /* being recorded */
 };
 
-/* --- memory ------------------------------------------------------------------------------------------------------------------------ */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *err)
 {
@@ -88,7 +89,7 @@ static int download(struct vg_device *d, void *to, const void *from, size_t nbyt
 	return upload(d, to, from, nbytes, err);
 }
 
-/* --- convolutions -------------------------------------------------------------------------------------------------------------------- */
+/* --- convolutions ------------------------------------------------------------------------------------------------- */
 
 static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s, struct vt_err *err)
 {
@@ -110,7 +111,7 @@ static void conv_free(struct vg_conv *c)
 	free(c);
 }
 
-/* --- queue and tapes -------------------------------------------------------------------------------------------------------------------- */
+/* --- queue and tapes ---------------------------------------------------------------------------------------------- */
 
 static void perform(struct emulated *e, const struct call *c)
 {
@@ -144,12 +145,14 @@ static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uin
 	struct call c = { .kernel = (int)kernel, .items = items };
 
 	if (vg_emulate_args((int)kernel) > sizeof(c.args))
-		return vt_err_set(err, VT_EBUG, "kernel %d has arguments of %zu bytes", (int)kernel, vg_emulate_args((int)kernel));
+		return vt_err_set(err, VT_EBUG, "kernel %d has arguments of %zu bytes", (int)kernel,
+			vg_emulate_args((int)kernel));
 	memcpy(c.args, args, vg_emulate_args((int)kernel));
 	return queue(d, &c);
 }
 
-static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y, void *workspace, struct vt_err *err)
+static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y, void *workspace,
+	struct vt_err *err)
 {
 	(void)workspace;
 	(void)err;
@@ -206,8 +209,10 @@ static void describe(struct vg_device *d, struct vt_json *j)
 /* There are $VOXTRAIL_EMULATED_CARDS of them. */
 int vg_device_open(struct vg_device **out, int card, int of, const char *engines, struct vt_err *err)
 {
-	static const struct vg_device_ops ops = { .close = close_device, .describe = describe, .alloc = alloc, .release = release, .room = room, .upload = upload,
-		.download = download, .clear = clear, .run = run, .conv_new = conv_new, .conv_workspace = conv_workspace, .convolve = convolve,
+	static const struct vg_device_ops ops = { .close = close_device, .describe = describe, .alloc = alloc,
+		.release = release, .room = room, .upload = upload,
+		.download = download, .clear = clear, .run = run, .conv_new = conv_new,
+		.conv_workspace = conv_workspace, .convolve = convolve,
 		.conv_free = conv_free, .record = record, .stop = stop, .replay = replay, .tape_free = tape_free };
 	const char *there = getenv("VOXTRAIL_EMULATED_CARDS");
 	long n = there ? strtol(there, NULL, 10) : 1;

@@ -1,5 +1,5 @@
-/* emulate.h - the kernels' bodies over an emulated grid, and convolutions as plain loops, on memory of the host: for devices
- * that stand in for a card in tests. */
+/* emulate.h - the kernels' bodies over an emulated grid, and convolutions as plain loops, on memory of the host: for
+ * devices that stand in for a card in tests. */
 #ifndef GPU_EMULATE_H
 #define GPU_EMULATE_H
 

@@ -14,12 +14,13 @@
 #include "gpu/kernel_train.h"
 #include "gpu/kernel_window.h"
 
-/* --- convolution: lanes in f32, the rest in f64 -------------------------------------------------------------------------------------- */
+/* --- convolution: lanes in f32, the rest in f64 ------------------------------------------------------------------- */
 
 /* The position the tap at (z, y, x) of an output reads, SIZE_MAX outside. */
 static size_t tap_of(const struct vg_conv_spec *s, int n, int z, int y, int x, int tap)
 {
-	int k = s->k, iz = z * s->stride - s->pad + s->dilation * (tap / (k * k)), iy = y * s->stride - s->pad + s->dilation * (tap / k % k);
+	int k = s->k, iz = z * s->stride - s->pad + s->dilation * (tap / (k * k)),
+		iy = y * s->stride - s->pad + s->dilation * (tap / k % k);
 	int ix = x * s->stride - s->pad + s->dilation * (tap % k);
 
 	if (iz < 0 || iy < 0 || ix < 0 || iz >= s->x.d || iy >= s->x.h || ix >= s->x.w)
@@ -52,7 +53,8 @@ static void narrowed(void *t, int type, const float *p, size_t n)
 /* One pair of an output position and the input position its tap reads. */
 static void conv_pair(const struct vg_conv_spec *s, float *x, float *w, float *y, int tap)
 {
-	size_t ci = (size_t)s->x.chunks * VG_LANES, co = (size_t)s->y.chunks * VG_LANES, taps = (size_t)(s->k * s->k * s->k);
+	size_t ci = (size_t)s->x.chunks * VG_LANES, co = (size_t)s->y.chunks * VG_LANES,
+		taps = (size_t)(s->k * s->k * s->k);
 
 	for (size_t o = 0; o < co; o++) {
 		float *row = w + (o * taps + (size_t)tap) * ci, sum[VG_LANES] = { 0 };
@@ -93,7 +95,8 @@ static void conv_all(const struct vg_conv_spec *s, float *x, float *w, float *y)
 
 void vg_emulate_conv(const struct vg_conv_spec *s, void *x, void *w, void *y)
 {
-	size_t n[3] = { (size_t)vg_chunks(&s->x) * VG_LANES, (size_t)s->y.chunks * VG_LANES * (size_t)(s->k * s->k * s->k) * (size_t)s->x.chunks * VG_LANES,
+	size_t n[3] = { (size_t)vg_chunks(&s->x) * VG_LANES,
+		(size_t)s->y.chunks * VG_LANES * (size_t)(s->k * s->k * s->k) * (size_t)s->x.chunks * VG_LANES,
 		(size_t)vg_chunks(&s->y) * VG_LANES };
 	void *t[3] = { x, w, y };
 	int result = s->kind == VG_CONV_FORWARD ? 2 : s->kind == VG_CONV_DATA ? 0 : 1;
@@ -107,7 +110,7 @@ void vg_emulate_conv(const struct vg_conv_spec *s, void *x, void *w, void *y)
 		free(p[i]);
 }
 
-/* --- kernels ------------------------------------------------------------------------------------------------------------------------- */
+/* --- kernels ------------------------------------------------------------------------------------------------------ */
 
 #define MAP(name) \
 	static void all_##name(const void *args, uint32_t items, int backwards) \
@@ -141,7 +144,8 @@ static int no_mode(const void *a)
 			memset(shared, 0xff, shared_bytes); \
 			for (int phase = 0; phase < phases; phase++) \
 				for (uint32_t t = 0; t < VG_SUM_THREADS; t++) \
-					vg_##name##_phase(a, mode, backwards ? items - 1 - b : b, backwards ? VG_SUM_THREADS - 1 - t : t, phase, shared); \
+					vg_##name##_phase(a, mode, backwards ? items - 1 - b : b, \
+						backwards ? VG_SUM_THREADS - 1 - t : t, phase, shared); \
 		} \
 		free(shared); \
 	}

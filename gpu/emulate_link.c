@@ -44,7 +44,8 @@ static int finish(struct vg_link *l, struct vt_err *err)
 
 int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err)
 {
-	static const struct vg_link_ops ops = { .close = close_link, .describe = describe, .exchange = exchange, .finish = finish };
+	static const struct vg_link_ops ops = { .close = close_link, .describe = describe, .exchange = exchange,
+		.finish = finish };
 	struct copies *c = vt_xcalloc(1, sizeof(*c));
 	const char *fault = getenv("VOXTRAIL_EMULATED_FAULT");
 

@@ -90,7 +90,8 @@ struct vg_behind vg_behind(const struct vg_session *s, int i)
 	if (j < 0 && n->norm.relu)
 		r.mode = VG_WITH_RELU;
 	else if (j >= 0)
-		r = (struct vg_behind){ n->act == VT_ACT_RELU ? VG_WITH_RELU : VG_WITH_SLOPE, vg_weight(s, n, 0), (float)n->number };
+		r = (struct vg_behind){ n->act == VT_ACT_RELU ? VG_WITH_RELU : VG_WITH_SLOPE, vg_weight(s, n, 0),
+			(float)n->number };
 	return r;
 }
 
@@ -183,7 +184,8 @@ static int new_statistics(struct vg_session *s, struct vt_err *err)
 	for (int i = 0; !rc && i < s->g->n_nodes; i++) {
 		struct vg_shape t = vg_shape_of(s, i);
 		size_t own = (size_t)t.n * (size_t)t.chunks * VG_LANES, slabs = own * (size_t)vg_slabs(&t);
-		int quantities = vg_quantity_count(s->g->node[i].op == VT_OP_NORM && vg_behind(s, i).mode == VG_WITH_SLOPE ? VG_SUM_NORM_SLOPE : VG_SUM_MOMENTS);
+		int quantities = vg_quantity_count(s->g->node[i].op == VT_OP_NORM &&
+			vg_behind(s, i).mode == VG_WITH_SLOPE ? VG_SUM_NORM_SLOPE : VG_SUM_MOMENTS);
 
 		if (!s->plan.live[i])
 			continue;
@@ -291,8 +293,10 @@ void vg_session_free(void *session)
 {
 	struct vg_session *s = session;
 	const struct vg_device_ops *ops = s->d->ops;
-	void *flat[] = { s->arena, s->scratch, s->workspace, s->weights, s->grads, s->packed, s->packed_grads, s->kernel, s->part, s->total, s->coefficient[0],
-		s->coefficient[1], s->coefficient[2], s->slab_value, s->slab_voxel, s->voxel, s->names, s->plain, s->scale, s->dy };
+	void *flat[] = { s->arena, s->scratch, s->workspace, s->weights, s->grads, s->packed, s->packed_grads,
+		s->kernel, s->part, s->total, s->coefficient[0],
+		s->coefficient[1], s->coefficient[2], s->slab_value, s->slab_voxel, s->voxel, s->names, s->plain,
+		s->scale, s->dy };
 
 	vg_training_free(s);
 	vg_updating_free(s);

@@ -1,4 +1,5 @@
-/* The backward pass: one function an operator.  A gradient is set by the first operator that reaches it and added to by later ones. */
+/* The backward pass: one function an operator.  A gradient is set by the first operator that reaches it and added to by
+ * later ones. */
 #include "gpu/engine.h"
 #include "gpu/kernel_sums.h"
 
@@ -20,7 +21,8 @@ static void pass(struct vg_session *s, struct vg_shape shape, const void *from, 
 /* d(bias or slopes) (+)= the first sum over voxels. */
 static void channel_grad(struct vg_session *s, struct vg_shape shape, const struct vt_node *n, int k, int one)
 {
-	struct vg_channel_grad a = { s->total, vg_weight_grad(s, n, k), s->scale, vg_weight_shared(s, n, k), one, shape };
+	struct vg_channel_grad a = { s->total, vg_weight_grad(s, n, k), s->scale, vg_weight_shared(s, n, k), one,
+		shape };
 
 	vg_run(s, VG_K_channel_grad, &a, one ? 1 : (uint32_t)shape.c);
 }
@@ -28,7 +30,8 @@ static void channel_grad(struct vg_session *s, struct vg_shape shape, const stru
 static void backward_conv(struct vg_session *s, int i, const struct vt_node *n)
 {
 	struct vg_shape y = vg_shape_of(s, i), x = vg_shape_of(s, n->in[0]);
-	void *dy = vg_grad(s, i), *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]), *dw = vg_packed(s, s->packed_grads, n->weight[0]);
+	void *dy = vg_grad(s, i), *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]),
+		*dw = vg_packed(s, s->packed_grads, n->weight[0]);
 	bool turned = n->conv.transposed;
 
 	if (n->weight[1] >= 0 && s->plan.fusion.norm[i] < 0) {
@@ -36,7 +39,8 @@ static void backward_conv(struct vg_session *s, int i, const struct vt_node *n)
 		channel_grad(s, y, n, 1, 0);
 	}
 	if (!s->err.code)
-		s->d->ops->convolve(s->d, s->conv[3 * i + 2], turned ? dy : in, dw, turned ? in : dy, s->workspace, &s->err);
+		s->d->ops->convolve(s->d, s->conv[3 * i + 2], turned ? dy : in, dw, turned ? in : dy, s->workspace,
+			&s->err);
 	if (vg_weight_shared(s, n, 0))
 		vg_unpack_gradients(s, s->kernel_of[n->weight[0]]);
 	if (dx) {
@@ -44,7 +48,8 @@ static void backward_conv(struct vg_session *s, int i, const struct vt_node *n)
 		void *to = add ? s->scratch : dx;
 
 		if (!s->err.code)
-			s->d->ops->convolve(s->d, s->conv[3 * i + 1], turned ? dy : to, vg_packed(s, s->packed, n->weight[0]), turned ? to : dy, s->workspace, &s->err);
+			s->d->ops->convolve(s->d, s->conv[3 * i + 1], turned ? dy : to,
+				vg_packed(s, s->packed, n->weight[0]), turned ? to : dy, s->workspace, &s->err);
 		if (add)
 			pass(s, x, to, dx, 1);
 	}
@@ -54,11 +59,14 @@ static void backward_conv(struct vg_session *s, int i, const struct vt_node *n)
 static void slopes(struct vg_session *s, int i, const struct vt_node *n, const struct vg_sums *sums)
 {
 	const struct vt_node *act = s->plan.fusion.act[i] < 0 ? NULL : &s->g->node[s->plan.fusion.act[i]];
-	const struct vt_node *conv = s->plan.fusion.norm[n->in[0]] == i && s->g->node[n->in[0]].op == VT_OP_CONV ? &s->g->node[n->in[0]] : NULL;
+	const struct vt_node *conv = s->plan.fusion.norm[n->in[0]] == i && s->g->node[n->in[0]].op == VT_OP_CONV
+		? &s->g->node[n->in[0]] : NULL;
 	const struct vg_norm_state *state = &s->norm[i];
 	bool batch = n->norm.kind == VT_NORM_BATCH;
-	struct vg_norm_back b = { .part = sums->part, .mean = state->mean, .rstd = state->rstd, .sum = state->sum, .a = s->coefficient[0],
-		.b = s->coefficient[1], .c = s->coefficient[2], .gamma = vg_weight(s, n, 0), .scale = s->scale, .groups = n->norm.groups, .batch = batch,
+	struct vg_norm_back b = { .part = sums->part, .mean = state->mean, .rstd = state->rstd, .sum = state->sum,
+		.a = s->coefficient[0],
+		.b = s->coefficient[1], .c = s->coefficient[2], .gamma = vg_weight(s, n, 0), .scale = s->scale,
+		.groups = n->norm.groups, .batch = batch,
 		.quantities = vg_quantity_count(sums->mode), .slabs = sums->slabs, .s = sums->s };
 
 	b.per = 1.0 / ((double)b.s.voxels * (batch ? b.s.n : b.s.c / n->norm.groups));
@@ -83,14 +91,17 @@ static void backward_norm(struct vg_session *s, int i, const struct vt_node *n)
 	struct vg_shape x = vg_shape_of(s, i);
 	struct vg_behind act = vg_behind(s, i);
 	void *dx = vg_grad(s, n->in[0]), *in = vg_value(s, n->in[0]), *dy = vg_grad(s, i);
-	struct vg_sums sums = { .a = dy, .b = in, .scale = s->norm[i].a, .shift = s->norm[i].b, .slopes = act.slopes, .slope = act.slope,
+	struct vg_sums sums = { .a = dy, .b = in, .scale = s->norm[i].a, .shift = s->norm[i].b, .slopes = act.slopes,
+		.slope = act.slope,
 		.s = x, .mode = VG_SUM_NORM + act.mode };
 
 	vg_sum_slabs(s, &sums);
 	slopes(s, i, n, &sums);
 	if (dx) {
-		struct vg_norm_dx d = { .dx = dx, .dy = dy, .x = in, .a = s->coefficient[0], .b = s->coefficient[1], .c = s->coefficient[2],
-			.scale = sums.scale, .shift = sums.shift, .slopes = act.slopes, .slope = act.slope, .mode = act.mode,
+		struct vg_norm_dx d = { .dx = dx, .dy = dy, .x = in, .a = s->coefficient[0], .b = s->coefficient[1],
+			.c = s->coefficient[2],
+			.scale = sums.scale, .shift = sums.shift, .slopes = act.slopes, .slope = act.slope,
+			.mode = act.mode,
 			.add = seen(s, n->in[0]), .slabs = vg_map_slabs(&x), .type = s->type, .s = x };
 
 		vg_run(s, VG_K_norm_dx, &d, vg_blocks(&x, d.slabs));
@@ -111,7 +122,8 @@ static void backward_act(struct vg_session *s, int i, const struct vt_node *n)
 		channel_grad(s, x, n, 0, n->flag);
 	}
 	if (dx) {
-		struct vg_act_back a = { dx, in, dy, vg_weight(s, n, 0), (float)n->number, (int)n->act, n->flag, seen(s, n->in[0]), s->type, x };
+		struct vg_act_back a = { dx, in, dy, vg_weight(s, n, 0), (float)n->number, (int)n->act, n->flag,
+			seen(s, n->in[0]), s->type, x };
 
 		vg_run(s, VG_K_act_back, &a, vg_chunks(&x));
 	}
@@ -130,7 +142,8 @@ static void backward_pair(struct vg_session *s, int i, const struct vt_node *n)
 		} else if (dx && n->op == VT_OP_ADD) {
 			pass(s, x, vg_grad(s, i), dx, seen(s, n->in[k]));
 		} else if (dx) {
-			struct vg_window a = { dx, vg_grad(s, i), x, y, { k ? s->g->node[n->in[0]].shape.c : 0, 0, 0, 0 }, seen(s, n->in[k]), s->type };
+			struct vg_window a = { dx, vg_grad(s, i), x, y,
+				{ k ? s->g->node[n->in[0]].shape.c : 0, 0, 0, 0 }, seen(s, n->in[k]), s->type };
 
 			vg_run(s, VG_K_window, &a, vg_chunks(&x));
 		}
@@ -211,7 +224,8 @@ static void backward_move(struct vg_session *s, const struct vt_node *n, struct 
 		vg_run(s, VG_K_reshape, &a, vg_chunks(&x));
 	} else {
 		bool fine = n->op == VT_OP_AVGPOOL;
-		struct vg_pairs a = { dx, dy, x, y, n->k, n->stride, fine, add, s->type, fine ? (float)(1.0 / (n->k * n->k * n->k)) : 1.0f };
+		struct vg_pairs a = { dx, dy, x, y, n->k, n->stride, fine, add, s->type,
+			fine ? (float)(1.0 / (n->k * n->k * n->k)) : 1.0f };
 
 		vg_run(s, VG_K_pairs, &a, vg_chunks(&x));
 	}
@@ -227,7 +241,8 @@ static void backward_one(struct vg_session *s, int i, const struct vt_node *n)
 		return;
 	add = seen(s, n->in[0]);
 	if (n->op == VT_OP_DROPOUT) {
-		struct vg_dropout a = { dx, dy, s->names + i, s->opts.seed, n->number, n->flag, add, s->type, y, s->first };
+		struct vg_dropout a = { dx, dy, s->names + i, s->opts.seed, n->number, n->flag, add, s->type, y,
+			s->first };
 
 		vg_run(s, VG_K_dropout, &a, vg_chunks(&y));
 	} else if (n->op == VT_OP_NOISE) {

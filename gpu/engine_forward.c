@@ -8,7 +8,8 @@ static void forward_conv(struct vg_session *s, int i, const struct vt_node *n)
 	void *in = vg_value(s, n->in[0]), *out = vg_value(s, i), *w = vg_packed(s, s->packed, n->weight[0]);
 
 	if (!s->err.code)
-		s->d->ops->convolve(s->d, s->conv[3 * i], n->conv.transposed ? out : in, w, n->conv.transposed ? in : out, s->workspace, &s->err);
+		s->d->ops->convolve(s->d, s->conv[3 * i], n->conv.transposed ? out : in, w, n->conv.transposed ? in
+			: out, s->workspace, &s->err);
 	if (n->weight[1] >= 0 && s->plan.fusion.norm[i] < 0) {
 		struct vg_bias a = { out, vg_weight(s, n, 1), y, s->type };
 
@@ -21,11 +22,15 @@ static void coefficients(struct vg_session *s, int i, bool own)
 {
 	const struct vt_node *n = &s->g->node[i], *before = &s->g->node[n->in[0]];
 	const struct vg_norm_state *state = &s->norm[i];
-	bool batch = n->norm.kind == VT_NORM_BATCH, kept = batch && (!own || !s->keep_statistics), biased = s->plan.fusion.norm[n->in[0]] == i;
-	struct vg_coefficients c = { .part = own ? s->part : NULL, .mean = state->mean, .rstd = state->rstd, .sum = state->sum, .a = state->a,
+	bool batch = n->norm.kind == VT_NORM_BATCH, kept = batch && (!own || !s->keep_statistics),
+		biased = s->plan.fusion.norm[n->in[0]] == i;
+	struct vg_coefficients c = { .part = own ? s->part : NULL, .mean = state->mean, .rstd = state->rstd,
+		.sum = state->sum, .a = state->a,
 		.b = state->b, .gamma = vg_weight(s, n, 0), .beta = vg_weight(s, n, 1),
-		.bias = biased && before->op == VT_OP_CONV ? vg_weight(s, before, 1) : NULL, .running_mean = kept ? vg_weight(s, n, 2) : NULL,
-		.running_var = kept ? vg_weight(s, n, 3) : NULL, .eps = n->norm.eps, .groups = n->norm.groups, .batch = batch, .s = vg_shape_of(s, i) };
+		.bias = biased && before->op == VT_OP_CONV ? vg_weight(s, before, 1) : NULL,
+		.running_mean = kept ? vg_weight(s, n, 2) : NULL,
+		.running_var = kept ? vg_weight(s, n, 3) : NULL, .eps = n->norm.eps, .groups = n->norm.groups,
+		.batch = batch, .s = vg_shape_of(s, i) };
 	double count;
 
 	count = (double)c.s.voxels * (batch ? c.s.n : c.s.c / n->norm.groups);
@@ -41,7 +46,8 @@ static void forward_norm(struct vg_session *s, int i, const struct vt_node *n)
 	struct vg_behind act = vg_behind(s, i);
 	bool own = s->opts.training || n->norm.kind != VT_NORM_BATCH;
 	struct vg_sums sums = { .a = vg_value(s, n->in[0]), .s = y, .mode = VG_SUM_MOMENTS };
-	struct vg_affine a = { .y = vg_value(s, i), .x = vg_value(s, n->in[0]), .a = s->norm[i].a, .b = s->norm[i].b, .slopes = act.slopes,
+	struct vg_affine a = { .y = vg_value(s, i), .x = vg_value(s, n->in[0]), .a = s->norm[i].a, .b = s->norm[i].b,
+		.slopes = act.slopes,
 		.slope = act.slope, .mode = act.mode, .slabs = vg_map_slabs(&y), .type = s->type, .s = y };
 
 	if (own && !s->norm[i].summed && !s->again)      /* made again: with the coefficients it had */
@@ -70,7 +76,8 @@ static void forward_add(struct vg_session *s, int i, const struct vt_node *n)
 
 static void forward_act(struct vg_session *s, int i, const struct vt_node *n)
 {
-	struct vg_act a = { vg_value(s, i), vg_value(s, n->in[0]), vg_weight(s, n, 0), (float)n->number, (int)n->act, n->flag, s->type, vg_shape_of(s, i) };
+	struct vg_act a = { vg_value(s, i), vg_value(s, n->in[0]), vg_weight(s, n, 0), (float)n->number, (int)n->act,
+		n->flag, s->type, vg_shape_of(s, i) };
 
 	if (s->plan.fusion.norm[i] < 0)
 		vg_run(s, VG_K_act, &a, vg_chunks(&a.s));
@@ -88,7 +95,8 @@ static void forward_pair(struct vg_session *s, int i, const struct vt_node *n)
 
 		vg_run(s, VG_K_concat, &a, vg_chunks(&y));
 	} else {
-		struct vg_mul a = { out, x, z, y, b.voxels == y.voxels ? (b.c == y.c ? VG_GATE_SAME : VG_GATE_VOXEL) : VG_GATE_CHANNEL, 0, s->type };
+		struct vg_mul a = { out, x, z, y, b.voxels == y.voxels ? (b.c == y.c ? VG_GATE_SAME : VG_GATE_VOXEL)
+			: VG_GATE_CHANNEL, 0, s->type };
 
 		vg_run(s, VG_K_mul, &a, vg_chunks(&y));
 	}
@@ -100,7 +108,8 @@ static void forward_random(struct vg_session *s, int i, const struct vt_node *n)
 	void *out = vg_value(s, i), *x = vg_value(s, n->in[0]);
 
 	if (s->opts.training && n->op == VT_OP_DROPOUT) {
-		struct vg_dropout a = { out, x, s->names + i, s->opts.seed, n->number, n->flag, 0, s->type, y, s->first };
+		struct vg_dropout a = { out, x, s->names + i, s->opts.seed, n->number, n->flag, 0, s->type, y,
+			s->first };
 
 		vg_run(s, VG_K_dropout, &a, vg_chunks(&y));
 	} else if (s->opts.training && n->op == VT_OP_NOISE) {
@@ -161,7 +170,8 @@ static void forward_move(struct vg_session *s, int i, const struct vt_node *n)
 		vg_run(s, VG_K_reshape, &a, vg_chunks(&y));
 	} else {
 		bool fine = n->op == VT_OP_NEAREST;
-		struct vg_pairs a = { out, in, y, x, n->k, n->stride, fine, 0, s->type, fine ? 1.0f : (float)(1.0 / (n->k * n->k * n->k)) };
+		struct vg_pairs a = { out, in, y, x, n->k, n->stride, fine, 0, s->type, fine ? 1.0f
+			: (float)(1.0 / (n->k * n->k * n->k)) };
 
 		vg_run(s, VG_K_pairs, &a, vg_chunks(&y));
 	}

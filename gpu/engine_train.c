@@ -110,7 +110,8 @@ static void read_sums(struct vt_loss_sums *out, const double *folded, struct vg_
 
 			for (size_t g = 0; g < GROUPS; g++)
 				for (size_t k = 0; k < VG_LOSS_SUMS; k++)
-					q[k] += folded[(((size_t)n * GROUPS + g) * VG_LOSS_SUMS + k) * lanes + (size_t)c];
+					q[k] += folded[(((size_t)n * GROUPS + g) * VG_LOSS_SUMS + k) * lanes +
+						(size_t)c];
 			out[n * s.c + c] = (struct vt_loss_sums){ .p = q[0], .pp = q[1], .pr = q[2], .r = q[3],
 				.point = q[4] };
 		}
@@ -148,7 +149,8 @@ int vg_loss_sums(struct vg_session *s, const struct vg_loss_call *c, struct vt_l
 	int tensor = vt_graph_output_at(s->g, c->output).tensor;
 	struct vg_shape shape = vg_shape_of(s, tensor);
 	size_t row = VG_LOSS_SUMS * lanes_of(shape), n = (size_t)shape.n * GROUPS * row;
-	struct vg_loss_sums sums = { t->part, vg_value(s, tensor), target_at(s, shape, true), terms_of(s, c, shape), shape,
+	struct vg_loss_sums sums = { t->part, vg_value(s, tensor), target_at(s, shape, true), terms_of(s, c, shape),
+		shape,
 		STRIPS, s->type };
 	struct vg_loss_fold fold = { t->folded, t->part, STRIPS / GROUPS, (int)row };
 	double *folded;

@@ -10,13 +10,15 @@ static void list_kernels(struct vg_session *s)
 	s->kernel_host = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->kernel_host));
 	for (int i = 0; i < s->g->n_weights; i++) {
 		const struct vt_weight_spec *w = &s->g->weight[i];
-		uint32_t outer = (uint32_t)w->dims[0], inner = (uint32_t)w->dims[1], lanes = VG_LANES, per = (inner + lanes - 1) / lanes, taps;
+		uint32_t outer = (uint32_t)w->dims[0], inner = (uint32_t)w->dims[1], lanes = VG_LANES,
+			per = (inner + lanes - 1) / lanes, taps;
 
 		s->kernel_of[i] = w->role == 'k' ? s->n_kernels : -1;
 		if (w->role != 'k')
 			continue;
 		taps = (uint32_t)(w->n / outer / inner);
-		s->kernel_host[s->n_kernels++] = (struct vg_filter){ .at = s->offset[i], .chunk = s->packed_chunks, .outer = outer, .inner = inner,
+		s->kernel_host[s->n_kernels++] = (struct vg_filter){ .at = s->offset[i], .chunk = s->packed_chunks,
+			.outer = outer, .inner = inner,
 			.by_taps = vg_div_make(taps), .by_inner = vg_div_make(per) };
 		s->packed_chunks += (outer + lanes - 1) / lanes * lanes * taps * per;
 	}

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gpu/engine.h"
+#include "gpu/kernel_window.h"
 
 struct vg_volume {
 	struct vg_device *d;
@@ -17,10 +18,12 @@ struct vg_volume {
 	uint8_t *answer;
 };
 
-_Static_assert((int)VT_JOIN_LOGITS == VG_JOIN_LOGITS && (int)VT_JOIN_BITS == VG_JOIN_BITS && (int)VT_JOIN_CLASSES == VG_JOIN_CLASSES, "one list");
-_Static_assert((int)VT_RULE_BITS == VG_RULE_BITS && (int)VT_RULE_LARGEST == VG_RULE_LARGEST && (int)VT_RULE_NUMBER == VG_RULE_NUMBER, "one list");
+_Static_assert((int)VT_JOIN_LOGITS == VG_JOIN_LOGITS && (int)VT_JOIN_BITS == VG_JOIN_BITS &&
+	(int)VT_JOIN_CLASSES == VG_JOIN_CLASSES, "one list");
+_Static_assert((int)VT_RULE_BITS == VG_RULE_BITS && (int)VT_RULE_LARGEST == VG_RULE_LARGEST &&
+	(int)VT_RULE_NUMBER == VG_RULE_NUMBER, "one list");
 
-/* --- memory ------------------------------------------------------------------------------------------------------------------------ */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static size_t image_bytes(const struct vt_volume_ref *v)
 {
@@ -29,7 +32,8 @@ static size_t image_bytes(const struct vt_volume_ref *v)
 
 size_t vg_volume_bytes(const struct vt_volume_ref *v, int outputs, enum vt_join join)
 {
-	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w, sums = (size_t)outputs * (join == VT_JOIN_LOGITS ? 1 : 2);
+	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w, sums = (size_t)outputs * (join == VT_JOIN_LOGITS ? 1
+		: 2);
 
 	return image_bytes(v) + voxels * (sizeof(float) * (sums + 1) + 1);
 }
@@ -58,7 +62,8 @@ static int take_all(struct vg_volume *v, struct vt_err *err)
 	return rc ? rc : take(v, &v->answer, v->voxels, err);
 }
 
-int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, int outputs, enum vt_join join, struct vt_err *err)
+int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, int outputs, enum vt_join join,
+	struct vt_err *err)
 {
 	struct vg_volume *v;
 	struct vg_device *d = ((struct vg_engine *)engine)->device;
@@ -69,7 +74,8 @@ int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, i
 	if (voxels >= 2147483648.0 || vg_volume_bytes(about, outputs, join) > d->ops->room(d))
 		return 0;
 	v = vt_xcalloc(1, sizeof(*v));
-	*v = (struct vg_volume){ .d = d, .about = *about, .outputs = outputs, .join = join, .voxels = (uint32_t)voxels };
+	*v = (struct vg_volume){ .d = d, .about = *about, .outputs = outputs, .join = join,
+		.voxels = (uint32_t)voxels };
 	rc = take_all(v, err);
 	if (!rc)
 		rc = d->ops->upload(d, v->image, about->image, image_bytes(about), err);
@@ -97,22 +103,25 @@ void vg_volume_free(void *volume)
 	free(v);
 }
 
-/* --- windows ----------------------------------------------------------------------------------------------------------------------- */
+/* --- windows ------------------------------------------------------------------------------------------------------ */
 
 /* Window i of the list, mirrorings of one beside each other. */
-static struct vg_patch window_of(const struct vg_volume *v, const struct vt_windows *w, int i, int channels, struct vg_shape p)
+static struct vg_patch window_of(const struct vg_volume *v, const struct vt_windows *w, int i, int channels,
+	struct vg_shape p)
 {
 	int flips = i % w->flips, k = i / w->flips;
 
 	return (struct vg_patch){ .c = channels, .d = v->about.d, .h = v->about.h, .w = v->about.w, .p = p,
-		.at = { w->at[0][k / (w->count[1] * w->count[2])], w->at[1][k / w->count[2] % w->count[1]], w->at[2][k % w->count[2]] },
+		.at = { w->at[0][k / (w->count[1] * w->count[2])], w->at[1][k / w->count[2] % w->count[1]],
+		w->at[2][k % w->count[2]] },
 		.flip = { flips >> 2 & 1, flips >> 1 & 1, flips & 1 } };
 }
 
 /* Where item k of a tensor begins. */
 static void *item_of(const struct vg_session *s, int tensor, const struct vg_shape *p, int k)
 {
-	return (char *)vg_value(s, tensor) + (size_t)k * p->voxels * (size_t)p->chunks * VG_LANES * vg_type_size(s->type);
+	return (char *)vg_value(s, tensor) + (size_t)k * p->voxels * (size_t)p->chunks * VG_LANES *
+		vg_type_size(s->type);
 }
 
 static int send_factors(struct vg_volume *v, const struct vt_windows *w, const struct vg_shape *p, struct vt_err *err)
@@ -155,7 +164,8 @@ static void one_pass(struct vg_volume *v, struct vg_session *s, const struct vt_
 	if (!s->err.code && vg_session_forward(s, 0, &why))
 		s->err = why;
 	for (int k = 0; k < x.n && first + k < n; k++) {
-		struct vg_blend blend = { v->sum, v->total, item_of(s, out, &y, k), v->factor, w->least, s->type, window_of(v, w, first + k, v->about.c, y) };
+		struct vg_blend blend = { v->sum, v->total, item_of(s, out, &y, k), v->factor, w->least, s->type,
+			window_of(v, w, first + k, v->about.c, y) };
 
 		vg_run(s, VG_K_blend, &blend, y.voxels * (uint32_t)y.chunks);
 	}
@@ -170,8 +180,10 @@ int vg_volume_add(void *volume, void *session, const struct vt_windows *w, struc
 	int n = w->count[0] * w->count[1] * w->count[2] * w->flips;
 
 	if (x.c != v->about.c || y.c != v->outputs || y.d != x.d || y.h != x.h || y.w != x.w)
-		return vt_err_set(err, VT_EBUG, "a network of %d channels to %d for a volume of %d to %d", x.c, y.c, v->about.c, v->outputs);
-	if (send_factors(v, w, &x, &s->err) || v->d->ops->clear(v->d, v->total, (size_t)v->voxels * sizeof(float), &s->err) ||
+		return vt_err_set(err, VT_EBUG, "a network of %d channels to %d for a volume of %d to %d", x.c, y.c,
+			v->about.c, v->outputs);
+	if (send_factors(v, w, &x, &s->err) || v->d->ops->clear(v->d, v->total, (size_t)v->voxels * sizeof(float),
+	    &s->err) ||
 		v->d->ops->clear(v->d, v->sum, (size_t)v->voxels * (size_t)v->outputs * sizeof(float), &s->err))
 		return vg_answer(s, err);
 	for (int first = 0; first < n && !s->err.code; first += x.n)
@@ -180,7 +192,7 @@ int vg_volume_add(void *volume, void *session, const struct vt_windows *w, struc
 	return vg_answer(s, err);
 }
 
-/* --- the answer -------------------------------------------------------------------------------------------------------------------- */
+/* --- the answer --------------------------------------------------------------------------------------------------- */
 
 static const float *values(const struct vg_volume *v)
 {

@@ -20,10 +20,11 @@ CUDNN_INC := $(firstword $(patsubst %/cudnn.h,%,$(wildcard $(CUDA_HOME)/include/
 CUDA_INC  := $(if $(CUDNN_INC),-isystem $(CUDNN_INC)) -isystem $(CUDA_HOME)/include
 
 # Plans a card's engines without the card; needs cuDNN's headers, and its library when it runs.
-GPU_PLANS_C := tests/gpu/gpu_plans.c gpu/plan_device.c gpu/convolution.c $(SESSION_C)
-$(call objects,gpu/convolution.c): CPPFLAGS_ALL += $(CUDA_INC)
+CUDNN_C   := gpu/convolution.c gpu/cudnn_library.c
+GPU_PLANS_C := tests/gpu/gpu_plans.c gpu/plan_device.c $(CUDNN_C) $(SESSION_C)
+$(call objects,$(CUDNN_C)): CPPFLAGS_ALL += $(CUDA_INC)
 $B/tests/gpu_plans: $(call objects,$(GPU_PLANS_C)) $(LIB)
-$B/tests/gpu_card: $(call objects,tests/gpu/gpu_card.c gpu/convolution.c gpu/engine_plan.c) $(LIB)
+$B/tests/gpu_card: $(call objects,tests/gpu/gpu_card.c $(CUDNN_C) gpu/engine_plan.c) $(LIB)
 $B/tests/gpu_large: $(call objects,tests/gpu/gpu_large.c) $(LIB)
 tests-built: $B/tests/gpu_large
 ifneq ($(CUDNN_INC),)
@@ -50,11 +51,11 @@ CUDART    := $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA
 NVCCFLAGS := -std=c++17 -O3 -I. --fmad=false -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra -Werror all-warnings --threads 2 \
 	$(foreach a,$(GPU_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
 	-gencode arch=compute_$(lastword $(GPU_ARCHS)),code=compute_$(lastword $(GPU_ARCHS))
-CUDA_C    := $(GPU_C) gpu/cuda.c gpu/convolution.c gpu/nccl.c
+CUDA_C    := $(GPU_C) gpu/cuda.c $(CUDNN_C) gpu/nccl.c
 NCCL_INC  := $(firstword $(patsubst %/nccl.h,%,$(wildcard $(CUDA_HOME)/include/nccl.h /usr/local/include/nccl.h /usr/include/nccl.h)))
 $(call objects,gpu/nccl.c): CPPFLAGS_ALL += $(if $(NCCL_INC),-isystem $(NCCL_INC)) $(CUDA_INC)
 $(call objects,gpu/cuda.c): CPPFLAGS_ALL += $(CUDA_INC)
-$(call objects,gpu/cuda.c gpu/convolution.c gpu/nccl.c): ISA := -fvisibility=hidden
+$(call objects,gpu/cuda.c $(CUDNN_C) gpu/nccl.c): ISA := -fvisibility=hidden
 
 # --keep and -v: its PTX and what ptxas says of each kernel stay, for the tests.
 $B/obj/gpu/launch.cu.o: gpu/launch.cu $(wildcard gpu/*.h) $B/nvcc-flags

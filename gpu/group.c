@@ -218,7 +218,8 @@ static int check_same(void *session, int slot, struct vt_err *err)
 	rc = each(session, print_share, &(struct call){ .i = slot, .prints = prints }, err);
 	for (int r = 1; !rc && r < g->n; r++)
 		if (memcmp(prints[0], prints[r], sizeof(prints[0])))
-			rc = vt_err_set(err, VT_EDEVICE, "card %d has other %s than card 0: one of them or the link between "
+			rc = vt_err_set(err, VT_EDEVICE, "card %d has other %s than card 0: one of them or the link "
+				"between "
 				"them errs; check them, and continue from the last state that was saved", r,
 				slot < 0 ? "weights" : "optimiser state");
 	return rc;

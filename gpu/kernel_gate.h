@@ -36,7 +36,8 @@ VG_FN void vg_mul_gate_item(const struct vg_mul_gate *a, uint32_t i)
 	double sum = 0.0;
 
 	for (int ch = 0; ch < a->s.chunks; ch++) {
-		struct vg_chunk x = vg_load(a->a, a->type, i * (uint32_t)a->s.chunks + (uint32_t)ch), d = vg_load(a->dy, a->type, i * (uint32_t)a->s.chunks + (uint32_t)ch);
+		struct vg_chunk x = vg_load(a->a, a->type, i * (uint32_t)a->s.chunks + (uint32_t)ch),
+			d = vg_load(a->dy, a->type, i * (uint32_t)a->s.chunks + (uint32_t)ch);
 
 		for (int l = 0; l < VG_LANES; l++)
 			sum += (double)x.v[l] * (double)d.v[l];
@@ -56,8 +57,10 @@ VG_FN void vg_spread_item(const struct vg_spread *a, uint32_t i)
 
 VG_FN void vg_argmax_item(const struct vg_argmax *a, uint32_t i)
 {
-	uint32_t chunks = (uint32_t)a->s.chunks, ch = i % chunks, slab = i / chunks % (uint32_t)a->slabs, n = i / chunks / (uint32_t)a->slabs;
-	uint32_t from = vg_slab_start(a->s.voxels, a->slabs, (int)slab), end = vg_slab_start(a->s.voxels, a->slabs, (int)slab + 1), best[8];
+	uint32_t chunks = (uint32_t)a->s.chunks, ch = i % chunks, slab = i / chunks % (uint32_t)a->slabs,
+		n = i / chunks / (uint32_t)a->slabs;
+	uint32_t from = vg_slab_start(a->s.voxels, a->slabs, (int)slab),
+		end = vg_slab_start(a->s.voxels, a->slabs, (int)slab + 1), best[8];
 	struct vg_chunk top = vg_load(a->x, a->type, (n * a->s.voxels + from) * chunks + ch);
 	size_t at = (((size_t)n * (size_t)a->slabs + slab) * chunks + ch) * VG_LANES;
 
@@ -102,7 +105,8 @@ VG_FN void vg_global_item(const struct vg_global *a, uint32_t i)
 
 VG_FN void vg_global_back_item(const struct vg_global_back *a, uint32_t i)
 {
-	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels), v = q - n * a->s.voxels;
+	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels),
+		v = q - n * a->s.voxels;
 	uint32_t row = n * (uint32_t)a->s.chunks + ch;
 	struct vg_chunk d = vg_load(a->d, a->type, row);
 

@@ -7,7 +7,8 @@
 /* First plain element of a chunk, lane 0; a lane further lies s.voxels further. */
 VG_FN size_t vg_plain(const struct vg_shape *s, uint32_t i)
 {
-	uint32_t q = vg_div(i, s->by_chunks), ch = i - q * (uint32_t)s->chunks, n = vg_div(q, s->by_voxels), v = q - n * s->voxels;
+	uint32_t q = vg_div(i, s->by_chunks), ch = i - q * (uint32_t)s->chunks, n = vg_div(q, s->by_voxels),
+		v = q - n * s->voxels;
 
 	return ((size_t)n * (size_t)s->c + (size_t)ch * VG_LANES) * s->voxels + v;
 }
@@ -36,8 +37,8 @@ VG_FN void vg_unpack_item(const struct vg_unpack *a, uint32_t i)
 			a->x[at + (size_t)l * a->s.voxels] = c.v[l];
 }
 
-/* A chunk of a packed kernel by its item, taps running fastest, so that neighbours read and write neighbouring scalars: its kernel, its
- * place in the packed array, its first scalar; lanes are `taps` scalars apart. */
+/* A chunk of a packed kernel by its item, taps running fastest, so that neighbours read and write neighbouring scalars:
+ * its kernel, its place in the packed array, its first scalar; lanes are `taps` scalars apart. */
 struct vg_kernel_chunk {
 	const struct vg_filter *k;
 	uint32_t chunk, lanes;
@@ -111,10 +112,12 @@ VG_FN void vg_set_scale(const struct vg_largest *a, float top)
 	a->scale[1] = vg_float_of_bits((254 - bits) << 23);
 }
 
-VG_FN void vg_largest_phase(const struct vg_largest *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+VG_FN void vg_largest_phase(const struct vg_largest *a, const int mode, uint32_t block, uint32_t thread, int phase,
+	double *shared)
 {
 	const float *x = a->finish ? a->part : a->x;
-	uint64_t n = a->finish ? (uint64_t)a->blocks : a->n, step = VG_SUM_THREADS * (uint64_t)(a->finish ? 1 : a->blocks);
+	uint64_t n = a->finish ? (uint64_t)a->blocks : a->n, step = VG_SUM_THREADS * (uint64_t)(a->finish ? 1
+		: a->blocks);
 	uint32_t half = (uint32_t)VG_SUM_THREADS >> phase;
 	float top = 0.0f;
 

@@ -1,18 +1,20 @@
-/* kernel_norm.h - group, instance and batch norm from the sums of kernel_sums.h, with the activation behind it; formulas in
- * common/nn/graph.h.
+/* kernel_norm.h - group, instance and batch norm from the sums of kernel_sums.h, with the activation behind it;
+ * formulas in common/nn/graph.h.
  *
- * A group shares its statistics: batch norm's channel over all items, else `c / groups` neighbouring channels of one item.  A
- * block folds the slabs of one group of channels, all items, and makes its coefficients. */
+ * A group shares its statistics: batch norm's channel over all items, else `c / groups` neighbouring channels of one
+ * item.  A block folds the slabs of one group of channels, all items, and makes its coefficients. */
 #ifndef GPU_KERNEL_NORM_H
 #define GPU_KERNEL_NORM_H
 
 #include "gpu/kernel_sums.h"
 
-VG_FN size_t vg_slot(const struct vg_shape *s, int n, int c) { return (size_t)n * (size_t)s->chunks * VG_LANES + (size_t)c; }
+VG_FN size_t vg_slot(const struct vg_shape *s, int n, int c) { return (size_t)n * (size_t)s->chunks * VG_LANES +
+	(size_t)c; }
 
-/* --- folding -------------------------------------------------------------------------------------------------------------------- */
+/* --- folding ------------------------------------------------------------------------------------------------------ */
 
-enum { VG_FOLD_ROWS = 2048 };    /* of a group's sums that shared memory holds; of a larger group they are added where they are read */
+/* of a group's sums that shared memory holds; of a larger group they are added where they are read */
+enum { VG_FOLD_ROWS = 2048 };
 
 /* A block's sums: row = (item x quantities + quantity) x channels of the group + channel. */
 struct vg_folded {
@@ -29,7 +31,8 @@ VG_FN double vg_slab_sum(const struct vg_folded *f, int row, int first, int step
 	double sum = 0.0;
 
 	for (int i = first; i < f->slabs; i += step)
-		sum += f->part[(((size_t)n * (size_t)f->slabs + (size_t)i) * (size_t)f->quantities + (size_t)q) * lanes + (size_t)(f->c0 + c)];
+		sum += f->part[(((size_t)n * (size_t)f->slabs + (size_t)i) * (size_t)f->quantities + (size_t)q) *
+			lanes + (size_t)(f->c0 + c)];
 	return sum;
 }
 
@@ -57,10 +60,11 @@ VG_FN void vg_fold_phase(const struct vg_folded *f, int thread, int phase, doubl
 	}
 }
 
-/* --- coefficients --------------------------------------------------------------------------------------------------------------- */
+/* --- coefficients ------------------------------------------------------------------------------------------------- */
 
 /* Mean and variance of what the norm takes, x + bias, for item n of a group (or all, if batch). */
-VG_FN void vg_moments_of(const struct vg_coefficients *a, const struct vg_folded *f, int n, double *mean, double *variance)
+VG_FN void vg_moments_of(const struct vg_coefficients *a, const struct vg_folded *f, int n, double *mean,
+	double *variance)
 {
 	int n0 = a->batch ? 0 : n, n1 = a->batch ? a->s.n : n + 1;
 	double voxels = (double)a->s.voxels, m = 0.0, v = 0.0;
@@ -104,7 +108,8 @@ VG_FN void vg_coefficients_of(const struct vg_coefficients *a, const struct vg_f
 }
 
 /* Phases 0 .. 7 fold, 8 makes the coefficients. */
-VG_FN void vg_coefficients_phase(const struct vg_coefficients *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+VG_FN void vg_coefficients_phase(const struct vg_coefficients *a, const int mode, uint32_t block, uint32_t thread,
+	int phase, double *shared)
 {
 	int nc = a->batch ? 1 : a->s.c / a->groups;
 	struct vg_folded f = { a->part, shared, &a->s, a->slabs, 2, (int)block * nc, nc };
@@ -166,7 +171,8 @@ VG_FN void vg_norm_grads_of(const struct vg_norm_back *a, const struct vg_folded
 }
 
 /* Phases 0 .. 7 fold, 8 makes coefficients and gradients. */
-VG_FN void vg_norm_back_phase(const struct vg_norm_back *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+VG_FN void vg_norm_back_phase(const struct vg_norm_back *a, const int mode, uint32_t block, uint32_t thread, int phase,
+	double *shared)
 {
 	int nc = a->batch ? 1 : a->s.c / a->groups;
 	struct vg_folded f = { a->part, shared, &a->s, a->slabs, a->quantities, (int)block * nc, nc };
@@ -178,7 +184,7 @@ VG_FN void vg_norm_back_phase(const struct vg_norm_back *a, const int mode, uint
 		vg_norm_grads_of(a, &f, c);
 }
 
-/* --- over voxels ---------------------------------------------------------------------------------------------------------------- */
+/* --- over voxels -------------------------------------------------------------------------------------------------- */
 
 VG_FN struct vg_chunk vg_affine_of(const int with, const struct vg_known *k, struct vg_chunk x)
 {
@@ -192,7 +198,8 @@ VG_FN struct vg_chunk vg_affine_of(const int with, const struct vg_known *k, str
 	return x;
 }
 
-VG_FN void vg_affine_phase(const struct vg_affine *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+VG_FN void vg_affine_phase(const struct vg_affine *a, const int mode, uint32_t block, uint32_t thread, int phase,
+	double *shared)
 {
 	struct vg_seat t = vg_seat(&a->s, a->slabs, block, thread);
 	uint32_t v = t.from, base = vg_seat_chunk(&a->s, &t), step = (uint32_t)a->s.chunks;
@@ -211,7 +218,8 @@ VG_FN void vg_affine_phase(const struct vg_affine *a, const int mode, uint32_t b
 			vg_store(a->y, a->type, base + (v + r * t.lanes) * step, vg_affine_of(mode, &k, x[r]));
 	}
 	for (; v < t.end; v += t.lanes)
-		vg_store(a->y, a->type, base + v * step, vg_affine_of(mode, &k, vg_load(a->x, a->type, base + v * step)));
+		vg_store(a->y, a->type, base + v * step,
+			vg_affine_of(mode, &k, vg_load(a->x, a->type, base + v * step)));
 }
 
 /* The two passes' coefficients of a thread's channels. */
@@ -223,18 +231,21 @@ struct vg_dx_known {
 VG_FN struct vg_chunk vg_norm_dx_of(const int with, const struct vg_dx_known *k, struct vg_chunk d, struct vg_chunk x)
 {
 	for (int l = 0; l < VG_LANES; l++) {
-		float z = with ? fmaf(k->forward.a.v[l], x.v[l], k->forward.b.v[l]) : 0.0f, g = vg_through(with, d.v[l], z, k->forward.slope.v[l]);
+		float z = with ? fmaf(k->forward.a.v[l], x.v[l], k->forward.b.v[l]) : 0.0f,
+			g = vg_through(with, d.v[l], z, k->forward.slope.v[l]);
 
 		d.v[l] = fmaf(k->a.v[l], g, fmaf(k->b.v[l], x.v[l], k->c.v[l]));
 	}
 	return d;
 }
 
-VG_FN void vg_norm_dx_phase(const struct vg_norm_dx *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+VG_FN void vg_norm_dx_phase(const struct vg_norm_dx *a, const int mode, uint32_t block, uint32_t thread, int phase,
+	double *shared)
 {
 	struct vg_seat t = vg_seat(&a->s, a->slabs, block, thread);
 	uint32_t v = t.from, base = vg_seat_chunk(&a->s, &t), step = (uint32_t)a->s.chunks;
-	struct vg_dx_known k = { vg_seat_lanes(a->a, &a->s, &t), vg_seat_lanes(a->b, &a->s, &t), vg_seat_lanes(a->c, &a->s, &t),
+	struct vg_dx_known k = { vg_seat_lanes(a->a, &a->s, &t), vg_seat_lanes(a->b, &a->s, &t),
+		vg_seat_lanes(a->c, &a->s, &t),
 		{ vg_zero(), vg_zero(), vg_zero() } };
 
 	(void)phase;
@@ -247,7 +258,8 @@ VG_FN void vg_norm_dx_phase(const struct vg_norm_dx *a, const int mode, uint32_t
 		k.forward.slope = vg_seat_slopes(a->slopes, a->slope, &a->s, &t);
 	for (; v + t.lanes < t.end; v += 2 * t.lanes) {
 		uint32_t i = base + v * step, j = i + t.lanes * step;
-		struct vg_chunk d0 = vg_load(a->dy, a->type, i), d1 = vg_load(a->dy, a->type, j), x0 = vg_load(a->x, a->type, i), x1 = vg_load(a->x, a->type, j);
+		struct vg_chunk d0 = vg_load(a->dy, a->type, i), d1 = vg_load(a->dy, a->type, j),
+			x0 = vg_load(a->x, a->type, i), x1 = vg_load(a->x, a->type, j);
 
 		vg_put(a->dx, a->type, i, vg_norm_dx_of(mode, &k, d0, x0), a->add);
 		vg_put(a->dx, a->type, j, vg_norm_dx_of(mode, &k, d1, x1), a->add);
@@ -255,7 +267,8 @@ VG_FN void vg_norm_dx_phase(const struct vg_norm_dx *a, const int mode, uint32_t
 	if (v < t.end) {
 		uint32_t i = base + v * step;
 
-		vg_put(a->dx, a->type, i, vg_norm_dx_of(mode, &k, vg_load(a->dy, a->type, i), vg_load(a->x, a->type, i)), a->add);
+		vg_put(a->dx, a->type, i, vg_norm_dx_of(mode, &k, vg_load(a->dy, a->type, i),
+			vg_load(a->x, a->type, i)), a->add);
 	}
 }
 

@@ -4,7 +4,8 @@
 
 #include "gpu/kernels.h"
 
-enum { VG_ACT_RELU = 1, VG_ACT_LEAKY, VG_ACT_ELU, VG_ACT_GELU, VG_ACT_SIGMOID, VG_ACT_PRELU };   /* enum vt_act's values */
+/* enum vt_act's values */
+enum { VG_ACT_RELU = 1, VG_ACT_LEAKY, VG_ACT_ELU, VG_ACT_GELU, VG_ACT_SIGMOID, VG_ACT_PRELU };
 
 VG_FN void vg_bias_item(const struct vg_bias *a, uint32_t i)
 {
@@ -67,7 +68,8 @@ VG_FN void vg_act_item(const struct vg_act *a, uint32_t i)
 	struct vg_chunk c = vg_load(a->x, a->type, i);
 
 	for (int l = 0; l < VG_LANES; l++)
-		c.v[l] = vg_is_channel(&a->s, ch, l) ? vg_activated(a->kind, c.v[l], vg_slope_at(a->slopes, a->one_slope, a->slope, &a->s, ch, l)) : 0.0f;
+		c.v[l] = vg_is_channel(&a->s, ch, l) ? vg_activated(a->kind, c.v[l],
+			vg_slope_at(a->slopes, a->one_slope, a->slope, &a->s, ch, l)) : 0.0f;
 	vg_store(a->y, a->type, i, c);
 }
 
@@ -77,7 +79,8 @@ VG_FN void vg_act_back_item(const struct vg_act_back *a, uint32_t i)
 	struct vg_chunk x = vg_load(a->x, a->type, i), d = vg_load(a->dy, a->type, i);
 
 	for (int l = 0; l < VG_LANES; l++)
-		d.v[l] *= vg_slope_of_act(a->kind, x.v[l], vg_slope_at(a->slopes, a->one_slope, a->slope, &a->s, ch, l));
+		d.v[l] *= vg_slope_of_act(a->kind, x.v[l], vg_slope_at(a->slopes, a->one_slope, a->slope, &a->s, ch,
+			l));
 	vg_put(a->dx, a->type, i, d, a->add);
 }
 
@@ -95,10 +98,12 @@ VG_FN void vg_pass_item(const struct vg_pass *a, uint32_t i)
 	vg_put(a->dx, a->type, i, vg_load(a->dy, a->type, i), a->add);
 }
 
-/* A chunk is element 8 v .. 8 v + 7 of the CPU's channel block: words 16 + 8 v and on, behind sixteen for whole channels. */
+/* A chunk is element 8 v .. 8 v + 7 of the CPU's channel block: words 16 + 8 v and on, behind sixteen for whole
+ * channels. */
 VG_FN void vg_dropout_item(const struct vg_dropout *a, uint32_t i)
 {
-	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels), v = q - n * a->s.voxels, w[8];
+	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels),
+		v = q - n * a->s.voxels, w[8];
 	uint64_t stream = vg_mix(a->name[0], ((uint64_t)n + (uint64_t)a->first) * (uint64_t)a->s.chunks + ch);
 	float keep = (float)(1.0 / (1.0 - a->p));
 	struct vg_chunk c = vg_load(a->x, a->type, i);
@@ -133,13 +138,15 @@ VG_FN float vg_cos_turn(float t)
 /* Stream of each (item, channel); voxel v takes block v: two uniforms of 53 bits, Box and Muller. */
 VG_FN void vg_noise_item(const struct vg_noise *a, uint32_t i)
 {
-	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels), v = q - n * a->s.voxels, w[4];
+	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels),
+		v = q - n * a->s.voxels, w[4];
 	uint64_t item = (uint64_t)n + (uint64_t)a->first;
 	struct vg_chunk c = vg_load(a->x, a->type, i);
 
 	for (int l = 0; l < VG_LANES; l++)
 		if (vg_is_channel(&a->s, (int)ch, l)) {
-			vg_words(w, a->seed, vg_mix(a->name[0], item * (uint64_t)a->s.c + ch * VG_LANES + (uint32_t)l), v);
+			vg_words(w, a->seed, vg_mix(a->name[0], item * (uint64_t)a->s.c + ch * VG_LANES + (uint32_t)l),
+				v);
 			c.v[l] += (float)(a->sd * vt_in_normal(w));
 		}
 	vg_store(a->y, a->type, i, c);

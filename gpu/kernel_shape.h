@@ -1,4 +1,5 @@
-/* kernel_shape.h - operators that move values between shapes; every gradient is gathered, so each output has one writer. */
+/* kernel_shape.h - operators that move values between shapes; every gradient is gathered, so each output has one
+ * writer. */
 #ifndef GPU_KERNEL_SHAPE_H
 #define GPU_KERNEL_SHAPE_H
 
@@ -19,9 +20,11 @@ VG_FN void vg_concat_item(const struct vg_concat *a, uint32_t i)
 			int k = ch * VG_LANES + l, b = k - a->sa.c;
 
 			if (b < 0)
-				c.v[l] = vg_load_one(a->a, a->type, v * (uint32_t)a->sa.chunks + (uint32_t)(k / VG_LANES), k % VG_LANES);
+				c.v[l] = vg_load_one(a->a, a->type,
+					v * (uint32_t)a->sa.chunks + (uint32_t)(k / VG_LANES), k % VG_LANES);
 			else if (b < a->sb.c)
-				c.v[l] = vg_load_one(a->b, a->type, v * (uint32_t)a->sb.chunks + (uint32_t)(b / VG_LANES), b % VG_LANES);
+				c.v[l] = vg_load_one(a->b, a->type,
+					v * (uint32_t)a->sb.chunks + (uint32_t)(b / VG_LANES), b % VG_LANES);
 		}
 	}
 	vg_store(a->y, a->type, i, c);
@@ -38,7 +41,8 @@ VG_FN void vg_window_item(const struct vg_window *a, uint32_t i)
 			int k = at.ch * VG_LANES + l, from = k + a->at[0];
 
 			if (k < a->s.c && from >= 0 && from < a->from.c)
-				c.v[l] = vg_load_one(a->x, a->type, vg_index(&a->from, at.n, z, y, x, from / VG_LANES), from % VG_LANES);
+				c.v[l] = vg_load_one(a->x, a->type, vg_index(&a->from, at.n, z, y, x, from / VG_LANES),
+					from % VG_LANES);
 		}
 	vg_put(a->y, a->type, i, c, a->add);
 }
@@ -52,7 +56,8 @@ struct vg_pull {
 VG_FN struct vg_pull vg_pull(int o, int n_in, int scale, int align)
 {
 	int n_out = n_in * scale, i;
-	float src = align ? (n_out > 1 ? (float)o * (float)(n_in - 1) / (float)(n_out - 1) : 0.0f) : ((float)o + 0.5f) / (float)scale - 0.5f;
+	float src = align ? (n_out > 1 ? (float)o * (float)(n_in - 1) / (float)(n_out - 1) : 0.0f)
+		: ((float)o + 0.5f) / (float)scale - 0.5f;
 	struct vg_pull p;
 
 	src = src < 0.0f ? 0.0f : src;
@@ -68,13 +73,15 @@ VG_FN struct vg_pull vg_pull(int o, int n_in, int scale, int align)
 VG_FN void vg_upsample_item(const struct vg_upsample *a, uint32_t i)
 {
 	struct vg_at at = vg_at(&a->s, i);
-	struct vg_pull z = vg_pull(at.z, a->from.d, a->scale, a->align), y = vg_pull(at.y, a->from.h, a->scale, a->align);
+	struct vg_pull z = vg_pull(at.z, a->from.d, a->scale, a->align),
+		y = vg_pull(at.y, a->from.h, a->scale, a->align);
 	struct vg_pull x = vg_pull(at.x, a->from.w, a->scale, a->align);
 	struct vg_chunk sum = vg_zero();
 
 	for (int k = 0; k < 8; k++) {
 		float w = (k & 4 ? z.w1 : z.w0) * (k & 2 ? y.w1 : y.w0) * (k & 1 ? x.w1 : x.w0);
-		struct vg_chunk c = vg_load(a->x, a->type, vg_index(&a->from, at.n, k & 4 ? z.i1 : z.i0, k & 2 ? y.i1 : y.i0, k & 1 ? x.i1 : x.i0, at.ch));
+		struct vg_chunk c = vg_load(a->x, a->type, vg_index(&a->from, at.n, k & 4 ? z.i1 : z.i0, k & 2 ? y.i1
+			: y.i0, k & 1 ? x.i1 : x.i0, at.ch));
 
 		for (int l = 0; l < VG_LANES; l++)
 			sum.v[l] = fmaf(w, c.v[l], sum.v[l]);
@@ -133,14 +140,16 @@ VG_FN void vg_upsample_back_item(const struct vg_upsample_back *a, uint32_t i)
 }
 
 /* First maximum of the window of output (z, y, x) in each lane, in z, y, x order; its offset within the window. */
-VG_FN struct vg_chunk vg_best(const void *t, int type, const struct vg_shape *s, int k, int stride, int pad, int n, int z, int y, int x, int ch, int best[8])
+VG_FN struct vg_chunk vg_best(const void *t, int type, const struct vg_shape *s, int k, int stride, int pad, int n,
+	int z, int y, int x, int ch, int best[8])
 {
 	struct vg_chunk top = vg_zero();
 
 	for (int l = 0; l < VG_LANES; l++)
 		best[l] = -1;
 	for (int o = 0; o < k * k * k; o++) {
-		int iz = z * stride - pad + o / (k * k), iy = y * stride - pad + o / k % k, ix = x * stride - pad + o % k;
+		int iz = z * stride - pad + o / (k * k), iy = y * stride - pad + o / k % k,
+			ix = x * stride - pad + o % k;
 		struct vg_chunk c;
 
 		if (iz < 0 || iy < 0 || ix < 0 || iz >= s->d || iy >= s->h || ix >= s->w)
@@ -160,7 +169,8 @@ VG_FN void vg_maxpool_item(const struct vg_maxpool *a, uint32_t i)
 	struct vg_at at = vg_at(&a->s, i);
 	int best[8];
 
-	vg_store(a->y, a->type, i, vg_best(a->x, a->type, &a->from, a->k, a->stride, a->pad, at.n, at.z, at.y, at.x, at.ch, best));
+	vg_store(a->y, a->type, i, vg_best(a->x, a->type, &a->from, a->k, a->stride, a->pad, at.n, at.z, at.y, at.x,
+		at.ch, best));
 }
 
 /* First and last output of an axis whose window holds input position i. */
@@ -185,7 +195,8 @@ VG_FN void vg_maxpool_back_item(const struct vg_maxpool_back *a, uint32_t i)
 	for (int z = z0; z <= z1; z++)
 		for (int y = y0; y <= y1; y++)
 			for (int x = x0; x <= x1; x++) {
-				int own = ((at.z - z * a->stride + a->pad) * a->k + at.y - y * a->stride + a->pad) * a->k + at.x - x * a->stride + a->pad;
+				int own = ((at.z - z * a->stride + a->pad) * a->k + at.y - y * a->stride + a->pad) *
+					a->k + at.x - x * a->stride + a->pad;
 				struct vg_chunk d = vg_load(a->dy, a->type, vg_index(&a->from, at.n, z, y, x, at.ch));
 
 				vg_best(a->x, a->type, &a->s, a->k, a->stride, a->pad, at.n, z, y, x, at.ch, best);
@@ -235,7 +246,9 @@ VG_FN void vg_reshape_item(const struct vg_reshape *a, uint32_t i)
 			uint64_t f = ((uint64_t)at.ch * VG_LANES + (uint64_t)l) * a->s.voxels + voxel;
 			uint32_t k = (uint32_t)(f / a->from.voxels), v = (uint32_t)(f % a->from.voxels);
 
-			c.v[l] = vg_load_one(a->x, a->type, ((uint32_t)at.n * a->from.voxels + v) * (uint32_t)a->from.chunks + k / VG_LANES, (int)(k % VG_LANES));
+			c.v[l] = vg_load_one(a->x, a->type,
+				((uint32_t)at.n * a->from.voxels + v) * (uint32_t)a->from.chunks + k / VG_LANES,
+				(int)(k % VG_LANES));
 		}
 	vg_put(a->y, a->type, i, c, a->add);
 }

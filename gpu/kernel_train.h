@@ -1,18 +1,20 @@
 /* kernel_train.h - losses of common/nn/loss.h and updates of common/nn/optim.h where the tensors are.
  *
- * A loss is three steps: sums of each (item, channel) here, overlap terms of those few numbers on the host, the gradient here.
+ * A loss is three steps: sums of each (item, channel) here, overlap terms of those few numbers on the host, the
+ * gradient here.
  * At most 16 channels: 8 regions and softmax's background are 9. */
 #ifndef GPU_KERNEL_TRAIN_H
 #define GPU_KERNEL_TRAIN_H
 
 #include "gpu/kernel_sums.h"
 
-/* --- probabilities and pointwise terms; formulas as in loss.c ------------------------------------------------------------------- */
+/* --- probabilities and pointwise terms; formulas as in loss.c ----------------------------------------------------- */
 
 /* ln x of a positive normal number. */
 VG_FN float vg_ln(float x)
 {
-	int32_t b = (int32_t)vg_bits_of_float(x), e = (b - 0x3f3504f3) >> 23;        /* x = 2^e m, m in [sqrt 1/2, sqrt 2) */
+	/* x = 2^e m, m in [sqrt 1/2, sqrt 2) */
+	int32_t b = (int32_t)vg_bits_of_float(x), e = (b - 0x3f3504f3) >> 23;
 	float m = vg_float_of_bits((uint32_t)b - ((uint32_t)e << 23)), s = (m - 1.0f) / (m + 1.0f), q = s * s, p;
 
 	p = fmaf(q, 1.0f / 9.0f, 1.0f / 7.0f);
@@ -33,7 +35,8 @@ VG_FN float vg_pow_of(float q, float gamma)
 /* -ln sigma(z). */
 VG_FN float vg_softplus_of_minus(float z) { return (z < 0.0f ? -z : 0.0f) + vg_log1p(vg_exp(-fabsf(z))); }
 
-VG_FN float vg_balance(float balance, int positive) { return balance < 0.0f ? 1.0f : positive ? balance : 1.0f - balance; }
+VG_FN float vg_balance(float balance, int positive) { return balance < 0.0f ? 1.0f : positive ? balance
+	: 1.0f - balance; }
 
 /* Loss of one value and its derivative by z. */
 VG_FN float vg_binary_terms(const struct vg_loss_terms *o, float z, float p, int on, float *slope)
@@ -62,7 +65,8 @@ VG_FN float vg_class_terms(const struct vg_loss_terms *o, float p, float ln, int
 	if (o->focal > 0.0f) {
 		k = o->focal * vg_balance(o->balance, !background);
 		loss += k * vg_pow_of(q, o->gamma) * ln;
-		*f += k * (vg_pow_of(q, o->gamma) + (q > 0.0f ? o->gamma * vg_pow_of(q, o->gamma - 1.0f) * p * ln : 0.0f));
+		*f += k * (vg_pow_of(q, o->gamma) + (q > 0.0f ? o->gamma * vg_pow_of(q, o->gamma - 1.0f) * p * ln
+			: 0.0f));
 	}
 	return loss;
 }
@@ -129,7 +133,8 @@ VG_FN void vg_loss_add(const struct vg_loss_sums *a, uint32_t i, int ch, double 
 
 		point = on ? vg_class_terms(&a->o, p, ln, ch == 0, &unused) : 0.0f;
 	} else {
-		float z = vg_load_one(a->z, a->type, i * (uint32_t)a->s.chunks + (uint32_t)(ch / VG_LANES), ch % VG_LANES);
+		float z = vg_load_one(a->z, a->type, i * (uint32_t)a->s.chunks + (uint32_t)(ch / VG_LANES),
+			ch % VG_LANES);
 
 		p = vg_sigmoid(z);
 		point = vg_binary_terms(&a->o, z, p, on, &unused);
@@ -144,7 +149,8 @@ VG_FN void vg_loss_add(const struct vg_loss_sums *a, uint32_t i, int ch, double 
 VG_FN void vg_loss_gather(const struct vg_loss_sums *a, uint32_t n, uint32_t strip, uint32_t thread, double *shared)
 {
 	uint32_t c = (uint32_t)a->s.c, lanes = VG_SUM_THREADS / c, lane = thread / c, ch = thread - lane * c;
-	uint32_t v = vg_slab_start(a->s.voxels, a->strips, (int)strip) + lane, end = vg_slab_start(a->s.voxels, a->strips, (int)strip + 1);
+	uint32_t v = vg_slab_start(a->s.voxels, a->strips, (int)strip) + lane,
+		end = vg_slab_start(a->s.voxels, a->strips, (int)strip + 1);
 	double sum[VG_LOSS_SUMS] = { 0.0, 0.0, 0.0, 0.0, 0.0 };
 
 	for (; lane < lanes && v < end; v += lanes)
@@ -153,10 +159,13 @@ VG_FN void vg_loss_gather(const struct vg_loss_sums *a, uint32_t n, uint32_t str
 		shared[k * VG_SUM_THREADS + (int)thread] = sum[k];
 }
 
-/* Thread t takes channel t % c of every lanes-th voxel of its strip, lanes = 256 / c.  Phase 0 gathers, 1 .. 8 halve, 9 writes. */
-VG_FN void vg_loss_sums_phase(const struct vg_loss_sums *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+/* Thread t takes channel t % c of every lanes-th voxel of its strip, lanes = 256 / c.  Phase 0 gathers, 1 .. 8 halve, 9
+ * writes. */
+VG_FN void vg_loss_sums_phase(const struct vg_loss_sums *a, const int mode, uint32_t block, uint32_t thread, int phase,
+	double *shared)
 {
-	uint32_t n = block / (uint32_t)a->strips, c = (uint32_t)a->s.c, lanes = VG_SUM_THREADS / c, width = (uint32_t)a->s.chunks * VG_LANES;
+	uint32_t n = block / (uint32_t)a->strips, c = (uint32_t)a->s.c, lanes = VG_SUM_THREADS / c,
+		width = (uint32_t)a->s.chunks * VG_LANES;
 	uint32_t lane = thread / c, half = (uint32_t)VG_SUM_THREADS >> phase;
 
 	(void)mode;
@@ -164,10 +173,12 @@ VG_FN void vg_loss_sums_phase(const struct vg_loss_sums *a, const int mode, uint
 		vg_loss_gather(a, n, block - n * (uint32_t)a->strips, thread, shared);
 	else if (phase < VG_TREE_PHASES - 1 && lane < half && lane + half < lanes)
 		for (int k = 0; k < VG_LOSS_SUMS; k++)
-			shared[k * VG_SUM_THREADS + (int)thread] += shared[k * VG_SUM_THREADS + (int)(thread + half * c)];
+			shared[k * VG_SUM_THREADS + (int)thread] += shared[k * VG_SUM_THREADS +
+				(int)(thread + half * c)];
 	else if (phase == VG_TREE_PHASES - 1 && thread < width)
 		for (int k = 0; k < VG_LOSS_SUMS; k++)
-			a->part[((size_t)block * VG_LOSS_SUMS + (size_t)k) * width + thread] = thread < c ? shared[k * VG_SUM_THREADS + (int)thread] : 0.0;
+			a->part[((size_t)block * VG_LOSS_SUMS + (size_t)k) * width + thread] = thread < c
+				? shared[k * VG_SUM_THREADS + (int)thread] : 0.0;
 }
 
 VG_FN void vg_loss_fold_item(const struct vg_loss_fold *a, uint32_t i)
@@ -225,7 +236,8 @@ VG_FN void vg_loss_grad_item(const struct vg_loss_grad *a, uint32_t i)
 
 VG_FN void vg_shrink_item(const struct vg_shrink *a, uint32_t i)
 {
-	uint32_t n = vg_div(i, a->s.by_voxels), v = i - n * a->s.voxels, q = vg_div(v, a->s.by_w), z = vg_div(q, a->s.by_h);
+	uint32_t n = vg_div(i, a->s.by_voxels), v = i - n * a->s.voxels, q = vg_div(v, a->s.by_w),
+		z = vg_div(q, a->s.by_h);
 	int x = (2 * (int)(v - q * (uint32_t)a->s.w) + 1) * a->w / (2 * a->s.w);
 	int y = (2 * (int)(q - z * (uint32_t)a->s.h) + 1) * a->h / (2 * a->s.h);
 
@@ -238,8 +250,10 @@ VG_FN double vg_square_gather(const struct vg_square *a, uint32_t block, uint32_
 	uint32_t n = block / (uint32_t)a->blocks, each = a->s.voxels * (uint32_t)a->s.chunks;
 	double sum = 0.0;
 
-	for (uint32_t k = (block - n * (uint32_t)a->blocks) * VG_SUM_THREADS + thread; k < each; k += (uint32_t)a->blocks * VG_SUM_THREADS) {
-		struct vg_chunk y = vg_load(a->y, a->type, n * each + k), x = a->x ? vg_load(a->x, a->type, n * each + k) : vg_zero();
+	for (uint32_t k = (block - n * (uint32_t)a->blocks) * VG_SUM_THREADS + thread; k < each;
+	    k += (uint32_t)a->blocks * VG_SUM_THREADS) {
+		struct vg_chunk y = vg_load(a->y, a->type, n * each + k),
+			x = a->x ? vg_load(a->x, a->type, n * each + k) : vg_zero();
 		uint32_t v = vg_div(k, a->s.by_chunks), ch = k - v * (uint32_t)a->s.chunks;
 
 		for (int l = 0; l < VG_LANES; l++)
@@ -247,13 +261,15 @@ VG_FN double vg_square_gather(const struct vg_square *a, uint32_t block, uint32_
 				double d = (double)y.v[l] - (double)x.v[l];
 
 				sum += d * d;
-				a->dy[((size_t)n * (size_t)a->s.c + ch * VG_LANES + (size_t)l) * a->s.voxels + v] = (float)(a->rate * d / a->n);
+				a->dy[((size_t)n * (size_t)a->s.c + ch * VG_LANES + (size_t)l) * a->s.voxels + v] =
+					(float)(a->rate * d / a->n);
 			}
 	}
 	return sum;
 }
 
-VG_FN void vg_square_phase(const struct vg_square *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+VG_FN void vg_square_phase(const struct vg_square *a, const int mode, uint32_t block, uint32_t thread, int phase,
+	double *shared)
 {
 	(void)mode;
 	if (phase == 0)
@@ -264,7 +280,7 @@ VG_FN void vg_square_phase(const struct vg_square *a, const int mode, uint32_t b
 		a->part[block] = shared[0];
 }
 
-/* --- patches ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- patches ------------------------------------------------------------------------------------------------------ */
 
 /* Voxel of the volume that position i of a patch shows; SIZE_MAX outside. */
 VG_FN size_t vg_source(const struct vg_patch *a, uint32_t i)
@@ -326,9 +342,10 @@ VG_FN void vg_draw_target_item(const struct vg_draw_target *a, uint32_t i)
 	a->t[i] = bits;
 }
 
-/* --- updates -------------------------------------------------------------------------------------------------------------------------- */
+/* --- updates ------------------------------------------------------------------------------------------------------ */
 
-VG_FN void vg_squares_phase(const struct vg_squares *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+VG_FN void vg_squares_phase(const struct vg_squares *a, const int mode, uint32_t block, uint32_t thread, int phase,
+	double *shared)
 {
 	double sum = 0.0;
 
@@ -405,13 +422,15 @@ VG_FN void vg_average_item(const struct vg_average *a, uint32_t i)
 	a->mean[i] = (float)((double)a->mean[i] + a->share * ((double)a->w[i] - (double)a->mean[i]));
 }
 
-VG_FN void vg_curvature_phase(const struct vg_curvature *a, const int mode, uint32_t block, uint32_t thread, int phase, double *shared)
+VG_FN void vg_curvature_phase(const struct vg_curvature *a, const int mode, uint32_t block, uint32_t thread, int phase,
+	double *shared)
 {
 	double sy = 0.0, ss = 0.0;
 
 	(void)mode;
 	if (phase == 0) {
-		for (uint64_t k = block * VG_SUM_THREADS + thread; k < a->n; k += (uint64_t)a->blocks * VG_SUM_THREADS) {
+		for (uint64_t k = block * VG_SUM_THREADS + thread; k < a->n;
+		    k += (uint64_t)a->blocks * VG_SUM_THREADS) {
 			double s = (double)a->w[k] - (double)a->value[k], y = (double)a->g[k] - (double)a->grad[k];
 
 			if (a->factor[k] > 0.0f) {

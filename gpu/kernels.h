@@ -1,7 +1,7 @@
 /* kernels.h - every kernel: its arguments, and the list from which the device's and the emulated launchers are made.
  *
  * A map kernel does item i of n on its own: void vg_<name>_item(const struct vg_<name> *a, uint32_t i).
- * `type` is the storage type of tensors (enum vg_type); weights, their gradients, statistics and coefficients are f32 or f64.
+ * `type` is the storage type of tensors (enum vg_type); weights, their gradients, statistics, coefficients: f32 or f64.
  * `add`: to what is there, instead of setting it.  No kernel uses an atomic; every sum has one order. */
 #ifndef GPU_KERNELS_H
 #define GPU_KERNELS_H
@@ -9,15 +9,18 @@
 #include "common/nn/patch_ref.h"
 #include "gpu/number.h"
 
-#define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) X(channel_grad) X(concat) \
-	X(window) X(upsample) X(upsample_back) X(maxpool) X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
+#define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) \
+	X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) X(maxpool_back) X(dropout) \
+	X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
 	X(softmax_back) X(pairs) X(reshape) X(fold) X(loss_fold) X(loss_grad) X(update) X(draw) X(draw_target) \
 	X(shrink) X(accumulate) X(centralise) X(average) X(cut) X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
 
-/* A kernel with a thread block of 256: void vg_<name>_phase(const struct vg_<name> *a, mode, block, thread, phase, double *shared), whose
- * threads meet between phases.  X(name, phases, modes, doubles that are shared); mode, below modes, is what the arguments say. */
-#define VG_BLOCKS(X) X(sums, VG_SUM_PHASES, VG_SUM_MODES, vg_quantity_count(mode) * 8 * VG_SUM_THREADS) X(sums_fold, VG_FOLD_PHASES, 1, VG_SUM_THREADS) \
-	X(coefficients, VG_COEFFICIENT_PHASES, 1, 2048) X(norm_back, VG_COEFFICIENT_PHASES, 1, 2048) X(affine, 1, VG_WITH_MODES, 1) \
+/* A kernel with a thread block of 256: void vg_<name>_phase(const struct vg_<name> *a, mode, block, thread, phase,
+ * double *shared), whose threads meet between phases.  X(name, phases, modes, doubles that are shared); mode, below
+ * modes, is what the arguments say. */
+#define VG_BLOCKS(X) X(sums, VG_SUM_PHASES, VG_SUM_MODES, vg_quantity_count(mode) * 8 * VG_SUM_THREADS) \
+	X(sums_fold, VG_FOLD_PHASES, 1, VG_SUM_THREADS) X(coefficients, VG_COEFFICIENT_PHASES, 1, 2048) \
+	X(norm_back, VG_COEFFICIENT_PHASES, 1, 2048) X(affine, 1, VG_WITH_MODES, 1) \
 	X(norm_dx, 1, VG_WITH_MODES, 1) X(loss_sums, VG_TREE_PHASES, 1, VG_LOSS_SUMS * VG_SUM_THREADS) \
 	X(largest, VG_TREE_PHASES, 1, VG_SUM_THREADS) X(squares, VG_TREE_PHASES, 1, VG_SUM_THREADS) \
 	X(curvature, VG_TREE_PHASES, 1, 2 * VG_SUM_THREADS) X(square, VG_TREE_PHASES, 1, VG_SUM_THREADS)
@@ -33,7 +36,7 @@ VG_FN void vg_halve(double *shared, uint32_t thread, int phase)
 		shared[thread] += shared[thread + half];
 }
 
-/* --- layout and casts (kernel_layout.h) ------------------------------------------------------------------------------------------ */
+/* --- layout and casts (kernel_layout.h) --------------------------------------------------------------------------- */
 
 /* items: chunks.  t = scale x; plain x is [n, c, voxels] f32. */
 struct vg_pack {
@@ -52,8 +55,8 @@ struct vg_unpack {
 	int type;
 };
 
-/* A convolution's kernel among all: [outer][inner][taps] f32 from scalar `at` on, packed as [outer'][taps][inner'] from chunk `chunk` on,
- * with both channel counts padded. */
+/* A convolution's kernel among all: [outer][inner][taps] f32 from scalar `at` on, packed as [outer'][taps][inner'] from
+ * chunk `chunk` on, with both channel counts padded. */
 struct vg_filter {
 	uint64_t at;
 	uint32_t chunk, outer, inner;
@@ -79,7 +82,7 @@ struct vg_kernel_grad {
 	uint32_t first;
 };
 
-/* --- element by element (kernel_point.h); items: chunks ---------------------------------------------------------------------------- */
+/* --- element by element (kernel_point.h); items: chunks ----------------------------------------------------------- */
 
 struct vg_bias {
 	void *t;                 /* t += b[c] */
@@ -118,8 +121,8 @@ struct vg_pass {
 	int add, type;
 };
 
-/* Words of rng.h's stream (seed, "dropout" or "noise", step, node, block): `name` points at the first three mixed, which a pass
- * uploads.  Dropout's words are the CPU's: the mask is the same. */
+/* Words of rng.h's stream (seed, "dropout" or "noise", step, node, block): `name` points at the first three mixed,
+ * which a pass uploads.  Dropout's words are the CPU's: the mask is the same. */
 struct vg_dropout {
 	void *y;
 	const void *x;
@@ -142,9 +145,10 @@ struct vg_noise {
 	int first;               /* likewise */
 };
 
-/* --- sums over voxels and norms (kernel_sums.h, kernel_norm.h) ---------------------------------------------------------------------- */
+/* --- sums over voxels and norms (kernel_sums.h, kernel_norm.h) ---------------------------------------------------- */
 
-enum vg_sum { VG_SUM_MOMENTS, VG_SUM_JOIN, VG_SUM_NORM, VG_SUM_NORM_RELU, VG_SUM_NORM_SLOPE, VG_SUM_ONE, VG_SUM_SLOPE, VG_SUM_PRODUCT, VG_SUM_MODES };
+enum vg_sum { VG_SUM_MOMENTS, VG_SUM_JOIN, VG_SUM_NORM, VG_SUM_NORM_RELU, VG_SUM_NORM_SLOPE, VG_SUM_ONE, VG_SUM_SLOPE,
+	VG_SUM_PRODUCT, VG_SUM_MODES };
 /* What stands behind a norm: SLOPE is leaky ReLU and PReLU. */
 enum vg_with { VG_WITH_NOTHING, VG_WITH_RELU, VG_WITH_SLOPE, VG_WITH_MODES };
 enum { VG_SUM_PHASES = VG_TREE_PHASES, VG_FOLD_PHASES = 7, VG_COEFFICIENT_PHASES = 9 };
@@ -153,9 +157,9 @@ enum { VG_SUM_PHASES = VG_TREE_PHASES, VG_FOLD_PHASES = 7, VG_COEFFICIENT_PHASES
 VG_CONST int vg_quantity_count(int mode) { return mode == VG_SUM_NORM_SLOPE ? 3 : mode >= VG_SUM_ONE ? 1 : 2; }
 
 /* blocks: n x slabs x groups of 256 chunks.  part: [n][slabs][quantities][chunks * 8] f64, of
- *      MOMENTS  a, a^2        JOIN  the same of out = a + b       ONE  a       SLOPE  a b where b <= 0       PRODUCT  a b
- *      NORM  d, d b with d the gradient a at the result z = scale b + shift of a norm, or behind the activation that follows it:
- *      NORM_RELU, NORM_SLOPE; the last also a z where z <= 0. */
+ *      MOMENTS  a, a^2     JOIN  the same of out = a + b     ONE  a     SLOPE  a b where b <= 0     PRODUCT  a b
+ *      NORM  d, d b with d the gradient a at the result z = scale b + shift of a norm, or behind the activation that
+ *      follows it: NORM_RELU, NORM_SLOPE; the last also a z where z <= 0. */
 struct vg_sums {
 	double *part;
 	const void *a, *b;
@@ -174,8 +178,8 @@ struct vg_sums_fold {
 	int slabs;
 };
 
-/* blocks: groups of channels.  From the sums of x (or the running statistics), of x + bias: mean and rstd of each (item, channel),
- * y = a x + b.  The mean is that of x: less the bias, which x does not hold yet. */
+/* blocks: groups of channels.  From the sums of x (or the running statistics), of x + bias: mean and rstd of each
+ * (item, channel), y = a x + b.  The mean is that of x: less the bias, which x does not hold yet. */
 struct vg_coefficients {
 	const double *part;      /* NULL: use the running statistics */
 	double *mean, *rstd, *sum;           /* [n][chunks * 8]; sum: of x */
@@ -197,8 +201,8 @@ struct vg_affine {
 	struct vg_shape s;
 };
 
-/* blocks: groups of channels.  From the sums of (d, d x): dx = a d + b x + c; gradients (+)= their sums / scale, where not NULL: of the
- * norm, of the bias in front of it, of the slopes behind it. */
+/* blocks: groups of channels.  From the sums of (d, d x): dx = a d + b x + c; gradients (+)= their sums / scale, where
+ * not NULL: of the norm, of the bias in front of it, of the slopes behind it. */
 struct vg_norm_back {
 	const double *part, *mean, *rstd, *sum;
 	float *a, *b, *c;
@@ -238,7 +242,7 @@ struct vg_fold {
 	struct vg_shape s;       /* of what was summed */
 };
 
-/* --- shape (kernel_shape.h); items: chunks of the tensor that is written --------------------------------------------------------------- */
+/* --- shape (kernel_shape.h); items: chunks of the tensor that is written ------------------------------------------ */
 
 struct vg_concat {
 	void *y;
@@ -299,7 +303,7 @@ struct vg_reshape {
 	int add, type;
 };
 
-/* --- gates (kernel_gate.h) ----------------------------------------------------------------------------------------------------------- */
+/* --- gates (kernel_gate.h) ---------------------------------------------------------------------------------------- */
 
 enum vg_gate { VG_GATE_SAME, VG_GATE_CHANNEL, VG_GATE_VOXEL };
 
@@ -394,7 +398,7 @@ struct vg_largest {
 	int blocks, finish, backoff;
 };
 
-/* --- training (kernel_train.h) ----------------------------------------------------------------------------------------------------- */
+/* --- training (kernel_train.h) ------------------------------------------------------------------------------------ */
 
 /* ce and focal: weights over the number of values in the mean. */
 struct vg_loss_terms {
@@ -402,7 +406,8 @@ struct vg_loss_terms {
 	float ce, focal, gamma, balance;
 };
 
-/* blocks: n x strips.  Sums of P, P^2, P R, R and the pointwise terms: part[n][strips][5][lanes]; lanes: 8 x the chunks of s. */
+/* blocks: n x strips.  Sums of P, P^2, P R, R and the pointwise terms: part[n][strips][5][lanes]; lanes: 8 x the chunks
+ * of s. */
 struct vg_loss_sums {
 	double *part;
 	const void *z;
@@ -419,7 +424,8 @@ struct vg_loss_fold {
 	int each, width;
 };
 
-/* items: n x voxels.  dy: [n, c, voxels] f32; slope: [n][lanes][3], the overlap terms' derivative by P: a P + b, + c where R. */
+/* items: n x voxels.  dy: [n, c, voxels] f32; slope: [n][lanes][3], the overlap terms' derivative by P: a P + b, + c
+ * where R. */
 struct vg_loss_grad {
 	float *dy;
 	const void *z;
@@ -515,8 +521,8 @@ struct vg_average {
 	double share;
 };
 
-/* blocks: blocks.  With s = w - value and y = g - grad, part[block] = its share of the sum of s y and part[blocks + block] of s s, but
- * for those with factor 0; then value = w and grad = g. */
+/* blocks: blocks.  With s = w - value and y = g - grad, part[block] = its share of the sum of s y and part[blocks +
+ * block] of s s, but for those with factor 0; then value = w and grad = g. */
 struct vg_curvature {
 	double *part;
 	float *value, *grad;
@@ -525,47 +531,7 @@ struct vg_curvature {
 	int blocks;
 };
 
-/* --- windows (kernel_window.h) ------------------------------------------------------------------------------------------------------ */
-
-/* items: chunks of one item of a network's input.  A patch of image [c, z, y, x], f32 or f16, any number of channels; 0 outside. */
-struct vg_cut {
-	void *t;
-	const void *image;
-	int half, type;
-	struct vg_patch from;
-};
-
-/* items: chunks of one item of a network's output, of from.p's shape.  sum[c, voxel] += w y, total[voxel] += w, where w is the product
- * of three factors [d + h + w], at least `least`. */
-struct vg_blend {
-	float *sum, *total;
-	const void *y;
-	const float *factor;
-	float least;
-	int type;
-	struct vg_patch from;
-};
-
-enum vg_joined { VG_JOIN_LOGITS, VG_JOIN_BITS, VG_JOIN_CLASSES };
-enum vg_rule { VG_RULE_BITS, VG_RULE_LARGEST, VG_RULE_NUMBER };
-
-/* items: voxels.  sum = sum / total; BITS: mean += sigmoid of it - 1/2; CLASSES: mean += softmax of it. */
-struct vg_finish {
-	float *sum, *mean;
-	const float *total;
-	int c, join;
-	uint32_t voxels;
-};
-
-/* items: voxels.  BITS: bit c where x[c] > 0; NUMBER: the largest x's c, the lowest of equals; LARGEST: bit c - 1 of it. */
-struct vg_decide {
-	uint8_t *out;
-	const float *x;
-	int c, rule;
-	uint32_t voxels;
-};
-
-/* --- several cards (kernel_group.h) ---------------------------------------------------------------------------------------------- */
+/* --- several cards (kernel_group.h) ------------------------------------------------------------------------------- */
 
 /* items: scalars of a part.  g = the sum of n ranks' parts in rank order; staged: the others', pitch scalars apart. */
 struct vg_ranks {

@@ -1,5 +1,5 @@
-/* Each kernel body as a grid: one thread an item, grid-stride; a block a block of the two sums.  The storage type is a template
- * argument, so that loads and stores have no branch left. */
+/* Each kernel body as a grid: one thread an item, grid-stride; a block a block of the two sums.  The storage type is a
+ * template argument, so that loads and stores have no branch left. */
 #include "gpu/launch.h"
 
 #include <cuda_runtime.h>
@@ -19,7 +19,8 @@ namespace {
 enum { THREADS = 256, MOST_BLOCKS = 16384 };
 
 /* args.type = T where there is one. */
-template <int T, class A> __device__ __forceinline__ auto fix_type(A &a, int) -> decltype(a.type, void()) { a.type = T; }
+template <int T, class A> __device__ __forceinline__ auto fix_type(A &a, int) -> decltype(a.type, void()) { a.type = T;
+	}
 template <int T, class A> __device__ __forceinline__ void fix_type(A &, long) {}
 template <class A> auto type_of(const A &a, int) -> decltype(a.type) { return a.type; }
 template <class A> int type_of(const A &, long) { return VG_F32; }
@@ -27,6 +28,7 @@ template <class A> int type_of(const A &, long) { return VG_F32; }
 /* The instance for a type: the only one where the arguments have none. */
 template <class A> constexpr auto instance(int type, int) -> decltype(A::type, int()) { return type; }
 template <class A> constexpr int instance(int, long) { return VG_F32; }
+#define INSTANCE(name, type) instance<struct vg_##name>(VG_##type, 0)
 
 unsigned blocks_for(uint32_t items)
 {
@@ -55,9 +57,9 @@ __device__ __forceinline__ uint32_t following(uint32_t i, uint32_t items)
 		const struct vg_##name a = *(const struct vg_##name *)args; \
 		unsigned blocks = blocks_for(items); \
 		switch (type_of(a, 0)) { \
-		case VG_BF16: kernel_##name<instance<struct vg_##name>(VG_BF16, 0)><<<blocks, THREADS, 0, stream>>>(a, items); break; \
-		case VG_F16: kernel_##name<instance<struct vg_##name>(VG_F16, 0)><<<blocks, THREADS, 0, stream>>>(a, items); break; \
-		default: kernel_##name<instance<struct vg_##name>(VG_F32, 0)><<<blocks, THREADS, 0, stream>>>(a, items); break; \
+		case VG_BF16: kernel_##name<INSTANCE(name, BF16)><<<blocks, THREADS, 0, stream>>>(a, items); break; \
+		case VG_F16: kernel_##name<INSTANCE(name, F16)><<<blocks, THREADS, 0, stream>>>(a, items); break; \
+		default: kernel_##name<INSTANCE(name, F32)><<<blocks, THREADS, 0, stream>>>(a, items); break; \
 		} \
 	}
 VG_MAPS(MAP)
@@ -67,7 +69,8 @@ template <class A> int mode_of(const A &, long) { return 0; }
 
 /* One kernel for each type and mode, MODE counting down from the last. */
 #define BLOCK(name, phases, modes, doubles) \
-	template <int T, int MODE> __global__ void __launch_bounds__(VG_SUM_THREADS, 2) kernel_##name(struct vg_##name a) \
+	template <int T, int MODE> \
+	__global__ void __launch_bounds__(VG_SUM_THREADS, 2) kernel_##name(struct vg_##name a) \
 	{ \
 		constexpr int mode = MODE; \
 		__shared__ double shared[doubles]; \
@@ -79,7 +82,8 @@ template <class A> int mode_of(const A &, long) { return 0; }
 				__syncthreads(); \
 		} \
 	} \
-	template <int T, int MODE> void start_##name##_mode(const struct vg_##name &a, uint32_t blocks, cudaStream_t stream) \
+	template <int T, int MODE> \
+	void start_##name##_mode(const struct vg_##name &a, uint32_t blocks, cudaStream_t stream) \
 	{ \
 		if constexpr (MODE > 0) \
 			if (mode_of(a, 0) != MODE) \
@@ -90,9 +94,9 @@ template <class A> int mode_of(const A &, long) { return 0; }
 	{ \
 		const struct vg_##name a = *(const struct vg_##name *)args; \
 		switch (type_of(a, 0)) { \
-		case VG_BF16: start_##name##_mode<instance<struct vg_##name>(VG_BF16, 0), modes - 1>(a, blocks, stream); break; \
-		case VG_F16: start_##name##_mode<instance<struct vg_##name>(VG_F16, 0), modes - 1>(a, blocks, stream); break; \
-		default: start_##name##_mode<instance<struct vg_##name>(VG_F32, 0), modes - 1>(a, blocks, stream); break; \
+		case VG_BF16: start_##name##_mode<INSTANCE(name, BF16), modes - 1>(a, blocks, stream); break; \
+		case VG_F16: start_##name##_mode<INSTANCE(name, F16), modes - 1>(a, blocks, stream); break; \
+		default: start_##name##_mode<INSTANCE(name, F32), modes - 1>(a, blocks, stream); break; \
 		} \
 	}
 VG_BLOCKS(BLOCK)

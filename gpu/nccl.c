@@ -1,13 +1,17 @@
 /* The link between cards, by NCCL: sends and receives alone, which move bytes and never add.
  *
- * NCCL's rules that this keeps (its header and its user guide: group calls, thread safety, CUDA graphs, asynchronous errors):
+ * NCCL's rules that this keeps (its header and its user guide: group calls, thread safety, CUDA graphs, asynchronous
+ * errors):
  *  - one communicator a card, made at once by ncclCommInitAll; no two of a link are on one card;
- *  - one thread issues all calls of a group, no other uses the communicators; all sends and receives of an exchange are in one group,
- *    so that none waits for another that is not issued yet; of two cards, one pair a direction;
- *  - nothing is captured into a CUDA graph: with several cards in a process a graph's launch may block and the others never start;
- *  - a call may return ncclInProgress where the user set NCCL_COMM_BLOCKING=0; the communicators are asked until they have settled;
- *  - a kernel of NCCL waits on its card for the others' for ever, so nobody waits for a stream while one may have failed: all
- *    streams and communicators are asked in turn, and one failure aborts every communicator, which ends the kernels of the rest.
+ *  - one thread issues all calls of a group, no other uses the communicators; all sends and receives of an exchange are
+ *    in one group, so that none waits for another that is not issued yet; of two cards, one pair a direction;
+ *  - nothing is captured into a CUDA graph: with several cards in a process a graph's launch may block and the others
+ *    never start;
+ *  - a call may return ncclInProgress where the user set NCCL_COMM_BLOCKING=0; the communicators are asked until they
+ *    have settled;
+ *  - a kernel of NCCL waits on its card for the others' for ever, so nobody waits for a stream while one may have
+ *    failed: all streams and communicators are asked in turn, and one failure aborts every communicator, which ends the
+ *    kernels of the rest.
  *
  * libnccl.so.2 is loaded when a link is opened; nothing is linked. */
 #include <dlfcn.h>
@@ -25,8 +29,9 @@
 enum { LEAST_VERSION = NCCL_VERSION(2, 13, 4), NAP_NS = 20000 };     /* the first with ncclGetLastError */
 
 /* Functions of the library that are called. */
-#define FUNCTIONS(X) X(ncclGetVersion) X(ncclCommInitAll) X(ncclCommDestroy) X(ncclCommAbort) X(ncclCommGetAsyncError) X(ncclGroupStart) \
-	X(ncclGroupEnd) X(ncclSend) X(ncclRecv) X(ncclGetErrorString) X(ncclGetLastError)
+#define FUNCTIONS(X) X(ncclGetVersion) X(ncclCommInitAll) X(ncclCommDestroy) X(ncclCommAbort) \
+	X(ncclCommGetAsyncError) X(ncclGroupStart) X(ncclGroupEnd) X(ncclSend) X(ncclRecv) X(ncclGetErrorString) \
+	X(ncclGetLastError)
 
 struct library {
 #define POINTER(name) __typeof__(&name) name;
@@ -42,7 +47,7 @@ struct nccl {
 	int n, version;
 };
 
-/* --- the library ---------------------------------------------------------------------------------------------------------------------- */
+/* --- the library -------------------------------------------------------------------------------------------------- */
 
 static int load(struct nccl *c, struct vt_err *err)
 {
@@ -51,19 +56,22 @@ static int load(struct nccl *c, struct vt_err *err)
 	if (!so)
 		so = dlopen("/usr/local/cuda/lib64/libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
 	if (!so)
-		return vt_err_set(err, VT_EDEVICE, "NCCL is missing: %s; several cards need it: install NCCL 2.13 or newer, or put its folder on LD_LIBRARY_PATH",
+		return vt_err_set(err, VT_EDEVICE, "NCCL is missing: %s; several cards need it: install NCCL 2.13 or "
+			"newer, or put its folder on LD_LIBRARY_PATH",
 			dlerror());
 #define FIND(name) { \
 		void *symbol = dlsym(so, #name); \
 		if (!symbol) \
-			return vt_err_set(err, VT_EDEVICE, "libnccl.so.2 has no %s; several cards need NCCL 2.13 or newer", #name); \
+			return vt_err_set(err, VT_EDEVICE, "libnccl.so.2 has no %s; several cards need NCCL 2.13 or " \
+				"newer", #name); \
 		memcpy(&c->f.name, &symbol, sizeof(symbol)); \
 	}
 	FUNCTIONS(FIND)
 	if (c->f.ncclGetVersion(&c->version) != ncclSuccess)
 		return vt_err_set(err, VT_EDEVICE, "libnccl.so.2 does not say which version it is");
 	if (c->version < LEAST_VERSION)
-		return vt_err_set(err, VT_EDEVICE, "NCCL %d.%d is too old; several cards need 2.13 or newer", c->version / 10000, c->version / 100 % 100);
+		return vt_err_set(err, VT_EDEVICE, "NCCL %d.%d is too old; several cards need 2.13 or newer",
+			c->version / 10000, c->version / 100 % 100);
 	return 0;        /* it stays loaded: it has threads of its own */
 }
 
@@ -71,7 +79,8 @@ static int fail(const struct nccl *c, ncclResult_t status, const char *what, str
 {
 	const char *more = c->f.ncclGetLastError(NULL);
 
-	return vt_err_set(err, VT_EDEVICE, "NCCL: %s: %s%s%s (NCCL_DEBUG=WARN tells more)", what, c->f.ncclGetErrorString(status), more && *more ? ": " : "",
+	return vt_err_set(err, VT_EDEVICE, "NCCL: %s: %s%s%s (NCCL_DEBUG=WARN tells more)", what,
+		c->f.ncclGetErrorString(status), more && *more ? ": " : "",
 		more ? more : "");
 }
 
@@ -111,7 +120,7 @@ static int settle(struct nccl *c, ncclResult_t status, const char *what, struct 
 	return err->code;
 }
 
-/* --- the link ------------------------------------------------------------------------------------------------------------------------- */
+/* --- the link ----------------------------------------------------------------------------------------------------- */
 
 static void close_link(struct vg_link *l)
 {
@@ -140,9 +149,11 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 	if (status != ncclSuccess)
 		return settle(c, status, "exchange", err);
 	for (int i = 0; status == ncclSuccess && i < n; i++) {
-		status = c->f.ncclSend(m[i].source, m[i].nbytes, ncclUint8, m[i].to, c->comm[m[i].from], c->stream[m[i].from]);
+		status = c->f.ncclSend(m[i].source, m[i].nbytes, ncclUint8, m[i].to, c->comm[m[i].from],
+			c->stream[m[i].from]);
 		if (status == ncclSuccess)
-			status = c->f.ncclRecv(m[i].target, m[i].nbytes, ncclUint8, m[i].from, c->comm[m[i].to], c->stream[m[i].to]);
+			status = c->f.ncclRecv(m[i].target, m[i].nbytes, ncclUint8, m[i].from, c->comm[m[i].to],
+				c->stream[m[i].to]);
 	}
 	end = c->f.ncclGroupEnd();
 	return settle(c, status == ncclSuccess ? end : status, "exchange", err);
@@ -177,7 +188,8 @@ static int finish(struct vg_link *l, struct vt_err *err)
 
 			done += status == cudaSuccess;
 			if (status != cudaSuccess && status != cudaErrorNotReady)
-				rc = vt_err_set(err, VT_EDEVICE, "card %d: CUDA: %s", c->card[r], cudaGetErrorString(status));
+				rc = vt_err_set(err, VT_EDEVICE, "card %d: CUDA: %s", c->card[r],
+					cudaGetErrorString(status));
 			else if (state != ncclSuccess && state != ncclInProgress)
 				rc = fail(c, state, "exchange", err);
 		}
@@ -192,7 +204,8 @@ static int finish(struct vg_link *l, struct vt_err *err)
 
 int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err)
 {
-	static const struct vg_link_ops ops = { .close = close_link, .describe = describe, .exchange = exchange, .finish = finish };
+	static const struct vg_link_ops ops = { .close = close_link, .describe = describe, .exchange = exchange,
+		.finish = finish };
 	struct nccl *c = vt_xcalloc(1, sizeof(*c));
 	int rc = load(c, err);
 
@@ -217,7 +230,8 @@ int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, str
 {
 	(void)out;
 	(void)rank;
-	return vt_err_set(err, VT_EDEVICE, "this plugin was built without NCCL's header nccl.h, so it cannot use %d cards; build it where NCCL is installed", n);
+	return vt_err_set(err, VT_EDEVICE, "this plugin was built without NCCL's header nccl.h, so it cannot use %d "
+		"cards; build it where NCCL is installed", n);
 }
 
 #endif

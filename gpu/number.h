@@ -1,8 +1,8 @@
 /* number.h - what every kernel body is written in: storage types, chunks, index division, elementary functions.
  *
- * Bodies are C that nvcc compiles for the device and the host compiler for the emulated device (emulate.c), so that a test on a
- * machine without a card runs the same text.  A tensor is [n, z, y, x, c] with c padded to a multiple of 8; a chunk is 8
- * neighbouring channels of one voxel: 16 bytes of bf16 or fp16, 32 of f32.  Padded lanes hold 0. */
+ * Bodies are C that nvcc compiles for the device and the host compiler for the emulated device (emulate.c), so that a
+ * test on a machine without a card runs the same text.  A tensor is [n, z, y, x, c] with c padded to a multiple of 8; a
+ * chunk is 8 neighbouring channels of one voxel: 16 bytes of bf16 or fp16, 32 of f32.  Padded lanes hold 0. */
 #ifndef GPU_NUMBER_H
 #define GPU_NUMBER_H
 
@@ -40,7 +40,7 @@ struct vg_chunk {
 	float v[8];
 };
 
-/* --- storage ---------------------------------------------------------------------------------------------------------------- */
+/* --- storage ------------------------------------------------------------------------------------------------------ */
 
 VG_FN float vg_float_of_bits(uint32_t b)
 {
@@ -239,7 +239,7 @@ VG_FN struct vg_chunk vg_zero(void)
 	return c;
 }
 
-/* --- shapes and indices -------------------------------------------------------------------------------------------------------- */
+/* --- shapes and indices ------------------------------------------------------------------------------------------- */
 
 /* Division by a constant of numbers below 2^31: n / d = n mul >> shift. */
 struct vg_div {
@@ -312,13 +312,14 @@ VG_FN struct vg_at vg_at(const struct vg_shape *s, uint32_t i)
 
 VG_FN uint32_t vg_index(const struct vg_shape *s, int n, int z, int y, int x, int ch)
 {
-	return ((((uint32_t)n * (uint32_t)s->d + (uint32_t)z) * (uint32_t)s->h + (uint32_t)y) * (uint32_t)s->w + (uint32_t)x) * (uint32_t)s->chunks + (uint32_t)ch;
+	return ((((uint32_t)n * (uint32_t)s->d + (uint32_t)z) * (uint32_t)s->h + (uint32_t)y) * (uint32_t)s->w +
+		(uint32_t)x) * (uint32_t)s->chunks + (uint32_t)ch;
 }
 
 /* Whether lane l of chunk ch is a channel and no padding. */
 VG_FN int vg_is_channel(const struct vg_shape *s, int ch, int l) { return ch * VG_LANES + l < s->c; }
 
-/* --- elementary functions: one text on both sides, f32 within 2 ulp but where said ------------------------------------------------ */
+/* --- elementary functions: one text on both sides, f32 within 2 ulp but where said -------------------------------- */
 
 VG_FN float vg_exp(float x)
 {
@@ -396,7 +397,7 @@ VG_FN float vg_erf(float x)
 	return x < 0 ? -p : p;
 }
 
-/* --- random words: rng.h's streams -------------------------------------------------------------------------------------------------- */
+/* --- random words: rng.h's streams -------------------------------------------------------------------------------- */
 
 VG_FN void vg_philox(uint32_t c[4], uint32_t k0, uint32_t k1)
 {

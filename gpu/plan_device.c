@@ -48,7 +48,8 @@ static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_c
 
 int vg_plan_device_open(struct vg_plan_device *out, const char *properties, const char *engines, struct vt_err *err)
 {
-	static const struct vg_device_ops ops = { .alloc = alloc, .release = release, .upload = upload, .clear = clear, .conv_new = conv_new, .conv_workspace = vg_cudnn_workspace,
+	static const struct vg_device_ops ops = { .alloc = alloc, .release = release, .upload = upload, .clear = clear,
+		.conv_new = conv_new, .conv_workspace = vg_cudnn_workspace,
 		.conv_free = vg_cudnn_plan_free };
 
 	*out = (struct vg_plan_device){ .base = { &ops } };

@@ -1,4 +1,5 @@
-/* plan_device.h - a device that plans and computes nothing: engines are chosen by cuDNN for a card described by its properties.
+/* plan_device.h - a device that plans and computes nothing: engines are chosen by cuDNN for a card described by its
+ * properties.
  * No driver and no card are needed.  Memory is counted, not had. */
 #ifndef GPU_PLAN_DEVICE_H
 #define GPU_PLAN_DEVICE_H

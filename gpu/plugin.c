@@ -19,7 +19,8 @@ static int open_engine(void **out, const char *profile, int cards, const char *e
 	int n = cards < 1 ? 1 : cards, rc = vg_profile_find(&e->profile, profile, err);
 
 	if (!rc && n > VG_MOST_CARDS)
-		rc = vt_err_set(err, VT_EUSAGE, "%d cards were asked for; at most %d can share a batch", n, VG_MOST_CARDS);
+		rc = vt_err_set(err, VT_EUSAGE, "%d cards were asked for; at most %d can share a batch", n,
+			VG_MOST_CARDS);
 	if (!rc)
 		rc = vg_device_open(&e->device, 0, n, engines, err);
 	if (rc) {
@@ -51,7 +52,8 @@ static void describe(void *engine, struct vt_buf *json)
 const struct vt_backend *voxtrail_backend(void)
 {
 	static const struct vt_backend backend = {
-		.abi = VT_BACKEND_ABI, .layout = VT_BACKEND_LAYOUT, .name = "cuda", .open = open_engine, .close = close_engine, .describe = describe,
+		.abi = VT_BACKEND_ABI, .layout = VT_BACKEND_LAYOUT, .name = "cuda", .open = open_engine,
+			.close = close_engine, .describe = describe,
 		.session_new = vg_group_session_new, .session_free = vg_group_session_free,
 		.put_weights = vg_group_put_weights, .get_weights = vg_group_get_weights,
 		.set_input = vg_group_set_input, .forward = vg_group_forward, .get_output = vg_group_get_output,

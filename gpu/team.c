@@ -18,7 +18,7 @@ struct vg_seat {
 	struct vt_err err;
 };
 
-/* --- threads ------------------------------------------------------------------------------------------------------------------------ */
+/* --- threads ------------------------------------------------------------------------------------------------------ */
 
 static void *sit(void *p)
 {
@@ -100,7 +100,7 @@ int vg_team_each(struct vg_team *t, vg_team_fn fn, void *ctx, struct vt_err *err
 	return rc;
 }
 
-/* --- cards ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- cards -------------------------------------------------------------------------------------------------------- */
 
 struct opening {
 	struct vg_team *t;
@@ -139,7 +139,8 @@ static char *kind_of(struct vg_device *d)
 
 	d->ops->describe(d, j);
 	capability = vt_json_text(vt_json_get(j, "capability"), "");
-	text = vt_asprintf("%s%s%s", vt_json_text(vt_json_get(j, "card"), "unknown"), *capability ? ", capability " : "", capability);
+	text = vt_asprintf("%s%s%s", vt_json_text(vt_json_get(j, "card"), "unknown"), *capability ? ", capability "
+		: "", capability);
 	vt_json_free(j);
 	return text;
 }
@@ -154,7 +155,8 @@ static int check_equal(const struct vg_team *t, struct vt_err *err)
 		char *kind = kind_of(t->rank[r]);
 
 		if (strcmp(kind, first))
-			rc = vt_err_set(err, VT_EDEVICE, "card 0 is %s and card %d is %s; cards that share a batch must be equal: choose them with CUDA_VISIBLE_DEVICES",
+			rc = vt_err_set(err, VT_EDEVICE, "card 0 is %s and card %d is %s; cards that share a batch "
+				"must be equal: choose them with CUDA_VISIBLE_DEVICES",
 				first, r, kind);
 		free(kind);
 	}

@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "gpu/kernel_sums.h"
+#include "gpu/kernel_window.h"
 
-/* --- bytes of one operation ----------------------------------------------------------------------------------------------------- */
+/* --- bytes of one operation --------------------------------------------------------------------------------------- */
 
 static double tensor(const struct vg_shape *s, int type)
 {
@@ -47,7 +48,8 @@ static struct vg_traffic of_sums(const struct vg_sums *a)
 	int arrays = a->mode == VG_SUM_MOMENTS || a->mode == VG_SUM_ONE ? 1 : 2;
 
 	return moves(arrays * tensor(&a->s, a->type),
-		(a->mode == VG_SUM_JOIN ? tensor(&a->s, a->type) : 0) + vg_quantity_count(a->mode) * a->slabs * lanes(&a->s, 8));
+		(a->mode == VG_SUM_JOIN ? tensor(&a->s, a->type) : 0) + vg_quantity_count(a->mode) * a->slabs *
+		lanes(&a->s, 8));
 }
 
 static struct vg_traffic of_norm(enum vg_kernel kernel, const void *args)
@@ -57,7 +59,8 @@ static struct vg_traffic of_norm(enum vg_kernel kernel, const void *args)
 	CASE(sums_fold, moves(a->slabs * lanes(&a->s, 8), lanes(&a->s, 8)))
 	CASE(coefficients, moves(a->part ? 2 * a->slabs * lanes(&a->s, 8) : 0, lanes(&a->s, 32)))
 	CASE(affine, maps(&a->s, a->type, 1, 0))
-	CASE(norm_back, moves(a->quantities * a->slabs * lanes(&a->s, 8) + lanes(&a->s, 24), lanes(&a->s, 12) + 8.0 * a->s.c))
+	CASE(norm_back, moves(a->quantities * a->slabs * lanes(&a->s, 8) + lanes(&a->s, 24),
+	lanes(&a->s, 12) + 8.0 * a->s.c))
 	CASE(norm_dx, maps(&a->s, a->type, 2, a->add))
 	CASE(channel_grad, moves(lanes(&a->s, 8), 4.0 * a->s.c))
 	CASE(fold, moves(lanes(&a->s, 8), lanes(&a->s, (double)vg_type_size(a->type))))
@@ -90,9 +93,11 @@ static struct vg_traffic of_shape(enum vg_kernel kernel, const void *args)
 	CASE(concat, maps(&a->s, a->type, 1, 0))
 	CASE(window, moves(tensor(&a->s, a->type) * (1 + (a->add != 0)), tensor(&a->s, a->type)))
 	CASE(upsample, moves(tensor(&a->from, a->type), tensor(&a->s, a->type)))
-	CASE(upsample_back, moves(tensor(&a->from, a->type) + (a->add ? tensor(&a->s, a->type) : 0), tensor(&a->s, a->type)))
+	CASE(upsample_back, moves(tensor(&a->from, a->type) + (a->add ? tensor(&a->s, a->type) : 0),
+	tensor(&a->s, a->type)))
 	CASE(maxpool, moves(tensor(&a->from, a->type), tensor(&a->s, a->type)))
-	CASE(maxpool_back, moves(tensor(&a->from, a->type) + tensor(&a->s, a->type) * (1 + (a->add != 0)), tensor(&a->s, a->type)))
+	CASE(maxpool_back, moves(tensor(&a->from, a->type) + tensor(&a->s, a->type) * (1 + (a->add != 0)),
+	tensor(&a->s, a->type)))
 	CASE(pairs, moves(tensor(&a->from, a->type) + (a->add ? tensor(&a->s, a->type) : 0), tensor(&a->s, a->type)))
 	CASE(reshape, maps(&a->s, a->type, 1, a->add))
 	default:
@@ -119,7 +124,8 @@ static struct vg_traffic of_training(enum vg_kernel kernel, const void *args, ui
 	case VG_K_average:
 		return moves(8.0 * items, 4.0 * items);
 	CASE(curvature, moves(20.0 * (double)a->n, 8.0 * (double)a->n))
-	CASE(draw, moves((a->half ? 2.0 : 4.0) * a->from.c * a->from.p.voxels, (double)items * VG_LANES * (double)vg_type_size(a->type)))
+	CASE(draw, moves((a->half ? 2.0 : 4.0) * a->from.c * a->from.p.voxels,
+	(double)items * VG_LANES * (double)vg_type_size(a->type)))
 	CASE(square, moves(tensor(&a->s, a->type) * (1 + (a->x != NULL)), plain(&a->s)))
 	case VG_K_draw_target:
 	case VG_K_shrink:
@@ -142,7 +148,8 @@ static struct vg_traffic of_point(enum vg_kernel kernel, const void *args, uint3
 	CASE(act, maps(&a->s, a->type, 1, 0))
 	CASE(act_back, maps(&a->s, a->type, 2, a->add))
 	CASE(join, moves(2 * chunks * (double)vg_type_size(a->type), chunks * (double)vg_type_size(a->type)))
-	CASE(pass, moves((1 + (a->add != 0)) * chunks * (double)vg_type_size(a->type), chunks * (double)vg_type_size(a->type)))
+	CASE(pass, moves((1 + (a->add != 0)) * chunks * (double)vg_type_size(a->type),
+	chunks * (double)vg_type_size(a->type)))
 	CASE(dropout, maps(&a->s, a->type, 1, a->add))
 	CASE(noise, maps(&a->s, a->type, 1, 0))
 	default:
@@ -159,8 +166,10 @@ struct vg_traffic vg_traffic_of(enum vg_kernel kernel, const void *args, uint32_
 
 struct vg_traffic vg_traffic_conv(const struct vg_conv_spec *s)
 {
-	double x = tensor(&s->x, s->type), y = tensor(&s->y, s->type), taps = (double)s->k * s->k * s->k, pairs = 64.0 * s->x.chunks * s->y.chunks;
-	double w = pairs * taps * (double)vg_type_size(s->type), all = x + y + w, out = s->kind == VG_CONV_FORWARD ? y : s->kind == VG_CONV_DATA ? x : w;
+	double x = tensor(&s->x, s->type), y = tensor(&s->y, s->type), taps = (double)s->k * s->k * s->k,
+		pairs = 64.0 * s->x.chunks * s->y.chunks;
+	double w = pairs * taps * (double)vg_type_size(s->type), all = x + y + w, out = s->kind == VG_CONV_FORWARD ? y
+		: s->kind == VG_CONV_DATA ? x : w;
 
 	return (struct vg_traffic){ all - out, out, 2 * voxels(&s->y) * taps * pairs };
 }
@@ -168,10 +177,11 @@ struct vg_traffic vg_traffic_conv(const struct vg_conv_spec *s)
 struct vg_shape vg_traffic_shape(enum vg_kernel kernel, const void *args)
 {
 #define SHAPED(name) CASE(name, a->s)
-#define PLAIN(X) X(pack) X(unpack) X(bias) X(act) X(act_back) X(dropout) X(noise) X(sums) X(sums_fold) X(coefficients) X(affine) X(norm_back) \
-	X(norm_dx) X(channel_grad) X(fold) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) X(maxpool_back) X(pairs) \
-	X(reshape) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) X(softmax_back) X(loss_sums) \
-	X(loss_grad)
+#define PLAIN(X) X(pack) X(unpack) X(bias) X(act) X(act_back) X(dropout) X(noise) X(sums) \
+	X(sums_fold) X(coefficients) \
+	X(affine) X(norm_back) X(norm_dx) X(channel_grad) X(fold) X(concat) X(window) X(upsample) X(upsample_back) \
+	X(maxpool) X(maxpool_back) X(pairs) X(reshape) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) \
+	X(cpool) X(cpool_back) X(softmax) X(softmax_back) X(loss_sums) X(loss_grad)
 	switch (kernel) {
 	PLAIN(SHAPED)
 	default:
@@ -179,7 +189,7 @@ struct vg_shape vg_traffic_shape(enum vg_kernel kernel, const void *args)
 	}
 }
 
-/* --- the device that notes it --------------------------------------------------------------------------------------------------- */
+/* --- the device that notes it ------------------------------------------------------------------------------------- */
 
 struct vg_conv {
 	struct vg_conv_spec s;
@@ -268,7 +278,8 @@ static size_t conv_workspace(const struct vg_conv *c)
 	return 0;
 }
 
-static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y, void *workspace, struct vt_err *err)
+static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y, void *workspace,
+	struct vt_err *err)
 {
 	struct vg_counted *row = note(d, VG_COUNT_CONV, vg_traffic_conv(&conv->s));
 
@@ -296,8 +307,10 @@ static int record(struct vg_device *d, struct vt_err *err)
 
 void vg_count_device_open(struct vg_count_device *out)
 {
-	static const struct vg_device_ops ops = { .alloc = alloc, .release = release, .room = room, .upload = upload, .download = download, .clear = clear,
-		.run = run, .conv_new = conv_new, .conv_workspace = conv_workspace, .convolve = convolve, .conv_free = conv_free, .record = record };
+	static const struct vg_device_ops ops = { .alloc = alloc, .release = release, .room = room, .upload = upload,
+		.download = download, .clear = clear,
+		.run = run, .conv_new = conv_new, .conv_workspace = conv_workspace, .convolve = convolve,
+		.conv_free = conv_free, .record = record };
 
 	*out = (struct vg_count_device){ .base = { &ops } };
 }

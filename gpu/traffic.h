@@ -1,7 +1,7 @@
 /* traffic.h - what a queued operation must move and compute, from its arguments: a bound, not a measurement.
  *
- * Every array counts once however often it is read, so a cache is taken to be perfect; small arrays (coefficients, sums of a few
- * channels) count too.  FLOP are a convolution's, of the padded channels. */
+ * Every array counts once however often it is read, so a cache is taken to be perfect; small arrays (coefficients, sums
+ * of a few channels) count too.  FLOP are a convolution's, of the padded channels. */
 #ifndef GPU_TRAFFIC_H
 #define GPU_TRAFFIC_H
 
@@ -17,7 +17,8 @@ struct vg_traffic vg_traffic_conv(const struct vg_conv_spec *s);
 /* The largest tensor an operation works on, for a reader: its shape with padded channels. */
 struct vg_shape vg_traffic_shape(enum vg_kernel kernel, const void *args);
 
-/* A device that queues nothing and notes everything: a session on it can be made, run, recorded and updated without memory. */
+/* A device that queues nothing and notes everything: a session on it can be made, run, recorded and updated without
+ * memory. */
 enum { VG_COUNT_CONV = VG_KERNELS, VG_COUNT_CLEAR, VG_COUNT_UPLOAD, VG_COUNT_DOWNLOAD, VG_COUNT_KINDS };
 
 struct vg_counted {

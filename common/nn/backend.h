@@ -29,8 +29,8 @@ enum vt_device_wish { VT_DEVICE_CPU, VT_DEVICE_CUDA, VT_DEVICE_AUTO };
 extern const char *const vt_device_wishes[];     /* "cpu", "cuda", "auto", NULL: a stage's enum param */
 extern const char *const vt_device_profiles[];   /* "default", "f32", "tf32", "bf16", "fp16", NULL: likewise */
 
-/* Instead of a path: "tune:5", say, runs every acceptable engine five times and takes the fastest.  For tools that write
- * engine plans: what such a device computes depends on time. */
+/* Instead of a path: "tune:5", say, runs every acceptable engine five times and takes the fastest.  For tools that
+ * write engine plans: what such a device computes depends on time. */
 #define VT_ENGINES_TUNE "tune:"
 
 struct vt_device_opts {
