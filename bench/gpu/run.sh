@@ -38,6 +38,7 @@ for profile in bf16 tf32; do
 done
 n=2
 while wanted segresnet bf16 "train, $n cards" && "$B/tests/device_probe" cuda $n >/dev/null 2>&1; do
+	# shellcheck disable=SC2016    # the inner shell expands them
 	timed "gpu_step on $n cards" sh -c '"$B/bench/gpu_step" segresnet "{\"init_filters\": 16}" 4 3 "$1" bf16 "$2" train $3 | sed "s/\"train\"/\"train, $3 cards, a patch each\"/"' sh \
 		"$EDGE" "$REPEATS" $n
 	n=$((2 * n))

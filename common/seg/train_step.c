@@ -98,7 +98,8 @@ static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_er
 	struct folding folding = { t, round + 1 == t->o->accumulate };
 
 	vt_train_batch_draw(t, round);
-	vt_session_forward(t->session, t->step);
+	/* random streams of the network have the pass's name: no two of a step drop the same channels */
+	vt_session_forward(t->session, t->step * (uint64_t)t->o->accumulate + (uint64_t)round);
 	*loss += vt_train_batch_loss(t, dy);
 	if (vt_train_device_error(t, err))
 		return err->code;
@@ -145,7 +146,9 @@ int vt_train_step(struct vt_trainer *t, struct vt_err *err)
 	if (rc)
 		return rc;
 	norm = vt_optim_norm(t->optim);
-	rc = check(t, loss, norm, err);
+	rc = vt_train_device_error(t, err);              /* else what it left would be taken for the network's fault */
+	if (!rc)
+		rc = check(t, loss, norm, err);
 	if (rc)
 		return rc;
 	if (!vt_train_precision_decide(t, loss, norm)) {

@@ -100,4 +100,14 @@ check(train("swa", "--averaging", "swa", "--average_from", "2", "--average_every
 r = train("soft", "--activation", "softmax", "--generalised", "1", "--focal", "0.5", "--steps", "30", "--validate", "30")
 c = json.load(open(T + "/soft/checkpoint.json")) if r.returncode == 0 else {}
 check(c.get("activation") == "softmax" and c["model"]["parameters"] > 0, "softmax is in the checkpoint", r.stderr)
+container(f"{T}/whole_patches/a/subject.vtp", "a", 0, manifest, 1)
+container(f"{T}/whole_patches/b/subject.vtp", "b", 1, manifest, 2)
+PLAIN = ["--patches", T + "/whole_patches", "--patch", "24", "--flips", "false", "--shift", "0", "--scale", "0", "--steps", "1", "--validate", "1"]
+once = []
+for drop in (0, 0.5):
+    for rounds in (1, 2):
+        name = f"rounds{rounds}{drop}"
+        r = train(name, *PLAIN, "--network", json.dumps({"init_filters": 8, "dropout": drop}), "--accumulate", str(rounds))
+        once.append(losses(name)[0] if r.returncode == 0 else r.stderr)
+check(len(set(once[:2])) == 1 and len(set(once[1:])) == 3, "two passes over one patch: the same loss without dropout, other masks with it", once)
 sys.exit(failed != 0)

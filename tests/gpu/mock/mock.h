@@ -37,7 +37,6 @@ cudaError_t mock_leave(cudaError_t status); /* it becomes the thread's last erro
 int mock_enter_cudnn(const char *name);     /* a cudnnStatus_t */
 void mock_leave_cudnn(void);
 cudaError_t mock_sticky(void);
-bool mock_injected(void); /* the injected error has come */
 cudaError_t mock_last_error(bool clear);
 void mock_drop_sticky(void);
 

@@ -40,6 +40,7 @@ struct op {
 
 static struct {
 	int depth, n;
+	bool broken;                  /* an operation of it has failed, so others lack their counterparts */
 	pthread_t thread;
 	struct op op[MOST_OPS];
 } group;
@@ -191,6 +192,7 @@ static ncclResult_t add(const char *name, struct op op)
 	const void *buffer = op.send ? op.from : op.to;
 	ncclResult_t status = enter(name);
 
+	group.broken |= status != ncclSuccess;
 	if (status != ncclSuccess)
 		return status;
 	if (!group.depth || !pthread_equal(group.thread, pthread_self()))
@@ -301,16 +303,14 @@ static cudaError_t copy_all(void)
 			continue;
 		if (!from || from->n != to->n)
 			mock_die("rank %d receives %zu bytes from rank %d, which sends %zu in this group",
-				to->comm->rank, to->n,
-				to->peer, from ? from->n : 0);
+				to->comm->rank, to->n, to->peer, from ? from->n : 0);
 		from->matched = true;
 		status = cudaMemcpyAsync(to->to, from->from, to->n, cudaMemcpyDeviceToDevice, to->stream);
 	}
 	for (int i = 0; i < group.n && !status; i++)
 		if (group.op[i].send && !group.op[i].matched)
 			mock_die("rank %d sends to rank %d, which does not receive in this group",
-				group.op[i].comm->rank,
-				group.op[i].peer);
+				group.op[i].comm->rank, group.op[i].peer);
 	return status;
 }
 
@@ -324,7 +324,7 @@ ncclResult_t ncclGroupEnd(void)
 		mock_die("ncclGroupEnd without ncclGroupStart");
 	if (--group.depth)
 		return status;
-	if (status == ncclSuccess && !mock_injected()) {
+	if (status == ncclSuccess && !group.broken) {
 		queued = each_stream(come);
 		queued = queued ? queued : each_stream(meet_first);
 		queued = queued ? queued : copy_all();
@@ -334,6 +334,7 @@ ncclResult_t ncclGroupEnd(void)
 	for (int i = 0; i < group.n && !queued && status == ncclSuccess; i++)
 		said = answer(&group.op[i].comm, 1);
 	group.n = 0;
+	group.broken = false;
 	return status != ncclSuccess ? status : queued ? ncclUnhandledCudaError : said;
 }
 

@@ -162,11 +162,6 @@ cudaError_t mock_sticky(void)
 	return m.sticky;
 }
 
-bool mock_injected(void)
-{
-	return m.failed[0] != '\0';
-}
-
 cudaError_t mock_last_error(bool clear)
 {
 	cudaError_t status = m.sticky ? m.sticky : last_error;
