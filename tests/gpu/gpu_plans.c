@@ -116,8 +116,8 @@ static int choices(const char *engines)
 	return n;
 }
 
-/* Equal times choose as the heuristics do; other times choose others where there are any, the same twice; what was chosen
- * is repeated. */
+/* Equal times choose as the heuristics do; other times choose others where there are any, the same twice; what was
+ * chosen is repeated. */
 static int check_tuning(const char *name, int edge, const char *properties, const struct vg_plan_device *d,
 	const struct vg_profile *p, struct vt_err *err)
 {
