@@ -160,26 +160,6 @@ double vt_cos(double x)
 	return fabs(x) <= 1e5 ? vt_in_sin(x, 1) : NAN;
 }
 
-float vt_expf(float x)
-{
-	return (float)vt_exp(x);
-}
-
-float vt_logf(float x)
-{
-	return (float)vt_ln(x);
-}
-
-float vt_tanhf(float x)
-{
-	return (float)vt_tanh(x);
-}
-
-float vt_erff(float x)
-{
-	return (float)vt_erf(x);
-}
-
 float vt_sigmoidf(float x)
 {
 	return (float)(1.0 / (1.0 + vt_exp(-(double)x)));

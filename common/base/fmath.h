@@ -14,10 +14,6 @@ double vt_erf(double x);
 double vt_pow(double x, double y); /* x >= 0: exp(y log x) in doubled precision, <= 4 ulp; 0^0 = 1 */
 double vt_sin(double x);           /* |x| <= 1e5 */
 double vt_cos(double x);
-float vt_expf(float x);            /* rounded from vt_exp */
-float vt_logf(float x);
-float vt_tanhf(float x);
-float vt_erff(float x);
 float vt_sigmoidf(float x);        /* 1 / (1 + exp(-x)) evaluated in double, rounded once */
 
 #endif

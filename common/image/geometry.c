@@ -223,16 +223,6 @@ void vt_geometry_code(const struct vt_geometry *g, char out[4])
 	out[3] = 0;
 }
 
-double vt_geometry_oblique(const struct vt_geometry *g)
-{
-	int axis[3];
-	double least = 1;
-	nearest_axes(g, axis);
-	for (int a = 0; a < 3; a++)
-		least = fmin(least, fabs(g->affine[a][axis[a]]) / g->spacing[axis[a]]);
-	return acos(fmin(1, least)) * 180 / 3.14159265358979323846;
-}
-
 int vt_geometry_invert(const struct vt_geometry *g, double inv[3][4], struct vt_err *err)
 {
 	const double (*m)[4] = (const double (*)[4])g->affine;

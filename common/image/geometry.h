@@ -54,7 +54,6 @@ int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const stru
 
 /* "RAS", "LPS", ...: where each voxel axis points to.  Angle: largest deviation of an axis from it, degrees. */
 void vt_geometry_code(const struct vt_geometry *g, char out[4]);
-double vt_geometry_oblique(const struct vt_geometry *g);
 
 void vt_geometry_to_mm(const struct vt_geometry *g, const double index[3], double mm[3]);
 int vt_geometry_invert(const struct vt_geometry *g, double inverse[3][4], struct vt_err *err);   /* mm -> voxel index */

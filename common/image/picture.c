@@ -33,12 +33,6 @@ void vt_picture_set(struct vt_picture *p, size_t x, size_t y, const unsigned cha
 		memcpy(p->rgb + 3 * (y * p->width + x), rgb, 3);
 }
 
-void vt_picture_fill(struct vt_picture *p, const unsigned char rgb[3])
-{
-	for (size_t i = 0; i < p->width * p->height; i++)
-		memcpy(p->rgb + 3 * i, rgb, 3);
-}
-
 /* --- slices ------------------------------------------------------------------------------------------------------- */
 
 /* Voxel axes that run across and up the picture and through it. */

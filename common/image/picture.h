@@ -40,7 +40,6 @@ struct vt_slice_view {
 
 int vt_picture_new(struct vt_picture *out, size_t width, size_t height, struct vt_err *err);
 void vt_picture_release(struct vt_picture *p);
-void vt_picture_fill(struct vt_picture *p, const unsigned char rgb[3]);
 void vt_picture_set(struct vt_picture *p, size_t x, size_t y, const unsigned char rgb[3]);   /* outside: nothing */
 
 /* Pixels the slice needs. */

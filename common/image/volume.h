@@ -68,7 +68,6 @@ size_t vt_dtype_size(enum vt_dtype t);
 int vt_volume_labels(unsigned char *out, const struct vt_volume *v, struct vt_err *err);
 
 /* Whole-number labels in [-32768, 32767]. */
-int vt_volume_labels16(int16_t *out, const struct vt_volume *v, struct vt_err *err);
 
 /* Writes `voxels` (vt_geometry_count(g) samples of type dtype, this machine's order) as little-endian NIfTI-1 (NIfTI-2
  * if a side is over 32767), slope 1, no time, host or path inside: equal input, equal bytes.  A name that ends in .gz

@@ -166,13 +166,3 @@ int vt_volume_labels(unsigned char *out, const struct vt_volume *v, struct vt_er
 	return 0;
 }
 
-int vt_volume_labels16(int16_t *out, const struct vt_volume *v, struct vt_err *err)
-{
-	for (size_t i = 0; i < v->n; i++) {
-		double x = vt_volume_value(v, i);
-		if (!(x >= -32768 && x <= 32767) || x != (int)x)
-			return not_a_label(v, i, x, -32768, 32767, err);
-		out[i] = (int16_t)x;
-	}
-	return 0;
-}

@@ -180,11 +180,6 @@ const char *vt_safetensors_metadata(const struct vt_safetensors *s, const char *
 	return vt_json_text(vt_json_get(vt_json_get(s->header, "__metadata__"), key), NULL);
 }
 
-size_t vt_safetensors_count(const struct vt_safetensors *s)
-{
-	return s->header->n - (vt_json_get(s->header, "__metadata__") != NULL);
-}
-
 float vt_safetensors_widen(uint16_t h, bool bf16)
 {
 	uint32_t x = (uint32_t)h << 16;

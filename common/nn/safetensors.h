@@ -35,7 +35,6 @@ const char *vt_safetensors_metadata(const struct vt_safetensors *s, const char *
 /* Copies tensor `name` (F32, F16 or BF16) into out as f32.  VT_EDATA if it is missing or has another shape. */
 int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims, int n_dims, float *out,
 	struct vt_err *err);
-size_t vt_safetensors_count(const struct vt_safetensors *s);
 
 float vt_safetensors_widen(uint16_t h, bool bf16);   /* the value of an IEEE half, or of a bfloat16 */
 

@@ -32,7 +32,6 @@ enum vt_score {
 
 /* "dice", "hd95_mm", ...: columns of subjects.csv and keys of metrics.json */
 const char *vt_score_name(enum vt_score k);
-bool vt_score_is_distance(enum vt_score k);      /* may hold a penalty */
 double vt_score_value(const struct vt_region_score *s, enum vt_score k);
 
 struct vt_summary {

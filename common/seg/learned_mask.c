@@ -236,11 +236,6 @@ const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *
 	return &m->provider;
 }
 
-size_t vt_learned_mask_size(const struct vt_learned_mask *m)
-{
-	return m->size;
-}
-
 /* --- labels ------------------------------------------------------------------------------------------------------- */
 
 /* Low and high of the whole volume to 0 and 1; what lies beyond is clipped. */

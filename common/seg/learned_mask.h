@@ -29,6 +29,5 @@ const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *
 /* Class of every voxel of a volume that already lies on the network's grid: [z, y, x] of its size, values as
  * scanned.  VT_ENOMEM if the network does not fit into memory. */
 int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, const float *voxels, struct vt_err *err);
-size_t vt_learned_mask_size(const struct vt_learned_mask *m);   /* voxels along each side */
 
 #endif

@@ -51,11 +51,6 @@ const char *vt_score_name(enum vt_score k)
 	return columns[k].name;
 }
 
-bool vt_score_is_distance(enum vt_score k)
-{
-	return columns[k].distance;
-}
-
 double vt_score_value(const struct vt_region_score *s, enum vt_score k)
 {
 	if (k == VT_VOLUME_DIFFERENCE)

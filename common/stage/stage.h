@@ -98,7 +98,6 @@ const char *vt_stage_out(const struct vt_stage_run *r);                        /
 const char *vt_stage_scratch(const struct vt_stage_run *r);
 
 /* Params as hashed, e.g. for a checkpoint's own description; borrowed. */
-const struct vt_json *vt_stage_params_json(const struct vt_stage_run *r);
 
 /* Added to the record under `notes`; the value is owned by the run from then on.  Deterministic facts only. */
 void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *value);

@@ -64,11 +64,6 @@ const char *vt_stage_scratch(const struct vt_stage_run *r)
 	return r->scratch;
 }
 
-const struct vt_json *vt_stage_params_json(const struct vt_stage_run *r)
-{
-	return r->params_json;
-}
-
 void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *value)
 {
 	vt_json_put(r->notes, key, value);

@@ -278,13 +278,6 @@ int vt_lineage_read(struct vt_lineage *l, struct vt_err *err, const char *sql, i
 	return run(l, err, sql, n, args, row, ctx);
 }
 
-int vt_lineage_write(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args)
-{
-	int rc = begin(l, err);
-
-	return rc ? rc : finish(l, run(l, err, sql, n, args, NULL, NULL), err);
-}
-
 /* --- rows of a record --------------------------------------------------------------------------------------------- */
 
 /* One argument of a prepared statement: a number, a text, or 32 bytes. */

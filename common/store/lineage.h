@@ -44,7 +44,6 @@ int vt_lineage_fill(struct vt_lineage *l, const struct vt_record_text *v, size_t
 int vt_lineage_fill_end(struct vt_lineage *l, struct vt_err *err);
 
 /* Runs `sql` with up to 8 text arguments inside one immediate transaction of its own. */
-int vt_lineage_write(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args);
 
 /* Calls row(ctx, columns) for every row; columns are texts ("" for NULL, lower-case hex for a BLOB).  A non-zero return
  * stops and is returned.  In sql, unhex(?1) turns the text of a digest into what the tables hold. */

@@ -406,11 +406,6 @@ const struct vt_strs *vt_trail_absent(const struct vt_trail *t)
 	return &t->absent;
 }
 
-bool vt_trail_is_raw(const struct vt_trail *t)
-{
-	return t->raw;
-}
-
 int vt_trail_record(struct vt_trail *t, struct vt_json **out, const char *id, struct vt_err *err)
 {
 	const struct vt_carried_record *c = vt_carried_find(&t->carried, id);

@@ -40,7 +40,6 @@ int vt_trail_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_st
 
 /* Leaves of ids those that made a file of the tree. */
 int vt_trail_only_of(struct vt_store *s, const struct vt_tree *part, struct vt_strs *ids, struct vt_err *err);
-bool vt_trail_is_raw(const struct vt_trail *t);
 int vt_trail_record(struct vt_trail *t, struct vt_json **out, const char *id, struct vt_err *err);
 
 struct vt_trail_step {

@@ -179,24 +179,6 @@ int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
 	return rc;
 }
 
-bool vt_tree_lookup(const struct vt_tree *t, const char *path, struct vt_digest *out)
-{
-	const struct vt_tree_file key = { .path = (char *)(size_t)path };
-	const struct vt_tree_file *f = t->n_files ? bsearch(&key, t->file, t->n_files, sizeof(*t->file), by_path)
-		: NULL;
-
-	if (f) {
-		*out = f->digest;
-		return true;
-	}
-	for (size_t i = 0; i < t->n_dirs; i++)
-		if (!strcmp(t->dir[i].path, path)) {
-			*out = t->dir[i].id;
-			return true;
-		}
-	return false;
-}
-
 static bool is_below(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);

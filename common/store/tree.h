@@ -49,7 +49,6 @@ int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
 int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, size_t n, struct vt_err *err);
 
 /* The id of the file or directory `path` ("" is the root); false if there is none. */
-bool vt_tree_lookup(const struct vt_tree *t, const char *path, struct vt_digest *out);
 
 /* The files at or below the given paths, under their own paths.  One that is not in the tree is VT_ENOINPUT. */
 int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct vt_strs *paths, struct vt_err *err);

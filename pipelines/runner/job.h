@@ -70,7 +70,6 @@ int vt_run_prepare(struct vt_run *r, struct vt_job *job, struct vt_err *err);
 size_t vt_run_jobs(const struct vt_run *r);
 struct vt_job *vt_run_job(struct vt_run *r, size_t i);        /* in running order */
 struct vt_depot *vt_run_depot(const struct vt_run *r);
-const char *vt_run_id(const struct vt_run *r);                /* 32 hex digits, the same for the same inputs and spec */
 struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *job, const struct vt_task *task);
 
 /* Links every file of a pipeline's output, with its lineage records, below dir/<pipeline>. */

@@ -12,7 +12,6 @@
 size_t vt_run_jobs(const struct vt_run *r) { return r->spec->n; }
 struct vt_job *vt_run_job(struct vt_run *r, size_t i) { return &r->job[i]; }
 struct vt_depot *vt_run_depot(const struct vt_run *r) { return r->depot; }
-const char *vt_run_id(const struct vt_run *r) { return r->id; }
 
 /* --- opening: repos, heads ---------------------------------------------------------------------------------------- */
 
