@@ -42,7 +42,7 @@ FLAGS_NOW    := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LDLIBS_ALL)
 # --- sources: found, never listed -----------------------------------------------------------------------------------
 LIB_C    := $(wildcard common/*/*.c common/nn/cpu/*.c)
 STAGES   := $(patsubst stages/%.c,%,$(wildcard stages/*.c))
-TOOL_C   := $(wildcard pipelines/*.c pipelines/runner/*.c)
+TOOL_C   := $(wildcard pipelines/*/*.c)
 COHORT_C := $(wildcard examples/cohort/*.c)
 UNIT     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TOOLS_T  := $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))
@@ -70,7 +70,7 @@ $B/obj/%.c.o: %.c $B/flags
 
 # Which commit a binary was built from, for the record; rewritten only when it changes.
 $B/obj/common/stage/build_id.h: FORCE
-	@mkdir -p $(@D); sh tests/tools/build_id.sh | cmp -s - $@ || sh tests/tools/build_id.sh >$@
+	@mkdir -p $(@D); sh tools/build_id.sh | cmp -s - $@ || sh tools/build_id.sh >$@
 $B/obj/common/stage/build_id.c.o: $B/obj/common/stage/build_id.h
 $B/obj/common/stage/build_id.c.o: CPPFLAGS_ALL += -I$B/obj/common/stage
 
@@ -83,7 +83,7 @@ $B/bin/voxtrail: $(call objects,$(TOOL_C)) $(LIB)
 $B/bin/make-cohort: $(call objects,$(COHORT_C)) $(LIB)
 $(UNIT:%=$B/tests/%): $B/tests/%: $B/obj/tests/unit/%.c.o $(LIB)
 $(TOOLS_T:%=$B/tests/%): $B/tests/%: $B/obj/tests/tools/%.c.o $(LIB)
-$B/tests/glob_vectors $B/tests/yaml_json: $(call objects,$(wildcard pipelines/runner/*.c))
+$B/tests/glob_vectors $B/tests/yaml_json: $(call objects,$(wildcard pipelines/spec/*.c pipelines/runner/*.c))
 $(BENCH:%=$B/bench/%): $B/bench/%: $B/obj/bench/%.c.o $(LIB)
 $B/bin/% $B/tests/% $B/bench/%:
 	$(call say,LD,$@)
@@ -95,12 +95,12 @@ $B/bin/% $B/tests/% $B/bench/%:
 
 # --- packages -------------------------------------------------------------------------------------------------------
 deps-check:
-	@sh tests/tools/deps.sh build
+	@sh tools/deps.sh build
 deps-test:
-	@sh tests/tools/deps.sh build test
+	@sh tools/deps.sh build test
 deps: deps-test
 deps-torch:
-	@sh tests/tools/deps.sh torch
+	@sh tools/deps.sh torch
 .PHONY: deps-torch
 .PHONY: deps-check
 
@@ -127,7 +127,7 @@ test-quick: tests-built
 	@B=$B sh tests/run unit cli
 # Emitted files under the engines they were emitted for (cwltool and snakemake are a gigabyte of packages).
 test-portability: tests-built
-	@sh tests/tools/deps.sh portability
+	@sh tools/deps.sh portability
 	@B=$B sh tests/run portability
 .PHONY: test-portability
 # The committed specs with the networks they are for; minutes.
@@ -140,7 +140,7 @@ asan:
 demo: all
 	@B=$B sh examples/demo.sh
 lint:
-	@CC='$(CC)' CPPFLAGS='$(CPPFLAGS_ALL)' sh tests/tools/lint.sh
+	@CC='$(CC)' CPPFLAGS='$(CPPFLAGS_ALL)' sh tools/lint.sh
 # A page a stage, from its own tables.
 docs: $(STAGES:%=$B/bin/%)
 	@mkdir -p docs/stages; for s in $(STAGES); do $B/bin/$$s --describe=markdown >docs/stages/$$s.md; done
@@ -158,7 +158,7 @@ install: all
 	cp -R docs/* '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
 
 deb: all
-	@sh tests/tools/deb.sh $B
+	@sh tools/deb.sh $B
 .PHONY: deb
 
 clean:

@@ -14,9 +14,9 @@
 
 #include "common/base/fs.h"
 #include "common/base/rng.h"
-#include "common/store/record.h"
+#include "common/record/record.h"
 #include "common/store/store.h"
-#include "common/store/trail.h"
+#include "common/lineage/lineage_query.h"
 
 enum { CHAINS = 20, INPUTS = 500, FILES = 5, QUESTIONS = 20 };
 

@@ -1,9 +1,9 @@
 # The CUDA plugin and its stand-in on the host; included by the Makefile.
 
-EMULATE_C := $(wildcard gpu/emulate*.c)
+EMULATE_C := $(wildcard tests/gpu/emulate*.c)
 # A plugin but for its device, which is EMULATE_C's or what needs the toolkit; the sessions on any device.
-GPU_C     := $(filter-out $(EMULATE_C) $(addprefix gpu/,cuda.c convolution.c nccl.c plan_device.c traffic.c),$(wildcard gpu/*.c))
-SESSION_C := $(filter gpu/engine%.c,$(GPU_C))
+GPU_C     := $(wildcard gpu/engine/*.c) gpu/cuda/plugin.c
+SESSION_C := $(wildcard gpu/engine/engine*.c)
 EMULATED  := $B/tests/libvoxtrail-emulated.so
 
 # Nothing of a plugin is seen from outside but voxtrail_backend.
@@ -20,11 +20,11 @@ CUDNN_INC := $(firstword $(patsubst %/cudnn.h,%,$(wildcard $(CUDA_HOME)/include/
 CUDA_INC  := $(if $(CUDNN_INC),-isystem $(CUDNN_INC)) -isystem $(CUDA_HOME)/include
 
 # Plans a card's engines without the card; needs cuDNN's headers, and its library when it runs.
-CUDNN_C   := gpu/convolution.c gpu/cudnn_library.c
-GPU_PLANS_C := tests/gpu/gpu_plans.c gpu/plan_device.c $(CUDNN_C) $(SESSION_C)
+CUDNN_C   := gpu/cuda/convolution.c gpu/cuda/cudnn_library.c
+GPU_PLANS_C := tests/gpu/gpu_plans.c tests/gpu/plan_device.c $(CUDNN_C) $(SESSION_C)
 $(call objects,$(CUDNN_C)): CPPFLAGS_ALL += $(CUDA_INC)
 $B/tests/gpu_plans: $(call objects,$(GPU_PLANS_C)) $(LIB)
-$B/tests/gpu_card: $(call objects,tests/gpu/gpu_card.c $(CUDNN_C) gpu/engine_plan.c) $(LIB)
+$B/tests/gpu_card: $(call objects,tests/gpu/gpu_card.c $(CUDNN_C) gpu/engine/engine_plan.c) $(LIB)
 $B/tests/gpu_large: $(call objects,tests/gpu/gpu_large.c) $(LIB)
 tests-built: $B/tests/gpu_large
 ifneq ($(CUDNN_INC),)
@@ -32,7 +32,7 @@ tests-built: $B/tests/gpu_plans $B/tests/gpu_card
 endif
 
 # Counts what a step moves, without a card or a library.
-GPU_COUNT_C := gpu/traffic.c $(SESSION_C)
+GPU_COUNT_C := tests/gpu/traffic.c $(SESSION_C)
 $B/tests/gpu_traffic: $(call objects,tests/gpu/gpu_traffic.c $(GPU_COUNT_C)) $(LIB)
 tests-built: $B/tests/gpu_traffic
 
@@ -51,20 +51,20 @@ CUDART    := $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA
 NVCCFLAGS := -std=c++17 -O3 -I. --fmad=false -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra -Werror all-warnings --threads 2 \
 	$(foreach a,$(GPU_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
 	-gencode arch=compute_$(lastword $(GPU_ARCHS)),code=compute_$(lastword $(GPU_ARCHS))
-CUDA_C    := $(GPU_C) gpu/cuda.c $(CUDNN_C) gpu/nccl.c
+CUDA_C    := $(GPU_C) gpu/cuda/cuda.c $(CUDNN_C) gpu/cuda/nccl.c
 NCCL_INC  := $(firstword $(patsubst %/nccl.h,%,$(wildcard $(CUDA_HOME)/include/nccl.h /usr/local/include/nccl.h /usr/include/nccl.h)))
-$(call objects,gpu/nccl.c): CPPFLAGS_ALL += $(if $(NCCL_INC),-isystem $(NCCL_INC)) $(CUDA_INC)
-$(call objects,gpu/cuda.c): CPPFLAGS_ALL += $(CUDA_INC)
-$(call objects,gpu/cuda.c $(CUDNN_C) gpu/nccl.c): ISA := -fvisibility=hidden
+$(call objects,gpu/cuda/nccl.c): CPPFLAGS_ALL += $(if $(NCCL_INC),-isystem $(NCCL_INC)) $(CUDA_INC)
+$(call objects,gpu/cuda/cuda.c): CPPFLAGS_ALL += $(CUDA_INC)
+$(call objects,gpu/cuda/cuda.c $(CUDNN_C) gpu/cuda/nccl.c): ISA := -fvisibility=hidden
 
 # --keep and -v: its PTX and what ptxas says of each kernel stay, for the tests.
-$B/obj/gpu/launch.cu.o: gpu/launch.cu $(wildcard gpu/*.h) $B/nvcc-flags
+$B/obj/gpu/kernel/launch.cu.o: gpu/kernel/launch.cu $(wildcard gpu/kernel/*.h) $B/nvcc-flags
 	$(call say,NVCC,$< ($(GPU_ARCHS)))
 	@mkdir -p $(@D)/keep
 	$(Q)$(NVCC) $(NVCCFLAGS) --keep --keep-dir $(@D)/keep -Xptxas -v -c -o $@ $< 2>$@.usage || { cat $@.usage >&2; exit 1; }
 $B/nvcc-flags: FORCE
 	@mkdir -p $(@D); echo '$(NVCC) $(NVCCFLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCCFLAGS)' >$@
-$(PLUGIN): $(call objects,$(CUDA_C)) $B/obj/gpu/launch.cu.o $(LIB)
+$(PLUGIN): $(call objects,$(CUDA_C)) $B/obj/gpu/kernel/launch.cu.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -o $@ $(filter %.o,$^) $(LIB) $(CUDART) $(LDLIBS_ALL) -lrt -lstdc++
@@ -74,14 +74,14 @@ comma      := ,
 PTX_C      := $(filter-out tests/gpu/ptx_device.c tests/gpu/ptx_runtime.c,$(wildcard tests/gpu/ptx_*.c))
 PTX_PLUGIN := $B/tests/libvoxtrail-ptx.so
 PTX_HOST_C := $(GPU_C) $(EMULATE_C) tests/gpu/ptx_device.c tests/gpu/ptx_runtime.c $(PTX_C)
-$(PTX_PLUGIN): $(call objects,$(PTX_HOST_C)) $B/obj/gpu/launch.cu.o $(LIB)
+$(PTX_PLUGIN): $(call objects,$(PTX_HOST_C)) $B/obj/gpu/kernel/launch.cu.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -Wl,-z,nodelete \
 		$(patsubst %,-Wl$(comma)--wrap=%,vg_device_open vg_link_open vg_emulate_kernel vg_emulate_conv) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL) -lstdc++
 $(call objects,$(filter tests/%,$(PTX_HOST_C))): ISA := -fvisibility=hidden
 $B/tests/test_ptx: $(call objects,$(PTX_C))
-$B/tests/far_kernels: $(call objects,tests/gpu/far_kernels.c tests/gpu/ptx_runtime.c $(PTX_C)) $B/obj/gpu/launch.cu.o $(LIB)
+$B/tests/far_kernels: $(call objects,tests/gpu/far_kernels.c tests/gpu/ptx_runtime.c $(PTX_C)) $B/obj/gpu/kernel/launch.cu.o $(LIB)
 $B/tests/far_kernels: LDLIBS_ALL += -lstdc++
 ifeq ($(CUDA),1)
 tests-built: $(PTX_PLUGIN) $B/tests/far_kernels
@@ -98,7 +98,7 @@ endif
 # It lies as libcudnn.so.9 in a folder of its own, where the plugin's run path leads; libcuda.so.1 is there to be found.
 MOCK      := $B/tests/libvoxtrail-mock.so
 MOCK_DIR  := $B/tests/mock
-MOCK_C    := $(wildcard tests/gpu/mock/*.c) gpu/emulate_kernels.c
+MOCK_C    := $(wildcard tests/gpu/mock/*.c) tests/gpu/emulate_kernels.c
 $(call objects,$(wildcard tests/gpu/mock/*.c)): CPPFLAGS_ALL += $(if $(NCCL_INC),-isystem $(NCCL_INC)) $(CUDA_INC)
 $(MOCK_DIR)/libcuda.so.1: $B/flags
 	@mkdir -p $(@D)
@@ -109,7 +109,7 @@ $(MOCK_DIR)/libcudnn.so.9: $(call objects,$(MOCK_C)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,libcudnn.so.9 -Wl,--exclude-libs,ALL -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL)
 $(MOCK_DIR)/libnccl.so.2: $(MOCK_DIR)/libcudnn.so.9
 	$(Q)ln -sf libcudnn.so.9 $@
-$(MOCK): $(call objects,$(CUDA_C)) $B/obj/gpu/launch.cu.o $(LIB) $(addprefix $(MOCK_DIR)/,libcudnn.so.9 libcuda.so.1 libnccl.so.2)
+$(MOCK): $(call objects,$(CUDA_C)) $B/obj/gpu/kernel/launch.cu.o $(LIB) $(addprefix $(MOCK_DIR)/,libcudnn.so.9 libcuda.so.1 libnccl.so.2)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN/mock' -o $@ $(filter %.o,$^) $(LIB) $(MOCK_DIR)/libcudnn.so.9 $(LDLIBS_ALL) -lstdc++
 ifneq ($(and $(filter 1,$(CUDA)),$(CUDNN_INC)),)

@@ -9,10 +9,10 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/base/parallel.h"
-#include "common/store/fault.h"
+#include "common/base/fault.h"
 #include "common/store/git.h"
 #include "common/stage/stage_internal.h"
-#include "common/store/import.h"
+#include "common/lineage/import.h"
 
 static const size_t parents_limit = 64u << 20;
 

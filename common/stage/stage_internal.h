@@ -5,8 +5,8 @@
 #include "common/base/buf.h"
 #include "common/stage/build.h"
 #include "common/stage/stage.h"
-#include "common/store/consent.h"
-#include "common/store/record.h"
+#include "common/lineage/consent.h"
+#include "common/record/record.h"
 #include "common/store/store.h"
 
 enum { VT_MAX_PORTS = 16, VT_MAX_PARAMS = 96 };

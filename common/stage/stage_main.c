@@ -10,7 +10,7 @@
 #include "common/base/opts.h"
 #include "common/base/parallel.h"
 #include "common/stage/stage_internal.h"
-#include "common/store/carried.h"
+#include "common/record/record_dir.h"
 
 static const char partial[] = ".voxtrail-partial";
 

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/store/fault.h"
+#include "common/base/fault.h"
 #include "common/store/store_internal.h"
-#include "common/store/tomb.h"
+#include "common/store/erased.h"
 
 static const char partial[] = ".voxtrail-partial";
 

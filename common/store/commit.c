@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/store/fault.h"
+#include "common/base/fault.h"
 #include "common/store/repo_internal.h"
 
 enum { COMMIT_LIMIT = 16 << 20 };

@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/store/digest_set.h"
-#include "common/store/fault.h"
+#include "common/content/digest_set.h"
+#include "common/base/fault.h"
 #include "common/store/history.h"
 #include "common/store/pin.h"
-#include "common/store/record.h"
+#include "common/record/record.h"
 #include "common/store/repo.h"
 #include "common/store/store_internal.h"
 

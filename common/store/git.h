@@ -5,7 +5,7 @@
 #define COMMON_STORE_GIT_H
 
 #include "common/base/json.h"
-#include "common/store/digest.h"
+#include "common/content/digest.h"
 
 enum { VT_GIT_OID = 41 };   /* 40 digits and the NUL */
 

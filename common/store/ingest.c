@@ -9,9 +9,9 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
-#include "common/store/fault.h"
+#include "common/base/fault.h"
 #include "common/store/store_internal.h"
-#include "common/store/tomb.h"
+#include "common/store/erased.h"
 
 struct intake {
 	struct vt_store *s;

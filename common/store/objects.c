@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
-#include "common/store/fault.h"
+#include "common/base/fault.h"
 #include "common/store/store_internal.h"
 
 static int by_digest(const void *a, const void *b)

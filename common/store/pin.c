@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/store/fault.h"
+#include "common/base/fault.h"
 #include "common/store/store_internal.h"
 
 static const char *const kinds[][2] = { { "commit", "commits" }, { "record", "records" }, { "tree", "trees" },

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/store/fault.h"
+#include "common/base/fault.h"
 #include "common/store/store_internal.h"
 
 /* Lies in tmp/ while names are made that are not durable yet. */

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/store/record.h"
+#include "common/record/record.h"
 #include "common/store/store_internal.h"
 
 struct filling {

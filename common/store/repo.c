@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "common/base/fs.h"
-#include "common/store/digest_set.h"
+#include "common/content/digest_set.h"
 #include "common/store/git_mirror.h"
 #include "common/store/repo_internal.h"
 

@@ -20,7 +20,8 @@
 #define COMMON_STORE_STORE_H
 
 #include "common/base/json.h"
-#include "common/store/tree.h"
+#include "common/content/tree.h"
+#include "common/record/record.h"
 
 struct vt_store;
 
@@ -84,11 +85,6 @@ char *vt_store_object_path(const struct vt_store *s, const struct vt_digest *d);
 /* Takes in a record (checked by record.h) and indexes it.  Idempotent. */
 int vt_store_put_record(struct vt_store *s, const char *text, size_t n, struct vt_digest *id, struct vt_err *err);
 /* Many at once, each checked by the caller (vt_record_parse): one batch, one transaction. */
-struct vt_record_text {
-	const char *text;        /* canonical bytes */
-	size_t n;
-	const struct vt_json *record;
-};
 int vt_store_put_records(struct vt_store *s, const struct vt_record_text *v, size_t n, struct vt_err *err);
 int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id_hex, struct vt_err *err);
 

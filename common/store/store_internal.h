@@ -4,8 +4,8 @@
 
 #include <sys/stat.h>
 
-#include "common/store/lineage.h"
-#include "common/store/stat_cache.h"
+#include "common/record/record_index.h"
+#include "common/content/stat_cache.h"
 #include "common/store/store.h"
 
 struct vt_store {

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "common/base/fs.h"
-#include "common/store/fault.h"
-#include "common/store/record.h"
+#include "common/base/fault.h"
+#include "common/record/record.h"
 #include "common/store/store_internal.h"
 
 int vt_store_put_records(struct vt_store *s, const struct vt_record_text *v, size_t n, struct vt_err *err)

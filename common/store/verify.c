@@ -6,10 +6,10 @@
 
 #include "common/base/fs.h"
 #include "common/store/history.h"
-#include "common/store/record.h"
+#include "common/record/record.h"
 #include "common/store/repo.h"
 #include "common/store/store_internal.h"
-#include "common/store/tomb.h"
+#include "common/store/erased.h"
 
 struct check {
 	struct vt_store *s;

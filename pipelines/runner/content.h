@@ -4,7 +4,7 @@
 #define PIPELINES_RUNNER_CONTENT_H
 
 #include "common/base/buf.h"
-#include "common/store/digest.h"
+#include "common/content/digest.h"
 #include "pipelines/runner/listing.h"
 
 struct vt_content {

@@ -5,7 +5,7 @@
 
 #include "common/base/buf.h"
 #include "pipelines/runner/datum_id.h"
-#include "pipelines/runner/glob.h"
+#include "pipelines/spec/glob.h"
 
 struct source {
 	vt_repo_listing_fn listing;

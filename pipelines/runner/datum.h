@@ -3,7 +3,7 @@
 #define PIPELINES_RUNNER_DATUM_H
 
 #include "pipelines/runner/listing.h"
-#include "pipelines/runner/spec.h"
+#include "pipelines/spec/spec.h"
 
 struct vt_datum_file {
 	const struct vt_input *in;

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/store/fault.h"
-#include "common/store/import.h"
+#include "common/base/fault.h"
+#include "common/lineage/import.h"
 #include "common/store/repo.h"
 #include "pipelines/runner/content.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
-#include "common/store/fault.h"
+#include "common/base/fault.h"
 #include "common/store/repo.h"
 
 static bool same_files(const struct vt_head *a, const struct vt_head *b)

@@ -9,7 +9,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
-#include "common/store/fault.h"
+#include "common/base/fault.h"
 #include "pipelines/runner/board.h"
 
 /* --- one datum ---------------------------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
-#include "common/store/fault.h"
+#include "common/base/fault.h"
 #include "pipelines/runner/board.h"
 #include "pipelines/runner/content.h"
 

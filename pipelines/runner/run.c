@@ -5,7 +5,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
-#include "common/store/consent.h"
+#include "common/lineage/consent.h"
 #include "common/store/git.h"
 #include "pipelines/runner/content.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
-#include "pipelines/runner/cron.h"
+#include "pipelines/spec/cron.h"
 #include "pipelines/runner/job_internal.h"
 
 /* Bytes of files that the trigger's head does not have in this form. */

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "gpu/kernels.h"
-#include "gpu/launch.h"
+#include "gpu/kernel/kernels.h"
+#include "gpu/kernel/launch.h"
 #include "tests/check.h"
 #include "tests/gpu/ptx_device.h"
 

@@ -1,7 +1,7 @@
 /* gpu_card: the property file of the card of this machine, as tests/gpu/cards holds them; needs a card. */
 #include <stdio.h>
 
-#include "gpu/convolution.h"
+#include "gpu/cuda/convolution.h"
 
 int main(void)
 {

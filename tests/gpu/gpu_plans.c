@@ -8,8 +8,8 @@
 
 #include "common/base/fs.h"
 #include "common/nn/model.h"
-#include "gpu/engine.h"
-#include "gpu/plan_device.h"
+#include "gpu/engine/engine.h"
+#include "tests/gpu/plan_device.h"
 
 static int plan(const char *name, int edge, struct vg_plan_device *d, const struct vg_profile *p, struct vt_err *err)
 {

@@ -9,8 +9,8 @@
 #include "common/base/log.h"
 #include "common/nn/loss_internal.h"
 #include "common/nn/model.h"
-#include "gpu/engine.h"
-#include "gpu/traffic.h"
+#include "gpu/engine/engine.h"
+#include "tests/gpu/traffic.h"
 
 static double gbs = 4800, tflops = 790;
 
@@ -91,7 +91,7 @@ static int summary(const struct vg_count_device *d, const char *net, int edge, c
 		while (to[1]->name && strcmp(to[1]->name, name))
 			to[1]++;
 		if (!(r->t.read + r->t.written > 0))
-			return vt_err_set(err, VT_EBUG, "%s: what it moves is not known (gpu/traffic.c)", name);
+			return vt_err_set(err, VT_EBUG, "%s: what it moves is not known (tests/gpu/traffic.c)", name);
 		n += !to[1]->name;
 		to[1]->name = name;
 		for (int k = 0; k < 2; k++) {

@@ -1,5 +1,5 @@
-/* The emulated device (gpu/emulate.c) with its launches made by launch.cu's compiled host code and run from nvcc's
- * PTX.
+/* The emulated device (tests/gpu/emulate.c) with its launches made by launch.cu's compiled host code
+ * and run from nvcc's PTX.
  *
  * The linker puts __wrap_X where X is called (--wrap), so nothing of the device is written twice.  Each launch is
  * made twice from the same memory, by the host's compilation of the bodies and by PTX; every byte of the device
@@ -15,10 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gpu/emulate.h"
-#include "gpu/launch.h"
-#include "gpu/link.h"
-#include "gpu/plugin.h"
+#include "tests/gpu/emulate.h"
+#include "gpu/kernel/launch.h"
+#include "gpu/engine/link.h"
+#include "gpu/engine/plugin.h"
 #include "tests/gpu/ptx_device.h"
 
 enum { MOST_COMPARED = 16 << 20 };     /* bytes of memory; beyond them launches are only watched */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "pipelines/runner/datum_id.h"
-#include "pipelines/runner/glob.h"
+#include "pipelines/spec/glob.h"
 
 int main(void)
 {

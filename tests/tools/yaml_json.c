@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "common/base/fs.h"
-#include "pipelines/runner/yaml_read.h"
+#include "pipelines/spec/yaml_read.h"
 
 int main(int argc, char **argv)
 {

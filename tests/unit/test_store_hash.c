@@ -6,10 +6,10 @@
 
 #include "common/base/fs.h"
 #include "common/base/parallel.h"
-#include "common/store/digest_set.h"
-#include "common/store/fileset.h"
-#include "common/store/sha256.h"
-#include "common/store/stat_cache.h"
+#include "common/content/digest_set.h"
+#include "common/content/fileset.h"
+#include "common/content/sha256.h"
+#include "common/content/stat_cache.h"
 #include "tests/check.h"
 
 static char *scratch(const char *name)

@@ -1,5 +1,5 @@
 /* Who was trained and evaluated on, and what both share, from ancestries made by hand. */
-#include "common/store/leakage.h"
+#include "common/lineage/leakage.h"
 #include "tests/check.h"
 
 #include <stdlib.h>

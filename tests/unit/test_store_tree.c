@@ -1,5 +1,5 @@
 /* Names a tree takes and refuses; trees from lists. */
-#include "common/store/tree.h"
+#include "common/content/tree.h"
 #include "tests/check.h"
 
 static int verdict(const char *path)

@@ -1,6 +1,6 @@
 # What ptxas says of every kernel for every architecture that was built: no more than 128 registers, so that two blocks of 256 fit
 # into a multiprocessor, and nothing in local memory but a few bytes in kernels that are not bound by memory.
-U=$B/obj/gpu/launch.cu.o.usage
+U=$B/obj/gpu/kernel/launch.cu.o.usage
 if [ ! -s "$U" ]; then
 	echo "skip - registers of every kernel: the plugin was not built"
 	exit 0

@@ -1,7 +1,7 @@
 /* What a plan computes, read from its descriptors alone, by the emulated convolution. */
 #include <string.h>
 
-#include "gpu/emulate.h"
+#include "tests/gpu/emulate.h"
 #include "tests/gpu/mock/cudnn.h"
 
 struct run {

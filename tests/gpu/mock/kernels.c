@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gpu/emulate.h"
+#include "tests/gpu/emulate.h"
 #include "tests/gpu/mock/mock.h"
 
 #define ONE(name) +1

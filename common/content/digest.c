@@ -1,0 +1,148 @@
+#include "common/content/digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/buf.h"
+
+enum { CHUNK = 1 << 20 };
+
+struct vt_digest vt_digest_bytes(const void *bytes, size_t n)
+{
+	struct vt_digest d;
+	unsigned len = sizeof(d.b);
+
+	EVP_Digest(bytes, n, d.b, &len, EVP_sha256(), NULL);
+	return d;
+}
+
+struct vt_digest_stream {
+	EVP_MD_CTX *ctx;
+};
+
+int vt_digest_stream_new(struct vt_digest_stream **out, struct vt_err *err)
+{
+	struct vt_digest_stream *s = vt_xcalloc(1, sizeof(*s));
+
+	s->ctx = EVP_MD_CTX_new();
+	if (!s->ctx || !EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL)) {
+		vt_digest_stream_free(s);
+		return vt_err_set(err, VT_EBUG, "SHA-256 is not available in this OpenSSL");
+	}
+	*out = s;
+	return 0;
+}
+
+void vt_digest_stream_add(struct vt_digest_stream *s, const void *bytes, size_t n)
+{
+	EVP_DigestUpdate(s->ctx, bytes, n);
+}
+
+void vt_digest_stream_end(struct vt_digest *out, struct vt_digest_stream *s)
+{
+	unsigned len = sizeof(out->b);
+
+	EVP_DigestFinal_ex(s->ctx, out->b, &len);
+	EVP_DigestInit_ex(s->ctx, NULL, NULL);
+}
+
+void vt_digest_stream_free(struct vt_digest_stream *s)
+{
+	if (!s)
+		return;
+	EVP_MD_CTX_free(s->ctx);
+	free(s);
+}
+
+static bool moved(const struct stat *a, const struct stat *b)
+{
+	return a->st_size != b->st_size || a->st_mtim.tv_sec != b->st_mtim.tv_sec ||
+		a->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
+}
+
+/* Hashes to the end of fd; *n counts the bytes. */
+static int hash_all(int fd, struct vt_digest_stream *s, uint64_t *n)
+{
+	unsigned char *chunk = vt_xmalloc(CHUNK);
+	ssize_t got;
+
+	while ((got = read(fd, chunk, CHUNK)) != 0) {
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			break;
+		vt_digest_stream_add(s, chunk, (size_t)got);
+		*n += (uint64_t)got;
+	}
+	free(chunk);
+	return got < 0 ? -1 : 0;
+}
+
+int vt_digest_file(struct vt_digest *out, uint64_t *size, const char *path, struct vt_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	struct vt_digest_stream *s = NULL;
+	struct stat before, after;
+
+	if (fd < 0)
+		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot open", path);
+	*size = 0;
+	rc = vt_digest_stream_new(&s, err);
+	if (rc)
+		;
+	else if (fstat(fd, &before) || !S_ISREG(before.st_mode))
+		rc = vt_err_set(err, VT_EDATA, "%s: not a regular file", path);
+	else if (hash_all(fd, s, size) || fstat(fd, &after))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot read", path);
+	else if (moved(&before, &after) || *size != (uint64_t)after.st_size)
+		rc = vt_err_set(err, VT_EIO, "%s: changed while it was read; commit it when nothing writes to it",
+			path);
+	else
+		vt_digest_stream_end(out, s);
+	vt_digest_stream_free(s);
+	close(fd);
+	return rc;
+}
+
+void vt_digest_hex(char out[VT_HEX], const struct vt_digest *d)
+{
+	static const char digit[] = "0123456789abcdef";
+
+	for (int i = 0; i < 32; i++) {
+		out[2 * i] = digit[d->b[i] >> 4];
+		out[2 * i + 1] = digit[d->b[i] & 15];
+	}
+	out[64] = '\0';
+}
+
+static int nibble(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool vt_digest_parse(struct vt_digest *out, const char *hex)
+{
+	return strlen(hex) == 64 && vt_digest_parse_n(out, hex);
+}
+
+bool vt_digest_parse_n(struct vt_digest *out, const char *hex)
+{
+	for (int i = 0; i < 32; i++) {
+		int hi = nibble(hex[2 * i]), lo = nibble(hex[2 * i + 1]);
+
+		if (hi < 0 || lo < 0)
+			return false;
+		out->b[i] = (unsigned char)(hi * 16 + lo);
+	}
+	return true;
+}
+
+bool vt_digest_equal(const struct vt_digest *a, const struct vt_digest *b)
+{
+	return !memcmp(a->b, b->b, sizeof(a->b));
+}

@@ -1,0 +1,205 @@
+/* Finding files; fileset_hash.c hashes them. */
+#include "common/content/fileset.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/base/fault.h"
+#include "common/content/tree.h"
+
+struct vt_stamp vt_stamp_of(const struct stat *st)
+{
+	return (struct vt_stamp){ .dev = st->st_dev, .ino = st->st_ino, .size = (uint64_t)st->st_size,
+		.mtime = st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec,
+		.ctime = st->st_ctim.tv_sec * 1000000000LL + st->st_ctim.tv_nsec };
+}
+
+bool vt_stamp_same(const struct vt_stamp *a, const struct vt_stamp *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime == b->mtime;
+}
+
+void vt_fileset_begin(struct vt_fileset *s)
+{
+	*s = (struct vt_fileset){ .root_fd = -1 };
+}
+
+void vt_fileset_clear(struct vt_fileset *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		free(s->file[i].path);
+		free(s->file[i].copied);
+		free(s->file[i].fault);
+	}
+	s->n = 0;
+}
+
+void vt_fileset_release(struct vt_fileset *s)
+{
+	vt_fileset_clear(s);
+	free(s->file);
+	free(s->root);
+	free(s->worst_path);
+	if (s->root_fd >= 0)
+		close(s->root_fd);
+	vt_fileset_begin(s);
+}
+
+struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path, const struct stat *st)
+{
+	struct vt_fileset_file *f;
+
+	if (s->n == s->cap) {
+		s->cap = s->cap ? 2 * s->cap : 64;
+		s->file = vt_xrealloc(s->file, s->cap * sizeof(*s->file));
+	}
+	f = &s->file[s->n++];
+	*f = (struct vt_fileset_file){ .path = vt_xstrdup(path), .stamp = vt_stamp_of(st), .mode = st->st_mode,
+		.owner = st->st_uid };
+	return f;
+}
+
+/* Directories come in the order the file system likes, so the fault that is told is the one with the least path. */
+static void note(struct vt_fileset *s, const char *path, const struct vt_err *err)
+{
+	if (s->worst_path && strcmp(s->worst_path, path) <= 0)
+		return;
+	free(s->worst_path);
+	s->worst_path = vt_xstrdup(path);
+	s->worst = *err;
+}
+
+static void walk(struct vt_fileset *s, int dir_fd, const char *rel);
+
+static bool is_lineage_at_root(const char *path)
+{
+	return !strcmp(path, ".lineage") || !strncmp(path, ".lineage/", 9);
+}
+
+static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name, const char *path, mode_t mode,
+	struct vt_err *err)
+{
+	char target[256];
+	ssize_t n;
+
+	if (!S_ISLNK(mode))
+		return vt_err_set(err, VT_EDATA, "%s/%s: %s, neither a file nor a directory; take it out", s->root,
+			path,
+			S_ISSOCK(mode) ? "a socket" : S_ISFIFO(mode) ? "a fifo" : "a device");
+	n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
+	target[n > 0 ? n : 0] = '\0';
+	return vt_err_set(err, VT_EDATA, "%s/%s: a symbolic link (to %s), neither a file nor a directory; copy what it "
+		"points to", s->root, path, target);
+}
+
+static void walk_into(struct vt_fileset *s, int dir_fd, const char *name, const char *path)
+{
+	struct vt_err err = VT_ERR_INIT;
+	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0) {
+		walk(s, fd, path);
+		return;
+	}
+	vt_err_errno(&err, errno == EIO ? VT_EIO : VT_ENOINPUT, "%s/%s: cannot list", s->root, path);
+	note(s, path, &err);
+}
+
+static void visit(struct vt_fileset *s, int dir_fd, const struct dirent *e, const char *path)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct stat st, target;
+
+	if (vt_tree_check_name(s->root, path, &err))
+		;
+	else if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
+		vt_err_errno(&err, VT_EIO, "%s/%s: cannot stat", s->root, path);
+	else if (S_ISREG(st.st_mode))
+		vt_fileset_add(s, path, &st);
+	else if (S_ISLNK(st.st_mode) && s->follow && !fstatat(dir_fd, e->d_name, &target, 0) && S_ISREG(target.st_mode))
+		vt_fileset_add(s, path, &target)->linked = true;
+	else if (!S_ISDIR(st.st_mode))
+		refuse_kind(s, dir_fd, e->d_name, path, st.st_mode, &err);
+	if (err.code)
+		note(s, path, &err);
+	else if (S_ISDIR(st.st_mode))
+		walk_into(s, dir_fd, e->d_name, path);
+}
+
+/* Takes dir_fd over. */
+static void walk(struct vt_fileset *s, int dir_fd, const char *rel)
+{
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_buf path = VT_BUF_INIT;
+	DIR *d = fdopendir(dir_fd);
+	struct dirent *e = NULL;
+	size_t base;
+
+	vt_buf_str(&path, rel);
+	if (*rel)
+		vt_buf_char(&path, '/');
+	base = path.len;
+	while (errno = 0, d && (e = readdir(d)) != NULL) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		path.len = base;
+		vt_buf_str(&path, e->d_name);
+		if (!(s->leave_out ? s->leave_out : is_lineage_at_root)(path.data))
+			visit(s, dir_fd, e, path.data);
+	}
+	if (errno) {
+		vt_err_errno(&err, VT_EIO, "%s/%s: cannot list", s->root, rel);
+		note(s, rel, &err);
+	}
+	if (d)
+		closedir(d);
+	else
+		close(dir_fd);
+	vt_buf_release(&path);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct vt_fileset_file *)a)->path, ((const struct vt_fileset_file *)b)->path);
+}
+
+int vt_fileset_open(struct vt_fileset *s, const char *root, struct vt_err *err)
+{
+	s->root = vt_fs_realpath(root, err);
+	if (!s->root)
+		return err->code;
+	s->root_fd = open(s->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return s->root_fd < 0 ? vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", s->root) : 0;
+}
+
+int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err)
+{
+	int rc = vt_fileset_open(s, root, err), fd;
+
+	if (rc)
+		return rc;
+	fd = vt_fault("scan.open") ? -1 : openat(s->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", s->root);
+	walk(s, fd, "");
+	if (s->worst_path) {
+		*err = s->worst;
+		return err->code;
+	}
+	if (s->n > 1)
+		qsort(s->file, s->n, sizeof(*s->file), by_path);
+	return 0;
+}
+
+int vt_fileset_fault(const struct vt_fileset *s, struct vt_err *err)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->file[i].code)
+			return vt_err_set(err, s->file[i].code, "%s", s->file[i].fault);
+	return 0;
+}

@@ -1,0 +1,207 @@
+#include "common/content/stat_cache.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/base/fault.h"
+
+static const char magic[16] = "voxstat 1\n";
+/* entries; beyond them it begins anew, for it has no way to tell which files are gone */
+static const size_t most = 4u << 20;
+static const int64_t tick = 20000000, whole_second = 2000000000;
+
+/* Written as it is in memory: a machine of other byte order finds no inode and starts anew. */
+struct entry {
+	struct vt_stamp stamp;
+	struct vt_digest digest;
+};
+
+struct header {
+	char magic[16];
+	uint64_t n;
+	struct vt_digest sum;
+};
+
+struct vt_stat_cache {
+	char *path;
+	struct vt_map map;
+	const struct entry *entry;       /* in the map */
+	size_t n;
+	struct entry *added;
+	size_t n_added, cap_added;
+};
+
+static void load(struct vt_stat_cache *c)
+{
+	struct vt_err ignored = VT_ERR_INIT;
+	struct header h;
+	struct vt_digest sum;
+
+	c->n = 0;
+	c->entry = NULL;
+	if (vt_fs_map(&c->map, c->path, &ignored) || c->map.size < sizeof(h))
+		return;
+	memcpy(&h, c->map.data, sizeof(h));
+	if (memcmp(h.magic, magic, sizeof(magic)) || h.n != (c->map.size - sizeof(h)) / sizeof(struct entry) ||
+	    h.n * sizeof(struct entry) != c->map.size - sizeof(h))
+		return;
+	sum = vt_digest_bytes(c->map.data + sizeof(h), c->map.size - sizeof(h));
+	if (!vt_digest_equal(&sum, &h.sum))
+		return;
+	c->entry = (const struct entry *)(const void *)(c->map.data + sizeof(h));
+	c->n = (size_t)h.n;
+}
+
+struct vt_stat_cache *vt_stat_cache_open(const char *path)
+{
+	struct vt_stat_cache *c = vt_xcalloc(1, sizeof(*c));
+
+	c->path = vt_xstrdup(path);
+	load(c);
+	return c;
+}
+
+void vt_stat_cache_close(struct vt_stat_cache *c)
+{
+	if (!c)
+		return;
+	vt_fs_unmap(&c->map);
+	free(c->added);
+	free(c->path);
+	free(c);
+}
+
+static int order(const struct vt_stamp *a, const struct vt_stamp *b)
+{
+	return a->dev != b->dev ? a->dev < b->dev ? -1 : 1 : a->ino != b->ino ? a->ino < b->ino ? -1 : 1 : 0;
+}
+
+static const struct entry *entry_of(const struct vt_stat_cache *c, const struct vt_stamp *stamp)
+{
+	size_t lo = 0, hi = c->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int o = order(&c->entry[mid].stamp, stamp);
+
+		if (!o)
+			return &c->entry[mid];
+		if (o < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+bool vt_stat_cache_find(const struct vt_stat_cache *c, struct vt_digest *out, const struct vt_stamp *stamp,
+	enum vt_stat_trust trust)
+{
+	const struct entry *e = entry_of(c, stamp);
+
+	if (!e || !vt_stamp_same(&e->stamp, stamp) || (trust == VT_STAT_EXACT && e->stamp.ctime != stamp->ctime))
+		return false;
+	*out = e->digest;
+	return true;
+}
+
+bool vt_stat_cache_was(const struct vt_stat_cache *c, struct vt_digest *out, const struct vt_stamp *stamp)
+{
+	const struct entry *e = entry_of(c, stamp);
+
+	if (e)
+		*out = e->digest;
+	return e != NULL;
+}
+
+int64_t vt_stat_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+bool vt_stat_is_racy(const struct vt_stamp *stamp, int64_t hashed_at)
+{
+	return stamp->mtime > hashed_at - (stamp->mtime % 1000000000 ? tick : whole_second);
+}
+
+void vt_stat_cache_add(struct vt_stat_cache *c, const struct vt_stamp *stamp, const struct vt_digest *d,
+	int64_t hashed_at)
+{
+	if (vt_stat_is_racy(stamp, hashed_at))
+		return;
+	if (c->n_added == c->cap_added) {
+		c->cap_added = c->cap_added ? 2 * c->cap_added : 256;
+		c->added = vt_xrealloc(c->added, c->cap_added * sizeof(*c->added));
+	}
+	c->added[c->n_added++] = (struct entry){ *stamp, *d };
+}
+
+static int by_inode(const void *a, const void *b)
+{
+	return order(&((const struct entry *)a)->stamp, &((const struct entry *)b)->stamp);
+}
+
+/* Both lists in order; an added entry takes the place of an old one of the same inode. */
+static struct entry *merge(struct vt_stat_cache *c, size_t *n, bool (*keep)(void *ctx, const struct vt_digest *d),
+	void *ctx)
+{
+	struct entry *out = vt_xcalloc(c->n + c->n_added + 1, sizeof(*out));
+	size_t a = 0, b = 0, k = 0;
+
+	if (c->n_added > 1)
+		qsort(c->added, c->n_added, sizeof(*c->added), by_inode);
+	while (a < c->n || b < c->n_added) {
+		int o = a == c->n ? 1 : b == c->n_added ? -1 : order(&c->entry[a].stamp, &c->added[b].stamp);
+
+		if (o < 0) {
+			if (!keep || keep(ctx, &c->entry[a].digest))
+				out[k++] = c->entry[a];
+			a++;
+		} else {
+			a += !o;
+			while (b + 1 < c->n_added && !order(&c->added[b].stamp, &c->added[b + 1].stamp))
+				b++;
+			out[k++] = c->added[b++];
+		}
+	}
+	*n = k;
+	return out;
+}
+
+int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const struct vt_digest *d), void *ctx,
+	struct vt_err *err)
+{
+	struct header h = { .n = 0 };
+	struct vt_part part[2];
+	struct entry *all;
+	size_t n;
+	int rc;
+
+	if (!c->n_added && !keep)
+		return 0;
+	/* another process may have saved its own meanwhile */
+	vt_fs_unmap(&c->map);
+	load(c);
+	if (c->n > most)
+		c->n = 0;
+	all = merge(c, &n, keep, ctx);
+	memcpy(h.magic, magic, sizeof(magic));
+	h.n = n;
+	h.sum = vt_digest_bytes(all, n * sizeof(*all));
+	part[0] = (struct vt_part){ &h, sizeof(h) };
+	part[1] = (struct vt_part){ all, n * sizeof(*all) };
+	rc = vt_fault("cache.save") ? vt_err_errno(err, VT_EIO, "%s: cannot write", c->path)
+		: vt_fs_write_parts(c->path, part, 2, 0644, err);
+	free(all);
+	c->n_added = 0;
+	vt_fs_unmap(&c->map);
+	load(c);
+	return rc;
+}

@@ -1,0 +1,232 @@
+#include "common/content/tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/content/fileset.h"
+
+static void add_file(struct vt_tree *t, const char *path, struct vt_digest digest, uint64_t size, bool executable)
+{
+	if (t->n_files == t->cap_files) {
+		t->cap_files = t->cap_files ? 2 * t->cap_files : 64;
+		t->file = vt_xrealloc(t->file, t->cap_files * sizeof(*t->file));
+	}
+	t->file[t->n_files++] = (struct vt_tree_file){ vt_xstrdup(path), digest, size, executable };
+}
+
+static void add_dir(struct vt_tree *t, const char *path, struct vt_digest id, const char *text)
+{
+	if (t->n_dirs == t->cap_dirs) {
+		t->cap_dirs = t->cap_dirs ? 2 * t->cap_dirs : 16;
+		t->dir = vt_xrealloc(t->dir, t->cap_dirs * sizeof(*t->dir));
+	}
+	t->dir[t->n_dirs++] = (struct vt_tree_dir){ vt_xstrdup(path), id, vt_xstrdup(text) };
+}
+
+void vt_tree_free(struct vt_tree *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->n_files; i++)
+		free(t->file[i].path);
+	for (size_t i = 0; i < t->n_dirs; i++) {
+		free(t->dir[i].path);
+		free(t->dir[i].text);
+	}
+	free(t->file);
+	free(t->dir);
+	free(t);
+}
+
+static void entry_line(struct vt_buf *text, char type, const struct vt_digest *d, uint64_t size, const char *name)
+{
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, d);
+	vt_buf_printf(text, "%c %s %llu %s\n", type, hex, (unsigned long long)size, name);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct vt_tree_file *)a)->path, ((const struct vt_tree_file *)b)->path);
+}
+
+static void sort_files(struct vt_tree *t)
+{
+	if (t->n_files > 1)
+		qsort(t->file, t->n_files, sizeof(*t->file), by_path);
+}
+
+/* --- from a list -------------------------------------------------------------------------------------------------- */
+
+struct child {
+	char type;
+	const char *name;
+	size_t len;
+	struct vt_digest digest;
+	uint64_t size;
+};
+
+static int by_name(const void *a, const void *b)
+{
+	const struct child *x = a, *y = b;
+	size_t n = x->len < y->len ? x->len : y->len;
+	int c = memcmp(x->name, y->name, n);
+
+	return c ? c : x->len < y->len ? -1 : x->len > y->len;
+}
+
+/* The directory made of files [from, to), whose paths share their first `skip` bytes. */
+static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, struct vt_digest *id, uint64_t *sum,
+	struct vt_err *err)
+{
+	struct child *c = vt_xcalloc(to - from, sizeof(*c));
+	struct vt_buf text = VT_BUF_INIT;
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = from; !rc && i < to; n++) {
+		const char *name = t->file[i].path + skip;
+		size_t len = strcspn(name, "/"), end = i + 1;
+
+		c[n] = (struct child){ t->file[i].executable ? 'x' : 'f', name, len, t->file[i].digest,
+			t->file[i].size };
+		if (name[len] == '/') {
+			while (end < to && !strncmp(t->file[end].path + skip, name, len + 1))
+				end++;
+			c[n].type = 'd';
+			c[n].size = 0;
+			rc = build_dir(t, i, end, skip + len + 1, &c[n].digest, &c[n].size, err);
+		}
+		*sum += c[n].size;
+		i = end;
+	}
+	if (!rc && n > 1)
+		qsort(c, n, sizeof(*c), by_name);
+	vt_buf_str(&text, "voxtree 1\n");
+	for (size_t i = 0; !rc && i < n; i++) {
+		char *name = vt_xstrndup(c[i].name, c[i].len);
+
+		if (i && !by_name(&c[i - 1], &c[i]))
+			rc = vt_err_set(err, VT_EDATA, "%.*s%s: two entries have this path", (int)skip,
+				t->file[from].path, name);
+		entry_line(&text, c[i].type, &c[i].digest, c[i].size, name);
+		free(name);
+	}
+	if (!rc) {
+		char *path = skip ? vt_xstrndup(t->file[from].path, skip - 1) : vt_xstrdup("");
+
+		*id = vt_digest_bytes(text.data, text.len);
+		add_dir(t, path, *id, text.data);
+		free(path);
+	}
+	vt_buf_release(&text);
+	free(c);
+	return rc;
+}
+
+int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, size_t n, struct vt_err *err)
+{
+	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < n; i++) {
+		rc = vt_tree_check_name(NULL, file[i].path, err);
+		add_file(t, file[i].path, file[i].digest, file[i].size, file[i].executable);
+	}
+	sort_files(t);
+	if (!rc)
+		rc = build_dir(t, 0, n, 0, &t->id, &t->size, err);
+	if (rc) {
+		vt_tree_free(t);
+		return rc;
+	}
+	*out = t;
+	return 0;
+}
+
+int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *s, struct vt_err *err)
+{
+	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
+	int rc;
+
+	for (size_t i = 0; i < s->n; i++)
+		add_file(t, s->file[i].path, s->file[i].digest, s->file[i].stamp.size, (s->file[i].mode & 0100) != 0);
+	rc = build_dir(t, 0, t->n_files, 0, &t->id, &t->size, err);
+	if (rc)
+		vt_tree_free(t);
+	else
+		*out = t;
+	return rc;
+}
+
+int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
+{
+	struct vt_fileset s;
+	int rc;
+
+	vt_fileset_begin(&s);
+	rc = vt_fileset_dir(&s, root, err);
+	for (size_t i = 0; i < s.n; i++)
+		s.file[i].wanted = true;
+	if (!rc)
+		rc = vt_fileset_hash(&s, -1, NULL, VT_FILESET_FIRST_FAULT, err);
+	if (!rc)
+		rc = vt_fileset_fault(&s, err);
+	if (!rc)
+		rc = vt_tree_of_fileset(out, &s, err);
+	vt_fileset_release(&s);
+	return rc;
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	while (n && dir[n - 1] == '/')
+		n--;
+	return !n || (!strncmp(path, dir, n) && (!path[n] || path[n] == '/'));
+}
+
+int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct vt_strs *paths, struct vt_err *err)
+{
+	struct vt_tree_file *some = vt_xcalloc(t->n_files + 1, sizeof(*some));
+	size_t *hits = vt_xcalloc(paths->n + 1, sizeof(*hits)), n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < t->n_files; i++) {
+		bool wanted = false;
+
+		for (size_t k = 0; k < paths->n; k++)
+			if (is_below(t->file[i].path, paths->v[k])) {
+				wanted = true;
+				hits[k]++;
+			}
+		if (wanted)
+			some[n++] = t->file[i];
+	}
+	for (size_t k = 0; !rc && k < paths->n; k++)
+		if (!hits[k])
+			rc = vt_err_set(err, VT_ENOINPUT, "\"%s\" is neither a file nor a directory there",
+				paths->v[k]);
+	if (!rc)
+		rc = vt_tree_from_files(out, some, n, err);
+	free(hits);
+	free(some);
+	return rc;
+}
+
+struct vt_digest vt_tree_dir_hash(const struct vt_tree *t)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_digest d;
+	char hex[VT_HEX];
+
+	for (size_t i = 0; i < t->n_files; i++) {
+		vt_digest_hex(hex, &t->file[i].digest);
+		vt_buf_printf(&text, "%s  %s\n", hex, t->file[i].path);
+	}
+	d = vt_digest_bytes(text.data ? text.data : "", text.len);
+	vt_buf_release(&text);
+	return d;
+}

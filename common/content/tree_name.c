@@ -1,0 +1,77 @@
+/* Which names a tree may hold. */
+#include "common/content/tree.h"
+
+#include <string.h>
+
+/* Bytes of the UTF-8 character at s, its code point in *c; 0 if it is none: cut short, longer than needed, a
+ * surrogate. */
+static size_t decode(const unsigned char *s, uint32_t *c)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+
+	*c = n == 1 ? s[0] : n ? s[0] & (0x7fu >> n) : 0;
+	for (size_t i = 1; i < n; i++) {
+		if (s[i] >> 6 != 2)
+			return 0;
+		*c = *c << 6 | (s[i] & 0x3f);
+	}
+	return n && *c >= least[n] && *c <= 0x10ffff && (*c < 0xd800 || *c > 0xdfff) ? n : 0;
+}
+
+static bool is_control(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff;
+}
+
+/* Why the name of n bytes is refused; NULL if it is not. */
+static const char *fault_of(const char *name, size_t n)
+{
+	uint32_t c = 0;
+
+	if (n == 0 || (n == 1 && name[0] == '.') || (n == 2 && name[0] == '.' && name[1] == '.'))
+		return "is empty, \".\" or \"..\"";
+	if (n > 255)
+		return "is longer than 255 bytes";
+	for (size_t i = 0, k; i < n; i += k) {
+		k = decode((const unsigned char *)name + i, &c);
+		if (!k)
+			return "is not UTF-8";
+		if (is_control(c))
+			return "holds a control character";
+		if (c < 0x80 && strchr("\\*?[]{}", (int)c))
+			return "holds one of \\ * ? [ ] { }";
+	}
+	return NULL;
+}
+
+/* The path as it can be shown: bytes that are no printable ASCII as \xHH. */
+static void show(struct vt_buf *out, const char *path)
+{
+	for (const unsigned char *p = (const unsigned char *)path; *p; p++)
+		if (*p < 0x20 || *p > 0x7e)
+			vt_buf_printf(out, "\\x%02x", *p);
+		else
+			vt_buf_char(out, (char)*p);
+}
+
+int vt_tree_check_name(const char *root, const char *path, struct vt_err *err)
+{
+	for (const char *name = path;;) {
+		size_t n = strcspn(name, "/");
+		const char *why = fault_of(name, n);
+
+		if (why) {
+			struct vt_buf shown = VT_BUF_INIT;
+
+			show(&shown, path);
+			vt_err_set(err, VT_EDATA, "%s%s%s: the name %s; rename it", root ? root : "", root ? "/" : "",
+				shown.data ? shown.data : "", why);
+			vt_buf_release(&shown);
+			return err->code;
+		}
+		if (!name[n])
+			return 0;
+		name += n + 1;
+	}
+}

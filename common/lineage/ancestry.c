@@ -1,0 +1,210 @@
+#include "common/lineage/ancestry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/record/record.h"
+
+struct loading {
+	struct vt_ancestry *a;
+	size_t cap;
+	size_t *by_id;                   /* indices in a->v in the order of ids */
+	struct vt_trail *t;
+	struct vt_err *err;
+};
+
+static int add_execution(void *ctx, const struct vt_trail_step *step)
+{
+	struct loading *l = ctx;
+	struct vt_ancestry *a = l->a;
+
+	if (a->n == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 32;
+		a->v = vt_xrealloc(a->v, l->cap * sizeof(*a->v));
+	}
+	a->v[a->n] = (struct vt_execution){ .record = NULL };
+	memcpy(a->v[a->n].id, step->id, VT_HEX);
+	return vt_trail_record(l->t, &a->v[a->n++].record, step->id, l->err);
+}
+
+static int by_id(const void *x, const void *y, void *ctx)
+{
+	const struct vt_ancestry *a = ctx;
+
+	return strcmp(a->v[*(const size_t *)x].id, a->v[*(const size_t *)y].id);
+}
+
+static void sort_ids(struct loading *l)
+{
+	l->by_id = vt_xcalloc(l->a->n + 1, sizeof(*l->by_id));
+	for (size_t i = 0; i < l->a->n; i++)
+		l->by_id[i] = i;
+	qsort_r(l->by_id, l->a->n, sizeof(*l->by_id), by_id, l->a);
+}
+
+static size_t find(const struct loading *l, const char *id)
+{
+	size_t lo = 0, hi = l->a->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(l->a->v[l->by_id[mid]].id, id) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return l->by_id[lo];
+}
+
+static int add_edge(void *ctx, const char *child, const char *parent)
+{
+	struct loading *l = ctx;
+	struct vt_execution *e = &l->a->v[find(l, child)];
+
+	e->from = vt_xrealloc(e->from, (e->n_from + 1) * sizeof(*e->from));
+	e->from[e->n_from++] = find(l, parent);
+	return 0;
+}
+
+static void add_raw_file(struct vt_execution *e, const char *port, const struct vt_json *file)
+{
+	const char *path = vt_json_text(vt_json_get(file, "path"), "");
+
+	e->raw = vt_xrealloc(e->raw, (e->n_raw + 1) * sizeof(*e->raw));
+	e->raw[e->n_raw++] = (struct vt_raw_file){ .port = port, .path = path,
+		.sha256 = vt_json_text(vt_json_get(file, "sha256"), ""),
+		.subject = vt_record_subject(e->record, path),
+		.size = (uint64_t)vt_json_integer(vt_json_get(file, "size"), 0) };
+}
+
+/* The raw digests of one port of one execution, sorted. */
+struct digests {
+	struct loading *l;
+	char id[VT_HEX];
+	char *port;
+	struct vt_strs v;
+};
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Every path of the port that has one of them. */
+static void take_raw(struct digests *d)
+{
+	struct vt_execution *e = d->v.n ? &d->l->a->v[find(d->l, d->id)] : NULL;
+	const struct vt_json *inputs = e ? vt_json_get(e->record, "inputs") : NULL;
+
+	for (size_t i = 0; inputs && i < inputs->n; i++) {
+		const struct vt_json *files = vt_json_get(inputs->item[i], "files");
+		const char *port = vt_json_text(vt_json_get(inputs->item[i], "port"), "");
+
+		for (size_t k = 0; files && !strcmp(port, d->port) && k < files->n; k++) {
+			const char *sha256 = vt_json_text(vt_json_get(files->item[k], "sha256"), "");
+
+			if (bsearch(&sha256, d->v.v, d->v.n, sizeof(*d->v.v), by_text))
+				add_raw_file(e, port, files->item[k]);
+		}
+	}
+	vt_strs_release(&d->v);
+	free(d->port);
+	d->port = NULL;
+}
+
+static int add_raw(void *ctx, const char *id, const char *port, const char *sha256)
+{
+	struct digests *d = ctx;
+
+	if (!d->port || strcmp(d->id, id) || strcmp(d->port, port)) {
+		take_raw(d);
+		memcpy(d->id, id, VT_HEX);
+		d->port = vt_xstrdup(port);
+	}
+	vt_strs_add(&d->v, sha256);
+	return 0;
+}
+
+/* From the order of ids, roots first, to breadth first: what led to an execution stands before it. */
+static void order(struct vt_ancestry *a)
+{
+	struct vt_execution *v = vt_xcalloc(a->n + 1, sizeof(*v));
+	size_t *queue = vt_xcalloc(a->n + 1, sizeof(*queue)), *place = vt_xcalloc(a->n + 1, sizeof(*place)), n = 0;
+
+	for (; n < a->n_roots; n++)
+		place[queue[n] = n] = n + 1;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < a->v[queue[i]].n_from; k++)
+			if (!place[a->v[queue[i]].from[k]]) {
+				queue[n] = a->v[queue[i]].from[k];
+				place[queue[n]] = n + 1;
+				n++;
+			}
+	for (size_t i = 0; i < n; i++) {
+		v[i] = a->v[queue[i]];
+		for (size_t k = 0; k < v[i].n_from; k++)
+			v[i].from[k] = place[v[i].from[k]] - 1;
+	}
+	free(a->v);
+	a->v = v;
+	free(queue);
+	free(place);
+}
+
+int vt_ancestry_load(struct vt_ancestry **out, struct vt_trail *t, struct vt_err *err)
+{
+	struct loading l = { .a = vt_xcalloc(1, sizeof(*l.a)), .t = t, .err = err };
+	struct digests d = { .l = &l, .id = "" };
+	int rc = vt_trail_ancestors(t, add_execution, &l, err);
+
+	l.a->n_roots = vt_trail_roots(t)->n;
+	if (!rc) {
+		sort_ids(&l);
+		rc = vt_trail_edges(t, add_edge, &l, err);
+	}
+	if (!rc)
+		rc = vt_trail_raw(t, add_raw, &d, err);
+	take_raw(&d);
+	if (!rc)
+		rc = vt_trail_missing(t, &l.a->missing, err);
+	free(l.by_id);
+	if (rc) {
+		vt_ancestry_free(l.a);
+		return rc;
+	}
+	order(l.a);
+	*out = l.a;
+	return 0;
+}
+
+void vt_ancestry_free(struct vt_ancestry *a)
+{
+	if (!a)
+		return;
+	for (size_t i = 0; i < a->n; i++) {
+		for (size_t k = 0; k < a->v[i].n_raw; k++)
+			free(a->v[i].raw[k].subject);
+		free(a->v[i].raw);
+		free(a->v[i].from);
+		vt_json_free(a->v[i].record);
+	}
+	free(a->v);
+	vt_strs_release(&a->missing);
+	free(a);
+}
+
+void vt_ancestry_subjects(struct vt_strs *out, const struct vt_ancestry *a)
+{
+	struct vt_strs all = VT_STRS_INIT;
+
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t k = 0; k < a->v[i].n_raw; k++)
+			if (*a->v[i].raw[k].subject)
+				vt_strs_add(&all, a->v[i].raw[k].subject);
+	vt_strs_sort(&all);
+	for (size_t i = 0; i < all.n; i++)
+		if (!i || strcmp(all.v[i], all.v[i - 1]))
+			vt_strs_add(out, all.v[i]);
+	vt_strs_release(&all);
+}

@@ -1,0 +1,218 @@
+#include "common/lineage/consent.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/store/history.h"
+#include "common/record/record.h"
+#include "common/store/store_internal.h"
+
+static const char *text(const struct vt_json *j, const char *key)
+{
+	return vt_json_text(vt_json_get(j, key), "");
+}
+
+int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err)
+{
+	*out = (struct vt_consent){ NULL };
+	if (!vt_fs_exists(path))
+		return 0;
+	if (vt_json_read(&out->j, path, err))
+		return err->code;
+	if (vt_json_integer(vt_json_get(out->j, "format"), 0) != 1) {
+		vt_consent_release(out);
+		return vt_err_set(err, VT_EDATA, "%s: not a list of consents of format 1", path);
+	}
+	return 0;
+}
+
+void vt_consent_release(struct vt_consent *c)
+{
+	vt_json_free(c->j);
+	c->j = NULL;
+}
+
+char *vt_consent_path(const struct vt_store *s)
+{
+	return vt_path_join(vt_store_dir(s), "consent.json");
+}
+
+const struct vt_json *vt_consent_withdrawn(const struct vt_consent *c, const char *subject)
+{
+	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+
+	for (size_t i = 0; list && i < list->n; i++)
+		if (!strcmp(text(list->item[i], "subject"), subject))
+			return list->item[i];
+	return NULL;
+}
+
+size_t vt_consent_count(const struct vt_consent *c)
+{
+	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+
+	return list ? list->n : 0;
+}
+
+const char *vt_consent_decision(const struct vt_consent *c, const char *record_hex, const char *subject)
+{
+	const struct vt_json *list = vt_json_get(c->j, "decisions");
+	const char *last = NULL;
+
+	for (size_t i = 0; list && i < list->n; i++)
+		if (!strcmp(text(list->item[i], "record"), record_hex) &&
+		    !strcmp(text(list->item[i], "subject"), subject))
+			last = text(list->item[i], "decision");
+	return last;
+}
+
+/* --- changes ------------------------------------------------------------------------------------------------------ */
+
+static struct vt_json *entry(const char *subject, const char *reason)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	char *by = vt_history_actor();
+
+	vt_json_put_text(j, "subject", subject);
+	vt_json_put_text(j, "reason", reason);
+	vt_json_put_text(j, "by", by);
+	vt_json_put_int(j, "time", vt_history_now());
+	free(by);
+	return j;
+}
+
+/* The list without entries of `without` (NULL: all stay) and with `added` behind it (taken; NULL: nothing). */
+static struct vt_json *changed(const struct vt_json *list, const char *without, struct vt_json *added)
+{
+	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; list && i < list->n; i++)
+		if (!without || strcmp(text(list->item[i], "subject"), without))
+			vt_json_push(out, vt_json_copy(list->item[i]));
+	if (added)
+		vt_json_push(out, added);
+	return out;
+}
+
+/* Takes the lists; NULL keeps the one that is there. */
+static int write_file(const struct vt_consent *c, const char *path, struct vt_json *withdrawn,
+	struct vt_json *decisions, struct vt_err *err)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	struct vt_buf out = VT_BUF_INIT;
+	int rc;
+
+	vt_json_put_int(j, "format", 1);
+	vt_json_put(j, "withdrawn", withdrawn ? withdrawn : changed(vt_json_get(c->j, "withdrawn"), NULL, NULL));
+	vt_json_put(j, "decisions", decisions ? decisions : changed(vt_json_get(c->j, "decisions"), NULL, NULL));
+	rc = vt_json_canonical(&out, j, err);
+	if (!rc)
+		rc = vt_fs_write(path, out.data, out.len, 0644, err);
+	vt_buf_release(&out);
+	vt_json_free(j);
+	return rc;
+}
+
+enum change { WITHDRAW, RESTORE, DECIDE };
+
+static int change(struct vt_store *s, enum change what, const char *subject, const char *reason, const char *record,
+	const char *decision,
+	struct vt_err *err)
+{
+	static const char *const events[] = { "consent-withdrawn", "consent-restored", "consent-decided" };
+	char *path = vt_consent_path(s);
+	struct vt_consent c = { NULL };
+	struct vt_json *e = entry(subject, reason), *detail;
+	int rc = vt_store_lock(s, err);
+
+	if (rc)
+		goto out;
+	rc = vt_consent_read(&c, path, err);
+	if (!rc && what == RESTORE && !vt_consent_withdrawn(&c, subject))
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: has not withdrawn", subject);
+	if (!rc && record) {
+		vt_json_put_text(e, "record", record);
+		vt_json_put_text(e, "decision", decision);
+	}
+	if (!rc && !(what == WITHDRAW && vt_consent_withdrawn(&c, subject))) {
+		rc = what == DECIDE ? write_file(&c, path, NULL,
+			changed(vt_json_get(c.j, "decisions"), NULL, vt_json_copy(e)), err) :
+			write_file(&c, path, changed(vt_json_get(c.j, "withdrawn"), subject,
+				what == WITHDRAW ? vt_json_copy(e) : NULL), NULL, err);
+		detail = vt_json_new(VT_JSON_OBJECT);
+		vt_json_put_text(detail, "subject", subject);
+		vt_json_put_text(detail, "reason", reason);
+		if (record) {
+			vt_json_put_text(detail, "record", record);
+			vt_json_put_text(detail, "decision", decision);
+		}
+		if (rc)
+			vt_json_free(detail);
+		else
+			rc = vt_history_append(s, events[what], detail, err);
+	}
+	vt_store_unlock(s);
+out:
+	vt_consent_release(&c);
+	vt_json_free(e);
+	free(path);
+	return rc;
+}
+
+int vt_consent_withdraw(struct vt_store *s, const char *subject, const char *reason, struct vt_err *err)
+{
+	return change(s, WITHDRAW, subject, reason, NULL, NULL, err);
+}
+
+int vt_consent_restore(struct vt_store *s, const char *subject, const char *reason, struct vt_err *err)
+{
+	return change(s, RESTORE, subject, reason, NULL, NULL, err);
+}
+
+int vt_consent_decide(struct vt_store *s, const char *record_hex, const char *subject, const char *decision,
+	const char *reason, struct vt_err *err)
+{
+	return change(s, DECIDE, subject, reason, record_hex, decision, err);
+}
+
+/* --- a stage's input ---------------------------------------------------------------------------------------------- */
+
+static int refuse(const struct vt_json *entry, const char *root, const char *path, struct vt_err *err)
+{
+	return vt_err_set(err, VT_EDATA, "%s/%s: subject %s has withdrawn consent (%s); take the subject's files out "
+		"of the input", root, path,
+		text(entry, "subject"), text(entry, "reason"));
+}
+
+/* A path names a withdrawn subject if it would were it the only one its record knows. */
+const struct vt_json *vt_consent_named(const struct vt_consent *c, const char *path)
+{
+	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+
+	for (size_t i = 0; list && i < list->n; i++)
+		if (vt_record_names(path, text(list->item[i], "subject")))
+			return list->item[i];
+	return NULL;
+}
+
+int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t, const struct vt_carried *records,
+	const char *root, struct vt_err *err)
+{
+	const struct vt_json *list = vt_json_get(c->j, "withdrawn"), *entry;
+
+	for (size_t i = 0; list && i < t->n_files; i++)
+		if ((entry = vt_consent_named(c, t->file[i].path)))
+			return refuse(entry, root, t->file[i].path, err);
+	/* what was learned from a subject carries no name: the trainings beside it say whom they used */
+	for (size_t i = 0; list && records && i < records->n; i++) {
+		const struct vt_json *trained = vt_json_pointer(records->v[i].record, "/notes/split/train");
+
+		for (size_t k = 0; trained && k < trained->n; k++)
+			if ((entry = vt_consent_withdrawn(c, vt_json_text(trained->item[k], ""))))
+				return vt_err_set(err, VT_EDATA, "%s: was trained on subject %s, who has withdrawn "
+					"consent (%s); start from another checkpoint",
+					root, text(entry, "subject"), text(entry, "reason"));
+	}
+	return 0;
+}

@@ -1,0 +1,288 @@
+#include "common/lineage/erase.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/lineage/consent.h"
+#include "common/content/digest_set.h"
+#include "common/store/history.h"
+#include "common/record/record.h"
+#include "common/store/repo.h"
+#include "common/store/store_internal.h"
+#include "common/store/erased.h"
+#include "common/lineage/lineage_query.h"
+
+struct planning {
+	struct vt_erasure *e;
+	struct vt_store *s;
+	struct vt_digest_set alone;      /* ids of executions that read nobody else */
+	struct vt_digest_set theirs;     /* digests of files of others */
+	struct vt_strs touched;          /* ids of executions made from the subject */
+	struct vt_err *err;
+};
+
+static void add_blob(struct planning *p, const struct vt_digest *d, const char *path, uint64_t size, bool derived)
+{
+	struct vt_erasure *e = p->e;
+
+	if (e->n_blobs == e->cap) {
+		e->cap = e->cap ? 2 * e->cap : 64;
+		e->blob = vt_xrealloc(e->blob, e->cap * sizeof(*e->blob));
+	}
+	e->blob[e->n_blobs++] = (struct vt_erased_blob){ .digest = *d, .size = size, .path = vt_xstrdup(path),
+		.derived = derived };
+}
+
+/* --- what executions read and wrote ------------------------------------------------------------------------------- */
+
+static int one_more(void *ctx, int n, const char *const *column)
+{
+	(void)n;
+	(void)column;
+	*(bool *)ctx = true;
+	return 0;
+}
+
+/* Did the execution, directly or through others, read a raw file of another subject? */
+static int reads_others(struct planning *p, const char *id, bool *yes)
+{
+	*yes = false;
+	return vt_lineage_read(p->s->db, p->err, "WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) "
+		"UNION SELECT e.parent FROM up"
+		" CROSS JOIN edge e ON e.child = up.n) SELECT 1 FROM up CROSS JOIN file_in i ON i.record = up.n AND "
+		"i.open = 1 AND i.subject <> 0"
+		" CROSS JOIN subject s ON s.n = i.subject WHERE s.name <> ?2 AND NOT EXISTS (SELECT 1 FROM file_out o "
+		"WHERE o.artifact = i.artifact"
+		" AND o.record <> i.record) LIMIT 1", 2, (const char *const[]){ id, p->e->subject }, one_more, yes);
+}
+
+static int sort_execution(void *ctx, const struct vt_trail_step *step)
+{
+	struct planning *p = ctx;
+	struct vt_digest d;
+	bool others;
+	int rc = reads_others(p, step->id, &others);
+
+	vt_strs_add(&p->touched, step->id);
+	if (!rc && others && !strcmp(step->status, "ok"))
+		vt_strs_add(&p->e->mixed, step->id);
+	if (!rc && !others && vt_digest_parse(&d, step->id))
+		vt_digest_set_add(&p->alone, &d);
+	return rc;
+}
+
+static int sort_executions(struct planning *p)
+{
+	struct vt_trail *t = NULL;
+	struct vt_err none = VT_ERR_INIT;
+	int rc = vt_trail_open_subject(&t, p->s, p->e->subject, &none);
+
+	if (rc == VT_ENOINPUT)
+		return 0;
+	if (rc)
+		*p->err = none;
+	else
+		rc = vt_trail_descendants(t, sort_execution, p, p->err);
+	vt_trail_close(t);
+	return rc;
+}
+
+/* The files of one record: the subject's, or somebody else's. */
+static void take_files(struct planning *p, const struct vt_json *record, const struct vt_json *ports, bool alone,
+	bool output)
+{
+	for (size_t i = 0; ports && i < ports->n; i++) {
+		const struct vt_json *files = vt_json_get(ports->item[i], "files");
+
+		for (size_t k = 0; files && k < files->n; k++) {
+			const char *path = vt_json_text(vt_json_get(files->item[k], "path"), "");
+			char *whose = vt_record_subject(record, path);
+			struct vt_digest d;
+
+			if (!vt_digest_parse(&d, vt_json_text(vt_json_get(files->item[k], "sha256"), "")))
+				;
+			else if (!strcmp(whose, p->e->subject) || (alone && output))
+				add_blob(p, &d, path, (uint64_t)vt_json_integer(vt_json_get(files->item[k], "size"), 0),
+					output);
+			else
+				vt_digest_set_add(&p->theirs, &d);
+			free(whose);
+		}
+	}
+}
+
+static int take_record(struct planning *p, const char *id)
+{
+	struct vt_json *j = NULL;
+	struct vt_digest d;
+	bool alone = vt_digest_parse(&d, id) && vt_digest_set_has(&p->alone, &d);
+	int rc = vt_store_get_record(p->s, &j, id, p->err);
+
+	if (!rc) {
+		take_files(p, j, vt_json_get(j, "inputs"), alone, false);
+		take_files(p, j, vt_json_get(j, "outputs"), alone, true);
+	}
+	vt_json_free(j);
+	return rc;
+}
+
+/* Executions made from the subject hold its files; others may hold the same bytes. */
+static int take_records(struct planning *p)
+{
+	struct vt_strs all = VT_STRS_INIT;
+	int rc = vt_store_records(p->s, "", &all, p->err);
+
+	for (size_t i = 0; !rc && i < all.n; i++)
+		rc = take_record(p, all.v[i]);
+	vt_strs_release(&all);
+	return rc;
+}
+
+/* --- what commits hold -------------------------------------------------------------------------------------------- */
+
+static int take_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
+{
+	struct planning *p = ctx;
+	struct vt_tree *t = NULL;
+	struct vt_digest d;
+	int rc = vt_digest_parse(&d, c->tree) ? vt_store_get_tree(p->s, &t, &d, err) : 0;
+
+	for (size_t i = 0; !rc && t && i < t->n_files; i++)
+		if (vt_record_names(t->file[i].path, p->e->subject))
+			add_blob(p, &t->file[i].digest, t->file[i].path, t->file[i].size, *c->provenance != '\0');
+		else
+			vt_digest_set_add(&p->theirs, &t->file[i].digest);
+	vt_tree_free(t);
+	return rc;
+}
+
+/* --- the plan ----------------------------------------------------------------------------------------------------- */
+
+static int by_digest(const void *a, const void *b)
+{
+	const struct vt_erased_blob *x = a, *y = b;
+	int c = memcmp(x->digest.b, y->digest.b, sizeof(x->digest.b));
+
+	/* what an execution wrote is derived, whatever read it or committed it since */
+	return c ? c : x->derived != y->derived ? (int)y->derived - (int)x->derived : strcmp(x->path, y->path);
+}
+
+static void look(struct planning *p, struct vt_erased_blob *b)
+{
+	char *path = vt_store_path(p->s, "objects", &b->digest);
+	struct stat st;
+
+	b->gone = lstat(path, &st) != 0;
+	b->linked = !b->gone && st.st_nlink > 1;
+	b->shared = vt_digest_set_has(&p->theirs, &b->digest);
+	free(path);
+}
+
+static void once_each(struct planning *p)
+{
+	struct vt_erasure *e = p->e;
+	size_t n = 0;
+
+	if (e->n_blobs > 1)
+		qsort(e->blob, e->n_blobs, sizeof(*e->blob), by_digest);
+	for (size_t i = 0; i < e->n_blobs; i++)
+		if (n && vt_digest_equal(&e->blob[n - 1].digest, &e->blob[i].digest))
+			free(e->blob[i].path);
+		else
+			e->blob[n++] = e->blob[i];
+	e->n_blobs = n;
+	for (size_t i = 0; i < n; i++)
+		look(p, &e->blob[i]);
+}
+
+int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subject, struct vt_err *err)
+{
+	struct planning p = { .e = out, .s = s, .alone = VT_DIGEST_SET_INIT, .theirs = VT_DIGEST_SET_INIT, .err = err };
+	int rc;
+
+	*out = (struct vt_erasure){ .subject = vt_xstrdup(subject) };
+	rc = sort_executions(&p);
+	if (!rc)
+		rc = take_records(&p);
+	if (!rc)
+		rc = vt_repo_each_commit(s, take_commit, &p, err);
+	if (!rc)
+		once_each(&p);
+	if (!rc && !out->n_blobs)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no file of this subject is known to %s", subject,
+			vt_store_dir(s));
+	vt_digest_set_release(&p.alone);
+	vt_digest_set_release(&p.theirs);
+	vt_strs_release(&p.touched);
+	if (rc)
+		vt_erasure_release(out);
+	return rc;
+}
+
+void vt_erasure_release(struct vt_erasure *e)
+{
+	for (size_t i = 0; i < e->n_blobs; i++)
+		free(e->blob[i].path);
+	free(e->blob);
+	free(e->subject);
+	vt_strs_release(&e->mixed);
+	*e = (struct vt_erasure){ .subject = NULL };
+}
+
+/* --- doing it ----------------------------------------------------------------------------------------------------- */
+
+static int remove_bytes(const struct vt_erasure *e, struct vt_store *s, struct vt_err *err)
+{
+	for (size_t i = 0; i < e->n_blobs; i++) {
+		char *path = vt_store_path(s, "objects", &e->blob[i].digest),
+			*dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+		int rc = 0;
+
+		if (!e->blob[i].shared && unlink(path) && errno != ENOENT)
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot be removed", path);
+		if (!rc && !e->blob[i].shared && vt_fs_is_dir(dir))
+			rc = vt_fs_sync_dir(dir, err);
+		free(dir);
+		free(path);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int tell(const struct vt_erasure *e, struct vt_store *s, const char *reason, struct vt_err *err)
+{
+	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->n_blobs; i++)
+		n += !e->blob[i].shared;
+	vt_json_put_text(detail, "subject", e->subject);
+	vt_json_put_text(detail, "reason", reason);
+	vt_json_put_int(detail, "blobs", (int64_t)n);
+	vt_json_put_int(detail, "mixed", (int64_t)e->mixed.n);
+	return vt_history_append(s, "erase", detail, err);
+}
+
+int vt_erase_do(const struct vt_erasure *e, struct vt_store *s, const char *reason, struct vt_err *err)
+{
+	int rc = vt_consent_withdraw(s, e->subject, reason, err);
+
+	if (!rc)
+		rc = vt_store_lock(s, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < e->n_blobs; i++)
+		if (!e->blob[i].shared)
+			rc = vt_tomb_put(s, &e->blob[i].digest, e->blob[i].size, reason, err);
+	if (!rc)
+		rc = remove_bytes(e, s, err);
+	if (!rc)
+		rc = tell(e, s, reason, err);
+	vt_store_unlock(s);
+	return rc;
+}

@@ -1,0 +1,192 @@
+#include "common/lineage/leakage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/record/record.h"
+#include "common/content/tree.h"
+
+static void add_volume(struct vt_side *s, const char *sha256, const char *subject, const char *path)
+{
+	if (s->n == s->cap) {
+		s->cap = s->cap ? 2 * s->cap : 64;
+		s->v = vt_xrealloc(s->v, s->cap * sizeof(*s->v));
+	}
+	s->v[s->n] = (struct vt_side_volume){ .subject = vt_xstrdup(subject), .path = vt_xstrdup(path) };
+	snprintf(s->v[s->n++].sha256, VT_HEX, "%s", sha256);
+}
+
+static int by_digest(const void *a, const void *b)
+{
+	const struct vt_side_volume *x = a, *y = b;
+	int c = strcmp(x->sha256, y->sha256);
+
+	return c ? c : strcmp(x->path, y->path);
+}
+
+static void sort_volumes(struct vt_side *s)
+{
+	size_t n = 0;
+
+	if (s->n > 1)
+		qsort(s->v, s->n, sizeof(*s->v), by_digest);
+	for (size_t i = 0; i < s->n; i++)
+		if (n && !by_digest(&s->v[n - 1], &s->v[i])) {
+			free(s->v[i].subject);
+			free(s->v[i].path);
+		} else {
+			s->v[n++] = s->v[i];
+		}
+	s->n = n;
+}
+
+static void sort_subjects(struct vt_strs *names)
+{
+	size_t n = 0;
+
+	vt_strs_sort(names);
+	for (size_t i = 0; i < names->n; i++)
+		if (n && !strcmp(names->v[n - 1], names->v[i]))
+			free(names->v[i]);
+		else
+			names->v[n++] = names->v[i];
+	names->n = n;
+}
+
+static int by_name(const void *key, const void *entry)
+{
+	return strcmp(key, *(char *const *)entry);
+}
+
+static bool has(const struct vt_strs *sorted, const char *name)
+{
+	return sorted->n && bsearch(name, sorted->v, sorted->n, sizeof(*sorted->v), by_name);
+}
+
+static void add_names(struct vt_strs *to, const struct vt_json *names)
+{
+	for (size_t i = 0; names && i < names->n; i++)
+		if (names->item[i]->type == VT_JSON_STRING)
+			vt_strs_add(to, names->item[i]->string);
+}
+
+static bool is_image(const char *path)
+{
+	static const char *const ends[] = { ".nii", ".nii.gz", ".img", ".img.gz" };
+	size_t n = strlen(path);
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (n > strlen(ends[i]) && !strcmp(path + n - strlen(ends[i]), ends[i]))
+			return true;
+	return false;
+}
+
+/* The raw volumes of the side's subjects. */
+static void take_volumes(struct vt_side *s, const struct vt_ancestry *a)
+{
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t k = 0; k < a->v[i].n_raw; k++) {
+			const struct vt_raw_file *f = &a->v[i].raw[k];
+
+			if (strcmp(f->port, "labels") && *f->subject && is_image(f->path) &&
+			    has(&s->subjects, f->subject))
+				add_volume(s, f->sha256, f->subject, f->path);
+		}
+	sort_volumes(s);
+}
+
+void vt_side_trained(struct vt_side *s, const struct vt_ancestry *a, bool choosing)
+{
+	bool noted = false;
+
+	for (size_t i = 0; i < a->n; i++) {
+		const struct vt_json *split = vt_json_pointer(a->v[i].record, "/notes/split");
+
+		noted = noted || split;
+		add_names(&s->subjects, vt_json_get(split, "train"));
+		if (choosing)
+			add_names(&s->subjects, vt_json_get(split, "validation"));
+	}
+	if (!noted)
+		vt_ancestry_subjects(&s->subjects, a);
+	sort_subjects(&s->subjects);
+	take_volumes(s, a);
+}
+
+void vt_side_evaluated(struct vt_side *s, const struct vt_ancestry *a)
+{
+	for (size_t i = 0; i < a->n_roots; i++)
+		add_names(&s->subjects, vt_json_pointer(a->v[i].record, "/notes/subjects"));
+	if (!s->subjects.n)
+		vt_ancestry_subjects(&s->subjects, a);
+	sort_subjects(&s->subjects);
+	take_volumes(s, a);
+}
+
+int vt_side_directory(struct vt_side *s, const char *dir, struct vt_err *err)
+{
+	struct vt_tree *t = NULL;
+	int rc = vt_tree_hash_dir(&t, dir, err);
+
+	for (size_t i = 0; !rc && i < t->n_files; i++) {
+		char *subject = vt_record_subject(NULL, t->file[i].path), hex[VT_HEX];
+
+		vt_digest_hex(hex, &t->file[i].digest);
+		if (*subject)
+			vt_strs_add(&s->subjects, subject);
+		if (is_image(t->file[i].path))
+			add_volume(s, hex, subject, t->file[i].path);
+		free(subject);
+	}
+	sort_subjects(&s->subjects);
+	sort_volumes(s);
+	vt_tree_free(t);
+	return rc;
+}
+
+void vt_side_release(struct vt_side *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		free(s->v[i].subject);
+		free(s->v[i].path);
+	}
+	free(s->v);
+	vt_strs_release(&s->subjects);
+	*s = (struct vt_side)VT_SIDE_INIT;
+}
+
+static void add_pair(struct vt_leak *l, const struct vt_side_volume *a, const struct vt_side_volume *b)
+{
+	/* a volume of a shared subject says nothing new */
+	if (!strcmp(a->subject, b->subject) && has(&l->subjects, a->subject))
+		return;
+	if (l->n_volumes == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 16;
+		l->volume = vt_xrealloc(l->volume, l->cap * sizeof(*l->volume));
+	}
+	l->volume[l->n_volumes++] = (struct vt_leak_pair){ a, b };
+}
+
+void vt_leak_find(struct vt_leak *out, const struct vt_side *training, const struct vt_side *evaluation)
+{
+	*out = (struct vt_leak){ .volume = NULL };
+	for (size_t i = 0; i < evaluation->subjects.n; i++)
+		if (has(&training->subjects, evaluation->subjects.v[i]))
+			vt_strs_add(&out->subjects, evaluation->subjects.v[i]);
+	for (size_t i = 0, first = 0; i < evaluation->n; i++) {
+		const char *wanted = evaluation->v[i].sha256;
+
+		while (first < training->n && strcmp(training->v[first].sha256, wanted) < 0)
+			first++;
+		for (size_t k = first; k < training->n && !strcmp(training->v[k].sha256, wanted); k++)
+			add_pair(out, &training->v[k], &evaluation->v[i]);
+	}
+}
+
+void vt_leak_release(struct vt_leak *l)
+{
+	vt_strs_release(&l->subjects);
+	free(l->volume);
+	*l = (struct vt_leak){ .volume = NULL };
+}

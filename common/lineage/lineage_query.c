@@ -1,0 +1,522 @@
+#include "common/lineage/lineage_query.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/record/record.h"
+#include "common/store/repo.h"
+#include "common/store/store_internal.h"
+
+struct vt_trail {
+	struct vt_store *s;              /* may be NULL */
+	struct vt_lineage *db;           /* where questions go: the store's, or own */
+	struct vt_lineage *own;          /* in memory; NULL if the store's serves */
+	struct vt_carried carried;
+	struct vt_strs roots, absent;
+	char *roots_json;                /* ["id", ...]: what json_each(?1) reads */
+	bool raw;
+};
+
+static int add_text(void *ctx, int n, const char *const *column)
+{
+	(void)n;
+	vt_strs_add(ctx, column[0]);
+	return 0;
+}
+
+static void sort_once(struct vt_strs *list)
+{
+	size_t n = 0;
+
+	vt_strs_sort(list);
+	for (size_t i = 0; i < list->n; i++)
+		if (n && !strcmp(list->v[n - 1], list->v[i]))
+			free(list->v[i]);
+		else
+			list->v[n++] = list->v[i];
+	list->n = n;
+}
+
+static char *json_list(const struct vt_strs *ids)
+{
+	struct vt_buf b = VT_BUF_INIT;
+
+	vt_buf_char(&b, '[');
+	for (size_t i = 0; i < ids->n; i++) {
+		vt_buf_str(&b, i ? "," : "");
+		vt_json_quote(&b, ids->v[i]);
+	}
+	vt_buf_char(&b, ']');
+	return vt_buf_detach(&b);
+}
+
+/* --- who made it -------------------------------------------------------------------------------------------------- */
+
+/* Readers of files that nobody made, given their digests. */
+static int readers(struct vt_trail *t, const struct vt_strs *digests, struct vt_err *err)
+{
+	char *list = json_list(digests);
+	int rc = vt_lineage_read(t->s->db, err, "SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
+		"a.digest = unhex(j.value)"
+		" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n AND i.open = 1 CROSS JOIN record r "
+		"ON r.n = i.record", 1,
+		(const char *const[]){ list }, add_text, &t->roots);
+
+	free(list);
+	t->raw = t->roots.n != 0;
+	return rc;
+}
+
+/* Candidates share bytes with the tree; those whose every output lies in it made their part of it.  fits: a flag
+ * each. */
+static int fitting(struct vt_store *s, const struct vt_tree *tree, const struct vt_strs *candidates, bool *fits,
+	bool *covered, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < candidates->n; i++) {
+		struct vt_json *j = NULL;
+
+		rc = vt_store_get_record(s, &j, candidates->v[i], err);
+		fits[i] = !rc && vt_carried_fits(j, tree, covered);
+		vt_json_free(j);
+	}
+	return rc;
+}
+
+static int makers_of_parts(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err)
+{
+	struct vt_strs candidates = VT_STRS_INIT;
+	/* borrows its paths */
+	struct vt_tree rest = { .file = vt_xcalloc(tree->n_files + 1, sizeof(*rest.file)) };
+	bool *covered = vt_xcalloc(tree->n_files + 1, sizeof(*covered)), *fits = NULL;
+	int rc = vt_store_producers_of_files(s, tree, &candidates, err);
+
+	fits = vt_xcalloc(candidates.n + 1, sizeof(*fits));
+	if (!rc)
+		rc = fitting(s, tree, &candidates, fits, covered, err);
+	for (size_t i = 0; !rc && i < candidates.n; i++)
+		if (fits[i])
+			vt_strs_add(ids, candidates.v[i]);
+	for (size_t i = 0; i < tree->n_files; i++)
+		if (!covered[i])
+			rest.file[rest.n_files++] = tree->file[i];
+	if (!rc && candidates.n)
+		rc = vt_store_producers_of_files(s, &rest, ids, err);
+	sort_once(ids);
+	free(rest.file);
+	vt_strs_release(&candidates);
+	free(covered);
+	free(fits);
+	return rc;
+}
+
+int vt_trail_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err)
+{
+	char hex[VT_HEX];
+	int rc;
+
+	vt_digest_hex(hex, &tree->id);
+	rc = vt_store_producers(s, hex, ids, err);
+	return rc || ids->n ? rc : makers_of_parts(s, tree, ids, err);
+}
+
+int vt_trail_only_of(struct vt_store *s, const struct vt_tree *part, struct vt_strs *ids, struct vt_err *err)
+{
+	struct vt_strs makers = VT_STRS_INIT;
+	size_t n = 0, k = 0;
+	int rc = vt_store_producers_of_files(s, part, &makers, err);
+
+	for (size_t i = 0; i < ids->n; i++) {
+		while (k < makers.n && strcmp(makers.v[k], ids->v[i]) < 0)
+			k++;
+		if (k < makers.n && !strcmp(makers.v[k], ids->v[i]))
+			ids->v[n++] = ids->v[i];
+		else
+			free(ids->v[i]);
+	}
+	ids->n = n;
+	vt_strs_release(&makers);
+	return rc;
+}
+
+static int start_at_tree(struct vt_trail *t, const struct vt_tree *tree, enum vt_trail_start start, struct vt_err *err)
+{
+	struct vt_strs digests = VT_STRS_INIT;
+	char hex[VT_HEX];
+	int rc = vt_trail_makers(t->s, tree, &t->roots, err);
+
+	if (rc || t->roots.n || start != VT_TRAIL_ANY)
+		return rc;
+	for (size_t i = 0; i < tree->n_files; i++) {
+		vt_digest_hex(hex, &tree->file[i].digest);
+		vt_strs_add(&digests, hex);
+	}
+	rc = readers(t, &digests, err);
+	vt_strs_release(&digests);
+	return rc;
+}
+
+static int start_at_file(struct vt_trail *t, const char *hex, enum vt_trail_start start, struct vt_err *err)
+{
+	struct vt_strs one = VT_STRS_INIT;
+	int rc = vt_store_producers(t->s, hex, &t->roots, err);
+
+	vt_strs_add(&one, hex);
+	if (!rc && !t->roots.n && start == VT_TRAIL_ANY)
+		rc = readers(t, &one, err);
+	vt_strs_release(&one);
+	return rc;
+}
+
+/* Own records of executions that succeeded; those that failed count where there is nothing else. */
+static void start_at_carried(struct vt_trail *t)
+{
+	for (int failed = 0; failed < 2 && !t->roots.n; failed++)
+		for (size_t i = 0; i < t->carried.n; i++)
+			if (t->carried.v[i].own && (vt_json_get(t->carried.v[i].record, "result") == NULL) == failed)
+				vt_strs_add(&t->roots, t->carried.v[i].id);
+}
+
+static int start_at_dir(struct vt_trail *t, const char *path, enum vt_trail_start start, struct vt_err *err)
+{
+	struct vt_tree *tree = NULL;
+	int rc = vt_carried_read(&t->carried, path, err);
+
+	if (rc || (!t->carried.n && !t->s))
+		return rc;
+	rc = vt_tree_hash_dir(&tree, path, err);
+	if (!rc && t->carried.n)
+		rc = vt_carried_check(&t->carried, tree, path, VT_CARRIED_PART, NULL, &t->absent, err);
+	if (!rc)
+		start_at_carried(t);
+	if (!rc && !t->roots.n && t->s)
+		rc = start_at_tree(t, tree, start, err);
+	vt_tree_free(tree);
+	return rc;
+}
+
+static int start_at_path(struct vt_trail *t, const char *path, enum vt_trail_start start, struct vt_err *err)
+{
+	struct vt_digest d;
+	char hex[VT_HEX];
+	uint64_t size;
+	int rc;
+
+	if (vt_fs_is_dir(path))
+		return start_at_dir(t, path, start, err);
+	rc = vt_digest_file(&d, &size, path, err);
+	vt_digest_hex(hex, &d);
+	return rc || !t->s ? rc : start_at_file(t, hex, start, err);
+}
+
+static int start_at_commit(struct vt_trail *t, const char *what, enum vt_trail_start start, struct vt_err *err)
+{
+	struct vt_commit c = { .id = "" };
+	struct vt_tree *tree = NULL;
+	struct vt_digest d;
+	int rc = vt_repo_resolve(t->s, &c, what, err);
+
+	if (!rc && !vt_digest_parse(&d, c.tree))
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: names no tree", what);
+	if (!rc)
+		rc = vt_store_get_tree(t->s, &tree, &d, err);
+	if (!rc)
+		rc = start_at_tree(t, tree, start, err);
+	vt_tree_free(tree);
+	vt_commit_release(&c);
+	return rc;
+}
+
+static bool is_hex(const char *s)
+{
+	return strspn(s, "0123456789abcdef") == strlen(s) && strlen(s) >= 8 && strlen(s) <= 64;
+}
+
+static int start_at_digest(struct vt_trail *t, const char *hex, enum vt_trail_start start, struct vt_err *err)
+{
+	int rc = vt_store_records(t->s, hex, &t->roots, err);
+
+	return rc || t->roots.n ? rc : start_at_file(t, hex, start, err);
+}
+
+/* --- where the questions go --------------------------------------------------------------------------------------- */
+
+static int put_stored(struct vt_trail *t, const struct vt_strs *ids, size_t *n, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < ids->n; i++) {
+		struct vt_err none = VT_ERR_INIT;
+		struct vt_record_text one = { NULL, 0, NULL };
+		struct vt_buf text = VT_BUF_INIT;
+		struct vt_json *j = NULL;
+
+		if (!vt_store_get_record(t->s, &j, ids->v[i], &none) && !vt_json_canonical(&text, j, &none)) {
+			one = (struct vt_record_text){ text.data, text.len, j };
+			rc = vt_lineage_add_records(t->own, &one, 1, err);
+			*n += 1;
+		}
+		vt_buf_release(&text);
+		vt_json_free(j);
+	}
+	return rc;
+}
+
+/* What carried records name or read and the store can explain, until there is nothing more. */
+static int complete_from_store(struct vt_trail *t, struct vt_err *err)
+{
+	size_t added = 1;
+	int rc = 0;
+
+	while (!rc && added && t->s) {
+		struct vt_strs ids = VT_STRS_INIT, open = VT_STRS_INIT;
+
+		added = 0;
+		rc = vt_lineage_read(t->own, err, "SELECT DISTINCT id FROM parent p WHERE NOT EXISTS (SELECT 1 FROM "
+			"record r WHERE r.id = p.id)", 0, NULL,
+			add_text, &ids);
+		if (!rc)
+			rc = vt_lineage_read(t->own, err, "SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON "
+				"a.n = i.artifact WHERE i.open = 1"
+				" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record "
+				"<> i.record)", 0, NULL, add_text, &open);
+		for (size_t i = 0; !rc && i < open.n; i++)
+			rc = vt_store_producers(t->s, open.v[i], &ids, err);
+		sort_once(&ids);
+		for (size_t i = 0; !rc && i < t->roots.n; i++)
+			for (size_t k = 0; k < ids.n; k++)
+				if (!strcmp(ids.v[k], t->roots.v[i]))
+					*ids.v[k] = '\0';
+		if (!rc)
+			rc = put_stored(t, &ids, &added, err);
+		vt_strs_release(&ids);
+		vt_strs_release(&open);
+	}
+	return rc;
+}
+
+static int fill_own(struct vt_trail *t, struct vt_err *err)
+{
+	struct vt_record_text *v = vt_xcalloc(t->carried.n + 1, sizeof(*v));
+	int rc = vt_lineage_open(&t->own, ":memory:", false, err);
+
+	for (size_t i = 0; i < t->carried.n; i++)
+		v[i] = (struct vt_record_text){ t->carried.v[i].text, t->carried.v[i].len, t->carried.v[i].record };
+	if (!rc)
+		rc = vt_lineage_add_records(t->own, v, t->carried.n, err);
+	if (!rc)
+		rc = complete_from_store(t, err);
+	t->db = t->own;
+	free(v);
+	return rc;
+}
+
+static int choose_db(struct vt_trail *t, struct vt_err *err)
+{
+	struct vt_strs known = VT_STRS_INIT;
+	int rc = 0;
+
+	if (t->s)
+		rc = vt_lineage_read(t->s->db, err, "SELECT r.id FROM json_each(?1) j CROSS JOIN record r ON r.id = "
+			"unhex(j.value)", 1,
+			(const char *const[]){ t->roots_json }, add_text, &known);
+	if (!rc && known.n == t->roots.n)
+		t->db = t->s->db;
+	else if (!rc)
+		rc = fill_own(t, err);
+	vt_strs_release(&known);
+	return rc;
+}
+
+static int settle(struct vt_trail **out, struct vt_trail *t, int rc, struct vt_err *err)
+{
+	if (!rc) {
+		sort_once(&t->roots);
+		t->roots_json = json_list(&t->roots);
+		rc = choose_db(t, err);
+	}
+	if (rc)
+		vt_trail_close(t);
+	else
+		*out = t;
+	return rc;
+}
+
+int vt_trail_open(struct vt_trail **out, struct vt_store *s, const char *what, enum vt_trail_start start,
+	struct vt_err *err)
+{
+	struct vt_trail *t = vt_xcalloc(1, sizeof(*t));
+	int rc;
+
+	t->s = s;
+	if (vt_fs_exists(what))
+		rc = start_at_path(t, what, start, err);
+	else if (!s)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no such file, and no store was given", what);
+	else if (is_hex(what))
+		rc = start_at_digest(t, what, start, err);
+	else
+		rc = start_at_commit(t, what, start, err);
+	if (!rc && !t->roots.n)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no execution is known to have %s it; `voxtrail import DIR` "
+			"takes in the output of a stage", what,
+			start == VT_TRAIL_ANY ? "made or read" : "made");
+	return settle(out, t, rc, err);
+}
+
+int vt_trail_open_subject(struct vt_trail **out, struct vt_store *s, const char *subject, struct vt_err *err)
+{
+	struct vt_trail *t = vt_xcalloc(1, sizeof(*t));
+	int rc;
+
+	t->s = s;
+	t->raw = true;
+	rc = vt_lineage_read(s->db, err, "SELECT DISTINCT r.id FROM subject s CROSS JOIN file_in i INDEXED BY "
+		"file_in_subject ON i.subject = s.n"
+		" AND i.open = 1 AND i.subject <> 0 CROSS JOIN record r ON r.n = i.record WHERE s.name = ?1"
+		" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record)", 1,
+		&subject, add_text, &t->roots);
+	if (!rc && !t->roots.n)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no execution of %s read a raw file of this subject", subject,
+			vt_store_dir(s));
+	return settle(out, t, rc, err);
+}
+
+void vt_trail_close(struct vt_trail *t)
+{
+	if (!t)
+		return;
+	vt_lineage_close(t->own);
+	vt_carried_release(&t->carried);
+	vt_strs_release(&t->roots);
+	vt_strs_release(&t->absent);
+	free(t->roots_json);
+	free(t);
+}
+
+const struct vt_strs *vt_trail_roots(const struct vt_trail *t)
+{
+	return &t->roots;
+}
+
+const struct vt_strs *vt_trail_absent(const struct vt_trail *t)
+{
+	return &t->absent;
+}
+
+int vt_trail_record(struct vt_trail *t, struct vt_json **out, const char *id, struct vt_err *err)
+{
+	const struct vt_carried_record *c = vt_carried_find(&t->carried, id);
+
+	if (c) {
+		*out = vt_json_copy(c->record);
+		return 0;
+	}
+	return t->s ? vt_store_get_record(t->s, out, id, err) : vt_err_set(err, VT_ENOINPUT, "record %s is not here",
+		id);
+}
+
+/* --- the questions ------------------------------------------------------------------------------------------------ */
+
+/* docs/lineage.md gives the same questions for the sqlite3 shell.  CROSS JOIN: from the rows that are few to those of a
+ * key. */
+#define ROOTS "SELECT r.n FROM json_each(?1) j CROSS JOIN record r ON r.id = unhex(j.value)"
+#define UP "WITH RECURSIVE root (n) AS (" ROOTS "), up (n) AS (SELECT n FROM root UNION SELECT e.parent FROM up" \
+	" CROSS JOIN edge e ON e.child = up.n) "
+#define DOWN "WITH RECURSIVE root (n) AS (" ROOTS "), down (n) AS (SELECT n FROM root UNION SELECT e.child FROM down" \
+	" CROSS JOIN edge e INDEXED BY edge_parent ON e.parent = down.n) "
+#define STEP "SELECT r.id, r.stage, r.status, r.tree FROM "
+#define NOBODY_MADE "NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record)"
+
+struct calling {
+	vt_trail_fn step;
+	vt_trail_pair_fn pair;
+	vt_trail_raw_fn raw;
+	void *ctx;
+};
+
+static int call_step(void *ctx, int n, const char *const *column)
+{
+	const struct calling *c = ctx;
+	const struct vt_trail_step step = { column[0], column[1], column[2], column[3] };
+
+	(void)n;
+	return c->step(c->ctx, &step);
+}
+
+static int call_pair(void *ctx, int n, const char *const *column)
+{
+	const struct calling *c = ctx;
+
+	(void)n;
+	return c->pair(c->ctx, column[0], column[1]);
+}
+
+static int call_raw(void *ctx, int n, const char *const *column)
+{
+	const struct calling *c = ctx;
+
+	(void)n;
+	return c->raw(c->ctx, column[0], column[1], column[2]);
+}
+
+static int ask(struct vt_trail *t, const char *sql, vt_lineage_row row, void *ctx, struct vt_err *err)
+{
+	return vt_lineage_read(t->db, err, sql, 1, (const char *const[]){ t->roots_json }, row, ctx);
+}
+
+int vt_trail_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
+{
+	return ask(t, UP STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY up.n NOT IN (SELECT n FROM root), r.id",
+		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
+}
+
+int vt_trail_named_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
+{
+	return ask(t, "WITH RECURSIVE up (n) AS (" ROOTS " UNION SELECT r.n FROM up CROSS JOIN parent p ON p.record = "
+		"up.n CROSS JOIN record r ON r.id = p.id) "
+		STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY r.id", call_step,
+		&(struct calling){ .step = fn, .ctx = ctx }, err);
+}
+
+int vt_trail_descendants(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
+{
+	struct calling c = { .step = fn, .ctx = ctx };
+
+	if (t->raw)
+		return ask(t, DOWN STEP "down CROSS JOIN record r ON r.n = down.n ORDER BY r.id", call_step, &c, err);
+	return ask(t, DOWN STEP "down CROSS JOIN record r ON r.n = down.n WHERE down.n NOT IN (SELECT n FROM root) "
+		"ORDER BY r.id", call_step, &c, err);
+}
+
+int vt_trail_edges(struct vt_trail *t, vt_trail_pair_fn fn, void *ctx, struct vt_err *err)
+{
+	return ask(t, UP "SELECT c.id, p.id FROM up CROSS JOIN edge e ON e.child = up.n CROSS JOIN record c ON c.n = "
+		"e.child"
+		" CROSS JOIN record p ON p.n = e.parent ORDER BY c.id, p.id", call_pair,
+		&(struct calling){ .pair = fn, .ctx = ctx }, err);
+}
+
+int vt_trail_raw(struct vt_trail *t, vt_trail_raw_fn fn, void *ctx, struct vt_err *err)
+{
+	return ask(t, UP "SELECT DISTINCT r.id, i.port, a.digest FROM up CROSS JOIN file_in i ON i.record = up.n AND "
+		"i.open = 1"
+		" CROSS JOIN record r ON r.n = up.n CROSS JOIN artifact a ON a.n = i.artifact WHERE " NOBODY_MADE " "
+		"ORDER BY 1, 2, 3", call_raw,
+		&(struct calling){ .raw = fn, .ctx = ctx }, err);
+}
+
+int vt_trail_subjects(struct vt_trail *t, struct vt_strs *out, struct vt_err *err)
+{
+	return ask(t, UP "SELECT DISTINCT s.name FROM up CROSS JOIN file_in i ON i.record = up.n AND i.open = 1 AND "
+		"i.subject <> 0"
+		" CROSS JOIN subject s ON s.n = i.subject WHERE " NOBODY_MADE " ORDER BY s.name", add_text, out, err);
+}
+
+int vt_trail_missing(struct vt_trail *t, struct vt_strs *out, struct vt_err *err)
+{
+	return ask(t, UP "SELECT DISTINCT p.id FROM up CROSS JOIN parent p ON p.record = up.n"
+		" WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.id = p.id) ORDER BY p.id", add_text, out, err);
+}

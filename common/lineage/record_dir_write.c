@@ -1,0 +1,98 @@
+/* What a directory carries, written out of a store. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/record/record_dir.h"
+#include "common/lineage/lineage_query.h"
+
+static const size_t limit = 64u << 20;
+
+struct lines {
+	struct vt_store *s;
+	const char *own;
+	struct vt_strs v;
+	size_t bytes;
+	struct vt_err *err;
+};
+
+static int canonical_text(struct vt_buf *out, struct vt_store *s, const char *id, char **result, struct vt_err *err)
+{
+	struct vt_json *j = NULL;
+	int rc = vt_store_get_record(s, &j, id, err);
+
+	if (!rc)
+		rc = vt_json_canonical(out, j, err);
+	if (!rc && result)
+		*result = vt_xstrdup(vt_json_text(vt_json_get(j, "result"), "unknown"));
+	vt_json_free(j);
+	return rc;
+}
+
+static int add_ancestor(void *ctx, const struct vt_trail_step *step)
+{
+	struct lines *l = ctx;
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = !strcmp(step->id, l->own) || l->bytes > limit ? 0
+		: canonical_text(&text, l->s, step->id, NULL, l->err);
+
+	if (!rc && text.len && l->bytes + text.len < limit) {
+		vt_strs_add(&l->v, text.data);
+		l->bytes += text.len;
+	}
+	vt_buf_release(&text);
+	return rc;
+}
+
+static int write_parents(struct vt_store *s, const char *id, const char *base, struct vt_err *err)
+{
+	struct lines l = { .s = s, .own = id, .err = err };
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_trail *t = NULL;
+	char *path = vt_path_join(base, "parents.jsonl");
+	int rc = vt_trail_open(&t, s, id, VT_TRAIL_MADE, err);
+
+	if (!rc)
+		rc = vt_trail_named_ancestors(t, add_ancestor, &l, err);
+	vt_strs_sort(&l.v);
+	for (size_t i = 0; i < l.v.n; i++)
+		vt_buf_printf(&text, "%s\n", l.v.v[i]);
+	if (!rc && text.len)
+		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
+	vt_trail_close(t);
+	vt_strs_release(&l.v);
+	vt_buf_release(&text);
+	free(path);
+	return rc;
+}
+
+static int write_one(struct vt_store *s, const char *id, const char *dir, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	char *result = NULL, *base = NULL, *path = NULL;
+	int rc = canonical_text(&text, s, id, &result, err);
+
+	if (!rc) {
+		base = vt_asprintf("%s/.lineage/%s", dir, result);
+		path = vt_path_join(base, "record.json");
+		rc = vt_fs_mkdirs(base, err);
+	}
+	if (!rc)
+		rc = write_parents(s, id, base, err);
+	if (!rc)
+		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
+	vt_buf_release(&text);
+	free(result);
+	free(path);
+	free(base);
+	return rc;
+}
+
+int vt_carried_write(struct vt_store *s, const struct vt_strs *ids, const char *dir, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < ids->n; i++)
+		rc = write_one(s, ids->v[i], dir, err);
+	return rc;
+}

@@ -1,0 +1,315 @@
+#include "common/record/record.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void put_hex(struct vt_json *o, const char *key, const struct vt_digest *d)
+{
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, d);
+	vt_json_put_text(o, key, hex);
+}
+
+static struct vt_json *pairs_of(const struct vt_record_port *p, size_t n)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < n; i++) {
+		struct vt_json *pair;
+		char hex[VT_HEX];
+
+		if (!p[i].tree)
+			continue;
+		pair = vt_json_new(VT_JSON_ARRAY);
+		vt_digest_hex(hex, &p[i].tree->id);
+		vt_json_push(pair, vt_json_new_text(p[i].port));
+		vt_json_push(pair, vt_json_new_text(hex));
+		vt_json_push(list, pair);
+	}
+	return list;
+}
+
+static int digest_of(struct vt_digest *out, struct vt_json *j, struct vt_err *err)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	int rc = vt_json_canonical(&b, j, err);
+
+	if (!rc)
+		*out = vt_digest_bytes(b.data, b.len);
+	vt_buf_release(&b);
+	vt_json_free(j);
+	return rc;
+}
+
+static struct vt_json *derivation_json(const char *stage, const char *version, const char *binary,
+	const struct vt_json *params, struct vt_json *inputs)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(j, "stage", stage);
+	vt_json_put_text(j, "version", version);
+	vt_json_put_text(j, "binary", binary);
+	vt_json_put(j, "params", vt_json_copy(params));
+	vt_json_put(j, "inputs", inputs);
+	return j;
+}
+
+int vt_record_derivation(struct vt_digest *out, const struct vt_record *r, struct vt_err *err)
+{
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, &r->binary);
+	return digest_of(out, derivation_json(r->stage, r->version, hex, r->params, pairs_of(r->input, r->n_inputs)),
+		err);
+}
+
+static struct vt_json *result_json(const char *derivation, struct vt_json *outputs)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(j, "derivation", derivation);
+	vt_json_put(j, "outputs", outputs);
+	return j;
+}
+
+int vt_record_result(struct vt_digest *out, const struct vt_record *r, struct vt_err *err)
+{
+	struct vt_digest d;
+	char hex[VT_HEX];
+	int rc = vt_record_derivation(&d, r, err);
+
+	vt_digest_hex(hex, &d);
+	return rc ? rc : digest_of(out, result_json(hex, pairs_of(r->output, r->n_outputs)), err);
+}
+
+static struct vt_json *port_json(const struct vt_record_port *p)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *files = vt_json_new(VT_JSON_ARRAY), *parents;
+
+	vt_json_put_text(j, "port", p->port);
+	put_hex(j, "tree", &p->tree->id);
+	for (size_t i = 0; i < p->tree->n_files; i++) {
+		const struct vt_tree_file *f = &p->tree->file[i];
+		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+
+		vt_json_put_text(o, "path", f->path);
+		put_hex(o, "sha256", &f->digest);
+		vt_json_put_int(o, "size", (int64_t)f->size);
+		if (f->executable)
+			vt_json_put_bool(o, "executable", true);
+		vt_json_push(files, o);
+	}
+	vt_json_put(j, "files", files);
+	if (p->parents) {
+		parents = vt_json_new(VT_JSON_ARRAY);
+		for (size_t i = 0; i < p->parents->n; i++)
+			vt_json_push(parents, vt_json_new_text(p->parents->v[i]));
+		vt_json_put(j, "parents", parents);
+	}
+	return j;
+}
+
+static struct vt_json *ports_json(const struct vt_record_port *p, size_t n)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < n; i++)
+		if (p[i].tree)
+			vt_json_push(list, port_json(&p[i]));
+	return list;
+}
+
+int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *r, struct vt_err *err)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *code = vt_json_new(VT_JSON_OBJECT);
+	struct vt_digest derivation, result;
+	size_t begun = out->len;
+	int rc = vt_record_derivation(&derivation, r, err);
+
+	vt_json_put_int(j, "format", 1);
+	vt_json_put_text(j, "stage", r->stage);
+	vt_json_put_text(j, "version", r->version);
+	put_hex(j, "binary", &r->binary);
+	vt_json_put_text(code, "commit", r->commit);
+	vt_json_put_bool(code, "dirty", r->dirty);
+	vt_json_put(j, "code", code);
+	vt_json_put(j, "params", vt_json_copy(r->params));
+	vt_json_put(j, "inputs", ports_json(r->input, r->n_inputs));
+	vt_json_put_text(j, "status", r->failure ? "failed" : "ok");
+	if (r->failure)
+		vt_json_put_text(j, "failure", r->failure);
+	if (r->notes)
+		vt_json_put(j, "notes", vt_json_copy(r->notes));
+	if (!rc)
+		put_hex(j, "derivation", &derivation);
+	if (!rc && !r->failure) {
+		vt_json_put(j, "outputs", ports_json(r->output, r->n_outputs));
+		rc = vt_record_result(&result, r, err);
+		if (!rc)
+			put_hex(j, "result", &result);
+	}
+	if (!rc)
+		rc = vt_json_canonical(out, j, err);
+	if (!rc)
+		*id = vt_digest_bytes(out->data + begun, out->len - begun);
+	vt_json_free(j);
+	return rc;
+}
+
+static struct vt_json *pairs_from_json(const struct vt_json *ports)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; ports && i < ports->n; i++) {
+		struct vt_json *pair = vt_json_new(VT_JSON_ARRAY);
+
+		vt_json_push(pair, vt_json_new_text(vt_json_text(vt_json_get(ports->item[i], "port"), "")));
+		vt_json_push(pair, vt_json_new_text(vt_json_text(vt_json_get(ports->item[i], "tree"), "")));
+		vt_json_push(list, pair);
+	}
+	return list;
+}
+
+int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_err *err)
+{
+	const struct vt_json *files = vt_json_get(port, "files");
+	size_t n = files ? files->n : 0;
+	struct vt_tree_file *f = vt_xcalloc(n + 1, sizeof(*f));
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < n; i++) {
+		union { const char *in; char *out; } path = { vt_json_text(vt_json_get(files->item[i], "path"), "") };
+		int64_t size = vt_json_integer(vt_json_get(files->item[i], "size"), -1);
+
+		f[i] = (struct vt_tree_file){ .path = path.out, .size = (uint64_t)size,
+			.executable = vt_json_true(vt_json_get(files->item[i], "executable"), false) };
+		if (!*path.out || size < 0 ||
+		    !vt_digest_parse(&f[i].digest, vt_json_text(vt_json_get(files->item[i], "sha256"), "")))
+			rc = vt_err_set(err, VT_EDATA, "file %zu (\"%s\"): path, size or digest is missing or "
+				"malformed", i, path.out);
+	}
+	if (!rc)
+		rc = vt_tree_from_files(out, f, n, err);
+	free(f);
+	return rc;
+}
+
+/* Each port's tree id must follow from the files it lists. */
+static int check_trees(const struct vt_json *ports, const char *origin, struct vt_err *err)
+{
+	for (size_t i = 0; ports && i < ports->n; i++) {
+		const char *port = vt_json_text(vt_json_get(ports->item[i], "port"), "?");
+		struct vt_tree *t = NULL;
+		char hex[VT_HEX];
+
+		if (vt_record_tree(&t, ports->item[i], err))
+			return vt_err_prefix(err, "%s: port %s", origin, port);
+		vt_digest_hex(hex, &t->id);
+		vt_tree_free(t);
+		if (strcmp(hex, vt_json_text(vt_json_get(ports->item[i], "tree"), "")))
+			return vt_err_set(err, VT_EINTEGRITY, "%s: port %s: the files listed do not make the tree id "
+				"it states", origin, port);
+	}
+	return 0;
+}
+
+/* The id is a digest of the bytes, so one content must have one form. */
+static int check_form(const struct vt_json *j, const char *text, size_t n, const char *origin, struct vt_err *err)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	int rc = vt_json_canonical(&b, j, err);
+
+	if (!rc && (b.len != n || memcmp(b.data, text, n)))
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: not in canonical form, so its id is not that of its content",
+			origin);
+	vt_buf_release(&b);
+	return rc;
+}
+
+static int check_ids(const struct vt_json *j, const char *origin, struct vt_err *err)
+{
+	struct vt_digest d;
+	char hex[VT_HEX];
+	const char *stated = vt_json_text(vt_json_get(j, "derivation"), ""),
+		*result = vt_json_text(vt_json_get(j, "result"), NULL);
+	const struct vt_json *params = vt_json_get(j, "params");
+
+	if (!params || digest_of(&d, derivation_json(vt_json_text(vt_json_get(j, "stage"), ""),
+	    vt_json_text(vt_json_get(j, "version"), ""),
+		vt_json_text(vt_json_get(j, "binary"), ""), params, pairs_from_json(vt_json_get(j, "inputs"))), err))
+		return vt_err_set(err, VT_EDATA, "%s: not a record: params are missing or not canonical", origin);
+	vt_digest_hex(hex, &d);
+	if (strcmp(hex, stated))
+		return vt_err_set(err, VT_EINTEGRITY, "%s: its derivation id does not follow from its contents",
+			origin);
+	if ((result != NULL) != !strcmp(vt_json_text(vt_json_get(j, "status"), ""), "ok"))
+		return vt_err_set(err, VT_EDATA, "%s: a record has a result exactly when its status is ok", origin);
+	if (!result)
+		return vt_json_get(j, "outputs") ? vt_err_set(err, VT_EDATA, "%s: a failed execution has no outputs",
+			origin) : 0;
+	if (digest_of(&d, result_json(stated, pairs_from_json(vt_json_get(j, "outputs"))), err))
+		return err->code;
+	vt_digest_hex(hex, &d);
+	if (strcmp(hex, result))
+		return vt_err_set(err, VT_EINTEGRITY, "%s: its result id does not follow from its contents", origin);
+	return 0;
+}
+
+int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char *origin, struct vt_err *err)
+{
+	struct vt_json *j = NULL;
+	int rc = vt_json_parse(&j, text, n, origin, err);
+
+	if (rc)
+		return rc;
+	if (vt_json_integer(vt_json_get(j, "format"), 0) != 1)
+		rc = vt_err_set(err, VT_EDATA, "%s: a record of format %lld; this version reads format 1", origin,
+			(long long)vt_json_integer(vt_json_get(j, "format"), 0));
+	if (!rc)
+		rc = check_form(j, text, n, origin, err);
+	if (!rc)
+		rc = check_ids(j, origin, err);
+	if (!rc)
+		rc = check_trees(vt_json_get(j, "inputs"), origin, err);
+	if (!rc)
+		rc = check_trees(vt_json_get(j, "outputs"), origin, err);
+	if (rc)
+		vt_json_free(j);
+	else
+		*out = j;
+	return rc;
+}
+
+/* --- subjects ----------------------------------------------------------------------------------------------------- */
+
+bool vt_record_names(const char *path, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *p = path; n && (p = strstr(p, name)); p++)
+		if ((p == path || !isalnum((unsigned char)p[-1])) && !isalnum((unsigned char)p[n]))
+			return true;
+	return false;
+}
+
+static void longest(const char **best, const struct vt_json *names, const char *path)
+{
+	for (size_t i = 0; names && i < names->n; i++) {
+		const char *name = names->type == VT_JSON_OBJECT ? names->key[i] : vt_json_text(names->item[i], "");
+
+		if (strlen(name) > strlen(*best) && vt_record_names(path, name))
+			*best = name;
+	}
+}
+
+char *vt_record_subject(const struct vt_json *record, const char *path)
+{
+	const struct vt_json *notes = vt_json_get(record, "notes");
+	const char *best = "", *slash = strchr(path, '/');
+
+	longest(&best, vt_json_get(notes, "subjects"), path);
+	longest(&best, vt_json_get(notes, "quarantined"), path);
+	return *best || !slash ? vt_xstrdup(best) : vt_xstrndup(path, (size_t)(slash - path));
+}

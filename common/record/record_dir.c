@@ -1,0 +1,301 @@
+#include "common/record/record_dir.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/record/record.h"
+
+static int add(struct vt_carried *c, const char *text, size_t n, const char *origin, bool own, struct vt_err *err)
+{
+	struct vt_digest d = vt_digest_bytes(text, n);
+	struct vt_carried_record *r;
+	struct vt_json *j = NULL;
+	int rc = vt_record_parse(&j, text, n, origin, err);
+
+	if (rc)
+		return rc;
+	if (c->n == c->cap) {
+		c->cap = c->cap ? 2 * c->cap : 16;
+		c->v = vt_xrealloc(c->v, c->cap * sizeof(*c->v));
+	}
+	r = &c->v[c->n++];
+	*r = (struct vt_carried_record){ .record = j, .text = vt_xstrndup(text, n), .len = n,
+		.origin = vt_xstrdup(origin), .own = own };
+	vt_digest_hex(r->id, &d);
+	return 0;
+}
+
+static int add_lines(struct vt_carried *c, const char *path, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_read(&text, path, 1u << 30, err);
+	unsigned number = 1;
+
+	for (char *line = text.data; !rc && line < text.data + text.len; number++) {
+		size_t n = strcspn(line, "\n");
+		char *origin = vt_asprintf("%s:%u", path, number);
+
+		if (n)
+			rc = add(c, line, n, origin, false, err);
+		line += n + 1;
+		free(origin);
+	}
+	vt_buf_release(&text);
+	return rc;
+}
+
+static int read_one(struct vt_carried *c, const char *dir, struct vt_err *err)
+{
+	char *own = vt_path_join(dir, "record.json"), *parents = vt_path_join(dir, "parents.jsonl");
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = 0;
+
+	/* record.json is written last: without it the rest is a killed stage's */
+	if (vt_fs_exists(own)) {
+		rc = vt_fs_read(&text, own, 1u << 30, err);
+		if (!rc)
+			rc = add(c, text.data, text.len, own, true, err);
+		if (!rc && vt_fs_exists(parents))
+			rc = add_lines(c, parents, err);
+	}
+	vt_buf_release(&text);
+	free(parents);
+	free(own);
+	return rc;
+}
+
+/* Own records first among equals, so that dropping repeats keeps them. */
+static int by_id(const void *a, const void *b)
+{
+	const struct vt_carried_record *x = a, *y = b;
+	int c = strcmp(x->id, y->id);
+
+	return c ? c : (int)y->own - (int)x->own;
+}
+
+static void release_record(struct vt_carried_record *r)
+{
+	vt_json_free(r->record);
+	free(r->text);
+	free(r->origin);
+}
+
+static void drop_repeats(struct vt_carried *c)
+{
+	size_t n = 0;
+
+	if (c->n > 1)
+		qsort(c->v, c->n, sizeof(*c->v), by_id);
+	for (size_t i = 0; i < c->n; i++)
+		if (n && !strcmp(c->v[n - 1].id, c->v[i].id))
+			release_record(&c->v[i]);
+		else
+			c->v[n++] = c->v[i];
+	c->n = n;
+}
+
+int vt_carried_read(struct vt_carried *out, const char *dir, struct vt_err *err)
+{
+	char *base = vt_path_join(dir, ".lineage");
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
+
+	*out = (struct vt_carried){ NULL, 0, 0 };
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_path_join(base, names.v[i]);
+
+		rc = read_one(out, path, err);
+		free(path);
+	}
+	drop_repeats(out);
+	if (rc)
+		vt_carried_release(out);
+	vt_strs_release(&names);
+	free(base);
+	return rc;
+}
+
+void vt_carried_release(struct vt_carried *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		release_record(&c->v[i]);
+	free(c->v);
+	*c = (struct vt_carried){ NULL, 0, 0 };
+}
+
+static size_t index_of(const struct vt_carried *c, const char *id)
+{
+	size_t lo = 0, hi = c->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(c->v[mid].id, id) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < c->n && !strcmp(c->v[lo].id, id) ? lo : c->n;
+}
+
+const struct vt_carried_record *vt_carried_find(const struct vt_carried *c, const char *id)
+{
+	size_t i = index_of(c, id);
+
+	return i < c->n ? &c->v[i] : NULL;
+}
+
+/* --- do they tell the truth? -------------------------------------------------------------------------------------- */
+
+static size_t file_index(const struct vt_tree *t, const char *path)
+{
+	size_t lo = 0, hi = t->n_files;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(t->file[mid].path, path) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < t->n_files && !strcmp(t->file[lo].path, path) ? lo : t->n_files;
+}
+
+struct checking {
+	const struct vt_tree *t;
+	const char *dir;
+	enum vt_carried_extent extent;
+	bool *vouched;           /* of t's files */
+	struct vt_strs *absent;
+};
+
+static int check_file(const struct checking *c, const struct vt_carried_record *r, const struct vt_json *file,
+	struct vt_err *err)
+{
+	const char *path = vt_json_text(vt_json_get(file, "path"), ""),
+		*stated = vt_json_text(vt_json_get(file, "sha256"), "");
+	size_t i = file_index(c->t, path);
+	char hex[VT_HEX];
+
+	if (i == c->t->n_files && c->extent == VT_CARRIED_PART) {
+		if (c->absent)
+			vt_strs_add(c->absent, path);
+		return 0;
+	}
+	if (i == c->t->n_files)
+		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: missing, but the record %.16s beside it (%s) lists it as "
+			"an output with digest %s", c->dir,
+			path, r->id, r->origin, stated);
+	vt_digest_hex(hex, &c->t->file[i].digest);
+	if (strcmp(hex, stated))
+		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: its digest is %s, but the record %.16s beside it (%s) "
+			"says %s", c->dir, path, hex, r->id,
+			r->origin, stated);
+	c->vouched[i] = true;
+	return 0;
+}
+
+static int check_outputs(const struct checking *c, const struct vt_carried_record *r, struct vt_err *err)
+{
+	const struct vt_json *outputs = vt_json_get(r->record, "outputs");
+	int rc = 0;
+
+	for (size_t i = 0; outputs && i < outputs->n; i++) {
+		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
+
+		for (size_t k = 0; !rc && files && k < files->n; k++)
+			rc = check_file(c, r, files->item[k], err);
+	}
+	return rc;
+}
+
+/* Marks what record i names as a parent and, through it, all that can be reached. */
+static void reach(const struct vt_carried *c, size_t from, bool *reached, size_t *stack)
+{
+	size_t n = 0;
+
+	reached[from] = true;
+	stack[n++] = from;
+	while (n) {
+		const struct vt_json *inputs = vt_json_get(c->v[stack[--n]].record, "inputs");
+
+		for (size_t i = 0; inputs && i < inputs->n; i++) {
+			const struct vt_json *parents = vt_json_get(inputs->item[i], "parents");
+
+			for (size_t k = 0; parents && k < parents->n; k++) {
+				size_t p = index_of(c, vt_json_text(parents->item[k], ""));
+
+				if (p < c->n && !reached[p]) {
+					reached[p] = true;
+					stack[n++] = p;
+				}
+			}
+		}
+	}
+}
+
+static int check_reached(const struct vt_carried *c, struct vt_err *err)
+{
+	bool *reached = vt_xcalloc(c->n + 1, sizeof(*reached));
+	size_t *stack = vt_xcalloc(c->n + 1, sizeof(*stack));
+	int rc = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i].own && !reached[i])
+			reach(c, i, reached, stack);
+	for (size_t i = 0; !rc && i < c->n; i++)
+		if (!reached[i])
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: the record %.16s is no ancestor of any record beside "
+				"it", c->v[i].origin, c->v[i].id);
+	free(stack);
+	free(reached);
+	return rc;
+}
+
+int vt_carried_check(const struct vt_carried *c, const struct vt_tree *t, const char *dir,
+	enum vt_carried_extent extent,
+	struct vt_strs *unvouched, struct vt_strs *absent, struct vt_err *err)
+{
+	struct checking check = { t, dir, extent, vt_xcalloc(t->n_files + 1, sizeof(bool)), absent };
+	int rc = check_reached(c, err);
+
+	for (size_t i = 0; !rc && i < c->n; i++)
+		if (c->v[i].own)
+			rc = check_outputs(&check, &c->v[i], err);
+	for (size_t i = 0; !rc && unvouched && i < t->n_files; i++)
+		if (!check.vouched[i])
+			vt_strs_add(unvouched, t->file[i].path);
+	free(check.vouched);
+	return rc;
+}
+
+/* False as soon as an output file is not there as stated. */
+static bool each_output(const struct vt_json *record, const struct vt_tree *t, bool *covered, bool mark)
+{
+	const struct vt_json *outputs = vt_json_get(record, "outputs");
+
+	for (size_t i = 0; outputs && i < outputs->n; i++) {
+		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
+
+		for (size_t k = 0; files && k < files->n; k++) {
+			size_t at = file_index(t, vt_json_text(vt_json_get(files->item[k], "path"), ""));
+			char hex[VT_HEX];
+
+			if (at == t->n_files)
+				return false;
+			vt_digest_hex(hex, &t->file[at].digest);
+			if (strcmp(hex, vt_json_text(vt_json_get(files->item[k], "sha256"), "")))
+				return false;
+			if (mark)
+				covered[at] = true;
+		}
+	}
+	return true;
+}
+
+bool vt_carried_fits(const struct vt_json *record, const struct vt_tree *t, bool *covered)
+{
+	return each_output(record, t, covered, false) && each_output(record, t, covered, true);
+}

@@ -1,0 +1,28 @@
+/* erased.h - objects that were erased by decision: <store>/tombs/ab/..., one canonical JSON file
+ * under the digest of what is gone.
+ *
+ *      {"by": "..", "format": 1, "reason": "..", "size": 123, "time": 1767225600}
+ *
+ * The digest stays in trees and records, so they verify as before; only the bytes are gone.  A store with a tombstone
+ * refuses to take the bytes in again. */
+#ifndef COMMON_STORE_ERASED_H
+#define COMMON_STORE_ERASED_H
+
+#include "common/store/store.h"
+
+bool vt_tomb_has(const struct vt_store *s, const struct vt_digest *d);
+
+/* The tombstone as JSON, NULL if there is none; caller frees. */
+struct vt_json *vt_tomb_read(const struct vt_store *s, const struct vt_digest *d);
+
+/* Durable when it returns; nothing happens if it is there. */
+int vt_tomb_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason, struct vt_err *err);
+
+/* VT_EDATA, with the path, if any file of the tree has a tombstone. */
+int vt_tomb_refuse(const struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
+
+/* *n counts tombstones; calls still_here for each whose bytes are in the store all the same. */
+int vt_tomb_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex), void *ctx, size_t *n,
+	struct vt_err *err);
+
+#endif

@@ -1,0 +1,22 @@
+/* peer_internal.h - for peer_*.c, reader.c, serve.c and transfer.c only. */
+#ifndef COMMON_TRANSFER_PEER_INTERNAL_H
+#define COMMON_TRANSFER_PEER_INTERNAL_H
+
+#include "common/transfer/peer.h"
+
+enum {
+	LINE_LIMIT = 4096,
+	BATCH_NAMES = 1 << 20,           /* most names in one request */
+};
+
+extern const char vt_peer_greeting[];    /* "voxtrail 1" */
+
+int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct vt_err *err);
+
+/* A directory remote: opens its store, and closes it with the peer. */
+int vt_peer_directory(struct vt_peer **out, const char *dir, bool writing, struct vt_err *err);
+
+/* Takes "KIND ID" apart; false if it is neither. */
+bool vt_name_parse(const char *name, const char **kind, struct vt_digest *id);
+
+#endif

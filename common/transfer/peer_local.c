@@ -1,0 +1,537 @@
+/* A store on this machine as one end of a transfer.
+ *
+ * What is put lies under tmp/ until flush, which checks every byte and then publishes kind by kind: objects, trees (in
+ * the order they came: children first), records, commits (parents first).  So what is there is always whole: a tree
+ * that is present has all its entries, a commit its tree and parents, and a repeated transfer need not look behind
+ * either. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/content/digest_set.h"
+#include "common/base/fault.h"
+#include "common/transfer/peer_internal.h"
+#include "common/record/record.h"
+#include "common/store/repo_internal.h"
+#include "common/store/erased.h"
+
+struct local {
+	struct vt_peer peer;
+	struct vt_store *s;
+	bool owns;                       /* the store was opened for this peer */
+	struct vt_strs name, tmp;        /* what waits for flush */
+	struct vt_buf said;
+};
+
+const char vt_peer_greeting[] = "voxtrail 1";
+
+static const char *const kinds[] = { "objects", "trees", "records", "commits" };
+
+bool vt_name_parse(const char *name, const char **kind, struct vt_digest *id)
+{
+	const char *space = strchr(name, ' ');
+
+	for (size_t i = 0; space && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strlen(kinds[i]) == (size_t)(space - name) && !strncmp(name, kinds[i], strlen(kinds[i]))) {
+			*kind = kinds[i];
+			return vt_digest_parse(id, space + 1);
+		}
+	return false;
+}
+
+/* Path of a name in the store, caller frees; NULL (VT_EDATA) if it is no name. */
+static char *path_of(struct vt_store *s, const char *name, struct vt_err *err)
+{
+	const char *kind;
+	struct vt_digest id;
+
+	if (vt_name_parse(name, &kind, &id))
+		return vt_store_path(s, kind, &id);
+	vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
+	return NULL;
+}
+
+static int local_refs(struct vt_peer *p, struct vt_refs *out, const char *repo, struct vt_err *err)
+{
+	return vt_refs_list(out, ((struct local *)p)->s, repo, err);
+}
+
+static int add_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
+{
+	(void)err;
+	vt_strs_add(ctx, c->id);
+	return 0;
+}
+
+static int local_history(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips, struct vt_err *err)
+{
+	return vt_repo_walk(((struct local *)p)->s, tips, add_commit, out, err);
+}
+
+static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+{
+	struct vt_store *s = ((struct local *)p)->s;
+
+	/* what is found here is relied on: gc must not sweep it before something names it */
+	if (!s->read_only && vt_store_use(s, err))
+		return err->code;
+	for (size_t i = 0; i < names->n; i++) {
+		char *path = path_of(s, names->v[i], err);
+		const char *kind;
+		struct vt_digest id;
+
+		if (!path)
+			return err->code;
+		/* what was erased here is not lacking */
+		if (!vt_fs_exists(path) && !(vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
+		    vt_tomb_has(s, &id)))
+			vt_strs_add(out, names->v[i]);
+		free(path);
+	}
+	return 0;
+}
+
+/* "ID SIZE REASON" of those objects that were erased here. */
+static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+{
+	struct vt_store *s = ((struct local *)p)->s;
+
+	(void)err;
+	for (size_t i = 0; i < names->n; i++) {
+		const char *kind;
+		struct vt_digest id;
+		struct vt_json *tomb = vt_name_parse(names->v[i], &kind, &id) &&
+			!strcmp(kind, "objects") ? vt_tomb_read(s, &id) : NULL;
+		char *line;
+
+		if (!tomb)
+			continue;
+		line = vt_asprintf("%s %lld %s", strchr(names->v[i], ' ') + 1,
+			(long long)vt_json_integer(vt_json_get(tomb, "size"), 0),
+			vt_json_text(vt_json_get(tomb, "reason"), ""));
+		for (char *c = line; *c; c++)
+			if (*c == '\n')
+				*c = ' ';
+		vt_strs_add(out, line);
+		free(line);
+		vt_json_free(tomb);
+	}
+	return 0;
+}
+
+static int local_bury(struct vt_peer *p, const char *line, struct vt_err *err)
+{
+	struct local *l = (struct local *)p;
+	struct vt_digest id;
+	char *reason;
+	unsigned long long size;
+
+	if (strlen(line) < VT_HEX || line[VT_HEX - 1] != ' ' || !vt_digest_parse_n(&id, line))
+		return vt_err_set(err, VT_EDATA, "\"%.100s\" says nothing of an erased file", line);
+	if (vt_store_use(l->s, err))
+		return err->code;
+	size = strtoull(line + VT_HEX, &reason, 10);
+	return vt_tomb_put(l->s, &id, size, *reason ? reason + 1 : "", err);
+}
+
+/* --- records that vouch ------------------------------------------------------------------------------------------- */
+
+/* Whoever made a tree as a whole, else whoever made its files; of a file that several trees hold once. */
+static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tree_hex, struct vt_digest_set *asked,
+	struct vt_err *err)
+{
+	size_t before = out->n;
+	struct vt_tree *t = NULL;
+	struct vt_digest id;
+	char hex[VT_HEX];
+	int rc = vt_store_producers(s, tree_hex, out, err);
+
+	if (rc || out->n > before || !vt_digest_parse(&id, tree_hex))
+		return rc;
+	rc = vt_store_get_tree(s, &t, &id, err);
+	for (size_t i = 0; !rc && i < t->n_files; i++) {
+		if (!vt_digest_set_add(asked, &t->file[i].digest))
+			continue;
+		vt_digest_hex(hex, &t->file[i].digest);
+		rc = vt_store_producers(s, hex, out, err);
+	}
+	vt_tree_free(t);
+	return rc;
+}
+
+static void add_parents(struct vt_store *s, struct vt_strs *next, const char *id)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	const struct vt_json *inputs;
+
+	if (vt_store_get_record(s, &j, id, &none))
+		return;
+	inputs = vt_json_get(j, "inputs");
+	for (size_t i = 0; inputs && i < inputs->n; i++) {
+		const struct vt_json *parents = vt_json_get(inputs->item[i], "parents");
+
+		for (size_t k = 0; parents && k < parents->n; k++)
+			vt_strs_add(next, vt_json_text(parents->item[k], ""));
+	}
+	vt_json_free(j);
+}
+
+static bool contains(const struct vt_strs *sorted, const char *text)
+{
+	size_t lo = 0, hi = sorted->n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		int order = strcmp(sorted->v[mid], text);
+
+		if (!order)
+			return true;
+		if (order < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
+/* Generation by generation; a record that is not here is left out. */
+static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees, struct vt_err *err)
+{
+	struct vt_store *s = ((struct local *)p)->s;
+	struct vt_strs wave = VT_STRS_INIT, next = VT_STRS_INIT;
+	struct vt_digest_set asked = VT_DIGEST_SET_INIT;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < trees->n; i++)
+		rc = add_producers(s, &wave, trees->v[i], &asked, err);
+	vt_digest_set_release(&asked);
+	while (!rc && wave.n) {
+		size_t before = out->n;
+
+		vt_strs_unique(&wave);
+		for (size_t i = 0; i < wave.n; i++) {
+			char *name = vt_asprintf("records %s", wave.v[i]), *path = path_of(s, name, err);
+
+			if (path && vt_fs_exists(path) && !contains(&(struct vt_strs){ out->v, before, 0 },
+			    wave.v[i])) {
+				vt_strs_add(out, wave.v[i]);
+				add_parents(s, &next, wave.v[i]);
+			}
+			free(path);
+			free(name);
+		}
+		vt_strs_unique(out);
+		vt_strs_release(&wave);
+		wave = next;
+		next = (struct vt_strs)VT_STRS_INIT;
+	}
+	vt_strs_release(&wave);
+	return rc;
+}
+
+/* --- reading and taking in ---------------------------------------------------------------------------------------- */
+
+static int get_one(struct local *l, const char *name, vt_sink sink, void *ctx, struct vt_err *err)
+{
+	char *path = path_of(l->s, name, err);
+	struct vt_reader r = { NULL, 0, -1, NULL };
+	struct stat st;
+	int rc;
+
+	if (!path)
+		return err->code;
+	r.fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (r.fd < 0 || fstat(r.fd, &st))
+		rc = vt_err_errno(err, VT_EINTEGRITY, "%s: named by a commit, but cannot be opened; `voxtrail verify` "
+			"lists what is damaged", path);
+	else
+		rc = sink(ctx, name, (uint64_t)st.st_size, &r, err);
+	if (r.fd >= 0)
+		close(r.fd);
+	vt_reader_release(&r);
+	free(path);
+	return rc;
+}
+
+static int local_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < names->n; i++)
+		rc = get_one((struct local *)p, names->v[i], sink, ctx, err);
+	return rc;
+}
+
+static char *waiting_path(const struct local *l, size_t i)
+{
+	return vt_asprintf("%s/tmp/%s", l->s->dir, l->tmp.v[i]);
+}
+
+static int local_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+{
+	struct local *l = (struct local *)p;
+	const char *kind;
+	struct vt_digest id;
+	char *tmp;
+	int fd, rc;
+
+	if (!vt_name_parse(name, &kind, &id))
+		return vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
+	if (vt_store_use(l->s, err))
+		return err->code;
+	tmp = vt_store_tmp_name(l->s);
+	fd = vt_fault("put.create") ? -1 : openat(l->s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (fd < 0) {
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/tmp: cannot create a file", l->s->dir);
+	} else {
+		vt_strs_add(&l->name, name);
+		vt_strs_add(&l->tmp, tmp);
+		rc = vt_fault("put.write") ? vt_err_errno(err, VT_EIO, "%s: cannot write", name)
+			: vt_reader_copy(r, size, fd, name, err);
+		if (close(fd) && !rc)
+			rc = vt_err_errno(err, VT_EIO, "%s/tmp/%s: cannot close", l->s->dir, tmp);
+	}
+	free(tmp);
+	return rc;
+}
+
+/* Everything a tree or commit names must be there before it is; of erased files the tombstone. */
+static int check_tree(struct local *l, const char *name, const char *text, struct vt_err *err)
+{
+	const char *at = strchr(text, '\n');
+	struct vt_tree_line line;
+	int more = 0;
+
+	for (at = at ? at + 1 : ""; (more = vt_tree_line_next(&at, &line, err)) > 0;) {
+		char *path = vt_store_path(l->s, line.type == 'd' ? "trees" : "objects", &line.digest), hex[VT_HEX];
+
+		vt_digest_hex(hex, &line.digest);
+		if (!vt_fs_exists(path) && (line.type == 'd' || !vt_tomb_has(l->s, &line.digest)))
+			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %.*s (%s) did not come", name, (int)line.name_len,
+				line.name, hex);
+		free(path);
+		if (err->code)
+			return err->code;
+	}
+	return more < 0 ? vt_err_prefix(err, "%s", name) : 0;
+}
+
+static int check_commit(struct local *l, const char *name, const struct vt_buf *text, struct vt_err *err)
+{
+	struct vt_commit c = { .id = "" };
+	struct vt_strs names = VT_STRS_INIT, lacking = VT_STRS_INIT;
+	int rc = vt_commit_parse(&c, text->data, text->len, name, err);
+
+	for (size_t i = 0; !rc && i <= c.parents.n; i++) {
+		char *other = i ? vt_asprintf("commits %s", c.parents.v[i - 1]) : vt_asprintf("trees %s", c.tree);
+
+		vt_strs_add(&names, other);
+		free(other);
+	}
+	if (!rc)
+		rc = local_missing(&l->peer, &lacking, &names, err);
+	if (!rc && lacking.n)
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: what it names, %s, did not come", name, lacking.v[0]);
+	vt_strs_release(&names);
+	vt_strs_release(&lacking);
+	vt_commit_release(&c);
+	return rc;
+}
+
+static bool is_kind(const char *name, const char *kind)
+{
+	size_t n = strlen(kind);
+
+	return !strncmp(name, kind, n) && name[n] == ' ';
+}
+
+static int publish_one(struct local *l, size_t i, struct vt_published *p, struct vt_err *err)
+{
+	char *tmp = waiting_path(l, i), to[VT_STORE_NAME + 16], name[VT_STORE_NAME];
+	struct vt_buf text = VT_BUF_INIT;
+	const char *kind;
+	struct vt_digest id;
+	int rc = strcmp(p->kind, "objects") ? vt_fs_read(&text, tmp, 1u << 30, err) : 0;
+
+	vt_name_parse(l->name.v[i], &kind, &id);
+	vt_store_name(name, &id);
+	snprintf(to, sizeof(to), "%s/%s", kind, name);
+	if (!rc && !strcmp(kind, "trees"))
+		rc = check_tree(l, l->name.v[i], text.data, err);
+	if (!rc && !strcmp(kind, "commits"))
+		rc = check_commit(l, l->name.v[i], &text, err);
+	if (!rc)
+		rc = vt_publish_fan_out(l->s, p, &id, err);
+	if (!rc && (vt_fault("put.rename") || renameat(l->s->tmp_fd, l->tmp.v[i], l->s->dir_fd, to)))
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot take its name", l->s->dir, to);
+	vt_buf_release(&text);
+	free(tmp);
+	return rc;
+}
+
+static int publish_kind(struct local *l, const char *kind, struct vt_err *err)
+{
+	struct vt_published p;
+	bool any = false;
+	int rc = 0;
+
+	for (size_t i = 0; i < l->name.n && !any; i++)
+		any = is_kind(l->name.v[i], kind);
+	if (!any)
+		return 0;
+	rc = vt_publish_begin(l->s, &p, kind, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < l->name.n; i++)
+		if (is_kind(l->name.v[i], kind))
+			rc = publish_one(l, i, &p, err);
+	return vt_publish_end(l->s, &p, rc, err);
+}
+
+/* Records go the way of any other: checked, published and indexed as one batch. */
+static int publish_records(struct local *l, struct vt_err *err)
+{
+	struct vt_record_text *v = vt_xcalloc(l->name.n + 1, sizeof(*v));
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < l->name.n; i++) {
+		struct vt_buf text = VT_BUF_INIT;
+		struct vt_json *j = NULL;
+		char *tmp;
+
+		if (!is_kind(l->name.v[i], "records"))
+			continue;
+		tmp = waiting_path(l, i);
+		rc = vt_fs_read(&text, tmp, 1u << 30, err);
+		free(tmp);
+		if (!rc)
+			rc = vt_record_parse(&j, text.data, text.len, l->name.v[i], err);
+		if (rc)
+			vt_buf_release(&text);
+		else
+			v[n++] = (struct vt_record_text){ text.data, text.len, j };
+	}
+	if (!rc && n)
+		rc = vt_store_put_records(l->s, v, n, err);
+	for (size_t i = 0; i < n; i++) {
+		union { const char *in; char *out; } text = { v[i].text };
+		union { const struct vt_json *in; struct vt_json *out; } record = { v[i].record };
+
+		free(text.out);
+		vt_json_free(record.out);
+	}
+	free(v);
+	return rc;
+}
+
+static int check_bytes(struct local *l, struct vt_err *err)
+{
+	for (size_t i = 0; !err->code && i < l->tmp.n; i++) {
+		char *tmp = waiting_path(l, i), hex[VT_HEX];
+		struct vt_digest d;
+		uint64_t size;
+
+		if (!vt_digest_file(&d, &size, tmp, err)) {
+			vt_digest_hex(hex, &d);
+			if (strcmp(hex, strchr(l->name.v[i], ' ') + 1))
+				vt_err_set(err, VT_EINTEGRITY, "%s arrived with the digest %s; verify the store it "
+					"came from", l->name.v[i], hex);
+		}
+		free(tmp);
+	}
+	return err->code;
+}
+
+static int sync_contents(const struct local *l, struct vt_err *err)
+{
+	return vt_fault("put.sync") || syncfs(l->s->dir_fd) ? vt_err_errno(err, VT_EIO, "%s: cannot make writes "
+		"durable", l->s->dir) : 0;
+}
+
+static void forget_waiting(struct local *l)
+{
+	for (size_t i = 0; i < l->tmp.n; i++)
+		unlinkat(l->s->tmp_fd, l->tmp.v[i], 0);
+	vt_strs_release(&l->name);
+	vt_strs_release(&l->tmp);
+}
+
+static int local_flush(struct vt_peer *p, struct vt_err *err)
+{
+	struct local *l = (struct local *)p;
+	int rc = l->tmp.n ? check_bytes(l, err) : 0;
+
+	if (!rc && l->tmp.n)
+		rc = sync_contents(l, err);
+	if (!rc)
+		rc = publish_kind(l, "objects", err);
+	if (!rc)
+		rc = publish_kind(l, "trees", err);
+	if (!rc)
+		rc = publish_records(l, err);
+	if (!rc)
+		rc = publish_kind(l, "commits", err);
+	forget_waiting(l);
+	return rc;
+}
+
+static int local_move(struct vt_peer *p, const char *repo, const char *name, const char *from, const char *to,
+	bool force, struct vt_err *err)
+{
+	struct local *l = (struct local *)p;
+	bool forward = true;
+	int rc = 0;
+
+	if (*from && !force && !strncmp(name, "tags/", 5) && strcmp(from, to))
+		forward = false;
+	else if (*from && !force)
+		rc = vt_repo_descends(l->s, to, from, &forward, err);
+	if (!rc && !forward)
+		rc = vt_err_set(err, VT_EFAIL, "%s@%s at %s is %.16s, which %.16s does not descend from; --force moves "
+			"it all the same", repo,
+			strchr(name, '/') + 1, p->said, from, to);
+	return rc ? rc : vt_ref_move(l->s, repo, name, from, to, err);
+}
+
+static void local_close(struct vt_peer *p)
+{
+	struct local *l = (struct local *)p;
+
+	forget_waiting(l);
+	if (l->owns)
+		vt_store_close(l->s);
+	vt_buf_release(&l->said);
+	free(l);
+}
+
+static const struct vt_peer_ops ops = { local_refs, local_history, local_missing, local_vouchers, local_erased,
+	local_bury, local_get, local_put, local_flush, local_move,
+	local_close };
+
+struct vt_peer *vt_peer_local(struct vt_store *s)
+{
+	struct local *l = vt_xcalloc(1, sizeof(*l));
+
+	l->s = s;
+	vt_buf_str(&l->said, vt_store_dir(s));
+	l->peer = (struct vt_peer){ &ops, l->said.data };
+	return &l->peer;
+}
+
+int vt_peer_directory(struct vt_peer **out, const char *dir, bool writing, struct vt_err *err)
+{
+	struct vt_store *s = NULL;
+
+	if (vt_store_open(&s, dir, writing ? VT_STORE_CREATE : VT_STORE_READ, err))
+		return err->code;
+	*out = vt_peer_local(s);
+	((struct local *)*out)->owns = true;
+	return 0;
+}

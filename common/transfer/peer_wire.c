@@ -1,0 +1,362 @@
+/* A store behind a pipe, as its client sees it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/transfer/peer_internal.h"
+
+struct wire {
+	struct vt_peer peer;
+	struct vt_reader in;
+	int out;
+	pid_t pid;
+	struct vt_buf line, send;
+	char *said;
+};
+
+/* "no CODE TEXT" */
+static int refused(struct wire *w, struct vt_err *err)
+{
+	char *end;
+	long code = strtol(w->line.data + 3, &end, 10);
+
+	if (code < 1 || code > 127 || *end != ' ')
+		return vt_err_set(err, VT_EDATA, "%s: answered \"%.200s\"", w->said, w->line.data);
+	return vt_err_set(err, (int)code, "%s: %s", w->said, end + 1);
+}
+
+/* A request could not be sent: where the server gave up it has said why. */
+static int explain(struct wire *w, struct vt_err *err)
+{
+	struct vt_err none = VT_ERR_INIT;
+
+	close(w->out);
+	w->out = -1;
+	if (!vt_reader_line(&w->in, &w->line, &none) && !strncmp(w->line.data, "no ", 3))
+		refused(w, err);
+	return err->code;
+}
+
+static int put_text(struct wire *w, const char *text, struct vt_err *err)
+{
+	return vt_write_all(w->out, text, strlen(text), w->said, err) ? explain(w, err) : 0;
+}
+
+/* Sends "WORD N" and the lines. */
+static int ask(struct wire *w, const char *word, const struct vt_strs *lines, struct vt_err *err)
+{
+	vt_buf_clear(&w->send);
+	vt_buf_printf(&w->send, "%s %zu\n", word, lines->n);
+	for (size_t i = 0; i < lines->n; i++)
+		vt_buf_printf(&w->send, "%s\n", lines->v[i]);
+	return put_text(w, w->send.data, err);
+}
+
+/* Reads an answer line; *rest is what stands behind `word `. */
+static int answer(struct wire *w, const char *word, const char **rest, struct vt_err *err)
+{
+	size_t n = strlen(word);
+
+	if (vt_reader_line(&w->in, &w->line, err))
+		return vt_err_prefix(err, "%s", w->said);
+	if (!strncmp(w->line.data, "no ", 3))
+		return refused(w, err);
+	if (strncmp(w->line.data, word, n) || (w->line.data[n] && w->line.data[n] != ' '))
+		return vt_err_set(err, VT_EDATA, "%s: answered \"%.200s\"", w->said, w->line.data);
+	*rest = w->line.data + n + (w->line.data[n] == ' ');
+	return 0;
+}
+
+static int answer_lines(struct wire *w, struct vt_strs *out, struct vt_err *err)
+{
+	const char *rest;
+	unsigned long n;
+
+	if (answer(w, "ok", &rest, err))
+		return err->code;
+	n = strtoul(rest, NULL, 10);
+	for (unsigned long i = 0; i < n; i++) {
+		if (vt_reader_line(&w->in, &w->line, err))
+			return vt_err_prefix(err, "%s", w->said);
+		vt_strs_add(out, w->line.data);
+	}
+	return 0;
+}
+
+static int wire_refs(struct vt_peer *p, struct vt_refs *out, const char *repo, struct vt_err *err)
+{
+	struct wire *w = (struct wire *)p;
+	struct vt_strs lines = VT_STRS_INIT;
+	char *request = vt_asprintf("refs %s\n", repo ? repo : "*");
+	int rc = put_text(w, request, err);
+
+	if (!rc)
+		rc = answer_lines(w, &lines, err);
+	for (size_t i = 0; !rc && i < lines.n; i++) {
+		char *name = strchr(lines.v[i], ' '), *id = name ? strchr(name + 1, ' ') : NULL;
+		struct vt_digest d;
+
+		if (!id || !vt_digest_parse(&d, id + 1)) {
+			rc = vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.200s\"", w->said, lines.v[i]);
+			break;
+		}
+		*name++ = '\0';
+		*id++ = '\0';
+		vt_refs_add(out, lines.v[i], name, id);
+	}
+	vt_strs_release(&lines);
+	free(request);
+	return rc;
+}
+
+static int wire_history(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips, struct vt_err *err)
+{
+	return ask((struct wire *)p, "history", tips, err) ? err->code : answer_lines((struct wire *)p, out, err);
+}
+
+static int wire_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+{
+	return ask((struct wire *)p, "missing", names, err) ? err->code : answer_lines((struct wire *)p, out, err);
+}
+
+static int wire_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees, struct vt_err *err)
+{
+	return ask((struct wire *)p, "vouchers", trees, err) ? err->code : answer_lines((struct wire *)p, out, err);
+}
+
+static int wire_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+{
+	return ask((struct wire *)p, "erased", names, err) ? err->code : answer_lines((struct wire *)p, out, err);
+}
+
+static int wire_bury(struct vt_peer *p, const char *line, struct vt_err *err)
+{
+	char *request = vt_asprintf("bury %s\n", line);
+	const char *rest;
+	int rc = put_text((struct wire *)p, request, err);
+
+	free(request);
+	return rc ? rc : answer((struct wire *)p, "ok", &rest, err);
+}
+
+static int wire_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx, struct vt_err *err)
+{
+	struct wire *w = (struct wire *)p;
+	int rc = ask(w, "get", names, err);
+
+	for (size_t i = 0; !rc && i < names->n; i++) {
+		const char *rest;
+		size_t n = strlen(names->v[i]);
+
+		rc = answer(w, "object", &rest, err);
+		if (!rc && (strncmp(rest, names->v[i], n) || rest[n] != ' '))
+			rc = vt_err_set(err, VT_EDATA, "%s: was asked for %s and answered \"%.200s\"", w->said,
+				names->v[i], rest);
+		if (!rc)
+			rc = sink(ctx, names->v[i], strtoull(rest + n + 1, NULL, 10), &w->in, err);
+	}
+	return rc;
+}
+
+static int wire_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+{
+	struct wire *w = (struct wire *)p;
+	char *request = vt_asprintf("put %s %llu\n", name, (unsigned long long)size);
+	int rc = put_text(w, request, err);
+
+	free(request);
+	if (!rc && vt_reader_copy(r, size, w->out, name, err))
+		rc = explain(w, err);
+	return rc;
+}
+
+static int wire_flush(struct vt_peer *p, struct vt_err *err)
+{
+	const char *rest;
+
+	return put_text((struct wire *)p, "flush\n", err) ? err->code : answer((struct wire *)p, "ok", &rest, err);
+}
+
+static int wire_move(struct vt_peer *p, const char *repo, const char *name, const char *from, const char *to,
+	bool force, struct vt_err *err)
+{
+	struct wire *w = (struct wire *)p;
+	char *request = vt_asprintf("move %s %s %s %s %s\n", repo, name, *from ? from : "-", to, force ? "force"
+		: "forward");
+	const char *rest;
+	int rc = put_text(w, request, err);
+
+	free(request);
+	return rc ? rc : answer(w, "ok", &rest, err);
+}
+
+static void wire_close(struct vt_peer *p)
+{
+	struct wire *w = (struct wire *)p;
+
+	if (w->out >= 0)
+		close(w->out);
+	if (w->in.fd >= 0)
+		close(w->in.fd);
+	while (w->pid > 0 && waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	vt_reader_release(&w->in);
+	vt_buf_release(&w->line);
+	vt_buf_release(&w->send);
+	free(w->said);
+	free(w);
+}
+
+static const struct vt_peer_ops ops = { wire_refs, wire_history, wire_missing, wire_vouchers, wire_erased, wire_bury,
+	wire_get, wire_put,
+	wire_flush, wire_move, wire_close };
+
+/* --- reaching it -------------------------------------------------------------------------------------------------- */
+
+struct address {
+	char *host, *port, *path;        /* host NULL: a directory */
+};
+
+static void address_release(struct address *a)
+{
+	free(a->host);
+	free(a->port);
+	free(a->path);
+}
+
+static int parse_url(struct address *a, const char *remote, struct vt_err *err)
+{
+	const char *host = remote + 6, *slash = strchr(host, '/'), *colon;
+
+	if (!slash || slash == host)
+		return vt_err_set(err, VT_EUSAGE, "%s: write ssh://HOST/PATH", remote);
+	colon = memchr(host, ':', (size_t)(slash - host));
+	a->host = vt_xstrndup(host, (size_t)((colon ? colon : slash) - host));
+	if (colon)
+		a->port = vt_xstrndup(colon + 1, (size_t)(slash - colon - 1));
+	a->path = vt_xstrdup(slash);
+	if (a->port && (!*a->port || a->port[strspn(a->port, "0123456789")]))
+		return vt_err_set(err, VT_EUSAGE, "%s: the port \"%s\" is no number", remote, a->port);
+	return 0;
+}
+
+/* host:path where no '/' stands before the ':', as scp and git have it. */
+static int parse_address(struct address *a, const char *remote, struct vt_err *err)
+{
+	const char *colon = strchr(remote, ':'), *slash = strchr(remote, '/');
+	int rc = 0;
+
+	if (!strncmp(remote, "ssh://", 6)) {
+		rc = parse_url(a, remote, err);
+	} else if (strstr(remote, "://")) {
+		rc = vt_err_set(err, VT_EUSAGE, "%s: a remote is a directory, HOST:PATH or ssh://HOST/PATH; "
+			"docs/store.md says how to use an object store", remote);
+	} else if (colon && (!slash || colon < slash)) {
+		a->host = vt_xstrndup(remote, (size_t)(colon - remote));
+		a->path = vt_xstrdup(colon + 1);
+	}
+	/* a host that begins with - would be taken for an option */
+	if (!rc && a->host && (!*a->host || *a->host == '-' || !*a->path))
+		rc = vt_err_set(err, VT_EUSAGE, "%s: no host and path", remote);
+	return rc;
+}
+
+/* 'text' with ' as '\'' : one word for the shell at the other end. */
+static void quote(struct vt_buf *out, const char *text)
+{
+	vt_buf_char(out, '\'');
+	for (; *text; text++)
+		if (*text == '\'')
+			vt_buf_str(out, "'\\''");
+		else
+			vt_buf_char(out, *text);
+	vt_buf_char(out, '\'');
+}
+
+static void run_ssh(const struct address *a, const char *command)
+{
+	const char *ssh = getenv("VOXTRAIL_SSH");
+	char *script = vt_asprintf("exec %s \"$@\"", ssh && *ssh ? ssh : "ssh");
+
+	if (a->port)
+		execl("/bin/sh", "sh", "-c", script, "ssh", "-p", a->port, a->host, command, (char *)NULL);
+	else
+		execl("/bin/sh", "sh", "-c", script, "ssh", a->host, command, (char *)NULL);
+	free(script);
+}
+
+static int spawn(struct wire *w, const struct address *a, bool writing, struct vt_err *err)
+{
+	const char *program = getenv("VOXTRAIL_REMOTE");
+	struct vt_buf command = VT_BUF_INIT;
+	int to[2] = { -1, -1 }, from[2] = { -1, -1 };
+
+	if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC))
+		return vt_err_errno(err, VT_EIO, "cannot make a pipe");
+	vt_buf_printf(&command, "%s serve%s --store ", program && *program ? program : "voxtrail", writing ? " --write"
+		: "");
+	quote(&command, a->path);
+	signal(SIGPIPE, SIG_IGN);                /* a server that went away is an error to report */
+	w->pid = fork();
+	if (w->pid == 0) {
+		signal(SIGPIPE, SIG_DFL);
+		if (dup2(to[0], 0) >= 0 && dup2(from[1], 1) >= 0)
+			run_ssh(a, command.data);
+		_Exit(127);
+	}
+	close(to[0]);
+	close(from[1]);
+	w->out = to[1];
+	w->in.fd = from[0];
+	vt_buf_release(&command);
+	return w->pid < 0 ? vt_err_errno(err, VT_EIO, "cannot start ssh") : 0;
+}
+
+static int connect_to(struct wire *w, const struct address *a, bool writing, struct vt_err *err)
+{
+	int rc = spawn(w, a, writing, err);
+
+	if (!rc && vt_reader_line(&w->in, &w->line, err))
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: nobody answered; is voxtrail on the PATH there, or "
+			"$VOXTRAIL_REMOTE its path?", w->said);
+	if (!rc && !strncmp(w->line.data, "no ", 3))
+		rc = refused(w, err);
+	if (!rc && strcmp(w->line.data, vt_peer_greeting))
+		rc = vt_err_set(err, VT_EDATA, "%s: said \"%.200s\" instead of \"%s\"; is its shell's start-up silent, "
+			"its voxtrail of this version?", w->said,
+			w->line.data, vt_peer_greeting);
+	return rc;
+}
+
+int vt_peer_open(struct vt_peer **out, const char *remote, bool writing, struct vt_err *err)
+{
+	struct address a = { NULL, NULL, NULL };
+	struct wire *w;
+	int rc = parse_address(&a, remote, err);
+
+	if (rc || !a.host) {
+		address_release(&a);
+		return rc ? rc : vt_peer_directory(out, remote, writing, err);
+	}
+	w = vt_xcalloc(1, sizeof(*w));
+	w->out = w->in.fd = -1;
+	w->said = vt_xstrdup(remote);
+	w->peer = (struct vt_peer){ &ops, w->said };
+	rc = connect_to(w, &a, writing, err);
+	if (rc)
+		wire_close(&w->peer);
+	else
+		*out = &w->peer;
+	address_release(&a);
+	return rc;
+}
+
+void vt_peer_close(struct vt_peer *p)
+{
+	if (p)
+		p->ops->close(p);
+}

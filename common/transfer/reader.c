@@ -1,0 +1,108 @@
+/* Bytes of known length from memory or a descriptor. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/transfer/peer_internal.h"
+
+enum { CHUNK = 1 << 18 };
+
+int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct vt_err *err)
+{
+	const char *p = bytes;
+
+	while (n) {
+		ssize_t k = write(fd, p, n);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return vt_err_errno(err, VT_EIO, "%s: cannot write", what);
+		p += k;
+		n -= (size_t)k;
+	}
+	return 0;
+}
+
+/* Makes at least one byte ready. */
+static int fill(struct vt_reader *r, const char *what, struct vt_err *err)
+{
+	ssize_t k;
+
+	if (r->left)
+		return 0;
+	if (!r->own)
+		r->own = vt_xmalloc(CHUNK);
+	do
+		k = r->fd < 0 ? 0 : read(r->fd, r->own, CHUNK);
+	while (k < 0 && errno == EINTR);
+	if (k < 0)
+		return vt_err_errno(err, VT_EIO, "%s: cannot read", what);
+	if (k == 0)
+		return vt_err_set(err, VT_EIO, "%s: ended too early", what);
+	r->next = r->own;
+	r->left = (size_t)k;
+	return 0;
+}
+
+int vt_reader_copy(struct vt_reader *r, uint64_t n, int to, const char *what, struct vt_err *err)
+{
+	while (n) {
+		size_t k;
+
+		if (fill(r, what, err))
+			return err->code;
+		k = n < r->left ? (size_t)n : r->left;
+		if (vt_write_all(to, r->next, k, what, err))
+			return err->code;
+		r->next += k;
+		r->left -= k;
+		n -= k;
+	}
+	return 0;
+}
+
+int vt_reader_bytes(struct vt_reader *r, uint64_t n, struct vt_buf *to, const char *what, struct vt_err *err)
+{
+	while (n) {
+		size_t k;
+
+		if (fill(r, what, err))
+			return err->code;
+		k = n < r->left ? (size_t)n : r->left;
+		vt_buf_add(to, r->next, k);
+		r->next += k;
+		r->left -= k;
+		n -= k;
+	}
+	return 0;
+}
+
+int vt_reader_line(struct vt_reader *r, struct vt_buf *line, struct vt_err *err)
+{
+	vt_buf_clear(line);
+	for (;;) {
+		const char *end;
+		size_t k;
+
+		if (fill(r, "the other side", err))
+			return err->code;
+		end = memchr(r->next, '\n', r->left);
+		k = end ? (size_t)(end - r->next) : r->left;
+		vt_buf_add(line, r->next, k);
+		r->next += k + (end != NULL);
+		r->left -= k + (end != NULL);
+		if (line->len > LINE_LIMIT)
+			return vt_err_set(err, VT_EDATA, "the other side sent a line of more than %d bytes: it does "
+				"not speak this protocol", LINE_LIMIT);
+		if (end)
+			return 0;
+	}
+}
+
+void vt_reader_release(struct vt_reader *r)
+{
+	free(r->own);
+	*r = (struct vt_reader){ NULL, 0, -1, NULL };
+}

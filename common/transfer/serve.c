@@ -1,0 +1,195 @@
+/* The other end of the pipe: requests in, a local peer's answers out. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/transfer/peer_internal.h"
+
+struct session {
+	struct vt_peer *peer;
+	struct vt_reader in;
+	int out;
+	struct vt_buf line, send;
+};
+
+static int say_lines(struct session *v, const struct vt_strs *lines, struct vt_err *err)
+{
+	vt_buf_clear(&v->send);
+	vt_buf_printf(&v->send, "ok %zu\n", lines->n);
+	for (size_t i = 0; i < lines->n; i++)
+		vt_buf_printf(&v->send, "%s\n", lines->v[i]);
+	return vt_write_all(v->out, v->send.data, v->send.len, "answer", err);
+}
+
+static int say_ok(struct session *v, struct vt_err *err)
+{
+	return vt_write_all(v->out, "ok\n", 3, "answer", err);
+}
+
+/* The N lines behind a request. */
+static int take_lines(struct session *v, const char *count, struct vt_strs *out, struct vt_err *err)
+{
+	unsigned long n = strtoul(count, NULL, 10);
+	int rc = n > BATCH_NAMES ? vt_err_set(err, VT_EDATA, "a request of %lu names; at most %d", n, BATCH_NAMES) : 0;
+
+	for (unsigned long i = 0; !rc && i < n; i++) {
+		rc = vt_reader_line(&v->in, &v->line, err);
+		if (!rc)
+			vt_strs_add(out, v->line.data);
+	}
+	return rc;
+}
+
+static int on_refs(struct session *v, const char *args, struct vt_err *err)
+{
+	struct vt_refs refs = { NULL, 0, 0 };
+	struct vt_strs lines = VT_STRS_INIT;
+	int rc = v->peer->ops->refs(v->peer, &refs, strcmp(args, "*") ? args : NULL, err);
+
+	for (size_t i = 0; !rc && i < refs.n; i++) {
+		char *line = vt_asprintf("%s %s %s", refs.v[i].repo, refs.v[i].name, refs.v[i].commit);
+
+		vt_strs_add(&lines, line);
+		free(line);
+	}
+	if (!rc)
+		rc = say_lines(v, &lines, err);
+	vt_strs_release(&lines);
+	vt_refs_release(&refs);
+	return rc;
+}
+
+typedef int (*listing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *asked, struct vt_err *err);
+
+static int on_list(struct session *v, const char *args, listing fn, struct vt_err *err)
+{
+	struct vt_strs asked = VT_STRS_INIT, found = VT_STRS_INIT;
+	int rc = take_lines(v, args, &asked, err);
+
+	if (!rc)
+		rc = fn(v->peer, &found, &asked, err);
+	if (!rc)
+		rc = say_lines(v, &found, err);
+	vt_strs_release(&asked);
+	vt_strs_release(&found);
+	return rc;
+}
+
+static int send_object(void *ctx, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+{
+	struct session *v = ctx;
+
+	vt_buf_clear(&v->send);
+	vt_buf_printf(&v->send, "object %s %llu\n", name, (unsigned long long)size);
+	if (vt_write_all(v->out, v->send.data, v->send.len, "answer", err))
+		return err->code;
+	return vt_reader_copy(r, size, v->out, name, err);
+}
+
+static int on_get(struct session *v, const char *args, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = take_lines(v, args, &names, err);
+
+	if (!rc)
+		rc = v->peer->ops->get(v->peer, &names, send_object, v, err);
+	vt_strs_release(&names);
+	return rc;
+}
+
+static int on_put(struct session *v, char *args, struct vt_err *err)
+{
+	char *size = strrchr(args, ' ');
+
+	if (!size)
+		return vt_err_set(err, VT_EDATA, "the request \"put %.100s\" has no size", args);
+	*size++ = '\0';
+	return v->peer->ops->put(v->peer, args, strtoull(size, NULL, 10), &v->in, err);
+}
+
+static int on_move(struct session *v, char *args, struct vt_err *err)
+{
+	char *word[5] = { args, NULL, NULL, NULL, NULL };
+	struct vt_digest d;
+
+	for (int i = 1; i < 5; i++) {
+		word[i] = strchr(word[i - 1], ' ');
+		if (!word[i])
+			return vt_err_set(err, VT_EDATA, "the request \"move %.100s\" is incomplete", args);
+		*word[i]++ = '\0';
+	}
+	if (!strcmp(word[2], "-"))
+		*word[2] = '\0';
+	if ((*word[2] && !vt_digest_parse(&d, word[2])) || !vt_digest_parse(&d, word[3]))
+		return vt_err_set(err, VT_EDATA, "a request moves %.100s to something that is no commit id", word[1]);
+	if (v->peer->ops->move(v->peer, word[0], word[1], word[2], word[3], !strcmp(word[4], "force"), err))
+		return err->code;
+	return say_ok(v, err);
+}
+
+static int on_request(struct session *v, char *line, struct vt_err *err)
+{
+	char *args = strchr(line, ' ');
+
+	if (!strcmp(line, "flush"))
+		return v->peer->ops->flush(v->peer, err) ? err->code : say_ok(v, err);
+	if (args) {
+		*args++ = '\0';
+		if (!strcmp(line, "refs"))
+			return on_refs(v, args, err);
+		if (!strcmp(line, "history"))
+			return on_list(v, args, v->peer->ops->history, err);
+		if (!strcmp(line, "missing"))
+			return on_list(v, args, v->peer->ops->missing, err);
+		if (!strcmp(line, "vouchers"))
+			return on_list(v, args, v->peer->ops->vouchers, err);
+		if (!strcmp(line, "erased"))
+			return on_list(v, args, v->peer->ops->erased, err);
+		if (!strcmp(line, "bury"))
+			return v->peer->ops->bury(v->peer, args, err) ? err->code : say_ok(v, err);
+		if (!strcmp(line, "get"))
+			return on_get(v, args, err);
+		if (!strcmp(line, "put"))
+			return on_put(v, args, err);
+		if (!strcmp(line, "move"))
+			return on_move(v, args, err);
+	}
+	return vt_err_set(err, VT_EDATA, "\"%.100s\" is no request", line);
+}
+
+static void say_no(struct session *v, const struct vt_err *why)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_buf text = VT_BUF_INIT;
+
+	vt_buf_printf(&text, "no %d %s\n", why->code, why->text);
+	for (char *p = strchr(text.data, '\n'); p && p < text.data + text.len - 1; p = strchr(p, '\n'))
+		*p = ' ';
+	vt_write_all(v->out, text.data, text.len, "answer", &none);
+	vt_buf_release(&text);
+}
+
+int vt_peer_serve(struct vt_store *s, int in, int out, struct vt_err *err)
+{
+	struct session v = { .peer = vt_peer_local(s), .in = { NULL, 0, in, NULL }, .out = out };
+	struct vt_err end = VT_ERR_INIT;
+	int rc;
+
+	signal(SIGPIPE, SIG_IGN);
+	vt_buf_printf(&v.send, "%s\n", vt_peer_greeting);
+	rc = vt_write_all(out, v.send.data, v.send.len, "answer", err);
+	/* the end of the input between two requests is the end of the session */
+	while (!rc && !vt_reader_line(&v.in, &v.line, &end)) {
+		char *line = vt_buf_detach(&v.line);
+
+		rc = on_request(&v, line, err);
+		free(line);
+	}
+	if (rc)
+		say_no(&v, err);
+	vt_peer_close(v.peer);
+	vt_reader_release(&v.in);
+	vt_buf_release(&v.line);
+	vt_buf_release(&v.send);
+	return rc;
+}

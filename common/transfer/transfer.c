@@ -1,0 +1,493 @@
+#include "common/transfer/transfer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/store/store_internal.h"
+
+enum {
+	BATCH = 20000,                   /* names in one request */
+	FLUSH_OBJECTS = 1000,            /* what an interruption can cost at most */
+};
+static const uint64_t flush_bytes = 64u << 20;
+
+void vt_transfer_release(struct vt_transfer *t)
+{
+	vt_refs_release(&t->moved);
+	vt_strs_release(&t->ahead);
+}
+
+/* --- requests in batches ------------------------------------------------------------------------------------------ */
+
+static int missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < names->n; i += BATCH) {
+		const struct vt_strs part = { names->v + i, names->n - i < BATCH ? names->n - i : BATCH, 0 };
+
+		rc = p->ops->missing(p, out, &part, err);
+	}
+	return rc;
+}
+
+static int get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < names->n; i += BATCH) {
+		const struct vt_strs part = { names->v + i, names->n - i < BATCH ? names->n - i : BATCH, 0 };
+
+		rc = p->ops->get(p, &part, sink, ctx, err);
+	}
+	return rc;
+}
+
+static void add_name(struct vt_strs *list, const char *kind, const char *id)
+{
+	char *name = vt_asprintf("%s %s", kind, id);
+
+	vt_strs_add(list, name);
+	free(name);
+}
+
+/* --- texts with what they name: trees and subtrees, commits and parents ------------------------------------------- */
+
+struct node {
+	char *name;                      /* "KIND ID" */
+	struct vt_buf text;
+	struct vt_strs needs;            /* names that must be there before it */
+	bool sent, begun;
+};
+
+struct graph {
+	struct node *v;
+	size_t n, cap;
+};
+
+static void graph_release(struct graph *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		free(g->v[i].name);
+		vt_buf_release(&g->v[i].text);
+		vt_strs_release(&g->v[i].needs);
+	}
+	free(g->v);
+}
+
+/* Sink: keeps a text whose bytes are what its name says. */
+static int keep_text(void *ctx, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+{
+	struct graph *g = ctx;
+	struct node node = { .name = NULL };
+	struct vt_digest d;
+	char hex[VT_HEX];
+
+	if (size > 1u << 30)
+		return vt_err_set(err, VT_EDATA, "%s: %llu bytes", name, (unsigned long long)size);
+	if (vt_reader_bytes(r, size, &node.text, name, err)) {
+		vt_buf_release(&node.text);
+		return err->code;
+	}
+	vt_buf_add(&node.text, "", 0);
+	d = vt_digest_bytes(node.text.data, node.text.len);
+	vt_digest_hex(hex, &d);
+	if (strcmp(hex, strchr(name, ' ') + 1)) {
+		vt_buf_release(&node.text);
+		return vt_err_set(err, VT_EINTEGRITY, "%s came with the digest %s; verify the store it came from", name,
+			hex);
+	}
+	node.name = vt_xstrdup(name);
+	if (g->n == g->cap) {
+		g->cap = g->cap ? 2 * g->cap : 64;
+		g->v = vt_xrealloc(g->v, g->cap * sizeof(*g->v));
+	}
+	g->v[g->n++] = node;
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct node *)a)->name, ((const struct node *)b)->name);
+}
+
+static struct node *find(const struct graph *g, const char *name)
+{
+	union { const char *in; char *out; } key = { name };
+	const struct node wanted = { .name = key.out };
+
+	return g->n ? bsearch(&wanted, g->v, g->n, sizeof(*g->v), by_name) : NULL;
+}
+
+static int put_text(struct vt_peer *to, struct node *node, struct vt_err *err)
+{
+	struct vt_reader r = { node->text.data, node->text.len, -1, NULL };
+
+	node->sent = true;
+	return to->ops->put(to, node->name, node->text.len, &r, err);
+}
+
+/* Puts every node behind those it needs.  The stack is a list of its own: history is longer than the C stack is
+ * deep. */
+static int put_in_order(struct graph *g, struct vt_peer *to, struct vt_err *err)
+{
+	struct node **stack = vt_xmalloc((g->n + 1) * sizeof(struct node *));
+	size_t depth = 0;
+	int rc = 0;
+
+	if (g->n > 1)
+		qsort(g->v, g->n, sizeof(*g->v), by_name);
+	for (size_t i = 0; !rc && i < g->n; i++) {
+		if (g->v[i].sent)
+			continue;
+		g->v[i].begun = true;
+		stack[depth++] = &g->v[i];
+		while (!rc && depth) {
+			struct node *top = stack[depth - 1], *below = NULL;
+
+			for (size_t k = 0; k < top->needs.n && !below; k++) {
+				below = find(g, top->needs.v[k]);
+				if (below && below->begun)
+					below = NULL;
+			}
+			if (below) {
+				below->begun = true;
+				stack[depth++] = below;
+				continue;
+			}
+			rc = put_text(to, top, err);
+			depth--;
+		}
+	}
+	free(stack);
+	return rc;
+}
+
+/* --- what is lacking ---------------------------------------------------------------------------------------------- */
+
+struct lack {
+	struct graph commits, trees;
+	struct vt_strs roots;            /* tree ids of the commits */
+	struct vt_strs objects, records; /* names */
+	struct vt_strs erased;           /* lines of objects that the source has no more, by decision */
+};
+
+static void lack_release(struct lack *l)
+{
+	graph_release(&l->commits);
+	graph_release(&l->trees);
+	vt_strs_release(&l->roots);
+	vt_strs_release(&l->objects);
+	vt_strs_release(&l->records);
+	vt_strs_release(&l->erased);
+}
+
+static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to, const struct vt_strs *tips,
+	struct vt_err *err)
+{
+	struct vt_strs all = VT_STRS_INIT, names = VT_STRS_INIT, lacking = VT_STRS_INIT;
+	int rc = from->ops->history(from, &all, tips, err);
+
+	for (size_t i = 0; i < all.n; i++)
+		add_name(&names, "commits", all.v[i]);
+	if (!rc)
+		rc = missing(to, &lacking, &names, err);
+	if (!rc)
+		rc = get(from, &lacking, keep_text, &l->commits, err);
+	for (size_t i = 0; !rc && i < l->commits.n; i++) {
+		struct node *node = &l->commits.v[i];
+		struct vt_commit c = { .id = "" };
+
+		rc = vt_commit_parse(&c, node->text.data, node->text.len, node->name, err);
+		if (rc)
+			break;
+		vt_strs_add(&l->roots, c.tree);
+		for (size_t k = 0; k < c.parents.n; k++)
+			add_name(&node->needs, "commits", c.parents.v[k]);
+		vt_commit_release(&c);
+	}
+	vt_strs_unique(&l->roots);
+	vt_strs_release(&all);
+	vt_strs_release(&names);
+	vt_strs_release(&lacking);
+	return rc;
+}
+
+/* The entries of a tree: subtrees go to `below` and its own needs, files to the objects. */
+static int read_entries(struct lack *l, struct node *node, struct vt_strs *below, struct vt_err *err)
+{
+	const char *at = strchr(node->text.data, '\n');
+	struct vt_tree_line line;
+	int more = 0;
+
+	for (at = at ? at + 1 : ""; (more = vt_tree_line_next(&at, &line, err)) > 0;) {
+		char id[VT_HEX];
+
+		vt_digest_hex(id, &line.digest);
+		if (line.type == 'd') {
+			add_name(&node->needs, "trees", id);
+			add_name(below, "trees", id);
+		} else {
+			add_name(&l->objects, "objects", id);
+		}
+	}
+	return more < 0 ? vt_err_prefix(err, "%s", node->name) : 0;
+}
+
+/* Level by level, going below a tree only where the destination lacks it.  A tree met again on a deeper level is asked
+ * for once: the names seen so far are kept sorted. */
+static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
+{
+	struct vt_strs level = VT_STRS_INIT;
+	int rc = 0;
+
+	for (size_t i = 0; i < l->roots.n; i++)
+		add_name(&level, "trees", l->roots.v[i]);
+	while (!rc && level.n) {
+		struct vt_strs lacking = VT_STRS_INIT, fresh = VT_STRS_INIT, below = VT_STRS_INIT;
+		size_t before = l->trees.n;
+
+		rc = missing(to, &lacking, &level, err);
+		if (before > 1)
+			qsort(l->trees.v, before, sizeof(*l->trees.v), by_name);
+		for (size_t i = 0; i < lacking.n; i++)
+			if (!find(&l->trees, lacking.v[i]))
+				vt_strs_add(&fresh, lacking.v[i]);
+		if (!rc)
+			rc = get(from, &fresh, keep_text, &l->trees, err);
+		for (size_t i = before; !rc && i < l->trees.n; i++)
+			rc = read_entries(l, &l->trees.v[i], &below, err);
+		vt_strs_unique(&below);
+		vt_strs_release(&lacking);
+		vt_strs_release(&fresh);
+		vt_strs_release(&level);
+		level = below;
+	}
+	vt_strs_release(&level);
+	return rc;
+}
+
+/* Takes those objects out of the list that were erased where they should come from. */
+static int set_erased_apart(struct lack *l, struct vt_peer *from, struct vt_strs *objects, struct vt_err *err)
+{
+	size_t kept = 0, e = 0;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < objects->n; i += BATCH) {
+		const struct vt_strs part = { objects->v + i, objects->n - i < BATCH ? objects->n - i : BATCH, 0 };
+
+		rc = from->ops->erased(from, &l->erased, &part, err);
+	}
+	vt_strs_sort(&l->erased);
+	/* both lists are sorted by digest */
+	for (size_t i = 0; i < objects->n; i++) {
+		const char *id = strchr(objects->v[i], ' ') + 1;
+
+		while (e < l->erased.n && strncmp(l->erased.v[e], id, VT_HEX - 1) < 0)
+			e++;
+		if (e < l->erased.n && !strncmp(l->erased.v[e], id, VT_HEX - 1))
+			free(objects->v[i]);
+		else
+			objects->v[kept++] = objects->v[i];
+	}
+	objects->n = kept;
+	return rc;
+}
+
+static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
+{
+	struct vt_strs objects = VT_STRS_INIT, vouchers = VT_STRS_INIT, records = VT_STRS_INIT;
+	int rc;
+
+	vt_strs_unique(&l->objects);
+	rc = missing(to, &objects, &l->objects, err);
+	if (!rc)
+		rc = set_erased_apart(l, from, &objects, err);
+	if (!rc && l->roots.n)
+		rc = from->ops->vouchers(from, &vouchers, &l->roots, err);
+	for (size_t i = 0; i < vouchers.n; i++)
+		add_name(&records, "records", vouchers.v[i]);
+	if (!rc)
+		rc = missing(to, &l->records, &records, err);
+	vt_strs_release(&vouchers);
+	vt_strs_release(&records);
+	vt_strs_release(&l->objects);
+	l->objects = objects;
+	return rc;
+}
+
+/* --- sending ------------------------------------------------------------------------------------------------------ */
+
+struct sending {
+	struct vt_peer *to;
+	uint64_t bytes;                  /* since the last flush */
+	size_t n;
+	struct vt_transfer *t;
+};
+
+static int pass_on(void *ctx, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+{
+	struct sending *s = ctx;
+
+	if (s->to->ops->put(s->to, name, size, r, err))
+		return err->code;
+	s->t->bytes += size;
+	s->bytes += size;
+	if (++s->n < FLUSH_OBJECTS && s->bytes < flush_bytes)
+		return 0;
+	s->n = 0;
+	s->bytes = 0;
+	return s->to->ops->flush(s->to, err);
+}
+
+static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
+{
+	struct sending s = { to, 0, 0, t };
+	uint64_t bytes;
+	int rc = get(from, &l->objects, pass_on, &s, err);
+
+	if (!rc)
+		rc = to->ops->flush(to, err);
+	bytes = t->bytes;
+	if (!rc)
+		rc = get(from, &l->records, pass_on, &s, err);
+	t->bytes = bytes;
+	for (size_t i = 0; !rc && i < l->erased.n; i++)
+		rc = to->ops->bury(to, l->erased.v[i], err);
+	if (!rc)
+		rc = put_in_order(&l->trees, to, err);
+	if (!rc)
+		rc = put_in_order(&l->commits, to, err);
+	t->n_commits = l->commits.n;
+	t->n_trees = l->trees.n;
+	t->n_objects = l->objects.n;
+	t->n_records = l->records.n;
+	t->n_erased = l->erased.n;
+	return rc ? rc : to->ops->flush(to, err);
+}
+
+/* --- refs --------------------------------------------------------------------------------------------------------- */
+
+/* Does `tip`, a commit of p, descend from `ancestor`? */
+static int descends(struct vt_peer *p, const char *tip, const char *ancestor, bool *yes, struct vt_err *err)
+{
+	struct vt_strs tips = VT_STRS_INIT, all = VT_STRS_INIT;
+	int rc;
+
+	vt_strs_add(&tips, tip);
+	rc = p->ops->history(p, &all, &tips, err);
+	*yes = false;
+	for (size_t i = 0; !rc && !*yes && i < all.n; i++)
+		*yes = !strcmp(all.v[i], ancestor);
+	vt_strs_release(&tips);
+	vt_strs_release(&all);
+	return rc;
+}
+
+static bool wanted(const struct vt_transfer *t, const struct vt_ref *r)
+{
+	return (!t->repo || !strcmp(r->repo, t->repo)) &&
+		(!t->name || !strcmp(r->name, t->name) || !strcmp(strchr(r->name, '/') + 1, t->name));
+}
+
+/* A ref that would move: forward, or the destination is ahead already, or not at all. */
+static int plan_one(struct vt_transfer *t, struct vt_refs *plan, struct vt_peer *from, struct vt_peer *to,
+	const struct vt_ref *r, const char *at,
+	struct vt_err *err)
+{
+	const char *word = strchr(r->name, '/') + 1;
+	bool forward = !at || t->force, behind = false;
+	int rc = 0;
+
+	if (at && !strcmp(at, r->commit))
+		return 0;
+	if (!forward && !strncmp(r->name, "heads/", 6)) {
+		rc = descends(from, r->commit, at, &forward, err);
+		if (!rc && !forward)
+			rc = descends(to, at, r->commit, &behind, err);
+	}
+	if (rc)
+		return rc;
+	if (forward) {
+		vt_refs_add(plan, r->repo, r->name, r->commit);
+	} else if (behind) {
+		char *said = vt_asprintf("%s@%s", r->repo, word);
+
+		vt_strs_add(&t->ahead, said);
+		free(said);
+	} else {
+		rc = vt_err_set(err, VT_EFAIL, "%s@%s is %.16s in %s and %.16s in %s, and neither holds the other's "
+			"history; commit on top of one of "
+			"them, or --force gives up the one in %s", r->repo, word, r->commit, from->said, at, to->said,
+			to->said);
+	}
+	return rc;
+}
+
+static int check_refs(const struct vt_refs *refs, const struct vt_peer *p, struct vt_err *err)
+{
+	for (size_t i = 0; i < refs->n; i++) {
+		const char *slash = strchr(refs->v[i].name, '/');
+
+		if (!vt_repo_name_is_good(refs->v[i].repo) || !slash || !vt_ref_name_is_good(slash + 1))
+			return vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.100s %.100s\"", p->said, refs->v[i].repo,
+				refs->v[i].name);
+	}
+	return 0;
+}
+
+static int plan(struct vt_transfer *t, struct vt_refs *out, struct vt_refs *there, struct vt_peer *from,
+	struct vt_peer *to, struct vt_err *err)
+{
+	struct vt_refs here = { NULL, 0, 0 };
+	size_t n = 0;
+	int rc = from->ops->refs(from, &here, t->repo, err);
+
+	if (!rc)
+		rc = to->ops->refs(to, there, t->repo, err);
+	if (!rc)
+		rc = check_refs(&here, from, err);
+	for (size_t i = 0; !rc && i < here.n; i++)
+		if (wanted(t, &here.v[i])) {
+			n++;
+			rc = plan_one(t, out, from, to, &here.v[i], vt_refs_at(there, here.v[i].repo, here.v[i].name),
+				err);
+		}
+	if (!rc && !n)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s has no %s%s%s", from->said, t->repo ? t->repo : "repo",
+			t->name ? "@" : "", t->name ? t->name : "");
+	vt_refs_release(&here);
+	return rc;
+}
+
+int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
+{
+	struct vt_refs todo = { NULL, 0, 0 }, there = { NULL, 0, 0 };
+	struct vt_strs tips = VT_STRS_INIT;
+	struct lack l = { .roots = VT_STRS_INIT };
+	int rc = plan(t, &todo, &there, from, to, err);
+
+	for (size_t i = 0; i < todo.n; i++)
+		vt_strs_add(&tips, todo.v[i].commit);
+	if (!rc && todo.n)
+		rc = find_commits(&l, from, to, &tips, err);
+	if (!rc)
+		rc = find_trees(&l, from, to, err);
+	if (!rc)
+		rc = find_rest(&l, from, to, err);
+	if (!rc && todo.n)
+		rc = send_all(t, &l, from, to, err);
+	for (size_t i = 0; !rc && i < todo.n; i++) {
+		const struct vt_ref *r = &todo.v[i];
+		const char *at = vt_refs_at(&there, r->repo, r->name);
+
+		rc = to->ops->move(to, r->repo, r->name, at ? at : "", r->commit, t->force, err);
+		if (!rc)
+			vt_refs_add(&t->moved, r->repo, r->name, r->commit);
+	}
+	lack_release(&l);
+	vt_strs_release(&tips);
+	vt_refs_release(&todo);
+	vt_refs_release(&there);
+	return rc;
+}

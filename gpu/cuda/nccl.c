@@ -1,0 +1,237 @@
+/* The link between cards, by NCCL: sends and receives alone, which move bytes and never add.
+ *
+ * NCCL's rules that this keeps (its header and its user guide: group calls, thread safety, CUDA graphs, asynchronous
+ * errors):
+ *  - one communicator a card, made at once by ncclCommInitAll; no two of a link are on one card;
+ *  - one thread issues all calls of a group, no other uses the communicators; all sends and receives of an exchange are
+ *    in one group, so that none waits for another that is not issued yet; of two cards, one pair a direction;
+ *  - nothing is captured into a CUDA graph: with several cards in a process a graph's launch may block and the others
+ *    never start;
+ *  - a call may return ncclInProgress where the user set NCCL_COMM_BLOCKING=0; the communicators are asked until they
+ *    have settled;
+ *  - a kernel of NCCL waits on its card for the others' for ever, so nobody waits for a stream while one may have
+ *    failed: all streams and communicators are asked in turn, and one failure aborts every communicator, which ends the
+ *    kernels of the rest.
+ *
+ * libnccl.so.2 is loaded when a link is opened; nothing is linked. */
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "gpu/cuda/cuda.h"
+#include "gpu/engine/link.h"
+#include "gpu/engine/team.h"
+
+#if __has_include(<nccl.h>)
+#include <nccl.h>
+
+enum { LEAST_VERSION = NCCL_VERSION(2, 13, 4), NAP_NS = 20000 };     /* the first with ncclGetLastError */
+
+/* Functions of the library that are called. */
+#define FUNCTIONS(X) X(ncclGetVersion) X(ncclCommInitAll) X(ncclCommDestroy) X(ncclCommAbort) \
+	X(ncclCommGetAsyncError) X(ncclGroupStart) X(ncclGroupEnd) X(ncclSend) X(ncclRecv) X(ncclGetErrorString) \
+	X(ncclGetLastError)
+
+struct library {
+#define POINTER(name) __typeof__(&name) name;
+	FUNCTIONS(POINTER)
+};
+
+struct nccl {
+	struct vg_link base;
+	struct library f;
+	ncclComm_t comm[VG_MOST_CARDS];
+	cudaStream_t stream[VG_MOST_CARDS];
+	int card[VG_MOST_CARDS];         /* CUDA's numbers */
+	int n, version;
+};
+
+/* --- the library -------------------------------------------------------------------------------------------------- */
+
+static int load(struct nccl *c, struct vt_err *err)
+{
+	void *so = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+
+	if (!so)
+		so = dlopen("/usr/local/cuda/lib64/libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+	if (!so)
+		return vt_err_set(err, VT_EDEVICE, "NCCL is missing: %s; several cards need it: install NCCL 2.13 or "
+			"newer, or put its folder on LD_LIBRARY_PATH",
+			dlerror());
+#define FIND(name) { \
+		void *symbol = dlsym(so, #name); \
+		if (!symbol) \
+			return vt_err_set(err, VT_EDEVICE, "libnccl.so.2 has no %s; several cards need NCCL 2.13 or " \
+				"newer", #name); \
+		memcpy(&c->f.name, &symbol, sizeof(symbol)); \
+	}
+	FUNCTIONS(FIND)
+	if (c->f.ncclGetVersion(&c->version) != ncclSuccess)
+		return vt_err_set(err, VT_EDEVICE, "libnccl.so.2 does not say which version it is");
+	if (c->version < LEAST_VERSION)
+		return vt_err_set(err, VT_EDEVICE, "NCCL %d.%d is too old; several cards need 2.13 or newer",
+			c->version / 10000, c->version / 100 % 100);
+	return 0;        /* it stays loaded: it has threads of its own */
+}
+
+static int fail(const struct nccl *c, ncclResult_t status, const char *what, struct vt_err *err)
+{
+	const char *more = c->f.ncclGetLastError(NULL);
+
+	return vt_err_set(err, VT_EDEVICE, "NCCL: %s: %s%s%s (NCCL_DEBUG=WARN tells more)", what,
+		c->f.ncclGetErrorString(status), more && *more ? ": " : "",
+		more ? more : "");
+}
+
+/* Ends what is under way on every card; the link is of no use from then on. */
+static void give_up(struct nccl *c)
+{
+	for (int r = 0; r < c->n; r++) {
+		if (c->comm[r])
+			c->f.ncclCommAbort(c->comm[r]);
+		c->comm[r] = NULL;
+	}
+}
+
+static void nap(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = NAP_NS }, NULL);
+}
+
+/* What became of a call; not in progress any more. */
+static int settle(struct nccl *c, ncclResult_t status, const char *what, struct vt_err *err)
+{
+	for (int r = 0; r < c->n && (status == ncclSuccess || status == ncclInProgress); r++) {
+		ncclResult_t state = status;
+
+		while (status == ncclInProgress && c->comm[r]) {
+			if (c->f.ncclCommGetAsyncError(c->comm[r], &state) != ncclSuccess || state != ncclInProgress)
+				break;
+			nap();
+		}
+		if (state != ncclSuccess && state != ncclInProgress)
+			status = state;
+	}
+	if (status == ncclSuccess || status == ncclInProgress)
+		return 0;
+	fail(c, status, what, err);
+	give_up(c);
+	return err->code;
+}
+
+/* --- the link ----------------------------------------------------------------------------------------------------- */
+
+static void close_link(struct vg_link *l)
+{
+	struct nccl *c = (struct nccl *)l;
+
+	for (int r = 0; r < c->n; r++)
+		if (c->comm[r])
+			c->f.ncclCommDestroy(c->comm[r]);
+	free(c);
+}
+
+static void describe(struct vg_link *l, struct vt_json *j)
+{
+	vt_json_put_text(j, "name", "nccl");
+	vt_json_put_int(j, "version", ((struct nccl *)l)->version);
+}
+
+static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt_err *err)
+{
+	struct nccl *c = (struct nccl *)l;
+	ncclResult_t status, end;
+
+	if (!c->comm[0])
+		return vt_err_set(err, VT_EDEVICE, "NCCL: the link between the cards has failed before");
+	status = c->f.ncclGroupStart();
+	if (status != ncclSuccess)
+		return settle(c, status, "exchange", err);
+	for (int i = 0; status == ncclSuccess && i < n; i++) {
+		status = c->f.ncclSend(m[i].source, m[i].nbytes, ncclUint8, m[i].to, c->comm[m[i].from],
+			c->stream[m[i].from]);
+		if (status == ncclSuccess)
+			status = c->f.ncclRecv(m[i].target, m[i].nbytes, ncclUint8, m[i].from, c->comm[m[i].to],
+				c->stream[m[i].to]);
+	}
+	end = c->f.ncclGroupEnd();
+	return settle(c, status == ncclSuccess ? end : status, "exchange", err);
+}
+
+/* Whether a card has ended its work: cudaErrorNotReady until then, an error if it or its communicator has failed. */
+static cudaError_t ask(struct nccl *c, int rank, ncclResult_t *state)
+{
+	cudaError_t status = cudaSetDevice(c->card[rank]);
+
+	if (c->f.ncclCommGetAsyncError(c->comm[rank], state) != ncclSuccess)
+		*state = ncclInternalError;
+	if (status == cudaSuccess)
+		status = cudaStreamQuery(c->stream[rank]);
+	if (status == cudaErrorNotReady)
+		(void)cudaGetLastError();        /* no launch's error */
+	return status;
+}
+
+static int finish(struct vg_link *l, struct vt_err *err)
+{
+	struct nccl *c = (struct nccl *)l;
+	int done = 0, rc = 0;
+
+	if (!c->comm[0])
+		return vt_err_set(err, VT_EDEVICE, "NCCL: the link between the cards has failed before");
+	while (!rc && done < c->n) {
+		done = 0;
+		for (int r = 0; !rc && r < c->n; r++) {
+			ncclResult_t state = ncclSuccess;
+			cudaError_t status = ask(c, r, &state);
+
+			done += status == cudaSuccess;
+			if (status != cudaSuccess && status != cudaErrorNotReady)
+				rc = vt_err_set(err, VT_EDEVICE, "card %d: CUDA: %s", c->card[r],
+					cudaGetErrorString(status));
+			else if (state != ncclSuccess && state != ncclInProgress)
+				rc = fail(c, state, "exchange", err);
+		}
+		if (!rc && done < c->n)
+			nap();
+	}
+	if (rc)
+		give_up(c);
+	cudaSetDevice(c->card[0]);       /* this is rank 0's thread */
+	return rc;
+}
+
+int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err)
+{
+	static const struct vg_link_ops ops = { .close = close_link, .describe = describe, .exchange = exchange,
+		.finish = finish };
+	struct nccl *c = vt_xcalloc(1, sizeof(*c));
+	int rc = load(c, err);
+
+	c->base.ops = &ops;
+	c->n = n;
+	for (int r = 0; r < n; r++) {
+		c->card[r] = vg_card_number(rank[r]);
+		c->stream[r] = vg_card_stream(rank[r]);
+	}
+	if (!rc)
+		rc = settle(c, c->f.ncclCommInitAll(c->comm, n, c->card), "communicators", err);
+	if (rc)
+		free(c);
+	else
+		*out = &c->base;
+	return rc;
+}
+
+#else
+
+int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err)
+{
+	(void)out;
+	(void)rank;
+	return vt_err_set(err, VT_EDEVICE, "this plugin was built without NCCL's header nccl.h, so it cannot use %d "
+		"cards; build it where NCCL is installed", n);
+}
+
+#endif

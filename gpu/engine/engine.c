@@ -1,0 +1,381 @@
+/* A session: its buffers, weights, input and outputs. */
+#include "gpu/engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu/kernel/kernel_sums.h"
+
+int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err)
+{
+	static const struct vg_profile known[] = { { "bf16", VG_BF16, 0 }, { "fp16", VG_F16, 0 }, { "tf32", VG_F32, 1 },
+		{ "f32", VG_F32, 0 } };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!name || !*name || !strcmp(name, known[i].name)) {
+			*out = known[i];
+			return 0;
+		}
+	return vt_err_set(err, VT_EUSAGE, "profile %s: this device has f32, tf32, bf16 and fp16", name);
+}
+
+/* --- small things the operators share ----------------------------------------------------------------------------- */
+
+struct vg_shape vg_shape_of(const struct vg_session *s, int i)
+{
+	struct vt_shape t = s->g->node[i].shape;
+
+	return vg_shape_make(t.n, t.c, t.d, t.h, t.w);
+}
+
+void *vg_value(const struct vg_session *s, int i)
+{
+	return s->arena + (s->again ? s->plan.back[i] : s->plan.value[i]);
+}
+
+void *vg_grad(const struct vg_session *s, int i)
+{
+	return s->plan.grad[i] == SIZE_MAX ? NULL : s->arena + s->plan.grad[i];
+}
+
+float *vg_weight(const struct vg_session *s, const struct vt_node *n, int k)
+{
+	return n->weight[k] < 0 ? NULL : s->weights + s->offset[n->weight[k]];
+}
+
+float *vg_weight_grad(const struct vg_session *s, const struct vt_node *n, int k)
+{
+	return n->weight[k] < 0 ? NULL : s->grads + s->offset[n->weight[k]];
+}
+
+bool vg_weight_shared(const struct vg_session *s, const struct vt_node *n, int k)
+{
+	return s->g->weight[n->weight[k]].uses > 1;
+}
+
+void vg_run(struct vg_session *s, enum vg_kernel kernel, const void *args, uint32_t items)
+{
+	if (!s->err.code)
+		s->d->ops->run(s->d, kernel, args, items, &s->err);
+}
+
+uint32_t vg_blocks(const struct vg_shape *s, int slabs)
+{
+	return (uint32_t)(s->n * slabs) * vg_chunk_groups(s);
+}
+
+void vg_sum_slabs(struct vg_session *s, struct vg_sums *a)
+{
+	a->part = s->part;
+	a->slabs = vg_slabs(&a->s);
+	a->type = s->type;
+	vg_run(s, VG_K_sums, a, vg_blocks(&a->s, a->slabs));
+}
+
+void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a, const void *b)
+{
+	struct vg_sums sums = { .a = a, .b = b, .s = shape, .mode = (int)mode };
+	struct vg_sums_fold fold = { s->total, s->part, shape, vg_slabs(&shape) };
+
+	vg_sum_slabs(s, &sums);
+	vg_run(s, VG_K_sums_fold, &fold, (uint32_t)(shape.n * shape.chunks));
+}
+
+struct vg_behind vg_behind(const struct vg_session *s, int i)
+{
+	int j = s->plan.fusion.act[i];
+	const struct vt_node *n = &s->g->node[j < 0 ? i : j];
+	struct vg_behind r = { VG_WITH_NOTHING, NULL, 0 };
+
+	if (j < 0 && n->norm.relu)
+		r.mode = VG_WITH_RELU;
+	else if (j >= 0)
+		r = (struct vg_behind){ n->act == VT_ACT_RELU ? VG_WITH_RELU : VG_WITH_SLOPE, vg_weight(s, n, 0),
+			(float)n->number };
+	return r;
+}
+
+/* --- making a session --------------------------------------------------------------------------------------------- */
+
+int vg_take(struct vg_session *s, void *out, size_t nbytes, struct vt_err *err)
+{
+	void *p = NULL;
+	int rc = s->d->ops->alloc(s->d, &p, nbytes ? nbytes : 256, err);
+
+	if (!rc)
+		memcpy(out, &p, sizeof(p));
+	return rc;
+}
+
+static int check_shapes(const struct vt_graph *g, const bool *live, struct vt_err *err)
+{
+	for (int i = 0; i < g->n_nodes; i++) {
+		struct vt_shape t = g->node[i].shape;
+		double chunks = (double)t.n * t.d * t.h * t.w * ((t.c + VG_LANES - 1) / VG_LANES);
+
+		if (live[i] && chunks >= 2147483648.0)
+			return vt_err_set(err, VT_ENOMEM,
+				"layer %d would have %.0f values; the device takes 2^34; use a smaller patch or batch",
+				i, chunks * VG_LANES);
+	}
+	return 0;
+}
+
+/* Kind 0 is the node's forward pass, 1 its data gradient, 2 its weight gradient; a transposed convolution is the
+ * adjoint of the convolution from its output to its input. */
+static int new_conv(struct vg_session *s, int i, int which, struct vt_err *err)
+{
+	static const enum vg_conv_kind plain[3] = { VG_CONV_FORWARD, VG_CONV_DATA, VG_CONV_WEIGHTS };
+	static const enum vg_conv_kind turned[3] = { VG_CONV_DATA, VG_CONV_FORWARD, VG_CONV_WEIGHTS };
+	const struct vt_node *n = &s->g->node[i];
+	bool t = n->conv.transposed;
+	struct vg_conv_spec spec = { .kind = t ? turned[which] : plain[which], .type = s->type,
+		.tf32 = s->e->profile.tf32,
+		.x = vg_shape_of(s, t ? i : n->in[0]), .y = vg_shape_of(s, t ? n->in[0] : i), .k = n->conv.k,
+		.stride = n->conv.stride,
+		.pad = n->conv.pad, .dilation = n->conv.dilation };
+	size_t need;
+
+	if (s->d->ops->conv_new(s->d, &s->conv[3 * i + which], &spec, err))
+		return vt_err_prefix(err, "layer %d (%s)", i, s->g->weight[n->weight[0]].name);
+	need = s->d->ops->conv_workspace(s->conv[3 * i + which]);
+	s->workspace_bytes = need > s->workspace_bytes ? need : s->workspace_bytes;
+	return 0;
+}
+
+static int new_convs(struct vg_session *s, struct vt_err *err)
+{
+	int rc = 0;
+
+	s->conv = vt_xcalloc(3 * (size_t)s->g->n_nodes, sizeof(*s->conv));
+	for (int i = 0; !rc && i < s->g->n_nodes; i++) {
+		const struct vt_node *n = &s->g->node[i];
+
+		if (n->op != VT_OP_CONV || !s->plan.live[i])
+			continue;
+		rc = new_conv(s, i, 0, err);
+		if (!rc && s->opts.training && s->plan.grad[i] != SIZE_MAX)
+			rc = new_conv(s, i, 2, err);
+		if (!rc && s->opts.training && s->plan.grad[i] != SIZE_MAX && s->plan.grad[n->in[0]] != SIZE_MAX)
+			rc = new_conv(s, i, 1, err);
+	}
+	return rc ? rc : vg_take(s, &s->workspace, s->workspace_bytes, err);
+}
+
+static int new_norm(struct vg_session *s, struct vg_norm_state *n, size_t lanes, struct vt_err *err)
+{
+	int rc = vg_take(s, &n->mean, lanes * sizeof(double), err);
+
+	if (!rc)
+		rc = vg_take(s, &n->rstd, lanes * sizeof(double), err);
+	if (!rc)
+		rc = vg_take(s, &n->sum, lanes * sizeof(double), err);
+	if (!rc)
+		rc = vg_take(s, &n->a, lanes * sizeof(float), err);
+	return rc ? rc : vg_take(s, &n->b, lanes * sizeof(float), err);
+}
+
+static int new_statistics(struct vg_session *s, struct vt_err *err)
+{
+	size_t lanes = 0, part = 0;
+	int rc = 0;
+
+	s->norm = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->norm));
+	for (int i = 0; !rc && i < s->g->n_nodes; i++) {
+		struct vg_shape t = vg_shape_of(s, i);
+		size_t own = (size_t)t.n * (size_t)t.chunks * VG_LANES, slabs = own * (size_t)vg_slabs(&t);
+		int quantities = vg_quantity_count(s->g->node[i].op == VT_OP_NORM &&
+			vg_behind(s, i).mode == VG_WITH_SLOPE ? VG_SUM_NORM_SLOPE : VG_SUM_MOMENTS);
+
+		if (!s->plan.live[i])
+			continue;
+		lanes = own > lanes ? own : lanes;
+		part = slabs * (size_t)quantities > part ? slabs * (size_t)quantities : part;
+		if (s->g->node[i].op == VT_OP_NORM)
+			rc = new_norm(s, &s->norm[i], own, err);
+	}
+	if (!rc)
+		rc = vg_take(s, &s->part, part * sizeof(double), err);
+	if (!rc)
+		rc = vg_take(s, &s->total, lanes * sizeof(double), err);
+	for (int k = 0; !rc && k < 3; k++)
+		rc = vg_take(s, &s->coefficient[k], lanes * sizeof(float), err);
+	if (!rc)
+		rc = vg_take(s, &s->slab_value, part * sizeof(float), err);
+	if (!rc)
+		rc = vg_take(s, &s->slab_voxel, part * sizeof(uint32_t), err);
+	return rc ? rc : vg_take(s, &s->voxel, lanes * sizeof(uint32_t), err);
+}
+
+static size_t count(struct vt_shape t)
+{
+	return (size_t)t.n * (size_t)t.c * (size_t)t.d * (size_t)t.h * (size_t)t.w;
+}
+
+size_t vg_output_offset(const struct vg_session *s, int i)
+{
+	size_t at = 0;
+
+	for (int k = 0; k < i; k++)
+		at += count(s->g->node[vt_graph_output_at(s->g, k).tensor].shape);
+	return at;
+}
+
+/* Plain f32 room for the input or an output. */
+static size_t plain_floats(const struct vg_session *s)
+{
+	size_t in = count(s->g->node[s->g->input].shape), out = vg_output_offset(s, vt_graph_n_outputs(s->g));
+
+	return in > out ? in : out;
+}
+
+static int new_buffers(struct vg_session *s, struct vt_err *err)
+{
+	size_t n = (size_t)s->g->n_nodes, lanes = s->type == VG_F16 ? VG_LARGEST_BLOCKS + 2 : 0;
+	int rc = vg_take(s, &s->arena, s->plan.arena, err);
+
+	s->has = vt_xcalloc(n, sizeof(*s->has));
+	s->reached = vt_xcalloc(n, sizeof(*s->reached));
+	s->made = vt_xcalloc(n, sizeof(*s->made));
+	s->host_names = vt_xcalloc(n, sizeof(*s->host_names));
+	if (!rc)
+		rc = vg_take(s, &s->scratch, s->plan.scratch, err);
+	if (!rc)
+		rc = vg_take(s, &s->plain, plain_floats(s) * sizeof(float), err);
+	if (!rc)
+		rc = vg_take(s, &s->names, n * sizeof(*s->names), err);
+	if (!rc && lanes)
+		rc = vg_take(s, &s->scale, lanes * sizeof(float), err);
+	if (!rc && s->opts.training)
+		rc = vg_take(s, &s->dy, vg_output_offset(s, vt_graph_n_outputs(s->g)) * sizeof(float), err);
+	return rc;
+}
+
+int vg_session_new(void **out, void *engine, const struct vt_graph *g, const struct vt_session_opts *o,
+	struct vt_err *err)
+{
+	struct vg_engine *e = engine;
+	struct vg_session *s = vt_xcalloc(1, sizeof(*s));
+	int rc;
+
+	s->e = e;
+	s->d = e->device;
+	s->g = g;
+	s->items = g->node[g->input].shape.n;
+	s->opts = *o;
+	s->type = e->profile.type;
+	s->opts.stored = (int)vg_type_size(s->type);
+	rc = vt_plan_make(&s->plan, g, &s->opts, err);
+	if (!rc)
+		rc = check_shapes(g, s->plan.live, err);
+	if (!rc)
+		rc = vt_plan_check_limit(&s->plan, g, &s->opts, err);
+	if (!rc)
+		rc = new_buffers(s, err);
+	if (!rc)
+		rc = vg_weights_new(s, err);
+	if (!rc)
+		rc = new_convs(s, err);
+	if (!rc)
+		rc = new_statistics(s, err);
+	if (!rc && o->training)
+		rc = vg_training_new(s, err);
+	if (!rc && o->training)
+		rc = vg_updating_new(s, err);
+	if (rc)
+		vg_session_free(s);
+	else
+		*out = s;
+	return rc;
+}
+
+void vg_session_free(void *session)
+{
+	struct vg_session *s = session;
+	const struct vg_device_ops *ops = s->d->ops;
+	void *flat[] = { s->arena, s->scratch, s->workspace, s->weights, s->grads, s->packed, s->packed_grads,
+		s->kernel, s->part, s->total, s->coefficient[0],
+		s->coefficient[1], s->coefficient[2], s->slab_value, s->slab_voxel, s->voxel, s->names, s->plain,
+		s->scale, s->dy };
+
+	vg_training_free(s);
+	vg_updating_free(s);
+	if (s->forward_tape)
+		ops->tape_free(s->forward_tape);
+	if (s->backward_tape)
+		ops->tape_free(s->backward_tape);
+
+	for (size_t i = 0; i < sizeof(flat) / sizeof(flat[0]); i++)
+		ops->release(s->d, flat[i]);
+	for (int i = 0; s->norm && i < s->g->n_nodes; i++) {
+		ops->release(s->d, s->norm[i].mean);
+		ops->release(s->d, s->norm[i].rstd);
+		ops->release(s->d, s->norm[i].sum);
+		ops->release(s->d, s->norm[i].a);
+		ops->release(s->d, s->norm[i].b);
+	}
+	for (int i = 0; s->conv && i < 3 * s->g->n_nodes; i++)
+		if (s->conv[i])
+			ops->conv_free(s->conv[i]);
+	vt_plan_release(&s->plan);
+	free(s->conv);
+	free(s->norm);
+	free(s->kernel_host);
+	free(s->kernel_of);
+	free(s->offset);
+	free(s->has);
+	free(s->reached);
+	free(s->made);
+	free(s->host_names);
+	free(s);
+}
+
+/* --- weights, input, output --------------------------------------------------------------------------------------- */
+
+/* A function that queues work ends with this: the session's error becomes the caller's, once. */
+int vg_answer(struct vg_session *s, struct vt_err *err)
+{
+	int rc = s->err.code;
+
+	if (rc) {
+		*err = s->err;
+		s->err = (struct vt_err)VT_ERR_INIT;
+	}
+	return rc;
+}
+
+int vg_session_set_input(void *session, const float *x, struct vt_err *err)
+{
+	struct vg_session *s = session;
+	struct vg_pack a = { vg_value(s, s->g->input), s->plain, NULL, vg_shape_of(s, s->g->input), s->type };
+
+	s->d->ops->upload(s->d, s->plain, x, count(s->g->node[s->g->input].shape) * sizeof(float), &s->err);
+	vg_run(s, VG_K_pack, &a, vg_chunks(&a.s));
+	return vg_answer(s, err);
+}
+
+int vg_session_get_output(void *session, int i, float *y, struct vt_err *err)
+{
+	struct vg_session *s = session;
+	int t = vt_graph_output_at(s->g, i).tensor;
+	struct vg_unpack a = { s->plain, vg_value(s, t), vg_shape_of(s, t), s->type };
+
+	vg_run(s, VG_K_unpack, &a, vg_chunks(&a.s));
+	if (!s->err.code)
+		s->d->ops->download(s->d, y, s->plain, count(s->g->node[t].shape) * sizeof(float), &s->err);
+	return vg_answer(s, err);
+}
+
+int vg_session_get_grads(void *session, float *grads, struct vt_err *err)
+{
+	struct vg_session *s = session;
+
+	return s->d->ops->download(s->d, grads, s->grads, s->n_scalars * sizeof(float), err);
+}
+
+int vg_session_put_grads(void *session, const float *grads, struct vt_err *err)
+{
+	struct vg_session *s = session;
+
+	return s->d->ops->upload(s->d, s->grads, grads, s->n_scalars * sizeof(float), err);
+}

@@ -1,0 +1,216 @@
+/* A volume that networks answer window by window: cut, run, joined and decided on the device. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu/engine/engine.h"
+#include "gpu/kernel/kernel_window.h"
+
+struct vg_volume {
+	struct vg_device *d;
+	struct vt_volume_ref about;  /* its pointers are not followed any more */
+	int outputs;
+	enum vt_join join;
+	uint32_t voxels;
+	void *image;
+	float *sum, *total, *mean;   /* [outputs, z, y, x], [z, y, x], as sum */
+	float *factor;
+	size_t n_factor;
+	uint8_t *answer;
+};
+
+_Static_assert((int)VT_JOIN_LOGITS == VG_JOIN_LOGITS && (int)VT_JOIN_BITS == VG_JOIN_BITS &&
+	(int)VT_JOIN_CLASSES == VG_JOIN_CLASSES, "one list");
+_Static_assert((int)VT_RULE_BITS == VG_RULE_BITS && (int)VT_RULE_LARGEST == VG_RULE_LARGEST &&
+	(int)VT_RULE_NUMBER == VG_RULE_NUMBER, "one list");
+
+/* --- memory ------------------------------------------------------------------------------------------------------- */
+
+static size_t image_bytes(const struct vt_volume_ref *v)
+{
+	return (size_t)v->c * (size_t)v->d * (size_t)v->h * (size_t)v->w * (v->half ? 2 : 4);
+}
+
+size_t vg_volume_bytes(const struct vt_volume_ref *v, int outputs, enum vt_join join)
+{
+	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w, sums = (size_t)outputs * (join == VT_JOIN_LOGITS ? 1
+		: 2);
+
+	return image_bytes(v) + voxels * (sizeof(float) * (sums + 1) + 1);
+}
+
+static int take(struct vg_volume *v, void *pointer_to_pointer, size_t nbytes, struct vt_err *err)
+{
+	void *p = NULL;
+	int rc = v->d->ops->alloc(v->d, &p, nbytes, err);
+
+	if (!rc)
+		memcpy(pointer_to_pointer, &p, sizeof(p));
+	return rc;
+}
+
+static int take_all(struct vg_volume *v, struct vt_err *err)
+{
+	size_t plane = (size_t)v->voxels * sizeof(float), all = plane * (size_t)v->outputs;
+	int rc = take(v, &v->image, image_bytes(&v->about), err);
+
+	if (!rc)
+		rc = take(v, &v->sum, all, err);
+	if (!rc)
+		rc = take(v, &v->total, plane, err);
+	if (!rc && v->join != VT_JOIN_LOGITS)
+		rc = take(v, &v->mean, all, err);
+	return rc ? rc : take(v, &v->answer, v->voxels, err);
+}
+
+int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, int outputs, enum vt_join join,
+	struct vt_err *err)
+{
+	struct vg_volume *v;
+	struct vg_device *d = ((struct vg_engine *)engine)->device;
+	double voxels = (double)about->d * about->h * about->w;
+	int rc;
+
+	*out = NULL;
+	if (voxels >= 2147483648.0 || vg_volume_bytes(about, outputs, join) > d->ops->room(d))
+		return 0;
+	v = vt_xcalloc(1, sizeof(*v));
+	*v = (struct vg_volume){ .d = d, .about = *about, .outputs = outputs, .join = join,
+		.voxels = (uint32_t)voxels };
+	rc = take_all(v, err);
+	if (!rc)
+		rc = d->ops->upload(d, v->image, about->image, image_bytes(about), err);
+	if (!rc && v->mean)
+		rc = d->ops->clear(d, v->mean, (size_t)v->voxels * (size_t)outputs * sizeof(float), err);
+	if (rc) {
+		vg_volume_free(v);
+		if (rc == VT_ENOMEM) {               /* what is free lies in pieces */
+			*err = (struct vt_err)VT_ERR_INIT;
+			rc = 0;
+		}
+	} else {
+		*out = v;
+	}
+	return rc;
+}
+
+void vg_volume_free(void *volume)
+{
+	struct vg_volume *v = volume;
+	void *flat[] = { v->image, v->sum, v->total, v->mean, v->factor, v->answer };
+
+	for (size_t i = 0; i < sizeof(flat) / sizeof(flat[0]); i++)
+		v->d->ops->release(v->d, flat[i]);
+	free(v);
+}
+
+/* --- windows ------------------------------------------------------------------------------------------------------ */
+
+/* Window i of the list, mirrorings of one beside each other. */
+static struct vg_patch window_of(const struct vg_volume *v, const struct vt_windows *w, int i, int channels,
+	struct vg_shape p)
+{
+	int flips = i % w->flips, k = i / w->flips;
+
+	return (struct vg_patch){ .c = channels, .d = v->about.d, .h = v->about.h, .w = v->about.w, .p = p,
+		.at = { w->at[0][k / (w->count[1] * w->count[2])], w->at[1][k / w->count[2] % w->count[1]],
+		w->at[2][k % w->count[2]] },
+		.flip = { flips >> 2 & 1, flips >> 1 & 1, flips & 1 } };
+}
+
+/* Where item k of a tensor begins. */
+static void *item_of(const struct vg_session *s, int tensor, const struct vg_shape *p, int k)
+{
+	return (char *)vg_value(s, tensor) + (size_t)k * p->voxels * (size_t)p->chunks * VG_LANES *
+		vg_type_size(s->type);
+}
+
+static int send_factors(struct vg_volume *v, const struct vt_windows *w, const struct vg_shape *p, struct vt_err *err)
+{
+	const int n[3] = { p->d, p->h, p->w };
+	size_t all = (size_t)(n[0] + n[1] + n[2]), at = 0;
+	float *flat;
+	int rc = 0;
+
+	if (all > v->n_factor) {
+		v->d->ops->release(v->d, v->factor);
+		v->factor = NULL;
+		v->n_factor = 0;
+		rc = take(v, &v->factor, all * sizeof(float), err);
+		if (rc)
+			return rc;
+		v->n_factor = all;
+	}
+	flat = vt_xmalloc(all * sizeof(float));
+	for (int a = 0; a < 3; at += (size_t)n[a], a++)
+		memcpy(flat + at, w->factor[a], (size_t)n[a] * sizeof(float));
+	rc = v->d->ops->upload(v->d, v->factor, flat, all * sizeof(float), err);
+	free(flat);
+	return rc;
+}
+
+/* Windows first .. first + batch through the network; behind the last one it is repeated and not joined. */
+static void one_pass(struct vg_volume *v, struct vg_session *s, const struct vt_windows *w, int first, int n)
+{
+	int in = s->g->input, out = vt_graph_output_at(s->g, 0).tensor;
+	struct vg_shape x = vg_shape_of(s, in), y = vg_shape_of(s, out);
+	struct vt_err why = VT_ERR_INIT;
+
+	for (int k = 0; k < x.n; k++) {
+		struct vg_cut cut = { item_of(s, in, &x, k), v->image, v->about.half, s->type,
+			window_of(v, w, first + k < n ? first + k : n - 1, v->about.c, x) };
+
+		vg_run(s, VG_K_cut, &cut, x.voxels * (uint32_t)x.chunks);
+	}
+	if (!s->err.code && vg_session_forward(s, 0, &why))
+		s->err = why;
+	for (int k = 0; k < x.n && first + k < n; k++) {
+		struct vg_blend blend = { v->sum, v->total, item_of(s, out, &y, k), v->factor, w->least, s->type,
+			window_of(v, w, first + k, v->about.c, y) };
+
+		vg_run(s, VG_K_blend, &blend, y.voxels * (uint32_t)y.chunks);
+	}
+}
+
+int vg_volume_add(void *volume, void *session, const struct vt_windows *w, struct vt_err *err)
+{
+	struct vg_volume *v = volume;
+	struct vg_session *s = session;
+	struct vg_shape x = vg_shape_of(s, s->g->input), y = vg_shape_of(s, vt_graph_output_at(s->g, 0).tensor);
+	struct vg_finish finish = { v->sum, v->mean, v->total, v->outputs, (int)v->join, v->voxels };
+	int n = w->count[0] * w->count[1] * w->count[2] * w->flips;
+
+	if (x.c != v->about.c || y.c != v->outputs || y.d != x.d || y.h != x.h || y.w != x.w)
+		return vt_err_set(err, VT_EBUG, "a network of %d channels to %d for a volume of %d to %d", x.c, y.c,
+			v->about.c, v->outputs);
+	if (send_factors(v, w, &x, &s->err) || v->d->ops->clear(v->d, v->total, (size_t)v->voxels * sizeof(float),
+	    &s->err) ||
+		v->d->ops->clear(v->d, v->sum, (size_t)v->voxels * (size_t)v->outputs * sizeof(float), &s->err))
+		return vg_answer(s, err);
+	for (int first = 0; first < n && !s->err.code; first += x.n)
+		one_pass(v, s, w, first, n);
+	vg_run(s, VG_K_finish, &finish, v->voxels);
+	return vg_answer(s, err);
+}
+
+/* --- the answer --------------------------------------------------------------------------------------------------- */
+
+static const float *values(const struct vg_volume *v)
+{
+	return v->mean ? v->mean : v->sum;
+}
+
+int vg_volume_answer(void *volume, enum vt_rule rule, uint8_t *out, struct vt_err *err)
+{
+	struct vg_volume *v = volume;
+	struct vg_decide a = { v->answer, values(v), v->outputs, (int)rule, v->voxels };
+	int rc = v->d->ops->run(v->d, VG_K_decide, &a, v->voxels, err);
+
+	return rc ? rc : v->d->ops->download(v->d, out, v->answer, v->voxels, err);
+}
+
+int vg_volume_values(void *volume, float *out, struct vt_err *err)
+{
+	struct vg_volume *v = volume;
+
+	return v->d->ops->download(v->d, out, values(v), (size_t)v->voxels * (size_t)v->outputs * sizeof(float), err);
+}

@@ -1,0 +1,221 @@
+#include "gpu/engine/team.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu/engine/plugin.h"
+
+/* A card's thread.  fn != NULL: there is something to do; it takes it away when that is done. */
+struct vg_seat {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool started, leave;
+	vg_team_fn fn;
+	void *ctx;
+	int rank, rc;
+	struct vt_err err;
+};
+
+/* --- threads ------------------------------------------------------------------------------------------------------ */
+
+static void *sit(void *p)
+{
+	struct vg_seat *s = p;
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		while (!s->fn && !s->leave)
+			pthread_cond_wait(&s->changed, &s->lock);
+		if (!s->fn)
+			break;
+		s->err = (struct vt_err)VT_ERR_INIT;
+		s->rc = s->fn(s->ctx, s->rank, &s->err);
+		s->fn = NULL;
+		pthread_cond_broadcast(&s->changed);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+static int start(struct vg_seat *s, int rank, struct vt_err *err)
+{
+	s->rank = rank;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->changed, NULL);
+	s->started = !pthread_create(&s->thread, NULL, sit, s);
+	return s->started ? 0 : vt_err_set(err, VT_EFAIL, "card %d: no thread can be made for it", rank);
+}
+
+static void give(struct vg_seat *s, vg_team_fn fn, void *ctx)
+{
+	pthread_mutex_lock(&s->lock);
+	s->ctx = ctx;
+	s->fn = fn;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int await(struct vg_seat *s)
+{
+	pthread_mutex_lock(&s->lock);
+	while (s->fn)
+		pthread_cond_wait(&s->changed, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+	return s->rc;
+}
+
+static void stop(struct vg_seat *s)
+{
+	if (s->started) {
+		pthread_mutex_lock(&s->lock);
+		s->leave = true;
+		pthread_cond_broadcast(&s->changed);
+		pthread_mutex_unlock(&s->lock);
+		pthread_join(s->thread, NULL);
+	}
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->changed);
+}
+
+int vg_team_each(struct vg_team *t, vg_team_fn fn, void *ctx, struct vt_err *err)
+{
+	struct vt_err first = VT_ERR_INIT;
+	int rc;
+
+	for (int r = 1; r < t->n; r++)
+		give(&t->seat[r], fn, ctx);
+	rc = fn(ctx, 0, &first);
+	for (int r = 1; r < t->n; r++)
+		if (await(&t->seat[r]) && !rc) {
+			rc = t->seat[r].rc;
+			*err = t->seat[r].err;
+			vt_err_prefix(err, "card %d", r);
+		}
+	if (first.code) {
+		*err = first;
+		vt_err_prefix(err, "card 0");
+	}
+	return rc;
+}
+
+/* --- cards -------------------------------------------------------------------------------------------------------- */
+
+struct opening {
+	struct vg_team *t;
+	const char *engines;
+};
+
+static int open_card(void *ctx, int rank, struct vt_err *err)
+{
+	const struct opening *o = ctx;
+
+	if (!rank)
+		return 0;
+	if (vg_device_open(&o->t->rank[rank], rank, o->t->n, o->engines, err))
+		return err->code;
+	if (o->t->rank[rank]->ops->follow)
+		o->t->rank[rank]->ops->follow(o->t->rank[rank], o->t->rank[0]);
+	return 0;
+}
+
+static int close_card(void *ctx, int rank, struct vt_err *err)
+{
+	struct vg_team *t = ctx;
+
+	(void)err;
+	if (rank && t->rank[rank])
+		t->rank[rank]->ops->close(t->rank[rank]);
+	return 0;
+}
+
+/* What tells one kind of card from another. */
+static char *kind_of(struct vg_device *d)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	const char *capability;
+	char *text;
+
+	d->ops->describe(d, j);
+	capability = vt_json_text(vt_json_get(j, "capability"), "");
+	text = vt_asprintf("%s%s%s", vt_json_text(vt_json_get(j, "card"), "unknown"), *capability ? ", capability "
+		: "", capability);
+	vt_json_free(j);
+	return text;
+}
+
+/* Other cards take other engines, and then the bits depend on which item lies where. */
+static int check_equal(const struct vg_team *t, struct vt_err *err)
+{
+	char *first = kind_of(t->rank[0]);
+	int rc = 0;
+
+	for (int r = 1; !rc && r < t->n; r++) {
+		char *kind = kind_of(t->rank[r]);
+
+		if (strcmp(kind, first))
+			rc = vt_err_set(err, VT_EDEVICE, "card 0 is %s and card %d is %s; cards that share a batch "
+				"must be equal: choose them with CUDA_VISIBLE_DEVICES",
+				first, r, kind);
+		free(kind);
+	}
+	free(first);
+	return rc;
+}
+
+int vg_team_open(struct vg_team **out, struct vg_device *first, int n, const char *engines, struct vt_err *err)
+{
+	struct vg_team *t = vt_xcalloc(1, sizeof(*t));
+	int rc = 0;
+
+	t->seat = vt_xcalloc((size_t)n, sizeof(*t->seat));
+	t->rank[0] = first;
+	for (t->n = 1; !rc && t->n < n; t->n++)
+		rc = start(&t->seat[t->n], t->n, err);
+	if (!rc)
+		rc = vg_team_each(t, open_card, &(struct opening){ t, engines }, err);
+	if (!rc)
+		rc = check_equal(t, err);
+	if (!rc)
+		rc = vg_link_open(&t->link, t->rank, n, err);
+	if (rc)
+		vg_team_close(t);
+	else
+		*out = t;
+	return rc;
+}
+
+void vg_team_close(struct vg_team *t)
+{
+	struct vt_err ignored = VT_ERR_INIT;
+	bool whole = true;
+
+	if (!t)
+		return;
+	if (t->link)
+		t->link->ops->close(t->link);
+	for (int r = 1; r < t->n; r++)
+		whole &= t->seat[r].started;
+	if (whole)
+		vg_team_each(t, close_card, t, &ignored);
+	for (int r = 1; r < t->n; r++)
+		stop(&t->seat[r]);
+	free(t->seat);
+	free(t);
+}
+
+void vg_team_describe(struct vg_team *t, struct vt_json *j)
+{
+	struct vt_json *cards = vt_json_new(VT_JSON_ARRAY), *link = vt_json_new(VT_JSON_OBJECT);
+
+	for (int r = 0; r < t->n; r++) {
+		char *kind = kind_of(t->rank[r]);
+
+		vt_json_push(cards, vt_json_new_text(kind));
+		free(kind);
+	}
+	t->link->ops->describe(t->link, link);
+	vt_json_put(j, "cards", cards);
+	vt_json_put(j, "link", link);
+}

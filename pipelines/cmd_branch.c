@@ -1,8 +1,0 @@
-/* voxtrail branch REPO [NAME [REF]]: lists, makes, moves and removes branches. */
-#include "pipelines/commands.h"
-#include "pipelines/refs_command.h"
-
-int vt_cmd_branch(int argc, char **argv)
-{
-	return vt_refs_command("heads", "branch", argc, argv);
-}

@@ -1,0 +1,363 @@
+#include "pipelines/emit/argo_lint.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lint {
+	const struct vt_json *spec, *templates;
+	struct vt_findings *f;
+};
+
+#define ERROR(at, ...) vt_findings_add(l->f, VT_FINDING_ERROR, at, __VA_ARGS__)
+
+bool vt_argo_document_is(const struct vt_json *document)
+{
+	return !strncmp(vt_json_text(vt_json_get(document, "apiVersion"), ""), "argoproj.io/", 12);
+}
+
+static const char *text(const struct vt_json *j, const char *key)
+{
+	return vt_json_text(vt_json_get(j, key), "");
+}
+
+/* The element of a list of objects whose "name" it is. */
+static const struct vt_json *named(const struct vt_json *list, const char *name, size_t n)
+{
+	for (size_t i = 0; list && i < list->n; i++) {
+		const char *own = text(list->item[i], "name");
+		if (strlen(own) == n && !strncmp(own, name, n))
+			return list->item[i];
+	}
+	return NULL;
+}
+
+static bool name_char(char c)
+{
+	return isalnum((unsigned char)c) || c == '-' || c == '_';
+}
+
+void vt_argo_depends(const char *expression, void (*fn)(void *ctx, const char *name, size_t n), void *ctx)
+{
+	for (const char *p = expression; *p;) {
+		if (!name_char(*p)) {
+			p++;
+			continue;
+		}
+		const char *from = p;
+		while (name_char(*p))
+			p++;
+		fn(ctx, from, (size_t)(p - from));
+		if (*p == '.')
+			for (p++; name_char(*p); p++)
+				;
+	}
+}
+
+/* --- {{variables}} ------------------------------------------------------------------------------------------------ */
+
+struct scope {
+	const struct lint *l;
+	const struct vt_json *inputs, *outputs;    /* of the template */
+	const struct vt_json *tasks;               /* of the DAG or the steps; NULL in a leaf */
+	const bool *before;                        /* per task: it has ended when this one begins; NULL: unknown */
+	bool item;
+};
+
+static bool begins(const char *v, size_t n, const char *prefix)
+{
+	return n >= strlen(prefix) && !strncmp(v, prefix, strlen(prefix));
+}
+
+/* What is wrong with the variable; NULL if nothing. */
+static const char *variable_error(const struct scope *s, const char *v, size_t n)
+{
+	static const char *const free_names[] = { "workflow.", "pod.name", "node.name", "retries", "lastRetry.",
+		"cronworkflow.", "duration", "status" };
+	const char *dot;
+	size_t left;
+	if (begins(v, n, "workflow.parameters.")) {
+		const char *name = v + 20;
+		return named(vt_json_get(vt_json_get(s->l->spec, "arguments"), "parameters"), name, n - 20) ? NULL
+			: "is no parameter of the workflow; add it to "
+		       "spec.arguments.parameters";
+	}
+	if (begins(v, n, "inputs.parameters.") || begins(v, n, "inputs.artifacts.") ||
+	    begins(v, n, "outputs.parameters.") || begins(v, n, "outputs.artifacts.")) {
+		bool in = *v == 'i', artifact = strstr(v, ".artifacts.") == v + (in ? 6 : 7);
+		const char *name = v + strlen(in ? "inputs" : "outputs") + (artifact ? 11 : 12);
+		left = n - (size_t)(name - v);
+		dot = memchr(name, '.', left);
+		if (dot && (artifact || !in))
+			left = (size_t)(dot - name);
+		return named(vt_json_get(in ? s->inputs : s->outputs, artifact ? "artifacts" : "parameters"), name,
+			left) ? NULL :
+		       "is not declared by this template; add it, or correct the name";
+	}
+	if (n == 4 ? !strncmp(v, "item", 4) : begins(v, n, "item."))
+		return s->item ? NULL : "stands outside a task with withItems or withParam";
+	if (begins(v, n, "tasks.") || begins(v, n, "steps.")) {
+		dot = memchr(v + 6, '.', n - 6);
+		left = dot ? (size_t)(dot - v) - 6 : n - 6;
+		for (size_t i = 0; s->tasks && i < s->tasks->n; i++) {
+			const char *own = text(s->tasks->item[i], "name");
+			if (strlen(own) != left || strncmp(own, v + 6, left))
+				continue;
+			return !s->before || s->before[i] ? NULL : "is the result of a task that this one does not "
+				"wait for; add it to depends";
+		}
+		return s->tasks ? "names no task; correct the name" : "cannot be seen inside a template; pass it as a "
+			"parameter";
+	}
+	for (size_t i = 0; i < sizeof free_names / sizeof *free_names; i++)
+		if (begins(v, n, free_names[i]))
+			return NULL;
+	return begins(v, n, "inputs.") || begins(v, n, "outputs.") ? NULL : "is no variable that Argo knows";
+}
+
+static void scan_text(const struct scope *s, const char *value, const char *pointer)
+{
+	for (const char *p = strstr(value, "{{"); p; p = strstr(p + 2, "{{")) {
+		const char *end = strstr(p, "}}");
+		if (!end)
+			return;
+		const char *v = p + 2;
+		while (v < end && *v == ' ')
+			v++;
+		size_t n = (size_t)(end - v);
+		while (n && v[n - 1] == ' ')
+			n--;
+		if (n && *v == '=')                /* an expression: a language of its own */
+			continue;
+		const char *why = n ? variable_error(s, v, n) : "is empty";
+		if (why)
+			vt_findings_add(s->l->f, VT_FINDING_ERROR, pointer, "{{%.*s}} %s", (int)n, v, why);
+	}
+}
+
+static void scan(const struct scope *s, const struct vt_json *j, const char *pointer)
+{
+	if (!j)
+		return;
+	if (j->type == VT_JSON_STRING)
+		scan_text(s, j->string, pointer);
+	for (size_t i = 0; i < j->n; i++) {
+		/* Data that is passed on as it stands, and what holds expressions of its own. */
+		if (j->type == VT_JSON_OBJECT && (!strcmp(j->key[i], "raw") || !strcmp(j->key[i], "expression")))
+			continue;
+		char *below = j->type == VT_JSON_OBJECT ? vt_asprintf("%s/%s", pointer, j->key[i])
+			: vt_asprintf("%s/%zu", pointer, i);
+		scan(s, j->item[i], below);
+		free(below);
+	}
+}
+
+/* --- tasks -------------------------------------------------------------------------------------------------------- */
+
+static bool has_default(const struct vt_json *parameter)
+{
+	return vt_json_get(parameter, "value") || vt_json_get(parameter, "default") ||
+		vt_json_get(parameter, "valueFrom");
+}
+
+static void lint_call(const struct lint *l, const struct vt_json *task, const char *pointer)
+{
+	const struct vt_json *given = vt_json_get(vt_json_get(task, "arguments"), "parameters");
+	const char *name = text(task, "template");
+	if (vt_json_get(task, "templateRef") || vt_json_get(task, "inline"))
+		return;
+	const struct vt_json *t = named(l->templates, name, strlen(name));
+	char *where = vt_asprintf("%s/template", pointer);
+	if (!*name)
+		ERROR(where, "is missing; name a template");
+	else if (!t)
+		ERROR(where, "there is no template \"%s\"; add it, or correct the name", name);
+	free(where);
+	const struct vt_json *wanted = vt_json_get(vt_json_get(t, "inputs"), "parameters");
+	where = vt_asprintf("%s/arguments/parameters", pointer);
+	for (size_t i = 0; wanted && i < wanted->n; i++) {
+		const char *want = text(wanted->item[i], "name");
+		if (!has_default(wanted->item[i]) && !named(given, want, strlen(want)))
+			ERROR(where, "template \"%s\" wants the parameter \"%s\"; give it a value", name, want);
+	}
+	for (size_t i = 0; t && given && i < given->n; i++)
+		if (!named(wanted, text(given->item[i], "name"), strlen(text(given->item[i], "name"))))
+			ERROR(where, "template \"%s\" has no parameter \"%s\"; remove it, or declare it there", name,
+				text(given->item[i], "name"));
+	free(where);
+}
+
+struct edges {
+	const struct lint *l;
+	const struct vt_json *tasks;
+	bool *to;                        /* row of the matrix: to[i]: depends on task i */
+	char *pointer;
+};
+
+static void edge(void *ctx, const char *name, size_t n)
+{
+	struct edges *e = ctx;
+	const struct lint *l = e->l;
+	for (size_t i = 0; i < e->tasks->n; i++)
+		if (strlen(text(e->tasks->item[i], "name")) == n &&
+		    !strncmp(text(e->tasks->item[i], "name"), name, n)) {
+			e->to[i] = true;
+			return;
+		}
+	ERROR(e->pointer, "there is no task \"%.*s\" to wait for; correct the name", (int)n, name);
+}
+
+static void read_edges(const struct lint *l, const struct vt_json *tasks, bool *reach, const char *pointer)
+{
+	for (size_t i = 0; i < tasks->n; i++) {
+		const struct vt_json *list = vt_json_get(tasks->item[i], "dependencies");
+		struct edges e = { l, tasks, reach + i * tasks->n,
+			vt_asprintf("%s/%zu/%s", pointer, i, list ? "dependencies" : "depends") };
+		vt_argo_depends(text(tasks->item[i], "depends"), edge, &e);
+		for (size_t k = 0; list && k < list->n; k++)
+			edge(&e, vt_json_text(list->item[k], ""), strlen(vt_json_text(list->item[k], "")));
+		free(e.pointer);
+	}
+}
+
+static void lint_dag(const struct lint *l, const struct vt_json *t, const char *pointer)
+{
+	const struct vt_json *tasks = vt_json_get(vt_json_get(t, "dag"), "tasks");
+	size_t n = tasks ? tasks->n : 0;
+	bool *reach = vt_xcalloc(n * n + 1, sizeof *reach);
+	char *base = vt_asprintf("%s/dag/tasks", pointer);
+	if (n)
+		read_edges(l, tasks, reach, base);
+	for (size_t k = 0; k < n; k++)           /* Warshall */
+		for (size_t i = 0; i < n; i++)
+			for (size_t j = 0; j < n && reach[i * n + k]; j++)
+				reach[i * n + j] |= reach[k * n + j];
+	for (size_t i = 0; i < n; i++) {
+		const struct vt_json *task = tasks->item[i];
+		char *at = vt_asprintf("%s/%zu", base, i);
+		bool item = vt_json_get(task, "withItems") || vt_json_get(task, "withParam") ||
+			vt_json_get(task, "withSequence");
+		struct scope s = { l, vt_json_get(t, "inputs"), NULL, tasks, reach + i * n, item };
+		if (reach[i * n + i])
+			ERROR(at, "task \"%s\" waits for itself in a cycle; break it", text(task, "name"));
+		if (named(tasks, text(task, "name"), strlen(text(task, "name"))) != task)
+			ERROR(at, "another task is named \"%s\"; choose a new name", text(task, "name"));
+		lint_call(l, task, at);
+		scan(&s, task, at);
+		free(at);
+	}
+	free(reach);
+	free(base);
+}
+
+/* Steps run in order, so every earlier one has ended; that a step exists is checked, its place is not. */
+static void lint_steps(const struct lint *l, const struct vt_json *t, const char *pointer)
+{
+	const struct vt_json *groups = vt_json_get(t, "steps");
+	struct vt_json *all = vt_json_new(VT_JSON_ARRAY);
+	for (size_t g = 0; g < groups->n; g++)
+		for (size_t i = 0; i < groups->item[g]->n; i++)
+			vt_json_push(all, vt_json_copy(groups->item[g]->item[i]));
+	for (size_t g = 0; g < groups->n; g++)
+		for (size_t i = 0; i < groups->item[g]->n; i++) {
+			const struct vt_json *step = groups->item[g]->item[i];
+			char *at = vt_asprintf("%s/steps/%zu/%zu", pointer, g, i);
+			struct scope s = { l, vt_json_get(t, "inputs"), NULL, all, NULL, true };
+			lint_call(l, step, at);
+			scan(&s, step, at);
+			free(at);
+		}
+	vt_json_free(all);
+}
+
+/* --- templates ---------------------------------------------------------------------------------------------------- */
+
+static void lint_template(const struct lint *l, const struct vt_json *t, const char *pointer)
+{
+	static const char *const kinds[] = { "container", "script", "dag", "steps", "suspend", "resource", "http",
+		"plugin", "data", "containerSet" };
+	static const char *const graphs[] = { "inputs", "outputs", "dag", "steps" };
+	size_t n = 0;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		n += vt_json_get(t, kinds[i]) != NULL;
+	if (n != 1)
+		ERROR(pointer, "template \"%s\" has %zu kinds; write exactly one of container, script, dag, steps, ...",
+			text(t, "name"), n);
+	for (size_t i = 0; i < 2; i++) {
+		const struct vt_json *c = vt_json_get(t, kinds[i]);
+		char *at = vt_asprintf("%s/%s/image", pointer, kinds[i]);
+		if (c && !*text(c, "image") && !*text(vt_json_get(vt_json_get(l->spec, "templateDefaults"), kinds[i]),
+		    "image"))
+			ERROR(at, "is missing; write image@sha256:...");
+		free(at);
+	}
+	if (vt_json_get(t, "dag"))
+		lint_dag(l, t, pointer);
+	if (vt_json_get(t, "steps"))
+		lint_steps(l, t, pointer);
+	const struct scope s = { l, vt_json_get(t, "inputs"), vt_json_get(t, "outputs"), NULL, NULL, false };
+	for (size_t i = 0; i < t->n; i++) {
+		bool graph = false;
+		for (size_t k = 0; k < sizeof graphs / sizeof *graphs; k++)
+			graph |= !strcmp(t->key[i], graphs[k]) &&
+				(k > 1 || vt_json_get(t, "dag") || vt_json_get(t, "steps"));
+		char *at = vt_asprintf("%s/%s", pointer, t->key[i]);
+		if (!graph)
+			scan(&s, t->item[i], at);
+		free(at);
+	}
+}
+
+static void lint_removed(const struct lint *l, const struct vt_json *spec, const char *pointer)
+{
+	const struct vt_json *sync = vt_json_get(spec, "synchronization");
+	char *at = vt_asprintf("%s/synchronization", pointer);
+	if (vt_json_get(sync, "mutex"))
+		ERROR(at, "\"mutex\" was removed; write \"mutexes\": [{\"name\": ...}]");
+	if (vt_json_get(sync, "semaphore"))
+		ERROR(at, "\"semaphore\" was removed; write \"semaphores\": [...]");
+	free(at);
+}
+
+static void lint_spec(const struct vt_json *spec, const char *pointer, struct vt_findings *f)
+{
+	struct lint self = { spec, vt_json_get(spec, "templates"), f }, *l = &self;
+	const char *entry = text(spec, "entrypoint");
+	char *at = vt_asprintf("%s/entrypoint", pointer);
+	lint_removed(l, spec, pointer);
+	if (l->templates && *entry && !named(l->templates, entry, strlen(entry)))
+		ERROR(at, "there is no template \"%s\"; add it, or correct the name", entry);
+	else if (l->templates && !*entry && !vt_json_get(spec, "workflowTemplateRef"))
+		ERROR(at, "is missing; name the template to begin with");
+	else if (!l->templates && !vt_json_get(spec, "workflowTemplateRef"))
+		ERROR(pointer, "has neither templates nor a workflowTemplateRef");
+	free(at);
+	for (size_t i = 0; l->templates && i < l->templates->n; i++) {
+		at = vt_asprintf("%s/templates/%zu", pointer, i);
+		const char *name = text(l->templates->item[i], "name");
+		if (named(l->templates, name, strlen(name)) != l->templates->item[i])
+			ERROR(at, "another template is named \"%s\"; choose a new name", name);
+		lint_template(l, l->templates->item[i], at);
+		free(at);
+	}
+}
+
+void vt_argo_lint(const struct vt_json *document, const char *pointer, struct vt_findings *f)
+{
+	const char *kind = text(document, "kind");
+	const struct vt_json *spec = vt_json_get(document, "spec");
+	struct lint self = { spec, NULL, f }, *l = &self;
+	bool cron = !strcmp(kind, "CronWorkflow");
+	char *at = vt_asprintf(cron ? "%s/spec/workflowSpec" : "%s/spec", pointer);
+	if (cron && vt_json_get(spec, "schedule"))
+		ERROR(at, "\"schedule\" was removed; write \"schedules\": [...]");
+	if (cron || !strcmp(kind, "Workflow") || !strcmp(kind, "WorkflowTemplate") ||
+	    !strcmp(kind, "ClusterWorkflowTemplate")) {
+		const struct vt_json *inner = cron ? vt_json_get(spec, "workflowSpec") : spec;
+		if (inner)
+			lint_spec(inner, at, f);
+		else
+			ERROR(at, "is missing");
+	}
+	free(at);
+}

@@ -1,0 +1,383 @@
+#include "pipelines/emit/argo_internal.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/base/log.h"
+#include "pipelines/runner/process.h"
+
+static const char *text(const struct vt_json *j, const char *key)
+{
+	return vt_json_text(vt_json_get(j, key), "");
+}
+
+/* --- {{variables}} ------------------------------------------------------------------------------------------------ */
+
+/* The standard output of a task that ran once, without its last line end. */
+static char *task_result(const struct vt_argo_run *r, const char *name, struct vt_err *err)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	for (size_t i = 0; i < r->n; i++)
+		if (!strcmp(text(r->task[i].json, "name"), name) && r->task[i].n == 1)
+			vt_fs_read(&b, r->task[i].instance[0].result, 64u << 20, err);
+	while (b.len && b.data[b.len - 1] == '\n')
+		b.data[--b.len] = 0;
+	return b.len ? vt_buf_detach(&b) : NULL;
+}
+
+static char *variable(const struct vt_argo_scope *s, const char *name, struct vt_err *err)
+{
+	const char *value = NULL;
+	if (!strncmp(name, "workflow.parameters.", 20))
+		value = vt_json_text(vt_json_get(s->run->params, name + 20), NULL);
+	else if (!strcmp(name, "workflow.uid"))
+		value = s->run->uid;
+	else if (!strcmp(name, "workflow.creationTimestamp.RFC3339"))
+		value = s->run->created;
+	else if (!strncmp(name, "inputs.parameters.", 18) && s->self)
+		value = vt_json_text(vt_json_get(s->self->params, name + 18), NULL);
+	else if (!strncmp(name, "item.", 5))
+		value = vt_json_text(vt_json_get(s->item, name + 5), NULL);
+	else if (!strncmp(name, "tasks.", 6) && strstr(name, ".outputs.result")) {
+		char *task = vt_xstrndup(name + 6, (size_t)(strstr(name, ".outputs.result") - name - 6)),
+			*result = task_result(s->run, task, err);
+		free(task);
+		return result;
+	}
+	return value ? vt_xstrdup(value) : NULL;
+}
+
+char *vt_argo_expand(const struct vt_argo_scope *scope, const char *value, struct vt_err *err)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	vt_buf_str(&b, "");
+	vt_buf_reserve(&b, 1);
+	for (const char *p = value; *p;) {
+		const char *end = strncmp(p, "{{", 2) ? NULL : strstr(p, "}}");
+		if (!end) {
+			vt_buf_char(&b, *p++);
+			continue;
+		}
+		char *name = vt_xstrndup(p + 2, (size_t)(end - p - 2)), *got = variable(scope, name, err);
+		if (got)
+			vt_buf_str(&b, got);
+		else if (!err->code)
+			vt_err_set(err, VT_EDATA, "{{%s}} has no value here; give --repo, or correct the name", name);
+		free(name);
+		free(got);
+		p = end + 2;
+	}
+	return vt_buf_detach(&b);
+}
+
+/* --- depends ------------------------------------------------------------------------------------------------------ */
+
+struct parser {
+	const struct vt_argo_run *r;
+	const char *p;
+};
+
+static bool any_of(struct parser *s);
+
+static bool status_is(const struct vt_argo_run *r, const char *name, const char *status)
+{
+	static const struct { const char *name; enum vt_argo_state state; } names[] = {
+		{ "Succeeded", VT_ARGO_SUCCEEDED }, { "Failed", VT_ARGO_FAILED }, { "Skipped", VT_ARGO_SKIPPED },
+			{ "Omitted", VT_ARGO_OMITTED },
+	};
+	for (size_t i = 0; i < r->n; i++) {
+		if (strcmp(text(r->task[i].json, "name"), name))
+			continue;
+		if (!*status)
+			return r->task[i].state == VT_ARGO_SUCCEEDED || r->task[i].state == VT_ARGO_SKIPPED;
+		for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+			if (!strcmp(names[k].name, status))
+				return r->task[i].state == names[k].state;
+	}
+	return false;
+}
+
+static void skip(struct parser *s)
+{
+	s->p += strspn(s->p, " \t\n");
+}
+
+static char *word(struct parser *s)
+{
+	const char *from = s->p;
+	while (isalnum((unsigned char)*s->p) || *s->p == '-' || *s->p == '_')
+		s->p++;
+	return vt_xstrndup(from, (size_t)(s->p - from));
+}
+
+static bool one_of(struct parser *s)
+{
+	bool v;
+	skip(s);
+	if (*s->p == '!') {
+		s->p++;
+		return !one_of(s);
+	}
+	if (*s->p == '(') {
+		s->p++;
+		v = any_of(s);
+		skip(s);
+		s->p += *s->p == ')';
+		return v;
+	}
+	char *name = word(s), *status = *s->p == '.' ? (s->p++, word(s)) : vt_xstrdup("");
+	v = status_is(s->r, name, status);
+	free(name);
+	free(status);
+	return v;
+}
+
+static bool all_of(struct parser *s)
+{
+	bool v = one_of(s);
+	for (skip(s); !strncmp(s->p, "&&", 2); skip(s)) {
+		s->p += 2;
+		v &= one_of(s);
+	}
+	return v;
+}
+
+static bool any_of(struct parser *s)
+{
+	bool v = all_of(s);
+	for (skip(s); !strncmp(s->p, "||", 2); skip(s)) {
+		s->p += 2;
+		v |= all_of(s);
+	}
+	return v;
+}
+
+bool vt_argo_depends_hold(const struct vt_argo_run *r, const char *expression)
+{
+	struct parser s = { r, expression };
+	return any_of(&s);
+}
+
+/* --- files -------------------------------------------------------------------------------------------------------- */
+
+static int make_parent(const char *path, struct vt_err *err)
+{
+	char *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	int rc = vt_fs_mkdirs(dir, err);
+	free(dir);
+	return rc;
+}
+
+struct copying {
+	const char *from, *to;
+};
+
+static int copy_entry(void *ctx, const char *relative, char type, struct vt_err *err)
+{
+	const struct copying *c = ctx;
+	char *from = vt_path_join(c->from, relative), *to = vt_path_join(c->to, relative);
+	if (type != 'd' && !make_parent(to, err) && (type == 'l' || link(from, to)))
+		vt_fs_copy(from, to, 0444, err);
+	free(from);
+	free(to);
+	return err->code;
+}
+
+/* Replaces what is at `to`.  Real directories, files by hard link: a stage does not follow links inside its inputs. */
+static int copy(const char *from, const char *to, struct vt_err *err)
+{
+	struct copying c = { from, to };
+	if (vt_fs_remove_tree(to, err) || make_parent(to, err))
+		return err->code;
+	if (!vt_fs_is_dir(from))
+		return vt_fs_copy(from, to, 0444, err);
+	return vt_fs_mkdirs(to, err) ? err->code : vt_fs_walk(from, copy_entry, &c, err);
+}
+
+static int place_artifact(struct vt_argo_run *r, const struct vt_argo_instance *i, const struct vt_json *a)
+{
+	const struct vt_argo_scope scope = { r, i, NULL };
+	char *path = vt_argo_expand(&scope, text(a, "path"), r->err), *to = vt_asprintf("%s%s", i->dir, path);
+	char *key = vt_argo_expand(&scope, vt_json_text(vt_json_pointer(a, "/s3/key"), ""), r->err),
+		*from = vt_path_join(r->bucket, key);
+	const char *raw = vt_json_text(vt_json_pointer(a, "/raw/data"), NULL);
+	if (r->err->code || make_parent(to, r->err))
+		;
+	else if (strncmp(path, "/pfs/", 5))
+		vt_err_set(r->err, VT_EDATA, "artifact path %s: only paths below /pfs are executed here", path);
+	else if (raw)
+		vt_fs_write_quick(to, raw, strlen(raw), 0444, r->err);
+	else if (vt_fs_exists(from))
+		copy(from, to, r->err);
+	else if (!vt_json_true(vt_json_get(a, "optional"), false))
+		vt_err_set(r->err, VT_ENOINPUT, "task %s: artifact %s: the bucket has no %s",
+			text(i->task->json, "name"), text(a, "name"), key);
+	free(path);
+	free(to);
+	free(key);
+	free(from);
+	return r->err->code;
+}
+
+int vt_argo_keep_outputs(struct vt_argo_run *r, struct vt_argo_instance *i)
+{
+	const struct vt_json *list = vt_json_pointer(i->task->template, "/outputs/artifacts");
+	const struct vt_argo_scope scope = { r, i, NULL };
+	struct vt_err why = VT_ERR_INIT;
+	for (size_t k = 0; list && k < list->n && !why.code; k++) {
+		const struct vt_json *a = list->item[k];
+		char *path = vt_argo_expand(&scope, text(a, "path"), &why), *from = vt_asprintf("%s%s", i->dir, path);
+		char *key = vt_argo_expand(&scope, vt_json_text(vt_json_pointer(a, "/s3/key"), ""), &why),
+			*to = vt_path_join(r->bucket, key);
+		size_t n = strlen(to);
+		if (n && to[n - 1] == '/')
+			to[n - 1] = 0;
+		if (!why.code && vt_fs_exists(from))
+			copy(from, to, &why);
+		else if (!why.code && !vt_json_true(vt_json_get(a, "optional"), false))
+			vt_err_set(&why, VT_EDATA, "output %s: nothing at %s", text(a, "name"), path);
+		free(path);
+		free(from);
+		free(key);
+		free(to);
+	}
+	if (why.code)
+		vt_log(VT_LOG_ERROR, "output", "task=%s error=\"%s\"", text(i->task->json, "name"), why.text);
+	return why.code;
+}
+
+int vt_argo_commit_repos(struct vt_argo_run *r)
+{
+	for (size_t i = 0; i < r->opts->repos->n && !r->err->code; i++) {
+		const char *bind = r->opts->repos->v[i], *eq = strchr(bind, '=');
+		char *name = vt_xstrndup(bind, eq ? (size_t)(eq - bind) : 0),
+			*from = eq ? vt_fs_realpath(eq + 1, r->err) : NULL;
+		char *to = vt_asprintf("%s/%s/local", r->bucket, name), *file = vt_path_join(to, "manifest.json"),
+			*param = vt_asprintf("%s-commit", name);
+		if (!eq)
+			vt_err_set(r->err, VT_EUSAGE, "--repo %s: write NAME=DIR", bind);
+		unlink(to);
+		if (from && !vt_fs_remove_tree(to, r->err) && !make_parent(vt_fs_is_dir(from) ? to : file, r->err) &&
+		    symlink(from, vt_fs_is_dir(from) ? to : file))
+			vt_err_errno(r->err, VT_ECANTCREAT, "%s", to);
+		vt_json_put_text(r->params, param, "local");
+		free(name);
+		free(from);
+		free(to);
+		free(file);
+		free(param);
+	}
+	return r->err->code;
+}
+
+int vt_argo_checkout(struct vt_argo_run *r, const char *dir)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	vt_fs_list(&names, r->bucket, r->err);
+	for (size_t i = 0; i < names.n && !r->err->code; i++) {
+		char *from = vt_asprintf("%s/%s/%s", r->bucket, names.v[i], r->uid),
+			*to = vt_path_join(dir, names.v[i]);
+		if (vt_fs_is_dir(from))
+			copy(from, to, r->err);
+		free(from);
+		free(to);
+	}
+	vt_strs_release(&names);
+	return r->err->code;
+}
+
+/* --- the container ------------------------------------------------------------------------------------------------ */
+
+static void add_words(struct vt_argo_run *r, const struct vt_argo_instance *i, struct vt_strs *out,
+	const struct vt_json *list, const char *root)
+{
+	const struct vt_argo_scope scope = { r, i, NULL };
+	for (size_t k = 0; list && k < list->n; k++) {
+		char *value = vt_argo_expand(&scope, vt_json_text(list->item[k], ""), r->err),
+			*word = vt_pfs_prefix(value, root);
+		vt_strs_add(out, word);
+		free(value);
+		free(word);
+	}
+}
+
+static void add_env(struct vt_argo_run *r, const struct vt_argo_instance *i, struct vt_strs *out, const char *root)
+{
+	static const char *const passed[] = { "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "VOXTRAIL_THREADS",
+		"ASAN_OPTIONS", "UBSAN_OPTIONS" };
+	const struct vt_json *list = vt_json_pointer(i->task->template, "/container/env");
+	const struct vt_argo_scope scope = { r, i, NULL };
+	for (size_t k = 0; k < sizeof passed / sizeof *passed; k++)
+		if (getenv(passed[k])) {
+			char *e = vt_asprintf("%s=%s", passed[k], getenv(passed[k]));
+			vt_strs_add(out, e);
+			free(e);
+		}
+	for (size_t k = 0; list && k < list->n; k++) {
+		char *value = vt_argo_expand(&scope, text(list->item[k], "value"), r->err),
+			*there = vt_pfs_prefix(value, root);
+		char *e = vt_asprintf("%s=%s", text(list->item[k], "name"), there);
+		vt_strs_add(out, e);
+		free(value);
+		free(there);
+		free(e);
+	}
+	char *e = vt_asprintf("PFS_ROOT=%s", root);
+	vt_strs_add(out, e);
+	free(e);
+}
+
+static int lay_out(struct vt_argo_run *r, struct vt_argo_instance *i)
+{
+	const struct vt_json *artifacts = vt_json_pointer(i->task->template, "/inputs/artifacts");
+	const struct vt_json *mounts = vt_json_pointer(i->task->template, "/container/volumeMounts");
+	free(i->dir);
+	free(i->log);
+	free(i->result);
+	i->dir = vt_asprintf("%s/%s.%zu.%d", r->work, text(i->task->json, "name"), i->number, i->tries);
+	i->log = vt_path_join(i->dir, "log");
+	i->result = vt_path_join(i->dir, "result");
+	char *pfs = vt_path_join(i->dir, "pfs");
+	vt_fs_mkdirs(pfs, r->err);
+	free(pfs);
+	for (size_t k = 0; artifacts && k < artifacts->n && !r->err->code; k++)
+		place_artifact(r, i, artifacts->item[k]);
+	for (size_t k = 0; mounts && k < mounts->n && !r->err->code; k++) {
+		char *at = vt_asprintf("%s%s", i->dir, text(mounts->item[k], "mountPath"));
+		vt_fs_mkdirs(at, r->err);
+		free(at);
+	}
+	return r->err->code;
+}
+
+int vt_argo_start(struct vt_argo_run *r, struct vt_argo_instance *i)
+{
+	const struct vt_json *container = vt_json_get(i->task->template, "container");
+	if (lay_out(r, i))
+		return r->err->code;
+	bool namespace = r->opts->view == VT_VIEW_NAMESPACE;
+	struct vt_mount mount = { vt_path_join(i->dir, "pfs"), vt_xstrdup("/pfs") };
+	char *root = namespace ? vt_xstrdup("/pfs") : vt_xstrdup(mount.from), *new_root = vt_path_join(i->dir, "root"),
+		*path = NULL;
+	struct vt_process p = { .cwd = i->dir, .log = i->log, .out = i->result, .root = new_root, .mount = &mount,
+		.n_mounts = namespace };
+	add_words(r, i, &p.argv, vt_json_get(container, "command"), root);
+	add_words(r, i, &p.argv, vt_json_get(container, "args"), root);
+	add_env(r, i, &p.env, root);
+	if (!r->err->code && p.argv.n && !(path = vt_program_find(p.argv.v[0])))
+		vt_err_set(r->err, VT_ENOINPUT, "task %s: program \"%s\" is not here", text(i->task->json, "name"),
+			p.argv.v[0]);
+	p.path = path;
+	if (path && !r->err->code && !vt_fs_mkdirs(new_root, r->err))
+		i->pid = vt_process_start(&p, r->err);
+	vt_process_release(&p);
+	free(mount.from);
+	free(mount.to);
+	free(root);
+	free(new_root);
+	free(path);
+	return r->err->code;
+}

@@ -1,0 +1,278 @@
+/* CWL v1.2, one packed document: a tool a pipeline, and for one with many datums a tool that plans, a scattered step
+ * over the views, and a tool that merges.  Scripts travel as file literals, whose text no engine expands. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipelines/emit/emit_internal.h"
+
+static struct vt_json *object(void) { return vt_json_new(VT_JSON_OBJECT); }
+static struct vt_json *array(void) { return vt_json_new(VT_JSON_ARRAY); }
+
+static void push_text(struct vt_json *list, const char *text)
+{
+	vt_json_push(list, vt_json_new_text(text));
+}
+
+/* {type: File, default: a literal with this text} */
+static struct vt_json *literal(const char *basename, const char *text)
+{
+	struct vt_json *in = object(), *file = object();
+	vt_json_put_text(in, "type", "File");
+	vt_json_put_text(file, "class", "File");
+	vt_json_put_text(file, "basename", basename);
+	vt_json_put_text(file, "contents", text);
+	vt_json_put(in, "default", file);
+	return in;
+}
+
+static struct vt_json *output(const char *type, const char *glob)
+{
+	struct vt_json *out = object(), *binding = object();
+	vt_json_put_text(out, "type", type);
+	vt_json_put_text(binding, "glob", glob);
+	vt_json_put(out, "outputBinding", binding);
+	return out;
+}
+
+static struct vt_json *tool(const char *prefix, const char *name, const char *command)
+{
+	struct vt_json *t = object(), *base = array();
+	char *id = vt_asprintf("%s%s-tool", prefix, name);
+	vt_json_put_text(t, "class", "CommandLineTool");
+	vt_json_put_text(t, "id", id);
+	for (const char *p = command; *p; p += strcspn(p, " "), p += *p == ' ') {
+		char *one = vt_xstrndup(p, strcspn(p, " "));
+		push_text(base, one);
+		free(one);
+	}
+	vt_json_put(t, "baseCommand", base);
+	free(id);
+	return t;
+}
+
+static void hints(struct vt_json *t, const struct vt_pipeline *p)
+{
+	struct vt_json *h = object(), *docker = object(), *resources = object();
+	vt_json_put_text(docker, "dockerPull", vt_json_text(vt_json_get(p->transform, "image"), ""));
+	vt_json_put(h, "DockerRequirement", docker);
+	if (p->memory > 0)
+		vt_json_put_int(resources, "ramMin", (int64_t)(p->memory / 1048576));
+	if (resources->n)
+		vt_json_put(h, "ResourceRequirement", resources);
+	else
+		vt_json_free(resources);
+	vt_json_put(t, "hints", h);
+}
+
+struct walk {
+	struct vt_json *inputs, *arguments;
+};
+
+static void tool_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct walk *w = ctx;
+	char *path = vt_asprintf("$(inputs.%s.path)", leaf->name);
+	vt_json_put_text(w->inputs, leaf->name, "Directory");
+	push_text(w->arguments, path);
+	free(path);
+}
+
+/* sh step.sh OUT VIEW|DIR... */
+static struct vt_json *stage_tool(const struct vt_pipeline *p)
+{
+	struct vt_json *t = tool("", p->name, "sh"), *outs = object();
+	struct walk w = { object(), array() };
+	struct vt_buf script = VT_BUF_INIT;
+	char *out = p->name ? vt_xstrdup(p->name) : NULL;
+	bool fanned = vt_emit_is_fanned(p);
+	vt_emit_step(&script, p);
+	vt_json_put(w.inputs, "step", literal("step.sh", script.data));
+	push_text(w.arguments, "$(inputs.step.path)");
+	push_text(w.arguments, fanned ? "$(inputs.view.basename)" : out);
+	if (fanned) {
+		vt_json_put_text(w.inputs, "view", "Directory");
+		push_text(w.arguments, "$(inputs.view.path)");
+	} else {
+		vt_input_leaves(p->input, tool_leaf, &w);
+	}
+	hints(t, p);
+	vt_json_put(t, "inputs", w.inputs);
+	vt_json_put(t, "arguments", w.arguments);
+	vt_json_put(outs, "out", output("Directory", fanned ? "$(inputs.view.basename)" : out));
+	vt_json_put(t, "outputs", outs);
+	vt_buf_release(&script);
+	free(out);
+	return t;
+}
+
+static struct vt_json *plan_tool(const struct vt_pipeline *p)
+{
+	char *spec = vt_emit_one(p);
+	struct vt_json *t = tool("plan-", p->name, "voxtrail plan"), *inputs = object(), *arguments = array(),
+		*outs = object();
+	struct vt_strs repos = VT_STRS_INIT;
+	vt_emit_repos_of(p, &repos);
+	vt_json_put(inputs, "spec", literal("spec.json", spec));
+	push_text(arguments, "$(inputs.spec.path)");
+	push_text(arguments, "--pipeline");
+	push_text(arguments, p->name);
+	for (size_t i = 0; i < repos.n; i++) {
+		char *bind = vt_asprintf("--repo=%s=$(inputs[\"%s\"].path)", repos.v[i], repos.v[i]);
+		vt_json_put_text(inputs, repos.v[i], "Directory");
+		push_text(arguments, bind);
+		free(bind);
+	}
+	push_text(arguments, "--views");
+	push_text(arguments, "views");
+	hints(t, p);
+	vt_json_put(t, "inputs", inputs);
+	vt_json_put(t, "arguments", arguments);
+	vt_json_put(outs, "views", output("Directory[]", "views/*"));
+	vt_json_put(t, "outputs", outs);
+	vt_strs_release(&repos);
+	free(spec);
+	return t;
+}
+
+static struct vt_json *merge_tool(const struct vt_pipeline *p)
+{
+	struct vt_json *t = tool("merge-", p->name, "voxtrail merge"), *inputs = object(), *parts = object(),
+		*binding = object(), *outs = object();
+	struct vt_json *arguments = array();
+	push_text(arguments, "--out");
+	push_text(arguments, p->name);
+	vt_json_put_text(parts, "type", "Directory[]");
+	vt_json_put_int(binding, "position", 1);
+	vt_json_put(parts, "inputBinding", binding);
+	vt_json_put(inputs, "parts", parts);
+	hints(t, p);
+	vt_json_put(t, "inputs", inputs);
+	vt_json_put(t, "arguments", arguments);
+	vt_json_put(outs, "out", output("Directory", p->name));
+	vt_json_put(t, "outputs", outs);
+	return t;
+}
+
+/* --- the graph ---------------------------------------------------------------------------------------------------- */
+
+static char *source(const struct vt_spec *s, const char *repo)
+{
+	const struct vt_pipeline *up = vt_spec_find(s, repo);
+	return up ? vt_asprintf("%s%s/out", vt_emit_is_fanned(up) ? "merge-" : "", repo) : vt_xstrdup(repo);
+}
+
+static struct vt_json *step(const char *prefix, const char *name, struct vt_json *in, const char *out)
+{
+	struct vt_json *j = object(), *outs = array();
+	char *run = vt_asprintf("#%s%s-tool", prefix, name);
+	vt_json_put_text(j, "run", run);
+	vt_json_put(j, "in", in);
+	push_text(outs, out);
+	vt_json_put(j, "out", outs);
+	free(run);
+	return j;
+}
+
+static void put_step(struct vt_json *steps, const char *prefix, const char *name, struct vt_json *value)
+{
+	char *id = vt_asprintf("%s%s", prefix, name);
+	vt_json_put(steps, id, value);
+	free(id);
+}
+
+struct wiring {
+	const struct vt_spec *s;
+	struct vt_json *in;
+};
+
+static void wire_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct wiring *w = ctx;
+	char *from = source(w->s, leaf->repo);
+	vt_json_put_text(w->in, leaf->name, from);
+	free(from);
+}
+
+static void put_fan(struct vt_json *steps, const struct vt_spec *s, const struct vt_pipeline *p)
+{
+	struct vt_strs repos = VT_STRS_INIT;
+	struct vt_json *in = object(), *views = object(), *parts = object(), *scattered;
+	char *from = vt_asprintf("plan-%s/views", p->name), *made = vt_asprintf("%s/out", p->name);
+	vt_emit_repos_of(p, &repos);
+	for (size_t i = 0; i < repos.n; i++) {
+		char *up = source(s, repos.v[i]);
+		vt_json_put_text(in, repos.v[i], up);
+		free(up);
+	}
+	put_step(steps, "plan-", p->name, step("plan-", p->name, in, "views"));
+	vt_json_put_text(views, "view", from);
+	scattered = step("", p->name, views, "out");
+	vt_json_put_text(scattered, "scatter", "view");
+	put_step(steps, "", p->name, scattered);
+	vt_json_put_text(parts, "parts", made);
+	put_step(steps, "merge-", p->name, step("merge-", p->name, parts, "out"));
+	vt_strs_release(&repos);
+	free(from);
+	free(made);
+}
+
+static struct vt_json *workflow(const struct vt_spec *s)
+{
+	struct vt_json *w = object(), *inputs = object(), *outputs = object(), *steps = object(),
+		*requirements = object();
+	struct vt_strs repos = VT_STRS_INIT;
+	vt_json_put_text(w, "class", "Workflow");
+	vt_json_put_text(w, "id", "main");
+	vt_json_put(requirements, "ScatterFeatureRequirement", object());
+	vt_json_put(w, "requirements", requirements);
+	vt_emit_source_repos(s, &repos);
+	for (size_t i = 0; i < repos.n; i++)
+		vt_json_put_text(inputs, repos.v[i], "Directory");
+	for (size_t i = 0; i < s->n; i++) {
+		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
+		struct vt_json *out = object();
+		char *from = source(s, p->name), *id = vt_asprintf("%s-tree", p->name);
+		vt_json_put_text(out, "type", "Directory");
+		vt_json_put_text(out, "outputSource", from);
+		vt_json_put(outputs, id, out);
+		free(from);
+		free(id);
+		if (vt_emit_is_fanned(p)) {
+			put_fan(steps, s, p);
+		} else {
+			struct wiring wiring = { s, object() };
+			vt_input_leaves(p->input, wire_leaf, &wiring);
+			put_step(steps, "", p->name, step("", p->name, wiring.in, "out"));
+		}
+	}
+	vt_json_put(w, "inputs", inputs);
+	vt_json_put(w, "outputs", outputs);
+	vt_json_put(w, "steps", steps);
+	vt_strs_release(&repos);
+	return w;
+}
+
+int vt_emit_cwl(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
+{
+	if (vt_emit_refuse(s, "CWL", err))
+		return err->code;
+	struct vt_json *d = object(), *graph = array();
+	vt_json_put_text(d, "cwlVersion", "v1.2");
+	for (size_t i = 0; i < s->n; i++) {
+		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
+		if (vt_emit_is_fanned(p)) {
+			vt_json_push(graph, plan_tool(p));
+			vt_json_push(graph, stage_tool(p));
+			vt_json_push(graph, merge_tool(p));
+		} else {
+			vt_json_push(graph, stage_tool(p));
+		}
+	}
+	vt_json_push(graph, workflow(s));
+	vt_json_put(d, "$graph", graph);
+	vt_buf_str(out, "# Generated by voxtrail emit; do not edit.\n#   cwltool --no-container --outdir OUT FILE "
+		"--scans DIR ...\n");
+	vt_yaml_write(out, d);
+	vt_json_free(d);
+	return 0;
+}

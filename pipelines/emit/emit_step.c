@@ -1,0 +1,183 @@
+/* One datum of a pipeline as a POSIX shell script, for engines that know nothing of /pfs: it lays out the view by
+ * links, sets the variables, and keeps the promises of the spec (standard input, retries, time-out, accepted codes,
+ * errCmd).
+ *   sh SCRIPT OUT VIEW           a datum of many: VIEW is one that `voxtrail plan --views` wrote
+ *   sh SCRIPT OUT DIR...         the only datum: the repos of its inputs, in enumeration order */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipelines/runner/attempt.h"
+#include "pipelines/emit/emit_internal.h"
+#include "pipelines/spec/glob.h"
+
+static bool fans(const struct vt_input *in)
+{
+	return in->kind == VT_INPUT_PFS && in->glob[vt_glob_literal(in->glob)] != 0;
+}
+
+static void find_fan(void *ctx, const struct vt_input *leaf)
+{
+	*(bool *)ctx |= fans(leaf);
+}
+
+bool vt_emit_fans(const struct vt_input *leaf)
+{
+	return fans(leaf);
+}
+
+bool vt_emit_is_fanned(const struct vt_pipeline *p)
+{
+	bool fanned = false;
+	vt_input_leaves(p->input, find_fan, &fanned);
+	return fanned;
+}
+
+/* 'text', with every /pfs that begins a path replaced by the view's directory. */
+static void word(struct vt_buf *b, const char *text)
+{
+	char *marked = vt_pfs_prefix(text, "\001");
+	vt_buf_char(b, '\'');
+	for (const char *p = marked; *p; p++)
+		vt_buf_str(b, *p == '\'' ? "'\\''" : *p == '\001' ? "'\"$PFS_ROOT\"'" : (char[]){ *p, 0 });
+	vt_buf_char(b, '\'');
+	free(marked);
+}
+
+static void command(struct vt_buf *b, const struct vt_pipeline *p, const char *key, const char *input)
+{
+	const struct vt_json *cmd = vt_json_get(p->transform, key), *lines = vt_json_get(p->transform, input);
+	if (lines && lines->n) {
+		vt_buf_str(b, "printf '%s\\n'");
+		for (size_t i = 0; i < lines->n; i++) {
+			vt_buf_char(b, ' ');
+			word(b, vt_json_text(lines->item[i], ""));
+		}
+		vt_buf_str(b, " |");
+	}
+	vt_buf_str(b, " env");                 /* a program, even where the shell has a command of that name: export */
+	if (p->datum_timeout > 0 && !strcmp(key, "cmd"))
+		vt_buf_printf(b, " timeout -s KILL %g", p->datum_timeout);
+	for (size_t i = 0; i < cmd->n; i++) {
+		vt_buf_char(b, ' ');
+		word(b, vt_json_text(cmd->item[i], ""));
+	}
+	if (!lines || !lines->n)
+		vt_buf_str(b, " </dev/null");
+}
+
+static void link_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct vt_buf *b = ctx;
+	const char *path = leaf->glob[1] ? leaf->glob : "";
+	vt_buf_printf(b, "ln -s \"$(realpath \"$1\")\" \"$PFS_ROOT/%s\"; %s=$PFS_ROOT/%s%s; shift\n", leaf->name,
+		leaf->name, leaf->name, path);
+}
+
+static void accepted(struct vt_buf *b, const struct vt_pipeline *p)
+{
+	const struct vt_json *codes = vt_json_get(p->transform, "acceptReturnCode");
+	vt_buf_str(b, "\tcase $code in 0");
+	for (size_t i = 0; codes && i < codes->n; i++)
+		if (vt_json_integer(codes->item[i], 0))
+			vt_buf_printf(b, "|%lld", (long long)vt_json_integer(codes->item[i], 0));
+	vt_buf_str(b, ") exit 0 ;; esac\n");
+}
+
+void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p)
+{
+	const struct vt_json *own = vt_json_get(p->transform, "env");
+	vt_buf_printf(b, "# One datum of %s: OUT, then %s.\n", p->name, vt_emit_is_fanned(p) ? "its view" : "the repos "
+		"it reads");
+	vt_buf_str(b, "out=$1; shift\nPFS_ROOT=$(mktemp -d) || exit 73\ntrap 'rm -rf \"$PFS_ROOT\"' EXIT\nset -a\n");
+	vt_buf_printf(b, "PPS_PIPELINE_NAME=%s PPS_PROJECT_NAME=%s\n", p->name, p->project);
+	for (size_t i = 0; own && i < own->n; i++) {
+		vt_buf_printf(b, "%s=", own->key[i]);
+		word(b, vt_json_text(own->item[i], ""));
+		vt_buf_char(b, '\n');
+	}
+	if (vt_emit_is_fanned(p))
+		vt_buf_str(b, "for d in \"$1\"/*; do ln -s \"$(realpath \"$d\")\" \"$PFS_ROOT/${d##*/}\"; done\n. "
+			"\"$1/.env\"\n");
+	else
+		vt_input_leaves(p->input, link_leaf, b);
+	vt_buf_printf(b, "set +a\nfor try in $(seq %lld); do\n\trm -rf \"$out\"; mkdir -p \"$out\" || exit 73\n"
+		      "\tln -sfn \"$(realpath \"$out\")\" \"$PFS_ROOT/out\"\n\t", p->tries);
+	command(b, p, "cmd", "stdin");
+	vt_buf_str(b, "\n\tcode=$?\n");
+	accepted(b, p);
+	if (vt_json_get(p->transform, "errCmd")) {
+		vt_buf_str(b, "\trecovered=no;");
+		command(b, p, "errCmd", "errStdin");
+		vt_buf_str(b, " && recovered=yes\n");
+	}
+	vt_buf_str(b, "\t[ $code = 65 ] && break\ndone\n");
+	if (vt_json_get(p->transform, "errCmd"))
+		vt_buf_str(b, "[ $recovered = no ] || { rm -rf \"$out\"; mkdir -p \"$out\"; exit 0; }\n");
+	vt_buf_str(b, "exit $code\n");
+}
+
+char *vt_emit_one(const struct vt_pipeline *p)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	vt_json_compact(&b, p->json);
+	return vt_buf_detach(&b);
+}
+
+/* --- what a graph needs to know of the repos ---------------------------------------------------------------------- */
+
+struct naming {
+	struct vt_strs *names;
+	const struct vt_spec *s;
+};
+
+static void add_repo(void *ctx, const struct vt_input *leaf)
+{
+	struct naming *n = ctx;
+	if (leaf->kind != VT_INPUT_PFS || (n->s && vt_spec_find(n->s, leaf->repo)))
+		return;
+	for (size_t i = 0; i < n->names->n; i++)
+		if (!strcmp(n->names->v[i], leaf->repo))
+			return;
+	vt_strs_add(n->names, leaf->repo);
+}
+
+void vt_emit_source_repos(const struct vt_spec *s, struct vt_strs *names)
+{
+	struct naming n = { names, s };
+	for (size_t i = 0; i < s->n; i++)
+		vt_input_leaves(s->pipeline[s->order[i]].input, add_repo, &n);
+}
+
+void vt_emit_repos_of(const struct vt_pipeline *p, struct vt_strs *names)
+{
+	struct naming n = { names, NULL };
+	vt_input_leaves(p->input, add_repo, &n);
+}
+
+struct refusing {
+	const char *engine;
+	const struct vt_pipeline *p;
+	struct vt_err *err;
+};
+
+static void refuse_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct refusing *r = ctx;
+	if (r->err->code)
+		return;
+	if (leaf->kind == VT_INPUT_CRON)
+		vt_err_set(r->err, VT_EDATA, "%s: a cron input has no meaning in %s; take it out and start %s from a "
+			"clock", leaf->pointer, r->engine,
+			   r->engine);
+	else if (leaf->warm)
+		vt_err_set(r->err, VT_EDATA, "%s: a warm start reads the output of an earlier run, which %s does not "
+			"keep", leaf->pointer, r->engine);
+}
+
+int vt_emit_refuse(const struct vt_spec *s, const char *engine, struct vt_err *err)
+{
+	struct refusing r = { engine, NULL, err };
+	for (size_t i = 0; i < s->n && !err->code; i++)
+		vt_input_leaves(s->pipeline[i].input, refuse_leaf, &r);
+	return err->code ? vt_err_prefix(err, "%s", s->path) : 0;
+}

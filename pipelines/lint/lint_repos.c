@@ -1,0 +1,117 @@
+/* What only the data can tell: repos that nobody fills, globs that match nothing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "pipelines/runner/depot.h"
+#include "pipelines/spec/glob.h"
+#include "pipelines/lint/lint.h"
+
+struct looking {
+	const struct vt_spec *s;
+	const struct vt_pipeline *p;
+	const struct vt_strs *binds;
+	const struct vt_depot *depot;            /* NULL: no store given */
+	struct vt_findings *f;
+	const struct vt_input *leaf;
+	bool found;
+	/* the first path that run refuses, and the first that Pachyderm does */
+	char *bad, *odd;
+};
+
+static void test_path(struct looking *l, const char *path)
+{
+	char *clean = vt_glob_clean(path);
+	l->found |= vt_glob_match(NULL, l->leaf->glob, clean);
+	if (!l->bad && clean[1] && !vt_path_is_portable(clean + 1))
+		l->bad = vt_xstrdup(clean);
+	if (!l->odd && strpbrk(clean, "!()@+^"))
+		l->odd = vt_xstrdup(clean);
+	free(clean);
+}
+
+static int test_entry(void *ctx, const char *relative, char type, struct vt_err *err)
+{
+	(void)type;
+	(void)err;
+	test_path(ctx, relative);
+	return 0;
+}
+
+static const char *bound(const struct looking *l, const char *repo)
+{
+	size_t n = strlen(repo);
+	for (size_t i = 0; i < l->binds->n; i++)
+		if (!strncmp(l->binds->v[i], repo, n) && l->binds->v[i][n] == '=')
+			return l->binds->v[i] + n + 1;
+	return NULL;
+}
+
+static void add(const struct looking *l, enum vt_finding_level level, const char *rest, const char *text)
+{
+	char *at = vt_asprintf("%s%s", l->leaf->pointer, rest);
+	vt_findings_add(l->f, level, at, "%s", text);
+	free(at);
+}
+
+static void judge_names(struct looking *l)
+{
+	char *text = l->bad ? vt_asprintf("holds %s: printable ASCII without \\ * ? [ ] { } only; rename it", l->bad)
+		: vt_asprintf("holds %s: Pachyderm takes no ! ( ) @ + ^ in a path; rename it to run there",
+			l->odd ? l->odd : "");
+	if (l->bad || l->odd)
+		add(l, l->bad ? VT_FINDING_ERROR : VT_FINDING_WARNING, "/pfs/repo", text);
+	free(text);
+	free(l->bad);
+	free(l->odd);
+	l->bad = l->odd = NULL;
+}
+
+static void look_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct looking *l = ctx;
+	struct vt_head head = { 0 };
+	struct vt_err why = VT_ERR_INIT;
+	char *key = vt_asprintf("voxtrail/repo.%s", leaf->repo), *other = NULL;
+	const char *dir = bound(l, leaf->repo), *otherwise = vt_pipeline_annotation(l->p, key);
+	free(key);
+	if (leaf->kind != VT_INPUT_PFS || vt_spec_find(l->s, leaf->repo))
+		return;
+	l->leaf = leaf;
+	l->found = !strcmp(leaf->glob, "/");
+	if (!dir && otherwise)
+		dir = other = vt_path_join(l->s->dir, otherwise);
+	if (dir && vt_fs_is_dir(dir))
+		vt_fs_walk(dir, test_entry, l, &why);
+	else if (dir && vt_fs_exists(dir))
+		test_path(l, "/manifest.json");
+	else if (dir)
+		add(l, VT_FINDING_ERROR, "/pfs/repo", "its directory does not exist; correct --repo or the annotation");
+	else if (!l->depot || vt_depot_head(l->depot, leaf->repo, &head, &why))
+		add(l, VT_FINDING_ERROR, "/pfs/repo", "is no pipeline of this file, and no repo that has a commit; "
+			"correct the name, or commit it");
+	for (size_t i = 0; i < head.files.n; i++)
+		test_path(l, head.files.v[i].path);
+	if (!l->found && ((dir && vt_fs_exists(dir)) || head.files.n))
+		add(l, VT_FINDING_WARNING, "/pfs/glob", "matches nothing that is there now, so there is no datum; "
+			"correct the glob, or add the data");
+	judge_names(l);
+	vt_head_release(&head);
+	free(other);
+}
+
+int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const char *store, struct vt_findings *f,
+	struct vt_err *err)
+{
+	struct looking l = { .s = s, .binds = binds, .f = f };
+	struct vt_depot *d = NULL;
+	if (store && vt_depot_open(&d, store, VT_DEPOT_READ, err))
+		return err->code;
+	l.depot = d;
+	for (size_t i = 0; i < s->n; i++) {
+		l.p = &s->pipeline[i];
+		vt_input_leaves(l.p->input, look_leaf, &l);
+	}
+	vt_depot_close(d);
+	return 0;
+}

@@ -1,0 +1,360 @@
+/* Commands that name a stage which lies beside this program are held against the stage's own table (--describe=json):
+ * its ports, its params with their ranges, and the params of the recipe file where the spec says which file that is. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "pipelines/runner/datum.h"
+#include "pipelines/lint/lint.h"
+#include "pipelines/lint/lint_internal.h"
+
+#define ERROR(at, ...) vt_findings_add(f, VT_FINDING_ERROR, at, __VA_ARGS__)
+#define WARN(at, ...) vt_findings_add(f, VT_FINDING_WARNING, at, __VA_ARGS__)
+
+/* --- the stage's table -------------------------------------------------------------------------------------------- */
+
+static struct vt_json *ask(const char *program)
+{
+	int ends[2], status = 1;
+	char piece[8192];
+	struct vt_buf b = VT_BUF_INIT;
+	struct vt_json *j = NULL;
+	struct vt_err none = VT_ERR_INIT;
+	if (pipe(ends))
+		return NULL;
+	pid_t pid = fork();
+	if (pid == 0) {
+		dup2(ends[1], 1);
+		close(ends[0]);
+		close(2);
+		execl(program, program, "--describe=json", (char *)NULL);
+		_exit(127);
+	}
+	close(ends[1]);
+	for (ssize_t n; pid > 0 && (n = read(ends[0], piece, sizeof piece)) > 0;)
+		vt_buf_add(&b, piece, (size_t)n);
+	close(ends[0]);
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	if (b.len && WIFEXITED(status) && !WEXITSTATUS(status))
+		vt_json_parse(&j, b.data, b.len, program, &none);
+	vt_buf_release(&b);
+	return j;
+}
+
+const struct vt_json *vt_stage_table(const char *name)
+{
+	static struct { char name[64]; struct vt_json *table; } known[64];
+	static size_t n;
+	if (!islower((unsigned char)*name) || strlen(name) > 63 ||
+	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name))
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(known[i].name, name))
+			return known[i].table;
+	char *program = vt_program_beside(name);
+	struct vt_json *table = program && strcmp(name, "voxtrail") && strcmp(name, "make-cohort") ? ask(program)
+		: NULL;
+	free(program);
+	if (n < sizeof known / sizeof *known) {
+		memcpy(known[n].name, name, strlen(name) + 1);
+		known[n++].table = table;
+	}
+	return table;
+}
+
+static const struct vt_json *entry(const struct vt_json *list, const char *name, size_t n)
+{
+	for (size_t i = 0; list && i < list->n; i++) {
+		const char *own = vt_json_text(vt_json_get(list->item[i], "name"), "");
+		if (strlen(own) == n && !strncmp(own, name, n))
+			return list->item[i];
+	}
+	return NULL;
+}
+
+static const char *nearest(const struct vt_json *table, const char *name)
+{
+	const char *best = NULL;
+	size_t least = strlen(name) / 2 + 1;
+	static const char *const lists[] = { "inputs", "params" };
+	for (int l = 0; l < 2; l++) {
+		const struct vt_json *list = vt_json_get(table, lists[l]);
+		for (size_t i = 0; list && i < list->n; i++) {
+			const char *own = vt_json_text(vt_json_get(list->item[i], "name"), "");
+			if (vt_text_distance(own, name) < least) {
+				least = vt_text_distance(own, name);
+				best = own;
+			}
+		}
+	}
+	return best;
+}
+
+/* What is wrong with the value of a param; NULL if nothing.  Caller frees. */
+static char *value_error(const struct vt_json *param, const char *value)
+{
+	const char *kind = vt_json_text(vt_json_get(param, "kind"), "");
+	const struct vt_json *names = vt_json_get(param, "names"), *min = vt_json_get(param, "min"),
+		*max = vt_json_get(param, "max");
+	char *end;
+	if (!strcmp(kind, "enum")) {
+		struct vt_buf b = VT_BUF_INIT;
+		for (size_t i = 0; names && i < names->n; i++) {
+			if (!strcmp(vt_json_text(names->item[i], ""), value)) {
+				vt_buf_release(&b);
+				return NULL;
+			}
+			vt_buf_printf(&b, "%s%s", i ? ", " : "", vt_json_text(names->item[i], ""));
+		}
+		char *all = vt_buf_detach(&b), *text = vt_asprintf("write one of %s", all);
+		free(all);
+		return text;
+	}
+	if (strcmp(kind, "int") && strcmp(kind, "real"))
+		return NULL;
+	double v = strtod(value, &end);
+	if (!*value || *end || (!strcmp(kind, "int") && strpbrk(value, ".eE")))
+		return vt_asprintf("write %s", *kind == 'i' ? "a whole number" : "a number");
+	if (min && max && (v < vt_json_number(min, 0) || v > vt_json_number(max, 0)))
+		return vt_asprintf("write %g to %g", vt_json_number(min, 0), vt_json_number(max, 0));
+	return NULL;
+}
+
+/* --- one command -------------------------------------------------------------------------------------------------- */
+
+struct command {
+	const struct vt_pipeline *p;
+	const struct vt_json *table;
+	const char *stage;
+	struct vt_findings *f;
+};
+
+static const char *const common_options[] = { "out", "recipe", "store", "scratch", "threads", "log", "plan", "help",
+	"version", "describe" };
+
+static void check_option(const struct command *c, const char *word, const char *value, const char *pointer)
+{
+	struct vt_findings *f = c->f;
+	const char *name = word + 2, *eq = strchr(name, '=');
+	size_t n = eq ? (size_t)(eq - name) : strlen(name);
+	const struct vt_json *param = entry(vt_json_get(c->table, "params"), name, n);
+	for (size_t i = 0; i < sizeof common_options / sizeof *common_options; i++)
+		if (strlen(common_options[i]) == n && !strncmp(common_options[i], name, n))
+			return;
+	if (!param && !entry(vt_json_get(c->table, "inputs"), name, n)) {
+		char *plain = vt_xstrndup(name, n);
+		const char *near = nearest(c->table, plain);
+		ERROR(pointer, "%s has neither a port nor a param --%s; %s%s", c->stage, plain, near ? "write --"
+			: "remove it", near ? near : "");
+		free(plain);
+		return;
+	}
+	char *why = param && (eq || value) && !strchr(eq ? eq : value, '$') ? value_error(param, eq ? eq + 1 : value)
+		: NULL;
+	if (why)
+		ERROR(pointer, "%s --%.*s %s: %s", c->stage, (int)n, name, eq ? eq + 1 : value, why);
+	free(why);
+}
+
+static void check_required(const struct command *c, const struct vt_strs *words, const char *pointer)
+{
+	const struct vt_json *ports = vt_json_get(c->table, "inputs");
+	struct vt_findings *f = c->f;
+	bool recipe = false;
+	for (size_t i = 0; i < words->n; i++)
+		recipe |= !strncmp(words->v[i], "--recipe", 8);
+	for (size_t k = 0; ports && k < ports->n; k++) {
+		const char *name = vt_json_text(vt_json_get(ports->item[k], "name"), "");
+		bool given = vt_json_true(vt_json_get(ports->item[k], "optional"), false);
+		for (size_t i = 0; i < words->n; i++)
+			given |= !strncmp(words->v[i], "--", 2) && !strncmp(words->v[i] + 2, name, strlen(name)) &&
+				 (!words->v[i][2 + strlen(name)] || words->v[i][2 + strlen(name)] == '=');
+		if (!given)
+			ERROR(pointer, "%s needs --%s; add it with an input's path", c->stage, name);
+	}
+	if (!recipe)
+		WARN(pointer, "%s has no --recipe, so no commit says which params it ran with; add a recipe input",
+			c->stage);
+}
+
+static void check_device(const struct command *c, const struct vt_strs *words, const char *pointer)
+{
+	struct vt_findings *f = c->f;
+	for (size_t i = 0; i < words->n; i++) {
+		bool cuda = !strcmp(words->v[i], "--device=cuda") ||
+			(i && !strcmp(words->v[i - 1], "--device") && !strcmp(words->v[i], "cuda"));
+		if (cuda && !c->p->gpus)
+			ERROR(pointer, "%s runs on a card and the spec asks for none; add \"resourceLimits\": "
+				"{\"gpu\": {\"type\": \"nvidia.com/gpu\", \"number\": 1}}",
+			      c->stage);
+	}
+}
+
+/* --- its recipe --------------------------------------------------------------------------------------------------- */
+
+struct finding_leaf {
+	const char *name;
+	size_t n;
+	const struct vt_input *leaf;
+};
+
+static void find_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct finding_leaf *w = ctx;
+	if (strlen(leaf->name) == w->n && !strncmp(leaf->name, w->name, w->n))
+		w->leaf = leaf;
+}
+
+static void check_params(const struct command *c, const struct vt_json *params, const char *shown, const char *pointer)
+{
+	struct vt_findings *f = c->f;
+	for (size_t i = 0; i < params->n; i++) {
+		const struct vt_json *param = entry(vt_json_get(c->table, "params"), params->key[i],
+			strlen(params->key[i])), *v = params->item[i];
+		char number[32] = "", *why = NULL;
+		const char *near = nearest(c->table, params->key[i]);
+		if (!param)
+			ERROR(pointer, "%s: /params/%s: %s has no such param; %s%s", shown, params->key[i], c->stage,
+				near ? "write " : "remove it", near ? near : "");
+		if (v->type == VT_JSON_INT || v->type == VT_JSON_REAL)
+			vt_json_real_text(number, v->real);
+		if (param && (v->type == VT_JSON_STRING || *number))
+			why = value_error(param, *number ? number : v->string);
+		if (why)
+			ERROR(pointer, "%s: /params/%s: %s: %s", shown, params->key[i], *number ? number : v->string,
+				why);
+		free(why);
+	}
+}
+
+/* /pfs/<input>/<file> where the input's repo has a default: the file is at hand. */
+static void check_recipe(const struct command *c, const struct vt_spec *s, const char *word, const char *pointer)
+{
+	struct finding_leaf w = { word + 5, 0, NULL };
+	if (strncmp(word, "/pfs/", 5) || !strchr(word + 5, '/'))
+		return;
+	w.n = strcspn(word + 5, "/");
+	vt_input_leaves(c->p->input, find_leaf, &w);
+	char *key = w.leaf ? vt_asprintf("voxtrail/repo.%s", w.leaf->repo) : NULL;
+	const char *dir = key ? vt_pipeline_annotation(c->p, key) : NULL;
+	free(key);
+	if (!dir)
+		return;
+	struct vt_findings *f = c->f;
+	struct vt_json *j = NULL;
+	struct vt_err why = VT_ERR_INIT;
+	char *base = vt_path_join(s->dir, dir), *path = vt_asprintf("%s%s", base, word + 5 + w.n),
+		*shown = vt_asprintf("%s%s", dir, word + 5 + w.n);
+	if (!vt_fs_is_dir(base))
+		;
+	else if (!vt_fs_exists(path))
+		ERROR(pointer, "%s does not exist beside the spec; write {\"params\": {}} there", shown);
+	else if (vt_json_read(&j, path, &why))
+		ERROR(pointer, "%s", why.text);
+	else if (vt_json_get(j, "params"))
+		check_params(c, vt_json_get(j, "params"), shown, pointer);
+	vt_json_free(j);
+	free(base);
+	free(path);
+	free(shown);
+}
+
+static void check_command(const struct command *c, const struct vt_spec *s, const struct vt_strs *words,
+	const struct vt_strs *pointers)
+{
+	for (size_t i = 1; i < words->n; i++) {
+		const char *next = i + 1 < words->n && strncmp(words->v[i + 1], "--", 2) ? words->v[i + 1] : NULL;
+		if (!strncmp(words->v[i], "--", 2) && words->v[i][2])
+			check_option(c, words->v[i], next, pointers->v[i]);
+		if (next && !strcmp(words->v[i], "--recipe"))
+			check_recipe(c, s, next, pointers->v[i + 1]);
+	}
+	check_required(c, words, pointers->v[0]);
+	check_device(c, words, pointers->v[0]);
+}
+
+/* --- where commands stand ----------------------------------------------------------------------------------------- */
+
+/* The words of one simple command of a shell line, quotes taken off; *p is left behind what ends it. */
+static void shell_words(const char **p, struct vt_strs *out)
+{
+	for (;;) {
+		struct vt_buf b = VT_BUF_INIT;
+		char quote = 0;
+		*p += strspn(*p, " \t");
+		if (!**p || strchr(";|&\n", **p))
+			break;
+		for (; **p && (quote || !strchr(" \t;|&\n", **p)); (*p)++) {
+			if (quote ? **p == quote : (**p == '"' || **p == '\''))
+				quote = quote ? 0 : **p;
+			else
+				vt_buf_char(&b, **p);
+		}
+		vt_strs_add(out, b.data ? b.data : "");
+		vt_buf_release(&b);
+	}
+	*p += strspn(*p, ";|&\n");
+}
+
+static void lint_line(const struct vt_spec *s, const struct vt_pipeline *p, const char *line, const char *pointer,
+	struct vt_findings *f)
+{
+	while (*line) {
+		struct vt_strs words = VT_STRS_INIT, rest = VT_STRS_INIT, pointers = VT_STRS_INIT;
+		shell_words(&line, &words);
+		size_t first = 0;
+		while (first < words.n && (!strcmp(words.v[first], "exec") || !strcmp(words.v[first], "then") ||
+		    !strcmp(words.v[first], "do") || strchr(words.v[first], '=')))
+			first++;
+		const struct vt_json *table = first < words.n ? vt_stage_table(words.v[first]) : NULL;
+		for (size_t i = first; table && i < words.n; i++) {
+			vt_strs_add(&rest, words.v[i]);
+			vt_strs_add(&pointers, pointer);
+		}
+		if (table) {
+			struct command c = { p, table, words.v[first], f };
+			check_command(&c, s, &rest, &pointers);
+		}
+		vt_strs_release(&words);
+		vt_strs_release(&rest);
+		vt_strs_release(&pointers);
+	}
+}
+
+void vt_lint_stage(const struct vt_spec *s, const struct vt_pipeline *p, struct vt_findings *f)
+{
+	const struct vt_json *cmd = vt_json_get(p->transform, "cmd"), *lines = vt_json_get(p->transform, "stdin");
+	const char *program = vt_json_text(vt_json_at(cmd, 0), "");
+	const char *slash = strrchr(program, '/');
+	const struct vt_json *table = vt_stage_table(slash ? slash + 1 : program);
+	struct vt_strs words = VT_STRS_INIT, pointers = VT_STRS_INIT;
+	char *found = *program ? vt_program_find(program) : NULL;
+	if (*program && !found) {
+		char *at = vt_asprintf("%s/transform/cmd/0", p->pointer);
+		WARN(at, "program \"%s\" is neither beside voxtrail, nor at that path, nor on PATH; it can run in its "
+			"image only", program);
+		free(at);
+	}
+	free(found);
+	for (size_t i = 0; table && i < cmd->n; i++) {
+		char *at = vt_asprintf("%s/transform/cmd/%zu", p->pointer, i);
+		vt_strs_add(&words, vt_json_text(cmd->item[i], ""));
+		vt_strs_add(&pointers, at);
+		free(at);
+	}
+	if (table) {
+		struct command c = { p, table, slash ? slash + 1 : program, f };
+		check_command(&c, s, &words, &pointers);
+	}
+	for (size_t i = 0; !table && lines && i < lines->n; i++) {
+		char *at = vt_asprintf("%s/transform/stdin/%zu", p->pointer, i);
+		lint_line(s, p, vt_json_text(lines->item[i], ""), at, f);
+		free(at);
+	}
+	vt_strs_release(&words);
+	vt_strs_release(&pointers);
+}

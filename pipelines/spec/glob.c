@@ -1,0 +1,336 @@
+/* A backtracking matcher over the pattern text itself.  A point of the search is (where in the pattern, where in the
+ * path, what to do behind the end of this piece of pattern); the last is a chain of `struct next` on the C stack. */
+#include "pipelines/spec/glob.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+
+struct next {
+	bool (*go)(struct vt_glob_match *m, const struct next *k, const char *s);
+	const char *p, *end;          /* pattern that follows */
+	const struct next *then;
+	int group;                    /* close group: which one, else -1 */
+	char kind;                    /* repeat: '*', '+' */
+	const char *body, *body_end;
+	const char *from;             /* repeat: where this round began; !(...): where the excluded text began */
+	const char *pattern;
+};
+
+static bool match(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, const char *s,
+		  const struct next *k);
+
+/* The index in [p, end) of the bracket that closes p[0], or NULL. */
+static const char *closing(const char *p, const char *end)
+{
+	char open = *p, close = open == '(' ? ')' : '}';
+	int depth = 0;
+	for (; p < end; p++) {
+		if (*p == '\\' && p + 1 < end)
+			p++;
+		else if (*p == open)
+			depth++;
+		else if (*p == close && --depth == 0)
+			return p;
+	}
+	return NULL;
+}
+
+static const char *class_end(const char *p, const char *end)
+{
+	const char *q = p + 1;
+	if (q < end && (*q == '!' || *q == '^'))
+		q++;
+	for (const char *first = q; q < end; q++) {
+		if (*q == '\\' && q + 1 < end)
+			q++;
+		else if (*q == ']' && q > first)
+			return q;
+	}
+	return NULL;
+}
+
+static bool in_class(const char *p, const char *end, char c)
+{
+	bool not = p[1] == '!' || p[1] == '^', found = false;
+	for (p += not ? 2 : 1; p < end; p++) {
+		if (*p == '\\' && p + 1 < end)
+			p++;
+		if (p + 2 < end && p[1] == '-') {
+			found |= c >= p[0] && c <= p[2];
+			p += 2;
+		} else {
+			found |= c == *p;
+		}
+	}
+	return found != not;
+}
+
+static bool is_extended(const char *p, const char *end)
+{
+	return p + 1 < end && p[1] == '(' && strchr("@!+*?", *p);
+}
+
+static int group_number(const char *pattern, const char *open)
+{
+	int n = 0;
+	for (const char *p = pattern; p < open; p++) {
+		if (*p == '\\' && p[1])
+			p++;
+		else if (*p == '(')
+			n++;
+	}
+	return n;
+}
+
+/* End of the alternative that begins at p: the separator at depth 0, or end. */
+static const char *alternative_end(const char *p, const char *end, char separator)
+{
+	int depth = 0;
+	for (; p < end; p++) {
+		if (*p == '\\' && p + 1 < end)
+			p++;
+		else if (*p == '(' || *p == '{')
+			depth++;
+		else if (*p == ')' || *p == '}')
+			depth--;
+		else if (*p == separator && !depth)
+			break;
+	}
+	return p;
+}
+
+static bool go_on(struct vt_glob_match *m, const struct next *k, const char *s)
+{
+	return match(m, k->pattern, k->p, k->end, s, k->then);
+}
+
+static bool go_close(struct vt_glob_match *m, const struct next *k, const char *s)
+{
+	int from = m->group[k->group].from, to = m->group[k->group].to;
+	m->group[k->group].from = (int)(k->from - m->path);
+	m->group[k->group].to = (int)(s - m->path);
+	if (match(m, k->pattern, k->p, k->end, s, k->then))
+		return true;
+	m->group[k->group].from = from;
+	m->group[k->group].to = to;
+	return false;
+}
+
+static bool alternatives(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, char separator,
+			 const char *s, const struct next *k)
+{
+	for (;;) {
+		const char *e = alternative_end(p, end, separator);
+		if (match(m, pattern, p, e, s, k))
+			return true;
+		if (e >= end)
+			return false;
+		p = e + 1;
+	}
+}
+
+static bool go_repeat(struct vt_glob_match *m, const struct next *k, const char *s)
+{
+	struct next again = *k;
+	again.body = s;
+	if (s != k->body && alternatives(m, k->pattern, k->p, k->body_end, '|', s, &again))
+		return true;
+	return k->then->go(m, k->then, s);
+}
+
+static bool go_end(struct vt_glob_match *m, const struct next *k, const char *s)
+{
+	(void)m;
+	return k->from ? s == k->from : !*s;
+}
+
+/* !(list): the longest text of one element first that no alternative matches whole. */
+static bool excluded(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, const char *s,
+		     const struct next *close)
+{
+	size_t n = strcspn(s, "/");
+	for (const char *e = s + n; e >= s; e--) {
+		struct next stop = { .go = go_end, .from = e, .group = -1, .pattern = pattern };
+		struct vt_glob_match copy = *m;
+		if (!alternatives(&copy, pattern, p, end, '|', s, &stop) && close->go(m, close, e))
+			return true;
+	}
+	return false;
+}
+
+static bool group(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, const char *s,
+		  const struct next *k)
+{
+	char kind = *p == '(' ? '@' : *p;
+	const char *open = *p == '(' ? p : p + 1, *shut = closing(open, end);
+	if (!shut)
+		return false;
+	struct next close = { .go = go_close, .p = shut + 1, .end = end, .then = k, .from = s, .pattern = pattern,
+			      .group = group_number(pattern, open) };
+	if (kind == '!')
+		return excluded(m, pattern, open + 1, shut, s, &close);
+	struct next repeat = { .go = go_repeat, .p = open + 1, .body_end = shut, .body = s, .then = &close, .group = -1,
+			       .pattern = pattern };
+	if (alternatives(m, pattern, open + 1, shut, '|', s, kind == '*' || kind == '+' ? &repeat : &close))
+		return true;
+	return (kind == '*' || kind == '?') && close.go(m, &close, s);
+}
+
+static bool star(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, const char *s,
+		 const struct next *k)
+{
+	bool across = p + 1 < end && p[1] == '*';
+	p += across ? 2 : 1;
+	size_t n = across ? strlen(s) : strcspn(s, "/");
+	for (const char *e = s + n; e >= s; e--)
+		if (match(m, pattern, p, end, e, k))
+			return true;
+	return false;
+}
+
+static bool match(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, const char *s,
+		  const struct next *k)
+{
+	while (p < end) {
+		if (is_extended(p, end) || *p == '(')
+			return group(m, pattern, p, end, s, k);
+		if (*p == '*')
+			return star(m, pattern, p, end, s, k);
+		if (*p == '{') {
+			const char *shut = closing(p, end);
+			struct next on = { .go = go_on, .p = shut ? shut + 1 : end, .end = end, .then = k, .group = -1,
+				.pattern = pattern };
+			return shut && alternatives(m, pattern, p + 1, shut, ',', s, &on);
+		}
+		if (!*s)
+			return false;
+		if (*p == '[') {
+			const char *shut = class_end(p, end);
+			if (!shut || *s == '/' || !in_class(p, shut, *s))
+				return false;
+			p = shut;
+		} else if (*p == '?') {
+			if (*s == '/')
+				return false;
+		} else {
+			if (*p == '\\' && p + 1 < end)
+				p++;
+			if (*p != *s)
+				return false;
+		}
+		p++;
+		s++;
+	}
+	return k->go(m, k, s);
+}
+
+bool vt_glob_match(struct vt_glob_match *m, const char *pattern, const char *path)
+{
+	struct vt_glob_match own;
+	struct next stop = { .go = go_end, .group = -1, .pattern = pattern };
+	m = m ? m : &own;
+	m->path = path;
+	m->n = vt_glob_groups(pattern);
+	for (int i = 0; i < VT_GLOB_GROUPS; i++)
+		m->group[i].from = m->group[i].to = -1;
+	if (m->n > VT_GLOB_GROUPS)
+		return false;
+	if (!path[1] && path[0] == '/')
+		return !strcmp(pattern, "/");        /* a star has no name to stand for at the root */
+	return match(m, pattern, pattern, pattern + strlen(pattern), path, &stop);
+}
+
+char *vt_glob_clean(const char *pattern)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	vt_buf_char(&b, '/');
+	for (const char *p = pattern; *p; p++)
+		if (*p != '/' || b.data[b.len - 1] != '/')
+			vt_buf_char(&b, *p);
+	if (b.len > 1 && b.data[b.len - 1] == '/')
+		b.data[--b.len] = 0;
+	return vt_buf_detach(&b);
+}
+
+int vt_glob_check(const char *pattern, struct vt_err *err)
+{
+	const char *end = pattern + strlen(pattern);
+	int depth = 0;
+	for (const char *p = pattern; p < end; p++) {
+		long column = (long)(p - pattern) + 1;
+		if (*p == '\\' && p + 1 < end)
+			p++;
+		else if (*p == '[' && !(p = class_end(p, end)))
+			return vt_err_set(err, VT_EDATA, "glob \"%s\": the [ at column %ld does not close", pattern,
+				column);
+		else if ((*p == '(' || *p == '{') && !closing(p, end))
+			return vt_err_set(err, VT_EDATA, "glob \"%s\": the %c at column %ld does not close", pattern,
+				*p, column);
+		else if (*p == '(')
+			depth++;
+		else if (*p == ')' && --depth < 0)
+			return vt_err_set(err, VT_EDATA, "glob \"%s\": the ) at column %ld opens nowhere", pattern,
+				column);
+	}
+	if (vt_glob_groups(pattern) > VT_GLOB_GROUPS)
+		return vt_err_set(err, VT_EDATA, "glob \"%s\" has more than %d groups", pattern, VT_GLOB_GROUPS);
+	return 0;
+}
+
+int vt_glob_groups(const char *pattern)
+{
+	return group_number(pattern, pattern + strlen(pattern));
+}
+
+bool vt_glob_has_double_star(const char *pattern)
+{
+	const char *p = strstr(pattern, "**");
+	return p && (p == pattern || p[-1] != '\\') && p[2] != '(';
+}
+
+size_t vt_glob_literal(const char *pattern)
+{
+	return strcspn(pattern, "*?[{(\\@!+");
+}
+
+char *vt_glob_replace(const struct vt_glob_match *m, const char *replacement)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	vt_buf_reserve(&b, 1);
+	vt_buf_str(&b, "");
+	for (const char *p = replacement; *p; p++) {
+		const char *digits = p[0] == '$' && p[1] == '{' ? p + 2 : p + 1;
+		if (*p == '$' && p[1] == '$') {
+			vt_buf_char(&b, *++p);
+			continue;
+		}
+		if (*p != '$' || *digits < '0' || *digits > '9') {
+			vt_buf_char(&b, *p);
+			continue;
+		}
+		int n = 0;
+		for (; *digits >= '0' && *digits <= '9' && n < 1000; digits++)
+			n = 10 * n + (*digits - '0');
+		p = p[1] == '{' && *digits == '}' ? digits : digits - 1;
+		if (n == 0)
+			vt_buf_str(&b, m->path);
+		else if (n <= m->n && m->group[n - 1].from >= 0)
+			vt_buf_add(&b, m->path + m->group[n - 1].from,
+				(size_t)(m->group[n - 1].to - m->group[n - 1].from));
+	}
+	return vt_buf_detach(&b);
+}
+
+int vt_glob_highest(const char *replacement)
+{
+	int most = 0;
+	for (const char *p = strchr(replacement, '$'); p; p = strchr(p + 1, '$')) {
+		int n = 0;
+		for (const char *d = p + 1 + (p[1] == '{'); *d >= '0' && *d <= '9' && n < 1000; d++)
+			n = 10 * n + (*d - '0');
+		most = n > most ? n : most;
+	}
+	return most;
+}

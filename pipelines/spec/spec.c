@@ -1,0 +1,287 @@
+#include "pipelines/spec/spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "pipelines/spec/glob.h"
+#include "pipelines/spec/yaml_read.h"
+
+static const struct { const char *key; enum vt_input_kind kind; } kinds[] = {
+	{ "pfs", VT_INPUT_PFS }, { "cron", VT_INPUT_CRON }, { "cross", VT_INPUT_CROSS },
+	{ "join", VT_INPUT_JOIN }, { "group", VT_INPUT_GROUP }, { "union", VT_INPUT_UNION },
+};
+
+static const char *given_name(const struct vt_input *in)
+{
+	if (in->kind == VT_INPUT_PFS || in->kind == VT_INPUT_CRON)
+		return in->named ? in->name : "";
+	return in->n ? given_name(in->child[0]) : "";
+}
+
+/* Stable, by the name as written: an input without one sorts first, as on the server. */
+static void sort_children(struct vt_input *in)
+{
+	for (size_t i = 1; i < in->n; i++)
+		for (size_t j = i; j && strcmp(given_name(in->child[j - 1]), given_name(in->child[j])) > 0; j--) {
+			struct vt_input *t = in->child[j];
+			in->child[j] = in->child[j - 1];
+			in->child[j - 1] = t;
+		}
+}
+
+static void read_pfs(struct vt_input *in, const struct vt_json *j)
+{
+	in->json = j;
+	in->repo = vt_json_text(vt_json_get(j, "repo"), "");
+	in->named = *vt_json_text(vt_json_get(j, "name"), "") != 0;
+	in->name = in->named ? vt_json_text(vt_json_get(j, "name"), "") : in->repo;
+	in->branch = vt_json_text(vt_json_get(j, "branch"), "master");
+	in->glob = vt_glob_clean(vt_json_text(vt_json_get(j, "glob"), ""));
+	in->join_on = vt_json_text(vt_json_get(j, "joinOn"), "");
+	in->group_by = vt_json_text(vt_json_get(j, "groupBy"), "");
+	in->outer_join = vt_json_true(vt_json_get(j, "outerJoin"), false);
+	in->empty_files = vt_json_true(vt_json_get(j, "emptyFiles"), false);
+	in->reference = vt_json_true(vt_json_get(j, "reference"), false);
+	in->lazy = vt_json_true(vt_json_get(j, "lazy"), false);
+	in->trigger = vt_json_get(j, "trigger");
+	in->s3 = vt_json_true(vt_json_get(j, "s3"), false);
+}
+
+static void read_cron(struct vt_input *in, const struct vt_json *j, const char *pipeline)
+{
+	in->json = j;
+	in->cron_spec = vt_json_text(vt_json_get(j, "spec"), "");
+	in->named = *vt_json_text(vt_json_get(j, "name"), "") != 0;
+	in->name = vt_json_text(vt_json_get(j, "name"), "cron");
+	in->repo = vt_json_text(vt_json_get(j, "repo"), pipeline);
+	in->branch = "master";
+	in->join_on = in->group_by = "";
+	in->overwrite = vt_json_true(vt_json_get(j, "overwrite"), false);
+	in->glob = vt_xstrdup("/*");
+}
+
+static struct vt_input *read_input(const struct vt_json *j, const char *pointer, const char *pipeline,
+	struct vt_findings *f)
+{
+	struct vt_input *in = vt_xcalloc(1, sizeof *in);
+	in->pointer = vt_xstrdup(pointer);
+	in->pipeline = pipeline;
+	if (!j || j->n != 1) {
+		vt_findings_add(f, VT_FINDING_ERROR, pointer, "has %zu input kinds; write exactly one of pfs, cron, "
+			"cross, join, "
+				"group, union", j ? j->n : 0);
+		return in;
+	}
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (!strcmp(kinds[i].key, j->key[0]))
+			in->kind = kinds[i].kind;
+	const struct vt_json *body = j->item[0];
+	if (in->kind == VT_INPUT_PFS) {
+		read_pfs(in, body);
+	} else if (in->kind == VT_INPUT_CRON) {
+		read_cron(in, body, pipeline);
+	} else {
+		in->child = vt_xcalloc(body->n + 1, sizeof *in->child);
+		for (size_t i = 0; i < body->n; i++) {
+			char *at = vt_asprintf("%s/%s/%zu", pointer, j->key[0], i);
+			in->child[in->n++] = read_input(body->item[i], at, pipeline, f);
+			free(at);
+		}
+		sort_children(in);
+	}
+	return in;
+}
+
+const char *vt_pipeline_annotation(const struct vt_pipeline *p, const char *key)
+{
+	const struct vt_json *m = vt_json_get(vt_json_get(p->json, "metadata"), "annotations");
+	return vt_json_text(vt_json_get(m, key), NULL);
+}
+
+static void mark_warm(struct vt_input *in, const char *warm)
+{
+	if (in->name && !strcmp(in->name, warm))
+		in->warm = true;
+	for (size_t i = 0; i < in->n; i++)
+		mark_warm(in->child[i], warm);
+}
+
+static void read_pipeline(struct vt_pipeline *p, const struct vt_json *j, const char *pointer, struct vt_findings *f)
+{
+	p->pointer = vt_xstrdup(pointer);
+	p->json = vt_spec_normalise(j, pointer, f);
+	if (!p->json)
+		p->json = vt_json_new(VT_JSON_OBJECT);
+	const struct vt_json *name = vt_json_get(p->json, "pipeline"), *input = vt_json_get(p->json, "input");
+	p->name = vt_json_text(vt_json_get(name, "name"), "");
+	p->project = vt_json_text(vt_json_get(vt_json_get(name, "project"), "name"), "default");
+	p->output_branch = vt_json_text(vt_json_get(p->json, "outputBranch"), "master");
+	p->transform = vt_json_get(p->json, "transform");
+	p->parallelism = vt_json_integer(vt_json_pointer(p->json, "/parallelismSpec/constant"), 1);
+	p->tries = vt_json_integer(vt_json_get(p->json, "datumTries"), 3);
+	p->gpus = vt_json_integer(vt_json_pointer(p->json, "/resourceLimits/gpu/number"), 0);
+	vt_spec_seconds(vt_json_text(vt_json_get(p->json, "datumTimeout"), ""), &p->datum_timeout);
+	vt_spec_seconds(vt_json_text(vt_json_get(p->json, "jobTimeout"), ""), &p->job_timeout);
+	vt_spec_quantity(vt_json_text(vt_json_pointer(p->json, "/resourceRequests/memory"), ""), &p->memory);
+	p->every_job = !strcmp(vt_json_text(vt_json_get(p->json, "reprocessSpec"), ""), "every_job");
+	if (input) {
+		char *at = vt_asprintf("%s/input", pointer);
+		p->input = read_input(input, at, p->name, f);
+		free(at);
+	}
+	p->warm = vt_pipeline_annotation(p, "voxtrail/warm-start");
+	if (p->warm && p->input)
+		mark_warm(p->input, p->warm);
+}
+
+void vt_input_leaves(const struct vt_input *in, void (*fn)(void *ctx, const struct vt_input *leaf), void *ctx)
+{
+	if (!in)
+		return;
+	if (in->kind == VT_INPUT_PFS || in->kind == VT_INPUT_CRON)
+		fn(ctx, in);
+	for (size_t i = 0; i < in->n; i++)
+		vt_input_leaves(in->child[i], fn, ctx);
+}
+
+struct readiness {
+	const struct vt_spec *s;
+	const char *self;
+	const bool *placed;
+	const char *missing;
+};
+
+static void leaf_ready(void *ctx, const struct vt_input *leaf)
+{
+	struct readiness *r = ctx;
+	if (leaf->kind != VT_INPUT_PFS || (leaf->warm && !strcmp(leaf->repo, r->self)))
+		return;
+	for (size_t i = 0; i < r->s->n; i++)
+		if (!strcmp(r->s->pipeline[i].name, leaf->repo) && !r->placed[i])
+			r->missing = leaf->repo;
+}
+
+/* File order among those whose inputs are all placed: stable, so that plans and logs read as the file does. */
+static void sort_pipelines(struct vt_spec *s, struct vt_findings *f)
+{
+	bool *placed = vt_xcalloc(s->n + 1, sizeof *placed);
+	size_t *order = vt_xcalloc(s->n + 1, sizeof *order), n = 0;
+	for (bool moved = true; moved && n < s->n;) {
+		moved = false;
+		for (size_t i = 0; i < s->n; i++) {
+			struct readiness r = { s, s->pipeline[i].name, placed, NULL };
+			if (placed[i])
+				continue;
+			vt_input_leaves(s->pipeline[i].input, leaf_ready, &r);
+			if (r.missing)
+				continue;
+			placed[i] = moved = true;
+			order[n++] = i;
+		}
+	}
+	for (size_t i = 0; i < s->n && n < s->n; i++) {
+		struct readiness r = { s, s->pipeline[i].name, placed, NULL };
+		if (placed[i])
+			continue;
+		vt_input_leaves(s->pipeline[i].input, leaf_ready, &r);
+		vt_findings_add(f, VT_FINDING_ERROR, s->pipeline[i].input->pointer, "pipeline \"%s\" waits for \"%s\" "
+			"in a cycle; break it, "
+				"or name the input in the annotation voxtrail/warm-start", s->pipeline[i].name,
+				r.missing);
+	}
+	if (n == s->n)
+		s->order = order;
+	else
+		free(order);
+	free(placed);
+}
+
+bool vt_spec_is_yaml(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
+}
+
+/* One document is that document, several are a list of specs. */
+static int read_yaml(struct vt_json **out, const char *text, size_t n, const char *path, struct vt_err *err)
+{
+	struct vt_json *all;
+	if (vt_yaml_parse(&all, text, n, path, err))
+		return err->code;
+	*out = all;
+	if (all->n == 1) {
+		*out = vt_json_copy(all->item[0]);
+		vt_json_free(all);
+	}
+	return 0;
+}
+
+int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path, struct vt_findings *f,
+	struct vt_err *err)
+{
+	struct vt_json *j;
+	if (vt_spec_is_yaml(path) ? read_yaml(&j, text, n, path, err) : vt_json_parse(&j, text, n, path, err))
+		return err->code;
+	struct vt_spec *s = vt_xcalloc(1, sizeof *s);
+	const char *slash = strrchr(path, '/');
+	s->path = vt_xstrdup(path);
+	s->dir = slash ? vt_xstrndup(path, slash > path ? (size_t)(slash - path) : 1) : vt_xstrdup(".");
+	bool many = j->type == VT_JSON_ARRAY;
+	s->n = many ? j->n : 1;
+	s->pipeline = vt_xcalloc(s->n + 1, sizeof *s->pipeline);
+	for (size_t i = 0; i < s->n; i++) {
+		char *at = many ? vt_asprintf("/%zu", i) : vt_xstrdup("");
+		read_pipeline(&s->pipeline[i], many ? j->item[i] : j, at, f);
+		free(at);
+	}
+	vt_json_free(j);
+	sort_pipelines(s, f);
+	*out = s;
+	return 0;
+}
+
+int vt_spec_read(struct vt_spec **out, const char *path, struct vt_findings *f, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	if (!vt_fs_read(&text, path, 64u << 20, err))
+		vt_spec_parse(out, text.data ? text.data : "", text.len, path, f, err);
+	vt_buf_release(&text);
+	return err->code;
+}
+
+static void input_free(struct vt_input *in)
+{
+	if (!in)
+		return;
+	for (size_t i = 0; i < in->n; i++)
+		input_free(in->child[i]);
+	free(in->child);
+	free(in->glob);
+	free(in->pointer);
+	free(in);
+}
+
+void vt_spec_free(struct vt_spec *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->n; i++) {
+		input_free(s->pipeline[i].input);
+		vt_json_free(s->pipeline[i].json);
+		free(s->pipeline[i].pointer);
+	}
+	free(s->pipeline);
+	free(s->order);
+	free(s->path);
+	free(s->dir);
+	free(s);
+}
+
+const struct vt_pipeline *vt_spec_find(const struct vt_spec *s, const char *name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcmp(s->pipeline[i].name, name))
+			return &s->pipeline[i];
+	return NULL;
+}

@@ -1,0 +1,189 @@
+/* voxtrail consent: who withdrew, what was made of them, and what was decided about it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/lineage/consent.h"
+#include "pipelines/tool/commands.h"
+#include "pipelines/tool/lineage_command.h"
+#include "pipelines/tool/command.h"
+
+static const char *text(const struct vt_json *j, const char *key)
+{
+	return vt_json_text(vt_json_get(j, key), "");
+}
+
+static void list(struct vt_store *s, int json, struct vt_err *err)
+{
+	char *path = vt_consent_path(s);
+	struct vt_consent c;
+
+	if (!vt_consent_read(&c, path, err)) {
+		const struct vt_json *who = vt_json_get(c.j, "withdrawn");
+
+		if (json)
+			vt_lineage_print(c.j ? vt_json_copy(c.j) : vt_json_new(VT_JSON_OBJECT));
+		for (size_t i = 0; !json && who && i < who->n; i++) {
+			time_t t = (time_t)vt_json_integer(vt_json_get(who->item[i], "time"), 0);
+			char when[32];
+			struct tm tm;
+
+			gmtime_r(&t, &tm);
+			strftime(when, sizeof(when), "%Y-%m-%d", &tm);
+			printf("%s  %s  %s  %s\n", text(who->item[i], "subject"), when, text(who->item[i], "by"),
+				text(who->item[i], "reason"));
+		}
+		vt_consent_release(&c);
+	}
+	free(path);
+}
+
+struct checking {
+	struct vt_consent c;
+	struct vt_json *found;           /* [{subject, record, stage, decision}...] */
+	const char *subject;
+	size_t open;                     /* without a decision */
+};
+
+static void add(struct checking *k, const char *subject, const char *record, const char *stage)
+{
+	const char *decision = vt_consent_decision(&k->c, record, subject);
+	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(o, "subject", subject);
+	vt_json_put_text(o, "record", record);
+	vt_json_put_text(o, "stage", stage);
+	vt_json_put_text(o, "decision", decision ? decision : "");
+	vt_json_push(k->found, o);
+	k->open += !decision;
+}
+
+/* Withdrawn subjects among those of `what`: one entry each for every record that made it. */
+static int check_what(struct checking *k, struct vt_store *s, const char *what, struct vt_err *err)
+{
+	struct vt_strs subjects = VT_STRS_INIT;
+	struct vt_trail *t = NULL;
+	int rc = vt_trail_open(&t, s, what, VT_TRAIL_MADE, err);
+
+	if (!rc)
+		rc = vt_trail_subjects(t, &subjects, err);
+	for (size_t i = 0; !rc && i < subjects.n; i++)
+		for (size_t n = 0; vt_consent_withdrawn(&k->c, subjects.v[i]) && n < vt_trail_roots(t)->n; n++)
+			add(k, subjects.v[i], vt_trail_roots(t)->v[n], "");
+	vt_strs_release(&subjects);
+	vt_trail_close(t);
+	return rc;
+}
+
+static int add_training(void *ctx, const struct vt_trail_step *step)
+{
+	struct checking *k = ctx;
+
+	if (!strcmp(step->status, "ok") && !strcmp(step->stage, "train"))
+		add(k, k->subject, step->id, step->stage);
+	return 0;
+}
+
+/* Every training that a withdrawn subject went into. */
+static int check_all(struct checking *k, struct vt_store *s, struct vt_err *err)
+{
+	const struct vt_json *who = vt_json_get(k->c.j, "withdrawn");
+	int rc = 0;
+
+	for (size_t i = 0; !rc && who && i < who->n; i++) {
+		struct vt_err none = VT_ERR_INIT;
+		struct vt_trail *t = NULL;
+
+		k->subject = text(who->item[i], "subject");
+		if (!vt_trail_open_subject(&t, s, k->subject, &none))
+			rc = vt_trail_descendants(t, add_training, k, err);
+		else if (none.code != VT_ENOINPUT)
+			rc = vt_err_set(err, none.code, "%s", none.text);
+		vt_trail_close(t);
+	}
+	return rc;
+}
+
+static void check(struct vt_store *s, const char *what, int json, struct vt_err *err)
+{
+	struct checking k = { .found = vt_json_new(VT_JSON_ARRAY) };
+	char *path = vt_consent_path(s);
+	int rc = vt_consent_read(&k.c, path, err);
+
+	if (!rc)
+		rc = what ? check_what(&k, s, what, err) : check_all(&k, s, err);
+	for (size_t i = 0; !rc && !json && i < k.found->n; i++)
+		printf("%s  withdrawn  %s %s  %s\n", text(k.found->item[i], "subject"),
+			text(k.found->item[i], "record"), text(k.found->item[i], "stage"),
+			*text(k.found->item[i], "decision") ? text(k.found->item[i], "decision") : "no decision yet");
+	if (!rc && json)
+		vt_lineage_print(vt_json_copy(k.found));
+	if (!rc && k.open)
+		err->code = VT_EFAIL;
+	vt_consent_release(&k.c);
+	vt_json_free(k.found);
+	free(path);
+}
+
+static void decide(struct vt_store *s, const struct vt_strs *a, const char *reason, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+
+	if (strcmp(a->v[3], "retrain") && strcmp(a->v[3], "accept") && strcmp(a->v[3], "retire"))
+		vt_err_set(err, VT_EUSAGE, "%s: say retrain, accept or retire", a->v[3]);
+	else if (!vt_store_records(s, a->v[1], &ids, err) && ids.n != 1)
+		vt_err_set(err, VT_ENOINPUT, "%s: %s", a->v[1], ids.n ? "several records begin with this" : "there is "
+			"no such record");
+	else if (!err->code)
+		vt_consent_decide(s, ids.v[0], a->v[2], a->v[3], reason, err);
+	vt_strs_release(&ids);
+}
+
+static void act(struct vt_store *s, const struct vt_strs *a, const char *reason, int json, struct vt_err *err)
+{
+	const char *verb = a->v[0];
+	bool changes = !strcmp(verb, "withdraw") || !strcmp(verb, "restore") || !strcmp(verb, "decide");
+
+	if (changes && (!reason || !*reason))
+		vt_err_set(err, VT_EUSAGE, "--reason is missing");
+	else if (!strcmp(verb, "list") && a->n == 1)
+		list(s, json, err);
+	else if (!strcmp(verb, "check") && a->n <= 2)
+		check(s, a->n == 2 ? a->v[1] : NULL, json, err);
+	else if (!strcmp(verb, "withdraw") && a->n == 2)
+		vt_consent_withdraw(s, a->v[1], reason, err);
+	else if (!strcmp(verb, "restore") && a->n == 2)
+		vt_consent_restore(s, a->v[1], reason, err);
+	else if (!strcmp(verb, "decide") && a->n == 4)
+		decide(s, a, reason, err);
+	else
+		vt_err_set(err, VT_EUSAGE, "usage: voxtrail consent list | withdraw SUBJECT | restore SUBJECT | check "
+			"[WHAT] | decide RECORD SUBJECT DECISION");
+}
+
+int vt_cmd_consent(int argc, char **argv)
+{
+	const char *reason = NULL;
+	int json = 0;
+	const struct vt_opt opts[] = {
+		{ 0, "reason", VT_OPT_STRING, &reason, "TEXT", "why; needed for a change" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "consent VERB [ARGUMENT...]",
+		.about = "list                            who withdrew\n"
+			"withdraw SUBJECT                from now on stages refuse the subject's files, and train what "
+			"was trained on the subject\n"
+			"restore SUBJECT                 takes that back\n"
+			"check [WHAT]                    withdrawn subjects WHAT was made from, or every training one "
+			"went into; exits with 1 while any has no decision\n"
+			"decide RECORD SUBJECT DECISION  notes what is done about it: retrain, accept or retire",
+		.least = 1, .most = SIZE_MAX, .opts = opts, .mode = VT_STORE_OPEN,
+	};
+
+	if (vt_call_begin(&c, argc, argv))
+		act(c.s, &c.args, reason, json, &c.err);
+	return vt_call_end(&c);
+}

@@ -1,0 +1,219 @@
+/* voxtrail datum list|exec|shell|verify: see docs/pipelines.md */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "common/base/fs.h"
+#include "pipelines/tool/commands.h"
+#include "pipelines/tool/command.h"
+#include "pipelines/runner/content.h"
+#include "pipelines/runner/job.h"
+
+static struct vt_job *find_job(struct vt_run *r, const char *name, struct vt_err *err)
+{
+	struct vt_job *found = NULL;
+	for (size_t i = 0; i < vt_run_jobs(r) && !err->code; i++) {
+		struct vt_job *j = vt_run_job(r, i);
+		if (strcmp(j->pipeline->name, name))
+			continue;
+		if (!vt_run_prepare(r, j, err))
+			found = j;
+	}
+	if (!found && !err->code)
+		vt_err_set(err, VT_EUSAGE, "the spec has no pipeline \"%s\"", name);
+	return found;
+}
+
+/* "/sub-001/" is meant by "/sub-001", "sub-001" and "sub-001/", too. */
+static bool same_path(const char *path, const char *which)
+{
+	size_t n;
+	which += *which == '/';
+	n = strlen(which);
+	n -= n && which[n - 1] == '/';
+	return !strncmp(path + 1, which, n) && (!path[1 + n] || !strcmp(path + 1 + n, "/"));
+}
+
+/* By the beginning of its id, or by a path of it. */
+static struct vt_task *find_task(struct vt_job *j, const char *which, struct vt_err *err)
+{
+	for (size_t i = 0; i < j->n && *which; i++) {
+		const struct vt_datum *d = j->task[i].datum;
+		if (!strncmp(d->id, which, strlen(which)))
+			return &j->task[i];
+		for (size_t k = 0; k < d->n; k++)
+			if (d->file[k].entry && same_path(d->file[k].entry->path, which))
+				return &j->task[i];
+	}
+	vt_err_set(err, VT_ENOINPUT, "no datum of %s has an id or a path \"%s\"; `voxtrail datum list` shows them",
+		j->pipeline->name, which);
+	return NULL;
+}
+
+static void list(const struct vt_job *j)
+{
+	for (size_t i = 0; i < j->n; i++) {
+		char *label = vt_datum_label(j->task[i].datum);
+		printf("%s  %-8s %s\n", j->task[i].datum->id, j->task[i].state == VT_DATUM_SKIPPED ? "done" : "pending",
+			label);
+		free(label);
+	}
+}
+
+/* Runs the datum once more in a view of its own; nothing is published.  *status gets the process's. */
+static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum vt_attempt_program what,
+	struct vt_attempt *a, int *status,
+		   struct vt_err *err)
+{
+	struct vt_attempt_of of = vt_run_attempt(r, j, t);
+	/* no job's id: nothing that it reaches may count as output */
+	of.job = "00000000000040008000000000000000";
+	char *dir = vt_asprintf("%s/work/again.%.16s", vt_depot_path(vt_run_depot(r)), t->datum->id);
+	if (!vt_attempt_possible(of.pipeline, of.secrets, of.view, err) && !vt_attempt_view(a, &of, dir, err) &&
+	    !vt_attempt_start(a, &of, what, err)) {
+		signal(SIGINT, SIG_IGN);       /* the shell's, not ours */
+		waitpid(a->pid, status, 0);
+		signal(SIGINT, SIG_DFL);
+		if (what != VT_ATTEMPT_SHELL)
+			vt_attempt_kill(a);
+		a->pid = 0;
+	}
+	free(dir);
+	return err->code;
+}
+
+static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum vt_attempt_program what,
+	struct vt_err *err)
+{
+	struct vt_attempt a = { NULL, NULL, NULL, 0 };
+	struct vt_buf log = VT_BUF_INIT;
+	int status = 0;
+	if (!execute(r, j, t, what, &a, &status, err)) {
+		if (what == VT_ATTEMPT_CMD && !vt_fs_read(&log, a.log, 1u << 30, err))
+			fwrite(log.data ? log.data : "", 1, log.len, stdout);
+		printf("exit %d; nothing was published\n", WIFEXITED(status) ? WEXITSTATUS(status)
+			: 128 + WTERMSIG(status));
+	}
+	vt_buf_release(&log);
+	vt_attempt_remove(&a);
+	return err->code;
+}
+
+struct compare {
+	struct vt_listing *files;
+	const char *root;
+};
+
+static int hash_entry(void *ctx, const char *relative, char type, struct vt_err *err)
+{
+	struct compare *c = ctx;
+	struct vt_hash h;
+	uint64_t size;
+	if (type == 'd' || vt_path_is_lineage(relative))
+		return 0;
+	char *path = vt_path_join(c->root, relative), *absolute = vt_asprintf("/%s", relative);
+	if (!vt_content_file(&h, &size, path, err))
+		vt_listing_add(c->files, absolute, &h, size, NULL);
+	free(path);
+	free(absolute);
+	return err->code;
+}
+
+/* Does a done datum, run again under another job id, time zone and directory, write the same files? */
+static int verify_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, bool *same, struct vt_err *err)
+{
+	struct vt_attempt a = { NULL, NULL, NULL, 0 };
+	struct vt_listing again = { NULL, 0, 0 };
+	struct vt_result then = { 0 };
+	int status;
+	setenv("TZ", "Pacific/Chatham", 1);
+	if (!execute(r, j, t, VT_ATTEMPT_CMD, &a, &status, err) && !vt_depot_result(vt_run_depot(r), &t->key, &then,
+	    err)) {
+		struct compare c = { &again, a.out };
+		if (!vt_fs_walk(a.out, hash_entry, &c, err) && !vt_listing_finish(&again, NULL, NULL, err) &&
+		    !vt_listing_finish(&then.files, NULL, NULL, err))
+			*same = again.n == then.files.n &&
+			(!again.n || !memcmp(&again.v[0].hash, &then.files.v[0].hash, sizeof again.v[0].hash));
+	}
+	vt_listing_release(&again);
+	vt_result_release(&then);
+	vt_attempt_remove(&a);
+	return err->code;
+}
+
+static int verify(struct vt_run *r, struct vt_job *j, long long most, struct vt_err *err)
+{
+	long long tried = 0, differ = 0;
+	for (size_t i = 0; i < j->n && tried < most && !err->code; i++) {
+		bool same = false;
+		if (j->task[i].state != VT_DATUM_SKIPPED)
+			continue;
+		tried++;
+		if (verify_one(r, j, &j->task[i], &same, err) || same)
+			continue;
+		char *label = vt_datum_label(j->task[i].datum);
+		printf("%.16s %s: other files than before; the stage lets an id, a path, a time or the host into its "
+			"output\n", j->task[i].datum->id, label);
+		free(label);
+		differ++;
+	}
+	if (!err->code)
+		printf("%lld datums of %s run again, %lld differ\n", tried, j->pipeline->name, differ);
+	return err->code ? err->code : differ ? (err->code = VT_EFAIL) : 0;
+}
+
+static int datum(struct vt_run *r, const struct vt_strs *rest, long long most, struct vt_err *err)
+{
+	const char *verb = rest->v[0];
+	struct vt_job *j = find_job(r, rest->v[2], err);
+	struct vt_task *t = NULL;
+	if (!j)
+		return err->code;
+	if (!strcmp(verb, "list") && rest->n == 3)
+		list(j);
+	else if (!strcmp(verb, "verify") && rest->n == 3)
+		return verify(r, j, most, err);
+	else if ((!strcmp(verb, "exec") || !strcmp(verb, "shell")) && rest->n == 4)
+		return (t = find_task(j, rest->v[3], err)) ? exec_one(r, j, t, *verb == 'e' ? VT_ATTEMPT_CMD
+			: VT_ATTEMPT_SHELL, err) : err->code;
+	else
+		return vt_err_set(err, VT_EUSAGE, "write datum list|verify SPEC PIPELINE, or datum exec|shell SPEC "
+			"PIPELINE DATUM");
+	return 0;
+}
+
+int vt_cmd_datum(int argc, char **argv)
+{
+	struct vt_strs repos = VT_STRS_INIT;
+	struct vt_run_opts o = { .mode = VT_DEPOT_WRITE, .planning = true, .jobs = 1, .repos = &repos };
+	struct vt_spec *spec = NULL;
+	struct vt_run *run = NULL;
+	long long most = 4;
+	const char *view = "auto";
+	const struct vt_opt opts[] = {
+		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
+		{ 0, "view", VT_OPT_STRING, &view, "HOW", "how /pfs is made: auto, ns, root or prefix (default auto)" },
+		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE",
+			"JSON {secret: {key: value}} for transform.secrets" },
+		{ 'n', "number", VT_OPT_INT, &most, "N", "verify: at most N datums (default 4)" },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "datum list|verify SPEC PIPELINE | datum exec|shell SPEC PIPELINE DATUM",
+		.about = "Lists datums; runs some again and compares; runs one again, or opens a shell in its view.",
+		.least = 3, .most = 4, .opts = opts,
+	};
+
+	if (vt_call_begin(&c, argc, argv)) {
+		o.store = c.store;
+		if (!vt_view_choose(&o.view, view, 1, &c.err) && !vt_command_spec(&spec, c.args.v[1], &c.err) &&
+		    !vt_run_open(&run, spec, &o, &c.err))
+			datum(run, &c.args, most, &c.err);
+	}
+	vt_run_close(run);
+	vt_spec_free(spec);
+	vt_strs_release(&repos);
+	return vt_call_end(&c);
+}

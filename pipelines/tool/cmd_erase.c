@@ -1,0 +1,128 @@
+/* voxtrail erase SUBJECT: what would go; with --yes it goes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/lineage/consent.h"
+#include "common/lineage/erase.h"
+#include "pipelines/tool/commands.h"
+#include "pipelines/tool/lineage_command.h"
+#include "pipelines/tool/command.h"
+
+struct sums {
+	size_t raw, derived, shared, linked, gone;
+	unsigned long long bytes;
+};
+
+static struct sums sum(const struct vt_erasure *e)
+{
+	struct sums n = { 0 };
+
+	for (size_t i = 0; i < e->n_blobs; i++) {
+		const struct vt_erased_blob *b = &e->blob[i];
+
+		n.shared += b->shared;
+		n.gone += b->gone;
+		n.linked += b->linked && !b->shared;
+		n.raw += !b->shared && !b->gone && !b->derived;
+		n.derived += !b->shared && !b->gone && b->derived;
+		n.bytes += b->shared || b->gone ? 0 : b->size;
+	}
+	return n;
+}
+
+static void print_text(const struct vt_erasure *e, bool done)
+{
+	struct sums n = sum(e);
+	char hex[VT_HEX];
+
+	for (size_t i = 0; i < e->n_blobs; i++) {
+		const struct vt_erased_blob *b = &e->blob[i];
+
+		vt_digest_hex(hex, &b->digest);
+		printf("%-8s %s %12llu  %s%s\n", b->gone ? "gone" : b->shared ? "kept" : b->derived ? "derived" : "raw",
+			hex, (unsigned long long)b->size,
+			b->path, b->shared ? "  (others have the same bytes)"
+			: b->linked ? "  (has other names on the disk)" : "");
+	}
+	for (size_t i = 0; i < e->mixed.n; i++)
+		printf("mixed    %s  made of others too: stays\n", e->mixed.v[i]);
+	printf("%s: %zu raw and %zu derived files, %llu bytes %s; %zu kept because others have the same bytes; %zu "
+		"gone before; %zu executions are mixed\n",
+		e->subject, n.raw, n.derived, n.bytes, done ? "erased" : "would be erased with --yes", n.shared, n.gone,
+		e->mixed.n);
+	if (n.linked)
+		printf("%zu of them %s other names on the disk (hard links of directories that were taken in or "
+			"checked out): remove those too\n", n.linked,
+			done ? "had" : "have");
+	if (e->mixed.n)
+		printf("decide about the mixed ones: voxtrail consent decide RECORD %s retrain|accept|retire --reason "
+			"TEXT\n", e->subject);
+}
+
+static void print_json(const struct vt_erasure *e, bool done)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *list = vt_json_new(VT_JSON_ARRAY);
+	char hex[VT_HEX];
+
+	for (size_t i = 0; i < e->n_blobs; i++) {
+		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+
+		vt_digest_hex(hex, &e->blob[i].digest);
+		vt_json_put_text(o, "sha256", hex);
+		vt_json_put_text(o, "path", e->blob[i].path);
+		vt_json_put_int(o, "size", (int64_t)e->blob[i].size);
+		vt_json_put_bool(o, "derived", e->blob[i].derived);
+		vt_json_put_bool(o, "kept", e->blob[i].shared);
+		vt_json_put_bool(o, "gone_before", e->blob[i].gone);
+		vt_json_put_bool(o, "other_names", e->blob[i].linked);
+		vt_json_push(list, o);
+	}
+	vt_json_put_text(j, "subject", e->subject);
+	vt_json_put_bool(j, "erased", done);
+	vt_json_put(j, "files", list);
+	vt_json_put(j, "mixed", vt_lineage_names(&e->mixed));
+	vt_lineage_print(j);
+}
+
+static void erase(struct vt_store *s, const char *subject, const char *reason, int yes, int json, struct vt_err *err)
+{
+	struct vt_erasure e;
+	int rc = vt_erase_plan(&e, s, subject, err);
+
+	if (rc)
+		return;
+	if (yes)
+		rc = vt_erase_do(&e, s, reason, err);
+	if (!rc)
+		json ? print_json(&e, yes != 0) : print_text(&e, yes != 0);
+	vt_erasure_release(&e);
+}
+
+int vt_cmd_erase(int argc, char **argv)
+{
+	const char *reason = NULL;
+	int json = 0, yes = 0;
+	const struct vt_opt opts[] = {
+		{ 0, "reason", VT_OPT_STRING, &reason, "TEXT", "why; needed with --yes" },
+		{ 0, "yes", VT_OPT_FLAG, &yes, NULL, "do it; without, it is only said what would go" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "erase SUBJECT",
+		.about = "Takes the files of a subject out of the store: raw ones, and those derived from nobody else. "
+			"A tombstone stays for each, so that verify and audit say \"erased\", and the bytes cannot "
+			"come back. The subject counts as withdrawn. What was made from others too stays and is listed "
+			"as mixed.",
+		.least = 1, .most = 1, .opts = opts,
+	};
+
+	if (vt_call_begin(&c, argc, argv)) {
+		if (yes && (!reason || !*reason))
+			vt_err_set(&c.err, VT_EUSAGE, "--reason is missing: why the subject's files are erased");
+		else if (!vt_store_open(&c.s, c.store, yes ? VT_STORE_OPEN : VT_STORE_READ, &c.err))
+			erase(c.s, c.args.v[0], reason, yes, json, &c.err);
+	}
+	return vt_call_end(&c);
+}

@@ -1,0 +1,129 @@
+/* voxtrail leakage: does an evaluation share a subject, or the bytes of a volume, with what the checkpoint was trained
+ * on? */
+#include <stdio.h>
+
+#include "common/base/fs.h"
+#include "common/lineage/leakage.h"
+#include "pipelines/tool/commands.h"
+#include "pipelines/tool/lineage_command.h"
+#include "pipelines/tool/command.h"
+
+static void print_text(const struct vt_leak *l, const struct vt_side *train, const struct vt_side *test)
+{
+	for (size_t i = 0; i < l->subjects.n; i++)
+		printf("shared subject  %s\n", l->subjects.v[i]);
+	for (size_t i = 0; i < l->n_volumes; i++)
+		printf("shared volume   %s  %s (training) is %s (evaluation)\n", l->volume[i].training->sha256,
+			l->volume[i].training->path, l->volume[i].evaluation->path);
+	printf("trained on %zu subjects (%zu volumes), evaluated on %zu (%zu): %zu subjects and %zu volumes are "
+		"shared\n", train->subjects.n, train->n, test->subjects.n, test->n, l->subjects.n, l->n_volumes);
+}
+
+static struct vt_json *volumes(const struct vt_leak *l)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < l->n_volumes; i++) {
+		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+
+		vt_json_put_text(o, "sha256", l->volume[i].training->sha256);
+		vt_json_put_text(o, "training", l->volume[i].training->path);
+		vt_json_put_text(o, "evaluation", l->volume[i].evaluation->path);
+		vt_json_push(list, o);
+	}
+	return list;
+}
+
+static void print_json(const struct vt_leak *l, const struct vt_side *train, const struct vt_side *test)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_bool(j, "leak", l->subjects.n || l->n_volumes);
+	vt_json_put(j, "shared_subjects", vt_lineage_names(&l->subjects));
+	vt_json_put(j, "shared_volumes", volumes(l));
+	vt_json_put(j, "training", vt_lineage_names(&train->subjects));
+	vt_json_put(j, "evaluation", vt_lineage_names(&test->subjects));
+	vt_lineage_print(j);
+}
+
+static void answer(const struct vt_side *train, const struct vt_side *test, int json, struct vt_err *err)
+{
+	struct vt_leak l;
+
+	if (!train->subjects.n && !train->n) {
+		vt_err_set(err, VT_ENOINPUT, "no subject was found that it was trained on");
+		return;
+	}
+	if (!test->subjects.n && !test->n) {
+		vt_err_set(err, VT_ENOINPUT, "no subject was found that it was evaluated on");
+		return;
+	}
+	vt_leak_find(&l, train, test);
+	json ? print_json(&l, train, test) : print_text(&l, train, test);
+	if (l.subjects.n || l.n_volumes)
+		err->code = VT_EFAIL;
+	vt_leak_release(&l);
+}
+
+static int load(struct vt_ancestry **out, struct vt_store *s, const char *what, struct vt_err *err)
+{
+	struct vt_trail *t = NULL;
+	int rc = vt_trail_open(&t, s, what, VT_TRAIL_MADE, err);
+
+	if (!rc)
+		rc = vt_ancestry_load(out, t, err);
+	if (!rc)
+		vt_lineage_incomplete(&(*out)->missing, err);
+	vt_trail_close(t);
+	return err->code;
+}
+
+/* An answer from half the ancestry would be worth nothing: it is refused. */
+static void leakage(struct vt_store *s, const char *trained, const char *evaluated, int choosing, int json,
+	struct vt_err *err)
+{
+	struct vt_side train = VT_SIDE_INIT, test = VT_SIDE_INIT;
+	struct vt_ancestry *a = NULL, *b = NULL;
+	struct vt_err none = VT_ERR_INIT;
+
+	if (!load(&a, s, trained, err)) {
+		vt_side_trained(&train, a, choosing != 0);
+		if (!evaluated)
+			vt_side_evaluated(&test, a);
+		else if (!load(&b, s, evaluated, &none))
+			vt_side_evaluated(&test, b);
+		else if (none.code == VT_ENOINPUT && vt_fs_is_dir(evaluated))
+			vt_side_directory(&test, evaluated, err);
+		else
+			*err = none;
+		if (!err->code)
+			answer(&train, &test, json, err);
+	}
+	vt_side_release(&train);
+	vt_side_release(&test);
+	vt_ancestry_free(a);
+	vt_ancestry_free(b);
+}
+
+int vt_cmd_leakage(int argc, char **argv)
+{
+	int json = 0, choosing = 0;
+	const struct vt_opt opts[] = {
+		{ 0, "validation", VT_OPT_FLAG, &choosing, NULL,
+			"subjects that chose the weights count as trained on" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "leakage WHAT [EVALUATED]",
+		.about = "Says whether the subjects or the bytes of the volumes (under any name) that a checkpoint was "
+			"trained on are among those it is evaluated on. WHAT is the output of an evaluation; or a "
+			"checkpoint, and EVALUATED an evaluation, any other output, or a directory of scans. Exits "
+			"with 0 if nothing is shared, 1 if something is or if records are missing.",
+		.least = 1, .most = 2, .opts = opts,
+	};
+
+	if (vt_call_begin(&c, argc, argv) && !vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err))
+		leakage(c.s, c.args.v[0], c.args.n == 2 ? c.args.v[1] : NULL, choosing, json, &c.err);
+	return vt_call_end(&c);
+}

@@ -1,0 +1,84 @@
+/* voxtrail pin: what gc must keep, for how long, and why. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/store/pin.h"
+#include "common/store/repo.h"
+#include "pipelines/tool/commands.h"
+#include "pipelines/tool/command.h"
+
+/* An id as it is, or the commit that REPO[@REF] means. */
+static int id_of(char out[VT_HEX], struct vt_store *s, const char *what, struct vt_err *err)
+{
+	struct vt_commit c = { .id = "" };
+	struct vt_digest d;
+	int rc = 0;
+
+	if (vt_digest_parse(&d, what)) {
+		memcpy(out, what, VT_HEX);
+		return 0;
+	}
+	rc = vt_repo_resolve(s, &c, what, err);
+	if (!rc)
+		memcpy(out, c.id, VT_HEX);
+	vt_commit_release(&c);
+	return rc;
+}
+
+static void list(struct vt_store *s, struct vt_err *err)
+{
+	struct vt_pins pins;
+
+	if (vt_pin_list(&pins, s, err))
+		return;
+	for (size_t i = 0; i < pins.n; i++) {
+		const struct vt_pin *p = &pins.v[i];
+
+		printf("%s %-6s %-10s %s%s\n", p->id, p->kind, *p->until ? p->until : "for good", p->reason,
+			vt_pin_is_over(p) ? " (over)" : "");
+	}
+	vt_pins_release(&pins);
+}
+
+struct wish {
+	const char *reason, *until;
+	int remove, force;
+};
+
+static void change(struct vt_store *s, const char *what, const struct wish *w, struct vt_err *err)
+{
+	char id[VT_HEX];
+
+	if (id_of(id, s, what, err))
+		return;
+	if (w->remove) {
+		if (!vt_pin_remove(s, id, w->force ? VT_PIN_BEFORE_ITS_DATE : VT_PIN_WHEN_OVER, err))
+			printf("%s is no longer pinned\n", id);
+	} else if (!vt_pin_add(s, id, w->reason, w->until, err)) {
+		printf("%s is pinned %s%s\n", id, *w->until ? "until " : "for good", w->until);
+	}
+}
+
+int vt_cmd_pin(int argc, char **argv)
+{
+	struct wish w = { "", "", 0, 0 };
+	const struct vt_opt opts[] = {
+		{ 'm', "reason", VT_OPT_STRING, &w.reason, "TEXT", "why" },
+		{ 0, "until", VT_OPT_STRING, &w.until, "YYYY-MM-DD", "last day it holds (default for good)" },
+		{ 0, "remove", VT_OPT_FLAG, &w.remove, NULL, "let it go" },
+		{ 0, "force", VT_OPT_FLAG, &w.force, NULL, "with --remove: before its date" },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "pin [REPO[@REF] | ID]",
+		.about = "Keeps a commit with its history, or a record, tree or blob by its id, from gc; without an "
+			"argument lists what is pinned.",
+		.most = 1, .opts = opts,
+	};
+
+	if (vt_call_begin(&c, argc, argv) &&
+	    !vt_store_open(&c.s, c.store, c.args.n ? VT_STORE_OPEN : VT_STORE_READ, &c.err))
+		c.args.n ? change(c.s, c.args.v[0], &w, &c.err) : list(c.s, &c.err);
+	return vt_call_end(&c);
+}

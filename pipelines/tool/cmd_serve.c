@@ -1,0 +1,29 @@
+/* voxtrail serve: answers the push or pull of another store; started over ssh, not by hand. */
+#include <stdio.h>
+
+#include "common/transfer/peer.h"
+#include "pipelines/tool/commands.h"
+#include "pipelines/tool/command.h"
+
+int vt_cmd_serve(int argc, char **argv)
+{
+	int writing = 0;
+	const struct vt_opt opts[] = {
+		{ 0, "write", VT_OPT_FLAG, &writing, NULL, "allow pushes; make the store if there is none" },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "serve",
+		.about = "Answers `voxtrail push` and `voxtrail pull` on stdin and stdout; they start it over ssh.",
+		.opts = opts,
+	};
+
+	if (vt_call_begin(&c, argc, argv)) {
+		if (vt_store_open(&c.s, c.store, writing ? VT_STORE_CREATE : VT_STORE_READ, &c.err))
+			printf("no %d %s\n", c.err.code, c.err.text);
+		else
+			vt_peer_serve(c.s, 0, 1, &c.err);
+		c.err.text[0] = '\0';           /* the other end says what went wrong */
+	}
+	return vt_call_end(&c);
+}

@@ -1,0 +1,111 @@
+/* voxtrail subjects WHAT: the people whose raw files are in it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipelines/tool/commands.h"
+#include "pipelines/tool/lineage_command.h"
+#include "pipelines/tool/command.h"
+#include "pipelines/tool/audit_report.h"
+
+/* Which subjects trainings among the ancestors name for what. */
+struct roles {
+	struct vt_trail *t;
+	struct vt_audit audit;
+	struct vt_err *err;
+};
+
+static int add_training(void *ctx, const struct vt_trail_step *step)
+{
+	struct roles *r = ctx;
+	struct vt_json *j = NULL;
+	int rc = strcmp(step->stage, "train") ? 0 : vt_trail_record(r->t, &j, step->id, r->err);
+
+	if (j)
+		vt_audit_add_split(&r->audit, j);
+	vt_json_free(j);
+	return rc;
+}
+
+static void print_text(const struct vt_audit *a)
+{
+	for (size_t i = 0; i < a->subjects.n; i++) {
+		const char *role = vt_audit_role(a, a->subjects.v[i]);
+
+		printf("%s%s%s%s\n", a->subjects.v[i], *role ? "  " : "", role,
+			vt_consent_withdrawn(&a->consent, a->subjects.v[i]) ? "  withdrawn" : "");
+	}
+}
+
+static void print_json(const struct vt_audit *a, const struct vt_strs *missing)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(j, "what", a->what);
+	vt_json_put(j, "subjects", vt_audit_subjects_json(a));
+	vt_json_put(j, "missing", vt_lineage_names(missing));
+	vt_lineage_print(j);
+}
+
+static void answer(const struct vt_audit *a, const struct vt_strs *missing, const char *subject, int json,
+	struct vt_err *err)
+{
+	if (json)
+		print_json(a, missing);
+	else if (!subject)
+		print_text(a);
+	if (subject && !vt_audit_has(&a->subjects, subject))
+		err->code = VT_EFAIL;
+	else if (subject && !json)
+		printf("%s  %s\n", subject, vt_audit_role(a, subject));
+	if (!subject || err->code)
+		vt_lineage_incomplete(missing, err);
+}
+
+static void subjects(struct vt_store *s, const char *what, const char *subject, int json, struct vt_err *err)
+{
+	struct roles r = { .audit = { .what = what }, .err = err };
+	struct vt_strs missing = VT_STRS_INIT;
+	char *path = s ? vt_consent_path(s) : NULL;
+	int rc = path ? vt_consent_read(&r.audit.consent, path, err) : 0;
+
+	free(path);
+	if (!rc)
+		rc = vt_trail_open(&r.t, s, what, VT_TRAIL_MADE, err);
+	if (!rc)
+		rc = vt_trail_subjects(r.t, &r.audit.subjects, err);
+	if (!rc)
+		rc = vt_trail_ancestors(r.t, add_training, &r, err);
+	if (!rc)
+		rc = vt_trail_missing(r.t, &missing, err);
+	if (!rc) {
+		vt_audit_sort(&r.audit);
+		answer(&r.audit, &missing, subject, json, err);
+	}
+	vt_strs_release(&missing);
+	vt_audit_release(&r.audit);
+	vt_trail_close(r.t);
+}
+
+int vt_cmd_subjects(int argc, char **argv)
+{
+	const char *subject = NULL;
+	int json = 0;
+	const struct vt_opt opts[] = {
+		{ 0, "has", VT_OPT_STRING, &subject, "SUBJECT",
+			"only say whether this one is among them: exits with 0 if so, 1 if not" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "subjects WHAT",
+		.about = "Prints the subjects whose raw files WHAT was made from, directly or through others, and what "
+			"trainings used each for: train, validation (to choose the weights) or test (set "
+			"aside). " VT_LINEAGE_WHAT " Exits with 0 if the answer is whole, 1 if records are missing.",
+		.least = 1, .most = 1, .opts = opts,
+	};
+
+	if (vt_call_begin(&c, argc, argv) && !vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err))
+		subjects(c.s, c.args.v[0], subject, json, &c.err);
+	return vt_call_end(&c);
+}

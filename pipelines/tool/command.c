@@ -1,0 +1,106 @@
+#include "pipelines/tool/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipelines/lint/lint.h"
+
+static const char *default_store(void)
+{
+	const char *store = getenv("VOXTRAIL_STORE");
+	return store && *store ? store : ".voxtrail";
+}
+
+void vt_findings_print(const struct vt_findings *f, const char *path, enum vt_finding_level least)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->v[i].level <= least)
+			fprintf(stderr, "%s: %s: %s%s\n", path, *f->v[i].pointer ? f->v[i].pointer : "/",
+				f->v[i].level == VT_FINDING_WARNING ? "warning: " : "", f->v[i].text);
+}
+
+int vt_command_spec(struct vt_spec **out, const char *path, struct vt_err *err)
+{
+	struct vt_findings f = { 0 };
+	if (!vt_spec_read(out, path, &f, err)) {
+		vt_lint(*out, &f);
+		vt_findings_print(&f, path, VT_FINDING_ERROR);
+		if (f.errors)
+			vt_err_set(err, VT_EDATA, "%s: %zu error%s", path, f.errors, f.errors == 1 ? "" : "s");
+	}
+	vt_findings_release(&f);
+	return err->code;
+}
+
+/* The command's own options between those that all have. */
+static struct vt_opt *all_options(struct vt_call *c, int *help)
+{
+	const struct vt_opt store = { 0, "store", VT_OPT_STRING, &c->store, "DIR",
+		"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" };
+	size_t own = 0, n = 0;
+	struct vt_opt *all;
+	while (c->opts && c->opts[own].kind != VT_OPT_END)
+		own++;
+	all = vt_xcalloc(own + 3, sizeof *all);
+	if (!c->no_store)
+		all[n++] = store;
+	for (size_t i = 0; i < own; i++)
+		all[n++] = c->opts[i];
+	all[n] = (struct vt_opt){ 'h', "help", VT_OPT_FLAG, help, NULL, "this text" };
+	return all;
+}
+
+/* A line of the text is a paragraph, or what stands before two spaces and what that is. */
+static void print_about(struct vt_buf *b, const char *text)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n"), column = 0;
+		char *line = vt_xstrndup(text, n), *gap = strstr(line, "  ");
+		if (gap)
+			column = (size_t)(gap - line) + strspn(gap, " ");
+		vt_buf_add(b, line, column);
+		vt_buf_wrap(b, line + column, column);
+		free(line);
+		text += n + (text[n] == '\n');
+	}
+}
+
+static void print_help(const struct vt_call *c, const struct vt_opt *all)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	vt_buf_printf(&b, "usage: voxtrail ");
+	vt_buf_wrap(&b, c->usage, 16);
+	vt_buf_char(&b, '\n');
+	print_about(&b, c->about);
+	vt_buf_char(&b, '\n');
+	vt_opts_help(&b, all);
+	fputs(b.data, stdout);
+	vt_buf_release(&b);
+}
+
+bool vt_call_begin(struct vt_call *c, int argc, char **argv)
+{
+	int help = 0;
+	struct vt_opt *all = all_options(c, &help);
+	c->store = default_store();
+	if (!vt_opts_parse(all, argc, argv, &c->args, &c->err)) {
+		if (help)
+			print_help(c, all);
+		else if (c->args.n < c->least || c->args.n > c->most)
+			vt_err_set(&c->err, VT_EUSAGE, "usage: voxtrail %s", c->usage);
+		else if (c->mode)
+			vt_store_open(&c->s, c->store, c->mode, &c->err);
+	}
+	free(all);
+	return !help && !c->err.code;
+}
+
+int vt_call_end(struct vt_call *c)
+{
+	vt_store_close(c->s);
+	vt_strs_release(&c->args);
+	if (c->err.code && c->err.text[0])
+		fprintf(stderr, "voxtrail %.*s: %s\n", (int)strcspn(c->usage, " "), c->usage, c->err.text);
+	return c->err.code;
+}

@@ -1,0 +1,315 @@
+#include "pipelines/tool/diff_artifacts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/lineage/ancestry.h"
+#include "common/record/record.h"
+#include "common/content/tree_diff.h"
+#include "pipelines/tool/audit_report.h"
+#include "pipelines/tool/lineage_command.h"
+#include "pipelines/tool/tensor_diff.h"
+
+struct side {
+	const char *what;
+	struct vt_ancestry *a;
+	struct vt_audit audit;
+	struct vt_strs raw;              /* "port/path" of each raw file, and its digest behind a tab; sorted */
+	struct vt_tree *tree;            /* of the first root's first output */
+};
+
+static const char *text(const struct vt_json *j, const char *key)
+{
+	return vt_json_text(vt_json_get(j, key), "");
+}
+
+static void sort_once(struct vt_strs *v)
+{
+	size_t n = 0;
+
+	vt_strs_sort(v);
+	for (size_t i = 0; i < v->n; i++)
+		if (n && !strcmp(v->v[n - 1], v->v[i]))
+			free(v->v[i]);
+		else
+			v->v[n++] = v->v[i];
+	v->n = n;
+}
+
+static int load(struct side *d, struct vt_store *s, const char *what, struct vt_err *err)
+{
+	struct vt_trail *t = NULL;
+	int rc = vt_trail_open(&t, s, what, VT_TRAIL_MADE, err);
+
+	d->what = what;
+	if (!rc)
+		rc = vt_ancestry_load(&d->a, t, err);
+	vt_trail_close(t);
+	if (rc)
+		return rc;
+	d->audit = (struct vt_audit){ .what = what, .a = d->a };
+	vt_audit_collect(&d->audit);
+	for (size_t i = 0; i < d->a->n; i++)
+		for (size_t k = 0; k < d->a->v[i].n_raw; k++) {
+			char *line = vt_asprintf("%s/%s\t%s", d->a->v[i].raw[k].port, d->a->v[i].raw[k].path,
+				d->a->v[i].raw[k].sha256);
+
+			vt_strs_add(&d->raw, line);
+			free(line);
+		}
+	sort_once(&d->raw);
+	return vt_record_tree(&d->tree, vt_json_pointer(d->a->v[0].record, "/outputs/0"), err);
+}
+
+static void release(struct side *d)
+{
+	vt_audit_release(&d->audit);
+	vt_ancestry_free(d->a);
+	vt_strs_release(&d->raw);
+	vt_tree_free(d->tree);
+}
+
+/* --- findings: {"section", "what", "before", "after"} ------------------------------------------------------------- */
+
+static void find(struct vt_json *list, const char *section, const char *what, const char *before, const char *after)
+{
+	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(o, "section", section);
+	vt_json_put_text(o, "what", what);
+	vt_json_put_text(o, "before", before);
+	vt_json_put_text(o, "after", after);
+	vt_json_push(list, o);
+}
+
+static void find_if(struct vt_json *list, const char *section, const char *what, const char *before, const char *after)
+{
+	if (strcmp(before, after))
+		find(list, section, what, before, after);
+}
+
+/* Two sorted lists, each entry once. */
+static void compare_names(struct vt_json *list, const char *section, const struct vt_strs *a, const struct vt_strs *b)
+{
+	for (size_t i = 0, k = 0; i < a->n || k < b->n;) {
+		int c = i == a->n ? 1 : k == b->n ? -1 : strcmp(a->v[i], b->v[k]);
+
+		if (c)
+			find(list, section, c < 0 ? a->v[i] : b->v[k], c < 0 ? "there" : "", c < 0 ? "" : "there");
+		i += c <= 0;
+		k += c >= 0;
+	}
+}
+
+static size_t path_length(const char *line)
+{
+	return strcspn(line, "\t");
+}
+
+/* Entries "path\tdigest": the same path on both sides is one file that changed. */
+static void compare_raw(struct vt_json *list, const struct vt_strs *a, const struct vt_strs *b)
+{
+	for (size_t i = 0, k = 0; i < a->n || k < b->n;) {
+		const char *x = i < a->n ? a->v[i] : "", *y = k < b->n ? b->v[k] : "";
+		char *px = vt_xstrndup(x, path_length(x)), *py = vt_xstrndup(y, path_length(y));
+		int c = i == a->n ? 1 : k == b->n ? -1 : strcmp(px, py);
+
+		if (c)
+			find(list, "data", c < 0 ? px : py, c < 0 ? x + path_length(x) + 1 : "", c < 0 ? ""
+				: y + path_length(y) + 1);
+		else
+			find_if(list, "data", px, x + path_length(x) + 1, y + path_length(y) + 1);
+		i += c <= 0;
+		k += c >= 0;
+		free(px);
+		free(py);
+	}
+}
+
+static void compare_roles(struct vt_json *list, const struct vt_audit *a, const struct vt_audit *b)
+{
+	for (size_t i = 0; i < a->subjects.n; i++)
+		if (vt_audit_has(&b->subjects, a->subjects.v[i]))
+			find_if(list, "role", a->subjects.v[i], vt_audit_role(a, a->subjects.v[i]),
+				vt_audit_role(b, a->subjects.v[i]));
+}
+
+static void compare_params(struct vt_json *list, const char *stage, const struct vt_json *a, const struct vt_json *b)
+{
+	for (size_t i = 0; a && i < a->n; i++) {
+		char *what = vt_asprintf("%s --%s", stage, a->key[i]);
+
+		find_if(list, "params", what, vt_json_text(a->item[i], ""),
+			vt_json_text(vt_json_get(b, a->key[i]), "(not there)"));
+		free(what);
+	}
+	for (size_t i = 0; b && i < b->n; i++)
+		if (!vt_json_get(a, b->key[i])) {
+			char *what = vt_asprintf("%s --%s", stage, b->key[i]);
+
+			find(list, "params", what, "(not there)", vt_json_text(b->item[i], ""));
+			free(what);
+		}
+}
+
+static char *device_of(const struct vt_json *record)
+{
+	const struct vt_json *d = vt_json_pointer(record, "/notes/device");
+	struct vt_buf b = VT_BUF_INIT;
+
+	if (d)
+		vt_json_compact(&b, d);
+	return vt_buf_detach(&b);
+}
+
+static void compare_records(struct vt_json *list, const struct vt_json *a, const struct vt_json *b)
+{
+	const char *stage = text(a, "stage");
+	const struct vt_json *x = vt_json_get(a, "code"), *y = vt_json_get(b, "code");
+	char *before = vt_asprintf("%s%s", text(x, "commit"), vt_json_true(vt_json_get(x, "dirty"), false) ? " "
+		"(modified)" : "");
+	char *after = vt_asprintf("%s%s", text(y, "commit"), vt_json_true(vt_json_get(y, "dirty"), false) ? " "
+		"(modified)" : "");
+
+	find_if(list, "code", stage, before, after);
+	find_if(list, "binary", stage, text(a, "binary"), text(b, "binary"));
+	find_if(list, "interface", stage, text(a, "version"), text(b, "version"));
+	compare_params(list, stage, vt_json_get(a, "params"), vt_json_get(b, "params"));
+	free(before);
+	free(after);
+	before = device_of(a);
+	after = device_of(b);
+	find_if(list, "environment", stage, before, after);
+	free(before);
+	free(after);
+}
+
+/* The first execution of each stage, breadth first: the one next to the artifact.  Others of the stage differ in their
+ * subjects. */
+static const struct vt_json *first_of(const struct vt_ancestry *a, const char *stage)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (!strcmp(text(a->v[i].record, "stage"), stage))
+			return a->v[i].record;
+	return NULL;
+}
+
+static void compare_stages(struct vt_json *list, const struct vt_ancestry *a, const struct vt_ancestry *b)
+{
+	struct vt_strs stages = VT_STRS_INIT;
+
+	for (size_t i = 0; i < a->n; i++)
+		vt_strs_add(&stages, text(a->v[i].record, "stage"));
+	for (size_t i = 0; i < b->n; i++)
+		vt_strs_add(&stages, text(b->v[i].record, "stage"));
+	sort_once(&stages);
+	for (size_t i = 0; i < stages.n; i++) {
+		const struct vt_json *x = first_of(a, stages.v[i]), *y = first_of(b, stages.v[i]);
+
+		if (x && y)
+			compare_records(list, x, y);
+		else
+			find(list, "stage", stages.v[i], x ? "there" : "", y ? "there" : "");
+	}
+	vt_strs_release(&stages);
+}
+
+/* Where the bytes of a file of a side are: in the directory that was named, or in the store.  NULL: nowhere. */
+static char *bytes_of(struct vt_store *s, const struct side *d, const struct vt_tree_file *f)
+{
+	char *path = vt_fs_is_dir(d->what) ? vt_path_join(d->what, f->path) : s ? vt_store_object_path(s, &f->digest)
+		: NULL;
+
+	if (path && !vt_fs_exists(path)) {
+		free(path);
+		path = NULL;
+	}
+	return path;
+}
+
+static void compare_file(struct vt_json *list, struct vt_store *s, const struct side *a, const struct side *b,
+	const struct vt_tree_change *c)
+{
+	char was[VT_HEX] = "", is[VT_HEX] = "", *x = NULL, *y = NULL;
+	const char *path = (c->after ? c->after : c->before)->path;
+	struct vt_buf tensors = VT_BUF_INIT;
+	struct vt_err none = VT_ERR_INIT;
+
+	if (c->before)
+		vt_digest_hex(was, &c->before->digest);
+	if (c->after)
+		vt_digest_hex(is, &c->after->digest);
+	find(list, "files", path, was, is);
+	if (c->change == VT_CHANGED && strlen(path) > 12 && !strcmp(path + strlen(path) - 12, ".safetensors") &&
+	    (x = bytes_of(s, a, c->before)) &&
+	    (y = bytes_of(s, b, c->after)) && !vt_tensor_diff(&tensors, x, y, &none) && tensors.len)
+		find(list, "tensors", path, "", tensors.data);
+	vt_buf_release(&tensors);
+	free(x);
+	free(y);
+}
+
+static void compare_files(struct vt_json *list, struct vt_store *s, const struct side *a, const struct side *b)
+{
+	struct vt_tree_diff d;
+
+	vt_tree_diff(&d, a->tree, b->tree);
+	for (size_t i = 0; i < d.n; i++)
+		compare_file(list, s, a, b, &d.v[i]);
+	vt_tree_diff_release(&d);
+}
+
+static void print_text(const struct vt_json *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const struct vt_json *o = list->item[i];
+		const char *before = text(o, "before"), *after = text(o, "after");
+
+		printf("%-11s  %s", text(o, "section"), text(o, "what"));
+		if (!*before && !strcmp(after, "there"))
+			printf("  only in the second");
+		else if (!*after && !strcmp(before, "there"))
+			printf("  only in the first");
+		else if (!*before && strcmp(text(o, "section"), "tensors"))
+			printf("  new: %s", after);
+		else if (!*after)
+			printf("  gone: %s", before);
+		else
+			printf("  %s%s%s", before, *before ? " -> " : "", after);
+		putchar('\n');
+	}
+	printf("%zu differences\n", list->n);
+}
+
+int vt_diff_artifacts(struct vt_store *s, const char *before, const char *after, bool json, struct vt_err *err)
+{
+	struct side a = { .what = NULL }, b = { .what = NULL };
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	size_t n = 0;
+	int rc = load(&a, s, before, err);
+
+	if (!rc)
+		rc = load(&b, s, after, err);
+	if (!rc) {
+		compare_files(list, s, &a, &b);
+		compare_names(list, "subjects", &a.audit.subjects, &b.audit.subjects);
+		compare_roles(list, &a.audit, &b.audit);
+		compare_raw(list, &a.raw, &b.raw);
+		compare_stages(list, a.a, b.a);
+		n = list->n;
+		if (json)
+			vt_lineage_print(vt_json_copy(list));
+		else
+			print_text(list);
+		vt_lineage_incomplete(a.a->missing.n ? &a.a->missing : &b.a->missing, err);
+		if (n && !err->code)
+			err->code = VT_EFAIL;
+		rc = err->code;
+	}
+	vt_json_free(list);
+	release(&a);
+	release(&b);
+	return rc;
+}

@@ -1,0 +1,78 @@
+#include "pipelines/tool/lineage_command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/fs.h"
+
+int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, struct vt_err *err)
+{
+	char *carried = vt_path_join(what, ".lineage"), *format = vt_path_join(dir, "format");
+	bool needed = vt_fs_exists(format) || !vt_fs_is_dir(carried);
+
+	*out = NULL;
+	free(carried);
+	free(format);
+	return needed ? vt_store_open(out, dir, VT_STORE_READ, err) : 0;
+}
+
+void vt_lineage_incomplete(const struct vt_strs *missing, struct vt_err *err)
+{
+	if (missing->n && !err->code)
+		vt_err_set(err, VT_EFAIL, "incomplete: %zu records are named but not to be found, e.g. %s; import the "
+			"outputs they stand beside", missing->n,
+			missing->v[0]);
+}
+
+void vt_lineage_print(struct vt_json *j)
+{
+	struct vt_buf out = VT_BUF_INIT;
+
+	vt_json_pretty(&out, j);
+	puts(out.data);
+	vt_buf_release(&out);
+	vt_json_free(j);
+}
+
+struct vt_json *vt_lineage_names(const struct vt_strs *v)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < v->n; i++)
+		vt_json_push(list, vt_json_new_text(v->v[i]));
+	return list;
+}
+
+static int print_step(void *ctx, const struct vt_trail_step *step)
+{
+	(void)ctx;
+	printf("%s  %-22s %s  %s\n", step->id, step->stage, *step->tree ? step->tree : "-", step->status);
+	return 0;
+}
+
+static int push_step(void *ctx, const struct vt_trail_step *step)
+{
+	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(o, "record", step->id);
+	vt_json_put_text(o, "stage", step->stage);
+	vt_json_put_text(o, "status", step->status);
+	vt_json_put_text(o, "tree", step->tree);
+	vt_json_push(ctx, o);
+	return 0;
+}
+
+void vt_lineage_list(struct vt_trail *t, enum vt_list_of of, int json, struct vt_err *err)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	struct vt_strs missing = VT_STRS_INIT;
+	int rc = of == VT_LIST_ANCESTORS ? vt_trail_ancestors(t, json ? push_step : print_step, list, err) :
+		vt_trail_descendants(t, json ? push_step : print_step, list, err);
+
+	if (!rc && json)
+		vt_lineage_print(vt_json_copy(list));
+	if (!rc && of == VT_LIST_ANCESTORS && !vt_trail_missing(t, &missing, err))
+		vt_lineage_incomplete(&missing, err);
+	vt_strs_release(&missing);
+	vt_json_free(list);
+}

@@ -1,0 +1,28 @@
+/* lineage_command.h - what the commands that ask about lineage share. */
+#ifndef PIPELINES_TOOL_LINEAGE_COMMAND_H
+#define PIPELINES_TOOL_LINEAGE_COMMAND_H
+
+#include "common/lineage/lineage_query.h"
+
+/* For help texts. */
+#define VT_LINEAGE_WHAT \
+	"WHAT is a directory, a file, a commit (REPO or REPO@REF), or the digest of a record, tree or file."
+
+/* Opens the store for reading.  There need not be one if `what` is a directory that carries its lineage: *out is NULL
+ * then. */
+int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, struct vt_err *err);
+
+/* VT_EFAIL, with the first of them, if any records are missing and there is no error yet. */
+void vt_lineage_incomplete(const struct vt_strs *missing, struct vt_err *err);
+
+/* One line an execution, or JSON. */
+enum vt_list_of { VT_LIST_ANCESTORS = 1, VT_LIST_DESCENDANTS };
+void vt_lineage_list(struct vt_trail *t, enum vt_list_of of, int json, struct vt_err *err);
+
+/* Pretty JSON and a newline to stdout; frees j. */
+void vt_lineage_print(struct vt_json *j);
+
+/* Array of texts. */
+struct vt_json *vt_lineage_names(const struct vt_strs *v);
+
+#endif

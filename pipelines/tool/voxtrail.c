@@ -1,0 +1,66 @@
+/* voxtrail: the control tool.  `voxtrail <command> ...`; commands.h lists the commands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/stage/build.h"
+#include "pipelines/tool/commands.h"
+
+struct command {
+	const char *group, *name, *summary;
+	int (*main)(int argc, char **argv);
+};
+
+static const struct command commands[] = {
+#define COMMAND_ROW(group_, name_, summary_) { group_, #name_, summary_, vt_cmd_##name_ },
+	VT_COMMANDS(COMMAND_ROW)
+#undef COMMAND_ROW
+	{ NULL, NULL, NULL, NULL },
+};
+
+static void help_group(struct vt_buf *out, const char *group)
+{
+	vt_buf_printf(out, "\n%s\n", group);
+	for (const struct command *c = commands; c->name; c++)
+		if (!strcmp(c->group, group))
+			vt_buf_printf(out, "  %-11s %s\n", c->name, c->summary);
+}
+
+static void help(FILE *to)
+{
+	struct vt_buf out = VT_BUF_INIT;
+	vt_buf_str(&out, "usage: voxtrail COMMAND [OPTION...]\n"
+			 "Auditable brain-MRI segmentation pipelines.  `voxtrail COMMAND --help` describes a command,\n"
+			 "`voxtrail --version` names the commit it was built from.\n");
+	for (const struct command *c = commands; c->name; c++) {
+		const struct command *first = commands;
+		while (strcmp(first->group, c->group))
+			first++;
+		if (first == c)
+			help_group(&out, c->group);
+	}
+	fputs(out.data, to);
+	vt_buf_release(&out);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		help(stderr);
+		return VT_EUSAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		help(stdout);
+		return fflush(stdout) ? VT_EIO : 0;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("voxtrail %s%s\n", vt_build_commit(), vt_build_dirty() ? ", modified" : "");
+		return fflush(stdout) ? VT_EIO : 0;
+	}
+	for (const struct command *c = commands; c->name; c++)
+		if (!strcmp(c->name, argv[1]))
+			return c->main(argc - 1, argv + 1);
+	fprintf(stderr, "voxtrail: no command \"%s\"; `voxtrail --help` lists them\n", argv[1]);
+	return VT_EUSAGE;
+}

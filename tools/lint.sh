@@ -1,0 +1,71 @@
+#!/bin/sh
+# lint.sh: what a reviewer would otherwise have to look for.  Prints one line a finding; exits 1 if there is any.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+found=$(mktemp) || exit 2
+trap 'rm -f "$found"' EXIT
+sources() { git ls-files '*.c' '*.h' '*.cu' '*.cuh'; }
+
+rooms() {
+	sources | while read -r f; do
+		room=$(awk -v f="$f" '!/^#/ && NF && index(f, $1 "/") == 1 {print $1}' tools/rooms.txt)
+		[ -n "$room" ] || { echo "$f: lies in no room of tools/rooms.txt"; continue; }
+		allowed=" $(awk -v r="$room" '$1 == r' tools/rooms.txt | tr -s ' ') "
+		sed -n 's/^# *include "\(.*\)".*/\1/p' "$f" | while read -r inc; do
+			[ "$inc" = build_id.h ] && continue
+			target=$(awk -v f="$inc" '!/^#/ && NF && index(f, $1 "/") == 1 {print $1}' tools/rooms.txt)
+			[ -n "$target" ] || { echo "$f: include \"$inc\" is not written from the root"; continue; }
+			case $allowed in *" $target "*) ;; *) echo "$f: room $room may not include $inc" ;; esac
+		done
+	done
+}
+
+# A third-party library's header stands in one file only; of OpenSSL, hashes in digest.c and keys in sign.c.
+wrappers() {
+	for h in nifti2_io.h znzlib.h sqlite3.h git2.h openssl/ cudnn libdeflate.h zlib.h nccl.h; do
+		users=$(sources | grep -v '^bench/\|^tests/\|^common/attest/sign.c' | xargs grep -lE "^# *include [<\"]$h" 2>/dev/null)
+		[ "$(echo "$users" | grep -c .)" -le 1 ] || echo "<$h> is included by more than one file:" $users
+	done
+}
+
+banned() {
+	sources | grep -E '^(common|gpu|stages|pipelines)/' | xargs grep -nE \
+		'\b(strcpy|strcat|sprintf|vsprintf|strtok|gets|atoi|atol|atof|gmtime|localtime|alloca|rand|srand)\(' /dev/null |
+		sed 's/$/   (banned call)/'
+	sources | grep -E '^(common|gpu)/' | grep -vE '^common/base/(log|buf)\.c|^common/stage/stage_main' |
+		xargs grep -nE '\b(printf|fprintf|puts|fputs|perror|exit|_exit|abort)\(' /dev/null |
+		grep -vE 'printf\(fp?|fprintf\(f|^[^:]*:[0-9]*: \*|fputs\([^,]*, f' | sed 's/$/   (only the log and main may print or exit)/'
+	sources | grep -E '^common/(nn|image|seg)/' | xargs grep -nE \
+		'[^_a-zA-Z](exp|log|tanh|sin|cos|pow|erf|expf|logf|tanhf|sinf|cosf|powf|erff)\(' /dev/null |
+		grep -vE ':[0-9]+:[[:space:]]*(/?\*|.*/\*.*(exp|log|tanh|sin|cos|pow|erf)\()' | sed 's/$/   (use fmath.h)/'
+}
+
+# Every header compiles alone.
+headers() {
+	git ls-files '*.h' | grep -vE '^gpu/|build_id.h' | while read -r h; do
+		echo "#include \"$h\"" | ${CC:-gcc} $CPPFLAGS -std=c11 -Wall -Wextra -Werror -Wno-unused-function -fsyntax-only -x c - 2>/dev/null ||
+			echo "$h: does not compile alone"
+	done
+}
+
+# A tab is eight columns.
+columns() {
+	sources | while read -r f; do
+		expand -t 8 "$f" | awk -v f="$f" 'length($0) > 120 {print f ":" NR ": " length($0) " columns (120)"}'
+	done
+}
+
+sizes() {
+	sources | xargs wc -l | awk '$2 != "total" && $1 > 600 {print $2 ": " $1 " lines; split it by concept (600)"}'
+	command -v ctags >/dev/null 2>&1 || return
+	sources | grep -E '\.(c|cu)$' | xargs ctags -x --c-kinds=f --_xformat='%N %n %e %F' --fields=+ne 2>/dev/null |
+		awk '{l = $3 - $2 + 1; if (l > 100) print $4 ":" $2 ": " $1 " has " l " lines (100)"}'
+}
+
+{ rooms; wrappers; banned; headers; columns; sizes; } >"$found"
+sort -u "$found"
+if [ -s "$found" ]; then
+	echo "lint: $(sort -u "$found" | wc -l) findings"
+	exit 1
+fi
+echo "lint: clean"
