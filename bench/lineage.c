@@ -253,14 +253,14 @@ static void make(const char *dir, size_t n)
 
 /* --- ask ---------------------------------------------------------------------------------------------------------- */
 
-static int count(void *ctx, const struct vt_trail_step *step)
+static int count(void *ctx, const struct vt_lineage_step *step)
 {
 	(void)step;
 	*(size_t *)ctx += 1;
 	return 0;
 }
 
-static int count_checkpoints(void *ctx, const struct vt_trail_step *step)
+static int count_checkpoints(void *ctx, const struct vt_lineage_step *step)
 {
 	*(size_t *)ctx += !strcmp(step->stage, "train");
 	return 0;
@@ -272,7 +272,7 @@ static size_t question(struct vt_store *s, enum kind kind, const char *what)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_strs names = VT_STRS_INIT;
-	struct vt_trail *t = NULL;
+	struct vt_lineage *t = NULL;
 	size_t n = 0;
 	char *id;
 
@@ -283,20 +283,20 @@ static size_t question(struct vt_store *s, enum kind kind, const char *what)
 		return n;
 	}
 	if (kind == WITHDRAWN)
-		vt_trail_open_subject(&t, s, what, &err);
+		vt_lineage_open_subject(&t, s, what, &err);
 	else
-		vt_trail_open(&t, s, what, VT_TRAIL_MADE, &err);
+		vt_lineage_open(&t, s, what, VT_TRAIL_MADE, &err);
 	stop(&err);
 	if (kind == ANCESTORS)
-		vt_trail_ancestors(t, count, &n, &err);
+		vt_lineage_ancestors(t, count, &n, &err);
 	else if (kind == WITHDRAWN)
-		vt_trail_descendants(t, count_checkpoints, &n, &err);
+		vt_lineage_descendants(t, count_checkpoints, &n, &err);
 	else
-		vt_trail_subjects(t, &names, &err);
+		vt_lineage_subjects(t, &names, &err);
 	stop(&err);
 	n += names.n;
 	vt_strs_release(&names);
-	vt_trail_close(t);
+	vt_lineage_close(t);
 	return n;
 }
 

@@ -9,11 +9,11 @@ struct loading {
 	struct vt_ancestry *a;
 	size_t cap;
 	size_t *by_id;                   /* indices in a->v in the order of ids */
-	struct vt_trail *t;
+	struct vt_lineage *t;
 	struct vt_err *err;
 };
 
-static int add_execution(void *ctx, const struct vt_trail_step *step)
+static int add_execution(void *ctx, const struct vt_lineage_step *step)
 {
 	struct loading *l = ctx;
 	struct vt_ancestry *a = l->a;
@@ -24,7 +24,7 @@ static int add_execution(void *ctx, const struct vt_trail_step *step)
 	}
 	a->v[a->n] = (struct vt_execution){ .record = NULL };
 	memcpy(a->v[a->n].id, step->id, VT_HEX);
-	return vt_trail_record(l->t, &a->v[a->n++].record, step->id, l->err);
+	return vt_lineage_record(l->t, &a->v[a->n++].record, step->id, l->err);
 }
 
 static int by_id(const void *x, const void *y, void *ctx)
@@ -152,22 +152,22 @@ static void order(struct vt_ancestry *a)
 	free(place);
 }
 
-int vt_ancestry_load(struct vt_ancestry **out, struct vt_trail *t, struct vt_err *err)
+int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *t, struct vt_err *err)
 {
 	struct loading l = { .a = vt_xcalloc(1, sizeof(*l.a)), .t = t, .err = err };
 	struct digests d = { .l = &l, .id = "" };
-	int rc = vt_trail_ancestors(t, add_execution, &l, err);
+	int rc = vt_lineage_ancestors(t, add_execution, &l, err);
 
-	l.a->n_roots = vt_trail_roots(t)->n;
+	l.a->n_roots = vt_lineage_roots(t)->n;
 	if (!rc) {
 		sort_ids(&l);
-		rc = vt_trail_edges(t, add_edge, &l, err);
+		rc = vt_lineage_edges(t, add_edge, &l, err);
 	}
 	if (!rc)
-		rc = vt_trail_raw(t, add_raw, &d, err);
+		rc = vt_lineage_raw(t, add_raw, &d, err);
 	take_raw(&d);
 	if (!rc)
-		rc = vt_trail_missing(t, &l.a->missing, err);
+		rc = vt_lineage_missing(t, &l.a->missing, err);
 	free(l.by_id);
 	if (rc) {
 		vt_ancestry_free(l.a);

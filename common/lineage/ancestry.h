@@ -8,7 +8,7 @@
  *              use(a->v[i].record, a->v[i].raw);
  *      vt_ancestry_free(a);
  *
- * Which execution made what, and what is raw, is for the tables to say (lineage.h); a record that is named but cannot
+ * Which execution made what, and what is raw, is for the tables to say (record_index.h); a record that is named but cannot
  * be found is listed in `missing`. */
 #ifndef COMMON_LINEAGE_ANCESTRY_H
 #define COMMON_LINEAGE_ANCESTRY_H
@@ -36,7 +36,7 @@ struct vt_ancestry {
 	struct vt_strs missing;              /* record ids, sorted */
 };
 
-int vt_ancestry_load(struct vt_ancestry **out, struct vt_trail *t, struct vt_err *err);
+int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *t, struct vt_err *err);
 void vt_ancestry_free(struct vt_ancestry *a);
 
 /* Subjects whose raw files are in the ancestry, sorted, once each. */

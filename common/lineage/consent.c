@@ -196,7 +196,7 @@ const struct vt_json *vt_consent_named(const struct vt_consent *c, const char *p
 	return NULL;
 }
 
-int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t, const struct vt_carried *records,
+int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t, const struct vt_record_dir *records,
 	const char *root, struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(c->j, "withdrawn"), *entry;

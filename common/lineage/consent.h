@@ -38,7 +38,7 @@ int vt_consent_decide(struct vt_store *s, const char *record_hex, const char *su
 
 /* VT_EDATA, with subject and path, if the path of a file of the input names a withdrawn subject (vt_record_names), or
  * if a record among `records` (NULL: not asked) notes a training on one. */
-int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t, const struct vt_carried *records,
+int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t, const struct vt_record_dir *records,
 	const char *root, struct vt_err *err);
 
 #endif

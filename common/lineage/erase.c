@@ -51,7 +51,7 @@ static int one_more(void *ctx, int n, const char *const *column)
 static int reads_others(struct planning *p, const char *id, bool *yes)
 {
 	*yes = false;
-	return vt_lineage_read(p->s->db, p->err, "WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) "
+	return vt_record_index_read(p->s->db, p->err, "WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) "
 		"UNION SELECT e.parent FROM up"
 		" CROSS JOIN edge e ON e.child = up.n) SELECT 1 FROM up CROSS JOIN file_in i ON i.record = up.n AND "
 		"i.open = 1 AND i.subject <> 0"
@@ -60,7 +60,7 @@ static int reads_others(struct planning *p, const char *id, bool *yes)
 		" AND o.record <> i.record) LIMIT 1", 2, (const char *const[]){ id, p->e->subject }, one_more, yes);
 }
 
-static int sort_execution(void *ctx, const struct vt_trail_step *step)
+static int sort_execution(void *ctx, const struct vt_lineage_step *step)
 {
 	struct planning *p = ctx;
 	struct vt_digest d;
@@ -77,17 +77,17 @@ static int sort_execution(void *ctx, const struct vt_trail_step *step)
 
 static int sort_executions(struct planning *p)
 {
-	struct vt_trail *t = NULL;
+	struct vt_lineage *t = NULL;
 	struct vt_err none = VT_ERR_INIT;
-	int rc = vt_trail_open_subject(&t, p->s, p->e->subject, &none);
+	int rc = vt_lineage_open_subject(&t, p->s, p->e->subject, &none);
 
 	if (rc == VT_ENOINPUT)
 		return 0;
 	if (rc)
 		*p->err = none;
 	else
-		rc = vt_trail_descendants(t, sort_execution, p, p->err);
-	vt_trail_close(t);
+		rc = vt_lineage_descendants(t, sort_execution, p, p->err);
+	vt_lineage_close(t);
 	return rc;
 }
 
@@ -278,7 +278,7 @@ int vt_erase_do(const struct vt_erasure *e, struct vt_store *s, const char *reas
 		return rc;
 	for (size_t i = 0; !rc && i < e->n_blobs; i++)
 		if (!e->blob[i].shared)
-			rc = vt_tomb_put(s, &e->blob[i].digest, e->blob[i].size, reason, err);
+			rc = vt_erased_put(s, &e->blob[i].digest, e->blob[i].size, reason, err);
 	if (!rc)
 		rc = remove_bytes(e, s, err);
 	if (!rc)

@@ -8,7 +8,7 @@
 #include "common/record/record.h"
 #include "common/store/store_internal.h"
 
-static int put_records(struct vt_store *s, const struct vt_carried *c, struct vt_err *err)
+static int put_records(struct vt_store *s, const struct vt_record_dir *c, struct vt_err *err)
 {
 	struct vt_record_text *v = vt_xcalloc(c->n + 1, sizeof(*v));
 	int rc;
@@ -22,15 +22,15 @@ static int put_records(struct vt_store *s, const struct vt_carried *c, struct vt
 
 int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, struct vt_err *err)
 {
-	struct vt_carried c;
-	int rc = vt_carried_read(&c, dir, err);
+	struct vt_record_dir c;
+	int rc = vt_record_dir_read(&c, dir, err);
 
 	*n = 0;
 	if (rc)
 		return rc;
 	rc = put_records(s, &c, err);
 	*n = rc ? 0 : c.n;
-	vt_carried_release(&c);
+	vt_record_dir_release(&c);
 	return rc;
 }
 
@@ -54,7 +54,7 @@ static int put_stated_tree(struct vt_store *s, const struct vt_json *output, con
 	return rc;
 }
 
-static int put_stated_trees(struct vt_store *s, const struct vt_carried *c, const struct vt_tree *whole,
+static int put_stated_trees(struct vt_store *s, const struct vt_record_dir *c, const struct vt_tree *whole,
 	struct vt_err *err)
 {
 	int rc = 0;
@@ -69,11 +69,11 @@ static int put_stated_trees(struct vt_store *s, const struct vt_carried *c, cons
 }
 
 /* Everything that can be refused is refused here, before the store is touched. */
-static int check(const struct vt_carried *c, const struct vt_tree *t, const char *dir,
+static int check(const struct vt_record_dir *c, const struct vt_tree *t, const char *dir,
 	const struct vt_import_opts *opts, struct vt_import *out,
 	struct vt_err *err)
 {
-	int rc = vt_carried_check(c, t, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE, &out->unvouched, NULL,
+	int rc = vt_record_dir_check(c, t, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE, &out->unvouched, NULL,
 		err);
 
 	if (rc)
@@ -87,7 +87,7 @@ static int check(const struct vt_carried *c, const struct vt_tree *t, const char
 	return 0;
 }
 
-static bool is_new(const struct vt_store *s, const struct vt_carried *c)
+static bool is_new(const struct vt_store *s, const struct vt_record_dir *c)
 {
 	bool all = true;
 
@@ -102,7 +102,7 @@ static bool is_new(const struct vt_store *s, const struct vt_carried *c)
 }
 
 /* An event names the tree and, of the records, the first and how many there are: each names the rest. */
-static int tell(struct vt_store *s, const struct vt_carried *c, const struct vt_tree *t, struct vt_err *err)
+static int tell(struct vt_store *s, const struct vt_record_dir *c, const struct vt_tree *t, struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 	char hex[VT_HEX];
@@ -117,13 +117,13 @@ static int tell(struct vt_store *s, const struct vt_carried *c, const struct vt_
 int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts, struct vt_import *out,
 	struct vt_err *err)
 {
-	struct vt_carried c = { NULL, 0, 0 };
+	struct vt_record_dir c = { NULL, 0, 0 };
 	struct vt_tree *checked = NULL;
 	bool news;
 	int rc;
 
 	*out = (struct vt_import){ .tree = NULL };
-	rc = vt_carried_read(&c, dir, err);
+	rc = vt_record_dir_read(&c, dir, err);
 	if (!rc && c.n) {
 		rc = vt_store_hash_dir(s, &checked, dir, err);
 		if (!rc)
@@ -141,7 +141,7 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 	if (!rc && news)
 		rc = tell(s, &c, out->tree, err);
 	vt_tree_free(checked);
-	vt_carried_release(&c);
+	vt_record_dir_release(&c);
 	if (rc)
 		vt_import_release(out);
 	return rc;

@@ -9,7 +9,7 @@
  * Idempotent, and the order in which directories are taken in does not matter.  The directory may have gone through a
  * bucket:
  * times, permissions and empty directories are not needed; each record's own tree is stored with the executable bits
- * the record states.  A record that lies about the files beside it is VT_EINTEGRITY with the path (carried.h), and
+ * the record states.  A record that lies about the files beside it is VT_EINTEGRITY with the path (record_dir.h), and
  * nothing is taken in. */
 #ifndef COMMON_LINEAGE_IMPORT_H
 #define COMMON_LINEAGE_IMPORT_H
@@ -18,7 +18,7 @@
 #include "common/store/store.h"
 
 struct vt_import_opts {
-	enum vt_carried_extent extent;   /* 0 is VT_CARRIED_WHOLE */
+	enum vt_record_dir_extent extent;   /* 0 is VT_CARRIED_WHOLE */
 	bool strict;                     /* a file that no record lists is VT_EINTEGRITY */
 	bool copy;                       /* the files stay as they are, see vt_take */
 };

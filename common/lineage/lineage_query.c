@@ -8,11 +8,11 @@
 #include "common/store/repo.h"
 #include "common/store/store_internal.h"
 
-struct vt_trail {
+struct vt_lineage {
 	struct vt_store *s;              /* may be NULL */
-	struct vt_lineage *db;           /* where questions go: the store's, or own */
-	struct vt_lineage *own;          /* in memory; NULL if the store's serves */
-	struct vt_carried carried;
+	struct vt_record_index *db;           /* where questions go: the store's, or own */
+	struct vt_record_index *own;          /* in memory; NULL if the store's serves */
+	struct vt_record_dir carried;
 	struct vt_strs roots, absent;
 	char *roots_json;                /* ["id", ...]: what json_each(?1) reads */
 	bool raw;
@@ -54,10 +54,10 @@ static char *json_list(const struct vt_strs *ids)
 /* --- who made it -------------------------------------------------------------------------------------------------- */
 
 /* Readers of files that nobody made, given their digests. */
-static int readers(struct vt_trail *t, const struct vt_strs *digests, struct vt_err *err)
+static int readers(struct vt_lineage *t, const struct vt_strs *digests, struct vt_err *err)
 {
 	char *list = json_list(digests);
-	int rc = vt_lineage_read(t->s->db, err, "SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
+	int rc = vt_record_index_read(t->s->db, err, "SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
 		"a.digest = unhex(j.value)"
 		" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n AND i.open = 1 CROSS JOIN record r "
 		"ON r.n = i.record", 1,
@@ -79,7 +79,7 @@ static int fitting(struct vt_store *s, const struct vt_tree *tree, const struct 
 		struct vt_json *j = NULL;
 
 		rc = vt_store_get_record(s, &j, candidates->v[i], err);
-		fits[i] = !rc && vt_carried_fits(j, tree, covered);
+		fits[i] = !rc && vt_record_dir_fits(j, tree, covered);
 		vt_json_free(j);
 	}
 	return rc;
@@ -112,7 +112,7 @@ static int makers_of_parts(struct vt_store *s, const struct vt_tree *tree, struc
 	return rc;
 }
 
-int vt_trail_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err)
+int vt_lineage_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err)
 {
 	char hex[VT_HEX];
 	int rc;
@@ -122,7 +122,7 @@ int vt_trail_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_st
 	return rc || ids->n ? rc : makers_of_parts(s, tree, ids, err);
 }
 
-int vt_trail_only_of(struct vt_store *s, const struct vt_tree *part, struct vt_strs *ids, struct vt_err *err)
+int vt_lineage_only_of(struct vt_store *s, const struct vt_tree *part, struct vt_strs *ids, struct vt_err *err)
 {
 	struct vt_strs makers = VT_STRS_INIT;
 	size_t n = 0, k = 0;
@@ -141,11 +141,11 @@ int vt_trail_only_of(struct vt_store *s, const struct vt_tree *part, struct vt_s
 	return rc;
 }
 
-static int start_at_tree(struct vt_trail *t, const struct vt_tree *tree, enum vt_trail_start start, struct vt_err *err)
+static int start_at_tree(struct vt_lineage *t, const struct vt_tree *tree, enum vt_lineage_start start, struct vt_err *err)
 {
 	struct vt_strs digests = VT_STRS_INIT;
 	char hex[VT_HEX];
-	int rc = vt_trail_makers(t->s, tree, &t->roots, err);
+	int rc = vt_lineage_makers(t->s, tree, &t->roots, err);
 
 	if (rc || t->roots.n || start != VT_TRAIL_ANY)
 		return rc;
@@ -158,7 +158,7 @@ static int start_at_tree(struct vt_trail *t, const struct vt_tree *tree, enum vt
 	return rc;
 }
 
-static int start_at_file(struct vt_trail *t, const char *hex, enum vt_trail_start start, struct vt_err *err)
+static int start_at_file(struct vt_lineage *t, const char *hex, enum vt_lineage_start start, struct vt_err *err)
 {
 	struct vt_strs one = VT_STRS_INIT;
 	int rc = vt_store_producers(t->s, hex, &t->roots, err);
@@ -171,7 +171,7 @@ static int start_at_file(struct vt_trail *t, const char *hex, enum vt_trail_star
 }
 
 /* Own records of executions that succeeded; those that failed count where there is nothing else. */
-static void start_at_carried(struct vt_trail *t)
+static void start_at_carried(struct vt_lineage *t)
 {
 	for (int failed = 0; failed < 2 && !t->roots.n; failed++)
 		for (size_t i = 0; i < t->carried.n; i++)
@@ -179,16 +179,16 @@ static void start_at_carried(struct vt_trail *t)
 				vt_strs_add(&t->roots, t->carried.v[i].id);
 }
 
-static int start_at_dir(struct vt_trail *t, const char *path, enum vt_trail_start start, struct vt_err *err)
+static int start_at_dir(struct vt_lineage *t, const char *path, enum vt_lineage_start start, struct vt_err *err)
 {
 	struct vt_tree *tree = NULL;
-	int rc = vt_carried_read(&t->carried, path, err);
+	int rc = vt_record_dir_read(&t->carried, path, err);
 
 	if (rc || (!t->carried.n && !t->s))
 		return rc;
 	rc = vt_tree_hash_dir(&tree, path, err);
 	if (!rc && t->carried.n)
-		rc = vt_carried_check(&t->carried, tree, path, VT_CARRIED_PART, NULL, &t->absent, err);
+		rc = vt_record_dir_check(&t->carried, tree, path, VT_CARRIED_PART, NULL, &t->absent, err);
 	if (!rc)
 		start_at_carried(t);
 	if (!rc && !t->roots.n && t->s)
@@ -197,7 +197,7 @@ static int start_at_dir(struct vt_trail *t, const char *path, enum vt_trail_star
 	return rc;
 }
 
-static int start_at_path(struct vt_trail *t, const char *path, enum vt_trail_start start, struct vt_err *err)
+static int start_at_path(struct vt_lineage *t, const char *path, enum vt_lineage_start start, struct vt_err *err)
 {
 	struct vt_digest d;
 	char hex[VT_HEX];
@@ -211,7 +211,7 @@ static int start_at_path(struct vt_trail *t, const char *path, enum vt_trail_sta
 	return rc || !t->s ? rc : start_at_file(t, hex, start, err);
 }
 
-static int start_at_commit(struct vt_trail *t, const char *what, enum vt_trail_start start, struct vt_err *err)
+static int start_at_commit(struct vt_lineage *t, const char *what, enum vt_lineage_start start, struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_tree *tree = NULL;
@@ -234,7 +234,7 @@ static bool is_hex(const char *s)
 	return strspn(s, "0123456789abcdef") == strlen(s) && strlen(s) >= 8 && strlen(s) <= 64;
 }
 
-static int start_at_digest(struct vt_trail *t, const char *hex, enum vt_trail_start start, struct vt_err *err)
+static int start_at_digest(struct vt_lineage *t, const char *hex, enum vt_lineage_start start, struct vt_err *err)
 {
 	int rc = vt_store_records(t->s, hex, &t->roots, err);
 
@@ -243,7 +243,7 @@ static int start_at_digest(struct vt_trail *t, const char *hex, enum vt_trail_st
 
 /* --- where the questions go --------------------------------------------------------------------------------------- */
 
-static int put_stored(struct vt_trail *t, const struct vt_strs *ids, size_t *n, struct vt_err *err)
+static int put_stored(struct vt_lineage *t, const struct vt_strs *ids, size_t *n, struct vt_err *err)
 {
 	int rc = 0;
 
@@ -255,7 +255,7 @@ static int put_stored(struct vt_trail *t, const struct vt_strs *ids, size_t *n, 
 
 		if (!vt_store_get_record(t->s, &j, ids->v[i], &none) && !vt_json_canonical(&text, j, &none)) {
 			one = (struct vt_record_text){ text.data, text.len, j };
-			rc = vt_lineage_add_records(t->own, &one, 1, err);
+			rc = vt_record_index_add_records(t->own, &one, 1, err);
 			*n += 1;
 		}
 		vt_buf_release(&text);
@@ -265,7 +265,7 @@ static int put_stored(struct vt_trail *t, const struct vt_strs *ids, size_t *n, 
 }
 
 /* What carried records name or read and the store can explain, until there is nothing more. */
-static int complete_from_store(struct vt_trail *t, struct vt_err *err)
+static int complete_from_store(struct vt_lineage *t, struct vt_err *err)
 {
 	size_t added = 1;
 	int rc = 0;
@@ -274,11 +274,11 @@ static int complete_from_store(struct vt_trail *t, struct vt_err *err)
 		struct vt_strs ids = VT_STRS_INIT, open = VT_STRS_INIT;
 
 		added = 0;
-		rc = vt_lineage_read(t->own, err, "SELECT DISTINCT id FROM parent p WHERE NOT EXISTS (SELECT 1 FROM "
+		rc = vt_record_index_read(t->own, err, "SELECT DISTINCT id FROM parent p WHERE NOT EXISTS (SELECT 1 FROM "
 			"record r WHERE r.id = p.id)", 0, NULL,
 			add_text, &ids);
 		if (!rc)
-			rc = vt_lineage_read(t->own, err, "SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON "
+			rc = vt_record_index_read(t->own, err, "SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON "
 				"a.n = i.artifact WHERE i.open = 1"
 				" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record "
 				"<> i.record)", 0, NULL, add_text, &open);
@@ -297,15 +297,15 @@ static int complete_from_store(struct vt_trail *t, struct vt_err *err)
 	return rc;
 }
 
-static int fill_own(struct vt_trail *t, struct vt_err *err)
+static int fill_own(struct vt_lineage *t, struct vt_err *err)
 {
 	struct vt_record_text *v = vt_xcalloc(t->carried.n + 1, sizeof(*v));
-	int rc = vt_lineage_open(&t->own, ":memory:", false, err);
+	int rc = vt_record_index_open(&t->own, ":memory:", false, err);
 
 	for (size_t i = 0; i < t->carried.n; i++)
 		v[i] = (struct vt_record_text){ t->carried.v[i].text, t->carried.v[i].len, t->carried.v[i].record };
 	if (!rc)
-		rc = vt_lineage_add_records(t->own, v, t->carried.n, err);
+		rc = vt_record_index_add_records(t->own, v, t->carried.n, err);
 	if (!rc)
 		rc = complete_from_store(t, err);
 	t->db = t->own;
@@ -313,13 +313,13 @@ static int fill_own(struct vt_trail *t, struct vt_err *err)
 	return rc;
 }
 
-static int choose_db(struct vt_trail *t, struct vt_err *err)
+static int choose_db(struct vt_lineage *t, struct vt_err *err)
 {
 	struct vt_strs known = VT_STRS_INIT;
 	int rc = 0;
 
 	if (t->s)
-		rc = vt_lineage_read(t->s->db, err, "SELECT r.id FROM json_each(?1) j CROSS JOIN record r ON r.id = "
+		rc = vt_record_index_read(t->s->db, err, "SELECT r.id FROM json_each(?1) j CROSS JOIN record r ON r.id = "
 			"unhex(j.value)", 1,
 			(const char *const[]){ t->roots_json }, add_text, &known);
 	if (!rc && known.n == t->roots.n)
@@ -330,7 +330,7 @@ static int choose_db(struct vt_trail *t, struct vt_err *err)
 	return rc;
 }
 
-static int settle(struct vt_trail **out, struct vt_trail *t, int rc, struct vt_err *err)
+static int settle(struct vt_lineage **out, struct vt_lineage *t, int rc, struct vt_err *err)
 {
 	if (!rc) {
 		sort_once(&t->roots);
@@ -338,16 +338,16 @@ static int settle(struct vt_trail **out, struct vt_trail *t, int rc, struct vt_e
 		rc = choose_db(t, err);
 	}
 	if (rc)
-		vt_trail_close(t);
+		vt_lineage_close(t);
 	else
 		*out = t;
 	return rc;
 }
 
-int vt_trail_open(struct vt_trail **out, struct vt_store *s, const char *what, enum vt_trail_start start,
+int vt_lineage_open(struct vt_lineage **out, struct vt_store *s, const char *what, enum vt_lineage_start start,
 	struct vt_err *err)
 {
-	struct vt_trail *t = vt_xcalloc(1, sizeof(*t));
+	struct vt_lineage *t = vt_xcalloc(1, sizeof(*t));
 	int rc;
 
 	t->s = s;
@@ -366,14 +366,14 @@ int vt_trail_open(struct vt_trail **out, struct vt_store *s, const char *what, e
 	return settle(out, t, rc, err);
 }
 
-int vt_trail_open_subject(struct vt_trail **out, struct vt_store *s, const char *subject, struct vt_err *err)
+int vt_lineage_open_subject(struct vt_lineage **out, struct vt_store *s, const char *subject, struct vt_err *err)
 {
-	struct vt_trail *t = vt_xcalloc(1, sizeof(*t));
+	struct vt_lineage *t = vt_xcalloc(1, sizeof(*t));
 	int rc;
 
 	t->s = s;
 	t->raw = true;
-	rc = vt_lineage_read(s->db, err, "SELECT DISTINCT r.id FROM subject s CROSS JOIN file_in i INDEXED BY "
+	rc = vt_record_index_read(s->db, err, "SELECT DISTINCT r.id FROM subject s CROSS JOIN file_in i INDEXED BY "
 		"file_in_subject ON i.subject = s.n"
 		" AND i.open = 1 AND i.subject <> 0 CROSS JOIN record r ON r.n = i.record WHERE s.name = ?1"
 		" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record)", 1,
@@ -384,31 +384,31 @@ int vt_trail_open_subject(struct vt_trail **out, struct vt_store *s, const char 
 	return settle(out, t, rc, err);
 }
 
-void vt_trail_close(struct vt_trail *t)
+void vt_lineage_close(struct vt_lineage *t)
 {
 	if (!t)
 		return;
-	vt_lineage_close(t->own);
-	vt_carried_release(&t->carried);
+	vt_record_index_close(t->own);
+	vt_record_dir_release(&t->carried);
 	vt_strs_release(&t->roots);
 	vt_strs_release(&t->absent);
 	free(t->roots_json);
 	free(t);
 }
 
-const struct vt_strs *vt_trail_roots(const struct vt_trail *t)
+const struct vt_strs *vt_lineage_roots(const struct vt_lineage *t)
 {
 	return &t->roots;
 }
 
-const struct vt_strs *vt_trail_absent(const struct vt_trail *t)
+const struct vt_strs *vt_lineage_absent(const struct vt_lineage *t)
 {
 	return &t->absent;
 }
 
-int vt_trail_record(struct vt_trail *t, struct vt_json **out, const char *id, struct vt_err *err)
+int vt_lineage_record(struct vt_lineage *t, struct vt_json **out, const char *id, struct vt_err *err)
 {
-	const struct vt_carried_record *c = vt_carried_find(&t->carried, id);
+	const struct vt_record_dir_record *c = vt_record_dir_find(&t->carried, id);
 
 	if (c) {
 		*out = vt_json_copy(c->record);
@@ -431,16 +431,16 @@ int vt_trail_record(struct vt_trail *t, struct vt_json **out, const char *id, st
 #define NOBODY_MADE "NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record)"
 
 struct calling {
-	vt_trail_fn step;
-	vt_trail_pair_fn pair;
-	vt_trail_raw_fn raw;
+	vt_lineage_fn step;
+	vt_lineage_pair_fn pair;
+	vt_lineage_raw_fn raw;
 	void *ctx;
 };
 
 static int call_step(void *ctx, int n, const char *const *column)
 {
 	const struct calling *c = ctx;
-	const struct vt_trail_step step = { column[0], column[1], column[2], column[3] };
+	const struct vt_lineage_step step = { column[0], column[1], column[2], column[3] };
 
 	(void)n;
 	return c->step(c->ctx, &step);
@@ -462,18 +462,18 @@ static int call_raw(void *ctx, int n, const char *const *column)
 	return c->raw(c->ctx, column[0], column[1], column[2]);
 }
 
-static int ask(struct vt_trail *t, const char *sql, vt_lineage_row row, void *ctx, struct vt_err *err)
+static int ask(struct vt_lineage *t, const char *sql, vt_record_index_row row, void *ctx, struct vt_err *err)
 {
-	return vt_lineage_read(t->db, err, sql, 1, (const char *const[]){ t->roots_json }, row, ctx);
+	return vt_record_index_read(t->db, err, sql, 1, (const char *const[]){ t->roots_json }, row, ctx);
 }
 
-int vt_trail_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
+int vt_lineage_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
 {
 	return ask(t, UP STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY up.n NOT IN (SELECT n FROM root), r.id",
 		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
-int vt_trail_named_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
+int vt_lineage_named_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
 {
 	return ask(t, "WITH RECURSIVE up (n) AS (" ROOTS " UNION SELECT r.n FROM up CROSS JOIN parent p ON p.record = "
 		"up.n CROSS JOIN record r ON r.id = p.id) "
@@ -481,7 +481,7 @@ int vt_trail_named_ancestors(struct vt_trail *t, vt_trail_fn fn, void *ctx, stru
 		&(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
-int vt_trail_descendants(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct vt_err *err)
+int vt_lineage_descendants(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
 {
 	struct calling c = { .step = fn, .ctx = ctx };
 
@@ -491,7 +491,7 @@ int vt_trail_descendants(struct vt_trail *t, vt_trail_fn fn, void *ctx, struct v
 		"ORDER BY r.id", call_step, &c, err);
 }
 
-int vt_trail_edges(struct vt_trail *t, vt_trail_pair_fn fn, void *ctx, struct vt_err *err)
+int vt_lineage_edges(struct vt_lineage *t, vt_lineage_pair_fn fn, void *ctx, struct vt_err *err)
 {
 	return ask(t, UP "SELECT c.id, p.id FROM up CROSS JOIN edge e ON e.child = up.n CROSS JOIN record c ON c.n = "
 		"e.child"
@@ -499,7 +499,7 @@ int vt_trail_edges(struct vt_trail *t, vt_trail_pair_fn fn, void *ctx, struct vt
 		&(struct calling){ .pair = fn, .ctx = ctx }, err);
 }
 
-int vt_trail_raw(struct vt_trail *t, vt_trail_raw_fn fn, void *ctx, struct vt_err *err)
+int vt_lineage_raw(struct vt_lineage *t, vt_lineage_raw_fn fn, void *ctx, struct vt_err *err)
 {
 	return ask(t, UP "SELECT DISTINCT r.id, i.port, a.digest FROM up CROSS JOIN file_in i ON i.record = up.n AND "
 		"i.open = 1"
@@ -508,14 +508,14 @@ int vt_trail_raw(struct vt_trail *t, vt_trail_raw_fn fn, void *ctx, struct vt_er
 		&(struct calling){ .raw = fn, .ctx = ctx }, err);
 }
 
-int vt_trail_subjects(struct vt_trail *t, struct vt_strs *out, struct vt_err *err)
+int vt_lineage_subjects(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
 {
 	return ask(t, UP "SELECT DISTINCT s.name FROM up CROSS JOIN file_in i ON i.record = up.n AND i.open = 1 AND "
 		"i.subject <> 0"
 		" CROSS JOIN subject s ON s.n = i.subject WHERE " NOBODY_MADE " ORDER BY s.name", add_text, out, err);
 }
 
-int vt_trail_missing(struct vt_trail *t, struct vt_strs *out, struct vt_err *err)
+int vt_lineage_missing(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
 {
 	return ask(t, UP "SELECT DISTINCT p.id FROM up CROSS JOIN parent p ON p.record = up.n"
 		" WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.id = p.id) ORDER BY p.id", add_text, out, err);

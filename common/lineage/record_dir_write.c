@@ -29,7 +29,7 @@ static int canonical_text(struct vt_buf *out, struct vt_store *s, const char *id
 	return rc;
 }
 
-static int add_ancestor(void *ctx, const struct vt_trail_step *step)
+static int add_ancestor(void *ctx, const struct vt_lineage_step *step)
 {
 	struct lines *l = ctx;
 	struct vt_buf text = VT_BUF_INIT;
@@ -48,18 +48,18 @@ static int write_parents(struct vt_store *s, const char *id, const char *base, s
 {
 	struct lines l = { .s = s, .own = id, .err = err };
 	struct vt_buf text = VT_BUF_INIT;
-	struct vt_trail *t = NULL;
+	struct vt_lineage *t = NULL;
 	char *path = vt_path_join(base, "parents.jsonl");
-	int rc = vt_trail_open(&t, s, id, VT_TRAIL_MADE, err);
+	int rc = vt_lineage_open(&t, s, id, VT_TRAIL_MADE, err);
 
 	if (!rc)
-		rc = vt_trail_named_ancestors(t, add_ancestor, &l, err);
+		rc = vt_lineage_named_ancestors(t, add_ancestor, &l, err);
 	vt_strs_sort(&l.v);
 	for (size_t i = 0; i < l.v.n; i++)
 		vt_buf_printf(&text, "%s\n", l.v.v[i]);
 	if (!rc && text.len)
 		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
-	vt_trail_close(t);
+	vt_lineage_close(t);
 	vt_strs_release(&l.v);
 	vt_buf_release(&text);
 	free(path);
@@ -88,7 +88,7 @@ static int write_one(struct vt_store *s, const char *id, const char *dir, struct
 	return rc;
 }
 
-int vt_carried_write(struct vt_store *s, const struct vt_strs *ids, const char *dir, struct vt_err *err)
+int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const char *dir, struct vt_err *err)
 {
 	int rc = 0;
 

@@ -6,10 +6,10 @@
 #include "common/base/fs.h"
 #include "common/record/record.h"
 
-static int add(struct vt_carried *c, const char *text, size_t n, const char *origin, bool own, struct vt_err *err)
+static int add(struct vt_record_dir *c, const char *text, size_t n, const char *origin, bool own, struct vt_err *err)
 {
 	struct vt_digest d = vt_digest_bytes(text, n);
-	struct vt_carried_record *r;
+	struct vt_record_dir_record *r;
 	struct vt_json *j = NULL;
 	int rc = vt_record_parse(&j, text, n, origin, err);
 
@@ -20,13 +20,13 @@ static int add(struct vt_carried *c, const char *text, size_t n, const char *ori
 		c->v = vt_xrealloc(c->v, c->cap * sizeof(*c->v));
 	}
 	r = &c->v[c->n++];
-	*r = (struct vt_carried_record){ .record = j, .text = vt_xstrndup(text, n), .len = n,
+	*r = (struct vt_record_dir_record){ .record = j, .text = vt_xstrndup(text, n), .len = n,
 		.origin = vt_xstrdup(origin), .own = own };
 	vt_digest_hex(r->id, &d);
 	return 0;
 }
 
-static int add_lines(struct vt_carried *c, const char *path, struct vt_err *err)
+static int add_lines(struct vt_record_dir *c, const char *path, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_fs_read(&text, path, 1u << 30, err);
@@ -45,7 +45,7 @@ static int add_lines(struct vt_carried *c, const char *path, struct vt_err *err)
 	return rc;
 }
 
-static int read_one(struct vt_carried *c, const char *dir, struct vt_err *err)
+static int read_one(struct vt_record_dir *c, const char *dir, struct vt_err *err)
 {
 	char *own = vt_path_join(dir, "record.json"), *parents = vt_path_join(dir, "parents.jsonl");
 	struct vt_buf text = VT_BUF_INIT;
@@ -68,20 +68,20 @@ static int read_one(struct vt_carried *c, const char *dir, struct vt_err *err)
 /* Own records first among equals, so that dropping repeats keeps them. */
 static int by_id(const void *a, const void *b)
 {
-	const struct vt_carried_record *x = a, *y = b;
+	const struct vt_record_dir_record *x = a, *y = b;
 	int c = strcmp(x->id, y->id);
 
 	return c ? c : (int)y->own - (int)x->own;
 }
 
-static void release_record(struct vt_carried_record *r)
+static void release_record(struct vt_record_dir_record *r)
 {
 	vt_json_free(r->record);
 	free(r->text);
 	free(r->origin);
 }
 
-static void drop_repeats(struct vt_carried *c)
+static void drop_repeats(struct vt_record_dir *c)
 {
 	size_t n = 0;
 
@@ -95,13 +95,13 @@ static void drop_repeats(struct vt_carried *c)
 	c->n = n;
 }
 
-int vt_carried_read(struct vt_carried *out, const char *dir, struct vt_err *err)
+int vt_record_dir_read(struct vt_record_dir *out, const char *dir, struct vt_err *err)
 {
 	char *base = vt_path_join(dir, ".lineage");
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
 
-	*out = (struct vt_carried){ NULL, 0, 0 };
+	*out = (struct vt_record_dir){ NULL, 0, 0 };
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *path = vt_path_join(base, names.v[i]);
 
@@ -110,21 +110,21 @@ int vt_carried_read(struct vt_carried *out, const char *dir, struct vt_err *err)
 	}
 	drop_repeats(out);
 	if (rc)
-		vt_carried_release(out);
+		vt_record_dir_release(out);
 	vt_strs_release(&names);
 	free(base);
 	return rc;
 }
 
-void vt_carried_release(struct vt_carried *c)
+void vt_record_dir_release(struct vt_record_dir *c)
 {
 	for (size_t i = 0; i < c->n; i++)
 		release_record(&c->v[i]);
 	free(c->v);
-	*c = (struct vt_carried){ NULL, 0, 0 };
+	*c = (struct vt_record_dir){ NULL, 0, 0 };
 }
 
-static size_t index_of(const struct vt_carried *c, const char *id)
+static size_t index_of(const struct vt_record_dir *c, const char *id)
 {
 	size_t lo = 0, hi = c->n;
 
@@ -139,7 +139,7 @@ static size_t index_of(const struct vt_carried *c, const char *id)
 	return lo < c->n && !strcmp(c->v[lo].id, id) ? lo : c->n;
 }
 
-const struct vt_carried_record *vt_carried_find(const struct vt_carried *c, const char *id)
+const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *c, const char *id)
 {
 	size_t i = index_of(c, id);
 
@@ -166,12 +166,12 @@ static size_t file_index(const struct vt_tree *t, const char *path)
 struct checking {
 	const struct vt_tree *t;
 	const char *dir;
-	enum vt_carried_extent extent;
+	enum vt_record_dir_extent extent;
 	bool *vouched;           /* of t's files */
 	struct vt_strs *absent;
 };
 
-static int check_file(const struct checking *c, const struct vt_carried_record *r, const struct vt_json *file,
+static int check_file(const struct checking *c, const struct vt_record_dir_record *r, const struct vt_json *file,
 	struct vt_err *err)
 {
 	const char *path = vt_json_text(vt_json_get(file, "path"), ""),
@@ -197,7 +197,7 @@ static int check_file(const struct checking *c, const struct vt_carried_record *
 	return 0;
 }
 
-static int check_outputs(const struct checking *c, const struct vt_carried_record *r, struct vt_err *err)
+static int check_outputs(const struct checking *c, const struct vt_record_dir_record *r, struct vt_err *err)
 {
 	const struct vt_json *outputs = vt_json_get(r->record, "outputs");
 	int rc = 0;
@@ -212,7 +212,7 @@ static int check_outputs(const struct checking *c, const struct vt_carried_recor
 }
 
 /* Marks what record i names as a parent and, through it, all that can be reached. */
-static void reach(const struct vt_carried *c, size_t from, bool *reached, size_t *stack)
+static void reach(const struct vt_record_dir *c, size_t from, bool *reached, size_t *stack)
 {
 	size_t n = 0;
 
@@ -236,7 +236,7 @@ static void reach(const struct vt_carried *c, size_t from, bool *reached, size_t
 	}
 }
 
-static int check_reached(const struct vt_carried *c, struct vt_err *err)
+static int check_reached(const struct vt_record_dir *c, struct vt_err *err)
 {
 	bool *reached = vt_xcalloc(c->n + 1, sizeof(*reached));
 	size_t *stack = vt_xcalloc(c->n + 1, sizeof(*stack));
@@ -254,8 +254,8 @@ static int check_reached(const struct vt_carried *c, struct vt_err *err)
 	return rc;
 }
 
-int vt_carried_check(const struct vt_carried *c, const struct vt_tree *t, const char *dir,
-	enum vt_carried_extent extent,
+int vt_record_dir_check(const struct vt_record_dir *c, const struct vt_tree *t, const char *dir,
+	enum vt_record_dir_extent extent,
 	struct vt_strs *unvouched, struct vt_strs *absent, struct vt_err *err)
 {
 	struct checking check = { t, dir, extent, vt_xcalloc(t->n_files + 1, sizeof(bool)), absent };
@@ -295,7 +295,7 @@ static bool each_output(const struct vt_json *record, const struct vt_tree *t, b
 	return true;
 }
 
-bool vt_carried_fits(const struct vt_json *record, const struct vt_tree *t, bool *covered)
+bool vt_record_dir_fits(const struct vt_json *record, const struct vt_tree *t, bool *covered)
 {
 	return each_output(record, t, covered, false) && each_output(record, t, covered, true);
 }

@@ -5,10 +5,10 @@
  *      .lineage/<result id>/parents.jsonl   the records of its ancestors, one canonical text a line
  *      .lineage/failed-<record id>/         a failed execution: it vouches for nothing
  *
- *      struct vt_carried c;
- *      if (vt_carried_read(&c, dir, err) || vt_carried_check(&c, tree, dir, VT_CARRIED_WHOLE, &unvouched, err))
+ *      struct vt_record_dir c;
+ *      if (vt_record_dir_read(&c, dir, err) || vt_record_dir_check(&c, tree, dir, VT_CARRIED_WHOLE, &unvouched, err))
  *              return err->code;
- *      vt_carried_release(&c);
+ *      vt_record_dir_release(&c);
  *
  * VT_EINTEGRITY, with the path, for a record whose ids do not follow from its contents, a listed file that is missing
  * or has other bytes, and an ancestor that nothing names. */
@@ -18,7 +18,7 @@
 #include "common/base/json.h"
 #include "common/content/tree.h"
 
-struct vt_carried_record {
+struct vt_record_dir_record {
 	char id[VT_HEX];
 	struct vt_json *record;
 	char *text;              /* canonical bytes */
@@ -27,34 +27,34 @@ struct vt_carried_record {
 	bool own;
 };
 
-struct vt_carried {
-	struct vt_carried_record *v;   /* sorted by id, each id once */
+struct vt_record_dir {
+	struct vt_record_dir_record *v;   /* sorted by id, each id once */
 	size_t n, cap;
 };
 
 /* No .lineage is no error: n is 0. */
-int vt_carried_read(struct vt_carried *out, const char *dir, struct vt_err *err);
-void vt_carried_release(struct vt_carried *c);
+int vt_record_dir_read(struct vt_record_dir *out, const char *dir, struct vt_err *err);
+void vt_record_dir_release(struct vt_record_dir *c);
 /* NULL if it is not there */
-const struct vt_carried_record *vt_carried_find(const struct vt_carried *c, const char *id);
+const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *c, const char *id);
 
 /* VT_CARRIED_PART: a listed file may be missing; the files that are there must be right.  Executable bits do not count:
  * a bucket loses them. */
-enum vt_carried_extent { VT_CARRIED_WHOLE = 1, VT_CARRIED_PART };
+enum vt_record_dir_extent { VT_CARRIED_WHOLE = 1, VT_CARRIED_PART };
 
 /* Compares what own records list with t, the tree of `dir`.  Adds the paths of files that no own record lists to
  * *unvouched and, with VT_CARRIED_PART, of listed files that are missing to *absent; both may be NULL. */
-int vt_carried_check(const struct vt_carried *c, const struct vt_tree *t, const char *dir,
-	enum vt_carried_extent extent,
+int vt_record_dir_check(const struct vt_record_dir *c, const struct vt_tree *t, const char *dir,
+	enum vt_record_dir_extent extent,
 	struct vt_strs *unvouched, struct vt_strs *absent, struct vt_err *err);
 
 /* Is every output the record lists in t, under its path and with its digest?  If so, marks those files in covered
  * (t->n_files flags). */
-bool vt_carried_fits(const struct vt_json *record, const struct vt_tree *t, bool *covered);
+bool vt_record_dir_fits(const struct vt_json *record, const struct vt_tree *t, bool *covered);
 
 /* Writes dir/.lineage as a stage would: each of the records (ids) with those of its ancestors that are known here, up
  * to 64 MiB. */
 struct vt_store;
-int vt_carried_write(struct vt_store *s, const struct vt_strs *ids, const char *dir, struct vt_err *err);
+int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const char *dir, struct vt_err *err);
 
 #endif

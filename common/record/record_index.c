@@ -16,7 +16,7 @@ struct statement {
 	sqlite3_stmt *st;
 };
 
-struct vt_lineage {
+struct vt_record_index {
 	sqlite3 *db;
 	char *path;
 	ino_t inode;
@@ -52,7 +52,7 @@ static const char schema[] =
 	"CREATE INDEX edge_parent ON edge (parent, child);"
 	"PRAGMA user_version = 4;";
 
-static int fail(struct vt_lineage *l, const char *what, struct vt_err *err)
+static int fail(struct vt_record_index *l, const char *what, struct vt_err *err)
 {
 	int code = sqlite3_extended_errcode(l->db);
 	bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB ||
@@ -62,12 +62,12 @@ static int fail(struct vt_lineage *l, const char *what, struct vt_err *err)
 		damaged ? "; it is only an index: run `voxtrail rebuild`" : "");
 }
 
-static int exec(struct vt_lineage *l, const char *sql, struct vt_err *err)
+static int exec(struct vt_record_index *l, const char *sql, struct vt_err *err)
 {
 	return sqlite3_exec(l->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(l, sql, err);
 }
 
-static int finish(struct vt_lineage *l, int rc, struct vt_err *err)
+static int finish(struct vt_record_index *l, int rc, struct vt_err *err)
 {
 	if (!rc)
 		return exec(l, "COMMIT", err);
@@ -75,7 +75,7 @@ static int finish(struct vt_lineage *l, int rc, struct vt_err *err)
 	return rc;
 }
 
-static int prepare(struct vt_lineage *l, sqlite3_stmt **out, const char *sql, struct vt_err *err)
+static int prepare(struct vt_record_index *l, sqlite3_stmt **out, const char *sql, struct vt_err *err)
 {
 	for (int i = 0; i < l->n_statements; i++)
 		if (l->statement[i].sql == sql) {
@@ -90,7 +90,7 @@ static int prepare(struct vt_lineage *l, sqlite3_stmt **out, const char *sql, st
 	return 0;
 }
 
-static void finalize_all(struct vt_lineage *l)
+static void finalize_all(struct vt_record_index *l)
 {
 	for (int i = 0; i < l->n_statements; i++)
 		sqlite3_finalize(l->statement[i].st);
@@ -112,7 +112,7 @@ static void unhex(sqlite3_context *ctx, int n, sqlite3_value **v)
 }
 
 /* A database that is made anew beside records would answer as if there were none. */
-static int refuse_if_lost(struct vt_lineage *l, struct vt_err *err)
+static int refuse_if_lost(struct vt_record_index *l, struct vt_err *err)
 {
 	const char *slash = strrchr(l->path, '/');
 	/* a table in memory has no neighbours */
@@ -130,7 +130,7 @@ static int refuse_if_lost(struct vt_lineage *l, struct vt_err *err)
 }
 
 /* Two processes may find it empty at once: the first in makes the tables. */
-static int make_tables(struct vt_lineage *l, struct vt_err *err)
+static int make_tables(struct vt_record_index *l, struct vt_err *err)
 {
 	int rc = exec(l, "BEGIN IMMEDIATE", err);
 
@@ -144,7 +144,7 @@ static int make_tables(struct vt_lineage *l, struct vt_err *err)
 	return finish(l, rc, err);
 }
 
-static int tables(struct vt_lineage *l, struct vt_err *err)
+static int tables(struct vt_record_index *l, struct vt_err *err)
 {
 	sqlite3_stmt *st = NULL;
 	int version = -1, made = -1;
@@ -166,7 +166,7 @@ static int tables(struct vt_lineage *l, struct vt_err *err)
 		"rebuild`", l->path, version, TABLES);
 }
 
-static int connect(struct vt_lineage *l, struct vt_err *err)
+static int connect(struct vt_record_index *l, struct vt_err *err)
 {
 	int flags = l->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, rc = 0;
 	struct stat st;
@@ -186,22 +186,22 @@ static int connect(struct vt_lineage *l, struct vt_err *err)
 	return rc;
 }
 
-int vt_lineage_open(struct vt_lineage **out, const char *path, bool read_only, struct vt_err *err)
+int vt_record_index_open(struct vt_record_index **out, const char *path, bool read_only, struct vt_err *err)
 {
-	struct vt_lineage *l = vt_xcalloc(1, sizeof(*l));
+	struct vt_record_index *l = vt_xcalloc(1, sizeof(*l));
 	int rc;
 
 	l->path = vt_xstrdup(path);
 	l->read_only = read_only;
 	rc = connect(l, err);
 	if (rc)
-		vt_lineage_close(l);
+		vt_record_index_close(l);
 	else
 		*out = l;
 	return rc;
 }
 
-void vt_lineage_close(struct vt_lineage *l)
+void vt_record_index_close(struct vt_record_index *l)
 {
 	if (!l)
 		return;
@@ -212,7 +212,7 @@ void vt_lineage_close(struct vt_lineage *l)
 }
 
 /* A rebuild puts another file under the name: what is written must reach that one. */
-static int begin(struct vt_lineage *l, struct vt_err *err)
+static int begin(struct vt_record_index *l, struct vt_err *err)
 {
 	struct stat st;
 
@@ -241,8 +241,8 @@ static const char *column_text(sqlite3_stmt *st, int i, struct vt_buf *hex)
 	return hex->data;
 }
 
-static int run(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args,
-	vt_lineage_row row, void *ctx)
+static int run(struct vt_record_index *l, struct vt_err *err, const char *sql, int n, const char *const *args,
+	vt_record_index_row row, void *ctx)
 {
 	struct vt_buf hex[16] = { VT_BUF_INIT };
 	const char *column[16];
@@ -271,8 +271,8 @@ static int run(struct vt_lineage *l, struct vt_err *err, const char *sql, int n,
 	return rc;
 }
 
-int vt_lineage_read(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args,
-	vt_lineage_row row, void *ctx)
+int vt_record_index_read(struct vt_record_index *l, struct vt_err *err, const char *sql, int n, const char *const *args,
+	vt_record_index_row row, void *ctx)
 {
 	return run(l, err, sql, n, args, row, ctx);
 }
@@ -307,7 +307,7 @@ static struct value digest(const struct vt_json *j)
 }
 
 /* Steps once; *got is the first column of a row, or unchanged if there is none. */
-static int step(struct vt_lineage *l, const char *sql, int n, const struct value *v, int64_t *got, struct vt_err *err)
+static int step(struct vt_record_index *l, const char *sql, int n, const struct value *v, int64_t *got, struct vt_err *err)
 {
 	sqlite3_stmt *st;
 	int rc = prepare(l, &st, sql, err), end;
@@ -331,7 +331,7 @@ static int step(struct vt_lineage *l, const char *sql, int n, const struct value
 }
 
 /* The number of a digest or name in its table, given one if it is new. */
-static int intern(struct vt_lineage *l, const char *find, const char *insert, struct value v, int64_t *n,
+static int intern(struct vt_record_index *l, const char *find, const char *insert, struct value v, int64_t *n,
 	struct vt_err *err)
 {
 	*n = -1;
@@ -345,13 +345,13 @@ static int intern(struct vt_lineage *l, const char *find, const char *insert, st
 	return 0;
 }
 
-static int artifact(struct vt_lineage *l, const struct vt_json *hex, int64_t *n, struct vt_err *err)
+static int artifact(struct vt_record_index *l, const struct vt_json *hex, int64_t *n, struct vt_err *err)
 {
 	return intern(l, "SELECT n FROM artifact WHERE digest = ?1", "INSERT INTO artifact (digest) VALUES (?1)",
 		digest(hex), n, err);
 }
 
-static int subject(struct vt_lineage *l, const struct vt_json *record, const struct vt_json *path, int64_t *n,
+static int subject(struct vt_record_index *l, const struct vt_json *record, const struct vt_json *path, int64_t *n,
 	struct vt_err *err)
 {
 	char *name = vt_record_subject(record, vt_json_text(path, ""));
@@ -365,7 +365,7 @@ static int subject(struct vt_lineage *l, const struct vt_json *record, const str
 	return rc;
 }
 
-static int add_tree(struct vt_lineage *l, int64_t row, const char *way, const struct vt_json *port, struct vt_err *err)
+static int add_tree(struct vt_record_index *l, int64_t row, const char *way, const struct vt_json *port, struct vt_err *err)
 {
 	int64_t a;
 
@@ -376,7 +376,7 @@ static int add_tree(struct vt_lineage *l, int64_t row, const char *way, const st
 		number(a) }, NULL, err);
 }
 
-static int add_output(struct vt_lineage *l, int64_t row, const struct vt_json *record, const struct vt_json *port,
+static int add_output(struct vt_record_index *l, int64_t row, const struct vt_json *record, const struct vt_json *port,
 	struct vt_err *err)
 {
 	const struct vt_json *files = vt_json_get(port, "files");
@@ -396,7 +396,7 @@ static int add_output(struct vt_lineage *l, int64_t row, const struct vt_json *r
 	return rc;
 }
 
-static int add_input(struct vt_lineage *l, int64_t row, const struct vt_json *record, const struct vt_json *port,
+static int add_input(struct vt_record_index *l, int64_t row, const struct vt_json *record, const struct vt_json *port,
 	struct vt_err *err)
 {
 	const struct vt_json *files = vt_json_get(port, "files"), *parents = vt_json_get(port, "parents");
@@ -421,7 +421,7 @@ static int add_input(struct vt_lineage *l, int64_t row, const struct vt_json *re
 }
 
 /* *row: its number; 0 if the record was there already. */
-static int add_rows(struct vt_lineage *l, const struct vt_record_text *t, int64_t *row, struct vt_err *err)
+static int add_rows(struct vt_record_index *l, const struct vt_record_text *t, int64_t *row, struct vt_err *err)
 {
 	const struct vt_json *r = t->record, *outputs = vt_json_get(r, "outputs"), *inputs = vt_json_get(r, "inputs");
 	struct value id = { .kind = DIGEST, .digest = vt_digest_bytes(t->text, t->n) };
@@ -447,7 +447,7 @@ static int add_rows(struct vt_lineage *l, const struct vt_record_text *t, int64_
 /* --- who read what from whom -------------------------------------------------------------------------------------- */
 
 /* Every join starts from the few rows of one record and probes keys: CROSS JOIN keeps the planner to that order. */
-static int link_to_parents(struct vt_lineage *l, int64_t row, struct vt_err *err)
+static int link_to_parents(struct vt_record_index *l, int64_t row, struct vt_err *err)
 {
 	static const char *const statements[] = {
 		"UPDATE file_in SET open = 0 WHERE record = ?1 AND open = 1 AND (port, artifact) IN (SELECT p.port, "
@@ -473,7 +473,7 @@ static int link_to_parents(struct vt_lineage *l, int64_t row, struct vt_err *err
 }
 
 /* Those that name the new record as a parent, and those that read its bytes without naming any. */
-static int link_from_children(struct vt_lineage *l, int64_t row, struct vt_err *err)
+static int link_from_children(struct vt_record_index *l, int64_t row, struct vt_err *err)
 {
 	sqlite3_stmt *st = NULL;
 	int rc = 0, end = SQLITE_DONE;
@@ -496,7 +496,7 @@ static int link_from_children(struct vt_lineage *l, int64_t row, struct vt_err *
 	return rc;
 }
 
-int vt_lineage_add_records(struct vt_lineage *l, const struct vt_record_text *v, size_t n, struct vt_err *err)
+int vt_record_index_add_records(struct vt_record_index *l, const struct vt_record_text *v, size_t n, struct vt_err *err)
 {
 	int rc = begin(l, err);
 
@@ -516,13 +516,13 @@ int vt_lineage_add_records(struct vt_lineage *l, const struct vt_record_text *v,
 
 /* --- from nothing ------------------------------------------------------------------------------------------------- */
 
-int vt_lineage_fill_begin(struct vt_lineage *l, struct vt_err *err)
+int vt_record_index_fill_begin(struct vt_record_index *l, struct vt_err *err)
 {
 	return exec(l, "PRAGMA mmap_size = 0; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = "
 		"-262144; BEGIN IMMEDIATE", err);
 }
 
-int vt_lineage_fill(struct vt_lineage *l, const struct vt_record_text *v, size_t n, struct vt_err *err)
+int vt_record_index_fill(struct vt_record_index *l, const struct vt_record_text *v, size_t n, struct vt_err *err)
 {
 	int64_t row;
 	int rc = 0;
@@ -533,7 +533,7 @@ int vt_lineage_fill(struct vt_lineage *l, const struct vt_record_text *v, size_t
 }
 
 /* All rows are there, so each record's edges follow from its own side alone. */
-int vt_lineage_fill_end(struct vt_lineage *l, struct vt_err *err)
+int vt_record_index_fill_end(struct vt_record_index *l, struct vt_err *err)
 {
 	int64_t last = 0;
 	int rc = step(l, "SELECT max(n) FROM record", 0, NULL, &last, err);

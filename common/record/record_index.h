@@ -27,28 +27,28 @@
 #include "common/base/err.h"
 #include "common/base/json.h"
 
-struct vt_lineage;
+struct vt_record_index;
 
 /* VT_EINTEGRITY for a damaged file and VT_EDATA for another version of the tables; both messages say how to rebuild.
  * path ":memory:" is a table of its own. */
-int vt_lineage_open(struct vt_lineage **out, const char *path, bool read_only, struct vt_err *err);
-void vt_lineage_close(struct vt_lineage *l);
+int vt_record_index_open(struct vt_record_index **out, const char *path, bool read_only, struct vt_err *err);
+void vt_record_index_close(struct vt_record_index *l);
 
 /* Indexes records in one transaction; one that is there already is left alone. */
 struct vt_record_text;
-int vt_lineage_add_records(struct vt_lineage *l, const struct vt_record_text *v, size_t n, struct vt_err *err);
+int vt_record_index_add_records(struct vt_record_index *l, const struct vt_record_text *v, size_t n, struct vt_err *err);
 
 /* The same for an index made from nothing: begin, add all, end.  Not durable before end. */
-int vt_lineage_fill_begin(struct vt_lineage *l, struct vt_err *err);
-int vt_lineage_fill(struct vt_lineage *l, const struct vt_record_text *v, size_t n, struct vt_err *err);
-int vt_lineage_fill_end(struct vt_lineage *l, struct vt_err *err);
+int vt_record_index_fill_begin(struct vt_record_index *l, struct vt_err *err);
+int vt_record_index_fill(struct vt_record_index *l, const struct vt_record_text *v, size_t n, struct vt_err *err);
+int vt_record_index_fill_end(struct vt_record_index *l, struct vt_err *err);
 
 /* Runs `sql` with up to 8 text arguments inside one immediate transaction of its own. */
 
 /* Calls row(ctx, columns) for every row; columns are texts ("" for NULL, lower-case hex for a BLOB).  A non-zero return
  * stops and is returned.  In sql, unhex(?1) turns the text of a digest into what the tables hold. */
-typedef int (*vt_lineage_row)(void *ctx, int n, const char *const *column);
-int vt_lineage_read(struct vt_lineage *l, struct vt_err *err, const char *sql, int n, const char *const *args,
-	vt_lineage_row row, void *ctx);
+typedef int (*vt_record_index_row)(void *ctx, int n, const char *const *column);
+int vt_record_index_read(struct vt_record_index *l, struct vt_err *err, const char *sql, int n, const char *const *args,
+	vt_record_index_row row, void *ctx);
 
 #endif

@@ -200,18 +200,18 @@ static int open_file_port(struct vt_stage_run *r, int i, struct vt_err *err)
  * files. */
 static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
 {
-	struct vt_carried c;
-	int rc = vt_carried_read(&c, r->root[i], err);
+	struct vt_record_dir c;
+	int rc = vt_record_dir_read(&c, r->root[i], err);
 
 	if (rc)
 		return rc;
-	rc = vt_carried_check(&c, r->tree[i], r->root[i], VT_CARRIED_PART, NULL, NULL, err);
+	rc = vt_record_dir_check(&c, r->tree[i], r->root[i], VT_CARRIED_PART, NULL, NULL, err);
 	if (!rc)
 		rc = vt_consent_check_input(&r->consent, r->tree[i], r->stage->learns ? &c : NULL, r->root[i], err);
 	for (size_t k = 0; !rc && k < c.n; k++)
 		if (c.v[k].own)
 			vt_strs_add(&r->parents[i], c.v[k].id);
-	vt_carried_release(&c);
+	vt_record_dir_release(&c);
 	return rc;
 }
 

@@ -53,7 +53,7 @@ static int examine(struct placing *p, struct vt_err *err)
 	for (size_t i = 0; !rc && i < p->n_objects; i++) {
 		const struct vt_object *o = &p->object[i];
 
-		if (o->state == VT_OBJECT_ABSENT && vt_tomb_has(p->s, &o->digest))
+		if (o->state == VT_OBJECT_ABSENT && vt_erased_has(p->s, &o->digest))
 			rc = vt_err_set(err, VT_ENOINPUT, "%s: its bytes were erased from %s by decision", o->path,
 				p->s->dir);
 		else if (o->state == VT_OBJECT_ABSENT)

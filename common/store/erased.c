@@ -7,7 +7,7 @@
 #include "common/store/history.h"
 #include "common/store/store_internal.h"
 
-bool vt_tomb_has(const struct vt_store *s, const struct vt_digest *d)
+bool vt_erased_has(const struct vt_store *s, const struct vt_digest *d)
 {
 	char *path = vt_store_path(s, "tombs", d);
 	bool there = vt_fs_exists(path);
@@ -16,7 +16,7 @@ bool vt_tomb_has(const struct vt_store *s, const struct vt_digest *d)
 	return there;
 }
 
-struct vt_json *vt_tomb_read(const struct vt_store *s, const struct vt_digest *d)
+struct vt_json *vt_erased_read(const struct vt_store *s, const struct vt_digest *d)
 {
 	char *path = vt_store_path(s, "tombs", d);
 	struct vt_err none = VT_ERR_INIT;
@@ -28,7 +28,7 @@ struct vt_json *vt_tomb_read(const struct vt_store *s, const struct vt_digest *d
 	return j;
 }
 
-int vt_tomb_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason, struct vt_err *err)
+int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason, struct vt_err *err)
 {
 	char *path = vt_store_path(s, "tombs", d), *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path)),
 		*by = vt_history_actor();
@@ -56,7 +56,7 @@ int vt_tomb_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, co
 	return rc;
 }
 
-int vt_tomb_refuse(const struct vt_store *s, const struct vt_tree *t, struct vt_err *err)
+int vt_erased_refuse(const struct vt_store *s, const struct vt_tree *t, struct vt_err *err)
 {
 	char *base = vt_path_join(s->dir, "tombs");
 	bool any = vt_fs_is_dir(base);
@@ -64,7 +64,7 @@ int vt_tomb_refuse(const struct vt_store *s, const struct vt_tree *t, struct vt_
 
 	free(base);
 	for (size_t i = 0; any && !rc && i < t->n_files; i++) {
-		struct vt_json *j = vt_tomb_read(s, &t->file[i].digest);
+		struct vt_json *j = vt_erased_read(s, &t->file[i].digest);
 
 		if (j)
 			rc = vt_err_set(err, VT_EDATA, "%s: these bytes were erased from %s by decision (%s) and may "
@@ -103,7 +103,7 @@ static int check_one(void *ctx, const char *rel, char type, struct vt_err *err)
 	return 0;
 }
 
-int vt_tomb_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex), void *ctx, size_t *n,
+int vt_erased_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex), void *ctx, size_t *n,
 	struct vt_err *err)
 {
 	struct checking c = { s, still_here, ctx, 0 };

@@ -10,19 +10,19 @@
 
 #include "common/store/store.h"
 
-bool vt_tomb_has(const struct vt_store *s, const struct vt_digest *d);
+bool vt_erased_has(const struct vt_store *s, const struct vt_digest *d);
 
 /* The tombstone as JSON, NULL if there is none; caller frees. */
-struct vt_json *vt_tomb_read(const struct vt_store *s, const struct vt_digest *d);
+struct vt_json *vt_erased_read(const struct vt_store *s, const struct vt_digest *d);
 
 /* Durable when it returns; nothing happens if it is there. */
-int vt_tomb_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason, struct vt_err *err);
+int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason, struct vt_err *err);
 
 /* VT_EDATA, with the path, if any file of the tree has a tombstone. */
-int vt_tomb_refuse(const struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
+int vt_erased_refuse(const struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
 
 /* *n counts tombstones; calls still_here for each whose bytes are in the store all the same. */
-int vt_tomb_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex), void *ctx, size_t *n,
+int vt_erased_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex), void *ctx, size_t *n,
 	struct vt_err *err);
 
 #endif

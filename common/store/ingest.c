@@ -418,7 +418,7 @@ static int take_in(struct intake *in, const char *from, struct vt_err *err)
 	if (!rc)
 		rc = make_tree(in, err);
 	if (!rc)
-		rc = vt_tomb_refuse(in->s, in->tree, err);
+		rc = vt_erased_refuse(in->s, in->tree, err);
 	if (!rc)
 		rc = store_objects(in, err);
 	if (!rc && !in->how->blobs)

@@ -10,7 +10,7 @@
 
 struct filling {
 	struct vt_store *s;
-	struct vt_lineage *to;
+	struct vt_record_index *to;
 	const char *base;
 	struct vt_rebuild *out;
 	void (*refused)(void *ctx, const char *sentence);
@@ -54,7 +54,7 @@ static int fill_one(void *ctx, const char *rel, char type, struct vt_err *err)
 		goto out;
 	}
 	one = (struct vt_record_text){ text.data, text.len, j };
-	rc = vt_lineage_fill(f->to, &one, 1, err);
+	rc = vt_record_index_fill(f->to, &one, 1, err);
 	f->out->n_records += !rc;
 out:
 	vt_json_free(j);
@@ -77,15 +77,15 @@ static void remove_db(const char *path)
 
 static int fill(struct filling *f, const char *made, struct vt_err *err)
 {
-	int rc = vt_lineage_open(&f->to, made, false, err);
+	int rc = vt_record_index_open(&f->to, made, false, err);
 
 	if (!rc)
-		rc = vt_lineage_fill_begin(f->to, err);
+		rc = vt_record_index_fill_begin(f->to, err);
 	if (!rc)
 		rc = vt_fs_walk(f->base, fill_one, f, err);
 	if (!rc)
-		rc = vt_lineage_fill_end(f->to, err);
-	vt_lineage_close(f->to);
+		rc = vt_record_index_fill_end(f->to, err);
+	vt_record_index_close(f->to);
 	return rc;
 }
 

@@ -124,7 +124,7 @@ static int open_index(struct vt_store *s, const char *path, struct vt_err *err)
 
 	if (rc)
 		return rc;
-	rc = vt_lineage_open(&s->db, path, s->read_only, err);
+	rc = vt_record_index_open(&s->db, path, s->read_only, err);
 	if (!s->read_only)
 		vt_store_unlock(s);
 	return rc;
@@ -183,7 +183,7 @@ void vt_store_close(struct vt_store *s)
 	const int fd[] = { s->lock_fd, s->use_fd, s->dir_fd, s->objects_fd, s->tmp_fd };
 
 	vt_store_save_cache(s);
-	vt_lineage_close(s->db);
+	vt_record_index_close(s->db);
 	vt_stat_cache_close(s->cache);
 	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++)
 		if (fd[i] >= 0)

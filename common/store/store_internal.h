@@ -18,7 +18,7 @@ struct vt_store {
 	char *tmp_prefix;                    /* names below tmp/ that no other process takes */
 	unsigned long tmp_count;
 	bool read_only;
-	struct vt_lineage *db;
+	struct vt_record_index *db;
 	struct vt_stat_cache *cache;         /* NULL until asked for */
 };
 

@@ -18,7 +18,7 @@ static char *one_text(struct vt_store *s, const char *sql, int n, const char *co
 	struct vt_strs v = VT_STRS_INIT;
 	char *text = NULL;
 
-	if (!vt_lineage_read(s->db, &err, sql, n, args, add_text, &v) && v.n)
+	if (!vt_record_index_read(s->db, &err, sql, n, args, add_text, &v) && v.n)
 		text = vt_xstrdup(v.v[0]);
 	vt_strs_release(&v);
 	return text;
@@ -33,7 +33,7 @@ char *vt_store_find_derivation(struct vt_store *s, const char *derivation_hex)
 
 int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids, struct vt_err *err)
 {
-	return vt_lineage_read(s->db, err, "SELECT r.id FROM artifact a CROSS JOIN file_out o ON o.artifact = a.n "
+	return vt_record_index_read(s->db, err, "SELECT r.id FROM artifact a CROSS JOIN file_out o ON o.artifact = a.n "
 		"CROSS JOIN record r ON r.n = o.record "
 		"WHERE a.digest = unhex(?1) UNION SELECT r.id FROM artifact a CROSS JOIN tree t ON t.artifact = a.n "
 		"AND t.way = 'out' "
@@ -43,7 +43,7 @@ int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_str
 
 static int producers_of_list(struct vt_store *s, const struct vt_buf *list, struct vt_strs *ids, struct vt_err *err)
 {
-	return vt_lineage_read(s->db, err, "SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
+	return vt_record_index_read(s->db, err, "SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
 		"a.digest = unhex(j.value) "
 		"CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON r.n = o.record", 1,
 		(const char *const[]){ list->data }, add_text, ids);
@@ -85,7 +85,7 @@ int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids
 	first[VT_HEX - 1] = last[VT_HEX - 1] = '\0';
 	memcpy(first, prefix, strnlen(prefix, VT_HEX - 1));
 	memcpy(last, prefix, strnlen(prefix, VT_HEX - 1));
-	return vt_lineage_read(s->db, err, "SELECT id FROM record WHERE id BETWEEN unhex(?1) AND unhex(?2) ORDER BY id",
+	return vt_record_index_read(s->db, err, "SELECT id FROM record WHERE id BETWEEN unhex(?1) AND unhex(?2) ORDER BY id",
 		2,
 		(const char *const[]){ first, last }, add_text, ids);
 }

@@ -22,7 +22,7 @@ int vt_store_put_records(struct vt_store *s, const struct vt_record_text *v, siz
 	if (!rc && vt_fault("record.index"))
 		rc = vt_err_errno(err, VT_EIO, "%s/lineage.db: cannot write", s->dir);
 	if (!rc)
-		rc = vt_lineage_add_records(s->db, v, n, err);
+		rc = vt_record_index_add_records(s->db, v, n, err);
 	vt_batch_release(s, &b);
 	return rc;
 }

@@ -50,7 +50,7 @@ static void check_tree(struct check *c, const char *rel, const struct vt_digest 
 		char hex[VT_HEX];
 
 		vt_digest_hex(hex, &line.digest);
-		if (!is_there(c, kind, &line.digest) && !(line.type != 'd' && vt_tomb_has(c->s, &line.digest)))
+		if (!is_there(c, kind, &line.digest) && !(line.type != 'd' && vt_erased_has(c->s, &line.digest)))
 			report(c, vt_asprintf("trees/%s: its entry %s is missing from %s/", rel, hex, kind));
 	}
 	if (more < 0)
@@ -189,13 +189,13 @@ int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sen
 	for (int i = 0; !rc && i < 3; i++)
 		rc = check_kind(&c, kinds[i], err);
 	if (!rc)
-		rc = vt_lineage_read(s->db, err, "PRAGMA integrity_check", 0, NULL, check_database, &c);
+		rc = vt_record_index_read(s->db, err, "PRAGMA integrity_check", 0, NULL, check_database, &c);
 	if (!rc)
-		rc = vt_lineage_read(s->db, err, "SELECT id, 'records' FROM record", 0, NULL, check_indexed, &c);
+		rc = vt_record_index_read(s->db, err, "SELECT id, 'records' FROM record", 0, NULL, check_indexed, &c);
 	if (!rc)
 		rc = vt_repo_check(s, found, ctx, &c.n, &c.bad, err);
 	if (!rc)
-		rc = vt_tomb_check(s, report_undead, &c, &erased, err);
+		rc = vt_erased_check(s, report_undead, &c, &erased, err);
 	if (!rc && vt_history_read(s, NULL, NULL, &why))
 		report(&c, vt_xstrdup(why.text));
 	*n = c.n;

@@ -89,7 +89,7 @@ static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt
 			return err->code;
 		/* what was erased here is not lacking */
 		if (!vt_fs_exists(path) && !(vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
-		    vt_tomb_has(s, &id)))
+		    vt_erased_has(s, &id)))
 			vt_strs_add(out, names->v[i]);
 		free(path);
 	}
@@ -106,7 +106,7 @@ static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_
 		const char *kind;
 		struct vt_digest id;
 		struct vt_json *tomb = vt_name_parse(names->v[i], &kind, &id) &&
-			!strcmp(kind, "objects") ? vt_tomb_read(s, &id) : NULL;
+			!strcmp(kind, "objects") ? vt_erased_read(s, &id) : NULL;
 		char *line;
 
 		if (!tomb)
@@ -136,7 +136,7 @@ static int local_bury(struct vt_peer *p, const char *line, struct vt_err *err)
 	if (vt_store_use(l->s, err))
 		return err->code;
 	size = strtoull(line + VT_HEX, &reason, 10);
-	return vt_tomb_put(l->s, &id, size, *reason ? reason + 1 : "", err);
+	return vt_erased_put(l->s, &id, size, *reason ? reason + 1 : "", err);
 }
 
 /* --- records that vouch ------------------------------------------------------------------------------------------- */
@@ -312,7 +312,7 @@ static int check_tree(struct local *l, const char *name, const char *text, struc
 		char *path = vt_store_path(l->s, line.type == 'd' ? "trees" : "objects", &line.digest), hex[VT_HEX];
 
 		vt_digest_hex(hex, &line.digest);
-		if (!vt_fs_exists(path) && (line.type == 'd' || !vt_tomb_has(l->s, &line.digest)))
+		if (!vt_fs_exists(path) && (line.type == 'd' || !vt_erased_has(l->s, &line.digest)))
 			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %.*s (%s) did not come", name, (int)line.name_len,
 				line.name, hex);
 		free(path);

@@ -10,7 +10,7 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/base/fault.h"
-#include "pipelines/runner/board.h"
+#include "pipelines/runner/run_progress.h"
 
 /* --- one datum ---------------------------------------------------------------------------------------------------- */
 
@@ -86,7 +86,7 @@ static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum
 	r->running--;
 	r->memory -= j->pipeline->memory;
 	r->gpus_taken &= ~t->gpus;
-	vt_board_datum(j, t);
+	vt_run_progress_datum(j, t);
 }
 
 static bool accepted(const struct vt_pipeline *p, int code)
@@ -179,7 +179,7 @@ static int advance_job(struct vt_run *r, struct vt_job *j, bool *moved, struct v
 		if (u.broken) {
 			j->state = VT_JOB_UNRUNNABLE;
 			j->because = u.broken;
-			vt_board_job(j);
+			vt_run_progress_job(j);
 			*moved = true;
 		}
 		if (u.waits)
@@ -267,7 +267,7 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 		bool moved = false;
 		for (size_t i = 0; i < r->spec->n && !err->code; i++)
 			advance_job(r, &r->job[i], &moved, err);
-		vt_board_draw(r, false);
+		vt_run_progress_draw(r, false);
 		if (err->code || (!moved && !r->running))
 			break;
 		reap(r, &moved, err);
@@ -284,6 +284,6 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 			vt_attempt_kill(&r->job[i].task[t].attempt);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	vt_board_draw(r, true);
+	vt_run_progress_draw(r, true);
 	return err->code ? err->code : r->conflict ? VT_EDATA : failed ? VT_EFAIL : 0;
 }

@@ -5,7 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/base/fault.h"
-#include "pipelines/runner/board.h"
+#include "pipelines/runner/run_progress.h"
 #include "pipelines/runner/content.h"
 
 int vt_run_prepare(struct vt_run *r, struct vt_job *j, struct vt_err *err)
@@ -133,5 +133,5 @@ void vt_job_finish(struct vt_run *r, struct vt_job *j)
 	j->seconds = vt_seconds_since(&j->began);
 	if (j->state == VT_JOB_FAILED && r->opts.fail_fast)
 		r->stop = true;
-	vt_board_job(j);
+	vt_run_progress_job(j);
 }

@@ -14,7 +14,7 @@
 
 struct evidence {
 	struct vt_store *s;
-	struct vt_trail *t;
+	struct vt_lineage *t;
 	struct vt_ancestry *a;
 	struct vt_json **observed;       /* a->n, NULL each where nothing is at hand */
 	char now[32];
@@ -41,7 +41,7 @@ static int gather(struct evidence *v, const struct vt_attest_request *q, struct 
 	struct tm tm;
 
 	strftime(v->now, sizeof(v->now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-	if (vt_lineage_store(&v->s, q->store, q->what, err) || vt_trail_open(&v->t, v->s, q->what, VT_TRAIL_MADE,
+	if (vt_lineage_store(&v->s, q->store, q->what, err) || vt_lineage_open(&v->t, v->s, q->what, VT_TRAIL_MADE,
 	    err) ||
 	    vt_ancestry_load(&v->a, v->t, err))
 		return err->code;
@@ -57,7 +57,7 @@ static void evidence_release(struct evidence *v)
 		vt_json_free(v->observed[i]);
 	free(v->observed);
 	vt_ancestry_free(v->a);
-	vt_trail_close(v->t);
+	vt_lineage_close(v->t);
 	vt_store_close(v->s);
 }
 

@@ -74,7 +74,7 @@ bool vt_audit_erased(const struct vt_audit *r, const char *sha256)
 {
 	struct vt_digest d;
 
-	return r->store && vt_digest_parse(&d, sha256) && vt_tomb_has(r->store, &d);
+	return r->store && vt_digest_parse(&d, sha256) && vt_erased_has(r->store, &d);
 }
 
 void vt_audit_release(struct vt_audit *r)

@@ -15,7 +15,7 @@ static const struct {
 } forms[] = { { "text", vt_audit_text }, { "json", vt_audit_json }, { "dot", vt_audit_dot },
 	{ "html", vt_audit_html } };
 
-static void report(struct vt_store *s, struct vt_trail *t, const char *what, size_t form, struct vt_err *err)
+static void report(struct vt_store *s, struct vt_lineage *t, const char *what, size_t form, struct vt_err *err)
 {
 	struct vt_ancestry *a = NULL;
 	struct vt_buf out = VT_BUF_INIT;
@@ -35,10 +35,10 @@ static void report(struct vt_store *s, struct vt_trail *t, const char *what, siz
 	vt_audit_collect(&r);
 	forms[form].write(&out, &r);
 	fwrite(out.data, 1, out.len, stdout);
-	if (vt_trail_absent(t)->n)
+	if (vt_lineage_absent(t)->n)
 		fprintf(stderr, "voxtrail audit: note: %zu files that the records list are not here, e.g. %s\n",
-			vt_trail_absent(t)->n, vt_trail_absent(t)->v[0]);
-	vt_lineage_incomplete(&a->missing, err);
+			vt_lineage_absent(t)->n, vt_lineage_absent(t)->v[0]);
+	vt_record_index_incomplete(&a->missing, err);
 	vt_audit_release(&r);
 	vt_buf_release(&out);
 	vt_ancestry_free(a);
@@ -49,7 +49,7 @@ int vt_cmd_audit(int argc, char **argv)
 	const char *name = "text";
 	int json = 0, list = 0;
 	size_t form = 0;
-	struct vt_trail *t = NULL;
+	struct vt_lineage *t = NULL;
 	const struct vt_opt opts[] = {
 		{ 0, "format", VT_OPT_STRING, &name, "FORM",
 			"text, json, dot (for graphviz) or html (one page, refers to nothing)" },
@@ -71,10 +71,10 @@ int vt_cmd_audit(int argc, char **argv)
 		if (form == 4)
 			vt_err_set(&c.err, VT_EUSAGE, "--format=%s: say text, json, dot or html", name);
 		else if (!vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err) &&
-			!vt_trail_open(&t, c.s, c.args.v[0], VT_TRAIL_MADE, &c.err))
-			list ? vt_lineage_list(t, VT_LIST_ANCESTORS, json, &c.err)
+			!vt_lineage_open(&t, c.s, c.args.v[0], VT_TRAIL_MADE, &c.err))
+			list ? vt_record_index_list(t, VT_LIST_ANCESTORS, json, &c.err)
 				: report(c.s, t, c.args.v[0], form, &c.err);
 	}
-	vt_trail_close(t);
+	vt_lineage_close(t);
 	return vt_call_end(&c);
 }

@@ -20,12 +20,12 @@ static int vouch(void *ctx, const char *dir, struct vt_err *err)
 {
 	const struct vouching *v = ctx;
 	struct vt_strs ids = VT_STRS_INIT;
-	int rc = vt_trail_makers(v->s, v->all, &ids, err);
+	int rc = vt_lineage_makers(v->s, v->all, &ids, err);
 
 	if (!rc && v->some)
-		rc = vt_trail_only_of(v->s, v->some, &ids, err);
+		rc = vt_lineage_only_of(v->s, v->some, &ids, err);
 	if (!rc)
-		rc = vt_carried_write(v->s, &ids, dir, err);
+		rc = vt_record_dir_write(v->s, &ids, dir, err);
 	vt_strs_release(&ids);
 	return rc;
 }

@@ -63,20 +63,20 @@ static void add(struct checking *k, const char *subject, const char *record, con
 static int check_what(struct checking *k, struct vt_store *s, const char *what, struct vt_err *err)
 {
 	struct vt_strs subjects = VT_STRS_INIT;
-	struct vt_trail *t = NULL;
-	int rc = vt_trail_open(&t, s, what, VT_TRAIL_MADE, err);
+	struct vt_lineage *t = NULL;
+	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
 
 	if (!rc)
-		rc = vt_trail_subjects(t, &subjects, err);
+		rc = vt_lineage_subjects(t, &subjects, err);
 	for (size_t i = 0; !rc && i < subjects.n; i++)
-		for (size_t n = 0; vt_consent_withdrawn(&k->c, subjects.v[i]) && n < vt_trail_roots(t)->n; n++)
-			add(k, subjects.v[i], vt_trail_roots(t)->v[n], "");
+		for (size_t n = 0; vt_consent_withdrawn(&k->c, subjects.v[i]) && n < vt_lineage_roots(t)->n; n++)
+			add(k, subjects.v[i], vt_lineage_roots(t)->v[n], "");
 	vt_strs_release(&subjects);
-	vt_trail_close(t);
+	vt_lineage_close(t);
 	return rc;
 }
 
-static int add_training(void *ctx, const struct vt_trail_step *step)
+static int add_training(void *ctx, const struct vt_lineage_step *step)
 {
 	struct checking *k = ctx;
 
@@ -93,14 +93,14 @@ static int check_all(struct checking *k, struct vt_store *s, struct vt_err *err)
 
 	for (size_t i = 0; !rc && who && i < who->n; i++) {
 		struct vt_err none = VT_ERR_INIT;
-		struct vt_trail *t = NULL;
+		struct vt_lineage *t = NULL;
 
 		k->subject = text(who->item[i], "subject");
-		if (!vt_trail_open_subject(&t, s, k->subject, &none))
-			rc = vt_trail_descendants(t, add_training, k, err);
+		if (!vt_lineage_open_subject(&t, s, k->subject, &none))
+			rc = vt_lineage_descendants(t, add_training, k, err);
 		else if (none.code != VT_ENOINPUT)
 			rc = vt_err_set(err, none.code, "%s", none.text);
-		vt_trail_close(t);
+		vt_lineage_close(t);
 	}
 	return rc;
 }

@@ -7,7 +7,7 @@
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/command.h"
 
-static int count_step(void *ctx, const struct vt_trail_step *step)
+static int count_step(void *ctx, const struct vt_lineage_step *step)
 {
 	(void)step;
 	*(size_t *)ctx += 1;
@@ -16,18 +16,18 @@ static int count_step(void *ctx, const struct vt_trail_step *step)
 
 static void descendants(struct vt_store *s, const char *what, int subject, int json, struct vt_err *err)
 {
-	struct vt_trail *t = NULL;
+	struct vt_lineage *t = NULL;
 	size_t n = 0;
-	int rc = subject ? vt_trail_open_subject(&t, s, what, err) : vt_trail_open(&t, s, what, VT_TRAIL_ANY, err);
+	int rc = subject ? vt_lineage_open_subject(&t, s, what, err) : vt_lineage_open(&t, s, what, VT_TRAIL_ANY, err);
 
 	if (!rc)
-		rc = vt_trail_descendants(t, count_step, &n, err);
+		rc = vt_lineage_descendants(t, count_step, &n, err);
 	if (!rc)
-		vt_lineage_list(t, VT_LIST_DESCENDANTS, json, err);
+		vt_record_index_list(t, VT_LIST_DESCENDANTS, json, err);
 	/* no text: the list has said it */
 	if (!rc && !n && !err->code)
 		err->code = VT_EFAIL;
-	vt_trail_close(t);
+	vt_lineage_close(t);
 }
 
 int vt_cmd_descendants(int argc, char **argv)

@@ -67,14 +67,14 @@ static void answer(const struct vt_side *train, const struct vt_side *test, int 
 
 static int load(struct vt_ancestry **out, struct vt_store *s, const char *what, struct vt_err *err)
 {
-	struct vt_trail *t = NULL;
-	int rc = vt_trail_open(&t, s, what, VT_TRAIL_MADE, err);
+	struct vt_lineage *t = NULL;
+	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
 
 	if (!rc)
 		rc = vt_ancestry_load(out, t, err);
 	if (!rc)
-		vt_lineage_incomplete(&(*out)->missing, err);
-	vt_trail_close(t);
+		vt_record_index_incomplete(&(*out)->missing, err);
+	vt_lineage_close(t);
 	return err->code;
 }
 

@@ -88,7 +88,7 @@ static int rerun_one(struct vt_store *s, const char *id, const char *stage, cons
 	return rc;
 }
 
-static int rerun_chain(struct vt_store *s, struct vt_trail *t, const struct vt_rerun_opts *opts, struct counts *c,
+static int rerun_chain(struct vt_store *s, struct vt_lineage *t, const struct vt_rerun_opts *opts, struct counts *c,
 	struct vt_err *err)
 {
 	struct vt_ancestry *a = NULL;
@@ -104,16 +104,16 @@ static int rerun_chain(struct vt_store *s, struct vt_trail *t, const struct vt_r
 	return rc;
 }
 
-static int rerun_roots(struct vt_store *s, struct vt_trail *t, const struct vt_rerun_opts *opts, struct counts *c,
+static int rerun_roots(struct vt_store *s, struct vt_lineage *t, const struct vt_rerun_opts *opts, struct counts *c,
 	struct vt_err *err)
 {
-	const struct vt_strs *roots = vt_trail_roots(t);
+	const struct vt_strs *roots = vt_lineage_roots(t);
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < roots->n; i++) {
 		struct vt_json *j = NULL;
 
-		rc = vt_trail_record(t, &j, roots->v[i], err);
+		rc = vt_lineage_record(t, &j, roots->v[i], err);
 		if (!rc)
 			rc = rerun_one(s, roots->v[i], vt_json_text(vt_json_get(j, "stage"), ""), opts, c, err);
 		vt_json_free(j);
@@ -125,10 +125,10 @@ static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_op
 	struct vt_err *err)
 {
 	struct counts c = { { 0 }, json ? vt_json_new(VT_JSON_ARRAY) : NULL };
-	struct vt_trail *t = NULL;
-	int rc = vt_trail_open(&t, s, what, VT_TRAIL_MADE, err);
+	struct vt_lineage *t = NULL;
+	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
 
-	if (!rc && opts->keep && (chain || vt_trail_roots(t)->n != 1))
+	if (!rc && opts->keep && (chain || vt_lineage_roots(t)->n != 1))
 		rc = vt_err_set(err, VT_EUSAGE, "--keep is for one execution; %s has several", what);
 	if (!rc)
 		rc = chain ? rerun_chain(s, t, opts, &c, err) : rerun_roots(s, t, opts, &c, err);
@@ -139,7 +139,7 @@ static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_op
 			c.n[VT_RUN_FAILED]);
 	if (!rc && c.n[VT_DIFFERENT] + c.n[VT_RUN_FAILED])
 		err->code = VT_EFAIL;
-	vt_trail_close(t);
+	vt_lineage_close(t);
 }
 
 int vt_cmd_rerun(int argc, char **argv)

@@ -10,16 +10,16 @@
 
 /* Which subjects trainings among the ancestors name for what. */
 struct roles {
-	struct vt_trail *t;
+	struct vt_lineage *t;
 	struct vt_audit audit;
 	struct vt_err *err;
 };
 
-static int add_training(void *ctx, const struct vt_trail_step *step)
+static int add_training(void *ctx, const struct vt_lineage_step *step)
 {
 	struct roles *r = ctx;
 	struct vt_json *j = NULL;
-	int rc = strcmp(step->stage, "train") ? 0 : vt_trail_record(r->t, &j, step->id, r->err);
+	int rc = strcmp(step->stage, "train") ? 0 : vt_lineage_record(r->t, &j, step->id, r->err);
 
 	if (j)
 		vt_audit_add_split(&r->audit, j);
@@ -59,7 +59,7 @@ static void answer(const struct vt_audit *a, const struct vt_strs *missing, cons
 	else if (subject && !json)
 		printf("%s  %s\n", subject, vt_audit_role(a, subject));
 	if (!subject || err->code)
-		vt_lineage_incomplete(missing, err);
+		vt_record_index_incomplete(missing, err);
 }
 
 static void subjects(struct vt_store *s, const char *what, const char *subject, int json, struct vt_err *err)
@@ -71,20 +71,20 @@ static void subjects(struct vt_store *s, const char *what, const char *subject, 
 
 	free(path);
 	if (!rc)
-		rc = vt_trail_open(&r.t, s, what, VT_TRAIL_MADE, err);
+		rc = vt_lineage_open(&r.t, s, what, VT_TRAIL_MADE, err);
 	if (!rc)
-		rc = vt_trail_subjects(r.t, &r.audit.subjects, err);
+		rc = vt_lineage_subjects(r.t, &r.audit.subjects, err);
 	if (!rc)
-		rc = vt_trail_ancestors(r.t, add_training, &r, err);
+		rc = vt_lineage_ancestors(r.t, add_training, &r, err);
 	if (!rc)
-		rc = vt_trail_missing(r.t, &missing, err);
+		rc = vt_lineage_missing(r.t, &missing, err);
 	if (!rc) {
 		vt_audit_sort(&r.audit);
 		answer(&r.audit, &missing, subject, json, err);
 	}
 	vt_strs_release(&missing);
 	vt_audit_release(&r.audit);
-	vt_trail_close(r.t);
+	vt_lineage_close(r.t);
 }
 
 int vt_cmd_subjects(int argc, char **argv)

@@ -30,7 +30,7 @@ static void verify(struct vt_store *s, struct vt_err *err)
 {
 	size_t n = 0, erased = 0;
 
-	if (vt_store_verify(s, found, opened, NULL, &n, err) || vt_tomb_check(s, ignore, NULL, &erased, err))
+	if (vt_store_verify(s, found, opened, NULL, &n, err) || vt_erased_check(s, ignore, NULL, &erased, err))
 		return;
 	printf("%zu blobs, trees and records are what their names say\n", n);
 	if (erased)

@@ -40,13 +40,13 @@ static void sort_once(struct vt_strs *v)
 
 static int load(struct side *d, struct vt_store *s, const char *what, struct vt_err *err)
 {
-	struct vt_trail *t = NULL;
-	int rc = vt_trail_open(&t, s, what, VT_TRAIL_MADE, err);
+	struct vt_lineage *t = NULL;
+	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
 
 	d->what = what;
 	if (!rc)
 		rc = vt_ancestry_load(&d->a, t, err);
-	vt_trail_close(t);
+	vt_lineage_close(t);
 	if (rc)
 		return rc;
 	d->audit = (struct vt_audit){ .what = what, .a = d->a };
@@ -303,7 +303,7 @@ int vt_diff_artifacts(struct vt_store *s, const char *before, const char *after,
 			vt_lineage_print(vt_json_copy(list));
 		else
 			print_text(list);
-		vt_lineage_incomplete(a.a->missing.n ? &a.a->missing : &b.a->missing, err);
+		vt_record_index_incomplete(a.a->missing.n ? &a.a->missing : &b.a->missing, err);
 		if (n && !err->code)
 			err->code = VT_EFAIL;
 		rc = err->code;

@@ -16,7 +16,7 @@ int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, s
 	return needed ? vt_store_open(out, dir, VT_STORE_READ, err) : 0;
 }
 
-void vt_lineage_incomplete(const struct vt_strs *missing, struct vt_err *err)
+void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *err)
 {
 	if (missing->n && !err->code)
 		vt_err_set(err, VT_EFAIL, "incomplete: %zu records are named but not to be found, e.g. %s; import the "
@@ -43,14 +43,14 @@ struct vt_json *vt_lineage_names(const struct vt_strs *v)
 	return list;
 }
 
-static int print_step(void *ctx, const struct vt_trail_step *step)
+static int print_step(void *ctx, const struct vt_lineage_step *step)
 {
 	(void)ctx;
 	printf("%s  %-22s %s  %s\n", step->id, step->stage, *step->tree ? step->tree : "-", step->status);
 	return 0;
 }
 
-static int push_step(void *ctx, const struct vt_trail_step *step)
+static int push_step(void *ctx, const struct vt_lineage_step *step)
 {
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 
@@ -62,17 +62,17 @@ static int push_step(void *ctx, const struct vt_trail_step *step)
 	return 0;
 }
 
-void vt_lineage_list(struct vt_trail *t, enum vt_list_of of, int json, struct vt_err *err)
+void vt_record_index_list(struct vt_lineage *t, enum vt_list_of of, int json, struct vt_err *err)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_strs missing = VT_STRS_INIT;
-	int rc = of == VT_LIST_ANCESTORS ? vt_trail_ancestors(t, json ? push_step : print_step, list, err) :
-		vt_trail_descendants(t, json ? push_step : print_step, list, err);
+	int rc = of == VT_LIST_ANCESTORS ? vt_lineage_ancestors(t, json ? push_step : print_step, list, err) :
+		vt_lineage_descendants(t, json ? push_step : print_step, list, err);
 
 	if (!rc && json)
 		vt_lineage_print(vt_json_copy(list));
-	if (!rc && of == VT_LIST_ANCESTORS && !vt_trail_missing(t, &missing, err))
-		vt_lineage_incomplete(&missing, err);
+	if (!rc && of == VT_LIST_ANCESTORS && !vt_lineage_missing(t, &missing, err))
+		vt_record_index_incomplete(&missing, err);
 	vt_strs_release(&missing);
 	vt_json_free(list);
 }

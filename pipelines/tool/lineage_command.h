@@ -13,11 +13,11 @@
 int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, struct vt_err *err);
 
 /* VT_EFAIL, with the first of them, if any records are missing and there is no error yet. */
-void vt_lineage_incomplete(const struct vt_strs *missing, struct vt_err *err);
+void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *err);
 
 /* One line an execution, or JSON. */
 enum vt_list_of { VT_LIST_ANCESTORS = 1, VT_LIST_DESCENDANTS };
-void vt_lineage_list(struct vt_trail *t, enum vt_list_of of, int json, struct vt_err *err);
+void vt_record_index_list(struct vt_lineage *t, enum vt_list_of of, int json, struct vt_err *err);
 
 /* Pretty JSON and a newline to stdout; frees j. */
 void vt_lineage_print(struct vt_json *j);

@@ -260,9 +260,9 @@ static void describe(struct rerun *r, const struct vt_tree_diff *d)
 static void take_new_record(struct rerun *r)
 {
 	struct vt_err none = VT_ERR_INIT;
-	struct vt_carried c;
+	struct vt_record_dir c;
 
-	if (vt_carried_read(&c, r->result, &none))
+	if (vt_record_dir_read(&c, r->result, &none))
 		return;
 	for (size_t i = 0; i < c.n; i++)
 		if (c.v[i].own && !strcmp(text(c.v[i].record, "status"), "ok")) {
@@ -271,7 +271,7 @@ static void take_new_record(struct rerun *r)
 			memcpy(r->out->record, c.v[i].id, VT_HEX);
 			r->out->device = device && !r->out->device ? vt_json_copy(device) : r->out->device;
 		}
-	vt_carried_release(&c);
+	vt_record_dir_release(&c);
 }
 
 static int compare(struct rerun *r, struct vt_err *err)

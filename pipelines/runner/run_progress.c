@@ -1,4 +1,4 @@
-#include "pipelines/runner/board.h"
+#include "pipelines/runner/run_progress.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static bool terminal(void)
 	return known;
 }
 
-void vt_board_datum(const struct vt_job *job, const struct vt_task *t)
+void vt_run_progress_datum(const struct vt_job *job, const struct vt_task *t)
 {
 	bool bad = t->state == VT_DATUM_FAILED || t->state == VT_DATUM_QUARANTINED || t->state == VT_DATUM_RECOVERED;
 	if (terminal() && !bad)
@@ -41,7 +41,7 @@ void vt_board_datum(const struct vt_job *job, const struct vt_task *t)
 	free(label);
 }
 
-void vt_board_job(const struct vt_job *j)
+void vt_run_progress_job(const struct vt_job *j)
 {
 	if (terminal())
 		return;
@@ -64,7 +64,7 @@ static void draw_row(const struct vt_job *j)
 		j->seconds);
 }
 
-void vt_board_draw(struct vt_run *r, bool last)
+void vt_run_progress_draw(struct vt_run *r, bool last)
 {
 	static struct timespec drawn;
 	struct timespec now;

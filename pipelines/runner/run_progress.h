@@ -1,0 +1,15 @@
+/* run_progress.h - what a run shows: a live table on a terminal, one JSON line an event otherwise. */
+#ifndef PIPELINES_RUNNER_RUN_PROGRESS_H
+#define PIPELINES_RUNNER_RUN_PROGRESS_H
+
+#include "pipelines/runner/job.h"
+
+void vt_run_progress_datum(const struct vt_job *job, const struct vt_task *task);
+void vt_run_progress_job(const struct vt_job *job);
+/* at most ten times a second; nothing unless stderr is a terminal */
+void vt_run_progress_draw(struct vt_run *r, bool last);
+
+const char *vt_datum_state_name(enum vt_datum_state s);
+const char *vt_job_state_name(enum vt_job_state s);
+
+#endif
