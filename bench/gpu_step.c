@@ -1,10 +1,12 @@
-/* gpu_step - milliseconds of one training step as the trainer makes it (input, forward, Dice, backward, Adam) or of one
- * inference, on a device; median and least of REPEATS after WARM, one JSON line.
+/* gpu_step - milliseconds of one training step as the trainer makes it (input, forward, Dice,
+ * backward, Adam) or of one inference, on a device; median and least of REPEATS after WARM, one
+ * JSON line.
  *
- * With `tune` instead, times the engines of that training step's convolutions REPEATS times each and prints an engine
- * plan of the fastest, which `train --engines` repeats.
+ * With `tune` instead, times the engines of that training step's convolutions REPEATS times each
+ * and prints an engine plan of the fastest, which `train --engines` repeats.
  *
- *      gpu_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS train|infer|tune [CARDS]
+ *      gpu_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS train|infer|tune
+ *      [CARDS]
  *
  * CARDS cards share a batch of as many patches. */
 #include <stdio.h>
@@ -65,7 +67,8 @@ static double step(struct work *w, int i, bool train)
 		vt_remote_loss(vt_session_remote(w->s), 0, &dice, 1);
 	} else {
 		vt_session_get_output(w->s, w->y);
-		vt_loss(w->dy, w->y, w->target, out.n, out.c, values(out) / (size_t)out.n / (size_t)out.c, &dice, 1);
+		vt_loss(w->dy, w->y, w->target, out.n, out.c,
+			values(out) / (size_t)out.n / (size_t)out.c, &dice, 1);
 		dy[0] = w->dy;
 	}
 	vt_session_backward_all(w->s, dy);
@@ -74,7 +77,8 @@ static double step(struct work *w, int i, bool train)
 	return now() - t;
 }
 
-static void measure(struct work *w, const char *name, int edge, const char *profile, int repeats, bool train)
+static void measure(struct work *w, const char *name, int edge, const char *profile, int repeats,
+	bool train)
 {
 	struct vt_shape in = vt_session_input_shape(w->s), out = vt_session_output_shape(w->s);
 	double t[MOST];
@@ -97,9 +101,11 @@ static void measure(struct work *w, const char *name, int edge, const char *prof
 	if (vt_session_error(w->s))
 		fprintf(stderr, "%s\n", vt_session_error(w->s)->text);
 	else
-		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"profile\":\"%s\",\"work\":\"%s\","
-			"\"median_ms\":%.3f,\"least_ms\":%.3f}\n", name, edge, profile,
-			train ? "train" : "infer", 1e3 * t[repeats / 2], 1e3 * t[0]);
+		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"profile\":\"%s\","
+		       "\"work\":\"%s\","
+		       "\"median_ms\":%.3f,\"least_ms\":%.3f}\n",
+			name, edge, profile, train ? "train" : "infer", 1e3 * t[repeats / 2],
+			1e3 * t[0]);
 	free(w->x);
 	free(w->y);
 	free(w->dy);
@@ -119,18 +125,24 @@ static void print_engines(const struct vt_device *d)
 
 int main(int argc, char **argv)
 {
-	const struct vt_optim_opts adam = { .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8 };
+	const struct vt_optim_opts adam = { .kind = VT_OPTIM_ADAM,
+		.momentum = 0.9,
+		.beta2 = 0.999,
+		.eps = 1e-8 };
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_json *params = NULL;
 	struct vt_graph *g = NULL;
 	struct vt_device *d = NULL;
 	struct work w = { .s = NULL };
-	bool tune = argc > 8 && !strcmp(argv[8], "tune"), train = tune || (argc > 8 && !strcmp(argv[8], "train"));
+	bool tune = argc > 8 && !strcmp(argv[8], "tune"),
+	     train = tune || (argc > 8 && !strcmp(argv[8], "train"));
 	char wish[32] = "";
 	int edge, repeats, cards = argc > 9 ? atoi(argv[9]) : 1;
 
 	if (argc < 9 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
-		fprintf(stderr, "usage: gpu_step NAME PARAMS IN OUT EDGE PROFILE REPEATS train|infer|tune %s\n",
+		fprintf(stderr,
+			"usage: gpu_step NAME PARAMS IN OUT EDGE PROFILE REPEATS train|infer|tune "
+			"%s\n",
 			err.text);
 		return 64;
 	}
@@ -139,11 +151,19 @@ int main(int argc, char **argv)
 	if (tune)
 		snprintf(wish, sizeof(wish), "%s%d", VT_ENGINES_TUNE, repeats);
 	vt_log_open("gpu_step", VT_LOG_TEXT, VT_LOG_ERROR);
-	if (vt_model_build(&g, &(struct vt_model_request){ argv[1], params, cards, atoi(argv[3]), atoi(argv[4]),
-	    { edge, edge, edge } }, &err) ||
-		vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[6],
-			.engines = tune ? wish : NULL, .cards = cards }, &err) ||
-		vt_session_new(&w.s, g, &(struct vt_session_opts){ .training = train, .seed = 1, .device = d }, &err)) {
+	if (vt_model_build(&g,
+		    &(struct vt_model_request){ argv[1], params, cards, atoi(argv[3]),
+			    atoi(argv[4]), { edge, edge, edge } },
+		    &err) ||
+		vt_device_open(&d,
+			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA,
+				.profile = argv[6],
+				.engines = tune ? wish : NULL,
+				.cards = cards },
+			&err) ||
+		vt_session_new(&w.s, g,
+			&(struct vt_session_opts){ .training = train, .seed = 1, .device = d },
+			&err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}

@@ -1,7 +1,9 @@
-/* gpu_volume - milliseconds from a volume on the host to its regions on the host, on a device: copied, cut, run, joined
- * and decided there; median and least of REPEATS after WARM, one JSON line.
+/* gpu_volume - milliseconds from a volume on the host to its regions on the host, on a device:
+ * copied, cut, run, joined and decided there; median and least of REPEATS after WARM, one JSON
+ * line.
  *
- *      gpu_volume NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS [DEPTH HEIGHT WIDTH]
+ *      gpu_volume NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS [DEPTH HEIGHT
+ *      WIDTH]
  *
  * Windows of EDGE cubed at overlap 0.5 in a volume of 155 x 240 x 240. */
 #include <stdio.h>
@@ -31,10 +33,12 @@ static int ascending(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static int once(uint8_t *bits, struct vt_session *s, const struct vt_patch_file *f, struct vt_err *err)
+static int once(uint8_t *bits, struct vt_session *s, const struct vt_patch_file *f,
+	struct vt_err *err)
 {
 	struct vt_prediction *p = NULL;
-	int rc = vt_predict_begin(&p, &s, 1, false, f, &(struct vt_predict_opts){ .overlap = 0.5 }, err);
+	int rc = vt_predict_begin(&p, &s, 1, false, f, &(struct vt_predict_opts){ .overlap = 0.5 },
+		err);
 
 	if (!rc && !vt_predict_on_device(p))
 		rc = vt_err_set(err, VT_ENOMEM, "the device has no room for the volume");
@@ -44,12 +48,15 @@ static int once(uint8_t *bits, struct vt_session *s, const struct vt_patch_file 
 	return rc;
 }
 
-static int measure(struct vt_session *s, const char *name, int edge, const char *profile, int repeats, const int dim[3],
-	struct vt_err *err)
+static int measure(struct vt_session *s, const char *name, int edge, const char *profile,
+	int repeats, const int dim[3], struct vt_err *err)
 {
 	static char subject[] = "bench";
 	size_t voxels = (size_t)dim[0] * (size_t)dim[1] * (size_t)dim[2], n;
-	struct vt_patch_file f = { .subject = subject, .c = vt_session_input_shape(s).c, .d = dim[0], .h = dim[1],
+	struct vt_patch_file f = { .subject = subject,
+		.c = vt_session_input_shape(s).c,
+		.d = dim[0],
+		.h = dim[1],
 		.w = dim[2] };
 	float *image;
 	uint8_t *bits = vt_xmalloc(voxels);
@@ -68,9 +75,11 @@ static int measure(struct vt_session *s, const char *name, int edge, const char 
 	}
 	qsort(t, (size_t)repeats, sizeof(*t), ascending);
 	if (!rc)
-		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"profile\":\"%s\",\"work\":\"volume\","
-			"\"windows_at_a_time\":%d,\"median_ms\":%.3f,\"least_ms\":%.3f}\n", name, edge, profile,
-			vt_session_input_shape(s).n, 1e3 * t[repeats / 2], 1e3 * t[0]);
+		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"profile\":\"%s\","
+		       "\"work\":\"volume\","
+		       "\"windows_at_a_time\":%d,\"median_ms\":%.3f,\"least_ms\":%.3f}\n",
+			name, edge, profile, vt_session_input_shape(s).n, 1e3 * t[repeats / 2],
+			1e3 * t[0]);
 	free(image);
 	free(bits);
 	return rc;
@@ -85,8 +94,11 @@ int main(int argc, char **argv)
 	struct vt_session *s = NULL;
 	int edge, repeats, patch[3], dim[3] = { 155, 240, 240 };
 
-	if ((argc != 8 && argc != 11) || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
-		fprintf(stderr, "usage: gpu_volume NAME PARAMS IN OUT EDGE PROFILE REPEATS [D H W] %s\n", err.text);
+	if ((argc != 8 && argc != 11) ||
+		vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
+		fprintf(stderr,
+			"usage: gpu_volume NAME PARAMS IN OUT EDGE PROFILE REPEATS [D H W] %s\n",
+			err.text);
 		return 64;
 	}
 	edge = (int)strtol(argv[5], NULL, 10);
@@ -97,10 +109,14 @@ int main(int argc, char **argv)
 		dim[a] = argc == 11 ? (int)strtol(argv[8 + a], NULL, 10) : dim[a];
 	}
 	vt_log_open("gpu_volume", VT_LOG_TEXT, VT_LOG_ERROR);
-	if (!vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[6] }, &err) &&
-	    !vt_model_build(&g, &(struct vt_model_request){ argv[1], params, vt_predict_items(d, patch),
-		(int)strtol(argv[3], NULL, 10), (int)strtol(argv[4], NULL, 10), { edge, edge, edge } }, &err) &&
-	    !vt_session_new(&s, g, &(struct vt_session_opts){ .seed = 1, .device = d }, &err))
+	if (!vt_device_open(&d,
+		    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[6] }, &err) &&
+		!vt_model_build(&g,
+			&(struct vt_model_request){ argv[1], params, vt_predict_items(d, patch),
+				(int)strtol(argv[3], NULL, 10), (int)strtol(argv[4], NULL, 10),
+				{ edge, edge, edge } },
+			&err) &&
+		!vt_session_new(&s, g, &(struct vt_session_opts){ .seed = 1, .device = d }, &err))
 		measure(s, argv[1], edge, argv[6], repeats, dim, &err);
 	if (err.code)
 		fprintf(stderr, "%s\n", err.text);

@@ -1,6 +1,6 @@
-/* gz_read.c - reading .nii.gz: the volume reader, which also makes sense of the header, against the bare inflate of the
- * same file in memory by zlib, libdeflate and (where libisal-dev is installed) ISA-L, checksums checked by all.  Best
- * of N, one thread's CPU time.
+/* gz_read.c - reading .nii.gz: the volume reader, which also makes sense of the header, against
+ * the bare inflate of the same file in memory by zlib, libdeflate and (where libisal-dev is
+ * installed) ISA-L, checksums checked by all.  Best of N, one thread's CPU time.
  *      gz_read FILE.nii.gz [N] */
 #include <dlfcn.h>
 #include <malloc.h>
@@ -79,10 +79,10 @@ static void with_isal(const struct vt_map *m, unsigned char *out)
 #endif
 }
 
-/* out NULL: into pages fresh from the kernel each time, as a process that reads a scan once has to; on huge pages where
- * there are any, as the reader asks for. */
-static double best_of(int n, void (*f)(const struct vt_map *, unsigned char *), const struct vt_map *m,
-	unsigned char *out)
+/* out NULL: into pages fresh from the kernel each time, as a process that reads a scan once has
+ * to; on huge pages where there are any, as the reader asks for. */
+static double best_of(int n, void (*f)(const struct vt_map *, unsigned char *),
+	const struct vt_map *m, unsigned char *out)
 {
 	double best = 1e9;
 	size_t size = content_size + (4u << 20);
@@ -90,7 +90,8 @@ static double best_of(int n, void (*f)(const struct vt_map *, unsigned char *), 
 		double t = cpu();
 		unsigned char *own = NULL;
 		if (!out) {
-			own = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			own = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				-1, 0);
 			madvise(own, size, MADV_HUGEPAGE);
 		}
 		f(m, out ? out : own);
@@ -132,14 +133,20 @@ int main(int argc, char **argv)
 	content_size = size;
 	unsigned char *out = malloc(content_size);
 	memset(out, 1, content_size);
-	static const struct { const char *name; void (*f)(const struct vt_map *, unsigned char *); } peers[] = {
-		{ "zlib inflate", with_zlib }, { "libdeflate", with_libdeflate }, { "ISA-L inflate", with_isal },
+	static const struct {
+		const char *name;
+		void (*f)(const struct vt_map *, unsigned char *);
+	} peers[] = {
+		{ "zlib inflate", with_zlib },
+		{ "libdeflate", with_libdeflate },
+		{ "ISA-L inflate", with_isal },
 		{ "vt_volume_read", with_reader },
 	};
 	printf("%-24s %18s %18s\n", "CPU, one thread", "fresh memory", "warm buffer");
 	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
 		double t = best_of(n, peers[i].f, &m, NULL), w = best_of(n, peers[i].f, &m, out);
-		printf("%-24s %9.2f ms %4.0f MB/s", peers[i].name, t * 1e3, (double)content_size / t / 1e6);
+		printf("%-24s %9.2f ms %4.0f MB/s", peers[i].name, t * 1e3,
+			(double)content_size / t / 1e6);
 		if (peers[i].f != with_reader)
 			printf(" %7.2f ms %4.0f MB/s", w * 1e3, (double)content_size / w / 1e6);
 		printf("\n");

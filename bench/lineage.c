@@ -2,11 +2,14 @@
  *
  *      lineage make STORE N    writes N records (no file contents), then `voxtrail rebuild --store
  *                              STORE` makes the index
- *      lineage ask STORE LIST  median and worst of 20 questions of each kind; LIST: lines "l ID" (end of a chain),
- *                              "f ID" (its beginning), "d ID" (a derivation); bench/lineage.sh makes it
+ *      lineage ask STORE LIST  median and worst of 20 questions of each kind; LIST: lines "l ID"
+ *                              (end of a chain),
+ *                              "f ID" (its beginning), "d ID" (a derivation); bench/lineage.sh
+ *                              makes it
  *
- * Of 100 executions 49 prepare a subject (5 raw files in, 5 out), 49 crop one (5 in, 5 out), one trains on 500 files of
- * 500 crops and the checkpoint before it in its chain, one evaluates.  There are 20 chains of fine-tunings. */
+ * Of 100 executions 49 prepare a subject (5 raw files in, 5 out), 49 crop one (5 in, 5 out), one
+ * trains on 500 files of 500 crops and the checkpoint before it in its chain, one evaluates.
+ * There are 20 chains of fine-tunings. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +40,7 @@ static void stop(const struct vt_err *err)
 	}
 }
 
-/* --- make --------------------------------------------------------------------------------------------------------- */
+/* --- make ---------------------------------------------------------------- */
 
 struct made {
 	struct vt_digest file[FILES];
@@ -88,17 +91,22 @@ static struct vt_tree *tree_of(const struct vt_tree_file *f, size_t n)
 static void name_files(struct vt_tree_file *f, const struct made *m, const char *kind)
 {
 	for (int k = 0; k < FILES; k++)
-		f[k] = (struct vt_tree_file){ vt_asprintf("sub-%06u/%s%d.nii", m->subject, kind, k), m->file[k], 1000,
-			false };
+		f[k] = (struct vt_tree_file){ vt_asprintf("sub-%06u/%s%d.nii", m->subject, kind, k),
+			m->file[k], 1000, false };
 }
 
-static void put(struct maker *m, const char *stage, const struct vt_record_port *in, size_t n_in, struct made *out,
-	const char *kind)
+static void put(struct maker *m, const char *stage, const struct vt_record_port *in, size_t n_in,
+	struct made *out, const char *kind)
 {
 	struct vt_tree_file f[FILES];
 	struct vt_record_port port = { "out", NULL, NULL };
-	struct vt_record r = { .stage = stage, .version = "1", .commit = "0", .params = m->params, .input = in,
-		.n_inputs = n_in, .output = &port,
+	struct vt_record r = { .stage = stage,
+		.version = "1",
+		.commit = "0",
+		.params = m->params,
+		.input = in,
+		.n_inputs = n_in,
+		.output = &port,
 		.n_outputs = 1 };
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err err = VT_ERR_INIT;
@@ -179,7 +187,8 @@ static void learn(struct maker *m, const char *stage, size_t n, unsigned chain, 
 {
 	struct vt_tree_file *f = vt_xcalloc(n, sizeof(*f)), previous[FILES];
 	struct vt_strs parents = VT_STRS_INIT, before = VT_STRS_INIT;
-	struct vt_record_port in[2] = { { "patches", NULL, &parents }, { "previous", NULL, &before } };
+	struct vt_record_port in[2] = { { "patches", NULL, &parents },
+		{ "previous", NULL, &before } };
 	struct vt_tree *t, *p = NULL;
 	struct made out = { .subject = 0 };
 	size_t from = m->n_crop > 20000 ? m->n_crop - 20000 : 0;
@@ -218,8 +227,11 @@ static void make(const char *dir, size_t n)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_store *s = NULL;
-	struct maker m = { .dir = dir, .state = 88172645463325252ULL, .prep = vt_xcalloc(n + 1, sizeof(struct made)),
-		.crop = vt_xcalloc(n + 1, sizeof(struct made)), .params = vt_json_new(VT_JSON_OBJECT) };
+	struct maker m = { .dir = dir,
+		.state = 88172645463325252ULL,
+		.prep = vt_xcalloc(n + 1, sizeof(struct made)),
+		.crop = vt_xcalloc(n + 1, sizeof(struct made)),
+		.params = vt_json_new(VT_JSON_OBJECT) };
 	double begun = seconds();
 	unsigned trainings = 0;
 
@@ -244,14 +256,14 @@ static void make(const char *dir, size_t n)
 		else
 			learn(&m, "evaluate", INPUTS / 10, trainings % CHAINS, false);
 	}
-	printf("%zu records, %zu subjects, %u trainings written in %.1f CPU-s\n", n, (size_t)m.subjects, trainings,
-		seconds() - begun);
+	printf("%zu records, %zu subjects, %u trainings written in %.1f CPU-s\n", n,
+		(size_t)m.subjects, trainings, seconds() - begun);
 	vt_json_free(m.params);
 	free(m.prep);
 	free(m.crop);
 }
 
-/* --- ask ---------------------------------------------------------------------------------------------------------- */
+/* --- ask ----------------------------------------------------------------- */
 
 static int count(void *ctx, const struct vt_lineage_step *step)
 {
@@ -320,12 +332,14 @@ static void ask(struct vt_store *s, enum kind kind, const char *name, const stru
 		most = found > most ? found : most;
 	}
 	qsort(took, n, sizeof(*took), by_value);
-	printf("%-58s median %8.3f ms, worst %8.3f ms of CPU, %zu found at most\n", name, 1e3 * took[n / 2],
-		1e3 * took[n - 1], most);
+	printf("%-58s median %8.3f ms, worst %8.3f ms of CPU, %zu found at most\n", name,
+		1e3 * took[n / 2], 1e3 * took[n - 1], most);
 }
 
-/* Depth of each training is its place in its chain: the deepest have the most ancestors, the shallowest few. */
-static void choose(struct vt_strs *last, struct vt_strs *first, struct vt_strs *derivations, const char *list)
+/* Depth of each training is its place in its chain: the deepest have the most ancestors, the
+ * shallowest few. */
+static void choose(struct vt_strs *last, struct vt_strs *first, struct vt_strs *derivations,
+	const char *list)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_buf text = VT_BUF_INIT;
@@ -345,7 +359,8 @@ static void choose(struct vt_strs *last, struct vt_strs *first, struct vt_strs *
 int main(int argc, char **argv)
 {
 	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs last = VT_STRS_INIT, first = VT_STRS_INIT, derivations = VT_STRS_INIT, subjects = VT_STRS_INIT;
+	struct vt_strs last = VT_STRS_INIT, first = VT_STRS_INIT, derivations = VT_STRS_INIT,
+		       subjects = VT_STRS_INIT;
 	struct vt_store *s = NULL;
 
 	if (argc == 4 && !strcmp(argv[1], "make")) {

@@ -1,5 +1,5 @@
-/* mask_metrics.c - time of the distances between two masks, both directions, best of N, one thread's CPU; and their
- * values.
+/* mask_metrics.c - time of the distances between two masks, both directions, best of N, one
+ * thread's CPU; and their values.
  *      mask_metrics FILE Z Y X SZ SY SX [N]        FILE: two u8 masks [z, y, x] */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +21,14 @@ static struct vt_surface_distance surface;
 static struct vt_surfel_distance surfel;
 static struct vt_lesions lesions;
 
-static void run_surface(void) { vt_surface_distance(&surface, &pair); }
-static void run_surfel(void) { vt_surfel_distance(&surfel, &pair); }
+static void run_surface(void)
+{
+	vt_surface_distance(&surface, &pair);
+}
+static void run_surfel(void)
+{
+	vt_surfel_distance(&surfel, &pair);
+}
 
 static void run_lesions(void)
 {
@@ -71,8 +77,8 @@ int main(int argc, char **argv)
 	pair.dims = dims;
 	pair.spacing = spacing;
 	double a = best_of(n, run_surface), b = best_of(n, run_surfel), c = best_of(n, run_lesions);
-	printf("surface %.2f ms: hd95 %.9f pooled %.9f hd %.9f assd %.9f\n", a * 1e3, surface.hd95, surface.hd95_pooled,
-		surface.hd, surface.assd);
+	printf("surface %.2f ms: hd95 %.9f pooled %.9f hd %.9f assd %.9f\n", a * 1e3, surface.hd95,
+		surface.hd95_pooled, surface.hd, surface.assd);
 	printf("surfel %.2f ms: hd95 %.9f nsd %.9f\n", b * 1e3, surfel.hd95, surfel.nsd);
 	printf("lesions %.2f ms: dice %.9f hd95 %.9f\n", c * 1e3, lesions.dice, lesions.hd95);
 	free(m);

@@ -1,8 +1,10 @@
-/* nn_conv.c - speed of the CPU engine's convolutions, GFLOP/s (2 x multiply-adds inside the volume's full tap count).
+/* nn_conv.c - speed of the CPU engine's convolutions, GFLOP/s (2 x multiply-adds inside the
+ * volume's full tap count).
  *
  *      nn_conv [threads | peak]
- * Each figure is the best of five runs.  The first line is the ceiling of one thread: a loop of fused multiply-adds
- * that stays in registers, and a copy of 256 MiB (read and written bytes).  "peak" prints that line only. */
+ * Each figure is the best of five runs.  The first line is the ceiling of one thread: a loop of
+ * fused multiply-adds that stays in registers, and a copy of 256 MiB (read and written bytes).
+ * "peak" prints that line only. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,9 +122,9 @@ static void peak(void)
 
 enum pass { FORWARD, DATA_AND_WEIGHTS, WEIGHTS };
 
-static double best_of(const struct vt_kernels *k, const struct vt_conv *c, enum pass pass, struct vt_view x,
-	struct vt_view y,
-	struct vt_view dx, const float *w, float *dw, float *scratch)
+static double best_of(const struct vt_kernels *k, const struct vt_conv *c, enum pass pass,
+	struct vt_view x, struct vt_view y, struct vt_view dx, const float *w, float *dw,
+	float *scratch)
 {
 	struct vt_conv_run run = { .k = k, .c = c, .w = w, .scratch = scratch };
 	double best = 1e30;
@@ -133,8 +135,9 @@ static double best_of(const struct vt_kernels *k, const struct vt_conv *c, enum 
 		if (pass == FORWARD)
 			vt_cpu_conv_forward(&run, x, y);
 		else
-			vt_cpu_conv_backward(&run, x, pass == WEIGHTS ? (struct vt_view){ NULL, x.s } : dx, false, y,
-				dw, NULL);
+			vt_cpu_conv_backward(&run, x,
+				pass == WEIGHTS ? (struct vt_view){ NULL, x.s } : dx, false, y, dw,
+				NULL);
 		t = now() - t;
 		best = t < best ? t : best;
 	}
@@ -143,10 +146,14 @@ static double best_of(const struct vt_kernels *k, const struct vt_conv *c, enum 
 
 static void layer(int ci, int co, int k, int stride, int dilation, int n)
 {
-	struct vt_conv c = { .out_c = co, .k = k, .stride = stride, .dilation = dilation,
+	struct vt_conv c = { .out_c = co,
+		.k = k,
+		.stride = stride,
+		.dilation = dilation,
 		.pad = dilation * (k - 1) / 2 };
-	struct vt_shape xs = { 1, ci, n, n, n }, ys = { 1, co, (n + stride - 1) / stride, (n + stride - 1) / stride,
-		(n + stride - 1) / stride };
+	struct vt_shape xs = { 1, ci, n, n, n },
+			ys = { 1, co, (n + stride - 1) / stride, (n + stride - 1) / stride,
+				(n + stride - 1) / stride };
 	struct vt_view x = filled(xs), y = filled(ys), dx = filled(xs);
 	size_t nw = (size_t)ci * (size_t)co * (size_t)(k * k * k);
 	float *w = vt_xcalloc(nw, sizeof(float)), *dw = vt_xcalloc(nw, sizeof(float));
@@ -158,8 +165,8 @@ static void layer(int ci, int co, int k, int stride, int dilation, int n)
 	f = best_of(kernels, &c, FORWARD, x, y, dx, w, dw, scratch);
 	g = best_of(kernels, &c, WEIGHTS, x, y, dx, w, dw, scratch);
 	b = best_of(kernels, &c, DATA_AND_WEIGHTS, x, y, dx, w, dw, scratch) - g;
-	printf("%3d->%-3d k%d s%d d%-2d @%-3d  forward %6.1f  data %6.1f  weights %6.1f\n", ci, co, k, stride, dilation,
-		n, gflop / f, gflop / b, gflop / g);
+	printf("%3d->%-3d k%d s%d d%-2d @%-3d  forward %6.1f  data %6.1f  weights %6.1f\n", ci, co,
+		k, stride, dilation, n, gflop / f, gflop / b, gflop / g);
 	fflush(stdout);
 	free(x.p);
 	free(y.p);

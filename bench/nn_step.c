@@ -1,9 +1,10 @@
-/* nn_step.c - seconds of one training step (forward and backward) of a network, median of REPEATS, the arena it
- * needs and the process's peak resident memory.
+/* nn_step.c - seconds of one training step (forward and backward) of a network, median of
+ * REPEATS, the arena it needs and the process's peak resident memory.
  *
- *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS|serve [infer|recompute]
- * serve: prints the work of a forward pass in GMAC and the parameters, then makes one step for each line it reads and
- * answers with its seconds and the peak resident MiB. */
+ *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS|serve
+ *      [infer|recompute]
+ * serve: prints the work of a forward pass in GMAC and the parameters, then makes one step for
+ * each line it reads and answers with its seconds and the peak resident MiB. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,9 +97,10 @@ static void measure(struct vt_session *s, int repeats, bool train)
 	}
 	qsort(f, (size_t)repeats, sizeof(*f), ascending);
 	qsort(b, (size_t)repeats, sizeof(*b), ascending);
-	printf("kernels %s, %u threads: forward %.4f s, backward %.4f s, step %.4f s, peak %.0f MiB\n",
-		vt_session_isa(s), vt_parallel_threads(), f[repeats / 2],
-		b[repeats / 2], f[repeats / 2] + b[repeats / 2], peak_mib());
+	printf("kernels %s, %u threads: forward %.4f s, backward %.4f s, step %.4f s, peak %.0f "
+	       "MiB\n",
+		vt_session_isa(s), vt_parallel_threads(), f[repeats / 2], b[repeats / 2],
+		f[repeats / 2] + b[repeats / 2], peak_mib());
 	free(x);
 	free(y);
 }
@@ -110,12 +112,15 @@ int main(int argc, char **argv)
 	struct vt_graph *g = NULL;
 	struct vt_session *s = NULL;
 	struct vt_buf plan = VT_BUF_INIT;
-	struct vt_session_opts opts = { .training = argc < 9 || strcmp(argv[8], "infer"), .seed = 1,
+	struct vt_session_opts opts = { .training = argc < 9 || strcmp(argv[8], "infer"),
+		.seed = 1,
 		.recompute = argc > 8 && !strcmp(argv[8], "recompute") };
 	struct vt_model_request r;
 
 	if (argc < 8 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
-		fprintf(stderr, "usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS|serve [infer|recompute] %s\n",
+		fprintf(stderr,
+			"usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS|serve "
+			"[infer|recompute] %s\n",
 			err.text);
 		return 64;
 	}
@@ -123,7 +128,8 @@ int main(int argc, char **argv)
 	clock_used = atoi(argv[6]) == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
 	r = (struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]),
 		{ atoi(argv[5]), atoi(argv[5]), atoi(argv[5]) } };
-	if (vt_model_build(&g, &r, &err) || vt_plan_text(&plan, g, &opts, &err) || vt_session_new(&s, g, &opts, &err)) {
+	if (vt_model_build(&g, &r, &err) || vt_plan_text(&plan, g, &opts, &err) ||
+		vt_session_new(&s, g, &opts, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}

@@ -1,10 +1,11 @@
-/* predict_host - milliseconds of what predict does around the network for one subject: medians of REPEATS, a JSON line
- * by the clock on the wall and one by the processors' time.
+/* predict_host - milliseconds of what predict does around the network for one subject: medians
+ * of REPEATS, a JSON line by the clock on the wall and one by the processors' time.
  *
  *      predict_host SCANS MANIFEST SUBJECT WORK REPEATS
  *
- * "files" is preparation by way of files in WORK, as skullstrip-normalize and crop-patch make them.  "join" cuts and
- * joins windows of 128 cubed at overlap 0.5 with a network of one voxel's reach, as predict does on the CPU. */
+ * "files" is preparation by way of files in WORK, as skullstrip-normalize and crop-patch make
+ * them.  "join" cuts and joins windows of 128 cubed at overlap 0.5 with a network of one voxel's
+ * reach, as predict does on the CPU. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@
 #include "common/seg/predictor.h"
 
 enum { STEPS = 6, MOST = 64 };
-static const char *const step_names[STEPS] = { "files", "prepare", "crop", "join", "decide", "paste_and_write" };
+static const char *const step_names[STEPS] = { "files", "prepare", "crop", "join", "decide",
+	"paste_and_write" };
 
 static double now(clockid_t clock)
 {
@@ -29,8 +31,8 @@ static double now(clockid_t clock)
 	return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
-static int by_files(const char *subject, char **argv, const struct vt_manifest *m, const struct vt_prepare_opts *o,
-	const struct vt_crop_opts *crop, struct vt_err *err)
+static int by_files(const char *subject, char **argv, const struct vt_manifest *m,
+	const struct vt_prepare_opts *o, const struct vt_crop_opts *crop, struct vt_err *err)
 {
 	struct vt_prepare_report report;
 	struct vt_patch_file f;
@@ -59,7 +61,8 @@ static struct vt_session *network(struct vt_graph **g, int channels, struct vt_e
 	return s;
 }
 
-static int once(double t[2][STEPS], char **argv, const struct vt_manifest *m, struct vt_session *s, struct vt_err *err)
+static int once(double t[2][STEPS], char **argv, const struct vt_manifest *m, struct vt_session *s,
+	struct vt_err *err)
 {
 	const struct vt_prepare_opts o = VT_PREPARE_OPTS_DEFAULT;
 	const struct vt_crop_opts crop = { .margin = 2, .multiple = 8 };
@@ -72,10 +75,14 @@ static int once(double t[2][STEPS], char **argv, const struct vt_manifest *m, st
 	double begun[2] = { now(CLOCK_MONOTONIC), now(CLOCK_PROCESS_CPUTIME_ID) };
 	int rc = by_files(argv[3], argv, m, &o, &crop, err);
 
-#define STEP(k, call) do { \
-	t[0][k] = now(CLOCK_MONOTONIC) - begun[0]; \
-	t[1][k] = now(CLOCK_PROCESS_CPUTIME_ID) - begun[1]; \
-	begun[0] += t[0][k]; begun[1] += t[1][k]; rc = rc ? rc : (call); } while (0)
+#define STEP(k, call)                                                                              \
+	do {                                                                                       \
+		t[0][k] = now(CLOCK_MONOTONIC) - begun[0];                                         \
+		t[1][k] = now(CLOCK_PROCESS_CPUTIME_ID) - begun[1];                                \
+		begun[0] += t[0][k];                                                               \
+		begun[1] += t[1][k];                                                               \
+		rc = rc ? rc : (call);                                                             \
+	} while (0)
 	STEP(0, vt_cohort_load(&prepared, argv[3], argv[1], m, &o, err));
 	STEP(1, vt_crop_prepared(&f, m, argv[3], &prepared, &crop, err));
 	STEP(2, vt_predict_begin(&p, &s, 1, false, &f, &how, err));
@@ -122,7 +129,10 @@ int main(int argc, char **argv)
 	for (int c = 0; c < 2; c++)
 		for (int k = 0; !err.code && k < STEPS; k++) {
 			qsort(all[c][k], (size_t)n, sizeof(double), ascending);
-			printf("%s\"%s\":%.1f%s", k ? "," : c ? "{\"clock\":\"cpu\"," : "{\"clock\":\"wall\",",
+			printf("%s\"%s\":%.1f%s",
+				k           ? ","
+					: c ? "{\"clock\":\"cpu\","
+					    : "{\"clock\":\"wall\",",
 				step_names[k], all[c][k][n / 2], k + 1 == STEPS ? "}\n" : "");
 		}
 	if (err.code)

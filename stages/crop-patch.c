@@ -2,7 +2,8 @@
  *
  * in   normed    <subject>/<role>.nii, mask.nii, geometry.json (skullstrip-normalize)
  *      labels    the cohort's label maps, on the subjects' native grids
- *      region    <subject>/seg.nii.gz (predict): the box is that of its labels instead of the brain's
+ *      region    <subject>/seg.nii.gz (predict): the box is that of its labels instead of the
+ *                brain's
  * out  <subject>/subject.vtp, quarantine/<subject>.json for what was refused */
 #include <stddef.h>
 #include <stdlib.h>
@@ -22,29 +23,38 @@ static const char *const dtypes[] = { "f32", "f16", NULL };
 static const struct vt_port in[] = {
 	{ "normed", VT_PORT_DIR, false, "output of skullstrip-normalize" },
 	{ "labels", VT_PORT_DIR, true, "label maps as the manifest lays them out" },
-	{ "region", VT_PORT_DIR, true, "output of predict: crop to what it found instead of to the brain" },
+	{ "region", VT_PORT_DIR, true,
+		"output of predict: crop to what it found instead of to the brain" },
 	{ "manifest", VT_PORT_FILE, false, "what the cohort's files mean (manifests/)" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
-	{ "margin", VT_PARAM_INT, FIELD(margin), 2, 0, 64, "voxel", "kept around the box", NULL, NULL },
+	{ "margin", VT_PARAM_INT, FIELD(margin), 2, 0, 64, "voxel", "kept around the box", NULL,
+		NULL },
 	{ "multiple", VT_PARAM_INT, FIELD(multiple), 8, 1, 64, "voxel",
 		"edges are padded with 0 to a multiple of this", NULL, NULL },
 	{ "least", VT_PARAM_INT, FIELD(least), 0, 0, 512, "voxel",
-		"edges are padded with 0 to at least this, for patches that are larger than a brain", NULL, NULL },
-	{ "dtype", VT_PARAM_ENUM, FIELD(dtype), 0, 0, 0, "", "how channels are stored", dtypes, NULL },
+		"edges are padded with 0 to at least this, for patches that are larger than a "
+		"brain",
+		NULL, NULL },
+	{ "dtype", VT_PARAM_ENUM, FIELD(dtype), 0, 0, 0, "", "how channels are stored", dtypes,
+		NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
-static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const char *subject, struct vt_err *err)
+static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const char *subject,
+	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	const struct vt_crop_opts opts = { (int)p->margin, (int)p->multiple, p->dtype == 1, (int)p->least };
-	char *from = vt_path_join(vt_stage_input(r, "normed"), subject), *dir = vt_path_join(vt_stage_out(r), subject);
+	const struct vt_crop_opts opts = { (int)p->margin, (int)p->multiple, p->dtype == 1,
+		(int)p->least };
+	char *from = vt_path_join(vt_stage_input(r, "normed"), subject),
+	     *dir = vt_path_join(vt_stage_out(r), subject);
 	char *path = vt_path_join(dir, "subject.vtp"), *label = NULL;
-	char *region = vt_stage_input(r, "region") ? vt_asprintf("%s/%s/seg.nii.gz", vt_stage_input(r, "region"),
-		subject) : NULL;
+	char *region = vt_stage_input(r, "region")
+		? vt_asprintf("%s/%s/seg.nii.gz", vt_stage_input(r, "region"), subject)
+		: NULL;
 	struct vt_err why = VT_ERR_INIT;
 	int rc = 0;
 
@@ -89,20 +99,30 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 }
 
 static const struct vt_stage stage = {
-	.name = "crop-patch", .version = "2", .summary = "Crops prepared subjects to the brain and maps their labels "
-		"to regions.",
+	.name = "crop-patch",
+	.version = "2",
+	.summary = "Crops prepared subjects to the brain and maps their labels "
+		   "to regions.",
 	.output = "<subject>/subject.vtp: channels, regions, labels and foreground index, mappable",
-	.about = "The box of the brain with its margin, which ends where the scan ends, is cut out and padded with 0 "
-	"on both sides to whole multiples. train refuses "
-		"a volume that is smaller than its patch; --least pads it here. Label maps lie on the scans' own grid "
-		"and go the way the scans went: turned, or, where "
-		"scans were resampled, by the largest interpolated label. A label value that the manifest does not "
-		"name is refused, not guessed.\n\n"
-		"Whether a subject is kept for testing, and its fold, is a function of the manifest's seed and the "
-		"subject's name: adding subjects moves "
-		"nobody. The container is mapped by train, not read: nothing is inflated or copied but the patches "
-		"(docs/formats.md).",
-	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
+	.about = "The box of the brain with its margin, which ends where the scan ends, is cut out "
+		 "and padded with 0 "
+		 "on both sides to whole multiples. train refuses "
+		 "a volume that is smaller than its patch; --least pads it here. Label maps lie on "
+		 "the scans' own grid "
+		 "and go the way the scans went: turned, or, where "
+		 "scans were resampled, by the largest interpolated label. A label value that the "
+		 "manifest does not "
+		 "name is refused, not guessed.\n\n"
+		 "Whether a subject is kept for testing, and its fold, is a function of the "
+		 "manifest's seed and the "
+		 "subject's name: adding subjects moves "
+		 "nobody. The container is mapped by train, not read: nothing is inflated or "
+		 "copied but the patches "
+		 "(docs/formats.md).",
+	.in = in,
+	.params = params,
+	.params_size = sizeof(struct params),
+	.run = run,
 };
 
 int main(int argc, char **argv)

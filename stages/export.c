@@ -1,11 +1,12 @@
-/* export - a checkpoint -> the forms it leaves the house in.
+/* export - a checkpoint -> the files that leave the project.
  *
  * in   model     a checkpoint (train)
  *      metrics   its scores (evaluate), quoted in the card
  * out  model.onnx          the network with its weights, opset 17
  *      model.safetensors   the chosen weights, canonical: equal weights, equal bytes
  *      checkpoint.json     channels, regions, manifest, subjects, as in the checkpoint
- *      model-card.md       what it was made from, how well it does, what it is for, how to check it */
+ *      model-card.md       what it was made from, how well it does, what it is for, how to check
+ *                          it */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,8 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "", "which of the checkpoint's weights", weights, NULL },
+	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "",
+		"which of the checkpoint's weights", weights, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -44,18 +46,23 @@ static void list(struct vt_buf *out, const char *what, const struct vt_json *j)
 	vt_buf_str(out, j && j->n ? " |\n" : " none |\n");
 }
 
-static void describe_data(struct vt_buf *out, const struct vt_stage_run *r, const struct vt_checkpoint *c)
+static void describe_data(struct vt_buf *out, const struct vt_stage_run *r,
+	const struct vt_checkpoint *c)
 {
 	const char *parent = vt_json_text(vt_json_get(c->json, "parent"), NULL);
 
-	vt_buf_printf(out, "## What it was made from\n\n| | |\n|---|---|\n| checkpoint (tree) | `%s` |\n| cohort | %s "
+	vt_buf_printf(out,
+		"## What it was made from\n\n| | |\n|---|---|\n| checkpoint (tree) | `%s` |\n| "
+		"cohort | %s "
 		"|\n| network | %s, %lld parameters |\n",
 		vt_stage_tree(r, "model"), c->manifest->name, c->model,
 		(long long)vt_json_integer(vt_json_pointer(c->json, "/model/parameters"), 0));
 	list(out, "channels, in order", vt_json_get(c->json, "channels"));
 	list(out, "regions", vt_json_get(c->json, "regions"));
-	vt_buf_printf(out, "| output | logits, to be read by %s |\n", c->softmax ? "softmax; channel 0 is none of the "
-		"regions" : "a sigmoid a region");
+	vt_buf_printf(out, "| output | logits, to be read by %s |\n",
+		c->softmax ? "softmax; channel 0 is none of the "
+			     "regions"
+			   : "a sigmoid a region");
 	vt_buf_printf(out, "| intensities | %s inside the brain |\n",
 		vt_json_text(vt_json_pointer(c->json, "/settings/normalise"), "as prepared"));
 	list(out, "trained on", vt_json_pointer(c->json, "/subjects/train"));
@@ -77,7 +84,8 @@ static int describe_scores(struct vt_buf *out, const struct vt_stage_run *r, str
 	if (!path)
 		vt_buf_str(out, "Not evaluated: give `--metrics` the output of evaluate.\n\n");
 	if (!rc && path) {
-		vt_buf_printf(out, "Evaluation (tree) `%s`:\n\n```json\n", vt_stage_tree(r, "metrics"));
+		vt_buf_printf(out, "Evaluation (tree) `%s`:\n\n```json\n",
+			vt_stage_tree(r, "metrics"));
 		vt_json_pretty(out, j);
 		vt_buf_str(out, "\n```\n\n");
 	}
@@ -86,26 +94,36 @@ static int describe_scores(struct vt_buf *out, const struct vt_stage_run *r, str
 	return rc;
 }
 
-static int write_card(const struct vt_stage_run *r, const struct vt_checkpoint *c, struct vt_err *err)
+static int write_card(const struct vt_stage_run *r, const struct vt_checkpoint *c,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	char *path = vt_path_join(vt_stage_out(r), "model-card.md");
 	int rc;
 
-	vt_buf_printf(&text, "# %s on %s\n\nSegments brain tumours in MRI, region by region. For research; it is no "
+	vt_buf_printf(&text,
+		"# %s on %s\n\nSegments brain tumours in MRI, region by region. For research; it "
+		"is no "
 		"medical device and decides nothing about "
-		"a patient.\n\n", c->model, c->manifest->name);
+		"a patient.\n\n",
+		c->model, c->manifest->name);
 	describe_data(&text, r, c);
 	rc = describe_scores(&text, r, err);
-	vt_buf_str(&text, "## What it is for\n\nScans with the channels above, in that order, of adults with a "
+	vt_buf_str(&text,
+		"## What it is for\n\nScans with the channels above, in that order, of adults with "
+		"a "
 		"suspected glioma, prepared by "
-		"skullstrip-normalize with the intensities above. `predict` prepares them so and refuses other "
+		"skullstrip-normalize with the intensities above. `predict` prepares them so and "
+		"refuses other "
 		"channels. Other scanners, "
-		"children, and scans after surgery were not tested unless the cohort holds them.\n\n## How to check "
+		"children, and scans after surgery were not tested unless the cohort holds "
+		"them.\n\n## How to check "
 		"it\n\n"
-		"`voxtrail audit` on this directory lists every execution, parameter and raw file behind it; `voxtrail "
+		"`voxtrail audit` on this directory lists every execution, parameter and raw file "
+		"behind it; `voxtrail "
 		"verify` reads every "
-		"stored byte again. Training with the same inputs gives the same bytes on any number of threads.\n");
+		"stored byte again. Training with the same inputs gives the same bytes on any "
+		"number of threads.\n");
 	if (!rc)
 		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
 	vt_buf_release(&text);
@@ -113,12 +131,12 @@ static int write_card(const struct vt_stage_run *r, const struct vt_checkpoint *
 	return rc;
 }
 
-static int write_weights(const struct vt_stage_run *r, struct vt_session *s, const struct vt_checkpoint *c,
-	struct vt_err *err)
+static int write_weights(const struct vt_stage_run *r, struct vt_session *s,
+	const struct vt_checkpoint *c, struct vt_err *err)
 {
 	struct vt_json *meta = vt_json_new(VT_JSON_OBJECT);
 	char *path = vt_path_join(vt_stage_out(r), "model.safetensors"),
-		*about = vt_path_join(vt_stage_out(r), "checkpoint.json");
+	     *about = vt_path_join(vt_stage_out(r), "checkpoint.json");
 	struct vt_buf text = VT_BUF_INIT;
 	int rc;
 
@@ -135,7 +153,8 @@ static int write_weights(const struct vt_stage_run *r, struct vt_session *s, con
 	return rc;
 }
 
-static int write_onnx(const struct vt_stage_run *r, const struct vt_graph *g, struct vt_session *s, struct vt_err *err)
+static int write_onnx(const struct vt_stage_run *r, const struct vt_graph *g, struct vt_session *s,
+	struct vt_err *err)
 {
 	char *path = vt_path_join(vt_stage_out(r), "model.onnx");
 	int rc = vt_onnx_write(path, g, s, err);
@@ -153,8 +172,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	int rc = vt_checkpoint_open(&c, vt_stage_input(r, "model"), err);
 
 	if (!rc)
-		rc = vt_checkpoint_session(&g, &s, &c, vt_stage_input(r, "model"), weights[p->weights], 1, NULL, NULL,
-			err);
+		rc = vt_checkpoint_session(&g, &s, &c, vt_stage_input(r, "model"),
+			weights[p->weights], 1, NULL, NULL, err);
 	if (!rc)
 		rc = write_weights(r, s, &c, err);
 	if (!rc)
@@ -168,13 +187,20 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 }
 
 static const struct vt_stage stage = {
-	.name = "export", .version = "2", .summary = "Turns a checkpoint into ONNX, safetensors and a model card.",
-	.about = "The ONNX network takes a batch of patches of any size that the network can halve often enough and "
-	"gives logits; the card says which "
-		"subjects it was made from, how their scans were prepared and how it scored. The weights are those of "
-		"--weights, in canonical form, so that equal checkpoints export equal bytes.",
+	.name = "export",
+	.version = "2",
+	.summary = "Turns a checkpoint into ONNX, safetensors and a model card.",
+	.about = "The ONNX network takes a batch of patches of any size that the network can halve "
+		 "often enough and "
+		 "gives logits; the card says which "
+		 "subjects it was made from, how their scans were prepared and how it scored. The "
+		 "weights are those of "
+		 "--weights, in canonical form, so that equal checkpoints export equal bytes.",
 	.output = "model.onnx, model.safetensors, checkpoint.json, model-card.md",
-	.in = in, .params = params, .params_size = sizeof(struct params), .run = run,
+	.in = in,
+	.params = params,
+	.params_size = sizeof(struct params),
+	.run = run,
 };
 
 int main(int argc, char **argv)

@@ -2,10 +2,11 @@
  *
  * in   model     a checkpoint (train)
  *      scans     as the manifest lays them out; channels must be the checkpoint's, in its order
- * out  <subject>/seg.nii.gz, voxel for voxel on the grid of the subject's first channel; quarantine/<subject>.json
+ * out  <subject>/seg.nii.gz, voxel for voxel on the grid of the subject's first channel;
+ *      quarantine/<subject>.json
  *
- * Scans are prepared as the checkpoint says its training data were; label values are those of the checkpoint's
- * cohort. */
+ * Scans are prepared as the checkpoint says its training data were; label values are those of
+ * the checkpoint's cohort. */
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -37,13 +38,16 @@ static const struct vt_port in[] = {
 	{ "model", VT_PORT_DIR, false, "a checkpoint: output of train" },
 	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
 	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
-	{ "brain", VT_PORT_DIR, true, "weights of a network that finds the brain: --weights of skullstrip-normalize" },
-	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
+	{ "brain", VT_PORT_DIR, true,
+		"weights of a network that finds the brain: --weights of skullstrip-normalize" },
+	{ "engines", VT_PORT_DIR, true,
+		"an earlier run on a card whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
-	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "", "which of the checkpoint's weights", weights, NULL },
+	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "",
+		"which of the checkpoint's weights", weights, NULL },
 	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "",
 		"find the brain: auto keeps a stripped input as it is", strips, NULL },
 	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "",
@@ -51,9 +55,11 @@ static const struct vt_param params[] = {
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "",
 		"mean over the eight mirrorings; eight times the work", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
-		"where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
+		"where the network is computed; auto: a card if there is one", vt_device_wishes,
+		NULL },
 	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
-		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
+		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles,
+		NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -66,7 +72,8 @@ struct job {
 	struct vt_device *device;
 	struct vt_prepare_opts prepare;
 	struct vt_learned_mask *brain;
-	struct vt_json *on_host;         /* subjects whose windows the host joined, a device having no room */
+	/* subjects whose windows the host joined, a device having no room */
+	struct vt_json *on_host;
 };
 
 /* The preparation of the training data; scans of another size of voxel are resampled to theirs. */
@@ -77,18 +84,20 @@ static int preparation_of(struct job *j, struct vt_err *err)
 	int rc = vt_prepare_settings_read(&j->prepare, vt_json_get(j->model.json, "settings"), err);
 
 	j->prepare.strip = (enum vt_strip)(p->strip + 1);
-	for (size_t a = 0; a < 3; a++)       /* stored z, y, x */
+	for (size_t a = 0; a < 3; a++) /* stored z, y, x */
 		if (j->prepare.spacing[a] <= 0 && !j->prepare.conform)
 			j->prepare.spacing[a] = vt_json_number(vt_json_at(spacing, 2 - a), 0);
 	return rc ? vt_err_prefix(err, "checkpoint.json") : 0;
 }
 
 /* Scans -> a container in memory. */
-static int prepare(const struct job *j, const char *subject, struct vt_patch_file *f, struct vt_err *err)
+static int prepare(const struct job *j, const char *subject, struct vt_patch_file *f,
+	struct vt_err *err)
 {
 	const struct vt_crop_opts crop = { .margin = 2, .multiple = 8 };
 	struct vt_prepared prepared = { .geometry = NULL };
-	int rc = vt_cohort_load(&prepared, subject, vt_stage_input(j->r, "scans"), j->manifest, &j->prepare, err);
+	int rc = vt_cohort_load(&prepared, subject, vt_stage_input(j->r, "scans"), j->manifest,
+		&j->prepare, err);
 
 	if (!rc)
 		rc = vt_crop_prepared(f, j->manifest, subject, &prepared, &crop, err);
@@ -105,7 +114,7 @@ struct one {
 	uint8_t *bits;
 	struct vt_err why;
 	pthread_t thread;
-	bool apart;              /* being prepared by the thread */
+	bool apart; /* being prepared by the thread */
 };
 
 static void *prepare_apart(void *ctx)
@@ -116,8 +125,8 @@ static void *prepare_apart(void *ctx)
 	return NULL;
 }
 
-/* Scans are read ahead while a device works.  Not where the network that finds brains runs on it too: a device takes
- * one thread at a time. */
+/* Scans are read ahead while a device works.  Not where the network that finds brains runs on it
+ * too: a device takes one thread at a time. */
 static bool reads_ahead(const struct job *j)
 {
 	return j->device && !j->brain;
@@ -145,7 +154,8 @@ static void begin(struct one *s)
 	const struct vt_predict_opts how = { p->overlap, p->flips };
 
 	if (!s->why.code)
-		vt_checkpoint_check_channels(&j->model, vt_json_get(s->f.header, "channels"), s->f.subject, &s->why);
+		vt_checkpoint_check_channels(&j->model, vt_json_get(s->f.header, "channels"),
+			s->f.subject, &s->why);
 	if (!s->why.code)
 		vt_predict_begin(&s->p, &j->session, 1, j->model.softmax, &s->f, &how, &s->why);
 	if (s->p && j->device && !vt_predict_on_device(s->p))
@@ -162,11 +172,12 @@ static void answer(struct one *s)
 	s->p = NULL;
 }
 
-/* The done-th: writes what was found, or puts the subject into quarantine; what is not the subject's fault is the
- * stage's error. */
+/* The done-th: writes what was found, or puts the subject into quarantine; what is not the
+ * subject's fault is the stage's error. */
 static int finish(struct one *s, size_t done, struct vt_err *err)
 {
-	char *dir = vt_path_join(vt_stage_out(s->j->r), s->id), *path = vt_path_join(dir, "seg.nii.gz");
+	char *dir = vt_path_join(vt_stage_out(s->j->r), s->id),
+	     *path = vt_path_join(dir, "seg.nii.gz");
 	int rc = s->why.code;
 
 	if (!rc && !(rc = vt_fs_mkdirs(dir, &s->why)))
@@ -186,7 +197,8 @@ static int finish(struct one *s, size_t done, struct vt_err *err)
 	return rc;
 }
 
-/* While a device works on subject i, i + 1 is read and i - 1 written; on the CPU one comes after the other. */
+/* While a device works on subject i, i + 1 is read and i - 1 written; on the CPU one comes after
+ * the other. */
 static int pass_through(struct one *s, size_t n, struct vt_err *err)
 {
 	bool ahead = reads_ahead(s->j);
@@ -194,8 +206,8 @@ static int pass_through(struct one *s, size_t n, struct vt_err *err)
 
 	for (size_t i = 0; !rc && i <= n; i++) {
 		if (i < n && vt_stage_stopping())
-			return vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", ahead && i ? i - 1 : i,
-				n);
+			return vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects",
+				ahead && i ? i - 1 : i, n);
 		if (i < n) {
 			take(&s[i]);
 			begin(&s[i]);
@@ -270,11 +282,15 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = vt_manifest_read(&j.manifest, vt_stage_input(r, "manifest"), err);
 	if (!rc)
-		rc = vt_device_open(&j.device, &(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-			.profile = vt_device_profiles[p->profile], .engines = vt_stage_input(r, "engines") }, err);
+		rc = vt_device_open(&j.device,
+			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
+				.profile = vt_device_profiles[p->profile],
+				.engines = vt_stage_input(r, "engines") },
+			err);
 	if (!rc)
-		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model, vt_stage_input(r, "model"),
-			weights[p->weights], vt_predict_items(j.device, j.model.patch), NULL, j.device, err);
+		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model,
+			vt_stage_input(r, "model"), weights[p->weights],
+			vt_predict_items(j.device, j.model.patch), NULL, j.device, err);
 	if (!rc)
 		rc = preparation_of(&j, err);
 	if (!rc && vt_stage_input(r, "brain"))
@@ -301,17 +317,27 @@ static void settle(void *p)
 }
 
 static const struct vt_stage stage = {
-	.name = "predict", .version = "2", .summary = "Segments subjects with a checkpoint, each in its own geometry.",
-	.about = "Scans are prepared as the checkpoint says its training data were: the same normalisation, axes, "
-	"spacing and correction. Channels must be the "
-		"checkpoint's, in its order. The label map lies voxel for voxel on the grid of the subject's first "
-		"channel, whatever its axes, with the "
-		"label values of the checkpoint's cohort. A brain mask that the manifest names is used; else the brain "
-		"is found as skullstrip-normalize "
-		"finds it, by a network if --brain gives one. A subject whose scans are bad is put into quarantine/ "
-		"and the others go on; the status then is 65.",
+	.name = "predict",
+	.version = "2",
+	.summary = "Segments subjects with a checkpoint, each in its own geometry.",
+	.about = "Scans are prepared as the checkpoint says its training data were: the same "
+		 "normalisation, axes, "
+		 "spacing and correction. Channels must be the "
+		 "checkpoint's, in its order. The label map lies voxel for voxel on the grid of "
+		 "the subject's first "
+		 "channel, whatever its axes, with the "
+		 "label values of the checkpoint's cohort. A brain mask that the manifest names is "
+		 "used; else the brain "
+		 "is found as skullstrip-normalize "
+		 "finds it, by a network if --brain gives one. A subject whose scans are bad is "
+		 "put into quarantine/ "
+		 "and the others go on; the status then is 65.",
 	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel",
-	.in = in, .params = params, .params_size = sizeof(struct params), .run = run, .settle = settle,
+	.in = in,
+	.params = params,
+	.params_size = sizeof(struct params),
+	.run = run,
+	.settle = settle,
 };
 
 int main(int argc, char **argv)

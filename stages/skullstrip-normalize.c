@@ -1,9 +1,9 @@
 /* skullstrip-normalize - raw scans -> brains that a network can read.
  *
- * For every subject the manifest finds in `scans`: the channels are read and checked to lie on one grid; an input that
- * is skull-stripped already is recognised, otherwise the brain is found (by a network if its weights are given);
- * intensities are normalised; the box of the brain is written.  A subject that cannot be prepared is quarantined and
- * the others go on. */
+ * For every subject the manifest finds in `scans`: the channels are read and checked to lie on
+ * one grid; an input that is skull-stripped already is recognised, otherwise the brain is found
+ * (by a network if its weights are given); intensities are normalised; the box of the brain is
+ * written.  A subject that cannot be prepared is quarantined and the others go on. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,8 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t strip, method, normalise, orient, grid, bias, align, interpolate, implausible, margin, device, profile;
+	int64_t strip, method, normalise, orient, grid, bias, align, interpolate, implausible,
+		margin, device, profile;
 	double tolerance, spacing, threshold, mask_margin;
 	const char *mask_channel;
 };
@@ -25,7 +26,8 @@ struct params {
 
 static const char *const strips[] = { "auto", "always", "never", NULL };
 static const char *const methods[] = { "auto", "surface", "learned", NULL };
-static const char *const rules[] = { "none", "zscore", "clip-minmax", "clip-zscore", "minmax", "quantile", NULL };
+static const char *const rules[] = { "none", "zscore", "clip-minmax", "clip-zscore", "minmax",
+	"quantile", NULL };
 static const char *const orients[] = { "ras", "native", NULL };
 static const char *const grids[] = { "spacing", "conform", "median", NULL };
 static const char *const biases[] = { "none", "n4", NULL };
@@ -36,8 +38,10 @@ static const char *const verdicts[] = { "flag", "refuse", NULL };
 static const struct vt_port in[] = {
 	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
 	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
-	{ "weights", VT_PORT_DIR, true, "of a network that finds the brain: model.json, model.safetensors" },
-	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
+	{ "weights", VT_PORT_DIR, true,
+		"of a network that finds the brain: model.json, model.safetensors" },
+	{ "engines", VT_PORT_DIR, true,
+		"an earlier run on a card whose convolution engines are repeated" },
 	{ 0 },
 };
 
@@ -48,17 +52,21 @@ static const struct vt_param params[] = {
 		"how: auto is learned if weights are given, else surface", methods, NULL },
 	{ "normalise", VT_PARAM_ENUM, FIELD(normalise), 1, 0, 0, "",
 		"rule for intensities inside the brain", rules, NULL },
-	{ "orient", VT_PARAM_ENUM, FIELD(orient), 0, 0, 0, "", "order of the output's axes", orients, NULL },
+	{ "orient", VT_PARAM_ENUM, FIELD(orient), 0, 0, 0, "", "order of the output's axes",
+		orients, NULL },
 	{ "grid", VT_PARAM_ENUM, FIELD(grid), 0, 0, 0, "",
-		"conform: 256 cubed at 1 mm, no crop; median: of all subjects in scans", grids, NULL },
-	{ "bias", VT_PARAM_ENUM, FIELD(bias), 0, 0, 0, "", "correction of the coil's intensity drift", biases, NULL },
-	{ "align", VT_PARAM_ENUM, FIELD(align), 0, 0, 0, "", "channels on another grid than the first", aligns, NULL },
+		"conform: 256 cubed at 1 mm, no crop; median: of all subjects in scans", grids,
+		NULL },
+	{ "bias", VT_PARAM_ENUM, FIELD(bias), 0, 0, 0, "",
+		"correction of the coil's intensity drift", biases, NULL },
+	{ "align", VT_PARAM_ENUM, FIELD(align), 0, 0, 0, "",
+		"channels on another grid than the first", aligns, NULL },
 	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm",
 		"distance of corners that still is one grid", NULL, NULL },
 	{ "spacing", VT_PARAM_REAL, FIELD(spacing), 0, -1, 10, "mm",
 		"resample to cubes; 0: the manifest's; -1: as scanned", NULL, NULL },
-	{ "interpolate", VT_PARAM_ENUM, FIELD(interpolate), 1, 0, 0, "",
-		"when resampling images", interpolations, NULL },
+	{ "interpolate", VT_PARAM_ENUM, FIELD(interpolate), 1, 0, 0, "", "when resampling images",
+		interpolations, NULL },
 	{ "margin", VT_PARAM_INT, FIELD(margin), 0, -1, 64, "voxel",
 		"kept around the brain's box; -1: no crop", NULL, NULL },
 	{ "threshold", VT_PARAM_REAL, FIELD(threshold), 0.4, 0.05, 0.95, "",
@@ -70,22 +78,26 @@ static const struct vt_param params[] = {
 	{ "implausible", VT_PARAM_ENUM, FIELD(implausible), 0, 0, 0, "",
 		"mask outside 700-2200 ml, or cut by the scan's side", verdicts, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
-		"where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
+		"where the network is computed; auto: a card if there is one", vt_device_wishes,
+		NULL },
 	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
-		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles, NULL },
+		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles,
+		NULL },
 	{ 0 },
 };
 
-/* What resampling aims at: a param, the median of the cohort, or what the manifest says; 0: as scanned. */
-static int spacing_of(double out[3], const struct params *p, const struct vt_manifest *m, const char *scans,
-	const struct vt_strs *ids,
-	struct vt_err *err)
+/* What resampling aims at: a param, the median of the cohort, or what the manifest says; 0: as
+ * scanned. */
+static int spacing_of(double out[3], const struct params *p, const struct vt_manifest *m,
+	const char *scans, const struct vt_strs *ids, struct vt_err *err)
 {
 	if (p->grid == 2)
 		return vt_cohort_spacing(out, m, scans, ids, err);
 	for (size_t a = 0; a < 3; a++)
-		out[a] = p->spacing < 0 ? 0 : p->spacing > 0 ? p->spacing :
-			vt_json_number(vt_json_at(vt_json_get(m->json, "spacing_mm"), a), 0);
+		out[a] = p->spacing < 0 ? 0
+			: p->spacing > 0
+			? p->spacing
+			: vt_json_number(vt_json_at(vt_json_get(m->json, "spacing_mm"), a), 0);
 	return 0;
 }
 
@@ -114,7 +126,8 @@ static struct vt_json *facts_of(const struct vt_prepare_report *report)
 	vt_json_put_int(j, "mask_ml", (int64_t)(report->brain.volume_ml + 0.5));
 	for (unsigned f = 1; f <= VT_BRAIN_SELF_CROSS; f <<= 1)
 		if (report->brain.flags & f)
-			vt_json_push(flags, vt_json_new_text(vt_brain_flag_text((enum vt_brain_flag)f)));
+			vt_json_push(flags,
+				vt_json_new_text(vt_brain_flag_text((enum vt_brain_flag)f)));
 	vt_json_put(j, "flags", flags);
 	return j;
 }
@@ -125,9 +138,8 @@ static bool is_about_the_subject(int code)
 	return code == VT_EDATA || code == VT_ENOINPUT;
 }
 
-static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, const struct vt_strs *ids,
-	const struct vt_prepare_opts *opts,
-	struct vt_err *err)
+static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m,
+	const struct vt_strs *ids, const struct vt_prepare_opts *opts, struct vt_err *err)
 {
 	struct vt_json *notes = vt_json_new(VT_JSON_OBJECT);
 	vt_progress_begin("skullstrip-normalize", "subject", ids->n);
@@ -137,7 +149,8 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, con
 		char *dir = vt_path_join(vt_stage_out(r), ids->v[i]);
 		if (vt_stage_stopping())
 			vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i, ids->n);
-		else if (!vt_cohort_prepare(dir, ids->v[i], vt_stage_input(r, "scans"), m, opts, &report, &why))
+		else if (!vt_cohort_prepare(dir, ids->v[i], vt_stage_input(r, "scans"), m, opts,
+				 &report, &why))
 			vt_json_put(notes, ids->v[i], facts_of(&report));
 		else if (!is_about_the_subject(why.code) || vt_fs_remove_tree(dir, err))
 			*err = why;
@@ -152,20 +165,24 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m, con
 }
 
 /* The network, if the brain is to be found by one, and its device. */
-static int open_weights(struct vt_learned_mask **out, struct vt_device **device, struct vt_stage_run *r,
-	struct vt_err *err)
+static int open_weights(struct vt_learned_mask **out, struct vt_device **device,
+	struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	const char *weights = vt_stage_input(r, "weights");
 	const struct vt_device_opts where = { .wish = (enum vt_device_wish)p->device,
-		.profile = vt_device_profiles[p->profile], .engines = vt_stage_input(r, "engines") };
+		.profile = vt_device_profiles[p->profile],
+		.engines = vt_stage_input(r, "engines") };
 
 	if (p->method == 2 && !weights)
-		return vt_err_set(err, VT_EUSAGE, "--method learned needs --weights DIR with model.json and "
+		return vt_err_set(err, VT_EUSAGE,
+			"--method learned needs --weights DIR with model.json and "
 			"model.safetensors");
 	if (!weights || p->method == 1)
 		return 0;
-	return vt_device_open(device, &where, err) ? err->code : vt_learned_mask_open(out, weights, *device, err);
+	return vt_device_open(device, &where, err)
+		? err->code
+		: vt_learned_mask_open(out, weights, *device, err);
 }
 
 static int run(struct vt_stage_run *r, struct vt_err *err)
@@ -206,28 +223,38 @@ static const struct vt_stage stage = {
 	.name = "skullstrip-normalize",
 	.version = "2",
 	.summary = "brain mask, normalisation and crop of every subject",
-	.about = "The brain is, in this order: the mask that the manifest names; the whole of a scan that is "
-	"skull-stripped already, which is told by its "
-		"constant border, its volume and its one piece (all channels or none); what a network finds if "
-		"--weights gives one; what a growing surface "
-		"finds. A mask under 700 ml, over 2200 ml or cut deeply by a side of the grid is flagged in "
-		"geometry.json, or with --implausible refuse "
-		"the subject is quarantined. qc.png shows every mask: look at it.\n\n"
-		"Channels must lie on one grid; --align rigid registers those that do not. Axes are turned to right, "
-		"front, head without resampling unless a "
-		"spacing is asked for, and geometry.json keeps the way back to the scan's own voxels. --grid median "
-		"takes the median over all subjects of "
-		"this run, so one more subject may change every output; for subjects that are prepared one by one "
-		"write the spacing into the manifest.\n\n"
-		"zscore: mean 0 and deviation 1 inside the brain, 0 outside. clip-minmax: the 1 and 99 percentiles of "
-		"the inside to 0 and 1. clip-zscore: "
-		"all voxels clipped at 0.5 and 99.5 percent, then their z-score (Med3D). minmax: all voxels to 0 and "
-		"1. quantile: the 2 and 98 percentiles "
-		"of the inside to 0 and 1, not clipped. Percentiles are numpy's; means of whole numbers are exact "
-		"sums.\n\n"
-		"Bias correction is off because it takes large bright tumours for drift (docs/decisions). A subject "
-		"that cannot be prepared is put into "
-		"quarantine/ with the reason and the others go on; the status then is 65.",
+	.about = "The brain is, in this order: the mask that the manifest names; the whole of a "
+		 "scan that is "
+		 "skull-stripped already, which is told by its "
+		 "constant border, its volume and its one piece (all channels or none); what a "
+		 "network finds if "
+		 "--weights gives one; what a growing surface "
+		 "finds. A mask under 700 ml, over 2200 ml or cut deeply by a side of the grid is "
+		 "flagged in "
+		 "geometry.json, or with --implausible refuse "
+		 "the subject is quarantined. qc.png shows every mask: look at it.\n\n"
+		 "Channels must lie on one grid; --align rigid registers those that do not. Axes "
+		 "are turned to right, "
+		 "front, head without resampling unless a "
+		 "spacing is asked for, and geometry.json keeps the way back to the scan's own "
+		 "voxels. --grid median "
+		 "takes the median over all subjects of "
+		 "this run, so one more subject may change every output; for subjects that are "
+		 "prepared one by one "
+		 "write the spacing into the manifest.\n\n"
+		 "zscore: mean 0 and deviation 1 inside the brain, 0 outside. clip-minmax: the 1 "
+		 "and 99 percentiles of "
+		 "the inside to 0 and 1. clip-zscore: "
+		 "all voxels clipped at 0.5 and 99.5 percent, then their z-score (Med3D). minmax: "
+		 "all voxels to 0 and "
+		 "1. quantile: the 2 and 98 percentiles "
+		 "of the inside to 0 and 1, not clipped. Percentiles are numpy's; means of whole "
+		 "numbers are exact "
+		 "sums.\n\n"
+		 "Bias correction is off because it takes large bright tumours for drift "
+		 "(docs/decisions). A subject "
+		 "that cannot be prepared is put into "
+		 "quarantine/ with the reason and the others go on; the status then is 65.",
 	.output = "<subject>/<role>.nii (f32), mask.nii, geometry.json, qc.png",
 	.in = in,
 	.params = params,

@@ -4,8 +4,8 @@
  *      previous  a checkpoint, or another program's file of weights, to start from (optional)
  * out  best.safetensors, last.safetensors, checkpoint.json, history.csv
  *
- * Killed at any moment and started again with the same inputs, it continues from its scratch directory and ends with
- * the same bytes. */
+ * Killed at any moment and started again with the same inputs, it continues from its scratch
+ * directory and ends with the same bytes. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,22 +19,25 @@
 
 struct params {
 	const char *model, *network, *output_weights, *patch, *leave;
-	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold, max_validation, optimiser,
-		schedule, averaging;
-	int64_t average_from, average_every, lookahead, activation, memory, device, devices, profile;
-	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip, slow_share,
-		average_decay, transfer_rate;
-	double dice, generalised, tversky, cross_entropy, focal, smooth, smooth_below, false_positive, false_negative,
-		focus, balance;
+	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold,
+		max_validation, optimiser, schedule, averaging;
+	int64_t average_from, average_every, lookahead, activation, memory, device, devices,
+		profile;
+	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip,
+		slow_share, average_decay, transfer_rate;
+	double dice, generalised, tversky, cross_entropy, focal, smooth, smooth_below,
+		false_positive, false_negative, focus, balance;
 	double foreground, scale, shift, noise, drop_channel;
-	bool nesterov, centralise, squared, batch_dice, background, flips, pad, recompute, repeat_input;
+	bool nesterov, centralise, squared, batch_dice, background, flips, pad, recompute,
+		repeat_input;
 };
 
 #define FIELD(f) offsetof(struct params, f)
 
 /* in the order of the enums that they stand for */
 static const char *const optimisers[] = { "sgd", "adam", "adamw", "radam", "ranger", NULL };
-static const char *const schedules[] = { "constant", "cosine", "poly", "exponential", "restarts", "one-cycle", NULL };
+static const char *const schedules[] = { "constant", "cosine", "poly", "exponential", "restarts",
+	"one-cycle", NULL };
 static const char *const averagings[] = { "none", "ema", "swa", NULL };
 static const char *const activations[] = { "sigmoid", "softmax", NULL };
 
@@ -44,10 +47,13 @@ static const char *const profiles[] = { "default", "f32", "tf32", "bf16", "fp16"
 static const struct vt_port in[] = {
 	{ "patches", VT_PORT_DIR, false, "output of crop-patch" },
 	{ "previous", VT_PORT_DIR, true,
-		"checkpoint whose last weights are the start, or one .pth, .pt or .safetensors file; an empty "
+		"checkpoint whose last weights are the start, or one .pth, .pt or .safetensors "
+		"file; an empty "
 		"directory is none" },
-	{ "engines", VT_PORT_DIR, true, "an earlier run on a card whose convolution engines are repeated" },
-	{ "replay", VT_PORT_DIR, true, "an earlier run whose changes of profile are repeated, with --profile auto" },
+	{ "engines", VT_PORT_DIR, true,
+		"an earlier run on a card whose convolution engines are repeated" },
+	{ "replay", VT_PORT_DIR, true,
+		"an earlier run whose changes of profile are repeated, with --profile auto" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -57,30 +63,39 @@ static const struct vt_param params[] = {
 	{ "network", VT_PARAM_JSON, FIELD(network), 0, 0, 0, "",
 		"the network's own params, e.g. {\"init_filters\": 8}", NULL, "{}" },
 	{ "activation", VT_PARAM_ENUM, FIELD(activation), 0, 0, 0, "",
-		"sigmoid: regions may overlap; softmax: they exclude each other", activations, NULL },
+		"sigmoid: regions may overlap; softmax: they exclude each other", activations,
+		NULL },
 	{ "patch", VT_PARAM_TEXT, FIELD(patch), 0, 0, 0, "voxel",
 		"edge of a cubic patch, or its edges z,y,x", NULL, "64" },
 	{ "pad", VT_PARAM_BOOL, FIELD(pad), 0, 0, 0, "",
 		"surround a volume smaller than the patch with zeros", NULL, NULL },
-	{ "batch", VT_PARAM_INT, FIELD(batch), 1, 1, 64, "patch", "patches of one pass", NULL, NULL },
+	{ "batch", VT_PARAM_INT, FIELD(batch), 1, 1, 64, "patch", "patches of one pass", NULL,
+		NULL },
 	{ "accumulate", VT_PARAM_INT, FIELD(accumulate), 1, 1, 1024, "pass",
 		"passes whose gradients make one step", NULL, NULL },
-	{ "steps", VT_PARAM_INT, FIELD(steps), 3000, 1, 10000000, "step", "optimiser steps", NULL, NULL },
+	{ "steps", VT_PARAM_INT, FIELD(steps), 3000, 1, 10000000, "step", "optimiser steps", NULL,
+		NULL },
 
 	{ "leave", VT_PARAM_TEXT, FIELD(leave), 0, 0, 0, "",
-		"parts that --previous need not fit, which start fresh, e.g. conv_seg,fc", NULL, "" },
+		"parts that --previous need not fit, which start fresh, e.g. conv_seg,fc", NULL,
+		"" },
 	{ "transfer_rate", VT_PARAM_REAL, FIELD(transfer_rate), 1, 0, 1, "",
 		"rate of what was taken from it, as a share; 0: frozen", NULL, NULL },
 	{ "repeat_input", VT_PARAM_BOOL, FIELD(repeat_input), 0, 0, 0, "",
-		"its kernels for one channel serve several: repeated, over their number", NULL, NULL },
+		"its kernels for one channel serve several: repeated, over their number", NULL,
+		NULL },
 
-	{ "rate", VT_PARAM_REAL, FIELD(rate), 1e-3, 1e-8, 10, "", "largest learning rate", NULL, NULL },
-	{ "schedule", VT_PARAM_ENUM, FIELD(schedule), VT_RATE_COSINE, 0, 0, "", "how the rate falls", schedules, NULL },
-	{ "warmup", VT_PARAM_INT, FIELD(warmup), 50, 0, 100000, "step", "linear warm-up of the rate", NULL, NULL },
+	{ "rate", VT_PARAM_REAL, FIELD(rate), 1e-3, 1e-8, 10, "", "largest learning rate", NULL,
+		NULL },
+	{ "schedule", VT_PARAM_ENUM, FIELD(schedule), VT_RATE_COSINE, 0, 0, "",
+		"how the rate falls", schedules, NULL },
+	{ "warmup", VT_PARAM_INT, FIELD(warmup), 50, 0, 100000, "step",
+		"linear warm-up of the rate", NULL, NULL },
 	{ "least_rate", VT_PARAM_REAL, FIELD(least_rate), 0.01, 0, 1, "",
 		"cosine, restarts: the end, as a share of the rate", NULL, NULL },
 	{ "power", VT_PARAM_REAL, FIELD(power), 0.9, 0.1, 10, "", "poly: exponent", NULL, NULL },
-	{ "gamma", VT_PARAM_REAL, FIELD(gamma), 0.99, 0.01, 1, "", "exponential: factor of a period", NULL, NULL },
+	{ "gamma", VT_PARAM_REAL, FIELD(gamma), 0.99, 0.01, 1, "",
+		"exponential: factor of a period", NULL, NULL },
 	{ "period", VT_PARAM_INT, FIELD(period), 250, 1, 10000000, "step",
 		"exponential, restarts: (first) period", NULL, NULL },
 	{ "growth", VT_PARAM_REAL, FIELD(growth), 1, 1, 10, "",
@@ -90,9 +105,12 @@ static const struct vt_param params[] = {
 		"how weights are updated", optimisers, NULL },
 	{ "momentum", VT_PARAM_REAL, FIELD(momentum), 0.9, 0, 0.9999, "",
 		"sgd's momentum; beta 1 of the others (ranger: 0.95 is usual)", NULL, NULL },
-	{ "beta2", VT_PARAM_REAL, FIELD(beta2), 0.999, 0, 0.999999, "", "of the squared gradients' mean", NULL, NULL },
-	{ "eps", VT_PARAM_REAL, FIELD(eps), 1e-8, 1e-12, 1, "", "added to the denominator", NULL, NULL },
-	{ "nesterov", VT_PARAM_BOOL, FIELD(nesterov), 0, 0, 0, "", "sgd: look ahead by the momentum", NULL, NULL },
+	{ "beta2", VT_PARAM_REAL, FIELD(beta2), 0.999, 0, 0.999999, "",
+		"of the squared gradients' mean", NULL, NULL },
+	{ "eps", VT_PARAM_REAL, FIELD(eps), 1e-8, 1e-12, 1, "", "added to the denominator", NULL,
+		NULL },
+	{ "nesterov", VT_PARAM_BOOL, FIELD(nesterov), 0, 0, 0, "",
+		"sgd: look ahead by the momentum", NULL, NULL },
 	{ "weight_decay", VT_PARAM_REAL, FIELD(weight_decay), 1e-5, 0, 1, "",
 		"in the gradient; beside it with adamw and ranger", NULL, NULL },
 	{ "centralise", VT_PARAM_BOOL, FIELD(centralise), 0, 0, 0, "",
@@ -101,7 +119,8 @@ static const struct vt_param params[] = {
 		"between steps of the slow weights; 0: none", NULL, NULL },
 	{ "slow_share", VT_PARAM_REAL, FIELD(slow_share), 0.5, 0, 1, "",
 		"lookahead: share of the way that the slow weights go", NULL, NULL },
-	{ "clip", VT_PARAM_REAL, FIELD(clip), 0, 0, 1e6, "", "largest norm of the gradients; 0: no limit", NULL, NULL },
+	{ "clip", VT_PARAM_REAL, FIELD(clip), 0, 0, 1e6, "",
+		"largest norm of the gradients; 0: no limit", NULL, NULL },
 	{ "averaging", VT_PARAM_ENUM, FIELD(averaging), 0, 0, 0, "",
 		"validate and keep a mean of the weights", averagings, NULL },
 	{ "average_decay", VT_PARAM_REAL, FIELD(average_decay), 0.999, 0.01, 0.999999, "",
@@ -111,19 +130,24 @@ static const struct vt_param params[] = {
 	{ "average_every", VT_PARAM_INT, FIELD(average_every), 100, 1, 10000000, "step",
 		"swa: between snapshots", NULL, NULL },
 
-	{ "dice", VT_PARAM_REAL, FIELD(dice), 1, 0, 100, "", "weight of the Dice loss", NULL, NULL },
+	{ "dice", VT_PARAM_REAL, FIELD(dice), 1, 0, 100, "", "weight of the Dice loss", NULL,
+		NULL },
 	{ "generalised", VT_PARAM_REAL, FIELD(generalised), 0, 0, 100, "",
 		"weight of the generalised Dice loss", NULL, NULL },
-	{ "tversky", VT_PARAM_REAL, FIELD(tversky), 0, 0, 100, "", "weight of the Tversky loss", NULL, NULL },
+	{ "tversky", VT_PARAM_REAL, FIELD(tversky), 0, 0, 100, "", "weight of the Tversky loss",
+		NULL, NULL },
 	{ "cross_entropy", VT_PARAM_REAL, FIELD(cross_entropy), 0, 0, 100, "",
 		"weight of the cross-entropy, binary with sigmoid", NULL, NULL },
-	{ "focal", VT_PARAM_REAL, FIELD(focal), 0, 0, 100, "", "weight of the focal loss", NULL, NULL },
-	{ "squared", VT_PARAM_BOOL, FIELD(squared), 1, 0, 0, "", "squares in the Dice loss's denominator", NULL, NULL },
+	{ "focal", VT_PARAM_REAL, FIELD(focal), 0, 0, 100, "", "weight of the focal loss", NULL,
+		NULL },
+	{ "squared", VT_PARAM_BOOL, FIELD(squared), 1, 0, 0, "",
+		"squares in the Dice loss's denominator", NULL, NULL },
 	{ "batch_dice", VT_PARAM_BOOL, FIELD(batch_dice), 0, 0, 0, "",
 		"Dice over the batch instead of each patch", NULL, NULL },
 	{ "background", VT_PARAM_BOOL, FIELD(background), 0, 0, 0, "",
 		"softmax: Dice and Tversky count the background too", NULL, NULL },
-	{ "smooth", VT_PARAM_REAL, FIELD(smooth), 1, 0, 1e6, "", "added to Dice's numerator", NULL, NULL },
+	{ "smooth", VT_PARAM_REAL, FIELD(smooth), 1, 0, 1e6, "", "added to Dice's numerator", NULL,
+		NULL },
 	{ "smooth_below", VT_PARAM_REAL, FIELD(smooth_below), 1, 1e-9, 1e6, "",
 		"added to Dice's denominator", NULL, NULL },
 	{ "false_positive", VT_PARAM_REAL, FIELD(false_positive), 0.5, 0, 10, "",
@@ -138,10 +162,14 @@ static const struct vt_param params[] = {
 
 	{ "foreground", VT_PARAM_REAL, FIELD(foreground), 0.7, 0, 1, "",
 		"share of patches centred near foreground", NULL, NULL },
-	{ "flips", VT_PARAM_BOOL, FIELD(flips), 1, 0, 0, "", "mirror each axis with probability 1/2", NULL, NULL },
-	{ "scale", VT_PARAM_REAL, FIELD(scale), 0.1, 0, 1, "", "intensity times 1 + U(-scale, scale)", NULL, NULL },
-	{ "shift", VT_PARAM_REAL, FIELD(shift), 0.1, 0, 10, "", "intensity plus U(-shift, shift)", NULL, NULL },
-	{ "noise", VT_PARAM_REAL, FIELD(noise), 0, 0, 10, "", "standard deviation of added noise", NULL, NULL },
+	{ "flips", VT_PARAM_BOOL, FIELD(flips), 1, 0, 0, "",
+		"mirror each axis with probability 1/2", NULL, NULL },
+	{ "scale", VT_PARAM_REAL, FIELD(scale), 0.1, 0, 1, "",
+		"intensity times 1 + U(-scale, scale)", NULL, NULL },
+	{ "shift", VT_PARAM_REAL, FIELD(shift), 0.1, 0, 10, "", "intensity plus U(-shift, shift)",
+		NULL, NULL },
+	{ "noise", VT_PARAM_REAL, FIELD(noise), 0, 0, 10, "", "standard deviation of added noise",
+		NULL, NULL },
 	{ "drop_channel", VT_PARAM_REAL, FIELD(drop_channel), 0, 0, 1, "",
 		"probability that one channel is all zero", NULL, NULL },
 
@@ -149,17 +177,20 @@ static const struct vt_param params[] = {
 		"validation fold of the manifest's split; -1: none", NULL, NULL },
 	{ "max_validation", VT_PARAM_INT, FIELD(max_validation), 0, 0, 100000, "subject",
 		"predicted at each validation; 0: all", NULL, NULL },
-	{ "validate", VT_PARAM_INT, FIELD(validate), 500, 1, 10000000, "step", "between validations", NULL, NULL },
+	{ "validate", VT_PARAM_INT, FIELD(validate), 500, 1, 10000000, "step",
+		"between validations", NULL, NULL },
 	{ "save", VT_PARAM_INT, FIELD(save), 100, 1, 10000000, "step",
 		"between saves of the state to resume from", NULL, NULL },
 	{ "seed", VT_PARAM_INT, FIELD(seed), 1, 0, 9007199254740991, "",
 		"of weights, order, patches and augmentation", NULL, NULL },
 	{ "recompute", VT_PARAM_BOOL, FIELD(recompute), 1, 0, 0, "",
-		"make activations again instead of keeping them: less memory, same bits", NULL, NULL },
+		"make activations again instead of keeping them: less memory, same bits", NULL,
+		NULL },
 	{ "memory", VT_PARAM_INT, FIELD(memory), 0, 0, 16777216, "MiB",
 		"refuse a plan that needs more; 0: no limit", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
-		"where the network is computed; auto: a card if there is one", vt_device_wishes, NULL },
+		"where the network is computed; auto: a card if there is one", vt_device_wishes,
+		NULL },
 	{ "devices", VT_PARAM_INT, FIELD(devices), 1, 1, 16, "card",
 		"that share each batch evenly, with --device cuda", NULL, NULL },
 	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
@@ -168,9 +199,14 @@ static const struct vt_param params[] = {
 };
 
 static const struct vt_heading headings[] = {
-	{ "model", "network and batch" }, { "leave", "start from other weights" }, { "rate", "learning rate" },
-		{ "optimiser", "optimiser" }, { "dice", "loss" },
-	{ "foreground", "patches" }, { "fold", "validation and the run" }, { NULL, NULL },
+	{ "model", "network and batch" },
+	{ "leave", "start from other weights" },
+	{ "rate", "learning rate" },
+	{ "optimiser", "optimiser" },
+	{ "dice", "loss" },
+	{ "foreground", "patches" },
+	{ "fold", "validation and the run" },
+	{ NULL, NULL },
 };
 
 static uint64_t total_steps;
@@ -187,13 +223,14 @@ static bool is_weights(const char *name)
 	static const char *const ends[] = { ".pth", ".pt", ".safetensors" };
 
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-		if (strlen(name) > strlen(ends[i]) && !strcmp(name + strlen(name) - strlen(ends[i]), ends[i]))
+		if (strlen(name) > strlen(ends[i]) &&
+			!strcmp(name + strlen(name) - strlen(ends[i]), ends[i]))
 			return true;
 	return false;
 }
 
-/* The weights to start from, for the caller to free; NULL if there are none: the first run of a pipeline finds an empty
- * directory. */
+/* The weights to start from, for the caller to free; NULL if there are none: the first run of a
+ * pipeline finds an empty directory. */
 static int previous(char **out, const struct vt_stage_run *r, struct vt_err *err)
 {
 	const char *dir = vt_stage_input(r, "previous");
@@ -210,8 +247,10 @@ static int previous(char **out, const struct vt_stage_run *r, struct vt_err *err
 		if (!is_weights(names.v[i]))
 			continue;
 		if (*out)
-			rc = vt_err_set(err, VT_EDATA, "--previous=%s: there is no last.safetensors and more than one "
-				"other file of weights; keep one", dir);
+			rc = vt_err_set(err, VT_EDATA,
+				"--previous=%s: there is no last.safetensors and more than one "
+				"other file of weights; keep one",
+				dir);
 		else
 			*out = vt_path_join(dir, names.v[i]);
 	}
@@ -221,27 +260,35 @@ static int previous(char **out, const struct vt_stage_run *r, struct vt_err *err
 
 static struct vt_loss loss_of(const struct params *p)
 {
-	return (struct vt_loss){ .softmax = p->activation == 1, .dice = p->dice, .generalised = p->generalised,
+	return (struct vt_loss){ .softmax = p->activation == 1,
+		.dice = p->dice,
+		.generalised = p->generalised,
 		.tversky = p->tversky,
-		.cross_entropy = p->cross_entropy, .focal = p->focal, .squared = p->squared, .batch = p->batch_dice,
+		.cross_entropy = p->cross_entropy,
+		.focal = p->focal,
+		.squared = p->squared,
+		.batch = p->batch_dice,
 		.no_background = !p->background,
-		.smooth = p->smooth, .smooth_below = p->smooth_below, .false_positive = p->false_positive,
+		.smooth = p->smooth,
+		.smooth_below = p->smooth_below,
+		.false_positive = p->false_positive,
 		.false_negative = p->false_negative,
-		.gamma = p->focus, .balance = p->balance };
+		.gamma = p->focus,
+		.balance = p->balance };
 }
 
 static struct vt_schedule schedule_of(const struct params *p)
 {
-	return (struct vt_schedule){ (enum vt_schedule_kind)p->schedule, p->rate, p->least_rate, p->power, p->gamma,
-		p->growth, (uint64_t)p->steps,
-		(uint64_t)p->warmup, (uint64_t)p->period };
+	return (struct vt_schedule){ (enum vt_schedule_kind)p->schedule, p->rate, p->least_rate,
+		p->power, p->gamma, p->growth, (uint64_t)p->steps, (uint64_t)p->warmup,
+		(uint64_t)p->period };
 }
 
 static struct vt_optim_opts optim_of(const struct params *p)
 {
-	return (struct vt_optim_opts){ (enum vt_optim_kind)p->optimiser, p->momentum, p->beta2, p->eps, p->weight_decay,
-		p->nesterov, p->centralise,
-		(int)p->lookahead, p->slow_share, p->clip };
+	return (struct vt_optim_opts){ (enum vt_optim_kind)p->optimiser, p->momentum, p->beta2,
+		p->eps, p->weight_decay, p->nesterov, p->centralise, (int)p->lookahead,
+		p->slow_share, p->clip };
 }
 
 /* What options point to. */
@@ -249,7 +296,7 @@ struct owned {
 	struct vt_json *network, *weights;
 	double *output_weights;
 	char *previous, *leave;
-	const char *part[17];    /* of leave; NULL behind the last */
+	const char *part[17]; /* of leave; NULL behind the last */
 	struct vt_precision_change *changes;
 	struct vt_device *device[VT_LEVELS];
 };
@@ -262,7 +309,8 @@ static int parse_leave(struct owned *w, const char *text, struct vt_err *err)
 	rest = w->leave = vt_xstrdup(text);
 	while ((part = strsep(&rest, ",")) != NULL) {
 		if (n == sizeof(w->part) / sizeof(w->part[0]) - 1)
-			return vt_err_set(err, VT_EUSAGE, "--leave=%s: names more than %zu parts", text, n);
+			return vt_err_set(err, VT_EUSAGE, "--leave=%s: names more than %zu parts",
+				text, n);
 		if (*part)
 			w->part[n++] = part;
 	}
@@ -274,15 +322,18 @@ static int parse_owned(struct owned *w, const struct params *p, struct vt_err *e
 	int rc = vt_json_parse(&w->network, p->network, strlen(p->network), "--network", err);
 
 	if (!rc)
-		rc = vt_json_parse(&w->weights, p->output_weights, strlen(p->output_weights), "--output_weights", err);
+		rc = vt_json_parse(&w->weights, p->output_weights, strlen(p->output_weights),
+			"--output_weights", err);
 	if (rc)
 		return rc;
 	w->output_weights = vt_xcalloc(w->weights->n + 1, sizeof(double));
 	for (size_t i = 0; i < w->weights->n; i++) {
 		w->output_weights[i] = vt_json_number(vt_json_at(w->weights, i), -1);
 		if (w->output_weights[i] < 0)
-			return vt_err_set(err, VT_EUSAGE, "--output_weights=%s: must be a list of numbers of 0 and "
-				"more", p->output_weights);
+			return vt_err_set(err, VT_EUSAGE,
+				"--output_weights=%s: must be a list of numbers of 0 and "
+				"more",
+				p->output_weights);
 	}
 	return 0;
 }
@@ -299,15 +350,16 @@ static void release(struct owned *w)
 		vt_device_close(w->device[level]);
 }
 
-static int read_changes(struct owned *w, struct vt_precision_opts *o, const char *dir, struct vt_err *err)
+static int read_changes(struct owned *w, struct vt_precision_opts *o, const char *dir,
+	struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "precision.jsonl");
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_fs_read(&text, path, 1u << 26, err);
 
 	if (!rc)
-		rc = vt_precision_read_lines(&w->changes, &o->n_replay, text.data ? text.data : "", text.len, path,
-			err);
+		rc = vt_precision_read_lines(&w->changes, &o->n_replay, text.data ? text.data : "",
+			text.len, path, err);
 	o->replay = w->changes;
 	o->replaying = true;
 	vt_buf_release(&text);
@@ -316,19 +368,24 @@ static int read_changes(struct owned *w, struct vt_precision_opts *o, const char
 }
 
 /* Which level a step runs at: one and the same, or as decided on the way. */
-static int precision_of(struct vt_precision_opts *o, struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
+static int precision_of(struct vt_precision_opts *o, struct owned *w, const struct vt_stage_run *r,
+	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	bool cpu = p->device == VT_DEVICE_CPU;
 	const char *replay = vt_stage_input(r, "replay");
 
 	if (cpu && (p->profile == TF32 || p->profile == FP16))
-		return vt_err_set(err, VT_EUSAGE, "--profile=%s: the CPU computes in f32 or bf16; this one needs "
-			"--device cuda", profiles[p->profile]);
-	if (replay && p->profile != AUTO)
-		return vt_err_set(err, VT_EUSAGE, "--replay: repeats the changes of --profile auto, not of %s",
+		return vt_err_set(err, VT_EUSAGE,
+			"--profile=%s: the CPU computes in f32 or bf16; this one needs "
+			"--device cuda",
 			profiles[p->profile]);
-	*o = (struct vt_precision_opts){ .replaying = p->profile != AUTO, .top = cpu ? VT_LEVEL_BF16 : VT_LEVEL_FP16 };
+	if (replay && p->profile != AUTO)
+		return vt_err_set(err, VT_EUSAGE,
+			"--replay: repeats the changes of --profile auto, not of %s",
+			profiles[p->profile]);
+	*o = (struct vt_precision_opts){ .replaying = p->profile != AUTO,
+		.top = cpu ? VT_LEVEL_BF16 : VT_LEVEL_FP16 };
 	if (p->profile == FP16)
 		o->first = VT_LEVEL_FP16;
 	else if (p->profile == BF16 || (p->profile == DEFAULT && !cpu))
@@ -337,7 +394,8 @@ static int precision_of(struct vt_precision_opts *o, struct owned *w, const stru
 }
 
 /* A device for each level that may come; with one level, also for validation. */
-static int open_devices(struct owned *w, struct vt_train_opts *o, const struct vt_stage_run *r, struct vt_err *err)
+static int open_devices(struct owned *w, struct vt_train_opts *o, const struct vt_stage_run *r,
+	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	bool many = p->profile == AUTO;
@@ -347,8 +405,11 @@ static int open_devices(struct owned *w, struct vt_train_opts *o, const struct v
 		if (many || level == (int)o->precision.first)
 			rc = vt_device_open(&w->device[level],
 				&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-				.profile = many ? vt_level_names[level] : profiles[p->profile],
-				.engines = vt_stage_input(r, "engines"), .cards = (int)p->devices }, err);
+					.profile =
+						many ? vt_level_names[level] : profiles[p->profile],
+					.engines = vt_stage_input(r, "engines"),
+					.cards = (int)p->devices },
+				err);
 	memcpy(o->device, w->device, sizeof(o->device));
 	if (!many)
 		o->device[VT_LEVEL_F32] = w->device[o->precision.first];
@@ -360,11 +421,14 @@ static int check_devices(const struct params *p, struct vt_err *err)
 	if (p->devices > 1 && p->device == VT_DEVICE_CPU)
 		return vt_err_set(err, VT_EUSAGE,
 			"--devices=%d: cards share a batch, the CPU does not; give --device cuda, "
-			"or --devices 1", (int)p->devices);
+			"or --devices 1",
+			(int)p->devices);
 	if (p->batch % p->devices)
 		return vt_err_set(err, VT_EUSAGE,
-			"--devices=%d: --batch=%d does not divide over them; give a batch of %d or a "
-			"multiple", (int)p->devices, (int)p->batch, (int)p->devices);
+			"--devices=%d: --batch=%d does not divide over them; give a batch of %d or "
+			"a "
+			"multiple",
+			(int)p->devices, (int)p->batch, (int)p->devices);
 	return 0;
 }
 
@@ -376,14 +440,17 @@ static int parse_patch(int patch[3], const char *text, struct vt_err *err)
 	if (sscanf(text, "%d%c", &patch[0], &rest) == 1)
 		patch[1] = patch[2] = patch[0];
 	else if (sscanf(text, "%d,%d,%d%c", &patch[0], &patch[1], &patch[2], &rest) != 3)
-		return vt_err_set(err, VT_EUSAGE, "--patch=%s: must be one edge or three, z,y,x", text);
+		return vt_err_set(err, VT_EUSAGE, "--patch=%s: must be one edge or three, z,y,x",
+			text);
 	for (int a = 0; a < 3; a++)
 		if (patch[a] < 8 || patch[a] > 512)
-			return vt_err_set(err, VT_EUSAGE, "--patch=%s: an edge must lie from 8 to 512 voxels", text);
+			return vt_err_set(err, VT_EUSAGE,
+				"--patch=%s: an edge must lie from 8 to 512 voxels", text);
 	return 0;
 }
 
-static int options(struct vt_train_opts *o, struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
+static int options(struct vt_train_opts *o, struct owned *w, const struct vt_stage_run *r,
+	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	struct vt_precision_opts precision;
@@ -400,27 +467,46 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	if (!rc)
 		rc = precision_of(&precision, w, r, err);
 	if (!rc && p->dice + p->generalised + p->tversky + p->cross_entropy + p->focal <= 0)
-		rc = vt_err_set(err, VT_EUSAGE, "every loss has weight 0; give --dice 1 or another one");
+		rc = vt_err_set(err, VT_EUSAGE,
+			"every loss has weight 0; give --dice 1 or another one");
 	if (rc)
 		return rc;
-	*o = (struct vt_train_opts){ .model = p->model, .model_params = w->network,
-		.patch = { patch[0], patch[1], patch[2] }, .batch = (int)p->batch,
-		.cards = (int)p->devices, .accumulate = (int)p->accumulate, .steps = (uint64_t)p->steps,
+	*o = (struct vt_train_opts){ .model = p->model,
+		.model_params = w->network,
+		.patch = { patch[0], patch[1], patch[2] },
+		.batch = (int)p->batch,
+		.cards = (int)p->devices,
+		.accumulate = (int)p->accumulate,
+		.steps = (uint64_t)p->steps,
 		.validate = (uint64_t)p->validate,
-			.save = (uint64_t)p->save,
-		.seed = (uint64_t)p->seed, .schedule = schedule_of(p), .optim = optim_of(p), .loss = loss_of(p),
+		.save = (uint64_t)p->save,
+		.seed = (uint64_t)p->seed,
+		.schedule = schedule_of(p),
+		.optim = optim_of(p),
+		.loss = loss_of(p),
 		.output_weights = w->output_weights,
 		.n_output_weights = (int)w->weights->n,
-		.draw = { .foreground = p->foreground, .flips = p->flips, .scale = p->scale, .shift = p->shift,
-		.noise = p->noise, .drop = p->drop_channel },
-		.averaging = (enum vt_averaging)p->averaging, .average_decay = p->average_decay,
-			.average_from = (uint64_t)p->average_from,
+		.draw = { .foreground = p->foreground,
+			.flips = p->flips,
+			.scale = p->scale,
+			.shift = p->shift,
+			.noise = p->noise,
+			.drop = p->drop_channel },
+		.averaging = (enum vt_averaging)p->averaging,
+		.average_decay = p->average_decay,
+		.average_from = (uint64_t)p->average_from,
 		.average_every = (uint64_t)p->average_every,
-		.on_device = p->device != VT_DEVICE_CPU, .precision = precision, .pad = p->pad,
+		.on_device = p->device != VT_DEVICE_CPU,
+		.precision = precision,
+		.pad = p->pad,
 		.recompute = p->recompute,
-		.memory_limit = (size_t)p->memory << 20, .fold = (int)p->fold, .max_validation = (int)p->max_validation,
-		.parent = w->previous, .parent_tree = w->previous ? vt_stage_tree(r, "previous") : NULL,
-		.transfer_rate = p->transfer_rate, .fit = { .leave = w->part, .repeat_input = p->repeat_input },
+		.memory_limit = (size_t)p->memory << 20,
+		.fold = (int)p->fold,
+		.max_validation = (int)p->max_validation,
+		.parent = w->previous,
+		.parent_tree = w->previous ? vt_stage_tree(r, "previous") : NULL,
+		.transfer_rate = p->transfer_rate,
+		.fit = { .leave = w->part, .repeat_input = p->repeat_input },
 		.stopping = vt_stage_stopping,
 		.progress = progress };
 	return 0;
@@ -442,8 +528,8 @@ static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 	return rc;
 }
 
-/* Who was trained on, who chose the weights, who was set aside: in the record too, for those who have no checkpoint at
- * hand. */
+/* Who was trained on, who chose the weights, who was set aside: in the record too, for those who
+ * have no checkpoint at hand. */
 static int note_split(struct vt_stage_run *r, struct vt_err *err)
 {
 	char *path = vt_path_join(vt_stage_out(r), "checkpoint.json");
@@ -487,17 +573,29 @@ static void settle(void *p)
 }
 
 static const struct vt_stage stage = {
-	.name = "train", .version = "2", .summary = "Trains a segmentation network on patch containers.",
-	.about = "The loss is the sum of the terms whose weight is not 0, over every output of the network. Labelled "
-	"subjects outside the test set and the "
-		"validation fold are trained on; the validation fold is predicted whole every --validate steps and the "
-		"weights with the best mean Dice are kept.\n\n"
-		"The same patches, params and binary give the same bytes for any number of threads, any vector width, "
-		"and after any number of kills.",
-	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv; precision.jsonl with --profile "
-	"auto",
-	.in = in, .params = params, .headings = headings, .params_size = sizeof(struct params), .learns = true,
-	.run = run, .plan = plan, .settle = settle,
+	.name = "train",
+	.version = "2",
+	.summary = "Trains a segmentation network on patch containers.",
+	.about = "The loss is the sum of the terms whose weight is not 0, over every output of the "
+		 "network. Labelled "
+		 "subjects outside the test set and the "
+		 "validation fold are trained on; the validation fold is predicted whole every "
+		 "--validate steps and the "
+		 "weights with the best mean Dice are kept.\n\n"
+		 "The same patches, params and binary give the same bytes for any number of "
+		 "threads, any vector width, "
+		 "and after any number of kills.",
+	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv; "
+		  "precision.jsonl with --profile "
+		  "auto",
+	.in = in,
+	.params = params,
+	.headings = headings,
+	.params_size = sizeof(struct params),
+	.learns = true,
+	.run = run,
+	.plan = plan,
+	.settle = settle,
 };
 
 int main(int argc, char **argv)

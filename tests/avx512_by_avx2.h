@@ -1,7 +1,8 @@
-/* avx512_by_avx2.h - the AVX-512 instructions that the kernels use, each as two AVX2 halves, so that their source
- * runs where there is no AVX-512: included before kernels_avx512.c and tile_avx512_bf16.c, compiled for AVX2 and FMA.
- * What it proves is the kernels' indexing and order of sums; what the processor's instructions do is the processor's.
- * VDPBF16PS is bf16.h's definition. */
+/* avx512_by_avx2.h - the AVX-512 instructions that the kernels use, each as two AVX2 halves, so
+ * that their source runs where there is no AVX-512: included before kernels_avx512.c and
+ * tile_avx512_bf16.c, compiled for AVX2 and FMA.  What it proves is the kernels' indexing and
+ * order of sums; what the processor's instructions do is the processor's.  VDPBF16PS is bf16.h's
+ * definition. */
 #ifndef TESTS_AVX512_BY_AVX2_H
 #define TESTS_AVX512_BY_AVX2_H
 
@@ -10,13 +11,19 @@
 
 #include "common/nn/cpu/bf16.h"
 
-#pragma GCC diagnostic ignored "-Wpsabi"         /* 64-byte vectors go by reference; everything here is inlined */
+#pragma GCC diagnostic ignored                                                                     \
+	"-Wpsabi" /* 64-byte vectors go by reference; everything here is inlined */
 
 #define HALVES static inline __attribute__((always_inline))
 
 typedef float emulated_512 __attribute__((vector_size(64), aligned(32), may_alias));
 typedef float emulated_256 __attribute__((vector_size(32), may_alias));
-typedef union { emulated_512 v; __m256 half[2]; float f[16]; uint32_t u[16]; } emulated_halves;
+typedef union {
+	emulated_512 v;
+	__m256 half[2];
+	float f[16];
+	uint32_t u[16];
+} emulated_halves;
 
 HALVES emulated_512 emulated_join(__m256 lo, __m256 hi)
 {
@@ -27,7 +34,12 @@ HALVES emulated_512 emulated_join(__m256 lo, __m256 hi)
 	return h.v;
 }
 
-HALVES __m256 emulated_half(emulated_512 v, int i) { emulated_halves h; h.v = v; return h.half[i]; }
+HALVES __m256 emulated_half(emulated_512 v, int i)
+{
+	emulated_halves h;
+	h.v = v;
+	return h.half[i];
+}
 
 HALVES emulated_512 emulated_insert(emulated_512 v, __m256 a, int i)
 {
@@ -38,8 +50,14 @@ HALVES emulated_512 emulated_insert(emulated_512 v, __m256 a, int i)
 	return h.v;
 }
 
-HALVES emulated_512 emulated_set1(float a) { return emulated_join(_mm256_set1_ps(a), _mm256_set1_ps(a)); }
-HALVES emulated_512 emulated_load(const float *p) { return emulated_join(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+HALVES emulated_512 emulated_set1(float a)
+{
+	return emulated_join(_mm256_set1_ps(a), _mm256_set1_ps(a));
+}
+HALVES emulated_512 emulated_load(const float *p)
+{
+	return emulated_join(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
+}
 
 HALVES void emulated_store(float *p, emulated_512 v)
 {
@@ -49,7 +67,8 @@ HALVES void emulated_store(float *p, emulated_512 v)
 
 HALVES emulated_512 emulated_fmadd(emulated_512 a, emulated_512 b, emulated_512 c)
 {
-	return emulated_join(_mm256_fmadd_ps(emulated_half(a, 0), emulated_half(b, 0), emulated_half(c, 0)),
+	return emulated_join(_mm256_fmadd_ps(emulated_half(a, 0), emulated_half(b, 0),
+				     emulated_half(c, 0)),
 		_mm256_fmadd_ps(emulated_half(a, 1), emulated_half(b, 1), emulated_half(c, 1)));
 }
 
@@ -85,25 +104,27 @@ HALVES emulated_512 emulated_set1_int(int a)
 
 HALVES __m256 emulated_dot_256(__m256 acc, __m256 x, __m256 w)
 {
-	return emulated_half(emulated_dot(emulated_join(acc, acc), emulated_join(x, x), emulated_join(w, w)), 0);
+	return emulated_half(emulated_dot(emulated_join(acc, acc), emulated_join(x, x),
+				     emulated_join(w, w)),
+		0);
 }
 
 #undef _mm512_extractf32x8_ps
 #undef _mm512_insertf32x8
-#define __m512 emulated_512
-#define __m512bh emulated_512
-#define __m256bh emulated_256
-#define _mm512_setzero_ps() emulated_set1(0.0f)
-#define _mm512_set1_ps emulated_set1
-#define _mm512_set1_epi32 emulated_set1_int
-#define _mm512_loadu_ps emulated_load
-#define _mm512_storeu_ps emulated_store
-#define _mm512_fmadd_ps emulated_fmadd
-#define _mm512_castps256_ps512(a) emulated_join(a, a)
-#define _mm512_castps512_ps256(a) emulated_half(a, 0)
-#define _mm512_extractf32x8_ps emulated_half
-#define _mm512_insertf32x8 emulated_insert
-#define _mm512_dpbf16_ps emulated_dot
+#define __m512                      emulated_512
+#define __m512bh                    emulated_512
+#define __m256bh                    emulated_256
+#define _mm512_setzero_ps()         emulated_set1(0.0f)
+#define _mm512_set1_ps              emulated_set1
+#define _mm512_set1_epi32           emulated_set1_int
+#define _mm512_loadu_ps             emulated_load
+#define _mm512_storeu_ps            emulated_store
+#define _mm512_fmadd_ps             emulated_fmadd
+#define _mm512_castps256_ps512(a)   emulated_join(a, a)
+#define _mm512_castps512_ps256(a)   emulated_half(a, 0)
+#define _mm512_extractf32x8_ps      emulated_half
+#define _mm512_insertf32x8          emulated_insert
+#define _mm512_dpbf16_ps            emulated_dot
 #define _mm256_dpbf16_ps(acc, x, w) emulated_dot_256(acc, (__m256)(x), (__m256)(w))
 
 #endif

@@ -1,5 +1,5 @@
-/* gpu.h - what the tests of the GPU engine share: the emulated plugin (GPU_PLUGIN: another, for a real card),
- * inputs, distances. */
+/* gpu.h - what the tests of the GPU engine share: the emulated plugin (GPU_PLUGIN: another, for
+ * a real card), inputs, distances. */
 #ifndef TESTS_GPU_H
 #define TESTS_GPU_H
 
@@ -17,7 +17,8 @@ static inline void gpu_test_begin(int argc, char **argv)
 	char *plugin = malloc(strlen(argv[0]) + 64);
 
 	(void)argc;
-	sprintf(plugin, "%.*slibvoxtrail-emulated.so", slash ? (int)(slash - argv[0]) + 1 : 0, argv[0]);
+	sprintf(plugin, "%.*slibvoxtrail-emulated.so", slash ? (int)(slash - argv[0]) + 1 : 0,
+		argv[0]);
 	setenv("VOXTRAIL_PLUGIN", getenv("GPU_PLUGIN") ? getenv("GPU_PLUGIN") : plugin, 1);
 	free(plugin);
 	vt_log_open("test", VT_LOG_TEXT, VT_LOG_ERROR);

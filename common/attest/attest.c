@@ -87,8 +87,10 @@ static struct vt_json *subjects(const struct vt_json *outputs)
 
 		vt_json_push(list, tree_descriptor(outputs->item[i]));
 		for (size_t k = 0; files && k < files->n; k++)
-			vt_json_push(list, descriptor(vt_attest_text(files->item[k], "path"),
-				vt_attest_sha256(vt_attest_text(files->item[k], "sha256"))));
+			vt_json_push(list,
+				descriptor(vt_attest_text(files->item[k], "path"),
+					vt_attest_sha256(
+						vt_attest_text(files->item[k], "sha256"))));
 	}
 	return list;
 }
@@ -102,22 +104,26 @@ static struct vt_json *dependencies(const struct vt_json *record)
 
 	for (size_t i = 0; inputs && i < inputs->n; i++) {
 		const struct vt_json *files = vt_json_get(inputs->item[i], "files"),
-			*parents = vt_json_get(inputs->item[i], "parents");
+				     *parents = vt_json_get(inputs->item[i], "parents");
 
 		vt_json_push(list, tree_descriptor(inputs->item[i]));
 		for (size_t k = 0; files && k < files->n; k++) {
 			char *name = vt_asprintf("%s/%s", vt_attest_text(inputs->item[i], "port"),
 				vt_attest_text(files->item[k], "path"));
 
-			vt_json_push(list, descriptor(name,
-				vt_attest_sha256(vt_attest_text(files->item[k], "sha256"))));
+			vt_json_push(list,
+				descriptor(name,
+					vt_attest_sha256(
+						vt_attest_text(files->item[k], "sha256"))));
 			free(name);
 		}
 		for (size_t k = 0; parents && k < parents->n; k++)
-			vt_json_push(list, descriptor("record.json",
-				vt_attest_sha256(vt_json_text(parents->item[k], ""))));
+			vt_json_push(list,
+				descriptor("record.json",
+					vt_attest_sha256(vt_json_text(parents->item[k], ""))));
 	}
-	vt_json_push(list, descriptor("binary", vt_attest_sha256(vt_attest_text(record, "binary"))));
+	vt_json_push(list,
+		descriptor("binary", vt_attest_sha256(vt_attest_text(record, "binary"))));
 	vt_json_put_text(code, "gitCommit", commit);
 	if (*commit && strcmp(commit, "unknown"))
 		vt_json_push(list, descriptor("source", code));
@@ -129,7 +135,7 @@ static struct vt_json *dependencies(const struct vt_json *record)
 static struct vt_json *build_definition(const struct vt_json *record)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *external = vt_json_new(VT_JSON_OBJECT),
-		*internal = vt_json_new(VT_JSON_OBJECT);
+		       *internal = vt_json_new(VT_JSON_OBJECT);
 	const struct vt_json *params = vt_json_get(record, "params");
 
 	vt_json_put_text(j, "buildType", "urn:voxtrail:stage:v1");
@@ -140,7 +146,8 @@ static struct vt_json *build_definition(const struct vt_json *record)
 	vt_json_put(j, "externalParameters", external);
 	vt_json_put_text(internal, "derivation", vt_attest_text(record, "derivation"));
 	vt_json_put_text(internal, "result", vt_attest_text(record, "result"));
-	vt_json_put_bool(internal, "sourceModified", vt_json_true(vt_json_pointer(record, "/code/dirty"), false));
+	vt_json_put_bool(internal, "sourceModified",
+		vt_json_true(vt_json_pointer(record, "/code/dirty"), false));
 	vt_json_put(j, "internalParameters", internal);
 	vt_json_put(j, "resolvedDependencies", dependencies(record));
 	return j;
@@ -149,7 +156,7 @@ static struct vt_json *build_definition(const struct vt_json *record)
 static struct vt_json *run_details(const struct vt_attested *e)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *builder = vt_json_new(VT_JSON_OBJECT),
-		*metadata = vt_json_new(VT_JSON_OBJECT);
+		       *metadata = vt_json_new(VT_JSON_OBJECT);
 	struct vt_json *byproducts = vt_json_new(VT_JSON_ARRAY);
 	char begun[32], ended[32], *invocation = vt_asprintf("urn:voxtrail:record:%s", e->id);
 
@@ -173,7 +180,8 @@ int vt_attest_slsa(struct vt_json **out, const struct vt_attested *e, struct vt_
 	struct vt_json *j, *predicate;
 
 	if (!vt_json_get(e->record, "outputs"))
-		return vt_err_set(err, VT_EFAIL, "record %s: the execution failed and made nothing to attest", e->id);
+		return vt_err_set(err, VT_EFAIL,
+			"record %s: the execution failed and made nothing to attest", e->id);
 	j = vt_json_new(VT_JSON_OBJECT);
 	predicate = vt_json_new(VT_JSON_OBJECT);
 	vt_json_put_text(j, "_type", VT_STATEMENT);
@@ -194,13 +202,14 @@ int vt_attest_check_files(const struct vt_json *statement, const char *dir, stru
 
 	for (size_t i = 0; !rc && list && i < list->n; i++) {
 		const char *name = vt_attest_text(list->item[i], "name"),
-			*want = vt_json_text(vt_json_pointer(list->item[i], "/digest/sha256"), NULL);
+			   *want = vt_json_text(vt_json_pointer(list->item[i], "/digest/sha256"),
+				   NULL);
 		char *path, hex[VT_HEX];
 		struct vt_digest d;
 		uint64_t size;
 
 		if (!want)
-			continue;                /* a tree: its files follow */
+			continue; /* a tree: its files follow */
 		path = vt_path_join(dir, name);
 		if (vt_tree_check_name(NULL, name, err))
 			rc = vt_err_prefix(err, "the statement names a file that no tree can hold");
@@ -211,8 +220,8 @@ int vt_attest_check_files(const struct vt_json *statement, const char *dir, stru
 		if (!rc) {
 			vt_digest_hex(hex, &d);
 			if (strcmp(hex, want))
-				rc = vt_err_set(err, VT_EINTEGRITY, "%s: has the digest %s, attested is %s", path, hex,
-					want);
+				rc = vt_err_set(err, VT_EINTEGRITY,
+					"%s: has the digest %s, attested is %s", path, hex, want);
 		}
 		n += !rc;
 		free(path);

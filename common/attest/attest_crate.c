@@ -1,5 +1,5 @@
-/* Provenance Run Crate 0.5: RO-Crate metadata of a directory, the workflow that made it, its steps and their
- * executions. */
+/* Provenance Run Crate 0.5: RO-Crate metadata of a directory, the workflow that made it, its
+ * steps and their executions. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,8 @@ struct graph {
 	struct vt_json *list;
 	/* references the workflow and the root make */
 	struct vt_json *tools, *steps, *controls, *inputs, *parts, *mentions;
-	struct vt_strs seen;                                            /* ids of what may be met twice, sorted */
+	/* ids of what may be met twice, sorted */
+	struct vt_strs seen;
 };
 
 static struct vt_json *new_node(const char *id, const char *type)
@@ -48,15 +49,17 @@ static bool first_time(struct graph *g, const char *id)
 	return true;
 }
 
-/* --- tools and trees ---------------------------------------------------------------------------------------------- */
+/* --- tools and trees ----------------------------------------------------- */
 
-static void formal(struct graph *g, struct vt_json *list, const char *id, const char *name, const char *type)
+static void formal(struct graph *g, struct vt_json *list, const char *id, const char *name,
+	const char *type)
 {
 	struct vt_json *j = node(g, id, "FormalParameter");
 
 	vt_json_put_text(j, "name", name);
 	vt_json_put_text(j, "additionalType", type);
-	vt_json_put(j, "conformsTo", vt_attest_ref("https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"));
+	vt_json_put(j, "conformsTo",
+		vt_attest_ref("https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"));
 	link_to(list, id);
 }
 
@@ -75,7 +78,8 @@ static void formal_ports(struct graph *g, struct vt_json *list, const char *tool
 /* A tool is a stage's binary; caller frees the id. */
 static char *tool_of(struct graph *g, const struct vt_json *record)
 {
-	char *id = vt_asprintf("#tool-%s-%.16s", vt_attest_text(record, "stage"), vt_attest_text(record, "binary"));
+	char *id = vt_asprintf("#tool-%s-%.16s", vt_attest_text(record, "stage"),
+		vt_attest_text(record, "binary"));
 	struct vt_json *j, *in, *out;
 	const struct vt_json *params = vt_json_get(record, "params");
 
@@ -101,15 +105,17 @@ static char *tool_of(struct graph *g, const struct vt_json *record)
 	return id;
 }
 
-static char *tree_of(struct graph *g, const struct vt_json *port, const char *tool, const char *kind)
+static char *tree_of(struct graph *g, const struct vt_json *port, const char *tool,
+	const char *kind)
 {
 	char *id = vt_asprintf("#tree-%s", vt_attest_text(port, "tree")),
-		*work = vt_asprintf("%s-%s-%s", tool, kind, vt_attest_text(port, "port"));
+	     *work = vt_asprintf("%s-%s-%s", tool, kind, vt_attest_text(port, "port"));
 	const struct vt_json *files = vt_json_get(port, "files");
 
 	if (first_time(g, id)) {
 		struct vt_json *j = node(g, id, "Collection");
-		char *name = vt_asprintf("%s, %zu files", vt_attest_text(port, "port"), files ? files->n : 0);
+		char *name = vt_asprintf("%s, %zu files", vt_attest_text(port, "port"),
+			files ? files->n : 0);
 		char *urn = vt_asprintf("urn:voxtrail:tree:%s", vt_attest_text(port, "tree"));
 
 		vt_json_put_text(j, "name", name);
@@ -122,14 +128,14 @@ static char *tree_of(struct graph *g, const struct vt_json *port, const char *to
 	return id;
 }
 
-/* --- executions --------------------------------------------------------------------------------------------------- */
+/* --- executions ---------------------------------------------------------- */
 
-static void put_params(struct graph *g, struct vt_json *object, const char *record_id, const char *tool,
-	const struct vt_json *params)
+static void put_params(struct graph *g, struct vt_json *object, const char *record_id,
+	const char *tool, const struct vt_json *params)
 {
 	for (size_t i = 0; params && i < params->n; i++) {
 		char *id = vt_asprintf("#param-%.16s-%s", record_id, params->key[i]),
-			*work = vt_asprintf("%s-param-%s", tool, params->key[i]);
+		     *work = vt_asprintf("%s-param-%s", tool, params->key[i]);
 		struct vt_json *j = node(g, id, "PropertyValue");
 
 		vt_json_put_text(j, "name", params->key[i]);
@@ -152,8 +158,8 @@ static void put_times(struct vt_json *action, const struct vt_json *observed)
 	vt_json_put_text(action, "endTime", ended);
 }
 
-static void put_ports(struct graph *g, struct vt_json *list, const struct vt_json *ports, const char *tool,
-	const char *kind, bool outside)
+static void put_ports(struct graph *g, struct vt_json *list, const struct vt_json *ports,
+	const char *tool, const char *kind, bool outside)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
 		char *id = tree_of(g, ports->item[i], tool, kind);
@@ -165,13 +171,17 @@ static void put_ports(struct graph *g, struct vt_json *list, const struct vt_jso
 	}
 }
 
-static void execution(struct graph *g, const struct vt_execution *e, size_t position, const struct vt_json *observed)
+static void execution(struct graph *g, const struct vt_execution *e, size_t position,
+	const struct vt_json *observed)
 {
-	const char *stage = vt_attest_text(e->record, "stage"), *failure = vt_attest_text(e->record, "failure");
+	const char *stage = vt_attest_text(e->record, "stage"),
+		   *failure = vt_attest_text(e->record, "failure");
 	char *action = vt_asprintf("#record-%s", e->id), *step = vt_asprintf("#step-%.16s", e->id),
-		*control = vt_asprintf("#control-%.16s", e->id);
-	char *tool = tool_of(g, e->record), *name = vt_asprintf("execution of %s", stage), place[24];
-	struct vt_json *object = vt_json_new(VT_JSON_ARRAY), *result = vt_json_new(VT_JSON_ARRAY), *j;
+	     *control = vt_asprintf("#control-%.16s", e->id);
+	char *tool = tool_of(g, e->record), *name = vt_asprintf("execution of %s", stage),
+	     place[24];
+	struct vt_json *object = vt_json_new(VT_JSON_ARRAY), *result = vt_json_new(VT_JSON_ARRAY),
+		       *j;
 
 	snprintf(place, sizeof(place), "%zu", position);
 	j = node(g, step, "HowToStep");
@@ -185,8 +195,9 @@ static void execution(struct graph *g, const struct vt_execution *e, size_t posi
 	vt_json_put(j, "instrument", vt_attest_ref(tool));
 	vt_json_put(j, "object", object);
 	vt_json_put(j, "result", result);
-	vt_json_put_text(j, "actionStatus", *failure ? "http://schema.org/FailedActionStatus"
-		: "http://schema.org/CompletedActionStatus");
+	vt_json_put_text(j, "actionStatus",
+		*failure ? "http://schema.org/FailedActionStatus"
+			 : "http://schema.org/CompletedActionStatus");
 	if (*failure)
 		vt_json_put_text(j, "error", failure);
 	put_times(j, observed);
@@ -218,7 +229,7 @@ static void unwrap(struct vt_json *list)
 		}
 }
 
-/* --- the crate ---------------------------------------------------------------------------------------------------- */
+/* --- the crate ----------------------------------------------------------- */
 
 static void put_file(struct graph *g, const struct vt_tree_file *f)
 {
@@ -243,11 +254,16 @@ static void put_file(struct graph *g, const struct vt_tree_file *f)
 
 static void put_profiles(struct graph *g, struct vt_json *root)
 {
-	static const struct { const char *id, *name, *version; } profile[] = { { WFRUN "process/0.5", "Process Run "
-		"Crate", "0.5" },
-		{ WFRUN "workflow/0.5", "Workflow Run Crate", "0.5" }, { WFRUN "provenance/0.5", "Provenance Run Crate",
-			"0.5" },
-		{ "https://w3id.org/workflowhub/workflow-ro-crate/1.0", "Workflow RO-Crate", "1.0" } };
+	static const struct {
+		const char *id, *name, *version;
+	} profile[] = { { WFRUN "process/0.5",
+				"Process Run "
+				"Crate",
+				"0.5" },
+		{ WFRUN "workflow/0.5", "Workflow Run Crate", "0.5" },
+		{ WFRUN "provenance/0.5", "Provenance Run Crate", "0.5" },
+		{ "https://w3id.org/workflowhub/workflow-ro-crate/1.0", "Workflow RO-Crate",
+			"1.0" } };
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; i < sizeof(profile) / sizeof(profile[0]); i++) {
@@ -263,7 +279,7 @@ static void put_profiles(struct graph *g, struct vt_json *root)
 static void put_root(struct graph *g, const struct vt_crate *c, const char *published)
 {
 	struct vt_json *about = node(g, "ro-crate-metadata.json", "CreativeWork"),
-		*conforms = vt_json_new(VT_JSON_ARRAY), *root, *licence;
+		       *conforms = vt_json_new(VT_JSON_ARRAY), *root, *licence;
 
 	vt_json_put(about, "about", vt_attest_ref("./"));
 	link_to(conforms, "https://w3id.org/ro/crate/1.1");
@@ -271,15 +287,19 @@ static void put_root(struct graph *g, const struct vt_crate *c, const char *publ
 	vt_json_put(about, "conformsTo", conforms);
 	root = node(g, "./", "Dataset");
 	vt_json_put_text(root, "name", c->name);
-	vt_json_put_text(root, "description", "Files made by voxtrail, with the executions that made them and what "
+	vt_json_put_text(root, "description",
+		"Files made by voxtrail, with the executions that made them and what "
 		"those rest on.");
 	vt_json_put_text(root, "datePublished", published);
 	put_profiles(g, root);
 	licence = node(g, c->license ? c->license : "#license-not-stated", "CreativeWork");
 	vt_json_put_text(licence, "name", c->license ? c->license : "Not stated");
-	vt_json_put_text(licence, "description", c->license ? "Licence of the data in this crate." : "Nobody stated a "
-		"licence; ask whom this crate came from.");
-	vt_json_put(root, "license", vt_attest_ref(c->license ? c->license : "#license-not-stated"));
+	vt_json_put_text(licence, "description",
+		c->license ? "Licence of the data in this crate."
+			   : "Nobody stated a "
+			     "licence; ask whom this crate came from.");
+	vt_json_put(root, "license",
+		vt_attest_ref(c->license ? c->license : "#license-not-stated"));
 	vt_json_put(root, "mainEntity", vt_attest_ref(workflow_file));
 	link_to(g->mentions, "#workflow-run");
 	link_to(g->mentions, "#engine-run");
@@ -289,8 +309,10 @@ static void put_root(struct graph *g, const struct vt_crate *c, const char *publ
 
 static void put_workflow(struct graph *g)
 {
-	static const char *const types[] = { "File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo" };
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *type = vt_json_new(VT_JSON_ARRAY), *language;
+	static const char *const types[] = { "File", "SoftwareSourceCode", "ComputationalWorkflow",
+		"HowTo" };
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *type = vt_json_new(VT_JSON_ARRAY),
+		       *language;
 
 	vt_json_put_text(j, "@id", workflow_file);
 	for (size_t i = 0; i < 4; i++)
@@ -314,8 +336,9 @@ static void put_workflow(struct graph *g)
 static void put_runs(struct graph *g, const struct vt_json *last)
 {
 	struct vt_json *engine = node(g, "#engine", "SoftwareApplication"),
-		*run = node(g, "#engine-run", "OrganizeAction");
-	struct vt_json *whole = node(g, "#workflow-run", "CreateAction"), *result = vt_json_new(VT_JSON_ARRAY);
+		       *run = node(g, "#engine-run", "OrganizeAction");
+	struct vt_json *whole = node(g, "#workflow-run", "CreateAction"),
+		       *result = vt_json_new(VT_JSON_ARRAY);
 
 	vt_json_put_text(engine, "name", "voxtrail");
 	vt_json_put_text(run, "name", "run of voxtrail");
@@ -333,12 +356,16 @@ static void put_runs(struct graph *g, const struct vt_json *last)
 	put_times(whole, last);
 }
 
-struct vt_json *vt_attest_crate(const struct vt_ancestry *a, struct vt_json *const *observed, const struct vt_crate *c)
+struct vt_json *vt_attest_crate(const struct vt_ancestry *a, struct vt_json *const *observed,
+	const struct vt_crate *c)
 {
-	struct graph g = { .list = vt_json_new(VT_JSON_ARRAY), .tools = vt_json_new(VT_JSON_ARRAY),
+	struct graph g = { .list = vt_json_new(VT_JSON_ARRAY),
+		.tools = vt_json_new(VT_JSON_ARRAY),
 		.steps = vt_json_new(VT_JSON_ARRAY),
-		.controls = vt_json_new(VT_JSON_ARRAY), .inputs = vt_json_new(VT_JSON_ARRAY),
-		.parts = vt_json_new(VT_JSON_ARRAY), .mentions = vt_json_new(VT_JSON_ARRAY) };
+		.controls = vt_json_new(VT_JSON_ARRAY),
+		.inputs = vt_json_new(VT_JSON_ARRAY),
+		.parts = vt_json_new(VT_JSON_ARRAY),
+		.mentions = vt_json_new(VT_JSON_ARRAY) };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *context = vt_json_new(VT_JSON_ARRAY);
 	char begun[32], ended[32];
 
@@ -388,7 +415,8 @@ struct vt_json *vt_attest_workflow(const struct vt_ancestry *a)
 		vt_json_put_text(one, "record", a->v[i].id);
 		for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
 			if (vt_json_get(a->v[i].record, keys[k]))
-				vt_json_put(one, keys[k], vt_json_copy(vt_json_get(a->v[i].record, keys[k])));
+				vt_json_put(one, keys[k],
+					vt_json_copy(vt_json_get(a->v[i].record, keys[k])));
 		vt_json_put(one, "inputs", chain_ports(vt_json_get(a->v[i].record, "inputs")));
 		vt_json_put(one, "outputs", chain_ports(vt_json_get(a->v[i].record, "outputs")));
 		vt_json_push(list, one);

@@ -1,5 +1,5 @@
-/* OpenSSF model signing 1.0, method "files": an in-toto statement whose subject is the model and whose predicate lists
- * each file. */
+/* OpenSSF model signing 1.0, method "files": an in-toto statement whose subject is the model and
+ * whose predicate lists each file. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +9,12 @@
 
 static const char bundle_type[] = "application/vnd.dev.sigstore.bundle.v0.3+json";
 static const char predicate_type[] = "https://model_signing/signature/v1.0";
-static const char *const always_ignored[] = { ".git", ".gitattributes", ".github", ".gitignore", ".lineage" };
+static const char *const always_ignored[] = { ".git", ".gitattributes", ".github", ".gitignore",
+	".lineage" };
 
 struct listing {
 	const char *dir;
-	const struct vt_json *ignore;        /* array of paths within dir */
+	const struct vt_json *ignore; /* array of paths within dir */
 	struct vt_json *resources;
 };
 
@@ -42,7 +43,8 @@ static int add_file(void *ctx, const char *path, char type, struct vt_err *err)
 		return 0;
 	full = vt_path_join(l->dir, path);
 	if (type != 'f')
-		rc = vt_err_set(err, VT_EDATA, "%s: neither a file nor a directory; a signature covers files", full);
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: neither a file nor a directory; a signature covers files", full);
 	else
 		rc = vt_digest_file(&d, &size, full, err);
 	if (!rc) {
@@ -64,7 +66,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* The files below dir in order of their whole path (UTF-8 bytes sort as code points do). */
-static int list_files(struct vt_json **out, const char *dir, const struct vt_json *ignore, struct vt_err *err)
+static int list_files(struct vt_json **out, const char *dir, const struct vt_json *ignore,
+	struct vt_err *err)
 {
 	struct listing l = { dir, ignore, vt_json_new(VT_JSON_ARRAY) };
 
@@ -86,9 +89,10 @@ static int root_digest(char out[VT_HEX], const struct vt_json *resources, struct
 
 	for (size_t i = 0; resources && i < resources->n; i++) {
 		if (strcmp(vt_attest_text(resources->item[i], "algorithm"), "sha256") ||
-		    !vt_digest_parse(&d, vt_attest_text(resources->item[i], "digest"))) {
+			!vt_digest_parse(&d, vt_attest_text(resources->item[i], "digest"))) {
 			vt_buf_release(&all);
-			return vt_err_set(err, VT_EDATA, "the bundle has a digest that is no SHA-256");
+			return vt_err_set(err, VT_EDATA,
+				"the bundle has a digest that is no SHA-256");
 		}
 		vt_buf_add(&all, d.b, sizeof(d.b));
 	}
@@ -98,10 +102,11 @@ static int root_digest(char out[VT_HEX], const struct vt_json *resources, struct
 	return 0;
 }
 
-static struct vt_json *statement(const char *dir, struct vt_json *resources, struct vt_json *ignore, const char *root)
+static struct vt_json *statement(const char *dir, struct vt_json *resources, struct vt_json *ignore,
+	const char *root)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *subject = vt_json_new(VT_JSON_OBJECT),
-		*list = vt_json_new(VT_JSON_ARRAY);
+		       *list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *predicate = vt_json_new(VT_JSON_OBJECT), *how = vt_json_new(VT_JSON_OBJECT);
 	const char *slash = strrchr(dir, '/');
 
@@ -121,7 +126,8 @@ static struct vt_json *statement(const char *dir, struct vt_json *resources, str
 	return j;
 }
 
-static int bundle(struct vt_json **out, const struct vt_json *j, const struct vt_key *k, struct vt_err *err)
+static int bundle(struct vt_json **out, const struct vt_json *j, const struct vt_key *k,
+	struct vt_err *err)
 {
 	struct vt_json *b, *material, *key, *envelope = NULL, *one;
 	const struct vt_json *signatures;
@@ -136,7 +142,8 @@ static int bundle(struct vt_json **out, const struct vt_json *j, const struct vt
 	vt_buf_release(&payload);
 	if (rc)
 		return rc;
-	/* the key is named by the verification material; here the envelope's own field stays empty */
+	/* the key is named by the verification material; here the envelope's own field stays
+	 * empty */
 	signatures = vt_json_get(envelope, "signatures");
 	one = signatures->item[0];
 	vt_json_put_text(one, "keyid", "");
@@ -153,7 +160,8 @@ static int bundle(struct vt_json **out, const struct vt_json *j, const struct vt
 	return 0;
 }
 
-int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const struct vt_key *k, struct vt_err *err)
+int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const struct vt_key *k,
+	struct vt_err *err)
 {
 	struct vt_json *skip = vt_json_new(VT_JSON_ARRAY), *resources = NULL, *j;
 	char *real = vt_fs_realpath(dir, err), root[VT_HEX];
@@ -164,7 +172,8 @@ int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const
 	if (ignore)
 		vt_json_push(skip, vt_json_new_text(ignore));
 	if (!rc && vt_key_kind(k) != VT_KEY_P256)
-		rc = vt_err_set(err, VT_EUSAGE, "model signing takes a P-256 key; `voxtrail attest keygen --type p256` "
+		rc = vt_err_set(err, VT_EUSAGE,
+			"model signing takes a P-256 key; `voxtrail attest keygen --type p256` "
 			"makes one");
 	if (!rc)
 		rc = list_files(&resources, real, skip, err);
@@ -185,21 +194,26 @@ int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const
 }
 
 /* Both lists are sorted by name. */
-static int compare(const char *dir, const struct vt_json *want, const struct vt_json *have, struct vt_err *err)
+static int compare(const char *dir, const struct vt_json *want, const struct vt_json *have,
+	struct vt_err *err)
 {
 	size_t i = 0, k = 0;
 
 	while (i < want->n || k < have->n) {
 		const char *a = i < want->n ? vt_attest_text(want->item[i], "name") : NULL,
-			*b = k < have->n ? vt_attest_text(have->item[k], "name") : NULL;
+			   *b = k < have->n ? vt_attest_text(have->item[k], "name") : NULL;
 		int order = !a ? 1 : !b ? -1 : strcmp(a, b);
 
 		if (order < 0)
-			return vt_err_set(err, VT_EINTEGRITY, "%s/%s: signed, but not there", dir, a);
+			return vt_err_set(err, VT_EINTEGRITY, "%s/%s: signed, but not there", dir,
+				a);
 		if (order > 0)
-			return vt_err_set(err, VT_EINTEGRITY, "%s/%s: there, but not signed", dir, b);
-		if (strcmp(vt_attest_text(want->item[i], "digest"), vt_attest_text(have->item[k], "digest")))
-			return vt_err_set(err, VT_EINTEGRITY, "%s/%s: its bytes are not what was signed", dir, a);
+			return vt_err_set(err, VT_EINTEGRITY, "%s/%s: there, but not signed", dir,
+				b);
+		if (strcmp(vt_attest_text(want->item[i], "digest"),
+			    vt_attest_text(have->item[k], "digest")))
+			return vt_err_set(err, VT_EINTEGRITY,
+				"%s/%s: its bytes are not what was signed", dir, a);
 		i++;
 		k++;
 	}
@@ -209,20 +223,25 @@ static int compare(const char *dir, const struct vt_json *want, const struct vt_
 static int check_statement(const struct vt_json *j, const char *dir, struct vt_err *err)
 {
 	const struct vt_json *resources = vt_json_pointer(j, "/predicate/resources"),
-		*ignore = vt_json_pointer(j, "/predicate/serialization/ignore_paths");
+			     *ignore = vt_json_pointer(j, "/predicate/serialization/ignore_paths");
 	struct vt_json *none = vt_json_new(VT_JSON_ARRAY), *have = NULL;
 	char root[VT_HEX];
 	int rc = 0;
 
 	if (strcmp(vt_attest_text(j, "_type"), VT_STATEMENT) ||
-	    strcmp(vt_attest_text(j, "predicateType"), predicate_type))
-		rc = vt_err_set(err, VT_EDATA, "what was signed is no model signature of version 1.0");
-	else if (!resources || strcmp(vt_json_text(vt_json_pointer(j, "/predicate/serialization/method"), ""), "files"))
-		rc = vt_err_set(err, VT_EDATA, "the signature is by shards; only the method \"files\" is read here");
+		strcmp(vt_attest_text(j, "predicateType"), predicate_type))
+		rc = vt_err_set(err, VT_EDATA,
+			"what was signed is no model signature of version 1.0");
+	else if (!resources ||
+		strcmp(vt_json_text(vt_json_pointer(j, "/predicate/serialization/method"), ""),
+			"files"))
+		rc = vt_err_set(err, VT_EDATA,
+			"the signature is by shards; only the method \"files\" is read here");
 	if (!rc)
 		rc = root_digest(root, resources, err);
 	if (!rc && strcmp(root, vt_json_text(vt_json_pointer(j, "/subject/0/digest/sha256"), "")))
-		rc = vt_err_set(err, VT_EINTEGRITY, "the bundle's root digest does not follow from its list of files");
+		rc = vt_err_set(err, VT_EINTEGRITY,
+			"the bundle's root digest does not follow from its list of files");
 	if (!rc)
 		rc = list_files(&have, dir, ignore ? ignore : none, err);
 	if (!rc)
@@ -232,7 +251,8 @@ static int check_statement(const struct vt_json *j, const char *dir, struct vt_e
 	return rc;
 }
 
-int vt_oms_verify(const struct vt_json *b, const char *dir, const struct vt_key *k, struct vt_err *err)
+int vt_oms_verify(const struct vt_json *b, const char *dir, const struct vt_key *k,
+	struct vt_err *err)
 {
 	struct vt_buf payload = VT_BUF_INIT;
 	struct vt_json *j = NULL;

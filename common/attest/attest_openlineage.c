@@ -5,7 +5,7 @@
 
 #include "common/attest/attest_internal.h"
 
-#define SPEC "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/"
+#define SPEC   "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/"
 #define FACETS "https://openlineage.io/spec/facets/"
 
 static struct vt_json *facet(const char *schema)
@@ -17,23 +17,24 @@ static struct vt_json *facet(const char *schema)
 	return j;
 }
 
-/* The run's UUID follows from the record: its first 16 bytes with version 8 (RFC 9562) and the usual variant. */
+/* The run's UUID follows from the record: its first 16 bytes with version 8 (RFC 9562) and the
+ * usual variant. */
 static void run_id(char out[37], const char *record_id)
 {
 	char v = record_id[16];
 	int nibble = v >= 'a' ? v - 'a' + 10 : v - '0';
 
-	snprintf(out, 37, "%.8s-%.4s-8%.3s-%c%.3s-%.12s", record_id, record_id + 8, record_id + 13, "89ab"[nibble & 3],
-		record_id + 17, record_id + 20);
+	snprintf(out, 37, "%.8s-%.4s-8%.3s-%c%.3s-%.12s", record_id, record_id + 8, record_id + 13,
+		"89ab"[nibble & 3], record_id + 17, record_id + 20);
 }
 
 /* A tree is its own name: equal trees are one dataset whatever made them. */
 static struct vt_json *dataset(const struct vt_json *port, const char *facets_key)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *facets = vt_json_new(VT_JSON_OBJECT),
-		*more = vt_json_new(VT_JSON_OBJECT);
+		       *more = vt_json_new(VT_JSON_OBJECT);
 	struct vt_json *version = facet(FACETS "1-0-1/DatasetVersionDatasetFacet.json"),
-		*content = facet(SPEC "DatasetFacet");
+		       *content = facet(SPEC "DatasetFacet");
 	const struct vt_json *files = vt_json_get(port, "files");
 	char hash[VT_HEX], *name = vt_asprintf("tree/%s", vt_attest_text(port, "tree"));
 	int64_t size = 0;
@@ -53,7 +54,8 @@ static struct vt_json *dataset(const struct vt_json *port, const char *facets_ke
 	vt_json_put(facets, "voxtrail_content", content);
 	vt_json_put(j, "facets", facets);
 	if (!strcmp(facets_key, "outputFacets")) {
-		struct vt_json *statistics = facet(FACETS "1-0-2/OutputStatisticsOutputDatasetFacet.json");
+		struct vt_json *statistics =
+			facet(FACETS "1-0-2/OutputStatisticsOutputDatasetFacet.json");
 
 		vt_json_put_int(statistics, "size", size);
 		vt_json_put_int(statistics, "fileCount", files ? (int64_t)files->n : 0);
@@ -76,7 +78,7 @@ static struct vt_json *datasets(const struct vt_json *ports, const char *facets_
 static struct vt_json *run(const struct vt_attested *e, const char *type)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *facets = vt_json_new(VT_JSON_OBJECT),
-		*record = facet(SPEC "RunFacet"), *failure;
+		       *record = facet(SPEC "RunFacet"), *failure;
 	const struct vt_json *params = vt_json_get(e->record, "params");
 	char id[37];
 
@@ -101,7 +103,8 @@ static struct vt_json *run(const struct vt_attested *e, const char *type)
 static struct vt_json *job(const struct vt_json *record)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *facets = vt_json_new(VT_JSON_OBJECT);
-	struct vt_json *type = facet(FACETS "2-0-3/JobTypeJobFacet.json"), *stage = facet(SPEC "JobFacet");
+	struct vt_json *type = facet(FACETS "2-0-3/JobTypeJobFacet.json"),
+		       *stage = facet(SPEC "JobFacet");
 	const struct vt_json *code = vt_json_get(record, "code");
 
 	vt_json_put_text(j, "namespace", "voxtrail");
@@ -118,7 +121,8 @@ static struct vt_json *job(const struct vt_json *record)
 	return j;
 }
 
-static void add_event(struct vt_buf *out, const struct vt_attested *e, const char *type, const char *when)
+static void add_event(struct vt_buf *out, const struct vt_attested *e, const char *type,
+	const char *when)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
@@ -128,7 +132,8 @@ static void add_event(struct vt_buf *out, const struct vt_attested *e, const cha
 	vt_json_put(j, "job", job(e->record));
 	vt_json_put(j, "inputs", datasets(vt_json_get(e->record, "inputs"), "inputFacets"));
 	if (!strcmp(type, "COMPLETE"))
-		vt_json_put(j, "outputs", datasets(vt_json_get(e->record, "outputs"), "outputFacets"));
+		vt_json_put(j, "outputs",
+			datasets(vt_json_get(e->record, "outputs"), "outputFacets"));
 	vt_json_put_text(j, "producer", "urn:voxtrail:stage-runtime:v1");
 	vt_json_put_text(j, "schemaURL", SPEC "RunEvent");
 	vt_json_compact(out, j);
@@ -136,7 +141,8 @@ static void add_event(struct vt_buf *out, const struct vt_attested *e, const cha
 	vt_json_free(j);
 }
 
-int vt_attest_openlineage(struct vt_buf *out, const struct vt_attested *e, const char *now, struct vt_err *err)
+int vt_attest_openlineage(struct vt_buf *out, const struct vt_attested *e, const char *now,
+	struct vt_err *err)
 {
 	char begun[32], ended[32];
 
@@ -144,6 +150,7 @@ int vt_attest_openlineage(struct vt_buf *out, const struct vt_attested *e, const
 		return vt_err_set(err, VT_EDATA, "\"%s\" is not a record id", e->id);
 	vt_attest_times(begun, ended, e->observed);
 	add_event(out, e, "START", *begun ? begun : now);
-	add_event(out, e, vt_json_get(e->record, "outputs") ? "COMPLETE" : "FAIL", *ended ? ended : now);
+	add_event(out, e, vt_json_get(e->record, "outputs") ? "COMPLETE" : "FAIL",
+		*ended ? ended : now);
 	return 0;
 }

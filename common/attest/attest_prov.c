@@ -1,5 +1,5 @@
-/* W3C PROV-JSON (Submission of 2013-04-24): executions are activities, trees and raw files entities, binaries
- * agents. */
+/* W3C PROV-JSON (Submission of 2013-04-24): executions are activities, trees and raw files
+ * entities, binaries agents. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 struct document {
 	struct vt_json *entity, *activity, *agent;
 	struct vt_json *used, *generated, *associated, *informed, *derived, *member;
-	size_t n;                            /* relations so far: their blank names */
+	size_t n; /* relations so far: their blank names */
 };
 
 static struct vt_json *typed(const char *value, const char *type)
@@ -21,8 +21,8 @@ static struct vt_json *typed(const char *value, const char *type)
 	return j;
 }
 
-static void relate(struct document *d, struct vt_json *relation, const char *a_key, const char *a, const char *b_key,
-	const char *b)
+static void relate(struct document *d, struct vt_json *relation, const char *a_key, const char *a,
+	const char *b_key, const char *b)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	char *name = vt_asprintf("_:r%zu", ++d->n);
@@ -78,14 +78,16 @@ static void agent(struct document *d, const char *activity, const struct vt_json
 		vt_json_put(j, "prov:type", typed("prov:SoftwareAgent", "prov:QUALIFIED_NAME"));
 		vt_json_put_text(j, "prov:label", vt_attest_text(record, "stage"));
 		vt_json_put_text(j, "vt:sha256", vt_attest_text(record, "binary"));
-		vt_json_put_text(j, "vt:gitCommit", vt_json_text(vt_json_pointer(record, "/code/commit"), ""));
+		vt_json_put_text(j, "vt:gitCommit",
+			vt_json_text(vt_json_pointer(record, "/code/commit"), ""));
 		vt_json_put(d->agent, name, j);
 	}
 	relate(d, d->associated, "prov:activity", activity, "prov:agent", name);
 	free(name);
 }
 
-static void activity(struct document *d, const char *name, const struct vt_execution *e, const struct vt_json *observed)
+static void activity(struct document *d, const char *name, const struct vt_execution *e,
+	const struct vt_json *observed)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *params;
 	const struct vt_json *said = vt_json_get(e->record, "params");
@@ -108,10 +110,12 @@ static void activity(struct document *d, const char *name, const struct vt_execu
 	vt_buf_release(&text);
 }
 
-static void execution(struct document *d, const struct vt_ancestry *a, size_t i, const struct vt_json *observed)
+static void execution(struct document *d, const struct vt_ancestry *a, size_t i,
+	const struct vt_json *observed)
 {
 	const struct vt_execution *e = &a->v[i];
-	const struct vt_json *inputs = vt_json_get(e->record, "inputs"), *outputs = vt_json_get(e->record, "outputs");
+	const struct vt_json *inputs = vt_json_get(e->record, "inputs"),
+			     *outputs = vt_json_get(e->record, "outputs");
 	char *name = vt_asprintf("vt:record-%s", e->id);
 
 	activity(d, name, e, observed);
@@ -150,10 +154,12 @@ struct vt_json *vt_attest_prov(const struct vt_ancestry *a, struct vt_json *cons
 {
 	struct document d = { 0 };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *prefix = vt_json_new(VT_JSON_OBJECT);
-	const struct { const char *name; struct vt_json **to; } parts[] = { { "entity", &d.entity },
-		{ "activity", &d.activity }, { "agent", &d.agent },
-		{ "used", &d.used }, { "wasGeneratedBy", &d.generated }, { "wasAssociatedWith", &d.associated },
-			{ "wasInformedBy", &d.informed },
+	const struct {
+		const char *name;
+		struct vt_json **to;
+	} parts[] = { { "entity", &d.entity }, { "activity", &d.activity }, { "agent", &d.agent },
+		{ "used", &d.used }, { "wasGeneratedBy", &d.generated },
+		{ "wasAssociatedWith", &d.associated }, { "wasInformedBy", &d.informed },
 		{ "wasDerivedFrom", &d.derived }, { "hadMember", &d.member } };
 
 	vt_json_put_text(prefix, "vt", "urn:voxtrail:");

@@ -23,12 +23,12 @@ static void pre_authentication(struct vt_buf *out, const char *type, const void 
 	vt_buf_add(out, payload, n);
 }
 
-int vt_dsse_sign(struct vt_json **out, const char *type, const void *payload, size_t n, const struct vt_key *k,
-	struct vt_err *err)
+int vt_dsse_sign(struct vt_json **out, const char *type, const void *payload, size_t n,
+	const struct vt_key *k, struct vt_err *err)
 {
 	struct vt_buf bytes = VT_BUF_INIT, signature = VT_BUF_INIT, text = VT_BUF_INIT;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *one = vt_json_new(VT_JSON_OBJECT),
-		*list = vt_json_new(VT_JSON_ARRAY);
+		       *list = vt_json_new(VT_JSON_ARRAY);
 	char id[VT_HEX];
 	int rc = vt_key_id(id, k, err);
 
@@ -56,7 +56,8 @@ int vt_dsse_sign(struct vt_json **out, const char *type, const void *payload, si
 	return rc;
 }
 
-static int check_one(const struct vt_json *one, const struct vt_buf *bytes, const struct vt_key *k, struct vt_err *err)
+static int check_one(const struct vt_json *one, const struct vt_buf *bytes, const struct vt_key *k,
+	struct vt_err *err)
 {
 	struct vt_buf signature = VT_BUF_INIT;
 	int rc;
@@ -69,8 +70,8 @@ static int check_one(const struct vt_json *one, const struct vt_buf *bytes, cons
 	return rc;
 }
 
-int vt_dsse_open(struct vt_buf *payload, const struct vt_json *envelope, const char *type, const struct vt_key *k,
-	struct vt_err *err)
+int vt_dsse_open(struct vt_buf *payload, const struct vt_json *envelope, const char *type,
+	const struct vt_key *k, struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(envelope, "signatures");
 	const char *said = vt_json_text(vt_json_get(envelope, "payloadType"), "");
@@ -78,7 +79,8 @@ int vt_dsse_open(struct vt_buf *payload, const struct vt_json *envelope, const c
 	int rc = VT_EINTEGRITY;
 
 	if (strcmp(said, type))
-		rc = vt_err_set(err, VT_EDATA, "an envelope of type \"%.100s\", not %s", said, type);
+		rc = vt_err_set(err, VT_EDATA, "an envelope of type \"%.100s\", not %s", said,
+			type);
 	else if (!vt_base64_decode(&text, vt_json_text(vt_json_get(envelope, "payload"), "-")))
 		rc = vt_err_set(err, VT_EDATA, "the payload is not base64");
 	else if (!list || list->type != VT_JSON_ARRAY || !list->n)
@@ -89,7 +91,8 @@ int vt_dsse_open(struct vt_buf *payload, const struct vt_json *envelope, const c
 			rc = check_one(list->item[i], &bytes, k, err);
 	}
 	if (!rc) {
-		*err = (struct vt_err)VT_ERR_INIT;       /* a signature of another key may stand before ours */
+		/* a signature of another key may stand before ours */
+		*err = (struct vt_err)VT_ERR_INIT;
 		vt_buf_add(payload, text.data, text.len);
 	}
 	vt_buf_release(&bytes);

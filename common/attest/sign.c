@@ -29,7 +29,7 @@ static int fail(const char *what, int code, struct vt_err *err)
 int vt_key_generate(struct vt_key **out, enum vt_key_kind kind, struct vt_err *err)
 {
 	EVP_PKEY *key = kind == VT_KEY_ED25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
-		: EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+					       : EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
 
 	if (!key)
 		return fail("cannot make a key", VT_EBUG, err);
@@ -45,8 +45,9 @@ static bool kind_of(const EVP_PKEY *key, enum vt_key_kind *kind)
 
 	if (EVP_PKEY_is_a(key, "ED25519"))
 		*kind = VT_KEY_ED25519;
-	else if (EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, group, sizeof(group), &n) &&
-	    !strcmp(group, "prime256v1"))
+	else if (EVP_PKEY_is_a(key, "EC") &&
+		EVP_PKEY_get_group_name(key, group, sizeof(group), &n) &&
+		!strcmp(group, "prime256v1"))
 		*kind = VT_KEY_P256;
 	else
 		return false;
@@ -77,7 +78,7 @@ int vt_key_read(struct vt_key **out, const char *path, struct vt_err *err)
 	in = BIO_new_mem_buf(text.data, (int)text.len);
 	if (in)
 		key = is_private ? PEM_read_bio_PrivateKey(in, NULL, no_passphrase, NULL)
-			: PEM_read_bio_PUBKEY(in, NULL, no_passphrase, NULL);
+				 : PEM_read_bio_PUBKEY(in, NULL, no_passphrase, NULL);
 	BIO_free(in);
 	vt_buf_release(&text);
 	if (!key) {
@@ -86,8 +87,10 @@ int vt_key_read(struct vt_key **out, const char *path, struct vt_err *err)
 	}
 	if (!kind_of(key, &kind)) {
 		EVP_PKEY_free(key);
-		return vt_err_set(err, VT_EDATA, "%s: neither an Ed25519 nor a P-256 key; `voxtrail attest keygen` "
-			"makes one", path);
+		return vt_err_set(err, VT_EDATA,
+			"%s: neither an Ed25519 nor a P-256 key; `voxtrail attest keygen` "
+			"makes one",
+			path);
 	}
 	*out = vt_xmalloc(sizeof(**out));
 	**out = (struct vt_key){ key, is_private };
@@ -122,8 +125,9 @@ static int pem(const struct vt_key *k, bool secret, struct vt_buf *out, struct v
 	long n;
 	int rc = 0;
 
-	if (!b || !(secret ? PEM_write_bio_PKCS8PrivateKey(b, k->key, NULL, NULL, 0, NULL, NULL)
-	    : PEM_write_bio_PUBKEY(b, k->key)))
+	if (!b ||
+		!(secret ? PEM_write_bio_PKCS8PrivateKey(b, k->key, NULL, NULL, 0, NULL, NULL)
+			 : PEM_write_bio_PUBKEY(b, k->key)))
 		rc = fail("cannot write a key", VT_EBUG, err);
 	n = rc ? 0 : BIO_get_mem_data(b, &text);
 	if (n > 0)
@@ -145,8 +149,9 @@ int vt_key_write(const struct vt_key *k, const char *path, struct vt_err *err)
 	int rc = 0;
 
 	if (vt_fs_exists(path) || vt_fs_exists(beside))
-		rc = vt_err_set(err, VT_ECANTCREAT, "%s: it or %s is there already, and a key is never overwritten",
-			path, beside);
+		rc = vt_err_set(err, VT_ECANTCREAT,
+			"%s: it or %s is there already, and a key is never overwritten", path,
+			beside);
 	if (!rc)
 		rc = pem(k, true, &secret, err);
 	if (!rc)
@@ -169,18 +174,23 @@ static const EVP_MD *hash_of(const struct vt_key *k)
 	return vt_key_kind(k) == VT_KEY_P256 ? EVP_sha256() : NULL;
 }
 
-int vt_sign(const struct vt_key *k, const void *bytes, size_t n, struct vt_buf *signature, struct vt_err *err)
+int vt_sign(const struct vt_key *k, const void *bytes, size_t n, struct vt_buf *signature,
+	struct vt_err *err)
 {
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
 	size_t len = 0;
-	int rc = k->is_private ? 0 : vt_err_set(err, VT_EUSAGE, "this is a public key; signing takes the private one");
+	int rc = k->is_private
+		? 0
+		: vt_err_set(err, VT_EUSAGE, "this is a public key; signing takes the private one");
 
-	if (!rc && (!c || EVP_DigestSignInit(c, NULL, hash_of(k), NULL, k->key) != 1 ||
-	    EVP_DigestSign(c, NULL, &len, bytes, n) != 1))
+	if (!rc &&
+		(!c || EVP_DigestSignInit(c, NULL, hash_of(k), NULL, k->key) != 1 ||
+			EVP_DigestSign(c, NULL, &len, bytes, n) != 1))
 		rc = fail("cannot sign", VT_EBUG, err);
 	if (!rc) {
 		vt_buf_reserve(signature, len + 1);
-		if (EVP_DigestSign(c, (unsigned char *)signature->data + signature->len, &len, bytes, n) != 1)
+		if (EVP_DigestSign(c, (unsigned char *)signature->data + signature->len, &len,
+			    bytes, n) != 1)
 			rc = fail("cannot sign", VT_EBUG, err);
 		else
 			signature->len += len;
@@ -189,8 +199,8 @@ int vt_sign(const struct vt_key *k, const void *bytes, size_t n, struct vt_buf *
 	return rc;
 }
 
-int vt_sign_check(const struct vt_key *k, const void *bytes, size_t n, const void *signature, size_t n_signature,
-	struct vt_err *err)
+int vt_sign_check(const struct vt_key *k, const void *bytes, size_t n, const void *signature,
+	size_t n_signature, struct vt_err *err)
 {
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
 	int rc = 0;
@@ -198,7 +208,8 @@ int vt_sign_check(const struct vt_key *k, const void *bytes, size_t n, const voi
 	if (!c || EVP_DigestVerifyInit(c, NULL, hash_of(k), NULL, k->key) != 1)
 		rc = fail("cannot check a signature", VT_EBUG, err);
 	else if (EVP_DigestVerify(c, signature, n_signature, bytes, n) != 1)
-		rc = vt_err_set(err, VT_EINTEGRITY, "the signature is not this key's over these bytes");
+		rc = vt_err_set(err, VT_EINTEGRITY,
+			"the signature is not this key's over these bytes");
 	ERR_clear_error();
 	EVP_MD_CTX_free(c);
 	return rc;

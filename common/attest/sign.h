@@ -1,7 +1,7 @@
 /* sign.h - signatures by key; sign.c is the only file that includes OpenSSL's keys.
  *
- * Ed25519, or ECDSA over P-256 with SHA-256 (signatures in DER).  Keys are PEM: PKCS #8 private, SubjectPublicKeyInfo
- * public. */
+ * Ed25519, or ECDSA over P-256 with SHA-256 (signatures in DER).  Keys are PEM: PKCS #8 private,
+ * SubjectPublicKeyInfo public. */
 #ifndef COMMON_ATTEST_SIGN_H
 #define COMMON_ATTEST_SIGN_H
 
@@ -27,10 +27,11 @@ bool vt_key_is_private(const struct vt_key *k);
 int vt_key_write(const struct vt_key *k, const char *path, struct vt_err *err);
 int vt_key_public_pem(const struct vt_key *k, struct vt_buf *out, struct vt_err *err);
 
-int vt_sign(const struct vt_key *k, const void *bytes, size_t n, struct vt_buf *signature, struct vt_err *err);
+int vt_sign(const struct vt_key *k, const void *bytes, size_t n, struct vt_buf *signature,
+	struct vt_err *err);
 
 /* VT_EINTEGRITY if the signature is not this key's over these bytes. */
-int vt_sign_check(const struct vt_key *k, const void *bytes, size_t n, const void *signature, size_t n_signature,
-	struct vt_err *err);
+int vt_sign_check(const struct vt_key *k, const void *bytes, size_t n, const void *signature,
+	size_t n_signature, struct vt_err *err);
 
 #endif

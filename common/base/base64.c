@@ -10,8 +10,8 @@ void vt_base64(struct vt_buf *out, const void *bytes, size_t n)
 
 	vt_buf_reserve(out, (n + 2) / 3 * 4 + 1);
 	for (size_t i = 0; i < n; i += 3) {
-		unsigned v = (unsigned)p[i] << 16 | (i + 1 < n ? (unsigned)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2]
-			: 0);
+		unsigned v = (unsigned)p[i] << 16 | (i + 1 < n ? (unsigned)p[i + 1] << 8 : 0) |
+			(i + 2 < n ? p[i + 2] : 0);
 
 		vt_buf_char(out, digit[v >> 18]);
 		vt_buf_char(out, digit[v >> 12 & 63]);
@@ -22,7 +22,8 @@ void vt_base64(struct vt_buf *out, const void *bytes, size_t n)
 
 bool vt_base64_decode(struct vt_buf *out, const char *text)
 {
-	size_t n = strlen(text), pad = n && text[n - 1] == '=' ? n > 1 && text[n - 2] == '=' ? 2 : 1 : 0;
+	size_t n = strlen(text),
+	       pad = n && text[n - 1] == '=' ? n > 1 && text[n - 2] == '=' ? 2 : 1 : 0;
 
 	if (n % 4)
 		return false;

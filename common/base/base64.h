@@ -7,6 +7,6 @@
 #include "common/base/buf.h"
 
 void vt_base64(struct vt_buf *out, const void *bytes, size_t n);
-bool vt_base64_decode(struct vt_buf *out, const char *text);    /* false if it is not base64 */
+bool vt_base64_decode(struct vt_buf *out, const char *text); /* false if it is not base64 */
 
 #endif

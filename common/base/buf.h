@@ -5,8 +5,9 @@
  *      use(b.data, b.len);
  *      vt_buf_release(&b);
  *
- * Running out of memory while building text aborts the process with a message (VT_ENOMEM): texts are small, and no
- * caller could do better.  Sizes that come from input are checked by the caller before they get here. */
+ * Running out of memory while building text aborts the process with a message (VT_ENOMEM): texts
+ * are small, and no caller could do better.  Sizes that come from input are checked by the
+ * caller before they get here. */
 #ifndef COMMON_BASE_BUF_H
 #define COMMON_BASE_BUF_H
 
@@ -18,21 +19,25 @@ struct vt_buf {
 	size_t len, cap;
 };
 
-#define VT_BUF_INIT { (char *)0, 0, 0 }
+#define VT_BUF_INIT                                                                                \
+	{                                                                                          \
+		(char *)0, 0, 0                                                                    \
+	}
 
 void vt_buf_release(struct vt_buf *b);
-void vt_buf_clear(struct vt_buf *b);              /* len = 0, storage kept */
+void vt_buf_clear(struct vt_buf *b); /* len = 0, storage kept */
 void vt_buf_reserve(struct vt_buf *b, size_t extra);
 void vt_buf_add(struct vt_buf *b, const void *bytes, size_t n);
 void vt_buf_str(struct vt_buf *b, const char *text);
 void vt_buf_char(struct vt_buf *b, char c);
 void vt_buf_printf(struct vt_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
-/* The words of text in lines of at most 79 columns and a newline at the end: the first line goes on from `column`, the
- * others begin there. */
+void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+/* The words of text in lines of at most 79 columns and a newline at the end: the first line goes
+ * on from `column`, the others begin there. */
 void vt_buf_wrap(struct vt_buf *b, const char *text, size_t column);
-void vt_buf_hex(struct vt_buf *b, const unsigned char *bytes, size_t n);   /* lower-case hex */
-char *vt_buf_detach(struct vt_buf *b);            /* caller frees; never NULL */
+void vt_buf_hex(struct vt_buf *b, const unsigned char *bytes, size_t n); /* lower-case hex */
+char *vt_buf_detach(struct vt_buf *b); /* caller frees; never NULL */
 
 /* malloc/strdup for small texts with the same rule: never NULL. */
 void *vt_xmalloc(size_t n);
@@ -48,11 +53,14 @@ struct vt_strs {
 	size_t n, cap;
 };
 
-#define VT_STRS_INIT { (char **)0, 0, 0 }
+#define VT_STRS_INIT                                                                               \
+	{                                                                                          \
+		(char **)0, 0, 0                                                                   \
+	}
 
 void vt_strs_add(struct vt_strs *s, const char *text);
-void vt_strs_sort(struct vt_strs *s);             /* by bytes, independent of locale */
-void vt_strs_unique(struct vt_strs *s);           /* sorts, and keeps one of equals */
+void vt_strs_sort(struct vt_strs *s);   /* by bytes, independent of locale */
+void vt_strs_unique(struct vt_strs *s); /* sorts, and keeps one of equals */
 void vt_strs_release(struct vt_strs *s);
 
 #endif

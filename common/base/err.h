@@ -5,26 +5,28 @@
  *      if (vt_volume_read(&v, path, &err))
  *              return vt_err_prefix(&err, "subject %s", id);
  *
- * Every function that can fail returns 0 or one of the codes below and takes `struct vt_err *err` last.  The failing
- * line states the fact with path and value; callers put context in front; nobody rewrites.  *err is untouched on
- * success.  err must not be NULL.  Nothing here allocates. */
+ * Every function that can fail returns 0 or one of the codes below and takes `struct vt_err
+ * *err` last.  The failing line states the fact with path and value; callers put context in
+ * front; nobody rewrites.  *err is untouched on success. err must not be NULL.  Nothing here
+ * allocates. */
 #ifndef COMMON_BASE_ERR_H
 #define COMMON_BASE_ERR_H
 
 /* A code is also the exit status of the process that stops on it. */
 enum vt_code {
 	VT_OK = 0,
-	VT_EFAIL = 1,        /* the answer is no: verify found damage, audit found a leak, a job failed */
-	VT_EUSAGE = 64,      /* the command line or a param is wrong */
-	VT_EDATA = 65,       /* the input's content is wrong; trying again cannot help */
-	VT_ENOINPUT = 66,    /* an input is missing or cannot be opened */
-	VT_EBUG = 70,        /* our own invariant broke, or training met a non-finite value */
-	VT_ENOMEM = 71,      /* not enough memory for what was asked */
-	VT_ECANTCREAT = 73,  /* an output cannot be created */
-	VT_EIO = 74,         /* reading or writing failed */
-	VT_EDEVICE = 75,     /* the accelerator is missing or failed; trying again may help */
-	VT_EINTEGRITY = 76,  /* stored bytes are not what their digest says */
-	VT_ECONFIG = 78,     /* the recipe and this binary do not fit together */
+	/* the answer is no: verify found damage, audit found a leak, a job failed */
+	VT_EFAIL = 1,
+	VT_EUSAGE = 64,     /* the command line or a param is wrong */
+	VT_EDATA = 65,      /* the input's content is wrong; trying again cannot help */
+	VT_ENOINPUT = 66,   /* an input is missing or cannot be opened */
+	VT_EBUG = 70,       /* our own invariant broke, or training met a non-finite value */
+	VT_ENOMEM = 71,     /* not enough memory for what was asked */
+	VT_ECANTCREAT = 73, /* an output cannot be created */
+	VT_EIO = 74,        /* reading or writing failed */
+	VT_EDEVICE = 75,    /* the accelerator is missing or failed; trying again may help */
+	VT_EINTEGRITY = 76, /* stored bytes are not what their digest says */
+	VT_ECONFIG = 78,    /* the recipe and this binary do not fit together */
 };
 
 enum { VT_ERR_TEXT = 1024 };
@@ -34,13 +36,18 @@ struct vt_err {
 	char text[VT_ERR_TEXT];
 };
 
-#define VT_ERR_INIT { 0, "" }
+#define VT_ERR_INIT                                                                                \
+	{                                                                                          \
+		0, ""                                                                              \
+	}
 
 /* Sets *err and returns code.  A text longer than the buffer is cut with "...". */
-int vt_err_set(struct vt_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int vt_err_set(struct vt_err *err, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* As vt_err_set with ": <strerror(errno)>" behind the text. */
-int vt_err_errno(struct vt_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int vt_err_errno(struct vt_err *err, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* Puts "<prefix>: " in front of the text that is there; returns err->code. */
 int vt_err_prefix(struct vt_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -17,8 +17,10 @@ static void read_environment(void)
 
 bool vt_fault(const char *step)
 {
-	static const struct { const char *name; int error; } action[] = { { "eio", EIO }, { "enospc", ENOSPC },
-		{ "erofs", EROFS } };
+	static const struct {
+		const char *name;
+		int error;
+	} action[] = { { "eio", EIO }, { "enospc", ENOSPC }, { "erofs", EROFS } };
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const char *act, *nth;
 	size_t n = strlen(step);

@@ -11,7 +11,8 @@ static double scale_by_two(double x, int k)
 	uint64_t bits;
 	double f;
 
-	if (k < -1022) {           /* two steps, so that the result is rounded once where it is subnormal */
+	/* two steps, so that the result is rounded once where it is subnormal */
+	if (k < -1022) {
 		x *= 0x1p-1000;
 		k += 1000;
 		k = k < -1022 ? -1022 : k;
@@ -25,7 +26,8 @@ static double scale_by_two(double x, int k)
 	return x * f;
 }
 
-/* exp(r) - 1 - r for |r| <= ln2 / 2: the Taylor series to r^13, whose next term is below 2^-56 relative to 1. */
+/* exp(r) - 1 - r for |r| <= ln2 / 2: the Taylor series to r^13, whose next term is below 2^-56
+ * relative to 1. */
 static double exp_tail(double r)
 {
 	double p = 1.0 / 6227020800.0;
@@ -98,7 +100,8 @@ double vt_pow(double x, double y)
 	return exp_of(p.hi, fma(y, l.lo, p.lo));
 }
 
-/* exp(x) - 1 for 0 <= x <= 44: 2^k (1 + e) - 1 = (2^k - 1) + 2^k e, with 2^k - 1 exact, so nothing cancels. */
+/* exp(x) - 1 for 0 <= x <= 44: 2^k (1 + e) - 1 = (2^k - 1) + 2^k e, with 2^k - 1 exact, so
+ * nothing cancels. */
 static double expm1_positive(double x)
 {
 	double k = floor(fma(x, 1.4426950408889634074, 0.5)), r = fma(-k, VT_LN2_HI, x), power;
@@ -120,7 +123,8 @@ double vt_tanh(double x)
 	return copysign(t / (t + 2.0), x);
 }
 
-/* erfc(x) exp(x^2) for x >= 1.5 by the continued fraction of Abramowitz & Stegun 7.1.14, evaluated backwards. */
+/* erfc(x) exp(x^2) for x >= 1.5 by the continued fraction of Abramowitz & Stegun 7.1.14,
+ * evaluated backwards. */
 static double erfc_fraction(double x)
 {
 	double f = 0.0;
@@ -139,7 +143,8 @@ double vt_erf(double x)
 		return x;
 	if (a > 6.0)
 		return copysign(1.0, x);
-	if (a < 1.5) {             /* A&S 7.1.6: exp(-x^2) 2x/sqrt(pi) sum (2 x^2)^n / (2n+1)!!, by Horner's rule */
+	/* A&S 7.1.6: exp(-x^2) 2x/sqrt(pi) sum (2 x^2)^n / (2n+1)!!, by Horner's rule */
+	if (a < 1.5) {
 		sum = 1.0;
 		for (int n = 50; n >= 1; n--)
 			sum = fma(sum, 2.0 * square.hi / (2.0 * n + 1.0), 1.0);

@@ -1,5 +1,5 @@
-/* fmath_inline.h - the logarithm and the sine of fmath.c as text, for kernels that are compiled for a device too: the
- * same operations, hence the same bits. */
+/* fmath_inline.h - the logarithm and the sine of fmath.c as text, for kernels that are compiled
+ * for a device too: the same operations, hence the same bits. */
 #ifndef COMMON_BASE_FMATH_INLINE_H
 #define COMMON_BASE_FMATH_INLINE_H
 
@@ -10,7 +10,8 @@
 #define VT_FMATH_FN static inline
 #endif
 
-/* ln 2 split so that k * VT_LN2_HI is exact for |k| <= 1100; the low part carries the rest (fdlibm's split). */
+/* ln 2 split so that k * VT_LN2_HI is exact for |k| <= 1100; the low part carries the rest
+ * (fdlibm's split). */
 #define VT_LN2_HI 0x1.62e42feep-1
 #define VT_LN2_LO 0x1.a39ef35793c76p-33
 
@@ -35,8 +36,8 @@ VT_FMATH_FN struct vt_two vt_in_prod(double a, double b)
 	return r;
 }
 
-/* log of a positive normal number as hi + lo: x = 2^k m, m in [sqrt(1/2), sqrt 2), log m = 2 atanh(s), s =
- * (m-1)/(m+1). */
+/* log of a positive normal number as hi + lo: x = 2^k m, m in [sqrt(1/2), sqrt 2), log m = 2
+ * atanh(s), s = (m-1)/(m+1). */
 VT_FMATH_FN struct vt_two vt_in_log(double x)
 {
 	int k;
@@ -50,7 +51,7 @@ VT_FMATH_FN struct vt_two vt_in_log(double x)
 	d = vt_in_sum(m, 1.0);
 	s = (m - 1.0) / d.hi;
 	q = vt_in_prod(s, d.hi);
-	q.lo = ((m - 1.0 - q.hi) - q.lo - s * d.lo) / d.hi;   /* what s lacks */
+	q.lo = ((m - 1.0 - q.hi) - q.lo - s * d.lo) / d.hi; /* what s lacks */
 	s2 = s * s;
 	p = 2.0 / 23.0;
 	p = fma(p, s2, 2.0 / 21.0);
@@ -97,12 +98,13 @@ VT_FMATH_FN double vt_in_cos_poly(double r)
 	return fma(p, z, 1.0);
 }
 
-/* sin of x + quarter * pi/2, |x| <= 1e5.  pi/2 is in three parts; the first two have enough trailing zeros that k *
- * part is exact for |k| < 2^20. */
+/* sin of x + quarter * pi/2, |x| <= 1e5. pi/2 is in three parts; the first two have enough
+ * trailing zeros that k * part is exact for |k| < 2^20. */
 VT_FMATH_FN double vt_in_sin(double x, int quarter)
 {
 	double k = floor(fma(x, 0.63661977236758134308, 0.5)), v;
-	double r = fma(-k, 0x1.3198a2e037073p-69, fma(-k, 0x1.0b4611a6p-34, fma(-k, 0x1.921fb544p+0, x)));
+	double r = fma(-k, 0x1.3198a2e037073p-69,
+		fma(-k, 0x1.0b4611a6p-34, fma(-k, 0x1.921fb544p+0, x)));
 	int q = ((int)k + quarter) & 3;
 
 	v = q & 1 ? vt_in_cos_poly(r) : vt_in_sin_poly(r);

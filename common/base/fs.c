@@ -76,12 +76,14 @@ static int read_all(struct vt_buf *out, int fd, const char *path, size_t limit, 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return vt_err_errno(err, errno == EISDIR ? VT_ENOINPUT : VT_EIO, "%s: cannot read", path);
+			return vt_err_errno(err, errno == EISDIR ? VT_ENOINPUT : VT_EIO,
+				"%s: cannot read", path);
 		if (n == 0)
 			break;
 		out->len += (size_t)n;
 		if (out->len - begun > limit)
-			return vt_err_set(err, VT_EDATA, "%s: longer than the %zu bytes allowed", path, limit);
+			return vt_err_set(err, VT_EDATA, "%s: longer than the %zu bytes allowed",
+				path, limit);
 	}
 	out->data[out->len] = '\0';
 	return 0;
@@ -122,9 +124,10 @@ static char *parent_of(const char *path)
 	return slash == path ? vt_xstrdup("/") : vt_xstrndup(path, (size_t)(slash - path));
 }
 
-/* Writes a file under a temporary name and renames it, so a reader sees the old bytes or the new ones. */
-static int replace(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode, bool durable,
-	struct vt_err *err)
+/* Writes a file under a temporary name and renames it, so a reader sees the old bytes or the new
+ * ones. */
+static int replace(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode,
+	bool durable, struct vt_err *err)
 {
 	char *tmp = vt_asprintf("%s.tmp-%ld", path, (long)getpid()), *dir = NULL;
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), rc = 0;
@@ -135,7 +138,8 @@ static int replace(const char *path, const struct vt_part *part, size_t n_parts,
 	}
 	for (size_t i = 0; i < n_parts && !rc; i++)
 		if (write_all(fd, part[i].bytes, part[i].n))
-			rc = vt_err_errno(err, VT_EIO, "%s: cannot write %zu bytes", path, part[i].n);
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot write %zu bytes", path,
+				part[i].n);
 	if (!rc && (fchmod(fd, mode) || (durable && fsync(fd))))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot finish the file", path);
 	if (close(fd) && !rc)
@@ -161,12 +165,14 @@ int vt_fs_write(const char *path, const void *bytes, size_t n, mode_t mode, stru
 	return replace(path, &(struct vt_part){ bytes, n }, 1, mode, true, err);
 }
 
-int vt_fs_write_quick(const char *path, const void *bytes, size_t n, mode_t mode, struct vt_err *err)
+int vt_fs_write_quick(const char *path, const void *bytes, size_t n, mode_t mode,
+	struct vt_err *err)
 {
 	return replace(path, &(struct vt_part){ bytes, n }, 1, mode, false, err);
 }
 
-int vt_fs_write_parts(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode, struct vt_err *err)
+int vt_fs_write_parts(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode,
+	struct vt_err *err)
 {
 	return replace(path, part, n_parts, mode, false, err);
 }
@@ -206,7 +212,9 @@ int vt_fs_remove_tree(const char *path, struct vt_err *err)
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : vt_err_errno(err, VT_EIO, "%s: cannot remove", path);
 	if (!S_ISDIR(st.st_mode))
-		return unlink(path) && errno != ENOENT ? vt_err_errno(err, VT_EIO, "%s: cannot remove", path) : 0;
+		return unlink(path) && errno != ENOENT
+			? vt_err_errno(err, VT_EIO, "%s: cannot remove", path)
+			: 0;
 	rc = vt_fs_list(&names, path, err);
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *child = vt_path_join(path, names.v[i]);
@@ -273,7 +281,8 @@ int vt_fs_sync_tree(const char *root, struct vt_err *err)
 	if (rc)
 		return rc;
 	if (s.files <= SYNC_EACH)
-		return vt_fs_walk(root, sync_entry, &s, err) ? err->code : vt_fs_sync_dir(root, err);
+		return vt_fs_walk(root, sync_entry, &s, err) ? err->code
+							     : vt_fs_sync_dir(root, err);
 	fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || syncfs(fd))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot make what is below it durable", root);
@@ -357,7 +366,10 @@ int vt_fs_list(struct vt_strs *out, const char *dir, struct vt_err *err)
 
 static char type_of(const struct stat *st)
 {
-	return S_ISREG(st->st_mode) ? 'f' : S_ISDIR(st->st_mode) ? 'd' : S_ISLNK(st->st_mode) ? 'l' : '?';
+	return S_ISREG(st->st_mode)    ? 'f'
+		: S_ISDIR(st->st_mode) ? 'd'
+		: S_ISLNK(st->st_mode) ? 'l'
+				       : '?';
 }
 
 static int walk(const char *root, const char *rel, vt_fs_walk_fn fn, void *ctx, struct vt_err *err)

@@ -1,5 +1,6 @@
-/* fs.h - files and directories: whole reads, atomic writes, sorted walks.  Paths are bytes; '/' separates.
- * Every failure names the path.  Nothing here follows a symlink it was not given as an argument unless it says so. */
+/* fs.h - files and directories: whole reads, atomic writes, sorted walks.  Paths are bytes; '/'
+ * separates.  Every failure names the path.  Nothing here follows a symlink it was not given as
+ * an argument unless it says so. */
 #ifndef COMMON_BASE_FS_H
 #define COMMON_BASE_FS_H
 
@@ -14,8 +15,9 @@
 /* dir + "/" + name; caller frees. */
 char *vt_path_join(const char *dir, const char *name);
 
-/* Printable ASCII without \ * ? [ ] { }, no empty, "." or ".." element: what no pattern or template of the engines we
- * run under takes for more than a name.  Pachyderm alone refuses ! ( ) @ + ^ as well. */
+/* Printable ASCII without \ * ? [ ] { }, no empty, "." or ".." element: what no pattern or
+ * template of the engines we run under takes for more than a name.  Pachyderm alone refuses ! (
+ * ) @ + ^ as well. */
 bool vt_path_is_portable(const char *relative);
 
 bool vt_fs_exists(const char *path);
@@ -25,36 +27,45 @@ bool vt_fs_is_dir(const char *path);
  * VT_ENOINPUT/VT_EIO. */
 int vt_fs_read(struct vt_buf *out, const char *path, size_t limit, struct vt_err *err);
 
-/* Writes to a temporary name beside path, fsyncs, renames, fsyncs the directory.  mode e.g. 0644. */
+/* Writes to a temporary name beside path, fsyncs, renames, fsyncs the directory. mode e.g. 0644. */
 int vt_fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct vt_err *err);
 
-/* As vt_fs_write without the two fsyncs: for files in a staging directory that is made durable as a whole. */
-int vt_fs_write_quick(const char *path, const void *bytes, size_t n, mode_t mode, struct vt_err *err);
+/* As vt_fs_write without the two fsyncs: for files in a staging directory that is made durable
+ * as a whole. */
+int vt_fs_write_quick(const char *path, const void *bytes, size_t n, mode_t mode,
+	struct vt_err *err);
 
-/* As vt_fs_write_quick for content in several pieces: a header and a large array need not be copied together. */
+/* As vt_fs_write_quick for content in several pieces: a header and a large array need not be
+ * copied together. */
 struct vt_part {
 	const void *bytes;
 	size_t n;
 };
-int vt_fs_write_parts(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode, struct vt_err *err);
+int vt_fs_write_parts(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode,
+	struct vt_err *err);
 
-int vt_fs_mkdirs(const char *path, struct vt_err *err);               /* mkdir -p, mode 0755; fine if it exists */
-int vt_fs_remove_tree(const char *path, struct vt_err *err);          /* rm -rf; fine if absent */
+/* mkdir -p, mode 0755; fine if it exists */
+int vt_fs_mkdirs(const char *path, struct vt_err *err);
+int vt_fs_remove_tree(const char *path, struct vt_err *err); /* rm -rf; fine if absent */
 int vt_fs_sync_dir(const char *path, struct vt_err *err);
 
-/* Everything below root durable, directories too: file by file up to 64 of them, above that the file system at once
- * (syncfs), which waits for the writes of others as well.  Symlinks are left alone. */
+/* Everything below root durable, directories too: file by file up to 64 of them, above that the
+ * file system at once (syncfs), which waits for the writes of others as well.  Symlinks are left
+ * alone. */
 int vt_fs_sync_tree(const char *root, struct vt_err *err);
 int vt_fs_rename(const char *from, const char *to, struct vt_err *err);
-int vt_fs_copy(const char *from, const char *to, mode_t mode, struct vt_err *err);   /* reflink if it can, else bytes */
-char *vt_fs_realpath(const char *path, struct vt_err *err);           /* NULL on error; caller frees */
+/* reflink if it can, else bytes */
+int vt_fs_copy(const char *from, const char *to, mode_t mode, struct vt_err *err);
+/* NULL on error; caller frees */
+char *vt_fs_realpath(const char *path, struct vt_err *err);
 
 /* Names in `dir` sorted by bytes, without "." and "..". */
 int vt_fs_list(struct vt_strs *out, const char *dir, struct vt_err *err);
 
-/* Calls fn for every entry below root in byte order of the relative path, parents first; a non-zero return stops the
- * walk and is returned.  `type` is 'f', 'd', 'l' (symlink, not followed) or '?' for the rest.  root itself may be a
- * symlink (container engines mount inputs so) and is resolved first. */
+/* Calls fn for every entry below root in byte order of the relative path, parents first; a
+ * non-zero return stops the walk and is returned. `type` is 'f', 'd', 'l' (symlink, not
+ * followed) or '?' for the rest. root itself may be a symlink (container engines mount inputs
+ * so) and is resolved first. */
 typedef int (*vt_fs_walk_fn)(void *ctx, const char *relative, char type, struct vt_err *err);
 int vt_fs_walk(const char *root, vt_fs_walk_fn fn, void *ctx, struct vt_err *err);
 

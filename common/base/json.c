@@ -13,7 +13,7 @@ static const size_t read_limit = 64u << 20;
 
 struct reader {
 	const char *begin, *p, *end, *origin;
-	struct vt_buf pointer;       /* JSON pointer of the value being read, for messages */
+	struct vt_buf pointer; /* JSON pointer of the value being read, for messages */
 	int depth;
 	struct vt_err *err;
 };
@@ -35,8 +35,8 @@ static int fail(struct reader *r, const char *what)
 
 	while (bol > r->begin && bol[-1] != '\n')
 		bol--;
-	return vt_err_set(r->err, VT_EDATA, "%s:%u:%d: at \"%s\": %s", r->origin, line_of(r), (int)(r->p - bol) + 1,
-		r->pointer.data ? r->pointer.data : "", what);
+	return vt_err_set(r->err, VT_EDATA, "%s:%u:%d: at \"%s\": %s", r->origin, line_of(r),
+		(int)(r->p - bol) + 1, r->pointer.data ? r->pointer.data : "", what);
 }
 
 static void space(struct reader *r)
@@ -90,8 +90,10 @@ static int hex4(struct reader *r, uint32_t *out)
 		return fail(r, "\\u needs four hex digits");
 	for (int i = 0; i < 4; i++, r->p++) {
 		char c = *r->p;
-		int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' &&
-			c <= 'F' ? c - 'A' + 10 : -1;
+		int d = c >= '0' && c <= '9'   ? c - '0'
+			: c >= 'a' && c <= 'f' ? c - 'a' + 10
+			: c >= 'A' && c <= 'F' ? c - 'A' + 10
+					       : -1;
 
 		if (d < 0)
 			return fail(r, "\\u needs four hex digits");
@@ -143,19 +145,23 @@ static int escape(struct reader *r, struct vt_buf *b)
 	return 0;
 }
 
-/* Length of the valid UTF-8 sequence at p, 0 if there is none (overlong, surrogate, too large, cut off). */
+/* Length of the valid UTF-8 sequence at p, 0 if there is none (overlong, surrogate, too large,
+ * cut off). */
 static size_t utf8_length(const unsigned char *p, size_t left)
 {
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : p[0] >= 0xE0 && p[0] < 0xF0 ? 3 : p[0] >= 0xF0 &&
-		p[0] < 0xF5 ? 4 : 0;
+	size_t n = p[0] < 0x80                ? 1
+		: p[0] >= 0xC2 && p[0] < 0xE0 ? 2
+		: p[0] >= 0xE0 && p[0] < 0xF0 ? 3
+		: p[0] >= 0xF0 && p[0] < 0xF5 ? 4
+					      : 0;
 
 	if (!n || n > left)
 		return 0;
 	for (size_t i = 1; i < n; i++)
 		if ((p[i] & 0xC0) != 0x80)
 			return 0;
-	if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
-	    (p[0] == 0xF4 && p[1] > 0x8F))
+	if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
+		(p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
 		return 0;
 	return n;
 }
@@ -339,8 +345,10 @@ static int container(struct reader *r, enum vt_json_type type, char close, struc
 				r->p++;
 				break;
 			} else {
-				rc = fail(r, close == '}' ? "',' or '}' must stand here" : "',' or ']' must stand "
-					"here");
+				rc = fail(r,
+					close == '}' ? "',' or '}' must stand here"
+						     : "',' or ']' must stand "
+						       "here");
 			}
 		}
 	}
@@ -361,12 +369,9 @@ static int value(struct reader *r, struct vt_json **out)
 	if (r->p == r->end)
 		return fail(r, "text ends where a value must stand");
 	switch (*r->p) {
-	case '{':
-		return container(r, VT_JSON_OBJECT, '}', out);
-	case '[':
-		return container(r, VT_JSON_ARRAY, ']', out);
-	default:
-		break;
+	case '{': return container(r, VT_JSON_OBJECT, '}', out);
+	case '[': return container(r, VT_JSON_ARRAY, ']', out);
+	default: break;
 	}
 	line = line_of(r);
 	if (*r->p == '"') {
@@ -388,9 +393,14 @@ static int value(struct reader *r, struct vt_json **out)
 	return rc;
 }
 
-int vt_json_parse(struct vt_json **out, const char *text, size_t n, const char *origin, struct vt_err *err)
+int vt_json_parse(struct vt_json **out, const char *text, size_t n, const char *origin,
+	struct vt_err *err)
 {
-	struct reader r = { .begin = text, .p = text, .end = text + n, .origin = origin, .err = err };
+	struct reader r = { .begin = text,
+		.p = text,
+		.end = text + n,
+		.origin = origin,
+		.err = err };
 	struct vt_json *j = NULL;
 	int rc;
 

@@ -1,4 +1,5 @@
-/* Writers of JSON values: canonical bytes for hashing, compact and indented text for people and programs. */
+/* Writers of JSON values: canonical bytes for hashing, compact and indented text for people and
+ * programs. */
 #include "common/base/json.h"
 
 #include <math.h>
@@ -41,7 +42,8 @@ void vt_json_quote(struct vt_buf *out, const char *text)
 	vt_buf_char(out, '"');
 }
 
-/* Order of UTF-16 code units: as bytes, but U+E000..U+FFFF sort behind the planes above (surrogates are D800..DFFF). */
+/* Order of UTF-16 code units: as bytes, but U+E000..U+FFFF sort behind the planes above
+ * (surrogates are D800..DFFF). */
 static int by_utf16(const char *a, const char *b)
 {
 	unsigned char x, y;
@@ -69,7 +71,8 @@ static int by_key(const void *a, const void *b)
 
 static int sorted(struct vt_buf *out, const struct vt_json *j, bool reals, struct vt_err *err);
 
-static int sorted_object(struct vt_buf *out, const struct vt_json *j, bool reals, struct vt_err *err)
+static int sorted_object(struct vt_buf *out, const struct vt_json *j, bool reals,
+	struct vt_err *err)
 {
 	struct slot *s = vt_xcalloc(j->n, sizeof(*s));
 	int rc = 0;
@@ -98,22 +101,14 @@ static void scalar(struct vt_buf *out, const struct vt_json *j)
 	char text[32];
 
 	switch (j->type) {
-	case VT_JSON_BOOL:
-		vt_buf_str(out, j->boolean ? "true" : "false");
-		break;
-	case VT_JSON_INT:
-		vt_buf_printf(out, "%lld", (long long)j->integer);
-		break;
+	case VT_JSON_BOOL: vt_buf_str(out, j->boolean ? "true" : "false"); break;
+	case VT_JSON_INT: vt_buf_printf(out, "%lld", (long long)j->integer); break;
 	case VT_JSON_REAL:
 		vt_json_real_text(text, j->real);
 		vt_buf_str(out, isfinite(j->real) ? text : "null");
 		break;
-	case VT_JSON_STRING:
-		vt_json_quote(out, j->string);
-		break;
-	default:
-		vt_buf_str(out, "null");
-		break;
+	case VT_JSON_STRING: vt_json_quote(out, j->string); break;
+	default: vt_buf_str(out, "null"); break;
 	}
 }
 
@@ -124,8 +119,10 @@ static int sorted(struct vt_buf *out, const struct vt_json *j, bool reals, struc
 	if (j->type == VT_JSON_OBJECT)
 		return sorted_object(out, j, reals, err);
 	if (j->type == VT_JSON_REAL && !reals)
-		return vt_err_set(err, VT_EBUG, "a real number (%.17g) stands in hashed JSON; it must be a decimal "
-			"string", j->real);
+		return vt_err_set(err, VT_EBUG,
+			"a real number (%.17g) stands in hashed JSON; it must be a decimal "
+			"string",
+			j->real);
 	if (j->type != VT_JSON_ARRAY) {
 		scalar(out, j);
 		return 0;

@@ -20,7 +20,8 @@ static struct {
 	const char *stage;
 	enum vt_log_form form;
 	enum vt_log_level least;
-	bool live;               /* a progress line stands on the terminal and is to be wiped first */
+	/* a progress line stands on the terminal and is to be wiped first */
+	bool live;
 	const char *what, *unit;
 	size_t total;
 	double began, drawn;
@@ -132,11 +133,12 @@ static void write_event(enum vt_log_level level, const char *event, const char *
 	gmtime_r(&t.tv_sec, &tm);
 	if (form_now() == VT_LOG_TEXT) {
 		strftime(when, sizeof(when), "%H:%M:%S", &tm);
-		vt_buf_printf(&line, "%s %-5s %s  %s  %s\n", when, level_name[level], sink.stage, event, pairs);
+		vt_buf_printf(&line, "%s %-5s %s  %s  %s\n", when, level_name[level], sink.stage,
+			event, pairs);
 	} else {
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-		vt_buf_printf(&line, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"stage\":", when, t.tv_nsec / 1000000,
-			level_name[level]);
+		vt_buf_printf(&line, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"stage\":", when,
+			t.tv_nsec / 1000000, level_name[level]);
 		vt_json_quote(&line, sink.stage);
 		vt_buf_str(&line, ",\"event\":");
 		vt_json_quote(&line, event);
@@ -181,15 +183,13 @@ static void draw(size_t done, const char *pairs, double now)
 	struct vt_buf text = VT_BUF_INIT;
 
 	if (form_now() == VT_LOG_TEXT) {
-		fprintf(stderr, "\r\033[K%s  %zu/%zu %s  %.2f/s  %d:%02d left  %s", sink.what, done, sink.total,
-			sink.unit,
-			rate, (int)left / 60, (int)left % 60, pairs);
+		fprintf(stderr, "\r\033[K%s  %zu/%zu %s  %.2f/s  %d:%02d left  %s", sink.what, done,
+			sink.total, sink.unit, rate, (int)left / 60, (int)left % 60, pairs);
 		fflush(stderr);
 		sink.live = true;
 	} else {
-		vt_buf_printf(&text, "what=%s unit=%s done=%zu total=%zu rate=%.3f left_s=%.0f %s", sink.what,
-			sink.unit, done,
-			sink.total, rate, left, pairs);
+		vt_buf_printf(&text, "what=%s unit=%s done=%zu total=%zu rate=%.3f left_s=%.0f %s",
+			sink.what, sink.unit, done, sink.total, rate, left, pairs);
 		write_event(VT_LOG_INFO, "progress", text.data);
 	}
 	vt_buf_release(&text);

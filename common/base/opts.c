@@ -41,7 +41,8 @@ static int unknown(const struct vt_opt *opts, const char *name, struct vt_err *e
 			nearest = opts->name;
 		}
 	if (nearest)
-		return vt_err_set(err, VT_EUSAGE, "unknown option --%s; did you mean --%s?", name, nearest);
+		return vt_err_set(err, VT_EUSAGE, "unknown option --%s; did you mean --%s?", name,
+			nearest);
 	return vt_err_set(err, VT_EUSAGE, "unknown option --%s; see --help", name);
 }
 
@@ -54,7 +55,8 @@ static int set_number(const struct vt_opt *o, const char *value, struct vt_err *
 		*(long long *)o->to = strtoll(value, &end, 10);
 	else
 		*(double *)o->to = strtod(value, &end);
-	if (end == value || *end || errno == ERANGE || (o->kind == VT_OPT_REAL && !isfinite(*(double *)o->to)))
+	if (end == value || *end || errno == ERANGE ||
+		(o->kind == VT_OPT_REAL && !isfinite(*(double *)o->to)))
 		return vt_err_set(err, VT_EUSAGE, "--%s: \"%s\" is not a %s", o->name, value,
 			o->kind == VT_OPT_INT ? "whole number" : "number");
 	return 0;
@@ -63,20 +65,12 @@ static int set_number(const struct vt_opt *o, const char *value, struct vt_err *
 static int set(const struct vt_opt *o, const char *value, struct vt_err *err)
 {
 	switch (o->kind) {
-	case VT_OPT_FLAG:
-		*(int *)o->to = 1;
-		return 0;
-	case VT_OPT_STRING:
-		*(const char **)o->to = value;
-		return 0;
-	case VT_OPT_LIST:
-		vt_strs_add(o->to, value);
-		return 0;
+	case VT_OPT_FLAG: *(int *)o->to = 1; return 0;
+	case VT_OPT_STRING: *(const char **)o->to = value; return 0;
+	case VT_OPT_LIST: vt_strs_add(o->to, value); return 0;
 	case VT_OPT_INT:
-	case VT_OPT_REAL:
-		return set_number(o, value, err);
-	case VT_OPT_END:
-		break;
+	case VT_OPT_REAL: return set_number(o, value, err);
+	case VT_OPT_END: break;
 	}
 	return vt_err_set(err, VT_EBUG, "option --%s has no kind", o->name);
 }
@@ -98,8 +92,8 @@ static const struct vt_opt *by_letter(const struct vt_opt *o, char letter)
 }
 
 /* --name, --name=VALUE, -o, -oVALUE: the option and the value glued to it, if any. */
-static int split(const struct vt_opt *opts, const char *arg, const struct vt_opt **o, const char **glued,
-	struct vt_err *err)
+static int split(const struct vt_opt *opts, const char *arg, const struct vt_opt **o,
+	const char **glued, struct vt_err *err)
 {
 	if (arg[1] == '-') {
 		size_t n = strcspn(arg + 2, "=");
@@ -120,7 +114,8 @@ static int split(const struct vt_opt *opts, const char *arg, const struct vt_opt
 	return *o ? 0 : vt_err_set(err, VT_EUSAGE, "unknown option -%c; see --help", arg[1]);
 }
 
-int vt_opts_parse(const struct vt_opt *opts, int argc, char **argv, struct vt_strs *rest, struct vt_err *err)
+int vt_opts_parse(const struct vt_opt *opts, int argc, char **argv, struct vt_strs *rest,
+	struct vt_err *err)
 {
 	bool options = true;
 
@@ -139,10 +134,12 @@ int vt_opts_parse(const struct vt_opt *opts, int argc, char **argv, struct vt_st
 		if (split(opts, argv[i], &o, &value, err))
 			return err->code;
 		if (o->kind == VT_OPT_FLAG && value)
-			return vt_err_set(err, VT_EUSAGE, "%s: this option takes no value", argv[i]);
+			return vt_err_set(err, VT_EUSAGE, "%s: this option takes no value",
+				argv[i]);
 		if (o->kind != VT_OPT_FLAG && !value) {
 			if (++i == argc)
-				return vt_err_set(err, VT_EUSAGE, "--%s needs a value (%s)", o->name, o->value_name);
+				return vt_err_set(err, VT_EUSAGE, "--%s needs a value (%s)",
+					o->name, o->value_name);
 			value = argv[i];
 		}
 		if (set(o, value, err))

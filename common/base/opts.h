@@ -7,8 +7,8 @@
  *      };
  *      n = vt_opts_parse(opts, argc, argv, rest, err);
  *
- * Accepted: --name VALUE, --name=VALUE, -oVALUE, -o VALUE, -- ends options.  An unknown option is VT_EUSAGE and names
- * the nearest known one. */
+ * Accepted: --name VALUE, --name=VALUE, -oVALUE, -o VALUE, -- ends options.  An unknown option
+ * is VT_EUSAGE and names the nearest known one. */
 #ifndef COMMON_BASE_OPTS_H
 #define COMMON_BASE_OPTS_H
 
@@ -17,27 +17,32 @@
 
 enum vt_opt_kind {
 	VT_OPT_END = 0,
-	VT_OPT_FLAG,      /* int *: set to 1 */
-	VT_OPT_STRING,    /* const char **: borrowed from argv */
-	VT_OPT_INT,       /* long long *: decimal, whole */
-	VT_OPT_REAL,      /* double * */
-	VT_OPT_LIST,      /* struct vt_strs *: may be given again and again */
+	VT_OPT_FLAG,   /* int *: set to 1 */
+	VT_OPT_STRING, /* const char **: borrowed from argv */
+	VT_OPT_INT,    /* long long *: decimal, whole */
+	VT_OPT_REAL,   /* double * */
+	VT_OPT_LIST,   /* struct vt_strs *: may be given again and again */
 };
 
 struct vt_opt {
-	char letter;             /* 0 if none */
-	const char *name;        /* without "--" */
+	char letter;      /* 0 if none */
+	const char *name; /* without "--" */
 	enum vt_opt_kind kind;
 	void *to;
-	const char *value_name;  /* e.g. "DIR"; NULL for a flag */
-	const char *help;        /* one line */
+	const char *value_name; /* e.g. "DIR"; NULL for a flag */
+	const char *help;       /* one line */
 };
 
 /* Ends a table. */
-#define VT_OPTS_END { 0, NULL, VT_OPT_END, NULL, NULL, NULL }
+#define VT_OPTS_END                                                                                \
+	{                                                                                          \
+		0, NULL, VT_OPT_END, NULL, NULL, NULL                                              \
+	}
 
-/* Positional arguments are appended to *rest.  --help is left to the caller: declare it as a flag. */
-int vt_opts_parse(const struct vt_opt *opts, int argc, char **argv, struct vt_strs *rest, struct vt_err *err);
+/* Positional arguments are appended to *rest. --help is left to the caller: declare it as a
+ * flag. */
+int vt_opts_parse(const struct vt_opt *opts, int argc, char **argv, struct vt_strs *rest,
+	struct vt_err *err);
 
 /* One "  -o, --out DIR   where the result goes" line an option, at most 80 columns. */
 void vt_opts_help(struct vt_buf *out, const struct vt_opt *opts);

@@ -13,16 +13,18 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_mutex_t one_loop;
 	pthread_cond_t begun, finished;
-	atomic_uint wanted;             /* 0: not decided yet */
-	unsigned running;               /* workers started, without the caller */
+	atomic_uint wanted; /* 0: not decided yet */
+	unsigned running;   /* workers started, without the caller */
 	unsigned busy;
 	unsigned long generation;
 	size_t n;
 	void (*fn)(void *, size_t);
 	void *ctx;
 	atomic_size_t next;
-} pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .one_loop = PTHREAD_MUTEX_INITIALIZER,
-	.begun = PTHREAD_COND_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER };
+} pool = { .lock = PTHREAD_MUTEX_INITIALIZER,
+	.one_loop = PTHREAD_MUTEX_INITIALIZER,
+	.begun = PTHREAD_COND_INITIALIZER,
+	.finished = PTHREAD_COND_INITIALIZER };
 
 static _Thread_local bool inside;
 

@@ -1,9 +1,10 @@
 /* parallel.h - fixed-order parallel loops.
  *
- * The work is cut by its shape, never by the number of threads: item i always does the same arithmetic on the same
- * data, so results cannot depend on how many threads there are.  Sums over items are made by the caller afterwards, in
- * index order, from one slot an item.
- * The pool starts at the first call and serves one loop at a time; a loop inside a loop runs on the calling thread. */
+ * The work is cut by its shape, never by the number of threads: item i always does the same
+ * arithmetic on the same data, so results cannot depend on how many threads there are.  Sums
+ * over items are made by the caller afterwards, in index order, from one slot an item.  The pool
+ * starts at the first call and serves one loop at a time; a loop inside a loop runs on the
+ * calling thread. */
 #ifndef COMMON_BASE_PARALLEL_H
 #define COMMON_BASE_PARALLEL_H
 
@@ -13,7 +14,8 @@
 void vt_parallel_set_threads(unsigned n);
 unsigned vt_parallel_threads(void);
 
-/* fn(ctx, i) for every i in [0, n), each exactly once, in any order, on any thread; returns when all are done. */
+/* fn(ctx, i) for every i in [0, n), each exactly once, in any order, on any thread; returns when
+ * all are done. */
 void vt_parallel_for(size_t n, void (*fn)(void *ctx, size_t i), void *ctx);
 
 #endif

@@ -5,7 +5,8 @@
 static void round_once(uint32_t c[4], const uint32_t k[2])
 {
 	uint64_t a = (uint64_t)0xD2511F53u * c[0], b = (uint64_t)0xCD9E8D57u * c[2];
-	uint32_t hi0 = (uint32_t)(a >> 32), lo0 = (uint32_t)a, hi1 = (uint32_t)(b >> 32), lo1 = (uint32_t)b;
+	uint32_t hi0 = (uint32_t)(a >> 32), lo0 = (uint32_t)a, hi1 = (uint32_t)(b >> 32),
+		 lo1 = (uint32_t)b;
 
 	c[0] = hi1 ^ c[1] ^ k[0];
 	c[1] = lo1;
@@ -38,7 +39,9 @@ uint64_t vt_rng_hash(const char *text)
 /* Each word goes through a Philox block, so neighbouring words give unrelated streams. */
 static uint64_t mix(uint64_t h, uint64_t word)
 {
-	uint32_t c[4] = { (uint32_t)h, (uint32_t)(h >> 32), (uint32_t)word, (uint32_t)(word >> 32) }, out[4];
+	uint32_t c[4] = { (uint32_t)h, (uint32_t)(h >> 32), (uint32_t)word,
+		(uint32_t)(word >> 32) },
+		 out[4];
 	const uint32_t k[2] = { 0x766f7874u, 0x7261696cu };
 
 	vt_philox(out, c, k);
@@ -53,7 +56,8 @@ uint64_t vt_rng_name(const char *purpose, uint64_t a, uint64_t b, uint64_t c)
 struct vt_rng vt_rng_named(uint64_t seed, uint64_t name)
 {
 	return (struct vt_rng){ .key = { (uint32_t)seed, (uint32_t)(seed >> 32) },
-		.stream = { (uint32_t)name, (uint32_t)(name >> 32) }, .block_index = UINT64_MAX };
+		.stream = { (uint32_t)name, (uint32_t)(name >> 32) },
+		.block_index = UINT64_MAX };
 }
 
 struct vt_rng vt_rng_stream(uint64_t seed, const char *purpose, uint64_t a, uint64_t b, uint64_t c)
@@ -66,7 +70,8 @@ uint32_t vt_rng_u32(struct vt_rng *r)
 	uint64_t want = r->index / 4;
 
 	if (want != r->block_index) {
-		uint32_t c[4] = { (uint32_t)want, (uint32_t)(want >> 32), r->stream[0], r->stream[1] };
+		uint32_t c[4] = { (uint32_t)want, (uint32_t)(want >> 32), r->stream[0],
+			r->stream[1] };
 
 		vt_philox(r->block, c, r->key);
 		r->block_index = want;

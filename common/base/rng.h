@@ -1,7 +1,8 @@
 /* rng.h - counter-based random numbers: Philox4x32-10 (Salmon et al., SC 2011).
  *
- * A draw is a pure function of (seed, stream, index): no state, hence independent of thread count, order and of how
- * many other draws are made.  A stream is named by words, e.g. vt_rng_stream(seed, "augment", subject, epoch, 0).
+ * A draw is a pure function of (seed, stream, index): no state, hence independent of thread
+ * count, order and of how many other draws are made.  A stream is named by words, e.g.
+ * vt_rng_stream(seed, "augment", subject, epoch, 0).
  *      struct vt_rng r = vt_rng_stream(seed, "flip", subject_hash, step, 0);
  *      if (vt_rng_uniform(&r) < 0.5) ... */
 #ifndef COMMON_BASE_RNG_H
@@ -16,9 +17,9 @@ void vt_philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]
 struct vt_rng {
 	uint32_t key[2];
 	uint32_t stream[2];
-	uint64_t index;        /* next 32-bit word */
+	uint64_t index; /* next 32-bit word */
 	uint32_t block[4];
-	uint64_t block_index;  /* which block is in `block`; UINT64_MAX if none */
+	uint64_t block_index; /* which block is in `block`; UINT64_MAX if none */
 };
 
 struct vt_rng vt_rng_stream(uint64_t seed, const char *purpose, uint64_t a, uint64_t b, uint64_t c);
@@ -27,10 +28,11 @@ uint64_t vt_rng_name(const char *purpose, uint64_t a, uint64_t b, uint64_t c);
 struct vt_rng vt_rng_named(uint64_t seed, uint64_t name);
 uint32_t vt_rng_u32(struct vt_rng *r);
 uint64_t vt_rng_u64(struct vt_rng *r);
-double vt_rng_uniform(struct vt_rng *r);                        /* [0, 1), 53 bits */
-double vt_rng_between(struct vt_rng *r, double lo, double hi);  /* [lo, hi) */
-uint32_t vt_rng_below(struct vt_rng *r, uint32_t n);            /* [0, n), unbiased; n > 0 */
-double vt_rng_normal(struct vt_rng *r);                         /* N(0, 1), Box-Muller on fmath.h */
+double vt_rng_uniform(struct vt_rng *r);                       /* [0, 1), 53 bits */
+double vt_rng_between(struct vt_rng *r, double lo, double hi); /* [lo, hi) */
+uint32_t vt_rng_below(struct vt_rng *r, uint32_t n);           /* [0, n), unbiased; n > 0 */
+/* N(0, 1), Box-Muller on fmath.h */
+double vt_rng_normal(struct vt_rng *r);
 
 /* The next 32-bit word is number `word` of the stream. */
 void vt_rng_seek(struct vt_rng *r, uint64_t word);

@@ -100,8 +100,8 @@ int vt_digest_file(struct vt_digest *out, uint64_t *size, const char *path, stru
 	else if (hash_all(fd, s, size) || fstat(fd, &after))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot read", path);
 	else if (moved(&before, &after) || *size != (uint64_t)after.st_size)
-		rc = vt_err_set(err, VT_EIO, "%s: changed while it was read; commit it when nothing writes to it",
-			path);
+		rc = vt_err_set(err, VT_EIO,
+			"%s: changed while it was read; commit it when nothing writes to it", path);
 	else
 		vt_digest_stream_end(out, s);
 	vt_digest_stream_free(s);

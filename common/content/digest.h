@@ -1,4 +1,5 @@
-/* digest.h - SHA-256; digest.c is the only file that includes OpenSSL's hashes; many files at once: fileset.h. */
+/* digest.h - SHA-256; digest.c is the only file that includes OpenSSL's hashes; many files at
+ * once: fileset.h. */
 #ifndef COMMON_CONTENT_DIGEST_H
 #define COMMON_CONTENT_DIGEST_H
 
@@ -12,11 +13,12 @@ struct vt_digest {
 	unsigned char b[32];
 };
 
-enum { VT_HEX = 65 };   /* 64 digits and the NUL */
+enum { VT_HEX = 65 }; /* 64 digits and the NUL */
 
 struct vt_digest vt_digest_bytes(const void *bytes, size_t n);
 
-/* Digest and size of a regular file, read once.  A file whose size or change time moves meanwhile is VT_EIO. */
+/* Digest and size of a regular file, read once.  A file whose size or change time moves
+ * meanwhile is VT_EIO. */
 int vt_digest_file(struct vt_digest *out, uint64_t *size, const char *path, struct vt_err *err);
 
 /* A digest of bytes that come in pieces.  end writes it and makes the stream ready for the next. */
@@ -28,7 +30,7 @@ void vt_digest_stream_free(struct vt_digest_stream *s);
 
 void vt_digest_hex(char out[VT_HEX], const struct vt_digest *d);
 bool vt_digest_parse(struct vt_digest *out, const char *hex);   /* exactly 64 lower-case digits */
-bool vt_digest_parse_n(struct vt_digest *out, const char *hex);   /* the first 64 bytes at hex */
+bool vt_digest_parse_n(struct vt_digest *out, const char *hex); /* the first 64 bytes at hex */
 bool vt_digest_equal(const struct vt_digest *a, const struct vt_digest *b);
 
 #endif

@@ -12,7 +12,8 @@ static size_t slot_of(const struct vt_digest_set *s, const struct vt_digest *d)
 	size_t i;
 
 	memcpy(&h, d->b, sizeof(h));
-	for (i = (size_t)h & (s->cap - 1); s->used[i] && !vt_digest_equal(&s->slot[i], d); i = (i + 1) & (s->cap - 1))
+	for (i = (size_t)h & (s->cap - 1); s->used[i] && !vt_digest_equal(&s->slot[i], d);
+		i = (i + 1) & (s->cap - 1))
 		;
 	return i;
 }

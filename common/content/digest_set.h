@@ -5,14 +5,18 @@
 #include "common/content/digest.h"
 
 struct vt_digest_set {
-	struct vt_digest *slot;          /* open addressing; cap is 0 or a power of two */
+	struct vt_digest *slot; /* open addressing; cap is 0 or a power of two */
 	bool *used;
 	size_t n, cap;
 };
 
-#define VT_DIGEST_SET_INIT { (struct vt_digest *)0, (bool *)0, 0, 0 }
+#define VT_DIGEST_SET_INIT                                                                         \
+	{                                                                                          \
+		(struct vt_digest *)0, (bool *)0, 0, 0                                             \
+	}
 
-bool vt_digest_set_add(struct vt_digest_set *s, const struct vt_digest *d);   /* false if it was there */
+/* false if it was there */
+bool vt_digest_set_add(struct vt_digest_set *s, const struct vt_digest *d);
 bool vt_digest_set_has(const struct vt_digest_set *s, const struct vt_digest *d);
 void vt_digest_set_release(struct vt_digest_set *s);
 

@@ -14,7 +14,9 @@
 
 struct vt_stamp vt_stamp_of(const struct stat *st)
 {
-	return (struct vt_stamp){ .dev = st->st_dev, .ino = st->st_ino, .size = (uint64_t)st->st_size,
+	return (struct vt_stamp){ .dev = st->st_dev,
+		.ino = st->st_ino,
+		.size = (uint64_t)st->st_size,
 		.mtime = st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec,
 		.ctime = st->st_ctim.tv_sec * 1000000000LL + st->st_ctim.tv_nsec };
 }
@@ -50,7 +52,8 @@ void vt_fileset_release(struct vt_fileset *s)
 	vt_fileset_begin(s);
 }
 
-struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path, const struct stat *st)
+struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path,
+	const struct stat *st)
 {
 	struct vt_fileset_file *f;
 
@@ -59,12 +62,15 @@ struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path, c
 		s->file = vt_xrealloc(s->file, s->cap * sizeof(*s->file));
 	}
 	f = &s->file[s->n++];
-	*f = (struct vt_fileset_file){ .path = vt_xstrdup(path), .stamp = vt_stamp_of(st), .mode = st->st_mode,
+	*f = (struct vt_fileset_file){ .path = vt_xstrdup(path),
+		.stamp = vt_stamp_of(st),
+		.mode = st->st_mode,
 		.owner = st->st_uid };
 	return f;
 }
 
-/* Directories come in the order the file system likes, so the fault that is told is the one with the least path. */
+/* Directories come in the order the file system likes, so the fault that is told is the one with
+ * the least path. */
 static void note(struct vt_fileset *s, const char *path, const struct vt_err *err)
 {
 	if (s->worst_path && strcmp(s->worst_path, path) <= 0)
@@ -81,20 +87,24 @@ static bool is_lineage_at_root(const char *path)
 	return !strcmp(path, ".lineage") || !strncmp(path, ".lineage/", 9);
 }
 
-static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name, const char *path, mode_t mode,
-	struct vt_err *err)
+static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name, const char *path,
+	mode_t mode, struct vt_err *err)
 {
 	char target[256];
 	ssize_t n;
 
 	if (!S_ISLNK(mode))
-		return vt_err_set(err, VT_EDATA, "%s/%s: %s, neither a file nor a directory; take it out", s->root,
-			path,
-			S_ISSOCK(mode) ? "a socket" : S_ISFIFO(mode) ? "a fifo" : "a device");
+		return vt_err_set(err, VT_EDATA,
+			"%s/%s: %s, neither a file nor a directory; take it out", s->root, path,
+			S_ISSOCK(mode)           ? "a socket"
+				: S_ISFIFO(mode) ? "a fifo"
+						 : "a device");
 	n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
-	return vt_err_set(err, VT_EDATA, "%s/%s: a symbolic link (to %s), neither a file nor a directory; copy what it "
-		"points to", s->root, path, target);
+	return vt_err_set(err, VT_EDATA,
+		"%s/%s: a symbolic link (to %s), neither a file nor a directory; copy what it "
+		"points to",
+		s->root, path, target);
 }
 
 static void walk_into(struct vt_fileset *s, int dir_fd, const char *name, const char *path)
@@ -106,7 +116,8 @@ static void walk_into(struct vt_fileset *s, int dir_fd, const char *name, const 
 		walk(s, fd, path);
 		return;
 	}
-	vt_err_errno(&err, errno == EIO ? VT_EIO : VT_ENOINPUT, "%s/%s: cannot list", s->root, path);
+	vt_err_errno(&err, errno == EIO ? VT_EIO : VT_ENOINPUT, "%s/%s: cannot list", s->root,
+		path);
 	note(s, path, &err);
 }
 
@@ -121,7 +132,8 @@ static void visit(struct vt_fileset *s, int dir_fd, const struct dirent *e, cons
 		vt_err_errno(&err, VT_EIO, "%s/%s: cannot stat", s->root, path);
 	else if (S_ISREG(st.st_mode))
 		vt_fileset_add(s, path, &st);
-	else if (S_ISLNK(st.st_mode) && s->follow && !fstatat(dir_fd, e->d_name, &target, 0) && S_ISREG(target.st_mode))
+	else if (S_ISLNK(st.st_mode) && s->follow && !fstatat(dir_fd, e->d_name, &target, 0) &&
+		S_ISREG(target.st_mode))
 		vt_fileset_add(s, path, &target)->linked = true;
 	else if (!S_ISDIR(st.st_mode))
 		refuse_kind(s, dir_fd, e->d_name, path, st.st_mode, &err);
@@ -165,7 +177,8 @@ static void walk(struct vt_fileset *s, int dir_fd, const char *rel)
 
 static int by_path(const void *a, const void *b)
 {
-	return strcmp(((const struct vt_fileset_file *)a)->path, ((const struct vt_fileset_file *)b)->path);
+	return strcmp(((const struct vt_fileset_file *)a)->path,
+		((const struct vt_fileset_file *)b)->path);
 }
 
 int vt_fileset_open(struct vt_fileset *s, const char *root, struct vt_err *err)
@@ -183,7 +196,8 @@ int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err)
 
 	if (rc)
 		return rc;
-	fd = vt_fault("scan.open") ? -1 : openat(s->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = vt_fault("scan.open") ? -1
+				   : openat(s->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", s->root);
 	walk(s, fd, "");

@@ -9,8 +9,8 @@
  *      }
  *      vt_fileset_release(&s);
  *
- * Several files are hashed side by side, on every thread of parallel.h and in the lanes of sha256.h; nothing depends on
- * how many. */
+ * Several files are hashed side by side, on every thread of parallel.h and in the lanes of
+ * sha256.h; nothing depends on how many. */
 #ifndef COMMON_CONTENT_FILESET_H
 #define COMMON_CONTENT_FILESET_H
 
@@ -27,61 +27,68 @@ struct vt_stamp {
 
 struct vt_stamp vt_stamp_of(const struct stat *st);
 
-/* Same file, size and modification time?  The change time is left out: a hard link made meanwhile moves it. */
+/* Same file, size and modification time?  The change time is left out: a hard link made
+ * meanwhile moves it. */
 bool vt_stamp_same(const struct vt_stamp *a, const struct vt_stamp *b);
 
 enum vt_fileset_copy {
-	VT_FILESET_HASH = 0,        /* read only */
+	VT_FILESET_HASH = 0, /* read only */
 	/* into a new file as well, in the same pass; a reflink where the file system makes one */
 	VT_FILESET_COPY,
 };
 
 struct vt_fileset_file {
-	char *path;              /* relative to the root */
-	struct vt_stamp stamp;   /* when it was found; it is hashed only if it is this file still afterwards */
+	char *path; /* relative to the root */
+	/* when it was found; it is hashed only if it is this file still afterwards */
+	struct vt_stamp stamp;
 	mode_t mode;
 	uid_t owner;
-	bool wanted;             /* in: to be hashed.  out: digest is known */
-	bool moved;              /* the stat cache should have it anew */
-	bool linked;             /* its path is a symbolic link to it */
+	bool wanted; /* in: to be hashed.  out: digest is known */
+	bool moved;  /* the stat cache should have it anew */
+	bool linked; /* its path is a symbolic link to it */
 	enum vt_fileset_copy copy;
-	char *copied;            /* name of the copy in the directory given, mode 0600; NULL if there is none */
+	/* name of the copy in the directory given, mode 0600; NULL if there is none */
+	char *copied;
 	struct vt_digest digest;
-	int code;                /* why it could not be hashed; 0 if it could */
+	int code; /* why it could not be hashed; 0 if it could */
 	char *fault;
 };
 
 struct vt_fileset {
 	char *root;
 	int root_fd;
-	struct vt_fileset_file *file;   /* sorted by the bytes of path */
+	struct vt_fileset_file *file; /* sorted by the bytes of path */
 	size_t n, cap;
-	bool follow;             /* in, for vt_fileset_dir: a symbolic link to a file will do for the file */
-	bool (*leave_out)(const char *path);   /* in: not of the set.  NULL: .lineage at the root is not */
-	struct vt_err worst;         /* of a walk: the fault with the least path */
+	/* in, for vt_fileset_dir: a symbolic link to a file will do for the file */
+	bool follow;
+	/* in: not of the set.  NULL: .lineage at the root is not */
+	bool (*leave_out)(const char *path);
+	struct vt_err worst; /* of a walk: the fault with the least path */
 	char *worst_path;
 };
 
 void vt_fileset_begin(struct vt_fileset *s);
 void vt_fileset_release(struct vt_fileset *s);
-void vt_fileset_clear(struct vt_fileset *s);      /* no files; the root stays open */
+void vt_fileset_clear(struct vt_fileset *s); /* no files; the root stays open */
 
-/* Finds the files below root; a symlink to a directory will do for root itself.  Whatever is neither file nor
- * directory, cannot be read or has a name that vt_tree_check_name refuses is an error, and of several the one with the
- * least path. */
+/* Finds the files below root; a symlink to a directory will do for root itself.  Whatever is
+ * neither file nor directory, cannot be read or has a name that vt_tree_check_name refuses is an
+ * error, and of several the one with the least path. */
 int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err);
 
-/* For a list of one's own: opens root, without a look at what it holds; then files are added by path and stamp. */
+/* For a list of one's own: opens root, without a look at what it holds; then files are added by
+ * path and stamp. */
 int vt_fileset_open(struct vt_fileset *s, const char *root, struct vt_err *err);
-struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path, const struct stat *st);
+struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path,
+	const struct stat *st);
 
 enum vt_fileset_until { VT_FILESET_FIRST_FAULT = 1, VT_FILESET_ALL };
 
-/* Hashes the wanted files.  Copies go to copies_fd under names that begin with prefix.  A file's failure is noted in
- * it; with VT_FILESET_FIRST_FAULT files behind a failed one may be left out.  Non-zero only if nothing could be
- * done. */
-int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix, enum vt_fileset_until until,
-	struct vt_err *err);
+/* Hashes the wanted files.  Copies go to copies_fd under names that begin with prefix.  A file's
+ * failure is noted in it; with VT_FILESET_FIRST_FAULT files behind a failed one may be left out.
+ * Non-zero only if nothing could be done. */
+int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix,
+	enum vt_fileset_until until, struct vt_err *err);
 
 /* The tree of a scan whose files all have their digests. */
 struct vt_tree;

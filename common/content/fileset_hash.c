@@ -1,4 +1,5 @@
-/* Many files at once: every thread keeps as many of them open as the processor hashes side by side. */
+/* Many files at once: every thread keeps as many of them open as the processor hashes side by
+ * side. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -13,30 +14,33 @@
 #include "common/content/fileset.h"
 #include "common/content/sha256.h"
 
-/* The buffers of a thread's lanes together are 64 KiB: what read(2) puts there is hashed while it is still
- * near.  Measured on Zen 3, 4 GiB in the page cache, medians: 8 KiB each 0.85 CPU s of reading, 16 KiB 0.55, 64 KiB
+/* The buffers of a thread's lanes together are 64 KiB: what read(2) puts there is hashed while
+ * it is still near.  Measured on Zen 3, 4 GiB in the page cache, medians: 8 KiB each 0.85 CPU s
+ * of reading, 16 KiB 0.55, 64 KiB
  * 0.75, 128 KiB 0.80. */
 enum { CHUNK = 16 << 10, MOST_WORKERS = 32 };
 static const uint64_t large = 1 << 20;
 
 struct work {
 	struct vt_fileset *s;
-	/* indices of the wanted files: large ones first, so that no thread ends long after the rest */
+	/* indices of the wanted files: large ones first, so that no thread ends long after the
+	 * rest */
 	size_t *order, n;
 	int copies_fd;
 	const char *prefix;
 	enum vt_fileset_until until;
-	vt_sha256_blocks *blocks;        /* NULL: OpenSSL's streams */
-	atomic_size_t next, failed;      /* failed: least index of a file that failed */
+	vt_sha256_blocks *blocks;   /* NULL: OpenSSL's streams */
+	atomic_size_t next, failed; /* failed: least index of a file that failed */
 };
 
 struct lane {
-	struct vt_fileset_file *f;          /* NULL: idle */
+	struct vt_fileset_file *f; /* NULL: idle */
 	int in, out;
-	uint64_t got;                    /* bytes read so far */
-	unsigned char *buf;              /* CHUNK and two blocks; what is not hashed begins at `at` */
-	size_t at, n_blocks;             /* whole blocks from `at` */
-	size_t n_bytes;                  /* bytes of the chunk that was read last */
+	uint64_t got; /* bytes read so far */
+	/* CHUNK and two blocks; what is not hashed begins at `at` */
+	unsigned char *buf;
+	size_t at, n_blocks; /* whole blocks from `at` */
+	size_t n_bytes;      /* bytes of the chunk that was read last */
 	struct vt_sha256 sha;
 };
 
@@ -77,8 +81,10 @@ static int open_copy(struct work *w, struct lane *l)
 	struct vt_fileset_file *f = l->f;
 
 	f->copied = vt_asprintf("%s.%zu", w->prefix, (size_t)(f - w->s->file));
-	l->out = vt_fault("copy.open") ? -1
-		: openat(w->copies_fd, f->copied, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	l->out = vt_fault("copy.open")
+		? -1
+		: openat(w->copies_fd, f->copied,
+			  O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (l->out < 0)
 		return -1;
 	if (!f->stamp.size || ioctl(l->out, FICLONE, l->in))
@@ -115,7 +121,8 @@ static bool fill(struct work *w, struct lane *l)
 	uint64_t left = l->f->stamp.size - l->got, want = left < CHUNK ? left : CHUNK;
 
 	while (have < want) {
-		ssize_t k = vt_fault("hash.read") ? -1 : read(l->in, l->buf + have, (size_t)want - have);
+		ssize_t k = vt_fault("hash.read") ? -1
+						  : read(l->in, l->buf + have, (size_t)want - have);
 
 		if (k < 0 && errno == EINTR)
 			continue;
@@ -144,7 +151,8 @@ static bool settled(struct work *w, struct lane *l)
 
 	/* a reflink is a file of its own; the source is looked at again by name */
 	if (l->f->copied && l->out < 0)
-		rc = fstatat(w->s->root_fd, l->f->path, &st, l->f->linked ? 0 : AT_SYMLINK_NOFOLLOW);
+		rc = fstatat(w->s->root_fd, l->f->path, &st,
+			l->f->linked ? 0 : AT_SYMLINK_NOFOLLOW);
 	else
 		rc = fstat(l->in, &st);
 	now = rc ? (struct vt_stamp){ 0 } : vt_stamp_of(&st);
@@ -170,10 +178,13 @@ static bool take(struct work *w, struct lane *l)
 		l->f = f;
 		l->got = 0;
 		l->out = -1;
-		/* not blocked by a fifo, nor led elsewhere by a link, that took the file's place since */
-		l->in = vt_fault("hash.open") ? -1
-			: openat(w->s->root_fd, f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY |
-				(f->linked ? 0 : O_NOFOLLOW));
+		/* not blocked by a fifo, nor led elsewhere by a link, that took the file's place
+		 * since */
+		l->in = vt_fault("hash.open")
+			? -1
+			: openat(w->s->root_fd, f->path,
+				  O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY |
+					  (f->linked ? 0 : O_NOFOLLOW));
 		if (l->in < 0)
 			drop(w, l, errno == EIO ? VT_EIO : VT_ENOINPUT, "cannot open");
 		else if (f->copy && open_copy(w, l))
@@ -184,7 +195,7 @@ static bool take(struct work *w, struct lane *l)
 	return false;
 }
 
-/* --- lanes -------------------------------------------------------------------------------------------------------- */
+/* --- lanes --------------------------------------------------------------- */
 
 /* The blocks of the next chunk; the last has the padding behind it. */
 static bool fill_blocks(struct work *w, struct lane *l)
@@ -247,7 +258,7 @@ static void hash_side_by_side(struct work *w, struct lane lane[VT_SHA_LANES])
 	}
 }
 
-/* --- OpenSSL ------------------------------------------------------------------------------------------------------ */
+/* --- OpenSSL ------------------------------------------------------------- */
 
 static void hash_in_turn(struct work *w, struct lane *l)
 {
@@ -273,7 +284,7 @@ static void hash_in_turn(struct work *w, struct lane *l)
 	}
 }
 
-/* --- threads ------------------------------------------------------------------------------------------------------ */
+/* --- threads ------------------------------------------------------------- */
 
 static void worker(void *ctx, size_t index)
 {
@@ -326,8 +337,8 @@ static uint64_t arrange(struct work *w)
 	return sum;
 }
 
-int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix, enum vt_fileset_until until,
-	struct vt_err *err)
+int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix,
+	enum vt_fileset_until until, struct vt_err *err)
 {
 	struct work w = { .s = s, .copies_fd = copies_fd, .prefix = prefix, .until = until };
 	size_t workers = vt_parallel_threads();

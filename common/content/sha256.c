@@ -8,15 +8,16 @@
 
 void vt_sha256_begin(struct vt_sha256 *s)
 {
-	static const struct vt_sha256 first = { { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
-		0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
+	static const struct vt_sha256 first = { { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+		0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
 
 	*s = first;
 }
 
 size_t vt_sha256_pad(unsigned char *tail, uint64_t size)
 {
-	size_t rest = size % VT_SHA_BLOCK, blocks = rest + 9 > VT_SHA_BLOCK ? 2 : 1, end = blocks * VT_SHA_BLOCK;
+	size_t rest = size % VT_SHA_BLOCK, blocks = rest + 9 > VT_SHA_BLOCK ? 2 : 1,
+	       end = blocks * VT_SHA_BLOCK;
 
 	tail[rest] = 0x80;
 	memset(tail + rest + 1, 0, end - 8 - rest - 1);
@@ -81,7 +82,8 @@ int vt_sha256_engine(vt_sha256_blocks **out, struct vt_err *err)
 
 	pthread_once(&once, choose);
 	if (wrong)
-		return vt_err_set(err, VT_EBUG, "the SHA instructions of this processor and OpenSSL give different "
+		return vt_err_set(err, VT_EBUG,
+			"the SHA instructions of this processor and OpenSSL give different "
 			"digests; set VOXTRAIL_ISA=portable");
 	*out = chosen;
 	return 0;

@@ -16,17 +16,70 @@ bool vt_sha256_shani_here(void)
 
 /* FIPS 180-4, 4.2.2. */
 static const uint32_t k[64] = {
-	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98,
-		0x12835b01, 0x243185be,
-	0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc,
-	0x2de92c6f, 0x4a7484aa,
-	0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351,
-	0x14292967, 0x27b70a85,
-	0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
-	0xc24b8b70, 0xc76c51a3,
-	0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3,
-	0x4ed8aa4a, 0x5b9cca4f,
-	0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+	0x428a2f98,
+	0x71374491,
+	0xb5c0fbcf,
+	0xe9b5dba5,
+	0x3956c25b,
+	0x59f111f1,
+	0x923f82a4,
+	0xab1c5ed5,
+	0xd807aa98,
+	0x12835b01,
+	0x243185be,
+	0x550c7dc3,
+	0x72be5d74,
+	0x80deb1fe,
+	0x9bdc06a7,
+	0xc19bf174,
+	0xe49b69c1,
+	0xefbe4786,
+	0x0fc19dc6,
+	0x240ca1cc,
+	0x2de92c6f,
+	0x4a7484aa,
+	0x5cb0a9dc,
+	0x76f988da,
+	0x983e5152,
+	0xa831c66d,
+	0xb00327c8,
+	0xbf597fc7,
+	0xc6e00bf3,
+	0xd5a79147,
+	0x06ca6351,
+	0x14292967,
+	0x27b70a85,
+	0x2e1b2138,
+	0x4d2c6dfc,
+	0x53380d13,
+	0x650a7354,
+	0x766a0abb,
+	0x81c2c92e,
+	0x92722c85,
+	0xa2bfe8a1,
+	0xa81a664b,
+	0xc24b8b70,
+	0xc76c51a3,
+	0xd192e819,
+	0xd6990624,
+	0xf40e3585,
+	0x106aa070,
+	0x19a4c116,
+	0x1e376c08,
+	0x2748774c,
+	0x34b0bcb5,
+	0x391c0cb3,
+	0x4ed8aa4a,
+	0x5b9cca4f,
+	0x682e6ff3,
+	0x748f82ee,
+	0x78a5636f,
+	0x84c87814,
+	0x8cc70208,
+	0x90befffa,
+	0xa4506ceb,
+	0xbef9a3f7,
+	0xc67178f2,
 };
 
 /* The instructions want the state as (a b e f) and (c d g h), high word first. */
@@ -46,7 +99,8 @@ static inline void store(uint32_t h[8], const __m128i s[2])
 	h[2] = y[3], h[3] = y[2], h[6] = y[1], h[7] = y[0];
 }
 
-/* Four rounds of one stream; r (0 to 15) is a constant wherever this is inlined.  m is a ring of the last 16 words. */
+/* Four rounds of one stream; r (0 to 15) is a constant wherever this is inlined. m is a ring of
+ * the last 16 words. */
 static inline __attribute__((always_inline)) void four_rounds(__m128i s[2], __m128i m[4], int r)
 {
 	__m128i w = m[r & 3], x;
@@ -74,8 +128,10 @@ static inline __attribute__((always_inline)) void streams(int n, struct vt_sha25
 			begun[i][0] = s[i][0];
 			begun[i][1] = s[i][1];
 			for (int j = 0; j < 4; j++)
-				m[i][j] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p[i] + VT_SHA_BLOCK * b +
-					16 * (size_t)j)), big_endian);
+				m[i][j] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p[i] +
+								   VT_SHA_BLOCK * b +
+								   16 * (size_t)j)),
+					big_endian);
 		}
 #pragma GCC unroll 16
 		for (int r = 0; r < 16; r++)
@@ -91,7 +147,8 @@ static inline __attribute__((always_inline)) void streams(int n, struct vt_sha25
 }
 
 /* One body a count, so that the loops over streams unroll. */
-void vt_sha256_shani(unsigned n, struct vt_sha256 *const state[], const unsigned char *const p[], size_t blocks)
+void vt_sha256_shani(unsigned n, struct vt_sha256 *const state[], const unsigned char *const p[],
+	size_t blocks)
 {
 	if (n == 1)
 		streams(1, state, p, blocks);
@@ -108,7 +165,8 @@ bool vt_sha256_shani_here(void)
 	return false;
 }
 
-void vt_sha256_shani(unsigned n, struct vt_sha256 *const state[], const unsigned char *const p[], size_t blocks)
+void vt_sha256_shani(unsigned n, struct vt_sha256 *const state[], const unsigned char *const p[],
+	size_t blocks)
 {
 	(void)n, (void)state, (void)p, (void)blocks;
 }

@@ -29,7 +29,7 @@ struct header {
 struct vt_stat_cache {
 	char *path;
 	struct vt_map map;
-	const struct entry *entry;       /* in the map */
+	const struct entry *entry; /* in the map */
 	size_t n;
 	struct entry *added;
 	size_t n_added, cap_added;
@@ -46,8 +46,9 @@ static void load(struct vt_stat_cache *c)
 	if (vt_fs_map(&c->map, c->path, &ignored) || c->map.size < sizeof(h))
 		return;
 	memcpy(&h, c->map.data, sizeof(h));
-	if (memcmp(h.magic, magic, sizeof(magic)) || h.n != (c->map.size - sizeof(h)) / sizeof(struct entry) ||
-	    h.n * sizeof(struct entry) != c->map.size - sizeof(h))
+	if (memcmp(h.magic, magic, sizeof(magic)) ||
+		h.n != (c->map.size - sizeof(h)) / sizeof(struct entry) ||
+		h.n * sizeof(struct entry) != c->map.size - sizeof(h))
 		return;
 	sum = vt_digest_bytes(c->map.data + sizeof(h), c->map.size - sizeof(h));
 	if (!vt_digest_equal(&sum, &h.sum))
@@ -77,7 +78,9 @@ void vt_stat_cache_close(struct vt_stat_cache *c)
 
 static int order(const struct vt_stamp *a, const struct vt_stamp *b)
 {
-	return a->dev != b->dev ? a->dev < b->dev ? -1 : 1 : a->ino != b->ino ? a->ino < b->ino ? -1 : 1 : 0;
+	return a->dev != b->dev    ? a->dev < b->dev ? -1 : 1
+		: a->ino != b->ino ? a->ino < b->ino ? -1 : 1
+				   : 0;
 }
 
 static const struct entry *entry_of(const struct vt_stat_cache *c, const struct vt_stamp *stamp)
@@ -98,18 +101,20 @@ static const struct entry *entry_of(const struct vt_stat_cache *c, const struct 
 	return NULL;
 }
 
-bool vt_stat_cache_find(const struct vt_stat_cache *c, struct vt_digest *out, const struct vt_stamp *stamp,
-	enum vt_stat_trust trust)
+bool vt_stat_cache_find(const struct vt_stat_cache *c, struct vt_digest *out,
+	const struct vt_stamp *stamp, enum vt_stat_trust trust)
 {
 	const struct entry *e = entry_of(c, stamp);
 
-	if (!e || !vt_stamp_same(&e->stamp, stamp) || (trust == VT_STAT_EXACT && e->stamp.ctime != stamp->ctime))
+	if (!e || !vt_stamp_same(&e->stamp, stamp) ||
+		(trust == VT_STAT_EXACT && e->stamp.ctime != stamp->ctime))
 		return false;
 	*out = e->digest;
 	return true;
 }
 
-bool vt_stat_cache_was(const struct vt_stat_cache *c, struct vt_digest *out, const struct vt_stamp *stamp)
+bool vt_stat_cache_was(const struct vt_stat_cache *c, struct vt_digest *out,
+	const struct vt_stamp *stamp)
 {
 	const struct entry *e = entry_of(c, stamp);
 
@@ -131,8 +136,8 @@ bool vt_stat_is_racy(const struct vt_stamp *stamp, int64_t hashed_at)
 	return stamp->mtime > hashed_at - (stamp->mtime % 1000000000 ? tick : whole_second);
 }
 
-void vt_stat_cache_add(struct vt_stat_cache *c, const struct vt_stamp *stamp, const struct vt_digest *d,
-	int64_t hashed_at)
+void vt_stat_cache_add(struct vt_stat_cache *c, const struct vt_stamp *stamp,
+	const struct vt_digest *d, int64_t hashed_at)
 {
 	if (vt_stat_is_racy(stamp, hashed_at))
 		return;
@@ -149,8 +154,8 @@ static int by_inode(const void *a, const void *b)
 }
 
 /* Both lists in order; an added entry takes the place of an old one of the same inode. */
-static struct entry *merge(struct vt_stat_cache *c, size_t *n, bool (*keep)(void *ctx, const struct vt_digest *d),
-	void *ctx)
+static struct entry *merge(struct vt_stat_cache *c, size_t *n,
+	bool (*keep)(void *ctx, const struct vt_digest *d), void *ctx)
 {
 	struct entry *out = vt_xcalloc(c->n + c->n_added + 1, sizeof(*out));
 	size_t a = 0, b = 0, k = 0;
@@ -158,7 +163,9 @@ static struct entry *merge(struct vt_stat_cache *c, size_t *n, bool (*keep)(void
 	if (c->n_added > 1)
 		qsort(c->added, c->n_added, sizeof(*c->added), by_inode);
 	while (a < c->n || b < c->n_added) {
-		int o = a == c->n ? 1 : b == c->n_added ? -1 : order(&c->entry[a].stamp, &c->added[b].stamp);
+		int o = a == c->n         ? 1
+			: b == c->n_added ? -1
+					  : order(&c->entry[a].stamp, &c->added[b].stamp);
 
 		if (o < 0) {
 			if (!keep || keep(ctx, &c->entry[a].digest))
@@ -166,7 +173,8 @@ static struct entry *merge(struct vt_stat_cache *c, size_t *n, bool (*keep)(void
 			a++;
 		} else {
 			a += !o;
-			while (b + 1 < c->n_added && !order(&c->added[b].stamp, &c->added[b + 1].stamp))
+			while (b + 1 < c->n_added &&
+				!order(&c->added[b].stamp, &c->added[b + 1].stamp))
 				b++;
 			out[k++] = c->added[b++];
 		}
@@ -175,8 +183,8 @@ static struct entry *merge(struct vt_stat_cache *c, size_t *n, bool (*keep)(void
 	return out;
 }
 
-int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const struct vt_digest *d), void *ctx,
-	struct vt_err *err)
+int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const struct vt_digest *d),
+	void *ctx, struct vt_err *err)
 {
 	struct header h = { .n = 0 };
 	struct vt_part part[2];
@@ -198,7 +206,7 @@ int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const st
 	part[0] = (struct vt_part){ &h, sizeof(h) };
 	part[1] = (struct vt_part){ all, n * sizeof(*all) };
 	rc = vt_fault("cache.save") ? vt_err_errno(err, VT_EIO, "%s: cannot write", c->path)
-		: vt_fs_write_parts(c->path, part, 2, 0644, err);
+				    : vt_fs_write_parts(c->path, part, 2, 0644, err);
 	free(all);
 	c->n_added = 0;
 	vt_fs_unmap(&c->map);

@@ -5,7 +5,8 @@
 
 #include "common/content/fileset.h"
 
-static void add_file(struct vt_tree *t, const char *path, struct vt_digest digest, uint64_t size, bool executable)
+static void add_file(struct vt_tree *t, const char *path, struct vt_digest digest, uint64_t size,
+	bool executable)
 {
 	if (t->n_files == t->cap_files) {
 		t->cap_files = t->cap_files ? 2 * t->cap_files : 64;
@@ -38,7 +39,8 @@ void vt_tree_free(struct vt_tree *t)
 	free(t);
 }
 
-static void entry_line(struct vt_buf *text, char type, const struct vt_digest *d, uint64_t size, const char *name)
+static void entry_line(struct vt_buf *text, char type, const struct vt_digest *d, uint64_t size,
+	const char *name)
 {
 	char hex[VT_HEX];
 
@@ -48,7 +50,8 @@ static void entry_line(struct vt_buf *text, char type, const struct vt_digest *d
 
 static int by_path(const void *a, const void *b)
 {
-	return strcmp(((const struct vt_tree_file *)a)->path, ((const struct vt_tree_file *)b)->path);
+	return strcmp(((const struct vt_tree_file *)a)->path,
+		((const struct vt_tree_file *)b)->path);
 }
 
 static void sort_files(struct vt_tree *t)
@@ -57,7 +60,7 @@ static void sort_files(struct vt_tree *t)
 		qsort(t->file, t->n_files, sizeof(*t->file), by_path);
 }
 
-/* --- from a list -------------------------------------------------------------------------------------------------- */
+/* --- from a list --------------------------------------------------------- */
 
 struct child {
 	char type;
@@ -77,8 +80,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* The directory made of files [from, to), whose paths share their first `skip` bytes. */
-static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, struct vt_digest *id, uint64_t *sum,
-	struct vt_err *err)
+static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, struct vt_digest *id,
+	uint64_t *sum, struct vt_err *err)
 {
 	struct child *c = vt_xcalloc(to - from, sizeof(*c));
 	struct vt_buf text = VT_BUF_INIT;
@@ -89,8 +92,8 @@ static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, str
 		const char *name = t->file[i].path + skip;
 		size_t len = strcspn(name, "/"), end = i + 1;
 
-		c[n] = (struct child){ t->file[i].executable ? 'x' : 'f', name, len, t->file[i].digest,
-			t->file[i].size };
+		c[n] = (struct child){ t->file[i].executable ? 'x' : 'f', name, len,
+			t->file[i].digest, t->file[i].size };
 		if (name[len] == '/') {
 			while (end < to && !strncmp(t->file[end].path + skip, name, len + 1))
 				end++;
@@ -108,8 +111,8 @@ static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, str
 		char *name = vt_xstrndup(c[i].name, c[i].len);
 
 		if (i && !by_name(&c[i - 1], &c[i]))
-			rc = vt_err_set(err, VT_EDATA, "%.*s%s: two entries have this path", (int)skip,
-				t->file[from].path, name);
+			rc = vt_err_set(err, VT_EDATA, "%.*s%s: two entries have this path",
+				(int)skip, t->file[from].path, name);
 		entry_line(&text, c[i].type, &c[i].digest, c[i].size, name);
 		free(name);
 	}
@@ -125,7 +128,8 @@ static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, str
 	return rc;
 }
 
-int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, size_t n, struct vt_err *err)
+int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, size_t n,
+	struct vt_err *err)
 {
 	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
 	int rc = 0;
@@ -151,7 +155,8 @@ int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *s, struct 
 	int rc;
 
 	for (size_t i = 0; i < s->n; i++)
-		add_file(t, s->file[i].path, s->file[i].digest, s->file[i].stamp.size, (s->file[i].mode & 0100) != 0);
+		add_file(t, s->file[i].path, s->file[i].digest, s->file[i].stamp.size,
+			(s->file[i].mode & 0100) != 0);
 	rc = build_dir(t, 0, t->n_files, 0, &t->id, &t->size, err);
 	if (rc)
 		vt_tree_free(t);
@@ -188,7 +193,8 @@ static bool is_below(const char *path, const char *dir)
 	return !n || (!strncmp(path, dir, n) && (!path[n] || path[n] == '/'));
 }
 
-int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct vt_strs *paths, struct vt_err *err)
+int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct vt_strs *paths,
+	struct vt_err *err)
 {
 	struct vt_tree_file *some = vt_xcalloc(t->n_files + 1, sizeof(*some));
 	size_t *hits = vt_xcalloc(paths->n + 1, sizeof(*hits)), n = 0;
@@ -207,8 +213,8 @@ int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct v
 	}
 	for (size_t k = 0; !rc && k < paths->n; k++)
 		if (!hits[k])
-			rc = vt_err_set(err, VT_ENOINPUT, "\"%s\" is neither a file nor a directory there",
-				paths->v[k]);
+			rc = vt_err_set(err, VT_ENOINPUT,
+				"\"%s\" is neither a file nor a directory there", paths->v[k]);
 	if (!rc)
 		rc = vt_tree_from_files(out, some, n, err);
 	free(hits);

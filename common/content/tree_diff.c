@@ -24,7 +24,9 @@ static void merge(struct vt_tree_diff *d, const struct vt_tree *a, const struct 
 	size_t i = 0, k = 0;
 
 	while (i < a->n_files || k < b->n_files) {
-		int order = i == a->n_files ? 1 : k == b->n_files ? -1 : strcmp(a->file[i].path, b->file[k].path);
+		int order = i == a->n_files ? 1
+			: k == b->n_files   ? -1
+					    : strcmp(a->file[i].path, b->file[k].path);
 
 		if (order < 0) {
 			add(d, VT_REMOVED, &a->file[i++], NULL);
@@ -55,7 +57,8 @@ static int by_path(const void *a, const void *b)
 static int by_content(const void *a, const void *b)
 {
 	const struct vt_tree_change *x = a, *y = b;
-	int order = memcmp(file_of(x)->digest.b, file_of(y)->digest.b, sizeof(file_of(x)->digest.b));
+	int order =
+		memcmp(file_of(x)->digest.b, file_of(y)->digest.b, sizeof(file_of(x)->digest.b));
 
 	if (!order)
 		order = file_of(x)->executable - file_of(y)->executable;
@@ -64,7 +67,8 @@ static int by_content(const void *a, const void *b)
 	return order ? order : by_path(a, b);
 }
 
-/* Within one content there are r removed files and then a added ones; the first min(r, a) of each are pairs. */
+/* Within one content there are r removed files and then a added ones; the first min(r, a) of
+ * each are pairs. */
 static void pair_up(struct vt_tree_change *v, size_t n)
 {
 	size_t r = 0;
@@ -74,7 +78,7 @@ static void pair_up(struct vt_tree_change *v, size_t n)
 	for (size_t i = 0; i < r && r + i < n; i++) {
 		v[r + i].before = v[i].before;
 		v[r + i].change = VT_RENAMED;
-		v[i].before = NULL;              /* taken */
+		v[i].before = NULL; /* taken */
 	}
 }
 
@@ -106,7 +110,8 @@ static void find_renames(struct vt_tree_diff *d)
 	*d = rest;
 }
 
-void vt_tree_diff(struct vt_tree_diff *out, const struct vt_tree *before, const struct vt_tree *after)
+void vt_tree_diff(struct vt_tree_diff *out, const struct vt_tree *before,
+	const struct vt_tree *after)
 {
 	*out = (struct vt_tree_diff){ NULL, 0, 0, 0 };
 	merge(out, before, after);

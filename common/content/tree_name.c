@@ -3,12 +3,16 @@
 
 #include <string.h>
 
-/* Bytes of the UTF-8 character at s, its code point in *c; 0 if it is none: cut short, longer than needed, a
- * surrogate. */
+/* Bytes of the UTF-8 character at s, its code point in *c; 0 if it is none: cut short, longer
+ * than needed, a surrogate. */
 static size_t decode(const unsigned char *s, uint32_t *c)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+	size_t n = s[0] < 0x80    ? 1
+		: s[0] >> 5 == 6  ? 2
+		: s[0] >> 4 == 14 ? 3
+		: s[0] >> 3 == 30 ? 4
+				  : 0;
 
 	*c = n == 1 ? s[0] : n ? s[0] & (0x7fu >> n) : 0;
 	for (size_t i = 1; i < n; i++) {
@@ -65,8 +69,9 @@ int vt_tree_check_name(const char *root, const char *path, struct vt_err *err)
 			struct vt_buf shown = VT_BUF_INIT;
 
 			show(&shown, path);
-			vt_err_set(err, VT_EDATA, "%s%s%s: the name %s; rename it", root ? root : "", root ? "/" : "",
-				shown.data ? shown.data : "", why);
+			vt_err_set(err, VT_EDATA, "%s%s%s: the name %s; rename it",
+				root ? root : "", root ? "/" : "", shown.data ? shown.data : "",
+				why);
 			vt_buf_release(&shown);
 			return err->code;
 		}

@@ -13,23 +13,24 @@
 enum { BINS = 200, SPECTRUM = 512, LEVELS = 4, ROUNDS = 50, MOST = 8 + 3 };
 
 struct lattice {
-	size_t spans;                    /* spans + 3 control points a side */
+	size_t spans; /* spans + 3 control points a side */
 	double value[MOST * MOST * MOST];
 };
 
 struct bias {
-	size_t dim[3];                   /* coarse grid */
-	double factor[3];                /* native voxels a coarse voxel */
-	size_t n;                        /* coarse voxels that are used */
-	double (*at)[3];                 /* their place in the box, 0 to 1 */
+	size_t dim[3];    /* coarse grid */
+	double factor[3]; /* native voxels a coarse voxel */
+	size_t n;         /* coarse voxels that are used */
+	double (*at)[3];  /* their place in the box, 0 to 1 */
 	double *log_value, *field, *rest;
 	struct lattice level[LEVELS];
 	double cosine[SPECTRUM], sine[SPECTRUM];
 };
 
-/* Mean of the mask's positive voxels in each coarse cube; cubes less than half full are left out. */
-static int coarse(struct bias *b, const float *x, const unsigned char *mask, const struct vt_geometry *g,
-	struct vt_err *err)
+/* Mean of the mask's positive voxels in each coarse cube; cubes less than half full are left
+ * out. */
+static int coarse(struct bias *b, const float *x, const unsigned char *mask,
+	const struct vt_geometry *g, struct vt_err *err)
 {
 	size_t cubes, v = 0;
 	for (int a = 0; a < 3; a++) {
@@ -53,9 +54,9 @@ static int coarse(struct bias *b, const float *x, const unsigned char *mask, con
 			for (size_t i = 0; i < g->dim[0]; i++, v++)
 				if (mask[v] && x[v] > 0) {
 					size_t c = (size_t)(((double)i + 0.5) / b->factor[0]),
-						d = (size_t)(((double)j + 0.5) / b->factor[1]);
+					       d = (size_t)(((double)j + 0.5) / b->factor[1]);
 					size_t e = (size_t)(((double)k + 0.5) / b->factor[2]),
-						at = (e * b->dim[1] + d) * b->dim[0] + c;
+					       at = (e * b->dim[1] + d) * b->dim[0] + c;
 					sum[at] += (double)x[v];
 					count[at]++;
 				}
@@ -63,17 +64,21 @@ static int coarse(struct bias *b, const float *x, const unsigned char *mask, con
 	for (size_t i = 0; i < cubes; i++)
 		if (count[i] >= half) {
 			b->at[b->n][0] = ((double)(i % b->dim[0]) + 0.5) / (double)b->dim[0];
-			b->at[b->n][1] = ((double)(i / b->dim[0] % b->dim[1]) + 0.5) / (double)b->dim[1];
-			b->at[b->n][2] = ((double)(i / b->dim[0] / b->dim[1]) + 0.5) / (double)b->dim[2];
+			b->at[b->n][1] =
+				((double)(i / b->dim[0] % b->dim[1]) + 0.5) / (double)b->dim[1];
+			b->at[b->n][2] =
+				((double)(i / b->dim[0] / b->dim[1]) + 0.5) / (double)b->dim[2];
 			b->log_value[b->n++] = vt_ln(sum[i] / count[i]);
 		}
 	free(sum);
 	free(count);
-	return b->n > 64 ? 0 : vt_err_set(err, VT_EDATA, "too few positive voxels in the mask to estimate a bias "
-		"field");
+	return b->n > 64 ? 0
+			 : vt_err_set(err, VT_EDATA,
+				   "too few positive voxels in the mask to estimate a bias "
+				   "field");
 }
 
-/* --- B-splines ---------------------------------------------------------------------------------------------------- */
+/* --- B-splines ----------------------------------------------------------- */
 
 static void weights(const struct lattice *l, const double p[3], size_t first[3], double w[3][4])
 {
@@ -96,9 +101,11 @@ static double spline(const struct lattice *l, const double p[3])
 	weights(l, p, first, w);
 	for (size_t k = 0; k < 4; k++)
 		for (size_t j = 0; j < 4; j++) {
-			const double *row = l->value + ((first[2] + k) * side + first[1] + j) * side + first[0];
-			sum += w[2][k] * w[1][j] * (w[0][0] * row[0] + w[0][1] * row[1] + w[0][2] * row[2] + w[0][3] *
-				row[3]);
+			const double *row =
+				l->value + ((first[2] + k) * side + first[1] + j) * side + first[0];
+			sum += w[2][k] * w[1][j] *
+				(w[0][0] * row[0] + w[0][1] * row[1] + w[0][2] * row[2] +
+					w[0][3] * row[3]);
 		}
 	return sum;
 }
@@ -132,7 +139,7 @@ static void approximate(struct lattice *l, const struct bias *b)
 	free(down);
 }
 
-/* --- histogram sharpening ----------------------------------------------------------------------------------------- */
+/* --- histogram sharpening ------------------------------------------------ */
 
 /* Plain transform of 512 values through a table: exact order, 0.3 ms. */
 static void transform(const struct bias *b, double *re, double *im, int sign)
@@ -154,7 +161,8 @@ static void transform(const struct bias *b, double *re, double *im, int sign)
 }
 
 /* expected[bin] = E[true log value | seen value in this bin]. */
-static void sharpen(const struct bias *b, const double *hist, double low, double step, double expected[BINS])
+static void sharpen(const struct bias *b, const double *hist, double low, double step,
+	double expected[BINS])
 {
 	double h[SPECTRUM] = { 0 }, hi[SPECTRUM] = { 0 }, f[SPECTRUM] = { 0 }, fi[SPECTRUM] = { 0 };
 	double width = 0.15 / step, top = 0;
@@ -193,7 +201,8 @@ static void sharpen(const struct bias *b, const double *hist, double low, double
 	transform(b, u, ui, 1);
 	transform(b, e, ei, 1);
 	for (size_t i = 0; i < BINS; i++)
-		expected[i] = u[i + offset] > 1e-9 ? e[i + offset] / u[i + offset] : low + (double)i * step;
+		expected[i] = u[i + offset] > 1e-9 ? e[i + offset] / u[i + offset]
+						   : low + (double)i * step;
 }
 
 /* rest = what sharpening the corrected values takes away. */
@@ -260,15 +269,17 @@ struct divide_job {
 	double mean;
 };
 
-/* The field is evaluated every fourth voxel along x and joined linearly: it bends over centimetres. */
+/* The field is evaluated every fourth voxel along x and joined linearly: it bends over
+ * centimetres. */
 static void divide_slice(void *ctx, size_t k)
 {
 	const struct divide_job *job = ctx;
 	const size_t *d = job->g->dim;
 	for (size_t j = 0; j < d[1]; j++) {
 		float *row = job->x + (k * d[1] + j) * d[0];
-		double p[3] = { 0, ((double)j + 0.5) / (double)d[1], ((double)k + 0.5) / (double)d[2] }, left = 0,
-			right = 0;
+		double p[3] = { 0, ((double)j + 0.5) / (double)d[1],
+			((double)k + 0.5) / (double)d[2] },
+		       left = 0, right = 0;
 		for (size_t i = 0; i < d[0]; i++) {
 			if (i % 4 == 0) {
 				p[0] = ((double)i + 0.5) / (double)d[0];
@@ -282,7 +293,8 @@ static void divide_slice(void *ctx, size_t k)
 	}
 }
 
-int vt_bias_correct(float *voxels, const unsigned char *mask, const struct vt_geometry *g, struct vt_err *err)
+int vt_bias_correct(float *voxels, const unsigned char *mask, const struct vt_geometry *g,
+	struct vt_err *err)
 {
 	struct bias *b = calloc(1, sizeof(*b));
 	if (!b)

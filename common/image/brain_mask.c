@@ -10,27 +10,33 @@
 #include "common/image/intensity.h"
 #include "common/image/morphology.h"
 
-/* Limits measured on BRATS-2013, MS lesion and phantom volumes (stripped: border 1.00 constant, 1080-1780 ml, shell
+/* Limits measured on BRATS-2013, MS lesion and phantom volumes (stripped: border 1.00 constant,
+ * 1080-1780 ml, shell
  * 0.75-1.1)
  * and on whole heads (2600-5700 ml, or a shell of scalp and skull). */
 static const double border_least = 0.5, ml_least = 400, ml_most = 2300, part_least = 0.9;
 
 /* inside[i] = sample i differs from the first one.  By type, so that -0.0 equals 0.0. */
-#define DIFFERS(type) do { \
-	const type *r = v->raw; \
-	for (size_t i = 0; i < v->n; i++) \
-		inside[i] = r[i] != r[0]; \
-} while (0)
+#define DIFFERS(type)                                                                              \
+	do {                                                                                       \
+		const type *r = v->raw;                                                            \
+		for (size_t i = 0; i < v->n; i++)                                                  \
+			inside[i] = r[i] != r[0];                                                  \
+	} while (0)
 
 static void differs(unsigned char *inside, const struct vt_volume *v)
 {
 	switch (v->dtype) {
-	case VT_U8: case VT_I8:   DIFFERS(uint8_t); break;
-	case VT_U16: case VT_I16: DIFFERS(uint16_t); break;
-	case VT_U32: case VT_I32: DIFFERS(uint32_t); break;
-	case VT_U64: case VT_I64: DIFFERS(uint64_t); break;
-	case VT_F32:              DIFFERS(float); break;
-	case VT_F64:              DIFFERS(double); break;
+	case VT_U8:
+	case VT_I8: DIFFERS(uint8_t); break;
+	case VT_U16:
+	case VT_I16: DIFFERS(uint16_t); break;
+	case VT_U32:
+	case VT_I32: DIFFERS(uint32_t); break;
+	case VT_U64:
+	case VT_I64: DIFFERS(uint64_t); break;
+	case VT_F32: DIFFERS(float); break;
+	case VT_F64: DIFFERS(double); break;
 	}
 }
 
@@ -60,19 +66,21 @@ static double border_share(const unsigned char *inside, const size_t d[3])
 	return (double)equal / (double)n;
 }
 
-/* --- a head on a constant background: scalp, then dark skull, then brain ------------------------------------------ */
+/* --- a head on a constant background: scalp, then dark skull, then brain --- */
 
-enum { COARSE_MM = 3, LAYERS = 9 };      /* 27 mm: the thickest scalp and skull and some brain */
+enum { COARSE_MM = 3, LAYERS = 9 }; /* 27 mm: the thickest scalp and skull and some brain */
 
 /* Every so many voxels that the steps are about 3 mm: values and the mask. */
-static size_t thin_out(struct vt_geometry *coarse, float **values, unsigned char **inside, const struct vt_volume *v,
-	const unsigned char *mask)
+static size_t thin_out(struct vt_geometry *coarse, float **values, unsigned char **inside,
+	const struct vt_volume *v, const unsigned char *mask)
 {
 	const struct vt_geometry *g = &v->geometry;
 	size_t step[3], i = 0;
 	*coarse = *g;
 	for (int a = 0; a < 3; a++) {
-		step[a] = g->spacing[a] < COARSE_MM / 2.0 ? (size_t)(COARSE_MM / g->spacing[a] + 0.5) : 1;
+		step[a] = g->spacing[a] < COARSE_MM / 2.0
+			? (size_t)(COARSE_MM / g->spacing[a] + 0.5)
+			: 1;
 		coarse->dim[a] = (g->dim[a] + step[a] - 1) / step[a];
 		coarse->spacing[a] = g->spacing[a] * (double)step[a];
 	}
@@ -88,8 +96,8 @@ static size_t thin_out(struct vt_geometry *coarse, float **values, unsigned char
 	return i;
 }
 
-/* Medians of layers of 3 mm, from the border inwards, above the darkest 2 % of the inside; how many layers there
- * are. */
+/* Medians of layers of 3 mm, from the border inwards, above the darkest 2 % of the inside; how
+ * many layers there are. */
 static int layer_medians(double median[LAYERS], const float *values, const unsigned char *inside,
 	const struct vt_geometry *g, struct vt_err *err)
 {
@@ -103,7 +111,8 @@ static int layer_medians(double median[LAYERS], const float *values, const unsig
 	for (size_t i = 0; i < n; i++)
 		outside[i] = !inside[i];
 	vt_distance_squared(depth, outside, dims, spacing);
-	bool ok = vt_mask_count(inside, n) && !vt_percentiles(&dark, low, 1, values, inside, n, err);
+	bool ok =
+		vt_mask_count(inside, n) && !vt_percentiles(&dark, low, 1, values, inside, n, err);
 	for (int k = 0; ok && k < LAYERS; k++) {
 		double from = COARSE_MM * k, to = COARSE_MM * (k + 1.0);
 		size_t members = 0;
@@ -143,7 +152,8 @@ static bool has_skull(const struct vt_volume *v, const unsigned char *mask, stru
 	return skull;
 }
 
-int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v, struct vt_err *err)
+int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v,
+	struct vt_err *err)
 {
 	const struct vt_geometry *g = &v->geometry;
 	unsigned char *inside = mask ? mask : malloc(v->n + 1);
@@ -168,11 +178,12 @@ int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struc
 	return rc;
 }
 
-/* --- where a mask meets the grid's sides -------------------------------------------------------------------------- */
+/* --- where a mask meets the grid's sides --------------------------------- */
 
 static const double share_most = 0.05, share_most_foot = 0.08;
 
-/* Faces between inside and outside along one axis; those at the grid's low and high side also in side[]. */
+/* Faces between inside and outside along one axis; those at the grid's low and high side also in
+ * side[]. */
 static size_t faces_along(size_t side[2], const unsigned char *mask, const size_t dim[3], int axis)
 {
 	const size_t stride[3] = { 1, dim[0], dim[0] * dim[1] };
@@ -186,14 +197,15 @@ static size_t faces_along(size_t side[2], const unsigned char *mask, const size_
 				bool low = !at[axis], high = at[axis] + 1 == dim[axis];
 				side[0] += low;
 				side[1] += high;
-				n += (size_t)(low || !mask[i - stride[axis]]) + (size_t)(high ||
-					!mask[i + stride[axis]]);
+				n += (size_t)(low || !mask[i - stride[axis]]) +
+					(size_t)(high || !mask[i + stride[axis]]);
 			}
 	return n;
 }
 
 /* border_cm2 and whether a side has too much. */
-static bool meets_border(double border_cm2[6], const unsigned char *mask, const struct vt_geometry *g)
+static bool meets_border(double border_cm2[6], const unsigned char *mask,
+	const struct vt_geometry *g)
 {
 	static const char names[] = "LRPAIS";
 	char code[4];
@@ -213,19 +225,22 @@ static bool meets_border(double border_cm2[6], const unsigned char *mask, const 
 	return false;
 }
 
-void vt_brain_mask_judge(const unsigned char *mask, struct vt_brain_report *report, const struct vt_geometry *g)
+void vt_brain_mask_judge(const unsigned char *mask, struct vt_brain_report *report,
+	const struct vt_geometry *g)
 {
-	report->volume_ml = (double)vt_mask_count(mask, vt_geometry_count(g)) * vt_geometry_voxel_ml(g);
+	report->volume_ml =
+		(double)vt_mask_count(mask, vt_geometry_count(g)) * vt_geometry_voxel_ml(g);
 	report->flags &= VT_BRAIN_SELF_CROSS;
 	report->flags |= report->volume_ml < 700 ? VT_BRAIN_SMALL : 0;
 	report->flags |= report->volume_ml > 2200 ? VT_BRAIN_LARGE : 0;
 	report->flags |= meets_border(report->border_cm2, mask, g) ? VT_BRAIN_BORDER : 0;
 }
 
-int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report, const struct vt_geometry *g,
-	double margin_mm, struct vt_err *err)
+int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report,
+	const struct vt_geometry *g, double margin_mm, struct vt_err *err)
 {
-	if (vt_mask_largest(mask, g->dim, VT_CONNECT_6, err) || vt_mask_fill_holes(mask, g->dim, err))
+	if (vt_mask_largest(mask, g->dim, VT_CONNECT_6, err) ||
+		vt_mask_fill_holes(mask, g->dim, err))
 		return err->code;
 	vt_brain_mask_judge(mask, report, g);
 	if (margin_mm > 0 && vt_mask_dilate(mask, g->dim, g->spacing, margin_mm, err))
@@ -236,14 +251,10 @@ int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report, co
 const char *vt_brain_flag_text(enum vt_brain_flag flag)
 {
 	switch (flag) {
-	case VT_BRAIN_SMALL:
-		return "under 700 ml";
-	case VT_BRAIN_LARGE:
-		return "over 2200 ml";
-	case VT_BRAIN_BORDER:
-		return "a side of the grid cuts too much of it";
-	case VT_BRAIN_SELF_CROSS:
-		return "the surface crosses itself";
+	case VT_BRAIN_SMALL: return "under 700 ml";
+	case VT_BRAIN_LARGE: return "over 2200 ml";
+	case VT_BRAIN_BORDER: return "a side of the grid cuts too much of it";
+	case VT_BRAIN_SELF_CROSS: return "the surface crosses itself";
 	}
 	return "unknown flag";
 }

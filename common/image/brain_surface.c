@@ -1,8 +1,10 @@
-/* brain_surface.c - the surface method: a sphere inside the head grows until it meets the dark layer around the brain.
+/* brain_surface.c - the surface method: a sphere inside the head grows until it meets the dark
+ * layer around the brain.
  *
- * Work grid: canonical axes, cubes of 1 mm (2 mm for coarse scans), so that thick slices and rotated scans meet the
- * same code.  Positions are in mm of that grid.  Every vertex moves by the positions of the step before, so threads
- * cannot change the result.  Constants: Smith 2002 and the published behaviour of its reference program. */
+ * Work grid: canonical axes, cubes of 1 mm (2 mm for coarse scans), so that thick slices and
+ * rotated scans meet the same code.  Positions are in mm of that grid.  Every vertex moves by
+ * the positions of the step before, so threads cannot change the result.  Constants: Smith 2002
+ * and the published behaviour of its reference program. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -20,8 +22,8 @@ struct head {
 	struct vt_placement place;
 	struct vt_geometry grid; /* cubes of `step` mm */
 	double step;
-	float *x;                /* [z, y, x] */
-	double low, high, air;   /* robust 2 % and 98 % intensity; air: low + 0.1 (high - low) */
+	float *x;              /* [z, y, x] */
+	double low, high, air; /* robust 2 % and 98 % intensity; air: low + 0.1 (high - low) */
 	double median;
 	double centre[3], radius;
 };
@@ -33,7 +35,8 @@ static void head_release(struct head *h)
 }
 
 /* Canonical order, then cubes. */
-static int head_cubes(struct head *h, const float *voxels, const struct vt_geometry *g, struct vt_err *err)
+static int head_cubes(struct head *h, const float *voxels, const struct vt_geometry *g,
+	struct vt_err *err)
 {
 	size_t n = vt_geometry_count(g);
 	float *canonical = vt_voxels_alloc(n * sizeof(float) + 4);
@@ -46,8 +49,8 @@ static int head_cubes(struct head *h, const float *voxels, const struct vt_geome
 	cube[0] = cube[1] = cube[2] = h->step;
 	vt_grid_respaced(&h->grid, &h->place.full, cube);
 	h->x = vt_voxels_alloc(vt_geometry_count(&h->grid) * sizeof(float) + 4);
-	int rc = h->x ? vt_placement_gather(&h->place, canonical, voxels, sizeof(float), err) :
-		vt_err_nomem(err, vt_geometry_count(&h->grid) * sizeof(float));
+	int rc = h->x ? vt_placement_gather(&h->place, canonical, voxels, sizeof(float), err)
+		      : vt_err_nomem(err, vt_geometry_count(&h->grid) * sizeof(float));
 	if (!rc)
 		rc = vt_resize(h->x, h->grid.dim, canonical, h->place.full.dim, err);
 	free(canonical);
@@ -66,7 +69,7 @@ static int head_intensities(struct head *h, struct vt_err *err)
 	for (size_t i = 0; i < n; i++)
 		used += mask[i] = h->x[i] != h->x[0];
 	int rc = used ? vt_percentiles(p, q, 2, h->x, mask, n, err)
-		: vt_err_set(err, VT_EDATA, "the image is constant");
+		      : vt_err_set(err, VT_EDATA, "the image is constant");
 	free(mask);
 	if (rc)
 		return rc;
@@ -74,12 +77,13 @@ static int head_intensities(struct head *h, struct vt_err *err)
 	h->high = p[1];
 	h->air = p[0] + 0.1 * (p[1] - p[0]);
 	if (!(h->high > h->low))
-		return vt_err_set(err, VT_EDATA, "the image has no contrast: 2 and 98 %% of its voxels are both %g",
-			h->low);
+		return vt_err_set(err, VT_EDATA,
+			"the image has no contrast: 2 and 98 %% of its voxels are both %g", h->low);
 	return 0;
 }
 
-/* Centre of mass and radius of the head, of its upper 150 mm: neck and shoulders would pull both down. */
+/* Centre of mass and radius of the head, of its upper 150 mm: neck and shoulders would pull both
+ * down. */
 static int head_sphere(struct head *h, struct vt_err *err)
 {
 	const size_t *d = h->grid.dim;
@@ -106,11 +110,12 @@ static int head_sphere(struct head *h, struct vt_err *err)
 			sum[2] += v * (double)k;
 		}
 	if (!(mass > 0))
-		return vt_err_set(err, VT_EDATA, "no head found: nothing is brighter than the air threshold %g",
-			h->air);
+		return vt_err_set(err, VT_EDATA,
+			"no head found: nothing is brighter than the air threshold %g", h->air);
 	for (int a = 0; a < 3; a++)
 		h->centre[a] = sum[a] / mass * h->step;
-	h->radius = vt_pow(0.75 * count * h->step * h->step * h->step / 3.14159265358979323846, 1.0 / 3);
+	h->radius = vt_pow(0.75 * count * h->step * h->step * h->step / 3.14159265358979323846,
+		1.0 / 3);
 	return 0;
 }
 
@@ -125,14 +130,16 @@ static int head_median(struct head *h, struct vt_err *err)
 	for (size_t k = 0; k < d[2]; k++)
 		for (size_t j = 0; j < d[1]; j++)
 			for (size_t i = 0; i < d[0]; i++, v++) {
-				double x = (double)i * h->step - h->centre[0], y = (double)j * h->step - h->centre[1];
-				double z = (double)k * h->step - h->centre[2], value = (double)h->x[v];
-				mask[v] = x * x + y * y + z * z < h->radius * h->radius && value > h->low &&
-					value < h->high;
+				double x = (double)i * h->step - h->centre[0],
+				       y = (double)j * h->step - h->centre[1];
+				double z = (double)k * h->step - h->centre[2],
+				       value = (double)h->x[v];
+				mask[v] = x * x + y * y + z * z < h->radius * h->radius &&
+					value > h->low && value < h->high;
 				used += mask[v];
 			}
-	int rc = used ? vt_percentiles(&h->median, &half, 1, h->x, mask, n, err) :
-		vt_err_set(err, VT_EDATA, "no tissue around the head's centre");
+	int rc = used ? vt_percentiles(&h->median, &half, 1, h->x, mask, n, err)
+		      : vt_err_set(err, VT_EDATA, "no tissue around the head's centre");
 	free(mask);
 	return rc;
 }
@@ -154,20 +161,22 @@ struct growth {
 	const struct head *h;
 	struct vt_surface *s;
 	double (*normal)[3], (*next)[3];
-	double edge;             /* mean edge length l */
-	double bt;               /* local threshold fraction */
-	double smooth;           /* multiplies the curvature that the smoothness force sees */
+	double edge;   /* mean edge length l */
+	double bt;     /* local threshold fraction */
+	double smooth; /* multiplies the curvature that the smoothness force sees */
 };
 
 enum { CHUNK = 128 };
 
-/* Outward pull in [-1, 1] or so: 2 (Imin - tl) / (Imax - t2), searched 7 and 3 mm inwards (Smith's f3). */
+/* Outward pull in [-1, 1] or so: 2 (Imin - tl) / (Imax - t2), searched 7 and 3 mm inwards
+ * (Smith's f3). */
 static double intensity_force(const struct growth *w, const double p[3], const double n[3])
 {
 	const struct head *h = w->h;
 	double low = h->median, high = h->air;
 	for (double depth = 1; depth <= 7; depth += h->step) {
-		double q[3] = { p[0] - depth * n[0], p[1] - depth * n[1], p[2] - depth * n[2] }, v = sample(h, q);
+		double q[3] = { p[0] - depth * n[0], p[1] - depth * n[1], p[2] - depth * n[2] },
+		       v = sample(h, q);
 		low = v < low ? v : low;
 		if (depth <= 3)
 			high = v > high ? v : high;
@@ -199,13 +208,15 @@ static void move_chunk(void *ctx, size_t chunk)
 		double f2 = (1 + vt_tanh(slope * (curve * w->smooth - bend))) / 2;
 		double f3 = 0.05 * w->edge * intensity_force(w, p, n);
 		for (int a = 0; a < 3; a++)
-			w->next[v][a] = p[a] + 0.5 * (d[a] - along * n[a]) + (f2 * along + f3) * n[a];
+			w->next[v][a] =
+				p[a] + 0.5 * (d[a] - along * n[a]) + (f2 * along + f3) * n[a];
 	}
 }
 
 enum { STEPS = 1000, PASSES = 10 };
 
-/* Extra smoothness is given up over the last quarter, so that the final shape is still the image's. */
+/* Extra smoothness is given up over the last quarter, so that the final shape is still the
+ * image's. */
 static void grow(struct growth *w, double smooth)
 {
 	for (int i = 0; i < STEPS; i++) {
@@ -219,10 +230,11 @@ static void grow(struct growth *w, double smooth)
 	}
 }
 
-static int run_surface(struct head *h, struct vt_surface *s, double threshold, double smooth, struct vt_err *err)
+static int run_surface(struct head *h, struct vt_surface *s, double threshold, double smooth,
+	struct vt_err *err)
 {
-	struct growth w = { h, s, malloc(s->n_vertices * sizeof(*w.normal)), malloc(s->n_vertices * sizeof(*w.next)), 0,
-		vt_pow(threshold, 0.275), 1 };
+	struct growth w = { h, s, malloc(s->n_vertices * sizeof(*w.normal)),
+		malloc(s->n_vertices * sizeof(*w.next)), 0, vt_pow(threshold, 0.275), 1 };
 	if (!w.normal || !w.next) {
 		free(w.normal);
 		free(w.next);
@@ -237,9 +249,10 @@ static int run_surface(struct head *h, struct vt_surface *s, double threshold, d
 	return 0;
 }
 
-/* Grows again with ten times the smoothness until no more than 0.1 % of the inside is wound around wrongly. */
-static int find_surface(struct head *h, unsigned char *cubes, double threshold, struct vt_brain_report *report,
-	struct vt_err *err)
+/* Grows again with ten times the smoothness until no more than 0.1 % of the inside is wound
+ * around wrongly. */
+static int find_surface(struct head *h, unsigned char *cubes, double threshold,
+	struct vt_brain_report *report, struct vt_err *err)
 {
 	double smooth = 1;
 	size_t n = vt_geometry_count(&h->grid), twisted = 1;
@@ -261,13 +274,15 @@ static int find_surface(struct head *h, unsigned char *cubes, double threshold, 
 	return 0;
 }
 
-/* Where CSF is dark (T1, FLAIR) the surface stops at the cortex.  A brain mask holds the CSF of the sulci: 2 mm are
- * added, but no bone or air.  Where CSF is bright (T2) the surface lies outside it already.  The sign of the
- * intensities' skew inside the mask tells one from the other. */
+/* Where CSF is dark (T1, FLAIR) the surface stops at the cortex.  A brain mask holds the CSF of
+ * the sulci: 2 mm are added, but no bone or air.  Where CSF is bright (T2) the surface lies
+ * outside it already.  The sign of the intensities' skew inside the mask tells one from the
+ * other. */
 static int add_dark_rim(const struct head *h, unsigned char *cubes, struct vt_err *err)
 {
 	static const double q[3] = { 2, 50, 98 };
-	double p[3], cube[3] = { h->step, h->step, h->step }, least = h->low + 0.1 * (h->median - h->low);
+	double p[3], cube[3] = { h->step, h->step, h->step },
+		     least = h->low + 0.1 * (h->median - h->low);
 	size_t n = vt_geometry_count(&h->grid);
 	if (!vt_mask_count(cubes, n))
 		return 0;
@@ -286,8 +301,10 @@ static int add_dark_rim(const struct head *h, unsigned char *cubes, struct vt_er
 	return rc ? rc : vt_mask_fill_holes(cubes, h->grid.dim, err);
 }
 
-/* Mask on the cubes -> mask on the scan's own voxels, through a 0.5 level of the linear interpolation. */
-static int to_native(unsigned char *mask, const struct head *h, const unsigned char *cubes, struct vt_err *err)
+/* Mask on the cubes -> mask on the scan's own voxels, through a 0.5 level of the linear
+ * interpolation. */
+static int to_native(unsigned char *mask, const struct head *h, const unsigned char *cubes,
+	struct vt_err *err)
 {
 	size_t n = vt_geometry_count(&h->grid), m = vt_geometry_count(&h->place.full);
 	float *a = malloc(n * sizeof(float) + 4), *b = malloc(m * sizeof(float) + 4);
@@ -316,7 +333,8 @@ int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, c
 	struct head h = { .x = NULL };
 	unsigned char *cubes = NULL;
 	memset(report, 0, sizeof(*report));
-	if (head_cubes(&h, voxels, g, err) || head_intensities(&h, err) || head_sphere(&h, err) || head_median(&h, err))
+	if (head_cubes(&h, voxels, g, err) || head_intensities(&h, err) || head_sphere(&h, err) ||
+		head_median(&h, err))
 		goto out;
 	cubes = malloc(vt_geometry_count(&h.grid) + 1);
 	if (!cubes) {
@@ -324,7 +342,7 @@ int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, c
 		goto out;
 	}
 	if (find_surface(&h, cubes, opts->threshold, report, err) || add_dark_rim(&h, cubes, err) ||
-	    to_native(mask, &h, cubes, err))
+		to_native(mask, &h, cubes, err))
 		goto out;
 	report->low = h.low;
 	report->high = h.high;

@@ -1,5 +1,5 @@
-/* distance.c - along x by two scans, along y and z by lower envelopes of parabolas; at single voxels by searching rows
- * outwards. */
+/* distance.c - along x by two scans, along y and z by lower envelopes of parabolas; at single
+ * voxels by searching rows outwards. */
 #include "common/image/distance.h"
 
 #include <float.h>
@@ -41,10 +41,11 @@ static void row_squared(double *f, const unsigned char *to, int n, double s)
 }
 
 struct envelope {
-	double *copy;            /* samples of the line */
-	double *from, *lift;     /* of parabola k: where it begins to be the lowest; (copy + (s q)^2) / 2 s^2 */
-	double *inverse;         /* 1 / d: a division less a vertex */
-	int *at;                 /* vertex of parabola k */
+	double *copy; /* samples of the line */
+	/* of parabola k: where it begins to be the lowest; (copy + (s q)^2) / 2 s^2 */
+	double *from, *lift;
+	double *inverse; /* 1 / d: a division less a vertex */
+	int *at;         /* vertex of parabola k */
 };
 
 static void envelope_new(struct envelope *e, int n)
@@ -93,7 +94,8 @@ static void line(double *f, size_t stride, int n, double s, struct envelope *e)
 	if (k < 0)
 		return;
 	for (int j = 0; j <= k; j++) {
-		int first = j ? (int)floor(e->from[j]) + 1 : 0, last = j < k ? (int)floor(e->from[j + 1]) : n - 1;
+		int first = j ? (int)floor(e->from[j]) + 1 : 0,
+		    last = j < k ? (int)floor(e->from[j + 1]) : n - 1;
 		double value = e->copy[e->at[j]];
 
 		first = first < 0 ? 0 : first;
@@ -134,7 +136,8 @@ static void wall_squared(void *ctx, size_t y)
 	envelope_free(&e);
 }
 
-void vt_distance_squared(double *out, const unsigned char *to, const int dims[3], const double spacing[3])
+void vt_distance_squared(double *out, const unsigned char *to, const int dims[3],
+	const double spacing[3])
 {
 	struct pass p = { out, to, dims, spacing };
 
@@ -142,12 +145,13 @@ void vt_distance_squared(double *out, const unsigned char *to, const int dims[3]
 	vt_parallel_for((size_t)dims[1], wall_squared, &p);
 }
 
-/* --- at some voxels ----------------------------------------------------------------------------------------------- */
+/* --- at some voxels ------------------------------------------------------ */
 
 struct rows {
 	const unsigned char *to;
 	const int *dims;
-	uint16_t *gap;           /* voxels to the nearest non-zero of the own row; dims[2]: the row has none */
+	/* voxels to the nearest non-zero of the own row; dims[2]: the row has none */
+	uint16_t *gap;
 };
 
 static void row_gaps(void *ctx, size_t z)
@@ -174,15 +178,17 @@ static void row_gaps(void *ctx, size_t z)
 
 struct search {
 	const struct rows *rows;
-	const double *along[3];  /* squared mm of k voxels along each axis; along[2][dims[2]]: infinity */
-	size_t steps;            /* rows looked at */
+	/* squared mm of k voxels along each axis; along[2][dims[2]]: infinity */
+	const double *along[3];
+	size_t steps; /* rows looked at */
 };
 
-/* The nearest row found in one plane, from row y outwards, as long as a row can still be nearer than `best`. */
+/* The nearest row found in one plane, from row y outwards, as long as a row can still be nearer
+ * than `best`. */
 static double search_plane(struct search *s, double best, size_t z, size_t y, size_t x, double away)
 {
-	size_t ny = (size_t)s->rows->dims[1], nx = (size_t)s->rows->dims[2], both = y < ny - 1 - y ? y : ny - 1 - y,
-		k = 1;
+	size_t ny = (size_t)s->rows->dims[1], nx = (size_t)s->rows->dims[2],
+	       both = y < ny - 1 - y ? y : ny - 1 - y, k = 1;
 	const uint16_t *up = s->rows->gap + (z * ny + y) * nx + x, *down = up;
 	const double *ay = s->along[1], *ax = s->along[2];
 	double d = away + ax[*up];
@@ -214,7 +220,8 @@ static double search_plane(struct search *s, double best, size_t z, size_t y, si
 
 static double search_from(struct search *s, size_t voxel)
 {
-	size_t nz = (size_t)s->rows->dims[0], ny = (size_t)s->rows->dims[1], nx = (size_t)s->rows->dims[2];
+	size_t nz = (size_t)s->rows->dims[0], ny = (size_t)s->rows->dims[1],
+	       nx = (size_t)s->rows->dims[2];
 	size_t z = voxel / (ny * nx), y = voxel / nx % ny, x = voxel % nx;
 	double best = INFINITY;
 
@@ -227,7 +234,8 @@ static double search_from(struct search *s, size_t voxel)
 	return best;
 }
 
-/* False if more than `limit` rows had to be looked at: surfaces far apart, better served by the whole transform. */
+/* False if more than `limit` rows had to be looked at: surfaces far apart, better served by the
+ * whole transform. */
 static bool search_all(double *out, const size_t *voxel, size_t n, struct search *s, size_t limit)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -238,8 +246,8 @@ static bool search_all(double *out, const size_t *voxel, size_t n, struct search
 	return true;
 }
 
-static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned char *to, const int dims[3],
-	const double spacing[3])
+static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned char *to,
+	const int dims[3], const double spacing[3])
 {
 	size_t voxels = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
 	size_t lengths = (size_t)dims[0] + (size_t)dims[1] + (size_t)dims[2];
@@ -261,8 +269,8 @@ static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned ch
 	return done;
 }
 
-void vt_distance_squared_at(double *out, const size_t *voxel, size_t n, const unsigned char *to, const int dims[3],
-	const double spacing[3])
+void vt_distance_squared_at(double *out, const size_t *voxel, size_t n, const unsigned char *to,
+	const int dims[3], const double spacing[3])
 {
 	double *all;
 

@@ -13,7 +13,8 @@ static double column_length(const double m[3][4], int j)
 
 static double determinant(const double m[3][4])
 {
-	return m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
+	return m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) -
+		m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
 		m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
 }
 
@@ -57,7 +58,8 @@ static void set_qform(struct vt_geometry *g)
 			r[i][j] = g->affine[i][j] / g->spacing[j];
 	for (int j = 0; j < 3; j++) {
 		int k = (j + 1) % 3;
-		worst = fmax(worst, fabs(r[0][j] * r[0][k] + r[1][j] * r[1][k] + r[2][j] * r[2][k]));
+		worst = fmax(worst,
+			fabs(r[0][j] * r[0][k] + r[1][j] * r[1][k] + r[2][j] * r[2][k]));
 	}
 	g->qfac = determinant(g->affine) < 0 ? -1 : 1;
 	for (int i = 0; i < 3; i++) {
@@ -71,7 +73,7 @@ static void set_qform(struct vt_geometry *g)
 		memset(g->qoffset, 0, sizeof(g->qoffset));
 		return;
 	}
-	quaternion(g->quatern, (const double (*)[3])r);
+	quaternion(g->quatern, (const double(*)[3])r);
 }
 
 void vt_geometry_set_affine(struct vt_geometry *g, const double affine[3][4])
@@ -79,7 +81,7 @@ void vt_geometry_set_affine(struct vt_geometry *g, const double affine[3][4])
 	memmove(g->affine, affine, sizeof(g->affine));
 	memcpy(g->sform, g->affine, sizeof(g->sform));
 	for (int j = 0; j < 3; j++)
-		g->pixdim[j] = g->spacing[j] = column_length((const double (*)[4])g->affine, j);
+		g->pixdim[j] = g->spacing[j] = column_length((const double(*)[4])g->affine, j);
 	if (g->sform_code <= 0)
 		g->sform_code = g->qform_code > 0 ? g->qform_code : 1;
 	g->form = VT_FORM_SFORM;
@@ -96,7 +98,7 @@ void vt_geometry_init(struct vt_geometry *g, const size_t dim[3], const double s
 		affine[i][i] = spacing[i];
 		affine[i][3] = -spacing[i] * ((double)dim[i] - 1) / 2;
 	}
-	vt_geometry_set_affine(g, (const double (*)[4])affine);
+	vt_geometry_set_affine(g, (const double(*)[4])affine);
 }
 
 int vt_geometry_check(const struct vt_geometry *g, struct vt_err *err)
@@ -104,16 +106,21 @@ int vt_geometry_check(const struct vt_geometry *g, struct vt_err *err)
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++)
 			if (!isfinite(g->affine[i][j]))
-				return vt_err_set(err, VT_EDATA, "row %d of the affine has the value %g", i + 1,
+				return vt_err_set(err, VT_EDATA,
+					"row %d of the affine has the value %g", i + 1,
 					g->affine[i][j]);
 	for (int i = 0; i < 3; i++)
 		if (!(g->spacing[i] >= 0.01 && g->spacing[i] <= 100))
-			return vt_err_set(err, VT_EDATA, "voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the "
+			return vt_err_set(err, VT_EDATA,
+				"voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the "
 				"affine or pixdim "
-				"empty, or in metres?)", g->spacing[0], g->spacing[1], g->spacing[2]);
-	double volume = fabs(determinant(g->affine)) / (g->spacing[0] * g->spacing[1] * g->spacing[2]);
+				"empty, or in metres?)",
+				g->spacing[0], g->spacing[1], g->spacing[2]);
+	double volume =
+		fabs(determinant(g->affine)) / (g->spacing[0] * g->spacing[1] * g->spacing[2]);
 	if (!(volume > 1e-3))
-		return vt_err_set(err, VT_EDATA, "the affine is singular: two voxel axes point the same way");
+		return vt_err_set(err, VT_EDATA,
+			"the affine is singular: two voxel axes point the same way");
 	return 0;
 }
 
@@ -131,8 +138,8 @@ void vt_geometry_to_mm(const struct vt_geometry *g, const double index[3], doubl
 {
 	double out[3];
 	for (int i = 0; i < 3; i++)
-		out[i] = g->affine[i][0] * index[0] + g->affine[i][1] * index[1] + g->affine[i][2] * index[2] +
-			g->affine[i][3];
+		out[i] = g->affine[i][0] * index[0] + g->affine[i][1] * index[1] +
+			g->affine[i][2] * index[2] + g->affine[i][3];
 	memcpy(mm, out, sizeof(out));
 }
 
@@ -147,33 +154,36 @@ double vt_geometry_gap(const struct vt_geometry *a, const struct vt_geometry *b)
 			index[i] = corner >> i & 1 ? (double)a->dim[i] - 1 : 0;
 		vt_geometry_to_mm(a, index, p);
 		vt_geometry_to_mm(b, index, q);
-		double d = sqrt((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) + (p[2] - q[2]) *
-			(p[2] - q[2]));
+		double d = sqrt((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) +
+			(p[2] - q[2]) * (p[2] - q[2]));
 		worst = d > worst ? d : worst;
 	}
 	return worst;
 }
 
-int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const struct vt_geometry *b, const char *name_b,
-	double tolerance_mm, struct vt_err *err)
+int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const struct vt_geometry *b,
+	const char *name_b, double tolerance_mm, struct vt_err *err)
 {
 	char ca[4], cb[4];
 	if (memcmp(a->dim, b->dim, sizeof(a->dim)))
-		return vt_err_set(err, VT_EDATA, "%s has %zu x %zu x %zu voxels, %s has %zu x %zu x %zu: register and "
+		return vt_err_set(err, VT_EDATA,
+			"%s has %zu x %zu x %zu voxels, %s has %zu x %zu x %zu: register and "
 			"resample them to "
-			"one grid first", name_a, a->dim[0], a->dim[1], a->dim[2], name_b, b->dim[0], b->dim[1],
+			"one grid first",
+			name_a, a->dim[0], a->dim[1], a->dim[2], name_b, b->dim[0], b->dim[1],
 			b->dim[2]);
 	double gap = vt_geometry_gap(a, b);
 	if (gap <= tolerance_mm)
 		return 0;
 	vt_geometry_code(a, ca);
 	vt_geometry_code(b, cb);
-	return vt_err_set(err, VT_EDATA, "%s and %s have equal sizes but lie up to %.3f mm apart (%s, origin %.3f %.3f "
+	return vt_err_set(err, VT_EDATA,
+		"%s and %s have equal sizes but lie up to %.3f mm apart (%s, origin %.3f %.3f "
 		"%.3f against "
-		"%s, origin %.3f %.3f %.3f; %g mm allowed): register and resample them to one grid first", name_a,
-		name_b, gap, ca,
-		a->affine[0][3], a->affine[1][3], a->affine[2][3], cb, b->affine[0][3], b->affine[1][3],
-		b->affine[2][3], tolerance_mm);
+		"%s, origin %.3f %.3f %.3f; %g mm allowed): register and resample them to one grid "
+		"first",
+		name_a, name_b, gap, ca, a->affine[0][3], a->affine[1][3], a->affine[2][3], cb,
+		b->affine[0][3], b->affine[1][3], b->affine[2][3], tolerance_mm);
 }
 
 static double cosine(const struct vt_geometry *g, int row, int column)
@@ -190,8 +200,9 @@ static int best_row(const struct vt_geometry *g, int column, const bool used[3])
 	return best;
 }
 
-/* axis[a]: the voxel axis nearest to patient axis a (R, A, S).  Voxel axes choose in the order of their best match,
- * each among the patient axes that are left: nibabel's rule, which matters only far from 90 degrees. */
+/* axis[a]: the voxel axis nearest to patient axis a (R, A, S).  Voxel axes choose in the order
+ * of their best match, each among the patient axes that are left: nibabel's rule, which matters
+ * only far from 90 degrees. */
 static void nearest_axes(const struct vt_geometry *g, int axis[3])
 {
 	const bool none[3] = { false };
@@ -225,7 +236,7 @@ void vt_geometry_code(const struct vt_geometry *g, char out[4])
 
 int vt_geometry_invert(const struct vt_geometry *g, double inv[3][4], struct vt_err *err)
 {
-	const double (*m)[4] = (const double (*)[4])g->affine;
+	const double(*m)[4] = (const double(*)[4])g->affine;
 	double det = determinant(m);
 	if (det == 0 || !isfinite(det))
 		return vt_err_set(err, VT_EDATA, "the affine is singular");
@@ -239,7 +250,7 @@ int vt_geometry_invert(const struct vt_geometry *g, double inv[3][4], struct vt_
 	return 0;
 }
 
-/* --- placements --------------------------------------------------------------------------------------------------- */
+/* --- placements ---------------------------------------------------------- */
 
 void vt_placement_identity(struct vt_placement *p, const struct vt_geometry *native)
 {
@@ -266,7 +277,7 @@ void vt_placement_canonical(struct vt_placement *p, const struct vt_geometry *na
 				affine[i][3] += native->affine[i][j] * (double)(native->dim[j] - 1);
 		}
 	}
-	vt_geometry_set_affine(&p->full, (const double (*)[4])affine);
+	vt_geometry_set_affine(&p->full, (const double(*)[4])affine);
 	p->work = p->full;
 }
 
@@ -277,14 +288,15 @@ void vt_placement_resampled(struct vt_placement *p, const struct vt_geometry *gr
 	memset(p->lo, 0, sizeof(p->lo));
 }
 
-int vt_placement_crop(struct vt_placement *p, const size_t lo[3], const size_t dim[3], struct vt_err *err)
+int vt_placement_crop(struct vt_placement *p, const size_t lo[3], const size_t dim[3],
+	struct vt_err *err)
 {
 	double affine[3][4], first[3];
 	for (int a = 0; a < 3; a++) {
 		if (!dim[a] || lo[a] > p->full.dim[a] || dim[a] > p->full.dim[a] - lo[a])
-			return vt_err_set(err, VT_EBUG, "crop of %zu voxels from %zu on leaves axis %d of %zu", dim[a],
-				lo[a], a,
-				p->full.dim[a]);
+			return vt_err_set(err, VT_EBUG,
+				"crop of %zu voxels from %zu on leaves axis %d of %zu", dim[a],
+				lo[a], a, p->full.dim[a]);
 		first[a] = (double)lo[a];
 		p->lo[a] = lo[a];
 	}
@@ -294,11 +306,12 @@ int vt_placement_crop(struct vt_placement *p, const size_t lo[3], const size_t d
 	vt_geometry_to_mm(&p->full, first, first);
 	for (int i = 0; i < 3; i++)
 		affine[i][3] = first[i];
-	vt_geometry_set_affine(&p->work, (const double (*)[4])affine);
+	vt_geometry_set_affine(&p->work, (const double(*)[4])affine);
 	return 0;
 }
 
-/* Byte offset of work voxel (0, 0, 0) in the native array and the byte step along each work axis. */
+/* Byte offset of work voxel (0, 0, 0) in the native array and the byte step along each work
+ * axis. */
 static size_t native_steps(const struct vt_placement *p, size_t size, ptrdiff_t step[3])
 {
 	ptrdiff_t stride[3] = { (ptrdiff_t)size, (ptrdiff_t)(size * p->native.dim[0]),
@@ -313,7 +326,8 @@ static size_t native_steps(const struct vt_placement *p, size_t size, ptrdiff_t 
 	return (size_t)first;
 }
 
-static void copy_row(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, size_t n, size_t size)
+static void copy_row(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, size_t n,
+	size_t size)
 {
 	if (to_step == (ptrdiff_t)size && from_step == (ptrdiff_t)size) {
 		memcpy(to, from, n * size);
@@ -339,7 +353,8 @@ static void copy_row(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t fr
 	}
 }
 
-int vt_placement_gather(const struct vt_placement *p, void *work, const void *native, size_t size, struct vt_err *err)
+int vt_placement_gather(const struct vt_placement *p, void *work, const void *native, size_t size,
+	struct vt_err *err)
 {
 	ptrdiff_t step[3];
 	const size_t *d = p->work.dim;
@@ -349,7 +364,8 @@ int vt_placement_gather(const struct vt_placement *p, void *work, const void *na
 	char *to = work;
 	for (size_t k = 0; k < d[2]; k++)
 		for (size_t j = 0; j < d[1]; j++, to += d[0] * size)
-			copy_row(to, (ptrdiff_t)size, from + (ptrdiff_t)k * step[2] + (ptrdiff_t)j * step[1], step[0],
+			copy_row(to, (ptrdiff_t)size,
+				from + (ptrdiff_t)k * step[2] + (ptrdiff_t)j * step[1], step[0],
 				d[0], size);
 	return 0;
 }
@@ -360,31 +376,35 @@ static void fill(char *to, size_t n, size_t size, const void *value)
 		memcpy(to + i * size, value, size);
 }
 
-static int paste_resampled(char *native, const struct vt_placement *p, const char *work, size_t size,
-	struct vt_err *err)
+static int paste_resampled(char *native, const struct vt_placement *p, const char *work,
+	size_t size, struct vt_err *err)
 {
 	double inv[3][4];
 	const size_t *d = p->native.dim, *w = p->work.dim;
 	if (vt_geometry_invert(&p->work, inv, err))
 		return err->code;
 	for (size_t v = 0; v < d[0] * d[1] * d[2]; v++) {
-		double mm[3], index[3] = { (double)(v % d[0]), (double)(v / d[0] % d[1]), (double)(v / d[0] / d[1]) };
+		double mm[3],
+			index[3] = { (double)(v % d[0]), (double)(v / d[0] % d[1]),
+				(double)(v / d[0] / d[1]) };
 		size_t at[3];
 		bool inside = true;
 		vt_geometry_to_mm(&p->native, index, mm);
 		for (int a = 0; a < 3; a++) {
-			double x = floor(inv[a][0] * mm[0] + inv[a][1] * mm[1] + inv[a][2] * mm[2] + inv[a][3] + 0.5);
+			double x = floor(inv[a][0] * mm[0] + inv[a][1] * mm[1] + inv[a][2] * mm[2] +
+				inv[a][3] + 0.5);
 			inside = inside && x >= 0 && x < (double)w[a];
 			at[a] = inside ? (size_t)x : 0;
 		}
 		if (inside)
-			memcpy(native + v * size, work + ((at[2] * w[1] + at[1]) * w[0] + at[0]) * size, size);
+			memcpy(native + v * size,
+				work + ((at[2] * w[1] + at[1]) * w[0] + at[0]) * size, size);
 	}
 	return 0;
 }
 
-int vt_geometry_paste(void *native, const struct vt_placement *p, const void *work, size_t size, const void *outside,
-	struct vt_err *err)
+int vt_geometry_paste(void *native, const struct vt_placement *p, const void *work, size_t size,
+	const void *outside, struct vt_err *err)
 {
 	ptrdiff_t step[3];
 	const size_t *d = p->work.dim;
@@ -395,7 +415,7 @@ int vt_geometry_paste(void *native, const struct vt_placement *p, const void *wo
 	const char *from = work;
 	for (size_t k = 0; k < d[2]; k++)
 		for (size_t j = 0; j < d[1]; j++, from += d[0] * size)
-			copy_row(to + (ptrdiff_t)k * step[2] + (ptrdiff_t)j * step[1], step[0], from, (ptrdiff_t)size,
-				d[0], size);
+			copy_row(to + (ptrdiff_t)k * step[2] + (ptrdiff_t)j * step[1], step[0],
+				from, (ptrdiff_t)size, d[0], size);
 	return 0;
 }

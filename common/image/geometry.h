@@ -1,14 +1,17 @@
-/* geometry.h - where a voxel grid lies in the scanner: sizes, affine, orientation, crops, and the way back.
+/* geometry.h - where a voxel grid lies in the scanner: sizes, affine, orientation, crops, and
+ * the way back.
  *
  *      struct vt_placement p;
- *      vt_placement_canonical(&p, &volume.geometry);          axes permuted and flipped to R-A-S, nothing resampled
+ *      vt_placement_canonical(&p, &volume.geometry);          axes permuted and flipped to
+ *                                                             R-A-S, nothing resampled
  *      vt_placement_crop(&p, lo, dim);                         a box of that grid
  *      vt_placement_gather(&p, out, in, sizeof(float));        native voxels -> working grid
  *      vt_geometry_paste(native, &p, prediction, 1, &zero);    working grid -> native voxels
  *
- * Indices are (x, y, z) with x fastest in memory, as NIfTI stores them; an array of this memory order read in C order
- * is [z, y, x].  Millimetres are RAS+: x grows to the patient's right, y to the front, z to the
- * head.  All arithmetic is double.  Functions that cannot fail return void.  Plain data: copy freely, no release. */
+ * Indices are (x, y, z) with x fastest in memory, as NIfTI stores them; an array of this memory
+ * order read in C order is [z, y, x].  Millimetres are RAS+: x grows to the patient's right, y
+ * to the front, z to the head.  All arithmetic is double.  Functions that cannot fail return
+ * void.  Plain data: copy freely, no release. */
 #ifndef COMMON_IMAGE_GEOMETRY_H
 #define COMMON_IMAGE_GEOMETRY_H
 
@@ -23,19 +26,24 @@ enum vt_form { VT_FORM_NONE = 1, VT_FORM_QFORM, VT_FORM_SFORM };
 
 struct vt_geometry {
 	size_t dim[3];
-	double affine[3][4];     /* voxel index -> mm */
-	double spacing[3];       /* mm between neighbours along x, y, z: lengths of affine's columns */
+	double affine[3][4]; /* voxel index -> mm */
+	/* mm between neighbours along x, y, z: lengths of affine's columns */
+	double spacing[3];
 	enum vt_form form;
-	int sform_code, qform_code;      /* as in the header; 0 = absent */
-	double sform[3][4];              /* header values, kept so that a prediction carries its scan's own header */
+	int sform_code, qform_code; /* as in the header; 0 = absent */
+	/* header values, kept so that a prediction carries its scan's own header */
+	double sform[3][4];
 	double quatern[3], qoffset[3], qfac, pixdim[3];
-	double form_gap;         /* mm: largest corner distance between sform and qform where both are given, else 0 */
+	/* mm: largest corner distance between sform and qform where both are given, else 0 */
+	double form_gap;
 };
 
-/* A grid of given size and spacing, axes along R, A, S, origin at the centre of the box.  Codes: sform 1, qform 0. */
+/* A grid of given size and spacing, axes along R, A, S, origin at the centre of the box.  Codes:
+ * sform 1, qform 0. */
 void vt_geometry_init(struct vt_geometry *g, const size_t dim[3], const double spacing[3]);
 
-/* Sets affine, derives spacing, and states it as sform (code kept, at least 1); qform only if affine is a rotation. */
+/* Sets affine, derives spacing, and states it as sform (code kept, at least 1); qform only if
+ * affine is a rotation. */
 void vt_geometry_set_affine(struct vt_geometry *g, const double affine[3][4]);
 
 /* Refuses a non-finite or singular affine and spacings outside 0.01 to 100 mm (VT_EDATA). */
@@ -49,19 +57,22 @@ double vt_geometry_voxel_ml(const struct vt_geometry *g);
 double vt_geometry_gap(const struct vt_geometry *a, const struct vt_geometry *b);
 
 /* VT_EDATA naming both geometries if they differ in size or by more than `tolerance_mm`. */
-int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const struct vt_geometry *b, const char *name_b,
-	double tolerance_mm, struct vt_err *err);
+int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const struct vt_geometry *b,
+	const char *name_b, double tolerance_mm, struct vt_err *err);
 
-/* "RAS", "LPS", ...: where each voxel axis points to.  Angle: largest deviation of an axis from it, degrees. */
+/* "RAS", "LPS", ...: where each voxel axis points to.  Angle: largest deviation of an axis from
+ * it, degrees. */
 void vt_geometry_code(const struct vt_geometry *g, char out[4]);
 
 void vt_geometry_to_mm(const struct vt_geometry *g, const double index[3], double mm[3]);
-int vt_geometry_invert(const struct vt_geometry *g, double inverse[3][4], struct vt_err *err);   /* mm -> voxel index */
+/* mm -> voxel index */
+int vt_geometry_invert(const struct vt_geometry *g, double inverse[3][4], struct vt_err *err);
 
 struct vt_json *vt_geometry_json(const struct vt_geometry *g);
 int vt_geometry_parse(struct vt_geometry *out, const struct vt_json *j, struct vt_err *err);
 
-/* How a working grid was made from a native one: axes, then (optionally) resampling, then a crop. */
+/* How a working grid was made from a native one: axes, then (optionally) resampling, then a
+ * crop. */
 struct vt_placement {
 	struct vt_geometry native;
 	int axis[3];             /* working axis a runs along native axis axis[a] ... */
@@ -77,15 +88,18 @@ void vt_placement_canonical(struct vt_placement *p, const struct vt_geometry *na
 /* Any grid: the full grid becomes `grid`, voxels by resampling (resample.h). */
 void vt_placement_resampled(struct vt_placement *p, const struct vt_geometry *grid);
 /* Crop of the present `full` grid; the box must lie inside (VT_EBUG otherwise). */
-int vt_placement_crop(struct vt_placement *p, const size_t lo[3], const size_t dim[3], struct vt_err *err);
+int vt_placement_crop(struct vt_placement *p, const size_t lo[3], const size_t dim[3],
+	struct vt_err *err);
 
 /* Native voxels of `size` bytes each -> work grid.  Not for a resampled placement (VT_EBUG). */
-int vt_placement_gather(const struct vt_placement *p, void *work, const void *native, size_t size, struct vt_err *err);
-
-/* Work voxels -> native grid, voxels outside the work grid set to *outside.  With a resampled placement each native
- * voxel takes the nearest work voxel (by mm); otherwise the mapping is one to one. */
-int vt_geometry_paste(void *native, const struct vt_placement *p, const void *work, size_t size, const void *outside,
+int vt_placement_gather(const struct vt_placement *p, void *work, const void *native, size_t size,
 	struct vt_err *err);
+
+/* Work voxels -> native grid, voxels outside the work grid set to *outside.  With a resampled
+ * placement each native voxel takes the nearest work voxel (by mm); otherwise the mapping is one
+ * to one. */
+int vt_geometry_paste(void *native, const struct vt_placement *p, const void *work, size_t size,
+	const void *outside, struct vt_err *err);
 
 struct vt_json *vt_placement_json(const struct vt_placement *p);
 int vt_placement_parse(struct vt_placement *out, const struct vt_json *j, struct vt_err *err);

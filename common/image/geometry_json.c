@@ -1,12 +1,13 @@
-/* geometry_json.c - geometries and placements as JSON: numbers in the shortest form that reads back equal. */
+/* geometry_json.c - geometries and placements as JSON: numbers in the shortest form that reads
+ * back equal. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/image/geometry.h"
 
-static const char *const form_names[] = { [VT_FORM_NONE] = "none", [VT_FORM_QFORM] = "qform",
-	[VT_FORM_SFORM] = "sform" };
+static const char *const form_names
+	[] = { [VT_FORM_NONE] = "none", [VT_FORM_QFORM] = "qform", [VT_FORM_SFORM] = "sform" };
 
 static struct vt_json *reals(const double *v, size_t n)
 {
@@ -58,7 +59,8 @@ static bool is_number(const struct vt_json *j)
 	return j && (j->type == VT_JSON_INT || j->type == VT_JSON_REAL);
 }
 
-static int get_reals(double *out, size_t n, const struct vt_json *j, const char *key, struct vt_err *err)
+static int get_reals(double *out, size_t n, const struct vt_json *j, const char *key,
+	struct vt_err *err)
 {
 	const struct vt_json *a = vt_json_get(j, key);
 	if (!a || a->type != VT_JSON_ARRAY || a->n != n)
@@ -71,7 +73,8 @@ static int get_reals(double *out, size_t n, const struct vt_json *j, const char 
 	return 0;
 }
 
-static int get_matrix(double out[3][4], const struct vt_json *j, const char *key, struct vt_err *err)
+static int get_matrix(double out[3][4], const struct vt_json *j, const char *key,
+	struct vt_err *err)
 {
 	const struct vt_json *rows = vt_json_get(j, key);
 	if (!rows || rows->type != VT_JSON_ARRAY || rows->n != 3)
@@ -80,19 +83,22 @@ static int get_matrix(double out[3][4], const struct vt_json *j, const char *key
 		for (size_t k = 0; k < 4; k++) {
 			const struct vt_json *x = vt_json_at(rows->item[i], k);
 			if (!is_number(x))
-				return vt_err_set(err, VT_EDATA, "\"%s\"[%zu][%zu] is not a number", key, i, k);
+				return vt_err_set(err, VT_EDATA, "\"%s\"[%zu][%zu] is not a number",
+					key, i, k);
 			out[i][k] = vt_json_number(x, 0);
 		}
 	return 0;
 }
 
-static int get_sizes(size_t out[3], const struct vt_json *j, const char *key, int64_t least, struct vt_err *err)
+static int get_sizes(size_t out[3], const struct vt_json *j, const char *key, int64_t least,
+	struct vt_err *err)
 {
 	const struct vt_json *a = vt_json_get(j, key);
 	for (size_t i = 0; i < 3; i++) {
 		int64_t v = vt_json_integer(vt_json_at(a, i), -1);
 		if (v < least || v > INT32_MAX)
-			return vt_err_set(err, VT_EDATA, "\"%s\"[%zu] is not a whole number of at least %lld", key, i,
+			return vt_err_set(err, VT_EDATA,
+				"\"%s\"[%zu] is not a whole number of at least %lld", key, i,
 				(long long)least);
 		out[i] = (size_t)v;
 	}
@@ -108,10 +114,12 @@ int vt_geometry_parse(struct vt_geometry *out, const struct vt_json *j, struct v
 		if (!strcmp(form, form_names[i]))
 			g.form = (enum vt_form)i;
 	if (!g.form)
-		return vt_err_set(err, VT_EDATA, "\"form\" is \"%s\", want none, qform or sform", form);
+		return vt_err_set(err, VT_EDATA, "\"form\" is \"%s\", want none, qform or sform",
+			form);
 	if (get_sizes(g.dim, j, "dim", 1, err) || get_reals(g.spacing, 3, j, "spacing", err) ||
 		get_matrix(g.affine, j, "affine", err) || get_matrix(g.sform, j, "sform", err) ||
-		get_reals(g.quatern, 3, j, "quatern", err) || get_reals(g.qoffset, 3, j, "qoffset", err) ||
+		get_reals(g.quatern, 3, j, "quatern", err) ||
+		get_reals(g.qoffset, 3, j, "qoffset", err) ||
 		get_reals(g.pixdim, 3, j, "pixdim", err) || vt_geometry_check(&g, err))
 		return err->code;
 	g.sform_code = (int)vt_json_integer(vt_json_get(j, "sform_code"), 0);
@@ -125,7 +133,7 @@ int vt_geometry_parse(struct vt_geometry *out, const struct vt_json *j, struct v
 struct vt_json *vt_placement_json(const struct vt_placement *p)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *axis = vt_json_new(VT_JSON_ARRAY),
-		*flip = vt_json_new(VT_JSON_ARRAY);
+		       *flip = vt_json_new(VT_JSON_ARRAY);
 	for (int a = 0; a < 3; a++) {
 		vt_json_push(axis, vt_json_new_int(p->axis[a]));
 		vt_json_push(flip, vt_json_new_bool(p->flip[a]));
@@ -158,11 +166,12 @@ static int check_fit(const struct vt_placement *p, struct vt_err *err)
 {
 	for (int a = 0; a < 3; a++) {
 		if (!p->resampled && p->full.dim[a] != p->native.dim[p->axis[a]])
-			return vt_err_set(err, VT_EDATA, "\"full\" has %zu voxels on axis %d, \"native\" has %zu there",
-				p->full.dim[a], a,
-				p->native.dim[p->axis[a]]);
+			return vt_err_set(err, VT_EDATA,
+				"\"full\" has %zu voxels on axis %d, \"native\" has %zu there",
+				p->full.dim[a], a, p->native.dim[p->axis[a]]);
 		if (p->lo[a] > p->full.dim[a] || p->work.dim[a] > p->full.dim[a] - p->lo[a])
-			return vt_err_set(err, VT_EDATA, "\"work\" does not fit in \"full\" on axis %d", a);
+			return vt_err_set(err, VT_EDATA,
+				"\"work\" does not fit in \"full\" on axis %d", a);
 	}
 	return 0;
 }

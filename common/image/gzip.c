@@ -1,5 +1,6 @@
-/* gzip.c - libdeflate decodes the common case (one or more members that fit) at twice zlib's speed; zlib's streaming
- * decoder reads the head before the size is known and walks content that is longer than what was asked for. */
+/* gzip.c - libdeflate decodes the common case (one or more members that fit) at twice zlib's
+ * speed; zlib's streaming decoder reads the head before the size is known and walks content that
+ * is longer than what was asked for. */
 #include "common/image/gzip.h"
 
 #include <stdint.h>
@@ -49,8 +50,10 @@ static void refill(struct source *s)
 	s->left -= n;
 }
 
-/* Decodes into out until `want` bytes are there or the content ends; want may be less than the content. */
-static int stream_some(struct source *s, unsigned char *out, size_t want, size_t *got, bool *end, struct vt_err *err)
+/* Decodes into out until `want` bytes are there or the content ends; want may be less than the
+ * content. */
+static int stream_some(struct source *s, unsigned char *out, size_t want, size_t *got, bool *end,
+	struct vt_err *err)
 {
 	*got = 0;
 	*end = false;
@@ -64,7 +67,9 @@ static int stream_some(struct source *s, unsigned char *out, size_t want, size_t
 		if (rc == Z_STREAM_END) {
 			refill(s);
 			size_t rest = s->z.avail_in + s->left;
-			if (!rest || (all_zero(s->z.next_in, s->z.avail_in) && all_zero(s->next, s->left))) {
+			if (!rest ||
+				(all_zero(s->z.next_in, s->z.avail_in) &&
+					all_zero(s->next, s->left))) {
 				*end = true;
 				return 0;
 			}
@@ -77,7 +82,8 @@ static int stream_some(struct source *s, unsigned char *out, size_t want, size_t
 	return 0;
 }
 
-static int source_open(struct source *s, const unsigned char *bytes, size_t size, struct vt_err *err)
+static int source_open(struct source *s, const unsigned char *bytes, size_t size,
+	struct vt_err *err)
 {
 	memset(s, 0, sizeof(*s));
 	s->next = bytes;
@@ -87,7 +93,8 @@ static int source_open(struct source *s, const unsigned char *bytes, size_t size
 	return 0;
 }
 
-int vt_gzip_head(void *out, size_t n, size_t *got, const unsigned char *bytes, size_t size, struct vt_err *err)
+int vt_gzip_head(void *out, size_t n, size_t *got, const unsigned char *bytes, size_t size,
+	struct vt_err *err)
 {
 	struct source s;
 	bool end;
@@ -98,7 +105,8 @@ int vt_gzip_head(void *out, size_t n, size_t *got, const unsigned char *bytes, s
 	return rc;
 }
 
-static int inflate_stream(unsigned char *out, size_t n, const unsigned char *bytes, size_t size, struct vt_err *err)
+static int inflate_stream(unsigned char *out, size_t n, const unsigned char *bytes, size_t size,
+	struct vt_err *err)
 {
 	unsigned char waste[16384];
 	struct source s;
@@ -115,7 +123,8 @@ static int inflate_stream(unsigned char *out, size_t n, const unsigned char *byt
 	return rc;
 }
 
-int vt_gzip_inflate(void *out, size_t n, const unsigned char *bytes, size_t size, struct vt_err *err)
+int vt_gzip_inflate(void *out, size_t n, const unsigned char *bytes, size_t size,
+	struct vt_err *err)
 {
 	struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
 	if (!d)
@@ -124,8 +133,8 @@ int vt_gzip_inflate(void *out, size_t n, const unsigned char *bytes, size_t size
 	size_t in = 0, done = 0;
 	while (in < size && r == LIBDEFLATE_SUCCESS && !(in && all_zero(bytes + in, size - in))) {
 		size_t used = 0, made = 0;
-		r = libdeflate_gzip_decompress_ex(d, bytes + in, size - in, (unsigned char *)out + done, n - done,
-			&used, &made);
+		r = libdeflate_gzip_decompress_ex(d, bytes + in, size - in,
+			(unsigned char *)out + done, n - done, &used, &made);
 		in += used;
 		done += made;
 	}

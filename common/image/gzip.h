@@ -1,5 +1,5 @@
-/* gzip.h - whole gzip files (and the zlib stream of a PNG) in memory.  Only user of libdeflate and zlib for pictures
- * and volumes. */
+/* gzip.h - whole gzip files (and the zlib stream of a PNG) in memory.  Only user of libdeflate
+ * and zlib for pictures and volumes. */
 #ifndef COMMON_IMAGE_GZIP_H
 #define COMMON_IMAGE_GZIP_H
 
@@ -12,12 +12,16 @@
 
 bool vt_gzip_is(const unsigned char *bytes, size_t size);
 
-/* The first (at most) n bytes of the content -> out, *got of them; the rest is not looked at.  VT_EDATA: damaged. */
-int vt_gzip_head(void *out, size_t n, size_t *got, const unsigned char *bytes, size_t size, struct vt_err *err);
+/* The first (at most) n bytes of the content -> out, *got of them; the rest is not looked at.
+ * VT_EDATA: damaged. */
+int vt_gzip_head(void *out, size_t n, size_t *got, const unsigned char *bytes, size_t size,
+	struct vt_err *err);
 
-/* The first n bytes of the content -> out.  The whole stream is decoded and its checksums are checked, several members
- * included; content behind the first n bytes is checked and dropped.  VT_EDATA: damaged, cut, or shorter than n. */
-int vt_gzip_inflate(void *out, size_t n, const unsigned char *bytes, size_t size, struct vt_err *err);
+/* The first n bytes of the content -> out.  The whole stream is decoded and its checksums are
+ * checked, several members included; content behind the first n bytes is checked and dropped.
+ * VT_EDATA: damaged, cut, or shorter than n. */
+int vt_gzip_inflate(void *out, size_t n, const unsigned char *bytes, size_t size,
+	struct vt_err *err);
 
 /* Most bytes a gzip file of this size can hold (deflate packs at most 1032 to 1). */
 size_t vt_gzip_bound(size_t size);

@@ -91,7 +91,8 @@ static void real_moments(struct vt_moments *out, struct moments_job *job, size_t
 	out->std = sqrt(spread / (double)out->n);
 }
 
-int vt_moments(struct vt_moments *out, const float *x, const unsigned char *mask, size_t n, struct vt_err *err)
+int vt_moments(struct vt_moments *out, const float *x, const unsigned char *mask, size_t n,
+	struct vt_err *err)
 {
 	size_t n_blocks = (n + BLOCK - 1) / BLOCK;
 	struct moments_job job = { x, mask, n, calloc(n_blocks + 1, sizeof(struct block_sums)), 0 };
@@ -120,7 +121,7 @@ int vt_moments(struct vt_moments *out, const float *x, const unsigned char *mask
 	return rc;
 }
 
-/* --- percentiles -------------------------------------------------------------------------------------------------- */
+/* --- percentiles --------------------------------------------------------- */
 
 /* Unsigned keys in the order of the floats (-0 below +0, which are equal as values). */
 static uint32_t key_of(float v)
@@ -144,9 +145,9 @@ struct ranks {
 	const unsigned char *mask;
 	size_t n;
 	size_t n_ranks;
-	size_t *rank;            /* wanted ranks from 0 */
-	uint32_t *high;          /* upper half of each rank's key */
-	size_t *below;           /* values in lower bins */
+	size_t *rank;   /* wanted ranks from 0 */
+	uint32_t *high; /* upper half of each rank's key */
+	size_t *below;  /* values in lower bins */
 	double *value;
 };
 
@@ -214,15 +215,18 @@ double vt_percentile_sorted(const double *v, size_t n, double q)
 	return between(v[at], v[at + 1 < n ? at + 1 : at], h - floor(h));
 }
 
-static int percentiles_of(double *out, const double *q, size_t n_q, struct ranks *r, size_t *count, struct vt_err *err)
+static int percentiles_of(double *out, const double *q, size_t n_q, struct ranks *r, size_t *count,
+	struct vt_err *err)
 {
 	size_t total = count_high(count, r);
 	if (!total)
 		return vt_err_set(err, VT_EDATA, "no voxels to take percentiles of");
-	if (count[key_of(INFINITY) >> 16] || count[key_of(-INFINITY) >> 16] || count[HALF - 1] || count[0])
+	if (count[key_of(INFINITY) >> 16] || count[key_of(-INFINITY) >> 16] || count[HALF - 1] ||
+		count[0])
 		for (size_t i = 0; i < r->n; i++)
 			if ((!r->mask || r->mask[i]) && !isfinite(r->x[i]))
-				return vt_err_set(err, VT_EDATA, "voxel %zu is %g: percentiles need finite values", i,
+				return vt_err_set(err, VT_EDATA,
+					"voxel %zu is %g: percentiles need finite values", i,
 					(double)r->x[i]);
 	for (size_t i = 0; i < n_q; i++) {
 		size_t at = (size_t)floor((double)(total - 1) * (q[i] / 100));
@@ -238,8 +242,8 @@ static int percentiles_of(double *out, const double *q, size_t n_q, struct ranks
 	return 0;
 }
 
-int vt_percentiles(double *out, const double *q, size_t n_q, const float *x, const unsigned char *mask, size_t n,
-	struct vt_err *err)
+int vt_percentiles(double *out, const double *q, size_t n_q, const float *x,
+	const unsigned char *mask, size_t n, struct vt_err *err)
 {
 	size_t *count = malloc(HALF * sizeof(*count)), *rank = calloc(2 * n_q + 1, sizeof(*rank));
 	size_t *below = calloc(2 * n_q + 1, sizeof(*below));
@@ -260,11 +264,15 @@ int vt_percentiles(double *out, const double *q, size_t n_q, const float *x, con
 	return rc;
 }
 
-/* --- normalisation ------------------------------------------------------------------------------------------------ */
+/* --- normalisation ------------------------------------------------------- */
 
 static const char *const names[] = {
-	[VT_NORM_NONE] = "none", [VT_NORM_ZSCORE] = "zscore", [VT_NORM_CLIP_MINMAX] = "clip-minmax",
-	[VT_NORM_CLIP_ZSCORE] = "clip-zscore", [VT_NORM_MINMAX] = "minmax", [VT_NORM_QUANTILE] = "quantile",
+	[VT_NORM_NONE] = "none",
+	[VT_NORM_ZSCORE] = "zscore",
+	[VT_NORM_CLIP_MINMAX] = "clip-minmax",
+	[VT_NORM_CLIP_ZSCORE] = "clip-zscore",
+	[VT_NORM_MINMAX] = "minmax",
+	[VT_NORM_QUANTILE] = "quantile",
 };
 
 const char *vt_normalise_name(enum vt_normalise how)
@@ -294,15 +302,16 @@ static void apply_block(void *ctx, size_t b)
 	}
 }
 
-static void apply(float *y, const float *x, const unsigned char *mask, size_t n, const struct vt_norm_numbers *k)
+static void apply(float *y, const float *x, const unsigned char *mask, size_t n,
+	const struct vt_norm_numbers *k)
 {
 	struct apply_job job = { y, x, mask, n, *k };
 	vt_parallel_for((n + BLOCK - 1) / BLOCK, apply_block, &job);
 }
 
 /* Moments of the values clipped to [k->clip_low, k->clip_high]. */
-static int clipped_moments(struct vt_moments *m, const struct vt_norm_numbers *k, const float *x, size_t n,
-	struct vt_err *err)
+static int clipped_moments(struct vt_moments *m, const struct vt_norm_numbers *k, const float *x,
+	size_t n, struct vt_err *err)
 {
 	float *clipped = malloc(n * sizeof(float));
 	if (!clipped)
@@ -318,11 +327,11 @@ bool vt_normalise_uses_all(enum vt_normalise how)
 	return how == VT_NORM_CLIP_ZSCORE || how == VT_NORM_MINMAX;
 }
 
-int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsigned char *mask, size_t n,
-	enum vt_normalise how,
-	struct vt_err *err)
+int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsigned char *mask,
+	size_t n, enum vt_normalise how, struct vt_err *err)
 {
-	static const double q_clip[2] = { 1, 99 }, q_med3d[2] = { 0.5, 99.5 }, q_quantile[2] = { 2, 98 };
+	static const double q_clip[2] = { 1, 99 }, q_med3d[2] = { 0.5, 99.5 },
+			    q_quantile[2] = { 2, 98 };
 	struct vt_moments m;
 	double p[2];
 	bool all = vt_normalise_uses_all(how);
@@ -341,8 +350,9 @@ int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsign
 		k->shift = m.min;
 		k->scale = m.max - m.min;
 	} else {
-		const double *q = how == VT_NORM_CLIP_MINMAX ? q_clip : how == VT_NORM_CLIP_ZSCORE ? q_med3d
-			: q_quantile;
+		const double *q = how == VT_NORM_CLIP_MINMAX ? q_clip
+			: how == VT_NORM_CLIP_ZSCORE         ? q_med3d
+							     : q_quantile;
 		if (vt_percentiles(p, q, 2, x, all ? NULL : mask, n, err))
 			return err->code;
 		k->shift = p[0];
@@ -363,8 +373,8 @@ int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsign
 	return 0;
 }
 
-void vt_normalise_apply(float *y, const float *x, const unsigned char *mask, size_t n, enum vt_normalise how,
-	const struct vt_norm_numbers *numbers)
+void vt_normalise_apply(float *y, const float *x, const unsigned char *mask, size_t n,
+	enum vt_normalise how, const struct vt_norm_numbers *numbers)
 {
 	if (how == VT_NORM_NONE)
 		memmove(y, x, n * sizeof(float));
@@ -372,8 +382,8 @@ void vt_normalise_apply(float *y, const float *x, const unsigned char *mask, siz
 		apply(y, x, vt_normalise_uses_all(how) ? NULL : mask, n, numbers);
 }
 
-int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x, const unsigned char *mask, size_t n,
-	enum vt_normalise how, struct vt_err *err)
+int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x,
+	const unsigned char *mask, size_t n, enum vt_normalise how, struct vt_err *err)
 {
 	if (how < VT_NORM_NONE || how > VT_NORM_QUANTILE)
 		return vt_err_set(err, VT_EBUG, "normalisation %d does not exist", (int)how);

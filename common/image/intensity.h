@@ -1,8 +1,9 @@
 /* intensity.h - statistics and normalisation of voxel values.
  *
- * Whole numbers of at most 2^24 in size (every 8 and 16-bit scan) are summed exactly in integers: a mean does not
- * depend on the order of voxels.  Other values are summed in double over fixed blocks, block sums added in order:
- * results do not depend on the number of threads.  A mask is one byte a voxel, NULL = every voxel. */
+ * Whole numbers of at most 2^24 in size (every 8 and 16-bit scan) are summed exactly in
+ * integers: a mean does not depend on the order of voxels.  Other values are summed in double
+ * over fixed blocks, block sums added in order: results do not depend on the number of threads.
+ * A mask is one byte a voxel, NULL = every voxel. */
 #ifndef COMMON_IMAGE_INTENSITY_H
 #define COMMON_IMAGE_INTENSITY_H
 
@@ -12,52 +13,55 @@
 #include "common/base/err.h"
 
 struct vt_moments {
-	size_t n;                /* voxels counted */
-	double mean, std;        /* population (divided by n); 0 if n == 0 */
+	size_t n;         /* voxels counted */
+	double mean, std; /* population (divided by n); 0 if n == 0 */
 	double min, max;
 };
 
 /* VT_EDATA if a counted value is NaN or infinite. */
-int vt_moments(struct vt_moments *out, const float *x, const unsigned char *mask, size_t n, struct vt_err *err);
-
-/* numpy.percentile(x[mask], q, method='linear') of the double values, bit for bit: n_q fractions q in percent -> out.
- * An infinite or NaN value is VT_EDATA, an empty selection too. */
-int vt_percentiles(double *out, const double *q, size_t n_q, const float *x, const unsigned char *mask, size_t n,
+int vt_moments(struct vt_moments *out, const float *x, const unsigned char *mask, size_t n,
 	struct vt_err *err);
+
+/* numpy.percentile(x[mask], q, method='linear') of the double values, bit for bit: n_q fractions
+ * q in percent -> out.  An infinite or NaN value is VT_EDATA, an empty selection too. */
+int vt_percentiles(double *out, const double *q, size_t n_q, const float *x,
+	const unsigned char *mask, size_t n, struct vt_err *err);
 
 /* The same of n > 0 values in ascending order. */
 double vt_percentile_sorted(const double *v, size_t n, double q);
 
 enum vt_normalise {
-	VT_NORM_NONE = 1,        /* values as they are */
-	VT_NORM_ZSCORE,          /* (x - mean) / std inside, 0 outside */
-	VT_NORM_CLIP_MINMAX,     /* clip to p1..p99 of the inside, then to 0..1; 0 outside */
-	VT_NORM_CLIP_ZSCORE,     /* clip to p0.5..p99.5 of ALL voxels, then z-score of all (Med3D) */
-	VT_NORM_MINMAX,          /* (x - min) / (max - min) of all voxels */
-	VT_NORM_QUANTILE,        /* p2 -> 0, p98 -> 1 of the inside, not clipped; 0 outside */
+	VT_NORM_NONE = 1,    /* values as they are */
+	VT_NORM_ZSCORE,      /* (x - mean) / std inside, 0 outside */
+	VT_NORM_CLIP_MINMAX, /* clip to p1..p99 of the inside, then to 0..1; 0 outside */
+	/* clip to p0.5..p99.5 of ALL voxels, then z-score of all (Med3D) */
+	VT_NORM_CLIP_ZSCORE,
+	VT_NORM_MINMAX,   /* (x - min) / (max - min) of all voxels */
+	VT_NORM_QUANTILE, /* p2 -> 0, p98 -> 1 of the inside, not clipped; 0 outside */
 };
 
 /* The numbers a normalisation used: out = (min(max(x, clip_low), clip_high) - shift) / scale. */
 struct vt_norm_numbers {
-	double clip_low, clip_high;      /* infinities if not clipped */
+	double clip_low, clip_high; /* infinities if not clipped */
 	double shift, scale;
-	size_t n;                        /* voxels the numbers were taken from */
+	size_t n; /* voxels the numbers were taken from */
 };
 
 /* Name as used in params: "none", "zscore", "clip-minmax", "clip-zscore", "minmax", "quantile". */
 const char *vt_normalise_name(enum vt_normalise how);
 
 /* The two halves of vt_normalise: numbers from all voxels of a scan, applied to any part of it. */
-int vt_normalise_numbers(struct vt_norm_numbers *out, const float *x, const unsigned char *mask, size_t n,
-	enum vt_normalise how, struct vt_err *err);
-void vt_normalise_apply(float *y, const float *x, const unsigned char *mask, size_t n, enum vt_normalise how,
-	const struct vt_norm_numbers *numbers);
+int vt_normalise_numbers(struct vt_norm_numbers *out, const float *x, const unsigned char *mask,
+	size_t n, enum vt_normalise how, struct vt_err *err);
+void vt_normalise_apply(float *y, const float *x, const unsigned char *mask, size_t n,
+	enum vt_normalise how, const struct vt_norm_numbers *numbers);
 
 /* True for the methods whose numbers come from every voxel, mask or not. */
 bool vt_normalise_uses_all(enum vt_normalise how);
 
-/* y may be x.  mask marks the inside; scale 0 (a constant image) becomes 1, so that the result is 0, not NaN. */
-int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x, const unsigned char *mask, size_t n,
-	enum vt_normalise how, struct vt_err *err);
+/* y may be x. mask marks the inside; scale 0 (a constant image) becomes 1, so that the result is
+ * 0, not NaN. */
+int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x,
+	const unsigned char *mask, size_t n, enum vt_normalise how, struct vt_err *err);
 
 #endif

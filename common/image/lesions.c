@@ -1,5 +1,6 @@
-/* lesions.c - the lesions of a reference are the components of its dilation: a voxel's dilation is connected, so the
- * dilation of one lesion is exactly one component, and no lesion has to be dilated again. */
+/* lesions.c - the lesions of a reference are the components of its dilation: a voxel's dilation
+ * is connected, so the dilation of one lesion is exactly one component, and no lesion has to be
+ * dilated again. */
 #include "common/image/lesions.h"
 
 #include <stdlib.h>
@@ -10,19 +11,19 @@
 #include "common/image/morphology.h"
 
 struct box {
-	int lo[3], hi[3];        /* z, y, x; first and last */
+	int lo[3], hi[3]; /* z, y, x; first and last */
 };
 
 struct lesions {
 	const struct vt_mask_pair *pair;
-	int dims[3];             /* of the working box, which holds both masks and the dilation */
+	int dims[3]; /* of the working box, which holds both masks and the dilation */
 	size_t voxels;
 	unsigned char *reference, *prediction;
-	uint32_t *lesion, *component;    /* numbers from 1, 0 outside */
+	uint32_t *lesion, *component; /* numbers from 1, 0 outside */
 	uint32_t n_lesions, n_components;
 	struct box *lesion_box, *component_box;
-	uint64_t *size;                  /* reference voxels of each lesion */
-	bool *used;                      /* component touches some lesion */
+	uint64_t *size; /* reference voxels of each lesion */
+	bool *used;     /* component touches some lesion */
 };
 
 static void release(struct lesions *l)
@@ -38,29 +39,32 @@ static void release(struct lesions *l)
 }
 
 /* out = in, or either neighbour along one axis: `stride` apart, `n` of them a line. */
-static void spread(unsigned char *out, const unsigned char *in, size_t voxels, size_t stride, size_t n)
+static void spread(unsigned char *out, const unsigned char *in, size_t voxels, size_t stride,
+	size_t n)
 {
 	for (size_t line = 0; line < voxels; line += stride * n)
 		for (size_t k = 0; k < n; k++)
 			for (size_t i = 0; i < stride; i++) {
 				size_t at = line + k * stride + i;
 
-				out[at] = in[at] | (k ? in[at - stride] : 0) | (k + 1 < n ? in[at + stride] : 0);
+				out[at] = in[at] | (k ? in[at - stride] : 0) |
+					(k + 1 < n ? in[at + stride] : 0);
 			}
 }
 
 /* One dilation by the 18-neighbourhood: the squares of the three planes. */
 static void dilate18(unsigned char *m, const int dims[3], unsigned char *y, unsigned char *z)
 {
-	size_t nx = (size_t)dims[2], ny = (size_t)dims[1], nz = (size_t)dims[0], voxels = nx * ny * nz;
+	size_t nx = (size_t)dims[2], ny = (size_t)dims[1], nz = (size_t)dims[0],
+	       voxels = nx * ny * nz;
 
 	spread(y, m, voxels, nx, ny);
 	spread(z, m, voxels, nx * ny, nz);
 	for (size_t i = 0; i < voxels; i++)
 		m[i] = y[i] | z[i];
-	spread(y, z, voxels, nx, ny);            /* y and z */
+	spread(y, z, voxels, nx, ny); /* y and z */
 	memcpy(z, y, voxels);
-	spread(y, m, voxels, 1, nx);             /* x with either */
+	spread(y, m, voxels, 1, nx); /* x with either */
 	for (size_t i = 0; i < voxels; i++)
 		m[i] = y[i] | z[i];
 }
@@ -100,7 +104,8 @@ static int number(struct lesions *l, int dilations, struct vt_err *err)
 	rc = vt_components(l->lesion, &l->n_lesions, NULL, m, dim, VT_CONNECT_26, err);
 	free(m);
 	if (!rc)
-		rc = vt_components(l->component, &l->n_components, NULL, l->prediction, dim, VT_CONNECT_26, err);
+		rc = vt_components(l->component, &l->n_components, NULL, l->prediction, dim,
+			VT_CONNECT_26, err);
 	if (rc)
 		return rc;
 	l->lesion_box = boxes_of(l->lesion, l->n_lesions, l->dims);
@@ -117,7 +122,8 @@ static size_t index_of(const struct lesions *l, int z, int y, int x)
 	return ((size_t)z * (size_t)l->dims[1] + (size_t)y) * (size_t)l->dims[2] + (size_t)x;
 }
 
-/* touches[c]: component c meets the lesion's dilation.  Returns whether any does; *joint is widened to hold them. */
+/* touches[c]: component c meets the lesion's dilation.  Returns whether any does; *joint is
+ * widened to hold them. */
 static bool find_touching(struct lesions *l, uint32_t k, bool *touches, struct box *joint)
 {
 	const struct box *b = &l->lesion_box[k];
@@ -135,17 +141,19 @@ static bool find_touching(struct lesions *l, uint32_t k, bool *touches, struct b
 				any = touches[c] = l->used[c] = true;
 				for (int a = 0; a < 3; a++) {
 					joint->lo[a] = l->component_box[c].lo[a] < joint->lo[a]
-						? l->component_box[c].lo[a] : joint->lo[a];
+						? l->component_box[c].lo[a]
+						: joint->lo[a];
 					joint->hi[a] = l->component_box[c].hi[a] > joint->hi[a]
-						? l->component_box[c].hi[a] : joint->hi[a];
+						? l->component_box[c].hi[a]
+						: joint->hi[a];
 				}
 			}
 	return any;
 }
 
 /* The lesion against its components, both cut out of `joint`. */
-static void compare(const struct lesions *l, uint32_t k, const bool *touches, const struct box *joint, double *dice,
-	double *hd95)
+static void compare(const struct lesions *l, uint32_t k, const bool *touches,
+	const struct box *joint, double *dice, double *hd95)
 {
 	int dims[3];
 	size_t n = 1, i = 0;
@@ -175,13 +183,15 @@ static void compare(const struct lesions *l, uint32_t k, const bool *touches, co
 
 static void score(struct lesions *l, struct vt_lesions *out, const struct vt_lesion_opts *opts)
 {
-	double mm3 = l->pair->spacing[0] * l->pair->spacing[1] * l->pair->spacing[2], dice = 0, hd95 = 0;
+	double mm3 = l->pair->spacing[0] * l->pair->spacing[1] * l->pair->spacing[2], dice = 0,
+	       hd95 = 0;
 	bool *touches = vt_xmalloc((size_t)l->n_components + 1);
 	uint64_t all;
 
 	for (uint32_t k = 1; k <= l->n_lesions; k++) {
 		struct box joint = l->lesion_box[k];
-		bool any = find_touching(l, k, touches, &joint), small = !((double)l->size[k] * mm3 > opts->cutoff_mm3);
+		bool any = find_touching(l, k, touches, &joint),
+		     small = !((double)l->size[k] * mm3 > opts->cutoff_mm3);
 		double one_dice = 0, one_hd95 = opts->penalty_mm;
 
 		if (any && !small)
@@ -201,8 +211,8 @@ static void score(struct lesions *l, struct vt_lesions *out, const struct vt_les
 	out->hd95 = all ? (hd95 + (double)out->false_alarms * opts->penalty_mm) / (double)all : 0;
 }
 
-int vt_lesions(struct vt_lesions *out, const struct vt_mask_pair *pair, const struct vt_lesion_opts *opts,
-	struct vt_err *err)
+int vt_lesions(struct vt_lesions *out, const struct vt_mask_pair *pair,
+	const struct vt_lesion_opts *opts, struct vt_err *err)
 {
 	struct lesions l = { .pair = pair, .voxels = 1 };
 	struct vt_pair_box b;

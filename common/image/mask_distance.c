@@ -1,5 +1,5 @@
-/* mask_distance.c - distances between the surfaces of two masks, all on their joint box: the nearest surface lies
- * inside it. */
+/* mask_distance.c - distances between the surfaces of two masks, all on their joint box: the
+ * nearest surface lies inside it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static size_t count(const int dims[3])
 	return (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
 }
 
-/* --- joint box ---------------------------------------------------------------------------------------------------- */
+/* --- joint box ----------------------------------------------------------- */
 
 /* Whether any of n bytes is set; whole words first, because most rows of a scan are empty. */
 static bool any_set(const unsigned char *row, size_t n)
@@ -71,22 +71,26 @@ void vt_pair_box(struct vt_pair_box *out, const struct vt_mask_pair *pair)
 {
 	const unsigned char *m[2] = { pair->prediction, pair->reference };
 
-	*out = (struct vt_pair_box){ { pair->dims[0], pair->dims[1], pair->dims[2] }, { -1, -1, -1 },
-		{ false, false } };
+	*out = (struct vt_pair_box){ { pair->dims[0], pair->dims[1], pair->dims[2] },
+		{ -1, -1, -1 }, { false, false } };
 	for (int k = 0; k < 2; k++)
 		out->any[k] = widen_by_mask(out->lo, out->hi, m[k], pair->dims);
 }
 
-unsigned char *vt_mask_cut(const unsigned char *m, const int dims[3], const int lo[3], const int size[3], int pad)
+unsigned char *vt_mask_cut(const unsigned char *m, const int dims[3], const int lo[3],
+	const int size[3], int pad)
 {
 	size_t ny = (size_t)(size[1] + 2 * pad), nx = (size_t)(size[2] + 2 * pad);
 	unsigned char *out = vt_xcalloc((size_t)(size[0] + 2 * pad) * ny * nx, 1);
 
 	for (int z = 0; z < size[0]; z++)
 		for (int y = 0; y < size[1]; y++) {
-			const unsigned char *from = m + ((size_t)(z + lo[0]) * (size_t)dims[1] + (size_t)(y + lo[1])) *
-				(size_t)dims[2] + (size_t)lo[2];
-			unsigned char *to = out + ((size_t)(z + pad) * ny + (size_t)(y + pad)) * nx + (size_t)pad;
+			const unsigned char *from = m +
+				((size_t)(z + lo[0]) * (size_t)dims[1] + (size_t)(y + lo[1])) *
+					(size_t)dims[2] +
+				(size_t)lo[2];
+			unsigned char *to = out +
+				((size_t)(z + pad) * ny + (size_t)(y + pad)) * nx + (size_t)pad;
 
 			for (int x = 0; x < size[2]; x++)
 				to[x] = from[x] != 0;
@@ -94,13 +98,13 @@ unsigned char *vt_mask_cut(const unsigned char *m, const int dims[3], const int 
 	return out;
 }
 
-/* --- surfaces of one mask ----------------------------------------------------------------------------------------- */
+/* --- surfaces of one mask ------------------------------------------------ */
 
 struct points {
-	unsigned char *on;       /* [z, y, x] of dims: the surface */
-	size_t *voxel, n;        /* its voxels */
-	double *weight;          /* NULL: all equal */
-	double *distance;        /* to the other surface, ascending once measured */
+	unsigned char *on; /* [z, y, x] of dims: the surface */
+	size_t *voxel, n;  /* its voxels */
+	double *weight;    /* NULL: all equal */
+	double *distance;  /* to the other surface, ascending once measured */
 };
 
 static void points_release(struct points *p)
@@ -134,14 +138,17 @@ static void surface_voxels(struct points *p, const unsigned char *m, const int b
 			const unsigned char *c = m + (size_t)z * plane + (size_t)y * nx + 1;
 
 			for (int x = 0; x < box[2]; x++)
-				p->on[i + (size_t)x] = c[x] & (1 ^ (c[x - 1] & c[x + 1] & c[x - (ptrdiff_t)nx] & c[x +
-					(ptrdiff_t)nx] & c[x - (ptrdiff_t)plane] &
-					c[x + (ptrdiff_t)plane]));
+				p->on[i + (size_t)x] = c[x] &
+					(1 ^
+						(c[x - 1] & c[x + 1] & c[x - (ptrdiff_t)nx] &
+							c[x + (ptrdiff_t)nx] &
+							c[x - (ptrdiff_t)plane] &
+							c[x + (ptrdiff_t)plane]));
 		}
 	points_list(p, p->on, box);
 }
 
-/* --- area that marching cubes puts into a 2x2x2 neighbourhood ----------------------------------------------------- */
+/* --- area that marching cubes puts into a 2x2x2 neighbourhood ------------ */
 
 /* Area of the strip that cuts off a cube edge along axis a. */
 static double bevel(int a, const double face[3])
@@ -151,10 +158,12 @@ static double bevel(int a, const double face[3])
 	return sqrt(p * p + q * q) / 2;
 }
 
-/* Of one piece of a code: corners joined by cube edges; e[a]: how many of its edges run along axis a.  A voxel face
- * across axis a has area face[a]; a lone corner is cut off by a triangle of area `tip`.  Four corners: a face, a corner
- * and its three neighbours (star), or a chain whose middle edge runs along `middle`. */
-static double piece_area(int corners, const int e[3], bool star, int middle, const double face[3], double tip)
+/* Of one piece of a code: corners joined by cube edges; e[a]: how many of its edges run along
+ * axis a.  A voxel face across axis a has area face[a]; a lone corner is cut off by a triangle
+ * of area `tip`.  Four corners: a face, a corner and its three neighbours (star), or a chain
+ * whose middle edge runs along `middle`. */
+static double piece_area(int corners, const int e[3], bool star, int middle, const double face[3],
+	double tip)
 {
 	int along = e[0] ? 0 : e[1] ? 1 : 2, across = !e[0] ? 0 : !e[1] ? 1 : 2;
 
@@ -166,10 +175,12 @@ static double piece_area(int corners, const int e[3], bool star, int middle, con
 		return face[across] / 2 + 3 * tip;
 	if (!(e[0] && e[1] && e[2]))
 		return face[across];
-	return star ? 6 * tip : (bevel((middle + 1) % 3, face) + bevel((middle + 2) % 3, face)) / 2 + 4 * tip;
+	return star ? 6 * tip
+		    : (bevel((middle + 1) % 3, face) + bevel((middle + 2) % 3, face)) / 2 + 4 * tip;
 }
 
-/* Takes the piece that holds `corner` out of *left.  Corner c lies at (c >> 2, c >> 1 & 1, c & 1) in z, y, x. */
+/* Takes the piece that holds `corner` out of *left.  Corner c lies at (c >> 2, c >> 1 & 1, c &
+ * 1) in z, y, x. */
 static double take_piece(unsigned *left, int corner, const double face[3], double tip)
 {
 	int stack[8], n = 0, corners = 0, e[3] = { 0, 0, 0 }, middle = 0;
@@ -199,9 +210,15 @@ static double take_piece(unsigned *left, int corner, const double face[3], doubl
 
 			degree += joined;
 			e[a] += joined && d > c;
-			/* The middle edge of a chain is the one whose both ends have another neighbour. */
-			if (joined && (piece & (1u << (c ^ (4 >> (a + 1) % 3)) | 1u << (c ^ (4 >> (a + 2) % 3)))) &&
-				(piece & (1u << (d ^ (4 >> (a + 1) % 3)) | 1u << (d ^ (4 >> (a + 2) % 3)))))
+			/* The middle edge of a chain is the one whose both ends have another
+			 * neighbour. */
+			if (joined &&
+				(piece &
+					(1u << (c ^ (4 >> (a + 1) % 3)) |
+						1u << (c ^ (4 >> (a + 2) % 3)))) &&
+				(piece &
+					(1u << (d ^ (4 >> (a + 1) % 3)) |
+						1u << (d ^ (4 >> (a + 2) % 3)))))
 				middle = a;
 		}
 		star = star || degree == 3;
@@ -209,10 +226,12 @@ static double take_piece(unsigned *left, int corner, const double face[3], doubl
 	return piece_area(corners, e, star, middle, face, tip);
 }
 
-/* area[code], bit c of code: corner c is inside.  More than half inside is the same surface seen from within. */
+/* area[code], bit c of code: corner c is inside.  More than half inside is the same surface seen
+ * from within. */
 static void area_table(double area[256], const double spacing[3])
 {
-	const double face[3] = { spacing[1] * spacing[2], spacing[0] * spacing[2], spacing[0] * spacing[1] };
+	const double face[3] = { spacing[1] * spacing[2], spacing[0] * spacing[2],
+		spacing[0] * spacing[1] };
 	double tip = sqrt(face[0] * face[0] + face[1] * face[1] + face[2] * face[2]) / 8;
 
 	for (unsigned code = 0; code < 256; code++) {
@@ -226,19 +245,22 @@ static void area_table(double area[256], const double spacing[3])
 }
 
 /* m: with one empty voxel around; corners: box + 1. */
-static void surface_elements(struct points *p, const unsigned char *m, const int corners[3], const double area[256])
+static void surface_elements(struct points *p, const unsigned char *m, const int corners[3],
+	const double area[256])
 {
 	size_t nx = (size_t)corners[2] + 1, plane = ((size_t)corners[1] + 1) * nx, i = 0;
 	unsigned char *code = vt_xmalloc(count(corners));
 
 	for (int z = 0; z < corners[0]; z++)
 		for (int y = 0; y < corners[1]; y++, i += (size_t)corners[2]) {
-			const unsigned char *a = m + (size_t)z * plane + (size_t)y * nx, *b = a + plane;
+			const unsigned char *a = m + (size_t)z * plane + (size_t)y * nx,
+					    *b = a + plane;
 
 			for (int x = 0; x < corners[2]; x++)
-				code[i + (size_t)x] = (unsigned char)(a[x] | a[x + 1] << 1 | a[(size_t)x + nx] << 2 |
-					a[(size_t)x + nx + 1] << 3 | b[x] << 4 |
-					b[x + 1] << 5 | b[(size_t)x + nx] << 6 | b[(size_t)x + nx + 1] << 7);
+				code[i + (size_t)x] = (unsigned char)(a[x] | a[x + 1] << 1 |
+					a[(size_t)x + nx] << 2 | a[(size_t)x + nx + 1] << 3 |
+					b[x] << 4 | b[x + 1] << 5 | b[(size_t)x + nx] << 6 |
+					b[(size_t)x + nx + 1] << 7);
 		}
 	p->on = vt_xmalloc(count(corners));
 	for (i = 0; i < count(corners); i++)
@@ -250,14 +272,16 @@ static void surface_elements(struct points *p, const unsigned char *m, const int
 	free(code);
 }
 
-/* --- measuring ---------------------------------------------------------------------------------------------------- */
+/* --- measuring ----------------------------------------------------------- */
 
 struct pair_item {
-	uint64_t key;            /* bits of a distance, which order as the distances do: none is negative */
+	/* bits of a distance, which order as the distances do: none is negative */
+	uint64_t key;
 	double weight;
 };
 
-/* Stable, by bytes of the key from the lowest on; bytes that are the same everywhere cost one count. */
+/* Stable, by bytes of the key from the lowest on; bytes that are the same everywhere cost one
+ * count. */
 static void sort_items(struct pair_item *v, struct pair_item *spare, size_t n)
 {
 	struct pair_item *from = v, *to = spare;
@@ -285,7 +309,8 @@ static void sort_items(struct pair_item *v, struct pair_item *spare, size_t n)
 }
 
 /* p->distance: from each of p's points to the surface `to`, ascending, weights along. */
-static void measure(struct points *p, const unsigned char *to, const int dims[3], const double spacing[3])
+static void measure(struct points *p, const unsigned char *to, const int dims[3],
+	const double spacing[3])
 {
 	struct pair_item *v = vt_xmalloc(2 * (p->n + 1) * sizeof(*v));
 
@@ -369,10 +394,10 @@ static double area95(const struct points *p)
 	return p->distance[i];
 }
 
-/* --- pairs -------------------------------------------------------------------------------------------------------- */
+/* --- pairs --------------------------------------------------------------- */
 
 struct joint {
-	unsigned char *prediction, *reference;   /* one empty voxel around */
+	unsigned char *prediction, *reference; /* one empty voxel around */
 	int box[3];
 };
 
@@ -409,7 +434,8 @@ void vt_surface_distance(struct vt_surface_distance *out, const struct vt_mask_p
 	*out = (struct vt_surface_distance){ .nsd = 1 };
 	vt_pair_box(&b, pair);
 	if (b.any[0] != b.any[1])
-		*out = (struct vt_surface_distance){ penalty, penalty, penalty, penalty, 0, 0, 0, 0 };
+		*out = (struct vt_surface_distance){ penalty, penalty, penalty, penalty, 0, 0, 0,
+			0 };
 	if (!b.any[0] || !b.any[1])
 		return;
 	joint_new(&j, pair, &b);
@@ -421,7 +447,8 @@ void vt_surface_distance(struct vt_surface_distance *out, const struct vt_mask_p
 	out->n_reference = r.n;
 	out->n_within = within(&p, pair->tolerance) + within(&r, pair->tolerance);
 	out->hd = larger(p.distance[p.n - 1], r.distance[r.n - 1]);
-	out->hd95 = larger(vt_percentile_sorted(p.distance, p.n, 95), vt_percentile_sorted(r.distance, r.n, 95));
+	out->hd95 = larger(vt_percentile_sorted(p.distance, p.n, 95),
+		vt_percentile_sorted(r.distance, r.n, 95));
 	out->hd95_pooled = pooled95(&p, &r);
 	out->assd = (mean(&p) + mean(&r)) / 2;
 	out->nsd = (double)out->n_within / (double)(p.n + r.n);

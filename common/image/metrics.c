@@ -16,8 +16,10 @@ static size_t count(const int dims[3])
 
 static enum vt_empty emptiness(uint64_t prediction, uint64_t reference)
 {
-	return prediction && reference ? VT_NOT_EMPTY : !prediction && !reference ? VT_BOTH_EMPTY
-		: reference ? VT_MISSED : VT_FALSE_ALARM;
+	return prediction && reference      ? VT_NOT_EMPTY
+		: !prediction && !reference ? VT_BOTH_EMPTY
+		: reference                 ? VT_MISSED
+					    : VT_FALSE_ALARM;
 }
 
 static double ratio(uint64_t a, uint64_t b, double if_none)
@@ -25,15 +27,18 @@ static double ratio(uint64_t a, uint64_t b, double if_none)
 	return b ? (double)a / (double)b : if_none;
 }
 
-void vt_overlap(struct vt_overlap *o, const unsigned char *prediction, const unsigned char *reference,
-	const int dims[3], const double spacing[3])
+void vt_overlap(struct vt_overlap *o, const unsigned char *prediction,
+	const unsigned char *reference, const int dims[3], const double spacing[3])
 {
 	double ml = spacing[0] * spacing[1] * spacing[2] / 1000.0;
 	uint64_t n[4] = { 0, 0, 0, 0 };
 
 	for (size_t i = 0; i < count(dims); i++)
 		n[(prediction[i] != 0) + 2 * (reference[i] != 0)]++;
-	*o = (struct vt_overlap){ .tn = n[0], .fp = n[1], .fn = n[2], .tp = n[3],
+	*o = (struct vt_overlap){ .tn = n[0],
+		.fp = n[1],
+		.fn = n[2],
+		.tp = n[3],
 		.empty = emptiness(n[1] + n[3], n[2] + n[3]) };
 	o->dice = ratio(2 * n[3], 2 * n[3] + n[1] + n[2], 1);
 	o->iou = ratio(n[3], n[3] + n[1] + n[2], 1);

@@ -1,24 +1,25 @@
-/* morphology.c - binary masks.  Parts are found on runs of voxels: a brain in 9 million voxels is some 30,000
- * runs.  Distances for erosion and dilation are capped at the radius, so each axis is a short running minimum instead
- * of a full distance transform. */
+/* morphology.c - binary masks.  Parts are found on runs of voxels: a brain in 9 million voxels
+ * is some 30,000 runs.  Distances for erosion and dilation are capped at the radius, so each
+ * axis is a short running minimum instead of a full distance transform. */
 #include "common/image/morphology.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --- runs: rows cut into stretches of equal value, joined to parts ------------------------------------------------ */
+/* --- runs: rows cut into stretches of equal value, joined to parts ------- */
 
 struct run {
-	uint32_t from, to;       /* x in [from, to) */
-	uint32_t row;            /* z * dim[1] + y */
-	uint32_t parent;         /* a run of the same part; the smallest run of a part is its own parent */
+	uint32_t from, to; /* x in [from, to) */
+	uint32_t row;      /* z * dim[1] + y */
+	/* a run of the same part; the smallest run of a part is its own parent */
+	uint32_t parent;
 };
 
 struct runs {
 	struct run *v;
 	size_t n;
-	size_t *first;           /* of each row, and one behind */
+	size_t *first; /* of each row, and one behind */
 	size_t n_rows;
 };
 
@@ -28,14 +29,16 @@ static void runs_release(struct runs *r)
 	free(r->first);
 }
 
-/* First x >= from whose voxel is set (or, set = 0, is not); dim if there is none.  Eight voxels at a time. */
+/* First x >= from whose voxel is set (or, set = 0, is not); dim if there is none.  Eight voxels
+ * at a time. */
 static size_t next_equal(const unsigned char *row, size_t from, size_t n, int set)
 {
 	while (from + 8 <= n) {
 		uint64_t word;
 		memcpy(&word, row + from, 8);
 		/* A byte-wise "is zero" is needed only where not all eight agree. */
-		if (set ? word != 0 : ((word - 0x0101010101010101u) & ~word & 0x8080808080808080u) != 0)
+		if (set ? word != 0
+			: ((word - 0x0101010101010101u) & ~word & 0x8080808080808080u) != 0)
 			break;
 		from += 8;
 	}
@@ -110,8 +113,8 @@ static void join_all(struct runs *r, const size_t dim[3], enum vt_connect connec
 }
 
 /* Runs of voxels with (mask != 0) == set, joined to parts. */
-static int runs_make(struct runs *r, const unsigned char *mask, int set, const size_t dim[3], enum vt_connect connect,
-	struct vt_err *err)
+static int runs_make(struct runs *r, const unsigned char *mask, int set, const size_t dim[3],
+	enum vt_connect connect, struct vt_err *err)
 {
 	memset(r, 0, sizeof(*r));
 	r->n_rows = dim[1] * dim[2];
@@ -123,7 +126,8 @@ static int runs_make(struct runs *r, const unsigned char *mask, int set, const s
 		r->n += row_runs(NULL, mask + row * dim[0], dim[0], set);
 	}
 	r->first[r->n_rows] = r->n;
-	r->v = r->n < UINT32_MAX && dim[0] < UINT32_MAX && r->n_rows < UINT32_MAX ? malloc((r->n + 1) * sizeof(*r->v))
+	r->v = r->n < UINT32_MAX && dim[0] < UINT32_MAX && r->n_rows < UINT32_MAX
+		? malloc((r->n + 1) * sizeof(*r->v))
 		: NULL;
 	if (!r->v) {
 		runs_release(r);
@@ -140,11 +144,10 @@ static int runs_make(struct runs *r, const unsigned char *mask, int set, const s
 	return 0;
 }
 
-/* --- components --------------------------------------------------------------------------------------------------- */
+/* --- components ---------------------------------------------------------- */
 
-int vt_components(uint32_t *label, uint32_t *n_components, size_t **sizes, const unsigned char *mask,
-	const size_t dim[3],
-	enum vt_connect connect, struct vt_err *err)
+int vt_components(uint32_t *label, uint32_t *n_components, size_t **sizes,
+	const unsigned char *mask, const size_t dim[3], enum vt_connect connect, struct vt_err *err)
 {
 	struct runs r;
 	uint32_t count = 0;
@@ -196,7 +199,8 @@ static size_t *part_sizes(struct runs *r, uint32_t *best, struct vt_err *err)
 	return size;
 }
 
-int vt_mask_largest(unsigned char *mask, const size_t dim[3], enum vt_connect connect, struct vt_err *err)
+int vt_mask_largest(unsigned char *mask, const size_t dim[3], enum vt_connect connect,
+	struct vt_err *err)
 {
 	struct runs r;
 	uint32_t best = 0;
@@ -211,8 +215,8 @@ int vt_mask_largest(unsigned char *mask, const size_t dim[3], enum vt_connect co
 	return err->code;
 }
 
-int vt_mask_largest_count(size_t *out, const unsigned char *mask, const size_t dim[3], enum vt_connect connect,
-	struct vt_err *err)
+int vt_mask_largest_count(size_t *out, const unsigned char *mask, const size_t dim[3],
+	enum vt_connect connect, struct vt_err *err)
 {
 	struct runs r;
 	uint32_t best = 0;
@@ -252,19 +256,22 @@ int vt_mask_fill_holes(unsigned char *mask, const size_t dim[3], struct vt_err *
 			open[root_of(r.v, (uint32_t)i)] = 1;
 	for (size_t i = 0; open && i < r.n; i++)
 		if (!open[root_of(r.v, (uint32_t)i)])
-			memset(mask + r.v[i].row * dim[0] + r.v[i].from, 1, r.v[i].to - r.v[i].from);
+			memset(mask + r.v[i].row * dim[0] + r.v[i].from, 1,
+				r.v[i].to - r.v[i].from);
 	free(open);
 	runs_release(&r);
 	return err->code;
 }
 
-/* --- erosion and dilation ----------------------------------------------------------------------------------------- */
+/* --- erosion and dilation ------------------------------------------------ */
 
 /* "No set voxel within the radius". */
 #define FAR 1e30f
 
-/* d2[i]: squared mm along x to the nearest set voxel of the row.  beyond: voxels outside the grid count as set. */
-static void row_distances(float *d2, const unsigned char *mask, int set, size_t n, double step, bool beyond)
+/* d2[i]: squared mm along x to the nearest set voxel of the row. beyond: voxels outside the grid
+ * count as set. */
+static void row_distances(float *d2, const unsigned char *mask, int set, size_t n, double step,
+	bool beyond)
 {
 	double d = beyond ? 0 : 1e15;
 	for (size_t i = 0; i < n; i++) {
@@ -279,11 +286,10 @@ static void row_distances(float *d2, const unsigned char *mask, int set, size_t 
 	}
 }
 
-/* One axis: out[line] = min over |k| <= reach of in[line + k] + (k step)^2, for n_lines lines of `width` floats that
- * lie `stride` floats apart. */
-static void axis_minimum(float *out, const float *in, size_t n_lines, size_t stride, size_t width, double step,
-	int span,
-	bool beyond)
+/* One axis: out[line] = min over |k| <= reach of in[line + k] + (k step)^2, for n_lines lines of
+ * `width` floats that lie `stride` floats apart. */
+static void axis_minimum(float *out, const float *in, size_t n_lines, size_t stride, size_t width,
+	double step, int span, bool beyond)
 {
 	for (size_t line = 0; line < n_lines; line++) {
 		float *o = out + line * stride;
@@ -305,8 +311,7 @@ static void axis_minimum(float *out, const float *in, size_t n_lines, size_t str
 
 /* near[i] = 1 where a voxel with (mask != 0) == set lies within radius. */
 static int near_set(unsigned char *near, const unsigned char *mask, int set, const size_t dim[3],
-	const double spacing[3],
-	double radius, bool beyond, struct vt_err *err)
+	const double spacing[3], double radius, bool beyond, struct vt_err *err)
 {
 	size_t slice = dim[0] * dim[1], n = slice * dim[2];
 	float *a = calloc(n + 1, sizeof(float)), *b = calloc(n + 1, sizeof(float));
@@ -316,11 +321,13 @@ static int near_set(unsigned char *near, const unsigned char *mask, int set, con
 		rc = vt_err_nomem(err, 2 * n * sizeof(float));
 	} else {
 		for (size_t r = 0; r < dim[1] * dim[2]; r++)
-			row_distances(a + r * dim[0], mask + r * dim[0], set, dim[0], spacing[0], beyond);
+			row_distances(a + r * dim[0], mask + r * dim[0], set, dim[0], spacing[0],
+				beyond);
 		for (size_t z = 0; z < dim[2]; z++)
-			axis_minimum(b + z * slice, a + z * slice, dim[1], dim[0], dim[0], spacing[1],
-				(int)floor(radius / spacing[1] + 1e-6), beyond);
-		axis_minimum(a, b, dim[2], slice, slice, spacing[2], (int)floor(radius / spacing[2] + 1e-6), beyond);
+			axis_minimum(b + z * slice, a + z * slice, dim[1], dim[0], dim[0],
+				spacing[1], (int)floor(radius / spacing[1] + 1e-6), beyond);
+		axis_minimum(a, b, dim[2], slice, slice, spacing[2],
+			(int)floor(radius / spacing[2] + 1e-6), beyond);
 		for (size_t i = 0; i < n; i++)
 			near[i] = a[i] <= limit;
 	}
@@ -329,8 +336,8 @@ static int near_set(unsigned char *near, const unsigned char *mask, int set, con
 	return rc;
 }
 
-static int grow(unsigned char *mask, int set, const size_t dim[3], const double spacing[3], double radius, bool beyond,
-	struct vt_err *err)
+static int grow(unsigned char *mask, int set, const size_t dim[3], const double spacing[3],
+	double radius, bool beyond, struct vt_err *err)
 {
 	size_t n = dim[0] * dim[1] * dim[2];
 	unsigned char *near = malloc(n + 1);
@@ -343,19 +350,19 @@ static int grow(unsigned char *mask, int set, const size_t dim[3], const double 
 	return rc;
 }
 
-int vt_mask_erode(unsigned char *mask, const size_t dim[3], const double spacing[3], double radius_mm,
-	struct vt_err *err)
+int vt_mask_erode(unsigned char *mask, const size_t dim[3], const double spacing[3],
+	double radius_mm, struct vt_err *err)
 {
 	return grow(mask, 0, dim, spacing, radius_mm, true, err);
 }
 
-int vt_mask_dilate(unsigned char *mask, const size_t dim[3], const double spacing[3], double radius_mm,
-	struct vt_err *err)
+int vt_mask_dilate(unsigned char *mask, const size_t dim[3], const double spacing[3],
+	double radius_mm, struct vt_err *err)
 {
 	return grow(mask, 1, dim, spacing, radius_mm, false, err);
 }
 
-/* --- box and count ------------------------------------------------------------------------------------------------ */
+/* --- box and count ------------------------------------------------------- */
 
 bool vt_mask_box(size_t lo[3], size_t size[3], const unsigned char *mask, const size_t dim[3])
 {
@@ -394,7 +401,8 @@ size_t vt_mask_count(const unsigned char *mask, size_t n)
 		unsigned char part[16] = { 0 };
 		for (int round = 0; round < 255; round++, i += 16)
 			for (int lane = 0; lane < 16; lane++)
-				part[lane] = (unsigned char)(part[lane] + (mask[i + (size_t)lane] != 0));
+				part[lane] =
+					(unsigned char)(part[lane] + (mask[i + (size_t)lane] != 0));
 		for (int lane = 0; lane < 16; lane++)
 			count += part[lane];
 	}

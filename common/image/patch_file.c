@@ -16,7 +16,7 @@ uint16_t vt_half_from_float(float f)
 	mantissa = x & 0x7fffffu;
 	if (e >= 31)
 		return (uint16_t)(sign | 0x7c00u | (e == 143 && mantissa ? 0x200u : 0));
-	if (e <= 0) {            /* subnormal or zero: shift the implicit one in, then round */
+	if (e <= 0) { /* subnormal or zero: shift the implicit one in, then round */
 		uint32_t shift = (uint32_t)(14 - e), half, rest;
 
 		if (shift > 24)
@@ -46,7 +46,7 @@ float vt_half_to_float(uint16_t h)
 	return f;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------- */
 
 /* A section that must lie inside the file; NULL if it does not. */
 static const void *section(const struct vt_patch_file *p, const char *name, size_t bytes)
@@ -63,7 +63,8 @@ static int read_header(struct vt_patch_file *p, const char *path, struct vt_err 
 	uint64_t n;
 
 	if (p->map.size < 16 || memcmp(p->map.data, magic, 8))
-		return vt_err_set(err, VT_EDATA, "%s: not a patch container (no VOXPATCH at its start)", path);
+		return vt_err_set(err, VT_EDATA,
+			"%s: not a patch container (no VOXPATCH at its start)", path);
 	memcpy(&n, p->map.data + 8, sizeof(n));
 	if (n > p->map.size - 16 || n > 64u << 20)
 		return vt_err_set(err, VT_EDATA, "%s: header length %llu is beyond the file", path,
@@ -85,29 +86,34 @@ static int read_sections(struct vt_patch_file *p, const char *path, struct vt_er
 	p->h = (int)vt_json_integer(vt_json_at(dims, 1), 0);
 	p->w = (int)vt_json_integer(vt_json_at(dims, 2), 0);
 	p->c = vt_json_get(p->header, "channels") ? (int)vt_json_get(p->header, "channels")->n : 0;
-	if (p->d < 1 || p->h < 1 || p->w < 1 || p->d > 4096 || p->h > 4096 || p->w > 4096 || p->c < 1 || p->c > 16)
-		return vt_err_set(err, VT_EDATA, "%s: impossible size %dx%dx%d, %d channels", path, p->d, p->h, p->w,
-			p->c);
+	if (p->d < 1 || p->h < 1 || p->w < 1 || p->d > 4096 || p->h > 4096 || p->w > 4096 ||
+		p->c < 1 || p->c > 16)
+		return vt_err_set(err, VT_EDATA, "%s: impossible size %dx%dx%d, %d channels", path,
+			p->d, p->h, p->w, p->c);
 	voxels = (size_t)p->d * (size_t)p->h * (size_t)p->w;
 	p->half = !strcmp(vt_json_text(vt_json_get(p->header, "dtype"), ""), "f16");
 	p->labelled = vt_json_true(vt_json_get(p->header, "labelled"), false);
 	p->test = vt_json_true(vt_json_get(p->header, "test"), false);
 	p->fold = (int)vt_json_integer(vt_json_get(p->header, "fold"), 0);
-	p->n_regions = vt_json_get(p->header, "regions") ? (int)vt_json_get(p->header, "regions")->n : 0;
+	p->n_regions =
+		vt_json_get(p->header, "regions") ? (int)vt_json_get(p->header, "regions")->n : 0;
 	p->n_foreground = (size_t)vt_json_integer(vt_json_get(p->header, "n_foreground"), 0);
 	p->image = section(p, "image", voxels * (size_t)p->c * (p->half ? 2 : 4));
 	if (!p->image)
-		return vt_err_set(err, VT_EDATA, "%s: the image section lies outside the file", path);
+		return vt_err_set(err, VT_EDATA, "%s: the image section lies outside the file",
+			path);
 	if (!p->labelled)
 		return 0;
 	p->regions = section(p, "regions", voxels);
 	p->labels = section(p, "labels", voxels);
-	p->foreground = p->n_foreground <= voxels ? section(p, "foreground", p->n_foreground * 4) : NULL;
+	p->foreground =
+		p->n_foreground <= voxels ? section(p, "foreground", p->n_foreground * 4) : NULL;
 	if (!p->regions || !p->labels || !p->foreground)
 		return vt_err_set(err, VT_EDATA, "%s: a label section lies outside the file", path);
 	for (size_t i = 0; i < p->n_foreground; i++)
 		if (p->foreground[i] >= voxels)
-			return vt_err_set(err, VT_EDATA, "%s: foreground index %zu points outside the volume", path, i);
+			return vt_err_set(err, VT_EDATA,
+				"%s: foreground index %zu points outside the volume", path, i);
 	return 0;
 }
 
@@ -139,19 +145,28 @@ void vt_patch_close(struct vt_patch_file *p)
 	*p = (struct vt_patch_file){ .header = NULL };
 }
 
-void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int dims[4], float *image)
+void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int dims[4],
+	float *image)
 {
-	*out = (struct vt_patch_file){ .memory = image, .header = about, .c = dims[0], .d = dims[1], .h = dims[2],
+	*out = (struct vt_patch_file){ .memory = image,
+		.header = about,
+		.c = dims[0],
+		.d = dims[1],
+		.h = dims[2],
 		.w = dims[3],
-		.subject = vt_xstrdup(vt_json_text(vt_json_get(about, "subject"), "")), .image = image,
+		.subject = vt_xstrdup(vt_json_text(vt_json_get(about, "subject"), "")),
+		.image = image,
 		.test = vt_json_true(vt_json_get(about, "test"), false),
 		.fold = (int)vt_json_integer(vt_json_get(about, "fold"), 0),
-		.n_regions = vt_json_get(about, "regions") ? (int)vt_json_get(about, "regions")->n : 0 };
+		.n_regions =
+			vt_json_get(about, "regions") ? (int)vt_json_get(about, "regions")->n : 0 };
 }
 
 void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y, int x, int n)
 {
-	size_t at = (((size_t)c * (size_t)p->d + (size_t)z) * (size_t)p->h + (size_t)y) * (size_t)p->w + (size_t)x;
+	size_t at =
+		(((size_t)c * (size_t)p->d + (size_t)z) * (size_t)p->h + (size_t)y) * (size_t)p->w +
+		(size_t)x;
 
 	if (!p->half) {
 		memcpy(out, (const float *)p->image + at, (size_t)n * sizeof(float));
@@ -161,14 +176,15 @@ void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y
 		out[i] = vt_half_to_float(((const uint16_t *)p->image)[at + (size_t)i]);
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------- */
 
 static size_t round_up(size_t n)
 {
 	return (n + 63) / 64 * 64;
 }
 
-/* Section sizes in file order and the offsets that follow from them, once the header's length is known. */
+/* Section sizes in file order and the offsets that follow from them, once the header's length is
+ * known. */
 struct layout {
 	size_t image, voxels, foreground;
 	size_t at[4], end;
@@ -184,7 +200,8 @@ static void lay_out(struct layout *l, size_t header, bool labelled)
 	}
 }
 
-static void header_text(struct vt_buf *out, struct vt_json *j, const struct layout *l, bool labelled)
+static void header_text(struct vt_buf *out, struct vt_json *j, const struct layout *l,
+	bool labelled)
 {
 	static const char *const name[] = { "image", "regions", "labels", "foreground" };
 	struct vt_json *offsets = vt_json_new(VT_JSON_OBJECT);
@@ -223,11 +240,11 @@ static void put_image(unsigned char *to, const float *image, size_t n, bool half
 	}
 }
 
-int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half, const float *image,
-	const uint8_t *regions,
-	const uint8_t *labels, struct vt_err *err)
+int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half,
+	const float *image, const uint8_t *regions, const uint8_t *labels, struct vt_err *err)
 {
-	size_t voxels = (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3], n = voxels * (size_t)dims[0];
+	size_t voxels = (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3],
+	       n = voxels * (size_t)dims[0];
 	struct layout l = { .image = n * (half ? 2 : 4), .voxels = voxels };
 	struct vt_json *j = vt_json_copy(about), *list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_buf header = VT_BUF_INIT;

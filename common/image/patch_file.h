@@ -1,4 +1,5 @@
-/* patch_file.h - one subject's channels, regions and labels in one file that is mapped, not read (docs/formats.md).
+/* patch_file.h - one subject's channels, regions and labels in one file that is mapped, not read
+ * (docs/formats.md).
  *
  *      0    8    "VOXPATCH"
  *      8    8    u64 little-endian: length N of the header
@@ -8,8 +9,9 @@
  *                regions     [z, y, x] u8, bit r: the voxel lies in region r
  *                labels      [z, y, x] u8, the cohort's own values
  *                foreground  u32 voxel indices with any region bit, ascending
- * Header: format, subject, dims [z, y, x], channels [roles], dtype, regions [names], n_foreground, labelled, test,
- * fold, normalise, geometry (the subject's placement, for pasting back), offsets. */
+ * Header: format, subject, dims [z, y, x], channels [roles], dtype, regions [names],
+ * n_foreground, labelled, test, fold, normalise, geometry (the subject's placement, for pasting
+ * back), offsets. */
 #ifndef COMMON_IMAGE_PATCH_FILE_H
 #define COMMON_IMAGE_PATCH_FILE_H
 
@@ -21,11 +23,11 @@
 
 struct vt_patch_file {
 	struct vt_map map;
-	void *memory;            /* the image where there is no file */
+	void *memory; /* the image where there is no file */
 	struct vt_json *header;
 	char *subject;
 	int c, d, h, w;
-	bool half;               /* image is f16 */
+	bool half; /* image is f16 */
 	bool labelled, test;
 	int fold, n_regions;
 	const void *image;
@@ -37,19 +39,19 @@ struct vt_patch_file {
 int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err);
 void vt_patch_close(struct vt_patch_file *p);
 
-/* A container that is no file: takes `about`, the header's keys, and the image, dims = c, d, h, w in f32, allocated
- * with malloc.  It has no labels. */
-void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int dims[4], float *image);
+/* A container that is no file: takes `about`, the header's keys, and the image, dims = c, d, h,
+ * w in f32, allocated with malloc.  It has no labels. */
+void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int dims[4],
+	float *image);
 
 /* Channel c at (z, y, x .. x + n) as f32. */
 void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y, int x, int n);
 
-/* image: [c, z, y, x] f32; regions and labels: [z, y, x] or NULL.  `about` holds the header's keys that the caller
- * knows:
- * subject, channels, regions, test, fold, normalise, geometry; it is not kept. */
-int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half, const float *image,
-	const uint8_t *regions,
-	const uint8_t *labels, struct vt_err *err);
+/* image: [c, z, y, x] f32; regions and labels: [z, y, x] or NULL. `about` holds the header's
+ * keys that the caller knows: subject, channels, regions, test, fold, normalise, geometry; it is
+ * not kept. */
+int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half,
+	const float *image, const uint8_t *regions, const uint8_t *labels, struct vt_err *err);
 
 /* IEEE half precision, round to nearest even; overflow gives infinity. */
 uint16_t vt_half_from_float(float f);

@@ -12,7 +12,9 @@
 
 int vt_picture_new(struct vt_picture *out, size_t width, size_t height, struct vt_err *err)
 {
-	unsigned char *rgb = width && height && width < 32768 && height < 32768 ? calloc(width * height, 3) : NULL;
+	unsigned char *rgb = width && height && width < 32768 && height < 32768
+		? calloc(width * height, 3)
+		: NULL;
 	if (!rgb)
 		return vt_err_nomem(err, 3ull * width * height);
 	out->width = width;
@@ -33,7 +35,7 @@ void vt_picture_set(struct vt_picture *p, size_t x, size_t y, const unsigned cha
 		memcpy(p->rgb + 3 * (y * p->width + x), rgb, 3);
 }
 
-/* --- slices ------------------------------------------------------------------------------------------------------- */
+/* --- slices -------------------------------------------------------------- */
 
 /* Voxel axes that run across and up the picture and through it. */
 static void plane_axes(enum vt_plane plane, int *across, int *up, int *through)
@@ -52,14 +54,17 @@ void vt_slice_size(const struct vt_slice_view *v, size_t *width, size_t *height)
 	*height = (size_t)fmax(1, floor((double)g->dim[up] * g->spacing[up] / v->mm + 0.5));
 }
 
-/* Left of the picture is the patient's right (radiological) or front; the top is superior or anterior. */
-static size_t voxel_at(const struct vt_slice_view *v, size_t x, size_t y, size_t width, size_t height)
+/* Left of the picture is the patient's right (radiological) or front; the top is superior or
+ * anterior. */
+static size_t voxel_at(const struct vt_slice_view *v, size_t x, size_t y, size_t width,
+	size_t height)
 {
 	int across, up, through;
 	const size_t *d = v->geometry->dim;
 	size_t index[3];
 	plane_axes(v->plane, &across, &up, &through);
-	index[across] = (size_t)(((double)(width - 1 - x) + 0.5) * (double)d[across] / (double)width);
+	index[across] =
+		(size_t)(((double)(width - 1 - x) + 0.5) * (double)d[across] / (double)width);
 	index[up] = (size_t)(((double)(height - 1 - y) + 0.5) * (double)d[up] / (double)height);
 	index[through] = v->at < d[through] ? v->at : d[through] - 1;
 	return (index[2] * d[1] + index[1]) * d[0] + index[0];
@@ -77,7 +82,8 @@ static bool on_outline(const struct vt_slice_view *v, size_t x, size_t y, size_t
 	if (!v->outline || !v->outline[voxel_at(v, x, y, w, h)])
 		return false;
 	return !x || !y || x + 1 == w || y + 1 == h || !v->outline[voxel_at(v, x - 1, y, w, h)] ||
-		!v->outline[voxel_at(v, x + 1, y, w, h)] || !v->outline[voxel_at(v, x, y - 1, w, h)] ||
+		!v->outline[voxel_at(v, x + 1, y, w, h)] ||
+		!v->outline[voxel_at(v, x, y - 1, w, h)] ||
 		!v->outline[voxel_at(v, x, y + 1, w, h)];
 }
 
@@ -89,12 +95,15 @@ void vt_picture_slice(struct vt_picture *p, size_t x0, size_t y0, const struct v
 	for (size_t y = 0; y < h; y++)
 		for (size_t x = 0; x < w; x++) {
 			size_t i = voxel_at(v, x, y, w, h);
-			unsigned char grey = v->inside && !v->inside[i] ? 0 : grey_of(v, (double)v->voxels[i]),
-				rgb[3] = { grey, grey, grey }, ink[3];
+			unsigned char grey = v->inside && !v->inside[i]
+				? 0
+				: grey_of(v, (double)v->voxels[i]),
+				      rgb[3] = { grey, grey, grey }, ink[3];
 			if (v->labels && v->labels[i]) {
 				vt_picture_colour(v->labels[i], ink);
 				for (int c = 0; c < 3; c++)
-					rgb[c] = (unsigned char)(rgb[c] * (1 - v->opacity) + ink[c] * v->opacity + 0.5);
+					rgb[c] = (unsigned char)(rgb[c] * (1 - v->opacity) +
+						ink[c] * v->opacity + 0.5);
 			}
 			vt_picture_set(p, x0 + x, y0 + y, on_outline(v, x, y, w, h) ? yellow : rgb);
 		}
@@ -103,47 +112,61 @@ void vt_picture_slice(struct vt_picture *p, size_t x0, size_t y0, const struct v
 void vt_picture_colour(unsigned n, unsigned char rgb[3])
 {
 	/* Okabe and Ito's palette, vermilion first. */
-	static const unsigned char palette[8][3] = { { 213, 94, 0 }, { 0, 158, 115 }, { 86, 180, 233 },
-		{ 240, 228, 66 },
-		{ 204, 121, 167 }, { 230, 159, 0 }, { 0, 114, 178 }, { 200, 200, 200 } };
+	static const unsigned char palette[8][3] = { { 213, 94, 0 }, { 0, 158, 115 },
+		{ 86, 180, 233 }, { 240, 228, 66 }, { 204, 121, 167 }, { 230, 159, 0 },
+		{ 0, 114, 178 }, { 200, 200, 200 } };
 	memcpy(rgb, palette[(n + 7) % 8], 3);
 }
 
-/* --- letters ------------------------------------------------------------------------------------------------------ */
+/* --- letters ------------------------------------------------------------- */
 
 /* 5 x 7 face, one byte a row, the left pixel in bit 4. */
 static const struct {
 	char letter;
 	unsigned char row[7];
 } face[] = {
-	{ '0', { 14, 17, 19, 21, 25, 17, 14 } }, { '1', { 4, 12, 4, 4, 4, 4, 14 } },
-		{ '2', { 14, 17, 1, 2, 4, 8, 31 } },
-	{ '3', { 31, 2, 4, 2, 1, 17, 14 } },     { '4', { 2, 6, 10, 18, 31, 2, 2 } },
-		{ '5', { 31, 16, 30, 1, 1, 17, 14 } },
-	{ '6', { 6, 8, 16, 30, 17, 17, 14 } },   { '7', { 31, 1, 2, 4, 8, 8, 8 } },
-		{ '8', { 14, 17, 17, 14, 17, 17, 14 } },
-	{ '9', { 14, 17, 17, 15, 1, 2, 12 } },   { 'A', { 14, 17, 17, 31, 17, 17, 17 } },
-		{ 'B', { 30, 17, 17, 30, 17, 17, 30 } },
-	{ 'C', { 14, 17, 16, 16, 16, 17, 14 } }, { 'D', { 28, 18, 17, 17, 17, 18, 28 } },
-		{ 'E', { 31, 16, 16, 30, 16, 16, 31 } },
-	{ 'F', { 31, 16, 16, 30, 16, 16, 16 } }, { 'G', { 14, 17, 16, 23, 17, 17, 15 } },
-		{ 'H', { 17, 17, 17, 31, 17, 17, 17 } },
-	{ 'I', { 14, 4, 4, 4, 4, 4, 14 } },      { 'J', { 7, 2, 2, 2, 2, 18, 12 } },
-		{ 'K', { 17, 18, 20, 24, 20, 18, 17 } },
-	{ 'L', { 16, 16, 16, 16, 16, 16, 31 } }, { 'M', { 17, 27, 21, 21, 17, 17, 17 } },
-		{ 'N', { 17, 17, 25, 21, 19, 17, 17 } },
-	{ 'O', { 14, 17, 17, 17, 17, 17, 14 } }, { 'P', { 30, 17, 17, 30, 16, 16, 16 } },
-		{ 'Q', { 14, 17, 17, 17, 21, 18, 13 } },
-	{ 'R', { 30, 17, 17, 30, 20, 18, 17 } }, { 'S', { 15, 16, 16, 14, 1, 1, 30 } },
-		{ 'T', { 31, 4, 4, 4, 4, 4, 4 } },
-	{ 'U', { 17, 17, 17, 17, 17, 17, 14 } }, { 'V', { 17, 17, 17, 17, 17, 10, 4 } },
-		{ 'W', { 17, 17, 17, 21, 21, 21, 10 } },
-	{ 'X', { 17, 17, 10, 4, 10, 17, 17 } },  { 'Y', { 17, 17, 17, 10, 4, 4, 4 } },
-		{ 'Z', { 31, 1, 2, 4, 8, 16, 31 } },
-	{ '.', { 0, 0, 0, 0, 0, 12, 12 } },      { '-', { 0, 0, 0, 31, 0, 0, 0 } },
-		{ '%', { 24, 25, 2, 4, 8, 19, 3 } },
-	{ ':', { 0, 12, 12, 0, 12, 12, 0 } },    { '/', { 0, 1, 2, 4, 8, 16, 0 } },
-		{ '=', { 0, 0, 31, 0, 31, 0, 0 } },
+	{ '0', { 14, 17, 19, 21, 25, 17, 14 } },
+	{ '1', { 4, 12, 4, 4, 4, 4, 14 } },
+	{ '2', { 14, 17, 1, 2, 4, 8, 31 } },
+	{ '3', { 31, 2, 4, 2, 1, 17, 14 } },
+	{ '4', { 2, 6, 10, 18, 31, 2, 2 } },
+	{ '5', { 31, 16, 30, 1, 1, 17, 14 } },
+	{ '6', { 6, 8, 16, 30, 17, 17, 14 } },
+	{ '7', { 31, 1, 2, 4, 8, 8, 8 } },
+	{ '8', { 14, 17, 17, 14, 17, 17, 14 } },
+	{ '9', { 14, 17, 17, 15, 1, 2, 12 } },
+	{ 'A', { 14, 17, 17, 31, 17, 17, 17 } },
+	{ 'B', { 30, 17, 17, 30, 17, 17, 30 } },
+	{ 'C', { 14, 17, 16, 16, 16, 17, 14 } },
+	{ 'D', { 28, 18, 17, 17, 17, 18, 28 } },
+	{ 'E', { 31, 16, 16, 30, 16, 16, 31 } },
+	{ 'F', { 31, 16, 16, 30, 16, 16, 16 } },
+	{ 'G', { 14, 17, 16, 23, 17, 17, 15 } },
+	{ 'H', { 17, 17, 17, 31, 17, 17, 17 } },
+	{ 'I', { 14, 4, 4, 4, 4, 4, 14 } },
+	{ 'J', { 7, 2, 2, 2, 2, 18, 12 } },
+	{ 'K', { 17, 18, 20, 24, 20, 18, 17 } },
+	{ 'L', { 16, 16, 16, 16, 16, 16, 31 } },
+	{ 'M', { 17, 27, 21, 21, 17, 17, 17 } },
+	{ 'N', { 17, 17, 25, 21, 19, 17, 17 } },
+	{ 'O', { 14, 17, 17, 17, 17, 17, 14 } },
+	{ 'P', { 30, 17, 17, 30, 16, 16, 16 } },
+	{ 'Q', { 14, 17, 17, 17, 21, 18, 13 } },
+	{ 'R', { 30, 17, 17, 30, 20, 18, 17 } },
+	{ 'S', { 15, 16, 16, 14, 1, 1, 30 } },
+	{ 'T', { 31, 4, 4, 4, 4, 4, 4 } },
+	{ 'U', { 17, 17, 17, 17, 17, 17, 14 } },
+	{ 'V', { 17, 17, 17, 17, 17, 10, 4 } },
+	{ 'W', { 17, 17, 17, 21, 21, 21, 10 } },
+	{ 'X', { 17, 17, 10, 4, 10, 17, 17 } },
+	{ 'Y', { 17, 17, 17, 10, 4, 4, 4 } },
+	{ 'Z', { 31, 1, 2, 4, 8, 16, 31 } },
+	{ '.', { 0, 0, 0, 0, 0, 12, 12 } },
+	{ '-', { 0, 0, 0, 31, 0, 0, 0 } },
+	{ '%', { 24, 25, 2, 4, 8, 19, 3 } },
+	{ ':', { 0, 12, 12, 0, 12, 12, 0 } },
+	{ '/', { 0, 1, 2, 4, 8, 16, 0 } },
+	{ '=', { 0, 0, 31, 0, 31, 0, 0 } },
 	{ '+', { 0, 4, 4, 31, 4, 4, 0 } },
 };
 
@@ -170,7 +193,7 @@ void vt_picture_text(struct vt_picture *p, size_t x, size_t y, const char *text,
 	}
 }
 
-/* --- PNG ---------------------------------------------------------------------------------------------------------- */
+/* --- PNG ----------------------------------------------------------------- */
 
 static void big_endian(unsigned char out[4], uint32_t v)
 {
@@ -201,7 +224,8 @@ static unsigned char paeth(int a, int b, int c)
 	return (unsigned char)(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
 }
 
-/* Rows with the Paeth filter: anatomy is smooth, and a fixed choice keeps the bytes a function of the pixels. */
+/* Rows with the Paeth filter: anatomy is smooth, and a fixed choice keeps the bytes a function
+ * of the pixels. */
 static void filtered(unsigned char *out, const struct vt_picture *p)
 {
 	size_t row = 3 * p->width;
@@ -209,8 +233,8 @@ static void filtered(unsigned char *out, const struct vt_picture *p)
 		const unsigned char *line = p->rgb + y * row, *above = y ? line - row : NULL;
 		*out++ = 4;
 		for (size_t i = 0; i < row; i++) {
-			int a = i >= 3 ? line[i - 3] : 0, b = above ? above[i] : 0, c = above && i >= 3 ? above[i - 3]
-				: 0;
+			int a = i >= 3 ? line[i - 3] : 0, b = above ? above[i] : 0,
+			    c = above && i >= 3 ? above[i - 3] : 0;
 			*out++ = (unsigned char)(line[i] - paeth(a, b, c));
 		}
 	}

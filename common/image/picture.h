@@ -6,7 +6,8 @@
  *      vt_picture_write(&p, "qc.png", err);
  *      vt_picture_release(&p);
  *
- * Pixels are RGB, row by row from the top left.  Equal pixels give equal PNG bytes (no time, no text chunks). */
+ * Pixels are RGB, row by row from the top left.  Equal pixels give equal PNG bytes (no time, no
+ * text chunks). */
 #ifndef COMMON_IMAGE_PICTURE_H
 #define COMMON_IMAGE_PICTURE_H
 
@@ -18,40 +19,44 @@
 
 struct vt_picture {
 	size_t width, height;
-	unsigned char *rgb;      /* 3 * width * height; black after vt_picture_new */
+	unsigned char *rgb; /* 3 * width * height; black after vt_picture_new */
 };
 
 enum vt_plane { VT_PLANE_SAGITTAL = 1, VT_PLANE_CORONAL, VT_PLANE_AXIAL };
 
-/* One slice of a canonical (R-A-S) grid as people look at it: patient's left on the picture's right, superior or
- * anterior up; one pixel is `mm` square, nearest voxel. */
+/* One slice of a canonical (R-A-S) grid as people look at it: patient's left on the picture's
+ * right, superior or anterior up; one pixel is `mm` square, nearest voxel. */
 struct vt_slice_view {
 	const struct vt_geometry *geometry;
-	const float *voxels;             /* [z, y, x] */
-	const unsigned char *labels;     /* [z, y, x] or NULL; 0 is transparent */
-	const unsigned char *outline;    /* [z, y, x] or NULL: the border of the non-zero part is drawn in yellow */
-	const unsigned char *inside;     /* [z, y, x] or NULL: voxels where it is 0 are black */
+	const float *voxels;         /* [z, y, x] */
+	const unsigned char *labels; /* [z, y, x] or NULL; 0 is transparent */
+	/* [z, y, x] or NULL: the border of the non-zero part is drawn in yellow */
+	const unsigned char *outline;
+	const unsigned char *inside; /* [z, y, x] or NULL: voxels where it is 0 are black */
 	enum vt_plane plane;
-	size_t at;                       /* slice index along the plane's normal */
-	double low, high;                /* values shown black and white */
-	double mm;                       /* size of a pixel */
-	double opacity;                  /* of labels, 0 to 1 */
+	size_t at;        /* slice index along the plane's normal */
+	double low, high; /* values shown black and white */
+	double mm;        /* size of a pixel */
+	double opacity;   /* of labels, 0 to 1 */
 };
 
 int vt_picture_new(struct vt_picture *out, size_t width, size_t height, struct vt_err *err);
 void vt_picture_release(struct vt_picture *p);
-void vt_picture_set(struct vt_picture *p, size_t x, size_t y, const unsigned char rgb[3]);   /* outside: nothing */
+/* outside: nothing */
+void vt_picture_set(struct vt_picture *p, size_t x, size_t y, const unsigned char rgb[3]);
 
 /* Pixels the slice needs. */
 void vt_slice_size(const struct vt_slice_view *view, size_t *width, size_t *height);
 /* Draws with the slice's top left at (x, y); what falls outside is cut. */
 void vt_picture_slice(struct vt_picture *p, size_t x, size_t y, const struct vt_slice_view *view);
 
-/* Digits, capital letters and . - % : / = + of a 5 x 7 face, `scale` times enlarged; other characters leave a gap. */
+/* Digits, capital letters and . - % : / = + of a 5 x 7 face, `scale` times enlarged; other
+ * characters leave a gap. */
 void vt_picture_text(struct vt_picture *p, size_t x, size_t y, const char *text, unsigned scale,
 	const unsigned char rgb[3]);
 
-/* A colour for label or region n (1, 2, ...): distinct for the first eight, also for most colour-blind readers. */
+/* A colour for label or region n (1, 2, ...): distinct for the first eight, also for most
+ * colour-blind readers. */
 void vt_picture_colour(unsigned n, unsigned char rgb[3]);
 
 /* appends the file's bytes */

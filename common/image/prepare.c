@@ -11,7 +11,8 @@
 #include "common/image/prepare_internal.h"
 #include "common/image/register.h"
 
-/* Channel whose file c is read from: the first with its path, so that a 4-D file is inflated once. */
+/* Channel whose file c is read from: the first with its path, so that a 4-D file is inflated
+ * once. */
 static size_t reader_of(const struct prepare *p, size_t c)
 {
 	size_t first = 0;
@@ -25,8 +26,8 @@ static void read_channel(void *ctx, size_t c)
 {
 	struct prepare *p = ctx;
 	struct prepare_channel *channel = &p->channel[c];
-	unsigned flags = VT_VOLUME_FINITE | VT_VOLUME_RAW | (channel->name->frame < 0 ? VT_VOLUME_3D
-		: VT_VOLUME_FRAMES);
+	unsigned flags = VT_VOLUME_FINITE | VT_VOLUME_RAW |
+		(channel->name->frame < 0 ? VT_VOLUME_3D : VT_VOLUME_FRAMES);
 	if (reader_of(p, c) == c)
 		vt_volume_read(&channel->volume, channel->name->path, flags, &channel->err);
 }
@@ -40,15 +41,15 @@ static void take_frame(void *ctx, size_t c)
 	struct vt_volume *v = &channel->volume;
 	const struct vt_volume *all = &reader->volume;
 	size_t frame = channel->name->frame < 0 ? 0 : (size_t)channel->name->frame,
-		n = all->n / (all->n_frames ? all->n_frames : 1);
+	       n = all->n / (all->n_frames ? all->n_frames : 1);
 	if (reader->err.code) {
 		channel->err = reader->err;
 		return;
 	}
 	if (frame >= all->n_frames) {
-		vt_err_set(&channel->err, VT_EDATA, "%s has %zu frames, the manifest wants frame %d (from 0)",
-			channel->name->path,
-			all->n_frames, channel->name->frame);
+		vt_err_set(&channel->err, VT_EDATA,
+			"%s has %zu frames, the manifest wants frame %d (from 0)",
+			channel->name->path, all->n_frames, channel->name->frame);
 		return;
 	}
 	if (v == all)
@@ -73,7 +74,8 @@ static void keep_own_frame(struct prepare *p)
 			continue;
 		v->n /= v->n_frames;
 		v->n_frames = 1;
-		v->raw = (char *)v->raw + (size_t)p->channel[c].name->frame * v->n * vt_dtype_size(v->dtype);
+		v->raw = (char *)v->raw +
+			(size_t)p->channel[c].name->frame * v->n * vt_dtype_size(v->dtype);
 	}
 }
 
@@ -89,7 +91,8 @@ static int each_channel(struct prepare *p, void (*fn)(void *, size_t), struct vt
 	return 0;
 }
 
-/* Registers the channel to the first and resamples it there; its volume then has the first one's geometry. */
+/* Registers the channel to the first and resamples it there; its volume then has the first one's
+ * geometry. */
 static int align_channel(struct prepare *p, struct prepare_channel *channel, struct vt_err *err)
 {
 	const struct prepare_channel *first = &p->channel[0];
@@ -100,10 +103,11 @@ static int align_channel(struct prepare *p, struct prepare_channel *channel, str
 	float *out = malloc(first->volume.n * sizeof(float));
 	if (!out)
 		return vt_err_nomem(err, first->volume.n * sizeof(float));
-	int rc = vt_register_rigid(&moved, v->voxels, &v->geometry, first->volume.voxels, &first->volume.geometry, err);
+	int rc = vt_register_rigid(&moved, v->voxels, &v->geometry, first->volume.voxels,
+		&first->volume.geometry, err);
 	if (!rc)
-		rc = vt_resample(out, &first->volume.geometry, v->voxels, &moved, p->opts->interpolate,
-			(double)v->voxels[0], err);
+		rc = vt_resample(out, &first->volume.geometry, v->voxels, &moved,
+			p->opts->interpolate, (double)v->voxels[0], err);
 	if (rc) {
 		free(out);
 		return rc;
@@ -127,13 +131,16 @@ static int same_grid(struct prepare *p, struct vt_err *err)
 	p->report->form_gap = first->volume.geometry.form_gap;
 	for (size_t c = 1; c < p->n_channels; c++) {
 		struct prepare_channel *channel = &p->channel[c];
-		const struct vt_geometry *a = &first->volume.geometry, *b = &channel->volume.geometry;
+		const struct vt_geometry *a = &first->volume.geometry,
+					 *b = &channel->volume.geometry;
 		p->report->form_gap = fmax(p->report->form_gap, b->form_gap);
-		if (p->opts->align == VT_ALIGN_RIGID && !(vt_geometry_gap(a, b) <= p->opts->tolerance_mm)) {
+		if (p->opts->align == VT_ALIGN_RIGID &&
+			!(vt_geometry_gap(a, b) <= p->opts->tolerance_mm)) {
 			if (align_channel(p, channel, err))
-				return vt_err_prefix(err, "registration of %s to %s", channel->name->role,
-					first->name->role);
-		} else if (vt_geometry_same(a, first->name->role, b, channel->name->role, p->opts->tolerance_mm, err)) {
+				return vt_err_prefix(err, "registration of %s to %s",
+					channel->name->role, first->name->role);
+		} else if (vt_geometry_same(a, first->name->role, b, channel->name->role,
+				   p->opts->tolerance_mm, err)) {
 			return err->code;
 		}
 	}
@@ -145,11 +152,13 @@ static void correct_channel(void *ctx, size_t c)
 	struct prepare *p = ctx;
 	struct prepare_channel *channel = &p->channel[c];
 	if (!vt_volume_convert(&channel->volume, &channel->err))
-		vt_bias_correct(channel->volume.voxels, p->mask, &channel->volume.geometry, &channel->err);
+		vt_bias_correct(channel->volume.voxels, p->mask, &channel->volume.geometry,
+			&channel->err);
 }
 
 /* Box of the mask on the full working grid, with the margin; the whole grid if there is no crop. */
-static void brain_box(const struct prepare *p, const unsigned char *mask, size_t lo[3], size_t dim[3])
+static void brain_box(const struct prepare *p, const unsigned char *mask, size_t lo[3],
+	size_t dim[3])
 {
 	const size_t *full = p->place.full.dim;
 	bool any = vt_mask_box(lo, dim, mask, full);
@@ -165,7 +174,8 @@ static void brain_box(const struct prepare *p, const unsigned char *mask, size_t
 	}
 }
 
-/* Native samples -> channel->work in f32.  Samples that were never converted are cut out first and converted then. */
+/* Native samples -> channel->work in f32.  Samples that were never converted are cut out first
+ * and converted then. */
 static int work_values(const struct prepare *p, struct prepare_channel *channel, struct vt_err *err)
 {
 	struct vt_volume *v = &channel->volume;
@@ -174,8 +184,8 @@ static int work_values(const struct prepare *p, struct prepare_channel *channel,
 		if (vt_volume_convert(v, err))
 			return err->code;
 	if (p->place.resampled)
-		return vt_resample(channel->work, &p->place.work, v->voxels, &v->geometry, p->opts->interpolate,
-			(double)v->voxels[0], err);
+		return vt_resample(channel->work, &p->place.work, v->voxels, &v->geometry,
+			p->opts->interpolate, (double)v->voxels[0], err);
 	if (v->voxels)
 		return vt_placement_gather(&p->place, channel->work, v->voxels, sizeof(float), err);
 	/* A slice at a time: the samples stay in the cache between cutting and converting. */
@@ -193,7 +203,8 @@ static int work_values(const struct prepare *p, struct prepare_channel *channel,
 }
 
 /* 1 % and 99 % of every fifth voxel of the mask: for pictures only. */
-static int find_window(const struct prepare *p, struct prepare_channel *channel, size_t n, struct vt_err *err)
+static int find_window(const struct prepare *p, struct prepare_channel *channel, size_t n,
+	struct vt_err *err)
 {
 	static const double q[2] = { 1, 99 };
 	float *some = malloc((n / 5 + 1) * sizeof(float));
@@ -222,11 +233,13 @@ static void place_channel(void *ctx, size_t c)
 	}
 	if (work_values(p, channel, &channel->err))
 		return;
-	int rc = vt_normalise_uses_all(how) ?
-		vt_normalise_numbers(&channel->numbers, v->voxels, NULL, v->n, how, &channel->err) :
-		vt_normalise_numbers(&channel->numbers, channel->work, p->work_mask, n, how, &channel->err);
+	int rc = vt_normalise_uses_all(how)
+		? vt_normalise_numbers(&channel->numbers, v->voxels, NULL, v->n, how, &channel->err)
+		: vt_normalise_numbers(&channel->numbers, channel->work, p->work_mask, n, how,
+			  &channel->err);
 	if (!rc)
-		vt_normalise_apply(channel->work, channel->work, p->work_mask, n, how, &channel->numbers);
+		vt_normalise_apply(channel->work, channel->work, p->work_mask, n, how,
+			&channel->numbers);
 	if (!rc && p->pictured)
 		find_window(p, channel, n, &channel->err);
 }
@@ -242,9 +255,11 @@ static int full_grid(struct prepare *p, unsigned char **full_mask, struct vt_err
 	else
 		vt_placement_identity(&p->place, native);
 	for (int a = 0; a < 3; a++) {
-		spacing[a] = p->opts->spacing[a] > 0 ? p->opts->spacing[a] : p->place.full.spacing[a];
+		spacing[a] =
+			p->opts->spacing[a] > 0 ? p->opts->spacing[a] : p->place.full.spacing[a];
 		/* Headers hold f32: 0.99999994 mm is 1 mm. */
-		resample = resample || fabs(spacing[a] - p->place.full.spacing[a]) > 1e-3 * spacing[a];
+		resample =
+			resample || fabs(spacing[a] - p->place.full.spacing[a]) > 1e-3 * spacing[a];
 	}
 	resample = resample || p->opts->conform;
 	if (resample) {
@@ -258,18 +273,22 @@ static int full_grid(struct prepare *p, unsigned char **full_mask, struct vt_err
 	unsigned char *mask = vt_voxels_alloc(vt_geometry_count(&p->place.full) + 1);
 	if (!mask)
 		return vt_err_nomem(err, vt_geometry_count(&p->place.full));
-	int rc = resample ? vt_resample_labels(mask, &p->place.full, p->mask, native, 0, err) :
-		vt_placement_gather(&p->place, mask, p->mask, 1, err);
+	int rc = resample ? vt_resample_labels(mask, &p->place.full, p->mask, native, 0, err)
+			  : vt_placement_gather(&p->place, mask, p->mask, 1, err);
 	*full_mask = mask;
 	return rc;
 }
 
-static void crop_bytes(unsigned char *out, const unsigned char *in, const struct vt_placement *place)
+static void crop_bytes(unsigned char *out, const unsigned char *in,
+	const struct vt_placement *place)
 {
 	const size_t *d = place->work.dim, *f = place->full.dim;
 	for (size_t k = 0; k < d[2]; k++)
 		for (size_t j = 0; j < d[1]; j++, out += d[0])
-			memcpy(out, in + ((k + place->lo[2]) * f[1] + j + place->lo[1]) * f[0] + place->lo[0], d[0]);
+			memcpy(out,
+				in + ((k + place->lo[2]) * f[1] + j + place->lo[1]) * f[0] +
+					place->lo[0],
+				d[0]);
 }
 
 static int place_all(struct prepare *p, struct vt_err *err)
@@ -305,8 +324,9 @@ static void release(struct prepare *p)
 }
 
 /* Everything but the writing. */
-static int make(struct prepare *p, const char *subject, const struct vt_prepare_channel *channels, size_t n_channels,
-	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
+static int make(struct prepare *p, const char *subject, const struct vt_prepare_channel *channels,
+	size_t n_channels, const struct vt_prepare_opts *opts, struct vt_prepare_report *report,
+	struct vt_err *err)
 {
 	memset(report, 0, sizeof(*report));
 	p->subject = subject;
@@ -332,8 +352,9 @@ static int make(struct prepare *p, const char *subject, const struct vt_prepare_
 	return place_all(p, err);
 }
 
-int vt_prepare_subject(const char *out_dir, const char *subject, const struct vt_prepare_channel *channels,
-	size_t n_channels, const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
+int vt_prepare_subject(const char *out_dir, const char *subject,
+	const struct vt_prepare_channel *channels, size_t n_channels,
+	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
 {
 	struct prepare p = { .pictured = true };
 	int rc = make(&p, subject, channels, n_channels, opts, report, err);
@@ -343,13 +364,15 @@ int vt_prepare_subject(const char *out_dir, const char *subject, const struct vt
 	return rc;
 }
 
-int vt_prepare_load(struct vt_prepared *out, const char *subject, const struct vt_prepare_channel *channels,
-	size_t n_channels, const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
+int vt_prepare_load(struct vt_prepared *out, const char *subject,
+	const struct vt_prepare_channel *channels, size_t n_channels,
+	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
 {
 	struct prepare p = { .pictured = false };
 	int rc = make(&p, subject, channels, n_channels, opts, report, err);
 	if (!rc) {
-		*out = (struct vt_prepared){ vt_prepare_geometry_json(&p), n_channels, NULL, p.work_mask };
+		*out = (struct vt_prepared){ vt_prepare_geometry_json(&p), n_channels, NULL,
+			p.work_mask };
 		out->channel = vt_xcalloc(n_channels, sizeof(*out->channel));
 		p.work_mask = NULL;
 		for (size_t c = 0; c < n_channels; c++) {

@@ -7,14 +7,15 @@
 
 struct prepare_channel {
 	const struct vt_prepare_channel *name;
-	struct vt_volume volume;         /* as read; voxels on the first channel's grid after alignment */
+	/* as read; voxels on the first channel's grid after alignment */
+	struct vt_volume volume;
 	struct vt_stripped stripped;
 	struct vt_norm_numbers numbers;
-	float *work;                     /* on place.work, normalised */
-	bool aligned;                    /* moved onto the first channel's grid */
-	double moved_mm;                 /* largest corner displacement of the registration */
-	double window[2];                /* intensities shown black and white */
-	struct vt_err err;               /* of the parallel part */
+	float *work;       /* on place.work, normalised */
+	bool aligned;      /* moved onto the first channel's grid */
+	double moved_mm;   /* largest corner displacement of the registration */
+	double window[2];  /* intensities shown black and white */
+	struct vt_err err; /* of the parallel part */
 };
 
 struct prepare {
@@ -22,11 +23,11 @@ struct prepare {
 	const struct vt_prepare_opts *opts;
 	struct prepare_channel *channel;
 	size_t n_channels;
-	unsigned char *mask;             /* on the native grid */
-	unsigned char *work_mask;        /* on place.work */
+	unsigned char *mask;      /* on the native grid */
+	unsigned char *work_mask; /* on place.work */
 	struct vt_placement place;
 	struct vt_prepare_report *report;
-	bool pictured;                   /* a picture will be made: its intensities are wanted */
+	bool pictured; /* a picture will be made: its intensities are wanted */
 };
 
 /* prepare_mask.c: p->mask and the report's method, volume and flags. */

@@ -1,4 +1,5 @@
-/* prepare_mask.c - which voxels are brain: a given mask, the stripped input's own, a learned mask, or the surface. */
+/* prepare_mask.c - which voxels are brain: a given mask, the stripped input's own, a learned
+ * mask, or the surface. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 
 struct detection {
 	struct prepare *p;
-	unsigned char **inside;          /* one mask a channel */
+	unsigned char **inside; /* one mask a channel */
 };
 
 static void detect_channel(void *ctx, size_t c)
@@ -19,11 +20,12 @@ static void detect_channel(void *ctx, size_t c)
 	if (!d->inside[c])
 		vt_err_nomem(&channel->err, channel->volume.n);
 	else
-		vt_stripped_detect(&channel->stripped, d->inside[c], &channel->volume, &channel->err);
+		vt_stripped_detect(&channel->stripped, d->inside[c], &channel->volume,
+			&channel->err);
 }
 
-/* All channels stripped: mask = voxels inside any.  None: *stripped = false.  Some: refused, for then one of the files
- * is not what the manifest thinks. */
+/* All channels stripped: mask = voxels inside any.  None: *stripped = false.  Some: refused, for
+ * then one of the files is not what the manifest thinks. */
 static int join_channels(struct detection *d, bool *stripped, struct vt_err *err)
 {
 	struct prepare *p = d->p;
@@ -41,10 +43,11 @@ static int join_channels(struct detection *d, bool *stripped, struct vt_err *err
 	}
 	*stripped = !no;
 	if (yes && no)
-		return vt_err_set(err, VT_EDATA, "%s is skull-stripped (%.0f ml inside a constant %g) and %s is not "
+		return vt_err_set(err, VT_EDATA,
+			"%s is skull-stripped (%.0f ml inside a constant %g) and %s is not "
 			"(%.0f ml): give all "
-			"channels stripped, or all with skull", yes->name->role, yes->stripped.inside_ml,
-			yes->stripped.background,
+			"channels stripped, or all with skull",
+			yes->name->role, yes->stripped.inside_ml, yes->stripped.background,
 			no->name->role, no->stripped.inside_ml);
 	p->mask = d->inside[0];
 	d->inside[0] = NULL;
@@ -67,7 +70,8 @@ static int find_stripped(struct prepare *p, bool *stripped, struct vt_err *err)
 	return rc;
 }
 
-/* Channel the brain is looked for in: as asked, else t1 (clearest skull), else flair, else the first. */
+/* Channel the brain is looked for in: as asked, else t1 (clearest skull), else flair, else the
+ * first. */
 static int mask_channel(const struct prepare *p, struct prepare_channel **out, struct vt_err *err)
 {
 	const char *asked = p->opts->mask_role && p->opts->mask_role[0] ? p->opts->mask_role : NULL;
@@ -78,7 +82,8 @@ static int mask_channel(const struct prepare *p, struct prepare_channel **out, s
 			if (!strcmp(p->channel[c].name->role, order[o]))
 				*out = &p->channel[c];
 	if (!*out && asked)
-		return vt_err_set(err, VT_EUSAGE, "there is no channel \"%s\" to find the brain in", asked);
+		return vt_err_set(err, VT_EUSAGE, "there is no channel \"%s\" to find the brain in",
+			asked);
 	if (!*out)
 		*out = &p->channel[0];
 	return 0;
@@ -91,18 +96,22 @@ static int find_brain(struct prepare *p, struct vt_err *err)
 	const struct vt_mask_provider *provider = p->opts->provider;
 	const char *learned = p->opts->learned ? p->opts->learned : "";
 	if (*learned && (!provider || strcmp(provider->name, learned)))
-		return vt_err_set(err, VT_EUSAGE, "brains of the training data were found by the network \"%s\", and "
+		return vt_err_set(err, VT_EUSAGE,
+			"brains of the training data were found by the network \"%s\", and "
 			"here %s%s: give that one's weights, "
-			"stripped scans or a mask", learned, provider ? "it is " : "there is none",
+			"stripped scans or a mask",
+			learned, provider ? "it is " : "there is none",
 			provider ? provider->name : "");
 	if (mask_channel(p, &channel, err) || vt_volume_convert(&channel->volume, err))
 		return err->code;
 	const struct vt_volume *v = &channel->volume;
 	report->method = provider ? provider->name : "surface";
-	int rc = provider ? provider->mask(provider->ctx, p->mask, v->voxels, &v->geometry, err) :
-		vt_brain_mask_surface(p->mask, &report->brain, v->voxels, &v->geometry, &p->opts->brain, err);
+	int rc = provider ? provider->mask(provider->ctx, p->mask, v->voxels, &v->geometry, err)
+			  : vt_brain_mask_surface(p->mask, &report->brain, v->voxels, &v->geometry,
+				    &p->opts->brain, err);
 	if (!rc && provider)
-		rc = vt_brain_mask_finish(p->mask, &report->brain, &v->geometry, p->opts->brain.margin_mm, err);
+		rc = vt_brain_mask_finish(p->mask, &report->brain, &v->geometry,
+			p->opts->brain.margin_mm, err);
 	return rc ? vt_err_prefix(err, "brain mask of %s", channel->name->role) : 0;
 }
 
@@ -113,9 +122,11 @@ static int judge(const struct prepare *p, struct vt_err *err)
 		return vt_err_set(err, VT_EDATA, "no brain found (method %s)", p->report->method);
 	for (unsigned flag = 1; p->opts->refuse && flag <= VT_BRAIN_SELF_CROSS; flag <<= 1)
 		if (brain->flags & flag)
-			return vt_err_set(err, VT_EDATA, "implausible brain mask of %.0f ml (method %s): %s; give a "
+			return vt_err_set(err, VT_EDATA,
+				"implausible brain mask of %.0f ml (method %s): %s; give a "
 				"mask or stripped scans, "
-				"or allow it with --implausible flag", brain->volume_ml, p->report->method,
+				"or allow it with --implausible flag",
+				brain->volume_ml, p->report->method,
 				vt_brain_flag_text((enum vt_brain_flag)flag));
 	return 0;
 }
@@ -127,8 +138,8 @@ static int given_mask(struct prepare *p, struct vt_err *err)
 	struct vt_volume v = VT_VOLUME_INIT;
 	if (vt_volume_read(&v, p->opts->mask_path, VT_VOLUME_RAW | VT_VOLUME_FINITE, err))
 		return err->code;
-	int rc = vt_geometry_same(&first->volume.geometry, first->name->role, &v.geometry, p->opts->mask_path,
-		p->opts->tolerance_mm, err);
+	int rc = vt_geometry_same(&first->volume.geometry, first->name->role, &v.geometry,
+		p->opts->mask_path, p->opts->tolerance_mm, err);
 	p->mask = rc ? NULL : malloc(v.n + 1);
 	if (!rc && !p->mask)
 		rc = vt_err_nomem(err, v.n);
@@ -165,6 +176,7 @@ int vt_prepare_mask(struct prepare *p, struct vt_err *err)
 	} else {
 		return find_brain(p, err) ? err->code : judge(p, err);
 	}
-	report->brain.volume_ml = (double)vt_mask_count(p->mask, vt_geometry_count(g)) * vt_geometry_voxel_ml(g);
+	report->brain.volume_ml =
+		(double)vt_mask_count(p->mask, vt_geometry_count(g)) * vt_geometry_voxel_ml(g);
 	return judge(p, err);
 }

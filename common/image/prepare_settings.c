@@ -50,8 +50,10 @@ struct vt_json *vt_prepare_settings(const struct vt_prepare_opts *o)
 	return j;
 }
 
-/* 1 + the index of settings[key] in words; `otherwise` where it is absent, 0 where it is unknown. */
-static int word(const struct vt_json *settings, const char *key, const char *const *words, int otherwise)
+/* 1 + the index of settings[key] in words; `otherwise` where it is absent, 0 where it is
+ * unknown. */
+static int word(const struct vt_json *settings, const char *key, const char *const *words,
+	int otherwise)
 {
 	const char *text = vt_json_text(vt_json_get(settings, key), NULL);
 
@@ -74,17 +76,20 @@ static int normalise_word(const struct vt_json *settings)
 int vt_prepare_settings_read(struct vt_prepare_opts *o, const struct vt_json *s, struct vt_err *err)
 {
 	static const struct vt_prepare_opts plain = VT_PREPARE_OPTS_DEFAULT;
-	struct { const char *key; int value; } words[] = {
-		{ "strip", word(s, "strip", strips, plain.strip) },
-			{ "orient", word(s, "orient", orients, plain.orient) },
-		{ "bias", word(s, "bias", biases, plain.bias) }, { "align", word(s, "align", aligns, plain.align) },
+	struct {
+		const char *key;
+		int value;
+	} words[] = { { "strip", word(s, "strip", strips, plain.strip) },
+		{ "orient", word(s, "orient", orients, plain.orient) },
+		{ "bias", word(s, "bias", biases, plain.bias) },
+		{ "align", word(s, "align", aligns, plain.align) },
 		{ "interpolate", word(s, "interpolate", interpolations, plain.interpolate) },
-			{ "normalise", normalise_word(s) } };
+		{ "normalise", normalise_word(s) } };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (!words[i].value)
-			return vt_err_set(err, VT_EDATA, "settings: %s \"%s\" is not known to this version",
-				words[i].key,
+			return vt_err_set(err, VT_EDATA,
+				"settings: %s \"%s\" is not known to this version", words[i].key,
 				vt_json_text(vt_json_get(s, words[i].key), ""));
 	*o = plain;
 	o->strip = (enum vt_strip)words[0].value;

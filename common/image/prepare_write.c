@@ -58,7 +58,8 @@ static struct vt_json *mask_json(const struct vt_prepare_report *r)
 	vt_json_put_real(j, "volume_ml", r->brain.volume_ml);
 	for (unsigned f = 1; f <= VT_BRAIN_SELF_CROSS; f <<= 1)
 		if (r->brain.flags & f)
-			vt_json_push(flags, vt_json_new_text(vt_brain_flag_text((enum vt_brain_flag)f)));
+			vt_json_push(flags,
+				vt_json_new_text(vt_brain_flag_text((enum vt_brain_flag)f)));
 	vt_json_put(j, "flags", flags);
 	vt_json_put(j, "border_cm2", border_json(&r->brain));
 	if (r->brain.passes) {
@@ -85,21 +86,22 @@ struct vt_json *vt_prepare_geometry_json(const struct prepare *p)
 	return j;
 }
 
-/* --- quality picture: a row a channel; sagittal, coronal and axial through the mask's middle, outline in yellow --- */
+/* --- quality picture: a row a channel; sagittal, coronal and axial through the mask's middle */
 
 struct page {
-	struct vt_geometry grid;         /* canonical */
+	struct vt_geometry grid; /* canonical */
 	const float *voxels;
 	const unsigned char *mask;
-	bool whole;                      /* the head, not only the brain */
+	bool whole; /* the head, not only the brain */
 	float *own_voxels;
 	unsigned char *own_mask;
 	size_t middle[3];
 };
 
-/* A scan whose brain had to be found is shown whole in its own values, so that the outline can be judged; otherwise the
- * prepared channel is. */
-static int page_fill(struct page *page, const struct prepare *p, struct prepare_channel *c, struct vt_err *err)
+/* A scan whose brain had to be found is shown whole in its own values, so that the outline can
+ * be judged; otherwise the prepared channel is. */
+static int page_fill(struct page *page, const struct prepare *p, struct prepare_channel *c,
+	struct vt_err *err)
 {
 	struct vt_placement place;
 	static const double q[2] = { 1, 99 };
@@ -111,12 +113,14 @@ static int page_fill(struct page *page, const struct prepare *p, struct prepare_
 		vt_placement_canonical(&place, &c->volume.geometry);
 		page->grid = place.full;
 		size_t n = vt_geometry_count(&page->grid);
-		page->own_voxels = page->own_voxels ? page->own_voxels : malloc(n * sizeof(float) + 4);
+		page->own_voxels =
+			page->own_voxels ? page->own_voxels : malloc(n * sizeof(float) + 4);
 		page->own_mask = page->own_mask ? page->own_mask : malloc(n + 1);
 		if (!page->own_voxels || !page->own_mask)
 			return vt_err_nomem(err, n * 5);
 		if (vt_volume_convert(&c->volume, err) ||
-			vt_placement_gather(&place, page->own_voxels, c->volume.voxels, sizeof(float), err) ||
+			vt_placement_gather(&place, page->own_voxels, c->volume.voxels,
+				sizeof(float), err) ||
 			vt_placement_gather(&place, page->own_mask, p->mask, 1, err) ||
 			vt_percentiles(c->window, q, 2, page->own_voxels, page->own_mask, n, err))
 			return err->code;
@@ -134,7 +138,8 @@ static int page_fill(struct page *page, const struct prepare *p, struct prepare_
 static int page_draw(struct vt_picture *picture, const struct prepare *p, struct vt_err *err)
 {
 	static const unsigned char white[3] = { 255, 255, 255 };
-	static const enum vt_plane planes[3] = { VT_PLANE_SAGITTAL, VT_PLANE_CORONAL, VT_PLANE_AXIAL };
+	static const enum vt_plane planes[3] = { VT_PLANE_SAGITTAL, VT_PLANE_CORONAL,
+		VT_PLANE_AXIAL };
 	struct page page = { .voxels = NULL };
 	size_t w[3], h[3], y = 0;
 	for (size_t c = 0; c < p->n_channels; c++) {
@@ -142,9 +147,13 @@ static int page_draw(struct vt_picture *picture, const struct prepare *p, struct
 		size_t tall = 0, wide = 0, x = 0;
 		if (page_fill(&page, p, channel, err))
 			break;
-		struct vt_slice_view view = { .geometry = &page.grid, .voxels = page.voxels, .mm = 1.25,
-			.outline = page.whole ? page.mask : NULL, .inside = page.whole ? NULL : page.mask,
-			.low = channel->window[0], .high = channel->window[1] };
+		struct vt_slice_view view = { .geometry = &page.grid,
+			.voxels = page.voxels,
+			.mm = 1.25,
+			.outline = page.whole ? page.mask : NULL,
+			.inside = page.whole ? NULL : page.mask,
+			.low = channel->window[0],
+			.high = channel->window[1] };
 		for (int i = 0; i < 3; i++) {
 			view.plane = planes[i];
 			vt_slice_size(&view, &w[i], &h[i]);
@@ -182,7 +191,7 @@ static int write_picture(const struct prepare *p, const char *dir, struct vt_err
 struct channel_writer {
 	const struct prepare *p;
 	const char *dir;
-	struct vt_err *err;      /* one a channel */
+	struct vt_err *err; /* one a channel */
 };
 
 static void write_channel(void *ctx, size_t c)

@@ -15,18 +15,20 @@ enum { BINS = 32, PARTS = 16 };
 
 struct image {
 	struct vt_geometry grid;
-	float *x;                /* bin numbers as reals in [0, BINS - 1] */
+	float *x; /* bin numbers as reals in [0, BINS - 1] */
 };
 
 struct match {
 	struct image fixed, moving;
 	double centre[3];
-	double map[3][4];        /* fixed index -> moving index, for the parameters being tried */
+	double map[3][4]; /* fixed index -> moving index, for the parameters being tried */
 	double count[PARTS][BINS * BINS];
 };
 
-/* The volume on cubes of `mm` (coarser axes stay), intensities scaled so that 1 % .. 99 % span the bins. */
-static int image_make(struct image *out, const float *x, const struct vt_geometry *g, double mm, struct vt_err *err)
+/* The volume on cubes of `mm` (coarser axes stay), intensities scaled so that 1 % .. 99 % span
+ * the bins. */
+static int image_make(struct image *out, const float *x, const struct vt_geometry *g, double mm,
+	struct vt_err *err)
 {
 	static const double q[2] = { 1, 99 };
 	double spacing[3], p[2];
@@ -37,7 +39,8 @@ static int image_make(struct image *out, const float *x, const struct vt_geometr
 	out->x = malloc(n * sizeof(float) + 4);
 	if (!out->x)
 		return vt_err_nomem(err, n * sizeof(float));
-	if (vt_resize(out->x, out->grid.dim, x, g->dim, err) || vt_percentiles(p, q, 2, out->x, NULL, n, err))
+	if (vt_resize(out->x, out->grid.dim, x, g->dim, err) ||
+		vt_percentiles(p, q, 2, out->x, NULL, n, err))
 		return err->code;
 	double scale = p[1] > p[0] ? (BINS - 1) / (p[1] - p[0]) : 0;
 	for (size_t i = 0; i < n; i++)
@@ -45,8 +48,10 @@ static int image_make(struct image *out, const float *x, const struct vt_geometr
 	return 0;
 }
 
-/* Affine of the moving grid after turning by r (radians, about x, y, z in this order) and shifting by t. */
-static void moved_affine(double out[3][4], const struct vt_geometry *g, const double centre[3], const double p[6])
+/* Affine of the moving grid after turning by r (radians, about x, y, z in this order) and
+ * shifting by t. */
+static void moved_affine(double out[3][4], const struct vt_geometry *g, const double centre[3],
+	const double p[6])
 {
 	double c[3], s[3], r[3][3];
 	for (int a = 0; a < 3; a++) {
@@ -85,8 +90,10 @@ static double moving_value(const struct image *m, const double p[3], bool *insid
 	}
 	const float *x = m->x + (lo[2] * m->grid.dim[1] + lo[1]) * m->grid.dim[0] + lo[0];
 	for (int c = 0; c < 8; c++)
-		sum += (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) * (c & 4 ? w[2] : 1 - w[2]) *
-			(double)x[(c & 1 ? step[0] : 0) + (c & 2 ? step[1] : 0) + (c & 4 ? step[2] : 0)];
+		sum += (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) *
+			(c & 4 ? w[2] : 1 - w[2]) *
+			(double)x[(c & 1 ? step[0] : 0) + (c & 2 ? step[1] : 0) +
+				(c & 4 ? step[2] : 0)];
 	*inside = true;
 	return sum;
 }
@@ -104,15 +111,18 @@ static void count_part(void *ctx, size_t part)
 				double p[3];
 				bool inside;
 				for (int a = 0; a < 3; a++)
-					p[a] = m->map[a][0] * (double)i + m->map[a][1] * (double)j + m->map[a][2] *
-						(double)k + m->map[a][3];
+					p[a] = m->map[a][0] * (double)i + m->map[a][1] * (double)j +
+						m->map[a][2] * (double)k + m->map[a][3];
 				double v = moving_value(&m->moving, p, &inside);
 				if (!inside)
 					continue;
-				/* The moving value is shared between two bins: the measure is then smooth in the
-				 * parameters. */
-				size_t row = (size_t)((double)m->fixed.x[(k * d[1] + j) * d[0] + i] + 0.5) * BINS,
-					bin = (size_t)v;
+				/* The moving value is shared between two bins: the measure is
+				 * then smooth in the parameters. */
+				size_t row = (size_t)((double)m->fixed
+							      .x[(k * d[1] + j) * d[0] + i] +
+						     0.5) *
+					BINS,
+				       bin = (size_t)v;
 				double up = v - (double)bin;
 				count[row + bin] += 1 - up;
 				if (bin + 1 < BINS)
@@ -132,7 +142,8 @@ static double entropy(const double *count, size_t n, double total)
 /* (H(a) + H(b)) / H(a, b); 0 if the boxes hardly overlap. */
 static double measure(struct match *m, const double p[6], double least)
 {
-	double joint[BINS * BINS] = { 0 }, a[BINS] = { 0 }, b[BINS] = { 0 }, total = 0, affine[3][4], inv[3][4];
+	double joint[BINS * BINS] = { 0 }, a[BINS] = { 0 }, b[BINS] = { 0 }, total = 0,
+			    affine[3][4], inv[3][4];
 	struct vt_err ignored = VT_ERR_INIT;
 	struct vt_geometry moved = m->moving.grid;
 	moved_affine(affine, &m->moving.grid, m->centre, p);
@@ -141,9 +152,9 @@ static double measure(struct match *m, const double p[6], double least)
 		return 0;
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++) {
-			const double (*f)[4] = (const double (*)[4])m->fixed.grid.affine;
-			m->map[i][j] = inv[i][0] * f[0][j] + inv[i][1] * f[1][j] + inv[i][2] * f[2][j] +
-				(j == 3 ? inv[i][3] : 0);
+			const double(*f)[4] = (const double(*)[4])m->fixed.grid.affine;
+			m->map[i][j] = inv[i][0] * f[0][j] + inv[i][1] * f[1][j] +
+				inv[i][2] * f[2][j] + (j == 3 ? inv[i][3] : 0);
 		}
 	vt_parallel_for(PARTS, count_part, m);
 	for (size_t part = 0; part < PARTS; part++)
@@ -161,7 +172,8 @@ static double measure(struct match *m, const double p[6], double least)
 }
 
 /* Each parameter up and down from p; what helps is kept.  Returns the best measure. */
-static double explore(struct match *m, double p[6], double best, double turn, double shift, double least)
+static double explore(struct match *m, double p[6], double best, double turn, double shift,
+	double least)
 {
 	for (int i = 0; i < 12; i++) {
 		double old = p[i / 2];
@@ -175,7 +187,8 @@ static double explore(struct match *m, double p[6], double best, double turn, do
 	return best;
 }
 
-/* Hooke and Jeeves: explore, then try the same move again from there; the step halves when nothing helps. */
+/* Hooke and Jeeves: explore, then try the same move again from there; the step halves when
+ * nothing helps. */
 static double search(struct match *m, double p[6], double turn, double shift, double finest)
 {
 	double least = 0.1 * (double)vt_geometry_count(&m->fixed.grid), best = measure(m, p, least);
@@ -200,8 +213,8 @@ static double search(struct match *m, double p[6], double turn, double shift, do
 	return best;
 }
 
-int vt_register_rigid(struct vt_geometry *moved, const float *moving, const struct vt_geometry *moving_grid,
-	const float *fixed,
+int vt_register_rigid(struct vt_geometry *moved, const float *moving,
+	const struct vt_geometry *moving_grid, const float *fixed,
 	const struct vt_geometry *fixed_grid, struct vt_err *err)
 {
 	static const double levels[3] = { 8, 4, 2 };
@@ -215,18 +228,19 @@ int vt_register_rigid(struct vt_geometry *moved, const float *moving, const stru
 	vt_geometry_to_mm(moving_grid, middle, m->centre);
 	for (int l = 0; l < 3 && !err->code; l++) {
 		if (!image_make(&m->fixed, fixed, fixed_grid, levels[l], err) &&
-		    !image_make(&m->moving, moving, moving_grid, levels[l], err))
+			!image_make(&m->moving, moving, moving_grid, levels[l], err))
 			best = search(m, p, levels[l] * 0.0125, levels[l], levels[l] / 40);
 		free(m->fixed.x);
 		free(m->moving.x);
 		m->fixed.x = m->moving.x = NULL;
 	}
 	if (!err->code && best <= 0)
-		vt_err_set(err, VT_EDATA, "the two scans hardly overlap by their headers: nothing to register");
+		vt_err_set(err, VT_EDATA,
+			"the two scans hardly overlap by their headers: nothing to register");
 	if (!err->code) {
 		moved_affine(affine, moving_grid, m->centre, p);
 		*moved = *moving_grid;
-		vt_geometry_set_affine(moved, (const double (*)[4])affine);
+		vt_geometry_set_affine(moved, (const double(*)[4])affine);
 	}
 	free(m);
 	return err->code;

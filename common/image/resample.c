@@ -1,4 +1,5 @@
-/* resample.c - nearest, trilinear and cubic B-spline sampling, label votes, and separable resizing. */
+/* resample.c - nearest, trilinear and cubic B-spline sampling, label votes, and separable
+ * resizing. */
 #include "common/image/resample.h"
 
 #include <math.h>
@@ -8,19 +9,21 @@
 #include "common/base/parallel.h"
 
 /* Output index -> input index as one affine. */
-static int index_map(double m[3][4], const struct vt_geometry *out, const struct vt_geometry *in, struct vt_err *err)
+static int index_map(double m[3][4], const struct vt_geometry *out, const struct vt_geometry *in,
+	struct vt_err *err)
 {
 	double inv[3][4];
 	if (vt_geometry_invert(in, inv, err))
 		return err->code;
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++) {
-			m[i][j] = inv[i][0] * out->affine[0][j] + inv[i][1] * out->affine[1][j] + inv[i][2] *
-				out->affine[2][j];
+			m[i][j] = inv[i][0] * out->affine[0][j] + inv[i][1] * out->affine[1][j] +
+				inv[i][2] * out->affine[2][j];
 			if (j == 3)
 				m[i][j] += inv[i][3];
 		}
-	/* Grids that share an orientation give 1 - 1e-16 and the like: make them exact, so that equal grids copy. */
+	/* Grids that share an orientation give 1 - 1e-16 and the like: make them exact, so that
+	 * equal grids copy. */
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++)
 			if (fabs(m[i][j] - floor(m[i][j] + 0.5)) < 1e-9)
@@ -31,7 +34,7 @@ static int index_map(double m[3][4], const struct vt_geometry *out, const struct
 struct job {
 	void *out;
 	const void *in;
-	const double *coeff;     /* B-spline coefficients, VT_CUBIC only */
+	const double *coeff; /* B-spline coefficients, VT_CUBIC only */
 	const size_t *out_dim, *in_dim;
 	double map[3][4];
 	enum vt_interpolate how;
@@ -41,8 +44,8 @@ struct job {
 static void source_of(const struct job *job, size_t x, size_t y, size_t z, double p[3])
 {
 	for (int i = 0; i < 3; i++)
-		p[i] = job->map[i][0] * (double)x + job->map[i][1] * (double)y + job->map[i][2] * (double)z +
-			job->map[i][3];
+		p[i] = job->map[i][0] * (double)x + job->map[i][1] * (double)y +
+			job->map[i][2] * (double)z + job->map[i][3];
 }
 
 static bool is_outside(const struct job *job, const double p[3])
@@ -62,15 +65,18 @@ static double nearest(const struct job *job, const double p[3])
 {
 	const size_t *d = job->in_dim;
 	size_t i = clamp(floor(p[0] + 0.5), d[0]), j = clamp(floor(p[1] + 0.5), d[1]),
-		k = clamp(floor(p[2] + 0.5), d[2]);
+	       k = clamp(floor(p[2] + 0.5), d[2]);
 	return (double)((const float *)job->in)[(k * d[1] + j) * d[0] + i];
 }
 
 /* Lower and upper neighbour and the upper one's weight along each axis, borders continued. */
-static void neighbours(const struct job *job, const double p[3], size_t lo[3], size_t hi[3], double w[3])
+static void neighbours(const struct job *job, const double p[3], size_t lo[3], size_t hi[3],
+	double w[3])
 {
 	for (int i = 0; i < 3; i++) {
-		double q = p[i] < 0 ? 0 : p[i] > (double)(job->in_dim[i] - 1) ? (double)(job->in_dim[i] - 1) : p[i];
+		double q = p[i] < 0                           ? 0
+			: p[i] > (double)(job->in_dim[i] - 1) ? (double)(job->in_dim[i] - 1)
+							      : p[i];
 		lo[i] = clamp(floor(q), job->in_dim[i]);
 		hi[i] = lo[i] + 1 < job->in_dim[i] ? lo[i] + 1 : lo[i];
 		w[i] = q - (double)lo[i];
@@ -85,8 +91,10 @@ static double linear(const struct job *job, const double p[3])
 	const float *in = job->in;
 	neighbours(job, p, lo, hi, w);
 	for (int c = 0; c < 8; c++) {
-		size_t i = c & 1 ? hi[0] : lo[0], j = c & 2 ? hi[1] : lo[1], k = c & 4 ? hi[2] : lo[2];
-		double weight = (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) * (c & 4 ? w[2] : 1 - w[2]);
+		size_t i = c & 1 ? hi[0] : lo[0], j = c & 2 ? hi[1] : lo[1],
+		       k = c & 4 ? hi[2] : lo[2];
+		double weight = (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) *
+			(c & 4 ? w[2] : 1 - w[2]);
 		sum += weight * (double)in[(k * d[1] + j) * d[0] + i];
 	}
 	return sum;
@@ -139,20 +147,22 @@ static void sample_slice(void *ctx, size_t z)
 			if (!isnan(job->outside) && is_outside(job, p))
 				v = job->outside;
 			else
-				v = job->how == VT_NEAREST ? nearest(job, p) : job->how == VT_LINEAR ? linear(job, p)
-					: cubic(job, p);
+				v = job->how == VT_NEAREST      ? nearest(job, p)
+					: job->how == VT_LINEAR ? linear(job, p)
+								: cubic(job, p);
 			*out++ = (float)v;
 		}
 }
 
-/* --- B-spline prefilter: Unser, IEEE Signal Processing Magazine 16(6):22, 1999; mirror borders -------------------- */
+/* B-spline prefilter: Unser, IEEE Signal Processing Magazine 16(6):22, 1999; mirror borders. */
 
 static void prefilter_line(double *c, size_t n, size_t stride)
 {
 	const double pole = sqrt(3) - 2;
 	if (n == 1)
 		return;
-	/* First causal value: exact sum over the mirrored line, cut where the pole's power is below 1e-17. */
+	/* First causal value: exact sum over the mirrored line, cut where the pole's power is
+	 * below 1e-17. */
 	double zi = pole, sum = c[0], last = 1;
 	size_t horizon = n < 32 ? n : 32;
 	if (horizon < n) {
@@ -176,7 +186,8 @@ static void prefilter_line(double *c, size_t n, size_t stride)
 	c[0] = 6 * sum;
 	for (size_t i = 1; i < n; i++)
 		c[i * stride] += pole * c[(i - 1) * stride];
-	c[(n - 1) * stride] = pole / (pole * pole - 1) * (c[(n - 1) * stride] + pole * c[(n - 2) * stride]);
+	c[(n - 1) * stride] =
+		pole / (pole * pole - 1) * (c[(n - 1) * stride] + pole * c[(n - 2) * stride]);
 	for (size_t i = n - 1; i-- > 0;)
 		c[i * stride] = pole * (c[(i + 1) * stride] - c[i * stride]);
 }
@@ -192,8 +203,9 @@ static void prefilter(double *c, const size_t d[3])
 		prefilter_line(c + l, d[2], d[0] * d[1]);
 }
 
-int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in, const struct vt_geometry *in_grid,
-	enum vt_interpolate how, double outside, struct vt_err *err)
+int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in,
+	const struct vt_geometry *in_grid, enum vt_interpolate how, double outside,
+	struct vt_err *err)
 {
 	struct job job = { out, in, NULL, out_grid->dim, in_grid->dim, { { 0 } }, how, outside };
 	double *coeff = NULL;
@@ -222,9 +234,11 @@ static unsigned char vote(const struct job *job, const double p[3])
 	unsigned char label[8], winner = 0;
 	neighbours(job, p, lo, hi, w);
 	for (int c = 0; c < 8; c++) {
-		size_t i = c & 1 ? hi[0] : lo[0], j = c & 2 ? hi[1] : lo[1], k = c & 4 ? hi[2] : lo[2];
+		size_t i = c & 1 ? hi[0] : lo[0], j = c & 2 ? hi[1] : lo[1],
+		       k = c & 4 ? hi[2] : lo[2];
 		label[c] = ((const unsigned char *)job->in)[(k * d[1] + j) * d[0] + i];
-		weight[c] = (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) * (c & 4 ? w[2] : 1 - w[2]);
+		weight[c] = (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) *
+			(c & 4 ? w[2] : 1 - w[2]);
 	}
 	for (int c = 0; c < 8; c++) {
 		double sum = 0;
@@ -250,18 +264,20 @@ static void label_slice(void *ctx, size_t z)
 		}
 }
 
-int vt_resample_labels(unsigned char *out, const struct vt_geometry *out_grid, const unsigned char *in,
-	const struct vt_geometry *in_grid, unsigned char outside, struct vt_err *err)
+int vt_resample_labels(unsigned char *out, const struct vt_geometry *out_grid,
+	const unsigned char *in, const struct vt_geometry *in_grid, unsigned char outside,
+	struct vt_err *err)
 {
-	struct job job = { out, in, NULL, out_grid->dim, in_grid->dim, { { 0 } }, VT_LINEAR, outside };
+	struct job job = { out, in, NULL, out_grid->dim, in_grid->dim, { { 0 } }, VT_LINEAR,
+		outside };
 	if (index_map(job.map, out_grid, in_grid, err))
 		return err->code;
 	vt_parallel_for(out_grid->dim[2], label_slice, &job);
 	return 0;
 }
 
-int vt_labels_to_native(unsigned char *native, const struct vt_placement *p, const unsigned char *work,
-	struct vt_err *err)
+int vt_labels_to_native(unsigned char *native, const struct vt_placement *p,
+	const unsigned char *work, struct vt_err *err)
 {
 	static const unsigned char none = 0;
 	if (p->resampled)
@@ -269,14 +285,15 @@ int vt_labels_to_native(unsigned char *native, const struct vt_placement *p, con
 	return vt_geometry_paste(native, p, work, 1, &none, err);
 }
 
-/* --- grids -------------------------------------------------------------------------------------------------------- */
+/* --- grids --------------------------------------------------------------- */
 
 /* Affine with columns `column`, whose box centre is that of g. */
 static void centre_on(struct vt_geometry *out, const struct vt_geometry *g, const size_t dim[3],
 	const double column[3][3])
 {
-	double affine[3][4], middle[3] = { ((double)g->dim[0] - 1) / 2, ((double)g->dim[1] - 1) / 2,
-		((double)g->dim[2] - 1) / 2 };
+	double affine[3][4],
+		middle[3] = { ((double)g->dim[0] - 1) / 2, ((double)g->dim[1] - 1) / 2,
+			((double)g->dim[2] - 1) / 2 };
 	vt_geometry_to_mm(g, middle, middle);
 	for (int i = 0; i < 3; i++) {
 		affine[i][3] = middle[i];
@@ -287,7 +304,7 @@ static void centre_on(struct vt_geometry *out, const struct vt_geometry *g, cons
 	}
 	*out = *g;
 	memcpy(out->dim, dim, sizeof(out->dim));
-	vt_geometry_set_affine(out, (const double (*)[4])affine);
+	vt_geometry_set_affine(out, (const double(*)[4])affine);
 }
 
 void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g, const double spacing[3])
@@ -300,49 +317,58 @@ void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g, cons
 		for (int i = 0; i < 3; i++)
 			column[i][j] = g->affine[i][j] / g->spacing[j] * spacing[j];
 	}
-	centre_on(out, g, dim, (const double (*)[3])column);
+	centre_on(out, g, dim, (const double(*)[3])column);
 }
 
-void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *g, size_t size, double spacing)
+void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *g, size_t size,
+	double spacing)
 {
 	const size_t dim[3] = { size, size, size };
 	const double column[3][3] = { { spacing, 0, 0 }, { 0, spacing, 0 }, { 0, 0, spacing } };
 	centre_on(out, g, dim, column);
 }
 
-/* --- separable resize --------------------------------------------------------------------------------------------- */
+/* --- separable resize ---------------------------------------------------- */
 
 /* out[line o] = sum of weights * in[line i]; lines of `width` floats. */
-static void resize_lines(float *out, size_t n_out, const float *in, size_t n_in, size_t width, size_t stride)
+static void resize_lines(float *out, size_t n_out, const float *in, size_t n_in, size_t width,
+	size_t stride)
 {
 	double ratio = (double)n_in / (double)n_out, reach = ratio > 1 ? ratio : 1;
 	for (size_t o = 0; o < n_out; o++) {
 		double centre = ((double)o + 0.5) * ratio - 0.5, total = 0;
-		ptrdiff_t from = (ptrdiff_t)floor(centre - reach) + 1, to = (ptrdiff_t)ceil(centre + reach) - 1;
+		ptrdiff_t from = (ptrdiff_t)floor(centre - reach) + 1,
+			  to = (ptrdiff_t)ceil(centre + reach) - 1;
 		float *line = out + o * stride;
 		for (ptrdiff_t i = from; i <= to; i++)
 			total += 1 - fabs((double)i - centre) / reach;
 		memset(line, 0, width * sizeof(float));
 		for (ptrdiff_t i = from; i <= to; i++) {
 			float w = (float)((1 - fabs((double)i - centre) / reach) / total);
-			const float *src = in + (i < 0 ? 0 : (size_t)i >= n_in ? n_in - 1 : (size_t)i) * stride;
+			const float *src = in +
+				(i < 0                              ? 0
+						: (size_t)i >= n_in ? n_in - 1
+								    : (size_t)i) *
+					stride;
 			for (size_t k = 0; k < width; k++)
 				line[k] += w * src[k];
 		}
 	}
 }
 
-int vt_resize(float *out, const size_t od[3], const float *in, const size_t id[3], struct vt_err *err)
+int vt_resize(float *out, const size_t od[3], const float *in, const size_t id[3],
+	struct vt_err *err)
 {
 	/* y first and z second, where lines are contiguous; x last on the smaller array. */
 	float *a = malloc(id[0] * od[1] * id[2] * sizeof(float) + 4),
-		*b = malloc(id[0] * od[1] * od[2] * sizeof(float) + 4);
+	      *b = malloc(id[0] * od[1] * od[2] * sizeof(float) + 4);
 	int rc = 0;
 	if (!a || !b) {
 		rc = vt_err_nomem(err, id[0] * od[1] * (id[2] + od[2]) * sizeof(float));
 	} else {
 		for (size_t z = 0; z < id[2]; z++)
-			resize_lines(a + z * id[0] * od[1], od[1], in + z * id[0] * id[1], id[1], id[0], id[0]);
+			resize_lines(a + z * id[0] * od[1], od[1], in + z * id[0] * id[1], id[1],
+				id[0], id[0]);
 		resize_lines(b, od[2], a, id[2], id[0] * od[1], id[0] * od[1]);
 		for (size_t row = 0; row < od[1] * od[2]; row++)
 			resize_lines(out + row * od[0], od[0], b + row * id[0], id[0], 1, 1);

@@ -1,7 +1,7 @@
 /* resample.h - the same content on another grid.
  *
- * Coordinates go through both affines in double.  Outside the input: images are continued by their border voxel, labels
- * are `fill`.  Results do not depend on the number of threads. */
+ * Coordinates go through both affines in double.  Outside the input: images are continued by
+ * their border voxel, labels are `fill`.  Results do not depend on the number of threads. */
 #ifndef COMMON_IMAGE_RESAMPLE_H
 #define COMMON_IMAGE_RESAMPLE_H
 
@@ -12,33 +12,42 @@
 #include "common/image/geometry.h"
 
 enum vt_interpolate {
-	VT_NEAREST = 1,          /* nearest voxel, ties to the higher index */
-	VT_LINEAR,               /* trilinear */
-	VT_CUBIC,                /* cubic B-spline with prefilter, mirrored borders */
+	VT_NEAREST = 1, /* nearest voxel, ties to the higher index */
+	VT_LINEAR,      /* trilinear */
+	VT_CUBIC,       /* cubic B-spline with prefilter, mirrored borders */
 };
 
-/* out: [z, y, x] of out_grid, caller's.  Where out_grid's point lies more than half a voxel outside the input, the
- * value is `outside`; NaN there means "continue the border voxel" instead. */
-int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in, const struct vt_geometry *in_grid,
-	enum vt_interpolate how, double outside, struct vt_err *err);
-
-/* Each label's indicator is interpolated trilinearly; the largest wins, ties to the lower label.  No label appears that
- * is not in the input. */
-int vt_resample_labels(unsigned char *out, const struct vt_geometry *out_grid, const unsigned char *in,
-	const struct vt_geometry *in_grid, unsigned char outside, struct vt_err *err);
-
-/* A label map on p->work -> the scan's own voxels, 0 outside the work grid: one to one where nothing was resampled,
- * else by vt_resample_labels.  native: vt_geometry_count(&p->native) bytes. */
-int vt_labels_to_native(unsigned char *native, const struct vt_placement *p, const unsigned char *work,
+/* out: [z, y, x] of out_grid, caller's.  Where out_grid's point lies more than half a voxel
+ * outside the input, the value is `outside`; NaN there means "continue the border voxel"
+ * instead. */
+int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in,
+	const struct vt_geometry *in_grid, enum vt_interpolate how, double outside,
 	struct vt_err *err);
 
-/* The grid with the same box as `g` at another spacing: sizes rounded to the nearest, at least 1, box centres equal. */
-void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g, const double spacing[3]);
+/* Each label's indicator is interpolated trilinearly; the largest wins, ties to the lower label.
+ * No label appears that is not in the input. */
+int vt_resample_labels(unsigned char *out, const struct vt_geometry *out_grid,
+	const unsigned char *in, const struct vt_geometry *in_grid, unsigned char outside,
+	struct vt_err *err);
+
+/* A label map on p->work -> the scan's own voxels, 0 outside the work grid: one to one where
+ * nothing was resampled, else by vt_resample_labels. native: vt_geometry_count(&p->native)
+ * bytes. */
+int vt_labels_to_native(unsigned char *native, const struct vt_placement *p,
+	const unsigned char *work, struct vt_err *err);
+
+/* The grid with the same box as `g` at another spacing: sizes rounded to the nearest, at least
+ * 1, box centres equal. */
+void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g,
+	const double spacing[3]);
 
 /* size^3 voxels of `spacing` mm, axes R-A-S, centred on the centre of g. */
-void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *g, size_t size, double spacing);
+void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *g, size_t size,
+	double spacing);
 
-/* Separable resize of [z, y, x] with a triangle kernel that widens when an axis shrinks: anti-aliased linear. */
-int vt_resize(float *out, const size_t out_dim[3], const float *in, const size_t in_dim[3], struct vt_err *err);
+/* Separable resize of [z, y, x] with a triangle kernel that widens when an axis shrinks:
+ * anti-aliased linear. */
+int vt_resize(float *out, const size_t out_dim[3], const float *in, const size_t in_dim[3],
+	struct vt_err *err);
 
 #endif

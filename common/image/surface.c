@@ -22,14 +22,14 @@ static void unit(double v[3])
 
 static void icosahedron(struct vt_surface *s)
 {
-	static const unsigned faces[20][3] = { { 0, 11, 5 }, { 0, 5, 1 }, { 0, 1, 7 }, { 0, 7, 10 }, { 0, 10, 11 },
-		{ 1, 5, 9 },
-		{ 5, 11, 4 }, { 11, 10, 2 }, { 10, 7, 6 }, { 7, 1, 8 }, { 3, 9, 4 }, { 3, 4, 2 }, { 3, 2, 6 },
-			{ 3, 6, 8 },
-		{ 3, 8, 9 }, { 4, 9, 5 }, { 2, 4, 11 }, { 6, 2, 10 }, { 8, 6, 7 }, { 9, 8, 1 } };
+	static const unsigned faces[20][3] = { { 0, 11, 5 }, { 0, 5, 1 }, { 0, 1, 7 }, { 0, 7, 10 },
+		{ 0, 10, 11 }, { 1, 5, 9 }, { 5, 11, 4 }, { 11, 10, 2 }, { 10, 7, 6 }, { 7, 1, 8 },
+		{ 3, 9, 4 }, { 3, 4, 2 }, { 3, 2, 6 }, { 3, 6, 8 }, { 3, 8, 9 }, { 4, 9, 5 },
+		{ 2, 4, 11 }, { 6, 2, 10 }, { 8, 6, 7 }, { 9, 8, 1 } };
 	const double t = (1 + sqrt(5)) / 2;
-	const double v[12][3] = { { -1, t, 0 }, { 1, t, 0 }, { -1, -t, 0 }, { 1, -t, 0 }, { 0, -1, t }, { 0, 1, t },
-		{ 0, -1, -t }, { 0, 1, -t }, { t, 0, -1 }, { t, 0, 1 }, { -t, 0, -1 }, { -t, 0, 1 } };
+	const double v[12][3] = { { -1, t, 0 }, { 1, t, 0 }, { -1, -t, 0 }, { 1, -t, 0 },
+		{ 0, -1, t }, { 0, 1, t }, { 0, -1, -t }, { 0, 1, -t }, { t, 0, -1 }, { t, 0, 1 },
+		{ -t, 0, -1 }, { -t, 0, 1 } };
 	memcpy(s->at, v, sizeof(v));
 	memcpy(s->face, faces, sizeof(faces));
 	s->n_vertices = 12;
@@ -38,7 +38,8 @@ static void icosahedron(struct vt_surface *s)
 		unit(s->at[i]);
 }
 
-/* Vertex in the middle of edge (a, b), made once.  seen is indexed by the smaller end: up to 6 (larger end, vertex). */
+/* Vertex in the middle of edge (a, b), made once. seen is indexed by the smaller end: up to 6
+ * (larger end, vertex). */
 static unsigned midpoint(struct vt_surface *s, unsigned a, unsigned b, unsigned (*seen)[12])
 {
 	unsigned lo = a < b ? a : b, hi = a < b ? b : a, *slot = seen[lo];
@@ -65,16 +66,19 @@ static void subdivide(struct vt_surface *s, unsigned (*seen)[12], unsigned (*old
 	s->n_faces = 0;
 	for (size_t f = 0; f < n_old; f++) {
 		unsigned a = old[f][0], b = old[f][1], c = old[f][2];
-		unsigned ab = midpoint(s, a, b, seen), bc = midpoint(s, b, c, seen), ca = midpoint(s, c, a, seen);
-		const unsigned add[4][3] = { { a, ab, ca }, { b, bc, ab }, { c, ca, bc }, { ab, bc, ca } };
+		unsigned ab = midpoint(s, a, b, seen), bc = midpoint(s, b, c, seen),
+			 ca = midpoint(s, c, a, seen);
+		const unsigned add[4][3] = { { a, ab, ca }, { b, bc, ab }, { c, ca, bc },
+			{ ab, bc, ca } };
 		memcpy(s->face[s->n_faces], add, sizeof(add));
 		s->n_faces += 4;
 	}
 }
 
-/* Neighbour that follows `from` in the ring around v: the third corner of the face (v, from, third). */
-static unsigned next_around(const struct vt_surface *s, const unsigned (*faces_of)[6], const unsigned char *n_faces_of,
-	size_t v, unsigned from)
+/* Neighbour that follows `from` in the ring around v: the third corner of the face (v, from,
+ * third). */
+static unsigned next_around(const struct vt_surface *s, const unsigned (*faces_of)[6],
+	const unsigned char *n_faces_of, size_t v, unsigned from)
 {
 	for (int i = 0; i < n_faces_of[v]; i++) {
 		const unsigned *f = s->face[faces_of[v][i]];
@@ -99,8 +103,8 @@ static void rings(struct vt_surface *s, unsigned (*faces_of)[6], unsigned char *
 		s->n_around[v] = n_faces_of[v];
 		s->around[v][0] = f[(c + 1) % 3];
 		for (int i = 1; i < s->n_around[v]; i++)
-			s->around[v][i] = next_around(s, (const unsigned (*)[6])faces_of, n_faces_of, v,
-				s->around[v][i - 1]);
+			s->around[v][i] = next_around(s, (const unsigned(*)[6])faces_of, n_faces_of,
+				v, s->around[v][i - 1]);
 	}
 }
 
@@ -108,15 +112,16 @@ int vt_surface_icosphere(struct vt_surface *out, unsigned levels, struct vt_err 
 {
 	size_t quarter = (size_t)1 << (2 * levels), nv = 10 * quarter + 2, nf = 20 * quarter;
 	struct vt_surface s = { 0 };
-	unsigned (*seen)[12] = malloc(nv * sizeof(*seen)), (*old)[3] = malloc(nf * sizeof(*old));
-	unsigned (*faces_of)[6] = malloc(nv * sizeof(*faces_of));
+	unsigned(*seen)[12] = malloc(nv * sizeof(*seen)), (*old)[3] = malloc(nf * sizeof(*old));
+	unsigned(*faces_of)[6] = malloc(nv * sizeof(*faces_of));
 	unsigned char *n_faces_of = malloc(nv);
 	s.at = malloc(nv * sizeof(*s.at));
 	s.face = malloc(nf * sizeof(*s.face));
 	s.around = malloc(nv * sizeof(*s.around));
 	s.n_around = malloc(nv);
 	int rc = 0;
-	if (!seen || !old || !faces_of || !n_faces_of || !s.at || !s.face || !s.around || !s.n_around) {
+	if (!seen || !old || !faces_of || !n_faces_of || !s.at || !s.face || !s.around ||
+		!s.n_around) {
 		rc = vt_err_nomem(err, nv * 256);
 		vt_surface_release(&s);
 	} else {
@@ -147,10 +152,11 @@ void vt_surface_normals(const struct vt_surface *s, double (*normal)[3])
 	for (size_t v = 0; v < s->n_vertices; v++) {
 		double sum[3] = { 0, 0, 0 };
 		for (int i = 0; i < s->n_around[v]; i++) {
-			const double *p = s->at[s->around[v][i]], *q = s->at[s->around[v][(i + 1) % s->n_around[v]]],
-				*o = s->at[v];
+			const double *p = s->at[s->around[v][i]],
+				     *q = s->at[s->around[v][(i + 1) % s->n_around[v]]],
+				     *o = s->at[v];
 			double a[3] = { p[0] - o[0], p[1] - o[1], p[2] - o[2] },
-				b[3] = { q[0] - o[0], q[1] - o[1], q[2] - o[2] }, n[3];
+			       b[3] = { q[0] - o[0], q[1] - o[1], q[2] - o[2] }, n[3];
 			cross(n, a, b);
 			for (int c = 0; c < 3; c++)
 				sum[c] += n[c];
@@ -167,16 +173,18 @@ double vt_surface_edge(const struct vt_surface *s)
 	for (size_t v = 0; v < s->n_vertices; v++)
 		for (int i = 0; i < s->n_around[v]; i++, n++) {
 			const double *a = s->at[v], *b = s->at[s->around[v][i]];
-			sum += sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]) + (a[2] - b[2]) *
-				(a[2] - b[2]));
+			sum += sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]) +
+				(a[2] - b[2]) * (a[2] - b[2]));
 		}
 	return n ? sum / (double)n : 0;
 }
 
-/* Signed crossings of one triangle with the columns (i, j): +1 at the first k above the crossing if it faces down. */
+/* Signed crossings of one triangle with the columns (i, j): +1 at the first k above the crossing
+ * if it faces down. */
 static void cross_columns(short *crossing, const size_t dim[3], const double p[3][3])
 {
-	double area = (p[1][0] - p[0][0]) * (p[2][1] - p[0][1]) - (p[2][0] - p[0][0]) * (p[1][1] - p[0][1]);
+	double area = (p[1][0] - p[0][0]) * (p[2][1] - p[0][1]) -
+		(p[2][0] - p[0][0]) * (p[1][1] - p[0][1]);
 	double lo[2], hi[2];
 	if (area == 0)
 		return;
@@ -189,7 +197,8 @@ static void cross_columns(short *crossing, const size_t dim[3], const double p[3
 			double w[3];
 			for (int c = 0; c < 3; c++) {
 				const double *a = p[(c + 1) % 3], *b = p[(c + 2) % 3];
-				w[c] = ((b[0] - a[0]) * (y - a[1]) - (x - a[0]) * (b[1] - a[1])) / area;
+				w[c] = ((b[0] - a[0]) * (y - a[1]) - (x - a[0]) * (b[1] - a[1])) /
+					area;
 			}
 			if (w[0] < 0 || w[1] < 0 || w[2] < 0)
 				continue;
@@ -197,13 +206,13 @@ static void cross_columns(short *crossing, const size_t dim[3], const double p[3
 			if (z >= (double)dim[2])
 				continue;
 			size_t k = z < 0 ? 0 : (size_t)z;
-			crossing[(k * dim[1] + (size_t)y) * dim[0] + (size_t)x] += area > 0 ? -1 : 1;
+			crossing[(k * dim[1] + (size_t)y) * dim[0] + (size_t)x] +=
+				area > 0 ? -1 : 1;
 		}
 }
 
-int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, size_t *n_twisted, const size_t dim[3],
-	double step,
-	struct vt_err *err)
+int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, size_t *n_twisted,
+	const size_t dim[3], double step, struct vt_err *err)
 {
 	size_t slice = dim[0] * dim[1], n = slice * dim[2];
 	short *crossing = calloc(n + 1, sizeof(*crossing));
@@ -211,13 +220,14 @@ int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, size_t *n_t
 		return vt_err_nomem(err, n * sizeof(*crossing));
 	for (size_t f = 0; f < s->n_faces; f++) {
 		double p[3][3];
-		/* The offsets keep columns off edges and corners, where one crossing could count twice. */
+		/* The offsets keep columns off edges and corners, where one crossing could count
+		 * twice. */
 		for (int i = 0; i < 3; i++) {
 			p[i][0] = s->at[s->face[f][i]][0] / step + 1.234567e-6;
 			p[i][1] = s->at[s->face[f][i]][1] / step + 2.718281e-6;
 			p[i][2] = s->at[s->face[f][i]][2] / step;
 		}
-		cross_columns(crossing, dim, (const double (*)[3])p);
+		cross_columns(crossing, dim, (const double(*)[3])p);
 	}
 	*n_twisted = 0;
 	for (size_t i = 0; i < n; i++) {

@@ -1,6 +1,6 @@
-/* volume.c - NIfTI files.  Header layouts, byte orders and codes are nifti_clib's business; the bytes are ours, because
- * a reader that trusts the header's sizes can be made to ask for terabytes, and because whole-buffer inflate is twice
- * as fast. */
+/* volume.c - NIfTI files.  Header layouts, byte orders and codes are nifti_clib's business; the
+ * bytes are ours, because a reader that trusts the header's sizes can be made to ask for
+ * terabytes, and because whole-buffer inflate is twice as fast. */
 #include "common/image/volume.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 struct header {
 	int version;
 	bool swapped;
-	bool pair;               /* voxels in a file of their own */
+	bool pair; /* voxels in a file of their own */
 	int64_t dim[8];
 	int datatype, bitpix;
 	double vox_offset, slope, inter;
@@ -32,10 +32,16 @@ static const struct {
 	int code;
 	enum vt_dtype type;
 } codes[] = {
-	{ DT_UINT8, VT_U8 },   { DT_INT8, VT_I8 },     { DT_UINT16, VT_U16 }, { DT_INT16, VT_I16 },
-		{ DT_UINT32, VT_U32 },
-	{ DT_INT32, VT_I32 },  { DT_UINT64, VT_U64 },  { DT_INT64, VT_I64 },  { DT_FLOAT32, VT_F32 },
-		{ DT_FLOAT64, VT_F64 },
+	{ DT_UINT8, VT_U8 },
+	{ DT_INT8, VT_I8 },
+	{ DT_UINT16, VT_U16 },
+	{ DT_INT16, VT_I16 },
+	{ DT_UINT32, VT_U32 },
+	{ DT_INT32, VT_I32 },
+	{ DT_UINT64, VT_U64 },
+	{ DT_INT64, VT_I64 },
+	{ DT_FLOAT32, VT_F32 },
+	{ DT_FLOAT64, VT_F64 },
 };
 
 static bool ends_with(const char *s, const char *tail)
@@ -44,7 +50,7 @@ static bool ends_with(const char *s, const char *tail)
 	return n >= m && !strcmp(s + n - m, tail);
 }
 
-/* --- header: bytes -> struct header ------------------------------------------------------------------------------- */
+/* --- header: bytes -> struct header -------------------------------------- */
 
 static void from_nifti1(struct header *h, const nifti_1_header *n)
 {
@@ -57,7 +63,8 @@ static void from_nifti1(struct header *h, const nifti_1_header *n)
 		h->srow[1][i] = n->srow_y[i];
 		h->srow[2][i] = n->srow_z[i];
 	}
-	const double q[6] = { n->quatern_b, n->quatern_c, n->quatern_d, n->qoffset_x, n->qoffset_y, n->qoffset_z };
+	const double q[6] = { n->quatern_b, n->quatern_c, n->quatern_d, n->qoffset_x, n->qoffset_y,
+		n->qoffset_z };
 	memcpy(h->quatern, q, sizeof(h->quatern));
 	memcpy(h->qoffset, q + 3, sizeof(h->qoffset));
 	h->datatype = n->datatype;
@@ -80,7 +87,8 @@ static void from_nifti2(struct header *h, const nifti_2_header *n)
 		h->srow[1][i] = n->srow_y[i];
 		h->srow[2][i] = n->srow_z[i];
 	}
-	const double q[6] = { n->quatern_b, n->quatern_c, n->quatern_d, n->qoffset_x, n->qoffset_y, n->qoffset_z };
+	const double q[6] = { n->quatern_b, n->quatern_c, n->quatern_d, n->qoffset_x, n->qoffset_y,
+		n->qoffset_z };
 	memcpy(h->quatern, q, sizeof(h->quatern));
 	memcpy(h->qoffset, q + 3, sizeof(h->qoffset));
 	h->datatype = n->datatype;
@@ -97,7 +105,8 @@ static int magic_error(const char *magic, size_t n, struct vt_err *err)
 	char text[64] = "";
 	for (size_t i = 0; i < n; i++)
 		snprintf(text + 3 * i, 4, "%02x ", (unsigned char)magic[i]);
-	return vt_err_set(err, VT_EDATA, "magic bytes are %s- not NIfTI (an ANALYZE 7.5 file must be converted first)",
+	return vt_err_set(err, VT_EDATA,
+		"magic bytes are %s- not NIfTI (an ANALYZE 7.5 file must be converted first)",
 		text);
 }
 
@@ -131,15 +140,18 @@ static int header2(struct header *h, const unsigned char *bytes, struct vt_err *
 static int check_sizes(struct header *h, struct vt_err *err)
 {
 	if (h->dim[0] < 1 || h->dim[0] > 7)
-		return vt_err_set(err, VT_EDATA, "dim[0] is %lld, want 1 to 7", (long long)h->dim[0]);
+		return vt_err_set(err, VT_EDATA, "dim[0] is %lld, want 1 to 7",
+			(long long)h->dim[0]);
 	h->n = h->n_frames = 1;
 	for (int i = 1; i < 8; i++) {
 		if (i > h->dim[0])
 			h->dim[i] = 1;
 		if (h->dim[i] < 1)
-			return vt_err_set(err, VT_EDATA, "dim[%d] is %lld, want at least 1", i, (long long)h->dim[i]);
+			return vt_err_set(err, VT_EDATA, "dim[%d] is %lld, want at least 1", i,
+				(long long)h->dim[i]);
 		if (__builtin_mul_overflow(h->n, (size_t)h->dim[i], &h->n) || h->n > SIZE_MAX / 16)
-			return vt_err_set(err, VT_EDATA, "dim[1..%d] multiply to more voxels than can be addressed", i);
+			return vt_err_set(err, VT_EDATA,
+				"dim[1..%d] multiply to more voxels than can be addressed", i);
 		if (i > 3)
 			h->n_frames *= (size_t)h->dim[i];
 	}
@@ -147,21 +159,23 @@ static int check_sizes(struct header *h, struct vt_err *err)
 		if (codes[i].code == h->datatype)
 			h->dtype = codes[i].type;
 	if (!h->dtype)
-		return vt_err_set(err, VT_EDATA, "datatype is %d (%s), want an integer of 8 to 64 bits, float32 or "
+		return vt_err_set(err, VT_EDATA,
+			"datatype is %d (%s), want an integer of 8 to 64 bits, float32 or "
 			"float64",
 			h->datatype, nifti_datatype_string(h->datatype));
 	if (h->bitpix != 8 * (int)vt_dtype_size(h->dtype))
 		return vt_err_set(err, VT_EDATA, "bitpix is %d, but %s has %zu bits", h->bitpix,
-			vt_dtype_name(h->dtype),
-			8 * vt_dtype_size(h->dtype));
+			vt_dtype_name(h->dtype), 8 * vt_dtype_size(h->dtype));
 	return 0;
 }
 
 static int check_offset(const struct header *h, struct vt_err *err)
 {
 	double least = h->pair ? 0 : h->version == 1 ? 352 : 544;
-	if (!(h->vox_offset >= least && h->vox_offset < 9e15) || h->vox_offset != floor(h->vox_offset))
-		return vt_err_set(err, VT_EDATA, "vox_offset is %g, want a whole number of at least %g", h->vox_offset,
+	if (!(h->vox_offset >= least && h->vox_offset < 9e15) ||
+		h->vox_offset != floor(h->vox_offset))
+		return vt_err_set(err, VT_EDATA,
+			"vox_offset is %g, want a whole number of at least %g", h->vox_offset,
 			least);
 	return 0;
 }
@@ -173,12 +187,14 @@ static int check_scaling(struct header *h, struct vt_err *err)
 		h->inter = 0;
 	}
 	if (!isfinite(h->slope) || !isfinite(h->inter))
-		return vt_err_set(err, VT_EDATA, "scl_slope is %g and scl_inter %g, want finite numbers", h->slope,
+		return vt_err_set(err, VT_EDATA,
+			"scl_slope is %g and scl_inter %g, want finite numbers", h->slope,
 			h->inter);
 	return 0;
 }
 
-static int header_parse(struct header *h, const unsigned char *bytes, size_t size, struct vt_err *err)
+static int header_parse(struct header *h, const unsigned char *bytes, size_t size,
+	struct vt_err *err)
 {
 	int32_t sizeof_hdr = 0;
 	memset(h, 0, sizeof(*h));
@@ -190,10 +206,11 @@ static int header_parse(struct header *h, const unsigned char *bytes, size_t siz
 	h->swapped = turned == 348 || turned == 540;
 	int32_t want = h->swapped ? turned : sizeof_hdr;
 	if (want != 348 && want != 540)
-		return vt_err_set(err, VT_EDATA, "sizeof_hdr is %d, want 348 or 540: not a NIfTI file",
-			(int)sizeof_hdr);
+		return vt_err_set(err, VT_EDATA,
+			"sizeof_hdr is %d, want 348 or 540: not a NIfTI file", (int)sizeof_hdr);
 	if (size < (size_t)want)
-		return vt_err_set(err, VT_EDATA, "it ends inside the header (%zu bytes, want %d)", size, (int)want);
+		return vt_err_set(err, VT_EDATA, "it ends inside the header (%zu bytes, want %d)",
+			size, (int)want);
 	h->version = want == 348 ? 1 : 2;
 	if (want == 348 ? header1(h, bytes, err) : header2(h, bytes, err))
 		return err->code;
@@ -202,21 +219,23 @@ static int header_parse(struct header *h, const unsigned char *bytes, size_t siz
 	return 0;
 }
 
-/* --- geometry ----------------------------------------------------------------------------------------------------- */
+/* --- geometry ------------------------------------------------------------ */
 
 static bool qform_affine(double affine[3][4], const struct header *h, double qfac)
 {
 	double s = 0;
 	for (int i = 0; i < 3; i++) {
 		s += h->quatern[i] * h->quatern[i];
-		if (!(h->pixdim[i + 1] > 0 && isfinite(h->pixdim[i + 1])) || !isfinite(h->qoffset[i]))
+		if (!(h->pixdim[i + 1] > 0 && isfinite(h->pixdim[i + 1])) ||
+			!isfinite(h->qoffset[i]))
 			return false;
 	}
-	/* Float32 fields of a unit quaternion stay within a few ulp of 1; more is not a rotation. */
+	/* Float32 fields of a unit quaternion stay within a few ulp of 1; more is not a
+	 * rotation. */
 	if (!(s <= 1 + 1e-5))
 		return false;
-	/* nifti_clib takes a as 0 where a*a < 1e-7, which turns a half-turn's axes by up to 0.02 degrees; nibabel does
-	 * not. */
+	/* nifti_clib takes a as 0 where a*a < 1e-7, which turns a half-turn's axes by up to 0.02
+	 * degrees; nibabel does not. */
 	double w = sqrt(fmax(0, 1 - s)), x = h->quatern[0], y = h->quatern[1], z = h->quatern[2];
 	const double r[3][3] = {
 		{ w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y) },
@@ -231,7 +250,8 @@ static bool qform_affine(double affine[3][4], const struct header *h, double qfa
 	return true;
 }
 
-/* Neither form: the box centred at 0, x to the left, as nibabel and the old ANALYZE tools have it. */
+/* Neither form: the box centred at 0, x to the left, as nibabel and the old ANALYZE tools have
+ * it. */
 static void pixdim_affine(double affine[3][4], const struct header *h)
 {
 	memset(affine, 0, 12 * sizeof(double));
@@ -245,8 +265,8 @@ static void pixdim_affine(double affine[3][4], const struct header *h)
 static void set_spacing(struct vt_geometry *g)
 {
 	for (int j = 0; j < 3; j++)
-		g->spacing[j] = sqrt(g->affine[0][j] * g->affine[0][j] + g->affine[1][j] * g->affine[1][j] +
-			g->affine[2][j] * g->affine[2][j]);
+		g->spacing[j] = sqrt(g->affine[0][j] * g->affine[0][j] +
+			g->affine[1][j] * g->affine[1][j] + g->affine[2][j] * g->affine[2][j]);
 }
 
 static int geometry_of(struct vt_geometry *g, const struct header *h, struct vt_err *err)
@@ -270,11 +290,12 @@ static int geometry_of(struct vt_geometry *g, const struct header *h, struct vt_
 		memcpy(g->affine, h->srow, sizeof(g->affine));
 	} else if (h->qform_code > 0) {
 		if (!qform)
-			return vt_err_set(err, VT_EDATA, "qform is not a rotation with positive spacings: quatern (%g, "
+			return vt_err_set(err, VT_EDATA,
+				"qform is not a rotation with positive spacings: quatern (%g, "
 				"%g, %g), "
-				"pixdim (%g, %g, %g); give the file a valid qform or sform", h->quatern[0],
-				h->quatern[1], h->quatern[2],
-				h->pixdim[1], h->pixdim[2], h->pixdim[3]);
+				"pixdim (%g, %g, %g); give the file a valid qform or sform",
+				h->quatern[0], h->quatern[1], h->quatern[2], h->pixdim[1],
+				h->pixdim[2], h->pixdim[3]);
 		g->form = VT_FORM_QFORM;
 		memcpy(g->affine, q.affine, sizeof(g->affine));
 	} else {
@@ -283,7 +304,10 @@ static int geometry_of(struct vt_geometry *g, const struct header *h, struct vt_
 	}
 	set_spacing(g);
 	if (vt_geometry_check(g, err))
-		return vt_err_prefix(err, "%s", h->sform_code > 0 ? "sform" : h->qform_code > 0 ? "qform" : "pixdim");
+		return vt_err_prefix(err, "%s",
+			h->sform_code > 0           ? "sform"
+				: h->qform_code > 0 ? "qform"
+						    : "pixdim");
 	/* A form that is not valid is not carried on: it would reach outputs as NaN. */
 	if (!qform) {
 		g->qform_code = 0;
@@ -302,7 +326,7 @@ static int geometry_of(struct vt_geometry *g, const struct header *h, struct vt_
 	return 0;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------- */
 
 static void swap_samples(void *raw, size_t n, size_t size)
 {
@@ -317,19 +341,21 @@ static void swap_samples(void *raw, size_t n, size_t size)
 		c[i] = __builtin_bswap64(c[i]);
 }
 
-/* The voxel bytes of the mapped file -> v->storage, v->raw.  Nothing is allocated before the file is known to be able
- * to hold what the header claims. */
-static int read_samples(struct vt_volume *v, const struct header *h, const struct vt_map *m, struct vt_err *err)
+/* The voxel bytes of the mapped file -> v->storage, v->raw.  Nothing is allocated before the
+ * file is known to be able to hold what the header claims. */
+static int read_samples(struct vt_volume *v, const struct header *h, const struct vt_map *m,
+	struct vt_err *err)
 {
 	size_t size = vt_dtype_size(h->dtype), offset = (size_t)h->vox_offset, nbytes = h->n * size;
 	bool gz = vt_gzip_is(m->data, m->size);
 	size_t most = gz ? vt_gzip_bound(m->size) : m->size;
 	if (offset > most || nbytes > most - offset)
-		return vt_err_set(err, VT_EDATA, "%lld x %lld x %lld x %zu %s voxels from byte %zu on need %zu bytes, "
+		return vt_err_set(err, VT_EDATA,
+			"%lld x %lld x %lld x %zu %s voxels from byte %zu on need %zu bytes, "
 			"the file %s %zu",
-			(long long)h->dim[1], (long long)h->dim[2], (long long)h->dim[3], h->n_frames,
-			vt_dtype_name(h->dtype), offset,
-			offset + nbytes, gz ? "can hold at most" : "has", most);
+			(long long)h->dim[1], (long long)h->dim[2], (long long)h->dim[3],
+			h->n_frames, vt_dtype_name(h->dtype), offset, offset + nbytes,
+			gz ? "can hold at most" : "has", most);
 	size_t need = gz ? offset + nbytes : nbytes;
 	v->storage = vt_voxels_alloc(need);
 	if (!v->storage)
@@ -356,7 +382,8 @@ static char *image_beside(const char *path)
 {
 	size_t n = strlen(path);
 	n -= ends_with(path, ".gz") ? 7 : 4;
-	char *plain = vt_asprintf("%.*s.img", (int)n, path), *gz = vt_asprintf("%.*s.img.gz", (int)n, path);
+	char *plain = vt_asprintf("%.*s.img", (int)n, path),
+	     *gz = vt_asprintf("%.*s.img.gz", (int)n, path);
 	char *found = vt_fs_exists(plain) ? plain : vt_fs_exists(gz) ? gz : NULL;
 	if (found != plain)
 		free(plain);
@@ -371,13 +398,15 @@ static bool is_pair_name(const char *path)
 		ends_with(path, ".img.gz");
 }
 
-/* "x.img" -> "x.hdr" (or "x.hdr.gz" if only that exists); other names as they are.  Caller frees. */
+/* "x.img" -> "x.hdr" (or "x.hdr.gz" if only that exists); other names as they are.  Caller
+ * frees. */
 static char *header_path(const char *path)
 {
 	if (!ends_with(path, ".img") && !ends_with(path, ".img.gz"))
 		return vt_xstrdup(path);
 	size_t n = strlen(path) - (ends_with(path, ".gz") ? 7 : 4);
-	char *plain = vt_asprintf("%.*s.hdr", (int)n, path), *gz = vt_asprintf("%.*s.hdr.gz", (int)n, path);
+	char *plain = vt_asprintf("%.*s.hdr", (int)n, path),
+	     *gz = vt_asprintf("%.*s.hdr.gz", (int)n, path);
 	char *found = vt_fs_exists(gz) && !vt_fs_exists(plain) ? gz : plain;
 	free(found == plain ? gz : plain);
 	return found;
@@ -396,16 +425,19 @@ static int header_from_map(struct header *h, const struct vt_map *m, struct vt_e
 	return header_parse(h, head, got, err);
 }
 
-static int read_pair(struct vt_volume *v, const struct header *h, const char *path, struct vt_err *err)
+static int read_pair(struct vt_volume *v, const struct header *h, const char *path,
+	struct vt_err *err)
 {
 	struct vt_map m = { 0 };
 	if (!is_pair_name(path))
-		return vt_err_set(err, VT_EDATA, "magic says the voxels are in an .img file, but the name is not .hdr: "
+		return vt_err_set(err, VT_EDATA,
+			"magic says the voxels are in an .img file, but the name is not .hdr: "
 			"rename the "
 			"pair or convert it to one file");
 	char *img = image_beside(path);
 	if (!img)
-		return vt_err_set(err, VT_EDATA, "its voxels are missing: there is no .img or .img.gz beside it");
+		return vt_err_set(err, VT_EDATA,
+			"its voxels are missing: there is no .img or .img.gz beside it");
 	int rc = vt_fs_map(&m, img, err);
 	if (!rc)
 		rc = read_samples(v, h, &m, err);
@@ -414,14 +446,15 @@ static int read_pair(struct vt_volume *v, const struct header *h, const char *pa
 	return rc;
 }
 
-static int read_mapped(struct vt_volume *v, const char *path, const struct vt_map *m, unsigned flags,
-	struct vt_err *err)
+static int read_mapped(struct vt_volume *v, const char *path, const struct vt_map *m,
+	unsigned flags, struct vt_err *err)
 {
 	struct header h;
 	if (header_from_map(&h, m, err) || geometry_of(&v->geometry, &h, err))
 		return err->code;
 	if (h.n_frames > 1 && !(flags & VT_VOLUME_FRAMES))
-		return vt_err_set(err, VT_EDATA, "it has %zu frames (dim[4..7]), want one volume: split it first",
+		return vt_err_set(err, VT_EDATA,
+			"it has %zu frames (dim[4..7]), want one volume: split it first",
 			h.n_frames);
 	v->n = h.n;
 	v->n_frames = h.n_frames;
@@ -465,7 +498,7 @@ void vt_volume_release(struct vt_volume *v)
 	v->raw = v->storage = NULL;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------- */
 
 static int nifti_code(enum vt_dtype t)
 {
@@ -476,35 +509,36 @@ static int nifti_code(enum vt_dtype t)
 }
 
 /* Fields of the two header structs have equal names and different types. */
-#define FILL(h, g, t) do { \
-	(h).dim[0] = 3; \
-	(h).pixdim[0] = (g)->qfac < 0 ? -1 : 1; \
-	for (int i_ = 0; i_ < 3; i_++) { \
-		(h).dim[i_ + 1] = (int16_t)(g)->dim[i_]; \
-		(h).pixdim[i_ + 1] = (float)(g)->pixdim[i_]; \
-	} \
-	for (int i_ = 4; i_ < 8; i_++) { \
-		(h).dim[i_] = 1; \
-		(h).pixdim[i_] = 1; \
-	} \
-	for (int i_ = 0; i_ < 4; i_++) { \
-		(h).srow_x[i_] = (float)(g)->sform[0][i_]; \
-		(h).srow_y[i_] = (float)(g)->sform[1][i_]; \
-		(h).srow_z[i_] = (float)(g)->sform[2][i_]; \
-	} \
-	(h).quatern_b = (float)(g)->quatern[0]; \
-	(h).quatern_c = (float)(g)->quatern[1]; \
-	(h).quatern_d = (float)(g)->quatern[2]; \
-	(h).qoffset_x = (float)(g)->qoffset[0]; \
-	(h).qoffset_y = (float)(g)->qoffset[1]; \
-	(h).qoffset_z = (float)(g)->qoffset[2]; \
-	(h).qform_code = (int16_t)(g)->qform_code; \
-	(h).sform_code = (int16_t)(g)->sform_code; \
-	(h).datatype = (int16_t)nifti_code(t); \
-	(h).bitpix = (int16_t)(8 * vt_dtype_size(t)); \
-	(h).scl_slope = 1; \
-	(h).xyzt_units = NIFTI_UNITS_MM; \
-} while (0)
+#define FILL(h, g, t)                                                                              \
+	do {                                                                                       \
+		(h).dim[0] = 3;                                                                    \
+		(h).pixdim[0] = (g)->qfac < 0 ? -1 : 1;                                            \
+		for (int i_ = 0; i_ < 3; i_++) {                                                   \
+			(h).dim[i_ + 1] = (int16_t)(g)->dim[i_];                                   \
+			(h).pixdim[i_ + 1] = (float)(g)->pixdim[i_];                               \
+		}                                                                                  \
+		for (int i_ = 4; i_ < 8; i_++) {                                                   \
+			(h).dim[i_] = 1;                                                           \
+			(h).pixdim[i_] = 1;                                                        \
+		}                                                                                  \
+		for (int i_ = 0; i_ < 4; i_++) {                                                   \
+			(h).srow_x[i_] = (float)(g)->sform[0][i_];                                 \
+			(h).srow_y[i_] = (float)(g)->sform[1][i_];                                 \
+			(h).srow_z[i_] = (float)(g)->sform[2][i_];                                 \
+		}                                                                                  \
+		(h).quatern_b = (float)(g)->quatern[0];                                            \
+		(h).quatern_c = (float)(g)->quatern[1];                                            \
+		(h).quatern_d = (float)(g)->quatern[2];                                            \
+		(h).qoffset_x = (float)(g)->qoffset[0];                                            \
+		(h).qoffset_y = (float)(g)->qoffset[1];                                            \
+		(h).qoffset_z = (float)(g)->qoffset[2];                                            \
+		(h).qform_code = (int16_t)(g)->qform_code;                                         \
+		(h).sform_code = (int16_t)(g)->sform_code;                                         \
+		(h).datatype = (int16_t)nifti_code(t);                                             \
+		(h).bitpix = (int16_t)(8 * vt_dtype_size(t));                                      \
+		(h).scl_slope = 1;                                                                 \
+		(h).xyzt_units = NIFTI_UNITS_MM;                                                   \
+	} while (0)
 
 /* Header and the four bytes that say "no extension". */
 static void header_bytes(struct vt_buf *out, const struct vt_geometry *g, enum vt_dtype t)
@@ -533,8 +567,8 @@ static void header_bytes(struct vt_buf *out, const struct vt_geometry *g, enum v
 	vt_buf_add(out, none, sizeof(none));
 }
 
-static int write_gz(const char *path, const struct vt_buf *header, const void *voxels, size_t nbytes,
-	struct vt_err *err)
+static int write_gz(const char *path, const struct vt_buf *header, const void *voxels,
+	size_t nbytes, struct vt_err *err)
 {
 	struct vt_buf file = VT_BUF_INIT, gz = VT_BUF_INIT;
 	vt_buf_reserve(&file, header->len + nbytes);
@@ -548,15 +582,15 @@ static int write_gz(const char *path, const struct vt_buf *header, const void *v
 	return rc;
 }
 
-int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype, const void *voxels,
-	struct vt_err *err)
+int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype,
+	const void *voxels, struct vt_err *err)
 {
 	struct vt_buf header = VT_BUF_INIT;
 	size_t nbytes = vt_geometry_count(g) * vt_dtype_size(dtype);
 	header_bytes(&header, g, dtype);
 	const struct vt_part part[2] = { { header.data, header.len }, { voxels, nbytes } };
-	int rc = ends_with(path, ".gz") ? write_gz(path, &header, voxels, nbytes, err) :
-		vt_fs_write_parts(path, part, 2, 0644, err);
+	int rc = ends_with(path, ".gz") ? write_gz(path, &header, voxels, nbytes, err)
+					: vt_fs_write_parts(path, part, 2, 0644, err);
 	vt_buf_release(&header);
 	return rc;
 }

@@ -1,4 +1,5 @@
-/* voxel_type.c - the ten stored sample types of a volume: sizes, values in double, conversion to f32 and to labels. */
+/* voxel_type.c - the ten stored sample types of a volume: sizes, values in double, conversion to
+ * f32 and to labels. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,16 @@ static const struct {
 	const char *name;
 	size_t size;
 } types[] = {
-	[VT_U8] = { "uint8", 1 },   [VT_I8] = { "int8", 1 },    [VT_U16] = { "uint16", 2 }, [VT_I16] = { "int16", 2 },
-	[VT_U32] = { "uint32", 4 }, [VT_I32] = { "int32", 4 },  [VT_U64] = { "uint64", 8 }, [VT_I64] = { "int64", 8 },
-	[VT_F32] = { "float32", 4 }, [VT_F64] = { "float64", 8 },
+	[VT_U8] = { "uint8", 1 },
+	[VT_I8] = { "int8", 1 },
+	[VT_U16] = { "uint16", 2 },
+	[VT_I16] = { "int16", 2 },
+	[VT_U32] = { "uint32", 4 },
+	[VT_I32] = { "int32", 4 },
+	[VT_U64] = { "uint64", 8 },
+	[VT_I64] = { "int64", 8 },
+	[VT_F32] = { "float32", 4 },
+	[VT_F64] = { "float64", 8 },
 };
 
 void *vt_voxels_alloc(size_t nbytes)
@@ -48,8 +56,8 @@ size_t vt_dtype_size(enum vt_dtype t)
 static double raw_value(const void *raw, enum vt_dtype t, size_t i)
 {
 	switch (t) {
-	case VT_U8:  return ((const uint8_t *)raw)[i];
-	case VT_I8:  return ((const int8_t *)raw)[i];
+	case VT_U8: return ((const uint8_t *)raw)[i];
+	case VT_I8: return ((const int8_t *)raw)[i];
 	case VT_U16: return ((const uint16_t *)raw)[i];
 	case VT_I16: return ((const int16_t *)raw)[i];
 	case VT_U32: return ((const uint32_t *)raw)[i];
@@ -68,22 +76,23 @@ double vt_volume_value(const struct vt_volume *v, size_t i)
 }
 
 /* The unscaled loops are separate so that they compile to plain widening. */
-#define CONVERT(type) do { \
-	const type *r = samples; \
-	if (plain) \
-		for (size_t i = 0; i < n; i++) \
-			out[i] = (float)r[i]; \
-	else \
-		for (size_t i = 0; i < n; i++) \
-			out[i] = (float)(v->slope * (double)r[i] + v->inter); \
-} while (0)
+#define CONVERT(type)                                                                              \
+	do {                                                                                       \
+		const type *r = samples;                                                           \
+		if (plain)                                                                         \
+			for (size_t i = 0; i < n; i++)                                             \
+				out[i] = (float)r[i];                                              \
+		else                                                                               \
+			for (size_t i = 0; i < n; i++)                                             \
+				out[i] = (float)(v->slope * (double)r[i] + v->inter);              \
+	} while (0)
 
 void vt_volume_samples(float *out, const struct vt_volume *v, const void *samples, size_t n)
 {
 	bool plain = v->slope == 1 && v->inter == 0;
 	switch (v->dtype) {
-	case VT_U8:  CONVERT(uint8_t); break;
-	case VT_I8:  CONVERT(int8_t); break;
+	case VT_U8: CONVERT(uint8_t); break;
+	case VT_I8: CONVERT(int8_t); break;
 	case VT_U16: CONVERT(uint16_t); break;
 	case VT_I16: CONVERT(int16_t); break;
 	case VT_U32: CONVERT(uint32_t); break;
@@ -101,7 +110,8 @@ static void convert_block(void *ctx, size_t block)
 {
 	struct vt_volume *v = ctx;
 	size_t lo = block * BLOCK, n = v->n - lo < BLOCK ? v->n - lo : BLOCK;
-	vt_volume_samples(v->voxels + lo, v, (const char *)v->raw + lo * vt_dtype_size(v->dtype), n);
+	vt_volume_samples(v->voxels + lo, v, (const char *)v->raw + lo * vt_dtype_size(v->dtype),
+		n);
 }
 
 int vt_volume_convert(struct vt_volume *v, struct vt_err *err)
@@ -123,7 +133,8 @@ int vt_volume_check_finite(const struct vt_volume *v, struct vt_err *err)
 {
 	if (v->dtype != VT_F32 && v->dtype != VT_F64)
 		return 0;
-	/* x - x is 0 for a finite x and NaN otherwise: a sum tells in one fast pass that all is well. */
+	/* x - x is 0 for a finite x and NaN otherwise: a sum tells in one fast pass that all is
+	 * well. */
 	double sum = 0;
 	const float *f = v->dtype == VT_F32 ? v->raw : NULL;
 	for (size_t i = 0; f && i < v->n; i++)
@@ -139,15 +150,17 @@ int vt_volume_check_finite(const struct vt_volume *v, struct vt_err *err)
 	if (!bad)
 		return 0;
 	const size_t *d = v->geometry.dim;
-	return vt_err_set(err, VT_EDATA, "%zu voxels are NaN or infinite, the first at (%zu, %zu, %zu)", bad,
-		first % d[0],
+	return vt_err_set(err, VT_EDATA,
+		"%zu voxels are NaN or infinite, the first at (%zu, %zu, %zu)", bad, first % d[0],
 		first / d[0] % d[1], first / d[0] / d[1]);
 }
 
-static int not_a_label(const struct vt_volume *v, size_t i, double value, int low, int high, struct vt_err *err)
+static int not_a_label(const struct vt_volume *v, size_t i, double value, int low, int high,
+	struct vt_err *err)
 {
 	const size_t *d = v->geometry.dim;
-	return vt_err_set(err, VT_EDATA, "voxel (%zu, %zu, %zu) is %.9g, want a whole label from %d to %d", i % d[0],
+	return vt_err_set(err, VT_EDATA,
+		"voxel (%zu, %zu, %zu) is %.9g, want a whole label from %d to %d", i % d[0],
 		i / d[0] % d[1], i / d[0] / d[1], value, low, high);
 }
 
@@ -165,4 +178,3 @@ int vt_volume_labels(unsigned char *out, const struct vt_volume *v, struct vt_er
 	}
 	return 0;
 }
-

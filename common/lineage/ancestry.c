@@ -8,7 +8,7 @@
 struct loading {
 	struct vt_ancestry *a;
 	size_t cap;
-	size_t *by_id;                   /* indices in a->v in the order of ids */
+	size_t *by_id; /* indices in a->v in the order of ids */
 	struct vt_lineage *t;
 	struct vt_err *err;
 };
@@ -72,7 +72,8 @@ static void add_raw_file(struct vt_execution *e, const char *port, const struct 
 	const char *path = vt_json_text(vt_json_get(file, "path"), "");
 
 	e->raw = vt_xrealloc(e->raw, (e->n_raw + 1) * sizeof(*e->raw));
-	e->raw[e->n_raw++] = (struct vt_raw_file){ .port = port, .path = path,
+	e->raw[e->n_raw++] = (struct vt_raw_file){ .port = port,
+		.path = path,
 		.sha256 = vt_json_text(vt_json_get(file, "sha256"), ""),
 		.subject = vt_record_subject(e->record, path),
 		.size = (uint64_t)vt_json_integer(vt_json_get(file, "size"), 0) };
@@ -102,7 +103,8 @@ static void take_raw(struct digests *d)
 		const char *port = vt_json_text(vt_json_get(inputs->item[i], "port"), "");
 
 		for (size_t k = 0; files && !strcmp(port, d->port) && k < files->n; k++) {
-			const char *sha256 = vt_json_text(vt_json_get(files->item[k], "sha256"), "");
+			const char *sha256 =
+				vt_json_text(vt_json_get(files->item[k], "sha256"), "");
 
 			if (bsearch(&sha256, d->v.v, d->v.n, sizeof(*d->v.v), by_text))
 				add_raw_file(e, port, files->item[k]);
@@ -126,11 +128,13 @@ static int add_raw(void *ctx, const char *id, const char *port, const char *sha2
 	return 0;
 }
 
-/* From the order of ids, roots first, to breadth first: what led to an execution stands before it. */
+/* From the order of ids, roots first, to breadth first: what led to an execution stands before
+ * it. */
 static void order(struct vt_ancestry *a)
 {
 	struct vt_execution *v = vt_xcalloc(a->n + 1, sizeof(*v));
-	size_t *queue = vt_xcalloc(a->n + 1, sizeof(*queue)), *place = vt_xcalloc(a->n + 1, sizeof(*place)), n = 0;
+	size_t *queue = vt_xcalloc(a->n + 1, sizeof(*queue)),
+	       *place = vt_xcalloc(a->n + 1, sizeof(*place)), n = 0;
 
 	for (; n < a->n_roots; n++)
 		place[queue[n] = n] = n + 1;

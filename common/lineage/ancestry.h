@@ -1,5 +1,5 @@
-/* ancestry.h - what an artifact was made from, with the records themselves: for reports of up to some thousand
- * executions.
+/* ancestry.h - what an artifact was made from, with the records themselves: for reports of up to
+ * some thousand executions.
  *
  *      struct vt_ancestry *a = NULL;
  *      if (vt_ancestry_load(&a, trail, err))
@@ -8,16 +8,16 @@
  *              use(a->v[i].record, a->v[i].raw);
  *      vt_ancestry_free(a);
  *
- * Which execution made what, and what is raw, is for the tables to say (record_index.h); a record that is named but cannot
- * be found is listed in `missing`. */
+ * Which execution made what, and what is raw, is for the tables to say (record_index.h); a
+ * record that is named but cannot be found is listed in `missing`. */
 #ifndef COMMON_LINEAGE_ANCESTRY_H
 #define COMMON_LINEAGE_ANCESTRY_H
 
 #include "common/lineage/lineage_query.h"
 
 struct vt_raw_file {
-	const char *port, *path, *sha256;    /* borrowed from the record */
-	char *subject;                       /* "" if it is nobody's */
+	const char *port, *path, *sha256; /* borrowed from the record */
+	char *subject;                    /* "" if it is nobody's */
 	uint64_t size;
 };
 
@@ -31,9 +31,10 @@ struct vt_execution {
 };
 
 struct vt_ancestry {
-	struct vt_execution *v;              /* breadth first; the first n_roots made the artifact itself */
+	/* breadth first; the first n_roots made the artifact itself */
+	struct vt_execution *v;
 	size_t n, n_roots;
-	struct vt_strs missing;              /* record ids, sorted */
+	struct vt_strs missing; /* record ids, sorted */
 };
 
 int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *t, struct vt_err *err);

@@ -55,19 +55,20 @@ size_t vt_consent_count(const struct vt_consent *c)
 	return list ? list->n : 0;
 }
 
-const char *vt_consent_decision(const struct vt_consent *c, const char *record_hex, const char *subject)
+const char *vt_consent_decision(const struct vt_consent *c, const char *record_hex,
+	const char *subject)
 {
 	const struct vt_json *list = vt_json_get(c->j, "decisions");
 	const char *last = NULL;
 
 	for (size_t i = 0; list && i < list->n; i++)
 		if (!strcmp(text(list->item[i], "record"), record_hex) &&
-		    !strcmp(text(list->item[i], "subject"), subject))
+			!strcmp(text(list->item[i], "subject"), subject))
 			last = text(list->item[i], "decision");
 	return last;
 }
 
-/* --- changes ------------------------------------------------------------------------------------------------------ */
+/* --- changes ------------------------------------------------------------- */
 
 static struct vt_json *entry(const char *subject, const char *reason)
 {
@@ -82,8 +83,10 @@ static struct vt_json *entry(const char *subject, const char *reason)
 	return j;
 }
 
-/* The list without entries of `without` (NULL: all stay) and with `added` behind it (taken; NULL: nothing). */
-static struct vt_json *changed(const struct vt_json *list, const char *without, struct vt_json *added)
+/* The list without entries of `without` (NULL: all stay) and with `added` behind it (taken;
+ * NULL: nothing). */
+static struct vt_json *changed(const struct vt_json *list, const char *without,
+	struct vt_json *added)
 {
 	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
 
@@ -104,8 +107,10 @@ static int write_file(const struct vt_consent *c, const char *path, struct vt_js
 	int rc;
 
 	vt_json_put_int(j, "format", 1);
-	vt_json_put(j, "withdrawn", withdrawn ? withdrawn : changed(vt_json_get(c->j, "withdrawn"), NULL, NULL));
-	vt_json_put(j, "decisions", decisions ? decisions : changed(vt_json_get(c->j, "decisions"), NULL, NULL));
+	vt_json_put(j, "withdrawn",
+		withdrawn ? withdrawn : changed(vt_json_get(c->j, "withdrawn"), NULL, NULL));
+	vt_json_put(j, "decisions",
+		decisions ? decisions : changed(vt_json_get(c->j, "decisions"), NULL, NULL));
 	rc = vt_json_canonical(&out, j, err);
 	if (!rc)
 		rc = vt_fs_write(path, out.data, out.len, 0644, err);
@@ -116,11 +121,11 @@ static int write_file(const struct vt_consent *c, const char *path, struct vt_js
 
 enum change { WITHDRAW, RESTORE, DECIDE };
 
-static int change(struct vt_store *s, enum change what, const char *subject, const char *reason, const char *record,
-	const char *decision,
-	struct vt_err *err)
+static int change(struct vt_store *s, enum change what, const char *subject, const char *reason,
+	const char *record, const char *decision, struct vt_err *err)
 {
-	static const char *const events[] = { "consent-withdrawn", "consent-restored", "consent-decided" };
+	static const char *const events[] = { "consent-withdrawn", "consent-restored",
+		"consent-decided" };
 	char *path = vt_consent_path(s);
 	struct vt_consent c = { NULL };
 	struct vt_json *e = entry(subject, reason), *detail;
@@ -136,10 +141,14 @@ static int change(struct vt_store *s, enum change what, const char *subject, con
 		vt_json_put_text(e, "decision", decision);
 	}
 	if (!rc && !(what == WITHDRAW && vt_consent_withdrawn(&c, subject))) {
-		rc = what == DECIDE ? write_file(&c, path, NULL,
-			changed(vt_json_get(c.j, "decisions"), NULL, vt_json_copy(e)), err) :
-			write_file(&c, path, changed(vt_json_get(c.j, "withdrawn"), subject,
-				what == WITHDRAW ? vt_json_copy(e) : NULL), NULL, err);
+		rc = what == DECIDE
+			? write_file(&c, path, NULL,
+				  changed(vt_json_get(c.j, "decisions"), NULL, vt_json_copy(e)),
+				  err)
+			: write_file(&c, path,
+				  changed(vt_json_get(c.j, "withdrawn"), subject,
+					  what == WITHDRAW ? vt_json_copy(e) : NULL),
+				  NULL, err);
 		detail = vt_json_new(VT_JSON_OBJECT);
 		vt_json_put_text(detail, "subject", subject);
 		vt_json_put_text(detail, "reason", reason);
@@ -160,29 +169,33 @@ out:
 	return rc;
 }
 
-int vt_consent_withdraw(struct vt_store *s, const char *subject, const char *reason, struct vt_err *err)
+int vt_consent_withdraw(struct vt_store *s, const char *subject, const char *reason,
+	struct vt_err *err)
 {
 	return change(s, WITHDRAW, subject, reason, NULL, NULL, err);
 }
 
-int vt_consent_restore(struct vt_store *s, const char *subject, const char *reason, struct vt_err *err)
+int vt_consent_restore(struct vt_store *s, const char *subject, const char *reason,
+	struct vt_err *err)
 {
 	return change(s, RESTORE, subject, reason, NULL, NULL, err);
 }
 
-int vt_consent_decide(struct vt_store *s, const char *record_hex, const char *subject, const char *decision,
-	const char *reason, struct vt_err *err)
+int vt_consent_decide(struct vt_store *s, const char *record_hex, const char *subject,
+	const char *decision, const char *reason, struct vt_err *err)
 {
 	return change(s, DECIDE, subject, reason, record_hex, decision, err);
 }
 
-/* --- a stage's input ---------------------------------------------------------------------------------------------- */
+/* --- a stage's input ----------------------------------------------------- */
 
-static int refuse(const struct vt_json *entry, const char *root, const char *path, struct vt_err *err)
+static int refuse(const struct vt_json *entry, const char *root, const char *path,
+	struct vt_err *err)
 {
-	return vt_err_set(err, VT_EDATA, "%s/%s: subject %s has withdrawn consent (%s); take the subject's files out "
-		"of the input", root, path,
-		text(entry, "subject"), text(entry, "reason"));
+	return vt_err_set(err, VT_EDATA,
+		"%s/%s: subject %s has withdrawn consent (%s); take the subject's files out "
+		"of the input",
+		root, path, text(entry, "subject"), text(entry, "reason"));
 }
 
 /* A path names a withdrawn subject if it would were it the only one its record knows. */
@@ -196,21 +209,24 @@ const struct vt_json *vt_consent_named(const struct vt_consent *c, const char *p
 	return NULL;
 }
 
-int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t, const struct vt_record_dir *records,
-	const char *root, struct vt_err *err)
+int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t,
+	const struct vt_record_dir *records, const char *root, struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(c->j, "withdrawn"), *entry;
 
 	for (size_t i = 0; list && i < t->n_files; i++)
 		if ((entry = vt_consent_named(c, t->file[i].path)))
 			return refuse(entry, root, t->file[i].path, err);
-	/* what was learned from a subject carries no name: the trainings beside it say whom they used */
+	/* what was learned from a subject carries no name: the trainings beside it say whom they
+	 * used */
 	for (size_t i = 0; list && records && i < records->n; i++) {
-		const struct vt_json *trained = vt_json_pointer(records->v[i].record, "/notes/split/train");
+		const struct vt_json *trained =
+			vt_json_pointer(records->v[i].record, "/notes/split/train");
 
 		for (size_t k = 0; trained && k < trained->n; k++)
 			if ((entry = vt_consent_withdrawn(c, vt_json_text(trained->item[k], ""))))
-				return vt_err_set(err, VT_EDATA, "%s: was trained on subject %s, who has withdrawn "
+				return vt_err_set(err, VT_EDATA,
+					"%s: was trained on subject %s, who has withdrawn "
 					"consent (%s); start from another checkpoint",
 					root, text(entry, "subject"), text(entry, "reason"));
 	}

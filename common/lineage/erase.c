@@ -19,13 +19,14 @@
 struct planning {
 	struct vt_erasure *e;
 	struct vt_store *s;
-	struct vt_digest_set alone;      /* ids of executions that read nobody else */
-	struct vt_digest_set theirs;     /* digests of files of others */
-	struct vt_strs touched;          /* ids of executions made from the subject */
+	struct vt_digest_set alone;  /* ids of executions that read nobody else */
+	struct vt_digest_set theirs; /* digests of files of others */
+	struct vt_strs touched;      /* ids of executions made from the subject */
 	struct vt_err *err;
 };
 
-static void add_blob(struct planning *p, const struct vt_digest *d, const char *path, uint64_t size, bool derived)
+static void add_blob(struct planning *p, const struct vt_digest *d, const char *path, uint64_t size,
+	bool derived)
 {
 	struct vt_erasure *e = p->e;
 
@@ -33,11 +34,13 @@ static void add_blob(struct planning *p, const struct vt_digest *d, const char *
 		e->cap = e->cap ? 2 * e->cap : 64;
 		e->blob = vt_xrealloc(e->blob, e->cap * sizeof(*e->blob));
 	}
-	e->blob[e->n_blobs++] = (struct vt_erased_blob){ .digest = *d, .size = size, .path = vt_xstrdup(path),
+	e->blob[e->n_blobs++] = (struct vt_erased_blob){ .digest = *d,
+		.size = size,
+		.path = vt_xstrdup(path),
 		.derived = derived };
 }
 
-/* --- what executions read and wrote ------------------------------------------------------------------------------- */
+/* --- what executions read and wrote -------------------------------------- */
 
 static int one_more(void *ctx, int n, const char *const *column)
 {
@@ -51,13 +54,17 @@ static int one_more(void *ctx, int n, const char *const *column)
 static int reads_others(struct planning *p, const char *id, bool *yes)
 {
 	*yes = false;
-	return vt_record_index_read(p->s->db, p->err, "WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) "
+	return vt_record_index_read(p->s->db, p->err,
+		"WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) "
 		"UNION SELECT e.parent FROM up"
-		" CROSS JOIN edge e ON e.child = up.n) SELECT 1 FROM up CROSS JOIN file_in i ON i.record = up.n AND "
+		" CROSS JOIN edge e ON e.child = up.n) SELECT 1 FROM up CROSS JOIN file_in i ON "
+		"i.record = up.n AND "
 		"i.open = 1 AND i.subject <> 0"
-		" CROSS JOIN subject s ON s.n = i.subject WHERE s.name <> ?2 AND NOT EXISTS (SELECT 1 FROM file_out o "
+		" CROSS JOIN subject s ON s.n = i.subject WHERE s.name <> ?2 AND NOT EXISTS "
+		"(SELECT 1 FROM file_out o "
 		"WHERE o.artifact = i.artifact"
-		" AND o.record <> i.record) LIMIT 1", 2, (const char *const[]){ id, p->e->subject }, one_more, yes);
+		" AND o.record <> i.record) LIMIT 1",
+		2, (const char *const[]){ id, p->e->subject }, one_more, yes);
 }
 
 static int sort_execution(void *ctx, const struct vt_lineage_step *step)
@@ -92,8 +99,8 @@ static int sort_executions(struct planning *p)
 }
 
 /* The files of one record: the subject's, or somebody else's. */
-static void take_files(struct planning *p, const struct vt_json *record, const struct vt_json *ports, bool alone,
-	bool output)
+static void take_files(struct planning *p, const struct vt_json *record,
+	const struct vt_json *ports, bool alone, bool output)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
 		const struct vt_json *files = vt_json_get(ports->item[i], "files");
@@ -103,10 +110,14 @@ static void take_files(struct planning *p, const struct vt_json *record, const s
 			char *whose = vt_record_subject(record, path);
 			struct vt_digest d;
 
-			if (!vt_digest_parse(&d, vt_json_text(vt_json_get(files->item[k], "sha256"), "")))
+			if (!vt_digest_parse(&d,
+				    vt_json_text(vt_json_get(files->item[k], "sha256"), "")))
 				;
 			else if (!strcmp(whose, p->e->subject) || (alone && output))
-				add_blob(p, &d, path, (uint64_t)vt_json_integer(vt_json_get(files->item[k], "size"), 0),
+				add_blob(p, &d, path,
+					(uint64_t)vt_json_integer(vt_json_get(files->item[k],
+									  "size"),
+						0),
 					output);
 			else
 				vt_digest_set_add(&p->theirs, &d);
@@ -142,7 +153,7 @@ static int take_records(struct planning *p)
 	return rc;
 }
 
-/* --- what commits hold -------------------------------------------------------------------------------------------- */
+/* --- what commits hold --------------------------------------------------- */
 
 static int take_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 {
@@ -153,14 +164,15 @@ static int take_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 
 	for (size_t i = 0; !rc && t && i < t->n_files; i++)
 		if (vt_record_names(t->file[i].path, p->e->subject))
-			add_blob(p, &t->file[i].digest, t->file[i].path, t->file[i].size, *c->provenance != '\0');
+			add_blob(p, &t->file[i].digest, t->file[i].path, t->file[i].size,
+				*c->provenance != '\0');
 		else
 			vt_digest_set_add(&p->theirs, &t->file[i].digest);
 	vt_tree_free(t);
 	return rc;
 }
 
-/* --- the plan ----------------------------------------------------------------------------------------------------- */
+/* --- the plan ------------------------------------------------------------ */
 
 static int by_digest(const void *a, const void *b)
 {
@@ -168,7 +180,9 @@ static int by_digest(const void *a, const void *b)
 	int c = memcmp(x->digest.b, y->digest.b, sizeof(x->digest.b));
 
 	/* what an execution wrote is derived, whatever read it or committed it since */
-	return c ? c : x->derived != y->derived ? (int)y->derived - (int)x->derived : strcmp(x->path, y->path);
+	return c                           ? c
+		: x->derived != y->derived ? (int)y->derived - (int)x->derived
+					   : strcmp(x->path, y->path);
 }
 
 static void look(struct planning *p, struct vt_erased_blob *b)
@@ -199,9 +213,14 @@ static void once_each(struct planning *p)
 		look(p, &e->blob[i]);
 }
 
-int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subject, struct vt_err *err)
+int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subject,
+	struct vt_err *err)
 {
-	struct planning p = { .e = out, .s = s, .alone = VT_DIGEST_SET_INIT, .theirs = VT_DIGEST_SET_INIT, .err = err };
+	struct planning p = { .e = out,
+		.s = s,
+		.alone = VT_DIGEST_SET_INIT,
+		.theirs = VT_DIGEST_SET_INIT,
+		.err = err };
 	int rc;
 
 	*out = (struct vt_erasure){ .subject = vt_xstrdup(subject) };
@@ -213,8 +232,8 @@ int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subjec
 	if (!rc)
 		once_each(&p);
 	if (!rc && !out->n_blobs)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no file of this subject is known to %s", subject,
-			vt_store_dir(s));
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no file of this subject is known to %s",
+			subject, vt_store_dir(s));
 	vt_digest_set_release(&p.alone);
 	vt_digest_set_release(&p.theirs);
 	vt_strs_release(&p.touched);
@@ -233,13 +252,13 @@ void vt_erasure_release(struct vt_erasure *e)
 	*e = (struct vt_erasure){ .subject = NULL };
 }
 
-/* --- doing it ----------------------------------------------------------------------------------------------------- */
+/* --- doing it ------------------------------------------------------------ */
 
 static int remove_bytes(const struct vt_erasure *e, struct vt_store *s, struct vt_err *err)
 {
 	for (size_t i = 0; i < e->n_blobs; i++) {
 		char *path = vt_store_path(s, "objects", &e->blob[i].digest),
-			*dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+		     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
 		int rc = 0;
 
 		if (!e->blob[i].shared && unlink(path) && errno != ENOENT)
@@ -254,7 +273,8 @@ static int remove_bytes(const struct vt_erasure *e, struct vt_store *s, struct v
 	return 0;
 }
 
-static int tell(const struct vt_erasure *e, struct vt_store *s, const char *reason, struct vt_err *err)
+static int tell(const struct vt_erasure *e, struct vt_store *s, const char *reason,
+	struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 	size_t n = 0;
@@ -268,7 +288,8 @@ static int tell(const struct vt_erasure *e, struct vt_store *s, const char *reas
 	return vt_history_append(s, "erase", detail, err);
 }
 
-int vt_erase_do(const struct vt_erasure *e, struct vt_store *s, const char *reason, struct vt_err *err)
+int vt_erase_do(const struct vt_erasure *e, struct vt_store *s, const char *reason,
+	struct vt_err *err)
 {
 	int rc = vt_consent_withdraw(s, e->subject, reason, err);
 

@@ -7,11 +7,11 @@
  *      rc = vt_erase_do(&e, s, "withdrawal of 2026-11-21", err);
  *      vt_erasure_release(&e);
  *
- * What goes: files that name the subject in a commit, and files that records call the subject's (vt_record_subject),
- * raw or derived;
- * and everything made by executions that read nobody else's raw files.  What stays: bytes that are somebody else's too;
- * trees and records, which hold digests only; and the output of executions that read others as well, which are listed
- * as mixed: whether they are trained again, kept or retired is for people to decide (consent.h). */
+ * What goes: files that name the subject in a commit, and files that records call the subject's
+ * (vt_record_subject), raw or derived; and everything made by executions that read nobody else's
+ * raw files.  What stays: bytes that are somebody else's too; trees and records, which hold
+ * digests only; and the output of executions that read others as well, which are listed as
+ * mixed: whether they are trained again, kept or retired is for people to decide (consent.h). */
 #ifndef COMMON_LINEAGE_ERASE_H
 #define COMMON_LINEAGE_ERASE_H
 
@@ -20,25 +20,27 @@
 struct vt_erased_blob {
 	struct vt_digest digest;
 	uint64_t size;
-	char *path;              /* one of its names */
-	bool derived, shared;    /* shared: stays, because others have the same bytes */
-	bool linked;             /* it has names on the disk outside the store */
-	bool gone;               /* erased before, or never here */
+	char *path;           /* one of its names */
+	bool derived, shared; /* shared: stays, because others have the same bytes */
+	bool linked;          /* it has names on the disk outside the store */
+	bool gone;            /* erased before, or never here */
 };
 
 struct vt_erasure {
 	char *subject;
-	struct vt_erased_blob *blob;     /* in order of the digest */
+	struct vt_erased_blob *blob; /* in order of the digest */
 	size_t n_blobs, cap;
-	struct vt_strs mixed;            /* record ids, sorted */
+	struct vt_strs mixed; /* record ids, sorted */
 };
 
 /* VT_ENOINPUT when nothing of the subject is known. */
-int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subject, struct vt_err *err);
+int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subject,
+	struct vt_err *err);
 
-/* Notes the withdrawal, then each tombstone, then removes the bytes, then writes the event; done again after a kill it
- * goes on. */
-int vt_erase_do(const struct vt_erasure *e, struct vt_store *s, const char *reason, struct vt_err *err);
+/* Notes the withdrawal, then each tombstone, then removes the bytes, then writes the event; done
+ * again after a kill it goes on. */
+int vt_erase_do(const struct vt_erasure *e, struct vt_store *s, const char *reason,
+	struct vt_err *err);
 void vt_erasure_release(struct vt_erasure *e);
 
 #endif

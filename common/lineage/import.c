@@ -34,9 +34,10 @@ int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, stru
 	return rc;
 }
 
-/* The tree of one output as its record states it; a merged directory and one that lost its permissions have another. */
-static int put_stated_tree(struct vt_store *s, const struct vt_json *output, const struct vt_tree *whole,
-	struct vt_err *err)
+/* The tree of one output as its record states it; a merged directory and one that lost its
+ * permissions have another. */
+static int put_stated_tree(struct vt_store *s, const struct vt_json *output,
+	const struct vt_tree *whole, struct vt_err *err)
 {
 	struct vt_tree *t = NULL;
 	int rc = vt_record_tree(&t, output, err);
@@ -54,13 +55,14 @@ static int put_stated_tree(struct vt_store *s, const struct vt_json *output, con
 	return rc;
 }
 
-static int put_stated_trees(struct vt_store *s, const struct vt_record_dir *c, const struct vt_tree *whole,
-	struct vt_err *err)
+static int put_stated_trees(struct vt_store *s, const struct vt_record_dir *c,
+	const struct vt_tree *whole, struct vt_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < c->n; i++) {
-		const struct vt_json *outputs = c->v[i].own ? vt_json_get(c->v[i].record, "outputs") : NULL;
+		const struct vt_json *outputs =
+			c->v[i].own ? vt_json_get(c->v[i].record, "outputs") : NULL;
 
 		for (size_t k = 0; !rc && outputs && k < outputs->n; k++)
 			rc = put_stated_tree(s, outputs->item[k], whole, err);
@@ -70,18 +72,17 @@ static int put_stated_trees(struct vt_store *s, const struct vt_record_dir *c, c
 
 /* Everything that can be refused is refused here, before the store is touched. */
 static int check(const struct vt_record_dir *c, const struct vt_tree *t, const char *dir,
-	const struct vt_import_opts *opts, struct vt_import *out,
-	struct vt_err *err)
+	const struct vt_import_opts *opts, struct vt_import *out, struct vt_err *err)
 {
-	int rc = vt_record_dir_check(c, t, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE, &out->unvouched, NULL,
-		err);
+	int rc = vt_record_dir_check(c, t, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE,
+		&out->unvouched, NULL, err);
 
 	if (rc)
 		return rc;
 	if (opts->strict && out->unvouched.n)
-		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: no record beside it lists this file (%zu such files)",
-			dir, out->unvouched.v[0],
-			out->unvouched.n);
+		return vt_err_set(err, VT_EINTEGRITY,
+			"%s/%s: no record beside it lists this file (%zu such files)", dir,
+			out->unvouched.v[0], out->unvouched.n);
 	for (size_t i = 0; i < c->n; i++)
 		*(c->v[i].own ? &out->n_own : &out->n_ancestors) += 1;
 	return 0;
@@ -93,7 +94,8 @@ static bool is_new(const struct vt_store *s, const struct vt_record_dir *c)
 
 	for (size_t i = 0; all && i < c->n; i++) {
 		struct vt_digest d;
-		char *path = vt_digest_parse(&d, c->v[i].id) ? vt_store_path(s, "records", &d) : NULL;
+		char *path =
+			vt_digest_parse(&d, c->v[i].id) ? vt_store_path(s, "records", &d) : NULL;
 
 		all = path && vt_fs_exists(path);
 		free(path);
@@ -101,8 +103,10 @@ static bool is_new(const struct vt_store *s, const struct vt_record_dir *c)
 	return !all;
 }
 
-/* An event names the tree and, of the records, the first and how many there are: each names the rest. */
-static int tell(struct vt_store *s, const struct vt_record_dir *c, const struct vt_tree *t, struct vt_err *err)
+/* An event names the tree and, of the records, the first and how many there are: each names the
+ * rest. */
+static int tell(struct vt_store *s, const struct vt_record_dir *c, const struct vt_tree *t,
+	struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 	char hex[VT_HEX];
@@ -114,8 +118,8 @@ static int tell(struct vt_store *s, const struct vt_record_dir *c, const struct 
 	return vt_history_append(s, "import", detail, err);
 }
 
-int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts, struct vt_import *out,
-	struct vt_err *err)
+int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts,
+	struct vt_import *out, struct vt_err *err)
 {
 	struct vt_record_dir c = { NULL, 0, 0 };
 	struct vt_tree *checked = NULL;
@@ -130,9 +134,11 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 			rc = check(&c, checked, dir, opts, out, err);
 	}
 	if (!rc)
-		rc = vt_store_take(s, &out->tree, dir, &(struct vt_take){ .copy = opts->copy }, err);
+		rc = vt_store_take(s, &out->tree, dir, &(struct vt_take){ .copy = opts->copy },
+			err);
 	if (!rc && checked && !vt_digest_equal(&checked->id, &out->tree->id))
-		rc = vt_err_set(err, VT_EIO, "%s: a file in it changed while it was read; import it again", dir);
+		rc = vt_err_set(err, VT_EIO,
+			"%s: a file in it changed while it was read; import it again", dir);
 	if (!rc)
 		rc = put_stated_trees(s, &c, out->tree, err);
 	news = !rc && is_new(s, &c);

@@ -6,11 +6,11 @@
  *      use(got.tree->id, got.n_records);
  *      vt_import_release(&got);
  *
- * Idempotent, and the order in which directories are taken in does not matter.  The directory may have gone through a
- * bucket:
- * times, permissions and empty directories are not needed; each record's own tree is stored with the executable bits
- * the record states.  A record that lies about the files beside it is VT_EINTEGRITY with the path (record_dir.h), and
- * nothing is taken in. */
+ * Idempotent, and the order in which directories are taken in does not matter.  The directory
+ * may have gone through a bucket: times, permissions and empty directories are not needed; each
+ * record's own tree is stored with the executable bits the record states.  A record that lies
+ * about the files beside it is VT_EINTEGRITY with the path (record_dir.h), and nothing is taken
+ * in. */
 #ifndef COMMON_LINEAGE_IMPORT_H
 #define COMMON_LINEAGE_IMPORT_H
 
@@ -18,22 +18,23 @@
 #include "common/store/store.h"
 
 struct vt_import_opts {
-	enum vt_record_dir_extent extent;   /* 0 is VT_CARRIED_WHOLE */
-	bool strict;                     /* a file that no record lists is VT_EINTEGRITY */
-	bool copy;                       /* the files stay as they are, see vt_take */
+	enum vt_record_dir_extent extent; /* 0 is VT_CARRIED_WHOLE */
+	bool strict;                      /* a file that no record lists is VT_EINTEGRITY */
+	bool copy;                        /* the files stay as they are, see vt_take */
 };
 
 struct vt_import {
-	struct vt_tree *tree;            /* the directory as it is */
-	size_t n_own, n_ancestors;       /* records beside it; records of what it was made from */
-	struct vt_strs unvouched;        /* files that no record lists */
+	struct vt_tree *tree;      /* the directory as it is */
+	size_t n_own, n_ancestors; /* records beside it; records of what it was made from */
+	struct vt_strs unvouched;  /* files that no record lists */
 };
 
-int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts, struct vt_import *out,
-	struct vt_err *err);
+int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts,
+	struct vt_import *out, struct vt_err *err);
 void vt_import_release(struct vt_import *i);
 
-/* Takes in the records alone, own and ancestors', without looking at the files beside them; *n counts them. */
+/* Takes in the records alone, own and ancestors', without looking at the files beside them; *n
+ * counts them. */
 int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, struct vt_err *err);
 
 #endif

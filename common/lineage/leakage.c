@@ -13,7 +13,8 @@ static void add_volume(struct vt_side *s, const char *sha256, const char *subjec
 		s->cap = s->cap ? 2 * s->cap : 64;
 		s->v = vt_xrealloc(s->v, s->cap * sizeof(*s->v));
 	}
-	s->v[s->n] = (struct vt_side_volume){ .subject = vt_xstrdup(subject), .path = vt_xstrdup(path) };
+	s->v[s->n] =
+		(struct vt_side_volume){ .subject = vt_xstrdup(subject), .path = vt_xstrdup(path) };
 	snprintf(s->v[s->n++].sha256, VT_HEX, "%s", sha256);
 }
 
@@ -90,7 +91,7 @@ static void take_volumes(struct vt_side *s, const struct vt_ancestry *a)
 			const struct vt_raw_file *f = &a->v[i].raw[k];
 
 			if (strcmp(f->port, "labels") && *f->subject && is_image(f->path) &&
-			    has(&s->subjects, f->subject))
+				has(&s->subjects, f->subject))
 				add_volume(s, f->sha256, f->subject, f->path);
 		}
 	sort_volumes(s);
@@ -156,7 +157,8 @@ void vt_side_release(struct vt_side *s)
 	*s = (struct vt_side)VT_SIDE_INIT;
 }
 
-static void add_pair(struct vt_leak *l, const struct vt_side_volume *a, const struct vt_side_volume *b)
+static void add_pair(struct vt_leak *l, const struct vt_side_volume *a,
+	const struct vt_side_volume *b)
 {
 	/* a volume of a shared subject says nothing new */
 	if (!strcmp(a->subject, b->subject) && has(&l->subjects, a->subject))
@@ -168,7 +170,8 @@ static void add_pair(struct vt_leak *l, const struct vt_side_volume *a, const st
 	l->volume[l->n_volumes++] = (struct vt_leak_pair){ a, b };
 }
 
-void vt_leak_find(struct vt_leak *out, const struct vt_side *training, const struct vt_side *evaluation)
+void vt_leak_find(struct vt_leak *out, const struct vt_side *training,
+	const struct vt_side *evaluation)
 {
 	*out = (struct vt_leak){ .volume = NULL };
 	for (size_t i = 0; i < evaluation->subjects.n; i++)
@@ -179,7 +182,8 @@ void vt_leak_find(struct vt_leak *out, const struct vt_side *training, const str
 
 		while (first < training->n && strcmp(training->v[first].sha256, wanted) < 0)
 			first++;
-		for (size_t k = first; k < training->n && !strcmp(training->v[k].sha256, wanted); k++)
+		for (size_t k = first; k < training->n && !strcmp(training->v[k].sha256, wanted);
+			k++)
 			add_pair(out, &training->v[k], &evaluation->v[i]);
 	}
 }

@@ -9,12 +9,12 @@
 #include "common/store/store_internal.h"
 
 struct vt_lineage {
-	struct vt_store *s;              /* may be NULL */
-	struct vt_record_index *db;           /* where questions go: the store's, or own */
-	struct vt_record_index *own;          /* in memory; NULL if the store's serves */
+	struct vt_store *s;          /* may be NULL */
+	struct vt_record_index *db;  /* where questions go: the store's, or own */
+	struct vt_record_index *own; /* in memory; NULL if the store's serves */
 	struct vt_record_dir carried;
 	struct vt_strs roots, absent;
-	char *roots_json;                /* ["id", ...]: what json_each(?1) reads */
+	char *roots_json; /* ["id", ...]: what json_each(?1) reads */
 	bool raw;
 };
 
@@ -51,27 +51,29 @@ static char *json_list(const struct vt_strs *ids)
 	return vt_buf_detach(&b);
 }
 
-/* --- who made it -------------------------------------------------------------------------------------------------- */
+/* --- who made it --------------------------------------------------------- */
 
 /* Readers of files that nobody made, given their digests. */
 static int readers(struct vt_lineage *t, const struct vt_strs *digests, struct vt_err *err)
 {
 	char *list = json_list(digests);
-	int rc = vt_record_index_read(t->s->db, err, "SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
+	int rc = vt_record_index_read(t->s->db, err,
+		"SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
 		"a.digest = unhex(j.value)"
-		" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n AND i.open = 1 CROSS JOIN record r "
-		"ON r.n = i.record", 1,
-		(const char *const[]){ list }, add_text, &t->roots);
+		" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n AND i.open = 1 "
+		"CROSS JOIN record r "
+		"ON r.n = i.record",
+		1, (const char *const[]){ list }, add_text, &t->roots);
 
 	free(list);
 	t->raw = t->roots.n != 0;
 	return rc;
 }
 
-/* Candidates share bytes with the tree; those whose every output lies in it made their part of it.  fits: a flag
- * each. */
-static int fitting(struct vt_store *s, const struct vt_tree *tree, const struct vt_strs *candidates, bool *fits,
-	bool *covered, struct vt_err *err)
+/* Candidates share bytes with the tree; those whose every output lies in it made their part of
+ * it. fits: a flag each. */
+static int fitting(struct vt_store *s, const struct vt_tree *tree, const struct vt_strs *candidates,
+	bool *fits, bool *covered, struct vt_err *err)
 {
 	int rc = 0;
 
@@ -85,7 +87,8 @@ static int fitting(struct vt_store *s, const struct vt_tree *tree, const struct 
 	return rc;
 }
 
-static int makers_of_parts(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err)
+static int makers_of_parts(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids,
+	struct vt_err *err)
 {
 	struct vt_strs candidates = VT_STRS_INIT;
 	/* borrows its paths */
@@ -112,7 +115,8 @@ static int makers_of_parts(struct vt_store *s, const struct vt_tree *tree, struc
 	return rc;
 }
 
-int vt_lineage_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids, struct vt_err *err)
+int vt_lineage_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_strs *ids,
+	struct vt_err *err)
 {
 	char hex[VT_HEX];
 	int rc;
@@ -122,7 +126,8 @@ int vt_lineage_makers(struct vt_store *s, const struct vt_tree *tree, struct vt_
 	return rc || ids->n ? rc : makers_of_parts(s, tree, ids, err);
 }
 
-int vt_lineage_only_of(struct vt_store *s, const struct vt_tree *part, struct vt_strs *ids, struct vt_err *err)
+int vt_lineage_only_of(struct vt_store *s, const struct vt_tree *part, struct vt_strs *ids,
+	struct vt_err *err)
 {
 	struct vt_strs makers = VT_STRS_INIT;
 	size_t n = 0, k = 0;
@@ -141,7 +146,8 @@ int vt_lineage_only_of(struct vt_store *s, const struct vt_tree *part, struct vt
 	return rc;
 }
 
-static int start_at_tree(struct vt_lineage *t, const struct vt_tree *tree, enum vt_lineage_start start, struct vt_err *err)
+static int start_at_tree(struct vt_lineage *t, const struct vt_tree *tree,
+	enum vt_lineage_start start, struct vt_err *err)
 {
 	struct vt_strs digests = VT_STRS_INIT;
 	char hex[VT_HEX];
@@ -158,7 +164,8 @@ static int start_at_tree(struct vt_lineage *t, const struct vt_tree *tree, enum 
 	return rc;
 }
 
-static int start_at_file(struct vt_lineage *t, const char *hex, enum vt_lineage_start start, struct vt_err *err)
+static int start_at_file(struct vt_lineage *t, const char *hex, enum vt_lineage_start start,
+	struct vt_err *err)
 {
 	struct vt_strs one = VT_STRS_INIT;
 	int rc = vt_store_producers(t->s, hex, &t->roots, err);
@@ -175,11 +182,13 @@ static void start_at_carried(struct vt_lineage *t)
 {
 	for (int failed = 0; failed < 2 && !t->roots.n; failed++)
 		for (size_t i = 0; i < t->carried.n; i++)
-			if (t->carried.v[i].own && (vt_json_get(t->carried.v[i].record, "result") == NULL) == failed)
+			if (t->carried.v[i].own &&
+				(vt_json_get(t->carried.v[i].record, "result") == NULL) == failed)
 				vt_strs_add(&t->roots, t->carried.v[i].id);
 }
 
-static int start_at_dir(struct vt_lineage *t, const char *path, enum vt_lineage_start start, struct vt_err *err)
+static int start_at_dir(struct vt_lineage *t, const char *path, enum vt_lineage_start start,
+	struct vt_err *err)
 {
 	struct vt_tree *tree = NULL;
 	int rc = vt_record_dir_read(&t->carried, path, err);
@@ -188,7 +197,8 @@ static int start_at_dir(struct vt_lineage *t, const char *path, enum vt_lineage_
 		return rc;
 	rc = vt_tree_hash_dir(&tree, path, err);
 	if (!rc && t->carried.n)
-		rc = vt_record_dir_check(&t->carried, tree, path, VT_CARRIED_PART, NULL, &t->absent, err);
+		rc = vt_record_dir_check(&t->carried, tree, path, VT_CARRIED_PART, NULL, &t->absent,
+			err);
 	if (!rc)
 		start_at_carried(t);
 	if (!rc && !t->roots.n && t->s)
@@ -197,7 +207,8 @@ static int start_at_dir(struct vt_lineage *t, const char *path, enum vt_lineage_
 	return rc;
 }
 
-static int start_at_path(struct vt_lineage *t, const char *path, enum vt_lineage_start start, struct vt_err *err)
+static int start_at_path(struct vt_lineage *t, const char *path, enum vt_lineage_start start,
+	struct vt_err *err)
 {
 	struct vt_digest d;
 	char hex[VT_HEX];
@@ -211,7 +222,8 @@ static int start_at_path(struct vt_lineage *t, const char *path, enum vt_lineage
 	return rc || !t->s ? rc : start_at_file(t, hex, start, err);
 }
 
-static int start_at_commit(struct vt_lineage *t, const char *what, enum vt_lineage_start start, struct vt_err *err)
+static int start_at_commit(struct vt_lineage *t, const char *what, enum vt_lineage_start start,
+	struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_tree *tree = NULL;
@@ -234,16 +246,18 @@ static bool is_hex(const char *s)
 	return strspn(s, "0123456789abcdef") == strlen(s) && strlen(s) >= 8 && strlen(s) <= 64;
 }
 
-static int start_at_digest(struct vt_lineage *t, const char *hex, enum vt_lineage_start start, struct vt_err *err)
+static int start_at_digest(struct vt_lineage *t, const char *hex, enum vt_lineage_start start,
+	struct vt_err *err)
 {
 	int rc = vt_store_records(t->s, hex, &t->roots, err);
 
 	return rc || t->roots.n ? rc : start_at_file(t, hex, start, err);
 }
 
-/* --- where the questions go --------------------------------------------------------------------------------------- */
+/* --- where the questions go ---------------------------------------------- */
 
-static int put_stored(struct vt_lineage *t, const struct vt_strs *ids, size_t *n, struct vt_err *err)
+static int put_stored(struct vt_lineage *t, const struct vt_strs *ids, size_t *n,
+	struct vt_err *err)
 {
 	int rc = 0;
 
@@ -253,7 +267,8 @@ static int put_stored(struct vt_lineage *t, const struct vt_strs *ids, size_t *n
 		struct vt_buf text = VT_BUF_INIT;
 		struct vt_json *j = NULL;
 
-		if (!vt_store_get_record(t->s, &j, ids->v[i], &none) && !vt_json_canonical(&text, j, &none)) {
+		if (!vt_store_get_record(t->s, &j, ids->v[i], &none) &&
+			!vt_json_canonical(&text, j, &none)) {
 			one = (struct vt_record_text){ text.data, text.len, j };
 			rc = vt_record_index_add_records(t->own, &one, 1, err);
 			*n += 1;
@@ -274,14 +289,18 @@ static int complete_from_store(struct vt_lineage *t, struct vt_err *err)
 		struct vt_strs ids = VT_STRS_INIT, open = VT_STRS_INIT;
 
 		added = 0;
-		rc = vt_record_index_read(t->own, err, "SELECT DISTINCT id FROM parent p WHERE NOT EXISTS (SELECT 1 FROM "
-			"record r WHERE r.id = p.id)", 0, NULL,
-			add_text, &ids);
+		rc = vt_record_index_read(t->own, err,
+			"SELECT DISTINCT id FROM parent p WHERE NOT EXISTS (SELECT 1 FROM "
+			"record r WHERE r.id = p.id)",
+			0, NULL, add_text, &ids);
 		if (!rc)
-			rc = vt_record_index_read(t->own, err, "SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON "
+			rc = vt_record_index_read(t->own, err,
+				"SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON "
 				"a.n = i.artifact WHERE i.open = 1"
-				" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record "
-				"<> i.record)", 0, NULL, add_text, &open);
+				" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = "
+				"i.artifact AND o.record "
+				"<> i.record)",
+				0, NULL, add_text, &open);
 		for (size_t i = 0; !rc && i < open.n; i++)
 			rc = vt_store_producers(t->s, open.v[i], &ids, err);
 		sort_once(&ids);
@@ -303,7 +322,8 @@ static int fill_own(struct vt_lineage *t, struct vt_err *err)
 	int rc = vt_record_index_open(&t->own, ":memory:", false, err);
 
 	for (size_t i = 0; i < t->carried.n; i++)
-		v[i] = (struct vt_record_text){ t->carried.v[i].text, t->carried.v[i].len, t->carried.v[i].record };
+		v[i] = (struct vt_record_text){ t->carried.v[i].text, t->carried.v[i].len,
+			t->carried.v[i].record };
 	if (!rc)
 		rc = vt_record_index_add_records(t->own, v, t->carried.n, err);
 	if (!rc)
@@ -319,9 +339,10 @@ static int choose_db(struct vt_lineage *t, struct vt_err *err)
 	int rc = 0;
 
 	if (t->s)
-		rc = vt_record_index_read(t->s->db, err, "SELECT r.id FROM json_each(?1) j CROSS JOIN record r ON r.id = "
-			"unhex(j.value)", 1,
-			(const char *const[]){ t->roots_json }, add_text, &known);
+		rc = vt_record_index_read(t->s->db, err,
+			"SELECT r.id FROM json_each(?1) j CROSS JOIN record r ON r.id = "
+			"unhex(j.value)",
+			1, (const char *const[]){ t->roots_json }, add_text, &known);
 	if (!rc && known.n == t->roots.n)
 		t->db = t->s->db;
 	else if (!rc)
@@ -344,8 +365,8 @@ static int settle(struct vt_lineage **out, struct vt_lineage *t, int rc, struct 
 	return rc;
 }
 
-int vt_lineage_open(struct vt_lineage **out, struct vt_store *s, const char *what, enum vt_lineage_start start,
-	struct vt_err *err)
+int vt_lineage_open(struct vt_lineage **out, struct vt_store *s, const char *what,
+	enum vt_lineage_start start, struct vt_err *err)
 {
 	struct vt_lineage *t = vt_xcalloc(1, sizeof(*t));
 	int rc;
@@ -360,26 +381,32 @@ int vt_lineage_open(struct vt_lineage **out, struct vt_store *s, const char *wha
 	else
 		rc = start_at_commit(t, what, start, err);
 	if (!rc && !t->roots.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no execution is known to have %s it; `voxtrail import DIR` "
-			"takes in the output of a stage", what,
-			start == VT_TRAIL_ANY ? "made or read" : "made");
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: no execution is known to have %s it; `voxtrail import DIR` "
+			"takes in the output of a stage",
+			what, start == VT_TRAIL_ANY ? "made or read" : "made");
 	return settle(out, t, rc, err);
 }
 
-int vt_lineage_open_subject(struct vt_lineage **out, struct vt_store *s, const char *subject, struct vt_err *err)
+int vt_lineage_open_subject(struct vt_lineage **out, struct vt_store *s, const char *subject,
+	struct vt_err *err)
 {
 	struct vt_lineage *t = vt_xcalloc(1, sizeof(*t));
 	int rc;
 
 	t->s = s;
 	t->raw = true;
-	rc = vt_record_index_read(s->db, err, "SELECT DISTINCT r.id FROM subject s CROSS JOIN file_in i INDEXED BY "
+	rc = vt_record_index_read(s->db, err,
+		"SELECT DISTINCT r.id FROM subject s CROSS JOIN file_in i INDEXED BY "
 		"file_in_subject ON i.subject = s.n"
-		" AND i.open = 1 AND i.subject <> 0 CROSS JOIN record r ON r.n = i.record WHERE s.name = ?1"
-		" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record)", 1,
-		&subject, add_text, &t->roots);
+		" AND i.open = 1 AND i.subject <> 0 CROSS JOIN record r ON r.n = i.record WHERE "
+		"s.name = ?1"
+		" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND "
+		"o.record <> i.record)",
+		1, &subject, add_text, &t->roots);
 	if (!rc && !t->roots.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no execution of %s read a raw file of this subject", subject,
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: no execution of %s read a raw file of this subject", subject,
 			vt_store_dir(s));
 	return settle(out, t, rc, err);
 }
@@ -406,7 +433,8 @@ const struct vt_strs *vt_lineage_absent(const struct vt_lineage *t)
 	return &t->absent;
 }
 
-int vt_lineage_record(struct vt_lineage *t, struct vt_json **out, const char *id, struct vt_err *err)
+int vt_lineage_record(struct vt_lineage *t, struct vt_json **out, const char *id,
+	struct vt_err *err)
 {
 	const struct vt_record_dir_record *c = vt_record_dir_find(&t->carried, id);
 
@@ -414,21 +442,27 @@ int vt_lineage_record(struct vt_lineage *t, struct vt_json **out, const char *id
 		*out = vt_json_copy(c->record);
 		return 0;
 	}
-	return t->s ? vt_store_get_record(t->s, out, id, err) : vt_err_set(err, VT_ENOINPUT, "record %s is not here",
-		id);
+	return t->s ? vt_store_get_record(t->s, out, id, err)
+		    : vt_err_set(err, VT_ENOINPUT, "record %s is not here", id);
 }
 
-/* --- the questions ------------------------------------------------------------------------------------------------ */
+/* --- the questions ------------------------------------------------------- */
 
-/* docs/lineage.md gives the same questions for the sqlite3 shell.  CROSS JOIN: from the rows that are few to those of a
- * key. */
+/* docs/lineage.md gives the same questions for the sqlite3 shell.  CROSS JOIN: from the rows
+ * that are few to those of a key. */
 #define ROOTS "SELECT r.n FROM json_each(?1) j CROSS JOIN record r ON r.id = unhex(j.value)"
-#define UP "WITH RECURSIVE root (n) AS (" ROOTS "), up (n) AS (SELECT n FROM root UNION SELECT e.parent FROM up" \
+#define UP                                                                                         \
+	"WITH RECURSIVE root (n) AS (" ROOTS                                                       \
+	"), up (n) AS (SELECT n FROM root UNION SELECT e.parent FROM up"                           \
 	" CROSS JOIN edge e ON e.child = up.n) "
-#define DOWN "WITH RECURSIVE root (n) AS (" ROOTS "), down (n) AS (SELECT n FROM root UNION SELECT e.child FROM down" \
+#define DOWN                                                                                       \
+	"WITH RECURSIVE root (n) AS (" ROOTS                                                       \
+	"), down (n) AS (SELECT n FROM root UNION SELECT e.child FROM down"                        \
 	" CROSS JOIN edge e INDEXED BY edge_parent ON e.parent = down.n) "
 #define STEP "SELECT r.id, r.stage, r.status, r.tree FROM "
-#define NOBODY_MADE "NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record)"
+#define NOBODY_MADE                                                                                \
+	"NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> "      \
+	"i.record)"
 
 struct calling {
 	vt_lineage_fn step;
@@ -462,23 +496,30 @@ static int call_raw(void *ctx, int n, const char *const *column)
 	return c->raw(c->ctx, column[0], column[1], column[2]);
 }
 
-static int ask(struct vt_lineage *t, const char *sql, vt_record_index_row row, void *ctx, struct vt_err *err)
+static int ask(struct vt_lineage *t, const char *sql, vt_record_index_row row, void *ctx,
+	struct vt_err *err)
 {
-	return vt_record_index_read(t->db, err, sql, 1, (const char *const[]){ t->roots_json }, row, ctx);
+	return vt_record_index_read(t->db, err, sql, 1, (const char *const[]){ t->roots_json }, row,
+		ctx);
 }
 
 int vt_lineage_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
 {
-	return ask(t, UP STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY up.n NOT IN (SELECT n FROM root), r.id",
+	return ask(t,
+		UP STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY up.n NOT IN (SELECT n FROM "
+			"root), r.id",
 		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
-int vt_lineage_named_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
+int vt_lineage_named_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx,
+	struct vt_err *err)
 {
-	return ask(t, "WITH RECURSIVE up (n) AS (" ROOTS " UNION SELECT r.n FROM up CROSS JOIN parent p ON p.record = "
-		"up.n CROSS JOIN record r ON r.id = p.id) "
-		STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY r.id", call_step,
-		&(struct calling){ .step = fn, .ctx = ctx }, err);
+	return ask(t,
+		"WITH RECURSIVE up (n) AS (" ROOTS
+		" UNION SELECT r.n FROM up CROSS JOIN parent p ON p.record = "
+		"up.n CROSS JOIN record r ON r.id = p.id) " STEP
+		"up CROSS JOIN record r ON r.n = up.n ORDER BY r.id",
+		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
 int vt_lineage_descendants(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
@@ -486,37 +527,51 @@ int vt_lineage_descendants(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, st
 	struct calling c = { .step = fn, .ctx = ctx };
 
 	if (t->raw)
-		return ask(t, DOWN STEP "down CROSS JOIN record r ON r.n = down.n ORDER BY r.id", call_step, &c, err);
-	return ask(t, DOWN STEP "down CROSS JOIN record r ON r.n = down.n WHERE down.n NOT IN (SELECT n FROM root) "
-		"ORDER BY r.id", call_step, &c, err);
+		return ask(t, DOWN STEP "down CROSS JOIN record r ON r.n = down.n ORDER BY r.id",
+			call_step, &c, err);
+	return ask(t,
+		DOWN STEP
+		"down CROSS JOIN record r ON r.n = down.n WHERE down.n NOT IN (SELECT n FROM root) "
+		"ORDER BY r.id",
+		call_step, &c, err);
 }
 
 int vt_lineage_edges(struct vt_lineage *t, vt_lineage_pair_fn fn, void *ctx, struct vt_err *err)
 {
-	return ask(t, UP "SELECT c.id, p.id FROM up CROSS JOIN edge e ON e.child = up.n CROSS JOIN record c ON c.n = "
-		"e.child"
-		" CROSS JOIN record p ON p.n = e.parent ORDER BY c.id, p.id", call_pair,
-		&(struct calling){ .pair = fn, .ctx = ctx }, err);
+	return ask(t,
+		UP "SELECT c.id, p.id FROM up CROSS JOIN edge e ON e.child = up.n CROSS JOIN "
+		   "record c ON c.n = "
+		   "e.child"
+		   " CROSS JOIN record p ON p.n = e.parent ORDER BY c.id, p.id",
+		call_pair, &(struct calling){ .pair = fn, .ctx = ctx }, err);
 }
 
 int vt_lineage_raw(struct vt_lineage *t, vt_lineage_raw_fn fn, void *ctx, struct vt_err *err)
 {
-	return ask(t, UP "SELECT DISTINCT r.id, i.port, a.digest FROM up CROSS JOIN file_in i ON i.record = up.n AND "
-		"i.open = 1"
-		" CROSS JOIN record r ON r.n = up.n CROSS JOIN artifact a ON a.n = i.artifact WHERE " NOBODY_MADE " "
-		"ORDER BY 1, 2, 3", call_raw,
-		&(struct calling){ .raw = fn, .ctx = ctx }, err);
+	return ask(t,
+		UP "SELECT DISTINCT r.id, i.port, a.digest FROM up CROSS JOIN file_in i ON "
+		   "i.record = up.n AND "
+		   "i.open = 1"
+		   " CROSS JOIN record r ON r.n = up.n CROSS JOIN artifact a ON a.n = i.artifact "
+		   "WHERE " NOBODY_MADE " "
+		   "ORDER BY 1, 2, 3",
+		call_raw, &(struct calling){ .raw = fn, .ctx = ctx }, err);
 }
 
 int vt_lineage_subjects(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
 {
-	return ask(t, UP "SELECT DISTINCT s.name FROM up CROSS JOIN file_in i ON i.record = up.n AND i.open = 1 AND "
-		"i.subject <> 0"
-		" CROSS JOIN subject s ON s.n = i.subject WHERE " NOBODY_MADE " ORDER BY s.name", add_text, out, err);
+	return ask(t,
+		UP "SELECT DISTINCT s.name FROM up CROSS JOIN file_in i ON i.record = up.n AND "
+		   "i.open = 1 AND "
+		   "i.subject <> 0"
+		   " CROSS JOIN subject s ON s.n = i.subject WHERE " NOBODY_MADE " ORDER BY s.name",
+		add_text, out, err);
 }
 
 int vt_lineage_missing(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
 {
-	return ask(t, UP "SELECT DISTINCT p.id FROM up CROSS JOIN parent p ON p.record = up.n"
-		" WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.id = p.id) ORDER BY p.id", add_text, out, err);
+	return ask(t,
+		UP "SELECT DISTINCT p.id FROM up CROSS JOIN parent p ON p.record = up.n"
+		   " WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.id = p.id) ORDER BY p.id",
+		add_text, out, err);
 }

@@ -16,7 +16,8 @@ struct lines {
 	struct vt_err *err;
 };
 
-static int canonical_text(struct vt_buf *out, struct vt_store *s, const char *id, char **result, struct vt_err *err)
+static int canonical_text(struct vt_buf *out, struct vt_store *s, const char *id, char **result,
+	struct vt_err *err)
 {
 	struct vt_json *j = NULL;
 	int rc = vt_store_get_record(s, &j, id, err);
@@ -33,7 +34,8 @@ static int add_ancestor(void *ctx, const struct vt_lineage_step *step)
 {
 	struct lines *l = ctx;
 	struct vt_buf text = VT_BUF_INIT;
-	int rc = !strcmp(step->id, l->own) || l->bytes > limit ? 0
+	int rc = !strcmp(step->id, l->own) || l->bytes > limit
+		? 0
 		: canonical_text(&text, l->s, step->id, NULL, l->err);
 
 	if (!rc && text.len && l->bytes + text.len < limit) {
@@ -88,7 +90,8 @@ static int write_one(struct vt_store *s, const char *id, const char *dir, struct
 	return rc;
 }
 
-int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const char *dir, struct vt_err *err)
+int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const char *dir,
+	struct vt_err *err)
 {
 	int rc = 0;
 

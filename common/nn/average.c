@@ -31,15 +31,18 @@ void vt_average_add(struct vt_average *a)
 		float *mean = vt_slot_array(&a->mean, i);
 
 		for (size_t k = 0; k < w->n; k++)
-			mean[k] = (float)((double)mean[k] + share * ((double)w->value[k] - (double)mean[k]));
+			mean[k] = (float)((double)mean[k] +
+				share * ((double)w->value[k] - (double)mean[k]));
 	}
 }
 
 void vt_average_copy(struct vt_session *to, struct vt_average *a)
 {
 	for (int i = 0; i < vt_session_n_weights(to); i++) {
-		const float *from = a->n ? vt_slot_array(&a->mean, i) : vt_session_weight(a->mean.s, i)->value;
+		const float *from =
+			a->n ? vt_slot_array(&a->mean, i) : vt_session_weight(a->mean.s, i)->value;
 
-		memcpy(vt_session_weight(to, i)->value, from, vt_session_size(to, i) * sizeof(float));
+		memcpy(vt_session_weight(to, i)->value, from,
+			vt_session_size(to, i) * sizeof(float));
 	}
 }

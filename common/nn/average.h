@@ -1,8 +1,9 @@
 /* average.h - a running mean of a session's weights beside the ones that are trained.
  *
- * decay > 0: exponential, a = decay a + (1 - decay) w after every update.  decay = 0: plain, a += (w - a) / (n + 1)
- * over n + 1 snapshots (stochastic weight averaging; Izmailov et al. 2018).  The first snapshot is w itself.  Every
- * array of the session takes part, running statistics too. */
+ * decay > 0: exponential, a = decay a + (1 - decay) w after every update. decay = 0: plain, a +=
+ * (w - a) / (n + 1) over n + 1 snapshots (stochastic weight averaging; Izmailov et al. 2018).
+ * The first snapshot is w itself.  Every array of the session takes part, running statistics
+ * too. */
 #ifndef COMMON_NN_AVERAGE_H
 #define COMMON_NN_AVERAGE_H
 
@@ -10,8 +11,8 @@
 
 struct vt_average {
 	double decay;
-	uint64_t n;              /* snapshots so far */
-	struct vt_slot mean;     /* beside the weights, where they are */
+	uint64_t n;          /* snapshots so far */
+	struct vt_slot mean; /* beside the weights, where they are */
 };
 
 void vt_average_init(struct vt_average *a, struct vt_session *s, double decay);

@@ -16,7 +16,7 @@ struct vt_device {
 	void *library, *self;
 };
 
-/* --- finding and opening a plugin --------------------------------------------------------------------------------- */
+/* --- finding and opening a plugin ---------------------------------------- */
 
 /* Where the plugin is, NULL if nowhere; `looked` lists the places. */
 static char *find_plugin(struct vt_buf *looked)
@@ -33,7 +33,8 @@ static char *find_plugin(struct vt_buf *looked)
 	self = vt_fs_realpath("/proc/self/exe", &ignored);
 	slash = self ? strrchr(self, '/') : NULL;
 	for (size_t i = 0; slash && i < sizeof(beside) / sizeof(beside[0]); i++) {
-		char *path = vt_asprintf("%.*s/%slibvoxtrail-cuda.so", (int)(slash - self), self, beside[i]);
+		char *path = vt_asprintf("%.*s/%slibvoxtrail-cuda.so", (int)(slash - self), self,
+			beside[i]);
 
 		vt_buf_printf(looked, "%s%s", looked->len ? ", " : "", path);
 		if (vt_fs_exists(path)) {
@@ -51,11 +52,13 @@ static int check_table(const struct vt_backend *b, const char *path, struct vt_e
 	if (!b)
 		return vt_err_set(err, VT_EDEVICE, "the plugin %s offers no backend", path);
 	if (b->abi != VT_BACKEND_ABI)
-		return vt_err_set(err, VT_EDEVICE, "the plugin %s speaks version %u of the interface, this program %d; "
-			"build both from one source", path,
-			(unsigned)b->abi, VT_BACKEND_ABI);
+		return vt_err_set(err, VT_EDEVICE,
+			"the plugin %s speaks version %u of the interface, this program %d; "
+			"build both from one source",
+			path, (unsigned)b->abi, VT_BACKEND_ABI);
 	if (b->layout != VT_BACKEND_LAYOUT)
-		return vt_err_set(err, VT_EDEVICE, "the plugin %s was built from other sources than this program "
+		return vt_err_set(err, VT_EDEVICE,
+			"the plugin %s was built from other sources than this program "
 			"(layout %08x, want %08x); build both from one source",
 			path, (unsigned)b->layout, (unsigned)VT_BACKEND_LAYOUT);
 	return 0;
@@ -71,21 +74,26 @@ static int load_plugin(struct vt_device *d, struct vt_err *err)
 	int rc = 0;
 
 	if (!path)
-		rc = vt_err_set(err, VT_EDEVICE, "the plugin libvoxtrail-cuda.so is missing (looked for %s); build it "
+		rc = vt_err_set(err, VT_EDEVICE,
+			"the plugin libvoxtrail-cuda.so is missing (looked for %s); build it "
 			"with `make` where nvcc is, or set VOXTRAIL_PLUGIN",
 			looked.data ? looked.data : "nothing");
 	if (!rc) {
-		/* it stays loaded: the CUDA runtime in it has destructors for threads that end later */
+		/* it stays loaded: the CUDA runtime in it has destructors for threads that end
+		 * later */
 		d->library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 		if (!d->library)
-			rc = vt_err_set(err, VT_EDEVICE, "the plugin cannot be loaded: %s", dlerror());
+			rc = vt_err_set(err, VT_EDEVICE, "the plugin cannot be loaded: %s",
+				dlerror());
 	}
 	if (!rc) {
 		symbol = dlsym(d->library, VT_BACKEND_SYMBOL);
 		memcpy(&get, &symbol, sizeof(get));
-		rc = get ? check_table(get(), path, err) : vt_err_set(err, VT_EDEVICE, "the plugin %s has no symbol "
-			"%s: it is no plugin of voxtrail", path,
-			VT_BACKEND_SYMBOL);
+		rc = get ? check_table(get(), path, err)
+			 : vt_err_set(err, VT_EDEVICE,
+				   "the plugin %s has no symbol "
+				   "%s: it is no plugin of voxtrail",
+				   path, VT_BACKEND_SYMBOL);
 	}
 	if (!rc)
 		d->b = get();
@@ -102,14 +110,17 @@ static int read_engines(struct vt_buf *out, const char *path, struct vt_err *err
 	int rc = 0;
 
 	if (!strncmp(path, VT_ENGINES_TUNE, strlen(VT_ENGINES_TUNE))) {
-		vt_buf_printf(out, "{\"tune\":%ld}", strtol(path + strlen(VT_ENGINES_TUNE), NULL, 10));
+		vt_buf_printf(out, "{\"tune\":%ld}",
+			strtol(path + strlen(VT_ENGINES_TUNE), NULL, 10));
 	} else {
 		rc = vt_fs_read(out, file, 16u << 20, err);
 		if (!rc)
 			rc = vt_json_parse(&plan, out->data, out->len, file, err);
 		if (!rc && vt_json_get(plan, "tune"))
-			rc = vt_err_set(err, VT_EDATA, "%s is a wish to tune and no engine plan: make one first "
-				"(docs/gpu.md)", file);
+			rc = vt_err_set(err, VT_EDATA,
+				"%s is a wish to tune and no engine plan: make one first "
+				"(docs/gpu.md)",
+				file);
 	}
 	vt_json_free(plan);
 	free(file);
@@ -141,12 +152,15 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 	int rc;
 
 	*out = NULL;
-	if (o->wish == VT_DEVICE_CPU && o->profile && strcmp(o->profile, "default") && strcmp(o->profile, "f32"))
-		return vt_err_set(err, VT_EUSAGE, "profile %s: the CPU computes in f32; other profiles need --device "
-			"cuda", o->profile);
+	if (o->wish == VT_DEVICE_CPU && o->profile && strcmp(o->profile, "default") &&
+		strcmp(o->profile, "f32"))
+		return vt_err_set(err, VT_EUSAGE,
+			"profile %s: the CPU computes in f32; other profiles need --device "
+			"cuda",
+			o->profile);
 	if (o->wish == VT_DEVICE_CPU && o->cards > 1)
-		return vt_err_set(err, VT_EUSAGE, "%d cards were asked for on the CPU; they need --device cuda",
-			o->cards);
+		return vt_err_set(err, VT_EUSAGE,
+			"%d cards were asked for on the CPU; they need --device cuda", o->cards);
 	if (o->wish == VT_DEVICE_CPU)
 		return 0;
 	rc = open_plugin(out, o, err);
@@ -167,7 +181,8 @@ void vt_device_settle(int64_t *wish)
 
 	if (*wish != VT_DEVICE_AUTO)
 		return;
-	*wish = open_plugin(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA }, &why) ? VT_DEVICE_CPU
+	*wish = open_plugin(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA }, &why)
+		? VT_DEVICE_CPU
 		: VT_DEVICE_CUDA;
 	if (*wish == VT_DEVICE_CPU)
 		vt_log(VT_LOG_INFO, "device", "asked=auto chosen=cpu because=\"%s\"", why.text);
@@ -199,7 +214,8 @@ struct vt_json *vt_device_engines(const struct vt_device *d)
 	if (!d)
 		return NULL;
 	j = vt_device_describe(d);
-	engines = vt_json_get(j, "engines") ? vt_json_copy(vt_json_get(j, "engines")) : vt_json_new(VT_JSON_OBJECT);
+	engines = vt_json_get(j, "engines") ? vt_json_copy(vt_json_get(j, "engines"))
+					    : vt_json_new(VT_JSON_OBJECT);
 	vt_json_free(j);
 	return engines;
 }
@@ -212,7 +228,8 @@ struct vt_json *vt_device_describe(const struct vt_device *d)
 
 	if (d)
 		d->b->describe(d->self, &text);
-	if (!d || vt_json_parse(&j, text.data, text.len, "device", &ignored) || j->type != VT_JSON_OBJECT) {
+	if (!d || vt_json_parse(&j, text.data, text.len, "device", &ignored) ||
+		j->type != VT_JSON_OBJECT) {
 		vt_json_free(j);
 		j = vt_json_new(VT_JSON_OBJECT);
 	}
@@ -223,16 +240,16 @@ struct vt_json *vt_device_describe(const struct vt_device *d)
 	return j;
 }
 
-/* --- a session's half on a device --------------------------------------------------------------------------------- */
+/* --- a session's half on a device ---------------------------------------- */
 
 struct vt_remote {
 	struct vt_device *d;
 	void *self;
 	float *values, *grads;
-	bool keeps_statistics;   /* a training pass changes weights on the device: batch norm's */
+	bool keeps_statistics; /* a training pass changes weights on the device: batch norm's */
 	bool device_newer, grads_newer;   /* a touch brings what is newer */
 	bool host_touched, grads_touched; /* a touch before the next work: it is sent */
-	pthread_mutex_t lock;    /* of these flags: weights are touched from several threads */
+	pthread_mutex_t lock; /* of these flags: weights are touched from several threads */
 	struct vt_err err;
 };
 
@@ -245,8 +262,7 @@ static bool has_statistics(const struct vt_graph *g)
 }
 
 int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g,
-	const struct vt_session_opts *o, float *values,
-	float *grads, struct vt_err *err)
+	const struct vt_session_opts *o, float *values, float *grads, struct vt_err *err)
 {
 	struct vt_remote *r = vt_xcalloc(1, sizeof(*r));
 	int rc = d->b->session_new(&r->self, d->self, g, o, err);
@@ -426,15 +442,15 @@ void vt_remote_get_slot(struct vt_remote *r, int slot, float *values)
 		r->d->b->get_slot(r->self, slot, values, &r->err);
 }
 
-/* --- a volume on a session's device ------------------------------------------------------------------------------ */
+/* --- a volume on a session's device -------------------------------------- */
 
 struct vt_remote_volume {
 	const struct vt_backend *b;
 	void *self;
 };
 
-int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *r, const struct vt_volume_ref *about,
-	int outputs, enum vt_join join, struct vt_err *err)
+int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *r,
+	const struct vt_volume_ref *about, int outputs, enum vt_join join, struct vt_err *err)
 {
 	void *self = NULL;
 	int rc = r->d->b->volume_new(&self, r->d->self, about, outputs, join, err);
@@ -447,8 +463,8 @@ int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *r, con
 	return rc;
 }
 
-int vt_remote_volume_add(struct vt_remote_volume *v, struct vt_remote *r, const struct vt_windows *w,
-	struct vt_err *err)
+int vt_remote_volume_add(struct vt_remote_volume *v, struct vt_remote *r,
+	const struct vt_windows *w, struct vt_err *err)
 {
 	send(r, false);
 	if (!r->err.code)
@@ -458,7 +474,8 @@ int vt_remote_volume_add(struct vt_remote_volume *v, struct vt_remote *r, const 
 	return r->err.code;
 }
 
-int vt_remote_volume_answer(struct vt_remote_volume *v, enum vt_rule rule, uint8_t *out, struct vt_err *err)
+int vt_remote_volume_answer(struct vt_remote_volume *v, enum vt_rule rule, uint8_t *out,
+	struct vt_err *err)
 {
 	return v->b->volume_answer(v->self, rule, out, err);
 }

@@ -6,14 +6,15 @@
  *      record = vt_device_describe(d);                                 the caller owns it
  *      vt_device_close(d);                                             after its sessions
  *
- * A plugin is a shared object that exports one function, voxtrail_backend(), which returns the table below.  It is
- * looked for as $VOXTRAIL_PLUGIN if that is set; else as libvoxtrail-cuda.so beside the executable, then in
- * ../lib/voxtrail from there.
- * An accelerator that was asked for by name and is not to be had is VT_EDEVICE with a message that names what is
- * missing: the plugin, its version, the driver, a card, a library.  Nothing falls back unasked; VT_DEVICE_AUTO is
- * settled first, once, and says what it chose and why.
+ * A plugin is a shared object that exports one function, voxtrail_backend(), which returns the
+ * table below.  It is looked for as $VOXTRAIL_PLUGIN if that is set; else as libvoxtrail-cuda.so
+ * beside the executable, then in ../lib/voxtrail from there.  An accelerator that was asked for
+ * by name and is not to be had is VT_EDEVICE with a message that names what is missing: the
+ * plugin, its version, the driver, a card, a library.  Nothing falls back unasked;
+ * VT_DEVICE_AUTO is settled first, once, and says what it chose and why.
  *
- * A CPU's and a card's results agree within a tolerance, not to the bit: the device is part of what is recorded. */
+ * A CPU's and a card's results agree within a tolerance, not to the bit: the device is part of
+ * what is recorded. */
 #ifndef COMMON_NN_BACKEND_H
 #define COMMON_NN_BACKEND_H
 
@@ -26,57 +27,68 @@
 
 enum vt_device_wish { VT_DEVICE_CPU, VT_DEVICE_CUDA, VT_DEVICE_AUTO };
 
-extern const char *const vt_device_wishes[];     /* "cpu", "cuda", "auto", NULL: a stage's enum param */
-extern const char *const vt_device_profiles[];   /* "default", "f32", "tf32", "bf16", "fp16", NULL: likewise */
+/* "cpu", "cuda", "auto", NULL: a stage's enum param */
+extern const char *const vt_device_wishes[];
+/* "default", "f32", "tf32", "bf16", "fp16", NULL: likewise */
+extern const char *const vt_device_profiles[];
 
-/* Instead of a path: "tune:5", say, runs every acceptable engine five times and takes the fastest.  For tools that
- * write engine plans: what such a device computes depends on time. */
+/* Instead of a path: "tune:5", say, runs every acceptable engine five times and takes the
+ * fastest.  For tools that write engine plans: what such a device computes depends on time. */
 #define VT_ENGINES_TUNE "tune:"
 
 struct vt_device_opts {
 	enum vt_device_wish wish;
-	const char *profile;     /* one of vt_device_profiles; NULL or "default": f32 on the CPU, bf16 on a card */
-	const char *engines;     /* file or directory with an engine plan to replay (docs/gpu.md); NULL: choose */
-	int cards;               /* that share a training session's batch; 0 and 1: one */
+	/* one of vt_device_profiles; NULL or "default": f32 on the CPU, bf16 on a card */
+	const char *profile;
+	/* file or directory with an engine plan to replay (docs/gpu.md); NULL: choose */
+	const char *engines;
+	int cards; /* that share a training session's batch; 0 and 1: one */
 };
 
 struct vt_device;
 
-/* Makes VT_DEVICE_AUTO what it is on this machine, so that what is hashed and recorded is the choice; logs it with the
- * reason. */
+/* Makes VT_DEVICE_AUTO what it is on this machine, so that what is hashed and recorded is the
+ * choice; logs it with the reason. */
 void vt_device_settle(int64_t *wish);
 
 /* *out is NULL where the CPU was chosen. */
 int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struct vt_err *err);
 void vt_device_close(struct vt_device *d);
-const char *vt_device_name(const struct vt_device *d);   /* "cpu", or the backend's name */
+const char *vt_device_name(const struct vt_device *d); /* "cpu", or the backend's name */
 
-/* The engine plan of what ran on the device so far, as --engines takes it; NULL on the CPU.  The caller owns it. */
+/* The engine plan of what ran on the device so far, as --engines takes it; NULL on the CPU.  The
+ * caller owns it. */
 struct vt_json *vt_device_engines(const struct vt_device *d);
 
 /* { "name", "profile" } and what the backend says of its card, driver, libraries and engines. */
 struct vt_json *vt_device_describe(const struct vt_device *d);
 
-/* --- a plugin's side ---------------------------------------------------------------------------------------------- */
+/* --- a plugin's side ----------------------------------------------------- */
 
 enum { VT_BACKEND_ABI = 4 };
 
 /* Differs between builds whose structures differ: a plugin reads graph_internal.h's. */
-#define VT_BACKEND_LAYOUT ((uint32_t)(((sizeof(struct vt_node) * 1009 + sizeof(struct vt_graph)) * 1009 + \
-	sizeof(struct vt_weight_spec)) * 1009 + sizeof(struct vt_session_opts) * 31))
+#define VT_BACKEND_LAYOUT                                                                          \
+	((uint32_t)(((sizeof(struct vt_node) * 1009 + sizeof(struct vt_graph)) * 1009 +            \
+			    sizeof(struct vt_weight_spec)) *                                       \
+			1009 +                                                                     \
+		sizeof(struct vt_session_opts) * 31))
 
 /* Factors of one optimiser step: of sgd, or of the adam family, as optim.c makes them. */
 struct vt_update {
 	bool sgd, nesterov, first, adaptive;
-	bool centralise, lookahead, join;   /* join: slow and trained weights come together in this step */
-	float b1, a1, b2, a2, eps, root, clip, rate, decay, drop;   /* decay: in the gradient; drop: beside it, the
+	/* join: slow and trained weights come together in this step */
+	bool centralise, lookahead, join;
+	float b1, a1, b2, a2, eps, root, clip, rate, decay,
+		drop; /* decay: in the gradient; drop: beside it, the
 	                                                             * rate included */
-	float share;                        /* of the slow weights' way */
+	float share;  /* of the slow weights' way */
 };
 
-/* Windows of a volume: every combination of origins (z, y, x; beyond the border there are zeros), each in `flips`
- * mirrorings (1, or 8: bits z, y, x = 4, 2, 1 of a counter from 0).  An answer counts with the product of three
- * factors, each as long as the patch along its axis, and with `least` where that is smaller. */
+/* Windows of a volume: every combination of origins (z, y, x; beyond the border there are
+ * zeros), each in `flips` mirrorings (1, or 8: bits z, y, x = 4, 2, 1 of a counter from 0).  An
+ * answer counts with the product of three factors, each as long as the patch along its axis, and
+ * with `least` where that is smaller. */
 struct vt_windows {
 	int count[3], flips;
 	const int *at[3];
@@ -84,78 +96,95 @@ struct vt_windows {
 	float least;
 };
 
-/* What becomes of a network's averaged answers: they stay as they are, or are turned into probabilities and added to
- * those of other networks; bits are independent of each other (sigmoid, less one half), classes exclude each other
- * (softmax). */
+/* What becomes of a network's averaged answers: they stay as they are, or are turned into
+ * probabilities and added to those of other networks; bits are independent of each other
+ * (sigmoid, less one half), classes exclude each other (softmax). */
 enum vt_join { VT_JOIN_LOGITS, VT_JOIN_BITS, VT_JOIN_CLASSES };
 
-/* A voxel's answer: bit k where value k > 0; of the largest value k, the lowest of equals, bit k - 1, or k itself. */
+/* A voxel's answer: bit k where value k > 0; of the largest value k, the lowest of equals, bit k
+ * - 1, or k itself. */
 enum vt_rule { VT_RULE_BITS, VT_RULE_LARGEST, VT_RULE_NUMBER };
 
-/* Every function returns 0 or sets *err.  A device and a session are the plugin's own; a session is used by one
- * thread at a time. */
+/* Every function returns 0 or sets *err.  A device and a session are the plugin's own; a session
+ * is used by one thread at a time. */
 struct vt_backend {
-	uint32_t abi, layout;    /* VT_BACKEND_ABI, VT_BACKEND_LAYOUT of the plugin's build */
+	uint32_t abi, layout; /* VT_BACKEND_ABI, VT_BACKEND_LAYOUT of the plugin's build */
 	const char *name;
-	/* profile: NULL for its own default; cards: as in vt_device_opts; engines: text of an engine plan or NULL.
-	 * VT_EDEVICE names what is missing. */
-	int (*open)(void **device, const char *profile, int cards, const char *engines, struct vt_err *err);
+	/* profile: NULL for its own default; cards: as in vt_device_opts; engines: text of an
+	 * engine plan or NULL.  VT_EDEVICE names what is missing. */
+	int (*open)(void **device, const char *profile, int cards, const char *engines,
+		struct vt_err *err);
 	void (*close)(void *device);
-	void (*describe)(void *device, struct vt_buf *json);                             /* a JSON object */
+	/* a JSON object */
+	void (*describe)(void *device, struct vt_buf *json);
 
 	/* The graph is borrowed and outlives the session; initial weights come by put_weights. */
-	int (*session_new)(void **session, void *device, const struct vt_graph *g, const struct vt_session_opts *o,
-		struct vt_err *err);
+	int (*session_new)(void **session, void *device, const struct vt_graph *g,
+		const struct vt_session_opts *o, struct vt_err *err);
 	void (*session_free)(void *session);
 	/* All weights of the graph one after another, in its order, each in PyTorch's layout. */
 	int (*put_weights)(void *session, const float *values, struct vt_err *err);
 	int (*get_weights)(void *session, float *values, struct vt_err *err);
-	int (*set_input)(void *session, const float *x, struct vt_err *err);             /* as vt_session_set_input */
+	/* as vt_session_set_input */
+	int (*set_input)(void *session, const float *x, struct vt_err *err);
 	int (*forward)(void *session, uint64_t step, struct vt_err *err);
 	/* as vt_session_get_output_at */
 	int (*get_output)(void *session, int i, float *y, struct vt_err *err);
-	/* As vt_session_backward_all: dy[output], NULL where there is none, VT_KEPT_GRADIENT where loss() left it. */
+	/* As vt_session_backward_all: dy[output], NULL where there is none, VT_KEPT_GRADIENT
+	 * where loss() left it. */
 	int (*backward)(void *session, const float *const *dy, struct vt_err *err);
 	/* as values; 0 where not trained or not reached */
 	int (*get_grads)(void *session, float *grads, struct vt_err *err);
 	/* What the network's outputs are compared with: [n, voxels of the input]. */
 	int (*set_target)(void *session, const uint8_t *target, struct vt_err *err);
-	/* vt_loss of output i, of at most 16 channels; a coarser output is compared with the target at its voxels'
-	 * centres, the later of two.  The gradient stays on the device. */
-	int (*loss)(void *session, int i, const struct vt_loss *o, double weight, double *value, struct vt_err *err);
-	/* weight times the mean of (y - x)^2, x: the input as it is stored, or 0.  The gradient stays likewise. */
-	int (*square)(void *session, int i, bool of_input, double weight, double *value, struct vt_err *err);
-	int (*put_grads)(void *session, const float *grads, struct vt_err *err);         /* as values */
-	/* How much faster each weight moves than the rate says, [weights]; 0 freezes it: no share in the norm.  1
-	 * until told. */
+	/* vt_loss of output i, of at most 16 channels; a coarser output is compared with the
+	 * target at its voxels' centres, the later of two.  The gradient stays on the device. */
+	int (*loss)(void *session, int i, const struct vt_loss *o, double weight, double *value,
+		struct vt_err *err);
+	/* weight times the mean of (y - x)^2, x: the input as it is stored, or 0.  The gradient
+	 * stays likewise. */
+	int (*square)(void *session, int i, bool of_input, double weight, double *value,
+		struct vt_err *err);
+	/* as values */
+	int (*put_grads)(void *session, const float *grads, struct vt_err *err);
+	/* How much faster each weight moves than the rate says, [weights]; 0 freezes it: no
+	 * share in the norm.  1 until told. */
 	int (*rates)(void *session, const float *factor, struct vt_err *err);
-	int (*norm)(void *session, double *norm, struct vt_err *err);                    /* of the gradients */
-	/* Adds the gradients to a sum, which the first begins; behind the last the sum is the gradients. */
+	/* of the gradients */
+	int (*norm)(void *session, double *norm, struct vt_err *err);
+	/* Adds the gradients to a sum, which the first begins; behind the last the sum is the
+	 * gradients. */
 	int (*accumulate)(void *session, bool first, bool last, struct vt_err *err);
-	/* With s and y what weights and gradients have changed by since the call before (0 then): their products s y
-	 * and s s. */
+	/* With s and y what weights and gradients have changed by since the call before (0
+	 * then): their products s y and s s. */
 	int (*curvature)(void *session, double *sy, double *ss, struct vt_err *err);
-	int (*update)(void *session, const struct vt_update *u, struct vt_err *err);     /* one optimiser step */
+	/* one optimiser step */
+	int (*update)(void *session, const struct vt_update *u, struct vt_err *err);
 	/* MEAN += share (weights - MEAN) */
 	int (*average)(void *session, double share, struct vt_err *err);
-	/* An array as long as the weights, 0 at first: enum vt_slot_name.  update uses M, V and SLOW, accumulate
-	 * SUM, average MEAN, curvature LAST_*.  Put as NULL it is 0 again and takes no room until it is used. */
+	/* An array as long as the weights, 0 at first: enum vt_slot_name. update uses M, V and
+	 * SLOW, accumulate SUM, average MEAN, curvature LAST_*.  Put as NULL it is 0 again and
+	 * takes no room until it is used. */
 	int (*put_slot)(void *session, int slot, const float *values, struct vt_err *err);
 	int (*get_slot)(void *session, int slot, float *values, struct vt_err *err);
-	/* A volume that stays on the device under a number, for patches that become item `item`.  *kept: false where
-	 * there is no room. */
-	int (*keep)(void *session, int item, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err);
-	/* Item `item` of the input and of the target from a kept volume. */
-	int (*draw)(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err);
-
-	/* An image on the device and room for what networks answer; *volume is NULL, without an error, where there is
-	 * no room. */
-	int (*volume_new)(void **volume, void *device, const struct vt_volume_ref *v, int outputs, enum vt_join join,
+	/* A volume that stays on the device under a number, for patches that become item `item`.
+	 * *kept: false where there is no room. */
+	int (*keep)(void *session, int item, int id, const struct vt_volume_ref *v, bool *kept,
 		struct vt_err *err);
-	/* Queues the windows, as many at a time as the session has items; each is added after the one before.
-	 * VT_JOIN_LOGITS: the values are this network's. */
-	int (*volume_add)(void *volume, void *session, const struct vt_windows *w, struct vt_err *err);
-	int (*volume_answer)(void *volume, enum vt_rule rule, uint8_t *out, struct vt_err *err);   /* [z, y, x] */
+	/* Item `item` of the input and of the target from a kept volume. */
+	int (*draw)(void *session, int item, int id, const struct vt_patch_ref *p,
+		struct vt_err *err);
+
+	/* An image on the device and room for what networks answer; *volume is NULL, without an
+	 * error, where there is no room. */
+	int (*volume_new)(void **volume, void *device, const struct vt_volume_ref *v, int outputs,
+		enum vt_join join, struct vt_err *err);
+	/* Queues the windows, as many at a time as the session has items; each is added after
+	 * the one before.  VT_JOIN_LOGITS: the values are this network's. */
+	int (*volume_add)(void *volume, void *session, const struct vt_windows *w,
+		struct vt_err *err);
+	/* [z, y, x] */
+	int (*volume_answer)(void *volume, enum vt_rule rule, uint8_t *out, struct vt_err *err);
 	/* [outputs, z, y, x] */
 	int (*volume_values)(void *volume, float *out, struct vt_err *err);
 	void (*volume_free)(void *volume);
@@ -164,20 +193,19 @@ struct vt_backend {
 typedef const struct vt_backend *(*vt_backend_fn)(void);
 #define VT_BACKEND_SYMBOL "voxtrail_backend"
 
-/* --- session.c's side --------------------------------------------------------------------------------------------- */
+/* --- session.c's side ---------------------------------------------------- */
 
-/* A session's half on a device.  All work of a training step is the device's: a session that has a remote half has
- * no other. Weights and gradients lie there and in the host's arrays: touch() makes the host's current and marks
- * them as perhaps changed, and what comes next on the device sends them first.  The first error stays
- * (vt_remote_error) and later calls do nothing. */
+/* A session's half on a device.  All work of a training step is the device's: a session that has
+ * a remote half has no other. Weights and gradients lie there and in the host's arrays: touch()
+ * makes the host's current and marks them as perhaps changed, and what comes next on the device
+ * sends them first.  The first error stays (vt_remote_error) and later calls do nothing. */
 struct vt_remote;
 
 int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g,
-	const struct vt_session_opts *o, float *values,
-	float *grads, struct vt_err *err);
+	const struct vt_session_opts *o, float *values, float *grads, struct vt_err *err);
 void vt_remote_free(struct vt_remote *r);
-const struct vt_err *vt_remote_error(const struct vt_remote *r);   /* NULL if none */
-void vt_remote_touch(struct vt_remote *r);                         /* from any thread */
+const struct vt_err *vt_remote_error(const struct vt_remote *r); /* NULL if none */
+void vt_remote_touch(struct vt_remote *r);                       /* from any thread */
 void vt_remote_set_input(struct vt_remote *r, const float *x);
 void vt_remote_forward(struct vt_remote *r, uint64_t step);
 void vt_remote_get_output(struct vt_remote *r, int i, float *y);
@@ -197,14 +225,16 @@ void vt_remote_draw(struct vt_remote *r, int item, int id, const struct vt_patch
 void vt_remote_put_slot(struct vt_remote *r, int slot, const float *values);
 void vt_remote_get_slot(struct vt_remote *r, int slot, float *values);
 
-/* A volume on a session's device, as the table has it.  What goes wrong in a session is its error, too. */
+/* A volume on a session's device, as the table has it.  What goes wrong in a session is its
+ * error, too. */
 struct vt_remote_volume;
 
-int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *r, const struct vt_volume_ref *v, int outputs,
-	enum vt_join join, struct vt_err *err);
-int vt_remote_volume_add(struct vt_remote_volume *v, struct vt_remote *r, const struct vt_windows *w,
+int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *r,
+	const struct vt_volume_ref *v, int outputs, enum vt_join join, struct vt_err *err);
+int vt_remote_volume_add(struct vt_remote_volume *v, struct vt_remote *r,
+	const struct vt_windows *w, struct vt_err *err);
+int vt_remote_volume_answer(struct vt_remote_volume *v, enum vt_rule rule, uint8_t *out,
 	struct vt_err *err);
-int vt_remote_volume_answer(struct vt_remote_volume *v, enum vt_rule rule, uint8_t *out, struct vt_err *err);
 int vt_remote_volume_values(struct vt_remote_volume *v, float *out, struct vt_err *err);
 void vt_remote_volume_free(struct vt_remote_volume *v);
 

@@ -29,7 +29,8 @@ static int only_user(const struct view *v, int i)
 {
 	int j = vt_graph_is_output(v->g, i) ? -1 : last_user(v, i, v->g->n_nodes);
 
-	return j >= 0 && last_user(v, i, j) < 0 && v->g->node[j].in[0] != v->g->node[j].in[1] ? j : -1;
+	return j >= 0 && last_user(v, i, j) < 0 && v->g->node[j].in[0] != v->g->node[j].in[1] ? j
+											      : -1;
 }
 
 static bool own_statistics(const struct view *v, const struct vt_node *n)
@@ -37,12 +38,13 @@ static bool own_statistics(const struct view *v, const struct vt_node *n)
 	return n->op == VT_OP_NORM && (v->training || n->norm.kind != VT_NORM_BATCH);
 }
 
-/* Those whose derivative the sign of the norm's result, made again, gives; one slope for all channels would need a
- * sum over groups. */
+/* Those whose derivative the sign of the norm's result, made again, gives; one slope for all
+ * channels would need a sum over groups. */
 static bool goes_with_norm(const struct vt_node *n)
 {
 	return n->op == VT_OP_ACT &&
-		(n->act == VT_ACT_RELU || n->act == VT_ACT_LEAKY || (n->act == VT_ACT_PRELU && !n->flag));
+		(n->act == VT_ACT_RELU || n->act == VT_ACT_LEAKY ||
+			(n->act == VT_ACT_PRELU && !n->flag));
 }
 
 static void join_operators(struct vt_fusion *f, const struct view *v)
@@ -51,15 +53,20 @@ static void join_operators(struct vt_fusion *f, const struct view *v)
 		const struct vt_node *n = &v->g->node[i];
 		int j = v->live[i] ? only_user(v, i) : -1;
 
-		if (n->op == VT_OP_NORM && !n->norm.relu && j >= 0 && goes_with_norm(&v->g->node[j])) {
+		if (n->op == VT_OP_NORM && !n->norm.relu && j >= 0 &&
+			goes_with_norm(&v->g->node[j])) {
 			f->act[i] = j;
 			f->norm[j] = i;
 			f->value[i] = j;
-		} else if (n->op == VT_OP_CONV && n->weight[1] >= 0 && j >= 0 && v->g->node[j].op == VT_OP_NORM) {
+		} else if (n->op == VT_OP_CONV && n->weight[1] >= 0 && j >= 0 &&
+			v->g->node[j].op == VT_OP_NORM) {
 			f->norm[i] = j;
 		}
-		for (j = i + 1; n->op == VT_OP_ADD && v->live[i] && f->norm[i] < 0 && j < v->g->n_nodes; j++)
-			if (v->live[j] && v->g->node[j].in[0] == i && own_statistics(v, &v->g->node[j]))
+		for (j = i + 1;
+			n->op == VT_OP_ADD && v->live[i] && f->norm[i] < 0 && j < v->g->n_nodes;
+			j++)
+			if (v->live[j] && v->g->node[j].in[0] == i &&
+				own_statistics(v, &v->g->node[j]))
 				f->norm[i] = j;
 	}
 }
@@ -70,14 +77,14 @@ static bool may_leave(const struct view *v, int i, int a)
 	return v->wants[a] && !vt_graph_is_output(v->g, a) && last_user(v, a, v->g->n_nodes) == i;
 }
 
-/* Whether b may read the array that a is added to later: b is read before anything else is written. */
+/* Whether b may read the array that a is added to later: b is read before anything else is
+ * written. */
 static bool reads_first(const struct vt_fusion *f, const struct view *v, int i, int a, int b)
 {
 	int read = f->norm[b] >= 0 && v->g->node[b].op == VT_OP_ACT ? f->norm[b] : b;
 
-	return may_leave(v, i, a) && may_leave(v, i, b) && only_user(v, b) == i && v->g->node[b].op != VT_OP_ADD &&
-		a < read &&
-		last_user(v, a, i) < read;
+	return may_leave(v, i, a) && may_leave(v, i, b) && only_user(v, b) == i &&
+		v->g->node[b].op != VT_OP_ADD && a < read && last_user(v, a, i) < read;
 }
 
 static void share_gradients(struct vt_fusion *f, const struct view *v)
@@ -99,13 +106,14 @@ static void share_gradients(struct vt_fusion *f, const struct view *v)
 	}
 }
 
-void vt_fusion_make(struct vt_fusion *f, const struct vt_graph *g, const struct vt_session_opts *o, const bool *live,
-	const bool *wants)
+void vt_fusion_make(struct vt_fusion *f, const struct vt_graph *g, const struct vt_session_opts *o,
+	const bool *live, const bool *wants)
 {
 	size_t n = (size_t)g->n_nodes;
 	struct view v = { g, live, wants, o->training };
 
-	*f = (struct vt_fusion){ .act = vt_xcalloc(n, sizeof(int)), .norm = vt_xcalloc(n, sizeof(int)),
+	*f = (struct vt_fusion){ .act = vt_xcalloc(n, sizeof(int)),
+		.norm = vt_xcalloc(n, sizeof(int)),
 		.value = vt_xcalloc(n, sizeof(int)),
 		.grad = vt_xcalloc(n, sizeof(int)) };
 	for (int i = 0; i < g->n_nodes; i++) {

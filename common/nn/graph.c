@@ -62,8 +62,8 @@ static int add_node(struct vt_graph *g, struct vt_node n)
 	struct vt_shape s = n.shape;
 
 	if (s.n < 1 || s.c < 1 || s.d < 1 || s.h < 1 || s.w < 1) {
-		vt_graph_fail(g, "layer %d would have the shape %dx%dx%dx%dx%d; use a larger patch", g->n_nodes, s.n,
-			s.c, s.d, s.h, s.w);
+		vt_graph_fail(g, "layer %d would have the shape %dx%dx%dx%dx%d; use a larger patch",
+			g->n_nodes, s.n, s.c, s.d, s.h, s.w);
 		return -1;
 	}
 	if (g->n_nodes == g->cap_nodes) {
@@ -76,15 +76,20 @@ static int add_node(struct vt_graph *g, struct vt_node n)
 
 static struct vt_node blank(enum vt_op op, int a, int b, struct vt_shape shape)
 {
-	return (struct vt_node){ .op = op, .in = { a, b }, .shape = shape, .weight = { -1, -1, -1, -1 } };
+	return (struct vt_node){ .op = op,
+		.in = { a, b },
+		.shape = shape,
+		.weight = { -1, -1, -1, -1 } };
 }
 
 static bool same_dims(const struct vt_weight_spec *a, const struct vt_weight_spec *b)
 {
-	return a->n_dims == b->n_dims && !memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof(a->dims[0]));
+	return a->n_dims == b->n_dims &&
+		!memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof(a->dims[0]));
 }
 
-static int add_weight(struct vt_graph *g, const char *name, const char *what, struct vt_weight_spec w)
+static int add_weight(struct vt_graph *g, const char *name, const char *what,
+	struct vt_weight_spec w)
 {
 	if (g->n_weights == g->cap_weights) {
 		g->cap_weights = g->cap_weights ? 2 * g->cap_weights : 64;
@@ -109,10 +114,14 @@ static int add_weight(struct vt_graph *g, const char *name, const char *what, st
 	return g->n_weights++;
 }
 
-static int add_vector(struct vt_graph *g, const char *name, const char *what, int c, char role, bool trainable)
+static int add_vector(struct vt_graph *g, const char *name, const char *what, int c, char role,
+	bool trainable)
 {
-	return add_weight(g, name, what, (struct vt_weight_spec){ .dims = { c }, .n_dims = 1, .trainable = trainable,
-		.role = role });
+	return add_weight(g, name, what,
+		(struct vt_weight_spec){ .dims = { c },
+			.n_dims = 1,
+			.trainable = trainable,
+			.role = role });
 }
 
 int vt_graph_input(struct vt_graph *g, struct vt_shape shape)
@@ -146,21 +155,30 @@ static int add_conv(struct vt_graph *g, int x, const char *name, struct vt_conv 
 	if (conv.transposed && conv.dilation != 1)
 		vt_graph_fail(g, "%s: a transposed convolution takes no dilation", name);
 	s = in->shape;
-	n = blank(VT_OP_CONV, x, -1, (struct vt_shape){ s.n, conv.out_c, conv_size(s.d, &conv), conv_size(s.h, &conv),
-		conv_size(s.w, &conv) });
+	n = blank(VT_OP_CONV, x, -1,
+		(struct vt_shape){ s.n, conv.out_c, conv_size(s.d, &conv), conv_size(s.h, &conv),
+			conv_size(s.w, &conv) });
 	n.conv = conv;
-	n.weight[0] = add_weight(g, name, "weight", (struct vt_weight_spec){
-		.dims = { conv.transposed ? s.c : conv.out_c, conv.transposed ? conv.out_c : s.c, conv.k, conv.k,
-			conv.k },
-		.n_dims = n_dims, .trainable = true, .init = conv.init, .role = 'k',
-		/* PyTorch counts the fans of a transposed kernel from its stored order as well */
-		.fan_in = (conv.transposed ? conv.out_c : s.c) * taps,
+	n.weight[0] = add_weight(g, name, "weight",
+		(struct vt_weight_spec){ .dims = { conv.transposed ? s.c : conv.out_c,
+						 conv.transposed ? conv.out_c : s.c, conv.k, conv.k,
+						 conv.k },
+			.n_dims = n_dims,
+			.trainable = true,
+			.init = conv.init,
+			.role = 'k',
+			/* PyTorch counts a transposed kernel's fans from its stored order too */
+			.fan_in = (conv.transposed ? conv.out_c : s.c) * taps,
 			.fan_out = (conv.transposed ? s.c : conv.out_c) * taps });
 	if (conv.bias)
-		n.weight[1] = add_weight(g, name, "bias", (struct vt_weight_spec){ .dims = { conv.out_c }, .n_dims = 1,
-			.trainable = true,
-			.init = conv.init, .role = 'b', .fan_in = (conv.transposed ? conv.out_c : s.c) * taps,
-			.default_bias = conv.default_bias });
+		n.weight[1] = add_weight(g, name, "bias",
+			(struct vt_weight_spec){ .dims = { conv.out_c },
+				.n_dims = 1,
+				.trainable = true,
+				.init = conv.init,
+				.role = 'b',
+				.fan_in = (conv.transposed ? conv.out_c : s.c) * taps,
+				.default_bias = conv.default_bias });
 	return g->err.code ? -1 : add_node(g, n);
 }
 
@@ -181,7 +199,8 @@ int vt_graph_norm(struct vt_graph *g, int x, const char *name, struct vt_norm no
 	norm.eps = norm.eps > 0 ? norm.eps : 1e-5;
 	norm.groups = norm.kind == VT_NORM_GROUP ? norm.groups : c;
 	if (norm.groups < 1 || c % norm.groups) {
-		vt_graph_fail(g, "%s: %d channels do not divide into %d groups", name, c, norm.groups);
+		vt_graph_fail(g, "%s: %d channels do not divide into %d groups", name, c,
+			norm.groups);
 		return -1;
 	}
 	n = blank(VT_OP_NORM, x, -1, in->shape);
@@ -238,8 +257,10 @@ int vt_graph_add(struct vt_graph *g, int a, int b)
 	if (!x || !y)
 		return -1;
 	if (!same_voxels(x->shape, y->shape) || x->shape.c != y->shape.c) {
-		vt_graph_fail(g, "shapes of tensors %d and %d differ; the patch must divide by the network's stride", a,
-			b);
+		vt_graph_fail(g,
+			"shapes of tensors %d and %d differ; the patch must divide by the "
+			"network's stride",
+			a, b);
 		return -1;
 	}
 	return add_node(g, blank(VT_OP_ADD, a, b, x->shape));
@@ -253,8 +274,10 @@ int vt_graph_concat(struct vt_graph *g, int a, int b)
 	if (!x || !y)
 		return -1;
 	if (!same_voxels(x->shape, y->shape)) {
-		vt_graph_fail(g, "shapes of tensors %d and %d differ; the patch must divide by the network's stride", a,
-			b);
+		vt_graph_fail(g,
+			"shapes of tensors %d and %d differ; the patch must divide by the "
+			"network's stride",
+			a, b);
 		return -1;
 	}
 	s = x->shape;
@@ -271,7 +294,8 @@ int vt_graph_upsample(struct vt_graph *g, int x, int scale, bool align_corners)
 	if (!in)
 		return -1;
 	s = in->shape;
-	n = blank(VT_OP_UPSAMPLE, x, -1, (struct vt_shape){ s.n, s.c, s.d * scale, s.h * scale, s.w * scale });
+	n = blank(VT_OP_UPSAMPLE, x, -1,
+		(struct vt_shape){ s.n, s.c, s.d * scale, s.h * scale, s.w * scale });
 	n.scale = scale;
 	n.flag = align_corners;
 	return add_node(g, n);
@@ -287,8 +311,9 @@ int vt_graph_maxpool(struct vt_graph *g, int x, int k, int stride, int pad)
 	if (!in)
 		return -1;
 	s = in->shape;
-	n = blank(VT_OP_MAXPOOL, x, -1, (struct vt_shape){ s.n, s.c, conv_size(s.d, &size), conv_size(s.h, &size),
-		conv_size(s.w, &size) });
+	n = blank(VT_OP_MAXPOOL, x, -1,
+		(struct vt_shape){ s.n, s.c, conv_size(s.d, &size), conv_size(s.h, &size),
+			conv_size(s.w, &size) });
 	n.k = k;
 	n.stride = stride;
 	n.pad = pad;
@@ -323,9 +348,11 @@ int vt_graph_mul(struct vt_graph *g, int a, int b)
 		return -1;
 	s = x->shape;
 	t = y->shape;
-	if (t.n != s.n || !((t.c == s.c && t.d == 1 && t.h == 1 && t.w == 1) ||
-	    ((t.c == s.c || t.c == 1) && same_voxels(s, t)))) {
-		vt_graph_fail(g, "a gate of shape %dx%dx%dx%dx%d does not fit tensor %d", t.n, t.c, t.d, t.h, t.w, a);
+	if (t.n != s.n ||
+		!((t.c == s.c && t.d == 1 && t.h == 1 && t.w == 1) ||
+			((t.c == s.c || t.c == 1) && same_voxels(s, t)))) {
+		vt_graph_fail(g, "a gate of shape %dx%dx%dx%dx%d does not fit tensor %d", t.n, t.c,
+			t.d, t.h, t.w, a);
 		return -1;
 	}
 	return add_node(g, blank(VT_OP_MUL, a, b, s));
@@ -373,8 +400,9 @@ int vt_graph_avgpool(struct vt_graph *g, int x, int k, int stride)
 	if (!in)
 		return -1;
 	s = in->shape;
-	n = blank(VT_OP_AVGPOOL, x, -1, (struct vt_shape){ s.n, s.c, conv_size(s.d, &size), conv_size(s.h, &size),
-		conv_size(s.w, &size) });
+	n = blank(VT_OP_AVGPOOL, x, -1,
+		(struct vt_shape){ s.n, s.c, conv_size(s.d, &size), conv_size(s.h, &size),
+			conv_size(s.w, &size) });
 	n.k = k;
 	n.stride = stride;
 	return add_node(g, n);
@@ -389,7 +417,8 @@ int vt_graph_nearest(struct vt_graph *g, int x, int scale)
 	if (!in)
 		return -1;
 	s = in->shape;
-	n = blank(VT_OP_NEAREST, x, -1, (struct vt_shape){ s.n, s.c, s.d * scale, s.h * scale, s.w * scale });
+	n = blank(VT_OP_NEAREST, x, -1,
+		(struct vt_shape){ s.n, s.c, s.d * scale, s.h * scale, s.w * scale });
 	n.k = n.stride = scale;
 	return add_node(g, n);
 }
@@ -415,9 +444,10 @@ int vt_graph_reshape(struct vt_graph *g, int x, struct vt_shape shape)
 	if (!in)
 		return -1;
 	s = in->shape;
-	if (s.n != shape.n || (double)s.c * s.d * s.h * s.w != (double)shape.c * shape.d * shape.h * shape.w) {
-		vt_graph_fail(g, "%dx%dx%dx%d values do not reshape to %dx%dx%dx%d", s.c, s.d, s.h, s.w, shape.c,
-			shape.d, shape.h, shape.w);
+	if (s.n != shape.n ||
+		(double)s.c * s.d * s.h * s.w != (double)shape.c * shape.d * shape.h * shape.w) {
+		vt_graph_fail(g, "%dx%dx%dx%d values do not reshape to %dx%dx%dx%d", s.c, s.d, s.h,
+			s.w, shape.c, shape.d, shape.h, shape.w);
 		return -1;
 	}
 	return add_node(g, blank(VT_OP_RESHAPE, x, -1, shape));
@@ -506,7 +536,8 @@ bool vt_graph_is_output(const struct vt_graph *g, int i)
 
 struct vt_shape vt_graph_shape(const struct vt_graph *g, int tensor)
 {
-	return tensor >= 0 && tensor < g->n_nodes ? g->node[tensor].shape : (struct vt_shape){ 0, 0, 0, 0, 0 };
+	return tensor >= 0 && tensor < g->n_nodes ? g->node[tensor].shape
+						  : (struct vt_shape){ 0, 0, 0, 0, 0 };
 }
 
 size_t vt_graph_parameters(const struct vt_graph *g)

@@ -13,11 +13,11 @@ struct work {
 	const float *logits;
 	const uint8_t *target;
 	const struct vt_loss *o;
-	float *p;                /* probabilities, then the gradient */
+	float *p;                        /* probabilities, then the gradient */
 	struct vt_loss_sums *sums;       /* part, while it is made */
 	const struct vt_loss_sums *part; /* [n, blocks, c] */
 	struct vt_loss_slope *slope;     /* [n, c] */
-	double ce, focal;        /* weight over the number of values in the mean */
+	double ce, focal;                /* weight over the number of values in the mean */
 	double weight;
 	int n, c;
 	size_t voxels, blocks;
@@ -42,7 +42,7 @@ static bool is_on(const struct work *w, size_t item, int c, size_t v)
 	return w->o->softmax ? t == c : t >> c & 1;
 }
 
-/* --- probabilities and pointwise terms ---------------------------------------------------------------------------- */
+/* --- probabilities and pointwise terms ----------------------------------- */
 
 /* -ln sigma(z), from z itself so that nothing overflows. */
 static double softplus_of_minus(double z)
@@ -58,8 +58,9 @@ static double balance_of(const struct vt_loss *o, bool positive)
 /* Binary cross-entropy and focal loss of one value; *slope (may be NULL) is the derivative by z. */
 static double binary_terms(const struct work *w, double z, double p, bool on, double *slope)
 {
-	double q = on ? 1.0 - p : p, ln = w->ce > 0 || w->focal > 0 ? softplus_of_minus(on ? z : -z) : 0,
-		loss = w->ce * ln;
+	double q = on ? 1.0 - p : p,
+	       ln = w->ce > 0 || w->focal > 0 ? softplus_of_minus(on ? z : -z) : 0,
+	       loss = w->ce * ln;
 
 	if (slope)
 		*slope = w->ce * (p - (on ? 1.0 : 0.0));
@@ -90,8 +91,8 @@ static void sigmoid_block(struct work *w, struct range r, struct vt_loss_sums *s
 		}
 }
 
-/* Focal and cross-entropy of the target's class with -ln P = ln: *f is what multiplies (P_c - [c is target]) in the
- * gradient. */
+/* Focal and cross-entropy of the target's class with -ln P = ln: *f is what multiplies (P_c - [c
+ * is target]) in the gradient. */
 static double class_terms(const struct work *w, double p, double ln, bool background, double *f)
 {
 	double q = 1.0 - p > 0 ? 1.0 - p : 0, loss = w->ce * ln;
@@ -101,7 +102,9 @@ static double class_terms(const struct work *w, double p, double ln, bool backgr
 		double k = w->focal * balance_of(w->o, !background);
 
 		loss += k * vt_pow(q, w->o->gamma) * ln;
-		*f += k * (vt_pow(q, w->o->gamma) + (q > 0 ? w->o->gamma * vt_pow(q, w->o->gamma - 1) * p * ln : 0));
+		*f += k *
+			(vt_pow(q, w->o->gamma) +
+				(q > 0 ? w->o->gamma * vt_pow(q, w->o->gamma - 1) * p * ln : 0));
 	}
 	return loss;
 }
@@ -113,7 +116,8 @@ static double softmax_voxel(const struct work *w, size_t item, size_t v, float *
 	double e[MOST], most = (double)z[0], sum = 0;
 
 	for (int c = 1; c < w->c; c++)
-		most = (double)z[(size_t)c * w->voxels] > most ? (double)z[(size_t)c * w->voxels] : most;
+		most = (double)z[(size_t)c * w->voxels] > most ? (double)z[(size_t)c * w->voxels]
+							       : most;
 	for (int c = 0; c < w->c; c++) {
 		e[c] = vt_exp((double)z[(size_t)c * w->voxels] - most);
 		sum += e[c];
@@ -130,7 +134,9 @@ static void softmax_block(struct work *w, struct range r, struct vt_loss_sums *s
 
 	for (size_t v = r.from; v < r.to; v++) {
 		uint8_t t = w->target[r.item * w->voxels + v];
-		double ln = softmax_voxel(w, r.item, v, p) - (double)w->logits[base + t * w->voxels + v], f;
+		double ln = softmax_voxel(w, r.item, v, p) -
+			(double)w->logits[base + t * w->voxels + v],
+		       f;
 
 		for (int c = 0; c < w->c; c++) {
 			w->p[base + (size_t)c * w->voxels + v] = p[c];
@@ -154,9 +160,10 @@ static void sum_block(void *ctx, size_t task)
 		sigmoid_block(w, range_of(w, task), s);
 }
 
-/* --- overlap terms ------------------------------------------------------------------------------------------------ */
+/* --- overlap terms ------------------------------------------------------- */
 
-static double dice_term(struct vt_loss_sums s, const struct vt_loss *o, double weight, struct vt_loss_slope *g)
+static double dice_term(struct vt_loss_sums s, const struct vt_loss *o, double weight,
+	struct vt_loss_slope *g)
 {
 	double num = 2 * s.pr + o->smooth, den = (o->squared ? s.pp : s.p) + s.r + o->smooth_below;
 
@@ -165,10 +172,12 @@ static double dice_term(struct vt_loss_sums s, const struct vt_loss *o, double w
 	return weight * (1 - num / den);
 }
 
-static double tversky_term(struct vt_loss_sums s, const struct vt_loss *o, double weight, struct vt_loss_slope *g)
+static double tversky_term(struct vt_loss_sums s, const struct vt_loss *o, double weight,
+	struct vt_loss_slope *g)
 {
 	double rest = 1 - o->false_positive - o->false_negative, num = s.pr + o->smooth;
-	double den = rest * s.pr + o->false_positive * s.p + o->false_negative * s.r + o->smooth_below;
+	double den =
+		rest * s.pr + o->false_positive * s.p + o->false_negative * s.r + o->smooth_below;
 
 	g->on -= weight * (den - rest * num) / (den * den);
 	g->b += weight * o->false_positive * num / (den * den);
@@ -176,8 +185,8 @@ static double tversky_term(struct vt_loss_sums s, const struct vt_loss *o, doubl
 }
 
 /* s, g: the channels of one item. */
-static double generalised_term(const struct vt_loss_sums *s, int c, const struct vt_loss *o, double weight,
-	struct vt_loss_slope *g)
+static double generalised_term(const struct vt_loss_sums *s, int c, const struct vt_loss *o,
+	double weight, struct vt_loss_slope *g)
 {
 	double most = 0, num = o->smooth, den = o->smooth_below, w[MOST];
 
@@ -197,21 +206,27 @@ static double generalised_term(const struct vt_loss_sums *s, int c, const struct
 }
 
 /* All overlap terms of one set of sums, which count `share` of the mean over items. */
-static double overlap_terms(const struct work *w, const struct vt_loss_sums *s, double share, struct vt_loss_slope *g)
+static double overlap_terms(const struct work *w, const struct vt_loss_sums *s, double share,
+	struct vt_loss_slope *g)
 {
 	int first = w->o->softmax && w->o->no_background ? 1 : 0;
 	double loss = 0, each = share / (w->c - first);
 
 	for (int c = first; c < w->c; c++) {
 		loss += w->o->dice > 0 ? dice_term(s[c], w->o, w->o->dice * each, &g[c]) : 0;
-		loss += w->o->tversky > 0 ? tversky_term(s[c], w->o, w->o->tversky * each, &g[c]) : 0;
+		loss += w->o->tversky > 0 ? tversky_term(s[c], w->o, w->o->tversky * each, &g[c])
+					  : 0;
 	}
-	return loss + (w->o->generalised > 0 ? generalised_term(s, w->c, w->o, w->o->generalised * share, g) : 0);
+	return loss +
+		(w->o->generalised > 0
+				? generalised_term(s, w->c, w->o, w->o->generalised * share, g)
+				: 0);
 }
 
 static void add_sums(struct vt_loss_sums *to, const struct vt_loss_sums *s)
 {
-	*to = (struct vt_loss_sums){ to->pr + s->pr, to->p + s->p, to->pp + s->pp, to->r + s->r, to->point + s->point };
+	*to = (struct vt_loss_sums){ to->pr + s->pr, to->p + s->p, to->pp + s->pp, to->r + s->r,
+		to->point + s->point };
 }
 
 /* Adds up the blocks, sets the slopes of every row and returns the loss. */
@@ -223,7 +238,8 @@ static double combine(struct work *w)
 
 	for (size_t item = 0; item < (size_t)w->n; item++)
 		for (size_t k = 0; k < w->blocks * c; k++)
-			add_sums(&s[(w->o->batch ? 0 : item) * c + k % c], &w->part[item * w->blocks * c + k]);
+			add_sums(&s[(w->o->batch ? 0 : item) * c + k % c],
+				&w->part[item * w->blocks * c + k]);
 	for (size_t i = 0; i < groups; i++)
 		loss += overlap_terms(w, s + i * c, w->weight / (double)groups, w->slope + i * c);
 	for (size_t i = 0; i < groups * c; i++)
@@ -234,7 +250,7 @@ static double combine(struct work *w)
 	return loss;
 }
 
-/* --- gradient ----------------------------------------------------------------------------------------------------- */
+/* --- gradient ------------------------------------------------------------ */
 
 static double by_p(const struct vt_loss_slope *g, double p, bool on)
 {
@@ -266,7 +282,9 @@ static void softmax_gradient(struct work *w, struct range r)
 
 	for (size_t v = r.from; v < r.to; v++) {
 		uint8_t t = w->target[r.item * w->voxels + v];
-		double ln = softmax_voxel(w, r.item, v, p) - (double)w->logits[base + t * w->voxels + v], f, mean = 0;
+		double ln = softmax_voxel(w, r.item, v, p) -
+			(double)w->logits[base + t * w->voxels + v],
+		       f, mean = 0;
 
 		class_terms(w, (double)p[t], ln, t == 0, &f);
 		for (int c = 0; c < w->c; c++) {
@@ -274,8 +292,9 @@ static void softmax_gradient(struct work *w, struct range r)
 			mean += g[c] * (double)p[c];
 		}
 		for (int c = 0; c < w->c; c++)
-			w->p[base + (size_t)c * w->voxels + v] = (float)((double)p[c] * (g[c] - mean) + f *
-				((double)p[c] - (t == c ? 1.0 : 0.0)));
+			w->p[base + (size_t)c * w->voxels + v] =
+				(float)((double)p[c] * (g[c] - mean) +
+					f * ((double)p[c] - (t == c ? 1.0 : 0.0)));
 	}
 }
 
@@ -289,11 +308,16 @@ static void gradient_block(void *ctx, size_t task)
 		sigmoid_gradient(w, range_of(w, task));
 }
 
-double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int n, int c, size_t voxels,
-	const struct vt_loss *o, double weight)
+double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int n, int c,
+	size_t voxels, const struct vt_loss *o, double weight)
 {
 	size_t rows = (size_t)n * (size_t)c;
-	struct work w = { .logits = logits, .target = target, .o = o, .n = n, .c = c, .voxels = voxels,
+	struct work w = { .logits = logits,
+		.target = target,
+		.o = o,
+		.n = n,
+		.c = c,
+		.voxels = voxels,
 		.blocks = (voxels + BLOCK - 1) / BLOCK };
 	double values = (double)n * (double)voxels, loss;
 
@@ -317,7 +341,13 @@ double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int 
 double vt_loss_combine(struct vt_loss_slope *slope, const struct vt_loss_sums *sums, int n, int c,
 	const struct vt_loss *o, double weight)
 {
-	struct work w = { .o = o, .n = n, .c = c, .blocks = 1, .part = sums, .slope = slope, .weight = weight };
+	struct work w = { .o = o,
+		.n = n,
+		.c = c,
+		.blocks = 1,
+		.part = sums,
+		.slope = slope,
+		.weight = weight };
 
 	return combine(&w);
 }

@@ -1,4 +1,5 @@
-/* loss_internal.h - the part of a loss that is left when its sums are known; for loss.c and a device's engine. */
+/* loss_internal.h - the part of a loss that is left when its sums are known; for loss.c and a
+ * device's engine. */
 #ifndef COMMON_NN_LOSS_INTERNAL_H
 #define COMMON_NN_LOSS_INTERNAL_H
 

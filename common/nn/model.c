@@ -7,11 +7,10 @@
 
 #include "common/nn/model_internal.h"
 
-static const struct vt_model_def *const models[] = { &vt_model_segresnet, &vt_model_meshnet, &vt_model_unet3d,
-	&vt_model_unet3d_cbam,
-	&vt_model_vnet, &vt_model_med3d, &vt_model_denseaspp, &vt_model_attention_unet, &vt_model_nnunet_plain,
-	&vt_model_residual_unet,
-	&vt_model_catalyst_unet };
+static const struct vt_model_def *const models[] = { &vt_model_segresnet, &vt_model_meshnet,
+	&vt_model_unet3d, &vt_model_unet3d_cbam, &vt_model_vnet, &vt_model_med3d,
+	&vt_model_denseaspp, &vt_model_attention_unet, &vt_model_nnunet_plain,
+	&vt_model_residual_unet, &vt_model_catalyst_unet };
 
 enum { N_MODELS = sizeof(models) / sizeof(models[0]) };
 
@@ -46,7 +45,7 @@ struct vt_layer_name vt_name(const char *fmt, ...)
 	return n;
 }
 
-/* --- params ------------------------------------------------------------------------------------------------------- */
+/* --- params -------------------------------------------------------------- */
 
 static const struct vt_model_param *find_param(const struct vt_model_param *p, const char *name)
 {
@@ -56,7 +55,8 @@ static const struct vt_model_param *find_param(const struct vt_model_param *p, c
 	return NULL;
 }
 
-double vt_model_number(const struct vt_model_request *r, const struct vt_model_param *table, const char *name)
+double vt_model_number(const struct vt_model_request *r, const struct vt_model_param *table,
+	const char *name)
 {
 	const struct vt_json *v = vt_json_get(r->params, name);
 
@@ -65,7 +65,8 @@ double vt_model_number(const struct vt_model_request *r, const struct vt_model_p
 	return vt_json_number(v, find_param(table, name)->value);
 }
 
-bool vt_model_flag(const struct vt_model_request *r, const struct vt_model_param *table, const char *name)
+bool vt_model_flag(const struct vt_model_request *r, const struct vt_model_param *table,
+	const char *name)
 {
 	return vt_model_number(r, table, name) > 0;
 }
@@ -78,7 +79,8 @@ static int choice_of(const struct vt_model_param *p, const char *text)
 	return -1;
 }
 
-int vt_model_choice(const struct vt_model_request *r, const struct vt_model_param *table, const char *name)
+int vt_model_choice(const struct vt_model_request *r, const struct vt_model_param *table,
+	const char *name)
 {
 	const struct vt_model_param *p = find_param(table, name);
 	int i = choice_of(p, vt_json_text(vt_json_get(r->params, name), ""));
@@ -105,8 +107,8 @@ static int parse_list(const char *p, int *v, int max)
 	return n;
 }
 
-int vt_model_list(const struct vt_model_request *r, const struct vt_model_param *table, const char *name, int *v,
-	int max)
+int vt_model_list(const struct vt_model_request *r, const struct vt_model_param *table,
+	const char *name, int *v, int max)
 {
 	const struct vt_json *j = vt_json_get(r->params, name);
 	int n = 0;
@@ -118,20 +120,23 @@ int vt_model_list(const struct vt_model_request *r, const struct vt_model_param 
 	return n;
 }
 
-static int check_list(const struct vt_model_def *m, const struct vt_json *v, const struct vt_model_param *p,
-	struct vt_err *err)
+static int check_list(const struct vt_model_def *m, const struct vt_json *v,
+	const struct vt_model_param *p, struct vt_err *err)
 {
 	if (v->type != VT_JSON_ARRAY || v->n < 1 || v->n > 32)
-		return vt_err_set(err, VT_EUSAGE, "%s: %s takes a list of 1 to 32 whole numbers", m->name, p->name);
+		return vt_err_set(err, VT_EUSAGE, "%s: %s takes a list of 1 to 32 whole numbers",
+			m->name, p->name);
 	for (size_t i = 0; i < v->n; i++)
-		if (v->item[i]->type != VT_JSON_INT || v->item[i]->real < p->min || v->item[i]->real > p->max)
-			return vt_err_set(err, VT_EUSAGE, "%s: %s[%zu] must be a whole number from %g to %g", m->name,
+		if (v->item[i]->type != VT_JSON_INT || v->item[i]->real < p->min ||
+			v->item[i]->real > p->max)
+			return vt_err_set(err, VT_EUSAGE,
+				"%s: %s[%zu] must be a whole number from %g to %g", m->name,
 				p->name, i, p->min, p->max);
 	return 0;
 }
 
-static int check_choice(const struct vt_model_def *m, const struct vt_json *v, const struct vt_model_param *p,
-	struct vt_err *err)
+static int check_choice(const struct vt_model_def *m, const struct vt_json *v,
+	const struct vt_model_param *p, struct vt_err *err)
 {
 	struct vt_buf known = VT_BUF_INIT;
 
@@ -144,14 +149,15 @@ static int check_choice(const struct vt_model_def *m, const struct vt_json *v, c
 	return err->code;
 }
 
-static int check_number(const struct vt_model_def *m, const struct vt_json *v, const struct vt_model_param *p,
-	struct vt_err *err)
+static int check_number(const struct vt_model_def *m, const struct vt_json *v,
+	const struct vt_model_param *p, struct vt_err *err)
 {
 	if (v->type == VT_JSON_BOOL && p->min == 0 && p->max == 1)
 		return 0;
-	if ((v->type != VT_JSON_INT && v->type != VT_JSON_REAL) || !(v->real >= p->min && v->real <= p->max))
-		return vt_err_set(err, VT_EUSAGE, "%s: %s must be a number from %g to %g", m->name, p->name, p->min,
-			p->max);
+	if ((v->type != VT_JSON_INT && v->type != VT_JSON_REAL) ||
+		!(v->real >= p->min && v->real <= p->max))
+		return vt_err_set(err, VT_EUSAGE, "%s: %s must be a number from %g to %g", m->name,
+			p->name, p->min, p->max);
 	return 0;
 }
 
@@ -166,16 +172,18 @@ static int unknown_param(const struct vt_model_def *m, const char *key, struct v
 	return err->code;
 }
 
-static int check_params(const struct vt_model_def *m, const struct vt_json *params, struct vt_err *err)
+static int check_params(const struct vt_model_def *m, const struct vt_json *params,
+	struct vt_err *err)
 {
 	if (params && params->type != VT_JSON_OBJECT)
 		return vt_err_set(err, VT_EUSAGE, "%s: params must be a JSON object", m->name);
 	for (size_t i = 0; params && i < params->n; i++) {
 		const struct vt_model_param *p = find_param(m->params, params->key[i]);
 		const struct vt_json *v = params->item[i];
-		int rc = !p ? unknown_param(m, params->key[i], err) : p->list ? check_list(m, v, p, err)
-			: p->choices ? check_choice(m, v, p, err) :
-			check_number(m, v, p, err);
+		int rc = !p          ? unknown_param(m, params->key[i], err)
+			: p->list    ? check_list(m, v, p, err)
+			: p->choices ? check_choice(m, v, p, err)
+				     : check_number(m, v, p, err);
 
 		if (rc)
 			return rc;
@@ -210,7 +218,7 @@ static struct vt_json *default_of(const struct vt_model_param *p)
 		return vt_json_new_text(p->choices[(int)p->value]);
 	if (!p->list)
 		return p->value == (double)(int64_t)p->value ? vt_json_new_int((int64_t)p->value)
-			: vt_json_new_real(p->value);
+							     : vt_json_new_real(p->value);
 	list = vt_json_new(VT_JSON_ARRAY);
 	n = parse_list(p->list, v, 32);
 	for (int i = 0; i < n; i++)
@@ -234,7 +242,7 @@ struct vt_json *vt_model_describe(const char *name)
 	return j;
 }
 
-/* --- building ----------------------------------------------------------------------------------------------------- */
+/* --- building ------------------------------------------------------------ */
 
 int vt_model_build(struct vt_graph **out, const struct vt_model_request *r, struct vt_err *err)
 {
@@ -247,11 +255,12 @@ int vt_model_build(struct vt_graph **out, const struct vt_model_request *r, stru
 	stride = m->stride(r);
 	for (int i = 0; i < 3; i++)
 		if (r->patch[i] < stride || r->patch[i] % stride)
-			return vt_err_set(err, VT_EUSAGE, "%s: the patch %dx%dx%d must divide by %d on every axis",
-				m->name, r->patch[0], r->patch[1],
-				r->patch[2], stride);
+			return vt_err_set(err, VT_EUSAGE,
+				"%s: the patch %dx%dx%d must divide by %d on every axis", m->name,
+				r->patch[0], r->patch[1], r->patch[2], stride);
 	g = vt_graph_new();
-	x = vt_graph_input(g, (struct vt_shape){ r->n, r->in_c, r->patch[0], r->patch[1], r->patch[2] });
+	x = vt_graph_input(g,
+		(struct vt_shape){ r->n, r->in_c, r->patch[0], r->patch[1], r->patch[2] });
 	vt_graph_output(g, m->build(g, r, x));
 	if (vt_graph_error(g)) {
 		*err = *vt_graph_error(g);

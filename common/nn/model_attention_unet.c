@@ -1,5 +1,5 @@
-/* Attention U-Net (Oktay et al. 2018) as Project MONAI's AttentionUnet builds it: each skip is gated by what comes from
- * below. */
+/* Attention U-Net (Oktay et al. 2018) as Project MONAI's AttentionUnet builds it: each skip is
+ * gated by what comes from below. */
 #include "common/nn/model_internal.h"
 
 enum { MAX_LEVELS = 8 };
@@ -21,7 +21,8 @@ static int norm(const struct net *n, int x, const char *name, bool relu)
 	return vt_graph_norm(n->g, x, name, (struct vt_norm){ VT_NORM_BATCH, 0, true, relu, 0 });
 }
 
-/* conv, norm, dropout, ReLU: dropout scales by a positive number, so the ReLU may stand before it. */
+/* conv, norm, dropout, ReLU: dropout scales by a positive number, so the ReLU may stand before
+ * it. */
 static int layer(const struct net *n, int x, const char *name, struct vt_conv conv)
 {
 	x = vt_graph_conv(n->g, x, vt_name("%s.conv", name).text, conv);
@@ -31,9 +32,10 @@ static int layer(const struct net *n, int x, const char *name, struct vt_conv co
 
 static int pair(const struct net *n, int x, const char *name, int c, int stride)
 {
-	x = layer(n, x, vt_name("%s.conv.0", name).text, (struct vt_conv){ .out_c = c, .k = 3, .stride = stride,
-		.bias = true });
-	return layer(n, x, vt_name("%s.conv.1", name).text, (struct vt_conv){ .out_c = c, .k = 3, .bias = true });
+	x = layer(n, x, vt_name("%s.conv.0", name).text,
+		(struct vt_conv){ .out_c = c, .k = 3, .stride = stride, .bias = true });
+	return layer(n, x, vt_name("%s.conv.1", name).text,
+		(struct vt_conv){ .out_c = c, .k = 3, .bias = true });
 }
 
 static int point(const struct net *n, int x, const char *name, int c)
@@ -58,20 +60,28 @@ static int gate(const struct net *n, int x, int from, const char *name)
 static int level(const struct net *n, int x, const char *name, int i)
 {
 	bool deepest = i + 2 == n->levels;
-	int c = n->channels[i], below = pair(n, x, vt_name("%s.submodule%s", name, deepest ? "" : ".0").text,
-		n->channels[i + 1], 2), y;
+	int c = n->channels[i],
+	    below = pair(n, x, vt_name("%s.submodule%s", name, deepest ? "" : ".0").text,
+		    n->channels[i + 1], 2),
+	    y;
 
 	if (!deepest)
 		below = level(n, below, vt_name("%s.submodule.1", name).text, i + 1);
-	below = layer(n, below, vt_name("%s.upconv.up", name).text, (struct vt_conv){ .out_c = c, .k = 3, .stride = 2,
-		.pad = 1, .out_pad = 1,
-		.transposed = true, .bias = true });
+	below = layer(n, below, vt_name("%s.upconv.up", name).text,
+		(struct vt_conv){ .out_c = c,
+			.k = 3,
+			.stride = 2,
+			.pad = 1,
+			.out_pad = 1,
+			.transposed = true,
+			.bias = true });
 	y = vt_graph_concat(n->g, gate(n, x, below, vt_name("%s.attention", name).text), below);
 	y = vt_graph_conv(n->g, y, vt_name("%s.merge.conv", name).text,
 		(struct vt_conv){ .out_c = c, .k = 3, .bias = true });
-	y = vt_graph_norm(n->g, y, vt_name("%s.merge.adn.N", name).text, (struct vt_norm){ .kind = VT_NORM_INSTANCE });
-	return vt_graph_prelu(n->g, vt_graph_dropout(n->g, y, n->dropout, false), vt_name("%s.merge.adn.A", name).text,
-		true);
+	y = vt_graph_norm(n->g, y, vt_name("%s.merge.adn.N", name).text,
+		(struct vt_norm){ .kind = VT_NORM_INSTANCE });
+	return vt_graph_prelu(n->g, vt_graph_dropout(n->g, y, n->dropout, false),
+		vt_name("%s.merge.adn.A", name).text, true);
 }
 
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
@@ -84,7 +94,8 @@ static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 		return -1;
 	}
 	x = level(&n, pair(&n, x, "model.0", n.channels[0], 1), "model.1", 0);
-	return vt_graph_conv(g, x, "model.2.conv", (struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true });
+	return vt_graph_conv(g, x, "model.2.conv",
+		(struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true });
 }
 
 static int stride(const struct vt_model_request *r)

@@ -1,6 +1,6 @@
-/* DenseASPP (Yang et al. 2018) in three dimensions on a Med3D encoder: each of five dilated branches reads the features
- * and every branch before it.  Batch norm's momentum is 0.1 here, 0.0003 in the published code, which starts from
- * trained statistics. */
+/* DenseASPP (Yang et al. 2018) in three dimensions on a Med3D encoder: each of five dilated
+ * branches reads the features and every branch before it.  Batch norm's momentum is 0.1 here,
+ * 0.0003 in the published code, which starts from trained statistics. */
 #include "common/nn/model_internal.h"
 
 static const struct vt_model_param params[] = {
@@ -17,20 +17,28 @@ static const struct vt_model_param params[] = {
 
 static int conv(struct vt_graph *g, int x, const char *name, int out_c, int k, int dilation)
 {
-	return vt_graph_conv(g, x, name, (struct vt_conv){ .out_c = out_c, .k = k, .dilation = dilation, .bias = true,
-		.init = VT_INIT_KAIMING_UNIFORM_RELU, .default_bias = true });
+	return vt_graph_conv(g, x, name,
+		(struct vt_conv){ .out_c = out_c,
+			.k = k,
+			.dilation = dilation,
+			.bias = true,
+			.init = VT_INIT_KAIMING_UNIFORM_RELU,
+			.default_bias = true });
 }
 
-static int branch(struct vt_graph *g, const struct vt_model_request *r, int x, int dilation, bool first)
+static int branch(struct vt_graph *g, const struct vt_model_request *r, int x, int dilation,
+	bool first)
 {
 	struct vt_layer_name name = vt_name("ASPP_%d", dilation);
 	struct vt_norm norm_relu = { VT_NORM_BATCH, 0, true, true, 0 };
 
-	x = first ? vt_graph_act(g, x, "", VT_ACT_RELU, 0) : vt_graph_norm(g, x, vt_name("%s.norm.1", name.text).text,
-		norm_relu);
-	x = conv(g, x, vt_name("%s.conv.1", name.text).text, (int)vt_model_number(r, params, "hidden"), 1, 1);
+	x = first ? vt_graph_act(g, x, "", VT_ACT_RELU, 0)
+		  : vt_graph_norm(g, x, vt_name("%s.norm.1", name.text).text, norm_relu);
+	x = conv(g, x, vt_name("%s.conv.1", name.text).text,
+		(int)vt_model_number(r, params, "hidden"), 1, 1);
 	x = vt_graph_norm(g, x, vt_name("%s.norm.2", name.text).text, norm_relu);
-	x = conv(g, x, vt_name("%s.conv.2", name.text).text, (int)vt_model_number(r, params, "growth"), 3, dilation);
+	x = conv(g, x, vt_name("%s.conv.2", name.text).text,
+		(int)vt_model_number(r, params, "growth"), 3, dilation);
 	return vt_graph_dropout(g, x, vt_model_number(r, params, "dropout"), true);
 }
 
@@ -41,8 +49,8 @@ static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 	x = vt_med3d_encoder(g, r, params, x);
 	for (int i = 0; i < n; i++)
 		x = vt_graph_concat(g, branch(g, r, x, dilation[i], i == 0), x);
-	x = conv(g, vt_graph_dropout(g, x, vt_model_number(r, params, "dropout"), true), "classification.1", r->out_c,
-		1, 1);
+	x = conv(g, vt_graph_dropout(g, x, vt_model_number(r, params, "dropout"), true),
+		"classification.1", r->out_c, 1, 1);
 	return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 8, false) : x;
 }
 

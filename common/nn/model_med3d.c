@@ -1,13 +1,14 @@
-/* Med3D (Chen et al. 2019): 3-D residual networks of 10 to 200 layers, dilated instead of strided in their last two
- * stages, as Tencent/MedicalNet builds them, with the head for segmentation, one head a domain, a coarse head, or a
- * classifier. */
+/* Med3D (Chen et al. 2019): 3-D residual networks of 10 to 200 layers, dilated instead of
+ * strided in their last two stages, as Tencent/MedicalNet builds them, with the head for
+ * segmentation, one head a domain, a coarse head, or a classifier. */
 #include "common/nn/model_internal.h"
 
 enum head { SEGMENT, COARSE, CLASSIFY };
 enum shortcut { PUBLISHED, PAD, PROJECT };
 
 const char *const vt_med3d_depths[] = { "10", "18", "34", "50", "101", "152", "200", NULL };
-const char *const vt_med3d_shortcuts[] = { "published", "A", "B", NULL };   /* published: A for 18 and 34, else B */
+/* published: A for 18 and 34, else B */
+const char *const vt_med3d_shortcuts[] = { "published", "A", "B", NULL };
 static const char *const heads[] = { "segment", "coarse", "classify", NULL };
 
 static const struct vt_model_param params[] = {
@@ -16,7 +17,7 @@ static const struct vt_model_param params[] = {
 	/* no gradient through a padded shortcut: in the published code, by accident */
 	{ "detach_shortcut", 0, 0, 1, NULL, NULL },
 	{ "head", SEGMENT, 0, 0, NULL, heads },
-	{ "branches", 1, 1, 16, NULL, NULL },            /* segmentation heads, one a domain */
+	{ "branches", 1, 1, 16, NULL, NULL }, /* segmentation heads, one a domain */
 	/* logits at the input's resolution; else at 1/4, as published */
 	{ "full_size", 1, 0, 1, NULL, NULL },
 	{ 0 },
@@ -27,9 +28,13 @@ static const struct {
 	bool bottleneck;
 	enum shortcut shortcut;
 } nets[] = {
-	{ { 1, 1, 1, 1 }, false, PROJECT }, { { 2, 2, 2, 2 }, false, PAD }, { { 3, 4, 6, 3 }, false, PAD },
-		{ { 3, 4, 6, 3 }, true, PROJECT },
-	{ { 3, 4, 23, 3 }, true, PROJECT }, { { 3, 8, 36, 3 }, true, PROJECT }, { { 3, 24, 36, 3 }, true, PROJECT },
+	{ { 1, 1, 1, 1 }, false, PROJECT },
+	{ { 2, 2, 2, 2 }, false, PAD },
+	{ { 3, 4, 6, 3 }, false, PAD },
+	{ { 3, 4, 6, 3 }, true, PROJECT },
+	{ { 3, 4, 23, 3 }, true, PROJECT },
+	{ { 3, 8, 36, 3 }, true, PROJECT },
+	{ { 3, 24, 36, 3 }, true, PROJECT },
 };
 
 struct stage {
@@ -38,11 +43,15 @@ struct stage {
 	int planes, out_c, stride, dilation;
 };
 
-static int conv(struct vt_graph *g, int x, const char *name, int out_c, int k, int stride, int dilation)
+static int conv(struct vt_graph *g, int x, const char *name, int out_c, int k, int stride,
+	int dilation)
 {
-	return vt_graph_conv(g, x, name, (struct vt_conv){ .out_c = out_c, .k = k, .stride = stride,
-		.dilation = dilation,
-		.init = VT_INIT_KAIMING_NORMAL_OUT });
+	return vt_graph_conv(g, x, name,
+		(struct vt_conv){ .out_c = out_c,
+			.k = k,
+			.stride = stride,
+			.dilation = dilation,
+			.init = VT_INIT_KAIMING_NORMAL_OUT });
 }
 
 static int norm(struct vt_graph *g, int x, const char *name, bool relu)
@@ -73,10 +82,11 @@ static int block(const struct stage *s, int x, const char *name, int stride)
 {
 	int y = x, stride1 = s->bottleneck ? 1 : stride;
 
-	y = conv(s->g, y, vt_name("%s.conv1", name).text, s->planes, s->bottleneck ? 1 : 3, stride1, s->bottleneck ? 1
-		: s->dilation);
+	y = conv(s->g, y, vt_name("%s.conv1", name).text, s->planes, s->bottleneck ? 1 : 3, stride1,
+		s->bottleneck ? 1 : s->dilation);
 	y = norm(s->g, y, vt_name("%s.bn1", name).text, true);
-	y = conv(s->g, y, vt_name("%s.conv2", name).text, s->planes, 3, s->bottleneck ? stride : 1, s->dilation);
+	y = conv(s->g, y, vt_name("%s.conv2", name).text, s->planes, 3, s->bottleneck ? stride : 1,
+		s->dilation);
 	y = norm(s->g, y, vt_name("%s.bn2", name).text, s->bottleneck);
 	if (s->bottleneck) {
 		y = conv(s->g, y, vt_name("%s.conv3", name).text, s->out_c, 1, 1, 1);
@@ -87,12 +97,16 @@ static int block(const struct stage *s, int x, const char *name, int stride)
 	return vt_graph_act(s->g, vt_graph_add(s->g, y, x), "", VT_ACT_RELU, 0);
 }
 
-int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r, const struct vt_model_param *table, int x)
+int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r,
+	const struct vt_model_param *table, int x)
 {
-	int depth = vt_model_choice(r, table, "depth"), shortcut = vt_model_choice(r, table, "shortcut");
-	struct stage s = { .g = g, .bottleneck = nets[depth].bottleneck,
+	int depth = vt_model_choice(r, table, "depth"),
+	    shortcut = vt_model_choice(r, table, "shortcut");
+	struct stage s = { .g = g,
+		.bottleneck = nets[depth].bottleneck,
 		.detach = vt_model_flag(r, table, "detach_shortcut"),
-		.pad = (shortcut == PUBLISHED ? nets[depth].shortcut : (enum shortcut)shortcut) == PAD };
+		.pad = (shortcut == PUBLISHED ? nets[depth].shortcut : (enum shortcut)shortcut) ==
+			PAD };
 
 	x = norm(g, conv(g, x, "conv1", 64, 7, 2, 1), "bn1", true);
 	x = vt_graph_maxpool(g, x, 3, 2, 1);
@@ -109,10 +123,15 @@ int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r, const
 
 static int segment(struct vt_graph *g, const struct vt_model_request *r, int x, const char *name)
 {
-	x = vt_graph_conv(g, x, vt_name("%s.0", name).text, (struct vt_conv){ .out_c = 32, .k = 2, .stride = 2,
-		.transposed = true, .bias = true });
+	x = vt_graph_conv(g, x, vt_name("%s.0", name).text,
+		(struct vt_conv){ .out_c = 32,
+			.k = 2,
+			.stride = 2,
+			.transposed = true,
+			.bias = true });
 	x = norm(g, x, vt_name("%s.1", name).text, true);
-	x = norm(g, conv(g, x, vt_name("%s.3", name).text, 32, 3, 1, 1), vt_name("%s.4", name).text, true);
+	x = norm(g, conv(g, x, vt_name("%s.3", name).text, 32, 3, 1, 1), vt_name("%s.4", name).text,
+		true);
 	x = conv(g, x, vt_name("%s.6", name).text, r->out_c, 1, 1, 1);
 	return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 4, false) : x;
 }
@@ -124,11 +143,16 @@ static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 
 	x = vt_med3d_encoder(g, r, params, x);
 	if (head == CLASSIFY)
-		return vt_graph_linear(g, vt_graph_global_pool(g, x, VT_POOL_MEAN), "fc", r->out_c, true);
+		return vt_graph_linear(g, vt_graph_global_pool(g, x, VT_POOL_MEAN), "fc", r->out_c,
+			true);
 	if (head == COARSE) {
-		x = vt_graph_conv(g, x, "coarse", (struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true,
-			.init = VT_INIT_KAIMING_NORMAL_OUT });
-		return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 8, false) : x;
+		x = vt_graph_conv(g, x, "coarse",
+			(struct vt_conv){ .out_c = r->out_c,
+				.k = 1,
+				.bias = true,
+				.init = VT_INIT_KAIMING_NORMAL_OUT });
+		return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 8, false)
+							     : x;
 	}
 	if (branches == 1)
 		return segment(g, r, x, "conv_seg");

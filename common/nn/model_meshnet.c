@@ -5,7 +5,8 @@
 enum norm { BATCH, INSTANCE, NONE };
 enum act { RELU, ELU, GELU };
 
-static const char *const norms[] = { "batch", "instance", "none", NULL };   /* instance norm has no weights */
+/* instance norm has no weights */
+static const char *const norms[] = { "batch", "instance", "none", NULL };
 static const char *const acts[] = { "relu", "elu", "gelu", NULL };
 
 /* The published networks; params given beside `variant` override it. */
@@ -23,12 +24,12 @@ static const struct variant {
 	{ 21, 9, { 1, 2, 4, 8, 16, 8, 4, 2, 1 }, NONE, ELU, true },
 	{ 30, 9, { 1, 2, 4, 8, 16, 8, 4, 2, 1 }, NONE, ELU, true },
 	{ 21, 8, { 1, 2, 2, 4, 4, 8, 8, 16 }, NONE, RELU, true },
-	{ 15, 25, { 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1 }, INSTANCE, GELU,
-		false },
+	{ 15, 25,
+		{ 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1 },
+		INSTANCE, GELU, false },
 };
-static const char *const variant_names[] = { "small", "large", "model5_gw_ae", "model11_gw_ae", "model20chan3cls",
-	"model18cls", "model30chan",
-	"model21_104class", "mindgrab", NULL };
+static const char *const variant_names[] = { "small", "large", "model5_gw_ae", "model11_gw_ae",
+	"model20chan3cls", "model18cls", "model30chan", "model21_104class", "mindgrab", NULL };
 
 static const struct vt_model_param params[] = {
 	{ "variant", 0, 0, 0, NULL, variant_names },
@@ -60,7 +61,10 @@ static struct variant chosen(const struct vt_model_request *r)
 
 static int activation(struct vt_graph *g, int x, enum act act)
 {
-	return vt_graph_act(g, x, "", act == GELU ? VT_ACT_GELU : act == ELU ? VT_ACT_ELU : VT_ACT_RELU,
+	return vt_graph_act(g, x, "",
+		act == GELU          ? VT_ACT_GELU
+			: act == ELU ? VT_ACT_ELU
+				     : VT_ACT_RELU,
 		act == ELU ? 1.0 : 0);
 }
 
@@ -70,19 +74,25 @@ static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 
 	for (int i = 0; i < v.n; i++) {
 		x = vt_graph_conv(g, x, vt_name("model.%d.0", i).text,
-			(struct vt_conv){ .out_c = v.channels, .k = 3, .dilation = v.dilation[i],
-			.bias = v.bias, .init = VT_INIT_XAVIER_NORMAL });
+			(struct vt_conv){ .out_c = v.channels,
+				.k = 3,
+				.dilation = v.dilation[i],
+				.bias = v.bias,
+				.init = VT_INIT_XAVIER_NORMAL });
 		if (v.norm != NONE)
 			x = vt_graph_norm(g, x, vt_name("model.%d.1", i).text,
-				(struct vt_norm){ v.norm == BATCH ? VT_NORM_BATCH : VT_NORM_INSTANCE, 0,
-				v.norm == BATCH, v.act == RELU, 0 });
+				(struct vt_norm){ v.norm == BATCH ? VT_NORM_BATCH
+								  : VT_NORM_INSTANCE,
+					0, v.norm == BATCH, v.act == RELU, 0 });
 		if (v.norm == NONE || v.act != RELU)
 			x = activation(g, x, v.act);
 		x = vt_graph_dropout(g, x, vt_model_number(r, params, "dropout"), true);
 	}
 	return vt_graph_conv(g, x, vt_name("model.%d", v.n).text,
-		(struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true,
-		.init = VT_INIT_XAVIER_NORMAL });
+		(struct vt_conv){ .out_c = r->out_c,
+			.k = 1,
+			.bias = true,
+			.init = VT_INIT_XAVIER_NORMAL });
 }
 
 static int stride(const struct vt_model_request *r)

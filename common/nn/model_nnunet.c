@@ -1,5 +1,6 @@
-/* nnU-Net's plain U-Net (Isensee et al. 2021) with isotropic strides, as MIC-DKFZ/dynamic-network-architectures builds
- * it.  The heads of deep supervision exist whether they are used or not, so that weights fit either way. */
+/* nnU-Net's plain U-Net (Isensee et al. 2021) with isotropic strides, as
+ * MIC-DKFZ/dynamic-network-architectures builds it.  The heads of deep supervision exist whether
+ * they are used or not, so that weights fit either way. */
 #include "common/nn/model_internal.h"
 
 enum { MAX_STAGES = 8 };
@@ -11,14 +12,18 @@ static const struct vt_model_param params[] = {
 	{ 0 },
 };
 
-static int stack(struct vt_graph *g, const struct vt_model_request *r, int x, const char *name, int c, int stride)
+static int stack(struct vt_graph *g, const struct vt_model_request *r, int x, const char *name,
+	int c, int stride)
 {
 	int n = (int)vt_model_number(r, params, "convs");
 
 	for (int i = 0; i < n; i++) {
 		x = vt_graph_conv(g, x, vt_name("%s.convs.%d.conv", name, i).text,
-			(struct vt_conv){ .out_c = c, .k = 3, .stride = i ? 1 : stride,
-			.bias = true, .init = VT_INIT_KAIMING_NORMAL_LEAKY });
+			(struct vt_conv){ .out_c = c,
+				.k = 3,
+				.stride = i ? 1 : stride,
+				.bias = true,
+				.init = VT_INIT_KAIMING_NORMAL_LEAKY });
 		x = vt_graph_norm(g, x, vt_name("%s.convs.%d.norm", name, i).text,
 			(struct vt_norm){ .kind = VT_NORM_INSTANCE, .affine = true });
 		x = vt_graph_act(g, x, "", VT_ACT_LEAKY, 0.01);
@@ -34,31 +39,40 @@ static void supervise(struct vt_graph *g, const int *heads, int n)
 	for (int i = 0; i < n - 1; i++)
 		sum += 1.0 / (1 << i);
 	for (int i = 1; i < n; i++)
-		vt_graph_extra_output(g, heads[n - 1 - i], VT_ROLE_DEEP, i == n - 1 ? 0 : 1.0 / (1 << i) / sum);
+		vt_graph_extra_output(g, heads[n - 1 - i], VT_ROLE_DEEP,
+			i == n - 1 ? 0 : 1.0 / (1 << i) / sum);
 	vt_graph_output_weight(g, 0, 1 / sum);
 }
 
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 {
-	int features[MAX_STAGES], skip[MAX_STAGES], head[MAX_STAGES], n = vt_model_list(r, params, "features", features,
-		MAX_STAGES);
+	int features[MAX_STAGES], skip[MAX_STAGES], head[MAX_STAGES],
+		n = vt_model_list(r, params, "features", features, MAX_STAGES);
 
 	if (n < 2) {
 		vt_graph_fail(g, "features must have 2 to %d stages", MAX_STAGES);
 		return -1;
 	}
 	for (int i = 0; i < n; i++)
-		skip[i] = x = stack(g, r, x, vt_name("encoder.stages.%d.0", i).text, features[i], i ? 2 : 1);
+		skip[i] = x = stack(g, r, x, vt_name("encoder.stages.%d.0", i).text, features[i],
+			i ? 2 : 1);
 	for (int i = 0; i < n - 1; i++) {
 		int c = features[n - 2 - i];
 
 		x = vt_graph_conv(g, x, vt_name("decoder.transpconvs.%d", i).text,
-			(struct vt_conv){ .out_c = c, .k = 2, .stride = 2,
-			.transposed = true, .bias = true, .init = VT_INIT_KAIMING_NORMAL_LEAKY });
-		x = stack(g, r, vt_graph_concat(g, x, skip[n - 2 - i]), vt_name("decoder.stages.%d", i).text, c, 1);
+			(struct vt_conv){ .out_c = c,
+				.k = 2,
+				.stride = 2,
+				.transposed = true,
+				.bias = true,
+				.init = VT_INIT_KAIMING_NORMAL_LEAKY });
+		x = stack(g, r, vt_graph_concat(g, x, skip[n - 2 - i]),
+			vt_name("decoder.stages.%d", i).text, c, 1);
 		head[i] = vt_graph_conv(g, x, vt_name("decoder.seg_layers.%d", i).text,
-			(struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true,
-			.init = VT_INIT_KAIMING_NORMAL_LEAKY });
+			(struct vt_conv){ .out_c = r->out_c,
+				.k = 1,
+				.bias = true,
+				.init = VT_INIT_KAIMING_NORMAL_LEAKY });
 	}
 	if (vt_model_flag(r, params, "deep_supervision"))
 		supervise(g, head, n - 1);

@@ -1,5 +1,5 @@
-/* Two further U-nets that published results compare with: Project MONAI's UNet, with residual units or without, and the
- * plain U-Net beside catalyst-team/neuro's MeshNet. */
+/* Two further U-nets that published results compare with: Project MONAI's UNet, with residual
+ * units or without, and the plain U-Net beside catalyst-team/neuro's MeshNet. */
 #include "common/nn/model_internal.h"
 
 enum { MAX_LEVELS = 8 };
@@ -25,12 +25,15 @@ static int layer(const struct net *n, int x, const char *name, struct vt_conv co
 	x = vt_graph_conv(n->g, x, vt_name("%s.conv", name).text, conv);
 	if (alone)
 		return x;
-	x = vt_graph_norm(n->g, x, vt_name("%s.adn.N", name).text, (struct vt_norm){ .kind = VT_NORM_INSTANCE });
-	return vt_graph_prelu(n->g, vt_graph_dropout(n->g, x, n->dropout, false), vt_name("%s.adn.A", name).text, true);
+	x = vt_graph_norm(n->g, x, vt_name("%s.adn.N", name).text,
+		(struct vt_norm){ .kind = VT_NORM_INSTANCE });
+	return vt_graph_prelu(n->g, vt_graph_dropout(n->g, x, n->dropout, false),
+		vt_name("%s.adn.A", name).text, true);
 }
 
 /* units layers and a shortcut, which is a convolution where size or channels change. */
-static int residual(const struct net *n, int x, const char *name, int c, int stride, int units, bool last)
+static int residual(const struct net *n, int x, const char *name, int c, int stride, int units,
+	bool last)
 {
 	int y = x;
 
@@ -40,8 +43,10 @@ static int residual(const struct net *n, int x, const char *name, int c, int str
 			last && i == units - 1);
 	if (stride != 1 || vt_graph_shape(n->g, x).c != c)
 		x = vt_graph_conv(n->g, x, vt_name("%s.residual", name).text,
-			(struct vt_conv){ .out_c = c, .k = stride != 1 ? 3 : 1, .stride = stride,
-			.bias = true });
+			(struct vt_conv){ .out_c = c,
+				.k = stride != 1 ? 3 : 1,
+				.stride = stride,
+				.bias = true });
 	return vt_graph_add(n->g, y, x);
 }
 
@@ -55,8 +60,14 @@ static int unit(const struct net *n, int x, const char *name, int c, int stride)
 /* Level i and all below it; its output has out_c channels. */
 static int level(const struct net *n, int x, const char *name, int i, int out_c)
 {
-	struct vt_conv up = { .out_c = out_c, .k = 3, .stride = 2, .pad = 1, .out_pad = 1, .transposed = true };
-	struct vt_layer_name below = vt_name("%s.1.submodule", name), top = vt_name(n->units ? "%s.2.0" : "%s.2", name);
+	struct vt_conv up = { .out_c = out_c,
+		.k = 3,
+		.stride = 2,
+		.pad = 1,
+		.out_pad = 1,
+		.transposed = true };
+	struct vt_layer_name below = vt_name("%s.1.submodule", name),
+			     top = vt_name(n->units ? "%s.2.0" : "%s.2", name);
 	int y;
 
 	x = unit(n, x, vt_name("%s.0", name).text, n->channels[i], 2);
@@ -70,7 +81,9 @@ static int level(const struct net *n, int x, const char *name, int i, int out_c)
 
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 {
-	struct net n = { .g = g, .r = r, .dropout = vt_model_number(r, params, "dropout"),
+	struct net n = { .g = g,
+		.r = r,
+		.dropout = vt_model_number(r, params, "dropout"),
 		.units = (int)vt_model_number(r, params, "residual_units") };
 
 	n.levels = vt_model_list(r, params, "channels", n.channels, MAX_LEVELS);
@@ -90,7 +103,7 @@ static int stride(const struct vt_model_request *r)
 
 const struct vt_model_def vt_model_residual_unet = { "residual-unet", params, stride, build };
 
-/* --- catalyst-team/neuro ------------------------------------------------------------------------------------------ */
+/* --- catalyst-team/neuro ------------------------------------------------- */
 
 static const struct vt_model_param no_params[] = { { 0 } };
 
@@ -112,12 +125,13 @@ static int build_catalyst(struct vt_graph *g, const struct vt_model_request *r, 
 
 	skip[0] = x = twice(g, x, "inc", 64, 64);
 	for (int i = 1; i < 4; i++)
-		skip[i] = x = twice(g, vt_graph_maxpool(g, x, 2, 2, 0), vt_name("down%d.maxpool_conv.1", i).text,
-			64 << i, 64 << i);
+		skip[i] = x = twice(g, vt_graph_maxpool(g, x, 2, 2, 0),
+			vt_name("down%d.maxpool_conv.1", i).text, 64 << i, 64 << i);
 	for (int i = 0; i < 3; i++)
 		x = twice(g, vt_graph_concat(g, skip[2 - i], vt_graph_upsample(g, x, 2, true)),
 			vt_name("up%d.conv", i + 1).text, mid[i], out[i]);
-	return vt_graph_conv(g, x, "outc.conv", (struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true });
+	return vt_graph_conv(g, x, "outc.conv",
+		(struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true });
 }
 
 static int stride_catalyst(const struct vt_model_request *r)
@@ -126,4 +140,5 @@ static int stride_catalyst(const struct vt_model_request *r)
 	return 8;
 }
 
-const struct vt_model_def vt_model_catalyst_unet = { "catalyst-unet", no_params, stride_catalyst, build_catalyst };
+const struct vt_model_def vt_model_catalyst_unet = { "catalyst-unet", no_params, stride_catalyst,
+	build_catalyst };

@@ -1,4 +1,5 @@
-/* SegResNet: Myronenko 2018 with or without the VAE branch, as Project MONAI's SegResNet and SegResNetVAE build it. */
+/* SegResNet: Myronenko 2018 with or without the VAE branch, as Project MONAI's SegResNet and
+ * SegResNetVAE build it. */
 #include "common/nn/model_internal.h"
 
 static const struct vt_model_param params[] = {
@@ -18,12 +19,14 @@ enum { MAX_LEVELS = 8, VAE_FILTERS = 16 };
 
 static int norm_relu(struct vt_graph *g, const struct vt_model_request *r, int x, const char *at)
 {
-	return vt_graph_norm(g, x, at, (struct vt_norm){ VT_NORM_GROUP, (int)vt_model_number(r, params, "groups"), true,
-		true, 0 });
+	return vt_graph_norm(g, x, at,
+		(struct vt_norm){ VT_NORM_GROUP, (int)vt_model_number(r, params, "groups"), true,
+			true, 0 });
 }
 
 /* x + conv(relu(norm(conv(relu(norm(x)))))), no biases. */
-static int block(struct vt_graph *g, const struct vt_model_request *r, int x, const char *stem, int i, int j)
+static int block(struct vt_graph *g, const struct vt_model_request *r, int x, const char *stem,
+	int i, int j)
 {
 	int c = vt_graph_shape(g, x).c, y;
 
@@ -41,7 +44,8 @@ struct ladder {
 };
 
 /* skips: add the encoder's tensors; the VAE's pass goes without. */
-static int decode(struct vt_graph *g, const struct vt_model_request *r, int x, const struct ladder *l, bool skips)
+static int decode(struct vt_graph *g, const struct vt_model_request *r, int x,
+	const struct ladder *l, bool skips)
 {
 	int f = (int)vt_model_number(r, params, "init_filters");
 
@@ -59,16 +63,17 @@ static int decode(struct vt_graph *g, const struct vt_model_request *r, int x, c
 	return x;
 }
 
-static int final(struct vt_graph *g, const struct vt_model_request *r, int x, const char *stem, int out_c)
+static int final(struct vt_graph *g, const struct vt_model_request *r, int x, const char *stem,
+	int out_c)
 {
 	x = norm_relu(g, r, x, vt_name("%s.0", stem).text);
 	return vt_graph_conv(g, x, vt_name("%s.2.conv", stem).text,
 		(struct vt_conv){ .out_c = out_c, .k = 1, .bias = true });
 }
 
-/* The deepest tensor -> a code -> the input again, through the decoder's own weights.  vae_fc2 would make the code's
- * spread from the data; the published default leaves it unused, and it is kept for its place in the published
- * weights. */
+/* The deepest tensor -> a code -> the input again, through the decoder's own weights. vae_fc2
+ * would make the code's spread from the data; the published default leaves it unused, and it is
+ * kept for its place in the published weights. */
 static void vae(struct vt_graph *g, const struct vt_model_request *r, int x, const struct ladder *l)
 {
 	struct vt_shape deep = vt_graph_shape(g, x), small;
@@ -76,8 +81,8 @@ static void vae(struct vt_graph *g, const struct vt_model_request *r, int x, con
 	int size = (int)vt_model_number(r, params, "vae_size"), n;
 
 	x = norm_relu(g, r, x, "vae_down.0");
-	x = vt_graph_conv(g, x, "vae_down.2.conv", (struct vt_conv){ .out_c = VAE_FILTERS, .k = 3, .stride = 2,
-		.bias = true });
+	x = vt_graph_conv(g, x, "vae_down.2.conv",
+		(struct vt_conv){ .out_c = VAE_FILTERS, .k = 3, .stride = 2, .bias = true });
 	x = norm_relu(g, r, x, "vae_down.3");
 	small = vt_graph_shape(g, x);
 	n = small.c * small.d * small.h * small.w;
@@ -88,12 +93,14 @@ static void vae(struct vt_graph *g, const struct vt_model_request *r, int x, con
 	x = vt_graph_noise(g, x, vt_model_number(r, params, "vae_sd"));
 	x = vt_graph_act(g, vt_graph_linear(g, x, "vae_fc3", n, true), "", VT_ACT_RELU, 0);
 	x = vt_graph_reshape(g, x, small);
-	x = vt_graph_conv(g, x, "vae_fc_up_sample.0.conv", (struct vt_conv){ .out_c = deep.c, .k = 1 });
+	x = vt_graph_conv(g, x, "vae_fc_up_sample.0.conv",
+		(struct vt_conv){ .out_c = deep.c, .k = 1 });
 	x = norm_relu(g, r, vt_graph_upsample(g, x, 2, false), "vae_fc_up_sample.2");
 	vt_graph_reuse_weights(g, true);
 	x = decode(g, r, x, l, false);
 	vt_graph_reuse_weights(g, false);
-	vt_graph_extra_output(g, final(g, r, x, "vae_conv_final", r->in_c), VT_ROLE_RECONSTRUCTION, weight);
+	vt_graph_extra_output(g, final(g, r, x, "vae_conv_final", r->in_c), VT_ROLE_RECONSTRUCTION,
+		weight);
 }
 
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
@@ -104,7 +111,9 @@ static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 	l.levels = vt_model_list(r, params, "blocks_down", l.down, MAX_LEVELS);
 	l.ups = vt_model_list(r, params, "blocks_up", l.up, MAX_LEVELS);
 	if (l.ups != l.levels - 1) {
-		vt_graph_fail(g, "blocks_down has %d levels and blocks_up %d; there must be one less", l.levels, l.ups);
+		vt_graph_fail(g,
+			"blocks_down has %d levels and blocks_up %d; there must be one less",
+			l.levels, l.ups);
 		return -1;
 	}
 	x = vt_graph_conv(g, x, "convInit.conv", (struct vt_conv){ .out_c = f, .k = 3 });

@@ -12,7 +12,7 @@
 enum { FLOAT = 1, INT64 = 7 };
 enum { A_FLOAT = 1, A_INT = 2, A_STRING = 3, A_INTS = 7 };
 
-/* --- protobuf wire format ----------------------------------------------------------------------------------------- */
+/* --- protobuf wire format ------------------------------------------------ */
 
 static void varint(struct vt_buf *b, uint64_t v)
 {
@@ -52,20 +52,20 @@ static void put_message(struct vt_buf *b, unsigned field, struct vt_buf *m)
 	vt_buf_release(m);
 }
 
-/* --- graph pieces ------------------------------------------------------------------------------------------------- */
+/* --- graph pieces -------------------------------------------------------- */
 
 struct writer {
-	struct vt_buf nodes, weights;    /* fields 1 and 5 of GraphProto */
+	struct vt_buf nodes, weights; /* fields 1 and 5 of GraphProto */
 	const struct vt_graph *g;
 	struct vt_session *s;
-	char (*name)[32];                /* [nodes]: the ONNX value that holds each tensor */
-	bool *written;                   /* [weights]: stands in the file already */
-	int count;                       /* of generated names */
+	char (*name)[32]; /* [nodes]: the ONNX value that holds each tensor */
+	bool *written;    /* [weights]: stands in the file already */
+	int count;        /* of generated names */
 	struct vt_err *err;
 };
 
 struct attributes {
-	struct vt_buf b;                 /* fields 5 of NodeProto */
+	struct vt_buf b; /* fields 5 of NodeProto */
 };
 
 static void attribute_end(struct attributes *a, struct vt_buf *m, int type)
@@ -117,9 +117,10 @@ static void new_name(struct writer *w, char out[32])
 	snprintf(out, 32, "v%d", w->count++);
 }
 
-/* Adds a node with up to five inputs ("" leaves one out, NULL ends the list); its output's name goes to out.  a may be
- * NULL. */
-static void node(struct writer *w, char out[32], const char *op, const char *const *in, struct attributes *a)
+/* Adds a node with up to five inputs ("" leaves one out, NULL ends the list); its output's name
+ * goes to out. a may be NULL. */
+static void node(struct writer *w, char out[32], const char *op, const char *const *in,
+	struct attributes *a)
 {
 	struct vt_buf m = VT_BUF_INIT;
 	char name[32];
@@ -138,8 +139,8 @@ static void node(struct writer *w, char out[32], const char *op, const char *con
 	memcpy(out, name, 32);
 }
 
-static void initializer(struct writer *w, const char *name, int type, const int64_t *dims, int n_dims, const void *data,
-	size_t bytes)
+static void initializer(struct writer *w, const char *name, int type, const int64_t *dims,
+	int n_dims, const void *data, size_t bytes)
 {
 	struct vt_buf m = VT_BUF_INIT;
 
@@ -151,7 +152,8 @@ static void initializer(struct writer *w, const char *name, int type, const int6
 	put_message(&w->weights, 5, &m);
 }
 
-/* Weight k of a node under its own name; a vector may be given trailing axes of size 1, to act on channels. */
+/* Weight k of a node under its own name; a vector may be given trailing axes of size 1, to act
+ * on channels. */
 static const char *weight(struct writer *w, const struct vt_node *n, int k, int extra)
 {
 	const struct vt_weight *v = vt_session_weight(w->s, n->weight[k]);
@@ -186,14 +188,16 @@ static void constants(struct writer *w, char out[32], float v, int n)
 	free(p);
 }
 
-/* --- layers ------------------------------------------------------------------------------------------------------- */
+/* --- layers -------------------------------------------------------------- */
 
 static void conv(struct writer *w, int i, const char *x)
 {
 	const struct vt_node *n = &w->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
-	int kernel = vt_session_weight(w->s, n->weight[0])->n_dims;   /* a linear layer's has two */
-	const char *in[5] = { x, weight(w, n, 0, 5 - kernel), n->weight[1] >= 0 ? weight(w, n, 1, 0) : NULL };
+	/* a linear layer's has two */
+	int kernel = vt_session_weight(w->s, n->weight[0])->n_dims;
+	const char *in[5] = { x, weight(w, n, 0, 5 - kernel),
+		n->weight[1] >= 0 ? weight(w, n, 1, 0) : NULL };
 
 	attribute_ints(&a, "dilations", n->conv.dilation, 3);
 	attribute_ints(&a, "kernel_shape", n->conv.k, 3);
@@ -242,10 +246,13 @@ static void channel_norm(struct writer *w, int i, const char *x)
 	}
 	attribute_float(&a, "epsilon", (float)n->norm.eps);
 	if (n->norm.kind == VT_NORM_BATCH)
-		node(w, w->name[i], "BatchNormalization", (const char *const[5]){ x, gamma, beta, weight(w, n, 2, 0),
-			weight(w, n, 3, 0) }, &a);
+		node(w, w->name[i], "BatchNormalization",
+			(const char *const[5]){ x, gamma, beta, weight(w, n, 2, 0),
+				weight(w, n, 3, 0) },
+			&a);
 	else
-		node(w, w->name[i], "InstanceNormalization", (const char *const[5]){ x, gamma, beta }, &a);
+		node(w, w->name[i], "InstanceNormalization",
+			(const char *const[5]){ x, gamma, beta }, &a);
 }
 
 static void norm(struct writer *w, int i, const char *x)
@@ -284,9 +291,11 @@ static void activation(struct writer *w, int i, const char *x)
 		node(w, w->name[i], "PRelu", (const char *const[5]){ x, weight(w, n, 0, 3) }, NULL);
 	} else if (n->act == VT_ACT_LEAKY || n->act == VT_ACT_ELU) {
 		attribute_float(&a, "alpha", (float)n->number);
-		node(w, w->name[i], n->act == VT_ACT_ELU ? "Elu" : "LeakyRelu", (const char *const[5]){ x }, &a);
+		node(w, w->name[i], n->act == VT_ACT_ELU ? "Elu" : "LeakyRelu",
+			(const char *const[5]){ x }, &a);
 	} else {
-		node(w, w->name[i], n->act == VT_ACT_SIGMOID ? "Sigmoid" : "Relu", (const char *const[5]){ x }, NULL);
+		node(w, w->name[i], n->act == VT_ACT_SIGMOID ? "Sigmoid" : "Relu",
+			(const char *const[5]){ x }, NULL);
 	}
 }
 
@@ -294,7 +303,8 @@ static void scale_up(struct writer *w, int i, const char *x)
 {
 	const struct vt_node *n = &w->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
-	const float f = (float)(n->op == VT_OP_NEAREST ? n->k : n->scale), scale[5] = { 1, 1, f, f, f };
+	const float f = (float)(n->op == VT_OP_NEAREST ? n->k : n->scale),
+		    scale[5] = { 1, 1, f, f, f };
 	const int64_t five = 5;
 	char scales[32];
 
@@ -305,7 +315,8 @@ static void scale_up(struct writer *w, int i, const char *x)
 		attribute_text(&a, "mode", "nearest");
 		attribute_text(&a, "nearest_mode", "floor");
 	} else {
-		attribute_text(&a, "coordinate_transformation_mode", n->flag ? "align_corners" : "half_pixel");
+		attribute_text(&a, "coordinate_transformation_mode",
+			n->flag ? "align_corners" : "half_pixel");
 		attribute_text(&a, "mode", "linear");
 	}
 	node(w, w->name[i], "Resize", (const char *const[5]){ x, "", scales }, &a);
@@ -319,7 +330,8 @@ static void pool(struct writer *w, int i, const char *x)
 	attribute_ints(&a, "kernel_shape", n->k, 3);
 	attribute_ints(&a, "pads", n->pad, 6);
 	attribute_ints(&a, "strides", n->stride, 3);
-	node(w, w->name[i], n->op == VT_OP_MAXPOOL ? "MaxPool" : "AveragePool", (const char *const[5]){ x }, &a);
+	node(w, w->name[i], n->op == VT_OP_MAXPOOL ? "MaxPool" : "AveragePool",
+		(const char *const[5]){ x }, &a);
 }
 
 static void channel_pool(struct writer *w, int i, const char *x)
@@ -328,16 +340,18 @@ static void channel_pool(struct writer *w, int i, const char *x)
 
 	attribute_ints(&a, "axes", 1, 1);
 	attribute_int(&a, "keepdims", 1);
-	node(w, w->name[i], w->g->node[i].flag ? "ReduceMax" : "ReduceMean", (const char *const[5]){ x }, &a);
+	node(w, w->name[i], w->g->node[i].flag ? "ReduceMax" : "ReduceMean",
+		(const char *const[5]){ x }, &a);
 }
 
-/* Slice what lies outside away, then pad; an axis that stays whole is in neither, so its size stays open. */
+/* Slice what lies outside away, then pad; an axis that stays whole is in neither, so its size
+ * stays open. */
 static void window(struct writer *w, int i, const char *x)
 {
 	const struct vt_node *n = &w->g->node[i];
 	const struct vt_shape f = w->g->node[n->in[0]].shape;
 	const int from[4] = { n->at.c, n->at.d, n->at.h, n->at.w },
-		size[4] = { n->shape.c, n->shape.d, n->shape.h, n->shape.w };
+		  size[4] = { n->shape.c, n->shape.d, n->shape.h, n->shape.w };
 	const int in[4] = { f.c, f.d, f.h, f.w };
 	int64_t start[4], end[4], axis[4], pads[10] = { 0 };
 	char names[4][32];
@@ -361,7 +375,8 @@ static void window(struct writer *w, int i, const char *x)
 		integers(w, names[0], start, cut);
 		integers(w, names[1], end, cut);
 		integers(w, names[2], axis, cut);
-		node(w, w->name[i], "Slice", (const char *const[5]){ x, names[0], names[1], names[2] }, NULL);
+		node(w, w->name[i], "Slice",
+			(const char *const[5]){ x, names[0], names[1], names[2] }, NULL);
 	}
 	if (pad) {
 		integers(w, names[3], pads, 10);
@@ -390,71 +405,52 @@ static void softmax(struct writer *w, int i, const char *x)
 static void layer(struct writer *w, int i)
 {
 	const struct vt_node *n = &w->g->node[i];
-	const char *x = n->in[0] >= 0 ? w->name[n->in[0]] : NULL, *y = n->in[1] >= 0 ? w->name[n->in[1]] : NULL;
+	const char *x = n->in[0] >= 0 ? w->name[n->in[0]] : NULL,
+		   *y = n->in[1] >= 0 ? w->name[n->in[1]] : NULL;
 	struct attributes a = { VT_BUF_INIT };
 
 	switch (n->op) {
-	case VT_OP_INPUT:
-		memcpy(w->name[i], "image", sizeof("image"));
-		break;
-	case VT_OP_CONV:
-		conv(w, i, x);
-		break;
-	case VT_OP_NORM:
-		norm(w, i, x);
-		break;
-	case VT_OP_ACT:
-		activation(w, i, x);
-		break;
-	case VT_OP_ADD:
-		node(w, w->name[i], "Add", (const char *const[5]){ x, y }, NULL);
-		break;
+	case VT_OP_INPUT: memcpy(w->name[i], "image", sizeof("image")); break;
+	case VT_OP_CONV: conv(w, i, x); break;
+	case VT_OP_NORM: norm(w, i, x); break;
+	case VT_OP_ACT: activation(w, i, x); break;
+	case VT_OP_ADD: node(w, w->name[i], "Add", (const char *const[5]){ x, y }, NULL); break;
 	case VT_OP_CONCAT:
 		attribute_int(&a, "axis", 1);
 		node(w, w->name[i], "Concat", (const char *const[5]){ x, y }, &a);
 		break;
 	case VT_OP_UPSAMPLE:
-	case VT_OP_NEAREST:
-		scale_up(w, i, x);
-		break;
+	case VT_OP_NEAREST: scale_up(w, i, x); break;
 	case VT_OP_MAXPOOL:
-	case VT_OP_AVGPOOL:
-		pool(w, i, x);
-		break;
-	case VT_OP_MUL:
-		node(w, w->name[i], "Mul", (const char *const[5]){ x, y }, NULL);
-		break;
+	case VT_OP_AVGPOOL: pool(w, i, x); break;
+	case VT_OP_MUL: node(w, w->name[i], "Mul", (const char *const[5]){ x, y }, NULL); break;
 	case VT_OP_GLOBAL_POOL:
-		node(w, w->name[i], n->flag ? "GlobalMaxPool" : "GlobalAveragePool", (const char *const[5]){ x }, NULL);
+		node(w, w->name[i], n->flag ? "GlobalMaxPool" : "GlobalAveragePool",
+			(const char *const[5]){ x }, NULL);
 		break;
-	case VT_OP_CHANNEL_POOL:
-		channel_pool(w, i, x);
-		break;
-	case VT_OP_SOFTMAX:
-		softmax(w, i, x);
-		break;
-	case VT_OP_WINDOW:
-		window(w, i, x);
-		break;
-	case VT_OP_RESHAPE:
-		reshape(w, i, x);
-		break;
+	case VT_OP_CHANNEL_POOL: channel_pool(w, i, x); break;
+	case VT_OP_SOFTMAX: softmax(w, i, x); break;
+	case VT_OP_WINDOW: window(w, i, x); break;
+	case VT_OP_RESHAPE: reshape(w, i, x); break;
 	case VT_OP_DROPOUT:
 	case VT_OP_DETACH:
 	case VT_OP_NOISE:
-		memcpy(w->name[i], x, 32);       /* identity when not training */
+		memcpy(w->name[i], x, 32); /* identity when not training */
 		break;
 	}
 }
 
-/* --- the file ----------------------------------------------------------------------------------------------------- */
+/* --- the file ------------------------------------------------------------ */
 
-/* ValueInfoProto: f32 [n, channels, z, y, x], the batch and sizes by name: the input's where they are the input's. */
-static void value_info(struct vt_buf *graph, unsigned field, const char *name, struct vt_shape s, struct vt_shape in)
+/* ValueInfoProto: f32 [n, channels, z, y, x], the batch and sizes by name: the input's where
+ * they are the input's. */
+static void value_info(struct vt_buf *graph, unsigned field, const char *name, struct vt_shape s,
+	struct vt_shape in)
 {
-	const char *const axis[] = { "n", NULL, s.d == in.d ? "z" : "z_out", s.h == in.h ? "y" : "y_out",
-		s.w == in.w ? "x" : "x_out" };
-	struct vt_buf info = VT_BUF_INIT, type = VT_BUF_INIT, tensor = VT_BUF_INIT, shape = VT_BUF_INIT;
+	const char *const axis[] = { "n", NULL, s.d == in.d ? "z" : "z_out",
+		s.h == in.h ? "y" : "y_out", s.w == in.w ? "x" : "x_out" };
+	struct vt_buf info = VT_BUF_INIT, type = VT_BUF_INIT, tensor = VT_BUF_INIT,
+		      shape = VT_BUF_INIT;
 
 	for (int i = 0; i < 5; i++) {
 		struct vt_buf dim = VT_BUF_INIT;
@@ -476,7 +472,8 @@ static void value_info(struct vt_buf *graph, unsigned field, const char *name, s
 static int write_model(const char *path, struct writer *w)
 {
 	const struct vt_graph *g = w->g;
-	struct vt_buf model = VT_BUF_INIT, graph = VT_BUF_INIT, opset = VT_BUF_INIT, last = VT_BUF_INIT;
+	struct vt_buf model = VT_BUF_INIT, graph = VT_BUF_INIT, opset = VT_BUF_INIT,
+		      last = VT_BUF_INIT;
 	int rc;
 
 	put_text(&last, 1, w->name[g->output]);
@@ -500,7 +497,8 @@ static int write_model(const char *path, struct writer *w)
 	return rc;
 }
 
-int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session *s, struct vt_err *err)
+int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session *s,
+	struct vt_err *err)
 {
 	struct writer w = { .g = g, .s = s, .err = err };
 	bool *live = vt_xcalloc((size_t)g->n_nodes, sizeof(*live));

@@ -1,13 +1,16 @@
-/* onnx.h - a network with its weights as an ONNX file: IR 8, opset 17, inference form, sizes n, z, y, x left open.
+/* onnx.h - a network with its weights as an ONNX file: IR 8, opset 17, inference form, sizes n,
+ * z, y, x left open.
  *
- * Input "image" [n, c, z, y, x] f32, output "logits".  Group norm is written as Reshape, InstanceNormalization,
- * Reshape, Mul, Add (it is an operator of its own only from opset 18 on).  Equal networks give equal bytes.  Of several
- * outputs only the prediction is written, and only what it needs. */
+ * Input "image" [n, c, z, y, x] f32, output "logits".  Group norm is written as Reshape,
+ * InstanceNormalization, Reshape, Mul, Add (it is an operator of its own only from opset 18 on).
+ * Equal networks give equal bytes.  Of several outputs only the prediction is written, and only
+ * what it needs. */
 #ifndef COMMON_NN_ONNX_H
 #define COMMON_NN_ONNX_H
 
 #include "common/nn/session.h"
 
-int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session *s, struct vt_err *err);
+int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session *s,
+	struct vt_err *err);
 
 #endif

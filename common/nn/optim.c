@@ -8,21 +8,21 @@
 #include "common/base/parallel.h"
 #include "common/nn/backend.h"
 
-enum { M, V, SLOW, SLOTS };      /* VT_SLOT_M and on */
+enum { M, V, SLOW, SLOTS }; /* VT_SLOT_M and on */
 
 /* What one step needs of the options, rounded once. */
 struct factors {
 	float b1, a1, b2, a2, eps, clip, root;
-	double rate, decay;              /* of m / (1 - b1^t) or sgd's lr; of w */
-	bool adaptive;                   /* divide by sqrt(v) */
+	double rate, decay; /* of m / (1 - b1^t) or sgd's lr; of w */
+	bool adaptive;      /* divide by sqrt(v) */
 };
 
 struct vt_optim {
 	struct vt_session *s;
 	struct vt_optim_opts o;
 	struct vt_slot slot[SLOTS];
-	double *factor, *squares;        /* [weights] */
-	bool factors_sent;               /* to the session's device */
+	double *factor, *squares; /* [weights] */
+	bool factors_sent;        /* to the session's device */
 	double norm;
 	struct factors f;
 	uint64_t t;
@@ -114,12 +114,13 @@ static void step_sgd(const struct vt_optim *o, struct vt_weight *w, float *m, fl
 	}
 }
 
-static void step_adam(const struct vt_optim *o, struct vt_weight *w, float *m, float *v, float factor)
+static void step_adam(const struct vt_optim *o, struct vt_weight *w, float *m, float *v,
+	float factor)
 {
 	const struct factors *f = &o->f;
 	bool decoupled = o->o.kind == VT_OPTIM_ADAMW || o->o.kind == VT_OPTIM_RANGER;
-	float decay = decoupled ? 0 : (float)o->o.weight_decay, drop = decoupled ? (float)f->decay * factor : 0,
-		rate = (float)f->rate * factor;
+	float decay = decoupled ? 0 : (float)o->o.weight_decay,
+	      drop = decoupled ? (float)f->decay * factor : 0, rate = (float)f->rate * factor;
 
 	for (size_t k = 0; k < w->n; k++) {
 		float g = w->grad[k] * f->clip, old = w->value[k] - drop * w->value[k];
@@ -127,7 +128,9 @@ static void step_adam(const struct vt_optim *o, struct vt_weight *w, float *m, f
 		g = decoupled ? g : g + decay * w->value[k];
 		m[k] = f->b1 * m[k] + f->a1 * g;
 		v[k] = f->b2 * v[k] + f->a2 * g * g;
-		w->value[k] = old - (f->adaptive ? rate * m[k] / (sqrtf(v[k]) / f->root + f->eps) : rate * m[k]);
+		w->value[k] = old -
+			(f->adaptive ? rate * m[k] / (sqrtf(v[k]) / f->root + f->eps)
+				     : rate * m[k]);
 	}
 }
 
@@ -158,8 +161,8 @@ static void update(void *ctx, size_t i)
 	if (o->o.kind == VT_OPTIM_SGD)
 		step_sgd(o, w, vt_slot_array(&o->slot[M], (int)i), (float)o->factor[i]);
 	else
-		step_adam(o, w, vt_slot_array(&o->slot[M], (int)i), vt_slot_array(&o->slot[V], (int)i),
-			(float)o->factor[i]);
+		step_adam(o, w, vt_slot_array(&o->slot[M], (int)i),
+			vt_slot_array(&o->slot[V], (int)i), (float)o->factor[i]);
 	if (slow)
 		look_ahead(o, w, slow);
 }
@@ -175,9 +178,8 @@ static double rectification(double beta2, double t)
 static struct factors factors(const struct vt_optim *o, double lr, double momentum, double clip)
 {
 	double t = (double)o->t, b2 = o->o.beta2, root = sqrt(1 - vt_pow(b2, t)), r;
-	struct factors f = { (float)momentum, (float)(1 - momentum), (float)b2, (float)(1 - b2), (float)o->o.eps,
-		(float)clip, (float)root, lr,
-		lr * o->o.weight_decay, true };
+	struct factors f = { (float)momentum, (float)(1 - momentum), (float)b2, (float)(1 - b2),
+		(float)o->o.eps, (float)clip, (float)root, lr, lr * o->o.weight_decay, true };
 
 	if (o->o.kind == VT_OPTIM_SGD)
 		return f;
@@ -201,7 +203,7 @@ void vt_optim_move(struct vt_optim *o, struct vt_session *s)
 	o->factors_sent = false;
 }
 
-/* --- on a device -------------------------------------------------------------------------------------------------- */
+/* --- on a device --------------------------------------------------------- */
 
 static void send_factors(struct vt_optim *o)
 {
@@ -222,14 +224,24 @@ static void step_on_device(struct vt_optim *o)
 {
 	const struct factors *f = &o->f;
 	bool decoupled = o->o.kind == VT_OPTIM_ADAMW || o->o.kind == VT_OPTIM_RANGER;
-	const struct vt_update u = { .sgd = o->o.kind == VT_OPTIM_SGD, .nesterov = o->o.nesterov, .first = o->t == 1,
+	const struct vt_update u = { .sgd = o->o.kind == VT_OPTIM_SGD,
+		.nesterov = o->o.nesterov,
+		.first = o->t == 1,
 		.adaptive = f->adaptive,
-		.centralise = o->o.centralise, .lookahead = o->o.lookahead > 0, .join = o->o.lookahead > 0 &&
-		o->t % (uint64_t)o->o.lookahead == 0,
-		.share = (float)o->o.slow_share, .b1 = f->b1, .a1 = f->a1, .b2 = f->b2, .a2 = f->a2, .eps = f->eps,
-		.root = f->root, .clip = f->clip,
-		.rate = (float)f->rate, .decay = decoupled ? 0 : (float)o->o.weight_decay, .drop = decoupled ?
-		(float)f->decay : 0 };
+		.centralise = o->o.centralise,
+		.lookahead = o->o.lookahead > 0,
+		.join = o->o.lookahead > 0 && o->t % (uint64_t)o->o.lookahead == 0,
+		.share = (float)o->o.slow_share,
+		.b1 = f->b1,
+		.a1 = f->a1,
+		.b2 = f->b2,
+		.a2 = f->a2,
+		.eps = f->eps,
+		.root = f->root,
+		.clip = f->clip,
+		.rate = (float)f->rate,
+		.decay = decoupled ? 0 : (float)o->o.weight_decay,
+		.drop = decoupled ? (float)f->decay : 0 };
 
 	for (int k = 0; k < SLOTS; k++)
 		vt_slot_use(&o->slot[k]);
@@ -254,7 +266,8 @@ double vt_optim_norm(struct vt_optim *o)
 
 void vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t)
 {
-	double clip = o->o.clip_norm > 0 && o->norm > o->o.clip_norm ? o->o.clip_norm / o->norm : 1.0;
+	double clip =
+		o->o.clip_norm > 0 && o->norm > o->o.clip_norm ? o->o.clip_norm / o->norm : 1.0;
 
 	o->t = t;
 	o->f = factors(o, lr, momentum < 0 ? o->o.momentum : momentum, clip);

@@ -1,21 +1,26 @@
-/* optim.h - how a session's weights are updated; state is plain f32 arrays that a checkpoint keeps.
+/* optim.h - how a session's weights are updated; state is plain f32 arrays that a checkpoint
+ * keeps.
  *
- * g is the gradient, after clipping; t counts from 1; hats are bias-corrected: m^ = m / (1 - b1^t), v^ = v / (1 -
- * b2^t).
+ * g is the gradient, after clipping; t counts from 1; hats are bias-corrected: m^ = m / (1 -
+ * b1^t), v^ = v / (1 - b2^t).
  *
- *   sgd     g += decay w; m = momentum m + g (m = g at t = 1); w -= lr m, or lr (g + momentum m) with nesterov
- *   adam    g += decay w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= lr m^ / (sqrt(v^) + eps); Kingma & Ba
+ *   sgd     g += decay w; m = momentum m + g (m = g at t = 1); w -= lr m, or lr (g + momentum m)
+ *           with nesterov
+ *   adam    g += decay w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= lr m^ / (sqrt(v^)
+ *           + eps); Kingma & Ba
  *           2015
  *   adamw   as adam, but w -= lr decay w first instead; Loshchilov & Hutter 2019
- *   radam   as adam, the denominator sqrt(v) / sqrt(1 - b2^t) + ... times the rectification r_t where the variance is
+ *   radam   as adam, the denominator sqrt(v) / sqrt(1 - b2^t) + ... times the rectification r_t
+ *           where the variance is
  *           tractable (rho_t > 5), w -= lr m^ where it is not; Liu et al. 2020
- *   ranger  radam with decay lr r_t / (1 - b1^t) w instead of in g; Wright 2019.  Its lookahead and centralise
+ *   ranger  radam with decay lr r_t / (1 - b1^t) w instead of in g; Wright 2019.  Its lookahead
+ *           and centralise
  *           are options
  *
- * centralise: the mean over all dimensions but the first is taken from g of every weight with more than one; Yong et
- * al. 2020.
- * lookahead k: every k-th step slow += share (w - slow), w = slow; Zhang et al. 2019.
- * The order of operations is fixed and each weight is its own task, so threads do not matter. */
+ * centralise: the mean over all dimensions but the first is taken from g of every weight with
+ * more than one; Yong et al. 2020. lookahead k: every k-th step slow += share (w - slow), w =
+ * slow; Zhang et al. 2019.  The order of operations is fixed and each weight is its own task, so
+ * threads do not matter. */
 #ifndef COMMON_NN_OPTIM_H
 #define COMMON_NN_OPTIM_H
 
@@ -25,12 +30,13 @@ enum vt_optim_kind { VT_OPTIM_SGD, VT_OPTIM_ADAM, VT_OPTIM_ADAMW, VT_OPTIM_RADAM
 
 struct vt_optim_opts {
 	enum vt_optim_kind kind;
-	double momentum;                 /* sgd's; b1 of the others */
+	double momentum; /* sgd's; b1 of the others */
 	double beta2, eps, weight_decay;
 	bool nesterov, centralise;
-	int lookahead;                   /* 0: none */
+	int lookahead; /* 0: none */
 	double slow_share;
-	double clip_norm;                /* 0: none; else gradients are scaled so that their norm is at most this */
+	/* 0: none; else gradients are scaled so that their norm is at most this */
+	double clip_norm;
 };
 
 struct vt_optim;
@@ -38,7 +44,8 @@ struct vt_optim;
 struct vt_optim *vt_optim_new(struct vt_session *s, const struct vt_optim_opts *o);
 void vt_optim_free(struct vt_optim *o);
 
-/* Weight i moves `factor` times as fast as the rate says; 0 freezes it: no decay, no share in the norm. */
+/* Weight i moves `factor` times as fast as the rate says; 0 freezes it: no decay, no share in
+ * the norm. */
 void vt_optim_scale(struct vt_optim *o, int i, double factor);
 
 /* From now on the weights of another session of the same network are updated. */

@@ -14,7 +14,7 @@ struct reader {
 	struct vt_pickle *p;
 	const unsigned char *at, *end, *begin;
 	struct vt_pickle_value **stack, **memo;
-	size_t depth, cap_stack, n_memo, memos;   /* n_memo: room; memos: how many are taken */
+	size_t depth, cap_stack, n_memo, memos; /* n_memo: room; memos: how many are taken */
 	const char *origin;
 	struct vt_err *err;
 };
@@ -23,8 +23,8 @@ typedef struct vt_pickle_value *value;
 
 static int bad(struct reader *r, const char *what)
 {
-	return vt_err_set(r->err, VT_EDATA, "%s: byte %zu of its pickle: %s", r->origin, (size_t)(r->at - r->begin),
-		what);
+	return vt_err_set(r->err, VT_EDATA, "%s: byte %zu of its pickle: %s", r->origin,
+		(size_t)(r->at - r->begin), what);
 }
 
 static value make(struct reader *r, enum vt_pickle_kind kind)
@@ -255,24 +255,24 @@ static int recall(struct reader *r, size_t width)
 	return push(r, r->memo[i]);
 }
 
-/* --- names and calls ---------------------------------------------------------------------------------------------- */
+/* --- names and calls ----------------------------------------------------- */
 
 static bool is_storage(const char *name)
 {
-	static const char *const types[] = { "Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char",
-		"Byte", "Bool" };
+	static const char *const types[] = { "Float", "Half", "BFloat16", "Double", "Long", "Int",
+		"Short", "Char", "Byte", "Bool" };
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (!strncmp(name, "torch ", 6) && !strncmp(name + 6, types[i], strlen(types[i])) &&
-		    !strcmp(name + 6 + strlen(types[i]), "Storage"))
+			!strcmp(name + 6 + strlen(types[i]), "Storage"))
 			return true;
 	return false;
 }
 
 static bool permitted(const char *name)
 {
-	static const char *const known[] = { "collections OrderedDict", "torch._utils _rebuild_tensor_v2",
-		"torch._utils _rebuild_tensor",
+	static const char *const known[] = { "collections OrderedDict",
+		"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor",
 		"torch._utils _rebuild_parameter", "torch Size" };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -289,9 +289,11 @@ static int refuse_name(struct reader *r, const char *name)
 	for (; name[n] && n < sizeof(printable) - 1; n++)
 		printable[n] = name[n] >= ' ' && name[n] < 127 ? name[n] : '?';
 	printable[n] = '\0';
-	return vt_err_set(r->err, VT_EDATA, "%s: its pickle calls %s, which is no part of a state dict and is not run; "
+	return vt_err_set(r->err, VT_EDATA,
+		"%s: its pickle calls %s, which is no part of a state dict and is not run; "
 		"save the weights alone, with "
-		"torch.save(model.state_dict(), path), or as safetensors", r->origin, printable);
+		"torch.save(model.state_dict(), path), or as safetensors",
+		r->origin, printable);
 }
 
 static int push_global(struct reader *r, const char *name)
@@ -310,13 +312,13 @@ static int push_global(struct reader *r, const char *name)
 static int global(struct reader *r)
 {
 	const unsigned char *a = memchr(r->at, '\n', (size_t)(r->end - r->at)),
-		*b = a ? memchr(a + 1, '\n', (size_t)(r->end - a - 1)) : NULL;
+			    *b = a ? memchr(a + 1, '\n', (size_t)(r->end - a - 1)) : NULL;
 	char name[160];
 
 	if (!b)
 		return bad(r, "ends in the middle");
-	snprintf(name, sizeof(name), "%.*s %.*s", (int)(a - r->at < 70 ? a - r->at : 70), (const char *)r->at,
-		(int)(b - a - 1 < 70 ? b - a - 1 : 70), (const char *)a + 1);
+	snprintf(name, sizeof(name), "%.*s %.*s", (int)(a - r->at < 70 ? a - r->at : 70),
+		(const char *)r->at, (int)(b - a - 1 < 70 ? b - a - 1 : 70), (const char *)a + 1);
 	r->at = b + 1;
 	return push_global(r, name);
 }
@@ -342,17 +344,19 @@ static int persistent(struct reader *r)
 	if (!t)
 		return r->err->code;
 	if (t->kind != VT_PICKLE_LIST || t->n < 5 || t->item[0]->kind != VT_PICKLE_TEXT ||
-	    strcmp(t->item[0]->text, "storage") ||
-		t->item[1]->kind != VT_PICKLE_GLOBAL || !is_storage(t->item[1]->text) ||
-		t->item[2]->kind != VT_PICKLE_TEXT ||
+		strcmp(t->item[0]->text, "storage") || t->item[1]->kind != VT_PICKLE_GLOBAL ||
+		!is_storage(t->item[1]->text) || t->item[2]->kind != VT_PICKLE_TEXT ||
 		t->item[4]->kind != VT_PICKLE_INT || t->item[4]->integer < 0)
 		return bad(r, "refers to something that is no tensor's storage");
 	if (t->n > 5 && t->item[5]->kind != VT_PICKLE_NONE)
-		return bad(r, "a storage is a view of another; save the weights again with a newer PyTorch");
+		return bad(r,
+			"a storage is a view of another; save the weights again with a newer "
+			"PyTorch");
 	x = make(r, VT_PICKLE_STORAGE);
 	if (!x)
 		return r->err->code;
-	x->text = vt_xstrndup(t->item[1]->text + 6, strlen(t->item[1]->text) - 6 - strlen("Storage"));
+	x->text =
+		vt_xstrndup(t->item[1]->text + 6, strlen(t->item[1]->text) - 6 - strlen("Storage"));
 	append(x, t->item[2]);
 	x->integer = t->item[4]->integer;
 	return push(r, x);
@@ -370,8 +374,8 @@ static int rebuild_tensor(struct reader *r, value a)
 {
 	value x;
 
-	if (a->n < 4 || a->item[0]->kind != VT_PICKLE_STORAGE || a->item[1]->kind != VT_PICKLE_INT ||
-	    a->item[1]->integer < 0 ||
+	if (a->n < 4 || a->item[0]->kind != VT_PICKLE_STORAGE ||
+		a->item[1]->kind != VT_PICKLE_INT || a->item[1]->integer < 0 ||
 		!integers(a->item[2]) || !integers(a->item[3]) || a->item[2]->n != a->item[3]->n)
 		return bad(r, "makes a tensor of things that make none");
 	x = make(r, VT_PICKLE_TENSOR);
@@ -390,9 +394,11 @@ static int call(struct reader *r)
 		return bad(r, "calls something that is no function");
 	if (!strcmp(f->text, "collections OrderedDict") && !a->n)
 		return push(r, make(r, VT_PICKLE_DICT));
-	if (!strcmp(f->text, "torch._utils _rebuild_tensor_v2") || !strcmp(f->text, "torch._utils _rebuild_tensor"))
+	if (!strcmp(f->text, "torch._utils _rebuild_tensor_v2") ||
+		!strcmp(f->text, "torch._utils _rebuild_tensor"))
 		return rebuild_tensor(r, a);
-	if (!strcmp(f->text, "torch._utils _rebuild_parameter") && a->n && a->item[0]->kind == VT_PICKLE_TENSOR)
+	if (!strcmp(f->text, "torch._utils _rebuild_parameter") && a->n &&
+		a->item[0]->kind == VT_PICKLE_TENSOR)
 		return push(r, a->item[0]);
 	if (!strcmp(f->text, "torch Size") && a->n == 1)
 		return push(r, a->item[0]);
@@ -407,12 +413,12 @@ static int build(struct reader *r)
 	if (!state)
 		return r->err->code;
 	if (!r->depth || r->stack[r->depth - 1]->kind != VT_PICKLE_DICT ||
-	    (state->kind != VT_PICKLE_DICT && state->kind != VT_PICKLE_LIST))
+		(state->kind != VT_PICKLE_DICT && state->kind != VT_PICKLE_LIST))
 		return bad(r, "gives attributes to something that is no dictionary");
 	return 0;
 }
 
-/* --- the machine -------------------------------------------------------------------------------------------------- */
+/* --- the machine --------------------------------------------------------- */
 
 static int integer_op(struct reader *r, int op)
 {
@@ -445,8 +451,9 @@ static int marked_op(struct reader *r, int op)
 static int unknown_op(struct reader *r, int op)
 {
 	r->at--;
-	return vt_err_set(r->err, VT_EDATA, "%s: byte %zu of its pickle: opcode 0x%02x is no part of a state dict",
-		r->origin, (size_t)(r->at - r->begin), (unsigned)op);
+	return vt_err_set(r->err, VT_EDATA,
+		"%s: byte %zu of its pickle: opcode 0x%02x is no part of a state dict", r->origin,
+		(size_t)(r->at - r->begin), (unsigned)op);
 }
 
 static int step(struct reader *r, int op)
@@ -454,24 +461,41 @@ static int step(struct reader *r, int op)
 	uint64_t v;
 
 	switch (op) {
-	case 0x80: return take(r, 1, &v) ? r->err->code : v < 2 || v > 5 ? bad(r, "unknown protocol") : 0;
-	case 0x95: return take(r, 8, &v);                        /* a frame's length: the bytes follow anyway */
-	case '(': case 't': case 'l': return marked_op(r, op);
-	case ')': case ']': return push(r, make(r, VT_PICKLE_LIST));
+	case 0x80:
+		return take(r, 1, &v)    ? r->err->code
+			: v < 2 || v > 5 ? bad(r, "unknown protocol")
+					 : 0;
+	/* a frame's length: the bytes follow anyway */
+	case 0x95: return take(r, 8, &v);
+	case '(':
+	case 't':
+	case 'l': return marked_op(r, op);
+	case ')':
+	case ']': return push(r, make(r, VT_PICKLE_LIST));
 	case '}': return push(r, make(r, VT_PICKLE_DICT));
-	case 0x85: case 0x86: case 0x87: return tuple(r, (size_t)(op - 0x84));
+	case 0x85:
+	case 0x86:
+	case 0x87: return tuple(r, (size_t)(op - 0x84));
 	case 'a': return extend_by(r, VT_PICKLE_LIST, 1);
 	case 'e': return extend(r, VT_PICKLE_LIST);
 	case 's': return extend_by(r, VT_PICKLE_DICT, 2);
 	case 'u': return extend(r, VT_PICKLE_DICT);
 	case 'N': return push(r, make(r, VT_PICKLE_NONE));
-	case 0x88: case 0x89: return push_bool(r, op == 0x88);
-	case 'J': case 'K': case 'M': return integer_op(r, op);
+	case 0x88:
+	case 0x89: return push_bool(r, op == 0x88);
+	case 'J':
+	case 'K':
+	case 'M': return integer_op(r, op);
 	case 0x8a: return long_integer(r);
 	case 'G': return real(r);
-	case 'X': case 'T': return sized_text(r, 4);
-	case 0x8c: case 'U': return sized_text(r, 1);
-	case 'q': case 'r': case 'h': case 'j': return memo_op(r, op);
+	case 'X':
+	case 'T': return sized_text(r, 4);
+	case 0x8c:
+	case 'U': return sized_text(r, 1);
+	case 'q':
+	case 'r':
+	case 'h':
+	case 'j': return memo_op(r, op);
 	case 0x94: return remember(r, r->memos);
 	case 'c': return global(r);
 	case 0x93: return stack_global(r);
@@ -482,10 +506,16 @@ static int step(struct reader *r, int op)
 	}
 }
 
-int vt_pickle_read(struct vt_pickle *out, const unsigned char *bytes, size_t n, const char *origin, struct vt_err *err)
+int vt_pickle_read(struct vt_pickle *out, const unsigned char *bytes, size_t n, const char *origin,
+	struct vt_err *err)
 {
 	struct vt_pickle p = { .top = NULL };
-	struct reader r = { .p = &p, .at = bytes, .end = bytes + n, .begin = bytes, .origin = origin, .err = err };
+	struct reader r = { .p = &p,
+		.at = bytes,
+		.end = bytes + n,
+		.begin = bytes,
+		.origin = origin,
+		.err = err };
 	int rc = 0;
 
 	while (!rc && r.at < r.end && *r.at != '.') {

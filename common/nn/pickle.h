@@ -1,8 +1,9 @@
 /* pickle.h - reads the pickles that PyTorch's state dicts are, and nothing else.
  *
- * A pickle is a program.  This reader knows the opcodes that build numbers, texts, lists and dictionaries, and of the
- * functions a pickle may call only those that make an ordered dictionary, a tensor or a parameter; it makes the value
- * itself and never runs anything.  Any other opcode or name is VT_EDATA and is named.
+ * A pickle is a program.  This reader knows the opcodes that build numbers, texts, lists and
+ * dictionaries, and of the functions a pickle may call only those that make an ordered
+ * dictionary, a tensor or a parameter; it makes the value itself and never runs anything.  Any
+ * other opcode or name is VT_EDATA and is named.
  *
  *      struct vt_pickle p;
  *      if (vt_pickle_read(&p, bytes, n, "model.pt", err)) ...
@@ -18,13 +19,19 @@
 #include "common/base/err.h"
 
 enum vt_pickle_kind {
-	VT_PICKLE_NONE = 1, VT_PICKLE_BOOL, VT_PICKLE_INT, VT_PICKLE_REAL, VT_PICKLE_TEXT,
-	VT_PICKLE_LONG,          /* an integer of more than eight bytes: its little-endian bytes in text */
-	VT_PICKLE_LIST,          /* lists and tuples */
-	VT_PICKLE_DICT,          /* item: key, value, key, value ... */
-	VT_PICKLE_STORAGE,       /* text: element type ("Float"); item[0]: key as TEXT; integer: elements */
-	VT_PICKLE_TENSOR,        /* item: storage, offset, sizes, strides */
-	VT_PICKLE_GLOBAL,        /* a permitted name in text, not called yet */
+	VT_PICKLE_NONE = 1,
+	VT_PICKLE_BOOL,
+	VT_PICKLE_INT,
+	VT_PICKLE_REAL,
+	VT_PICKLE_TEXT,
+	/* an integer of more than eight bytes: its little-endian bytes in text */
+	VT_PICKLE_LONG,
+	VT_PICKLE_LIST, /* lists and tuples */
+	VT_PICKLE_DICT, /* item: key, value, key, value ... */
+	/* text: element type ("Float"); item[0]: key as TEXT; integer: elements */
+	VT_PICKLE_STORAGE,
+	VT_PICKLE_TENSOR, /* item: storage, offset, sizes, strides */
+	VT_PICKLE_GLOBAL, /* a permitted name in text, not called yet */
 	VT_PICKLE_MARK,
 };
 
@@ -39,13 +46,14 @@ struct vt_pickle_value {
 };
 
 struct vt_pickle {
-	struct vt_pickle_value **value;   /* all that were made; containers borrow from here */
+	struct vt_pickle_value **value; /* all that were made; containers borrow from here */
 	size_t n, cap;
 	struct vt_pickle_value *top;
 	size_t used;
 };
 
-int vt_pickle_read(struct vt_pickle *out, const unsigned char *bytes, size_t n, const char *origin, struct vt_err *err);
+int vt_pickle_read(struct vt_pickle *out, const unsigned char *bytes, size_t n, const char *origin,
+	struct vt_err *err);
 void vt_pickle_release(struct vt_pickle *p);
 
 /* The value at a text key, NULL if d is no dictionary or has none. */

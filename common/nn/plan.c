@@ -5,7 +5,8 @@
 
 #include "common/nn/cpu/conv_rows.h"
 
-/* One array and the span of steps it must live: forward of node i is step i, its backward is step 2 n - 1 - i. */
+/* One array and the span of steps it must live: forward of node i is step i, its backward is
+ * step 2 n - 1 - i. */
 struct span {
 	size_t *offset;
 	size_t size;
@@ -56,23 +57,25 @@ static bool reads(const struct view *v, int j, int i)
 	return v->live[j] && (v->g->node[j].in[0] == i || v->g->node[j].in[1] == i);
 }
 
-/* On a device a norm's backward step finds what it made from its input, and does that of an activation that is done
- * with it. */
+/* On a device a norm's backward step finds what it made from its input, and does that of an
+ * activation that is done with it. */
 bool vt_plan_backward_reads(const struct vt_plan *p, const struct vt_graph *g, int j, int i)
 {
 	const struct vt_node *u = &g->node[j];
 	bool done = p->device && u->op == VT_OP_ACT && p->fusion.norm[j] >= 0;
 	bool inputs = u->op == VT_OP_CONV || u->op == VT_OP_NORM || (u->op == VT_OP_ACT && !done) ||
-		u->op == VT_OP_MAXPOOL ||
-		u->op == VT_OP_MUL || ((u->op == VT_OP_GLOBAL_POOL || u->op == VT_OP_CHANNEL_POOL) && u->flag);
+		u->op == VT_OP_MAXPOOL || u->op == VT_OP_MUL ||
+		((u->op == VT_OP_GLOBAL_POOL || u->op == VT_OP_CHANNEL_POOL) && u->flag);
 
 	if (i == j)
-		return (u->op == VT_OP_NORM && u->norm.relu && !p->device) || u->op == VT_OP_SOFTMAX;
+		return (u->op == VT_OP_NORM && u->norm.relu && !p->device) ||
+			u->op == VT_OP_SOFTMAX;
 	return inputs && (u->in[0] == i || u->in[1] == i);
 }
 
-/* Last step of the forward pass that reads the value of node i; an output's stays to the end.  So does a device's
- * input: a reconstruction is compared with it, and an fp16 pass may be made again. */
+/* Last step of the forward pass that reads the value of node i; an output's stays to the end.
+ * So does a device's input: a reconstruction is compared with it, and an fp16 pass may be made
+ * again. */
 static int last_forward(const struct view *v, int i)
 {
 	int last = i;
@@ -84,12 +87,14 @@ static int last_forward(const struct view *v, int i)
 	return last;
 }
 
-/* When the backward pass has the value of a node: from its first use to its last; to == 0: never. */
+/* When the backward pass has the value of a node: from its first use to its last; to == 0:
+ * never. */
 struct later {
 	int from, to;
 };
 
-static void touch(struct later *l, const struct vt_plan *p, const struct vt_graph *g, int i, int step)
+static void touch(struct later *l, const struct vt_plan *p, const struct vt_graph *g, int i,
+	int step)
 {
 	if (i < 0)
 		return;
@@ -101,8 +106,8 @@ static void touch(struct later *l, const struct vt_plan *p, const struct vt_grap
 	l[i].to = step;
 }
 
-/* The order session.c follows: backward of node j is step 2 n - 1 - j, and begins by making what it reads and was let
- * go. */
+/* The order session.c follows: backward of node j is step 2 n - 1 - j, and begins by making what
+ * it reads and was let go. */
 static void set_later(struct later *l, const struct vt_plan *p, const struct view *v)
 {
 	int n = v->g->n_nodes;
@@ -121,9 +126,10 @@ static void set_again(struct vt_plan *p, const struct view *v, bool recompute)
 	for (int i = 0; i < v->g->n_nodes; i++) {
 		enum vt_op op = v->g->node[i].op;
 
-		p->again[i] = recompute && v->training && v->live[i] && !vt_graph_is_output(v->g, i) &&
-			(op == VT_OP_NORM || op == VT_OP_ACT || op == VT_OP_DROPOUT || op == VT_OP_CONCAT ||
-			op == VT_OP_UPSAMPLE || op == VT_OP_NEAREST);
+		p->again[i] = recompute && v->training && v->live[i] &&
+			!vt_graph_is_output(v->g, i) &&
+			(op == VT_OP_NORM || op == VT_OP_ACT || op == VT_OP_DROPOUT ||
+				op == VT_OP_CONCAT || op == VT_OP_UPSAMPLE || op == VT_OP_NEAREST);
 	}
 }
 
@@ -146,7 +152,9 @@ static int by_size(const void *a, const void *b)
 
 	if (x->size != y->size)
 		return x->size < y->size ? 1 : -1;
-	return x->from != y->from ? (x->from < y->from ? -1 : 1) : x->to < y->to ? -1 : x->to > y->to;
+	return x->from != y->from ? (x->from < y->from ? -1 : 1)
+		: x->to < y->to   ? -1
+				  : x->to > y->to;
 }
 
 /* The lowest offset at which span i meets no already placed span whose life overlaps. */
@@ -160,7 +168,8 @@ static size_t place(const struct span *s, int i)
 		for (int j = 0; j < i; j++) {
 			size_t o = *s[j].offset;
 
-			if (s[j].to < s[i].from || s[j].from > s[i].to || o >= at + s[i].size || o + s[j].size <= at)
+			if (s[j].to < s[i].from || s[j].from > s[i].to || o >= at + s[i].size ||
+				o + s[j].size <= at)
 				continue;
 			at = o + s[j].size;
 			moved = true;
@@ -169,38 +178,39 @@ static size_t place(const struct span *s, int i)
 	return at;
 }
 
-static size_t size_of(const struct vt_plan *p, const struct vt_session_opts *opts, struct vt_shape s)
+static size_t size_of(const struct vt_plan *p, const struct vt_session_opts *opts,
+	struct vt_shape s)
 {
 	if (p->device)
 		return (vt_floats(s) * (size_t)opts->stored + ALIGN - 1) / ALIGN * ALIGN;
 	return (p->rows ? vt_rows_floats(s) : vt_floats(s)) + SKEW;
 }
 
-static size_t scratch_of(const struct vt_plan *p, const struct vt_graph *g, int i, const struct vt_session_opts *opts)
+static size_t scratch_of(const struct vt_plan *p, const struct vt_graph *g, int i,
+	const struct vt_session_opts *opts)
 {
 	const struct vt_node *n = &g->node[i];
 
 	if (opts->stored)
 		return opts->training ? size_of(p, opts, n->shape) : 0;
 	if (n->op == VT_OP_CONV && !p->rows)
-		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape, opts->training,
-			opts->level == VT_LEVEL_BF16);
+		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape,
+			opts->training, opts->level == VT_LEVEL_BF16);
 	if (n->op == VT_OP_UPSAMPLE)
 		return vt_cpu_upsample_scratch(g->node[n->in[0]].shape, n->shape);
 	return 0;
 }
 
-/* Inference: an element-wise node whose input nobody else reads writes over it.  The graph's input is left as it was
- * set. */
+/* Inference: an element-wise node whose input nobody else reads writes over it.  The graph's
+ * input is left as it was set. */
 static bool in_place(const struct view *v, int i)
 {
 	const struct vt_node *n = &v->g->node[i];
-	bool element_wise = n->op == VT_OP_NORM || n->op == VT_OP_ACT || n->op == VT_OP_ADD || n->op == VT_OP_DROPOUT ||
-		n->op == VT_OP_DETACH || n->op == VT_OP_NOISE;
+	bool element_wise = n->op == VT_OP_NORM || n->op == VT_OP_ACT || n->op == VT_OP_ADD ||
+		n->op == VT_OP_DROPOUT || n->op == VT_OP_DETACH || n->op == VT_OP_NOISE;
 
 	return !v->training && !v->device && element_wise && n->in[0] != v->g->input &&
-		!vt_graph_is_output(v->g, n->in[0]) &&
-		last_forward(v, n->in[0]) == i;
+		!vt_graph_is_output(v->g, n->in[0]) && last_forward(v, n->in[0]) == i;
 }
 
 static int consumers(const struct view *v, int i)
@@ -213,8 +223,8 @@ static int consumers(const struct view *v, int i)
 	return n;
 }
 
-/* Inference: the convolution or norm on whose rows node i can be computed at once, or i.  An added tensor must be there
- * before it. */
+/* Inference: the convolution or norm on whose rows node i can be computed at once, or i.  An
+ * added tensor must be there before it. */
 static int host_of(const struct view *v, const int *host, const int *fused, int i)
 {
 	const struct vt_graph *g = v->g;
@@ -226,8 +236,8 @@ static int host_of(const struct view *v, const int *host, const int *fused, int 
 	if (!takes || !in_place(v, i) || consumers(v, n->in[0]) != 1)
 		return i;
 	h = host[n->in[0]];
-	if ((g->node[h].op != VT_OP_CONV && g->node[h].op != VT_OP_NORM) || fused[h] == VT_MAX_FUSED ||
-		(n->op == VT_OP_ADD && n->in[1] >= h))
+	if ((g->node[h].op != VT_OP_CONV && g->node[h].op != VT_OP_NORM) ||
+		fused[h] == VT_MAX_FUSED || (n->op == VT_OP_ADD && n->in[1] >= h))
 		return i;
 	return h;
 }
@@ -239,13 +249,15 @@ static void set_hosts(struct vt_plan *p, const struct view *v)
 
 	p->host = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->host));
 	for (int i = 0; i < g->n_nodes; i++) {
-		p->host[i] = v->training || v->device || !v->live[i] ? i : host_of(v, p->host, fused, i);
+		p->host[i] =
+			v->training || v->device || !v->live[i] ? i : host_of(v, p->host, fused, i);
 		fused[p->host[i]]++;
 	}
 	free(fused);
 }
 
-/* A chain of convolutions whose channel counts would leave too many lanes of the blocked layout empty. */
+/* A chain of convolutions whose channel counts would leave too many lanes of the blocked layout
+ * empty. */
 static bool rows_pay(const struct vt_plan *p, const struct view *v)
 {
 	const struct vt_graph *g = v->g;
@@ -257,15 +269,17 @@ static bool rows_pay(const struct vt_plan *p, const struct view *v)
 		double work;
 
 		if (!v->live[i] || n->in[0] != i - 1 || n->in[1] >= 0 ||
-		    (n->op == VT_OP_CONV ? !vt_rows_take(&n->conv) : p->host[i] == i))
+			(n->op == VT_OP_CONV ? !vt_rows_take(&n->conv) : p->host[i] == i))
 			return false;
 		if (n->op != VT_OP_CONV)
 			continue;
-		work = (double)g->node[i - 1].shape.c * n->conv.k * n->conv.k * n->conv.k * (double)vt_voxels(s);
+		work = (double)g->node[i - 1].shape.c * n->conv.k * n->conv.k * n->conv.k *
+			(double)vt_voxels(s);
 		blocked += work * vt_blocks(s.c) * VT_LANES;
 		rows += work * s.c * ((s.w + VT_ROW - 1) / VT_ROW * VT_ROW) / s.w;
 	}
-	return g->input == 0 && vt_graph_n_outputs(g) == 1 && g->output == g->n_nodes - 1 && rows < 0.9 * blocked;
+	return g->input == 0 && vt_graph_n_outputs(g) == 1 && g->output == g->n_nodes - 1 &&
+		rows < 0.9 * blocked;
 }
 
 /* The node whose array holds the value or the gradient of node i. */
@@ -290,9 +304,10 @@ static void widen(struct span *s, size_t *offset, size_t size, int from, int to)
 	s->to = to > s->to ? to : s->to;
 }
 
-/* s: a value, its place in the backward pass and a gradient of each node; offset == NULL where there is no such
- * array. */
-static void find_spans(struct span *s, struct vt_plan *p, const struct view *v, const struct vt_session_opts *opts)
+/* s: a value, its place in the backward pass and a gradient of each node; offset == NULL where
+ * there is no such array. */
+static void find_spans(struct span *s, struct vt_plan *p, const struct view *v,
+	const struct vt_session_opts *opts)
 {
 	const struct vt_graph *g = v->g;
 	struct later *later = vt_xcalloc((size_t)g->n_nodes, sizeof(*later));
@@ -301,16 +316,17 @@ static void find_spans(struct span *s, struct vt_plan *p, const struct view *v, 
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t size = size_of(p, opts, g->node[i].shape);
 		int last = last_forward(v, i), a = value_owner(p, v, i), b = grad_owner(p, i);
-		bool whole = p->device && i == g->input;         /* it is there before the pass */
+		bool whole = p->device && i == g->input; /* it is there before the pass */
 
 		if (!v->live[i])
 			continue;
-		widen(&s[3 * a], &p->value[a], size, whole ? 0 : i, p->again[i] || later[i].to < last ? last
-			: later[i].to);
+		widen(&s[3 * a], &p->value[a], size, whole ? 0 : i,
+			p->again[i] || later[i].to < last ? last : later[i].to);
 		if (p->again[i] && later[i].to)
 			widen(&s[3 * a + 1], &p->back[a], size, later[i].from, later[i].to);
 		if (v->training && v->wants[i])
-			widen(&s[3 * b + 2], &p->grad[b], size, grad_from(v, i), 2 * g->n_nodes - 1 - i);
+			widen(&s[3 * b + 2], &p->grad[b], size, grad_from(v, i),
+				2 * g->n_nodes - 1 - i);
 	}
 	free(later);
 }
@@ -328,7 +344,8 @@ static void lay_out(struct vt_plan *p, const struct view *v, const struct vt_ses
 	qsort(s, (size_t)n, sizeof(*s), by_size);
 	for (int i = 0; i < n; i++) {
 		*s[i].offset = place(s, i);
-		p->arena = *s[i].offset + s[i].size > p->arena ? *s[i].offset + s[i].size : p->arena;
+		p->arena =
+			*s[i].offset + s[i].size > p->arena ? *s[i].offset + s[i].size : p->arena;
 	}
 	free(s);
 	for (int i = 0; i < g->n_nodes; i++) {
@@ -336,15 +353,18 @@ static void lay_out(struct vt_plan *p, const struct view *v, const struct vt_ses
 
 		p->value[i] = v->live[i] ? p->value[a] : SIZE_MAX;
 		p->back[i] = p->again[i] ? p->back[a] : p->value[i];
-		p->grad[i] = v->live[i] && v->training && v->wants[i] ? p->grad[grad_owner(p, i)] : SIZE_MAX;
+		p->grad[i] = v->live[i] && v->training && v->wants[i] ? p->grad[grad_owner(p, i)]
+								      : SIZE_MAX;
 	}
 }
 
-int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
+int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,
+	struct vt_err *err)
 {
 	struct view v = { .g = g, .training = opts->training, .device = opts->stored > 0 };
 
-	*p = (struct vt_plan){ .unit = opts->stored ? 1 : sizeof(float), .device = opts->stored > 0 };
+	*p = (struct vt_plan){ .unit = opts->stored ? 1 : sizeof(float),
+		.device = opts->stored > 0 };
 	if (vt_graph_error(g)) {
 		*err = *vt_graph_error(g);
 		return err->code;
@@ -396,7 +416,8 @@ size_t vt_plan_bytes(const struct vt_plan *p, bool training)
 	return (p->arena + p->scratch) * p->unit + (training ? 2 : 1) * p->weights * sizeof(float);
 }
 
-/* The patch, edges in steps of 16, or the batch, whose activations take no more than `share` of those of s. */
+/* The patch, edges in steps of 16, or the batch, whose activations take no more than `share` of
+ * those of s. */
 static void name_what_fits(struct vt_buf *out, struct vt_shape s, double share)
 {
 	int d = s.d, h = s.h, w = s.w;
@@ -410,11 +431,12 @@ static void name_what_fits(struct vt_buf *out, struct vt_shape s, double share)
 		h = h > 16 ? (h - 1) / 16 * 16 : h;
 		w = w > 16 ? (w - 1) / 16 * 16 : w;
 	}
-	vt_buf_printf(out, "; a patch of about %dx%dx%d%s fits", d, h, w, s.n > 1 ? " in a batch of 1" : "");
+	vt_buf_printf(out, "; a patch of about %dx%dx%d%s fits", d, h, w,
+		s.n > 1 ? " in a batch of 1" : "");
 }
 
-int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,
-	struct vt_err *err)
+int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g,
+	const struct vt_session_opts *opts, struct vt_err *err)
 {
 	static const double mib = 1048576;
 	struct vt_session_opts less = *opts;
@@ -426,8 +448,8 @@ int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const
 
 	if (!opts->memory_limit || need <= limit)
 		return 0;
-	vt_buf_printf(&text, "the network needs %.1f MiB at this patch and %.1f MiB are allowed", need / mib,
-		limit / mib);
+	vt_buf_printf(&text, "the network needs %.1f MiB at this patch and %.1f MiB are allowed",
+		need / mib, limit / mib);
 	less.recompute = true;
 	if (opts->training && !opts->recompute && !vt_plan_make(&q, g, &less, &unused)) {
 		vt_buf_printf(&text, "; recomputing activations it needs %.1f MiB",
@@ -435,9 +457,11 @@ int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const
 		vt_plan_release(&q);
 	}
 	if (limit > weights)
-		name_what_fits(&text, g->node[g->input].shape, (limit - weights) / (need - weights));
+		name_what_fits(&text, g->node[g->input].shape,
+			(limit - weights) / (need - weights));
 	else
-		vt_buf_printf(&text, "; its weights alone take %.1f MiB: use fewer filters", weights / mib);
+		vt_buf_printf(&text, "; its weights alone take %.1f MiB: use fewer filters",
+			weights / mib);
 	vt_err_set(err, VT_ENOMEM, "%s", text.data);
 	vt_buf_release(&text);
 	return err->code;

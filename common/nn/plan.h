@@ -1,4 +1,5 @@
-/* plan.h - where each activation and gradient lies in the arena; for session.c, plan.c, plan_text.c and onnx.c only. */
+/* plan.h - where each activation and gradient lies in the arena; for session.c, plan.c,
+ * plan_text.c and onnx.c only. */
 #ifndef COMMON_NN_PLAN_H
 #define COMMON_NN_PLAN_H
 
@@ -8,40 +9,48 @@
 
 /* Offsets in units; SIZE_MAX where a node has no such array. */
 struct vt_plan {
-	size_t unit;             /* bytes: a float, or 1 of a device's plan, whose arrays are multiples of 256 */
-	bool device;             /* opts.stored: chunks of 8 channels, operators as `fusion` has them */
-	size_t *value, *grad;    /* [nodes] */
+	/* bytes: a float, or 1 of a device's plan, whose arrays are multiples of 256 */
+	size_t unit;
+	/* opts.stored: chunks of 8 channels, operators as `fusion` has them */
+	bool device;
+	size_t *value, *grad; /* [nodes] */
 	/* [nodes]: the value in the backward pass; elsewhere than `value` if it is made again */
 	size_t *back;
-	/* [nodes]: let go after the forward pass, made again when the backward pass first reads it */
+	/* [nodes]: let go after the forward pass, made again when the backward pass first reads
+	 * it */
 	bool *again;
-	bool *wants;             /* [nodes]: as vt_plan_wants_grad */
-	bool *live;              /* [nodes]: computed, because a wanted output needs it */
+	bool *wants; /* [nodes]: as vt_plan_wants_grad */
+	bool *live;  /* [nodes]: computed, because a wanted output needs it */
 	/* [nodes]: whose pass computes node i too (inference: a convolution, a norm), else i */
 	int *host;
-	/* all values lie in rows (cpu/conv_rows.h), and every node but the input is or has such a host */
+	/* all values lie in rows (cpu/conv_rows.h), and every node but the input is or has such
+	 * a host */
 	bool rows;
-	size_t arena, scratch;   /* units; a device's scratch is the largest array, for gradients that are added */
+	/* units; a device's scratch is the largest array, for gradients that are added */
+	size_t arena, scratch;
 	size_t weights;          /* scalars, trainable or not */
 	struct vt_fusion fusion; /* of a device's plan, else no arrays */
 };
 
-int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err);
+int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,
+	struct vt_err *err);
 void vt_plan_release(struct vt_plan *p);
-size_t vt_plan_bytes(const struct vt_plan *p, bool training);   /* arena, scratch, weights and their gradients */
+/* arena, scratch, weights and their gradients */
+size_t vt_plan_bytes(const struct vt_plan *p, bool training);
 
 /* Whether the backward step of node j reads the value of node i. */
 bool vt_plan_backward_reads(const struct vt_plan *p, const struct vt_graph *g, int j, int i);
 
 /* VT_ENOMEM if it takes more than opts->memory_limit; the message names what would fit. */
-int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,
-	struct vt_err *err);
+int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g,
+	const struct vt_session_opts *opts, struct vt_err *err);
 
-/* live[i]: an output that opts wants (the prediction, or all of them when training) depends on node i. */
+/* live[i]: an output that opts wants (the prediction, or all of them when training) depends on
+ * node i. */
 void vt_plan_live(bool *live, const struct vt_graph *g, const struct vt_session_opts *opts);
 
-/* wants[i]: the backward pass needs a gradient of node i, for something trainable lies at or before it and none is
- * detached. */
+/* wants[i]: the backward pass needs a gradient of node i, for something trainable lies at or
+ * before it and none is detached. */
 void vt_plan_wants_grad(bool *wants, const struct vt_graph *g);
 
 #endif

@@ -4,9 +4,9 @@
 #include "common/nn/cpu/winograd.h"
 #include "common/nn/plan.h"
 
-static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat", "upsample", "maxpool",
-	"dropout",
-	"mul", "gpool", "cpool", "softmax", "avgpool", "nearest", "window", "reshape", "detach", "noise" };
+static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat",
+	"upsample", "maxpool", "dropout", "mul", "gpool", "cpool", "softmax", "avgpool", "nearest",
+	"window", "reshape", "detach", "noise" };
 
 /* Multiply-adds of one forward pass of node i. */
 static double work_of(const struct vt_graph *g, int i)
@@ -18,7 +18,8 @@ static double work_of(const struct vt_graph *g, int i)
 		return 0;
 	in = g->node[n->in[0]].shape;
 	pos = n->conv.transposed ? in : n->shape;
-	return (double)pos.n * (double)vt_voxels(pos) * in.c * n->shape.c * n->conv.k * n->conv.k * n->conv.k;
+	return (double)pos.n * (double)vt_voxels(pos) * in.c * n->shape.c * n->conv.k * n->conv.k *
+		n->conv.k;
 }
 
 /* " w424": the convolution is computed as winograd.h says, with m of 4, 2 and 4 on z, y and x. */
@@ -37,16 +38,17 @@ static void winograd_text(char out[8], const struct vt_graph *g, const struct vt
 static void describe(char *out, size_t size, const struct vt_node *n, const char *winograd)
 {
 	static const char *const norm[] = { "", "group", "instance", "batch" },
-		*const act[] = { "", "relu", "leaky", "elu", "gelu", "sigmoid", "prelu" };
+				 *const act[] = { "", "relu", "leaky", "elu", "gelu", "sigmoid",
+					 "prelu" };
 	const char *name = op_name[n->op];
 
 	if (n->op == VT_OP_CONV)
-		snprintf(out, size, "%s%s k%d s%d d%d p%d%s%s", n->conv.transposed ? "transposed " : "", name,
-			n->conv.k, n->conv.stride, n->conv.dilation, n->conv.pad, n->conv.bias ? " bias" : "",
-			winograd);
+		snprintf(out, size, "%s%s k%d s%d d%d p%d%s%s",
+			n->conv.transposed ? "transposed " : "", name, n->conv.k, n->conv.stride,
+			n->conv.dilation, n->conv.pad, n->conv.bias ? " bias" : "", winograd);
 	else if (n->op == VT_OP_NORM)
-		snprintf(out, size, "%s norm %d eps %g%s", norm[n->norm.kind], n->norm.groups, n->norm.eps,
-			n->norm.relu ? " relu" : "");
+		snprintf(out, size, "%s norm %d eps %g%s", norm[n->norm.kind], n->norm.groups,
+			n->norm.eps, n->norm.relu ? " relu" : "");
 	else if (n->op == VT_OP_ACT)
 		snprintf(out, size, "%s %g", act[n->act], n->number);
 	else if (n->op == VT_OP_DROPOUT || n->op == VT_OP_NOISE)
@@ -54,8 +56,8 @@ static void describe(char *out, size_t size, const struct vt_node *n, const char
 	else if (n->op == VT_OP_WINDOW)
 		snprintf(out, size, "%s at %d %d %d %d", name, n->at.c, n->at.d, n->at.h, n->at.w);
 	else if (n->op == VT_OP_UPSAMPLE || n->op == VT_OP_NEAREST)
-		snprintf(out, size, "%s x%d%s", name, n->op == VT_OP_NEAREST ? n->k : n->scale, n->flag ? " corners"
-			: "");
+		snprintf(out, size, "%s x%d%s", name, n->op == VT_OP_NEAREST ? n->k : n->scale,
+			n->flag ? " corners" : "");
 	else if (n->op == VT_OP_MAXPOOL || n->op == VT_OP_AVGPOOL)
 		snprintf(out, size, "%s k%d s%d p%d", name, n->k, n->stride, n->pad);
 	else
@@ -95,7 +97,8 @@ static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struc
 
 	winograd_text(winograd, g, p, opts, n);
 	describe(what, sizeof(what), n, winograd);
-	snprintf(shape, sizeof(shape), "%dx%dx%dx%dx%d", n->shape.n, n->shape.c, n->shape.d, n->shape.h, n->shape.w);
+	snprintf(shape, sizeof(shape), "%dx%dx%dx%dx%d", n->shape.n, n->shape.c, n->shape.d,
+		n->shape.h, n->shape.w);
 	if (n->in[1] >= 0)
 		snprintf(in, sizeof(in), "%d %d", n->in[0], n->in[1]);
 	else if (n->in[0] >= 0)
@@ -104,12 +107,12 @@ static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struc
 	offset_text(grad, p, p->grad[i]);
 	if (p->again[i])
 		snprintf(back, sizeof(back), " again %zu", p->back[i] * p->unit);
-	vt_buf_printf(out, "%-5d %-8s %-28s %-24s %10zu %12.1f %13s %13s%s\n", i, in, what, shape, weights_of(g, i),
-		2 * work_of(g, i) / 1e6,
-		value, grad, back);
+	vt_buf_printf(out, "%-5d %-8s %-28s %-24s %10zu %12.1f %13s %13s%s\n", i, in, what, shape,
+		weights_of(g, i), 2 * work_of(g, i) / 1e6, value, grad, back);
 }
 
-int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
+int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts,
+	struct vt_err *err)
 {
 	struct vt_plan p;
 	double work = 0;
@@ -117,30 +120,33 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 
 	if (rc)
 		return rc;
-	vt_buf_printf(out, "%-5s %-8s %-28s %-24s %10s %12s %13s %13s\n", "layer", "reads", "what", "shape (n,c,z,y,x)",
-		"weights", "MFLOP",
-		"offset", "gradient at");
+	vt_buf_printf(out, "%-5s %-8s %-28s %-24s %10s %12s %13s %13s\n", "layer", "reads", "what",
+		"shape (n,c,z,y,x)", "weights", "MFLOP", "offset", "gradient at");
 	for (int i = 0; i < g->n_nodes; i++)
 		if (p.live[i]) {
 			layer_line(out, g, &p, opts, i);
 			work += work_of(g, i);
 		}
 	if (p.device)
-		vt_buf_printf(out, "device, values of %d bytes in chunks of 8 channels%s\n", opts->stored,
-			opts->recompute ? ", recompute" : "");
+		vt_buf_printf(out, "device, values of %d bytes in chunks of 8 channels%s\n",
+			opts->stored, opts->recompute ? ", recompute" : "");
 	else
-		vt_buf_printf(out, "profile %s, layout %s%s\n", vt_level_names[opts->level], p.rows ? "rows"
-			: "blocks of 8 channels", opts->recompute ? ", recompute" : "");
-	vt_buf_printf(out, "parameters %zu, forward %.2f GMAC%s, arena %.1f MiB, scratch %.1f MiB, total %.1f MiB\n",
-		vt_graph_parameters(g),
-		work / 1e9, opts->training ? " (a training step is about three times that)" : "",
-		(double)(p.arena * p.unit) / 1048576,
-		(double)(p.scratch * p.unit) / 1048576, (double)vt_plan_bytes(&p, opts->training) / 1048576);
+		vt_buf_printf(out, "profile %s, layout %s%s\n", vt_level_names[opts->level],
+			p.rows ? "rows" : "blocks of 8 channels",
+			opts->recompute ? ", recompute" : "");
+	vt_buf_printf(out,
+		"parameters %zu, forward %.2f GMAC%s, arena %.1f MiB, scratch %.1f MiB, total %.1f "
+		"MiB\n",
+		vt_graph_parameters(g), work / 1e9,
+		opts->training ? " (a training step is about three times that)" : "",
+		(double)(p.arena * p.unit) / 1048576, (double)(p.scratch * p.unit) / 1048576,
+		(double)vt_plan_bytes(&p, opts->training) / 1048576);
 	vt_plan_release(&p);
 	return 0;
 }
 
-int vt_plan_digest(char out[17], const struct vt_graph *g, const struct vt_session_opts *opts, struct vt_err *err)
+int vt_plan_digest(char out[17], const struct vt_graph *g, const struct vt_session_opts *opts,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	uint64_t h = 0xcbf29ce484222325u;

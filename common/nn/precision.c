@@ -8,12 +8,22 @@
 #include "common/base/json.h"
 
 /* Proposed for this project, not taken from a paper; precision.h says what each is for. */
-enum { WARM_UP = 100, LOOK_EVERY = 50, REST = 400, FIRST_DWELL = 800, MOST_DWELL = 12800, MOST_RETURNS = 3,
+enum {
+	WARM_UP = 100,
+	LOOK_EVERY = 50,
+	REST = 400,
+	FIRST_DWELL = 800,
+	MOST_DWELL = 12800,
+	MOST_RETURNS = 3,
 	CLEAN_STEPS = 2000,
-	MOST_SKIPS = 3, MOST_HIGH = 3, MOST_UNDERFLOWS = 50, WINDOW = VT_PRECISION_WINDOW };
-static const double beta = 0.98, least_variance = 1e-6, calm_z = 3, calm_sd = 0.5, calm_slope = 0.01, wild_z = 6,
-	wild_loss = 6,
-	much_underflow = 0.2, first_scale = 65536, most_scale = 16777216, end_held = 0.05;
+	MOST_SKIPS = 3,
+	MOST_HIGH = 3,
+	MOST_UNDERFLOWS = 50,
+	WINDOW = VT_PRECISION_WINDOW
+};
+static const double beta = 0.98, least_variance = 1e-6, calm_z = 3, calm_sd = 0.5,
+		    calm_slope = 0.01, wild_z = 6, wild_loss = 6, much_underflow = 0.2,
+		    first_scale = 65536, most_scale = 16777216, end_held = 0.05;
 
 const char *const vt_level_names[] = { "f32", "bf16", "fp16", NULL };
 
@@ -56,7 +66,8 @@ static void remember(struct vt_precision *p, const struct vt_precision_sample *s
 		follow(&p->log_g, &p->var_g, v.log_g, !p->samples);
 		follow(&p->loss, &p->var_loss, s->loss, !p->samples);
 		if (s->curvature >= 0 && isfinite(s->curvature))
-			follow(&p->log_c, &unused, vt_ln(s->curvature > 1e-30 ? s->curvature : 1e-30), p->log_c == 0);
+			follow(&p->log_c, &unused,
+				vt_ln(s->curvature > 1e-30 ? s->curvature : 1e-30), p->log_c == 0);
 		p->samples++;
 	}
 	p->window[p->step % WINDOW].log_g = v.log_g;
@@ -85,11 +96,13 @@ static bool follow_scale(struct vt_precision *p, bool finite)
 }
 
 /* Why this step asks for more precision, or NULL. */
-static const char *alarm_of(struct vt_precision *p, const struct vt_precision_sample *s, struct view v)
+static const char *alarm_of(struct vt_precision *p, const struct vt_precision_sample *s,
+	struct view v)
 {
 	bool high = v.finite && p->samples > WARM_UP &&
 		s->loss > p->loss + wild_loss * sqrt(p->var_loss + least_variance);
-	bool under = s->underflow > much_underflow && p->scale >= most_scale && p->level == VT_LEVEL_FP16;
+	bool under = s->underflow > much_underflow && p->scale >= most_scale &&
+		p->level == VT_LEVEL_FP16;
 
 	p->high_loss = high ? p->high_loss + 1 : 0;
 	p->underflows = under ? p->underflows + 1 : 0;
@@ -110,7 +123,7 @@ static const char *alarm_of(struct vt_precision *p, const struct vt_precision_sa
 static bool calm(const struct vt_precision *p, struct vt_precision_decision *d)
 {
 	double sum = 0, square = 0, most = 0, oldest = p->window[(p->step + 1) % WINDOW].log_c,
-		newest = p->window[p->step % WINDOW].log_c;
+	       newest = p->window[p->step % WINDOW].log_c;
 	bool finite = p->step + 1 >= WINDOW;
 
 	for (int i = 0; i < WINDOW; i++) {
@@ -122,7 +135,8 @@ static bool calm(const struct vt_precision *p, struct vt_precision_decision *d)
 		most = fabs(p->window[i].z) > most ? fabs(p->window[i].z) : most;
 	}
 	d->sd = square / WINDOW > (sum / WINDOW) * (sum / WINDOW)
-		? sqrt(square / WINDOW - (sum / WINDOW) * (sum / WINDOW)) : 0;
+		? sqrt(square / WINDOW - (sum / WINDOW) * (sum / WINDOW))
+		: 0;
 	d->slope = (newest - oldest) / (WINDOW - 1);
 	return finite && most < calm_z && d->sd < calm_sd && fabs(d->slope) < calm_slope;
 }
@@ -131,18 +145,21 @@ static bool may_descend(const struct vt_precision *p)
 {
 	uint64_t next = p->step + 1;
 
-	return p->level < p->o.top && next > WARM_UP && next % LOOK_EVERY == 0 && next - p->changed_at >= REST &&
-		next >= p->dwell_until &&
+	return p->level < p->o.top && next > WARM_UP && next % LOOK_EVERY == 0 &&
+		next - p->changed_at >= REST && next >= p->dwell_until &&
 		p->returns[p->level + 1] < MOST_RETURNS;
 }
 
-static void change(struct vt_precision *p, struct vt_precision_decision *d, enum vt_level to, const char *rule)
+static void change(struct vt_precision *p, struct vt_precision_decision *d, enum vt_level to,
+	const char *rule)
 {
 	d->rule = rule;
 	d->to = to;
 	if (p->level > VT_LEVEL_F32 && p->level < VT_LEVELS && to < p->level && !p->o.replaying) {
 		p->returns[p->level]++;
-		p->dwell = !p->dwell ? FIRST_DWELL : 2 * p->dwell < MOST_DWELL ? 2 * p->dwell : MOST_DWELL;
+		p->dwell = !p->dwell                ? FIRST_DWELL
+			: 2 * p->dwell < MOST_DWELL ? 2 * p->dwell
+						    : MOST_DWELL;
 		p->dwell_until = p->step + 1 + p->dwell;
 	}
 	p->level = to;
@@ -154,7 +171,8 @@ static void change(struct vt_precision *p, struct vt_precision_decision *d, enum
 
 static bool held(const struct vt_precision *p)
 {
-	return p->o.total_steps && (double)(p->step + 1) >= (1 - end_held) * (double)p->o.total_steps;
+	return p->o.total_steps &&
+		(double)(p->step + 1) >= (1 - end_held) * (double)p->o.total_steps;
 }
 
 static void decide(struct vt_precision *p, struct vt_precision_decision *d, const char *alarm)
@@ -170,12 +188,17 @@ static void decide(struct vt_precision *p, struct vt_precision_decision *d, cons
 	}
 }
 
-struct vt_precision_decision vt_precision_step(struct vt_precision *p, const struct vt_precision_sample *s)
+struct vt_precision_decision vt_precision_step(struct vt_precision *p,
+	const struct vt_precision_sample *s)
 {
 	struct view v = look(p, s);
-	struct vt_precision_decision d = { .step = p->step + 1, .from = p->level, .to = p->level, .loss = s->loss,
+	struct vt_precision_decision d = { .step = p->step + 1,
+		.from = p->level,
+		.to = p->level,
+		.loss = s->loss,
 		.grad_norm = s->grad_norm,
-		.z = v.z, .scale = p->scale };
+		.z = v.z,
+		.scale = p->scale };
 	const char *alarm;
 
 	d.skip = follow_scale(p, v.finite);
@@ -187,7 +210,7 @@ struct vt_precision_decision vt_precision_step(struct vt_precision *p, const str
 	return d;
 }
 
-/* --- text --------------------------------------------------------------------------------------------------------- */
+/* --- text ---------------------------------------------------------------- */
 
 /* JSON has no infinities. */
 static void put_number(struct vt_json *o, const char *key, double v)
@@ -227,8 +250,8 @@ static int level_of(const char *name)
 	return -1;
 }
 
-static int read_change(struct vt_precision_change *c, const char *line, size_t len, const char *origin, int number,
-	struct vt_err *err)
+static int read_change(struct vt_precision_change *c, const char *line, size_t len,
+	const char *origin, int number, struct vt_err *err)
 {
 	struct vt_json *j = NULL;
 	int64_t step;
@@ -240,14 +263,15 @@ static int read_change(struct vt_precision_change *c, const char *line, size_t l
 	to = level_of(vt_json_text(vt_json_get(j, "to"), NULL));
 	vt_json_free(j);
 	if (step < 0 || to < 0)
-		return vt_err_set(err, VT_EDATA, "%s: line %d has no step, or no level among f32, bf16, fp16 as \"to\"",
+		return vt_err_set(err, VT_EDATA,
+			"%s: line %d has no step, or no level among f32, bf16, fp16 as \"to\"",
 			origin, number);
 	*c = (struct vt_precision_change){ (uint64_t)step, (enum vt_level)to };
 	return 0;
 }
 
-int vt_precision_read_lines(struct vt_precision_change **out, size_t *n, const char *text, size_t len,
-	const char *origin, struct vt_err *err)
+int vt_precision_read_lines(struct vt_precision_change **out, size_t *n, const char *text,
+	size_t len, const char *origin, struct vt_err *err)
 {
 	struct vt_precision_change *c = NULL;
 	size_t count = 0;
@@ -274,8 +298,9 @@ int vt_precision_read_lines(struct vt_precision_change **out, size_t *n, const c
 }
 
 /* Fields in the order they are written; counts are exact in a double up to 2^53. */
-static void each_field(struct vt_precision *p, void (*fn)(void *ctx, const char *key, double *real, uint64_t *count,
-	int *small), void *ctx)
+static void each_field(struct vt_precision *p,
+	void (*fn)(void *ctx, const char *key, double *real, uint64_t *count, int *small),
+	void *ctx)
 {
 	int level = (int)p->level;
 
@@ -371,7 +396,8 @@ int vt_precision_load(struct vt_precision *p, const char *text, struct vt_err *e
 		r.missing = "level";
 	vt_json_free(o);
 	if (r.missing)
-		return vt_err_set(err, VT_EDATA, "the saved precision controller has no valid \"%s\"", r.missing);
+		return vt_err_set(err, VT_EDATA,
+			"the saved precision controller has no valid \"%s\"", r.missing);
 	*p = q;
 	return 0;
 }

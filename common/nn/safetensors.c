@@ -15,10 +15,12 @@ static size_t elements(const struct vt_tensor_entry *e)
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct vt_tensor_entry *)a)->name, ((const struct vt_tensor_entry *)b)->name);
+	return strcmp(((const struct vt_tensor_entry *)a)->name,
+		((const struct vt_tensor_entry *)b)->name);
 }
 
-static void write_header(struct vt_buf *out, const struct vt_tensor_entry *e, size_t n, const struct vt_json *metadata)
+static void write_header(struct vt_buf *out, const struct vt_tensor_entry *e, size_t n,
+	const struct vt_json *metadata)
 {
 	size_t at = 0;
 
@@ -43,8 +45,8 @@ static void write_header(struct vt_buf *out, const struct vt_tensor_entry *e, si
 		vt_buf_char(out, ' ');
 }
 
-int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n, const struct vt_json *metadata,
-	struct vt_err *err)
+int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n,
+	const struct vt_json *metadata, struct vt_err *err)
 {
 	struct vt_buf header = VT_BUF_INIT, file = VT_BUF_INIT;
 	uint64_t len;
@@ -58,7 +60,8 @@ int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n, 
 	for (size_t i = 0; !rc && i < n; i++) {
 		for (size_t k = 0; !rc && k < elements(&e[i]); k++)
 			if (isnan(e[i].data[k]))
-				rc = vt_err_set(err, VT_EBUG, "%s: tensor %s holds NaN at %zu", path, e[i].name, k);
+				rc = vt_err_set(err, VT_EBUG, "%s: tensor %s holds NaN at %zu",
+					path, e[i].name, k);
 		vt_buf_add(&file, e[i].data, elements(&e[i]) * sizeof(float));
 	}
 	if (!rc)
@@ -70,8 +73,10 @@ int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n, 
 
 static size_t dtype_size(const char *dtype)
 {
-	static const struct { const char *name; size_t size; } known[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 },
-		{ "BF16", 2 }, { "I64", 8 },
+	static const struct {
+		const char *name;
+		size_t size;
+	} known[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 },
 		{ "I32", 4 }, { "I16", 2 }, { "I8", 1 }, { "U8", 1 }, { "BOOL", 1 } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -88,30 +93,36 @@ static int by_from(const void *a, const void *b)
 {
 	const struct range *x = a, *y = b;
 
-	return x->from != y->from ? (x->from < y->from ? -1 : 1) : (x->to > y->to) - (x->to < y->to);
+	return x->from != y->from ? (x->from < y->from ? -1 : 1)
+				  : (x->to > y->to) - (x->to < y->to);
 }
 
 /* One tensor's entry: bounds that fit its shape and the file. */
-static int check_entry(const struct vt_safetensors *s, const char *path, size_t i, struct range *r, struct vt_err *err)
+static int check_entry(const struct vt_safetensors *s, const char *path, size_t i, struct range *r,
+	struct vt_err *err)
 {
 	const char *name = s->header->key[i];
 	const struct vt_json *t = s->header->item[i], *shape = vt_json_get(t, "shape"),
-		*at = vt_json_get(t, "data_offsets");
+			     *at = vt_json_get(t, "data_offsets");
 	uint64_t bytes = dtype_size(vt_json_text(vt_json_get(t, "dtype"), ""));
-	int64_t from = vt_json_integer(vt_json_at(at, 0), -1), to = vt_json_integer(vt_json_at(at, 1), -1);
+	int64_t from = vt_json_integer(vt_json_at(at, 0), -1),
+		to = vt_json_integer(vt_json_at(at, 1), -1);
 
 	if (!bytes)
-		return vt_err_set(err, VT_EDATA, "%s: tensor %s has the unknown dtype \"%s\"", path, name,
-			vt_json_text(vt_json_get(t, "dtype"), ""));
+		return vt_err_set(err, VT_EDATA, "%s: tensor %s has the unknown dtype \"%s\"", path,
+			name, vt_json_text(vt_json_get(t, "dtype"), ""));
 	for (size_t k = 0; shape && k < shape->n; k++) {
 		int64_t d = vt_json_integer(shape->item[k], -1);
 
 		if (d < 0 || (d && bytes > (uint64_t)INT64_MAX / (uint64_t)d))
-			return vt_err_set(err, VT_EDATA, "%s: tensor %s has an impossible shape", path, name);
+			return vt_err_set(err, VT_EDATA, "%s: tensor %s has an impossible shape",
+				path, name);
 		bytes *= (uint64_t)d;
 	}
-	if (!shape || from < 0 || to < from || (uint64_t)to > s->data_size || (uint64_t)(to - from) != bytes)
-		return vt_err_set(err, VT_EDATA, "%s: tensor %s: offsets [%lld, %lld] do not fit its shape or the file",
+	if (!shape || from < 0 || to < from || (uint64_t)to > s->data_size ||
+		(uint64_t)(to - from) != bytes)
+		return vt_err_set(err, VT_EDATA,
+			"%s: tensor %s: offsets [%lld, %lld] do not fit its shape or the file",
 			path, name, (long long)from, (long long)to);
 	*r = (struct range){ (uint64_t)from, (uint64_t)to };
 	return 0;
@@ -131,13 +142,14 @@ static int check_header(const struct vt_safetensors *s, const char *path, struct
 		qsort(r, n, sizeof(*r), by_from);
 	for (size_t i = 0; !rc && i < n; i++) {
 		if (r[i].from != end)
-			rc = vt_err_set(err, VT_EDATA, "%s: tensors overlap or leave a hole at byte %llu", path,
+			rc = vt_err_set(err, VT_EDATA,
+				"%s: tensors overlap or leave a hole at byte %llu", path,
 				(unsigned long long)end);
 		end = r[i].to;
 	}
 	if (!rc && end != s->data_size)
-		rc = vt_err_set(err, VT_EDATA, "%s: %llu bytes of tensors in %zu bytes of data", path,
-			(unsigned long long)end, s->data_size);
+		rc = vt_err_set(err, VT_EDATA, "%s: %llu bytes of tensors in %zu bytes of data",
+			path, (unsigned long long)end, s->data_size);
 	free(r);
 	return rc;
 }
@@ -190,14 +202,15 @@ float vt_safetensors_widen(uint16_t h, bool bf16)
 
 		if (e == 0)
 			return h & 0x8000 ? -(float)m * 0x1p-24f : (float)m * 0x1p-24f;
-		x = (uint32_t)(h & 0x8000) << 16 | (e == 31 ? 0x7f800000u : (e + 112) << 23) | m << 13;
+		x = (uint32_t)(h & 0x8000) << 16 | (e == 31 ? 0x7f800000u : (e + 112) << 23) |
+			m << 13;
 	}
 	memcpy(&f, &x, sizeof(f));
 	return f;
 }
 
-int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims, int n_dims, float *out,
-	struct vt_err *err)
+int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims,
+	int n_dims, float *out, struct vt_err *err)
 {
 	const struct vt_json *t = vt_json_get(s->header, name), *shape = vt_json_get(t, "shape");
 	const char *dtype = vt_json_text(vt_json_get(t, "dtype"), "");
@@ -209,7 +222,8 @@ int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const i
 	for (int i = 0; i < n_dims; i++) {
 		n *= (size_t)dims[i];
 		if (shape->n != (size_t)n_dims || vt_json_integer(shape->item[i], -1) != dims[i])
-			return vt_err_set(err, VT_EDATA, "tensor %s has another shape than the network's", name);
+			return vt_err_set(err, VT_EDATA,
+				"tensor %s has another shape than the network's", name);
 	}
 	from = s->data + vt_json_integer(vt_json_at(vt_json_get(t, "data_offsets"), 0), 0);
 	if (!strcmp(dtype, "F32")) {
@@ -222,7 +236,8 @@ int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const i
 			out[i] = vt_safetensors_widen(h, dtype[0] == 'B');
 		}
 	} else {
-		return vt_err_set(err, VT_EDATA, "tensor %s is %s; F32, F16 or BF16 can be loaded", name, dtype);
+		return vt_err_set(err, VT_EDATA, "tensor %s is %s; F32, F16 or BF16 can be loaded",
+			name, dtype);
 	}
 	return 0;
 }

@@ -1,9 +1,10 @@
 /* safetensors.h - the safetensors format: strict mapped reader, canonical writer.
  *
- * File: u64 little-endian N, N bytes of JSON {name: {dtype, shape, data_offsets}}, the tensors' bytes without holes.
- * The writer's form is canonical: __metadata__ first, names in byte order, tensors in that order, no white space but
- * trailing spaces that put the data at a multiple of 64.  Equal content, equal bytes.  The reader takes any valid file
- * and refuses (VT_EDATA) lengths, shapes or offsets that do not fit the file, overlaps, holes and duplicate names. */
+ * File: u64 little-endian N, N bytes of JSON {name: {dtype, shape, data_offsets}}, the tensors'
+ * bytes without holes.  The writer's form is canonical: __metadata__ first, names in byte order,
+ * tensors in that order, no white space but trailing spaces that put the data at a multiple of
+ * 64.  Equal content, equal bytes.  The reader takes any valid file and refuses (VT_EDATA)
+ * lengths, shapes or offsets that do not fit the file, overlaps, holes and duplicate names. */
 #ifndef COMMON_NN_SAFETENSORS_H
 #define COMMON_NN_SAFETENSORS_H
 
@@ -11,15 +12,15 @@
 #include "common/base/json.h"
 
 struct vt_tensor_entry {
-	const char *name;        /* [A-Za-z0-9._]+ */
+	const char *name; /* [A-Za-z0-9._]+ */
 	int dims[5], n_dims;
 	const float *data;
 };
 
-/* metadata: object of texts or NULL.  The entries are sorted in place.  Atomic and durable.  A NaN is refused
- * (VT_EBUG). */
-int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n, const struct vt_json *metadata,
-	struct vt_err *err);
+/* metadata: object of texts or NULL.  The entries are sorted in place.  Atomic and durable.  A
+ * NaN is refused (VT_EBUG). */
+int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n,
+	const struct vt_json *metadata, struct vt_err *err);
 
 struct vt_safetensors {
 	struct vt_map map;
@@ -30,12 +31,15 @@ struct vt_safetensors {
 
 int vt_safetensors_open(struct vt_safetensors *out, const char *path, struct vt_err *err);
 void vt_safetensors_close(struct vt_safetensors *s);
-const char *vt_safetensors_metadata(const struct vt_safetensors *s, const char *key);   /* NULL if absent */
+/* NULL if absent */
+const char *vt_safetensors_metadata(const struct vt_safetensors *s, const char *key);
 
-/* Copies tensor `name` (F32, F16 or BF16) into out as f32.  VT_EDATA if it is missing or has another shape. */
-int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims, int n_dims, float *out,
-	struct vt_err *err);
+/* Copies tensor `name` (F32, F16 or BF16) into out as f32.  VT_EDATA if it is missing or has
+ * another shape. */
+int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims,
+	int n_dims, float *out, struct vt_err *err);
 
-float vt_safetensors_widen(uint16_t h, bool bf16);   /* the value of an IEEE half, or of a bfloat16 */
+/* the value of an IEEE half, or of a bfloat16 */
+float vt_safetensors_widen(uint16_t h, bool bf16);
 
 #endif

@@ -10,7 +10,8 @@ static double half_cosine(double from, double to, double x)
 
 static double cosine(const struct vt_schedule *s, double x)
 {
-	return s->rate * (s->least + (1 - s->least) * 0.5 * (1 + vt_cos(3.14159265358979323846 * x)));
+	return s->rate *
+		(s->least + (1 - s->least) * 0.5 * (1 + vt_cos(3.14159265358979323846 * x)));
 }
 
 /* Position in [0, 1) within the current period. */
@@ -42,7 +43,8 @@ static double one_cycle(const struct vt_schedule *s, uint64_t t)
 {
 	double x, start = s->rate / 25;
 
-	return rising(s, t, &x) ? half_cosine(start, s->rate, x) : half_cosine(s->rate, start / 1e4, x);
+	return rising(s, t, &x) ? half_cosine(start, s->rate, x)
+				: half_cosine(s->rate, start / 1e4, x);
 }
 
 double vt_schedule_momentum(const struct vt_schedule *s, uint64_t t)
@@ -66,15 +68,10 @@ double vt_schedule_rate(const struct vt_schedule *s, uint64_t t)
 	x = s->total > s->warmup ? (double)t / (double)(s->total - s->warmup) : 1.0;
 	x = x > 1 ? 1 : x;
 	switch (s->kind) {
-	case VT_RATE_COSINE:
-		return cosine(s, x);
-	case VT_RATE_POLY:
-		return s->rate * vt_pow(1 - x, s->power);
-	case VT_RATE_EXPONENTIAL:
-		return s->rate * vt_pow(s->gamma, (double)(t / s->period));
-	case VT_RATE_RESTARTS:
-		return cosine(s, within_period(s, t));
-	default:
-		return s->rate;
+	case VT_RATE_COSINE: return cosine(s, x);
+	case VT_RATE_POLY: return s->rate * vt_pow(1 - x, s->power);
+	case VT_RATE_EXPONENTIAL: return s->rate * vt_pow(s->gamma, (double)(t / s->period));
+	case VT_RATE_RESTARTS: return cosine(s, within_period(s, t));
+	default: return s->rate;
 	}
 }

@@ -35,9 +35,12 @@ static void set_weights(struct vt_session *s)
 		const struct vt_weight_spec *spec = &s->g->weight[i];
 		struct vt_weight *w = &s->weight[i];
 
-		*w = (struct vt_weight){ .name = spec->name, .n_dims = spec->n_dims, .n = spec->n,
+		*w = (struct vt_weight){ .name = spec->name,
+			.n_dims = spec->n_dims,
+			.n = spec->n,
 			.trainable = spec->trainable,
-			.value = s->values + at, .grad = s->grads && spec->trainable ? s->grads + at : NULL };
+			.value = s->values + at,
+			.grad = s->grads && spec->trainable ? s->grads + at : NULL };
 		memcpy(w->dims, spec->dims, sizeof(w->dims));
 		at += spec->n;
 	}
@@ -70,8 +73,8 @@ static int new_remote(struct vt_session *s, struct vt_err *err)
 	return vt_remote_new(&s->remote, s->opts.device, s->g, &s->opts, s->values, s->grads, err);
 }
 
-int vt_session_new(struct vt_session **out, const struct vt_graph *g, const struct vt_session_opts *opts,
-	struct vt_err *err)
+int vt_session_new(struct vt_session **out, const struct vt_graph *g,
+	const struct vt_session_opts *opts, struct vt_err *err)
 {
 	struct vt_session *s = vt_xcalloc(1, sizeof(*s));
 	int rc;
@@ -82,7 +85,8 @@ int vt_session_new(struct vt_session **out, const struct vt_graph *g, const stru
 	if (rc)
 		goto fail;
 	if (opts->device) {
-		rc = vt_graph_error(g) ? vt_err_set(err, vt_graph_error(g)->code, "%s", vt_graph_error(g)->text)
+		rc = vt_graph_error(g)
+			? vt_err_set(err, vt_graph_error(g)->code, "%s", vt_graph_error(g)->text)
 			: new_remote(s, err);
 		if (rc)
 			goto fail;

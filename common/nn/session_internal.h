@@ -14,17 +14,19 @@ struct vt_session {
 	struct vt_plan plan;
 	float *arena, *scratch, *values, *grads;
 	struct vt_weight *weight;
-	double **mean, **rstd;   /* [nodes]: statistics of norm nodes */
+	double **mean, **rstd; /* [nodes]: statistics of norm nodes */
 	uint64_t step;
 	vt_tile_fn bf16_pairs;
-	bool backward;           /* in the backward pass: values are where the plan's `back` says */
-	struct vt_remote *remote;   /* the other half on a device; then there is no arena here */
+	/* in the backward pass: values are where the plan's `back` says */
+	bool backward;
+	struct vt_remote *remote; /* the other half on a device; then there is no arena here */
 };
 
 /* The value of node i: where the plan of the pass that is under way says. */
 static inline struct vt_view vt_session_value(const struct vt_session *s, int i)
 {
-	return (struct vt_view){ s->arena + (s->backward ? s->plan.back[i] : s->plan.value[i]), s->g->node[i].shape };
+	return (struct vt_view){ s->arena + (s->backward ? s->plan.back[i] : s->plan.value[i]),
+		s->g->node[i].shape };
 }
 
 #endif

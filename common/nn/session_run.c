@@ -7,7 +7,8 @@
 
 static struct vt_view grad_of(const struct vt_session *s, int i)
 {
-	return (struct vt_view){ s->plan.grad[i] == SIZE_MAX ? NULL : s->arena + s->plan.grad[i], s->g->node[i].shape };
+	return (struct vt_view){ s->plan.grad[i] == SIZE_MAX ? NULL : s->arena + s->plan.grad[i],
+		s->g->node[i].shape };
 }
 
 static float *weight_of(const struct vt_session *s, const struct vt_node *n, int k)
@@ -22,15 +23,19 @@ static float *weight_grad_of(const struct vt_session *s, const struct vt_node *n
 
 static struct vt_norm_weights norm_weights(const struct vt_session *s, const struct vt_node *n)
 {
-	return (struct vt_norm_weights){ weight_of(s, n, 0), weight_of(s, n, 1), weight_of(s, n, 2), weight_of(s, n, 3),
-		weight_grad_of(s, n, 0), weight_grad_of(s, n, 1) };
+	return (struct vt_norm_weights){ weight_of(s, n, 0), weight_of(s, n, 1), weight_of(s, n, 2),
+		weight_of(s, n, 3), weight_grad_of(s, n, 0), weight_grad_of(s, n, 1) };
 }
 
 static struct vt_conv_run conv_run(const struct vt_session *s, const struct vt_node *n)
 {
-	return (struct vt_conv_run){ .k = s->k, .c = &n->conv, .w = weight_of(s, n, 0), .bias = weight_of(s, n, 1),
+	return (struct vt_conv_run){ .k = s->k,
+		.c = &n->conv,
+		.w = weight_of(s, n, 0),
+		.bias = weight_of(s, n, 1),
 		.scratch = s->scratch,
-		.bf16 = s->opts.level == VT_LEVEL_BF16, .pairs = s->bf16_pairs };
+		.bf16 = s->opts.level == VT_LEVEL_BF16,
+		.pairs = s->bf16_pairs };
 }
 
 /* The nodes computed in the pass of node i. */
@@ -69,92 +74,63 @@ static void forward_conv(struct vt_session *s, int i)
 	vt_fused_release(&f);
 }
 
-/* What gates, scales and moves values; forward_node has the operators of a plain convolutional network. */
-static void forward_gate(struct vt_session *s, int i, struct vt_view a, struct vt_view b, struct vt_view y)
+/* What gates, scales and moves values; forward_node has the operators of a plain convolutional
+ * network. */
+static void forward_gate(struct vt_session *s, int i, struct vt_view a, struct vt_view b,
+	struct vt_view y)
 {
 	const struct vt_node *n = &s->g->node[i];
 
 	switch (n->op) {
-	case VT_OP_MUL:
-		vt_cpu_mul(a, b, y);
-		break;
-	case VT_OP_GLOBAL_POOL:
-		vt_cpu_global_pool(n, a, y);
-		break;
-	case VT_OP_CHANNEL_POOL:
-		vt_cpu_channel_pool(n, a, y);
-		break;
-	case VT_OP_SOFTMAX:
-		vt_cpu_softmax(a, y);
-		break;
-	case VT_OP_AVGPOOL:
-		vt_cpu_avgpool(n, a, y);
-		break;
-	case VT_OP_NEAREST:
-		vt_cpu_nearest(n, a, y);
-		break;
-	case VT_OP_WINDOW:
-		vt_cpu_window(n, a, y);
-		break;
-	case VT_OP_RESHAPE:
-		vt_cpu_reshape(a, y, false);
-		break;
-	case VT_OP_DETACH:
-		vt_cpu_pass(a, y, false);
-		break;
+	case VT_OP_MUL: vt_cpu_mul(a, b, y); break;
+	case VT_OP_GLOBAL_POOL: vt_cpu_global_pool(n, a, y); break;
+	case VT_OP_CHANNEL_POOL: vt_cpu_channel_pool(n, a, y); break;
+	case VT_OP_SOFTMAX: vt_cpu_softmax(a, y); break;
+	case VT_OP_AVGPOOL: vt_cpu_avgpool(n, a, y); break;
+	case VT_OP_NEAREST: vt_cpu_nearest(n, a, y); break;
+	case VT_OP_WINDOW: vt_cpu_window(n, a, y); break;
+	case VT_OP_RESHAPE: vt_cpu_reshape(a, y, false); break;
+	case VT_OP_DETACH: vt_cpu_pass(a, y, false); break;
 	case VT_OP_NOISE:
 		vt_cpu_pass(a, y, false);
 		if (s->opts.training)
 			vt_cpu_noise(n, i, s->opts.seed, s->step, y);
 		break;
-	default:
-		break;
+	default: break;
 	}
 }
 
 static void forward_node(struct vt_session *s, int i)
 {
 	const struct vt_node *n = &s->g->node[i];
-	struct vt_view y = vt_session_value(s, i), a = n->in[0] >= 0 ? vt_session_value(s, n->in[0]) : y,
-		b = n->in[1] >= 0 ? vt_session_value(s, n->in[1]) : y;
+	struct vt_view y = vt_session_value(s, i),
+		       a = n->in[0] >= 0 ? vt_session_value(s, n->in[0]) : y,
+		       b = n->in[1] >= 0 ? vt_session_value(s, n->in[1]) : y;
 	struct vt_norm_weights w;
 	struct vt_fused f;
 
 	switch (n->op) {
-	case VT_OP_CONV:
-		forward_conv(s, i);
-		break;
+	case VT_OP_CONV: forward_conv(s, i); break;
 	case VT_OP_NORM:
 		w = norm_weights(s, n);
 		f = fused_into(s, i);
-		vt_cpu_norm_forward(s->k, &n->norm, a, y, &w, s->mean[i], s->rstd[i], s->opts.training, &f);
+		vt_cpu_norm_forward(s->k, &n->norm, a, y, &w, s->mean[i], s->rstd[i],
+			s->opts.training, &f);
 		vt_fused_release(&f);
 		break;
-	case VT_OP_ACT:
-		vt_cpu_act_forward(s->k, n, a, y, weight_of(s, n, 0));
-		break;
-	case VT_OP_ADD:
-		vt_cpu_add(a, b, y);
-		break;
-	case VT_OP_CONCAT:
-		vt_cpu_concat(a, b, y);
-		break;
-	case VT_OP_UPSAMPLE:
-		vt_cpu_upsample(s->k, n, a, y, s->scratch);
-		break;
-	case VT_OP_MAXPOOL:
-		vt_cpu_maxpool(n, a, y);
-		break;
+	case VT_OP_ACT: vt_cpu_act_forward(s->k, n, a, y, weight_of(s, n, 0)); break;
+	case VT_OP_ADD: vt_cpu_add(a, b, y); break;
+	case VT_OP_CONCAT: vt_cpu_concat(a, b, y); break;
+	case VT_OP_UPSAMPLE: vt_cpu_upsample(s->k, n, a, y, s->scratch); break;
+	case VT_OP_MAXPOOL: vt_cpu_maxpool(n, a, y); break;
 	case VT_OP_DROPOUT:
 		if (s->opts.training)
 			vt_cpu_dropout(n, i, s->opts.seed, s->step, a, y, false);
 		else
 			vt_cpu_pass(a, y, false);
 		break;
-	case VT_OP_INPUT:
-		break;
-	default:
-		forward_gate(s, i, a, b, y);
+	case VT_OP_INPUT: break;
+	default: forward_gate(s, i, a, b, y);
 	}
 }
 
@@ -179,7 +155,8 @@ static bool seen(bool *has, int j)
 	return before;
 }
 
-static void backward_pair(struct vt_session *s, const struct vt_node *n, struct vt_view dy, bool *has)
+static void backward_pair(struct vt_session *s, const struct vt_node *n, struct vt_view dy,
+	bool *has)
 {
 	for (int k = 0; k < 2; k++) {
 		struct vt_view dx = grad_of(s, n->in[k]);
@@ -189,20 +166,23 @@ static void backward_pair(struct vt_session *s, const struct vt_node *n, struct 
 		if (n->op == VT_OP_ADD)
 			vt_cpu_pass(dy, dx, seen(has, n->in[k]));
 		else
-			vt_cpu_concat_backward(dy, dx, k ? s->g->node[n->in[0]].shape.c : 0, seen(has, n->in[k]));
+			vt_cpu_concat_backward(dy, dx, k ? s->g->node[n->in[0]].shape.c : 0,
+				seen(has, n->in[k]));
 	}
 }
 
-static void backward_mul(struct vt_session *s, const struct vt_node *n, struct vt_view dy, bool *has)
+static void backward_mul(struct vt_session *s, const struct vt_node *n, struct vt_view dy,
+	bool *has)
 {
 	struct vt_view da = grad_of(s, n->in[0]), db = grad_of(s, n->in[1]);
 	bool add_a = da.p && seen(has, n->in[0]), add_b = db.p && seen(has, n->in[1]);
 
-	vt_cpu_mul_backward(vt_session_value(s, n->in[0]), vt_session_value(s, n->in[1]), dy, da, add_a, db, add_b);
+	vt_cpu_mul_backward(vt_session_value(s, n->in[0]), vt_session_value(s, n->in[1]), dy, da,
+		add_a, db, add_b);
 }
 
-static void backward_gate(const struct vt_node *n, struct vt_view x, struct vt_view y, struct vt_view dy,
-	struct vt_view dx, bool add)
+static void backward_gate(const struct vt_node *n, struct vt_view x, struct vt_view y,
+	struct vt_view dy, struct vt_view dx, bool add)
 {
 	if (n->op == VT_OP_GLOBAL_POOL)
 		vt_cpu_global_pool_backward(n, x, dy, dx, add);
@@ -243,12 +223,14 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 	add = dx.p && seen(has, n->in[0]);
 	if (n->op == VT_OP_CONV) {
 		run = conv_run(s, n);
-		vt_cpu_conv_backward(&run, x, dx, add, dy, weight_grad_of(s, n, 0), weight_grad_of(s, n, 1));
+		vt_cpu_conv_backward(&run, x, dx, add, dy, weight_grad_of(s, n, 0),
+			weight_grad_of(s, n, 1));
 	} else if (n->op == VT_OP_NORM) {
 		w = norm_weights(s, n);
 		vt_cpu_norm_backward(s->k, &n->norm, x, y, dy, dx, add, &w, s->mean[i], s->rstd[i]);
 	} else if (n->op == VT_OP_ACT) {
-		vt_cpu_act_backward(s->k, n, x, dy, dx, add, weight_of(s, n, 0), weight_grad_of(s, n, 0));
+		vt_cpu_act_backward(s->k, n, x, dy, dx, add, weight_of(s, n, 0),
+			weight_grad_of(s, n, 0));
 	} else if (dx.p && n->op == VT_OP_UPSAMPLE) {
 		vt_cpu_upsample_backward(s->k, n, dy, dx, add, s->scratch);
 	} else if (dx.p && n->op == VT_OP_MAXPOOL) {
@@ -260,8 +242,8 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 	}
 }
 
-/* A node's gradients are set by its operator; where a weight serves several nodes, or none in this pass, what is there
- * counts. */
+/* A node's gradients are set by its operator; where a weight serves several nodes, or none in
+ * this pass, what is there counts. */
 static void backward_shared(struct vt_session *s, int i, bool *has)
 {
 	const struct vt_node *n = &s->g->node[i];
@@ -293,15 +275,16 @@ static void clear_gradients(struct vt_session *s, const bool *reached)
 	for (int i = 0; i < s->g->n_nodes; i++)
 		for (int k = 0; reached[i] && k < 4; k++)
 			if (s->g->node[i].weight[k] >= 0)
-				set[s->g->node[i].weight[k]] = s->g->weight[s->g->node[i].weight[k]].uses == 1;
+				set[s->g->node[i].weight[k]] =
+					s->g->weight[s->g->node[i].weight[k]].uses == 1;
 	for (int i = 0; i < s->g->n_weights; i++)
 		if (s->weight[i].grad && !set[i])
 			memset(s->weight[i].grad, 0, s->weight[i].n * sizeof(float));
 	free(set);
 }
 
-/* The nodes a gradient comes to: those an output with a gradient depends on, but for what lies behind a detached
- * tensor. */
+/* The nodes a gradient comes to: those an output with a gradient depends on, but for what lies
+ * behind a detached tensor. */
 static void reach(const struct vt_session *s, const float *const *dy, bool *reached)
 {
 	const struct vt_graph *g = s->g;
@@ -316,7 +299,8 @@ static void reach(const struct vt_session *s, const float *const *dy, bool *reac
 		reached[i] &= s->plan.grad[i] != SIZE_MAX && g->node[i].op != VT_OP_INPUT;
 }
 
-/* Makes the value of node i, which was let go, from its inputs, made first if they were let go too. */
+/* Makes the value of node i, which was let go, from its inputs, made first if they were let go
+ * too. */
 static void make_again(struct vt_session *s, int i, bool *made)
 {
 	const struct vt_node *n = &s->g->node[i];
@@ -330,15 +314,15 @@ static void make_again(struct vt_session *s, int i, bool *made)
 			make_again(s, n->in[k], made);
 	if (n->op == VT_OP_NORM) {
 		w = norm_weights(s, n);
-		vt_cpu_norm_again(s->k, &n->norm, vt_session_value(s, n->in[0]), vt_session_value(s, i), &w, s->mean[i],
-			s->rstd[i]);
+		vt_cpu_norm_again(s->k, &n->norm, vt_session_value(s, n->in[0]),
+			vt_session_value(s, i), &w, s->mean[i], s->rstd[i]);
 	} else {
 		forward_node(s, i);
 	}
 }
 
-/* What the backward step of node j reads.  Also where no gradient comes to j: the plan keeps what this needs only until
- * then. */
+/* What the backward step of node j reads.  Also where no gradient comes to j: the plan keeps
+ * what this needs only until then. */
 static void make_ready(struct vt_session *s, int j, bool *made)
 {
 	for (int i = 0; i <= j && s->plan.live[j] && s->plan.wants[j]; i++)

@@ -5,11 +5,14 @@
 
 #include "common/nn/backend.h"
 
-void vt_slot_init(struct vt_slot *a, struct vt_session *s, enum vt_slot_name name, bool trained_only)
+void vt_slot_init(struct vt_slot *a, struct vt_session *s, enum vt_slot_name name,
+	bool trained_only)
 {
 	int n = vt_session_n_weights(s);
 
-	*a = (struct vt_slot){ .s = s, .name = name, .value = vt_xcalloc((size_t)n, sizeof(*a->value)) };
+	*a = (struct vt_slot){ .s = s,
+		.name = name,
+		.value = vt_xcalloc((size_t)n, sizeof(*a->value)) };
 	for (int i = 0; i < n; i++)
 		if (!trained_only || vt_session_trains(s, i))
 			a->value[i] = vt_xcalloc(vt_session_size(s, i), sizeof(float));
@@ -38,7 +41,8 @@ static void transfer(struct vt_slot *a, bool to_device)
 		size_t n = vt_session_size(a->s, i);
 
 		if (a->value[i])
-			memcpy(to_device ? at : a->value[i], to_device ? a->value[i] : at, n * sizeof(*flat));
+			memcpy(to_device ? at : a->value[i], to_device ? a->value[i] : at,
+				n * sizeof(*flat));
 		at += n;
 	}
 	if (to_device)

@@ -1,28 +1,38 @@
-/* slot.h - one array beside each weight of a session and of its size: moments, slow weights, a mean; 0 at first.
+/* slot.h - one array beside each weight of a session and of its size: moments, slow weights, a
+ * mean; 0 at first.
  *
- * Where the session is on a device each slot is an array there too, and either side's copy is made current when it
- * is asked for. */
+ * Where the session is on a device each slot is an array there too, and either side's copy is
+ * made current when it is asked for. */
 #ifndef COMMON_NN_SLOT_H
 #define COMMON_NN_SLOT_H
 
 #include "common/nn/session.h"
 
 /* Which of a device's arrays it is; SUM, of gradients, is never on the host. */
-enum vt_slot_name { VT_SLOT_M, VT_SLOT_V, VT_SLOT_SLOW, VT_SLOT_MEAN, VT_SLOT_LAST_VALUE, VT_SLOT_LAST_GRAD,
-	VT_SLOT_SUM, VT_SLOTS };
+enum vt_slot_name {
+	VT_SLOT_M,
+	VT_SLOT_V,
+	VT_SLOT_SLOW,
+	VT_SLOT_MEAN,
+	VT_SLOT_LAST_VALUE,
+	VT_SLOT_LAST_GRAD,
+	VT_SLOT_SUM,
+	VT_SLOTS
+};
 
 struct vt_slot {
 	struct vt_session *s;
 	enum vt_slot_name name;
-	float **value;           /* [weights]; NULL: the slot was not made */
+	float **value; /* [weights]; NULL: the slot was not made */
 	bool device_newer, host_newer;
 };
 
-void vt_slot_init(struct vt_slot *a, struct vt_session *s, enum vt_slot_name name, bool trained_only);
+void vt_slot_init(struct vt_slot *a, struct vt_session *s, enum vt_slot_name name,
+	bool trained_only);
 void vt_slot_release(struct vt_slot *a);
 
-/* The array of weight i, current, to read and to write until the device uses the slot again; NULL where there is
- * none. */
+/* The array of weight i, current, to read and to write until the device uses the slot again;
+ * NULL where there is none. */
 float *vt_slot_array(struct vt_slot *a, int i);
 
 /* The session's device is about to change the slot: what the host wrote is sent. */

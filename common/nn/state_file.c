@@ -9,8 +9,8 @@
 static const struct {
 	const char *name;
 	size_t width;
-} dtypes[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 }, { "I32", 4 }, { "I16", 2 },
-	{ "I8", 1 }, { "U8", 1 }, { "BOOL", 1 } };
+} dtypes[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 }, { "I32", 4 },
+	{ "I16", 2 }, { "I8", 1 }, { "U8", 1 }, { "BOOL", 1 } };
 
 size_t vt_state_width(const char *dtype)
 {
@@ -31,7 +31,8 @@ static int check_extent(struct vt_state_tensor *t, size_t extent)
 		n *= (uint64_t)t->dims[i];
 	}
 	for (int i = 0; n && i < t->n_dims; i++) {
-		if (t->dims[i] > 1 && (uint64_t)t->stride[i] > ((uint64_t)1 << 40) / (uint64_t)t->dims[i])
+		if (t->dims[i] > 1 &&
+			(uint64_t)t->stride[i] > ((uint64_t)1 << 40) / (uint64_t)t->dims[i])
 			return 1;
 		last += (uint64_t)(t->dims[i] - 1) * (uint64_t)t->stride[i];
 	}
@@ -39,12 +40,15 @@ static int check_extent(struct vt_state_tensor *t, size_t extent)
 	return n > (uint64_t)1 << 40 || (n && last >= extent);
 }
 
-int vt_state_add(struct vt_state_file *s, const char *name, struct vt_state_tensor t, size_t extent, struct vt_err *err)
+int vt_state_add(struct vt_state_file *s, const char *name, struct vt_state_tensor t, size_t extent,
+	struct vt_err *err)
 {
 	if (!vt_state_width(t.dtype))
-		return vt_err_set(err, VT_EDATA, "tensor %s has the unknown type \"%s\"", name, t.dtype);
+		return vt_err_set(err, VT_EDATA, "tensor %s has the unknown type \"%s\"", name,
+			t.dtype);
 	if (check_extent(&t, extent))
-		return vt_err_set(err, VT_EDATA, "tensor %s: its shape does not fit the bytes it has", name);
+		return vt_err_set(err, VT_EDATA,
+			"tensor %s: its shape does not fit the bytes it has", name);
 	if (s->n % 64 == 0)
 		s->tensor = vt_xrealloc(s->tensor, (s->n + 64) * sizeof(*s->tensor));
 	t.name = vt_xstrdup(name);
@@ -62,13 +66,15 @@ static int from_safetensors(struct vt_state_file *s, const char *path, struct vt
 	for (size_t i = 0; !rc && i < f.header->n; i++) {
 		const struct vt_json *j = f.header->item[i], *shape = vt_json_get(j, "shape");
 		struct vt_state_tensor t = { .n_dims = shape ? (int)shape->n : 0 };
-		int64_t from = vt_json_integer(vt_json_at(vt_json_get(j, "data_offsets"), 0), 0), stride = 1;
+		int64_t from = vt_json_integer(vt_json_at(vt_json_get(j, "data_offsets"), 0), 0),
+			stride = 1;
 		const char *dtype = vt_json_text(vt_json_get(j, "dtype"), "");
 
 		if (!strcmp(f.header->key[i], "__metadata__"))
 			continue;
 		if (t.n_dims > VT_STATE_DIMS || strlen(dtype) >= sizeof(t.dtype)) {
-			rc = vt_err_set(err, VT_EDATA, "%s: tensor %s has too many dimensions", path, f.header->key[i]);
+			rc = vt_err_set(err, VT_EDATA, "%s: tensor %s has too many dimensions",
+				path, f.header->key[i]);
 			break;
 		}
 		memcpy(t.dtype, dtype, strlen(dtype) + 1);
@@ -78,7 +84,8 @@ static int from_safetensors(struct vt_state_file *s, const char *path, struct vt
 			stride *= t.dims[k] > 0 ? t.dims[k] : 1;
 		}
 		t.data = s->map.data + (f.data - f.map.data) + from;
-		rc = vt_state_add(s, f.header->key[i], t, (f.data_size - (size_t)from) / vt_state_width(dtype), err);
+		rc = vt_state_add(s, f.header->key[i], t,
+			(f.data_size - (size_t)from) / vt_state_width(dtype), err);
 	}
 	vt_safetensors_close(&f);
 	return rc;
@@ -86,7 +93,8 @@ static int from_safetensors(struct vt_state_file *s, const char *path, struct vt
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct vt_state_tensor *)a)->name, ((const struct vt_state_tensor *)b)->name);
+	return strcmp(((const struct vt_state_tensor *)a)->name,
+		((const struct vt_state_tensor *)b)->name);
 }
 
 static int sort(struct vt_state_file *s, const char *path, struct vt_err *err)
@@ -96,7 +104,8 @@ static int sort(struct vt_state_file *s, const char *path, struct vt_err *err)
 	qsort(s->tensor, s->n, sizeof(*s->tensor), by_name);
 	for (size_t i = 1; i < s->n; i++)
 		if (!strcmp(s->tensor[i - 1].name, s->tensor[i].name))
-			return vt_err_set(err, VT_EDATA, "%s: two tensors are named %s", path, s->tensor[i].name);
+			return vt_err_set(err, VT_EDATA, "%s: two tensors are named %s", path,
+				s->tensor[i].name);
 	return 0;
 }
 
@@ -144,15 +153,9 @@ static float element(const struct vt_state_tensor *t, size_t i)
 	double d;
 
 	switch (t->dtype[0] == 'B' ? 'B' : t->dtype[1]) {
-	case '3':
-		memcpy(&f, t->data + 4 * i, 4);
-		return f;
-	case '6':
-		memcpy(&d, t->data + 8 * i, 8);
-		return (float)d;
-	default:
-		memcpy(&h, t->data + 2 * i, 2);
-		return vt_safetensors_widen(h, t->dtype[0] == 'B');
+	case '3': memcpy(&f, t->data + 4 * i, 4); return f;
+	case '6': memcpy(&d, t->data + 8 * i, 8); return (float)d;
+	default: memcpy(&h, t->data + 2 * i, 2); return vt_safetensors_widen(h, t->dtype[0] == 'B');
 	}
 }
 
@@ -161,14 +164,15 @@ int vt_state_copy(const struct vt_state_tensor *t, float *out, struct vt_err *er
 	int64_t at[VT_STATE_DIMS] = { 0 };
 	size_t from = 0;
 
-	if (strcmp(t->dtype, "F32") && strcmp(t->dtype, "F16") && strcmp(t->dtype, "BF16") && strcmp(t->dtype, "F64"))
-		return vt_err_set(err, VT_EDATA, "tensor %s is %s; F64, F32, F16 or BF16 can be loaded", t->name,
-			t->dtype);
+	if (strcmp(t->dtype, "F32") && strcmp(t->dtype, "F16") && strcmp(t->dtype, "BF16") &&
+		strcmp(t->dtype, "F64"))
+		return vt_err_set(err, VT_EDATA,
+			"tensor %s is %s; F64, F32, F16 or BF16 can be loaded", t->name, t->dtype);
 	for (size_t i = 0; i < t->n; i++) {
 		out[i] = element(t, from);
 		if (!isfinite(out[i]))
-			return vt_err_set(err, VT_EDATA, "tensor %s holds %g at element %zu", t->name, (double)out[i],
-				i);
+			return vt_err_set(err, VT_EDATA, "tensor %s holds %g at element %zu",
+				t->name, (double)out[i], i);
 		for (int k = t->n_dims - 1; k >= 0; k--) {
 			from += (size_t)t->stride[k];
 			if (++at[k] < t->dims[k])

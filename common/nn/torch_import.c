@@ -1,6 +1,6 @@
-/* What torch.save writes: since PyTorch 1.6 a zip archive of stored entries, NAME/data.pkl and NAME/data/KEY; before
- * that a row of pickles (a magic number, a version, facts of the machine, the object, the storages' keys) and then each
- * storage's bytes. */
+/* What torch.save writes: since PyTorch 1.6 a zip archive of stored entries, NAME/data.pkl and
+ * NAME/data/KEY; before that a row of pickles (a magic number, a version, facts of the machine,
+ * the object, the storages' keys) and then each storage's bytes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 struct entry {
 	const char *name;
 	size_t name_len;
-	const unsigned char *data;   /* NULL: compressed or encrypted, as PyTorch's never are */
+	const unsigned char *data; /* NULL: compressed or encrypted, as PyTorch's never are */
 	size_t size;
 	uint32_t crc;
 };
@@ -18,8 +18,8 @@ struct entry {
 struct torch_file {
 	struct vt_state_file *s;
 	const char *path;
-	struct entry *entry;     /* zip: its files; older: a storage each, named by its key */
-	size_t n, prefix;        /* prefix: length of "NAME/" */
+	struct entry *entry; /* zip: its files; older: a storage each, named by its key */
+	size_t n, prefix;    /* prefix: length of "NAME/" */
 	struct vt_pickle pickle;
 	struct vt_err *err;
 };
@@ -38,16 +38,17 @@ static uint64_t little(const unsigned char *p, int n)
 	return v;
 }
 
-/* --- zip ---------------------------------------------------------------------------------------------------------- */
+/* --- zip ----------------------------------------------------------------- */
 
 enum { END = 22, LOCATOR = 20, END64 = 56, CENTRAL = 46, LOCAL = 30 };
 
-/* CRC-32 by halves of bytes: table[i] is i shifted out through the polynomial 0xedb88320 four times. */
+/* CRC-32 by halves of bytes: table[i] is i shifted out through the polynomial 0xedb88320 four
+ * times. */
 static uint32_t crc32_of(const unsigned char *p, size_t n)
 {
-	static const uint32_t table[16] = { 0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-		0x4db26158, 0x5005713c,
-		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c };
+	static const uint32_t table[16] = { 0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
+		0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8,
+		0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c };
 	uint32_t c = 0xffffffff;
 
 	for (size_t i = 0; i < n; i++) {
@@ -71,8 +72,8 @@ static const unsigned char *find_end(const struct vt_map *m)
 }
 
 /* Count, size and offset of the central directory, from the 64-bit record where there is one. */
-static int directory(const struct torch_file *f, const unsigned char *end, uint64_t *n, uint64_t *size,
-	uint64_t *offset)
+static int directory(const struct torch_file *f, const unsigned char *end, uint64_t *n,
+	uint64_t *size, uint64_t *offset)
 {
 	const struct vt_map *m = &f->s->map;
 	uint64_t at;
@@ -94,7 +95,8 @@ static int directory(const struct torch_file *f, const unsigned char *end, uint6
 }
 
 /* Values that a 32-bit field could not hold stand in extra field 1, in this order. */
-static void wide_fields(const unsigned char *extra, size_t n, uint64_t *size, uint64_t *stored, uint64_t *offset)
+static void wide_fields(const unsigned char *extra, size_t n, uint64_t *size, uint64_t *stored,
+	uint64_t *offset)
 {
 	uint64_t *const field[] = { size, stored, offset };
 
@@ -135,13 +137,15 @@ static size_t read_entry(struct torch_file *f, const unsigned char *p, size_t ro
 	size = little(p + 24, 4);
 	offset = little(p + 42, 4);
 	wide_fields(p + CENTRAL + name, extra, &size, &stored, &offset);
-	if (size != stored || m->size < LOCAL || offset > m->size - LOCAL || memcmp(m->data + offset, "PK\3\4", 4))
+	if (size != stored || m->size < LOCAL || offset > m->size - LOCAL ||
+		memcmp(m->data + offset, "PK\3\4", 4))
 		return 0;
-	local = LOCAL + (size_t)little(m->data + offset + 26, 2) + (size_t)little(m->data + offset + 28, 2);
+	local = LOCAL + (size_t)little(m->data + offset + 26, 2) +
+		(size_t)little(m->data + offset + 28, 2);
 	if (local > m->size - offset || size > m->size - offset - local)
 		return 0;
-	*e = (struct entry){ (const char *)p + CENTRAL, name, m->data + offset + local, (size_t)size,
-		(uint32_t)little(p + 16, 4) };
+	*e = (struct entry){ (const char *)p + CENTRAL, name, m->data + offset + local,
+		(size_t)size, (uint32_t)little(p + 16, 4) };
 	return len;
 }
 
@@ -156,7 +160,8 @@ static int read_directory(struct torch_file *f)
 		return f->err->code;
 	f->entry = vt_xcalloc((size_t)n + 1, sizeof(*f->entry));
 	for (size_t at = 0; f->n < n; f->n++) {
-		size_t len = read_entry(f, f->s->map.data + offset + at, (size_t)size - at, &f->entry[f->n]);
+		size_t len = read_entry(f, f->s->map.data + offset + at, (size_t)size - at,
+			&f->entry[f->n]);
 
 		if (!len)
 			return bad(f, "an entry of the zip directory is damaged");
@@ -171,7 +176,8 @@ static const struct entry *find_entry(struct torch_file *f, const char *what)
 	for (size_t i = 0; i < f->n; i++) {
 		const struct entry *e = &f->entry[i];
 
-		if (e->name_len == f->prefix + strlen(what) && !memcmp(e->name + f->prefix, what, strlen(what)) &&
+		if (e->name_len == f->prefix + strlen(what) &&
+			!memcmp(e->name + f->prefix, what, strlen(what)) &&
 			!memcmp(e->name, f->entry[0].name, f->prefix))
 			return e;
 	}
@@ -189,7 +195,9 @@ static int open_zip(struct torch_file *f)
 	slash = f->n ? memchr(f->entry[0].name, '/', f->entry[0].name_len) : NULL;
 	f->prefix = slash ? (size_t)(slash - f->entry[0].name) + 1 : 0;
 	if (find_entry(f, "constants.pkl"))
-		return bad(f, "is a TorchScript program; save its weights with torch.save(module.state_dict(), path)");
+		return bad(f,
+			"is a TorchScript program; save its weights with "
+			"torch.save(module.state_dict(), path)");
 	e = find_entry(f, "byteorder");
 	if (e && (!e->data || e->size != 6 || memcmp(e->data, "little", 6)))
 		return bad(f, "was saved on a big-endian machine");
@@ -203,16 +211,16 @@ static int open_zip(struct torch_file *f)
 	return vt_pickle_read(&f->pickle, e->data, e->size, f->path, f->err);
 }
 
-/* --- before PyTorch 1.6 ------------------------------------------------------------------------------------------- */
+/* --- before PyTorch 1.6 -------------------------------------------------- */
 
-static const unsigned char old_start[] = { 0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50,
-	0x19 };
+static const unsigned char old_start[] = { 0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20,
+	0x6a, 0xa8, 0x50, 0x19 };
 
 static const char *dtype_of(const struct vt_pickle_value *storage)
 {
-	static const char *const names[][2] = { { "Float", "F32" }, { "Half", "F16" }, { "BFloat16", "BF16" },
-		{ "Double", "F64" }, { "Long", "I64" },
-		{ "Int", "I32" }, { "Short", "I16" }, { "Char", "I8" }, { "Byte", "U8" }, { "Bool", "BOOL" } };
+	static const char *const names[][2] = { { "Float", "F32" }, { "Half", "F16" },
+		{ "BFloat16", "BF16" }, { "Double", "F64" }, { "Long", "I64" }, { "Int", "I32" },
+		{ "Short", "I16" }, { "Char", "I8" }, { "Byte", "U8" }, { "Bool", "BOOL" } };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(names[i][0], storage->text))
@@ -224,12 +232,14 @@ static const char *dtype_of(const struct vt_pickle_value *storage)
 static size_t width_of_key(const struct vt_pickle *p, const char *key)
 {
 	for (size_t i = 0; i < p->n; i++)
-		if (p->value[i]->kind == VT_PICKLE_STORAGE && !strcmp(p->value[i]->item[0]->text, key))
+		if (p->value[i]->kind == VT_PICKLE_STORAGE &&
+			!strcmp(p->value[i]->item[0]->text, key))
 			return vt_state_width(dtype_of(p->value[i]));
 	return 0;
 }
 
-/* The storages follow in the order of their keys: the number of elements in eight bytes, then the elements. */
+/* The storages follow in the order of their keys: the number of elements in eight bytes, then
+ * the elements. */
 static int read_storages(struct torch_file *f, const struct vt_pickle_value *keys, size_t at)
 {
 	const struct vt_map *m = &f->s->map;
@@ -239,12 +249,14 @@ static int read_storages(struct torch_file *f, const struct vt_pickle_value *key
 	f->entry = vt_xcalloc(keys->n + 1, sizeof(*f->entry));
 	for (; f->n < keys->n; f->n++) {
 		const struct vt_pickle_value *key = keys->item[f->n];
-		size_t width = key->kind == VT_PICKLE_TEXT ? width_of_key(&f->pickle, key->text) : 0;
+		size_t width =
+			key->kind == VT_PICKLE_TEXT ? width_of_key(&f->pickle, key->text) : 0;
 		uint64_t n = m->size - at >= 8 ? little(m->data + at, 8) : 0;
 
 		if (!width || m->size - at < 8 || n > (m->size - at - 8) / width)
 			return bad(f, "a storage does not fit the file; it is cut off or damaged");
-		f->entry[f->n] = (struct entry){ key->text, key->len, m->data + at + 8, (size_t)n * width, 0 };
+		f->entry[f->n] = (struct entry){ key->text, key->len, m->data + at + 8,
+			(size_t)n * width, 0 };
 		at += 8 + (size_t)n * width;
 	}
 	return 0;
@@ -264,7 +276,7 @@ static int open_old(struct torch_file *f)
 			break;
 		at += skipped.used;
 		if (vt_pickle_get(skipped.top, "little_endian") &&
-		    !vt_pickle_get(skipped.top, "little_endian")->integer)
+			!vt_pickle_get(skipped.top, "little_endian")->integer)
 			rc = bad(f, "was saved on a big-endian machine");
 		vt_pickle_release(&skipped);
 	}
@@ -283,7 +295,7 @@ static int open_old(struct torch_file *f)
 	return rc;
 }
 
-/* --- tensors ------------------------------------------------------------------------------------------------------ */
+/* --- tensors ------------------------------------------------------------- */
 
 /* The storage's bytes; NULL if they are missing, too few or damaged. */
 static const struct entry *storage_of(struct torch_file *f, const struct vt_pickle_value *storage)
@@ -299,7 +311,8 @@ static const struct entry *storage_of(struct torch_file *f, const struct vt_pick
 	for (size_t i = 0; !f->prefix && !e && i < f->n; i++)
 		if (!strcmp(f->entry[i].name, storage->item[0]->text))
 			e = &f->entry[i];
-	if (!e || !e->data || (uint64_t)storage->integer > e->size / vt_state_width(dtype_of(storage)))
+	if (!e || !e->data ||
+		(uint64_t)storage->integer > e->size / vt_state_width(dtype_of(storage)))
 		return NULL;
 	return e;
 }
@@ -313,23 +326,28 @@ static int add_tensor(struct torch_file *f, const char *name, const struct vt_pi
 	size_t width = vt_state_width(dtype_of(storage));
 
 	if (!e)
-		return vt_err_set(f->err, VT_EDATA, "%s: the values of tensor %s are missing or cut off", f->path,
-			name);
+		return vt_err_set(f->err, VT_EDATA,
+			"%s: the values of tensor %s are missing or cut off", f->path, name);
 	if (f->prefix && crc32_of(e->data, e->size) != e->crc)
-		return vt_err_set(f->err, VT_EDATA, "%s: the values of tensor %s do not have their checksum; the file "
-			"is damaged", f->path, name);
+		return vt_err_set(f->err, VT_EDATA,
+			"%s: the values of tensor %s do not have their checksum; the file "
+			"is damaged",
+			f->path, name);
 	if (v->item[2]->n > VT_STATE_DIMS)
-		return vt_err_set(f->err, VT_EDATA, "%s: tensor %s has %zu dimensions", f->path, name, v->item[2]->n);
+		return vt_err_set(f->err, VT_EDATA, "%s: tensor %s has %zu dimensions", f->path,
+			name, v->item[2]->n);
 	elements = e->size / width;
 	if (offset > elements)
-		return vt_err_set(f->err, VT_EDATA, "%s: tensor %s lies outside its storage", f->path, name);
+		return vt_err_set(f->err, VT_EDATA, "%s: tensor %s lies outside its storage",
+			f->path, name);
 	memcpy(t.dtype, dtype_of(storage), strlen(dtype_of(storage)) + 1);
 	for (int i = 0; i < t.n_dims; i++) {
 		t.dims[i] = v->item[2]->item[i]->integer;
 		t.stride[i] = v->item[3]->item[i]->integer;
 	}
 	t.data = e->data + offset * width;
-	return vt_state_add(f->s, name, t, (size_t)(elements - offset), f->err) ? vt_err_prefix(f->err, "%s", f->path)
+	return vt_state_add(f->s, name, t, (size_t)(elements - offset), f->err)
+		? vt_err_prefix(f->err, "%s", f->path)
 		: 0;
 }
 
@@ -344,7 +362,8 @@ static bool holds_tensors(const struct vt_pickle_value *d)
 /* The state dict itself, or the one that a training program put under one of the usual names. */
 static const struct vt_pickle_value *state_dict(const struct vt_pickle_value *top)
 {
-	static const char *const usual[] = { "state_dict", "model_state_dict", "network_weights", "model", "net" };
+	static const char *const usual[] = { "state_dict", "model_state_dict", "network_weights",
+		"model", "net" };
 
 	if (holds_tensors(top))
 		return top;
@@ -360,12 +379,15 @@ static int add_tensors(struct torch_file *f)
 	int rc = 0;
 
 	if (!d)
-		return bad(f, "holds no state dict: neither its value nor what stands there under state_dict, "
+		return bad(f,
+			"holds no state dict: neither its value nor what stands there under "
+			"state_dict, "
 			"model_state_dict, network_weights, model or net "
 			"has tensors by name");
 	for (size_t i = 0; !rc && i + 1 < d->n; i += 2)
 		if (d->item[i + 1]->kind == VT_PICKLE_TENSOR)
-			rc = d->item[i]->kind == VT_PICKLE_TEXT ? add_tensor(f, d->item[i]->text, d->item[i + 1])
+			rc = d->item[i]->kind == VT_PICKLE_TEXT
+				? add_tensor(f, d->item[i]->text, d->item[i + 1])
 				: bad(f, "a tensor's name is no text");
 	return rc;
 }
@@ -374,7 +396,8 @@ int vt_torch_read(struct vt_state_file *s, const char *path, bool *ours, struct 
 {
 	struct torch_file f = { .s = s, .path = path, .err = err };
 	bool zip = s->map.size >= 4 && !memcmp(s->map.data, "PK\3\4", 4);
-	bool old = s->map.size >= sizeof(old_start) && !memcmp(s->map.data, old_start, sizeof(old_start));
+	bool old = s->map.size >= sizeof(old_start) &&
+		!memcmp(s->map.data, old_start, sizeof(old_start));
 	int rc;
 
 	*ours = zip || old;

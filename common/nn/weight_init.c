@@ -21,10 +21,12 @@ void vt_weight_init(float *value, const struct vt_weight_spec *spec, uint64_t se
 		bound = sqrt(6.0 / fan);
 	for (size_t i = 0; i < spec->n; i++) {
 		if (spec->role == 'k')
-			value[i] = (float)(sd > 0 ? sd * vt_rng_normal(&r) : vt_rng_between(&r, -bound, bound));
+			value[i] = (float)(sd > 0 ? sd * vt_rng_normal(&r)
+						  : vt_rng_between(&r, -bound, bound));
 		else if (spec->role == 'b')
-			value[i] = spec->init == VT_INIT_KAIMING_UNIFORM ||
-				spec->default_bias ? (float)vt_rng_between(&r, -bound, bound) : 0.0f;
+			value[i] = spec->init == VT_INIT_KAIMING_UNIFORM || spec->default_bias
+				? (float)vt_rng_between(&r, -bound, bound)
+				: 0.0f;
 		else
 			value[i] = spec->role == '1' ? 1.0f : spec->role == 'p' ? 0.25f : 0.0f;
 	}

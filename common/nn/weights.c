@@ -7,10 +7,10 @@
 #include "common/nn/safetensors.h"
 #include "common/nn/state_file.h"
 
-/* What stands before our name in the file; "layers" numbers MeshNet's layers in place of our model.<i>.0 and
- * model.<last>. */
-static const char *const forms[] = { "", "module.", "model.", "network.", "net.", "_orig_mod.", "module.model.",
-	"layers" };
+/* What stands before our name in the file; "layers" numbers MeshNet's layers in place of our
+ * model.<i>.0 and model.<last>. */
+static const char *const forms[] = { "", "module.", "model.", "network.", "net.", "_orig_mod.",
+	"module.model.", "layers" };
 
 enum { N_FORMS = sizeof(forms) / sizeof(forms[0]), LAYERS = N_FORMS - 1 };
 
@@ -21,8 +21,8 @@ struct load {
 	struct vt_state_file file;
 	const char *path;
 	int form;
-	const struct vt_state_tensor **from;     /* [weights]; NULL: stays */
-	bool *used;                              /* [tensors] */
+	const struct vt_state_tensor **from; /* [weights]; NULL: stays */
+	bool *used;                          /* [tensors] */
 	struct vt_err *err;
 };
 
@@ -72,7 +72,8 @@ static bool left(const struct load *l, const char *name)
 	for (size_t i = 0; l->o->leave && l->o->leave[i]; i++) {
 		size_t n = strlen(l->o->leave[i]);
 
-		if (n && !strncmp(name, l->o->leave[i], n) && (!name[n] || name[n] == '.' || name[n - 1] == '.'))
+		if (n && !strncmp(name, l->o->leave[i], n) &&
+			(!name[n] || name[n] == '.' || name[n - 1] == '.'))
 			return true;
 	}
 	return false;
@@ -83,8 +84,8 @@ static bool idle(const char *name)
 {
 	size_t n = strlen(name), tail = strlen("num_batches_tracked");
 
-	return (n >= tail && !strcmp(name + n - tail, "num_batches_tracked")) || strstr(name, ".all_modules.") ||
-		strstr(name, "decoder.encoder.");
+	return (n >= tail && !strcmp(name + n - tail, "num_batches_tracked")) ||
+		strstr(name, ".all_modules.") || strstr(name, "decoder.encoder.");
 }
 
 static bool same_shape(const struct vt_weight *w, const struct vt_state_tensor *t)
@@ -97,8 +98,10 @@ static bool same_shape(const struct vt_weight *w, const struct vt_state_tensor *
 	return true;
 }
 
-/* The file's kernel is for one channel, the network's for several, and they differ in nothing else. */
-static bool repeatable(const struct load *l, const struct vt_weight *w, const struct vt_state_tensor *t)
+/* The file's kernel is for one channel, the network's for several, and they differ in nothing
+ * else. */
+static bool repeatable(const struct load *l, const struct vt_weight *w,
+	const struct vt_state_tensor *t)
 {
 	struct vt_state_tensor wide = *t;
 
@@ -112,11 +115,13 @@ static void print_shape(struct vt_buf *b, const int *dims, const int64_t *wide, 
 {
 	vt_buf_char(b, '[');
 	for (int i = 0; i < n; i++)
-		vt_buf_printf(b, "%s%lld", i ? ", " : "", dims ? (long long)dims[i] : (long long)wide[i]);
+		vt_buf_printf(b, "%s%lld", i ? ", " : "",
+			dims ? (long long)dims[i] : (long long)wide[i]);
 	vt_buf_char(b, ']');
 }
 
-static int wrong_shape(const struct load *l, const struct vt_weight *w, const struct vt_state_tensor *t)
+static int wrong_shape(const struct load *l, const struct vt_weight *w,
+	const struct vt_state_tensor *t)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	int rc;
@@ -124,8 +129,10 @@ static int wrong_shape(const struct load *l, const struct vt_weight *w, const st
 	print_shape(&b, w->dims, NULL, w->n_dims);
 	vt_buf_str(&b, " in the network and ");
 	print_shape(&b, NULL, t->dims, t->n_dims);
-	rc = vt_err_set(l->err, VT_EDATA, "%s: %s has the shape %s in the file; check the network's params, or leave "
-		"this part out", l->path, w->name, b.data);
+	rc = vt_err_set(l->err, VT_EDATA,
+		"%s: %s has the shape %s in the file; check the network's params, or leave "
+		"this part out",
+		l->path, w->name, b.data);
 	vt_buf_release(&b);
 	return rc;
 }
@@ -138,7 +145,8 @@ static int match(struct load *l)
 
 	for (int i = 0; i < vt_session_n_weights(l->s); i++) {
 		const struct vt_weight *w = vt_session_weight(l->s, i);
-		const struct vt_state_tensor *t = left(l, w->name) ? NULL : lookup(l, w->name, l->form);
+		const struct vt_state_tensor *t =
+			left(l, w->name) ? NULL : lookup(l, w->name, l->form);
 
 		if (t && !same_shape(w, t) && !repeatable(l, w, t))
 			return wrong_shape(l, w, t);
@@ -168,12 +176,13 @@ static int match(struct load *l)
 	}
 	if (!missing && !homeless)
 		return 0;
-	return vt_err_set(l->err, VT_EDATA, "%s: of the network's %d weights %zu are not in the file%s%s, and of the "
+	return vt_err_set(l->err, VT_EDATA,
+		"%s: of the network's %d weights %zu are not in the file%s%s, and of the "
 		"file's %zu tensors %zu have no place%s%s; "
-		"check network and params, or name with --leave the part to leave out", l->path,
-		vt_session_n_weights(l->s), missing,
-		missing ? ", first " : "", missing ? first_missing : "", l->file.n, homeless, homeless ? ", first "
-		: "", homeless ? first_homeless : "");
+		"check network and params, or name with --leave the part to leave out",
+		l->path, vt_session_n_weights(l->s), missing, missing ? ", first " : "",
+		missing ? first_missing : "", l->file.n, homeless, homeless ? ", first " : "",
+		homeless ? first_homeless : "");
 }
 
 /* [.., x, y, z] to [.., z, y, x] for each pair of channels. */
@@ -222,7 +231,9 @@ static int copy(struct load *l)
 
 		if (!l->from[i])
 			continue;
-		rc = vt_state_copy(l->from[i], values + at, l->err) ? vt_err_prefix(l->err, "%s", l->path) : 0;
+		rc = vt_state_copy(l->from[i], values + at, l->err)
+			? vt_err_prefix(l->err, "%s", l->path)
+			: 0;
 		if (!rc && l->from[i]->n != w->n)
 			repeat(values + at, w);
 		if (!rc && l->o->xyz && w->n_dims == 5)
@@ -246,7 +257,11 @@ int vt_weights_load(struct vt_session *s, const char *path, const struct vt_weig
 {
 	struct vt_weights_opts none = { .leave = NULL };
 	struct vt_weights_report facts = { .matched = 0 };
-	struct load l = { .s = s, .o = opts ? opts : &none, .report = &facts, .path = path, .err = err };
+	struct load l = { .s = s,
+		.o = opts ? opts : &none,
+		.report = &facts,
+		.path = path,
+		.err = err };
 	int rc = vt_state_open(&l.file, path, err);
 
 	if (rc)
@@ -267,7 +282,8 @@ int vt_weights_load(struct vt_session *s, const char *path, const struct vt_weig
 	return rc;
 }
 
-int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json *metadata, struct vt_err *err)
+int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json *metadata,
+	struct vt_err *err)
 {
 	int n = vt_session_n_weights(s), rc;
 	struct vt_tensor_entry *e = vt_xcalloc((size_t)n, sizeof(*e));
@@ -275,7 +291,9 @@ int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json
 	for (int i = 0; i < n; i++) {
 		const struct vt_weight *w = vt_session_weight(s, i);
 
-		e[i] = (struct vt_tensor_entry){ .name = w->name, .n_dims = w->n_dims, .data = w->value };
+		e[i] = (struct vt_tensor_entry){ .name = w->name,
+			.n_dims = w->n_dims,
+			.data = w->value };
 		memcpy(e[i].dims, w->dims, sizeof(e[i].dims));
 	}
 	rc = vt_safetensors_write(path, e, (size_t)n, metadata, err);

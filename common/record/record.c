@@ -61,7 +61,9 @@ int vt_record_derivation(struct vt_digest *out, const struct vt_record *r, struc
 	char hex[VT_HEX];
 
 	vt_digest_hex(hex, &r->binary);
-	return digest_of(out, derivation_json(r->stage, r->version, hex, r->params, pairs_of(r->input, r->n_inputs)),
+	return digest_of(out,
+		derivation_json(r->stage, r->version, hex, r->params,
+			pairs_of(r->input, r->n_inputs)),
 		err);
 }
 
@@ -86,7 +88,8 @@ int vt_record_result(struct vt_digest *out, const struct vt_record *r, struct vt
 
 static struct vt_json *port_json(const struct vt_record_port *p)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *files = vt_json_new(VT_JSON_ARRAY), *parents;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *files = vt_json_new(VT_JSON_ARRAY),
+		       *parents;
 
 	vt_json_put_text(j, "port", p->port);
 	put_hex(j, "tree", &p->tree->id);
@@ -121,7 +124,8 @@ static struct vt_json *ports_json(const struct vt_record_port *p, size_t n)
 	return list;
 }
 
-int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *r, struct vt_err *err)
+int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *r,
+	struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *code = vt_json_new(VT_JSON_OBJECT);
 	struct vt_digest derivation, result;
@@ -165,8 +169,10 @@ static struct vt_json *pairs_from_json(const struct vt_json *ports)
 	for (size_t i = 0; ports && i < ports->n; i++) {
 		struct vt_json *pair = vt_json_new(VT_JSON_ARRAY);
 
-		vt_json_push(pair, vt_json_new_text(vt_json_text(vt_json_get(ports->item[i], "port"), "")));
-		vt_json_push(pair, vt_json_new_text(vt_json_text(vt_json_get(ports->item[i], "tree"), "")));
+		vt_json_push(pair,
+			vt_json_new_text(vt_json_text(vt_json_get(ports->item[i], "port"), "")));
+		vt_json_push(pair,
+			vt_json_new_text(vt_json_text(vt_json_get(ports->item[i], "tree"), "")));
 		vt_json_push(list, pair);
 	}
 	return list;
@@ -180,15 +186,23 @@ int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_e
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < n; i++) {
-		union { const char *in; char *out; } path = { vt_json_text(vt_json_get(files->item[i], "path"), "") };
+		union {
+			const char *in;
+			char *out;
+		} path = { vt_json_text(vt_json_get(files->item[i], "path"), "") };
 		int64_t size = vt_json_integer(vt_json_get(files->item[i], "size"), -1);
 
-		f[i] = (struct vt_tree_file){ .path = path.out, .size = (uint64_t)size,
-			.executable = vt_json_true(vt_json_get(files->item[i], "executable"), false) };
+		f[i] = (struct vt_tree_file){ .path = path.out,
+			.size = (uint64_t)size,
+			.executable =
+				vt_json_true(vt_json_get(files->item[i], "executable"), false) };
 		if (!*path.out || size < 0 ||
-		    !vt_digest_parse(&f[i].digest, vt_json_text(vt_json_get(files->item[i], "sha256"), "")))
-			rc = vt_err_set(err, VT_EDATA, "file %zu (\"%s\"): path, size or digest is missing or "
-				"malformed", i, path.out);
+			!vt_digest_parse(&f[i].digest,
+				vt_json_text(vt_json_get(files->item[i], "sha256"), "")))
+			rc = vt_err_set(err, VT_EDATA,
+				"file %zu (\"%s\"): path, size or digest is missing or "
+				"malformed",
+				i, path.out);
 	}
 	if (!rc)
 		rc = vt_tree_from_files(out, f, n, err);
@@ -209,21 +223,24 @@ static int check_trees(const struct vt_json *ports, const char *origin, struct v
 		vt_digest_hex(hex, &t->id);
 		vt_tree_free(t);
 		if (strcmp(hex, vt_json_text(vt_json_get(ports->item[i], "tree"), "")))
-			return vt_err_set(err, VT_EINTEGRITY, "%s: port %s: the files listed do not make the tree id "
-				"it states", origin, port);
+			return vt_err_set(err, VT_EINTEGRITY,
+				"%s: port %s: the files listed do not make the tree id "
+				"it states",
+				origin, port);
 	}
 	return 0;
 }
 
 /* The id is a digest of the bytes, so one content must have one form. */
-static int check_form(const struct vt_json *j, const char *text, size_t n, const char *origin, struct vt_err *err)
+static int check_form(const struct vt_json *j, const char *text, size_t n, const char *origin,
+	struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	int rc = vt_json_canonical(&b, j, err);
 
 	if (!rc && (b.len != n || memcmp(b.data, text, n)))
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: not in canonical form, so its id is not that of its content",
-			origin);
+		rc = vt_err_set(err, VT_EINTEGRITY,
+			"%s: not in canonical form, so its id is not that of its content", origin);
 	vt_buf_release(&b);
 	return rc;
 }
@@ -233,31 +250,40 @@ static int check_ids(const struct vt_json *j, const char *origin, struct vt_err 
 	struct vt_digest d;
 	char hex[VT_HEX];
 	const char *stated = vt_json_text(vt_json_get(j, "derivation"), ""),
-		*result = vt_json_text(vt_json_get(j, "result"), NULL);
+		   *result = vt_json_text(vt_json_get(j, "result"), NULL);
 	const struct vt_json *params = vt_json_get(j, "params");
 
-	if (!params || digest_of(&d, derivation_json(vt_json_text(vt_json_get(j, "stage"), ""),
-	    vt_json_text(vt_json_get(j, "version"), ""),
-		vt_json_text(vt_json_get(j, "binary"), ""), params, pairs_from_json(vt_json_get(j, "inputs"))), err))
-		return vt_err_set(err, VT_EDATA, "%s: not a record: params are missing or not canonical", origin);
+	if (!params ||
+		digest_of(&d,
+			derivation_json(vt_json_text(vt_json_get(j, "stage"), ""),
+				vt_json_text(vt_json_get(j, "version"), ""),
+				vt_json_text(vt_json_get(j, "binary"), ""), params,
+				pairs_from_json(vt_json_get(j, "inputs"))),
+			err))
+		return vt_err_set(err, VT_EDATA,
+			"%s: not a record: params are missing or not canonical", origin);
 	vt_digest_hex(hex, &d);
 	if (strcmp(hex, stated))
-		return vt_err_set(err, VT_EINTEGRITY, "%s: its derivation id does not follow from its contents",
-			origin);
+		return vt_err_set(err, VT_EINTEGRITY,
+			"%s: its derivation id does not follow from its contents", origin);
 	if ((result != NULL) != !strcmp(vt_json_text(vt_json_get(j, "status"), ""), "ok"))
-		return vt_err_set(err, VT_EDATA, "%s: a record has a result exactly when its status is ok", origin);
+		return vt_err_set(err, VT_EDATA,
+			"%s: a record has a result exactly when its status is ok", origin);
 	if (!result)
-		return vt_json_get(j, "outputs") ? vt_err_set(err, VT_EDATA, "%s: a failed execution has no outputs",
-			origin) : 0;
+		return vt_json_get(j, "outputs")
+			? vt_err_set(err, VT_EDATA, "%s: a failed execution has no outputs", origin)
+			: 0;
 	if (digest_of(&d, result_json(stated, pairs_from_json(vt_json_get(j, "outputs"))), err))
 		return err->code;
 	vt_digest_hex(hex, &d);
 	if (strcmp(hex, result))
-		return vt_err_set(err, VT_EINTEGRITY, "%s: its result id does not follow from its contents", origin);
+		return vt_err_set(err, VT_EINTEGRITY,
+			"%s: its result id does not follow from its contents", origin);
 	return 0;
 }
 
-int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char *origin, struct vt_err *err)
+int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char *origin,
+	struct vt_err *err)
 {
 	struct vt_json *j = NULL;
 	int rc = vt_json_parse(&j, text, n, origin, err);
@@ -265,7 +291,8 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 	if (rc)
 		return rc;
 	if (vt_json_integer(vt_json_get(j, "format"), 0) != 1)
-		rc = vt_err_set(err, VT_EDATA, "%s: a record of format %lld; this version reads format 1", origin,
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: a record of format %lld; this version reads format 1", origin,
 			(long long)vt_json_integer(vt_json_get(j, "format"), 0));
 	if (!rc)
 		rc = check_form(j, text, n, origin, err);
@@ -282,7 +309,7 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 	return rc;
 }
 
-/* --- subjects ----------------------------------------------------------------------------------------------------- */
+/* --- subjects ------------------------------------------------------------ */
 
 bool vt_record_names(const char *path, const char *name)
 {
@@ -297,7 +324,8 @@ bool vt_record_names(const char *path, const char *name)
 static void longest(const char **best, const struct vt_json *names, const char *path)
 {
 	for (size_t i = 0; names && i < names->n; i++) {
-		const char *name = names->type == VT_JSON_OBJECT ? names->key[i] : vt_json_text(names->item[i], "");
+		const char *name = names->type == VT_JSON_OBJECT ? names->key[i]
+								 : vt_json_text(names->item[i], "");
 
 		if (strlen(name) > strlen(*best) && vt_record_names(path, name))
 			*best = name;

@@ -1,10 +1,12 @@
 /* record.h - what one execution of a stage was, as canonical JSON.
  *
- * derivation id = SHA-256 of canonical JSON {stage, version, binary, params, inputs: [[port, tree id]...]}.
+ * derivation id = SHA-256 of canonical JSON {stage, version, binary, params, inputs: [[port,
+ * tree id]...]}.
  * result id     = SHA-256 of canonical JSON {derivation, outputs: [[port, tree id]...]}.
  * record id     = SHA-256 of the record's canonical bytes.
- * No time, host or path is in any of them: the same work done twice writes the same record.  What was observed (times,
- * host, resources) is a second file, observed-<record id>.json, beside it. */
+ * No time, host or path is in any of them: the same work done twice writes the same record.
+ * What was observed (times, host, resources) is a second file, observed-<record id>.json, beside
+ * it. */
 #ifndef COMMON_RECORD_RECORD_H
 #define COMMON_RECORD_RECORD_H
 
@@ -14,8 +16,9 @@
 /* A port with the tree that was read or written there. */
 struct vt_record_port {
 	const char *port;
-	const struct vt_tree *tree;          /* NULL: an optional port that was not given */
-	const struct vt_strs *parents;       /* record ids found beside an input; NULL for outputs */
+	const struct vt_tree *tree; /* NULL: an optional port that was not given */
+	/* record ids found beside an input; NULL for outputs */
+	const struct vt_strs *parents;
 };
 
 struct vt_record {
@@ -23,37 +26,40 @@ struct vt_record {
 	struct vt_digest binary;
 	const char *commit;
 	bool dirty;
-	const struct vt_json *params;        /* object of texts */
+	const struct vt_json *params; /* object of texts */
 	const struct vt_record_port *input, *output;
 	size_t n_inputs, n_outputs;
-	const struct vt_json *notes;         /* object the stage added: subjects, metrics, warnings; NULL if none */
-	const char *failure;                 /* NULL: it succeeded */
+	/* object the stage added: subjects, metrics, warnings; NULL if none */
+	const struct vt_json *notes;
+	const char *failure; /* NULL: it succeeded */
 };
 
 int vt_record_derivation(struct vt_digest *out, const struct vt_record *r, struct vt_err *err);
 int vt_record_result(struct vt_digest *out, const struct vt_record *r, struct vt_err *err);
 
 /* Appends the canonical bytes; *id is their digest. */
-int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *r, struct vt_err *err);
+int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *r,
+	struct vt_err *err);
 
 /* A record in both its forms. */
 struct vt_record_text {
-	const char *text;        /* canonical bytes */
+	const char *text; /* canonical bytes */
 	size_t n;
 	const struct vt_json *record;
 };
 
-/* Parses and checks a record: known format, canonical bytes, trees, derivation and result ids that follow from its
- * contents. */
-int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char *origin, struct vt_err *err);
+/* Parses and checks a record: known format, canonical bytes, trees, derivation and result ids
+ * that follow from its contents. */
+int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char *origin,
+	struct vt_err *err);
 
 /* The tree an entry of `inputs` or `outputs` lists. */
 int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_err *err);
 
-/* Whose file an input path is: the longest of the subjects the record's notes name (`subjects`: names or an object by
- * name;
- * `quarantined`) that stands in the path between characters that are no letters or digits, else the first element of a
- * path that has more than one, else "".  Caller frees. */
+/* Whose file an input path is: the longest of the subjects the record's notes name (`subjects`:
+ * names or an object by name; `quarantined`) that stands in the path between characters that are
+ * no letters or digits, else the first element of a path that has more than one, else "".
+ * Caller frees. */
 char *vt_record_subject(const struct vt_json *record, const char *path);
 
 /* Does `name` stand in the path between characters that are no letters or digits? */

@@ -6,7 +6,8 @@
 #include "common/base/fs.h"
 #include "common/record/record.h"
 
-static int add(struct vt_record_dir *c, const char *text, size_t n, const char *origin, bool own, struct vt_err *err)
+static int add(struct vt_record_dir *c, const char *text, size_t n, const char *origin, bool own,
+	struct vt_err *err)
 {
 	struct vt_digest d = vt_digest_bytes(text, n);
 	struct vt_record_dir_record *r;
@@ -20,8 +21,11 @@ static int add(struct vt_record_dir *c, const char *text, size_t n, const char *
 		c->v = vt_xrealloc(c->v, c->cap * sizeof(*c->v));
 	}
 	r = &c->v[c->n++];
-	*r = (struct vt_record_dir_record){ .record = j, .text = vt_xstrndup(text, n), .len = n,
-		.origin = vt_xstrdup(origin), .own = own };
+	*r = (struct vt_record_dir_record){ .record = j,
+		.text = vt_xstrndup(text, n),
+		.len = n,
+		.origin = vt_xstrdup(origin),
+		.own = own };
 	vt_digest_hex(r->id, &d);
 	return 0;
 }
@@ -146,7 +150,7 @@ const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir
 	return i < c->n ? &c->v[i] : NULL;
 }
 
-/* --- do they tell the truth? -------------------------------------------------------------------------------------- */
+/* --- do they tell the truth? --------------------------------------------- */
 
 static size_t file_index(const struct vt_tree *t, const char *path)
 {
@@ -167,15 +171,15 @@ struct checking {
 	const struct vt_tree *t;
 	const char *dir;
 	enum vt_record_dir_extent extent;
-	bool *vouched;           /* of t's files */
+	bool *vouched; /* of t's files */
 	struct vt_strs *absent;
 };
 
-static int check_file(const struct checking *c, const struct vt_record_dir_record *r, const struct vt_json *file,
-	struct vt_err *err)
+static int check_file(const struct checking *c, const struct vt_record_dir_record *r,
+	const struct vt_json *file, struct vt_err *err)
 {
 	const char *path = vt_json_text(vt_json_get(file, "path"), ""),
-		*stated = vt_json_text(vt_json_get(file, "sha256"), "");
+		   *stated = vt_json_text(vt_json_get(file, "sha256"), "");
 	size_t i = file_index(c->t, path);
 	char hex[VT_HEX];
 
@@ -185,19 +189,22 @@ static int check_file(const struct checking *c, const struct vt_record_dir_recor
 		return 0;
 	}
 	if (i == c->t->n_files)
-		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: missing, but the record %.16s beside it (%s) lists it as "
-			"an output with digest %s", c->dir,
-			path, r->id, r->origin, stated);
+		return vt_err_set(err, VT_EINTEGRITY,
+			"%s/%s: missing, but the record %.16s beside it (%s) lists it as "
+			"an output with digest %s",
+			c->dir, path, r->id, r->origin, stated);
 	vt_digest_hex(hex, &c->t->file[i].digest);
 	if (strcmp(hex, stated))
-		return vt_err_set(err, VT_EINTEGRITY, "%s/%s: its digest is %s, but the record %.16s beside it (%s) "
-			"says %s", c->dir, path, hex, r->id,
-			r->origin, stated);
+		return vt_err_set(err, VT_EINTEGRITY,
+			"%s/%s: its digest is %s, but the record %.16s beside it (%s) "
+			"says %s",
+			c->dir, path, hex, r->id, r->origin, stated);
 	c->vouched[i] = true;
 	return 0;
 }
 
-static int check_outputs(const struct checking *c, const struct vt_record_dir_record *r, struct vt_err *err)
+static int check_outputs(const struct checking *c, const struct vt_record_dir_record *r,
+	struct vt_err *err)
 {
 	const struct vt_json *outputs = vt_json_get(r->record, "outputs");
 	int rc = 0;
@@ -247,18 +254,21 @@ static int check_reached(const struct vt_record_dir *c, struct vt_err *err)
 			reach(c, i, reached, stack);
 	for (size_t i = 0; !rc && i < c->n; i++)
 		if (!reached[i])
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: the record %.16s is no ancestor of any record beside "
-				"it", c->v[i].origin, c->v[i].id);
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: the record %.16s is no ancestor of any record beside "
+				"it",
+				c->v[i].origin, c->v[i].id);
 	free(stack);
 	free(reached);
 	return rc;
 }
 
 int vt_record_dir_check(const struct vt_record_dir *c, const struct vt_tree *t, const char *dir,
-	enum vt_record_dir_extent extent,
-	struct vt_strs *unvouched, struct vt_strs *absent, struct vt_err *err)
+	enum vt_record_dir_extent extent, struct vt_strs *unvouched, struct vt_strs *absent,
+	struct vt_err *err)
 {
-	struct checking check = { t, dir, extent, vt_xcalloc(t->n_files + 1, sizeof(bool)), absent };
+	struct checking check = { t, dir, extent, vt_xcalloc(t->n_files + 1, sizeof(bool)),
+		absent };
 	int rc = check_reached(c, err);
 
 	for (size_t i = 0; !rc && i < c->n; i++)
@@ -272,7 +282,8 @@ int vt_record_dir_check(const struct vt_record_dir *c, const struct vt_tree *t, 
 }
 
 /* False as soon as an output file is not there as stated. */
-static bool each_output(const struct vt_json *record, const struct vt_tree *t, bool *covered, bool mark)
+static bool each_output(const struct vt_json *record, const struct vt_tree *t, bool *covered,
+	bool mark)
 {
 	const struct vt_json *outputs = vt_json_get(record, "outputs");
 
@@ -280,7 +291,8 @@ static bool each_output(const struct vt_json *record, const struct vt_tree *t, b
 		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
 
 		for (size_t k = 0; files && k < files->n; k++) {
-			size_t at = file_index(t, vt_json_text(vt_json_get(files->item[k], "path"), ""));
+			size_t at = file_index(t,
+				vt_json_text(vt_json_get(files->item[k], "path"), ""));
 			char hex[VT_HEX];
 
 			if (at == t->n_files)

@@ -1,17 +1,19 @@
-/* record_dir.h - the records a directory carries in .lineage/, and whether they tell the truth about the files beside
- * them.
+/* record_dir.h - the records a directory carries in .lineage/, and whether they tell the truth
+ * about the files beside them.
  *
- *      .lineage/<result id>/record.json     a record that vouches for files of this directory ("own")
+ *      .lineage/<result id>/record.json     a record that vouches for files of this directory
+ *                                           ("own")
  *      .lineage/<result id>/parents.jsonl   the records of its ancestors, one canonical text a line
  *      .lineage/failed-<record id>/         a failed execution: it vouches for nothing
  *
  *      struct vt_record_dir c;
- *      if (vt_record_dir_read(&c, dir, err) || vt_record_dir_check(&c, tree, dir, VT_CARRIED_WHOLE, &unvouched, err))
+ *      if (vt_record_dir_read(&c, dir, err) || vt_record_dir_check(&c, tree, dir,
+ *      VT_CARRIED_WHOLE, &unvouched, err))
  *              return err->code;
  *      vt_record_dir_release(&c);
  *
- * VT_EINTEGRITY, with the path, for a record whose ids do not follow from its contents, a listed file that is missing
- * or has other bytes, and an ancestor that nothing names. */
+ * VT_EINTEGRITY, with the path, for a record whose ids do not follow from its contents, a listed
+ * file that is missing or has other bytes, and an ancestor that nothing names. */
 #ifndef COMMON_RECORD_RECORD_DIR_H
 #define COMMON_RECORD_RECORD_DIR_H
 
@@ -21,14 +23,14 @@
 struct vt_record_dir_record {
 	char id[VT_HEX];
 	struct vt_json *record;
-	char *text;              /* canonical bytes */
+	char *text; /* canonical bytes */
 	size_t len;
-	char *origin;            /* path of the file it was read from */
+	char *origin; /* path of the file it was read from */
 	bool own;
 };
 
 struct vt_record_dir {
-	struct vt_record_dir_record *v;   /* sorted by id, each id once */
+	struct vt_record_dir_record *v; /* sorted by id, each id once */
 	size_t n, cap;
 };
 
@@ -36,25 +38,28 @@ struct vt_record_dir {
 int vt_record_dir_read(struct vt_record_dir *out, const char *dir, struct vt_err *err);
 void vt_record_dir_release(struct vt_record_dir *c);
 /* NULL if it is not there */
-const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *c, const char *id);
+const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *c,
+	const char *id);
 
-/* VT_CARRIED_PART: a listed file may be missing; the files that are there must be right.  Executable bits do not count:
- * a bucket loses them. */
+/* VT_CARRIED_PART: a listed file may be missing; the files that are there must be right.
+ * Executable bits do not count: a bucket loses them. */
 enum vt_record_dir_extent { VT_CARRIED_WHOLE = 1, VT_CARRIED_PART };
 
-/* Compares what own records list with t, the tree of `dir`.  Adds the paths of files that no own record lists to
- * *unvouched and, with VT_CARRIED_PART, of listed files that are missing to *absent; both may be NULL. */
+/* Compares what own records list with t, the tree of `dir`.  Adds the paths of files that no own
+ * record lists to *unvouched and, with VT_CARRIED_PART, of listed files that are missing to
+ * *absent; both may be NULL. */
 int vt_record_dir_check(const struct vt_record_dir *c, const struct vt_tree *t, const char *dir,
-	enum vt_record_dir_extent extent,
-	struct vt_strs *unvouched, struct vt_strs *absent, struct vt_err *err);
+	enum vt_record_dir_extent extent, struct vt_strs *unvouched, struct vt_strs *absent,
+	struct vt_err *err);
 
-/* Is every output the record lists in t, under its path and with its digest?  If so, marks those files in covered
- * (t->n_files flags). */
+/* Is every output the record lists in t, under its path and with its digest?  If so, marks those
+ * files in covered (t->n_files flags). */
 bool vt_record_dir_fits(const struct vt_json *record, const struct vt_tree *t, bool *covered);
 
-/* Writes dir/.lineage as a stage would: each of the records (ids) with those of its ancestors that are known here, up
- * to 64 MiB. */
+/* Writes dir/.lineage as a stage would: each of the records (ids) with those of its ancestors
+ * that are known here, up to 64 MiB. */
 struct vt_store;
-int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const char *dir, struct vt_err *err);
+int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const char *dir,
+	struct vt_err *err);
 
 #endif

@@ -1,20 +1,24 @@
-/* record_index.h - the SQLite index of records; record_index.c is the only file that includes sqlite3.h.
- * For the store's own files only.
+/* record_index.h - the SQLite index of records; record_index.c is the only file that includes
+ * sqlite3.h.  For the store's own files only.
  *
- * WAL, synchronous=FULL, every write in BEGIN IMMEDIATE with a busy time-out of 60 s.  Nothing here is the truth:
- * records are, and `voxtrail rebuild` makes the index from them.  What a query answers depends on the set of records,
- * not on the order in which they came.
+ * WAL, synchronous=FULL, every write in BEGIN IMMEDIATE with a busy time-out of 60 s.  Nothing
+ * here is the truth: records are, and `voxtrail rebuild` makes the index from them.  What a
+ * query answers depends on the set of records, not on the order in which they came.
  *
- *      record    n, id, derivation, result, stage, status ('ok' or 'failed'), tree (of the first output)
+ *      record    n, id, derivation, result, stage, status ('ok' or 'failed'), tree (of the first
+ *                output)
  *      artifact  n, digest                  of a file or a directory
  *      subject   n, name                    vt_record_subject of a path; 0 is none
  *      tree      record, way ('in' or 'out'), port, artifact
  *      file_out  artifact, record, subject  files of the outputs
  *      file_in   record, port, artifact, subject, open
- *                open: no known parent that the record names for this port has the file among its outputs
+ *                open: no known parent that the record names for this port has the file among
+ *                its outputs
  *      parent    record, port, id           the records found beside an input, known or not
- *      edge      child, parent              child read a file that parent wrote: by its named parents where they have
- *                                           it among their outputs; a file that is open, by every record that
+ *      edge      child, parent              child read a file that parent wrote: by its named
+ *                parents where they have
+ *                                           it among their outputs; a file that is open, by
+ *                                           every record that
  *                                           wrote its bytes
  * A file that is open and that no other record wrote is raw. */
 #ifndef COMMON_RECORD_RECORD_INDEX_H
@@ -29,26 +33,30 @@
 
 struct vt_record_index;
 
-/* VT_EINTEGRITY for a damaged file and VT_EDATA for another version of the tables; both messages say how to rebuild.
- * path ":memory:" is a table of its own. */
-int vt_record_index_open(struct vt_record_index **out, const char *path, bool read_only, struct vt_err *err);
+/* VT_EINTEGRITY for a damaged file and VT_EDATA for another version of the tables; both messages
+ * say how to rebuild. path ":memory:" is a table of its own. */
+int vt_record_index_open(struct vt_record_index **out, const char *path, bool read_only,
+	struct vt_err *err);
 void vt_record_index_close(struct vt_record_index *l);
 
 /* Indexes records in one transaction; one that is there already is left alone. */
 struct vt_record_text;
-int vt_record_index_add_records(struct vt_record_index *l, const struct vt_record_text *v, size_t n, struct vt_err *err);
+int vt_record_index_add_records(struct vt_record_index *l, const struct vt_record_text *v, size_t n,
+	struct vt_err *err);
 
 /* The same for an index made from nothing: begin, add all, end.  Not durable before end. */
 int vt_record_index_fill_begin(struct vt_record_index *l, struct vt_err *err);
-int vt_record_index_fill(struct vt_record_index *l, const struct vt_record_text *v, size_t n, struct vt_err *err);
+int vt_record_index_fill(struct vt_record_index *l, const struct vt_record_text *v, size_t n,
+	struct vt_err *err);
 int vt_record_index_fill_end(struct vt_record_index *l, struct vt_err *err);
 
 /* Runs `sql` with up to 8 text arguments inside one immediate transaction of its own. */
 
-/* Calls row(ctx, columns) for every row; columns are texts ("" for NULL, lower-case hex for a BLOB).  A non-zero return
- * stops and is returned.  In sql, unhex(?1) turns the text of a digest into what the tables hold. */
+/* Calls row(ctx, columns) for every row; columns are texts ("" for NULL, lower-case hex for a
+ * BLOB).  A non-zero return stops and is returned.  In sql, unhex(?1) turns the text of a digest
+ * into what the tables hold. */
 typedef int (*vt_record_index_row)(void *ctx, int n, const char *const *column);
-int vt_record_index_read(struct vt_record_index *l, struct vt_err *err, const char *sql, int n, const char *const *args,
-	vt_record_index_row row, void *ctx);
+int vt_record_index_read(struct vt_record_index *l, struct vt_err *err, const char *sql, int n,
+	const char *const *args, vt_record_index_row row, void *ctx);
 
 #endif

@@ -10,15 +10,15 @@
 
 struct bootstrap {
 	const double *value;
-	double *mean;            /* [columns, draws] */
+	double *mean; /* [columns, draws] */
 	size_t n, columns;
 	unsigned draws;
 	uint64_t seed;
 	struct vt_interval *out;
 };
 
-/* Sums run over the subjects in order, each as often as it was drawn: the order of the draws does not reach the
- * rounding. */
+/* Sums run over the subjects in order, each as often as it was drawn: the order of the draws
+ * does not reach the rounding. */
 static void one_draw(void *ctx, size_t d)
 {
 	const struct bootstrap *b = ctx;
@@ -54,8 +54,8 @@ static void one_column(void *ctx, size_t c)
 		vt_percentile_sorted(mean, b->draws, 97.5) };
 }
 
-void vt_bootstrap_means(struct vt_interval *out, const double *value, size_t n, size_t columns, unsigned draws,
-	uint64_t seed)
+void vt_bootstrap_means(struct vt_interval *out, const double *value, size_t n, size_t columns,
+	unsigned draws, uint64_t seed)
 {
 	struct bootstrap b = { value, NULL, n, columns, draws, seed, out };
 

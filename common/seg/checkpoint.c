@@ -20,12 +20,18 @@ int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err
 		rc = vt_manifest_parse(&c.manifest, vt_json_get(c.json, "manifest"), path, err);
 	if (!rc) {
 		c.model = vt_json_text(vt_json_pointer(c.json, "/model/name"), "");
-		c.n_channels = vt_json_get(c.json, "channels") ? (int)vt_json_get(c.json, "channels")->n : 0;
-		c.n_regions = vt_json_get(c.json, "regions") ? (int)vt_json_get(c.json, "regions")->n : 0;
-		c.softmax = !strcmp(vt_json_text(vt_json_get(c.json, "activation"), "sigmoid"), "softmax");
+		c.n_channels = vt_json_get(c.json, "channels")
+			? (int)vt_json_get(c.json, "channels")->n
+			: 0;
+		c.n_regions =
+			vt_json_get(c.json, "regions") ? (int)vt_json_get(c.json, "regions")->n : 0;
+		c.softmax = !strcmp(vt_json_text(vt_json_get(c.json, "activation"), "sigmoid"),
+			"softmax");
 		c.n_outputs = c.n_regions + c.softmax;
 		for (size_t a = 0; a < 3; a++)
-			c.patch[a] = (int)vt_json_integer(vt_json_at(vt_json_get(c.json, "patch"), a), 0);
+			c.patch[a] =
+				(int)vt_json_integer(vt_json_at(vt_json_get(c.json, "patch"), a),
+					0);
 		if (c.n_channels < 1 || c.n_regions < 1)
 			rc = vt_err_set(err, VT_EDATA, "%s: names no channels or no regions", path);
 	}
@@ -44,19 +50,20 @@ void vt_checkpoint_close(struct vt_checkpoint *c)
 	*c = (struct vt_checkpoint){ .json = NULL };
 }
 
-int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir,
-	const char *which,
-	int n, const int *patch, struct vt_device *device, struct vt_err *err)
+int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c,
+	const char *dir, const char *which, int n, const int *patch, struct vt_device *device,
+	struct vt_err *err)
 {
 	const int *size = patch ? patch : c->patch;
-	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), n, c->n_channels,
-		c->n_outputs, { size[0], size[1], size[2] } };
+	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), n,
+		c->n_channels, c->n_outputs, { size[0], size[1], size[2] } };
 	char *path = vt_asprintf("%s/%s.safetensors", dir, which);
 	int rc = vt_model_build(g, &r, err);
 
 	*s = NULL;
 	if (!rc)
-		rc = vt_session_new(s, *g, &(struct vt_session_opts){ .blank = true, .device = device }, err);
+		rc = vt_session_new(s, *g,
+			&(struct vt_session_opts){ .blank = true, .device = device }, err);
 	if (!rc)
 		rc = vt_weights_load(*s, path, NULL, NULL, err);
 	if (rc) {
@@ -69,19 +76,21 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 	return rc;
 }
 
-int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels, const char *subject,
-	struct vt_err *err)
+int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels,
+	const char *subject, struct vt_err *err)
 {
 	const struct vt_json *want = vt_json_get(c->json, "channels");
 
 	for (size_t i = 0; i < want->n || (channels && i < channels->n); i++) {
 		const char *have = vt_json_text(vt_json_at(channels, i), "nothing"),
-			*need = vt_json_text(vt_json_at(want, i), "nothing");
+			   *need = vt_json_text(vt_json_at(want, i), "nothing");
 
 		if (strcmp(have, need))
-			return vt_err_set(err, VT_EDATA, "subject %s: channel %zu is %s, the checkpoint was trained "
+			return vt_err_set(err, VT_EDATA,
+				"subject %s: channel %zu is %s, the checkpoint was trained "
 				"with %s there; use a manifest with the "
-				"checkpoint's channels in its order", subject, i, have, need);
+				"checkpoint's channels in its order",
+				subject, i, have, need);
 	}
 	return 0;
 }

@@ -1,8 +1,9 @@
-/* checkpoint.h - a checkpoint directory: checkpoint.json, best.safetensors, last.safetensors, history.csv
- * (docs/formats.md).
+/* checkpoint.h - a checkpoint directory: checkpoint.json, best.safetensors, last.safetensors,
+ * history.csv (docs/formats.md).
  *
- * checkpoint.json names the network and its params, channels in order, regions, patch, the manifest and preparation
- * that made the data, subjects by role, the parent checkpoint and the best score.  It holds no time, host or path. */
+ * checkpoint.json names the network and its params, channels in order, regions, patch, the
+ * manifest and preparation that made the data, subjects by role, the parent checkpoint and the
+ * best score.  It holds no time, host or path. */
 #ifndef COMMON_SEG_CHECKPOINT_H
 #define COMMON_SEG_CHECKPOINT_H
 
@@ -14,20 +15,21 @@ struct vt_checkpoint {
 	struct vt_manifest *manifest;
 	const char *model;
 	int n_channels, n_regions, n_outputs, patch[3];
-	bool softmax;            /* regions exclude each other; output 0 is "none", so there is one more than regions */
+	/* regions exclude each other; output 0 is "none", so there is one more than regions */
+	bool softmax;
 };
 
 int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err);
 void vt_checkpoint_close(struct vt_checkpoint *c);
 
-/* Builds the network for n patches at a time of a size (NULL: the checkpoint's) on a device (NULL: the CPU) and loads
- * which = "best" or "last".  *g must outlive *s. */
-int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c, const char *dir,
-	const char *which,
-	int n, const int *patch, struct vt_device *device, struct vt_err *err);
+/* Builds the network for n patches at a time of a size (NULL: the checkpoint's) on a device
+ * (NULL: the CPU) and loads which = "best" or "last".  *g must outlive *s. */
+int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c,
+	const char *dir, const char *which, int n, const int *patch, struct vt_device *device,
+	struct vt_err *err);
 
 /* VT_EDATA unless the container has the checkpoint's channels in the checkpoint's order. */
-int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels, const char *subject,
-	struct vt_err *err);
+int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels,
+	const char *subject, struct vt_err *err);
 
 #endif

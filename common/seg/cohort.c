@@ -14,8 +14,8 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int spacing_of(double out[3], const struct vt_manifest *m, const char *root, const char *subject,
-	struct vt_err *err)
+static int spacing_of(double out[3], const struct vt_manifest *m, const char *root,
+	const char *subject, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
 	struct vt_placement p;
@@ -34,8 +34,8 @@ static int spacing_of(double out[3], const struct vt_manifest *m, const char *ro
 	return rc;
 }
 
-int vt_cohort_spacing(double out[3], const struct vt_manifest *m, const char *root, const struct vt_strs *ids,
-	struct vt_err *err)
+int vt_cohort_spacing(double out[3], const struct vt_manifest *m, const char *root,
+	const struct vt_strs *ids, struct vt_err *err)
 {
 	double *axis[3], one[3];
 	struct vt_err why = VT_ERR_INIT;
@@ -59,7 +59,9 @@ int vt_cohort_spacing(double out[3], const struct vt_manifest *m, const char *ro
 		out[a] = n ? vt_percentile_sorted(axis[a], n, 50) : 0;
 		free(axis[a]);
 	}
-	return n ? 0 : vt_err_set(err, VT_EDATA, "no subject's spacing can be read; the last: %s", why.text);
+	return n ? 0
+		 : vt_err_set(err, VT_EDATA, "no subject's spacing can be read; the last: %s",
+			   why.text);
 }
 
 /* Where one subject's files are. */
@@ -68,8 +70,8 @@ struct files {
 	char *path[VT_MAX_CHANNELS], *mask;
 };
 
-static int find_files(struct files *f, const char *subject, const char *root, const struct vt_manifest *m,
-	struct vt_err *err)
+static int find_files(struct files *f, const char *subject, const char *root,
+	const struct vt_manifest *m, struct vt_err *err)
 {
 	int rc;
 
@@ -77,7 +79,8 @@ static int find_files(struct files *f, const char *subject, const char *root, co
 	rc = vt_manifest_mask(&f->mask, m, root, subject, err);
 	for (int c = 0; c < m->n_channels && !rc; c++) {
 		rc = vt_manifest_channel(&f->path[c], m, root, subject, c, err);
-		f->channel[c] = (struct vt_prepare_channel){ m->channel[c].role, f->path[c], m->channel[c].frame };
+		f->channel[c] = (struct vt_prepare_channel){ m->channel[c].role, f->path[c],
+			m->channel[c].frame };
 	}
 	return rc;
 }
@@ -89,8 +92,9 @@ static void forget_files(struct files *f)
 	free(f->mask);
 }
 
-int vt_cohort_prepare(const char *dir, const char *subject, const char *root, const struct vt_manifest *m,
-	const struct vt_prepare_opts *all, struct vt_prepare_report *report, struct vt_err *err)
+int vt_cohort_prepare(const char *dir, const char *subject, const char *root,
+	const struct vt_manifest *m, const struct vt_prepare_opts *all,
+	struct vt_prepare_report *report, struct vt_err *err)
 {
 	struct vt_prepare_opts opts = *all;
 	struct files f;
@@ -100,13 +104,14 @@ int vt_cohort_prepare(const char *dir, const char *subject, const char *root, co
 	if (!rc)
 		rc = vt_fs_mkdirs(dir, err);
 	if (!rc)
-		rc = vt_prepare_subject(dir, subject, f.channel, (size_t)m->n_channels, &opts, report, err);
+		rc = vt_prepare_subject(dir, subject, f.channel, (size_t)m->n_channels, &opts,
+			report, err);
 	forget_files(&f);
 	return rc;
 }
 
-int vt_cohort_load(struct vt_prepared *out, const char *subject, const char *root, const struct vt_manifest *m,
-	const struct vt_prepare_opts *all, struct vt_err *err)
+int vt_cohort_load(struct vt_prepared *out, const char *subject, const char *root,
+	const struct vt_manifest *m, const struct vt_prepare_opts *all, struct vt_err *err)
 {
 	struct vt_prepare_opts opts = *all;
 	struct vt_prepare_report report;
@@ -115,7 +120,8 @@ int vt_cohort_load(struct vt_prepared *out, const char *subject, const char *roo
 
 	opts.mask_path = f.mask;
 	if (!rc)
-		rc = vt_prepare_load(out, subject, f.channel, (size_t)m->n_channels, &opts, &report, err);
+		rc = vt_prepare_load(out, subject, f.channel, (size_t)m->n_channels, &opts, &report,
+			err);
 	forget_files(&f);
 	return rc;
 }

@@ -19,7 +19,7 @@ struct prepared {
 	int n_channels, n_files;
 	unsigned char *mask, *labels;
 	size_t dim[3], voxels;
-	int lo[3], size[3];          /* the box that is kept; lo may be negative (padding) */
+	int lo[3], size[3]; /* the box that is kept; lo may be negative (padding) */
 };
 
 static void release(struct prepared *p)
@@ -43,10 +43,12 @@ static int read_channel(struct prepared *p, const char *dir, const char *role, s
 	p->channel[p->n_channels] = v->voxels;
 	p->n_channels += !rc;
 	if (!rc && memcmp(v->geometry.dim, p->placement.work.dim, sizeof(p->dim)))
-		rc = vt_err_set(err, VT_EDATA, "%s: %zux%zux%zu, but geometry.json says %zux%zux%zu; run "
-			"skullstrip-normalize again", path,
-			v->geometry.dim[0], v->geometry.dim[1], v->geometry.dim[2], p->placement.work.dim[0],
-			p->placement.work.dim[1], p->placement.work.dim[2]);
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: %zux%zux%zu, but geometry.json says %zux%zux%zu; run "
+			"skullstrip-normalize again",
+			path, v->geometry.dim[0], v->geometry.dim[1], v->geometry.dim[2],
+			p->placement.work.dim[0], p->placement.work.dim[1],
+			p->placement.work.dim[2]);
 	free(path);
 	return rc;
 }
@@ -58,7 +60,8 @@ static int read_mask(struct prepared *p, const char *dir, struct vt_err *err)
 	int rc = vt_volume_read(&v, path, VT_VOLUME_RAW, err);
 
 	if (!rc && v.n != p->voxels)
-		rc = vt_err_set(err, VT_EDATA, "%s: has %zu voxels, the channels have %zu", path, v.n, p->voxels);
+		rc = vt_err_set(err, VT_EDATA, "%s: has %zu voxels, the channels have %zu", path,
+			v.n, p->voxels);
 	if (!rc) {
 		p->mask = vt_xmalloc(p->voxels);
 		rc = vt_volume_labels(p->mask, &v, err);
@@ -69,23 +72,26 @@ static int read_mask(struct prepared *p, const char *dir, struct vt_err *err)
 }
 
 /* A label map's voxels, put where the scans' voxels went; caller frees. */
-static int read_labels(unsigned char **out, const struct prepared *p, const char *label, struct vt_err *err)
+static int read_labels(unsigned char **out, const struct prepared *p, const char *label,
+	struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
 	unsigned char *native = NULL;
 	int rc = vt_volume_read(&v, label, VT_VOLUME_RAW, err);
 
 	if (!rc)
-		rc = vt_geometry_same(&p->placement.native, "the scans", &v.geometry, label, 0.5, err);
+		rc = vt_geometry_same(&p->placement.native, "the scans", &v.geometry, label, 0.5,
+			err);
 	if (!rc) {
 		native = vt_xmalloc(v.n);
 		rc = vt_volume_labels(native, &v, err);
 	}
 	if (!rc) {
 		*out = vt_xmalloc(p->voxels);
-		rc = p->placement.resampled ? vt_resample_labels(*out, &p->placement.work, native, &p->placement.native,
-			0, err) :
-			vt_placement_gather(&p->placement, *out, native, 1, err);
+		rc = p->placement.resampled
+			? vt_resample_labels(*out, &p->placement.work, native, &p->placement.native,
+				  0, err)
+			: vt_placement_gather(&p->placement, *out, native, 1, err);
 	}
 	if (rc)
 		vt_err_prefix(err, "%s", label);
@@ -94,19 +100,25 @@ static int read_labels(unsigned char **out, const struct prepared *p, const char
 	return rc;
 }
 
-/* The box of the brain, or of the region, with its margin, grown to the least size and to a multiple. */
-static int find_box(struct prepared *p, const char *region, const struct vt_crop_opts *o, struct vt_err *err)
+/* The box of the brain, or of the region, with its margin, grown to the least size and to a
+ * multiple. */
+static int find_box(struct prepared *p, const char *region, const struct vt_crop_opts *o,
+	struct vt_err *err)
 {
 	size_t lo[3], size[3];
 	bool any = vt_mask_box(lo, size, p->mask, p->dim);
 
 	if (!any && region)
-		return vt_err_set(err, VT_EDATA, "%s holds no label but 0: nothing to crop to; look at what the first "
-			"network found", region);
+		return vt_err_set(err, VT_EDATA,
+			"%s holds no label but 0: nothing to crop to; look at what the first "
+			"network found",
+			region);
 	if (!any)
-		return vt_err_set(err, VT_EDATA, "mask.nii is empty; look at qc.png of this subject");
+		return vt_err_set(err, VT_EDATA,
+			"mask.nii is empty; look at qc.png of this subject");
 	for (int a = 0; a < 3; a++) {
-		int first = (int)lo[a] - o->margin, last = (int)(lo[a] + size[a]) - 1 + o->margin, need;
+		int first = (int)lo[a] - o->margin, last = (int)(lo[a] + size[a]) - 1 + o->margin,
+		    need;
 
 		p->lo[a] = first > 0 ? first : 0;
 		last = last < (int)p->dim[a] ? last : (int)p->dim[a] - 1;
@@ -119,9 +131,10 @@ static int find_box(struct prepared *p, const char *region, const struct vt_crop
 	return 0;
 }
 
-/* Where row (y, z) of the box begins in the prepared grid: its part from .. to of the row lies there, the rest is
- * padding. */
-static const char *row_of(const struct prepared *p, const void *array, size_t element, int y, int z, int *from, int *to)
+/* Where row (y, z) of the box begins in the prepared grid: its part from .. to of the row lies
+ * there, the rest is padding. */
+static const char *row_of(const struct prepared *p, const void *array, size_t element, int y, int z,
+	int *from, int *to)
 {
 	int sy = p->lo[1] + y, sz = p->lo[2] + z;
 
@@ -129,8 +142,11 @@ static const char *row_of(const struct prepared *p, const void *array, size_t el
 	*to = p->lo[0] + p->size[0] > (int)p->dim[0] ? (int)p->dim[0] - p->lo[0] : p->size[0];
 	if (sy < 0 || sz < 0 || sy >= (int)p->dim[1] || sz >= (int)p->dim[2])
 		*to = *from = 0;
-	return *to > *from ? (const char *)array + (((size_t)sz * p->dim[1] + (size_t)sy) * p->dim[0] +
-		(size_t)(p->lo[0] + *from)) * element : NULL;
+	return *to > *from ? (const char *)array +
+			(((size_t)sz * p->dim[1] + (size_t)sy) * p->dim[0] +
+				(size_t)(p->lo[0] + *from)) *
+				element
+			   : NULL;
 }
 
 /* The box of an array on the prepared grid; 0 outside. */
@@ -146,7 +162,8 @@ static void cut(void *out, const struct prepared *p, const void *array, size_t e
 			if (from > 0 || to < p->size[0])
 				memset(to_row, 0, (size_t)p->size[0] * element);
 			if (row)
-				memcpy(to_row + (size_t)from * element, row, (size_t)(to - from) * element);
+				memcpy(to_row + (size_t)from * element, row,
+					(size_t)(to - from) * element);
 		}
 }
 
@@ -166,7 +183,8 @@ static void cut_channel(void *ctx, size_t c)
 /* The box of all channels; NULL if there is no memory.  The caller frees it. */
 static float *cut_image(const struct prepared *p, int dims[4], struct vt_err *err)
 {
-	size_t n = (size_t)p->size[0] * (size_t)p->size[1] * (size_t)p->size[2], all = n * (size_t)p->n_channels;
+	size_t n = (size_t)p->size[0] * (size_t)p->size[1] * (size_t)p->size[2],
+	       all = n * (size_t)p->n_channels;
 	struct cutting k = { p, vt_voxels_alloc(all * sizeof(float)), n };
 
 	dims[0] = p->n_channels;
@@ -179,10 +197,11 @@ static float *cut_image(const struct prepared *p, int dims[4], struct vt_err *er
 	return k.image;
 }
 
-static struct vt_json *about(const struct prepared *p, const struct vt_manifest *m, const char *subject)
+static struct vt_json *about(const struct prepared *p, const struct vt_manifest *m,
+	const char *subject)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *channels = vt_json_new(VT_JSON_ARRAY),
-		*regions = vt_json_new(VT_JSON_ARRAY);
+		       *regions = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *box = vt_json_new(VT_JSON_ARRAY), *spacing = vt_json_new(VT_JSON_ARRAY);
 	struct vt_split split = vt_manifest_split(m, subject);
 
@@ -206,9 +225,8 @@ static struct vt_json *about(const struct prepared *p, const struct vt_manifest 
 	return j;
 }
 
-static int read_all(struct prepared *p, const struct vt_manifest *m, const char *dir, const char *label,
-	const char *region,
-	struct vt_err *err)
+static int read_all(struct prepared *p, const struct vt_manifest *m, const char *dir,
+	const char *label, const char *region, struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "geometry.json");
 	int rc = vt_json_read(&p->geometry, path, err);
@@ -233,8 +251,9 @@ static int read_all(struct prepared *p, const struct vt_manifest *m, const char 
 	return rc;
 }
 
-int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir,
-	const char *label, const char *region, const struct vt_crop_opts *o, struct vt_err *err)
+int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject,
+	const char *dir, const char *label, const char *region, const struct vt_crop_opts *o,
+	struct vt_err *err)
 {
 	struct prepared p = { .geometry = NULL };
 	struct vt_json *j = NULL;
@@ -276,7 +295,8 @@ static int check_finite(const struct prepared *p, const struct vt_manifest *m, s
 	for (int c = 0; c < p->n_channels; c++)
 		for (size_t i = 0; i < p->voxels; i++)
 			if (!isfinite(p->channel[c][i]))
-				return vt_err_set(err, VT_EDATA, "%s: voxel %zu is not a number once it is normalised",
+				return vt_err_set(err, VT_EDATA,
+					"%s: voxel %zu is not a number once it is normalised",
 					m->channel[c].role, i);
 	return 0;
 }
@@ -284,9 +304,12 @@ static int check_finite(const struct prepared *p, const struct vt_manifest *m, s
 int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, const char *subject,
 	const struct vt_prepared *from, const struct vt_crop_opts *o, struct vt_err *err)
 {
-	struct prepared p = { .geometry = from->geometry, .mask = from->mask, .n_channels = (int)from->n_channels };
+	struct prepared p = { .geometry = from->geometry,
+		.mask = from->mask,
+		.n_channels = (int)from->n_channels };
 	float *image = NULL;
-	int rc = vt_placement_parse(&p.placement, vt_json_get(p.geometry, "placement"), err), dims[4];
+	int rc = vt_placement_parse(&p.placement, vt_json_get(p.geometry, "placement"), err),
+	    dims[4];
 
 	memcpy(p.dim, p.placement.work.dim, sizeof(p.dim));
 	p.voxels = p.dim[0] * p.dim[1] * p.dim[2];

@@ -1,7 +1,8 @@
 /* crop.h - one subject's prepared scans (and label map) -> one patch container.
  *
- * dir holds <role>.nii for each channel of the manifest, mask.nii and geometry.json, as prepare.h writes them; label is
- * the cohort's own label map on the subject's native grid, NULL where there is none. */
+ * dir holds <role>.nii for each channel of the manifest, mask.nii and geometry.json, as
+ * prepare.h writes them; label is the cohort's own label map on the subject's native grid, NULL
+ * where there is none. */
 #ifndef COMMON_SEG_CROP_H
 #define COMMON_SEG_CROP_H
 
@@ -10,24 +11,27 @@
 #include "common/seg/manifest.h"
 
 struct vt_crop_opts {
-	int margin;              /* voxels kept around the box of the brain mask, or of the region */
-	int multiple;            /* each edge is padded up to a multiple of this, half on either side */
-	bool half;               /* store f16 */
-	int least;               /* edges are padded to at least this; 0: as they come */
+	/* voxels kept around the box of the brain mask, or of the region */
+	int margin;
+	/* each edge is padded up to a multiple of this, half on either side */
+	int multiple;
+	bool half; /* store f16 */
+	int least; /* edges are padded to at least this; 0: as they come */
 };
 
-/* Writes the container to `path`.  The box is that of the brain mask or, where `region` names a label map on the native
- * grid, that of its labels other than 0: what a first network found, for a second one to look at.  VT_EDATA names the
- * subject's file, the value and what to do. */
-int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject, const char *dir,
-	const char *label,
-	const char *region, const struct vt_crop_opts *o, struct vt_err *err);
+/* Writes the container to `path`.  The box is that of the brain mask or, where `region` names a
+ * label map on the native grid, that of its labels other than 0: what a first network found, for
+ * a second one to look at.  VT_EDATA names the subject's file, the value and what to do. */
+int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject,
+	const char *dir, const char *label, const char *region, const struct vt_crop_opts *o,
+	struct vt_err *err);
 
 /* The container in memory instead, of what was prepared in memory; f32, no labels. */
 int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, const char *subject,
 	const struct vt_prepared *from, const struct vt_crop_opts *o, struct vt_err *err);
 
-/* Lists the subjects of a directory of prepared subjects: those that hold a geometry.json; sorted. */
+/* Lists the subjects of a directory of prepared subjects: those that hold a geometry.json;
+ * sorted. */
 int vt_crop_subjects(struct vt_strs *ids, const char *root, struct vt_err *err);
 
 #endif

@@ -5,7 +5,6 @@
 
 #include "common/base/rng.h"
 
-
 /* Whether the values at a pointer have one canonical form, or are both absent. */
 static bool same_at(const struct vt_json *a, const struct vt_json *b, const char *pointer)
 {
@@ -16,7 +15,8 @@ static bool same_at(const struct vt_json *a, const struct vt_json *b, const char
 	for (int i = 0; i < 2 && v[i]; i++)
 		vt_json_pretty(&text[i], v[i]);
 	same = same && text[0].len == text[1].len &&
-		!memcmp(text[0].data ? text[0].data : "", text[1].data ? text[1].data : "", text[0].len);
+		!memcmp(text[0].data ? text[0].data : "", text[1].data ? text[1].data : "",
+			text[0].len);
 	vt_buf_release(&text[0]);
 	vt_buf_release(&text[1]);
 	return same;
@@ -24,15 +24,17 @@ static bool same_at(const struct vt_json *a, const struct vt_json *b, const char
 
 static int check_agreement(const struct vt_dataset *d, struct vt_err *err)
 {
-	static const char *const what[][2] = { { "/channels", "channels" }, { "/regions", "regions" },
+	static const char *const what[][2] = { { "/channels", "channels" },
+		{ "/regions", "regions" },
 		{ "/geometry/settings", "settings of skullstrip-normalize" } };
 
 	for (size_t i = 1; i < d->n; i++)
 		for (int k = 0; k < 3; k++)
 			if (!same_at(d->file[0].header, d->file[i].header, what[k][0]))
-				return vt_err_set(err, VT_EDATA, "subjects %s and %s have different %s; prepare and "
-					"crop them in one way", d->file[0].subject,
-					d->file[i].subject, what[k][1]);
+				return vt_err_set(err, VT_EDATA,
+					"subjects %s and %s have different %s; prepare and "
+					"crop them in one way",
+					d->file[0].subject, d->file[i].subject, what[k][1]);
 	return 0;
 }
 
@@ -53,8 +55,8 @@ int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err
 		free(path);
 	}
 	if (!rc && !d.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no <subject>/subject.vtp in it; give the output of crop-patch",
-			root);
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: no <subject>/subject.vtp in it; give the output of crop-patch", root);
 	if (!rc)
 		rc = check_agreement(&d, err);
 	vt_strs_release(&names);
@@ -73,9 +75,10 @@ void vt_dataset_close(struct vt_dataset *d)
 	*d = (struct vt_dataset){ NULL, 0 };
 }
 
-/* First voxel of the patch on each axis; negative where the volume is smaller and the patch hangs over on both
- * sides. */
-static void corner(int at[3], const struct vt_patch_file *f, const struct vt_draw_opts *o, struct vt_rng *r)
+/* First voxel of the patch on each axis; negative where the volume is smaller and the patch
+ * hangs over on both sides. */
+static void corner(int at[3], const struct vt_patch_file *f, const struct vt_draw_opts *o,
+	struct vt_rng *r)
 {
 	int dim[3] = { f->d, f->h, f->w }, centre[3] = { -1, -1, -1 };
 
@@ -88,10 +91,12 @@ static void corner(int at[3], const struct vt_patch_file *f, const struct vt_dra
 	}
 	for (int a = 0; a < 3; a++) {
 		int room = dim[a] - o->patch[a];
-		/* a foreground centre is jittered by a quarter of the patch, so that tumours are not always in the
-		 * middle */
-		int jitter = o->patch[a] / 4 ? (int)vt_rng_below(r, (uint32_t)(2 * (o->patch[a] / 4) + 1)) -
-			o->patch[a] / 4 : 0;
+		/* a foreground centre is jittered by a quarter of the patch, so that tumours are
+		 * not always in the middle */
+		int jitter = o->patch[a] / 4
+			? (int)vt_rng_below(r, (uint32_t)(2 * (o->patch[a] / 4) + 1)) -
+				o->patch[a] / 4
+			: 0;
 		int any = (int)vt_rng_below(r, (uint32_t)(room > 0 ? room + 1 : 1));
 
 		if (room <= 0)
@@ -125,23 +130,28 @@ static void copy_row(float *out, const struct vt_patch_file *f, int c, int z, in
 		vt_patch_row(out + from, f, c, z, y, x + from, to - from);
 }
 
-static void copy_target(uint8_t *out, const struct vt_patch_file *f, int z, int y, int x, int n, bool flip)
+static void copy_target(uint8_t *out, const struct vt_patch_file *f, int z, int y, int x, int n,
+	bool flip)
 {
 	for (int i = 0; i < n; i++) {
 		int s = x + (flip ? n - 1 - i : i);
-		bool inside = f->regions && z >= 0 && z < f->d && y >= 0 && y < f->h && s >= 0 && s < f->w;
+		bool inside = f->regions && z >= 0 && z < f->d && y >= 0 && y < f->h && s >= 0 &&
+			s < f->w;
 
-		out[i] = inside ? f->regions[((size_t)z * (size_t)f->h + (size_t)y) * (size_t)f->w + (size_t)s] : 0;
+		out[i] = inside ? f->regions[((size_t)z * (size_t)f->h + (size_t)y) * (size_t)f->w +
+					  (size_t)s]
+				: 0;
 	}
 }
 
-void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *f, const struct vt_draw_opts *o,
-	uint64_t step,
-	uint64_t slot)
+void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *f,
+	const struct vt_draw_opts *o, uint64_t step, uint64_t slot)
 {
 	struct vt_rng r = vt_rng_stream(o->seed, "draw", vt_rng_hash(f->subject), step, slot);
 
-	*out = (struct vt_patch_ref){ .dropped = -1, .noise = o->noise, .seed = o->seed,
+	*out = (struct vt_patch_ref){ .dropped = -1,
+		.noise = o->noise,
+		.seed = o->seed,
 		.stream = vt_rng_name("patch noise", vt_rng_hash(f->subject), step, slot) };
 	corner(out->at, f, o, &r);
 	for (int a = 0; a < 3; a++)
@@ -155,16 +165,14 @@ void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *f, 
 }
 
 /* Row (z, y) of channel c of the patch; it begins at element `from`. */
-static void draw_row(float *row, const struct vt_patch_file *f, const struct vt_patch_ref *p, const int patch[3], int c,
-	int z,
-	int y, size_t from)
+static void draw_row(float *row, const struct vt_patch_file *f, const struct vt_patch_ref *p,
+	const int patch[3], int c, int z, int y, size_t from)
 {
 	struct vt_rng r = vt_rng_named(p->seed, p->stream);
 	int w = patch[2];
 
-	copy_row(row, f, c, p->at[0] + (p->flip[0] ? patch[0] - 1 - z : z), p->at[1] + (p->flip[1] ? patch[1] - 1 - y :
-		y),
-		p->at[2], w);
+	copy_row(row, f, c, p->at[0] + (p->flip[0] ? patch[0] - 1 - z : z),
+		p->at[1] + (p->flip[1] ? patch[1] - 1 - y : y), p->at[2], w);
 	if (p->flip[2])
 		flip_row(row, w);
 	for (int x = 0; x < w; x++) {
@@ -178,8 +186,8 @@ static void draw_row(float *row, const struct vt_patch_file *f, const struct vt_
 	}
 }
 
-void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot,
-	float *image, uint8_t *target)
+void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step,
+	uint64_t slot, float *image, uint8_t *target)
 {
 	int d = o->patch[0], h = o->patch[1], w = o->patch[2];
 	size_t at = 0, voxels = (size_t)d * (size_t)h * (size_t)w;
@@ -195,8 +203,8 @@ void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o
 	for (int z = 0; z < d; z++)
 		for (int y = 0; y < h; y++)
 			copy_target(target + ((size_t)z * (size_t)h + (size_t)y) * (size_t)w, f,
-				p.at[0] + (p.flip[0] ? d - 1 - z : z), p.at[1] + (p.flip[1] ? h - 1 - y : y), p.at[2],
-				w, p.flip[2]);
+				p.at[0] + (p.flip[0] ? d - 1 - z : z),
+				p.at[1] + (p.flip[1] ? h - 1 - y : y), p.at[2], w, p.flip[2]);
 }
 
 size_t vt_dataset_order(uint64_t seed, uint64_t epoch, size_t i, size_t n)

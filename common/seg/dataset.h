@@ -1,7 +1,7 @@
 /* dataset.h - the containers of a cohort, mapped; and patches drawn from them.
  *
- * A draw is a function of (seed, subject, step, slot): which voxels, flips and intensity changes.  Nothing is inflated
- * or copied but the patch itself. */
+ * A draw is a function of (seed, subject, step, slot): which voxels, flips and intensity
+ * changes.  Nothing is inflated or copied but the patch itself. */
 #ifndef COMMON_SEG_DATASET_H
 #define COMMON_SEG_DATASET_H
 
@@ -13,28 +13,29 @@ struct vt_dataset {
 	size_t n;
 };
 
-/* Opens <root>/<subject>/subject.vtp of every subject, sorted by subject.  All must agree in channels and regions
- * (VT_EDATA names the first that does not). */
+/* Opens <root>/<subject>/subject.vtp of every subject, sorted by subject.  All must agree in
+ * channels and regions (VT_EDATA names the first that does not). */
 int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err);
 void vt_dataset_close(struct vt_dataset *d);
 
 struct vt_draw_opts {
-	int patch[3];            /* z, y, x */
-	double foreground;       /* share of patches centred on a foreground voxel */
-	bool flips;              /* each axis with probability 1/2 */
-	double scale, shift;     /* x (1 + U(-scale, scale)) + U(-shift, shift), a channel each */
-	double noise;            /* standard deviation of added normal noise, where the image is not 0 */
-	double drop;             /* probability that one channel, drawn at random, is all 0 */
+	int patch[3];        /* z, y, x */
+	double foreground;   /* share of patches centred on a foreground voxel */
+	bool flips;          /* each axis with probability 1/2 */
+	double scale, shift; /* x (1 + U(-scale, scale)) + U(-shift, shift), a channel each */
+	/* standard deviation of added normal noise, where the image is not 0 */
+	double noise;
+	double drop; /* probability that one channel, drawn at random, is all 0 */
 	uint64_t seed;
 };
 
 /* What is drawn; classes is left false. */
-void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *f, const struct vt_draw_opts *o,
-	uint64_t step, uint64_t slot);
+void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *f,
+	const struct vt_draw_opts *o, uint64_t step, uint64_t slot);
 
 /* image: [c, z, y, x] f32, target: [z, y, x] region bits; outside the volume both are 0. */
-void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step, uint64_t slot,
-	float *image, uint8_t *target);
+void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step,
+	uint64_t slot, float *image, uint8_t *target);
 
 /* Position i of epoch e in a shuffled order of n items. */
 size_t vt_dataset_order(uint64_t seed, uint64_t epoch, size_t i, size_t n);

@@ -30,12 +30,13 @@ static int role_index(const struct vt_patch_file *f, const char *const *names, i
 static int baseline_channel(const struct vt_patch_file *f, int region)
 {
 	static const char *const fluid[] = { "flair", "t2f", "t2", NULL },
-		*const contrast[] = { "t1ce", "t1c", "t1gd", NULL };
+				 *const contrast[] = { "t1ce", "t1c", "t1gd", NULL };
 
 	return role_index(f, region ? contrast : fluid, 0);
 }
 
-static void fill_histogram(struct histogram *h, const struct vt_patch_file *f, int channel, int region)
+static void fill_histogram(struct histogram *h, const struct vt_patch_file *f, int channel,
+	int region)
 {
 	float *row = vt_xmalloc((size_t)f->w * sizeof(float));
 	size_t i = 0;
@@ -67,7 +68,9 @@ static void dice_by_threshold(double *dice, const struct histogram *h)
 	for (int b = BINS - 1; b >= 0; b--) {
 		tp += h->in[b];
 		fp += h->out[b];
-		dice[b] = tp + fp + h->reference ? 2.0 * (double)tp / (double)(tp + fp + h->reference) : 1.0;
+		dice[b] = tp + fp + h->reference
+			? 2.0 * (double)tp / (double)(tp + fp + h->reference)
+			: 1.0;
 	}
 }
 
@@ -100,7 +103,8 @@ static int fit_threshold(const struct vt_dataset *d, int fold, int region)
 	return best_bin(sum);
 }
 
-static void score_baseline(struct vt_region_score *s, const struct vt_patch_file *f, int region, int bin)
+static void score_baseline(struct vt_region_score *s, const struct vt_patch_file *f, int region,
+	int bin)
 {
 	double dice[BINS];
 	struct histogram h;
@@ -114,7 +118,8 @@ static void score_baseline(struct vt_region_score *s, const struct vt_patch_file
 static void spacing_of(double spacing[3], const struct vt_patch_file *f)
 {
 	for (size_t a = 0; a < 3; a++)
-		spacing[a] = vt_json_number(vt_json_at(vt_json_get(f->header, "spacing_mm"), a), 1.0);
+		spacing[a] =
+			vt_json_number(vt_json_at(vt_json_get(f->header, "spacing_mm"), a), 1.0);
 }
 
 static int score_region(struct vt_region_score *s, const struct vt_mask_pair *pair,
@@ -126,8 +131,8 @@ static int score_region(struct vt_region_score *s, const struct vt_mask_pair *pa
 	return vt_lesions(&s->lesions, pair, lesions, err);
 }
 
-static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_opts *o, const int *bins,
-	struct vt_err *err)
+static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_opts *o,
+	const int *bins, struct vt_err *err)
 {
 	const struct vt_patch_file *f = s->file;
 	int dims[3] = { f->d, f->h, f->w };
@@ -142,8 +147,10 @@ static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_op
 			p[v] = s->bits[v] >> k & 1;
 			r[v] = f->regions[v] >> k & 1;
 		}
-		rc = score_region(&s->region[k], &(struct vt_mask_pair){ p, r, dims, spacing, o->tolerance_mm,
-			o->penalty_mm }, &o->lesions, err);
+		rc = score_region(&s->region[k],
+			&(struct vt_mask_pair){ p, r, dims, spacing, o->tolerance_mm,
+				o->penalty_mm },
+			&o->lesions, err);
 		score_baseline(&s->region[k], f, k, bins[k]);
 	}
 	free(p);
@@ -151,7 +158,7 @@ static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_op
 	return rc;
 }
 
-/* --- the network, or several whose probabilities are averaged ----------------------------------------------------- */
+/* --- the network, or several whose probabilities are averaged ------------ */
 
 struct member {
 	struct vt_checkpoint checkpoint;
@@ -161,7 +168,7 @@ struct member {
 
 struct ensemble {
 	struct member *member;
-	struct vt_session **session;     /* theirs */
+	struct vt_session **session; /* theirs */
 	size_t n;
 };
 
@@ -183,10 +190,13 @@ static int member_open(struct member *m, const struct vt_checkpoint *first, cons
 
 	if (rc)
 		return rc;
-	if (m->checkpoint.n_outputs != first->n_outputs || m->checkpoint.softmax != first->softmax ||
-	    m->checkpoint.n_regions != first->n_regions)
-		rc = vt_err_set(err, VT_EDATA, "%s: other regions than the first checkpoint's; an ensemble needs the "
-			"same", dir);
+	if (m->checkpoint.n_outputs != first->n_outputs ||
+		m->checkpoint.softmax != first->softmax ||
+		m->checkpoint.n_regions != first->n_regions)
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: other regions than the first checkpoint's; an ensemble needs the "
+			"same",
+			dir);
 	if (!rc)
 		rc = vt_checkpoint_session(&m->graph, &m->session, &m->checkpoint, dir, o->weights,
 			vt_predict_items(o->device, m->checkpoint.patch), NULL, o->device, err);
@@ -195,13 +205,13 @@ static int member_open(struct member *m, const struct vt_checkpoint *first, cons
 	return rc;
 }
 
-static int ensemble_open(struct ensemble *e, const struct vt_checkpoint *first, const struct vt_strs *dirs,
-	const struct vt_evaluate_opts *o,
-	struct vt_err *err)
+static int ensemble_open(struct ensemble *e, const struct vt_checkpoint *first,
+	const struct vt_strs *dirs, const struct vt_evaluate_opts *o, struct vt_err *err)
 {
 	int rc = 0;
 
-	*e = (struct ensemble){ vt_xcalloc(dirs->n, sizeof(*e->member)), vt_xcalloc(dirs->n, sizeof(*e->session)), 0 };
+	*e = (struct ensemble){ vt_xcalloc(dirs->n, sizeof(*e->member)),
+		vt_xcalloc(dirs->n, sizeof(*e->session)), 0 };
 	for (size_t i = 0; !rc && i < dirs->n; i++) {
 		rc = member_open(&e->member[i], first, dirs->v[i], o, err);
 		e->session[i] = e->member[i].session;
@@ -212,15 +222,16 @@ static int ensemble_open(struct ensemble *e, const struct vt_checkpoint *first, 
 	return rc;
 }
 
-/* Starts on a subject; it is noted if windows are joined on the host for want of room on the device. */
+/* Starts on a subject; it is noted if windows are joined on the host for want of room on the
+ * device. */
 static int begin(struct vt_prediction **p, const struct ensemble *e, const struct vt_patch_file *f,
 	const struct vt_evaluate_opts *o, struct vt_json *on_host, struct vt_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < e->n; i++)
-		rc = vt_checkpoint_check_channels(&e->member[i].checkpoint, vt_json_get(f->header, "channels"),
-			f->subject, err);
+		rc = vt_checkpoint_check_channels(&e->member[i].checkpoint,
+			vt_json_get(f->header, "channels"), f->subject, err);
 	if (!rc)
 		rc = vt_predict_begin(p, e->session, e->n, e->member[0].checkpoint.softmax, f,
 			&(struct vt_predict_opts){ o->overlap, o->flips }, err);
@@ -229,25 +240,27 @@ static int begin(struct vt_prediction **p, const struct ensemble *e, const struc
 	return rc;
 }
 
-static int score_subject(struct vt_subject_score *s, const struct vt_evaluate_opts *o, const int *bins,
-	struct vt_err *err)
+static int score_subject(struct vt_subject_score *s, const struct vt_evaluate_opts *o,
+	const int *bins, struct vt_err *err)
 {
 	int rc = score_regions(s, o, bins, err);
 
-	vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", s->file->subject, s->region[0].overlap.dice,
-		s->region[0].surface.hd95);
+	vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", s->file->subject,
+		s->region[0].overlap.dice, s->region[0].surface.hd95);
 	return rc;
 }
 
 static bool chosen(const struct vt_patch_file *f, enum vt_which which, int fold)
 {
-	return f->labelled && (which == VT_WHICH_ALL ||
-		(which == VT_WHICH_TEST ? f->test : !f->test && f->fold == fold));
+	return f->labelled &&
+		(which == VT_WHICH_ALL ||
+			(which == VT_WHICH_TEST ? f->test : !f->test && f->fold == fold));
 }
 
 /* A device works on the next subject while this one is scored. */
-static int score_all(struct vt_evaluation *e, const struct ensemble *nets, const struct vt_dataset *d,
-	const struct vt_evaluate_opts *o, const int *bins, int fold, struct vt_err *err)
+static int score_all(struct vt_evaluation *e, const struct ensemble *nets,
+	const struct vt_dataset *d, const struct vt_evaluate_opts *o, const int *bins, int fold,
+	struct vt_err *err)
 {
 	const struct vt_patch_file **list = vt_xcalloc(d->n + 1, sizeof(*list));
 	struct vt_prediction *p = NULL;
@@ -274,13 +287,17 @@ static int score_all(struct vt_evaluation *e, const struct ensemble *nets, const
 	}
 	vt_predict_free(p);
 	free(list);
-	return rc ? rc : n ? 0 : vt_err_set(err, VT_EDATA,
-		"none of the %zu subjects is labelled and chosen; give --subjects all, or commit test subjects", d->n);
+	return rc   ? rc
+		: n ? 0
+		    : vt_err_set(err, VT_EDATA,
+			      "none of the %zu subjects is labelled and chosen; give --subjects "
+			      "all, or commit test subjects",
+			      d->n);
 }
 
-int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const struct vt_strs *dirs,
-	const struct vt_dataset *d,
-	const struct vt_evaluate_opts *o, struct vt_err *err)
+int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c,
+	const struct vt_strs *dirs, const struct vt_dataset *d, const struct vt_evaluate_opts *o,
+	struct vt_err *err)
 {
 	struct vt_evaluation e = { .checkpoint = c };
 	struct ensemble nets;
@@ -318,5 +335,6 @@ void vt_evaluation_release(struct vt_evaluation *e)
 
 const char *vt_evaluation_region(const struct vt_evaluation *e, int r)
 {
-	return vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "regions"), (size_t)r), "?");
+	return vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "regions"), (size_t)r),
+		"?");
 }

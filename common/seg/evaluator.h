@@ -1,10 +1,12 @@
-/* evaluator.h - a checkpoint's scores on subjects, a region at a time, with a threshold's scores beside them.
+/* evaluator.h - a checkpoint's scores on subjects, a region at a time, with a threshold's scores
+ * beside them.
  *
- * Every mean is over all subjects; where a mask is empty the rule of metrics.h applies and is counted by name.
+ * Every mean is over all subjects; where a mask is empty the rule of metrics.h applies and is
+ * counted by name.
  *
- * Baseline: the best single threshold on one normalised channel (the fluid-attenuated one for the first region, the
- * contrast- enhanced one for the others), fitted on the training subjects, and the same with an oracle threshold a
- * subject. */
+ * Baseline: the best single threshold on one normalised channel (the fluid-attenuated one for
+ * the first region, the contrast- enhanced one for the others), fitted on the training subjects,
+ * and the same with an oracle threshold a subject. */
 #ifndef COMMON_SEG_EVALUATOR_H
 #define COMMON_SEG_EVALUATOR_H
 
@@ -24,9 +26,25 @@ struct vt_region_score {
 
 /* The numbers of a region's score that are averaged over subjects. */
 enum vt_score {
-	VT_DICE, VT_IOU, VT_SENSITIVITY, VT_SPECIFICITY, VT_PRECISION, VT_HD95, VT_HD95_POOLED, VT_HD95_SURFEL, VT_HD,
-		VT_ASSD, VT_NSD, VT_NSD_SURFEL,
-	VT_LESION_DICE, VT_LESION_HD95, VT_VOLUME, VT_REFERENCE, VT_VOLUME_DIFFERENCE, VT_BASELINE, VT_ORACLE,
+	VT_DICE,
+	VT_IOU,
+	VT_SENSITIVITY,
+	VT_SPECIFICITY,
+	VT_PRECISION,
+	VT_HD95,
+	VT_HD95_POOLED,
+	VT_HD95_SURFEL,
+	VT_HD,
+	VT_ASSD,
+	VT_NSD,
+	VT_NSD_SURFEL,
+	VT_LESION_DICE,
+	VT_LESION_HD95,
+	VT_VOLUME,
+	VT_REFERENCE,
+	VT_VOLUME_DIFFERENCE,
+	VT_BASELINE,
+	VT_ORACLE,
 	VT_N_SCORES
 };
 
@@ -35,14 +53,15 @@ const char *vt_score_name(enum vt_score k);
 double vt_score_value(const struct vt_region_score *s, enum vt_score k);
 
 struct vt_summary {
-	double mean;             /* over all subjects, penalties included */
-	struct vt_interval ci;   /* 95 % */
-	double found_mean;       /* over the n_found subjects where neither mask is empty; 0 if there are none */
+	double mean;           /* over all subjects, penalties included */
+	struct vt_interval ci; /* 95 % */
+	/* over the n_found subjects where neither mask is empty; 0 if there are none */
+	double found_mean;
 };
 
 struct vt_subject_score {
 	const struct vt_patch_file *file;
-	uint8_t *bits;                   /* predicted regions, [z, y, x] */
+	uint8_t *bits; /* predicted regions, [z, y, x] */
 	struct vt_region_score region[VT_MAX_REGIONS];
 };
 
@@ -51,31 +70,33 @@ struct vt_evaluation {
 	struct vt_subject_score *subject;
 	size_t n;
 	double threshold[VT_MAX_REGIONS];
-	int channel[VT_MAX_REGIONS];     /* of the threshold */
+	int channel[VT_MAX_REGIONS]; /* of the threshold */
 	struct vt_summary summary[VT_MAX_REGIONS][VT_N_SCORES];
 	size_t n_found[VT_MAX_REGIONS];
-	unsigned draws;                  /* of the bootstrap */
-	struct vt_json *on_host;         /* subjects for whose windows the device had no room; the host joined them */
+	unsigned draws; /* of the bootstrap */
+	/* subjects for whose windows the device had no room; the host joined them */
+	struct vt_json *on_host;
 };
 
 enum vt_which { VT_WHICH_TEST = 0, VT_WHICH_VALIDATION, VT_WHICH_ALL };
 
 struct vt_evaluate_opts {
 	enum vt_which which;
-	const char *weights;             /* "best" or "last" */
+	const char *weights; /* "best" or "last" */
 	double overlap, tolerance_mm, penalty_mm;
 	bool flips;
-	struct vt_device *device;        /* NULL: the CPU */
+	struct vt_device *device; /* NULL: the CPU */
 	struct vt_lesion_opts lesions;
-	unsigned draws;                  /* of the bootstrap; 0: no intervals */
+	unsigned draws; /* of the bootstrap; 0: no intervals */
 };
 
-/* The checkpoint in dirs->v[0] is c; with more directories the masks are those of the mean of all their probabilities
- * (a region where it passes one half, or the largest), and all must have the same channels and regions.
- * VT_EDATA if no labelled subject is chosen; the message says how many there are of each kind. */
-int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c, const struct vt_strs *dirs,
-	const struct vt_dataset *d,
-	const struct vt_evaluate_opts *o, struct vt_err *err);
+/* The checkpoint in dirs->v[0] is c; with more directories the masks are those of the mean of
+ * all their probabilities (a region where it passes one half, or the largest), and all must have
+ * the same channels and regions.  VT_EDATA if no labelled subject is chosen; the message says
+ * how many there are of each kind. */
+int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c,
+	const struct vt_strs *dirs, const struct vt_dataset *d, const struct vt_evaluate_opts *o,
+	struct vt_err *err);
 void vt_evaluation_release(struct vt_evaluation *e);
 
 /* Name of region r. */

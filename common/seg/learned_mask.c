@@ -21,20 +21,21 @@ enum normalise { BY_QUANTILES = 1, BY_RANGE };
 struct vt_learned_mask {
 	struct vt_json *json;
 	char *name;
-	size_t size;             /* of the network's cube, voxels a side */
+	size_t size; /* of the network's cube, voxels a side */
 	double mm;
 	int layers, classes;
 	enum normalise normalise;
-	double quantile[2];      /* percent */
+	double quantile[2]; /* percent */
 	struct vt_safetensors weights;
-	struct vt_device *device;        /* NULL: the CPU */
+	struct vt_device *device; /* NULL: the CPU */
 	struct vt_graph *graph;
-	struct vt_session *session;      /* made when first needed, kept for further scans of the same box */
-	int box[3];                      /* z, y, x that the session was made for */
+	/* made when first needed, kept for further scans of the same box */
+	struct vt_session *session;
+	int box[3]; /* z, y, x that the session was made for */
 	struct vt_mask_provider provider;
 };
 
-/* --- model.json --------------------------------------------------------------------------------------------------- */
+/* --- model.json ---------------------------------------------------------- */
 
 static int whole(const struct vt_json *layer, const char *key)
 {
@@ -58,20 +59,25 @@ static int check_layers(const struct vt_json *layers, struct vt_err *err)
 		bool last = i + 1 == layers->n;
 		int want_in = i ? whole(first, "out") : 1;
 
-		if (whole(l, "in") != want_in || whole(l, "kernel") != (last ? 1 : 3) || whole(l, "stride") != 1 ||
-		    whole(l, "dilation") < 1 ||
+		if (whole(l, "in") != want_in || whole(l, "kernel") != (last ? 1 : 3) ||
+			whole(l, "stride") != 1 || whole(l, "dilation") < 1 ||
 			(!last && whole(l, "padding") != whole(l, "dilation")))
-			return vt_err_set(err, VT_EDATA, "/layers/%zu: in %d, kernel %d, stride %d, dilation %d, "
-			"padding %d: want a MeshNet, that is in %d, "
-				"kernel %d, stride 1 and equal padding and dilation", i, whole(l, "in"),
-				whole(l, "kernel"), whole(l, "stride"),
+			return vt_err_set(err, VT_EDATA,
+				"/layers/%zu: in %d, kernel %d, stride %d, dilation %d, "
+				"padding %d: want a MeshNet, that is in %d, "
+				"kernel %d, stride 1 and equal padding and dilation",
+				i, whole(l, "in"), whole(l, "kernel"), whole(l, "stride"),
 				whole(l, "dilation"), whole(l, "padding"), want_in, last ? 1 : 3);
-		if (!last && (whole(l, "out") != whole(first, "out") ||
-		    strcmp(text(l, "activation"), text(first, "activation")) ||
-			strcmp(text(l, "norm"), text(first, "norm")) ||
-			vt_json_true(vt_json_get(l, "bias"), false) != vt_json_true(vt_json_get(first, "bias"), false)))
-			return vt_err_set(err, VT_EDATA, "/layers/%zu: differs from layer 0 in out, norm, activation "
-			"or bias", i);
+		if (!last &&
+			(whole(l, "out") != whole(first, "out") ||
+				strcmp(text(l, "activation"), text(first, "activation")) ||
+				strcmp(text(l, "norm"), text(first, "norm")) ||
+				vt_json_true(vt_json_get(l, "bias"), false) !=
+					vt_json_true(vt_json_get(first, "bias"), false)))
+			return vt_err_set(err, VT_EDATA,
+				"/layers/%zu: differs from layer 0 in out, norm, activation "
+				"or bias",
+				i);
 	}
 	return 0;
 }
@@ -79,31 +85,35 @@ static int check_layers(const struct vt_json *layers, struct vt_err *err)
 static int check_input(struct vt_learned_mask *m, struct vt_err *err)
 {
 	const struct vt_json *spatial = vt_json_pointer(m->json, "/input/spatial"),
-		*mm = vt_json_pointer(m->json, "/input/voxel_mm");
+			     *mm = vt_json_pointer(m->json, "/input/voxel_mm");
 	const struct vt_json *n = vt_json_get(m->json, "normalise");
 
 	m->size = (size_t)vt_json_integer(vt_json_at(spatial, 0), 0);
 	m->mm = vt_json_number(vt_json_at(mm, 0), 0);
 	for (size_t a = 0; a < 3; a++)
 		if (vt_json_integer(vt_json_at(spatial, a), 0) != (int64_t)m->size ||
-		    vt_json_number(vt_json_at(mm, a), 0) != m->mm)
+			vt_json_number(vt_json_at(mm, a), 0) != m->mm)
 			m->size = 0;
 	if (m->size < 16 || m->size > 512 || !(m->mm >= 0.25 && m->mm <= 8))
-		return vt_err_set(err, VT_EDATA, "/input: want `spatial`, three equal sizes from 16 to 512, and "
+		return vt_err_set(err, VT_EDATA,
+			"/input: want `spatial`, three equal sizes from 16 to 512, and "
 			"`voxel_mm`, three equal spacings of 0.25 to 8");
-	m->normalise = !strcmp(text(n, "kind"), "quantile") ? BY_QUANTILES : !strcmp(text(n, "kind"), "minmax")
-		? BY_RANGE : 0;
+	m->normalise = !strcmp(text(n, "kind"), "quantile") ? BY_QUANTILES
+		: !strcmp(text(n, "kind"), "minmax")        ? BY_RANGE
+							    : 0;
 	m->quantile[0] = 100 * vt_json_number(vt_json_get(n, "low"), 0.02);
 	m->quantile[1] = 100 * vt_json_number(vt_json_get(n, "high"), 0.98);
 	if (!m->normalise)
-		return vt_err_set(err, VT_EDATA, "/normalise/kind is \"%s\", want \"quantile\" or \"minmax\"",
+		return vt_err_set(err, VT_EDATA,
+			"/normalise/kind is \"%s\", want \"quantile\" or \"minmax\"",
 			text(n, "kind"));
 	if (!(m->quantile[0] >= 0 && m->quantile[0] < m->quantile[1] && m->quantile[1] <= 100))
-		return vt_err_set(err, VT_EDATA, "/normalise: low and high must be fractions in order");
+		return vt_err_set(err, VT_EDATA,
+			"/normalise: low and high must be fractions in order");
 	return 0;
 }
 
-/* --- network ------------------------------------------------------------------------------------------------------ */
+/* --- network ------------------------------------------------------------- */
 
 static struct vt_json *network_params(const struct vt_json *layers)
 {
@@ -114,13 +124,15 @@ static struct vt_json *network_params(const struct vt_json *layers)
 		vt_json_push(dilations, vt_json_new_int(whole(layers->item[i], "dilation")));
 	vt_json_put_int(j, "channels", whole(first, "out"));
 	vt_json_put(j, "dilations", dilations);
-	vt_json_put_text(j, "norm", strncmp(text(first, "norm"), "instance", 8) ? "none" : "instance");
+	vt_json_put_text(j, "norm",
+		strncmp(text(first, "norm"), "instance", 8) ? "none" : "instance");
 	vt_json_put_text(j, "act", text(first, "activation"));
 	vt_json_put_bool(j, "bias", vt_json_true(vt_json_get(first, "bias"), false));
 	return j;
 }
 
-/* Kernels are stored [kx, ky, kz]; the engine's last axis is the one that is fastest in memory, which is x. */
+/* Kernels are stored [kx, ky, kz]; the engine's last axis is the one that is fastest in memory,
+ * which is x. */
 static void turn_kernel(float *w, size_t n)
 {
 	for (float *k = w; k < w + n; k += 27)
@@ -134,8 +146,10 @@ static void turn_kernel(float *w, size_t n)
 				}
 }
 
-/* Weight "model.<i>.0.weight" or, in the last layer, "model.<i>.weight" from "layers.<i>.weight"; likewise the bias. */
-static int load_weight(struct vt_weight *w, const struct vt_learned_mask *m, int layer, struct vt_err *err)
+/* Weight "model.<i>.0.weight" or, in the last layer, "model.<i>.weight" from
+ * "layers.<i>.weight"; likewise the bias. */
+static int load_weight(struct vt_weight *w, const struct vt_learned_mask *m, int layer,
+	struct vt_err *err)
 {
 	const char *kind = strrchr(w->name, '.');
 	char *name = vt_asprintf("layers.%d%s", layer, kind);
@@ -150,7 +164,11 @@ static int load_weight(struct vt_weight *w, const struct vt_learned_mask *m, int
 static int session_new(struct vt_learned_mask *m, const int box[3], struct vt_err *err)
 {
 	struct vt_json *params = network_params(vt_json_get(m->json, "layers"));
-	struct vt_model_request request = { .name = "meshnet", .params = params, .n = 1, .in_c = 1, .out_c = m->classes,
+	struct vt_model_request request = { .name = "meshnet",
+		.params = params,
+		.n = 1,
+		.in_c = 1,
+		.out_c = m->classes,
 		.patch = { box[0], box[1], box[2] } };
 	int rc;
 
@@ -172,7 +190,7 @@ static int session_new(struct vt_learned_mask *m, const int box[3], struct vt_er
 	return rc;
 }
 
-/* --- open and close ----------------------------------------------------------------------------------------------- */
+/* --- open and close ------------------------------------------------------ */
 
 static int provide(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g,
 	struct vt_err *err);
@@ -189,7 +207,8 @@ static int read_model(struct vt_learned_mask *m, const char *dir, struct vt_err 
 		m->layers = rc ? 0 : (int)layers->n;
 		m->classes = rc ? 0 : whole(layers->item[layers->n - 1], "out");
 		if (!rc && (m->classes < 2 || m->classes > 255))
-			rc = vt_err_set(err, VT_EDATA, "/layers/%d/out is %d classes, want 2 to 255", m->layers - 1,
+			rc = vt_err_set(err, VT_EDATA,
+				"/layers/%d/out is %d classes, want 2 to 255", m->layers - 1,
 				m->classes);
 		if (rc)
 			vt_err_prefix(err, "%s", path);
@@ -198,7 +217,8 @@ static int read_model(struct vt_learned_mask *m, const char *dir, struct vt_err 
 	return rc;
 }
 
-int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct vt_device *device, struct vt_err *err)
+int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct vt_device *device,
+	struct vt_err *err)
 {
 	struct vt_learned_mask *m = vt_xcalloc(1, sizeof(*m));
 	char *path = vt_path_join(dir, "model.safetensors");
@@ -236,10 +256,11 @@ const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *
 	return &m->provider;
 }
 
-/* --- labels ------------------------------------------------------------------------------------------------------- */
+/* --- labels -------------------------------------------------------------- */
 
 /* Low and high of the whole volume to 0 and 1; what lies beyond is clipped. */
-static int normalised(float *out, const struct vt_learned_mask *m, const float *voxels, size_t n, struct vt_err *err)
+static int normalised(float *out, const struct vt_learned_mask *m, const float *voxels, size_t n,
+	struct vt_err *err)
 {
 	double range[2];
 	struct vt_moments moments;
@@ -254,8 +275,8 @@ static int normalised(float *out, const struct vt_learned_mask *m, const float *
 		range[1] = moments.max;
 	}
 	if (!(range[1] > range[0]))
-		return vt_err_set(err, VT_EDATA, "the scan is constant (%g) where the network looks for contrast",
-			range[0]);
+		return vt_err_set(err, VT_EDATA,
+			"the scan is constant (%g) where the network looks for contrast", range[0]);
 	for (size_t i = 0; i < n; i++) {
 		double v = ((double)voxels[i] - range[0]) / (range[1] - range[0]);
 
@@ -279,19 +300,23 @@ static void largest_class(unsigned char *labels, const float *logits, size_t n, 
 	}
 }
 
-/* The box as one window where the network is, so that only the labels come back; *done is false where the device has no
- * room for it. */
-static int classify_there(struct vt_learned_mask *m, unsigned char *labels, const float *x, bool *done,
-	struct vt_err *err)
+/* The box as one window where the network is, so that only the labels come back; *done is false
+ * where the device has no room for it. */
+static int classify_there(struct vt_learned_mask *m, unsigned char *labels, const float *x,
+	bool *done, struct vt_err *err)
 {
 	const struct vt_volume_ref volume = { x, false, NULL, 1, m->box[0], m->box[1], m->box[2] };
 	const int at[1] = { 0 }, most = m->box[0] > m->box[1] ? m->box[0] : m->box[1],
-		longest = m->box[2] > most ? m->box[2] : most;
+		  longest = m->box[2] > most ? m->box[2] : most;
 	struct vt_remote_volume *v = NULL;
 	float *one = vt_xmalloc((size_t)longest * sizeof(*one));
-	const struct vt_windows window = { .count = { 1, 1, 1 }, .flips = 1, .at = { at, at, at },
-		.factor = { one, one, one }, .least = 0 };
-	int rc = vt_remote_volume_new(&v, vt_session_remote(m->session), &volume, m->classes, VT_JOIN_LOGITS, err);
+	const struct vt_windows window = { .count = { 1, 1, 1 },
+		.flips = 1,
+		.at = { at, at, at },
+		.factor = { one, one, one },
+		.least = 0 };
+	int rc = vt_remote_volume_new(&v, vt_session_remote(m->session), &volume, m->classes,
+		VT_JOIN_LOGITS, err);
 
 	for (int i = 0; i < longest; i++)
 		one[i] = 1;
@@ -305,7 +330,8 @@ static int classify_there(struct vt_learned_mask *m, unsigned char *labels, cons
 	return rc;
 }
 
-static int classify_here(struct vt_learned_mask *m, unsigned char *labels, const float *x, size_t n, struct vt_err *err)
+static int classify_here(struct vt_learned_mask *m, unsigned char *labels, const float *x, size_t n,
+	struct vt_err *err)
 {
 	float *logits = vt_voxels_alloc(n * (size_t)m->classes * sizeof(*logits));
 
@@ -322,8 +348,8 @@ static int classify_here(struct vt_learned_mask *m, unsigned char *labels, const
 }
 
 /* Classes of normalised values x on a box of the network's voxels. */
-static int classify(struct vt_learned_mask *m, unsigned char *labels, const float *x, const int box[3],
-	struct vt_err *err)
+static int classify(struct vt_learned_mask *m, unsigned char *labels, const float *x,
+	const int box[3], struct vt_err *err)
 {
 	size_t n = (size_t)box[0] * (size_t)box[1] * (size_t)box[2];
 	bool done = false;
@@ -336,7 +362,8 @@ static int classify(struct vt_learned_mask *m, unsigned char *labels, const floa
 	return rc || done ? rc : classify_here(m, labels, x, n, err);
 }
 
-int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, const float *voxels, struct vt_err *err)
+int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, const float *voxels,
+	struct vt_err *err)
 {
 	const int box[3] = { (int)m->size, (int)m->size, (int)m->size };
 	size_t n = m->size * m->size * m->size;
@@ -352,11 +379,12 @@ int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, con
 	return rc;
 }
 
-/* --- a head scan -------------------------------------------------------------------------------------------------- */
+/* --- a head scan --------------------------------------------------------- */
 
-/* The network's cube around the scan's centre, axes to the left, foot and front.  Where the scan is taller than the
- * cube, their tops meet: the brain is up there, a neck is what is left out. */
-static void network_grid(struct vt_geometry *out, const struct vt_geometry *scan, size_t size, double mm)
+/* The network's cube around the scan's centre, axes to the left, foot and front.  Where the scan
+ * is taller than the cube, their tops meet: the brain is up there, a neck is what is left out. */
+static void network_grid(struct vt_geometry *out, const struct vt_geometry *scan, size_t size,
+	double mm)
 {
 	/* row: R, A, S; column: voxel axis */
 	static const double axes[3][3] = { { -1, 0, 0 }, { 0, 0, 1 }, { 0, -1, 0 } };
@@ -386,7 +414,8 @@ static void network_grid(struct vt_geometry *out, const struct vt_geometry *scan
 	vt_geometry_set_affine(out, affine);
 }
 
-/* Box of the head in the cube: the largest piece brighter than a tenth of the range, a margin around it. */
+/* Box of the head in the cube: the largest piece brighter than a tenth of the range, a margin
+ * around it. */
 static int head_box(size_t lo[3], int box[3], const float *x, size_t size, struct vt_err *err)
 {
 	enum { MARGIN = 16, MULTIPLE = 8 };
@@ -417,18 +446,22 @@ static int head_box(size_t lo[3], int box[3], const float *x, size_t size, struc
 }
 
 /* 1 where the network says brain, inside the head's box; 0 elsewhere. */
-static int label_head(struct vt_learned_mask *m, unsigned char *labels, const float *on_grid, struct vt_err *err)
+static int label_head(struct vt_learned_mask *m, unsigned char *labels, const float *on_grid,
+	struct vt_err *err)
 {
 	size_t n = m->size * m->size * m->size, lo[3], at = 0;
 	float *x = vt_voxels_alloc(2 * n * sizeof(*x));
 	unsigned char *part = vt_voxels_alloc(n);
-	int box[3], rc = !x || !part ? vt_err_nomem(err, 2 * n * sizeof(*x)) : normalised(x, m, on_grid, n, err);
+	int box[3],
+		rc = !x || !part ? vt_err_nomem(err, 2 * n * sizeof(*x))
+				 : normalised(x, m, on_grid, n, err);
 
 	if (!rc)
 		rc = head_box(lo, box, x, m->size, err);
 	for (size_t z = 0; !rc && z < (size_t)box[0]; z++)
 		for (size_t y = 0; y < (size_t)box[1]; y++, at += (size_t)box[2])
-			memcpy(x + n + at, x + ((z + lo[2]) * m->size + y + lo[1]) * m->size + lo[0],
+			memcpy(x + n + at,
+				x + ((z + lo[2]) * m->size + y + lo[1]) * m->size + lo[0],
 				(size_t)box[2] * sizeof(*x));
 	if (!rc)
 		rc = classify(m, part, x + n, box, err);
@@ -437,13 +470,15 @@ static int label_head(struct vt_learned_mask *m, unsigned char *labels, const fl
 	for (size_t z = 0; !rc && z < (size_t)box[0]; z++)
 		for (size_t y = 0; y < (size_t)box[1]; y++)
 			for (size_t i = 0; i < (size_t)box[2]; i++)
-				labels[((z + lo[2]) * m->size + y + lo[1]) * m->size + lo[0] + i] = part[at++] != 0;
+				labels[((z + lo[2]) * m->size + y + lo[1]) * m->size + lo[0] + i] =
+					part[at++] != 0;
 	free(x);
 	free(part);
 	return rc;
 }
 
-static int provide(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g, struct vt_err *err)
+static int provide(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g,
+	struct vt_err *err)
 {
 	struct vt_learned_mask *m = ctx;
 	struct vt_geometry grid;
@@ -460,7 +495,8 @@ static int provide(void *ctx, unsigned char *mask, const float *voxels, const st
 	if (!rc)
 		rc = label_head(m, labels, on_grid, err);
 	if (!rc)
-		rc = vt_mask_largest(labels, grid.dim, VT_CONNECT_6, err) ? err->code
+		rc = vt_mask_largest(labels, grid.dim, VT_CONNECT_6, err)
+			? err->code
 			: vt_mask_fill_holes(labels, grid.dim, err);
 	if (!rc)
 		rc = vt_resample_labels(mask, g, labels, &grid, 0, err);

@@ -32,8 +32,8 @@ static int wrong(const char *origin, const char *pointer, const char *what, stru
 	return vt_err_set(err, VT_EDATA, "%s: %s: %s", origin, pointer, what);
 }
 
-static int known_keys(const struct vt_json *j, const char *keys, const char *origin, const char *pointer,
-	struct vt_err *err)
+static int known_keys(const struct vt_json *j, const char *keys, const char *origin,
+	const char *pointer, struct vt_err *err)
 {
 	for (size_t i = 0; j && i < j->n; i++) {
 		char *word = vt_asprintf(" %s ", j->key[i]);
@@ -41,28 +41,31 @@ static int known_keys(const struct vt_json *j, const char *keys, const char *ori
 
 		free(word);
 		if (!known)
-			return vt_err_set(err, VT_EDATA, "%s: %s/%s: unknown key; there are%s", origin, pointer,
-				j->key[i], keys);
+			return vt_err_set(err, VT_EDATA, "%s: %s/%s: unknown key; there are%s",
+				origin, pointer, j->key[i], keys);
 	}
 	return 0;
 }
 
-static int read_patterns(struct vt_strs *out, const struct vt_json *files, const char *origin, const char *pointer,
-	struct vt_err *err)
+static int read_patterns(struct vt_strs *out, const struct vt_json *files, const char *origin,
+	const char *pointer, struct vt_err *err)
 {
 	if (!files || files->type != VT_JSON_ARRAY || !files->n)
-		return wrong(origin, pointer, "must be a list of patterns such as \"{subject}/t1.nii.gz\"", err);
+		return wrong(origin, pointer,
+			"must be a list of patterns such as \"{subject}/t1.nii.gz\"", err);
 	for (size_t i = 0; i < files->n; i++) {
 		const char *p = vt_json_text(files->item[i], "");
 
 		if (!strstr(p, place) || p[0] == '/' || strstr(p, ".."))
-			return wrong(origin, pointer, "each pattern is a relative path that holds {subject}", err);
+			return wrong(origin, pointer,
+				"each pattern is a relative path that holds {subject}", err);
 		vt_strs_add(out, p);
 	}
 	return 0;
 }
 
-static int read_channels(struct vt_manifest *m, const struct vt_json *j, const char *origin, struct vt_err *err)
+static int read_channels(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+	struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(j, "channels");
 
@@ -71,8 +74,8 @@ static int read_channels(struct vt_manifest *m, const struct vt_json *j, const c
 	for (size_t i = 0; i < list->n; i++) {
 		const char *role = vt_json_text(vt_json_get(list->item[i], "role"), "");
 		char *pointer = vt_asprintf("/channels/%zu", i);
-		int64_t frame = vt_json_integer(vt_json_get(list->item[i], "frame"), vt_json_get(list->item[i], "frame")
-			? -2 : -1);
+		int64_t frame = vt_json_integer(vt_json_get(list->item[i], "frame"),
+			vt_json_get(list->item[i], "frame") ? -2 : -1);
 		int rc = known_keys(list->item[i], " role files frame ", origin, pointer, err);
 
 		if (!rc && (!*role || !vt_path_is_portable(role) || strchr(role, '/')))
@@ -81,12 +84,13 @@ static int read_channels(struct vt_manifest *m, const struct vt_json *j, const c
 			if (!strcmp(m->channel[k].role, role))
 				rc = wrong(origin, pointer, "this role stands twice", err);
 		if (!rc && (frame < -1 || frame > 32767))
-			rc = wrong(origin, pointer, "\"frame\" is the volume's number in a 4-D file, from 0", err);
+			rc = wrong(origin, pointer,
+				"\"frame\" is the volume's number in a 4-D file, from 0", err);
 		if (!rc) {
 			m->channel[m->n_channels].role = vt_xstrdup(role);
 			m->channel[m->n_channels].frame = (int)frame;
-			rc = read_patterns(&m->channel[m->n_channels++].files, vt_json_get(list->item[i], "files"),
-				origin, pointer, err);
+			rc = read_patterns(&m->channel[m->n_channels++].files,
+				vt_json_get(list->item[i], "files"), origin, pointer, err);
 		}
 		free(pointer);
 		if (rc)
@@ -95,9 +99,11 @@ static int read_channels(struct vt_manifest *m, const struct vt_json *j, const c
 	return 0;
 }
 
-static int read_labels(struct vt_manifest *m, const struct vt_json *j, const char *origin, struct vt_err *err)
+static int read_labels(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+	struct vt_err *err)
 {
-	const struct vt_json *files = vt_json_pointer(j, "/label/files"), *values = vt_json_pointer(j, "/label/values");
+	const struct vt_json *files = vt_json_pointer(j, "/label/files"),
+			     *values = vt_json_pointer(j, "/label/values");
 
 	if (!vt_json_get(j, "label"))
 		return 0;
@@ -109,7 +115,8 @@ static int read_labels(struct vt_manifest *m, const struct vt_json *j, const cha
 		long v = strtol(values->key[i], &end, 10);
 
 		if (*end || v < 0 || v >= VT_MAX_LABELS || values->item[i]->type != VT_JSON_STRING)
-			return wrong(origin, "/label/values", "maps whole numbers from 0 to 255 to names", err);
+			return wrong(origin, "/label/values",
+				"maps whole numbers from 0 to 255 to names", err);
 		m->label[v] = vt_xstrdup(values->item[i]->string);
 	}
 	if (!m->label[0])
@@ -117,7 +124,8 @@ static int read_labels(struct vt_manifest *m, const struct vt_json *j, const cha
 	return 0;
 }
 
-static int read_mask(struct vt_manifest *m, const struct vt_json *j, const char *origin, struct vt_err *err)
+static int read_mask(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+	struct vt_err *err)
 {
 	const struct vt_json *mask = vt_json_get(j, "mask");
 
@@ -126,35 +134,43 @@ static int read_mask(struct vt_manifest *m, const struct vt_json *j, const char 
 	m->mask_required = vt_json_true(vt_json_get(mask, "required"), true);
 	if (known_keys(mask, " files required ", origin, "/mask", err))
 		return err->code;
-	return read_patterns(&m->mask_files, vt_json_get(mask, "files"), origin, "/mask/files", err);
+	return read_patterns(&m->mask_files, vt_json_get(mask, "files"), origin, "/mask/files",
+		err);
 }
 
-static int read_regions(struct vt_manifest *m, const struct vt_json *j, const char *origin, struct vt_err *err)
+static int read_regions(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+	struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(j, "regions");
 
-	if (m->label_files.n && (!list || list->type != VT_JSON_ARRAY || !list->n || list->n > VT_MAX_REGIONS))
-		return wrong(origin, "/regions", "must be a list of 1 to 8 regions {\"name\", \"values\"}", err);
+	if (m->label_files.n &&
+		(!list || list->type != VT_JSON_ARRAY || !list->n || list->n > VT_MAX_REGIONS))
+		return wrong(origin, "/regions",
+			"must be a list of 1 to 8 regions {\"name\", \"values\"}", err);
 	for (size_t i = 0; list && i < list->n; i++) {
 		struct vt_region *r = &m->region[m->n_regions++];
 		const struct vt_json *values = vt_json_get(list->item[i], "values");
 
 		r->name = vt_xstrdup(vt_json_text(vt_json_get(list->item[i], "name"), ""));
 		if (!*r->name || !values || !values->n)
-			return wrong(origin, "/regions", "each region has a \"name\" and a list of \"values\"", err);
+			return wrong(origin, "/regions",
+				"each region has a \"name\" and a list of \"values\"", err);
 		for (size_t k = 0; k < values->n; k++) {
 			int64_t v = vt_json_integer(values->item[k], -1);
 
 			if (v <= 0 || v >= VT_MAX_LABELS || !m->label[v])
-				return vt_err_set(err, VT_EDATA, "%s: /regions/%zu/values/%zu: %lld is not a value of "
-					"/label/values", origin, i, k, (long long)v);
+				return vt_err_set(err, VT_EDATA,
+					"%s: /regions/%zu/values/%zu: %lld is not a value of "
+					"/label/values",
+					origin, i, k, (long long)v);
 			r->has[v] = true;
 		}
 	}
 	return 0;
 }
 
-static int read_split(struct vt_manifest *m, const struct vt_json *j, const char *origin, struct vt_err *err)
+static int read_split(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+	struct vt_err *err)
 {
 	const struct vt_json *s = vt_json_get(j, "split");
 
@@ -164,15 +180,18 @@ static int read_split(struct vt_manifest *m, const struct vt_json *j, const char
 	m->test = vt_json_number(vt_json_get(s, "test"), 0.2);
 	m->folds = (int)vt_json_integer(vt_json_get(s, "folds"), 5);
 	if (m->test < 0 || m->test > 0.9 || m->folds < 2 || m->folds > 20)
-		return wrong(origin, "/split", "test lies from 0 to 0.9 and folds from 2 to 20", err);
+		return wrong(origin, "/split", "test lies from 0 to 0.9 and folds from 2 to 20",
+			err);
 	return 0;
 }
 
-int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const char *origin, struct vt_err *err)
+int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const char *origin,
+	struct vt_err *err)
 {
 	struct vt_manifest *m = vt_xcalloc(1, sizeof(*m));
-	int rc = known_keys(j, " format name description source channels mask label regions spacing_mm split ", origin,
-		"", err);
+	int rc = known_keys(j,
+		" format name description source channels mask label regions spacing_mm split ",
+		origin, "", err);
 
 	m->name = vt_xstrdup(vt_json_text(vt_json_get(j, "name"), ""));
 	m->json = vt_json_copy(j);
@@ -208,7 +227,7 @@ int vt_manifest_read(struct vt_manifest **out, const char *path, struct vt_err *
 	return rc;
 }
 
-/* --- files -------------------------------------------------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------- */
 
 static char *fill(const char *pattern, const char *subject)
 {
@@ -223,8 +242,10 @@ static char *fill(const char *pattern, const char *subject)
 	return vt_buf_detach(&b);
 }
 
-/* Adds the subjects that pattern finds: what fills {subject} in the first path element that holds it. */
-static int scan_pattern(struct vt_strs *ids, const char *root, const char *pattern, struct vt_err *err)
+/* Adds the subjects that pattern finds: what fills {subject} in the first path element that
+ * holds it. */
+static int scan_pattern(struct vt_strs *ids, const char *root, const char *pattern,
+	struct vt_err *err)
 {
 	const char *at = strstr(pattern, place), *begin = at, *tail = at + sizeof(place) - 1;
 	size_t tail_len = strcspn(tail, "/");
@@ -241,15 +262,18 @@ static int scan_pattern(struct vt_strs *ids, const char *root, const char *patte
 		size_t n = strlen(names.v[i]), before = (size_t)(at - begin);
 		char *id, *path, *full, *own;
 
-		if (names.v[i][0] == '.' || n <= before + tail_len || strncmp(names.v[i], begin, before) ||
+		if (names.v[i][0] == '.' || n <= before + tail_len ||
+			strncmp(names.v[i], begin, before) ||
 			strncmp(names.v[i] + n - tail_len, tail, tail_len))
 			continue;
 		id = vt_xstrndup(names.v[i] + before, n - before - tail_len);
 		path = fill(pattern, id);
 		full = vt_path_join(root, path);
 		own = vt_path_join(dir, names.v[i]);
-		/* A plain file beside the subjects' directories (a README, a table) is no subject. */
-		if (tail[tail_len] == '/' ? vt_fs_is_dir(own) && strcmp(id, "quarantine") : vt_fs_exists(full))
+		/* A plain file beside the subjects' directories (a README, a table) is no
+		 * subject. */
+		if (tail[tail_len] == '/' ? vt_fs_is_dir(own) && strcmp(id, "quarantine")
+					  : vt_fs_exists(full))
 			vt_strs_add(ids, id);
 		free(own);
 		free(full);
@@ -262,24 +286,28 @@ static int scan_pattern(struct vt_strs *ids, const char *root, const char *patte
 	return rc;
 }
 
-/* A file that lies beside the subjects comes alone where every entry is a datum: bad input, which a pipeline passes
- * over. */
+/* A file that lies beside the subjects comes alone where every entry is a datum: bad input,
+ * which a pipeline passes over. */
 static int no_subject(const struct vt_manifest *m, const char *root, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_list(&names, root, err);
 
 	if (!rc && names.n)
-		rc = vt_err_set(err, VT_EDATA, "%s: no subject matches %s of manifest %s; it holds %s%s", root,
-			m->channel[0].files.v[0], m->name, names.v[0], names.n > 1 ? " and more" : "");
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: no subject matches %s of manifest %s; it holds %s%s", root,
+			m->channel[0].files.v[0], m->name, names.v[0],
+			names.n > 1 ? " and more" : "");
 	else if (!rc)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: is empty; %s of manifest %s would be a subject", root,
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: is empty; %s of manifest %s would be a subject", root,
 			m->channel[0].files.v[0], m->name);
 	vt_strs_release(&names);
 	return rc;
 }
 
-int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root, struct vt_err *err)
+int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+	struct vt_err *err)
 {
 	size_t kept = 0;
 	int rc = 0;
@@ -297,9 +325,8 @@ int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const
 	return rc || ids->n ? rc : no_subject(m, root, err);
 }
 
-static int find(char **path, const struct vt_strs *patterns, const char *root, const char *subject, const char *what,
-	const char *manifest,
-	struct vt_err *err)
+static int find(char **path, const struct vt_strs *patterns, const char *root, const char *subject,
+	const char *what, const char *manifest, struct vt_err *err)
 {
 	for (size_t i = 0; i < patterns->n; i++) {
 		char *rel = fill(patterns->v[i], subject), *full = vt_path_join(root, rel);
@@ -311,7 +338,8 @@ static int find(char **path, const struct vt_strs *patterns, const char *root, c
 		}
 		free(full);
 	}
-	return vt_err_set(err, VT_ENOINPUT, "subject %s: no %s: %s does not exist below %s; add the file or correct "
+	return vt_err_set(err, VT_ENOINPUT,
+		"subject %s: no %s: %s does not exist below %s; add the file or correct "
 		"its pattern in manifest %s",
 		subject, what, patterns->v[0], root, manifest);
 }
@@ -338,21 +366,23 @@ static bool names_role(const char *path, const char *role)
 }
 
 /* In a file of several channels the name says nothing of one. */
-static int check_name(const struct vt_manifest *m, const char *path, const char *subject, int channel,
-	struct vt_err *err)
+static int check_name(const struct vt_manifest *m, const char *path, const char *subject,
+	int channel, struct vt_err *err)
 {
 	const struct vt_channel *c = &m->channel[channel];
 
 	for (int i = 0; i < m->n_channels && c->frame < 0; i++)
-		if (i != channel && names_role(path, m->channel[i].role) && !names_role(path, c->role))
-			return vt_err_set(err, VT_EDATA, "subject %s: manifest %s takes %s as %s, but its name says "
+		if (i != channel && names_role(path, m->channel[i].role) &&
+			!names_role(path, c->role))
+			return vt_err_set(err, VT_EDATA,
+				"subject %s: manifest %s takes %s as %s, but its name says "
 				"%s; correct the order of the channels",
 				subject, m->name, path, c->role, m->channel[i].role);
 	return 0;
 }
 
-static int check_twice(const struct vt_manifest *m, const char *root, const char *path, const char *subject,
-	int channel, struct vt_err *err)
+static int check_twice(const struct vt_manifest *m, const char *root, const char *path,
+	const char *subject, int channel, struct vt_err *err)
 {
 	for (int i = 0; i < channel; i++) {
 		struct vt_err unseen = VT_ERR_INIT;
@@ -363,15 +393,17 @@ static int check_twice(const struct vt_manifest *m, const char *root, const char
 
 		free(other);
 		if (same)
-			return vt_err_set(err, VT_EDATA, "subject %s: manifest %s takes %s as %s and as %s; give each "
+			return vt_err_set(err, VT_EDATA,
+				"subject %s: manifest %s takes %s as %s and as %s; give each "
 				"channel its own file or \"frame\"",
-				subject, m->name, path, m->channel[i].role, m->channel[channel].role);
+				subject, m->name, path, m->channel[i].role,
+				m->channel[channel].role);
 	}
 	return 0;
 }
 
-int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root, const char *subject, int channel,
-	struct vt_err *err)
+int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root,
+	const char *subject, int channel, struct vt_err *err)
 {
 	const struct vt_channel *c = &m->channel[channel];
 	char *what = vt_asprintf("%s scan", c->role);
@@ -389,8 +421,8 @@ int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *ro
 	return rc;
 }
 
-int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root, const char *subject,
-	struct vt_err *err)
+int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root,
+	const char *subject, struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
 	int rc;
@@ -404,15 +436,15 @@ int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root,
 	return rc && m->mask_required ? rc : 0;
 }
 
-int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root, const char *subject,
-	struct vt_err *err)
+int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root,
+	const char *subject, struct vt_err *err)
 {
 	if (!m->label_files.n)
 		return vt_err_set(err, VT_ENOINPUT, "manifest %s names no label files", m->name);
 	return find(path, &m->label_files, root, subject, "label map", m->name, err);
 }
 
-/* --- labels ------------------------------------------------------------------------------------------------------- */
+/* --- labels -------------------------------------------------------------- */
 
 static unsigned bits_of(const struct vt_manifest *m, int value)
 {
@@ -423,8 +455,8 @@ static unsigned bits_of(const struct vt_manifest *m, int value)
 	return bits;
 }
 
-int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigned char *labels, size_t n,
-	struct vt_err *err)
+int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigned char *labels,
+	size_t n, struct vt_err *err)
 {
 	uint8_t bits[VT_MAX_LABELS];
 
@@ -432,7 +464,8 @@ int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigne
 		bits[v] = (uint8_t)bits_of(m, v);
 	for (size_t i = 0; i < n; i++) {
 		if (!m->label[labels[i]])
-			return vt_err_set(err, VT_EDATA, "label value %u at voxel %zu is not in /label/values of "
+			return vt_err_set(err, VT_EDATA,
+				"label value %u at voxel %zu is not in /label/values of "
 				"manifest %s; add it there with its meaning",
 				labels[i], i, m->name);
 		out[i] = bits[labels[i]];

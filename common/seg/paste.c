@@ -6,8 +6,8 @@
 #include "common/image/volume.h"
 
 /* The box's rows at their place in the prepared grid; what was padding is left out. */
-static void put_box(uint8_t *work, const size_t dim[3], const uint8_t *bits, const struct vt_patch_file *f,
-	const uint8_t value[256])
+static void put_box(uint8_t *work, const size_t dim[3], const uint8_t *bits,
+	const struct vt_patch_file *f, const uint8_t value[256])
 {
 	const struct vt_json *at = vt_json_get(f->header, "box");
 	long lo[3], n[3] = { f->d, f->h, f->w };
@@ -27,8 +27,8 @@ static void put_box(uint8_t *work, const size_t dim[3], const uint8_t *bits, con
 		}
 }
 
-int vt_paste_labels(const char *path, const uint8_t *bits, const struct vt_patch_file *f, const struct vt_manifest *m,
-	struct vt_err *err)
+int vt_paste_labels(const char *path, const uint8_t *bits, const struct vt_patch_file *f,
+	const struct vt_manifest *m, struct vt_err *err)
 {
 	struct vt_placement p;
 	uint8_t value[256] = { 0 }, *work, *native;

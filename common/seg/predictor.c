@@ -15,8 +15,8 @@ static const float least_weight = 1e-3f;
 struct windows {
 	int n, at[3][MOST_WINDOWS], count[3];
 	int patch[3], dim[3];
-	float *factor[3];        /* of a voxel's weight, by its position in the patch */
-	int flips;               /* mirrorings of each: 1 or 8 */
+	float *factor[3]; /* of a voxel's weight, by its position in the patch */
+	int flips;        /* mirrorings of each: 1 or 8 */
 };
 
 struct vt_prediction {
@@ -26,8 +26,8 @@ struct vt_prediction {
 	int outputs;
 	bool softmax;
 	struct vt_predict_opts how;
-	struct vt_remote_volume *there;  /* on the device; NULL: `values` is here */
-	float *values;                   /* [outputs, z, y, x] */
+	struct vt_remote_volume *there; /* on the device; NULL: `values` is here */
+	float *values;                  /* [outputs, z, y, x] */
 };
 
 int vt_predict_items(const struct vt_device *d, const int patch[3])
@@ -38,12 +38,13 @@ int vt_predict_items(const struct vt_device *d, const int patch[3])
 	return !d || items < 1 ? 1 : items > MOST_ITEMS ? MOST_ITEMS : items;
 }
 
-/* --- where windows lie and how much they count ------------------------------------------------------------------- */
+/* --- where windows lie and how much they count --------------------------- */
 
 static int place_windows(struct windows *w, double overlap, struct vt_err *err)
 {
 	for (int a = 0; a < 3; a++) {
-		int step = (int)((double)w->patch[a] * (1 - overlap)), room = w->dim[a] - w->patch[a];
+		int step = (int)((double)w->patch[a] * (1 - overlap)),
+		    room = w->dim[a] - w->patch[a];
 
 		step = step < 1 ? 1 : step;
 		w->count[a] = 0;
@@ -53,8 +54,8 @@ static int place_windows(struct windows *w, double overlap, struct vt_err *err)
 		}
 		if (room / step + 2 > MOST_WINDOWS)
 			return vt_err_set(err, VT_EUSAGE,
-				"overlap %g makes more than %d windows on an axis of %d voxels", overlap, MOST_WINDOWS,
-				w->dim[a]);
+				"overlap %g makes more than %d windows on an axis of %d voxels",
+				overlap, MOST_WINDOWS, w->dim[a]);
 		for (int x = 0; x < room; x += step)
 			w->at[a][w->count[a]++] = x;
 		w->at[a][w->count[a]++] = room;
@@ -92,17 +93,20 @@ static void windows_release(struct windows *w)
 }
 
 /* Of one network; nothing to release after an error. */
-static int windows_make(struct windows *w, const struct vt_prediction *p, const struct vt_session *s,
-	struct vt_err *err)
+static int windows_make(struct windows *w, const struct vt_prediction *p,
+	const struct vt_session *s, struct vt_err *err)
 {
 	struct vt_shape in = vt_session_input_shape(s), out = vt_session_output_shape(s);
 
-	*w = (struct windows){ .patch = { in.d, in.h, in.w }, .dim = { p->f->d, p->f->h, p->f->w },
+	*w = (struct windows){ .patch = { in.d, in.h, in.w },
+		.dim = { p->f->d, p->f->h, p->f->w },
 		.flips = p->how.flips ? 8 : 1 };
 	if (in.c != p->f->c)
-		return vt_err_set(err, VT_EDATA, "%d channels, the network takes %d", p->f->c, in.c);
+		return vt_err_set(err, VT_EDATA, "%d channels, the network takes %d", p->f->c,
+			in.c);
 	if (out.c != p->outputs)
-		return vt_err_set(err, VT_EDATA, "one network has %d outputs, another %d", p->outputs, out.c);
+		return vt_err_set(err, VT_EDATA, "one network has %d outputs, another %d",
+			p->outputs, out.c);
 	if (place_windows(w, p->how.overlap, err))
 		return err->code;
 	for (int a = 0; a < 3; a++) {
@@ -112,20 +116,24 @@ static int windows_make(struct windows *w, const struct vt_prediction *p, const 
 	return 0;
 }
 
-/* --- on the host ------------------------------------------------------------------------------------------------- */
+/* --- on the host --------------------------------------------------------- */
 
 /* A window of the volume, mirrored; zeros outside. */
-static void read_window(float *x, const struct vt_patch_file *f, const int at[3], const int patch[3], int flips)
+static void read_window(float *x, const struct vt_patch_file *f, const int at[3],
+	const int patch[3], int flips)
 {
 	for (int c = 0; c < f->c; c++)
 		for (int z = 0; z < patch[0]; z++)
 			for (int y = 0; y < patch[1]; y++) {
 				int sz = at[0] + (flips & 4 ? patch[0] - 1 - z : z),
-					sy = at[1] + (flips & 2 ? patch[1] - 1 - y : y);
-				float *row = x + (((size_t)c * (size_t)patch[0] + (size_t)z) * (size_t)patch[1] +
-					(size_t)y) * (size_t)patch[2];
-				int from = at[2] < 0 ? -at[2] : 0, to = at[2] + patch[2] > f->w ? f->w - at[2]
-					: patch[2];
+				    sy = at[1] + (flips & 2 ? patch[1] - 1 - y : y);
+				float *row = x +
+					(((size_t)c * (size_t)patch[0] + (size_t)z) *
+							(size_t)patch[1] +
+						(size_t)y) *
+						(size_t)patch[2];
+				int from = at[2] < 0 ? -at[2] : 0,
+				    to = at[2] + patch[2] > f->w ? f->w - at[2] : patch[2];
 
 				memset(row, 0, (size_t)patch[2] * sizeof(float));
 				if (sz < 0 || sz >= f->d || sy < 0 || sy >= f->h)
@@ -148,12 +156,14 @@ struct addition {
 	int c, at[3], flips;
 };
 
-static void add_row(float *sum, const float *y, float plane, const float *factor, int n, bool mirrored)
+static void add_row(float *sum, const float *y, float plane, const float *factor, int n,
+	bool mirrored)
 {
 	for (int x = 0; x < n; x++) {
 		float k = plane * factor[x];
 
-		sum[x] += (k > least_weight ? k : least_weight) * (y ? mirrored ? y[-x] : y[x] : 1.0f);
+		sum[x] += (k > least_weight ? k : least_weight) *
+			(y ? mirrored ? y[-x] : y[x] : 1.0f);
 	}
 }
 
@@ -172,28 +182,30 @@ static void add_slice(void *ctx, size_t slice)
 		size_t out = ((size_t)oz * (size_t)w->dim[1] + (size_t)oy) * (size_t)w->dim[2] +
 			(size_t)(a->at[2] + from);
 		size_t in = ((size_t)(a->flips & 4 ? n[0] - 1 - z : z) * (size_t)n[1] +
-			(size_t)(a->flips & 2 ? n[1] - 1 - v : v)) * (size_t)n[2] + (size_t)first;
+				    (size_t)(a->flips & 2 ? n[1] - 1 - v : v)) *
+				(size_t)n[2] +
+			(size_t)first;
 		float plane = w->factor[0][z] * w->factor[1][v];
 
 		if (oy < 0 || oy >= w->dim[1])
 			continue;
 		for (int c = 0; c < a->c; c++)
 			add_row(a->sum + (size_t)c * voxels + out,
-				a->y + (size_t)c * (size_t)n[0] * (size_t)n[1] * (size_t)n[2] + in, plane,
-				w->factor[2] + from, to - from, mirrored);
+				a->y + (size_t)c * (size_t)n[0] * (size_t)n[1] * (size_t)n[2] + in,
+				plane, w->factor[2] + from, to - from, mirrored);
 		add_row(a->total + out, NULL, plane, w->factor[2] + from, to - from, false);
 	}
 }
 
 /* Windows through one network, as many at a time as it has items: their logits' weighted mean. */
-static void join_windows(float *logits, float *total, struct vt_session *s, const struct vt_prediction *p,
-	const struct windows *w)
+static void join_windows(float *logits, float *total, struct vt_session *s,
+	const struct vt_prediction *p, const struct windows *w)
 {
 	struct vt_shape in = vt_session_input_shape(s), out = vt_session_output_shape(s);
-	size_t in_patch = (size_t)in.d * (size_t)in.h * (size_t)in.w, x_size = in_patch * (size_t)in.c,
-		y_size = in_patch * (size_t)out.c;
+	size_t in_patch = (size_t)in.d * (size_t)in.h * (size_t)in.w,
+	       x_size = in_patch * (size_t)in.c, y_size = in_patch * (size_t)out.c;
 	float *x = vt_xmalloc(x_size * (size_t)in.n * sizeof(float)),
-		*y = vt_xmalloc(y_size * (size_t)in.n * sizeof(float));
+	      *y = vt_xmalloc(y_size * (size_t)in.n * sizeof(float));
 	int n = w->n * w->flips, at[3], flips;
 
 	memset(logits, 0, p->voxels * (size_t)out.c * sizeof(float));
@@ -207,7 +219,8 @@ static void join_windows(float *logits, float *total, struct vt_session *s, cons
 		vt_session_forward(s, 0);
 		vt_session_get_output(s, y);
 		for (int k = 0; k < in.n && first + k < n; k++) {
-			struct addition a = { logits, total, y + (size_t)k * y_size, w, out.c, { 0 }, 0 };
+			struct addition a = { logits, total, y + (size_t)k * y_size, w, out.c,
+				{ 0 }, 0 };
 
 			a.flips = window_at(a.at, w, first + k);
 			vt_parallel_for((size_t)w->patch[0], add_slice, &a);
@@ -227,14 +240,16 @@ static void add_probabilities(float *sum, const float *logits, int c, size_t vox
 		double total = 0, most = logits[v];
 
 		for (int k = 1; softmax && k < c; k++)
-			most = logits[(size_t)k * voxels + v] > most ? logits[(size_t)k * voxels + v] : most;
+			most = logits[(size_t)k * voxels + v] > most
+				? logits[(size_t)k * voxels + v]
+				: most;
 		for (int k = 0; softmax && k < c; k++)
 			total += vt_exp(logits[(size_t)k * voxels + v] - most);
 		for (int k = 0; k < c; k++) {
 			size_t at = (size_t)k * voxels + v;
 
-			sum[at] += (float)(softmax ? vt_exp(logits[at] - most) / total :
-				1 / (1 + vt_exp(-(double)logits[at])) - 0.5);
+			sum[at] += (float)(softmax ? vt_exp(logits[at] - most) / total
+						   : 1 / (1 + vt_exp(-(double)logits[at])) - 0.5);
 		}
 	}
 }
@@ -242,7 +257,8 @@ static void add_probabilities(float *sum, const float *logits, int c, size_t vox
 static int predict_here(struct vt_prediction *p, struct vt_err *err)
 {
 	size_t n = p->voxels * (size_t)p->outputs;
-	float *total = malloc(p->voxels * sizeof(float)), *logits = p->n > 1 ? malloc(n * sizeof(float)) : NULL;
+	float *total = malloc(p->voxels * sizeof(float)),
+	      *logits = p->n > 1 ? malloc(n * sizeof(float)) : NULL;
 	int rc = 0;
 
 	p->values = calloc(n, sizeof(float));
@@ -268,14 +284,16 @@ static int predict_here(struct vt_prediction *p, struct vt_err *err)
 	return rc;
 }
 
-/* --- on a device ------------------------------------------------------------------------------------------------- */
+/* --- on a device --------------------------------------------------------- */
 
 static int add_network(struct vt_prediction *p, struct vt_session *s, struct vt_err *err)
 {
 	struct windows w;
 	int rc = windows_make(&w, p, s, err);
-	struct vt_windows list = { .count = { w.count[0], w.count[1], w.count[2] }, .flips = w.flips,
-		.at = { w.at[0], w.at[1], w.at[2] }, .factor = { w.factor[0], w.factor[1], w.factor[2] },
+	struct vt_windows list = { .count = { w.count[0], w.count[1], w.count[2] },
+		.flips = w.flips,
+		.at = { w.at[0], w.at[1], w.at[2] },
+		.factor = { w.factor[0], w.factor[1], w.factor[2] },
 		.least = least_weight };
 
 	if (!rc) {
@@ -285,36 +303,47 @@ static int add_network(struct vt_prediction *p, struct vt_session *s, struct vt_
 	return rc;
 }
 
-/* p->there stays NULL where the device has no room for the volume: its windows are then joined here, to the same
- * bits. */
+/* p->there stays NULL where the device has no room for the volume: its windows are then joined
+ * here, to the same bits. */
 static int predict_there(struct vt_prediction *p, struct vt_err *err)
 {
 	const struct vt_patch_file *f = p->f;
 	const struct vt_volume_ref volume = { f->image, f->half, NULL, f->c, f->d, f->h, f->w };
-	int rc = vt_remote_volume_new(&p->there, vt_session_remote(p->session[0]), &volume, p->outputs,
-		p->n == 1 ? VT_JOIN_LOGITS : p->softmax ? VT_JOIN_CLASSES : VT_JOIN_BITS, err);
+	int rc = vt_remote_volume_new(&p->there, vt_session_remote(p->session[0]), &volume,
+		p->outputs,
+		p->n == 1            ? VT_JOIN_LOGITS
+			: p->softmax ? VT_JOIN_CLASSES
+				     : VT_JOIN_BITS,
+		err);
 
 	for (size_t i = 0; !rc && p->there && i < p->n; i++)
 		rc = add_network(p, p->session[i], err);
 	return rc;
 }
 
-/* --- both -------------------------------------------------------------------------------------------------------- */
+/* --- both ---------------------------------------------------------------- */
 
-int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *session, size_t n, bool softmax,
-	const struct vt_patch_file *f, const struct vt_predict_opts *o, struct vt_err *err)
+int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *session, size_t n,
+	bool softmax, const struct vt_patch_file *f, const struct vt_predict_opts *o,
+	struct vt_err *err)
 {
 	struct vt_prediction *p = vt_xcalloc(1, sizeof(*p));
 	int rc = 0;
 
-	*p = (struct vt_prediction){ .f = f, .session = session, .n = n, .softmax = softmax,
-		.voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w, .outputs = vt_session_output_shape(session[0]).c,
+	*p = (struct vt_prediction){ .f = f,
+		.session = session,
+		.n = n,
+		.softmax = softmax,
+		.voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w,
+		.outputs = vt_session_output_shape(session[0]).c,
 		.how = *o };
 	if (vt_session_remote(session[0])) {
 		rc = predict_there(p, err);
 		if (!rc && !p->there)
 			vt_log(VT_LOG_INFO, "windows",
-				"subject=%s joined=host because=\"no room for the volume on the device\"", f->subject);
+				"subject=%s joined=host because=\"no room for the volume on the "
+				"device\"",
+				f->subject);
 	}
 	if (!rc && !p->there)
 		rc = predict_here(p, err);
@@ -333,7 +362,8 @@ bool vt_predict_on_device(const struct vt_prediction *p)
 int vt_predict_bits(uint8_t *bits, struct vt_prediction *p, struct vt_err *err)
 {
 	if (p->there)
-		return vt_remote_volume_answer(p->there, p->softmax ? VT_RULE_LARGEST : VT_RULE_BITS, bits, err);
+		return vt_remote_volume_answer(p->there,
+			p->softmax ? VT_RULE_LARGEST : VT_RULE_BITS, bits, err);
 	vt_predict_regions(bits, p->values, p->outputs, p->voxels, p->softmax);
 	return 0;
 }

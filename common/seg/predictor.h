@@ -1,17 +1,20 @@
-/* predictor.h - a volume through a network, or several, by overlapping windows; on the host or where the network is.
+/* predictor.h - a volume through a network, or several, by overlapping windows; on the host or
+ * where the network is.
  *
- * Windows start at multiples of patch * (1 - overlap), the last ones pulled back to the border; a volume smaller than
- * the patch is centred in it, zeros around.  Each window's logits are weighted by a Gaussian (sigma an eighth of the
- * patch, exp(-x^2 / 2 s^2) about (n - 1) / 2, floored at 1e-3: Project MONAI's form) and averaged, windows in the
- * order z, y, x and the mirrorings of each beside it.
+ * Windows start at multiples of patch * (1 - overlap), the last ones pulled back to the border;
+ * a volume smaller than the patch is centred in it, zeros around.  Each window's logits are
+ * weighted by a Gaussian (sigma an eighth of the patch, exp(-x^2 / 2 s^2) about (n - 1) / 2,
+ * floored at 1e-3: Project MONAI's form) and averaged, windows in the order z, y, x and the
+ * mirrorings of each beside it.
  *
  *      if (vt_predict_begin(&p, &session, 1, false, &file, &opts, err)) ...
  *      vt_predict_bits(bits, p, err);
  *      vt_predict_free(p);
  *
- * Sessions on a device: the volume is copied there once, windows are cut, answered and joined there, and what is
- * asked for comes back.  begin() only queues that.  Where the device has no room for the volume, windows are cut and
- * joined on the host, to the same bits; the log says so. */
+ * Sessions on a device: the volume is copied there once, windows are cut, answered and joined
+ * there, and what is asked for comes back. begin() only queues that.  Where the device has no
+ * room for the volume, windows are cut and joined on the host, to the same bits; the log says
+ * so. */
 #ifndef COMMON_SEG_PREDICTOR_H
 #define COMMON_SEG_PREDICTOR_H
 
@@ -19,32 +22,34 @@
 #include "common/nn/session.h"
 
 struct vt_predict_opts {
-	double overlap;          /* 0 .. 0.9 */
-	bool flips;              /* average over all eight mirrorings */
+	double overlap; /* 0 .. 0.9 */
+	bool flips;     /* average over all eight mirrorings */
 };
 
 struct vt_prediction;
 
-/* Windows that a session on d should take at a time: 1 on the CPU (NULL); on a device as many as make 4 million
- * voxels, at most 4.  A function of the patch alone. */
+/* Windows that a session on d should take at a time: 1 on the CPU (NULL); on a device as many as
+ * make 4 million voxels, at most 4.  A function of the patch alone. */
 int vt_predict_items(const struct vt_device *d, const int patch[3]);
 
-/* session: n inference sessions of one number of outputs, all on one device or none; the items of a session are
- * windows that are computed together.  With several the mean of their probabilities answers.  f must outlive the
- * prediction. */
-int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *session, size_t n, bool softmax,
-	const struct vt_patch_file *f, const struct vt_predict_opts *o, struct vt_err *err);
-bool vt_predict_on_device(const struct vt_prediction *p);      /* whether windows are joined on the device */
+/* session: n inference sessions of one number of outputs, all on one device or none; the items
+ * of a session are windows that are computed together.  With several the mean of their
+ * probabilities answers. f must outlive the prediction. */
+int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *session, size_t n,
+	bool softmax, const struct vt_patch_file *f, const struct vt_predict_opts *o,
+	struct vt_err *err);
+/* whether windows are joined on the device */
+bool vt_predict_on_device(const struct vt_prediction *p);
 /* [z, y, x], as vt_predict_regions */
 int vt_predict_bits(uint8_t *bits, struct vt_prediction *p, struct vt_err *err);
 
-/* [c_out, z, y, x]: logits; with several networks the sum of their probabilities, less one half each where regions
- * overlap. */
+/* [c_out, z, y, x]: logits; with several networks the sum of their probabilities, less one half
+ * each where regions overlap. */
 int vt_predict_values(float *values, struct vt_prediction *p, struct vt_err *err);
-void vt_predict_free(struct vt_prediction *p);                 /* NULL is nothing */
+void vt_predict_free(struct vt_prediction *p); /* NULL is nothing */
 
-/* Region bits of values [c, voxels]: bit k where value k > 0 (a sigmoid over one half), or with softmax bit k - 1
- * where channel k > 0 is the largest (the lowest of equals). */
+/* Region bits of values [c, voxels]: bit k where value k > 0 (a sigmoid over one half), or with
+ * softmax bit k - 1 where channel k > 0 is the largest (the lowest of equals). */
 void vt_predict_regions(uint8_t *bits, const float *values, int c, size_t voxels, bool softmax);
 
 #endif

@@ -37,11 +37,17 @@ static const struct {
 	const char *name;
 	size_t offset;
 } counts[] = {
-	{ "tp", AT(overlap.tp) }, { "fp", AT(overlap.fp) }, { "fn", AT(overlap.fn) }, { "tn", AT(overlap.tn) },
-	{ "surface_voxels", AT(surface.n_prediction) }, { "surface_voxels_reference", AT(surface.n_reference) },
-	{ "surface_voxels_within", AT(surface.n_within) }, { "lesions_found", AT(lesions.found) },
-		{ "lesions_missed", AT(lesions.missed) },
-	{ "lesions_false", AT(lesions.false_alarms) }, { "lesions_small", AT(lesions.small) },
+	{ "tp", AT(overlap.tp) },
+	{ "fp", AT(overlap.fp) },
+	{ "fn", AT(overlap.fn) },
+	{ "tn", AT(overlap.tn) },
+	{ "surface_voxels", AT(surface.n_prediction) },
+	{ "surface_voxels_reference", AT(surface.n_reference) },
+	{ "surface_voxels_within", AT(surface.n_within) },
+	{ "lesions_found", AT(lesions.found) },
+	{ "lesions_missed", AT(lesions.missed) },
+	{ "lesions_false", AT(lesions.false_alarms) },
+	{ "lesions_small", AT(lesions.small) },
 };
 
 enum { N_COUNTS = sizeof(counts) / sizeof(counts[0]) };
@@ -63,7 +69,7 @@ static uint64_t count_value(const struct vt_region_score *s, int k)
 	return *(const uint64_t *)(const void *)((const char *)s + counts[k].offset);
 }
 
-/* --- over subjects ------------------------------------------------------------------------------------------------ */
+/* --- over subjects ------------------------------------------------------- */
 
 size_t vt_evaluation_count(const struct vt_evaluation *e, int r, enum vt_empty what)
 {
@@ -107,7 +113,7 @@ void vt_evaluation_summarise(struct vt_evaluation *e, unsigned draws)
 		summarise_region(e, r, draws);
 }
 
-/* --- metrics.json ------------------------------------------------------------------------------------------------- */
+/* --- metrics.json -------------------------------------------------------- */
 
 static struct vt_json *score_json(const struct vt_region_score *s)
 {
@@ -169,17 +175,20 @@ static struct vt_json *mean_json(const struct vt_evaluation *e, int r)
 	vt_json_put(j, "without_penalty", without_penalty_json(e, r));
 	vt_json_put_real(j, "threshold", e->threshold[r]);
 	vt_json_put_text(j, "threshold_channel",
-		vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "channels"), (size_t)e->channel[r]), ""));
+		vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "channels"),
+				     (size_t)e->channel[r]),
+			""));
 	return j;
 }
 
 struct vt_json *vt_evaluation_json(const struct vt_evaluation *e)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *mean = vt_json_new(VT_JSON_OBJECT),
-		*subjects = vt_json_new(VT_JSON_OBJECT);
+		       *subjects = vt_json_new(VT_JSON_OBJECT);
 
 	vt_json_put_int(j, "format", 1);
-	vt_json_put_text(j, "empty_rule", "both empty: Dice 1, distances 0; one empty: Dice 0, distances = penalty; "
+	vt_json_put_text(j, "empty_rule",
+		"both empty: Dice 1, distances 0; one empty: Dice 0, distances = penalty; "
 		"never dropped from a mean");
 	vt_json_put_int(j, "bootstrap_draws", e->draws);
 	for (int r = 0; r < e->checkpoint->n_regions; r++)
@@ -188,7 +197,8 @@ struct vt_json *vt_evaluation_json(const struct vt_evaluation *e)
 		struct vt_json *s = vt_json_new(VT_JSON_OBJECT);
 
 		for (int r = 0; r < e->checkpoint->n_regions; r++)
-			vt_json_put(s, vt_evaluation_region(e, r), score_json(&e->subject[i].region[r]));
+			vt_json_put(s, vt_evaluation_region(e, r),
+				score_json(&e->subject[i].region[r]));
 		vt_json_put(subjects, e->subject[i].file->subject, s);
 	}
 	vt_json_put(j, "mean", mean);
@@ -196,9 +206,10 @@ struct vt_json *vt_evaluation_json(const struct vt_evaluation *e)
 	return j;
 }
 
-/* --- subjects.csv ------------------------------------------------------------------------------------------------- */
+/* --- subjects.csv -------------------------------------------------------- */
 
-static void csv_row(struct vt_buf *out, const char *subject, const char *region, const struct vt_region_score *s)
+static void csv_row(struct vt_buf *out, const char *subject, const char *region,
+	const struct vt_region_score *s)
 {
 	vt_buf_printf(out, "%s,%s", subject, region);
 	for (int k = 0; k < VT_N_SCORES; k++) {
@@ -222,5 +233,6 @@ void vt_evaluation_csv(struct vt_buf *out, const struct vt_evaluation *e)
 	vt_buf_str(out, ",empty\n");
 	for (size_t i = 0; i < e->n; i++)
 		for (int r = 0; r < e->checkpoint->n_regions; r++)
-			csv_row(out, e->subject[i].file->subject, vt_evaluation_region(e, r), &e->subject[i].region[r]);
+			csv_row(out, e->subject[i].file->subject, vt_evaluation_region(e, r),
+				&e->subject[i].region[r]);
 }

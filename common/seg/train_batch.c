@@ -1,6 +1,6 @@
-/* train_batch.c - a batch of patches and the losses of the network's outputs, where the session is: here or on its
- * device. The one thing that a device may leave to the host is to draw a batch, where a volume does not fit into its
- * memory. */
+/* train_batch.c - a batch of patches and the losses of the network's outputs, where the session
+ * is: here or on its device. The one thing that a device may leave to the host is to draw a
+ * batch, where a volume does not fit into its memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +17,8 @@ static void begin_head(struct vt_train_head *h, const struct vt_trainer *t, int 
 {
 	struct vt_output out = vt_graph_output_at(t->graph, i);
 
-	*h = (struct vt_train_head){ .role = out.role, .weight = out.role == VT_ROLE_BRANCH ? 0 : out.weight,
+	*h = (struct vt_train_head){ .role = out.role,
+		.weight = out.role == VT_ROLE_BRANCH ? 0 : out.weight,
 		.shape = vt_session_shape_at(t->session, i) };
 	if (h->weight <= 0 || vt_session_remote(t->session))
 		return;
@@ -52,7 +53,7 @@ void vt_train_batch_end(struct vt_trainer *t)
 	free(t->target);
 }
 
-/* --- patches ------------------------------------------------------------------------------------------------------ */
+/* --- patches ------------------------------------------------------------- */
 
 static struct vt_draw_opts draw_opts(const struct vt_trainer *t)
 {
@@ -68,7 +69,8 @@ static size_t subject_of(const struct vt_trainer *t, uint64_t slot)
 {
 	uint64_t k = t->step * (uint64_t)t->o->batch * (uint64_t)t->o->accumulate + slot;
 
-	return t->train[vt_dataset_order(t->o->seed, k / t->n_train, (size_t)(k % t->n_train), t->n_train)];
+	return t->train[vt_dataset_order(t->o->seed, k / t->n_train, (size_t)(k % t->n_train),
+		t->n_train)];
 }
 
 static uint64_t slot_of(const struct vt_trainer *t, int round, int item)
@@ -84,7 +86,8 @@ static void draw_here(struct vt_trainer *t, int round)
 		uint64_t slot = slot_of(t, round, b);
 
 		vt_dataset_draw(&t->d->file[subject_of(t, slot)], &draw, t->step, slot,
-			t->image + (size_t)b * (size_t)t->channels * t->voxels, t->target + (size_t)b * t->voxels);
+			t->image + (size_t)b * (size_t)t->channels * t->voxels,
+			t->target + (size_t)b * t->voxels);
 	}
 	if (t->o->loss.softmax)
 		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
@@ -101,9 +104,9 @@ static bool draw_there(struct vt_trainer *t, struct vt_remote *r, int round)
 		const struct vt_patch_file *f = &t->d->file[i];
 		struct vt_patch_ref p;
 
-		if (!vt_remote_keep(r, b, (int)i, &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d,
-			f->h,
-		    f->w }))
+		if (!vt_remote_keep(r, b, (int)i,
+			    &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d,
+				    f->h, f->w }))
 			return false;
 		vt_dataset_choose(&p, f, &o, t->step, slot);
 		p.classes = t->o->loss.softmax;
@@ -124,9 +127,10 @@ void vt_train_batch_draw(struct vt_trainer *t, int round)
 		vt_remote_set_target(r, t->target);
 }
 
-/* --- losses ------------------------------------------------------------------------------------------------------- */
+/* --- losses -------------------------------------------------------------- */
 
-/* The target where a coarser output has its voxels: the one at each voxel's centre, the later of two. */
+/* The target where a coarser output has its voxels: the one at each voxel's centre, the later of
+ * two. */
 static void shrink_target(const struct vt_trainer *t, const struct vt_train_head *h)
 {
 	const struct vt_shape s = h->shape;
@@ -137,11 +141,16 @@ static void shrink_target(const struct vt_trainer *t, const struct vt_train_head
 		for (int z = 0; z < s.d; z++)
 			for (int y = 0; y < s.h; y++)
 				for (int x = 0; x < s.w; x++, i++) {
-					int fz = (2 * z + 1) * p[0] / (2 * s.d), fy = (2 * y + 1) * p[1] / (2 * s.h),
-						fx = (2 * x + 1) * p[2] / (2 * s.w);
+					int fz = (2 * z + 1) * p[0] / (2 * s.d),
+					    fy = (2 * y + 1) * p[1] / (2 * s.h),
+					    fx = (2 * x + 1) * p[2] / (2 * s.w);
 
-					h->target[i] = t->target[(((size_t)n * (size_t)p[0] + (size_t)fz) *
-						(size_t)p[1] + (size_t)fy) * (size_t)p[2] + (size_t)fx];
+					h->target[i] =
+						t->target[(((size_t)n * (size_t)p[0] + (size_t)fz) *
+									  (size_t)p[1] +
+								  (size_t)fy) *
+								(size_t)p[2] +
+							(size_t)fx];
 				}
 }
 
@@ -169,7 +178,8 @@ static double loss_here(struct vt_trainer *t, struct vt_train_head *h, double we
 	const struct vt_shape s = h->shape;
 
 	if (is_square(h))
-		return mean_square(h->dy, h->y, h->role == VT_ROLE_LATENT ? NULL : t->image, values_of(s), weight);
+		return mean_square(h->dy, h->y, h->role == VT_ROLE_LATENT ? NULL : t->image,
+			values_of(s), weight);
 	if (h->target)
 		shrink_target(t, h);
 	return vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c,

@@ -14,7 +14,7 @@ char *vt_train_best_path(const struct vt_trainer *t)
 static struct vt_json *subjects_json(const struct vt_trainer *t)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *train = vt_json_new(VT_JSON_ARRAY),
-		*validation = vt_json_new(VT_JSON_ARRAY);
+		       *validation = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *test = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; i < t->n_train; i++)
@@ -40,7 +40,8 @@ static const char *profile_of(const struct vt_trainer *t, const struct vt_json *
 {
 	if (vt_train_precision_varies(t->o))
 		return "auto";
-	return t->o->device[t->o->precision.first] ? vt_json_text(vt_json_get(device, "profile"), "")
+	return t->o->device[t->o->precision.first]
+		? vt_json_text(vt_json_get(device, "profile"), "")
 		: vt_level_names[t->o->precision.first];
 }
 
@@ -57,16 +58,18 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 {
 	const struct vt_json *header = t->d->file[0].header;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *model = vt_json_new(VT_JSON_OBJECT),
-		*patch = vt_json_new(VT_JSON_ARRAY);
+		       *patch = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *best = vt_json_new(VT_JSON_OBJECT),
-		*device = vt_device_describe(t->o->device[t->o->precision.first]);
+		       *device = vt_device_describe(t->o->device[t->o->precision.first]);
 
-	vt_json_put(device, "engines", vt_json_new(VT_JSON_NULL));   /* they lie in engines.json */
+	/* they lie in engines.json */
+	vt_json_put(device, "engines", vt_json_new(VT_JSON_NULL));
 
 	vt_json_put_int(j, "format", 1);
 	vt_json_put_text(model, "name", t->o->model);
-	vt_json_put(model, "params", t->o->model_params ? vt_json_copy(t->o->model_params)
-		: vt_json_new(VT_JSON_OBJECT));
+	vt_json_put(model, "params",
+		t->o->model_params ? vt_json_copy(t->o->model_params)
+				   : vt_json_new(VT_JSON_OBJECT));
 	vt_json_put_int(model, "parameters", (int64_t)vt_graph_parameters(t->graph));
 	vt_json_put(j, "model", model);
 	vt_json_put(j, "channels", copy_or_null(vt_json_get(header, "channels")));
@@ -91,7 +94,8 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	else
 		vt_json_put(j, "parent", vt_json_new(VT_JSON_NULL));
 	vt_json_put_int(best, "step", (int64_t)t->best_step);
-	vt_json_put(best, "dice", t->n_validation ? vt_json_new_real(t->best) : vt_json_new(VT_JSON_NULL));
+	vt_json_put(best, "dice",
+		t->n_validation ? vt_json_new_real(t->best) : vt_json_new(VT_JSON_NULL));
 	vt_json_put(j, "best", best);
 	vt_json_put(j, "spacing_mm", copy_or_null(vt_json_get(header, "spacing_mm")));
 	vt_json_put(j, "settings", copy_or_null(vt_json_pointer(header, "/geometry/settings")));
@@ -99,7 +103,8 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	return j;
 }
 
-static int write_text(const char *dir, const char *name, const struct vt_buf *text, struct vt_err *err)
+static int write_text(const char *dir, const char *name, const struct vt_buf *text,
+	struct vt_err *err)
 {
 	char *path = vt_path_join(dir, name);
 	int rc = vt_fs_write_quick(path, text->data, text->len, 0644, err);
@@ -136,7 +141,7 @@ static int write_engines(const struct vt_trainer *t, struct vt_err *err)
 int vt_train_finish(struct vt_trainer *t, struct vt_err *err)
 {
 	char *from = vt_train_best_path(t), *to = vt_path_join(t->out, "best.safetensors"),
-		*last = vt_path_join(t->out, "last.safetensors");
+	     *last = vt_path_join(t->out, "last.safetensors");
 	struct vt_json *j = checkpoint_json(t);
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_weights_save(last, t->session, NULL, err);

@@ -1,4 +1,5 @@
-/* train_precision.c - a training session for each level that may come, and the switch between them. */
+/* train_precision.c - a training session for each level that may come, and the switch between
+ * them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@ bool vt_train_precision_varies(const struct vt_train_opts *o)
 
 static bool may_come(const struct vt_train_opts *o, int level)
 {
-	bool comes = level == (int)o->precision.first || (!o->precision.replaying && level <= (int)o->precision.top);
+	bool comes = level == (int)o->precision.first ||
+		(!o->precision.replaying && level <= (int)o->precision.top);
 
 	for (size_t i = 0; i < o->precision.n_replay; i++)
 		comes |= (int)o->precision.replay[i].to == level;
@@ -31,10 +33,13 @@ int vt_train_precision_begin(struct vt_trainer *t, struct vt_err *err)
 	for (int level = 0; !rc && level < VT_LEVELS; level++)
 		if (may_come(t->o, level))
 			rc = vt_session_new(&t->at_level[level], t->graph,
-				&(struct vt_session_opts){ .training = true, .seed = t->o->seed,
-				.recompute = t->o->recompute, .memory_limit = t->o->memory_limit,
-				.level = (enum vt_level)level,
-				.device = t->o->device[level] }, err);
+				&(struct vt_session_opts){ .training = true,
+					.seed = t->o->seed,
+					.recompute = t->o->recompute,
+					.memory_limit = t->o->memory_limit,
+					.level = (enum vt_level)level,
+					.device = t->o->device[level] },
+				err);
 	if (rc)
 		return rc;
 	t->session = t->at_level[t->precision.level];
@@ -56,7 +61,7 @@ void vt_train_precision_end(struct vt_trainer *t)
 
 struct curving {
 	struct vt_trainer *t;
-	double *sy, *ss;             /* [weights] */
+	double *sy, *ss; /* [weights] */
 };
 
 /* s y and s s of weight i; what is kept becomes this step's. */
@@ -64,10 +69,12 @@ static void curve_weight(void *ctx, size_t i)
 {
 	struct curving *c = ctx;
 	const struct vt_weight *w = vt_session_weight(c->t->session, (int)i);
-	float *value = vt_slot_array(&c->t->last_value, (int)i), *grad = vt_slot_array(&c->t->last_grad, (int)i);
+	float *value = vt_slot_array(&c->t->last_value, (int)i),
+	      *grad = vt_slot_array(&c->t->last_grad, (int)i);
 
 	for (size_t k = 0; w->trainable && k < w->n; k++) {
-		double s = (double)w->value[k] - (double)value[k], y = (double)w->grad[k] - (double)grad[k];
+		double s = (double)w->value[k] - (double)value[k],
+		       y = (double)w->grad[k] - (double)grad[k];
 
 		c->sy[i] += s * y;
 		c->ss[i] += s * s;
@@ -110,15 +117,16 @@ static double curvature(struct vt_trainer *t)
 
 bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm)
 {
-	struct vt_precision_sample sample = { .loss = loss, .grad_norm = norm, .curvature = t->last_value.value ?
-		curvature(t) : -1 };
+	struct vt_precision_sample sample = { .loss = loss,
+		.grad_norm = norm,
+		.curvature = t->last_value.value ? curvature(t) : -1 };
 	struct vt_precision_decision d = vt_precision_step(&t->precision, &sample);
 
 	if (d.rule) {
 		vt_precision_line(&t->changes, &d);
-		vt_log(VT_LOG_INFO, "precision", "step=%llu from=%s to=%s rule=\"%s\"", (unsigned long long)d.step,
-			vt_level_names[d.from],
-			vt_level_names[d.to], d.rule);
+		vt_log(VT_LOG_INFO, "precision", "step=%llu from=%s to=%s rule=\"%s\"",
+			(unsigned long long)d.step, vt_level_names[d.from], vt_level_names[d.to],
+			d.rule);
 	}
 	t->has_last &= !d.skip;
 	return d.skip;

@@ -48,8 +48,8 @@ static struct vt_json *state_metadata(const struct vt_trainer *t)
 
 enum { PARTS = 7 };
 
-/* The arrays kept of weight i: itself by its name, the optimiser's state and the mean with a prefix.  A slot that this
- * run does not have has no data. */
+/* The arrays kept of weight i: itself by its name, the optimiser's state and the mean with a
+ * prefix.  A slot that this run does not have has no data. */
 static int parts_of(struct vt_trainer *t, int i, struct vt_tensor_entry *e)
 {
 	const struct vt_weight *w = vt_session_weight(t->session, i);
@@ -58,8 +58,8 @@ static int parts_of(struct vt_trainer *t, int i, struct vt_tensor_entry *e)
 	e[n++] = (struct vt_tensor_entry){ .name = vt_xstrdup(w->name), .data = w->value };
 	for (int slot = 0; vt_optim_slot(slot); slot++)
 		if (vt_optim_state(t->optim, i, slot))
-			e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("optim.%s.%s", vt_optim_slot(slot),
-				w->name),
+			e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("optim.%s.%s",
+								   vt_optim_slot(slot), w->name),
 				.data = vt_optim_state(t->optim, i, slot) };
 	if (vt_slot_array(&t->last_value, i)) {
 		e[n++] = (struct vt_tensor_entry){ .name = vt_asprintf("last.value.%s", w->name),
@@ -79,7 +79,8 @@ static int parts_of(struct vt_trainer *t, int i, struct vt_tensor_entry *e)
 
 static struct vt_tensor_entry *all_parts(struct vt_trainer *t, size_t *n)
 {
-	struct vt_tensor_entry *e = vt_xcalloc(PARTS * (size_t)vt_session_n_weights(t->session), sizeof(*e));
+	struct vt_tensor_entry *e =
+		vt_xcalloc(PARTS * (size_t)vt_session_n_weights(t->session), sizeof(*e));
 
 	*n = 0;
 	for (int i = 0; i < vt_session_n_weights(t->session); i++)
@@ -126,7 +127,8 @@ static int load_arrays(struct vt_trainer *t, const struct vt_safetensors *f, str
 
 	/* the entries point at this run's own arrays */
 	for (size_t i = 0; !rc && i < n; i++)
-		rc = vt_safetensors_get(f, e[i].name, e[i].dims, e[i].n_dims, (float *)e[i].data, err);
+		rc = vt_safetensors_get(f, e[i].name, e[i].dims, e[i].n_dims, (float *)e[i].data,
+			err);
 	free_parts(e, n);
 	return rc;
 }
@@ -148,7 +150,8 @@ static double real(const struct vt_safetensors *f, const char *key)
 /* The level that the state was saved at comes first: the arrays are read into its session. */
 static int load_precision(struct vt_trainer *t, const struct vt_safetensors *f, struct vt_err *err)
 {
-	const char *text = vt_safetensors_metadata(f, "precision"), *changes = vt_safetensors_metadata(f, "changes");
+	const char *text = vt_safetensors_metadata(f, "precision"),
+		   *changes = vt_safetensors_metadata(f, "changes");
 	int rc = vt_precision_load(&t->precision, text ? text : "", err);
 
 	if (rc)
@@ -179,7 +182,9 @@ int vt_train_resume(struct vt_trainer *t, bool *resumed, struct vt_err *err)
 	t->average.n = whole(&f, "averaged");
 	t->best = real(&f, "best");
 	t->loss_sum = real(&f, "loss_sum");
-	vt_buf_str(&t->history, vt_safetensors_metadata(&f, "history") ? vt_safetensors_metadata(&f, "history") : "");
+	vt_buf_str(&t->history,
+		vt_safetensors_metadata(&f, "history") ? vt_safetensors_metadata(&f, "history")
+						       : "");
 	vt_safetensors_close(&f);
 	*resumed = !rc;
 	if (!rc)

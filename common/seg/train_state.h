@@ -1,4 +1,5 @@
-/* train_state.h - what a training run holds and how it is kept across a kill; for trainer.c, train_*.c only. */
+/* train_state.h - what a training run holds and how it is kept across a kill; for trainer.c,
+ * train_*.c only. */
 #ifndef COMMON_SEG_TRAIN_STATE_H
 #define COMMON_SEG_TRAIN_STATE_H
 
@@ -8,10 +9,11 @@
 /* One output of the network while it is trained. */
 struct vt_train_head {
 	enum vt_role role;
-	double weight;               /* of its loss; 0: it is left alone */
+	double weight; /* of its loss; 0: it is left alone */
 	struct vt_shape shape;
-	float *y, *dy;               /* NULL on a device and where it is left alone */
-	uint8_t *target;             /* at its resolution; NULL where that is the patch's, and on a device */
+	float *y, *dy; /* NULL on a device and where it is left alone */
+	/* at its resolution; NULL where that is the patch's, and on a device */
+	uint8_t *target;
 };
 
 struct vt_trainer {
@@ -19,56 +21,60 @@ struct vt_trainer {
 	const struct vt_dataset *d;
 	const char *out, *scratch;
 	struct vt_graph *graph, *eval_graph;
-	struct vt_session *session, *eval;   /* session: that of the level in use */
-	struct vt_session *at_level[VT_LEVELS];      /* NULL where a level cannot come */
+	struct vt_session *session, *eval;      /* session: that of the level in use */
+	struct vt_session *at_level[VT_LEVELS]; /* NULL where a level cannot come */
 	struct vt_precision precision;
-	struct vt_buf changes;       /* of level, a JSON line each */
-	struct vt_slot last_value, last_grad;        /* of the step before, for the curvature; not made where nothing
+	struct vt_buf changes; /* of level, a JSON line each */
+	struct vt_slot last_value,
+		last_grad; /* of the step before, for the curvature; not made where nothing
 	                                              * is decided by it */
 	bool has_last;
 	struct vt_optim *optim;
-	char plan[17];               /* digest of the first training session's plan */
-	struct vt_average average;   /* its mean is not made where there is none */
+	char plan[17];             /* digest of the first training session's plan */
+	struct vt_average average; /* its mean is not made where there is none */
 	size_t *train, *validation, n_train, n_validation;
 	float *image;
-	struct vt_train_head *head;  /* [outputs of the graph]; the first is the prediction */
+	struct vt_train_head *head; /* [outputs of the graph]; the first is the prediction */
 	int n_heads;
-	float **sum;                 /* [weights]: gradients of the step so far; NULL with accumulate 1, and on a
+	float **sum; /* [weights]: gradients of the step so far; NULL with accumulate 1, and on a
 	                              * device, which has its own */
 	uint8_t *target;
-	int channels, outputs;       /* of the network's input and prediction */
-	size_t voxels;               /* of a patch */
+	int channels, outputs; /* of the network's input and prediction */
+	size_t voxels;         /* of a patch */
 	uint64_t step, best_step, saved_step;
-	double best, loss_sum;       /* best < 0: none yet */
+	double best, loss_sum; /* best < 0: none yet */
 	uint64_t loss_n;
-	struct vt_buf history;       /* CSV so far */
+	struct vt_buf history; /* CSV so far */
 };
 
 /* train_precision.c: the sessions and buffers of every level; one decision a step. */
 int vt_train_precision_begin(struct vt_trainer *t, struct vt_err *err);
 void vt_train_precision_end(struct vt_trainer *t);
-/* Gradients are ready: whether to leave them unused.  The session of the next step is in place behind the call of
- * _next. */
+/* Gradients are ready: whether to leave them unused.  The session of the next step is in place
+ * behind the call of _next. */
 bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm);
 void vt_train_precision_next(struct vt_trainer *t);
 bool vt_train_precision_varies(const struct vt_train_opts *o);
 
-/* train_batch.c: batch `round` of the step becomes input and target; the sum of its outputs' losses, as their share
- * of the step, and their gradients for vt_session_backward_all. */
-enum { VT_TRAIN_HEADS = 33 };    /* at most */
+/* train_batch.c: batch `round` of the step becomes input and target; the sum of its outputs'
+ * losses, as their share of the step, and their gradients for vt_session_backward_all. */
+enum { VT_TRAIN_HEADS = 33 }; /* at most */
 void vt_train_batch_begin(struct vt_trainer *t);
 void vt_train_batch_end(struct vt_trainer *t);
 void vt_train_batch_draw(struct vt_trainer *t, int round);
 double vt_train_batch_loss(struct vt_trainer *t, const float **dy);
 
-/* train_step.c: buffers; draws, gradient, update, and t->step is one more.  VT_EBUG where something is not finite. */
+/* train_step.c: buffers; draws, gradient, update, and t->step is one more.  VT_EBUG where
+ * something is not finite. */
 void vt_train_step_begin(struct vt_trainer *t);
 void vt_train_step_end(struct vt_trainer *t);
 int vt_train_step(struct vt_trainer *t, struct vt_err *err);
-/* What has gone wrong on a device since the run began: what was read from it then is not to be kept. */
+/* What has gone wrong on a device since the run began: what was read from it then is not to be
+ * kept. */
 int vt_train_device_error(const struct vt_trainer *t, struct vt_err *err);
 
-/* train_validate.c: scores the weights, adds a line to the history and keeps them if they are the best. */
+/* train_validate.c: scores the weights, adds a line to the history and keeps them if they are
+ * the best. */
 int vt_train_validate(struct vt_trainer *t, struct vt_err *err);
 
 /* train_state.c: best.safetensors goes to scratch (or, without one, straight to out). */

@@ -30,7 +30,8 @@ void vt_train_step_end(struct vt_trainer *t)
 
 static int not_finite(const struct vt_trainer *t, const char *what, struct vt_err *err)
 {
-	return vt_err_set(err, VT_EBUG, "step %llu: %s is not finite; the last good state is that of step %llu; try a "
+	return vt_err_set(err, VT_EBUG,
+		"step %llu: %s is not finite; the last good state is that of step %llu; try a "
 		"lower --rate or --clip 1",
 		(unsigned long long)t->step, what, (unsigned long long)t->saved_step);
 }
@@ -64,7 +65,8 @@ struct folding {
 	bool last;
 };
 
-/* Adds weight i's gradient to the step's sum; behind the last round the sum becomes the gradient. */
+/* Adds weight i's gradient to the step's sum; behind the last round the sum becomes the
+ * gradient. */
 static void fold_weight(void *ctx, size_t i)
 {
 	const struct folding *f = ctx;
@@ -82,13 +84,17 @@ static void fold_weight(void *ctx, size_t i)
 int vt_train_device_error(const struct vt_trainer *t, struct vt_err *err)
 {
 	for (int level = 0; level < VT_LEVELS; level++) {
-		const struct vt_err *e = t->at_level[level] ? vt_session_error(t->at_level[level]) : NULL;
+		const struct vt_err *e =
+			t->at_level[level] ? vt_session_error(t->at_level[level]) : NULL;
 
 		if (e)
-			return vt_err_set(err, e->code, "step %llu: %s", (unsigned long long)t->step, e->text);
+			return vt_err_set(err, e->code, "step %llu: %s",
+				(unsigned long long)t->step, e->text);
 	}
-	return t->eval && vt_session_error(t->eval) ? vt_err_set(err, vt_session_error(t->eval)->code, "validation: %s",
-		vt_session_error(t->eval)->text) : 0;
+	return t->eval && vt_session_error(t->eval)
+		? vt_err_set(err, vt_session_error(t->eval)->code, "validation: %s",
+			  vt_session_error(t->eval)->text)
+		: 0;
 }
 
 /* Loss and gradients of one batch, as their share of the step. */
@@ -98,7 +104,8 @@ static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_er
 	struct folding folding = { t, round + 1 == t->o->accumulate };
 
 	vt_train_batch_draw(t, round);
-	/* random streams of the network have the pass's name: no two of a step drop the same channels */
+	/* random streams of the network have the pass's name: no two of a step drop the same
+	 * channels */
 	vt_session_forward(t->session, t->step * (uint64_t)t->o->accumulate + (uint64_t)round);
 	*loss += vt_train_batch_loss(t, dy);
 	if (vt_train_device_error(t, err))
@@ -118,12 +125,12 @@ static void average(struct vt_trainer *t)
 
 	if (o->averaging == VT_AVERAGE_EMA ||
 		(o->averaging == VT_AVERAGE_SWA && t->step >= o->average_from &&
-		(t->step - o->average_from) % o->average_every == 0))
+			(t->step - o->average_from) % o->average_every == 0))
 		vt_average_add(&t->average);
 }
 
-/* A value that is not finite ends the run, unless a less precise level may have brought it about: then the step is left
- * out. */
+/* A value that is not finite ends the run, unless a less precise level may have brought it
+ * about: then the step is left out. */
 static int check(const struct vt_trainer *t, double loss, double norm, struct vt_err *err)
 {
 	bool level_may_do = t->precision.level != VT_LEVEL_F32 &&
@@ -137,8 +144,8 @@ static int check(const struct vt_trainer *t, double loss, double norm, struct vt
 int vt_train_step(struct vt_trainer *t, struct vt_err *err)
 {
 	uint64_t applied = t->precision.applied;
-	double rate = vt_schedule_rate(&t->o->schedule, applied), momentum = vt_schedule_momentum(&t->o->schedule,
-		applied), loss = 0, norm;
+	double rate = vt_schedule_rate(&t->o->schedule, applied),
+	       momentum = vt_schedule_momentum(&t->o->schedule, applied), loss = 0, norm;
 	int rc = 0;
 
 	for (int round = 0; !rc && round < t->o->accumulate; round++)
@@ -146,7 +153,8 @@ int vt_train_step(struct vt_trainer *t, struct vt_err *err)
 	if (rc)
 		return rc;
 	norm = vt_optim_norm(t->optim);
-	rc = vt_train_device_error(t, err);              /* else what it left would be taken for the network's fault */
+	/* else what it left would be taken for the network's fault */
+	rc = vt_train_device_error(t, err);
 	if (!rc)
 		rc = check(t, loss, norm, err);
 	if (rc)

@@ -7,13 +7,14 @@
 #include "common/seg/train_state.h"
 
 /* Adds the Dice of each region of one subject, 1 where both are empty. */
-static int score_subject(struct vt_trainer *t, const struct vt_patch_file *f, double *dice, struct vt_err *err)
+static int score_subject(struct vt_trainer *t, const struct vt_patch_file *f, double *dice,
+	struct vt_err *err)
 {
 	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
 	uint8_t *bits = vt_xmalloc(voxels);
 	struct vt_prediction *p = NULL;
-	int rc = vt_predict_begin(&p, &t->eval, 1, t->o->loss.softmax, f, &(struct vt_predict_opts){ .overlap = 0.25 },
-		err);
+	int rc = vt_predict_begin(&p, &t->eval, 1, t->o->loss.softmax, f,
+		&(struct vt_predict_opts){ .overlap = 0.25 }, err);
 
 	if (!rc)
 		rc = vt_predict_bits(bits, p, err);
@@ -38,7 +39,8 @@ static void load_weights(struct vt_trainer *t)
 		return;
 	}
 	for (int i = 0; i < vt_session_n_weights(t->session); i++)
-		memcpy(vt_session_weight(t->eval, i)->value, vt_session_weight(t->session, i)->value,
+		memcpy(vt_session_weight(t->eval, i)->value,
+			vt_session_weight(t->session, i)->value,
 			vt_session_weight(t->session, i)->n * sizeof(float));
 }
 
@@ -75,8 +77,9 @@ int vt_train_validate(struct vt_trainer *t, struct vt_err *err)
 	if (rc)
 		return rc;
 	mean = add_to_history(t, dice, n);
-	vt_log(VT_LOG_INFO, "validate", "step=%llu loss=%.4f dice=%.4f best=%.4f", (unsigned long long)t->step,
-		t->loss_n ? t->loss_sum / (double)t->loss_n : 0, mean, mean > t->best ? mean : t->best);
+	vt_log(VT_LOG_INFO, "validate", "step=%llu loss=%.4f dice=%.4f best=%.4f",
+		(unsigned long long)t->step, t->loss_n ? t->loss_sum / (double)t->loss_n : 0, mean,
+		mean > t->best ? mean : t->best);
 	t->loss_sum = 0;
 	t->loss_n = 0;
 	if (!n || mean > t->best) {

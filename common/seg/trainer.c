@@ -32,7 +32,8 @@ static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct 
 	int rc = vt_model_build(g, &r, err);
 
 	if (!rc && t->o->n_output_weights > vt_graph_n_outputs(*g))
-		rc = vt_err_set(err, VT_EUSAGE, "%d weights were given for the losses of %d outputs",
+		rc = vt_err_set(err, VT_EUSAGE,
+			"%d weights were given for the losses of %d outputs",
 			t->o->n_output_weights, vt_graph_n_outputs(*g));
 	for (int i = 0; !rc && i < t->o->n_output_weights; i++)
 		vt_graph_output_weight(*g, i, t->o->output_weights[i]);
@@ -41,9 +42,14 @@ static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct 
 
 static struct vt_session_opts first_plan(const struct vt_train_opts *o)
 {
-	return (struct vt_session_opts){ .training = true, .seed = o->seed, .recompute = o->recompute,
-		.memory_limit = o->memory_limit, .level = o->precision.first,
-		.stored = !o->on_device ? 0 : o->precision.first == VT_LEVEL_F32 ? 4 : 2 };
+	return (struct vt_session_opts){ .training = true,
+		.seed = o->seed,
+		.recompute = o->recompute,
+		.memory_limit = o->memory_limit,
+		.level = o->precision.first,
+		.stored = !o->on_device                      ? 0
+			: o->precision.first == VT_LEVEL_F32 ? 4
+							     : 2 };
 }
 
 /* A card's share of a batch; the whole of it where there is one. */
@@ -74,8 +80,9 @@ static int build_sessions(struct vt_trainer *t, struct vt_err *err)
 		rc = name_plan(t, err);
 	if (!rc)
 		rc = build(&t->eval_graph, t, 1, err);
-	return rc ? rc : vt_session_new(&t->eval, t->eval_graph,
-		&(struct vt_session_opts){ .device = t->o->device[VT_LEVEL_F32] }, err);
+	return rc ? rc
+		  : vt_session_new(&t->eval, t->eval_graph,
+			    &(struct vt_session_opts){ .device = t->o->device[VT_LEVEL_F32] }, err);
 }
 
 static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
@@ -85,9 +92,11 @@ static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
 		const int *p = t->o->patch;
 
 		if (f->d < p[0] || f->h < p[1] || f->w < p[2])
-			return vt_err_set(err, VT_EDATA, "subject %s is %dx%dx%d voxels (z, y, x), smaller than the "
+			return vt_err_set(err, VT_EDATA,
+				"subject %s is %dx%dx%d voxels (z, y, x), smaller than the "
 				"patch of %dx%dx%d; give a smaller --patch, "
-				"crop-patch with --least of that size, or --pad true to surround it with zeros",
+				"crop-patch with --least of that size, or --pad true to surround "
+				"it with zeros",
 				f->subject, f->d, f->h, f->w, p[0], p[1], p[2]);
 	}
 	return 0;
@@ -114,9 +123,11 @@ static int begin(struct vt_trainer *t, struct vt_err *err)
 	int rc;
 
 	if (!t->n_train)
-		return vt_err_set(err, VT_EDATA, "no labelled subject is left to train on: all are held out for test "
+		return vt_err_set(err, VT_EDATA,
+			"no labelled subject is left to train on: all are held out for test "
 			"or in validation fold %d; give --fold -1 "
-			"or another fold, or another seed in the manifest's split", t->o->fold);
+			"or another fold, or another seed in the manifest's split",
+			t->o->fold);
 	rc = check_sizes(t, err);
 	if (!rc)
 		rc = build_sessions(t, err);
@@ -125,7 +136,8 @@ static int begin(struct vt_trainer *t, struct vt_err *err)
 	t->optim = vt_optim_new(t->session, &t->o->optim);
 	scale_rates(t);
 	if (t->o->averaging)
-		vt_average_init(&t->average, t->session, t->o->averaging == VT_AVERAGE_EMA ? t->o->average_decay : 0);
+		vt_average_init(&t->average, t->session,
+			t->o->averaging == VT_AVERAGE_EMA ? t->o->average_decay : 0);
 	vt_train_step_begin(t);
 	return 0;
 }
@@ -158,14 +170,16 @@ static int start(struct vt_trainer *t, struct vt_err *err)
 
 		rc = vt_weights_load(t->session, t->o->parent, &t->o->fit, &fit, err);
 		if (!rc)
-			vt_log(VT_LOG_INFO, "start", "format=\"%s\" matched=%zu left=%zu ignored=%zu repeated=%zu",
-				fit.format, fit.matched, fit.left, fit.ignored,
-				fit.repeated);
+			vt_log(VT_LOG_INFO, "start",
+				"format=\"%s\" matched=%zu left=%zu ignored=%zu repeated=%zu",
+				fit.format, fit.matched, fit.left, fit.ignored, fit.repeated);
 	}
 	vt_buf_str(&t->history, "step,loss");
 	for (int r = 0; r < t->d->file[0].n_regions; r++)
 		vt_buf_printf(&t->history, ",dice_%s",
-			vt_json_text(vt_json_at(vt_json_get(t->d->file[0].header, "regions"), (size_t)r), ""));
+			vt_json_text(vt_json_at(vt_json_get(t->d->file[0].header, "regions"),
+					     (size_t)r),
+				""));
 	vt_buf_char(&t->history, '\n');
 	return rc;
 }
@@ -177,8 +191,11 @@ static int loop(struct vt_trainer *t, struct vt_err *err)
 	while (!rc && t->step < t->o->steps) {
 		if (t->o->stopping && t->o->stopping()) {
 			rc = vt_train_save(t, err);
-			return rc ? rc : vt_err_set(err, VT_EFAIL, "stopped at step %llu; the same command continues "
-				"from there", (unsigned long long)t->step);
+			return rc ? rc
+				  : vt_err_set(err, VT_EFAIL,
+					    "stopped at step %llu; the same command continues "
+					    "from there",
+					    (unsigned long long)t->step);
 		}
 		rc = vt_train_step(t, err);
 		if (!rc && (t->step % t->o->validate == 0 || t->step == t->o->steps))
@@ -191,10 +208,14 @@ static int loop(struct vt_trainer *t, struct vt_err *err)
 	return rc;
 }
 
-int vt_train(const char *out, const char *scratch, const struct vt_dataset *d, const struct vt_train_opts *o,
-	struct vt_err *err)
+int vt_train(const char *out, const char *scratch, const struct vt_dataset *d,
+	const struct vt_train_opts *o, struct vt_err *err)
 {
-	struct vt_trainer t = { .o = o, .d = d, .out = out, .scratch = scratch, .channels = d->file[0].c };
+	struct vt_trainer t = { .o = o,
+		.d = d,
+		.out = out,
+		.scratch = scratch,
+		.channels = d->file[0].c };
 	int rc;
 
 	t.outputs = d->file[0].n_regions + o->loss.softmax;
@@ -203,9 +224,10 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *d, c
 	if (!rc)
 		rc = start(&t, err);
 	if (!rc)
-		vt_log(VT_LOG_INFO, "subjects", "train=%zu validation=%zu of=%zu parameters=%zu isa=%s step=%llu",
-			t.n_train, t.n_validation, d->n,
-			vt_graph_parameters(t.graph), vt_session_isa(t.session), (unsigned long long)t.step);
+		vt_log(VT_LOG_INFO, "subjects",
+			"train=%zu validation=%zu of=%zu parameters=%zu isa=%s step=%llu",
+			t.n_train, t.n_validation, d->n, vt_graph_parameters(t.graph),
+			vt_session_isa(t.session), (unsigned long long)t.step);
 	if (!rc)
 		rc = loop(&t, err);
 	if (!rc)
@@ -214,9 +236,12 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *d, c
 	return rc;
 }
 
-int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o, struct vt_err *err)
+int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o,
+	struct vt_err *err)
 {
-	struct vt_trainer t = { .o = o, .d = d, .channels = d->file[0].c,
+	struct vt_trainer t = { .o = o,
+		.d = d,
+		.channels = d->file[0].c,
 		.outputs = d->file[0].n_regions + o->loss.softmax };
 	struct vt_graph *g = NULL;
 	struct vt_session_opts first = first_plan(o);

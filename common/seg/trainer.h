@@ -1,14 +1,14 @@
-/* trainer.h - the training loop: same inputs, same seed, same checkpoint, whatever the threads and however often
- * killed.
+/* trainer.h - the training loop: same inputs, same seed, same checkpoint, whatever the threads
+ * and however often killed.
  *
- * Training subjects: labelled, not held out for test, not in the validation fold.  A step draws `accumulate` batches of
- * `batch` patches, sums their gradients and updates the weights once.  Every `validate` steps (and at the end) the
- * validation subjects are predicted whole; the weights with the best mean Dice are kept.  With no validation subjects
- * the last weights are the best.
- * With averaging on, what is validated and kept as best is the mean of the weights.
+ * Training subjects: labelled, not held out for test, not in the validation fold.  A step draws
+ * `accumulate` batches of `batch` patches, sums their gradients and updates the weights once.
+ * Every `validate` steps (and at the end) the validation subjects are predicted whole; the
+ * weights with the best mean Dice are kept.  With no validation subjects the last weights are
+ * the best.  With averaging on, what is validated and kept as best is the mean of the weights.
  *
- * scratch (may be NULL): the state is saved there at every validation and every `save` steps, atomically; a later call
- * with the same inputs continues from it and ends with the same bytes. */
+ * scratch (may be NULL): the state is saved there at every validation and every `save` steps,
+ * atomically; a later call with the same inputs continues from it and ends with the same bytes. */
 #ifndef COMMON_SEG_TRAINER_H
 #define COMMON_SEG_TRAINER_H
 
@@ -27,42 +27,50 @@ struct vt_train_opts {
 	const struct vt_json *model_params;
 	int patch[3], batch, accumulate;
 	uint64_t steps, validate, save, seed;
-	struct vt_schedule schedule;     /* its total is steps */
+	struct vt_schedule schedule; /* its total is steps */
 	struct vt_optim_opts optim;
 	/* softmax: channel 0 is "no region", the regions exclude each other, the lowest wins */
 	struct vt_loss loss;
-	/* of the network's outputs' losses, in their order; fewer than outputs: the rest is published */
+	/* of the network's outputs' losses, in their order; fewer than outputs: the rest is
+	 * published */
 	const double *output_weights;
 	int n_output_weights;
-	struct vt_draw_opts draw;        /* patch and seed are taken from above */
+	struct vt_draw_opts draw; /* patch and seed are taken from above */
 	enum vt_averaging averaging;
-	double average_decay;            /* ema */
-	uint64_t average_from, average_every;   /* swa: snapshots at these steps */
-	bool pad;                        /* a volume smaller than the patch is padded with 0 instead of refused */
-	int fold;                        /* validation fold, -1: none */
-	int max_validation;              /* at most this many subjects are predicted; 0: all */
-	const char *parent;              /* file of weights to start from (weights.h), NULL: fresh weights */
-	const char *parent_tree;         /* tree id of where it lies, for checkpoint.json */
-	struct vt_weights_opts fit;      /* how the parent fits the network */
-	double transfer_rate;            /* rate of the parent's weights, as a share; 0: they stay as they are */
-	bool recompute;                  /* as in session.h */
-	size_t memory_limit;             /* bytes of a training session; 0: none */
-	struct vt_precision_opts precision;      /* which level a step runs at; its total_steps is steps */
+	double average_decay;                 /* ema */
+	uint64_t average_from, average_every; /* swa: snapshots at these steps */
+	/* a volume smaller than the patch is padded with 0 instead of refused */
+	bool pad;
+	int fold;           /* validation fold, -1: none */
+	int max_validation; /* at most this many subjects are predicted; 0: all */
+	/* file of weights to start from (weights.h), NULL: fresh weights */
+	const char *parent;
+	const char *parent_tree;    /* tree id of where it lies, for checkpoint.json */
+	struct vt_weights_opts fit; /* how the parent fits the network */
+	/* rate of the parent's weights, as a share; 0: they stay as they are */
+	double transfer_rate;
+	bool recompute;      /* as in session.h */
+	size_t memory_limit; /* bytes of a training session; 0: none */
+	/* which level a step runs at; its total_steps is steps */
+	struct vt_precision_opts precision;
 	/* where each level that may come runs, and [f32] validation; NULL: the CPU */
-	bool on_device;          /* whether the plan is a device's */
+	bool on_device; /* whether the plan is a device's */
 	struct vt_device *device[VT_LEVELS];
-	int cards;                       /* of the devices, that share a batch: a plan is that of one card's share */
-	bool (*stopping)(void);          /* asked between steps; NULL: never */
+	/* of the devices, that share a batch: a plan is that of one card's share */
+	int cards;
+	bool (*stopping)(void); /* asked between steps; NULL: never */
 	void (*progress)(uint64_t step, double loss);
 };
 
-/* Writes best.safetensors, last.safetensors, checkpoint.json and history.csv into out; with levels that may change also
- * precision.jsonl, a line a change.  A loss or gradient that is not finite
- * stops with VT_EBUG naming step, weight and the last good step; being asked to stop is VT_EFAIL. */
-int vt_train(const char *out, const char *scratch, const struct vt_dataset *d, const struct vt_train_opts *o,
-	struct vt_err *err);
+/* Writes best.safetensors, last.safetensors, checkpoint.json and history.csv into out; with
+ * levels that may change also precision.jsonl, a line a change.  A loss or gradient that is not
+ * finite stops with VT_EBUG naming step, weight and the last good step; being asked to stop is
+ * VT_EFAIL. */
+int vt_train(const char *out, const char *scratch, const struct vt_dataset *d,
+	const struct vt_train_opts *o, struct vt_err *err);
 
 /* What would be allocated and computed, without doing it. */
-int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o, struct vt_err *err);
+int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o,
+	struct vt_err *err);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-const char *vt_build_commit(void);   /* hex, or "unknown" outside a git work tree */
-bool vt_build_dirty(void);           /* tracked files differed from it */
+const char *vt_build_commit(void); /* hex, or "unknown" outside a git work tree */
+bool vt_build_dirty(void);         /* tracked files differed from it */
 
 #endif

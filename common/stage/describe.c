@@ -48,16 +48,11 @@ static char *param_default(const struct vt_param *p)
 	char text[32];
 
 	switch (p->kind) {
-	case VT_PARAM_BOOL:
-		return vt_xstrdup(p->value != 0 ? "true" : "false");
-	case VT_PARAM_ENUM:
-		return vt_xstrdup(p->names[(int)p->value]);
+	case VT_PARAM_BOOL: return vt_xstrdup(p->value != 0 ? "true" : "false");
+	case VT_PARAM_ENUM: return vt_xstrdup(p->names[(int)p->value]);
 	case VT_PARAM_TEXT:
-	case VT_PARAM_JSON:
-		return vt_xstrdup(p->text ? p->text : "");
-	default:
-		vt_json_real_text(text, p->value);
-		return vt_xstrdup(text);
+	case VT_PARAM_JSON: return vt_xstrdup(p->text ? p->text : "");
+	default: vt_json_real_text(text, p->value); return vt_xstrdup(text);
 	}
 }
 
@@ -69,8 +64,10 @@ static void enum_names(struct vt_buf *out, const struct vt_param *p, const char 
 
 static void param_row(struct vt_buf *out, const struct vt_param *p)
 {
-	static const char *const value_name[] = { "", "N", "X", "true|false", "NAME", "TEXT", "JSON" };
-	char *head = vt_asprintf("--%s %s", p->name, value_name[p->kind]), *value = param_default(p);
+	static const char *const value_name[] = { "", "N", "X", "true|false", "NAME", "TEXT",
+		"JSON" };
+	char *head = vt_asprintf("--%s %s", p->name, value_name[p->kind]),
+	     *value = param_default(p);
 	struct vt_buf text = VT_BUF_INIT;
 
 	vt_buf_str(&text, p->help);
@@ -93,20 +90,24 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 	vt_buf_printf(out, "usage: %s", s->name);
 	for (int i = 0; i < vt_stage_n_ports(s); i++)
 		if (!s->in[i].optional)
-			vt_buf_printf(out, " --%s %s", s->in[i].name, s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
+			vt_buf_printf(out, " --%s %s", s->in[i].name,
+				s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
 	vt_buf_printf(out, " --out DIR [PARAM...]\n\n%s\n", s->summary);
 	paragraphs(out, s->about);
 	vt_buf_str(out, "\ninputs\n");
 	for (int i = 0; i < vt_stage_n_ports(s); i++) {
-		char *head = vt_asprintf("--%s %s", s->in[i].name, s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
-		char *text = vt_asprintf("%s%s", s->in[i].help, s->in[i].optional ? " (optional)" : "");
+		char *head = vt_asprintf("--%s %s", s->in[i].name,
+			s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
+		char *text =
+			vt_asprintf("%s%s", s->in[i].help, s->in[i].optional ? " (optional)" : "");
 
 		row(out, head, text);
 		free(text);
 		free(head);
 	}
 	vt_buf_str(out, "\noutput\n");
-	row(out, "--out DIR", s->output ? s->output : "where the result goes; made if absent, must be empty");
+	row(out, "--out DIR",
+		s->output ? s->output : "where the result goes; made if absent, must be empty");
 	vt_buf_str(out, "\nparams [default; range]\n");
 	for (int i = 0; i < vt_stage_n_params(s); i++) {
 		if (heading_above(s, s->params[i].name))
@@ -114,7 +115,8 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 		param_row(out, &s->params[i]);
 	}
 	vt_buf_str(out, "\nevery stage\n");
-	row(out, "--recipe FILE", "JSON {\"params\": {...}, \"binary\": \"<sha256>\"}; flags go before it");
+	row(out, "--recipe FILE",
+		"JSON {\"params\": {...}, \"binary\": \"<sha256>\"}; flags go before it");
 	row(out, "--store DIR", "keep the result in this store and reuse it if it is there");
 	row(out, "--scratch DIR", "where a killed execution may resume from");
 	row(out, "--threads N", "processors to use; never changes a result");
@@ -123,11 +125,14 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 	if (s->plan)
 		row(out, "--plan", "print what the execution would take and stop");
 	row(out, "--version, --help", "print and stop");
-	vt_buf_str(out, "\nexit status: 0 done, 64 usage, 65 bad input (see quarantine/), 66 missing input,\n"
-		"70 fault of ours, 71 memory, 73/74 output, 75 device, 76 damaged data, 78 recipe\n");
+	vt_buf_str(out,
+		"\nexit status: 0 done, 64 usage, 65 bad input (see quarantine/), 66 missing "
+		"input,\n"
+		"70 fault of ours, 71 memory, 73/74 output, 75 device, 76 damaged data, 78 "
+		"recipe\n");
 }
 
-/* --- for programs ------------------------------------------------------------------------------------------------- */
+/* --- for programs -------------------------------------------------------- */
 
 static struct vt_json *ports_json(const struct vt_stage *s)
 {
@@ -201,8 +206,8 @@ static char *id_of(const char *name)
 }
 
 /* One input of a Boutiques descriptor; `key` is its place on the command line, e.g. [SCANS]. */
-static struct vt_json *boutiques_input(const char *name, const char *type, bool optional, const char *help,
-	struct vt_buf *line)
+static struct vt_json *boutiques_input(const char *name, const char *type, bool optional,
+	const char *help, struct vt_buf *line)
 {
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 	char *id = id_of(name), *key = vt_asprintf("[%s]", id), *flag = vt_asprintf("--%s", name);
@@ -227,8 +232,9 @@ static struct vt_json *boutiques_input(const char *name, const char *type, bool 
 static struct vt_json *boutiques_param(const struct vt_param *p, struct vt_buf *line)
 {
 	bool number = p->kind == VT_PARAM_INT || p->kind == VT_PARAM_REAL;
-	struct vt_json *o = boutiques_input(p->name, number ? "Number" : "String", true, p->help, line),
-		*list = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *o = boutiques_input(p->name, number ? "Number" : "String", true, p->help,
+			       line),
+		       *list = vt_json_new(VT_JSON_ARRAY);
 
 	if (number) {
 		vt_json_put_bool(o, "integer", p->kind == VT_PARAM_INT);
@@ -253,15 +259,18 @@ static struct vt_json *boutiques_param(const struct vt_param *p, struct vt_buf *
 static void describe_boutiques(struct vt_buf *out, const struct vt_stage *s)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *inputs = vt_json_new(VT_JSON_ARRAY),
-		*outputs = vt_json_new(VT_JSON_ARRAY), *o;
+		       *outputs = vt_json_new(VT_JSON_ARRAY), *o;
 	struct vt_buf line = VT_BUF_INIT;
 
 	vt_buf_str(&line, s->name);
 	for (int i = 0; i < vt_stage_n_ports(s); i++)
-		vt_json_push(inputs, boutiques_input(s->in[i].name, "File", s->in[i].optional, s->in[i].help, &line));
+		vt_json_push(inputs,
+			boutiques_input(s->in[i].name, "File", s->in[i].optional, s->in[i].help,
+				&line));
 	for (int i = 0; i < vt_stage_n_params(s); i++)
 		vt_json_push(inputs, boutiques_param(&s->params[i], &line));
-	vt_json_push(inputs, boutiques_input("out", "String", false, "where the result goes", &line));
+	vt_json_push(inputs,
+		boutiques_input("out", "String", false, "where the result goes", &line));
 	o = vt_json_new(VT_JSON_OBJECT);
 	vt_json_put_text(o, "id", "output");
 	vt_json_put_text(o, "name", "output directory");
@@ -294,15 +303,18 @@ static void markdown_param(struct vt_buf *out, const struct vt_param *p)
 
 static void describe_markdown(struct vt_buf *out, const struct vt_stage *s)
 {
-	static const char table[] = "\n| flag | default | range | unit | what |\n|---|---|---|---|---|\n";
+	static const char table[] =
+		"\n| flag | default | range | unit | what |\n|---|---|---|---|---|\n";
 
 	vt_buf_printf(out, "# %s\n\n%s\n", s->name, s->summary);
 	if (s->about)
 		vt_buf_printf(out, "\n%s\n", s->about);
 	vt_buf_str(out, "\n## Inputs\n\n| flag | what |\n|---|---|\n");
 	for (int i = 0; i < vt_stage_n_ports(s); i++)
-		vt_buf_printf(out, "| `--%s` | %s%s |\n", s->in[i].name, s->in[i].help, s->in[i].optional ? " "
-			"(optional)" : "");
+		vt_buf_printf(out, "| `--%s` | %s%s |\n", s->in[i].name, s->in[i].help,
+			s->in[i].optional ? " "
+					    "(optional)"
+					  : "");
 	vt_buf_printf(out, "\n## Output\n\n%s\n\n## Params\n", s->output ? s->output : "");
 	for (int i = 0; i < vt_stage_n_params(s); i++) {
 		const char *heading = heading_above(s, s->params[i].name);
@@ -315,7 +327,8 @@ static void describe_markdown(struct vt_buf *out, const struct vt_stage *s)
 	}
 }
 
-int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form, struct vt_err *err)
+int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form,
+	struct vt_err *err)
 {
 	if (!strcmp(form, "json"))
 		describe_json(out, s);
@@ -324,6 +337,7 @@ int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *
 	else if (!strcmp(form, "markdown"))
 		describe_markdown(out, s);
 	else
-		return vt_err_set(err, VT_EUSAGE, "--describe=%s: say json, boutiques or markdown", form);
+		return vt_err_set(err, VT_EUSAGE, "--describe=%s: say json, boutiques or markdown",
+			form);
 	return 0;
 }

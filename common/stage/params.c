@@ -27,8 +27,8 @@ int vt_stage_n_params(const struct vt_stage *s)
 
 static int out_of_range(const struct vt_param *p, const char *text, struct vt_err *err)
 {
-	return vt_err_set(err, VT_EUSAGE, "--%s=%s: must lie from %g to %g%s%s", p->name, text, p->min, p->max,
-		*p->unit ? " " : "", p->unit);
+	return vt_err_set(err, VT_EUSAGE, "--%s=%s: must lie from %g to %g%s%s", p->name, text,
+		p->min, p->max, *p->unit ? " " : "", p->unit);
 }
 
 static int set_number(const struct vt_param *p, void *field, const char *text, struct vt_err *err)
@@ -39,8 +39,10 @@ static int set_number(const struct vt_param *p, void *field, const char *text, s
 	errno = 0;
 	v = strtod(text, &end);
 	if (end == text || *end || !isfinite(v) || (p->kind == VT_PARAM_INT && v != floor(v)))
-		return vt_err_set(err, VT_EUSAGE, "--%s=%s: not a %s", p->name, text, p->kind == VT_PARAM_INT ? "whole "
-			"number" : "number");
+		return vt_err_set(err, VT_EUSAGE, "--%s=%s: not a %s", p->name, text,
+			p->kind == VT_PARAM_INT ? "whole "
+						  "number"
+						: "number");
 	if (p->min < p->max && (v < p->min || v > p->max))
 		return out_of_range(p, text, err);
 	if (p->kind == VT_PARAM_INT)
@@ -84,7 +86,8 @@ static int tidy_json(const struct vt_param *p, char **text, struct vt_err *err)
 	int rc = vt_json_parse(&j, *text, strlen(*text), origin, err);
 
 	if (!rc && j->type != VT_JSON_OBJECT && j->type != VT_JSON_ARRAY)
-		rc = vt_err_set(err, VT_EUSAGE, "%s=%s: must be a JSON object or array", origin, *text);
+		rc = vt_err_set(err, VT_EUSAGE, "%s=%s: must be a JSON object or array", origin,
+			*text);
 	if (!rc) {
 		vt_json_sorted(&sorted, j);
 		free(*text);
@@ -95,22 +98,18 @@ static int tidy_json(const struct vt_param *p, char **text, struct vt_err *err)
 	return rc ? err->code = VT_EUSAGE : 0;
 }
 
-static int set_param(struct vt_stage_run *r, const struct vt_param *p, const char *text, struct vt_err *err)
+static int set_param(struct vt_stage_run *r, const struct vt_param *p, const char *text,
+	struct vt_err *err)
 {
 	void *field = (char *)r->params + p->offset;
 
 	switch (p->kind) {
 	case VT_PARAM_INT:
-	case VT_PARAM_REAL:
-		return set_number(p, field, text, err);
-	case VT_PARAM_BOOL:
-		return set_bool(p, field, text, err);
-	case VT_PARAM_ENUM:
-		return set_enum(p, field, text, err);
+	case VT_PARAM_REAL: return set_number(p, field, text, err);
+	case VT_PARAM_BOOL: return set_bool(p, field, text, err);
+	case VT_PARAM_ENUM: return set_enum(p, field, text, err);
 	case VT_PARAM_TEXT:
-	case VT_PARAM_JSON:
-		*(const char **)field = text;
-		return 0;
+	case VT_PARAM_JSON: *(const char **)field = text; return 0;
 	}
 	return vt_err_set(err, VT_EBUG, "param %s has no kind", p->name);
 }
@@ -141,18 +140,14 @@ static char *canonical_text(const struct vt_stage_run *r, const struct vt_param 
 	char text[32];
 
 	switch (p->kind) {
-	case VT_PARAM_INT:
-		return vt_asprintf("%lld", (long long)*(const int64_t *)field);
+	case VT_PARAM_INT: return vt_asprintf("%lld", (long long)*(const int64_t *)field);
 	case VT_PARAM_REAL:
 		vt_json_real_text(text, *(const double *)field);
 		return vt_xstrdup(text);
-	case VT_PARAM_BOOL:
-		return vt_xstrdup(*(const bool *)field ? "true" : "false");
-	case VT_PARAM_ENUM:
-		return vt_xstrdup(p->names[*(const int64_t *)field]);
+	case VT_PARAM_BOOL: return vt_xstrdup(*(const bool *)field ? "true" : "false");
+	case VT_PARAM_ENUM: return vt_xstrdup(p->names[*(const int64_t *)field]);
 	case VT_PARAM_TEXT:
-	case VT_PARAM_JSON:
-		break;
+	case VT_PARAM_JSON: break;
 	}
 	return vt_xstrdup(*(const char *const *)field);
 }
@@ -177,7 +172,8 @@ static char *text_of_json(const struct vt_json *v)
 	return vt_xstrdup(text);
 }
 
-static int check_recipe(const struct vt_stage_run *r, const struct vt_json *recipe, struct vt_err *err)
+static int check_recipe(const struct vt_stage_run *r, const struct vt_json *recipe,
+	struct vt_err *err)
 {
 	const struct vt_json *params = vt_json_get(recipe, "params");
 	const char *binary = vt_json_text(vt_json_get(recipe, "binary"), NULL);
@@ -189,13 +185,14 @@ static int check_recipe(const struct vt_stage_run *r, const struct vt_json *reci
 		for (int k = 0; k < vt_stage_n_params(r->stage); k++)
 			known |= !strcmp(r->stage->params[k].name, params->key[i]);
 		if (!known)
-			return vt_err_set(err, VT_EUSAGE, "%s: %s has no param \"%s\"; see %s --help", r->recipe,
+			return vt_err_set(err, VT_EUSAGE,
+				"%s: %s has no param \"%s\"; see %s --help", r->recipe,
 				r->stage->name, params->key[i], r->stage->name);
 	}
 	vt_digest_hex(hex, &r->binary);
 	if (binary && strcmp(binary, hex))
-		return vt_err_set(err, VT_ECONFIG, "%s wants the %s binary %s, this one is %s", r->recipe,
-			r->stage->name, binary, hex);
+		return vt_err_set(err, VT_ECONFIG, "%s wants the %s binary %s, this one is %s",
+			r->recipe, r->stage->name, binary, hex);
 	return 0;
 }
 
@@ -226,7 +223,10 @@ int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct
 	for (int i = 0; !rc && i < vt_stage_n_params(r->stage); i++) {
 		const struct vt_param *p = &r->stage->params[i];
 		const struct vt_json *said = vt_json_get(vt_json_get(recipe, "params"), p->name);
-		char *text = given[i] ? vt_xstrdup(given[i]) : said ? text_of_json(said) : default_text(p), *canonical;
+		char *text = given[i] ? vt_xstrdup(given[i])
+			: said        ? text_of_json(said)
+				      : default_text(p),
+		     *canonical;
 
 		/* a text param points into the JSON object, which lives as long as the run */
 		rc = p->kind == VT_PARAM_JSON ? tidy_json(p, &text, err) : 0;

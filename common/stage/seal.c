@@ -52,7 +52,7 @@ static int collect_ancestors(struct vt_strs *lines, const char *root, struct vt_
 
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *own = vt_asprintf("%s/%s/record.json", base, names.v[i]),
-			*parents = vt_asprintf("%s/%s/parents.jsonl", base, names.v[i]);
+		     *parents = vt_asprintf("%s/%s/parents.jsonl", base, names.v[i]);
 
 		rc = add_lines_of(lines, own, err);
 		if (!rc)
@@ -78,8 +78,10 @@ static int write_parents(const struct vt_stage_run *r, const char *dir, struct v
 	vt_strs_sort(&lines);
 	for (size_t i = 0; !rc && i < lines.n; i++) {
 		if (text.len + strlen(lines.v[i]) > parents_limit) {
-			vt_log(VT_LOG_WARN, "parents", "kept=%zu of=%zu note=\"ancestor records over 64 MiB are named "
-				"by id only\"", i, lines.n);
+			vt_log(VT_LOG_WARN, "parents",
+				"kept=%zu of=%zu note=\"ancestor records over 64 MiB are named "
+				"by id only\"",
+				i, lines.n);
 			break;
 		}
 		vt_buf_printf(&text, "%s\n", lines.v[i]);
@@ -104,8 +106,8 @@ static void put_time(struct vt_json *j, const char *key, time_t t)
 
 static void put_platform(struct vt_json *j)
 {
-	static const char *const names[] = { "PACH_JOB_ID", "PACH_DATUM_ID", "PACH_OUTPUT_COMMIT_ID",
-		"PPS_PIPELINE_NAME", "ARGO_NODE_ID" };
+	static const char *const names[] = { "PACH_JOB_ID", "PACH_DATUM_ID",
+		"PACH_OUTPUT_COMMIT_ID", "PPS_PIPELINE_NAME", "ARGO_NODE_ID" };
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -115,7 +117,8 @@ static void put_platform(struct vt_json *j)
 }
 
 /* Times, host and resources: true of this one execution, part of no id. */
-static int write_observed(const struct vt_stage_run *r, const char *dir, const char *record_hex, struct vt_err *err)
+static int write_observed(const struct vt_stage_run *r, const char *dir, const char *record_hex,
+	struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *recipe;
 	struct vt_buf text = VT_BUF_INIT;
@@ -128,10 +131,11 @@ static int write_observed(const struct vt_stage_run *r, const char *dir, const c
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	getrusage(RUSAGE_SELF, &u);
 	put_time(j, "finished", time(NULL));
-	vt_json_put_real(j, "wall_seconds", (double)now.tv_sec + 1e-9 * (double)now.tv_nsec - r->begun);
+	vt_json_put_real(j, "wall_seconds",
+		(double)now.tv_sec + 1e-9 * (double)now.tv_nsec - r->begun);
 	vt_json_put_real(j, "cpu_seconds",
-		(double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 *
-		(double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec));
+		(double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+			1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec));
 	vt_json_put_int(j, "peak_memory_kib", u.ru_maxrss);
 	vt_json_put_int(j, "threads", vt_parallel_threads());
 	if (uname(&host) == 0) {
@@ -158,19 +162,25 @@ static struct vt_record record_of(const struct vt_stage_run *r, struct vt_record
 
 	for (int i = 0; i < n; i++)
 		in[i] = (struct vt_record_port){ r->stage->in[i].name, r->tree[i], &r->parents[i] };
-	return (struct vt_record){ .stage = r->stage->name, .version = r->stage->version, .binary = r->binary,
+	return (struct vt_record){ .stage = r->stage->name,
+		.version = r->stage->version,
+		.binary = r->binary,
 		.commit = vt_build_commit(),
-		.dirty = vt_build_dirty(), .params = r->params_json, .input = in, .n_inputs = (size_t)n, .output = out,
+		.dirty = vt_build_dirty(),
+		.params = r->params_json,
+		.input = in,
+		.n_inputs = (size_t)n,
+		.output = out,
 		.n_outputs = out ? 1 : 0,
 		.notes = r->notes->n ? r->notes : NULL };
 }
 
 /* record.json is written last: its presence says that the output is whole. */
 static int write_lineage(const struct vt_stage_run *r, const char *root, const char *result_hex,
-	const struct vt_buf *record, const char *record_hex,
-	struct vt_err *err)
+	const struct vt_buf *record, const char *record_hex, struct vt_err *err)
 {
-	char *dir = vt_asprintf("%s/.lineage/%s", root, result_hex), *path = vt_path_join(dir, "record.json");
+	char *dir = vt_asprintf("%s/.lineage/%s", root, result_hex),
+	     *path = vt_path_join(dir, "record.json");
 	int rc = vt_fs_mkdirs(dir, err);
 
 	if (!rc)
@@ -178,25 +188,30 @@ static int write_lineage(const struct vt_stage_run *r, const char *root, const c
 	if (!rc)
 		rc = write_observed(r, dir, record_hex, err);
 	if (!rc)
-		rc = vt_fault("seal.record") ? vt_err_errno(err, VT_EIO, "%s", path) :
-			vt_fs_write(path, record->data, record->len, 0644, err);
+		rc = vt_fault("seal.record")
+			? vt_err_errno(err, VT_EIO, "%s", path)
+			: vt_fs_write(path, record->data, record->len, 0644, err);
 	free(path);
 	free(dir);
 	return rc;
 }
 
-/* Moves the work directory's entries into --out, which may be a mount point and is never renamed itself. */
+/* Moves the work directory's entries into --out, which may be a mount point and is never renamed
+ * itself. */
 static int move_into_place(const struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_list(&names, r->work, err);
 
 	if (!rc)
-		rc = vt_fault("seal.sync") ? vt_err_errno(err, VT_EIO, "%s", r->work) : vt_fs_sync_tree(r->work, err);
+		rc = vt_fault("seal.sync") ? vt_err_errno(err, VT_EIO, "%s", r->work)
+					   : vt_fs_sync_tree(r->work, err);
 	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *from = vt_path_join(r->work, names.v[i]), *to = vt_path_join(r->out, names.v[i]);
+		char *from = vt_path_join(r->work, names.v[i]),
+		     *to = vt_path_join(r->out, names.v[i]);
 
-		rc = vt_fault("seal.move") ? vt_err_errno(err, VT_EIO, "%s", to) : vt_fs_rename(from, to, err);
+		rc = vt_fault("seal.move") ? vt_err_errno(err, VT_EIO, "%s", to)
+					   : vt_fs_rename(from, to, err);
 		free(from);
 		free(to);
 	}
@@ -232,7 +247,8 @@ int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_record record;
 	struct vt_tree *t = NULL;
 	char result_hex[VT_HEX], record_hex[VT_HEX];
-	int rc = r->store ? vt_store_hash_dir(r->store, &t, r->work, err) : vt_tree_hash_dir(&t, r->work, err);
+	int rc = r->store ? vt_store_hash_dir(r->store, &t, r->work, err)
+			  : vt_tree_hash_dir(&t, r->work, err);
 
 	if (rc)
 		return rc;
@@ -254,8 +270,8 @@ int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err)
 		char hex[VT_HEX];
 
 		vt_digest_hex(hex, &t->id);
-		vt_log(VT_LOG_INFO, "sealed", "tree=%s files=%zu bytes=%llu record=%s", hex, t->n_files,
-			(unsigned long long)t->size, record_hex);
+		vt_log(VT_LOG_INFO, "sealed", "tree=%s files=%zu bytes=%llu record=%s", hex,
+			t->n_files, (unsigned long long)t->size, record_hex);
 	}
 out:
 	vt_buf_release(&text);
@@ -280,14 +296,16 @@ void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why)
 		} else if (r->out) {
 			dir = vt_asprintf("%s/.lineage/failed-%s", r->out, hex);
 			path = vt_path_join(dir, "record.json");
-			if (vt_fs_mkdirs(dir, &err) == 0 && vt_fs_write(path, text.data, text.len, 0644, &err) == 0)
+			if (vt_fs_mkdirs(dir, &err) == 0 &&
+				vt_fs_write(path, text.data, text.len, 0644, &err) == 0)
 				write_observed(r, dir, hex, &err);
 			free(path);
 			free(dir);
 		}
 	}
 	if (err.code)
-		vt_log(VT_LOG_WARN, "record", "note=\"the failure could not be recorded: %s\"", err.text);
+		vt_log(VT_LOG_WARN, "record", "note=\"the failure could not be recorded: %s\"",
+			err.text);
 	vt_buf_release(&text);
 }
 
@@ -315,7 +333,8 @@ int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
 	if (!rc)
 		rc = vt_json_canonical(&text, j, err);
 	if (!rc && r->out)
-		rc = write_lineage(r, r->out, vt_json_text(vt_json_get(j, "result"), ""), &text, id, err);
+		rc = write_lineage(r, r->out, vt_json_text(vt_json_get(j, "result"), ""), &text, id,
+			err);
 	if (!rc)
 		vt_log(VT_LOG_INFO, "reused", "tree=%s record=%s", hex, id);
 	*reused = !rc;

@@ -3,26 +3,31 @@
  *      struct params { int64_t margin; double clip; int64_t mode; bool keep; const char *note; };
  *      #define FIELD(f) offsetof(struct params, f)
  *      static const char *const modes[] = { "auto", "never", NULL };
- *      static const struct vt_port in[] = { { "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
- *              { 0 } };
+ *      static const struct vt_port in[] = {
+ *              { "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
+ *              { 0 },
+ *      };
  *      static const struct vt_param params[] = {
- *              { "margin", VT_PARAM_INT, FIELD(margin), 2, 0, 32, "voxel", "kept around the brain", NULL, NULL },
+ *              { "margin", VT_PARAM_INT, FIELD(margin), 2, 0, 32, "voxel",
+ *                      "kept around the brain", NULL, NULL },
  *              { "mode", VT_PARAM_ENUM, FIELD(mode), 0, 0, 0, "", "when to strip", modes, NULL },
  *              { 0 },
  *      };
- *      static const struct vt_stage stage = { .name = "x", .version = "1", .summary = "...", .in = in,
- *              .params = params, .params_size = sizeof(struct params), .run = run };
+ *      static const struct vt_stage stage = {
+ *              .name = "x", .version = "1", .summary = "...", .in = in,
+ *              .params = params, .params_size = sizeof(struct params), .run = run,
+ *      };
  *      int main(int argc, char **argv) { return vt_stage_main(&stage, argc, argv); }
  *
- * The tables are the only source of flags, defaults, ranges, units, --help, --describe, the execution's key and the
- * docs page.
- * `version` is raised when equal inputs may give other bytes.
+ * The tables are the only source of flags, defaults, ranges, units, --help, --describe, the
+ * execution's key and the docs page. `version` is raised when equal inputs may give other bytes.
  *
- * Life of an execution: options -> recipe -> ranges -> resolve roots -> hash inputs -> derivation id -> reuse it if the
- * store has it -> run into <out>/.voxtrail-partial (or a staging directory of the store) -> hash -> move into place ->
- * record.
- * A killed execution leaves only the partial directory, which the next one removes.  A failed one leaves a record that
- * says why and no output.  A stage that quarantined subjects keeps the others' output and exits with 65. */
+ * Life of an execution: options -> recipe -> ranges -> resolve roots -> hash inputs ->
+ * derivation id -> reuse it if the store has it -> run into <out>/.voxtrail-partial (or a
+ * staging directory of the store) -> hash -> move into place -> record.  A killed execution
+ * leaves only the partial directory, which the next one removes.  A failed one leaves a record
+ * that says why and no output.  A stage that quarantined subjects keeps the others' output and
+ * exits with 65. */
 #ifndef COMMON_STAGE_STAGE_H
 #define COMMON_STAGE_STAGE_H
 
@@ -34,29 +39,37 @@
 #include "common/base/err.h"
 #include "common/base/json.h"
 
-enum vt_port_kind { VT_PORT_DIR = 1, VT_PORT_FILE };   /* a file port also takes a directory that holds <port>.json */
+/* a file port also takes a directory that holds <port>.json */
+enum vt_port_kind { VT_PORT_DIR = 1, VT_PORT_FILE };
 
 struct vt_port {
-	const char *name;        /* flag --name; the input's name in a pipeline spec */
+	const char *name; /* flag --name; the input's name in a pipeline spec */
 	enum vt_port_kind kind;
 	bool optional;
 	const char *help;
 };
 
-enum vt_param_kind { VT_PARAM_INT = 1, VT_PARAM_REAL, VT_PARAM_BOOL, VT_PARAM_ENUM, VT_PARAM_TEXT, VT_PARAM_JSON };
+enum vt_param_kind {
+	VT_PARAM_INT = 1,
+	VT_PARAM_REAL,
+	VT_PARAM_BOOL,
+	VT_PARAM_ENUM,
+	VT_PARAM_TEXT,
+	VT_PARAM_JSON
+};
 
-/* Fields in the params struct: int64_t, double, bool, int64_t (index into names), const char *, const char * (the
- * sorted text of a JSON object or array; a recipe may hold the value itself). */
+/* Fields in the params struct: int64_t, double, bool, int64_t (index into names), const char *,
+ * const char * (the sorted text of a JSON object or array; a recipe may hold the value itself). */
 struct vt_param {
 	const char *name;
 	enum vt_param_kind kind;
 	size_t offset;
-	double value;            /* default; an index for an enum, 0 or 1 for a bool */
-	double min, max;         /* both ends allowed; min == max: no bound */
-	const char *unit;        /* "" if none */
+	double value;     /* default; an index for an enum, 0 or 1 for a bool */
+	double min, max;  /* both ends allowed; min == max: no bound */
+	const char *unit; /* "" if none */
 	const char *help;
-	const char *const *names;   /* enum: NULL-terminated */
-	const char *text;        /* default of a text or JSON */
+	const char *const *names; /* enum: NULL-terminated */
+	const char *text;         /* default of a text or JSON */
 };
 
 /* Stands above the param `first` in --help and on the docs page. */
@@ -68,13 +81,15 @@ struct vt_stage_run;
 
 struct vt_stage {
 	const char *name, *version, *summary;
-	const char *about;       /* paragraphs for --help and the docs page, an empty line between them; NULL: none */
-	const char *output;      /* what lies in --out, one sentence */
+	/* paragraphs for --help and the docs page, an empty line between them; NULL: none */
+	const char *about;
+	const char *output; /* what lies in --out, one sentence */
 	const struct vt_port *in;
 	const struct vt_param *params;
-	const struct vt_heading *headings;   /* ends with first == NULL; NULL: none */
+	const struct vt_heading *headings; /* ends with first == NULL; NULL: none */
 	size_t params_size;
-	/* its output keeps what it learned: an input learned from a subject who withdrew is refused */
+	/* its output keeps what it learned: an input learned from a subject who withdrew is
+	 * refused */
 	bool learns;
 	int (*run)(struct vt_stage_run *r, struct vt_err *err);
 	/* --plan: what run() would take; NULL: none */
@@ -85,28 +100,33 @@ struct vt_stage {
 
 int vt_stage_main(const struct vt_stage *stage, int argc, char **argv);
 
-/* --- inside run() ------------------------------------------------------------------------------------------------- */
+/* --- inside run() -------------------------------------------------------- */
 
 const void *vt_stage_params(const struct vt_stage_run *r);
-const char *vt_stage_input(const struct vt_stage_run *r, const char *port);    /* real path; NULL if not given */
-const char *vt_stage_tree(const struct vt_stage_run *r, const char *port);     /* tree id in hex; NULL if not given */
-const char *vt_stage_out(const struct vt_stage_run *r);                        /* an empty directory */
+/* real path; NULL if not given */
+const char *vt_stage_input(const struct vt_stage_run *r, const char *port);
+/* tree id in hex; NULL if not given */
+const char *vt_stage_tree(const struct vt_stage_run *r, const char *port);
+/* an empty directory */
+const char *vt_stage_out(const struct vt_stage_run *r);
 
-/* A directory of this derivation alone that survives SIGKILL and is removed after success; NULL if there is none to be
- * had.
- * Nothing in it may change the output's bytes. */
+/* A directory of this derivation alone that survives SIGKILL and is removed after success; NULL
+ * if there is none to be had.  Nothing in it may change the output's bytes. */
 const char *vt_stage_scratch(const struct vt_stage_run *r);
 
 /* Params as hashed, e.g. for a checkpoint's own description; borrowed. */
 
-/* Added to the record under `notes`; the value is owned by the run from then on.  Deterministic facts only. */
+/* Added to the record under `notes`; the value is owned by the run from then on.  Deterministic
+ * facts only. */
 void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *value);
 
-/* A subject whose input is bad: writes quarantine/<subject>.json, logs it, and makes the exit status 65.  Other
- * subjects go on.  *why is not changed. */
-int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struct vt_err *why, struct vt_err *err);
+/* A subject whose input is bad: writes quarantine/<subject>.json, logs it, and makes the exit
+ * status 65.  Other subjects go on.  *why is not changed. */
+int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
+	struct vt_err *err);
 
-/* True once the process was asked to stop by SIGTERM or SIGINT: save to scratch and return VT_EFAIL soon. */
+/* True once the process was asked to stop by SIGTERM or SIGINT: save to scratch and return
+ * VT_EFAIL soon. */
 bool vt_stage_stopping(void);
 
 #endif

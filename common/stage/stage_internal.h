@@ -15,18 +15,18 @@ struct vt_stage_run {
 	const struct vt_stage *stage;
 	void *params;
 	struct vt_json *params_json, *notes;
-	const char *given[VT_MAX_PORTS];     /* as on the command line */
-	char *root[VT_MAX_PORTS];            /* resolved */
+	const char *given[VT_MAX_PORTS]; /* as on the command line */
+	char *root[VT_MAX_PORTS];        /* resolved */
 	struct vt_tree *tree[VT_MAX_PORTS];
 	char tree_hex[VT_MAX_PORTS][VT_HEX];
 	struct vt_strs parents[VT_MAX_PORTS];
 	struct vt_digest binary, derivation;
 	char derivation_hex[VT_HEX];
-	char *out, *work, *scratch;          /* out: given; work: where run() writes */
+	char *out, *work, *scratch; /* out: given; work: where run() writes */
 	struct vt_store *store;
-	struct vt_consent consent;           /* who withdrew */
+	struct vt_consent consent; /* who withdrew */
 	size_t n_quarantined;
-	const char *recipe;                  /* path, NULL if none */
+	const char *recipe; /* path, NULL if none */
 	double begun;
 };
 
@@ -38,7 +38,8 @@ int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct
 
 /* describe.c */
 void vt_stage_help(struct vt_buf *out, const struct vt_stage *s);
-int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form, struct vt_err *err);
+int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form,
+	struct vt_err *err);
 
 /* seal.c: from a finished work directory to output, record and store. */
 int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err);

@@ -69,9 +69,11 @@ void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *valu
 	vt_json_put(r->notes, key, value);
 }
 
-int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struct vt_err *why, struct vt_err *err)
+int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
+	struct vt_err *err)
 {
-	char *dir = vt_path_join(r->work, "quarantine"), *path = vt_asprintf("%s/%s.json", dir, subject);
+	char *dir = vt_path_join(r->work, "quarantine"),
+	     *path = vt_asprintf("%s/%s.json", dir, subject);
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *list;
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_fs_mkdirs(dir, err);
@@ -99,7 +101,7 @@ int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struc
 	return rc;
 }
 
-/* --- command line ------------------------------------------------------------------------------------------------- */
+/* --- command line -------------------------------------------------------- */
 
 struct command_line {
 	const char *param[VT_MAX_PARAMS];
@@ -108,16 +110,19 @@ struct command_line {
 	int help, version, plan;
 };
 
-static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char **argv, struct vt_err *err)
+static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char **argv,
+	struct vt_err *err)
 {
 	struct vt_opt opts[VT_MAX_PORTS + VT_MAX_PARAMS + 12];
 	struct vt_strs rest = VT_STRS_INIT;
 	int n = 0, rc;
 
 	for (int i = 0; i < vt_stage_n_ports(r->stage); i++)
-		opts[n++] = (struct vt_opt){ 0, r->stage->in[i].name, VT_OPT_STRING, &r->given[i], "DIR", "" };
+		opts[n++] = (struct vt_opt){ 0, r->stage->in[i].name, VT_OPT_STRING, &r->given[i],
+			"DIR", "" };
 	for (int i = 0; i < vt_stage_n_params(r->stage); i++)
-		opts[n++] = (struct vt_opt){ 0, r->stage->params[i].name, VT_OPT_STRING, &c->param[i], "VALUE", "" };
+		opts[n++] = (struct vt_opt){ 0, r->stage->params[i].name, VT_OPT_STRING,
+			&c->param[i], "VALUE", "" };
 	opts[n++] = (struct vt_opt){ 'o', "out", VT_OPT_STRING, &c->out, "DIR", "" };
 	opts[n++] = (struct vt_opt){ 0, "recipe", VT_OPT_STRING, &r->recipe, "FILE", "" };
 	opts[n++] = (struct vt_opt){ 0, "store", VT_OPT_STRING, &c->store, "DIR", "" };
@@ -132,9 +137,11 @@ static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char 
 	opts[n] = (struct vt_opt){ 0, NULL, VT_OPT_END, NULL, NULL, NULL };
 	rc = vt_opts_parse(opts, argc, argv, &rest, err);
 	if (!rc && rest.n)
-		rc = vt_err_set(err, VT_EUSAGE, "\"%s\": every input has a flag; see --help", rest.v[0]);
+		rc = vt_err_set(err, VT_EUSAGE, "\"%s\": every input has a flag; see --help",
+			rest.v[0]);
 	if (!rc && (c->threads < 0 || c->threads > 256))
-		rc = vt_err_set(err, VT_EUSAGE, "--threads=%lld: must lie from 0 to 256", c->threads);
+		rc = vt_err_set(err, VT_EUSAGE, "--threads=%lld: must lie from 0 to 256",
+			c->threads);
 	if (!rc && c->log && strcmp(c->log, "json") && strcmp(c->log, "text"))
 		rc = vt_err_set(err, VT_EUSAGE, "--log=%s: say text or json", c->log);
 	vt_strs_release(&rest);
@@ -142,7 +149,8 @@ static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char 
 }
 
 /* --help, --describe and --version; true if one was asked for. */
-static bool answered(const struct vt_stage *s, const struct command_line *c, int *rc, struct vt_err *err)
+static bool answered(const struct vt_stage *s, const struct command_line *c, int *rc,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 
@@ -151,8 +159,8 @@ static bool answered(const struct vt_stage *s, const struct command_line *c, int
 	else if (c->describe)
 		*rc = vt_stage_describe(&text, s, c->describe, err);
 	else if (c->version)
-		vt_buf_printf(&text, "%s %s (voxtrail %s%s)\n", s->name, s->version, vt_build_commit(),
-			vt_build_dirty() ? ", modified" : "");
+		vt_buf_printf(&text, "%s %s (voxtrail %s%s)\n", s->name, s->version,
+			vt_build_commit(), vt_build_dirty() ? ", modified" : "");
 	else
 		return false;
 	if (text.len)
@@ -163,7 +171,7 @@ static bool answered(const struct vt_stage *s, const struct command_line *c, int
 	return true;
 }
 
-/* --- inputs ------------------------------------------------------------------------------------------------------- */
+/* --- inputs -------------------------------------------------------------- */
 
 /* /pfs/... lies below PFS_ROOT where a runner without a mount namespace set it. */
 static char *through_pfs_root(const char *path)
@@ -196,8 +204,8 @@ static int open_file_port(struct vt_stage_run *r, int i, struct vt_err *err)
 	return rc;
 }
 
-/* The records beside an input; one that lies about a file that is there is refused.  A datum may see only some of the
- * files. */
+/* The records beside an input; one that lies about a file that is there is refused.  A datum may
+ * see only some of the files. */
 static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
 {
 	struct vt_record_dir c;
@@ -207,7 +215,8 @@ static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
 		return rc;
 	rc = vt_record_dir_check(&c, r->tree[i], r->root[i], VT_CARRIED_PART, NULL, NULL, err);
 	if (!rc)
-		rc = vt_consent_check_input(&r->consent, r->tree[i], r->stage->learns ? &c : NULL, r->root[i], err);
+		rc = vt_consent_check_input(&r->consent, r->tree[i], r->stage->learns ? &c : NULL,
+			r->root[i], err);
 	for (size_t k = 0; !rc && k < c.n; k++)
 		if (c.v[k].own)
 			vt_strs_add(&r->parents[i], c.v[k].id);
@@ -222,7 +231,9 @@ static int open_port(struct vt_stage_run *r, int i, struct vt_err *err)
 	int rc;
 
 	if (!r->given[i])
-		return p->optional ? 0 : vt_err_set(err, VT_EUSAGE, "--%s is missing: %s", p->name, p->help);
+		return p->optional
+			? 0
+			: vt_err_set(err, VT_EUSAGE, "--%s is missing: %s", p->name, p->help);
 	path = through_pfs_root(r->given[i]);
 	r->root[i] = vt_fs_realpath(path, err);
 	free(path);
@@ -231,7 +242,8 @@ static int open_port(struct vt_stage_run *r, int i, struct vt_err *err)
 	if (p->kind == VT_PORT_FILE) {
 		rc = open_file_port(r, i, err);
 	} else {
-		rc = vt_fs_is_dir(r->root[i]) ? vt_tree_hash_dir(&r->tree[i], r->root[i], err)
+		rc = vt_fs_is_dir(r->root[i])
+			? vt_tree_hash_dir(&r->tree[i], r->root[i], err)
 			: vt_err_set(err, VT_ENOINPUT, "%s: not a directory", r->root[i]);
 		if (!rc)
 			rc = read_parents(r, i, err);
@@ -257,9 +269,12 @@ static int open_inputs(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_record_port in[VT_MAX_PORTS];
 	int n = vt_stage_n_ports(r->stage), rc = 0;
-	struct vt_record record = { .stage = r->stage->name, .version = r->stage->version, .binary = r->binary,
+	struct vt_record record = { .stage = r->stage->name,
+		.version = r->stage->version,
+		.binary = r->binary,
 		.params = r->params_json,
-		.input = in, .n_inputs = (size_t)n };
+		.input = in,
+		.n_inputs = (size_t)n };
 
 	for (int i = 0; !rc && i < n; i++) {
 		rc = open_port(r, i, err);
@@ -271,9 +286,10 @@ static int open_inputs(struct vt_stage_run *r, struct vt_err *err)
 	return rc;
 }
 
-/* --- places ------------------------------------------------------------------------------------------------------- */
+/* --- places -------------------------------------------------------------- */
 
-/* --out must be empty or absent; what a killed execution left behind (its partial directory says so) is cleared. */
+/* --out must be empty or absent; what a killed execution left behind (its partial directory says
+ * so) is cleared. */
 static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
@@ -292,8 +308,8 @@ static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
 		else if (ours)
 			rc = vt_fs_remove_tree(path, err);
 		else
-			rc = vt_err_set(err, VT_ECANTCREAT, "%s: not empty (%s); give a new directory", r->out,
-				names.v[i]);
+			rc = vt_err_set(err, VT_ECANTCREAT,
+				"%s: not empty (%s); give a new directory", r->out, names.v[i]);
 		free(path);
 	}
 	vt_strs_release(&names);
@@ -302,8 +318,9 @@ static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
 
 static int prepare_work(struct vt_stage_run *r, struct vt_err *err)
 {
-	r->work = r->store ? vt_asprintf("%s/tmp/%.16s.%ld", vt_store_dir(r->store), r->derivation_hex, (long)getpid())
-		: vt_path_join(r->out, partial);
+	r->work = r->store ? vt_asprintf("%s/tmp/%.16s.%ld", vt_store_dir(r->store),
+				     r->derivation_hex, (long)getpid())
+			   : vt_path_join(r->out, partial);
 	return r->store ? vt_store_claim(r->store, r->work, err) : vt_fs_mkdirs(r->work, err);
 }
 
@@ -317,9 +334,13 @@ static void prepare_scratch(struct vt_stage_run *r, const struct command_line *c
 	else if (shared && *shared)
 		r->scratch = vt_asprintf("%s/%s", shared, r->derivation_hex);
 	else if (r->store)
-		r->scratch = vt_asprintf("%s/scratch/%s", vt_store_dir(r->store), r->derivation_hex);
-	if (r->scratch && (r->store ? vt_store_claim(r->store, r->scratch, &err) : vt_fs_mkdirs(r->scratch, &err))) {
-		vt_log(VT_LOG_WARN, "scratch", "note=\"a killed execution will start over: %s\"", err.text);
+		r->scratch =
+			vt_asprintf("%s/scratch/%s", vt_store_dir(r->store), r->derivation_hex);
+	if (r->scratch &&
+		(r->store ? vt_store_claim(r->store, r->scratch, &err)
+			  : vt_fs_mkdirs(r->scratch, &err))) {
+		vt_log(VT_LOG_WARN, "scratch", "note=\"a killed execution will start over: %s\"",
+			err.text);
 		free(r->scratch);
 		r->scratch = NULL;
 	}
@@ -337,7 +358,7 @@ static int show_plan(struct vt_stage_run *r, struct vt_err *err)
 	return rc;
 }
 
-/* --- the execution ------------------------------------------------------------------------------------------------ */
+/* --- the execution ------------------------------------------------------- */
 
 static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
 {
@@ -353,7 +374,7 @@ static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_
 	if (rc) {
 		why = *err;
 		if (!r->store && r->out)
-			prepare_out(r, &ignored);     /* what was moved there already goes too */
+			prepare_out(r, &ignored); /* what was moved there already goes too */
 		ignored = (struct vt_err)VT_ERR_INIT;
 		vt_fs_remove_tree(r->work, &ignored);
 		if (!vt_stage_stopping())
@@ -362,9 +383,11 @@ static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_
 	}
 	if (r->scratch)
 		vt_fs_remove_tree(r->scratch, &ignored);
-	return r->n_quarantined ? vt_err_set(err, VT_EDATA, "%zu subject%s quarantined; see quarantine/ in the output",
-		r->n_quarantined,
-		r->n_quarantined == 1 ? " was" : "s were") : 0;
+	return r->n_quarantined
+		? vt_err_set(err, VT_EDATA,
+			  "%zu subject%s quarantined; see quarantine/ in the output",
+			  r->n_quarantined, r->n_quarantined == 1 ? " was" : "s were")
+		: 0;
 }
 
 static int execute(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
@@ -393,8 +416,8 @@ static int execute(struct vt_stage_run *r, const struct command_line *c, struct 
 		rc = vt_stage_reuse(r, &reused, err);
 	if (rc || reused)
 		return rc;
-	vt_log(VT_LOG_INFO, "begin", "version=%s derivation=%s threads=%u", r->stage->version, r->derivation_hex,
-		vt_parallel_threads());
+	vt_log(VT_LOG_INFO, "begin", "version=%s derivation=%s threads=%u", r->stage->version,
+		r->derivation_hex, vt_parallel_threads());
 	return work(r, c, err);
 }
 
@@ -429,7 +452,10 @@ int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	rc = parse(&r, &c, argc, argv, &err);
-	vt_log_open(stage->name, !c.log ? VT_LOG_AUTO : !strcmp(c.log, "json") ? VT_LOG_JSON : VT_LOG_TEXT,
+	vt_log_open(stage->name,
+		!c.log                           ? VT_LOG_AUTO
+			: !strcmp(c.log, "json") ? VT_LOG_JSON
+						 : VT_LOG_TEXT,
 		VT_LOG_INFO);
 	if (!rc && answered(stage, &c, &rc, &err)) {
 		release(&r);

@@ -20,10 +20,10 @@ struct placing {
 	struct vt_store *s;
 	const struct vt_tree *tree;
 	enum vt_checkout how;
-	struct vt_object *object;        /* in order of the digest */
+	struct vt_object *object; /* in order of the digest */
 	size_t n_objects;
 	char *stage;
-	int stage_fd;                    /* locked: this checkout is alive */
+	int stage_fd; /* locked: this checkout is alive */
 };
 
 static const struct vt_object *object_of(const struct placing *p, const struct vt_digest *d)
@@ -54,11 +54,14 @@ static int examine(struct placing *p, struct vt_err *err)
 		const struct vt_object *o = &p->object[i];
 
 		if (o->state == VT_OBJECT_ABSENT && vt_erased_has(p->s, &o->digest))
-			rc = vt_err_set(err, VT_ENOINPUT, "%s: its bytes were erased from %s by decision", o->path,
+			rc = vt_err_set(err, VT_ENOINPUT,
+				"%s: its bytes were erased from %s by decision", o->path,
 				p->s->dir);
 		else if (o->state == VT_OBJECT_ABSENT)
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not in %s; commit the original again, "
-				"or fetch it from another store", o->path, p->s->dir);
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: its bytes are not in %s; commit the original again, "
+				"or fetch it from another store",
+				o->path, p->s->dir);
 		else if (o->state == VT_OBJECT_DAMAGED)
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o->fault);
 	}
@@ -78,8 +81,10 @@ static int copy_bytes(int in, int out)
 			continue;
 		if (n < 0)
 			break;
-		for (ssize_t done = 0; k >= 0 && done < n; done += k > 0 ? k : 0) {
-			k = vt_fault("checkout.write") ? -1 : write(out, chunk + done, (size_t)(n - done));
+		for (ssize_t done = 0; k >= 0 && done<n; done += k> 0 ? k : 0) {
+			k = vt_fault("checkout.write")
+				? -1
+				: write(out, chunk + done, (size_t)(n - done));
 			k = k < 0 && errno == EINTR ? 0 : k;
 		}
 	}
@@ -87,17 +92,23 @@ static int copy_bytes(int in, int out)
 	return n == 0 && k >= 0 ? 0 : -1;
 }
 
-static int copy_out(const struct placing *p, const struct vt_tree_file *f, const char *name, struct vt_err *err)
+static int copy_out(const struct placing *p, const struct vt_tree_file *f, const char *name,
+	struct vt_err *err)
 {
-	mode_t mode = (mode_t)((p->how == VT_CHECKOUT_LINK ? 0444 : 0644) | (f->executable ? 0111 : 0));
+	mode_t mode =
+		(mode_t)((p->how == VT_CHECKOUT_LINK ? 0444 : 0644) | (f->executable ? 0111 : 0));
 	int in = openat(p->s->objects_fd, name, O_RDONLY | O_CLOEXEC), rc = 0;
-	int out = in < 0 ? -1 : openat(p->stage_fd, f->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int out = in < 0
+		? -1
+		: openat(p->stage_fd, f->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (out < 0)
 		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", p->stage, f->path);
 	else if (ioctl(out, FICLONE, in) && p->how == VT_CHECKOUT_REFLINK && f->size)
-		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: no reflink of the store's file can be made here (use "
-			"--writable)", p->stage, f->path);
+		rc = vt_err_errno(err, VT_ECANTCREAT,
+			"%s/%s: no reflink of the store's file can be made here (use "
+			"--writable)",
+			p->stage, f->path);
 	else if (lseek(out, 0, SEEK_END) == 0 && copy_bytes(in, out))
 		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, f->path);
 	else if (fchmod(out, mode))
@@ -109,18 +120,21 @@ static int copy_out(const struct placing *p, const struct vt_tree_file *f, const
 	return rc;
 }
 
-/* A link shares its mode with the object, so it serves only where nobody may write to that and the executable bit
- * agrees. */
+/* A link shares its mode with the object, so it serves only where nobody may write to that and
+ * the executable bit agrees. */
 static int place(const struct placing *p, const struct vt_tree_file *f, struct vt_err *err)
 {
 	const struct vt_object *o = object_of(p, &f->digest);
 	char name[VT_STORE_NAME];
 
 	vt_store_name(name, &f->digest);
-	if (p->how == VT_CHECKOUT_LINK && o->state == VT_OBJECT_SOUND && ((o->mode & 0100) != 0) == f->executable) {
-		if (!vt_fault("checkout.link") && linkat(p->s->objects_fd, name, p->stage_fd, f->path, 0) == 0)
+	if (p->how == VT_CHECKOUT_LINK && o->state == VT_OBJECT_SOUND &&
+		((o->mode & 0100) != 0) == f->executable) {
+		if (!vt_fault("checkout.link") &&
+			linkat(p->s->objects_fd, name, p->stage_fd, f->path, 0) == 0)
 			return 0;
-		if (errno != EXDEV && errno != EMLINK && errno != EPERM && errno != EACCES && errno != EOPNOTSUPP)
+		if (errno != EXDEV && errno != EMLINK && errno != EPERM && errno != EACCES &&
+			errno != EOPNOTSUPP)
 			return vt_err_errno(err, VT_EIO, "%s/%s: cannot link", p->stage, f->path);
 	}
 	return copy_out(p, f, name, err);
@@ -133,8 +147,8 @@ static int fill(struct placing *p, struct vt_err *err)
 	/* children stand before parents, the root last */
 	for (size_t i = p->tree->n_dirs - 1; !rc && i-- > 0;)
 		if (vt_fault("checkout.mkdir") || mkdirat(p->stage_fd, p->tree->dir[i].path, 0755))
-			rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory", p->stage,
-				p->tree->dir[i].path);
+			rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory",
+				p->stage, p->tree->dir[i].path);
 	for (size_t i = 0; !rc && i < p->tree->n_files; i++)
 		rc = place(p, &p->tree->file[i], err);
 	return rc;
@@ -150,7 +164,8 @@ static int open_stage(struct placing *p, struct vt_err *err)
 		if (fd >= 0)
 			close(fd);
 		if (busy)
-			return vt_err_set(err, VT_ECANTCREAT, "%s: another checkout is writing there", p->stage);
+			return vt_err_set(err, VT_ECANTCREAT,
+				"%s: another checkout is writing there", p->stage);
 		if (vt_fs_remove_tree(p->stage, err))
 			return err->code;
 	}
@@ -162,8 +177,8 @@ static int open_stage(struct placing *p, struct vt_err *err)
 	return 0;
 }
 
-/* An existing dest must be empty; one with a staging folder in it was left by a killed checkout, and all of it is
- * cleared. */
+/* An existing dest must be empty; one with a staging folder in it was left by a killed checkout,
+ * and all of it is cleared. */
 static int prepare_existing(const struct placing *p, const char *dest, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
@@ -178,7 +193,8 @@ static int prepare_existing(const struct placing *p, const char *dest, struct vt
 		else if (ours)
 			rc = vt_fs_remove_tree(path, err);
 		else
-			rc = vt_err_set(err, VT_ECANTCREAT, "%s: not empty (%s); check out into a new directory", dest,
+			rc = vt_err_set(err, VT_ECANTCREAT,
+				"%s: not empty (%s); check out into a new directory", dest,
 				names.v[i]);
 		free(path);
 	}
@@ -208,8 +224,10 @@ static int move_entries(const struct placing *p, const char *dest, struct vt_err
 static int move_whole(const struct placing *p, const char *dest, struct vt_err *err)
 {
 	if (vt_fault("checkout.rename") || rename(p->stage, dest))
-		return vt_err_errno(err, errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? VT_ECANTCREAT
-			: VT_EIO, "%s: cannot appear", dest);
+		return vt_err_errno(err,
+			errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? VT_ECANTCREAT
+										  : VT_EIO,
+			"%s: cannot appear", dest);
 	return 0;
 }
 
@@ -222,9 +240,8 @@ static char *without_slash(const char *path)
 	return vt_xstrndup(path, n);
 }
 
-int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how,
-	vt_checkout_more more, void *ctx,
-	struct vt_err *err)
+int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const char *dest,
+	enum vt_checkout how, vt_checkout_more more, void *ctx, struct vt_err *err)
 {
 	struct placing p = { .s = s, .tree = t, .how = how, .stage_fd = -1 };
 	char *to = without_slash(dest);
@@ -234,7 +251,8 @@ int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const ch
 
 	p.stage = there ? vt_path_join(to, partial) : vt_asprintf("%s%s", to, partial);
 	if (!there && vt_fs_exists(to))
-		rc = vt_err_set(err, VT_ECANTCREAT, "%s: is there and no directory; check out into a new one", to);
+		rc = vt_err_set(err, VT_ECANTCREAT,
+			"%s: is there and no directory; check out into a new one", to);
 	if (!rc)
 		rc = examine(&p, err);
 	if (!rc && there)
@@ -258,8 +276,8 @@ int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const ch
 	return rc;
 }
 
-int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *dest, enum vt_checkout how,
-	struct vt_err *err)
+int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *dest,
+	enum vt_checkout how, struct vt_err *err)
 {
 	return vt_store_checkout_with(s, t, dest, how, NULL, NULL, err);
 }

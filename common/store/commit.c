@@ -38,7 +38,8 @@ static int add_object(struct vt_json *j, const char *key, const char *text, stru
 
 int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY), *check = NULL;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY),
+		       *check = NULL;
 	size_t begun = out->len;
 	struct vt_digest d;
 	int rc;
@@ -58,7 +59,9 @@ int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err)
 	if (!rc)
 		rc = vt_json_canonical(out, j, err);
 	/* the writer copies bytes; the parser knows what is UTF-8 */
-	if (!rc && vt_json_parse(&check, out->data + begun, out->len - begun, "commit message or author", err))
+	if (!rc &&
+		vt_json_parse(&check, out->data + begun, out->len - begun,
+			"commit message or author", err))
 		rc = err->code = VT_EUSAGE;
 	if (!rc) {
 		d = vt_digest_bytes(out->data + begun, out->len - begun);
@@ -69,7 +72,8 @@ int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err)
 	return rc;
 }
 
-static int take_id(char to[VT_HEX], const struct vt_json *j, const char *what, const char *origin, struct vt_err *err)
+static int take_id(char to[VT_HEX], const struct vt_json *j, const char *what, const char *origin,
+	struct vt_err *err)
 {
 	struct vt_digest d;
 
@@ -88,14 +92,16 @@ static int take_object(char **to, const struct vt_json *j, struct vt_err *err)
 	return rc;
 }
 
-static int take_fields(struct vt_commit *c, const struct vt_json *j, const char *origin, struct vt_err *err)
+static int take_fields(struct vt_commit *c, const struct vt_json *j, const char *origin,
+	struct vt_err *err)
 {
 	const struct vt_json *parents = vt_json_get(j, "parents");
 	char id[VT_HEX];
 	int rc = take_id(c->tree, vt_json_get(j, "tree"), "tree", origin, err);
 
 	if (vt_json_integer(vt_json_get(j, "format"), 0) != 1)
-		return vt_err_set(err, VT_EDATA, "%s: a commit of format %lld; this version reads format 1", origin,
+		return vt_err_set(err, VT_EDATA,
+			"%s: a commit of format %lld; this version reads format 1", origin,
 			(long long)vt_json_integer(vt_json_get(j, "format"), 0));
 	for (size_t i = 0; !rc && parents && i < parents->n; i++) {
 		rc = take_id(id, parents->item[i], "a parent", origin, err);
@@ -111,7 +117,8 @@ static int take_fields(struct vt_commit *c, const struct vt_json *j, const char 
 	return rc;
 }
 
-int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const char *origin, struct vt_err *err)
+int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const char *origin,
+	struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_json *j = NULL;
@@ -133,7 +140,8 @@ int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const cha
 	return rc;
 }
 
-int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex, struct vt_err *err)
+int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_digest id;
@@ -151,7 +159,8 @@ int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex
 		struct vt_digest now = vt_digest_bytes(text.data, text.len);
 
 		if (!vt_digest_equal(&now, &id))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not what its name says", path);
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: its bytes are not what its name says", path);
 	}
 	if (!rc)
 		rc = vt_commit_parse(out, text.data, text.len, path, err);
@@ -160,11 +169,11 @@ int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex
 	return rc;
 }
 
-int vt_store_publish_text(struct vt_store *s, const char *to, const char *text, size_t n, mode_t mode,
-	struct vt_err *err)
+int vt_store_publish_text(struct vt_store *s, const char *to, const char *text, size_t n,
+	mode_t mode, struct vt_err *err)
 {
 	char *name = vt_store_tmp_name(s), *tmp = vt_asprintf("%s/tmp/%s", s->dir, name),
-		*dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
+	     *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 	char *above = vt_xstrndup(dir, (size_t)(strrchr(dir, '/') - dir));
 	int rc = vt_fs_mkdirs(dir, err);
 
@@ -192,7 +201,8 @@ int vt_store_publish_text(struct vt_store *s, const char *to, const char *text, 
 	return rc;
 }
 
-int vt_commit_put(struct vt_store *s, const struct vt_commit *c, const struct vt_buf *text, struct vt_err *err)
+int vt_commit_put(struct vt_store *s, const struct vt_commit *c, const struct vt_buf *text,
+	struct vt_err *err)
 {
 	struct vt_digest id;
 	char *path;

@@ -28,10 +28,12 @@ struct vt_json *vt_erased_read(const struct vt_store *s, const struct vt_digest 
 	return j;
 }
 
-int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason, struct vt_err *err)
+int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason,
+	struct vt_err *err)
 {
-	char *path = vt_store_path(s, "tombs", d), *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path)),
-		*by = vt_history_actor();
+	char *path = vt_store_path(s, "tombs", d),
+	     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path)),
+	     *by = vt_history_actor();
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = 0;
@@ -67,9 +69,11 @@ int vt_erased_refuse(const struct vt_store *s, const struct vt_tree *t, struct v
 		struct vt_json *j = vt_erased_read(s, &t->file[i].digest);
 
 		if (j)
-			rc = vt_err_set(err, VT_EDATA, "%s: these bytes were erased from %s by decision (%s) and may "
+			rc = vt_err_set(err, VT_EDATA,
+				"%s: these bytes were erased from %s by decision (%s) and may "
 				"not come back; leave the file out",
-				t->file[i].path, s->dir, vt_json_text(vt_json_get(j, "reason"), ""));
+				t->file[i].path, s->dir,
+				vt_json_text(vt_json_get(j, "reason"), ""));
 		vt_json_free(j);
 	}
 	return rc;
@@ -103,8 +107,8 @@ static int check_one(void *ctx, const char *rel, char type, struct vt_err *err)
 	return 0;
 }
 
-int vt_erased_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex), void *ctx, size_t *n,
-	struct vt_err *err)
+int vt_erased_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex),
+	void *ctx, size_t *n, struct vt_err *err)
 {
 	struct checking c = { s, still_here, ctx, 0 };
 	char *base = vt_path_join(s->dir, "tombs");

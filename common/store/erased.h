@@ -3,8 +3,8 @@
  *
  *      {"by": "..", "format": 1, "reason": "..", "size": 123, "time": 1767225600}
  *
- * The digest stays in trees and records, so they verify as before; only the bytes are gone.  A store with a tombstone
- * refuses to take the bytes in again. */
+ * The digest stays in trees and records, so they verify as before; only the bytes are gone.  A
+ * store with a tombstone refuses to take the bytes in again. */
 #ifndef COMMON_STORE_ERASED_H
 #define COMMON_STORE_ERASED_H
 
@@ -16,13 +16,14 @@ bool vt_erased_has(const struct vt_store *s, const struct vt_digest *d);
 struct vt_json *vt_erased_read(const struct vt_store *s, const struct vt_digest *d);
 
 /* Durable when it returns; nothing happens if it is there. */
-int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason, struct vt_err *err);
+int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason,
+	struct vt_err *err);
 
 /* VT_EDATA, with the path, if any file of the tree has a tombstone. */
 int vt_erased_refuse(const struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
 
 /* *n counts tombstones; calls still_here for each whose bytes are in the store all the same. */
-int vt_erased_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex), void *ctx, size_t *n,
-	struct vt_err *err);
+int vt_erased_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex),
+	void *ctx, size_t *n, struct vt_err *err);
 
 #endif

@@ -26,7 +26,7 @@ struct gc {
 	time_t now;
 };
 
-/* --- marking ------------------------------------------------------------------------------------------------------ */
+/* --- marking ------------------------------------------------------------- */
 
 static int mark_tree(struct gc *g, const struct vt_digest *id, struct vt_err *err)
 {
@@ -150,7 +150,7 @@ static int mark_pins(struct gc *g, struct vt_err *err)
 		else if (!strcmp(p->kind, "tree"))
 			rc = mark_tree(g, &id, err);
 		else
-			vt_digest_set_add(&g->blobs, &id);     /* records all stay anyway */
+			vt_digest_set_add(&g->blobs, &id); /* records all stay anyway */
 		vt_strs_release(&tip);
 	}
 	vt_pins_release(&pins);
@@ -216,7 +216,7 @@ static int mark(struct gc *g, struct vt_err *err)
 	return rc ? vt_err_prefix(err, "nothing was removed") : 0;
 }
 
-/* --- sweeping ----------------------------------------------------------------------------------------------------- */
+/* --- sweeping ------------------------------------------------------------ */
 
 struct sweeping {
 	struct gc *g;
@@ -257,8 +257,8 @@ static int sweep_file(void *ctx, const char *rel, char type, struct vt_err *err)
 	return rc;
 }
 
-static int sweep_kind(struct gc *g, const char *kind, const char *step, const struct vt_digest_set *keep, size_t *kept,
-	size_t *gone, struct vt_err *err)
+static int sweep_kind(struct gc *g, const char *kind, const char *step,
+	const struct vt_digest_set *keep, size_t *kept, size_t *gone, struct vt_err *err)
 {
 	struct sweeping w = { g, kind, step, keep, kept, gone };
 	char *dir = vt_path_join(g->s->dir, kind);
@@ -308,7 +308,7 @@ static bool is_claimed(const char *path)
 static int sweep_leftover(struct gc *g, const char *folder, const char *name, struct vt_err *err)
 {
 	char *relative = *folder ? vt_path_join(folder, name) : vt_xstrdup(name),
-		*path = vt_path_join(g->s->dir, relative);
+	     *path = vt_path_join(g->s->dir, relative);
 	uint64_t size = size_of(path);
 	int rc = 0;
 
@@ -339,7 +339,8 @@ static int sweep_folder(struct gc *g, const char *folder, enum leftover what, st
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		const char *tmp = strstr(names.v[i], ".tmp-");
 
-		if (what == EVERYTHING || (tmp && tmp[5] && !tmp[5 + strspn(tmp + 5, "0123456789")]))
+		if (what == EVERYTHING ||
+			(tmp && tmp[5] && !tmp[5 + strspn(tmp + 5, "0123456789")]))
 			rc = sweep_leftover(g, folder, names.v[i], err);
 	}
 	vt_strs_release(&names);
@@ -355,13 +356,15 @@ static bool keep_entry(void *ctx, const struct vt_digest *d)
 static int sweep(struct gc *g, struct vt_err *err)
 {
 	struct vt_gc_result *r = g->out;
-	int rc = sweep_kind(g, "commits", "gc.commit", &g->commits, &r->kept_commits, &r->commits, err);
+	int rc = sweep_kind(g, "commits", "gc.commit", &g->commits, &r->kept_commits, &r->commits,
+		err);
 
 	if (!rc)
 		rc = sweep_kind(g, "trees", "gc.tree", &g->trees, &r->kept_trees, &r->trees, err);
 	if (!rc)
 		rc = sweep_kind(g, "objects", "gc.blob", &g->blobs, &r->kept_blobs, &r->blobs, err);
-	/* names that a killed process had not synced are durable with the above or here, so its mark may go */
+	/* names that a killed process had not synced are durable with the above or here, so its
+	 * mark may go */
 	if (!rc && g->opts->sweep && syncfs(g->s->dir_fd))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot make removals durable", g->s->dir);
 	if (!rc)
@@ -394,8 +397,11 @@ static int take_alone(struct vt_store *s, int seconds, struct vt_err *err)
 		if (busy && errno != EWOULDBLOCK && errno != EINTR)
 			return vt_err_errno(err, VT_EIO, "%s/in-use: cannot lock", s->dir);
 	}
-	return busy ? vt_err_set(err, VT_EDEVICE, "%s: another process has been publishing to this store for %d s; try "
-		"again when it is done", s->dir, seconds) : 0;
+	return busy ? vt_err_set(err, VT_EDEVICE,
+			      "%s: another process has been publishing to this store for %d s; try "
+			      "again when it is done",
+			      s->dir, seconds)
+		    : 0;
 }
 
 static int tell(struct vt_store *s, const struct vt_gc_result *r, struct vt_err *err)
@@ -409,9 +415,14 @@ static int tell(struct vt_store *s, const struct vt_gc_result *r, struct vt_err 
 	return vt_history_append(s, "gc", detail, err);
 }
 
-int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_result *out, struct vt_err *err)
+int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_result *out,
+	struct vt_err *err)
 {
-	struct gc g = { .s = s, .opts = opts, .out = out, .commits = VT_DIGEST_SET_INIT, .trees = VT_DIGEST_SET_INIT,
+	struct gc g = { .s = s,
+		.opts = opts,
+		.out = out,
+		.commits = VT_DIGEST_SET_INIT,
+		.trees = VT_DIGEST_SET_INIT,
 		.blobs = VT_DIGEST_SET_INIT,
 		.now = time(NULL) };
 	int rc = take_alone(s, opts->wait_seconds, err);

@@ -18,8 +18,8 @@ static int fail(const char *what, struct vt_err *err)
 	return vt_err_set(err, VT_EIO, "git: %s: %s", what, e ? e->message : "no reason given");
 }
 
-/* Config of the machine and the user must not change what is written or read; nothing is executed, so the owner is no
- * matter. */
+/* Config of the machine and the user must not change what is written or read; nothing is
+ * executed, so the owner is no matter. */
 static void begin(void)
 {
 	git_libgit2_init();
@@ -30,7 +30,7 @@ static void begin(void)
 		git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, level, "");
 }
 
-/* --- capture ------------------------------------------------------------------------------------------------------ */
+/* --- capture ------------------------------------------------------------- */
 
 static int put_head(struct vt_json *j, git_repository *repo, git_tree **tree, struct vt_err *err)
 {
@@ -84,7 +84,8 @@ static int put_diff(struct vt_json *j, git_repository *repo, git_tree *tree, str
 	return rc;
 }
 
-static int put_file(struct vt_json *j, git_repository *repo, git_tree *tree, const char *real, struct vt_err *err)
+static int put_file(struct vt_json *j, git_repository *repo, git_tree *tree, const char *real,
+	struct vt_err *err)
 {
 	const char *root = git_repository_workdir(repo), *inside;
 	git_tree_entry *entry = NULL;
@@ -100,13 +101,15 @@ static int put_file(struct vt_json *j, git_repository *repo, git_tree *tree, con
 	else if (git_repository_hashfile(&now, repo, real, GIT_OBJECT_BLOB, NULL))
 		rc = fail(inside, err);
 	else
-		vt_json_put_text(j, "file", git_oid_equal(&now, git_tree_entry_id(entry)) ? "committed" : "modified");
+		vt_json_put_text(j, "file",
+			git_oid_equal(&now, git_tree_entry_id(entry)) ? "committed" : "modified");
 	git_tree_entry_free(entry);
 	return rc;
 }
 
-/* scheme://user:password@host/... without what stands before the @.  Read from the configuration: looking the remote up
- * would match every entry against patterns, and libgit2 1.5 loses 20 KiB for each. */
+/* scheme://user:password@host/... without what stands before the @.  Read from the
+ * configuration: looking the remote up would match every entry against patterns, and libgit2 1.5
+ * loses 20 KiB for each. */
 static void put_remote(struct vt_json *j, git_repository *repo)
 {
 	git_config *config = NULL;
@@ -114,10 +117,11 @@ static void put_remote(struct vt_json *j, git_repository *repo)
 	char *clean;
 
 	if (!git_repository_config_snapshot(&config, repo) &&
-	    !git_config_get_string(&url, config, "remote.origin.url")) {
+		!git_config_get_string(&url, config, "remote.origin.url")) {
 		scheme = strstr(url, "://");
 		at = scheme ? memchr(scheme + 3, '@', strcspn(scheme + 3, "/")) : NULL;
-		clean = at ? vt_asprintf("%.*s%s", (int)(scheme + 3 - url), url, at + 1) : vt_xstrdup(url);
+		clean = at ? vt_asprintf("%.*s%s", (int)(scheme + 3 - url), url, at + 1)
+			   : vt_xstrdup(url);
 		vt_json_put_text(j, "remote", clean);
 		free(clean);
 	}
@@ -150,7 +154,8 @@ struct vt_json *vt_git_capture(const char *path)
 		fail("cannot open the repository", &err);
 	}
 	if (err.code) {
-		vt_log(VT_LOG_WARN, "git", "path=\"%s\" note=\"%s; the source is not recorded\"", path, err.text);
+		vt_log(VT_LOG_WARN, "git", "path=\"%s\" note=\"%s; the source is not recorded\"",
+			path, err.text);
 		vt_json_free(j);
 		j = NULL;
 	}
@@ -180,7 +185,7 @@ struct vt_json *vt_git_source(const char *file)
 	return j;
 }
 
-/* --- a bare repository -------------------------------------------------------------------------------------------- */
+/* --- a bare repository --------------------------------------------------- */
 
 int vt_git_open_bare(struct vt_git **out, const char *dir, struct vt_err *err)
 {
@@ -213,13 +218,14 @@ void vt_git_close(struct vt_git *g)
 	free(g);
 }
 
-static int write_object(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n, git_object_t type,
-	struct vt_err *err)
+static int write_object(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n,
+	git_object_t type, struct vt_err *err)
 {
 	git_odb *odb = NULL;
 	git_oid oid;
 	int rc = git_repository_odb(&odb, g->repo) || git_odb_write(&oid, odb, bytes, n, type)
-		? fail("cannot write an object", err) : 0;
+		? fail("cannot write an object", err)
+		: 0;
 
 	if (!rc)
 		git_oid_tostr(out, VT_GIT_OID, &oid);
@@ -227,26 +233,28 @@ static int write_object(struct vt_git *g, char out[VT_GIT_OID], const void *byte
 	return rc;
 }
 
-int vt_git_write_blob(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n, struct vt_err *err)
+int vt_git_write_blob(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n,
+	struct vt_err *err)
 {
 	return write_object(g, out, bytes, n, GIT_OBJECT_BLOB, err);
 }
 
-int vt_git_write_commit(struct vt_git *g, char out[VT_GIT_OID], const char *text, size_t n, struct vt_err *err)
+int vt_git_write_commit(struct vt_git *g, char out[VT_GIT_OID], const char *text, size_t n,
+	struct vt_err *err)
 {
 	return write_object(g, out, text, n, GIT_OBJECT_COMMIT, err);
 }
 
-int vt_git_write_tree(struct vt_git *g, char out[VT_GIT_OID], const struct vt_git_entry *v, size_t n,
-	struct vt_err *err)
+int vt_git_write_tree(struct vt_git *g, char out[VT_GIT_OID], const struct vt_git_entry *v,
+	size_t n, struct vt_err *err)
 {
 	git_treebuilder *b = NULL;
 	git_oid oid;
 	int rc = git_treebuilder_new(&b, g->repo, NULL) ? fail("cannot write a tree", err) : 0;
 
 	for (size_t i = 0; !rc && i < n; i++)
-		if (git_oid_fromstr(&oid, v[i].blob) || git_treebuilder_insert(NULL, b, v[i].name, &oid,
-		    GIT_FILEMODE_BLOB))
+		if (git_oid_fromstr(&oid, v[i].blob) ||
+			git_treebuilder_insert(NULL, b, v[i].name, &oid, GIT_FILEMODE_BLOB))
 			rc = fail(v[i].name, err);
 	if (!rc && git_treebuilder_write(&oid, b))
 		rc = fail("cannot write a tree", err);
@@ -256,13 +264,16 @@ int vt_git_write_tree(struct vt_git *g, char out[VT_GIT_OID], const struct vt_gi
 	return rc;
 }
 
-int vt_git_read_commit(struct vt_git *g, struct vt_buf *out, const char *oid_hex, struct vt_err *err)
+int vt_git_read_commit(struct vt_git *g, struct vt_buf *out, const char *oid_hex,
+	struct vt_err *err)
 {
 	git_odb *odb = NULL;
 	git_odb_object *o = NULL;
 	git_oid oid;
 	int rc = git_oid_fromstr(&oid, oid_hex) || git_repository_odb(&odb, g->repo) ||
-		git_odb_read(&o, odb, &oid) ? fail(oid_hex, err) : 0;
+			git_odb_read(&o, odb, &oid)
+		? fail(oid_hex, err)
+		: 0;
 
 	if (!rc && git_odb_object_type(o) != GIT_OBJECT_COMMIT)
 		rc = vt_err_set(err, VT_EDATA, "git: %s is no commit", oid_hex);
@@ -304,8 +315,10 @@ int vt_git_set_ref(struct vt_git *g, const char *name, const char *oid_hex, stru
 {
 	git_reference *ref = NULL;
 	git_oid oid;
-	int rc = git_oid_fromstr(&oid, oid_hex) || git_reference_create(&ref, g->repo, name, &oid, 1, NULL)
-		? fail(name, err) : 0;
+	int rc = git_oid_fromstr(&oid, oid_hex) ||
+			git_reference_create(&ref, g->repo, name, &oid, 1, NULL)
+		? fail(name, err)
+		: 0;
 
 	git_reference_free(ref);
 	return rc;

@@ -1,4 +1,5 @@
-/* git.h - the git repository around a file, and bare repositories of ours; git.c is the only file that includes git2.h.
+/* git.h - the git repository around a file, and bare repositories of ours; git.c is the only
+ * file that includes git2.h.
  *
  * No identity rests on git: its ids are SHA-1 and stand beside SHA-256 ids, never for them. */
 #ifndef COMMON_STORE_GIT_H
@@ -7,10 +8,11 @@
 #include "common/base/json.h"
 #include "common/content/digest.h"
 
-enum { VT_GIT_OID = 41 };   /* 40 digits and the NUL */
+enum { VT_GIT_OID = 41 }; /* 40 digits and the NUL */
 
-/* What git says about the work tree that `path` (a file or directory) lies in, as a JSON object the caller frees; NULL
- * when it lies in none, or git cannot read it (then a warning was logged):
+/* What git says about the work tree that `path` (a file or directory) lies in, as a JSON object
+ * the caller frees; NULL when it lies in none, or git cannot read it (then a warning was
+ * logged):
  *      commit   HEAD's id, "" before the first commit
  *      dirty    true where a tracked file differs from HEAD (in the index or on disk)
  *      diff     SHA-256 of what `git diff HEAD --binary --full-index` prints; only if dirty
@@ -19,11 +21,11 @@ enum { VT_GIT_OID = 41 };   /* 40 digits and the NUL */
  *      remote   URL of origin without user and password, if there is one */
 struct vt_json *vt_git_capture(const char *path);
 
-/* {"git": what vt_git_capture says, left out where that is nothing, "sha256": of the file}; NULL if there is no such
- * file. */
+/* {"git": what vt_git_capture says, left out where that is nothing, "sha256": of the file}; NULL
+ * if there is no such file. */
 struct vt_json *vt_git_source(const char *file);
 
-/* --- a bare repository -------------------------------------------------------------------------------------------- */
+/* --- a bare repository --------------------------------------------------- */
 
 struct vt_git;
 
@@ -31,18 +33,21 @@ struct vt_git;
 int vt_git_open_bare(struct vt_git **out, const char *dir, struct vt_err *err);
 void vt_git_close(struct vt_git *g);
 
-int vt_git_write_blob(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n, struct vt_err *err);
+int vt_git_write_blob(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n,
+	struct vt_err *err);
 struct vt_git_entry {
 	const char *name;
 	char blob[VT_GIT_OID];
 };
-int vt_git_write_tree(struct vt_git *g, char out[VT_GIT_OID], const struct vt_git_entry *v, size_t n,
-	struct vt_err *err);
+int vt_git_write_tree(struct vt_git *g, char out[VT_GIT_OID], const struct vt_git_entry *v,
+	size_t n, struct vt_err *err);
 /* the raw object */
-int vt_git_write_commit(struct vt_git *g, char out[VT_GIT_OID], const char *text, size_t n, struct vt_err *err);
+int vt_git_write_commit(struct vt_git *g, char out[VT_GIT_OID], const char *text, size_t n,
+	struct vt_err *err);
 int vt_git_read_commit(struct vt_git *g, struct vt_buf *out, const char *oid, struct vt_err *err);
 
-int vt_git_refs(struct vt_git *g, struct vt_strs *names, struct vt_err *err);        /* full names, sorted */
+/* full names, sorted */
+int vt_git_refs(struct vt_git *g, struct vt_strs *names, struct vt_err *err);
 /* "" if there is none */
 int vt_git_ref(struct vt_git *g, char out[VT_GIT_OID], const char *name, struct vt_err *err);
 int vt_git_set_ref(struct vt_git *g, const char *name, const char *oid, struct vt_err *err);

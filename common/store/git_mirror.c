@@ -19,16 +19,18 @@ struct pair {
 };
 
 struct map {
-	struct pair *v;                  /* in the order they were found; few enough to search from the newest */
+	/* in the order they were found; few enough to search from the newest */
+	struct pair *v;
 	size_t n, cap;
 };
 
 struct mirror {
 	struct vt_store *s;
 	struct vt_git *git;
-	struct vt_refs refs;             /* of the repo */
+	struct vt_refs refs; /* of the repo */
 	struct map map;
-	bool learned;                    /* the map holds all that is mirrored, not only the tips */
+	/* the map holds all that is mirrored, not only the tips */
+	bool learned;
 };
 
 static void map_add(struct map *m, const char *ours, const char *git)
@@ -75,8 +77,8 @@ static int learn_one(struct mirror *m, const char *oid, struct vt_strs *next, st
 		rc = vt_err_set(err, VT_EDATA, "git: commit %s was not made here", oid);
 	if (!rc && !map_find(&m->map, ours))
 		map_add(&m->map, ours, oid);
-	for (const char *p = rc || !next ? NULL : strchr(text.data, '\n'); p && !strncmp(p, "\nparent ", 8);
-	    p = strchr(p + 1, '\n')) {
+	for (const char *p = rc || !next ? NULL : strchr(text.data, '\n');
+		p && !strncmp(p, "\nparent ", 8); p = strchr(p + 1, '\n')) {
 		char *parent = vt_xstrndup(p + 8, VT_GIT_OID - 1);
 
 		vt_strs_add(next, parent);
@@ -86,7 +88,8 @@ static int learn_one(struct mirror *m, const char *oid, struct vt_strs *next, st
 	return rc;
 }
 
-/* Takes in the tips of the mirrored refs or, where a commit is wanted that is no child of one, all of their history. */
+/* Takes in the tips of the mirrored refs or, where a commit is wanted that is no child of one,
+ * all of their history. */
 static int learn(struct mirror *m, bool whole, struct vt_err *err)
 {
 	struct vt_strs todo = VT_STRS_INIT;
@@ -107,13 +110,15 @@ static int learn(struct mirror *m, bool whole, struct vt_err *err)
 	return rc;
 }
 
-static int write_manifest(struct mirror *m, char out[VT_GIT_OID], const char *tree_hex, struct vt_err *err)
+static int write_manifest(struct mirror *m, char out[VT_GIT_OID], const char *tree_hex,
+	struct vt_err *err)
 {
 	struct vt_git_entry v[2] = { { "EXECUTABLE", "" }, { "MANIFEST", "" } };
 	struct vt_buf manifest = VT_BUF_INIT, executable = VT_BUF_INIT;
 	struct vt_tree *t = NULL;
 	struct vt_digest d;
-	int rc = vt_digest_parse(&d, tree_hex) ? vt_store_get_tree(m->s, &t, &d, err)
+	int rc = vt_digest_parse(&d, tree_hex)
+		? vt_store_get_tree(m->s, &t, &d, err)
 		: vt_err_set(err, VT_EDATA, "\"%s\" is no tree id", tree_hex);
 
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
@@ -125,11 +130,13 @@ static int write_manifest(struct mirror *m, char out[VT_GIT_OID], const char *tr
 			vt_buf_printf(&executable, "%s\n", t->file[i].path);
 	}
 	if (!rc)
-		rc = vt_git_write_blob(m->git, v[1].blob, manifest.data ? manifest.data : "", manifest.len, err);
+		rc = vt_git_write_blob(m->git, v[1].blob, manifest.data ? manifest.data : "",
+			manifest.len, err);
 	if (!rc && executable.len)
 		rc = vt_git_write_blob(m->git, v[0].blob, executable.data, executable.len, err);
 	if (!rc)
-		rc = vt_git_write_tree(m->git, out, executable.len ? v : v + 1, executable.len ? 2 : 1, err);
+		rc = vt_git_write_tree(m->git, out, executable.len ? v : v + 1,
+			executable.len ? 2 : 1, err);
 	vt_tree_free(t);
 	vt_buf_release(&manifest);
 	vt_buf_release(&executable);
@@ -145,7 +152,8 @@ static void person(struct vt_buf *out, const char *author)
 	while (name && author[name - 1] == ' ')
 		name--;
 	for (size_t i = 0; i < name; i++)
-		vt_buf_char(out, (unsigned char)author[i] < ' ' || author[i] == '>' ? '_' : author[i]);
+		vt_buf_char(out,
+			(unsigned char)author[i] < ' ' || author[i] == '>' ? '_' : author[i]);
 	vt_buf_str(out, name ? " <" : "voxtrail <");
 	for (; *mail && *mail != '>'; mail++)
 		vt_buf_char(out, (unsigned char)*mail <= ' ' || *mail == '<' ? '_' : *mail);
@@ -166,8 +174,8 @@ static int write_commit(struct mirror *m, const struct vt_commit *c, struct vt_e
 		vt_buf_printf(&text, "parent %s\n", map_find(&m->map, c->parents.v[i]));
 	vt_buf_str(&text, "author ");
 	person(&text, c->author);
-	vt_buf_printf(&text, " %lld +0000\ncommitter voxtrail <> %lld +0000\n\n", (long long)c->time,
-		(long long)c->time);
+	vt_buf_printf(&text, " %lld +0000\ncommitter voxtrail <> %lld +0000\n\n",
+		(long long)c->time, (long long)c->time);
 	if (*c->message)
 		vt_buf_str(&text, c->message);
 	else
@@ -237,7 +245,8 @@ static int drop_others(struct mirror *m, struct vt_err *err)
 	return rc;
 }
 
-static int bring_up_to_date(struct vt_store *s, const char *repo, const char *dir, struct vt_err *err)
+static int bring_up_to_date(struct vt_store *s, const char *repo, const char *dir,
+	struct vt_err *err)
 {
 	struct mirror m = { .s = s };
 	int rc = vt_refs_list(&m.refs, s, repo, err);
@@ -259,11 +268,12 @@ static int bring_up_to_date(struct vt_store *s, const char *repo, const char *di
 int vt_git_mirror(struct vt_store *s, const char *repo, struct vt_err *err)
 {
 	char *top = vt_path_join(s->dir, "git"), *dir = vt_asprintf("%s/%s.git", top, repo),
-		*lock = vt_path_join(top, "lock");
+	     *lock = vt_path_join(top, "lock");
 	struct vt_err first = VT_ERR_INIT;
 	int rc = vt_fs_mkdirs(top, err), fd = -1;
 
-	if (!rc && ((fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0 || flock(fd, LOCK_EX)))
+	if (!rc &&
+		((fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0 || flock(fd, LOCK_EX)))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot lock", lock);
 	/* nothing in it is a loss: one that is damaged is made anew */
 	if (!rc && bring_up_to_date(s, repo, dir, &first)) {
@@ -285,6 +295,7 @@ void vt_git_mirror_try(struct vt_store *s, const char *repo)
 	struct vt_err err = VT_ERR_INIT;
 
 	if (!(wanted && !strcmp(wanted, "0")) && vt_git_mirror(s, repo, &err))
-		vt_log(VT_LOG_WARN, "mirror", "repo=%s note=\"%s; the commit holds, `voxtrail mirror` tries again\"",
+		vt_log(VT_LOG_WARN, "mirror",
+			"repo=%s note=\"%s; the commit holds, `voxtrail mirror` tries again\"",
 			repo, err.text);
 }

@@ -12,7 +12,7 @@
 #include "common/base/fs.h"
 #include "common/store/store_internal.h"
 
-enum { TAIL = 1 << 20 };     /* a line is shorter than this */
+enum { TAIL = 1 << 20 }; /* a line is shorter than this */
 
 int64_t vt_history_now(void)
 {
@@ -36,12 +36,12 @@ char *vt_history_actor(void)
 	return vt_asprintf("uid %lu", (unsigned long)getuid());
 }
 
-/* --- append ------------------------------------------------------------------------------------------------------- */
+/* --- append -------------------------------------------------------------- */
 
 struct tail {
-	int64_t n;               /* of the last line, 0 if there is none */
+	int64_t n; /* of the last line, 0 if there is none */
 	char digest[VT_HEX];
-	off_t end;               /* behind its newline */
+	off_t end; /* behind its newline */
 };
 
 /* The last whole line, from the end of the file. */
@@ -57,8 +57,9 @@ static int read_tail(struct tail *t, int fd, const char *path, struct vt_err *er
 
 	*t = (struct tail){ .digest = "" };
 	memset(t->digest, '0', VT_HEX - 1);
-	if (fstat(fd, &st) || (from = st.st_size > TAIL ? st.st_size - TAIL : 0,
-	    n = pread(fd, bytes, TAIL, from)) < 0) {
+	if (fstat(fd, &st) ||
+		(from = st.st_size > TAIL ? st.st_size - TAIL : 0,
+			n = pread(fd, bytes, TAIL, from)) < 0) {
 		free(bytes);
 		return vt_err_errno(err, VT_EIO, "%s", path);
 	}
@@ -74,15 +75,18 @@ static int read_tail(struct tail *t, int fd, const char *path, struct vt_err *er
 		vt_digest_hex(t->digest, &d);
 		t->n = vt_json_integer(vt_json_get(j, "n"), 0);
 		if (!rc && t->n < 1)
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its last line is no event; run `voxtrail history "
-				"--check`", path);
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: its last line is no event; run `voxtrail history "
+				"--check`",
+				path);
 		vt_json_free(j);
 	}
 	free(bytes);
 	return rc;
 }
 
-static int write_line(int fd, const struct tail *t, const struct vt_buf *line, const char *path, struct vt_err *err)
+static int write_line(int fd, const struct tail *t, const struct vt_buf *line, const char *path,
+	struct vt_err *err)
 {
 	size_t done = 0;
 
@@ -98,8 +102,8 @@ static int write_line(int fd, const struct tail *t, const struct vt_buf *line, c
 	return fsync(fd) ? vt_err_errno(err, VT_EIO, "%s", path) : 0;
 }
 
-static int compose(struct vt_buf *line, const struct tail *t, const char *event, const struct vt_json *detail,
-	struct vt_err *err)
+static int compose(struct vt_buf *line, const struct tail *t, const char *event,
+	const struct vt_json *detail, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	char *by = vt_history_actor();
@@ -115,10 +119,13 @@ static int compose(struct vt_buf *line, const struct tail *t, const char *event,
 	vt_buf_char(line, '\n');
 	vt_json_free(j);
 	free(by);
-	return rc ? rc : line->len >= TAIL ? vt_err_set(err, VT_EBUG, "an event of %zu bytes", line->len) : 0;
+	return rc                   ? rc
+		: line->len >= TAIL ? vt_err_set(err, VT_EBUG, "an event of %zu bytes", line->len)
+				    : 0;
 }
 
-int vt_history_append(struct vt_store *s, const char *event, struct vt_json *detail, struct vt_err *err)
+int vt_history_append(struct vt_store *s, const char *event, struct vt_json *detail,
+	struct vt_err *err)
 {
 	char *path = vt_path_join(s->dir, "history");
 	struct vt_buf line = VT_BUF_INIT;
@@ -128,7 +135,8 @@ int vt_history_append(struct vt_store *s, const char *event, struct vt_json *det
 
 	if (!rc) {
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-		rc = fd < 0 ? vt_err_errno(err, VT_ECANTCREAT, "%s", path) : read_tail(&t, fd, path, err);
+		rc = fd < 0 ? vt_err_errno(err, VT_ECANTCREAT, "%s", path)
+			    : read_tail(&t, fd, path, err);
 		if (!rc)
 			rc = compose(&line, &t, event, detail, err);
 		if (!rc)
@@ -145,10 +153,10 @@ int vt_history_append(struct vt_store *s, const char *event, struct vt_json *det
 	return rc;
 }
 
-/* --- read --------------------------------------------------------------------------------------------------------- */
+/* --- read ---------------------------------------------------------------- */
 
-static int check_line(const struct vt_json *j, const char *text, size_t n, int64_t number, const char *prev,
-	const char *path, struct vt_err *err)
+static int check_line(const struct vt_json *j, const char *text, size_t n, int64_t number,
+	const char *prev, const char *path, struct vt_err *err)
 {
 	struct vt_buf again = VT_BUF_INIT;
 	const char *wrong = NULL;
@@ -159,10 +167,13 @@ static int check_line(const struct vt_json *j, const char *text, size_t n, int64
 	else if (vt_json_integer(vt_json_get(j, "n"), 0) != number)
 		wrong = "has another number";
 	else if (strcmp(vt_json_text(vt_json_get(j, "prev"), ""), prev))
-		wrong = "does not hold the digest of the line before it: one of the two was changed, or lines were "
+		wrong = "does not hold the digest of the line before it: one of the two was "
+			"changed, or lines were "
 			"taken out";
 	vt_buf_release(&again);
-	return wrong ? vt_err_set(err, VT_EINTEGRITY, "%s: line %lld %s", path, (long long)number, wrong) : 0;
+	return wrong
+		? vt_err_set(err, VT_EINTEGRITY, "%s: line %lld %s", path, (long long)number, wrong)
+		: 0;
 }
 
 int vt_history_read(struct vt_store *s, vt_history_fn line, void *ctx, struct vt_err *err)
@@ -174,13 +185,15 @@ int vt_history_read(struct vt_store *s, vt_history_fn line, void *ctx, struct vt
 
 	memset(digest, '0', VT_HEX - 1);
 	digest[VT_HEX - 1] = '\0';
-	for (char *p = text.data, *end; !rc && p && (end = memchr(p, '\n', (size_t)(text.data + text.len - p)));
-	    p = end + 1, number++) {
+	for (char *p = text.data, *end;
+		!rc && p && (end = memchr(p, '\n', (size_t)(text.data + text.len - p)));
+		p = end + 1, number++) {
 		struct vt_json *j = NULL;
 		struct vt_digest d;
 
 		if (vt_json_parse(&j, p, (size_t)(end - p), path, err))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: line %lld cannot be read", path, (long long)number);
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: line %lld cannot be read", path,
+				(long long)number);
 		if (!rc)
 			rc = check_line(j, p, (size_t)(end - p), number, digest, path, err);
 		d = vt_digest_bytes(p, (size_t)(end - p));

@@ -1,26 +1,28 @@
-/* history.h - what was done to the store, in the order in which it was done: a log whose lines hold each other.
+/* history.h - what was done to the store, in the order in which it was done: a log whose lines
+ * hold each other.
  *
  *      <store>/history   one canonical JSON object a line:
  *                        {"by":"..","detail":{..},"event":"commit","n":12,
  *                         "prev":"<digest of line 11>","time":1767225600}
  *
- * The first line's prev is 64 zeros.  The digest of a line is the SHA-256 of its bytes without the newline, and the
- * digest of the last line is the head: whoever keeps a head can prove later that everything up to it is still there
- * unchanged.  A line counts from its newline on; what a killed process left behind the last newline is cut off by the
- * next append. */
+ * The first line's prev is 64 zeros.  The digest of a line is the SHA-256 of its bytes without
+ * the newline, and the digest of the last line is the head: whoever keeps a head can prove later
+ * that everything up to it is still there unchanged.  A line counts from its newline on; what a
+ * killed process left behind the last newline is cut off by the next append. */
 #ifndef COMMON_STORE_HISTORY_H
 #define COMMON_STORE_HISTORY_H
 
 #include "common/store/store.h"
 
-/* Appends under the store's lock and makes it durable.  Takes detail (an object).  by: $VOXTRAIL_ACTOR, else the user's
- * name; time:
- * SOURCE_DATE_EPOCH where the environment has it. */
-int vt_history_append(struct vt_store *s, const char *event, struct vt_json *detail, struct vt_err *err);
+/* Appends under the store's lock and makes it durable.  Takes detail (an object). by:
+ * $VOXTRAIL_ACTOR, else the user's name; time:  SOURCE_DATE_EPOCH where the environment has it. */
+int vt_history_append(struct vt_store *s, const char *event, struct vt_json *detail,
+	struct vt_err *err);
 
-/* Calls line(ctx, parsed, digest) for every line in order; a non-zero return stops and is returned.  VT_EINTEGRITY,
- * with the number of the line, at the first one that is not canonical, out of order, or does not hold its
- * predecessor.  A store without a history has none: no line, no error. */
+/* Calls line(ctx, parsed, digest) for every line in order; a non-zero return stops and is
+ * returned.  VT_EINTEGRITY, with the number of the line, at the first one that is not canonical,
+ * out of order, or does not hold its predecessor.  A store without a history has none: no line,
+ * no error. */
 typedef int (*vt_history_fn)(void *ctx, const struct vt_json *line, const char *digest_hex);
 int vt_history_read(struct vt_store *s, vt_history_fn line, void *ctx, struct vt_err *err);
 

@@ -17,19 +17,19 @@ struct intake {
 	struct vt_store *s;
 	struct vt_fileset scan;
 	struct vt_tree *tree;
-	struct vt_object *object;        /* what the tree needs */
+	struct vt_object *object; /* what the tree needs */
 	size_t n_objects;
-	struct vt_strs prefixes;         /* of the passes that copied */
+	struct vt_strs prefixes; /* of the passes that copied */
 	const struct vt_take *how;
 	uint64_t store_dev;
-	int64_t begun;                   /* the clock before anything was read */
+	int64_t begun; /* the clock before anything was read */
 	size_t n_linked, n_copied, n_known;
 };
 
-/* --- what need not be read ---------------------------------------------------------------------------------------- */
+/* --- what need not be read ----------------------------------------------- */
 
-/* Hashed before and nothing about it moved; or it is the store's own object, whose change time moves with every
- * link. */
+/* Hashed before and nothing about it moved; or it is the store's own object, whose change time
+ * moves with every link. */
 static bool recognised(struct intake *in, struct vt_fileset_file *f)
 {
 	const struct vt_stat_cache *c = vt_store_cache(in->s);
@@ -41,13 +41,14 @@ static bool recognised(struct intake *in, struct vt_fileset_file *f)
 	if ((f->mode & 0222) || !vt_stat_cache_find(c, &f->digest, &f->stamp, VT_STAT_SEALED))
 		return false;
 	vt_store_name(name, &f->digest);
-	return !fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == f->stamp.ino &&
-		st.st_dev == f->stamp.dev;
+	return !fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) &&
+		st.st_ino == f->stamp.ino && st.st_dev == f->stamp.dev;
 }
 
 static bool must_copy(const struct intake *in, const struct vt_fileset_file *f)
 {
-	return in->how->copy || f->linked || f->stamp.dev != in->store_dev || (f->owner != geteuid() && geteuid() != 0);
+	return in->how->copy || f->linked || f->stamp.dev != in->store_dev ||
+		(f->owner != geteuid() && geteuid() != 0);
 }
 
 static bool is_stored(const struct intake *in, const struct vt_fileset_file *f)
@@ -58,8 +59,8 @@ static bool is_stored(const struct intake *in, const struct vt_fileset_file *f)
 	return faccessat(in->s->objects_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* A file written a moment ago could be written to again within the same tick of the file system's clock, unnoticed:
- * wait it out. */
+/* A file written a moment ago could be written to again within the same tick of the file
+ * system's clock, unnoticed: wait it out. */
 static void outlast_tick(struct intake *in)
 {
 	const struct timespec tick = { 0, 20000000 };
@@ -67,8 +68,8 @@ static void outlast_tick(struct intake *in)
 	for (size_t i = 0; i < in->scan.n; i++) {
 		const struct vt_stamp *t = &in->scan.file[i].stamp;
 
-		if (in->scan.file[i].wanted && vt_stat_is_racy(t, in->begun) && t->mtime <= in->begun &&
-		    t->mtime % 1000000000) {
+		if (in->scan.file[i].wanted && vt_stat_is_racy(t, in->begun) &&
+			t->mtime <= in->begun && t->mtime % 1000000000) {
 			nanosleep(&tick, NULL);
 			in->begun = vt_stat_clock();
 			return;
@@ -107,10 +108,10 @@ static int hash_all(struct intake *in, struct vt_err *err)
 	return hash_pass(in, err);
 }
 
-/* --- names -------------------------------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------- */
 
-/* A second file under a name that is taken by wrong bytes: by way of tmp/, because rename(2) replaces and link(2) does
- * not. */
+/* A second file under a name that is taken by wrong bytes: by way of tmp/, because rename(2)
+ * replaces and link(2) does not. */
 static int link_over(struct intake *in, const char *proc, const char *name)
 {
 	char *tmp = vt_store_tmp_name(in->s);
@@ -122,8 +123,10 @@ static int link_over(struct intake *in, const char *proc, const char *name)
 	return rc;
 }
 
-/* Makes fd, which is the file that was hashed, an object.  Sets errno and returns -1 where it cannot. */
-static int link_object(struct intake *in, const struct vt_object *o, const struct vt_fileset_file *f, int fd)
+/* Makes fd, which is the file that was hashed, an object.  Sets errno and returns -1 where it
+ * cannot. */
+static int link_object(struct intake *in, const struct vt_object *o,
+	const struct vt_fileset_file *f, int fd)
 {
 	char proc[64], name[VT_STORE_NAME];
 	mode_t mode = f->mode & 0100 ? 0555 : 0444;
@@ -136,21 +139,25 @@ static int link_object(struct intake *in, const struct vt_object *o, const struc
 		return -1;
 	if (o->state == VT_OBJECT_DAMAGED)
 		return link_over(in, proc, name);
-	if (linkat(AT_FDCWD, proc, in->s->objects_fd, name, AT_SYMLINK_FOLLOW) == 0 || errno == EEXIST)
+	if (linkat(AT_FDCWD, proc, in->s->objects_fd, name, AT_SYMLINK_FOLLOW) == 0 ||
+		errno == EEXIST)
 		return 0;
 	return -1;
 }
 
-/* True where another way of taking the file in may do: other devices, too many links, no permission, no /proc. */
+/* True where another way of taking the file in may do: other devices, too many links, no
+ * permission, no /proc. */
 static bool copying_may_do(void)
 {
-	return errno == EXDEV || errno == EPERM || errno == EACCES || errno == EMLINK || errno == EOPNOTSUPP ||
-		errno == ENOSYS || errno == ENOENT;
+	return errno == EXDEV || errno == EPERM || errno == EACCES || errno == EMLINK ||
+		errno == EOPNOTSUPP || errno == ENOSYS || errno == ENOENT;
 }
 
-static int open_source(const struct intake *in, const struct vt_fileset_file *f, struct stat *st, struct vt_err *err)
+static int open_source(const struct intake *in, const struct vt_fileset_file *f, struct stat *st,
+	struct vt_err *err)
 {
-	int fd = openat(in->scan.root_fd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	int fd = openat(in->scan.root_fd, f->path,
+		O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct vt_stamp now;
 
 	if (fd < 0 || fstat(fd, st)) {
@@ -159,7 +166,8 @@ static int open_source(const struct intake *in, const struct vt_fileset_file *f,
 		now = vt_stamp_of(st);
 		if (vt_stamp_same(&now, &f->stamp))
 			return fd;
-		vt_err_set(err, VT_EIO, "%s/%s: changed while it was taken in; commit it when nothing writes to it",
+		vt_err_set(err, VT_EIO,
+			"%s/%s: changed while it was taken in; commit it when nothing writes to it",
 			in->scan.root, f->path);
 	}
 	if (fd >= 0)
@@ -196,7 +204,8 @@ static int adopt_link(struct intake *in, struct vt_object *o, struct vt_err *err
 	} else if (copying_may_do()) {
 		f->copy = VT_FILESET_COPY;
 	} else {
-		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot link into the store", in->scan.root, f->path);
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot link into the store", in->scan.root,
+			f->path);
 	}
 	close(fd);
 	return rc;
@@ -209,9 +218,11 @@ static int adopt_copy(struct intake *in, struct vt_object *o, struct vt_err *err
 	struct stat st;
 
 	vt_store_name(name, &o->digest);
-	if (vt_fault("adopt.rename") || fchmodat(in->s->tmp_fd, f->copied, f->mode & 0100 ? 0555 : 0444, 0) ||
-	    renameat(in->s->tmp_fd, f->copied, in->s->objects_fd, name))
-		return vt_err_errno(err, VT_EIO, "%s/objects/%s: cannot give a blob its name", in->s->dir, name);
+	if (vt_fault("adopt.rename") ||
+		fchmodat(in->s->tmp_fd, f->copied, f->mode & 0100 ? 0555 : 0444, 0) ||
+		renameat(in->s->tmp_fd, f->copied, in->s->objects_fd, name))
+		return vt_err_errno(err, VT_EIO, "%s/objects/%s: cannot give a blob its name",
+			in->s->dir, name);
 	free(f->copied);
 	f->copied = NULL;
 	o->state = VT_OBJECT_SOUND;
@@ -232,7 +243,8 @@ static int sync_bytes(struct intake *in, size_t n, struct vt_err *err)
 
 	if (n > VT_SYNC_EACH) {
 		if (vt_fault("adopt.sync") || syncfs(in->scan.root_fd) || syncfs(in->s->objects_fd))
-			return vt_err_errno(err, VT_EIO, "%s: cannot make writes durable", in->s->dir);
+			return vt_err_errno(err, VT_EIO, "%s: cannot make writes durable",
+				in->s->dir);
 		return 0;
 	}
 	for (size_t i = 0; !rc && i < in->n_objects; i++) {
@@ -242,11 +254,14 @@ static int sync_bytes(struct intake *in, size_t n, struct vt_err *err)
 
 		if (!way)
 			continue;
-		fd = vt_fault("adopt.sync") ? -1 : way == COPIED ? openat(in->s->tmp_fd, f->copied,
-			O_RDONLY | O_CLOEXEC)
-			: openat(in->scan.root_fd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+		fd = vt_fault("adopt.sync") ? -1
+			: way == COPIED
+			? openat(in->s->tmp_fd, f->copied, O_RDONLY | O_CLOEXEC)
+			: openat(in->scan.root_fd, f->path,
+				  O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 		if (fd < 0 || fdatasync(fd))
-			rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot make its bytes durable", in->scan.root, f->path);
+			rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot make its bytes durable",
+				in->scan.root, f->path);
 		if (fd >= 0)
 			close(fd);
 	}
@@ -279,7 +294,8 @@ static int name_round(struct intake *in, struct vt_err *err)
 	return vt_publish_end(in->s, &p, rc, err);
 }
 
-/* A file whose copy was not made in the first pass is read once more, and must have the same digest. */
+/* A file whose copy was not made in the first pass is read once more, and must have the same
+ * digest. */
 static int copy_rest(struct intake *in, size_t *n, struct vt_err *err)
 {
 	struct vt_digest *before = vt_xcalloc(in->n_objects + 1, sizeof(*before));
@@ -293,7 +309,8 @@ static int copy_rest(struct intake *in, size_t *n, struct vt_err *err)
 		struct vt_fileset_file *f = &in->scan.file[o->first];
 
 		before[i] = o->digest;
-		f->wanted = (o->state == VT_OBJECT_ABSENT || o->state == VT_OBJECT_DAMAGED) && f->copy && !f->copied;
+		f->wanted = (o->state == VT_OBJECT_ABSENT || o->state == VT_OBJECT_DAMAGED) &&
+			f->copy && !f->copied;
 		*n += f->wanted;
 	}
 	if (*n)
@@ -302,8 +319,10 @@ static int copy_rest(struct intake *in, size_t *n, struct vt_err *err)
 		struct vt_fileset_file *f = &in->scan.file[in->object[i].first];
 
 		if (f->wanted && !vt_digest_equal(&before[i], &f->digest))
-			rc = vt_err_set(err, VT_EIO, "%s/%s: changed while it was taken in; commit it when nothing "
-				"writes to it", in->scan.root, f->path);
+			rc = vt_err_set(err, VT_EIO,
+				"%s/%s: changed while it was taken in; commit it when nothing "
+				"writes to it",
+				in->scan.root, f->path);
 	}
 	free(before);
 	return rc;
@@ -317,7 +336,8 @@ static int store_objects(struct intake *in, struct vt_err *err)
 	in->object = vt_objects_of(in->tree, &in->n_objects);
 	rc = vt_objects_examine(in->s, in->object, in->n_objects, err);
 	for (size_t i = 0; !rc && i < in->n_objects; i++)
-		in->n_known += in->object[i].state == VT_OBJECT_SOUND || in->object[i].state == VT_OBJECT_OPEN;
+		in->n_known += in->object[i].state == VT_OBJECT_SOUND ||
+			in->object[i].state == VT_OBJECT_OPEN;
 	if (!rc && in->n_known < in->n_objects)
 		rc = name_round(in, err);
 	if (!rc)
@@ -327,28 +347,32 @@ static int store_objects(struct intake *in, struct vt_err *err)
 	return rc;
 }
 
-/* --- the whole ---------------------------------------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------- */
 
-/* A committed file that its owner wrote to in place took the store's object with it: that cannot be undone, but must be
- * said. */
+/* A committed file that its owner wrote to in place took the store's object with it: that cannot
+ * be undone, but must be said. */
 static void tell_overwritten(const struct intake *in, const struct vt_fileset_file *f)
 {
 	char name[VT_STORE_NAME];
 	struct vt_digest old;
 	struct stat st;
 
-	if (!vt_stat_cache_was(vt_store_cache(in->s), &old, &f->stamp) || vt_digest_equal(&old, &f->digest))
+	if (!vt_stat_cache_was(vt_store_cache(in->s), &old, &f->stamp) ||
+		vt_digest_equal(&old, &f->digest))
 		return;
 	vt_store_name(name, &old);
-	if (!fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == f->stamp.ino &&
-	    st.st_dev == f->stamp.dev)
-		vt_log(VT_LOG_WARN, "overwritten", "file=\"%s/%s\" object=%s note=\"this file was committed before and "
+	if (!fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) &&
+		st.st_ino == f->stamp.ino && st.st_dev == f->stamp.dev)
+		vt_log(VT_LOG_WARN, "overwritten",
+			"file=\"%s/%s\" object=%s note=\"this file was committed before and "
 			"then written to in place: commits "
-			"that hold its old content are damaged; commit with --copy what will be edited\"",
+			"that hold its old content are damaged; commit with --copy what will be "
+			"edited\"",
 			in->scan.root, f->path, name);
 }
 
-/* Where one output after the other is taken in the cache is written when the store is closed: it is rewritten whole. */
+/* Where one output after the other is taken in the cache is written when the store is closed: it
+ * is rewritten whole. */
 static void remember(struct intake *in)
 {
 	for (size_t i = 0; i < in->scan.n; i++) {
@@ -388,7 +412,8 @@ static int scan(struct intake *in, const char *from, struct vt_err *err)
 {
 	in->scan.follow = in->how->follow;
 	in->scan.leave_out = in->how->leave_out;
-	return in->how->name ? scan_file(&in->scan, from, in->how->name, err) : vt_fileset_dir(&in->scan, from, err);
+	return in->how->name ? scan_file(&in->scan, from, in->how->name, err)
+			     : vt_fileset_dir(&in->scan, from, err);
 }
 
 /* A file keeps the name it is opened by, and stands in the tree under the one it was given. */
@@ -428,8 +453,8 @@ static int take_in(struct intake *in, const char *from, struct vt_err *err)
 	return rc;
 }
 
-int vt_store_take(struct vt_store *s, struct vt_tree **out, const char *from, const struct vt_take *how,
-	struct vt_err *err)
+int vt_store_take(struct vt_store *s, struct vt_tree **out, const char *from,
+	const struct vt_take *how, struct vt_err *err)
 {
 	static const struct vt_take as_output;
 	struct intake in = { .s = s, .how = how ? how : &as_output };
@@ -441,8 +466,8 @@ int vt_store_take(struct vt_store *s, struct vt_tree **out, const char *from, co
 		if (in.scan.file[i].copied)
 			unlinkat(s->tmp_fd, in.scan.file[i].copied, 0);
 	if (!rc)
-		vt_log(VT_LOG_DEBUG, "adopted", "linked=%zu copied=%zu known=%zu", in.n_linked, in.n_copied,
-			in.n_known);
+		vt_log(VT_LOG_DEBUG, "adopted", "linked=%zu copied=%zu known=%zu", in.n_linked,
+			in.n_copied, in.n_known);
 	vt_fileset_release(&in.scan);
 	vt_objects_free(in.object, in.n_objects);
 	if (rc)

@@ -24,8 +24,10 @@ struct vt_object *vt_objects_of(const struct vt_tree *t, size_t *n)
 	size_t k = 0;
 
 	for (size_t i = 0; i < t->n_files; i++)
-		o[i] = (struct vt_object){ .digest = t->file[i].digest, .size = t->file[i].size,
-			.path = t->file[i].path, .first = i };
+		o[i] = (struct vt_object){ .digest = t->file[i].digest,
+			.size = t->file[i].size,
+			.path = t->file[i].path,
+			.first = i };
 	if (t->n_files > 1)
 		qsort(o, t->n_files, sizeof(*o), by_digest);
 	for (size_t i = 0; i < t->n_files; i++)
@@ -48,9 +50,10 @@ static void damaged(const struct vt_store *s, struct vt_object *o, const char *w
 
 	vt_store_name(name, &o->digest);
 	o->state = VT_OBJECT_DAMAGED;
-	o->fault = vt_asprintf("%s/objects/%s: %s since it was taken in; commit the original of %s again, or fetch it "
-		"from another store", s->dir, name,
-		why, o->path);
+	o->fault = vt_asprintf("%s/objects/%s: %s since it was taken in; commit the original of %s "
+			       "again, or fetch it "
+			       "from another store",
+		s->dir, name, why, o->path);
 }
 
 /* Looks without reading; true if its bytes must be read. */
@@ -71,11 +74,13 @@ static bool look(struct vt_store *s, struct vt_object *o, struct stat *st)
 		return false;
 	}
 	o->state = VT_OBJECT_SOUND;
-	return (st->st_mode & 0222) || !vt_stat_cache_find(vt_store_cache(s), &d, &o->stamp, VT_STAT_SEALED) ||
+	return (st->st_mode & 0222) ||
+		!vt_stat_cache_find(vt_store_cache(s), &d, &o->stamp, VT_STAT_SEALED) ||
 		!vt_digest_equal(&d, &o->digest);
 }
 
-/* Puts the copy, whose bytes were found right, in the place of a file that somebody may write to. */
+/* Puts the copy, whose bytes were found right, in the place of a file that somebody may write
+ * to. */
 static bool replace(struct vt_store *s, struct vt_object *o, struct vt_fileset_file *f)
 {
 	char name[VT_STORE_NAME];
@@ -89,12 +94,16 @@ static bool replace(struct vt_store *s, struct vt_object *o, struct vt_fileset_f
 	if (fd >= 0)
 		close(fd);
 	if (!done) {
-		vt_log(VT_LOG_WARN, "object", "name=%s note=\"its owner may write to it, and it could not be "
-			"replaced\"", name);
+		vt_log(VT_LOG_WARN, "object",
+			"name=%s note=\"its owner may write to it, and it could not be "
+			"replaced\"",
+			name);
 		return false;
 	}
-	vt_log(VT_LOG_WARN, "object", "name=%s note=\"its owner made it writable: the store has a copy of its own now, "
-		"the owner keeps the file\"", name);
+	vt_log(VT_LOG_WARN, "object",
+		"name=%s note=\"its owner made it writable: the store has a copy of its own now, "
+		"the owner keeps the file\"",
+		name);
 	o->mode = st.st_mode;
 	o->stamp = vt_stamp_of(&st);
 	free(f->copied);
@@ -118,7 +127,8 @@ static void judge(struct vt_store *s, struct vt_object *o, struct vt_fileset_fil
 		free(why);
 		return;
 	}
-	o->state = !(o->mode & 0222) || (f->copied && replace(s, o, f)) ? VT_OBJECT_SOUND : VT_OBJECT_OPEN;
+	o->state = !(o->mode & 0222) || (f->copied && replace(s, o, f)) ? VT_OBJECT_SOUND
+									: VT_OBJECT_OPEN;
 	if (o->state == VT_OBJECT_SOUND)
 		vt_stat_cache_add(vt_store_cache(s), &o->stamp, &o->digest, begun);
 }
@@ -145,7 +155,8 @@ int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct
 			vt_store_name(name, &o[i].digest);
 			f = vt_fileset_add(&scan, name, &st);
 			f->wanted = true;
-			f->copy = (st.st_mode & 0222) && !s->read_only ? VT_FILESET_COPY : VT_FILESET_HASH;
+			f->copy = (st.st_mode & 0222) && !s->read_only ? VT_FILESET_COPY
+								       : VT_FILESET_HASH;
 			which[scan.n - 1] = i;
 		}
 	if (!rc && scan.n)

@@ -10,8 +10,8 @@
 #include "common/base/fault.h"
 #include "common/store/store_internal.h"
 
-static const char *const kinds[][2] = { { "commit", "commits" }, { "record", "records" }, { "tree", "trees" },
-	{ "blob", "objects" } };
+static const char *const kinds[][2] = { { "commit", "commits" }, { "record", "records" },
+	{ "tree", "trees" }, { "blob", "objects" } };
 
 static const char *kind_of(const struct vt_store *s, const struct vt_digest *id)
 {
@@ -32,8 +32,8 @@ static bool is_date(const char *text)
 	int month, day;
 
 	if (strlen(text) != 10 || strspn(text, "0123456789") != 4 || text[4] != '-' ||
-	    strspn(text + 5, "0123456789") != 2 || text[7] != '-' ||
-	    strspn(text + 8, "0123456789") != 2)
+		strspn(text + 5, "0123456789") != 2 || text[7] != '-' ||
+		strspn(text + 8, "0123456789") != 2)
 		return false;
 	month = (text[5] - '0') * 10 + text[6] - '0';
 	day = (text[8] - '0') * 10 + text[9] - '0';
@@ -74,17 +74,19 @@ static int read_pin(struct vt_pin *out, const char *path, struct vt_err *err)
 	struct vt_json *j = NULL;
 	struct vt_digest d;
 	int rc = vt_json_read(&j, path, err);
-	const char *id = vt_json_text(vt_json_get(j, "id"), ""), *kind = vt_json_text(vt_json_get(j, "kind"), ""),
-		*until = vt_json_text(vt_json_get(j, "until"), "");
+	const char *id = vt_json_text(vt_json_get(j, "id"), ""),
+		   *kind = vt_json_text(vt_json_get(j, "kind"), ""),
+		   *until = vt_json_text(vt_json_get(j, "until"), "");
 
 	*out = (struct vt_pin){ .kind = NULL };
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i][0]))
 			out->kind = kinds[i][0];
-	if (!rc && (vt_json_integer(vt_json_get(j, "format"), 0) != 1 || !out->kind || !vt_digest_parse(&d, id) ||
-	    (*until && !is_date(until))))
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: not a pin that this version knows; put it right or remove it",
-			path);
+	if (!rc &&
+		(vt_json_integer(vt_json_get(j, "format"), 0) != 1 || !out->kind ||
+			!vt_digest_parse(&d, id) || (*until && !is_date(until))))
+		rc = vt_err_set(err, VT_EINTEGRITY,
+			"%s: not a pin that this version knows; put it right or remove it", path);
 	if (!rc) {
 		memcpy(out->id, id, VT_HEX);
 		out->reason = vt_xstrdup(vt_json_text(vt_json_get(j, "reason"), ""));
@@ -95,8 +97,8 @@ static int read_pin(struct vt_pin *out, const char *path, struct vt_err *err)
 	return rc;
 }
 
-static int write_pin(struct vt_store *s, const char *id_hex, const char *kind, const char *reason, const char *until,
-	struct vt_err *err)
+static int write_pin(struct vt_store *s, const char *id_hex, const char *kind, const char *reason,
+	const char *until, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	struct vt_buf text = VT_BUF_INIT;
@@ -125,7 +127,8 @@ static int write_pin(struct vt_store *s, const char *id_hex, const char *kind, c
 	return rc;
 }
 
-int vt_pin_add(struct vt_store *s, const char *id_hex, const char *reason, const char *until, struct vt_err *err)
+int vt_pin_add(struct vt_store *s, const char *id_hex, const char *reason, const char *until,
+	struct vt_err *err)
 {
 	struct vt_pin old = { .kind = "" };
 	struct vt_digest id;
@@ -145,11 +148,13 @@ int vt_pin_add(struct vt_store *s, const char *id_hex, const char *reason, const
 	kind = kind_of(s, &id);
 	path = path_of(s, id_hex);
 	if (!kind)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no commit, record, tree or blob of %s", id_hex, s->dir);
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no commit, record, tree or blob of %s",
+			id_hex, s->dir);
 	if (!rc && vt_fs_exists(path))
 		rc = read_pin(&old, path, err);
 	if (!rc && old.until && *until && (!*old.until || strcmp(until, old.until) < 0))
-		rc = vt_err_set(err, VT_EUSAGE, "%s is pinned %s%s already; remove that pin to shorten it", id_hex,
+		rc = vt_err_set(err, VT_EUSAGE,
+			"%s is pinned %s%s already; remove that pin to shorten it", id_hex,
 			*old.until ? "until " : "for good", old.until);
 	if (!rc)
 		rc = write_pin(s, id_hex, kind, reason, until, err);
@@ -159,7 +164,8 @@ int vt_pin_add(struct vt_store *s, const char *id_hex, const char *reason, const
 	return rc;
 }
 
-int vt_pin_remove(struct vt_store *s, const char *id_hex, enum vt_pin_removal how, struct vt_err *err)
+int vt_pin_remove(struct vt_store *s, const char *id_hex, enum vt_pin_removal how,
+	struct vt_err *err)
 {
 	struct vt_pin p = { .kind = "" };
 	struct vt_digest id;
@@ -177,8 +183,9 @@ int vt_pin_remove(struct vt_store *s, const char *id_hex, enum vt_pin_removal ho
 	else
 		rc = read_pin(&p, path, err);
 	if (!rc && how != VT_PIN_BEFORE_ITS_DATE && *p.until && !vt_pin_is_over(&p))
-		rc = vt_err_set(err, VT_EUSAGE, "%s is pinned until %s (%s); --force removes the pin all the same",
-			id_hex, p.until, p.reason);
+		rc = vt_err_set(err, VT_EUSAGE,
+			"%s is pinned until %s (%s); --force removes the pin all the same", id_hex,
+			p.until, p.reason);
 	if (!rc && unlink(path))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", path);
 	vt_store_unlock(s);

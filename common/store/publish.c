@@ -1,4 +1,5 @@
-/* How names appear in the store: contents durable, then names, then the names durable, all under the lock. */
+/* How names appear in the store: contents durable, then names, then the names durable, all under
+ * the lock. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,14 +22,17 @@ static int sync_all(const struct vt_store *s, const char *step, struct vt_err *e
 	return 0;
 }
 
-int vt_publish_begin(struct vt_store *s, struct vt_published *p, const char *kind, struct vt_err *err)
+int vt_publish_begin(struct vt_store *s, struct vt_published *p, const char *kind,
+	struct vt_err *err)
 {
 	int rc = vt_store_lock(s, err), fd;
 
 	if (rc)
 		return rc;
 	*p = (struct vt_published){ .kind = kind };
-	fd = vt_fault("publish.mark") ? -1 : openat(s->tmp_fd, mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	fd = vt_fault("publish.mark")
+		? -1
+		: openat(s->tmp_fd, mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		close(fd);
 	else if (errno == EEXIST)
@@ -42,11 +46,14 @@ int vt_publish_begin(struct vt_store *s, struct vt_published *p, const char *kin
 
 static int sync_dir(const struct vt_store *s, const char *relative, struct vt_err *err)
 {
-	int fd = vt_fault("publish.dirsync") ? -1 : openat(s->dir_fd, relative, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-		rc = 0;
+	int fd = vt_fault("publish.dirsync")
+		? -1
+		: openat(s->dir_fd, relative, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	    rc = 0;
 
 	if (fd < 0 || fsync(fd))
-		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot make the directory durable", s->dir, relative);
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot make the directory durable", s->dir,
+			relative);
 	if (fd >= 0)
 		close(fd);
 	return rc;
@@ -78,7 +85,8 @@ int vt_publish_end(struct vt_store *s, struct vt_published *p, int rc, struct vt
 	return rc;
 }
 
-int vt_publish_fan_out(struct vt_store *s, struct vt_published *p, const struct vt_digest *d, struct vt_err *err)
+int vt_publish_fan_out(struct vt_store *s, struct vt_published *p, const struct vt_digest *d,
+	struct vt_err *err)
 {
 	char name[32];
 
@@ -87,13 +95,15 @@ int vt_publish_fan_out(struct vt_store *s, struct vt_published *p, const struct 
 		return 0;
 	snprintf(name, sizeof(name), "%s/%02x", p->kind, (unsigned)d->b[0]);
 	if (vt_fault("publish.mkdir") || (mkdirat(s->dir_fd, name, 0755) && errno != EEXIST))
-		return vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory", s->dir, name);
+		return vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory", s->dir,
+			name);
 	p->made = true;
 	p->touched[d->b[0]] = true;
 	return 0;
 }
 
-/* Process ids repeat between containers that share a disk, so random bytes are part of the name; it is in no id. */
+/* Process ids repeat between containers that share a disk, so random bytes are part of the name;
+ * it is in no id. */
 char *vt_store_tmp_name(struct vt_store *s)
 {
 	if (!s->tmp_prefix) {
@@ -109,9 +119,10 @@ char *vt_store_tmp_name(struct vt_store *s)
 	return vt_asprintf("%s.%lu", s->tmp_prefix, s->tmp_count++);
 }
 
-/* --- texts -------------------------------------------------------------------------------------------------------- */
+/* --- texts --------------------------------------------------------------- */
 
-static bool is_there(const struct vt_store *s, const char *kind, const struct vt_digest *id, size_t n)
+static bool is_there(const struct vt_store *s, const char *kind, const struct vt_digest *id,
+	size_t n)
 {
 	char name[VT_STORE_NAME], path[VT_STORE_NAME + 16];
 	struct stat st;
@@ -122,10 +133,13 @@ static bool is_there(const struct vt_store *s, const char *kind, const struct vt
 		(uint64_t)st.st_size == n;
 }
 
-static int write_text(struct vt_store *s, const char *tmp, const char *text, size_t n, struct vt_err *err)
+static int write_text(struct vt_store *s, const char *tmp, const char *text, size_t n,
+	struct vt_err *err)
 {
-	int fd = vt_fault("text.create") ? -1 : openat(s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444),
-		rc = 0;
+	int fd = vt_fault("text.create")
+		? -1
+		: openat(s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444),
+	    rc = 0;
 
 	if (fd < 0)
 		return vt_err_errno(err, VT_ECANTCREAT, "%s/tmp: cannot create a file", s->dir);
@@ -141,8 +155,8 @@ static int write_text(struct vt_store *s, const char *tmp, const char *text, siz
 	return rc;
 }
 
-int vt_batch_add(struct vt_store *s, struct vt_batch *b, const struct vt_digest *id, const char *text, size_t n,
-	struct vt_err *err)
+int vt_batch_add(struct vt_store *s, struct vt_batch *b, const struct vt_digest *id,
+	const char *text, size_t n, struct vt_err *err)
 {
 	char *tmp;
 
@@ -168,17 +182,21 @@ static int sync_texts(struct vt_store *s, const struct vt_batch *b, struct vt_er
 	if (b->tmp.n > VT_SYNC_EACH)
 		return sync_all(s, "text.sync", err);
 	for (size_t i = 0; !rc && i < b->tmp.n; i++) {
-		int fd = vt_fault("text.sync") ? -1 : openat(s->tmp_fd, b->tmp.v[i], O_RDONLY | O_CLOEXEC);
+		int fd = vt_fault("text.sync")
+			? -1
+			: openat(s->tmp_fd, b->tmp.v[i], O_RDONLY | O_CLOEXEC);
 
 		if (fd < 0 || fsync(fd))
-			rc = vt_err_errno(err, VT_EIO, "%s/tmp/%s: cannot make it durable", s->dir, b->tmp.v[i]);
+			rc = vt_err_errno(err, VT_EIO, "%s/tmp/%s: cannot make it durable", s->dir,
+				b->tmp.v[i]);
 		if (fd >= 0)
 			close(fd);
 	}
 	return rc;
 }
 
-static int name_text(struct vt_store *s, const struct vt_batch *b, struct vt_published *p, size_t i, struct vt_err *err)
+static int name_text(struct vt_store *s, const struct vt_batch *b, struct vt_published *p, size_t i,
+	struct vt_err *err)
 {
 	char name[VT_STORE_NAME], path[VT_STORE_NAME + 16];
 	int rc = vt_publish_fan_out(s, p, &b->id[i], err);
@@ -188,7 +206,8 @@ static int name_text(struct vt_store *s, const struct vt_batch *b, struct vt_pub
 	vt_store_name(name, &b->id[i]);
 	snprintf(path, sizeof(path), "%s/%s", b->kind, name);
 	if (vt_fault("text.rename") || renameat(s->tmp_fd, b->tmp.v[i], s->dir_fd, path))
-		return vt_err_errno(err, VT_EIO, "%s/%s: cannot give a text its name", s->dir, path);
+		return vt_err_errno(err, VT_EIO, "%s/%s: cannot give a text its name", s->dir,
+			path);
 	free(b->tmp.v[i]);
 	b->tmp.v[i] = vt_xstrdup("");
 	return 0;

@@ -106,8 +106,8 @@ static int swap(const char *made, const char *path, const char *dir, struct vt_e
 	return rc;
 }
 
-int vt_store_rebuild(const char *dir, struct vt_rebuild *out, void (*refused)(void *ctx, const char *sentence),
-	void *ctx, struct vt_err *err)
+int vt_store_rebuild(const char *dir, struct vt_rebuild *out,
+	void (*refused)(void *ctx, const char *sentence), void *ctx, struct vt_err *err)
 {
 	struct filling f = { .out = out, .refused = refused, .ctx = ctx };
 	char *base, *path, *made;
@@ -134,6 +134,7 @@ int vt_store_rebuild(const char *dir, struct vt_rebuild *out, void (*refused)(vo
 	free(path);
 	free(base);
 	if (!rc && out->n_refused)
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: %zu damaged records were left out", dir, out->n_refused);
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: %zu damaged records were left out", dir,
+			out->n_refused);
 	return rc;
 }

@@ -26,13 +26,16 @@ bool vt_ref_name_is_good(const char *s)
 	for (; s[n]; n++)
 		if (!strchr(letters, s[n]) && (s[n] != '.' || n == 0 || s[n - 1] == '.'))
 			return false;
-	return n > 0 && n <= 63 && s[n - 1] != '.' && !(n > 5 && !strcmp(s + n - 5, ".lock")) && s[0] != '-';
+	return n > 0 && n <= 63 && s[n - 1] != '.' && !(n > 5 && !strcmp(s + n - 5, ".lock")) &&
+		s[0] != '-';
 }
 
 /* "heads/x" or "tags/x" with a good x. */
 static const char *short_name(const char *name)
 {
-	const char *s = !strncmp(name, "heads/", 6) ? name + 6 : !strncmp(name, "tags/", 5) ? name + 5 : NULL;
+	const char *s = !strncmp(name, "heads/", 6) ? name + 6
+		: !strncmp(name, "tags/", 5)        ? name + 5
+						    : NULL;
 
 	return s && vt_ref_name_is_good(s) ? s : NULL;
 }
@@ -42,7 +45,8 @@ static char *ref_path(const struct vt_store *s, const char *repo, const char *na
 	return vt_asprintf("%s/refs/%s/%s", s->dir, repo, name);
 }
 
-int vt_ref_read(struct vt_store *s, char out[VT_HEX], const char *repo, const char *name, struct vt_err *err)
+int vt_ref_read(struct vt_store *s, char out[VT_HEX], const char *repo, const char *name,
+	struct vt_err *err)
 {
 	char *path = ref_path(s, repo, name);
 	struct vt_buf text = VT_BUF_INIT;
@@ -55,8 +59,10 @@ int vt_ref_read(struct vt_store *s, char out[VT_HEX], const char *repo, const ch
 		if (text.len == VT_HEX && text.data[VT_HEX - 1] == '\n')
 			text.data[VT_HEX - 1] = '\0';
 		if (text.len != VT_HEX || !vt_digest_parse(&d, text.data))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: holds no commit id; put back one of `voxtrail log`, "
-				"or pull from a copy", path);
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: holds no commit id; put back one of `voxtrail log`, "
+				"or pull from a copy",
+				path);
 		else
 			vt_digest_hex(out, &d);
 	}
@@ -85,7 +91,8 @@ void vt_refs_add(struct vt_refs *r, const char *repo, const char *name, const ch
 	memcpy(r->v[r->n++].commit, commit, VT_HEX);
 }
 
-static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, const char *kind, struct vt_err *err)
+static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, const char *kind,
+	struct vt_err *err)
 {
 	char *dir = ref_path(s, repo, kind);
 	struct vt_strs names = VT_STRS_INIT;
@@ -95,13 +102,15 @@ static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, 
 		char *name = vt_asprintf("%s/%s", kind, names.v[i]), id[VT_HEX];
 
 		if (!vt_ref_name_is_good(names.v[i]))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s/%s: no branch or tag can have this name; remove the "
-				"file", dir, names.v[i]);
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s/%s: no branch or tag can have this name; remove the "
+				"file",
+				dir, names.v[i]);
 		else
 			rc = vt_ref_read(s, id, repo, name, err);
 		if (!rc)
 			vt_refs_add(out, repo, name, id);
-		if (rc == VT_ENOINPUT)           /* removed between the listing and the read */
+		if (rc == VT_ENOINPUT) /* removed between the listing and the read */
 			rc = 0;
 		free(name);
 	}
@@ -122,8 +131,10 @@ int vt_refs_list(struct vt_refs *out, struct vt_store *s, const char *repo, stru
 		rc = vt_fs_list(&repos, dir, err);
 	for (size_t i = 0; !rc && i < repos.n; i++) {
 		if (!vt_repo_name_is_good(repos.v[i]))
-			rc = vt_err_set(err, repo ? VT_EUSAGE : VT_EINTEGRITY, "\"%s\": names of repos are 1 to 63 "
-				"letters, digits, _ and -", repos.v[i]);
+			rc = vt_err_set(err, repo ? VT_EUSAGE : VT_EINTEGRITY,
+				"\"%s\": names of repos are 1 to 63 "
+				"letters, digits, _ and -",
+				repos.v[i]);
 		if (!rc)
 			rc = list_kind(out, s, repos.v[i], "heads", err);
 		if (!rc)
@@ -160,31 +171,37 @@ static int check_name(struct vt_store *s, const char *repo, const char *name, st
 	int rc = 0;
 
 	if (!vt_repo_name_is_good(repo))
-		return vt_err_set(err, VT_EUSAGE, "\"%s\": names of repos are 1 to 63 letters, digits, _ and -", repo);
+		return vt_err_set(err, VT_EUSAGE,
+			"\"%s\": names of repos are 1 to 63 letters, digits, _ and -", repo);
 	if (!word)
-		return vt_err_set(err, VT_EUSAGE, "\"%s@%s\": names of branches and tags are 1 to 63 letters, digits, "
+		return vt_err_set(err, VT_EUSAGE,
+			"\"%s@%s\": names of branches and tags are 1 to 63 letters, digits, "
 			"_, - and single dots inside",
 			repo, strchr(name, '/') ? strchr(name, '/') + 1 : name);
-	other = vt_asprintf("%s/refs/%s/%s/%s", s->dir, repo, *name == 'h' ? "tags" : "heads", word);
+	other = vt_asprintf("%s/refs/%s/%s/%s", s->dir, repo, *name == 'h' ? "tags" : "heads",
+		word);
 	if (vt_fs_exists(other))
-		rc = vt_err_set(err, VT_EUSAGE, "%s@%s is a %s already; choose another name", repo, word,
-			*name == 'h' ? "tag" : "branch");
+		rc = vt_err_set(err, VT_EUSAGE, "%s@%s is a %s already; choose another name", repo,
+			word, *name == 'h' ? "tag" : "branch");
 	free(other);
 	return rc;
 }
 
-static int remove_ref(const struct vt_store *s, const char *repo, const char *name, struct vt_err *err)
+static int remove_ref(const struct vt_store *s, const char *repo, const char *name,
+	struct vt_err *err)
 {
-	char *path = ref_path(s, repo, name), *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
-	int rc = unlink(path) ? vt_err_errno(err, VT_EIO, "%s: cannot remove", path) : vt_fs_sync_dir(dir, err);
+	char *path = ref_path(s, repo, name),
+	     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	int rc = unlink(path) ? vt_err_errno(err, VT_EIO, "%s: cannot remove", path)
+			      : vt_fs_sync_dir(dir, err);
 
 	free(dir);
 	free(path);
 	return rc;
 }
 
-static int write_ref(struct vt_store *s, const char *repo, const char *name, const char *now, const char *to,
-	struct vt_err *err)
+static int write_ref(struct vt_store *s, const char *repo, const char *name, const char *now,
+	const char *to, struct vt_err *err)
 {
 	char *path, *line;
 	int rc;
@@ -197,7 +214,7 @@ static int write_ref(struct vt_store *s, const char *repo, const char *name, con
 	path = ref_path(s, repo, name);
 	line = vt_asprintf("%s\n", to);
 	rc = vt_store_publish_text(s, path, line, strlen(line), 0644, err);
-	if (!rc && !*now) {              /* refs/<repo> may be new as well */
+	if (!rc && !*now) { /* refs/<repo> may be new as well */
 		char *top = vt_path_join(s->dir, "refs");
 
 		rc = vt_fs_sync_dir(top, err);
@@ -210,8 +227,8 @@ static int write_ref(struct vt_store *s, const char *repo, const char *name, con
 	return rc;
 }
 
-static int tell(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to,
-	struct vt_err *err)
+static int tell(struct vt_store *s, const char *repo, const char *name, const char *from,
+	const char *to, struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 
@@ -222,8 +239,8 @@ static int tell(struct vt_store *s, const char *repo, const char *name, const ch
 	return vt_history_append(s, "ref", detail, err);
 }
 
-int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to,
-	struct vt_err *err)
+int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const char *from,
+	const char *to, struct vt_err *err)
 {
 	char now[VT_HEX] = "";
 	int rc = vt_ref_read(s, now, repo, name, err);
@@ -231,24 +248,24 @@ int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const c
 	if (rc && rc != VT_ENOINPUT)
 		return rc;
 	if (strcmp(now, from))
-		return vt_err_set(err, VT_EFAIL, "%s@%s is at %.16s by now, not at %.16s; look again", repo, name,
-			*now ? now : "nothing",
-			*from ? from : "nothing");
+		return vt_err_set(err, VT_EFAIL,
+			"%s@%s is at %.16s by now, not at %.16s; look again", repo, name,
+			*now ? now : "nothing", *from ? from : "nothing");
 	if (!strcmp(now, to))
 		return 0;
 	rc = write_ref(s, repo, name, now, to, err);
 	return rc ? rc : tell(s, repo, name, now, to, err);
 }
 
-int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to,
-	struct vt_err *err)
+int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from,
+	const char *to, struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	int rc = *to ? vt_commit_read(s, &c, to, err) : 0;
 
 	vt_commit_release(&c);
 	if (!rc)
-		rc = vt_store_use(s, err);       /* before the lock, as gc takes them */
+		rc = vt_store_use(s, err); /* before the lock, as gc takes them */
 	if (!rc)
 		rc = vt_store_lock(s, err);
 	if (rc)

@@ -9,7 +9,7 @@
 #include "common/store/git_mirror.h"
 #include "common/store/repo_internal.h"
 
-/* --- committing --------------------------------------------------------------------------------------------------- */
+/* --- committing ---------------------------------------------------------- */
 
 static int now(int64_t *out, struct vt_err *err)
 {
@@ -21,15 +21,15 @@ static int now(int64_t *out, struct vt_err *err)
 		return 0;
 	*out = strtoll(epoch, &end, 10);
 	if (*end || *out < 0)
-		return vt_err_set(err, VT_EUSAGE, "SOURCE_DATE_EPOCH=%s: must be a whole number of seconds since 1970",
+		return vt_err_set(err, VT_EUSAGE,
+			"SOURCE_DATE_EPOCH=%s: must be a whole number of seconds since 1970",
 			epoch);
 	return 0;
 }
 
 /* The bytes of a commit on top of `head` ("" for none). */
-static int compose(struct vt_commit *c, struct vt_buf *text, const char *head, const struct vt_digest *tree,
-	const struct vt_commit_note *note,
-	struct vt_err *err)
+static int compose(struct vt_commit *c, struct vt_buf *text, const char *head,
+	const struct vt_digest *tree, const struct vt_commit_note *note, struct vt_err *err)
 {
 	int rc = now(&c->time, err);
 
@@ -48,9 +48,9 @@ static bool same_work(const struct vt_commit *head, const struct vt_commit *c)
 	return !strcmp(head->tree, c->tree) && !strcmp(head->provenance, c->provenance);
 }
 
-static int append(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *name,
-	const struct vt_digest *tree,
-	const struct vt_commit_note *note, struct vt_err *err)
+static int append(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo,
+	const char *name, const struct vt_digest *tree, const struct vt_commit_note *note,
+	struct vt_err *err)
 {
 	struct vt_commit head = { .id = "" }, c = { .id = "" }, parsed = { .id = "" };
 	struct vt_buf text = VT_BUF_INIT;
@@ -84,24 +84,26 @@ static int append(struct vt_store *s, struct vt_commit *out, bool *made, const c
 	return rc;
 }
 
-int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *branch,
-	const struct vt_digest *tree,
-	const struct vt_commit_note *note, struct vt_err *err)
+int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo,
+	const char *branch, const struct vt_digest *tree, const struct vt_commit_note *note,
+	struct vt_err *err)
 {
 	char *name, *path;
 	bool wrote = false;
 	int rc = 0;
 
 	if (!vt_repo_name_is_good(repo) || !vt_ref_name_is_good(branch))
-		return vt_err_set(err, VT_EUSAGE, "\"%s@%s\": names of repos are 1 to 63 letters, digits, _ and -, of "
+		return vt_err_set(err, VT_EUSAGE,
+			"\"%s@%s\": names of repos are 1 to 63 letters, digits, _ and -, of "
 			"branches also single dots inside",
 			repo, branch);
 	path = vt_store_path(s, "trees", tree);
 	if (!vt_fs_exists(path))
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: the tree to commit is not in the store", path);
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: the tree to commit is not in the store",
+			path);
 	free(path);
 	if (!rc)
-		rc = vt_store_use(s, err);       /* before the lock, as gc takes them */
+		rc = vt_store_use(s, err); /* before the lock, as gc takes them */
 	if (!rc)
 		rc = vt_store_lock(s, err);
 	if (rc)
@@ -117,7 +119,7 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
 	return rc;
 }
 
-/* --- walks -------------------------------------------------------------------------------------------------------- */
+/* --- walks --------------------------------------------------------------- */
 
 static void queue(struct vt_digest_set *t, struct vt_strs *todo, const char *id)
 {
@@ -127,7 +129,8 @@ static void queue(struct vt_digest_set *t, struct vt_strs *todo, const char *id)
 		vt_strs_add(todo, id);
 }
 
-int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn, void *ctx, struct vt_err *err)
+int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn, void *ctx,
+	struct vt_err *err)
 {
 	struct vt_digest_set seen = VT_DIGEST_SET_INIT;
 	struct vt_strs todo = VT_STRS_INIT;
@@ -140,8 +143,10 @@ int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn
 
 		rc = vt_commit_read(s, &c, todo.v[i], err);
 		if (rc == VT_ENOINPUT)
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: commit %s is missing; pull it from a copy of the "
-				"store", s->dir, todo.v[i]);
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: commit %s is missing; pull it from a copy of the "
+				"store",
+				s->dir, todo.v[i]);
 		for (size_t k = 0; !rc && k < c.parents.n; k++)
 			queue(&seen, &todo, c.parents.v[k]);
 		if (!rc)
@@ -210,7 +215,8 @@ static int is_wanted(void *ctx, const struct vt_commit *c, struct vt_err *err)
 	return strcmp(c->id, ctx) ? 0 : FOUND;
 }
 
-static int reaches(struct vt_store *s, const struct vt_strs *tips, const char *id, bool *yes, struct vt_err *err)
+static int reaches(struct vt_store *s, const struct vt_strs *tips, const char *id, bool *yes,
+	struct vt_err *err)
 {
 	char *wanted = vt_xstrdup(id);
 	int rc = vt_repo_walk(s, tips, is_wanted, wanted, err);
@@ -220,7 +226,8 @@ static int reaches(struct vt_store *s, const struct vt_strs *tips, const char *i
 	return rc == FOUND ? 0 : rc;
 }
 
-int vt_repo_descends(struct vt_store *s, const char *of, const char *ancestor, bool *yes, struct vt_err *err)
+int vt_repo_descends(struct vt_store *s, const char *of, const char *ancestor, bool *yes,
+	struct vt_err *err)
 {
 	struct vt_strs tips = VT_STRS_INIT;
 	int rc;
@@ -231,7 +238,7 @@ int vt_repo_descends(struct vt_store *s, const char *of, const char *ancestor, b
 	return rc;
 }
 
-/* --- names of commits --------------------------------------------------------------------------------------------- */
+/* --- names of commits ---------------------------------------------------- */
 
 bool vt_repo_exists(struct vt_store *s, const char *repo)
 {
@@ -245,7 +252,8 @@ bool vt_repo_exists(struct vt_store *s, const char *repo)
 
 /* What REPO@WORD may mean. */
 struct meaning {
-	struct vt_strs id, said;         /* said: how each is written so that it means only this */
+	/* said: how each is written so that it means only this */
+	struct vt_strs id, said;
 };
 
 static void mean(struct meaning *m, const char *id, const char *repo, const char *word)
@@ -261,8 +269,8 @@ static void mean(struct meaning *m, const char *id, const char *repo, const char
 	free(said);
 }
 
-static int add_prefixed(struct meaning *m, struct vt_store *s, const struct vt_strs *tips, const char *repo,
-	const char *word, struct vt_err *err)
+static int add_prefixed(struct meaning *m, struct vt_store *s, const struct vt_strs *tips,
+	const char *repo, const char *word, struct vt_err *err)
 {
 	char *dir;
 	struct vt_strs names = VT_STRS_INIT;
@@ -288,20 +296,22 @@ static int add_prefixed(struct meaning *m, struct vt_store *s, const struct vt_s
 	return rc;
 }
 
-static int say_meanings(const struct meaning *m, const struct vt_refs *refs, const char *repo, const char *word,
-	struct vt_err *err)
+static int say_meanings(const struct meaning *m, const struct vt_refs *refs, const char *repo,
+	const char *word, struct vt_err *err)
 {
 	struct vt_buf list = VT_BUF_INIT;
 
 	if (m->id.n) {
 		for (size_t i = 0; i < m->id.n && i < 8; i++)
 			vt_buf_printf(&list, "%s%s", i ? ", " : "", m->said.v[i]);
-		vt_err_set(err, VT_EUSAGE, "%s@%s can mean %zu commits; write one of %s", repo, word, m->id.n,
-			list.data);
+		vt_err_set(err, VT_EUSAGE, "%s@%s can mean %zu commits; write one of %s", repo,
+			word, m->id.n, list.data);
 	} else {
 		for (size_t i = 0; i < refs->n && i < 8; i++)
-			vt_buf_printf(&list, "%s%s", i ? ", " : "", strchr(refs->v[i].name, '/') + 1);
-		vt_err_set(err, VT_ENOINPUT, "%s@%s: no branch, tag or commit of the repo; it has %s%s", repo, word,
+			vt_buf_printf(&list, "%s%s", i ? ", " : "",
+				strchr(refs->v[i].name, '/') + 1);
+		vt_err_set(err, VT_ENOINPUT,
+			"%s@%s: no branch, tag or commit of the repo; it has %s%s", repo, word,
 			list.data, refs->n > 8 ? ", ..." : "");
 	}
 	vt_buf_release(&list);
@@ -309,7 +319,8 @@ static int say_meanings(const struct meaning *m, const struct vt_refs *refs, con
 }
 
 /* The commit id of REPO@WORD. */
-static int resolve_word(struct vt_store *s, char out[VT_HEX], const char *repo, const char *word, struct vt_err *err)
+static int resolve_word(struct vt_store *s, char out[VT_HEX], const char *repo, const char *word,
+	struct vt_err *err)
 {
 	struct vt_refs refs = { NULL, 0, 0 };
 	struct vt_strs tips = VT_STRS_INIT;
@@ -317,8 +328,8 @@ static int resolve_word(struct vt_store *s, char out[VT_HEX], const char *repo, 
 	int rc = vt_refs_list(&refs, s, repo, err);
 
 	if (!rc && !refs.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: there is no such repo in %s; `voxtrail log` lists them", repo,
-			s->dir);
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: there is no such repo in %s; `voxtrail log` lists them", repo, s->dir);
 	for (size_t i = 0; i < refs.n; i++) {
 		const char *name = refs.v[i].name, *last = strchr(name, '/') + 1;
 
@@ -340,13 +351,15 @@ static int resolve_word(struct vt_store *s, char out[VT_HEX], const char *repo, 
 }
 
 /* Follows n first parents. */
-static int go_back(struct vt_store *s, struct vt_commit *c, unsigned long n, const char *what, struct vt_err *err)
+static int go_back(struct vt_store *s, struct vt_commit *c, unsigned long n, const char *what,
+	struct vt_err *err)
 {
 	for (unsigned long i = 0; i < n; i++) {
 		struct vt_commit parent = { .id = "" };
 
 		if (!c->parents.n)
-			return vt_err_set(err, VT_ENOINPUT, "%s: there are only %lu commits before it", what, i);
+			return vt_err_set(err, VT_ENOINPUT,
+				"%s: there are only %lu commits before it", what, i);
 		if (vt_commit_read(s, &parent, c->parents.v[0], err))
 			return err->code;
 		vt_commit_release(c);
@@ -358,7 +371,8 @@ static int go_back(struct vt_store *s, struct vt_commit *c, unsigned long n, con
 int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what, struct vt_err *err)
 {
 	size_t n_repo = strcspn(what, "@~");
-	char *repo = vt_xstrndup(what, n_repo), *word = vt_xstrdup(what[n_repo] == '@' ? what + n_repo + 1 : "master");
+	char *repo = vt_xstrndup(what, n_repo),
+	     *word = vt_xstrdup(what[n_repo] == '@' ? what + n_repo + 1 : "master");
 	const char *back = strchr(what, '~');
 	char *end = NULL, id[VT_HEX];
 	unsigned long steps = back ? back[1] ? strtoul(back + 1, &end, 10) : 1 : 0;
@@ -368,9 +382,11 @@ int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what,
 	if (strchr(word, '~'))
 		*strchr(word, '~') = '\0';
 	if (!vt_repo_name_is_good(repo) || !*word || (end && *end) ||
-	    (back && back[1] && (back[1] < '0' || back[1] > '9')))
-		rc = vt_err_set(err, VT_EUSAGE, "\"%s\": write REPO, REPO@BRANCH, REPO@TAG or REPO@COMMIT, and ~N "
-			"behind it for N commits back", what);
+		(back && back[1] && (back[1] < '0' || back[1] > '9')))
+		rc = vt_err_set(err, VT_EUSAGE,
+			"\"%s\": write REPO, REPO@BRANCH, REPO@TAG or REPO@COMMIT, and ~N "
+			"behind it for N commits back",
+			what);
 	if (!rc)
 		rc = resolve_word(s, id, repo, word, err);
 	if (!rc)

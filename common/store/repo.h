@@ -1,20 +1,24 @@
-/* repo.h - data repos: commits, the branches and tags that name them, and what a user may write for one.
+/* repo.h - data repos: commits, the branches and tags that name them, and what a user may write
+ * for one.
  *
- *      <store>/commits/ab/...                 one commit: canonical JSON, named by its SHA-256, mode 0444
+ *      <store>/commits/ab/...                 one commit: canonical JSON, named by its SHA-256,
+ *                                             mode 0444
  *      <store>/refs/<repo>/heads/<branch>     one line: the commit id
  *      <store>/refs/<repo>/tags/<tag>         the same
  *
  * A commit object is
- *      {"author": "..", "format": 1, "message": "..", "parents": [id..], "provenance": {..}, "source": {..},
+ *      {"author": "..", "format": 1, "message": "..", "parents": [id..], "provenance": {..},
+ *      "source": {..},
  *       "time": 1767225600, "tree": id}
- * author, provenance and source are left out where nothing was given.  provenance says what the tree was made from,
- * source where what made it was kept (git.h).  The time is seconds since 1970 when the commit was made, or
- * SOURCE_DATE_EPOCH where the environment has it.  A commit is written only when its tree and its parents are there,
- * and a ref only when its commit is, each durable before the next: the ref file's rename is the point from which a
- * commit holds.  No database has part in this; losing lineage.db loses no history.
+ * author, provenance and source are left out where nothing was given. provenance says what the
+ * tree was made from, source where what made it was kept (git.h).  The time is seconds since
+ * 1970 when the commit was made, or SOURCE_DATE_EPOCH where the environment has it.  A commit is
+ * written only when its tree and its parents are there, and a ref only when its commit is, each
+ * durable before the next: the ref file's rename is the point from which a commit holds.  No
+ * database has part in this; losing lineage.db loses no history.
  *
- * Names of repos are 1 to 63 letters, digits, _ and -; branches and tags may have dots inside ("v1.0").  Within a repo
- * a branch and a tag never share a name. */
+ * Names of repos are 1 to 63 letters, digits, _ and -; branches and tags may have dots inside
+ * ("v1.0").  Within a repo a branch and a tag never share a name. */
 #ifndef COMMON_STORE_REPO_H
 #define COMMON_STORE_REPO_H
 
@@ -23,54 +27,61 @@
 struct vt_commit {
 	char id[VT_HEX];
 	char tree[VT_HEX];
-	struct vt_strs parents;  /* commit ids, the branch's former head first; none for the first commit */
-	char *message, *author;  /* "" if not given */
-	char *provenance, *source;   /* canonical JSON objects, "" if not given */
+	/* commit ids, the branch's former head first; none for the first commit */
+	struct vt_strs parents;
+	char *message, *author;    /* "" if not given */
+	char *provenance, *source; /* canonical JSON objects, "" if not given */
 	int64_t time;
 };
 
 void vt_commit_release(struct vt_commit *c);
 
-/* Appends the object's bytes and sets c->id.  Text that is no UTF-8 and provenance or source that is no JSON object
- * is VT_EUSAGE. */
+/* Appends the object's bytes and sets c->id.  Text that is no UTF-8 and provenance or source
+ * that is no JSON object is VT_EUSAGE. */
 int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err);
 
-/* The bytes must be exactly what vt_commit_write makes of their meaning; anything else is VT_EDATA. */
-int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const char *origin, struct vt_err *err);
+/* The bytes must be exactly what vt_commit_write makes of their meaning; anything else is
+ * VT_EDATA. */
+int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const char *origin,
+	struct vt_err *err);
 
-/* Reads a commit by its whole id: VT_ENOINPUT if there is none, VT_EINTEGRITY if the bytes are not what the id says. */
-int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex, struct vt_err *err);
+/* Reads a commit by its whole id: VT_ENOINPUT if there is none, VT_EINTEGRITY if the bytes are
+ * not what the id says. */
+int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex,
+	struct vt_err *err);
 
 struct vt_commit_note {
-	const char *message, *author;            /* NULL or "": not given */
-	const char *provenance, *source;         /* the same; texts of JSON objects */
-	bool allow_empty;                            /* commit although nothing changed */
+	const char *message, *author;    /* NULL or "": not given */
+	const char *provenance, *source; /* the same; texts of JSON objects */
+	bool allow_empty;                /* commit although nothing changed */
 };
 
-/* Appends a commit to a branch, which is made by its first.  Where the head has this tree and provenance already
- * nothing is written and *out is the head; *made tells which (may be NULL). */
-int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo, const char *branch,
-	const struct vt_digest *tree,
-	const struct vt_commit_note *note, struct vt_err *err);
+/* Appends a commit to a branch, which is made by its first.  Where the head has this tree and
+ * provenance already nothing is written and *out is the head; *made tells which (may be NULL). */
+int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo,
+	const char *branch, const struct vt_digest *tree, const struct vt_commit_note *note,
+	struct vt_err *err);
 
 /* The commit that `what` means:
  *      REPO                 the head of its branch master
  *      REPO@NAME            a branch or tag; heads/NAME or tags/NAME says which
  *      REPO@DIGITS          a commit in the repo's history by 4 or more first digits of its id
  *      ...~N                N first parents back; ~ alone is ~1
- * VT_ENOINPUT if there is no such thing, VT_EUSAGE if it can mean two things (the message lists them). */
-int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what, struct vt_err *err);
+ * VT_ENOINPUT if there is no such thing, VT_EUSAGE if it can mean two things (the message lists
+ * them). */
+int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what,
+	struct vt_err *err);
 bool vt_repo_exists(struct vt_store *s, const char *repo);
 
-/* --- refs --------------------------------------------------------------------------------------------------------- */
+/* --- refs ---------------------------------------------------------------- */
 
 struct vt_ref {
-	char *repo, *name;       /* name begins with heads/ or tags/ */
+	char *repo, *name; /* name begins with heads/ or tags/ */
 	char commit[VT_HEX];
 };
 
 struct vt_refs {
-	struct vt_ref *v;        /* sorted by repo, then name */
+	struct vt_ref *v; /* sorted by repo, then name */
 	size_t n, cap;
 };
 
@@ -79,24 +90,27 @@ int vt_refs_list(struct vt_refs *out, struct vt_store *s, const char *repo, stru
 /* commit id, NULL if absent; refs of one repo */
 const char *vt_refs_find(const struct vt_refs *r, const char *name);
 const char *vt_refs_at(const struct vt_refs *r, const char *repo, const char *name);
-void vt_refs_add(struct vt_refs *r, const char *repo, const char *name, const char *commit);     /* copies; appends */
+/* copies; appends */
+void vt_refs_add(struct vt_refs *r, const char *repo, const char *name, const char *commit);
 void vt_refs_release(struct vt_refs *r);
 
-/* Moves one ref from `from` ("" where it must not exist yet) to `to` ("" removes it) under the store's lock; VT_EFAIL
- * and the present value in the message when it is somewhere else by now.  `to` must be a commit that is there. */
-int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from, const char *to,
-	struct vt_err *err);
+/* Moves one ref from `from` ("" where it must not exist yet) to `to` ("" removes it) under the
+ * store's lock; VT_EFAIL and the present value in the message when it is somewhere else by now.
+ * `to` must be a commit that is there. */
+int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from,
+	const char *to, struct vt_err *err);
 
 bool vt_repo_name_is_good(const char *name);
-bool vt_ref_name_is_good(const char *name);      /* without heads/ or tags/ */
+bool vt_ref_name_is_good(const char *name); /* without heads/ or tags/ */
 
-/* --- walks: what gc keeps, what verify checks, what an index is rebuilt from -------------------------------------- */
+/* --- walks: what gc keeps, what verify checks, what an index is rebuilt from --- */
 
 /* A non-zero return stops the walk and is returned. */
 typedef int (*vt_commit_fn)(void *ctx, const struct vt_commit *c, struct vt_err *err);
 
 /* Every commit that can be reached from the given ids, once each, tips first. */
-int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn, void *ctx, struct vt_err *err);
+int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn, void *ctx,
+	struct vt_err *err);
 
 /* The same from every ref of the store. */
 int vt_repo_walk_all(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_err *err);
@@ -104,12 +118,14 @@ int vt_repo_walk_all(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_e
 /* Every commit object there is, in order of id, reachable or not. */
 int vt_repo_each_commit(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_err *err);
 
-/* Re-hashes every commit, checks that its tree and parents are there and that every ref names a commit that is; calls
- * found for each damage with a sentence.  Adds to *n what was checked and to *bad what was damaged. */
-int vt_repo_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx, size_t *n, size_t *bad,
-	struct vt_err *err);
+/* Re-hashes every commit, checks that its tree and parents are there and that every ref names a
+ * commit that is; calls found for each damage with a sentence.  Adds to *n what was checked and
+ * to *bad what was damaged. */
+int vt_repo_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx,
+	size_t *n, size_t *bad, struct vt_err *err);
 
 /* Is `ancestor` the commit `of` or one it descends from? */
-int vt_repo_descends(struct vt_store *s, const char *of, const char *ancestor, bool *yes, struct vt_err *err);
+int vt_repo_descends(struct vt_store *s, const char *of, const char *ancestor, bool *yes,
+	struct vt_err *err);
 
 #endif

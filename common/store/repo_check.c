@@ -49,11 +49,15 @@ static int check_file(void *ctx, const char *rel, char type, struct vt_err *err)
 		report(c, vt_asprintf("commits/%s: %s", rel, why.text));
 	} else {
 		if (!is_there(c->s, "trees", k.tree))
-			report(c, vt_asprintf("commits/%s: its tree %s is missing from trees/", rel, k.tree));
+			report(c,
+				vt_asprintf("commits/%s: its tree %s is missing from trees/", rel,
+					k.tree));
 		for (size_t i = 0; i < k.parents.n; i++)
 			if (!is_there(c->s, "commits", k.parents.v[i]))
-				report(c, vt_asprintf("commits/%s: its parent %s is missing from "
-					"commits/", rel, k.parents.v[i]));
+				report(c,
+					vt_asprintf("commits/%s: its parent %s is missing from "
+						    "commits/",
+						rel, k.parents.v[i]));
 	}
 	vt_commit_release(&k);
 	free(id);
@@ -64,7 +68,9 @@ static void check_ref(struct check *c, const char *repo, const char *kind, const
 {
 	struct vt_err why = VT_ERR_INIT;
 	char *full = vt_asprintf("%s/%s", kind, name), id[VT_HEX];
-	int rc = vt_ref_name_is_good(name) && vt_repo_name_is_good(repo) ? vt_ref_read(c->s, id, repo, full, &why) : -1;
+	int rc = vt_ref_name_is_good(name) && vt_repo_name_is_good(repo)
+		? vt_ref_read(c->s, id, repo, full, &why)
+		: -1;
 
 	c->n++;
 	if (rc == -1)
@@ -72,7 +78,9 @@ static void check_ref(struct check *c, const char *repo, const char *kind, const
 	else if (rc && rc != VT_ENOINPUT)
 		report(c, vt_xstrdup(why.text));
 	else if (!rc && !is_there(c->s, "commits", id))
-		report(c, vt_asprintf("refs/%s/%s names commit %s, which is missing", repo, full, id));
+		report(c,
+			vt_asprintf("refs/%s/%s names commit %s, which is missing", repo, full,
+				id));
 	free(full);
 }
 
@@ -98,8 +106,8 @@ static int check_ref_file(void *ctx, const char *rel, char type, struct vt_err *
 	return 0;
 }
 
-int vt_repo_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx, size_t *n, size_t *bad,
-	struct vt_err *err)
+int vt_repo_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx,
+	size_t *n, size_t *bad, struct vt_err *err)
 {
 	struct check c = { s, found, ctx, 0, 0 };
 	char *commits = vt_path_join(s->dir, "commits"), *refs = vt_path_join(s->dir, "refs");

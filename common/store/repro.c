@@ -55,7 +55,8 @@ static int by_time(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-int vt_repro_of(struct vt_store *s, const char *record_hex, struct vt_json **list, struct vt_err *err)
+int vt_repro_of(struct vt_store *s, const char *record_hex, struct vt_json **list,
+	struct vt_err *err)
 {
 	char *base = vt_path_join(s->dir, "repro");
 	struct search f = { base, record_hex, vt_json_new(VT_JSON_ARRAY) };

@@ -46,20 +46,24 @@ char *vt_store_object_path(const struct vt_store *s, const struct vt_digest *d)
 /* SQLite's locks and link(2) are not to be trusted there. */
 static int refuse_network(const char *dir, struct vt_err *err)
 {
-	static const struct { unsigned long magic; const char *name; } remote[] = { { 0x6969, "NFS" },
-		{ 0x01021997, "9p" }, { 0xff534d42, "CIFS" },
-		{ 0xfe534d42, "SMB2" }, { 0x517b, "SMB" }, { 0x00c36400, "Ceph" }, { 0x65735546, "FUSE" },
-			{ 0x0bd00bd0, "Lustre" },
-		{ 0x19830326, "BeeGFS" }, { 0x47504653, "GPFS" }, { 0x7461636f, "OCFS2" }, { 0x01161970, "GFS2" },
-			{ 0x5346414f, "AFS" } };
+	static const struct {
+		unsigned long magic;
+		const char *name;
+	} remote[] = { { 0x6969, "NFS" }, { 0x01021997, "9p" }, { 0xff534d42, "CIFS" },
+		{ 0xfe534d42, "SMB2" }, { 0x517b, "SMB" }, { 0x00c36400, "Ceph" },
+		{ 0x65735546, "FUSE" }, { 0x0bd00bd0, "Lustre" }, { 0x19830326, "BeeGFS" },
+		{ 0x47504653, "GPFS" }, { 0x7461636f, "OCFS2" }, { 0x01161970, "GFS2" },
+		{ 0x5346414f, "AFS" } };
 	struct statfs f;
 
 	if (statfs(dir, &f))
 		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot look at the file system", dir);
 	for (size_t i = 0; i < sizeof(remote) / sizeof(remote[0]); i++)
 		if ((unsigned long)f.f_type == remote[i].magic)
-			return vt_err_set(err, VT_EUSAGE, "%s: a store cannot live on %s; give a directory on a local "
-				"disk", dir, remote[i].name);
+			return vt_err_set(err, VT_EUSAGE,
+				"%s: a store cannot live on %s; give a directory on a local "
+				"disk",
+				dir, remote[i].name);
 	return 0;
 }
 
@@ -73,11 +77,13 @@ static int check_format(struct vt_store *s, enum vt_store_mode mode, struct vt_e
 		if (mode == VT_STORE_CREATE)
 			rc = vt_fs_write(path, format_line, sizeof(format_line) - 1, 0644, err);
 		else
-			rc = vt_err_set(err, VT_ENOINPUT, "%s: not a store; `voxtrail commit` makes one", s->dir);
+			rc = vt_err_set(err, VT_ENOINPUT,
+				"%s: not a store; `voxtrail commit` makes one", s->dir);
 	} else {
 		rc = vt_fs_read(&text, path, 4096, err);
 		if (!rc && strcmp(text.data, format_line))
-			rc = vt_err_set(err, VT_EDATA, "%s: format \"%.*s\"; this version reads voxstore 1", s->dir,
+			rc = vt_err_set(err, VT_EDATA,
+				"%s: format \"%.*s\"; this version reads voxstore 1", s->dir,
 				(int)strcspn(text.data, "\n"), text.data);
 	}
 	vt_buf_release(&text);
@@ -87,7 +93,8 @@ static int check_format(struct vt_store *s, enum vt_store_mode mode, struct vt_e
 
 static int make_dirs(const struct vt_store *s, struct vt_err *err)
 {
-	static const char *const name[] = { "objects", "trees", "records", "commits", "refs", "tmp", "scratch" };
+	static const char *const name[] = { "objects", "trees", "records", "commits", "refs", "tmp",
+		"scratch" };
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < sizeof(name) / sizeof(name[0]); i++) {
@@ -116,8 +123,8 @@ static int open_lock(int *fd, const struct vt_store *s, const char *name, struct
 	return *fd < 0 ? vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", s->dir, name) : 0;
 }
 
-/* Under the lock, lest two processes make the tables of a new index at once, or one opens what `rebuild` is
- * replacing. */
+/* Under the lock, lest two processes make the tables of a new index at once, or one opens what
+ * `rebuild` is replacing. */
 static int open_index(struct vt_store *s, const char *path, struct vt_err *err)
 {
 	int rc = s->read_only ? 0 : vt_store_lock(s, err);
@@ -147,7 +154,8 @@ static int open_parts(struct vt_store *s, enum vt_store_mode mode, struct vt_err
 	return rc;
 }
 
-int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mode, struct vt_err *err)
+int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mode,
+	struct vt_err *err)
 {
 	struct vt_store *s = vt_xcalloc(1, sizeof(*s));
 	int rc = 0;
@@ -157,8 +165,10 @@ int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mod
 	if (mode == VT_STORE_CREATE)
 		rc = vt_fs_mkdirs(dir, err);
 	else if (!vt_fs_exists(dir))
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: there is no store; give --store DIR or set VOXTRAIL_STORE "
-			"(`voxtrail commit`, `import` and `run` make one)", dir);
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: there is no store; give --store DIR or set VOXTRAIL_STORE "
+			"(`voxtrail commit`, `import` and `run` make one)",
+			dir);
 	if (!rc) {
 		s->dir = vt_fs_realpath(dir, err);
 		rc = s->dir ? refuse_network(s->dir, err) : err->code;
@@ -238,8 +248,8 @@ static void unuse(struct vt_store *s)
 	s->use_fd = -1;
 }
 
-/* While it is made and locked nothing is swept; afterwards its own lock keeps it, for as long as a stage may work in
- * it. */
+/* While it is made and locked nothing is swept; afterwards its own lock keeps it, for as long as
+ * a stage may work in it. */
 int vt_store_claim(struct vt_store *s, const char *dir, struct vt_err *err)
 {
 	bool used = s->use_fd >= 0;
@@ -282,6 +292,7 @@ void vt_store_save_cache(struct vt_store *s)
 	if (!s->cache || s->read_only || vt_store_lock(s, &err))
 		return;
 	if (vt_stat_cache_save(s->cache, NULL, NULL, &err))
-		vt_log(VT_LOG_WARN, "stat-cache", "note=\"files will be hashed again: %s\"", err.text);
+		vt_log(VT_LOG_WARN, "stat-cache", "note=\"files will be hashed again: %s\"",
+			err.text);
 	vt_store_unlock(s);
 }

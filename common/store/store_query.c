@@ -27,29 +27,37 @@ static char *one_text(struct vt_store *s, const char *sql, int n, const char *co
 /* Of several results of one derivation always the same one, whatever order they came in. */
 char *vt_store_find_derivation(struct vt_store *s, const char *derivation_hex)
 {
-	return one_text(s, "SELECT id FROM record WHERE derivation = unhex(?1) AND status = 'ok' ORDER BY id LIMIT 1",
+	return one_text(s,
+		"SELECT id FROM record WHERE derivation = unhex(?1) AND status = 'ok' ORDER BY id "
+		"LIMIT 1",
 		1, &derivation_hex);
 }
 
-int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids, struct vt_err *err)
+int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids,
+	struct vt_err *err)
 {
-	return vt_record_index_read(s->db, err, "SELECT r.id FROM artifact a CROSS JOIN file_out o ON o.artifact = a.n "
+	return vt_record_index_read(s->db, err,
+		"SELECT r.id FROM artifact a CROSS JOIN file_out o ON o.artifact = a.n "
 		"CROSS JOIN record r ON r.n = o.record "
-		"WHERE a.digest = unhex(?1) UNION SELECT r.id FROM artifact a CROSS JOIN tree t ON t.artifact = a.n "
+		"WHERE a.digest = unhex(?1) UNION SELECT r.id FROM artifact a CROSS JOIN tree t ON "
+		"t.artifact = a.n "
 		"AND t.way = 'out' "
-		"CROSS JOIN record r ON r.n = t.record WHERE a.digest = unhex(?1) ORDER BY 1", 1, &digest_hex, add_text,
-		ids);
+		"CROSS JOIN record r ON r.n = t.record WHERE a.digest = unhex(?1) ORDER BY 1",
+		1, &digest_hex, add_text, ids);
 }
 
-static int producers_of_list(struct vt_store *s, const struct vt_buf *list, struct vt_strs *ids, struct vt_err *err)
+static int producers_of_list(struct vt_store *s, const struct vt_buf *list, struct vt_strs *ids,
+	struct vt_err *err)
 {
-	return vt_record_index_read(s->db, err, "SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
+	return vt_record_index_read(s->db, err,
+		"SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
 		"a.digest = unhex(j.value) "
-		"CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON r.n = o.record", 1,
-		(const char *const[]){ list->data }, add_text, ids);
+		"CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON r.n = o.record",
+		1, (const char *const[]){ list->data }, add_text, ids);
 }
 
-int vt_store_producers_of_files(struct vt_store *s, const struct vt_tree *t, struct vt_strs *ids, struct vt_err *err)
+int vt_store_producers_of_files(struct vt_store *s, const struct vt_tree *t, struct vt_strs *ids,
+	struct vt_err *err)
 {
 	enum { AT_A_TIME = 1000 };
 	struct vt_buf list = VT_BUF_INIT;
@@ -76,7 +84,8 @@ int vt_store_producers_of_files(struct vt_store *s, const struct vt_tree *t, str
 	return rc;
 }
 
-int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids, struct vt_err *err)
+int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids,
+	struct vt_err *err)
 {
 	char first[VT_HEX], last[VT_HEX];
 
@@ -85,7 +94,7 @@ int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids
 	first[VT_HEX - 1] = last[VT_HEX - 1] = '\0';
 	memcpy(first, prefix, strnlen(prefix, VT_HEX - 1));
 	memcpy(last, prefix, strnlen(prefix, VT_HEX - 1));
-	return vt_record_index_read(s->db, err, "SELECT id FROM record WHERE id BETWEEN unhex(?1) AND unhex(?2) ORDER BY id",
-		2,
+	return vt_record_index_read(s->db, err,
+		"SELECT id FROM record WHERE id BETWEEN unhex(?1) AND unhex(?2) ORDER BY id", 2,
 		(const char *const[]){ first, last }, add_text, ids);
 }

@@ -7,7 +7,8 @@
 #include "common/record/record.h"
 #include "common/store/store_internal.h"
 
-int vt_store_put_records(struct vt_store *s, const struct vt_record_text *v, size_t n, struct vt_err *err)
+int vt_store_put_records(struct vt_store *s, const struct vt_record_text *v, size_t n,
+	struct vt_err *err)
 {
 	struct vt_batch b = { .kind = "records" };
 	int rc = vt_store_use(s, err);
@@ -27,7 +28,8 @@ int vt_store_put_records(struct vt_store *s, const struct vt_record_text *v, siz
 	return rc;
 }
 
-int vt_store_put_record(struct vt_store *s, const char *text, size_t n, struct vt_digest *id, struct vt_err *err)
+int vt_store_put_record(struct vt_store *s, const char *text, size_t n, struct vt_digest *id,
+	struct vt_err *err)
 {
 	struct vt_record_text one = { text, n, NULL };
 	struct vt_json *j = NULL;
@@ -42,7 +44,8 @@ int vt_store_put_record(struct vt_store *s, const char *text, size_t n, struct v
 	return rc;
 }
 
-int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id_hex, struct vt_err *err)
+int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id_hex,
+	struct vt_err *err)
 {
 	struct vt_digest id, now;
 	struct vt_buf text = VT_BUF_INIT;
@@ -56,7 +59,8 @@ int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id
 	if (!rc) {
 		now = vt_digest_bytes(text.data, text.len);
 		if (!vt_digest_equal(&now, &id))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not what its name says", path);
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: its bytes are not what its name says", path);
 	}
 	if (!rc)
 		rc = vt_record_parse(out, text.data, text.len, path, err);

@@ -13,7 +13,8 @@ int vt_store_put_trees(struct vt_store *s, const struct vt_tree *t, struct vt_er
 	int rc = vt_store_use(s, err);
 
 	for (size_t i = 0; !rc && i < t->n_dirs; i++)
-		rc = vt_batch_add(s, &b, &t->dir[i].id, t->dir[i].text, strlen(t->dir[i].text), err);
+		rc = vt_batch_add(s, &b, &t->dir[i].id, t->dir[i].text, strlen(t->dir[i].text),
+			err);
 	if (!rc)
 		rc = vt_batch_publish(s, &b, err);
 	vt_batch_release(s, &b);
@@ -31,7 +32,7 @@ static size_t suspects(struct vt_store *s, struct vt_object *o, size_t n)
 
 		vt_store_name(name, &o[i].digest);
 		if (fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) || (st.st_mode & 0222) ||
-		    (uint64_t)st.st_size != o[i].size)
+			(uint64_t)st.st_size != o[i].size)
 			o[k++] = o[i];
 	}
 	return k;
@@ -50,7 +51,8 @@ int vt_store_put_tree(struct vt_store *s, const struct vt_tree *t, struct vt_err
 	rc = n ? vt_objects_examine(s, o, n, err) : 0;
 	for (size_t i = 0; !rc && i < n; i++)
 		if (o[i].state == VT_OBJECT_ABSENT)
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not in the store", o[i].path);
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not in the store",
+				o[i].path);
 		else if (o[i].state == VT_OBJECT_DAMAGED)
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o[i].fault);
 	vt_objects_free(o, n);
@@ -62,8 +64,8 @@ struct listing {
 	size_t n, cap;
 };
 
-static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id, const char *prefix,
-	struct vt_err *err);
+static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id,
+	const char *prefix, struct vt_err *err);
 
 int vt_tree_line_next(const char **at, struct vt_tree_line *out, struct vt_err *err)
 {
@@ -72,10 +74,11 @@ int vt_tree_line_next(const char **at, struct vt_tree_line *out, struct vt_err *
 
 	if (!*line)
 		return 0;
-	if (!end || end - line < 70 || !strchr("fxd", line[0]) || line[1] != ' ' || line[66] != ' ' ||
-	    !vt_digest_parse_n(&out->digest, line + 2) ||
-	    strspn(size, "0123456789") > 19 || (out->size = strtoull(size, &name, 10), *name != ' ') ||
-	    end - name < 2 || memchr(name, '/', (size_t)(end - name)))
+	if (!end || end - line < 70 || !strchr("fxd", line[0]) || line[1] != ' ' ||
+		line[66] != ' ' || !vt_digest_parse_n(&out->digest, line + 2) ||
+		strspn(size, "0123456789") > 19 ||
+		(out->size = strtoull(size, &name, 10), *name != ' ') || end - name < 2 ||
+		memchr(name, '/', (size_t)(end - name)))
 		goto bad;
 	out->type = line[0];
 	out->name = name + 1;
@@ -88,8 +91,8 @@ bad:
 	return -1;
 }
 
-int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lines, const struct vt_digest *id,
-	struct vt_err *err)
+int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lines,
+	const struct vt_digest *id, struct vt_err *err)
 {
 	static const char first[] = "voxtree 1\n";
 	char *path = vt_store_path(s, "trees", id);
@@ -99,9 +102,11 @@ int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lin
 	if (!rc) {
 		now = vt_digest_bytes(text->data, text->len);
 		if (!vt_digest_equal(&now, id))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not what its name says", path);
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: its bytes are not what its name says", path);
 		else if (strncmp(text->data, first, sizeof(first) - 1))
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s: begins with \"%.*s\", want \"voxtree 1\"", path,
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: begins with \"%.*s\", want \"voxtree 1\"", path,
 				(int)strcspn(text->data, "\n"), text->data);
 		else
 			*lines = text->data + sizeof(first) - 1;
@@ -110,10 +115,11 @@ int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lin
 	return rc;
 }
 
-static int read_entry(struct vt_store *s, struct listing *l, const struct vt_tree_line *line, const char *prefix,
-	struct vt_err *err)
+static int read_entry(struct vt_store *s, struct listing *l, const struct vt_tree_line *line,
+	const char *prefix, struct vt_err *err)
 {
-	char *path = vt_asprintf("%s%s%.*s", prefix, *prefix ? "/" : "", (int)line->name_len, line->name);
+	char *path = vt_asprintf("%s%s%.*s", prefix, *prefix ? "/" : "", (int)line->name_len,
+		line->name);
 	int rc = 0;
 
 	if (line->type == 'd') {
@@ -125,12 +131,13 @@ static int read_entry(struct vt_store *s, struct listing *l, const struct vt_tre
 		l->cap = l->cap ? 2 * l->cap : 64;
 		l->file = vt_xrealloc(l->file, l->cap * sizeof(*l->file));
 	}
-	l->file[l->n++] = (struct vt_tree_file){ path, line->digest, line->size, line->type == 'x' };
+	l->file[l->n++] =
+		(struct vt_tree_file){ path, line->digest, line->size, line->type == 'x' };
 	return 0;
 }
 
-static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id, const char *prefix,
-	struct vt_err *err)
+static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id,
+	const char *prefix, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_tree_line line;
@@ -143,7 +150,8 @@ static int read_tree(struct vt_store *s, struct listing *l, const struct vt_dige
 	return rc;
 }
 
-int vt_store_get_tree(struct vt_store *s, struct vt_tree **out, const struct vt_digest *id, struct vt_err *err)
+int vt_store_get_tree(struct vt_store *s, struct vt_tree **out, const struct vt_digest *id,
+	struct vt_err *err)
 {
 	struct listing l = { NULL, 0, 0 };
 	struct vt_tree *t = NULL;

@@ -50,8 +50,11 @@ static void check_tree(struct check *c, const char *rel, const struct vt_digest 
 		char hex[VT_HEX];
 
 		vt_digest_hex(hex, &line.digest);
-		if (!is_there(c, kind, &line.digest) && !(line.type != 'd' && vt_erased_has(c->s, &line.digest)))
-			report(c, vt_asprintf("trees/%s: its entry %s is missing from %s/", rel, hex, kind));
+		if (!is_there(c, kind, &line.digest) &&
+			!(line.type != 'd' && vt_erased_has(c->s, &line.digest)))
+			report(c,
+				vt_asprintf("trees/%s: its entry %s is missing from %s/", rel, hex,
+					kind));
 	}
 	if (more < 0)
 		report(c, vt_asprintf("trees/%s: %s", rel, err.text));
@@ -65,7 +68,8 @@ static void check_record(struct check *c, const char *rel)
 	struct vt_json *j = NULL;
 	char *path = vt_asprintf("%s/records/%s", c->s->dir, rel);
 
-	if (vt_fs_read(&text, path, 1u << 30, &err) || vt_record_parse(&j, text.data, text.len, rel, &err))
+	if (vt_fs_read(&text, path, 1u << 30, &err) ||
+		vt_record_parse(&j, text.data, text.len, rel, &err))
 		report(c, vt_asprintf("records/%s", err.text));
 	vt_json_free(j);
 	vt_buf_release(&text);
@@ -85,7 +89,9 @@ static void judge(struct check *c, struct vt_fileset *set)
 		if (f->code)
 			report(c, vt_xstrdup(f->fault));
 		else if (strcmp(f->path, name))
-			report(c, vt_asprintf("%s/%s: its bytes have the digest %s", c->kind, f->path, hex));
+			report(c,
+				vt_asprintf("%s/%s: its bytes have the digest %s", c->kind, f->path,
+					hex));
 		else if (!strcmp(c->kind, "trees"))
 			check_tree(c, f->path, &f->digest);
 		else if (!strcmp(c->kind, "records"))
@@ -158,7 +164,9 @@ static int check_indexed(void *ctx, int n, const char *const *column)
 		return 0;
 	}
 	if (!is_there(c, column[1], &d))
-		report(c, vt_asprintf("lineage.db names %s/%s, which is missing", column[1], column[0]));
+		report(c,
+			vt_asprintf("lineage.db names %s/%s, which is missing", column[1],
+				column[0]));
 	return 0;
 }
 
@@ -172,13 +180,15 @@ static int check_database(void *ctx, int n, const char *const *column)
 
 static void report_undead(void *ctx, const char *digest_hex)
 {
-	report(ctx, vt_asprintf("objects/%.2s/%s: erased by decision, but the bytes are here; run `voxtrail erase` "
-		"again", digest_hex, digest_hex + 2));
+	report(ctx,
+		vt_asprintf("objects/%.2s/%s: erased by decision, but the bytes are here; run "
+			    "`voxtrail erase` "
+			    "again",
+			digest_hex, digest_hex + 2));
 }
 
 int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence),
-	void (*open)(void *ctx, const char *object), void *ctx,
-	size_t *n, struct vt_err *err)
+	void (*open)(void *ctx, const char *object), void *ctx, size_t *n, struct vt_err *err)
 {
 	static const char *const kinds[] = { "objects", "trees", "records" };
 	struct check c = { .s = s, .found = found, .ctx = ctx, .open = open };
@@ -189,9 +199,11 @@ int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sen
 	for (int i = 0; !rc && i < 3; i++)
 		rc = check_kind(&c, kinds[i], err);
 	if (!rc)
-		rc = vt_record_index_read(s->db, err, "PRAGMA integrity_check", 0, NULL, check_database, &c);
+		rc = vt_record_index_read(s->db, err, "PRAGMA integrity_check", 0, NULL,
+			check_database, &c);
 	if (!rc)
-		rc = vt_record_index_read(s->db, err, "SELECT id, 'records' FROM record", 0, NULL, check_indexed, &c);
+		rc = vt_record_index_read(s->db, err, "SELECT id, 'records' FROM record", 0, NULL,
+			check_indexed, &c);
 	if (!rc)
 		rc = vt_repo_check(s, found, ctx, &c.n, &c.bad, err);
 	if (!rc)
@@ -200,6 +212,7 @@ int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sen
 		report(&c, vt_xstrdup(why.text));
 	*n = c.n;
 	if (!rc && c.bad)
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: %zu of %zu checks failed", s->dir, c.bad, c.n);
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: %zu of %zu checks failed", s->dir, c.bad,
+			c.n);
 	return rc;
 }

@@ -1,16 +1,19 @@
 /* peer.h - one end of a transfer: a store on this machine, or one behind a pipe.
  *
- * push copies from the store here to a peer, pull from a peer to the store here; transfer.h does both with two peers
- * and does not know which is which.  A name is "KIND ID" with KIND one of objects, trees, records, commits.
+ * push copies from the store here to a peer, pull from a peer to the store here; transfer.h does
+ * both with two peers and does not know which is which.  A name is "KIND ID" with KIND one of
+ * objects, trees, records, commits.
  *
- * Over a pipe (stdin and stdout of `voxtrail serve`) every request is lines, ended by LF; the server says "voxtrail 1"
- * first.
+ * Over a pipe (stdin and stdout of `voxtrail serve`) every request is lines, ended by LF; the
+ * server says "voxtrail 1" first.
  *      refs REPO|*              ok N, then N lines "REPO NAME ID"
  *      history N + N ids        ok M, then M commit ids: those and all their ancestors
  *      missing N + N names      ok M, then the M names that are not there
- *      vouchers N + N tree ids  ok M, then M ids of the records that vouch for the trees or their files, and of their
+ *      vouchers N + N tree ids  ok M, then M ids of the records that vouch for the trees or
+ *                               their files, and of their
  *                               ancestors
- *      erased N + N names       ok M, then "ID SIZE REASON" of those that were erased there by decision
+ *      erased N + N names       ok M, then "ID SIZE REASON" of those that were erased there by
+ *                               decision
  *      bury ID SIZE REASON      ok: the same is known there now
  *      get N + N names          N times "object KIND ID SIZE" and SIZE bytes
  *      put KIND ID SIZE + bytes no answer until
@@ -25,49 +28,57 @@
 /* Bytes to come: from memory first, then from fd (-1: none). */
 struct vt_reader {
 	const char *next;
-	size_t left;             /* bytes at next */
+	size_t left; /* bytes at next */
 	int fd;
-	char *own;               /* buffer that next points into; NULL if it is the caller's memory */
+	/* buffer that next points into; NULL if it is the caller's memory */
+	char *own;
 };
 
 /* n bytes to a descriptor */
 int vt_reader_copy(struct vt_reader *r, uint64_t n, int to, const char *what, struct vt_err *err);
-int vt_reader_bytes(struct vt_reader *r, uint64_t n, struct vt_buf *to, const char *what, struct vt_err *err);
+int vt_reader_bytes(struct vt_reader *r, uint64_t n, struct vt_buf *to, const char *what,
+	struct vt_err *err);
 /* without its LF; VT_EIO at the end */
 int vt_reader_line(struct vt_reader *r, struct vt_buf *line, struct vt_err *err);
 void vt_reader_release(struct vt_reader *r);
 
 /* Takes exactly `size` bytes from r. */
-typedef int (*vt_sink)(void *ctx, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err);
+typedef int (*vt_sink)(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+	struct vt_err *err);
 
 struct vt_peer;
 struct vt_peer_ops {
 	int (*refs)(struct vt_peer *p, struct vt_refs *out, const char *repo, struct vt_err *err);
-	int (*history)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips, struct vt_err *err);
-	int (*missing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err);
-	int (*vouchers)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees, struct vt_err *err);
-	int (*erased)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err);
-	int (*bury)(struct vt_peer *p, const char *line, struct vt_err *err);
-	int (*get)(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx, struct vt_err *err);
-	int (*put)(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err);
-	int (*flush)(struct vt_peer *p, struct vt_err *err);
-	int (*move)(struct vt_peer *p, const char *repo, const char *name, const char *from, const char *to, bool force,
+	int (*history)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips,
 		struct vt_err *err);
+	int (*missing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+		struct vt_err *err);
+	int (*vouchers)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
+		struct vt_err *err);
+	int (*erased)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+		struct vt_err *err);
+	int (*bury)(struct vt_peer *p, const char *line, struct vt_err *err);
+	int (*get)(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+		struct vt_err *err);
+	int (*put)(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r,
+		struct vt_err *err);
+	int (*flush)(struct vt_peer *p, struct vt_err *err);
+	int (*move)(struct vt_peer *p, const char *repo, const char *name, const char *from,
+		const char *to, bool force, struct vt_err *err);
 	void (*close)(struct vt_peer *p);
 };
 
 struct vt_peer {
 	const struct vt_peer_ops *ops;
-	const char *said;        /* how messages name it */
+	const char *said; /* how messages name it */
 };
 
 /* The store stays the caller's. */
 struct vt_peer *vt_peer_local(struct vt_store *s);
 
-/* `remote`: a directory, HOST:PATH, USER@HOST:PATH or ssh://[USER@]HOST[:PORT]/PATH.  The latter run $VOXTRAIL_SSH
- * (default "ssh")
- * and there $VOXTRAIL_REMOTE (default "voxtrail") serve.  writing: it will be pushed to, and is made if it is a
- * directory that does not exist. */
+/* `remote`: a directory, HOST:PATH, USER@HOST:PATH or ssh://[USER@]HOST[:PORT]/PATH.  The latter
+ * run $VOXTRAIL_SSH (default "ssh") and there $VOXTRAIL_REMOTE (default "voxtrail") serve.
+ * writing: it will be pushed to, and is made if it is a directory that does not exist. */
 int vt_peer_open(struct vt_peer **out, const char *remote, bool writing, struct vt_err *err);
 void vt_peer_close(struct vt_peer *p);
 

@@ -6,10 +6,10 @@
 
 enum {
 	LINE_LIMIT = 4096,
-	BATCH_NAMES = 1 << 20,           /* most names in one request */
+	BATCH_NAMES = 1 << 20, /* most names in one request */
 };
 
-extern const char vt_peer_greeting[];    /* "voxtrail 1" */
+extern const char vt_peer_greeting[]; /* "voxtrail 1" */
 
 int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct vt_err *err);
 

@@ -1,9 +1,9 @@
 /* A store on this machine as one end of a transfer.
  *
- * What is put lies under tmp/ until flush, which checks every byte and then publishes kind by kind: objects, trees (in
- * the order they came: children first), records, commits (parents first).  So what is there is always whole: a tree
- * that is present has all its entries, a commit its tree and parents, and a repeated transfer need not look behind
- * either. */
+ * What is put lies under tmp/ until flush, which checks every byte and then publishes kind by
+ * kind: objects, trees (in the order they came: children first), records, commits (parents
+ * first).  So what is there is always whole: a tree that is present has all its entries, a
+ * commit its tree and parents, and a repeated transfer need not look behind either. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,8 +23,8 @@
 struct local {
 	struct vt_peer peer;
 	struct vt_store *s;
-	bool owns;                       /* the store was opened for this peer */
-	struct vt_strs name, tmp;        /* what waits for flush */
+	bool owns;                /* the store was opened for this peer */
+	struct vt_strs name, tmp; /* what waits for flush */
 	struct vt_buf said;
 };
 
@@ -37,7 +37,8 @@ bool vt_name_parse(const char *name, const char **kind, struct vt_digest *id)
 	const char *space = strchr(name, ' ');
 
 	for (size_t i = 0; space && i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strlen(kinds[i]) == (size_t)(space - name) && !strncmp(name, kinds[i], strlen(kinds[i]))) {
+		if (strlen(kinds[i]) == (size_t)(space - name) &&
+			!strncmp(name, kinds[i], strlen(kinds[i]))) {
 			*kind = kinds[i];
 			return vt_digest_parse(id, space + 1);
 		}
@@ -68,12 +69,14 @@ static int add_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 	return 0;
 }
 
-static int local_history(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips, struct vt_err *err)
+static int local_history(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips,
+	struct vt_err *err)
 {
 	return vt_repo_walk(((struct local *)p)->s, tips, add_commit, out, err);
 }
 
-static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+	struct vt_err *err)
 {
 	struct vt_store *s = ((struct local *)p)->s;
 
@@ -88,8 +91,9 @@ static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt
 		if (!path)
 			return err->code;
 		/* what was erased here is not lacking */
-		if (!vt_fs_exists(path) && !(vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
-		    vt_erased_has(s, &id)))
+		if (!vt_fs_exists(path) &&
+			!(vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
+				vt_erased_has(s, &id)))
 			vt_strs_add(out, names->v[i]);
 		free(path);
 	}
@@ -97,7 +101,8 @@ static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt
 }
 
 /* "ID SIZE REASON" of those objects that were erased here. */
-static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+	struct vt_err *err)
 {
 	struct vt_store *s = ((struct local *)p)->s;
 
@@ -105,8 +110,10 @@ static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_
 	for (size_t i = 0; i < names->n; i++) {
 		const char *kind;
 		struct vt_digest id;
-		struct vt_json *tomb = vt_name_parse(names->v[i], &kind, &id) &&
-			!strcmp(kind, "objects") ? vt_erased_read(s, &id) : NULL;
+		struct vt_json *tomb =
+			vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects")
+			? vt_erased_read(s, &id)
+			: NULL;
 		char *line;
 
 		if (!tomb)
@@ -139,11 +146,12 @@ static int local_bury(struct vt_peer *p, const char *line, struct vt_err *err)
 	return vt_erased_put(l->s, &id, size, *reason ? reason + 1 : "", err);
 }
 
-/* --- records that vouch ------------------------------------------------------------------------------------------- */
+/* --- records that vouch -------------------------------------------------- */
 
-/* Whoever made a tree as a whole, else whoever made its files; of a file that several trees hold once. */
-static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tree_hex, struct vt_digest_set *asked,
-	struct vt_err *err)
+/* Whoever made a tree as a whole, else whoever made its files; of a file that several trees hold
+ * once. */
+static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tree_hex,
+	struct vt_digest_set *asked, struct vt_err *err)
 {
 	size_t before = out->n;
 	struct vt_tree *t = NULL;
@@ -201,7 +209,8 @@ static bool contains(const struct vt_strs *sorted, const char *text)
 }
 
 /* Generation by generation; a record that is not here is left out. */
-static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees, struct vt_err *err)
+static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
+	struct vt_err *err)
 {
 	struct vt_store *s = ((struct local *)p)->s;
 	struct vt_strs wave = VT_STRS_INIT, next = VT_STRS_INIT;
@@ -216,10 +225,11 @@ static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct v
 
 		vt_strs_unique(&wave);
 		for (size_t i = 0; i < wave.n; i++) {
-			char *name = vt_asprintf("records %s", wave.v[i]), *path = path_of(s, name, err);
+			char *name = vt_asprintf("records %s", wave.v[i]),
+			     *path = path_of(s, name, err);
 
-			if (path && vt_fs_exists(path) && !contains(&(struct vt_strs){ out->v, before, 0 },
-			    wave.v[i])) {
+			if (path && vt_fs_exists(path) &&
+				!contains(&(struct vt_strs){ out->v, before, 0 }, wave.v[i])) {
 				vt_strs_add(out, wave.v[i]);
 				add_parents(s, &next, wave.v[i]);
 			}
@@ -235,7 +245,7 @@ static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct v
 	return rc;
 }
 
-/* --- reading and taking in ---------------------------------------------------------------------------------------- */
+/* --- reading and taking in ----------------------------------------------- */
 
 static int get_one(struct local *l, const char *name, vt_sink sink, void *ctx, struct vt_err *err)
 {
@@ -248,8 +258,10 @@ static int get_one(struct local *l, const char *name, vt_sink sink, void *ctx, s
 		return err->code;
 	r.fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (r.fd < 0 || fstat(r.fd, &st))
-		rc = vt_err_errno(err, VT_EINTEGRITY, "%s: named by a commit, but cannot be opened; `voxtrail verify` "
-			"lists what is damaged", path);
+		rc = vt_err_errno(err, VT_EINTEGRITY,
+			"%s: named by a commit, but cannot be opened; `voxtrail verify` "
+			"lists what is damaged",
+			path);
 	else
 		rc = sink(ctx, name, (uint64_t)st.st_size, &r, err);
 	if (r.fd >= 0)
@@ -259,7 +271,8 @@ static int get_one(struct local *l, const char *name, vt_sink sink, void *ctx, s
 	return rc;
 }
 
-static int local_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx, struct vt_err *err)
+static int local_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+	struct vt_err *err)
 {
 	int rc = 0;
 
@@ -273,7 +286,8 @@ static char *waiting_path(const struct local *l, size_t i)
 	return vt_asprintf("%s/tmp/%s", l->s->dir, l->tmp.v[i]);
 }
 
-static int local_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+static int local_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r,
+	struct vt_err *err)
 {
 	struct local *l = (struct local *)p;
 	const char *kind;
@@ -282,18 +296,21 @@ static int local_put(struct vt_peer *p, const char *name, uint64_t size, struct 
 	int fd, rc;
 
 	if (!vt_name_parse(name, &kind, &id))
-		return vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
+		return vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds",
+			name);
 	if (vt_store_use(l->s, err))
 		return err->code;
 	tmp = vt_store_tmp_name(l->s);
-	fd = vt_fault("put.create") ? -1 : openat(l->s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	fd = vt_fault("put.create")
+		? -1
+		: openat(l->s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 	if (fd < 0) {
 		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/tmp: cannot create a file", l->s->dir);
 	} else {
 		vt_strs_add(&l->name, name);
 		vt_strs_add(&l->tmp, tmp);
 		rc = vt_fault("put.write") ? vt_err_errno(err, VT_EIO, "%s: cannot write", name)
-			: vt_reader_copy(r, size, fd, name, err);
+					   : vt_reader_copy(r, size, fd, name, err);
 		if (close(fd) && !rc)
 			rc = vt_err_errno(err, VT_EIO, "%s/tmp/%s: cannot close", l->s->dir, tmp);
 	}
@@ -309,12 +326,14 @@ static int check_tree(struct local *l, const char *name, const char *text, struc
 	int more = 0;
 
 	for (at = at ? at + 1 : ""; (more = vt_tree_line_next(&at, &line, err)) > 0;) {
-		char *path = vt_store_path(l->s, line.type == 'd' ? "trees" : "objects", &line.digest), hex[VT_HEX];
+		char *path = vt_store_path(l->s, line.type == 'd' ? "trees" : "objects",
+			     &line.digest),
+		     hex[VT_HEX];
 
 		vt_digest_hex(hex, &line.digest);
 		if (!vt_fs_exists(path) && (line.type == 'd' || !vt_erased_has(l->s, &line.digest)))
-			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %.*s (%s) did not come", name, (int)line.name_len,
-				line.name, hex);
+			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %.*s (%s) did not come", name,
+				(int)line.name_len, line.name, hex);
 		free(path);
 		if (err->code)
 			return err->code;
@@ -322,14 +341,16 @@ static int check_tree(struct local *l, const char *name, const char *text, struc
 	return more < 0 ? vt_err_prefix(err, "%s", name) : 0;
 }
 
-static int check_commit(struct local *l, const char *name, const struct vt_buf *text, struct vt_err *err)
+static int check_commit(struct local *l, const char *name, const struct vt_buf *text,
+	struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_strs names = VT_STRS_INIT, lacking = VT_STRS_INIT;
 	int rc = vt_commit_parse(&c, text->data, text->len, name, err);
 
 	for (size_t i = 0; !rc && i <= c.parents.n; i++) {
-		char *other = i ? vt_asprintf("commits %s", c.parents.v[i - 1]) : vt_asprintf("trees %s", c.tree);
+		char *other = i ? vt_asprintf("commits %s", c.parents.v[i - 1])
+				: vt_asprintf("trees %s", c.tree);
 
 		vt_strs_add(&names, other);
 		free(other);
@@ -337,7 +358,8 @@ static int check_commit(struct local *l, const char *name, const struct vt_buf *
 	if (!rc)
 		rc = local_missing(&l->peer, &lacking, &names, err);
 	if (!rc && lacking.n)
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: what it names, %s, did not come", name, lacking.v[0]);
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: what it names, %s, did not come", name,
+			lacking.v[0]);
 	vt_strs_release(&names);
 	vt_strs_release(&lacking);
 	vt_commit_release(&c);
@@ -368,7 +390,8 @@ static int publish_one(struct local *l, size_t i, struct vt_published *p, struct
 		rc = check_commit(l, l->name.v[i], &text, err);
 	if (!rc)
 		rc = vt_publish_fan_out(l->s, p, &id, err);
-	if (!rc && (vt_fault("put.rename") || renameat(l->s->tmp_fd, l->tmp.v[i], l->s->dir_fd, to)))
+	if (!rc &&
+		(vt_fault("put.rename") || renameat(l->s->tmp_fd, l->tmp.v[i], l->s->dir_fd, to)))
 		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot take its name", l->s->dir, to);
 	vt_buf_release(&text);
 	free(tmp);
@@ -421,8 +444,14 @@ static int publish_records(struct local *l, struct vt_err *err)
 	if (!rc && n)
 		rc = vt_store_put_records(l->s, v, n, err);
 	for (size_t i = 0; i < n; i++) {
-		union { const char *in; char *out; } text = { v[i].text };
-		union { const struct vt_json *in; struct vt_json *out; } record = { v[i].record };
+		union {
+			const char *in;
+			char *out;
+		} text = { v[i].text };
+		union {
+			const struct vt_json *in;
+			struct vt_json *out;
+		} record = { v[i].record };
 
 		free(text.out);
 		vt_json_free(record.out);
@@ -441,8 +470,10 @@ static int check_bytes(struct local *l, struct vt_err *err)
 		if (!vt_digest_file(&d, &size, tmp, err)) {
 			vt_digest_hex(hex, &d);
 			if (strcmp(hex, strchr(l->name.v[i], ' ') + 1))
-				vt_err_set(err, VT_EINTEGRITY, "%s arrived with the digest %s; verify the store it "
-					"came from", l->name.v[i], hex);
+				vt_err_set(err, VT_EINTEGRITY,
+					"%s arrived with the digest %s; verify the store it "
+					"came from",
+					l->name.v[i], hex);
 		}
 		free(tmp);
 	}
@@ -451,8 +482,11 @@ static int check_bytes(struct local *l, struct vt_err *err)
 
 static int sync_contents(const struct local *l, struct vt_err *err)
 {
-	return vt_fault("put.sync") || syncfs(l->s->dir_fd) ? vt_err_errno(err, VT_EIO, "%s: cannot make writes "
-		"durable", l->s->dir) : 0;
+	return vt_fault("put.sync") || syncfs(l->s->dir_fd) ? vt_err_errno(err, VT_EIO,
+								      "%s: cannot make writes "
+								      "durable",
+								      l->s->dir)
+							    : 0;
 }
 
 static void forget_waiting(struct local *l)
@@ -482,8 +516,8 @@ static int local_flush(struct vt_peer *p, struct vt_err *err)
 	return rc;
 }
 
-static int local_move(struct vt_peer *p, const char *repo, const char *name, const char *from, const char *to,
-	bool force, struct vt_err *err)
+static int local_move(struct vt_peer *p, const char *repo, const char *name, const char *from,
+	const char *to, bool force, struct vt_err *err)
 {
 	struct local *l = (struct local *)p;
 	bool forward = true;
@@ -494,9 +528,10 @@ static int local_move(struct vt_peer *p, const char *repo, const char *name, con
 	else if (*from && !force)
 		rc = vt_repo_descends(l->s, to, from, &forward, err);
 	if (!rc && !forward)
-		rc = vt_err_set(err, VT_EFAIL, "%s@%s at %s is %.16s, which %.16s does not descend from; --force moves "
-			"it all the same", repo,
-			strchr(name, '/') + 1, p->said, from, to);
+		rc = vt_err_set(err, VT_EFAIL,
+			"%s@%s at %s is %.16s, which %.16s does not descend from; --force moves "
+			"it all the same",
+			repo, strchr(name, '/') + 1, p->said, from, to);
 	return rc ? rc : vt_ref_move(l->s, repo, name, from, to, err);
 }
 
@@ -511,9 +546,8 @@ static void local_close(struct vt_peer *p)
 	free(l);
 }
 
-static const struct vt_peer_ops ops = { local_refs, local_history, local_missing, local_vouchers, local_erased,
-	local_bury, local_get, local_put, local_flush, local_move,
-	local_close };
+static const struct vt_peer_ops ops = { local_refs, local_history, local_missing, local_vouchers,
+	local_erased, local_bury, local_get, local_put, local_flush, local_move, local_close };
 
 struct vt_peer *vt_peer_local(struct vt_store *s)
 {

@@ -101,7 +101,8 @@ static int wire_refs(struct vt_peer *p, struct vt_refs *out, const char *repo, s
 		struct vt_digest d;
 
 		if (!id || !vt_digest_parse(&d, id + 1)) {
-			rc = vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.200s\"", w->said, lines.v[i]);
+			rc = vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.200s\"", w->said,
+				lines.v[i]);
 			break;
 		}
 		*name++ = '\0';
@@ -113,24 +114,36 @@ static int wire_refs(struct vt_peer *p, struct vt_refs *out, const char *repo, s
 	return rc;
 }
 
-static int wire_history(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips, struct vt_err *err)
+static int wire_history(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips,
+	struct vt_err *err)
 {
-	return ask((struct wire *)p, "history", tips, err) ? err->code : answer_lines((struct wire *)p, out, err);
+	return ask((struct wire *)p, "history", tips, err)
+		? err->code
+		: answer_lines((struct wire *)p, out, err);
 }
 
-static int wire_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+static int wire_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+	struct vt_err *err)
 {
-	return ask((struct wire *)p, "missing", names, err) ? err->code : answer_lines((struct wire *)p, out, err);
+	return ask((struct wire *)p, "missing", names, err)
+		? err->code
+		: answer_lines((struct wire *)p, out, err);
 }
 
-static int wire_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees, struct vt_err *err)
+static int wire_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
+	struct vt_err *err)
 {
-	return ask((struct wire *)p, "vouchers", trees, err) ? err->code : answer_lines((struct wire *)p, out, err);
+	return ask((struct wire *)p, "vouchers", trees, err)
+		? err->code
+		: answer_lines((struct wire *)p, out, err);
 }
 
-static int wire_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+static int wire_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+	struct vt_err *err)
 {
-	return ask((struct wire *)p, "erased", names, err) ? err->code : answer_lines((struct wire *)p, out, err);
+	return ask((struct wire *)p, "erased", names, err)
+		? err->code
+		: answer_lines((struct wire *)p, out, err);
 }
 
 static int wire_bury(struct vt_peer *p, const char *line, struct vt_err *err)
@@ -143,7 +156,8 @@ static int wire_bury(struct vt_peer *p, const char *line, struct vt_err *err)
 	return rc ? rc : answer((struct wire *)p, "ok", &rest, err);
 }
 
-static int wire_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx, struct vt_err *err)
+static int wire_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+	struct vt_err *err)
 {
 	struct wire *w = (struct wire *)p;
 	int rc = ask(w, "get", names, err);
@@ -154,7 +168,8 @@ static int wire_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink
 
 		rc = answer(w, "object", &rest, err);
 		if (!rc && (strncmp(rest, names->v[i], n) || rest[n] != ' '))
-			rc = vt_err_set(err, VT_EDATA, "%s: was asked for %s and answered \"%.200s\"", w->said,
+			rc = vt_err_set(err, VT_EDATA,
+				"%s: was asked for %s and answered \"%.200s\"", w->said,
 				names->v[i], rest);
 		if (!rc)
 			rc = sink(ctx, names->v[i], strtoull(rest + n + 1, NULL, 10), &w->in, err);
@@ -162,7 +177,8 @@ static int wire_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink
 	return rc;
 }
 
-static int wire_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+static int wire_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r,
+	struct vt_err *err)
 {
 	struct wire *w = (struct wire *)p;
 	char *request = vt_asprintf("put %s %llu\n", name, (unsigned long long)size);
@@ -178,15 +194,17 @@ static int wire_flush(struct vt_peer *p, struct vt_err *err)
 {
 	const char *rest;
 
-	return put_text((struct wire *)p, "flush\n", err) ? err->code : answer((struct wire *)p, "ok", &rest, err);
+	return put_text((struct wire *)p, "flush\n", err)
+		? err->code
+		: answer((struct wire *)p, "ok", &rest, err);
 }
 
-static int wire_move(struct vt_peer *p, const char *repo, const char *name, const char *from, const char *to,
-	bool force, struct vt_err *err)
+static int wire_move(struct vt_peer *p, const char *repo, const char *name, const char *from,
+	const char *to, bool force, struct vt_err *err)
 {
 	struct wire *w = (struct wire *)p;
-	char *request = vt_asprintf("move %s %s %s %s %s\n", repo, name, *from ? from : "-", to, force ? "force"
-		: "forward");
+	char *request = vt_asprintf("move %s %s %s %s %s\n", repo, name, *from ? from : "-", to,
+		force ? "force" : "forward");
 	const char *rest;
 	int rc = put_text(w, request, err);
 
@@ -211,14 +229,13 @@ static void wire_close(struct vt_peer *p)
 	free(w);
 }
 
-static const struct vt_peer_ops ops = { wire_refs, wire_history, wire_missing, wire_vouchers, wire_erased, wire_bury,
-	wire_get, wire_put,
-	wire_flush, wire_move, wire_close };
+static const struct vt_peer_ops ops = { wire_refs, wire_history, wire_missing, wire_vouchers,
+	wire_erased, wire_bury, wire_get, wire_put, wire_flush, wire_move, wire_close };
 
-/* --- reaching it -------------------------------------------------------------------------------------------------- */
+/* --- reaching it --------------------------------------------------------- */
 
 struct address {
-	char *host, *port, *path;        /* host NULL: a directory */
+	char *host, *port, *path; /* host NULL: a directory */
 };
 
 static void address_release(struct address *a)
@@ -240,7 +257,8 @@ static int parse_url(struct address *a, const char *remote, struct vt_err *err)
 		a->port = vt_xstrndup(colon + 1, (size_t)(slash - colon - 1));
 	a->path = vt_xstrdup(slash);
 	if (a->port && (!*a->port || a->port[strspn(a->port, "0123456789")]))
-		return vt_err_set(err, VT_EUSAGE, "%s: the port \"%s\" is no number", remote, a->port);
+		return vt_err_set(err, VT_EUSAGE, "%s: the port \"%s\" is no number", remote,
+			a->port);
 	return 0;
 }
 
@@ -253,8 +271,10 @@ static int parse_address(struct address *a, const char *remote, struct vt_err *e
 	if (!strncmp(remote, "ssh://", 6)) {
 		rc = parse_url(a, remote, err);
 	} else if (strstr(remote, "://")) {
-		rc = vt_err_set(err, VT_EUSAGE, "%s: a remote is a directory, HOST:PATH or ssh://HOST/PATH; "
-			"docs/store.md says how to use an object store", remote);
+		rc = vt_err_set(err, VT_EUSAGE,
+			"%s: a remote is a directory, HOST:PATH or ssh://HOST/PATH; "
+			"docs/store.md says how to use an object store",
+			remote);
 	} else if (colon && (!slash || colon < slash)) {
 		a->host = vt_xstrndup(remote, (size_t)(colon - remote));
 		a->path = vt_xstrdup(colon + 1);
@@ -283,7 +303,8 @@ static void run_ssh(const struct address *a, const char *command)
 	char *script = vt_asprintf("exec %s \"$@\"", ssh && *ssh ? ssh : "ssh");
 
 	if (a->port)
-		execl("/bin/sh", "sh", "-c", script, "ssh", "-p", a->port, a->host, command, (char *)NULL);
+		execl("/bin/sh", "sh", "-c", script, "ssh", "-p", a->port, a->host, command,
+			(char *)NULL);
 	else
 		execl("/bin/sh", "sh", "-c", script, "ssh", a->host, command, (char *)NULL);
 	free(script);
@@ -297,10 +318,11 @@ static int spawn(struct wire *w, const struct address *a, bool writing, struct v
 
 	if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC))
 		return vt_err_errno(err, VT_EIO, "cannot make a pipe");
-	vt_buf_printf(&command, "%s serve%s --store ", program && *program ? program : "voxtrail", writing ? " --write"
-		: "");
+	vt_buf_printf(&command, "%s serve%s --store ", program && *program ? program : "voxtrail",
+		writing ? " --write" : "");
 	quote(&command, a->path);
-	signal(SIGPIPE, SIG_IGN);                /* a server that went away is an error to report */
+	/* a server that went away is an error to report */
+	signal(SIGPIPE, SIG_IGN);
 	w->pid = fork();
 	if (w->pid == 0) {
 		signal(SIGPIPE, SIG_DFL);
@@ -321,14 +343,17 @@ static int connect_to(struct wire *w, const struct address *a, bool writing, str
 	int rc = spawn(w, a, writing, err);
 
 	if (!rc && vt_reader_line(&w->in, &w->line, err))
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: nobody answered; is voxtrail on the PATH there, or "
-			"$VOXTRAIL_REMOTE its path?", w->said);
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: nobody answered; is voxtrail on the PATH there, or "
+			"$VOXTRAIL_REMOTE its path?",
+			w->said);
 	if (!rc && !strncmp(w->line.data, "no ", 3))
 		rc = refused(w, err);
 	if (!rc && strcmp(w->line.data, vt_peer_greeting))
-		rc = vt_err_set(err, VT_EDATA, "%s: said \"%.200s\" instead of \"%s\"; is its shell's start-up silent, "
-			"its voxtrail of this version?", w->said,
-			w->line.data, vt_peer_greeting);
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: said \"%.200s\" instead of \"%s\"; is its shell's start-up silent, "
+			"its voxtrail of this version?",
+			w->said, w->line.data, vt_peer_greeting);
 	return rc;
 }
 

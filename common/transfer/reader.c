@@ -63,7 +63,8 @@ int vt_reader_copy(struct vt_reader *r, uint64_t n, int to, const char *what, st
 	return 0;
 }
 
-int vt_reader_bytes(struct vt_reader *r, uint64_t n, struct vt_buf *to, const char *what, struct vt_err *err)
+int vt_reader_bytes(struct vt_reader *r, uint64_t n, struct vt_buf *to, const char *what,
+	struct vt_err *err)
 {
 	while (n) {
 		size_t k;
@@ -94,8 +95,10 @@ int vt_reader_line(struct vt_reader *r, struct vt_buf *line, struct vt_err *err)
 		r->next += k + (end != NULL);
 		r->left -= k + (end != NULL);
 		if (line->len > LINE_LIMIT)
-			return vt_err_set(err, VT_EDATA, "the other side sent a line of more than %d bytes: it does "
-				"not speak this protocol", LINE_LIMIT);
+			return vt_err_set(err, VT_EDATA,
+				"the other side sent a line of more than %d bytes: it does "
+				"not speak this protocol",
+				LINE_LIMIT);
 		if (end)
 			return 0;
 	}

@@ -30,7 +30,9 @@ static int say_ok(struct session *v, struct vt_err *err)
 static int take_lines(struct session *v, const char *count, struct vt_strs *out, struct vt_err *err)
 {
 	unsigned long n = strtoul(count, NULL, 10);
-	int rc = n > BATCH_NAMES ? vt_err_set(err, VT_EDATA, "a request of %lu names; at most %d", n, BATCH_NAMES) : 0;
+	int rc = n > BATCH_NAMES
+		? vt_err_set(err, VT_EDATA, "a request of %lu names; at most %d", n, BATCH_NAMES)
+		: 0;
 
 	for (unsigned long i = 0; !rc && i < n; i++) {
 		rc = vt_reader_line(&v->in, &v->line, err);
@@ -47,7 +49,8 @@ static int on_refs(struct session *v, const char *args, struct vt_err *err)
 	int rc = v->peer->ops->refs(v->peer, &refs, strcmp(args, "*") ? args : NULL, err);
 
 	for (size_t i = 0; !rc && i < refs.n; i++) {
-		char *line = vt_asprintf("%s %s %s", refs.v[i].repo, refs.v[i].name, refs.v[i].commit);
+		char *line =
+			vt_asprintf("%s %s %s", refs.v[i].repo, refs.v[i].name, refs.v[i].commit);
 
 		vt_strs_add(&lines, line);
 		free(line);
@@ -59,7 +62,8 @@ static int on_refs(struct session *v, const char *args, struct vt_err *err)
 	return rc;
 }
 
-typedef int (*listing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *asked, struct vt_err *err);
+typedef int (*listing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *asked,
+	struct vt_err *err);
 
 static int on_list(struct session *v, const char *args, listing fn, struct vt_err *err)
 {
@@ -75,7 +79,8 @@ static int on_list(struct session *v, const char *args, listing fn, struct vt_er
 	return rc;
 }
 
-static int send_object(void *ctx, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+static int send_object(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+	struct vt_err *err)
 {
 	struct session *v = ctx;
 
@@ -115,14 +120,17 @@ static int on_move(struct session *v, char *args, struct vt_err *err)
 	for (int i = 1; i < 5; i++) {
 		word[i] = strchr(word[i - 1], ' ');
 		if (!word[i])
-			return vt_err_set(err, VT_EDATA, "the request \"move %.100s\" is incomplete", args);
+			return vt_err_set(err, VT_EDATA,
+				"the request \"move %.100s\" is incomplete", args);
 		*word[i]++ = '\0';
 	}
 	if (!strcmp(word[2], "-"))
 		*word[2] = '\0';
 	if ((*word[2] && !vt_digest_parse(&d, word[2])) || !vt_digest_parse(&d, word[3]))
-		return vt_err_set(err, VT_EDATA, "a request moves %.100s to something that is no commit id", word[1]);
-	if (v->peer->ops->move(v->peer, word[0], word[1], word[2], word[3], !strcmp(word[4], "force"), err))
+		return vt_err_set(err, VT_EDATA,
+			"a request moves %.100s to something that is no commit id", word[1]);
+	if (v->peer->ops->move(v->peer, word[0], word[1], word[2], word[3],
+		    !strcmp(word[4], "force"), err))
 		return err->code;
 	return say_ok(v, err);
 }
@@ -163,7 +171,8 @@ static void say_no(struct session *v, const struct vt_err *why)
 	struct vt_buf text = VT_BUF_INIT;
 
 	vt_buf_printf(&text, "no %d %s\n", why->code, why->text);
-	for (char *p = strchr(text.data, '\n'); p && p < text.data + text.len - 1; p = strchr(p, '\n'))
+	for (char *p = strchr(text.data, '\n'); p && p < text.data + text.len - 1;
+		p = strchr(p, '\n'))
 		*p = ' ';
 	vt_write_all(v->out, text.data, text.len, "answer", &none);
 	vt_buf_release(&text);

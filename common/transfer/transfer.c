@@ -6,8 +6,8 @@
 #include "common/store/store_internal.h"
 
 enum {
-	BATCH = 20000,                   /* names in one request */
-	FLUSH_OBJECTS = 1000,            /* what an interruption can cost at most */
+	BATCH = 20000,        /* names in one request */
+	FLUSH_OBJECTS = 1000, /* what an interruption can cost at most */
 };
 static const uint64_t flush_bytes = 64u << 20;
 
@@ -17,26 +17,30 @@ void vt_transfer_release(struct vt_transfer *t)
 	vt_strs_release(&t->ahead);
 }
 
-/* --- requests in batches ------------------------------------------------------------------------------------------ */
+/* --- requests in batches ------------------------------------------------- */
 
-static int missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names, struct vt_err *err)
+static int missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+	struct vt_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < names->n; i += BATCH) {
-		const struct vt_strs part = { names->v + i, names->n - i < BATCH ? names->n - i : BATCH, 0 };
+		const struct vt_strs part = { names->v + i,
+			names->n - i < BATCH ? names->n - i : BATCH, 0 };
 
 		rc = p->ops->missing(p, out, &part, err);
 	}
 	return rc;
 }
 
-static int get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx, struct vt_err *err)
+static int get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+	struct vt_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < names->n; i += BATCH) {
-		const struct vt_strs part = { names->v + i, names->n - i < BATCH ? names->n - i : BATCH, 0 };
+		const struct vt_strs part = { names->v + i,
+			names->n - i < BATCH ? names->n - i : BATCH, 0 };
 
 		rc = p->ops->get(p, &part, sink, ctx, err);
 	}
@@ -51,12 +55,12 @@ static void add_name(struct vt_strs *list, const char *kind, const char *id)
 	free(name);
 }
 
-/* --- texts with what they name: trees and subtrees, commits and parents ------------------------------------------- */
+/* --- texts with what they name: trees and subtrees, commits and parents --- */
 
 struct node {
-	char *name;                      /* "KIND ID" */
+	char *name; /* "KIND ID" */
 	struct vt_buf text;
-	struct vt_strs needs;            /* names that must be there before it */
+	struct vt_strs needs; /* names that must be there before it */
 	bool sent, begun;
 };
 
@@ -76,7 +80,8 @@ static void graph_release(struct graph *g)
 }
 
 /* Sink: keeps a text whose bytes are what its name says. */
-static int keep_text(void *ctx, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+static int keep_text(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+	struct vt_err *err)
 {
 	struct graph *g = ctx;
 	struct node node = { .name = NULL };
@@ -94,8 +99,8 @@ static int keep_text(void *ctx, const char *name, uint64_t size, struct vt_reade
 	vt_digest_hex(hex, &d);
 	if (strcmp(hex, strchr(name, ' ') + 1)) {
 		vt_buf_release(&node.text);
-		return vt_err_set(err, VT_EINTEGRITY, "%s came with the digest %s; verify the store it came from", name,
-			hex);
+		return vt_err_set(err, VT_EINTEGRITY,
+			"%s came with the digest %s; verify the store it came from", name, hex);
 	}
 	node.name = vt_xstrdup(name);
 	if (g->n == g->cap) {
@@ -113,7 +118,10 @@ static int by_name(const void *a, const void *b)
 
 static struct node *find(const struct graph *g, const char *name)
 {
-	union { const char *in; char *out; } key = { name };
+	union {
+		const char *in;
+		char *out;
+	} key = { name };
 	const struct node wanted = { .name = key.out };
 
 	return g->n ? bsearch(&wanted, g->v, g->n, sizeof(*g->v), by_name) : NULL;
@@ -127,8 +135,8 @@ static int put_text(struct vt_peer *to, struct node *node, struct vt_err *err)
 	return to->ops->put(to, node->name, node->text.len, &r, err);
 }
 
-/* Puts every node behind those it needs.  The stack is a list of its own: history is longer than the C stack is
- * deep. */
+/* Puts every node behind those it needs.  The stack is a list of its own: history is longer than
+ * the C stack is deep. */
 static int put_in_order(struct graph *g, struct vt_peer *to, struct vt_err *err)
 {
 	struct node **stack = vt_xmalloc((g->n + 1) * sizeof(struct node *));
@@ -163,13 +171,14 @@ static int put_in_order(struct graph *g, struct vt_peer *to, struct vt_err *err)
 	return rc;
 }
 
-/* --- what is lacking ---------------------------------------------------------------------------------------------- */
+/* --- what is lacking ----------------------------------------------------- */
 
 struct lack {
 	struct graph commits, trees;
 	struct vt_strs roots;            /* tree ids of the commits */
 	struct vt_strs objects, records; /* names */
-	struct vt_strs erased;           /* lines of objects that the source has no more, by decision */
+	/* lines of objects that the source has no more, by decision */
+	struct vt_strs erased;
 };
 
 static void lack_release(struct lack *l)
@@ -182,8 +191,8 @@ static void lack_release(struct lack *l)
 	vt_strs_release(&l->erased);
 }
 
-static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to, const struct vt_strs *tips,
-	struct vt_err *err)
+static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to,
+	const struct vt_strs *tips, struct vt_err *err)
 {
 	struct vt_strs all = VT_STRS_INIT, names = VT_STRS_INIT, lacking = VT_STRS_INIT;
 	int rc = from->ops->history(from, &all, tips, err);
@@ -214,7 +223,8 @@ static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to
 }
 
 /* The entries of a tree: subtrees go to `below` and its own needs, files to the objects. */
-static int read_entries(struct lack *l, struct node *node, struct vt_strs *below, struct vt_err *err)
+static int read_entries(struct lack *l, struct node *node, struct vt_strs *below,
+	struct vt_err *err)
 {
 	const char *at = strchr(node->text.data, '\n');
 	struct vt_tree_line line;
@@ -234,8 +244,8 @@ static int read_entries(struct lack *l, struct node *node, struct vt_strs *below
 	return more < 0 ? vt_err_prefix(err, "%s", node->name) : 0;
 }
 
-/* Level by level, going below a tree only where the destination lacks it.  A tree met again on a deeper level is asked
- * for once: the names seen so far are kept sorted. */
+/* Level by level, going below a tree only where the destination lacks it.  A tree met again on a
+ * deeper level is asked for once: the names seen so far are kept sorted. */
 static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
 {
 	struct vt_strs level = VT_STRS_INIT;
@@ -268,13 +278,15 @@ static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, 
 }
 
 /* Takes those objects out of the list that were erased where they should come from. */
-static int set_erased_apart(struct lack *l, struct vt_peer *from, struct vt_strs *objects, struct vt_err *err)
+static int set_erased_apart(struct lack *l, struct vt_peer *from, struct vt_strs *objects,
+	struct vt_err *err)
 {
 	size_t kept = 0, e = 0;
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < objects->n; i += BATCH) {
-		const struct vt_strs part = { objects->v + i, objects->n - i < BATCH ? objects->n - i : BATCH, 0 };
+		const struct vt_strs part = { objects->v + i,
+			objects->n - i < BATCH ? objects->n - i : BATCH, 0 };
 
 		rc = from->ops->erased(from, &l->erased, &part, err);
 	}
@@ -316,16 +328,17 @@ static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, s
 	return rc;
 }
 
-/* --- sending ------------------------------------------------------------------------------------------------------ */
+/* --- sending ------------------------------------------------------------- */
 
 struct sending {
 	struct vt_peer *to;
-	uint64_t bytes;                  /* since the last flush */
+	uint64_t bytes; /* since the last flush */
 	size_t n;
 	struct vt_transfer *t;
 };
 
-static int pass_on(void *ctx, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+static int pass_on(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+	struct vt_err *err)
 {
 	struct sending *s = ctx;
 
@@ -340,7 +353,8 @@ static int pass_on(void *ctx, const char *name, uint64_t size, struct vt_reader 
 	return s->to->ops->flush(s->to, err);
 }
 
-static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
+static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from, struct vt_peer *to,
+	struct vt_err *err)
 {
 	struct sending s = { to, 0, 0, t };
 	uint64_t bytes;
@@ -366,10 +380,11 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 	return rc ? rc : to->ops->flush(to, err);
 }
 
-/* --- refs --------------------------------------------------------------------------------------------------------- */
+/* --- refs ---------------------------------------------------------------- */
 
 /* Does `tip`, a commit of p, descend from `ancestor`? */
-static int descends(struct vt_peer *p, const char *tip, const char *ancestor, bool *yes, struct vt_err *err)
+static int descends(struct vt_peer *p, const char *tip, const char *ancestor, bool *yes,
+	struct vt_err *err)
 {
 	struct vt_strs tips = VT_STRS_INIT, all = VT_STRS_INIT;
 	int rc;
@@ -387,13 +402,13 @@ static int descends(struct vt_peer *p, const char *tip, const char *ancestor, bo
 static bool wanted(const struct vt_transfer *t, const struct vt_ref *r)
 {
 	return (!t->repo || !strcmp(r->repo, t->repo)) &&
-		(!t->name || !strcmp(r->name, t->name) || !strcmp(strchr(r->name, '/') + 1, t->name));
+		(!t->name || !strcmp(r->name, t->name) ||
+			!strcmp(strchr(r->name, '/') + 1, t->name));
 }
 
 /* A ref that would move: forward, or the destination is ahead already, or not at all. */
-static int plan_one(struct vt_transfer *t, struct vt_refs *plan, struct vt_peer *from, struct vt_peer *to,
-	const struct vt_ref *r, const char *at,
-	struct vt_err *err)
+static int plan_one(struct vt_transfer *t, struct vt_refs *plan, struct vt_peer *from,
+	struct vt_peer *to, const struct vt_ref *r, const char *at, struct vt_err *err)
 {
 	const char *word = strchr(r->name, '/') + 1;
 	bool forward = !at || t->force, behind = false;
@@ -416,10 +431,11 @@ static int plan_one(struct vt_transfer *t, struct vt_refs *plan, struct vt_peer 
 		vt_strs_add(&t->ahead, said);
 		free(said);
 	} else {
-		rc = vt_err_set(err, VT_EFAIL, "%s@%s is %.16s in %s and %.16s in %s, and neither holds the other's "
+		rc = vt_err_set(err, VT_EFAIL,
+			"%s@%s is %.16s in %s and %.16s in %s, and neither holds the other's "
 			"history; commit on top of one of "
-			"them, or --force gives up the one in %s", r->repo, word, r->commit, from->said, at, to->said,
-			to->said);
+			"them, or --force gives up the one in %s",
+			r->repo, word, r->commit, from->said, at, to->said, to->said);
 	}
 	return rc;
 }
@@ -429,15 +445,16 @@ static int check_refs(const struct vt_refs *refs, const struct vt_peer *p, struc
 	for (size_t i = 0; i < refs->n; i++) {
 		const char *slash = strchr(refs->v[i].name, '/');
 
-		if (!vt_repo_name_is_good(refs->v[i].repo) || !slash || !vt_ref_name_is_good(slash + 1))
-			return vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.100s %.100s\"", p->said, refs->v[i].repo,
-				refs->v[i].name);
+		if (!vt_repo_name_is_good(refs->v[i].repo) || !slash ||
+			!vt_ref_name_is_good(slash + 1))
+			return vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.100s %.100s\"",
+				p->said, refs->v[i].repo, refs->v[i].name);
 	}
 	return 0;
 }
 
-static int plan(struct vt_transfer *t, struct vt_refs *out, struct vt_refs *there, struct vt_peer *from,
-	struct vt_peer *to, struct vt_err *err)
+static int plan(struct vt_transfer *t, struct vt_refs *out, struct vt_refs *there,
+	struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
 {
 	struct vt_refs here = { NULL, 0, 0 };
 	size_t n = 0;
@@ -450,17 +467,18 @@ static int plan(struct vt_transfer *t, struct vt_refs *out, struct vt_refs *ther
 	for (size_t i = 0; !rc && i < here.n; i++)
 		if (wanted(t, &here.v[i])) {
 			n++;
-			rc = plan_one(t, out, from, to, &here.v[i], vt_refs_at(there, here.v[i].repo, here.v[i].name),
-				err);
+			rc = plan_one(t, out, from, to, &here.v[i],
+				vt_refs_at(there, here.v[i].repo, here.v[i].name), err);
 		}
 	if (!rc && !n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s has no %s%s%s", from->said, t->repo ? t->repo : "repo",
-			t->name ? "@" : "", t->name ? t->name : "");
+		rc = vt_err_set(err, VT_ENOINPUT, "%s has no %s%s%s", from->said,
+			t->repo ? t->repo : "repo", t->name ? "@" : "", t->name ? t->name : "");
 	vt_refs_release(&here);
 	return rc;
 }
 
-int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
+int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer *to,
+	struct vt_err *err)
 {
 	struct vt_refs todo = { NULL, 0, 0 }, there = { NULL, 0, 0 };
 	struct vt_strs tips = VT_STRS_INIT;

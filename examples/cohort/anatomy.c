@@ -19,8 +19,9 @@ static float sample(const float *f, const struct vt_template *t, const double at
 	}
 	for (int c = 0; c < 8; c++) {
 		size_t x = (size_t)base[0] + (c & 1), y = (size_t)base[1] + (c >> 1 & 1),
-			z = (size_t)base[2] + (c >> 2 & 1);
-		double k = (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) * (c & 4 ? w[2] : 1 - w[2]);
+		       z = (size_t)base[2] + (c >> 2 & 1);
+		double k = (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) *
+			(c & 4 ? w[2] : 1 - w[2]);
 
 		sum += k * (double)f[(z * (size_t)t->dim[1] + y) * (size_t)t->dim[0] + x];
 	}
@@ -39,8 +40,8 @@ static void random_affine(double m[3][3], struct vt_rng *r)
 	double total[3][3] = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } }, next[3][3];
 
 	for (int a = 0; a < 3; a++) {
-		double angle = vt_rng_between(r, -10, 10) * 0.017453292519943295, c = vt_cos(angle), s = vt_sin(angle),
-			turn[3][3] = { { 0 } };
+		double angle = vt_rng_between(r, -10, 10) * 0.017453292519943295, c = vt_cos(angle),
+		       s = vt_sin(angle), turn[3][3] = { { 0 } };
 		int u = (a + 1) % 3, v = (a + 2) % 3;
 
 		turn[a][a] = 1;
@@ -53,7 +54,8 @@ static void random_affine(double m[3][3], struct vt_rng *r)
 	}
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 3; j++)
-			next[i][j] = i == j ? vt_rng_between(r, 0.92, 1.08) : vt_rng_between(r, -0.04, 0.04);
+			next[i][j] = i == j ? vt_rng_between(r, 0.92, 1.08)
+					    : vt_rng_between(r, -0.04, 0.04);
 	multiply(m, total, next);
 }
 
@@ -74,11 +76,14 @@ void vt_phantom_anatomy(struct vt_phantom *p)
 	for (int z = 0; z < t->dim[2]; z++)
 		for (int y = 0; y < t->dim[1]; y++)
 			for (int x = 0; x < t->dim[0]; x++, i++) {
-				double q[3] = { x - t->dim[0] / 2.0, y - t->dim[1] / 2.0, z - t->dim[2] / 2.0 }, at[3];
+				double q[3] = { x - t->dim[0] / 2.0, y - t->dim[1] / 2.0,
+					z - t->dim[2] / 2.0 },
+				       at[3];
 
 				for (int a = 0; a < 3; a++)
-					at[a] = m[a][0] * q[0] + m[a][1] * q[1] + m[a][2] * q[2] + t->dim[a] / 2.0 +
-						shift[a] + amplitude * (double)bend[a][i];
+					at[a] = m[a][0] * q[0] + m[a][1] * q[1] + m[a][2] * q[2] +
+						t->dim[a] / 2.0 + shift[a] +
+						amplitude * (double)bend[a][i];
 				for (int k = 0; k < 3; k++)
 					to[k][i] = sample(from[k], t, at);
 				p->brain[i] = to[0][i] + to[1][i] + to[2][i] > 0.5f;

@@ -53,7 +53,8 @@ static void box_line(float *f, size_t stride, int n, int r, float *copy)
 		sum += (double)copy[i < 0 ? 0 : i >= n ? n - 1 : i];
 	for (int i = 0; i < n; i++) {
 		f[(size_t)i * stride] = (float)(sum / (2 * r + 1));
-		sum += (double)copy[i + r + 1 >= n ? n - 1 : i + r + 1] - (double)copy[i - r < 0 ? 0 : i - r];
+		sum += (double)copy[i + r + 1 >= n ? n - 1 : i + r + 1] -
+			(double)copy[i - r < 0 ? 0 : i - r];
 	}
 }
 
@@ -87,7 +88,8 @@ static void blur_axis(float *f, const struct vt_template *t, int axis, int r, fl
 	free(copy);
 }
 
-/* Three box filters approach a Gaussian of variance r (r + 1) for half-width r; below one voxel, a three-tap kernel. */
+/* Three box filters approach a Gaussian of variance r (r + 1) for half-width r; below one voxel,
+ * a three-tap kernel. */
 void vt_field_blur(float *f, const struct vt_template *t, double sigma)
 {
 	double s = sigma / t->mm;

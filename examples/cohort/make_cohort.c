@@ -1,4 +1,5 @@
-/* make-cohort: writes DIR/scans/<subject>/{flair,t1,t1ce,t2}.nii.gz and DIR/labels/<subject>/seg.nii.gz. */
+/* make-cohort: writes DIR/scans/<subject>/{flair,t1,t1ce,t2}.nii.gz and
+ * DIR/labels/<subject>/seg.nii.gz. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +16,13 @@ struct cohort {
 	uint64_t seed;
 	size_t first;
 	int head;
-	struct vt_err *err;      /* one a case */
+	struct vt_err *err; /* one a case */
 };
 
 static const char *const modality[] = { "flair", "t1", "t1ce", "t2" };
 
-static int write_scan(const struct cohort *c, const char *dir, int m, const float *voxels, struct vt_err *err)
+static int write_scan(const struct cohort *c, const char *dir, int m, const float *voxels,
+	struct vt_err *err)
 {
 	int16_t *raw = vt_xmalloc(c->t.n * sizeof(*raw));
 	char *path = vt_asprintf("%s/%s.nii.gz", dir, modality[m]);
@@ -34,10 +36,11 @@ static int write_scan(const struct cohort *c, const char *dir, int m, const floa
 	return rc;
 }
 
-static int write_case(const struct cohort *c, const struct vt_phantom *p, size_t number, struct vt_err *err)
+static int write_case(const struct cohort *c, const struct vt_phantom *p, size_t number,
+	struct vt_err *err)
 {
 	char *scans = vt_asprintf("%s/scans/sub-%03zu", c->out, number),
-		*labels = vt_asprintf("%s/labels/sub-%03zu", c->out, number);
+	     *labels = vt_asprintf("%s/labels/sub-%03zu", c->out, number);
 	char *path = vt_path_join(labels, "seg.nii.gz");
 	int rc = vt_fs_mkdirs(scans, err);
 
@@ -46,7 +49,8 @@ static int write_case(const struct cohort *c, const struct vt_phantom *p, size_t
 	for (int m = 0; !rc && m < VT_MODALITIES; m++)
 		rc = write_scan(c, scans, m, p->image[m], err);
 	for (size_t i = 0; i < c->t.n; i++)
-		p->seg[i] = p->seg[i] == 3 ? 1 : p->seg[i];      /* solid non-enhancing counts as core */
+		/* solid non-enhancing counts as core */
+		p->seg[i] = p->seg[i] == 3 ? 1 : p->seg[i];
 	if (!rc)
 		rc = vt_volume_write(path, &c->t.geometry, VT_U8, p->seg, err);
 	free(path);
@@ -93,8 +97,10 @@ static void make_case(void *ctx, size_t i)
 /* Beside the sources for a build tree, below share/ for an installed one. */
 static char *find_template(const char *given, const char *argv0, struct vt_err *err)
 {
-	static const char *const tries[] = { "../../../examples/cohort/template", "../share/voxtrail/template" };
-	char *exe = vt_fs_realpath("/proc/self/exe", err), *slash = exe ? strrchr(exe, '/') : NULL, *found = NULL;
+	static const char *const tries[] = { "../../../examples/cohort/template",
+		"../share/voxtrail/template" };
+	char *exe = vt_fs_realpath("/proc/self/exe", err), *slash = exe ? strrchr(exe, '/') : NULL,
+	     *found = NULL;
 
 	(void)argv0;
 	if (slash)
@@ -110,7 +116,8 @@ static char *find_template(const char *given, const char *argv0, struct vt_err *
 			free(dir);
 	}
 	if (!found)
-		vt_err_set(err, VT_ENOINPUT, "the template maps are not beside this program; give --template DIR");
+		vt_err_set(err, VT_ENOINPUT,
+			"the template maps are not beside this program; give --template DIR");
 	free(exe);
 	return found;
 }
@@ -148,8 +155,10 @@ int main(int argc, char **argv)
 		{ 0, "first", VT_OPT_INT, &first, "K", "number of the first (default 1)" },
 		{ 0, "seed", VT_OPT_INT, &seed, "S", "of everything random (default 1)" },
 		{ 0, "head", VT_OPT_FLAG, &c.head, NULL, "keep skull and scalp around the brain" },
-		{ 0, "template", VT_OPT_STRING, &template_dir, "DIR", "tissue maps colin27_{wm,gm,csf}_2mm.nii.gz" },
-		{ 0, "threads", VT_OPT_INT, &threads, "N", "processors (default all); never changes a byte" },
+		{ 0, "template", VT_OPT_STRING, &template_dir, "DIR",
+			"tissue maps colin27_{wm,gm,csf}_2mm.nii.gz" },
+		{ 0, "threads", VT_OPT_INT, &threads, "N",
+			"processors (default all); never changes a byte" },
 		{ 'h', "help", VT_OPT_FLAG, &help, NULL, "this text" },
 		{ 0, NULL, VT_OPT_END, NULL, NULL, NULL },
 	};
@@ -161,7 +170,8 @@ int main(int argc, char **argv)
 		struct vt_buf text = VT_BUF_INIT;
 
 		vt_opts_help(&text, opts);
-		printf("usage: make-cohort --out DIR [--subjects N]\n\nMakes glioma phantoms with ground truth.\n\n%s",
+		printf("usage: make-cohort --out DIR [--subjects N]\n\nMakes glioma phantoms with "
+		       "ground truth.\n\n%s",
 			text.data);
 		vt_buf_release(&text);
 	} else if (!c.out || rest.n || subjects < 1 || subjects > 900 || first < 1 || threads < 0) {

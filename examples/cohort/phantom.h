@@ -1,7 +1,8 @@
-/* phantom.h - glioma phantoms: random anatomy, a random tumour, four sequences as a scanner would give them.
+/* phantom.h - glioma phantoms: random anatomy, a random tumour, four sequences as a scanner
+ * would give them.
  *
- * One case is a function of (seed, case number): nothing else, and not of how many are made.  Arrays are [z, y, x] f32
- * on the template's grid; lengths are millimetres. */
+ * One case is a function of (seed, case number): nothing else, and not of how many are made.
+ * Arrays are [z, y, x] f32 on the template's grid; lengths are millimetres. */
 #ifndef EXAMPLES_COHORT_PHANTOM_H
 #define EXAMPLES_COHORT_PHANTOM_H
 
@@ -15,10 +16,10 @@ enum vt_modality { VT_FLAIR, VT_T1, VT_T1CE, VT_T2, VT_MODALITIES };
 
 struct vt_template {
 	struct vt_geometry geometry;
-	int dim[3];              /* x, y, z */
+	int dim[3]; /* x, y, z */
 	double mm;
 	size_t n;
-	float *wm, *gm, *csf;    /* 0 .. 1 */
+	float *wm, *gm, *csf; /* 0 .. 1 */
 };
 
 int vt_template_read(struct vt_template *t, const char *dir, struct vt_err *err);
@@ -36,8 +37,8 @@ struct vt_phantom {
 	float *image[VT_MODALITIES];
 };
 
-/* White noise blurred with sigma mm, mean 0, standard deviation 1; and sum of noise(sigma / 2^k) 0.55^k, scaled
- * likewise. */
+/* White noise blurred with sigma mm, mean 0, standard deviation 1; and sum of noise(sigma / 2^k)
+ * 0.55^k, scaled likewise. */
 void vt_field_noise(float *out, struct vt_phantom *p, double sigma);
 void vt_field_octaves(float *out, struct vt_phantom *p, double sigma, int n);
 void vt_field_blur(float *f, const struct vt_template *t, double sigma);
@@ -47,7 +48,7 @@ void vt_field_distance(float *out, const struct vt_template *t, const unsigned c
 
 /* Steps of the specification, in order. */
 void vt_phantom_anatomy(struct vt_phantom *p);
-bool vt_phantom_tumour(struct vt_phantom *p);   /* false: under 4 ml, draw another */
+bool vt_phantom_tumour(struct vt_phantom *p); /* false: under 4 ml, draw another */
 void vt_phantom_scan(struct vt_phantom *p);
 
 #endif

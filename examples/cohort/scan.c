@@ -7,21 +7,39 @@
 #include "common/base/fmath.h"
 #include "examples/cohort/phantom.h"
 
-enum tissue { WM, GM, CSF, OEDEMA, NONENH, NECROSIS, ENHANCING, WMH, VESSEL, FLOW, SKULL, SCALP, TISSUES };
+enum tissue {
+	WM,
+	GM,
+	CSF,
+	OEDEMA,
+	NONENH,
+	NECROSIS,
+	ENHANCING,
+	WMH,
+	VESSEL,
+	FLOW,
+	SKULL,
+	SCALP,
+	TISSUES
+};
 
 /* Relative to white matter; columns as enum vt_modality. */
 static const float mean_of[TISSUES][VT_MODALITIES] = {
-	[WM] = { 1.00f, 1.00f, 1.00f, 1.00f }, [GM] = { 1.16f, 0.80f, 0.84f, 1.28f },
-		[CSF] = { 0.35f, 0.32f, 0.34f, 2.30f },
-	[OEDEMA] = { 1.62f, 0.78f, 0.80f, 1.75f }, [NONENH] = { 1.45f, 0.70f, 0.76f, 1.70f },
-		[NECROSIS] = { 0.95f, 0.45f, 0.50f, 2.10f },
-	[ENHANCING] = { 1.40f, 0.78f, 1.50f, 1.45f }, [WMH] = { 1.55f, 0.86f, 0.88f, 1.50f },
-		[VESSEL] = { 0.70f, 0.75f, 1.75f, 0.60f },
-	[FLOW] = { 1.55f, 0.40f, 0.42f, 1.60f }, [SKULL] = { 0.12f, 0.12f, 0.12f, 0.10f },
-		[SCALP] = { 1.10f, 1.60f, 1.65f, 1.20f },
+	[WM] = { 1.00f, 1.00f, 1.00f, 1.00f },
+	[GM] = { 1.16f, 0.80f, 0.84f, 1.28f },
+	[CSF] = { 0.35f, 0.32f, 0.34f, 2.30f },
+	[OEDEMA] = { 1.62f, 0.78f, 0.80f, 1.75f },
+	[NONENH] = { 1.45f, 0.70f, 0.76f, 1.70f },
+	[NECROSIS] = { 0.95f, 0.45f, 0.50f, 2.10f },
+	[ENHANCING] = { 1.40f, 0.78f, 1.50f, 1.45f },
+	[WMH] = { 1.55f, 0.86f, 0.88f, 1.50f },
+	[VESSEL] = { 0.70f, 0.75f, 1.75f, 0.60f },
+	[FLOW] = { 1.55f, 0.40f, 0.42f, 1.60f },
+	[SKULL] = { 0.12f, 0.12f, 0.12f, 0.10f },
+	[SCALP] = { 1.10f, 1.60f, 1.65f, 1.20f },
 };
-static const float texture_of[TISSUES] = { [OEDEMA] = 0.08f, [NONENH] = 0.12f, [NECROSIS] = 0.10f,
-	[ENHANCING] = 0.16f };
+static const float texture_of
+	[TISSUES] = { [OEDEMA] = 0.08f, [NONENH] = 0.12f, [NECROSIS] = 0.10f, [ENHANCING] = 0.16f };
 
 static float *new_field(const struct vt_template *t)
 {
@@ -67,7 +85,8 @@ static void distract(struct vt_phantom *p, float **share)
 	vt_field_octaves(a, p, 5, 2);
 	vt_field_noise(b, p, 9);
 	for (size_t i = 0; i < t->n; i++)
-		if (!p->seg[i] && p->wm[i] > 0.4f && depth[i] > 8 && (double)a[i] > 2.9 - 0.5 * load)
+		if (!p->seg[i] && p->wm[i] > 0.4f && depth[i] > 8 &&
+			(double)a[i] > 2.9 - 0.5 * load)
 			move_share(share, WMH, i, 0.8f);
 	vt_field_noise(a, p, 4);
 	for (size_t i = 0; i < t->n; i++)
@@ -109,8 +128,9 @@ static void mix(struct vt_phantom *p, enum vt_modality m, float **share, float *
 	float *texture = new_field(p->t), level[TISSUES];
 
 	for (int k = 0; k < TISSUES; k++)
-		level[k] = mean_of[k][m] * (float)vt_exp((k >= OEDEMA && k <= ENHANCING ? 0.10 : 0.05) *
-			vt_rng_normal(&p->r));
+		level[k] = mean_of[k][m] *
+			(float)vt_exp((k >= OEDEMA && k <= ENHANCING ? 0.10 : 0.05) *
+				vt_rng_normal(&p->r));
 	vt_field_noise(texture, p, 3);
 	memset(out, 0, p->t->n * sizeof(*out));
 	for (int k = 0; k < TISSUES; k++)
@@ -123,7 +143,8 @@ static void mix(struct vt_phantom *p, enum vt_modality m, float **share, float *
 static void blur_z(float *f, const struct vt_template *t, double sigma)
 {
 	size_t plane = (size_t)t->dim[0] * (size_t)t->dim[1];
-	float *old = vt_xmalloc(t->n * sizeof(*old)), side = (float)(0.5 * sigma / t->mm * sigma / t->mm);
+	float *old = vt_xmalloc(t->n * sizeof(*old)),
+	      side = (float)(0.5 * sigma / t->mm * sigma / t->mm);
 
 	side = side > 0.33f ? 0.33f : side;
 	memcpy(old, f, t->n * sizeof(*old));
@@ -138,9 +159,10 @@ static void acquire(struct vt_phantom *p, enum vt_modality m, float *f)
 	const struct vt_template *t = p->t;
 	float *bias = new_field(t);
 	double strength = vt_rng_between(&p->r, 0.10, 0.30) * 0.6,
-		sigma = vt_rng_between(&p->r, 0.025, 0.055) * vt_rng_between(&p->r, 0.7, 1.3);
-	double gamma = vt_rng_between(&p->r, 0.85, 1.15), gain = 150 * vt_exp(vt_rng_uniform(&p->r) * vt_ln(10)),
-		thick = vt_rng_uniform(&p->r);
+	       sigma = vt_rng_between(&p->r, 0.025, 0.055) * vt_rng_between(&p->r, 0.7, 1.3);
+	double gamma = vt_rng_between(&p->r, 0.85, 1.15),
+	       gain = 150 * vt_exp(vt_rng_uniform(&p->r) * vt_ln(10)),
+	       thick = vt_rng_uniform(&p->r);
 	struct vt_rng noise = vt_rng_stream(p->seed, "rician", p->number, m, 0);
 
 	if (thick < 0.5 && (m == VT_FLAIR || m == VT_T2))
@@ -160,7 +182,7 @@ static void acquire(struct vt_phantom *p, enum vt_modality m, float *f)
 		v = v > 32000 ? 32000 : v;
 		f[i] = (float)floor(v + 0.5);
 		if (p->brain[i] && f[i] < 1)
-			f[i] = 1;                /* exact zeros stand outside the brain only */
+			f[i] = 1; /* exact zeros stand outside the brain only */
 	}
 	free(bias);
 }

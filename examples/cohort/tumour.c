@@ -11,8 +11,8 @@
 enum kind { GBM, SOLID, NOENH };
 
 struct focus {
-	double centre[3], axes[3][3];    /* voxels; rows: direction / radius in voxels */
-	double radius;                   /* mm */
+	double centre[3], axes[3][3]; /* voxels; rows: direction / radius in voxels */
+	double radius;                /* mm */
 };
 
 /* Normalised distance of a voxel from the focus: 1 on the ellipsoid. */
@@ -32,7 +32,8 @@ static double level_of(const struct focus *f, double x, double y, double z)
 static void random_axes(struct focus *f, struct vt_rng *r, double mm)
 {
 	for (int a = 0; a < 3; a++) {
-		double v[3], norm = 0, radius = f->radius / mm * vt_exp(vt_rng_between(r, -0.3, 0.3));
+		double v[3], norm = 0,
+			     radius = f->radius / mm * vt_exp(vt_rng_between(r, -0.3, 0.3));
 
 		for (int k = 0; k < 3; k++)
 			v[k] = vt_rng_normal(r);
@@ -72,7 +73,8 @@ static bool choose_centre(struct focus *f, struct vt_phantom *p, const float *de
 	return true;
 }
 
-/* Tissue moves away from the centre: full at the core's edge, fading over 1.2 radii and towards the brain's surface. */
+/* Tissue moves away from the centre: full at the core's edge, fading over 1.2 radii and towards
+ * the brain's surface. */
 static void push(struct vt_phantom *p, const struct focus *f, const float *depth)
 {
 	double strength = vt_rng_between(&p->r, 0.15, 0.45) * f->radius;
@@ -87,20 +89,28 @@ static void push(struct vt_phantom *p, const struct focus *f, const float *depth
 		for (int z = 0; z < t->dim[2]; z++)
 			for (int y = 0; y < t->dim[1]; y++)
 				for (int x = 0; x < t->dim[0]; x++, i++) {
-					double q[3] = { x - f->centre[0], y - f->centre[1], z - f->centre[2] }, s;
-					double d = sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]) * t->mm, move;
+					double q[3] = { x - f->centre[0], y - f->centre[1],
+						z - f->centre[2] },
+					       s;
+					double d = sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]) *
+						t->mm,
+					       move;
 					int from[3];
 
 					if (!p->brain[i] || d < 1)
 						continue;
-					move = strength * (d > f->radius ? vt_exp(-(d - f->radius) / (1.2 * f->radius))
-						: d / f->radius);
+					move = strength *
+						(d > f->radius ? vt_exp(-(d - f->radius) /
+									 (1.2 * f->radius))
+							       : d / f->radius);
 					move *= depth[i] < 8 ? (double)depth[i] / 8 : 1;
 					s = 1 - move / d;
 					for (int a = 0; a < 3; a++)
 						from[a] = (int)floor(f->centre[a] + q[a] * s + 0.5);
-					map[m][i] = old[((size_t)from[2] * (size_t)t->dim[1] + (size_t)from[1]) *
-						(size_t)t->dim[0] + (size_t)from[0]];
+					map[m][i] = old[((size_t)from[2] * (size_t)t->dim[1] +
+								(size_t)from[1]) *
+							(size_t)t->dim[0] +
+						(size_t)from[0]];
 				}
 		free(old);
 	}
@@ -116,7 +126,7 @@ static void grow(struct vt_phantom *p, const struct focus *f, unsigned char *par
 {
 	const struct vt_template *t = p->t;
 	float *a = vt_xmalloc(t->n * sizeof(*a)), *b = vt_xmalloc(t->n * sizeof(*b)),
-		*wm = vt_xmalloc(t->n * sizeof(*wm)), *gm = vt_xmalloc(t->n * sizeof(*gm));
+	      *wm = vt_xmalloc(t->n * sizeof(*wm)), *gm = vt_xmalloc(t->n * sizeof(*gm));
 	float ratio = (float)vt_rng_between(&p->r, 1.3, 2.0);
 	size_t i = 0;
 
@@ -130,13 +140,14 @@ static void grow(struct vt_phantom *p, const struct focus *f, unsigned char *par
 		for (int y = 0; y < t->dim[1]; y++)
 			for (int x = 0; x < t->dim[0]; x++, i++) {
 				float level = (float)level_of(f, x, y, z),
-					speed = clip(0.30f + 0.70f * wm[i] - 0.25f * gm[i], 0.22f, 1);
+				      speed = clip(0.30f + 0.70f * wm[i] - 0.25f * gm[i], 0.22f, 1);
 
 				if (!p->brain[i] || level > 6)
 					continue;
 				if (level + 0.24f * a[i] * clip(level, 0.35f, 1.3f) < 1)
 					part[i] |= 1;
-				if (1 + (level - 1) / speed + 0.38f * b[i] < ratio && p->csf[i] < 0.6f)
+				if (1 + (level - 1) / speed + 0.38f * b[i] < ratio &&
+					p->csf[i] < 0.6f)
 					part[i] |= 2;
 			}
 	free(a);
@@ -172,8 +183,9 @@ static void compartments(struct vt_phantom *p, enum kind kind, const unsigned ch
 {
 	const struct vt_template *t = p->t;
 	float *rim = vt_xmalloc(t->n * sizeof(*rim)), *gap = vt_xmalloc(t->n * sizeof(*gap)),
-		*nodule = vt_xmalloc(t->n * sizeof(*nodule));
-	float *inside = vt_xmalloc(t->n * sizeof(*inside)), thick = (float)vt_rng_between(&p->r, 2, 5);
+	      *nodule = vt_xmalloc(t->n * sizeof(*nodule));
+	float *inside = vt_xmalloc(t->n * sizeof(*inside)),
+	      thick = (float)vt_rng_between(&p->r, 2, 5);
 	unsigned char *outside = vt_xmalloc(t->n);
 
 	vt_field_octaves(rim, p, 6, 2);
@@ -188,7 +200,8 @@ static void compartments(struct vt_phantom *p, enum kind kind, const unsigned ch
 		if (!part[i])
 			continue;
 		if (kind == GBM)
-			enhancing = (inside[i] < thick * (1 + 0.45f * rim[i]) && gap[i] > -1.1f) || nodule[i] > 1.7f;
+			enhancing = (inside[i] < thick * (1 + 0.45f * rim[i]) && gap[i] > -1.1f) ||
+				nodule[i] > 1.7f;
 		else
 			enhancing = nodule[i] > (kind == SOLID ? -0.5f : 2.3f);
 		p->seg[i] = part[i] & 1 ? (enhancing ? 4 : kind == GBM ? 1 : 3) : 2;

@@ -6,26 +6,34 @@
 #include "gpu/cuda/cudnn_library.h"
 #include "gpu/engine/engine_plan.h"
 
-enum { MOST_CONFIGS = 64, MOST_KNOBS = 64, MOST_NOTES = 16, ALIGNMENT = 16, WORKSPACE_BOUND = 512 << 20 };
+enum {
+	MOST_CONFIGS = 64,
+	MOST_KNOBS = 64,
+	MOST_NOTES = 16,
+	ALIGNMENT = 16,
+	WORKSPACE_BOUND = 512 << 20
+};
 
 /* A plan's parts live as long as it does: whether cuDNN copies them is not documented. */
 struct vg_conv {
 	struct vg_cudnn *c;
 	cudnnBackendDescriptor_t graph, op, conv, tensor[3], plan, config, engine, knob[MOST_KNOBS];
-	double ms;                               /* where engines are timed */
-	int64_t workspace, most_workspace;       /* most: of an engine that is taken */
+	double ms;                         /* where engines are timed */
+	int64_t workspace, most_workspace; /* most: of an engine that is taken */
 };
 
-/* --- the operation graph ------------------------------------------------------------------------------------------ */
+/* --- the operation graph ------------------------------------------------- */
 
 static cudnnDataType_t data_type(int type)
 {
-	return type == VG_F32 ? CUDNN_DATA_FLOAT : type == VG_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_HALF;
+	return type == VG_F32     ? CUDNN_DATA_FLOAT
+		: type == VG_BF16 ? CUDNN_DATA_BFLOAT16
+				  : CUDNN_DATA_HALF;
 }
 
 /* dims are n, c, z, y, x in name and n, z, y, x, c in memory. */
-static int make_tensor(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, int64_t id, int type,
-	const int64_t d[5], struct vt_err *err)
+static int make_tensor(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, int64_t id,
+	int type, const int64_t d[5], struct vt_err *err)
 {
 	int64_t stride[5] = { d[1] * d[2] * d[3] * d[4], 1, d[1] * d[3] * d[4], d[1] * d[4], d[1] },
 		alignment = ALIGNMENT;
@@ -47,7 +55,7 @@ static int64_t padded(const struct vg_shape *s)
 static int make_tensors(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
 {
 	const int64_t x[5] = { s->x.n, padded(&s->x), s->x.d, s->x.h, s->x.w },
-		y[5] = { s->y.n, padded(&s->y), s->y.d, s->y.h, s->y.w };
+		      y[5] = { s->y.n, padded(&s->y), s->y.d, s->y.h, s->y.w };
 	const int64_t w[5] = { padded(&s->y), padded(&s->x), s->k, s->k, s->k };
 	int rc = make_tensor(p->c, &p->tensor[0], 'x', s->type, x, err);
 
@@ -56,15 +64,17 @@ static int make_tensors(struct vg_conv *p, const struct vg_conv_spec *s, struct 
 	return rc ? rc : make_tensor(p->c, &p->tensor[2], 'y', s->type, y, err);
 }
 
-/* Padding behind the last tap differs from that before it where the stride does not divide: cuDNN takes the size from
- * y. */
+/* Padding behind the last tap differs from that before it where the stride does not divide:
+ * cuDNN takes the size from y. */
 static int make_convolution(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
 {
-	int64_t dims = 3, pad[3] = { s->pad, s->pad, s->pad }, stride[3] = { s->stride, s->stride, s->stride },
+	int64_t dims = 3, pad[3] = { s->pad, s->pad, s->pad },
+		stride[3] = { s->stride, s->stride, s->stride },
 		dilation[3] = { s->dilation, s->dilation, s->dilation };
 	cudnnDataType_t compute = CUDNN_DATA_FLOAT;
 	cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
-	const struct vg_attribute a[] = { { CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dims },
+	const struct vg_attribute a[] = { { CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64,
+						  1, &dims },
 		{ CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute },
 		{ CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode },
 		{ CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 3, pad },
@@ -72,7 +82,8 @@ static int make_convolution(struct vg_conv *p, const struct vg_conv_spec *s, str
 		{ CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 3, stride },
 		{ CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 3, dilation } };
 
-	return vg_cudnn_make(p->c, &p->conv, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, a, 7, "convolution", err);
+	return vg_cudnn_make(p->c, &p->conv, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, a, 7,
+		"convolution", err);
 }
 
 /* Per kind: the operation, and the names of x, w, y, convolution, alpha, beta in it. */
@@ -82,95 +93,109 @@ static const struct {
 } operation[] = {
 	[VG_CONV_FORWARD] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
 		{ CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA } },
+			CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA } },
 	[VG_CONV_DATA] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
 		{ CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA } },
+			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA } },
 	[VG_CONV_WEIGHTS] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
 		{ CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA } },
+			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA } },
 };
 
 static int make_graph(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
 {
 	const cudnnBackendAttributeName_t *name = operation[s->kind].name;
 	float one = 1, zero = 0;
-	const struct vg_attribute a[] = { { name[0], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[0] },
+	const struct vg_attribute a[] = { { name[0], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+						  &p->tensor[0] },
 		{ name[1], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[1] },
 		{ name[2], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[2] },
 		{ name[3], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->conv },
 		{ name[4], CUDNN_TYPE_FLOAT, 1, &one }, { name[5], CUDNN_TYPE_FLOAT, 1, &zero } };
 	int rc = vg_cudnn_make(p->c, &p->op, operation[s->kind].type, a, 6, "operation", err);
-	const struct vg_attribute ops = { CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->op };
+	const struct vg_attribute ops = { CUDNN_ATTR_OPERATIONGRAPH_OPS,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->op };
 
-	return rc ? rc : vg_cudnn_make(p->c, &p->graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &ops, 1, "operation "
-		"graph",
-		err);
+	return rc ? rc
+		  : vg_cudnn_make(p->c, &p->graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &ops, 1,
+			    "operation "
+			    "graph",
+			    err);
 }
 
-/* --- engines ------------------------------------------------------------------------------------------------------ */
+/* --- engines ------------------------------------------------------------- */
 
 static bool breaks_order(cudnnBackendNumericalNote_t note)
 {
 	return note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
 		note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
 		note == CUDNN_NUMERICAL_NOTE_FFT ||
-		(note >= CUDNN_NUMERICAL_NOTE_WINOGRAD && note <= CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13);
+		(note >= CUDNN_NUMERICAL_NOTE_WINOGRAD &&
+			note <= CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13);
 }
 
 /* Whether an engine keeps its order of sums and the profile's precision. */
-static int accept(const struct vg_cudnn *c, cudnnBackendDescriptor_t engine, const struct vg_conv_spec *s, bool *yes,
-	struct vt_err *err)
+static int accept(const struct vg_cudnn *c, cudnnBackendDescriptor_t engine,
+	const struct vg_conv_spec *s, bool *yes, struct vt_err *err)
 {
 	cudnnBackendNumericalNote_t note[MOST_NOTES];
 	bool plain = s->type == VG_F32 && !s->tf32;
 	int64_t n = 0;
-	int rc = vg_cudnn_get(c, engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES, &n,
-		note,
-		"numerical notes", err);
+	int rc = vg_cudnn_get(c, engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
+		CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES, &n, note, "numerical notes", err);
 
 	*yes = !rc;
 	for (int64_t i = 0; !rc && i < n && i < MOST_NOTES; i++)
-		if (breaks_order(note[i]) || (plain && (note[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
-			note[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)))
+		if (breaks_order(note[i]) ||
+			(plain &&
+				(note[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
+					note[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)))
 			*yes = false;
 	return rc;
 }
 
 static int build_plan(struct vg_conv *p, cudnnBackendDescriptor_t config, struct vt_err *err)
 {
-	const struct vg_attribute a[] = { { CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-		&config },
-		{ CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->c->properties } };
+	const struct vg_attribute a[] = { { CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
+						  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config },
+		{ CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+			&p->c->properties } };
 	int64_t n = 0;
-	int rc = vg_cudnn_make(p->c, &p->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, a, 2, "execution plan", err);
+	int rc = vg_cudnn_make(p->c, &p->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, a, 2,
+		"execution plan", err);
 
 	if (!rc)
-		rc = vg_cudnn_get(p->c, p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
-			&p->workspace,
-			"workspace", err);
+		rc = vg_cudnn_get(p->c, p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
+			CUDNN_TYPE_INT64, 1, &n, &p->workspace, "workspace", err);
 	if (rc)
 		vg_cudnn_destroy(p->c, &p->plan);
 	return rc;
 }
 
-static int put_knob(const struct vg_cudnn *c, struct vt_json *list, cudnnBackendDescriptor_t knob, struct vt_err *err)
+static int put_knob(const struct vg_cudnn *c, struct vt_json *list, cudnnBackendDescriptor_t knob,
+	struct vt_err *err)
 {
 	cudnnBackendKnobType_t type = CUDNN_KNOB_TYPE_COUNTS;
 	int64_t value = 0, n = 0;
 	struct vt_json *pair;
-	int rc = vg_cudnn_get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &n, &type, "knob",
-		err);
+	int rc = vg_cudnn_get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1,
+		&n, &type, "knob", err);
 
 	if (!rc)
-		rc = vg_cudnn_get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &n, &value, "knob",
-			err);
+		rc = vg_cudnn_get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1,
+			&n, &value, "knob", err);
 	if (rc)
 		return rc;
 	pair = vt_json_new(VT_JSON_ARRAY);
@@ -181,8 +206,8 @@ static int put_knob(const struct vg_cudnn *c, struct vt_json *list, cudnnBackend
 }
 
 /* Knobs of a configuration as [[type, value], ...]. */
-static int put_knobs(const struct vg_cudnn *c, struct vt_json *list, cudnnBackendDescriptor_t config,
-	struct vt_err *err)
+static int put_knobs(const struct vg_cudnn *c, struct vt_json *list,
+	cudnnBackendDescriptor_t config, struct vt_err *err)
 {
 	cudnnBackendDescriptor_t knob[MOST_KNOBS];
 	int64_t n = 0;
@@ -190,9 +215,8 @@ static int put_knobs(const struct vg_cudnn *c, struct vt_json *list, cudnnBacken
 
 	if (rc)
 		return rc;
-	rc = vg_cudnn_get(c, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_KNOBS, &n,
-		knob,
-		"knobs", err);
+	rc = vg_cudnn_get(c, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_KNOBS, &n, knob, "knobs", err);
 	for (int64_t i = 0; !rc && i < n && i < MOST_KNOBS; i++)
 		rc = put_knob(c, list, knob[i], err);
 	vg_cudnn_destroy_many(c, knob, MOST_KNOBS);
@@ -204,8 +228,8 @@ static int note_choice(struct vg_conv *p, const char *key, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *knobs = vt_json_new(VT_JSON_ARRAY);
 	int64_t index = -1, n = 0;
-	int rc = vg_cudnn_get(p->c, p->engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, &index,
-		"engine", err);
+	int rc = vg_cudnn_get(p->c, p->engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1,
+		&n, &index, "engine", err);
 
 	if (!rc)
 		rc = put_knobs(p->c, knobs, p->config, err);
@@ -220,8 +244,8 @@ static int note_choice(struct vg_conv *p, const char *key, struct vt_err *err)
 }
 
 /* One offered configuration: p->plan where it is acceptable and builds. */
-static int try_config(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendDescriptor_t *config,
-	struct vt_err *err)
+static int try_config(struct vg_conv *p, const struct vg_conv_spec *s,
+	cudnnBackendDescriptor_t *config, struct vt_err *err)
 {
 	const struct vg_cudnn *c = p->c;
 	cudnnBackendDescriptor_t engine = NULL;
@@ -230,9 +254,8 @@ static int try_config(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBack
 	int rc = vg_cudnn_make_many(c, &engine, 1, CUDNN_BACKEND_ENGINE_DESCRIPTOR, err);
 
 	if (!rc)
-		rc = vg_cudnn_get(c, *config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n,
-			&engine,
-			"engine", err);
+		rc = vg_cudnn_get(c, *config, CUDNN_ATTR_ENGINECFG_ENGINE,
+			CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine, "engine", err);
 	if (!rc)
 		rc = accept(c, engine, s, &yes, err);
 	if (!rc && yes)
@@ -256,7 +279,8 @@ static void drop(struct vg_conv *p)
 }
 
 /* Of p, just built, and the best so far the faster stays in *best; of equals the first. */
-static int keep_faster(struct vg_conv *p, struct vg_conv *best, const struct vg_conv_spec *s, struct vt_err *err)
+static int keep_faster(struct vg_conv *p, struct vg_conv *best, const struct vg_conv_spec *s,
+	struct vt_err *err)
 {
 	struct vg_conv other = *p;
 	int rc = p->c->timer(p->c->timer_context, p, s, &p->ms, err);
@@ -270,30 +294,32 @@ static int keep_faster(struct vg_conv *p, struct vg_conv *best, const struct vg_
 	return rc;
 }
 
-/* The first acceptable configuration of one heuristic that builds, or the fastest of them if there is a timer; p->plan
- * is NULL if there is none.  What an engine does not support passes it over; want of memory does not, or it would
- * choose another engine's bits. */
-static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendHeurMode_t mode, struct vt_err *err)
+/* The first acceptable configuration of one heuristic that builds, or the fastest of them if
+ * there is a timer; p->plan is NULL if there is none.  What an engine does not support passes it
+ * over; want of memory does not, or it would choose another engine's bits. */
+static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendHeurMode_t mode,
+	struct vt_err *err)
 {
 	struct vg_conv best = { .c = p->c };
 	const struct vg_cudnn *c = p->c;
-	const struct vg_attribute a[] = { { CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-		&p->graph },
+	const struct vg_attribute a[] = { { CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
+						  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
 		{ CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode },
-		{ CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
+		{ CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+			&c->properties } };
 	cudnnBackendDescriptor_t heuristic = NULL, config[MOST_CONFIGS];
 	struct vt_err why = VT_ERR_INIT;
 	int64_t n = 0;
-	int rc = vg_cudnn_make_many(c, config, MOST_CONFIGS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, err);
+	int rc = vg_cudnn_make_many(c, config, MOST_CONFIGS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
+		err);
 
 	if (rc)
 		return rc;
-	rc = vg_cudnn_make(c, &heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, a, 3, "heuristics", &why);
+	rc = vg_cudnn_make(c, &heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, a, 3, "heuristics",
+		&why);
 	if (!rc)
-		rc = vg_cudnn_get(c, heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-			MOST_CONFIGS, &n,
-			config,
-			"engines", &why);
+		rc = vg_cudnn_get(c, heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
+			CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_CONFIGS, &n, config, "engines", &why);
 	for (int64_t i = 0; why.code != VT_ENOMEM && i < n && i < MOST_CONFIGS && !p->plan; i++) {
 		rc = try_config(p, s, &config[i], &why);
 		if (!rc && p->plan && c->timer)
@@ -302,7 +328,8 @@ static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBacke
 	if (c->timer && rc != VT_ENOMEM)
 		*p = best.plan ? (struct vg_conv){ p->c, p->graph, p->op, p->conv,
 			{ p->tensor[0], p->tensor[1], p->tensor[2] }, best.plan, best.config,
-			best.engine, { NULL }, best.ms, best.workspace, p->most_workspace } : *p;
+			best.engine, { NULL }, best.ms, best.workspace, p->most_workspace }
+			       : *p;
 	else
 		drop(&best);
 	vg_cudnn_destroy_many(c, config, MOST_CONFIGS);
@@ -313,55 +340,71 @@ static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBacke
 	return rc;
 }
 
-static int choose(struct vg_conv *p, const struct vg_conv_spec *s, const char *key, struct vt_err *err)
+static int choose(struct vg_conv *p, const struct vg_conv_spec *s, const char *key,
+	struct vt_err *err)
 {
-	static const cudnnBackendHeurMode_t mode[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
+	static const cudnnBackendHeurMode_t mode[] = { CUDNN_HEUR_MODE_A,
+		CUDNN_HEUR_MODE_FALLBACK };
 	int rc = 0;
 
-	for (int i = 0; i < 4 && !rc && !p->plan; i++) {     /* those whose workspace is within bounds, then any */
+	/* those whose workspace is within bounds, then any */
+	for (int i = 0; i < 4 && !rc && !p->plan; i++) {
 		p->most_workspace = i < 2 ? WORKSPACE_BOUND : INT64_MAX;
 		rc = choose_by(p, s, mode[i % 2], err);
 	}
 	if (!rc && !p->plan)
-		rc = vt_err_set(err, VT_EDEVICE, "cuDNN %zu has no deterministic engine for %s on %s",
+		rc = vt_err_set(err, VT_EDEVICE,
+			"cuDNN %zu has no deterministic engine for %s on %s",
 			p->c->f.cudnnGetVersion(), key, p->c->card);
 	return rc ? rc : note_choice(p, key, err);
 }
 
 /* The engine and knobs that an engine plan names. */
-static int repeat(struct vg_conv *p, const struct vt_json *said, const char *key, struct vt_err *err)
+static int repeat(struct vg_conv *p, const struct vt_json *said, const char *key,
+	struct vt_err *err)
 {
 	const struct vg_cudnn *c = p->c;
 	const struct vt_json *knobs = vt_json_get(said, "knobs");
 	int64_t index = vt_json_integer(vt_json_get(said, "engine"), -1), n = 0;
-	const struct vg_attribute e[] = { { CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-		&p->graph },
+	const struct vg_attribute e[] = {
+		{ CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
 		{ CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index },
-		{ CUDNN_ATTR_ENGINE_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties } };
+		{ CUDNN_ATTR_ENGINE_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties }
+	};
 	struct vg_attribute g[2];
 	int rc = vg_cudnn_make(c, &p->engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR, e, 3, "engine", err);
 
 	for (; !rc && knobs && n < (int64_t)knobs->n && n < MOST_KNOBS; n++) {
-		cudnnBackendKnobType_t type = (cudnnBackendKnobType_t)vt_json_integer(vt_json_at(knobs->item[n], 0), 0);
+		cudnnBackendKnobType_t type =
+			(cudnnBackendKnobType_t)vt_json_integer(vt_json_at(knobs->item[n], 0), 0);
 		int64_t value = vt_json_integer(vt_json_at(knobs->item[n], 1), 0);
-		const struct vg_attribute k[] = { { CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type },
-		{ CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &value } };
+		const struct vg_attribute k[] = { { CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE,
+							  CUDNN_TYPE_KNOB_TYPE, 1, &type },
+			{ CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &value } };
 
-		rc = vg_cudnn_make(c, &p->knob[n], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, k, 2, "knob", err);
+		rc = vg_cudnn_make(c, &p->knob[n], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, k, 2,
+			"knob", err);
 	}
-	g[0] = (struct vg_attribute){ CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->engine };
-	g[1] = (struct vg_attribute){ CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, p->knob };
+	g[0] = (struct vg_attribute){ CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+		&p->engine };
+	g[1] = (struct vg_attribute){ CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, n, p->knob };
 	if (!rc)
-		rc = vg_cudnn_make(c, &p->config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, g, n ? 2 : 1, "engine "
-			"configuration", err);
+		rc = vg_cudnn_make(c, &p->config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, g, n ? 2 : 1,
+			"engine "
+			"configuration",
+			err);
 	if (!rc)
 		rc = build_plan(p, p->config, err);
 	if (!rc)
 		rc = note_choice(p, key, err);
-	return rc ? vt_err_prefix(err, "the engine plan's engine %lld for %s", (long long)index, key) : 0;
+	return rc
+		? vt_err_prefix(err, "the engine plan's engine %lld for %s", (long long)index, key)
+		: 0;
 }
 
-int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv_spec *s, struct vt_err *err)
+int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv_spec *s,
+	struct vt_err *err)
 {
 	struct vg_conv *p = vt_xcalloc(1, sizeof(*p));
 	char *key = vg_plan_key(s);
@@ -370,7 +413,7 @@ int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv
 
 	p->c = c;
 	if (!said)
-		said = vt_json_get(c->chosen, key);      /* equal convolutions have one engine */
+		said = vt_json_get(c->chosen, key); /* equal convolutions have one engine */
 	if (!said && c->first)
 		said = vt_json_get(c->first->chosen, key);
 	rc = make_tensors(p, s, err);
@@ -391,7 +434,8 @@ int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv
 void vg_cudnn_plan_free(struct vg_conv *p)
 {
 	cudnnBackendDescriptor_t *first[] = { &p->plan, &p->config },
-		*last[] = { &p->engine, &p->graph, &p->op, &p->conv, &p->tensor[0], &p->tensor[1], &p->tensor[2] };
+				 *last[] = { &p->engine, &p->graph, &p->op, &p->conv, &p->tensor[0],
+					 &p->tensor[1], &p->tensor[2] };
 
 	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
 		vg_cudnn_destroy(p->c, first[i]);
@@ -406,19 +450,22 @@ size_t vg_cudnn_workspace(const struct vg_conv *p)
 	return (size_t)p->workspace;
 }
 
-int vg_cudnn_execute(struct vg_cudnn *c, struct vg_conv *p, void *x, void *w, void *y, void *workspace,
-	struct vt_err *err)
+int vg_cudnn_execute(struct vg_cudnn *c, struct vg_conv *p, void *x, void *w, void *y,
+	void *workspace, struct vt_err *err)
 {
 	int64_t id[3] = { 'x', 'w', 'y' };
 	void *pointer[3] = { x, w, y };
-	const struct vg_attribute a[] = { { CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, id },
+	const struct vg_attribute a[] = { { CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3,
+						  id },
 		{ CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointer },
 		{ CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace } };
 	cudnnBackendDescriptor_t pack = NULL;
-	int rc = vg_cudnn_make(c, &pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, a, 3, "variant pack", err);
+	int rc = vg_cudnn_make(c, &pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, a, 3,
+		"variant pack", err);
 
 	if (!rc)
-		rc = vg_cudnn_check(c, c->f.cudnnBackendExecute(c->handle, p->plan, pack), "execute", err);
+		rc = vg_cudnn_check(c, c->f.cudnnBackendExecute(c->handle, p->plan, pack),
+			"execute", err);
 	vg_cudnn_destroy(c, &pack);
 	return rc;
 }

@@ -1,8 +1,9 @@
-/* A card: memory, streams and recorded sequences by the CUDA runtime, kernels by launch.cu, convolutions by
- * convolution.c.
+/* A card: memory, streams and recorded sequences by the CUDA runtime, kernels by launch.cu,
+ * convolutions by convolution.c.
  *
- * One stream.  Uploads go through a pinned ring, so that the next patch is copied while the last step computes; what is
- * larger than a slot waits.  The runtime is linked statically and finds the driver when it is first called. */
+ * One stream.  Uploads go through a pinned ring, so that the next patch is copied while the last
+ * step computes; what is larger than a slot waits.  The runtime is linked statically and finds
+ * the driver when it is first called. */
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <stdio.h>
@@ -22,7 +23,8 @@ struct card {
 	struct vg_cudnn *cudnn;
 	char *slot[SLOTS];
 	cudaEvent_t sent[SLOTS];
-	int next, number, runs, driver, runtime;      /* runs: of each engine, where they are timed */
+	/* runs: of each engine, where they are timed */
+	int next, number, runs, driver, runtime;
 	struct cudaDeviceProp about;
 };
 
@@ -35,7 +37,8 @@ static struct card *self(struct vg_device *d)
 	return (struct card *)d;
 }
 
-/* An error stays in the runtime until it is asked for; the next launch would take it for its own. */
+/* An error stays in the runtime until it is asked for; the next launch would take it for its
+ * own. */
 static void forget(cudaError_t status)
 {
 	if (status != cudaSuccess)
@@ -50,14 +53,15 @@ static int check(cudaError_t status, const char *what, struct vt_err *err)
 		return 0;
 	forget(status);
 	if (status != cudaErrorMemoryAllocation)
-		return vt_err_set(err, VT_EDEVICE, "CUDA: %s: %s", what, cudaGetErrorString(status));
+		return vt_err_set(err, VT_EDEVICE, "CUDA: %s: %s", what,
+			cudaGetErrorString(status));
 	forget(cudaMemGetInfo(&free_bytes, &all));
-	return vt_err_set(err, VT_ENOMEM, "CUDA: %s: out of memory; the card has %.1f of %.1f MiB free", what,
-		(double)free_bytes / 1048576,
-		(double)all / 1048576);
+	return vt_err_set(err, VT_ENOMEM,
+		"CUDA: %s: out of memory; the card has %.1f of %.1f MiB free", what,
+		(double)free_bytes / 1048576, (double)all / 1048576);
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------- */
+/* --- memory -------------------------------------------------------------- */
 
 static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *err)
 {
@@ -69,7 +73,8 @@ static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *er
 		return check(status, "cudaMalloc", err);
 	forget(status);
 	forget(cudaMemGetInfo(&free_bytes, &all));
-	return vt_err_set(err, VT_ENOMEM, "the card has %.1f MiB free and %.1f MiB more are needed; use a smaller "
+	return vt_err_set(err, VT_ENOMEM,
+		"the card has %.1f MiB free and %.1f MiB more are needed; use a smaller "
 		"patch, batch or fewer filters",
 		(double)free_bytes / 1048576, (double)nbytes / 1048576);
 }
@@ -92,27 +97,32 @@ static size_t room(struct vg_device *d)
 	return free_bytes;
 }
 
-static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
+static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes,
+	struct vt_err *err)
 {
 	struct card *c = self(d);
 	int k = c->next, rc;
 
 	if (nbytes > SLOT_BYTES) {
-		rc = check(cudaMemcpyAsync(to, from, nbytes, cudaMemcpyHostToDevice, c->stream), "upload", err);
+		rc = check(cudaMemcpyAsync(to, from, nbytes, cudaMemcpyHostToDevice, c->stream),
+			"upload", err);
 		return rc ? rc : check(cudaStreamSynchronize(c->stream), "upload", err);
 	}
 	rc = check(cudaEventSynchronize(c->sent[k]), "upload", err);
 	if (rc)
 		return rc;
 	memcpy(c->slot[k], from, nbytes);
-	rc = check(cudaMemcpyAsync(to, c->slot[k], nbytes, cudaMemcpyHostToDevice, c->stream), "upload", err);
+	rc = check(cudaMemcpyAsync(to, c->slot[k], nbytes, cudaMemcpyHostToDevice, c->stream),
+		"upload", err);
 	c->next = (k + 1) % SLOTS;
 	return rc ? rc : check(cudaEventRecord(c->sent[k], c->stream), "upload", err);
 }
 
-static int download(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
+static int download(struct vg_device *d, void *to, const void *from, size_t nbytes,
+	struct vt_err *err)
 {
-	int rc = check(cudaMemcpyAsync(to, from, nbytes, cudaMemcpyDeviceToHost, self(d)->stream), "download", err);
+	int rc = check(cudaMemcpyAsync(to, from, nbytes, cudaMemcpyDeviceToHost, self(d)->stream),
+		"download", err);
 
 	return rc ? rc : check(cudaStreamSynchronize(self(d)->stream), "download", err);
 }
@@ -122,16 +132,19 @@ static int clear(struct vg_device *d, void *p, size_t nbytes, struct vt_err *err
 	return check(cudaMemsetAsync(p, 0, nbytes, self(d)->stream), "clear", err);
 }
 
-/* --- work --------------------------------------------------------------------------------------------------------- */
+/* --- work ---------------------------------------------------------------- */
 
-static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items, struct vt_err *err)
+static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items,
+	struct vt_err *err)
 {
 	static const char *const names[] = { VG_KERNEL_NAMES };
 
-	return check((cudaError_t)vg_launch((int)kernel, args, items, self(d)->stream), names[kernel], err);
+	return check((cudaError_t)vg_launch((int)kernel, args, items, self(d)->stream),
+		names[kernel], err);
 }
 
-static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s, struct vt_err *err)
+static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s,
+	struct vt_err *err)
 {
 	return vg_cudnn_plan(self(d)->cudnn, out, s, err);
 }
@@ -142,13 +155,13 @@ struct trial {
 	cudaEvent_t from, to;
 };
 
-static int begin_trial(struct card *c, struct trial *t, struct vg_conv *conv, const struct vg_conv_spec *s,
-	struct vt_err *err)
+static int begin_trial(struct card *c, struct trial *t, struct vg_conv *conv,
+	const struct vg_conv_spec *s, struct vt_err *err)
 {
 	size_t lanes = VG_LANES * vg_type_size(s->type), taps = (size_t)(s->k * s->k * s->k);
-	size_t n[4] = { vg_chunks(&s->x) * lanes, (size_t)s->y.chunks * VG_LANES * taps * (size_t)s->x.chunks * lanes,
-		vg_chunks(&s->y) * lanes,
-		vg_cudnn_workspace(conv) };
+	size_t n[4] = { vg_chunks(&s->x) * lanes,
+		(size_t)s->y.chunks * VG_LANES * taps * (size_t)s->x.chunks * lanes,
+		vg_chunks(&s->y) * lanes, vg_cudnn_workspace(conv) };
 	int rc = check(cudaEventCreateWithFlags(&t->from, cudaEventDefault), "event", err);
 
 	if (!rc)
@@ -172,12 +185,14 @@ static void end_trial(struct card *c, struct trial *t)
 }
 
 /* Milliseconds of one execution. */
-static int time_once(struct card *c, const struct trial *t, struct vg_conv *conv, float *ms, struct vt_err *err)
+static int time_once(struct card *c, const struct trial *t, struct vg_conv *conv, float *ms,
+	struct vt_err *err)
 {
 	int rc = check(cudaEventRecord(t->from, c->stream), "event", err);
 
 	if (!rc)
-		rc = vg_cudnn_execute(c->cudnn, conv, t->array[0], t->array[1], t->array[2], t->array[3], err);
+		rc = vg_cudnn_execute(c->cudnn, conv, t->array[0], t->array[1], t->array[2],
+			t->array[3], err);
 	if (!rc)
 		rc = check(cudaEventRecord(t->to, c->stream), "event", err);
 	if (!rc)
@@ -193,7 +208,8 @@ static int by_value(const void *a, const void *b)
 }
 
 /* The median of as many runs as are wished for, behind two to warm up. */
-static int time_conv(void *context, struct vg_conv *conv, const struct vg_conv_spec *s, double *ms, struct vt_err *err)
+static int time_conv(void *context, struct vg_conv *conv, const struct vg_conv_spec *s, double *ms,
+	struct vt_err *err)
 {
 	enum { WARM = 2 };
 	struct card *c = context;
@@ -210,15 +226,16 @@ static int time_conv(void *context, struct vg_conv *conv, const struct vg_conv_s
 	return rc;
 }
 
-static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y, void *workspace,
-	struct vt_err *err)
+static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y,
+	void *workspace, struct vt_err *err)
 {
 	return vg_cudnn_execute(self(d)->cudnn, conv, x, w, y, workspace, err);
 }
 
 static int record(struct vg_device *d, struct vt_err *err)
 {
-	return check(cudaStreamBeginCapture(self(d)->stream, cudaStreamCaptureModeThreadLocal), "record", err);
+	return check(cudaStreamBeginCapture(self(d)->stream, cudaStreamCaptureModeThreadLocal),
+		"record", err);
 }
 
 static int stop(struct vg_device *d, struct vg_tape **out, struct vt_err *err)
@@ -250,7 +267,7 @@ static void tape_free(struct vg_tape *t)
 	free(t);
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------- */
 
 static void close_card(struct vg_device *d)
 {
@@ -305,34 +322,44 @@ static int find_card(struct card *c, int of, struct vt_err *err)
 	int n = 0;
 
 	if (!driver)
-		return vt_err_set(err, VT_EDEVICE, "the NVIDIA driver is missing: libcuda.so.1 is not installed on "
+		return vt_err_set(err, VT_EDEVICE,
+			"the NVIDIA driver is missing: libcuda.so.1 is not installed on "
 			"this machine");
 	dlclose(driver);
 	forget(cudaRuntimeGetVersion(&c->runtime));
 	forget(cudaDriverGetVersion(&c->driver));
 	status = cudaGetDeviceCount(&n);
 	if (status == cudaErrorInsufficientDriver)
-		return vt_err_set(err, VT_EDEVICE, "the NVIDIA driver is too old: it serves CUDA %d.%d, this plugin "
-			"needs %d.%d", c->driver / 1000, c->driver % 1000 / 10,
-			c->runtime / 1000, c->runtime % 1000 / 10);
+		return vt_err_set(err, VT_EDEVICE,
+			"the NVIDIA driver is too old: it serves CUDA %d.%d, this plugin "
+			"needs %d.%d",
+			c->driver / 1000, c->driver % 1000 / 10, c->runtime / 1000,
+			c->runtime % 1000 / 10);
 	if (status != cudaSuccess || n < 1)
-		return vt_err_set(err, VT_EDEVICE, "no card: %s", status == cudaSuccess ? "CUDA_VISIBLE_DEVICES leaves "
-			"none" : cudaGetErrorString(status));
+		return vt_err_set(err, VT_EDEVICE, "no card: %s",
+			status == cudaSuccess ? "CUDA_VISIBLE_DEVICES leaves "
+						"none"
+					      : cudaGetErrorString(status));
 	if (n < of)
-		return vt_err_set(err, VT_EDEVICE, "%d cards were asked for and %d can be seen; give --devices %d, or "
-			"let CUDA_VISIBLE_DEVICES show more", of, n, n);
-	if (check(cudaSetDevice(c->number), "card", err) || check(cudaGetDeviceProperties(&c->about, c->number), "card",
-	    err))
+		return vt_err_set(err, VT_EDEVICE,
+			"%d cards were asked for and %d can be seen; give --devices %d, or "
+			"let CUDA_VISIBLE_DEVICES show more",
+			of, n, n);
+	if (check(cudaSetDevice(c->number), "card", err) ||
+		check(cudaGetDeviceProperties(&c->about, c->number), "card", err))
 		return err->code;
 	if (10 * c->about.major + c->about.minor < LEAST_CAPABILITY)
-		return vt_err_set(err, VT_EDEVICE, "the card %s has compute capability %d.%d; 8.0 or newer is needed",
+		return vt_err_set(err, VT_EDEVICE,
+			"the card %s has compute capability %d.%d; 8.0 or newer is needed",
 			c->about.name, c->about.major, c->about.minor);
 	status = (cudaError_t)vg_launch_check();
 	forget(status);
 	if (status != cudaSuccess)
-		return vt_err_set(err, VT_EDEVICE, "the plugin holds no code for %s (capability %d.%d); build it with "
-			"GPU_ARCHS=%d%d", c->about.name, c->about.major,
-			c->about.minor, c->about.major, c->about.minor);
+		return vt_err_set(err, VT_EDEVICE,
+			"the plugin holds no code for %s (capability %d.%d); build it with "
+			"GPU_ARCHS=%d%d",
+			c->about.name, c->about.major, c->about.minor, c->about.major,
+			c->about.minor);
 	return 0;
 }
 
@@ -343,18 +370,31 @@ static int make_queue(struct card *c, struct vt_err *err)
 	for (int k = 0; !rc && k < SLOTS; k++) {
 		rc = check(cudaMallocHost((void **)&c->slot[k], SLOT_BYTES), "pinned memory", err);
 		if (!rc)
-			rc = check(cudaEventCreateWithFlags(&c->sent[k], cudaEventDisableTiming), "event", err);
+			rc = check(cudaEventCreateWithFlags(&c->sent[k], cudaEventDisableTiming),
+				"event", err);
 	}
 	return rc;
 }
 
-int vg_device_open(struct vg_device **out, int card, int of, const char *engines, struct vt_err *err)
+int vg_device_open(struct vg_device **out, int card, int of, const char *engines,
+	struct vt_err *err)
 {
-	static const struct vg_device_ops ops = { .close = close_card, .describe = describe, .alloc = alloc,
-		.release = release, .room = room, .upload = upload,
-		.download = download, .clear = clear, .run = run, .conv_new = conv_new,
-		.conv_workspace = vg_cudnn_workspace, .convolve = convolve,
-		.conv_free = vg_cudnn_plan_free, .record = record, .stop = stop, .replay = replay,
+	static const struct vg_device_ops ops = { .close = close_card,
+		.describe = describe,
+		.alloc = alloc,
+		.release = release,
+		.room = room,
+		.upload = upload,
+		.download = download,
+		.clear = clear,
+		.run = run,
+		.conv_new = conv_new,
+		.conv_workspace = vg_cudnn_workspace,
+		.convolve = convolve,
+		.conv_free = vg_cudnn_plan_free,
+		.record = record,
+		.stop = stop,
+		.replay = replay,
 		.tape_free = tape_free,
 		.follow = follow };
 	struct card *c = vt_xcalloc(1, sizeof(*c));

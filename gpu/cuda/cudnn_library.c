@@ -8,9 +8,10 @@
 
 enum { LEAST_VERSION = 91500 };
 
-/* --- errors and descriptors --------------------------------------------------------------------------------------- */
+/* --- errors and descriptors ---------------------------------------------- */
 
-static int fail(const struct vg_cudnn *c, cudnnStatus_t status, const char *what, struct vt_err *err)
+static int fail(const struct vg_cudnn *c, cudnnStatus_t status, const char *what,
+	struct vt_err *err)
 {
 	bool memory = status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
 		status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
@@ -21,7 +22,8 @@ static int fail(const struct vg_cudnn *c, cudnnStatus_t status, const char *what
 		c->f.cudnnGetErrorString(status), (int)status, *more ? ": " : "", more);
 }
 
-int vg_cudnn_check(const struct vg_cudnn *c, cudnnStatus_t status, const char *what, struct vt_err *err)
+int vg_cudnn_check(const struct vg_cudnn *c, cudnnStatus_t status, const char *what,
+	struct vt_err *err)
 {
 	return status == CUDNN_STATUS_SUCCESS ? 0 : fail(c, status, what, err);
 }
@@ -33,15 +35,18 @@ void vg_cudnn_destroy(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d)
 	*d = NULL;
 }
 
-int vg_cudnn_make(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, cudnnBackendDescriptorType_t type,
-	const struct vg_attribute *a, int n, const char *what, struct vt_err *err)
+int vg_cudnn_make(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out,
+	cudnnBackendDescriptorType_t type, const struct vg_attribute *a, int n, const char *what,
+	struct vt_err *err)
 {
 	int rc;
 
 	*out = NULL;
 	rc = vg_cudnn_check(c, c->f.cudnnBackendCreateDescriptor(type, out), what, err);
 	for (int i = 0; !rc && i < n; i++)
-		rc = vg_cudnn_check(c, c->f.cudnnBackendSetAttribute(*out, a[i].name, a[i].type, a[i].n, a[i].value),
+		rc = vg_cudnn_check(c,
+			c->f.cudnnBackendSetAttribute(*out, a[i].name, a[i].type, a[i].n,
+				a[i].value),
 			what, err);
 	if (!rc)
 		rc = vg_cudnn_check(c, c->f.cudnnBackendFinalize(*out), what, err);
@@ -50,20 +55,23 @@ int vg_cudnn_make(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, cudnn
 	return rc;
 }
 
-int vg_cudnn_get(const struct vg_cudnn *c, cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name,
-	cudnnBackendAttributeType_t type, int64_t room, int64_t *n, void *out, const char *what, struct vt_err *err)
+int vg_cudnn_get(const struct vg_cudnn *c, cudnnBackendDescriptor_t d,
+	cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t room,
+	int64_t *n, void *out, const char *what, struct vt_err *err)
 {
-	return vg_cudnn_check(c, c->f.cudnnBackendGetAttribute(d, name, type, room, n, out), what, err);
+	return vg_cudnn_check(c, c->f.cudnnBackendGetAttribute(d, name, type, room, n, out), what,
+		err);
 }
 
-int vg_cudnn_make_many(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d, int n, cudnnBackendDescriptorType_t type,
-	struct vt_err *err)
+int vg_cudnn_make_many(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d, int n,
+	cudnnBackendDescriptorType_t type, struct vt_err *err)
 {
 	int rc = 0, made = 0;
 
 	for (; !rc && made < n; made++) {
 		d[made] = NULL;
-		rc = vg_cudnn_check(c, c->f.cudnnBackendCreateDescriptor(type, &d[made]), "descriptor", err);
+		rc = vg_cudnn_check(c, c->f.cudnnBackendCreateDescriptor(type, &d[made]),
+			"descriptor", err);
 	}
 	for (int i = 0; rc && i < made - 1; i++)
 		vg_cudnn_destroy(c, &d[i]);
@@ -76,7 +84,7 @@ void vg_cudnn_destroy_many(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d
 		vg_cudnn_destroy(c, &d[i]);
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------- */
 
 static int load(struct vg_cudnn *c, struct vt_err *err)
 {
@@ -84,19 +92,24 @@ static int load(struct vg_cudnn *c, struct vt_err *err)
 	if (!c->so)
 		c->so = dlopen("/usr/local/cuda/lib64/libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
 	if (!c->so)
-		return vt_err_set(err, VT_EDEVICE, "cuDNN is missing: %s; install cuDNN 9.15 or newer, or put its "
-			"folder on LD_LIBRARY_PATH", dlerror());
-#define FIND(name) { \
-		void *symbol = dlsym(c->so, #name); \
-		if (!symbol) \
-			return vt_err_set(err, VT_EDEVICE, "libcudnn.so.9 has no %s; install cuDNN 9.15 or newer", \
-				#name); \
-		memcpy(&c->f.name, &symbol, sizeof(symbol)); \
+		return vt_err_set(err, VT_EDEVICE,
+			"cuDNN is missing: %s; install cuDNN 9.15 or newer, or put its "
+			"folder on LD_LIBRARY_PATH",
+			dlerror());
+#define FIND(name)                                                                                 \
+	{                                                                                          \
+		void *symbol = dlsym(c->so, #name);                                                \
+		if (!symbol)                                                                       \
+			return vt_err_set(err, VT_EDEVICE,                                         \
+				"libcudnn.so.9 has no %s; install cuDNN 9.15 or newer", #name);    \
+		memcpy(&c->f.name, &symbol, sizeof(symbol));                                       \
 	}
 	VG_CUDNN_FUNCTIONS(FIND)
 	if (c->f.cudnnGetVersion() < LEAST_VERSION)
-		return vt_err_set(err, VT_EDEVICE, "cuDNN %zu is older than 9.15, whose 3-D convolutions are the first "
-			"without wrong bf16 results", c->f.cudnnGetVersion());
+		return vt_err_set(err, VT_EDEVICE,
+			"cuDNN %zu is older than 9.15, whose 3-D convolutions are the first "
+			"without wrong bf16 results",
+			c->f.cudnnGetVersion());
 	return 0;
 }
 
@@ -106,12 +119,14 @@ static int set_properties(struct vg_cudnn *c, const char *json, struct vt_err *e
 	struct vg_attribute a = { CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &device };
 
 	if (json)
-		a = (struct vg_attribute){ CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-			(int64_t)strlen(json), json };
-	return vg_cudnn_make(c, &c->properties, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &a, 1, "device properties", err);
+		a = (struct vg_attribute){ CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+			CUDNN_TYPE_CHAR, (int64_t)strlen(json), json };
+	return vg_cudnn_make(c, &c->properties, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &a, 1,
+		"device properties", err);
 }
 
-int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *engines, struct vt_err *err)
+int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *engines,
+	struct vt_err *err)
 {
 	struct vg_cudnn *c = vt_xcalloc(1, sizeof(*c));
 	struct vt_buf text = VT_BUF_INIT;
@@ -127,7 +142,8 @@ int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *eng
 	if (!rc)
 		c->card = vg_plan_card(properties ? properties : text.data);
 	if (!rc)
-		rc = vg_plan_read(&c->replay, &c->runs, engines, c->card, c->f.cudnnGetVersion(), err);
+		rc = vg_plan_read(&c->replay, &c->runs, engines, c->card, c->f.cudnnGetVersion(),
+			err);
 	c->wanted = vt_json_get(c->replay, "convolutions");
 	vt_buf_release(&text);
 	if (rc)
@@ -181,8 +197,10 @@ int vg_cudnn_properties(struct vg_cudnn *c, struct vt_buf *json, struct vt_err *
 	int rc;
 
 	vt_buf_reserve(json, ROOM + 1);
-	rc = vg_cudnn_check(c, c->f.cudnnBackendGetAttribute(c->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
-		CUDNN_TYPE_CHAR, ROOM, &n, json->data),
+	rc = vg_cudnn_check(c,
+		c->f.cudnnBackendGetAttribute(c->properties,
+			CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, ROOM, &n,
+			json->data),
 		"device properties as JSON", err);
 	if (!rc) {
 		json->data[n < ROOM ? n : ROOM] = '\0';

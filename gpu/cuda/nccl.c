@@ -1,16 +1,22 @@
 /* The link between cards, by NCCL: sends and receives alone, which move bytes and never add.
  *
- * NCCL's rules that this keeps (its header and its user guide: group calls, thread safety, CUDA graphs, asynchronous
- * errors):
+ * NCCL's rules that this keeps (its header and its user guide: group calls, thread safety, CUDA
+ * graphs, asynchronous errors):
  *  - one communicator a card, made at once by ncclCommInitAll; no two of a link are on one card;
- *  - one thread issues all calls of a group, no other uses the communicators; all sends and receives of an exchange are
- *    in one group, so that none waits for another that is not issued yet; of two cards, one pair a direction;
- *  - nothing is captured into a CUDA graph: with several cards in a process a graph's launch may block and the others
+ *  - one thread issues all calls of a group, no other uses the communicators; all sends and
+ *  receives of an exchange are
+ *    in one group, so that none waits for another that is not issued yet; of two cards, one pair
+ *    a direction;
+ *  - nothing is captured into a CUDA graph: with several cards in a process a graph's launch may
+ *  block and the others
  *    never start;
- *  - a call may return ncclInProgress where the user set NCCL_COMM_BLOCKING=0; the communicators are asked until they
+ *  - a call may return ncclInProgress where the user set NCCL_COMM_BLOCKING=0; the communicators
+ *  are asked until they
  *    have settled;
- *  - a kernel of NCCL waits on its card for the others' for ever, so nobody waits for a stream while one may have
- *    failed: all streams and communicators are asked in turn, and one failure aborts every communicator, which ends the
+ *  - a kernel of NCCL waits on its card for the others' for ever, so nobody waits for a stream
+ *  while one may have
+ *    failed: all streams and communicators are asked in turn, and one failure aborts every
+ *    communicator, which ends the
  *    kernels of the rest.
  *
  * libnccl.so.2 is loaded when a link is opened; nothing is linked. */
@@ -26,12 +32,16 @@
 #if __has_include(<nccl.h>)
 #include <nccl.h>
 
-enum { LEAST_VERSION = NCCL_VERSION(2, 13, 4), NAP_NS = 20000 };     /* the first with ncclGetLastError */
+/* the first with ncclGetLastError */
+enum { LEAST_VERSION = NCCL_VERSION(2, 13, 4), NAP_NS = 20000 };
 
 /* Functions of the library that are called. */
+/* clang-format off */
 #define FUNCTIONS(X) X(ncclGetVersion) X(ncclCommInitAll) X(ncclCommDestroy) X(ncclCommAbort) \
-	X(ncclCommGetAsyncError) X(ncclGroupStart) X(ncclGroupEnd) X(ncclSend) X(ncclRecv) X(ncclGetErrorString) \
+	X(ncclCommGetAsyncError) X(ncclGroupStart) X(ncclGroupEnd) X(ncclSend) X(ncclRecv) \
+	X(ncclGetErrorString) \
 	X(ncclGetLastError)
+/* clang-format on */
 
 struct library {
 #define POINTER(name) __typeof__(&name) name;
@@ -43,11 +53,11 @@ struct nccl {
 	struct library f;
 	ncclComm_t comm[VG_MOST_CARDS];
 	cudaStream_t stream[VG_MOST_CARDS];
-	int card[VG_MOST_CARDS];         /* CUDA's numbers */
+	int card[VG_MOST_CARDS]; /* CUDA's numbers */
 	int n, version;
 };
 
-/* --- the library -------------------------------------------------------------------------------------------------- */
+/* --- the library --------------------------------------------------------- */
 
 static int load(struct nccl *c, struct vt_err *err)
 {
@@ -56,23 +66,28 @@ static int load(struct nccl *c, struct vt_err *err)
 	if (!so)
 		so = dlopen("/usr/local/cuda/lib64/libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
 	if (!so)
-		return vt_err_set(err, VT_EDEVICE, "NCCL is missing: %s; several cards need it: install NCCL 2.13 or "
+		return vt_err_set(err, VT_EDEVICE,
+			"NCCL is missing: %s; several cards need it: install NCCL 2.13 or "
 			"newer, or put its folder on LD_LIBRARY_PATH",
 			dlerror());
-#define FIND(name) { \
-		void *symbol = dlsym(so, #name); \
-		if (!symbol) \
-			return vt_err_set(err, VT_EDEVICE, "libnccl.so.2 has no %s; several cards need NCCL 2.13 or " \
-				"newer", #name); \
-		memcpy(&c->f.name, &symbol, sizeof(symbol)); \
+#define FIND(name)                                                                                 \
+	{                                                                                          \
+		void *symbol = dlsym(so, #name);                                                   \
+		if (!symbol)                                                                       \
+			return vt_err_set(err, VT_EDEVICE,                                         \
+				"libnccl.so.2 has no %s; several cards need NCCL 2.13 or "         \
+				"newer",                                                           \
+				#name);                                                            \
+		memcpy(&c->f.name, &symbol, sizeof(symbol));                                       \
 	}
 	FUNCTIONS(FIND)
 	if (c->f.ncclGetVersion(&c->version) != ncclSuccess)
 		return vt_err_set(err, VT_EDEVICE, "libnccl.so.2 does not say which version it is");
 	if (c->version < LEAST_VERSION)
-		return vt_err_set(err, VT_EDEVICE, "NCCL %d.%d is too old; several cards need 2.13 or newer",
+		return vt_err_set(err, VT_EDEVICE,
+			"NCCL %d.%d is too old; several cards need 2.13 or newer",
 			c->version / 10000, c->version / 100 % 100);
-	return 0;        /* it stays loaded: it has threads of its own */
+	return 0; /* it stays loaded: it has threads of its own */
 }
 
 static int fail(const struct nccl *c, ncclResult_t status, const char *what, struct vt_err *err)
@@ -80,8 +95,7 @@ static int fail(const struct nccl *c, ncclResult_t status, const char *what, str
 	const char *more = c->f.ncclGetLastError(NULL);
 
 	return vt_err_set(err, VT_EDEVICE, "NCCL: %s: %s%s%s (NCCL_DEBUG=WARN tells more)", what,
-		c->f.ncclGetErrorString(status), more && *more ? ": " : "",
-		more ? more : "");
+		c->f.ncclGetErrorString(status), more && *more ? ": " : "", more ? more : "");
 }
 
 /* Ends what is under way on every card; the link is of no use from then on. */
@@ -106,7 +120,8 @@ static int settle(struct nccl *c, ncclResult_t status, const char *what, struct 
 		ncclResult_t state = status;
 
 		while (status == ncclInProgress && c->comm[r]) {
-			if (c->f.ncclCommGetAsyncError(c->comm[r], &state) != ncclSuccess || state != ncclInProgress)
+			if (c->f.ncclCommGetAsyncError(c->comm[r], &state) != ncclSuccess ||
+				state != ncclInProgress)
 				break;
 			nap();
 		}
@@ -120,7 +135,7 @@ static int settle(struct nccl *c, ncclResult_t status, const char *what, struct 
 	return err->code;
 }
 
-/* --- the link ----------------------------------------------------------------------------------------------------- */
+/* --- the link ------------------------------------------------------------ */
 
 static void close_link(struct vg_link *l)
 {
@@ -144,22 +159,24 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 	ncclResult_t status, end;
 
 	if (!c->comm[0])
-		return vt_err_set(err, VT_EDEVICE, "NCCL: the link between the cards has failed before");
+		return vt_err_set(err, VT_EDEVICE,
+			"NCCL: the link between the cards has failed before");
 	status = c->f.ncclGroupStart();
 	if (status != ncclSuccess)
 		return settle(c, status, "exchange", err);
 	for (int i = 0; status == ncclSuccess && i < n; i++) {
-		status = c->f.ncclSend(m[i].source, m[i].nbytes, ncclUint8, m[i].to, c->comm[m[i].from],
-			c->stream[m[i].from]);
+		status = c->f.ncclSend(m[i].source, m[i].nbytes, ncclUint8, m[i].to,
+			c->comm[m[i].from], c->stream[m[i].from]);
 		if (status == ncclSuccess)
-			status = c->f.ncclRecv(m[i].target, m[i].nbytes, ncclUint8, m[i].from, c->comm[m[i].to],
-				c->stream[m[i].to]);
+			status = c->f.ncclRecv(m[i].target, m[i].nbytes, ncclUint8, m[i].from,
+				c->comm[m[i].to], c->stream[m[i].to]);
 	}
 	end = c->f.ncclGroupEnd();
 	return settle(c, status == ncclSuccess ? end : status, "exchange", err);
 }
 
-/* Whether a card has ended its work: cudaErrorNotReady until then, an error if it or its communicator has failed. */
+/* Whether a card has ended its work: cudaErrorNotReady until then, an error if it or its
+ * communicator has failed. */
 static cudaError_t ask(struct nccl *c, int rank, ncclResult_t *state)
 {
 	cudaError_t status = cudaSetDevice(c->card[rank]);
@@ -169,7 +186,7 @@ static cudaError_t ask(struct nccl *c, int rank, ncclResult_t *state)
 	if (status == cudaSuccess)
 		status = cudaStreamQuery(c->stream[rank]);
 	if (status == cudaErrorNotReady)
-		(void)cudaGetLastError();        /* no launch's error */
+		(void)cudaGetLastError(); /* no launch's error */
 	return status;
 }
 
@@ -179,7 +196,8 @@ static int finish(struct vg_link *l, struct vt_err *err)
 	int done = 0, rc = 0;
 
 	if (!c->comm[0])
-		return vt_err_set(err, VT_EDEVICE, "NCCL: the link between the cards has failed before");
+		return vt_err_set(err, VT_EDEVICE,
+			"NCCL: the link between the cards has failed before");
 	while (!rc && done < c->n) {
 		done = 0;
 		for (int r = 0; !rc && r < c->n; r++) {
@@ -198,13 +216,15 @@ static int finish(struct vg_link *l, struct vt_err *err)
 	}
 	if (rc)
 		give_up(c);
-	cudaSetDevice(c->card[0]);       /* this is rank 0's thread */
+	cudaSetDevice(c->card[0]); /* this is rank 0's thread */
 	return rc;
 }
 
 int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err)
 {
-	static const struct vg_link_ops ops = { .close = close_link, .describe = describe, .exchange = exchange,
+	static const struct vg_link_ops ops = { .close = close_link,
+		.describe = describe,
+		.exchange = exchange,
 		.finish = finish };
 	struct nccl *c = vt_xcalloc(1, sizeof(*c));
 	int rc = load(c, err);
@@ -230,8 +250,10 @@ int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, str
 {
 	(void)out;
 	(void)rank;
-	return vt_err_set(err, VT_EDEVICE, "this plugin was built without NCCL's header nccl.h, so it cannot use %d "
-		"cards; build it where NCCL is installed", n);
+	return vt_err_set(err, VT_EDEVICE,
+		"this plugin was built without NCCL's header nccl.h, so it cannot use %d "
+		"cards; build it where NCCL is installed",
+		n);
 }
 
 #endif

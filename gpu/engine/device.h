@@ -1,9 +1,10 @@
-/* device.h - what the engine asks of a device: memory, kernels, convolutions, recorded sequences.
+/* device.h - what the engine asks of a device: memory, kernels, convolutions, recorded
+ * sequences.
  *
- * cuda.c fills the table for a card, emulate.c on the host with the same kernel bodies and a convolution of plain
- * loops.  Work is queued in order; upload and download wait for it.  Between record and stop, run, convolve, copy and
- * clear are kept as a tape instead (a CUDA graph), which replay queues as one; their arguments are those of the
- * recording. */
+ * cuda.c fills the table for a card, emulate.c on the host with the same kernel bodies and a
+ * convolution of plain loops.  Work is queued in order; upload and download wait for it.
+ * Between record and stop, run, convolve, copy and clear are kept as a tape instead (a CUDA
+ * graph), which replay queues as one; their arguments are those of the recording. */
 #ifndef GPU_ENGINE_DEVICE_H
 #define GPU_ENGINE_DEVICE_H
 
@@ -13,13 +14,13 @@
 
 enum vg_conv_kind { VG_CONV_FORWARD = 1, VG_CONV_DATA, VG_CONV_WEIGHTS };
 
-/* The correlation y[o] = sum w[o, i, tap] x[i, stride pos - pad + dilation tap], its two adjoints.  Channels are the
- * tensors' own;
- * in memory they are padded to 8, and so is the kernel: [y's channels][taps][x's channels]. */
+/* The correlation y[o] = sum w[o, i, tap] x[i, stride pos - pad + dilation tap], its two
+ * adjoints.  Channels are the tensors' own; in memory they are padded to 8, and so is the
+ * kernel: [y's channels][taps][x's channels]. */
 struct vg_conv_spec {
 	enum vg_conv_kind kind;
-	int type;                /* enum vg_type, of all three tensors */
-	int tf32;                /* f32 may be rounded to TF32 in products */
+	int type; /* enum vg_type, of all three tensors */
+	int tf32; /* f32 may be rounded to TF32 in products */
 	struct vg_shape x, y;
 	int k, stride, pad, dilation;
 };
@@ -37,16 +38,21 @@ struct vg_device_ops {
 	/* VT_ENOMEM with the number */
 	int (*alloc)(struct vg_device *d, void **p, size_t nbytes, struct vt_err *err);
 	void (*release)(struct vg_device *d, void *p);
-	size_t (*room)(struct vg_device *d);                                                 /* bytes that are free */
-	int (*upload)(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err);
-	int (*download)(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err);
+	/* bytes that are free */
+	size_t (*room)(struct vg_device *d);
+	int (*upload)(struct vg_device *d, void *to, const void *from, size_t nbytes,
+		struct vt_err *err);
+	int (*download)(struct vg_device *d, void *to, const void *from, size_t nbytes,
+		struct vt_err *err);
 	int (*clear)(struct vg_device *d, void *p, size_t nbytes, struct vt_err *err);
-	int (*run)(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items, struct vt_err *err);
-	int (*conv_new)(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s, struct vt_err *err);
+	int (*run)(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items,
+		struct vt_err *err);
+	int (*conv_new)(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s,
+		struct vt_err *err);
 	size_t (*conv_workspace)(const struct vg_conv *c);
 	/* FORWARD writes y, DATA x, WEIGHTS w. */
-	int (*convolve)(struct vg_device *d, struct vg_conv *c, void *x, void *w, void *y, void *workspace,
-		struct vt_err *err);
+	int (*convolve)(struct vg_device *d, struct vg_conv *c, void *x, void *w, void *y,
+		void *workspace, struct vt_err *err);
 	void (*conv_free)(struct vg_conv *c);
 	int (*record)(struct vg_device *d, struct vt_err *err);
 	int (*stop)(struct vg_device *d, struct vg_tape **out, struct vt_err *err);

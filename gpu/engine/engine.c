@@ -8,18 +8,19 @@
 
 int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err)
 {
-	static const struct vg_profile known[] = { { "bf16", VG_BF16, 0 }, { "fp16", VG_F16, 0 }, { "tf32", VG_F32, 1 },
-		{ "f32", VG_F32, 0 } };
+	static const struct vg_profile known[] = { { "bf16", VG_BF16, 0 }, { "fp16", VG_F16, 0 },
+		{ "tf32", VG_F32, 1 }, { "f32", VG_F32, 0 } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (!name || !*name || !strcmp(name, known[i].name)) {
 			*out = known[i];
 			return 0;
 		}
-	return vt_err_set(err, VT_EUSAGE, "profile %s: this device has f32, tf32, bf16 and fp16", name);
+	return vt_err_set(err, VT_EUSAGE, "profile %s: this device has f32, tf32, bf16 and fp16",
+		name);
 }
 
-/* --- small things the operators share ----------------------------------------------------------------------------- */
+/* --- small things the operators share ------------------------------------ */
 
 struct vg_shape vg_shape_of(const struct vg_session *s, int i)
 {
@@ -72,7 +73,8 @@ void vg_sum_slabs(struct vg_session *s, struct vg_sums *a)
 	vg_run(s, VG_K_sums, a, vg_blocks(&a->s, a->slabs));
 }
 
-void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a, const void *b)
+void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a,
+	const void *b)
 {
 	struct vg_sums sums = { .a = a, .b = b, .s = shape, .mode = (int)mode };
 	struct vg_sums_fold fold = { s->total, s->part, shape, vg_slabs(&shape) };
@@ -90,12 +92,12 @@ struct vg_behind vg_behind(const struct vg_session *s, int i)
 	if (j < 0 && n->norm.relu)
 		r.mode = VG_WITH_RELU;
 	else if (j >= 0)
-		r = (struct vg_behind){ n->act == VT_ACT_RELU ? VG_WITH_RELU : VG_WITH_SLOPE, vg_weight(s, n, 0),
-			(float)n->number };
+		r = (struct vg_behind){ n->act == VT_ACT_RELU ? VG_WITH_RELU : VG_WITH_SLOPE,
+			vg_weight(s, n, 0), (float)n->number };
 	return r;
 }
 
-/* --- making a session --------------------------------------------------------------------------------------------- */
+/* --- making a session ---------------------------------------------------- */
 
 int vg_take(struct vg_session *s, void *out, size_t nbytes, struct vt_err *err)
 {
@@ -115,25 +117,32 @@ static int check_shapes(const struct vt_graph *g, const bool *live, struct vt_er
 
 		if (live[i] && chunks >= 2147483648.0)
 			return vt_err_set(err, VT_ENOMEM,
-				"layer %d would have %.0f values; the device takes 2^34; use a smaller patch or batch",
+				"layer %d would have %.0f values; the device takes 2^34; use a "
+				"smaller patch or batch",
 				i, chunks * VG_LANES);
 	}
 	return 0;
 }
 
-/* Kind 0 is the node's forward pass, 1 its data gradient, 2 its weight gradient; a transposed convolution is the
- * adjoint of the convolution from its output to its input. */
+/* Kind 0 is the node's forward pass, 1 its data gradient, 2 its weight gradient; a transposed
+ * convolution is the adjoint of the convolution from its output to its input. */
 static int new_conv(struct vg_session *s, int i, int which, struct vt_err *err)
 {
-	static const enum vg_conv_kind plain[3] = { VG_CONV_FORWARD, VG_CONV_DATA, VG_CONV_WEIGHTS };
-	static const enum vg_conv_kind turned[3] = { VG_CONV_DATA, VG_CONV_FORWARD, VG_CONV_WEIGHTS };
+	static const enum vg_conv_kind plain[3] = { VG_CONV_FORWARD, VG_CONV_DATA,
+		VG_CONV_WEIGHTS };
+	static const enum vg_conv_kind turned[3] = { VG_CONV_DATA, VG_CONV_FORWARD,
+		VG_CONV_WEIGHTS };
 	const struct vt_node *n = &s->g->node[i];
 	bool t = n->conv.transposed;
-	struct vg_conv_spec spec = { .kind = t ? turned[which] : plain[which], .type = s->type,
+	struct vg_conv_spec spec = { .kind = t ? turned[which] : plain[which],
+		.type = s->type,
 		.tf32 = s->e->profile.tf32,
-		.x = vg_shape_of(s, t ? i : n->in[0]), .y = vg_shape_of(s, t ? n->in[0] : i), .k = n->conv.k,
+		.x = vg_shape_of(s, t ? i : n->in[0]),
+		.y = vg_shape_of(s, t ? n->in[0] : i),
+		.k = n->conv.k,
 		.stride = n->conv.stride,
-		.pad = n->conv.pad, .dilation = n->conv.dilation };
+		.pad = n->conv.pad,
+		.dilation = n->conv.dilation };
 	size_t need;
 
 	if (s->d->ops->conv_new(s->d, &s->conv[3 * i + which], &spec, err))
@@ -156,7 +165,8 @@ static int new_convs(struct vg_session *s, struct vt_err *err)
 		rc = new_conv(s, i, 0, err);
 		if (!rc && s->opts.training && s->plan.grad[i] != SIZE_MAX)
 			rc = new_conv(s, i, 2, err);
-		if (!rc && s->opts.training && s->plan.grad[i] != SIZE_MAX && s->plan.grad[n->in[0]] != SIZE_MAX)
+		if (!rc && s->opts.training && s->plan.grad[i] != SIZE_MAX &&
+			s->plan.grad[n->in[0]] != SIZE_MAX)
 			rc = new_conv(s, i, 1, err);
 	}
 	return rc ? rc : vg_take(s, &s->workspace, s->workspace_bytes, err);
@@ -183,9 +193,12 @@ static int new_statistics(struct vg_session *s, struct vt_err *err)
 	s->norm = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->norm));
 	for (int i = 0; !rc && i < s->g->n_nodes; i++) {
 		struct vg_shape t = vg_shape_of(s, i);
-		size_t own = (size_t)t.n * (size_t)t.chunks * VG_LANES, slabs = own * (size_t)vg_slabs(&t);
-		int quantities = vg_quantity_count(s->g->node[i].op == VT_OP_NORM &&
-			vg_behind(s, i).mode == VG_WITH_SLOPE ? VG_SUM_NORM_SLOPE : VG_SUM_MOMENTS);
+		size_t own = (size_t)t.n * (size_t)t.chunks * VG_LANES,
+		       slabs = own * (size_t)vg_slabs(&t);
+		int quantities = vg_quantity_count(
+			s->g->node[i].op == VT_OP_NORM && vg_behind(s, i).mode == VG_WITH_SLOPE
+				? VG_SUM_NORM_SLOPE
+				: VG_SUM_MOMENTS);
 
 		if (!s->plan.live[i])
 			continue;
@@ -224,7 +237,8 @@ size_t vg_output_offset(const struct vg_session *s, int i)
 /* Plain f32 room for the input or an output. */
 static size_t plain_floats(const struct vg_session *s)
 {
-	size_t in = count(s->g->node[s->g->input].shape), out = vg_output_offset(s, vt_graph_n_outputs(s->g));
+	size_t in = count(s->g->node[s->g->input].shape),
+	       out = vg_output_offset(s, vt_graph_n_outputs(s->g));
 
 	return in > out ? in : out;
 }
@@ -247,12 +261,13 @@ static int new_buffers(struct vg_session *s, struct vt_err *err)
 	if (!rc && lanes)
 		rc = vg_take(s, &s->scale, lanes * sizeof(float), err);
 	if (!rc && s->opts.training)
-		rc = vg_take(s, &s->dy, vg_output_offset(s, vt_graph_n_outputs(s->g)) * sizeof(float), err);
+		rc = vg_take(s, &s->dy,
+			vg_output_offset(s, vt_graph_n_outputs(s->g)) * sizeof(float), err);
 	return rc;
 }
 
-int vg_session_new(void **out, void *engine, const struct vt_graph *g, const struct vt_session_opts *o,
-	struct vt_err *err)
+int vg_session_new(void **out, void *engine, const struct vt_graph *g,
+	const struct vt_session_opts *o, struct vt_err *err)
 {
 	struct vg_engine *e = engine;
 	struct vg_session *s = vt_xcalloc(1, sizeof(*s));
@@ -293,9 +308,9 @@ void vg_session_free(void *session)
 {
 	struct vg_session *s = session;
 	const struct vg_device_ops *ops = s->d->ops;
-	void *flat[] = { s->arena, s->scratch, s->workspace, s->weights, s->grads, s->packed, s->packed_grads,
-		s->kernel, s->part, s->total, s->coefficient[0],
-		s->coefficient[1], s->coefficient[2], s->slab_value, s->slab_voxel, s->voxel, s->names, s->plain,
+	void *flat[] = { s->arena, s->scratch, s->workspace, s->weights, s->grads, s->packed,
+		s->packed_grads, s->kernel, s->part, s->total, s->coefficient[0], s->coefficient[1],
+		s->coefficient[2], s->slab_value, s->slab_voxel, s->voxel, s->names, s->plain,
 		s->scale, s->dy };
 
 	vg_training_free(s);
@@ -330,7 +345,7 @@ void vg_session_free(void *session)
 	free(s);
 }
 
-/* --- weights, input, output --------------------------------------------------------------------------------------- */
+/* --- weights, input, output ---------------------------------------------- */
 
 /* A function that queues work ends with this: the session's error becomes the caller's, once. */
 int vg_answer(struct vg_session *s, struct vt_err *err)
@@ -347,9 +362,11 @@ int vg_answer(struct vg_session *s, struct vt_err *err)
 int vg_session_set_input(void *session, const float *x, struct vt_err *err)
 {
 	struct vg_session *s = session;
-	struct vg_pack a = { vg_value(s, s->g->input), s->plain, NULL, vg_shape_of(s, s->g->input), s->type };
+	struct vg_pack a = { vg_value(s, s->g->input), s->plain, NULL, vg_shape_of(s, s->g->input),
+		s->type };
 
-	s->d->ops->upload(s->d, s->plain, x, count(s->g->node[s->g->input].shape) * sizeof(float), &s->err);
+	s->d->ops->upload(s->d, s->plain, x, count(s->g->node[s->g->input].shape) * sizeof(float),
+		&s->err);
 	vg_run(s, VG_K_pack, &a, vg_chunks(&a.s));
 	return vg_answer(s, err);
 }
@@ -362,7 +379,8 @@ int vg_session_get_output(void *session, int i, float *y, struct vt_err *err)
 
 	vg_run(s, VG_K_unpack, &a, vg_chunks(&a.s));
 	if (!s->err.code)
-		s->d->ops->download(s->d, y, s->plain, count(s->g->node[t].shape) * sizeof(float), &s->err);
+		s->d->ops->download(s->d, y, s->plain, count(s->g->node[t].shape) * sizeof(float),
+			&s->err);
 	return vg_answer(s, err);
 }
 

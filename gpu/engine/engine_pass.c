@@ -1,5 +1,5 @@
-/* The two passes around the operators: recorded and repeated, values made again, gradients brought, scaled and
- * gathered. */
+/* The two passes around the operators: recorded and repeated, values made again, gradients
+ * brought, scaled and gathered. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,17 +19,22 @@ static void name_streams(struct vg_session *s, uint64_t step)
 
 		if (op != VT_OP_DROPOUT && op != VT_OP_NOISE)
 			continue;
-		s->host_names[i] = vg_mix(vg_mix(vg_mix(0, vt_rng_hash(op == VT_OP_NOISE ? "noise" : "dropout")), step),
-			(uint64_t)i);
+		s->host_names[i] =
+			vg_mix(vg_mix(vg_mix(0,
+					      vt_rng_hash(op == VT_OP_NOISE ? "noise" : "dropout")),
+				       step),
+				(uint64_t)i);
 		any = true;
 	}
 	if (any)
-		s->d->ops->upload(s->d, s->names, s->host_names, (size_t)s->g->n_nodes * sizeof(*s->names), &s->err);
+		s->d->ops->upload(s->d, s->names, s->host_names,
+			(size_t)s->g->n_nodes * sizeof(*s->names), &s->err);
 }
 
-/* Makes a pass, records it when it comes again, and repeats the record from then on: the arguments are those of the
- * first. */
-static void taped(struct vg_session *s, void (*pass)(struct vg_session *), struct vg_tape **tape, int *passes)
+/* Makes a pass, records it when it comes again, and repeats the record from then on: the
+ * arguments are those of the first. */
+static void taped(struct vg_session *s, void (*pass)(struct vg_session *), struct vg_tape **tape,
+	int *passes)
 {
 	struct vt_err why = VT_ERR_INIT;
 
@@ -73,8 +78,8 @@ int vg_session_forward(void *session, uint64_t step, struct vt_err *err)
 	return vg_answer(s, err);
 }
 
-/* The nodes a gradient comes to: what an output with a gradient depends on, but for what lies behind a detached
- * tensor. */
+/* The nodes a gradient comes to: what an output with a gradient depends on, but for what lies
+ * behind a detached tensor. */
 static void reach(struct vg_session *s)
 {
 	const struct vt_graph *g = s->g;
@@ -96,7 +101,8 @@ static void bring_gradients(struct vg_session *s, const float *const *dy)
 {
 	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
 		float *to = s->dy + vg_output_offset(s, k);
-		size_t nbytes = (vg_output_offset(s, k + 1) - vg_output_offset(s, k)) * sizeof(float);
+		size_t nbytes =
+			(vg_output_offset(s, k + 1) - vg_output_offset(s, k)) * sizeof(float);
 
 		if (!s->err.code && !dy[k])
 			s->d->ops->clear(s->d, to, nbytes, &s->err);
@@ -105,20 +111,21 @@ static void bring_gradients(struct vg_session *s, const float *const *dy)
 	}
 }
 
-/* In fp16 they are scaled by a power of two that brings the largest to [1, 2), less where a pass overflowed: a
- * function of the gradients alone, so a resumed run repeats it. */
+/* In fp16 they are scaled by a power of two that brings the largest to [1, 2), less where a pass
+ * overflowed: a function of the gradients alone, so a resumed run repeats it. */
 static void seed_gradients(struct vg_session *s)
 {
 	for (int finish = 0; s->scale && finish < 2; finish++) {
-		struct vg_largest a = { s->scale + 2, s->scale, s->dy, vg_output_offset(s, vt_graph_n_outputs(s->g)),
-			VG_LARGEST_BLOCKS, finish, s->backoff };
+		struct vg_largest a = { s->scale + 2, s->scale, s->dy,
+			vg_output_offset(s, vt_graph_n_outputs(s->g)), VG_LARGEST_BLOCKS, finish,
+			s->backoff };
 
 		vg_run(s, VG_K_largest, &a, finish ? 1 : VG_LARGEST_BLOCKS);
 	}
 	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
 		int t = vt_graph_output_at(s->g, k).tensor;
-		struct vg_pack a = { vg_grad(s, t), s->dy + vg_output_offset(s, k), s->scale, vg_shape_of(s, t),
-			s->type };
+		struct vg_pack a = { vg_grad(s, t), s->dy + vg_output_offset(s, k), s->scale,
+			vg_shape_of(s, t), s->type };
 
 		if (!(s->backward_key >> k & 1) || !a.t)
 			continue;
@@ -150,7 +157,8 @@ static void mark_gradients(struct vg_session *s)
 		vg_send_kernels(s, &s->err);
 }
 
-/* Makes the value of node i, which was let go, from its inputs, made first if they were let go too. */
+/* Makes the value of node i, which was let go, from its inputs, made first if they were let go
+ * too. */
 static void make_again(struct vg_session *s, int i)
 {
 	const struct vt_node *n = &s->g->node[i];
@@ -164,8 +172,8 @@ static void make_again(struct vg_session *s, int i)
 	vg_forward_node(s, i);
 }
 
-/* What the backward step of node j reads.  Also where no gradient comes to j: the plan keeps what this needs only
- * until then. */
+/* What the backward step of node j reads.  Also where no gradient comes to j: the plan keeps
+ * what this needs only until then. */
 static void make_ready(struct vg_session *s, int j)
 {
 	for (int i = 0; i <= j && s->plan.live[j] && s->plan.wants[j]; i++)
@@ -190,11 +198,13 @@ static void backward_pass(struct vg_session *s)
 	vg_unpack_gradients(s, -1);
 }
 
-/* Gradients lie where activations were, so both passes are made again, without what a forward pass keeps of a batch. */
+/* Gradients lie where activations were, so both passes are made again, without what a forward
+ * pass keeps of a batch. */
 static void smaller_scale(struct vg_session *s)
 {
-	for (s->backoff = 4; !s->err.code && s->backoff <= MOST_BACKOFF &&
-		!isfinite(vg_gradient_norm(s)); s->backoff += 4) {
+	for (s->backoff = 4;
+		!s->err.code && s->backoff <= MOST_BACKOFF && !isfinite(vg_gradient_norm(s));
+		s->backoff += 4) {
 		s->keep_statistics = true;
 		forward_pass(s);
 		s->keep_statistics = false;

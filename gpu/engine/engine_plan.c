@@ -7,11 +7,11 @@ enum { MOST_RUNS = 1000 };
 char *vg_plan_key(const struct vg_conv_spec *s)
 {
 	static const char *const kinds[] = { "", "forward", "data", "weights" },
-		*const types[] = { "f32", "bf16", "fp16" };
+				 *const types[] = { "f32", "bf16", "fp16" };
 
-	return vt_asprintf("%s %s x %dx%dx%dx%dx%d y %dx%dx%dx%dx%d k%d s%d p%d d%d", kinds[s->kind], s->tf32 ? "tf32"
-		: types[s->type], s->x.n,
-		s->x.chunks * VG_LANES, s->x.d, s->x.h, s->x.w, s->y.n, s->y.chunks * VG_LANES, s->y.d, s->y.h, s->y.w,
+	return vt_asprintf("%s %s x %dx%dx%dx%dx%d y %dx%dx%dx%dx%d k%d s%d p%d d%d",
+		kinds[s->kind], s->tf32 ? "tf32" : types[s->type], s->x.n, s->x.chunks * VG_LANES,
+		s->x.d, s->x.h, s->x.w, s->y.n, s->y.chunks * VG_LANES, s->y.d, s->y.h, s->y.w,
 		s->k, s->stride, s->pad, s->dilation);
 }
 
@@ -27,8 +27,8 @@ char *vg_plan_card(const char *properties)
 	return card;
 }
 
-int vg_plan_read(struct vt_json **plan, int *runs, const char *text, const char *card, size_t version,
-	struct vt_err *err)
+int vg_plan_read(struct vt_json **plan, int *runs, const char *text, const char *card,
+	size_t version, struct vt_err *err)
 {
 	int64_t other, wish;
 	const char *name;
@@ -48,7 +48,8 @@ int vg_plan_read(struct vt_json **plan, int *runs, const char *text, const char 
 		return 0;
 	}
 	if (other != (int64_t)version || strcmp(name, card ? card : ""))
-		return vt_err_set(err, VT_EDEVICE, "the engine plan is for %s with cuDNN %lld, this is %s with cuDNN "
+		return vt_err_set(err, VT_EDEVICE,
+			"the engine plan is for %s with cuDNN %lld, this is %s with cuDNN "
 			"%zu; it cannot give the same bits",
 			*name ? name : "?", (long long)other, card ? card : "?", version);
 	return 0;

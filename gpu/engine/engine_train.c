@@ -8,9 +8,10 @@
 enum { STRIPS = 1024, GROUPS = 64, BLOCKS = 1024, MOST_LANES = 16 };
 
 struct vg_training {
-	uint8_t *target, *shrunk;    /* of the patches; of a coarser output */
-	double *part, *folded;       /* of a loss: [n][strips][5][lanes], then [n][groups][5][lanes] */
-	float *slope;                /* [n][lanes][3] */
+	uint8_t *target, *shrunk; /* of the patches; of a coarser output */
+	/* of a loss: [n][strips][5][lanes], then [n][groups][5][lanes] */
+	double *part, *folded;
+	float *slope; /* [n][lanes][3] */
 	struct kept *kept;
 	int n_kept;
 };
@@ -84,7 +85,7 @@ int vg_session_set_target(void *session, const uint8_t *target, struct vt_err *e
 	return s->d->ops->upload(s->d, s->training->target, target, (size_t)x.n * x.voxels, err);
 }
 
-/* --- loss --------------------------------------------------------------------------------------------------------- */
+/* --- loss ---------------------------------------------------------------- */
 
 /* Means are over the whole batch. */
 static struct vg_loss_terms terms_of(const struct vg_session *whole, const struct vg_loss_call *c,
@@ -95,7 +96,8 @@ static struct vg_loss_terms terms_of(const struct vg_session *whole, const struc
 
 	return (struct vg_loss_terms){ .softmax = o->softmax,
 		.ce = (float)(c->weight * o->cross_entropy / (o->softmax ? values : values * s.c)),
-		.focal = (float)(c->weight * o->focal / (values * s.c)), .gamma = (float)o->gamma,
+		.focal = (float)(c->weight * o->focal / (values * s.c)),
+		.gamma = (float)o->gamma,
 		.balance = (float)o->balance };
 }
 
@@ -110,9 +112,14 @@ static void read_sums(struct vt_loss_sums *out, const double *folded, struct vg_
 
 			for (size_t g = 0; g < GROUPS; g++)
 				for (size_t k = 0; k < VG_LOSS_SUMS; k++)
-					q[k] += folded[(((size_t)n * GROUPS + g) * VG_LOSS_SUMS + k) * lanes +
+					q[k] += folded[(((size_t)n * GROUPS + g) * VG_LOSS_SUMS +
+							       k) *
+							lanes +
 						(size_t)c];
-			out[n * s.c + c] = (struct vt_loss_sums){ .p = q[0], .pp = q[1], .pr = q[2], .r = q[3],
+			out[n * s.c + c] = (struct vt_loss_sums){ .p = q[0],
+				.pp = q[1],
+				.pr = q[2],
+				.r = q[3],
 				.point = q[4] };
 		}
 }
@@ -143,20 +150,21 @@ static const uint8_t *target_at(struct vg_session *s, struct vg_shape shape, boo
 	return s->training->shrunk;
 }
 
-int vg_loss_sums(struct vg_session *s, const struct vg_loss_call *c, struct vt_loss_sums *out, struct vt_err *err)
+int vg_loss_sums(struct vg_session *s, const struct vg_loss_call *c, struct vt_loss_sums *out,
+	struct vt_err *err)
 {
 	struct vg_training *t = s->training;
 	int tensor = vt_graph_output_at(s->g, c->output).tensor;
 	struct vg_shape shape = vg_shape_of(s, tensor);
 	size_t row = VG_LOSS_SUMS * lanes_of(shape), n = (size_t)shape.n * GROUPS * row;
-	struct vg_loss_sums sums = { t->part, vg_value(s, tensor), target_at(s, shape, true), terms_of(s, c, shape),
-		shape,
-		STRIPS, s->type };
+	struct vg_loss_sums sums = { t->part, vg_value(s, tensor), target_at(s, shape, true),
+		terms_of(s, c, shape), shape, STRIPS, s->type };
 	struct vg_loss_fold fold = { t->folded, t->part, STRIPS / GROUPS, (int)row };
 	double *folded;
 
 	if (lanes_of(shape) > MOST_LANES)
-		return vt_err_set(err, VT_EBUG, "a loss of %d channels; a device takes %d", shape.c, MOST_LANES);
+		return vt_err_set(err, VT_EBUG, "a loss of %d channels; a device takes %d", shape.c,
+			MOST_LANES);
 	folded = vt_xmalloc(n * sizeof(*folded));
 	vg_run(s, VG_K_loss_sums, &sums, (uint32_t)shape.n * STRIPS);
 	vg_run(s, VG_K_loss_fold, &fold, (uint32_t)n);
@@ -168,8 +176,8 @@ int vg_loss_sums(struct vg_session *s, const struct vg_loss_call *c, struct vt_l
 	return vg_answer(s, err);
 }
 
-int vg_loss_slopes(struct vg_session *s, const struct vg_loss_call *c, const struct vt_loss_slope *slope,
-	struct vt_err *err)
+int vg_loss_slopes(struct vg_session *s, const struct vg_loss_call *c,
+	const struct vt_loss_slope *slope, struct vt_err *err)
 {
 	struct vg_training *t = s->training;
 	int tensor = vt_graph_output_at(s->g, c->output).tensor;
@@ -186,15 +194,16 @@ int vg_loss_slopes(struct vg_session *s, const struct vg_loss_call *c, const str
 	return vg_answer(s, err);
 }
 
-int vg_square_sums(struct vg_session *s, const struct vg_loss_call *c, bool of_input, double *sums, struct vt_err *err)
+int vg_square_sums(struct vg_session *s, const struct vg_loss_call *c, bool of_input, double *sums,
+	struct vt_err *err)
 {
 	int tensor = vt_graph_output_at(s->g, c->output).tensor;
 	struct vg_shape shape = vg_shape_of(s, tensor);
 	size_t n = (size_t)shape.n * BLOCKS;
 	double *part = vt_xmalloc(n * sizeof(*part));
-	struct vg_square a = { s->training->part, s->dy + vg_output_offset(s, c->output), vg_value(s, tensor),
-		of_input ? vg_value(s, s->g->input) : NULL, 2 * c->weight, vg_batch_values(s, c->output), shape, BLOCKS,
-		s->type };
+	struct vg_square a = { s->training->part, s->dy + vg_output_offset(s, c->output),
+		vg_value(s, tensor), of_input ? vg_value(s, s->g->input) : NULL, 2 * c->weight,
+		vg_batch_values(s, c->output), shape, BLOCKS, s->type };
 
 	vg_run(s, VG_K_square, &a, (uint32_t)n);
 	if (!s->err.code)
@@ -215,15 +224,18 @@ double vg_batch_values(const struct vg_session *s, int output)
 	return (double)s->items * shape.c * shape.voxels;
 }
 
-/* --- patches of kept volumes -------------------------------------------------------------------------------------- */
+/* --- patches of kept volumes --------------------------------------------- */
 
-enum { SHARE_OF_ROOM = 4 };      /* a volume is kept if it takes at most this part of what is free */
+/* a volume is kept if it takes at most this part of what is free */
+enum { SHARE_OF_ROOM = 4 };
 
-int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err)
+int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *kept,
+	struct vt_err *err)
 {
 	struct vg_session *s = session;
 	struct vg_training *t = s->training;
-	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w, nbytes = voxels * (size_t)v->c * (v->half ? 2 : 4);
+	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w,
+	       nbytes = voxels * (size_t)v->c * (v->half ? 2 : 4);
 	struct kept *k;
 	int rc = 0;
 
@@ -247,16 +259,28 @@ int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *
 	return rc;
 }
 
-int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err)
+int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *p,
+	struct vt_err *err)
 {
 	struct vg_session *s = session;
 	const struct kept *k = &s->training->kept[id];
 	struct vg_shape x = vg_shape_of(s, s->g->input);
-	struct vg_patch from = { .c = k->about.c, .d = k->about.d, .h = k->about.h, .w = k->about.w, .p = x };
-	struct vg_draw a = { .t = (char *)vg_value(s, s->g->input) + (size_t)item * x.voxels * lanes_of(x) *
-		vg_type_size(s->type), .image = k->image, .noise = p->noise, .seed = p->seed, .stream = p->stream,
-		.half = k->about.half, .dropped = p->dropped, .type = s->type };
-	struct vg_draw_target b = { .t = s->training->target + (size_t)item * x.voxels, .regions = k->regions,
+	struct vg_patch from = { .c = k->about.c,
+		.d = k->about.d,
+		.h = k->about.h,
+		.w = k->about.w,
+		.p = x };
+	struct vg_draw a = { .t = (char *)vg_value(s, s->g->input) +
+			(size_t)item * x.voxels * lanes_of(x) * vg_type_size(s->type),
+		.image = k->image,
+		.noise = p->noise,
+		.seed = p->seed,
+		.stream = p->stream,
+		.half = k->about.half,
+		.dropped = p->dropped,
+		.type = s->type };
+	struct vg_draw_target b = { .t = s->training->target + (size_t)item * x.voxels,
+		.regions = k->regions,
 		.classes = p->classes };
 
 	memcpy(from.at, p->at, sizeof(from.at));

@@ -1,4 +1,5 @@
-/* What is done with gradients once they are there: their norm, the optimiser's step, means of weights, curvature. */
+/* What is done with gradients once they are there: their norm, the optimiser's step, means of
+ * weights, curvature. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,14 +9,15 @@
 enum { BLOCKS = 1024 };
 
 struct vg_updating {
-	float *factor;           /* of each scalar's rate; 0 where it is not trained */
-	float *slot[VT_SLOTS];   /* NULL until it is needed */
-	struct vg_row *row;      /* the filters of every trained weight of more than one dimension */
+	float *factor;         /* of each scalar's rate; 0 where it is not trained */
+	float *slot[VT_SLOTS]; /* NULL until it is needed */
+	/* the filters of every trained weight of more than one dimension */
+	struct vg_row *row;
 	size_t n_rows;
 	double *part;
 };
 
-/* --- making it ---------------------------------------------------------------------------------------------------- */
+/* --- making it ----------------------------------------------------------- */
 
 int vg_session_rates(void *session, const float *factor, struct vt_err *err)
 {
@@ -39,7 +41,8 @@ static int list_rows(struct vg_session *s, struct vt_err *err)
 	int rc;
 
 	for (int i = 0; i < s->g->n_weights; i++)
-		u->n_rows += s->g->weight[i].trainable && s->g->weight[i].n_dims > 1 ? (size_t)s->g->weight[i].dims[0]
+		u->n_rows += s->g->weight[i].trainable && s->g->weight[i].n_dims > 1
+			? (size_t)s->g->weight[i].dims[0]
 			: 0;
 	row = vt_xcalloc(u->n_rows + 1, sizeof(*row));
 	for (int i = 0; i < s->g->n_weights; i++) {
@@ -47,7 +50,8 @@ static int list_rows(struct vg_session *s, struct vt_err *err)
 		size_t rows = w->trainable && w->n_dims > 1 ? (size_t)w->dims[0] : 0;
 
 		for (size_t k = 0; k < rows; k++)
-			row[at++] = (struct vg_row){ s->offset[i] + k * (w->n / rows), w->n / rows };
+			row[at++] =
+				(struct vg_row){ s->offset[i] + k * (w->n / rows), w->n / rows };
 	}
 	rc = vg_take(s, &u->row, u->n_rows * sizeof(*row), err);
 	if (!rc)
@@ -83,7 +87,8 @@ void vg_updating_free(struct vg_session *s)
 	free(u);
 }
 
-/* A slot that has not been used is all 0.  NULL where there is no memory left; the session has the error. */
+/* A slot that has not been used is all 0.  NULL where there is no memory left; the session has
+ * the error. */
 float *vg_slot(struct vg_session *s, int slot)
 {
 	float **p = &s->updating->slot[slot];
@@ -117,7 +122,7 @@ int vg_session_get_slot(void *session, int slot, float *values, struct vt_err *e
 	return vg_answer(s, err);
 }
 
-/* --- gradients ---------------------------------------------------------------------------------------------------- */
+/* --- gradients ----------------------------------------------------------- */
 
 /* The sum of `n` blocks that a kernel left, in order. */
 static void add_up(struct vg_session *s, double *sums, int n)
@@ -125,7 +130,8 @@ static void add_up(struct vg_session *s, double *sums, int n)
 	double part[2 * BLOCKS];
 
 	if (!s->err.code)
-		s->d->ops->download(s->d, part, s->updating->part, (size_t)n * BLOCKS * sizeof(*part), &s->err);
+		s->d->ops->download(s->d, part, s->updating->part,
+			(size_t)n * BLOCKS * sizeof(*part), &s->err);
 	for (int k = 0; k < n; k++) {
 		sums[k] = 0;
 		for (int i = 0; !s->err.code && i < BLOCKS; i++)
@@ -135,7 +141,8 @@ static void add_up(struct vg_session *s, double *sums, int n)
 
 double vg_gradient_norm(struct vg_session *s)
 {
-	struct vg_squares a = { s->updating->part, s->grads, s->updating->factor, s->n_scalars, BLOCKS };
+	struct vg_squares a = { s->updating->part, s->grads, s->updating->factor, s->n_scalars,
+		BLOCKS };
 	double sum;
 
 	vg_run(s, VG_K_squares, &a, BLOCKS);
@@ -161,9 +168,9 @@ int vg_session_accumulate(void *session, bool first, bool last, struct vt_err *e
 int vg_session_curvature(void *session, double *sy, double *ss, struct vt_err *err)
 {
 	struct vg_session *s = session;
-	struct vg_curvature a = { s->updating->part, vg_slot(s, VT_SLOT_LAST_VALUE), vg_slot(s, VT_SLOT_LAST_GRAD),
-		s->weights, s->grads,
-		s->updating->factor, s->n_scalars, BLOCKS };
+	struct vg_curvature a = { s->updating->part, vg_slot(s, VT_SLOT_LAST_VALUE),
+		vg_slot(s, VT_SLOT_LAST_GRAD), s->weights, s->grads, s->updating->factor,
+		s->n_scalars, BLOCKS };
 	double sums[2];
 
 	vg_run(s, VG_K_curvature, &a, BLOCKS);
@@ -173,18 +180,34 @@ int vg_session_curvature(void *session, double *sy, double *ss, struct vt_err *e
 	return vg_answer(s, err);
 }
 
-/* --- weights ------------------------------------------------------------------------------------------------------ */
+/* --- weights ------------------------------------------------------------- */
 
 int vg_session_update(void *session, const struct vt_update *u, struct vt_err *err)
 {
 	struct vg_session *s = session;
 	struct vg_centralise c = { s->grads, s->updating->row };
-	struct vg_update a = { .w = s->weights, .m = vg_slot(s, VT_SLOT_M), .v = u->sgd ? NULL : vg_slot(s, VT_SLOT_V),
-		.slow = u->lookahead ? vg_slot(s, VT_SLOT_SLOW) : NULL, .g = s->grads, .factor = s->updating->factor,
-		.clip = u->clip, .b1 = u->b1, .a1 = u->a1,
-		.b2 = u->b2, .a2 = u->a2, .eps = u->eps, .root = u->root, .rate = u->rate, .decay = u->decay,
-		.drop = u->drop, .share = u->share, .sgd = u->sgd,
-		.nesterov = u->nesterov, .first = u->first, .adaptive = u->adaptive, .join = u->join };
+	struct vg_update a = { .w = s->weights,
+		.m = vg_slot(s, VT_SLOT_M),
+		.v = u->sgd ? NULL : vg_slot(s, VT_SLOT_V),
+		.slow = u->lookahead ? vg_slot(s, VT_SLOT_SLOW) : NULL,
+		.g = s->grads,
+		.factor = s->updating->factor,
+		.clip = u->clip,
+		.b1 = u->b1,
+		.a1 = u->a1,
+		.b2 = u->b2,
+		.a2 = u->a2,
+		.eps = u->eps,
+		.root = u->root,
+		.rate = u->rate,
+		.decay = u->decay,
+		.drop = u->drop,
+		.share = u->share,
+		.sgd = u->sgd,
+		.nesterov = u->nesterov,
+		.first = u->first,
+		.adaptive = u->adaptive,
+		.join = u->join };
 
 	if (u->centralise)
 		vg_run(s, VG_K_centralise, &c, (uint32_t)s->updating->n_rows);

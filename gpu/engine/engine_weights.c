@@ -1,4 +1,5 @@
-/* Weights on the device: f32 as the host has them, and kernels packed in the storage type, all in one array. */
+/* Weights on the device: f32 as the host has them, and kernels packed in the storage type, all
+ * in one array. */
 #include "gpu/engine/engine.h"
 
 #include <stdlib.h>
@@ -10,23 +11,27 @@ static void list_kernels(struct vg_session *s)
 	s->kernel_host = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*s->kernel_host));
 	for (int i = 0; i < s->g->n_weights; i++) {
 		const struct vt_weight_spec *w = &s->g->weight[i];
-		uint32_t outer = (uint32_t)w->dims[0], inner = (uint32_t)w->dims[1], lanes = VG_LANES,
-			per = (inner + lanes - 1) / lanes, taps;
+		uint32_t outer = (uint32_t)w->dims[0], inner = (uint32_t)w->dims[1],
+			 lanes = VG_LANES, per = (inner + lanes - 1) / lanes, taps;
 
 		s->kernel_of[i] = w->role == 'k' ? s->n_kernels : -1;
 		if (w->role != 'k')
 			continue;
 		taps = (uint32_t)(w->n / outer / inner);
-		s->kernel_host[s->n_kernels++] = (struct vg_filter){ .at = s->offset[i], .chunk = s->packed_chunks,
-			.outer = outer, .inner = inner,
-			.by_taps = vg_div_make(taps), .by_inner = vg_div_make(per) };
+		s->kernel_host[s->n_kernels++] = (struct vg_filter){ .at = s->offset[i],
+			.chunk = s->packed_chunks,
+			.outer = outer,
+			.inner = inner,
+			.by_taps = vg_div_make(taps),
+			.by_inner = vg_div_make(per) };
 		s->packed_chunks += (outer + lanes - 1) / lanes * lanes * taps * per;
 	}
 }
 
 int vg_send_kernels(struct vg_session *s, struct vt_err *err)
 {
-	return s->d->ops->upload(s->d, s->kernel, s->kernel_host, (size_t)s->n_kernels * sizeof(*s->kernel), err);
+	return s->d->ops->upload(s->d, s->kernel, s->kernel_host,
+		(size_t)s->n_kernels * sizeof(*s->kernel), err);
 }
 
 int vg_weights_new(struct vg_session *s, struct vt_err *err)
@@ -58,7 +63,9 @@ int vg_weights_new(struct vg_session *s, struct vt_err *err)
 
 void *vg_packed(const struct vg_session *s, char *all, int weight)
 {
-	return all + (size_t)s->kernel_host[s->kernel_of[weight]].chunk * VG_LANES * vg_type_size(s->type);
+	return all +
+		(size_t)s->kernel_host[s->kernel_of[weight]].chunk * VG_LANES *
+		vg_type_size(s->type);
 }
 
 void vg_cast_weights(struct vg_session *s)
@@ -70,8 +77,11 @@ void vg_cast_weights(struct vg_session *s)
 
 void vg_unpack_gradients(struct vg_session *s, int k)
 {
-	struct vg_kernel_grad a = { s->grads, s->packed_grads, s->scale, s->kernel, s->n_kernels, k >= 0, s->type, 0 };
-	uint32_t end = k < 0 ? 0 : k + 1 < s->n_kernels ? s->kernel_host[k + 1].chunk : s->packed_chunks;
+	struct vg_kernel_grad a = { s->grads, s->packed_grads, s->scale, s->kernel, s->n_kernels,
+		k >= 0, s->type, 0 };
+	uint32_t end = k < 0           ? 0
+		: k + 1 < s->n_kernels ? s->kernel_host[k + 1].chunk
+				       : s->packed_chunks;
 
 	if (k < 0) {
 		vg_run(s, VG_K_kernel_grad, &a, s->packed_chunks);

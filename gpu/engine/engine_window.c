@@ -7,23 +7,25 @@
 
 struct vg_volume {
 	struct vg_device *d;
-	struct vt_volume_ref about;  /* its pointers are not followed any more */
+	struct vt_volume_ref about; /* its pointers are not followed any more */
 	int outputs;
 	enum vt_join join;
 	uint32_t voxels;
 	void *image;
-	float *sum, *total, *mean;   /* [outputs, z, y, x], [z, y, x], as sum */
+	float *sum, *total, *mean; /* [outputs, z, y, x], [z, y, x], as sum */
 	float *factor;
 	size_t n_factor;
 	uint8_t *answer;
 };
 
 _Static_assert((int)VT_JOIN_LOGITS == VG_JOIN_LOGITS && (int)VT_JOIN_BITS == VG_JOIN_BITS &&
-	(int)VT_JOIN_CLASSES == VG_JOIN_CLASSES, "one list");
+		(int)VT_JOIN_CLASSES == VG_JOIN_CLASSES,
+	"one list");
 _Static_assert((int)VT_RULE_BITS == VG_RULE_BITS && (int)VT_RULE_LARGEST == VG_RULE_LARGEST &&
-	(int)VT_RULE_NUMBER == VG_RULE_NUMBER, "one list");
+		(int)VT_RULE_NUMBER == VG_RULE_NUMBER,
+	"one list");
 
-/* --- memory ------------------------------------------------------------------------------------------------------- */
+/* --- memory -------------------------------------------------------------- */
 
 static size_t image_bytes(const struct vt_volume_ref *v)
 {
@@ -32,8 +34,8 @@ static size_t image_bytes(const struct vt_volume_ref *v)
 
 size_t vg_volume_bytes(const struct vt_volume_ref *v, int outputs, enum vt_join join)
 {
-	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w, sums = (size_t)outputs * (join == VT_JOIN_LOGITS ? 1
-		: 2);
+	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w,
+	       sums = (size_t)outputs * (join == VT_JOIN_LOGITS ? 1 : 2);
 
 	return image_bytes(v) + voxels * (sizeof(float) * (sums + 1) + 1);
 }
@@ -62,8 +64,8 @@ static int take_all(struct vg_volume *v, struct vt_err *err)
 	return rc ? rc : take(v, &v->answer, v->voxels, err);
 }
 
-int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, int outputs, enum vt_join join,
-	struct vt_err *err)
+int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, int outputs,
+	enum vt_join join, struct vt_err *err)
 {
 	struct vg_volume *v;
 	struct vg_device *d = ((struct vg_engine *)engine)->device;
@@ -74,16 +76,20 @@ int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, i
 	if (voxels >= 2147483648.0 || vg_volume_bytes(about, outputs, join) > d->ops->room(d))
 		return 0;
 	v = vt_xcalloc(1, sizeof(*v));
-	*v = (struct vg_volume){ .d = d, .about = *about, .outputs = outputs, .join = join,
+	*v = (struct vg_volume){ .d = d,
+		.about = *about,
+		.outputs = outputs,
+		.join = join,
 		.voxels = (uint32_t)voxels };
 	rc = take_all(v, err);
 	if (!rc)
 		rc = d->ops->upload(d, v->image, about->image, image_bytes(about), err);
 	if (!rc && v->mean)
-		rc = d->ops->clear(d, v->mean, (size_t)v->voxels * (size_t)outputs * sizeof(float), err);
+		rc = d->ops->clear(d, v->mean, (size_t)v->voxels * (size_t)outputs * sizeof(float),
+			err);
 	if (rc) {
 		vg_volume_free(v);
-		if (rc == VT_ENOMEM) {               /* what is free lies in pieces */
+		if (rc == VT_ENOMEM) { /* what is free lies in pieces */
 			*err = (struct vt_err)VT_ERR_INIT;
 			rc = 0;
 		}
@@ -103,28 +109,33 @@ void vg_volume_free(void *volume)
 	free(v);
 }
 
-/* --- windows ------------------------------------------------------------------------------------------------------ */
+/* --- windows ------------------------------------------------------------- */
 
 /* Window i of the list, mirrorings of one beside each other. */
-static struct vg_patch window_of(const struct vg_volume *v, const struct vt_windows *w, int i, int channels,
-	struct vg_shape p)
+static struct vg_patch window_of(const struct vg_volume *v, const struct vt_windows *w, int i,
+	int channels, struct vg_shape p)
 {
 	int flips = i % w->flips, k = i / w->flips;
 
-	return (struct vg_patch){ .c = channels, .d = v->about.d, .h = v->about.h, .w = v->about.w, .p = p,
-		.at = { w->at[0][k / (w->count[1] * w->count[2])], w->at[1][k / w->count[2] % w->count[1]],
-		w->at[2][k % w->count[2]] },
+	return (struct vg_patch){ .c = channels,
+		.d = v->about.d,
+		.h = v->about.h,
+		.w = v->about.w,
+		.p = p,
+		.at = { w->at[0][k / (w->count[1] * w->count[2])],
+			w->at[1][k / w->count[2] % w->count[1]], w->at[2][k % w->count[2]] },
 		.flip = { flips >> 2 & 1, flips >> 1 & 1, flips & 1 } };
 }
 
 /* Where item k of a tensor begins. */
 static void *item_of(const struct vg_session *s, int tensor, const struct vg_shape *p, int k)
 {
-	return (char *)vg_value(s, tensor) + (size_t)k * p->voxels * (size_t)p->chunks * VG_LANES *
-		vg_type_size(s->type);
+	return (char *)vg_value(s, tensor) +
+		(size_t)k * p->voxels * (size_t)p->chunks * VG_LANES * vg_type_size(s->type);
 }
 
-static int send_factors(struct vg_volume *v, const struct vt_windows *w, const struct vg_shape *p, struct vt_err *err)
+static int send_factors(struct vg_volume *v, const struct vt_windows *w, const struct vg_shape *p,
+	struct vt_err *err)
 {
 	const int n[3] = { p->d, p->h, p->w };
 	size_t all = (size_t)(n[0] + n[1] + n[2]), at = 0;
@@ -148,8 +159,10 @@ static int send_factors(struct vg_volume *v, const struct vt_windows *w, const s
 	return rc;
 }
 
-/* Windows first .. first + batch through the network; behind the last one it is repeated and not joined. */
-static void one_pass(struct vg_volume *v, struct vg_session *s, const struct vt_windows *w, int first, int n)
+/* Windows first .. first + batch through the network; behind the last one it is repeated and not
+ * joined. */
+static void one_pass(struct vg_volume *v, struct vg_session *s, const struct vt_windows *w,
+	int first, int n)
 {
 	int in = s->g->input, out = vt_graph_output_at(s->g, 0).tensor;
 	struct vg_shape x = vg_shape_of(s, in), y = vg_shape_of(s, out);
@@ -164,8 +177,8 @@ static void one_pass(struct vg_volume *v, struct vg_session *s, const struct vt_
 	if (!s->err.code && vg_session_forward(s, 0, &why))
 		s->err = why;
 	for (int k = 0; k < x.n && first + k < n; k++) {
-		struct vg_blend blend = { v->sum, v->total, item_of(s, out, &y, k), v->factor, w->least, s->type,
-			window_of(v, w, first + k, v->about.c, y) };
+		struct vg_blend blend = { v->sum, v->total, item_of(s, out, &y, k), v->factor,
+			w->least, s->type, window_of(v, w, first + k, v->about.c, y) };
 
 		vg_run(s, VG_K_blend, &blend, y.voxels * (uint32_t)y.chunks);
 	}
@@ -175,16 +188,20 @@ int vg_volume_add(void *volume, void *session, const struct vt_windows *w, struc
 {
 	struct vg_volume *v = volume;
 	struct vg_session *s = session;
-	struct vg_shape x = vg_shape_of(s, s->g->input), y = vg_shape_of(s, vt_graph_output_at(s->g, 0).tensor);
-	struct vg_finish finish = { v->sum, v->mean, v->total, v->outputs, (int)v->join, v->voxels };
+	struct vg_shape x = vg_shape_of(s, s->g->input),
+			y = vg_shape_of(s, vt_graph_output_at(s->g, 0).tensor);
+	struct vg_finish finish = { v->sum, v->mean, v->total, v->outputs, (int)v->join,
+		v->voxels };
 	int n = w->count[0] * w->count[1] * w->count[2] * w->flips;
 
 	if (x.c != v->about.c || y.c != v->outputs || y.d != x.d || y.h != x.h || y.w != x.w)
-		return vt_err_set(err, VT_EBUG, "a network of %d channels to %d for a volume of %d to %d", x.c, y.c,
+		return vt_err_set(err, VT_EBUG,
+			"a network of %d channels to %d for a volume of %d to %d", x.c, y.c,
 			v->about.c, v->outputs);
-	if (send_factors(v, w, &x, &s->err) || v->d->ops->clear(v->d, v->total, (size_t)v->voxels * sizeof(float),
-	    &s->err) ||
-		v->d->ops->clear(v->d, v->sum, (size_t)v->voxels * (size_t)v->outputs * sizeof(float), &s->err))
+	if (send_factors(v, w, &x, &s->err) ||
+		v->d->ops->clear(v->d, v->total, (size_t)v->voxels * sizeof(float), &s->err) ||
+		v->d->ops->clear(v->d, v->sum,
+			(size_t)v->voxels * (size_t)v->outputs * sizeof(float), &s->err))
 		return vg_answer(s, err);
 	for (int first = 0; first < n && !s->err.code; first += x.n)
 		one_pass(v, s, w, first, n);
@@ -192,7 +209,7 @@ int vg_volume_add(void *volume, void *session, const struct vt_windows *w, struc
 	return vg_answer(s, err);
 }
 
-/* --- the answer --------------------------------------------------------------------------------------------------- */
+/* --- the answer ---------------------------------------------------------- */
 
 static const float *values(const struct vg_volume *v)
 {
@@ -212,5 +229,6 @@ int vg_volume_values(void *volume, float *out, struct vt_err *err)
 {
 	struct vg_volume *v = volume;
 
-	return v->d->ops->download(v->d, out, values(v), (size_t)v->voxels * (size_t)v->outputs * sizeof(float), err);
+	return v->d->ops->download(v->d, out, values(v),
+		(size_t)v->voxels * (size_t)v->outputs * sizeof(float), err);
 }

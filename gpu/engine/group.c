@@ -5,23 +5,26 @@
 
 #include "common/nn/loss_internal.h"
 
-enum { PRINTS = 256, PART = 64 };        /* a part of the gradients begins at a multiple of PART scalars */
+/* a part of the gradients begins at a multiple of PART scalars */
+enum { PRINTS = 256, PART = 64 };
 
 struct vg_group {
 	struct vg_team *team;
-	struct vt_graph part;            /* the graph for a card's share of the batch */
+	struct vt_graph part; /* the graph for a card's share of the batch */
 	int n, share;
-	struct vg_engine engine[VG_MOST_CARDS];      /* of one card each */
+	struct vg_engine engine[VG_MOST_CARDS]; /* of one card each */
 	struct vg_session *rank[VG_MOST_CARDS];
-	float *staged[VG_MOST_CARDS];    /* [n - 1][pitch]: the others' gradients of a card's part */
+	/* [n - 1][pitch]: the others' gradients of a card's part */
+	float *staged[VG_MOST_CARDS];
 	size_t pitch;
-	uint8_t *is_mean[VG_MOST_CARDS]; /* [scalars]: running statistics; NULL where the graph has none */
-	uint64_t *print[VG_MOST_CARDS];  /* [PRINTS] */
+	/* [scalars]: running statistics; NULL where the graph has none */
+	uint8_t *is_mean[VG_MOST_CARDS];
+	uint64_t *print[VG_MOST_CARDS]; /* [PRINTS] */
 };
 
 /* What a function below passes to its share on each card: the fields that it has. */
 struct call {
-	struct vg_group *g;              /* NULL: the session is alone */
+	struct vg_group *g; /* NULL: the session is alone */
 	struct vg_session *alone;
 	const float *in;
 	const uint8_t *target;
@@ -66,7 +69,7 @@ static int output(const struct vg_session *s, int i)
 	return vt_graph_output_at(s->g, i).tensor;
 }
 
-/* --- making and freeing ------------------------------------------------------------------------------------------- */
+/* --- making and freeing -------------------------------------------------- */
 
 static void divide(struct vg_group *g, const struct vt_graph *whole)
 {
@@ -100,7 +103,8 @@ static int mark_means(struct vg_group *g, int rank, struct vt_err *err)
 	return rc;
 }
 
-static int open_share(struct vg_group *g, const struct vt_session_opts *o, int rank, struct vt_err *err)
+static int open_share(struct vg_group *g, const struct vt_session_opts *o, int rank,
+	struct vt_err *err)
 {
 	struct vg_session *s;
 	void *made = NULL;
@@ -112,7 +116,8 @@ static int open_share(struct vg_group *g, const struct vt_session_opts *o, int r
 	s->first = rank * g->share;
 	s->items = g->n * g->share;
 	if (!rank)
-		g->pitch = ((s->n_scalars + (size_t)g->n - 1) / (size_t)g->n + PART - 1) / PART * PART;
+		g->pitch =
+			((s->n_scalars + (size_t)g->n - 1) / (size_t)g->n + PART - 1) / PART * PART;
 	rc = vg_take(s, &g->staged[rank], (size_t)(g->n - 1) * g->pitch * sizeof(float), err);
 	if (!rc)
 		rc = vg_take(s, &g->print[rank], PRINTS * sizeof(**g->print), err);
@@ -150,8 +155,8 @@ static void free_group(struct vg_group *g)
 	free(g);
 }
 
-int vg_group_session_new(void **out, void *engine, const struct vt_graph *whole, const struct vt_session_opts *o,
-	struct vt_err *err)
+int vg_group_session_new(void **out, void *engine, const struct vt_graph *whole,
+	const struct vt_session_opts *o, struct vt_err *err)
 {
 	struct vg_engine *e = engine;
 	struct vg_group *g;
@@ -160,15 +165,18 @@ int vg_group_session_new(void **out, void *engine, const struct vt_graph *whole,
 	if (!e->team || !o->training)
 		return vg_session_new(out, e, whole, o, err);
 	if (items % e->team->n)
-		return vt_err_set(err, VT_EUSAGE, "a batch of %d does not divide over %d cards", items, e->team->n);
+		return vt_err_set(err, VT_EUSAGE, "a batch of %d does not divide over %d cards",
+			items, e->team->n);
 	g = vt_xcalloc(1, sizeof(*g));
 	g->team = e->team;
 	g->n = e->team->n;
 	g->share = items / g->n;
 	for (int r = 0; r < g->n; r++)
-		g->engine[r] = (struct vg_engine){ .device = e->team->rank[r], .profile = e->profile };
+		g->engine[r] =
+			(struct vg_engine){ .device = e->team->rank[r], .profile = e->profile };
 	divide(g, whole);
-	rc = open_share(g, o, 0, err);           /* alone: the others follow its choice of engines */
+	/* alone: the others follow its choice of engines */
+	rc = open_share(g, o, 0, err);
 	if (rc)
 		vt_err_prefix(err, "card 0");
 	else
@@ -192,21 +200,24 @@ void vg_group_session_free(void *session)
 		vg_session_free(s);
 }
 
-/* --- what every card has: weights, gradients and the optimiser's arrays ------------------------------------------- */
+/* --- what every card has: weights, gradients and the optimiser's arrays --- */
 
 static int print_share(void *ctx, int rank, struct vt_err *err)
 {
 	const struct call *c = ctx;
 	struct vg_session *s = at(c, rank);
-	struct vg_print a = { c->g->print[rank], c->i < 0 ? s->weights : vg_slot(s, c->i), s->n_scalars, PRINTS };
+	struct vg_print a = { c->g->print[rank], c->i < 0 ? s->weights : vg_slot(s, c->i),
+		s->n_scalars, PRINTS };
 
 	vg_run(s, VG_K_print, &a, PRINTS);
 	if (!s->err.code)
-		s->d->ops->download(s->d, c->prints[rank], a.part, sizeof(c->prints[rank]), &s->err);
+		s->d->ops->download(s->d, c->prints[rank], a.part, sizeof(c->prints[rank]),
+			&s->err);
 	return vg_answer(s, err);
 }
 
-/* Cards that make the same steps with the same sums have the same arrays: slot, or with -1 the weights. */
+/* Cards that make the same steps with the same sums have the same arrays: slot, or with -1 the
+ * weights. */
 static int check_same(void *session, int slot, struct vt_err *err)
 {
 	const struct vg_group *g = ((struct vg_session *)session)->group;
@@ -218,10 +229,12 @@ static int check_same(void *session, int slot, struct vt_err *err)
 	rc = each(session, print_share, &(struct call){ .i = slot, .prints = prints }, err);
 	for (int r = 1; !rc && r < g->n; r++)
 		if (memcmp(prints[0], prints[r], sizeof(prints[0])))
-			rc = vt_err_set(err, VT_EDEVICE, "card %d has other %s than card 0: one of them or the link "
+			rc = vt_err_set(err, VT_EDEVICE,
+				"card %d has other %s than card 0: one of them or the link "
 				"between "
-				"them errs; check them, and continue from the last state that was saved", r,
-				slot < 0 ? "weights" : "optimiser state");
+				"them errs; check them, and continue from the last state that was "
+				"saved",
+				r, slot < 0 ? "weights" : "optimiser state");
 	return rc;
 }
 
@@ -342,7 +355,7 @@ int vg_group_get_slot(void *session, int slot, float *values, struct vt_err *err
 	return rc ? rc : vg_session_get_slot(session, slot, values, err);
 }
 
-/* --- what is shared out: the batch -------------------------------------------------------------------------------- */
+/* --- what is shared out: the batch --------------------------------------- */
 
 static int set_input(void *ctx, int rank, struct vt_err *err)
 {
@@ -420,13 +433,15 @@ static int loss_slopes(void *ctx, int rank, struct vt_err *err)
 	return vg_loss_slopes(s, c->loss, c->slope + first_row(s, rank, c->loss->output), err);
 }
 
-int vg_group_loss(void *session, int i, const struct vt_loss *o, double weight, double *value, struct vt_err *err)
+int vg_group_loss(void *session, int i, const struct vt_loss *o, double weight, double *value,
+	struct vt_err *err)
 {
 	struct vg_session *s = session;
 	struct vg_loss_call loss = { i, o, weight };
 	int channels = s->g->node[output(s, i)].shape.c, rc;
 	struct vt_loss_sums *sums = vt_xcalloc((size_t)s->items * (size_t)channels, sizeof(*sums));
-	struct vt_loss_slope *slope = vt_xcalloc((size_t)s->items * (size_t)channels, sizeof(*slope));
+	struct vt_loss_slope *slope =
+		vt_xcalloc((size_t)s->items * (size_t)channels, sizeof(*slope));
 
 	rc = each(s, loss_sums, &(struct call){ .loss = &loss, .sums = sums }, err);
 	if (!rc) {
@@ -446,12 +461,14 @@ static int square(void *ctx, int rank, struct vt_err *err)
 	return vg_square_sums(s, c->loss, c->of_input, c->item_sums + s->first, err);
 }
 
-int vg_group_square(void *session, int i, bool of_input, double weight, double *value, struct vt_err *err)
+int vg_group_square(void *session, int i, bool of_input, double weight, double *value,
+	struct vt_err *err)
 {
 	struct vg_session *s = session;
 	struct vg_loss_call loss = { i, NULL, weight };
 	double *sums = vt_xcalloc((size_t)s->items, sizeof(*sums));
-	int rc = each(s, square, &(struct call){ .loss = &loss, .of_input = of_input, .item_sums = sums }, err);
+	int rc = each(s, square,
+		&(struct call){ .loss = &loss, .of_input = of_input, .item_sums = sums }, err);
 
 	*value = 0;
 	for (int k = 0; k < s->items; k++)
@@ -475,9 +492,11 @@ static int keep(void *ctx, int rank, struct vt_err *err)
 	return has_item(s, c->item) ? vg_session_keep(s, c->i, c->volume, c->kept, err) : 0;
 }
 
-int vg_group_keep(void *session, int item, int id, const struct vt_volume_ref *v, bool *kept, struct vt_err *err)
+int vg_group_keep(void *session, int item, int id, const struct vt_volume_ref *v, bool *kept,
+	struct vt_err *err)
 {
-	return each(session, keep, &(struct call){ .item = item, .i = id, .volume = v, .kept = kept }, err);
+	return each(session, keep,
+		&(struct call){ .item = item, .i = id, .volume = v, .kept = kept }, err);
 }
 
 static int draw(void *ctx, int rank, struct vt_err *err)
@@ -485,7 +504,8 @@ static int draw(void *ctx, int rank, struct vt_err *err)
 	const struct call *c = ctx;
 	struct vg_session *s = at(c, rank);
 
-	return has_item(s, c->item) ? vg_session_draw(s, c->item - s->first, c->i, c->patch, err) : 0;
+	return has_item(s, c->item) ? vg_session_draw(s, c->item - s->first, c->i, c->patch, err)
+				    : 0;
 }
 
 int vg_group_draw(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err)
@@ -493,7 +513,7 @@ int vg_group_draw(void *session, int item, int id, const struct vt_patch_ref *p,
 	return each(session, draw, &(struct call){ .item = item, .i = id, .patch = p }, err);
 }
 
-/* --- gradients ---------------------------------------------------------------------------------------------------- */
+/* --- gradients ----------------------------------------------------------- */
 
 /* Scalars of a card's part: as many as there are left. */
 static size_t part_size(const struct vg_group *g, int rank)
@@ -521,7 +541,9 @@ static int backward(void *ctx, int rank, struct vt_err *err)
 	int rc;
 
 	for (int k = 0; k < vt_graph_n_outputs(s->g); k++)
-		dy[k] = !c->dy[k] || c->dy[k] == VT_KEPT_GRADIENT ? c->dy[k] : c->dy[k] + begin(s, rank, output(s, k));
+		dy[k] = !c->dy[k] || c->dy[k] == VT_KEPT_GRADIENT
+			? c->dy[k]
+			: c->dy[k] + begin(s, rank, output(s, k));
 	rc = vg_session_backward(s, dy, err);
 	if (rc || !c->g)
 		return rc;
@@ -533,7 +555,8 @@ static int add_part(void *ctx, int rank, struct vt_err *err)
 {
 	struct vg_group *g = ((struct call *)ctx)->g;
 	struct vg_session *s = g->rank[rank];
-	struct vg_ranks a = { s->grads + (size_t)rank * g->pitch, g->staged[rank], g->pitch, g->n, rank };
+	struct vg_ranks a = { s->grads + (size_t)rank * g->pitch, g->staged[rank], g->pitch, g->n,
+		rank };
 
 	vg_run(s, VG_K_ranks, &a, (uint32_t)part_size(g, rank));
 	return vg_answer(s, err);
@@ -562,7 +585,8 @@ static int exchange(struct vg_group *g, bool sums, struct vt_err *err)
 			if (!sums)
 				to = g->staged[s] + (size_t)(r < s ? r : r - 1) * g->pitch;
 			if (r != s && part_size(g, part))
-				m[n++] = (struct vg_move){ r, s, from, to, part_size(g, part) * sizeof(float) };
+				m[n++] = (struct vg_move){ r, s, from, to,
+					part_size(g, part) * sizeof(float) };
 		}
 	return n ? g->team->link->ops->exchange(g->team->link, m, n, err) : 0;
 }

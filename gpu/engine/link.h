@@ -1,8 +1,7 @@
 /* link.h - copies between the cards of a team.
  *
- * nccl.c fills the table for cards, emulate_link.c on the host.  A link moves bytes and never adds, so results do
- * not depend on how it
- * does it. */
+ * nccl.c fills the table for cards, emulate_link.c on the host.  A link moves bytes and never
+ * adds, so results do not depend on how it does it. */
 #ifndef GPU_ENGINE_LINK_H
 #define GPU_ENGINE_LINK_H
 
@@ -24,17 +23,17 @@ struct vg_link {
 struct vg_link_ops {
 	void (*close)(struct vg_link *l);
 	void (*describe)(struct vg_link *l, struct vt_json *j);
-	/* Queues n copies that happen at once: each behind what both cards' queues hold and before what they get
-	 * later.  At most one
-	 * goes from a card to another; no target is a source or another target. */
+	/* Queues n copies that happen at once: each behind what both cards' queues hold and
+	 * before what they get later.  At most one goes from a card to another; no target is a
+	 * source or another target. */
 	int (*exchange)(struct vg_link *l, const struct vg_move *m, int n, struct vt_err *err);
-	/* Waits until every card's queue is empty.  A card that fails ends the wait of all, VT_EDEVICE with its
-	 * number. */
+	/* Waits until every card's queue is empty.  A card that fails ends the wait of all,
+	 * VT_EDEVICE with its number. */
 	int (*finish)(struct vg_link *l, struct vt_err *err);
 };
 
-/* rank: n different cards, all open; each is used by one thread at a time, and none meanwhile.  VT_EDEVICE: what is
- * missing. */
+/* rank: n different cards, all open; each is used by one thread at a time, and none meanwhile.
+ * VT_EDEVICE: what is missing. */
 int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err);
 
 #endif

@@ -18,7 +18,7 @@ struct vg_seat {
 	struct vt_err err;
 };
 
-/* --- threads ------------------------------------------------------------------------------------------------------ */
+/* --- threads ------------------------------------------------------------- */
 
 static void *sit(void *p)
 {
@@ -45,7 +45,9 @@ static int start(struct vg_seat *s, int rank, struct vt_err *err)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	s->started = !pthread_create(&s->thread, NULL, sit, s);
-	return s->started ? 0 : vt_err_set(err, VT_EFAIL, "card %d: no thread can be made for it", rank);
+	return s->started
+		? 0
+		: vt_err_set(err, VT_EFAIL, "card %d: no thread can be made for it", rank);
 }
 
 static void give(struct vg_seat *s, vg_team_fn fn, void *ctx)
@@ -100,7 +102,7 @@ int vg_team_each(struct vg_team *t, vg_team_fn fn, void *ctx, struct vt_err *err
 	return rc;
 }
 
-/* --- cards -------------------------------------------------------------------------------------------------------- */
+/* --- cards --------------------------------------------------------------- */
 
 struct opening {
 	struct vg_team *t;
@@ -139,8 +141,8 @@ static char *kind_of(struct vg_device *d)
 
 	d->ops->describe(d, j);
 	capability = vt_json_text(vt_json_get(j, "capability"), "");
-	text = vt_asprintf("%s%s%s", vt_json_text(vt_json_get(j, "card"), "unknown"), *capability ? ", capability "
-		: "", capability);
+	text = vt_asprintf("%s%s%s", vt_json_text(vt_json_get(j, "card"), "unknown"),
+		*capability ? ", capability " : "", capability);
 	vt_json_free(j);
 	return text;
 }
@@ -155,7 +157,8 @@ static int check_equal(const struct vg_team *t, struct vt_err *err)
 		char *kind = kind_of(t->rank[r]);
 
 		if (strcmp(kind, first))
-			rc = vt_err_set(err, VT_EDEVICE, "card 0 is %s and card %d is %s; cards that share a batch "
+			rc = vt_err_set(err, VT_EDEVICE,
+				"card 0 is %s and card %d is %s; cards that share a batch "
 				"must be equal: choose them with CUDA_VISIBLE_DEVICES",
 				first, r, kind);
 		free(kind);
@@ -164,7 +167,8 @@ static int check_equal(const struct vg_team *t, struct vt_err *err)
 	return rc;
 }
 
-int vg_team_open(struct vg_team **out, struct vg_device *first, int n, const char *engines, struct vt_err *err)
+int vg_team_open(struct vg_team **out, struct vg_device *first, int n, const char *engines,
+	struct vt_err *err)
 {
 	struct vg_team *t = vt_xcalloc(1, sizeof(*t));
 	int rc = 0;

@@ -5,7 +5,8 @@
 #include "gpu/kernel/kernel_sums.h"
 
 /* The gate's values for chunk i of a. */
-VG_FN struct vg_chunk vg_gate_of(const void *b, int type, int gate, const struct vg_shape *s, uint32_t i)
+VG_FN struct vg_chunk vg_gate_of(const void *b, int type, int gate, const struct vg_shape *s,
+	uint32_t i)
 {
 	uint32_t v = vg_div(i, s->by_chunks), ch = i - v * (uint32_t)s->chunks;
 	struct vg_chunk c;
@@ -15,7 +16,7 @@ VG_FN struct vg_chunk vg_gate_of(const void *b, int type, int gate, const struct
 		return vg_load(b, type, i);
 	if (gate == VG_GATE_CHANNEL)
 		return vg_load(b, type, vg_div(v, s->by_voxels) * (uint32_t)s->chunks + ch);
-	g = vg_load_one(b, type, v, 0);              /* one channel is one chunk a voxel */
+	g = vg_load_one(b, type, v, 0); /* one channel is one chunk a voxel */
 	for (int l = 0; l < VG_LANES; l++)
 		c.v[l] = g;
 	return c;
@@ -23,7 +24,8 @@ VG_FN struct vg_chunk vg_gate_of(const void *b, int type, int gate, const struct
 
 VG_FN void vg_mul_item(const struct vg_mul *a, uint32_t i)
 {
-	struct vg_chunk x = vg_load(a->a, a->type, i), g = vg_gate_of(a->b, a->type, a->gate, &a->s, i);
+	struct vg_chunk x = vg_load(a->a, a->type, i),
+			g = vg_gate_of(a->b, a->type, a->gate, &a->s, i);
 
 	for (int l = 0; l < VG_LANES; l++)
 		x.v[l] *= g.v[l];
@@ -36,8 +38,10 @@ VG_FN void vg_mul_gate_item(const struct vg_mul_gate *a, uint32_t i)
 	double sum = 0.0;
 
 	for (int ch = 0; ch < a->s.chunks; ch++) {
-		struct vg_chunk x = vg_load(a->a, a->type, i * (uint32_t)a->s.chunks + (uint32_t)ch),
-			d = vg_load(a->dy, a->type, i * (uint32_t)a->s.chunks + (uint32_t)ch);
+		struct vg_chunk x = vg_load(a->a, a->type,
+					i * (uint32_t)a->s.chunks + (uint32_t)ch),
+				d = vg_load(a->dy, a->type,
+					i * (uint32_t)a->s.chunks + (uint32_t)ch);
 
 		for (int l = 0; l < VG_LANES; l++)
 			sum += (double)x.v[l] * (double)d.v[l];
@@ -57,10 +61,10 @@ VG_FN void vg_spread_item(const struct vg_spread *a, uint32_t i)
 
 VG_FN void vg_argmax_item(const struct vg_argmax *a, uint32_t i)
 {
-	uint32_t chunks = (uint32_t)a->s.chunks, ch = i % chunks, slab = i / chunks % (uint32_t)a->slabs,
-		n = i / chunks / (uint32_t)a->slabs;
+	uint32_t chunks = (uint32_t)a->s.chunks, ch = i % chunks,
+		 slab = i / chunks % (uint32_t)a->slabs, n = i / chunks / (uint32_t)a->slabs;
 	uint32_t from = vg_slab_start(a->s.voxels, a->slabs, (int)slab),
-		end = vg_slab_start(a->s.voxels, a->slabs, (int)slab + 1), best[8];
+		 end = vg_slab_start(a->s.voxels, a->slabs, (int)slab + 1), best[8];
 	struct vg_chunk top = vg_load(a->x, a->type, (n * a->s.voxels + from) * chunks + ch);
 	size_t at = (((size_t)n * (size_t)a->slabs + slab) * chunks + ch) * VG_LANES;
 
@@ -90,7 +94,9 @@ VG_FN void vg_global_item(const struct vg_global *a, uint32_t i)
 		uint32_t best = 0;
 
 		for (int k = 0; k < a->slabs; k++) {
-			size_t at = (((size_t)n * (size_t)a->slabs + (size_t)k) * chunks + ch) * VG_LANES + (size_t)l;
+			size_t at = (((size_t)n * (size_t)a->slabs + (size_t)k) * chunks + ch) *
+					VG_LANES +
+				(size_t)l;
 
 			if (!k || a->slab_value[at] > top.v[l]) {
 				top.v[l] = a->slab_value[at];
@@ -105,8 +111,8 @@ VG_FN void vg_global_item(const struct vg_global *a, uint32_t i)
 
 VG_FN void vg_global_back_item(const struct vg_global_back *a, uint32_t i)
 {
-	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks, n = vg_div(q, a->s.by_voxels),
-		v = q - n * a->s.voxels;
+	uint32_t q = vg_div(i, a->s.by_chunks), ch = i - q * (uint32_t)a->s.chunks,
+		 n = vg_div(q, a->s.by_voxels), v = q - n * a->s.voxels;
 	uint32_t row = n * (uint32_t)a->s.chunks + ch;
 	struct vg_chunk d = vg_load(a->d, a->type, row);
 
@@ -116,7 +122,8 @@ VG_FN void vg_global_back_item(const struct vg_global_back *a, uint32_t i)
 }
 
 /* First maximum over the channels of voxel i. */
-VG_FN float vg_top_channel(const void *x, int type, const struct vg_shape *s, uint32_t i, int *channel)
+VG_FN float vg_top_channel(const void *x, int type, const struct vg_shape *s, uint32_t i,
+	int *channel)
 {
 	float top = 0.0f;
 
@@ -143,7 +150,8 @@ VG_FN void vg_cpool_item(const struct vg_cpool *a, uint32_t i)
 		out.v[0] = vg_top_channel(a->x, a->type, &a->s, i, &best);
 	} else {
 		for (int ch = 0; ch < a->s.chunks; ch++) {
-			struct vg_chunk c = vg_load(a->x, a->type, i * (uint32_t)a->s.chunks + (uint32_t)ch);
+			struct vg_chunk c =
+				vg_load(a->x, a->type, i * (uint32_t)a->s.chunks + (uint32_t)ch);
 
 			for (int l = 0; l < VG_LANES; l++)
 				sum += (double)c.v[l];
@@ -199,7 +207,8 @@ VG_FN void vg_softmax_back_item(const struct vg_softmax_back *a, uint32_t i)
 	for (int pass = 0; pass < 2; pass++)
 		for (int ch = 0; ch < a->s.chunks; ch++) {
 			uint32_t at = i * (uint32_t)a->s.chunks + (uint32_t)ch;
-			struct vg_chunk y = vg_load(a->y, a->type, at), d = vg_load(a->dy, a->type, at);
+			struct vg_chunk y = vg_load(a->y, a->type, at),
+					d = vg_load(a->dy, a->type, at);
 
 			for (int l = 0; l < VG_LANES; l++) {
 				if (!pass)

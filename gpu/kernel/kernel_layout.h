@@ -1,4 +1,5 @@
-/* kernel_layout.h - plain arrays to the device's layout and back, weights to the storage type, scales. */
+/* kernel_layout.h - plain arrays to the device's layout and back, weights to the storage type,
+ * scales. */
 #ifndef GPU_KERNEL_KERNEL_LAYOUT_H
 #define GPU_KERNEL_KERNEL_LAYOUT_H
 
@@ -7,8 +8,8 @@
 /* First plain element of a chunk, lane 0; a lane further lies s.voxels further. */
 VG_FN size_t vg_plain(const struct vg_shape *s, uint32_t i)
 {
-	uint32_t q = vg_div(i, s->by_chunks), ch = i - q * (uint32_t)s->chunks, n = vg_div(q, s->by_voxels),
-		v = q - n * s->voxels;
+	uint32_t q = vg_div(i, s->by_chunks), ch = i - q * (uint32_t)s->chunks,
+		 n = vg_div(q, s->by_voxels), v = q - n * s->voxels;
 
 	return ((size_t)n * (size_t)s->c + (size_t)ch * VG_LANES) * s->voxels + v;
 }
@@ -37,8 +38,9 @@ VG_FN void vg_unpack_item(const struct vg_unpack *a, uint32_t i)
 			a->x[at + (size_t)l * a->s.voxels] = c.v[l];
 }
 
-/* A chunk of a packed kernel by its item, taps running fastest, so that neighbours read and write neighbouring scalars:
- * its kernel, its place in the packed array, its first scalar; lanes are `taps` scalars apart. */
+/* A chunk of a packed kernel by its item, taps running fastest, so that neighbours read and
+ * write neighbouring scalars: its kernel, its place in the packed array, its first scalar; lanes
+ * are `taps` scalars apart. */
 struct vg_kernel_chunk {
 	const struct vg_filter *k;
 	uint32_t chunk, lanes;
@@ -51,7 +53,8 @@ VG_FN struct vg_kernel_chunk vg_kernel_chunk(const struct vg_filter *kernel, int
 	uint32_t tap, ch, o, q;
 	int lo = 0, hi = n;
 
-	while (hi - lo > 1) {                        /* kernel[lo].chunk <= i < kernel[hi].chunk */
+	/* kernel[lo].chunk <= i < kernel[hi].chunk */
+	while (hi - lo > 1) {
 		int mid = (lo + hi) / 2;
 
 		if (kernel[mid].chunk <= i)
@@ -103,7 +106,7 @@ VG_FN void vg_kernel_grad_item(const struct vg_kernel_grad *a, uint32_t i)
 /* The scale of the largest value, smaller by 2^backoff. */
 VG_FN void vg_set_scale(const struct vg_largest *a, float top)
 {
-	uint32_t bits = vg_bits_of_float(top) >> 23;         /* exponent + 127 */
+	uint32_t bits = vg_bits_of_float(top) >> 23; /* exponent + 127 */
 
 	bits = top > 0 && bits < 255 ? 254 - bits : 127;
 	bits = bits > 250 ? 250 : bits < 4 ? 4 : bits;
@@ -112,12 +115,12 @@ VG_FN void vg_set_scale(const struct vg_largest *a, float top)
 	a->scale[1] = vg_float_of_bits((254 - bits) << 23);
 }
 
-VG_FN void vg_largest_phase(const struct vg_largest *a, const int mode, uint32_t block, uint32_t thread, int phase,
-	double *shared)
+VG_FN void vg_largest_phase(const struct vg_largest *a, const int mode, uint32_t block,
+	uint32_t thread, int phase, double *shared)
 {
 	const float *x = a->finish ? a->part : a->x;
-	uint64_t n = a->finish ? (uint64_t)a->blocks : a->n, step = VG_SUM_THREADS * (uint64_t)(a->finish ? 1
-		: a->blocks);
+	uint64_t n = a->finish ? (uint64_t)a->blocks : a->n,
+		 step = VG_SUM_THREADS * (uint64_t)(a->finish ? 1 : a->blocks);
 	uint32_t half = (uint32_t)VG_SUM_THREADS >> phase;
 	float top = 0.0f;
 

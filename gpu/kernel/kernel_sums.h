@@ -1,10 +1,11 @@
-/* kernel_sums.h - sums over voxels of each (item, channel), in an order that depends on the shape alone.
+/* kernel_sums.h - sums over voxels of each (item, channel), in an order that depends on the
+ * shape alone.
  *
- * A block takes one slab of an item's voxels (and at most 256 of its chunks).  Thread t takes chunk t % chunks of every
- * lanes-th voxel, lanes = 256 / chunks, so that neighbouring threads read neighbouring chunks and what a channel needs
- * stays in registers;
- * it adds runs of four voxels in f32 and the runs in f64.  Then lanes are added pairwise, and a second kernel adds the
- * slabs. */
+ * A block takes one slab of an item's voxels (and at most 256 of its chunks).  Thread t takes
+ * chunk t % chunks of every lanes-th voxel, lanes = 256 / chunks, so that neighbouring threads
+ * read neighbouring chunks and what a channel needs stays in registers; it adds runs of four
+ * voxels in f32 and the runs in f64.  Then lanes are added pairwise, and a second kernel adds
+ * the slabs. */
 #ifndef GPU_KERNEL_KERNEL_SUMS_H
 #define GPU_KERNEL_KERNEL_SUMS_H
 
@@ -12,7 +13,8 @@
 
 enum { VG_RUN = 4 };
 
-/* Slabs of a tensor for sums: about 1024 chunks each or more, at most 1024; for maps, where they leave nothing behind,
+/* Slabs of a tensor for sums: about 1024 chunks each or more, at most 1024; for maps, where they
+ * leave nothing behind,
  * 8192. */
 VG_FN int vg_cut_to(const struct vg_shape *s, uint64_t most)
 {
@@ -22,18 +24,24 @@ VG_FN int vg_cut_to(const struct vg_shape *s, uint64_t most)
 	return n < 1 ? 1 : (int)n;
 }
 
-VG_FN int vg_slabs(const struct vg_shape *s) { return vg_cut_to(s, 1024); }
-VG_FN int vg_map_slabs(const struct vg_shape *s) { return vg_cut_to(s, 8192); }
+VG_FN int vg_slabs(const struct vg_shape *s)
+{
+	return vg_cut_to(s, 1024);
+}
+VG_FN int vg_map_slabs(const struct vg_shape *s)
+{
+	return vg_cut_to(s, 8192);
+}
 
 VG_FN uint32_t vg_slab_start(uint32_t voxels, int slabs, int i)
 {
 	return (uint32_t)((uint64_t)voxels * (uint64_t)i / (uint64_t)slabs);
 }
 
-/* What a thread of a block does: chunk `first + ch` of a group of `width`, in lane `lane` of `lanes`, voxels [from,
- * end) of item n. */
+/* What a thread of a block does: chunk `first + ch` of a group of `width`, in lane `lane` of
+ * `lanes`, voxels [from, end) of item n. */
 struct vg_seat {
-	uint32_t row, first, width, ch, lane, lanes, n, from, end;     /* row: item x slab */
+	uint32_t row, first, width, ch, lane, lanes, n, from, end; /* row: item x slab */
 };
 
 VG_FN uint32_t vg_chunk_groups(const struct vg_shape *s)
@@ -67,13 +75,16 @@ VG_FN uint32_t vg_seat_chunk(const struct vg_shape *s, const struct vg_seat *t)
 }
 
 /* Eight numbers of a seat's channels; 0 for padding. */
-VG_FN struct vg_chunk vg_seat_lanes(const float *x, const struct vg_shape *s, const struct vg_seat *t)
+VG_FN struct vg_chunk vg_seat_lanes(const float *x, const struct vg_shape *s,
+	const struct vg_seat *t)
 {
 	struct vg_chunk c = vg_zero();
 
 	for (int l = 0; l < VG_LANES; l++)
 		if (vg_is_channel(s, (int)(t->first + t->ch), l))
-			c.v[l] = x[((size_t)t->n * (size_t)s->chunks + t->first + t->ch) * VG_LANES + (size_t)l];
+			c.v[l] =
+				x[((size_t)t->n * (size_t)s->chunks + t->first + t->ch) * VG_LANES +
+					(size_t)l];
 	return c;
 }
 
@@ -88,12 +99,19 @@ VG_FN struct vg_chunk vg_seat_slopes(const float *slopes, float slope, const str
 	return c;
 }
 
-/* --- the sums ----------------------------------------------------------------------------------------------------- */
+/* --- the sums ------------------------------------------------------------ */
 
-VG_FN int vg_reads_two(int mode) { return mode != VG_SUM_MOMENTS && mode != VG_SUM_ONE; }
-VG_FN int vg_is_norm(int mode) { return mode == VG_SUM_NORM || mode == VG_SUM_NORM_RELU || mode == VG_SUM_NORM_SLOPE; }
+VG_FN int vg_reads_two(int mode)
+{
+	return mode != VG_SUM_MOMENTS && mode != VG_SUM_ONE;
+}
+VG_FN int vg_is_norm(int mode)
+{
+	return mode == VG_SUM_NORM || mode == VG_SUM_NORM_RELU || mode == VG_SUM_NORM_SLOPE;
+}
 
-/* What a thread knows of its channels: the norm's y = a x + b, slopes of the activation behind it. */
+/* What a thread knows of its channels: the norm's y = a x + b, slopes of the activation behind
+ * it. */
 struct vg_known {
 	struct vg_chunk a, b, slope;
 };
@@ -110,9 +128,8 @@ struct vg_quantities {
 	float v[3][8];
 };
 
-VG_FN void vg_sums_add(const struct vg_sums *a, const int mode, uint32_t i, const struct vg_known *k, struct vg_chunk x,
-	struct vg_chunk y,
-	struct vg_quantities *q)
+VG_FN void vg_sums_add(const struct vg_sums *a, const int mode, uint32_t i,
+	const struct vg_known *k, struct vg_chunk x, struct vg_chunk y, struct vg_quantities *q)
 {
 	if (mode == VG_SUM_JOIN) {
 		for (int l = 0; l < VG_LANES; l++)
@@ -154,8 +171,8 @@ VG_FN void vg_clear_run(struct vg_quantities *q)
 }
 
 /* One thread's share of its slab, to shared[quantity x 8][thread]. */
-VG_FN void vg_sums_gather(const struct vg_sums *a, const int mode, const struct vg_seat *t, uint32_t thread,
-	double *shared)
+VG_FN void vg_sums_gather(const struct vg_sums *a, const int mode, const struct vg_seat *t,
+	uint32_t thread, double *shared)
 {
 	uint32_t v = t->from, base = vg_seat_chunk(&a->s, t), step = (uint32_t)a->s.chunks;
 	const int quantities = vg_quantity_count(mode);
@@ -183,13 +200,17 @@ VG_FN void vg_sums_gather(const struct vg_sums *a, const int mode, const struct 
 
 			VG_UNROLL
 			for (uint32_t r = 0; r < ahead; r++) {
-				x[r] = vg_load(a->a, a->type, base + (v + (from + r) * t->lanes) * step);
-				y[r] = vg_reads_two(mode) ? vg_load(a->b, a->type,
-					base + (v + (from + r) * t->lanes) * step) : vg_zero();
+				x[r] = vg_load(a->a, a->type,
+					base + (v + (from + r) * t->lanes) * step);
+				y[r] = vg_reads_two(mode)
+					? vg_load(a->b, a->type,
+						  base + (v + (from + r) * t->lanes) * step)
+					: vg_zero();
 			}
 			VG_UNROLL
 			for (uint32_t r = 0; r < ahead; r++)
-				vg_sums_add(a, mode, base + (v + (from + r) * t->lanes) * step, &k, x[r], y[r], &q);
+				vg_sums_add(a, mode, base + (v + (from + r) * t->lanes) * step, &k,
+					x[r], y[r], &q);
 		}
 		vg_add_run(sum, quantities, &q);
 	}
@@ -197,8 +218,8 @@ VG_FN void vg_sums_gather(const struct vg_sums *a, const int mode, const struct 
 	for (; v < t->end; v += t->lanes) {
 		uint32_t i = base + v * step;
 
-		vg_sums_add(a, mode, i, &k, vg_load(a->a, a->type, i), vg_reads_two(mode) ? vg_load(a->b, a->type, i)
-			: vg_zero(), &q);
+		vg_sums_add(a, mode, i, &k, vg_load(a->a, a->type, i),
+			vg_reads_two(mode) ? vg_load(a->b, a->type, i) : vg_zero(), &q);
 	}
 	vg_add_run(sum, quantities, &q);
 	for (int j = 0; j < quantities; j++)
@@ -207,8 +228,8 @@ VG_FN void vg_sums_gather(const struct vg_sums *a, const int mode, const struct 
 }
 
 /* Phase 0 gathers, 1 .. 8 halve the lanes, 9 writes. */
-VG_FN void vg_sums_phase(const struct vg_sums *a, const int mode, uint32_t block, uint32_t thread, int phase,
-	double *shared)
+VG_FN void vg_sums_phase(const struct vg_sums *a, const int mode, uint32_t block, uint32_t thread,
+	int phase, double *shared)
 {
 	const uint32_t rows = (uint32_t)vg_quantity_count(mode) * VG_LANES;
 	uint32_t half = (uint32_t)VG_SUM_THREADS >> phase;
@@ -219,24 +240,26 @@ VG_FN void vg_sums_phase(const struct vg_sums *a, const int mode, uint32_t block
 	} else if (phase < VG_SUM_PHASES - 1) {
 		if (t.lane < half && t.lane + half < t.lanes)
 			for (uint32_t k = 0; k < rows; k++)
-				shared[k * VG_SUM_THREADS + thread] += shared[k * VG_SUM_THREADS + thread + half *
-					t.width];
+				shared[k * VG_SUM_THREADS + thread] +=
+					shared[k * VG_SUM_THREADS + thread + half * t.width];
 	} else if (t.lane == 0) {
 		size_t row = (size_t)a->s.chunks * VG_LANES,
-			at = (size_t)t.row * (rows / VG_LANES) * row + (size_t)(t.first + t.ch) * VG_LANES;
+		       at = (size_t)t.row * (rows / VG_LANES) * row +
+			(size_t)(t.first + t.ch) * VG_LANES;
 
 		for (uint32_t k = 0; k < rows; k++)
-			a->part[at + k / VG_LANES * row + k % VG_LANES] = shared[k * VG_SUM_THREADS + thread];
+			a->part[at + k / VG_LANES * row + k % VG_LANES] =
+				shared[k * VG_SUM_THREADS + thread];
 	}
 }
 
-/* Of one quantity.  Thread t of a chunk's block takes lane t % 8 of every 32nd slab.  Phase 0 gathers, 1 .. 5 halve, 6
- * writes. */
-VG_FN void vg_sums_fold_phase(const struct vg_sums_fold *a, const int mode, uint32_t block, uint32_t thread, int phase,
-	double *shared)
+/* Of one quantity.  Thread t of a chunk's block takes lane t % 8 of every 32nd slab.  Phase 0
+ * gathers, 1 .. 5 halve, 6 writes. */
+VG_FN void vg_sums_fold_phase(const struct vg_sums_fold *a, const int mode, uint32_t block,
+	uint32_t thread, int phase, double *shared)
 {
-	uint32_t ch = block % (uint32_t)a->s.chunks, n = block / (uint32_t)a->s.chunks, k = thread % 8,
-		lane = thread / 8, half = 32u >> phase;
+	uint32_t ch = block % (uint32_t)a->s.chunks, n = block / (uint32_t)a->s.chunks,
+		 k = thread % 8, lane = thread / 8, half = 32u >> phase;
 	size_t row = (size_t)a->s.chunks * VG_LANES, at = ch * VG_LANES + k;
 
 	(void)mode;
@@ -280,7 +303,8 @@ VG_FN void vg_fold_item(const struct vg_fold *a, uint32_t i)
 
 	for (int l = 0; l < VG_LANES; l++)
 		if (vg_is_channel(&a->s, ch, l))
-			c.v[l] = (float)(vg_sum_of(a->part, &a->s, n, ch * VG_LANES + l) * a->factor);
+			c.v[l] = (float)(vg_sum_of(a->part, &a->s, n, ch * VG_LANES + l) *
+				a->factor);
 	vg_put(a->t, a->type, i, c, a->add);
 }
 

@@ -1,21 +1,23 @@
-/* kernel_train.h - losses of common/nn/loss.h and updates of common/nn/optim.h where the tensors are.
+/* kernel_train.h - losses of common/nn/loss.h and updates of common/nn/optim.h where the tensors
+ * are.
  *
- * A loss is three steps: sums of each (item, channel) here, overlap terms of those few numbers on the host, the
- * gradient here.
- * At most 16 channels: 8 regions and softmax's background are 9. */
+ * A loss is three steps: sums of each (item, channel) here, overlap terms of those few numbers
+ * on the host, the gradient here.  At most 16 channels: 8 regions and softmax's background are
+ * 9. */
 #ifndef GPU_KERNEL_KERNEL_TRAIN_H
 #define GPU_KERNEL_KERNEL_TRAIN_H
 
 #include "gpu/kernel/kernel_sums.h"
 
-/* --- probabilities and pointwise terms; formulas as in loss.c ----------------------------------------------------- */
+/* --- probabilities and pointwise terms; formulas as in loss.c ------------ */
 
 /* ln x of a positive normal number. */
 VG_FN float vg_ln(float x)
 {
 	/* x = 2^e m, m in [sqrt 1/2, sqrt 2) */
 	int32_t b = (int32_t)vg_bits_of_float(x), e = (b - 0x3f3504f3) >> 23;
-	float m = vg_float_of_bits((uint32_t)b - ((uint32_t)e << 23)), s = (m - 1.0f) / (m + 1.0f), q = s * s, p;
+	float m = vg_float_of_bits((uint32_t)b - ((uint32_t)e << 23)), s = (m - 1.0f) / (m + 1.0f),
+	      q = s * s, p;
 
 	p = fmaf(q, 1.0f / 9.0f, 1.0f / 7.0f);
 	p = fmaf(p, q, 1.0f / 5.0f);
@@ -33,10 +35,15 @@ VG_FN float vg_pow_of(float q, float gamma)
 }
 
 /* -ln sigma(z). */
-VG_FN float vg_softplus_of_minus(float z) { return (z < 0.0f ? -z : 0.0f) + vg_log1p(vg_exp(-fabsf(z))); }
+VG_FN float vg_softplus_of_minus(float z)
+{
+	return (z < 0.0f ? -z : 0.0f) + vg_log1p(vg_exp(-fabsf(z)));
+}
 
-VG_FN float vg_balance(float balance, int positive) { return balance < 0.0f ? 1.0f : positive ? balance
-	: 1.0f - balance; }
+VG_FN float vg_balance(float balance, int positive)
+{
+	return balance < 0.0f ? 1.0f : positive ? balance : 1.0f - balance;
+}
 
 /* Loss of one value and its derivative by z. */
 VG_FN float vg_binary_terms(const struct vg_loss_terms *o, float z, float p, int on, float *slope)
@@ -56,8 +63,10 @@ VG_FN float vg_binary_terms(const struct vg_loss_terms *o, float z, float p, int
 	return loss;
 }
 
-/* Loss of one voxel's class with -ln P = ln; *f multiplies (P_c - [c is target]) in the gradient. */
-VG_FN float vg_class_terms(const struct vg_loss_terms *o, float p, float ln, int background, float *f)
+/* Loss of one voxel's class with -ln P = ln; *f multiplies (P_c - [c is target]) in the
+ * gradient. */
+VG_FN float vg_class_terms(const struct vg_loss_terms *o, float p, float ln, int background,
+	float *f)
 {
 	float q = 1.0f - p > 0.0f ? 1.0f - p : 0.0f, loss = o->ce * ln, k;
 
@@ -65,25 +74,30 @@ VG_FN float vg_class_terms(const struct vg_loss_terms *o, float p, float ln, int
 	if (o->focal > 0.0f) {
 		k = o->focal * vg_balance(o->balance, !background);
 		loss += k * vg_pow_of(q, o->gamma) * ln;
-		*f += k * (vg_pow_of(q, o->gamma) + (q > 0.0f ? o->gamma * vg_pow_of(q, o->gamma - 1.0f) * p * ln
-			: 0.0f));
+		*f += k *
+			(vg_pow_of(q, o->gamma) +
+				(q > 0.0f ? o->gamma * vg_pow_of(q, o->gamma - 1.0f) * p * ln
+					  : 0.0f));
 	}
 	return loss;
 }
 
-/* A voxel's channels, which may fill two chunks; `lanes`, 8 or 16, is a constant where these functions are called. */
+/* A voxel's channels, which may fill two chunks; `lanes`, 8 or 16, is a constant where these
+ * functions are called. */
 VG_FN void vg_logits(const void *t, int type, uint32_t voxel, int lanes, float z[16])
 {
 	VG_UNROLL
 	for (int ch = 0; ch < lanes / VG_LANES; ch++) {
-		struct vg_chunk c = vg_load(t, type, voxel * (uint32_t)(lanes / VG_LANES) + (uint32_t)ch);
+		struct vg_chunk c =
+			vg_load(t, type, voxel * (uint32_t)(lanes / VG_LANES) + (uint32_t)ch);
 
 		for (int l = 0; l < VG_LANES; l++)
 			z[ch * VG_LANES + l] = c.v[l];
 	}
 }
 
-/* Probabilities of c channels; returns ln of the sum of exponentials with the largest logit added (softmax). */
+/* Probabilities of c channels; returns ln of the sum of exponentials with the largest logit
+ * added (softmax). */
 VG_FN float vg_probabilities(const float z[16], int c, int softmax, int lanes, float p[16])
 {
 	float most = z[0], sum = 0.0f;
@@ -129,12 +143,13 @@ VG_FN void vg_loss_add(const struct vg_loss_sums *a, uint32_t i, int ch, double 
 	float p = 0.0f, unused, point;
 
 	if (a->o.softmax) {
-		float ln = a->s.chunks == 1 ? vg_class_of(a, i, ch, 8, &p) : vg_class_of(a, i, ch, 16, &p);
+		float ln = a->s.chunks == 1 ? vg_class_of(a, i, ch, 8, &p)
+					    : vg_class_of(a, i, ch, 16, &p);
 
 		point = on ? vg_class_terms(&a->o, p, ln, ch == 0, &unused) : 0.0f;
 	} else {
-		float z = vg_load_one(a->z, a->type, i * (uint32_t)a->s.chunks + (uint32_t)(ch / VG_LANES),
-			ch % VG_LANES);
+		float z = vg_load_one(a->z, a->type,
+			i * (uint32_t)a->s.chunks + (uint32_t)(ch / VG_LANES), ch % VG_LANES);
 
 		p = vg_sigmoid(z);
 		point = vg_binary_terms(&a->o, z, p, on, &unused);
@@ -146,11 +161,13 @@ VG_FN void vg_loss_add(const struct vg_loss_sums *a, uint32_t i, int ch, double 
 	sum[4] += (double)point;
 }
 
-VG_FN void vg_loss_gather(const struct vg_loss_sums *a, uint32_t n, uint32_t strip, uint32_t thread, double *shared)
+VG_FN void vg_loss_gather(const struct vg_loss_sums *a, uint32_t n, uint32_t strip, uint32_t thread,
+	double *shared)
 {
-	uint32_t c = (uint32_t)a->s.c, lanes = VG_SUM_THREADS / c, lane = thread / c, ch = thread - lane * c;
+	uint32_t c = (uint32_t)a->s.c, lanes = VG_SUM_THREADS / c, lane = thread / c,
+		 ch = thread - lane * c;
 	uint32_t v = vg_slab_start(a->s.voxels, a->strips, (int)strip) + lane,
-		end = vg_slab_start(a->s.voxels, a->strips, (int)strip + 1);
+		 end = vg_slab_start(a->s.voxels, a->strips, (int)strip + 1);
 	double sum[VG_LOSS_SUMS] = { 0.0, 0.0, 0.0, 0.0, 0.0 };
 
 	for (; lane < lanes && v < end; v += lanes)
@@ -159,13 +176,13 @@ VG_FN void vg_loss_gather(const struct vg_loss_sums *a, uint32_t n, uint32_t str
 		shared[k * VG_SUM_THREADS + (int)thread] = sum[k];
 }
 
-/* Thread t takes channel t % c of every lanes-th voxel of its strip, lanes = 256 / c.  Phase 0 gathers, 1 .. 8 halve, 9
- * writes. */
-VG_FN void vg_loss_sums_phase(const struct vg_loss_sums *a, const int mode, uint32_t block, uint32_t thread, int phase,
-	double *shared)
+/* Thread t takes channel t % c of every lanes-th voxel of its strip, lanes = 256 / c.  Phase 0
+ * gathers, 1 .. 8 halve, 9 writes. */
+VG_FN void vg_loss_sums_phase(const struct vg_loss_sums *a, const int mode, uint32_t block,
+	uint32_t thread, int phase, double *shared)
 {
 	uint32_t n = block / (uint32_t)a->strips, c = (uint32_t)a->s.c, lanes = VG_SUM_THREADS / c,
-		width = (uint32_t)a->s.chunks * VG_LANES;
+		 width = (uint32_t)a->s.chunks * VG_LANES;
 	uint32_t lane = thread / c, half = (uint32_t)VG_SUM_THREADS >> phase;
 
 	(void)mode;
@@ -173,12 +190,12 @@ VG_FN void vg_loss_sums_phase(const struct vg_loss_sums *a, const int mode, uint
 		vg_loss_gather(a, n, block - n * (uint32_t)a->strips, thread, shared);
 	else if (phase < VG_TREE_PHASES - 1 && lane < half && lane + half < lanes)
 		for (int k = 0; k < VG_LOSS_SUMS; k++)
-			shared[k * VG_SUM_THREADS + (int)thread] += shared[k * VG_SUM_THREADS +
-				(int)(thread + half * c)];
+			shared[k * VG_SUM_THREADS + (int)thread] +=
+				shared[k * VG_SUM_THREADS + (int)(thread + half * c)];
 	else if (phase == VG_TREE_PHASES - 1 && thread < width)
 		for (int k = 0; k < VG_LOSS_SUMS; k++)
-			a->part[((size_t)block * VG_LOSS_SUMS + (size_t)k) * width + thread] = thread < c
-				? shared[k * VG_SUM_THREADS + (int)thread] : 0.0;
+			a->part[((size_t)block * VG_LOSS_SUMS + (size_t)k) * width + thread] =
+				thread < c ? shared[k * VG_SUM_THREADS + (int)thread] : 0.0;
 }
 
 VG_FN void vg_loss_fold_item(const struct vg_loss_fold *a, uint32_t i)
@@ -237,12 +254,14 @@ VG_FN void vg_loss_grad_item(const struct vg_loss_grad *a, uint32_t i)
 VG_FN void vg_shrink_item(const struct vg_shrink *a, uint32_t i)
 {
 	uint32_t n = vg_div(i, a->s.by_voxels), v = i - n * a->s.voxels, q = vg_div(v, a->s.by_w),
-		z = vg_div(q, a->s.by_h);
+		 z = vg_div(q, a->s.by_h);
 	int x = (2 * (int)(v - q * (uint32_t)a->s.w) + 1) * a->w / (2 * a->s.w);
 	int y = (2 * (int)(q - z * (uint32_t)a->s.h) + 1) * a->h / (2 * a->s.h);
 
 	z = (uint32_t)((2 * (int)z + 1) * a->d / (2 * a->s.d));
-	a->t[i] = a->from[(((size_t)n * (size_t)a->d + z) * (size_t)a->h + (size_t)y) * (size_t)a->w + (size_t)x];
+	a->t[i] =
+		a->from[(((size_t)n * (size_t)a->d + z) * (size_t)a->h + (size_t)y) * (size_t)a->w +
+			(size_t)x];
 }
 
 VG_FN double vg_square_gather(const struct vg_square *a, uint32_t block, uint32_t thread)
@@ -251,9 +270,9 @@ VG_FN double vg_square_gather(const struct vg_square *a, uint32_t block, uint32_
 	double sum = 0.0;
 
 	for (uint32_t k = (block - n * (uint32_t)a->blocks) * VG_SUM_THREADS + thread; k < each;
-	    k += (uint32_t)a->blocks * VG_SUM_THREADS) {
+		k += (uint32_t)a->blocks * VG_SUM_THREADS) {
 		struct vg_chunk y = vg_load(a->y, a->type, n * each + k),
-			x = a->x ? vg_load(a->x, a->type, n * each + k) : vg_zero();
+				x = a->x ? vg_load(a->x, a->type, n * each + k) : vg_zero();
 		uint32_t v = vg_div(k, a->s.by_chunks), ch = k - v * (uint32_t)a->s.chunks;
 
 		for (int l = 0; l < VG_LANES; l++)
@@ -261,15 +280,16 @@ VG_FN double vg_square_gather(const struct vg_square *a, uint32_t block, uint32_
 				double d = (double)y.v[l] - (double)x.v[l];
 
 				sum += d * d;
-				a->dy[((size_t)n * (size_t)a->s.c + ch * VG_LANES + (size_t)l) * a->s.voxels + v] =
-					(float)(a->rate * d / a->n);
+				a->dy[((size_t)n * (size_t)a->s.c + ch * VG_LANES + (size_t)l) *
+						a->s.voxels +
+					v] = (float)(a->rate * d / a->n);
 			}
 	}
 	return sum;
 }
 
-VG_FN void vg_square_phase(const struct vg_square *a, const int mode, uint32_t block, uint32_t thread, int phase,
-	double *shared)
+VG_FN void vg_square_phase(const struct vg_square *a, const int mode, uint32_t block,
+	uint32_t thread, int phase, double *shared)
 {
 	(void)mode;
 	if (phase == 0)
@@ -280,7 +300,7 @@ VG_FN void vg_square_phase(const struct vg_square *a, const int mode, uint32_t b
 		a->part[block] = shared[0];
 }
 
-/* --- patches ------------------------------------------------------------------------------------------------------ */
+/* --- patches ------------------------------------------------------------- */
 
 /* Voxel of the volume that position i of a patch shows; SIZE_MAX outside. */
 VG_FN size_t vg_source(const struct vg_patch *a, uint32_t i)
@@ -307,21 +327,26 @@ VG_FN float vg_patch_noise(const struct vg_draw *a, uint64_t element)
 VG_FN void vg_draw_item(const struct vg_draw *a, uint32_t i)
 {
 	uint32_t v = vg_div(i, a->from.p.by_chunks), ch = i - v * (uint32_t)a->from.p.chunks;
-	size_t from = vg_source(&a->from, v), voxels = (size_t)a->from.d * (size_t)a->from.h * (size_t)a->from.w;
+	size_t from = vg_source(&a->from, v),
+	       voxels = (size_t)a->from.d * (size_t)a->from.h * (size_t)a->from.w;
 	struct vg_chunk out = vg_zero();
 
 	VG_UNROLL
 	for (int l = 0; l < VG_LANES; l++) {
 		int c = (int)ch * VG_LANES + l;
 		size_t at = (size_t)c * voxels + from;
-		float x, gain = ch ? a->gain[VG_LANES + l] : a->gain[l], add = ch ? a->add[VG_LANES + l] : a->add[l];
+		float x, gain = ch ? a->gain[VG_LANES + l] : a->gain[l],
+			 add = ch ? a->add[VG_LANES + l] : a->add[l];
 
 		if (c >= a->from.c || c == a->dropped || from == (size_t)-1)
 			continue;
-		x = a->half ? vg_of_f16(((const uint16_t *)a->image)[at]) : ((const float *)a->image)[at];
+		x = a->half ? vg_of_f16(((const uint16_t *)a->image)[at])
+			    : ((const float *)a->image)[at];
 		if (x != 0.0f) {
 			x = x * gain + add;
-			out.v[l] = a->noise > 0.0 ? x + vg_patch_noise(a, (uint64_t)c * a->from.p.voxels + v) : x;
+			out.v[l] = a->noise > 0.0
+				? x + vg_patch_noise(a, (uint64_t)c * a->from.p.voxels + v)
+				: x;
 		}
 	}
 	vg_store(a->t, a->type, i, out);
@@ -342,16 +367,17 @@ VG_FN void vg_draw_target_item(const struct vg_draw_target *a, uint32_t i)
 	a->t[i] = bits;
 }
 
-/* --- updates ------------------------------------------------------------------------------------------------------ */
+/* --- updates ------------------------------------------------------------- */
 
-VG_FN void vg_squares_phase(const struct vg_squares *a, const int mode, uint32_t block, uint32_t thread, int phase,
-	double *shared)
+VG_FN void vg_squares_phase(const struct vg_squares *a, const int mode, uint32_t block,
+	uint32_t thread, int phase, double *shared)
 {
 	double sum = 0.0;
 
 	(void)mode;
 	if (phase == 0) {
-		for (uint64_t k = block * VG_SUM_THREADS + thread; k < a->n; k += (uint64_t)a->blocks * VG_SUM_THREADS)
+		for (uint64_t k = block * VG_SUM_THREADS + thread; k < a->n;
+			k += (uint64_t)a->blocks * VG_SUM_THREADS)
 			sum += a->factor[k] > 0.0f ? (double)a->x[k] * (double)a->x[k] : 0.0;
 		shared[thread] = sum;
 	} else if (phase < VG_TREE_PHASES - 1) {
@@ -365,7 +391,7 @@ VG_FN float vg_updated(const struct vg_update *a, uint32_t i)
 {
 	float g = a->g[i] * a->clip, w = a->w[i], rate = a->rate * a->factor[i], m, v;
 
-	g += a->decay * w;                           /* 0 where decay is decoupled */
+	g += a->decay * w; /* 0 where decay is decoupled */
 	if (a->sgd) {
 		m = a->first ? g : a->b1 * a->m[i] + g;
 		a->m[i] = m;
@@ -375,7 +401,8 @@ VG_FN float vg_updated(const struct vg_update *a, uint32_t i)
 	v = a->b2 * a->v[i] + a->a2 * g * g;
 	a->m[i] = m;
 	a->v[i] = v;
-	return w - a->drop * a->factor[i] * w - (a->adaptive ? rate * m / (sqrtf(v) / a->root + a->eps) : rate * m);
+	return w - a->drop * a->factor[i] * w -
+		(a->adaptive ? rate * m / (sqrtf(v) / a->root + a->eps) : rate * m);
 }
 
 VG_FN void vg_update_item(const struct vg_update *a, uint32_t i)
@@ -419,19 +446,21 @@ VG_FN void vg_centralise_item(const struct vg_centralise *a, uint32_t i)
 
 VG_FN void vg_average_item(const struct vg_average *a, uint32_t i)
 {
-	a->mean[i] = (float)((double)a->mean[i] + a->share * ((double)a->w[i] - (double)a->mean[i]));
+	a->mean[i] =
+		(float)((double)a->mean[i] + a->share * ((double)a->w[i] - (double)a->mean[i]));
 }
 
-VG_FN void vg_curvature_phase(const struct vg_curvature *a, const int mode, uint32_t block, uint32_t thread, int phase,
-	double *shared)
+VG_FN void vg_curvature_phase(const struct vg_curvature *a, const int mode, uint32_t block,
+	uint32_t thread, int phase, double *shared)
 {
 	double sy = 0.0, ss = 0.0;
 
 	(void)mode;
 	if (phase == 0) {
 		for (uint64_t k = block * VG_SUM_THREADS + thread; k < a->n;
-		    k += (uint64_t)a->blocks * VG_SUM_THREADS) {
-			double s = (double)a->w[k] - (double)a->value[k], y = (double)a->g[k] - (double)a->grad[k];
+			k += (uint64_t)a->blocks * VG_SUM_THREADS) {
+			double s = (double)a->w[k] - (double)a->value[k],
+			       y = (double)a->g[k] - (double)a->grad[k];
 
 			if (a->factor[k] > 0.0f) {
 				sy += s * y;

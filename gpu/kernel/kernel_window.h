@@ -1,15 +1,15 @@
-/* kernel_window.h - windows of a volume: cut out for a network, and its answers joined as common/seg/predictor.c joins
- * them.
+/* kernel_window.h - windows of a volume: cut out for a network, and its answers joined as
+ * common/seg/predictor.c joins them.
  *
- * A window is added to the sums by one launch and windows follow one another, so each sum has the host's order; the
- * arithmetic is the host's too, and equal answers give equal bits. */
+ * A window is added to the sums by one launch and windows follow one another, so each sum has
+ * the host's order; the arithmetic is the host's too, and equal answers give equal bits. */
 #ifndef GPU_KERNEL_KERNEL_WINDOW_H
 #define GPU_KERNEL_KERNEL_WINDOW_H
 
 #include "gpu/kernel/kernels.h"
 
-/* items: chunks of one item of a network's input.  A patch of image [c, z, y, x], f32 or f16, any number of channels; 0
- * outside. */
+/* items: chunks of one item of a network's input.  A patch of image [c, z, y, x], f32 or f16,
+ * any number of channels; 0 outside. */
 struct vg_cut {
 	void *t;
 	const void *image;
@@ -17,8 +17,8 @@ struct vg_cut {
 	struct vg_patch from;
 };
 
-/* items: chunks of one item of a network's output, of from.p's shape.  sum[c, voxel] += w y, total[voxel] += w, where w
- * is the product of three factors [d + h + w], at least `least`. */
+/* items: chunks of one item of a network's output, of from.p's shape. sum[c, voxel] += w y,
+ * total[voxel] += w, where w is the product of three factors [d + h + w], at least `least`. */
 struct vg_blend {
 	float *sum, *total;
 	const void *y;
@@ -31,7 +31,8 @@ struct vg_blend {
 enum vg_joined { VG_JOIN_LOGITS, VG_JOIN_BITS, VG_JOIN_CLASSES };
 enum vg_rule { VG_RULE_BITS, VG_RULE_LARGEST, VG_RULE_NUMBER };
 
-/* items: voxels.  sum = sum / total; BITS: mean += sigmoid of it - 1/2; CLASSES: mean += softmax of it. */
+/* items: voxels. sum = sum / total; BITS: mean += sigmoid of it - 1/2; CLASSES: mean += softmax
+ * of it. */
 struct vg_finish {
 	float *sum, *mean;
 	const float *total;
@@ -39,8 +40,8 @@ struct vg_finish {
 	uint32_t voxels;
 };
 
-/* items: voxels.  BITS: bit c where x[c] > 0; NUMBER: the largest x's c, the lowest of equals; LARGEST: bit c - 1 of
- * it. */
+/* items: voxels.  BITS: bit c where x[c] > 0; NUMBER: the largest x's c, the lowest of equals;
+ * LARGEST: bit c - 1 of it. */
 struct vg_decide {
 	uint8_t *out;
 	const float *x;
@@ -48,7 +49,8 @@ struct vg_decide {
 	uint32_t voxels;
 };
 
-/* Where position q of a patch (z, y, x in t, counted along the volume's axes) lies in the volume; SIZE_MAX outside. */
+/* Where position q of a patch (z, y, x in t, counted along the volume's axes) lies in the
+ * volume; SIZE_MAX outside. */
 VG_FN size_t vg_window_source(const struct vg_patch *a, uint32_t q, int t[3])
 {
 	uint32_t r = vg_div(q, a->p.by_w), s = vg_div(r, a->p.by_h);
@@ -70,7 +72,7 @@ VG_FN void vg_cut_item(const struct vg_cut *a, uint32_t i)
 	uint32_t q = vg_div(i, a->from.p.by_chunks);
 	int t[3], first = (int)(i - q * (uint32_t)a->from.p.chunks) * VG_LANES;
 	size_t voxels = (size_t)a->from.d * (size_t)a->from.h * (size_t)a->from.w,
-		from = vg_window_source(&a->from, q, t);
+	       from = vg_window_source(&a->from, q, t);
 	struct vg_chunk out = vg_zero();
 
 	for (int l = 0; l < VG_LANES && from != (size_t)-1; l++) {
@@ -78,7 +80,7 @@ VG_FN void vg_cut_item(const struct vg_cut *a, uint32_t i)
 
 		if (first + l < a->from.c)
 			out.v[l] = a->half ? vg_of_f16(((const uint16_t *)a->image)[at])
-				: ((const float *)a->image)[at];
+					   : ((const float *)a->image)[at];
 	}
 	vg_store(a->t, a->type, i, out);
 }
@@ -88,13 +90,14 @@ VG_FN void vg_blend_item(const struct vg_blend *a, uint32_t i)
 	uint32_t q = vg_div(i, a->from.p.by_chunks);
 	int t[3], first = (int)(i - q * (uint32_t)a->from.p.chunks) * VG_LANES;
 	size_t voxels = (size_t)a->from.d * (size_t)a->from.h * (size_t)a->from.w,
-		to = vg_window_source(&a->from, q, t);
+	       to = vg_window_source(&a->from, q, t);
 	struct vg_chunk y;
 	float w;
 
 	if (to == (size_t)-1)
 		return;
-	w = a->factor[t[0]] * a->factor[a->from.p.d + t[1]] * a->factor[a->from.p.d + a->from.p.h + t[2]];
+	w = a->factor[t[0]] * a->factor[a->from.p.d + t[1]] *
+		a->factor[a->from.p.d + a->from.p.h + t[2]];
 	w = w > a->least ? w : a->least;
 	y = vg_load(a->y, a->type, i);
 	for (int l = 0; l < VG_LANES && first + l < a->from.p.c; l++)
@@ -103,7 +106,8 @@ VG_FN void vg_blend_item(const struct vg_blend *a, uint32_t i)
 		a->total[to] += w;
 }
 
-/* common/base/fmath.c's vt_exp for |x| < 700 or NaN, to the bit; beyond, what a sum or a quotient makes the same of. */
+/* common/base/fmath.c's vt_exp for |x| < 700 or NaN, to the bit; beyond, what a sum or a
+ * quotient makes the same of. */
 VG_FN double vg_exp_f64(double x)
 {
 	double k, r, p, scale;
@@ -149,9 +153,9 @@ VG_FN void vg_finish_item(const struct vg_finish *a, uint32_t i)
 	for (int c = 0; a->join != VG_JOIN_LOGITS && c < a->c; c++) {
 		double z = (double)a->sum[(size_t)c * a->voxels + i];
 
-		a->mean[(size_t)c * a->voxels + i] += (float)(a->join == VG_JOIN_CLASSES
-			? vg_exp_f64(z - (double)most) / sum :
-			1.0 / (1.0 + vg_exp_f64(-z)) - 0.5);
+		a->mean[(size_t)c * a->voxels + i] +=
+			(float)(a->join == VG_JOIN_CLASSES ? vg_exp_f64(z - (double)most) / sum
+							   : 1.0 / (1.0 + vg_exp_f64(-z)) - 0.5);
 	}
 }
 

@@ -1,29 +1,43 @@
-/* kernels.h - every kernel: its arguments, and the list from which the device's and the emulated launchers are made.
+/* kernels.h - every kernel: its arguments, and the list from which the device's and the emulated
+ * launchers are made.
  *
- * A map kernel does item i of n on its own: void vg_<name>_item(const struct vg_<name> *a, uint32_t i).
- * `type` is the storage type of tensors (enum vg_type); weights, their gradients, statistics, coefficients: f32 or f64.
- * `add`: to what is there, instead of setting it.  No kernel uses an atomic; every sum has one order. */
+ * A map kernel does item i of n on its own: void vg_<name>_item(const struct vg_<name> *a,
+ * uint32_t i). `type` is the storage type of tensors (enum vg_type); weights, their gradients,
+ * statistics, coefficients: f32 or f64. `add`: to what is there, instead of setting it.  No
+ * kernel uses an atomic; every sum has one order. */
 #ifndef GPU_KERNEL_KERNELS_H
 #define GPU_KERNEL_KERNELS_H
 
 #include "common/nn/patch_ref.h"
 #include "gpu/kernel/number.h"
 
-#define VG_MAPS(X) X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) X(join) X(pass) \
-	X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) X(maxpool) X(maxpool_back) X(dropout) \
-	X(noise) X(mul) X(mul_gate) X(spread) X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
-	X(softmax_back) X(pairs) X(reshape) X(fold) X(loss_fold) X(loss_grad) X(update) X(draw) X(draw_target) \
-	X(shrink) X(accumulate) X(centralise) X(average) X(cut) X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
+/* clang-format off */
+#define VG_MAPS(X) \
+	X(pack) X(unpack) X(kernel_cast) X(kernel_grad) X(bias) X(act) X(act_back) \
+	X(join) X(pass) X(channel_grad) X(concat) X(window) X(upsample) X(upsample_back) \
+	X(maxpool) X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) \
+	X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
+	X(softmax_back) X(pairs) X(reshape) X(fold) X(loss_fold) X(loss_grad) X(update) \
+	X(draw) X(draw_target) X(shrink) X(accumulate) X(centralise) X(average) X(cut) \
+	X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
+/* clang-format on */
 
-/* A kernel with a thread block of 256: void vg_<name>_phase(const struct vg_<name> *a, mode, block, thread, phase,
- * double *shared), whose threads meet between phases.  X(name, phases, modes, doubles that are shared); mode, below
- * modes, is what the arguments say. */
-#define VG_BLOCKS(X) X(sums, VG_SUM_PHASES, VG_SUM_MODES, vg_quantity_count(mode) * 8 * VG_SUM_THREADS) \
-	X(sums_fold, VG_FOLD_PHASES, 1, VG_SUM_THREADS) X(coefficients, VG_COEFFICIENT_PHASES, 1, 2048) \
+/* A kernel with a thread block of 256: void vg_<name>_phase(const struct vg_<name> *a, mode,
+ * block, thread, phase, double *shared), whose threads meet between phases.  X(name, phases,
+ * modes, doubles that are shared); mode, below modes, is what the arguments say. */
+/* clang-format off */
+#define VG_BLOCKS(X) \
+	X(sums, VG_SUM_PHASES, VG_SUM_MODES, vg_quantity_count(mode) * 8 * VG_SUM_THREADS) \
+	X(sums_fold, VG_FOLD_PHASES, 1, VG_SUM_THREADS) \
+	X(coefficients, VG_COEFFICIENT_PHASES, 1, 2048) \
 	X(norm_back, VG_COEFFICIENT_PHASES, 1, 2048) X(affine, 1, VG_WITH_MODES, 1) \
-	X(norm_dx, 1, VG_WITH_MODES, 1) X(loss_sums, VG_TREE_PHASES, 1, VG_LOSS_SUMS * VG_SUM_THREADS) \
-	X(largest, VG_TREE_PHASES, 1, VG_SUM_THREADS) X(squares, VG_TREE_PHASES, 1, VG_SUM_THREADS) \
-	X(curvature, VG_TREE_PHASES, 1, 2 * VG_SUM_THREADS) X(square, VG_TREE_PHASES, 1, VG_SUM_THREADS)
+	X(norm_dx, 1, VG_WITH_MODES, 1) \
+	X(loss_sums, VG_TREE_PHASES, 1, VG_LOSS_SUMS * VG_SUM_THREADS) \
+	X(largest, VG_TREE_PHASES, 1, VG_SUM_THREADS) \
+	X(squares, VG_TREE_PHASES, 1, VG_SUM_THREADS) \
+	X(curvature, VG_TREE_PHASES, 1, 2 * VG_SUM_THREADS) \
+	X(square, VG_TREE_PHASES, 1, VG_SUM_THREADS)
+/* clang-format on */
 
 enum { VG_SUM_THREADS = 256, VG_TREE_PHASES = 10, VG_LOSS_SUMS = 5 };
 
@@ -36,13 +50,13 @@ VG_FN void vg_halve(double *shared, uint32_t thread, int phase)
 		shared[thread] += shared[thread + half];
 }
 
-/* --- layout and casts (kernel_layout.h) --------------------------------------------------------------------------- */
+/* --- layout and casts (kernel_layout.h) ---------------------------------- */
 
 /* items: chunks.  t = scale x; plain x is [n, c, voxels] f32. */
 struct vg_pack {
 	void *t;
 	const float *x;
-	const float *scale;      /* one float on the device, or NULL */
+	const float *scale; /* one float on the device, or NULL */
 	struct vg_shape s;
 	int type;
 };
@@ -55,13 +69,13 @@ struct vg_unpack {
 	int type;
 };
 
-/* A convolution's kernel among all: [outer][inner][taps] f32 from scalar `at` on, packed as [outer'][taps][inner'] from
- * chunk `chunk` on, with both channel counts padded. */
+/* A convolution's kernel among all: [outer][inner][taps] f32 from scalar `at` on, packed as
+ * [outer'][taps][inner'] from chunk `chunk` on, with both channel counts padded. */
 struct vg_filter {
 	uint64_t at;
 	uint32_t chunk, outer, inner;
-	int on;                  /* whether its gradient is there */
-	struct vg_div by_taps, by_inner;     /* inner': in chunks */
+	int on;                          /* whether its gradient is there */
+	struct vg_div by_taps, by_inner; /* inner': in chunks */
 };
 
 /* items: chunks of all n kernels packed one behind the other.  t = w. */
@@ -72,7 +86,8 @@ struct vg_kernel_cast {
 	int n, type;
 };
 
-/* items: as above, from chunk `first` on.  dw = t / scale where its kernel is on; dw += it, if add. */
+/* items: as above, from chunk `first` on. dw = t / scale where its kernel is on; dw += it, if
+ * add. */
 struct vg_kernel_grad {
 	float *dw;
 	const void *t;
@@ -82,10 +97,10 @@ struct vg_kernel_grad {
 	uint32_t first;
 };
 
-/* --- element by element (kernel_point.h); items: chunks ----------------------------------------------------------- */
+/* --- element by element (kernel_point.h); items: chunks ------------------ */
 
 struct vg_bias {
-	void *t;                 /* t += b[c] */
+	void *t; /* t += b[c] */
 	const float *b;
 	struct vg_shape s;
 	int type;
@@ -94,7 +109,7 @@ struct vg_bias {
 struct vg_act {
 	void *y;
 	const void *x;
-	const float *slopes;     /* PReLU's, else NULL */
+	const float *slopes; /* PReLU's, else NULL */
 	float slope;
 	int kind, one_slope, type;
 	struct vg_shape s;
@@ -110,19 +125,19 @@ struct vg_act_back {
 };
 
 struct vg_join {
-	void *y;                 /* y = a + b */
+	void *y; /* y = a + b */
 	const void *a, *b;
 	int type;
 };
 
 struct vg_pass {
-	void *dx;                /* dx (+)= dy */
+	void *dx; /* dx (+)= dy */
 	const void *dy;
 	int add, type;
 };
 
-/* Words of rng.h's stream (seed, "dropout" or "noise", step, node, block): `name` points at the first three mixed,
- * which a pass uploads.  Dropout's words are the CPU's: the mask is the same. */
+/* Words of rng.h's stream (seed, "dropout" or "noise", step, node, block): `name` points at the
+ * first three mixed, which a pass uploads.  Dropout's words are the CPU's: the mask is the same. */
 struct vg_dropout {
 	void *y;
 	const void *x;
@@ -131,34 +146,48 @@ struct vg_dropout {
 	double p;
 	int whole, add, type;
 	struct vg_shape s;
-	int first;               /* of the batch, item 0 here */
+	int first; /* of the batch, item 0 here */
 };
 
 struct vg_noise {
-	void *y;                 /* y = x + sd N(0, 1) */
+	void *y; /* y = x + sd N(0, 1) */
 	const void *x;
 	const uint64_t *name;
 	uint64_t seed;
 	double sd;
 	int type;
 	struct vg_shape s;
-	int first;               /* likewise */
+	int first; /* likewise */
 };
 
-/* --- sums over voxels and norms (kernel_sums.h, kernel_norm.h) ---------------------------------------------------- */
+/* --- sums over voxels and norms (kernel_sums.h, kernel_norm.h) ----------- */
 
-enum vg_sum { VG_SUM_MOMENTS, VG_SUM_JOIN, VG_SUM_NORM, VG_SUM_NORM_RELU, VG_SUM_NORM_SLOPE, VG_SUM_ONE, VG_SUM_SLOPE,
-	VG_SUM_PRODUCT, VG_SUM_MODES };
+enum vg_sum {
+	VG_SUM_MOMENTS,
+	VG_SUM_JOIN,
+	VG_SUM_NORM,
+	VG_SUM_NORM_RELU,
+	VG_SUM_NORM_SLOPE,
+	VG_SUM_ONE,
+	VG_SUM_SLOPE,
+	VG_SUM_PRODUCT,
+	VG_SUM_MODES
+};
 /* What stands behind a norm: SLOPE is leaky ReLU and PReLU. */
 enum vg_with { VG_WITH_NOTHING, VG_WITH_RELU, VG_WITH_SLOPE, VG_WITH_MODES };
 enum { VG_SUM_PHASES = VG_TREE_PHASES, VG_FOLD_PHASES = 7, VG_COEFFICIENT_PHASES = 9 };
 
 /* Quantities of a mode's sums. */
-VG_CONST int vg_quantity_count(int mode) { return mode == VG_SUM_NORM_SLOPE ? 3 : mode >= VG_SUM_ONE ? 1 : 2; }
+VG_CONST int vg_quantity_count(int mode)
+{
+	return mode == VG_SUM_NORM_SLOPE ? 3 : mode >= VG_SUM_ONE ? 1 : 2;
+}
 
-/* blocks: n x slabs x groups of 256 chunks.  part: [n][slabs][quantities][chunks * 8] f64, of
- *      MOMENTS  a, a^2     JOIN  the same of out = a + b     ONE  a     SLOPE  a b where b <= 0     PRODUCT  a b
- *      NORM  d, d b with d the gradient a at the result z = scale b + shift of a norm, or behind the activation that
+/* blocks: n x slabs x groups of 256 chunks. part: [n][slabs][quantities][chunks * 8] f64, of
+ *      MOMENTS  a, a^2     JOIN  the same of out = a + b     ONE  a     SLOPE  a b where b <= 0
+ *               PRODUCT  a b
+ *      NORM  d, d b with d the gradient a at the result z = scale b + shift of a norm, or behind
+ *            the activation that
  *      follows it: NORM_RELU, NORM_SLOPE; the last also a z where z <= 0. */
 struct vg_sums {
 	double *part;
@@ -178,15 +207,17 @@ struct vg_sums_fold {
 	int slabs;
 };
 
-/* blocks: groups of channels.  From the sums of x (or the running statistics), of x + bias: mean and rstd of each
- * (item, channel), y = a x + b.  The mean is that of x: less the bias, which x does not hold yet. */
+/* blocks: groups of channels.  From the sums of x (or the running statistics), of x + bias: mean
+ * and rstd of each (item, channel), y = a x + b.  The mean is that of x: less the bias, which x
+ * does not hold yet. */
 struct vg_coefficients {
-	const double *part;      /* NULL: use the running statistics */
-	double *mean, *rstd, *sum;           /* [n][chunks * 8]; sum: of x */
+	const double *part;        /* NULL: use the running statistics */
+	double *mean, *rstd, *sum; /* [n][chunks * 8]; sum: of x */
 	float *a, *b;
 	const float *gamma, *beta, *bias;
-	float *running_mean, *running_var;   /* updated if part and not NULL */
-	double eps, per, unbiased;   /* per: 1 / the values of a group, m; unbiased: m / (m - 1) */
+	float *running_mean, *running_var; /* updated if part and not NULL */
+	/* per: 1 / the values of a group, m; unbiased: m / (m - 1) */
+	double eps, per, unbiased;
 	int groups, batch, slabs;
 	struct vg_shape s;
 };
@@ -201,8 +232,9 @@ struct vg_affine {
 	struct vg_shape s;
 };
 
-/* blocks: groups of channels.  From the sums of (d, d x): dx = a d + b x + c; gradients (+)= their sums / scale, where
- * not NULL: of the norm, of the bias in front of it, of the slopes behind it. */
+/* blocks: groups of channels.  From the sums of (d, d x): dx = a d + b x + c; gradients (+)=
+ * their sums / scale, where not NULL: of the norm, of the bias in front of it, of the slopes
+ * behind it. */
 struct vg_norm_back {
 	const double *part, *mean, *rstd, *sum;
 	float *a, *b, *c;
@@ -224,7 +256,8 @@ struct vg_norm_dx {
 	struct vg_shape s;
 };
 
-/* items: channels, or 1 if `one`.  d (+)= first quantity's sum over items / scale: bias, PReLU's slopes. */
+/* items: channels, or 1 if `one`. d (+)= first quantity's sum over items / scale: bias, PReLU's
+ * slopes. */
 struct vg_channel_grad {
 	const double *part;
 	float *d;
@@ -233,16 +266,17 @@ struct vg_channel_grad {
 	struct vg_shape s;
 };
 
-/* items: n x chunks.  A tensor of one voxel (+)= first quantity's sum x factor: mean over voxels, a gate's gradient. */
+/* items: n x chunks.  A tensor of one voxel (+)= first quantity's sum x factor: mean over
+ * voxels, a gate's gradient. */
 struct vg_fold {
 	void *t;
 	const double *part;
 	double factor;
 	int add, type;
-	struct vg_shape s;       /* of what was summed */
+	struct vg_shape s; /* of what was summed */
 };
 
-/* --- shape (kernel_shape.h); items: chunks of the tensor that is written ------------------------------------------ */
+/* --- shape (kernel_shape.h); items: chunks of the tensor that is written --- */
 
 struct vg_concat {
 	void *y;
@@ -256,7 +290,7 @@ struct vg_window {
 	void *y;
 	const void *x;
 	struct vg_shape s, from;
-	int at[4], add, type;    /* c, z, y, x */
+	int at[4], add, type; /* c, z, y, x */
 };
 
 struct vg_upsample {
@@ -287,7 +321,8 @@ struct vg_maxpool_back {
 	int k, stride, pad, add, type;
 };
 
-/* Average pool and nearest upsampling are adjoint pairs: coarse (+)= scale sum fine, or fine (+)= scale coarse. */
+/* Average pool and nearest upsampling are adjoint pairs: coarse (+)= scale sum fine, or fine
+ * (+)= scale coarse. */
 struct vg_pairs {
 	void *t;
 	const void *x;
@@ -303,7 +338,7 @@ struct vg_reshape {
 	int add, type;
 };
 
-/* --- gates (kernel_gate.h) ---------------------------------------------------------------------------------------- */
+/* --- gates (kernel_gate.h) ----------------------------------------------- */
 
 enum vg_gate { VG_GATE_SAME, VG_GATE_CHANNEL, VG_GATE_VOXEL };
 
@@ -343,7 +378,7 @@ struct vg_argmax {
 
 /* items: n x chunks.  Maximum over slabs to y and its voxel to voxel[n][chunks * 8]. */
 struct vg_global {
-	void *y;                 /* may be NULL */
+	void *y; /* may be NULL */
 	uint32_t *voxel;
 	const float *slab_value;
 	const uint32_t *slab_voxel;
@@ -364,7 +399,7 @@ struct vg_global_back {
 struct vg_cpool {
 	void *y;
 	const void *x;
-	struct vg_shape s;       /* of x */
+	struct vg_shape s; /* of x */
 	int max, type;
 };
 
@@ -389,8 +424,9 @@ struct vg_softmax_back {
 	int add, type;
 };
 
-/* blocks: 1 if finish, else `blocks`, each of which makes part[block] the largest |x| of every blocks-th 256 of n.
- * scale[0] = 2^k with max 2^k in [1, 2), scale[1] = 1 / scale[0]; 1 where all are 0 or not finite. */
+/* blocks: 1 if finish, else `blocks`, each of which makes part[block] the largest |x| of every
+ * blocks-th 256 of n. scale[0] = 2^k with max 2^k in [1, 2), scale[1] = 1 / scale[0]; 1 where
+ * all are 0 or not finite. */
 struct vg_largest {
 	float *part, *scale;
 	const float *x;
@@ -398,7 +434,7 @@ struct vg_largest {
 	int blocks, finish, backoff;
 };
 
-/* --- training (kernel_train.h) ------------------------------------------------------------------------------------ */
+/* --- training (kernel_train.h) ------------------------------------------- */
 
 /* ce and focal: weights over the number of values in the mean. */
 struct vg_loss_terms {
@@ -406,12 +442,12 @@ struct vg_loss_terms {
 	float ce, focal, gamma, balance;
 };
 
-/* blocks: n x strips.  Sums of P, P^2, P R, R and the pointwise terms: part[n][strips][5][lanes]; lanes: 8 x the chunks
- * of s. */
+/* blocks: n x strips.  Sums of P, P^2, P R, R and the pointwise terms:
+ * part[n][strips][5][lanes]; lanes: 8 x the chunks of s. */
 struct vg_loss_sums {
 	double *part;
 	const void *z;
-	const uint8_t *target;   /* [n, voxels] */
+	const uint8_t *target; /* [n, voxels] */
 	struct vg_loss_terms o;
 	struct vg_shape s;
 	int strips, type;
@@ -424,8 +460,8 @@ struct vg_loss_fold {
 	int each, width;
 };
 
-/* items: n x voxels.  dy: [n, c, voxels] f32; slope: [n][lanes][3], the overlap terms' derivative by P: a P + b, + c
- * where R. */
+/* items: n x voxels. dy: [n, c, voxels] f32; slope: [n][lanes][3], the overlap terms' derivative
+ * by P: a P + b, + c where R. */
 struct vg_loss_grad {
 	float *dy;
 	const void *z;
@@ -444,11 +480,11 @@ struct vg_shrink {
 	int d, h, w;
 };
 
-/* blocks: n x blocks.  part[n][block] = its share of the sum of (y - x)^2 over item n (x == NULL: of y^2),
- * dy = rate (y - x) / n. */
+/* blocks: n x blocks. part[n][block] = its share of the sum of (y - x)^2 over item n (x == NULL:
+ * of y^2), dy = rate (y - x) / n. */
 struct vg_square {
 	double *part;
-	float *dy;               /* [n, c, voxels] */
+	float *dy; /* [n, c, voxels] */
 	const void *y, *x;
 	double rate, n;
 	struct vg_shape s;
@@ -466,8 +502,8 @@ struct vg_draw {
 	void *t;
 	const void *image;
 	float gain[VT_PATCH_CHANNELS], add[VT_PATCH_CHANNELS];
-	double noise;            /* 0: none */
-	uint64_t seed, stream;   /* of the noise's words */
+	double noise;          /* 0: none */
+	uint64_t seed, stream; /* of the noise's words */
 	int half, dropped, type;
 	struct vg_patch from;
 };
@@ -475,7 +511,7 @@ struct vg_draw {
 /* items: voxels. */
 struct vg_draw_target {
 	uint8_t *t;
-	const uint8_t *regions;  /* may be NULL */
+	const uint8_t *regions; /* may be NULL */
 	int classes;
 	struct vg_patch from;
 };
@@ -488,8 +524,9 @@ struct vg_squares {
 	int blocks;
 };
 
-/* items: scalars.  One optimiser step, factor[i] times as fast, none where that is 0; drop: rate of decoupled decay.
- * slow: lookahead's weights or NULL; they begin as w and come nearer if `join`. */
+/* items: scalars.  One optimiser step, factor[i] times as fast, none where that is 0; drop: rate
+ * of decoupled decay. slow: lookahead's weights or NULL; they begin as w and come nearer if
+ * `join`. */
 struct vg_update {
 	float *w, *m, *v, *slow;
 	const float *g, *factor;
@@ -521,8 +558,8 @@ struct vg_average {
 	double share;
 };
 
-/* blocks: blocks.  With s = w - value and y = g - grad, part[block] = its share of the sum of s y and part[blocks +
- * block] of s s, but for those with factor 0; then value = w and grad = g. */
+/* blocks: blocks.  With s = w - value and y = g - grad, part[block] = its share of the sum of s
+ * y and part[blocks + block] of s s, but for those with factor 0; then value = w and grad = g. */
 struct vg_curvature {
 	double *part;
 	float *value, *grad;
@@ -531,9 +568,10 @@ struct vg_curvature {
 	int blocks;
 };
 
-/* --- several cards (kernel_group.h) ------------------------------------------------------------------------------- */
+/* --- several cards (kernel_group.h) -------------------------------------- */
 
-/* items: scalars of a part.  g = the sum of n ranks' parts in rank order; staged: the others', pitch scalars apart. */
+/* items: scalars of a part. g = the sum of n ranks' parts in rank order; staged: the others',
+ * pitch scalars apart. */
 struct vg_ranks {
 	float *g;
 	const float *staged;
@@ -556,11 +594,11 @@ struct vg_print {
 	int blocks;
 };
 
-#define VG_DECLARE(name) VG_K_##name,
+#define VG_DECLARE(name)                              VG_K_##name,
 #define VG_DECLARE_BLOCK(name, phases, modes, shared) VG_K_##name,
 enum vg_kernel { VG_MAPS(VG_DECLARE) VG_BLOCKS(VG_DECLARE_BLOCK) VG_KERNELS };
 
 #define VG_NAME(name, ...) #name,
-#define VG_KERNEL_NAMES VG_MAPS(VG_NAME) VG_BLOCKS(VG_NAME)        /* in the order of enum vg_kernel */
+#define VG_KERNEL_NAMES    VG_MAPS(VG_NAME) VG_BLOCKS(VG_NAME) /* in the order of enum vg_kernel */
 
 #endif

@@ -1,8 +1,10 @@
-/* number.h - what every kernel body is written in: storage types, chunks, index division, elementary functions.
+/* number.h - what every kernel body is written in: storage types, chunks, index division,
+ * elementary functions.
  *
- * Bodies are C that nvcc compiles for the device and the host compiler for the emulated device (emulate.c), so that a
- * test on a machine without a card runs the same text.  A tensor is [n, z, y, x, c] with c padded to a multiple of 8; a
- * chunk is 8 neighbouring channels of one voxel: 16 bytes of bf16 or fp16, 32 of f32.  Padded lanes hold 0. */
+ * Bodies are C that nvcc compiles for the device and the host compiler for the emulated device
+ * (emulate.c), so that a test on a machine without a card runs the same text.  A tensor is [n,
+ * z, y, x, c] with c padded to a multiple of 8; a chunk is 8 neighbouring channels of one voxel:
+ * 16 bytes of bf16 or fp16, 32 of f32.  Padded lanes hold 0. */
 #ifndef GPU_KERNEL_NUMBER_H
 #define GPU_KERNEL_NUMBER_H
 
@@ -13,11 +15,11 @@
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-#define VG_FN static __host__ __device__ __forceinline__
+#define VG_FN    static __host__ __device__ __forceinline__
 #define VG_CONST static __host__ __device__ constexpr
 #else
 #include <math.h>
-#define VG_FN static inline
+#define VG_FN    static inline
 #define VG_CONST static inline
 #endif
 
@@ -34,13 +36,16 @@
 enum { VG_LANES = 8 };
 enum vg_type { VG_F32, VG_BF16, VG_F16 };
 
-VG_FN size_t vg_type_size(int type) { return type == VG_F32 ? 4 : 2; }
+VG_FN size_t vg_type_size(int type)
+{
+	return type == VG_F32 ? 4 : 2;
+}
 
 struct vg_chunk {
 	float v[8];
 };
 
-/* --- storage ------------------------------------------------------------------------------------------------------ */
+/* --- storage ------------------------------------------------------------- */
 
 VG_FN float vg_float_of_bits(uint32_t b)
 {
@@ -80,7 +85,10 @@ VG_FN uint16_t vg_bf16_of(float f)
 #endif
 }
 
-VG_FN float vg_of_bf16(uint16_t h) { return vg_float_of_bits((uint32_t)h << 16); }
+VG_FN float vg_of_bf16(uint16_t h)
+{
+	return vg_float_of_bits((uint32_t)h << 16);
+}
 
 /* IEEE half; beyond 65504 infinity. */
 VG_FN uint16_t vg_f16_of(float f)
@@ -94,16 +102,17 @@ VG_FN uint16_t vg_f16_of(float f)
 	b &= 0x7fffffffu;
 	if (b > 0x7f800000u)
 		return 0x7fff;
-	if (b >= 0x477ff000u)                        /* 65520 and more round to infinity */
+	if (b >= 0x477ff000u) /* 65520 and more round to infinity */
 		return (uint16_t)(sign | 0x7c00u);
-	if (b >= 0x38800000u) {                      /* normal */
+	if (b >= 0x38800000u) { /* normal */
 		b += 0xfffu + (b >> 13 & 1);
 		return (uint16_t)(sign | ((b - 0x38000000u) >> 13));
 	}
 	e = (int)(b >> 23);
 	if (e < 102)
 		return (uint16_t)sign;
-	m = (b & 0x7fffffu) | 0x800000u;             /* subnormal: m 2^(e - 150), to units of 2^-24 */
+	/* subnormal: m 2^(e - 150), to units of 2^-24 */
+	m = (b & 0x7fffffu) | 0x800000u;
 	e = 126 - e;
 	m = (m >> e) + ((m >> (e - 1) & 1) && ((m & ((1u << (e - 1)) - 1)) || (m >> e & 1)));
 	return (uint16_t)(sign | m);
@@ -193,7 +202,8 @@ VG_FN void vg_store(void *base, int type, uint32_t chunk, struct vg_chunk c)
 	}
 	for (int l = 0; l < 4; l++) {
 		uint32_t lo = type == VG_BF16 ? vg_bf16_of(c.v[2 * l]) : vg_f16_of(c.v[2 * l]);
-		uint32_t hi = type == VG_BF16 ? vg_bf16_of(c.v[2 * l + 1]) : vg_f16_of(c.v[2 * l + 1]);
+		uint32_t hi =
+			type == VG_BF16 ? vg_bf16_of(c.v[2 * l + 1]) : vg_f16_of(c.v[2 * l + 1]);
 
 		a.w[l] = lo | hi << 16;
 	}
@@ -205,7 +215,8 @@ VG_FN struct vg_chunk vg_store_rounded(void *base, int type, uint32_t chunk, str
 {
 	vg_store(base, type, chunk, c);
 	for (int l = 0; l < VG_LANES && type != VG_F32; l++)
-		c.v[l] = type == VG_BF16 ? vg_of_bf16(vg_bf16_of(c.v[l])) : vg_of_f16(vg_f16_of(c.v[l]));
+		c.v[l] = type == VG_BF16 ? vg_of_bf16(vg_bf16_of(c.v[l]))
+					 : vg_of_f16(vg_f16_of(c.v[l]));
 	return c;
 }
 
@@ -227,7 +238,8 @@ VG_FN float vg_load_one(const void *base, int type, uint32_t chunk, int lane)
 
 	if (type == VG_F32)
 		return ((const float *)base)[i];
-	return type == VG_BF16 ? vg_of_bf16(((const uint16_t *)base)[i]) : vg_of_f16(((const uint16_t *)base)[i]);
+	return type == VG_BF16 ? vg_of_bf16(((const uint16_t *)base)[i])
+			       : vg_of_f16(((const uint16_t *)base)[i]);
 }
 
 VG_FN struct vg_chunk vg_zero(void)
@@ -239,7 +251,7 @@ VG_FN struct vg_chunk vg_zero(void)
 	return c;
 }
 
-/* --- shapes and indices ------------------------------------------------------------------------------------------- */
+/* --- shapes and indices -------------------------------------------------- */
 
 /* Division by a constant of numbers below 2^31: n / d = n mul >> shift. */
 struct vg_div {
@@ -259,7 +271,10 @@ VG_FN struct vg_div vg_div_make(uint32_t d)
 	return r;
 }
 
-VG_FN uint32_t vg_div(uint32_t n, struct vg_div q) { return q.d == 1 ? n : (uint32_t)((uint64_t)n * q.mul >> q.shift); }
+VG_FN uint32_t vg_div(uint32_t n, struct vg_div q)
+{
+	return q.d == 1 ? n : (uint32_t)((uint64_t)n * q.mul >> q.shift);
+}
 
 /* A tensor's shape with its divisors; chunks = ceil(c / 8). */
 struct vg_shape {
@@ -287,7 +302,10 @@ VG_FN struct vg_shape vg_shape_make(int n, int c, int d, int h, int w)
 	return s;
 }
 
-VG_FN uint32_t vg_chunks(const struct vg_shape *s) { return (uint32_t)s->n * s->voxels * (uint32_t)s->chunks; }
+VG_FN uint32_t vg_chunks(const struct vg_shape *s)
+{
+	return (uint32_t)s->n * s->voxels * (uint32_t)s->chunks;
+}
 
 /* Where a chunk lies. */
 struct vg_at {
@@ -312,22 +330,28 @@ VG_FN struct vg_at vg_at(const struct vg_shape *s, uint32_t i)
 
 VG_FN uint32_t vg_index(const struct vg_shape *s, int n, int z, int y, int x, int ch)
 {
-	return ((((uint32_t)n * (uint32_t)s->d + (uint32_t)z) * (uint32_t)s->h + (uint32_t)y) * (uint32_t)s->w +
-		(uint32_t)x) * (uint32_t)s->chunks + (uint32_t)ch;
+	return ((((uint32_t)n * (uint32_t)s->d + (uint32_t)z) * (uint32_t)s->h + (uint32_t)y) *
+			       (uint32_t)s->w +
+		       (uint32_t)x) *
+		(uint32_t)s->chunks +
+		(uint32_t)ch;
 }
 
 /* Whether lane l of chunk ch is a channel and no padding. */
-VG_FN int vg_is_channel(const struct vg_shape *s, int ch, int l) { return ch * VG_LANES + l < s->c; }
+VG_FN int vg_is_channel(const struct vg_shape *s, int ch, int l)
+{
+	return ch * VG_LANES + l < s->c;
+}
 
-/* --- elementary functions: one text on both sides, f32 within 2 ulp but where said -------------------------------- */
+/* --- elementary functions: one text on both sides, f32 within 2 ulp but where said --- */
 
 VG_FN float vg_exp(float x)
 {
 	float k, r, p;
 
 	if (!(x < 88.72f))
-		return x * vg_float_of_bits(0x7f800000u);        /* NaN stays NaN */
-	if (x < -86.9f)                                      /* below 2^-125 */
+		return x * vg_float_of_bits(0x7f800000u); /* NaN stays NaN */
+	if (x < -86.9f)                                   /* below 2^-125 */
 		return 0.0f;
 	k = floorf(fmaf(x, 1.44269504f, 0.5f));
 	r = fmaf(k, -0.693145752f, x);
@@ -338,10 +362,13 @@ VG_FN float vg_exp(float x)
 	p = fmaf(p, r, 1.0f / 6.0f);
 	p = fmaf(p, r, 0.5f);
 	p = fmaf(p * r, r, r) + 1.0f;
-	return p * vg_float_of_bits((uint32_t)((int)k + 126) << 23) * 2.0f;   /* k reaches 128 */
+	return p * vg_float_of_bits((uint32_t)((int)k + 126) << 23) * 2.0f; /* k reaches 128 */
 }
 
-VG_FN float vg_sigmoid(float x) { return 1.0f / (1.0f + vg_exp(-x)); }
+VG_FN float vg_sigmoid(float x)
+{
+	return 1.0f / (1.0f + vg_exp(-x));
+}
 
 /* exp(x) - 1 for x <= 0. */
 VG_FN float vg_expm1(float x)
@@ -371,7 +398,8 @@ VG_FN float vg_log1p(float x)
 	return 2.0f * fmaf(s * q, p, s);
 }
 
-/* Error below 4e-7: the Maclaurin series below 1, else 1 - exp(-x^2) times Abramowitz & Stegun 7.1.26's rational. */
+/* Error below 4e-7: the Maclaurin series below 1, else 1 - exp(-x^2) times Abramowitz & Stegun
+ * 7.1.26's rational. */
 VG_FN float vg_erf(float x)
 {
 	float a = fabsf(x), t, p;
@@ -397,13 +425,14 @@ VG_FN float vg_erf(float x)
 	return x < 0 ? -p : p;
 }
 
-/* --- random words: rng.h's streams -------------------------------------------------------------------------------- */
+/* --- random words: rng.h's streams --------------------------------------- */
 
 VG_FN void vg_philox(uint32_t c[4], uint32_t k0, uint32_t k1)
 {
 	for (int r = 0; r < 10; r++) {
 		uint64_t a = (uint64_t)0xD2511F53u * c[0], b = (uint64_t)0xCD9E8D57u * c[2];
-		uint32_t hi0 = (uint32_t)(a >> 32), lo0 = (uint32_t)a, hi1 = (uint32_t)(b >> 32), lo1 = (uint32_t)b;
+		uint32_t hi0 = (uint32_t)(a >> 32), lo0 = (uint32_t)a, hi1 = (uint32_t)(b >> 32),
+			 lo1 = (uint32_t)b;
 
 		c[0] = hi1 ^ c[1] ^ k0;
 		c[1] = lo1;

@@ -4,16 +4,22 @@
 
 #include "pipelines/emit/argo_run.h"
 
-enum vt_argo_state { VT_ARGO_WAITING = 1, VT_ARGO_RUNNING, VT_ARGO_SUCCEEDED, VT_ARGO_FAILED, VT_ARGO_SKIPPED,
-	VT_ARGO_OMITTED };
+enum vt_argo_state {
+	VT_ARGO_WAITING = 1,
+	VT_ARGO_RUNNING,
+	VT_ARGO_SUCCEEDED,
+	VT_ARGO_FAILED,
+	VT_ARGO_SKIPPED,
+	VT_ARGO_OMITTED
+};
 
 struct vt_argo_task;
 
 struct vt_argo_instance {
 	struct vt_argo_task *task;
 	size_t number;
-	struct vt_json *params;          /* inputs.parameters: object of texts */
-	char *dir, *log, *result;        /* W, its log, and the file that gets standard output */
+	struct vt_json *params;   /* inputs.parameters: object of texts */
+	char *dir, *log, *result; /* W, its log, and the file that gets standard output */
 	pid_t pid;
 	int tries, exit_code;
 	double began;
@@ -21,9 +27,10 @@ struct vt_argo_instance {
 };
 
 struct vt_argo_task {
-	const struct vt_json *json, *template;   /* of the graph; the container's */
-	const struct vt_json *inner;             /* the one task of the graph that fans out; NULL: no fan-out */
-	long long limit;                         /* instances at a time; 0: as many as jobs */
+	const struct vt_json *json, *template; /* of the graph; the container's */
+	/* the one task of the graph that fans out; NULL: no fan-out */
+	const struct vt_json *inner;
+	long long limit; /* instances at a time; 0: as many as jobs */
 	enum vt_argo_state state;
 	struct vt_argo_instance *instance;
 	size_t n;
@@ -34,7 +41,7 @@ struct vt_argo_task {
 struct vt_argo_run {
 	const struct vt_argo_opts *opts;
 	struct vt_err *err;
-	struct vt_json *documents, *params;      /* workflow.parameters: object of texts */
+	struct vt_json *documents, *params; /* workflow.parameters: object of texts */
 	const struct vt_json *spec;
 	struct vt_argo_task *task;
 	size_t n;
@@ -46,8 +53,8 @@ struct vt_argo_run {
 /* What {{...}} may mean at one place. */
 struct vt_argo_scope {
 	const struct vt_argo_run *run;
-	const struct vt_argo_instance *self;     /* NULL: in the graph */
-	const struct vt_json *item;              /* NULL: none */
+	const struct vt_argo_instance *self; /* NULL: in the graph */
+	const struct vt_json *item;          /* NULL: none */
 };
 
 const struct vt_json *vt_argo_named(const struct vt_json *list, const char *name);
@@ -61,7 +68,8 @@ bool vt_argo_depends_hold(const struct vt_argo_run *r, const char *expression);
 /* Lays out a fresh W and starts the container's process. */
 int vt_argo_start(struct vt_argo_run *r, struct vt_argo_instance *i);
 
-/* Copies the output artifacts to the bucket; non-zero, and said in the log, if one that must be there is not. */
+/* Copies the output artifacts to the bucket; non-zero, and said in the log, if one that must be
+ * there is not. */
 int vt_argo_keep_outputs(struct vt_argo_run *r, struct vt_argo_instance *i);
 
 /* <bucket>/<repo>/local for every --repo, and the workflow's commit parameters. */

@@ -37,7 +37,8 @@ static bool name_char(char c)
 	return isalnum((unsigned char)c) || c == '-' || c == '_';
 }
 
-void vt_argo_depends(const char *expression, void (*fn)(void *ctx, const char *name, size_t n), void *ctx)
+void vt_argo_depends(const char *expression, void (*fn)(void *ctx, const char *name, size_t n),
+	void *ctx)
 {
 	for (const char *p = expression; *p;) {
 		if (!name_char(*p)) {
@@ -54,13 +55,14 @@ void vt_argo_depends(const char *expression, void (*fn)(void *ctx, const char *n
 	}
 }
 
-/* --- {{variables}} ------------------------------------------------------------------------------------------------ */
+/* --- {{variables}} ------------------------------------------------------- */
 
 struct scope {
 	const struct lint *l;
-	const struct vt_json *inputs, *outputs;    /* of the template */
-	const struct vt_json *tasks;               /* of the DAG or the steps; NULL in a leaf */
-	const bool *before;                        /* per task: it has ended when this one begins; NULL: unknown */
+	const struct vt_json *inputs, *outputs; /* of the template */
+	const struct vt_json *tasks;            /* of the DAG or the steps; NULL in a leaf */
+	/* per task: it has ended when this one begins; NULL: unknown */
+	const bool *before;
 	bool item;
 };
 
@@ -72,27 +74,31 @@ static bool begins(const char *v, size_t n, const char *prefix)
 /* What is wrong with the variable; NULL if nothing. */
 static const char *variable_error(const struct scope *s, const char *v, size_t n)
 {
-	static const char *const free_names[] = { "workflow.", "pod.name", "node.name", "retries", "lastRetry.",
-		"cronworkflow.", "duration", "status" };
+	static const char *const free_names[] = { "workflow.", "pod.name", "node.name", "retries",
+		"lastRetry.", "cronworkflow.", "duration", "status" };
 	const char *dot;
 	size_t left;
 	if (begins(v, n, "workflow.parameters.")) {
 		const char *name = v + 20;
-		return named(vt_json_get(vt_json_get(s->l->spec, "arguments"), "parameters"), name, n - 20) ? NULL
+		return named(vt_json_get(vt_json_get(s->l->spec, "arguments"), "parameters"), name,
+			       n - 20)
+			? NULL
 			: "is no parameter of the workflow; add it to "
-		       "spec.arguments.parameters";
+			  "spec.arguments.parameters";
 	}
 	if (begins(v, n, "inputs.parameters.") || begins(v, n, "inputs.artifacts.") ||
-	    begins(v, n, "outputs.parameters.") || begins(v, n, "outputs.artifacts.")) {
+		begins(v, n, "outputs.parameters.") || begins(v, n, "outputs.artifacts.")) {
 		bool in = *v == 'i', artifact = strstr(v, ".artifacts.") == v + (in ? 6 : 7);
 		const char *name = v + strlen(in ? "inputs" : "outputs") + (artifact ? 11 : 12);
 		left = n - (size_t)(name - v);
 		dot = memchr(name, '.', left);
 		if (dot && (artifact || !in))
 			left = (size_t)(dot - name);
-		return named(vt_json_get(in ? s->inputs : s->outputs, artifact ? "artifacts" : "parameters"), name,
-			left) ? NULL :
-		       "is not declared by this template; add it, or correct the name";
+		return named(vt_json_get(in ? s->inputs : s->outputs,
+				     artifact ? "artifacts" : "parameters"),
+			       name, left)
+			? NULL
+			: "is not declared by this template; add it, or correct the name";
 	}
 	if (n == 4 ? !strncmp(v, "item", 4) : begins(v, n, "item."))
 		return s->item ? NULL : "stands outside a task with withItems or withParam";
@@ -103,16 +109,21 @@ static const char *variable_error(const struct scope *s, const char *v, size_t n
 			const char *own = text(s->tasks->item[i], "name");
 			if (strlen(own) != left || strncmp(own, v + 6, left))
 				continue;
-			return !s->before || s->before[i] ? NULL : "is the result of a task that this one does not "
-				"wait for; add it to depends";
+			return !s->before || s->before[i]
+				? NULL
+				: "is the result of a task that this one does not "
+				  "wait for; add it to depends";
 		}
-		return s->tasks ? "names no task; correct the name" : "cannot be seen inside a template; pass it as a "
-			"parameter";
+		return s->tasks ? "names no task; correct the name"
+				: "cannot be seen inside a template; pass it as a "
+				  "parameter";
 	}
 	for (size_t i = 0; i < sizeof free_names / sizeof *free_names; i++)
 		if (begins(v, n, free_names[i]))
 			return NULL;
-	return begins(v, n, "inputs.") || begins(v, n, "outputs.") ? NULL : "is no variable that Argo knows";
+	return begins(v, n, "inputs.") || begins(v, n, "outputs.")
+		? NULL
+		: "is no variable that Argo knows";
 }
 
 static void scan_text(const struct scope *s, const char *value, const char *pointer)
@@ -127,11 +138,12 @@ static void scan_text(const struct scope *s, const char *value, const char *poin
 		size_t n = (size_t)(end - v);
 		while (n && v[n - 1] == ' ')
 			n--;
-		if (n && *v == '=')                /* an expression: a language of its own */
+		if (n && *v == '=') /* an expression: a language of its own */
 			continue;
 		const char *why = n ? variable_error(s, v, n) : "is empty";
 		if (why)
-			vt_findings_add(s->l->f, VT_FINDING_ERROR, pointer, "{{%.*s}} %s", (int)n, v, why);
+			vt_findings_add(s->l->f, VT_FINDING_ERROR, pointer, "{{%.*s}} %s", (int)n,
+				v, why);
 	}
 }
 
@@ -143,16 +155,17 @@ static void scan(const struct scope *s, const struct vt_json *j, const char *poi
 		scan_text(s, j->string, pointer);
 	for (size_t i = 0; i < j->n; i++) {
 		/* Data that is passed on as it stands, and what holds expressions of its own. */
-		if (j->type == VT_JSON_OBJECT && (!strcmp(j->key[i], "raw") || !strcmp(j->key[i], "expression")))
+		if (j->type == VT_JSON_OBJECT &&
+			(!strcmp(j->key[i], "raw") || !strcmp(j->key[i], "expression")))
 			continue;
 		char *below = j->type == VT_JSON_OBJECT ? vt_asprintf("%s/%s", pointer, j->key[i])
-			: vt_asprintf("%s/%zu", pointer, i);
+							: vt_asprintf("%s/%zu", pointer, i);
 		scan(s, j->item[i], below);
 		free(below);
 	}
 }
 
-/* --- tasks -------------------------------------------------------------------------------------------------------- */
+/* --- tasks --------------------------------------------------------------- */
 
 static bool has_default(const struct vt_json *parameter)
 {
@@ -178,19 +191,23 @@ static void lint_call(const struct lint *l, const struct vt_json *task, const ch
 	for (size_t i = 0; wanted && i < wanted->n; i++) {
 		const char *want = text(wanted->item[i], "name");
 		if (!has_default(wanted->item[i]) && !named(given, want, strlen(want)))
-			ERROR(where, "template \"%s\" wants the parameter \"%s\"; give it a value", name, want);
+			ERROR(where, "template \"%s\" wants the parameter \"%s\"; give it a value",
+				name, want);
 	}
 	for (size_t i = 0; t && given && i < given->n; i++)
-		if (!named(wanted, text(given->item[i], "name"), strlen(text(given->item[i], "name"))))
-			ERROR(where, "template \"%s\" has no parameter \"%s\"; remove it, or declare it there", name,
-				text(given->item[i], "name"));
+		if (!named(wanted, text(given->item[i], "name"),
+			    strlen(text(given->item[i], "name"))))
+			ERROR(where,
+				"template \"%s\" has no parameter \"%s\"; remove it, or declare it "
+				"there",
+				name, text(given->item[i], "name"));
 	free(where);
 }
 
 struct edges {
 	const struct lint *l;
 	const struct vt_json *tasks;
-	bool *to;                        /* row of the matrix: to[i]: depends on task i */
+	bool *to; /* row of the matrix: to[i]: depends on task i */
 	char *pointer;
 };
 
@@ -200,14 +217,15 @@ static void edge(void *ctx, const char *name, size_t n)
 	const struct lint *l = e->l;
 	for (size_t i = 0; i < e->tasks->n; i++)
 		if (strlen(text(e->tasks->item[i], "name")) == n &&
-		    !strncmp(text(e->tasks->item[i], "name"), name, n)) {
+			!strncmp(text(e->tasks->item[i], "name"), name, n)) {
 			e->to[i] = true;
 			return;
 		}
 	ERROR(e->pointer, "there is no task \"%.*s\" to wait for; correct the name", (int)n, name);
 }
 
-static void read_edges(const struct lint *l, const struct vt_json *tasks, bool *reach, const char *pointer)
+static void read_edges(const struct lint *l, const struct vt_json *tasks, bool *reach,
+	const char *pointer)
 {
 	for (size_t i = 0; i < tasks->n; i++) {
 		const struct vt_json *list = vt_json_get(tasks->item[i], "dependencies");
@@ -215,7 +233,8 @@ static void read_edges(const struct lint *l, const struct vt_json *tasks, bool *
 			vt_asprintf("%s/%zu/%s", pointer, i, list ? "dependencies" : "depends") };
 		vt_argo_depends(text(tasks->item[i], "depends"), edge, &e);
 		for (size_t k = 0; list && k < list->n; k++)
-			edge(&e, vt_json_text(list->item[k], ""), strlen(vt_json_text(list->item[k], "")));
+			edge(&e, vt_json_text(list->item[k], ""),
+				strlen(vt_json_text(list->item[k], "")));
 		free(e.pointer);
 	}
 }
@@ -228,7 +247,7 @@ static void lint_dag(const struct lint *l, const struct vt_json *t, const char *
 	char *base = vt_asprintf("%s/dag/tasks", pointer);
 	if (n)
 		read_edges(l, tasks, reach, base);
-	for (size_t k = 0; k < n; k++)           /* Warshall */
+	for (size_t k = 0; k < n; k++) /* Warshall */
 		for (size_t i = 0; i < n; i++)
 			for (size_t j = 0; j < n && reach[i * n + k]; j++)
 				reach[i * n + j] |= reach[k * n + j];
@@ -239,9 +258,11 @@ static void lint_dag(const struct lint *l, const struct vt_json *t, const char *
 			vt_json_get(task, "withSequence");
 		struct scope s = { l, vt_json_get(t, "inputs"), NULL, tasks, reach + i * n, item };
 		if (reach[i * n + i])
-			ERROR(at, "task \"%s\" waits for itself in a cycle; break it", text(task, "name"));
+			ERROR(at, "task \"%s\" waits for itself in a cycle; break it",
+				text(task, "name"));
 		if (named(tasks, text(task, "name"), strlen(text(task, "name"))) != task)
-			ERROR(at, "another task is named \"%s\"; choose a new name", text(task, "name"));
+			ERROR(at, "another task is named \"%s\"; choose a new name",
+				text(task, "name"));
 		lint_call(l, task, at);
 		scan(&s, task, at);
 		free(at);
@@ -250,7 +271,8 @@ static void lint_dag(const struct lint *l, const struct vt_json *t, const char *
 	free(base);
 }
 
-/* Steps run in order, so every earlier one has ended; that a step exists is checked, its place is not. */
+/* Steps run in order, so every earlier one has ended; that a step exists is checked, its place
+ * is not. */
 static void lint_steps(const struct lint *l, const struct vt_json *t, const char *pointer)
 {
 	const struct vt_json *groups = vt_json_get(t, "steps");
@@ -270,24 +292,27 @@ static void lint_steps(const struct lint *l, const struct vt_json *t, const char
 	vt_json_free(all);
 }
 
-/* --- templates ---------------------------------------------------------------------------------------------------- */
+/* --- templates ----------------------------------------------------------- */
 
 static void lint_template(const struct lint *l, const struct vt_json *t, const char *pointer)
 {
-	static const char *const kinds[] = { "container", "script", "dag", "steps", "suspend", "resource", "http",
-		"plugin", "data", "containerSet" };
+	static const char *const kinds[] = { "container", "script", "dag", "steps", "suspend",
+		"resource", "http", "plugin", "data", "containerSet" };
 	static const char *const graphs[] = { "inputs", "outputs", "dag", "steps" };
 	size_t n = 0;
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		n += vt_json_get(t, kinds[i]) != NULL;
 	if (n != 1)
-		ERROR(pointer, "template \"%s\" has %zu kinds; write exactly one of container, script, dag, steps, ...",
+		ERROR(pointer,
+			"template \"%s\" has %zu kinds; write exactly one of container, script, "
+			"dag, steps, ...",
 			text(t, "name"), n);
 	for (size_t i = 0; i < 2; i++) {
 		const struct vt_json *c = vt_json_get(t, kinds[i]);
 		char *at = vt_asprintf("%s/%s/image", pointer, kinds[i]);
-		if (c && !*text(c, "image") && !*text(vt_json_get(vt_json_get(l->spec, "templateDefaults"), kinds[i]),
-		    "image"))
+		if (c && !*text(c, "image") &&
+			!*text(vt_json_get(vt_json_get(l->spec, "templateDefaults"), kinds[i]),
+				"image"))
 			ERROR(at, "is missing; write image@sha256:...");
 		free(at);
 	}
@@ -295,7 +320,8 @@ static void lint_template(const struct lint *l, const struct vt_json *t, const c
 		lint_dag(l, t, pointer);
 	if (vt_json_get(t, "steps"))
 		lint_steps(l, t, pointer);
-	const struct scope s = { l, vt_json_get(t, "inputs"), vt_json_get(t, "outputs"), NULL, NULL, false };
+	const struct scope s = { l, vt_json_get(t, "inputs"), vt_json_get(t, "outputs"), NULL, NULL,
+		false };
 	for (size_t i = 0; i < t->n; i++) {
 		bool graph = false;
 		for (size_t k = 0; k < sizeof graphs / sizeof *graphs; k++)
@@ -352,7 +378,7 @@ void vt_argo_lint(const struct vt_json *document, const char *pointer, struct vt
 	if (cron && vt_json_get(spec, "schedule"))
 		ERROR(at, "\"schedule\" was removed; write \"schedules\": [...]");
 	if (cron || !strcmp(kind, "Workflow") || !strcmp(kind, "WorkflowTemplate") ||
-	    !strcmp(kind, "ClusterWorkflowTemplate")) {
+		!strcmp(kind, "ClusterWorkflowTemplate")) {
 		const struct vt_json *inner = cron ? vt_json_get(spec, "workflowSpec") : spec;
 		if (inner)
 			lint_spec(inner, at, f);

@@ -14,7 +14,7 @@ static const char *text(const struct vt_json *j, const char *key)
 	return vt_json_text(vt_json_get(j, key), "");
 }
 
-/* --- {{variables}} ------------------------------------------------------------------------------------------------ */
+/* --- {{variables}} ------------------------------------------------------- */
 
 /* The standard output of a task that ran once, without its last line end. */
 static char *task_result(const struct vt_argo_run *r, const char *name, struct vt_err *err)
@@ -42,8 +42,9 @@ static char *variable(const struct vt_argo_scope *s, const char *name, struct vt
 	else if (!strncmp(name, "item.", 5))
 		value = vt_json_text(vt_json_get(s->item, name + 5), NULL);
 	else if (!strncmp(name, "tasks.", 6) && strstr(name, ".outputs.result")) {
-		char *task = vt_xstrndup(name + 6, (size_t)(strstr(name, ".outputs.result") - name - 6)),
-			*result = task_result(s->run, task, err);
+		char *task = vt_xstrndup(name + 6,
+			     (size_t)(strstr(name, ".outputs.result") - name - 6)),
+		     *result = task_result(s->run, task, err);
 		free(task);
 		return result;
 	}
@@ -61,11 +62,13 @@ char *vt_argo_expand(const struct vt_argo_scope *scope, const char *value, struc
 			vt_buf_char(&b, *p++);
 			continue;
 		}
-		char *name = vt_xstrndup(p + 2, (size_t)(end - p - 2)), *got = variable(scope, name, err);
+		char *name = vt_xstrndup(p + 2, (size_t)(end - p - 2)),
+		     *got = variable(scope, name, err);
 		if (got)
 			vt_buf_str(&b, got);
 		else if (!err->code)
-			vt_err_set(err, VT_EDATA, "{{%s}} has no value here; give --repo, or correct the name", name);
+			vt_err_set(err, VT_EDATA,
+				"{{%s}} has no value here; give --repo, or correct the name", name);
 		free(name);
 		free(got);
 		p = end + 2;
@@ -73,7 +76,7 @@ char *vt_argo_expand(const struct vt_argo_scope *scope, const char *value, struc
 	return vt_buf_detach(&b);
 }
 
-/* --- depends ------------------------------------------------------------------------------------------------------ */
+/* --- depends ------------------------------------------------------------- */
 
 struct parser {
 	const struct vt_argo_run *r;
@@ -84,15 +87,21 @@ static bool any_of(struct parser *s);
 
 static bool status_is(const struct vt_argo_run *r, const char *name, const char *status)
 {
-	static const struct { const char *name; enum vt_argo_state state; } names[] = {
-		{ "Succeeded", VT_ARGO_SUCCEEDED }, { "Failed", VT_ARGO_FAILED }, { "Skipped", VT_ARGO_SKIPPED },
-			{ "Omitted", VT_ARGO_OMITTED },
+	static const struct {
+		const char *name;
+		enum vt_argo_state state;
+	} names[] = {
+		{ "Succeeded", VT_ARGO_SUCCEEDED },
+		{ "Failed", VT_ARGO_FAILED },
+		{ "Skipped", VT_ARGO_SKIPPED },
+		{ "Omitted", VT_ARGO_OMITTED },
 	};
 	for (size_t i = 0; i < r->n; i++) {
 		if (strcmp(text(r->task[i].json, "name"), name))
 			continue;
 		if (!*status)
-			return r->task[i].state == VT_ARGO_SUCCEEDED || r->task[i].state == VT_ARGO_SKIPPED;
+			return r->task[i].state == VT_ARGO_SUCCEEDED ||
+				r->task[i].state == VT_ARGO_SKIPPED;
 		for (size_t k = 0; k < sizeof names / sizeof *names; k++)
 			if (!strcmp(names[k].name, status))
 				return r->task[i].state == names[k].state;
@@ -161,7 +170,7 @@ bool vt_argo_depends_hold(const struct vt_argo_run *r, const char *expression)
 	return any_of(&s);
 }
 
-/* --- files -------------------------------------------------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------- */
 
 static int make_parent(const char *path, struct vt_err *err)
 {
@@ -186,7 +195,8 @@ static int copy_entry(void *ctx, const char *relative, char type, struct vt_err 
 	return err->code;
 }
 
-/* Replaces what is at `to`.  Real directories, files by hard link: a stage does not follow links inside its inputs. */
+/* Replaces what is at `to`.  Real directories, files by hard link: a stage does not follow links
+ * inside its inputs. */
 static int copy(const char *from, const char *to, struct vt_err *err)
 {
 	struct copying c = { from, to };
@@ -197,17 +207,20 @@ static int copy(const char *from, const char *to, struct vt_err *err)
 	return vt_fs_mkdirs(to, err) ? err->code : vt_fs_walk(from, copy_entry, &c, err);
 }
 
-static int place_artifact(struct vt_argo_run *r, const struct vt_argo_instance *i, const struct vt_json *a)
+static int place_artifact(struct vt_argo_run *r, const struct vt_argo_instance *i,
+	const struct vt_json *a)
 {
 	const struct vt_argo_scope scope = { r, i, NULL };
-	char *path = vt_argo_expand(&scope, text(a, "path"), r->err), *to = vt_asprintf("%s%s", i->dir, path);
+	char *path = vt_argo_expand(&scope, text(a, "path"), r->err),
+	     *to = vt_asprintf("%s%s", i->dir, path);
 	char *key = vt_argo_expand(&scope, vt_json_text(vt_json_pointer(a, "/s3/key"), ""), r->err),
-		*from = vt_path_join(r->bucket, key);
+	     *from = vt_path_join(r->bucket, key);
 	const char *raw = vt_json_text(vt_json_pointer(a, "/raw/data"), NULL);
 	if (r->err->code || make_parent(to, r->err))
 		;
 	else if (strncmp(path, "/pfs/", 5))
-		vt_err_set(r->err, VT_EDATA, "artifact path %s: only paths below /pfs are executed here", path);
+		vt_err_set(r->err, VT_EDATA,
+			"artifact path %s: only paths below /pfs are executed here", path);
 	else if (raw)
 		vt_fs_write_quick(to, raw, strlen(raw), 0444, r->err);
 	else if (vt_fs_exists(from))
@@ -229,23 +242,27 @@ int vt_argo_keep_outputs(struct vt_argo_run *r, struct vt_argo_instance *i)
 	struct vt_err why = VT_ERR_INIT;
 	for (size_t k = 0; list && k < list->n && !why.code; k++) {
 		const struct vt_json *a = list->item[k];
-		char *path = vt_argo_expand(&scope, text(a, "path"), &why), *from = vt_asprintf("%s%s", i->dir, path);
-		char *key = vt_argo_expand(&scope, vt_json_text(vt_json_pointer(a, "/s3/key"), ""), &why),
-			*to = vt_path_join(r->bucket, key);
+		char *path = vt_argo_expand(&scope, text(a, "path"), &why),
+		     *from = vt_asprintf("%s%s", i->dir, path);
+		char *key = vt_argo_expand(&scope, vt_json_text(vt_json_pointer(a, "/s3/key"), ""),
+			     &why),
+		     *to = vt_path_join(r->bucket, key);
 		size_t n = strlen(to);
 		if (n && to[n - 1] == '/')
 			to[n - 1] = 0;
 		if (!why.code && vt_fs_exists(from))
 			copy(from, to, &why);
 		else if (!why.code && !vt_json_true(vt_json_get(a, "optional"), false))
-			vt_err_set(&why, VT_EDATA, "output %s: nothing at %s", text(a, "name"), path);
+			vt_err_set(&why, VT_EDATA, "output %s: nothing at %s", text(a, "name"),
+				path);
 		free(path);
 		free(from);
 		free(key);
 		free(to);
 	}
 	if (why.code)
-		vt_log(VT_LOG_ERROR, "output", "task=%s error=\"%s\"", text(i->task->json, "name"), why.text);
+		vt_log(VT_LOG_ERROR, "output", "task=%s error=\"%s\"", text(i->task->json, "name"),
+			why.text);
 	return why.code;
 }
 
@@ -254,14 +271,16 @@ int vt_argo_commit_repos(struct vt_argo_run *r)
 	for (size_t i = 0; i < r->opts->repos->n && !r->err->code; i++) {
 		const char *bind = r->opts->repos->v[i], *eq = strchr(bind, '=');
 		char *name = vt_xstrndup(bind, eq ? (size_t)(eq - bind) : 0),
-			*from = eq ? vt_fs_realpath(eq + 1, r->err) : NULL;
-		char *to = vt_asprintf("%s/%s/local", r->bucket, name), *file = vt_path_join(to, "manifest.json"),
-			*param = vt_asprintf("%s-commit", name);
+		     *from = eq ? vt_fs_realpath(eq + 1, r->err) : NULL;
+		char *to = vt_asprintf("%s/%s/local", r->bucket, name),
+		     *file = vt_path_join(to, "manifest.json"),
+		     *param = vt_asprintf("%s-commit", name);
 		if (!eq)
 			vt_err_set(r->err, VT_EUSAGE, "--repo %s: write NAME=DIR", bind);
 		unlink(to);
-		if (from && !vt_fs_remove_tree(to, r->err) && !make_parent(vt_fs_is_dir(from) ? to : file, r->err) &&
-		    symlink(from, vt_fs_is_dir(from) ? to : file))
+		if (from && !vt_fs_remove_tree(to, r->err) &&
+			!make_parent(vt_fs_is_dir(from) ? to : file, r->err) &&
+			symlink(from, vt_fs_is_dir(from) ? to : file))
 			vt_err_errno(r->err, VT_ECANTCREAT, "%s", to);
 		vt_json_put_text(r->params, param, "local");
 		free(name);
@@ -279,7 +298,7 @@ int vt_argo_checkout(struct vt_argo_run *r, const char *dir)
 	vt_fs_list(&names, r->bucket, r->err);
 	for (size_t i = 0; i < names.n && !r->err->code; i++) {
 		char *from = vt_asprintf("%s/%s/%s", r->bucket, names.v[i], r->uid),
-			*to = vt_path_join(dir, names.v[i]);
+		     *to = vt_path_join(dir, names.v[i]);
 		if (vt_fs_is_dir(from))
 			copy(from, to, r->err);
 		free(from);
@@ -289,7 +308,7 @@ int vt_argo_checkout(struct vt_argo_run *r, const char *dir)
 	return r->err->code;
 }
 
-/* --- the container ------------------------------------------------------------------------------------------------ */
+/* --- the container ------------------------------------------------------- */
 
 static void add_words(struct vt_argo_run *r, const struct vt_argo_instance *i, struct vt_strs *out,
 	const struct vt_json *list, const char *root)
@@ -297,17 +316,18 @@ static void add_words(struct vt_argo_run *r, const struct vt_argo_instance *i, s
 	const struct vt_argo_scope scope = { r, i, NULL };
 	for (size_t k = 0; list && k < list->n; k++) {
 		char *value = vt_argo_expand(&scope, vt_json_text(list->item[k], ""), r->err),
-			*word = vt_pfs_prefix(value, root);
+		     *word = vt_pfs_prefix(value, root);
 		vt_strs_add(out, word);
 		free(value);
 		free(word);
 	}
 }
 
-static void add_env(struct vt_argo_run *r, const struct vt_argo_instance *i, struct vt_strs *out, const char *root)
+static void add_env(struct vt_argo_run *r, const struct vt_argo_instance *i, struct vt_strs *out,
+	const char *root)
 {
-	static const char *const passed[] = { "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "VOXTRAIL_THREADS",
-		"ASAN_OPTIONS", "UBSAN_OPTIONS" };
+	static const char *const passed[] = { "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH",
+		"VOXTRAIL_THREADS", "ASAN_OPTIONS", "UBSAN_OPTIONS" };
 	const struct vt_json *list = vt_json_pointer(i->task->template, "/container/env");
 	const struct vt_argo_scope scope = { r, i, NULL };
 	for (size_t k = 0; k < sizeof passed / sizeof *passed; k++)
@@ -318,7 +338,7 @@ static void add_env(struct vt_argo_run *r, const struct vt_argo_instance *i, str
 		}
 	for (size_t k = 0; list && k < list->n; k++) {
 		char *value = vt_argo_expand(&scope, text(list->item[k], "value"), r->err),
-			*there = vt_pfs_prefix(value, root);
+		     *there = vt_pfs_prefix(value, root);
 		char *e = vt_asprintf("%s=%s", text(list->item[k], "name"), there);
 		vt_strs_add(out, e);
 		free(value);
@@ -333,11 +353,13 @@ static void add_env(struct vt_argo_run *r, const struct vt_argo_instance *i, str
 static int lay_out(struct vt_argo_run *r, struct vt_argo_instance *i)
 {
 	const struct vt_json *artifacts = vt_json_pointer(i->task->template, "/inputs/artifacts");
-	const struct vt_json *mounts = vt_json_pointer(i->task->template, "/container/volumeMounts");
+	const struct vt_json *mounts =
+		vt_json_pointer(i->task->template, "/container/volumeMounts");
 	free(i->dir);
 	free(i->log);
 	free(i->result);
-	i->dir = vt_asprintf("%s/%s.%zu.%d", r->work, text(i->task->json, "name"), i->number, i->tries);
+	i->dir = vt_asprintf("%s/%s.%zu.%d", r->work, text(i->task->json, "name"), i->number,
+		i->tries);
 	i->log = vt_path_join(i->dir, "log");
 	i->result = vt_path_join(i->dir, "result");
 	char *pfs = vt_path_join(i->dir, "pfs");
@@ -360,16 +382,20 @@ int vt_argo_start(struct vt_argo_run *r, struct vt_argo_instance *i)
 		return r->err->code;
 	bool namespace = r->opts->view == VT_VIEW_NAMESPACE;
 	struct vt_mount mount = { vt_path_join(i->dir, "pfs"), vt_xstrdup("/pfs") };
-	char *root = namespace ? vt_xstrdup("/pfs") : vt_xstrdup(mount.from), *new_root = vt_path_join(i->dir, "root"),
-		*path = NULL;
-	struct vt_process p = { .cwd = i->dir, .log = i->log, .out = i->result, .root = new_root, .mount = &mount,
+	char *root = namespace ? vt_xstrdup("/pfs") : vt_xstrdup(mount.from),
+	     *new_root = vt_path_join(i->dir, "root"), *path = NULL;
+	struct vt_process p = { .cwd = i->dir,
+		.log = i->log,
+		.out = i->result,
+		.root = new_root,
+		.mount = &mount,
 		.n_mounts = namespace };
 	add_words(r, i, &p.argv, vt_json_get(container, "command"), root);
 	add_words(r, i, &p.argv, vt_json_get(container, "args"), root);
 	add_env(r, i, &p.env, root);
 	if (!r->err->code && p.argv.n && !(path = vt_program_find(p.argv.v[0])))
-		vt_err_set(r->err, VT_ENOINPUT, "task %s: program \"%s\" is not here", text(i->task->json, "name"),
-			p.argv.v[0]);
+		vt_err_set(r->err, VT_ENOINPUT, "task %s: program \"%s\" is not here",
+			text(i->task->json, "name"), p.argv.v[0]);
 	p.path = path;
 	if (path && !r->err->code && !vt_fs_mkdirs(new_root, r->err))
 		i->pid = vt_process_start(&p, r->err);

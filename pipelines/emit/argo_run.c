@@ -28,15 +28,17 @@ const struct vt_json *vt_argo_named(const struct vt_json *list, const char *name
 	return NULL;
 }
 
-/* --- tasks of the graph ------------------------------------------------------------------------------------------- */
+/* --- tasks of the graph -------------------------------------------------- */
 
 static int add_instance(struct vt_argo_run *r, struct vt_argo_task *t, const struct vt_json *item)
 {
-	const struct vt_json *given = vt_json_get(vt_json_get(t->inner ? t->inner : t->json, "arguments"),
-		"parameters");
+	const struct vt_json *given =
+		vt_json_get(vt_json_get(t->inner ? t->inner : t->json, "arguments"), "parameters");
 	t->instance = vt_xrealloc(t->instance, (t->n + 1) * sizeof *t->instance);
 	struct vt_argo_instance *i = &t->instance[t->n];
-	*i = (struct vt_argo_instance){ .task = t, .number = t->n, .params = vt_json_new(VT_JSON_OBJECT) };
+	*i = (struct vt_argo_instance){ .task = t,
+		.number = t->n,
+		.params = vt_json_new(VT_JSON_OBJECT) };
 	t->n++;
 	for (size_t k = 0; given && k < given->n; k++) {
 		const struct vt_argo_scope scope = { r, NULL, item };
@@ -56,7 +58,8 @@ static int expand_task(struct vt_argo_run *r, struct vt_argo_task *t)
 		return add_instance(r, t, NULL);
 	const struct vt_argo_scope scope = { r, NULL, NULL };
 	char *list = vt_argo_expand(&scope, with, r->err);
-	if (!r->err->code && !vt_json_parse(&t->items, list, strlen(list), text(t->json, "name"), r->err))
+	if (!r->err->code &&
+		!vt_json_parse(&t->items, list, strlen(list), text(t->json, "name"), r->err))
 		for (size_t i = 0; i < t->items->n && !r->err->code; i++)
 			add_instance(r, t, t->items->item[i]);
 	free(list);
@@ -72,8 +75,8 @@ static void waits_for(void *ctx, const char *name, size_t n)
 {
 	struct waiting *w = ctx;
 	for (size_t i = 0; i < w->r->n; i++)
-		if (strlen(text(w->r->task[i].json, "name")) == n && !strncmp(text(w->r->task[i].json, "name"), name,
-		    n))
+		if (strlen(text(w->r->task[i].json, "name")) == n &&
+			!strncmp(text(w->r->task[i].json, "name"), name, n))
 			w->ended &= w->r->task[i].state > VT_ARGO_RUNNING;
 }
 
@@ -99,9 +102,10 @@ static void end_instance(struct vt_argo_run *r, struct vt_argo_instance *i, bool
 	struct vt_argo_task *t = i->task;
 	i->done = true;
 	t->failed |= !ok;
-	vt_log(ok ? VT_LOG_INFO : VT_LOG_ERROR, "node", "task=%s item=%zu state=%s exit=%d tries=%d%s%s",
-		text(t->json, "name"), i->number,
-	       ok ? "succeeded" : "failed", i->exit_code, i->tries, ok ? "" : " log=", ok ? "" : i->log);
+	vt_log(ok ? VT_LOG_INFO : VT_LOG_ERROR, "node",
+		"task=%s item=%zu state=%s exit=%d tries=%d%s%s", text(t->json, "name"), i->number,
+		ok ? "succeeded" : "failed", i->exit_code, i->tries,
+		ok ? "" : " log=", ok ? "" : i->log);
 	for (size_t k = 0; k < t->n; k++)
 		if (!t->instance[k].done)
 			return;
@@ -128,9 +132,11 @@ static void ended(struct vt_argo_run *r, pid_t pid, int status)
 			kill(-pid, SIGKILL);
 			i->pid = 0;
 			r->running--;
-			i->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+			i->exit_code =
+				WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 			if (i->exit_code && try_again(i))
-				return;                  /* not done and not running: started again */
+				/* not done and not running: started again */
+				return;
 			end_instance(r, i, !i->exit_code && !vt_argo_keep_outputs(r, i));
 			return;
 		}
@@ -157,13 +163,14 @@ static void start_and_watch(struct vt_argo_run *r)
 		struct vt_argo_task *task = &r->task[t];
 		if (task->state == VT_ARGO_WAITING)
 			start_task(r, task);
-		for (size_t k = 0; k < task->n && task->state == VT_ARGO_RUNNING && !r->err->code; k++) {
+		for (size_t k = 0; k < task->n && task->state == VT_ARGO_RUNNING && !r->err->code;
+			k++) {
 			struct vt_argo_instance *i = &task->instance[k];
 			double limit = strtod(text(task->template, "activeDeadlineSeconds"), NULL);
 			if (i->pid && limit > 0 && now() - i->began > limit)
 				kill(-i->pid, SIGKILL);
 			if (i->done || i->pid || r->running >= r->opts->jobs ||
-			    (task->limit && running_of(task) >= task->limit))
+				(task->limit && running_of(task) >= task->limit))
 				continue;
 			i->began = now();
 			i->tries++;
@@ -205,14 +212,14 @@ static int execute(struct vt_argo_run *r)
 	return r->err->code;
 }
 
-/* --- the file ----------------------------------------------------------------------------------------------------- */
+/* --- the file ------------------------------------------------------------ */
 
 static int read_workflow(struct vt_argo_run *r, const char *path)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	struct vt_findings f = { 0 };
-	if (vt_fs_read(&b, path, 64u << 20, r->err) || vt_yaml_parse(&r->documents, b.data ? b.data : "", b.len, path,
-	    r->err)) {
+	if (vt_fs_read(&b, path, 64u << 20, r->err) ||
+		vt_yaml_parse(&r->documents, b.data ? b.data : "", b.len, path, r->err)) {
 		vt_buf_release(&b);
 		return r->err->code;
 	}
@@ -233,30 +240,42 @@ static int read_workflow(struct vt_argo_run *r, const char *path)
 static int read_tasks(struct vt_argo_run *r, const char *path)
 {
 	const struct vt_json *templates = vt_json_get(r->spec, "templates");
-	const struct vt_json *tasks = vt_json_pointer(vt_argo_named(templates, text(r->spec, "entrypoint")),
-		"/dag/tasks");
+	const struct vt_json *tasks =
+		vt_json_pointer(vt_argo_named(templates, text(r->spec, "entrypoint")),
+			"/dag/tasks");
 	if (!tasks)
-		return vt_err_set(r->err, VT_EDATA, "%s: the entry point is no dag; only what voxtrail emits is "
-			"executed here", path);
+		return vt_err_set(r->err, VT_EDATA,
+			"%s: the entry point is no dag; only what voxtrail emits is "
+			"executed here",
+			path);
 	r->task = vt_xcalloc(tasks->n + 1, sizeof *r->task);
 	for (size_t i = 0; i < tasks->n; i++) {
-		const struct vt_json *t = vt_argo_named(templates, text(tasks->item[i], "template")), *inner = NULL;
+		const struct vt_json *t = vt_argo_named(templates,
+					     text(tasks->item[i], "template")),
+				     *inner = NULL;
 		long long limit = vt_json_integer(vt_json_get(t, "parallelism"), 0);
 		if (vt_json_get(t, "dag")) {
 			const struct vt_json *below = vt_json_pointer(t, "/dag/tasks");
 			inner = below && below->n == 1 &&
-				!strcmp(text(below->item[0], "withParam"), "{{inputs.parameters.items}}")
-				? below->item[0] : NULL;
+					!strcmp(text(below->item[0], "withParam"),
+						"{{inputs.parameters.items}}")
+				? below->item[0]
+				: NULL;
 			t = vt_argo_named(templates, text(inner, "template"));
 		}
 		if (!vt_json_get(t, "container") || vt_json_get(tasks->item[i], "withItems") ||
-		    vt_json_get(tasks->item[i], "withParam") ||
-		    vt_json_get(tasks->item[i], "when"))
-			return vt_err_set(r->err, VT_EDATA, "%s: task %s: is neither a container nor a fan-out of one; "
-			"only what voxtrail emits is "
-					  "executed here", path, text(tasks->item[i], "name"));
-		r->task[r->n++] = (struct vt_argo_task){ .json = tasks->item[i], .template = t, .inner = inner,
-			.limit = limit, .state = VT_ARGO_WAITING };
+			vt_json_get(tasks->item[i], "withParam") ||
+			vt_json_get(tasks->item[i], "when"))
+			return vt_err_set(r->err, VT_EDATA,
+				"%s: task %s: is neither a container nor a fan-out of one; "
+				"only what voxtrail emits is "
+				"executed here",
+				path, text(tasks->item[i], "name"));
+		r->task[r->n++] = (struct vt_argo_task){ .json = tasks->item[i],
+			.template = t,
+			.inner = inner,
+			.limit = limit,
+			.state = VT_ARGO_WAITING };
 	}
 	return 0;
 }

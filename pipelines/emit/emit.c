@@ -35,8 +35,8 @@ static void node(struct vt_buf *out, const struct vt_json *j, int depth, bool in
 			indent(out, depth);
 		if (j->type == VT_JSON_OBJECT) {
 			bool plain = strspn(j->key[i],
-				"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") ==
-				strlen(j->key[i]);
+					     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0"
+					     "123456789_-./") == strlen(j->key[i]);
 			if (plain)
 				vt_buf_printf(out, "%s:", j->key[i]);
 			else
@@ -76,7 +76,8 @@ int vt_emit_pachyderm(struct vt_buf *out, const struct vt_spec *s, struct vt_err
 	return 0;
 }
 
-static struct vt_json *boutiques_input(const char *id, const char *name, const char *key, const char *type)
+static struct vt_json *boutiques_input(const char *id, const char *name, const char *key,
+	const char *type)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	vt_json_put_text(j, "id", id);
@@ -108,7 +109,8 @@ static void boutiques_leaf(void *ctx, const struct vt_input *leaf)
 }
 
 /* The command as one line, each input's directory replaced by its value key. */
-static void boutiques_command(struct vt_buf *line, const struct vt_pipeline *p, const struct boutiques *b)
+static void boutiques_command(struct vt_buf *line, const struct vt_pipeline *p,
+	const struct boutiques *b)
 {
 	const struct vt_json *cmd = vt_json_get(p->transform, "cmd");
 	for (size_t i = 0; cmd && i < cmd->n; i++) {
@@ -129,14 +131,15 @@ static void boutiques_command(struct vt_buf *line, const struct vt_pipeline *p, 
 static struct vt_json *boutiques_descriptor(const struct vt_pipeline *p)
 {
 	struct vt_json *d = vt_json_new(VT_JSON_OBJECT), *image = vt_json_new(VT_JSON_OBJECT),
-		*file = vt_json_new(VT_JSON_OBJECT);
+		       *file = vt_json_new(VT_JSON_OBJECT);
 	struct boutiques b = { vt_json_new(VT_JSON_ARRAY), VT_STRS_INIT, VT_STRS_INIT };
 	struct vt_buf line = VT_BUF_INIT;
 	vt_input_leaves(p->input, boutiques_leaf, &b);
 	vt_json_push(b.inputs, boutiques_input("out", "output directory", "[OUT]", "String"));
 	boutiques_command(&line, p, &b);
 	vt_json_put_text(d, "name", p->name);
-	vt_json_put_text(d, "description", vt_json_text(vt_json_get(p->json, "description"), p->name));
+	vt_json_put_text(d, "description",
+		vt_json_text(vt_json_get(p->json, "description"), p->name));
 	vt_json_put_text(d, "tool-version", "1");
 	vt_json_put_text(d, "schema-version", "0.5");
 	vt_json_put_text(d, "command-line", line.data);

@@ -16,8 +16,8 @@ int vt_emit_argo(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err
 /* EventSource and Sensor: a COMMIT marker in the bucket, written last, submits the workflow. */
 int vt_emit_argo_events(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err);
 
-/* CWL v1.2 and a Snakefile, for engines without a cluster.  Both call `voxtrail plan --views` and `voxtrail merge`
- * where a pipeline has many datums. */
+/* CWL v1.2 and a Snakefile, for engines without a cluster.  Both call `voxtrail plan --views`
+ * and `voxtrail merge` where a pipeline has many datums. */
 int vt_emit_cwl(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err);
 int vt_emit_snakemake(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err);
 

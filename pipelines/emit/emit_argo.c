@@ -1,18 +1,25 @@
-/* Argo Workflows: one WorkflowTemplate whose entry point is the graph.  Data moves as artifacts under keys:
+/* Argo Workflows: one WorkflowTemplate whose entry point is the graph.  Data moves as artifacts
+ * under keys:
  *   <repo>/<commit>/...              committed data, the commit a parameter of the workflow
  *   <pipeline>/<workflow uid>/...    a pipeline's output
  *   datums/<pipeline>/<workflow uid>/<datum id>/...   one datum's part of it
  *   commits/<pipeline>/<workflow uid>                 a marker written behind a merged output
- * A pipeline with one datum is one task; one with many is three: plan (prints the datums), the fan-out over them, merge
- * (refuses a path that two datums wrote).  Every path of a container lies below /pfs, so argo_run.c can execute the
- * file. */
+ * A pipeline with one datum is one task; one with many is three: plan (prints the datums), the
+ * fan-out over them, merge (refuses a path that two datums wrote).  Every path of a container
+ * lies below /pfs, so argo_run.c can execute the file. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "pipelines/emit/emit_internal.h"
 
-static struct vt_json *object(void) { return vt_json_new(VT_JSON_OBJECT); }
-static struct vt_json *array(void) { return vt_json_new(VT_JSON_ARRAY); }
+static struct vt_json *object(void)
+{
+	return vt_json_new(VT_JSON_OBJECT);
+}
+static struct vt_json *array(void)
+{
+	return vt_json_new(VT_JSON_ARRAY);
+}
 
 static void push_text(struct vt_json *list, const char *text)
 {
@@ -29,7 +36,8 @@ struct walk {
 /* Where the repo lies in the bucket. */
 static char *repo_key(const struct vt_spec *s, const char *repo)
 {
-	return vt_spec_find(s, repo) ? vt_asprintf("%s/{{workflow.uid}}", repo)
+	return vt_spec_find(s, repo)
+		? vt_asprintf("%s/{{workflow.uid}}", repo)
 		: vt_asprintf("%s/{{workflow.parameters.%s-commit}}", repo, repo);
 }
 
@@ -61,7 +69,8 @@ static struct vt_json *raw_artifact(const char *name, char *path, const char *te
 	return a;
 }
 
-/* The records beside the repo: all of them, since which one vouches for a path is known to nobody here. */
+/* The records beside the repo: all of them, since which one vouches for a path is known to
+ * nobody here. */
 static void lineage_artifact(struct walk *w, const struct vt_input *leaf, const char *repo)
 {
 	char *name = vt_asprintf("%s-lineage", leaf->name);
@@ -72,7 +81,8 @@ static void lineage_artifact(struct walk *w, const struct vt_input *leaf, const 
 	free(name);
 }
 
-/* An input of the stage: the whole repo, a named path of it, the path the item names, or a cron input's tick. */
+/* An input of the stage: the whole repo, a named path of it, the path the item names, or a cron
+ * input's tick. */
 static void input_artifact(void *ctx, const struct vt_input *leaf)
 {
 	struct walk *w = ctx;
@@ -87,18 +97,22 @@ static void input_artifact(void *ctx, const struct vt_input *leaf)
 	if (leaf->kind == VT_INPUT_CRON) {
 		vt_json_push(w->list, raw_artifact(leaf->name, vt_xstrdup(path), ""));
 	} else if (leaf->warm) {
-		struct vt_json *a = artifact(leaf->name, vt_xstrdup(path), vt_asprintf("%s/latest", leaf->repo), false);
+		struct vt_json *a = artifact(leaf->name, vt_xstrdup(path),
+			vt_asprintf("%s/latest", leaf->repo), false);
 		vt_json_put_bool(a, "optional", true);
 		vt_json_push(w->list, a);
 	} else {
-		vt_json_push(w->list, artifact(leaf->name, vt_xstrdup(path), vt_asprintf("%s%s", repo, rest), false));
+		vt_json_push(w->list,
+			artifact(leaf->name, vt_xstrdup(path), vt_asprintf("%s%s", repo, rest),
+				false));
 		if (vt_emit_fans(leaf) && vt_spec_find(w->s, leaf->repo))
 			lineage_artifact(w, leaf, repo);
 	}
 	char *commit = vt_asprintf("%s_COMMIT", leaf->name);
 	vt_json_push(w->env, vt_argo_pair(leaf->name, path));
-	vt_json_push(w->env, vt_argo_pair(commit, leaf->kind == VT_INPUT_CRON ? "{{workflow.uid}}"
-		: strchr(repo, '/') + 1));
+	vt_json_push(w->env,
+		vt_argo_pair(commit,
+			leaf->kind == VT_INPUT_CRON ? "{{workflow.uid}}" : strchr(repo, '/') + 1));
 	free(commit);
 	free(path);
 	free(repo);
@@ -114,8 +128,9 @@ static void plan_artifact(void *ctx, const struct vt_input *leaf)
 		if (!strcmp(w->names->v[i], leaf->repo))
 			return;
 	vt_strs_add(w->names, leaf->repo);
-	vt_json_push(w->list, artifact(leaf->repo, vt_asprintf("/pfs/%s", leaf->repo), repo_key(w->s, leaf->repo),
-		false));
+	vt_json_push(w->list,
+		artifact(leaf->repo, vt_asprintf("/pfs/%s", leaf->repo), repo_key(w->s, leaf->repo),
+			false));
 }
 
 static void fan_parameter(void *ctx, const struct vt_input *leaf)
@@ -151,10 +166,11 @@ static struct vt_json *out_mount(void)
 	return list;
 }
 
-static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_pipeline *p, bool fanned)
+static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_pipeline *p,
+	bool fanned)
 {
-	struct vt_json *t = object(), *in = object(), *out = object(), *outs = array(), *container = object(),
-		*mounts = out_mount();
+	struct vt_json *t = object(), *in = object(), *out = object(), *outs = array(),
+		       *container = object(), *mounts = out_mount();
 	struct walk w = { .s = s, .p = p, .list = array(), .env = array() };
 	const struct vt_json *own = vt_json_get(p->transform, "env");
 	vt_json_put_text(t, "name", p->name);
@@ -167,12 +183,17 @@ static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_p
 		vt_json_put(in, "parameters", w.list);
 	}
 	vt_json_put(t, "inputs", in);
-	vt_json_push(outs, artifact("out", vt_xstrdup("/pfs/out"),
-		fanned ? vt_asprintf("datums/%s/{{workflow.uid}}/{{inputs.parameters.datum}}/", p->name) :
-		vt_asprintf("%s/{{workflow.uid}}/", p->name), true));
-	if (p->warm)
-		vt_json_push(outs, artifact("latest", vt_xstrdup("/pfs/out"), vt_asprintf("%s/latest/", p->name),
+	vt_json_push(outs,
+		artifact("out", vt_xstrdup("/pfs/out"),
+			fanned ? vt_asprintf("datums/%s/{{workflow.uid}}/"
+					     "{{inputs.parameters.datum}}/",
+					 p->name)
+			       : vt_asprintf("%s/{{workflow.uid}}/", p->name),
 			true));
+	if (p->warm)
+		vt_json_push(outs,
+			artifact("latest", vt_xstrdup("/pfs/out"),
+				vt_asprintf("%s/latest/", p->name), true));
 	vt_json_put(out, "artifacts", outs);
 	vt_json_put(t, "outputs", out);
 	vt_argo_scheduling(t, p);
@@ -183,24 +204,29 @@ static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_p
 	vt_json_push(w.env, vt_argo_pair("PACH_OUTPUT_COMMIT_ID", "{{workflow.uid}}"));
 	vt_json_push(w.env, vt_argo_pair("PPS_PIPELINE_NAME", p->name));
 	vt_json_push(w.env, vt_argo_pair("PPS_PROJECT_NAME", p->project));
-	vt_json_push(w.env, vt_argo_pair("PACH_DATUM_ID", fanned ? "{{inputs.parameters.datum}}" : p->name));
+	vt_json_push(w.env,
+		vt_argo_pair("PACH_DATUM_ID", fanned ? "{{inputs.parameters.datum}}" : p->name));
 	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
 	vt_argo_command(container, p, w.env);
 	vt_argo_secrets(t, w.env, mounts, p);
 	vt_json_put(container, "env", w.env);
 	vt_json_put(container, "volumeMounts", mounts);
 	if (vt_json_get(p->transform, "workingDir"))
-		vt_json_put(container, "workingDir", vt_json_copy(vt_json_get(p->transform, "workingDir")));
+		vt_json_put(container, "workingDir",
+			vt_json_copy(vt_json_get(p->transform, "workingDir")));
 	vt_argo_resources(container, p);
 	vt_json_put(t, "container", container);
 	return t;
 }
 
-/* The pipeline's spec travels in the template; the planner lists the repos and prints [{datum, <input>: path, ...}]. */
+/* The pipeline's spec travels in the template; the planner lists the repos and prints [{datum,
+ * <input>: path, ...}]. */
 static struct vt_json *plan_template(const struct vt_spec *s, const struct vt_pipeline *p)
 {
-	static const char *const fixed[] = { "plan", "/pfs/.spec/spec.json", "--items", "--pipeline" };
-	struct vt_json *t = object(), *in = object(), *container = object(), *words = array(), *args = array();
+	static const char *const fixed[] = { "plan", "/pfs/.spec/spec.json", "--items",
+		"--pipeline" };
+	struct vt_json *t = object(), *in = object(), *container = object(), *words = array(),
+		       *args = array();
 	struct vt_strs names = VT_STRS_INIT;
 	struct walk w = { .s = s, .p = p, .list = array(), .names = &names };
 	char *name = vt_asprintf("plan-%s", p->name), *text = vt_emit_one(p);
@@ -228,11 +254,12 @@ static struct vt_json *plan_template(const struct vt_spec *s, const struct vt_pi
 	return t;
 }
 
-/* A graph of its own around the fan-out: parallelism bounds the children of a graph, and a container has none. */
+/* A graph of its own around the fan-out: parallelism bounds the children of a graph, and a
+ * container has none. */
 static struct vt_json *fan_template(const struct vt_spec *s, const struct vt_pipeline *p)
 {
-	struct vt_json *t = object(), *in = object(), *params = array(), *dag = object(), *tasks = array(),
-		*one = object(), *arguments = object();
+	struct vt_json *t = object(), *in = object(), *params = array(), *dag = object(),
+		       *tasks = array(), *one = object(), *arguments = object();
 	struct walk w = { .s = s, .p = p, .list = array() };
 	char *name = vt_asprintf("fan-%s", p->name);
 	vt_json_put_text(t, "name", name);
@@ -256,22 +283,24 @@ static struct vt_json *fan_template(const struct vt_spec *s, const struct vt_pip
 
 static struct vt_json *merge_template(const struct vt_pipeline *p)
 {
-	static const char *const fixed[] = { "merge", "--from", "/pfs/datums", "--out", "/pfs/out", "--marker",
-		"/pfs/commit/COMMIT" };
+	static const char *const fixed[] = { "merge", "--from", "/pfs/datums", "--out", "/pfs/out",
+		"--marker", "/pfs/commit/COMMIT" };
 	struct vt_json *t = object(), *in = object(), *out = object(), *a = array(), *o = array(),
-		*container = object(), *words = array(), *args = array();
+		       *container = object(), *words = array(), *args = array();
 	struct vt_json *mounts = out_mount(), *datums, *marker;
 	char *name = vt_asprintf("merge-%s", p->name);
 	vt_json_put_text(t, "name", name);
-	datums = artifact("datums", vt_xstrdup("/pfs/datums"), vt_asprintf("datums/%s/{{workflow.uid}}", p->name),
-		false);
-	vt_json_put_bool(datums, "optional", true);         /* no datum, no part */
+	datums = artifact("datums", vt_xstrdup("/pfs/datums"),
+		vt_asprintf("datums/%s/{{workflow.uid}}", p->name), false);
+	vt_json_put_bool(datums, "optional", true); /* no datum, no part */
 	vt_json_push(a, datums);
 	vt_json_put(in, "artifacts", a);
 	vt_json_put(t, "inputs", in);
-	vt_json_push(o, artifact("out", vt_xstrdup("/pfs/out"), vt_asprintf("%s/{{workflow.uid}}/", p->name), true));
-	marker = artifact("commit", vt_xstrdup("/pfs/commit/COMMIT"), vt_asprintf("commits/%s/{{workflow.uid}}/COMMIT",
-		p->name), true);
+	vt_json_push(o,
+		artifact("out", vt_xstrdup("/pfs/out"),
+			vt_asprintf("%s/{{workflow.uid}}/", p->name), true));
+	marker = artifact("commit", vt_xstrdup("/pfs/commit/COMMIT"),
+		vt_asprintf("commits/%s/{{workflow.uid}}/COMMIT", p->name), true);
 	vt_json_push(o, marker);
 	vt_json_put(out, "artifacts", o);
 	vt_json_put(t, "outputs", out);
@@ -295,7 +324,7 @@ static void depend(void *ctx, const struct vt_input *leaf)
 	if (!up || up == w->p || leaf->kind != VT_INPUT_PFS)
 		return;
 	char *name = vt_emit_is_fanned(up) ? vt_asprintf("merge-%s.Succeeded", up->name)
-		: vt_asprintf("%s.Succeeded", up->name);
+					   : vt_asprintf("%s.Succeeded", up->name);
 	for (size_t i = 0; i < w->names->n; i++)
 		if (!strcmp(w->names->v[i], name)) {
 			free(name);
@@ -330,7 +359,7 @@ static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt
 	} else {
 		struct vt_json *plan = task("plan-", p->name, depends.data), *arguments = object();
 		char *after = vt_asprintf("plan-%s.Succeeded", p->name),
-			*items = vt_asprintf("{{tasks.plan-%s.outputs.result}}", p->name);
+		     *items = vt_asprintf("{{tasks.plan-%s.outputs.result}}", p->name);
 		char *inner = vt_asprintf("fan-%s", p->name);
 		struct vt_json *fan = task("", p->name, after);
 		vt_json_push(list, plan);
@@ -356,12 +385,15 @@ static struct vt_json *pull_secrets(const struct vt_spec *s)
 {
 	struct vt_json *out = array();
 	for (size_t i = 0; i < s->n; i++) {
-		const struct vt_json *list = vt_json_get(s->pipeline[i].transform, "imagePullSecrets");
+		const struct vt_json *list =
+			vt_json_get(s->pipeline[i].transform, "imagePullSecrets");
 		for (size_t k = 0; list && k < list->n; k++) {
 			const char *name = vt_json_text(list->item[k], "");
 			bool known = false;
 			for (size_t j = 0; j < out->n; j++)
-				known |= !strcmp(vt_json_text(vt_json_get(out->item[j], "name"), ""), name);
+				known |=
+					!strcmp(vt_json_text(vt_json_get(out->item[j], "name"), ""),
+						name);
 			if (!known)
 				vt_json_push(out, vt_argo_pair(name, NULL));
 		}
@@ -371,10 +403,10 @@ static struct vt_json *pull_secrets(const struct vt_spec *s)
 
 static struct vt_json *workflow_template(const struct vt_spec *s, const struct vt_strs *repos)
 {
-	struct vt_json *spec = object(), *templates = array(), *main_template = object(), *dag = object(),
-		*list = array();
-	struct vt_json *volumes = array(), *volume = object(), *security = object(), *gc = object(), *mutexes = array(),
-		*sync = object();
+	struct vt_json *spec = object(), *templates = array(), *main_template = object(),
+		       *dag = object(), *list = array();
+	struct vt_json *volumes = array(), *volume = object(), *security = object(), *gc = object(),
+		       *mutexes = array(), *sync = object();
 	struct vt_json *pull = pull_secrets(s);
 	const char *project = s->pipeline[0].project;
 	for (size_t i = 0; i < s->n; i++)
@@ -426,7 +458,8 @@ static void cron_workflow(void *ctx, const struct vt_input *leaf)
 	struct crons *c = ctx;
 	if (leaf->kind != VT_INPUT_CRON)
 		return;
-	struct vt_json *spec = object(), *schedules = array(), *inner = vt_argo_reference(c->project);
+	struct vt_json *spec = object(), *schedules = array(),
+		       *inner = vt_argo_reference(c->project);
 	char *name = vt_asprintf("%s-%s", c->project, leaf->name);
 	push_text(schedules, leaf->cron_spec);
 	vt_json_put(spec, "schedules", schedules);
@@ -434,7 +467,8 @@ static void cron_workflow(void *ctx, const struct vt_input *leaf)
 	vt_json_put_text(spec, "concurrencyPolicy", "Forbid");
 	vt_json_put(inner, "arguments", vt_argo_parameters(c->repos, "latest"));
 	vt_json_put(spec, "workflowSpec", inner);
-	vt_argo_write(c->out, vt_argo_document("argoproj.io/v1alpha1", "CronWorkflow", name, "name", spec));
+	vt_argo_write(c->out,
+		vt_argo_document("argoproj.io/v1alpha1", "CronWorkflow", name, "name", spec));
 	free(name);
 }
 
@@ -443,20 +477,23 @@ int vt_emit_argo(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err
 	struct vt_strs repos = VT_STRS_INIT;
 	for (size_t i = 0; i < s->n; i++)
 		if (vt_json_get(s->pipeline[i].transform, "errCmd"))
-			return vt_err_set(err, VT_EDATA, "%s: %s/transform/errCmd: Argo has nothing like it; let the "
-				"stage exit 65 with a quarantine file", s->path, s->pipeline[i].pointer);
+			return vt_err_set(err, VT_EDATA,
+				"%s: %s/transform/errCmd: Argo has nothing like it; let the "
+				"stage exit 65 with a quarantine file",
+				s->path, s->pipeline[i].pointer);
 	vt_emit_source_repos(s, &repos);
 	char *prefix = vt_asprintf("%s-", s->pipeline[0].project);
 	struct crons c = { out, s->pipeline[0].project, &repos };
 	struct vt_json *run = vt_argo_reference(c.project);
-	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "WorkflowTemplate", c.project, "name",
-		workflow_template(s, &repos)));
+	vt_argo_write(out,
+		vt_argo_document("argoproj.io/v1alpha1", "WorkflowTemplate", c.project, "name",
+			workflow_template(s, &repos)));
 	vt_json_put(run, "arguments", vt_argo_parameters(&repos, "latest"));
-	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "Workflow", prefix, "generateName", run));
+	vt_argo_write(out,
+		vt_argo_document("argoproj.io/v1alpha1", "Workflow", prefix, "generateName", run));
 	for (size_t i = 0; i < s->n; i++)
 		vt_input_leaves(s->pipeline[s->order[i]].input, cron_workflow, &c);
 	vt_strs_release(&repos);
 	free(prefix);
 	return 0;
 }
-

@@ -9,11 +9,12 @@ static void push_text(struct vt_json *list, const char *text)
 	vt_json_push(list, vt_json_new_text(text));
 }
 
-/* Engines know exit status 0 only, so further accepted ones are turned into it; stdin travels in a variable. */
+/* Engines know exit status 0 only, so further accepted ones are turned into it; stdin travels in
+ * a variable. */
 void vt_argo_command(struct vt_json *container, const struct vt_pipeline *p, struct vt_json *env)
 {
 	const struct vt_json *cmd = vt_json_get(p->transform, "cmd"),
-		*accept = vt_json_get(p->transform, "acceptReturnCode");
+			     *accept = vt_json_get(p->transform, "acceptReturnCode");
 	const struct vt_json *in = vt_json_get(p->transform, "stdin");
 	struct vt_json *first = vt_json_new(VT_JSON_ARRAY), *args = vt_json_new(VT_JSON_ARRAY);
 	if (accept || in) {
@@ -21,12 +22,14 @@ void vt_argo_command(struct vt_json *container, const struct vt_pipeline *p, str
 		vt_buf_str(&script, in ? "printf %s \"$VOXTRAIL_STDIN\" | " : "");
 		vt_buf_str(&script, "env \"$@\"; rc=$?; case $rc in ");
 		for (size_t i = 0; accept && i < accept->n; i++)
-			vt_buf_printf(&script, "%lld) exit 0 ;; ", (long long)vt_json_integer(accept->item[i], 0));
+			vt_buf_printf(&script, "%lld) exit 0 ;; ",
+				(long long)vt_json_integer(accept->item[i], 0));
 		vt_buf_str(&script, "esac; exit $rc");
 		for (size_t i = 0; in && i < in->n; i++)
 			vt_buf_printf(&text, "%s\n", vt_json_text(in->item[i], ""));
 		if (in)
-			vt_json_push(env, vt_argo_pair("VOXTRAIL_STDIN", text.data ? text.data : ""));
+			vt_json_push(env,
+				vt_argo_pair("VOXTRAIL_STDIN", text.data ? text.data : ""));
 		push_text(first, "/bin/sh");
 		push_text(args, "-c");
 		push_text(args, script.data);
@@ -35,7 +38,8 @@ void vt_argo_command(struct vt_json *container, const struct vt_pipeline *p, str
 		vt_buf_release(&text);
 	}
 	for (size_t i = 0; cmd && i < cmd->n; i++)
-		push_text(first->n && (i || accept || in) ? args : first, vt_json_text(cmd->item[i], ""));
+		push_text(first->n && (i || accept || in) ? args : first,
+			vt_json_text(cmd->item[i], ""));
 	vt_json_put(container, "command", first);
 	vt_json_put(container, "args", args);
 }
@@ -52,15 +56,18 @@ static void resource_list(struct vt_json *to, const struct vt_json *r)
 	if (vt_json_get(r, "disk"))
 		vt_json_put(to, "ephemeral-storage", vt_json_copy(vt_json_get(r, "disk")));
 	if (vt_json_get(r, "gpu")) {
-		char *n = vt_asprintf("%lld", (long long)vt_json_integer(vt_json_pointer(r, "/gpu/number"), 0));
-		vt_json_put_text(to, vt_json_text(vt_json_pointer(r, "/gpu/type"), "nvidia.com/gpu"), n);
+		char *n = vt_asprintf("%lld",
+			(long long)vt_json_integer(vt_json_pointer(r, "/gpu/number"), 0));
+		vt_json_put_text(to,
+			vt_json_text(vt_json_pointer(r, "/gpu/type"), "nvidia.com/gpu"), n);
 		free(n);
 	}
 }
 
 void vt_argo_resources(struct vt_json *container, const struct vt_pipeline *p)
 {
-	static const char *const names[][2] = { { "resourceRequests", "requests" }, { "resourceLimits", "limits" } };
+	static const char *const names[][2] = { { "resourceRequests", "requests" },
+		{ "resourceLimits", "limits" } };
 	struct vt_json *r = vt_json_new(VT_JSON_OBJECT);
 	for (size_t i = 0; i < 2; i++)
 		if (vt_json_get(p->json, names[i][0])) {
@@ -87,7 +94,8 @@ void vt_argo_retry(struct vt_json *t, const struct vt_pipeline *p)
 	}
 }
 
-/* The words of Kubernetes for those of Pachyderm, which may also be given as Kubernetes writes them. */
+/* The words of Kubernetes for those of Pachyderm, which may also be given as Kubernetes writes
+ * them. */
 static struct vt_json *tolerations_list(const struct vt_json *list)
 {
 	static const char *const words[][2] = { { "EXISTS", "Exists" }, { "EQUAL", "Equal" },
@@ -109,13 +117,14 @@ static struct vt_json *tolerations_list(const struct vt_json *list)
 void vt_argo_scheduling(struct vt_json *t, const struct vt_pipeline *p)
 {
 	const struct vt_json *spec = vt_json_get(p->json, "schedulingSpec"),
-		*tolerations = vt_json_get(p->json, "tolerations");
+			     *tolerations = vt_json_get(p->json, "tolerations");
 	const char *patch = vt_json_text(vt_json_get(p->json, "podPatch"), NULL),
-		*user = vt_json_text(vt_json_get(p->transform, "user"), "");
+		   *user = vt_json_text(vt_json_get(p->transform, "user"), "");
 	if (vt_json_get(spec, "nodeSelector"))
 		vt_json_put(t, "nodeSelector", vt_json_copy(vt_json_get(spec, "nodeSelector")));
 	if (vt_json_get(spec, "priorityClassName"))
-		vt_json_put(t, "priorityClassName", vt_json_copy(vt_json_get(spec, "priorityClassName")));
+		vt_json_put(t, "priorityClassName",
+			vt_json_copy(vt_json_get(spec, "priorityClassName")));
 	if (tolerations)
 		vt_json_put(t, "tolerations", tolerations_list(tolerations));
 	if (patch)
@@ -128,17 +137,20 @@ void vt_argo_scheduling(struct vt_json *t, const struct vt_pipeline *p)
 }
 
 /* As a variable, or as a directory with one file a key. */
-void vt_argo_secrets(struct vt_json *t, struct vt_json *env, struct vt_json *mounts, const struct vt_pipeline *p)
+void vt_argo_secrets(struct vt_json *t, struct vt_json *env, struct vt_json *mounts,
+	const struct vt_pipeline *p)
 {
 	const struct vt_json *list = vt_json_get(p->transform, "secrets");
 	struct vt_json *volumes = vt_json_new(VT_JSON_ARRAY);
 	for (size_t i = 0; list && i < list->n; i++) {
 		const char *name = vt_json_text(vt_json_get(list->item[i], "name"), ""),
-			*variable = vt_json_text(vt_json_get(list->item[i], "envVar"), NULL);
+			   *variable = vt_json_text(vt_json_get(list->item[i], "envVar"), NULL);
 		const char *at = vt_json_text(vt_json_get(list->item[i], "mountPath"), NULL);
-		struct vt_json *e = vt_json_new(VT_JSON_OBJECT), *from = vt_json_new(VT_JSON_OBJECT),
-			*ref = vt_json_new(VT_JSON_OBJECT), *m = vt_json_new(VT_JSON_OBJECT),
-			*v = vt_json_new(VT_JSON_OBJECT), *source = vt_json_new(VT_JSON_OBJECT);
+		struct vt_json *e = vt_json_new(VT_JSON_OBJECT),
+			       *from = vt_json_new(VT_JSON_OBJECT),
+			       *ref = vt_json_new(VT_JSON_OBJECT), *m = vt_json_new(VT_JSON_OBJECT),
+			       *v = vt_json_new(VT_JSON_OBJECT),
+			       *source = vt_json_new(VT_JSON_OBJECT);
 		char *volume = vt_asprintf("secret-%zu", i);
 		vt_json_put_text(ref, "name", name);
 		vt_json_put_text(ref, "key", vt_json_text(vt_json_get(list->item[i], "key"), ""));

@@ -1,11 +1,18 @@
-/* The documents around an Argo workflow: what names and starts it, and the events that do so when data is committed. */
+/* The documents around an Argo workflow: what names and starts it, and the events that do so
+ * when data is committed. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "pipelines/emit/emit_internal.h"
 
-static struct vt_json *object(void) { return vt_json_new(VT_JSON_OBJECT); }
-static struct vt_json *array(void) { return vt_json_new(VT_JSON_ARRAY); }
+static struct vt_json *object(void)
+{
+	return vt_json_new(VT_JSON_OBJECT);
+}
+static struct vt_json *array(void)
+{
+	return vt_json_new(VT_JSON_ARRAY);
+}
 
 static void push_text(struct vt_json *list, const char *text)
 {
@@ -21,8 +28,8 @@ struct vt_json *vt_argo_pair(const char *name, const char *value)
 	return j;
 }
 
-struct vt_json *vt_argo_document(const char *version, const char *kind, const char *name, const char *name_key,
-	struct vt_json *spec)
+struct vt_json *vt_argo_document(const char *version, const char *kind, const char *name,
+	const char *name_key, struct vt_json *spec)
 {
 	struct vt_json *d = object(), *m = object();
 	vt_json_put_text(d, "apiVersion", version);
@@ -64,8 +71,8 @@ static struct vt_json *event_source(const struct vt_strs *repos)
 {
 	struct vt_json *spec = object(), *minio = object();
 	for (size_t i = 0; i < repos->n; i++) {
-		struct vt_json *e = object(), *bucket = object(), *events = array(), *filter = object(),
-			*access = object(), *secret = object();
+		struct vt_json *e = object(), *bucket = object(), *events = array(),
+			       *filter = object(), *access = object(), *secret = object();
 		char *prefix = vt_asprintf("commits/%s/", repos->v[i]);
 		vt_json_put_text(bucket, "name", "voxtrail");
 		vt_json_put(e, "bucket", bucket);
@@ -88,8 +95,8 @@ static struct vt_json *event_source(const struct vt_strs *repos)
 	return spec;
 }
 
-/* commits/<repo>/<commit>/COMMIT: the commit becomes the repo's parameter; the others stay "latest", a key that whoever
- * fills the bucket keeps. */
+/* commits/<repo>/<commit>/COMMIT: the commit becomes the repo's parameter; the others stay
+ * "latest", a key that whoever fills the bucket keeps. */
 static struct vt_json *commit_parameters(const struct vt_strs *repos)
 {
 	struct vt_json *list = array();
@@ -97,7 +104,8 @@ static struct vt_json *commit_parameters(const struct vt_strs *repos)
 		struct vt_json *p = object(), *src = object();
 		char *dest = vt_asprintf("spec.arguments.parameters.%zu.value", i);
 		vt_json_put_text(src, "dependencyName", repos->v[i]);
-		vt_json_put_text(src, "dataTemplate", "{{ index (splitList \"/\" (index .Input.notification "
+		vt_json_put_text(src, "dataTemplate",
+			"{{ index (splitList \"/\" (index .Input.notification "
 			"0).s3.object.key) 2 }}");
 		vt_json_put_text(src, "value", "latest");
 		vt_json_put(p, "src", src);
@@ -111,9 +119,10 @@ static struct vt_json *commit_parameters(const struct vt_strs *repos)
 /* Any repo's marker starts the whole graph. */
 static struct vt_json *sensor(const struct vt_strs *repos, const char *project)
 {
-	struct vt_json *spec = object(), *dependencies = array(), *triggers = array(), *trigger = object(),
-		*template = object();
-	struct vt_json *submit = object(), *source = object(), *inner = vt_argo_reference(project), *workflow;
+	struct vt_json *spec = object(), *dependencies = array(), *triggers = array(),
+		       *trigger = object(), *template = object();
+	struct vt_json *submit = object(), *source = object(), *inner = vt_argo_reference(project),
+		       *workflow;
 	struct vt_buf any = VT_BUF_INIT;
 	char *prefix = vt_asprintf("%s-", project), *event_name = vt_asprintf("%s-data", project);
 	for (size_t i = 0; i < repos->n; i++) {
@@ -125,7 +134,8 @@ static struct vt_json *sensor(const struct vt_strs *repos, const char *project)
 	}
 	vt_json_put(spec, "dependencies", dependencies);
 	vt_json_put(inner, "arguments", vt_argo_parameters(repos, "latest"));
-	workflow = vt_argo_document("argoproj.io/v1alpha1", "Workflow", prefix, "generateName", inner);
+	workflow =
+		vt_argo_document("argoproj.io/v1alpha1", "Workflow", prefix, "generateName", inner);
 	vt_json_put(source, "resource", workflow);
 	vt_json_put_text(submit, "operation", "submit");
 	vt_json_put(submit, "source", source);
@@ -148,9 +158,12 @@ int vt_emit_argo_events(struct vt_buf *out, const struct vt_spec *s, struct vt_e
 	const char *project = s->pipeline[0].project;
 	char *source = vt_asprintf("%s-data", project), *name = vt_asprintf("%s-retrain", project);
 	vt_emit_source_repos(s, &repos);
-	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "EventSource", source, "name",
-		event_source(&repos)));
-	vt_argo_write(out, vt_argo_document("argoproj.io/v1alpha1", "Sensor", name, "name", sensor(&repos, project)));
+	vt_argo_write(out,
+		vt_argo_document("argoproj.io/v1alpha1", "EventSource", source, "name",
+			event_source(&repos)));
+	vt_argo_write(out,
+		vt_argo_document("argoproj.io/v1alpha1", "Sensor", name, "name",
+			sensor(&repos, project)));
 	vt_strs_release(&repos);
 	free(source);
 	free(name);

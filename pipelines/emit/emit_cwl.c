@@ -1,12 +1,19 @@
-/* CWL v1.2, one packed document: a tool a pipeline, and for one with many datums a tool that plans, a scattered step
- * over the views, and a tool that merges.  Scripts travel as file literals, whose text no engine expands. */
+/* CWL v1.2, one packed document: a tool a pipeline, and for one with many datums a tool that
+ * plans, a scattered step over the views, and a tool that merges.  Scripts travel as file
+ * literals, whose text no engine expands. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "pipelines/emit/emit_internal.h"
 
-static struct vt_json *object(void) { return vt_json_new(VT_JSON_OBJECT); }
-static struct vt_json *array(void) { return vt_json_new(VT_JSON_ARRAY); }
+static struct vt_json *object(void)
+{
+	return vt_json_new(VT_JSON_OBJECT);
+}
+static struct vt_json *array(void)
+{
+	return vt_json_new(VT_JSON_ARRAY);
+}
 
 static void push_text(struct vt_json *list, const char *text)
 {
@@ -53,7 +60,8 @@ static struct vt_json *tool(const char *prefix, const char *name, const char *co
 static void hints(struct vt_json *t, const struct vt_pipeline *p)
 {
 	struct vt_json *h = object(), *docker = object(), *resources = object();
-	vt_json_put_text(docker, "dockerPull", vt_json_text(vt_json_get(p->transform, "image"), ""));
+	vt_json_put_text(docker, "dockerPull",
+		vt_json_text(vt_json_get(p->transform, "image"), ""));
 	vt_json_put(h, "DockerRequirement", docker);
 	if (p->memory > 0)
 		vt_json_put_int(resources, "ramMin", (int64_t)(p->memory / 1048576));
@@ -108,8 +116,8 @@ static struct vt_json *stage_tool(const struct vt_pipeline *p)
 static struct vt_json *plan_tool(const struct vt_pipeline *p)
 {
 	char *spec = vt_emit_one(p);
-	struct vt_json *t = tool("plan-", p->name, "voxtrail plan"), *inputs = object(), *arguments = array(),
-		*outs = object();
+	struct vt_json *t = tool("plan-", p->name, "voxtrail plan"), *inputs = object(),
+		       *arguments = array(), *outs = object();
 	struct vt_strs repos = VT_STRS_INIT;
 	vt_emit_repos_of(p, &repos);
 	vt_json_put(inputs, "spec", literal("spec.json", spec));
@@ -117,7 +125,8 @@ static struct vt_json *plan_tool(const struct vt_pipeline *p)
 	push_text(arguments, "--pipeline");
 	push_text(arguments, p->name);
 	for (size_t i = 0; i < repos.n; i++) {
-		char *bind = vt_asprintf("--repo=%s=$(inputs[\"%s\"].path)", repos.v[i], repos.v[i]);
+		char *bind =
+			vt_asprintf("--repo=%s=$(inputs[\"%s\"].path)", repos.v[i], repos.v[i]);
 		vt_json_put_text(inputs, repos.v[i], "Directory");
 		push_text(arguments, bind);
 		free(bind);
@@ -136,8 +145,8 @@ static struct vt_json *plan_tool(const struct vt_pipeline *p)
 
 static struct vt_json *merge_tool(const struct vt_pipeline *p)
 {
-	struct vt_json *t = tool("merge-", p->name, "voxtrail merge"), *inputs = object(), *parts = object(),
-		*binding = object(), *outs = object();
+	struct vt_json *t = tool("merge-", p->name, "voxtrail merge"), *inputs = object(),
+		       *parts = object(), *binding = object(), *outs = object();
 	struct vt_json *arguments = array();
 	push_text(arguments, "--out");
 	push_text(arguments, p->name);
@@ -153,15 +162,17 @@ static struct vt_json *merge_tool(const struct vt_pipeline *p)
 	return t;
 }
 
-/* --- the graph ---------------------------------------------------------------------------------------------------- */
+/* --- the graph ----------------------------------------------------------- */
 
 static char *source(const struct vt_spec *s, const char *repo)
 {
 	const struct vt_pipeline *up = vt_spec_find(s, repo);
-	return up ? vt_asprintf("%s%s/out", vt_emit_is_fanned(up) ? "merge-" : "", repo) : vt_xstrdup(repo);
+	return up ? vt_asprintf("%s%s/out", vt_emit_is_fanned(up) ? "merge-" : "", repo)
+		  : vt_xstrdup(repo);
 }
 
-static struct vt_json *step(const char *prefix, const char *name, struct vt_json *in, const char *out)
+static struct vt_json *step(const char *prefix, const char *name, struct vt_json *in,
+	const char *out)
 {
 	struct vt_json *j = object(), *outs = array();
 	char *run = vt_asprintf("#%s%s-tool", prefix, name);
@@ -173,7 +184,8 @@ static struct vt_json *step(const char *prefix, const char *name, struct vt_json
 	return j;
 }
 
-static void put_step(struct vt_json *steps, const char *prefix, const char *name, struct vt_json *value)
+static void put_step(struct vt_json *steps, const char *prefix, const char *name,
+	struct vt_json *value)
 {
 	char *id = vt_asprintf("%s%s", prefix, name);
 	vt_json_put(steps, id, value);
@@ -219,7 +231,7 @@ static void put_fan(struct vt_json *steps, const struct vt_spec *s, const struct
 static struct vt_json *workflow(const struct vt_spec *s)
 {
 	struct vt_json *w = object(), *inputs = object(), *outputs = object(), *steps = object(),
-		*requirements = object();
+		       *requirements = object();
 	struct vt_strs repos = VT_STRS_INIT;
 	vt_json_put_text(w, "class", "Workflow");
 	vt_json_put_text(w, "id", "main");
@@ -270,7 +282,9 @@ int vt_emit_cwl(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
 	}
 	vt_json_push(graph, workflow(s));
 	vt_json_put(d, "$graph", graph);
-	vt_buf_str(out, "# Generated by voxtrail emit; do not edit.\n#   cwltool --no-container --outdir OUT FILE "
+	vt_buf_str(out,
+		"# Generated by voxtrail emit; do not edit.\n#   cwltool --no-container --outdir "
+		"OUT FILE "
 		"--scans DIR ...\n");
 	vt_yaml_write(out, d);
 	vt_json_free(d);

@@ -16,26 +16,30 @@ char *vt_emit_one(const struct vt_pipeline *p);
 
 /* read by a pipeline, written by none */
 void vt_emit_source_repos(const struct vt_spec *s, struct vt_strs *names);
-void vt_emit_repos_of(const struct vt_pipeline *p, struct vt_strs *names);        /* read by this one */
+/* read by this one */
+void vt_emit_repos_of(const struct vt_pipeline *p, struct vt_strs *names);
 
 /* Cron inputs and warm starts are VT_EDATA: the engine keeps no clock and no earlier output. */
 int vt_emit_refuse(const struct vt_spec *s, const char *engine, struct vt_err *err);
 
-/* A template's container and what it asks of the cluster: emit_argo_container.c.  t: the template; env: the list of
- * variables; mounts: that of volumeMounts. */
+/* A template's container and what it asks of the cluster: emit_argo_container.c. t: the
+ * template; env: the list of variables; mounts: that of volumeMounts. */
 void vt_argo_command(struct vt_json *container, const struct vt_pipeline *p, struct vt_json *env);
 void vt_argo_resources(struct vt_json *container, const struct vt_pipeline *p);
 void vt_argo_retry(struct vt_json *t, const struct vt_pipeline *p);
 void vt_argo_scheduling(struct vt_json *t, const struct vt_pipeline *p);
-void vt_argo_secrets(struct vt_json *t, struct vt_json *env, struct vt_json *mounts, const struct vt_pipeline *p);
+void vt_argo_secrets(struct vt_json *t, struct vt_json *env, struct vt_json *mounts,
+	const struct vt_pipeline *p);
 
 /* Documents of Argo: emit_argo_events.c. */
-struct vt_json *vt_argo_pair(const char *name, const char *value);        /* {name, value}; no value if NULL */
-struct vt_json *vt_argo_document(const char *version, const char *kind, const char *name, const char *name_key,
-	struct vt_json *spec);
-void vt_argo_write(struct vt_buf *out, struct vt_json *document);          /* takes it over */
+/* {name, value}; no value if NULL */
+struct vt_json *vt_argo_pair(const char *name, const char *value);
+struct vt_json *vt_argo_document(const char *version, const char *kind, const char *name,
+	const char *name_key, struct vt_json *spec);
+void vt_argo_write(struct vt_buf *out, struct vt_json *document); /* takes it over */
 /* {parameters: [{<repo>-commit: value}...]} */
 struct vt_json *vt_argo_parameters(const struct vt_strs *repos, const char *value);
-struct vt_json *vt_argo_reference(const char *project);                    /* {workflowTemplateRef: {name: project}} */
+/* {workflowTemplateRef: {name: project}} */
+struct vt_json *vt_argo_reference(const char *project);
 
 #endif

@@ -1,6 +1,6 @@
-/* Snakemake: a rule a pipeline; one with many datums is a checkpoint that plans, a rule with a wildcard, and a rule
- * that merges.  Rules depend on marker files below .done, because Snakemake writes a time stamp into every directory()
- * output and the next stage would take it for data. */
+/* Snakemake: a rule a pipeline; one with many datums is a checkpoint that plans, a rule with a
+ * wildcard, and a rule that merges.  Rules depend on marker files below .done, because Snakemake
+ * writes a time stamp into every directory() output and the next stage would take it for data. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,7 +56,8 @@ static void argument(void *ctx, const struct vt_input *leaf)
 	vt_buf_printf(a->b, "repo(\"%s\"), ", leaf->repo);
 }
 
-static void whole_rule(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p, const char *name)
+static void whole_rule(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p,
+	const char *name)
 {
 	struct arguments a = { b, s };
 	vt_buf_printf(b, "\nrule %s:\n    input:\n", name);
@@ -65,39 +66,53 @@ static void whole_rule(struct vt_buf *b, const struct vt_spec *s, const struct v
 	resources(b, p);
 	vt_buf_printf(b, "    params:\n        step=STEP[\"%s\"],\n        dirs=[", p->name);
 	vt_input_leaves(p->input, argument, &a);
-	vt_buf_printf(b, "],\n    shell:\n        \"sh -c {params.step:q} %s %s {params.dirs:q}\"\n", p->name, p->name);
+	vt_buf_printf(b,
+		"],\n    shell:\n        \"sh -c {params.step:q} %s %s {params.dirs:q}\"\n",
+		p->name, p->name);
 }
 
-static void fan_rules(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p, const char *name)
+static void fan_rules(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p,
+	const char *name)
 {
 	struct vt_strs repos = VT_STRS_INIT;
 	vt_emit_repos_of(p, &repos);
 	vt_buf_printf(b, "\ncheckpoint plan_%s:\n    input:\n", name);
 	markers(b, s, p);
-	vt_buf_printf(b, "    output:\n        touch(\".done/plan-%s\"),\n    params:\n        spec=SPEC[\"%s\"],\n    "
-		"    repos=[", p->name, p->name);
+	vt_buf_printf(b,
+		"    output:\n        touch(\".done/plan-%s\"),\n    params:\n        "
+		"spec=SPEC[\"%s\"],\n    "
+		"    repos=[",
+		p->name, p->name);
 	for (size_t i = 0; i < repos.n; i++)
 		vt_buf_printf(b, "\"--repo=%s=\" + repo(\"%s\"), ", repos.v[i], repos.v[i]);
-	vt_buf_printf(b, "],\n    shell:\n        \"mkdir -p .views && rm -rf .views/%s && printf %%s {params.spec:q} "
+	vt_buf_printf(b,
+		"],\n    shell:\n        \"mkdir -p .views && rm -rf .views/%s && printf %%s "
+		"{params.spec:q} "
 		">.views/%s.json && \"\n"
-		      "        \"voxtrail plan .views/%s.json --pipeline %s {params.repos:q} --views .views/%s\"\n",
-		      p->name, p->name, p->name, p->name,
-		      p->name);
-	vt_buf_printf(b, "\nrule %s:\n    input:\n        \".done/plan-%s\",\n    output:\n        "
+		"        \"voxtrail plan .views/%s.json --pipeline %s {params.repos:q} --views "
+		".views/%s\"\n",
+		p->name, p->name, p->name, p->name, p->name);
+	vt_buf_printf(b,
+		"\nrule %s:\n    input:\n        \".done/plan-%s\",\n    output:\n        "
 		"touch(\".done/%s.{datum}\"),\n"
-		      "    wildcard_constraints:\n        datum=\"[0-9a-f]{64}\",\n", name, p->name, p->name);
+		"    wildcard_constraints:\n        datum=\"[0-9a-f]{64}\",\n",
+		name, p->name, p->name);
 	resources(b, p);
-	vt_buf_printf(b, "    params:\n        step=STEP[\"%s\"],\n    shell:\n"
-		      "        \"sh -c {params.step:q} %s .parts/%s/{wildcards.datum} .views/%s/{wildcards.datum}\"\n",
-		      p->name, p->name, p->name, p->name);
-	vt_buf_printf(b, "\ndef datums_of_%s(wildcards):\n    checkpoints.plan_%s.get()\n"
-		      "    return [\".done/%s.\" + d for d in sorted(os.listdir(\".views/%s\"))]\n", name, name,
-		      p->name, p->name);
-	vt_buf_printf(b, "\nrule merge_%s:\n    input:\n        datums_of_%s,\n    output:\n        "
+	vt_buf_printf(b,
+		"    params:\n        step=STEP[\"%s\"],\n    shell:\n"
+		"        \"sh -c {params.step:q} %s .parts/%s/{wildcards.datum} "
+		".views/%s/{wildcards.datum}\"\n",
+		p->name, p->name, p->name, p->name);
+	vt_buf_printf(b,
+		"\ndef datums_of_%s(wildcards):\n    checkpoints.plan_%s.get()\n"
+		"    return [\".done/%s.\" + d for d in sorted(os.listdir(\".views/%s\"))]\n",
+		name, name, p->name, p->name);
+	vt_buf_printf(b,
+		"\nrule merge_%s:\n    input:\n        datums_of_%s,\n    output:\n        "
 		"touch(\".done/%s\"),\n    shell:\n"
-		      "        \"mkdir -p .parts/%s && rm -rf %s && voxtrail merge --from .parts/%s --out %s\"\n", name,
-		      name, p->name, p->name, p->name,
-		      p->name, p->name);
+		"        \"mkdir -p .parts/%s && rm -rf %s && voxtrail merge --from .parts/%s "
+		"--out %s\"\n",
+		name, name, p->name, p->name, p->name, p->name, p->name);
 	vt_strs_release(&repos);
 }
 
@@ -108,10 +123,14 @@ int vt_emit_snakemake(struct vt_buf *b, const struct vt_spec *s, struct vt_err *
 	if (vt_emit_refuse(s, "Snakemake", err))
 		return err->code;
 	vt_emit_source_repos(s, &sources);
-	vt_buf_str(b, "# Generated by voxtrail emit; do not edit.\n#   snakemake -s FILE -j N -d OUT --config");
+	vt_buf_str(b,
+		"# Generated by voxtrail emit; do not edit.\n#   snakemake -s FILE -j N -d OUT "
+		"--config");
 	for (size_t i = 0; i < sources.n; i++)
 		vt_buf_printf(b, " %s=DIR", sources.v[i]);
-	vt_buf_str(b, "\n# Every pipeline's output is OUT/<pipeline>.\nimport os\n\nSPEC = {}\nSTEP = {}\n");
+	vt_buf_str(b,
+		"\n# Every pipeline's output is OUT/<pipeline>.\nimport os\n\nSPEC = {}\nSTEP = "
+		"{}\n");
 	for (size_t i = 0; i < s->n; i++) {
 		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
 		if (vt_emit_is_fanned(p)) {
@@ -127,13 +146,16 @@ int vt_emit_snakemake(struct vt_buf *b, const struct vt_spec *s, struct vt_err *
 		python_text(b, text.data);
 		vt_buf_char(b, '\n');
 	}
-	vt_buf_str(b, "\n\ndef repo(name):\n    return os.path.abspath(str(config[name])) if name in config else "
+	vt_buf_str(b,
+		"\n\ndef repo(name):\n    return os.path.abspath(str(config[name])) if name in "
+		"config else "
 		"name\n\n\nrule all:\n    input:\n");
 	for (size_t i = 0; i < s->n; i++)
 		vt_buf_printf(b, "        \".done/%s\",\n", s->pipeline[s->order[i]].name);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
-		(vt_emit_is_fanned(p) ? fan_rules : whole_rule)(b, s, p, python_name(p->name, &name));
+		(vt_emit_is_fanned(p) ? fan_rules : whole_rule)(b, s, p,
+			python_name(p->name, &name));
 	}
 	vt_buf_release(&text);
 	vt_buf_release(&name);

@@ -1,6 +1,6 @@
-/* One datum of a pipeline as a POSIX shell script, for engines that know nothing of /pfs: it lays out the view by
- * links, sets the variables, and keeps the promises of the spec (standard input, retries, time-out, accepted codes,
- * errCmd).
+/* One datum of a pipeline as a POSIX shell script, for engines that know nothing of /pfs: it
+ * lays out the view by links, sets the variables, and keeps the promises of the spec (standard
+ * input, retries, time-out, accepted codes, errCmd).
  *   sh SCRIPT OUT VIEW           a datum of many: VIEW is one that `voxtrail plan --views` wrote
  *   sh SCRIPT OUT DIR...         the only datum: the repos of its inputs, in enumeration order */
 #include <stdlib.h>
@@ -38,14 +38,19 @@ static void word(struct vt_buf *b, const char *text)
 	char *marked = vt_pfs_prefix(text, "\001");
 	vt_buf_char(b, '\'');
 	for (const char *p = marked; *p; p++)
-		vt_buf_str(b, *p == '\'' ? "'\\''" : *p == '\001' ? "'\"$PFS_ROOT\"'" : (char[]){ *p, 0 });
+		vt_buf_str(b,
+			*p == '\''             ? "'\\''"
+				: *p == '\001' ? "'\"$PFS_ROOT\"'"
+					       : (char[]){ *p, 0 });
 	vt_buf_char(b, '\'');
 	free(marked);
 }
 
-static void command(struct vt_buf *b, const struct vt_pipeline *p, const char *key, const char *input)
+static void command(struct vt_buf *b, const struct vt_pipeline *p, const char *key,
+	const char *input)
 {
-	const struct vt_json *cmd = vt_json_get(p->transform, key), *lines = vt_json_get(p->transform, input);
+	const struct vt_json *cmd = vt_json_get(p->transform, key),
+			     *lines = vt_json_get(p->transform, input);
 	if (lines && lines->n) {
 		vt_buf_str(b, "printf '%s\\n'");
 		for (size_t i = 0; i < lines->n; i++) {
@@ -54,7 +59,8 @@ static void command(struct vt_buf *b, const struct vt_pipeline *p, const char *k
 		}
 		vt_buf_str(b, " |");
 	}
-	vt_buf_str(b, " env");                 /* a program, even where the shell has a command of that name: export */
+	/* a program, even where the shell has a command of that name: export */
+	vt_buf_str(b, " env");
 	if (p->datum_timeout > 0 && !strcmp(key, "cmd"))
 		vt_buf_printf(b, " timeout -s KILL %g", p->datum_timeout);
 	for (size_t i = 0; i < cmd->n; i++) {
@@ -69,8 +75,9 @@ static void link_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct vt_buf *b = ctx;
 	const char *path = leaf->glob[1] ? leaf->glob : "";
-	vt_buf_printf(b, "ln -s \"$(realpath \"$1\")\" \"$PFS_ROOT/%s\"; %s=$PFS_ROOT/%s%s; shift\n", leaf->name,
-		leaf->name, leaf->name, path);
+	vt_buf_printf(b,
+		"ln -s \"$(realpath \"$1\")\" \"$PFS_ROOT/%s\"; %s=$PFS_ROOT/%s%s; shift\n",
+		leaf->name, leaf->name, leaf->name, path);
 }
 
 static void accepted(struct vt_buf *b, const struct vt_pipeline *p)
@@ -86,9 +93,13 @@ static void accepted(struct vt_buf *b, const struct vt_pipeline *p)
 void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p)
 {
 	const struct vt_json *own = vt_json_get(p->transform, "env");
-	vt_buf_printf(b, "# One datum of %s: OUT, then %s.\n", p->name, vt_emit_is_fanned(p) ? "its view" : "the repos "
-		"it reads");
-	vt_buf_str(b, "out=$1; shift\nPFS_ROOT=$(mktemp -d) || exit 73\ntrap 'rm -rf \"$PFS_ROOT\"' EXIT\nset -a\n");
+	vt_buf_printf(b, "# One datum of %s: OUT, then %s.\n", p->name,
+		vt_emit_is_fanned(p) ? "its view"
+				     : "the repos "
+				       "it reads");
+	vt_buf_str(b,
+		"out=$1; shift\nPFS_ROOT=$(mktemp -d) || exit 73\ntrap 'rm -rf \"$PFS_ROOT\"' "
+		"EXIT\nset -a\n");
 	vt_buf_printf(b, "PPS_PIPELINE_NAME=%s PPS_PROJECT_NAME=%s\n", p->name, p->project);
 	for (size_t i = 0; own && i < own->n; i++) {
 		vt_buf_printf(b, "%s=", own->key[i]);
@@ -96,12 +107,17 @@ void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p)
 		vt_buf_char(b, '\n');
 	}
 	if (vt_emit_is_fanned(p))
-		vt_buf_str(b, "for d in \"$1\"/*; do ln -s \"$(realpath \"$d\")\" \"$PFS_ROOT/${d##*/}\"; done\n. "
+		vt_buf_str(b,
+			"for d in \"$1\"/*; do ln -s \"$(realpath \"$d\")\" "
+			"\"$PFS_ROOT/${d##*/}\"; done\n. "
 			"\"$1/.env\"\n");
 	else
 		vt_input_leaves(p->input, link_leaf, b);
-	vt_buf_printf(b, "set +a\nfor try in $(seq %lld); do\n\trm -rf \"$out\"; mkdir -p \"$out\" || exit 73\n"
-		      "\tln -sfn \"$(realpath \"$out\")\" \"$PFS_ROOT/out\"\n\t", p->tries);
+	vt_buf_printf(b,
+		"set +a\nfor try in $(seq %lld); do\n\trm -rf \"$out\"; mkdir -p \"$out\" || exit "
+		"73\n"
+		"\tln -sfn \"$(realpath \"$out\")\" \"$PFS_ROOT/out\"\n\t",
+		p->tries);
 	command(b, p, "cmd", "stdin");
 	vt_buf_str(b, "\n\tcode=$?\n");
 	accepted(b, p);
@@ -112,7 +128,8 @@ void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p)
 	}
 	vt_buf_str(b, "\t[ $code = 65 ] && break\ndone\n");
 	if (vt_json_get(p->transform, "errCmd"))
-		vt_buf_str(b, "[ $recovered = no ] || { rm -rf \"$out\"; mkdir -p \"$out\"; exit 0; }\n");
+		vt_buf_str(b,
+			"[ $recovered = no ] || { rm -rf \"$out\"; mkdir -p \"$out\"; exit 0; }\n");
 	vt_buf_str(b, "exit $code\n");
 }
 
@@ -123,7 +140,7 @@ char *vt_emit_one(const struct vt_pipeline *p)
 	return vt_buf_detach(&b);
 }
 
-/* --- what a graph needs to know of the repos ---------------------------------------------------------------------- */
+/* --- what a graph needs to know of the repos ----------------------------- */
 
 struct naming {
 	struct vt_strs *names;
@@ -166,12 +183,15 @@ static void refuse_leaf(void *ctx, const struct vt_input *leaf)
 	if (r->err->code)
 		return;
 	if (leaf->kind == VT_INPUT_CRON)
-		vt_err_set(r->err, VT_EDATA, "%s: a cron input has no meaning in %s; take it out and start %s from a "
-			"clock", leaf->pointer, r->engine,
-			   r->engine);
+		vt_err_set(r->err, VT_EDATA,
+			"%s: a cron input has no meaning in %s; take it out and start %s from a "
+			"clock",
+			leaf->pointer, r->engine, r->engine);
 	else if (leaf->warm)
-		vt_err_set(r->err, VT_EDATA, "%s: a warm start reads the output of an earlier run, which %s does not "
-			"keep", leaf->pointer, r->engine);
+		vt_err_set(r->err, VT_EDATA,
+			"%s: a warm start reads the output of an earlier run, which %s does not "
+			"keep",
+			leaf->pointer, r->engine);
 }
 
 int vt_emit_refuse(const struct vt_spec *s, const char *engine, struct vt_err *err)

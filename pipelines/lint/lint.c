@@ -10,15 +10,15 @@
 #include "pipelines/lint/lint_internal.h"
 
 #define ERROR(at, ...) vt_findings_add(f, VT_FINDING_ERROR, at, __VA_ARGS__)
-#define WARN(at, ...) vt_findings_add(f, VT_FINDING_WARNING, at, __VA_ARGS__)
+#define WARN(at, ...)  vt_findings_add(f, VT_FINDING_WARNING, at, __VA_ARGS__)
 
 static char *below(const char *pointer, const char *rest)
 {
 	return vt_asprintf("%s%s", pointer, rest);
 }
 
-static void at(struct vt_findings *f, enum vt_finding_level level, const char *pointer, const char *rest,
-	const char *text)
+static void at(struct vt_findings *f, enum vt_finding_level level, const char *pointer,
+	const char *rest, const char *text)
 {
 	char *where = below(pointer, rest);
 	vt_findings_add(f, level, where, "%s", text);
@@ -39,19 +39,24 @@ static void lint_names(const struct vt_spec *s, const struct vt_pipeline *p, str
 {
 	size_t n = strlen(p->name);
 	if (!n)
-		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name", "is missing; write \"pipeline\": {\"name\": "
+		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name",
+			"is missing; write \"pipeline\": {\"name\": "
 			"\"...\"}");
 	else if (n > 51 || !isalnum((unsigned char)p->name[0]) ||
-		 strspn(p->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != n)
-		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name", "write letters, digits, - and _ only, beginning "
-		"with a letter or digit, "
-								      "at most 51");
+		strspn(p->name,
+			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != n)
+		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name",
+			"write letters, digits, - and _ only, beginning "
+			"with a letter or digit, "
+			"at most 51");
 	if (n + strlen(p->project) + strlen("--v99") > 63)
-		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline", "project and name together pass 58 characters; "
+		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline",
+			"project and name together pass 58 characters; "
 			"shorten one");
 	for (const struct vt_pipeline *q = s->pipeline; q < p; q++)
 		if (n && !strcmp(q->name, p->name))
-			at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name", "another pipeline of this file has that "
+			at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name",
+				"another pipeline of this file has that "
 				"name; choose a new one");
 }
 
@@ -61,16 +66,20 @@ static void lint_transform(const struct vt_pipeline *p, struct vt_findings *f)
 	const char *image = vt_json_text(vt_json_get(p->transform, "image"), "");
 	const struct vt_json *cmd = vt_json_get(p->transform, "cmd");
 	if (!p->transform) {
-		at(f, VT_FINDING_ERROR, p->pointer, "/transform", "is missing; write an image and a cmd");
+		at(f, VT_FINDING_ERROR, p->pointer, "/transform",
+			"is missing; write an image and a cmd");
 		return;
 	}
 	if (!*image)
-		at(f, VT_FINDING_ERROR, p->pointer, "/transform/image", "is missing; write image@sha256:...");
+		at(f, VT_FINDING_ERROR, p->pointer, "/transform/image",
+			"is missing; write image@sha256:...");
 	else if (!strstr(image, "@sha256:"))
-		at(f, VT_FINDING_WARNING, p->pointer, "/transform/image", "has no digest, so it may change under the "
+		at(f, VT_FINDING_WARNING, p->pointer, "/transform/image",
+			"has no digest, so it may change under the "
 			"same name; write image@sha256:...");
 	if (!cmd || !cmd->n || !*vt_json_text(cmd->item[0], ""))
-		at(f, VT_FINDING_ERROR, p->pointer, "/transform/cmd", "is missing; write [\"program\", \"argument\", "
+		at(f, VT_FINDING_ERROR, p->pointer, "/transform/cmd",
+			"is missing; write [\"program\", \"argument\", "
 			"...]");
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
 		if (vt_json_get(p->json, refused[i])) {
@@ -79,29 +88,36 @@ static void lint_transform(const struct vt_pipeline *p, struct vt_findings *f)
 			free(where);
 		}
 	if (vt_json_true(vt_json_get(p->transform, "datumBatching"), false))
-		at(f, VT_FINDING_ERROR, p->pointer, "/transform/datumBatching", "is not runnable locally; remove it");
+		at(f, VT_FINDING_ERROR, p->pointer, "/transform/datumBatching",
+			"is not runnable locally; remove it");
 	const struct vt_json *secrets = vt_json_get(p->transform, "secrets");
 	for (size_t i = 0; secrets && i < secrets->n; i++)
-		if (vt_json_get(secrets->item[i], "envVar") && !vt_json_get(secrets->item[i], "key"))
-			at(f, VT_FINDING_ERROR, p->pointer, "/transform/secrets", "a secret with envVar needs a key; "
+		if (vt_json_get(secrets->item[i], "envVar") &&
+			!vt_json_get(secrets->item[i], "key"))
+			at(f, VT_FINDING_ERROR, p->pointer, "/transform/secrets",
+				"a secret with envVar needs a key; "
 				"add \"key\"");
 }
 
 static void lint_numbers(const struct vt_pipeline *p, struct vt_findings *f)
 {
-	const char *reprocess = vt_json_text(vt_json_get(p->json, "reprocessSpec"), "until_success");
+	const char *reprocess =
+		vt_json_text(vt_json_get(p->json, "reprocessSpec"), "until_success");
 	const char *patch = vt_json_text(vt_json_get(p->json, "podPatch"), NULL);
 	if (strcmp(reprocess, "until_success") && strcmp(reprocess, "every_job"))
-		at(f, VT_FINDING_ERROR, p->pointer, "/reprocessSpec", "write \"until_success\" or \"every_job\"");
+		at(f, VT_FINDING_ERROR, p->pointer, "/reprocessSpec",
+			"write \"until_success\" or \"every_job\"");
 	else if (p->every_job)
-		at(f, VT_FINDING_WARNING, p->pointer, "/reprocessSpec", "every_job never skips; leave it out if the "
+		at(f, VT_FINDING_WARNING, p->pointer, "/reprocessSpec",
+			"every_job never skips; leave it out if the "
 			"transform is deterministic");
 	if (p->tries < 1)
 		at(f, VT_FINDING_ERROR, p->pointer, "/datumTries", "write 1 or more");
 	if (p->parallelism < 1)
 		at(f, VT_FINDING_ERROR, p->pointer, "/parallelismSpec/constant", "write 1 or more");
 	if (p->parallelism > 1 && p->gpus)
-		at(f, VT_FINDING_WARNING, p->pointer, "/parallelismSpec/constant", "asks for several datums on GPUs at "
+		at(f, VT_FINDING_WARNING, p->pointer, "/parallelismSpec/constant",
+			"asks for several datums on GPUs at "
 			"a time; one device serves one");
 	if (patch) {
 		struct vt_json *j = NULL;
@@ -112,66 +128,82 @@ static void lint_numbers(const struct vt_pipeline *p, struct vt_findings *f)
 	}
 }
 
-static void lint_trigger(const struct vt_input *in, const struct vt_json *trigger, struct vt_findings *f)
+static void lint_trigger(const struct vt_input *in, const struct vt_json *trigger,
+	struct vt_findings *f)
 {
 	const char *rate = vt_json_text(vt_json_get(trigger, "rateLimitSpec"), NULL),
-		*cron = vt_json_text(vt_json_get(trigger, "cronSpec"), NULL);
+		   *cron = vt_json_text(vt_json_get(trigger, "cronSpec"), NULL);
 	const char *size = vt_json_text(vt_json_get(trigger, "size"), NULL);
 	double number;
 	if (rate && !vt_cron_valid(rate))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/rateLimitSpec", "write \"@every 1h\", or five "
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/rateLimitSpec",
+			"write \"@every 1h\", or five "
 			"fields such as \"0 3 * * *\"");
 	if (cron && !vt_cron_valid(cron))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/cronSpec", "write five fields such as \"0 3 * * "
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/cronSpec",
+			"write five fields such as \"0 3 * * "
 			"*\", or \"@every 24h\"");
 	if (size && !vt_spec_quantity(size, &number))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/size", "is no amount; write for example \"100M\"");
-	if (vt_json_get(trigger, "commits") && vt_json_integer(vt_json_get(trigger, "commits"), 0) < 1)
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/size",
+			"is no amount; write for example \"100M\"");
+	if (vt_json_get(trigger, "commits") &&
+		vt_json_integer(vt_json_get(trigger, "commits"), 0) < 1)
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/commits", "write 1 or more");
 }
 
-static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p, const struct vt_input *in,
-	const struct vt_input *parent,
-		     struct vt_findings *f)
+static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p,
+	const struct vt_input *in, const struct vt_input *parent, struct vt_findings *f)
 {
 	struct vt_err bad = VT_ERR_INIT;
-	const struct vt_json *j = vt_json_get(vt_json_pointer(p->json, in->pointer + strlen(p->pointer)), "pfs");
+	const struct vt_json *j =
+		vt_json_get(vt_json_pointer(p->json, in->pointer + strlen(p->pointer)), "pfs");
 	if (!*in->repo)
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo", "is missing; name the repo");
 	if (!in->named)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/name", "is missing, and the default changes how inputs "
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/name",
+			"is missing, and the default changes how inputs "
 			"sort; write the name");
 	if (!*vt_json_text(vt_json_get(j, "glob"), ""))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/glob", "is missing; write \"/\" for the whole repo or "
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/glob",
+			"is missing; write \"/\" for the whole repo or "
 			"\"/*\" for one datum an entry");
 	else if (vt_glob_check(in->glob, &bad))
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/glob", bad.text);
 	else if (vt_glob_has_double_star(in->glob))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/glob", "** matches directories and the files in them, so "
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/glob",
+			"** matches directories and the files in them, so "
 			"files come twice; write one * a level");
 	if (vt_json_get(j, "commit"))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/commit", "must not be set in a spec; name a branch");
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/commit",
+			"must not be set in a spec; name a branch");
 	if (in->s3)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/s3", "is not runnable locally; remove it");
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/s3",
+			"is not runnable locally; remove it");
 	if (in->lazy)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/lazy", "gives pipes, which image readers cannot seek in; "
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/lazy",
+			"gives pipes, which image readers cannot seek in; "
 			"remove it");
 	if (in->reference)
-		at(f, VT_FINDING_WARNING, in->pointer, "/pfs/reference", "takes the input out of the key, so lineage "
+		at(f, VT_FINDING_WARNING, in->pointer, "/pfs/reference",
+			"takes the input out of the key, so lineage "
 			"no longer explains the output; remove it");
-	const char *on = parent && parent->kind == VT_INPUT_JOIN ? in->join_on : parent &&
-		parent->kind == VT_INPUT_GROUP ? in->group_by : NULL;
+	const char *on = parent && parent->kind == VT_INPUT_JOIN ? in->join_on
+		: parent && parent->kind == VT_INPUT_GROUP       ? in->group_by
+								 : NULL;
 	const char *key = parent && parent->kind == VT_INPUT_JOIN ? "/pfs/joinOn" : "/pfs/groupBy";
 	if (on && !vt_glob_highest(on))
-		at(f, VT_FINDING_ERROR, in->pointer, key, "has no $1, so every path gets one key; write \"$1\" and a "
+		at(f, VT_FINDING_ERROR, in->pointer, key,
+			"has no $1, so every path gets one key; write \"$1\" and a "
 			"(group) in the glob");
 	else if (on && vt_glob_highest(on) > vt_glob_groups(in->glob))
-		at(f, VT_FINDING_ERROR, in->pointer, key, "names a group that the glob does not have; add a (group) to "
+		at(f, VT_FINDING_ERROR, in->pointer, key,
+			"names a group that the glob does not have; add a (group) to "
 			"the glob");
 	if (in->trigger)
 		lint_trigger(in, in->trigger, f);
 	if (in->warm && strcmp(in->repo, p->name))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo", "is the warm-start input and must read the "
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
+			"is the warm-start input and must read the "
 			"pipeline's own output");
 	(void)s;
 }
@@ -179,27 +211,30 @@ static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p, const
 static void lint_cron(const struct vt_input *in, struct vt_findings *f)
 {
 	if (!vt_cron_valid(in->cron_spec))
-		at(f, VT_FINDING_ERROR, in->pointer, "/cron/spec", "write five fields such as \"0 3 * * *\", or "
+		at(f, VT_FINDING_ERROR, in->pointer, "/cron/spec",
+			"write five fields such as \"0 3 * * *\", or "
 			"\"@every 24h\"");
 }
 
-static void lint_input(const struct vt_spec *s, const struct vt_pipeline *p, const struct vt_input *in,
-	const struct vt_input *parent,
-		       struct vt_findings *f)
+static void lint_input(const struct vt_spec *s, const struct vt_pipeline *p,
+	const struct vt_input *in, const struct vt_input *parent, struct vt_findings *f)
 {
 	if (in->kind == VT_INPUT_PFS)
 		lint_pfs(s, p, in, parent, f);
 	if (in->kind == VT_INPUT_CRON)
 		lint_cron(in, f);
 	if ((in->kind == VT_INPUT_PFS || in->kind == VT_INPUT_CRON) && in->named &&
-	    (!is_identifier(in->name) || !strcmp(in->name, "out") || strlen(in->name) > 60))
-		at(f, VT_FINDING_ERROR, in->pointer, in->kind == VT_INPUT_PFS ? "/pfs/name" : "/cron/name",
-		   "is no usable variable name; write letters, digits and _, and not \"out\"");
+		(!is_identifier(in->name) || !strcmp(in->name, "out") || strlen(in->name) > 60))
+		at(f, VT_FINDING_ERROR, in->pointer,
+			in->kind == VT_INPUT_PFS ? "/pfs/name" : "/cron/name",
+			"is no usable variable name; write letters, digits and _, and not \"out\"");
 	if (in->kind >= VT_INPUT_CROSS && !in->n)
 		at(f, VT_FINDING_ERROR, in->pointer, "", "has no inputs; list at least one");
 	for (size_t i = 0; i < in->n; i++) {
-		if ((in->kind == VT_INPUT_JOIN || in->kind == VT_INPUT_GROUP) && in->child[i]->kind != VT_INPUT_PFS)
-			at(f, VT_FINDING_ERROR, in->child[i]->pointer, "", "join and group take pfs inputs only");
+		if ((in->kind == VT_INPUT_JOIN || in->kind == VT_INPUT_GROUP) &&
+			in->child[i]->kind != VT_INPUT_PFS)
+			at(f, VT_FINDING_ERROR, in->child[i]->pointer, "",
+				"join and group take pfs inputs only");
 		lint_input(s, p, in->child[i], in, f);
 	}
 }
@@ -244,7 +279,9 @@ static void lint_unique(const struct vt_pipeline *p, const struct names *n, stru
 		for (size_t k = 0; k < i; k++)
 			told |= !strcmp(n->v[k], n->v[i]);
 		if (!told && repeats(p->input, n->v[i], &seen)) {
-			char *text = vt_asprintf("two inputs are named \"%s\"; give each its own name", n->v[i]);
+			char *text =
+				vt_asprintf("two inputs are named \"%s\"; give each its own name",
+					n->v[i]);
 			at(f, VT_FINDING_ERROR, p->input->pointer, "", text);
 			free(text);
 		}
@@ -252,7 +289,8 @@ static void lint_unique(const struct vt_pipeline *p, const struct names *n, stru
 }
 
 /* /pfs/x in a word must be an input's name, "out" or ".env". */
-static void lint_words(const struct vt_pipeline *p, const char *list, const struct names *n, struct vt_findings *f)
+static void lint_words(const struct vt_pipeline *p, const char *list, const struct names *n,
+	struct vt_findings *f)
 {
 	const struct vt_json *words = vt_json_get(p->transform, list);
 	for (size_t i = 0; words && i < words->n; i++) {
@@ -265,10 +303,15 @@ static void lint_words(const struct vt_pipeline *p, const char *list, const stru
 				known = strlen(n->v[k]) == len && !strncmp(n->v[k], q + 5, len);
 			char *where = vt_asprintf("%s/transform/%s/%zu", p->pointer, list, i);
 			if (!known)
-				ERROR(where, "/pfs/%.*s is no input of this pipeline; add the input or correct the "
-					"name", (int)len, q + 5);
+				ERROR(where,
+					"/pfs/%.*s is no input of this pipeline; add the input or "
+					"correct the "
+					"name",
+					(int)len, q + 5);
 			if (!strncmp(list, "err", 3) && len == 3 && !strncmp(q + 5, "out", 3))
-				WARN(where, "what errCmd writes to /pfs/out is thrown away; let the stage exit 65 with "
+				WARN(where,
+					"what errCmd writes to /pfs/out is thrown away; let the "
+					"stage exit 65 with "
 					"a quarantine file");
 			free(where);
 		}
@@ -285,8 +328,10 @@ static void lint_branch(void *ctx, const struct vt_input *leaf)
 {
 	struct repos *r = ctx;
 	const struct vt_pipeline *up = vt_spec_find(r->s, leaf->repo);
-	if (leaf->kind == VT_INPUT_PFS && up && strcmp(up->output_branch, leaf->branch) && !leaf->warm)
-		at(r->f, VT_FINDING_ERROR, leaf->pointer, "/pfs/branch", "is not the branch that the pipeline of that "
+	if (leaf->kind == VT_INPUT_PFS && up && strcmp(up->output_branch, leaf->branch) &&
+		!leaf->warm)
+		at(r->f, VT_FINDING_ERROR, leaf->pointer, "/pfs/branch",
+			"is not the branch that the pipeline of that "
 			"name writes; correct one of them");
 }
 
@@ -300,7 +345,8 @@ void vt_lint(const struct vt_spec *s, struct vt_findings *f)
 		lint_transform(p, f);
 		lint_numbers(p, f);
 		if (!p->input) {
-			at(f, VT_FINDING_ERROR, p->pointer, "/input", "is missing; a pipeline without input never "
+			at(f, VT_FINDING_ERROR, p->pointer, "/input",
+				"is missing; a pipeline without input never "
 				"runs");
 			continue;
 		}
@@ -315,7 +361,8 @@ void vt_lint(const struct vt_spec *s, struct vt_findings *f)
 		lint_words(p, "errCmd", &names, f);
 		lint_words(p, "errStdin", &names, f);
 		if (p->warm && (!vt_spec_find(s, p->name) || strlen(p->warm) == 0))
-			at(f, VT_FINDING_ERROR, p->pointer, "/metadata/annotations", "voxtrail/warm-start names no "
+			at(f, VT_FINDING_ERROR, p->pointer, "/metadata/annotations",
+				"voxtrail/warm-start names no "
 				"input");
 	}
 }

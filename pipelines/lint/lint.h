@@ -1,15 +1,17 @@
-/* lint.h - what a spec can get wrong beyond its keys and types; every finding says what to write instead. */
+/* lint.h - what a spec can get wrong beyond its keys and types; every finding says what to write
+ * instead. */
 #ifndef PIPELINES_LINT_LINT_H
 #define PIPELINES_LINT_LINT_H
 
 #include "pipelines/spec/spec.h"
 
-/* Adds to *f: errors for what cannot run here or means something else than it says, warnings for what is risky. */
+/* Adds to *f: errors for what cannot run here or means something else than it says, warnings for
+ * what is risky. */
 void vt_lint(const struct vt_spec *s, struct vt_findings *f);
 
-/* Against data as well: a repo that is neither a pipeline's, nor bound ("name=path"), nor in the store (NULL: none) is
- * an error, a glob that matches nothing a warning. */
-int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const char *store, struct vt_findings *f,
-	struct vt_err *err);
+/* Against data as well: a repo that is neither a pipeline's, nor bound ("name=path"), nor in the
+ * store (NULL: none) is an error, a glob that matches nothing a warning. */
+int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const char *store,
+	struct vt_findings *f, struct vt_err *err);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include "pipelines/spec/spec.h"
 
-/* The --describe=json of a stage that lies beside this program; NULL if there is none of that name.  Borrowed. */
+/* The --describe=json of a stage that lies beside this program; NULL if there is none of that
+ * name.  Borrowed. */
 const struct vt_json *vt_stage_table(const char *name);
 
 /* lint_cluster.c */

@@ -11,7 +11,7 @@ struct looking {
 	const struct vt_spec *s;
 	const struct vt_pipeline *p;
 	const struct vt_strs *binds;
-	const struct vt_depot *depot;            /* NULL: no store given */
+	const struct vt_depot *depot; /* NULL: no store given */
 	struct vt_findings *f;
 	const struct vt_input *leaf;
 	bool found;
@@ -47,7 +47,8 @@ static const char *bound(const struct looking *l, const char *repo)
 	return NULL;
 }
 
-static void add(const struct looking *l, enum vt_finding_level level, const char *rest, const char *text)
+static void add(const struct looking *l, enum vt_finding_level level, const char *rest,
+	const char *text)
 {
 	char *at = vt_asprintf("%s%s", l->leaf->pointer, rest);
 	vt_findings_add(l->f, level, at, "%s", text);
@@ -56,9 +57,12 @@ static void add(const struct looking *l, enum vt_finding_level level, const char
 
 static void judge_names(struct looking *l)
 {
-	char *text = l->bad ? vt_asprintf("holds %s: printable ASCII without \\ * ? [ ] { } only; rename it", l->bad)
-		: vt_asprintf("holds %s: Pachyderm takes no ! ( ) @ + ^ in a path; rename it to run there",
-			l->odd ? l->odd : "");
+	char *text = l->bad
+		? vt_asprintf("holds %s: printable ASCII without \\ * ? [ ] { } only; rename it",
+			  l->bad)
+		: vt_asprintf("holds %s: Pachyderm takes no ! ( ) @ + ^ in a path; rename it to "
+			      "run there",
+			  l->odd ? l->odd : "");
 	if (l->bad || l->odd)
 		add(l, l->bad ? VT_FINDING_ERROR : VT_FINDING_WARNING, "/pfs/repo", text);
 	free(text);
@@ -86,22 +90,25 @@ static void look_leaf(void *ctx, const struct vt_input *leaf)
 	else if (dir && vt_fs_exists(dir))
 		test_path(l, "/manifest.json");
 	else if (dir)
-		add(l, VT_FINDING_ERROR, "/pfs/repo", "its directory does not exist; correct --repo or the annotation");
+		add(l, VT_FINDING_ERROR, "/pfs/repo",
+			"its directory does not exist; correct --repo or the annotation");
 	else if (!l->depot || vt_depot_head(l->depot, leaf->repo, &head, &why))
-		add(l, VT_FINDING_ERROR, "/pfs/repo", "is no pipeline of this file, and no repo that has a commit; "
+		add(l, VT_FINDING_ERROR, "/pfs/repo",
+			"is no pipeline of this file, and no repo that has a commit; "
 			"correct the name, or commit it");
 	for (size_t i = 0; i < head.files.n; i++)
 		test_path(l, head.files.v[i].path);
 	if (!l->found && ((dir && vt_fs_exists(dir)) || head.files.n))
-		add(l, VT_FINDING_WARNING, "/pfs/glob", "matches nothing that is there now, so there is no datum; "
+		add(l, VT_FINDING_WARNING, "/pfs/glob",
+			"matches nothing that is there now, so there is no datum; "
 			"correct the glob, or add the data");
 	judge_names(l);
 	vt_head_release(&head);
 	free(other);
 }
 
-int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const char *store, struct vt_findings *f,
-	struct vt_err *err)
+int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const char *store,
+	struct vt_findings *f, struct vt_err *err)
 {
 	struct looking l = { .s = s, .binds = binds, .f = f };
 	struct vt_depot *d = NULL;

@@ -1,5 +1,6 @@
-/* Commands that name a stage which lies beside this program are held against the stage's own table (--describe=json):
- * its ports, its params with their ranges, and the params of the recipe file where the spec says which file that is. */
+/* Commands that name a stage which lies beside this program are held against the stage's own
+ * table (--describe=json): its ports, its params with their ranges, and the params of the recipe
+ * file where the spec says which file that is. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,9 @@
 #include "pipelines/lint/lint_internal.h"
 
 #define ERROR(at, ...) vt_findings_add(f, VT_FINDING_ERROR, at, __VA_ARGS__)
-#define WARN(at, ...) vt_findings_add(f, VT_FINDING_WARNING, at, __VA_ARGS__)
+#define WARN(at, ...)  vt_findings_add(f, VT_FINDING_WARNING, at, __VA_ARGS__)
 
-/* --- the stage's table -------------------------------------------------------------------------------------------- */
+/* --- the stage's table --------------------------------------------------- */
 
 static struct vt_json *ask(const char *program)
 {
@@ -47,16 +48,20 @@ static struct vt_json *ask(const char *program)
 
 const struct vt_json *vt_stage_table(const char *name)
 {
-	static struct { char name[64]; struct vt_json *table; } known[64];
+	static struct {
+		char name[64];
+		struct vt_json *table;
+	} known[64];
 	static size_t n;
 	if (!islower((unsigned char)*name) || strlen(name) > 63 ||
-	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name))
+		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name))
 		return NULL;
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(known[i].name, name))
 			return known[i].table;
 	char *program = vt_program_beside(name);
-	struct vt_json *table = program && strcmp(name, "voxtrail") && strcmp(name, "make-cohort") ? ask(program)
+	struct vt_json *table = program && strcmp(name, "voxtrail") && strcmp(name, "make-cohort")
+		? ask(program)
 		: NULL;
 	free(program);
 	if (n < sizeof known / sizeof *known) {
@@ -99,7 +104,7 @@ static char *value_error(const struct vt_json *param, const char *value)
 {
 	const char *kind = vt_json_text(vt_json_get(param, "kind"), "");
 	const struct vt_json *names = vt_json_get(param, "names"), *min = vt_json_get(param, "min"),
-		*max = vt_json_get(param, "max");
+			     *max = vt_json_get(param, "max");
 	char *end;
 	if (!strcmp(kind, "enum")) {
 		struct vt_buf b = VT_BUF_INIT;
@@ -120,11 +125,12 @@ static char *value_error(const struct vt_json *param, const char *value)
 	if (!*value || *end || (!strcmp(kind, "int") && strpbrk(value, ".eE")))
 		return vt_asprintf("write %s", *kind == 'i' ? "a whole number" : "a number");
 	if (min && max && (v < vt_json_number(min, 0) || v > vt_json_number(max, 0)))
-		return vt_asprintf("write %g to %g", vt_json_number(min, 0), vt_json_number(max, 0));
+		return vt_asprintf("write %g to %g", vt_json_number(min, 0),
+			vt_json_number(max, 0));
 	return NULL;
 }
 
-/* --- one command -------------------------------------------------------------------------------------------------- */
+/* --- one command --------------------------------------------------------- */
 
 struct command {
 	const struct vt_pipeline *p;
@@ -133,10 +139,11 @@ struct command {
 	struct vt_findings *f;
 };
 
-static const char *const common_options[] = { "out", "recipe", "store", "scratch", "threads", "log", "plan", "help",
-	"version", "describe" };
+static const char *const common_options[] = { "out", "recipe", "store", "scratch", "threads", "log",
+	"plan", "help", "version", "describe" };
 
-static void check_option(const struct command *c, const char *word, const char *value, const char *pointer)
+static void check_option(const struct command *c, const char *word, const char *value,
+	const char *pointer)
 {
 	struct vt_findings *f = c->f;
 	const char *name = word + 2, *eq = strchr(name, '=');
@@ -148,19 +155,22 @@ static void check_option(const struct command *c, const char *word, const char *
 	if (!param && !entry(vt_json_get(c->table, "inputs"), name, n)) {
 		char *plain = vt_xstrndup(name, n);
 		const char *near = nearest(c->table, plain);
-		ERROR(pointer, "%s has neither a port nor a param --%s; %s%s", c->stage, plain, near ? "write --"
-			: "remove it", near ? near : "");
+		ERROR(pointer, "%s has neither a port nor a param --%s; %s%s", c->stage, plain,
+			near ? "write --" : "remove it", near ? near : "");
 		free(plain);
 		return;
 	}
-	char *why = param && (eq || value) && !strchr(eq ? eq : value, '$') ? value_error(param, eq ? eq + 1 : value)
+	char *why = param && (eq || value) && !strchr(eq ? eq : value, '$')
+		? value_error(param, eq ? eq + 1 : value)
 		: NULL;
 	if (why)
-		ERROR(pointer, "%s --%.*s %s: %s", c->stage, (int)n, name, eq ? eq + 1 : value, why);
+		ERROR(pointer, "%s --%.*s %s: %s", c->stage, (int)n, name, eq ? eq + 1 : value,
+			why);
 	free(why);
 }
 
-static void check_required(const struct command *c, const struct vt_strs *words, const char *pointer)
+static void check_required(const struct command *c, const struct vt_strs *words,
+	const char *pointer)
 {
 	const struct vt_json *ports = vt_json_get(c->table, "inputs");
 	struct vt_findings *f = c->f;
@@ -171,13 +181,18 @@ static void check_required(const struct command *c, const struct vt_strs *words,
 		const char *name = vt_json_text(vt_json_get(ports->item[k], "name"), "");
 		bool given = vt_json_true(vt_json_get(ports->item[k], "optional"), false);
 		for (size_t i = 0; i < words->n; i++)
-			given |= !strncmp(words->v[i], "--", 2) && !strncmp(words->v[i] + 2, name, strlen(name)) &&
-				 (!words->v[i][2 + strlen(name)] || words->v[i][2 + strlen(name)] == '=');
+			given |= !strncmp(words->v[i], "--", 2) &&
+				!strncmp(words->v[i] + 2, name, strlen(name)) &&
+				(!words->v[i][2 + strlen(name)] ||
+					words->v[i][2 + strlen(name)] == '=');
 		if (!given)
-			ERROR(pointer, "%s needs --%s; add it with an input's path", c->stage, name);
+			ERROR(pointer, "%s needs --%s; add it with an input's path", c->stage,
+				name);
 	}
 	if (!recipe)
-		WARN(pointer, "%s has no --recipe, so no commit says which params it ran with; add a recipe input",
+		WARN(pointer,
+			"%s has no --recipe, so no commit says which params it ran with; add a "
+			"recipe input",
 			c->stage);
 }
 
@@ -188,13 +203,15 @@ static void check_device(const struct command *c, const struct vt_strs *words, c
 		bool cuda = !strcmp(words->v[i], "--device=cuda") ||
 			(i && !strcmp(words->v[i - 1], "--device") && !strcmp(words->v[i], "cuda"));
 		if (cuda && !c->p->gpus)
-			ERROR(pointer, "%s runs on a card and the spec asks for none; add \"resourceLimits\": "
+			ERROR(pointer,
+				"%s runs on a card and the spec asks for none; add "
+				"\"resourceLimits\": "
 				"{\"gpu\": {\"type\": \"nvidia.com/gpu\", \"number\": 1}}",
-			      c->stage);
+				c->stage);
 	}
 }
 
-/* --- its recipe --------------------------------------------------------------------------------------------------- */
+/* --- its recipe ---------------------------------------------------------- */
 
 struct finding_leaf {
 	const char *name;
@@ -209,30 +226,34 @@ static void find_leaf(void *ctx, const struct vt_input *leaf)
 		w->leaf = leaf;
 }
 
-static void check_params(const struct command *c, const struct vt_json *params, const char *shown, const char *pointer)
+static void check_params(const struct command *c, const struct vt_json *params, const char *shown,
+	const char *pointer)
 {
 	struct vt_findings *f = c->f;
 	for (size_t i = 0; i < params->n; i++) {
 		const struct vt_json *param = entry(vt_json_get(c->table, "params"), params->key[i],
-			strlen(params->key[i])), *v = params->item[i];
+					     strlen(params->key[i])),
+				     *v = params->item[i];
 		char number[32] = "", *why = NULL;
 		const char *near = nearest(c->table, params->key[i]);
 		if (!param)
-			ERROR(pointer, "%s: /params/%s: %s has no such param; %s%s", shown, params->key[i], c->stage,
-				near ? "write " : "remove it", near ? near : "");
+			ERROR(pointer, "%s: /params/%s: %s has no such param; %s%s", shown,
+				params->key[i], c->stage, near ? "write " : "remove it",
+				near ? near : "");
 		if (v->type == VT_JSON_INT || v->type == VT_JSON_REAL)
 			vt_json_real_text(number, v->real);
 		if (param && (v->type == VT_JSON_STRING || *number))
 			why = value_error(param, *number ? number : v->string);
 		if (why)
-			ERROR(pointer, "%s: /params/%s: %s: %s", shown, params->key[i], *number ? number : v->string,
-				why);
+			ERROR(pointer, "%s: /params/%s: %s: %s", shown, params->key[i],
+				*number ? number : v->string, why);
 		free(why);
 	}
 }
 
 /* /pfs/<input>/<file> where the input's repo has a default: the file is at hand. */
-static void check_recipe(const struct command *c, const struct vt_spec *s, const char *word, const char *pointer)
+static void check_recipe(const struct command *c, const struct vt_spec *s, const char *word,
+	const char *pointer)
 {
 	struct finding_leaf w = { word + 5, 0, NULL };
 	if (strncmp(word, "/pfs/", 5) || !strchr(word + 5, '/'))
@@ -248,11 +269,12 @@ static void check_recipe(const struct command *c, const struct vt_spec *s, const
 	struct vt_json *j = NULL;
 	struct vt_err why = VT_ERR_INIT;
 	char *base = vt_path_join(s->dir, dir), *path = vt_asprintf("%s%s", base, word + 5 + w.n),
-		*shown = vt_asprintf("%s%s", dir, word + 5 + w.n);
+	     *shown = vt_asprintf("%s%s", dir, word + 5 + w.n);
 	if (!vt_fs_is_dir(base))
 		;
 	else if (!vt_fs_exists(path))
-		ERROR(pointer, "%s does not exist beside the spec; write {\"params\": {}} there", shown);
+		ERROR(pointer, "%s does not exist beside the spec; write {\"params\": {}} there",
+			shown);
 	else if (vt_json_read(&j, path, &why))
 		ERROR(pointer, "%s", why.text);
 	else if (vt_json_get(j, "params"))
@@ -263,11 +285,13 @@ static void check_recipe(const struct command *c, const struct vt_spec *s, const
 	free(shown);
 }
 
-static void check_command(const struct command *c, const struct vt_spec *s, const struct vt_strs *words,
-	const struct vt_strs *pointers)
+static void check_command(const struct command *c, const struct vt_spec *s,
+	const struct vt_strs *words, const struct vt_strs *pointers)
 {
 	for (size_t i = 1; i < words->n; i++) {
-		const char *next = i + 1 < words->n && strncmp(words->v[i + 1], "--", 2) ? words->v[i + 1] : NULL;
+		const char *next = i + 1 < words->n && strncmp(words->v[i + 1], "--", 2)
+			? words->v[i + 1]
+			: NULL;
 		if (!strncmp(words->v[i], "--", 2) && words->v[i][2])
 			check_option(c, words->v[i], next, pointers->v[i]);
 		if (next && !strcmp(words->v[i], "--recipe"))
@@ -277,9 +301,10 @@ static void check_command(const struct command *c, const struct vt_spec *s, cons
 	check_device(c, words, pointers->v[0]);
 }
 
-/* --- where commands stand ----------------------------------------------------------------------------------------- */
+/* --- where commands stand ------------------------------------------------ */
 
-/* The words of one simple command of a shell line, quotes taken off; *p is left behind what ends it. */
+/* The words of one simple command of a shell line, quotes taken off; *p is left behind what ends
+ * it. */
 static void shell_words(const char **p, struct vt_strs *out)
 {
 	for (;;) {
@@ -300,17 +325,19 @@ static void shell_words(const char **p, struct vt_strs *out)
 	*p += strspn(*p, ";|&\n");
 }
 
-static void lint_line(const struct vt_spec *s, const struct vt_pipeline *p, const char *line, const char *pointer,
-	struct vt_findings *f)
+static void lint_line(const struct vt_spec *s, const struct vt_pipeline *p, const char *line,
+	const char *pointer, struct vt_findings *f)
 {
 	while (*line) {
 		struct vt_strs words = VT_STRS_INIT, rest = VT_STRS_INIT, pointers = VT_STRS_INIT;
 		shell_words(&line, &words);
 		size_t first = 0;
-		while (first < words.n && (!strcmp(words.v[first], "exec") || !strcmp(words.v[first], "then") ||
-		    !strcmp(words.v[first], "do") || strchr(words.v[first], '=')))
+		while (first < words.n &&
+			(!strcmp(words.v[first], "exec") || !strcmp(words.v[first], "then") ||
+				!strcmp(words.v[first], "do") || strchr(words.v[first], '=')))
 			first++;
-		const struct vt_json *table = first < words.n ? vt_stage_table(words.v[first]) : NULL;
+		const struct vt_json *table =
+			first < words.n ? vt_stage_table(words.v[first]) : NULL;
 		for (size_t i = first; table && i < words.n; i++) {
 			vt_strs_add(&rest, words.v[i]);
 			vt_strs_add(&pointers, pointer);
@@ -327,7 +354,8 @@ static void lint_line(const struct vt_spec *s, const struct vt_pipeline *p, cons
 
 void vt_lint_stage(const struct vt_spec *s, const struct vt_pipeline *p, struct vt_findings *f)
 {
-	const struct vt_json *cmd = vt_json_get(p->transform, "cmd"), *lines = vt_json_get(p->transform, "stdin");
+	const struct vt_json *cmd = vt_json_get(p->transform, "cmd"),
+			     *lines = vt_json_get(p->transform, "stdin");
 	const char *program = vt_json_text(vt_json_at(cmd, 0), "");
 	const char *slash = strrchr(program, '/');
 	const struct vt_json *table = vt_stage_table(slash ? slash + 1 : program);
@@ -335,8 +363,11 @@ void vt_lint_stage(const struct vt_spec *s, const struct vt_pipeline *p, struct 
 	char *found = *program ? vt_program_find(program) : NULL;
 	if (*program && !found) {
 		char *at = vt_asprintf("%s/transform/cmd/0", p->pointer);
-		WARN(at, "program \"%s\" is neither beside voxtrail, nor at that path, nor on PATH; it can run in its "
-			"image only", program);
+		WARN(at,
+			"program \"%s\" is neither beside voxtrail, nor at that path, nor on PATH; "
+			"it can run in its "
+			"image only",
+			program);
 		free(at);
 	}
 	free(found);

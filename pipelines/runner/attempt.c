@@ -28,12 +28,13 @@ char *vt_pfs_prefix(const char *text, const char *root)
 	return vt_buf_detach(&b);
 }
 
-/* --- the view ----------------------------------------------------------------------------------------------------- */
+/* --- the view ------------------------------------------------------------ */
 
-static int place(const struct vt_attempt_of *of, const char *root, const struct vt_entry *e, bool empty,
-	struct vt_err *err)
+static int place(const struct vt_attempt_of *of, const char *root, const struct vt_entry *e,
+	bool empty, struct vt_err *err)
 {
-	char *to = vt_asprintf("%s%s", root, e->path), *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
+	char *to = vt_asprintf("%s%s", root, e->path),
+	     *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 	if (vt_fs_exists(to) || vt_fs_mkdirs(dir, err))
 		;
 	else if (empty)
@@ -45,9 +46,10 @@ static int place(const struct vt_attempt_of *of, const char *root, const struct 
 	return err->code;
 }
 
-/* The lineage records of the datum that wrote e lie beside its files, as they did in that datum's own output. */
-static int place_lineage(const struct vt_attempt_of *of, const char *root, const struct vt_hash *origin,
-	struct vt_err *err)
+/* The lineage records of the datum that wrote e lie beside its files, as they did in that
+ * datum's own output. */
+static int place_lineage(const struct vt_attempt_of *of, const char *root,
+	const struct vt_hash *origin, struct vt_err *err)
 {
 	struct vt_result r;
 	if (vt_depot_result(of->depot, origin, &r, err))
@@ -59,8 +61,8 @@ static int place_lineage(const struct vt_attempt_of *of, const char *root, const
 }
 
 /* The entry and, for a directory, all that follows it in the listing and lies below it. */
-static int place_input(const struct vt_attempt_of *of, const char *root, const struct vt_datum_file *f,
-	struct vt_err *err)
+static int place_input(const struct vt_attempt_of *of, const char *root,
+	const struct vt_datum_file *f, struct vt_err *err)
 {
 	static const struct vt_hash none;
 	struct vt_hash last = none;
@@ -76,7 +78,8 @@ static int place_input(const struct vt_attempt_of *of, const char *root, const s
 		left--;
 		if (place(of, root, e, f->in->empty_files, err))
 			break;
-		if (memcmp(&e->origin, &last, sizeof last) && memcmp(&e->origin, &none, sizeof none)) {
+		if (memcmp(&e->origin, &last, sizeof last) &&
+			memcmp(&e->origin, &none, sizeof none)) {
 			last = e->origin;
 			place_lineage(of, root, &last, err);
 		}
@@ -93,9 +96,11 @@ static int link_into(const char *dir, const char *name, const char *target, stru
 	return err->code;
 }
 
-int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const char *dir, struct vt_err *err)
+int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const char *dir,
+	struct vt_err *err)
 {
-	*a = (struct vt_attempt){ vt_xstrdup(dir), vt_path_join(dir, "out"), vt_path_join(dir, "log"), 0 };
+	*a = (struct vt_attempt){ vt_xstrdup(dir), vt_path_join(dir, "out"),
+		vt_path_join(dir, "log"), 0 };
 	char *pfs = vt_path_join(dir, "pfs");
 	if (!vt_fs_mkdirs(a->out, err) && !vt_fs_mkdirs(pfs, err))
 		link_into(dir, "out", a->out, err);
@@ -117,14 +122,15 @@ static int check_entry(void *ctx, const char *relative, char type, struct vt_err
 	if (type != 'f')
 		return 0;
 	char *path = vt_asprintf("%s/in/%s", a->dir, relative);
-	/* Only a chmod can have opened the object for writing; one that set the mode back would still move ctime, which
-	 * linking moves too.  `voxtrail verify` compares bytes. */
+	/* Only a chmod can have opened the object for writing; one that set the mode back would
+	 * still move ctime, which linking moves too. `voxtrail verify` compares bytes. */
 	bool opened = !stat(path, &st) && st.st_mode & 0222;
 	free(path);
 	return opened ? vt_err_set(err, VT_EINTEGRITY, "input modified: %s", relative) : 0;
 }
 
-int vt_attempt_check_inputs(const struct vt_attempt *a, const struct vt_attempt_of *of, struct vt_err *err)
+int vt_attempt_check_inputs(const struct vt_attempt *a, const struct vt_attempt_of *of,
+	struct vt_err *err)
 {
 	char *in = vt_path_join(a->dir, "in");
 	(void)of;
@@ -134,7 +140,7 @@ int vt_attempt_check_inputs(const struct vt_attempt *a, const struct vt_attempt_
 	return err->code;
 }
 
-/* --- the environment ---------------------------------------------------------------------------------------------- */
+/* --- the environment ----------------------------------------------------- */
 
 static void set(struct vt_strs *env, const char *name, const char *value)
 {
@@ -152,9 +158,8 @@ static void set(struct vt_strs *env, const char *name, const char *value)
 
 static void inherit(struct vt_strs *env)
 {
-	static const char *const names[] = { "PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH",
-		"VOXTRAIL_THREADS",
-					     "ASAN_OPTIONS", "UBSAN_OPTIONS" };
+	static const char *const names[] = { "PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL",
+		"LD_LIBRARY_PATH", "VOXTRAIL_THREADS", "ASAN_OPTIONS", "UBSAN_OPTIONS" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (getenv(names[i]))
 			set(env, names[i], getenv(names[i]));
@@ -167,8 +172,9 @@ static void input_variables(struct vt_strs *env, const struct vt_attempt_of *of,
 {
 	for (size_t i = 0; i < of->datum->n; i++) {
 		const struct vt_datum_file *f = &of->datum->file[i];
-		char hex[65] = "", *name = NULL, *path = vt_asprintf("%s/%s%s", root, f->in->name,
-			f->entry ? f->entry->path : "/");
+		char hex[65] = "", *name = NULL,
+		     *path = vt_asprintf("%s/%s%s", root, f->in->name,
+			     f->entry ? f->entry->path : "/");
 		struct vt_head head;
 		struct vt_err none = VT_ERR_INIT;
 		size_t n = strlen(path);
@@ -183,11 +189,13 @@ static void input_variables(struct vt_strs *env, const struct vt_attempt_of *of,
 		set(env, name = vt_asprintf("%s_COMMIT", f->in->name), hex);
 		free(name);
 		if (f->join_on && *f->join_on) {
-			set(env, name = vt_asprintf("PACH_DATUM_%s_JOIN_ON", f->in->name), f->join_on);
+			set(env, name = vt_asprintf("PACH_DATUM_%s_JOIN_ON", f->in->name),
+				f->join_on);
 			free(name);
 		}
 		if (f->group_by && *f->group_by) {
-			set(env, name = vt_asprintf("PACH_DATUM_%s_GROUP_BY", f->in->name), f->group_by);
+			set(env, name = vt_asprintf("PACH_DATUM_%s_GROUP_BY", f->in->name),
+				f->group_by);
 			free(name);
 		}
 		free(path);
@@ -199,12 +207,14 @@ static void secret_variables(struct vt_strs *env, const struct vt_attempt_of *of
 	const struct vt_json *list = vt_json_get(of->pipeline->transform, "secrets");
 	for (size_t i = 0; list && i < list->n; i++) {
 		const char *name = vt_json_text(vt_json_get(list->item[i], "envVar"), NULL);
-		const struct vt_json *secret = vt_json_get(of->secrets, vt_json_text(vt_json_get(list->item[i], "name"),
-			""));
+		const struct vt_json *secret = vt_json_get(of->secrets,
+			vt_json_text(vt_json_get(list->item[i], "name"), ""));
 		if (name)
 			set(env, name,
-				vt_json_text(vt_json_get(secret, vt_json_text(vt_json_get(list->item[i], "key"), "")),
-				""));
+				vt_json_text(vt_json_get(secret,
+						     vt_json_text(vt_json_get(list->item[i], "key"),
+							     "")),
+					""));
 	}
 }
 
@@ -212,7 +222,8 @@ static void secret_variables(struct vt_strs *env, const struct vt_attempt_of *of
 static void set_consent(struct vt_strs *env, const struct vt_attempt_of *of)
 {
 	struct vt_err none = VT_ERR_INIT;
-	char *store = vt_asprintf("%s/..", vt_depot_path(of->depot)), *real = vt_fs_realpath(store, &none);
+	char *store = vt_asprintf("%s/..", vt_depot_path(of->depot)),
+	     *real = vt_fs_realpath(store, &none);
 	char *path = real ? vt_path_join(real, "consent.json") : NULL;
 
 	if (path)
@@ -253,7 +264,7 @@ static void environment(struct vt_strs *env, const struct vt_attempt_of *of, con
 	secret_variables(env, of);
 }
 
-/* --- what only some pipelines ask for: a user, secrets, a working view of /pfs ------------------------------------ */
+/* --- what only some pipelines ask for: a user, secrets, a working view of /pfs --- */
 
 int vt_view_choose(enum vt_view *out, const char *text, long long jobs, struct vt_err *err)
 {
@@ -266,18 +277,21 @@ int vt_view_choose(enum vt_view *out, const char *text, long long jobs, struct v
 	else if (!strcmp(text, "root"))
 		*out = VT_VIEW_ROOT;
 	else
-		return vt_err_set(err, VT_EUSAGE, "--view %s: write auto, ns, root or prefix", text);
+		return vt_err_set(err, VT_EUSAGE, "--view %s: write auto, ns, root or prefix",
+			text);
 	if (*out == VT_VIEW_NAMESPACE && !vt_process_can_mount())
-		return vt_err_set(err, VT_EUSAGE, "--view ns: this machine lets us make no mount namespace; write "
+		return vt_err_set(err, VT_EUSAGE,
+			"--view ns: this machine lets us make no mount namespace; write "
 			"--view prefix");
 	if (*out == VT_VIEW_ROOT && (jobs != 1 || !vt_fs_is_dir("/pfs") || access("/pfs", W_OK)))
-		return vt_err_set(err, VT_EUSAGE, "--view root: needs --jobs 1 and a writable directory /pfs; write "
+		return vt_err_set(err, VT_EUSAGE,
+			"--view root: needs --jobs 1 and a writable directory /pfs; write "
 			"--view prefix");
 	return 0;
 }
 
-int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets, enum vt_view view,
-	struct vt_err *err)
+int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets,
+	enum vt_view view, struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(p->transform, "secrets");
 	const char *user = vt_json_text(vt_json_get(p->transform, "user"), "");
@@ -285,30 +299,36 @@ int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secre
 	gid_t gid;
 	for (size_t i = 0; list && i < list->n; i++) {
 		const char *name = vt_json_text(vt_json_get(list->item[i], "name"), ""),
-			*key = vt_json_text(vt_json_get(list->item[i], "key"), "");
+			   *key = vt_json_text(vt_json_get(list->item[i], "key"), "");
 		const struct vt_json *secret = vt_json_get(secrets, name);
 		if (!secret || (*key && !vt_json_get(secret, key)))
-			return vt_err_set(err, VT_EUSAGE, "%s/transform/secrets/%zu: no secret \"%s\"%s%s; add "
+			return vt_err_set(err, VT_EUSAGE,
+				"%s/transform/secrets/%zu: no secret \"%s\"%s%s; add "
 				"{\"%s\": {\"%s\": \"...\"}} to --secrets-file",
-					  p->pointer, i, name, *key ? " with key " : "", key, name, *key ? key : "key");
+				p->pointer, i, name, *key ? " with key " : "", key, name,
+				*key ? key : "key");
 		if (vt_json_get(list->item[i], "mountPath") && view != VT_VIEW_NAMESPACE)
-			return vt_err_set(err, VT_EUSAGE, "%s/transform/secrets/%zu/mountPath: needs a mount "
-				"namespace; use envVar", p->pointer, i);
+			return vt_err_set(err, VT_EUSAGE,
+				"%s/transform/secrets/%zu/mountPath: needs a mount "
+				"namespace; use envVar",
+				p->pointer, i);
 	}
 	if (*user && geteuid() == 0 && !vt_process_user(user, &uid, &gid))
-		return vt_err_set(err, VT_EUSAGE, "%s/transform/user: there is no user \"%s\" here; write a number "
-			"such as \"65532\"", p->pointer, user);
+		return vt_err_set(err, VT_EUSAGE,
+			"%s/transform/user: there is no user \"%s\" here; write a number "
+			"such as \"65532\"",
+			p->pointer, user);
 	return 0;
 }
 
 /* As a cluster mounts it: a directory with one file a key. */
-static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_attempt *a, const struct vt_attempt_of *of,
-	struct vt_err *err)
+static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_attempt *a,
+	const struct vt_attempt_of *of, struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(of->pipeline->transform, "secrets");
 	for (size_t i = 0; list && i < list->n && !err->code; i++) {
 		const char *at = vt_json_text(vt_json_get(list->item[i], "mountPath"), NULL),
-			*name = vt_json_text(vt_json_get(list->item[i], "name"), "");
+			   *name = vt_json_text(vt_json_get(list->item[i], "name"), "");
 		const struct vt_json *secret = vt_json_get(of->secrets, name);
 		if (!at || of->view != VT_VIEW_NAMESPACE)
 			continue;
@@ -339,7 +359,8 @@ static int link_root(const struct vt_attempt *a, struct vt_err *err)
 	vt_strs_release(&names);
 	if (!err->code && !vt_fs_list(&names, pfs, err))
 		for (size_t i = 0; i < names.n && !err->code; i++) {
-			char *from = vt_path_join(pfs, names.v[i]), *to = vt_path_join("/pfs", names.v[i]);
+			char *from = vt_path_join(pfs, names.v[i]),
+			     *to = vt_path_join("/pfs", names.v[i]);
 			if (symlink(from, to))
 				vt_err_errno(err, VT_ECANTCREAT, "--view root: %s", to);
 			free(from);
@@ -350,15 +371,15 @@ static int link_root(const struct vt_attempt *a, struct vt_err *err)
 	return err->code;
 }
 
-/* --- the process -------------------------------------------------------------------------------------------------- */
+/* --- the process --------------------------------------------------------- */
 
 static char *view_root(const struct vt_attempt *a, const struct vt_attempt_of *of)
 {
 	return of->view == VT_VIEW_PREFIX ? vt_path_join(a->dir, "pfs") : vt_xstrdup("/pfs");
 }
 
-static int write_stdin(char **path, const struct vt_attempt *a, const struct vt_json *lines, const char *root,
-	struct vt_err *err)
+static int write_stdin(char **path, const struct vt_attempt *a, const struct vt_json *lines,
+	const char *root, struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	if (!lines || !lines->n)
@@ -386,8 +407,7 @@ static char *words(struct vt_strs *argv, const struct vt_json *cmd, const char *
 
 /* What the process sees beside its words: mounts, and the user it becomes. */
 static int surroundings(struct vt_process *p, struct vt_mount *mount, const struct vt_attempt *a,
-	const struct vt_attempt_of *of,
-			char **root, struct vt_err *err)
+	const struct vt_attempt_of *of, char **root, struct vt_err *err)
 {
 	const char *user = vt_json_text(vt_json_get(of->pipeline->transform, "user"), "");
 	if (*user && geteuid() == 0 && vt_process_user(user, &p->uid, &p->gid)) {
@@ -402,21 +422,24 @@ static int surroundings(struct vt_process *p, struct vt_mount *mount, const stru
 	mount[p->n_mounts++] = (struct vt_mount){ vt_path_join(a->dir, "pfs"), vt_xstrdup("/pfs") };
 	p->mount = mount;
 	p->root = *root = vt_path_join(a->dir, "root");
-	return vt_fs_mkdirs(*root, err) ? err->code : secret_mounts(mount, &p->n_mounts, a, of, err);
+	return vt_fs_mkdirs(*root, err) ? err->code
+					: secret_mounts(mount, &p->n_mounts, a, of, err);
 }
 
-int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of, enum vt_attempt_program program,
-	struct vt_err *err)
+int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
+	enum vt_attempt_program program, struct vt_err *err)
 {
 	const struct vt_json *t = of->pipeline->transform, *secrets = vt_json_get(t, "secrets");
-	const struct vt_json *cmd = vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errCmd" : "cmd");
+	const struct vt_json *cmd =
+		vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errCmd" : "cmd");
 	struct vt_process p = { .log = program == VT_ATTEMPT_SHELL ? NULL : a->log };
 	struct vt_mount *mount = vt_xcalloc(1 + (secrets ? secrets->n : 0), sizeof *mount);
 	char *root = view_root(a, of), *input = NULL, *path, *new_root = NULL;
 	const char *dir = vt_json_text(vt_json_get(t, "workingDir"), "");
 	p.cwd = *dir && vt_fs_is_dir(dir) ? dir : a->dir;
 	if (program == VT_ATTEMPT_SHELL) {
-		path = vt_xstrdup(getenv("SHELL") && *getenv("SHELL") ? getenv("SHELL") : "/bin/sh");
+		path = vt_xstrdup(
+			getenv("SHELL") && *getenv("SHELL") ? getenv("SHELL") : "/bin/sh");
 		vt_strs_add(&p.argv, path);
 	} else {
 		path = words(&p.argv, cmd, root);
@@ -424,11 +447,12 @@ int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of, enum 
 	p.path = path;
 	environment(&p.env, of, root);
 	if (!path)
-		vt_err_set(err, VT_ENOINPUT, "pipeline %s: program \"%s\" is not here", of->pipeline->name,
-			vt_json_text(vt_json_at(cmd, 0), ""));
-	else if (!write_stdin(&input, a, vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errStdin" : "stdin"), root,
-	    err) &&
-		 !surroundings(&p, mount, a, of, &new_root, err)) {
+		vt_err_set(err, VT_ENOINPUT, "pipeline %s: program \"%s\" is not here",
+			of->pipeline->name, vt_json_text(vt_json_at(cmd, 0), ""));
+	else if (!write_stdin(&input, a,
+			 vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errStdin" : "stdin"), root,
+			 err) &&
+		!surroundings(&p, mount, a, of, &new_root, err)) {
 		p.stdin_path = input;
 		a->pid = vt_process_start(&p, err);
 	}

@@ -3,8 +3,8 @@
  *      vt_attempt_begin(&a, &place, depot, ...);     view and environment laid out, process started
  *      ... waitpid says a.pid ended ...
  *      vt_attempt_end(&a);                           the rest of its process group is killed
- * Layout: W/in/<input>/..., W/out/, W/pfs/<input> and W/pfs/out as links into them (as in a cluster), W/log,
- * W/stdin. */
+ * Layout: W/in/<input>/..., W/out/, W/pfs/<input> and W/pfs/out as links into them (as in a
+ * cluster), W/log, W/stdin. */
 #ifndef PIPELINES_RUNNER_ATTEMPT_H
 #define PIPELINES_RUNNER_ATTEMPT_H
 
@@ -13,27 +13,28 @@
 #include "pipelines/runner/datum.h"
 #include "pipelines/runner/depot.h"
 
-/* How a process finds its view at /pfs: in a mount namespace; by links in the machine's own /pfs, which one process at
- * a time can have; or not at all: every /pfs in its words is replaced by W/pfs. */
+/* How a process finds its view at /pfs: in a mount namespace; by links in the machine's own
+ * /pfs, which one process at a time can have; or not at all: every /pfs in its words is replaced
+ * by W/pfs. */
 enum vt_view { VT_VIEW_NAMESPACE = 1, VT_VIEW_ROOT, VT_VIEW_PREFIX };
 
 struct vt_attempt_of {
 	const struct vt_pipeline *pipeline;
 	const struct vt_datum *datum;
 	const struct vt_depot *depot;
-	const char *job, *scratch;       /* job id; absolute scratch directory for stages */
-	unsigned long long gpus;         /* a bit a device */
+	const char *job, *scratch; /* job id; absolute scratch directory for stages */
+	unsigned long long gpus;   /* a bit a device */
 	enum vt_view view;
-	const struct vt_json *secrets;   /* {name: {key: value}}; NULL: none */
+	const struct vt_json *secrets; /* {name: {key: value}}; NULL: none */
 };
 
 /* "auto", "ns", "root" or "prefix"; auto is a namespace where one can be made, else the prefix. */
 int vt_view_choose(enum vt_view *out, const char *text, long long jobs, struct vt_err *err);
 
-/* Every secret of the pipeline is in `secrets`, and the user exists: else VT_EUSAGE with the pointer and what to
- * add. */
-int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets, enum vt_view view,
-	struct vt_err *err);
+/* Every secret of the pipeline is in `secrets`, and the user exists: else VT_EUSAGE with the
+ * pointer and what to add. */
+int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets,
+	enum vt_view view, struct vt_err *err);
 
 struct vt_attempt {
 	char *dir, *out, *log;
@@ -41,19 +42,21 @@ struct vt_attempt {
 };
 
 /* Lays out W = dir (which must not exist). */
-int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const char *dir, struct vt_err *err);
+int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const char *dir,
+	struct vt_err *err);
 
 enum vt_attempt_program { VT_ATTEMPT_CMD = 1, VT_ATTEMPT_ERR_CMD, VT_ATTEMPT_SHELL };
 
 /* Starts the transform's cmd, its errCmd, or an interactive shell (which keeps the terminal). */
-int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of, enum vt_attempt_program program,
-	struct vt_err *err);
+int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
+	enum vt_attempt_program program, struct vt_err *err);
 
 /* Kills whatever is left of the process group. */
 void vt_attempt_kill(const struct vt_attempt *a);
 
 /* A linked input that the process wrote to is VT_EINTEGRITY with its path. */
-int vt_attempt_check_inputs(const struct vt_attempt *a, const struct vt_attempt_of *of, struct vt_err *err);
+int vt_attempt_check_inputs(const struct vt_attempt *a, const struct vt_attempt_of *of,
+	struct vt_err *err);
 
 /* Removes W. */
 void vt_attempt_remove(struct vt_attempt *a);

@@ -3,8 +3,14 @@
 #include <string.h>
 
 static const uint64_t iv[8] = {
-	0x6a09e667f3bcc908u, 0xbb67ae8584caa73bu, 0x3c6ef372fe94f82bu, 0xa54ff53a5f1d36f1u,
-	0x510e527fade682d1u, 0x9b05688c2b3e6c1fu, 0x1f83d9abfb41bd6bu, 0x5be0cd19137e2179u,
+	0x6a09e667f3bcc908u,
+	0xbb67ae8584caa73bu,
+	0x3c6ef372fe94f82bu,
+	0xa54ff53a5f1d36f1u,
+	0x510e527fade682d1u,
+	0x9b05688c2b3e6c1fu,
+	0x1f83d9abfb41bd6bu,
+	0x5be0cd19137e2179u,
 };
 
 /* RFC 7693 section 2.7; rounds 10 and 11 use rows 0 and 1 again. */
@@ -63,7 +69,8 @@ static void compress(struct vt_blake2b *b, int last)
 		for (int i = 0; i < 4; i++)
 			mix(v, i, 4 + i, 8 + i, 12 + i, m[s[2 * i]], m[s[2 * i + 1]]);
 		for (int i = 0; i < 4; i++)
-			mix(v, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4, m[s[8 + 2 * i]], m[s[9 + 2 * i]]);
+			mix(v, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4,
+				m[s[8 + 2 * i]], m[s[9 + 2 * i]]);
 	}
 	for (int i = 0; i < 8; i++)
 		b->h[i] ^= v[i] ^ v[i + 8];
@@ -80,7 +87,8 @@ void vt_blake2b_update(struct vt_blake2b *b, const void *bytes, size_t n)
 {
 	const unsigned char *p = bytes;
 	while (n) {
-		/* A full block waits until more bytes come: the last block is compressed with the final flag. */
+		/* A full block waits until more bytes come: the last block is compressed with
+		 * the final flag. */
 		if (b->used == sizeof b->block) {
 			b->total += sizeof b->block;
 			compress(b, 0);

@@ -1,5 +1,5 @@
-/* content.h - the hash behind everything the runner compares: files, directories, transforms, datum keys: SHA-256, so
- * that a file's hash is the digest the store knows it by. */
+/* content.h - the hash behind everything the runner compares: files, directories, transforms,
+ * datum keys: SHA-256, so that a file's hash is the digest the store knows it by. */
 #ifndef PIPELINES_RUNNER_CONTENT_H
 #define PIPELINES_RUNNER_CONTENT_H
 
@@ -13,7 +13,8 @@ struct vt_content {
 
 void vt_content_begin(struct vt_content *c);
 void vt_content_add(struct vt_content *c, const void *bytes, size_t n);
-void vt_content_text(struct vt_content *c, const char *text);   /* length as eight big-endian bytes, then the bytes */
+/* length as eight big-endian bytes, then the bytes */
+void vt_content_text(struct vt_content *c, const char *text);
 /* Also releases *c. */
 void vt_content_end(struct vt_content *c, struct vt_hash *out);
 

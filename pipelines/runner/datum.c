@@ -77,7 +77,7 @@ static void leaf(struct vt_datums *out, const struct vt_input *in, const struct 
 			d->n = 1;
 			d->file[0] = (struct vt_datum_file){ in, &l->v[i],
 				*in->join_on ? vt_glob_replace(&m, in->join_on) : NULL,
-							     *in->group_by ? vt_glob_replace(&m, in->group_by) : NULL };
+				*in->group_by ? vt_glob_replace(&m, in->group_by) : NULL };
 		}
 		free(path);
 	}
@@ -113,9 +113,10 @@ static int by_key(const void *a, const void *b)
 	return c ? c : x->serial < y->serial ? -1 : x->serial > y->serial;
 }
 
-/* One key's datums, [from, to) of k: the product over the children that have it; if one lacks it, over those that are
- * outer-join members. */
-static void join_key(struct vt_datums *out, const struct vt_input *in, const struct keyed *k, size_t from, size_t to)
+/* One key's datums, [from, to) of k: the product over the children that have it; if one lacks
+ * it, over those that are outer-join members. */
+static void join_key(struct vt_datums *out, const struct vt_input *in, const struct keyed *k,
+	size_t from, size_t to)
 {
 	struct vt_datums *parts = vt_xcalloc(in->n, sizeof *parts);
 	size_t n = 0;
@@ -213,7 +214,8 @@ static void collapse(struct vt_datums *d)
 	free(drop);
 }
 
-void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p, vt_repo_listing_fn listing, void *ctx)
+void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p,
+	vt_repo_listing_fn listing, void *ctx)
 {
 	struct source s = { listing, ctx };
 	*out = (struct vt_datums){ NULL, 0, 0 };
@@ -224,8 +226,8 @@ void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p, vt_
 		vt_datum_id_begin(&id);
 		for (size_t j = 0; j < out->v[i].n; j++) {
 			const struct vt_datum_file *f = &out->v[i].file[j];
-			vt_datum_id_input(&id, f->in->name, f->in->repo, f->in->branch, f->entry ? f->entry->path
-				: "/");
+			vt_datum_id_input(&id, f->in->name, f->in->repo, f->in->branch,
+				f->entry ? f->entry->path : "/");
 		}
 		vt_datum_id_end(&id, out->v[i].id);
 	}
@@ -236,7 +238,8 @@ char *vt_datum_label(const struct vt_datum *d)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	for (size_t i = 0; i < d->n; i++) {
-		const char *path = d->file[i].entry ? d->file[i].entry->path : "/", *glob = d->file[i].in->glob;
+		const char *path = d->file[i].entry ? d->file[i].entry->path : "/",
+			   *glob = d->file[i].in->glob;
 		bool varies = glob[vt_glob_literal(glob)] != 0;
 		if (varies && path[1] && (!b.len || !strstr(b.data, path)))
 			vt_buf_printf(&b, "%s%s", b.len ? " + " : "", path);

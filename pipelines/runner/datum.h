@@ -7,7 +7,8 @@
 
 struct vt_datum_file {
 	const struct vt_input *in;
-	const struct vt_entry *entry;     /* NULL: a warm-start input with nothing to start from */
+	/* NULL: a warm-start input with nothing to start from */
+	const struct vt_entry *entry;
 	char *join_on, *group_by;
 };
 
@@ -25,20 +26,24 @@ struct vt_datums {
 /* The listing of the repo that a leaf reads; NULL or an empty listing: no files. */
 typedef const struct vt_listing *(*vt_repo_listing_fn)(void *ctx, const struct vt_input *leaf);
 
-/* Pachyderm's order and rules; datums with equal ids collapse.  The entries stay borrowed from the listings. */
-void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p, vt_repo_listing_fn listing, void *ctx);
+/* Pachyderm's order and rules; datums with equal ids collapse.  The entries stay borrowed from
+ * the listings. */
+void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p,
+	vt_repo_listing_fn listing, void *ctx);
 void vt_datums_release(struct vt_datums *d);
 
 /* "/sub-001/" or "/a + /b": what people call the datum. */
 char *vt_datum_label(const struct vt_datum *d);
 
-/* The hash of the transform: command, environment, accepted codes, image, salt and the bytes of the executables. */
+/* The hash of the transform: command, environment, accepted codes, image, salt and the bytes of
+ * the executables. */
 int vt_transform_hash(struct vt_hash *out, const struct vt_pipeline *p, struct vt_err *err);
 
 /* The key: transform and the content of every input that counts. */
 void vt_datum_key(struct vt_hash *out, const struct vt_datum *d, const struct vt_hash *transform);
 
-/* Where argv[0] of a spec is here: beside this executable, as written, or on PATH.  NULL if nowhere; caller frees. */
+/* Where argv[0] of a spec is here: beside this executable, as written, or on PATH.  NULL if
+ * nowhere; caller frees. */
 char *vt_program_find(const char *name);
 
 /* The same, beside this executable only. */

@@ -18,7 +18,8 @@ void vt_datum_id_begin(struct vt_datum_id *id)
 	vt_blake2b_init(&id->hash);
 }
 
-void vt_datum_id_input(struct vt_datum_id *id, const char *name, const char *repo, const char *branch, const char *path)
+void vt_datum_id_input(struct vt_datum_id *id, const char *name, const char *repo,
+	const char *branch, const char *path)
 {
 	add(&id->hash, name);
 	add(&id->hash, repo);

@@ -35,7 +35,8 @@ char *vt_program_beside(const char *name)
 
 char *vt_program_find(const char *name)
 {
-	const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name, *path = getenv("PATH");
+	const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name,
+		   *path = getenv("PATH");
 	char *found = vt_program_beside(base);
 	if (found || !*base)
 		return found;
@@ -49,18 +50,22 @@ char *vt_program_find(const char *name)
 	return found;
 }
 
-/* argv[0], and every further word that names an existing file outside /pfs: scripts are code too. */
+/* argv[0], and every further word that names an existing file outside /pfs: scripts are code
+ * too. */
 static int hash_executables(struct vt_content *c, const struct vt_json *cmd, struct vt_err *err)
 {
 	for (size_t i = 0; cmd && i < cmd->n; i++) {
 		const char *word = vt_json_text(cmd->item[i], "");
 		struct vt_hash h;
 		char *path = i == 0 ? vt_program_find(word) : NULL;
-		if (i > 0 && word[0] == '/' && strncmp(word, "/pfs", 4) && !vt_fs_is_dir(word) && vt_fs_exists(word))
+		if (i > 0 && word[0] == '/' && strncmp(word, "/pfs", 4) && !vt_fs_is_dir(word) &&
+			vt_fs_exists(word))
 			path = vt_xstrdup(word);
 		if (i == 0 && !path)
-			return vt_err_set(err, VT_ENOINPUT, "program \"%s\" is neither beside voxtrail, nor at that "
-				"path, nor on PATH", word);
+			return vt_err_set(err, VT_ENOINPUT,
+				"program \"%s\" is neither beside voxtrail, nor at that "
+				"path, nor on PATH",
+				word);
 		if (!path)
 			continue;
 		int rc = vt_content_file(&h, NULL, path, err);
@@ -74,14 +79,15 @@ static int hash_executables(struct vt_content *c, const struct vt_json *cmd, str
 
 int vt_transform_hash(struct vt_hash *out, const struct vt_pipeline *p, struct vt_err *err)
 {
-	static const char *const counted[] = { "cmd", "stdin", "errCmd", "errStdin", "env", "user", "workingDir",
-		"acceptReturnCode", "image" };
+	static const char *const counted[] = { "cmd", "stdin", "errCmd", "errStdin", "env", "user",
+		"workingDir", "acceptReturnCode", "image" };
 	struct vt_content c;
 	struct vt_buf b = VT_BUF_INIT;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
 		if (vt_json_get(p->transform, counted[i]))
-			vt_json_put(j, counted[i], vt_json_copy(vt_json_get(p->transform, counted[i])));
+			vt_json_put(j, counted[i],
+				vt_json_copy(vt_json_get(p->transform, counted[i])));
 	vt_json_put_text(j, "salt", vt_json_text(vt_json_get(p->json, "salt"), ""));
 	vt_content_begin(&c);
 	int rc = vt_json_canonical(&b, j, err);

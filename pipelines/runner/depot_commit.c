@@ -11,23 +11,31 @@
 static bool same_files(const struct vt_head *a, const struct vt_head *b)
 {
 	return a->files.n == b->files.n &&
-		(!a->files.n || !memcmp(&a->files.v[0].hash, &b->files.v[0].hash, sizeof(struct vt_hash)));
+		(!a->files.n ||
+			!memcmp(&a->files.v[0].hash, &b->files.v[0].hash, sizeof(struct vt_hash)));
 }
 
-/* The user's own files are copied, because their owner may go on writing to them; a link will do for a file. */
-static int take_files(struct vt_depot *d, struct vt_listing *files, const char *from, struct vt_err *err)
+/* The user's own files are copied, because their owner may go on writing to them; a link will do
+ * for a file. */
+static int take_files(struct vt_depot *d, struct vt_listing *files, const char *from,
+	struct vt_err *err)
 {
-	const struct vt_take how = { .copy = true, .follow = true, .blobs = true, .leave_out = vt_path_is_lineage,
+	const struct vt_take how = { .copy = true,
+		.follow = true,
+		.blobs = true,
+		.leave_out = vt_path_is_lineage,
 		.name = vt_fs_is_dir(from) ? NULL : "manifest.json" };
 	struct vt_tree *t = NULL;
-	if (!vt_store_take(d->store, &t, from, &how, err) && !vt_depot_list(files, NULL, t, NULL, "path", err))
+	if (!vt_store_take(d->store, &t, from, &how, err) &&
+		!vt_depot_list(files, NULL, t, NULL, "path", err))
 		vt_listing_finish(files, NULL, NULL, err);
 	vt_tree_free(t);
 	return err->code;
 }
 
 /* Moves the head to these files, unless it has them. */
-static int move_head(struct vt_depot *d, const char *repo, struct vt_head *new, bool *changed, struct vt_err *err)
+static int move_head(struct vt_depot *d, const char *repo, struct vt_head *new, bool *changed,
+	struct vt_err *err)
 {
 	struct vt_head old = { 0 };
 	struct vt_err none = VT_ERR_INIT;
@@ -39,7 +47,8 @@ static int move_head(struct vt_depot *d, const char *repo, struct vt_head *new, 
 	return err->code;
 }
 
-int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool *changed, struct vt_err *err)
+int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool *changed,
+	struct vt_err *err)
 {
 	struct vt_head new = { 0 };
 	*changed = false;
@@ -51,7 +60,8 @@ int vt_depot_commit(struct vt_depot *d, const char *repo, const char *from, bool
 	return err->code ? vt_err_prefix(err, "commit to %s", repo) : 0;
 }
 
-static int tree_files(struct vt_listing *out, const struct vt_depot *d, const char *tree, struct vt_err *err)
+static int tree_files(struct vt_listing *out, const struct vt_depot *d, const char *tree,
+	struct vt_err *err)
 {
 	struct vt_digest id;
 	struct vt_tree *t = NULL;
@@ -61,7 +71,8 @@ static int tree_files(struct vt_listing *out, const struct vt_depot *d, const ch
 	return err->code ? err->code : vt_listing_finish(out, NULL, NULL, err);
 }
 
-int vt_depot_follow(struct vt_depot *d, const char *repo, const char *branch, bool *changed, struct vt_err *err)
+int vt_depot_follow(struct vt_depot *d, const char *repo, const char *branch, bool *changed,
+	struct vt_err *err)
 {
 	struct vt_head new = { 0 };
 	struct vt_err absent = VT_ERR_INIT;

@@ -12,18 +12,19 @@
 #include "common/base/fault.h"
 #include "pipelines/runner/run_progress.h"
 
-/* --- one datum ---------------------------------------------------------------------------------------------------- */
+/* --- one datum ----------------------------------------------------------- */
 
-struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *j, const struct vt_task *t)
+struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *j,
+	const struct vt_task *t)
 {
-	return (struct vt_attempt_of){ j->pipeline, t->datum, r->depot, r->id, r->scratch, t->gpus, r->opts.view,
-		r->secrets };
+	return (struct vt_attempt_of){ j->pipeline, t->datum, r->depot, r->id, r->scratch, t->gpus,
+		r->opts.view, r->secrets };
 }
 
 static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
 {
 	if (r->running >= (size_t)r->opts.jobs ||
-	    j->running >= (size_t)(j->pipeline->parallelism > 0 ? j->pipeline->parallelism : 1))
+		j->running >= (size_t)(j->pipeline->parallelism > 0 ? j->pipeline->parallelism : 1))
 		return false;
 	if (r->opts.memory > 0 && r->running && r->memory + j->pipeline->memory > r->opts.memory)
 		return false;
@@ -45,11 +46,11 @@ static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
 static int start_try(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
-	/* No other runner's path, ever: what a killed one left running must not find this try's output by its own
-	 * path. */
-	char *dir = vt_asprintf("%s/work/%s.%.16s.%d.%ld.%lx", vt_depot_path(r->depot), j->pipeline->name, t->datum->id,
-		++t->tries, (long)getpid(),
-				(unsigned long)r->began.tv_nsec);
+	/* No other runner's path, ever: what a killed one left running must not find this try's
+	 * output by its own path. */
+	char *dir = vt_asprintf("%s/work/%s.%.16s.%d.%ld.%lx", vt_depot_path(r->depot),
+		j->pipeline->name, t->datum->id, ++t->tries, (long)getpid(),
+		(unsigned long)r->began.tv_nsec);
 	clock_gettime(CLOCK_MONOTONIC, &t->began);
 	t->in_err_cmd = t->timed_out = false;
 	vt_attempt_remove(&t->attempt);
@@ -71,11 +72,12 @@ static int start_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, str
 	return start_try(r, j, t, err);
 }
 
-static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum vt_datum_state state)
+static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t,
+	enum vt_datum_state state)
 {
 	struct vt_err ignored = VT_ERR_INIT;
 	char *dir = vt_asprintf("%s/logs/%s", vt_depot_path(r->depot), j->pipeline->name),
-		*log = vt_path_join(dir, t->datum->id);
+	     *log = vt_path_join(dir, t->datum->id);
 	if (vt_fs_exists(t->attempt.log) && !vt_fs_mkdirs(dir, &ignored))
 		vt_fs_rename(t->attempt.log, log, &ignored);
 	free(dir);
@@ -101,8 +103,11 @@ static bool accepted(const struct vt_pipeline *p, int code)
 static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
-	struct vt_result result = { .state = t->exit_code == VT_EDATA ? VT_RESULT_QUARANTINED : VT_RESULT_SUCCESS,
-				    .exit_code = t->exit_code, .tries = t->tries, .wall_ms = t->wall_ms };
+	struct vt_result result = { .state = t->exit_code == VT_EDATA ? VT_RESULT_QUARANTINED
+								      : VT_RESULT_SUCCESS,
+		.exit_code = t->exit_code,
+		.tries = t->tries,
+		.wall_ms = t->wall_ms };
 	snprintf(result.pipeline, sizeof result.pipeline, "%s", j->pipeline->name);
 	snprintf(result.datum, sizeof result.datum, "%s", t->datum->id);
 	if (!vt_attempt_check_inputs(&t->attempt, &of, err))
@@ -114,7 +119,8 @@ static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, s
 }
 
 /* A process of the datum ended.  Returns non-zero only when the runner itself cannot go on. */
-static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int status, struct vt_err *err)
+static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int status,
+	struct vt_err *err)
 {
 	struct vt_err why = VT_ERR_INIT;
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -126,13 +132,15 @@ static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int
 		t->exit_code = code;
 		t->wall_ms = (long long)(1e3 * vt_seconds_since(&t->began));
 		vt_fault("ended");
-		if (!t->timed_out && WIFEXITED(status) && accepted(j->pipeline, code) && !publish_task(r, j, t, &why)) {
-			end_task(r, j, t, code == VT_EDATA ? VT_DATUM_QUARANTINED : VT_DATUM_SUCCESS);
+		if (!t->timed_out && WIFEXITED(status) && accepted(j->pipeline, code) &&
+			!publish_task(r, j, t, &why)) {
+			end_task(r, j, t,
+				code == VT_EDATA ? VT_DATUM_QUARANTINED : VT_DATUM_SUCCESS);
 			return 0;
 		}
 		if (why.code)
-			vt_log(VT_LOG_WARN, "try", "pipeline=%s id=%.16s try=%d error=\"%s\"", j->pipeline->name,
-				t->datum->id, t->tries, why.text);
+			vt_log(VT_LOG_WARN, "try", "pipeline=%s id=%.16s try=%d error=\"%s\"",
+				j->pipeline->name, t->datum->id, t->tries, why.text);
 		if (why.code == VT_EIO || why.code == VT_ECANTCREAT)
 			return *err = why, why.code;
 		t->err_cmd_ok = false;
@@ -149,7 +157,7 @@ static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int
 	return 0;
 }
 
-/* --- the loop ----------------------------------------------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------ */
 
 struct upstream {
 	struct vt_run *r;
@@ -163,7 +171,8 @@ static void upstream_leaf(void *ctx, const struct vt_input *leaf)
 	struct upstream *u = ctx;
 	for (size_t i = 0; i < u->r->spec->n; i++) {
 		const struct vt_job *up = &u->r->job[i];
-		if (up == u->self || leaf->kind != VT_INPUT_PFS || strcmp(up->pipeline->name, leaf->repo))
+		if (up == u->self || leaf->kind != VT_INPUT_PFS ||
+			strcmp(up->pipeline->name, leaf->repo))
 			continue;
 		u->waits |= up->state != VT_JOB_DONE;
 		if (up->state == VT_JOB_FAILED || up->state == VT_JOB_UNRUNNABLE)
@@ -215,7 +224,7 @@ static int reap(struct vt_run *r, bool *moved, struct vt_err *err)
 		for (size_t i = 0; i < r->spec->n; i++)
 			for (size_t t = 0; t < r->job[i].n; t++)
 				if (r->job[i].task[t].state == VT_DATUM_RUNNING &&
-				    r->job[i].task[t].attempt.pid == pid) {
+					r->job[i].task[t].attempt.pid == pid) {
 					*moved = true;
 					task_ended(r, &r->job[i], &r->job[i].task[t], status, err);
 					goto next;
@@ -235,7 +244,7 @@ static void enforce_timeouts(struct vt_run *r)
 		for (size_t t = 0; t < j->n; t++) {
 			struct vt_task *task = &j->task[t];
 			if (task->state != VT_DATUM_RUNNING ||
-			    (!late && (datum <= 0 || vt_seconds_since(&task->began) < datum)))
+				(!late && (datum <= 0 || vt_seconds_since(&task->began) < datum)))
 				continue;
 			task->timed_out = true;
 			if (late)
@@ -256,9 +265,10 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 		if (vt_attempt_possible(p, r->secrets, r->opts.view, err))
 			return vt_err_prefix(err, "%s", r->spec->path);
 		if (r->opts.gpus && p->gpus > r->opts.gpus)
-			return vt_err_set(err, VT_EDEVICE, "%s: %s/resourceLimits/gpu/number: asks for %lld devices, "
+			return vt_err_set(err, VT_EDEVICE,
+				"%s: %s/resourceLimits/gpu/number: asks for %lld devices, "
 				"there are %lld; --gpus 0 runs without",
-					  r->spec->path, p->pointer, p->gpus, r->opts.gpus);
+				r->spec->path, p->pointer, p->gpus, r->opts.gpus);
 	}
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);

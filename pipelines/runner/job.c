@@ -25,10 +25,11 @@ int vt_run_prepare(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 		t->datum = &j->datums.v[i];
 		vt_datum_key(&t->key, t->datum, &j->transform);
 		vt_datum_key(&t->data, t->datum, &name);
-		t->state = !j->pipeline->every_job && vt_depot_has_result(r->depot, &t->key) ? VT_DATUM_SKIPPED
+		t->state = !j->pipeline->every_job && vt_depot_has_result(r->depot, &t->key)
+			? VT_DATUM_SKIPPED
 			: VT_DATUM_PENDING;
 		if (t->state == VT_DATUM_PENDING && r->opts.accept_stale &&
-		    vt_depot_find_data(r->depot, &t->data, &t->key)) {
+			vt_depot_find_data(r->depot, &t->data, &t->key)) {
 			t->state = VT_DATUM_SKIPPED;
 			t->stale = true;
 		}
@@ -51,7 +52,8 @@ void vt_job_move(struct vt_job *j, struct vt_task *t, enum vt_datum_state to)
 	t->state = to;
 }
 
-static int name_conflict(const struct vt_job *j, const struct vt_hash *a, const struct vt_hash *b, struct vt_err *err)
+static int name_conflict(const struct vt_job *j, const struct vt_hash *a, const struct vt_hash *b,
+	struct vt_err *err)
 {
 	char *label[2] = { NULL, NULL };
 	const char *id[2] = { "", "" };
@@ -61,9 +63,11 @@ static int name_conflict(const struct vt_job *j, const struct vt_hash *a, const 
 				label[k] = vt_datum_label(j->task[i].datum);
 				id[k] = j->task[i].datum->id;
 			}
-	vt_err_prefix(err, "pipeline %s: datums %.16s (%s) and %.16s (%s) collide; let each write under its own name",
-		j->pipeline->name, id[0],
-		      label[0] ? label[0] : "?", id[1], label[1] ? label[1] : "?");
+	vt_err_prefix(err,
+		"pipeline %s: datums %.16s (%s) and %.16s (%s) collide; let each write under its "
+		"own name",
+		j->pipeline->name, id[0], label[0] ? label[0] : "?", id[1],
+		label[1] ? label[1] : "?");
 	free(label[0]);
 	free(label[1]);
 	return err->code;
@@ -90,18 +94,21 @@ static char *stale_list(const struct vt_job *j)
 	return vt_buf_detach(&b);
 }
 
-/* The output commit: the union of what the present datums wrote, whenever and in whatever order they did. */
+/* The output commit: the union of what the present datums wrote, whenever and in whatever order
+ * they did. */
 static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 {
 	struct vt_head head = { 0 };
 	struct vt_hash first, second;
 	const struct vt_head *old = vt_run_head(r, j->pipeline->name);
 	datums_digest(j, &head.datums);
-	if (old && !memcmp(&old->datums, &head.datums, sizeof head.datums) && j->count[VT_DATUM_SKIPPED] == j->n)
+	if (old && !memcmp(&old->datums, &head.datums, sizeof head.datums) &&
+		j->count[VT_DATUM_SKIPPED] == j->n)
 		return 0;
 	for (size_t i = 0; i < j->n && !err->code; i++) {
 		struct vt_result result;
-		if (j->task[i].state == VT_DATUM_RECOVERED || vt_depot_result(r->depot, &j->task[i].key, &result, err))
+		if (j->task[i].state == VT_DATUM_RECOVERED ||
+			vt_depot_result(r->depot, &j->task[i].key, &result, err))
 			continue;
 		for (size_t k = 0; k < result.files.n; k++)
 			vt_listing_add(&head.files, result.files.v[k].path, &result.files.v[k].hash,
@@ -124,9 +131,11 @@ static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 void vt_job_finish(struct vt_run *r, struct vt_job *j)
 {
 	struct vt_err err = VT_ERR_INIT;
-	j->state = j->count[VT_DATUM_FAILED] || j->count[VT_DATUM_PENDING] ? VT_JOB_FAILED : VT_JOB_DONE;
+	j->state = j->count[VT_DATUM_FAILED] || j->count[VT_DATUM_PENDING] ? VT_JOB_FAILED
+									   : VT_JOB_DONE;
 	if (j->state == VT_JOB_DONE && publish_job(r, j, &err)) {
-		vt_log(VT_LOG_ERROR, "job", "pipeline=%s error=\"%s\"", j->pipeline->name, err.text);
+		vt_log(VT_LOG_ERROR, "job", "pipeline=%s error=\"%s\"", j->pipeline->name,
+			err.text);
 		r->conflict |= err.code == VT_EDATA;
 		j->state = VT_JOB_FAILED;
 	}

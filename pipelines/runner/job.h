@@ -1,13 +1,15 @@
 /* job.h - one run of a spec: every pipeline becomes a job, every job a list of datums.
  *
  *      vt_run_open(&run, spec, &opts, &err);     store, commits of the bound repos, heads
- *      vt_run_execute(run, &err);                0; VT_EFAIL when a job failed, VT_EDATA when datums of one wrote the
+ *      vt_run_execute(run, &err);                0; VT_EFAIL when a job failed, VT_EDATA when
+ *                                                datums of one wrote the
  *                                                same path; with a text: the run stopped at once
  *      vt_run_close(run);
  *
- * A job starts when the jobs whose output it reads are done; its datums are those of datum.h; a datum with a result of
- * the same key is skipped.  A job's output is the union of the results of its present datums.  A failed datum fails its
- * job after the others ran, and the jobs that read from it do not run. */
+ * A job starts when the jobs whose output it reads are done; its datums are those of datum.h; a
+ * datum with a result of the same key is skipped.  A job's output is the union of the results of
+ * its present datums.  A failed datum fails its job after the others ran, and the jobs that read
+ * from it do not run. */
 #ifndef PIPELINES_RUNNER_JOB_H
 #define PIPELINES_RUNNER_JOB_H
 
@@ -17,31 +19,46 @@
 
 struct vt_run_opts {
 	const char *store;
-	long long jobs, gpus;            /* processes at a time; devices, 0: none */
-	double memory;                   /* bytes the running datums may ask for together; 0: no limit */
+	long long jobs, gpus; /* processes at a time; devices, 0: none */
+	/* bytes the running datums may ask for together; 0: no limit */
+	double memory;
 	/* accept_stale: a result of another program over the same data passes for done */
 	int fail_fast, accept_stale;
-	bool planning;                   /* nothing is executed, triggers stay where they are */
+	bool planning; /* nothing is executed, triggers stay where they are */
 	enum vt_view view;
-	const char *secrets;             /* a JSON file {name: {key: value}}; NULL: none */
-	const struct vt_strs *repos;     /* "name=path" */
-	enum vt_depot_mode mode;         /* VT_DEPOT_READ: for plans; binds must be committed already */
+	const char *secrets;         /* a JSON file {name: {key: value}}; NULL: none */
+	const struct vt_strs *repos; /* "name=path" */
+	/* VT_DEPOT_READ: for plans; binds must be committed already */
+	enum vt_depot_mode mode;
 };
 
-enum vt_job_state { VT_JOB_WAITING = 1, VT_JOB_ACTIVE, VT_JOB_DONE, VT_JOB_FAILED, VT_JOB_UNRUNNABLE };
-enum vt_datum_state { VT_DATUM_PENDING = 1, VT_DATUM_RUNNING, VT_DATUM_SUCCESS, VT_DATUM_QUARANTINED, VT_DATUM_SKIPPED,
-		      VT_DATUM_FAILED, VT_DATUM_RECOVERED };
+enum vt_job_state {
+	VT_JOB_WAITING = 1,
+	VT_JOB_ACTIVE,
+	VT_JOB_DONE,
+	VT_JOB_FAILED,
+	VT_JOB_UNRUNNABLE
+};
+enum vt_datum_state {
+	VT_DATUM_PENDING = 1,
+	VT_DATUM_RUNNING,
+	VT_DATUM_SUCCESS,
+	VT_DATUM_QUARANTINED,
+	VT_DATUM_SKIPPED,
+	VT_DATUM_FAILED,
+	VT_DATUM_RECOVERED
+};
 
 struct vt_task {
 	const struct vt_datum *datum;
-	struct vt_hash key, data;         /* data: the inputs without the transform */
+	struct vt_hash key, data; /* data: the inputs without the transform */
 	enum vt_datum_state state;
-	bool stale;                       /* skipped for a result that another program made */
+	bool stale; /* skipped for a result that another program made */
 	int tries, exit_code;
 	bool in_err_cmd, err_cmd_ok, timed_out;
 	struct timespec began;
 	struct vt_attempt attempt;
-	unsigned long long gpus;          /* devices it holds, a bit each */
+	unsigned long long gpus; /* devices it holds, a bit each */
 	long long wall_ms;
 };
 
@@ -50,9 +67,9 @@ struct vt_job {
 	enum vt_job_state state;
 	struct vt_datums datums;
 	struct vt_task *task;
-	size_t n, running, count[8];      /* count by vt_datum_state */
-	size_t next;                      /* tasks before it have been started */
-	const char *because;              /* unrunnable: the job it waits for */
+	size_t n, running, count[8]; /* count by vt_datum_state */
+	size_t next;                 /* tasks before it have been started */
+	const char *because;         /* unrunnable: the job it waits for */
 	struct vt_hash transform;
 	struct timespec began;
 	double seconds;
@@ -60,7 +77,8 @@ struct vt_job {
 };
 
 struct vt_run;
-int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts, struct vt_err *err);
+int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts,
+	struct vt_err *err);
 void vt_run_close(struct vt_run *r);
 int vt_run_execute(struct vt_run *r, struct vt_err *err);
 
@@ -68,9 +86,10 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err);
 int vt_run_prepare(struct vt_run *r, struct vt_job *job, struct vt_err *err);
 
 size_t vt_run_jobs(const struct vt_run *r);
-struct vt_job *vt_run_job(struct vt_run *r, size_t i);        /* in running order */
+struct vt_job *vt_run_job(struct vt_run *r, size_t i); /* in running order */
 struct vt_depot *vt_run_depot(const struct vt_run *r);
-struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *job, const struct vt_task *task);
+struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *job,
+	const struct vt_task *task);
 
 /* Links every file of a pipeline's output, with its lineage records, below dir/<pipeline>. */
 int vt_run_checkout(struct vt_run *r, const char *dir, struct vt_err *err);

@@ -18,7 +18,8 @@ struct vt_run {
 	size_t running;
 	double memory;
 	unsigned long long gpus_taken;
-	struct held *heads;       /* newest first: datums of a running job keep pointing into the older ones */
+	/* newest first: datums of a running job keep pointing into the older ones */
+	struct held *heads;
 	struct timespec began;
 	char id[33], *store, *scratch, *source;
 	struct vt_json *secrets;
@@ -26,10 +27,12 @@ struct vt_run {
 };
 
 const struct vt_listing *vt_run_listing(void *run, const struct vt_input *leaf);
-const struct vt_head *vt_run_head(struct vt_run *r, const char *repo);      /* NULL: none */
-/* What an input with a trigger sees: the newest commit if it is due, else the one it saw last; NULL: none yet. */
+const struct vt_head *vt_run_head(struct vt_run *r, const char *repo); /* NULL: none */
+/* What an input with a trigger sees: the newest commit if it is due, else the one it saw last;
+ * NULL: none yet. */
 const struct vt_head *vt_run_trigger(struct vt_run *r, const struct vt_input *leaf);
-void vt_run_hold(struct vt_run *r, const char *repo, struct vt_head head);  /* the newest from now on; takes it over */
+/* the newest from now on; takes it over */
+void vt_run_hold(struct vt_run *r, const char *repo, struct vt_head head);
 
 /* Publishes the job's output and says how it ended. */
 void vt_job_finish(struct vt_run *r, struct vt_job *j);

@@ -20,7 +20,10 @@ void vt_hash_hex(char out[65], const struct vt_hash *h)
 bool vt_hash_parse(struct vt_hash *out, const char *hex)
 {
 	for (int i = 0; i < 64; i++) {
-		int c = hex[i], d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		int c = hex[i],
+		    d = c >= '0' && c <= '9'   ? c - '0'
+			: c >= 'a' && c <= 'f' ? c - 'a' + 10
+					       : -1;
 		if (d < 0)
 			return false;
 		out->b[i / 2] = (unsigned char)(i % 2 ? out->b[i / 2] | d : d << 4);
@@ -39,11 +42,12 @@ static void add(struct vt_listing *l, char *path, const struct vt_hash *hash, ui
 	static const struct vt_hash zero;
 	if (l->n == l->cap)
 		l->v = vt_xrealloc(l->v, (l->cap = l->cap ? 2 * l->cap : 16) * sizeof *l->v);
-	l->v[l->n++] = (struct vt_entry){ path, hash ? *hash : zero, origin ? *origin : zero, size, dir };
+	l->v[l->n++] =
+		(struct vt_entry){ path, hash ? *hash : zero, origin ? *origin : zero, size, dir };
 }
 
-void vt_listing_add(struct vt_listing *l, const char *path, const struct vt_hash *hash, uint64_t size,
-	const struct vt_hash *origin)
+void vt_listing_add(struct vt_listing *l, const char *path, const struct vt_hash *hash,
+	uint64_t size, const struct vt_hash *origin)
 {
 	add(l, vt_xstrdup(path), hash, size, origin, false);
 }
@@ -64,8 +68,8 @@ const struct vt_entry *vt_listing_find(const struct vt_listing *l, const char *p
 	return find(l->v, l->n, path);
 }
 
-static int collide(const struct vt_entry *a, const struct vt_entry *b, struct vt_hash *first, struct vt_hash *second,
-		   struct vt_err *err)
+static int collide(const struct vt_entry *a, const struct vt_entry *b, struct vt_hash *first,
+	struct vt_hash *second, struct vt_err *err)
 {
 	if (first)
 		*first = a->origin;
@@ -73,7 +77,8 @@ static int collide(const struct vt_entry *a, const struct vt_entry *b, struct vt
 		*second = b->origin;
 	if (!strcmp(a->path, b->path))
 		return vt_err_set(err, VT_EDATA, "%s is written twice", a->path);
-	return vt_err_set(err, VT_EDATA, "%s is a file and %s needs it as a directory", a->path, b->path);
+	return vt_err_set(err, VT_EDATA, "%s is a file and %s needs it as a directory", a->path,
+		b->path);
 }
 
 /* Hashes the directory at v[i]; returns the index behind its subtree. */
@@ -95,7 +100,8 @@ static size_t hash_directory(struct vt_listing *l, size_t i)
 	return at;
 }
 
-int vt_listing_finish(struct vt_listing *l, struct vt_hash *first, struct vt_hash *second, struct vt_err *err)
+int vt_listing_finish(struct vt_listing *l, struct vt_hash *first, struct vt_hash *second,
+	struct vt_err *err)
 {
 	size_t files = l->n;
 	const char *before = "";
@@ -120,9 +126,9 @@ int vt_listing_finish(struct vt_listing *l, struct vt_hash *first, struct vt_has
 		}
 		before = path;
 	}
-	/* Two runs of one directory cannot be parted in byte order by a name without it, except by "a-b" between "a"
-	 * and "a/":
-	 * those only ever stand before all of "a/...", so every directory was added once. */
+	/* Two runs of one directory cannot be parted in byte order by a name without it, except
+	 * by "a-b" between "a" and "a/": those only ever stand before all of "a/...", so every
+	 * directory was added once. */
 	qsort(l->v, l->n, sizeof *l->v, by_path);
 	hash_directory(l, 0);
 	return 0;

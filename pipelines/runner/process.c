@@ -18,7 +18,7 @@
 
 #include "common/base/fs.h"
 
-/* --- behind the fork: only system calls, and a message on the log ------------------------------------------------- */
+/* --- behind the fork: only system calls, and a message on the log -------- */
 
 static _Noreturn void give_up(const char *what, const char *path, int status)
 {
@@ -92,7 +92,8 @@ static void make_directories(char *path)
 
 static void enter_view(const struct vt_process *p)
 {
-	if (!own_namespace() || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || !mirror_root(p->root))
+	if (!own_namespace() || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		!mirror_root(p->root))
 		give_up("no namespace for", p->root, 126);
 	for (size_t i = 0; i < p->n_mounts; i++) {
 		char to[4400];
@@ -124,7 +125,8 @@ static _Noreturn void child(const struct vt_process *p)
 	}
 	if (p->n_mounts)
 		enter_view(p);
-	if (p->change_user && geteuid() == 0 && (setgroups(0, NULL) || setgid(p->gid) || setuid(p->uid)))
+	if (p->change_user && geteuid() == 0 &&
+		(setgroups(0, NULL) || setgid(p->gid) || setuid(p->uid)))
 		give_up("cannot become", "the user of the spec", 126);
 	if (p->log)
 		/* a killed runner takes its stages with it; a change of user would clear it */
@@ -136,7 +138,7 @@ static _Noreturn void child(const struct vt_process *p)
 	give_up("cannot execute", p->path, 127);
 }
 
-/* --- in front of it ----------------------------------------------------------------------------------------------- */
+/* --- in front of it ------------------------------------------------------ */
 
 static void terminate(struct vt_strs *s)
 {
@@ -155,7 +157,7 @@ pid_t vt_process_start(struct vt_process *p, struct vt_err *err)
 	if (pid < 0)
 		vt_err_errno(err, VT_ENOMEM, "fork");
 	else if (p->log)
-		setpgid(pid, pid);       /* in both processes: neither may act before it holds */
+		setpgid(pid, pid); /* in both processes: neither may act before it holds */
 	return pid < 0 ? 0 : pid;
 }
 
@@ -167,8 +169,10 @@ bool vt_process_can_mount(void)
 		return known;
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(own_namespace() && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) && mirror_root("/tmp") ? 0
-			: 1);
+		_exit(own_namespace() && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+					mirror_root("/tmp")
+				? 0
+				: 1);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	known = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;

@@ -9,11 +9,20 @@
 #include "common/store/git.h"
 #include "pipelines/runner/content.h"
 
-size_t vt_run_jobs(const struct vt_run *r) { return r->spec->n; }
-struct vt_job *vt_run_job(struct vt_run *r, size_t i) { return &r->job[i]; }
-struct vt_depot *vt_run_depot(const struct vt_run *r) { return r->depot; }
+size_t vt_run_jobs(const struct vt_run *r)
+{
+	return r->spec->n;
+}
+struct vt_job *vt_run_job(struct vt_run *r, size_t i)
+{
+	return &r->job[i];
+}
+struct vt_depot *vt_run_depot(const struct vt_run *r)
+{
+	return r->depot;
+}
 
-/* --- opening: repos, heads ---------------------------------------------------------------------------------------- */
+/* --- opening: repos, heads ----------------------------------------------- */
 
 static const char *bound(const struct vt_run_opts *o, const char *repo)
 {
@@ -46,7 +55,8 @@ void vt_run_hold(struct vt_run *r, const char *repo, struct vt_head head)
 
 const struct vt_listing *vt_run_listing(void *ctx, const struct vt_input *leaf)
 {
-	const struct vt_head *h = leaf->trigger ? vt_run_trigger(ctx, leaf) : vt_run_head(ctx, leaf->repo);
+	const struct vt_head *h =
+		leaf->trigger ? vt_run_trigger(ctx, leaf) : vt_run_head(ctx, leaf->repo);
 	return h ? &h->files : NULL;
 }
 
@@ -67,19 +77,22 @@ static void commit_leaf(void *ctx, const struct vt_input *leaf)
 		if (!strcmp(c->done.v[i], leaf->repo))
 			return;
 	char *key = vt_asprintf("voxtrail/repo.%s", leaf->repo);
-	const char *from = bound(&c->r->opts, leaf->repo), *otherwise = vt_pipeline_annotation(c->pipeline, key);
+	const char *from = bound(&c->r->opts, leaf->repo),
+		   *otherwise = vt_pipeline_annotation(c->pipeline, key);
 	free(key);
 	if (!from && !otherwise) {
 		vt_strs_add(&c->done, leaf->repo);
 		if (c->r->opts.mode == VT_DEPOT_WRITE && leaf->kind == VT_INPUT_PFS &&
-		    !vt_depot_follow(c->r->depot, leaf->repo, leaf->branch, &changed, c->err) && changed)
-			vt_log(VT_LOG_INFO, "follow", "repo=%s branch=%s", leaf->repo, leaf->branch);
+			!vt_depot_follow(c->r->depot, leaf->repo, leaf->branch, &changed, c->err) &&
+			changed)
+			vt_log(VT_LOG_INFO, "follow", "repo=%s branch=%s", leaf->repo,
+				leaf->branch);
 		return;
 	}
 	char *path = from ? vt_xstrdup(from) : vt_path_join(c->r->spec->dir, otherwise);
 	vt_strs_add(&c->done, leaf->repo);
-	if (c->r->opts.mode == VT_DEPOT_WRITE && !vt_depot_commit(c->r->depot, leaf->repo, path, &changed, c->err) &&
-	    changed)
+	if (c->r->opts.mode == VT_DEPOT_WRITE &&
+		!vt_depot_commit(c->r->depot, leaf->repo, path, &changed, c->err) && changed)
 		vt_log(VT_LOG_INFO, "commit", "repo=%s from=\"%s\"", leaf->repo, path);
 	free(path);
 }
@@ -94,29 +107,36 @@ static void demand_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct demanding *d = ctx;
 	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !vt_spec_find(d->r->spec, leaf->repo) &&
-	    !vt_run_head(d->r, leaf->repo))
-		vt_err_set(d->err, VT_ENOINPUT, "%s: %s: repo %s has no commit and is no pipeline here; give --repo "
-			"%s=DIR, or `voxtrail commit %s DIR`", d->r->spec->path,
-			   leaf->pointer, leaf->repo, leaf->repo, leaf->repo);
+		!vt_run_head(d->r, leaf->repo))
+		vt_err_set(d->err, VT_ENOINPUT,
+			"%s: %s: repo %s has no commit and is no pipeline here; give --repo "
+			"%s=DIR, or `voxtrail commit %s DIR`",
+			d->r->spec->path, leaf->pointer, leaf->repo, leaf->repo, leaf->repo);
 	if (!d->err->code && leaf->kind == VT_INPUT_CRON && !vt_run_head(d->r, leaf->repo))
-		vt_log(VT_LOG_WARN, "cron", "repo=%s note=\"no tick yet: no datum; `voxtrail tick` commits one\"",
+		vt_log(VT_LOG_WARN, "cron",
+			"repo=%s note=\"no tick yet: no datum; `voxtrail tick` commits one\"",
 			leaf->repo);
 }
 
-/* A stage refuses the files of a subject who withdrew; a datum that is skipped asks no stage, so the run asks here. */
+/* A stage refuses the files of a subject who withdrew; a datum that is skipped asks no stage, so
+ * the run asks here. */
 static void refuse_withdrawn(void *ctx, const struct vt_input *leaf)
 {
 	struct demanding *d = ctx;
-	const struct vt_head *head = d->err->code || leaf->kind != VT_INPUT_PFS || vt_spec_find(d->r->spec, leaf->repo)
-		? NULL : vt_run_head(d->r, leaf->repo);
+	const struct vt_head *head =
+		d->err->code || leaf->kind != VT_INPUT_PFS || vt_spec_find(d->r->spec, leaf->repo)
+		? NULL
+		: vt_run_head(d->r, leaf->repo);
 	for (size_t i = 0; head && i < head->files.n; i++) {
 		const char *path = head->files.v[i].path;
-		const struct vt_json *who = head->files.v[i].dir ? NULL : vt_consent_named(&d->consent, path);
+		const struct vt_json *who =
+			head->files.v[i].dir ? NULL : vt_consent_named(&d->consent, path);
 		if (who) {
-			vt_err_set(d->err, VT_EDATA, "repo %s: %s is of subject %s, who has withdrawn consent (%s); "
+			vt_err_set(d->err, VT_EDATA,
+				"repo %s: %s is of subject %s, who has withdrawn consent (%s); "
 				"take "
-				"the subject's files out and run again", leaf->repo, path + 1,
-				vt_json_text(vt_json_get(who, "subject"), ""),
+				"the subject's files out and run again",
+				leaf->repo, path + 1, vt_json_text(vt_json_get(who, "subject"), ""),
 				vt_json_text(vt_json_get(who, "reason"), ""));
 			return;
 		}
@@ -157,8 +177,10 @@ static void name_run(struct vt_run *r)
 
 static int read_secrets(struct vt_run *r, struct vt_err *err)
 {
-	if (r->opts.secrets && !vt_json_read(&r->secrets, r->opts.secrets, err) && r->secrets->type != VT_JSON_OBJECT)
-		vt_err_set(err, VT_EUSAGE, "%s: write {\"<secret>\": {\"<key>\": \"<value>\"}}", r->opts.secrets);
+	if (r->opts.secrets && !vt_json_read(&r->secrets, r->opts.secrets, err) &&
+		r->secrets->type != VT_JSON_OBJECT)
+		vt_err_set(err, VT_EUSAGE, "%s: write {\"<secret>\": {\"<key>\": \"<value>\"}}",
+			r->opts.secrets);
 	return err->code;
 }
 
@@ -179,14 +201,16 @@ static int open_store(struct vt_run *r, struct vt_err *err)
 {
 	if (r->opts.mode == VT_DEPOT_WRITE && vt_fs_mkdirs(r->opts.store, err))
 		return err->code;
-	if (!(r->store = vt_fs_realpath(r->opts.store, err)) || vt_depot_open(&r->depot, r->store, r->opts.mode, err))
+	if (!(r->store = vt_fs_realpath(r->opts.store, err)) ||
+		vt_depot_open(&r->depot, r->store, r->opts.mode, err))
 		return err->code;
 	r->scratch = vt_path_join(r->store, "scratch");
 	note_source(r);
 	return r->opts.mode == VT_DEPOT_WRITE ? vt_fs_mkdirs(r->scratch, err) : 0;
 }
 
-int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts, struct vt_err *err)
+int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts,
+	struct vt_err *err)
 {
 	struct vt_run *r = vt_xcalloc(1, sizeof *r);
 	r->spec = spec;

@@ -8,14 +8,15 @@
 
 const char *vt_datum_state_name(enum vt_datum_state s)
 {
-	static const char *const names[] = { "?", "pending", "running", "success", "quarantined", "skipped", "failed",
-		"recovered" };
+	static const char *const names[] = { "?", "pending", "running", "success", "quarantined",
+		"skipped", "failed", "recovered" };
 	return names[s];
 }
 
 const char *vt_job_state_name(enum vt_job_state s)
 {
-	static const char *const names[] = { "?", "waiting", "running", "done", "failed", "unrunnable" };
+	static const char *const names[] = { "?", "waiting", "running", "done", "failed",
+		"unrunnable" };
 	return names[s];
 }
 
@@ -29,15 +30,18 @@ static bool terminal(void)
 
 void vt_run_progress_datum(const struct vt_job *job, const struct vt_task *t)
 {
-	bool bad = t->state == VT_DATUM_FAILED || t->state == VT_DATUM_QUARANTINED || t->state == VT_DATUM_RECOVERED;
+	bool bad = t->state == VT_DATUM_FAILED || t->state == VT_DATUM_QUARANTINED ||
+		t->state == VT_DATUM_RECOVERED;
 	if (terminal() && !bad)
 		return;
 	char *label = vt_datum_label(t->datum);
 	if (terminal())
 		fputs("\033[J", stderr);
-	vt_log(bad ? VT_LOG_WARN : VT_LOG_INFO, "datum", "pipeline=%s datum=\"%s\" id=%.16s state=%s exit=%d tries=%d "
-		"ms=%lld", job->pipeline->name,
-	       label, t->datum->id, vt_datum_state_name(t->state), t->exit_code, t->tries, t->wall_ms);
+	vt_log(bad ? VT_LOG_WARN : VT_LOG_INFO, "datum",
+		"pipeline=%s datum=\"%s\" id=%.16s state=%s exit=%d tries=%d "
+		"ms=%lld",
+		job->pipeline->name, label, t->datum->id, vt_datum_state_name(t->state),
+		t->exit_code, t->tries, t->wall_ms);
 	free(label);
 }
 
@@ -46,22 +50,24 @@ void vt_run_progress_job(const struct vt_job *j)
 	if (terminal())
 		return;
 	vt_log(j->state == VT_JOB_DONE ? VT_LOG_INFO : VT_LOG_ERROR, "job",
-	       "pipeline=%s state=%s datums=%zu success=%zu skipped=%zu quarantined=%zu failed=%zu recovered=%zu "
-	       "changed=%s seconds=%.3f%s%s",
-	       j->pipeline->name, vt_job_state_name(j->state), j->n, j->count[VT_DATUM_SUCCESS],
-	       j->count[VT_DATUM_SKIPPED],
-	       j->count[VT_DATUM_QUARANTINED], j->count[VT_DATUM_FAILED], j->count[VT_DATUM_RECOVERED],
-	       j->changed ? "true" : "false",
-	       j->seconds, j->because ? " because=" : "", j->because ? j->because : "");
+		"pipeline=%s state=%s datums=%zu success=%zu skipped=%zu quarantined=%zu "
+		"failed=%zu recovered=%zu "
+		"changed=%s seconds=%.3f%s%s",
+		j->pipeline->name, vt_job_state_name(j->state), j->n, j->count[VT_DATUM_SUCCESS],
+		j->count[VT_DATUM_SKIPPED], j->count[VT_DATUM_QUARANTINED],
+		j->count[VT_DATUM_FAILED], j->count[VT_DATUM_RECOVERED],
+		j->changed ? "true" : "false", j->seconds, j->because ? " because=" : "",
+		j->because ? j->because : "");
 }
 
 static void draw_row(const struct vt_job *j)
 {
-	size_t done = j->count[VT_DATUM_SUCCESS] + j->count[VT_DATUM_SKIPPED] + j->count[VT_DATUM_QUARANTINED];
-	fprintf(stderr, "\033[K%-24.24s %-10s %5zu/%-5zu %7zu %7zu %7zu %7zu %9.1f s\n", j->pipeline->name,
-		vt_job_state_name(j->state), done, j->n,
-		j->running, j->count[VT_DATUM_SKIPPED], j->count[VT_DATUM_QUARANTINED], j->count[VT_DATUM_FAILED],
-		j->seconds);
+	size_t done = j->count[VT_DATUM_SUCCESS] + j->count[VT_DATUM_SKIPPED] +
+		j->count[VT_DATUM_QUARANTINED];
+	fprintf(stderr, "\033[K%-24.24s %-10s %5zu/%-5zu %7zu %7zu %7zu %7zu %9.1f s\n",
+		j->pipeline->name, vt_job_state_name(j->state), done, j->n, j->running,
+		j->count[VT_DATUM_SKIPPED], j->count[VT_DATUM_QUARANTINED],
+		j->count[VT_DATUM_FAILED], j->seconds);
 }
 
 void vt_run_progress_draw(struct vt_run *r, bool last)
@@ -71,12 +77,13 @@ void vt_run_progress_draw(struct vt_run *r, bool last)
 	if (!terminal())
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (!last && (double)(now.tv_sec - drawn.tv_sec) + 1e-9 * (double)(now.tv_nsec - drawn.tv_nsec) < 0.1)
+	if (!last &&
+		(double)(now.tv_sec - drawn.tv_sec) + 1e-9 * (double)(now.tv_nsec - drawn.tv_nsec) <
+			0.1)
 		return;
 	drawn = now;
-	fprintf(stderr, "\033[K%-24s %-10s %11s %7s %7s %7s %7s %11s\n", "pipeline", "state", "datums", "running",
-		"skipped", "quarant", "failed",
-		"time");
+	fprintf(stderr, "\033[K%-24s %-10s %11s %7s %7s %7s %7s %11s\n", "pipeline", "state",
+		"datums", "running", "skipped", "quarant", "failed", "time");
 	for (size_t i = 0; i < vt_run_jobs(r); i++)
 		draw_row(vt_run_job(r, i));
 	if (!last)

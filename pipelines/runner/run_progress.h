@@ -1,4 +1,5 @@
-/* run_progress.h - what a run shows: a live table on a terminal, one JSON line an event otherwise. */
+/* run_progress.h - what a run shows: a live table on a terminal, one JSON line an event
+ * otherwise. */
 #ifndef PIPELINES_RUNNER_RUN_PROGRESS_H
 #define PIPELINES_RUNNER_RUN_PROGRESS_H
 

@@ -9,7 +9,7 @@
 
 struct repo {
 	char *name, *dir;
-	bool file;                       /* dir is a file, seen as /manifest.json */
+	bool file; /* dir is a file, seen as /manifest.json */
 	struct vt_listing files;
 };
 
@@ -72,10 +72,12 @@ static void demand_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct demand *d = ctx;
 	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !leaf->warm && !find(d->s, leaf->repo))
-		vt_err_set(d->err, VT_ENOINPUT, "%s: give --repo %s=DIR", leaf->pointer, leaf->repo);
+		vt_err_set(d->err, VT_ENOINPUT, "%s: give --repo %s=DIR", leaf->pointer,
+			leaf->repo);
 }
 
-int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct vt_strs *binds, struct vt_err *err)
+int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct vt_strs *binds,
+	struct vt_err *err)
 {
 	struct vt_scan *s = vt_xcalloc(1, sizeof *s);
 	struct demand d = { s, err };
@@ -116,11 +118,12 @@ void vt_scan_close(struct vt_scan *s)
 	free(s);
 }
 
-/* --- views -------------------------------------------------------------------------------------------------------- */
+/* --- views --------------------------------------------------------------- */
 
 static int place(const char *from, const char *to, struct vt_err *err)
 {
-	char *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to)), *real = vt_fs_realpath(from, err);
+	char *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to)),
+	     *real = vt_fs_realpath(from, err);
 	if (real && !vt_fs_mkdirs(dir, err) && link(real, to))
 		vt_fs_copy(real, to, 0444, err);
 	free(dir);
@@ -128,17 +131,19 @@ static int place(const char *from, const char *to, struct vt_err *err)
 	return err->code;
 }
 
-static int place_input(const struct repo *r, const struct vt_datum_file *f, const char *root, struct vt_err *err)
+static int place_input(const struct repo *r, const struct vt_datum_file *f, const char *root,
+	struct vt_err *err)
 {
 	if (vt_fs_mkdirs(root, err) || !f->entry)
 		return err->code;
 	size_t n = strlen(f->entry->path);
-	for (const struct vt_entry *e = f->entry; e < r->files.v + r->files.n && !strncmp(e->path, f->entry->path, n) &&
-	    !err->code; e++) {
+	for (const struct vt_entry *e = f->entry;
+		e < r->files.v + r->files.n && !strncmp(e->path, f->entry->path, n) && !err->code;
+		e++) {
 		if (e->dir || (!f->entry->dir && e != f->entry))
 			continue;
 		char *from = r->file ? vt_xstrdup(r->dir) : vt_asprintf("%s%s", r->dir, e->path),
-			*to = vt_asprintf("%s%s", root, e->path);
+		     *to = vt_asprintf("%s%s", root, e->path);
 		struct stat st;
 		if (lstat(to, &st))
 			place(f->in->empty_files ? "/dev/null" : from, to, err);
@@ -156,27 +161,31 @@ static bool concerns(const struct vt_json *record, const struct vt_datum_file *f
 	for (size_t o = 0; outputs && o < outputs->n; o++) {
 		const struct vt_json *files = vt_json_get(outputs->item[o], "files");
 		for (size_t i = 0; files && i < files->n; i++)
-			if (!strncmp(vt_json_text(vt_json_get(files->item[i], "path"), ""), below, strlen(below)))
+			if (!strncmp(vt_json_text(vt_json_get(files->item[i], "path"), ""), below,
+				    strlen(below)))
 				return true;
 	}
 	return false;
 }
 
-static int place_records(const struct repo *r, const struct vt_datum_file *f, const char *root, struct vt_err *err)
+static int place_records(const struct repo *r, const struct vt_datum_file *f, const char *root,
+	struct vt_err *err)
 {
 	char *base = vt_path_join(r->dir, ".lineage");
 	struct vt_strs names = VT_STRS_INIT;
 	if (f->entry && vt_fs_is_dir(base))
 		vt_fs_list(&names, base, err);
 	for (size_t i = 0; i < names.n && !err->code; i++) {
-		char *dir = vt_path_join(base, names.v[i]), *path = vt_path_join(dir, "record.json");
+		char *dir = vt_path_join(base, names.v[i]),
+		     *path = vt_path_join(dir, "record.json");
 		struct vt_json *record = NULL;
 		struct vt_strs files = VT_STRS_INIT;
-		if (vt_fs_exists(path) && !vt_json_read(&record, path, err) && concerns(record, f) &&
-		    !vt_fs_list(&files, dir, err))
+		if (vt_fs_exists(path) && !vt_json_read(&record, path, err) &&
+			concerns(record, f) && !vt_fs_list(&files, dir, err))
 			for (size_t k = 0; k < files.n && !err->code; k++) {
 				char *from = vt_path_join(dir, files.v[k]),
-					*to = vt_asprintf("%s/.lineage/%s/%s", root, names.v[i], files.v[k]);
+				     *to = vt_asprintf("%s/.lineage/%s/%s", root, names.v[i],
+					     files.v[k]);
 				if (!vt_fs_exists(to))
 					place(from, to, err);
 				free(from);
@@ -192,7 +201,8 @@ static int place_records(const struct repo *r, const struct vt_datum_file *f, co
 	return err->code;
 }
 
-static void assign(struct vt_buf *b, const char *name, const char *suffix, const char *root, const char *value)
+static void assign(struct vt_buf *b, const char *name, const char *suffix, const char *root,
+	const char *value)
 {
 	vt_buf_printf(b, "%s%s=%s'", name, suffix, root);
 	for (const char *p = value; *p; p++)
@@ -208,7 +218,7 @@ static int place_variables(const struct vt_datum *d, const char *root, struct vt
 	for (size_t i = 0; i < d->n; i++) {
 		const struct vt_datum_file *f = &d->file[i];
 		char *path = vt_asprintf("/%s%s", f->in->name, f->entry ? f->entry->path : "/"),
-			*key = vt_asprintf("PACH_DATUM_%s", f->in->name);
+		     *key = vt_asprintf("PACH_DATUM_%s", f->in->name);
 		if (path[strlen(path) - 1] == '/')
 			path[strlen(path) - 1] = 0;
 		assign(&b, f->in->name, "", "\"$PFS_ROOT\"", path);

@@ -1,4 +1,5 @@
-/* Deferred processing: an input with a trigger goes on seeing the commit it saw last until its conditions hold. */
+/* Deferred processing: an input with a trigger goes on seeing the commit it saw last until its
+ * conditions hold. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,17 +12,21 @@ static double new_bytes(const struct vt_listing *now, const struct vt_listing *t
 {
 	double total = 0;
 	for (size_t i = 0; i < now->n; i++) {
-		const struct vt_entry *e = &now->v[i], *old = e->dir ? e : vt_listing_find(then, e->path);
+		const struct vt_entry *e = &now->v[i],
+				      *old = e->dir ? e : vt_listing_find(then, e->path);
 		if (!e->dir && (!old || memcmp(&old->hash, &e->hash, sizeof e->hash)))
 			total += (double)e->size;
 	}
 	return total;
 }
 
-static bool due(const struct vt_json *trigger, const struct vt_trigger *t, const struct vt_head *now, time_t when)
+static bool due(const struct vt_json *trigger, const struct vt_trigger *t,
+	const struct vt_head *now, time_t when)
 {
-	const struct vt_json *commits = vt_json_get(trigger, "commits"), *size = vt_json_get(trigger, "size");
-	const struct vt_json *rate = vt_json_get(trigger, "rateLimitSpec"), *cron = vt_json_get(trigger, "cronSpec");
+	const struct vt_json *commits = vt_json_get(trigger, "commits"),
+			     *size = vt_json_get(trigger, "size");
+	const struct vt_json *rate = vt_json_get(trigger, "rateLimitSpec"),
+			     *cron = vt_json_get(trigger, "cronSpec");
 	bool all = vt_json_true(vt_json_get(trigger, "all"), false);
 	int given = 0, hold = 0;
 	double least = 0;
@@ -39,7 +44,8 @@ static bool due(const struct vt_json *trigger, const struct vt_trigger *t, const
 const struct vt_head *vt_run_trigger(struct vt_run *r, const struct vt_input *leaf)
 {
 	const struct vt_head *now = vt_run_head(r, leaf->repo);
-	char *name = vt_asprintf("%s.%s", leaf->pipeline, leaf->name), *held = vt_asprintf("@%s", name);
+	char *name = vt_asprintf("%s.%s", leaf->pipeline, leaf->name),
+	     *held = vt_asprintf("@%s", name);
 	struct vt_trigger t;
 	struct vt_err why = VT_ERR_INIT;
 	const struct vt_head *seen = vt_run_head(r, held);
@@ -55,10 +61,11 @@ const struct vt_head *vt_run_trigger(struct vt_run *r, const struct vt_input *le
 			t.time = r->began.tv_sec;
 		}
 		if (r->opts.mode == VT_DEPOT_WRITE && !r->opts.planning)
-			vt_depot_set_trigger(vt_run_depot(r), name, &t, moves ? leaf->repo : NULL, &why);
+			vt_depot_set_trigger(vt_run_depot(r), name, &t, moves ? leaf->repo : NULL,
+				&why);
 		else if (moves)
-			vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s note=\"would move\"", leaf->pipeline,
-				leaf->name);
+			vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s note=\"would move\"",
+				leaf->pipeline, leaf->name);
 		if (moves && !why.code) {
 			vt_head_release(&t.head);
 			seen = now;
@@ -66,13 +73,14 @@ const struct vt_head *vt_run_trigger(struct vt_run *r, const struct vt_input *le
 			vt_run_hold(r, held, t.head);
 			seen = vt_run_head(r, held);
 			if (now && memcmp(&t.head.commit, &now->commit, sizeof now->commit))
-				vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s commits=%lld note=\"waits\"",
+				vt_log(VT_LOG_INFO, "trigger",
+					"pipeline=%s input=%s commits=%lld note=\"waits\"",
 					leaf->pipeline, leaf->name, t.commits);
 		}
 	}
 	if (why.code)
-		vt_log(VT_LOG_ERROR, "trigger", "pipeline=%s input=%s error=\"%s\"", leaf->pipeline, leaf->name,
-			why.text);
+		vt_log(VT_LOG_ERROR, "trigger", "pipeline=%s input=%s error=\"%s\"", leaf->pipeline,
+			leaf->name, why.text);
 	free(name);
 	free(held);
 	return seen;

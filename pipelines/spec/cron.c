@@ -7,14 +7,21 @@
 #include <strings.h>
 
 struct times {
-	uint64_t field[5];               /* bits: minute, hour, day of the month, month, day of the week */
+	/* bits: minute, hour, day of the month, month, day of the week */
+	uint64_t field[5];
 	bool any_day, any_weekday;
-	double every;                    /* seconds; 0: by the fields */
+	double every; /* seconds; 0: by the fields */
 };
 
-static const struct { int from, to; const char *names; } ranges[5] = {
-	{ 0, 59, "" }, { 0, 23, "" }, { 1, 31, "" }, { 1, 12, "janfebmaraprmayjunjulaugsepoctnovdec" },
-		{ 0, 7, "sunmontuewedthufrisat" },
+static const struct {
+	int from, to;
+	const char *names;
+} ranges[5] = {
+	{ 0, 59, "" },
+	{ 0, 23, "" },
+	{ 1, 31, "" },
+	{ 1, 12, "janfebmaraprmayjunjulaugsepoctnovdec" },
+	{ 0, 7, "sunmontuewedthufrisat" },
 };
 
 static bool number(const char **p, int field, int *out)
@@ -67,13 +74,16 @@ static bool part(const char **p, int field, uint64_t *bits)
 /* 1h30m, 45s, 1.5h as the cluster's language writes spans. */
 static bool span(const char *p, double *out)
 {
-	static const struct { const char *unit; double seconds; } units[] = { { "h", 3600 }, { "ms", 0.001 },
-		{ "m", 60 }, { "s", 1 } };
+	static const struct {
+		const char *unit;
+		double seconds;
+	} units[] = { { "h", 3600 }, { "ms", 0.001 }, { "m", 60 }, { "s", 1 } };
 	*out = 0;
 	while (*p) {
 		char *end;
 		size_t i = 0;
-		double v = isdigit((unsigned char)*p) ? strtod(p, &end) : (end = (char *)(uintptr_t)p, -1);
+		double v = isdigit((unsigned char)*p) ? strtod(p, &end)
+						      : (end = (char *)(uintptr_t)p, -1);
 		while (i < 4 && strncmp(end, units[i].unit, strlen(units[i].unit)))
 			i++;
 		if (v < 0 || i == 4)
@@ -86,11 +96,10 @@ static bool span(const char *p, double *out)
 
 static bool parse(struct times *t, const char *spec)
 {
-	static const char *const words[][2] = { { "@hourly", "0 * * * *" }, { "@daily", "0 0 * * *" },
-		{ "@midnight", "0 0 * * *" },
-						{ "@weekly", "0 0 * * 0" }, { "@monthly", "0 0 1 * *" },
-							{ "@yearly", "0 0 1 1 *" },
-						{ "@annually", "0 0 1 1 *" } };
+	static const char *const words[][2] = { { "@hourly", "0 * * * *" },
+		{ "@daily", "0 0 * * *" }, { "@midnight", "0 0 * * *" }, { "@weekly", "0 0 * * 0" },
+		{ "@monthly", "0 0 1 * *" }, { "@yearly", "0 0 1 1 *" },
+		{ "@annually", "0 0 1 1 *" } };
 	*t = (struct times){ { 0 }, false, false, 0 };
 	if (!strncmp(spec, "@every ", 7))
 		return span(spec + 7 + strspn(spec + 7, " "), &t->every);
@@ -124,8 +133,8 @@ static bool matches(const struct times *t, time_t when)
 	bool day = t->field[2] >> u.tm_mday & 1, weekday = t->field[4] >> u.tm_wday & 1;
 	/* Both days restricted: either will do. */
 	bool on_day = t->any_day || t->any_weekday ? day && weekday : day || weekday;
-	return (t->field[0] >> u.tm_min & 1) && (t->field[1] >> u.tm_hour & 1) && (t->field[3] >> (u.tm_mon + 1) & 1) &&
-		on_day;
+	return (t->field[0] >> u.tm_min & 1) && (t->field[1] >> u.tm_hour & 1) &&
+		(t->field[3] >> (u.tm_mon + 1) & 1) && on_day;
 }
 
 bool vt_cron_due(const char *spec, time_t last, time_t now)

@@ -1,5 +1,6 @@
-/* A backtracking matcher over the pattern text itself.  A point of the search is (where in the pattern, where in the
- * path, what to do behind the end of this piece of pattern); the last is a chain of `struct next` on the C stack. */
+/* A backtracking matcher over the pattern text itself.  A point of the search is (where in the
+ * pattern, where in the path, what to do behind the end of this piece of pattern); the last is a
+ * chain of `struct next` on the C stack. */
 #include "pipelines/spec/glob.h"
 
 #include <stdlib.h>
@@ -9,17 +10,18 @@
 
 struct next {
 	bool (*go)(struct vt_glob_match *m, const struct next *k, const char *s);
-	const char *p, *end;          /* pattern that follows */
+	const char *p, *end; /* pattern that follows */
 	const struct next *then;
-	int group;                    /* close group: which one, else -1 */
-	char kind;                    /* repeat: '*', '+' */
+	int group; /* close group: which one, else -1 */
+	char kind; /* repeat: '*', '+' */
 	const char *body, *body_end;
-	const char *from;             /* repeat: where this round began; !(...): where the excluded text began */
+	/* repeat: where this round began; !(...): where the excluded text began */
+	const char *from;
 	const char *pattern;
 };
 
-static bool match(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, const char *s,
-		  const struct next *k);
+static bool match(struct vt_glob_match *m, const char *pattern, const char *p, const char *end,
+	const char *s, const struct next *k);
 
 /* The index in [p, end) of the bracket that closes p[0], or NULL. */
 static const char *closing(const char *p, const char *end)
@@ -64,7 +66,7 @@ static bool in_class(const char *p, const char *end, char c)
 			found |= c == *p;
 		}
 	}
-	return found != not;
+	return found != not ;
 }
 
 static bool is_extended(const char *p, const char *end)
@@ -118,8 +120,8 @@ static bool go_close(struct vt_glob_match *m, const struct next *k, const char *
 	return false;
 }
 
-static bool alternatives(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, char separator,
-			 const char *s, const struct next *k)
+static bool alternatives(struct vt_glob_match *m, const char *pattern, const char *p,
+	const char *end, char separator, const char *s, const struct next *k)
 {
 	for (;;) {
 		const char *e = alternative_end(p, end, separator);
@@ -147,8 +149,8 @@ static bool go_end(struct vt_glob_match *m, const struct next *k, const char *s)
 }
 
 /* !(list): the longest text of one element first that no alternative matches whole. */
-static bool excluded(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, const char *s,
-		     const struct next *close)
+static bool excluded(struct vt_glob_match *m, const char *pattern, const char *p, const char *end,
+	const char *s, const struct next *close)
 {
 	size_t n = strcspn(s, "/");
 	for (const char *e = s + n; e >= s; e--) {
@@ -160,26 +162,37 @@ static bool excluded(struct vt_glob_match *m, const char *pattern, const char *p
 	return false;
 }
 
-static bool group(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, const char *s,
-		  const struct next *k)
+static bool group(struct vt_glob_match *m, const char *pattern, const char *p, const char *end,
+	const char *s, const struct next *k)
 {
 	char kind = *p == '(' ? '@' : *p;
 	const char *open = *p == '(' ? p : p + 1, *shut = closing(open, end);
 	if (!shut)
 		return false;
-	struct next close = { .go = go_close, .p = shut + 1, .end = end, .then = k, .from = s, .pattern = pattern,
-			      .group = group_number(pattern, open) };
+	struct next close = { .go = go_close,
+		.p = shut + 1,
+		.end = end,
+		.then = k,
+		.from = s,
+		.pattern = pattern,
+		.group = group_number(pattern, open) };
 	if (kind == '!')
 		return excluded(m, pattern, open + 1, shut, s, &close);
-	struct next repeat = { .go = go_repeat, .p = open + 1, .body_end = shut, .body = s, .then = &close, .group = -1,
-			       .pattern = pattern };
-	if (alternatives(m, pattern, open + 1, shut, '|', s, kind == '*' || kind == '+' ? &repeat : &close))
+	struct next repeat = { .go = go_repeat,
+		.p = open + 1,
+		.body_end = shut,
+		.body = s,
+		.then = &close,
+		.group = -1,
+		.pattern = pattern };
+	if (alternatives(m, pattern, open + 1, shut, '|', s,
+		    kind == '*' || kind == '+' ? &repeat : &close))
 		return true;
 	return (kind == '*' || kind == '?') && close.go(m, &close, s);
 }
 
-static bool star(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, const char *s,
-		 const struct next *k)
+static bool star(struct vt_glob_match *m, const char *pattern, const char *p, const char *end,
+	const char *s, const struct next *k)
 {
 	bool across = p + 1 < end && p[1] == '*';
 	p += across ? 2 : 1;
@@ -190,8 +203,8 @@ static bool star(struct vt_glob_match *m, const char *pattern, const char *p, co
 	return false;
 }
 
-static bool match(struct vt_glob_match *m, const char *pattern, const char *p, const char *end, const char *s,
-		  const struct next *k)
+static bool match(struct vt_glob_match *m, const char *pattern, const char *p, const char *end,
+	const char *s, const struct next *k)
 {
 	while (p < end) {
 		if (is_extended(p, end) || *p == '(')
@@ -200,7 +213,11 @@ static bool match(struct vt_glob_match *m, const char *pattern, const char *p, c
 			return star(m, pattern, p, end, s, k);
 		if (*p == '{') {
 			const char *shut = closing(p, end);
-			struct next on = { .go = go_on, .p = shut ? shut + 1 : end, .end = end, .then = k, .group = -1,
+			struct next on = { .go = go_on,
+				.p = shut ? shut + 1 : end,
+				.end = end,
+				.then = k,
+				.group = -1,
 				.pattern = pattern };
 			return shut && alternatives(m, pattern, p + 1, shut, ',', s, &on);
 		}
@@ -238,7 +255,8 @@ bool vt_glob_match(struct vt_glob_match *m, const char *pattern, const char *pat
 	if (m->n > VT_GLOB_GROUPS)
 		return false;
 	if (!path[1] && path[0] == '/')
-		return !strcmp(pattern, "/");        /* a star has no name to stand for at the root */
+		/* a star has no name to stand for at the root */
+		return !strcmp(pattern, "/");
 	return match(m, pattern, pattern, pattern + strlen(pattern), path, &stop);
 }
 
@@ -263,19 +281,21 @@ int vt_glob_check(const char *pattern, struct vt_err *err)
 		if (*p == '\\' && p + 1 < end)
 			p++;
 		else if (*p == '[' && !(p = class_end(p, end)))
-			return vt_err_set(err, VT_EDATA, "glob \"%s\": the [ at column %ld does not close", pattern,
-				column);
+			return vt_err_set(err, VT_EDATA,
+				"glob \"%s\": the [ at column %ld does not close", pattern, column);
 		else if ((*p == '(' || *p == '{') && !closing(p, end))
-			return vt_err_set(err, VT_EDATA, "glob \"%s\": the %c at column %ld does not close", pattern,
-				*p, column);
+			return vt_err_set(err, VT_EDATA,
+				"glob \"%s\": the %c at column %ld does not close", pattern, *p,
+				column);
 		else if (*p == '(')
 			depth++;
 		else if (*p == ')' && --depth < 0)
-			return vt_err_set(err, VT_EDATA, "glob \"%s\": the ) at column %ld opens nowhere", pattern,
-				column);
+			return vt_err_set(err, VT_EDATA,
+				"glob \"%s\": the ) at column %ld opens nowhere", pattern, column);
 	}
 	if (vt_glob_groups(pattern) > VT_GLOB_GROUPS)
-		return vt_err_set(err, VT_EDATA, "glob \"%s\" has more than %d groups", pattern, VT_GLOB_GROUPS);
+		return vt_err_set(err, VT_EDATA, "glob \"%s\" has more than %d groups", pattern,
+			VT_GLOB_GROUPS);
 	return 0;
 }
 

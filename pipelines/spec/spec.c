@@ -7,9 +7,16 @@
 #include "pipelines/spec/glob.h"
 #include "pipelines/spec/yaml_read.h"
 
-static const struct { const char *key; enum vt_input_kind kind; } kinds[] = {
-	{ "pfs", VT_INPUT_PFS }, { "cron", VT_INPUT_CRON }, { "cross", VT_INPUT_CROSS },
-	{ "join", VT_INPUT_JOIN }, { "group", VT_INPUT_GROUP }, { "union", VT_INPUT_UNION },
+static const struct {
+	const char *key;
+	enum vt_input_kind kind;
+} kinds[] = {
+	{ "pfs", VT_INPUT_PFS },
+	{ "cron", VT_INPUT_CRON },
+	{ "cross", VT_INPUT_CROSS },
+	{ "join", VT_INPUT_JOIN },
+	{ "group", VT_INPUT_GROUP },
+	{ "union", VT_INPUT_UNION },
 };
 
 static const char *given_name(const struct vt_input *in)
@@ -23,7 +30,9 @@ static const char *given_name(const struct vt_input *in)
 static void sort_children(struct vt_input *in)
 {
 	for (size_t i = 1; i < in->n; i++)
-		for (size_t j = i; j && strcmp(given_name(in->child[j - 1]), given_name(in->child[j])) > 0; j--) {
+		for (size_t j = i;
+			j && strcmp(given_name(in->child[j - 1]), given_name(in->child[j])) > 0;
+			j--) {
 			struct vt_input *t = in->child[j];
 			in->child[j] = in->child[j - 1];
 			in->child[j - 1] = t;
@@ -61,16 +70,18 @@ static void read_cron(struct vt_input *in, const struct vt_json *j, const char *
 	in->glob = vt_xstrdup("/*");
 }
 
-static struct vt_input *read_input(const struct vt_json *j, const char *pointer, const char *pipeline,
-	struct vt_findings *f)
+static struct vt_input *read_input(const struct vt_json *j, const char *pointer,
+	const char *pipeline, struct vt_findings *f)
 {
 	struct vt_input *in = vt_xcalloc(1, sizeof *in);
 	in->pointer = vt_xstrdup(pointer);
 	in->pipeline = pipeline;
 	if (!j || j->n != 1) {
-		vt_findings_add(f, VT_FINDING_ERROR, pointer, "has %zu input kinds; write exactly one of pfs, cron, "
+		vt_findings_add(f, VT_FINDING_ERROR, pointer,
+			"has %zu input kinds; write exactly one of pfs, cron, "
 			"cross, join, "
-				"group, union", j ? j->n : 0);
+			"group, union",
+			j ? j->n : 0);
 		return in;
 	}
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -107,13 +118,15 @@ static void mark_warm(struct vt_input *in, const char *warm)
 		mark_warm(in->child[i], warm);
 }
 
-static void read_pipeline(struct vt_pipeline *p, const struct vt_json *j, const char *pointer, struct vt_findings *f)
+static void read_pipeline(struct vt_pipeline *p, const struct vt_json *j, const char *pointer,
+	struct vt_findings *f)
 {
 	p->pointer = vt_xstrdup(pointer);
 	p->json = vt_spec_normalise(j, pointer, f);
 	if (!p->json)
 		p->json = vt_json_new(VT_JSON_OBJECT);
-	const struct vt_json *name = vt_json_get(p->json, "pipeline"), *input = vt_json_get(p->json, "input");
+	const struct vt_json *name = vt_json_get(p->json, "pipeline"),
+			     *input = vt_json_get(p->json, "input");
 	p->name = vt_json_text(vt_json_get(name, "name"), "");
 	p->project = vt_json_text(vt_json_get(vt_json_get(name, "project"), "name"), "default");
 	p->output_branch = vt_json_text(vt_json_get(p->json, "outputBranch"), "master");
@@ -123,8 +136,10 @@ static void read_pipeline(struct vt_pipeline *p, const struct vt_json *j, const 
 	p->gpus = vt_json_integer(vt_json_pointer(p->json, "/resourceLimits/gpu/number"), 0);
 	vt_spec_seconds(vt_json_text(vt_json_get(p->json, "datumTimeout"), ""), &p->datum_timeout);
 	vt_spec_seconds(vt_json_text(vt_json_get(p->json, "jobTimeout"), ""), &p->job_timeout);
-	vt_spec_quantity(vt_json_text(vt_json_pointer(p->json, "/resourceRequests/memory"), ""), &p->memory);
-	p->every_job = !strcmp(vt_json_text(vt_json_get(p->json, "reprocessSpec"), ""), "every_job");
+	vt_spec_quantity(vt_json_text(vt_json_pointer(p->json, "/resourceRequests/memory"), ""),
+		&p->memory);
+	p->every_job =
+		!strcmp(vt_json_text(vt_json_get(p->json, "reprocessSpec"), ""), "every_job");
 	if (input) {
 		char *at = vt_asprintf("%s/input", pointer);
 		p->input = read_input(input, at, p->name, f);
@@ -135,7 +150,8 @@ static void read_pipeline(struct vt_pipeline *p, const struct vt_json *j, const 
 		mark_warm(p->input, p->warm);
 }
 
-void vt_input_leaves(const struct vt_input *in, void (*fn)(void *ctx, const struct vt_input *leaf), void *ctx)
+void vt_input_leaves(const struct vt_input *in, void (*fn)(void *ctx, const struct vt_input *leaf),
+	void *ctx)
 {
 	if (!in)
 		return;
@@ -162,7 +178,8 @@ static void leaf_ready(void *ctx, const struct vt_input *leaf)
 			r->missing = leaf->repo;
 }
 
-/* File order among those whose inputs are all placed: stable, so that plans and logs read as the file does. */
+/* File order among those whose inputs are all placed: stable, so that plans and logs read as the
+ * file does. */
 static void sort_pipelines(struct vt_spec *s, struct vt_findings *f)
 {
 	bool *placed = vt_xcalloc(s->n + 1, sizeof *placed);
@@ -185,10 +202,11 @@ static void sort_pipelines(struct vt_spec *s, struct vt_findings *f)
 		if (placed[i])
 			continue;
 		vt_input_leaves(s->pipeline[i].input, leaf_ready, &r);
-		vt_findings_add(f, VT_FINDING_ERROR, s->pipeline[i].input->pointer, "pipeline \"%s\" waits for \"%s\" "
+		vt_findings_add(f, VT_FINDING_ERROR, s->pipeline[i].input->pointer,
+			"pipeline \"%s\" waits for \"%s\" "
 			"in a cycle; break it, "
-				"or name the input in the annotation voxtrail/warm-start", s->pipeline[i].name,
-				r.missing);
+			"or name the input in the annotation voxtrail/warm-start",
+			s->pipeline[i].name, r.missing);
 	}
 	if (n == s->n)
 		s->order = order;
@@ -204,7 +222,8 @@ bool vt_spec_is_yaml(const char *path)
 }
 
 /* One document is that document, several are a list of specs. */
-static int read_yaml(struct vt_json **out, const char *text, size_t n, const char *path, struct vt_err *err)
+static int read_yaml(struct vt_json **out, const char *text, size_t n, const char *path,
+	struct vt_err *err)
 {
 	struct vt_json *all;
 	if (vt_yaml_parse(&all, text, n, path, err))
@@ -217,16 +236,18 @@ static int read_yaml(struct vt_json **out, const char *text, size_t n, const cha
 	return 0;
 }
 
-int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path, struct vt_findings *f,
-	struct vt_err *err)
+int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path,
+	struct vt_findings *f, struct vt_err *err)
 {
 	struct vt_json *j;
-	if (vt_spec_is_yaml(path) ? read_yaml(&j, text, n, path, err) : vt_json_parse(&j, text, n, path, err))
+	if (vt_spec_is_yaml(path) ? read_yaml(&j, text, n, path, err)
+				  : vt_json_parse(&j, text, n, path, err))
 		return err->code;
 	struct vt_spec *s = vt_xcalloc(1, sizeof *s);
 	const char *slash = strrchr(path, '/');
 	s->path = vt_xstrdup(path);
-	s->dir = slash ? vt_xstrndup(path, slash > path ? (size_t)(slash - path) : 1) : vt_xstrdup(".");
+	s->dir = slash ? vt_xstrndup(path, slash > path ? (size_t)(slash - path) : 1)
+		       : vt_xstrdup(".");
 	bool many = j->type == VT_JSON_ARRAY;
 	s->n = many ? j->n : 1;
 	s->pipeline = vt_xcalloc(s->n + 1, sizeof *s->pipeline);

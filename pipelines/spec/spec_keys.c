@@ -13,72 +13,77 @@ struct key {
 	const struct key *child;
 };
 
-#define END { NULL, 0, NULL }
+#define END                                                                                        \
+	{                                                                                          \
+		NULL, 0, NULL                                                                      \
+	}
 static const struct key project[] = { { "name", TEXT, NULL }, END };
-static const struct key pipeline[] = { { "project", OBJECT, project }, { "name", TEXT, NULL }, END };
-static const struct key secret[] = { { "name", TEXT, NULL }, { "key", TEXT, NULL }, { "mountPath", TEXT, NULL },
-				     { "envVar", TEXT, NULL }, END };
-static const struct key transform[] = {
-	{ "image", TEXT, NULL }, { "cmd", TEXTS, NULL }, { "errCmd", TEXTS, NULL }, { "env", MAP, NULL },
-	{ "secrets", LIST, secret }, { "imagePullSecrets", TEXTS, NULL }, { "stdin", TEXTS, NULL },
-	{ "errStdin", TEXTS, NULL }, { "acceptReturnCode", WHOLES, NULL }, { "debug", FLAG, NULL },
-		{ "user", TEXT, NULL },
+static const struct key pipeline[] = { { "project", OBJECT, project }, { "name", TEXT, NULL },
+	END };
+static const struct key secret[] = { { "name", TEXT, NULL }, { "key", TEXT, NULL },
+	{ "mountPath", TEXT, NULL }, { "envVar", TEXT, NULL }, END };
+static const struct key transform[] = { { "image", TEXT, NULL }, { "cmd", TEXTS, NULL },
+	{ "errCmd", TEXTS, NULL }, { "env", MAP, NULL }, { "secrets", LIST, secret },
+	{ "imagePullSecrets", TEXTS, NULL }, { "stdin", TEXTS, NULL }, { "errStdin", TEXTS, NULL },
+	{ "acceptReturnCode", WHOLES, NULL }, { "debug", FLAG, NULL }, { "user", TEXT, NULL },
 	{ "workingDir", TEXT, NULL }, { "dockerfile", TEXT, NULL }, { "memoryVolume", FLAG, NULL },
 	{ "datumBatching", FLAG, NULL }, END };
-static const struct key trigger[] = {
-	{ "branch", TEXT, NULL }, { "all", FLAG, NULL }, { "rateLimitSpec", TEXT, NULL }, { "size", TEXT, NULL },
-	{ "commits", WHOLE, NULL }, { "cronSpec", TEXT, NULL }, END };
+static const struct key trigger[] = { { "branch", TEXT, NULL }, { "all", FLAG, NULL },
+	{ "rateLimitSpec", TEXT, NULL }, { "size", TEXT, NULL }, { "commits", WHOLE, NULL },
+	{ "cronSpec", TEXT, NULL }, END };
 static const struct key propagation[] = { { "never", FLAG, NULL }, END };
-static const struct key pfs[] = {
-	{ "project", TEXT, NULL }, { "name", TEXT, NULL }, { "repo", TEXT, NULL }, { "repoType", TEXT, NULL },
-	{ "branch", TEXT, NULL }, { "commit", TEXT, NULL }, { "glob", TEXT, NULL }, { "joinOn", TEXT, NULL },
-	{ "outerJoin", FLAG, NULL }, { "groupBy", TEXT, NULL }, { "lazy", FLAG, NULL }, { "emptyFiles", FLAG, NULL },
-	{ "s3", FLAG, NULL }, { "trigger", OBJECT, trigger }, { "propagationSpec", OBJECT, propagation },
-	{ "reference", FLAG, NULL }, END };
-static const struct key cron[] = {
-	{ "name", TEXT, NULL }, { "project", TEXT, NULL }, { "repo", TEXT, NULL }, { "commit", TEXT, NULL },
-	{ "spec", TEXT, NULL }, { "overwrite", FLAG, NULL }, { "start", TEXT, NULL }, END };
-static const struct key input[] = {
-	{ "pfs", OBJECT, pfs }, { "cron", OBJECT, cron }, { "join", LIST, input }, { "group", LIST, input },
-	{ "cross", LIST, input }, { "union", LIST, input }, END };
+static const struct key pfs[] = { { "project", TEXT, NULL }, { "name", TEXT, NULL },
+	{ "repo", TEXT, NULL }, { "repoType", TEXT, NULL }, { "branch", TEXT, NULL },
+	{ "commit", TEXT, NULL }, { "glob", TEXT, NULL }, { "joinOn", TEXT, NULL },
+	{ "outerJoin", FLAG, NULL }, { "groupBy", TEXT, NULL }, { "lazy", FLAG, NULL },
+	{ "emptyFiles", FLAG, NULL }, { "s3", FLAG, NULL }, { "trigger", OBJECT, trigger },
+	{ "propagationSpec", OBJECT, propagation }, { "reference", FLAG, NULL }, END };
+static const struct key cron[] = { { "name", TEXT, NULL }, { "project", TEXT, NULL },
+	{ "repo", TEXT, NULL }, { "commit", TEXT, NULL }, { "spec", TEXT, NULL },
+	{ "overwrite", FLAG, NULL }, { "start", TEXT, NULL }, END };
+static const struct key input[] = { { "pfs", OBJECT, pfs }, { "cron", OBJECT, cron },
+	{ "join", LIST, input }, { "group", LIST, input }, { "cross", LIST, input },
+	{ "union", LIST, input }, END };
 static const struct key gpu[] = { { "type", TEXT, NULL }, { "number", WHOLE, NULL }, END };
-static const struct key resources[] = { { "cpu", NUMBER, NULL }, { "memory", QUANTITY, NULL }, { "gpu", OBJECT, gpu },
-					{ "disk", QUANTITY, NULL }, END };
-static const struct key toleration[] = { { "key", TEXT, NULL }, { "operator", TEXT, NULL }, { "value", TEXT, NULL },
-					 { "effect", TEXT, NULL }, { "tolerationSeconds", WHOLE, NULL }, END };
+static const struct key resources[] = { { "cpu", NUMBER, NULL }, { "memory", QUANTITY, NULL },
+	{ "gpu", OBJECT, gpu }, { "disk", QUANTITY, NULL }, END };
+static const struct key toleration[] = { { "key", TEXT, NULL }, { "operator", TEXT, NULL },
+	{ "value", TEXT, NULL }, { "effect", TEXT, NULL }, { "tolerationSeconds", WHOLE, NULL },
+	END };
 static const struct key url[] = { { "url", TEXT, NULL }, END };
 static const struct key sql_format[] = { { "type", TEXT, NULL }, { "columns", TEXTS, NULL }, END };
 static const struct key sql_secret[] = { { "name", TEXT, NULL }, { "key", TEXT, NULL }, END };
 static const struct key sql[] = { { "url", TEXT, NULL }, { "fileFormat", OBJECT, sql_format },
-				  { "secret", OBJECT, sql_secret }, END };
+	{ "secret", OBJECT, sql_secret }, END };
 static const struct key egress[] = { { "URL", TEXT, NULL }, { "objectStorage", OBJECT, url },
 	{ "sqlDatabase", OBJECT, sql }, END };
-static const struct key service[] = { { "internalPort", WHOLE, NULL }, { "externalPort", WHOLE, NULL },
-	{ "ip", TEXT, NULL },
-				      { "type", TEXT, NULL }, END };
+static const struct key service[] = { { "internalPort", WHOLE, NULL },
+	{ "externalPort", WHOLE, NULL }, { "ip", TEXT, NULL }, { "type", TEXT, NULL }, END };
 static const struct key spout[] = { { "service", OBJECT, service }, END };
 static const struct key parallelism[] = { { "constant", WHOLE, NULL }, END };
 static const struct key datum_set[] = { { "number", WHOLE, NULL }, { "sizeBytes", WHOLE, NULL },
 	{ "perWorker", WHOLE, NULL }, END };
-static const struct key scheduling[] = { { "nodeSelector", MAP, NULL }, { "priorityClassName", TEXT, NULL }, END };
+static const struct key scheduling[] = { { "nodeSelector", MAP, NULL },
+	{ "priorityClassName", TEXT, NULL }, END };
 static const struct key metadata[] = { { "annotations", MAP, NULL }, { "labels", MAP, NULL }, END };
 static const struct key determined[] = { { "workspaces", TEXTS, NULL }, END };
 static const struct key tf_job[] = { { "tfJob", TEXT, NULL }, END };
-static const struct key root[] = {
-	{ "pipeline", OBJECT, pipeline }, { "description", TEXT, NULL }, { "metadata", OBJECT, metadata },
-	{ "input", OBJECT, input }, { "transform", OBJECT, transform }, { "parallelismSpec", OBJECT, parallelism },
+static const struct key root[] = { { "pipeline", OBJECT, pipeline }, { "description", TEXT, NULL },
+	{ "metadata", OBJECT, metadata }, { "input", OBJECT, input },
+	{ "transform", OBJECT, transform }, { "parallelismSpec", OBJECT, parallelism },
 	{ "resourceRequests", OBJECT, resources }, { "resourceLimits", OBJECT, resources },
-	{ "sidecarResourceLimits", OBJECT, resources }, { "sidecarResourceRequests", OBJECT, resources },
-	{ "schedulingSpec", OBJECT, scheduling }, { "tolerations", LIST, toleration }, { "podSpec", TEXT, NULL },
-	{ "podPatch", TEXT, NULL }, { "datumTries", WHOLE, NULL }, { "datumTimeout", SECONDS, NULL },
-	{ "jobTimeout", SECONDS, NULL }, { "datumSetSpec", OBJECT, datum_set }, { "reprocessSpec", TEXT, NULL },
-	{ "outputBranch", TEXT, NULL }, { "salt", TEXT, NULL }, { "autoscaling", FLAG, NULL },
-		{ "egress", OBJECT, egress },
-	{ "service", OBJECT, service }, { "spout", OBJECT, spout }, { "s3Out", FLAG, NULL },
-		{ "tfJob", OBJECT, tf_job },
+	{ "sidecarResourceLimits", OBJECT, resources },
+	{ "sidecarResourceRequests", OBJECT, resources }, { "schedulingSpec", OBJECT, scheduling },
+	{ "tolerations", LIST, toleration }, { "podSpec", TEXT, NULL }, { "podPatch", TEXT, NULL },
+	{ "datumTries", WHOLE, NULL }, { "datumTimeout", SECONDS, NULL },
+	{ "jobTimeout", SECONDS, NULL }, { "datumSetSpec", OBJECT, datum_set },
+	{ "reprocessSpec", TEXT, NULL }, { "outputBranch", TEXT, NULL }, { "salt", TEXT, NULL },
+	{ "autoscaling", FLAG, NULL }, { "egress", OBJECT, egress }, { "service", OBJECT, service },
+	{ "spout", OBJECT, spout }, { "s3Out", FLAG, NULL }, { "tfJob", OBJECT, tf_job },
 	{ "determined", OBJECT, determined }, { "maximumExpectedUptime", SECONDS, NULL }, END };
 
-void vt_findings_add(struct vt_findings *f, enum vt_finding_level level, const char *pointer, const char *fmt, ...)
+void vt_findings_add(struct vt_findings *f, enum vt_finding_level level, const char *pointer,
+	const char *fmt, ...)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	va_list ap;
@@ -111,10 +116,24 @@ bool vt_spec_seconds(const char *text, double *out)
 
 bool vt_spec_quantity(const char *text, double *out)
 {
-	static const struct { const char *suffix; double factor; } units[] = {
-		{ "", 1 }, { "k", 1e3 }, { "K", 1e3 }, { "M", 1e6 }, { "G", 1e9 }, { "T", 1e12 }, { "m", 1e-3 },
-		{ "Ki", 1024. }, { "Mi", 1048576. }, { "Gi", 1073741824. }, { "Ti", 1099511627776. },
-		{ "KB", 1e3 }, { "MB", 1e6 }, { "GB", 1e9 },
+	static const struct {
+		const char *suffix;
+		double factor;
+	} units[] = {
+		{ "", 1 },
+		{ "k", 1e3 },
+		{ "K", 1e3 },
+		{ "M", 1e6 },
+		{ "G", 1e9 },
+		{ "T", 1e12 },
+		{ "m", 1e-3 },
+		{ "Ki", 1024. },
+		{ "Mi", 1048576. },
+		{ "Gi", 1073741824. },
+		{ "Ti", 1099511627776. },
+		{ "KB", 1e3 },
+		{ "MB", 1e6 },
+		{ "GB", 1e9 },
 	};
 	char *end;
 	if (!isdigit((unsigned char)text[0]))
@@ -178,11 +197,10 @@ static const char *nearest(const struct key *keys, const char *name)
 /* What keys of the first major version are called now; NULL: nothing. */
 static const char *renamed(const char *name, bool *old)
 {
-	static const char *const names[][2] = { { "standby", "autoscaling" }, { "chunkSpec", "datumSetSpec" },
-		{ "enableStats", NULL }, { "cacheSize", NULL },
-						{ "maxQueueSize", NULL }, { "hashtreeSpec", NULL },
-							{ "reprocess", NULL }, { "update", NULL },
-						{ "dryRun", NULL }, { "specCommit", NULL } };
+	static const char *const names[][2] = { { "standby", "autoscaling" },
+		{ "chunkSpec", "datumSetSpec" }, { "enableStats", NULL }, { "cacheSize", NULL },
+		{ "maxQueueSize", NULL }, { "hashtreeSpec", NULL }, { "reprocess", NULL },
+		{ "update", NULL }, { "dryRun", NULL }, { "specCommit", NULL } };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(names[i][0], name)) {
 			*old = true;
@@ -193,30 +211,38 @@ static const char *renamed(const char *name, bool *old)
 
 static const char *type_name(const struct vt_json *j)
 {
-	static const char *const names[] = { "?", "null", "a boolean", "a whole number", "a number", "a text", "a list",
-		"an object" };
+	static const char *const names[] = { "?", "null", "a boolean", "a whole number", "a number",
+		"a text", "a list", "an object" };
 	return names[j->type];
 }
 
-static struct vt_json *value(const struct vt_json *v, const struct key *k, const char *at, struct vt_findings *f);
+static struct vt_json *value(const struct vt_json *v, const struct key *k, const char *at,
+	struct vt_findings *f);
 
-static struct vt_json *object(const struct vt_json *o, const struct key *keys, const char *at, struct vt_findings *f)
+static struct vt_json *object(const struct vt_json *o, const struct key *keys, const char *at,
+	struct vt_findings *f)
 {
 	struct vt_json *out = vt_json_new(VT_JSON_OBJECT);
 	for (size_t i = 0; i < o->n; i++) {
 		char *name = camel(o->key[i]), *here = vt_asprintf("%s/%s", at, o->key[i]);
 		const struct key *k = keys;
-		while (k->name && strcmp(k->name, name) && !(!strcmp(k->name, "URL") && !strcmp(name, "url")))
+		while (k->name && strcmp(k->name, name) &&
+			!(!strcmp(k->name, "URL") && !strcmp(name, "url")))
 			k++;
 		if (!k->name) {
 			bool old = false;
-			const char *now = renamed(name, &old), *near = old ? now : nearest(keys, name);
-			vt_findings_add(f, VT_FINDING_ERROR, here, "unknown key; %s%s%s", near ? "write \"" : "remove "
-				"it",
-					near ? near : "", near ? "\"" : "");
+			const char *now = renamed(name, &old),
+				   *near = old ? now : nearest(keys, name);
+			vt_findings_add(f, VT_FINDING_ERROR, here, "unknown key; %s%s%s",
+				near ? "write \""
+				     : "remove "
+				       "it",
+				near ? near : "", near ? "\"" : "");
 		} else if (vt_json_get(out, k->name)) {
-			vt_findings_add(f, VT_FINDING_ERROR, here, "\"%s\" is given twice (once in the other key "
-				"style); keep one", k->name);
+			vt_findings_add(f, VT_FINDING_ERROR, here,
+				"\"%s\" is given twice (once in the other key "
+				"style); keep one",
+				k->name);
 		} else if (o->item[i]->type != VT_JSON_NULL) {
 			struct vt_json *copy = value(o->item[i], k, here, f);
 			if (copy)
@@ -228,9 +254,14 @@ static struct vt_json *object(const struct vt_json *o, const struct key *keys, c
 	return out;
 }
 
-static struct vt_json *list(const struct vt_json *v, const struct key *k, const char *at, struct vt_findings *f)
+static struct vt_json *list(const struct vt_json *v, const struct key *k, const char *at,
+	struct vt_findings *f)
 {
-	struct key one = { k->name, k->kind == TEXTS ? TEXT : k->kind == WHOLES ? WHOLE : OBJECT, k->child };
+	struct key one = { k->name,
+		k->kind == TEXTS            ? TEXT
+			: k->kind == WHOLES ? WHOLE
+					    : OBJECT,
+		k->child };
 	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
 	for (size_t i = 0; i < v->n; i++) {
 		char *here = vt_asprintf("%s/%zu", at, i);
@@ -255,24 +286,31 @@ static struct vt_json *whole(const struct vt_json *v)
 	return NULL;
 }
 
-static struct vt_json *wrong(const struct vt_json *v, const char *at, struct vt_findings *f, const char *want)
+static struct vt_json *wrong(const struct vt_json *v, const char *at, struct vt_findings *f,
+	const char *want)
 {
 	vt_findings_add(f, VT_FINDING_ERROR, at, "is %s; write %s", type_name(v), want);
 	return NULL;
 }
 
-static struct vt_json *text(const struct vt_json *v, const struct key *k, const char *at, struct vt_findings *f)
+static struct vt_json *text(const struct vt_json *v, const struct key *k, const char *at,
+	struct vt_findings *f)
 {
 	double number;
 	if (v->type != VT_JSON_STRING && !(k->kind == QUANTITY && v->type == VT_JSON_INT))
-		return wrong(v, at, f, k->kind == SECONDS ? "seconds as a text such as \"900s\"" : "a text in double "
-			"quotes");
+		return wrong(v, at, f,
+			k->kind == SECONDS ? "seconds as a text such as \"900s\""
+					   : "a text in double "
+					     "quotes");
 	if (k->kind == SECONDS && !vt_spec_seconds(v->string, &number))
-		return vt_findings_add(f, VT_FINDING_ERROR, at, "\"%s\" is no duration; write seconds such as \"900s\"",
-			v->string), NULL;
-	if (k->kind == QUANTITY && v->type == VT_JSON_STRING && !vt_spec_quantity(v->string, &number))
-		return vt_findings_add(f, VT_FINDING_ERROR, at, "\"%s\" is no amount; write for example \"2Gi\"",
-			v->string), NULL;
+		return vt_findings_add(f, VT_FINDING_ERROR, at,
+			       "\"%s\" is no duration; write seconds such as \"900s\"", v->string),
+		       NULL;
+	if (k->kind == QUANTITY && v->type == VT_JSON_STRING &&
+		!vt_spec_quantity(v->string, &number))
+		return vt_findings_add(f, VT_FINDING_ERROR, at,
+			       "\"%s\" is no amount; write for example \"2Gi\"", v->string),
+		       NULL;
 	return vt_json_copy(v);
 }
 
@@ -287,34 +325,38 @@ static struct vt_json *map(const struct vt_json *v, const char *at, struct vt_fi
 	return vt_json_copy(v);
 }
 
-static struct vt_json *value(const struct vt_json *v, const struct key *k, const char *at, struct vt_findings *f)
+static struct vt_json *value(const struct vt_json *v, const struct key *k, const char *at,
+	struct vt_findings *f)
 {
 	struct vt_json *n = NULL;
 	switch (k->kind) {
 	case TEXT:
 	case SECONDS:
-	case QUANTITY:
-		return text(v, k, at, f);
+	case QUANTITY: return text(v, k, at, f);
 	case FLAG:
 		return v->type == VT_JSON_BOOL ? vt_json_copy(v) : wrong(v, at, f, "true or false");
-	case WHOLE:
-		return (n = whole(v)) ? n : wrong(v, at, f, "a whole number");
+	case WHOLE: return (n = whole(v)) ? n : wrong(v, at, f, "a whole number");
 	case NUMBER:
-		return v->type == VT_JSON_INT || v->type == VT_JSON_REAL ? vt_json_copy(v)
+		return v->type == VT_JSON_INT || v->type == VT_JSON_REAL
+			? vt_json_copy(v)
 			: wrong(v, at, f, "a number");
 	case TEXTS:
 	case WHOLES:
 	case LIST:
-		return v->type == VT_JSON_ARRAY ? list(v, k, at, f) : wrong(v, at, f, "a list [...]");
+		return v->type == VT_JSON_ARRAY ? list(v, k, at, f)
+						: wrong(v, at, f, "a list [...]");
 	case MAP:
-		return v->type == VT_JSON_OBJECT ? map(v, at, f) : wrong(v, at, f, "an object {...} of texts");
+		return v->type == VT_JSON_OBJECT ? map(v, at, f)
+						 : wrong(v, at, f, "an object {...} of texts");
 	case OBJECT:
-		return v->type == VT_JSON_OBJECT ? object(v, k->child, at, f) : wrong(v, at, f, "an object {...}");
+		return v->type == VT_JSON_OBJECT ? object(v, k->child, at, f)
+						 : wrong(v, at, f, "an object {...}");
 	}
 	return NULL;
 }
 
-struct vt_json *vt_spec_normalise(const struct vt_json *spec, const char *pointer, struct vt_findings *f)
+struct vt_json *vt_spec_normalise(const struct vt_json *spec, const char *pointer,
+	struct vt_findings *f)
 {
 	static const struct key whole_spec = { "", OBJECT, root };
 	return value(spec, &whole_spec, pointer, f);

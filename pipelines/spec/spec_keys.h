@@ -1,7 +1,8 @@
 /* spec_keys.h - which keys a pipeline spec may have, and of what type.
  *
- * Both key styles of Pachyderm are read (camelCase and snake_case); the normalised copy is camelCase.  A finding is one
- * thing that is wrong or doubtful, with the JSON pointer of the place. */
+ * Both key styles of Pachyderm are read (camelCase and snake_case); the normalised copy is
+ * camelCase.  A finding is one thing that is wrong or doubtful, with the JSON pointer of the
+ * place. */
 #ifndef PIPELINES_SPEC_SPEC_KEYS_H
 #define PIPELINES_SPEC_SPEC_KEYS_H
 
@@ -21,14 +22,17 @@ struct vt_findings {
 	size_t n, errors;
 };
 
-void vt_findings_add(struct vt_findings *f, enum vt_finding_level level, const char *pointer, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+void vt_findings_add(struct vt_findings *f, enum vt_finding_level level, const char *pointer,
+	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void vt_findings_release(struct vt_findings *f);
 
-/* A camelCase copy of one spec; whatever is wrong with keys and types is added to *f.  `pointer` is where it stands. */
-struct vt_json *vt_spec_normalise(const struct vt_json *spec, const char *pointer, struct vt_findings *f);
+/* A camelCase copy of one spec; whatever is wrong with keys and types is added to *f. `pointer`
+ * is where it stands. */
+struct vt_json *vt_spec_normalise(const struct vt_json *spec, const char *pointer,
+	struct vt_findings *f);
 
-/* "900s" or "1.5s" to seconds; anything else, "15m" too, is false: that is how the server reads it. */
+/* "900s" or "1.5s" to seconds; anything else, "15m" too, is false: that is how the server reads
+ * it. */
 bool vt_spec_seconds(const char *text, double *out);
 
 /* "2Gi", "512M", "1e9", "1000" to bytes. */

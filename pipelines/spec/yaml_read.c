@@ -5,7 +5,8 @@
 #include <string.h>
 
 struct line {
-	char *text;                      /* without indentation, comment lines and blank lines empty */
+	/* without indentation, comment lines and blank lines empty */
+	char *text;
 	int indent;
 	size_t number;
 };
@@ -23,8 +24,11 @@ enum { MAX_DEPTH = 64 };
 static struct vt_json *fail(struct reader *r, const char *what)
 {
 	if (!r->err->code)
-		vt_err_set(r->err, VT_EDATA, "%s:%zu: %s", r->origin, r->at < r->n ? r->line[r->at].number
-			: r->n ? r->line[r->n - 1].number : 1, what);
+		vt_err_set(r->err, VT_EDATA, "%s:%zu: %s", r->origin,
+			r->at < r->n   ? r->line[r->at].number
+				: r->n ? r->line[r->n - 1].number
+				       : 1,
+			what);
 	return NULL;
 }
 
@@ -36,7 +40,8 @@ static void skip_blank(struct reader *r)
 
 static bool document_mark(const char *text)
 {
-	return (!strncmp(text, "---", 3) || !strncmp(text, "...", 3)) && (!text[3] || text[3] == ' ');
+	return (!strncmp(text, "---", 3) || !strncmp(text, "...", 3)) &&
+		(!text[3] || text[3] == ' ');
 }
 
 static bool is_item(const char *text)
@@ -44,22 +49,24 @@ static bool is_item(const char *text)
 	return text[0] == '-' && (!text[1] || text[1] == ' ');
 }
 
-/* --- scalars ------------------------------------------------------------------------------------------------------ */
+/* --- scalars ------------------------------------------------------------- */
 
 static struct vt_json *plain(const char *text)
 {
 	char *end;
-	if (!*text || !strcmp(text, "~") || !strcmp(text, "null") || !strcmp(text, "Null") || !strcmp(text, "NULL"))
+	if (!*text || !strcmp(text, "~") || !strcmp(text, "null") || !strcmp(text, "Null") ||
+		!strcmp(text, "NULL"))
 		return vt_json_new(VT_JSON_NULL);
 	if (!strcmp(text, "true") || !strcmp(text, "True") || !strcmp(text, "TRUE"))
 		return vt_json_new_bool(true);
 	if (!strcmp(text, "false") || !strcmp(text, "False") || !strcmp(text, "FALSE"))
 		return vt_json_new_bool(false);
-	size_t n = strlen(text), digits = strspn(text + (*text == '-' || *text == '+'), "0123456789");
+	size_t n = strlen(text),
+	       digits = strspn(text + (*text == '-' || *text == '+'), "0123456789");
 	if (digits && digits + (*text == '-' || *text == '+') == n && n < 19)
 		return vt_json_new_int(strtoll(text, &end, 10));
-	if (strspn(text, "0123456789+-.eE") == n && strspn(text, "+-.eE") < n && text[n - 1] != 'e' &&
-	    text[n - 1] != 'E') {
+	if (strspn(text, "0123456789+-.eE") == n && strspn(text, "+-.eE") < n &&
+		text[n - 1] != 'e' && text[n - 1] != 'E') {
 		double v = strtod(text, &end);
 		if (!*end)
 			return vt_json_new_real(v);
@@ -78,7 +85,8 @@ static char *quoted(struct reader *r, const char **p)
 		if (quote == '\'' && **p == '\'')
 			(*p)++;
 		if (quote == '"' && **p == '\\' && (*p)[1]) {
-			static const char from[] = "ntr0abefv\"\\/ ", to[] = "\n\t\r\0\a\b\033\f\v\"\\/ ";
+			static const char from[] = "ntr0abefv\"\\/ ",
+					  to[] = "\n\t\r\0\a\b\033\f\v\"\\/ ";
 			const char *at = strchr(from, *++*p);
 			unsigned code = 0;
 			if (**p == 'u' && strspn(*p + 1, "0123456789abcdefABCDEF") >= 4) {
@@ -115,11 +123,13 @@ static const char *blanks(const char *p)
 static bool refused(struct reader *r, const char *p)
 {
 	if (*p == '&' || *p == '*' || *p == '!' || *p == '%' || *p == '@' || *p == '`')
-		fail(r, "anchors, aliases, tags and directives are not read; write the value out, or in quotes");
+		fail(r,
+			"anchors, aliases, tags and directives are not read; write the value out, "
+			"or in quotes");
 	return r->err->code;
 }
 
-/* --- flow --------------------------------------------------------------------------------------------------------- */
+/* --- flow ---------------------------------------------------------------- */
 
 static struct vt_json *flow(struct reader *r, const char **p);
 
@@ -143,7 +153,8 @@ static struct vt_json *flow_scalar(struct reader *r, const char **p, const char 
 	return j;
 }
 
-static struct vt_json *flow_members(struct reader *r, const char **p, struct vt_json *out, char close)
+static struct vt_json *flow_members(struct reader *r, const char **p, struct vt_json *out,
+	char close)
 {
 	for (*p = blanks(*p + 1); !r->err->code && **p && **p != close; *p = blanks(*p)) {
 		char *key = NULL;
@@ -183,15 +194,15 @@ static struct vt_json *flow(struct reader *r, const char **p)
 	if (++r->depth > MAX_DEPTH)
 		return fail(r, "nested too deeply");
 	if (**p == '{' || **p == '[')
-		out = flow_members(r, p, vt_json_new(**p == '{' ? VT_JSON_OBJECT : VT_JSON_ARRAY), **p == '{' ? '}'
-			: ']');
+		out = flow_members(r, p, vt_json_new(**p == '{' ? VT_JSON_OBJECT : VT_JSON_ARRAY),
+			**p == '{' ? '}' : ']');
 	else
 		out = flow_scalar(r, p, ",]}");
 	r->depth--;
 	return out;
 }
 
-/* --- block -------------------------------------------------------------------------------------------------------- */
+/* --- block --------------------------------------------------------------- */
 
 static struct vt_json *node(struct reader *r, int least);
 
@@ -200,11 +211,13 @@ static void cut_comment(char *text)
 {
 	char quote = 0;
 	for (char *p = text; *p; p++) {
-		if ((quote == '"' && *p == '\\' && p[1]) || (quote == '\'' && *p == quote && p[1] == quote))
+		if ((quote == '"' && *p == '\\' && p[1]) ||
+			(quote == '\'' && *p == quote && p[1] == quote))
 			p++;
 		else if (quote && *p == quote)
 			quote = 0;
-		else if (!quote && (*p == '"' || *p == '\'') && (p == text || strchr(" [{,:", p[-1])))
+		else if (!quote && (*p == '"' || *p == '\'') &&
+			(p == text || strchr(" [{,:", p[-1])))
 			quote = *p;
 		else if (!quote && *p == '#' && (p == text || p[-1] == ' ' || p[-1] == '\t'))
 			*p = 0;
@@ -277,7 +290,8 @@ static bool closed(const char *text)
 {
 	const char quote = *text++;
 	for (; *text; text++) {
-		if ((quote == '"' && *text == '\\' && text[1]) || (quote == '\'' && *text == quote && text[1] == quote))
+		if ((quote == '"' && *text == '\\' && text[1]) ||
+			(quote == '\'' && *text == quote && text[1] == quote))
 			text++;
 		else if (*text == quote)
 			return true;
@@ -285,7 +299,8 @@ static bool closed(const char *text)
 	return false;
 }
 
-/* A quoted text over several lines: a line end is a blank, empty lines are line ends, and \ at an end joins. */
+/* A quoted text over several lines: a line end is a blank, empty lines are line ends, and \ at
+ * an end joins. */
 static void join_quoted(struct reader *r, struct vt_buf *b)
 {
 	while (!closed(b->data) && r->at < r->n) {
@@ -324,8 +339,9 @@ static struct vt_json *value(struct reader *r, char *text, int indent)
 	r->at++;
 	if (quote)
 		join_quoted(r, &b);
-	for (; !quote && r->at < r->n && r->line[r->at].text[0] && r->line[r->at].indent > indent && !r->err->code;
-	    r->at++) {
+	for (; !quote && r->at < r->n && r->line[r->at].text[0] && r->line[r->at].indent > indent &&
+		!r->err->code;
+		r->at++) {
 		cut_comment(r->line[r->at].text);
 		if (*text != '[' && *text != '{' && key_end(r->line[r->at].text))
 			fail(r, "a key stands further in than its neighbours");
@@ -353,7 +369,8 @@ static struct vt_json *sequence(struct reader *r, int indent)
 {
 	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
 	for (skip_blank(r); !r->err->code && r->at < r->n && r->line[r->at].indent == indent &&
-	    is_item(r->line[r->at].text); skip_blank(r)) {
+		is_item(r->line[r->at].text);
+		skip_blank(r)) {
 		struct line *l = &r->line[r->at];
 		char *rest = l->text + 1 + strspn(l->text + 1, " ");
 		struct vt_json *v;
@@ -364,7 +381,8 @@ static struct vt_json *sequence(struct reader *r, int indent)
 			/* What follows "- " is a node of its own, standing further in. */
 			l->indent += (int)(rest - l->text);
 			l->text = rest;
-			v = key_end(rest) || is_item(rest) ? node(r, indent + 1) : value(r, rest, indent);
+			v = key_end(rest) || is_item(rest) ? node(r, indent + 1)
+							   : value(r, rest, indent);
 		}
 		if (v)
 			vt_json_push(out, v);
@@ -375,13 +393,17 @@ static struct vt_json *sequence(struct reader *r, int indent)
 static struct vt_json *mapping(struct reader *r, int indent)
 {
 	struct vt_json *out = vt_json_new(VT_JSON_OBJECT);
-	for (skip_blank(r); !r->err->code && r->at < r->n && r->line[r->at].indent == indent; skip_blank(r)) {
+	for (skip_blank(r); !r->err->code && r->at < r->n && r->line[r->at].indent == indent;
+		skip_blank(r)) {
 		struct line *l = &r->line[r->at];
-		const char *colon = document_mark(l->text) || is_item(l->text) ? NULL : key_end(l->text), *p = l->text;
+		const char *colon = document_mark(l->text) || is_item(l->text) ? NULL
+									       : key_end(l->text),
+			   *p = l->text;
 		if (!colon)
 			break;
-		char *key = *p == '"' || *p == '\'' ? quoted(r, &p) : vt_xstrndup(p, (size_t)(colon - p)),
-			*rest = l->text + (colon - l->text) + 1;
+		char *key = *p == '"' || *p == '\'' ? quoted(r, &p)
+						    : vt_xstrndup(p, (size_t)(colon - p)),
+		     *rest = l->text + (colon - l->text) + 1;
 		rest += strspn(rest, " ");
 		struct vt_json *v = NULL;
 		if (vt_json_get(out, key) || !strcmp(key, "<<"))
@@ -391,7 +413,8 @@ static struct vt_json *mapping(struct reader *r, int indent)
 		else if (!r->err->code) {
 			r->at++;
 			skip_blank(r);
-			bool same = r->at < r->n && r->line[r->at].indent == indent && is_item(r->line[r->at].text);
+			bool same = r->at < r->n && r->line[r->at].indent == indent &&
+				is_item(r->line[r->at].text);
 			v = node(r, same ? indent : indent + 1);
 		}
 		if (v)
@@ -430,12 +453,13 @@ static int split(struct reader *r, char *text)
 		if (end > p && end[-1] == '\r')
 			end[-1] = 0;
 		if (r->n == cap)
-			r->line = vt_xrealloc(r->line, (cap = cap ? 2 * cap : 256) * sizeof *r->line);
+			r->line =
+				vt_xrealloc(r->line, (cap = cap ? 2 * cap : 256) * sizeof *r->line);
 		int indent = (int)strspn(p, " ");
 		r->line[r->n] = (struct line){ p + indent, indent, r->n + 1 };
 		r->n++;
 		if (p[indent] == '\t' && p[indent + strspn(p + indent, "\t ")] &&
-		    p[indent + strspn(p + indent, "\t ")] != '#') {
+			p[indent + strspn(p + indent, "\t ")] != '#') {
 			r->at = r->n - 1;
 			fail(r, "indented by a tab; write spaces");
 		}
@@ -446,7 +470,8 @@ static int split(struct reader *r, char *text)
 	return r->err->code;
 }
 
-int vt_yaml_parse(struct vt_json **documents, const char *text, size_t n, const char *origin, struct vt_err *err)
+int vt_yaml_parse(struct vt_json **documents, const char *text, size_t n, const char *origin,
+	struct vt_err *err)
 {
 	struct reader r = { .origin = origin, .err = err };
 	char *copy = vt_xstrndup(text, n);

@@ -1,15 +1,16 @@
 /* yaml_read.h - the YAML that people write specs in, as JSON values.
  *
- * Block mappings and sequences, flow [] and {}, plain, 'single' and "double" quoted scalars, | and > blocks, comments,
- * several documents; plain scalars by YAML 1.2's core schema (null, true, false, integers, reals, else text).  Anchors,
- * aliases, tags and merge keys are refused: a spec is read by people, and says what it means where it
- * stands.  Duplicate keys are errors. */
+ * Block mappings and sequences, flow [] and {}, plain, 'single' and "double" quoted scalars, |
+ * and > blocks, comments, several documents; plain scalars by YAML 1.2's core schema (null,
+ * true, false, integers, reals, else text).  Anchors, aliases, tags and merge keys are refused:
+ * a spec is read by people, and says what it means where it stands.  Duplicate keys are errors. */
 #ifndef PIPELINES_SPEC_YAML_READ_H
 #define PIPELINES_SPEC_YAML_READ_H
 
 #include "common/base/json.h"
 
 /* A VT_JSON_ARRAY of the documents; a message holds origin and line. */
-int vt_yaml_parse(struct vt_json **documents, const char *text, size_t n, const char *origin, struct vt_err *err);
+int vt_yaml_parse(struct vt_json **documents, const char *text, size_t n, const char *origin,
+	struct vt_err *err);
 
 #endif

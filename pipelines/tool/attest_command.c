@@ -10,13 +10,13 @@
 #include "common/attest/dsse.h"
 #include "pipelines/tool/lineage_command.h"
 
-/* --- what is attested --------------------------------------------------------------------------------------------- */
+/* --- what is attested ---------------------------------------------------- */
 
 struct evidence {
 	struct vt_store *s;
 	struct vt_lineage *t;
 	struct vt_ancestry *a;
-	struct vt_json **observed;       /* a->n, NULL each where nothing is at hand */
+	struct vt_json **observed; /* a->n, NULL each where nothing is at hand */
 	char now[32];
 };
 
@@ -41,9 +41,9 @@ static int gather(struct evidence *v, const struct vt_attest_request *q, struct 
 	struct tm tm;
 
 	strftime(v->now, sizeof(v->now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-	if (vt_lineage_store(&v->s, q->store, q->what, err) || vt_lineage_open(&v->t, v->s, q->what, VT_TRAIL_MADE,
-	    err) ||
-	    vt_ancestry_load(&v->a, v->t, err))
+	if (vt_lineage_store(&v->s, q->store, q->what, err) ||
+		vt_lineage_open(&v->t, v->s, q->what, VT_TRAIL_MADE, err) ||
+		vt_ancestry_load(&v->a, v->t, err))
 		return err->code;
 	v->observed = vt_xcalloc(v->a->n + 1, sizeof(*v->observed));
 	for (size_t i = 0; i < v->a->n; i++)
@@ -79,7 +79,7 @@ static int deliver(const struct vt_buf *text, const char *out, struct vt_err *er
 	return 0;
 }
 
-/* --- keygen and sign ---------------------------------------------------------------------------------------------- */
+/* --- keygen and sign ----------------------------------------------------- */
 
 void vt_attest_keygen(const struct vt_attest_request *q, struct vt_err *err)
 {
@@ -89,19 +89,21 @@ void vt_attest_keygen(const struct vt_attest_request *q, struct vt_err *err)
 	if (strcmp(q->type, "p256") && strcmp(q->type, "ed25519"))
 		vt_err_set(err, VT_EUSAGE, "--type=%s: say p256 or ed25519", q->type);
 	else if (!vt_key_generate(&k, *q->type == 'p' ? VT_KEY_P256 : VT_KEY_ED25519, err) &&
-	    !vt_key_write(k, q->what, err) && !vt_key_id(id, k, err))
+		!vt_key_write(k, q->what, err) && !vt_key_id(id, k, err))
 		printf("%s.pub, key id %s\n", q->what, id);
 	vt_key_free(k);
 }
 
 static int load_key(struct vt_key **k, const struct vt_attest_request *q, struct vt_err *err)
 {
-	return q->key ? vt_key_read(k, q->key, err) : vt_err_set(err, VT_EUSAGE, "say --key FILE; `voxtrail attest "
-		"keygen FILE` makes one");
+	return q->key ? vt_key_read(k, q->key, err)
+		      : vt_err_set(err, VT_EUSAGE,
+				"say --key FILE; `voxtrail attest "
+				"keygen FILE` makes one");
 }
 
-static void sign_records(const struct vt_attest_request *q, const struct vt_key *k, struct vt_buf *out,
-	struct vt_err *err)
+static void sign_records(const struct vt_attest_request *q, const struct vt_key *k,
+	struct vt_buf *out, struct vt_err *err)
 {
 	struct evidence v = { .s = NULL };
 	int rc = gather(&v, q, err);
@@ -115,7 +117,8 @@ static void sign_records(const struct vt_attest_request *q, const struct vt_key 
 		if (!rc)
 			rc = vt_json_canonical(&payload, statement, err);
 		if (!rc)
-			rc = vt_dsse_sign(&envelope, VT_DSSE_IN_TOTO, payload.data, payload.len, k, err);
+			rc = vt_dsse_sign(&envelope, VT_DSSE_IN_TOTO, payload.data, payload.len, k,
+				err);
 		if (!rc) {
 			vt_json_compact(out, envelope);
 			vt_buf_char(out, '\n');
@@ -132,20 +135,24 @@ static char *inside(const char *dir, const char *out)
 {
 	struct vt_err none = VT_ERR_INIT;
 	const char *slash = out ? strrchr(out, '/') : NULL;
-	char *above = !out ? NULL : slash ? vt_xstrndup(out, slash > out ? (size_t)(slash - out) : 1) : vt_xstrdup(".");
-	char *root = vt_fs_realpath(dir, &none), *real = above ? vt_fs_realpath(above, &none) : NULL, *rel = NULL;
+	char *above = !out ? NULL
+		: slash    ? vt_xstrndup(out, slash > out ? (size_t)(slash - out) : 1)
+			   : vt_xstrdup(".");
+	char *root = vt_fs_realpath(dir, &none),
+	     *real = above ? vt_fs_realpath(above, &none) : NULL, *rel = NULL;
 	size_t n = root ? strlen(root) : 0;
 
 	if (root && real && !strncmp(real, root, n) && (!real[n] || real[n] == '/'))
-		rel = vt_asprintf("%s%s%s", real[n] ? real + n + 1 : "", real[n] ? "/" : "", slash ? slash + 1 : out);
+		rel = vt_asprintf("%s%s%s", real[n] ? real + n + 1 : "", real[n] ? "/" : "",
+			slash ? slash + 1 : out);
 	free(above);
 	free(root);
 	free(real);
 	return rel;
 }
 
-static void sign_directory(const struct vt_attest_request *q, const struct vt_key *k, struct vt_buf *out,
-	struct vt_err *err)
+static void sign_directory(const struct vt_attest_request *q, const struct vt_key *k,
+	struct vt_buf *out, struct vt_err *err)
 {
 	struct vt_json *bundle = NULL;
 	char *ignore = inside(q->what, q->out);
@@ -168,7 +175,8 @@ void vt_attest_sign(const struct vt_attest_request *q, struct vt_err *err)
 		vt_err_set(err, VT_EUSAGE, "--format=%s: signed are slsa and oms", format);
 	else if (!load_key(&k, q, err)) {
 		if (!vt_key_is_private(k))
-			vt_err_set(err, VT_EUSAGE, "%s: a public key; signing takes the private one", q->key);
+			vt_err_set(err, VT_EUSAGE,
+				"%s: a public key; signing takes the private one", q->key);
 		else if (!strcmp(format, "oms"))
 			sign_directory(q, k, &out, err);
 		else
@@ -180,9 +188,10 @@ void vt_attest_sign(const struct vt_attest_request *q, struct vt_err *err)
 	vt_buf_release(&out);
 }
 
-/* --- verify ------------------------------------------------------------------------------------------------------- */
+/* --- verify -------------------------------------------------------------- */
 
-static int verify_envelope(const struct vt_json *envelope, const struct vt_key *k, const char *dir, struct vt_err *err)
+static int verify_envelope(const struct vt_json *envelope, const struct vt_key *k, const char *dir,
+	struct vt_err *err)
 {
 	struct vt_buf payload = VT_BUF_INIT;
 	struct vt_json *statement = NULL;
@@ -193,37 +202,43 @@ static int verify_envelope(const struct vt_json *envelope, const struct vt_key *
 	if (!rc && dir)
 		rc = vt_attest_check_files(statement, dir, err);
 	if (!rc)
-		printf("good: %s of %s, record %s\n", vt_json_text(vt_json_get(statement, "predicateType"), "?"),
-			vt_json_text(vt_json_pointer(statement, "/predicate/buildDefinition/externalParameters/stage"),
-			"?"),
-			vt_json_text(vt_json_pointer(statement, "/predicate/runDetails/byproducts/0/digest/sha256"),
-			"?"));
+		printf("good: %s of %s, record %s\n",
+			vt_json_text(vt_json_get(statement, "predicateType"), "?"),
+			vt_json_text(vt_json_pointer(statement,
+					     "/predicate/buildDefinition/externalParameters/stage"),
+				"?"),
+			vt_json_text(vt_json_pointer(statement,
+					     "/predicate/runDetails/byproducts/0/digest/sha256"),
+				"?"));
 	vt_json_free(statement);
 	vt_buf_release(&payload);
 	return rc;
 }
 
-static int verify_bundle(const struct vt_json *bundle, const struct vt_key *k, const struct vt_attest_request *q,
-	struct vt_err *err)
+static int verify_bundle(const struct vt_json *bundle, const struct vt_key *k,
+	const struct vt_attest_request *q, struct vt_err *err)
 {
 	int rc = q->dir ? vt_oms_verify(bundle, q->dir, k, err)
-		: vt_err_set(err, VT_EUSAGE, "a model signature is checked with its directory: verify %s DIR",
-		q->what);
+			: vt_err_set(err, VT_EUSAGE,
+				  "a model signature is checked with its directory: verify %s DIR",
+				  q->what);
 
 	if (!rc)
 		printf("good: every file of %s is what was signed\n", q->dir);
 	return rc;
 }
 
-static int verify_one(const struct vt_json *j, const struct vt_key *k, const struct vt_attest_request *q, size_t line,
-	struct vt_err *err)
+static int verify_one(const struct vt_json *j, const struct vt_key *k,
+	const struct vt_attest_request *q, size_t line, struct vt_err *err)
 {
-	int rc = vt_json_get(j, "dsseEnvelope") ? verify_bundle(j, k, q, err) : verify_envelope(j, k, q->dir, err);
+	int rc = vt_json_get(j, "dsseEnvelope") ? verify_bundle(j, k, q, err)
+						: verify_envelope(j, k, q->dir, err);
 
 	return rc ? vt_err_prefix(err, "%s, attestation %zu", q->what, line) : 0;
 }
 
-static int verify_lines(char *line, const struct vt_key *k, const struct vt_attest_request *q, struct vt_err *err)
+static int verify_lines(char *line, const struct vt_key *k, const struct vt_attest_request *q,
+	struct vt_err *err)
 {
 	size_t n = 0;
 	int rc = 0;
@@ -250,7 +265,7 @@ void vt_attest_verify(const struct vt_attest_request *q, struct vt_err *err)
 	if (load_key(&k, q, err) || vt_fs_read(&text, q->what, 1u << 30, err))
 		;
 	else if (!vt_json_parse(&j, text.data, text.len, q->what, &not_one))
-		verify_one(j, k, q, 1, err);     /* one, on any number of lines */
+		verify_one(j, k, q, 1, err); /* one, on any number of lines */
 	else
 		verify_lines(text.data, k, q, err);
 	vt_json_free(j);
@@ -258,9 +273,10 @@ void vt_attest_verify(const struct vt_attest_request *q, struct vt_err *err)
 	vt_buf_release(&text);
 }
 
-/* --- export ------------------------------------------------------------------------------------------------------- */
+/* --- export -------------------------------------------------------------- */
 
-static void lines(const struct vt_attest_request *q, const struct evidence *v, struct vt_buf *out, struct vt_err *err)
+static void lines(const struct vt_attest_request *q, const struct evidence *v, struct vt_buf *out,
+	struct vt_err *err)
 {
 	bool slsa = !strcmp(q->format, "slsa");
 
@@ -289,7 +305,9 @@ static int write_into(const char *dir, const char *name, struct vt_json *j, stru
 {
 	struct vt_buf text = VT_BUF_INIT;
 	char *path = vt_path_join(dir, name);
-	int rc = vt_fs_exists(path) ? vt_err_set(err, VT_EDATA, "%s: the data has a file of that name", path) : 0;
+	int rc = vt_fs_exists(path)
+		? vt_err_set(err, VT_EDATA, "%s: the data has a file of that name", path)
+		: 0;
 
 	document(&text, j);
 	if (!rc)
@@ -308,15 +326,17 @@ static void crate(const struct vt_attest_request *q, const struct evidence *v, s
 	int rc = 0;
 
 	if (!q->out || vt_fs_exists(q->out) || !vt_fs_is_dir(q->what))
-		rc = vt_err_set(err, VT_EUSAGE, "a crate is made of a directory and written to a new one: export "
+		rc = vt_err_set(err, VT_EUSAGE,
+			"a crate is made of a directory and written to a new one: export "
 			"--format crate DIR --out CRATE");
 	if (!rc)
 		rc = vt_tree_hash_dir(&t, q->what, err);
 	if (!rc)
 		real = vt_fs_realpath(q->what, err);
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
-		char *from = vt_path_join(q->what, t->file[i].path), *to = vt_path_join(q->out, t->file[i].path),
-			*dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
+		char *from = vt_path_join(q->what, t->file[i].path),
+		     *to = vt_path_join(q->out, t->file[i].path),
+		     *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 
 		rc = vt_fs_mkdirs(dir, err);
 		if (!rc)
@@ -330,7 +350,8 @@ static void crate(const struct vt_attest_request *q, const struct evidence *v, s
 	if (!rc)
 		rc = write_into(q->out, "workflow.json", vt_attest_workflow(v->a), err);
 	if (!rc)
-		rc = write_into(q->out, "ro-crate-metadata.json", vt_attest_crate(v->a, v->observed, &c), err);
+		rc = write_into(q->out, "ro-crate-metadata.json",
+			vt_attest_crate(v->a, v->observed, &c), err);
 	vt_tree_free(t);
 	free(real);
 }
@@ -345,8 +366,8 @@ void vt_attest_export(const struct vt_attest_request *q, struct vt_err *err)
 	while (form < 4 && strcmp(forms[form], q->format ? q->format : ""))
 		form++;
 	if (form == 4)
-		vt_err_set(err, VT_EUSAGE, "--format=%s: say slsa, openlineage, prov or crate", q->format ? q->format
-			: "");
+		vt_err_set(err, VT_EUSAGE, "--format=%s: say slsa, openlineage, prov or crate",
+			q->format ? q->format : "");
 	else if (!gather(&v, q, err)) {
 		if (form == 3)
 			crate(q, &v, err);

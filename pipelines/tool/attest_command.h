@@ -5,8 +5,8 @@
 #include "common/base/err.h"
 
 struct vt_attest_request {
-	const char *what, *dir;                  /* first argument; second of verify, else NULL */
-	const char *store, *format, *key, *type, *out, *license;     /* NULL: not given */
+	const char *what, *dir; /* first argument; second of verify, else NULL */
+	const char *store, *format, *key, *type, *out, *license; /* NULL: not given */
 	int all;
 };
 

@@ -5,27 +5,38 @@
 #include "pipelines/tool/audit_report.h"
 
 static const char style[] =
-	":root{color-scheme:light dark;--ink:#1c2733;--soft:#5b6b7b;--line:#d9e0e7;--back:#fff;--card:#f6f8fa;"
+	":root{color-scheme:light "
+	"dark;--ink:#1c2733;--soft:#5b6b7b;--line:#d9e0e7;--back:#fff;--card:#f6f8fa;"
 	"--mark:#0b6e8f;--good:#1b7f4b;--bad:#b3261e}"
-	"@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa8b6;--line:#30404f;--back:#11181f;"
+	"@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa8b6;--line:#30404f;--"
+	"back:#11181f;"
 	"--card:#19232c;--mark:#5cc4e6;--good:#57c98a;"
 	"--bad:#ff8a80}}"
-	"body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);max-width:1080px;margin:2rem "
+	"body{font:15px/1.5 "
+	"system-ui,sans-serif;color:var(--ink);background:var(--back);max-width:1080px;margin:2rem "
 	"auto;padding:0 1.2rem}"
-	"h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.1rem;margin:2rem 0 .6rem}code,.id{font:12.5px "
+	"h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.1rem;margin:2rem 0 "
+	".6rem}code,.id{font:12.5px "
 	"ui-monospace,monospace;word-break:break-all}"
 	".soft{color:var(--soft)}.cards{display:flex;flex-wrap:wrap;gap:.7rem;margin:1.2rem 0}"
-	".card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem 1rem;min-width:7rem}"
-	".card b{display:block;font-size:1.5rem;line-height:1.2}.good{color:var(--good)}.bad{color:var(--bad)}"
-	"table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid var(--line);padding:.25rem .6rem "
+	".card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem "
+	"1rem;min-width:7rem}"
+	".card "
+	"b{display:block;font-size:1.5rem;line-height:1.2}.good{color:var(--good)}.bad{color:var(--"
+	"bad)}"
+	"table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid "
+	"var(--line);padding:.25rem .6rem "
 	".25rem 0;text-align:left;vertical-align:top}"
-	"th{font-weight:600;color:var(--soft)}details{border:1px solid var(--line);border-radius:8px;margin:.5rem "
+	"th{font-weight:600;color:var(--soft)}details{border:1px solid "
+	"var(--line);border-radius:8px;margin:.5rem "
 	"0;padding:.4rem .8rem;background:var(--card)}"
 	"summary{cursor:pointer}.graph{overflow-x:auto;border:1px solid "
 	"var(--line);border-radius:8px;background:var(--card)}"
-	"svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .s{fill:var(--soft);font-size:11px}svg "
+	"svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg "
+	".s{fill:var(--soft);font-size:11px}svg "
 	"rect{fill:var(--back);stroke:var(--mark)}"
-	"svg rect.raw{stroke:var(--soft);stroke-dasharray:4 3}svg path{fill:none;stroke:var(--soft)}.tag{border:1px "
+	"svg rect.raw{stroke:var(--soft);stroke-dasharray:4 3}svg "
+	"path{fill:none;stroke:var(--soft)}.tag{border:1px "
 	"solid var(--line);border-radius:9px;"
 	"padding:0 .5rem;margin-right:.3rem;display:inline-block}";
 
@@ -76,17 +87,21 @@ static void summary(struct vt_buf *b, const struct vt_audit *r)
 	card(b, r->train.n ? r->train.n : 0, "trained on", "trained on");
 	card(b, count_raw(r->a), "raw file read", "raw files read");
 	if (r->a->missing.n)
-		vt_buf_printf(b, "<div class=card><b class=bad>incomplete</b>%zu records are named but not to be "
-			"found</div>", r->a->missing.n);
+		vt_buf_printf(b,
+			"<div class=card><b class=bad>incomplete</b>%zu records are named but not "
+			"to be "
+			"found</div>",
+			r->a->missing.n);
 	else
-		vt_buf_str(b, "<div class=card><b class=good>complete</b>back to every raw file</div>");
+		vt_buf_str(b,
+			"<div class=card><b class=good>complete</b>back to every raw file</div>");
 	vt_buf_str(b, "</div>");
 	if (*again)
 		vt_buf_printf(b, "<p>%s</p>", again);
 	free(again);
 }
 
-/* --- the picture: a column a depth, the artifact on the right ----------------------------------------------------- */
+/* --- the picture: a column a depth, the artifact on the right ------------ */
 
 enum { BOX_W = 190, BOX_H = 46, GAP_X = 70, GAP_Y = 22, PAD = 16 };
 
@@ -122,17 +137,18 @@ static struct placed *place(const struct vt_audit_groups *g, size_t *width, size
 static void curve(struct vt_buf *b, struct placed from, struct placed to)
 {
 	size_t x0 = from.x + BOX_W, y0 = from.y + BOX_H / 2, x1 = to.x, y1 = to.y + BOX_H / 2,
-		leap = x1 > x0 + GAP_X ? BOX_H : 0;
+	       leap = x1 > x0 + GAP_X ? BOX_H : 0;
 	size_t bend = x1 > x0 ? (x1 - x0) / 3 : 0;
 
-	vt_buf_printf(b, "<path d='M%zu %zuC%zu %zu %zu %zu %zu %zu'/>", x0, y0, x0 + bend, y0 + leap, x1 - bend,
-		y1 + leap, x1, y1);
+	vt_buf_printf(b, "<path d='M%zu %zuC%zu %zu %zu %zu %zu %zu'/>", x0, y0, x0 + bend,
+		y0 + leap, x1 - bend, y1 + leap, x1, y1);
 }
 
-static void box(struct vt_buf *b, struct placed p, const char *kind, const char *name, const char *below)
+static void box(struct vt_buf *b, struct placed p, const char *kind, const char *name,
+	const char *below)
 {
-	vt_buf_printf(b, "<rect class=%s x=%zu y=%zu width=%d height=%d rx=8 /><text x=%zu y=%zu>", kind, p.x, p.y,
-		BOX_W, BOX_H, p.x + 12, p.y + 20);
+	vt_buf_printf(b, "<rect class=%s x=%zu y=%zu width=%d height=%d rx=8 /><text x=%zu y=%zu>",
+		kind, p.x, p.y, BOX_W, BOX_H, p.x + 12, p.y + 20);
 	put(b, name);
 	vt_buf_printf(b, "</text><text class=s x=%zu y=%zu>", p.x + 12, p.y + 36);
 	put(b, below);
@@ -157,17 +173,18 @@ static void picture(struct vt_buf *b, const struct vt_audit *r)
 
 	vt_audit_group(&g, r->a);
 	p = place(&g, &width, &height);
-	vt_buf_printf(b, "<h2>From raw files to this</h2><div class=graph><svg viewBox='0 0 %zu %zu' "
-		"style='max-width:%zupx' role=img aria-label='executions by stage'>", width,
-		height, width);
+	vt_buf_printf(b,
+		"<h2>From raw files to this</h2><div class=graph><svg viewBox='0 0 %zu %zu' "
+		"style='max-width:%zupx' role=img aria-label='executions by stage'>",
+		width, height, width);
 	for (size_t i = 0; i < g.n; i++)
 		for (size_t k = 0; k < g.n; k++)
 			if (g.edge[i * g.n + k])
 				curve(b, p[k], p[i]);
 	for (size_t i = 0; i < g.n; i++) {
 		const struct vt_json *rec = r->a->v[g.v[i].first].record;
-		char *below = vt_asprintf("%zu execution%s, code %.10s", g.v[i].n, g.v[i].n == 1 ? "" : "s",
-			text(vt_json_get(rec, "code"), "commit"));
+		char *below = vt_asprintf("%zu execution%s, code %.10s", g.v[i].n,
+			g.v[i].n == 1 ? "" : "s", text(vt_json_get(rec, "code"), "commit"));
 
 		if (g.v[i].n_raw)
 			raw_box(b, &g.v[i], PAD + n_raw++ * (BOX_H + GAP_Y), p[i]);
@@ -179,13 +196,15 @@ static void picture(struct vt_buf *b, const struct vt_audit *r)
 	free(p);
 }
 
-/* --- the tables --------------------------------------------------------------------------------------------------- */
+/* --- the tables ---------------------------------------------------------- */
 
 static void subjects(struct vt_buf *b, const struct vt_audit *r)
 {
-	static const char *const roles[][2] = { { "train", "trained on" }, { "validation", "used to choose the "
-		"weights" }, { "test", "set aside" },
-		{ "", "no training names them" } };
+	static const char *const roles[][2] = { { "train", "trained on" },
+		{ "validation",
+			"used to choose the "
+			"weights" },
+		{ "test", "set aside" }, { "", "no training names them" } };
 
 	vt_buf_str(b, "<h2>Subjects</h2>");
 	for (size_t k = 0; k < 4; k++) {
@@ -248,7 +267,8 @@ static void files(struct vt_buf *b, const struct vt_audit *r, const struct vt_ex
 		for (size_t k = 0; list && k < list->n; k++) {
 			vt_buf_str(b, k ? "<br>" : "<tr><th>wrote<td>");
 			put(b, text(list->item[k], "path"));
-			vt_buf_printf(b, " <span class='id soft'>%s</span>", text(list->item[k], "sha256"));
+			vt_buf_printf(b, " <span class='id soft'>%s</span>",
+				text(list->item[k], "sha256"));
 			erased(b, r, text(list->item[k], "sha256"));
 		}
 	}
@@ -260,7 +280,8 @@ static void execution(struct vt_buf *b, const struct vt_audit *r, size_t i)
 	const struct vt_execution *e = &a->v[i];
 	const struct vt_json *code = vt_json_get(e->record, "code");
 
-	vt_buf_printf(b, "<details id='r%.16s'%s><summary><b>", e->id, i < a->n_roots ? " open" : "");
+	vt_buf_printf(b, "<details id='r%.16s'%s><summary><b>", e->id,
+		i < a->n_roots ? " open" : "");
 	put(b, text(e->record, "stage"));
 	vt_buf_printf(b, "</b> <span class='id soft'>%.16s</span>%s</summary><table>", e->id,
 		strcmp(text(e->record, "status"), "ok") ? " <span class=bad>failed</span>" : "");
@@ -273,15 +294,16 @@ static void execution(struct vt_buf *b, const struct vt_audit *r, size_t i)
 	params(b, vt_json_get(e->record, "params"));
 	files(b, r, e);
 	for (size_t k = 0; k < e->n_from; k++)
-		vt_buf_printf(b, "%s<a href='#r%.16s'>%s %.16s</a>", k ? ", " : "<tr><th>made from<td>",
-			a->v[e->from[k]].id,
+		vt_buf_printf(b, "%s<a href='#r%.16s'>%s %.16s</a>",
+			k ? ", " : "<tr><th>made from<td>", a->v[e->from[k]].id,
 			text(a->v[e->from[k]].record, "stage"), a->v[e->from[k]].id);
 	vt_buf_str(b, "</table></details>");
 }
 
 void vt_audit_html(struct vt_buf *out, const struct vt_audit *r)
 {
-	vt_buf_str(out, "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
+	vt_buf_str(out,
+		"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
 		"content='width=device-width'><title>Lineage of ");
 	put(out, r->what);
 	vt_buf_printf(out, "</title><style>%s</style>", style);
@@ -296,6 +318,8 @@ void vt_audit_html(struct vt_buf *out, const struct vt_audit *r)
 		for (size_t i = 0; i < r->a->missing.n; i++)
 			vt_buf_printf(out, "<div class=id>%s</div>", r->a->missing.v[i]);
 	}
-	vt_buf_str(out, "<p class=soft>Every id is a SHA-256 that can be recomputed: files with sha256sum, the rest as "
+	vt_buf_str(out,
+		"<p class=soft>Every id is a SHA-256 that can be recomputed: files with sha256sum, "
+		"the rest as "
 		"docs/store.md says.</html>\n");
 }

@@ -1,4 +1,5 @@
-/* What every form of the report needs: subjects and their roles, executions by group; text, JSON and DOT. */
+/* What every form of the report needs: subjects and their roles, executions by group; text, JSON
+ * and DOT. */
 #include "pipelines/tool/audit_report.h"
 
 #include <stdlib.h>
@@ -65,9 +66,9 @@ char *vt_audit_repro(const struct vt_audit *r)
 		same += !strcmp(text(r->repro->item[i], "verdict"), "same");
 		different += !strcmp(text(r->repro->item[i], "verdict"), "different");
 	}
-	return n ? vt_asprintf("done again %zu time%s: %zu same, %zu different, %zu failed", n, n == 1 ? "" : "s", same,
-		different, n - same - different) :
-		vt_xstrdup("");
+	return n ? vt_asprintf("done again %zu time%s: %zu same, %zu different, %zu failed", n,
+			   n == 1 ? "" : "s", same, different, n - same - different)
+		 : vt_xstrdup("");
 }
 
 bool vt_audit_erased(const struct vt_audit *r, const char *sha256)
@@ -89,20 +90,23 @@ void vt_audit_release(struct vt_audit *r)
 
 const char *vt_audit_role(const struct vt_audit *r, const char *subject)
 {
-	return vt_audit_has(&r->train, subject) ? "train" : vt_audit_has(&r->choose, subject) ? "validation"
-		: vt_audit_has(&r->test, subject) ? "test" : "";
+	return vt_audit_has(&r->train, subject)     ? "train"
+		: vt_audit_has(&r->choose, subject) ? "validation"
+		: vt_audit_has(&r->test, subject)   ? "test"
+						    : "";
 }
 
-/* --- groups ------------------------------------------------------------------------------------------------------- */
+/* --- groups -------------------------------------------------------------- */
 
 static bool same_group(const struct vt_json *a, const struct vt_json *b)
 {
-	return !strcmp(text(a, "stage"), text(b, "stage")) && !strcmp(text(a, "version"), text(b, "version")) &&
+	return !strcmp(text(a, "stage"), text(b, "stage")) &&
+		!strcmp(text(a, "version"), text(b, "version")) &&
 		!strcmp(text(a, "binary"), text(b, "binary"));
 }
 
-/* Breadth first puts a parent behind the child that led to it, but another child may stand further down: repeated until
- * still. */
+/* Breadth first puts a parent behind the child that led to it, but another child may stand
+ * further down: repeated until still. */
 static void depths(size_t *depth, const struct vt_ancestry *a)
 {
 	for (bool again = true; again;) {
@@ -126,8 +130,9 @@ void vt_audit_group(struct vt_audit_groups *out, const struct vt_ancestry *a)
 	for (size_t i = 0; i < a->n; i++) {
 		size_t g = 0;
 
-		while (g < out->n && !(out->v[g].depth == depth[i] &&
-		    same_group(a->v[out->v[g].first].record, a->v[i].record)))
+		while (g < out->n &&
+			!(out->v[g].depth == depth[i] &&
+				same_group(a->v[out->v[g].first].record, a->v[i].record)))
 			g++;
 		if (g == out->n)
 			out->v[out->n++] = (struct vt_audit_group){ .first = i, .depth = depth[i] };
@@ -149,7 +154,7 @@ void vt_audit_groups_release(struct vt_audit_groups *g)
 	free(g->edge);
 }
 
-/* --- text --------------------------------------------------------------------------------------------------------- */
+/* --- text ---------------------------------------------------------------- */
 
 static void text_params(struct vt_buf *out, const struct vt_json *params, int indent)
 {
@@ -159,45 +164,50 @@ static void text_params(struct vt_buf *out, const struct vt_json *params, int in
 	vt_buf_char(out, '\n');
 }
 
-static void text_outputs(struct vt_buf *out, const struct vt_audit *r, const struct vt_json *outputs, int indent)
+static void text_outputs(struct vt_buf *out, const struct vt_audit *r,
+	const struct vt_json *outputs, int indent)
 {
 	for (size_t i = 0; outputs && i < outputs->n; i++) {
 		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
 		size_t n = files ? files->n : 0;
 
-		vt_buf_printf(out, "%*smade   tree %s\n", indent, "", text(outputs->item[i], "tree"));
+		vt_buf_printf(out, "%*smade   tree %s\n", indent, "",
+			text(outputs->item[i], "tree"));
 		for (size_t k = 0; k < n && k < 8; k++)
-			vt_buf_printf(out, "%*s       %s  %s%s\n", indent, "", text(files->item[k], "sha256"),
-				text(files->item[k], "path"),
-				vt_audit_erased(r, text(files->item[k], "sha256")) ? "  erased by decision" : "");
+			vt_buf_printf(out, "%*s       %s  %s%s\n", indent, "",
+				text(files->item[k], "sha256"), text(files->item[k], "path"),
+				vt_audit_erased(r, text(files->item[k], "sha256"))
+					? "  erased by decision"
+					: "");
 		if (n > 8)
 			vt_buf_printf(out, "%*s       and %zu more files\n", indent, "", n - 8);
 	}
 }
 
 /* Children above parents; each execution in full once. */
-static void text_execution(struct vt_buf *out, const struct vt_audit *audit, size_t i, int indent, bool *seen)
+static void text_execution(struct vt_buf *out, const struct vt_audit *audit, size_t i, int indent,
+	bool *seen)
 {
 	const struct vt_execution *e = &audit->a->v[i];
 	const struct vt_json *r = e->record, *code = vt_json_get(r, "code");
 
-	vt_buf_printf(out, "%*s%s %s  record %.16s  result %.16s\n", indent, "", text(r, "stage"), text(r, "version"),
-		e->id, text(r, "result"));
+	vt_buf_printf(out, "%*s%s %s  record %.16s  result %.16s\n", indent, "", text(r, "stage"),
+		text(r, "version"), e->id, text(r, "result"));
 	indent += 4;
 	if (seen[i]) {
 		vt_buf_printf(out, "%*s(shown above)\n", indent, "");
 		return;
 	}
 	seen[i] = true;
-	vt_buf_printf(out, "%*sbinary %s\n%*scode   %s%s\n", indent, "", text(r, "binary"), indent, "",
-		text(code, "commit"),
+	vt_buf_printf(out, "%*sbinary %s\n%*scode   %s%s\n", indent, "", text(r, "binary"), indent,
+		"", text(code, "commit"),
 		vt_json_true(vt_json_get(code, "dirty"), false) ? " (modified)" : "");
 	text_params(out, vt_json_get(r, "params"), indent);
 	text_outputs(out, audit, vt_json_get(r, "outputs"), indent);
 	for (size_t k = 0; k < e->n_raw; k++)
-		vt_buf_printf(out, "%*sraw    %s  %s/%s%s%s%s\n", indent, "", e->raw[k].sha256, e->raw[k].port,
-			e->raw[k].path,
-			*e->raw[k].subject ? "  subject " : "", e->raw[k].subject,
+		vt_buf_printf(out, "%*sraw    %s  %s/%s%s%s%s\n", indent, "", e->raw[k].sha256,
+			e->raw[k].port, e->raw[k].path, *e->raw[k].subject ? "  subject " : "",
+			e->raw[k].subject,
 			vt_audit_erased(audit, e->raw[k].sha256) ? "  erased by decision" : "");
 	for (size_t k = 0; k < e->n_from; k++)
 		text_execution(out, audit, e->from[k], indent, seen);
@@ -217,20 +227,21 @@ void vt_audit_text(struct vt_buf *out, const struct vt_audit *r)
 	for (size_t i = 0; i < r->subjects.n; i++)
 		if (vt_consent_withdrawn(&r->consent, r->subjects.v[i]))
 			vt_buf_printf(out, "withdrawn: %s: %s\n", r->subjects.v[i],
-				text(vt_consent_withdrawn(&r->consent, r->subjects.v[i]), "reason"));
+				text(vt_consent_withdrawn(&r->consent, r->subjects.v[i]),
+					"reason"));
 	if (*again)
 		vt_buf_printf(out, "%s\n", again);
 	free(again);
 	free(seen);
 }
 
-/* --- JSON --------------------------------------------------------------------------------------------------------- */
+/* --- JSON ---------------------------------------------------------------- */
 
 static struct vt_json *execution_json(const struct vt_audit *r, const struct vt_execution *e)
 {
 	const struct vt_ancestry *a = r->a;
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT), *from = vt_json_new(VT_JSON_ARRAY),
-		*raw = vt_json_new(VT_JSON_ARRAY);
+		       *raw = vt_json_new(VT_JSON_ARRAY);
 
 	vt_json_put_text(o, "id", e->id);
 	for (size_t k = 0; k < e->n_from; k++)
@@ -261,7 +272,8 @@ struct vt_json *vt_audit_subjects_json(const struct vt_audit *r)
 
 		vt_json_put_text(s, "subject", r->subjects.v[i]);
 		vt_json_put_text(s, "role", vt_audit_role(r, r->subjects.v[i]));
-		vt_json_put_bool(s, "withdrawn", vt_consent_withdrawn(&r->consent, r->subjects.v[i]) != NULL);
+		vt_json_put_bool(s, "withdrawn",
+			vt_consent_withdrawn(&r->consent, r->subjects.v[i]) != NULL);
 		vt_json_push(list, s);
 	}
 	return list;
@@ -270,7 +282,7 @@ struct vt_json *vt_audit_subjects_json(const struct vt_audit *r)
 void vt_audit_json(struct vt_buf *out, const struct vt_audit *r)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *roots = vt_json_new(VT_JSON_ARRAY),
-		*list = vt_json_new(VT_JSON_ARRAY);
+		       *list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *missing = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; i < r->a->n; i++) {
@@ -291,25 +303,29 @@ void vt_audit_json(struct vt_buf *out, const struct vt_audit *r)
 	vt_json_free(j);
 }
 
-/* --- DOT ---------------------------------------------------------------------------------------------------------- */
+/* --- DOT ----------------------------------------------------------------- */
 
 void vt_audit_dot(struct vt_buf *out, const struct vt_audit *r)
 {
 	const struct vt_ancestry *a = r->a;
 
-	vt_buf_str(out, "digraph lineage {\n\trankdir=LR;\n\tnode [shape=box, fontname=\"sans-serif\"];\n");
+	vt_buf_str(out,
+		"digraph lineage {\n\trankdir=LR;\n\tnode [shape=box, fontname=\"sans-serif\"];\n");
 	for (size_t i = 0; i < a->n; i++) {
 		const struct vt_execution *e = &a->v[i];
 
-		vt_buf_printf(out, "\t\"%.16s\" [label=\"%s %s\\n%.16s\"%s];\n", e->id, text(e->record, "stage"),
-			text(e->record, "version"),
-			text(vt_json_pointer(e->record, "/outputs/0"), "tree"), i < a->n_roots ? ", style=bold" : "");
+		vt_buf_printf(out, "\t\"%.16s\" [label=\"%s %s\\n%.16s\"%s];\n", e->id,
+			text(e->record, "stage"), text(e->record, "version"),
+			text(vt_json_pointer(e->record, "/outputs/0"), "tree"),
+			i < a->n_roots ? ", style=bold" : "");
 		for (size_t k = 0; k < e->n_from; k++)
-			vt_buf_printf(out, "\t\"%.16s\" -> \"%.16s\";\n", a->v[e->from[k]].id, e->id);
+			vt_buf_printf(out, "\t\"%.16s\" -> \"%.16s\";\n", a->v[e->from[k]].id,
+				e->id);
 		for (size_t k = 0; k < e->n_raw; k++) {
 			vt_buf_printf(out, "\t\"%.16s\" [label=", e->raw[k].sha256);
 			vt_json_quote(out, e->raw[k].path);
-			vt_buf_printf(out, ", shape=note];\n\t\"%.16s\" -> \"%.16s\";\n", e->raw[k].sha256, e->id);
+			vt_buf_printf(out, ", shape=note];\n\t\"%.16s\" -> \"%.16s\";\n",
+				e->raw[k].sha256, e->id);
 		}
 	}
 	vt_buf_str(out, "}\n");

@@ -1,4 +1,5 @@
-/* audit_report.h - an ancestry as text, JSON, DOT or one HTML page that refers to nothing outside itself. */
+/* audit_report.h - an ancestry as text, JSON, DOT or one HTML page that refers to nothing
+ * outside itself. */
 #ifndef PIPELINES_TOOL_AUDIT_REPORT_H
 #define PIPELINES_TOOL_AUDIT_REPORT_H
 
@@ -6,10 +7,10 @@
 #include "common/lineage/consent.h"
 
 struct vt_audit {
-	const char *what;                /* as the user named it */
+	const char *what; /* as the user named it */
 	const struct vt_ancestry *a;
-	const struct vt_store *store;    /* what was erased, NULL: unknown */
-	struct vt_consent consent;       /* who withdrew */
+	const struct vt_store *store; /* what was erased, NULL: unknown */
+	struct vt_consent consent;    /* who withdrew */
 	/* evidence that it was made again (repro.h), an array; NULL: none was looked for */
 	struct vt_json *repro;
 	struct vt_strs subjects;
@@ -31,7 +32,7 @@ void vt_audit_release(struct vt_audit *r);
 
 /* "train", "validation", "test" or "" for a subject of the audit; training wins. */
 const char *vt_audit_role(const struct vt_audit *r, const char *subject);
-struct vt_json *vt_audit_subjects_json(const struct vt_audit *r);    /* [{subject, role}...] */
+struct vt_json *vt_audit_subjects_json(const struct vt_audit *r); /* [{subject, role}...] */
 
 /* "done again 3 times: 2 same, 1 different"; "" if it never was.  Caller frees. */
 char *vt_audit_repro(const struct vt_audit *r);
@@ -40,19 +41,20 @@ char *vt_audit_repro(const struct vt_audit *r);
 bool vt_audit_erased(const struct vt_audit *r, const char *sha256);
 bool vt_audit_has(const struct vt_strs *sorted, const char *name);
 
-/* Executions of one stage, interface version and binary, made from the same groups: what a picture of thousands can
- * show. */
+/* Executions of one stage, interface version and binary, made from the same groups: what a
+ * picture of thousands can show. */
 struct vt_audit_group {
-	size_t first, n;                 /* a member; how many */
-	size_t depth;                    /* longest way to a root */
+	size_t first, n; /* a member; how many */
+	size_t depth;    /* longest way to a root */
 	size_t n_raw;
 };
 
 struct vt_audit_groups {
 	struct vt_audit_group *v;
 	size_t n;
-	size_t *of;                      /* group of each execution */
-	size_t *edge;                    /* n * n: edges from group i (child) to group k (parent) */
+	size_t *of; /* group of each execution */
+	/* n * n: edges from group i (child) to group k (parent) */
+	size_t *edge;
 };
 
 void vt_audit_group(struct vt_audit_groups *out, const struct vt_ancestry *a);

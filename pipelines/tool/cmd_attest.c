@@ -8,7 +8,7 @@
 
 static const struct {
 	const char *name;
-	int least, most;                     /* how many arguments it takes */
+	int least, most; /* how many arguments it takes */
 	void (*run)(const struct vt_attest_request *q, struct vt_err *err);
 } actions[] = {
 	{ "keygen", 1, 1, vt_attest_keygen },
@@ -18,15 +18,21 @@ static const struct {
 };
 
 static const char summary[] =
-	"keygen FILE        makes a key: FILE (keep it secret) and FILE.pub; --type p256 (default) or ed25519\n"
-	"sign WHAT          signs with --key what made WHAT: --format slsa (in-toto statement with SLSA provenance in "
+	"keygen FILE        makes a key: FILE (keep it secret) and FILE.pub; --type p256 (default) "
+	"or ed25519\n"
+	"sign WHAT          signs with --key what made WHAT: --format slsa (in-toto statement with "
+	"SLSA provenance in "
 	"a "
-	"DSSE envelope, one line an execution) or, for a directory, --format oms (OpenSSF model signing 1.0)\n"
-	"verify FILE [DIR]  checks the signatures of FILE with --key and, with DIR, that its files are what was "
+	"DSSE envelope, one line an execution) or, for a directory, --format oms (OpenSSF model "
+	"signing 1.0)\n"
+	"verify FILE [DIR]  checks the signatures of FILE with --key and, with DIR, that its files "
+	"are what was "
 	"signed\n"
-	"export WHAT        prints unsigned: --format slsa, openlineage, prov, or crate (RO-Crate: a new directory "
+	"export WHAT        prints unsigned: --format slsa, openlineage, prov, or crate (RO-Crate: "
+	"a new directory "
 	"--out)\n"
-	"WHAT is a directory with or without .lineage, a file, REPO[@REF], or the digest of a record, tree or file. "
+	"WHAT is a directory with or without .lineage, a file, REPO[@REF], or the digest of a "
+	"record, tree or file. "
 	"Exits with 0, or 76 where a signature or a file is not what it should be.";
 
 int vt_cmd_attest(int argc, char **argv)
@@ -35,9 +41,12 @@ int vt_cmd_attest(int argc, char **argv)
 	size_t i = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "format", VT_OPT_STRING, &q.format, "FORM", "see above" },
-		{ 0, "key", VT_OPT_STRING, &q.key, "FILE", "PEM: private for sign, public for verify" },
-		{ 0, "type", VT_OPT_STRING, &q.type, "KIND", "kind of key to make: p256 or ed25519" },
-		{ 0, "all", VT_OPT_FLAG, &q.all, NULL, "of every ancestor too, not only of what made WHAT itself" },
+		{ 0, "key", VT_OPT_STRING, &q.key, "FILE",
+			"PEM: private for sign, public for verify" },
+		{ 0, "type", VT_OPT_STRING, &q.type, "KIND",
+			"kind of key to make: p256 or ed25519" },
+		{ 0, "all", VT_OPT_FLAG, &q.all, NULL,
+			"of every ancestor too, not only of what made WHAT itself" },
 		{ 'o', "out", VT_OPT_STRING, &q.out, "PATH", "write there instead of to stdout" },
 		{ 0, "license", VT_OPT_STRING, &q.license, "URL", "licence that a crate states" },
 		VT_OPTS_END,
@@ -45,13 +54,16 @@ int vt_cmd_attest(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "attest keygen FILE | sign WHAT | verify FILE [DIR] | export WHAT",
 		.about = summary,
-		.least = 2, .most = 3, .opts = opts,
+		.least = 2,
+		.most = 3,
+		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
 		while (i < 4 && strcmp(actions[i].name, c.args.v[0]))
 			i++;
-		if (i == 4 || (int)c.args.n - 1 < actions[i].least || (int)c.args.n - 1 > actions[i].most) {
+		if (i == 4 || (int)c.args.n - 1 < actions[i].least ||
+			(int)c.args.n - 1 > actions[i].most) {
 			vt_err_set(&c.err, VT_EUSAGE, "usage: voxtrail %s", c.usage);
 		} else {
 			q.store = c.store;

@@ -15,7 +15,8 @@ static const struct {
 } forms[] = { { "text", vt_audit_text }, { "json", vt_audit_json }, { "dot", vt_audit_dot },
 	{ "html", vt_audit_html } };
 
-static void report(struct vt_store *s, struct vt_lineage *t, const char *what, size_t form, struct vt_err *err)
+static void report(struct vt_store *s, struct vt_lineage *t, const char *what, size_t form,
+	struct vt_err *err)
 {
 	struct vt_ancestry *a = NULL;
 	struct vt_buf out = VT_BUF_INIT;
@@ -36,7 +37,9 @@ static void report(struct vt_store *s, struct vt_lineage *t, const char *what, s
 	forms[form].write(&out, &r);
 	fwrite(out.data, 1, out.len, stdout);
 	if (vt_lineage_absent(t)->n)
-		fprintf(stderr, "voxtrail audit: note: %zu files that the records list are not here, e.g. %s\n",
+		fprintf(stderr,
+			"voxtrail audit: note: %zu files that the records list are not here, e.g. "
+			"%s\n",
 			vt_lineage_absent(t)->n, vt_lineage_absent(t)->v[0]);
 	vt_record_index_incomplete(&a->missing, err);
 	vt_audit_release(&r);
@@ -54,26 +57,33 @@ int vt_cmd_audit(int argc, char **argv)
 		{ 0, "format", VT_OPT_STRING, &name, "FORM",
 			"text, json, dot (for graphviz) or html (one page, refers to nothing)" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "the same as --format=json" },
-		{ 0, "list", VT_OPT_FLAG, &list, NULL, "one line an execution: record, stage, output tree" },
+		{ 0, "list", VT_OPT_FLAG, &list, NULL,
+			"one line an execution: record, stage, output tree" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "audit WHAT",
-		.about = "Prints what WHAT was made from: executions, params, binaries, code, down to each raw file "
-			"and subject. " VT_LINEAGE_WHAT " The records a directory carries are held against its files. "
-			"Exits with 0 if the answer is whole, 1 if records are missing, 76 if a record lies.",
-		.least = 1, .most = 1, .opts = opts,
+		.about = "Prints what WHAT was made from: executions, params, binaries, code, down "
+			 "to each raw file "
+			 "and subject. " VT_LINEAGE_WHAT
+			 " The records a directory carries are held against its files. "
+			 "Exits with 0 if the answer is whole, 1 if records are missing, 76 if a "
+			 "record lies.",
+		.least = 1,
+		.most = 1,
+		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
 		while (form < 4 && strcmp(forms[form].name, json ? "json" : name))
 			form++;
 		if (form == 4)
-			vt_err_set(&c.err, VT_EUSAGE, "--format=%s: say text, json, dot or html", name);
+			vt_err_set(&c.err, VT_EUSAGE, "--format=%s: say text, json, dot or html",
+				name);
 		else if (!vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err) &&
 			!vt_lineage_open(&t, c.s, c.args.v[0], VT_TRAIL_MADE, &c.err))
 			list ? vt_record_index_list(t, VT_LIST_ANCESTORS, json, &c.err)
-				: report(c.s, t, c.args.v[0], form, &c.err);
+			     : report(c.s, t, c.args.v[0], form, &c.err);
 	}
 	vt_lineage_close(t);
 	return vt_call_end(&c);

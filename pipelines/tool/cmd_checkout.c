@@ -14,8 +14,8 @@ struct vouching {
 	const struct vt_tree *all, *some;
 };
 
-/* Lays the records that vouch for the files below dir/.lineage, so that the directory answers for itself; of a part,
- * those that made any of its files. */
+/* Lays the records that vouch for the files below dir/.lineage, so that the directory answers
+ * for itself; of a part, those that made any of its files. */
 static int vouch(void *ctx, const char *dir, struct vt_err *err)
 {
 	const struct vouching *v = ctx;
@@ -31,8 +31,8 @@ static int vouch(void *ctx, const char *dir, struct vt_err *err)
 }
 
 struct wish {
-	char *what;              /* REPO[@REF] */
-	struct vt_strs paths;    /* none: everything */
+	char *what;           /* REPO[@REF] */
+	struct vt_strs paths; /* none: everything */
 	const char *dir;
 	enum vt_checkout how;
 };
@@ -56,8 +56,8 @@ static void checkout(struct vt_store *s, const struct wish *w, struct vt_err *er
 
 		rc = vt_store_checkout_with(s, files, w->dir, w->how, vouch, &v, err);
 		if (!rc)
-			printf("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir, files->n_files, w->what, c.id,
-				c.tree);
+			printf("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir,
+				files->n_files, w->what, c.id, c.tree);
 	}
 	vt_tree_free(some);
 	vt_tree_free(all);
@@ -70,7 +70,8 @@ static int parse(struct wish *w, const struct vt_strs *rest, struct vt_err *err)
 	bool whole = false;
 
 	if (rest->n < 2)
-		return vt_err_set(err, VT_EUSAGE, "usage: voxtrail checkout REPO[@REF][:PATH]... DIR");
+		return vt_err_set(err, VT_EUSAGE,
+			"usage: voxtrail checkout REPO[@REF][:PATH]... DIR");
 	w->dir = rest->v[rest->n - 1];
 	for (size_t i = 0; i + 1 < rest->n; i++) {
 		size_t n = strcspn(rest->v[i], ":");
@@ -78,8 +79,10 @@ static int parse(struct wish *w, const struct vt_strs *rest, struct vt_err *err)
 		if (!w->what)
 			w->what = vt_xstrndup(rest->v[i], n);
 		if (strlen(w->what) != n || strncmp(w->what, rest->v[i], n))
-			return vt_err_set(err, VT_EUSAGE, "\"%s\": one checkout is of one commit, and the first is of "
-				"%s", rest->v[i], w->what);
+			return vt_err_set(err, VT_EUSAGE,
+				"\"%s\": one checkout is of one commit, and the first is of "
+				"%s",
+				rest->v[i], w->what);
 		if (rest->v[i][n] && rest->v[i][n + 1])
 			vt_strs_add(&w->paths, rest->v[i] + n + 1);
 		else
@@ -101,14 +104,21 @@ int vt_cmd_checkout(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "checkout REPO[@REF][:PATH]... DIR",
-		.about = "Writes a commit's files, or those at or below the PATHs, into DIR, which must not exist or "
-			"be empty: read-only links, or copies. REF is a branch (default master), a tag or the first "
-			"digits of a commit id, with ~N behind it for N commits back.",
-		.least = 2, .most = SIZE_MAX, .opts = opts, .mode = VT_STORE_OPEN,
+		.about = "Writes a commit's files, or those at or below the PATHs, into DIR, which "
+			 "must not exist or "
+			 "be empty: read-only links, or copies. REF is a branch (default master), "
+			 "a tag or the first "
+			 "digits of a commit id, with ~N behind it for N commits back.",
+		.least = 2,
+		.most = SIZE_MAX,
+		.opts = opts,
+		.mode = VT_STORE_OPEN,
 	};
 
 	if (vt_call_begin(&c, argc, argv) && !parse(&w, &c.args, &c.err)) {
-		w.how = reflink ? VT_CHECKOUT_REFLINK : writable ? VT_CHECKOUT_COPY : VT_CHECKOUT_LINK;
+		w.how = reflink    ? VT_CHECKOUT_REFLINK
+			: writable ? VT_CHECKOUT_COPY
+				   : VT_CHECKOUT_LINK;
 		checkout(c.s, &w, &c.err);
 	}
 	free(w.what);

@@ -1,4 +1,5 @@
-/* voxtrail commit REPO[@BRANCH] DIR: takes a directory into the store and moves the branch to it. */
+/* voxtrail commit REPO[@BRANCH] DIR: takes a directory into the store and moves the branch to
+ * it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +20,11 @@ static void print_dir_hash(const struct vt_tree *t)
 
 enum { COPY = 1, DIR_HASH = 2 };
 
-static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir, int how,
-	const struct vt_commit_note *note, struct vt_err *err)
+static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir,
+	int how, const struct vt_commit_note *note, struct vt_err *err)
 {
-	const struct vt_import_opts opts = { .extent = VT_CARRIED_WHOLE, .copy = (how & COPY) != 0 };
+	const struct vt_import_opts opts = { .extent = VT_CARRIED_WHOLE,
+		.copy = (how & COPY) != 0 };
 	struct vt_import got;
 	struct vt_commit c = { .id = "" };
 	bool made;
@@ -30,10 +32,13 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 	if (vt_store_import_dir(s, dir, &opts, &got, err))
 		return;
 	if (!vt_repo_commit(s, &c, &made, repo, branch, &got.tree->id, note, err))
-		printf("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree, got.tree->n_files,
-			(unsigned long long)got.tree->size,
-			made ? "" : *note->message ? "; nothing changed, so nothing was committed and the message was "
-			"dropped" : "; nothing changed");
+		printf("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree,
+			got.tree->n_files, (unsigned long long)got.tree->size,
+			made ? ""
+				: *note->message
+				? "; nothing changed, so nothing was committed and the message was "
+				  "dropped"
+				: "; nothing changed");
 	if (!err->code && (how & DIR_HASH))
 		print_dir_hash(got.tree);
 	vt_commit_release(&c);
@@ -46,25 +51,32 @@ int vt_cmd_commit(int argc, char **argv)
 	int empty = 0, copy = 0, dir_hash = 0;
 	char *at;
 	const struct vt_opt opts[] = {
-		{ 0, "branch", VT_OPT_STRING, &branch, "NAME", "branch that moves (default master)" },
+		{ 0, "branch", VT_OPT_STRING, &branch, "NAME",
+			"branch that moves (default master)" },
 		{ 'm', "message", VT_OPT_STRING, &message, "TEXT", "why" },
 		{ 0, "author", VT_OPT_STRING, &author, "TEXT", "who (default $VOXTRAIL_AUTHOR)" },
 		{ 0, "allow-empty", VT_OPT_FLAG, &empty, NULL, "commit although nothing changed" },
-		{ 0, "copy", VT_OPT_FLAG, &copy, NULL, "leave the files as they are: reflink or copy them" },
-		{ 0, "dirhash", VT_OPT_FLAG, &dir_hash, NULL, "print in-toto's dirHash (Go's H1) of DIR too" },
+		{ 0, "copy", VT_OPT_FLAG, &copy, NULL,
+			"leave the files as they are: reflink or copy them" },
+		{ 0, "dirhash", VT_OPT_FLAG, &dir_hash, NULL,
+			"print in-toto's dirHash (Go's H1) of DIR too" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "commit REPO[@BRANCH] DIR",
-		.about = "Takes DIR into the store (files are linked, not copied, and become read-only) and commits it "
-			"to REPO.",
-		.least = 2, .most = 2, .opts = opts,
+		.about = "Takes DIR into the store (files are linked, not copied, and become "
+			 "read-only) and commits it "
+			 "to REPO.",
+		.least = 2,
+		.most = 2,
+		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
 		at = strchr(c.args.v[0], '@');
 		if (at && branch) {
-			vt_err_set(&c.err, VT_EUSAGE, "%s: names a branch, as --branch does", c.args.v[0]);
+			vt_err_set(&c.err, VT_EUSAGE, "%s: names a branch, as --branch does",
+				c.args.v[0]);
 		} else if (at) {
 			*at = '\0';
 			branch = at + 1;
@@ -72,8 +84,10 @@ int vt_cmd_commit(int argc, char **argv)
 		if (!c.err.code && !vt_store_open(&c.s, c.store, VT_STORE_CREATE, &c.err))
 			commit(c.s, c.args.v[0], branch ? branch : "master", c.args.v[1],
 				(copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0),
-				&(struct vt_commit_note){ .message = message, .author = author,
-					.allow_empty = empty != 0 }, &c.err);
+				&(struct vt_commit_note){ .message = message,
+					.author = author,
+					.allow_empty = empty != 0 },
+				&c.err);
 	}
 	return vt_call_end(&c);
 }

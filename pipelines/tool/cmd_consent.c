@@ -31,8 +31,8 @@ static void list(struct vt_store *s, int json, struct vt_err *err)
 
 			gmtime_r(&t, &tm);
 			strftime(when, sizeof(when), "%Y-%m-%d", &tm);
-			printf("%s  %s  %s  %s\n", text(who->item[i], "subject"), when, text(who->item[i], "by"),
-				text(who->item[i], "reason"));
+			printf("%s  %s  %s  %s\n", text(who->item[i], "subject"), when,
+				text(who->item[i], "by"), text(who->item[i], "reason"));
 		}
 		vt_consent_release(&c);
 	}
@@ -41,9 +41,9 @@ static void list(struct vt_store *s, int json, struct vt_err *err)
 
 struct checking {
 	struct vt_consent c;
-	struct vt_json *found;           /* [{subject, record, stage, decision}...] */
+	struct vt_json *found; /* [{subject, record, stage, decision}...] */
 	const char *subject;
-	size_t open;                     /* without a decision */
+	size_t open; /* without a decision */
 };
 
 static void add(struct checking *k, const char *subject, const char *record, const char *stage)
@@ -69,7 +69,9 @@ static int check_what(struct checking *k, struct vt_store *s, const char *what, 
 	if (!rc)
 		rc = vt_lineage_subjects(t, &subjects, err);
 	for (size_t i = 0; !rc && i < subjects.n; i++)
-		for (size_t n = 0; vt_consent_withdrawn(&k->c, subjects.v[i]) && n < vt_lineage_roots(t)->n; n++)
+		for (size_t n = 0;
+			vt_consent_withdrawn(&k->c, subjects.v[i]) && n < vt_lineage_roots(t)->n;
+			n++)
 			add(k, subjects.v[i], vt_lineage_roots(t)->v[n], "");
 	vt_strs_release(&subjects);
 	vt_lineage_close(t);
@@ -116,7 +118,8 @@ static void check(struct vt_store *s, const char *what, int json, struct vt_err 
 	for (size_t i = 0; !rc && !json && i < k.found->n; i++)
 		printf("%s  withdrawn  %s %s  %s\n", text(k.found->item[i], "subject"),
 			text(k.found->item[i], "record"), text(k.found->item[i], "stage"),
-			*text(k.found->item[i], "decision") ? text(k.found->item[i], "decision") : "no decision yet");
+			*text(k.found->item[i], "decision") ? text(k.found->item[i], "decision")
+							    : "no decision yet");
 	if (!rc && json)
 		vt_lineage_print(vt_json_copy(k.found));
 	if (!rc && k.open)
@@ -126,24 +129,29 @@ static void check(struct vt_store *s, const char *what, int json, struct vt_err 
 	free(path);
 }
 
-static void decide(struct vt_store *s, const struct vt_strs *a, const char *reason, struct vt_err *err)
+static void decide(struct vt_store *s, const struct vt_strs *a, const char *reason,
+	struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
 
 	if (strcmp(a->v[3], "retrain") && strcmp(a->v[3], "accept") && strcmp(a->v[3], "retire"))
 		vt_err_set(err, VT_EUSAGE, "%s: say retrain, accept or retire", a->v[3]);
 	else if (!vt_store_records(s, a->v[1], &ids, err) && ids.n != 1)
-		vt_err_set(err, VT_ENOINPUT, "%s: %s", a->v[1], ids.n ? "several records begin with this" : "there is "
-			"no such record");
+		vt_err_set(err, VT_ENOINPUT, "%s: %s", a->v[1],
+			ids.n ? "several records begin with this"
+			      : "there is "
+				"no such record");
 	else if (!err->code)
 		vt_consent_decide(s, ids.v[0], a->v[2], a->v[3], reason, err);
 	vt_strs_release(&ids);
 }
 
-static void act(struct vt_store *s, const struct vt_strs *a, const char *reason, int json, struct vt_err *err)
+static void act(struct vt_store *s, const struct vt_strs *a, const char *reason, int json,
+	struct vt_err *err)
 {
 	const char *verb = a->v[0];
-	bool changes = !strcmp(verb, "withdraw") || !strcmp(verb, "restore") || !strcmp(verb, "decide");
+	bool changes =
+		!strcmp(verb, "withdraw") || !strcmp(verb, "restore") || !strcmp(verb, "decide");
 
 	if (changes && (!reason || !*reason))
 		vt_err_set(err, VT_EUSAGE, "--reason is missing");
@@ -158,7 +166,8 @@ static void act(struct vt_store *s, const struct vt_strs *a, const char *reason,
 	else if (!strcmp(verb, "decide") && a->n == 4)
 		decide(s, a, reason, err);
 	else
-		vt_err_set(err, VT_EUSAGE, "usage: voxtrail consent list | withdraw SUBJECT | restore SUBJECT | check "
+		vt_err_set(err, VT_EUSAGE,
+			"usage: voxtrail consent list | withdraw SUBJECT | restore SUBJECT | check "
 			"[WHAT] | decide RECORD SUBJECT DECISION");
 }
 
@@ -174,13 +183,19 @@ int vt_cmd_consent(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "consent VERB [ARGUMENT...]",
 		.about = "list                            who withdrew\n"
-			"withdraw SUBJECT                from now on stages refuse the subject's files, and train what "
-			"was trained on the subject\n"
-			"restore SUBJECT                 takes that back\n"
-			"check [WHAT]                    withdrawn subjects WHAT was made from, or every training one "
-			"went into; exits with 1 while any has no decision\n"
-			"decide RECORD SUBJECT DECISION  notes what is done about it: retrain, accept or retire",
-		.least = 1, .most = SIZE_MAX, .opts = opts, .mode = VT_STORE_OPEN,
+			 "withdraw SUBJECT                from now on stages refuse the subject's "
+			 "files, and train what "
+			 "was trained on the subject\n"
+			 "restore SUBJECT                 takes that back\n"
+			 "check [WHAT]                    withdrawn subjects WHAT was made from, "
+			 "or every training one "
+			 "went into; exits with 1 while any has no decision\n"
+			 "decide RECORD SUBJECT DECISION  notes what is done about it: retrain, "
+			 "accept or retire",
+		.least = 1,
+		.most = SIZE_MAX,
+		.opts = opts,
+		.mode = VT_STORE_OPEN,
 	};
 
 	if (vt_call_begin(&c, argc, argv))

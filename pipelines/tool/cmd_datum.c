@@ -47,7 +47,8 @@ static struct vt_task *find_task(struct vt_job *j, const char *which, struct vt_
 			if (d->file[k].entry && same_path(d->file[k].entry->path, which))
 				return &j->task[i];
 	}
-	vt_err_set(err, VT_ENOINPUT, "no datum of %s has an id or a path \"%s\"; `voxtrail datum list` shows them",
+	vt_err_set(err, VT_ENOINPUT,
+		"no datum of %s has an id or a path \"%s\"; `voxtrail datum list` shows them",
 		j->pipeline->name, which);
 	return NULL;
 }
@@ -56,24 +57,25 @@ static void list(const struct vt_job *j)
 {
 	for (size_t i = 0; i < j->n; i++) {
 		char *label = vt_datum_label(j->task[i].datum);
-		printf("%s  %-8s %s\n", j->task[i].datum->id, j->task[i].state == VT_DATUM_SKIPPED ? "done" : "pending",
-			label);
+		printf("%s  %-8s %s\n", j->task[i].datum->id,
+			j->task[i].state == VT_DATUM_SKIPPED ? "done" : "pending", label);
 		free(label);
 	}
 }
 
-/* Runs the datum once more in a view of its own; nothing is published.  *status gets the process's. */
-static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum vt_attempt_program what,
-	struct vt_attempt *a, int *status,
-		   struct vt_err *err)
+/* Runs the datum once more in a view of its own; nothing is published.  *status gets the
+ * process's. */
+static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t,
+	enum vt_attempt_program what, struct vt_attempt *a, int *status, struct vt_err *err)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
 	/* no job's id: nothing that it reaches may count as output */
 	of.job = "00000000000040008000000000000000";
-	char *dir = vt_asprintf("%s/work/again.%.16s", vt_depot_path(vt_run_depot(r)), t->datum->id);
-	if (!vt_attempt_possible(of.pipeline, of.secrets, of.view, err) && !vt_attempt_view(a, &of, dir, err) &&
-	    !vt_attempt_start(a, &of, what, err)) {
-		signal(SIGINT, SIG_IGN);       /* the shell's, not ours */
+	char *dir =
+		vt_asprintf("%s/work/again.%.16s", vt_depot_path(vt_run_depot(r)), t->datum->id);
+	if (!vt_attempt_possible(of.pipeline, of.secrets, of.view, err) &&
+		!vt_attempt_view(a, &of, dir, err) && !vt_attempt_start(a, &of, what, err)) {
+		signal(SIGINT, SIG_IGN); /* the shell's, not ours */
 		waitpid(a->pid, status, 0);
 		signal(SIGINT, SIG_DFL);
 		if (what != VT_ATTEMPT_SHELL)
@@ -84,8 +86,8 @@ static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum v
 	return err->code;
 }
 
-static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum vt_attempt_program what,
-	struct vt_err *err)
+static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t,
+	enum vt_attempt_program what, struct vt_err *err)
 {
 	struct vt_attempt a = { NULL, NULL, NULL, 0 };
 	struct vt_buf log = VT_BUF_INIT;
@@ -93,8 +95,8 @@ static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, enum 
 	if (!execute(r, j, t, what, &a, &status, err)) {
 		if (what == VT_ATTEMPT_CMD && !vt_fs_read(&log, a.log, 1u << 30, err))
 			fwrite(log.data ? log.data : "", 1, log.len, stdout);
-		printf("exit %d; nothing was published\n", WIFEXITED(status) ? WEXITSTATUS(status)
-			: 128 + WTERMSIG(status));
+		printf("exit %d; nothing was published\n",
+			WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	}
 	vt_buf_release(&log);
 	vt_attempt_remove(&a);
@@ -121,21 +123,26 @@ static int hash_entry(void *ctx, const char *relative, char type, struct vt_err 
 	return err->code;
 }
 
-/* Does a done datum, run again under another job id, time zone and directory, write the same files? */
-static int verify_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, bool *same, struct vt_err *err)
+/* Does a done datum, run again under another job id, time zone and directory, write the same
+ * files? */
+static int verify_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, bool *same,
+	struct vt_err *err)
 {
 	struct vt_attempt a = { NULL, NULL, NULL, 0 };
 	struct vt_listing again = { NULL, 0, 0 };
 	struct vt_result then = { 0 };
 	int status;
 	setenv("TZ", "Pacific/Chatham", 1);
-	if (!execute(r, j, t, VT_ATTEMPT_CMD, &a, &status, err) && !vt_depot_result(vt_run_depot(r), &t->key, &then,
-	    err)) {
+	if (!execute(r, j, t, VT_ATTEMPT_CMD, &a, &status, err) &&
+		!vt_depot_result(vt_run_depot(r), &t->key, &then, err)) {
 		struct compare c = { &again, a.out };
-		if (!vt_fs_walk(a.out, hash_entry, &c, err) && !vt_listing_finish(&again, NULL, NULL, err) &&
-		    !vt_listing_finish(&then.files, NULL, NULL, err))
+		if (!vt_fs_walk(a.out, hash_entry, &c, err) &&
+			!vt_listing_finish(&again, NULL, NULL, err) &&
+			!vt_listing_finish(&then.files, NULL, NULL, err))
 			*same = again.n == then.files.n &&
-			(!again.n || !memcmp(&again.v[0].hash, &then.files.v[0].hash, sizeof again.v[0].hash));
+				(!again.n ||
+					!memcmp(&again.v[0].hash, &then.files.v[0].hash,
+						sizeof again.v[0].hash));
 	}
 	vt_listing_release(&again);
 	vt_result_release(&then);
@@ -154,13 +161,16 @@ static int verify(struct vt_run *r, struct vt_job *j, long long most, struct vt_
 		if (verify_one(r, j, &j->task[i], &same, err) || same)
 			continue;
 		char *label = vt_datum_label(j->task[i].datum);
-		printf("%.16s %s: other files than before; the stage lets an id, a path, a time or the host into its "
-			"output\n", j->task[i].datum->id, label);
+		printf("%.16s %s: other files than before; the stage lets an id, a path, a time or "
+		       "the host into its "
+		       "output\n",
+			j->task[i].datum->id, label);
 		free(label);
 		differ++;
 	}
 	if (!err->code)
-		printf("%lld datums of %s run again, %lld differ\n", tried, j->pipeline->name, differ);
+		printf("%lld datums of %s run again, %lld differ\n", tried, j->pipeline->name,
+			differ);
 	return err->code ? err->code : differ ? (err->code = VT_EFAIL) : 0;
 }
 
@@ -176,10 +186,12 @@ static int datum(struct vt_run *r, const struct vt_strs *rest, long long most, s
 	else if (!strcmp(verb, "verify") && rest->n == 3)
 		return verify(r, j, most, err);
 	else if ((!strcmp(verb, "exec") || !strcmp(verb, "shell")) && rest->n == 4)
-		return (t = find_task(j, rest->v[3], err)) ? exec_one(r, j, t, *verb == 'e' ? VT_ATTEMPT_CMD
-			: VT_ATTEMPT_SHELL, err) : err->code;
+		return (t = find_task(j, rest->v[3], err))
+			? exec_one(r, j, t, *verb == 'e' ? VT_ATTEMPT_CMD : VT_ATTEMPT_SHELL, err)
+			: err->code;
 	else
-		return vt_err_set(err, VT_EUSAGE, "write datum list|verify SPEC PIPELINE, or datum exec|shell SPEC "
+		return vt_err_set(err, VT_EUSAGE,
+			"write datum list|verify SPEC PIPELINE, or datum exec|shell SPEC "
 			"PIPELINE DATUM");
 	return 0;
 }
@@ -187,14 +199,19 @@ static int datum(struct vt_run *r, const struct vt_strs *rest, long long most, s
 int vt_cmd_datum(int argc, char **argv)
 {
 	struct vt_strs repos = VT_STRS_INIT;
-	struct vt_run_opts o = { .mode = VT_DEPOT_WRITE, .planning = true, .jobs = 1, .repos = &repos };
+	struct vt_run_opts o = { .mode = VT_DEPOT_WRITE,
+		.planning = true,
+		.jobs = 1,
+		.repos = &repos };
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	long long most = 4;
 	const char *view = "auto";
 	const struct vt_opt opts[] = {
-		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
-		{ 0, "view", VT_OPT_STRING, &view, "HOW", "how /pfs is made: auto, ns, root or prefix (default auto)" },
+		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
+			"commit DIR to the repo NAME first (again and again)" },
+		{ 0, "view", VT_OPT_STRING, &view, "HOW",
+			"how /pfs is made: auto, ns, root or prefix (default auto)" },
 		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE",
 			"JSON {secret: {key: value}} for transform.secrets" },
 		{ 'n', "number", VT_OPT_INT, &most, "N", "verify: at most N datums (default 4)" },
@@ -202,14 +219,18 @@ int vt_cmd_datum(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "datum list|verify SPEC PIPELINE | datum exec|shell SPEC PIPELINE DATUM",
-		.about = "Lists datums; runs some again and compares; runs one again, or opens a shell in its view.",
-		.least = 3, .most = 4, .opts = opts,
+		.about = "Lists datums; runs some again and compares; runs one again, or opens a "
+			 "shell in its view.",
+		.least = 3,
+		.most = 4,
+		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
 		o.store = c.store;
-		if (!vt_view_choose(&o.view, view, 1, &c.err) && !vt_command_spec(&spec, c.args.v[1], &c.err) &&
-		    !vt_run_open(&run, spec, &o, &c.err))
+		if (!vt_view_choose(&o.view, view, 1, &c.err) &&
+			!vt_command_spec(&spec, c.args.v[1], &c.err) &&
+			!vt_run_open(&run, spec, &o, &c.err))
 			datum(run, &c.args, most, &c.err);
 	}
 	vt_run_close(run);

@@ -14,11 +14,13 @@ static int count_step(void *ctx, const struct vt_lineage_step *step)
 	return 0;
 }
 
-static void descendants(struct vt_store *s, const char *what, int subject, int json, struct vt_err *err)
+static void descendants(struct vt_store *s, const char *what, int subject, int json,
+	struct vt_err *err)
 {
 	struct vt_lineage *t = NULL;
 	size_t n = 0;
-	int rc = subject ? vt_lineage_open_subject(&t, s, what, err) : vt_lineage_open(&t, s, what, VT_TRAIL_ANY, err);
+	int rc = subject ? vt_lineage_open_subject(&t, s, what, err)
+			 : vt_lineage_open(&t, s, what, VT_TRAIL_ANY, err);
 
 	if (!rc)
 		rc = vt_lineage_descendants(t, count_step, &n, err);
@@ -40,10 +42,15 @@ int vt_cmd_descendants(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "descendants WHAT",
-		.about = "Prints the executions whose output was made from WHAT, directly or through others: record, "
-			"stage, output tree. " VT_LINEAGE_WHAT " A raw file is followed by its bytes. Exits with 0 if "
-			"there are any, 1 if there are none, 66 if WHAT is unknown.",
-		.least = 1, .most = 1, .opts = opts, .mode = VT_STORE_READ,
+		.about = "Prints the executions whose output was made from WHAT, directly or "
+			 "through others: record, "
+			 "stage, output tree. " VT_LINEAGE_WHAT
+			 " A raw file is followed by its bytes. Exits with 0 if "
+			 "there are any, 1 if there are none, 66 if WHAT is unknown.",
+		.least = 1,
+		.most = 1,
+		.opts = opts,
+		.mode = VT_STORE_READ,
 	};
 
 	if (vt_call_begin(&c, argc, argv))

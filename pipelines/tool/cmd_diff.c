@@ -1,4 +1,5 @@
-/* voxtrail diff A B: what differs between two commits, or between two artifacts and what they were made from. */
+/* voxtrail diff A B: what differs between two commits, or between two artifacts and what they
+ * were made from. */
 #include <string.h>
 
 #include "common/base/fs.h"
@@ -16,9 +17,12 @@ static void diff(struct vt_store *s, const char *a, const char *b, int json, str
 
 	if (commit_a && commit_b)
 		vt_diff_commits(s, a, b, json != 0, err);
-	else if (commit_a != commit_b && !vt_fs_exists(other) && other[strspn(other, "0123456789abcdef")])
-		vt_err_set(err, VT_ENOINPUT, "%s: neither a repo of %s nor a path nor a digest; `voxtrail log` lists "
-			"the repos", other, vt_store_dir(s));
+	else if (commit_a != commit_b && !vt_fs_exists(other) &&
+		other[strspn(other, "0123456789abcdef")])
+		vt_err_set(err, VT_ENOINPUT,
+			"%s: neither a repo of %s nor a path nor a digest; `voxtrail log` lists "
+			"the repos",
+			other, vt_store_dir(s));
 	else
 		vt_diff_artifacts(s, a, b, json != 0, err);
 }
@@ -32,11 +36,16 @@ int vt_cmd_diff(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "diff A B",
-		.about = "Of two commits (REPO or REPO@REF): prints the files that were added, removed, changed or "
-			"renamed. Of two things that stages made (directories, or digests of records or trees): also "
-			"what differs in subjects, raw files, params, code, binary and device. Exits with 0 if there "
-			"is no difference, 1 if there is.",
-		.least = 2, .most = 2, .opts = opts,
+		.about = "Of two commits (REPO or REPO@REF): prints the files that were added, "
+			 "removed, changed or "
+			 "renamed. Of two things that stages made (directories, or digests of "
+			 "records or trees): also "
+			 "what differs in subjects, raw files, params, code, binary and device. "
+			 "Exits with 0 if there "
+			 "is no difference, 1 if there is.",
+		.least = 2,
+		.most = 2,
+		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv) && !vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err))

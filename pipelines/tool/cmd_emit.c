@@ -10,9 +10,12 @@ static const struct {
 	const char *name;
 	int (*emit)(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err);
 } engines[] = {
-	{ "pachyderm", vt_emit_pachyderm }, { "argo", vt_emit_argo }, { "argo-events", vt_emit_argo_events },
-		{ "boutiques", vt_emit_boutiques },
-	{ "cwl", vt_emit_cwl }, { "snakemake", vt_emit_snakemake },
+	{ "pachyderm", vt_emit_pachyderm },
+	{ "argo", vt_emit_argo },
+	{ "argo-events", vt_emit_argo_events },
+	{ "boutiques", vt_emit_boutiques },
+	{ "cwl", vt_emit_cwl },
+	{ "snakemake", vt_emit_snakemake },
 };
 
 int vt_cmd_emit(int argc, char **argv)
@@ -23,16 +26,21 @@ int vt_cmd_emit(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "emit pachyderm|argo|argo-events|boutiques|cwl|snakemake SPEC",
 		.about = "Prints the spec in the words of another engine.",
-		.least = 2, .most = 2, .no_store = true,
+		.least = 2,
+		.most = 2,
+		.no_store = true,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
 		while (i < sizeof engines / sizeof *engines && strcmp(engines[i].name, c.args.v[0]))
 			i++;
 		if (i == sizeof engines / sizeof *engines)
-			vt_err_set(&c.err, VT_EUSAGE, "%s: say pachyderm, argo, argo-events, boutiques, cwl or "
-				"snakemake", c.args.v[0]);
-		else if (!vt_command_spec(&spec, c.args.v[1], &c.err) && !engines[i].emit(&out, spec, &c.err))
+			vt_err_set(&c.err, VT_EUSAGE,
+				"%s: say pachyderm, argo, argo-events, boutiques, cwl or "
+				"snakemake",
+				c.args.v[0]);
+		else if (!vt_command_spec(&spec, c.args.v[1], &c.err) &&
+			!engines[i].emit(&out, spec, &c.err))
 			fwrite(out.data, 1, out.len, stdout);
 	}
 	vt_buf_release(&out);

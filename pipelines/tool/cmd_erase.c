@@ -40,24 +40,33 @@ static void print_text(const struct vt_erasure *e, bool done)
 		const struct vt_erased_blob *b = &e->blob[i];
 
 		vt_digest_hex(hex, &b->digest);
-		printf("%-8s %s %12llu  %s%s\n", b->gone ? "gone" : b->shared ? "kept" : b->derived ? "derived" : "raw",
-			hex, (unsigned long long)b->size,
-			b->path, b->shared ? "  (others have the same bytes)"
-			: b->linked ? "  (has other names on the disk)" : "");
+		printf("%-8s %s %12llu  %s%s\n",
+			b->gone              ? "gone"
+				: b->shared  ? "kept"
+				: b->derived ? "derived"
+					     : "raw",
+			hex, (unsigned long long)b->size, b->path,
+			b->shared           ? "  (others have the same bytes)"
+				: b->linked ? "  (has other names on the disk)"
+					    : "");
 	}
 	for (size_t i = 0; i < e->mixed.n; i++)
 		printf("mixed    %s  made of others too: stays\n", e->mixed.v[i]);
-	printf("%s: %zu raw and %zu derived files, %llu bytes %s; %zu kept because others have the same bytes; %zu "
-		"gone before; %zu executions are mixed\n",
-		e->subject, n.raw, n.derived, n.bytes, done ? "erased" : "would be erased with --yes", n.shared, n.gone,
-		e->mixed.n);
+	printf("%s: %zu raw and %zu derived files, %llu bytes %s; %zu kept because others have the "
+	       "same bytes; %zu "
+	       "gone before; %zu executions are mixed\n",
+		e->subject, n.raw, n.derived, n.bytes,
+		done ? "erased" : "would be erased with --yes", n.shared, n.gone, e->mixed.n);
 	if (n.linked)
-		printf("%zu of them %s other names on the disk (hard links of directories that were taken in or "
-			"checked out): remove those too\n", n.linked,
-			done ? "had" : "have");
+		printf("%zu of them %s other names on the disk (hard links of directories that "
+		       "were taken in or "
+		       "checked out): remove those too\n",
+			n.linked, done ? "had" : "have");
 	if (e->mixed.n)
-		printf("decide about the mixed ones: voxtrail consent decide RECORD %s retrain|accept|retire --reason "
-			"TEXT\n", e->subject);
+		printf("decide about the mixed ones: voxtrail consent decide RECORD %s "
+		       "retrain|accept|retire --reason "
+		       "TEXT\n",
+			e->subject);
 }
 
 static void print_json(const struct vt_erasure *e, bool done)
@@ -85,7 +94,8 @@ static void print_json(const struct vt_erasure *e, bool done)
 	vt_lineage_print(j);
 }
 
-static void erase(struct vt_store *s, const char *subject, const char *reason, int yes, int json, struct vt_err *err)
+static void erase(struct vt_store *s, const char *subject, const char *reason, int yes, int json,
+	struct vt_err *err)
 {
 	struct vt_erasure e;
 	int rc = vt_erase_plan(&e, s, subject, err);
@@ -105,22 +115,29 @@ int vt_cmd_erase(int argc, char **argv)
 	int json = 0, yes = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "reason", VT_OPT_STRING, &reason, "TEXT", "why; needed with --yes" },
-		{ 0, "yes", VT_OPT_FLAG, &yes, NULL, "do it; without, it is only said what would go" },
+		{ 0, "yes", VT_OPT_FLAG, &yes, NULL,
+			"do it; without, it is only said what would go" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "erase SUBJECT",
-		.about = "Takes the files of a subject out of the store: raw ones, and those derived from nobody else. "
-			"A tombstone stays for each, so that verify and audit say \"erased\", and the bytes cannot "
-			"come back. The subject counts as withdrawn. What was made from others too stays and is listed "
-			"as mixed.",
-		.least = 1, .most = 1, .opts = opts,
+		.about = "Takes the files of a subject out of the store: raw ones, and those "
+			 "derived from nobody else. "
+			 "A tombstone stays for each, so that verify and audit say \"erased\", and "
+			 "the bytes cannot "
+			 "come back. The subject counts as withdrawn. What was made from others "
+			 "too stays and is listed "
+			 "as mixed.",
+		.least = 1,
+		.most = 1,
+		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
 		if (yes && (!reason || !*reason))
-			vt_err_set(&c.err, VT_EUSAGE, "--reason is missing: why the subject's files are erased");
+			vt_err_set(&c.err, VT_EUSAGE,
+				"--reason is missing: why the subject's files are erased");
 		else if (!vt_store_open(&c.s, c.store, yes ? VT_STORE_OPEN : VT_STORE_READ, &c.err))
 			erase(c.s, c.args.v[0], reason, yes, json, &c.err);
 	}

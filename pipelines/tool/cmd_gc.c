@@ -19,10 +19,13 @@ static void gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_err 
 
 	if (vt_store_gc(s, opts, &r, err))
 		return;
-	printf("%s: %zu commits, %zu trees, %zu blobs, %zu leftovers, %llu bytes\n", opts->sweep ? "removed" : "would "
-		"go with --sweep", r.commits, r.trees,
-		r.blobs, r.leftovers, (unsigned long long)r.bytes);
-	printf("kept: %zu commits, %zu trees, %zu blobs\n", r.kept_commits, r.kept_trees, r.kept_blobs);
+	printf("%s: %zu commits, %zu trees, %zu blobs, %zu leftovers, %llu bytes\n",
+		opts->sweep ? "removed"
+			    : "would "
+			      "go with --sweep",
+		r.commits, r.trees, r.blobs, r.leftovers, (unsigned long long)r.bytes);
+	printf("kept: %zu commits, %zu trees, %zu blobs\n", r.kept_commits, r.kept_trees,
+		r.kept_blobs);
 }
 
 int vt_cmd_gc(int argc, char **argv)
@@ -31,27 +34,37 @@ int vt_cmd_gc(int argc, char **argv)
 	long long days = 14, seconds = 10;
 	const struct vt_opt opts[] = {
 		{ 0, "sweep", VT_OPT_FLAG, &sweep, NULL, "remove it" },
-		{ 0, "list", VT_OPT_FLAG, &list, NULL, "one line a file: path in the store, bytes" },
-		{ 0, "scratch", VT_OPT_FLAG, &scratch, NULL, "also what killed stages would resume from" },
+		{ 0, "list", VT_OPT_FLAG, &list, NULL,
+			"one line a file: path in the store, bytes" },
+		{ 0, "scratch", VT_OPT_FLAG, &scratch, NULL,
+			"also what killed stages would resume from" },
 		{ 0, "keep-days", VT_OPT_INT, &days, "N",
 			"keep commits that no branch or tag reaches so long (default 14)" },
-		{ 0, "wait", VT_OPT_INT, &seconds, "SECONDS", "for others that publish to the store (default 10)" },
+		{ 0, "wait", VT_OPT_INT, &seconds, "SECONDS",
+			"for others that publish to the store (default 10)" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "gc",
-		.about = "Finds what no branch, tag, record, pin or result of a run reaches, and what killed processes "
-			"left; removes it with --sweep.",
-		.opts = opts, .mode = VT_STORE_OPEN,
+		.about = "Finds what no branch, tag, record, pin or result of a run reaches, and "
+			 "what killed processes "
+			 "left; removes it with --sweep.",
+		.opts = opts,
+		.mode = VT_STORE_OPEN,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
 		if (days < 0 || days > 36500 || seconds < 0 || seconds > 86400)
-			vt_err_set(&c.err, VT_EUSAGE, "--keep-days is 0 to 36500, --wait 0 to 86400");
+			vt_err_set(&c.err, VT_EUSAGE,
+				"--keep-days is 0 to 36500, --wait 0 to 86400");
 		else
-			gc(c.s, &(struct vt_gc_opts){ .sweep = sweep != 0, .scratch = scratch != 0,
-				.keep_days = (long)days, .wait_seconds = (int)seconds,
-				.found = list ? found : NULL }, &c.err);
+			gc(c.s,
+				&(struct vt_gc_opts){ .sweep = sweep != 0,
+					.scratch = scratch != 0,
+					.keep_days = (long)days,
+					.wait_seconds = (int)seconds,
+					.found = list ? found : NULL },
+				&c.err);
 	}
 	return vt_call_end(&c);
 }

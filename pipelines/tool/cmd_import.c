@@ -8,8 +8,8 @@
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 
-static void import(struct vt_store *s, const struct vt_strs *dirs, const struct vt_import_opts *opts,
-	struct vt_err *err)
+static void import(struct vt_store *s, const struct vt_strs *dirs,
+	const struct vt_import_opts *opts, struct vt_err *err)
 {
 	for (size_t i = 0; !err->code && i < dirs->n; i++) {
 		struct vt_import got;
@@ -17,10 +17,11 @@ static void import(struct vt_store *s, const struct vt_strs *dirs, const struct 
 		if (!vt_fs_is_dir(dirs->v[i]))
 			vt_err_set(err, VT_ENOINPUT, "%s: not a directory", dirs->v[i]);
 		else if (!vt_store_import_dir(s, dirs->v[i], opts, &got, err)) {
-			printf("%s: %zu files, %zu records, %zu ancestors", dirs->v[i], got.tree->n_files, got.n_own,
-				got.n_ancestors);
+			printf("%s: %zu files, %zu records, %zu ancestors", dirs->v[i],
+				got.tree->n_files, got.n_own, got.n_ancestors);
 			if (got.unvouched.n)
-				printf(", %zu files that no record lists (%s)", got.unvouched.n, got.unvouched.v[0]);
+				printf(", %zu files that no record lists (%s)", got.unvouched.n,
+					got.unvouched.v[0]);
 			putchar('\n');
 			vt_import_release(&got);
 		}
@@ -40,14 +41,20 @@ int vt_cmd_import(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "import DIR...",
-		.about = "Takes in stage outputs with the records beside them and the records of their ancestors; "
-			"idempotent, in any order. A record that lies about the files beside it is refused with status "
-			"76.",
-		.least = 1, .most = SIZE_MAX, .opts = opts, .mode = VT_STORE_CREATE,
+		.about = "Takes in stage outputs with the records beside them and the records of "
+			 "their ancestors; "
+			 "idempotent, in any order. A record that lies about the files beside it "
+			 "is refused with status "
+			 "76.",
+		.least = 1,
+		.most = SIZE_MAX,
+		.opts = opts,
+		.mode = VT_STORE_CREATE,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		const struct vt_import_opts how = { partial ? VT_CARRIED_PART : VT_CARRIED_WHOLE, strict, false };
+		const struct vt_import_opts how = { partial ? VT_CARRIED_PART : VT_CARRIED_WHOLE,
+			strict, false };
 
 		import(c.s, &c.args, &how, &c.err);
 	}

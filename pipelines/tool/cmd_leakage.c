@@ -1,5 +1,5 @@
-/* voxtrail leakage: does an evaluation share a subject, or the bytes of a volume, with what the checkpoint was trained
- * on? */
+/* voxtrail leakage: does an evaluation share a subject, or the bytes of a volume, with what the
+ * checkpoint was trained on? */
 #include <stdio.h>
 
 #include "common/base/fs.h"
@@ -8,15 +8,20 @@
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/command.h"
 
-static void print_text(const struct vt_leak *l, const struct vt_side *train, const struct vt_side *test)
+static void print_text(const struct vt_leak *l, const struct vt_side *train,
+	const struct vt_side *test)
 {
 	for (size_t i = 0; i < l->subjects.n; i++)
 		printf("shared subject  %s\n", l->subjects.v[i]);
 	for (size_t i = 0; i < l->n_volumes; i++)
-		printf("shared volume   %s  %s (training) is %s (evaluation)\n", l->volume[i].training->sha256,
-			l->volume[i].training->path, l->volume[i].evaluation->path);
-	printf("trained on %zu subjects (%zu volumes), evaluated on %zu (%zu): %zu subjects and %zu volumes are "
-		"shared\n", train->subjects.n, train->n, test->subjects.n, test->n, l->subjects.n, l->n_volumes);
+		printf("shared volume   %s  %s (training) is %s (evaluation)\n",
+			l->volume[i].training->sha256, l->volume[i].training->path,
+			l->volume[i].evaluation->path);
+	printf("trained on %zu subjects (%zu volumes), evaluated on %zu (%zu): %zu subjects and "
+	       "%zu volumes are "
+	       "shared\n",
+		train->subjects.n, train->n, test->subjects.n, test->n, l->subjects.n,
+		l->n_volumes);
 }
 
 static struct vt_json *volumes(const struct vt_leak *l)
@@ -34,7 +39,8 @@ static struct vt_json *volumes(const struct vt_leak *l)
 	return list;
 }
 
-static void print_json(const struct vt_leak *l, const struct vt_side *train, const struct vt_side *test)
+static void print_json(const struct vt_leak *l, const struct vt_side *train,
+	const struct vt_side *test)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
@@ -46,7 +52,8 @@ static void print_json(const struct vt_leak *l, const struct vt_side *train, con
 	vt_lineage_print(j);
 }
 
-static void answer(const struct vt_side *train, const struct vt_side *test, int json, struct vt_err *err)
+static void answer(const struct vt_side *train, const struct vt_side *test, int json,
+	struct vt_err *err)
 {
 	struct vt_leak l;
 
@@ -79,8 +86,8 @@ static int load(struct vt_ancestry **out, struct vt_store *s, const char *what, 
 }
 
 /* An answer from half the ancestry would be worth nothing: it is refused. */
-static void leakage(struct vt_store *s, const char *trained, const char *evaluated, int choosing, int json,
-	struct vt_err *err)
+static void leakage(struct vt_store *s, const char *trained, const char *evaluated, int choosing,
+	int json, struct vt_err *err)
 {
 	struct vt_side train = VT_SIDE_INIT, test = VT_SIDE_INIT;
 	struct vt_ancestry *a = NULL, *b = NULL;
@@ -116,14 +123,21 @@ int vt_cmd_leakage(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "leakage WHAT [EVALUATED]",
-		.about = "Says whether the subjects or the bytes of the volumes (under any name) that a checkpoint was "
-			"trained on are among those it is evaluated on. WHAT is the output of an evaluation; or a "
-			"checkpoint, and EVALUATED an evaluation, any other output, or a directory of scans. Exits "
+		.about =
+			"Says whether the subjects or the bytes of the volumes (under any name) "
+			"that a checkpoint was "
+			"trained on are among those it is evaluated on. WHAT is the output of an "
+			"evaluation; or a "
+			"checkpoint, and EVALUATED an evaluation, any other output, or a directory "
+			"of scans. Exits "
 			"with 0 if nothing is shared, 1 if something is or if records are missing.",
-		.least = 1, .most = 2, .opts = opts,
+		.least = 1,
+		.most = 2,
+		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv) && !vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err))
-		leakage(c.s, c.args.v[0], c.args.n == 2 ? c.args.v[1] : NULL, choosing, json, &c.err);
+		leakage(c.s, c.args.v[0], c.args.n == 2 ? c.args.v[1] : NULL, choosing, json,
+			&c.err);
 	return vt_call_end(&c);
 }

@@ -9,15 +9,15 @@
 #include "pipelines/lint/lint.h"
 #include "pipelines/spec/yaml_read.h"
 
-/* A file of documents that name Argo; VT_EDATA with a message if it is no YAML at all.  *is tells whether it was
- * one. */
+/* A file of documents that name Argo; VT_EDATA with a message if it is no YAML at all.  *is
+ * tells whether it was one. */
 static int lint_argo(const char *path, struct vt_findings *f, bool *is, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_json *all = NULL;
 	*is = false;
-	if (!vt_fs_read(&text, path, 64u << 20, err) && !vt_yaml_parse(&all, text.data ? text.data : "", text.len, path,
-	    err))
+	if (!vt_fs_read(&text, path, 64u << 20, err) &&
+		!vt_yaml_parse(&all, text.data ? text.data : "", text.len, path, err))
 		for (size_t i = 0; i < all->n; i++) {
 			char *pointer = all->n > 1 ? vt_asprintf("/%zu", i) : vt_xstrdup("");
 			if (vt_argo_document_is(all->item[i])) {
@@ -36,7 +36,8 @@ struct against {
 	const char *store;
 };
 
-static int lint_file(const char *path, const struct against *data, size_t *errors, size_t *warnings, struct vt_err *err)
+static int lint_file(const char *path, const struct against *data, size_t *errors, size_t *warnings,
+	struct vt_err *err)
 {
 	struct vt_findings f = { 0 };
 	struct vt_spec *s = NULL;
@@ -69,17 +70,22 @@ int vt_cmd_lint(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "lint SPEC...",
-		.about = "Pipeline specs (JSON or YAML) and Argo workflows.  One line a finding: file: JSON pointer: "
-			"what is wrong; what to write.",
-		.least = 1, .most = SIZE_MAX, .opts = opts, .no_store = true,
+		.about = "Pipeline specs (JSON or YAML) and Argo workflows.  One line a finding: "
+			 "file: JSON pointer: "
+			 "what is wrong; what to write.",
+		.least = 1,
+		.most = SIZE_MAX,
+		.opts = opts,
+		.no_store = true,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
 		for (size_t i = 0; i < c.args.n && !c.err.code; i++)
 			lint_file(c.args.v[i], &data, &errors, &warnings, &c.err);
 		if (!c.err.code)
-			printf("%zu file%s, %zu error%s, %zu warning%s\n", c.args.n, c.args.n == 1 ? "" : "s", errors,
-				errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+			printf("%zu file%s, %zu error%s, %zu warning%s\n", c.args.n,
+				c.args.n == 1 ? "" : "s", errors, errors == 1 ? "" : "s", warnings,
+				warnings == 1 ? "" : "s");
 		if (!c.err.code && errors)
 			c.err.code = VT_EDATA;
 	}

@@ -11,8 +11,8 @@
 
 struct showing {
 	const struct vt_refs *refs;
-	struct vt_json *list;            /* NULL: text */
-	long long left;                  /* how many may still be shown; < 0: all */
+	struct vt_json *list; /* NULL: text */
+	long long left;       /* how many may still be shown; < 0: all */
 };
 
 enum { ENOUGH = -1 };
@@ -36,9 +36,10 @@ static void show_text(const struct vt_commit *c, const struct vt_refs *refs)
 	vt_buf_printf(&b, "%.16s  %s  tree %.16s", c->id, at, c->tree);
 	for (size_t i = 0; i < refs->n; i++)
 		if (!strcmp(refs->v[i].commit, c->id))
-			vt_buf_printf(&b, "%s%s", named++ ? ", " : "  (", strchr(refs->v[i].name, '/') + 1);
-	vt_buf_printf(&b, "%s%s%s%s%s\n", named ? ")" : "", *c->message ? "  " : "", c->message, *c->author ? "  -- "
-		: "", c->author);
+			vt_buf_printf(&b, "%s%s", named++ ? ", " : "  (",
+				strchr(refs->v[i].name, '/') + 1);
+	vt_buf_printf(&b, "%s%s%s%s%s\n", named ? ")" : "", *c->message ? "  " : "", c->message,
+		*c->author ? "  -- " : "", c->author);
 	fputs(b.data, stdout);
 	vt_buf_release(&b);
 }
@@ -55,7 +56,7 @@ static void put_object(struct vt_json *j, const char *key, const char *text)
 static struct vt_json *commit_json(const struct vt_commit *c, const struct vt_refs *refs)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY),
-		*names = vt_json_new(VT_JSON_ARRAY);
+		       *names = vt_json_new(VT_JSON_ARRAY);
 
 	vt_json_put_text(j, "commit", c->id);
 	vt_json_put_text(j, "tree", c->tree);
@@ -99,7 +100,8 @@ static void print_json(struct vt_json *j)
 	vt_json_free(j);
 }
 
-static void show_log(struct vt_store *s, const char *what, long long count, int json, struct vt_err *err)
+static void show_log(struct vt_store *s, const char *what, long long count, int json,
+	struct vt_err *err)
 {
 	char *repo = vt_xstrndup(what, strcspn(what, "@~"));
 	struct vt_refs refs = { NULL, 0, 0 };
@@ -156,18 +158,24 @@ int vt_cmd_log(int argc, char **argv)
 	int json = 0;
 	const struct vt_opt opts[] = {
 		{ 'n', "count", VT_OPT_INT, &count, "N", "at most so many commits" },
-		{ 0, "json", VT_OPT_FLAG, &json, NULL, "a JSON array, with everything a commit holds" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL,
+			"a JSON array, with everything a commit holds" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "log [REPO[@REF]]",
-		.about = "Prints commits, newest first, from REF back: id, time, tree, names, message, author. REF is "
-			"a branch (default master), a tag or the first digits of a commit id, with ~N behind it for N "
-			"commits back. Without REPO, lists the repos and their branches.",
-		.most = 1, .opts = opts, .mode = VT_STORE_READ,
+		.about = "Prints commits, newest first, from REF back: id, time, tree, names, "
+			 "message, author. REF is "
+			 "a branch (default master), a tag or the first digits of a commit id, "
+			 "with ~N behind it for N "
+			 "commits back. Without REPO, lists the repos and their branches.",
+		.most = 1,
+		.opts = opts,
+		.mode = VT_STORE_READ,
 	};
 
 	if (vt_call_begin(&c, argc, argv))
-		c.args.n ? show_log(c.s, c.args.v[0], count, json, &c.err) : list_repos(c.s, json, &c.err);
+		c.args.n ? show_log(c.s, c.args.v[0], count, json, &c.err)
+			 : list_repos(c.s, json, &c.err);
 	return vt_call_end(&c);
 }

@@ -27,7 +27,8 @@ static int logs(const char *store, const char *pipeline, const char *datum, stru
 	struct vt_strs names = VT_STRS_INIT;
 	size_t shown = 0;
 	if (!vt_fs_is_dir(dir))
-		vt_err_set(err, VT_ENOINPUT, "%s: pipeline %s has no logs in this store", dir, pipeline);
+		vt_err_set(err, VT_ENOINPUT, "%s: pipeline %s has no logs in this store", dir,
+			pipeline);
 	else if (!vt_fs_list(&names, dir, err))
 		for (size_t i = 0; i < names.n && !err->code; i++)
 			if (!strncmp(names.v[i], datum, strlen(datum))) {
@@ -35,8 +36,9 @@ static int logs(const char *store, const char *pipeline, const char *datum, stru
 				shown++;
 			}
 	if (!err->code && !shown)
-		vt_err_set(err, VT_ENOINPUT, "no datum of %s begins with \"%s\"; `voxtrail logs %s` shows all",
-			pipeline, datum, pipeline);
+		vt_err_set(err, VT_ENOINPUT,
+			"no datum of %s begins with \"%s\"; `voxtrail logs %s` shows all", pipeline,
+			datum, pipeline);
 	vt_strs_release(&names);
 	free(dir);
 	return err->code;
@@ -46,8 +48,10 @@ int vt_cmd_logs(int argc, char **argv)
 {
 	struct vt_call c = {
 		.usage = "logs PIPELINE [DATUM]",
-		.about = "Prints what the last try of a datum wrote; DATUM is the beginning of its id.",
-		.least = 1, .most = 2,
+		.about = "Prints what the last try of a datum wrote; DATUM is the beginning of its "
+			 "id.",
+		.least = 1,
+		.most = 2,
 	};
 
 	if (vt_call_begin(&c, argc, argv))

@@ -1,4 +1,5 @@
-/* voxtrail merge --out DIR PART...: what the fan-outs of other engines end with; see docs/pipelines.md. */
+/* voxtrail merge --out DIR PART...: what the fan-outs of other engines end with; see
+ * docs/pipelines.md. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +18,8 @@ struct merge {
 
 static int place(const char *from, const char *to, struct vt_err *err)
 {
-	char *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to)), *real = vt_fs_realpath(from, err);
+	char *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to)),
+	     *real = vt_fs_realpath(from, err);
 	if (real && !vt_fs_mkdirs(dir, err) && link(real, to))
 		vt_fs_copy(real, to, 0444, err);
 	free(dir);
@@ -31,8 +33,8 @@ static int add_file(void *ctx, const char *relative, char type, struct vt_err *e
 	struct merge *m = ctx;
 	if (type == 'd')
 		return 0;
-	char *from = vt_path_join(m->parts->v[m->part], relative), *to = vt_path_join(m->out, relative),
-		*absolute = vt_asprintf("/%s", relative);
+	char *from = vt_path_join(m->parts->v[m->part], relative),
+	     *to = vt_path_join(m->out, relative), *absolute = vt_asprintf("/%s", relative);
 	struct vt_hash origin = { { (unsigned char)(m->part >> 24), (unsigned char)(m->part >> 16),
 		(unsigned char)(m->part >> 8), (unsigned char)m->part } };
 	if (!vt_path_is_lineage(relative))
@@ -47,8 +49,8 @@ static int add_file(void *ctx, const char *relative, char type, struct vt_err *e
 
 static const char *part_of(const struct merge *m, const struct vt_hash *origin)
 {
-	return m->parts->v[(size_t)origin->b[0] << 24 | (size_t)origin->b[1] << 16 | (size_t)origin->b[2] << 8 |
-		origin->b[3]];
+	return m->parts->v[(size_t)origin->b[0] << 24 | (size_t)origin->b[1] << 16 |
+		(size_t)origin->b[2] << 8 | origin->b[3]];
 }
 
 static int merge(const struct vt_strs *parts, const char *out, struct vt_err *err)
@@ -59,8 +61,8 @@ static int merge(const struct vt_strs *parts, const char *out, struct vt_err *er
 	for (; m.part < parts->n && !err->code; m.part++)
 		vt_fs_walk(parts->v[m.part], add_file, &m, err);
 	if (!err->code && vt_listing_finish(&m.files, &first, &second, err))
-		vt_err_prefix(err, "%s and %s collide; let each datum write under its own name", part_of(&m, &first),
-			part_of(&m, &second));
+		vt_err_prefix(err, "%s and %s collide; let each datum write under its own name",
+			part_of(&m, &first), part_of(&m, &second));
 	vt_listing_release(&m.files);
 	return err->code;
 }
@@ -69,7 +71,7 @@ static int list_parts(struct vt_strs *parts, const char *dir, struct vt_err *err
 {
 	struct vt_strs names = VT_STRS_INIT;
 	if (!vt_fs_exists(dir))
-		return 0;                        /* no datum, no part */
+		return 0; /* no datum, no part */
 	vt_fs_list(&names, dir, err);
 	for (size_t i = 0; i < names.n; i++) {
 		char *part = vt_path_join(dir, names.v[i]);
@@ -87,19 +89,25 @@ int vt_cmd_merge(int argc, char **argv)
 	const struct vt_opt opts[] = {
 		{ 'o', "out", VT_OPT_STRING, &out, "DIR", "where the union goes" },
 		{ 0, "from", VT_OPT_STRING, &from, "DIR", "every directory in DIR is a part" },
-		{ 0, "marker", VT_OPT_STRING, &marker, "FILE", "written last: the output is whole" },
+		{ 0, "marker", VT_OPT_STRING, &marker, "FILE",
+			"written last: the output is whole" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "merge --out DIR [--from DIR] [PART...]",
-		.about = "The union of the files of all parts; two that hold one path are an error.",
-		.most = SIZE_MAX, .opts = opts, .no_store = true,
+		.about =
+			"The union of the files of all parts; two that hold one path are an error.",
+		.most = SIZE_MAX,
+		.opts = opts,
+		.no_store = true,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
 		if (!out || (!from && !c.args.n))
-			vt_err_set(&c.err, VT_EUSAGE, "give --out, and --from or at least one part");
-		else if ((!from || !list_parts(&c.args, from, &c.err)) && !merge(&c.args, out, &c.err) && marker)
+			vt_err_set(&c.err, VT_EUSAGE,
+				"give --out, and --from or at least one part");
+		else if ((!from || !list_parts(&c.args, from, &c.err)) &&
+			!merge(&c.args, out, &c.err) && marker)
 			vt_fs_write(marker, "", 0, 0644, &c.err);
 	}
 	return vt_call_end(&c);

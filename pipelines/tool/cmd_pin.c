@@ -35,8 +35,8 @@ static void list(struct vt_store *s, struct vt_err *err)
 	for (size_t i = 0; i < pins.n; i++) {
 		const struct vt_pin *p = &pins.v[i];
 
-		printf("%s %-6s %-10s %s%s\n", p->id, p->kind, *p->until ? p->until : "for good", p->reason,
-			vt_pin_is_over(p) ? " (over)" : "");
+		printf("%s %-6s %-10s %s%s\n", p->id, p->kind, *p->until ? p->until : "for good",
+			p->reason, vt_pin_is_over(p) ? " (over)" : "");
 	}
 	vt_pins_release(&pins);
 }
@@ -53,7 +53,8 @@ static void change(struct vt_store *s, const char *what, const struct wish *w, s
 	if (id_of(id, s, what, err))
 		return;
 	if (w->remove) {
-		if (!vt_pin_remove(s, id, w->force ? VT_PIN_BEFORE_ITS_DATE : VT_PIN_WHEN_OVER, err))
+		if (!vt_pin_remove(s, id, w->force ? VT_PIN_BEFORE_ITS_DATE : VT_PIN_WHEN_OVER,
+			    err))
 			printf("%s is no longer pinned\n", id);
 	} else if (!vt_pin_add(s, id, w->reason, w->until, err)) {
 		printf("%s is pinned %s%s\n", id, *w->until ? "until " : "for good", w->until);
@@ -65,20 +66,23 @@ int vt_cmd_pin(int argc, char **argv)
 	struct wish w = { "", "", 0, 0 };
 	const struct vt_opt opts[] = {
 		{ 'm', "reason", VT_OPT_STRING, &w.reason, "TEXT", "why" },
-		{ 0, "until", VT_OPT_STRING, &w.until, "YYYY-MM-DD", "last day it holds (default for good)" },
+		{ 0, "until", VT_OPT_STRING, &w.until, "YYYY-MM-DD",
+			"last day it holds (default for good)" },
 		{ 0, "remove", VT_OPT_FLAG, &w.remove, NULL, "let it go" },
 		{ 0, "force", VT_OPT_FLAG, &w.force, NULL, "with --remove: before its date" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "pin [REPO[@REF] | ID]",
-		.about = "Keeps a commit with its history, or a record, tree or blob by its id, from gc; without an "
-			"argument lists what is pinned.",
-		.most = 1, .opts = opts,
+		.about = "Keeps a commit with its history, or a record, tree or blob by its id, "
+			 "from gc; without an "
+			 "argument lists what is pinned.",
+		.most = 1,
+		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv) &&
-	    !vt_store_open(&c.s, c.store, c.args.n ? VT_STORE_OPEN : VT_STORE_READ, &c.err))
+		!vt_store_open(&c.s, c.store, c.args.n ? VT_STORE_OPEN : VT_STORE_READ, &c.err))
 		c.args.n ? change(c.s, c.args.v[0], &w, &c.err) : list(c.s, &c.err);
 	return vt_call_end(&c);
 }

@@ -1,4 +1,5 @@
-/* voxtrail pull REPO[@NAME] REMOTE: copies what is lacking here, then moves the branches and tags here. */
+/* voxtrail pull REPO[@NAME] REMOTE: copies what is lacking here, then moves the branches and
+ * tags here. */
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/transfer_command.h"
 

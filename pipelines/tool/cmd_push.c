@@ -1,4 +1,5 @@
-/* voxtrail push REPO[@NAME] REMOTE: copies what the remote lacks, then moves its branches and tags. */
+/* voxtrail push REPO[@NAME] REMOTE: copies what the remote lacks, then moves its branches and
+ * tags. */
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/transfer_command.h"
 

@@ -17,12 +17,14 @@ int vt_cmd_rebuild(int argc, char **argv)
 	struct vt_rebuild r;
 	struct vt_call c = {
 		.usage = "rebuild",
-		.about = "Makes the index lineage.db again from the records; every question has the same answer before "
-			"and after. A damaged record is left out and named; the exit status is then 76.",
+		.about = "Makes the index lineage.db again from the records; every question has "
+			 "the same answer before "
+			 "and after. A damaged record is left out and named; the exit status is "
+			 "then 76.",
 	};
 
 	if (vt_call_begin(&c, argc, argv) &&
-	    (!vt_store_rebuild(c.store, &r, refused, NULL, &c.err) || r.n_refused))
+		(!vt_store_rebuild(c.store, &r, refused, NULL, &c.err) || r.n_refused))
 		printf("%s: an index of %zu records\n", c.store, r.n_records);
 	return vt_call_end(&c);
 }

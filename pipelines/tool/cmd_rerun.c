@@ -18,7 +18,7 @@ static const char *const verdicts[] = { "", "same", "different", "failed" };
 
 struct counts {
 	size_t n[4];
-	struct vt_json *list;            /* for --json */
+	struct vt_json *list; /* for --json */
 };
 
 /* What the claim is about: this machine and this program. */
@@ -52,15 +52,16 @@ static struct vt_json *evidence(const char *id, const struct vt_rerun *r)
 
 static void say(const char *stage, const char *id, const struct vt_rerun *r)
 {
-	printf("%-9s  %s %.16s%s\n", verdicts[r->verdict], stage, id, r->other_binary ? "  (by another binary)" : "");
+	printf("%-9s  %s %.16s%s\n", verdicts[r->verdict], stage, id,
+		r->other_binary ? "  (by another binary)" : "");
 	for (const char *line = r->difference.len ? r->difference.data : NULL; line;
-	    line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+		line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
 		printf("           %.*s\n", (int)strcspn(line, "\n"), line);
 	fflush(stdout);
 }
 
-static int rerun_one(struct vt_store *s, const char *id, const char *stage, const struct vt_rerun_opts *opts,
-	struct counts *c, struct vt_err *err)
+static int rerun_one(struct vt_store *s, const char *id, const char *stage,
+	const struct vt_rerun_opts *opts, struct counts *c, struct vt_err *err)
 {
 	struct vt_rerun_opts mine = *opts;
 	struct vt_rerun r;
@@ -88,24 +89,27 @@ static int rerun_one(struct vt_store *s, const char *id, const char *stage, cons
 	return rc;
 }
 
-static int rerun_chain(struct vt_store *s, struct vt_lineage *t, const struct vt_rerun_opts *opts, struct counts *c,
-	struct vt_err *err)
+static int rerun_chain(struct vt_store *s, struct vt_lineage *t, const struct vt_rerun_opts *opts,
+	struct counts *c, struct vt_err *err)
 {
 	struct vt_ancestry *a = NULL;
 	int rc = vt_ancestry_load(&a, t, err);
 
 	if (!rc && a->missing.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%zu records of the chain are not in the store, e.g. %s",
-			a->missing.n, a->missing.v[0]);
-	/* from the raw files on, for the reader: each takes its inputs from the store, so any order would do */
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%zu records of the chain are not in the store, e.g. %s", a->missing.n,
+			a->missing.v[0]);
+	/* from the raw files on, for the reader: each takes its inputs from the store, so any
+	 * order would do */
 	for (size_t i = a ? a->n : 0; !rc && i-- > 0;)
-		rc = rerun_one(s, a->v[i].id, vt_json_text(vt_json_get(a->v[i].record, "stage"), ""), opts, c, err);
+		rc = rerun_one(s, a->v[i].id,
+			vt_json_text(vt_json_get(a->v[i].record, "stage"), ""), opts, c, err);
 	vt_ancestry_free(a);
 	return rc;
 }
 
-static int rerun_roots(struct vt_store *s, struct vt_lineage *t, const struct vt_rerun_opts *opts, struct counts *c,
-	struct vt_err *err)
+static int rerun_roots(struct vt_store *s, struct vt_lineage *t, const struct vt_rerun_opts *opts,
+	struct counts *c, struct vt_err *err)
 {
 	const struct vt_strs *roots = vt_lineage_roots(t);
 	int rc = 0;
@@ -115,21 +119,23 @@ static int rerun_roots(struct vt_store *s, struct vt_lineage *t, const struct vt
 
 		rc = vt_lineage_record(t, &j, roots->v[i], err);
 		if (!rc)
-			rc = rerun_one(s, roots->v[i], vt_json_text(vt_json_get(j, "stage"), ""), opts, c, err);
+			rc = rerun_one(s, roots->v[i], vt_json_text(vt_json_get(j, "stage"), ""),
+				opts, c, err);
 		vt_json_free(j);
 	}
 	return rc;
 }
 
-static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_opts *opts, int chain, int json,
-	struct vt_err *err)
+static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_opts *opts, int chain,
+	int json, struct vt_err *err)
 {
 	struct counts c = { { 0 }, json ? vt_json_new(VT_JSON_ARRAY) : NULL };
 	struct vt_lineage *t = NULL;
 	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
 
 	if (!rc && opts->keep && (chain || vt_lineage_roots(t)->n != 1))
-		rc = vt_err_set(err, VT_EUSAGE, "--keep is for one execution; %s has several", what);
+		rc = vt_err_set(err, VT_EUSAGE, "--keep is for one execution; %s has several",
+			what);
 	if (!rc)
 		rc = chain ? rerun_chain(s, t, opts, &c, err) : rerun_roots(s, t, opts, &c, err);
 	if (json)
@@ -148,23 +154,31 @@ int vt_cmd_rerun(int argc, char **argv)
 	const char *keep = NULL;
 	int json = 0, chain = 0, any = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "chain", VT_OPT_FLAG, &chain, NULL, "every execution it was made by, from the raw files on" },
+		{ 0, "chain", VT_OPT_FLAG, &chain, NULL,
+			"every execution it was made by, from the raw files on" },
 		{ 0, "any-binary", VT_OPT_FLAG, &any, NULL,
 			"run a program with another digest than the recorded one, and say so" },
 		{ 0, "bin", VT_OPT_STRING, &how.bin, "DIR",
 			"where the stages' programs are (default: beside this one, then PATH)" },
-		{ 0, "keep", VT_OPT_STRING, &keep, "DIR", "leave inputs, log and new output in DIR" },
+		{ 0, "keep", VT_OPT_STRING, &keep, "DIR",
+			"leave inputs, log and new output in DIR" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "rerun WHAT",
-		.about = "Does the work that made WHAT again, from the inputs in the store, with the recorded params "
-			"and the recorded binary, and compares: the first file that differs is named, and of a "
-			"safetensors file the first tensor with its largest distance. What was found is kept in the "
-			"store as evidence. " VT_LINEAGE_WHAT " Exits with 0 if everything is the same, 1 if not, 78 "
-			"if the binary is another one.",
-		.least = 1, .most = 1, .opts = opts,
+		.about = "Does the work that made WHAT again, from the inputs in the store, with "
+			 "the recorded params "
+			 "and the recorded binary, and compares: the first file that differs is "
+			 "named, and of a "
+			 "safetensors file the first tensor with its largest distance. What was "
+			 "found is kept in the "
+			 "store as evidence. " VT_LINEAGE_WHAT
+			 " Exits with 0 if everything is the same, 1 if not, 78 "
+			 "if the binary is another one.",
+		.least = 1,
+		.most = 1,
+		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
@@ -172,7 +186,8 @@ int vt_cmd_rerun(int argc, char **argv)
 		how.keep = keep != NULL;
 		how.work = keep;
 		if (keep && vt_fs_exists(keep))
-			vt_err_set(&c.err, VT_ECANTCREAT, "--keep %s: there is something already; give a new directory",
+			vt_err_set(&c.err, VT_ECANTCREAT,
+				"--keep %s: there is something already; give a new directory",
 				keep);
 		else if (!vt_store_open(&c.s, c.store, VT_STORE_OPEN, &c.err))
 			rerun(c.s, c.args.v[0], &how, chain, json, &c.err);

@@ -25,28 +25,34 @@ static void report_failures(struct vt_run *r, const char *store)
 	for (size_t i = 0; i < vt_run_jobs(r); i++) {
 		const struct vt_job *j = vt_run_job(r, i);
 		for (size_t t = 0; t < j->n; t++)
-			if (j->task[t].state == VT_DATUM_FAILED || j->task[t].state == VT_DATUM_QUARANTINED) {
+			if (j->task[t].state == VT_DATUM_FAILED ||
+				j->task[t].state == VT_DATUM_QUARANTINED) {
 				char *label = vt_datum_label(j->task[t].datum);
-				fprintf(stderr, "%s: %s of %s ended with %d; see `voxtrail logs --store %s %s %.16s`\n",
-					j->task[t].state == VT_DATUM_FAILED ? "failed" : "quarantined", label,
-					j->pipeline->name,
-					j->task[t].exit_code, store, j->pipeline->name, j->task[t].datum->id);
+				fprintf(stderr,
+					"%s: %s of %s ended with %d; see `voxtrail logs --store %s "
+					"%s %.16s`\n",
+					j->task[t].state == VT_DATUM_FAILED ? "failed"
+									    : "quarantined",
+					label, j->pipeline->name, j->task[t].exit_code, store,
+					j->pipeline->name, j->task[t].datum->id);
 				free(label);
 			}
 		if (j->state == VT_JOB_UNRUNNABLE)
-			fprintf(stderr, "not run: %s, because %s failed\n", j->pipeline->name, j->because);
+			fprintf(stderr, "not run: %s, because %s failed\n", j->pipeline->name,
+				j->because);
 	}
 }
 
-static void run_argo(const char *file, const struct vt_run_opts *o, const char *view, const char *checkout,
-	struct vt_err *err)
+static void run_argo(const char *file, const struct vt_run_opts *o, const char *view,
+	const char *checkout, struct vt_err *err)
 {
 	struct vt_argo_opts a = { o->store, o->repos, o->jobs, VT_VIEW_PREFIX, checkout };
 	if (!vt_view_choose(&a.view, view, o->jobs, err))
 		vt_argo_run(file, &a, err);
 }
 
-static void run_spec(const char *file, const struct vt_run_opts *o, const char *checkout, struct vt_err *err)
+static void run_spec(const char *file, const struct vt_run_opts *o, const char *checkout,
+	struct vt_err *err)
 {
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
@@ -67,36 +73,49 @@ int vt_cmd_run(int argc, char **argv)
 	struct vt_run_opts o = { .gpus = count_devices(), .mode = VT_DEPOT_WRITE, .repos = &repos };
 	const char *memory = NULL, *checkout = NULL, *log = NULL, *view = "auto", *argo = NULL;
 	const struct vt_opt opts[] = {
-		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR", "commit DIR to the repo NAME first (again and again)" },
-		{ 'j', "jobs", VT_OPT_INT, &o.jobs, "N", "processes at a time (default: processors)" },
-		{ 0, "mem", VT_OPT_STRING, &memory, "SIZE", "memory that running datums may ask for together" },
+		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
+			"commit DIR to the repo NAME first (again and again)" },
+		{ 'j', "jobs", VT_OPT_INT, &o.jobs, "N",
+			"processes at a time (default: processors)" },
+		{ 0, "mem", VT_OPT_STRING, &memory, "SIZE",
+			"memory that running datums may ask for together" },
 		{ 0, "gpus", VT_OPT_INT, &o.gpus, "N", "devices (default: those present)" },
-		{ 0, "view", VT_OPT_STRING, &view, "HOW", "how /pfs is made: auto, ns, root or prefix (default auto)" },
+		{ 0, "view", VT_OPT_STRING, &view, "HOW",
+			"how /pfs is made: auto, ns, root or prefix (default auto)" },
 		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE",
 			"JSON {secret: {key: value}} for transform.secrets" },
-		{ 0, "fail-fast", VT_OPT_FLAG, &o.fail_fast, NULL, "start nothing more after a failure" },
+		{ 0, "fail-fast", VT_OPT_FLAG, &o.fail_fast, NULL,
+			"start nothing more after a failure" },
 		{ 0, "accept-stale", VT_OPT_FLAG, &o.accept_stale, NULL,
 			"keep results that another program made of the same data" },
-		{ 0, "argo", VT_OPT_STRING, &argo, "FILE", "execute an emitted Argo workflow instead of a spec" },
-		{ 0, "checkout", VT_OPT_STRING, &checkout, "DIR", "link every output to DIR/<pipeline>" },
+		{ 0, "argo", VT_OPT_STRING, &argo, "FILE",
+			"execute an emitted Argo workflow instead of a spec" },
+		{ 0, "checkout", VT_OPT_STRING, &checkout, "DIR",
+			"link every output to DIR/<pipeline>" },
 		{ 0, "log", VT_OPT_STRING, &log, "FORM", "json or text" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "run SPEC --repo NAME=DIR ... | run --argo FILE --repo NAME=DIR ...",
 		.about = "Executes the pipelines of a spec file; what is unchanged is skipped.",
-		.most = 1, .opts = opts,
+		.most = 1,
+		.opts = opts,
 	};
 
 	o.jobs = sysconf(_SC_NPROCESSORS_ONLN);
 	if (vt_call_begin(&c, argc, argv)) {
-		vt_log_open("voxtrail", !log ? VT_LOG_AUTO : !strcmp(log, "json") ? VT_LOG_JSON : VT_LOG_TEXT,
+		vt_log_open("voxtrail",
+			!log                           ? VT_LOG_AUTO
+				: !strcmp(log, "json") ? VT_LOG_JSON
+						       : VT_LOG_TEXT,
 			VT_LOG_INFO);
 		o.store = c.store;
 		if (memory && !vt_spec_quantity(memory, &o.memory))
-			vt_err_set(&c.err, VT_EUSAGE, "--mem %s: write an amount such as 16Gi", memory);
+			vt_err_set(&c.err, VT_EUSAGE, "--mem %s: write an amount such as 16Gi",
+				memory);
 		else if ((c.args.n == 1) == (argo != NULL) || o.jobs < 1)
-			vt_err_set(&c.err, VT_EUSAGE, "give one spec file or --argo FILE, and --jobs of at least 1");
+			vt_err_set(&c.err, VT_EUSAGE,
+				"give one spec file or --argo FILE, and --jobs of at least 1");
 		else if (argo)
 			run_argo(argo, &o, view, checkout, &c.err);
 		else if (!vt_view_choose(&o.view, view, o.jobs, &c.err))

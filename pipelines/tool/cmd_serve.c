@@ -9,12 +9,14 @@ int vt_cmd_serve(int argc, char **argv)
 {
 	int writing = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "write", VT_OPT_FLAG, &writing, NULL, "allow pushes; make the store if there is none" },
+		{ 0, "write", VT_OPT_FLAG, &writing, NULL,
+			"allow pushes; make the store if there is none" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "serve",
-		.about = "Answers `voxtrail push` and `voxtrail pull` on stdin and stdout; they start it over ssh.",
+		.about = "Answers `voxtrail push` and `voxtrail pull` on stdin and stdout; they "
+			 "start it over ssh.",
 		.opts = opts,
 	};
 
@@ -23,7 +25,7 @@ int vt_cmd_serve(int argc, char **argv)
 			printf("no %d %s\n", c.err.code, c.err.text);
 		else
 			vt_peer_serve(c.s, 0, 1, &c.err);
-		c.err.text[0] = '\0';           /* the other end says what went wrong */
+		c.err.text[0] = '\0'; /* the other end says what went wrong */
 	}
 	return vt_call_end(&c);
 }

@@ -47,8 +47,8 @@ static void print_json(const struct vt_audit *a, const struct vt_strs *missing)
 	vt_lineage_print(j);
 }
 
-static void answer(const struct vt_audit *a, const struct vt_strs *missing, const char *subject, int json,
-	struct vt_err *err)
+static void answer(const struct vt_audit *a, const struct vt_strs *missing, const char *subject,
+	int json, struct vt_err *err)
 {
 	if (json)
 		print_json(a, missing);
@@ -62,7 +62,8 @@ static void answer(const struct vt_audit *a, const struct vt_strs *missing, cons
 		vt_record_index_incomplete(missing, err);
 }
 
-static void subjects(struct vt_store *s, const char *what, const char *subject, int json, struct vt_err *err)
+static void subjects(struct vt_store *s, const char *what, const char *subject, int json,
+	struct vt_err *err)
 {
 	struct roles r = { .audit = { .what = what }, .err = err };
 	struct vt_strs missing = VT_STRS_INIT;
@@ -99,10 +100,15 @@ int vt_cmd_subjects(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "subjects WHAT",
-		.about = "Prints the subjects whose raw files WHAT was made from, directly or through others, and what "
-			"trainings used each for: train, validation (to choose the weights) or test (set "
-			"aside). " VT_LINEAGE_WHAT " Exits with 0 if the answer is whole, 1 if records are missing.",
-		.least = 1, .most = 1, .opts = opts,
+		.about = "Prints the subjects whose raw files WHAT was made from, directly or "
+			 "through others, and what "
+			 "trainings used each for: train, validation (to choose the weights) or "
+			 "test (set "
+			 "aside). " VT_LINEAGE_WHAT
+			 " Exits with 0 if the answer is whole, 1 if records are missing.",
+		.least = 1,
+		.most = 1,
+		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv) && !vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err))

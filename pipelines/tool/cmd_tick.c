@@ -1,4 +1,5 @@
-/* voxtrail tick SPEC PIPELINE: commits the present time to the pipeline's cron input, as the cluster's clock would. */
+/* voxtrail tick SPEC PIPELINE: commits the present time to the pipeline's cron input, as the
+ * cluster's clock would. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,14 +38,15 @@ static void tick_leaf(void *ctx, const struct vt_input *leaf)
 	vt_content_text(&c, t->time);
 	vt_content_end(&c, &key);
 	if (!vt_fs_mkdirs(dir, t->err) && !vt_fs_write_quick(file, "", 0, 0444, t->err) &&
-	    !vt_depot_publish(t->depot, &key, &r, dir, t->err)) {
+		!vt_depot_publish(t->depot, &key, &r, dir, t->err)) {
 		if (!leaf->overwrite && !vt_depot_head(t->depot, leaf->repo, &old, &none))
 			for (size_t i = 0; i < old.files.n; i++)
 				if (!old.files.v[i].dir && strcmp(old.files.v[i].path, path))
-					vt_listing_add(&new.files, old.files.v[i].path, &old.files.v[i].hash, 0, NULL);
+					vt_listing_add(&new.files, old.files.v[i].path,
+						&old.files.v[i].hash, 0, NULL);
 		vt_listing_add(&new.files, path, &r.files.v[0].hash, 0, NULL);
 		if (!vt_listing_finish(&new.files, NULL, NULL, t->err) &&
-		    !vt_depot_set_head(t->depot, leaf->repo, &new, t->err))
+			!vt_depot_set_head(t->depot, leaf->repo, &new, t->err))
 			printf("%s: %s\n", leaf->repo, t->time);
 	}
 	t->n++;
@@ -68,11 +70,13 @@ static int tick(const char *spec_path, const char *pipeline, const char *store, 
 	if (!vt_command_spec(&spec, spec_path, err)) {
 		const struct vt_pipeline *p = vt_spec_find(spec, pipeline);
 		if (!p)
-			vt_err_set(err, VT_EUSAGE, "%s has no pipeline \"%s\"", spec_path, pipeline);
+			vt_err_set(err, VT_EUSAGE, "%s has no pipeline \"%s\"", spec_path,
+				pipeline);
 		else if (!vt_depot_open(&t.depot, store, VT_DEPOT_WRITE, err)) {
 			vt_input_leaves(p->input, tick_leaf, &t);
 			if (!err->code && !t.n)
-				vt_err_set(err, VT_EUSAGE, "pipeline %s has no cron input", pipeline);
+				vt_err_set(err, VT_EUSAGE, "pipeline %s has no cron input",
+					pipeline);
 		}
 	}
 	vt_depot_close(t.depot);
@@ -85,7 +89,8 @@ int vt_cmd_tick(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "tick SPEC PIPELINE",
 		.about = "Commits the present time to the pipeline's cron input.",
-		.least = 2, .most = 2,
+		.least = 2,
+		.most = 2,
 	};
 
 	if (vt_call_begin(&c, argc, argv))

@@ -16,8 +16,10 @@ static void found(void *ctx, const char *sentence)
 static void opened(void *ctx, const char *object)
 {
 	(void)ctx;
-	printf("writable: objects/%s is sound, but its owner may write to it; the next checkout of it gives the store "
-		"a copy of its own\n", object);
+	printf("writable: objects/%s is sound, but its owner may write to it; the next checkout of "
+	       "it gives the store "
+	       "a copy of its own\n",
+		object);
 }
 
 static void ignore(void *ctx, const char *digest_hex)
@@ -30,7 +32,8 @@ static void verify(struct vt_store *s, struct vt_err *err)
 {
 	size_t n = 0, erased = 0;
 
-	if (vt_store_verify(s, found, opened, NULL, &n, err) || vt_erased_check(s, ignore, NULL, &erased, err))
+	if (vt_store_verify(s, found, opened, NULL, &n, err) ||
+		vt_erased_check(s, ignore, NULL, &erased, err))
 		return;
 	printf("%zu blobs, trees and records are what their names say\n", n);
 	if (erased)
@@ -41,7 +44,8 @@ int vt_cmd_verify(int argc, char **argv)
 {
 	struct vt_call c = {
 		.usage = "verify",
-		.about = "Re-hashes every blob, tree and record; names what is damaged and exits with 76.",
+		.about = "Re-hashes every blob, tree and record; names what is damaged and exits "
+			 "with 76.",
 		.mode = VT_STORE_READ,
 	};
 

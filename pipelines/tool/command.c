@@ -16,8 +16,10 @@ void vt_findings_print(const struct vt_findings *f, const char *path, enum vt_fi
 {
 	for (size_t i = 0; i < f->n; i++)
 		if (f->v[i].level <= least)
-			fprintf(stderr, "%s: %s: %s%s\n", path, *f->v[i].pointer ? f->v[i].pointer : "/",
-				f->v[i].level == VT_FINDING_WARNING ? "warning: " : "", f->v[i].text);
+			fprintf(stderr, "%s: %s: %s%s\n", path,
+				*f->v[i].pointer ? f->v[i].pointer : "/",
+				f->v[i].level == VT_FINDING_WARNING ? "warning: " : "",
+				f->v[i].text);
 }
 
 int vt_command_spec(struct vt_spec **out, const char *path, struct vt_err *err)
@@ -27,7 +29,8 @@ int vt_command_spec(struct vt_spec **out, const char *path, struct vt_err *err)
 		vt_lint(*out, &f);
 		vt_findings_print(&f, path, VT_FINDING_ERROR);
 		if (f.errors)
-			vt_err_set(err, VT_EDATA, "%s: %zu error%s", path, f.errors, f.errors == 1 ? "" : "s");
+			vt_err_set(err, VT_EDATA, "%s: %zu error%s", path, f.errors,
+				f.errors == 1 ? "" : "s");
 	}
 	vt_findings_release(&f);
 	return err->code;
@@ -101,6 +104,7 @@ int vt_call_end(struct vt_call *c)
 	vt_store_close(c->s);
 	vt_strs_release(&c->args);
 	if (c->err.code && c->err.text[0])
-		fprintf(stderr, "voxtrail %.*s: %s\n", (int)strcspn(c->usage, " "), c->usage, c->err.text);
+		fprintf(stderr, "voxtrail %.*s: %s\n", (int)strcspn(c->usage, " "), c->usage,
+			c->err.text);
 	return c->err.code;
 }

@@ -7,7 +7,8 @@
  *                      { 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
  *                      VT_OPTS_END,
  *              };
- *              struct vt_call c = { .usage = "log [REPO]", .about = "Prints commits.", .most = 1, .opts = opts,
+ *              struct vt_call c = { .usage = "log [REPO]", .about = "Prints commits.", .most =
+ *              1, .opts = opts,
  *                      .mode = VT_STORE_READ };
  *
  *              if (vt_call_begin(&c, argc, argv))
@@ -23,20 +24,21 @@
 
 struct vt_call {
 	/* the command, before vt_call_begin */
-	const char *usage;               /* "verify", "diff A B": its name is the first word */
-	const char *about;               /* what --help says of it: sentences */
-	size_t least, most;              /* arguments that are no options; SIZE_MAX: any number */
-	const struct vt_opt *opts;       /* its own; --store and --help are added.  NULL: none */
-	enum vt_store_mode mode;         /* how its store is opened; 0: not, or by itself */
-	bool no_store;                   /* there is no --store */
+	const char *usage;         /* "verify", "diff A B": its name is the first word */
+	const char *about;         /* what --help says of it: sentences */
+	size_t least, most;        /* arguments that are no options; SIZE_MAX: any number */
+	const struct vt_opt *opts; /* its own; --store and --help are added.  NULL: none */
+	enum vt_store_mode mode;   /* how its store is opened; 0: not, or by itself */
+	bool no_store;             /* there is no --store */
 	/* the call, behind it */
-	const char *store;               /* --store, else $VOXTRAIL_STORE, else .voxtrail */
-	struct vt_store *s;              /* closed by vt_call_end, whoever opened it */
+	const char *store;  /* --store, else $VOXTRAIL_STORE, else .voxtrail */
+	struct vt_store *s; /* closed by vt_call_end, whoever opened it */
 	struct vt_strs args;
 	struct vt_err err;
 };
 
-/* True if there is something to do: options and arguments are right, it was not for --help, the store is open. */
+/* True if there is something to do: options and arguments are right, it was not for --help, the
+ * store is open. */
 bool vt_call_begin(struct vt_call *c, int argc, char **argv);
 
 /* Prints the error, if there is one with a text; returns the exit status. */

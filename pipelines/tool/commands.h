@@ -1,23 +1,32 @@
 /* commands.h - the commands of the voxtrail tool.
  *
- * A command `name` is one function vt_cmd_<name>(argc, argv) in pipelines/cmd_<name>.c: argv[0] is the command's own
- * name, the return value is the exit status (err.h), and runner/command.h has how it begins and ends.  Adding one takes
- * a line in the list of its group; the lists are the only source of dispatch and of `voxtrail --help`. */
+ * A command `name` is one function vt_cmd_<name>(argc, argv) in pipelines/cmd_<name>.c: argv[0]
+ * is the command's own name, the return value is the exit status (err.h), and runner/command.h
+ * has how it begins and ends.  Adding one takes a line in the list of its group; the lists are
+ * the only source of dispatch and of `voxtrail --help`. */
 #ifndef PIPELINES_TOOL_COMMANDS_H
 #define PIPELINES_TOOL_COMMANDS_H
 
 /* X(group, name, summary) */
+/* clang-format off */
 #define VT_COMMANDS_PIPELINES(X) \
-	X("pipelines", run, "execute a spec file over committed repos, skipping what is unchanged") \
+	X("pipelines", run, "execute a spec file over committed repos, \
+		skipping what is unchanged") \
 	X("pipelines", plan, "print the datums that a run would execute") \
-	X("pipelines", lint, "check spec files: one line a finding, with the JSON pointer and the fix") \
-	X("pipelines", datum, "list datums; run one again, open a shell in its view, compare reruns") \
-	X("pipelines", emit, "translate a spec: pachyderm, argo, argo-events, boutiques, cwl, snakemake") \
-	X("pipelines", merge, "the union of what datums wrote; names the paths that two of them wrote") \
+	X("pipelines", lint, "check spec files: one line a finding, \
+		with the JSON pointer and the fix") \
+	X("pipelines", datum, "list datums; run one again, open a shell in its view, \
+		compare reruns") \
+	X("pipelines", emit, "translate a spec: pachyderm, argo, argo-events, boutiques, cwl, \
+		snakemake") \
+	X("pipelines", merge, \
+		"the union of what datums wrote; names the paths that two of them wrote") \
 	X("pipelines", logs, "show what a datum wrote to its log") \
 	X("pipelines", explain, "say which datum made a path of an output commit") \
 	X("pipelines", tick, "commit the present time to a cron input")
+/* clang-format on */
 
+/* clang-format off */
 #define VT_COMMANDS_STORE(X) \
 	X("store", commit, "take a directory into the store as a commit of a repo") \
 	X("store", log, "list repos, or the commits of one") \
@@ -25,7 +34,8 @@
 	X("store", branch, "list, make, move or remove branches") \
 	X("store", tag, "list, make, move or remove tags") \
 	X("store", mirror, "bring the git repositories of manifests up to date") \
-	X("store", attest, "sign what made an artifact; say it in SLSA, OpenLineage, PROV, RO-Crate") \
+	X("store", attest, "sign what made an artifact; say it in SLSA, OpenLineage, PROV, \
+		RO-Crate") \
 	X("store", push, "copy a repo to another store, here or over ssh") \
 	X("store", pull, "copy a repo from another store") \
 	X("store", serve, "answer push and pull of another store on stdin and stdout") \
@@ -33,7 +43,9 @@
 	X("store", verify, "re-hash everything; name what is damaged") \
 	X("store", gc, "find, and with --sweep remove, what nothing reaches any more") \
 	X("store", pin, "keep something from gc, with a reason and a date")
+/* clang-format on */
 
+/* clang-format off */
 #define VT_COMMANDS_LINEAGE(X) \
 	X("lineage", import, "take in stage outputs and their records") \
 	X("lineage", audit, "what an artifact was made from, down to each raw file") \
@@ -45,11 +57,14 @@
 	X("lineage", erase, "take a subject out of the store; tombstones stay") \
 	X("lineage", history, "what was done to the store, and whether the log of it is whole") \
 	X("lineage", rebuild, "make the index again from the records")
+/* clang-format on */
 
+/* clang-format off */
 #define VT_COMMANDS(X) \
 	VT_COMMANDS_PIPELINES(X) \
 	VT_COMMANDS_STORE(X) \
 	VT_COMMANDS_LINEAGE(X)
+/* clang-format on */
 
 #define VT_COMMAND_DECLARE(group, name, summary) int vt_cmd_##name(int argc, char **argv);
 VT_COMMANDS(VT_COMMAND_DECLARE)

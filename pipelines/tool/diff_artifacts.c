@@ -16,8 +16,9 @@ struct side {
 	const char *what;
 	struct vt_ancestry *a;
 	struct vt_audit audit;
-	struct vt_strs raw;              /* "port/path" of each raw file, and its digest behind a tab; sorted */
-	struct vt_tree *tree;            /* of the first root's first output */
+	/* "port/path" of each raw file, and its digest behind a tab; sorted */
+	struct vt_strs raw;
+	struct vt_tree *tree; /* of the first root's first output */
 };
 
 static const char *text(const struct vt_json *j, const char *key)
@@ -53,8 +54,8 @@ static int load(struct side *d, struct vt_store *s, const char *what, struct vt_
 	vt_audit_collect(&d->audit);
 	for (size_t i = 0; i < d->a->n; i++)
 		for (size_t k = 0; k < d->a->v[i].n_raw; k++) {
-			char *line = vt_asprintf("%s/%s\t%s", d->a->v[i].raw[k].port, d->a->v[i].raw[k].path,
-				d->a->v[i].raw[k].sha256);
+			char *line = vt_asprintf("%s/%s\t%s", d->a->v[i].raw[k].port,
+				d->a->v[i].raw[k].path, d->a->v[i].raw[k].sha256);
 
 			vt_strs_add(&d->raw, line);
 			free(line);
@@ -71,9 +72,10 @@ static void release(struct side *d)
 	vt_tree_free(d->tree);
 }
 
-/* --- findings: {"section", "what", "before", "after"} ------------------------------------------------------------- */
+/* --- findings: {"section", "what", "before", "after"} -------------------- */
 
-static void find(struct vt_json *list, const char *section, const char *what, const char *before, const char *after)
+static void find(struct vt_json *list, const char *section, const char *what, const char *before,
+	const char *after)
 {
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 
@@ -84,20 +86,23 @@ static void find(struct vt_json *list, const char *section, const char *what, co
 	vt_json_push(list, o);
 }
 
-static void find_if(struct vt_json *list, const char *section, const char *what, const char *before, const char *after)
+static void find_if(struct vt_json *list, const char *section, const char *what, const char *before,
+	const char *after)
 {
 	if (strcmp(before, after))
 		find(list, section, what, before, after);
 }
 
 /* Two sorted lists, each entry once. */
-static void compare_names(struct vt_json *list, const char *section, const struct vt_strs *a, const struct vt_strs *b)
+static void compare_names(struct vt_json *list, const char *section, const struct vt_strs *a,
+	const struct vt_strs *b)
 {
 	for (size_t i = 0, k = 0; i < a->n || k < b->n;) {
 		int c = i == a->n ? 1 : k == b->n ? -1 : strcmp(a->v[i], b->v[k]);
 
 		if (c)
-			find(list, section, c < 0 ? a->v[i] : b->v[k], c < 0 ? "there" : "", c < 0 ? "" : "there");
+			find(list, section, c < 0 ? a->v[i] : b->v[k], c < 0 ? "there" : "",
+				c < 0 ? "" : "there");
 		i += c <= 0;
 		k += c >= 0;
 	}
@@ -117,8 +122,8 @@ static void compare_raw(struct vt_json *list, const struct vt_strs *a, const str
 		int c = i == a->n ? 1 : k == b->n ? -1 : strcmp(px, py);
 
 		if (c)
-			find(list, "data", c < 0 ? px : py, c < 0 ? x + path_length(x) + 1 : "", c < 0 ? ""
-				: y + path_length(y) + 1);
+			find(list, "data", c < 0 ? px : py, c < 0 ? x + path_length(x) + 1 : "",
+				c < 0 ? "" : y + path_length(y) + 1);
 		else
 			find_if(list, "data", px, x + path_length(x) + 1, y + path_length(y) + 1);
 		i += c <= 0;
@@ -136,7 +141,8 @@ static void compare_roles(struct vt_json *list, const struct vt_audit *a, const 
 				vt_audit_role(b, a->subjects.v[i]));
 }
 
-static void compare_params(struct vt_json *list, const char *stage, const struct vt_json *a, const struct vt_json *b)
+static void compare_params(struct vt_json *list, const char *stage, const struct vt_json *a,
+	const struct vt_json *b)
 {
 	for (size_t i = 0; a && i < a->n; i++) {
 		char *what = vt_asprintf("%s --%s", stage, a->key[i]);
@@ -168,10 +174,14 @@ static void compare_records(struct vt_json *list, const struct vt_json *a, const
 {
 	const char *stage = text(a, "stage");
 	const struct vt_json *x = vt_json_get(a, "code"), *y = vt_json_get(b, "code");
-	char *before = vt_asprintf("%s%s", text(x, "commit"), vt_json_true(vt_json_get(x, "dirty"), false) ? " "
-		"(modified)" : "");
-	char *after = vt_asprintf("%s%s", text(y, "commit"), vt_json_true(vt_json_get(y, "dirty"), false) ? " "
-		"(modified)" : "");
+	char *before = vt_asprintf("%s%s", text(x, "commit"),
+		vt_json_true(vt_json_get(x, "dirty"), false) ? " "
+							       "(modified)"
+							     : "");
+	char *after = vt_asprintf("%s%s", text(y, "commit"),
+		vt_json_true(vt_json_get(y, "dirty"), false) ? " "
+							       "(modified)"
+							     : "");
 
 	find_if(list, "code", stage, before, after);
 	find_if(list, "binary", stage, text(a, "binary"), text(b, "binary"));
@@ -186,8 +196,8 @@ static void compare_records(struct vt_json *list, const struct vt_json *a, const
 	free(after);
 }
 
-/* The first execution of each stage, breadth first: the one next to the artifact.  Others of the stage differ in their
- * subjects. */
+/* The first execution of each stage, breadth first: the one next to the artifact.  Others of the
+ * stage differ in their subjects. */
 static const struct vt_json *first_of(const struct vt_ancestry *a, const char *stage)
 {
 	for (size_t i = 0; i < a->n; i++)
@@ -196,7 +206,8 @@ static const struct vt_json *first_of(const struct vt_ancestry *a, const char *s
 	return NULL;
 }
 
-static void compare_stages(struct vt_json *list, const struct vt_ancestry *a, const struct vt_ancestry *b)
+static void compare_stages(struct vt_json *list, const struct vt_ancestry *a,
+	const struct vt_ancestry *b)
 {
 	struct vt_strs stages = VT_STRS_INIT;
 
@@ -216,11 +227,13 @@ static void compare_stages(struct vt_json *list, const struct vt_ancestry *a, co
 	vt_strs_release(&stages);
 }
 
-/* Where the bytes of a file of a side are: in the directory that was named, or in the store.  NULL: nowhere. */
+/* Where the bytes of a file of a side are: in the directory that was named, or in the store.
+ * NULL: nowhere. */
 static char *bytes_of(struct vt_store *s, const struct side *d, const struct vt_tree_file *f)
 {
-	char *path = vt_fs_is_dir(d->what) ? vt_path_join(d->what, f->path) : s ? vt_store_object_path(s, &f->digest)
-		: NULL;
+	char *path = vt_fs_is_dir(d->what) ? vt_path_join(d->what, f->path)
+		: s                        ? vt_store_object_path(s, &f->digest)
+					   : NULL;
 
 	if (path && !vt_fs_exists(path)) {
 		free(path);
@@ -229,8 +242,8 @@ static char *bytes_of(struct vt_store *s, const struct side *d, const struct vt_
 	return path;
 }
 
-static void compare_file(struct vt_json *list, struct vt_store *s, const struct side *a, const struct side *b,
-	const struct vt_tree_change *c)
+static void compare_file(struct vt_json *list, struct vt_store *s, const struct side *a,
+	const struct side *b, const struct vt_tree_change *c)
 {
 	char was[VT_HEX] = "", is[VT_HEX] = "", *x = NULL, *y = NULL;
 	const char *path = (c->after ? c->after : c->before)->path;
@@ -242,16 +255,18 @@ static void compare_file(struct vt_json *list, struct vt_store *s, const struct 
 	if (c->after)
 		vt_digest_hex(is, &c->after->digest);
 	find(list, "files", path, was, is);
-	if (c->change == VT_CHANGED && strlen(path) > 12 && !strcmp(path + strlen(path) - 12, ".safetensors") &&
-	    (x = bytes_of(s, a, c->before)) &&
-	    (y = bytes_of(s, b, c->after)) && !vt_tensor_diff(&tensors, x, y, &none) && tensors.len)
+	if (c->change == VT_CHANGED && strlen(path) > 12 &&
+		!strcmp(path + strlen(path) - 12, ".safetensors") &&
+		(x = bytes_of(s, a, c->before)) && (y = bytes_of(s, b, c->after)) &&
+		!vt_tensor_diff(&tensors, x, y, &none) && tensors.len)
 		find(list, "tensors", path, "", tensors.data);
 	vt_buf_release(&tensors);
 	free(x);
 	free(y);
 }
 
-static void compare_files(struct vt_json *list, struct vt_store *s, const struct side *a, const struct side *b)
+static void compare_files(struct vt_json *list, struct vt_store *s, const struct side *a,
+	const struct side *b)
 {
 	struct vt_tree_diff d;
 
@@ -283,7 +298,8 @@ static void print_text(const struct vt_json *list)
 	printf("%zu differences\n", list->n);
 }
 
-int vt_diff_artifacts(struct vt_store *s, const char *before, const char *after, bool json, struct vt_err *err)
+int vt_diff_artifacts(struct vt_store *s, const char *before, const char *after, bool json,
+	struct vt_err *err)
 {
 	struct side a = { .what = NULL }, b = { .what = NULL };
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);

@@ -50,15 +50,17 @@ static void print_text(const struct vt_tree_diff *d)
 		else if (c->change == VT_REMOVED)
 			printf("removed  %12llu  %s\n", bytes(c->before), c->before->path);
 		else if (c->change == VT_RENAMED)
-			printf("renamed  %12llu  %s -> %s\n", bytes(c->after), c->before->path, c->after->path);
+			printf("renamed  %12llu  %s -> %s\n", bytes(c->after), c->before->path,
+				c->after->path);
 		else
-			printf("changed  %12llu  %s (was %llu%s)\n", bytes(c->after), c->after->path, bytes(c->before),
+			printf("changed  %12llu  %s (was %llu%s)\n", bytes(c->after),
+				c->after->path, bytes(c->before),
 				c->after->executable == c->before->executable ? ""
-				: c->after->executable ? ", now executable" : ", no longer executable");
+					: c->after->executable                ? ", now executable"
+							       : ", no longer executable");
 	}
-	printf("%zu added, %zu removed, %zu changed, %zu renamed, %zu the same\n", count[VT_ADDED], count[VT_REMOVED],
-		count[VT_CHANGED],
-		count[VT_RENAMED], d->n_same);
+	printf("%zu added, %zu removed, %zu changed, %zu renamed, %zu the same\n", count[VT_ADDED],
+		count[VT_REMOVED], count[VT_CHANGED], count[VT_RENAMED], d->n_same);
 }
 
 static struct vt_json *file_json(const struct vt_tree_file *f)
@@ -86,9 +88,11 @@ static struct vt_json *side_json(const struct side *a)
 
 static void print_json(const struct vt_tree_diff *d, const struct side *a, const struct side *b)
 {
-	static const struct { enum vt_change change; const char *name; } kinds[] = { { VT_ADDED, "added" },
-		{ VT_REMOVED, "removed" },
-		{ VT_CHANGED, "changed" }, { VT_RENAMED, "renamed" } };
+	static const struct {
+		enum vt_change change;
+		const char *name;
+	} kinds[] = { { VT_ADDED, "added" }, { VT_REMOVED, "removed" }, { VT_CHANGED, "changed" },
+		{ VT_RENAMED, "renamed" } };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	struct vt_buf text = VT_BUF_INIT;
 
@@ -117,7 +121,8 @@ static void print_json(const struct vt_tree_diff *d, const struct side *a, const
 	vt_json_free(j);
 }
 
-int vt_diff_commits(struct vt_store *s, const char *before, const char *after, bool json, struct vt_err *err)
+int vt_diff_commits(struct vt_store *s, const char *before, const char *after, bool json,
+	struct vt_err *err)
 {
 	struct side a = { .tree = NULL }, b = { .tree = NULL };
 	struct vt_tree_diff d = { NULL, 0, 0, 0 };

@@ -19,9 +19,11 @@ int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, s
 void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *err)
 {
 	if (missing->n && !err->code)
-		vt_err_set(err, VT_EFAIL, "incomplete: %zu records are named but not to be found, e.g. %s; import the "
-			"outputs they stand beside", missing->n,
-			missing->v[0]);
+		vt_err_set(err, VT_EFAIL,
+			"incomplete: %zu records are named but not to be found, e.g. %s; import "
+			"the "
+			"outputs they stand beside",
+			missing->n, missing->v[0]);
 }
 
 void vt_lineage_print(struct vt_json *j)
@@ -46,7 +48,8 @@ struct vt_json *vt_lineage_names(const struct vt_strs *v)
 static int print_step(void *ctx, const struct vt_lineage_step *step)
 {
 	(void)ctx;
-	printf("%s  %-22s %s  %s\n", step->id, step->stage, *step->tree ? step->tree : "-", step->status);
+	printf("%s  %-22s %s  %s\n", step->id, step->stage, *step->tree ? step->tree : "-",
+		step->status);
 	return 0;
 }
 
@@ -66,8 +69,9 @@ void vt_record_index_list(struct vt_lineage *t, enum vt_list_of of, int json, st
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_strs missing = VT_STRS_INIT;
-	int rc = of == VT_LIST_ANCESTORS ? vt_lineage_ancestors(t, json ? push_step : print_step, list, err) :
-		vt_lineage_descendants(t, json ? push_step : print_step, list, err);
+	int rc = of == VT_LIST_ANCESTORS
+		? vt_lineage_ancestors(t, json ? push_step : print_step, list, err)
+		: vt_lineage_descendants(t, json ? push_step : print_step, list, err);
 
 	if (!rc && json)
 		vt_lineage_print(vt_json_copy(list));

@@ -5,11 +5,12 @@
 #include "common/lineage/lineage_query.h"
 
 /* For help texts. */
-#define VT_LINEAGE_WHAT \
-	"WHAT is a directory, a file, a commit (REPO or REPO@REF), or the digest of a record, tree or file."
+#define VT_LINEAGE_WHAT                                                                            \
+	"WHAT is a directory, a file, a commit (REPO or REPO@REF), or the digest of a record, "    \
+	"tree or file."
 
-/* Opens the store for reading.  There need not be one if `what` is a directory that carries its lineage: *out is NULL
- * then. */
+/* Opens the store for reading.  There need not be one if `what` is a directory that carries its
+ * lineage: *out is NULL then. */
 int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, struct vt_err *err);
 
 /* VT_EFAIL, with the first of them, if any records are missing and there is no error yet. */

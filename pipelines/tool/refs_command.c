@@ -9,11 +9,12 @@
 
 struct request {
 	const char *kind, *word;
-	const char *repo, *name, *to;    /* NULL: not given */
+	const char *repo, *name, *to; /* NULL: not given */
 	int force, remove, json;
 };
 
-static void print_refs(struct vt_store *s, const struct request *q, const struct vt_refs *refs, struct vt_err *err)
+static void print_refs(struct vt_store *s, const struct request *q, const struct vt_refs *refs,
+	struct vt_err *err)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_buf text = VT_BUF_INIT;
@@ -24,7 +25,7 @@ static void print_refs(struct vt_store *s, const struct request *q, const struct
 		struct vt_commit c = { .id = "" };
 
 		if (!strncmp(refs->v[i].name, q->kind, n) && refs->v[i].name[n] == '/' &&
-		    !vt_commit_read(s, &c, refs->v[i].commit, err)) {
+			!vt_commit_read(s, &c, refs->v[i].commit, err)) {
 			vt_json_put_text(j, "name", refs->v[i].name + n + 1);
 			vt_json_put_text(j, "commit", c.id);
 			vt_json_put_text(j, "tree", c.tree);
@@ -32,8 +33,9 @@ static void print_refs(struct vt_store *s, const struct request *q, const struct
 			vt_json_put_text(j, "message", c.message);
 			vt_json_push(list, j);
 			j = NULL;
-			vt_buf_printf(&text, "%-20s %.16s  tree %.16s%s%s\n", refs->v[i].name + n + 1, c.id, c.tree,
-				*c.message ? "  " : "", c.message);
+			vt_buf_printf(&text, "%-20s %.16s  tree %.16s%s%s\n",
+				refs->v[i].name + n + 1, c.id, c.tree, *c.message ? "  " : "",
+				c.message);
 		}
 		vt_json_free(j);
 		vt_commit_release(&c);
@@ -50,8 +52,8 @@ static void print_refs(struct vt_store *s, const struct request *q, const struct
 }
 
 /* Would the commit still be reached from some ref of the repo if this one went? */
-static int check_kept(struct vt_store *s, const struct vt_refs *refs, const char *name, const char *commit,
-	struct vt_err *err)
+static int check_kept(struct vt_store *s, const struct vt_refs *refs, const char *name,
+	const char *commit, struct vt_err *err)
 {
 	bool kept = false;
 	int rc = 0;
@@ -60,16 +62,19 @@ static int check_kept(struct vt_store *s, const struct vt_refs *refs, const char
 		if (strcmp(refs->v[i].name, name))
 			rc = vt_repo_descends(s, refs->v[i].commit, commit, &kept, err);
 	if (!rc && !kept)
-		rc = vt_err_set(err, VT_EFAIL, "%s: no other branch or tag reaches commit %.16s; --force gives it up",
+		rc = vt_err_set(err, VT_EFAIL,
+			"%s: no other branch or tag reaches commit %.16s; --force gives it up",
 			name, commit);
 	return rc;
 }
 
-static void change(struct vt_store *s, const struct request *q, const struct vt_refs *refs, struct vt_err *err)
+static void change(struct vt_store *s, const struct request *q, const struct vt_refs *refs,
+	struct vt_err *err)
 {
 	char *name = vt_asprintf("%s/%s", q->kind, q->name);
 	const char *at = vt_refs_find(refs, name);
-	char *what = q->to && strchr(q->to, '@') ? vt_xstrdup(q->to)
+	char *what = q->to && strchr(q->to, '@')
+		? vt_xstrdup(q->to)
 		: vt_asprintf("%s@%s", q->repo, q->to ? q->to : "heads/master");
 	struct vt_commit c = { .id = "" };
 	int rc = 0;
@@ -77,14 +82,16 @@ static void change(struct vt_store *s, const struct request *q, const struct vt_
 	if (q->remove && !at)
 		rc = vt_err_set(err, VT_ENOINPUT, "%s has no %s \"%s\"", q->repo, q->word, q->name);
 	else if (!q->remove && at && !q->force)
-		rc = vt_err_set(err, VT_EUSAGE, "%s has the %s \"%s\" already, at %.16s; --force moves it", q->repo,
+		rc = vt_err_set(err, VT_EUSAGE,
+			"%s has the %s \"%s\" already, at %.16s; --force moves it", q->repo,
 			q->word, q->name, at);
 	else if (q->remove && !q->force)
 		rc = check_kept(s, refs, name, at, err);
 	else if (!q->remove)
 		rc = vt_repo_resolve(s, &c, what, err);
 	if (!rc && !vt_ref_move(s, q->repo, name, at ? at : "", q->remove ? "" : c.id, err))
-		printf("%s@%s %s %.16s\n", q->repo, q->name, q->remove ? "removed, was" : "is", q->remove ? at : c.id);
+		printf("%s@%s %s %.16s\n", q->repo, q->name, q->remove ? "removed, was" : "is",
+			q->remove ? at : c.id);
 	vt_commit_release(&c);
 	free(what);
 	free(name);
@@ -96,10 +103,11 @@ static void answer(const struct request *q, const char *store, struct vt_err *er
 	struct vt_refs refs = { NULL, 0, 0 };
 
 	if (vt_store_open(&s, store, q->name ? VT_STORE_OPEN : VT_STORE_READ, err) ||
-	    vt_refs_list(&refs, s, q->repo, err))
+		vt_refs_list(&refs, s, q->repo, err))
 		;
 	else if (!refs.n)
-		vt_err_set(err, VT_ENOINPUT, "%s: there is no such repo in %s; `voxtrail log` lists them", q->repo,
+		vt_err_set(err, VT_ENOINPUT,
+			"%s: there is no such repo in %s; `voxtrail log` lists them", q->repo,
 			store);
 	else if (q->name)
 		change(s, q, &refs, err);
@@ -120,10 +128,12 @@ int vt_refs_command(const char *kind, const char *word, int argc, char **argv)
 		VT_OPTS_END,
 	};
 	char *usage = vt_asprintf("%s REPO [NAME [REF]] | %s --delete REPO NAME", word, word);
-	char *about = vt_asprintf("Lists the %s%s of a repo; with NAME, makes one at REF (default the head of master; "
-		"a "
-		"branch, a tag, the first digits of a commit id, ~N behind it for N commits back).", word,
-		*word == 'b' ? "es" : "s");
+	char *about = vt_asprintf("Lists the %s%s of a repo; with NAME, makes one at REF (default "
+				  "the head of master; "
+				  "a "
+				  "branch, a tag, the first digits of a commit id, ~N behind it "
+				  "for N commits back).",
+		word, *word == 'b' ? "es" : "s");
 	struct vt_call c = { .usage = usage, .about = about, .least = 1, .most = 3, .opts = opts };
 	int rc;
 

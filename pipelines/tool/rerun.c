@@ -23,7 +23,7 @@ struct rerun {
 	const struct vt_rerun_opts *opts;
 	struct vt_json *record;
 	const char *stage;
-	char *program, *result;          /* result: the new output */
+	char *program, *result; /* result: the new output */
 };
 
 static const char *text(const struct vt_json *j, const char *key)
@@ -31,7 +31,7 @@ static const char *text(const struct vt_json *j, const char *key)
 	return vt_json_text(vt_json_get(j, key), "");
 }
 
-/* --- the same binary ---------------------------------------------------------------------------------------------- */
+/* --- the same binary ----------------------------------------------------- */
 
 static int find_program(struct rerun *r, struct vt_err *err)
 {
@@ -39,28 +39,35 @@ static int find_program(struct rerun *r, struct vt_err *err)
 	struct vt_digest d;
 	uint64_t size;
 
-	r->program = r->opts->bin ? vt_path_join(r->opts->bin, r->stage) : vt_program_find(r->stage);
+	r->program =
+		r->opts->bin ? vt_path_join(r->opts->bin, r->stage) : vt_program_find(r->stage);
 	if (!r->program || !vt_fs_exists(r->program))
-		return vt_err_set(err, VT_ENOINPUT, "%s: the program of this stage is not %s%s; give --bin DIR",
-			r->stage,
-			r->opts->bin ? "in " : "beside this one nor on PATH", r->opts->bin ? r->opts->bin : "");
+		return vt_err_set(err, VT_ENOINPUT,
+			"%s: the program of this stage is not %s%s; give --bin DIR", r->stage,
+			r->opts->bin ? "in " : "beside this one nor on PATH",
+			r->opts->bin ? r->opts->bin : "");
 	if (vt_digest_file(&d, &size, r->program, err))
 		return err->code;
 	vt_digest_hex(r->out->binary, &d);
 	r->out->other_binary = strcmp(r->out->binary, recorded) != 0;
 	if (r->out->other_binary && !r->opts->any_binary)
-		return vt_err_set(err, VT_ECONFIG, "%s has the digest %s, but the record was made by %s (code %s%s); "
+		return vt_err_set(err, VT_ECONFIG,
+			"%s has the digest %s, but the record was made by %s (code %s%s); "
 			"give --bin DIR with that program, or "
-			"--any-binary to see whether this one does the same", r->program, r->out->binary, recorded,
+			"--any-binary to see whether this one does the same",
+			r->program, r->out->binary, recorded,
 			text(vt_json_get(r->record, "code"), "commit"),
-			vt_json_true(vt_json_pointer(r->record, "/code/dirty"), false) ? ", modified" : "");
+			vt_json_true(vt_json_pointer(r->record, "/code/dirty"), false)
+				? ", modified"
+				: "");
 	return 0;
 }
 
-/* --- inputs ------------------------------------------------------------------------------------------------------- */
+/* --- inputs -------------------------------------------------------------- */
 
 /* The records that stood beside the input, so that the new record can be the same. */
-static int place_parents(struct rerun *r, const struct vt_json *parents, const char *dir, struct vt_err *err)
+static int place_parents(struct rerun *r, const struct vt_json *parents, const char *dir,
+	struct vt_err *err)
 {
 	int rc = 0;
 
@@ -70,10 +77,12 @@ static int place_parents(struct rerun *r, const struct vt_json *parents, const c
 		struct vt_buf bytes = VT_BUF_INIT;
 		struct vt_json *j = NULL;
 
-		if (!vt_store_get_record(r->s, &j, id, &none) && !vt_json_canonical(&bytes, j, &none)) {
+		if (!vt_store_get_record(r->s, &j, id, &none) &&
+			!vt_json_canonical(&bytes, j, &none)) {
 			const char *result = text(j, "result");
-			char *base = vt_asprintf("%s/.lineage/%s%s", dir, *result ? "" : "failed-", *result ? result
-				: id), *path = vt_path_join(base, "record.json");
+			char *base = vt_asprintf("%s/.lineage/%s%s", dir, *result ? "" : "failed-",
+				     *result ? result : id),
+			     *path = vt_path_join(base, "record.json");
 
 			rc = vt_fs_mkdirs(base, err);
 			if (!rc)
@@ -87,10 +96,11 @@ static int place_parents(struct rerun *r, const struct vt_json *parents, const c
 	return rc;
 }
 
-static int place_input(struct rerun *r, const struct vt_json *port, struct vt_strs *argv, struct vt_err *err)
+static int place_input(struct rerun *r, const struct vt_json *port, struct vt_strs *argv,
+	struct vt_err *err)
 {
 	char *dir = vt_asprintf("%s/in/%s", r->opts->work, text(port, "port")),
-		*flag = vt_asprintf("--%s", text(port, "port"));
+	     *flag = vt_asprintf("--%s", text(port, "port"));
 	struct vt_tree *t = NULL;
 	int rc = vt_record_tree(&t, port, err);
 
@@ -108,14 +118,16 @@ static int place_input(struct rerun *r, const struct vt_json *port, struct vt_st
 
 static int arguments(struct rerun *r, struct vt_strs *argv, struct vt_err *err)
 {
-	const struct vt_json *inputs = vt_json_get(r->record, "inputs"), *params = vt_json_get(r->record, "params");
+	const struct vt_json *inputs = vt_json_get(r->record, "inputs"),
+			     *params = vt_json_get(r->record, "params");
 	int rc = 0;
 
 	vt_strs_add(argv, r->program);
 	for (size_t i = 0; !rc && inputs && i < inputs->n; i++)
 		rc = place_input(r, inputs->item[i], argv, err);
 	for (size_t i = 0; params && i < params->n; i++) {
-		char *flag = vt_asprintf("--%s=%s", params->key[i], vt_json_text(params->item[i], ""));
+		char *flag =
+			vt_asprintf("--%s=%s", params->key[i], vt_json_text(params->item[i], ""));
 
 		vt_strs_add(argv, flag);
 		free(flag);
@@ -125,7 +137,7 @@ static int arguments(struct rerun *r, struct vt_strs *argv, struct vt_err *err)
 	return rc;
 }
 
-/* --- the run ------------------------------------------------------------------------------------------------------ */
+/* --- the run ------------------------------------------------------------- */
 
 static void last_line(struct vt_buf *out, const char *path)
 {
@@ -149,7 +161,8 @@ static bool ended_well(const struct rerun *r, int status)
 {
 	return WIFEXITED(status) &&
 		(WEXITSTATUS(status) == 0 ||
-		(WEXITSTATUS(status) == VT_EDATA && vt_json_pointer(r->record, "/notes/quarantined")));
+			(WEXITSTATUS(status) == VT_EDATA &&
+				vt_json_pointer(r->record, "/notes/quarantined")));
 }
 
 static int execute(struct rerun *r, bool *well, struct vt_err *err)
@@ -171,9 +184,11 @@ static int execute(struct rerun *r, bool *well, struct vt_err *err)
 	if (!rc && !*well) {
 		r->out->verdict = VT_RUN_FAILED;
 		if (WIFEXITED(status))
-			vt_buf_printf(&r->out->difference, "it ended with status %d", WEXITSTATUS(status));
+			vt_buf_printf(&r->out->difference, "it ended with status %d",
+				WEXITSTATUS(status));
 		else
-			vt_buf_printf(&r->out->difference, "it was stopped by signal %d", WTERMSIG(status));
+			vt_buf_printf(&r->out->difference, "it was stopped by signal %d",
+				WTERMSIG(status));
 		last_line(&r->out->difference, log);
 	}
 	vt_process_release(&p);
@@ -181,7 +196,7 @@ static int execute(struct rerun *r, bool *well, struct vt_err *err)
 	return rc;
 }
 
-/* --- the comparison ----------------------------------------------------------------------------------------------- */
+/* --- the comparison ------------------------------------------------------ */
 
 static bool is_safetensors(const char *path)
 {
@@ -208,8 +223,8 @@ static void first_byte(struct vt_buf *out, const char *a, const char *b)
 static void describe_change(struct rerun *r, const struct vt_tree_change *c)
 {
 	struct vt_buf *out = &r->out->difference;
-	char *was = vt_store_object_path(r->s, &c->before->digest), *is = vt_path_join(r->result, c->after->path),
-		was_hex[VT_HEX], is_hex[VT_HEX];
+	char *was = vt_store_object_path(r->s, &c->before->digest),
+	     *is = vt_path_join(r->result, c->after->path), was_hex[VT_HEX], is_hex[VT_HEX];
 	struct vt_buf tensors = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
 
@@ -220,7 +235,8 @@ static void describe_change(struct rerun *r, const struct vt_tree_change *c)
 		vt_buf_str(out, "; the executable bit differs");
 	else if (!vt_fs_exists(was))
 		vt_buf_str(out, "; the first result's bytes are not in the store");
-	else if (is_safetensors(c->after->path) && !vt_tensor_diff(&tensors, was, is, &none) && tensors.len)
+	else if (is_safetensors(c->after->path) && !vt_tensor_diff(&tensors, was, is, &none) &&
+		tensors.len)
 		vt_buf_printf(out, "; %s", tensors.data);
 	else
 		first_byte(out, was, is);
@@ -248,8 +264,8 @@ static void describe(struct rerun *r, const struct vt_tree_diff *d)
 	else if (first->change == VT_RENAMED)
 		vt_buf_printf(out, "%s is now %s", first->before->path, first->after->path);
 	else
-		vt_buf_printf(out, "%s is %s", (first->after ? first->after : first->before)->path, first->after ? "new"
-			: "missing");
+		vt_buf_printf(out, "%s is %s", (first->after ? first->after : first->before)->path,
+			first->after ? "new" : "missing");
 	if (best != first) {
 		vt_buf_str(out, "\n");
 		describe_change(r, best);
@@ -266,10 +282,12 @@ static void take_new_record(struct rerun *r)
 		return;
 	for (size_t i = 0; i < c.n; i++)
 		if (c.v[i].own && !strcmp(text(c.v[i].record, "status"), "ok")) {
-			const struct vt_json *device = vt_json_pointer(c.v[i].record, "/notes/device");
+			const struct vt_json *device =
+				vt_json_pointer(c.v[i].record, "/notes/device");
 
 			memcpy(r->out->record, c.v[i].id, VT_HEX);
-			r->out->device = device && !r->out->device ? vt_json_copy(device) : r->out->device;
+			r->out->device =
+				device && !r->out->device ? vt_json_copy(device) : r->out->device;
 		}
 	vt_record_dir_release(&c);
 }
@@ -296,8 +314,8 @@ static int compare(struct rerun *r, struct vt_err *err)
 	return rc;
 }
 
-int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id, const struct vt_rerun_opts *opts,
-	struct vt_err *err)
+int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id,
+	const struct vt_rerun_opts *opts, struct vt_err *err)
 {
 	struct rerun r = { .out = out, .s = s, .opts = opts };
 	struct vt_err ignored = VT_ERR_INIT;
@@ -309,8 +327,10 @@ int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id, co
 	r.stage = text(r.record, "stage");
 	r.result = vt_path_join(opts->work, "out");
 	if (!rc && strcmp(text(r.record, "status"), "ok"))
-		rc = vt_err_set(err, VT_EUSAGE, "record %s is of an execution that failed: there is nothing to compare "
-			"with", record_id);
+		rc = vt_err_set(err, VT_EUSAGE,
+			"record %s is of an execution that failed: there is nothing to compare "
+			"with",
+			record_id);
 	if (!rc)
 		rc = find_program(&r, err);
 	if (!rc)

@@ -12,7 +12,7 @@ struct tensor {
 	const char *name, *type;
 	const struct vt_json *shape;
 	const unsigned char *bytes;
-	size_t n;                        /* bytes */
+	size_t n; /* bytes */
 };
 
 struct file {
@@ -34,16 +34,16 @@ static int bad(const char *path, const char *why, struct vt_err *err)
 	return vt_err_set(err, VT_EDATA, "%s: not a safetensors file: %s", path, why);
 }
 
-static int add(struct file *f, const char *path, const char *name, const struct vt_json *t, const unsigned char *data,
-	size_t size, struct vt_err *err)
+static int add(struct file *f, const char *path, const char *name, const struct vt_json *t,
+	const unsigned char *data, size_t size, struct vt_err *err)
 {
 	int64_t from = vt_json_integer(vt_json_pointer(t, "/data_offsets/0"), -1),
 		to = vt_json_integer(vt_json_pointer(t, "/data_offsets/1"), -1);
 
 	if (from < 0 || to < from || (uint64_t)to > size)
 		return bad(path, "a tensor lies outside of it", err);
-	f->v[f->n++] = (struct tensor){ name, vt_json_text(vt_json_get(t, "dtype"), ""), vt_json_get(t, "shape"),
-		data + from, (size_t)(to - from) };
+	f->v[f->n++] = (struct tensor){ name, vt_json_text(vt_json_get(t, "dtype"), ""),
+		vt_json_get(t, "shape"), data + from, (size_t)(to - from) };
 	return 0;
 }
 
@@ -64,8 +64,8 @@ static int open_file(struct file *f, const char *path, struct vt_err *err)
 	f->v = vt_xcalloc(f->header->n + 1, sizeof(*f->v));
 	for (size_t i = 0; !rc && i < f->header->n; i++)
 		if (strcmp(f->header->key[i], "__metadata__"))
-			rc = add(f, path, f->header->key[i], f->header->item[i], f->map.data + 8 + n,
-				f->map.size - 8 - (size_t)n, err);
+			rc = add(f, path, f->header->key[i], f->header->item[i],
+				f->map.data + 8 + n, f->map.size - 8 - (size_t)n, err);
 	if (f->n > 1)
 		qsort(f->v, f->n, sizeof(*f->v), by_place);
 	return rc;
@@ -78,20 +78,23 @@ static void close_file(struct file *f)
 	vt_fs_unmap(&f->map);
 }
 
-/* --- numbers ------------------------------------------------------------------------------------------------------ */
+/* --- numbers ------------------------------------------------------------- */
 
 enum type { F32, F16, BF16, OTHER };
 
 static enum type type_of(const char *name)
 {
-	return !strcmp(name, "F32") ? F32 : !strcmp(name, "F16") ? F16 : !strcmp(name, "BF16") ? BF16 : OTHER;
+	return !strcmp(name, "F32")     ? F32
+		: !strcmp(name, "F16")  ? F16
+		: !strcmp(name, "BF16") ? BF16
+					: OTHER;
 }
 
 static uint32_t bits_of(const unsigned char *p, size_t i, enum type t)
 {
-	return t == F32 ? (uint32_t)p[4 * i] | (uint32_t)p[4 * i + 1] << 8 | (uint32_t)p[4 * i + 2] << 16 |
-		(uint32_t)p[4 * i + 3] << 24 :
-		(uint32_t)p[2 * i] | (uint32_t)p[2 * i + 1] << 8;
+	return t == F32 ? (uint32_t)p[4 * i] | (uint32_t)p[4 * i + 1] << 8 |
+			(uint32_t)p[4 * i + 2] << 16 | (uint32_t)p[4 * i + 3] << 24
+			: (uint32_t)p[2 * i] | (uint32_t)p[2 * i + 1] << 8;
 }
 
 static double value_of(uint32_t bits, enum type t)
@@ -101,8 +104,9 @@ static double value_of(uint32_t bits, enum type t)
 	float f;
 
 	if (t == F16) {
-		m = exponent == 31 ? (mantissa ? (double)NAN : (double)INFINITY) :
-			exponent ? ldexp(1024 + mantissa, (int)exponent - 25) : ldexp(mantissa, -24);
+		m = exponent == 31 ? (mantissa ? (double)NAN : (double)INFINITY)
+			: exponent ? ldexp(1024 + mantissa, (int)exponent - 25)
+				   : ldexp(mantissa, -24);
 		return bits & 0x8000 ? -m : m;
 	}
 	bits = t == BF16 ? bits << 16 : bits;
@@ -125,7 +129,8 @@ struct distance {
 	bool infinite;
 };
 
-static struct distance distance_of(const struct tensor *a, const struct tensor *b, enum type t, size_t n)
+static struct distance distance_of(const struct tensor *a, const struct tensor *b, enum type t,
+	size_t n)
 {
 	struct distance d = { 0, 0, 0, false };
 
@@ -151,7 +156,8 @@ static bool same_shape(const struct tensor *a, const struct tensor *b)
 	if (strcmp(a->type, b->type) || a->n != b->n || n != (b->shape ? b->shape->n : 0))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (vt_json_integer(a->shape->item[i], -1) != vt_json_integer(b->shape->item[i], -1))
+		if (vt_json_integer(a->shape->item[i], -1) !=
+			vt_json_integer(b->shape->item[i], -1))
 			return false;
 	return true;
 }
@@ -171,7 +177,8 @@ static void say(struct vt_buf *out, const struct tensor *a, const struct tensor 
 		return;
 	}
 	d = distance_of(a, b, t, n);
-	vt_buf_printf(out, "tensor %s (%s): %zu of %zu elements differ, ", a->name, a->type, d.n_different, n);
+	vt_buf_printf(out, "tensor %s (%s): %zu of %zu elements differ, ", a->name, a->type,
+		d.n_different, n);
 	if (d.infinite)
 		vt_buf_str(out, "some of them no finite numbers");
 	else
@@ -193,7 +200,8 @@ static void compare(struct vt_buf *out, const struct file *a, const struct file 
 	for (size_t i = 0; i < a->n; i++) {
 		const struct tensor *other = find(b, a->v[i].name);
 
-		if (other && same_shape(&a->v[i], other) && !memcmp(a->v[i].bytes, other->bytes, other->n))
+		if (other && same_shape(&a->v[i], other) &&
+			!memcmp(a->v[i].bytes, other->bytes, other->n))
 			continue;
 		if (!different++ && other)
 			say(out, &a->v[i], other);

@@ -16,13 +16,15 @@ static void report(const struct vt_transfer *t, const char *verb)
 	for (size_t i = 0; i < t->ahead.n; i++)
 		printf("%s: the destination is ahead\n", t->ahead.v[i]);
 	if (t->moved.n)
-		printf("%s %zu commits, %zu trees, %zu files (%llu bytes), %zu records\n", verb, t->n_commits,
-			t->n_trees, t->n_objects,
-			(unsigned long long)t->bytes, t->n_records);
+		printf("%s %zu commits, %zu trees, %zu files (%llu bytes), %zu records\n", verb,
+			t->n_commits, t->n_trees, t->n_objects, (unsigned long long)t->bytes,
+			t->n_records);
 	else
 		puts("nothing to do");
 	if (t->n_erased)
-		printf("%zu files were erased at the source and are known as erased at the destination\n", t->n_erased);
+		printf("%zu files were erased at the source and are known as erased at the "
+		       "destination\n",
+			t->n_erased);
 }
 
 /* One store at both ends would wait for its own lock. */
@@ -30,23 +32,26 @@ static int check_distinct(const struct vt_store *s, const char *remote, struct v
 {
 	struct vt_err none = VT_ERR_INIT;
 	char *real = vt_fs_realpath(remote, &none);
-	int rc = real && !strcmp(real, vt_store_dir(s)) ? vt_err_set(err, VT_EUSAGE, "%s is this store itself", remote)
+	int rc = real && !strcmp(real, vt_store_dir(s))
+		? vt_err_set(err, VT_EUSAGE, "%s is this store itself", remote)
 		: 0;
 
 	free(real);
 	return rc;
 }
 
-static void transfer(struct vt_transfer *t, int pull, const char *store, const char *remote, struct vt_err *err)
+static void transfer(struct vt_transfer *t, int pull, const char *store, const char *remote,
+	struct vt_err *err)
 {
 	struct vt_store *s = NULL;
 	struct vt_peer *here = NULL, *there = NULL;
 
-	if (vt_store_open(&s, store, pull ? VT_STORE_CREATE : VT_STORE_READ, err) || check_distinct(s, remote, err))
+	if (vt_store_open(&s, store, pull ? VT_STORE_CREATE : VT_STORE_READ, err) ||
+		check_distinct(s, remote, err))
 		goto out;
 	here = vt_peer_local(s);
-	if (!vt_peer_open(&there, remote, !pull, err) && !vt_transfer_run(t, pull ? there : here, pull ? here : there,
-	    err))
+	if (!vt_peer_open(&there, remote, !pull, err) &&
+		!vt_transfer_run(t, pull ? there : here, pull ? here : there, err))
 		report(t, pull ? "pulled" : "pushed");
 out:
 	vt_peer_close(there);
@@ -61,14 +66,17 @@ int vt_transfer_command(int pull, int argc, char **argv)
 	int all = 0, force = 0, rc;
 	const struct vt_opt opts[] = {
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "every repo" },
-		{ 'f', "force", VT_OPT_FLAG, &force, NULL, "move branches and tags elsewhere than forward" },
+		{ 'f', "force", VT_OPT_FLAG, &force, NULL,
+			"move branches and tags elsewhere than forward" },
 		VT_OPTS_END,
 	};
 	char *usage = vt_asprintf("%s REPO[@NAME] REMOTE | %s --all REMOTE", word, word), *at;
-	char *about = vt_asprintf("Copies branches and tags of REPO (or one) %s REMOTE, with the files and records "
-		"that are "
-		"not there yet. REMOTE is a store's directory, HOST:PATH or ssh://HOST[:PORT]/PATH.", pull ? "from"
-		: "to");
+	char *about = vt_asprintf("Copies branches and tags of REPO (or one) %s REMOTE, with the "
+				  "files and records "
+				  "that are "
+				  "not there yet. REMOTE is a store's directory, HOST:PATH or "
+				  "ssh://HOST[:PORT]/PATH.",
+		pull ? "from" : "to");
 	struct vt_call c = { .usage = usage, .about = about, .least = 1, .most = 2, .opts = opts };
 
 	if (vt_call_begin(&c, argc, argv)) {

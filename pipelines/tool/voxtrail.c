@@ -16,7 +16,7 @@ static const struct command commands[] = {
 #define COMMAND_ROW(group_, name_, summary_) { group_, #name_, summary_, vt_cmd_##name_ },
 	VT_COMMANDS(COMMAND_ROW)
 #undef COMMAND_ROW
-	{ NULL, NULL, NULL, NULL },
+		{ NULL, NULL, NULL, NULL },
 };
 
 static void help_group(struct vt_buf *out, const char *group)
@@ -30,9 +30,11 @@ static void help_group(struct vt_buf *out, const char *group)
 static void help(FILE *to)
 {
 	struct vt_buf out = VT_BUF_INIT;
-	vt_buf_str(&out, "usage: voxtrail COMMAND [OPTION...]\n"
-			 "Auditable brain-MRI segmentation pipelines.  `voxtrail COMMAND --help` describes a command,\n"
-			 "`voxtrail --version` names the commit it was built from.\n");
+	vt_buf_str(&out,
+		"usage: voxtrail COMMAND [OPTION...]\n"
+		"Auditable brain-MRI segmentation pipelines.  `voxtrail COMMAND --help` describes "
+		"a command,\n"
+		"`voxtrail --version` names the commit it was built from.\n");
 	for (const struct command *c = commands; c->name; c++) {
 		const struct command *first = commands;
 		while (strcmp(first->group, c->group))

@@ -1,5 +1,5 @@
-/* fuzz_volume.c - any bytes given to the volume reader: values or a message, never a crash, a leak or a huge
- * allocation. */
+/* fuzz_volume.c - any bytes given to the volume reader: values or a message, never a crash, a
+ * leak or a huge allocation. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 			abort();
 	} else {
 		volatile double sum = 0;
-		if (vt_geometry_count(&v.geometry) * v.n_frames != v.n || vt_geometry_check(&v.geometry, &err))
+		if (vt_geometry_count(&v.geometry) * v.n_frames != v.n ||
+			vt_geometry_check(&v.geometry, &err))
 			abort();
 		for (size_t i = 0; i < v.n; i++)
 			sum = sum + vt_volume_value(&v, i) + (double)v.voxels[i];

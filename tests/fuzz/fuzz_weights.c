@@ -1,5 +1,5 @@
-/* fuzz_weights.c - any bytes given to the readers of other programs' weights: finite values or a message, never a
- * crash, a leak, a huge allocation, or a byte read outside the file. */
+/* fuzz_weights.c - any bytes given to the readers of other programs' weights: finite values or a
+ * message, never a crash, a leak, a huge allocation, or a byte read outside the file. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,7 +20,8 @@ static void read_all(const struct vt_state_file *s)
 
 		if (vt_state_find(s, t->name) != t)
 			abort();
-		if (t->n > 1 << 20)              /* a tensor of stride 0 may be larger than its file */
+		/* a tensor of stride 0 may be larger than its file */
+		if (t->n > 1 << 20)
 			continue;
 		v = malloc((t->n + 1) * sizeof(*v));
 		if (!vt_state_copy(t, v, &err)) {

@@ -1,5 +1,5 @@
-/* standalone.c - a driver for fuzz targets where libFuzzer is not: runs every file of a corpus as it is, then changed
- * at random from a fixed seed until the time is up.
+/* standalone.c - a driver for fuzz targets where libFuzzer is not: runs every file of a corpus
+ * as it is, then changed at random from a fixed seed until the time is up.
  *      TARGET SECONDS FILE... */
 #include <stdint.h>
 #include <stdio.h>
@@ -28,15 +28,9 @@ static size_t change(uint8_t *bytes, size_t n)
 	for (uint64_t k = next() % 6 + 1; k > 0 && n; k--) {
 		size_t at = next() % (next() % 2 && n > 352 ? 352 : n);
 		switch (next() % 4) {
-		case 0:
-			bytes[at] ^= (uint8_t)(1u << next() % 8);
-			break;
-		case 1:
-			bytes[at] = edge[next() % sizeof(edge)];
-			break;
-		case 2:
-			bytes[at] = (uint8_t)next();
-			break;
+		case 0: bytes[at] ^= (uint8_t)(1u << next() % 8); break;
+		case 1: bytes[at] = edge[next() % sizeof(edge)]; break;
+		case 2: bytes[at] = (uint8_t)next(); break;
 		default:
 			if (next() % 8 == 0)
 				n = at;

@@ -1,9 +1,10 @@
-/* A device on the host, for tests: the kernels' own bodies over an emulated grid, convolutions as plain loops
- * (emulate_kernels.c).
+/* A device on the host, for tests: the kernels' own bodies over an emulated grid, convolutions
+ * as plain loops (emulate_kernels.c).
  *
- * Items run backwards in every other launch, memory comes filled with NaN and between guard words, and the threads of a
- * block run one after the other between two meetings: what depends on the order of items, reads what nobody wrote or
- * writes beside its array shows in the results. */
+ * Items run backwards in every other launch, memory comes filled with NaN and between guard
+ * words, and the threads of a block run one after the other between two meetings: what depends
+ * on the order of items, reads what nobody wrote or writes beside its array shows in the
+ * results. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,10 +35,10 @@ struct vg_tape {
 struct emulated {
 	struct vg_device base;
 	unsigned launches;
-	struct vg_tape *tape;    /* being recorded */
+	struct vg_tape *tape; /* being recorded */
 };
 
-/* --- memory ------------------------------------------------------------------------------------------------------- */
+/* --- memory -------------------------------------------------------------- */
 
 static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *err)
 {
@@ -63,7 +64,7 @@ static void release(struct vg_device *d, void *p)
 	memcpy(&nbytes, raw, sizeof(nbytes));
 	for (size_t i = 0; i < GUARD; i++)
 		if (raw[256 + nbytes + i] != (char)0xff || raw[sizeof(nbytes) + i] != (char)0xff)
-			__builtin_trap();                /* a kernel wrote beside its array */
+			__builtin_trap(); /* a kernel wrote beside its array */
 	free(raw);
 }
 
@@ -76,7 +77,8 @@ static size_t room(struct vg_device *d)
 	return said ? (size_t)strtoull(said, NULL, 10) : (size_t)1 << 30;
 }
 
-static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
+static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes,
+	struct vt_err *err)
 {
 	if (((struct emulated *)d)->tape)
 		return vt_err_set(err, VT_EBUG, "upload while recording");
@@ -84,14 +86,16 @@ static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes
 	return 0;
 }
 
-static int download(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
+static int download(struct vg_device *d, void *to, const void *from, size_t nbytes,
+	struct vt_err *err)
 {
 	return upload(d, to, from, nbytes, err);
 }
 
-/* --- convolutions ------------------------------------------------------------------------------------------------- */
+/* --- convolutions -------------------------------------------------------- */
 
-static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s, struct vt_err *err)
+static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s,
+	struct vt_err *err)
 {
 	(void)d;
 	(void)err;
@@ -111,7 +115,7 @@ static void conv_free(struct vg_conv *c)
 	free(c);
 }
 
-/* --- queue and tapes ---------------------------------------------------------------------------------------------- */
+/* --- queue and tapes ----------------------------------------------------- */
 
 static void perform(struct emulated *e, const struct call *c)
 {
@@ -140,7 +144,8 @@ static int queue(struct vg_device *d, const struct call *c)
 	return 0;
 }
 
-static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items, struct vt_err *err)
+static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items,
+	struct vt_err *err)
 {
 	struct call c = { .kernel = (int)kernel, .items = items };
 
@@ -151,8 +156,8 @@ static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uin
 	return queue(d, &c);
 }
 
-static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y, void *workspace,
-	struct vt_err *err)
+static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y,
+	void *workspace, struct vt_err *err)
 {
 	(void)workspace;
 	(void)err;
@@ -207,20 +212,34 @@ static void describe(struct vg_device *d, struct vt_json *j)
 }
 
 /* There are $VOXTRAIL_EMULATED_CARDS of them. */
-int vg_device_open(struct vg_device **out, int card, int of, const char *engines, struct vt_err *err)
+int vg_device_open(struct vg_device **out, int card, int of, const char *engines,
+	struct vt_err *err)
 {
-	static const struct vg_device_ops ops = { .close = close_device, .describe = describe, .alloc = alloc,
-		.release = release, .room = room, .upload = upload,
-		.download = download, .clear = clear, .run = run, .conv_new = conv_new,
-		.conv_workspace = conv_workspace, .convolve = convolve,
-		.conv_free = conv_free, .record = record, .stop = stop, .replay = replay, .tape_free = tape_free };
+	static const struct vg_device_ops ops = { .close = close_device,
+		.describe = describe,
+		.alloc = alloc,
+		.release = release,
+		.room = room,
+		.upload = upload,
+		.download = download,
+		.clear = clear,
+		.run = run,
+		.conv_new = conv_new,
+		.conv_workspace = conv_workspace,
+		.convolve = convolve,
+		.conv_free = conv_free,
+		.record = record,
+		.stop = stop,
+		.replay = replay,
+		.tape_free = tape_free };
 	const char *there = getenv("VOXTRAIL_EMULATED_CARDS");
 	long n = there ? strtol(there, NULL, 10) : 1;
 	struct emulated *e;
 
 	(void)engines;
 	if (n < of)
-		return vt_err_set(err, VT_EDEVICE, "%d cards were asked for and %ld can be seen", of, n);
+		return vt_err_set(err, VT_EDEVICE, "%d cards were asked for and %ld can be seen",
+			of, n);
 	e = vt_xcalloc(1, sizeof(*e));
 	e->launches = (unsigned)card;
 	e->base.ops = &ops;

@@ -1,5 +1,5 @@
-/* emulate.h - the kernels' bodies over an emulated grid, and convolutions as plain loops, on memory of the host: for
- * devices that stand in for a card in tests. */
+/* emulate.h - the kernels' bodies over an emulated grid, and convolutions as plain loops, on
+ * memory of the host: for devices that stand in for a card in tests. */
 #ifndef TESTS_GPU_EMULATE_H
 #define TESTS_GPU_EMULATE_H
 
@@ -8,7 +8,8 @@
 /* Bytes of a kernel's arguments. */
 size_t vg_emulate_args(int kernel);
 
-/* One launch, done when it returns.  Items run backwards if told: nothing may depend on their order. */
+/* One launch, done when it returns.  Items run backwards if told: nothing may depend on their
+ * order. */
 void vg_emulate_kernel(int kernel, const void *args, uint32_t items, int backwards);
 
 /* FORWARD writes y, DATA x, WEIGHTS w. */

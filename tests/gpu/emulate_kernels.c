@@ -14,18 +14,20 @@
 #include "gpu/kernel/kernel_train.h"
 #include "gpu/kernel/kernel_window.h"
 
-/* --- convolution: lanes in f32, the rest in f64 ------------------------------------------------------------------- */
+/* --- convolution: lanes in f32, the rest in f64 -------------------------- */
 
 /* The position the tap at (z, y, x) of an output reads, SIZE_MAX outside. */
 static size_t tap_of(const struct vg_conv_spec *s, int n, int z, int y, int x, int tap)
 {
 	int k = s->k, iz = z * s->stride - s->pad + s->dilation * (tap / (k * k)),
-		iy = y * s->stride - s->pad + s->dilation * (tap / k % k);
+	    iy = y * s->stride - s->pad + s->dilation * (tap / k % k);
 	int ix = x * s->stride - s->pad + s->dilation * (tap % k);
 
 	if (iz < 0 || iy < 0 || ix < 0 || iz >= s->x.d || iy >= s->x.h || ix >= s->x.w)
 		return SIZE_MAX;
-	return (((size_t)n * (size_t)s->x.d + (size_t)iz) * (size_t)s->x.h + (size_t)iy) * (size_t)s->x.w + (size_t)ix;
+	return (((size_t)n * (size_t)s->x.d + (size_t)iz) * (size_t)s->x.h + (size_t)iy) *
+		(size_t)s->x.w +
+		(size_t)ix;
 }
 
 static float *widened(const void *t, int type, size_t n)
@@ -54,7 +56,7 @@ static void narrowed(void *t, int type, const float *p, size_t n)
 static void conv_pair(const struct vg_conv_spec *s, float *x, float *w, float *y, int tap)
 {
 	size_t ci = (size_t)s->x.chunks * VG_LANES, co = (size_t)s->y.chunks * VG_LANES,
-		taps = (size_t)(s->k * s->k * s->k);
+	       taps = (size_t)(s->k * s->k * s->k);
 
 	for (size_t o = 0; o < co; o++) {
 		float *row = w + (o * taps + (size_t)tap) * ci, sum[VG_LANES] = { 0 };
@@ -89,43 +91,57 @@ static void conv_all(const struct vg_conv_spec *s, float *x, float *w, float *y)
 						size_t from = tap_of(s, n, z, v, u, tap);
 
 						if (from != SIZE_MAX)
-							conv_pair(s, x + from * ci, w, y + at * co, tap);
+							conv_pair(s, x + from * ci, w, y + at * co,
+								tap);
 					}
 }
 
 void vg_emulate_conv(const struct vg_conv_spec *s, void *x, void *w, void *y)
 {
 	size_t n[3] = { (size_t)vg_chunks(&s->x) * VG_LANES,
-		(size_t)s->y.chunks * VG_LANES * (size_t)(s->k * s->k * s->k) * (size_t)s->x.chunks * VG_LANES,
+		(size_t)s->y.chunks * VG_LANES * (size_t)(s->k * s->k * s->k) *
+			(size_t)s->x.chunks * VG_LANES,
 		(size_t)vg_chunks(&s->y) * VG_LANES };
 	void *t[3] = { x, w, y };
 	int result = s->kind == VG_CONV_FORWARD ? 2 : s->kind == VG_CONV_DATA ? 0 : 1;
 	float *p[3];
 
 	for (int i = 0; i < 3; i++)
-		p[i] = i == result ? vt_xcalloc(n[i] + VG_LANES, sizeof(float)) : widened(t[i], s->type, n[i]);
+		p[i] = i == result ? vt_xcalloc(n[i] + VG_LANES, sizeof(float))
+				   : widened(t[i], s->type, n[i]);
 	conv_all(s, p[0], p[1], p[2]);
 	narrowed(t[result], s->type, p[result], n[result]);
 	for (int i = 0; i < 3; i++)
 		free(p[i]);
 }
 
-/* --- kernels ------------------------------------------------------------------------------------------------------ */
+/* --- kernels ------------------------------------------------------------- */
 
-#define MAP(name) \
-	static void all_##name(const void *args, uint32_t items, int backwards) \
-	{ \
-		const struct vg_##name *a = args; \
-		for (uint32_t i = 0; i < items; i++) \
-			vg_##name##_item(a, backwards ? items - 1 - i : i); \
+#define MAP(name)                                                                                  \
+	static void all_##name(const void *args, uint32_t items, int backwards)                    \
+	{                                                                                          \
+		const struct vg_##name *a = args;                                                  \
+		for (uint32_t i = 0; i < items; i++)                                               \
+			vg_##name##_item(a, backwards ? items - 1 - i : i);                        \
 	}
 VG_MAPS(MAP)
 
 /* Every mode has its own name in a launch; here it is read from the arguments. */
-static int mode_of_sums(const struct vg_sums *a) { return a->mode; }
-static int mode_of_affine(const struct vg_affine *a) { return a->mode; }
-static int mode_of_norm_dx(const struct vg_norm_dx *a) { return a->mode; }
-#define MODE_OF(a) _Generic((a), const struct vg_sums *: mode_of_sums, const struct vg_affine *: mode_of_affine, \
+static int mode_of_sums(const struct vg_sums *a)
+{
+	return a->mode;
+}
+static int mode_of_affine(const struct vg_affine *a)
+{
+	return a->mode;
+}
+static int mode_of_norm_dx(const struct vg_norm_dx *a)
+{
+	return a->mode;
+}
+#define MODE_OF(a)                                                                                 \
+	_Generic((a), const struct vg_sums *: mode_of_sums, \
+	const struct vg_affine *: mode_of_affine, \
 	const struct vg_norm_dx *: mode_of_norm_dx, default: no_mode)(a)
 static int no_mode(const void *a)
 {
@@ -133,21 +149,22 @@ static int no_mode(const void *a)
 	return 0;
 }
 
-#define BLOCK(name, phases, modes, doubles) \
-	static void all_##name(const void *args, uint32_t items, int backwards) \
-	{ \
-		const struct vg_##name *a = args; \
-		int mode = MODE_OF(a); \
-		size_t shared_bytes = (size_t)(doubles) * sizeof(double); \
-		double *shared = vt_xmalloc(shared_bytes); \
-		for (uint32_t b = 0; b < items; b++) { \
-			memset(shared, 0xff, shared_bytes); \
-			for (int phase = 0; phase < phases; phase++) \
-				for (uint32_t t = 0; t < VG_SUM_THREADS; t++) \
-					vg_##name##_phase(a, mode, backwards ? items - 1 - b : b, \
-						backwards ? VG_SUM_THREADS - 1 - t : t, phase, shared); \
-		} \
-		free(shared); \
+#define BLOCK(name, phases, modes, doubles)                                                        \
+	static void all_##name(const void *args, uint32_t items, int backwards)                    \
+	{                                                                                          \
+		const struct vg_##name *a = args;                                                  \
+		int mode = MODE_OF(a);                                                             \
+		size_t shared_bytes = (size_t)(doubles) * sizeof(double);                          \
+		double *shared = vt_xmalloc(shared_bytes);                                         \
+		for (uint32_t b = 0; b < items; b++) {                                             \
+			memset(shared, 0xff, shared_bytes);                                        \
+			for (int phase = 0; phase < phases; phase++)                               \
+				for (uint32_t t = 0; t < VG_SUM_THREADS; t++)                      \
+					vg_##name##_phase(a, mode, backwards ? items - 1 - b : b,  \
+						backwards ? VG_SUM_THREADS - 1 - t : t, phase,     \
+						shared);                                           \
+		}                                                                                  \
+		free(shared);                                                                      \
 	}
 VG_BLOCKS(BLOCK)
 
@@ -155,7 +172,7 @@ static const struct kernel {
 	void (*all)(const void *args, uint32_t items, int backwards);
 	size_t args;
 } kernels[] = {
-#define ROW(name) { all_##name, sizeof(struct vg_##name) },
+#define ROW(name)                               { all_##name, sizeof(struct vg_##name) },
 #define ROW_BLOCK(name, phases, modes, doubles) ROW(name)
 	VG_MAPS(ROW) VG_BLOCKS(ROW_BLOCK)
 };

@@ -1,5 +1,5 @@
-/* The link between emulated cards: copies by the host.  With $VOXTRAIL_EMULATED_FAULT = N the N-th exchange brings one
- * wrong float, with -N it fails. */
+/* The link between emulated cards: copies by the host.  With $VOXTRAIL_EMULATED_FAULT = N the
+ * N-th exchange brings one wrong float, with -N it fails. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +44,9 @@ static int finish(struct vg_link *l, struct vt_err *err)
 
 int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err)
 {
-	static const struct vg_link_ops ops = { .close = close_link, .describe = describe, .exchange = exchange,
+	static const struct vg_link_ops ops = { .close = close_link,
+		.describe = describe,
+		.exchange = exchange,
 		.finish = finish };
 	struct copies *c = vt_xcalloc(1, sizeof(*c));
 	const char *fault = getenv("VOXTRAIL_EMULATED_FAULT");

@@ -1,6 +1,6 @@
-/* The compiled kernels (ptx.h) on tensors of up to 2^32 - 1 chunks, of which the pages exist that a block in the middle
- * and the last block touch: byte offsets beyond 2^31, 2^32 and 2^35, indices beyond 2^31, a grid's stride that would
- * pass 2^32. */
+/* The compiled kernels (ptx.h) on tensors of up to 2^32 - 1 chunks, of which the pages exist
+ * that a block in the middle and the last block touch: byte offsets beyond 2^31, 2^32 and 2^35,
+ * indices beyond 2^31, a grid's stride that would pass 2^32. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,7 +15,8 @@ enum { BLOCK = 256, STRIDE = 16384 * BLOCK };
 /* A tensor of bf16 chunks, all of it addresses only. */
 static void *tensor(uint64_t chunks)
 {
-	void *p = mmap(NULL, chunks * 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, chunks * 16, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
@@ -35,9 +36,10 @@ static float at_chunk(uint32_t i)
 	return (float)((i * 2654435761u >> 25) + 1);
 }
 
-/* Launches a kernel that makes y of x with `block` alone, and looks at all its chunks: lane 0 is `factor` that of x. */
-static void one_block(int kernel, const void *args, uint32_t items, uint32_t block, uint16_t *x, const uint16_t *y,
-	float factor)
+/* Launches a kernel that makes y of x with `block` alone, and looks at all its chunks: lane 0 is
+ * `factor` that of x. */
+static void one_block(int kernel, const void *args, uint32_t items, uint32_t block, uint16_t *x,
+	const uint16_t *y, float factor)
 {
 	uint32_t wrong = 0, seen = 0;
 
@@ -52,7 +54,8 @@ static void one_block(int kernel, const void *args, uint32_t items, uint32_t blo
 		CHECK_FAIL("%s", ptx_runtime.err.text);
 	for (uint64_t i = (uint64_t)block * BLOCK; i < items; i += STRIDE)
 		for (uint64_t k = i; k < i + BLOCK && k < items; k++, seen++)
-			wrong += y[k * 8] != vg_bf16_of(factor * at_chunk((uint32_t)k)) || y[k * 8 + 1];
+			wrong += y[k * 8] != vg_bf16_of(factor * at_chunk((uint32_t)k)) ||
+				y[k * 8 + 1];
 	CHECK(seen >= items / STRIDE * (uint64_t)BLOCK);
 	CHECK_EQ(wrong, 0);
 }
@@ -75,7 +78,8 @@ static void every_index(void)
 	release((void *)(uintptr_t)a.a, items);
 }
 
-/* Places are taken apart and put together again, below 2^31 chunks: y = x through a window of all of it. */
+/* Places are taken apart and put together again, below 2^31 chunks: y = x through a window of
+ * all of it. */
 static void every_place(void)
 {
 	struct vg_window a = { .type = VG_BF16 };

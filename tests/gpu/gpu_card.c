@@ -1,4 +1,5 @@
-/* gpu_card: the property file of the card of this machine, as tests/gpu/cards holds them; needs a card. */
+/* gpu_card: the property file of the card of this machine, as tests/gpu/cards holds them; needs
+ * a card. */
 #include <stdio.h>
 
 #include "gpu/cuda/convolution.h"

@@ -1,8 +1,9 @@
-/* gpu_faults [STRIDE [PARTS]]: training steps and a prediction on the plugin over the stand-in (tests/gpu/mock), again
- * and again, with every STRIDE-th call of the CUDA runtime or cuDNN made to fail, in each of its plausible ways; of the
- * calls that make, set and destroy cuDNN's descriptors every STRIDE * PARTS-th.  Every time the work must end with
- * VT_ENOMEM or VT_EDEVICE and a message, or go on and give the same bits, and nothing that was made may be left.  A
- * line a function that was made to fail: how often, and how it ended. */
+/* gpu_faults [STRIDE [PARTS]]: training steps and a prediction on the plugin over the stand-in
+ * (tests/gpu/mock), again and again, with every STRIDE-th call of the CUDA runtime or cuDNN made
+ * to fail, in each of its plausible ways; of the calls that make, set and destroy cuDNN's
+ * descriptors every STRIDE * PARTS-th.  Every time the work must end with VT_ENOMEM or
+ * VT_EDEVICE and a message, or go on and give the same bits, and nothing that was made may be
+ * left.  A line a function that was made to fail: how often, and how it ended. */
 #include <dlfcn.h>
 
 #include "common/nn/optim.h"
@@ -10,7 +11,15 @@
 #include "tests/gpu.h"
 #include "tests/gpu/mock/control.h"
 
-enum { EDGE = 8, VOXELS = EDGE * EDGE * EDGE, IN = 2, OUT = 3, STEPS = 3, VARIANTS = 3, MOST_FUNCTIONS = 64 };
+enum {
+	EDGE = 8,
+	VOXELS = EDGE * EDGE * EDGE,
+	IN = 2,
+	OUT = 3,
+	STEPS = 3,
+	VARIANTS = 3,
+	MOST_FUNCTIONS = 64
+};
 
 static struct {
 	__typeof__(&mock_fail) fail;
@@ -43,16 +52,26 @@ static struct vt_graph *network(void)
 	x = vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 8, .k = 3 });
 	x = vt_graph_norm(g, x, "n", (struct vt_norm){ .kind = VT_NORM_BATCH, .affine = true });
 	x = vt_graph_dropout(g, vt_graph_act(g, x, "e", VT_ACT_ELU, 1), 0.2, false);
-	x = vt_graph_conv(g, x, "up", (struct vt_conv){ .out_c = 8, .k = 2, .stride = 2, .explicit_pad = true });
+	x = vt_graph_conv(g, x, "up",
+		(struct vt_conv){ .out_c = 8, .k = 2, .stride = 2, .explicit_pad = true });
 	x = vt_graph_conv(g, x, "down",
-		(struct vt_conv){ .out_c = 8, .k = 2, .stride = 2, .transposed = true, .bias = true });
-	vt_graph_output(g, vt_graph_conv(g, x, "b", (struct vt_conv){ .out_c = OUT, .k = 1, .bias = true }));
+		(struct vt_conv){ .out_c = 8,
+			.k = 2,
+			.stride = 2,
+			.transposed = true,
+			.bias = true });
+	vt_graph_output(g,
+		vt_graph_conv(g, x, "b", (struct vt_conv){ .out_c = OUT, .k = 1, .bias = true }));
 	return g;
 }
 
 static void step(struct outcome *r, struct vt_session *s, struct vt_optim *o, int t)
 {
-	const struct vt_loss dice = { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 };
+	const struct vt_loss dice = { .dice = 1,
+		.cross_entropy = 1,
+		.smooth = 1,
+		.smooth_below = 1,
+		.balance = -1 };
 	const float *kept[] = { VT_KEPT_GRADIENT };
 	const struct vt_volume_ref v = { image, false, regions, IN, EDGE, EDGE, EDGE };
 	const struct vt_patch_ref whole = { .dropped = -1, .gain = { 1, 1 } };
@@ -71,14 +90,19 @@ static void step(struct outcome *r, struct vt_session *s, struct vt_optim *o, in
 	vt_optim_step(o, 0.01, -1, (uint64_t)t + 1);
 }
 
-static int train(struct outcome *r, const struct vt_graph *g, struct vt_device *d, struct vt_err *err)
+static int train(struct outcome *r, const struct vt_graph *g, struct vt_device *d,
+	struct vt_err *err)
 {
-	const struct vt_optim_opts adam = { .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8 };
+	const struct vt_optim_opts adam = { .kind = VT_OPTIM_ADAM,
+		.momentum = 0.9,
+		.beta2 = 0.999,
+		.eps = 1e-8 };
 	struct vt_session *s = NULL;
 	struct vt_optim *o;
 	size_t at = 0;
 
-	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 5, .device = d }, err))
+	if (vt_session_new(&s, g,
+		    &(struct vt_session_opts){ .training = true, .seed = 5, .device = d }, err))
 		return err->code;
 	o = vt_optim_new(s, &adam);
 	for (int t = 0; t < STEPS; t++)
@@ -86,7 +110,8 @@ static int train(struct outcome *r, const struct vt_graph *g, struct vt_device *
 	for (int i = 0; i < vt_session_n_weights(s); at += vt_session_weight(s, i)->n, i++) {
 		const float *m = vt_optim_state(o, i, 0);
 
-		memcpy(r->weights + at, vt_session_weight(s, i)->value, vt_session_weight(s, i)->n * sizeof(float));
+		memcpy(r->weights + at, vt_session_weight(s, i)->value,
+			vt_session_weight(s, i)->n * sizeof(float));
 		if (m)
 			memcpy(r->state + at, m, vt_session_weight(s, i)->n * sizeof(float));
 	}
@@ -97,10 +122,16 @@ static int train(struct outcome *r, const struct vt_graph *g, struct vt_device *
 	return err->code;
 }
 
-static int predict(struct outcome *r, const struct vt_graph *g, struct vt_device *d, struct vt_err *err)
+static int predict(struct outcome *r, const struct vt_graph *g, struct vt_device *d,
+	struct vt_err *err)
 {
 	static char subject[] = "s";
-	struct vt_patch_file f = { .subject = subject, .c = IN, .d = EDGE, .h = EDGE, .w = EDGE, .image = image };
+	struct vt_patch_file f = { .subject = subject,
+		.c = IN,
+		.d = EDGE,
+		.h = EDGE,
+		.w = EDGE,
+		.image = image };
 	const struct vt_predict_opts how = { 0.5, true };
 	struct vt_prediction *p = NULL;
 	struct vt_session *s = NULL;
@@ -125,7 +156,8 @@ static int work(struct outcome *r, struct vt_err *err)
 	int rc;
 
 	memset(r, 0, sizeof(*r));
-	rc = vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = "fp16" }, err);
+	rc = vt_device_open(&d,
+		&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = "fp16" }, err);
 	if (!rc)
 		rc = train(r, g, d, err);
 	if (!rc)
@@ -182,11 +214,16 @@ static void one(long call, int variant, const struct outcome *want)
 	standin.fail(call, variant);
 	rc = work(&got, &err);
 	if (rc && rc != VT_ENOMEM && rc != VT_EDEVICE)
-		CHECK_FAIL("call %ld:%d (%s): code %d: %s", call, variant, standin.failed(), rc, err.text);
-	if (rc && (rc != err.code || strlen(err.text) < 10 || (rc == VT_ENOMEM && !has_digit(err.text))))
-		CHECK_FAIL("call %ld:%d (%s): says \"%s\"", call, variant, standin.failed(), err.text);
+		CHECK_FAIL("call %ld:%d (%s): code %d: %s", call, variant, standin.failed(), rc,
+			err.text);
+	if (rc &&
+		(rc != err.code || strlen(err.text) < 10 ||
+			(rc == VT_ENOMEM && !has_digit(err.text))))
+		CHECK_FAIL("call %ld:%d (%s): says \"%s\"", call, variant, standin.failed(),
+			err.text);
 	if (!rc && memcmp(&got, want, sizeof(got)))
-		CHECK_FAIL("call %ld:%d (%s): went on with other results", call, variant, standin.failed());
+		CHECK_FAIL("call %ld:%d (%s): went on with other results", call, variant,
+			standin.failed());
 	if (standin.leaks(true))
 		CHECK_FAIL("call %ld:%d (%s): something was left", call, variant, standin.failed());
 	if (getenv("SHOW"))
@@ -196,8 +233,9 @@ static void one(long call, int variant, const struct outcome *want)
 
 static bool is_part(const char *name)
 {
-	static const char *const parts[] = { "cudnnBackendCreateDescriptor", "cudnnBackendDestroyDescriptor",
-		"cudnnBackendSetAttribute", "cudnnBackendGetAttribute" };
+	static const char *const parts[] = { "cudnnBackendCreateDescriptor",
+		"cudnnBackendDestroyDescriptor", "cudnnBackendSetAttribute",
+		"cudnnBackendGetAttribute" };
 	bool is = false;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
@@ -223,7 +261,8 @@ static int choose(long *call, long calls, long stride, long parts)
 int main(int argc, char **argv)
 {
 	static struct outcome first, again;
-	long stride = argc > 1 ? strtol(argv[1], NULL, 10) : 1, parts = argc > 2 ? strtol(argv[2], NULL, 10) : 1;
+	long stride = argc > 1 ? strtol(argv[1], NULL, 10) : 1,
+	     parts = argc > 2 ? strtol(argv[2], NULL, 10) : 1;
 	long calls, *call;
 	struct vt_err err = VT_ERR_INIT;
 	int n;
@@ -251,9 +290,11 @@ int main(int argc, char **argv)
 	if (work(&again, &err) || memcmp(&first, &again, sizeof(first)))
 		CHECK_FAIL("after the faults another result: %s", err.text);
 	for (int i = 0; i < MOST_FUNCTIONS && table[i].name[0]; i++)
-		printf("# %-28s failed %5d times: %5d for memory, %5d for the device, %5d went on\n",
-			table[i].name, table[i].times, table[i].memory, table[i].device, table[i].same);
-	printf("%s - %d of %ld calls made to fail, each in %d ways\n", check_here ? "not ok" : "ok", n, calls,
-		VARIANTS);
+		printf("# %-28s failed %5d times: %5d for memory, %5d for the device, %5d went "
+		       "on\n",
+			table[i].name, table[i].times, table[i].memory, table[i].device,
+			table[i].same);
+	printf("%s - %d of %ld calls made to fail, each in %d ways\n", check_here ? "not ok" : "ok",
+		n, calls, VARIANTS);
 	return check_here != 0;
 }

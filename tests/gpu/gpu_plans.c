@@ -1,7 +1,8 @@
-/* gpu_plans CARD.json EDGE PROFILE [NETWORK]: plans a training step of every network (4 channels in, 3 regions, batch
- * 1, patches of EDGE^3) for a card that is described by its property file, without a driver.  A line a network:
- * convolutions planned, memory, largest workspace; exit status 75 and the layer's name where cuDNN has no deterministic
- * engine.  The engine plan of the first network is replayed and must give itself. */
+/* gpu_plans CARD.json EDGE PROFILE [NETWORK]: plans a training step of every network (4 channels
+ * in, 3 regions, batch 1, patches of EDGE^3) for a card that is described by its property file,
+ * without a driver.  A line a network: convolutions planned, memory, largest workspace; exit
+ * status 75 and the layer's name where cuDNN has no deterministic engine.  The engine plan of
+ * the first network is replayed and must give itself. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@
 #include "gpu/engine/engine.h"
 #include "tests/gpu/plan_device.h"
 
-static int plan(const char *name, int edge, struct vg_plan_device *d, const struct vg_profile *p, struct vt_err *err)
+static int plan(const char *name, int edge, struct vg_plan_device *d, const struct vg_profile *p,
+	struct vt_err *err)
 {
 	struct vt_model_request r = { .name = name, .n = 1, .in_c = 4, .out_c = 3 };
 	int stride = vt_model_stride(&r), e = stride > edge ? stride : edge / stride * stride;
@@ -26,10 +28,11 @@ static int plan(const char *name, int edge, struct vg_plan_device *d, const stru
 	d->nbytes = d->workspace = 0;
 	d->convolutions = 0;
 	if (!rc)
-		rc = vg_session_new(&s, &engine, g, &(struct vt_session_opts){ .training = true }, err);
+		rc = vg_session_new(&s, &engine, g, &(struct vt_session_opts){ .training = true },
+			err);
 	if (!rc)
-		printf("%-20s %4d^3 %-5s %4d convolutions, %8.1f MiB, workspace %7.1f MiB\n", name, e, p->name,
-			d->convolutions, (double)d->nbytes / 1048576,
+		printf("%-20s %4d^3 %-5s %4d convolutions, %8.1f MiB, workspace %7.1f MiB\n", name,
+			e, p->name, d->convolutions, (double)d->nbytes / 1048576,
 			(double)d->workspace / 1048576);
 	if (s)
 		vg_session_free(s);
@@ -45,8 +48,8 @@ static void text_of_engines(struct vt_buf *out, const struct vg_plan_device *d)
 	vt_json_free(j);
 }
 
-static int replay(const char *name, int edge, const char *properties, const struct vg_plan_device *d,
-	const struct vg_profile *p, struct vt_err *err)
+static int replay(const char *name, int edge, const char *properties,
+	const struct vg_plan_device *d, const struct vg_profile *p, struct vt_err *err)
 {
 	struct vt_buf said = VT_BUF_INIT, again = VT_BUF_INIT;
 	struct vg_plan_device second;
@@ -66,8 +69,10 @@ static int replay(const char *name, int edge, const char *properties, const stru
 	return rc;
 }
 
-/* A clock that gives every candidate a time by its turn: the same ones each run, the last of a few the least. */
-static int turn(void *context, struct vg_conv *p, const struct vg_conv_spec *spec, double *ms, struct vt_err *err)
+/* A clock that gives every candidate a time by its turn: the same ones each run, the last of a
+ * few the least. */
+static int turn(void *context, struct vg_conv *p, const struct vg_conv_spec *spec, double *ms,
+	struct vt_err *err)
 {
 	int *n = context;
 
@@ -78,7 +83,8 @@ static int turn(void *context, struct vg_conv *p, const struct vg_conv_spec *spe
 	return 0;
 }
 
-static int level(void *context, struct vg_conv *p, const struct vg_conv_spec *spec, double *ms, struct vt_err *err)
+static int level(void *context, struct vg_conv *p, const struct vg_conv_spec *spec, double *ms,
+	struct vt_err *err)
 {
 	(void)p;
 	(void)spec;
@@ -89,8 +95,8 @@ static int level(void *context, struct vg_conv *p, const struct vg_conv_spec *sp
 }
 
 /* The engines that are chosen by a timer; *timed: how many candidates it saw. */
-static int tuned(struct vt_buf *out, const char *name, int edge, const char *properties, vg_cudnn_timer timer,
-	int *timed, const struct vg_profile *p, struct vt_err *err)
+static int tuned(struct vt_buf *out, const char *name, int edge, const char *properties,
+	vg_cudnn_timer timer, int *timed, const struct vg_profile *p, struct vt_err *err)
 {
 	struct vg_plan_device d;
 	int rc = vg_plan_device_open(&d, properties, "{\"tune\":3}", err);
@@ -116,10 +122,10 @@ static int choices(const char *engines)
 	return n;
 }
 
-/* Equal times choose as the heuristics do; other times choose others where there are any, the same twice; what was
- * chosen is repeated. */
-static int check_tuning(const char *name, int edge, const char *properties, const struct vg_plan_device *d,
-	const struct vg_profile *p, struct vt_err *err)
+/* Equal times choose as the heuristics do; other times choose others where there are any, the
+ * same twice; what was chosen is repeated. */
+static int check_tuning(const char *name, int edge, const char *properties,
+	const struct vg_plan_device *d, const struct vg_profile *p, struct vt_err *err)
 {
 	struct vt_buf first = VT_BUF_INIT, same = VT_BUF_INIT, one = VT_BUF_INIT, two = VT_BUF_INIT;
 	struct vg_plan_device again;
@@ -129,14 +135,18 @@ static int check_tuning(const char *name, int edge, const char *properties, cons
 	text_of_engines(&first, d);
 	rc = tuned(&same, name, edge, properties, level, &seen, p, err);
 	if (!rc && strcmp(first.data, same.data))
-		rc = vt_err_set(err, VT_EFAIL, "equal times chose other engines than the heuristics");
+		rc = vt_err_set(err, VT_EFAIL,
+			"equal times chose other engines than the heuristics");
 	if (!rc)
 		rc = tuned(&one, name, edge, properties, turn, &timed, p, err);
 	if (!rc)
 		rc = tuned(&two, name, edge, properties, turn, &timed, p, err);
 	others = seen > choices(first.data);
-	if (!rc && (strcmp(one.data, two.data) || (others && !strcmp(one.data, first.data)) || timed != seen))
-		rc = vt_err_set(err, VT_EFAIL, "times of %d candidates, then %d, did not choose", seen, timed);
+	if (!rc &&
+		(strcmp(one.data, two.data) || (others && !strcmp(one.data, first.data)) ||
+			timed != seen))
+		rc = vt_err_set(err, VT_EFAIL, "times of %d candidates, then %d, did not choose",
+			seen, timed);
 	if (!rc) {
 		rc = vg_plan_device_open(&again, properties, one.data, err);
 		if (!rc) {
@@ -144,7 +154,8 @@ static int check_tuning(const char *name, int edge, const char *properties, cons
 			two.len = 0;
 			text_of_engines(&two, &again);
 			if (!rc && strcmp(one.data, two.data))
-				rc = vt_err_set(err, VT_EFAIL, "the tuned engine plan is not repeated");
+				rc = vt_err_set(err, VT_EFAIL,
+					"the tuned engine plan is not repeated");
 			vg_plan_device_close(&again);
 		}
 	}
@@ -181,7 +192,8 @@ int main(int argc, char **argv)
 			if (!rc && first)
 				rc = replay(vt_model_name(i), edge, properties.data, &d, &p, &err);
 			if (!rc && first && argc > 4)
-				rc = check_tuning(vt_model_name(i), edge, properties.data, &d, &p, &err);
+				rc = check_tuning(vt_model_name(i), edge, properties.data, &d, &p,
+					&err);
 			first = 0;
 		}
 		vg_plan_device_close(&d);

@@ -1,5 +1,6 @@
-/* gpu_traffic - the bytes, floating-point operations and launches of one training step, from the arguments of all
- * that it queues on a device that only notes them; no card.  Times are lower bounds at a given bandwidth and speed.
+/* gpu_traffic - the bytes, floating-point operations and launches of one training step, from the
+ * arguments of all that it queues on a device that only notes them; no card.  Times are lower
+ * bounds at a given bandwidth and speed.
  *
  *      gpu_traffic [--list] [--gbs 4800] [--tflops 790] NAME PARAMS-JSON IN OUT EDGE PROFILE */
 #include <stdio.h>
@@ -21,12 +22,20 @@ static double bound_us(const struct vg_traffic *t)
 	return memory > math ? memory : math;
 }
 
-/* One step as the trainer makes it with kept volumes: forward, Dice, backward, gradient norm, Adam. */
+/* One step as the trainer makes it with kept volumes: forward, Dice, backward, gradient norm,
+ * Adam. */
 static int step(void *session, struct vt_err *err)
 {
 	const struct vt_loss dice = VT_LOSS_DICE;
-	const struct vt_update adam = { .b1 = 0.9f, .a1 = 0.1f, .b2 = 0.999f, .a2 = 0.001f, .eps = 1e-8f, .root = 1,
-		.clip = 1, .rate = 1e-4f, .adaptive = true };
+	const struct vt_update adam = { .b1 = 0.9f,
+		.a1 = 0.1f,
+		.b2 = 0.999f,
+		.a2 = 0.001f,
+		.eps = 1e-8f,
+		.root = 1,
+		.clip = 1,
+		.rate = 1e-4f,
+		.adaptive = true };
 	const struct vg_loss_call loss = { .o = &dice, .weight = 1 };
 	const float *dy[33] = { VT_KEPT_GRADIENT };
 	struct vt_loss_slope slope[VG_LANES] = { { 0, 0, 0 } };
@@ -61,8 +70,8 @@ static int slower(const void *a, const void *b)
 
 static void line(const char *name, const char *n, const struct vg_traffic *t, double us)
 {
-	printf("| %-34s | %5s | %9.1f | %9.1f | %8.1f | %8.1f |\n", name, n, 1e-6 * t->read, 1e-6 * t->written,
-		1e-9 * t->flop, us);
+	printf("| %-34s | %5s | %9.1f | %9.1f | %8.1f | %8.1f |\n", name, n, 1e-6 * t->read,
+		1e-6 * t->written, 1e-9 * t->flop, us);
 }
 
 static void list(const struct vg_count_device *d)
@@ -71,13 +80,15 @@ static void list(const struct vg_count_device *d)
 		const struct vg_counted *r = &d->row[i];
 		char name[96];
 
-		snprintf(name, sizeof(name), "%s %dx%dx%dx%dx%d", vg_counted_name(r->kind, &r->conv), r->s.n,
-			r->s.chunks * VG_LANES, r->s.d, r->s.h, r->s.w);
+		snprintf(name, sizeof(name), "%s %dx%dx%dx%dx%d",
+			vg_counted_name(r->kind, &r->conv), r->s.n, r->s.chunks * VG_LANES, r->s.d,
+			r->s.h, r->s.w);
 		line(name, "1", &r->t, bound_us(&r->t));
 	}
 }
 
-static int summary(const struct vg_count_device *d, const char *net, int edge, const char *profile, struct vt_err *err)
+static int summary(const struct vg_count_device *d, const char *net, int edge, const char *profile,
+	struct vt_err *err)
 {
 	struct sum kinds[VG_COUNT_KINDS + 4] = { { 0 } }, all = { "all", 0, { 0, 0, 0 }, 0 };
 	int n = 0;
@@ -91,7 +102,8 @@ static int summary(const struct vg_count_device *d, const char *net, int edge, c
 		while (to[1]->name && strcmp(to[1]->name, name))
 			to[1]++;
 		if (!(r->t.read + r->t.written > 0))
-			return vt_err_set(err, VT_EBUG, "%s: what it moves is not known (tests/gpu/traffic.c)", name);
+			return vt_err_set(err, VT_EBUG,
+				"%s: what it moves is not known (tests/gpu/traffic.c)", name);
 		n += !to[1]->name;
 		to[1]->name = name;
 		for (int k = 0; k < 2; k++) {
@@ -103,9 +115,10 @@ static int summary(const struct vg_count_device *d, const char *net, int edge, c
 		}
 	}
 	qsort(kinds, (size_t)n, sizeof(*kinds), slower);
-	printf("%s, %d^3, %s: computed bounds at %.0f GB/s and %.0f TFLOP/s, nothing measured\n\n", net, edge, profile,
-		gbs, tflops);
-	printf("| operation | calls | MB read | MB written | GFLOP | least us |\n|---|---|---|---|---|---|\n");
+	printf("%s, %d^3, %s: computed bounds at %.0f GB/s and %.0f TFLOP/s, nothing measured\n\n",
+		net, edge, profile, gbs, tflops);
+	printf("| operation | calls | MB read | MB written | GFLOP | least us "
+	       "|\n|---|---|---|---|---|---|\n");
 	for (int k = 0; k <= n; k++) {
 		const struct sum *s = k < n ? &kinds[k] : &all;
 
@@ -121,8 +134,8 @@ static int account(char **argv, bool every, struct vt_err *err)
 	int edge = (int)strtol(argv[4], NULL, 10), rc;
 	struct vg_count_device d;
 	struct vg_engine engine = { .device = &d.base };
-	struct vt_model_request r = { argv[0], NULL, 1, (int)strtol(argv[2], NULL, 10), (int)strtol(argv[3], NULL, 10),
-		{ edge, edge, edge } };
+	struct vt_model_request r = { argv[0], NULL, 1, (int)strtol(argv[2], NULL, 10),
+		(int)strtol(argv[3], NULL, 10), { edge, edge, edge } };
 	struct vt_json *params = NULL;
 	struct vt_graph *g = NULL;
 	void *s = NULL;
@@ -135,10 +148,12 @@ static int account(char **argv, bool every, struct vt_err *err)
 	if (!rc)
 		rc = vt_model_build(&g, &r, err);
 	if (!rc)
-		rc = vg_session_new(&s, &engine, g, &(struct vt_session_opts){ .training = true }, err);
+		rc = vg_session_new(&s, &engine, g, &(struct vt_session_opts){ .training = true },
+			err);
 	if (!rc)
 		rc = step(s, err);
-	d.n = 0;                                 /* making it and what a first step brings do not count */
+	/* making it and what a first step brings do not count */
+	d.n = 0;
 	if (!rc)
 		rc = step(s, err);
 	if (!rc && every)
@@ -172,7 +187,9 @@ int main(int argc, char **argv)
 		argv += used;
 	}
 	if (argc != 7 || !(gbs > 0) || !(tflops > 0)) {
-		fputs("usage: gpu_traffic [--list] [--gbs N] [--tflops N] NAME PARAMS IN OUT EDGE PROFILE\n", stderr);
+		fputs("usage: gpu_traffic [--list] [--gbs N] [--tflops N] NAME PARAMS IN OUT EDGE "
+		      "PROFILE\n",
+			stderr);
 		return 64;
 	}
 	if (account(argv + 1, every, &err))

@@ -9,7 +9,7 @@ static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *er
 {
 	(void)err;
 	self(d)->nbytes += nbytes;
-	*p = d;                          /* never followed */
+	*p = d; /* never followed */
 	return 0;
 }
 
@@ -19,7 +19,8 @@ static void release(struct vg_device *d, void *p)
 	(void)p;
 }
 
-static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
+static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes,
+	struct vt_err *err)
 {
 	(void)d;
 	(void)to;
@@ -34,7 +35,8 @@ static int clear(struct vg_device *d, void *p, size_t nbytes, struct vt_err *err
 	return upload(d, p, NULL, nbytes, err);
 }
 
-static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s, struct vt_err *err)
+static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s,
+	struct vt_err *err)
 {
 	size_t need;
 
@@ -46,10 +48,15 @@ static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_c
 	return 0;
 }
 
-int vg_plan_device_open(struct vg_plan_device *out, const char *properties, const char *engines, struct vt_err *err)
+int vg_plan_device_open(struct vg_plan_device *out, const char *properties, const char *engines,
+	struct vt_err *err)
 {
-	static const struct vg_device_ops ops = { .alloc = alloc, .release = release, .upload = upload, .clear = clear,
-		.conv_new = conv_new, .conv_workspace = vg_cudnn_workspace,
+	static const struct vg_device_ops ops = { .alloc = alloc,
+		.release = release,
+		.upload = upload,
+		.clear = clear,
+		.conv_new = conv_new,
+		.conv_workspace = vg_cudnn_workspace,
 		.conv_free = vg_cudnn_plan_free };
 
 	*out = (struct vg_plan_device){ .base = { &ops } };

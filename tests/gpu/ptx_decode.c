@@ -6,7 +6,7 @@
 #include "tests/gpu/ptx_ops.h"
 #include "tests/gpu/ptx_parse.h"
 
-/* --- operands ----------------------------------------------------------------------------------------------------- */
+/* --- operands ------------------------------------------------------------ */
 
 static uint16_t constant(struct ptx_parser *s, uint64_t v)
 {
@@ -23,9 +23,9 @@ static int special(struct ptx_token t)
 		const char *name;
 		int r;
 	} all[] = { { "%tid.x", PTX_TID }, { "%ntid.x", PTX_NTID }, { "%ctaid.x", PTX_CTAID },
-		{ "%nctaid.x", PTX_NCTAID }, { "%tid.y", PTX_ZERO }, { "%tid.z", PTX_ZERO }, { "%ctaid.y", PTX_ZERO },
-		{ "%ctaid.z", PTX_ZERO }, { "%ntid.y", PTX_ONE }, { "%ntid.z", PTX_ONE }, { "%nctaid.y", PTX_ONE },
-		{ "%nctaid.z", PTX_ONE } };
+		{ "%nctaid.x", PTX_NCTAID }, { "%tid.y", PTX_ZERO }, { "%tid.z", PTX_ZERO },
+		{ "%ctaid.y", PTX_ZERO }, { "%ctaid.z", PTX_ZERO }, { "%ntid.y", PTX_ONE },
+		{ "%ntid.z", PTX_ONE }, { "%nctaid.y", PTX_ONE }, { "%nctaid.z", PTX_ONE } };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (ptx_is(t, all[i].name))
@@ -45,7 +45,8 @@ static int find_register(const struct ptx_parser *s, struct ptx_token t)
 
 		if (!r->count && ptx_same(r->prefix, t))
 			return (int)r->first;
-		if (r->count && digits && ptx_same(r->prefix, (struct ptx_token){ t.p, t.n - digits }) &&
+		if (r->count && digits &&
+			ptx_same(r->prefix, (struct ptx_token){ t.p, t.n - digits }) &&
 			strtoul(t.p + t.n - digits, NULL, 10) < r->count)
 			return (int)(r->first + strtoul(t.p + t.n - digits, NULL, 10));
 	}
@@ -100,7 +101,7 @@ static void address(struct ptx_parser *s, struct ptx_op *o)
 	ptx_want(s, "]");
 }
 
-/* --- instructions ------------------------------------------------------------------------------------------------- */
+/* --- instructions -------------------------------------------------------- */
 
 struct known {
 	const char *name;
@@ -128,7 +129,8 @@ static const struct known *find_known(struct ptx_token t)
 		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 			for (const char *p = rows[i].name; *p && n < sizeof(all) / sizeof(all[0]);
 				p += all[n].n + (p[all[n].n] == ' '), n++)
-				all[n] = (struct known){ p, strcspn(p, " "), rows[i].code, rows[i].sources };
+				all[n] = (struct known){ p, strcspn(p, " "), rows[i].code,
+					rows[i].sources };
 		qsort(all, n, sizeof(all[0]), by_name);
 	}
 	return bsearch(&key, all, n, sizeof(all[0]), by_name);
@@ -145,15 +147,15 @@ static struct ptx_token part(struct ptx_token *t)
 	return first;
 }
 
-/* ld.global.v4.f32 and the like; false if it is not understood to its end.  A generic address (ld.f32) is one of a
- * global array: no instruction is known that makes one of another space. */
+/* ld.global.v4.f32 and the like; false if it is not understood to its end.  A generic address
+ * (ld.f32) is one of a global array: no instruction is known that makes one of another space. */
 static bool access_of(struct ptx_token t, struct ptx_op *o)
 {
 	static const struct {
 		const char *name;
 		int space;
-	} spaces[] = { { ".global", PTX_GLOBAL }, { ".shared", PTX_SHARED }, { ".local", PTX_LOCAL },
-		{ ".param", PTX_PARAM } };
+	} spaces[] = { { ".global", PTX_GLOBAL }, { ".shared", PTX_SHARED },
+		{ ".local", PTX_LOCAL }, { ".param", PTX_PARAM } };
 	struct ptx_token p = part(&t);
 	bool named = false;
 
@@ -186,10 +188,15 @@ static void branch(struct ptx_parser *s, struct ptx_op *o)
 	ptx_next(s);
 }
 
-/* mov.b64 d, {a, b} and mov.b64 {a, b}, d; otherwise the destination and the sources stand in `o` already. */
-static void vector_move(struct ptx_parser *s, struct ptx_op *o, struct ptx_token name, uint8_t destinations)
+/* mov.b64 d, {a, b} and mov.b64 {a, b}, d; otherwise the destination and the sources stand in
+ * `o` already. */
+static void vector_move(struct ptx_parser *s, struct ptx_op *o, struct ptx_token name,
+	uint8_t destinations)
 {
-	uint8_t bytes = ptx_is(name, "mov.b64") ? 8 : ptx_is(name, "mov.b32") ? 4 : 0, n = destinations;
+	uint8_t bytes = ptx_is(name, "mov.b64") ? 8
+		: ptx_is(name, "mov.b32")       ? 4
+						: 0,
+		n = destinations;
 
 	if (destinations > 1) {
 		o->code = PTX_UNPACK;
@@ -264,4 +271,3 @@ void ptx_instruction(struct ptx_parser *s)
 	ptx_want(s, ";");
 	ptx_add_op(s, o);
 }
-

@@ -1,13 +1,14 @@
-/* The emulated device (tests/gpu/emulate.c) with its launches made by launch.cu's compiled host code
- * and run from nvcc's PTX.
+/* The emulated device (tests/gpu/emulate.c) with its launches made by launch.cu's compiled host
+ * code and run from nvcc's PTX.
  *
- * The linker puts __wrap_X where X is called (--wrap), so nothing of the device is written twice.  Each launch is
- * made twice from the same memory, by the host's compilation of the bodies and by PTX; every byte of the device
- * must then be the same (a NaN may be another NaN).  Between launches the bytes that the host reads, or a
- * convolution, must have been written.
+ * The linker puts __wrap_X where X is called (--wrap), so nothing of the device is written
+ * twice.  Each launch is made twice from the same memory, by the host's compilation of the
+ * bodies and by PTX; every byte of the device must then be the same (a NaN may be another NaN).
+ * Between launches the bytes that the host reads, or a convolution, must have been written.
  *
  *      VOXTRAIL_PTX=FILE        the PTX of launch.cu
- *      VOXTRAIL_PTX_LOG=FILE    gets a line for each kernel that was launched: launches, instructions, name
+ *      VOXTRAIL_PTX_LOG=FILE    gets a line for each kernel that was launched: launches,
+ *                               instructions, name
  *
  * What is wrong is the error of the next call, as a card's errors are. */
 #include <pthread.h>
@@ -21,12 +22,17 @@
 #include "gpu/engine/plugin.h"
 #include "tests/gpu/ptx_device.h"
 
-enum { MOST_COMPARED = 16 << 20 };     /* bytes of memory; beyond them launches are only watched */
+/* bytes of memory; beyond them launches are only watched */
+enum { MOST_COMPARED = 16 << 20 };
 
-int __real_vg_device_open(struct vg_device **out, int card, int of, const char *engines, struct vt_err *err);
-int __wrap_vg_device_open(struct vg_device **out, int card, int of, const char *engines, struct vt_err *err);
-int __real_vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err);
-int __wrap_vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err);
+int __real_vg_device_open(struct vg_device **out, int card, int of, const char *engines,
+	struct vt_err *err);
+int __wrap_vg_device_open(struct vg_device **out, int card, int of, const char *engines,
+	struct vt_err *err);
+int __real_vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n,
+	struct vt_err *err);
+int __wrap_vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n,
+	struct vt_err *err);
 void __real_vg_emulate_kernel(int kernel, const void *args, uint32_t items, int backwards);
 void __wrap_vg_emulate_kernel(int kernel, const void *args, uint32_t items, int backwards);
 void __real_vg_emulate_conv(const struct vg_conv_spec *s, void *x, void *w, void *y);
@@ -34,7 +40,8 @@ void __wrap_vg_emulate_conv(const struct vg_conv_spec *s, void *x, void *w, void
 
 static const struct vg_device_ops *emulated;
 static struct vt_err pending;
-static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;        /* cards have a thread each; one works at a time */
+/* cards have a thread each; one works at a time */
+static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *name_of(int kernel)
 {
@@ -59,7 +66,7 @@ static int enter(struct vt_err *err)
 	return pending.code;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------- */
+/* --- memory -------------------------------------------------------------- */
 
 static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *err)
 {
@@ -81,7 +88,8 @@ static void release(struct vg_device *d, void *p)
 	pthread_mutex_unlock(&one);
 }
 
-static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
+static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes,
+	struct vt_err *err)
 {
 	int rc = enter(err);
 
@@ -102,11 +110,12 @@ static void must_be_written(const char *what, const void *p, uint64_t n)
 	uint64_t at = ptx_memory_unwritten(ptx_runtime.memory, p, n);
 
 	if (at < n && !pending.code)
-		vt_err_set(&pending, VT_EBUG, "%s reads byte %llu of %llu, which nobody wrote", what,
-			(unsigned long long)at, (unsigned long long)n);
+		vt_err_set(&pending, VT_EBUG, "%s reads byte %llu of %llu, which nobody wrote",
+			what, (unsigned long long)at, (unsigned long long)n);
 }
 
-static int download(struct vg_device *d, void *to, const void *from, size_t nbytes, struct vt_err *err)
+static int download(struct vg_device *d, void *to, const void *from, size_t nbytes,
+	struct vt_err *err)
 {
 	int rc = enter(err);
 
@@ -118,7 +127,8 @@ static int download(struct vg_device *d, void *to, const void *from, size_t nbyt
 	return done(rc ? rc : emulated->download(d, to, from, nbytes, err));
 }
 
-static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items, struct vt_err *err)
+static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items,
+	struct vt_err *err)
 {
 	int rc = enter(err);
 
@@ -132,8 +142,8 @@ static int replay(struct vg_device *d, struct vg_tape *t, struct vt_err *err)
 	return done(rc ? rc : emulated->replay(d, t, err));
 }
 
-static int convolve(struct vg_device *d, struct vg_conv *c, void *x, void *w, void *y, void *workspace,
-	struct vt_err *err)
+static int convolve(struct vg_device *d, struct vg_conv *c, void *x, void *w, void *y,
+	void *workspace, struct vt_err *err)
 {
 	int rc = enter(err);
 
@@ -169,7 +179,8 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 	return done(rc ? rc : copies->exchange(l, m, n, err));
 }
 
-int __wrap_vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err)
+int __wrap_vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n,
+	struct vt_err *err)
 {
 	static struct vg_link_ops ops;
 	int rc = __real_vg_link_open(out, rank, n, err);
@@ -183,7 +194,7 @@ int __wrap_vg_link_open(struct vg_link **out, struct vg_device *const *rank, int
 	return 0;
 }
 
-/* --- launches ----------------------------------------------------------------------------------------------------- */
+/* --- launches ------------------------------------------------------------ */
 
 /* Only arrays that an argument points into are open to the launch; their bytes. */
 static uint64_t open_arrays(int kernel, const void *args)
@@ -242,7 +253,8 @@ static void compare(int kernel, uint32_t items, const uint8_t *want)
 			continue;
 		if (memcmp(g->host, want, g->size))
 			while (at < end &&
-				(g->host[at] == want[at] || (at / 4 * 4 + 4 <= end && both_nan(g->host, want, at))))
+				(g->host[at] == want[at] ||
+					(at / 4 * 4 + 4 <= end && both_nan(g->host, want, at))))
 				at++;
 		else
 			at = end;
@@ -253,7 +265,8 @@ static void compare(int kernel, uint32_t items, const uint8_t *want)
 			memcpy(&got, g->host + at / 4 * 4, n);
 			memcpy(&wanted, want + at / 4 * 4, n);
 			vt_err_set(&pending, VT_EBUG,
-				"%s of %u items: PTX leaves 0x%08x at byte %llu of an array of %llu, "
+				"%s of %u items: PTX leaves 0x%08x at byte %llu of an array of "
+				"%llu, "
 				"the host's compilation 0x%08x",
 				name_of(kernel), items, got, (unsigned long long)at / 4 * 4,
 				(unsigned long long)g->size, wanted);
@@ -281,13 +294,13 @@ void __wrap_vg_emulate_kernel(int kernel, const void *args, uint32_t items, int 
 	ptx_runtime.backwards = backwards;
 	rc = vg_launch(kernel, args, items, NULL);
 	if (rc)
-		vt_err_set(&pending, VT_EBUG, "%s of %u items: error %d: %s", name_of(kernel), items, rc,
-			ptx_runtime.err.text);
+		vt_err_set(&pending, VT_EBUG, "%s of %u items: error %d: %s", name_of(kernel),
+			items, rc, ptx_runtime.err.text);
 	else if (compared)
 		compare(kernel, items, after);
 }
 
-/* --- the device --------------------------------------------------------------------------------------------------- */
+/* --- the device ---------------------------------------------------------- */
 
 static void write_log(void)
 {
@@ -315,7 +328,8 @@ static void close_device(struct vg_device *d)
 	pthread_mutex_unlock(&one);
 }
 
-int __wrap_vg_device_open(struct vg_device **out, int card, int of, const char *engines, struct vt_err *err)
+int __wrap_vg_device_open(struct vg_device **out, int card, int of, const char *engines,
+	struct vt_err *err)
 {
 	static struct vg_device_ops ops;
 	int rc = ptx_runtime_open(err);

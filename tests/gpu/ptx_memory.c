@@ -1,5 +1,6 @@
-/* Shadows of the arrays.  Granules are four bytes wide until somebody stores less; then the array's become that
- * narrow, and what was noted about it is forgotten, which can only hide a finding of that one launch. */
+/* Shadows of the arrays.  Granules are four bytes wide until somebody stores less; then the
+ * array's become that narrow, and what was noted about it is forgotten, which can only hide a
+ * finding of that one launch. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,7 +11,8 @@
 /* Zero pages, given when touched. */
 static void *pages(uint64_t nbytes)
 {
-	void *p = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, nbytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		abort();
@@ -82,7 +84,8 @@ void ptx_memory_remove(struct ptx_memory *m, uint64_t base)
 	for (size_t i = 0; i < m->n; i++)
 		if (m->region[i].base == base) {
 			ptx_region_release(&m->region[i]);
-			memmove(m->region + i, m->region + i + 1, (m->n - i - 1) * sizeof(*m->region));
+			memmove(m->region + i, m->region + i + 1,
+				(m->n - i - 1) * sizeof(*m->region));
 			m->n--;
 			return;
 		}
@@ -100,7 +103,9 @@ struct ptx_region *ptx_memory_find(struct ptx_memory *m, uint64_t address)
 		else
 			high = mid;
 	}
-	return low && address - m->region[low - 1].base < m->region[low - 1].size ? &m->region[low - 1] : NULL;
+	return low && address - m->region[low - 1].base < m->region[low - 1].size
+		? &m->region[low - 1]
+		: NULL;
 }
 
 void ptx_memory_wrote(struct ptx_memory *m, const void *p, uint64_t n)
@@ -152,7 +157,8 @@ static void narrow(struct ptx_region *g, unsigned size)
 	g->cell = pages(cells_bytes(g));
 }
 
-/* Whether a tag is another thread's with no barrier between: of another block, or of this segment. */
+/* Whether a tag is another thread's with no barrier between: of another block, or of this
+ * segment. */
 static inline bool foreign(const struct ptx_memory *m, uint32_t tag, uint32_t own)
 {
 	return tag >= m->launch && tag != own && (tag < m->block || tag >= m->segment);
@@ -161,8 +167,8 @@ static inline bool foreign(const struct ptx_memory *m, uint32_t tag, uint32_t ow
 static const char *note(struct ptx_memory *m, struct ptx_cell *c, bool store, uint32_t own)
 {
 	if (foreign(m, c->writer, own))
-		return store ? "writes what another thread wrote" :
-			       "reads what another thread wrote with no barrier between";
+		return store ? "writes what another thread wrote"
+			     : "reads what another thread wrote with no barrier between";
 	if (store) {
 		if (foreign(m, c->reader, own))
 			return "writes what another thread read with no barrier between";
@@ -200,14 +206,15 @@ static const char *written(struct ptx_region *g, uint64_t offset, unsigned n, bo
 	return NULL;
 }
 
-const char *ptx_memory_access(struct ptx_memory *m, struct ptx_region *g, uint64_t offset, unsigned n, unsigned element,
-	bool store, uint32_t thread)
+const char *ptx_memory_access(struct ptx_memory *m, struct ptx_region *g, uint64_t offset,
+	unsigned n, unsigned element, bool store, uint32_t thread)
 {
 	uint32_t own = m->segment + 1 + thread;
 	const char *wrong;
 
 	if (offset > g->size || n > g->size - offset)
-		return store ? "writes beyond the end of an array" : "reads beyond the end of an array";
+		return store ? "writes beyond the end of an array"
+			     : "reads beyond the end of an array";
 	if ((g->base + offset) % n)
 		return "is not aligned to its size";
 	if (g->closed)

@@ -1,4 +1,5 @@
-/* The text of a module to operations whose operands are register numbers.  What is not understood is an error. */
+/* The text of a module to operations whose operands are register numbers.  What is not
+ * understood is an error. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 #include "tests/gpu/ptx_ops.h"
 #include "tests/gpu/ptx_parse.h"
 
-/* --- words -------------------------------------------------------------------------------------------------------- */
+/* --- words --------------------------------------------------------------- */
 
 static bool is_word(char c)
 {
@@ -85,7 +86,7 @@ uint64_t ptx_number(struct ptx_parser *s)
 	return minus ? 0 - v : v;
 }
 
-/* --- declarations ------------------------------------------------------------------------------------------------- */
+/* --- declarations -------------------------------------------------------- */
 
 uint16_t ptx_new_register(struct ptx_parser *s, uint64_t initial)
 {
@@ -101,9 +102,9 @@ uint32_t ptx_type_bytes(struct ptx_token t)
 	static const struct {
 		const char *name;
 		uint32_t n;
-	} types[] = { { ".b8", 1 }, { ".u8", 1 }, { ".s8", 1 }, { ".b16", 2 }, { ".u16", 2 }, { ".s16", 2 },
-		{ ".b32", 4 }, { ".u32", 4 }, { ".s32", 4 }, { ".f32", 4 }, { ".b64", 8 }, { ".u64", 8 }, { ".s64", 8 },
-		{ ".f64", 8 } };
+	} types[] = { { ".b8", 1 }, { ".u8", 1 }, { ".s8", 1 }, { ".b16", 2 }, { ".u16", 2 },
+		{ ".s16", 2 }, { ".b32", 4 }, { ".u32", 4 }, { ".s32", 4 }, { ".f32", 4 },
+		{ ".b64", 8 }, { ".u64", 8 }, { ".s64", 8 }, { ".f64", 8 } };
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (ptx_is(t, types[i].name))
@@ -142,7 +143,8 @@ static void declare_registers(struct ptx_parser *s)
 }
 
 /* .align 8 .b8 name[120], behind its space. */
-static struct ptx_token variable(struct ptx_parser *s, uint32_t *nbytes, uint32_t *align, uint32_t *element)
+static struct ptx_token variable(struct ptx_parser *s, uint32_t *nbytes, uint32_t *align,
+	uint32_t *element)
 {
 	struct ptx_token name;
 
@@ -212,7 +214,7 @@ static void declare_constant(struct ptx_parser *s)
 	add_array(s, name, (uintptr_t)p);
 }
 
-/* --- kernels ------------------------------------------------------------------------------------------------------ */
+/* --- kernels ------------------------------------------------------------- */
 
 static void statement(struct ptx_parser *s)
 {

@@ -1,5 +1,5 @@
-/* Threads, blocks and grids.  Arithmetic is the host's: IEEE 754 binary32 and binary64, rounded to nearest even,
- * as PTX's .rn is. */
+/* Threads, blocks and grids.  Arithmetic is the host's: IEEE 754 binary32 and binary64, rounded
+ * to nearest even, as PTX's .rn is. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +13,9 @@ enum { HINTS = 64 };
 /* A block at work. */
 struct block {
 	const struct ptx_launch *l;
-	struct ptx_region shared, *local;  /* local: of the thread that runs */
+	struct ptx_region shared, *local; /* local: of the thread that runs */
 	const uint8_t *params;
-	struct ptx_region *hint[HINTS];    /* where an instruction found its array last */
+	struct ptx_region *hint[HINTS]; /* where an instruction found its array last */
 	uint64_t patience, instructions;
 	uint32_t number, thread;
 	struct vt_err *err;
@@ -25,15 +25,17 @@ enum state { RUNNING, WAITING, ENDED, FAILED };
 
 struct thread {
 	uint64_t *r;
-	const struct ptx_op *at;           /* the barrier it waits at, the instruction it goes on with */
+	/* the barrier it waits at, the instruction it goes on with */
+	const struct ptx_op *at;
 	uint64_t ran;
 	enum state state;
 	struct ptx_region local;
 };
 
-/* --- findings ----------------------------------------------------------------------------------------------------- */
+/* --- findings ------------------------------------------------------------ */
 
-static int finding(struct block *b, const struct ptx_op *o, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static int finding(struct block *b, const struct ptx_op *o, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static int finding(struct block *b, const struct ptx_op *o, const char *fmt, ...)
 {
@@ -47,19 +49,35 @@ static int finding(struct block *b, const struct ptx_op *o, const char *fmt, ...
 	va_start(ap, fmt);
 	vt_buf_vprintf(&what, fmt, ap);
 	va_end(ap);
-	vt_err_set(b->err, VT_EBUG, "%s: block %u thread %u: line %d \"%.*s\" %s", b->l->kernel->name, b->number,
-		b->thread, line, (int)strcspn(text, ";\n"), text, what.data);
+	vt_err_set(b->err, VT_EBUG, "%s: block %u thread %u: line %d \"%.*s\" %s",
+		b->l->kernel->name, b->number, b->thread, line, (int)strcspn(text, ";\n"), text,
+		what.data);
 	vt_buf_release(&what);
 	return FAILED;
 }
 
-/* --- values ------------------------------------------------------------------------------------------------------- */
+/* --- values -------------------------------------------------------------- */
 
-static inline uint32_t U(uint64_t x) { return (uint32_t)x; }
-static inline int32_t I(uint64_t x) { return (int32_t)(uint32_t)x; }
-static inline int64_t L(uint64_t x) { return (int64_t)x; }
-static inline uint16_t H(uint64_t x) { return (uint16_t)x; }
-static inline int16_t G(uint64_t x) { return (int16_t)(uint16_t)x; }
+static inline uint32_t U(uint64_t x)
+{
+	return (uint32_t)x;
+}
+static inline int32_t I(uint64_t x)
+{
+	return (int32_t)(uint32_t)x;
+}
+static inline int64_t L(uint64_t x)
+{
+	return (int64_t)x;
+}
+static inline uint16_t H(uint64_t x)
+{
+	return (uint16_t)x;
+}
+static inline int16_t G(uint64_t x)
+{
+	return (int16_t)(uint16_t)x;
+}
 
 static inline float F(uint64_t x)
 {
@@ -96,16 +114,31 @@ static inline uint64_t q(double v)
 }
 
 /* Of two numbers; -0 is less than 0, and a NaN loses. */
-static float least(float a, float b) { return a != a ? b : b != b ? a : a < b || (a == b && signbit(a)) ? a : b; }
-static float most(float a, float b) { return a != a ? b : b != b ? a : a > b || (a == b && !signbit(a)) ? a : b; }
-static double least_d(double a, double b) { return a != a ? b : b != b ? a : a < b || (a == b && signbit(a)) ? a : b; }
-static double most_d(double a, double b) { return a != a ? b : b != b ? a : a > b || (a == b && !signbit(a)) ? a : b; }
+static float least(float a, float b)
+{
+	return a != a ? b : b != b ? a : a < b || (a == b && signbit(a)) ? a : b;
+}
+static float most(float a, float b)
+{
+	return a != a ? b : b != b ? a : a > b || (a == b && !signbit(a)) ? a : b;
+}
+static double least_d(double a, double b)
+{
+	return a != a ? b : b != b ? a : a < b || (a == b && signbit(a)) ? a : b;
+}
+static double most_d(double a, double b)
+{
+	return a != a ? b : b != b ? a : a > b || (a == b && !signbit(a)) ? a : b;
+}
 
 #define TOP32 ((uint64_t)1 << 31)
 #define TOP64 ((uint64_t)1 << 63)
 static uint64_t clamped_s32(double v, uint64_t nan)
 {
-	return v != v ? nan : v <= -0x1p31 ? TOP32 : v >= 0x1p31 ? TOP32 - 1 : U((uint64_t)(int64_t)v);
+	return v != v          ? nan
+		: v <= -0x1p31 ? TOP32
+		: v >= 0x1p31  ? TOP32 - 1
+			       : U((uint64_t)(int64_t)v);
 }
 static uint64_t clamped_u32(double v, uint64_t nan)
 {
@@ -120,8 +153,8 @@ static uint64_t clamped_u64(double v, uint64_t nan)
 	return v != v ? nan : v <= 0 ? 0 : v >= 0x1p64 ? UINT64_MAX : (uint64_t)v;
 }
 
-/* Formats of 16 bits: m of mantissa, e of exponent.  Units of the last place are counted, so subnormals need no
- * case. */
+/* Formats of 16 bits: m of mantissa, e of exponent.  Units of the last place are counted, so
+ * subnormals need no case. */
 static uint64_t small_of(float v, int m, int e)
 {
 	int bias = (1 << (e - 1)) - 1, x = v != 0 && isfinite(v) ? ilogbf(v) : -bias;
@@ -138,7 +171,8 @@ static uint64_t small_of(float v, int m, int e)
 
 static float of_small(uint16_t h, int m, int e)
 {
-	int bias = (1 << (e - 1)) - 1, x = h >> m & ((1 << e) - 1), units = (h & ((1 << m) - 1)) | (x ? 1 << m : 0);
+	int bias = (1 << (e - 1)) - 1, x = h >> m & ((1 << e) - 1),
+	    units = (h & ((1 << m) - 1)) | (x ? 1 << m : 0);
 	float sign = h & 0x8000 ? -1.0f : 1.0f;
 
 	if (x == (1 << e) - 1)
@@ -177,7 +211,7 @@ static uint64_t permuted(uint32_t a, uint32_t b, uint32_t c)
 	return out;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------- */
+/* --- memory -------------------------------------------------------------- */
 
 static struct ptx_region *array_of(struct block *b, const struct ptx_op *o, uint64_t address)
 {
@@ -192,23 +226,17 @@ static struct ptx_region *array_of(struct block *b, const struct ptx_op *o, uint
 	return *hint;
 }
 
-/* Of 1, 2, 4 or 8 bytes, each a copy of a known size; a signed one is widened to a register's 64 bits. */
+/* Of 1, 2, 4 or 8 bytes, each a copy of a known size; a signed one is widened to a register's 64
+ * bits. */
 static inline uint64_t value_at(const uint8_t *p, unsigned size, bool sign)
 {
 	uint64_t v = 0;
 
 	switch (size) {
-	case 1:
-		return sign ? (uint64_t)(int64_t)(int8_t)*p : *p;
-	case 2:
-		memcpy(&v, p, 2);
-		return sign ? (uint64_t)(int64_t)(int16_t)v : v;
-	case 4:
-		memcpy(&v, p, 4);
-		return sign ? (uint64_t)(int64_t)(int32_t)v : v;
-	default:
-		memcpy(&v, p, 8);
-		return v;
+	case 1: return sign ? (uint64_t)(int64_t)(int8_t)*p : *p;
+	case 2: memcpy(&v, p, 2); return sign ? (uint64_t)(int64_t)(int16_t)v : v;
+	case 4: memcpy(&v, p, 4); return sign ? (uint64_t)(int64_t)(int32_t)v : v;
+	default: memcpy(&v, p, 8); return v;
 	}
 }
 
@@ -222,18 +250,10 @@ static void store(const struct ptx_op *o, uint8_t *p, const uint64_t *r)
 {
 	for (unsigned k = 0; k < o->lanes; k++, p += o->size)
 		switch (o->size) {
-		case 1:
-			*p = (uint8_t)r[o->r[k]];
-			break;
-		case 2:
-			memcpy(p, &r[o->r[k]], 2);
-			break;
-		case 4:
-			memcpy(p, &r[o->r[k]], 4);
-			break;
-		default:
-			memcpy(p, &r[o->r[k]], 8);
-			break;
+		case 1: *p = (uint8_t)r[o->r[k]]; break;
+		case 2: memcpy(p, &r[o->r[k]], 2); break;
+		case 4: memcpy(p, &r[o->r[k]], 4); break;
+		default: memcpy(p, &r[o->r[k]], 8); break;
 		}
 }
 
@@ -253,13 +273,15 @@ static int touch(struct block *b, const struct ptx_op *o, uint64_t *r)
 	}
 	g = array_of(b, o, address);
 	if (!g)
-		return finding(b, o, "%s address 0x%llx, where no array is", o->code == PTX_STORE ? "writes" : "reads",
-			(unsigned long long)address);
+		return finding(b, o, "%s address 0x%llx, where no array is",
+			o->code == PTX_STORE ? "writes" : "reads", (unsigned long long)address);
 	offset = address - g->base;
-	wrong = ptx_memory_access(b->l->memory, g, offset, n, o->size, o->code == PTX_STORE, b->thread);
+	wrong = ptx_memory_access(b->l->memory, g, offset, n, o->size, o->code == PTX_STORE,
+		b->thread);
 	if (wrong)
-		return finding(b, o, "%s: bytes %llu to %llu of an array of %llu", wrong, (unsigned long long)offset,
-			(unsigned long long)offset + n - 1, (unsigned long long)g->size);
+		return finding(b, o, "%s: bytes %llu to %llu of an array of %llu", wrong,
+			(unsigned long long)offset, (unsigned long long)offset + n - 1,
+			(unsigned long long)g->size);
 	if (o->code == PTX_STORE)
 		store(o, g->host + offset, r);
 	else
@@ -267,7 +289,7 @@ static int touch(struct block *b, const struct ptx_op *o, uint64_t *r)
 	return RUNNING;
 }
 
-/* --- a thread ----------------------------------------------------------------------------------------------------- */
+/* --- a thread ------------------------------------------------------------ */
 
 /* Vectors: mov.b64 d, {a, b} and its inverse. */
 static void pack(const struct ptx_op *o, uint64_t *r)
@@ -291,7 +313,8 @@ static void unpack(const struct ptx_op *o, uint64_t *r)
 static enum state go_on(struct block *b, struct thread *t)
 {
 #define DIVISOR(x) (x ? x : (by_zero = true, 1))
-#define PTX_CASE(code, names, n, result) case PTX_##code: r[o->r[0]] = (uint64_t)(result); break;
+#define PTX_CASE(code, names, n, result)                                                           \
+	case PTX_##code: r[o->r[0]] = (uint64_t)(result); break;
 	const struct ptx_op *o = t->at, *first = b->l->kernel->op;
 	uint64_t *r = t->r, ran = t->ran, patience = b->patience;
 	bool by_zero = false;
@@ -308,7 +331,7 @@ static enum state go_on(struct block *b, struct thread *t)
 		if (r[o->guard] != o->wanted)
 			continue;
 		switch ((enum ptx_code)o->code) {
-		PTX_VALUES(PTX_CASE)
+			PTX_VALUES(PTX_CASE)
 #undef a
 #undef b
 #undef c
@@ -319,15 +342,9 @@ static enum state go_on(struct block *b, struct thread *t)
 			if (failed)
 				return failed;
 			break;
-		case PTX_BRANCH:
-			o = first + o->imm - 1;
-			break;
-		case PTX_PACK:
-			pack(o, r);
-			break;
-		case PTX_UNPACK:
-			unpack(o, r);
-			break;
+		case PTX_BRANCH: o = first + o->imm - 1; break;
+		case PTX_PACK: pack(o, r); break;
+		case PTX_UNPACK: unpack(o, r); break;
 		case PTX_BARRIER:
 		case PTX_RETURN:
 			t->at = o->code == PTX_BARRIER ? o : NULL;
@@ -335,15 +352,15 @@ static enum state go_on(struct block *b, struct thread *t)
 			t->ran = ran;
 			return o->code == PTX_BARRIER ? WAITING : ENDED;
 		case PTX_NONE:
-		case PTX_CODES:
-			return finding(b, o, "is nothing");
+		case PTX_CODES: return finding(b, o, "is nothing");
 		}
 	}
-	return by_zero ? finding(b, o - 1, "divides by zero") :
-			 finding(b, o, "is instruction %llu of this thread: it does not end", (unsigned long long)ran);
+	return by_zero ? finding(b, o - 1, "divides by zero")
+		       : finding(b, o, "is instruction %llu of this thread: it does not end",
+				 (unsigned long long)ran);
 }
 
-/* --- a block ------------------------------------------------------------------------------------------------------ */
+/* --- a block ------------------------------------------------------------- */
 
 static void begin(struct block *b, struct thread *t, uint32_t number)
 {
@@ -386,7 +403,8 @@ static int met(struct block *b, struct thread *t, uint32_t *left)
 			continue;
 		b->thread = i;
 		if (where && t[i].at != where)
-			return finding(b, t[i].at, "is another barrier than the one where threads before it wait");
+			return finding(b, t[i].at,
+				"is another barrier than the one where threads before it wait");
 		where = t[i].at;
 		t[i].at++;
 		++*left;
@@ -419,7 +437,7 @@ static int together(struct block *b, struct thread *t)
 	return 0;
 }
 
-/* --- a grid ------------------------------------------------------------------------------------------------------- */
+/* --- a grid -------------------------------------------------------------- */
 
 static uint8_t *packed_params(const struct ptx_launch *l)
 {
@@ -468,7 +486,8 @@ static struct thread *new_threads(const struct ptx_launch *l, uint32_t n)
 		t[i].r[PTX_TRUE] = t[i].r[PTX_ONE] = 1;
 		t[i].r[PTX_NTID] = l->threads;
 		t[i].r[PTX_NCTAID] = l->blocks;
-		ptx_region_make(&t[i].local, 0, k->local_bytes, vt_xcalloc(k->local_bytes + 1, 1), false);
+		ptx_region_make(&t[i].local, 0, k->local_bytes, vt_xcalloc(k->local_bytes + 1, 1),
+			false);
 	}
 	return t;
 }
@@ -476,15 +495,17 @@ static struct thread *new_threads(const struct ptx_launch *l, uint32_t n)
 int ptx_launch(const struct ptx_launch *l, struct vt_err *err)
 {
 	struct ptx_kernel *k = l->kernel;
-	struct block b = { .l = l, .patience = l->patience ? l->patience : (uint64_t)1 << 32, .err = err };
+	struct block b = { .l = l,
+		.patience = l->patience ? l->patience : (uint64_t)1 << 32,
+		.err = err };
 	uint32_t sets = k->meets ? l->threads : 1;
 	struct thread *t;
 	uint8_t *params;
 	int rc;
 
 	if (!l->blocks || !l->threads || l->threads > k->most_threads)
-		return vt_err_set(err, VT_EBUG, "%s: %u blocks of %u threads; it may have 1 to %u", k->name, l->blocks,
-			l->threads, k->most_threads);
+		return vt_err_set(err, VT_EBUG, "%s: %u blocks of %u threads; it may have 1 to %u",
+			k->name, l->blocks, l->threads, k->most_threads);
 	params = packed_params(l);
 	t = new_threads(l, sets);
 	ptx_region_make(&b.shared, 0, k->shared_bytes, vt_xcalloc(k->shared_bytes + 1, 1), false);

@@ -1,7 +1,7 @@
-/* What launch.cu's host code asks of CUDA's runtime: kernels are registered by name when the plugin is loaded, a
- * launch is a pushed configuration, a stub that pops it, and a call with the addresses of the arguments.  So the
- * choice of the instance, the grid and the arguments are those of the compiled plugin; the interpreter only stands
- * where the card would. */
+/* What launch.cu's host code asks of CUDA's runtime: kernels are registered by name when the
+ * plugin is loaded, a launch is a pushed configuration, a stub that pops it, and a call with the
+ * addresses of the arguments.  So the choice of the instance, the grid and the arguments are
+ * those of the compiled plugin; the interpreter only stands where the card would. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,13 @@
 #include "common/base/fs.h"
 #include "tests/gpu/ptx_device.h"
 
-enum { MOST_KERNELS = 1024, OK = 0, INVALID_CONFIGURATION = 9, INVALID_SYMBOL = 13, LAUNCH_FAILED = 719 };
+enum {
+	MOST_KERNELS = 1024,
+	OK = 0,
+	INVALID_CONFIGURATION = 9,
+	INVALID_SYMBOL = 13,
+	LAUNCH_FAILED = 719
+};
 
 struct dim3 {
 	unsigned x, y, z;
@@ -24,19 +30,26 @@ static struct registered {
 	struct ptx_kernel *kernel;
 } registered[MOST_KERNELS];
 static size_t n_registered;
-static struct { struct dim3 grid, block; size_t shared; void *stream; } pushed;
+static struct {
+	struct dim3 grid, block;
+	size_t shared;
+	void *stream;
+} pushed;
 static int last_error;
 
 /* Names that the compiler's launch code links to. */
 void **__cudaRegisterFatBinary(void *image);
 void __cudaRegisterFatBinaryEnd(void **handle);
 void __cudaUnregisterFatBinary(void **handle);
-void __cudaRegisterFunction(void **handle, const char *stub, char *fun, const char *name, int limit, void *tid,
-	void *bid, void *block, void *grid, int *size);
-unsigned __cudaPushCallConfiguration(struct dim3 grid, struct dim3 block, size_t shared, void *stream);
-int __cudaPopCallConfiguration(struct dim3 *grid, struct dim3 *block, size_t *shared, void **stream);
+void __cudaRegisterFunction(void **handle, const char *stub, char *fun, const char *name, int limit,
+	void *tid, void *bid, void *block, void *grid, int *size);
+unsigned __cudaPushCallConfiguration(struct dim3 grid, struct dim3 block, size_t shared,
+	void *stream);
+int __cudaPopCallConfiguration(struct dim3 *grid, struct dim3 *block, size_t *shared,
+	void **stream);
 int __cudaGetKernel(void **kernel, const void *stub);
-int __cudaLaunchKernel(void *kernel, struct dim3 grid, struct dim3 block, void **args, size_t shared, void *stream);
+int __cudaLaunchKernel(void *kernel, struct dim3 grid, struct dim3 block, void **args,
+	size_t shared, void *stream);
 int cudaGetLastError(void);
 int cudaFuncGetAttributes(void *attributes, const void *stub);
 
@@ -61,15 +74,17 @@ void __cudaUnregisterFatBinary(void **handle)
 	n_registered = 0;
 }
 
-void __cudaRegisterFunction(void **handle, const char *stub, char *fun, const char *name, int limit, void *tid,
-	void *bid, void *block, void *grid, int *size)
+void __cudaRegisterFunction(void **handle, const char *stub, char *fun, const char *name, int limit,
+	void *tid, void *bid, void *block, void *grid, int *size)
 {
-	(void)handle, (void)fun, (void)limit, (void)tid, (void)bid, (void)block, (void)grid, (void)size;
+	(void)handle, (void)fun, (void)limit, (void)tid, (void)bid, (void)block, (void)grid,
+		(void)size;
 	if (n_registered < MOST_KERNELS)
 		registered[n_registered++] = (struct registered){ stub, vt_xstrdup(name), NULL };
 }
 
-unsigned __cudaPushCallConfiguration(struct dim3 grid, struct dim3 block, size_t shared, void *stream)
+unsigned __cudaPushCallConfiguration(struct dim3 grid, struct dim3 block, size_t shared,
+	void *stream)
 {
 	pushed.grid = grid;
 	pushed.block = block;
@@ -97,7 +112,8 @@ int __cudaGetKernel(void **kernel, const void *stub)
 	return last_error = INVALID_SYMBOL;
 }
 
-int __cudaLaunchKernel(void *kernel, struct dim3 grid, struct dim3 block, void **args, size_t shared, void *stream)
+int __cudaLaunchKernel(void *kernel, struct dim3 grid, struct dim3 block, void **args,
+	size_t shared, void *stream)
 {
 	struct registered *k = kernel;
 	struct ptx_launch l = { .module = ptx_runtime.module,
@@ -111,9 +127,11 @@ int __cudaLaunchKernel(void *kernel, struct dim3 grid, struct dim3 block, void *
 		.end = ptx_runtime.end };
 
 	(void)stream;
-	if (shared || grid.y != 1 || grid.z != 1 || block.y != 1 || block.z != 1 || grid.x > INT32_MAX) {
+	if (shared || grid.y != 1 || grid.z != 1 || block.y != 1 || block.z != 1 ||
+		grid.x > INT32_MAX) {
 		vt_err_set(&ptx_runtime.err, VT_EBUG,
-			"%s: a grid of several axes, or shared memory given at the launch", k->name);
+			"%s: a grid of several axes, or shared memory given at the launch",
+			k->name);
 		return last_error = INVALID_CONFIGURATION;
 	}
 	if (ptx_launch(&l, &ptx_runtime.err))
@@ -140,7 +158,8 @@ static int match(const char *path, struct vt_err *err)
 	for (size_t i = 0; i < n_registered; i++) {
 		registered[i].kernel = ptx_kernel_find(ptx_runtime.module, registered[i].name);
 		if (!registered[i].kernel)
-			return vt_err_set(err, VT_EDATA, "%s: it holds no kernel %s", path, registered[i].name);
+			return vt_err_set(err, VT_EDATA, "%s: it holds no kernel %s", path,
+				registered[i].name);
 	}
 	if (n_registered != ptx_runtime.module->n_kernels)
 		return vt_err_set(err, VT_EDATA, "%s: it holds %zu kernels, launch.cu %zu", path,

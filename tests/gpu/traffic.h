@@ -1,7 +1,9 @@
-/* traffic.h - what a queued operation must move and compute, from its arguments: a bound, not a measurement.
+/* traffic.h - what a queued operation must move and compute, from its arguments: a bound, not a
+ * measurement.
  *
- * Every array counts once however often it is read, so a cache is taken to be perfect; small arrays (coefficients, sums
- * of a few channels) count too.  FLOP are a convolution's, of the padded channels. */
+ * Every array counts once however often it is read, so a cache is taken to be perfect; small
+ * arrays (coefficients, sums of a few channels) count too.  FLOP are a convolution's, of the
+ * padded channels. */
 #ifndef TESTS_GPU_TRAFFIC_H
 #define TESTS_GPU_TRAFFIC_H
 
@@ -17,14 +19,20 @@ struct vg_traffic vg_traffic_conv(const struct vg_conv_spec *s);
 /* The largest tensor an operation works on, for a reader: its shape with padded channels. */
 struct vg_shape vg_traffic_shape(enum vg_kernel kernel, const void *args);
 
-/* A device that queues nothing and notes everything: a session on it can be made, run, recorded and updated without
- * memory. */
-enum { VG_COUNT_CONV = VG_KERNELS, VG_COUNT_CLEAR, VG_COUNT_UPLOAD, VG_COUNT_DOWNLOAD, VG_COUNT_KINDS };
+/* A device that queues nothing and notes everything: a session on it can be made, run, recorded
+ * and updated without memory. */
+enum {
+	VG_COUNT_CONV = VG_KERNELS,
+	VG_COUNT_CLEAR,
+	VG_COUNT_UPLOAD,
+	VG_COUNT_DOWNLOAD,
+	VG_COUNT_KINDS
+};
 
 struct vg_counted {
-	int kind;                /* enum vg_kernel or one of the above */
+	int kind; /* enum vg_kernel or one of the above */
 	struct vg_traffic t;
-	struct vg_shape s;       /* s.n == 0: none */
+	struct vg_shape s; /* s.n == 0: none */
 	struct vg_conv_spec conv;
 };
 
@@ -32,7 +40,7 @@ struct vg_count_device {
 	struct vg_device base;
 	struct vg_counted *row;
 	size_t n, cap;
-	double nbytes;           /* allocated */
+	double nbytes; /* allocated */
 };
 
 void vg_count_device_open(struct vg_count_device *out);

@@ -1,5 +1,5 @@
-/* device_probe cpu|cuda|auto [CARDS]: opens a device as a stage does; prints its description, or the message and exits
- * with its code. */
+/* device_probe cpu|cuda|auto [CARDS]: opens a device as a stage does; prints its description, or
+ * the message and exits with its code. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +21,10 @@ int main(int argc, char **argv)
 		return 64;
 	vt_log_open("device_probe", VT_LOG_TEXT, VT_LOG_INFO);
 	vt_device_settle(&wish);
-	if (vt_device_open(&d, &(struct vt_device_opts){ .wish = (enum vt_device_wish)wish,
-		.cards = argc == 3 ? atoi(argv[2]) : 1 }, &err)) {
+	if (vt_device_open(&d,
+		    &(struct vt_device_opts){ .wish = (enum vt_device_wish)wish,
+			    .cards = argc == 3 ? atoi(argv[2]) : 1 },
+		    &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}

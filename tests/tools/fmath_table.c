@@ -1,4 +1,5 @@
-/* Prints "<function> <x> <value>" as hexadecimal floats over many x, for tests/oracle/fmath.py to judge. */
+/* Prints "<function> <x> <value>" as hexadecimal floats over many x, for tests/oracle/fmath.py
+ * to judge. */
 #include <stdio.h>
 
 #include "common/base/fmath.h"
@@ -9,12 +10,20 @@ static const struct {
 	double (*f)(double);
 	double lo, hi;
 } row[] = {
-	{ "exp", vt_exp, -745, 709.7 }, { "exp", vt_exp, -1, 1 }, { "log", vt_ln, 1e-300, 1e300 },
-		{ "log", vt_ln, 0.5, 2 },
-	{ "log", vt_ln, 0.999, 1.001 }, { "tanh", vt_tanh, -25, 25 }, { "tanh", vt_tanh, -0.5, 0.5 },
-		{ "tanh", vt_tanh, -1e-5, 1e-5 },
-	{ "erf", vt_erf, -6.5, 6.5 }, { "erf", vt_erf, -1, 1 }, { "sin", vt_sin, -7, 7 }, { "cos", vt_cos, -7, 7 },
-	{ "sin", vt_sin, -1e5, 1e5 }, { "cos", vt_cos, -1e5, 1e5 },
+	{ "exp", vt_exp, -745, 709.7 },
+	{ "exp", vt_exp, -1, 1 },
+	{ "log", vt_ln, 1e-300, 1e300 },
+	{ "log", vt_ln, 0.5, 2 },
+	{ "log", vt_ln, 0.999, 1.001 },
+	{ "tanh", vt_tanh, -25, 25 },
+	{ "tanh", vt_tanh, -0.5, 0.5 },
+	{ "tanh", vt_tanh, -1e-5, 1e-5 },
+	{ "erf", vt_erf, -6.5, 6.5 },
+	{ "erf", vt_erf, -1, 1 },
+	{ "sin", vt_sin, -7, 7 },
+	{ "cos", vt_cos, -7, 7 },
+	{ "sin", vt_sin, -1e5, 1e5 },
+	{ "cos", vt_cos, -1e5, 1e5 },
 };
 
 int main(void)

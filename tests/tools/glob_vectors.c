@@ -1,5 +1,6 @@
-/* Reads lines "glob TAB replacement TAB path" and prints "1 TAB key" or "0"; run by tests/oracle/glob_and_datum_ids.py.
- * A line "id TAB name TAB repo TAB branch TAB path ..." is answered with the datum id. */
+/* Reads lines "glob TAB replacement TAB path" and prints "1 TAB key" or "0"; run by
+ * tests/oracle/glob_and_datum_ids.py.  A line "id TAB name TAB repo TAB branch TAB path ..." is
+ * answered with the datum id. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,8 @@ int main(void)
 			char hex[65];
 			vt_datum_id_begin(&id);
 			for (size_t i = 1; i + 3 < n; i += 4)
-				vt_datum_id_input(&id, field[i], field[i + 1], field[i + 2], field[i + 3]);
+				vt_datum_id_input(&id, field[i], field[i + 1], field[i + 2],
+					field[i + 3]);
 			vt_datum_id_end(&id, hex);
 			puts(hex);
 			continue;

@@ -1,5 +1,7 @@
-/* image_op.c - one operation of common/image on NIfTI files, so that oracles in other languages can compare.
- *      image_op OP IN OUT [ARG...]        an operation without an image result takes "-" for OUT and prints */
+/* image_op.c - one operation of common/image on NIfTI files, so that oracles in other languages
+ * can compare.
+ *      image_op OP IN OUT [ARG...]        an operation without an image result takes "-" for OUT
+ *                                         and prints */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,7 @@ struct op_run {
 	const char *out;
 	int argc;
 	char **argv;
-	unsigned char *mask;     /* in.voxels != 0 */
+	unsigned char *mask; /* in.voxels != 0 */
 };
 
 static double arg(const struct op_run *r, int i)
@@ -31,24 +33,28 @@ static int write_mask(struct op_run *r, struct vt_err *err)
 static int op_erode(struct op_run *r, struct vt_err *err)
 {
 	const struct vt_geometry *g = &r->in.geometry;
-	return vt_mask_erode(r->mask, g->dim, g->spacing, arg(r, 0), err) ? err->code : write_mask(r, err);
+	return vt_mask_erode(r->mask, g->dim, g->spacing, arg(r, 0), err) ? err->code
+									  : write_mask(r, err);
 }
 
 static int op_dilate(struct op_run *r, struct vt_err *err)
 {
 	const struct vt_geometry *g = &r->in.geometry;
-	return vt_mask_dilate(r->mask, g->dim, g->spacing, arg(r, 0), err) ? err->code : write_mask(r, err);
+	return vt_mask_dilate(r->mask, g->dim, g->spacing, arg(r, 0), err) ? err->code
+									   : write_mask(r, err);
 }
 
 static int op_largest(struct op_run *r, struct vt_err *err)
 {
-	return vt_mask_largest(r->mask, r->in.geometry.dim, (enum vt_connect)arg(r, 0), err) ? err->code
+	return vt_mask_largest(r->mask, r->in.geometry.dim, (enum vt_connect)arg(r, 0), err)
+		? err->code
 		: write_mask(r, err);
 }
 
 static int op_fill(struct op_run *r, struct vt_err *err)
 {
-	return vt_mask_fill_holes(r->mask, r->in.geometry.dim, err) ? err->code : write_mask(r, err);
+	return vt_mask_fill_holes(r->mask, r->in.geometry.dim, err) ? err->code
+								    : write_mask(r, err);
 }
 
 static int op_components(struct op_run *r, struct vt_err *err)
@@ -56,7 +62,8 @@ static int op_components(struct op_run *r, struct vt_err *err)
 	uint32_t *label = malloc((r->in.n + 1) * sizeof(*label)), count = 0;
 	if (!label)
 		return vt_err_nomem(err, r->in.n * 4);
-	if (!vt_components(label, &count, NULL, r->mask, r->in.geometry.dim, (enum vt_connect)arg(r, 0), err)) {
+	if (!vt_components(label, &count, NULL, r->mask, r->in.geometry.dim,
+		    (enum vt_connect)arg(r, 0), err)) {
 		printf("%u\n", count);
 		vt_volume_write(r->out, &r->in.geometry, VT_U32, label, err);
 	}
@@ -84,7 +91,8 @@ static int op_normalise(struct op_run *r, struct vt_err *err)
 	struct vt_norm_numbers k;
 	for (int how = VT_NORM_NONE; how <= VT_NORM_QUANTILE; how++)
 		if (r->argc && !strcmp(r->argv[0], vt_normalise_name((enum vt_normalise)how))) {
-			if (vt_normalise(r->in.voxels, &k, r->in.voxels, r->mask, r->in.n, (enum vt_normalise)how, err))
+			if (vt_normalise(r->in.voxels, &k, r->in.voxels, r->mask, r->in.n,
+				    (enum vt_normalise)how, err))
 				return err->code;
 			return vt_volume_write(r->out, &r->in.geometry, VT_F32, r->in.voxels, err);
 		}
@@ -110,14 +118,18 @@ static int op_there_and_back(struct op_run *r, struct vt_err *err)
 	struct vt_placement p, q;
 	struct vt_json *j = NULL, *k = NULL;
 	struct vt_buf text = VT_BUF_INIT;
-	float *work = malloc(r->in.n * sizeof(float)), *back = malloc(r->in.n * sizeof(float)), outside = -1;
+	float *work = malloc(r->in.n * sizeof(float)), *back = malloc(r->in.n * sizeof(float)),
+	      outside = -1;
 	vt_placement_canonical(&p, &r->in.geometry);
-	size_t lo[3] = { 1, 1, 1 }, dim[3] = { p.full.dim[0] - 2, p.full.dim[1] - 2, p.full.dim[2] - 2 };
-	if (vt_placement_crop(&p, lo, dim, err) || vt_placement_gather(&p, work, r->in.voxels, sizeof(float), err))
+	size_t lo[3] = { 1, 1, 1 },
+	       dim[3] = { p.full.dim[0] - 2, p.full.dim[1] - 2, p.full.dim[2] - 2 };
+	if (vt_placement_crop(&p, lo, dim, err) ||
+		vt_placement_gather(&p, work, r->in.voxels, sizeof(float), err))
 		goto out;
 	j = vt_placement_json(&p);
 	vt_json_pretty(&text, j);
-	if (vt_json_parse(&k, text.data, text.len, "placement", err) || vt_placement_parse(&q, k, err) ||
+	if (vt_json_parse(&k, text.data, text.len, "placement", err) ||
+		vt_placement_parse(&q, k, err) ||
 		vt_geometry_paste(back, &q, work, sizeof(float), &outside, err))
 		goto out;
 	vt_volume_write(r->out, &q.native, VT_F32, back, err);
@@ -147,9 +159,10 @@ static int op_brain_mask(struct op_run *r, struct vt_err *err)
 		opts.threshold = arg(r, 0);
 	if (vt_brain_mask_surface(r->mask, &b, r->in.voxels, &r->in.geometry, &opts, err))
 		return err->code;
-	printf("ml %.1f flags %u passes %u low %g high %g median %g centre %.1f %.1f %.1f radius %.1f\n", b.volume_ml,
-		b.flags,
-		b.passes, b.low, b.high, b.median, b.centre_mm[0], b.centre_mm[1], b.centre_mm[2], b.radius_mm);
+	printf("ml %.1f flags %u passes %u low %g high %g median %g centre %.1f %.1f %.1f radius "
+	       "%.1f\n",
+		b.volume_ml, b.flags, b.passes, b.low, b.high, b.median, b.centre_mm[0],
+		b.centre_mm[1], b.centre_mm[2], b.radius_mm);
 	return write_mask(r, err);
 }
 
@@ -169,10 +182,12 @@ static int op_resample(struct op_run *r, struct vt_err *err)
 	size_t n = vt_geometry_count(&grid);
 	float *out = malloc(n * sizeof(float));
 	unsigned char *labels = malloc(n), *in = malloc(r->in.n);
-	if (how < 4 && !vt_resample(out, &grid, r->in.voxels, &r->in.geometry, (enum vt_interpolate)how, outside, err))
+	if (how < 4 &&
+		!vt_resample(out, &grid, r->in.voxels, &r->in.geometry, (enum vt_interpolate)how,
+			outside, err))
 		vt_volume_write(r->out, &grid, VT_F32, out, err);
-	if (how == 4 && !vt_volume_labels(in, &r->in, err) && !vt_resample_labels(labels, &grid, in, &r->in.geometry, 0,
-	    err))
+	if (how == 4 && !vt_volume_labels(in, &r->in, err) &&
+		!vt_resample_labels(labels, &grid, in, &r->in.geometry, 0, err))
 		vt_volume_write(r->out, &grid, VT_U8, labels, err);
 	free(out);
 	free(labels);
@@ -184,10 +199,18 @@ static const struct {
 	const char *name;
 	int (*run)(struct op_run *, struct vt_err *);
 } ops[] = {
-	{ "erode", op_erode }, { "dilate", op_dilate }, { "largest", op_largest }, { "fill", op_fill },
-	{ "components", op_components }, { "stats", op_stats }, { "normalise", op_normalise },
-	{ "canonical", op_canonical }, { "there-and-back", op_there_and_back },
-	{ "stripped", op_stripped }, { "brain-mask", op_brain_mask }, { "resample", op_resample },
+	{ "erode", op_erode },
+	{ "dilate", op_dilate },
+	{ "largest", op_largest },
+	{ "fill", op_fill },
+	{ "components", op_components },
+	{ "stats", op_stats },
+	{ "normalise", op_normalise },
+	{ "canonical", op_canonical },
+	{ "there-and-back", op_there_and_back },
+	{ "stripped", op_stripped },
+	{ "brain-mask", op_brain_mask },
+	{ "resample", op_resample },
 };
 
 int main(int argc, char **argv)

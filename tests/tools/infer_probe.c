@@ -1,5 +1,5 @@
-/* infer_probe REQUEST.json WEIGHTS IN OUT [xyz]: loads WEIGHTS into the network and writes its logits for the f32 input
- * IN to OUT. */
+/* infer_probe REQUEST.json WEIGHTS IN OUT [xyz]: loads WEIGHTS into the network and writes its
+ * logits for the f32 input IN to OUT. */
 #include <string.h>
 
 #include "common/base/fs.h"
@@ -9,7 +9,7 @@
 static int infer(struct vt_session *s, const char *in, const char *out, struct vt_err *err)
 {
 	size_t nx = model_elements(vt_session_input_shape(s)) * sizeof(float),
-		ny = model_elements(vt_session_output_shape(s)) * sizeof(float);
+	       ny = model_elements(vt_session_output_shape(s)) * sizeof(float);
 	struct vt_map x;
 	float *y;
 	int rc = vt_fs_map(&x, in, err);
@@ -43,7 +43,8 @@ int main(int argc, char **argv)
 		rc = vt_session_new(&s, g, &(struct vt_session_opts){ .blank = true }, &err);
 	if (!rc)
 		rc = vt_weights_load(s, argv[2],
-			&(struct vt_weights_opts){ .xyz = argc > 5 && !strcmp(argv[5], "xyz") }, NULL, &err);
+			&(struct vt_weights_opts){ .xyz = argc > 5 && !strcmp(argv[5], "xyz") },
+			NULL, &err);
 	if (!rc)
 		rc = infer(s, argv[3], argv[4], &err);
 	if (rc)

@@ -1,5 +1,5 @@
-/* mask_metrics FILE Z Y X SZ SY SX [DILATIONS CUTOFF]: FILE holds two u8 masks [z, y, x]; prints their metrics, for
- * tests/oracle/image/metrics.py.  Names and values, one pair a line. */
+/* mask_metrics FILE Z Y X SZ SY SX [DILATIONS CUTOFF]: FILE holds two u8 masks [z, y, x]; prints
+ * their metrics, for tests/oracle/image/metrics.py.  Names and values, one pair a line. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,15 +18,15 @@ static void print_all(const struct vt_mask_pair *p, const struct vt_lesion_opts 
 	vt_surfel_distance(&e, p);
 	if (vt_lesions(&l, p, opts, &err))
 		exit(err.code);
-	printf("dice %.17g\niou %.17g\nsensitivity %.17g\nspecificity %.17g\nprecision %.17g\n", o.dice, o.iou,
-		o.sensitivity, o.specificity, o.precision);
-	printf("hd %.17g\nhd95 %.17g\nhd95_pooled %.17g\nassd %.17g\nnsd %.17g\n", s.hd, s.hd95, s.hd95_pooled, s.assd,
-		s.nsd);
+	printf("dice %.17g\niou %.17g\nsensitivity %.17g\nspecificity %.17g\nprecision %.17g\n",
+		o.dice, o.iou, o.sensitivity, o.specificity, o.precision);
+	printf("hd %.17g\nhd95 %.17g\nhd95_pooled %.17g\nassd %.17g\nnsd %.17g\n", s.hd, s.hd95,
+		s.hd95_pooled, s.assd, s.nsd);
 	printf("hd95_surfel %.17g\nnsd_surfel %.17g\n", e.hd95, e.nsd);
 	printf("lesion_dice %.17g\nlesion_hd95 %.17g\n", l.dice, l.hd95);
 	printf("lesions_found %llu\nlesions_missed %llu\nlesions_false %llu\nlesions_small %llu\n",
-		(unsigned long long)l.found,
-		(unsigned long long)l.missed, (unsigned long long)l.false_alarms, (unsigned long long)l.small);
+		(unsigned long long)l.found, (unsigned long long)l.missed,
+		(unsigned long long)l.false_alarms, (unsigned long long)l.small);
 	printf("empty %s\n", o.empty == VT_NOT_EMPTY ? "-" : vt_empty_name(o.empty));
 }
 

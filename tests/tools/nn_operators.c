@@ -1,7 +1,7 @@
-/* nn_operators REQUEST.json IN OUT: one training pass of a graph given as a list of operators, for
- * tests/oracle/nn/operators.py.
- * REQUEST: {"input": [n,c,z,y,x], "ops": [{"op": name, "x": tensor, ...}]}; tensor 0 is the input, operator i makes
- * tensor i + 1, the last is the output.  IN and OUT as in nn_probe; with IN = "-" the weights are printed. */
+/* nn_operators REQUEST.json IN OUT: one training pass of a graph given as a list of operators,
+ * for tests/oracle/nn/operators.py.  REQUEST: {"input": [n,c,z,y,x], "ops": [{"op": name, "x":
+ * tensor, ...}]}; tensor 0 is the input, operator i makes tensor i + 1, the last is the output.
+ * IN and OUT as in nn_probe; with IN = "-" the weights are printed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,9 +25,13 @@ static struct vt_shape shape_at(const struct vt_json *a)
 
 static int convolution(struct vt_graph *g, const struct vt_json *o, int x, const char *name)
 {
-	struct vt_conv c = { .out_c = whole(o, "out", 1), .k = whole(o, "k", 1), .stride = whole(o, "stride", 1),
+	struct vt_conv c = { .out_c = whole(o, "out", 1),
+		.k = whole(o, "k", 1),
+		.stride = whole(o, "stride", 1),
 		.dilation = whole(o, "dilation", 1),
-		.pad = whole(o, "pad", 0), .explicit_pad = true, .bias = whole(o, "bias", 0),
+		.pad = whole(o, "pad", 0),
+		.explicit_pad = true,
+		.bias = whole(o, "bias", 0),
 		.transposed = whole(o, "transposed", 0),
 		.out_pad = whole(o, "out_pad", 0) };
 
@@ -36,15 +40,18 @@ static int convolution(struct vt_graph *g, const struct vt_json *o, int x, const
 
 static int normalisation(struct vt_graph *g, const struct vt_json *o, int x, const char *name)
 {
-	return vt_graph_norm(g, x, name, (struct vt_norm){ .kind = (enum vt_norm_kind)whole(o, "kind", 1),
-		.groups = whole(o, "groups", 1),
-		.affine = whole(o, "affine", 0), .relu = whole(o, "relu", 0) });
+	return vt_graph_norm(g, x, name,
+		(struct vt_norm){ .kind = (enum vt_norm_kind)whole(o, "kind", 1),
+			.groups = whole(o, "groups", 1),
+			.affine = whole(o, "affine", 0),
+			.relu = whole(o, "relu", 0) });
 }
 
 static int add_op(struct vt_graph *g, const struct vt_json *o, const char *name, const int *tensor)
 {
 	const char *op = vt_json_text(vt_json_get(o, "op"), "");
-	int x = tensor[whole(o, "x", 0)], b = tensor[whole(o, "b", 0)], k = whole(o, "k", 2), max = whole(o, "max", 0);
+	int x = tensor[whole(o, "x", 0)], b = tensor[whole(o, "b", 0)], k = whole(o, "k", 2),
+	    max = whole(o, "max", 0);
 	enum vt_pool pool = max ? VT_POOL_MAX : VT_POOL_MEAN;
 
 	if (!strcmp(op, "conv"))
@@ -83,7 +90,8 @@ static int add_op(struct vt_graph *g, const struct vt_json *o, const char *name,
 	if (!strcmp(op, "reshape"))
 		return vt_graph_reshape(g, x, shape_at(vt_json_get(o, "shape")));
 	if (!strcmp(op, "window"))
-		return vt_graph_window(g, x, shape_at(vt_json_get(o, "at")), shape_at(vt_json_get(o, "shape")));
+		return vt_graph_window(g, x, shape_at(vt_json_get(o, "at")),
+			shape_at(vt_json_get(o, "shape")));
 	return -1;
 }
 
@@ -133,7 +141,8 @@ static int pass(struct vt_session *s, const char *in, const char *out)
 	fwrite(dy, sizeof(float), n_y, o);
 	for (int i = 0; i < vt_session_n_weights(s); i++)
 		if (vt_session_weight(s, i)->trainable)
-			fwrite(vt_session_weight(s, i)->grad, sizeof(float), vt_session_weight(s, i)->n, o);
+			fwrite(vt_session_weight(s, i)->grad, sizeof(float),
+				vt_session_weight(s, i)->n, o);
 	fclose(f);
 	free(x);
 	free(dy);
@@ -159,7 +168,8 @@ int main(int argc, char **argv)
 		rc = pass(s, argv[2], argc > 3 ? argv[3] : "");
 	for (int i = 0; argv[2][0] == '-' && i < vt_session_n_weights(s); i++)
 		if (vt_session_weight(s, i)->trainable)
-			printf("%s %zu\n", vt_session_weight(s, i)->name, vt_session_weight(s, i)->n);
+			printf("%s %zu\n", vt_session_weight(s, i)->name,
+				vt_session_weight(s, i)->n);
 	vt_session_free(s);
 	vt_graph_free(g);
 	vt_json_free(j);

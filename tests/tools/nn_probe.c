@@ -1,9 +1,9 @@
-/* nn_probe REQUEST.json IN OUT: one training pass of a network on given weights, then inference with them, for
- * tests/oracle/nn/networks.py.
- * IN: f32 input, the gradient of every output, then every trainable weight in the order printed.  OUT: f32 outputs,
- * every trainable weight's gradient, the running statistics after the pass, then the prediction without training.
- * With IN = "-": prints a line a weight (name, elements, 1 if trainable, dimensions, length of the first) and a line an
- * output ("output", its shape). */
+/* nn_probe REQUEST.json IN OUT: one training pass of a network on given weights, then inference
+ * with them, for tests/oracle/nn/networks.py.  IN: f32 input, the gradient of every output, then
+ * every trainable weight in the order printed.  OUT: f32 outputs, every trainable weight's
+ * gradient, the running statistics after the pass, then the prediction without training.  With
+ * IN = "-": prints a line a weight (name, elements, 1 if trainable, dimensions, length of the
+ * first) and a line an output ("output", its shape). */
 #include <string.h>
 
 #include "tests/tools/model_request.h"
@@ -109,7 +109,8 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 64;
 	rc = model_request(&g, &j, argv[1], &err) ||
-		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .blank = true }, &err);
+		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .blank = true },
+			&err);
 	if (rc)
 		fprintf(stderr, "%s\n", err.text);
 	else if (argv[2][0] == '-')

@@ -1,5 +1,6 @@
-/* onnx_probe REQUEST.json DIR: builds a network with seeded weights, writes DIR/model.onnx, DIR/x.f32 and DIR/y.f32
- * (our logits), for tests/oracle/nn/onnx_export.py.  REQUEST as nn_probe's. */
+/* onnx_probe REQUEST.json DIR: builds a network with seeded weights, writes DIR/model.onnx,
+ * DIR/x.f32 and DIR/y.f32 (our logits), for tests/oracle/nn/onnx_export.py.  REQUEST as
+ * nn_probe's. */
 #include "common/base/fs.h"
 #include "common/base/rng.h"
 #include "common/nn/onnx.h"
@@ -25,10 +26,11 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 64;
-	rc = model_request(&g, &j, argv[1], &err) || vt_session_new(&s, g, &(struct vt_session_opts){ .seed = 3 },
-		&err);
+	rc = model_request(&g, &j, argv[1], &err) ||
+		vt_session_new(&s, g, &(struct vt_session_opts){ .seed = 3 }, &err);
 	if (!rc) {
-		size_t nx = model_elements(vt_session_input_shape(s)), ny = model_elements(vt_session_output_shape(s));
+		size_t nx = model_elements(vt_session_input_shape(s)),
+		       ny = model_elements(vt_session_output_shape(s));
 		float *x = vt_xmalloc(nx * sizeof(float)), *y = vt_xmalloc(ny * sizeof(float));
 		char *path = vt_path_join(argv[2], "model.onnx");
 

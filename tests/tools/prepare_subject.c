@@ -1,4 +1,5 @@
-/* prepare_subject.c - vt_prepare_subject from the command line, for oracles and benchmarks that need no stage.
+/* prepare_subject.c - vt_prepare_subject from the command line, for oracles and benchmarks that
+ * need no stage.
  *      prepare_subject OUTDIR [NORMALISE] [n4] [rigid] ROLE=PATH... */
 #include <stdio.h>
 #include <string.h>
@@ -25,13 +26,12 @@ int main(int argc, char **argv)
 			if (!strcmp(argv[i], vt_normalise_name((enum vt_normalise)how)))
 				opts.normalise = (enum vt_normalise)how;
 	}
-	if (argc < 3 || vt_fs_mkdirs(argv[1], &err) || vt_prepare_subject(argv[1], "subject", channels, n, &opts,
-	    &report, &err)) {
+	if (argc < 3 || vt_fs_mkdirs(argv[1], &err) ||
+		vt_prepare_subject(argv[1], "subject", channels, n, &opts, &report, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code ? err.code : VT_EUSAGE;
 	}
-	printf("%s %.1f ml flags %u, %zu x %zu x %zu\n", report.method, report.brain.volume_ml, report.brain.flags,
-		report.dim[0],
-		report.dim[1], report.dim[2]);
+	printf("%s %.1f ml flags %u, %zu x %zu x %zu\n", report.method, report.brain.volume_ml,
+		report.brain.flags, report.dim[0], report.dim[1], report.dim[2]);
 	return 0;
 }

@@ -1,12 +1,15 @@
-/* training_probe loss|optimiser|schedule REQUEST.json IN OUT: the arithmetic of a training step on given numbers, for
- * tests/oracle/nn/training.py.
+/* training_probe loss|optimiser|schedule REQUEST.json IN OUT: the arithmetic of a training step
+ * on given numbers, for tests/oracle/nn/training.py.
  *
- * loss       REQUEST: vt_loss's fields, n, c, voxels.  IN: f32 logits, u8 target.  OUT: f64 loss, f32 gradient.
- * optimiser  REQUEST: vt_optim_opts' fields, steps, lr, average.  IN: f32 weights, then a gradient of the same sizes a
+ * loss       REQUEST: vt_loss's fields, n, c, voxels.  IN: f32 logits, u8 target.  OUT: f64
+ *            loss, f32 gradient.
+ * optimiser  REQUEST: vt_optim_opts' fields, steps, lr, average.  IN: f32 weights, then a
+ *            gradient of the same sizes a
  * step.
  *            OUT: f32 weights after the last step, then the averaged ones.  Weights: [3,2,3,3,3],
  *            [3], frozen [2,3,1,1,1].
- * schedule   REQUEST: vt_schedule's fields.  OUT: f64 rate and momentum of each step; IN is not read. */
+ * schedule   REQUEST: vt_schedule's fields.  OUT: f64 rate and momentum of each step; IN is not
+ *            read. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,14 +40,19 @@ static int loss(const struct vt_json *j, FILE *in, FILE *out)
 {
 	int n = whole(j, "n", 1), c = whole(j, "c", 1);
 	size_t voxels = (size_t)whole(j, "voxels", 1), values = (size_t)n * (size_t)c * voxels;
-	struct vt_loss o = { .softmax = whole(j, "softmax", 0), .dice = real(j, "dice", 0),
+	struct vt_loss o = { .softmax = whole(j, "softmax", 0),
+		.dice = real(j, "dice", 0),
 		.generalised = real(j, "generalised", 0),
-		.tversky = real(j, "tversky", 0), .cross_entropy = real(j, "cross_entropy", 0),
+		.tversky = real(j, "tversky", 0),
+		.cross_entropy = real(j, "cross_entropy", 0),
 		.focal = real(j, "focal", 0),
-		.squared = whole(j, "squared", 0), .batch = whole(j, "batch", 0),
+		.squared = whole(j, "squared", 0),
+		.batch = whole(j, "batch", 0),
 		.no_background = whole(j, "no_background", 0),
-		.smooth = real(j, "smooth", 1e-5), .smooth_below = real(j, "smooth_below", 1e-5),
-		.false_positive = real(j, "false_positive", 0.5), .false_negative = real(j, "false_negative", 0.5),
+		.smooth = real(j, "smooth", 1e-5),
+		.smooth_below = real(j, "smooth_below", 1e-5),
+		.false_positive = real(j, "false_positive", 0.5),
+		.false_negative = real(j, "false_negative", 0.5),
 		.gamma = real(j, "gamma", 2),
 		.balance = real(j, "balance", -1) };
 	float *z = malloc(values * sizeof(float)), *d = malloc(values * sizeof(float));
@@ -88,11 +96,10 @@ static void take_weights(struct vt_session *s, FILE *in, bool gradients)
 
 static int optimiser(const struct vt_json *j, FILE *in, FILE *out)
 {
-	struct vt_optim_opts o = { (enum vt_optim_kind)whole(j, "kind", 0), real(j, "momentum", 0.9),
-		real(j, "beta2", 0.999), real(j, "eps", 1e-8),
+	struct vt_optim_opts o = { (enum vt_optim_kind)whole(j, "kind", 0),
+		real(j, "momentum", 0.9), real(j, "beta2", 0.999), real(j, "eps", 1e-8),
 		real(j, "weight_decay", 0), whole(j, "nesterov", 0), whole(j, "centralise", 0),
-		whole(j, "lookahead", 0), real(j, "slow_share", 0.5),
-		real(j, "clip_norm", 0) };
+		whole(j, "lookahead", 0), real(j, "slow_share", 0.5), real(j, "clip_norm", 0) };
 	struct vt_graph *g = small_graph();
 	struct vt_session *s = NULL;
 	struct vt_average mean;
@@ -115,7 +122,8 @@ static int optimiser(const struct vt_json *j, FILE *in, FILE *out)
 	}
 	for (int k = 0; k < 2; k++) {
 		for (int i = 0; i < vt_session_n_weights(s); i++)
-			fwrite(vt_session_weight(s, i)->value, sizeof(float), vt_session_weight(s, i)->n, out);
+			fwrite(vt_session_weight(s, i)->value, sizeof(float),
+				vt_session_weight(s, i)->n, out);
 		vt_average_copy(s, &mean);
 	}
 	vt_average_release(&mean);
@@ -127,11 +135,10 @@ static int optimiser(const struct vt_json *j, FILE *in, FILE *out)
 
 static int schedule(const struct vt_json *j, FILE *out)
 {
-	struct vt_schedule s = { (enum vt_schedule_kind)whole(j, "kind", 0), real(j, "rate", 1), real(j, "least", 0),
-		real(j, "power", 0.9),
-		real(j, "gamma", 0.99), real(j, "growth", 1), (uint64_t)whole(j, "total", 10),
-		(uint64_t)whole(j, "warmup", 0),
-		(uint64_t)whole(j, "period", 1) };
+	struct vt_schedule s = { (enum vt_schedule_kind)whole(j, "kind", 0), real(j, "rate", 1),
+		real(j, "least", 0), real(j, "power", 0.9), real(j, "gamma", 0.99),
+		real(j, "growth", 1), (uint64_t)whole(j, "total", 10),
+		(uint64_t)whole(j, "warmup", 0), (uint64_t)whole(j, "period", 1) };
 
 	for (uint64_t t = 0; t < s.total; t++) {
 		double v[2] = { vt_schedule_rate(&s, t), vt_schedule_momentum(&s, t) };
@@ -153,8 +160,9 @@ int main(int argc, char **argv)
 	in = fopen(argv[3], "rb");
 	out = fopen(argv[4], "wb");
 	if (in && out)
-		rc = !strcmp(argv[1], "loss") ? loss(j, in, out) : !strcmp(argv[1], "optimiser") ? optimiser(j, in, out)
-			: schedule(j, out);
+		rc = !strcmp(argv[1], "loss")           ? loss(j, in, out)
+			: !strcmp(argv[1], "optimiser") ? optimiser(j, in, out)
+							: schedule(j, out);
 	if (in)
 		fclose(in);
 	if (out && fclose(out))

@@ -1,6 +1,7 @@
-/* weights_probe REQUEST.json FILE OUT [leave=PREFIX]... [repeat] [xyz]: loads FILE into the network and writes all its
- * weights to OUT as f32, in the order of their names, which are printed; then the report.  A refusal is printed and its
- * code returned.  Weights that are not loaded are 0. */
+/* weights_probe REQUEST.json FILE OUT [leave=PREFIX]... [repeat] [xyz]: loads FILE into the
+ * network and writes all its weights to OUT as f32, in the order of their names, which are
+ * printed; then the report.  A refusal is printed and its code returned.  Weights that are not
+ * loaded are 0. */
 #include <string.h>
 
 #include "common/nn/weights.h"
@@ -19,8 +20,8 @@ static void print(struct vt_session *s, const struct vt_weights_report *r, const
 		fwrite(w->value, sizeof(float), w->n, f);
 	}
 	fclose(f);
-	printf("report format=%s form=%s matched=%zu left=%zu ignored=%zu repeated=%zu\n", r->format, r->form,
-		r->matched, r->left, r->ignored, r->repeated);
+	printf("report format=%s form=%s matched=%zu left=%zu ignored=%zu repeated=%zu\n",
+		r->format, r->form, r->matched, r->left, r->ignored, r->repeated);
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
-/* window_probe REQUEST.json WEIGHTS VOLUME.vtp OUT OVERLAP FLIPS [PROFILE]: a volume through a network by windows,
- * values as f32 to OUT; with PROFILE on a device, request's n windows at a time.  For tests/oracle/nn/windows.py. */
+/* window_probe REQUEST.json WEIGHTS VOLUME.vtp OUT OVERLAP FLIPS [PROFILE]: a volume through a
+ * network by windows, values as f32 to OUT; with PROFILE on a device, request's n windows at a
+ * time.  For tests/oracle/nn/windows.py. */
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/nn/backend.h"
@@ -7,10 +8,12 @@
 #include "common/seg/predictor.h"
 #include "tests/tools/model_request.h"
 
-static int predict(struct vt_session *s, const struct vt_patch_file *f, char **argv, struct vt_err *err)
+static int predict(struct vt_session *s, const struct vt_patch_file *f, char **argv,
+	struct vt_err *err)
 {
 	const struct vt_predict_opts how = { strtod(argv[5], NULL), argv[6][0] == '1' };
-	size_t n = (size_t)vt_session_output_shape(s).c * (size_t)f->d * (size_t)f->h * (size_t)f->w;
+	size_t n =
+		(size_t)vt_session_output_shape(s).c * (size_t)f->d * (size_t)f->h * (size_t)f->w;
 	float *values = vt_xmalloc(n * sizeof(*values));
 	struct vt_prediction *p = NULL;
 	int rc = vt_predict_begin(&p, &s, 1, false, f, &how, err);
@@ -39,9 +42,12 @@ int main(int argc, char **argv)
 	vt_log_open("window_probe", VT_LOG_TEXT, VT_LOG_ERROR);
 	rc = model_request(&g, &j, argv[1], &err);
 	if (!rc && argc > 7)
-		rc = vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[7] }, &err);
+		rc = vt_device_open(&d,
+			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[7] },
+			&err);
 	if (!rc)
-		rc = vt_session_new(&s, g, &(struct vt_session_opts){ .blank = true, .device = d }, &err);
+		rc = vt_session_new(&s, g, &(struct vt_session_opts){ .blank = true, .device = d },
+			&err);
 	if (!rc)
 		rc = vt_weights_load(s, argv[2], NULL, NULL, &err);
 	if (!rc)

@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 	struct vt_buf text = VT_BUF_INIT, out = VT_BUF_INIT;
 	struct vt_json *j = NULL;
 	if (argc == 2 && !vt_fs_read(&text, argv[1], 1u << 26, &err) &&
-	    !vt_yaml_parse(&j, text.data ? text.data : "", text.len, argv[1], &err)) {
+		!vt_yaml_parse(&j, text.data ? text.data : "", text.len, argv[1], &err)) {
 		vt_json_compact(&out, j);
 		puts(out.data);
 	}

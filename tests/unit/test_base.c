@@ -16,7 +16,8 @@ static void philox_known_answers(void)
 		uint32_t counter[4], key[2], want[4];
 	} kat[] = {
 		{ { 0, 0, 0, 0 }, { 0, 0 }, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
-		{ { ~0u, ~0u, ~0u, ~0u }, { ~0u, ~0u }, { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
+		{ { ~0u, ~0u, ~0u, ~0u }, { ~0u, ~0u },
+			{ 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
 		{ { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 }, { 0xa4093822, 0x299f31d0 },
 			{ 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
 	};
@@ -95,9 +96,10 @@ static void loop_inside_a_loop(void)
 static void portable_paths(void)
 {
 	CHECK(vt_path_is_portable("sub-001/t1.nii.gz") && vt_path_is_portable(".lineage/x"));
-	CHECK(!vt_path_is_portable("a//b") && !vt_path_is_portable("../x") && !vt_path_is_portable("a*") &&
-		!vt_path_is_portable("/a"));
-	CHECK(!vt_path_is_portable("\xc3\xb6") && !vt_path_is_portable("a/./b") && !vt_path_is_portable(""));
+	CHECK(!vt_path_is_portable("a//b") && !vt_path_is_portable("../x") &&
+		!vt_path_is_portable("a*") && !vt_path_is_portable("/a"));
+	CHECK(!vt_path_is_portable("\xc3\xb6") && !vt_path_is_portable("a/./b") &&
+		!vt_path_is_portable(""));
 }
 
 static int collect(void *ctx, const char *relative, char type, struct vt_err *err)
@@ -138,12 +140,12 @@ static void options(void)
 	long long n = 0;
 	int all = 0;
 	const struct vt_opt opts[] = { { 'o', "out", VT_OPT_STRING, &out, "DIR", "where" },
-		{ 0, "number", VT_OPT_INT, &n, "N",
-			"how many" }, { 'a', "all", VT_OPT_FLAG, &all, NULL, "all" }, { 0 } };
+		{ 0, "number", VT_OPT_INT, &n, "N", "how many" },
+		{ 'a', "all", VT_OPT_FLAG, &all, NULL, "all" }, { 0 } };
 	static char good_text[][12] = { "x", "-oD", "--number=3", "-a", "file", "--", "--y" },
-		bad_text[][12] = { "--nmuber", "--number", "3x" };
+		    bad_text[][12] = { "--nmuber", "--number", "3x" };
 	char *good[7], *bad[] = { good_text[0], bad_text[0], bad_text[2] },
-		*nan[] = { good_text[0], bad_text[1], bad_text[2] };
+		       *nan[] = { good_text[0], bad_text[1], bad_text[2] };
 	struct vt_strs rest = VT_STRS_INIT;
 	struct vt_err err = VT_ERR_INIT;
 
@@ -174,9 +176,9 @@ static void a_long_error_is_cut_with_dots(void)
 /* RFC 4648, section 10. */
 static void base64_vectors(void)
 {
-	static const char *const v[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" },
-		{ "foob", "Zm9vYg==" },
-		{ "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" } };
+	static const char *const v[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" },
+		{ "foo", "Zm9v" }, { "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" },
+		{ "foobar", "Zm9vYmFy" } };
 	static const char *const bad[] = { "Z", "Zg=", "Zg", "Z===", "Zm9v!mFy", "=m9v" };
 	struct vt_buf b = VT_BUF_INIT;
 
@@ -185,7 +187,8 @@ static void base64_vectors(void)
 		vt_base64(&b, v[i][0], strlen(v[i][0]));
 		CHECK_STR(b.data, v[i][1]);
 		vt_buf_clear(&b);
-		CHECK(vt_base64_decode(&b, v[i][1]) && b.len == strlen(v[i][0]) && !memcmp(b.data, v[i][0], b.len));
+		CHECK(vt_base64_decode(&b, v[i][1]) && b.len == strlen(v[i][0]) &&
+			!memcmp(b.data, v[i][0], b.len));
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		vt_buf_clear(&b);

@@ -1,6 +1,6 @@
-/* The GPU engine and every kernel's body on the emulated device (GPU_PLUGIN: another plugin, for a real card) against
- * the CPU backend: outputs and gradients of each operator and each network, in each numeric profile; a repeated run
- * gives the same bits. */
+/* The GPU engine and every kernel's body on the emulated device (GPU_PLUGIN: another plugin, for
+ * a real card) against the CPU backend: outputs and gradients of each operator and each network,
+ * in each numeric profile; a repeated run gives the same bits. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +9,15 @@
 #include "common/nn/model.h"
 #include "tests/gpu.h"
 
-/* Results of one pass: all outputs, then all weights (running statistics move), then all gradients. */
+/* Results of one pass: all outputs, then all weights (running statistics move), then all
+ * gradients. */
 struct result {
 	float *v;
 	size_t n, outputs, weights;
 };
 
-static struct result pass(const struct vt_graph *g, const char *profile, bool training, bool recompute)
+static struct result pass(const struct vt_graph *g, const char *profile, bool training,
+	bool recompute)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_device *d = NULL;
@@ -26,10 +28,17 @@ static struct result pass(const struct vt_graph *g, const char *profile, bool tr
 	int n_out = training ? vt_graph_n_outputs(g) : 1;
 	size_t at = 0;
 
-	if (profile && vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile }, &err))
+	if (profile &&
+		vt_device_open(&d,
+			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile },
+			&err))
 		CHECK_FAIL("%s", err.text);
-	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = training, .recompute = recompute, .seed = 5,
-	    .device = d }, &err)) {
+	if (vt_session_new(&s, g,
+		    &(struct vt_session_opts){ .training = training,
+			    .recompute = recompute,
+			    .seed = 5,
+			    .device = d },
+		    &err)) {
 		CHECK_FAIL("%s", err.text);
 		vt_device_close(d);
 		return r;
@@ -72,11 +81,12 @@ static struct result pass(const struct vt_graph *g, const char *profile, bool tr
 	return r;
 }
 
-static void compare(const struct vt_graph *g, const char *what, const char *profile, bool training, bool twice,
-	double tolerance)
+static void compare(const struct vt_graph *g, const char *what, const char *profile, bool training,
+	bool twice, double tolerance)
 {
-	struct result want = pass(g, NULL, training, false), got = pass(g, profile, training, false),
-		again = twice ? pass(g, profile, training, true) : got;
+	struct result want = pass(g, NULL, training, false),
+		      got = pass(g, profile, training, false),
+		      again = twice ? pass(g, profile, training, true) : got;
 	double out = 1, grad = 1, kept = 1;
 
 	if (want.v && got.v && want.n == got.n && got.n == again.n) {
@@ -89,12 +99,13 @@ static void compare(const struct vt_graph *g, const char *what, const char *prof
 		check_bits(what, got.v, got.n * sizeof(float));
 	}
 	if (getenv("SHOW"))
-		printf("# %-28s %-5s %d  output %.1e  weights %.1e  gradients %.1e  (%g)\n", what, profile, training,
-			out, kept, grad, tolerance);
+		printf("# %-28s %-5s %d  output %.1e  weights %.1e  gradients %.1e  (%g)\n", what,
+			profile, training, out, kept, grad, tolerance);
 	if (!(out <= tolerance) || !(grad <= 8 * tolerance) || !(kept <= tolerance))
-		CHECK_FAIL("%s, %s, training %d: output differs by %.2g, weights by %.2g, gradients by %.2g; allowed "
-			"%g", what, profile, training, out, kept, grad,
-			tolerance);
+		CHECK_FAIL("%s, %s, training %d: output differs by %.2g, weights by %.2g, "
+			   "gradients by %.2g; allowed "
+			   "%g",
+			what, profile, training, out, kept, grad, tolerance);
 	free(want.v);
 	free(got.v);
 	if (twice)
@@ -103,19 +114,21 @@ static void compare(const struct vt_graph *g, const char *what, const char *prof
 
 static const struct profile {
 	const char *name;
-	double unit;             /* relative error of one rounding to storage */
+	double unit; /* relative error of one rounding to storage */
 } profiles[] = { { "f32", 1.2e-7 }, { "bf16", 3.9e-3 }, { "fp16", 4.9e-4 } };
 
-/* --- operators ---------------------------------------------------------------------------------------------------- */
+/* --- operators ----------------------------------------------------------- */
 
-/* Adds an operator between two convolutions, so that gradients with respect to its input show in the first one's
- * weights. */
-static struct vt_graph *around(int (*add)(struct vt_graph *g, int x, int variant), int variant, int channels, int size)
+/* Adds an operator between two convolutions, so that gradients with respect to its input show in
+ * the first one's weights. */
+static struct vt_graph *around(int (*add)(struct vt_graph *g, int x, int variant), int variant,
+	int channels, int size)
 {
 	struct vt_graph *g = vt_graph_new();
 	int x = vt_graph_input(g, (struct vt_shape){ 2, 3, size, size + 2, size + 4 });
 
-	x = vt_graph_conv(g, x, "before", (struct vt_conv){ .out_c = channels, .k = 1, .bias = true });
+	x = vt_graph_conv(g, x, "before",
+		(struct vt_conv){ .out_c = channels, .k = 1, .bias = true });
 	x = add(g, x, variant);
 	vt_graph_output(g, vt_graph_conv(g, x, "after", (struct vt_conv){ .out_c = 3, .k = 1 }));
 	return g;
@@ -124,21 +137,30 @@ static struct vt_graph *around(int (*add)(struct vt_graph *g, int x, int variant
 static int convolution(struct vt_graph *g, int x, int v)
 {
 	static const struct vt_conv c[] = { { .out_c = 9, .k = 3, .bias = true },
-		{ .out_c = 8, .k = 3, .stride = 2, .bias = true }, { .out_c = 7, .k = 3, .dilation = 3 },
-		{ .out_c = 8, .k = 5, .stride = 1 }, { .out_c = 6, .k = 2, .stride = 2, .explicit_pad = true },
-			{ .out_c = 5, .k = 2, .stride = 2, .transposed = true, .bias = true },
-		{ .out_c = 8, .k = 3, .stride = 2, .pad = 1, .out_pad = 1, .explicit_pad = true, .transposed = true },
-			{ .out_c = 4, .k = 7, .stride = 2, .pad = 3, .explicit_pad = true } };
+		{ .out_c = 8, .k = 3, .stride = 2, .bias = true },
+		{ .out_c = 7, .k = 3, .dilation = 3 }, { .out_c = 8, .k = 5, .stride = 1 },
+		{ .out_c = 6, .k = 2, .stride = 2, .explicit_pad = true },
+		{ .out_c = 5, .k = 2, .stride = 2, .transposed = true, .bias = true },
+		{ .out_c = 8,
+			.k = 3,
+			.stride = 2,
+			.pad = 1,
+			.out_pad = 1,
+			.explicit_pad = true,
+			.transposed = true },
+		{ .out_c = 4, .k = 7, .stride = 2, .pad = 3, .explicit_pad = true } };
 
 	return vt_graph_conv(g, x, "it", c[v]);
 }
 
 static int normalisation(struct vt_graph *g, int x, int v)
 {
-	static const struct vt_norm n[] = { { .kind = VT_NORM_GROUP, .groups = 3, .affine = true, .relu = true },
+	static const struct vt_norm n[] = {
+		{ .kind = VT_NORM_GROUP, .groups = 3, .affine = true, .relu = true },
 		{ .kind = VT_NORM_INSTANCE, .affine = true },
-		{ .kind = VT_NORM_BATCH, .affine = true, .relu = true }, { .kind = VT_NORM_INSTANCE },
-			{ .kind = VT_NORM_BATCH } };
+		{ .kind = VT_NORM_BATCH, .affine = true, .relu = true },
+		{ .kind = VT_NORM_INSTANCE }, { .kind = VT_NORM_BATCH }
+	};
 
 	return vt_graph_norm(g, x, "it", n[v]);
 }
@@ -158,8 +180,10 @@ static int pair(struct vt_graph *g, int x, int v)
 		return vt_graph_add(g, vt_graph_act(g, x, "a", VT_ACT_SIGMOID, 0), y);
 	if (v == 3)
 		return vt_graph_concat(g, x, x);
-	return v == 1 ? vt_graph_concat(g, y, x)
-		: vt_graph_concat(g, vt_graph_conv(g, y, "eight", (struct vt_conv){ .out_c = 8, .k = 1 }), x);
+	return v == 1
+		? vt_graph_concat(g, y, x)
+		: vt_graph_concat(g,
+			  vt_graph_conv(g, y, "eight", (struct vt_conv){ .out_c = 8, .k = 1 }), x);
 }
 
 static int product(struct vt_graph *g, int x, int v)
@@ -170,9 +194,12 @@ static int product(struct vt_graph *g, int x, int v)
 		return vt_graph_mul(g, x, vt_graph_act(g, x, "s", VT_ACT_SIGMOID, 0));
 	if (v < 2)
 		return vt_graph_mul(g, x,
-			vt_graph_act(g, vt_graph_linear(g, vt_graph_global_pool(g, x, pool[v]), "l", 12, true), "s",
-			VT_ACT_SIGMOID, 0));
-	return vt_graph_mul(g, x, vt_graph_act(g, vt_graph_channel_pool(g, x, pool[v - 2]), "s", VT_ACT_SIGMOID, 0));
+			vt_graph_act(g,
+				vt_graph_linear(g, vt_graph_global_pool(g, x, pool[v]), "l", 12,
+					true),
+				"s", VT_ACT_SIGMOID, 0));
+	return vt_graph_mul(g, x,
+		vt_graph_act(g, vt_graph_channel_pool(g, x, pool[v - 2]), "s", VT_ACT_SIGMOID, 0));
 }
 
 static int resizing(struct vt_graph *g, int x, int v)
@@ -187,7 +214,9 @@ static int resizing(struct vt_graph *g, int x, int v)
 	case 6: return vt_graph_avgpool(g, x, 3, 1);
 	case 7: return vt_graph_nearest(g, x, 2);
 	case 8: return vt_graph_softmax(g, x);
-	case 9: return vt_graph_window(g, x, (struct vt_shape){ 0, 3, 1, -1, 2 }, (struct vt_shape){ 0, 11, 4, 7, 5 });
+	case 9:
+		return vt_graph_window(g, x, (struct vt_shape){ 0, 3, 1, -1, 2 },
+			(struct vt_shape){ 0, 11, 4, 7, 5 });
 	default: return vt_graph_reshape(g, x, (struct vt_shape){ 2, 6, 12, 8, 10 });
 	}
 }
@@ -211,25 +240,29 @@ static int joined(struct vt_graph *g, int x, int v)
 	case 1: return vt_graph_prelu(g, y, "a", false);
 	case 2: return vt_graph_act(g, y, "a", VT_ACT_ELU, 1.0);
 	case 3: return vt_graph_act(g, y, "a", VT_ACT_RELU, 0);
-	case 4: return vt_graph_norm(g, vt_graph_add(g, vt_graph_conv(g, y, "c", conv), x), "m", norm[2]);
+	case 4:
+		return vt_graph_norm(g, vt_graph_add(g, vt_graph_conv(g, y, "c", conv), x), "m",
+			norm[2]);
 	case 5: return vt_graph_norm(g, vt_graph_add(g, x, y), "m", norm[4]);
-	case 6:                                  /* a summand is itself a sum, and is used again below */
+	/* a summand is itself a sum, and is used again below */
+	case 6:
 		z = vt_graph_add(g, vt_graph_conv(g, y, "c", conv), x);
 		y = vt_graph_act(g, vt_graph_norm(g, z, "m", norm[0]), "a", VT_ACT_LEAKY, 0.2);
 		return vt_graph_add(g, vt_graph_conv(g, y, "d", conv), z);
-	case 7:                                  /* both summands are sums */
+	case 7: /* both summands are sums */
 		z = vt_graph_add(g, vt_graph_conv(g, y, "c", conv), x);
 		y = vt_graph_prelu(g, y, "a", true);
 		return vt_graph_add(g, z, vt_graph_add(g, vt_graph_conv(g, z, "d", conv), y));
 	case 8: return vt_graph_add(g, y, y);
-	default:                                 /* a summand that is used after the sum */
+	default: /* a summand that is used after the sum */
 		z = vt_graph_add(g, y, vt_graph_conv(g, x, "c", conv));
 		z = vt_graph_act(g, z, "a", VT_ACT_SIGMOID, 0);
 		return vt_graph_add(g, vt_graph_conv(g, y, "d", conv), z);
 	}
 }
 
-static void each(const char *what, int (*add)(struct vt_graph *, int, int), int from, int to, int channels)
+static void each(const char *what, int (*add)(struct vt_graph *, int, int), int from, int to,
+	int channels)
 {
 	for (int v = from; v < to; v++)
 		for (size_t p = 0; p < sizeof(profiles) / sizeof(profiles[0]); p++) {
@@ -242,16 +275,40 @@ static void each(const char *what, int (*add)(struct vt_graph *, int, int), int 
 		}
 }
 
-static void convolutions(void) { each("convolution", convolution, 0, 8, 12); }
-static void norms(void) { each("norm", normalisation, 0, 5, 12); }
-static void activations(void) { each("activation", activation, 1, 8, 12); }
-static void joined_passes(void) { each("joined", joined, 0, 10, 12); }
-static void pairs(void) { each("pair", pair, 0, 4, 12); }
-static void gates(void) { each("gate", product, 0, 5, 12); }
-static void resizes(void) { each("resize", resizing, 0, 11, 12); }
-static void random_masks(void) { each("random", random_op, 0, 3, 12); }
+static void convolutions(void)
+{
+	each("convolution", convolution, 0, 8, 12);
+}
+static void norms(void)
+{
+	each("norm", normalisation, 0, 5, 12);
+}
+static void activations(void)
+{
+	each("activation", activation, 1, 8, 12);
+}
+static void joined_passes(void)
+{
+	each("joined", joined, 0, 10, 12);
+}
+static void pairs(void)
+{
+	each("pair", pair, 0, 4, 12);
+}
+static void gates(void)
+{
+	each("gate", product, 0, 5, 12);
+}
+static void resizes(void)
+{
+	each("resize", resizing, 0, 11, 12);
+}
+static void random_masks(void)
+{
+	each("random", random_op, 0, 3, 12);
+}
 
-/* --- graphs ------------------------------------------------------------------------------------------------------- */
+/* --- graphs -------------------------------------------------------------- */
 
 static void outputs_branches_and_shared_weights(void)
 {
@@ -262,13 +319,19 @@ static void outputs_branches_and_shared_weights(void)
 		a = vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 8, .k = 3, .bias = true });
 		vt_graph_reuse_weights(g, true);
 		b = vt_graph_act(g, a, "r", VT_ACT_RELU, 0);
-		b = vt_graph_conv(g, vt_graph_conv(g, b, "twice", (struct vt_conv){ .out_c = 8, .k = 3 }), "twice",
-			(struct vt_conv){ .out_c = 8, .k = 3 });
-		vt_graph_output(g, vt_graph_conv(g, b, "head", (struct vt_conv){ .out_c = 3, .k = 1, .bias = true }));
-		vt_graph_extra_output(g, vt_graph_conv(g, a, "deep", (struct vt_conv){ .out_c = 3, .k = 1 }),
+		b = vt_graph_conv(g,
+			vt_graph_conv(g, b, "twice", (struct vt_conv){ .out_c = 8, .k = 3 }),
+			"twice", (struct vt_conv){ .out_c = 8, .k = 3 });
+		vt_graph_output(g,
+			vt_graph_conv(g, b, "head",
+				(struct vt_conv){ .out_c = 3, .k = 1, .bias = true }));
+		vt_graph_extra_output(g,
+			vt_graph_conv(g, a, "deep", (struct vt_conv){ .out_c = 3, .k = 1 }),
 			VT_ROLE_DEEP, 0.5);
-		vt_graph_extra_output(g, vt_graph_conv(g, vt_graph_detach(g, b), "branch",
-			(struct vt_conv){ .out_c = 2, .k = 1 }), VT_ROLE_BRANCH, 1);
+		vt_graph_extra_output(g,
+			vt_graph_conv(g, vt_graph_detach(g, b), "branch",
+				(struct vt_conv){ .out_c = 2, .k = 1 }),
+			VT_ROLE_BRANCH, 1);
 		compare(g, "graph", profiles[p].name, true, true, 16 * profiles[p].unit);
 		compare(g, "graph", profiles[p].name, false, true, 16 * profiles[p].unit);
 		vt_graph_free(g);
@@ -278,16 +341,19 @@ static void outputs_branches_and_shared_weights(void)
 /* Params that make a network small enough for loops on the host. */
 static const struct {
 	const char *name, *params;
-} small[] = { { "segresnet", "{\"init_filters\": 8, \"dropout\": 0.2, \"vae\": 1, \"vae_size\": 16}" },
+} small[] = { { "segresnet",
+		      "{\"init_filters\": 8, \"dropout\": 0.2, \"vae\": 1, \"vae_size\": 16}" },
 	{ "meshnet", "{\"channels\": 5}" },
 	{ "unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}" },
-		{ "unet3d-cbam", "{\"width\": 8, \"groups\": 4, \"reduction\": 4}" },
+	{ "unet3d-cbam", "{\"width\": 8, \"groups\": 4, \"reduction\": 4}" },
 	{ "nnunet-plain", "{\"features\": [8, 16], \"deep_supervision\": 1}" },
-		{ "attention-unet", "{\"channels\": [4, 8, 16]}" },
-	{ "residual-unet", "{\"channels\": [4, 8, 16]}" }, { "med3d-resnet", "{\"depth\": \"10\"}" },
-		{ "denseaspp", "{\"depth\": \"10\", \"hidden\": 16, \"growth\": 8}" } };
+	{ "attention-unet", "{\"channels\": [4, 8, 16]}" },
+	{ "residual-unet", "{\"channels\": [4, 8, 16]}" },
+	{ "med3d-resnet", "{\"depth\": \"10\"}" },
+	{ "denseaspp", "{\"depth\": \"10\", \"hidden\": 16, \"growth\": 8}" } };
 
-/* Millions of multiply-adds of a network that is run; MOST_MMAC in the environment: another limit, for a card. */
+/* Millions of multiply-adds of a network that is run; MOST_MMAC in the environment: another
+ * limit, for a card. */
 static double most_work(void)
 {
 	return getenv("MOST_MMAC") ? strtod(getenv("MOST_MMAC"), NULL) : 2600;
@@ -309,8 +375,8 @@ static double work_of(const struct vt_graph *g)
 	return 1000 * gmac;
 }
 
-/* For a patch of 16 voxels or, if `least`, of a slice whose deepest tensors still have four: a batch norm of fewer
- * is all rounding. */
+/* For a patch of 16 voxels or, if `least`, of a slice whose deepest tensors still have four: a
+ * batch norm of fewer is all rounding. */
 static struct vt_graph *network(const char *name, bool least)
 {
 	struct vt_model_request r = { .name = name, .n = 1, .in_c = 2, .out_c = 3 };
@@ -320,8 +386,9 @@ static struct vt_graph *network(const char *name, bool least)
 	int edge;
 
 	for (size_t k = 0; k < sizeof(small) / sizeof(small[0]); k++)
-		if (!strcmp(small[k].name, name) && vt_json_parse(&params, small[k].params, strlen(small[k].params),
-		    name, &err))
+		if (!strcmp(small[k].name, name) &&
+			vt_json_parse(&params, small[k].params, strlen(small[k].params), name,
+				&err))
 			CHECK_FAIL("%s", err.text);
 	r.params = params;
 	edge = vt_model_stride(&r);
@@ -348,12 +415,16 @@ static void every_network(void)
 			work = g ? work_of(g) : 0;
 		}
 		if (work > most)
-			printf("skip - %s on the emulated device: %.0f million multiply-adds\n", vt_model_name(i),
-				work);
-		/* where there are few voxels, one ReLU that rounding turns shows in the gradients before it */
+			printf("skip - %s on the emulated device: %.0f million multiply-adds\n",
+				vt_model_name(i), work);
+		/* where there are few voxels, one ReLU that rounding turns shows in the
+		 * gradients before it */
 		for (size_t p = 0; g && work <= most && p < (work > 140 ? 1 : 2); p++)
 			compare(g, vt_model_name(i), profiles[p].name, true, work < 35,
-				(p ? 32 : slice ? 4000 : 400) * profiles[p].unit);
+				(p                      ? 32
+						: slice ? 4000
+							: 400) *
+					profiles[p].unit);
 		vt_graph_free(g);
 	}
 }

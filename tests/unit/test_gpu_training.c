@@ -1,6 +1,6 @@
-/* What a training step does on a device, on the emulated one, against the CPU: five steps of each loss, optimiser
- * and option, some together.  The optimiser's state goes through the host in the middle, as a resumed run's does; a
- * repeated run gives the same bits. */
+/* What a training step does on a device, on the emulated one, against the CPU: five steps of
+ * each loss, optimiser and option, some together.  The optimiser's state goes through the host
+ * in the middle, as a resumed run's does; a repeated run gives the same bits. */
 #include "common/nn/average.h"
 #include "common/nn/optim.h"
 #include "common/seg/dataset.h"
@@ -12,9 +12,10 @@ enum { STEPS = 5, SCALARS = 8192 };
 struct way {
 	struct vt_loss loss;
 	struct vt_optim_opts optim;
-	int accumulate;          /* passes a step; 0: 1 */
-	double average;          /* decay of a mean of the weights; 0: none */
-	bool slower;             /* the first weight is frozen, the second moves at a third of the rate */
+	int accumulate; /* passes a step; 0: 1 */
+	double average; /* decay of a mean of the weights; 0: none */
+	/* the first weight is frozen, the second moves at a third of the rate */
+	bool slower;
 };
 
 struct steps {
@@ -30,16 +31,17 @@ static void shrink(uint8_t *out, const uint8_t *target, struct vt_shape y, struc
 		for (int z = 0; z < y.d; z++)
 			for (int v = 0; v < y.h; v++)
 				for (int u = 0; u < y.w; u++) {
-					int fz = (2 * z + 1) * x.d / (2 * y.d), fy = (2 * v + 1) * x.h / (2 * y.h),
-						fx = (2 * u + 1) * x.w / (2 * y.w);
+					int fz = (2 * z + 1) * x.d / (2 * y.d),
+					    fy = (2 * v + 1) * x.h / (2 * y.h),
+					    fx = (2 * u + 1) * x.w / (2 * y.w);
 
 					*out++ = target[((n * x.d + fz) * x.h + fy) * x.w + fx];
 				}
 }
 
 /* Of one output on the host, with its gradient. */
-static double loss_here(struct vt_session *s, int k, enum vt_role role, const float *x, const uint8_t *target,
-	const struct vt_loss *o, float *dy, double weight)
+static double loss_here(struct vt_session *s, int k, enum vt_role role, const float *x,
+	const uint8_t *target, const struct vt_loss *o, float *dy, double weight)
 {
 	static float z[65536];
 	static uint8_t own[65536];
@@ -62,8 +64,8 @@ static double loss_here(struct vt_session *s, int k, enum vt_role role, const fl
 }
 
 /* The losses of every output, and where their gradients are. */
-static double loss_of(struct vt_session *s, const struct vt_graph *g, const float *x, const uint8_t *target,
-	const struct vt_loss *o, float *const *dy, const float **use)
+static double loss_of(struct vt_session *s, const struct vt_graph *g, const float *x,
+	const uint8_t *target, const struct vt_loss *o, float *const *dy, const float **use)
 {
 	struct vt_remote *r = vt_session_remote(s);
 	double sum = 0;
@@ -89,7 +91,7 @@ static void set_target(uint8_t *target, size_t n, const struct vt_loss *o, int t
 {
 	for (size_t i = 0; i < n; i++)
 		target[i] = o->softmax ? (uint8_t)((i * 7 + i / 9 + (size_t)t) % 3)
-			: (uint8_t)((i * 5 + i / 11 + (size_t)t) % 8);
+				       : (uint8_t)((i * 5 + i / 11 + (size_t)t) % 8);
 }
 
 /* What is left at the end, and whether the session went wrong. */
@@ -101,8 +103,8 @@ static void keep(struct steps *r, struct vt_session *s, struct vt_optim *o, stru
 		memcpy(r->weights + r->n, w->value, w->n * sizeof(float));
 		for (int slot = 0; slot < 3; slot++)
 			if (vt_optim_state(o, i, slot))
-				memcpy(r->state + (size_t)slot * SCALARS + r->n, vt_optim_state(o, i, slot),
-					w->n * sizeof(float));
+				memcpy(r->state + (size_t)slot * SCALARS + r->n,
+					vt_optim_state(o, i, slot), w->n * sizeof(float));
 		if (mean->mean.value)
 			memcpy(r->mean + r->n, vt_slot_array(&mean->mean, i), w->n * sizeof(float));
 		r->n += w->n;
@@ -112,8 +114,8 @@ static void keep(struct steps *r, struct vt_session *s, struct vt_optim *o, stru
 }
 
 /* One step: the gradients of `accumulate` passes, their norm, an update and a snapshot. */
-static void step(struct steps *r, struct vt_session *s, const struct vt_graph *g, struct vt_optim *o,
-	struct vt_average *mean, const struct way *way, int t)
+static void step(struct steps *r, struct vt_session *s, const struct vt_graph *g,
+	struct vt_optim *o, struct vt_average *mean, const struct way *way, int t)
 {
 	static float x[65536], dy_of[4][65536];
 	static uint8_t target[65536];
@@ -133,8 +135,11 @@ static void step(struct steps *r, struct vt_session *s, const struct vt_graph *g
 		vt_session_backward_all(s, use);
 		if (passes > 1 && vt_session_remote(s))
 			vt_remote_accumulate(vt_session_remote(s), k == 0, k + 1 == passes);
-		for (int i = 0; passes > 1 && !vt_session_remote(s) && i < vt_session_n_weights(s); i++)
-			for (size_t j = 0; vt_session_weight(s, i)->grad && j < vt_session_size(s, i); j++, at++) {
+		for (int i = 0; passes > 1 && !vt_session_remote(s) && i < vt_session_n_weights(s);
+			i++)
+			for (size_t j = 0;
+				vt_session_weight(s, i)->grad && j < vt_session_size(s, i);
+				j++, at++) {
 				float *grad = &vt_session_weight(s, i)->grad[j];
 
 				sum[at] += *grad;
@@ -148,7 +153,8 @@ static void step(struct steps *r, struct vt_session *s, const struct vt_graph *g
 	free(sum);
 }
 
-static void train(struct steps *r, const struct vt_graph *g, const char *profile, const struct way *way)
+static void train(struct steps *r, const struct vt_graph *g, const char *profile,
+	const struct way *way)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_device *d = NULL;
@@ -157,9 +163,13 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 	struct vt_optim *o;
 
 	memset(r, 0, sizeof(*r));
-	if ((profile && vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile },
-		&err)) ||
-		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 5, .device = d }, &err)) {
+	if ((profile &&
+		    vt_device_open(&d,
+			    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile },
+			    &err)) ||
+		vt_session_new(&s, g,
+			&(struct vt_session_opts){ .training = true, .seed = 5, .device = d },
+			&err)) {
 		CHECK_FAIL("%s", err.text);
 		vt_device_close(d);
 		return;
@@ -185,8 +195,8 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 	vt_device_close(d);
 }
 
-static void compare(const struct vt_graph *g, const char *what, const char *profile, const struct way *way,
-	double tolerance)
+static void compare(const struct vt_graph *g, const char *what, const char *profile,
+	const struct way *way, double tolerance)
 {
 	static struct steps want, got, again;
 	double state, weights, mean;
@@ -199,16 +209,17 @@ static void compare(const struct vt_graph *g, const char *what, const char *prof
 	weights = distance(got.weights, want.weights, SCALARS);
 	mean = distance(got.mean, want.mean, SCALARS);
 	if (getenv("SHOW"))
-		printf("# %-28s %s loss %.9g %.9g  weights %.1e  state %.1e  mean %.1e\n", what, profile,
-			got.loss[STEPS - 1], want.loss[STEPS - 1], weights, state, mean);
+		printf("# %-28s %s loss %.9g %.9g  weights %.1e  state %.1e  mean %.1e\n", what,
+			profile, got.loss[STEPS - 1], want.loss[STEPS - 1], weights, state, mean);
 	for (int t = 0; t < STEPS; t++)
 		if (!(fabs(got.loss[t] - want.loss[t]) <= tolerance * fabs(want.loss[t])) ||
 			!(fabs(got.norm[t] - want.norm[t]) <= 20 * tolerance * want.norm[t]))
-			CHECK_FAIL("%s, %s, step %d: loss %.9g, want %.9g; norm %.9g, want %.9g", what, profile, t,
-				got.loss[t], want.loss[t], got.norm[t], want.norm[t]);
+			CHECK_FAIL("%s, %s, step %d: loss %.9g, want %.9g; norm %.9g, want %.9g",
+				what, profile, t, got.loss[t], want.loss[t], got.norm[t],
+				want.norm[t]);
 	if (!(weights <= 20 * tolerance) || !(state <= 40 * tolerance) || !(mean <= 20 * tolerance))
-		CHECK_FAIL("%s, %s: weights differ by %.2g, state by %.2g, means by %.2g", what, profile, weights,
-			state, mean);
+		CHECK_FAIL("%s, %s: weights differ by %.2g, state by %.2g, means by %.2g", what,
+			profile, weights, state, mean);
 	if (memcmp(&got, &again, sizeof(got)))
 		CHECK_FAIL("%s, %s: two runs differ", what, profile);
 }
@@ -218,28 +229,53 @@ static struct vt_graph *small_network(void)
 	struct vt_graph *g = vt_graph_new();
 	int x = vt_graph_input(g, (struct vt_shape){ 2, 2, 9, 10, 11 });
 
-	/* no bias before the norm: its gradient is 0 but for rounding, and Adam would make a step of that */
+	/* no bias before the norm: its gradient is 0 but for rounding, and Adam would make a
+	 * step of that */
 	x = vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 9, .k = 3 });
 	x = vt_graph_norm(g, x, "n", (struct vt_norm){ .kind = VT_NORM_BATCH, .affine = true });
 	x = vt_graph_act(g, x, "e", VT_ACT_ELU, 1);
-	vt_graph_output(g, vt_graph_conv(g, x, "b", (struct vt_conv){ .out_c = 3, .k = 1, .bias = true }));
+	vt_graph_output(g,
+		vt_graph_conv(g, x, "b", (struct vt_conv){ .out_c = 3, .k = 1, .bias = true }));
 	return g;
 }
 
 static void losses(void)
 {
-	const struct vt_loss all[] = { VT_LOSS_DICE, { .dice = 1, .cross_entropy = 0.5, .squared = true, .smooth = 1,
-		.smooth_below = 1, .balance = -1 },
-		{ .tversky = 1, .focal = 2, .gamma = 2, .balance = 0.25, .batch = true, .smooth = 1, .smooth_below = 1,
-		.false_positive = 0.3, .false_negative = 0.7 },
-		{ .softmax = true, .dice = 1, .cross_entropy = 1, .no_background = true, .smooth = 1e-5,
-		.smooth_below = 1e-5, .balance = -1 },
-		{ .softmax = true, .generalised = 1, .focal = 1, .gamma = 1.5, .balance = 0.75, .smooth = 1e-5,
-		.smooth_below = 1e-5 } };
+	const struct vt_loss all[] = { VT_LOSS_DICE,
+		{ .dice = 1,
+			.cross_entropy = 0.5,
+			.squared = true,
+			.smooth = 1,
+			.smooth_below = 1,
+			.balance = -1 },
+		{ .tversky = 1,
+			.focal = 2,
+			.gamma = 2,
+			.balance = 0.25,
+			.batch = true,
+			.smooth = 1,
+			.smooth_below = 1,
+			.false_positive = 0.3,
+			.false_negative = 0.7 },
+		{ .softmax = true,
+			.dice = 1,
+			.cross_entropy = 1,
+			.no_background = true,
+			.smooth = 1e-5,
+			.smooth_below = 1e-5,
+			.balance = -1 },
+		{ .softmax = true,
+			.generalised = 1,
+			.focal = 1,
+			.gamma = 1.5,
+			.balance = 0.75,
+			.smooth = 1e-5,
+			.smooth_below = 1e-5 } };
 	struct vt_graph *g = small_network();
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		const struct way way = { .loss = all[i], .optim = { .kind = VT_OPTIM_SGD, .momentum = 0.9 } };
+		const struct way way = { .loss = all[i],
+			.optim = { .kind = VT_OPTIM_SGD, .momentum = 0.9 } };
 		char what[32];
 
 		snprintf(what, sizeof(what), "loss %zu", i);
@@ -254,30 +290,50 @@ static void losses(void)
 	vt_graph_free(g);
 }
 
-/* Heads of deep supervision at half size and as fine, a reconstruction, a code; nine channels fill more than one
- * chunk. */
+/* Heads of deep supervision at half size and as fine, a reconstruction, a code; nine channels
+ * fill more than one chunk. */
 static void outputs(void)
 {
-	const struct vt_loss all[] = { { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 },
-		{ .softmax = true, .dice = 1, .focal = 1, .gamma = 2, .balance = -1, .smooth = 1, .smooth_below = 1 },
-		{ .softmax = true, .generalised = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1,
-		.balance = -1 } };
+	const struct vt_loss all[] = {
+		{ .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 },
+		{ .softmax = true,
+			.dice = 1,
+			.focal = 1,
+			.gamma = 2,
+			.balance = -1,
+			.smooth = 1,
+			.smooth_below = 1 },
+		{ .softmax = true,
+			.generalised = 1,
+			.cross_entropy = 1,
+			.smooth = 1,
+			.smooth_below = 1,
+			.balance = -1 }
+	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		const struct way way = { .loss = all[i], .optim = { .kind = VT_OPTIM_SGD, .momentum = 0.9 } };
+		const struct way way = { .loss = all[i],
+			.optim = { .kind = VT_OPTIM_SGD, .momentum = 0.9 } };
 		struct vt_graph *g = vt_graph_new();
-		int classes = i == 2 ? 9 : 5, x = vt_graph_input(g, (struct vt_shape){ 2, 3, 8, 10, 12 }), a, b;
+		int classes = i == 2 ? 9 : 5,
+		    x = vt_graph_input(g, (struct vt_shape){ 2, 3, 8, 10, 12 }), a, b;
 
-		a = vt_graph_act(g, vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 9, .k = 3 }), "r", VT_ACT_ELU,
-			1);
+		a = vt_graph_act(g,
+			vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 9, .k = 3 }), "r",
+			VT_ACT_ELU, 1);
 		b = vt_graph_conv(g, a, "b", (struct vt_conv){ .out_c = 6, .k = 3, .stride = 2 });
-		vt_graph_output(g, vt_graph_conv(g, a, "head", (struct vt_conv){ .out_c = classes, .k = 1,
-			.bias = true }));
-		vt_graph_extra_output(g, vt_graph_conv(g, b, "coarse", (struct vt_conv){ .out_c = classes, .k = 1 }),
+		vt_graph_output(g,
+			vt_graph_conv(g, a, "head",
+				(struct vt_conv){ .out_c = classes, .k = 1, .bias = true }));
+		vt_graph_extra_output(g,
+			vt_graph_conv(g, b, "coarse", (struct vt_conv){ .out_c = classes, .k = 1 }),
 			VT_ROLE_DEEP, 1);
-		vt_graph_extra_output(g, vt_graph_conv(g, a, "back", (struct vt_conv){ .out_c = 3, .k = 1 }),
+		vt_graph_extra_output(g,
+			vt_graph_conv(g, a, "back", (struct vt_conv){ .out_c = 3, .k = 1 }),
 			VT_ROLE_RECONSTRUCTION, 1);
-		vt_graph_extra_output(g, vt_graph_linear(g, vt_graph_global_pool(g, b, VT_POOL_MEAN), "code", 11, true),
+		vt_graph_extra_output(g,
+			vt_graph_linear(g, vt_graph_global_pool(g, b, VT_POOL_MEAN), "code", 11,
+				true),
 			VT_ROLE_LATENT, 1);
 		compare(g, "outputs", "f32", &way, 1e-5);
 		compare(g, "outputs", "bf16", &way, 1e-2);
@@ -285,17 +341,32 @@ static void outputs(void)
 	}
 }
 
-#define DICE_CE { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 }
+#define DICE_CE                                                                                    \
+	{                                                                                          \
+		.dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1       \
+	}
 #define ADAM .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8
 
 static void optimisers(void)
 {
-	const struct vt_optim_opts all[] = { { .kind = VT_OPTIM_SGD, .momentum = 0.9, .nesterov = true,
-		.weight_decay = 0.01, .clip_norm = 0.01 },
-		{ ADAM, .weight_decay = 0.01 }, { .kind = VT_OPTIM_ADAMW, .momentum = 0.9, .beta2 = 0.99, .eps = 1e-6,
-		.weight_decay = 0.1, .clip_norm = 0.02 },
+	const struct vt_optim_opts all[] = { { .kind = VT_OPTIM_SGD,
+						     .momentum = 0.9,
+						     .nesterov = true,
+						     .weight_decay = 0.01,
+						     .clip_norm = 0.01 },
+		{ ADAM, .weight_decay = 0.01 },
+		{ .kind = VT_OPTIM_ADAMW,
+			.momentum = 0.9,
+			.beta2 = 0.99,
+			.eps = 1e-6,
+			.weight_decay = 0.1,
+			.clip_norm = 0.02 },
 		{ .kind = VT_OPTIM_RADAM, .momentum = 0.9, .beta2 = 0.9, .eps = 1e-6 },
-		{ .kind = VT_OPTIM_RANGER, .momentum = 0.95, .beta2 = 0.9, .eps = 1e-6, .weight_decay = 0.1 } };
+		{ .kind = VT_OPTIM_RANGER,
+			.momentum = 0.95,
+			.beta2 = 0.9,
+			.eps = 1e-6,
+			.weight_decay = 0.1 } };
 	struct vt_graph *g = small_network();
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -315,15 +386,28 @@ static void options(void)
 		struct way way;
 	} all[] = {
 		{ "centralise", { .loss = DICE_CE, .optim = { ADAM, .centralise = true } } },
-		{ "lookahead", { .loss = DICE_CE, .optim = { ADAM, .lookahead = 2, .slow_share = 0.5 } } },
-		{ "slower weights", { .loss = DICE_CE, .optim = { ADAM, .clip_norm = 0.02, .weight_decay = 0.1 },
-		.slower = true } },
+		{ "lookahead",
+			{ .loss = DICE_CE, .optim = { ADAM, .lookahead = 2, .slow_share = 0.5 } } },
+		{ "slower weights",
+			{ .loss = DICE_CE,
+				.optim = { ADAM, .clip_norm = 0.02, .weight_decay = 0.1 },
+				.slower = true } },
 		{ "accumulate", { .loss = DICE_CE, .optim = { ADAM }, .accumulate = 3 } },
 		{ "mean of weights", { .loss = DICE_CE, .optim = { ADAM }, .average = 0.8 } },
-		{ "ranger and all options", { .loss = DICE_CE, .optim = { .kind = VT_OPTIM_RANGER, .momentum = 0.95,
-		.beta2 = 0.9, .eps = 1e-6, .weight_decay = 0.1,
-			.centralise = true, .lookahead = 3, .slow_share = 0.4, .clip_norm = 0.02 }, .slower = true,
-			.accumulate = 2, .average = 0.8 } },
+		{ "ranger and all options",
+			{ .loss = DICE_CE,
+				.optim = { .kind = VT_OPTIM_RANGER,
+					.momentum = 0.95,
+					.beta2 = 0.9,
+					.eps = 1e-6,
+					.weight_decay = 0.1,
+					.centralise = true,
+					.lookahead = 3,
+					.slow_share = 0.4,
+					.clip_norm = 0.02 },
+				.slower = true,
+				.accumulate = 2,
+				.average = 0.8 } },
 	};
 	struct vt_graph *g = small_network();
 
@@ -333,7 +417,7 @@ static void options(void)
 	vt_graph_free(g);
 }
 
-/* --- patches ------------------------------------------------------------------------------------------------------ */
+/* --- patches ------------------------------------------------------------- */
 
 enum { VD = 13, VH = 11, VW = 17, PATCH = 12, MOST = 16 };
 
@@ -353,18 +437,30 @@ static struct vt_patch_file subject(int c, bool half)
 		volume[i] = i % 5 ? volume[i] : 0;
 		halves[i] = vt_half_from_float(volume[i]);
 	}
-	return (struct vt_patch_file){ .subject = name, .c = c, .d = VD, .h = VH, .w = VW, .half = half,
-		.image = half ? (void *)halves : (void *)volume, .regions = regions, .foreground = foreground,
-		.n_foreground = 3, .n_regions = 3 };
+	return (struct vt_patch_file){ .subject = name,
+		.c = c,
+		.d = VD,
+		.h = VH,
+		.w = VW,
+		.half = half,
+		.image = half ? (void *)halves : (void *)volume,
+		.regions = regions,
+		.foreground = foreground,
+		.n_foreground = 3,
+		.n_regions = 3 };
 }
 
-/* A patch drawn on the device from a kept volume is the host's, bit for bit: image through a window that copies, target
- * through the loss. */
+/* A patch drawn on the device from a kept volume is the host's, bit for bit: image through a
+ * window that copies, target through the loss. */
 static void draw_patches(int c, double noise, const char *profile, float unit)
 {
 	static float image[MOST * PATCH * PATCH * PATCH], got[MOST * PATCH * PATCH * PATCH];
 	static uint8_t target[PATCH * PATCH * PATCH];
-	const struct vt_loss ce = { .dice = 1, .cross_entropy = 1, .smooth = 1, .smooth_below = 1, .balance = -1 };
+	const struct vt_loss ce = { .dice = 1,
+		.cross_entropy = 1,
+		.smooth = 1,
+		.smooth_below = 1,
+		.balance = -1 };
 	struct vt_graph *g = vt_graph_new();
 	struct vt_device *d = NULL;
 	struct vt_session *s = NULL;
@@ -372,32 +468,42 @@ static void draw_patches(int c, double noise, const char *profile, float unit)
 	struct vt_err err = VT_ERR_INIT;
 	int x = vt_graph_input(g, (struct vt_shape){ 1, c, PATCH, PATCH, PATCH });
 
-	vt_graph_output(g, vt_graph_window(g, x, (struct vt_shape){ 0, 0, 0, 0, 0 },
-		(struct vt_shape){ 1, c, PATCH, PATCH, PATCH }));
-	if (vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile }, &err) ||
-		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .device = d }, &err)) {
+	vt_graph_output(g,
+		vt_graph_window(g, x, (struct vt_shape){ 0, 0, 0, 0, 0 },
+			(struct vt_shape){ 1, c, PATCH, PATCH, PATCH }));
+	if (vt_device_open(&d,
+		    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile }, &err) ||
+		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .device = d },
+			&err)) {
 		CHECK_FAIL("%s", err.text);
 		return;
 	}
 	r = vt_session_remote(s);
 	for (int k = 0; k < 8; k++) {
 		struct vt_patch_file f = subject(c, k % 2);
-		struct vt_draw_opts o = { .patch = { PATCH, PATCH, PATCH }, .foreground = 0.5, .flips = true,
-			.scale = 0.1, .shift = 0.2, .noise = noise, .drop = 0.5, .seed = 3 };
+		struct vt_draw_opts o = { .patch = { PATCH, PATCH, PATCH },
+			.foreground = 0.5,
+			.flips = true,
+			.scale = 0.1,
+			.shift = 0.2,
+			.noise = noise,
+			.drop = 0.5,
+			.seed = 3 };
 		struct vt_patch_ref p;
 		size_t wrong = 0;
 		double there;
 
 		vt_dataset_draw(&f, &o, (uint64_t)k, 0, image, target);
 		vt_dataset_choose(&p, &f, &o, (uint64_t)k, 0);
-		CHECK(vt_remote_keep(r, 0, k % 2, &(struct vt_volume_ref){ f.image, f.half, f.regions, c, VD, VH,
-			VW }));
+		CHECK(vt_remote_keep(r, 0, k % 2,
+			&(struct vt_volume_ref){ f.image, f.half, f.regions, c, VD, VH, VW }));
 		vt_remote_draw(r, 0, k % 2, &p);
 		vt_session_forward(s, 0);
 		vt_session_get_output(s, got);
 		for (size_t i = 0; i < (size_t)c * PATCH * PATCH * PATCH; i++)
 			/* half a unit of the last place, of 2^-24 in fp16's subnormals */
-			wrong += !(fabsf(got[i] - image[i]) <= unit * fmaxf(fabsf(image[i]), 0x1p-14f));
+			wrong += !(fabsf(got[i] - image[i]) <=
+				unit * fmaxf(fabsf(image[i]), 0x1p-14f));
 		CHECK_EQ(wrong, 0);
 		there = vt_remote_loss(r, 0, &ce, 1);
 		vt_remote_set_target(r, target);

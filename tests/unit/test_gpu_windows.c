@@ -1,6 +1,6 @@
-/* Windows of a volume on the emulated device (GPU_PLUGIN: another plugin, for a real card): cut, joined and decided
- * there as the host does it from the same answers, to the bit; near the CPU's network within a profile's rounding; the
- * same bits for any number of windows at a time. */
+/* Windows of a volume on the emulated device (GPU_PLUGIN: another plugin, for a real card): cut,
+ * joined and decided there as the host does it from the same answers, to the bit; near the CPU's
+ * network within a profile's rounding; the same bits for any number of windows at a time. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,8 @@ static struct vt_graph *network(int items, int in_c, int out_c, const int patch[
 	x = vt_graph_conv(g, x, "a", (struct vt_conv){ .out_c = 8, .k = 3, .bias = true });
 	x = vt_graph_norm(g, x, "n", (struct vt_norm){ .kind = VT_NORM_INSTANCE, .affine = true });
 	x = vt_graph_act(g, x, "r", VT_ACT_RELU, 0);
-	vt_graph_output(g, vt_graph_conv(g, x, "b", (struct vt_conv){ .out_c = out_c, .k = 3, .bias = true }));
+	vt_graph_output(g,
+		vt_graph_conv(g, x, "b", (struct vt_conv){ .out_c = out_c, .k = 3, .bias = true }));
 	return g;
 }
 
@@ -67,8 +68,13 @@ static struct vt_patch_file volume_of(const struct question *q)
 		half[i] = vt_half_from_float(image[i]);
 		image[i] = q->half ? vt_half_to_float(half[i]) : image[i];
 	}
-	return (struct vt_patch_file){ .subject = subject, .c = q->in_c, .d = q->dim[0], .h = q->dim[1], .w = q->dim[2],
-		.half = q->half, .image = q->half ? (void *)half : (void *)image };
+	return (struct vt_patch_file){ .subject = subject,
+		.c = q->in_c,
+		.d = q->dim[0],
+		.h = q->dim[1],
+		.w = q->dim[2],
+		.half = q->half,
+		.image = q->half ? (void *)half : (void *)image };
 }
 
 /* profile: NULL for the CPU; room: bytes the device says are free, 0 for enough. */
@@ -82,17 +88,22 @@ static struct answer ask(const struct question *q, const char *profile, int item
 	const struct vt_predict_opts how = { q->overlap, q->flips };
 	struct vt_prediction *p = NULL;
 	size_t voxels = (size_t)f.d * (size_t)f.h * (size_t)f.w;
-	struct answer a = { calloc(voxels * (size_t)q->out_c, sizeof(float)), calloc(voxels, 1), false };
+	struct answer a = { calloc(voxels * (size_t)q->out_c, sizeof(float)), calloc(voxels, 1),
+		false };
 	char text[32];
 
 	snprintf(text, sizeof(text), "%zu", room);
 	if (room)
 		setenv("EMULATED_ROOM", text, 1);
-	if (profile && vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile }, &err))
+	if (profile &&
+		vt_device_open(&d,
+			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile },
+			&err))
 		CHECK_FAIL("%s", err.text);
 	for (size_t k = 0; k < q->networks; k++) {
 		g[k] = network(items, q->in_c, q->out_c, q->patch);
-		if (vt_session_new(&s[k], g[k], &(struct vt_session_opts){ .seed = 3 + k, .device = d }, &err))
+		if (vt_session_new(&s[k], g[k],
+			    &(struct vt_session_opts){ .seed = 3 + k, .device = d }, &err))
 			CHECK_FAIL("%s", err.text);
 		else
 			vt_session_find(s[k], "b.bias")->value[0] -= 0.05f;
@@ -114,16 +125,23 @@ static struct answer ask(const struct question *q, const char *profile, int item
 }
 
 static const struct question questions[] = {
-	{ "mirrored, several regions", 4, 3, { 20, 18, 13 }, { 8, 8, 8 }, 0.5, true, false, false, 1 },
+	{ "mirrored, several regions", 4, 3, { 20, 18, 13 }, { 8, 8, 8 }, 0.5, true, false, false,
+		1 },
 	{ "many windows", 4, 3, { 40, 36, 30 }, { 16, 16, 16 }, 0.25, false, false, false, 1 },
-	{ "windows that do not fit evenly", 1, 2, { 19, 33, 25 }, { 8, 16, 12 }, 0.4, false, false, true, 1 },
-	{ "smaller than a window on one axis", 2, 3, { 9, 24, 21 }, { 16, 16, 16 }, 0.5, false, true, false, 1 },
-	{ "smaller than a window, odd", 2, 3, { 7, 5, 11 }, { 16, 12, 16 }, 0.25, true, false, true, 1 },
+	{ "windows that do not fit evenly", 1, 2, { 19, 33, 25 }, { 8, 16, 12 }, 0.4, false, false,
+		true, 1 },
+	{ "smaller than a window on one axis", 2, 3, { 9, 24, 21 }, { 16, 16, 16 }, 0.5, false,
+		true, false, 1 },
+	{ "smaller than a window, odd", 2, 3, { 7, 5, 11 }, { 16, 12, 16 }, 0.25, true, false, true,
+		1 },
 	{ "one voxel thick", 1, 3, { 1, 20, 17 }, { 8, 8, 8 }, 0.5, false, false, false, 1 },
 	{ "a single voxel", 3, 1, { 1, 1, 1 }, { 8, 8, 8 }, 0, true, false, false, 1 },
-	{ "more channels than one chunk holds", 11, 9, { 14, 13, 12 }, { 8, 8, 8 }, 0.5, false, false, true, 1 },
-	{ "no overlap, exactly one window", 4, 3, { 12, 12, 12 }, { 12, 12, 12 }, 0, false, true, false, 1 },
-	{ "three networks, regions", 2, 3, { 18, 17, 20 }, { 8, 8, 8 }, 0.5, false, false, false, 3 },
+	{ "more channels than one chunk holds", 11, 9, { 14, 13, 12 }, { 8, 8, 8 }, 0.5, false,
+		false, true, 1 },
+	{ "no overlap, exactly one window", 4, 3, { 12, 12, 12 }, { 12, 12, 12 }, 0, false, true,
+		false, 1 },
+	{ "three networks, regions", 2, 3, { 18, 17, 20 }, { 8, 8, 8 }, 0.5, false, false, false,
+		3 },
 	{ "two networks, classes", 2, 4, { 13, 18, 20 }, { 8, 12, 8 }, 0.5, true, true, true, 2 },
 };
 
@@ -138,7 +156,8 @@ static bool same(const struct answer *a, const struct answer *b, const struct qu
 		!memcmp(a->bits, b->bits, voxels_of(q));
 }
 
-/* From the same answers of the network the device's sums, quotients, probabilities and decisions are the host's. */
+/* From the same answers of the network the device's sums, quotients, probabilities and decisions
+ * are the host's. */
 static void joined_as_on_the_host(void)
 {
 	static const char *const profiles[] = { "f32", "bf16", "fp16" };
@@ -151,14 +170,15 @@ static void joined_as_on_the_host(void)
 
 			CHECK(there.there && !here.there);
 			if (!same(&there, &here, q))
-				CHECK_FAIL("%s, %s: the device joined otherwise than the host", q->what, profile);
+				CHECK_FAIL("%s, %s: the device joined otherwise than the host",
+					q->what, profile);
 			answer_free(&there);
 			answer_free(&here);
 		}
 }
 
-/* The CPU's network, and how far a device's may lie from it: a few roundings of a profile, relative to the values'
- * size. */
+/* The CPU's network, and how far a device's may lie from it: a few roundings of a profile,
+ * relative to the values' size. */
 static void near_the_cpu(void)
 {
 	static const struct {
@@ -169,7 +189,8 @@ static void near_the_cpu(void)
 	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
 		for (size_t k = 0; k < 3; k++) {
 			const struct question *q = &questions[i];
-			struct answer want = ask(q, NULL, 1, 0), got = ask(q, profiles[k].name, 1, 0);
+			struct answer want = ask(q, NULL, 1, 0),
+				      got = ask(q, profiles[k].name, 1, 0);
 			size_t n = voxels_of(q) * (size_t)q->out_c, differ = 0;
 			double d = 0, s = 1e-30;
 
@@ -182,13 +203,15 @@ static void near_the_cpu(void)
 			for (size_t v = 0; v < voxels_of(q); v++)
 				differ += got.bits[v] != want.bits[v];
 			if (getenv("SHOW"))
-				printf("# %-40s %-5s values %.1e  bits of %zu voxels of %zu\n", q->what,
-					profiles[k].name, sqrt(d / s), differ, voxels_of(q));
+				printf("# %-40s %-5s values %.1e  bits of %zu voxels of %zu\n",
+					q->what, profiles[k].name, sqrt(d / s), differ,
+					voxels_of(q));
 			if (!(sqrt(d / s) <= profiles[k].allowed))
-				CHECK_FAIL("%s, %s: values differ by %.2g, allowed %g", q->what, profiles[k].name,
-					sqrt(d / s), profiles[k].allowed);
+				CHECK_FAIL("%s, %s: values differ by %.2g, allowed %g", q->what,
+					profiles[k].name, sqrt(d / s), profiles[k].allowed);
 			if (k == 0 && differ * 1000 > voxels_of(q))
-				CHECK_FAIL("%s: %zu of %zu voxels decided otherwise", q->what, differ, voxels_of(q));
+				CHECK_FAIL("%s: %zu of %zu voxels decided otherwise", q->what,
+					differ, voxels_of(q));
 			answer_free(&want);
 			answer_free(&got);
 		}
@@ -198,7 +221,8 @@ static void near_the_cpu(void)
 static void any_number_at_a_time(void)
 {
 	const struct question *q = &questions[3];
-	struct answer one = ask(q, "f32", 1, 0), again = ask(q, "f32", 1, 0), cpu = ask(q, NULL, 1, 0);
+	struct answer one = ask(q, "f32", 1, 0), again = ask(q, "f32", 1, 0),
+		      cpu = ask(q, NULL, 1, 0);
 
 	CHECK(same(&one, &again, q));
 	for (int items = 2; items <= 5; items++) {
@@ -235,7 +259,8 @@ static void how_many_at_a_time(void)
 static void refusals(void)
 {
 	const struct vt_predict_opts o = { 0.5, false };
-	const struct question q = { "", 2, 3, { 8, 8, 8 }, { 8, 8, 8 }, 0.5, false, false, false, 1 };
+	const struct question q = { "", 2, 3, { 8, 8, 8 }, { 8, 8, 8 }, 0.5, false, false, false,
+		1 };
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_device *d = NULL;
 	struct vt_session *s[2] = { NULL };
@@ -244,10 +269,13 @@ static void refusals(void)
 	struct vt_prediction *p = NULL;
 
 	for (int on = 0; on < 2; on++) {
-		if (on && vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA }, &err))
+		if (on &&
+			vt_device_open(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA },
+				&err))
 			CHECK_FAIL("%s", err.text);
 		for (int k = 0; k < 2; k++)
-			if (vt_session_new(&s[k], g[k], &(struct vt_session_opts){ .seed = 3, .device = d }, &err))
+			if (vt_session_new(&s[k], g[k],
+				    &(struct vt_session_opts){ .seed = 3, .device = d }, &err))
 				CHECK_FAIL("%s", err.text);
 		CHECK(vt_predict_begin(&p, s, 1, false, &f, &o, &err) == VT_EDATA);
 		CHECK(strstr(err.text, "subject s: 2 channels, the network takes 3"));
@@ -270,7 +298,8 @@ int main(int argc, char **argv)
 
 	(void)argc;
 	plugin = malloc(strlen(argv[0]) + 64);
-	sprintf(plugin, "%.*slibvoxtrail-emulated.so", slash ? (int)(slash - argv[0]) + 1 : 0, argv[0]);
+	sprintf(plugin, "%.*slibvoxtrail-emulated.so", slash ? (int)(slash - argv[0]) + 1 : 0,
+		argv[0]);
 	setenv("VOXTRAIL_PLUGIN", getenv("GPU_PLUGIN") ? getenv("GPU_PLUGIN") : plugin, 1);
 	free(plugin);
 	vt_log_open("test", VT_LOG_TEXT, VT_LOG_ERROR);

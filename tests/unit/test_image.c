@@ -1,5 +1,5 @@
-/* test_image.c - parts of common/image that need no file from another tool: mesh, pictures, gzip, geometry,
- * statistics. */
+/* test_image.c - parts of common/image that need no file from another tool: mesh, pictures,
+ * gzip, geometry, statistics. */
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -21,7 +21,7 @@ static void icosphere_is_closed_and_round(void)
 	CHECK_EQ(s.n_vertices, 2562);
 	CHECK_EQ(s.n_faces, 5120);
 	size_t five = 0, ends = 0;
-	double (*normal)[3] = malloc(s.n_vertices * sizeof(*normal));
+	double(*normal)[3] = malloc(s.n_vertices * sizeof(*normal));
 	vt_surface_normals(&s, normal);
 	for (size_t v = 0; v < s.n_vertices; v++) {
 		const double *p = s.at[v], *n = normal[v];
@@ -49,7 +49,8 @@ static void filled_sphere_has_its_volume(void)
 			s.at[v][a] = s.at[v][a] * 40 + 63;
 	CHECK_EQ(vt_surface_fill(&s, mask, &twisted, dim, 2, &err), 0);
 	CHECK_EQ(twisted, 0);
-	CHECK_NEAR(vt_mask_count(mask, sizeof(mask)) * 8.0 / (4.0 / 3 * 3.14159265 * 64000), 1, 0.01);
+	CHECK_NEAR(vt_mask_count(mask, sizeof(mask)) * 8.0 / (4.0 / 3 * 3.14159265 * 64000), 1,
+		0.01);
 	/* A turned-over surface winds the wrong way everywhere. */
 	for (size_t v = 0; v < s.n_vertices; v++)
 		s.at[v][0] = 126 - s.at[v][0];
@@ -130,7 +131,8 @@ static void geometry_refuses_what_is_no_grid(void)
 	err = (struct vt_err)VT_ERR_INIT;
 }
 
-/* A ball on an oblique 3 mm grid, labelled on a 1 mm grid of other axes, comes back where it was. */
+/* A ball on an oblique 3 mm grid, labelled on a 1 mm grid of other axes, comes back where it
+ * was. */
 static void labels_come_back_to_an_oblique_scan(void)
 {
 	static const double oblique[3][4] = { { -1.9, 0.3, 0.2, 40 }, { 0.25, -1.9, 0.3, 38 },
@@ -144,11 +146,13 @@ static void labels_come_back_to_an_oblique_scan(void)
 	vt_grid_conform(&grid, &g, 120, 1);
 	vt_placement_canonical(&p, &g);
 	vt_placement_resampled(&p, &grid);
-	unsigned char *work = calloc(vt_geometry_count(&p.work), 1), *back = malloc(vt_geometry_count(&g));
+	unsigned char *work = calloc(vt_geometry_count(&p.work), 1),
+		      *back = malloc(vt_geometry_count(&g));
 	double centre[3] = { 19, 18, 15 }, mm[3], here[3];
 	vt_geometry_to_mm(&g, centre, centre);
 	for (size_t i = 0; i < vt_geometry_count(&p.work); i++) {
-		const double at[3] = { (double)(i % 120), (double)(i / 120 % 120), (double)(i / 14400) };
+		const double at[3] = { (double)(i % 120), (double)(i / 120 % 120),
+			(double)(i / 14400) };
 		vt_geometry_to_mm(&p.work, at, mm);
 		double d = hypot(hypot(mm[0] - centre[0], mm[1] - centre[1]), mm[2] - centre[2]);
 		work[i] = d < 12 ? 4 : d < 20 ? 2 : 0;
@@ -156,9 +160,11 @@ static void labels_come_back_to_an_oblique_scan(void)
 	CHECK_EQ(vt_labels_to_native(back, &p, work, &err), 0);
 	size_t wrong = 0;
 	for (size_t i = 0; i < vt_geometry_count(&g); i++) {
-		const double at[3] = { (double)(i % 40), (double)(i / 40 % 38), (double)(i / 1520) };
+		const double at[3] = { (double)(i % 40), (double)(i / 40 % 38),
+			(double)(i / 1520) };
 		vt_geometry_to_mm(&g, at, here);
-		double d = hypot(hypot(here[0] - centre[0], here[1] - centre[1]), here[2] - centre[2]);
+		double d =
+			hypot(hypot(here[0] - centre[0], here[1] - centre[1]), here[2] - centre[2]);
 		/* A millimetre around each border is the grid's own resolution. */
 		if (fabs(d - 12) > 1 && fabs(d - 20) > 1)
 			wrong += back[i] != (d < 12 ? 4 : d < 20 ? 2 : 0);
@@ -204,7 +210,8 @@ static void constant_head_is_refused(void)
 	free(mask);
 }
 
-/* A ball of 70 mm whose centre lies `cut` mm less than its radius from one side; side in the order of border_cm2. */
+/* A ball of 70 mm whose centre lies `cut` mm less than its radius from one side; side in the
+ * order of border_cm2. */
 static unsigned border_flag(int side, double cut, int stored_first, double border_cm2[6])
 {
 	const size_t dim[3] = { 80, 80, 80 };
@@ -214,8 +221,8 @@ static unsigned border_flag(int side, double cut, int stored_first, double borde
 	struct vt_brain_report report = { .flags = 0 };
 	size_t i = 0;
 
-	/* Stored axes begin with the one asked for and run backwards: the sides are anatomical, not those of the
-	 * file. */
+	/* Stored axes begin with the one asked for and run backwards: the sides are anatomical,
+	 * not those of the file. */
 	for (int a = 0; a < 3; a++) {
 		int row = (a + stored_first) % 3;
 

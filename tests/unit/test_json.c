@@ -30,11 +30,10 @@ static char *canonical(const char *text)
 
 static void refuses_what_is_not_json(void)
 {
-	static const char *const bad[] = { "", "{", "[1,]", "{\"a\":1,}", "01", "1.", ".5", "+1", "1e", "nul", "\"\n\"",
-		"\"\\x\"",
-		"\"\\ud800\"", "\"\\udc00x\"", "\"\xff\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "[1] 2",
-		"{\"a\":1,\"a\":2}",
-		"// c\n1", "\"\\u0000\"", "1e999", "{1:2}", "\"abc" };
+	static const char *const bad[] = { "", "{", "[1,]", "{\"a\":1,}", "01", "1.", ".5", "+1",
+		"1e", "nul", "\"\n\"", "\"\\x\"", "\"\\ud800\"", "\"\\udc00x\"", "\"\xff\"",
+		"\"\xc0\x80\"", "\"\xed\xa0\x80\"", "[1] 2", "{\"a\":1,\"a\":2}", "// c\n1",
+		"\"\\u0000\"", "1e999", "{1:2}", "\"abc" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (parses(bad[i]))
@@ -64,9 +63,12 @@ static void messages_name_line_and_pointer(void)
 /* The sorting example of RFC 8785 section 3.2.3, without its \u0080 control name. */
 static void canonical_sorts_by_utf16(void)
 {
-	char *c = canonical("{\"\\u20ac\":1,\"\\r\":2,\"\\ufb33\":3,\"1\":4,\"\\ud83d\\ude00\":5,\"\\u00f6\":6}");
+	char *c = canonical("{\"\\u20ac\":1,\"\\r\":2,\"\\ufb33\":3,\"1\":4,\"\\ud83d\\ude00\":5,"
+			    "\"\\u00f6\":6}");
 
-	CHECK_STR(c, "{\"\\r\":2,\"1\":4,\"\xc3\xb6\":6,\"\xe2\x82\xac\":1,\"\xf0\x9f\x98\x80\":5,\"\xef\xac\xb3\":3}");
+	CHECK_STR(c,
+		"{\"\\r\":2,\"1\":4,\"\xc3\xb6\":6,\"\xe2\x82\xac\":1,\"\xf0\x9f\x98\x80\":5,"
+		"\"\xef\xac\xb3\":3}");
 	free(c);
 }
 
@@ -88,7 +90,8 @@ static void canonical_refuses_reals(void)
 
 static void reals_read_back(void)
 {
-	static const double v[] = { 0.1, 1.0 / 3, 1e-300, 123456789.125, 5e-324, 1.7976931348623157e308 };
+	static const double v[] = { 0.1, 1.0 / 3, 1e-300, 123456789.125, 5e-324,
+		1.7976931348623157e308 };
 	char text[32];
 
 	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
@@ -110,7 +113,8 @@ static void pointers_and_getters(void)
 	CHECK_STR(vt_json_text(vt_json_pointer(j, "/a/b/1"), ""), "x");
 	CHECK(vt_json_number(vt_json_pointer(j, "/a/b/2"), 0) == 2.5);
 	CHECK(vt_json_true(vt_json_pointer(j, "/a/b/3"), false));
-	CHECK(!vt_json_pointer(j, "/a/b/4") && !vt_json_pointer(j, "/a/c") && !vt_json_pointer(j, "/a/b/01"));
+	CHECK(!vt_json_pointer(j, "/a/b/4") && !vt_json_pointer(j, "/a/c") &&
+		!vt_json_pointer(j, "/a/b/01"));
 	vt_json_free(j);
 }
 

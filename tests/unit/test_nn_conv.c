@@ -1,6 +1,7 @@
-/* Convolutions of the CPU engine against loops in double written from the definition, on shapes that sit on every edge:
- * channel counts around the lane width, sizes below the kernel's reach, strides that do not divide, transposed kernels.
- * Each case is also run with every kernel table and with 1, 2, 3 and 8 threads, and must give the same bits. */
+/* Convolutions of the CPU engine against loops in double written from the definition, on shapes
+ * that sit on every edge: channel counts around the lane width, sizes below the kernel's reach,
+ * strides that do not divide, transposed kernels.  Each case is also run with every kernel table
+ * and with 1, 2, 3 and 8 threads, and must give the same bits. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,11 +59,14 @@ static int size_of(const struct vt_conv *c, int in)
 
 static size_t index_of(struct vt_shape s, int n, int c, int z, int y, int x)
 {
-	return ((((size_t)n * (size_t)s.c + (size_t)c) * (size_t)s.d + (size_t)z) * (size_t)s.h + (size_t)y) *
-		(size_t)s.w + (size_t)x;
+	return ((((size_t)n * (size_t)s.c + (size_t)c) * (size_t)s.d + (size_t)z) * (size_t)s.h +
+		       (size_t)y) *
+		(size_t)s.w +
+		(size_t)x;
 }
 
-/* Calls visit for every product (big voxel, small voxel, weight) of the map: big is where taps land. */
+/* Calls visit for every product (big voxel, small voxel, weight) of the map: big is where taps
+ * land. */
 struct products {
 	const struct vt_conv *c;
 	struct vt_shape big, small;
@@ -80,13 +84,19 @@ static void at_voxel(const struct products *p, int n, int o, int z, int y, int x
 			for (int ty = 0; ty < c->k; ty++)
 				for (int tx = 0; tx < c->k; tx++) {
 					int bz = z * c->stride - c->pad + c->dilation * tz,
-						by = y * c->stride - c->pad + c->dilation * ty;
+					    by = y * c->stride - c->pad + c->dilation * ty;
 					int bx = x * c->stride - c->pad + c->dilation * tx;
-					size_t wi = ((((size_t)o * (size_t)p->big.c + (size_t)i) * k + (size_t)tz) * k +
-						(size_t)ty) * k + (size_t)tx, bi;
+					size_t wi = ((((size_t)o * (size_t)p->big.c + (size_t)i) *
+								     k +
+							     (size_t)tz) *
+								    k +
+							    (size_t)ty) *
+							k +
+						(size_t)tx,
+					       bi;
 
-					if (bz < 0 || by < 0 || bx < 0 || bz >= p->big.d || by >= p->big.h ||
-					    bx >= p->big.w)
+					if (bz < 0 || by < 0 || bx < 0 || bz >= p->big.d ||
+						by >= p->big.h || bx >= p->big.w)
 						continue;
 					bi = index_of(p->big, n, i, bz, by, bx);
 					if (p->to_small)
@@ -166,14 +176,22 @@ static float *unpacked(struct vt_view v)
 
 static bool bf16;
 
-static struct result compute(const struct conv_case *t, struct vt_shape ys, const struct vt_kernels *k, const float *x,
-	const float *w,
-	const float *b, const float *dy, size_t nw)
+static struct result compute(const struct conv_case *t, struct vt_shape ys,
+	const struct vt_kernels *k, const float *x, const float *w, const float *b, const float *dy,
+	size_t nw)
 {
-	struct vt_view xv = view(t->x, x), yv = view(ys, NULL), dyv = view(ys, dy), dxv = view(t->x, NULL);
-	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&t->c, t->x, ys, true, bf16) * sizeof(float));
-	struct result r = { .dw = vt_xcalloc(nw, sizeof(float)), .db = vt_xcalloc((size_t)ys.c, sizeof(float)) };
-	struct vt_conv_run run = { .k = k, .c = &t->c, .w = w, .bias = b, .scratch = scratch, .bf16 = bf16,
+	struct vt_view xv = view(t->x, x), yv = view(ys, NULL), dyv = view(ys, dy),
+		       dxv = view(t->x, NULL);
+	float *scratch =
+		vt_xmalloc(vt_cpu_conv_scratch(&t->c, t->x, ys, true, bf16) * sizeof(float));
+	struct result r = { .dw = vt_xcalloc(nw, sizeof(float)),
+		.db = vt_xcalloc((size_t)ys.c, sizeof(float)) };
+	struct vt_conv_run run = { .k = k,
+		.c = &t->c,
+		.w = w,
+		.bias = b,
+		.scratch = scratch,
+		.bf16 = bf16,
 		.pairs = bf16 ? pairs_of(k) : NULL };
 
 	vt_cpu_conv_forward(&run, xv, yv);
@@ -196,9 +214,8 @@ static void release(struct result r)
 	free(r.db);
 }
 
-static void same_bits(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w, const float *b,
-	const float *dy,
-	size_t nw, struct result r, const char *what)
+static void same_bits(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w,
+	const float *b, const float *dy, size_t nw, struct result r, const char *what)
 {
 	static const unsigned threads[] = { 1, 2, 3, 8 };
 	static const char *const isa[] = { "portable", "avx2", "avx512" };
@@ -213,9 +230,12 @@ static void same_bits(const struct conv_case *t, struct vt_shape ys, const float
 			continue;
 		vt_parallel_set_threads(threads[i / 3]);
 		s = compute(t, ys, k, x, w, b, dy, nw);
-		if (memcmp(s.y, r.y, plain(ys) * sizeof(float)) || memcmp(s.dx, r.dx, plain(t->x) * sizeof(float)) ||
-			memcmp(s.dw, r.dw, nw * sizeof(float)) || memcmp(s.db, r.db, (size_t)ys.c * sizeof(float)))
-			CHECK_FAIL("%s: other bits with %s and %u threads", what, k->name, threads[i / 3]);
+		if (memcmp(s.y, r.y, plain(ys) * sizeof(float)) ||
+			memcmp(s.dx, r.dx, plain(t->x) * sizeof(float)) ||
+			memcmp(s.dw, r.dw, nw * sizeof(float)) ||
+			memcmp(s.db, r.db, (size_t)ys.c * sizeof(float)))
+			CHECK_FAIL("%s: other bits with %s and %u threads", what, k->name,
+				threads[i / 3]);
 		release(s);
 	}
 }
@@ -223,13 +243,13 @@ static void same_bits(const struct conv_case *t, struct vt_shape ys, const float
 /* `most`: of the largest value; winograd.h has its own bound. */
 static double most = 2e-6;
 
-static void against_definition(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w,
-	const float *b,
-	const float *dy, size_t nw, struct result r, const char *what)
+static void against_definition(const struct conv_case *t, struct vt_shape ys, const float *x,
+	const float *w, const float *b, const float *dy, size_t nw, struct result r,
+	const char *what)
 {
 	const struct vt_conv *c = &t->c;
 	double *xd = doubles(x, plain(t->x)), *wd = doubles(w, nw), *dyd = doubles(dy, plain(ys)),
-		*y = doubles(NULL, plain(ys));
+	       *y = doubles(NULL, plain(ys));
 	double *dx = doubles(NULL, plain(t->x)), *dw = doubles(NULL, nw);
 	size_t v = vt_voxels(ys);
 
@@ -250,8 +270,7 @@ static void against_definition(const struct conv_case *t, struct vt_shape ys, co
 	if (relative(r.y, y, plain(ys)) > most || relative(r.dx, dx, plain(t->x)) > most ||
 		relative(r.dw, dw, nw) > 2.5 * most)
 		CHECK_FAIL("%s: errors y %.1e, dx %.1e, dw %.1e", what, relative(r.y, y, plain(ys)),
-			relative(r.dx, dx, plain(t->x)),
-			relative(r.dw, dw, nw));
+			relative(r.dx, dx, plain(t->x)), relative(r.dw, dw, nw));
 	free(xd);
 	free(wd);
 	free(dyd);
@@ -262,14 +281,15 @@ static void against_definition(const struct conv_case *t, struct vt_shape ys, co
 
 static void one(struct conv_case t)
 {
-	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h), size_of(&t.c, t.x.w) };
+	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h),
+		size_of(&t.c, t.x.w) };
 	size_t nw = (size_t)t.x.c * (size_t)t.c.out_c * (size_t)(t.c.k * t.c.k * t.c.k);
-	float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = t.c.bias ? random_floats((size_t)ys.c)
-		: NULL;
+	float *x = random_floats(plain(t.x)), *w = random_floats(nw),
+	      *b = t.c.bias ? random_floats((size_t)ys.c) : NULL;
 	float *dy = random_floats(plain(ys));
-	char *what = vt_asprintf("%s%d->%d k%d s%d d%d p%d %dx%dx%dx%d", t.c.transposed ? "transposed " : "", t.x.c,
-		t.c.out_c, t.c.k,
-		t.c.stride, t.c.dilation, t.c.pad, t.x.n, t.x.d, t.x.h, t.x.w);
+	char *what = vt_asprintf("%s%d->%d k%d s%d d%d p%d %dx%dx%dx%d",
+		t.c.transposed ? "transposed " : "", t.x.c, t.c.out_c, t.c.k, t.c.stride,
+		t.c.dilation, t.c.pad, t.x.n, t.x.d, t.x.h, t.x.w);
 	struct result r = compute(&t, ys, best(), x, w, b, dy, nw);
 
 	against_definition(&t, ys, x, w, b, dy, nw, r, what);
@@ -284,8 +304,12 @@ static void one(struct conv_case t)
 
 static struct vt_conv same(int out_c, int k, int stride, int dilation, bool bias)
 {
-	return (struct vt_conv){ .out_c = out_c, .k = k, .stride = stride, .dilation = dilation,
-		.pad = dilation * (k - 1) / 2, .bias = bias };
+	return (struct vt_conv){ .out_c = out_c,
+		.k = k,
+		.stride = stride,
+		.dilation = dilation,
+		.pad = dilation * (k - 1) / 2,
+		.bias = bias };
 }
 
 static void channels_1_to_21(void)
@@ -315,22 +339,33 @@ static void kernels_strides_dilations(void)
 static void transposed(void)
 {
 	for (int c = 1; c <= 17; c += 4) {
-		one((struct conv_case){ { .out_c = 18 - c, .k = 2, .stride = 2, .dilation = 1, .bias = true,
-			.transposed = true }, { 2, c, 3, 2, 5 } });
-		one((struct conv_case){ { .out_c = 5, .k = 3, .stride = 2, .dilation = 1, .pad = 1, .out_pad = 1,
-			.transposed = true }, { 1, c, 3, 4, 7 } });
+		one((struct conv_case){ { .out_c = 18 - c,
+						.k = 2,
+						.stride = 2,
+						.dilation = 1,
+						.bias = true,
+						.transposed = true },
+			{ 2, c, 3, 2, 5 } });
+		one((struct conv_case){ { .out_c = 5,
+						.k = 3,
+						.stride = 2,
+						.dilation = 1,
+						.pad = 1,
+						.out_pad = 1,
+						.transposed = true },
+			{ 1, c, 3, 4, 7 } });
 	}
 }
 
-static float *in_rows(const struct vt_kernels *k, const struct vt_conv *c, struct vt_shape xs, struct vt_shape ys,
-	const float *x, const float *w,
-	const float *b)
+static float *in_rows(const struct vt_kernels *k, const struct vt_conv *c, struct vt_shape xs,
+	struct vt_shape ys, const float *x, const float *w, const float *b)
 {
 	struct vt_view xv = { vt_xmalloc(vt_rows_floats(xs) * sizeof(float)), xs },
-		yv = { vt_xmalloc(vt_rows_floats(ys) * sizeof(float)), ys };
+		       yv = { vt_xmalloc(vt_rows_floats(ys) * sizeof(float)), ys };
 	float *y = vt_xmalloc(plain(ys) * sizeof(float));
 
-	memset(xv.p, 0xff, vt_rows_floats(xs) * sizeof(float));      /* NaN wherever nothing is written */
+	/* NaN wherever nothing is written */
+	memset(xv.p, 0xff, vt_rows_floats(xs) * sizeof(float));
 	memset(yv.p, 0xff, vt_rows_floats(ys) * sizeof(float));
 	vt_rows_pack(xv, x);
 	vt_rows_conv(k, c, xv, yv, w, b, NULL);
@@ -340,7 +375,8 @@ static float *in_rows(const struct vt_kernels *k, const struct vt_conv *c, struc
 	return y;
 }
 
-/* The layout for few channels against the blocked one: equal bits, and so equal to the definition. */
+/* The layout for few channels against the blocked one: equal bits, and so equal to the
+ * definition. */
 static void rows_equal_blocks(void)
 {
 	static const int k[] = { 1, 3, 5, 3, 3 }, d[] = { 1, 1, 2, 8, 16 };
@@ -350,16 +386,21 @@ static void rows_equal_blocks(void)
 			{ 1 + i % 2, 1 + i % 7, 1 + i % 6, 3 + i % 5, 1 + i * 7 % 41 } };
 		struct vt_shape ys = { t.x.n, t.c.out_c, t.x.d, t.x.h, t.x.w };
 		size_t nw = (size_t)t.x.c * (size_t)ys.c * (size_t)(t.c.k * t.c.k * t.c.k);
-		float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = random_floats((size_t)ys.c),
-			*dy = random_floats(plain(ys));
-		float *fast, *slow = in_rows(&vt_kernels_portable, &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
+		float *x = random_floats(plain(t.x)), *w = random_floats(nw),
+		      *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
+		float *fast,
+			*slow = in_rows(&vt_kernels_portable, &t.c, t.x, ys, x, w,
+				t.c.bias ? b : NULL);
 		struct result r = compute(&t, ys, best(), x, w, t.c.bias ? b : NULL, dy, nw);
 
 		vt_parallel_set_threads(1 + (unsigned)i % 3);
-		fast = in_rows(emulated ? emulated : best(), &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
-		if (memcmp(fast, r.y, plain(ys) * sizeof(float)) || memcmp(slow, r.y, plain(ys) * sizeof(float)))
-			CHECK_FAIL("%d->%d k%d dilation %d, %dx%dx%d: other bits than the blocked layout", t.x.c, ys.c,
-				t.c.k, t.c.dilation, t.x.d, t.x.h, t.x.w);
+		fast = in_rows(emulated ? emulated : best(), &t.c, t.x, ys, x, w,
+			t.c.bias ? b : NULL);
+		if (memcmp(fast, r.y, plain(ys) * sizeof(float)) ||
+			memcmp(slow, r.y, plain(ys) * sizeof(float)))
+			CHECK_FAIL("%d->%d k%d dilation %d, %dx%dx%d: other bits than the blocked "
+				   "layout",
+				t.x.c, ys.c, t.c.k, t.c.dilation, t.x.d, t.x.h, t.x.w);
 		release(r);
 		free(fast);
 		free(slow);
@@ -378,23 +419,32 @@ static void several_slabs(void)
 	one((struct conv_case){ same(3, 1, 1, 1, true), { 1, 17, 26, 20, 21 } });
 }
 
-/* Shapes that winograd.h takes: both m on every axis, sizes that leave tiles cut, dilations, no padding. */
+/* Shapes that winograd.h takes: both m on every axis, sizes that leave tiles cut, dilations, no
+ * padding. */
 static void fewer_multiplications(void)
 {
 	static const struct conv_case cases[] = {
-		{ { .out_c = 9, .k = 3, .stride = 1, .dilation = 1, .pad = 1, .bias = true }, { 1, 10, 16, 17, 18 } },
-		{ { .out_c = 16, .k = 3, .stride = 1, .dilation = 1, .pad = 1 }, { 2, 8, 18, 16, 15 } },
-		{ { .out_c = 25, .k = 3, .stride = 1, .dilation = 1, .pad = 1, .bias = true }, { 1, 17, 9, 14, 33 } },
-		{ { .out_c = 15, .k = 3, .stride = 1, .dilation = 2, .pad = 2, .bias = true }, { 1, 15, 16, 19, 21 } },
-		{ { .out_c = 8, .k = 3, .stride = 1, .dilation = 5, .pad = 5 }, { 1, 8, 20, 10, 37 } },
-		{ { .out_c = 9, .k = 3, .stride = 1, .dilation = 16, .pad = 16, .bias = true }, { 1, 8, 32, 32, 40 } },
-		{ { .out_c = 8, .k = 3, .stride = 1, .dilation = 1, .pad = 0, .bias = true }, { 1, 9, 18, 19, 20 } },
+		{ { .out_c = 9, .k = 3, .stride = 1, .dilation = 1, .pad = 1, .bias = true },
+			{ 1, 10, 16, 17, 18 } },
+		{ { .out_c = 16, .k = 3, .stride = 1, .dilation = 1, .pad = 1 },
+			{ 2, 8, 18, 16, 15 } },
+		{ { .out_c = 25, .k = 3, .stride = 1, .dilation = 1, .pad = 1, .bias = true },
+			{ 1, 17, 9, 14, 33 } },
+		{ { .out_c = 15, .k = 3, .stride = 1, .dilation = 2, .pad = 2, .bias = true },
+			{ 1, 15, 16, 19, 21 } },
+		{ { .out_c = 8, .k = 3, .stride = 1, .dilation = 5, .pad = 5 },
+			{ 1, 8, 20, 10, 37 } },
+		{ { .out_c = 9, .k = 3, .stride = 1, .dilation = 16, .pad = 16, .bias = true },
+			{ 1, 8, 32, 32, 40 } },
+		{ { .out_c = 8, .k = 3, .stride = 1, .dilation = 1, .pad = 0, .bias = true },
+			{ 1, 9, 18, 19, 20 } },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const struct vt_conv *c = &cases[i].c;
 		struct vt_shape x = cases[i].x;
-		struct vt_shape y = { x.n, c->out_c, size_of(c, x.d), size_of(c, x.h), size_of(c, x.w) };
+		struct vt_shape y = { x.n, c->out_c, size_of(c, x.d), size_of(c, x.h),
+			size_of(c, x.w) };
 		int m[3];
 
 		CHECK(vt_winograd_takes(c, x.c, y, m));
@@ -404,7 +454,7 @@ static void fewer_multiplications(void)
 	most = 2e-6;
 }
 
-/* --- bf16 --------------------------------------------------------------------------------------------------------- */
+/* --- bf16 ---------------------------------------------------------------- */
 
 static float rounded(float a)
 {
@@ -425,10 +475,9 @@ static float bits_as_float(uint32_t u)
 static void rounds_to_bf16(void)
 {
 	static const uint32_t pair[][2] = { { 0x3f800000, 0x3f800000 }, { 0x3f808000, 0x3f800000 },
-		{ 0x3f818000, 0x3f820000 },
-		{ 0x3f808001, 0x3f810000 }, { 0x7f7fffff, 0x7f800000 }, { 0x7f800000, 0x7f800000 },
-			{ 0xff800001, 0xffc00000 },
-		{ 0x00400000, 0 }, { 0x807fffff, 0x80000000 }, { 0x00800000, 0x00800000 } };
+		{ 0x3f818000, 0x3f820000 }, { 0x3f808001, 0x3f810000 }, { 0x7f7fffff, 0x7f800000 },
+		{ 0x7f800000, 0x7f800000 }, { 0xff800001, 0xffc00000 }, { 0x00400000, 0 },
+		{ 0x807fffff, 0x80000000 }, { 0x00800000, 0x00800000 } };
 
 	for (size_t i = 0; i < sizeof(pair) / sizeof(pair[0]); i++)
 		if (vt_bf16_bits(bits_as_float(pair[i][0])) != pair[i][1])
@@ -442,8 +491,8 @@ static void rounds_to_bf16(void)
 }
 
 /* The definition in plain C: gathers of y (or dx) tap by tap, pair by pair. */
-static float defined_at(const struct conv_case *t, struct vt_shape ys, const float *x, const float *w, float start,
-	int n, int o, int z, int y, int v)
+static float defined_at(const struct conv_case *t, struct vt_shape ys, const float *x,
+	const float *w, float start, int n, int o, int z, int y, int v)
 {
 	const struct vt_conv *c = &t->c;
 	size_t k = (size_t)c->k, taps = k * k * k;
@@ -451,7 +500,7 @@ static float defined_at(const struct conv_case *t, struct vt_shape ys, const flo
 	(void)ys;
 	for (size_t tap = 0; tap < taps; tap++) {
 		int iz = z * c->stride - c->pad + c->dilation * (int)(tap / (k * k)),
-			iy = y * c->stride - c->pad + c->dilation * (int)(tap / k % k);
+		    iy = y * c->stride - c->pad + c->dilation * (int)(tap / k % k);
 		int ix = v * c->stride - c->pad + c->dilation * (int)(tap % k);
 
 		if (iz < 0 || iy < 0 || ix < 0 || iz >= t->x.d || iy >= t->x.h || ix >= t->x.w)
@@ -470,10 +519,11 @@ static float defined_at(const struct conv_case *t, struct vt_shape ys, const flo
 
 static void bf16_case(struct conv_case t, float scale)
 {
-	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h), size_of(&t.c, t.x.w) };
+	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h),
+		size_of(&t.c, t.x.w) };
 	size_t nw = (size_t)t.x.c * (size_t)t.c.out_c * (size_t)(t.c.k * t.c.k * t.c.k);
-	float *x = random_floats(plain(t.x)), *w = random_floats(nw), *b = random_floats((size_t)ys.c),
-		*dy = random_floats(plain(ys));
+	float *x = random_floats(plain(t.x)), *w = random_floats(nw),
+	      *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
 	struct result r;
 
 	for (size_t i = 0; i < plain(t.x); i++)
@@ -485,13 +535,14 @@ static void bf16_case(struct conv_case t, float scale)
 	same_bits(&t, ys, x, w, b, dy, nw, r, "bf16");
 	bf16 = false;
 	for (size_t i = 0; i < plain(ys); i++) {
-		int n = (int)(i / vt_voxels(ys) / (size_t)ys.c), o = (int)(i / vt_voxels(ys) % (size_t)ys.c),
-			v = (int)(i % vt_voxels(ys));
-		float want = defined_at(&t, ys, x, w, b[o], n, o, v / ys.w / ys.h, v / ys.w % ys.h, v % ys.w);
+		int n = (int)(i / vt_voxels(ys) / (size_t)ys.c),
+		    o = (int)(i / vt_voxels(ys) % (size_t)ys.c), v = (int)(i % vt_voxels(ys));
+		float want = defined_at(&t, ys, x, w, b[o], n, o, v / ys.w / ys.h, v / ys.w % ys.h,
+			v % ys.w);
 
 		if (memcmp(&want, &r.y[i], sizeof(want))) {
-			CHECK_FAIL("%d->%d k%d s%d: output %zu is %a, the definition says %a", t.x.c, ys.c, t.c.k,
-				t.c.stride, i, (double)r.y[i], (double)want);
+			CHECK_FAIL("%d->%d k%d s%d: output %zu is %a, the definition says %a",
+				t.x.c, ys.c, t.c.k, t.c.stride, i, (double)r.y[i], (double)want);
 			break;
 		}
 	}
@@ -502,13 +553,17 @@ static void bf16_case(struct conv_case t, float scale)
 	free(dy);
 }
 
-/* Bits of the definition, for every kernel table and number of threads; operands so small that sums are subnormal
- * too. */
+/* Bits of the definition, for every kernel table and number of threads; operands so small that
+ * sums are subnormal too. */
 static void bf16_bits(void)
 {
 	for (int c = 1; c <= 21; c += 2) {
-		bf16_case((struct conv_case){ same(22 - c, 3, 1, 1 + c % 2, true), { 1, c, 3, 5, 3 + c % 7 } }, 1.0f);
-		bf16_case((struct conv_case){ same(9, 1 + 2 * (c % 3), 2, 1, true), { 2, c + 1, 4, 3, 6 } }, 1.0f);
+		bf16_case((struct conv_case){ same(22 - c, 3, 1, 1 + c % 2, true),
+				  { 1, c, 3, 5, 3 + c % 7 } },
+			1.0f);
+		bf16_case((struct conv_case){ same(9, 1 + 2 * (c % 3), 2, 1, true),
+				  { 2, c + 1, 4, 3, 6 } },
+			1.0f);
 	}
 	bf16_case((struct conv_case){ same(16, 3, 1, 1, true), { 1, 7, 3, 3, 14 } }, 0x1p-125f);
 	bf16_case((struct conv_case){ same(5, 1, 1, 1, true), { 1, 3, 2, 2, 9 } }, 0x1p-127f);
@@ -524,7 +579,8 @@ static void isa_by_name(void)
 	CHECK(k == &vt_kernels_portable);
 	setenv("VOXTRAIL_ISA", "sse9", 1);
 	CHECK_EQ(vt_kernels_choose(&k, &err), VT_ECONFIG);
-	CHECK_STR(err.text, "VOXTRAIL_ISA=sse9: no such kernels; they are avx512, avx2 and portable");
+	CHECK_STR(err.text,
+		"VOXTRAIL_ISA=sse9: no such kernels; they are avx512, avx2 and portable");
 	if (!vt_kernels_named("avx512")) {
 		setenv("VOXTRAIL_ISA", "avx512", 1);
 		CHECK_EQ(vt_kernels_choose(&k, &err), VT_ECONFIG);

@@ -1,5 +1,5 @@
-/* Every network has the published number of parameters, describes itself, and refuses params and patches that do not
- * fit. */
+/* Every network has the published number of parameters, describes itself, and refuses params and
+ * patches that do not fit. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,13 +7,16 @@
 #include "common/nn/model.h"
 #include "tests/check.h"
 
-static struct vt_graph *built(const char *name, const char *params, int in_c, int out_c, int edge, struct vt_err *err)
+static struct vt_graph *built(const char *name, const char *params, int in_c, int out_c, int edge,
+	struct vt_err *err)
 {
 	struct vt_json *j = NULL;
 	struct vt_graph *g = NULL;
 
 	if (!vt_json_parse(&j, params, strlen(params), "params", err))
-		vt_model_build(&g, &(struct vt_model_request){ name, j, 1, in_c, out_c, { edge, edge, edge } }, err);
+		vt_model_build(&g,
+			&(struct vt_model_request){ name, j, 1, in_c, out_c, { edge, edge, edge } },
+			err);
 	vt_json_free(j);
 	return g;
 }
@@ -26,7 +29,8 @@ static void counts(const char *name, const char *params, int in_c, int out_c, in
 	if (!g)
 		CHECK_FAIL("%s %s: %s", name, params, err.text);
 	else if (vt_graph_parameters(g) != want)
-		CHECK_FAIL("%s %s: %zu parameters, want %zu", name, params, vt_graph_parameters(g), want);
+		CHECK_FAIL("%s %s: %zu parameters, want %zu", name, params, vt_graph_parameters(g),
+			want);
 	vt_graph_free(g);
 }
 
@@ -73,7 +77,8 @@ static void vae_at(int z, int y, int x, size_t want)
 	struct vt_graph *g = NULL;
 
 	if (vt_json_parse(&j, "{\"vae\":true}", 12, "params", &err) ||
-		vt_model_build(&g, &(struct vt_model_request){ "segresnet", j, 1, 4, 3, { z, y, x } }, &err))
+		vt_model_build(&g,
+			&(struct vt_model_request){ "segresnet", j, 1, 4, 3, { z, y, x } }, &err))
 		CHECK_FAIL("%s", err.text);
 	else
 		CHECK_EQ(vt_graph_parameters(g), want);
@@ -89,13 +94,24 @@ static void the_vae_depends_on_the_patch(void)
 
 static void meshnets(void)
 {
-	static const struct { const char *variant; int classes; size_t want; } nets[] = {
-		{ "small", 3, 72516 }, { "small", 31, 73132 }, { "small", 104, 74738 }, { "large", 3, 820266 },
-			{ "large", 31, 822282 },
-		{ "large", 104, 827538 }, { "model5_gw_ae", 3, 5598 }, { "model11_gw_ae", 3, 23290 },
-			{ "model20chan3cls", 3, 87183 },
-		{ "model18cls", 18, 96408 }, { "model30chan", 18, 196038 }, { "model30chan", 50, 197030 },
-			{ "model21_104class", 104, 86372 },
+	static const struct {
+		const char *variant;
+		int classes;
+		size_t want;
+	} nets[] = {
+		{ "small", 3, 72516 },
+		{ "small", 31, 73132 },
+		{ "small", 104, 74738 },
+		{ "large", 3, 820266 },
+		{ "large", 31, 822282 },
+		{ "large", 104, 827538 },
+		{ "model5_gw_ae", 3, 5598 },
+		{ "model11_gw_ae", 3, 23290 },
+		{ "model20chan3cls", 3, 87183 },
+		{ "model18cls", 18, 96408 },
+		{ "model30chan", 18, 196038 },
+		{ "model30chan", 50, 197030 },
+		{ "model21_104class", 104, 86372 },
 		{ "mindgrab", 2, 146237 },
 	};
 
@@ -105,27 +121,39 @@ static void meshnets(void)
 		counts("meshnet", params, 1, nets[i].classes, 16, nets[i].want);
 		free(params);
 	}
-	counts("meshnet", "{\"variant\": \"mindgrab\", \"channels\": 21, \"dilations\": [1, 1, 1, 2, 4, 8, 1], "
+	counts("meshnet",
+		"{\"variant\": \"mindgrab\", \"channels\": 21, \"dilations\": [1, 1, 1, 2, 4, 8, "
+		"1], "
 		"\"norm\": \"batch\", \"act\": \"relu\", \"bias\": true}",
 		1, 3, 16, 72516);
 }
 
 static void med3d(void)
 {
-	static const struct { const char *depth; size_t backbone, segment; } nets[] = {
-		{ "10", 14355520, 14514464 }, { "18", 32986176, 33145120 }, { "34", 63295808, 63454752 },
-			{ "50", 46155072, 46707232 },
-		{ "101", 85201216, 85753376 }, { "152", 117359936, 117912096 }, { "200", 126559552, 127111712 },
+	static const struct {
+		const char *depth;
+		size_t backbone, segment;
+	} nets[] = {
+		{ "10", 14355520, 14514464 },
+		{ "18", 32986176, 33145120 },
+		{ "34", 63295808, 63454752 },
+		{ "50", 46155072, 46707232 },
+		{ "101", 85201216, 85753376 },
+		{ "152", 117359936, 117912096 },
+		{ "200", 126559552, 127111712 },
 	};
 
 	for (size_t i = 0; i < sizeof(nets) / sizeof(nets[0]); i++) {
 		char *params = vt_asprintf("{\"depth\": \"%s\"}", nets[i].depth),
-			*all = vt_asprintf("{\"depth\": \"%s\", \"branches\": 8}", nets[i].depth);
-		char *class = vt_asprintf("{\"depth\": \"%s\", \"head\": \"classify\"}", nets[i].depth);
+		     *all = vt_asprintf("{\"depth\": \"%s\", \"branches\": 8}", nets[i].depth);
+		char *class =
+			vt_asprintf("{\"depth\": \"%s\", \"head\": \"classify\"}", nets[i].depth);
 
 		counts("med3d-resnet", params, 1, 2, 32, nets[i].segment);
-		counts("med3d-resnet", all, 1, 2, 32, nets[i].backbone + 8 * (nets[i].segment - nets[i].backbone));
-		counts("med3d-resnet", class, 1, 2, 32, nets[i].backbone + 2 * (i < 3 ? 512 : 2048) + 2);
+		counts("med3d-resnet", all, 1, 2, 32,
+			nets[i].backbone + 8 * (nets[i].segment - nets[i].backbone));
+		counts("med3d-resnet", class, 1, 2, 32,
+			nets[i].backbone + 2 * (i < 3 ? 512 : 2048) + 2);
 		free(params);
 		free(all);
 		free(class);
@@ -139,35 +167,43 @@ static void refused(const char *name, const char *params, int in_c, int edge, co
 	struct vt_graph *g = built(name, params, in_c, 3, edge, &err);
 
 	if (g || err.code != VT_EUSAGE || !strstr(err.text, why))
-		CHECK_FAIL("%s %s: code %d, \"%s\", want \"%s\"", name, params, err.code, err.text, why);
+		CHECK_FAIL("%s %s: code %d, \"%s\", want \"%s\"", name, params, err.code, err.text,
+			why);
 	vt_graph_free(g);
 }
 
 static void refuses(void)
 {
-	refused("segresnet", "{\"filters\": 8}", 4, 64, "segresnet has no param \"filters\"; it takes init_filters");
-	refused("segresnet", "{\"init_filters\": 1000}", 4, 64, "init_filters must be a number from 8 to 128");
+	refused("segresnet", "{\"filters\": 8}", 4, 64,
+		"segresnet has no param \"filters\"; it takes init_filters");
+	refused("segresnet", "{\"init_filters\": 1000}", 4, 64,
+		"init_filters must be a number from 8 to 128");
 	refused("segresnet", "{\"blocks_up\": [1, 1]}", 4, 64, "there must be one less");
 	refused("segresnet", "{\"vae\": true}", 4, 24, "must divide by 16");
 	refused("segresnet", "{\"vae\": \"yes\"}", 4, 64, "vae must be a number");
 	refused("segresnet", "[8]", 4, 64, "must be a JSON object");
-	refused("meshnet", "{\"act\": \"tanh\"}", 1, 16, "act must be one of \"relu\", \"elu\", \"gelu\"");
+	refused("meshnet", "{\"act\": \"tanh\"}", 1, 16,
+		"act must be one of \"relu\", \"elu\", \"gelu\"");
 	refused("meshnet", "{\"dilations\": 3}", 1, 16, "dilations takes a list");
-	refused("meshnet", "{\"dilations\": [1, 99]}", 1, 16, "dilations[1] must be a whole number from 1 to 64");
+	refused("meshnet", "{\"dilations\": [1, 99]}", 1, 16,
+		"dilations[1] must be a whole number from 1 to 64");
 	refused("unet3d", "{}", 4, 20, "must divide by 8");
 	refused("nnunet-plain", "{}", 4, 48, "must divide by 32");
 	refused("vnet", "{}", 3, 64, "takes 1, 2, 4, 8 or 16 channels");
-	refused("resnet50", "{}", 1, 64, "there is no network \"resnet50\"; there are segresnet, meshnet, unet3d");
+	refused("resnet50", "{}", 1, 64,
+		"there is no network \"resnet50\"; there are segresnet, meshnet, unet3d");
 }
 
-/* The description names every param with its default, and builds the network that no params build. */
+/* The description names every param with its default, and builds the network that no params
+ * build. */
 static void descriptions_build(void)
 {
 	for (int i = 0; vt_model_name(i); i++) {
 		struct vt_err err = VT_ERR_INIT;
 		struct vt_json *j = vt_model_describe(vt_model_name(i));
-		struct vt_model_request r = { vt_model_name(i), vt_json_get(j, "params"), 1, 4, 3, { 32, 32, 32 } },
-			plain = r;
+		struct vt_model_request r = { vt_model_name(i), vt_json_get(j, "params"), 1, 4, 3,
+			{ 32, 32, 32 } },
+					plain = r;
 		struct vt_graph *a = NULL, *b = NULL;
 
 		plain.params = NULL;

@@ -1,5 +1,5 @@
-/* The precision controller: its rules one by one, its log, replay of the log, and a state that goes on where it
- * stopped. */
+/* The precision controller: its rules one by one, its log, replay of the log, and a state that
+ * goes on where it stopped. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +46,8 @@ static void calm_training_descends(void)
 	struct vt_precision p = started(VT_LEVEL_FP16, 0);
 	struct vt_precision_decision d;
 
-	CHECK(!steps(&p, 399).rule);                             /* 400 steps since the start are asked for */
+	/* 400 steps since the start are asked for */
+	CHECK(!steps(&p, 399).rule);
 	d = steps(&p, 1);
 	CHECK_STR(d.rule, "calm");
 	CHECK_EQ(d.step, 400);
@@ -73,7 +74,7 @@ static void unrest_keeps_f32(void)
 	for (int i = 0; i < 2000; i++) {
 		struct vt_precision_sample s = quiet;
 
-		s.grad_norm = i % 2 ? 4.0 : 0.5;                  /* sd of log g is 1.04 */
+		s.grad_norm = i % 2 ? 4.0 : 0.5; /* sd of log g is 1.04 */
 		CHECK(!vt_precision_step(&p, &s).rule);
 	}
 	p = started(VT_LEVEL_BF16, 0);
@@ -97,14 +98,14 @@ static void alarms_return_at_once(void)
 	CHECK(d.skip);
 	CHECK_STR(d.rule, "nonfinite");
 	CHECK_EQ(p.level, VT_LEVEL_F32);
-	CHECK(!steps(&p, 799).rule);                             /* the dwell */
+	CHECK(!steps(&p, 799).rule); /* the dwell */
 	CHECK_STR(steps(&p, 60).rule, "calm");
 	s = quiet;
 	s.grad_norm = 100;
 	d = vt_precision_step(&p, &s);
 	CHECK_STR(d.rule, "gradient jump");
 	CHECK(!d.skip);
-	CHECK(!steps(&p, 1599).rule);                            /* doubled */
+	CHECK(!steps(&p, 1599).rule); /* doubled */
 	CHECK_STR(steps(&p, 60).rule, "calm");
 	s = quiet;
 	s.loss = 50;
@@ -113,7 +114,7 @@ static void alarms_return_at_once(void)
 	CHECK(!vt_precision_step(&p, &s).rule);
 	s.loss = 5000;
 	CHECK_STR(vt_precision_step(&p, &s).rule, "loss jump");
-	CHECK(!steps(&p, 20000).rule);                           /* three returns: barred */
+	CHECK(!steps(&p, 20000).rule); /* three returns: barred */
 	CHECK_EQ(p.applied, p.step - 1);
 }
 
@@ -134,7 +135,7 @@ static void loss_scale(void)
 		d = vt_precision_step(&p, &s);
 		CHECK(d.skip);
 	}
-	CHECK_EQ(skipped, 17 + 3);                               /* to 1, and three more */
+	CHECK_EQ(skipped, 17 + 3); /* to 1, and three more */
 	CHECK_STR(d.rule, "skips at least scale");
 	CHECK_EQ(p.level, VT_LEVEL_BF16);
 	CHECK_EQ(p.applied, 2800);
@@ -189,7 +190,8 @@ static void a_saved_state_goes_on(void)
 
 	for (uint64_t i = 0; i < 9000; i++) {
 		struct vt_precision_sample s = eventful(i);
-		struct vt_precision_decision d = vt_precision_step(&whole, &s), e = vt_precision_step(&part, &s);
+		struct vt_precision_decision d = vt_precision_step(&whole, &s),
+					     e = vt_precision_step(&part, &s);
 
 		CHECK_EQ(d.to, e.to);
 		CHECK(!d.rule == !e.rule);
@@ -198,7 +200,8 @@ static void a_saved_state_goes_on(void)
 		vt_buf_clear(&a);
 		vt_precision_save(&a, &part);
 		memset(&part, 0xff, sizeof(part));
-		vt_precision_init(&part, &(struct vt_precision_opts){ .top = VT_LEVEL_FP16, .total_steps = 9000 });
+		vt_precision_init(&part,
+			&(struct vt_precision_opts){ .top = VT_LEVEL_FP16, .total_steps = 9000 });
 		CHECK_EQ(vt_precision_load(&part, a.data, &err), 0);
 	}
 	vt_buf_clear(&a);
@@ -231,16 +234,23 @@ static void a_log_replays(void)
 	CHECK(strstr(log.data, "\"rule\":\"nonfinite\",\"step\":"));
 	CHECK_EQ(vt_precision_read_lines(&c, &n, log.data, log.len, "precision.jsonl", &err), 0);
 	CHECK(n >= 4);
-	vt_precision_init(&q, &(struct vt_precision_opts){ .top = VT_LEVEL_BF16, .replay = c, .n_replay = n,
-		.replaying = true });
+	vt_precision_init(&q,
+		&(struct vt_precision_opts){ .top = VT_LEVEL_BF16,
+			.replay = c,
+			.n_replay = n,
+			.replaying = true });
 	for (uint64_t i = 0; i < 9000; i++) {
-		vt_precision_step(&q, &quiet);                    /* other samples, same schedule */
+		/* other samples, same schedule */
+		vt_precision_step(&q, &quiet);
 		CHECK_EQ(q.level, level[i]);
 	}
 	free(c);
 	c = NULL;
-	CHECK_EQ(vt_precision_read_lines(&c, &n, "{\"step\":1,\"to\":\"f8\"}\n", 22, "x.jsonl", &err), VT_EDATA);
-	CHECK_STR(err.text, "x.jsonl: line 1 has no step, or no level among f32, bf16, fp16 as \"to\"");
+	CHECK_EQ(vt_precision_read_lines(&c, &n, "{\"step\":1,\"to\":\"f8\"}\n", 22, "x.jsonl",
+			 &err),
+		VT_EDATA);
+	CHECK_STR(err.text,
+		"x.jsonl: line 1 has no step, or no level among f32, bf16, fp16 as \"to\"");
 	vt_buf_release(&log);
 	free(level);
 }

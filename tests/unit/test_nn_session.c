@@ -1,5 +1,5 @@
-/* A session gives the same bits for every kernel table and number of threads, in training, and its gradients are the
- * slopes of its output. */
+/* A session gives the same bits for every kernel table and number of threads, in training, and
+ * its gradients are the slopes of its output. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,14 +21,16 @@ static void fill(float *p, size_t n, unsigned seed)
 		p[i] = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
 }
 
-static struct vt_graph *network(const char *name, const char *params, int in_c, int n, int z, int y, int x)
+static struct vt_graph *network(const char *name, const char *params, int in_c, int n, int z, int y,
+	int x)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 	struct vt_graph *g = NULL;
 
 	if (vt_json_parse(&j, params, strlen(params), "params", &err) ||
-		vt_model_build(&g, &(struct vt_model_request){ name, j, n, in_c, 3, { z, y, x } }, &err)) {
+		vt_model_build(&g, &(struct vt_model_request){ name, j, n, in_c, 3, { z, y, x } },
+			&err)) {
 		printf("not ok - %s: %s\n", name, err.text);
 		exit(1);
 	}
@@ -37,7 +39,8 @@ static struct vt_graph *network(const char *name, const char *params, int in_c, 
 }
 
 /* Two steps of plain gradient descent; FNV of the output, the gradients and the weights. */
-static uint64_t trained_as(const struct vt_graph *g, unsigned threads, const char *isa, bool recompute)
+static uint64_t trained_as(const struct vt_graph *g, unsigned threads, const char *isa,
+	bool recompute)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_session *s = NULL;
@@ -47,8 +50,11 @@ static uint64_t trained_as(const struct vt_graph *g, unsigned threads, const cha
 
 	setenv("VOXTRAIL_ISA", isa, 1);
 	vt_parallel_set_threads(threads);
-	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 11, .recompute = recompute },
-	    &err)) {
+	if (vt_session_new(&s, g,
+		    &(struct vt_session_opts){ .training = true,
+			    .seed = 11,
+			    .recompute = recompute },
+		    &err)) {
 		CHECK_FAIL("%s", err.text);
 		return 0;
 	}
@@ -91,7 +97,8 @@ static double mib_of(const struct vt_graph *g, bool recompute)
 	struct vt_err err = VT_ERR_INIT;
 	double mib = 0;
 
-	if (vt_plan_text(&text, g, &(struct vt_session_opts){ .training = true, .recompute = recompute }, &err) ||
+	if (vt_plan_text(&text, g,
+		    &(struct vt_session_opts){ .training = true, .recompute = recompute }, &err) ||
 		sscanf(strstr(text.data, "total "), "total %lf", &mib) != 1)
 		CHECK_FAIL("no total: %s", err.text);
 	vt_buf_release(&text);
@@ -101,19 +108,26 @@ static double mib_of(const struct vt_graph *g, bool recompute)
 /* What is made again has the bits of what was let go, and the plan is smaller. */
 static void recompute(void)
 {
-	static const struct { const char *name, *params; int edge; } net[] = { { "segresnet", "{\"init_filters\": 8, "
-		"\"dropout\": 0.2}", 16 },
+	static const struct {
+		const char *name, *params;
+		int edge;
+	} net[] = { { "segresnet",
+			    "{\"init_filters\": 8, "
+			    "\"dropout\": 0.2}",
+			    16 },
 		{ "unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}", 16 },
-			{ "meshnet", "{\"channels\": 5, \"act\": \"elu\", \"dropout\": 0.1}", 13 },
+		{ "meshnet", "{\"channels\": 5, \"act\": \"elu\", \"dropout\": 0.1}", 13 },
 		{ "vnet", "{}", 16 } };
 
 	for (int i = 0; i < 4; i++) {
-		struct vt_graph *g = network(net[i].name, net[i].params, 4, 1, net[i].edge, net[i].edge, net[i].edge);
+		struct vt_graph *g = network(net[i].name, net[i].params, 4, 1, net[i].edge,
+			net[i].edge, net[i].edge);
 
 		if (trained_as(g, 2, "", true) != trained_as(g, 3, "", false))
 			CHECK_FAIL("%s: other bits", net[i].name);
 		if (mib_of(g, true) >= mib_of(g, false))
-			CHECK_FAIL("%s: %.1f MiB against %.1f MiB", net[i].name, mib_of(g, true), mib_of(g, false));
+			CHECK_FAIL("%s: %.1f MiB against %.1f MiB", net[i].name, mib_of(g, true),
+				mib_of(g, false));
 		vt_graph_free(g);
 	}
 }
@@ -125,14 +139,17 @@ static void same_everywhere(struct vt_graph *g)
 	uint64_t want = trained(g, 3, "portable");
 
 	for (int i = 0; i < 8; i++)
-		if (vt_kernels_named(isa[1 + i / 4]) && trained(g, threads[i % 4], isa[1 + i / 4]) != want)
-			CHECK_FAIL("other bits with %u threads and %s", threads[i % 4], isa[1 + i / 4]);
+		if (vt_kernels_named(isa[1 + i / 4]) &&
+			trained(g, threads[i % 4], isa[1 + i / 4]) != want)
+			CHECK_FAIL("other bits with %u threads and %s", threads[i % 4],
+				isa[1 + i / 4]);
 	vt_graph_free(g);
 }
 
 static void segresnet_bits(void)
 {
-	same_everywhere(network("segresnet", "{\"init_filters\": 8, \"dropout\": 0.2}", 4, 1, 16, 8, 24));
+	same_everywhere(
+		network("segresnet", "{\"init_filters\": 8, \"dropout\": 0.2}", 4, 1, 16, 8, 24));
 }
 
 static void meshnet_bits(void)
@@ -142,26 +159,34 @@ static void meshnet_bits(void)
 
 static void mindgrab_bits(void)
 {
-	same_everywhere(network("meshnet", "{\"channels\": 15, \"dilations\": [16, 4, 1], \"norm\": \"instance\", "
-		"\"act\": \"gelu\", \"bias\": false}", 1, 1, 20, 9, 23));
+	same_everywhere(network("meshnet",
+		"{\"channels\": 15, \"dilations\": [16, 4, 1], \"norm\": \"instance\", "
+		"\"act\": \"gelu\", \"bias\": false}",
+		1, 1, 20, 9, 23));
 }
 
 static void unet_bits(void)
 {
-	same_everywhere(network("unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}", 4, 1, 16, 8, 16));
+	same_everywhere(network("unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}",
+		4, 1, 16, 8, 16));
 }
 
 static void other_networks_bits(void)
 {
-	same_everywhere(network("unet3d-cbam", "{\"width\": 8, \"reduction\": 4, \"dropout\": 0.1, "
-		"\"deep_supervision\": true}", 4, 1, 16, 8, 16));
-	same_everywhere(network("attention-unet", "{\"channels\": [8, 12], \"dropout\": 0.2}", 2, 2, 4, 6, 8));
-	same_everywhere(network("segresnet", "{\"init_filters\": 8, \"vae\": true, \"blocks_down\": [1, 1], "
-		"\"blocks_up\": [1]}", 4, 1, 8, 8, 16));
+	same_everywhere(network("unet3d-cbam",
+		"{\"width\": 8, \"reduction\": 4, \"dropout\": 0.1, "
+		"\"deep_supervision\": true}",
+		4, 1, 16, 8, 16));
+	same_everywhere(network("attention-unet", "{\"channels\": [8, 12], \"dropout\": 0.2}", 2, 2,
+		4, 6, 8));
+	same_everywhere(network("segresnet",
+		"{\"init_filters\": 8, \"vae\": true, \"blocks_down\": [1, 1], "
+		"\"blocks_up\": [1]}",
+		4, 1, 8, 8, 16));
 }
 
-/* Masks and noise are functions of seed, step and element: kept with the right probability and scaled, of the right
- * mean and spread. */
+/* Masks and noise are functions of seed, step and element: kept with the right probability and
+ * scaled, of the right mean and spread. */
 static void random_layers(void)
 {
 	struct vt_graph *g = vt_graph_new();
@@ -169,7 +194,7 @@ static void random_layers(void)
 	struct vt_session *s = NULL;
 	enum { C = 12, V = 20 * 21 * 22 };
 	float *x = malloc(2 * C * V * sizeof(float)), *y = malloc(2 * C * V * sizeof(float)),
-		*again = malloc(2 * C * V * sizeof(float));
+	      *again = malloc(2 * C * V * sizeof(float));
 	int in = vt_graph_input(g, (struct vt_shape){ 2, C, 20, 21, 22 });
 	double kept = 0, sum = 0, square = 0;
 	size_t whole = 0;
@@ -239,12 +264,16 @@ static void slopes(void)
 	int a = vt_graph_input(g, (struct vt_shape){ 2, 3, 4, 5, 6 }), b;
 
 	a = vt_graph_conv(g, a, "a", (struct vt_conv){ .out_c = 6, .k = 3, .bias = true });
-	b = vt_graph_act(g, vt_graph_norm(g, a, "n", (struct vt_norm){ .kind = VT_NORM_GROUP, .groups = 2,
-		.affine = true }), "p", VT_ACT_ELU, 1.0);
-	a = vt_graph_add(g, vt_graph_conv(g, b, "b", (struct vt_conv){ .out_c = 6, .k = 3, .dilation = 2 }), a);
+	b = vt_graph_act(g,
+		vt_graph_norm(g, a, "n",
+			(struct vt_norm){ .kind = VT_NORM_GROUP, .groups = 2, .affine = true }),
+		"p", VT_ACT_ELU, 1.0);
+	a = vt_graph_add(g,
+		vt_graph_conv(g, b, "b", (struct vt_conv){ .out_c = 6, .k = 3, .dilation = 2 }), a);
 	a = vt_graph_concat(g, a, b);
 	a = vt_graph_act(g, a, "q", VT_ACT_GELU, 0);
-	vt_graph_output(g, vt_graph_conv(g, a, "c", (struct vt_conv){ .out_c = 2, .k = 1, .bias = true }));
+	vt_graph_output(g,
+		vt_graph_conv(g, a, "c", (struct vt_conv){ .out_c = 2, .k = 1, .bias = true }));
 	if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 2 }, &err))
 		CHECK_FAIL("%s", err.text);
 	ny = count(vt_session_output_shape(s));
@@ -287,27 +316,30 @@ static float *inferred(const struct vt_graph *g, const float *x)
 	return y;
 }
 
-enum { WHOLE = 24, TILE = 17, AT = 4, REACH = 5 };   /* REACH: sum of the dilations */
+enum { WHOLE = 24, TILE = 17, AT = 4, REACH = 5 }; /* REACH: sum of the dilations */
 
-/* Away from a cut face by the field of view, a tile's logits are the whole volume's, bit for bit. */
+/* Away from a cut face by the field of view, a tile's logits are the whole volume's, bit for
+ * bit. */
 static void a_tile_equals_the_whole(void)
 {
 	const char *params = "{\"channels\": 5, \"dilations\": [1, 3, 1], \"act\": \"elu\"}";
 	struct vt_graph *gw = network("meshnet", params, 1, 1, WHOLE, WHOLE, WHOLE),
-		*gt = network("meshnet", params, 1, 1, TILE, TILE, TILE);
-	float *x = malloc(WHOLE * WHOLE * WHOLE * sizeof(float)), *t = malloc(TILE * TILE * TILE * sizeof(float)), *yw,
-		*yt;
+			*gt = network("meshnet", params, 1, 1, TILE, TILE, TILE);
+	float *x = malloc(WHOLE * WHOLE * WHOLE * sizeof(float)),
+	      *t = malloc(TILE * TILE * TILE * sizeof(float)), *yw, *yt;
 
 	fill(x, WHOLE * WHOLE * WHOLE, 9);
 	for (int i = 0; i < TILE * TILE; i++)
-		memcpy(t + i * TILE, x + ((i / TILE + AT) * WHOLE + i % TILE + AT) * WHOLE + AT, TILE * sizeof(float));
+		memcpy(t + i * TILE, x + ((i / TILE + AT) * WHOLE + i % TILE + AT) * WHOLE + AT,
+			TILE * sizeof(float));
 	yw = inferred(gw, x);
 	yt = inferred(gt, t);
 	for (int c = 0; c < 3; c++)
 		for (int z = REACH; z < TILE - REACH; z++)
 			for (int y = REACH; y < TILE - REACH; y++)
 				CHECK(!memcmp(yt + ((c * TILE + z) * TILE + y) * TILE + REACH,
-					yw + ((c * WHOLE + z + AT) * WHOLE + y + AT) * WHOLE + AT + REACH,
+					yw + ((c * WHOLE + z + AT) * WHOLE + y + AT) * WHOLE + AT +
+						REACH,
 					(TILE - 2 * REACH) * sizeof(float)));
 	free(x);
 	free(t);
@@ -317,7 +349,8 @@ static void a_tile_equals_the_whole(void)
 	vt_graph_free(gt);
 }
 
-/* Inference writes element-wise results over their inputs; training does not.  Both must give the same logits. */
+/* Inference writes element-wise results over their inputs; training does not.  Both must give
+ * the same logits. */
 static void inference_equals_training(void)
 {
 	struct vt_graph *g = network("segresnet", "{\"init_filters\": 8}", 4, 1, 16, 8, 16);
@@ -344,14 +377,16 @@ static void inference_equals_training(void)
 static void the_digest_names_the_plan(void)
 {
 	struct vt_graph *a = network("meshnet", "{}", 1, 1, 16, 16, 16),
-		*b = network("meshnet", "{\"dilations\": [1,1,1,2,4,4,1]}", 1, 1, 16, 16, 16);
+			*b = network("meshnet", "{\"dilations\": [1,1,1,2,4,4,1]}", 1, 1, 16, 16,
+				16);
 	struct vt_err err = VT_ERR_INIT;
 	char da[17], again[17], db[17], training[17];
 
 	CHECK_EQ(vt_plan_digest(da, a, &(struct vt_session_opts){ .seed = 1 }, &err), 0);
 	CHECK_EQ(vt_plan_digest(again, a, &(struct vt_session_opts){ .seed = 2 }, &err), 0);
 	CHECK_EQ(vt_plan_digest(db, b, &(struct vt_session_opts){ .seed = 1 }, &err), 0);
-	CHECK_EQ(vt_plan_digest(training, a, &(struct vt_session_opts){ .training = true }, &err), 0);
+	CHECK_EQ(vt_plan_digest(training, a, &(struct vt_session_opts){ .training = true }, &err),
+		0);
 	CHECK_STR(da, again);
 	CHECK(strcmp(da, db));
 	CHECK(strcmp(da, training));
@@ -366,7 +401,8 @@ static void bf16_profile(void)
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_session *s = NULL;
 	size_t nx = 4 * 16 * 8 * 16, ny = 3 * 16 * 8 * 16;
-	float *x = malloc(nx * sizeof(float)), *y = malloc(ny * sizeof(float)), *want = malloc(ny * sizeof(float));
+	float *x = malloc(nx * sizeof(float)), *y = malloc(ny * sizeof(float)),
+	      *want = malloc(ny * sizeof(float));
 	static const char *const isa[] = { "portable", "avx2", "avx512" };
 	double worst = 0, top = 0;
 
@@ -376,8 +412,11 @@ static void bf16_profile(void)
 			continue;
 		setenv("VOXTRAIL_ISA", i ? isa[i - 1] : "", 1);
 		vt_parallel_set_threads((unsigned)i + 1);
-		if (vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .seed = 4,
-		    .level = i ? VT_LEVEL_BF16 : VT_LEVEL_F32 }, &err))
+		if (vt_session_new(&s, g,
+			    &(struct vt_session_opts){ .training = true,
+				    .seed = 4,
+				    .level = i ? VT_LEVEL_BF16 : VT_LEVEL_F32 },
+			    &err))
 			CHECK_FAIL("%s", err.text);
 		vt_session_set_input(s, x);
 		vt_session_forward(s, 0);
@@ -392,7 +431,8 @@ static void bf16_profile(void)
 		memcpy(want, y, ny * sizeof(float));
 	}
 	CHECK(worst > 0 && worst < 0.03 * top);
-	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .level = VT_LEVEL_FP16 }, &err), VT_EUSAGE);
+	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .level = VT_LEVEL_FP16 }, &err),
+		VT_EUSAGE);
 	unsetenv("VOXTRAIL_ISA");
 	free(x);
 	free(y);
@@ -406,19 +446,27 @@ static void refuses_what_does_not_fit(void)
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_session *s = NULL;
 
-	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 1 << 20 }, &err),
+	CHECK_EQ(vt_session_new(&s, g,
+			 &(struct vt_session_opts){ .training = true, .memory_limit = 1 << 20 },
+			 &err),
 		VT_ENOMEM);
 	CHECK(strstr(err.text, "1.0 MiB are allowed"));
 	CHECK(strstr(err.text, "; its weights alone take 35.9 MiB: use fewer filters"));
 	CHECK(s == NULL);
-	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 200 << 20 }, &err),
+	CHECK_EQ(vt_session_new(&s, g,
+			 &(struct vt_session_opts){ .training = true, .memory_limit = 200 << 20 },
+			 &err),
 		VT_ENOMEM);
 	CHECK(strstr(err.text, "; recomputing activations it needs 2"));
 	CHECK(strstr(err.text, "; a patch of about 48x48x48 fits"));
 	vt_graph_free(g);
 	g = network("segresnet", "{}", 4, 8, 32, 32, 32);
-	CHECK_EQ(vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .memory_limit = 200 << 20,
-		.recompute = true }, &err), VT_ENOMEM);
+	CHECK_EQ(vt_session_new(&s, g,
+			 &(struct vt_session_opts){ .training = true,
+				 .memory_limit = 200 << 20,
+				 .recompute = true },
+			 &err),
+		VT_ENOMEM);
 	CHECK(!strstr(err.text, "recomputing"));
 	CHECK(strstr(err.text, "; a batch of 6 fits"));
 	vt_graph_free(g);

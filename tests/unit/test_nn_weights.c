@@ -1,4 +1,5 @@
-/* Weights from the golden files: the three forms hold the same values; damaged files are refused and never crash. */
+/* Weights from the golden files: the three forms hold the same values; damaged files are refused
+ * and never crash. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,8 @@ static const char *const files[] = { "tiny.zip.pt", "tiny.old.pt", "tiny.safeten
 
 static char *golden(const char *name)
 {
-	return vt_asprintf("%s/tests/golden/weights/%s", getenv("ROOT") ? getenv("ROOT") : ".", name);
+	return vt_asprintf("%s/tests/golden/weights/%s", getenv("ROOT") ? getenv("ROOT") : ".",
+		name);
 }
 
 static struct vt_graph *tiny(struct vt_session **s)
@@ -24,7 +26,8 @@ static struct vt_graph *tiny(struct vt_session **s)
 	struct vt_graph *g = NULL;
 
 	if (vt_json_parse(&j, params, strlen(params), "params", &err) ||
-		vt_model_build(&g, &(struct vt_model_request){ "meshnet", j, 1, 1, 2, { 4, 4, 4 } }, &err) ||
+		vt_model_build(&g, &(struct vt_model_request){ "meshnet", j, 1, 1, 2, { 4, 4, 4 } },
+			&err) ||
 		vt_session_new(s, g, &(struct vt_session_opts){ .seed = 9 }, &err)) {
 		printf("not ok - %s\n", err.text);
 		exit(1);
@@ -49,7 +52,8 @@ static void each_form_holds_the_same(void)
 		CHECK_EQ(report.matched, 14);
 		CHECK_STR(report.form, i == 1 ? "module." : "");
 		for (int k = 0; i && k < vt_session_n_weights(s); k++)
-			CHECK(!memcmp(vt_session_weight(s, k)->value, vt_session_weight(first, k)->value,
+			CHECK(!memcmp(vt_session_weight(s, k)->value,
+				vt_session_weight(first, k)->value,
 				vt_session_weight(s, k)->n * sizeof(float)));
 		vt_session_free(s);
 		vt_graph_free(g);
@@ -85,15 +89,16 @@ static void saved_and_loaded(void)
 
 enum { ROUNDS = 3000 };
 
-/* Cuts, bytes changed, bytes repeated: VT_EDATA, or a load of finite values where the damage met nothing that is
- * read. */
+/* Cuts, bytes changed, bytes repeated: VT_EDATA, or a load of finite values where the damage met
+ * nothing that is read. */
 static void damage(const char *name, uint64_t seed)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_buf whole = VT_BUF_INIT;
 	struct vt_session *s = NULL;
 	struct vt_graph *g = tiny(&s);
-	char *path = golden(name), *hurt = vt_asprintf("%s/hurt", getenv("T") ? getenv("T") : "/tmp");
+	char *path = golden(name),
+	     *hurt = vt_asprintf("%s/hurt", getenv("T") ? getenv("T") : "/tmp");
 	struct vt_rng r = vt_rng_stream(seed, "damage", 0, 0, 0);
 	int refused = 0;
 
@@ -105,7 +110,8 @@ static void damage(const char *name, uint64_t seed)
 
 		memcpy(copy, whole.data, whole.len);
 		for (uint32_t k = vt_rng_below(&r, 4); i % 4 && k < 4; k++)
-			copy[vt_rng_below(&r, (uint32_t)n)] = (char)(vt_rng_below(&r, 3) ? vt_rng_u32(&r) : 0xff);
+			copy[vt_rng_below(&r, (uint32_t)n)] =
+				(char)(vt_rng_below(&r, 3) ? vt_rng_u32(&r) : 0xff);
 		if (vt_fs_write_quick(hurt, copy, n, 0644, &err))
 			CHECK_FAIL("%s", err.text);
 		rc = vt_weights_load(s, hurt, NULL, NULL, &err);

@@ -1,8 +1,8 @@
-/* The AVX-512 kernels' source, its instructions made of AVX2 halves, through every case of test_nn_conv.c: same bits
- * as the others. */
+/* The AVX-512 kernels' source, its instructions made of AVX2 halves, through every case of
+ * test_nn_conv.c: same bits as the others. */
 #if defined(__x86_64__)
 #include "tests/avx512_by_avx2.h"
-#define vt_kernels_avx512 vt_kernels_emulated
+#define vt_kernels_avx512   vt_kernels_emulated
 #define vt_tile_avx512_bf16 vt_tile_emulated_bf16
 #include "common/nn/cpu/kernels_avx512.c"
 #undef vt_kernels_avx512

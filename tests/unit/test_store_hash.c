@@ -21,7 +21,9 @@ static char *scratch(const char *name)
 
 static void fips_180_4_examples(void)
 {
-	static const struct { const char *text, *hex; } known[] = {
+	static const struct {
+		const char *text, *hex;
+	} known[] = {
 		{ "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
 		{ "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
 		{ "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
@@ -37,7 +39,8 @@ static void fips_180_4_examples(void)
 	}
 }
 
-/* Every number of lanes, every length around the block and padding edges, side by side with others of other length. */
+/* Every number of lanes, every length around the block and padding edges, side by side with
+ * others of other length. */
 static void lanes_equal_openssl(void)
 {
 	struct vt_err err = VT_ERR_INIT;
@@ -89,8 +92,8 @@ static void write_file(const char *dir, const char *name, const unsigned char *b
 /* Sizes at the edges of blocks and chunks, any number of threads, read only and copied. */
 static void files_equal_openssl(void)
 {
-	static const size_t sizes[] = { 0, 1, 55, 56, 63, 64, 65, 119, 120, 8192, 65535, 65536, 65537, 131072, 200001,
-		1 << 20, (1 << 20) + 1, 3000000 };
+	static const size_t sizes[] = { 0, 1, 55, 56, 63, 64, 65, 119, 120, 8192, 65535, 65536,
+		65537, 131072, 200001, 1 << 20, (1 << 20) + 1, 3000000 };
 	enum { N = sizeof(sizes) / sizeof(sizes[0]) };
 	struct vt_err err = VT_ERR_INIT;
 	char *dir = scratch("files"), *copies = scratch("copies");
@@ -120,10 +123,12 @@ static void files_equal_openssl(void)
 				s.file[i].wanted = true;
 				s.file[i].copy = copy ? VT_FILESET_COPY : VT_FILESET_HASH;
 			}
-			CHECK_EQ(vt_fileset_hash(&s, copies_fd, "c", VT_FILESET_FIRST_FAULT, &err), 0);
+			CHECK_EQ(vt_fileset_hash(&s, copies_fd, "c", VT_FILESET_FIRST_FAULT, &err),
+				0);
 			CHECK_EQ(vt_fileset_fault(&s, &err), 0);
 			for (size_t i = 0; i < s.n; i++) {
-				struct vt_digest want = vt_digest_bytes(text, sizes[i % N]), got = want;
+				struct vt_digest want = vt_digest_bytes(text, sizes[i % N]),
+						 got = want;
 				uint64_t n;
 
 				CHECK(vt_digest_equal(&s.file[i].digest, &want));
@@ -187,8 +192,9 @@ static void stat_cache_trusts_what_did_not_move(void)
 	struct vt_err err = VT_ERR_INIT;
 	char *path = scratch("stat-cache");
 	const int64_t now = 1000000000123456789;
-	struct vt_stamp old = { 1, 2, 3, now - 1000000000, now - 1000000000 }, racy = { 1, 3, 3, now - 1000000, now },
-		whole = { 1, 4, 3, 999999999000000000, now };
+	struct vt_stamp old = { 1, 2, 3, now - 1000000000, now - 1000000000 },
+			racy = { 1, 3, 3, now - 1000000, now },
+			whole = { 1, 4, 3, 999999999000000000, now };
 	struct vt_digest d = vt_digest_bytes("x", 1), got;
 	struct vt_stat_cache *c = vt_stat_cache_open(path);
 	struct vt_stamp s = old;
@@ -203,7 +209,8 @@ static void stat_cache_trusts_what_did_not_move(void)
 	CHECK(!vt_stat_cache_find(c, &got, &racy, VT_STAT_EXACT));
 	CHECK(!vt_stat_cache_find(c, &got, &whole, VT_STAT_EXACT));
 	s.ctime++;
-	CHECK(!vt_stat_cache_find(c, &got, &s, VT_STAT_EXACT) && vt_stat_cache_find(c, &got, &s, VT_STAT_SEALED));
+	CHECK(!vt_stat_cache_find(c, &got, &s, VT_STAT_EXACT) &&
+		vt_stat_cache_find(c, &got, &s, VT_STAT_SEALED));
 	s.mtime++;
 	CHECK(!vt_stat_cache_find(c, &got, &s, VT_STAT_SEALED) && vt_stat_cache_was(c, &got, &s));
 	s = old;

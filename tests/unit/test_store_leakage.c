@@ -11,10 +11,13 @@
 static char one[] = "s1", two[] = "s2", three[] = "s3", nobody[] = "";
 
 static struct vt_raw_file raw[] = {
-	{ "scans", "s1/t1.nii.gz", A, one, 1 }, { "scans", "s2/t1.nii.gz", B, two, 1 },
+	{ "scans", "s1/t1.nii.gz", A, one, 1 },
+	{ "scans", "s2/t1.nii.gz", B, two, 1 },
 	{ "scans", "s3/t1.nii", C, three, 1 },
-	{ "scans", "s1/LICENSE", A, one, 1 }, { "scans", "s3/LICENSE", A, three, 1 },
-	{ "labels", "s1/seg.nii.gz", B, one, 1 }, { "labels", "s3/seg.nii.gz", B, three, 1 },
+	{ "scans", "s1/LICENSE", A, one, 1 },
+	{ "scans", "s3/LICENSE", A, three, 1 },
+	{ "labels", "s1/seg.nii.gz", B, one, 1 },
+	{ "labels", "s3/seg.nii.gz", B, three, 1 },
 	{ "scans", "readme.nii", A, nobody, 1 },
 };
 
@@ -30,7 +33,9 @@ static struct vt_json *record(const char *text)
 /* One execution that read everything, with these notes. */
 static struct vt_ancestry made(struct vt_execution *e, const char *notes)
 {
-	*e = (struct vt_execution){ .record = record(notes), .raw = raw, .n_raw = sizeof(raw) / sizeof(raw[0]) };
+	*e = (struct vt_execution){ .record = record(notes),
+		.raw = raw,
+		.n_raw = sizeof(raw) / sizeof(raw[0]) };
 	return (struct vt_ancestry){ .v = e, .n = 1, .n_roots = 1 };
 }
 
@@ -47,7 +52,7 @@ static void what_was_noted_counts(void)
 	vt_side_trained(&chosen, &a, true);
 	vt_side_evaluated(&test, &a);
 	CHECK_EQ(train.subjects.n, 2);
-	CHECK_EQ(train.n, 2);                    /* neither licences nor label maps */
+	CHECK_EQ(train.n, 2); /* neither licences nor label maps */
 	CHECK_EQ(chosen.subjects.n, 3);
 	CHECK_EQ(test.n, 1);
 	vt_leak_find(&l, &train, &test);
@@ -78,7 +83,7 @@ static void everybody_where_nothing_was_noted(void)
 static void bytes_under_another_name(void)
 {
 	struct vt_side_volume t[] = { { A, one, one }, { A, two, two }, { B, two, two } },
-		v[] = { { A, three, three }, { B, two, two } };
+			      v[] = { { A, three, three }, { B, two, two } };
 	char *names[] = { one, two }, *others[] = { two, three };
 	struct vt_side train = { { names, 2, 2 }, t, 3, 3 }, test = { { others, 2, 2 }, v, 2, 2 };
 	struct vt_leak l;
@@ -86,7 +91,7 @@ static void bytes_under_another_name(void)
 	vt_leak_find(&l, &train, &test);
 	CHECK_EQ(l.subjects.n, 1);
 	CHECK_STR(l.subjects.v[0], "s2");
-	CHECK_EQ(l.n_volumes, 2);                /* A twice; B is that of the shared subject */
+	CHECK_EQ(l.n_volumes, 2); /* A twice; B is that of the shared subject */
 	CHECK(l.n_volumes == 2 && l.volume[0].training == &t[0] && l.volume[1].training == &t[1] &&
 		l.volume[0].evaluation == &v[0] && l.volume[1].evaluation == &v[0]);
 	vt_leak_release(&l);

@@ -11,9 +11,11 @@ static int verdict(const char *path)
 
 static void portable_names(void)
 {
-	static const char *const good[] = { "a", "sub-001/anat/sub-001_T1w.nii.gz", ("gr\xc3\xb6\xc3\x9f" "e.txt"),
-		"a b,c=d;e~f#g%h&i'j", "...", ".hidden",
-		"\xe8\x84\xb3/\xf0\x9f\xa7\xa0", "T1 (2)", "i+j@3T", "e!", "k^", "@(a|b)", "+(x)" };
+	static const char *const good[] = { "a", "sub-001/anat/sub-001_T1w.nii.gz",
+		("gr\xc3\xb6\xc3\x9f"
+		 "e.txt"),
+		"a b,c=d;e~f#g%h&i'j", "...", ".hidden", "\xe8\x84\xb3/\xf0\x9f\xa7\xa0", "T1 (2)",
+		"i+j@3T", "e!", "k^", "@(a|b)", "+(x)" };
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		if (verdict(good[i]))
@@ -22,9 +24,11 @@ static void portable_names(void)
 
 static void names_that_are_refused(void)
 {
-	static const char *const bad[] = { "", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\xff", "\xc3",
-		"\xc3/x", "\xc0\xaf", "\xe0\x80\x80",
-		"\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "a\nb", "a\x7f", "a\xc2\x85", ("\xef\xbb\xbf" "bom"),
+	static const char *const bad[] = { "", "/a", "a/", "a//b", ".", "..", "a/../b", "./a",
+		"a\xff", "\xc3", "\xc3/x", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80",
+		"\xf4\x90\x80\x80", "\x80", "a\nb", "a\x7f", "a\xc2\x85",
+		("\xef\xbb\xbf"
+		 "bom"),
 		"a\\b", "a*", "b?", "c[1]", "d{1}", "}" };
 	char name[300];
 
@@ -43,7 +47,8 @@ static void every_byte_is_judged_alone(void)
 {
 	for (int b = 1; b < 256; b++) {
 		char name[3] = { 'a', (char)b, 0 };
-		int want = b < 0x20 || b >= 0x7f || b == '/' || strchr("\\*?[]{}", b) ? VT_EDATA : 0;
+		int want =
+			b < 0x20 || b >= 0x7f || b == '/' || strchr("\\*?[]{}", b) ? VT_EDATA : 0;
 
 		CHECK_EQ(verdict(name), want);
 	}

@@ -9,13 +9,15 @@
 #include <xmmintrin.h>
 #endif
 
-/* A result is flushed if it is below the least normal number when rounded to 24 bits with no limit on the exponent. */
+/* A result is flushed if it is below the least normal number when rounded to 24 bits with no
+ * limit on the exponent. */
 static float fused(float a, float b, float c)
 {
 	float r = fmaf(a, b, c);
 	double wide = fma((double)a, (double)b, (double)c);
 
-	if (wide < 0 ? wide > -(double)FLT_MIN * (1 - 0x1p-25) : wide < (double)FLT_MIN * (1 - 0x1p-25))
+	if (wide < 0 ? wide > -(double)FLT_MIN * (1 - 0x1p-25)
+		     : wide < (double)FLT_MIN * (1 - 0x1p-25))
 		return signbit(r) ? -0.0f : 0.0f;
 	return r;
 }
@@ -31,7 +33,7 @@ unsigned vt_bf16_flush_begin(void)
 #if defined(__x86_64__)
 	unsigned before = _mm_getcsr();
 
-	_mm_setcsr(before | 0x8040);     /* flush results, take operands as zero */
+	_mm_setcsr(before | 0x8040); /* flush results, take operands as zero */
 	return before;
 #else
 	return 0;
@@ -51,12 +53,20 @@ void vt_bf16_flush_end(unsigned before)
 void vt_tile_avx512_bf16(const struct vt_tile *t);
 
 /* One tap, one pair, one position: lane l adds x . w_l to start_l. */
-static void probe(float out[VT_LANES], const float start[VT_LANES], uint32_t x, const uint32_t w[VT_LANES])
+static void probe(float out[VT_LANES], const float start[VT_LANES], uint32_t x,
+	const uint32_t w[VT_LANES])
 {
 	float xf, wf[2 * VT_LANES];
 	struct vt_tap tap = { &xf, wf };
-	struct vt_tile t = { .tap = &tap, .n_taps = 1, .c_in = 1, .count = 1, .block = 4, .step = 4, .y = out,
-		.y_step = VT_LANES, .start = start };
+	struct vt_tile t = { .tap = &tap,
+		.n_taps = 1,
+		.c_in = 1,
+		.count = 1,
+		.block = 4,
+		.step = 4,
+		.y = out,
+		.y_step = VT_LANES,
+		.start = start };
 
 	memcpy(&xf, &x, sizeof(x));
 	memcpy(wf, w, VT_LANES * sizeof(*w));
@@ -72,7 +82,8 @@ static float value_of(uint32_t upper_half)
 	return f;
 }
 
-/* Random operands of all sizes, among them cancelling and subnormal ones, against the definition. */
+/* Random operands of all sizes, among them cancelling and subnormal ones, against the
+ * definition. */
 static bool instruction_conforms(void)
 {
 	uint32_t r = 1, x, w[VT_LANES];
@@ -94,9 +105,11 @@ static bool instruction_conforms(void)
 		}
 		probe(out, start, x, w);
 		for (int l = 0; l < VT_LANES; l++) {
-			float want = vt_bf16_dot(start[l], value_of(vt_bf16_bits(value_of(x << 16))),
-				value_of(vt_bf16_bits(value_of(x))),
-				value_of(vt_bf16_bits(value_of(w[l] << 16))), value_of(vt_bf16_bits(value_of(w[l]))));
+			float want =
+				vt_bf16_dot(start[l], value_of(vt_bf16_bits(value_of(x << 16))),
+					value_of(vt_bf16_bits(value_of(x))),
+					value_of(vt_bf16_bits(value_of(w[l] << 16))),
+					value_of(vt_bf16_bits(value_of(w[l]))));
 
 			if (memcmp(&want, &out[l], sizeof(want)))
 				return false;
@@ -110,7 +123,8 @@ vt_tile_fn vt_bf16_tile(const struct vt_kernels *k)
 {
 #if defined(__x86_64__)
 	__builtin_cpu_init();
-	if (k == &vt_kernels_avx512 && __builtin_cpu_supports("avx512bf16") && instruction_conforms())
+	if (k == &vt_kernels_avx512 && __builtin_cpu_supports("avx512bf16") &&
+		instruction_conforms())
 		return vt_tile_avx512_bf16;
 #endif
 	(void)k;
@@ -128,7 +142,7 @@ static void round_task(void *ctx, size_t task)
 {
 	const struct rounding *r = ctx;
 	size_t voxels = r->floats / VT_LANES, from = voxels * task / r->tasks * VT_LANES,
-		end = voxels * (task + 1) / r->tasks * VT_LANES;
+	       end = voxels * (task + 1) / r->tasks * VT_LANES;
 	uint32_t *to = (uint32_t *)r->to;
 
 	for (size_t i = from; i < end; i += 2) {
@@ -150,7 +164,8 @@ void vt_bf16_pack(float *to, struct vt_view x, bool pairs)
 	vt_parallel_for(r.tasks, round_task, &r);
 }
 
-void vt_bf16_pack_weights(float *to, const float *w, int n_out, int n_in, int taps, size_t so, size_t si, bool pairs)
+void vt_bf16_pack_weights(float *to, const float *w, int n_out, int n_in, int taps, size_t so,
+	size_t si, bool pairs)
 {
 	size_t even = ((size_t)n_in + 1) / 2 * 2;
 	uint32_t *u = (uint32_t *)to;
@@ -160,11 +175,13 @@ void vt_bf16_pack_weights(float *to, const float *w, int n_out, int n_in, int ta
 		for (int i = 0; i < n_in; i++)
 			for (int t = 0; t < taps; t++) {
 				size_t at = (size_t)(o / VT_LANES) * (size_t)taps + (size_t)t,
-					lane = (size_t)(o % VT_LANES);
-				uint32_t b = vt_bf16_bits(w[(size_t)o * so + (size_t)i * si + (size_t)t]);
+				       lane = (size_t)(o % VT_LANES);
+				uint32_t b = vt_bf16_bits(
+					w[(size_t)o * so + (size_t)i * si + (size_t)t]);
 
 				if (pairs)
-					u[(at * (even / 2) + (size_t)i / 2) * VT_LANES + lane] |= i % 2 ? b : b >> 16;
+					u[(at * (even / 2) + (size_t)i / 2) * VT_LANES + lane] |=
+						i % 2 ? b : b >> 16;
 				else
 					u[(at * even + ((size_t)i ^ 1)) * VT_LANES + lane] = b;
 			}

@@ -1,9 +1,9 @@
 /* Convolutions as gathers: every output position sums its taps in a fixed order.
  *
- * Forward and the input gradient of a transposed convolution gather at  stride * o - pad + dilation * k  (direct form);
- * a transposed convolution and the input gradient of a plain one gather at  (o + pad - dilation * k) / stride  where
- * that divides (inverse form).  Weight gradients are one direct gather whose lanes are the channels of the small
- * side. */
+ * Forward and the input gradient of a transposed convolution gather at
+ * stride * o - pad + dilation * k (direct form); a transposed convolution and the input gradient
+ * of a plain one gather at (o + pad - dilation * k) / stride where that divides (inverse form).
+ * Weight gradients are one direct gather whose lanes are the channels of the small side. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +27,8 @@ static struct axis axis_of(const struct vt_conv *c, int n_out, int n_in, bool in
 
 	for (int o = 0; o < n_out; o++)
 		for (int t = 0; t < c->k; t++) {
-			int p = inverse ? o + c->pad - c->dilation * t : o * c->stride - c->pad + c->dilation * t;
+			int p = inverse ? o + c->pad - c->dilation * t
+					: o * c->stride - c->pad + c->dilation * t;
 			bool ok = !inverse || (p >= 0 && p % c->stride == 0);
 
 			p = inverse ? p / c->stride : p;
@@ -41,9 +42,11 @@ struct gather {
 	const struct vt_kernels *k;
 	const struct vt_conv *c;
 	struct vt_view in, out;
-	const float *w, *bias;       /* packed weights [out blocks][taps][in][8]; bias padded to blocks of 8, or NULL */
-	int n_in;                    /* input channels as packed: pairs of them on bf16's kernel */
-	size_t lanes;                /* floats of a voxel's block of `in`: 8, or 4 pairs */
+	/* packed weights [out blocks][taps][in][8]; bias padded to blocks of 8, or NULL */
+	const float *w, *bias;
+	/* input channels as packed: pairs of them on bf16's kernel */
+	int n_in;
+	size_t lanes; /* floats of a voxel's block of `in`: 8, or 4 pairs */
 	void (*tile)(const struct vt_tile *t);
 	struct axis z, y, x;
 	bool inverse, add;
@@ -59,7 +62,8 @@ static bool same_taps(const struct axis *a, int o, int p)
 }
 
 /* The taps of a run of outputs that begins at (oz, oy, ox), for output block b of item n. */
-static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b, int oz, int oy, int ox)
+static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b, int oz, int oy,
+	int ox)
 {
 	int k = g->c->k, n_taps = 0;
 	struct vt_shape s = g->in.s;
@@ -77,10 +81,14 @@ static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b
 
 				if (ix < 0)
 					continue;
-				tap[n_taps].x = base + (((size_t)iz * (size_t)s.h + (size_t)iy) * (size_t)s.w +
-					(size_t)ix) * g->lanes;
+				tap[n_taps].x = base +
+					(((size_t)iz * (size_t)s.h + (size_t)iy) * (size_t)s.w +
+						(size_t)ix) *
+						g->lanes;
 				tap[n_taps++].w = g->w +
-					((size_t)b * (size_t)(k * k * k) + (size_t)((tz * k + ty) * k + tx)) * per_tap;
+					((size_t)b * (size_t)(k * k * k) +
+						(size_t)((tz * k + ty) * k + tx)) *
+						per_tap;
 			}
 		}
 	}
@@ -103,20 +111,27 @@ struct run {
 	bool two, down;
 };
 
-/* count is cut into equal tiles: one long and one short tile would leave the short one waiting on its own sums. */
+/* count is cut into equal tiles: one long and one short tile would leave the short one waiting
+ * on its own sums. */
 static void gather_run(const struct gather *g, struct run r)
 {
 	struct vt_tap tap[MAX_TAPS];
 	struct vt_shape s = g->out.s, in = g->in.s;
 	int phase = g->inverse ? g->c->stride : 1, most = r.two ? g->k->pair : g->k->alone,
-		tiles = (r.count + most - 1) / most;
-	size_t block = vt_voxels(s) * VT_LANES, y_step = (size_t)phase * VT_LANES * (r.down ? (size_t)s.w : 1);
+	    tiles = (r.count + most - 1) / most;
+	size_t block = vt_voxels(s) * VT_LANES,
+	       y_step = (size_t)phase * VT_LANES * (r.down ? (size_t)s.w : 1);
 	float *y = g->out.p + ((size_t)r.n * (size_t)vt_blocks(s.c) + (size_t)r.b) * block +
 		(((size_t)r.z * (size_t)s.h + (size_t)r.y) * (size_t)s.w + (size_t)r.x) * VT_LANES;
-	struct vt_tile t = { .tap = tap, .c_in = g->n_in, .block = vt_voxels(in) * g->lanes, .y_step = y_step,
+	struct vt_tile t = { .tap = tap,
+		.c_in = g->n_in,
+		.block = vt_voxels(in) * g->lanes,
+		.y_step = y_step,
 		.accumulate = g->add,
-		.step = (size_t)(g->inverse ? 1 : g->c->stride) * g->lanes * (r.down ? (size_t)in.w : 1),
-		.w2 = r.two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)g->n_in * VT_LANES : 0,
+		.step = (size_t)(g->inverse ? 1 : g->c->stride) * g->lanes *
+			(r.down ? (size_t)in.w : 1),
+		.w2 = r.two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)g->n_in * VT_LANES
+			    : 0,
 		.start = g->bias ? g->bias + (size_t)r.b * VT_LANES : NULL,
 		.start2 = g->bias ? g->bias + (size_t)(r.b + 1) * VT_LANES : NULL };
 
@@ -133,7 +148,8 @@ static void gather_run(const struct gather *g, struct run r)
 }
 
 /* The columns at r.x of rows [from, end): too few side by side, so tiles run down. */
-static void gather_columns(const struct gather *g, struct run r, int from, int end, int columns, int phase)
+static void gather_columns(const struct gather *g, struct run r, int from, int end, int columns,
+	int phase)
 {
 	r.down = true;
 	for (int j = 0; j < columns; j++, r.x += phase)
@@ -150,10 +166,13 @@ static void after_gather(const struct gather *g, int n, int z, int from, int end
 	struct vt_shape s = g->out.s;
 
 	for (int b = 0; b < vt_blocks(s.c); b++) {
-		size_t at = (((size_t)(n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z) * (size_t)s.h +
-			(size_t)from) * (size_t)s.w * VT_LANES;
+		size_t at = (((size_t)(n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z) *
+					    (size_t)s.h +
+				    (size_t)from) *
+			(size_t)s.w * VT_LANES;
 
-		vt_fused_blocked(g->k, g->r->fused, b, g->out.p + at, at, (size_t)(end - from) * (size_t)s.w);
+		vt_fused_blocked(g->k, g->r->fused, b, g->out.p + at, at,
+			(size_t)(end - from) * (size_t)s.w);
 	}
 }
 
@@ -162,8 +181,8 @@ static void gather_rows(void *ctx, size_t task)
 {
 	const struct gather *g = ctx;
 	struct vt_shape s = g->out.s;
-	int from = (int)(task % (size_t)g->row_groups) * ROWS_PER_TASK, end = from + ROWS_PER_TASK < s.h
-		? from + ROWS_PER_TASK : s.h;
+	int from = (int)(task % (size_t)g->row_groups) * ROWS_PER_TASK,
+	    end = from + ROWS_PER_TASK < s.h ? from + ROWS_PER_TASK : s.h;
 	int phase = g->inverse ? g->c->stride : 1;
 	struct run r = { .z = (int)(task / (size_t)g->row_groups % (size_t)s.d),
 		.n = (int)(task / (size_t)g->row_groups / (size_t)s.d) };
@@ -207,15 +226,18 @@ static void pack_block(void *ctx, size_t block)
 			for (int l = 0; l < VT_LANES; l++, at++) {
 				int o = (int)block * VT_LANES + l;
 
-				p->to[at] = o < p->n_out ? p->w[(size_t)o * p->so + (size_t)i * p->si + (size_t)t]
+				p->to[at] = o < p->n_out
+					? p->w[(size_t)o * p->so + (size_t)i * p->si + (size_t)t]
 					: 0.0f;
 			}
 }
 
 /* to[o / 8][tap][i][o % 8] = w[o * so + i * si + tap]; lanes behind n_out are 0. */
-static void pack_weights(float *to, const float *w, int n_out, int n_in, int taps, size_t so, size_t si)
+static void pack_weights(float *to, const float *w, int n_out, int n_in, int taps, size_t so,
+	size_t si)
 {
-	vt_parallel_for((size_t)vt_blocks(n_out), pack_block, &(struct packing){ to, w, n_out, n_in, taps, so, si });
+	vt_parallel_for((size_t)vt_blocks(n_out), pack_block,
+		&(struct packing){ to, w, n_out, n_in, taps, so, si });
 }
 
 static size_t packed_floats(int n_out, int n_in, int taps)
@@ -237,9 +259,16 @@ struct order {
 static bool winograd(const struct vt_conv_run *r, const struct gather *g, float *room)
 {
 	const struct vt_conv *c = r->c;
-	struct vt_winograd w = { .r = r, .in = g->in, .out = g->out, .packed = g->w, .bias = g->bias, .room = room,
-		.dilation = c->dilation, .pad = g->inverse ? 2 * c->dilation - c->pad : c->pad,
-		.flipped = g->inverse, .add = g->add };
+	struct vt_winograd w = { .r = r,
+		.in = g->in,
+		.out = g->out,
+		.packed = g->w,
+		.bias = g->bias,
+		.room = room,
+		.dilation = c->dilation,
+		.pad = g->inverse ? 2 * c->dilation - c->pad : c->pad,
+		.flipped = g->inverse,
+		.add = g->add };
 
 	if (r->bf16 || !vt_winograd_takes(c, g->in.s.c, g->out.s, w.m))
 		return false;
@@ -248,11 +277,13 @@ static bool winograd(const struct vt_conv_run *r, const struct gather *g, float 
 }
 
 /* Packs the operands, then gathers.  scratch: weights, bias, the rounded input. */
-static void run_gather(const struct vt_conv_run *r, struct gather *g, struct order w, const float *bias)
+static void run_gather(const struct vt_conv_run *r, struct gather *g, struct order w,
+	const float *bias)
 {
 	const struct vt_conv *c = r->c;
 	int n_in = g->in.s.c, n_out = g->out.s.c, taps = taps_of(c);
-	size_t packed = packed_floats(n_out, n_in + n_in % 2, taps), lanes = (size_t)vt_blocks(n_out) * VT_LANES;
+	size_t packed = packed_floats(n_out, n_in + n_in % 2, taps),
+	       lanes = (size_t)vt_blocks(n_out) * VT_LANES;
 	float *b = r->scratch + packed;
 
 	g->r = r;
@@ -263,7 +294,8 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 	g->lanes = r->bf16 && r->pairs ? VT_LANES / 2 : VT_LANES;
 	g->n_in = !r->bf16 ? n_in : r->pairs ? (n_in + 1) / 2 : n_in + n_in % 2;
 	if (r->bf16) {
-		vt_bf16_pack_weights(r->scratch, r->w, n_out, n_in, taps, w.so, w.si, r->pairs != NULL);
+		vt_bf16_pack_weights(r->scratch, r->w, n_out, n_in, taps, w.so, w.si,
+			r->pairs != NULL);
 		vt_bf16_pack(b + lanes, g->in, r->pairs != NULL);
 		g->in.p = b + lanes;
 	} else {
@@ -280,7 +312,8 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 	g->y = axis_of(c, g->out.s.h, g->in.s.h, g->inverse);
 	g->x = axis_of(c, g->out.s.w, g->in.s.w, g->inverse);
 	g->row_groups = (g->out.s.h + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
-	vt_parallel_for((size_t)g->out.s.n * (size_t)g->out.s.d * (size_t)g->row_groups, gather_rows, g);
+	vt_parallel_for((size_t)g->out.s.n * (size_t)g->out.s.d * (size_t)g->row_groups,
+		gather_rows, g);
 	free(g->z.at);
 	free(g->y.at);
 	free(g->x.at);
@@ -290,21 +323,25 @@ void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct v
 {
 	size_t t = (size_t)taps_of(r->c);
 	struct order w = r->c->transposed ? (struct order){ t, (size_t)y.s.c * t }
-		: (struct order){ (size_t)x.s.c * t, t };
+					  : (struct order){ (size_t)x.s.c * t, t };
 
-	run_gather(r, &(struct gather){ .in = x, .out = y, .inverse = r->c->transposed }, w, r->bias);
+	run_gather(r, &(struct gather){ .in = x, .out = y, .inverse = r->c->transposed }, w,
+		r->bias);
 }
 
-/* --- weight gradient ---------------------------------------------------------------------------------------------- */
+/* --- weight gradient ----------------------------------------------------- */
 
 struct weight_grad {
 	const struct vt_kernels *k;
 	const struct vt_conv *c;
-	struct vt_view big, small;   /* small: the side whose positions are summed over, its channels in the lanes */
+	/* small: the side whose positions are summed over, its channels in the lanes */
+	struct vt_view big, small;
 	struct axis z, y, x;
-	int slabs, pairs, blocks;    /* z slabs of small; pairs of its channel blocks; channel blocks of big */
-	int x_from[MAX_K], x_to[MAX_K], y_from[MAX_K], y_to[MAX_K];   /* positions of small whose tap lies inside */
-	float *part;                 /* [slab][small block][big block][tap][8][8] */
+	/* z slabs of small; pairs of its channel blocks; channel blocks of big */
+	int slabs, pairs, blocks;
+	/* positions of small whose tap lies inside */
+	int x_from[MAX_K], x_to[MAX_K], y_from[MAX_K], y_to[MAX_K];
+	float *part; /* [slab][small block][big block][tap][8][8] */
 	float *dw;
 };
 
@@ -334,29 +371,37 @@ static void inside(const struct axis *a, int t, int *from, int *to)
 		--*to;
 }
 
-/* Rows [y0, y1) of plane oz of item n.  The rows of one tap are summed in one go, so that its 8 x 8 sums stay in
- * registers. */
-static void grad_of_rows(const struct weight_grad *g, float *part, float *part2, int n, int sb, int bb, int oz, int y0,
-	int y1)
+/* Rows [y0, y1) of plane oz of item n.  The rows of one tap are summed in one go, so that its 8
+ * x 8 sums stay in registers. */
+static void grad_of_rows(const struct weight_grad *g, float *part, float *part2, int n, int sb,
+	int bb, int oz, int y0, int y1)
 {
 	struct vt_shape s = g->small.s, l = g->big.s;
 	int k = g->c->k;
 	size_t s_block = vt_voxels(s) * VT_LANES, l_block = vt_voxels(l) * VT_LANES;
 	const float *dy = g->small.p + ((size_t)n * (size_t)vt_blocks(s.c) + (size_t)sb) * s_block;
 	const float *x = g->big.p + ((size_t)n * (size_t)vt_blocks(l.c) + (size_t)bb) * l_block;
-	struct vt_row r = { .step = (size_t)g->c->stride * VT_LANES, .dy_step = VT_LANES,
+	struct vt_row r = { .step = (size_t)g->c->stride * VT_LANES,
+		.dy_step = VT_LANES,
 		.n = l.c - bb * VT_LANES < VT_LANES ? l.c - bb * VT_LANES : VT_LANES,
-		.row_step = (size_t)g->c->stride * (size_t)l.w * VT_LANES, .dy_row_step = (size_t)s.w * VT_LANES };
+		.row_step = (size_t)g->c->stride * (size_t)l.w * VT_LANES,
+		.dy_row_step = (size_t)s.w * VT_LANES };
 
 	for (int t = 0; t < k * k * k; t++) {
-		int iz = g->z.at[oz * k + t / (k * k)], ty = t / k % k, from = g->x_from[t % k], to = g->x_to[t % k];
-		int top = y0 > g->y_from[ty] ? y0 : g->y_from[ty], end = y1 < g->y_to[ty] ? y1 : g->y_to[ty];
+		int iz = g->z.at[oz * k + t / (k * k)], ty = t / k % k, from = g->x_from[t % k],
+		    to = g->x_to[t % k];
+		int top = y0 > g->y_from[ty] ? y0 : g->y_from[ty],
+		    end = y1 < g->y_to[ty] ? y1 : g->y_to[ty];
 
 		if (iz < 0 || top >= end || from >= to)
 			continue;
-		r.x = x + (((size_t)iz * (size_t)l.h + (size_t)g->y.at[top * k + ty]) * (size_t)l.w +
-			(size_t)g->x.at[from * k + t % k]) * VT_LANES;
-		r.dy = dy + (((size_t)oz * (size_t)s.h + (size_t)top) * (size_t)s.w + (size_t)from) * VT_LANES;
+		r.x = x +
+			(((size_t)iz * (size_t)l.h + (size_t)g->y.at[top * k + ty]) * (size_t)l.w +
+				(size_t)g->x.at[from * k + t % k]) *
+				VT_LANES;
+		r.dy = dy +
+			(((size_t)oz * (size_t)s.h + (size_t)top) * (size_t)s.w + (size_t)from) *
+				VT_LANES;
 		r.dy2 = r.dy + s_block;
 		r.rows = end - top;
 		r.count = to - from;
@@ -368,19 +413,25 @@ static void grad_of_rows(const struct weight_grad *g, float *part, float *part2,
 
 static float *part_of(const struct weight_grad *g, int slab, int sb, int bb)
 {
-	return g->part + (((size_t)slab * (size_t)vt_blocks(g->small.s.c) + (size_t)sb) * (size_t)g->blocks +
-		(size_t)bb) * part_floats(taps_of(g->c));
+	return g->part +
+		(((size_t)slab * (size_t)vt_blocks(g->small.s.c) + (size_t)sb) * (size_t)g->blocks +
+			(size_t)bb) *
+		part_floats(taps_of(g->c));
 }
 
 static void grad_task(void *ctx, size_t task)
 {
 	const struct weight_grad *g = ctx;
 	struct vt_shape s = g->small.s;
-	int bb = (int)(task % (size_t)g->blocks), sb = 2 * (int)(task / (size_t)g->blocks % (size_t)g->pairs);
+	int bb = (int)(task % (size_t)g->blocks),
+	    sb = 2 * (int)(task / (size_t)g->blocks % (size_t)g->pairs);
 	int slab = (int)(task / (size_t)g->blocks / (size_t)g->pairs);
-	float *part = part_of(g, slab, sb, bb), *part2 = sb + 1 < vt_blocks(s.c) ? part_of(g, slab, sb + 1, bb) : NULL;
-	int from = (int)((long)s.d * slab / g->slabs), to = (int)((long)s.d * (slab + 1) / g->slabs);
-	int rows = s.w < CHUNK ? CHUNK / s.w : 1;   /* the chunk stays in the first-level cache over all taps */
+	float *part = part_of(g, slab, sb, bb),
+	      *part2 = sb + 1 < vt_blocks(s.c) ? part_of(g, slab, sb + 1, bb) : NULL;
+	int from = (int)((long)s.d * slab / g->slabs),
+	    to = (int)((long)s.d * (slab + 1) / g->slabs);
+	/* the chunk stays in the first-level cache over all taps */
+	int rows = s.w < CHUNK ? CHUNK / s.w : 1;
 
 	memset(part, 0, part_floats(taps_of(g->c)) * sizeof(float));
 	if (part2)
@@ -388,7 +439,8 @@ static void grad_task(void *ctx, size_t task)
 	for (int n = 0; n < s.n; n++)
 		for (int oz = from; oz < to; oz++)
 			for (int oy = 0; oy < s.h; oy += rows)
-				grad_of_rows(g, part, part2, n, sb, bb, oz, oy, oy + rows < s.h ? oy + rows : s.h);
+				grad_of_rows(g, part, part2, n, sb, bb, oz, oy,
+					oy + rows < s.h ? oy + rows : s.h);
 }
 
 /* dw[lane channel][big channel][tap] = sum of the slabs in order. */
@@ -399,21 +451,29 @@ static void sum_slabs(void *ctx, size_t task)
 
 	for (int i = 0; i < cb; i++)
 		for (int t = 0; t < taps; t++) {
-			size_t at = ((size_t)t * VT_LANES + (size_t)(i % VT_LANES)) * VT_LANES + (size_t)(o % VT_LANES);
+			size_t at = ((size_t)t * VT_LANES + (size_t)(i % VT_LANES)) * VT_LANES +
+				(size_t)(o % VT_LANES);
 			float sum = 0.0f;
 
 			for (int s = 0; s < g->slabs; s++)
 				sum += part_of(g, s, o / VT_LANES, i / VT_LANES)[at];
-			g->dw[((size_t)o * (size_t)cb + (size_t)i) * (size_t)taps + (size_t)t] = sum;
+			g->dw[((size_t)o * (size_t)cb + (size_t)i) * (size_t)taps + (size_t)t] =
+				sum;
 		}
 }
 
 static void weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view big,
 	struct vt_view small, float *dw, float *part)
 {
-	struct weight_grad g = { .k = k, .c = c, .big = big, .small = small, .slabs = slabs_of(small.s), .part = part,
+	struct weight_grad g = { .k = k,
+		.c = c,
+		.big = big,
+		.small = small,
+		.slabs = slabs_of(small.s),
+		.part = part,
 		.dw = dw,
-		.pairs = (vt_blocks(small.s.c) + 1) / 2, .blocks = vt_blocks(big.s.c) };
+		.pairs = (vt_blocks(small.s.c) + 1) / 2,
+		.blocks = vt_blocks(big.s.c) };
 
 	g.z = axis_of(c, small.s.d, big.s.d, false);
 	g.y = axis_of(c, small.s.h, big.s.h, false);
@@ -429,7 +489,7 @@ static void weight_gradient(const struct vt_kernels *k, const struct vt_conv *c,
 	free(g.x.at);
 }
 
-/* --- the rest of the backward pass -------------------------------------------------------------------------------- */
+/* --- the rest of the backward pass --------------------------------------- */
 
 struct bias_grad {
 	const struct vt_kernels *k;
@@ -454,15 +514,15 @@ static void bias_gradient(const struct vt_kernels *k, struct vt_view dy, float *
 	vt_parallel_for((size_t)vt_blocks(dy.s.c), bias_block, &(struct bias_grad){ k, dy, db });
 }
 
-void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx, bool add, struct vt_view dy,
-	float *dw, float *db)
+void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx,
+	bool add, struct vt_view dy, float *dw, float *db)
 {
 	struct vt_conv_run plain = *r;
 	const struct vt_conv *c = r->c;
 	int m[3];
 	size_t t = (size_t)taps_of(c);
 	struct order w = c->transposed ? (struct order){ (size_t)dy.s.c * t, t }
-		: (struct order){ t, (size_t)dx.s.c * t };
+				       : (struct order){ t, (size_t)dx.s.c * t };
 
 	if (c->transposed)
 		weight_gradient(r->k, c, dy, x, dw, r->scratch);
@@ -474,23 +534,32 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 		bias_gradient(r->k, dy, db);
 	plain.fused = NULL;
 	if (dx.p)
-		run_gather(&plain, &(struct gather){ .in = dy, .out = dx, .inverse = !c->transposed, .add = add }, w,
-			NULL);
+		run_gather(&plain,
+			&(struct gather){ .in = dy,
+				.out = dx,
+				.inverse = !c->transposed,
+				.add = add },
+			w, NULL);
 }
 
-static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struct vt_shape in, bool bf16)
+static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struct vt_shape in,
+	bool bf16)
 {
-	size_t packed = packed_floats(out.c, in.c + in.c % 2, taps_of(c)) + (size_t)vt_blocks(out.c) * VT_LANES;
+	size_t packed = packed_floats(out.c, in.c + in.c % 2, taps_of(c)) +
+		(size_t)vt_blocks(out.c) * VT_LANES;
 	int m[3];
 
 	if (bf16)
 		return packed + vt_floats(in);
-	return packed + (vt_winograd_takes(c, in.c, out, m) ? vt_winograd_floats(in.c, out.c, m) : 0);
+	return packed +
+		(vt_winograd_takes(c, in.c, out, m) ? vt_winograd_floats(in.c, out.c, m) : 0);
 }
 
-size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training, bool bf16)
+size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y,
+	bool training, bool bf16)
 {
-	size_t forward = gather_scratch(c, y, x, bf16), back = gather_scratch(c, x, y, bf16), weights;
+	size_t forward = gather_scratch(c, y, x, bf16), back = gather_scratch(c, x, y, bf16),
+	       weights;
 	int slabs = slabs_of(c->transposed ? x : y), m[3];
 
 	if (!training)
@@ -498,7 +567,8 @@ size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt
 	if (!bf16 && vt_winograd_takes(c, x.c, y, m))
 		weights = vt_winograd_gradient_floats(c, x.c, y, m);
 	else
-		weights = (size_t)slabs * (size_t)vt_blocks(x.c) * (size_t)vt_blocks(y.c) * part_floats(taps_of(c));
+		weights = (size_t)slabs * (size_t)vt_blocks(x.c) * (size_t)vt_blocks(y.c) *
+			part_floats(taps_of(c));
 	forward = forward > back ? forward : back;
 	return forward > weights ? forward : weights;
 }

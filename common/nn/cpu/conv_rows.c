@@ -1,9 +1,10 @@
-/* Convolutions of few channels: lanes are eight neighbours along x, so that no lane is spent on a channel that is not
- * there.
+/* Convolutions of few channels: lanes are eight neighbours along x, so that no lane is spent on
+ * a channel that is not there.
  *
- * A tensor is [n][z][y][c] rows, each VT_HALO zeros behind the one before it: a tap that reaches over the edge in x
- * multiplies with those zeros, taps outside in z or y are left out.  One output's sum runs over taps, then channels
- * upwards, as the blocked kernels' does, so both layouts give the same bits. */
+ * A tensor is [n][z][y][c] rows, each VT_HALO zeros behind the one before it: a tap that reaches
+ * over the edge in x multiplies with those zeros, taps outside in z or y are left out.  One
+ * output's sum runs over taps, then channels upwards, as the blocked kernels' does, so both
+ * layouts give the same bits. */
 #include "common/nn/cpu/conv_rows.h"
 
 #include <stdlib.h>
@@ -15,12 +16,13 @@
 enum { MAX_TAPS = 7 * 7 * 7 };
 
 struct rows_layout {
-	size_t row, line, plane, item;   /* floats from channel to channel, y to y, z to z, item to item */
-	size_t width;                    /* floats of a row that are computed: w rounded up */
+	/* floats from channel to channel, y to y, z to z, item to item */
+	size_t row, line, plane, item;
+	size_t width; /* floats of a row that are computed: w rounded up */
 };
 
-/* A plane that were a multiple of 4096 bytes would put all planes' rows on the same cache sets: 80 floats of
- * distance. */
+/* A plane that were a multiple of 4096 bytes would put all planes' rows on the same cache sets:
+ * 80 floats of distance. */
 static struct rows_layout layout_of(struct vt_shape s)
 {
 	size_t width = ((size_t)s.w + VT_ROW - 1) / VT_ROW * VT_ROW;
@@ -43,7 +45,8 @@ bool vt_rows_take(const struct vt_conv *c)
 		c->pad == c->dilation * (c->k - 1) / 2 && c->pad <= VT_HALO;
 }
 
-/* Zeros behind a row, and before it: whichever row is written last, its neighbours' zeros stay zeros. */
+/* Zeros behind a row, and before it: whichever row is written last, its neighbours' zeros stay
+ * zeros. */
 static void clear_edges(float *row, const struct rows_layout *l, int w)
 {
 	memset(row - VT_HALO, 0, VT_HALO * sizeof(float));
@@ -66,10 +69,13 @@ static void pack_plane(void *ctx, size_t task)
 
 	for (size_t y = 0; y < (size_t)s.h; y++)
 		for (size_t c = 0; c < (size_t)s.c; c++) {
-			float *row = m->rows + VT_HALO + n * m->l.item + z * m->l.plane + y * m->l.line + c * m->l.row;
+			float *row = m->rows + VT_HALO + n * m->l.item + z * m->l.plane +
+				y * m->l.line + c * m->l.row;
 
 			clear_edges(row, &m->l, s.w);
-			memcpy(row, m->from + (n * (size_t)s.c + c) * voxels + (z * (size_t)s.h + y) * (size_t)s.w,
+			memcpy(row,
+				m->from + (n * (size_t)s.c + c) * voxels +
+					(z * (size_t)s.h + y) * (size_t)s.w,
 				(size_t)s.w * sizeof(float));
 		}
 }
@@ -82,8 +88,10 @@ static void unpack_plane(void *ctx, size_t task)
 
 	for (size_t y = 0; y < (size_t)s.h; y++)
 		for (size_t c = 0; c < (size_t)s.c; c++)
-			memcpy(m->to + (n * (size_t)s.c + c) * voxels + (z * (size_t)s.h + y) * (size_t)s.w,
-				m->rows + VT_HALO + n * m->l.item + z * m->l.plane + y * m->l.line + c * m->l.row,
+			memcpy(m->to + (n * (size_t)s.c + c) * voxels +
+					(z * (size_t)s.h + y) * (size_t)s.w,
+				m->rows + VT_HALO + n * m->l.item + z * m->l.plane + y * m->l.line +
+					c * m->l.row,
 				(size_t)s.w * sizeof(float));
 }
 
@@ -101,21 +109,25 @@ void vt_rows_unpack(float *to, struct vt_view from)
 	vt_parallel_for((size_t)from.s.n * (size_t)from.s.d, unpack_plane, &m);
 }
 
-/* --- convolution -------------------------------------------------------------------------------------------------- */
+/* --- convolution --------------------------------------------------------- */
 
 struct rows_conv {
 	const struct vt_kernels *k;
 	const struct vt_conv *c;
 	struct vt_view x, y;
 	struct rows_layout lx, ly;
-	const float *w, *bias;       /* w: [group][tap][c_in][channels of the group] */
+	const float *w, *bias; /* w: [group][tap][c_in][channels of the group] */
 	const struct vt_fused *fused;
 	int groups, n_taps;
 	/* where a tap lies, from its output: planes, lines, floats */
-	struct { int z, y; ptrdiff_t x; } tap[MAX_TAPS];
+	struct {
+		int z, y;
+		ptrdiff_t x;
+	} tap[MAX_TAPS];
 };
 
-/* Output channels are cut into groups as equal as can be, so that each keeps enough sums in registers. */
+/* Output channels are cut into groups as equal as can be, so that each keeps enough sums in
+ * registers. */
 static int groups_of(int channels)
 {
 	return (channels + VT_ROWS_MOST - 1) / VT_ROWS_MOST;
@@ -133,13 +145,16 @@ static void pack_row_weights(float *to, const float *w, int n_out, int n_in, int
 	for (int g = 0; g < groups; g++)
 		for (int t = 0; t < taps; t++)
 			for (int i = 0; i < n_in; i++)
-				for (int o = first_of(n_out, groups, g); o < first_of(n_out, groups, g + 1); o++)
-					*to++ = w[((size_t)o * (size_t)n_in + (size_t)i) * (size_t)taps + (size_t)t];
+				for (int o = first_of(n_out, groups, g);
+					o < first_of(n_out, groups, g + 1); o++)
+					*to++ = w[((size_t)o * (size_t)n_in + (size_t)i) *
+							(size_t)taps +
+						(size_t)t];
 }
 
 /* Taps inside the volume for outputs of row (z, y), whose weights begin at w, `per_tap` apart. */
-static int taps_at(const struct rows_conv *r, struct vt_tap *tap, const float *row, int z, int y, const float *w,
-	size_t per_tap)
+static int taps_at(const struct rows_conv *r, struct vt_tap *tap, const float *row, int z, int y,
+	const float *w, size_t per_tap)
 {
 	unsigned d = (unsigned)r->x.s.d, h = (unsigned)r->x.s.h;
 	int n = 0;
@@ -160,8 +175,8 @@ static void set_taps(struct rows_conv *r)
 	for (int t = 0; t < r->n_taps; t++) {
 		r->tap[t].z = c->dilation * (t / (c->k * c->k)) - c->pad;
 		r->tap[t].y = c->dilation * (t / c->k % c->k) - c->pad;
-		r->tap[t].x = r->tap[t].z * (ptrdiff_t)r->lx.plane + r->tap[t].y * (ptrdiff_t)r->lx.line + c->dilation *
-			(t % c->k) - c->pad;
+		r->tap[t].x = r->tap[t].z * (ptrdiff_t)r->lx.plane +
+			r->tap[t].y * (ptrdiff_t)r->lx.line + c->dilation * (t % c->k) - c->pad;
 	}
 }
 
@@ -169,15 +184,22 @@ static void row_of_outputs(const struct rows_conv *r, int n, int z, int y)
 {
 	struct vt_tap tap[MAX_TAPS];
 	int n_in = r->x.s.c, n_out = r->y.s.c;
-	const float *x = r->x.p + VT_HALO + (size_t)n * r->lx.item + (size_t)z * r->lx.plane + (size_t)y * r->lx.line;
-	size_t at = VT_HALO + (size_t)n * r->ly.item + (size_t)z * r->ly.plane + (size_t)y * r->ly.line;
-	struct vt_rows t = { .tap = tap, .c_in = n_in, .x_row = r->lx.row, .y_row = r->ly.row, .width = r->ly.width };
+	const float *x = r->x.p + VT_HALO + (size_t)n * r->lx.item + (size_t)z * r->lx.plane +
+		(size_t)y * r->lx.line;
+	size_t at =
+		VT_HALO + (size_t)n * r->ly.item + (size_t)z * r->ly.plane + (size_t)y * r->ly.line;
+	struct vt_rows t = { .tap = tap,
+		.c_in = n_in,
+		.x_row = r->lx.row,
+		.y_row = r->ly.row,
+		.width = r->ly.width };
 
 	for (int g = 0; g < r->groups; g++) {
 		int from = first_of(n_out, r->groups, g);
 
 		t.c_out = first_of(n_out, r->groups, g + 1) - from;
-		t.n_taps = taps_at(r, tap, x, z, y, r->w + (size_t)from * (size_t)r->n_taps * (size_t)n_in,
+		t.n_taps = taps_at(r, tap, x, z, y,
+			r->w + (size_t)from * (size_t)r->n_taps * (size_t)n_in,
 			(size_t)n_in * (size_t)t.c_out);
 		t.y = r->y.p + at + (size_t)from * r->ly.row;
 		t.start = r->bias ? r->bias + from : NULL;
@@ -192,8 +214,8 @@ static void row_of_outputs(const struct rows_conv *r, int n, int z, int y)
 	}
 }
 
-/* The i-th of n positions when those a dilation apart follow each other: the planes and rows an output reads are then
- * those of the one before it, still in the cache. */
+/* The i-th of n positions when those a dilation apart follow each other: the planes and rows an
+ * output reads are then those of the one before it, still in the cache. */
 static int in_turn(int i, int n, int dilation)
 {
 	for (int r = 0; r < dilation; r++) {
@@ -210,21 +232,28 @@ static void plane_of_outputs(void *ctx, size_t task)
 {
 	const struct rows_conv *r = ctx;
 	struct vt_shape s = r->y.s;
-	int n = (int)(task / (size_t)s.d), z = in_turn((int)(task % (size_t)s.d), s.d, r->c->dilation);
+	int n = (int)(task / (size_t)s.d),
+	    z = in_turn((int)(task % (size_t)s.d), s.d, r->c->dilation);
 
 	for (int i = 0; i < s.h; i++)
 		row_of_outputs(r, n, z, in_turn(i, s.h, r->c->dilation));
 }
 
-void vt_rows_conv(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x, struct vt_view y,
-	const float *w, const float *bias,
-	const struct vt_fused *fused)
+void vt_rows_conv(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x,
+	struct vt_view y, const float *w, const float *bias, const struct vt_fused *fused)
 {
 	int taps = c->k * c->k * c->k;
 	float *packed = vt_xmalloc((size_t)taps * (size_t)x.s.c * (size_t)y.s.c * sizeof(float));
-	struct rows_conv r = { .k = k, .c = c, .x = x, .y = y, .lx = layout_of(x.s), .ly = layout_of(y.s), .w = packed,
+	struct rows_conv r = { .k = k,
+		.c = c,
+		.x = x,
+		.y = y,
+		.lx = layout_of(x.s),
+		.ly = layout_of(y.s),
+		.w = packed,
 		.bias = bias,
-		.fused = fused, .groups = groups_of(y.s.c) };
+		.fused = fused,
+		.groups = groups_of(y.s.c) };
 
 	set_taps(&r);
 	pack_row_weights(packed, w, y.s.c, x.s.c, taps);

@@ -26,14 +26,15 @@ void vt_fused_release(struct vt_fused *f)
 	f->n = 0;
 }
 
-void vt_fuse_norm(struct vt_fused *f, const struct vt_norm *norm, int channels, const struct vt_norm_weights *w)
+void vt_fuse_norm(struct vt_fused *f, const struct vt_norm *norm, int channels,
+	const struct vt_norm_weights *w)
 {
 	struct vt_fused_step *s = add_step(f, VT_FUSED_AFFINE, channels);
 
 	s->relu = norm->relu;
 	for (int c = 0; c < channels; c++)
-		vt_norm_coefficients(w, c, (double)w->running_mean[c], vt_norm_rstd(norm, (double)w->running_var[c]),
-			&s->a[c], &s->b[c]);
+		vt_norm_coefficients(w, c, (double)w->running_mean[c],
+			vt_norm_rstd(norm, (double)w->running_var[c]), &s->a[c], &s->b[c]);
 }
 
 void vt_fuse_act(struct vt_fused *f, const struct vt_node *n, const float *slopes)
@@ -52,8 +53,8 @@ void vt_fuse_add(struct vt_fused *f, const float *other)
 	add_step(f, VT_FUSED_ADD, 0)->other = other;
 }
 
-static void apply(const struct vt_kernels *k, const struct vt_fused_step *s, float *y, size_t at, size_t floats,
-	const float *a, const float *b)
+static void apply(const struct vt_kernels *k, const struct vt_fused_step *s, float *y, size_t at,
+	size_t floats, const float *a, const float *b)
 {
 	if (s->kind == VT_FUSED_AFFINE)
 		k->affine(y, y, floats / VT_LANES, a, b, s->relu);
@@ -63,7 +64,8 @@ static void apply(const struct vt_kernels *k, const struct vt_fused_step *s, flo
 		k->axpy(y, s->other + at, 1.0f, floats);
 }
 
-void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int b, float *y, size_t at, size_t voxels)
+void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int b, float *y,
+	size_t at, size_t voxels)
 {
 	for (int i = 0; i < f->n; i++) {
 		const struct vt_fused_step *s = &f->step[i];
@@ -73,7 +75,8 @@ void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int 
 	}
 }
 
-void vt_fused_row(const struct vt_kernels *k, const struct vt_fused *f, int channel, float *y, size_t at, size_t floats)
+void vt_fused_row(const struct vt_kernels *k, const struct vt_fused *f, int channel, float *y,
+	size_t at, size_t floats)
 {
 	for (int i = 0; i < f->n; i++) {
 		const struct vt_fused_step *s = &f->step[i];

@@ -1,7 +1,8 @@
-/* fuse.h - element-wise work done on a convolution's rows or a norm's voxels while they are in the cache; inference
- * only.
+/* fuse.h - element-wise work done on a convolution's rows or a norm's voxels while they are in
+ * the cache; inference only.
  *
- * The arithmetic is that of the separate operators, element by element, so fusing changes no bits. */
+ * The arithmetic is that of the separate operators, element by element, so fusing changes no
+ * bits. */
 #ifndef COMMON_NN_CPU_FUSE_H
 #define COMMON_NN_CPU_FUSE_H
 
@@ -13,11 +14,12 @@ enum vt_fused_kind { VT_FUSED_AFFINE = 1, VT_FUSED_ACT, VT_FUSED_ADD };
 
 struct vt_fused_step {
 	enum vt_fused_kind kind;
-	/* affine: [blocks * 8] coefficients of y = fma(a, x, b), owned; b of act: which lanes are channels */
+	/* affine: [blocks * 8] coefficients of y = fma(a, x, b), owned; b of act: which lanes
+	 * are channels */
 	float *a, *b;
 	bool relu;
-	enum vt_act act;         /* a: [blocks * 8] slopes */
-	const float *other;      /* add: the other tensor, of the same layout */
+	enum vt_act act;    /* a: [blocks * 8] slopes */
+	const float *other; /* add: the other tensor, of the same layout */
 };
 
 struct vt_fused {
@@ -28,14 +30,16 @@ struct vt_fused {
 void vt_fused_release(struct vt_fused *f);
 
 /* Batch norm on its running statistics; an activation; an added tensor. */
-void vt_fuse_norm(struct vt_fused *f, const struct vt_norm *norm, int channels, const struct vt_norm_weights *w);
+void vt_fuse_norm(struct vt_fused *f, const struct vt_norm *norm, int channels,
+	const struct vt_norm_weights *w);
 void vt_fuse_act(struct vt_fused *f, const struct vt_node *n, const float *slopes);
 void vt_fuse_add(struct vt_fused *f, const float *other);
 
 /* On `voxels` voxels of channel block b; `at`: where y lies in its tensor, in floats. */
-void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int b, float *y, size_t at, size_t voxels);
+void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int b, float *y,
+	size_t at, size_t voxels);
 /* On a row of one channel, `floats` (a multiple of 8) long. */
-void vt_fused_row(const struct vt_kernels *k, const struct vt_fused *f, int channel, float *y, size_t at,
-	size_t floats);
+void vt_fused_row(const struct vt_kernels *k, const struct vt_fused *f, int channel, float *y,
+	size_t at, size_t floats);
 
 #endif

@@ -1,7 +1,8 @@
-/* Operators of gates, heads and shortcuts: products, pools over voxels or channels, softmax, windows, reshapes.
+/* Operators of gates, heads and shortcuts: products, pools over voxels or channels, softmax,
+ * windows, reshapes.
  *
- * They are a small share of any network's time, so they are plain loops: one task a channel block (or a plane of voxels
- * where channels are summed), sums in double in ascending order. */
+ * They are a small share of any network's time, so they are plain loops: one task a channel
+ * block (or a plane of voxels where channels are summed), sums in double in ascending order. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +25,10 @@ static float *block_of(struct vt_view v, size_t task)
 /* Element (item n, channel c, voxel v). */
 static float *at(struct vt_view x, int n, int c, size_t v)
 {
-	return x.p + (((size_t)n * (size_t)vt_blocks(x.s.c) + (size_t)(c / VT_LANES)) * vt_voxels(x.s) + v) * VT_LANES +
+	return x.p +
+		(((size_t)n * (size_t)vt_blocks(x.s.c) + (size_t)(c / VT_LANES)) * vt_voxels(x.s) +
+			v) *
+		VT_LANES +
 		c % VT_LANES;
 }
 
@@ -46,7 +50,7 @@ static void each_plane(struct gate_work *w, struct vt_shape s, void (*fn)(void *
 
 struct plane {
 	int n;
-	size_t from, end;        /* voxels */
+	size_t from, end; /* voxels */
 };
 
 static struct plane plane_of(struct vt_shape s, size_t task)
@@ -56,9 +60,10 @@ static struct plane plane_of(struct vt_shape s, size_t task)
 	return (struct plane){ (int)(task / (size_t)s.d), z * area, (z + 1) * area };
 }
 
-/* --- product ------------------------------------------------------------------------------------------------------ */
+/* --- product ------------------------------------------------------------- */
 
-/* How an element of b is found for an element of a: b has a's shape, or one value a channel, or one channel. */
+/* How an element of b is found for an element of a: b has a's shape, or one value a channel, or
+ * one channel. */
 static float *partner(struct vt_view b, struct vt_view a, int n, int c, size_t v)
 {
 	if (b.s.c == 1 && a.s.c > 1)
@@ -73,7 +78,8 @@ static void mul_task(void *ctx, size_t task)
 
 	for (int c = 0; c < w->a.s.c; c++)
 		for (size_t v = p.from; v < p.end; v++)
-			*at(w->y, p.n, c, v) = *at(w->a, p.n, c, v) * *partner(w->b, w->a, p.n, c, v);
+			*at(w->y, p.n, c, v) =
+				*at(w->a, p.n, c, v) * *partner(w->b, w->a, p.n, c, v);
 	for (int c = w->a.s.c; c < vt_blocks(w->a.s.c) * VT_LANES; c++)
 		for (size_t v = p.from; v < p.end; v++)
 			*at(w->y, p.n, c, v) = 0.0f;
@@ -91,7 +97,8 @@ static void mul_da_task(void *ctx, size_t task)
 
 	for (int c = 0; c < w->a.s.c; c++)
 		for (size_t v = p.from; v < p.end; v++)
-			set(at(w->da, p.n, c, v), *at(w->y, p.n, c, v) * *partner(w->b, w->a, p.n, c, v), w->add_a);
+			set(at(w->da, p.n, c, v),
+				*at(w->y, p.n, c, v) * *partner(w->b, w->a, p.n, c, v), w->add_a);
 }
 
 /* The gate has one value a channel: its gradient sums over voxels. */
@@ -106,7 +113,8 @@ static void mul_db_channel_task(void *ctx, size_t task)
 	set(at(w->db, n, c, 0), (float)sum, w->add_b);
 }
 
-/* The gate has as many voxels as a: its gradient is a product, summed over channels if it has only one. */
+/* The gate has as many voxels as a: its gradient is a product, summed over channels if it has
+ * only one. */
 static void mul_db_voxel_task(void *ctx, size_t task)
 {
 	struct gate_work *w = ctx;
@@ -118,15 +126,17 @@ static void mul_db_voxel_task(void *ctx, size_t task)
 			double sum = 0;
 
 			for (int i = 0; i < per; i++)
-				sum += (double)*at(w->a, p.n, c + i, v) * (double)*at(w->y, p.n, c + i, v);
+				sum += (double)*at(w->a, p.n, c + i, v) *
+					(double)*at(w->y, p.n, c + i, v);
 			set(at(w->db, p.n, c, v), (float)sum, w->add_b);
 		}
 }
 
-void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, struct vt_view da, bool add_a,
-	struct vt_view db, bool add_b)
+void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, struct vt_view da,
+	bool add_a, struct vt_view db, bool add_b)
 {
-	struct gate_work w = { .a = a, .b = b, .y = dy, .da = da, .db = db, .add_a = add_a, .add_b = add_b };
+	struct gate_work
+		w = { .a = a, .b = b, .y = dy, .da = da, .db = db, .add_a = add_a, .add_b = add_b };
 
 	if (da.p)
 		each_plane(&w, a.s, mul_da_task);
@@ -138,7 +148,7 @@ void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, 
 		each_plane(&w, a.s, mul_db_voxel_task);
 }
 
-/* --- pools over all voxels, and over channels --------------------------------------------------------------------- */
+/* --- pools over all voxels, and over channels ---------------------------- */
 
 static size_t largest(struct vt_view x, int n, int c)
 {
@@ -168,7 +178,8 @@ static void global_task(void *ctx, size_t task)
 void vt_cpu_global_pool(const struct vt_node *n, struct vt_view x, struct vt_view y)
 {
 	memset(y.p, 0, vt_floats(y.s) * sizeof(float));
-	vt_parallel_for((size_t)x.s.n * (size_t)x.s.c, global_task, &(struct gate_work){ .node = n, .a = x, .y = y });
+	vt_parallel_for((size_t)x.s.n * (size_t)x.s.c, global_task,
+		&(struct gate_work){ .node = n, .a = x, .y = y });
 }
 
 static void global_back_task(void *ctx, size_t task)
@@ -186,8 +197,8 @@ static void global_back_task(void *ctx, size_t task)
 		*at(w->da, n, c, v) += d;
 }
 
-void vt_cpu_global_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx,
-	bool add)
+void vt_cpu_global_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy,
+	struct vt_view dx, bool add)
 {
 	if (!add)
 		memset(dx.p, 0, vt_floats(dx.s) * sizeof(float));
@@ -216,7 +227,7 @@ static void channel_task(void *ctx, size_t task)
 		for (int c = 0; c < w->a.s.c; c++)
 			sum += (double)*at(w->a, p.n, c, v);
 		*at(w->y, p.n, 0, v) = w->node->flag ? *at(w->a, p.n, top_channel(w->a, p.n, v), v)
-			: (float)(sum / w->a.s.c);
+						     : (float)(sum / w->a.s.c);
 	}
 }
 
@@ -241,15 +252,16 @@ static void channel_back_task(void *ctx, size_t task)
 	}
 }
 
-void vt_cpu_channel_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx,
-	bool add)
+void vt_cpu_channel_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy,
+	struct vt_view dx, bool add)
 {
 	if (!add)
 		memset(dx.p, 0, vt_floats(dx.s) * sizeof(float));
-	each_plane(&(struct gate_work){ .node = n, .a = x, .y = dy, .da = dx }, x.s, channel_back_task);
+	each_plane(&(struct gate_work){ .node = n, .a = x, .y = dy, .da = dx }, x.s,
+		channel_back_task);
 }
 
-/* --- softmax over channels ---------------------------------------------------------------------------------------- */
+/* --- softmax over channels ----------------------------------------------- */
 
 static void softmax_task(void *ctx, size_t task)
 {
@@ -262,7 +274,8 @@ static void softmax_task(void *ctx, size_t task)
 		for (int c = 0; c < w->a.s.c; c++)
 			sum += vt_exp((double)*at(w->a, p.n, c, v) - top);
 		for (int c = 0; c < w->a.s.c; c++)
-			*at(w->y, p.n, c, v) = (float)(vt_exp((double)*at(w->a, p.n, c, v) - top) / sum);
+			*at(w->y, p.n, c, v) =
+				(float)(vt_exp((double)*at(w->a, p.n, c, v) - top) / sum);
 	}
 }
 
@@ -285,16 +298,19 @@ static void softmax_back_task(void *ctx, size_t task)
 			sum += (double)*at(w->y, p.n, c, v) * (double)*at(w->a, p.n, c, v);
 		for (int c = 0; c < w->a.s.c; c++)
 			set(at(w->da, p.n, c, v),
-				(float)((double)*at(w->a, p.n, c, v) * ((double)*at(w->y, p.n, c, v) - sum)), w->add_a);
+				(float)((double)*at(w->a, p.n, c, v) *
+					((double)*at(w->y, p.n, c, v) - sum)),
+				w->add_a);
 	}
 }
 
 void vt_cpu_softmax_backward(struct vt_view y, struct vt_view dy, struct vt_view dx, bool add)
 {
-	each_plane(&(struct gate_work){ .a = y, .y = dy, .da = dx, .add_a = add }, y.s, softmax_back_task);
+	each_plane(&(struct gate_work){ .a = y, .y = dy, .da = dx, .add_a = add }, y.s,
+		softmax_back_task);
 }
 
-/* --- average pool without padding, nearest upsampling ------------------------------------------------------------- */
+/* --- average pool without padding, nearest upsampling -------------------- */
 
 /* Moves every (coarse, fine) pair of the map: to coarse with weight `scale`, or the adjoint. */
 static void pair_task(void *ctx, size_t task)
@@ -311,9 +327,13 @@ static void pair_task(void *ctx, size_t task)
 			for (int x = 0; x < c.w; x++, coarse += VT_LANES)
 				for (int t = 0; t < n->k * n->k * n->k; t++) {
 					int fz = z * n->stride + t / (n->k * n->k),
-						fy = y * n->stride + t / n->k % n->k, fx = x * n->stride + t % n->k;
-					float *p = fine + (((size_t)fz * (size_t)f.h + (size_t)fy) * (size_t)f.w +
-						(size_t)fx) * VT_LANES;
+					    fy = y * n->stride + t / n->k % n->k,
+					    fx = x * n->stride + t % n->k;
+					float *p = fine +
+						(((size_t)fz * (size_t)f.h + (size_t)fy) *
+								(size_t)f.w +
+							(size_t)fx) *
+							VT_LANES;
 
 					for (int l = 0; l < VT_LANES; l++)
 						if (up)
@@ -323,13 +343,15 @@ static void pair_task(void *ctx, size_t task)
 				}
 }
 
-static void pairs(const struct vt_node *n, struct vt_view coarse, struct vt_view fine, bool to_fine, bool add)
+static void pairs(const struct vt_node *n, struct vt_view coarse, struct vt_view fine, bool to_fine,
+	bool add)
 {
 	struct vt_view to = to_fine ? fine : coarse;
 
 	if (!add)
 		memset(to.p, 0, vt_floats(to.s) * sizeof(float));
-	each_block(&(struct gate_work){ .node = n, .a = coarse, .b = fine, .add_a = to_fine }, to.s, pair_task);
+	each_block(&(struct gate_work){ .node = n, .a = coarse, .b = fine, .add_a = to_fine }, to.s,
+		pair_task);
 }
 
 void vt_cpu_avgpool(const struct vt_node *n, struct vt_view x, struct vt_view y)
@@ -337,7 +359,8 @@ void vt_cpu_avgpool(const struct vt_node *n, struct vt_view x, struct vt_view y)
 	pairs(n, y, x, false, false);
 }
 
-void vt_cpu_avgpool_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx, bool add)
+void vt_cpu_avgpool_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx,
+	bool add)
 {
 	pairs(n, dy, dx, true, add);
 }
@@ -347,14 +370,16 @@ void vt_cpu_nearest(const struct vt_node *n, struct vt_view x, struct vt_view y)
 	pairs(n, x, y, true, false);
 }
 
-void vt_cpu_nearest_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx, bool add)
+void vt_cpu_nearest_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx,
+	bool add)
 {
 	pairs(n, dx, dy, false, add);
 }
 
-/* --- window and reshape ------------------------------------------------------------------------------------------- */
+/* --- window and reshape -------------------------------------------------- */
 
-/* y[c, z, y, x] = x[c + at.c, z + at.d, y + at.h, x + at.w]; backward adds the other way.  One item at a time. */
+/* y[c, z, y, x] = x[c + at.c, z + at.d, y + at.h, x + at.w]; backward adds the other way.  One
+ * item at a time. */
 static void move_window(struct vt_shape o, struct vt_view y, struct vt_view x, int n, bool back)
 {
 	for (int c = 0; c < y.s.c; c++)
@@ -362,13 +387,17 @@ static void move_window(struct vt_shape o, struct vt_view y, struct vt_view x, i
 			for (int r = 0; r < y.s.h; r++)
 				for (int v = 0; v < y.s.w; v++) {
 					int xc = c + o.c, xz = z + o.d, xr = r + o.h, xv = v + o.w;
-					size_t from, to = ((size_t)z * (size_t)y.s.h + (size_t)r) * (size_t)y.s.w +
+					size_t from,
+						to = ((size_t)z * (size_t)y.s.h + (size_t)r) *
+							(size_t)y.s.w +
 						(size_t)v;
 
-					if (xc < 0 || xz < 0 || xr < 0 || xv < 0 || xc >= x.s.c || xz >= x.s.d ||
-					    xr >= x.s.h || xv >= x.s.w)
+					if (xc < 0 || xz < 0 || xr < 0 || xv < 0 || xc >= x.s.c ||
+						xz >= x.s.d || xr >= x.s.h || xv >= x.s.w)
 						continue;
-					from = ((size_t)xz * (size_t)x.s.h + (size_t)xr) * (size_t)x.s.w + (size_t)xv;
+					from = ((size_t)xz * (size_t)x.s.h + (size_t)xr) *
+							(size_t)x.s.w +
+						(size_t)xv;
 					if (back)
 						*at(x, n, xc, from) += *at(y, n, c, to);
 					else

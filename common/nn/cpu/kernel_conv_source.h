@@ -1,4 +1,5 @@
-/* kernel_conv_source.h - the convolutions' inner loops on vectors of eight; included by kernel_source.h only. */
+/* kernel_conv_source.h - the convolutions' inner loops on vectors of eight; included by
+ * kernel_source.h only. */
 #ifndef COMMON_NN_CPU_KERNEL_CONV_SOURCE_H
 #define COMMON_NN_CPU_KERNEL_CONV_SOURCE_H
 
@@ -7,8 +8,8 @@
 
 enum { TILE_PAIR = 6, TILE_ALONE = 12 };
 
-/* count positions x (1 or 2) blocks of eight outputs stay in registers over the whole sum: 6 x 2 or 12 x 1
- * accumulators, the weights and one broadcast fill the sixteen registers of AVX2. */
+/* count positions x (1 or 2) blocks of eight outputs stay in registers over the whole sum: 6 x 2
+ * or 12 x 1 accumulators, the weights and one broadcast fill the sixteen registers of AVX2. */
 INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks, const size_t step)
 {
 	v8 acc[2][TILE_ALONE];
@@ -17,14 +18,16 @@ INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks, 
 		for (int j = 0; j < count; j++) {
 			const float *y = b ? t->y2 : t->y, *start = b ? t->start2 : t->start;
 
-			acc[b][j] = t->accumulate ? v8_load(y + (size_t)j * t->y_step) : start ? v8_load(start)
-				: v8_set(0.0f);
+			acc[b][j] = t->accumulate ? v8_load(y + (size_t)j * t->y_step)
+				: start           ? v8_load(start)
+						  : v8_set(0.0f);
 		}
 	for (int k = 0; k < t->n_taps; k++) {
 		const float *w = t->tap[k].w;
 
 		for (int c0 = 0; c0 < t->c_in; c0 += VT_LANES) {
-			const float *x = t->tap[k].x + t->offset + (size_t)(c0 / VT_LANES) * t->block;
+			const float *x =
+				t->tap[k].x + t->offset + (size_t)(c0 / VT_LANES) * t->block;
 			int n = t->c_in - c0 < VT_LANES ? t->c_in - c0 : VT_LANES;
 
 			for (int i = 0; i < n; i++, w += VT_LANES) {
@@ -75,7 +78,8 @@ INLINE void tile_alone(const struct vt_tile *t, const size_t step)
 	}
 }
 
-/* With the step of a stride-1 convolution known, every address is a constant away from one register. */
+/* With the step of a stride-1 convolution known, every address is a constant away from one
+ * register. */
 static void tile(const struct vt_tile *t)
 {
 	if (t->w2 && t->step == VT_LANES)
@@ -95,13 +99,16 @@ INLINE void row_of(const struct vt_row *r, const int first, const int n, const i
 
 	for (int i = 0; i < n; i++) {
 		acc[0][i] = v8_load(r->g + (size_t)(first + i) * VT_LANES);
-		acc[1][i] = blocks == 2 ? v8_load(r->g2 + (size_t)(first + i) * VT_LANES) : acc[0][i];
+		acc[1][i] =
+			blocks == 2 ? v8_load(r->g2 + (size_t)(first + i) * VT_LANES) : acc[0][i];
 	}
 	for (int l = 0; l < r->rows; l++) {
-		const float *x = r->x + (size_t)l * r->row_step + first, *dy = r->dy + (size_t)l * r->dy_row_step;
+		const float *x = r->x + (size_t)l * r->row_step + first,
+			    *dy = r->dy + (size_t)l * r->dy_row_step;
 		const float *dy2 = r->dy2 + (size_t)l * r->dy_row_step;
 
-		for (int j = 0; j < r->count; j++, x += r->step, dy += r->dy_step, dy2 += r->dy_step) {
+		for (int j = 0; j < r->count;
+			j++, x += r->step, dy += r->dy_step, dy2 += r->dy_step) {
 			v8 d0 = v8_load(dy), d1 = blocks == 2 ? v8_load(dy2) : d0;
 
 			for (int i = 0; i < n; i++) {
@@ -126,8 +133,14 @@ static void row(const struct vt_row *r)
 
 	if (r->g2) {
 		switch (r->n) {
-		case 8: row_of(r, 0, 4, 2); row_of(r, 4, 4, 2); return;
-		case 7: row_of(r, 0, 4, 2); row_of(r, 4, 3, 2); return;
+		case 8:
+			row_of(r, 0, 4, 2);
+			row_of(r, 4, 4, 2);
+			return;
+		case 7:
+			row_of(r, 0, 4, 2);
+			row_of(r, 4, 3, 2);
+			return;
 		case 6: row_of(r, 0, 6, 2); return;
 		case 5: row_of(r, 0, 5, 2); return;
 		case 4: row_of(r, 0, 4, 2); return;
@@ -202,19 +215,28 @@ static void rows(const struct vt_rows *r)
 	}
 }
 
-/* The accumulators are registers only if their number is a constant; a pair has no more than six. */
-#define PRODUCT_CASE(n, blocks) \
-	case n: products_of(p, m + at, v + at, u, (blocks) == 2 && (n) > TILE_PAIR ? 1 : (n), blocks); break;
+/* The accumulators are registers only if their number is a constant; a pair has no more than
+ * six. */
+#define PRODUCT_CASE(n, blocks)                                                                    \
+	case n:                                                                                    \
+		products_of(p, m + at, v + at, u, (blocks) == 2 && (n) > TILE_PAIR ? 1 : (n),      \
+			blocks);                                                                   \
+		break;
+/* clang-format off */
 #define PRODUCT_CASES(count, blocks) \
 	switch (count) { \
-	PRODUCT_CASE(12, blocks) PRODUCT_CASE(11, blocks) PRODUCT_CASE(10, blocks) PRODUCT_CASE(9, blocks) \
-	PRODUCT_CASE(8, blocks) PRODUCT_CASE(7, blocks) PRODUCT_CASE(6, blocks) PRODUCT_CASE(5, blocks) \
-	PRODUCT_CASE(4, blocks) PRODUCT_CASE(3, blocks) PRODUCT_CASE(2, blocks) PRODUCT_CASE(1, blocks) \
+	PRODUCT_CASE(12, blocks) PRODUCT_CASE(11, blocks) PRODUCT_CASE(10, \
+		blocks) PRODUCT_CASE(9, blocks) \
+	PRODUCT_CASE(8, blocks) PRODUCT_CASE(7, blocks) PRODUCT_CASE(6, blocks) PRODUCT_CASE(5, \
+		blocks) \
+	PRODUCT_CASE(4, blocks) PRODUCT_CASE(3, blocks) PRODUCT_CASE(2, blocks) PRODUCT_CASE(1, \
+		blocks) \
 	}
+/* clang-format on */
 
 /* count tiles x (1 or 2) blocks of outputs of one point. */
-INLINE void products_of(const struct vt_products *p, float *m, const float *v, const float *u, const int count,
-	const int blocks)
+INLINE void products_of(const struct vt_products *p, float *m, const float *v, const float *u,
+	const int count, const int blocks)
 {
 	v8 acc[2][TILE_ALONE];
 

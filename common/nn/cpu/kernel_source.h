@@ -1,6 +1,6 @@
-/* kernel_source.h - the kernels' one source, included by kernels_portable.c, kernels_avx2.c and kernels_avx512.c, which
- * define KERNELS (the name of the table) and KERNEL_NAME.  It is a header only because the same text is compiled for
- * two instruction sets. */
+/* kernel_source.h - the kernels' one source, included by kernels_portable.c, kernels_avx2.c and
+ * kernels_avx512.c, which define KERNELS (the name of the table) and KERNEL_NAME.  It is a
+ * header only because the same text is compiled for two instruction sets. */
 #ifndef COMMON_NN_CPU_KERNEL_SOURCE_H
 #define COMMON_NN_CPU_KERNEL_SOURCE_H
 
@@ -29,7 +29,8 @@ static void moments(const float *x, size_t m, double sum[8], double square[8])
 	d8_store(square, q);
 }
 
-static void affine(float *y, const float *x, size_t m, const float a[8], const float b[8], bool relu)
+static void affine(float *y, const float *x, size_t m, const float a[8], const float b[8],
+	bool relu)
 {
 	v8 av = v8_load(a), bv = v8_load(b);
 
@@ -45,7 +46,8 @@ INLINE v8 masked(const float *dy, const float *y, size_t at)
 	return y ? v8_where_positive(v8_load(y + at), v8_load(dy + at)) : v8_load(dy + at);
 }
 
-static void norm_sums(const float *dy, const float *y, const float *x, size_t m, double sum[8], double product[8])
+static void norm_sums(const float *dy, const float *y, const float *x, size_t m, double sum[8],
+	double product[8])
 {
 	d8 s = d8_load(sum), p = d8_load(product);
 
@@ -59,9 +61,8 @@ static void norm_sums(const float *dy, const float *y, const float *x, size_t m,
 	d8_store(product, p);
 }
 
-static void norm_dx(float *dx, const float *dy, const float *y, const float *x, size_t m, const float a[8],
-	const float b[8],
-	const float c[8], bool accumulate)
+static void norm_dx(float *dx, const float *dy, const float *y, const float *x, size_t m,
+	const float a[8], const float b[8], const float c[8], bool accumulate)
 {
 	v8 av = v8_load(a), bv = v8_load(b), cv = v8_load(c);
 
@@ -88,14 +89,14 @@ static void axpy(float *y, const float *p, float w, size_t n)
 		v8_store(y + i, v8_fma(a, v8_load(p + i), v8_load(y + i)));
 }
 
-/* e^x, relative error 2e-16: x = n ln 2 + r with |r| <= ln 2 / 2, a Taylor polynomial, and n added to the exponent. */
+/* e^x, relative error 2e-16: x = n ln 2 + r with |r| <= ln 2 / 2, a Taylor polynomial, and n
+ * added to the exponent. */
 INLINE d8 exponential(d8 x)
 {
 	const d8 magic = d8_set(0x1.8p52), most = d8_set(708.0), least = d8_set(-708.0);
 	d8 t, n, r, p = d8_set(1.0 / 6227020800.0);
-	static const double c[] = { 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
-		1.0 / 5040, 1.0 / 720,
-		1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0 };
+	static const double c[] = { 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880,
+		1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0 };
 
 	x = d8_if_greater(x, most, most, x);
 	x = d8_if_greater(least, x, least, x);
@@ -108,19 +109,18 @@ INLINE d8 exponential(d8 x)
 	return d8_scale(p, t);
 }
 
-/* erf(z), absolute error 2e-8 beyond |z| = 4, where it is taken as 1, else 4e-13: erf(z) / z as a polynomial in z^2 /
- * 8 - 1, interpolated at the Chebyshev nodes of [0, 16]. */
+/* erf(z), absolute error 2e-8 beyond |z| = 4, where it is taken as 1, else 4e-13: erf(z) / z as
+ * a polynomial in z^2 / 8 - 1, interpolated at the Chebyshev nodes of [0, 16]. */
 INLINE d8 error_function(d8 z)
 {
-	static const double c[] = { 1.4847274819065048e-06, -4.585383146110436e-06, 5.0885342795442365e-06,
-		-1.2640600249616678e-05,
-		5.0473419951626746e-05, -0.00012648277634466279, 0.00027314205594255168, -0.00060487687353641981,
-		0.0012940262578981878,
-		-0.0025830189840541583, 0.0048530088867995902, -0.0086043645168669899, 0.014349731521034491,
-		-0.022474028114339822,
-		0.033060613050075377, -0.045765041071167085, 0.059886906574116792, -0.074727871546206637,
-		0.090208994054324088,
-		-0.10771044230496035, 0.13167511689524258, -0.17657623330391425, 0.35353099564340551 };
+	static const double c[] = { 1.4847274819065048e-06, -4.585383146110436e-06,
+		5.0885342795442365e-06, -1.2640600249616678e-05, 5.0473419951626746e-05,
+		-0.00012648277634466279, 0.00027314205594255168, -0.00060487687353641981,
+		0.0012940262578981878, -0.0025830189840541583, 0.0048530088867995902,
+		-0.0086043645168669899, 0.014349731521034491, -0.022474028114339822,
+		0.033060613050075377, -0.045765041071167085, 0.059886906574116792,
+		-0.074727871546206637, 0.090208994054324088, -0.10771044230496035,
+		0.13167511689524258, -0.17657623330391425, 0.35353099564340551 };
 	d8 t = d8_fma(z, d8_mul(z, d8_set(0.125)), d8_set(-1.0)), p = d8_set(c[0]), r;
 
 	for (int i = 1; i < 23; i++)
@@ -140,14 +140,12 @@ INLINE d8 activated(const int kind, d8 x, d8 slope)
 
 	switch (kind) {
 	case VT_ACT_LEAKY:
-	case VT_ACT_PRELU:
-		return d8_if_greater(x, zero, x, d8_mul(slope, x));
+	case VT_ACT_PRELU: return d8_if_greater(x, zero, x, d8_mul(slope, x));
 	case VT_ACT_ELU:
-		return d8_if_greater(x, zero, x, d8_mul(slope, d8_add(exponential(x), d8_set(-1.0))));
-	case VT_ACT_SIGMOID:
-		return sigmoid(x);
-	default:
-		return d8_if_greater(x, zero, x, zero);
+		return d8_if_greater(x, zero, x,
+			d8_mul(slope, d8_add(exponential(x), d8_set(-1.0))));
+	case VT_ACT_SIGMOID: return sigmoid(x);
+	default: return d8_if_greater(x, zero, x, zero);
 	}
 }
 
@@ -158,32 +156,28 @@ INLINE d8 derivative(const int kind, d8 x, d8 slope)
 
 	switch (kind) {
 	case VT_ACT_LEAKY:
-	case VT_ACT_PRELU:
-		return d8_if_greater(x, zero, one, slope);
-	case VT_ACT_ELU:
-		return d8_if_greater(x, zero, one, d8_mul(slope, exponential(x)));
+	case VT_ACT_PRELU: return d8_if_greater(x, zero, one, slope);
+	case VT_ACT_ELU: return d8_if_greater(x, zero, one, d8_mul(slope, exponential(x)));
 	case VT_ACT_GELU:
 		s = exponential(d8_mul(x, d8_mul(x, d8_set(-0.5))));
 		s = d8_mul(d8_mul(x, d8_set(0.39894228040143267794)), s);
-		return d8_fma(d8_set(0.5), d8_add(one, error_function(d8_mul(x, d8_set(0.70710678118654752440)))), s);
-	case VT_ACT_SIGMOID:
-		s = sigmoid(x);
-		return d8_mul(s, d8_add(one, d8_mul(s, d8_set(-1.0))));
-	default:
-		return d8_if_greater(x, zero, one, zero);
+		return d8_fma(d8_set(0.5),
+			d8_add(one, error_function(d8_mul(x, d8_set(0.70710678118654752440)))), s);
+	case VT_ACT_SIGMOID: s = sigmoid(x); return d8_mul(s, d8_add(one, d8_mul(s, d8_set(-1.0))));
+	default: return d8_if_greater(x, zero, one, zero);
 	}
 }
 
-/* x / 2 (1 + erf(x / sqrt 2)) in f32, absolute error 7e-7 up to |x| = 6, as far as the sum's rounding reaches: erf(z) /
- * z is a polynomial in z^2 / 8 - 1 interpolated at the Chebyshev nodes of [0, 16], and erf is 1 beyond |z| = 4. */
+/* x / 2 (1 + erf(x / sqrt 2)) in f32, absolute error 7e-7 up to |x| = 6, as far as the sum's
+ * rounding reaches: erf(z) / z is a polynomial in z^2 / 8 - 1 interpolated at the Chebyshev
+ * nodes of [0, 16], and erf is 1 beyond |z| = 4. */
 INLINE v8 gelu(v8 x)
 {
-	static const float c[] = { -0.0013728151097893715f, 0.0030023111030459404f, -0.0010769421933218837f,
-		0.0017006007255986333f,
-		-0.010085906833410263f, 0.017188483849167824f, -0.021662531420588493f, 0.031679343432188034f,
-		-0.046014320105314255f,
-		0.06024739891290665f, -0.07468753308057785f, 0.09016311913728714f, -0.10771336406469345f,
-		0.13167732954025269f,
+	static const float c[] = { -0.0013728151097893715f, 0.0030023111030459404f,
+		-0.0010769421933218837f, 0.0017006007255986333f, -0.010085906833410263f,
+		0.017188483849167824f, -0.021662531420588493f, 0.031679343432188034f,
+		-0.046014320105314255f, 0.06024739891290665f, -0.07468753308057785f,
+		0.09016311913728714f, -0.10771336406469345f, 0.13167732954025269f,
 		-0.176576167345047f, 0.35353097319602966f };
 	v8 z = v8_mul(x, v8_set(0.70710678118654752440f)), h = v8_mul(x, v8_set(0.5f));
 	v8 t = v8_fma(z, v8_mul(z, v8_set(0.125f)), v8_set(-1.0f)), p = v8_set(c[0]), r;
@@ -194,18 +188,23 @@ INLINE v8 gelu(v8 x)
 	return v8_fma(h, v8_if_greater(v8_set(-4.0f), z, v8_set(-1.0f), r), h);
 }
 
-INLINE void act_of(const int kind, float *y, const float *x, size_t n, const float slope[8], const float keep[8])
+INLINE void act_of(const int kind, float *y, const float *x, size_t n, const float slope[8],
+	const float keep[8])
 {
 	d8 s = d8_of(v8_load(slope));
 	v8 k = v8_load(keep);
 
 	for (size_t i = 0; i < n; i += 8)
-		v8_store(y + i, kind == VT_ACT_RELU ? v8_where_positive(v8_load(x + i), v8_load(x + i)) :
-			kind == VT_ACT_GELU ? gelu(v8_load(x + i))
-				: v8_where_positive(k, v8_of(activated(kind, d8_of(v8_load(x + i)), s))));
+		v8_store(y + i,
+			kind == VT_ACT_RELU ? v8_where_positive(v8_load(x + i), v8_load(x + i))
+				: kind == VT_ACT_GELU
+				? gelu(v8_load(x + i))
+				: v8_where_positive(k,
+					  v8_of(activated(kind, d8_of(v8_load(x + i)), s))));
 }
 
-static void act(int kind, float *y, const float *x, size_t n, const float slope[8], const float keep[8])
+static void act(int kind, float *y, const float *x, size_t n, const float slope[8],
+	const float keep[8])
 {
 	switch (kind) {
 	case VT_ACT_LEAKY:
@@ -217,20 +216,21 @@ static void act(int kind, float *y, const float *x, size_t n, const float slope[
 	}
 }
 
-INLINE void act_back_of(const int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8],
-	bool accumulate)
+INLINE void act_back_of(const int kind, float *dx, const float *dy, const float *x, size_t n,
+	const float slope[8], bool accumulate)
 {
 	d8 s = d8_of(v8_load(slope));
 
 	for (size_t i = 0; i < n; i += 8) {
-		v8 r = v8_of(d8_mul(derivative(kind, d8_of(v8_load(x + i)), s), d8_of(v8_load(dy + i))));
+		v8 r = v8_of(
+			d8_mul(derivative(kind, d8_of(v8_load(x + i)), s), d8_of(v8_load(dy + i))));
 
 		v8_store(dx + i, accumulate ? v8_add(v8_load(dx + i), r) : r);
 	}
 }
 
-static void act_back(int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8],
-	bool accumulate)
+static void act_back(int kind, float *dx, const float *dy, const float *x, size_t n,
+	const float slope[8], bool accumulate)
 {
 	switch (kind) {
 	case VT_ACT_LEAKY:
@@ -243,11 +243,27 @@ static void act_back(int kind, float *dx, const float *dy, const float *x, size_
 }
 
 #ifdef KERNELS
-const struct vt_kernels KERNELS = { .name = KERNEL_NAME, .pair = TILE_PAIR, .alone = TILE_ALONE, .tile = tile,
-	.row = row, .rows = rows, .moments = moments, .affine = affine, .norm_sums = norm_sums, .norm_dx = norm_dx,
-	.lerp = lerp, .axpy = axpy, .act = act, .act_back = act_back, .products = products, .win_in = win_in,
-	.win_in_planes = win_in_planes, .win_out = win_out, .win_out_planes = win_out_planes,
-	.win_weights = win_weights, .win_gradient = win_gradient };
+const struct vt_kernels KERNELS = { .name = KERNEL_NAME,
+	.pair = TILE_PAIR,
+	.alone = TILE_ALONE,
+	.tile = tile,
+	.row = row,
+	.rows = rows,
+	.moments = moments,
+	.affine = affine,
+	.norm_sums = norm_sums,
+	.norm_dx = norm_dx,
+	.lerp = lerp,
+	.axpy = axpy,
+	.act = act,
+	.act_back = act_back,
+	.products = products,
+	.win_in = win_in,
+	.win_in_planes = win_in_planes,
+	.win_out = win_out,
+	.win_out_planes = win_out_planes,
+	.win_weights = win_weights,
+	.win_gradient = win_gradient };
 #endif
 
 #endif

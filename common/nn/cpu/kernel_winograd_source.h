@@ -1,23 +1,27 @@
-/* kernel_winograd_source.h - the transforms of Winograd's convolutions (winograd.h) on vectors of eight; included by
- * kernel_source.h only. */
+/* kernel_winograd_source.h - the transforms of Winograd's convolutions (winograd.h) on vectors
+ * of eight; included by kernel_source.h only. */
 #ifndef COMMON_NN_CPU_KERNEL_WINOGRAD_SOURCE_H
 #define COMMON_NN_CPU_KERNEL_WINOGRAD_SOURCE_H
 
 #include "common/nn/cpu/kernels.h"
 #include "common/nn/cpu/vec8.h"
 
-/* The points besides 0 and infinity: 1 and -1 for F(2, 3); 3/4, -3/4, 3/2, -3/2 for F(4, 3), where every factor of an
- * input and of an output is exact. */
+/* The points besides 0 and infinity: 1 and -1 for F(2, 3); 3/4, -3/4, 3/2, -3/2 for F(4, 3),
+ * where every factor of an input and of an output is exact. */
 #define WIN_A 0.75f
 #define WIN_B 1.5f
 
-INLINE v8 v8_sub(v8 a, v8 b) { return v8_fma(v8_set(-1.0f), b, a); }
+INLINE v8 v8_sub(v8 a, v8 b)
+{
+	return v8_fma(v8_set(-1.0f), b, a);
+}
 
 /* m + 2 inputs to as many points. */
 INLINE void win_spread_1(const int m, v8 *x)
 {
 	v8 x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3], even, odd;
-	v8 both = v8_set(WIN_A * WIN_A * WIN_B * WIN_B), either = v8_set(-WIN_A * WIN_A - WIN_B * WIN_B);
+	v8 both = v8_set(WIN_A * WIN_A * WIN_B * WIN_B),
+	   either = v8_set(-WIN_A * WIN_A - WIN_B * WIN_B);
 
 	if (m == 2) {
 		x[0] = v8_sub(x0, x2);
@@ -53,7 +57,8 @@ INLINE void win_fold_1(const int m, v8 *x)
 	x[0] = v8_add(v8_add(x[0], s), s2);
 	x[1] = v8_fma(v8_set(WIN_A), d, v8_mul(v8_set(WIN_B), d2));
 	x[2] = v8_fma(v8_set(WIN_A * WIN_A), s, v8_mul(v8_set(WIN_B * WIN_B), s2));
-	x[3] = v8_fma(v8_set(WIN_A * WIN_A * WIN_A), d, v8_fma(v8_set(WIN_B * WIN_B * WIN_B), d2, x[5]));
+	x[3] = v8_fma(v8_set(WIN_A * WIN_A * WIN_A), d,
+		v8_fma(v8_set(WIN_B * WIN_B * WIN_B), d2, x[5]));
 }
 
 /* The transpose of folding, for gradients: m outputs' gradients to m + 2 points. */
@@ -85,7 +90,8 @@ INLINE void win_in_1(const bool lift, const int m, v8 *x)
 		win_spread_1(m, x);
 }
 
-INLINE void win_in_of(const bool lift, const int m, float *to, size_t point, const float *const *from, int d, int runs)
+INLINE void win_in_of(const bool lift, const int m, float *to, size_t point,
+	const float *const *from, int d, int runs)
 {
 	const int n = lift ? m : m + 2;
 	size_t at = 0;
@@ -101,7 +107,8 @@ INLINE void win_in_of(const bool lift, const int m, float *to, size_t point, con
 		}
 }
 
-static void win_in(bool lift, int m, float *to, size_t point, const float *const *from, int d, int runs)
+static void win_in(bool lift, int m, float *to, size_t point, const float *const *from, int d,
+	int runs)
 {
 	switch (m + lift) {
 	case 5: win_in_of(true, 4, to, point, from, d, runs); return;
@@ -111,8 +118,8 @@ static void win_in(bool lift, int m, float *to, size_t point, const float *const
 	}
 }
 
-INLINE void win_out_of(const int m, float *const *to, const float *from, size_t point, int d, int runs,
-	const float *start, bool add)
+INLINE void win_out_of(const int m, float *const *to, const float *from, size_t point, int d,
+	int runs, const float *start, bool add)
 {
 	v8 x[6], s = start ? v8_load(start) : v8_set(0.0f);
 	size_t at = 0;
@@ -127,8 +134,8 @@ INLINE void win_out_of(const int m, float *const *to, const float *from, size_t 
 		}
 }
 
-static void win_out(int m, float *const *to, const float *from, size_t point, int d, int runs, const float *start,
-	bool add)
+static void win_out(int m, float *const *to, const float *from, size_t point, int d, int runs,
+	const float *start, bool add)
 {
 	if (m == 4)
 		win_out_of(4, to, from, point, d, runs, start, add);
@@ -136,8 +143,8 @@ static void win_out(int m, float *const *to, const float *from, size_t point, in
 		win_out_of(2, to, from, point, d, runs, start, add);
 }
 
-INLINE void win_in_planes_of(const bool lift, const int mz, const int my, float *p, size_t z_step, size_t y_step,
-	size_t n)
+INLINE void win_in_planes_of(const bool lift, const int mz, const int my, float *p, size_t z_step,
+	size_t y_step, size_t n)
 {
 	const int nz = lift ? mz : mz + 2, ny = lift ? my : my + 2;
 
@@ -159,8 +166,8 @@ INLINE void win_in_planes_of(const bool lift, const int mz, const int my, float 
 	}
 }
 
-INLINE void win_out_planes_of(const int mz, const int my, float *to, size_t to_step, const float *p, size_t point,
-	size_t n)
+INLINE void win_out_planes_of(const int mz, const int my, float *to, size_t to_step, const float *p,
+	size_t point, size_t n)
 {
 	for (size_t i = 0; i < n; i += VT_LANES) {
 		v8 t[6][6], x[6];
@@ -180,7 +187,8 @@ INLINE void win_out_planes_of(const int mz, const int my, float *to, size_t to_s
 	}
 }
 
-static void win_in_planes(bool lift, int mz, int my, float *p, size_t z_step, size_t y_step, size_t n)
+static void win_in_planes(bool lift, int mz, int my, float *p, size_t z_step, size_t y_step,
+	size_t n)
 {
 	switch (8 * lift + mz + my / 2) {
 	case 14: win_in_planes_of(true, 4, 4, p, z_step, y_step, n); return;
@@ -194,7 +202,8 @@ static void win_in_planes(bool lift, int mz, int my, float *p, size_t z_step, si
 	}
 }
 
-static void win_out_planes(int mz, int my, float *to, size_t to_step, const float *p, size_t point, size_t n)
+static void win_out_planes(int mz, int my, float *to, size_t to_step, const float *p, size_t point,
+	size_t n)
 {
 	switch (mz + my / 2) {
 	case 6: win_out_planes_of(4, 4, to, to_step, p, point, n); return;

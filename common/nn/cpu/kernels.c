@@ -18,8 +18,8 @@ static bool runs_avx2(void)
 static bool runs_avx512(void)
 {
 	__builtin_cpu_init();
-	return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-		__builtin_cpu_supports("avx512vl") &&
+	return runs_avx2() && __builtin_cpu_supports("avx512f") &&
+		__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
 		__builtin_cpu_supports("avx512dq");
 }
 #endif
@@ -61,9 +61,10 @@ int vt_kernels_choose(const struct vt_kernels **out, struct vt_err *err)
 		}
 	}
 	if (known)
-		return vt_err_set(err, VT_ECONFIG, "VOXTRAIL_ISA=%s: this processor does not have these instructions; "
+		return vt_err_set(err, VT_ECONFIG,
+			"VOXTRAIL_ISA=%s: this processor does not have these instructions; "
 			"unset it or choose another of avx512, avx2, portable",
 			wish);
-	return vt_err_set(err, VT_ECONFIG, "VOXTRAIL_ISA=%s: no such kernels; they are avx512, avx2 and portable",
-		wish);
+	return vt_err_set(err, VT_ECONFIG,
+		"VOXTRAIL_ISA=%s: no such kernels; they are avx512, avx2 and portable", wish);
 }

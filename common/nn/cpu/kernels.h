@@ -1,6 +1,7 @@
 /* kernels.h - the kernels that differ by instruction set, as a table; for cpu/ only.
  *
- * Layout of an activation: [n][ceil(c / 8)][z][y][x][8] f32; lanes behind the last channel hold 0. */
+ * Layout of an activation: [n][ceil(c / 8)][z][y][x][8] f32; lanes behind the last channel hold
+ * 0. */
 #ifndef COMMON_NN_CPU_KERNELS_H
 #define COMMON_NN_CPU_KERNELS_H
 
@@ -11,30 +12,34 @@
 
 enum { VT_LANES = 8 };
 
-/* One filter tap of a tile: where its input begins (channel 0 of the first position) and its weights [c_in][8]. */
+/* One filter tap of a tile: where its input begins (channel 0 of the first position) and its
+ * weights [c_in][8]. */
 struct vt_tap {
 	const float *x;
 	const float *w;
 };
 
-/* y[j, 0..7] (+)= sum over taps, channels i of w[i, 0..7] * x[(i / 8) * block + j * step + i % 8], j < count;
- * count <= pair of the table, or <= alone where there is no second block.
- * The sum of one output runs over taps in the order given and channels upwards, one fused multiply-add each.
- * w2 != 0: a second block of eight outputs is made beside the first, its weights w2 floats behind, its outputs y2. */
+/* y[j, 0..7] (+)= sum over taps, channels i of w[i, 0..7] * x[(i / 8) * block + j * step + i %
+ * 8], j < count; count <= pair of the table, or <= alone where there is no second block.  The
+ * sum of one output runs over taps in the order given and channels upwards, one fused
+ * multiply-add each. w2 != 0: a second block of eight outputs is made beside the first, its
+ * weights w2 floats behind, its outputs y2. */
 struct vt_tile {
 	const struct vt_tap *tap;
 	int n_taps, c_in, count;
-	size_t offset;           /* floats added to every tap's x */
-	size_t block, step;      /* floats between channel blocks, between positions of the input */
+	size_t offset; /* floats added to every tap's x */
+	/* floats between channel blocks, between positions of the input */
+	size_t block, step;
 	float *y, *y2;
 	size_t y_step, w2;
-	bool accumulate;         /* start from what y holds, else from start / start2 (8 floats each; NULL: zeros) */
+	/* start from what y holds, else from start / start2 (8 floats each; NULL: zeros) */
+	bool accumulate;
 	const float *start, *start2;
 };
 
-/* Rows of a weight gradient: g[i, 0..7] += sum over rows r, positions j < count of
- * x[r * row_step + j * step + i] * dy[r * dy_row_step + j * dy_step + 0..7], i < n <= 8, upwards; with dy2 and g2 a
- * second block of eight. */
+/* Rows of a weight gradient: g[i, 0..7] += sum over rows r, positions j < count of x[r *
+ * row_step + j * step + i] * dy[r * dy_row_step + j * dy_step + 0..7], i < n <= 8, upwards; with
+ * dy2 and g2 a second block of eight. */
 struct vt_row {
 	const float *x, *dy, *dy2;
 	size_t step, dy_step, row_step, dy_row_step;
@@ -42,8 +47,9 @@ struct vt_row {
 	float *g, *g2;
 };
 
-/* y[o * y_row + v] = start[o] (or 0) + sum over taps, channels i of w[i * c_out + o] * x[i * x_row + v], o < c_out <=
- * VT_ROWS_MOST, v < width (a multiple of 16): lanes are neighbours in x.  Order of a sum as in vt_tile. */
+/* y[o * y_row + v] = start[o] (or 0) + sum over taps, channels i of w[i * c_out + o] * x[i *
+ * x_row + v], o < c_out <= VT_ROWS_MOST, v < width (a multiple of 16): lanes are neighbours in
+ * x.  Order of a sum as in vt_tile. */
 enum { VT_ROWS_MOST = 6 };
 struct vt_rows {
 	const struct vt_tap *tap;
@@ -53,10 +59,10 @@ struct vt_rows {
 	const float *start;
 };
 
-/* Winograd's convolutions (winograd.h): m[point k][b * m_block + 8 t + 0..7] = sum over channels i upwards of
- * u[point k][8 i + 0..7] * v[point k][(i / 8) * v_block + 8 t + i % 8] for tiles t; k < points,
- * their arrays v_point, u_point and m_point floats apart.  u2 != 0: a second block of eight outputs b = 1, its
- * factors u2 floats behind. */
+/* Winograd's convolutions (winograd.h): m[point k][b * m_block + 8 t + 0..7] = sum over channels
+ * i upwards of u[point k][8 i + 0..7] * v[point k][(i / 8) * v_block + 8 t + i % 8] for tiles t;
+ * k < points, their arrays v_point, u_point and m_point floats apart. u2 != 0: a second block of
+ * eight outputs b = 1, its factors u2 floats behind. */
 struct vt_products {
 	const float *v, *u;
 	float *m;
@@ -64,50 +70,58 @@ struct vt_products {
 	int points, c_in, tiles;
 };
 
-/* Along x, m + 2 inputs to as many points, or (lift: the transpose of the way back) m to m + 2.  Input j of tile
- * t = r d + v, r < runs, v < d, is at from[j] + 8 (r m d + v), its point k goes to to[k * point + 8 t]. */
-typedef void (*vt_win_in_fn)(bool lift, int m, float *to, size_t point, const float *const *from, int d, int runs);
-/* And back: points to m outputs, start (8 floats, or NULL: zeros) + them, or added to what is there. */
-typedef void (*vt_win_out_fn)(int m, float *const *to, const float *from, size_t point, int d, int runs,
-	const float *start, bool add);
-/* Along z, then y, in place: n floats at each of (mz + 2)(my + 2) places; and back along y, then z, to [z][y]
- * `to_step` floats apart. */
-typedef void (*vt_win_in_planes_fn)(bool lift, int mz, int my, float *p, size_t z_step, size_t y_step, size_t n);
-typedef void (*vt_win_out_planes_fn)(int mz, int my, float *to, size_t to_step, const float *p, size_t point, size_t n);
-/* 27 taps of 8 floats, `tap` floats apart, to the points [z][y][x] of 8 floats; and the transpose, to 27 taps 8
- * floats apart.  Both in double, rounded once. */
-typedef void (*vt_win_weights_fn)(const int m[3], float *to, size_t point, const float *w, ptrdiff_t tap);
+/* Along x, m + 2 inputs to as many points, or (lift: the transpose of the way back) m to m + 2.
+ * Input j of tile t = r d + v, r < runs, v < d, is at from[j] + 8 (r m d + v), its point k goes
+ * to to[k * point + 8 t]. */
+typedef void (*vt_win_in_fn)(bool lift, int m, float *to, size_t point, const float *const *from,
+	int d, int runs);
+/* And back: points to m outputs, start (8 floats, or NULL: zeros) + them, or added to what is
+ * there. */
+typedef void (*vt_win_out_fn)(int m, float *const *to, const float *from, size_t point, int d,
+	int runs, const float *start, bool add);
+/* Along z, then y, in place: n floats at each of (mz + 2)(my + 2) places; and back along y, then
+ * z, to [z][y] `to_step` floats apart. */
+typedef void (*vt_win_in_planes_fn)(bool lift, int mz, int my, float *p, size_t z_step,
+	size_t y_step, size_t n);
+typedef void (*vt_win_out_planes_fn)(int mz, int my, float *to, size_t to_step, const float *p,
+	size_t point, size_t n);
+/* 27 taps of 8 floats, `tap` floats apart, to the points [z][y][x] of 8 floats; and the
+ * transpose, to 27 taps 8 floats apart.  Both in double, rounded once. */
+typedef void (
+	*vt_win_weights_fn)(const int m[3], float *to, size_t point, const float *w, ptrdiff_t tap);
 typedef void (*vt_win_gradient_fn)(const int m[3], float *to, const float *from, size_t point);
 
 /* Over m voxels of eight lanes: sum[l] += x, square[l] += x^2 in double. */
 typedef void (*vt_moments_fn)(const float *x, size_t m, double sum[8], double square[8]);
 
 /* y = fma(a, x, b), lane-wise, then max(y, 0) if relu. */
-typedef void (*vt_affine_fn)(float *y, const float *x, size_t m, const float a[8], const float b[8], bool relu);
+typedef void (*vt_affine_fn)(float *y, const float *x, size_t m, const float a[8], const float b[8],
+	bool relu);
 
 /* dy is masked by y > 0 if y is given; sum[l] += dy, product[l] += dy * x in double. */
-typedef void (*vt_norm_sums_fn)(const float *dy, const float *y, const float *x, size_t m, double sum[8],
-	double product[8]);
+typedef void (*vt_norm_sums_fn)(const float *dy, const float *y, const float *x, size_t m,
+	double sum[8], double product[8]);
 
 /* dx (+)= fma(a, dy masked by y > 0, fma(b, x, c)). */
-typedef void (*vt_norm_dx_fn)(float *dx, const float *dy, const float *y, const float *x, size_t m, const float a[8],
-	const float b[8], const float c[8], bool accumulate);
+typedef void (*vt_norm_dx_fn)(float *dx, const float *dy, const float *y, const float *x, size_t m,
+	const float a[8], const float b[8], const float c[8], bool accumulate);
 
 /* y = fma(w0, p, w1 * q) over n floats (p, q, y may be any rows), and the gather sum y += w * p. */
 typedef void (*vt_lerp_fn)(float *y, const float *p, const float *q, float w0, float w1, size_t n);
 typedef void (*vt_axpy_fn)(float *y, const float *p, float w, size_t n);
 
-/* y = f(x) over n floats (a multiple of 8), lane l with slope[l] where the function has one (ELU's alpha, leaky and
- * PReLU slopes);
- * 0 in the lanes where keep[l] is 0.  kind is an enum vt_act. */
-typedef void (*vt_act_fn)(int kind, float *y, const float *x, size_t n, const float slope[8], const float keep[8]);
+/* y = f(x) over n floats (a multiple of 8), lane l with slope[l] where the function has one
+ * (ELU's alpha, leaky and PReLU slopes); 0 in the lanes where keep[l] is 0. kind is an enum
+ * vt_act. */
+typedef void (*vt_act_fn)(int kind, float *y, const float *x, size_t n, const float slope[8],
+	const float keep[8]);
 /* dx (+)= f'(x) dy. */
-typedef void (*vt_act_back_fn)(int kind, float *dx, const float *dy, const float *x, size_t n, const float slope[8],
-	bool accumulate);
+typedef void (*vt_act_back_fn)(int kind, float *dx, const float *dy, const float *x, size_t n,
+	const float slope[8], bool accumulate);
 
 struct vt_kernels {
 	const char *name;
-	int pair, alone;         /* positions of a tile of two blocks, of one */
+	int pair, alone; /* positions of a tile of two blocks, of one */
 	void (*tile)(const struct vt_tile *t);
 	void (*row)(const struct vt_row *r);
 	void (*rows)(const struct vt_rows *r);
@@ -133,11 +147,12 @@ extern const struct vt_kernels vt_kernels_portable;
 extern const struct vt_kernels vt_kernels_avx2, vt_kernels_avx512;
 #endif
 
-/* The table of that name ("portable", "avx2", "avx512"), NULL if there is none or this processor does not run it. */
+/* The table of that name ("portable", "avx2", "avx512"), NULL if there is none or this processor
+ * does not run it. */
 const struct vt_kernels *vt_kernels_named(const char *name);
 
-/* The fastest table this processor runs, or the one that VOXTRAIL_ISA names: VT_ECONFIG if it cannot.  Same bits in
- * all. */
+/* The fastest table this processor runs, or the one that VOXTRAIL_ISA names: VT_ECONFIG if it
+ * cannot.  Same bits in all. */
 int vt_kernels_choose(const struct vt_kernels **out, struct vt_err *err);
 
 #endif

@@ -1,6 +1,6 @@
 /* Compiled with AVX2 and FMA switched on; reached only after a run-time check. */
 #if defined(__x86_64__)
-#define KERNELS vt_kernels_avx2
+#define KERNELS     vt_kernels_avx2
 #define KERNEL_NAME "avx2"
 #include "common/nn/cpu/kernel_source.h"
 #else

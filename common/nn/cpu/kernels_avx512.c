@@ -1,10 +1,10 @@
 /* Compiled with AVX-512 F, BW, VL and DQ switched on; reached only after a run-time check.
  *
- * Sixteen lanes are two blocks of eight channels, or sixteen neighbours along x: each lane does what the eight-lane
- * kernels do, in their order, so the bits are theirs.  What has one block only stays at eight lanes, with twice the
- * registers. */
+ * Sixteen lanes are two blocks of eight channels, or sixteen neighbours along x: each lane does
+ * what the eight-lane kernels do, in their order, so the bits are theirs.  What has one block
+ * only stays at eight lanes, with twice the registers. */
 #if defined(__x86_64__)
-#define KERNELS vt_kernels_avx512
+#define KERNELS     vt_kernels_avx512
 #define KERNEL_NAME "avx512"
 #define KERNEL_OWN_CONVOLUTIONS
 #include <immintrin.h>
@@ -19,7 +19,8 @@ typedef __m512 v16;
 /* Lanes 0..7 from a, 8..15 from b. */
 INLINE v16 v16_pair(const float *a, const float *b)
 {
-	return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1);
+	return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b),
+		1);
 }
 
 INLINE void v16_split(float *a, float *b, v16 v)
@@ -45,14 +46,16 @@ INLINE void tile_pair_of(const struct vt_tile *t, const int count, const size_t 
 		const float *w = t->tap[k].w;
 
 		for (int c0 = 0; c0 < t->c_in; c0 += VT_LANES) {
-			const float *x = t->tap[k].x + t->offset + (size_t)(c0 / VT_LANES) * t->block;
+			const float *x =
+				t->tap[k].x + t->offset + (size_t)(c0 / VT_LANES) * t->block;
 			int n = t->c_in - c0 < VT_LANES ? t->c_in - c0 : VT_LANES;
 
 			for (int i = 0; i < n; i++, w += VT_LANES) {
 				v16 wv = v16_pair(w, w + t->w2);
 
 				for (int j = 0; j < count; j++)
-					acc[j] = _mm512_fmadd_ps(wv, _mm512_set1_ps(x[(size_t)j * step + (size_t)i]),
+					acc[j] = _mm512_fmadd_ps(wv,
+						_mm512_set1_ps(x[(size_t)j * step + (size_t)i]),
 						acc[j]);
 			}
 		}
@@ -66,20 +69,23 @@ INLINE void tile_alone_of(const struct vt_tile *t, const int count, const size_t
 	v8 acc[TILE_ALONE];
 
 	for (int j = 0; j < count; j++)
-		acc[j] = t->accumulate ? v8_load(t->y + (size_t)j * t->y_step) : t->start ? v8_load(t->start)
-			: v8_set(0.0f);
+		acc[j] = t->accumulate ? v8_load(t->y + (size_t)j * t->y_step)
+			: t->start     ? v8_load(t->start)
+				       : v8_set(0.0f);
 	for (int k = 0; k < t->n_taps; k++) {
 		const float *w = t->tap[k].w;
 
 		for (int c0 = 0; c0 < t->c_in; c0 += VT_LANES) {
-			const float *x = t->tap[k].x + t->offset + (size_t)(c0 / VT_LANES) * t->block;
+			const float *x =
+				t->tap[k].x + t->offset + (size_t)(c0 / VT_LANES) * t->block;
 			int n = t->c_in - c0 < VT_LANES ? t->c_in - c0 : VT_LANES;
 
 			for (int i = 0; i < n; i++, w += VT_LANES) {
 				v8 wv = v8_load(w);
 
 				for (int j = 0; j < count; j++)
-					acc[j] = v8_fma(wv, v8_set(x[(size_t)j * step + (size_t)i]), acc[j]);
+					acc[j] = v8_fma(wv, v8_set(x[(size_t)j * step + (size_t)i]),
+						acc[j]);
 			}
 		}
 	}
@@ -88,6 +94,7 @@ INLINE void tile_alone_of(const struct vt_tile *t, const int count, const size_t
 }
 
 /* The accumulators are registers only if their number is a constant. */
+/* clang-format off */
 #define TILE_CASES(fn, step) \
 	switch (t->count) { \
 	case 14: fn(t, 14, step); return; \
@@ -105,11 +112,24 @@ INLINE void tile_alone_of(const struct vt_tile *t, const int count, const size_t
 	case 2: fn(t, 2, step); return; \
 	default: fn(t, 1, step); return; \
 	}
+/* clang-format on */
 
-static void tile_pair_near(const struct vt_tile *t) { TILE_CASES(tile_pair_of, VT_LANES) }
-static void tile_pair_far(const struct vt_tile *t) { TILE_CASES(tile_pair_of, t->step) }
-static void tile_alone_near(const struct vt_tile *t) { TILE_CASES(tile_alone_of, VT_LANES) }
-static void tile_alone_far(const struct vt_tile *t) { TILE_CASES(tile_alone_of, t->step) }
+static void tile_pair_near(const struct vt_tile *t)
+{
+	TILE_CASES(tile_pair_of, VT_LANES)
+}
+static void tile_pair_far(const struct vt_tile *t)
+{
+	TILE_CASES(tile_pair_of, t->step)
+}
+static void tile_alone_near(const struct vt_tile *t)
+{
+	TILE_CASES(tile_alone_of, VT_LANES)
+}
+static void tile_alone_far(const struct vt_tile *t)
+{
+	TILE_CASES(tile_alone_of, t->step)
+}
 
 static void tile(const struct vt_tile *t)
 {
@@ -124,12 +144,15 @@ INLINE void row_pair_of(const struct vt_row *r, const int first, const int n)
 	v16 acc[8];
 
 	for (int i = 0; i < n; i++)
-		acc[i] = v16_pair(r->g + (size_t)(first + i) * VT_LANES, r->g2 + (size_t)(first + i) * VT_LANES);
+		acc[i] = v16_pair(r->g + (size_t)(first + i) * VT_LANES,
+			r->g2 + (size_t)(first + i) * VT_LANES);
 	for (int l = 0; l < r->rows; l++) {
-		const float *x = r->x + (size_t)l * r->row_step + first, *dy = r->dy + (size_t)l * r->dy_row_step;
+		const float *x = r->x + (size_t)l * r->row_step + first,
+			    *dy = r->dy + (size_t)l * r->dy_row_step;
 		const float *dy2 = r->dy2 + (size_t)l * r->dy_row_step;
 
-		for (int j = 0; j < r->count; j++, x += r->step, dy += r->dy_step, dy2 += r->dy_step) {
+		for (int j = 0; j < r->count;
+			j++, x += r->step, dy += r->dy_step, dy2 += r->dy_step) {
 			v16 d = v16_pair(dy, dy2);
 
 			for (int i = 0; i < n; i++)
@@ -137,7 +160,8 @@ INLINE void row_pair_of(const struct vt_row *r, const int first, const int n)
 		}
 	}
 	for (int i = 0; i < n; i++)
-		v16_split(r->g + (size_t)(first + i) * VT_LANES, r->g2 + (size_t)(first + i) * VT_LANES, acc[i]);
+		v16_split(r->g + (size_t)(first + i) * VT_LANES,
+			r->g2 + (size_t)(first + i) * VT_LANES, acc[i]);
 }
 
 INLINE void row_alone_of(const struct vt_row *r, const int first, const int n)
@@ -147,7 +171,8 @@ INLINE void row_alone_of(const struct vt_row *r, const int first, const int n)
 	for (int i = 0; i < n; i++)
 		acc[i] = v8_load(r->g + (size_t)(first + i) * VT_LANES);
 	for (int l = 0; l < r->rows; l++) {
-		const float *x = r->x + (size_t)l * r->row_step + first, *dy = r->dy + (size_t)l * r->dy_row_step;
+		const float *x = r->x + (size_t)l * r->row_step + first,
+			    *dy = r->dy + (size_t)l * r->dy_row_step;
 
 		for (int j = 0; j < r->count; j++, x += r->step, dy += r->dy_step) {
 			v8 d = v8_load(dy);
@@ -182,7 +207,8 @@ static void row(const struct vt_row *r)
 		row_alone_of(r, i, 1);
 }
 
-INLINE void products_pair_of(const struct vt_products *p, float *m, const float *v, const float *u, const int count)
+INLINE void products_pair_of(const struct vt_products *p, float *m, const float *v, const float *u,
+	const int count)
 {
 	v16 acc[TILE_PAIR];
 
@@ -195,14 +221,16 @@ INLINE void products_pair_of(const struct vt_products *p, float *m, const float 
 			v16 w = v16_pair(u, u + p->u2);
 
 			for (int j = 0; j < count; j++)
-				acc[j] = _mm512_fmadd_ps(w, _mm512_set1_ps(v[j * VT_LANES + i]), acc[j]);
+				acc[j] = _mm512_fmadd_ps(w, _mm512_set1_ps(v[j * VT_LANES + i]),
+					acc[j]);
 		}
 	}
 	for (int j = 0; j < count; j++)
 		v16_split(m + j * VT_LANES, m + p->m_block + (size_t)j * VT_LANES, acc[j]);
 }
 
-INLINE void products_alone_of(const struct vt_products *p, float *m, const float *v, const float *u, const int count)
+INLINE void products_alone_of(const struct vt_products *p, float *m, const float *v, const float *u,
+	const int count)
 {
 	v8 acc[TILE_ALONE];
 
@@ -222,15 +250,25 @@ INLINE void products_alone_of(const struct vt_products *p, float *m, const float
 		v8_store(m + j * VT_LANES, acc[j]);
 }
 
-static void products_some(const struct vt_products *p, float *m, const float *v, const float *u, int count)
+static void products_some(const struct vt_products *p, float *m, const float *v, const float *u,
+	int count)
 {
 	switch (p->u2 ? count : count + TILE_PAIR) {
+/* clang-format off */
 #define PRODUCT_CASE(n) \
 	case n: products_pair_of(p, m, v, u, n); return; \
 	case n + TILE_PAIR: products_alone_of(p, m, v, u, n); return;
-	PRODUCT_CASE(1) PRODUCT_CASE(2) PRODUCT_CASE(3) PRODUCT_CASE(4) PRODUCT_CASE(5) PRODUCT_CASE(6) PRODUCT_CASE(7)
-	PRODUCT_CASE(8) PRODUCT_CASE(9) PRODUCT_CASE(10) PRODUCT_CASE(11) PRODUCT_CASE(12) PRODUCT_CASE(13)
-	PRODUCT_CASE(14)
+		/* clang-format on */
+		PRODUCT_CASE(1)
+		PRODUCT_CASE(2)
+		PRODUCT_CASE(3)
+		PRODUCT_CASE(4)
+		PRODUCT_CASE(5)
+		PRODUCT_CASE(6)
+		PRODUCT_CASE(7)
+		PRODUCT_CASE(8)
+		PRODUCT_CASE(9)
+		PRODUCT_CASE(10) PRODUCT_CASE(11) PRODUCT_CASE(12) PRODUCT_CASE(13) PRODUCT_CASE(14)
 	}
 }
 
@@ -243,8 +281,9 @@ static void products(const struct vt_products *p)
 			int from = p->tiles * i / cuts, count = p->tiles * (i + 1) / cuts - from;
 			size_t at = (size_t)from * VT_LANES;
 
-			products_some(p, p->m + (size_t)k * p->m_point + at, p->v + (size_t)k * p->v_point + at,
-				p->u + (size_t)k * p->u_point, count);
+			products_some(p, p->m + (size_t)k * p->m_point + at,
+				p->v + (size_t)k * p->v_point + at, p->u + (size_t)k * p->u_point,
+				count);
 		}
 }
 
@@ -266,12 +305,14 @@ INLINE void rows_of(const struct vt_rows *r, size_t v, const int c_out, const in
 				xv[j] = _mm512_loadu_ps(x + 16 * j);
 			for (int o = 0; o < c_out; o++)
 				for (int j = 0; j < wide; j++)
-					acc[o][j] = _mm512_fmadd_ps(_mm512_set1_ps(w[o]), xv[j], acc[o][j]);
+					acc[o][j] = _mm512_fmadd_ps(_mm512_set1_ps(w[o]), xv[j],
+						acc[o][j]);
 		}
 	}
 	for (int o = 0; o < c_out; o++)
 		for (int j = 0; j < wide; j++)
-			_mm512_storeu_ps(r->y + (size_t)o * r->y_row + v + 16 * (size_t)j, acc[o][j]);
+			_mm512_storeu_ps(r->y + (size_t)o * r->y_row + v + 16 * (size_t)j,
+				acc[o][j]);
 }
 
 INLINE void rows_along(const struct vt_rows *r, const int c_out, const int wide)

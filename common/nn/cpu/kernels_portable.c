@@ -1,3 +1,3 @@
-#define KERNELS vt_kernels_portable
+#define KERNELS     vt_kernels_portable
 #define KERNEL_NAME "portable"
 #include "common/nn/cpu/kernel_source.h"

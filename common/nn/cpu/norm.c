@@ -1,4 +1,5 @@
-/* Group, instance and batch norm: statistics in double, one slot a (item, channel), combined in index order. */
+/* Group, instance and batch norm: statistics in double, one slot a (item, channel), combined in
+ * index order. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -8,18 +9,19 @@
 
 static const double momentum = 0.1;
 
-enum { PIECE = 256 };            /* voxels that stay in the first-level cache from one step to the next */
+/* voxels that stay in the first-level cache from one step to the next */
+enum { PIECE = 256 };
 
 struct norm_work {
 	const struct vt_kernels *k;
 	const struct vt_norm *norm;
 	struct vt_view x, y, dy, dx;
-	const struct vt_fused *fused;   /* NULL, or what follows in the same pass */
+	const struct vt_fused *fused; /* NULL, or what follows in the same pass */
 	bool add;
-	int slabs;               /* a (item, channel block), by shape alone */
-	double *part1, *part2;   /* [n][blocks][slabs][8] */
-	double *s1, *s2;         /* [n][blocks * 8] sums */
-	float *a, *b, *c;        /* [n][blocks * 8] coefficients */
+	int slabs;             /* a (item, channel block), by shape alone */
+	double *part1, *part2; /* [n][blocks][slabs][8] */
+	double *s1, *s2;       /* [n][blocks * 8] sums */
+	float *a, *b, *c;      /* [n][blocks * 8] coefficients */
 };
 
 /* A task is one slab of one (item, channel block). */
@@ -29,9 +31,11 @@ struct slab {
 
 static struct slab slab_of(const struct norm_work *w, size_t task)
 {
-	size_t n = vt_voxels(w->x.s), slabs = (size_t)w->slabs, i = task % slabs, from = n * i / slabs;
+	size_t n = vt_voxels(w->x.s), slabs = (size_t)w->slabs, i = task % slabs,
+	       from = n * i / slabs;
 
-	return (struct slab){ task / slabs, (task / slabs * n + from) * VT_LANES, n * (i + 1) / slabs - from };
+	return (struct slab){ task / slabs, (task / slabs * n + from) * VT_LANES,
+		n * (i + 1) / slabs - from };
 }
 
 static float *part_of(struct vt_view v, struct slab p)
@@ -59,12 +63,14 @@ static void affine_task(void *ctx, size_t task)
 	size_t piece = w->fused && w->fused->n ? PIECE : p.voxels;
 
 	for (size_t from = 0; from < p.voxels; from += piece) {
-		size_t n = p.voxels - from < piece ? p.voxels - from : piece, at = p.at + from * VT_LANES;
+		size_t n = p.voxels - from < piece ? p.voxels - from : piece,
+		       at = p.at + from * VT_LANES;
 
-		w->k->affine(w->y.p + at, w->x.p + at, n, w->a + 8 * p.block, w->b + 8 * p.block, w->norm->relu);
+		w->k->affine(w->y.p + at, w->x.p + at, n, w->a + 8 * p.block, w->b + 8 * p.block,
+			w->norm->relu);
 		if (w->fused)
-			vt_fused_blocked(w->k, w->fused, (int)(p.block % (size_t)vt_blocks(w->x.s.c)), w->y.p + at, at,
-				n);
+			vt_fused_blocked(w->k, w->fused,
+				(int)(p.block % (size_t)vt_blocks(w->x.s.c)), w->y.p + at, at, n);
 	}
 }
 
@@ -73,8 +79,8 @@ static void sums_task(void *ctx, size_t task)
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
 
-	w->k->norm_sums(part_of(w->dy, p), mask_of(w, p), part_of(w->x, p), p.voxels, w->part1 + 8 * task,
-		w->part2 + 8 * task);
+	w->k->norm_sums(part_of(w->dy, p), mask_of(w, p), part_of(w->x, p), p.voxels,
+		w->part1 + 8 * task, w->part2 + 8 * task);
 }
 
 static void dx_task(void *ctx, size_t task)
@@ -82,9 +88,8 @@ static void dx_task(void *ctx, size_t task)
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
 
-	w->k->norm_dx(part_of(w->dx, p), part_of(w->dy, p), mask_of(w, p), part_of(w->x, p), p.voxels,
-		w->a + 8 * p.block,
-		w->b + 8 * p.block, w->c + 8 * p.block, w->add);
+	w->k->norm_dx(part_of(w->dx, p), part_of(w->dy, p), mask_of(w, p), part_of(w->x, p),
+		p.voxels, w->a + 8 * p.block, w->b + 8 * p.block, w->c + 8 * p.block, w->add);
 }
 
 static size_t n_blocks(const struct norm_work *w)
@@ -119,9 +124,14 @@ static struct norm_work begin(const struct vt_kernels *k, const struct vt_norm *
 {
 	size_t lanes = (size_t)x.s.n * (size_t)vt_blocks(x.s.c) * VT_LANES;
 
-	return (struct norm_work){ .k = k, .norm = n, .x = x, .slabs = vt_slabs(vt_voxels(x.s)),
-		.s1 = vt_xcalloc(lanes, sizeof(double)), .s2 = vt_xcalloc(lanes, sizeof(double)),
-		.a = vt_xcalloc(lanes, sizeof(float)), .b = vt_xcalloc(lanes, sizeof(float)),
+	return (struct norm_work){ .k = k,
+		.norm = n,
+		.x = x,
+		.slabs = vt_slabs(vt_voxels(x.s)),
+		.s1 = vt_xcalloc(lanes, sizeof(double)),
+		.s2 = vt_xcalloc(lanes, sizeof(double)),
+		.a = vt_xcalloc(lanes, sizeof(float)),
+		.b = vt_xcalloc(lanes, sizeof(float)),
 		.c = vt_xcalloc(lanes, sizeof(float)) };
 }
 
@@ -134,7 +144,8 @@ static void end(struct norm_work *w)
 	free(w->c);
 }
 
-/* A set of (item, channel) slots that share their statistics: first channel, channels, first item, items. */
+/* A set of (item, channel) slots that share their statistics: first channel, channels, first
+ * item, items. */
 struct group {
 	int c0, nc, n0, nn;
 };
@@ -173,7 +184,8 @@ double vt_norm_rstd(const struct vt_norm *n, double variance)
 	return 1.0 / sqrt(variance + n->eps);
 }
 
-void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd, float *a, float *b)
+void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd,
+	float *a, float *b)
 {
 	double g = w->gamma ? (double)w->gamma[c] : 1.0;
 
@@ -182,8 +194,8 @@ void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, d
 }
 
 /* Mean and 1/sd of every (item, channel); batch norm keeps or uses its running statistics. */
-static void statistics(const struct norm_work *w, const struct vt_norm_weights *p, double *mean, double *rstd,
-	bool training)
+static void statistics(const struct norm_work *w, const struct vt_norm_weights *p, double *mean,
+	double *rstd, bool training)
 {
 	struct vt_shape s = w->x.s;
 
@@ -200,9 +212,10 @@ static void statistics(const struct norm_work *w, const struct vt_norm_weights *
 			v = v > 0 ? v : 0;
 		}
 		if (w->norm->kind == VT_NORM_BATCH && training) {
-			p->running_mean[i] = (float)((1 - momentum) * (double)p->running_mean[i] + momentum * m);
-			p->running_var[i] = (float)((1 - momentum) * (double)p->running_var[i] + momentum * v *
-				(count > 1 ? count / (count - 1) : 1));
+			p->running_mean[i] =
+				(float)((1 - momentum) * (double)p->running_mean[i] + momentum * m);
+			p->running_var[i] = (float)((1 - momentum) * (double)p->running_var[i] +
+				momentum * v * (count > 1 ? count / (count - 1) : 1));
 		}
 		for (int n = g.n0; n < g.n0 + g.nn; n++)
 			for (int c = g.c0; c < g.c0 + g.nc; c++) {
@@ -213,19 +226,20 @@ static void statistics(const struct norm_work *w, const struct vt_norm_weights *
 }
 
 /* y = fma(a, x, b) with the statistics given. */
-static void apply(struct norm_work *w, const struct vt_norm_weights *p, const double *mean, const double *rstd)
+static void apply(struct norm_work *w, const struct vt_norm_weights *p, const double *mean,
+	const double *rstd)
 {
 	struct vt_shape s = w->x.s;
 
 	for (int n = 0; n < s.n; n++)
 		for (int c = 0; c < s.c; c++)
-			vt_norm_coefficients(p, c, mean[n * s.c + c], rstd[n * s.c + c], &w->a[slot(s, n, c)],
-				&w->b[slot(s, n, c)]);
+			vt_norm_coefficients(p, c, mean[n * s.c + c], rstd[n * s.c + c],
+				&w->a[slot(s, n, c)], &w->b[slot(s, n, c)]);
 	each_slab(w, affine_task);
 }
 
-void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x, struct vt_view y,
-	const struct vt_norm_weights *p, const double *mean, const double *rstd)
+void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x,
+	struct vt_view y, const struct vt_norm_weights *p, const double *mean, const double *rstd)
 {
 	struct norm_work w = begin(k, norm, x);
 
@@ -234,8 +248,9 @@ void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *norm, s
 	end(&w);
 }
 
-void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x, struct vt_view y,
-	const struct vt_norm_weights *p, double *mean, double *rstd, bool training, const struct vt_fused *fused)
+void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x,
+	struct vt_view y, const struct vt_norm_weights *p, double *mean, double *rstd,
+	bool training, const struct vt_fused *fused)
 {
 	struct norm_work w = begin(k, norm, x);
 
@@ -250,8 +265,8 @@ void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm,
 
 /* With xh = (x - m) r, N values in the group and gradient d of y:
  * dgamma = sum d xh, dbeta = sum d, dx = r (g d - mean(g d) - xh mean(g d xh)) = a d + b x + c. */
-static void backward_coefficients(struct norm_work *w, const struct vt_norm_weights *p, const double *mean,
-	const double *rstd)
+static void backward_coefficients(struct norm_work *w, const struct vt_norm_weights *p,
+	const double *mean, const double *rstd)
 {
 	struct vt_shape s = w->x.s;
 
@@ -273,13 +288,14 @@ static void backward_coefficients(struct norm_work *w, const struct vt_norm_weig
 
 				w->a[slot(s, n, c)] = (float)(g * r);
 				w->b[slot(s, n, c)] = (float)(-r * r * gdx / count);
-				w->c[slot(s, n, c)] = (float)(-r * gd / count + m * r * r * gdx / count);
+				w->c[slot(s, n, c)] =
+					(float)(-r * gd / count + m * r * r * gdx / count);
 			}
 	}
 }
 
-static void affine_gradients(const struct norm_work *w, const struct vt_norm_weights *p, const double *mean,
-	const double *rstd)
+static void affine_gradients(const struct norm_work *w, const struct vt_norm_weights *p,
+	const double *mean, const double *rstd)
 {
 	struct vt_shape s = w->x.s;
 
@@ -297,9 +313,9 @@ static void affine_gradients(const struct norm_work *w, const struct vt_norm_wei
 	}
 }
 
-void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x, struct vt_view y,
-	struct vt_view dy,
-	struct vt_view dx, bool add, const struct vt_norm_weights *p, const double *mean, const double *rstd)
+void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x,
+	struct vt_view y, struct vt_view dy, struct vt_view dx, bool add,
+	const struct vt_norm_weights *p, const double *mean, const double *rstd)
 {
 	struct norm_work w = begin(k, norm, x);
 

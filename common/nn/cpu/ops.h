@@ -1,8 +1,8 @@
 /* ops.h - the operators of a graph on the CPU, forward and backward; for session*.c only.
  *
- * A view is an activation in the blocked layout of kernels.h.  Every operator cuts its work by shape (parallel.h), so
- * its bits do not depend on the number of threads.  `add` says: add to the gradient that is there instead of setting
- * it. */
+ * A view is an activation in the blocked layout of kernels.h.  Every operator cuts its work by
+ * shape (parallel.h), so its bits do not depend on the number of threads. `add` says: add to the
+ * gradient that is there instead of setting it. */
 #ifndef COMMON_NN_CPU_OPS_H
 #define COMMON_NN_CPU_OPS_H
 
@@ -16,38 +16,52 @@ struct vt_view {
 	struct vt_shape s;
 };
 
-static inline size_t vt_voxels(struct vt_shape s) { return (size_t)s.d * (size_t)s.h * (size_t)s.w; }
-static inline int vt_blocks(int c) { return (c + VT_LANES - 1) / VT_LANES; }
-static inline size_t vt_floats(struct vt_shape s) { return (size_t)s.n * (size_t)vt_blocks(s.c) * vt_voxels(s) *
-	VT_LANES; }
+static inline size_t vt_voxels(struct vt_shape s)
+{
+	return (size_t)s.d * (size_t)s.h * (size_t)s.w;
+}
+static inline int vt_blocks(int c)
+{
+	return (c + VT_LANES - 1) / VT_LANES;
+}
+static inline size_t vt_floats(struct vt_shape s)
+{
+	return (size_t)s.n * (size_t)vt_blocks(s.c) * vt_voxels(s) * VT_LANES;
+}
 
-/* How many parts a channel block of so many voxels is cut into: 4096 voxels or more each, at most 32. */
-static inline int vt_slabs(size_t voxels) { return voxels < 2 * 4096 ? 1 : voxels < 32 * 4096 ? (int)(voxels / 4096)
-	: 32; }
+/* How many parts a channel block of so many voxels is cut into: 4096 voxels or more each, at
+ * most 32. */
+static inline int vt_slabs(size_t voxels)
+{
+	return voxels < 2 * 4096 ? 1 : voxels < 32 * 4096 ? (int)(voxels / 4096) : 32;
+}
 
 /* A convolution with its weights ([dims of w], PyTorch's order), and how it is computed. */
 struct vt_fused;
 struct vt_conv_run {
 	const struct vt_kernels *k;
 	const struct vt_conv *c;
-	const float *w, *bias;       /* bias may be NULL */
-	const struct vt_fused *fused;   /* NULL, or what is done to y afterwards (fuse.h) */
+	const float *w, *bias;        /* bias may be NULL */
+	const struct vt_fused *fused; /* NULL, or what is done to y afterwards (fuse.h) */
 	float *scratch;
 	/* operands of the forward pass and of the input gradient are rounded as bf16.h says */
 	bool bf16;
-	void (*pairs)(const struct vt_tile *t);   /* with bf16: what vt_bf16_tile answered */
+	void (*pairs)(const struct vt_tile *t); /* with bf16: what vt_bf16_tile answered */
 };
 
-/* Scratch, in floats: packed weights, rounded operands and, for the backward pass, partial weight gradients. */
-size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y, bool training, bool bf16);
+/* Scratch, in floats: packed weights, rounded operands and, for the backward pass, partial
+ * weight gradients. */
+size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y,
+	bool training, bool bf16);
 void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct vt_view y);
-/* dx may have p == NULL (no gradient wanted).  dw: [dims of w], db: [out_c] or NULL; both are set, not added to. */
-void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx, bool add, struct vt_view dy,
-	float *dw, float *db);
+/* dx may have p == NULL (no gradient wanted). dw: [dims of w], db: [out_c] or NULL; both are
+ * set, not added to. */
+void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx,
+	bool add, struct vt_view dy, float *dw, float *db);
 
-/* fused: what is done to y afterwards.  mean, rstd: [n, c] doubles kept for the backward pass.  running: batch norm's
- * statistics, updated with momentum .1 while training (variance unbiased, as PyTorch does) and used instead of the
- * batch's otherwise; NULL for the other kinds. */
+/* fused: what is done to y afterwards. mean, rstd: [n, c] doubles kept for the backward pass.
+ * running: batch norm's statistics, updated with momentum .1 while training (variance unbiased,
+ * as PyTorch does) and used instead of the batch's otherwise; NULL for the other kinds. */
 struct vt_norm_weights {
 	const float *gamma, *beta;
 	float *running_mean, *running_var;
@@ -55,60 +69,67 @@ struct vt_norm_weights {
 };
 /* 1 / sqrt(variance + eps), and y = fma(a, x, b) of channel c. */
 double vt_norm_rstd(const struct vt_norm *n, double variance);
-void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd, float *a, float *b);
-void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y,
-	const struct vt_norm_weights *w, double *mean, double *rstd, bool training, const struct vt_fused *fused);
+void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd,
+	float *a, float *b);
+void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x,
+	struct vt_view y, const struct vt_norm_weights *w, double *mean, double *rstd,
+	bool training, const struct vt_fused *fused);
 /* The same y again, from the statistics the forward pass kept. */
-void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y,
+void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x,
+	struct vt_view y, const struct vt_norm_weights *w, const double *mean, const double *rstd);
+void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x,
+	struct vt_view y, struct vt_view dy, struct vt_view dx, bool add,
 	const struct vt_norm_weights *w, const double *mean, const double *rstd);
-void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x, struct vt_view y,
-	struct vt_view dy,
-	struct vt_view dx, bool add, const struct vt_norm_weights *w, const double *mean, const double *rstd);
 
-void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view y,
-	const float *slopes);
-void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view dy,
-	struct vt_view dx, bool add,
-	const float *slopes, float *d_slopes);
+void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
+	struct vt_view y, const float *slopes);
+void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
+	struct vt_view dy, struct vt_view dx, bool add, const float *slopes, float *d_slopes);
 void vt_cpu_add(struct vt_view a, struct vt_view b, struct vt_view y);
-void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add);               /* dx (+)= dy */
+void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add); /* dx (+)= dy */
 void vt_cpu_concat(struct vt_view a, struct vt_view b, struct vt_view y);
-void vt_cpu_concat_backward(struct vt_view dy, struct vt_view dx, int first, bool add);   /* channels first.. of dy */
-void vt_cpu_upsample(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view y,
-	float *scratch);
-void vt_cpu_upsample_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view dy, struct vt_view dx,
-	bool add, float *scratch);
+/* channels first.. of dy */
+void vt_cpu_concat_backward(struct vt_view dy, struct vt_view dx, int first, bool add);
+void vt_cpu_upsample(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
+	struct vt_view y, float *scratch);
+void vt_cpu_upsample_backward(const struct vt_kernels *k, const struct vt_node *n,
+	struct vt_view dy, struct vt_view dx, bool add, float *scratch);
 size_t vt_cpu_upsample_scratch(struct vt_shape x, struct vt_shape y);
 void vt_cpu_maxpool(const struct vt_node *n, struct vt_view x, struct vt_view y);
-void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct vt_view y, struct vt_view dy,
-	struct vt_view dx, bool add);
-/* Keeps an element with probability 1 - p and scales it by 1 / (1 - p); the mask is a function of (seed, step, node,
- * element). */
-void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x, struct vt_view y,
-	bool add);
+void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct vt_view y,
+	struct vt_view dy, struct vt_view dx, bool add);
+/* Keeps an element with probability 1 - p and scales it by 1 / (1 - p); the mask is a function
+ * of (seed, step, node, element). */
+void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x,
+	struct vt_view y, bool add);
 
 /* Adds sd N(0, 1), a function of (seed, step, node, element). */
 void vt_cpu_noise(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view y);
 
-/* a b, b of a's shape, or [n, c, 1, 1, 1], or [n, 1, z, y, x].  Views without p in the backward pass are not wanted. */
+/* a b, b of a's shape, or [n, c, 1, 1, 1], or [n, 1, z, y, x].  Views without p in the backward
+ * pass are not wanted. */
 void vt_cpu_mul(struct vt_view a, struct vt_view b, struct vt_view y);
-void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, struct vt_view da, bool add_a,
-	struct vt_view db, bool add_b);
+void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, struct vt_view da,
+	bool add_a, struct vt_view db, bool add_b);
 void vt_cpu_global_pool(const struct vt_node *n, struct vt_view x, struct vt_view y);
-void vt_cpu_global_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx,
-	bool add);
+void vt_cpu_global_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy,
+	struct vt_view dx, bool add);
 void vt_cpu_channel_pool(const struct vt_node *n, struct vt_view x, struct vt_view y);
-void vt_cpu_channel_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy, struct vt_view dx,
-	bool add);
+void vt_cpu_channel_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy,
+	struct vt_view dx, bool add);
 void vt_cpu_softmax(struct vt_view x, struct vt_view y);
 void vt_cpu_softmax_backward(struct vt_view y, struct vt_view dy, struct vt_view dx, bool add);
 void vt_cpu_avgpool(const struct vt_node *n, struct vt_view x, struct vt_view y);
-void vt_cpu_avgpool_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx, bool add);
+void vt_cpu_avgpool_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx,
+	bool add);
 void vt_cpu_nearest(const struct vt_node *n, struct vt_view x, struct vt_view y);
-void vt_cpu_nearest_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx, bool add);
+void vt_cpu_nearest_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx,
+	bool add);
 void vt_cpu_window(const struct vt_node *n, struct vt_view x, struct vt_view y);
-void vt_cpu_window_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx, bool add);
-void vt_cpu_reshape(struct vt_view x, struct vt_view y, bool add);               /* its own adjoint */
+void vt_cpu_window_backward(const struct vt_node *n, struct vt_view dy, struct vt_view dx,
+	bool add);
+/* its own adjoint */
+void vt_cpu_reshape(struct vt_view x, struct vt_view y, bool add);
 
 /* Plain [n, c, z, y, x] to the blocked layout and back. */
 void vt_cpu_pack(struct vt_view to, const float *from);

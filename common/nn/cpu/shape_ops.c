@@ -1,4 +1,5 @@
-/* Operators that move values: activation, add, concat, trilinear upsampling, max pooling, dropout, layout. */
+/* Operators that move values: activation, add, concat, trilinear upsampling, max pooling,
+ * dropout, layout. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +31,8 @@ static void each_block(struct block_work *w, struct vt_shape s, void (*fn)(void 
 	vt_parallel_for((size_t)s.n * (size_t)vt_blocks(s.c), fn, w);
 }
 
-/* Element-wise work: a task is one slab of one block, elements [from, from + n) of it, `at` counted from the first
- * block. */
+/* Element-wise work: a task is one slab of one block, elements [from, from + n) of it, `at`
+ * counted from the first block. */
 struct slab {
 	size_t block, from, n, at;
 };
@@ -39,9 +40,10 @@ struct slab {
 static struct slab slab_of(const struct block_work *w, size_t task)
 {
 	size_t voxels = vt_voxels(w->a.s), slabs = (size_t)vt_slabs(voxels), i = task % slabs,
-		from = voxels * i / slabs;
+	       from = voxels * i / slabs;
 
-	return (struct slab){ task / slabs, from * VT_LANES, (voxels * (i + 1) / slabs - from) * VT_LANES,
+	return (struct slab){ task / slabs, from * VT_LANES,
+		(voxels * (i + 1) / slabs - from) * VT_LANES,
 		(task / slabs * voxels + from) * VT_LANES };
 }
 
@@ -54,7 +56,8 @@ static void each_slab(struct block_work *w, void (*fn)(void *, size_t))
 {
 	struct vt_shape s = w->a.s;
 
-	vt_parallel_for((size_t)s.n * (size_t)vt_blocks(s.c) * (size_t)vt_slabs(vt_voxels(s)), fn, w);
+	vt_parallel_for((size_t)s.n * (size_t)vt_blocks(s.c) * (size_t)vt_slabs(vt_voxels(s)), fn,
+		w);
 }
 
 static void set(float *to, float v, bool add)
@@ -62,17 +65,19 @@ static void set(float *to, float v, bool add)
 	*to = add ? *to + v : v;
 }
 
-/* --- activations -------------------------------------------------------------------------------------------------- */
+/* --- activations --------------------------------------------------------- */
 
 /* Slopes of the eight lanes of a block, and which of them are channels. */
-static void lanes_of(const struct block_work *w, size_t block, float slope[VT_LANES], float keep[VT_LANES])
+static void lanes_of(const struct block_work *w, size_t block, float slope[VT_LANES],
+	float keep[VT_LANES])
 {
 	int first = (int)(block % (size_t)vt_blocks(w->a.s.c)) * VT_LANES;
 
 	for (int l = 0; l < VT_LANES; l++) {
 		keep[l] = first + l < w->a.s.c ? 1.0f : 0.0f;
-		slope[l] = !w->slopes ? (float)w->node->number : first + l >= w->a.s.c ? 0.0f
-			: w->slopes[w->node->flag ? 0 : first + l];
+		slope[l] = !w->slopes           ? (float)w->node->number
+			: first + l >= w->a.s.c ? 0.0f
+						: w->slopes[w->node->flag ? 0 : first + l];
 	}
 }
 
@@ -86,10 +91,11 @@ static void act_task(void *ctx, size_t task)
 	w->k->act(w->node->act, part_of(w->y, p), part_of(w->a, p), p.n, slope, keep);
 }
 
-void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view y,
-	const float *slopes)
+void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
+	struct vt_view y, const float *slopes)
 {
-	each_slab(&(struct block_work){ .k = k, .node = n, .a = x, .y = y, .slopes = slopes }, act_task);
+	each_slab(&(struct block_work){ .k = k, .node = n, .a = x, .y = y, .slopes = slopes },
+		act_task);
 }
 
 static void act_back_task(void *ctx, size_t task)
@@ -107,29 +113,38 @@ static void act_back_task(void *ctx, size_t task)
 			w->sums[task * VT_LANES + i % VT_LANES] += (double)dy[i] * (double)x[i];
 }
 
-void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view dy,
-	struct vt_view dx, bool add,
-	const float *slopes, float *d_slopes)
+void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
+	struct vt_view dy, struct vt_view dx, bool add, const float *slopes, float *d_slopes)
 {
 	size_t blocks = (size_t)vt_blocks(x.s.c), slabs = (size_t)vt_slabs(vt_voxels(x.s));
-	double *sums = slopes ? vt_xcalloc((size_t)x.s.n * blocks * slabs * VT_LANES, sizeof(*sums)) : NULL;
+	double *sums = slopes ? vt_xcalloc((size_t)x.s.n * blocks * slabs * VT_LANES, sizeof(*sums))
+			      : NULL;
 
-	each_slab(&(struct block_work){ .k = k, .node = n, .a = x, .b = dy, .y = dx, .add = add, .slopes = slopes,
-		.sums = sums }, act_back_task);
-	for (size_t c = 0, per = n->flag ? (size_t)x.s.c : 1; slopes && c < (size_t)x.s.c; c += per) {
+	each_slab(&(struct block_work){ .k = k,
+			  .node = n,
+			  .a = x,
+			  .b = dy,
+			  .y = dx,
+			  .add = add,
+			  .slopes = slopes,
+			  .sums = sums },
+		act_back_task);
+	for (size_t c = 0, per = n->flag ? (size_t)x.s.c : 1; slopes && c < (size_t)x.s.c;
+		c += per) {
 		double sum = 0;
 
 		for (size_t l = c; l < c + per; l++)
 			for (size_t i = 0; i < (size_t)x.s.n; i++)
 				for (size_t j = 0; j < slabs; j++)
-					sum += sums[((i * blocks + l / VT_LANES) * slabs + j) * VT_LANES +
+					sum += sums[((i * blocks + l / VT_LANES) * slabs + j) *
+							VT_LANES +
 						l % VT_LANES];
 		d_slopes[c] = (float)sum;
 	}
 	free(sums);
 }
 
-/* --- add, pass ---------------------------------------------------------------------------------------------------- */
+/* --- add, pass ----------------------------------------------------------- */
 
 static void add_task(void *ctx, size_t task)
 {
@@ -163,10 +178,10 @@ void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add)
 		each_slab(&(struct block_work){ .a = dy, .y = dx }, copy_task);
 }
 
-/* --- trilinear upsampling, one axis after the other --------------------------------------------------------------- */
+/* --- trilinear upsampling, one axis after the other ---------------------- */
 
-/* Output o of an axis is w0 in[i0] + w1 in[i1].  PyTorch's rule: half-pixel centres clamped at 0, or corners
- * aligned. */
+/* Output o of an axis is w0 in[i0] + w1 in[i1].  PyTorch's rule: half-pixel centres clamped at
+ * 0, or corners aligned. */
 struct pull {
 	int i0, i1;
 	float w0, w1;
@@ -175,8 +190,9 @@ struct pull {
 static struct pull pull_of(int o, int n_in, int scale, bool align)
 {
 	int n_out = n_in * scale, i;
-	double src = align ? (n_out > 1 ? (double)o * (n_in - 1) / (n_out - 1) : 0.0) : ((double)o + 0.5) / scale - 0.5,
-		f;
+	double src = align ? (n_out > 1 ? (double)o * (n_in - 1) / (n_out - 1) : 0.0)
+			   : ((double)o + 0.5) / scale - 0.5,
+	       f;
 
 	src = src < 0 ? 0 : src;
 	i = (int)src;
@@ -185,17 +201,16 @@ static struct pull pull_of(int o, int n_in, int scale, bool align)
 	return (struct pull){ i, i + 1 < n_in ? i + 1 : i, (float)(1.0 - f), (float)f };
 }
 
-/* One axis of all blocks: in is [outer][n_in][inner], out [outer][n_out][inner], inner counted in floats (a multiple of
- * 8).
- * A task makes one row of `inner` floats, or many short ones. */
+/* One axis of all blocks: in is [outer][n_in][inner], out [outer][n_out][inner], inner counted
+ * in floats (a multiple of 8).  A task makes one row of `inner` floats, or many short ones. */
 struct stretch {
 	const struct vt_kernels *k;
 	const struct vt_node *node;
 	float *out;
 	const float *in;
 	size_t outer, inner;
-	int n_in, n_to;          /* n_to: rows of out an outer element has */
-	struct pull *pull;       /* [n_out], n_out = n_in scale */
+	int n_in, n_to;    /* n_to: rows of out an outer element has */
+	struct pull *pull; /* [n_out], n_out = n_in scale */
 	bool add;
 };
 
@@ -211,8 +226,8 @@ static void stretch_row(const struct stretch *s, size_t row)
 	struct pull p = s->pull[row % (size_t)s->n_to];
 	const float *in = s->in + row / (size_t)s->n_to * (size_t)s->n_in * s->inner;
 
-	s->k->lerp(s->out + row * s->inner, in + (size_t)p.i0 * s->inner, in + (size_t)p.i1 * s->inner, p.w0, p.w1,
-		s->inner);
+	s->k->lerp(s->out + row * s->inner, in + (size_t)p.i0 * s->inner,
+		in + (size_t)p.i1 * s->inner, p.w0, p.w1, s->inner);
 }
 
 /* The adjoint, gathered: a coarse row adds its fine neighbours in ascending order. */
@@ -242,8 +257,8 @@ static void shrink_row(const struct stretch *s, size_t row)
 static void stretch_task(void *ctx, size_t task)
 {
 	const struct stretch *s = ctx;
-	size_t per = rows_per_task(s), rows = s->outer * (size_t)s->n_to, end = (task + 1) * per < rows
-		? (task + 1) * per : rows;
+	size_t per = rows_per_task(s), rows = s->outer * (size_t)s->n_to,
+	       end = (task + 1) * per < rows ? (task + 1) * per : rows;
 
 	for (size_t r = task * per; r < end; r++)
 		stretch_row(s, r);
@@ -252,8 +267,8 @@ static void stretch_task(void *ctx, size_t task)
 static void shrink_task(void *ctx, size_t task)
 {
 	const struct stretch *s = ctx;
-	size_t per = rows_per_task(s), rows = s->outer * (size_t)s->n_to, end = (task + 1) * per < rows
-		? (task + 1) * per : rows;
+	size_t per = rows_per_task(s), rows = s->outer * (size_t)s->n_to,
+	       end = (task + 1) * per < rows ? (task + 1) * per : rows;
 
 	for (size_t r = task * per; r < end; r++)
 		shrink_row(s, r);
@@ -274,62 +289,101 @@ static void along_axis(struct stretch s, int n_coarse, void (*fn)(void *, size_t
 /* Two intermediate volumes: after x, and after x and y. */
 size_t vt_cpu_upsample_scratch(struct vt_shape x, struct vt_shape y)
 {
-	return (size_t)x.n * (size_t)vt_blocks(x.c) * (size_t)x.d * (size_t)y.w * ((size_t)x.h + (size_t)y.h) *
-		VT_LANES;
+	return (size_t)x.n * (size_t)vt_blocks(x.c) * (size_t)x.d * (size_t)y.w *
+		((size_t)x.h + (size_t)y.h) * VT_LANES;
 }
 
-void vt_cpu_upsample(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x, struct vt_view y,
-	float *scratch)
+void vt_cpu_upsample(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
+	struct vt_view y, float *scratch)
 {
-	size_t blocks = (size_t)x.s.n * (size_t)vt_blocks(x.s.c), d = (size_t)x.s.d, h = (size_t)x.s.h,
-		row = (size_t)y.s.w * VT_LANES;
+	size_t blocks = (size_t)x.s.n * (size_t)vt_blocks(x.s.c), d = (size_t)x.s.d,
+	       h = (size_t)x.s.h, row = (size_t)y.s.w * VT_LANES;
 	float *xs = scratch, *xy = scratch + blocks * d * h * row;
 
-	along_axis((struct stretch){ .k = k, .node = n, .out = xs, .in = x.p, .outer = blocks * d * h,
-		.inner = VT_LANES, .n_in = x.s.w,
-		.n_to = y.s.w }, x.s.w, stretch_task);
-	along_axis((struct stretch){ .k = k, .node = n, .out = xy, .in = xs, .outer = blocks * d, .inner = row,
-		.n_in = x.s.h, .n_to = y.s.h },
+	along_axis((struct stretch){ .k = k,
+			   .node = n,
+			   .out = xs,
+			   .in = x.p,
+			   .outer = blocks * d * h,
+			   .inner = VT_LANES,
+			   .n_in = x.s.w,
+			   .n_to = y.s.w },
+		x.s.w, stretch_task);
+	along_axis((struct stretch){ .k = k,
+			   .node = n,
+			   .out = xy,
+			   .in = xs,
+			   .outer = blocks * d,
+			   .inner = row,
+			   .n_in = x.s.h,
+			   .n_to = y.s.h },
 		x.s.h, stretch_task);
-	along_axis((struct stretch){ .k = k, .node = n, .out = y.p, .in = xy, .outer = blocks,
-		.inner = row * (size_t)y.s.h, .n_in = x.s.d,
-		.n_to = y.s.d }, x.s.d, stretch_task);
+	along_axis((struct stretch){ .k = k,
+			   .node = n,
+			   .out = y.p,
+			   .in = xy,
+			   .outer = blocks,
+			   .inner = row * (size_t)y.s.h,
+			   .n_in = x.s.d,
+			   .n_to = y.s.d },
+		x.s.d, stretch_task);
 }
 
-void vt_cpu_upsample_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view dy, struct vt_view dx,
-	bool add, float *scratch)
+void vt_cpu_upsample_backward(const struct vt_kernels *k, const struct vt_node *n,
+	struct vt_view dy, struct vt_view dx, bool add, float *scratch)
 {
 	struct vt_shape x = dx.s;
 	size_t blocks = (size_t)x.n * (size_t)vt_blocks(x.c), d = (size_t)x.d, h = (size_t)x.h,
-		row = (size_t)dy.s.w * VT_LANES;
+	       row = (size_t)dy.s.w * VT_LANES;
 	float *xs = scratch, *xy = scratch + blocks * d * h * row;
 
-	along_axis((struct stretch){ .k = k, .node = n, .out = xy, .in = dy.p, .outer = blocks,
-		.inner = row * (size_t)dy.s.h, .n_to = x.d },
+	along_axis((struct stretch){ .k = k,
+			   .node = n,
+			   .out = xy,
+			   .in = dy.p,
+			   .outer = blocks,
+			   .inner = row * (size_t)dy.s.h,
+			   .n_to = x.d },
 		x.d, shrink_task);
-	along_axis((struct stretch){ .k = k, .node = n, .out = xs, .in = xy, .outer = blocks * d, .inner = row,
-		.n_to = x.h }, x.h, shrink_task);
-	along_axis((struct stretch){ .k = k, .node = n, .out = dx.p, .in = xs, .outer = blocks * d * h,
-		.inner = VT_LANES, .n_to = x.w, .add = add },
+	along_axis((struct stretch){ .k = k,
+			   .node = n,
+			   .out = xs,
+			   .in = xy,
+			   .outer = blocks * d,
+			   .inner = row,
+			   .n_to = x.h },
+		x.h, shrink_task);
+	along_axis((struct stretch){ .k = k,
+			   .node = n,
+			   .out = dx.p,
+			   .in = xs,
+			   .outer = blocks * d * h,
+			   .inner = VT_LANES,
+			   .n_to = x.w,
+			   .add = add },
 		x.w, shrink_task);
 }
 
-/* --- max pooling -------------------------------------------------------------------------------------------------- */
+/* --- max pooling --------------------------------------------------------- */
 
 /* Index of the first maximum of output (oz, oy, ox) in lane l. */
-static size_t best_of(const struct vt_node *n, struct vt_shape s, const float *x, int oz, int oy, int ox, int l)
+static size_t best_of(const struct vt_node *n, struct vt_shape s, const float *x, int oz, int oy,
+	int ox, int l)
 {
 	size_t best = 0;
 	bool any = false;
 
 	for (int z = oz * n->stride - n->pad; z < oz * n->stride - n->pad + n->k; z++)
 		for (int y = oy * n->stride - n->pad; y < oy * n->stride - n->pad + n->k; y++)
-			for (int v = ox * n->stride - n->pad; v < ox * n->stride - n->pad + n->k; v++) {
+			for (int v = ox * n->stride - n->pad; v < ox * n->stride - n->pad + n->k;
+				v++) {
 				size_t at;
 
 				if (z < 0 || y < 0 || v < 0 || z >= s.d || y >= s.h || v >= s.w)
 					continue;
-				at = (((size_t)z * (size_t)s.h + (size_t)y) * (size_t)s.w + (size_t)v) * VT_LANES +
+				at = (((size_t)z * (size_t)s.h + (size_t)y) * (size_t)s.w +
+					     (size_t)v) *
+						VT_LANES +
 					(size_t)l;
 				if (!any || x[at] > x[best])
 					best = at;
@@ -341,7 +395,7 @@ static size_t best_of(const struct vt_node *n, struct vt_shape s, const float *x
 static void pool_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	bool back = w->b.p != NULL;      /* a: x, b: dy, y: y or dx */
+	bool back = w->b.p != NULL; /* a: x, b: dy, y: y or dx */
 	struct vt_shape o = back ? w->b.s : w->y.s;
 	const float *x = block_of(w->a, task), *dy = block_of(w->b, task);
 	float *y = block_of(w->y, task);
@@ -365,8 +419,8 @@ void vt_cpu_maxpool(const struct vt_node *n, struct vt_view x, struct vt_view y)
 	each_block(&(struct block_work){ .node = n, .a = x, .y = y }, x.s, pool_task);
 }
 
-void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct vt_view y, struct vt_view dy,
-	struct vt_view dx, bool add)
+void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct vt_view y,
+	struct vt_view dy, struct vt_view dx, bool add)
 {
 	(void)y;
 	if (!add)
@@ -374,7 +428,7 @@ void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct v
 	each_block(&(struct block_work){ .node = n, .a = x, .b = dy, .y = dx }, x.s, pool_task);
 }
 
-/* --- dropout ------------------------------------------------------------------------------------------------------ */
+/* --- dropout ------------------------------------------------------------- */
 
 static void dropout_task(void *ctx, size_t task)
 {
@@ -382,23 +436,31 @@ static void dropout_task(void *ctx, size_t task)
 	struct slab p = slab_of(w, task);
 	struct vt_rng r = vt_rng_stream(w->seed, "dropout", w->step, (uint64_t)w->id, p.block);
 	const float *x = part_of(w->a, p);
-	float *y = part_of(w->y, p), keep = (float)(1.0 / (1.0 - w->node->number)), channel[VT_LANES];
+	float *y = part_of(w->y, p), keep = (float)(1.0 / (1.0 - w->node->number)),
+	      channel[VT_LANES];
 
 	for (int l = 0; l < VT_LANES; l++)
 		channel[l] = vt_rng_uniform(&r) >= w->node->number ? keep : 0.0f;
 	r.index += p.from;
 	for (size_t i = 0; i < p.n; i++) {
-		float m = w->node->flag ? channel[i % VT_LANES] : (double)vt_rng_u32(&r) * 0x1p-32 >= w->node->number
-			? keep : 0.0f;
+		float m = w->node->flag ? channel[i % VT_LANES]
+			: (double)vt_rng_u32(&r) * 0x1p-32 >= w->node->number ? keep
+									      : 0.0f;
 
 		set(&y[i], m * x[i], w->add);
 	}
 }
 
-void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x, struct vt_view y,
-	bool add)
+void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x,
+	struct vt_view y, bool add)
 {
-	each_slab(&(struct block_work){ .node = n, .id = id, .seed = seed, .step = step, .a = x, .y = y, .add = add },
+	each_slab(&(struct block_work){ .node = n,
+			  .id = id,
+			  .seed = seed,
+			  .step = step,
+			  .a = x,
+			  .y = y,
+			  .add = add },
 		dropout_task);
 }
 
@@ -407,7 +469,7 @@ static void noise_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
 	size_t channels = (size_t)w->a.s.c, c = task % channels,
-		block = task / channels * (size_t)vt_blocks(w->a.s.c) + c / VT_LANES;
+	       block = task / channels * (size_t)vt_blocks(w->a.s.c) + c / VT_LANES;
 	struct vt_rng r = vt_rng_stream(w->seed, "noise", w->step, (uint64_t)w->id, task);
 	float *y = block_of(w->a, block) + c % VT_LANES;
 

@@ -1,6 +1,6 @@
-/* Compiled with AVX512_BF16 switched on; reached only after run-time checks (bf16.c).  A tile of convolution outputs on
- * pairs of bf16:
- * sixteen lanes are two blocks of eight channels, or eight lanes where there is one. */
+/* Compiled with AVX512_BF16 switched on; reached only after run-time checks (bf16.c).  A tile of
+ * convolution outputs on pairs of bf16: sixteen lanes are two blocks of eight channels, or eight
+ * lanes where there is one. */
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -13,7 +13,8 @@ void vt_tile_avx512_bf16(const struct vt_tile *t);
 
 INLINE __m512bh weights_of_two(const float *a, const float *b)
 {
-	return (__m512bh)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1);
+	return (__m512bh)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)),
+		_mm256_loadu_ps(b), 1);
 }
 
 INLINE int pair_at(const float *x)
@@ -30,10 +31,11 @@ INLINE void two_blocks(const struct vt_tile *t, const int count)
 
 	for (int j = 0; j < count; j++) {
 		const float *a = t->accumulate ? t->y + (size_t)j * t->y_step : t->start,
-			*b = t->accumulate ? t->y2 + (size_t)j * t->y_step : t->start2;
+			    *b = t->accumulate ? t->y2 + (size_t)j * t->y_step : t->start2;
 
-		acc[j] = a ? _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1)
-			: _mm512_setzero_ps();
+		acc[j] = a ? _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)),
+				     _mm256_loadu_ps(b), 1)
+			   : _mm512_setzero_ps();
 	}
 	for (int k = 0; k < t->n_taps; k++) {
 		const float *w = t->tap[k].w;
@@ -47,8 +49,9 @@ INLINE void two_blocks(const struct vt_tile *t, const int count)
 
 				for (int j = 0; j < count; j++)
 					acc[j] = _mm512_dpbf16_ps(acc[j],
-						(__m512bh)_mm512_set1_epi32(pair_at(x + (size_t)j * t->step +
-						(size_t)i)), wv);
+						(__m512bh)_mm512_set1_epi32(pair_at(
+							x + (size_t)j * t->step + (size_t)i)),
+						wv);
 			}
 		}
 	}
@@ -79,8 +82,9 @@ INLINE void one_block(const struct vt_tile *t, const int count)
 
 				for (int j = 0; j < count; j++)
 					acc[j] = _mm256_dpbf16_ps(acc[j],
-						(__m256bh)_mm256_set1_epi32(pair_at(x + (size_t)j * t->step +
-						(size_t)i)), wv);
+						(__m256bh)_mm256_set1_epi32(pair_at(
+							x + (size_t)j * t->step + (size_t)i)),
+						wv);
 			}
 		}
 	}
@@ -88,26 +92,32 @@ INLINE void one_block(const struct vt_tile *t, const int count)
 		_mm256_storeu_ps(t->y + (size_t)j * t->y_step, acc[j]);
 }
 
-#define CASES(fn) \
-	switch (t->count) { \
-	case 14: fn(t, 14); return; \
-	case 13: fn(t, 13); return; \
-	case 12: fn(t, 12); return; \
-	case 11: fn(t, 11); return; \
-	case 10: fn(t, 10); return; \
-	case 9: fn(t, 9); return; \
-	case 8: fn(t, 8); return; \
-	case 7: fn(t, 7); return; \
-	case 6: fn(t, 6); return; \
-	case 5: fn(t, 5); return; \
-	case 4: fn(t, 4); return; \
-	case 3: fn(t, 3); return; \
-	case 2: fn(t, 2); return; \
-	default: fn(t, 1); return; \
+#define CASES(fn)                                                                                  \
+	switch (t->count) {                                                                        \
+	case 14: fn(t, 14); return;                                                                \
+	case 13: fn(t, 13); return;                                                                \
+	case 12: fn(t, 12); return;                                                                \
+	case 11: fn(t, 11); return;                                                                \
+	case 10: fn(t, 10); return;                                                                \
+	case 9: fn(t, 9); return;                                                                  \
+	case 8: fn(t, 8); return;                                                                  \
+	case 7: fn(t, 7); return;                                                                  \
+	case 6: fn(t, 6); return;                                                                  \
+	case 5: fn(t, 5); return;                                                                  \
+	case 4: fn(t, 4); return;                                                                  \
+	case 3: fn(t, 3); return;                                                                  \
+	case 2: fn(t, 2); return;                                                                  \
+	default: fn(t, 1); return;                                                                 \
 	}
 
-static void tile_of_two(const struct vt_tile *t) { CASES(two_blocks) }
-static void tile_of_one(const struct vt_tile *t) { CASES(one_block) }
+static void tile_of_two(const struct vt_tile *t)
+{
+	CASES(two_blocks)
+}
+static void tile_of_one(const struct vt_tile *t)
+{
+	CASES(one_block)
+}
 
 void vt_tile_avx512_bf16(const struct vt_tile *t)
 {

@@ -1,8 +1,8 @@
 /* vec8.h - eight floats that are eight different outputs; for the kernel files of cpu/ only.
  *
- * The same kernel source is compiled for plain C, AVX2 and AVX-512 (which has its own convolutions).  Each lane does
- * the same IEEE operations in the same order in all, so the results are equal bit for bit; a multiply-add is fused in
- * all (fmaf, vfmadd). */
+ * The same kernel source is compiled for plain C, AVX2 and AVX-512 (which has its own
+ * convolutions).  Each lane does the same IEEE operations in the same order in all, so the
+ * results are equal bit for bit; a multiply-add is fused in all (fmaf, vfmadd). */
 #ifndef COMMON_NN_CPU_VEC8_H
 #define COMMON_NN_CPU_VEC8_H
 
@@ -14,28 +14,74 @@
 
 typedef __m256 v8;
 
-static inline v8 v8_load(const float *p) { return _mm256_loadu_ps(p); }
-static inline void v8_store(float *p, v8 a) { _mm256_storeu_ps(p, a); }
-static inline v8 v8_set(float a) { return _mm256_set1_ps(a); }
-static inline v8 v8_add(v8 a, v8 b) { return _mm256_add_ps(a, b); }
-static inline v8 v8_fma(v8 a, v8 b, v8 c) { return _mm256_fmadd_ps(a, b, c); }
-static inline v8 v8_mul(v8 a, v8 b) { return _mm256_mul_ps(a, b); }
+static inline v8 v8_load(const float *p)
+{
+	return _mm256_loadu_ps(p);
+}
+static inline void v8_store(float *p, v8 a)
+{
+	_mm256_storeu_ps(p, a);
+}
+static inline v8 v8_set(float a)
+{
+	return _mm256_set1_ps(a);
+}
+static inline v8 v8_add(v8 a, v8 b)
+{
+	return _mm256_add_ps(a, b);
+}
+static inline v8 v8_fma(v8 a, v8 b, v8 c)
+{
+	return _mm256_fmadd_ps(a, b, c);
+}
+static inline v8 v8_mul(v8 a, v8 b)
+{
+	return _mm256_mul_ps(a, b);
+}
 /* a > b ? x : y, lane-wise. */
-static inline v8 v8_if_greater(v8 a, v8 b, v8 x, v8 y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
-	}
-static inline v8 v8_where_positive(v8 y, v8 a) { return _mm256_and_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GT_OQ),
-	a); }
+static inline v8 v8_if_greater(v8 a, v8 b, v8 x, v8 y)
+{
+	return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+}
+static inline v8 v8_where_positive(v8 y, v8 a)
+{
+	return _mm256_and_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GT_OQ), a);
+}
 
-typedef struct { __m256d lo, hi; } d8;
+typedef struct {
+	__m256d lo, hi;
+} d8;
 
-static inline d8 d8_load(const double *p) { return (d8){ _mm256_loadu_pd(p), _mm256_loadu_pd(p + 4) }; }
-static inline void d8_store(double *p, d8 a) { _mm256_storeu_pd(p, a.lo); _mm256_storeu_pd(p + 4, a.hi); }
-static inline d8 d8_of(v8 a) { return (d8){ _mm256_cvtps_pd(_mm256_castps256_ps128(a)),
-	_mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)) }; }
-static inline d8 d8_add(d8 a, d8 b) { return (d8){ _mm256_add_pd(a.lo, b.lo), _mm256_add_pd(a.hi, b.hi) }; }
-static inline d8 d8_set(double a) { return (d8){ _mm256_set1_pd(a), _mm256_set1_pd(a) }; }
-static inline d8 d8_mul(d8 a, d8 b) { return (d8){ _mm256_mul_pd(a.lo, b.lo), _mm256_mul_pd(a.hi, b.hi) }; }
-static inline d8 d8_div(d8 a, d8 b) { return (d8){ _mm256_div_pd(a.lo, b.lo), _mm256_div_pd(a.hi, b.hi) }; }
+static inline d8 d8_load(const double *p)
+{
+	return (d8){ _mm256_loadu_pd(p), _mm256_loadu_pd(p + 4) };
+}
+static inline void d8_store(double *p, d8 a)
+{
+	_mm256_storeu_pd(p, a.lo);
+	_mm256_storeu_pd(p + 4, a.hi);
+}
+static inline d8 d8_of(v8 a)
+{
+	return (d8){ _mm256_cvtps_pd(_mm256_castps256_ps128(a)),
+		_mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)) };
+}
+static inline d8 d8_add(d8 a, d8 b)
+{
+	return (d8){ _mm256_add_pd(a.lo, b.lo), _mm256_add_pd(a.hi, b.hi) };
+}
+static inline d8 d8_set(double a)
+{
+	return (d8){ _mm256_set1_pd(a), _mm256_set1_pd(a) };
+}
+static inline d8 d8_mul(d8 a, d8 b)
+{
+	return (d8){ _mm256_mul_pd(a.lo, b.lo), _mm256_mul_pd(a.hi, b.hi) };
+}
+static inline d8 d8_div(d8 a, d8 b)
+{
+	return (d8){ _mm256_div_pd(a.lo, b.lo), _mm256_div_pd(a.hi, b.hi) };
+}
 /* a > b ? x : y, lane-wise. */
 static inline d8 d8_if_greater(d8 a, d8 b, d8 x, d8 y)
 {
@@ -45,15 +91,20 @@ static inline d8 d8_if_greater(d8 a, d8 b, d8 x, d8 y)
 /* Adds the low bits of n, moved to the exponent's place, to the bits of a. */
 static inline d8 d8_scale(d8 a, d8 n)
 {
-	__m256i lo = _mm256_slli_epi64(_mm256_castpd_si256(n.lo), 52), hi = _mm256_slli_epi64(_mm256_castpd_si256(n.hi),
-		52);
+	__m256i lo = _mm256_slli_epi64(_mm256_castpd_si256(n.lo), 52),
+		hi = _mm256_slli_epi64(_mm256_castpd_si256(n.hi), 52);
 
 	return (d8){ _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a.lo), lo)),
 		_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a.hi), hi)) };
 }
-static inline v8 v8_of(d8 a) { return _mm256_set_m128(_mm256_cvtpd_ps(a.hi), _mm256_cvtpd_ps(a.lo)); }
-static inline d8 d8_fma(d8 a, d8 b, d8 c) { return (d8){ _mm256_fmadd_pd(a.lo, b.lo, c.lo),
-	_mm256_fmadd_pd(a.hi, b.hi, c.hi) }; }
+static inline v8 v8_of(d8 a)
+{
+	return _mm256_set_m128(_mm256_cvtpd_ps(a.hi), _mm256_cvtpd_ps(a.lo));
+}
+static inline d8 d8_fma(d8 a, d8 b, d8 c)
+{
+	return (d8){ _mm256_fmadd_pd(a.lo, b.lo, c.lo), _mm256_fmadd_pd(a.hi, b.hi, c.hi) };
+}
 
 #else
 
@@ -61,19 +112,45 @@ static inline d8 d8_fma(d8 a, d8 b, d8 c) { return (d8){ _mm256_fmadd_pd(a.lo, b
 #include <stdint.h>
 #include <string.h>
 
-typedef struct { float f[8]; } v8;
+typedef struct {
+	float f[8];
+} v8;
 
-static inline v8 v8_load(const float *p) { v8 r; memcpy(r.f, p, sizeof(r.f)); return r; }
-static inline void v8_store(float *p, v8 a) { memcpy(p, a.f, sizeof(a.f)); }
-static inline v8 v8_set(float a) { v8 r; for (int i = 0; i < 8; i++) r.f[i] = a; return r; }
-static inline v8 v8_add(v8 a, v8 b) { for (int i = 0; i < 8; i++) a.f[i] += b.f[i]; return a; }
+static inline v8 v8_load(const float *p)
+{
+	v8 r;
+	memcpy(r.f, p, sizeof(r.f));
+	return r;
+}
+static inline void v8_store(float *p, v8 a)
+{
+	memcpy(p, a.f, sizeof(a.f));
+}
+static inline v8 v8_set(float a)
+{
+	v8 r;
+	for (int i = 0; i < 8; i++)
+		r.f[i] = a;
+	return r;
+}
+static inline v8 v8_add(v8 a, v8 b)
+{
+	for (int i = 0; i < 8; i++)
+		a.f[i] += b.f[i];
+	return a;
+}
 static inline v8 v8_fma(v8 a, v8 b, v8 c)
 {
 	for (int i = 0; i < 8; i++)
 		c.f[i] = fmaf(a.f[i], b.f[i], c.f[i]);
 	return c;
 }
-static inline v8 v8_mul(v8 a, v8 b) { for (int i = 0; i < 8; i++) a.f[i] *= b.f[i]; return a; }
+static inline v8 v8_mul(v8 a, v8 b)
+{
+	for (int i = 0; i < 8; i++)
+		a.f[i] *= b.f[i];
+	return a;
+}
 static inline v8 v8_if_greater(v8 a, v8 b, v8 x, v8 y)
 {
 	for (int i = 0; i < 8; i++)
@@ -87,15 +164,52 @@ static inline v8 v8_where_positive(v8 y, v8 a)
 	return a;
 }
 
-typedef struct { double f[8]; } d8;
+typedef struct {
+	double f[8];
+} d8;
 
-static inline d8 d8_load(const double *p) { d8 r; memcpy(r.f, p, sizeof(r.f)); return r; }
-static inline void d8_store(double *p, d8 a) { memcpy(p, a.f, sizeof(a.f)); }
-static inline d8 d8_of(v8 a) { d8 r; for (int i = 0; i < 8; i++) r.f[i] = (double)a.f[i]; return r; }
-static inline d8 d8_add(d8 a, d8 b) { for (int i = 0; i < 8; i++) a.f[i] += b.f[i]; return a; }
-static inline d8 d8_set(double a) { d8 r; for (int i = 0; i < 8; i++) r.f[i] = a; return r; }
-static inline d8 d8_mul(d8 a, d8 b) { for (int i = 0; i < 8; i++) a.f[i] *= b.f[i]; return a; }
-static inline d8 d8_div(d8 a, d8 b) { for (int i = 0; i < 8; i++) a.f[i] /= b.f[i]; return a; }
+static inline d8 d8_load(const double *p)
+{
+	d8 r;
+	memcpy(r.f, p, sizeof(r.f));
+	return r;
+}
+static inline void d8_store(double *p, d8 a)
+{
+	memcpy(p, a.f, sizeof(a.f));
+}
+static inline d8 d8_of(v8 a)
+{
+	d8 r;
+	for (int i = 0; i < 8; i++)
+		r.f[i] = (double)a.f[i];
+	return r;
+}
+static inline d8 d8_add(d8 a, d8 b)
+{
+	for (int i = 0; i < 8; i++)
+		a.f[i] += b.f[i];
+	return a;
+}
+static inline d8 d8_set(double a)
+{
+	d8 r;
+	for (int i = 0; i < 8; i++)
+		r.f[i] = a;
+	return r;
+}
+static inline d8 d8_mul(d8 a, d8 b)
+{
+	for (int i = 0; i < 8; i++)
+		a.f[i] *= b.f[i];
+	return a;
+}
+static inline d8 d8_div(d8 a, d8 b)
+{
+	for (int i = 0; i < 8; i++)
+		a.f[i] /= b.f[i];
+	return a;
+}
 static inline d8 d8_if_greater(d8 a, d8 b, d8 x, d8 y)
 {
 	for (int i = 0; i < 8; i++)
@@ -114,7 +228,13 @@ static inline d8 d8_scale(d8 a, d8 n)
 	}
 	return a;
 }
-static inline v8 v8_of(d8 a) { v8 r; for (int i = 0; i < 8; i++) r.f[i] = (float)a.f[i]; return r; }
+static inline v8 v8_of(d8 a)
+{
+	v8 r;
+	for (int i = 0; i < 8; i++)
+		r.f[i] = (float)a.f[i];
+	return r;
+}
 static inline d8 d8_fma(d8 a, d8 b, d8 c)
 {
 	for (int i = 0; i < 8; i++)

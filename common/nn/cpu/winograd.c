@@ -20,15 +20,15 @@ static double products_along(int n, int d, int m)
 	return tiles * (m + 2);
 }
 
-/* At least half of the 27 products an output must go; many channels on few voxels would move more weights than they
- * save products. */
+/* At least half of the 27 products an output must go; many channels on few voxels would move
+ * more weights than they save products. */
 bool vt_winograd_takes(const struct vt_conv *c, int c_in, struct vt_shape out, int m[3])
 {
 	const int size[3] = { out.d, out.h, out.w };
 	double work = 1, two[3];
 
-	if (c->k != 3 || c->stride != 1 || c->transposed || c->dilation > VT_WIN_DILATION || c_in < 8 || out.c < 8 ||
-		vt_voxels(out) < 4096)
+	if (c->k != 3 || c->stride != 1 || c->transposed || c->dilation > VT_WIN_DILATION ||
+		c_in < 8 || out.c < 8 || vt_voxels(out) < 4096)
 		return false;
 	for (int a = 0; a < 3; a++) {
 		two[a] = products_along(size[a], c->dilation, 2);
@@ -53,13 +53,15 @@ struct job {
 	int group_y, group_x, y_groups;
 };
 
-/* What one thread has in its cache: the points of a group's inputs, one pair of output blocks' products, the same
- * folded along z and y. */
+/* What one thread has in its cache: the points of a group's inputs, one pair of output blocks'
+ * products, the same folded along z and y. */
 struct group {
-	int n, z;                             /* item; first output along z */
-	int y, n_y, x, n_x, tiles;            /* tiles along y: first, how many; runs along x likewise; tiles in all */
+	int n, z; /* item; first output along z */
+	/* tiles along y: first, how many; runs along x likewise; tiles in all */
+	int y, n_y, x, n_x, tiles;
 	float *v, *product, *folded;
-	size_t v_point, m_point;              /* floats between points of v; of product and of folded */
+	/* floats between points of v; of product and of folded */
+	size_t v_point, m_point;
 };
 
 static void read_inputs(const struct job *j, const struct group *g)
@@ -69,12 +71,15 @@ static void read_inputs(const struct job *j, const struct group *g)
 
 	for (int b = 0; b < vt_blocks(j->w->in.s.c); b++)
 		for (int i = 0; i < g->n_y; i++)
-			vt_win_read(t, (struct vt_win_beam){ g->n, b, g->z, t->y[g->y + i], g->x, g->n_x }, false,
-				j->w->pad, g->v + (size_t)b * block + (size_t)i * beam, g->v_point, j->w->in);
+			vt_win_read(t,
+				(struct vt_win_beam){ g->n, b, g->z, t->y[g->y + i], g->x, g->n_x },
+				false, j->w->pad, g->v + (size_t)b * block + (size_t)i * beam,
+				g->v_point, j->w->in);
 }
 
 /* One row of outputs; what lies behind its end is dropped. */
-static void write_row(const struct job *j, const struct group *g, float *row, const float *from, const float *start)
+static void write_row(const struct job *j, const struct group *g, float *row, const float *from,
+	const float *start)
 {
 	int m = j->t.m[2], d = j->t.d, w = j->w->out.s.w, step = m * d, whole = w / step;
 	int n = whole < g->x + g->n_x ? whole - g->x : g->n_x;
@@ -91,7 +96,8 @@ static void write_row(const struct job *j, const struct group *g, float *row, co
 			to[i] = edge + (size_t)(i * d) * VT_LANES;
 		row += (size_t)(whole * step) * VT_LANES;
 		memcpy(edge, row, rest * sizeof(float));
-		j->t.k->win_out(m, to, from + (size_t)(n * d) * VT_LANES, g->m_point, d, 1, start, j->w->add);
+		j->t.k->win_out(m, to, from + (size_t)(n * d) * VT_LANES, g->m_point, d, 1, start,
+			j->w->add);
 		memcpy(row, edge, rest * sizeof(float));
 	}
 }
@@ -101,24 +107,30 @@ static void write_outputs(const struct job *j, const struct group *g, int b)
 	const struct vt_winograd *w = j->w;
 	const struct vt_win_tiles *t = &j->t;
 	struct vt_shape s = w->out.s;
-	int step = w->m[2] * t->d, x0 = g->x * step, x1 = (g->x + g->n_x) * step < s.w ? (g->x + g->n_x) * step : s.w;
+	int step = w->m[2] * t->d, x0 = g->x * step,
+	    x1 = (g->x + g->n_x) * step < s.w ? (g->x + g->n_x) * step : s.w;
 
 	for (int i = 0; i < g->n_y; i++)
 		for (int zy = 0; zy < w->m[0] * w->m[1]; zy++) {
-			int z = g->z + zy / w->m[1] * t->d, y = t->y[g->y + i] + zy % w->m[1] * t->d;
-			size_t plane = (size_t)(g->n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z;
+			int z = g->z + zy / w->m[1] * t->d,
+			    y = t->y[g->y + i] + zy % w->m[1] * t->d;
+			size_t plane =
+				(size_t)(g->n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z;
 			size_t row = (plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
 
-			for (int k = 0; z < s.d && y < s.h && k < 2 && b + k < vt_blocks(s.c); k++) {
+			for (int k = 0; z < s.d && y < s.h && k < 2 && b + k < vt_blocks(s.c);
+				k++) {
 				size_t at = row + (size_t)k * vt_voxels(s) * VT_LANES;
 
-				write_row(j, g, w->out.p + at, g->folded + (size_t)(zy * t->a[2]) * g->m_point +
-					(size_t)(k * g->tiles + i * g->n_x * t->d) * VT_LANES,
+				write_row(j, g, w->out.p + at,
+					g->folded + (size_t)(zy * t->a[2]) * g->m_point +
+						(size_t)(k * g->tiles + i * g->n_x * t->d) *
+							VT_LANES,
 					w->bias ? w->bias + (size_t)(b + k) * VT_LANES : NULL);
 				at += (size_t)x0 * VT_LANES;
 				if (w->r->fused)
-					vt_fused_blocked(t->k, w->r->fused, b + k, w->out.p + at, at,
-						(size_t)(x1 - x0));
+					vt_fused_blocked(t->k, w->r->fused, b + k, w->out.p + at,
+						at, (size_t)(x1 - x0));
 			}
 		}
 }
@@ -127,7 +139,8 @@ static void do_group(const struct job *j, const struct group *g)
 {
 	const struct vt_winograd *w = j->w;
 	const int *m = w->m, *a = j->t.a;
-	size_t c_in = (size_t)w->in.s.c, points = vt_win_points(m), tiles = (size_t)g->tiles * VT_LANES;
+	size_t c_in = (size_t)w->in.s.c, points = vt_win_points(m),
+	       tiles = (size_t)g->tiles * VT_LANES;
 
 	read_inputs(j, g);
 	for (int b = 0; b < vt_blocks(w->out.s.c); b += 2) {
@@ -135,18 +148,28 @@ static void do_group(const struct job *j, const struct group *g)
 
 		for (int x = 0; x < a[2]; x++) {
 			float *v = g->v + (size_t)x * g->v_point;
-			struct vt_products p = { .v = v, .m = g->product, .points = a[0] * a[1], .c_in = w->in.s.c,
-				.tiles = g->tiles, .v_block = tiles, .m_block = tiles, .m_point = g->m_point,
+			struct vt_products p = { .v = v,
+				.m = g->product,
+				.points = a[0] * a[1],
+				.c_in = w->in.s.c,
+				.tiles = g->tiles,
+				.v_block = tiles,
+				.m_block = tiles,
+				.m_point = g->m_point,
 				.u = w->room + ((size_t)b * points + (size_t)x) * c_in * VT_LANES,
 				.u2 = two ? points * c_in * VT_LANES : 0,
-				.v_point = (size_t)a[2] * g->v_point, .u_point = (size_t)a[2] * c_in * VT_LANES };
+				.v_point = (size_t)a[2] * g->v_point,
+				.u_point = (size_t)a[2] * c_in * VT_LANES };
 
 			if (!b)
-				j->t.k->win_in_planes(false, m[0], m[1], v, (size_t)(a[1] * a[2]) * g->v_point,
-					(size_t)a[2] * g->v_point, (size_t)vt_blocks(w->in.s.c) * tiles);
+				j->t.k->win_in_planes(false, m[0], m[1], v,
+					(size_t)(a[1] * a[2]) * g->v_point,
+					(size_t)a[2] * g->v_point,
+					(size_t)vt_blocks(w->in.s.c) * tiles);
 			j->t.k->products(&p);
 			j->t.k->win_out_planes(m[0], m[1], g->folded + (size_t)x * g->m_point,
-				(size_t)a[2] * g->m_point, g->product, g->m_point, (two ? 2 : 1) * tiles);
+				(size_t)a[2] * g->m_point, g->product, g->m_point,
+				(two ? 2 : 1) * tiles);
 		}
 		write_outputs(j, g, b);
 	}
@@ -159,7 +182,8 @@ static void group_task(void *ctx, size_t task)
 	const struct vt_winograd *w = j->w;
 	const int *a = j->t.a;
 	size_t yg = task % (size_t)j->y_groups, z = task / (size_t)j->y_groups, v, m, f;
-	struct group g = { .z = j->t.z[z % (size_t)j->t.n_z], .n = (int)(z / (size_t)j->t.n_z),
+	struct group g = { .z = j->t.z[z % (size_t)j->t.n_z],
+		.n = (int)(z / (size_t)j->t.n_z),
 		.y = (int)yg * j->group_y };
 
 	g.n_y = j->t.n_y - g.y < j->group_y ? j->t.n_y - g.y : j->group_y;
@@ -190,16 +214,20 @@ static void weight_block(void *ctx, size_t b)
 	for (size_t i = 0; i < c_in; i++) {
 		const float *first = w->packed + (b * 27 * c_in + i) * VT_LANES;
 
-		j->t.k->win_weights(w->m, w->room + (b * vt_win_points(w->m) * c_in + i) * VT_LANES, c_in * VT_LANES,
-			w->flipped ? first + 26 * tap : first, w->flipped ? -tap : tap);
+		j->t.k->win_weights(w->m, w->room + (b * vt_win_points(w->m) * c_in + i) * VT_LANES,
+			c_in * VT_LANES, w->flipped ? first + 26 * tap : first,
+			w->flipped ? -tap : tap);
 	}
 }
 
-/* As many tiles at a time as the second-level cache has room for: runs along x first, then tiles along y. */
+/* As many tiles at a time as the second-level cache has room for: runs along x first, then tiles
+ * along y. */
 static void set_groups(struct job *j)
 {
 	const struct vt_winograd *w = j->w;
-	int room = (int)(CACHE_FLOATS / (vt_win_points(w->m) * (size_t)vt_blocks(w->in.s.c) * VT_LANES)), cuts;
+	int room = (int)(CACHE_FLOATS /
+		    (vt_win_points(w->m) * (size_t)vt_blocks(w->in.s.c) * VT_LANES)),
+	    cuts;
 
 	room = room < LEAST_TILES ? LEAST_TILES : room > MOST_TILES ? MOST_TILES : room;
 	j->group_x = room / w->dilation < 1 ? 1 : room / w->dilation;

@@ -1,5 +1,5 @@
-/* Weight gradients at the points: sum over tiles of (x's value) times (dy's value), point by point, then back to
- * taps. */
+/* Weight gradients at the points: sum over tiles of (x's value) times (dy's value), point by
+ * point, then back to taps. */
 #include <string.h>
 
 #include "common/base/parallel.h"
@@ -7,17 +7,18 @@
 
 enum { BATCH_FLOATS = 1 << 20 };
 
-/* Beams are whole rows of tiles; a batch of them is read at a time, then every point adds the batch's products to its
- * sums. */
+/* Beams are whole rows of tiles; a batch of them is read at a time, then every point adds the
+ * batch's products to its sums. */
 struct job {
 	struct vt_win_tiles t;
 	struct vt_view x, dy;
 	int pad, in_blocks, out_blocks;
-	int beam;                /* tiles of a beam */
-	int batch;               /* beams */
-	int first, n;            /* this batch: beams, counted along y, z, items */
+	int beam;     /* tiles of a beam */
+	int batch;    /* beams */
+	int first, n; /* this batch: beams, counted along y, z, items */
 	size_t v_point, z_point;
-	float *v, *z, *sum;      /* [point][block][tile][8] of x and dy; [out block][point][in block][8][8] */
+	/* [point][block][tile][8] of x and dy; [out block][point][in block][8][8] */
+	float *v, *z, *sum;
 	float *dw;
 };
 
@@ -28,20 +29,22 @@ static void read_task(void *ctx, size_t task)
 	const struct vt_win_tiles *t = &j->t;
 	int slot = (int)(task % (size_t)j->n), b = (int)(task / (size_t)j->n), at = j->first + slot;
 	bool lift = b >= j->in_blocks;
-	struct vt_win_beam beam = { at / t->n_y / t->n_z, lift ? b - j->in_blocks : b, t->z[at / t->n_y % t->n_z],
-		t->y[at % t->n_y], 0, t->runs };
+	struct vt_win_beam beam = { at / t->n_y / t->n_z, lift ? b - j->in_blocks : b,
+		t->z[at / t->n_y % t->n_z], t->y[at % t->n_y], 0, t->runs };
 	size_t tiles = (size_t)j->beam * VT_LANES, point = lift ? j->z_point : j->v_point;
-	float *to = (lift ? j->z : j->v) + ((size_t)beam.b * (size_t)j->batch + (size_t)slot) * tiles;
+	float *to =
+		(lift ? j->z : j->v) + ((size_t)beam.b * (size_t)j->batch + (size_t)slot) * tiles;
 
 	vt_win_read(t, beam, lift, lift ? 0 : j->pad, to, point, lift ? j->dy : j->x);
 	for (int x = 0; x < t->a[2]; x++)
-		t->k->win_in_planes(lift, t->m[0], t->m[1], to + (size_t)x * point, (size_t)(t->a[1] * t->a[2]) * point,
-			(size_t)t->a[2] * point, tiles);
+		t->k->win_in_planes(lift, t->m[0], t->m[1], to + (size_t)x * point,
+			(size_t)(t->a[1] * t->a[2]) * point, (size_t)t->a[2] * point, tiles);
 }
 
 static float *sum_of(const struct job *j, int ob, size_t point, int ib)
 {
-	size_t at = ((size_t)ob * vt_win_points(j->t.m) + point) * (size_t)j->in_blocks + (size_t)ib;
+	size_t at =
+		((size_t)ob * vt_win_points(j->t.m) + point) * (size_t)j->in_blocks + (size_t)ib;
 
 	return j->sum + at * VT_LANES * VT_LANES;
 }
@@ -55,11 +58,17 @@ static void point_task(void *ctx, size_t point)
 		for (int ib = 0; ib < j->in_blocks; ib++) {
 			int left = j->x.s.c - ib * VT_LANES;
 			const float *dy = j->z + point * j->z_point + (size_t)ob * block;
-			struct vt_row r = { .x = j->v + point * j->v_point + (size_t)ib * block, .dy = dy,
-				.dy2 = dy + block, .step = VT_LANES, .dy_step = VT_LANES, .rows = 1,
-				.count = j->n * j->beam, .n = left < VT_LANES ? left : VT_LANES,
+			struct vt_row r = { .x = j->v + point * j->v_point + (size_t)ib * block,
+				.dy = dy,
+				.dy2 = dy + block,
+				.step = VT_LANES,
+				.dy_step = VT_LANES,
+				.rows = 1,
+				.count = j->n * j->beam,
+				.n = left < VT_LANES ? left : VT_LANES,
 				.g = sum_of(j, ob, point, ib),
-				.g2 = ob + 1 < j->out_blocks ? sum_of(j, ob + 1, point, ib) : NULL };
+				.g2 = ob + 1 < j->out_blocks ? sum_of(j, ob + 1, point, ib)
+							     : NULL };
 
 			j->t.k->row(&r);
 		}
@@ -73,10 +82,12 @@ static void taps_task(void *ctx, size_t ob)
 	int c_in = j->x.s.c;
 
 	for (int i = 0; i < c_in; i++) {
-		j->t.k->win_gradient(j->t.m, taps, sum_of(j, (int)ob, 0, i / VT_LANES) + i % VT_LANES * VT_LANES,
+		j->t.k->win_gradient(j->t.m, taps,
+			sum_of(j, (int)ob, 0, i / VT_LANES) + i % VT_LANES * VT_LANES,
 			(size_t)j->in_blocks * VT_LANES * VT_LANES);
 		for (int l = 0; l < VT_LANES && (int)ob * VT_LANES + l < j->dy.s.c; l++) {
-			float *to = j->dw + ((ob * VT_LANES + (size_t)l) * (size_t)c_in + (size_t)i) * 27;
+			float *to = j->dw +
+				((ob * VT_LANES + (size_t)l) * (size_t)c_in + (size_t)i) * 27;
 
 			for (int k = 0; k < 27; k++)
 				to[k] = taps[k * VT_LANES + l];
@@ -87,7 +98,7 @@ static void taps_task(void *ctx, size_t ob)
 static void set_batch(struct job *j)
 {
 	size_t blocks = (size_t)(j->in_blocks + j->out_blocks),
-		most = BATCH_FLOATS / (vt_win_points(j->t.m) * blocks * VT_LANES * (size_t)j->beam);
+	       most = BATCH_FLOATS / (vt_win_points(j->t.m) * blocks * VT_LANES * (size_t)j->beam);
 	size_t beams = (size_t)j->dy.s.n * (size_t)j->t.n_z * (size_t)j->t.n_y;
 
 	j->batch = (int)(most < 1 ? 1 : most > beams ? beams : most);
@@ -95,10 +106,13 @@ static void set_batch(struct job *j)
 	j->z_point = vt_win_apart((size_t)(j->out_blocks * j->batch * j->beam) * VT_LANES);
 }
 
-static void set_job(struct job *j, const struct vt_kernels *k, const struct vt_conv *c, const int m[3],
-	struct vt_view x, struct vt_view dy)
+static void set_job(struct job *j, const struct vt_kernels *k, const struct vt_conv *c,
+	const int m[3], struct vt_view x, struct vt_view dy)
 {
-	*j = (struct job){ .x = x, .dy = dy, .pad = c->pad, .in_blocks = vt_blocks(x.s.c),
+	*j = (struct job){ .x = x,
+		.dy = dy,
+		.pad = c->pad,
+		.in_blocks = vt_blocks(x.s.c),
 		.out_blocks = vt_blocks(dy.s.c) };
 	vt_win_tiles_init(&j->t, k, m, c->dilation, dy.s);
 	j->beam = j->t.runs * c->dilation;
@@ -110,19 +124,21 @@ static size_t sums_of(const struct job *j)
 	return (size_t)(j->in_blocks * j->out_blocks) * vt_win_points(j->t.m) * VT_LANES * VT_LANES;
 }
 
-size_t vt_winograd_gradient_floats(const struct vt_conv *c, int c_in, struct vt_shape out, const int m[3])
+size_t vt_winograd_gradient_floats(const struct vt_conv *c, int c_in, struct vt_shape out,
+	const int m[3])
 {
 	struct job j;
 	size_t floats;
 
-	set_job(&j, NULL, c, m, (struct vt_view){ NULL, { .c = c_in } }, (struct vt_view){ NULL, out });
+	set_job(&j, NULL, c, m, (struct vt_view){ NULL, { .c = c_in } },
+		(struct vt_view){ NULL, out });
 	floats = vt_win_points(m) * (j.v_point + j.z_point) + sums_of(&j);
 	vt_win_tiles_release(&j.t);
 	return floats;
 }
 
-void vt_winograd_gradient(const struct vt_kernels *k, const struct vt_conv *c, const int m[3], struct vt_view x,
-	struct vt_view dy, float *dw, float *room)
+void vt_winograd_gradient(const struct vt_kernels *k, const struct vt_conv *c, const int m[3],
+	struct vt_view x, struct vt_view dy, float *dw, float *room)
 {
 	struct job j;
 	int beams;

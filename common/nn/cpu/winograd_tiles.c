@@ -17,8 +17,8 @@ static int *starts_of(int n, int d, int m, int *count)
 	return start;
 }
 
-void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int m[3], int dilation,
-	struct vt_shape out)
+void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int m[3],
+	int dilation, struct vt_shape out)
 {
 	int step = m[2] * dilation;
 
@@ -54,8 +54,8 @@ static const float *segment(const float *row, int w, int at, int d, float *edge)
 	return edge;
 }
 
-static void read_row(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to, size_t point,
-	const float *row, int w)
+static void read_row(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad,
+	float *to, size_t point, const float *row, int w)
 {
 	int n_in = lift ? t->m[2] : t->a[2], step = t->m[2] * t->d;
 	float edge[6][VT_WIN_DILATION * VT_LANES];
@@ -72,8 +72,8 @@ static void read_row(const struct vt_win_tiles *t, struct vt_win_beam b, bool li
 	}
 }
 
-static const float *row_at(const struct vt_win_tiles *t, struct vt_win_beam b, int pad, int i, int n_y,
-	struct vt_view in)
+static const float *row_at(const struct vt_win_tiles *t, struct vt_win_beam b, int pad, int i,
+	int n_y, struct vt_view in)
 {
 	struct vt_shape s = in.s;
 	int z = b.z - pad + i / n_y * t->d, y = b.y - pad + i % n_y * t->d;
@@ -85,8 +85,8 @@ static const float *row_at(const struct vt_win_tiles *t, struct vt_win_beam b, i
 	return in.p + (plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
 }
 
-void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to, size_t point,
-	struct vt_view in)
+void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to,
+	size_t point, struct vt_view in)
 {
 	int n_z = lift ? t->m[0] : t->a[0], n_y = lift ? t->m[1] : t->a[1];
 	int first = b.x * t->m[2] * t->d - pad, end = first + (b.n_x * t->m[2] + 2) * t->d;
@@ -104,6 +104,7 @@ void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, 
 			read_row(t, b, lift, pad, at, point, row, in.s.w);
 		else
 			for (int k = 0; k < t->a[2]; k++)
-				memset(at + (size_t)k * point, 0, (size_t)(b.n_x * t->d) * VT_LANES * sizeof(float));
+				memset(at + (size_t)k * point, 0,
+					(size_t)(b.n_x * t->d) * VT_LANES * sizeof(float));
 	}
 }

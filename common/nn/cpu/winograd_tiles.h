@@ -6,16 +6,17 @@
 
 enum { VT_WIN_DILATION = 32 };
 
-/* Tiles of m[] outputs on every interleaved grid.  Along x they come in runs of d tiles, m d voxels a run. */
+/* Tiles of m[] outputs on every interleaved grid.  Along x they come in runs of d tiles, m d
+ * voxels a run. */
 struct vt_win_tiles {
 	const struct vt_kernels *k;
-	int m[3], a[3], d;       /* a: points on each axis */
-	int *z, *y, n_z, n_y;    /* first outputs of tiles */
+	int m[3], a[3], d;    /* a: points on each axis */
+	int *z, *y, n_z, n_y; /* first outputs of tiles */
 	int runs;
 };
 
-void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int m[3], int dilation,
-	struct vt_shape out);
+void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int m[3],
+	int dilation, struct vt_shape out);
 void vt_win_tiles_release(struct vt_win_tiles *t);
 
 static inline size_t vt_win_points(const int m[3])
@@ -23,22 +24,23 @@ static inline size_t vt_win_points(const int m[3])
 	return (size_t)(m[0] + 2) * (size_t)(m[1] + 2) * (size_t)(m[2] + 2);
 }
 
-/* Floats from point to point when each has so many: an odd number of cache lines, or they would share sets of the
- * cache. */
+/* Floats from point to point when each has so many: an odd number of cache lines, or they would
+ * share sets of the cache. */
 static inline size_t vt_win_apart(size_t floats)
 {
 	return ((floats + 15) / 16 | 1) * 16;
 }
 
-/* A beam: the tiles of runs [x, x + n_x) of one tile along z and one along y, of channel block b of item n. */
+/* A beam: the tiles of runs [x, x + n_x) of one tile along z and one along y, of channel block b
+ * of item n. */
 struct vt_win_beam {
 	int n, b, z, y, x, n_x;
 };
 
-/* The beam's inputs from `in` (its first output's row and column less pad), turned to points along x only: row (iz,
- * iy)'s point k at to[((iz * a[1] + iy) * a[2] + k) * point].  lift: in is the outputs' gradient, m rows on each
- * axis.  Outside of `in` is 0. */
-void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam beam, bool lift, int pad, float *to, size_t point,
-	struct vt_view in);
+/* The beam's inputs from `in` (its first output's row and column less pad), turned to points
+ * along x only: row (iz, iy)'s point k at to[((iz * a[1] + iy) * a[2] + k) * point]. lift: in is
+ * the outputs' gradient, m rows on each axis.  Outside of `in` is 0. */
+void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam beam, bool lift, int pad,
+	float *to, size_t point, struct vt_view in);
 
 #endif

@@ -1,7 +1,9 @@
-/* A plugin that is wrong in one way, chosen with -DWRONG_...; without one it opens and describes itself. */
+/* A plugin that is wrong in one way, chosen with -DWRONG_...; without one it opens and describes
+ * itself. */
 #include "common/nn/backend.h"
 
-static int open_device(void **device, const char *profile, int cards, const char *engines, struct vt_err *err)
+static int open_device(void **device, const char *profile, int cards, const char *engines,
+	struct vt_err *err)
 {
 	(void)profile;
 	(void)engines;
@@ -41,7 +43,10 @@ static const struct vt_backend backend = {
 #else
 	.layout = VT_BACKEND_LAYOUT,
 #endif
-	.name = "cuda", .open = open_device, .close = close_device, .describe = describe,
+	.name = "cuda",
+	.open = open_device,
+	.close = close_device,
+	.describe = describe,
 };
 
 #ifdef WRONG_SYMBOL

@@ -1,5 +1,6 @@
-/* Descriptors of cuDNN's backend API: what may be set on which, and in what state.  With VOXTRAIL_MOCK_CUDNN every
- * descriptor is made by the real library as well, for the card of the property file, and its refusals are passed on. */
+/* Descriptors of cuDNN's backend API: what may be set on which, and in what state.  With
+ * VOXTRAIL_MOCK_CUDNN every descriptor is made by the real library as well, for the card of the
+ * property file, and its refusals are passed on. */
 #include "tests/gpu/mock/cudnn.h"
 
 #include <dlfcn.h>
@@ -12,14 +13,20 @@ struct cudnnContext {
 	cudaStream_t stream;
 };
 
-#define OPERAND(kind, name)                                                                                            \
-	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind##_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_##name,            \
-		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 }
-#define FACTOR(kind, name)                                                                                             \
-	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind##_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_##name,            \
-		CUDNN_TYPE_FLOAT, 1, 0 }
+#define OPERAND(kind, name)                                                                        \
+	{                                                                                          \
+		CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind##_DESCRIPTOR,                           \
+			CUDNN_ATTR_OPERATION_CONVOLUTION_##name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, \
+			1                                                                          \
+	}
+#define FACTOR(kind, name)                                                                         \
+	{                                                                                          \
+		CUDNN_BACKEND_OPERATION_CONVOLUTION_##kind##_DESCRIPTOR,                           \
+			CUDNN_ATTR_OPERATION_CONVOLUTION_##name, CUDNN_TYPE_FLOAT, 1, 0            \
+	}
 
-/* What each descriptor takes; n: elements, 0 for one or more; must: without it, it is not finalised. */
+/* What each descriptor takes; n: elements, 0 for one or more; must: without it, it is not
+ * finalised. */
 static const struct rule {
 	cudnnBackendDescriptorType_t of;
 	cudnnBackendAttributeName_t name;
@@ -27,17 +34,26 @@ static const struct rule {
 	int n, must;
 } rules[] = {
 	{ CUDNN_BACKEND_TENSOR_DESCRIPTOR, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, 1 },
-	{ CUDNN_BACKEND_TENSOR_DESCRIPTOR, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, 1 },
-	{ CUDNN_BACKEND_TENSOR_DESCRIPTOR, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, 1 },
+	{ CUDNN_BACKEND_TENSOR_DESCRIPTOR, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1,
+		1 },
+	{ CUDNN_BACKEND_TENSOR_DESCRIPTOR, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1,
+		1 },
 	{ CUDNN_BACKEND_TENSOR_DESCRIPTOR, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 0, 1 },
 	{ CUDNN_BACKEND_TENSOR_DESCRIPTOR, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 0, 1 },
-	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, 1 },
-	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, 1 },
-	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, 1 },
-	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 3, 1 },
-	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 3, 1 },
-	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 3, 1 },
-	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 3, 1 },
+	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS,
+		CUDNN_TYPE_INT64, 1, 1 },
+	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_COMP_TYPE,
+		CUDNN_TYPE_DATA_TYPE, 1, 1 },
+	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_CONV_MODE,
+		CUDNN_TYPE_CONVOLUTION_MODE, 1, 1 },
+	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS,
+		CUDNN_TYPE_INT64, 3, 1 },
+	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS,
+		CUDNN_TYPE_INT64, 3, 1 },
+	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES,
+		CUDNN_TYPE_INT64, 3, 1 },
+	{ CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64,
+		3, 1 },
 	OPERAND(FORWARD, FORWARD_X),
 	OPERAND(FORWARD, FORWARD_W),
 	OPERAND(FORWARD, FORWARD_Y),
@@ -56,30 +72,44 @@ static const struct rule {
 	OPERAND(BACKWARD_FILTER, BWD_FILTER_CONV_DESC),
 	FACTOR(BACKWARD_FILTER, BWD_FILTER_ALPHA),
 	FACTOR(BACKWARD_FILTER, BWD_FILTER_BETA),
-	{ CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
-	{ CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+	{ CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, CUDNN_ATTR_OPERATIONGRAPH_OPS,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1,
 		1 },
-	{ CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, 1 },
-	{ CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
-	{ CUDNN_BACKEND_ENGINE_DESCRIPTOR, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_ENGINE_DESCRIPTOR, CUDNN_ATTR_ENGINE_OPERATION_GRAPH,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
 	{ CUDNN_BACKEND_ENGINE_DESCRIPTOR, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, 1 },
-	{ CUDNN_BACKEND_ENGINE_DESCRIPTOR, CUDNN_ATTR_ENGINE_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
-	{ CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
-	{ CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, 0 },
-	{ CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, 1 },
-	{ CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, 1 },
+	{ CUDNN_BACKEND_ENGINE_DESCRIPTOR, CUDNN_ATTR_ENGINE_DEVICEPROP,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, CUDNN_ATTR_ENGINECFG_ENGINE,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, 0 },
+	{ CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE,
+		CUDNN_TYPE_KNOB_TYPE, 1, 1 },
+	{ CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64,
+		1, 1 },
 	{ CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
 		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
-	{ CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-		1, 1 },
-	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 0, 1 },
-	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 0, 1 },
-	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, 0 },
-	{ CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, 0 },
-	{ CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, 0, 0 },
+	{ CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS,
+		CUDNN_TYPE_INT64, 0, 1 },
+	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
+		CUDNN_TYPE_VOID_PTR, 0, 1 },
+	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_WORKSPACE,
+		CUDNN_TYPE_VOID_PTR, 1, 0 },
+	{ CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1,
+		0 },
+	{ CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+		CUDNN_TYPE_CHAR, 0, 0 },
 };
 
-/* --- the real library ------------------------------------------------------------------------------------------- */
+/* --- the real library ---------------------------------------------------- */
 
 static struct {
 	bool tried;
@@ -109,14 +139,15 @@ static bool with_real(void)
 	return true;
 }
 
-/* --- reading descriptors ---------------------------------------------------------------------------------------- */
+/* --- reading descriptors ------------------------------------------------- */
 
 struct mock_descriptor *mock_descriptor(const void *p, cudnnBackendDescriptorType_t type)
 {
 	struct mock_descriptor *d = mock_use(p, MOCK_DESCRIPTOR);
 
 	if (d->type != type)
-		mock_die("cuDNN: a descriptor of type %d stands where one of type %d belongs", (int)d->type, (int)type);
+		mock_die("cuDNN: a descriptor of type %d stands where one of type %d belongs",
+			(int)d->type, (int)type);
 	return d;
 }
 
@@ -128,7 +159,8 @@ const struct mock_value *mock_get(const struct mock_descriptor *d, cudnnBackendA
 	return NULL;
 }
 
-struct mock_descriptor *mock_child(const struct mock_descriptor *d, cudnnBackendAttributeName_t name, int i)
+struct mock_descriptor *mock_child(const struct mock_descriptor *d,
+	cudnnBackendAttributeName_t name, int i)
 {
 	const struct mock_value *v = mock_get(d, name);
 
@@ -146,16 +178,19 @@ const struct mock_descriptor *mock_operation(const struct mock_descriptor *d)
 {
 	if (d->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)
 		d = mock_child(d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, 0);
-	if (d->type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR && mock_get(d, CUDNN_ATTR_ENGINECFG_ENGINE))
+	if (d->type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR &&
+		mock_get(d, CUDNN_ATTR_ENGINECFG_ENGINE))
 		d = mock_child(d, CUDNN_ATTR_ENGINECFG_ENGINE, 0);
-	if (d->type == CUDNN_BACKEND_ENGINE_DESCRIPTOR && mock_get(d, CUDNN_ATTR_ENGINE_OPERATION_GRAPH))
+	if (d->type == CUDNN_BACKEND_ENGINE_DESCRIPTOR &&
+		mock_get(d, CUDNN_ATTR_ENGINE_OPERATION_GRAPH))
 		d = mock_child(d, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, 0);
-	else if (d->type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR || d->type == CUDNN_BACKEND_ENGINE_DESCRIPTOR)
+	else if (d->type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR ||
+		d->type == CUDNN_BACKEND_ENGINE_DESCRIPTOR)
 		d = d->graph;
 	return mock_child(d, CUDNN_ATTR_OPERATIONGRAPH_OPS, 0);
 }
 
-/* --- making them ------------------------------------------------------------------------------------------------ */
+/* --- making them --------------------------------------------------------- */
 
 static cudnnStatus_t leave(cudnnStatus_t status)
 {
@@ -163,7 +198,8 @@ static cudnnStatus_t leave(cudnnStatus_t status)
 	return status;
 }
 
-cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *out)
+cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,
+	cudnnBackendDescriptor_t *out)
 {
 	cudnnStatus_t status = (cudnnStatus_t)mock_enter_cudnn("cudnnBackendCreateDescriptor");
 	struct mock_descriptor *d;
@@ -184,10 +220,12 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t p)
 	struct mock_descriptor *d = mock_use(p, MOCK_DESCRIPTOR);
 
 	if (d->users)
-		mock_die("cuDNN: a descriptor of type %d is destroyed while another has it as an attribute",
+		mock_die("cuDNN: a descriptor of type %d is destroyed while another has it as an "
+			 "attribute",
 			(int)d->type);
 	for (int i = 0; i < d->n; i++) {
-		for (int64_t k = 0; d->value[i].type == CUDNN_TYPE_BACKEND_DESCRIPTOR && k < d->value[i].n; k++)
+		for (int64_t k = 0;
+			d->value[i].type == CUDNN_TYPE_BACKEND_DESCRIPTOR && k < d->value[i].n; k++)
 			((struct mock_descriptor *)d->value[i].u.p[k])->users--;
 		free(d->value[i].text);
 	}
@@ -211,7 +249,8 @@ static void keep(struct mock_value *v, const void *from)
 		[CUDNN_TYPE_FLOAT] = 4,
 		[CUDNN_TYPE_VOID_PTR] = 8,
 		[CUDNN_TYPE_BACKEND_DESCRIPTOR] = 8 };
-	size_t size = v->type < sizeof(sizes) / sizeof(sizes[0]) && sizes[v->type] ? sizes[v->type] : 4;
+	size_t size =
+		v->type < sizeof(sizes) / sizeof(sizes[0]) && sizes[v->type] ? sizes[v->type] : 4;
 
 	if (v->type == CUDNN_TYPE_CHAR) {
 		v->text = strndup(from, (size_t)v->n);
@@ -224,12 +263,14 @@ static void keep(struct mock_value *v, const void *from)
 		struct mock_descriptor *child = mock_use(v->u.p[k], MOCK_DESCRIPTOR);
 
 		if (!child->final)
-			mock_die("cuDNN: attribute %d is a descriptor that is not finalised", (int)v->name);
+			mock_die("cuDNN: attribute %d is a descriptor that is not finalised",
+				(int)v->name);
 		child->users++;
 	}
 }
 
-static cudnnStatus_t set_real(struct mock_descriptor *d, const struct mock_value *v, const void *from)
+static cudnnStatus_t set_real(struct mock_descriptor *d, const struct mock_value *v,
+	const void *from)
 {
 	cudnnBackendDescriptor_t child[64];
 
@@ -238,7 +279,8 @@ static cudnnStatus_t set_real(struct mock_descriptor *d, const struct mock_value
 			(int64_t)strlen(mock_card_json()), mock_card_json());
 	for (int64_t k = 0; v->type == CUDNN_TYPE_BACKEND_DESCRIPTOR && k < v->n; k++)
 		child[k] = ((struct mock_descriptor *)v->u.p[k])->real;
-	return real.set(d->real, v->name, v->type, v->n, v->type == CUDNN_TYPE_BACKEND_DESCRIPTOR ? child : from);
+	return real.set(d->real, v->name, v->type, v->n,
+		v->type == CUDNN_TYPE_BACKEND_DESCRIPTOR ? child : from);
 }
 
 cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t p, cudnnBackendAttributeName_t name,
@@ -255,8 +297,9 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t p, cudnnBackendA
 		mock_die("cuDNN: attribute %d is set on a descriptor that is finalised", (int)name);
 	if (!r || r->type != type || (r->n && r->n != n) || n < 1 || !from || mock_get(d, name) ||
 		d->n == MOCK_ATTRIBUTES)
-		mock_die("cuDNN: attribute %d of type %d with %lld elements is no attribute of descriptor type %d, or "
-		         "is set twice",
+		mock_die("cuDNN: attribute %d of type %d with %lld elements is no attribute of "
+			 "descriptor type %d, or "
+			 "is set twice",
 			(int)name, (int)type, (long long)n, (int)d->type);
 	*v = (struct mock_value){ .name = name, .type = type, .n = n };
 	keep(v, from);
@@ -275,8 +318,8 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t p)
 		mock_die("cuDNN: a descriptor is finalised twice");
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (rules[i].of == d->type && rules[i].must && !mock_get(d, rules[i].name))
-			mock_die("cuDNN: attribute %d is missing from a descriptor of type %d", (int)rules[i].name,
-				(int)d->type);
+			mock_die("cuDNN: attribute %d is missing from a descriptor of type %d",
+				(int)rules[i].name, (int)d->type);
 	if (d->type == CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR && d->n != 1)
 		mock_die("cuDNN: device properties of %d sources", d->n);
 	if (d->real)
@@ -287,7 +330,8 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t p)
 	return leave(status);
 }
 
-/* Descriptors that an answer fills in are of the caller's making: the real ones stand behind them. */
+/* Descriptors that an answer fills in are of the caller's making: the real ones stand behind
+ * them. */
 static cudnnStatus_t get_real(struct mock_descriptor *d, cudnnBackendAttributeName_t name,
 	cudnnBackendAttributeType_t type, int64_t room, int64_t *n, void *out)
 {
@@ -304,14 +348,15 @@ static cudnnStatus_t get_real(struct mock_descriptor *d, cudnnBackendAttributeNa
 
 		o->final = true;
 		o->graph = d->type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR
-		                   ? mock_child(d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, 0)
-		                   : d->graph;
+			? mock_child(d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, 0)
+			: d->graph;
 	}
 	return status;
 }
 
-cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const p, cudnnBackendAttributeName_t name,
-	cudnnBackendAttributeType_t type, int64_t room, int64_t *n, void *out)
+cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const p,
+	cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t room,
+	int64_t *n, void *out)
 {
 	cudnnStatus_t status = (cudnnStatus_t)mock_enter_cudnn("cudnnBackendGetAttribute");
 	struct mock_descriptor *d = mock_use(p, MOCK_DESCRIPTOR);
@@ -319,11 +364,13 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const p, cudnnBa
 	if (status)
 		return leave(status);
 	if (!d->final)
-		mock_die("cuDNN: attribute %d is asked of a descriptor that is not finalised", (int)name);
-	return leave(d->real ? get_real(d, name, type, room, n, out) : mock_answer(d, name, room, n, out));
+		mock_die("cuDNN: attribute %d is asked of a descriptor that is not finalised",
+			(int)name);
+	return leave(d->real ? get_real(d, name, type, room, n, out)
+			     : mock_answer(d, name, room, n, out));
 }
 
-/* --- handles ---------------------------------------------------------------------------------------------------- */
+/* --- handles ------------------------------------------------------------- */
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
 {
@@ -346,7 +393,8 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 {
 	cudnnStatus_t status = (cudnnStatus_t)mock_enter_cudnn("cudnnSetStream");
 
-	((struct cudnnContext *)mock_use(handle, MOCK_HANDLE))->stream = mock_use(stream, MOCK_STREAM);
+	((struct cudnnContext *)mock_use(handle, MOCK_HANDLE))->stream =
+		mock_use(stream, MOCK_STREAM);
 	return leave(status);
 }
 
@@ -368,12 +416,15 @@ void cudnnGetLastErrorString(char *message, size_t room)
 	snprintf(message, room, "as the stand-in was told");
 }
 
-cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack)
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
+	cudnnBackendDescriptor_t pack)
 {
 	cudnnStatus_t status = (cudnnStatus_t)mock_enter_cudnn("cudnnBackendExecute");
 	const struct cudnnContext *h = mock_use(handle, MOCK_HANDLE);
-	const struct mock_descriptor *p = mock_descriptor(plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-	const struct mock_descriptor *v = mock_descriptor(pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+	const struct mock_descriptor *p =
+		mock_descriptor(plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+	const struct mock_descriptor *v =
+		mock_descriptor(pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
 
 	if (status)
 		return leave(status);

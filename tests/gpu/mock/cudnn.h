@@ -1,4 +1,5 @@
-/* cudnn.h - descriptors of the stand-in for cuDNN, shared by the files that make, choose and execute them. */
+/* cudnn.h - descriptors of the stand-in for cuDNN, shared by the files that make, choose and
+ * execute them. */
 #ifndef TESTS_GPU_MOCK_CUDNN_H
 #define TESTS_GPU_MOCK_CUDNN_H
 
@@ -34,22 +35,24 @@ struct mock_descriptor {
 	cudnnBackendDescriptor_t real;
 };
 
-struct mock_descriptor *mock_descriptor(
-	const void *d, cudnnBackendDescriptorType_t type); /* living; dies if of another type */
-const struct mock_value *mock_get(
-	const struct mock_descriptor *d, cudnnBackendAttributeName_t name); /* NULL: not set */
-struct mock_descriptor *mock_child(const struct mock_descriptor *d, cudnnBackendAttributeName_t name, int i);
+struct mock_descriptor *mock_descriptor(const void *d,
+	cudnnBackendDescriptorType_t type); /* living; dies if of another type */
+const struct mock_value *mock_get(const struct mock_descriptor *d,
+	cudnnBackendAttributeName_t name); /* NULL: not set */
+struct mock_descriptor *mock_child(const struct mock_descriptor *d,
+	cudnnBackendAttributeName_t name, int i);
 int64_t mock_integer(const struct mock_descriptor *d, cudnnBackendAttributeName_t name, int i);
 
 /* cudnn_engines.c: the engines it pretends to have, and their choice. */
-cudnnStatus_t mock_answer(
-	struct mock_descriptor *d, cudnnBackendAttributeName_t name, int64_t room, int64_t *n, void *out);
+cudnnStatus_t mock_answer(struct mock_descriptor *d, cudnnBackendAttributeName_t name, int64_t room,
+	int64_t *n, void *out);
 cudnnStatus_t mock_plan_final(struct mock_descriptor *plan);
 size_t mock_plan_workspace(const struct mock_descriptor *plan);
 const char *mock_card_json(void);
 
 /* cudnn_run.c */
-cudnnStatus_t mock_execute(cudaStream_t stream, const struct mock_descriptor *plan, const struct mock_descriptor *pack);
+cudnnStatus_t mock_execute(cudaStream_t stream, const struct mock_descriptor *plan,
+	const struct mock_descriptor *pack);
 
 /* The operation a plan, configuration or engine is for. */
 const struct mock_descriptor *mock_operation(const struct mock_descriptor *d);

@@ -1,4 +1,5 @@
-/* The engines that the stand-in pretends to have: some that may not be chosen stand first, one does not build. */
+/* The engines that the stand-in pretends to have: some that may not be chosen stand first, one
+ * does not build. */
 #include "tests/gpu/mock/cudnn.h"
 
 #include <stdio.h>
@@ -12,12 +13,14 @@ static const struct engine {
 	int knobs, mode; /* mode: the heuristic that offers it */
 	bool builds;
 } engines[] = {
-	{ 3, 0, 1, { CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC }, { { 0 } }, 0, CUDNN_HEUR_MODE_A, true },
+	{ 3, 0, 1, { CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC }, { { 0 } }, 0, CUDNN_HEUR_MODE_A,
+		true },
 	{ 5, 4096, 1, { CUDNN_NUMERICAL_NOTE_FFT }, { { 0 } }, 0, CUDNN_HEUR_MODE_A, true },
-	{ 6, 0, 2, { CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6 }, { { 0 } }, 0,
-		CUDNN_HEUR_MODE_A, true },
+	{ 6, 0, 2, { CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6 },
+		{ { 0 } }, 0, CUDNN_HEUR_MODE_A, true },
 	{ 7, 0, 0, { 0 }, { { 0 } }, 0, CUDNN_HEUR_MODE_A, false },
-	{ 11, 100003, 1, { CUDNN_NUMERICAL_NOTE_TENSOR_CORE }, { { 2, 1 }, { 5, 3 } }, 2, CUDNN_HEUR_MODE_A, true },
+	{ 11, 100003, 1, { CUDNN_NUMERICAL_NOTE_TENSOR_CORE }, { { 2, 1 }, { 5, 3 } }, 2,
+		CUDNN_HEUR_MODE_A, true },
 	{ 1, 0, 0, { 0 }, { { 0 } }, 0, CUDNN_HEUR_MODE_FALLBACK, true },
 };
 
@@ -26,16 +29,20 @@ enum { ENGINES = sizeof(engines) / sizeof(engines[0]) };
 /* A card as tests/gpu/cards has them. */
 const char *mock_card_json(void)
 {
-	static char text[8192] =
-		"{\"deviceVer\":900,\"driverVer\":13000,\"cudaDeviceId\":0,\"totalGlobalMem\":4294967296,"
-		"\"maxGridSize\":[2147483647,65535,65535],"
-		"\"maxBlockSize\":[1024,1024,64],\"regsPerBlock\":65536,\"multiProcessorCount\":132,\"warpSize\":32,"
-		"\"maxSharedMemoryPerBlock\":49152,"
-		"\"maxSharedMemoryPerBlockOptin\":232448,\"reservedSharedMemoryPerBlock\":1024,\"maxRegistersPerSM\":"
-		"65536,\"maxCtasPerSM\":32,"
-		"\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":2048,\"pciDeviceId\":0,\"isTccDriver\":0,"
-		"\"supportCoopLaunch\":1,\"smClockRateKHz\":1980000,"
-		"\"memClockRateKHz\":3201000,\"l2CacheSize\":62914560,\"deviceName\":\"stand-in of a card\"}";
+	static char text[8192] = "{\"deviceVer\":900,\"driverVer\":13000,\"cudaDeviceId\":0,"
+				 "\"totalGlobalMem\":4294967296,"
+				 "\"maxGridSize\":[2147483647,65535,65535],"
+				 "\"maxBlockSize\":[1024,1024,64],\"regsPerBlock\":65536,"
+				 "\"multiProcessorCount\":132,\"warpSize\":32,"
+				 "\"maxSharedMemoryPerBlock\":49152,"
+				 "\"maxSharedMemoryPerBlockOptin\":232448,"
+				 "\"reservedSharedMemoryPerBlock\":1024,\"maxRegistersPerSM\":"
+				 "65536,\"maxCtasPerSM\":32,"
+				 "\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":2048,"
+				 "\"pciDeviceId\":0,\"isTccDriver\":0,"
+				 "\"supportCoopLaunch\":1,\"smClockRateKHz\":1980000,"
+				 "\"memClockRateKHz\":3201000,\"l2CacheSize\":62914560,"
+				 "\"deviceName\":\"stand-in of a card\"}";
 	static bool read;
 	const char *path = getenv("VOXTRAIL_MOCK_CARD");
 	FILE *f = read || !path ? NULL : fopen(path, "r");
@@ -68,7 +75,8 @@ static const struct engine *engine_of(const struct mock_descriptor *d)
 /* An engine that is named and does not exist, or that does not take its knobs, has no plan. */
 cudnnStatus_t mock_plan_final(struct mock_descriptor *plan)
 {
-	const struct mock_descriptor *config = mock_child(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, 0);
+	const struct mock_descriptor *config =
+		mock_child(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, 0);
 	const struct mock_value *knobs = mock_get(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES);
 	const struct engine *e = engine_of(plan);
 
@@ -86,12 +94,14 @@ size_t mock_plan_workspace(const struct mock_descriptor *plan)
 	if (!plan->real)
 		return (size_t)engine_of(plan)->workspace;
 	mock_leave_cudnn();
-	cudnnBackendGetAttribute((void *)plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &got, &n);
+	cudnnBackendGetAttribute((void *)plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
+		CUDNN_TYPE_INT64, 1, &got, &n);
 	mock_enter_cudnn("");
 	return (size_t)n;
 }
 
-static cudnnStatus_t put(const void *value, size_t size, int64_t count, int64_t room, int64_t *n, void *out)
+static cudnnStatus_t put(const void *value, size_t size, int64_t count, int64_t room, int64_t *n,
+	void *out)
 {
 	*n = count;
 	if (out)
@@ -100,8 +110,8 @@ static cudnnStatus_t put(const void *value, size_t size, int64_t count, int64_t 
 }
 
 /* The caller has made the descriptors; those that are filled become final. */
-static struct mock_descriptor *fill(
-	void *out, int64_t k, cudnnBackendDescriptorType_t type, const struct mock_descriptor *graph, int engine)
+static struct mock_descriptor *fill(void *out, int64_t k, cudnnBackendDescriptorType_t type,
+	const struct mock_descriptor *graph, int engine)
 {
 	struct mock_descriptor *d = mock_descriptor(((void **)out)[k], type);
 
@@ -111,7 +121,8 @@ static struct mock_descriptor *fill(
 	return d;
 }
 
-static cudnnStatus_t offer(const struct mock_descriptor *heuristic, int64_t room, int64_t *n, void *out)
+static cudnnStatus_t offer(const struct mock_descriptor *heuristic, int64_t room, int64_t *n,
+	void *out)
 {
 	*n = 0;
 	for (int i = 0; i < ENGINES && *n < room; i++)
@@ -121,14 +132,15 @@ static cudnnStatus_t offer(const struct mock_descriptor *heuristic, int64_t room
 	return CUDNN_STATUS_SUCCESS;
 }
 
-static void set(
-	struct mock_descriptor *d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t value)
+static void set(struct mock_descriptor *d, cudnnBackendAttributeName_t name,
+	cudnnBackendAttributeType_t type, int64_t value)
 {
-	d->value[d->n++] = (struct mock_value){ .name = name, .type = type, .n = 1, .u.i = { value } };
+	d->value[d->n++] =
+		(struct mock_value){ .name = name, .type = type, .n = 1, .u.i = { value } };
 }
 
-static cudnnStatus_t answer_config(
-	const struct mock_descriptor *d, cudnnBackendAttributeName_t name, int64_t room, int64_t *n, void *out)
+static cudnnStatus_t answer_config(const struct mock_descriptor *d,
+	cudnnBackendAttributeName_t name, int64_t room, int64_t *n, void *out)
 {
 	const struct engine *e = engine_of(d);
 
@@ -138,7 +150,8 @@ static cudnnStatus_t answer_config(
 	if (name == CUDNN_ATTR_ENGINECFG_ENGINE)
 		fill(out, (*n)++, CUDNN_BACKEND_ENGINE_DESCRIPTOR, d->graph, d->engine);
 	for (; name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES && *n < e->knobs && *n < room; (*n)++) {
-		struct mock_descriptor *k = fill(out, *n, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, NULL, 0);
+		struct mock_descriptor *k =
+			fill(out, *n, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, NULL, 0);
 
 		set(k, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, e->knob[*n][0]);
 		set(k, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, e->knob[*n][1]);
@@ -146,8 +159,8 @@ static cudnnStatus_t answer_config(
 	return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t mock_answer(
-	struct mock_descriptor *d, cudnnBackendAttributeName_t name, int64_t room, int64_t *n, void *out)
+cudnnStatus_t mock_answer(struct mock_descriptor *d, cudnnBackendAttributeName_t name, int64_t room,
+	int64_t *n, void *out)
 {
 	const struct mock_value *v = mock_get(d, name);
 
@@ -155,11 +168,14 @@ cudnnStatus_t mock_answer(
 		return offer(d, room, n, out);
 	if (d->type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR && (d->graph || !v))
 		return answer_config(d, name, room, n, out);
-	if (d->type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR && name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES) {
+	if (d->type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR &&
+		name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES) {
 		*n = v->n;
 		for (int64_t k = 0; k < v->n && k < room; k++) {
-			struct mock_descriptor *to = fill(out, k, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, NULL, 0),
-			                       *from = v->u.p[k];
+			struct mock_descriptor *to = fill(out, k,
+						       CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, NULL,
+						       0),
+					       *from = v->u.p[k];
 
 			memcpy(to->value, from->value, sizeof(to->value));
 			to->n = from->n;
@@ -173,9 +189,11 @@ cudnnStatus_t mock_answer(
 	if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE)
 		return put(&engine_of(d)->workspace, sizeof(int64_t), 1, room, n, out);
 	if (name == CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION)
-		return put(v ? v->text : mock_card_json(), 1, (int64_t)strlen(v ? v->text : mock_card_json()), room, n,
-			out);
+		return put(v ? v->text : mock_card_json(), 1,
+			(int64_t)strlen(v ? v->text : mock_card_json()), room, n, out);
 	if (v && (v->type == CUDNN_TYPE_INT64 || v->type == CUDNN_TYPE_KNOB_TYPE))
-		return put(v->u.i, v->type == CUDNN_TYPE_INT64 ? sizeof(int64_t) : sizeof(int), v->n, room, n, out);
-	mock_die("cuDNN: attribute %d of a descriptor of type %d is asked for", (int)name, (int)d->type);
+		return put(v->u.i, v->type == CUDNN_TYPE_INT64 ? sizeof(int64_t) : sizeof(int),
+			v->n, room, n, out);
+	mock_die("cuDNN: attribute %d of a descriptor of type %d is asked for", (int)name,
+		(int)d->type);
 }

@@ -1,5 +1,6 @@
-/* Launches: what nvcc's host code of launch.cu asks the runtime for.  A kernel is known by its mangled name,
- * kernel_NAME<...>, and runs as the same body on the host, over the grid that it was given. */
+/* Launches: what nvcc's host code of launch.cu asks the runtime for.  A kernel is known by its
+ * mangled name, kernel_NAME<...>, and runs as the same body on the host, over the grid that it
+ * was given. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,13 +45,14 @@ static int kernel_of(const char *name)
 void **__cudaRegisterFatBinary(void *binary);
 void __cudaRegisterFatBinaryEnd(void **handle);
 void __cudaUnregisterFatBinary(void **handle);
-void __cudaRegisterFunction(void **handle, const char *stub, char *entry, const char *name, int limit, void *tid,
-	void *bid, void *block, void *grid, int *size);
-unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, struct CUstream_st *stream);
+void __cudaRegisterFunction(void **handle, const char *stub, char *entry, const char *name,
+	int limit, void *tid, void *bid, void *block, void *grid, int *size);
+unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared,
+	struct CUstream_st *stream);
 cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *shared, void *stream);
 cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *stub);
-cudaError_t __cudaLaunchKernel(
-	cudaKernel_t kernel, dim3 grid, dim3 block, void **args, size_t shared, cudaStream_t stream);
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args,
+	size_t shared, cudaStream_t stream);
 
 void **__cudaRegisterFatBinary(void *binary)
 {
@@ -72,13 +74,14 @@ void __cudaUnregisterFatBinary(void **handle)
 }
 
 /* The name after its length in the mangled one: ...11kernel_sumsILi0ELi1EE... */
-void __cudaRegisterFunction(void **handle, const char *stub, char *entry, const char *name, int limit, void *tid,
-	void *bid, void *block, void *grid, int *size)
+void __cudaRegisterFunction(void **handle, const char *stub, char *entry, const char *name,
+	int limit, void *tid, void *bid, void *block, void *grid, int *size)
 {
 	const char *at = strstr(name, "kernel_"), *digits = at;
 	struct entry *e = &entries[n_entries++];
 
-	(void)handle, (void)entry, (void)limit, (void)tid, (void)bid, (void)block, (void)grid, (void)size;
+	(void)handle, (void)entry, (void)limit, (void)tid, (void)bid, (void)block, (void)grid,
+		(void)size;
 	if (!at || n_entries == MOST_KERNELS)
 		mock_die("a kernel is called %s, want kernel_NAME", name);
 	while (digits > name && digits[-1] >= '0' && digits[-1] <= '9')
@@ -88,7 +91,8 @@ void __cudaRegisterFunction(void **handle, const char *stub, char *entry, const 
 	e->kernel = kernel_of(e->name);
 }
 
-unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, struct CUstream_st *stream)
+unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared,
+	struct CUstream_st *stream)
 {
 	pushed.grid = grid;
 	pushed.block = block;
@@ -126,13 +130,13 @@ static void launch_now(const void *args)
 /* A grid beyond what a card takes is an error of the launch, not a sticky one. */
 static bool grid_fits(dim3 grid, dim3 block)
 {
-	return grid.x && grid.y && grid.z && block.x && block.y && block.z && grid.x <= 0x7fffffff && grid.y <= 65535 &&
-	       grid.z <= 65535 && block.x <= 1024 && block.y <= 1024 && block.z <= 64 &&
-	       block.x * block.y * block.z <= 1024;
+	return grid.x && grid.y && grid.z && block.x && block.y && block.z &&
+		grid.x <= 0x7fffffff && grid.y <= 65535 && grid.z <= 65535 && block.x <= 1024 &&
+		block.y <= 1024 && block.z <= 64 && block.x * block.y * block.z <= 1024;
 }
 
-cudaError_t __cudaLaunchKernel(
-	cudaKernel_t kernel, dim3 grid, dim3 block, void **args, size_t shared, cudaStream_t stream)
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args,
+	size_t shared, cudaStream_t stream)
 {
 	static int launches;
 	cudaError_t status = mock_enter("cudaLaunchKernel");
@@ -158,8 +162,8 @@ cudaError_t __cudaLaunchKernel(
 	if (e->kernel < MAPS)
 		memcpy(&l.items, args[1], sizeof(l.items));
 	memcpy(l.args, args[0], nbytes);
-	status = mock_queue_work(stream, e->name, launch_now, &l, offsetof(struct launch, args) + nbytes,
-		offsetof(struct launch, args), nbytes);
+	status = mock_queue_work(stream, e->name, launch_now, &l,
+		offsetof(struct launch, args) + nbytes, offsetof(struct launch, args), nbytes);
 	return mock_leave(status);
 }
 

@@ -62,16 +62,17 @@ size_t mock_memory_room(int card, size_t *all)
 	size_t total = (size_t)(said ? strtol(said, NULL, 10) : 4096) << 20, used = 0;
 
 	for (int i = 0; i < s.n; i++)
-		used += s.block[i].live && s.block[i].place == MOCK_DEVICE && s.block[i].card == card
-				? s.block[i].mapped
-				: 0;
+		used += s.block[i].live && s.block[i].place == MOCK_DEVICE &&
+				s.block[i].card == card
+			? s.block[i].mapped
+			: 0;
 	if (all)
 		*all = total;
 	return total > used ? total - used : 0;
 }
 
-/* No address has a small number in its lower half, so that an int beside what is left of an address on the stack is
- * none. */
+/* No address has a small number in its lower half, so that an int beside what is left of an
+ * address on the stack is none. */
 static size_t past_small(size_t at, size_t mapped)
 {
 	uintptr_t from = (uintptr_t)s.space + at, low = from & 0xffffffff;
@@ -88,15 +89,19 @@ void *mock_memory_new(enum mock_place place, int card, size_t nbytes)
 	struct block *b;
 
 	if (!s.space)
-		s.space = mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		s.space = mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			-1, 0);
 	s.used = past_small(s.used + PAGE, mapped);
 	if (s.space == MAP_FAILED || s.used + mapped + PAGE > SPACE ||
 		(place == MOCK_DEVICE && mapped > mock_memory_room(card, NULL)))
 		return NULL;
 	b = add_block();
-	*b = (struct block){
-		.base = s.space + s.used, .mapped = mapped, .n = nbytes, .place = place, .card = card, .live = true
-	};
+	*b = (struct block){ .base = s.space + s.used,
+		.mapped = mapped,
+		.n = nbytes,
+		.place = place,
+		.card = card,
+		.live = true };
 	b->p = place == MOCK_PINNED ? b->base : b->base + mapped - n;
 	if (place == MOCK_DEVICE && (uintptr_t)b->p % (2 * ALIGNMENT) == 0)
 		b->p -= ALIGNMENT; /* aligned to 256 bytes, as is promised, and no more */
@@ -156,11 +161,13 @@ void mock_memory_check(const void *p, size_t n, enum mock_place place, const cha
 	const char *q = p;
 
 	if (!b || b->place != place)
-		mock_die("%s: %p is not in %s memory", what, p, place == MOCK_DEVICE ? "device" : "pinned");
+		mock_die("%s: %p is not in %s memory", what, p,
+			place == MOCK_DEVICE ? "device" : "pinned");
 	if (!b->live)
 		mock_die("%s: %p is used after it was freed", what, p);
 	if (q < b->p || q + n > b->p + b->n)
-		mock_die("%s: %zu bytes at %td leave an allocation of %zu bytes", what, n, q - b->p, b->n);
+		mock_die("%s: %zu bytes at %td leave an allocation of %zu bytes", what, n, q - b->p,
+			b->n);
 }
 
 int mock_memory_card(const void *p)
@@ -219,7 +226,8 @@ void mock_memory_protect(const void *p, size_t n, bool writable, bool readable)
 	     *to = (char *)(((uintptr_t)p + n) / PAGE * PAGE);
 
 	if (to > from)
-		mprotect(from, (size_t)(to - from), (readable ? PROT_READ : 0) | (writable ? PROT_WRITE : 0));
+		mprotect(from, (size_t)(to - from),
+			(readable ? PROT_READ : 0) | (writable ? PROT_WRITE : 0));
 }
 
 int mock_memory_leaks(bool say)
@@ -229,7 +237,8 @@ int mock_memory_leaks(bool say)
 	for (int i = 0; i < s.n; i++) {
 		n += s.block[i].live;
 		if (say && s.block[i].live)
-			fprintf(stderr, "stand-in: %zu bytes of %s memory were not freed\n", s.block[i].n,
+			fprintf(stderr, "stand-in: %zu bytes of %s memory were not freed\n",
+				s.block[i].n,
 				s.block[i].place == MOCK_DEVICE ? "device" : "pinned");
 	}
 	return n;

@@ -1,11 +1,10 @@
-/* NCCL as far as a link between cards uses it, on the stand-in's streams.  Besides wrong arguments these end the
- * process:
- * a send without its receive in the same group (its kernel would wait for ever), a group of two threads, operations
- * that
- * are captured, a buffer or stream of another card than the communicator's.
+/* NCCL as far as a link between cards uses it, on the stand-in's streams.  Besides wrong
+ * arguments these end the process: a send without its receive in the same group (its kernel
+ * would wait for ever), a group of two threads, operations that are captured, a buffer or stream
+ * of another card than the communicator's.
  *
  *      VOXTRAIL_MOCK_NCCL=V          the version it says it has (22809)
- *      VOXTRAIL_MOCK_NCCL_LATE=N     calls are in progress until they have been asked about N times */
+ *      VOXTRAIL_MOCK_NCCL_LATE=N     calls are in progress until asked about N times */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +22,8 @@ struct ncclComm {
 	struct ncclComm **clique;
 	int rank, n, card, late;
 	ncclResult_t failed;
-	cudaEvent_t came, copied;        /* in the group's kernel: it has begun, its receives are done */
+	/* in the group's kernel: it has begun, its receives are done */
+	cudaEvent_t came, copied;
 };
 
 /* Both ends of a move, one of which may be missing yet. */
@@ -40,7 +40,8 @@ struct op {
 
 static struct {
 	int depth, n;
-	bool broken;                  /* an operation of it has failed, so others lack their counterparts */
+	/* an operation of it has failed, so others lack their counterparts */
+	bool broken;
 	pthread_t thread;
 	struct op op[MOST_OPS];
 } group;
@@ -65,7 +66,7 @@ static long number(const char *name, long otherwise)
 	return text ? strtol(text, NULL, 10) : otherwise;
 }
 
-/* --- communicators ---------------------------------------------------------------------------------------------- */
+/* --- communicators ------------------------------------------------------- */
 
 ncclResult_t ncclGetVersion(int *version)
 {
@@ -99,7 +100,8 @@ static void on_card(int card, cudaEvent_t *event)
 {
 	int before;
 
-	if (cudaGetDevice(&before) || cudaSetDevice(card) || cudaEventCreateWithFlags(event, cudaEventDisableTiming))
+	if (cudaGetDevice(&before) || cudaSetDevice(card) ||
+		cudaEventCreateWithFlags(event, cudaEventDisableTiming))
 		*event = NULL;
 	cudaSetDevice(before);
 }
@@ -170,7 +172,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *state)
 	return status;
 }
 
-/* --- groups ----------------------------------------------------------------------------------------------------- */
+/* --- groups -------------------------------------------------------------- */
 
 ncclResult_t ncclGroupStart(void);
 ncclResult_t ncclGroupStart(void)
@@ -196,15 +198,16 @@ static ncclResult_t add(const char *name, struct op op)
 	if (status != ncclSuccess)
 		return status;
 	if (!group.depth || !pthread_equal(group.thread, pthread_self()))
-		mock_die("%s outside of a group: with several cards in a process it waits for ever", name);
+		mock_die("%s outside of a group: with several cards in a process it waits for ever",
+			name);
 	if (op.peer < 0 || op.peer >= c->n || op.peer == c->rank)
 		mock_die("%s: rank %d has no peer %d", name, c->rank, op.peer);
 	if (c->late)
 		mock_die("%s: the communicator is still in progress", name);
 	mock_memory_check(buffer, op.n, MOCK_DEVICE, name);
 	if (mock_memory_card(buffer) != c->card)
-		mock_die("%s: the buffer is on card %d, rank %d on card %d", name, mock_memory_card(buffer), c->rank,
-			c->card);
+		mock_die("%s: the buffer is on card %d, rank %d on card %d", name,
+			mock_memory_card(buffer), c->rank, c->card);
 	cudaStreamIsCapturing(op.stream, &capturing);
 	if (capturing != cudaStreamCaptureStatusNone)
 		mock_die("%s is captured, with several cards in a process", name);
@@ -214,19 +217,27 @@ static ncclResult_t add(const char *name, struct op op)
 	return ncclSuccess;
 }
 
-ncclResult_t ncclSend(const void *from, size_t n, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream)
+ncclResult_t ncclSend(const void *from, size_t n, ncclDataType_t type, int peer, ncclComm_t comm,
+	cudaStream_t stream)
 {
 	if (type != ncclUint8)
 		mock_die("ncclSend: of bytes only");
-	return add("ncclSend", (struct op){ .send = true, .comm = comm, .peer = peer, .from = from, .n = n,
-		.stream = stream });
+	return add("ncclSend",
+		(struct op){ .send = true,
+			.comm = comm,
+			.peer = peer,
+			.from = from,
+			.n = n,
+			.stream = stream });
 }
 
-ncclResult_t ncclRecv(void *to, size_t n, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream)
+ncclResult_t ncclRecv(void *to, size_t n, ncclDataType_t type, int peer, ncclComm_t comm,
+	cudaStream_t stream)
 {
 	if (type != ncclUint8)
 		mock_die("ncclRecv: of bytes only");
-	return add("ncclRecv", (struct op){ .comm = comm, .peer = peer, .to = to, .n = n, .stream = stream });
+	return add("ncclRecv",
+		(struct op){ .comm = comm, .peer = peer, .to = to, .n = n, .stream = stream });
 }
 
 /* The first send to this rank that has no receive yet: operations of one pair keep their order. */
@@ -236,8 +247,7 @@ static struct op *sender(const struct op *receive)
 		struct op *s = &group.op[i];
 
 		if (s->send && !s->matched && s->comm->clique == receive->comm->clique &&
-			s->peer == receive->comm->rank &&
-			s->comm->rank == receive->peer)
+			s->peer == receive->comm->rank && s->comm->rank == receive->peer)
 			return s;
 	}
 	return NULL;
@@ -253,7 +263,8 @@ static cudaError_t each_stream(cudaError_t (*fn)(const struct op *op))
 
 		for (int k = 0; k < i; k++) {
 			before |= group.op[k].comm == group.op[i].comm;
-			if (group.op[k].comm == group.op[i].comm && group.op[k].stream != group.op[i].stream)
+			if (group.op[k].comm == group.op[i].comm &&
+				group.op[k].stream != group.op[i].stream)
 				mock_die("a rank's operations of one group are on two streams");
 		}
 		if (!before)
@@ -278,7 +289,8 @@ static cudaError_t meet(const struct op *op, bool copied)
 	cudaError_t status = cudaSuccess;
 
 	for (int i = 0; i < group.n && !status; i++)
-		status = cudaStreamWaitEvent(op->stream, copied ? group.op[i].comm->copied : group.op[i].comm->came, 0);
+		status = cudaStreamWaitEvent(op->stream,
+			copied ? group.op[i].comm->copied : group.op[i].comm->came, 0);
 	return status;
 }
 
@@ -302,10 +314,12 @@ static cudaError_t copy_all(void)
 		if (to->send)
 			continue;
 		if (!from || from->n != to->n)
-			mock_die("rank %d receives %zu bytes from rank %d, which sends %zu in this group",
+			mock_die("rank %d receives %zu bytes from rank %d, which sends %zu in this "
+				 "group",
 				to->comm->rank, to->n, to->peer, from ? from->n : 0);
 		from->matched = true;
-		status = cudaMemcpyAsync(to->to, from->from, to->n, cudaMemcpyDeviceToDevice, to->stream);
+		status = cudaMemcpyAsync(to->to, from->from, to->n, cudaMemcpyDeviceToDevice,
+			to->stream);
 	}
 	for (int i = 0; i < group.n && !status; i++)
 		if (group.op[i].send && !group.op[i].matched)

@@ -79,7 +79,7 @@ static uint64_t sum_of(const void *p, size_t n)
 	return h;
 }
 
-/* --- one operation ---------------------------------------------------------------------------------------------- */
+/* --- one operation ------------------------------------------------------- */
 
 /* Memory that a queued copy reads may not be written, memory that it writes not be touched. */
 static void hold(const struct mock_op *op, int change)
@@ -130,21 +130,17 @@ static void perform(const struct mock_op *op)
 {
 	switch (op->kind) {
 	case MOCK_COPY:
-		if (mock_memory_place(op->from) == MOCK_PAGEABLE && sum_of(op->from, op->n) != op->sum)
-			mock_die("%zu bytes of the host changed after they were given to an asynchronous copy and "
-			         "before it ran",
+		if (mock_memory_place(op->from) == MOCK_PAGEABLE &&
+			sum_of(op->from, op->n) != op->sum)
+			mock_die("%zu bytes of the host changed after they were given to an "
+				 "asynchronous copy and "
+				 "before it ran",
 				op->n);
 		memmove(op->to, op->from, op->n);
 		return;
-	case MOCK_SET:
-		memset(op->to, op->value, op->n);
-		return;
-	case MOCK_WORK:
-		op->work(op->args);
-		return;
-	case MOCK_RECORD:
-		op->event->done = op->ticket;
-		return;
+	case MOCK_SET: memset(op->to, op->value, op->n); return;
+	case MOCK_WORK: op->work(op->args); return;
+	case MOCK_RECORD: op->event->done = op->ticket; return;
 	case MOCK_WAIT:
 		if (op->event->done < op->ticket)
 			drain(op->event->stream, op->event, op->ticket);
@@ -206,12 +202,13 @@ void mock_drop_queues(void)
 	}
 }
 
-/* --- queueing and capturing ------------------------------------------------------------------------------------- */
+/* --- queueing and capturing ---------------------------------------------- */
 
 static struct CUstream_st *use(cudaStream_t stream)
 {
 	if (!stream || stream == cudaStreamLegacy || stream == cudaStreamPerThread)
-		mock_die("the default stream is used: work on it waits for every blocking stream and is not captured");
+		mock_die("the default stream is used: work on it waits for every blocking stream "
+			 "and is not captured");
 	return mock_use(stream, MOCK_STREAM);
 }
 
@@ -225,9 +222,10 @@ bool mock_unsafe(void)
 	bool unsafe = false;
 
 	for (struct CUstream_st *s = streams; s; s = s->next)
-		if (s->capture.on && (s->capture.mode == cudaStreamCaptureModeGlobal ||
-		                             (s->capture.mode == cudaStreamCaptureModeThreadLocal &&
-		                                     pthread_equal(s->capture.thread, pthread_self()))))
+		if (s->capture.on &&
+			(s->capture.mode == cudaStreamCaptureModeGlobal ||
+				(s->capture.mode == cudaStreamCaptureModeThreadLocal &&
+					pthread_equal(s->capture.thread, pthread_self()))))
 			unsafe = s->capture.broken = true;
 	return unsafe;
 }
@@ -235,11 +233,12 @@ bool mock_unsafe(void)
 static cudaError_t capture(struct CUstream_st *s, struct mock_op *op)
 {
 	bool pageable = op->kind == MOCK_COPY &&
-			(mock_memory_place(op->from) == MOCK_PAGEABLE || mock_memory_place(op->to) == MOCK_PAGEABLE);
+		(mock_memory_place(op->from) == MOCK_PAGEABLE ||
+			mock_memory_place(op->to) == MOCK_PAGEABLE);
 
 	if (s->capture.broken || pageable || op->kind == MOCK_WAIT || op->kind == MOCK_LAUNCH) {
-		cudaError_t status =
-			s->capture.broken ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnsupported;
+		cudaError_t status = s->capture.broken ? cudaErrorStreamCaptureInvalidated
+						       : cudaErrorStreamCaptureUnsupported;
 
 		s->capture.broken = true;
 		free(op);
@@ -277,8 +276,8 @@ cudaError_t mock_queue(cudaStream_t stream, struct mock_op *given)
 	return cudaSuccess;
 }
 
-cudaError_t mock_queue_work(cudaStream_t stream, const char *name, void (*work)(const void *), const void *args,
-	size_t nbytes, size_t from, size_t scan)
+cudaError_t mock_queue_work(cudaStream_t stream, const char *name, void (*work)(const void *),
+	const void *args, size_t nbytes, size_t from, size_t scan)
 {
 	struct mock_op op = { .kind = MOCK_WORK, .work = work, .name = name };
 	const struct CUstream_st *s = use(stream);
@@ -286,7 +285,8 @@ cudaError_t mock_queue_work(cudaStream_t stream, const char *name, void (*work)(
 	if (nbytes > sizeof(op.args))
 		mock_die("%s: arguments of %zu bytes", name, nbytes);
 	if (s->card != mock_card())
-		mock_die("%s is launched on a stream of card %d while card %d is current", name, s->card, mock_card());
+		mock_die("%s is launched on a stream of card %d while card %d is current", name,
+			s->card, mock_card());
 	memcpy(op.args, args, nbytes);
 	for (size_t at = from; at + sizeof(void *) <= from + scan; at += sizeof(void *)) {
 		void *p;
@@ -297,7 +297,8 @@ cudaError_t mock_queue_work(cudaStream_t stream, const char *name, void (*work)(
 		if (block < 0 && mock_memory_host(p))
 			mock_die("%s is given the host's address %p", name, p);
 		if (block >= 0 && mock_memory_card(p) != s->card)
-			mock_die("%s on card %d is given memory of card %d", name, s->card, mock_memory_card(p));
+			mock_die("%s on card %d is given memory of card %d", name, s->card,
+				mock_memory_card(p));
 		if (block >= 0 && op.n_blocks == MOCK_BLOCKS)
 			mock_die("%s: too many pointers", name);
 		if (block >= 0)
@@ -306,7 +307,7 @@ cudaError_t mock_queue_work(cudaStream_t stream, const char *name, void (*work)(
 	return mock_queue(stream, &op);
 }
 
-/* --- streams ---------------------------------------------------------------------------------------------------- */
+/* --- streams ------------------------------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
 {
@@ -326,7 +327,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
 	return mock_leave(cudaSuccess);
 }
 
-/* What the stream still holds runs before its memory may be freed, but nobody waits: it stays queued until then. */
+/* What the stream still holds runs before its memory may be freed, but nobody waits: it stays
+ * queued until then. */
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
 	cudaError_t status = mock_enter("cudaStreamDestroy");
@@ -395,10 +397,11 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 		return mock_leave(status);
 	if (flags)
 		return mock_leave(cudaErrorInvalidValue);
-	return mock_leave(mock_queue(stream, &(struct mock_op){ .kind = MOCK_WAIT, .event = e, .ticket = e->ticket }));
+	return mock_leave(mock_queue(stream,
+		&(struct mock_op){ .kind = MOCK_WAIT, .event = e, .ticket = e->ticket }));
 }
 
-/* --- events ----------------------------------------------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------- */
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags)
 {
@@ -473,7 +476,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 	return mock_leave(cudaSuccess);
 }
 
-/* --- graphs ----------------------------------------------------------------------------------------------------- */
+/* --- graphs -------------------------------------------------------------- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
@@ -518,9 +521,9 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
 	cudaError_t status = mock_enter("cudaStreamIsCapturing");
 	const struct CUstream_st *s = use(stream);
 
-	*out = !s->capture.on      ? cudaStreamCaptureStatusNone
-	       : s->capture.broken ? cudaStreamCaptureStatusInvalidated
-	                           : cudaStreamCaptureStatusActive;
+	*out = !s->capture.on       ? cudaStreamCaptureStatusNone
+		: s->capture.broken ? cudaStreamCaptureStatusInvalidated
+				    : cudaStreamCaptureStatusActive;
 	return mock_leave(status);
 }
 
@@ -560,7 +563,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 	cudaError_t status = mock_enter("cudaGraphLaunch");
 	struct CUgraphExec_st *x = mock_use(exec, MOCK_EXEC);
 
-	return mock_leave(status ? status : mock_queue(stream, &(struct mock_op){ .kind = MOCK_LAUNCH, .exec = x }));
+	return mock_leave(status
+			? status
+			: mock_queue(stream, &(struct mock_op){ .kind = MOCK_LAUNCH, .exec = x }));
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)

@@ -4,7 +4,7 @@
 
 #include "tests/gpu/mock/mock.h"
 
-/* --- devices ---------------------------------------------------------------------------------------------------- */
+/* --- devices ------------------------------------------------------------- */
 
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
@@ -79,9 +79,9 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr what, int car
 	if (!status && (card < 0 || card >= mock_cards()))
 		status = cudaErrorInvalidDevice;
 	if (!status)
-		*value = what == cudaDevAttrMultiProcessorCount      ? 132
-		         : what == cudaDevAttrComputeCapabilityMajor ? 9
-		                                                     : 0;
+		*value = what == cudaDevAttrMultiProcessorCount     ? 132
+			: what == cudaDevAttrComputeCapabilityMajor ? 9
+								    : 0;
 	return mock_leave(status);
 }
 
@@ -116,8 +116,10 @@ const char *cudaGetErrorString(cudaError_t status)
 		{ cudaErrorLaunchOutOfResources, "too many resources requested for launch" },
 		{ cudaErrorIllegalAddress, "an illegal memory access was encountered" },
 		{ cudaErrorLaunchTimeout, "the launch timed out and was terminated" },
-		{ cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing" },
-		{ cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture" } };
+		{ cudaErrorStreamCaptureUnsupported,
+			"operation not permitted when stream is capturing" },
+		{ cudaErrorStreamCaptureInvalidated,
+			"operation failed due to a previous error during capture" } };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (texts[i].status == status)
@@ -125,7 +127,7 @@ const char *cudaGetErrorString(cudaError_t status)
 	return cudaGetErrorName(status);
 }
 
-/* --- memory ----------------------------------------------------------------------------------------------------- */
+/* --- memory -------------------------------------------------------------- */
 
 static cudaError_t make(const char *name, void **p, size_t nbytes, enum mock_place place)
 {
@@ -139,7 +141,8 @@ static cudaError_t make(const char *name, void **p, size_t nbytes, enum mock_pla
 	return mock_leave(*p || !nbytes ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
-/* A context that was lost takes its memory along: freeing it is not forgotten where the call is made. */
+/* A context that was lost takes its memory along: freeing it is not forgotten where the call is
+ * made. */
 static cudaError_t unmake(const char *name, void *p, enum mock_place place)
 {
 	cudaError_t status = mock_enter(name);
@@ -180,7 +183,7 @@ cudaError_t cudaMemGetInfo(size_t *room, size_t *all)
 	return mock_leave(status);
 }
 
-/* --- copies ----------------------------------------------------------------------------------------------------- */
+/* --- copies -------------------------------------------------------------- */
 
 static void check_side(const void *p, size_t n, bool device)
 {
@@ -192,7 +195,8 @@ static void check_side(const void *p, size_t n, bool device)
 		mock_die("copy: %p is device memory and is said to be the host's", p);
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcpyKind kind, cudaStream_t stream)
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcpyKind kind,
+	cudaStream_t stream)
 {
 	cudaError_t status = mock_enter("cudaMemcpyAsync");
 	struct mock_op op = { .kind = MOCK_COPY, .to = to, .from = from, .n = n, .name = "copy" };
@@ -201,7 +205,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcp
 
 	if (status)
 		return mock_leave(status);
-	if (kind != cudaMemcpyHostToDevice && kind != cudaMemcpyDeviceToHost && kind != cudaMemcpyDeviceToDevice)
+	if (kind != cudaMemcpyHostToDevice && kind != cudaMemcpyDeviceToHost &&
+		kind != cudaMemcpyDeviceToDevice)
 		return mock_leave(cudaErrorInvalidMemcpyDirection);
 	if (!n)
 		return mock_leave(cudaSuccess);
@@ -219,7 +224,11 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcp
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t stream)
 {
 	cudaError_t status = mock_enter("cudaMemsetAsync");
-	struct mock_op op = { .kind = MOCK_SET, .to = to, .value = value, .n = n, .name = "memset" };
+	struct mock_op op = { .kind = MOCK_SET,
+		.to = to,
+		.value = value,
+		.n = n,
+		.name = "memset" };
 
 	if (status || !n)
 		return mock_leave(status);

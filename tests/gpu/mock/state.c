@@ -16,7 +16,7 @@ static struct {
 	cudaError_t sticky;
 	char failed[64]; /* function that was made to fail */
 	FILE *trace;
-	const char **name;               /* of each call */
+	const char **name; /* of each call */
 	long room;
 	struct mock_thing *things;
 } m = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -39,7 +39,7 @@ void mock_die(const char *rule, ...)
 static void begin(void)
 {
 	const char *fail = getenv("VOXTRAIL_MOCK_FAIL"), *cards = getenv("VOXTRAIL_MOCK_CARDS"),
-	           *trace = getenv("VOXTRAIL_MOCK_TRACE");
+		   *trace = getenv("VOXTRAIL_MOCK_TRACE");
 	char *end;
 
 	m.begun = true;
@@ -52,44 +52,62 @@ static void begin(void)
 	}
 }
 
-/* --- errors that are made to come ------------------------------------------------------------------------------- */
+/* --- errors that are made to come ---------------------------------------- */
 
 enum { STICKY = 1 << 20 };
 
-/* What a function may plausibly say; the name's beginning is compared, the first row that fits counts. */
+/* What a function may plausibly say; the name's beginning is compared, the first row that fits
+ * counts. */
 static const struct {
 	const char *name;
 	int status[4];
 } plausible[] = {
 	{ "cudaMalloc",
-		{ cudaErrorMemoryAllocation, cudaErrorECCUncorrectable | STICKY, cudaErrorDevicesUnavailable } },
-	{ "cudaGetDeviceCount", { cudaErrorNoDevice, cudaErrorInsufficientDriver, cudaErrorSystemDriverMismatch } },
-	{ "cudaSetDevice", { cudaErrorDevicesUnavailable, cudaErrorMemoryAllocation, cudaErrorInvalidDevice } },
+		{ cudaErrorMemoryAllocation, cudaErrorECCUncorrectable | STICKY,
+			cudaErrorDevicesUnavailable } },
+	{ "cudaGetDeviceCount",
+		{ cudaErrorNoDevice, cudaErrorInsufficientDriver, cudaErrorSystemDriverMismatch } },
+	{ "cudaSetDevice",
+		{ cudaErrorDevicesUnavailable, cudaErrorMemoryAllocation,
+			cudaErrorInvalidDevice } },
 	{ "cudaGetDeviceProperties", { cudaErrorInvalidDevice, cudaErrorUnknown } },
 	{ "cudaFuncGetAttributes",
-		{ cudaErrorInvalidDeviceFunction, cudaErrorNoKernelImageForDevice, cudaErrorInvalidPtx } },
+		{ cudaErrorInvalidDeviceFunction, cudaErrorNoKernelImageForDevice,
+			cudaErrorInvalidPtx } },
 	{ "cudaLaunchKernel",
-		{ cudaErrorLaunchOutOfResources, cudaErrorLaunchFailure | STICKY, cudaErrorMemoryAllocation } },
+		{ cudaErrorLaunchOutOfResources, cudaErrorLaunchFailure | STICKY,
+			cudaErrorMemoryAllocation } },
 	{ "cudaStreamBeginCapture",
-		{ cudaErrorMemoryAllocation, cudaErrorECCUncorrectable | STICKY, cudaErrorIllegalState } },
+		{ cudaErrorMemoryAllocation, cudaErrorECCUncorrectable | STICKY,
+			cudaErrorIllegalState } },
 	{ "cudaStreamEndCapture",
-		{ cudaErrorStreamCaptureInvalidated, cudaErrorMemoryAllocation, cudaErrorLaunchFailure | STICKY } },
+		{ cudaErrorStreamCaptureInvalidated, cudaErrorMemoryAllocation,
+			cudaErrorLaunchFailure | STICKY } },
 	{ "cudaGraphInstantiate",
-		{ cudaErrorMemoryAllocation, cudaErrorNotSupported, cudaErrorLaunchFailure | STICKY } },
+		{ cudaErrorMemoryAllocation, cudaErrorNotSupported,
+			cudaErrorLaunchFailure | STICKY } },
 	{ "cudaGraphLaunch",
-		{ cudaErrorMemoryAllocation, cudaErrorLaunchFailure | STICKY, cudaErrorIllegalAddress | STICKY } },
+		{ cudaErrorMemoryAllocation, cudaErrorLaunchFailure | STICKY,
+			cudaErrorIllegalAddress | STICKY } },
 	{ "cudaStreamCreate", { cudaErrorMemoryAllocation, cudaErrorUnknown } },
 	{ "cudaEventCreate", { cudaErrorMemoryAllocation, cudaErrorUnknown } },
-	{ "cudaStreamSynchronize", { cudaErrorLaunchFailure | STICKY, cudaErrorIllegalAddress | STICKY,
-	                                   cudaErrorECCUncorrectable | STICKY } },
-	{ "cudaEventSynchronize", { cudaErrorLaunchTimeout | STICKY, cudaErrorECCUncorrectable | STICKY } },
-	{ "cudnnCreate", { 1003, 1001, 3000 } }, /* CUDA driver version, not initialised, incompatible */
+	{ "cudaStreamSynchronize",
+		{ cudaErrorLaunchFailure | STICKY, cudaErrorIllegalAddress | STICKY,
+			cudaErrorECCUncorrectable | STICKY } },
+	{ "cudaEventSynchronize",
+		{ cudaErrorLaunchTimeout | STICKY, cudaErrorECCUncorrectable | STICKY } },
+	/* CUDA driver version, not initialised, incompatible */
+	{ "cudnnCreate", { 1003, 1001, 3000 } },
 	{ "cudnnBackendExecute",
-		{ 5003, 5000, 4000 } }, /* execution failed in the driver; execution failed; internal error */
-	{ "cudnnBackendFinalize", { 3000, 2000, 4003 } }, /* not supported, bad parameter, host allocation failed */
+		/* execution failed in the driver; execution failed; internal error */
+		{ 5003, 5000, 4000 } },
+	/* not supported, bad parameter, host allocation failed */
+	{ "cudnnBackendFinalize", { 3000, 2000, 4003 } },
 	{ "cudnn", { 4003, 4000 } },
 	{ "nccl", { 2, 3 } }, /* system error, internal error */
-	{ "", { cudaErrorECCUncorrectable | STICKY, cudaErrorLaunchFailure | STICKY, cudaErrorMemoryAllocation } },
+	{ "",
+		{ cudaErrorECCUncorrectable | STICKY, cudaErrorLaunchFailure | STICKY,
+			cudaErrorMemoryAllocation } },
 };
 
 static int injected(const char *name)
@@ -171,7 +189,7 @@ cudaError_t mock_last_error(bool clear)
 	return status;
 }
 
-/* --- living things ---------------------------------------------------------------------------------------------- */
+/* --- living things ------------------------------------------------------- */
 
 void *mock_new(enum mock_kind kind, size_t nbytes)
 {
@@ -187,8 +205,8 @@ void *mock_new(enum mock_kind kind, size_t nbytes)
 /* Things stay in memory, so that one that was destroyed is known as such. */
 void *mock_use(const void *thing, enum mock_kind kind)
 {
-	static const char *const names[] = { "", "stream", "event", "graph", "executable graph", "cuDNN handle",
-		"cuDNN descriptor", "NCCL communicator" };
+	static const char *const names[] = { "", "stream", "event", "graph", "executable graph",
+		"cuDNN handle", "cuDNN descriptor", "NCCL communicator" };
 	struct mock_thing *t = (struct mock_thing *)thing;
 
 	if (!t || t->kind != kind)
@@ -218,12 +236,12 @@ void mock_set_card(int card)
 	current_card = card;
 }
 
-/* --- control.h -------------------------------------------------------------------------------------------------- */
+/* --- control.h ----------------------------------------------------------- */
 
 static int living(bool say)
 {
-	static const char *const names[] = { "", "streams", "events", "graphs", "executable graphs", "cuDNN handles",
-		"cuDNN descriptors", "NCCL communicators" };
+	static const char *const names[] = { "", "streams", "events", "graphs", "executable graphs",
+		"cuDNN handles", "cuDNN descriptors", "NCCL communicators" };
 	int n[8] = { 0 }, all = 0;
 
 	for (struct mock_thing *t = m.things; t; t = t->before)
