@@ -3,10 +3,12 @@
 #   MODE=release|asan|tsan|cover   which build under build/ (default release)
 #   CUDA=0|1                       build the GPU plugin (default: 1 where nvcc is found)
 #   CC=gcc|clang   V=1 (show commands)   WERROR=1 (warnings are errors)
+#   DEPS=0                         do not ask dpkg for packages: the libraries come from elsewhere
+#   CC=aarch64-linux-gnu-gcc PKG_CONFIG=aarch64-linux-gnu-pkg-config      for another architecture
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.DEFAULT_GOAL := all
+.DEFAULT_GOAL := default
 
 CC      = gcc
 AR      = gcc-ar
@@ -14,11 +16,34 @@ MODE    ?= release
 PREFIX  ?= /usr/local
 DESTDIR ?=
 V       ?= 0
-NVCC    ?= $(shell command -v nvcc 2>/dev/null)
-CUDA    ?= $(if $(NVCC),1,0)
 Q       := $(if $(filter 1,$(V)),,@)
 B       := build/$(MODE)
 say      = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
+# --- packages -------------------------------------------------------------------------------------------------------
+# This file is read again after packages were installed: whatever is found out about the machine below (flags, nvcc,
+# architecture) is found out with the packages there.  Sets of packages by goal: tools/deps.sh.
+DEPS  ?= 1
+GOALS := $(or $(MAKECMDGOALS),default)
+NEEDS := $(if $(filter-out help clean,$(GOALS)),build) $(if $(filter clang%,$(CC)),clang) \
+         $(if $(filter test% asan gpu-% deps deps-test,$(GOALS)),test) $(if $(filter lint,$(GOALS)),lint) \
+         $(if $(filter deb,$(GOALS)),deb) $(if $(filter deps-torch,$(GOALS)),torch) \
+         $(if $(filter test-portability,$(GOALS)),portability)
+DRY   := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+ifneq ($(and $(filter build,$(NEEDS)),$(filter 1,$(DEPS)),$(if $(DRY),,1)),)
+include build/packages.mk
+endif
+build/packages.mk: FORCE
+	@mkdir -p $(@D); [ -e $@ ] || : >$@
+	@sh tools/deps.sh --stamp $@ $(NEEDS)
+
+# --- the machine ----------------------------------------------------------------------------------------------------
+PKG_CONFIG ?= pkg-config
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
+NVCC ?= $(shell command -v nvcc 2>/dev/null)
+NVCC := $(NVCC)
+CUDA ?= $(if $(NVCC),1,0)
+$(if $(filter 1,$(CUDA)),$(if $(NVCC),,$(error CUDA=1: nvcc is not on PATH; install the CUDA toolkit, or say NVCC=/path/to/nvcc)))
 
 WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes \
         -Wpointer-arith -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
@@ -33,9 +58,9 @@ PKGS := sqlite3 libcrypto zlib libdeflate libgit2
 NIFTI_INC ?= -I/usr/include/nifti
 NIFTI_LIB ?= -lnifti2 -lznz
 # -ffp-contract=off: a fused multiply-add stands only where the source says fma, so every compiler gives the same bits.
-CPPFLAGS_ALL := -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(NIFTI_INC) $(CPPFLAGS)
+CPPFLAGS_ALL := -I. -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null) $(NIFTI_INC) $(CPPFLAGS)
 CFLAGS_ALL   := -std=c11 $(OPT) $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno -fno-trapping-math $(CFLAGS)
-LDLIBS_ALL   := -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(NIFTI_LIB) -ldl -lm -pthread $(LDLIBS)
+LDLIBS_ALL   := -Wl,--as-needed $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) $(NIFTI_LIB) -ldl -lm -pthread $(LDLIBS)
 LDFLAGS_ALL  := $(OPT) $(LDFLAGS)
 FLAGS_NOW    := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LDLIBS_ALL)
 
@@ -51,14 +76,20 @@ LIB      := $B/libvoxtrail.a
 BINS     := $(STAGES:%=$B/bin/%) $(if $(TOOL_C),$B/bin/voxtrail) $(if $(COHORT_C),$B/bin/make-cohort)
 objects   = $(1:%=$B/obj/%.o)
 
-# Kernels for one instruction set live in files of their own; nothing else is compiled beyond the x86-64 baseline.
+# Kernels for one instruction set live in files of their own; nothing else is compiled beyond the architecture's baseline.
+ifeq ($(ARCH),x86_64)
 $B/obj/%_avx2.c.o:   ISA := -mavx2 -mfma -mf16c
 $B/obj/%_avx512.c.o: ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
 $B/obj/%_bf16.c.o:   ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c
 $B/obj/%_shani.c.o:  ISA := -msha -msse4.1 -mssse3
+endif
 
-.PHONY: all help demo test test-quick lint bench install deps deps-test clean fuzz asan gpu-check gpu-bench FORCE
-all: deps-check $(BINS) $(if $(filter 1,$(CUDA)),plugin)
+.PHONY: default all help demo test test-quick lint bench install deps deps-test clean fuzz asan gpu-check gpu-bench FORCE
+# On all processors, unless the command line says how many.
+in_parallel = +@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+default:
+	$(in_parallel) all
+all: $(BINS) $(if $(filter 1,$(CUDA)),plugin)
 
 $B/flags: FORCE
 	@mkdir -p $(@D); echo '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || echo '$(subst ','\'',$(FLAGS_NOW))' >$@
@@ -85,29 +116,30 @@ $(UNIT:%=$B/tests/%): $B/tests/%: $B/obj/tests/unit/%.c.o $(LIB)
 $(TOOLS_T:%=$B/tests/%): $B/tests/%: $B/obj/tests/tools/%.c.o $(LIB)
 $B/tests/glob_vectors $B/tests/yaml_json: $(call objects,$(wildcard pipelines/spec/*.c pipelines/runner/*.c))
 $(BENCH:%=$B/bench/%): $B/bench/%: $B/obj/bench/%.c.o $(LIB)
-$B/bin/% $B/tests/% $B/bench/%:
+define link
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL)
+endef
+$B/bin/%:
+	$(link)
+$B/tests/%:
+	$(link)
+$B/bench/%:
+	$(link)
 
 -include $(wildcard gpu/gpu.mk)
 -include $(shell find $B/obj -name '*.d' 2>/dev/null)
 
-# --- packages -------------------------------------------------------------------------------------------------------
-deps-check:
-	@sh tools/deps.sh build
-deps-test:
-	@sh tools/deps.sh build test
-deps: deps-test
-deps-torch:
-	@sh tools/deps.sh torch
+# The packages themselves are seen to above, before anything is built.
+deps deps-test deps-torch:
+	@:
 .PHONY: deps-torch
-.PHONY: deps-check
 
 # --- everyday targets -----------------------------------------------------------------------------------------------
 help:
 	@sed -n 's/^#h //p' Makefile
-#h make              build everything into build/release/bin
+#h make              build everything, on all processors, into build/release/bin
 #h make demo         whole pipeline on the embedded cohort: data, training, scores, report, lineage
 #h make test         every test; ends with "N passed, N failed, N skipped"
 #h make test-quick   unit and command-line tests only
@@ -119,25 +151,29 @@ help:
 #h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a card
 #h make install DESTDIR= PREFIX=/usr/local      make deb   a Debian package      make clean
 
-tests-built: deps-test $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $(if $(filter 1,$(CUDA)),plugin)
+tests-built: $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $(if $(filter 1,$(CUDA)),plugin)
 .PHONY: tests-built plugin
-test: tests-built
+test:
+	$(in_parallel) tests-built
 	@B=$B sh tests/run unit oracle cli corrupt repro e2e
-test-quick: tests-built
+test-quick:
+	$(in_parallel) tests-built
 	@B=$B sh tests/run unit cli
 # Emitted files under the engines they were emitted for (cwltool and snakemake are a gigabyte of packages).
-test-portability: tests-built
-	@sh tools/deps.sh portability
+test-portability:
+	$(in_parallel) tests-built
 	@B=$B sh tests/run portability
 .PHONY: test-portability
 # The committed specs with the networks they are for; minutes.
-test-specs: tests-built
+test-specs:
+	$(in_parallel) tests-built
 	@B=$B SIZE=full ONLY=specs sh tests/run e2e
 .PHONY: test-specs
 asan:
-	+@$(MAKE) --no-print-directory MODE=asan CUDA=0 tests-built
+	$(in_parallel) MODE=asan CUDA=0 tests-built
 	@B=build/asan sh tests/run unit cli corrupt
-demo: all
+demo:
+	$(in_parallel) all
 	@B=$B sh examples/demo.sh
 lint:
 	@CC='$(CC)' CPPFLAGS='$(CPPFLAGS_ALL)' sh tools/lint.sh
@@ -147,7 +183,7 @@ docs: $(STAGES:%=$B/bin/%)
 .PHONY: docs
 bench: all $(BENCH:%=$B/bench/%)
 	@B=$B sh bench/run.sh
-fuzz: deps-check
+fuzz:
 	@sh tests/fuzz/run.sh
 
 install: all

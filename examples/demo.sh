@@ -23,7 +23,7 @@ ls "$DEMO/cohort/scans" | head -3
 
 say "2. pipelines/glioma.json: skullstrip-normalize, crop-patch, train, evaluate, export"
 voxtrail run pipelines/glioma.json --store "$DEMO/store" --jobs "$(nproc)" \
-	--repo scans="$DEMO/cohort/scans" --repo labels="$DEMO/cohort/labels" --repo recipe=examples/recipe
+	--repo scans="$DEMO/cohort/scans" --repo labels="$DEMO/cohort/labels" --repo recipe="${RECIPE:-examples/recipe}"
 
 for repo in train evaluate export; do
 	voxtrail checkout "$repo" "$DEMO/$repo" --store "$DEMO/store"

@@ -37,7 +37,7 @@ def packages(stage):
         m = re.search(r"apt-get install -y --no-install-recommends (.*?)\s*&&", rest)
         if m:
             return set(m.group(1).split())
-build = re.search(r"build='([^']*)'", open(ROOT + "/tests/tools/deps.sh").read()).group(1).split()
+build = re.search(r"build='([^']*)'", open(ROOT + "/tools/deps.sh").read()).group(1).split()
 say(set(build) <= packages(stages[0]) and packages(stages[0]) == packages(stages[2]), "the build stages install what tools/deps.sh names %s" % (set(build) - packages(stages[0]) or ""))
 if not os.path.exists("/usr/bin/dpkg"):
     print("skip - run-time packages: no dpkg"); sys.exit()

@@ -75,7 +75,7 @@ check(r.returncode == 0 and "retrain" in r.stdout, "decided: exit 0", r.stdout)
 check(run("consent", "check", crop[0].id, store=S).returncode == 0, "a result it is not in: exit 0")
 
 # stages
-if subprocess.run(["sh", "-c", f". {ROOT}/tests/cli/lineage/_chain.sh && make_chain {T}/c 2"]).returncode:
+if subprocess.run(["sh", "-c", '. "$0" && make_chain "$1" 2', ROOT + "/tests/cli/lineage/_chain.sh", T + "/c"]).returncode:
     check(False, "a small chain of real stages")
 run("consent", "withdraw", "sub-002", "--reason", "by letter", store=S)
 train_again = ["train", "--patches", f"{T}/c/crop", "--network", '{"init_filters":8}', "--patch", "16", "--steps", "2", "--validate", "2", "--fold", "-1"]

@@ -45,7 +45,7 @@ tool = Execution("pack", {"model": train}, {"run.sh": b"#!/bin/sh\n", "keep/data
 tool.id, tool.text, tool.json = record("pack", [("model", files_of(train.contents), [train.id])], [("out", files_of(tool.contents, {"run.sh"}))])
 tool.dir(f"{T}/packed")
 os.chmod(f"{T}/packed/run.sh", 0o755)
-subprocess.run(f"cd {T} && mkdir bucket && (cd packed && find . -type f) | while read f; do mkdir -p bucket/$(dirname $f); cat packed/$f >bucket/$f; done", shell=True, check=True)
+subprocess.run("mkdir bucket && (cd packed && find . -type f) | while read f; do mkdir -p bucket/$(dirname $f); cat packed/$f >bucket/$f; done", shell=True, check=True, cwd=T)
 r = run("import", f"{T}/bucket", store=f"{T}/buckets")
 stated = tool.json["outputs"][0]["tree"]
 check(r.returncode == 0 and os.path.exists(f"{T}/buckets/trees/{stated[:2]}/{stated[2:]}"), "after a bucket: the tree the record states is in the store", r.stderr)

@@ -6,7 +6,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _records import *
 
 S, ROOT, B = f"{T}/store", os.environ["ROOT"], os.environ["B"]
-if subprocess.run(["sh", "-c", f". {ROOT}/tests/cli/lineage/_chain.sh && make_chain {T}/c 3"]).returncode:
+if subprocess.run(["sh", "-c", '. "$0" && make_chain "$1" 3', ROOT + "/tests/cli/lineage/_chain.sh", T + "/c"]).returncode:
     check(False, "a small chain of real stages")
     sys.exit(1)
 os.makedirs(f"{T}/manifest")
