@@ -8,6 +8,8 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "pipelines/runner/process.h"
+#include "pipelines/runner/programs.h"
+#include "pipelines/spec/shell.h"
 
 static const char *text(const struct vt_json *j, const char *key)
 {

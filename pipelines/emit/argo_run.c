@@ -129,7 +129,6 @@ static void ended(struct vt_argo_run *r, pid_t pid, int status)
 			struct vt_argo_instance *i = &r->task[t].instance[k];
 			if (i->pid != pid)
 				continue;
-			kill(-pid, SIGKILL);
 			i->pid = 0;
 			r->running--;
 			i->exit_code =
@@ -168,7 +167,7 @@ static void start_and_watch(struct vt_argo_run *r)
 			struct vt_argo_instance *i = &task->instance[k];
 			double limit = strtod(text(task->template, "activeDeadlineSeconds"), NULL);
 			if (i->pid && limit > 0 && now() - i->began > limit)
-				kill(-i->pid, SIGKILL);
+				vt_process_kill(i->pid);
 			if (i->done || i->pid || r->running >= r->opts->jobs ||
 				(task->limit && running_of(task) >= task->limit))
 				continue;
@@ -207,7 +206,7 @@ static int execute(struct vt_argo_run *r)
 	for (size_t t = 0; t < r->n; t++)
 		for (size_t k = 0; k < r->task[t].n; k++)
 			if (r->task[t].instance[k].pid)
-				kill(-r->task[t].instance[k].pid, SIGKILL);
+				vt_process_kill(r->task[t].instance[k].pid);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return r->err->code;
 }

@@ -9,6 +9,7 @@
 #include "pipelines/runner/attempt.h"
 #include "pipelines/emit/emit_internal.h"
 #include "pipelines/spec/glob.h"
+#include "pipelines/spec/shell.h"
 
 static bool fans(const struct vt_input *in)
 {

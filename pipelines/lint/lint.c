@@ -7,6 +7,7 @@
 #include "pipelines/runner/datum.h"
 #include "pipelines/spec/cron.h"
 #include "pipelines/spec/glob.h"
+#include "pipelines/spec/shell.h"
 #include "pipelines/lint/lint_internal.h"
 
 #define ERROR(at, ...) vt_findings_add(f, VT_FINDING_ERROR, at, __VA_ARGS__)
@@ -288,33 +289,46 @@ static void lint_unique(const struct vt_pipeline *p, const struct names *n, stru
 	}
 }
 
-/* /pfs/x in a word must be an input's name, "out" or ".env". */
+/* "out", ".env" or an input; what a shell computes or matches cannot be told. */
+static bool is_known(const struct names *n, const char *name, size_t len)
+{
+	if (!len || strchr("$*?[{", *name) || (len == 3 && !strncmp(name, "out", 3)) ||
+		(len == 4 && !strncmp(name, ".env", 4)))
+		return true;
+	for (size_t k = 0; k < n->n; k++)
+		if (strlen(n->v[k]) == len && !strncmp(n->v[k], name, len))
+			return true;
+	return false;
+}
+
+/* /pfs/x in a word must be something that a datum sees. */
 static void lint_words(const struct vt_pipeline *p, const char *list, const struct names *n,
 	struct vt_findings *f)
 {
 	const struct vt_json *words = vt_json_get(p->transform, list);
+
 	for (size_t i = 0; words && i < words->n; i++) {
 		const char *w = vt_json_text(words->item[i], "");
-		for (const char *q = strstr(w, "/pfs/"); q; q = strstr(q + 1, "/pfs/")) {
-			size_t len = strcspn(q + 5, "/ =:'\"\t\n)");
-			bool known = (len == 3 && !strncmp(q + 5, "out", 3)) ||
-				(len == 4 && !strncmp(q + 5, ".env", 4)) || q[5] == '$';
-			for (size_t k = 0; k < n->n && !known; k++)
-				known = strlen(n->v[k]) == len && !strncmp(n->v[k], q + 5, len);
-			char *where = vt_asprintf("%s/transform/%s/%zu", p->pointer, list, i);
-			if (!known)
+		char *where = vt_asprintf("%s/transform/%s/%zu", p->pointer, list, i);
+		size_t total;
+
+		for (const char *q = vt_pfs_next(w, w, &total); q;
+			q = vt_pfs_next(q + 1, w, &total)) {
+			const char *name = q + 4 + (q[4] == '/');
+			size_t left = total - (size_t)(name - q), len = strcspn(name, "/");
+
+			len = len < left ? len : left;
+			if (!is_known(n, name, len))
 				ERROR(where,
 					"/pfs/%.*s is no input of this pipeline; add the input or "
-					"correct the "
-					"name",
-					(int)len, q + 5);
-			if (!strncmp(list, "err", 3) && len == 3 && !strncmp(q + 5, "out", 3))
+					"correct the name",
+					(int)len, name);
+			if (!strncmp(list, "err", 3) && len == 3 && !strncmp(name, "out", 3))
 				WARN(where,
-					"what errCmd writes to /pfs/out is thrown away; let the "
-					"stage exit 65 with "
-					"a quarantine file");
-			free(where);
+					"what errCmd writes to /pfs/out is thrown away; let "
+					"the stage exit 65 with a quarantine file");
 		}
+		free(where);
 	}
 }
 

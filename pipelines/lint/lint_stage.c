@@ -11,6 +11,8 @@
 #include "pipelines/runner/datum.h"
 #include "pipelines/lint/lint.h"
 #include "pipelines/lint/lint_internal.h"
+#include "pipelines/runner/programs.h"
+#include "pipelines/spec/shell.h"
 
 #define ERROR(at, ...) vt_findings_add(f, VT_FINDING_ERROR, at, __VA_ARGS__)
 #define WARN(at, ...)  vt_findings_add(f, VT_FINDING_WARNING, at, __VA_ARGS__)
@@ -303,89 +305,103 @@ static void check_command(const struct command *c, const struct vt_spec *s,
 
 /* --- where commands stand ------------------------------------------------ */
 
-/* The words of one simple command of a shell line, quotes taken off; *p is left behind what ends
- * it. */
-static void shell_words(const char **p, struct vt_strs *out)
+struct line {
+	const struct vt_spec *s;
+	const struct vt_pipeline *p;
+	const char *pointer;
+	struct vt_findings *f;
+};
+
+/* A stage may stand behind launchers: the first word that names one begins its command. */
+static void lint_shell_command(void *ctx, const struct vt_strs *words)
 {
-	for (;;) {
-		struct vt_buf b = VT_BUF_INIT;
-		char quote = 0;
-		*p += strspn(*p, " \t");
-		if (!**p || strchr(";|&\n", **p))
-			break;
-		for (; **p && (quote || !strchr(" \t;|&\n", **p)); (*p)++) {
-			if (quote ? **p == quote : (**p == '"' || **p == '\''))
-				quote = quote ? 0 : **p;
-			else
-				vt_buf_char(&b, **p);
-		}
-		vt_strs_add(out, b.data ? b.data : "");
-		vt_buf_release(&b);
+	const struct line *l = ctx;
+
+	for (size_t first = 0; first < words->n; first++) {
+		const struct vt_json *table = vt_stage_table(words->v[first]);
+		const struct vt_strs rest = { words->v + first, words->n - first, 0 };
+		struct vt_strs pointers = VT_STRS_INIT;
+
+		if (!table)
+			continue;
+		struct command c = { l->p, table, words->v[first], l->f };
+
+		for (size_t i = 0; i < rest.n; i++)
+			vt_strs_add(&pointers, l->pointer);
+		check_command(&c, l->s, &rest, &pointers);
+		vt_strs_release(&pointers);
+		return;
 	}
-	*p += strspn(*p, ";|&\n");
 }
 
-static void lint_line(const struct vt_spec *s, const struct vt_pipeline *p, const char *line,
-	const char *pointer, struct vt_findings *f)
+/* The word of cmd at which a stage that lies beside this program begins; cmd->n if none does.  A
+ * path that is somebody else's program of that name is not ours. */
+static size_t stage_begins(const struct vt_json *cmd)
 {
-	while (*line) {
-		struct vt_strs words = VT_STRS_INIT, rest = VT_STRS_INIT, pointers = VT_STRS_INIT;
-		shell_words(&line, &words);
-		size_t first = 0;
-		while (first < words.n &&
-			(!strcmp(words.v[first], "exec") || !strcmp(words.v[first], "then") ||
-				!strcmp(words.v[first], "do") || strchr(words.v[first], '=')))
-			first++;
-		const struct vt_json *table =
-			first < words.n ? vt_stage_table(words.v[first]) : NULL;
-		for (size_t i = first; table && i < words.n; i++) {
-			vt_strs_add(&rest, words.v[i]);
-			vt_strs_add(&pointers, pointer);
-		}
-		if (table) {
-			struct command c = { p, table, words.v[first], f };
-			check_command(&c, s, &rest, &pointers);
-		}
-		vt_strs_release(&words);
-		vt_strs_release(&rest);
-		vt_strs_release(&pointers);
+	for (size_t i = 0; cmd && i < cmd->n; i++) {
+		const char *word = vt_json_text(cmd->item[i], "");
+		const char *slash = strrchr(word, '/');
+		char *found = (slash && i) || !*word ? NULL : vt_program_find(word);
+		bool ours = found && vt_program_is_stage(found);
+
+		free(found);
+		if (ours && vt_stage_table(slash ? slash + 1 : word))
+			return i;
 	}
+	return cmd ? cmd->n : 0;
+}
+
+static void lint_script(const struct vt_spec *s, const struct vt_pipeline *p, const char *script,
+	const char *list, size_t i, struct vt_findings *f)
+{
+	char *at = vt_asprintf("%s/transform/%s/%zu", p->pointer, list, i);
+	struct line l = { s, p, at, f };
+
+	vt_shell_commands(script, lint_shell_command, &l);
+	free(at);
+}
+
+static void lint_program(const struct vt_pipeline *p, const char *program, struct vt_findings *f)
+{
+	char *at = vt_asprintf("%s/transform/cmd/0", p->pointer);
+	char *found = *program ? vt_program_find(program) : NULL;
+
+	if (*program && !found)
+		WARN(at,
+			"program \"%s\" is neither at that path, nor beside voxtrail, nor on PATH; "
+			"it can run in its image only",
+			program);
+	free(found);
+	free(at);
 }
 
 void vt_lint_stage(const struct vt_spec *s, const struct vt_pipeline *p, struct vt_findings *f)
 {
-	const struct vt_json *cmd = vt_json_get(p->transform, "cmd"),
-			     *lines = vt_json_get(p->transform, "stdin");
-	const char *program = vt_json_text(vt_json_at(cmd, 0), "");
-	const char *slash = strrchr(program, '/');
-	const struct vt_json *table = vt_stage_table(slash ? slash + 1 : program);
+	const struct vt_json *cmd = vt_json_get(p->transform, "cmd");
+	const struct vt_json *lines = vt_json_get(p->transform, "stdin");
+	size_t first = stage_begins(cmd);
 	struct vt_strs words = VT_STRS_INIT, pointers = VT_STRS_INIT;
-	char *found = *program ? vt_program_find(program) : NULL;
-	if (*program && !found) {
-		char *at = vt_asprintf("%s/transform/cmd/0", p->pointer);
-		WARN(at,
-			"program \"%s\" is neither beside voxtrail, nor at that path, nor on PATH; "
-			"it can run in its "
-			"image only",
-			program);
-		free(at);
-	}
-	free(found);
-	for (size_t i = 0; table && i < cmd->n; i++) {
+
+	lint_program(p, vt_json_text(vt_json_at(cmd, 0), ""), f);
+	for (size_t i = first; cmd && i < cmd->n; i++) {
 		char *at = vt_asprintf("%s/transform/cmd/%zu", p->pointer, i);
+
 		vt_strs_add(&words, vt_json_text(cmd->item[i], ""));
 		vt_strs_add(&pointers, at);
 		free(at);
 	}
-	if (table) {
-		struct command c = { p, table, slash ? slash + 1 : program, f };
+	if (words.n) {
+		const char *slash = strrchr(words.v[0], '/');
+		const char *name = slash ? slash + 1 : words.v[0];
+		struct command c = { p, vt_stage_table(name), name, f };
+
 		check_command(&c, s, &words, &pointers);
 	}
-	for (size_t i = 0; !table && lines && i < lines->n; i++) {
-		char *at = vt_asprintf("%s/transform/stdin/%zu", p->pointer, i);
-		lint_line(s, p, vt_json_text(lines->item[i], ""), at, f);
-		free(at);
-	}
+	for (size_t i = 1; cmd && i < cmd->n && !words.n; i++)
+		if (!strcmp(vt_json_text(cmd->item[i - 1], ""), "-c"))
+			lint_script(s, p, vt_json_text(cmd->item[i], ""), "cmd", i, f);
+	for (size_t i = 0; !words.n && lines && i < lines->n; i++)
+		lint_script(s, p, vt_json_text(lines->item[i], ""), "stdin", i, f);
 	vt_strs_release(&words);
 	vt_strs_release(&pointers);
 }

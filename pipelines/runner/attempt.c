@@ -9,24 +9,8 @@
 
 #include "common/base/fs.h"
 #include "pipelines/runner/process.h"
-
-char *vt_pfs_prefix(const char *text, const char *root)
-{
-	static const char before[] = " =:'\"\t\n(<>;|&,`", after[] = "/ =:'\"\t\n)<>;|&,`";
-	struct vt_buf b = VT_BUF_INIT;
-	vt_buf_str(&b, "");
-	vt_buf_reserve(&b, 1);
-	for (const char *p = text; *p; p++) {
-		bool begins = p == text || strchr(before, p[-1]);
-		if (begins && !strncmp(p, "/pfs", 4) && (!p[4] || strchr(after, p[4]))) {
-			vt_buf_str(&b, root);
-			p += 3;
-		} else {
-			vt_buf_char(&b, *p);
-		}
-	}
-	return vt_buf_detach(&b);
-}
+#include "pipelines/runner/programs.h"
+#include "pipelines/spec/shell.h"
 
 /* --- the view ------------------------------------------------------------ */
 
@@ -471,8 +455,7 @@ int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
 
 void vt_attempt_kill(const struct vt_attempt *a)
 {
-	if (a->pid > 0)
-		kill(-a->pid, SIGKILL);
+	vt_process_kill(a->pid);
 }
 
 void vt_attempt_remove(struct vt_attempt *a)

@@ -61,7 +61,4 @@ int vt_attempt_check_inputs(const struct vt_attempt *a, const struct vt_attempt_
 /* Removes W. */
 void vt_attempt_remove(struct vt_attempt *a);
 
-/* Every /pfs that begins a path in `text` replaced by `root`; caller frees. */
-char *vt_pfs_prefix(const char *text, const char *root);
-
 #endif

@@ -35,18 +35,17 @@ void vt_datums_release(struct vt_datums *d);
 /* "/sub-001/" or "/a + /b": what people call the datum. */
 char *vt_datum_label(const struct vt_datum *d);
 
-/* The hash of the transform: command, environment, accepted codes, image, salt and the bytes of
- * the executables. */
-int vt_transform_hash(struct vt_hash *out, const struct vt_pipeline *p, struct vt_err *err);
+/* The hash of the transform: command, environment, accepted codes, image, salt and the bytes of the
+ * programs it consists of, which *used gets (programs.h). */
+struct vt_programs;
+int vt_transform_hash(struct vt_hash *out, struct vt_programs *used, const struct vt_pipeline *p,
+	struct vt_err *err);
+
+/* What that is the hash of, as canonical JSON. */
+int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
+	const struct vt_programs *used, struct vt_err *err);
 
 /* The key: transform and the content of every input that counts. */
 void vt_datum_key(struct vt_hash *out, const struct vt_datum *d, const struct vt_hash *transform);
-
-/* Where argv[0] of a spec is here: beside this executable, as written, or on PATH.  NULL if
- * nowhere; caller frees. */
-char *vt_program_find(const char *name);
-
-/* The same, beside this executable only. */
-char *vt_program_beside(const char *name);
 
 #endif

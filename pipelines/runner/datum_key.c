@@ -1,106 +1,57 @@
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/base/fs.h"
 #include "pipelines/runner/content.h"
 #include "pipelines/runner/datum.h"
+#include "pipelines/runner/programs.h"
 
-static char *own_directory(void)
-{
-	char path[4096];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-	path[n > 0 ? n : 0] = 0;
-	char *slash = strrchr(path, '/');
-	if (slash)
-		*slash = 0;
-	return vt_xstrdup(path);
-}
-
-static char *executable(const char *dir, size_t n, const char *name)
-{
-	char *path = vt_asprintf("%.*s/%s", (int)n, dir, name);
-	if (!access(path, X_OK) && !vt_fs_is_dir(path))
-		return path;
-	free(path);
-	return NULL;
-}
-
-char *vt_program_beside(const char *name)
-{
-	char *dir = own_directory(), *found = executable(dir, strlen(dir), name);
-	free(dir);
-	return found;
-}
-
-char *vt_program_find(const char *name)
-{
-	const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name,
-		   *path = getenv("PATH");
-	char *found = vt_program_beside(base);
-	if (found || !*base)
-		return found;
-	if (slash && !access(name, X_OK))
-		return vt_fs_is_dir(name) ? NULL : vt_xstrdup(name);
-	for (const char *p = path ? path : "/usr/bin:/bin"; !found && *p;) {
-		size_t n = strcspn(p, ":");
-		found = executable(p, n, base);
-		p += n + (p[n] == ':');
-	}
-	return found;
-}
-
-/* argv[0], and every further word that names an existing file outside /pfs: scripts are code
- * too. */
-static int hash_executables(struct vt_content *c, const struct vt_json *cmd, struct vt_err *err)
-{
-	for (size_t i = 0; cmd && i < cmd->n; i++) {
-		const char *word = vt_json_text(cmd->item[i], "");
-		struct vt_hash h;
-		char *path = i == 0 ? vt_program_find(word) : NULL;
-		if (i > 0 && word[0] == '/' && strncmp(word, "/pfs", 4) && !vt_fs_is_dir(word) &&
-			vt_fs_exists(word))
-			path = vt_xstrdup(word);
-		if (i == 0 && !path)
-			return vt_err_set(err, VT_ENOINPUT,
-				"program \"%s\" is neither beside voxtrail, nor at that "
-				"path, nor on PATH",
-				word);
-		if (!path)
-			continue;
-		int rc = vt_content_file(&h, NULL, path, err);
-		free(path);
-		if (rc)
-			return rc;
-		vt_content_add(c, h.b, sizeof h.b);
-	}
-	return 0;
-}
-
-int vt_transform_hash(struct vt_hash *out, const struct vt_pipeline *p, struct vt_err *err)
+/* The parts of the transform as one JSON object: what `voxtrail explain` shows and compares. */
+static struct vt_json *parts_of(const struct vt_pipeline *p, const struct vt_programs *used)
 {
 	static const char *const counted[] = { "cmd", "stdin", "errCmd", "errStdin", "env", "user",
 		"workingDir", "acceptReturnCode", "image" };
-	struct vt_content c;
-	struct vt_buf b = VT_BUF_INIT;
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *programs = vt_json_new(VT_JSON_ARRAY);
+
 	for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
-		if (vt_json_get(p->transform, counted[i]))
-			vt_json_put(j, counted[i],
-				vt_json_copy(vt_json_get(p->transform, counted[i])));
+		vt_json_put(j, counted[i], vt_json_copy(vt_json_get(p->transform, counted[i])));
 	vt_json_put_text(j, "salt", vt_json_text(vt_json_get(p->json, "salt"), ""));
-	vt_content_begin(&c);
-	int rc = vt_json_canonical(&b, j, err);
-	if (!rc) {
-		vt_content_text(&c, b.data);
-		rc = hash_executables(&c, vt_json_get(p->transform, "cmd"), err);
+	for (size_t i = 0; i < used->n; i++) {
+		struct vt_json *one = vt_json_new(VT_JSON_OBJECT);
+		char hex[VT_HEX];
+
+		vt_digest_hex(hex, &used->v[i].digest);
+		vt_json_put_text(one, "name", used->v[i].name);
+		vt_json_put_text(one, "sha256", hex);
+		vt_json_push(programs, one);
 	}
-	if (!rc && vt_json_get(p->transform, "errCmd"))
-		rc = hash_executables(&c, vt_json_get(p->transform, "errCmd"), err);
-	vt_content_end(&c, out);
+	vt_json_put(j, "programs", programs);
+	return j;
+}
+
+int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
+	const struct vt_programs *used, struct vt_err *err)
+{
+	struct vt_json *j = parts_of(p, used);
+	int rc = vt_json_canonical(out, j, err);
+
 	vt_json_free(j);
-	vt_buf_release(&b);
 	return rc ? vt_err_prefix(err, "pipeline %s", p->name) : 0;
+}
+
+int vt_transform_hash(struct vt_hash *out, struct vt_programs *used, const struct vt_pipeline *p,
+	struct vt_err *err)
+{
+	struct vt_content c;
+	struct vt_buf text = VT_BUF_INIT;
+
+	if (vt_programs_find(used, p, err))
+		return err->code;
+	vt_content_begin(&c);
+	if (!vt_transform_text(&text, p, used, err))
+		vt_content_text(&c, text.data);
+	vt_content_end(&c, out);
+	vt_buf_release(&text);
+	return err->code;
 }
 
 void vt_datum_key(struct vt_hash *out, const struct vt_datum *d, const struct vt_hash *transform)

@@ -1,6 +1,7 @@
 #include "pipelines/runner/job_internal.h"
 
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,19 @@
 #include "common/base/log.h"
 #include "common/base/fault.h"
 #include "pipelines/runner/run_progress.h"
+
+/* Why a try failed, where its exit status does not say it: kept for the log and the report. */
+__attribute__((format(printf, 2, 3))) static void because(struct vt_task *t, const char *fmt, ...)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vt_buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	free(t->why);
+	t->why = vt_buf_detach(&b);
+}
 
 /* --- one datum ----------------------------------------------------------- */
 
@@ -43,9 +57,48 @@ static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
 	return true;
 }
 
+static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t,
+	enum vt_datum_state state)
+{
+	struct vt_err ignored = VT_ERR_INIT;
+	char *dir = vt_asprintf("%s/logs/%s", vt_depot_path(r->depot), j->pipeline->name),
+	     *log = vt_path_join(dir, t->datum->id);
+	if (vt_fs_exists(t->attempt.log) && !vt_fs_mkdirs(dir, &ignored))
+		vt_fs_rename(t->attempt.log, log, &ignored);
+	free(dir);
+	free(log);
+	vt_attempt_remove(&t->attempt);
+	vt_job_move(j, t, state);
+	j->running--;
+	for (size_t i = 0; i < r->running; i++)
+		if (r->active[i].task == t)
+			r->active[i] = r->active[--r->running];
+	r->memory -= j->pipeline->memory;
+	r->gpus_taken &= ~t->gpus;
+	vt_run_progress_datum(j, t);
+}
+
+/* Is what ran still what the key says?  If not, nothing more of this job is started. */
+static bool spoiled(struct vt_job *j, struct vt_task *t)
+{
+	struct vt_err why = VT_ERR_INIT;
+
+	if (!vt_programs_changed(&j->used, &why))
+		return false;
+	because(t, "%s", why.text);
+	j->spoiled = true;
+	j->next = j->n;
+	return true;
+}
+
 static int start_try(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
+
+	if (spoiled(j, t)) {
+		end_task(r, j, t, VT_DATUM_FAILED);
+		return 0;
+	}
 	/* No other runner's path, ever: what a killed one left running must not find this try's
 	 * output by its own path. */
 	char *dir = vt_asprintf("%s/work/%s.%.16s.%d.%ld.%lx", vt_depot_path(r->depot),
@@ -53,6 +106,8 @@ static int start_try(struct vt_run *r, struct vt_job *j, struct vt_task *t, stru
 		(unsigned long)r->began.tv_nsec);
 	clock_gettime(CLOCK_MONOTONIC, &t->began);
 	t->in_err_cmd = t->timed_out = false;
+	free(t->why);
+	t->why = NULL;
 	vt_attempt_remove(&t->attempt);
 	int rc = vt_attempt_view(&t->attempt, &of, dir, err);
 	free(dir);
@@ -67,28 +122,9 @@ static int start_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, str
 {
 	vt_job_move(j, t, VT_DATUM_RUNNING);
 	j->running++;
-	r->running++;
+	r->active[r->running++] = (struct vt_active){ j, t };
 	r->memory += j->pipeline->memory;
 	return start_try(r, j, t, err);
-}
-
-static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t,
-	enum vt_datum_state state)
-{
-	struct vt_err ignored = VT_ERR_INIT;
-	char *dir = vt_asprintf("%s/logs/%s", vt_depot_path(r->depot), j->pipeline->name),
-	     *log = vt_path_join(dir, t->datum->id);
-	if (vt_fs_exists(t->attempt.log) && !vt_fs_mkdirs(dir, &ignored))
-		vt_fs_rename(t->attempt.log, log, &ignored);
-	free(dir);
-	free(log);
-	vt_attempt_remove(&t->attempt);
-	vt_job_move(j, t, state);
-	j->running--;
-	r->running--;
-	r->memory -= j->pipeline->memory;
-	r->gpus_taken &= ~t->gpus;
-	vt_run_progress_datum(j, t);
 }
 
 static bool accepted(const struct vt_pipeline *p, int code)
@@ -118,13 +154,47 @@ static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, s
 	return err->code;
 }
 
+/* The reason joins what the try wrote, so that `voxtrail logs` shows it. */
+static void note_reason(const struct vt_task *t)
+{
+	FILE *log = t->why && t->attempt.log ? fopen(t->attempt.log, "ae") : NULL;
+
+	if (log) {
+		fprintf(log, "voxtrail: %s\n", t->why);
+		fclose(log);
+	}
+}
+
+/* The process of cmd ended: is the try a success, and is its result kept?  *err is set where the
+ * runner itself cannot go on. */
+static bool succeeded(struct vt_run *r, struct vt_job *j, struct vt_task *t, int status,
+	struct vt_err *err)
+{
+	struct vt_err why = VT_ERR_INIT;
+
+	if (t->timed_out || !WIFEXITED(status) || !accepted(j->pipeline, t->exit_code) ||
+		spoiled(j, t))
+		return false;
+	if (!publish_task(r, j, t, &why))
+		return true;
+	because(t, "%s", why.text);
+	if (why.code == VT_EIO || why.code == VT_ECANTCREAT)
+		*err = why;
+	return false;
+}
+
+static bool may_try_again(const struct vt_run *r, const struct vt_job *j, const struct vt_task *t)
+{
+	/* Bad input stays bad: exit 65 is not tried again. */
+	return t->tries < j->pipeline->tries && t->exit_code != VT_EDATA && !r->stop && !j->spoiled;
+}
+
 /* A process of the datum ended.  Returns non-zero only when the runner itself cannot go on. */
 static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int status,
 	struct vt_err *err)
 {
-	struct vt_err why = VT_ERR_INIT;
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-	vt_attempt_kill(&t->attempt);
+
 	t->attempt.pid = 0;
 	if (t->in_err_cmd) {
 		t->err_cmd_ok = code == 0;
@@ -132,28 +202,31 @@ static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int
 		t->exit_code = code;
 		t->wall_ms = (long long)(1e3 * vt_seconds_since(&t->began));
 		vt_fault("ended");
-		if (!t->timed_out && WIFEXITED(status) && accepted(j->pipeline, code) &&
-			!publish_task(r, j, t, &why)) {
+		if (succeeded(r, j, t, status, err)) {
 			end_task(r, j, t,
 				code == VT_EDATA ? VT_DATUM_QUARANTINED : VT_DATUM_SUCCESS);
 			return 0;
 		}
-		if (why.code)
+		if (err->code)
+			return err->code;
+		if (t->why)
 			vt_log(VT_LOG_WARN, "try", "pipeline=%s id=%.16s try=%d error=\"%s\"",
-				j->pipeline->name, t->datum->id, t->tries, why.text);
-		if (why.code == VT_EIO || why.code == VT_ECANTCREAT)
-			return *err = why, why.code;
+				j->pipeline->name, t->datum->id, t->tries, t->why);
+		note_reason(t);
 		t->err_cmd_ok = false;
-		if (vt_json_get(j->pipeline->transform, "errCmd")) {
+		if (vt_json_get(j->pipeline->transform, "errCmd") && !r->signal) {
 			struct vt_attempt_of of = vt_run_attempt(r, j, t);
+
 			t->in_err_cmd = true;
 			return vt_attempt_start(&t->attempt, &of, VT_ATTEMPT_ERR_CMD, err);
 		}
 	}
-	/* Bad input stays bad: exit 65 is not tried again. */
-	if (t->tries < j->pipeline->tries && t->exit_code != VT_EDATA && !r->stop)
+	if (may_try_again(r, j, t))
 		return start_try(r, j, t, err);
-	end_task(r, j, t, t->err_cmd_ok ? VT_DATUM_RECOVERED : VT_DATUM_FAILED);
+	if (r->signal)
+		end_task(r, j, t, VT_DATUM_PENDING);
+	else
+		end_task(r, j, t, t->err_cmd_ok ? VT_DATUM_RECOVERED : VT_DATUM_FAILED);
 	return 0;
 }
 
@@ -220,45 +293,106 @@ static int reap(struct vt_run *r, bool *moved, struct vt_err *err)
 {
 	int status;
 	pid_t pid;
+
 	while (!err->code && (pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (size_t i = 0; i < r->spec->n; i++)
-			for (size_t t = 0; t < r->job[i].n; t++)
-				if (r->job[i].task[t].state == VT_DATUM_RUNNING &&
-					r->job[i].task[t].attempt.pid == pid) {
-					*moved = true;
-					task_ended(r, &r->job[i], &r->job[i].task[t], status, err);
-					goto next;
-				}
-next:
+		for (size_t i = 0; i < r->running; i++) {
+			struct vt_active one = r->active[i];
+
+			if (one.task->attempt.pid != pid)
+				continue;
+			*moved = true;
+			task_ended(r, one.job, one.task, status, err);
+			break;
+		}
 	return err->code;
 }
 
 static void enforce_timeouts(struct vt_run *r)
 {
-	for (size_t i = 0; i < r->spec->n; i++) {
-		struct vt_job *j = &r->job[i];
+	for (size_t i = 0; i < r->running; i++) {
+		struct vt_job *j = r->active[i].job;
+		struct vt_task *t = r->active[i].task;
 		double datum = j->pipeline->datum_timeout, job = j->pipeline->job_timeout;
-		if (j->state != VT_JOB_ACTIVE || (datum <= 0 && job <= 0))
-			continue;
 		bool late = job > 0 && vt_seconds_since(&j->began) > job;
-		for (size_t t = 0; t < j->n; t++) {
-			struct vt_task *task = &j->task[t];
-			if (task->state != VT_DATUM_RUNNING ||
-				(!late && (datum <= 0 || vt_seconds_since(&task->began) < datum)))
-				continue;
-			task->timed_out = true;
-			if (late)
-				task->tries = (int)j->pipeline->tries;
-			vt_attempt_kill(&task->attempt);
-		}
-		if (late)
+
+		if (t->timed_out || (!late && (datum <= 0 || vt_seconds_since(&t->began) < datum)))
+			continue;
+		t->timed_out = true;
+		because(t, "%s of %g s passed", late ? "jobTimeout" : "datumTimeout",
+			late ? job : datum);
+		if (late) {
+			t->tries = (int)j->pipeline->tries;
 			j->next = j->n;
+		}
+		vt_attempt_kill(&t->attempt);
+	}
+}
+
+/* A signal that asks the run to end: nothing more is started, and what runs is killed. */
+static void stop_on(struct vt_run *r, int signal)
+{
+	if (signal != SIGINT && signal != SIGTERM && signal != SIGHUP)
+		return;
+	r->signal = signal;
+	r->stop = true;
+	for (size_t i = 0; i < r->running; i++) {
+		because(r->active[i].task, "stopped by %s", strsignal(signal));
+		vt_attempt_kill(&r->active[i].task->attempt);
+	}
+}
+
+int vt_run_signal(const struct vt_run *r)
+{
+	return r->signal;
+}
+
+/* SIGCHLD, and of the signals that end a process those that whoever started us does not ignore. */
+static void awaited_signals(sigset_t *set)
+{
+	static const int ending[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction old;
+
+	sigemptyset(set);
+	sigaddset(set, SIGCHLD);
+	for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
+		if (!sigaction(ending[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaddset(set, ending[i]);
+}
+
+/* What an error leaves running: no process of a datum outlives the run. */
+static void kill_active(struct vt_run *r)
+{
+	int status;
+
+	for (size_t i = 0; i < r->running; i++)
+		vt_attempt_kill(&r->active[i].task->attempt);
+	for (size_t i = 0; i < r->running; i++)
+		if (r->active[i].task->attempt.pid > 0)
+			waitpid(r->active[i].task->attempt.pid, &status, 0);
+}
+
+static void loop(struct vt_run *r, const sigset_t *signals, struct vt_err *err)
+{
+	const struct timespec tick = { 0, 100000000 }, none = { 0, 0 };
+
+	while (!err->code) {
+		bool moved = false;
+
+		for (size_t i = 0; i < r->spec->n && !err->code; i++)
+			advance_job(r, &r->job[i], &moved, err);
+		vt_run_progress_draw(r, false);
+		if (err->code || (!moved && !r->running))
+			break;
+		reap(r, &moved, err);
+		stop_on(r, sigtimedwait(signals, NULL, moved || !r->running ? &none : &tick));
+		enforce_timeouts(r);
+		reap(r, &moved, err);
 	}
 }
 
 int vt_run_execute(struct vt_run *r, struct vt_err *err)
 {
-	sigset_t child, before;
+	sigset_t signals, before;
 	bool failed = false;
 	for (size_t i = 0; i < r->spec->n; i++) {
 		const struct vt_pipeline *p = r->job[i].pipeline;
@@ -270,29 +404,15 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 				"there are %lld; --gpus 0 runs without",
 				r->spec->path, p->pointer, p->gpus, r->opts.gpus);
 	}
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, &before);
-	while (!err->code) {
-		bool moved = false;
-		for (size_t i = 0; i < r->spec->n && !err->code; i++)
-			advance_job(r, &r->job[i], &moved, err);
-		vt_run_progress_draw(r, false);
-		if (err->code || (!moved && !r->running))
-			break;
-		reap(r, &moved, err);
-		if (!moved && r->running) {
-			const struct timespec tick = { 0, 100000000 };
-			sigtimedwait(&child, NULL, &tick);
-			enforce_timeouts(r);
-			reap(r, &moved, err);
-		}
-	}
-	for (size_t i = 0; i < r->spec->n; i++) {
+	awaited_signals(&signals);
+	sigprocmask(SIG_BLOCK, &signals, &before);
+	r->active = vt_xcalloc((size_t)r->opts.jobs + 1, sizeof *r->active);
+	loop(r, &signals, err);
+	kill_active(r);
+	free(r->active);
+	r->active = NULL;
+	for (size_t i = 0; i < r->spec->n; i++)
 		failed |= r->job[i].state != VT_JOB_DONE;
-		for (size_t t = 0; t < r->job[i].n; t++)
-			vt_attempt_kill(&r->job[i].task[t].attempt);
-	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	vt_run_progress_draw(r, true);
 	return err->code ? err->code : r->conflict ? VT_EDATA : failed ? VT_EFAIL : 0;

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "pipelines/runner/attempt.h"
+#include "pipelines/runner/programs.h"
 
 struct vt_run_opts {
 	const char *store;
@@ -60,6 +61,7 @@ struct vt_task {
 	struct vt_attempt attempt;
 	unsigned long long gpus; /* devices it holds, a bit each */
 	long long wall_ms;
+	char *why; /* the last try failed, where the exit status does not say it; NULL: it does */
 };
 
 struct vt_job {
@@ -71,6 +73,8 @@ struct vt_job {
 	size_t next;                 /* tasks before it have been started */
 	const char *because;         /* unrunnable: the job it waits for */
 	struct vt_hash transform;
+	struct vt_programs used;
+	bool spoiled; /* one of them changed meanwhile */
 	struct timespec began;
 	double seconds;
 	bool changed;
@@ -81,6 +85,10 @@ int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt
 	struct vt_err *err);
 void vt_run_close(struct vt_run *r);
 int vt_run_execute(struct vt_run *r, struct vt_err *err);
+
+/* The signal (SIGINT, SIGTERM, SIGHUP) that stopped the run: every process of every datum has
+ * ended, what was finished is kept.  0: none. */
+int vt_run_signal(const struct vt_run *r);
 
 /* Enumerates one pipeline against the present heads; tasks are PENDING or SKIPPED afterwards. */
 int vt_run_prepare(struct vt_run *r, struct vt_job *job, struct vt_err *err);

@@ -10,11 +10,18 @@ struct held {
 	struct held *next;
 };
 
+/* A datum that has a process. */
+struct vt_active {
+	struct vt_job *job;
+	struct vt_task *task;
+};
+
 struct vt_run {
 	const struct vt_spec *spec;
 	struct vt_run_opts opts;
 	struct vt_depot *depot;
 	struct vt_job *job;
+	struct vt_active *active; /* `running` of them; one a process at most */
 	size_t running;
 	double memory;
 	unsigned long long gpus_taken;
@@ -24,6 +31,7 @@ struct vt_run {
 	char id[33], *store, *scratch, *source;
 	struct vt_json *secrets;
 	bool stop, conflict;
+	int signal; /* that stopped the run; 0: none */
 };
 
 const struct vt_listing *vt_run_listing(void *run, const struct vt_input *leaf);

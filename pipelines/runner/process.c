@@ -1,3 +1,9 @@
+/* Between the runner and a program stands a supervisor, a process that adopts whatever the
+ * program leaves behind (a daemon, a session of its own).  When the program ends, when the
+ * runner says so by SIGTERM, or when the runner dies, it kills all that is left and only then
+ * ends itself, with the program's status.  So a try is over when its supervisor is reaped, and
+ * a killed runner leaves nothing running.  A pid namespace would do the same, but every datum
+ * would see the same process ids, of which scripts and stores make names. */
 #include "pipelines/runner/process.h"
 
 #include <dirent.h>
@@ -12,11 +18,14 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/fs.h"
+
+enum { PATIENCE = 100 }; /* tenths of a second for a process that does not die */
 
 /* --- behind the fork: only system calls, and a message on the log -------- */
 
@@ -129,13 +138,119 @@ static _Noreturn void child(const struct vt_process *p)
 		(setgroups(0, NULL) || setgid(p->gid) || setuid(p->uid)))
 		give_up("cannot become", "the user of the spec", 126);
 	if (p->log)
-		/* a killed runner takes its stages with it; a change of user would clear it */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_PDEATHSIG,
+			SIGKILL); /* of the supervisor; a change of user would clear it */
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (chdir(p->cwd))
 		give_up("cannot enter", p->cwd, 126);
 	execve(p->path, p->argv.v, p->env.v);
 	give_up("cannot execute", p->path, 127);
+}
+
+/* --- the supervisor ------------------------------------------------------ */
+
+/* The parent of a process, from /proc/<pid>/stat; 0 if it is gone. */
+static pid_t parent_of(const char *pid)
+{
+	char path[300], text[512];
+	int parent = 0;
+	ssize_t n;
+
+	snprintf(path, sizeof path, "/proc/%s/stat", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof text - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	const char *end = strrchr(text, ')'); /* the name in front of it may hold anything */
+
+	return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+static void kill_children(void)
+{
+	const pid_t self = getpid();
+	DIR *d = opendir("/proc");
+
+	for (const struct dirent *e; d && (e = readdir(d));) {
+		long pid = strtol(e->d_name, NULL, 10);
+
+		if (pid > 1 && parent_of(e->d_name) == self)
+			kill((pid_t)pid, SIGKILL);
+	}
+	if (d)
+		closedir(d);
+}
+
+/* Reaps what ended; *status gets the program's.  False when there is no child any more. */
+static bool reap(pid_t program, bool *ended, int *status)
+{
+	int one;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &one, WNOHANG)) > 0)
+		if (pid == program) {
+			*ended = true;
+			*status = one;
+		}
+	return pid == 0;
+}
+
+/* The children of a process that is killed become ours in their turn: until there are none. */
+static void kill_all(pid_t program, bool *ended, int *status, const sigset_t *signals)
+{
+	const struct timespec tick = { 0, 100000000 };
+
+	for (int i = 0; reap(program, ended, status) && i < PATIENCE; i++) {
+		kill(-program, SIGKILL);
+		kill_children();
+		sigtimedwait(signals, NULL, &tick);
+	}
+}
+
+/* Ends as the program did. */
+static _Noreturn void end_as(int status)
+{
+	const struct rlimit no_core = { 0, 0 };
+	sigset_t none;
+
+	if (WIFEXITED(status))
+		_exit(WEXITSTATUS(status));
+	setrlimit(RLIMIT_CORE, &no_core);
+	signal(WTERMSIG(status), SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	raise(WTERMSIG(status));
+	_exit(128 + WTERMSIG(status));
+}
+
+/* Every signal is blocked on entry. */
+static _Noreturn void supervise(const struct vt_process *p, pid_t runner)
+{
+	int status = SIGKILL; /* as wait(2) says it: a program that could not be reaped */
+	bool ended = false;
+	sigset_t signals;
+
+	setpgid(0, 0);
+	close_range(3, ~0U, 0); /* the runner's locks and files are not ours */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGTERM);
+	pid_t program = getppid() == runner ? fork() : -1;
+
+	if (program == 0)
+		child(p);
+	if (program < 0)
+		_exit(VT_ENOMEM);
+	setpgid(program, program); /* in both processes: neither may act before it holds */
+	while (!ended && sigwaitinfo(&signals, NULL) != SIGTERM)
+		reap(program, &ended, &status);
+	kill_all(program, &ended, &status, &signals);
+	end_as(status);
 }
 
 /* --- in front of it ------------------------------------------------------ */
@@ -149,16 +264,29 @@ static void terminate(struct vt_strs *s)
 
 pid_t vt_process_start(struct vt_process *p, struct vt_err *err)
 {
+	const pid_t self = getpid();
+	sigset_t all, before;
+
 	terminate(&p->argv);
 	terminate(&p->env);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
 	pid_t pid = fork();
+
+	if (pid == 0 && p->log)
+		supervise(p, self);
 	if (pid == 0)
 		child(p);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
 		vt_err_errno(err, VT_ENOMEM, "fork");
-	else if (p->log)
-		setpgid(pid, pid); /* in both processes: neither may act before it holds */
 	return pid < 0 ? 0 : pid;
+}
+
+void vt_process_kill(pid_t pid)
+{
+	if (pid > 0)
+		kill(pid, SIGTERM);
 }
 
 bool vt_process_can_mount(void)

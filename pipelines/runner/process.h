@@ -45,6 +45,10 @@ pid_t vt_process_start(struct vt_process *p, struct vt_err *err);
 /* Can this machine and user make a mount namespace?  Tried once. */
 bool vt_process_can_mount(void);
 
+/* Ends a process that was started with a log, and all it started; its supervisor is to be
+ * waited for, as ever. */
+void vt_process_kill(pid_t pid);
+
 /* "name", "uid" or either with ":group": false if there is no such user or group. */
 bool vt_process_user(const char *text, uid_t *uid, gid_t *gid);
 

@@ -231,7 +231,8 @@ int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt
 		for (size_t i = 0; i < spec->n && !err->code; i++) {
 			r->job[i].pipeline = &spec->pipeline[spec->order[i]];
 			r->job[i].state = VT_JOB_WAITING;
-			vt_transform_hash(&r->job[i].transform, r->job[i].pipeline, err);
+			vt_transform_hash(&r->job[i].transform, &r->job[i].used, r->job[i].pipeline,
+				err);
 		}
 	}
 	vt_strs_release(&c.done);
@@ -249,9 +250,12 @@ void vt_run_close(struct vt_run *r)
 	if (!r)
 		return;
 	for (size_t i = 0; i < r->spec->n; i++) {
-		for (size_t t = 0; t < r->job[i].n; t++)
+		for (size_t t = 0; t < r->job[i].n; t++) {
 			vt_attempt_remove(&r->job[i].task[t].attempt);
+			free(r->job[i].task[t].why);
+		}
 		vt_datums_release(&r->job[i].datums);
+		vt_programs_release(&r->job[i].used);
 		free(r->job[i].task);
 	}
 	for (struct held *h = r->heads, *next; h; h = next) {

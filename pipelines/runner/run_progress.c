@@ -39,9 +39,10 @@ void vt_run_progress_datum(const struct vt_job *job, const struct vt_task *t)
 		fputs("\033[J", stderr);
 	vt_log(bad ? VT_LOG_WARN : VT_LOG_INFO, "datum",
 		"pipeline=%s datum=\"%s\" id=%.16s state=%s exit=%d tries=%d "
-		"ms=%lld",
+		"ms=%lld%s%s%s",
 		job->pipeline->name, label, t->datum->id, vt_datum_state_name(t->state),
-		t->exit_code, t->tries, t->wall_ms);
+		t->exit_code, t->tries, t->wall_ms, t->why ? " because=\"" : "",
+		t->why ? t->why : "", t->why ? "\"" : "");
 	free(label);
 }
 

@@ -1,5 +1,6 @@
 /* voxtrail run SPEC: see docs/pipelines.md */
 #include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,23 +21,28 @@ static long long count_devices(void)
 	return n;
 }
 
+static void report_task(const struct vt_job *j, const struct vt_task *t, const char *store)
+{
+	char *label = vt_datum_label(t->datum);
+
+	fprintf(stderr, "%s: %s of %s ended with %d%s%s; see `voxtrail logs --store %s %s %.16s`\n",
+		t->state == VT_DATUM_FAILED ? "failed" : "quarantined", label, j->pipeline->name,
+		t->exit_code, t->why ? ": " : "", t->why ? t->why : "", store, j->pipeline->name,
+		t->datum->id);
+	free(label);
+}
+
 static void report_failures(struct vt_run *r, const char *store)
 {
 	for (size_t i = 0; i < vt_run_jobs(r); i++) {
 		const struct vt_job *j = vt_run_job(r, i);
+
 		for (size_t t = 0; t < j->n; t++)
 			if (j->task[t].state == VT_DATUM_FAILED ||
-				j->task[t].state == VT_DATUM_QUARANTINED) {
-				char *label = vt_datum_label(j->task[t].datum);
-				fprintf(stderr,
-					"%s: %s of %s ended with %d; see `voxtrail logs --store %s "
-					"%s %.16s`\n",
-					j->task[t].state == VT_DATUM_FAILED ? "failed"
-									    : "quarantined",
-					label, j->pipeline->name, j->task[t].exit_code, store,
-					j->pipeline->name, j->task[t].datum->id);
-				free(label);
-			}
+				j->task[t].state == VT_DATUM_QUARANTINED)
+				report_task(j, &j->task[t], store);
+		if (j->because && j->state == VT_JOB_FAILED)
+			fprintf(stderr, "failed: %s, because %s\n", j->pipeline->name, j->because);
 		if (j->state == VT_JOB_UNRUNNABLE)
 			fprintf(stderr, "not run: %s, because %s failed\n", j->pipeline->name,
 				j->because);
@@ -51,13 +57,27 @@ static void run_argo(const char *file, const struct vt_run_opts *o, const char *
 		vt_argo_run(file, &a, err);
 }
 
+/* Ends as whoever sent the signal expects of a process that does not catch it. */
+static void end_by_signal(int number)
+{
+	fprintf(stderr,
+		"voxtrail run: stopped by %s; what was finished is kept, run again to go on\n",
+		strsignal(number));
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
 static void run_spec(const char *file, const struct vt_run_opts *o, const char *checkout,
 	struct vt_err *err)
 {
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
+	int stopped = 0;
+
 	if (!vt_command_spec(&spec, file, err) && !vt_run_open(&run, spec, o, err)) {
 		int rc = vt_run_execute(run, err);
+
+		stopped = vt_run_signal(run);
 		report_failures(run, o->store);
 		if (!rc && checkout)
 			vt_run_checkout(run, checkout, err);
@@ -65,6 +85,8 @@ static void run_spec(const char *file, const struct vt_run_opts *o, const char *
 	}
 	vt_run_close(run);
 	vt_spec_free(spec);
+	if (stopped)
+		end_by_signal(stopped);
 }
 
 int vt_cmd_run(int argc, char **argv)

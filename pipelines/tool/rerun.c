@@ -14,6 +14,7 @@
 #include "pipelines/runner/datum.h"
 #include "pipelines/runner/process.h"
 #include "pipelines/tool/tensor_diff.h"
+#include "pipelines/runner/programs.h"
 
 extern char **environ;
 
