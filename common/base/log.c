@@ -70,14 +70,25 @@ static bool is_number(const char *s, size_t n)
 	return i == n;
 }
 
+/* The quote that closes a value: the first behind which another key=value begins, else the last.
+ * The text between may hold quotes. */
+static const char *closing_quote(const char *p)
+{
+	for (const char *q = strstr(p, "\" "); q; q = strstr(q + 1, "\" ")) {
+		size_t key = strspn(q + 2, "abcdefghijklmnopqrstuvwxyz_0123456789");
+
+		if (key && q[2 + key] == '=')
+			return q;
+	}
+	return strrchr(p, '"');
+}
+
 /* One value of key=value text: up to a space, or a double-quoted text without the quotes. */
 static const char *take_value(const char *p, const char **value, size_t *n)
 {
 	if (*p == '"') {
-		const char *end = strrchr(p + 1, '"');
-		const char *next = strstr(p + 1, "\" ");
+		const char *end = closing_quote(p + 1);
 
-		end = next ? next : end;
 		if (end) {
 			*value = p + 1;
 			*n = (size_t)(end - p - 1);

@@ -306,23 +306,29 @@ static int no_subject(const struct vt_manifest *m, const char *root, struct vt_e
 	return rc;
 }
 
+static int scan_patterns(struct vt_strs *ids, const struct vt_strs *patterns, const char *root,
+	struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < patterns->n; i++)
+		rc = scan_pattern(ids, root, patterns->v[i], err);
+	vt_strs_unique(ids);
+	return rc;
+}
+
 int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
 	struct vt_err *err)
 {
-	size_t kept = 0;
-	int rc = 0;
+	int rc = scan_patterns(ids, &m->channel[0].files, root, err);
 
-	for (size_t i = 0; !rc && i < m->channel[0].files.n; i++)
-		rc = scan_pattern(ids, root, m->channel[0].files.v[i], err);
-	vt_strs_sort(ids);
-	for (size_t i = 0; i < ids->n; i++) {
-		if (kept && !strcmp(ids->v[kept - 1], ids->v[i]))
-			free(ids->v[i]);
-		else
-			ids->v[kept++] = ids->v[i];
-	}
-	ids->n = kept;
 	return rc || ids->n ? rc : no_subject(m, root, err);
+}
+
+int vt_manifest_labelled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+	struct vt_err *err)
+{
+	return scan_patterns(ids, &m->label_files, root, err);
 }
 
 static int find(char **path, const struct vt_strs *patterns, const char *root, const char *subject,

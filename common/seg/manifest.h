@@ -60,6 +60,10 @@ void vt_manifest_free(struct vt_manifest *m);
 int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
 	struct vt_err *err);
 
+/* Those with a file by the label's patterns, sorted; none is no error. */
+int vt_manifest_labelled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+	struct vt_err *err);
+
 /* Paths of one subject's files; *path is the caller's. */
 int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root,
 	const char *subject, int channel, struct vt_err *err);

@@ -1,0 +1,199 @@
+#include "common/base/csv.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+
+enum { MOST_BYTES = 64 << 20 };
+
+/* The text that is left, and where it is. */
+struct reader {
+	const char *at, *end, *origin;
+	size_t line;
+};
+
+static int quoted_cell(struct vt_buf *cell, struct reader *r, struct vt_err *err)
+{
+	size_t begun = r->line;
+
+	for (r->at++; r->at < r->end; r->at++) {
+		if (*r->at == '"') {
+			if (r->at + 1 == r->end || r->at[1] != '"') {
+				r->at++;
+				return 0;
+			}
+			r->at++;
+		}
+		r->line += *r->at == '\n';
+		vt_buf_char(cell, *r->at);
+	}
+	return vt_err_set(err, VT_EDATA, "%s: line %zu: a quote is opened and not closed",
+		r->origin, begun);
+}
+
+static bool ends_cell(const struct reader *r)
+{
+	return r->at == r->end || *r->at == ',' || *r->at == '\n' ||
+		(*r->at == '\r' && (r->at + 1 == r->end || r->at[1] == '\n'));
+}
+
+/* One cell and what ends it; *last: the row ends too. */
+static int next_cell(struct vt_buf *cell, bool *last, struct reader *r, struct vt_err *err)
+{
+	int rc = 0;
+
+	vt_buf_clear(cell);
+	if (r->at < r->end && *r->at == '"')
+		rc = quoted_cell(cell, r, err);
+	if (!rc && !ends_cell(r) && cell->len)
+		rc = vt_err_set(err, VT_EDATA, "%s: line %zu: text behind a closing quote",
+			r->origin, r->line);
+	for (; !rc && !ends_cell(r); r->at++) {
+		if (!*r->at)
+			return vt_err_set(err, VT_EDATA,
+				"%s: line %zu: a zero byte; is it a table?", r->origin, r->line);
+		vt_buf_char(cell, *r->at);
+	}
+	if (rc)
+		return rc;
+	*last = r->at == r->end || *r->at != ',';
+	if (r->at < r->end && *r->at == '\r')
+		r->at++;
+	if (r->at < r->end) {
+		r->line += *r->at == '\n';
+		r->at++;
+	}
+	return 0;
+}
+
+static int read_row(struct vt_csv *t, struct vt_buf *cell, struct reader *r, struct vt_err *err)
+{
+	size_t line = r->line, before = t->cells.n;
+	bool last = false;
+
+	while (!last) {
+		int rc = next_cell(cell, &last, r, err);
+
+		if (rc)
+			return rc;
+		vt_strs_add(&t->cells, cell->len ? cell->data : "");
+	}
+	if (!t->n_columns) {
+		t->n_columns = t->cells.n;
+		return 0;
+	}
+	if (t->cells.n - before != t->n_columns)
+		return vt_err_set(err, VT_EDATA, "%s: line %zu has %zu cells, the header %zu",
+			r->origin, line, t->cells.n - before, t->n_columns);
+	t->line = vt_xrealloc(t->line, (t->n_rows + 1) * sizeof(*t->line));
+	t->line[t->n_rows++] = line;
+	return 0;
+}
+
+static int check_header(const struct vt_csv *t, struct vt_err *err)
+{
+	if (!t->n_columns)
+		return vt_err_set(err, VT_EDATA, "%s: empty; a header line is expected", t->origin);
+	for (size_t i = 0; i < t->n_columns; i++)
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(t->cells.v[i], t->cells.v[j]))
+				return vt_err_set(err, VT_EDATA, "%s: two columns are named \"%s\"",
+					t->origin, t->cells.v[i]);
+	return 0;
+}
+
+int vt_csv_parse(struct vt_csv *out, const char *text, size_t n, const char *origin,
+	struct vt_err *err)
+{
+	struct vt_csv t = { .origin = vt_xstrdup(origin), .cells = VT_STRS_INIT };
+	struct reader r = { text, text + n, origin, 1 };
+	struct vt_buf cell = VT_BUF_INIT;
+	int rc = 0;
+
+	if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
+		r.at += 3;
+	while (!rc && r.at < r.end)
+		rc = read_row(&t, &cell, &r, err);
+	if (!rc)
+		rc = check_header(&t, err);
+	vt_buf_release(&cell);
+	if (rc)
+		vt_csv_release(&t);
+	else
+		*out = t;
+	return rc;
+}
+
+int vt_csv_read(struct vt_csv *out, const char *path, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_read(&text, path, MOST_BYTES, err);
+
+	if (!rc)
+		rc = vt_csv_parse(out, text.data ? text.data : "", text.len, path, err);
+	vt_buf_release(&text);
+	return rc;
+}
+
+void vt_csv_release(struct vt_csv *t)
+{
+	free(t->origin);
+	free(t->line);
+	vt_strs_release(&t->cells);
+	*t = (struct vt_csv){ .cells = VT_STRS_INIT };
+}
+
+int vt_csv_column(size_t *out, const struct vt_csv *t, const char *name, struct vt_err *err)
+{
+	struct vt_buf known = VT_BUF_INIT;
+
+	for (size_t i = 0; i < t->n_columns; i++) {
+		if (!strcmp(t->cells.v[i], name)) {
+			*out = i;
+			vt_buf_release(&known);
+			return 0;
+		}
+		vt_buf_printf(&known, "%s%s", i ? ", " : "", t->cells.v[i]);
+	}
+	vt_err_set(err, VT_EDATA, "%s: no column \"%s\"; there are: %s", t->origin, name,
+		known.data ? known.data : "");
+	vt_buf_release(&known);
+	return err->code;
+}
+
+const char *vt_csv_cell(const struct vt_csv *t, size_t row, size_t column)
+{
+	return t->cells.v[(row + 1) * t->n_columns + column];
+}
+
+int vt_csv_number(double *out, const struct vt_csv *t, size_t row, size_t column,
+	struct vt_err *err)
+{
+	const char *text = vt_csv_cell(t, row, column);
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || *end || !isfinite(v))
+		return vt_err_set(err, VT_EDATA, "%s: line %zu, column %s: \"%s\" is not a number",
+			t->origin, t->line[row], t->cells.v[column], text);
+	*out = v;
+	return 0;
+}
+
+void vt_csv_quote(struct vt_buf *out, const char *text)
+{
+	if (!strpbrk(text, ",\"\r\n")) {
+		vt_buf_str(out, text);
+		return;
+	}
+	vt_buf_char(out, '"');
+	for (; *text; text++) {
+		if (*text == '"')
+			vt_buf_char(out, '"');
+		vt_buf_char(out, *text);
+	}
+	vt_buf_char(out, '"');
+}

@@ -1,0 +1,211 @@
+/* measure: label maps, and the scans they lie on -> shape, first-order and texture features of
+ * every region.
+ *
+ * in   masks     output of predict, or the cohort's label maps
+ *      scans     intensities (optional)
+ *      manifest  which file is which channel, which values make which region
+ *      visits    a table of subject, patient and day (optional)
+ * out measures.csv, measures.json; with visits changes.csv */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/base/log.h"
+#include "common/seg/measure.h"
+#include "common/stage/stage.h"
+
+struct params {
+	int64_t bins, alpha, merge;
+	double bin_width, tolerance;
+	bool shape, first_order, texture;
+};
+
+#define FIELD(f) offsetof(struct params, f)
+
+static const char *const merges[] = { "average", "merge", NULL };
+
+static const struct vt_port in[] = {
+	{ "masks", VT_PORT_DIR, false,
+		"label maps: output of predict, or as the manifest lays them out" },
+	{ "scans", VT_PORT_DIR, true,
+		"intensities on the masks' grids, as the manifest lays them out; without: shape "
+		"only" },
+	{ "manifest", VT_PORT_FILE, false,
+		"which file is which channel, which values are which region" },
+	{ "visits", VT_PORT_FILE, true,
+		"CSV with columns subject, patient, day: changes from visit to visit; a directory "
+		"holds visits.csv" },
+	{ NULL, 0, false, NULL },
+};
+
+static const struct vt_param params[] = {
+	{ "bin-width", VT_PARAM_REAL, FIELD(bin_width), 25, 1e-9, 1e9, "",
+		"of grey levels, in the scans' own units; levels begin at multiples of it", NULL,
+		NULL },
+	{ "bin-count", VT_PARAM_INT, FIELD(bins), 0, 0, VT_TEXTURE_LEVELS, "level",
+		"so many grey levels between a region's minimum and maximum instead; 0: bin-width",
+		NULL, NULL },
+	{ "directions", VT_PARAM_ENUM, FIELD(merge), VT_TEXTURE_AVERAGE, 0, 0, "",
+		"average: mean of each direction's feature; merge: feature of their summed matrix",
+		merges, NULL },
+	{ "gldm-alpha", VT_PARAM_INT, FIELD(alpha), 0, 0, VT_TEXTURE_LEVELS, "level",
+		"difference of grey levels that still counts as dependence", NULL, NULL },
+	{ "shape", VT_PARAM_BOOL, FIELD(shape), 1, 0, 0, "", "measure shape", NULL, NULL },
+	{ "first-order", VT_PARAM_BOOL, FIELD(first_order), 1, 0, 0, "",
+		"measure the distribution of intensities", NULL, NULL },
+	{ "texture", VT_PARAM_BOOL, FIELD(texture), 1, 0, 0, "", "measure the texture matrices",
+		NULL, NULL },
+	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm",
+		"distance of a mask's and a scan's corners that still is one grid", NULL, NULL },
+	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+};
+
+static int put(struct vt_stage_run *r, const char *name, const struct vt_buf *text,
+	struct vt_err *err)
+{
+	char *path = vt_path_join(vt_stage_out(r), name);
+	int rc = vt_fs_write_quick(path, text->data, text->len, 0644, err);
+
+	free(path);
+	return rc;
+}
+
+static int write_changes(struct vt_stage_run *r, const struct vt_measured *m, size_t n,
+	const struct vt_manifest *manifest, const struct vt_visit *visit, size_t n_visits,
+	struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc;
+
+	vt_changes_csv(&text, m, n, manifest, visit, n_visits);
+	rc = put(r, "changes.csv", &text, err);
+	vt_buf_release(&text);
+	return rc;
+}
+
+static int write_tables(struct vt_stage_run *r, const struct vt_measured *m, size_t n,
+	const struct vt_manifest *manifest, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	int rc;
+
+	vt_measured_csv(&text, m, n, manifest);
+	rc = put(r, "measures.csv", &text, err);
+	vt_buf_clear(&text);
+	vt_json_put_int(j, "format", 1);
+	vt_json_put(j, "subjects", vt_measured_json(m, n, manifest));
+	vt_json_pretty(&text, j);
+	vt_buf_char(&text, '\n');
+	if (!rc)
+		rc = put(r, "measures.json", &text, err);
+	vt_json_free(j);
+	vt_buf_release(&text);
+	return rc;
+}
+
+static int measure_all(struct vt_stage_run *r, struct vt_measured *m, size_t *n,
+	const struct vt_manifest *manifest, const struct vt_strs *ids, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	const struct vt_measure_opts o = { { p->bin_width, (int)p->bins,
+						   (enum vt_texture_merge)p->merge, (int)p->alpha },
+		p->shape, p->first_order, p->texture, p->tolerance };
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	int rc = 0;
+
+	vt_progress_begin("measure", "subject", ids->n);
+	for (size_t i = 0; !rc && i < ids->n; i++) {
+		struct vt_err why = VT_ERR_INIT;
+
+		if (vt_stage_stopping())
+			rc = vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i,
+				ids->n);
+		else
+			rc = vt_measure_subject(&m[*n], manifest, vt_stage_input(r, "masks"),
+				vt_stage_input(r, "scans"), ids->v[i], &o, &why);
+		if (!rc)
+			++*n;
+		else if (why.code == VT_EDATA || why.code == VT_ENOINPUT)
+			rc = vt_stage_quarantine(r, ids->v[i], &why, err);
+		else if (why.code)
+			*err = why;
+		vt_json_push(list, vt_json_new_text(ids->v[i]));
+		vt_progress_step(i + 1, "subject=%s", ids->v[i]);
+	}
+	vt_progress_end();
+	vt_stage_note(r, "subjects", list);
+	return rc;
+}
+
+/* The table itself, or visits.csv in a directory. */
+static int read_visits(struct vt_visit **v, size_t *n, const char *port, struct vt_err *err)
+{
+	char *path = vt_fs_is_dir(port) ? vt_path_join(port, "visits.csv") : vt_xstrdup(port);
+	int rc = vt_visits_read(v, n, path, err);
+
+	free(path);
+	return rc;
+}
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	struct vt_strs ids = VT_STRS_INIT;
+	struct vt_manifest *manifest = NULL;
+	struct vt_measured *m = NULL;
+	struct vt_visit *visit = NULL;
+	size_t n = 0, n_visits = 0;
+	int rc = vt_manifest_read(&manifest, vt_stage_input(r, "manifest"), err);
+
+	if (!rc && !p->shape && !vt_stage_input(r, "scans"))
+		rc = vt_err_set(err, VT_EUSAGE,
+			"--shape false leaves nothing to measure without --scans");
+	if (!rc && vt_stage_input(r, "visits"))
+		rc = read_visits(&visit, &n_visits, vt_stage_input(r, "visits"), err);
+	if (!rc)
+		rc = vt_measure_subjects(&ids, manifest, vt_stage_input(r, "masks"), err);
+	m = vt_xcalloc(ids.n + 1, sizeof(*m));
+	if (!rc)
+		rc = measure_all(r, m, &n, manifest, &ids, err);
+	if (!rc)
+		rc = write_tables(r, m, n, manifest, err);
+	if (!rc && visit)
+		rc = write_changes(r, m, n, manifest, visit, n_visits, err);
+	for (size_t i = 0; i < n; i++)
+		vt_measured_release(&m[i]);
+	free(m);
+	vt_visits_free(visit, n_visits);
+	vt_strs_release(&ids);
+	vt_manifest_free(manifest);
+	return rc;
+}
+
+static const struct vt_stage stage = {
+	.name = "measure",
+	.version = "1",
+	.summary = "Measures shape, intensities and texture of every region of label maps.",
+	.output =
+		"measures.csv, measures.json: a row a subject and region; with visits changes.csv",
+	.about = "Features are those of the Image Biomarker Standardisation Initiative under the "
+		 "names "
+		 "of pyradiomics (docs/measures.md has both and the formulas). Regions are the "
+		 "manifest's; a feature of a scan has the channel's role in front, such as "
+		 "flair_glcm_Contrast. Intensities are those of the scans as they are: where a "
+		 "unit has "
+		 "no meaning, as in MRI, give --bin-count.\n\n"
+		 "An empty region has the volume 0 and no other feature: empty cells, null. With "
+		 "--visits every later visit of a patient is compared with the first and with the "
+		 "one "
+		 "before.",
+	.in = in,
+	.params = params,
+	.params_size = sizeof(struct params),
+	.run = run,
+};
+
+int main(int argc, char **argv)
+{
+	return vt_stage_main(&stage, argc, argv);
+}
