@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/base/fs.h"
+#include "common/base/log.h"
 #include "common/seg/crop.h"
 #include "common/stage/stage.h"
 
@@ -43,8 +44,34 @@ static const struct vt_param params[] = {
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
+/* What the scans' coarser grid has no voxel for: said, and kept in the record. */
+static struct vt_json *lost_json(const char *subject, const struct vt_label_loss *lost)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < lost->n && i < VT_LABEL_LOSSES; i++) {
+		const struct vt_lost_label *l = &lost->first[i];
+		struct vt_json *one = vt_json_new(VT_JSON_OBJECT), *at = vt_json_new(VT_JSON_ARRAY);
+
+		vt_log(VT_LOG_WARN, "label",
+			"subject=%s label=%d mm3=%.1f voxel=%zu,%zu,%zu "
+			"note=\"smaller than a voxel of the prepared grid: lost\"",
+			subject, l->label, l->mm3, l->at[0], l->at[1], l->at[2]);
+		for (int a = 0; a < 3; a++)
+			vt_json_push(at, vt_json_new_int((int64_t)l->at[a]));
+		vt_json_put_int(one, "label", l->label);
+		vt_json_put_int(one, "mm3", (int64_t)(l->mm3 + 0.5));
+		vt_json_put(one, "voxel", at);
+		vt_json_push(list, one);
+	}
+	vt_json_put_int(j, "pieces", (int64_t)lost->n);
+	vt_json_put_int(j, "mm3", (int64_t)(lost->mm3 + 0.5));
+	vt_json_put(j, "first", list);
+	return j;
+}
+
 static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const char *subject,
-	struct vt_err *err)
+	struct vt_json *losses, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	const struct vt_crop_opts opts = { (int)p->margin, (int)p->multiple, p->dtype == 1,
@@ -56,6 +83,7 @@ static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const c
 		? vt_asprintf("%s/%s/seg.nii.gz", vt_stage_input(r, "region"), subject)
 		: NULL;
 	struct vt_err why = VT_ERR_INIT;
+	struct vt_label_loss lost = { .n = 0 };
 	int rc = 0;
 
 	if (vt_stage_input(r, "labels"))
@@ -63,13 +91,15 @@ static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const c
 	if (!rc)
 		rc = vt_fs_mkdirs(dir, &why);
 	if (!rc)
-		rc = vt_crop_subject(path, m, subject, from, label, region, &opts, &why);
+		rc = vt_crop_subject(&lost, path, m, subject, from, label, region, &opts, &why);
 	if (rc == VT_EDATA || rc == VT_ENOINPUT) {
 		rc = vt_fs_remove_tree(dir, err);
 		if (!rc)
 			rc = vt_stage_quarantine(r, subject, &why, err);
 	} else if (rc) {
 		*err = why;
+	} else if (lost.n) {
+		vt_json_put(losses, subject, lost_json(subject, &lost));
 	}
 	free(label);
 	free(region);
@@ -83,16 +113,20 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_manifest *m = NULL;
-	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY), *losses = vt_json_new(VT_JSON_OBJECT);
 	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
 
 	if (!rc)
 		rc = vt_crop_subjects(&ids, vt_stage_input(r, "normed"), err);
 	for (size_t i = 0; !rc && i < ids.n; i++) {
-		rc = crop_one(r, m, ids.v[i], err);
+		rc = crop_one(r, m, ids.v[i], losses, err);
 		vt_json_push(list, vt_json_new_text(ids.v[i]));
 	}
 	vt_stage_note(r, "subjects", list);
+	if (losses->n)
+		vt_stage_note(r, "labels_lost", losses);
+	else
+		vt_json_free(losses);
 	vt_strs_release(&ids);
 	vt_manifest_free(m);
 	return rc;
@@ -100,7 +134,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "crop-patch",
-	.version = "2",
+	.version = "3",
 	.summary = "Crops prepared subjects to the brain and maps their labels "
 		   "to regions.",
 	.output = "<subject>/subject.vtp: channels, regions, labels and foreground index, mappable",
@@ -110,7 +144,8 @@ static const struct vt_stage stage = {
 		 "a volume that is smaller than its patch; --least pads it here. Label maps lie on "
 		 "the scans' own grid "
 		 "and go the way the scans went: turned, or, where "
-		 "scans were resampled, by the largest interpolated label. A label value that the "
+		 "scans were resampled, so that every piece keeps its volume; a piece that the "
+		 "coarser grid has no voxel for is named. A label value that the "
 		 "manifest does not "
 		 "name is refused, not guessed.\n\n"
 		 "Whether a subject is kept for testing, and its fold, is a function of the "

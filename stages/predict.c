@@ -318,7 +318,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "predict",
-	.version = "2",
+	.version = "3",
 	.summary = "Segments subjects with a checkpoint, each in its own geometry.",
 	.about = "Scans are prepared as the checkpoint says its training data were: the same "
 		 "normalisation, axes, "

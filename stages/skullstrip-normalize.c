@@ -221,12 +221,13 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "skullstrip-normalize",
-	.version = "2",
+	.version = "3",
 	.summary = "brain mask, normalisation and crop of every subject",
 	.about = "The brain is, in this order: the mask that the manifest names; the whole of a "
 		 "scan that is "
 		 "skull-stripped already, which is told by its "
-		 "constant border, its volume and its one piece (all channels or none); what a "
+		 "constant border, its volume, its one piece and that there is no bone in it (all "
+		 "channels or none); what a "
 		 "network finds if "
 		 "--weights gives one; what a growing surface "
 		 "finds. A mask under 700 ml, over 2200 ml or cut deeply by a side of the grid is "

@@ -24,13 +24,14 @@ struct vt_stripped {
 	double background; /* the value of the grid's border, if constant */
 	double fraction;   /* of voxels that have it and are joined to the border */
 	double inside_ml;  /* the rest */
+	double head;       /* likeness to a head, which it is from 1 on; 0: not asked */
 };
 
-/* Stripped: all eight corners and most of the border have one value, voxels of exactly that
- * value joined to the border fill a plausible share of the grid, and what is left is one piece
- * of a brain's size without a skull: from its border inwards, in layers of 3 mm, no layer is
- * less than half as bright as one outside it and one inside it. mask (may be NULL): the rest,
- * holes filled.  Works on the stored samples: v->voxels may be NULL. */
+/* Stripped: all eight corners and most of the border have one value, voxels of exactly that value
+ * joined to the border fill a plausible share of the grid, and what is left is one piece of a
+ * brain's size that is no head: no bone behind its outline and little that is dark (stripped.c).
+ * mask (may be NULL): the rest, holes filled.  Works on the stored samples: v->voxels may be
+ * NULL. */
 int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v,
 	struct vt_err *err);
 

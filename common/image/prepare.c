@@ -273,7 +273,7 @@ static int full_grid(struct prepare *p, unsigned char **full_mask, struct vt_err
 	unsigned char *mask = vt_voxels_alloc(vt_geometry_count(&p->place.full) + 1);
 	if (!mask)
 		return vt_err_nomem(err, vt_geometry_count(&p->place.full));
-	int rc = resample ? vt_resample_labels(mask, &p->place.full, p->mask, native, 0, err)
+	int rc = resample ? vt_resample_labels(mask, &p->place.full, p->mask, native, err)
 			  : vt_placement_gather(&p->place, mask, p->mask, 1, err);
 	*full_mask = mask;
 	return rc;

@@ -7,9 +7,10 @@
 #include <string.h>
 
 #include "common/base/parallel.h"
+#include "common/image/resample_internal.h"
 
 /* Output index -> input index as one affine. */
-static int index_map(double m[3][4], const struct vt_geometry *out, const struct vt_geometry *in,
+int vt_index_map(double m[3][4], const struct vt_geometry *out, const struct vt_geometry *in,
 	struct vt_err *err)
 {
 	double inv[3][4];
@@ -209,7 +210,7 @@ int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in,
 {
 	struct job job = { out, in, NULL, out_grid->dim, in_grid->dim, { { 0 } }, how, outside };
 	double *coeff = NULL;
-	if (index_map(job.map, out_grid, in_grid, err))
+	if (vt_index_map(job.map, out_grid, in_grid, err))
 		return err->code;
 	if (how == VT_CUBIC) {
 		size_t n = vt_geometry_count(in_grid);
@@ -226,62 +227,12 @@ int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in,
 	return 0;
 }
 
-static unsigned char vote(const struct job *job, const double p[3])
-{
-	size_t lo[3], hi[3];
-	double w[3], weight[8], best = -1;
-	const size_t *d = job->in_dim;
-	unsigned char label[8], winner = 0;
-	neighbours(job, p, lo, hi, w);
-	for (int c = 0; c < 8; c++) {
-		size_t i = c & 1 ? hi[0] : lo[0], j = c & 2 ? hi[1] : lo[1],
-		       k = c & 4 ? hi[2] : lo[2];
-		label[c] = ((const unsigned char *)job->in)[(k * d[1] + j) * d[0] + i];
-		weight[c] = (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) *
-			(c & 4 ? w[2] : 1 - w[2]);
-	}
-	for (int c = 0; c < 8; c++) {
-		double sum = 0;
-		for (int o = 0; o < 8; o++)
-			sum += label[o] == label[c] ? weight[o] : 0;
-		if (sum > best || (sum == best && label[c] < winner)) {
-			best = sum;
-			winner = label[c];
-		}
-	}
-	return winner;
-}
-
-static void label_slice(void *ctx, size_t z)
-{
-	const struct job *job = ctx;
-	unsigned char *out = (unsigned char *)job->out + z * job->out_dim[0] * job->out_dim[1];
-	for (size_t y = 0; y < job->out_dim[1]; y++)
-		for (size_t x = 0; x < job->out_dim[0]; x++) {
-			double p[3];
-			source_of(job, x, y, z, p);
-			*out++ = is_outside(job, p) ? (unsigned char)job->outside : vote(job, p);
-		}
-}
-
-int vt_resample_labels(unsigned char *out, const struct vt_geometry *out_grid,
-	const unsigned char *in, const struct vt_geometry *in_grid, unsigned char outside,
-	struct vt_err *err)
-{
-	struct job job = { out, in, NULL, out_grid->dim, in_grid->dim, { { 0 } }, VT_LINEAR,
-		outside };
-	if (index_map(job.map, out_grid, in_grid, err))
-		return err->code;
-	vt_parallel_for(out_grid->dim[2], label_slice, &job);
-	return 0;
-}
-
 int vt_labels_to_native(unsigned char *native, const struct vt_placement *p,
 	const unsigned char *work, struct vt_err *err)
 {
 	static const unsigned char none = 0;
 	if (p->resampled)
-		return vt_resample_labels(native, &p->native, work, &p->work, 0, err);
+		return vt_resample_labels(native, &p->native, work, &p->work, err);
 	return vt_geometry_paste(native, p, work, 1, &none, err);
 }
 

@@ -24,11 +24,32 @@ int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in,
 	const struct vt_geometry *in_grid, enum vt_interpolate how, double outside,
 	struct vt_err *err);
 
-/* Each label's indicator is interpolated trilinearly; the largest wins, ties to the lower label.
- * No label appears that is not in the input. */
+/* Every piece of the map (26-connected voxels other than 0) keeps its volume to one output
+ * voxel, its labels theirs, and all of them together exactly (resample_labels.c): thresholding at
+ * one half would shrink what is convex and lose what is small.  A piece under one output voxel
+ * may vanish: vt_label_loss says which.  0 outside the input; no label appears that is not in
+ * it. */
 int vt_resample_labels(unsigned char *out, const struct vt_geometry *out_grid,
-	const unsigned char *in, const struct vt_geometry *in_grid, unsigned char outside,
-	struct vt_err *err);
+	const unsigned char *in, const struct vt_geometry *in_grid, struct vt_err *err);
+
+/* Pieces of one label value (26-connected) of which no output voxel is left. */
+enum { VT_LABEL_LOSSES = 16 };
+
+struct vt_lost_label {
+	unsigned char label;
+	double mm3;
+	size_t at[3]; /* x, y, z of its first voxel in the input */
+};
+
+struct vt_label_loss {
+	size_t n;   /* pieces */
+	double mm3; /* of all of them */
+	struct vt_lost_label first[VT_LABEL_LOSSES];
+};
+
+int vt_label_loss(struct vt_label_loss *loss, const unsigned char *out,
+	const struct vt_geometry *out_grid, const unsigned char *in,
+	const struct vt_geometry *in_grid, struct vt_err *err);
 
 /* A label map on p->work -> the scan's own voxels, 0 outside the work grid: one to one where
  * nothing was resampled, else by vt_resample_labels. native: vt_geometry_count(&p->native)

@@ -19,6 +19,7 @@ struct prepared {
 	int n_channels, n_files;
 	unsigned char *mask, *labels;
 	size_t dim[3], voxels;
+	struct vt_label_loss lost;
 	int lo[3], size[3]; /* the box that is kept; lo may be negative (padding) */
 };
 
@@ -72,8 +73,8 @@ static int read_mask(struct prepared *p, const char *dir, struct vt_err *err)
 }
 
 /* A label map's voxels, put where the scans' voxels went; caller frees. */
-static int read_labels(unsigned char **out, const struct prepared *p, const char *label,
-	struct vt_err *err)
+static int read_labels(unsigned char **out, struct vt_label_loss *lost, const struct prepared *p,
+	const char *label, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
 	unsigned char *native = NULL;
@@ -90,9 +91,12 @@ static int read_labels(unsigned char **out, const struct prepared *p, const char
 		*out = vt_xmalloc(p->voxels);
 		rc = p->placement.resampled
 			? vt_resample_labels(*out, &p->placement.work, native, &p->placement.native,
-				  0, err)
+				  err)
 			: vt_placement_gather(&p->placement, *out, native, 1, err);
 	}
+	if (!rc && lost && p->placement.resampled)
+		rc = vt_label_loss(lost, *out, &p->placement.work, native, &p->placement.native,
+			err);
 	if (rc)
 		vt_err_prefix(err, "%s", label);
 	free(native);
@@ -243,17 +247,17 @@ static int read_all(struct prepared *p, const struct vt_manifest *m, const char 
 	for (int i = 0; !rc && i < m->n_channels; i++)
 		rc = read_channel(p, dir, m->channel[i].role, err);
 	if (!rc && region)
-		rc = read_labels(&p->mask, p, region, err);
+		rc = read_labels(&p->mask, NULL, p, region, err);
 	else if (!rc)
 		rc = read_mask(p, dir, err);
 	if (!rc && label)
-		rc = read_labels(&p->labels, p, label, err);
+		rc = read_labels(&p->labels, &p->lost, p, label, err);
 	return rc;
 }
 
-int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject,
-	const char *dir, const char *label, const char *region, const struct vt_crop_opts *o,
-	struct vt_err *err)
+int vt_crop_subject(struct vt_label_loss *lost, const char *path, const struct vt_manifest *m,
+	const char *subject, const char *dir, const char *label, const char *region,
+	const struct vt_crop_opts *o, struct vt_err *err)
 {
 	struct prepared p = { .geometry = NULL };
 	struct vt_json *j = NULL;
@@ -282,6 +286,7 @@ int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *s
 		rc = vt_patch_write(path, j, dims, o->half, image, regions, labels, err);
 	if (rc)
 		vt_err_prefix(err, "subject %s", subject);
+	*lost = p.lost;
 	vt_json_free(j);
 	free(image);
 	free(labels);

@@ -8,6 +8,7 @@
 
 #include "common/image/patch_file.h"
 #include "common/image/prepare.h"
+#include "common/image/resample.h"
 #include "common/seg/manifest.h"
 
 struct vt_crop_opts {
@@ -22,9 +23,9 @@ struct vt_crop_opts {
 /* Writes the container to `path`.  The box is that of the brain mask or, where `region` names a
  * label map on the native grid, that of its labels other than 0: what a first network found, for
  * a second one to look at.  VT_EDATA names the subject's file, the value and what to do. */
-int vt_crop_subject(const char *path, const struct vt_manifest *m, const char *subject,
-	const char *dir, const char *label, const char *region, const struct vt_crop_opts *o,
-	struct vt_err *err);
+int vt_crop_subject(struct vt_label_loss *lost, const char *path, const struct vt_manifest *m,
+	const char *subject, const char *dir, const char *label, const char *region,
+	const struct vt_crop_opts *o, struct vt_err *err);
 
 /* The container in memory instead, of what was prepared in memory; f32, no labels. */
 int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, const char *subject,

@@ -499,7 +499,7 @@ static int provide(void *ctx, unsigned char *mask, const float *voxels, const st
 			? err->code
 			: vt_mask_fill_holes(labels, grid.dim, err);
 	if (!rc)
-		rc = vt_resample_labels(mask, g, labels, &grid, 0, err);
+		rc = vt_resample_labels(mask, g, labels, &grid, err);
 	free(on_grid);
 	free(labels);
 	return rc;

@@ -147,7 +147,8 @@ static int op_stripped(struct op_run *r, struct vt_err *err)
 	struct vt_stripped s;
 	if (vt_stripped_detect(&s, r->mask, &r->in, err))
 		return err->code;
-	printf("%d %.9g %.4f %.1f\n", s.stripped, s.background, s.fraction, s.inside_ml);
+	printf("%d %.9g %.4f %.1f %.3f\n", s.stripped, s.background, s.fraction, s.inside_ml,
+		s.head);
 	return 0;
 }
 
@@ -171,6 +172,7 @@ static int op_resample(struct op_run *r, struct vt_err *err)
 	/* METHOD OUTSIDE SX SY SZ, or METHOD OUTSIDE conform */
 	static const char *const names[] = { "", "nearest", "linear", "cubic", "labels" };
 	struct vt_geometry grid;
+	struct vt_label_loss loss;
 	double spacing[3] = { arg(r, 2), arg(r, 3), arg(r, 4) }, outside = arg(r, 1);
 	int how = 1;
 	while (how < 4 && r->argc && strcmp(names[how], r->argv[0]))
@@ -187,8 +189,15 @@ static int op_resample(struct op_run *r, struct vt_err *err)
 			outside, err))
 		vt_volume_write(r->out, &grid, VT_F32, out, err);
 	if (how == 4 && !vt_volume_labels(in, &r->in, err) &&
-		!vt_resample_labels(labels, &grid, in, &r->in.geometry, 0, err))
+		!vt_resample_labels(labels, &grid, in, &r->in.geometry, err) &&
+		!vt_label_loss(&loss, labels, &grid, in, &r->in.geometry, err)) {
+		printf("lost %zu %.1f", loss.n, loss.mm3);
+		for (size_t k = 0; k < loss.n && k < VT_LABEL_LOSSES; k++)
+			printf(" %d %zu %zu %zu", loss.first[k].label, loss.first[k].at[0],
+				loss.first[k].at[1], loss.first[k].at[2]);
+		printf("\n");
 		vt_volume_write(r->out, &grid, VT_U8, labels, err);
+	}
 	free(out);
 	free(labels);
 	free(in);

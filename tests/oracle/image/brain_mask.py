@@ -62,7 +62,11 @@ say(not stripped_2mm(x), "a head at 2 mm is not taken for stripped")
 say(not stripped_2mm(np.where(x > 8, x, 0)), "a head on exact zeros is not taken for stripped")
 child = save(np.where(x > 8, x, 0), affine=np.diag([1.7, 1.7, 1.7, 1]))
 say(run("stripped", child)[2].split()[0] == "0" and float(run("stripped", child)[2].split()[3]) < 2300, "nor a child's head, no larger than a brain, by its skull")
+whole = np.where(x > 8, x, 0)
+cuts = [whole[:, :, :k] for k in (50, 62, 75)] + [whole[:, :, -k:] for k in (50, 62, 75)] + [whole[:, :70], whole[:60]]
+say(not any(stripped_2mm(c) for c in cuts), "nor a head that the field of view cuts to 50-80 %", [stripped_2mm(c) for c in cuts])
 say(stripped_2mm(np.where(brain, x + 1, 0)), "a brain on zeros is stripped")
+say(stripped_2mm(np.where(brain, x + 1, 0)[:, :, :78]), "and one whose top is cut off")
 z = ((x - 80.0) / 30).astype("f4")
 say(stripped_2mm(np.where(brain, z, np.float32(-3.25))), "a brain on a constant other than zero is stripped")
 say(not stripped_2mm(np.full(x.shape, 7, "i2")), "a constant image is not stripped")
@@ -79,6 +83,22 @@ for patient in ("01", "12"):
         got = got > 0
         flags.append(int(text.split("flags")[1].split()[0]))
         all_dice[patient, scan] = dice(got, np.asarray(nib.load(name + "_brainmask.nii.gz").dataobj) > 0)
+heads = {p: nib.as_closest_canonical(nib.load(os.path.join(root, p + ".nii.gz"))) for p in
+         ["ms_patient%s_study1_%s" % (a, b) for a in ("01", "12") for b in ("t1w", "flair", "t2w")]}
+wrong, asked = [], 0
+for name, img in heads.items():
+    x, zooms = np.asarray(img.dataobj), np.array(img.header.get_zooms()[:3], float)
+    for part in (0.5, 0.6, 0.7, 0.8):
+        k = int(x.shape[2] * part)
+        for end, piece in (("low", x[:, :, :k]), ("top", x[:, :, -k:])):
+            for size in (1, 0.85):
+                text = run("stripped", save(np.ascontiguousarray(piece), affine=np.diag([*zooms * size, 1])))[2].split()
+                asked += 400 < float(text[3]) < 2300
+                wrong += [(name, end, part, size, text)] if text[0] != "0" else []
+say(not wrong and asked > 40, "real heads cut to 50-80 %% of their slices, full size or a child's: none is stripped (%d of 96 have a brain's volume)" % asked, wrong)
+brains = [run("stripped", save(np.where(nib.as_closest_canonical(nib.load(os.path.join(root, n + "_brainmask.nii.gz"))).get_fdata() > 0,
+                                        np.asarray(i.dataobj), 0), affine=i.affine))[2].split()[0] for n, i in heads.items()]
+say(brains == ["1"] * 6, "and their brains alone are", brains)
 t1 = np.mean([v for k, v in all_dice.items() if k[1] == "t1w"])
 every = np.mean(list(all_dice.values()))
 text = ", ".join("%s %s %.4f" % (k + (v,)) for k, v in all_dice.items())

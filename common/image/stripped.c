@@ -1,0 +1,279 @@
+/* stripped.c - is a scan skull-stripped already?
+ *
+ * A constant border and a brain's volume are not enough: a head that the field of view cuts, or a
+ * child's, has both.  What tells a head is what lies inside its outline, whatever part of it was
+ * scanned, on a grid of about 3 mm:
+ *
+ *   rays   from every voxel of the outline inwards along its normal, 36 mm deep: the share of rays
+ *          that fall below half of what is brightest before and behind, which scalp, skull and
+ *          brain do wherever they are met, and a brain's own sulci here and there;
+ *   dark   the share of the inside that is darker than 15 % of its range:
+ *          bone and air in a head, some fluid in a brain.
+ *
+ * rays + 3 dark, measured: 40 brains of seven cohorts (T1, T1 with contrast, T2, FLAIR; tumours,
+ * atrophy) 0.13 to 0.81; 64 heads, whole, cut to 50-80 % from above or below, or scaled to 0.7 of
+ * their size, 1.18 to 1.60.  The sides of the grid are no outline: a cut says nothing. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/image/brain_mask.h"
+#include "common/image/distance.h"
+#include "common/image/intensity.h"
+#include "common/image/morphology.h"
+
+/* Limits measured on BRATS-2013, MS lesion and phantom volumes: border constant, 1080-1950 ml. */
+static const double border_least = 0.5, ml_least = 400, ml_most = 2300, part_least = 0.9;
+static const double head_least = 1.0;
+
+enum { COARSE_MM = 3, STEPS = 24 };
+
+static const double step_mm = 1.5;
+
+/* inside[i] = sample i differs from the first one.  By type, so that -0.0 equals 0.0. */
+#define DIFFERS(type)                                                                              \
+	do {                                                                                       \
+		const type *r = v->raw;                                                            \
+		for (size_t i = 0; i < v->n; i++)                                                  \
+			inside[i] = r[i] != r[0];                                                  \
+	} while (0)
+
+static void differs(unsigned char *inside, const struct vt_volume *v)
+{
+	switch (v->dtype) {
+	case VT_U8:
+	case VT_I8: DIFFERS(uint8_t); break;
+	case VT_U16:
+	case VT_I16: DIFFERS(uint16_t); break;
+	case VT_U32:
+	case VT_I32: DIFFERS(uint32_t); break;
+	case VT_U64:
+	case VT_I64: DIFFERS(uint64_t); break;
+	case VT_F32: DIFFERS(float); break;
+	case VT_F64: DIFFERS(double); break;
+	}
+}
+
+static bool corners_equal(const unsigned char *inside, const size_t d[3])
+{
+	for (int c = 1; c < 8; c++) {
+		size_t i = c & 1 ? d[0] - 1 : 0, j = c & 2 ? d[1] - 1 : 0, k = c & 4 ? d[2] - 1 : 0;
+		if (inside[(k * d[1] + j) * d[0] + i])
+			return false;
+	}
+	return true;
+}
+
+/* Share of the grid's six sides that has the constant value. */
+static double border_share(const unsigned char *inside, const size_t d[3])
+{
+	size_t n = 0, equal = 0;
+	for (size_t k = 0; k < d[2]; k++)
+		for (size_t j = 0; j < d[1]; j++) {
+			const unsigned char *row = inside + (k * d[1] + j) * d[0];
+			bool whole = !j || !k || j + 1 == d[1] || k + 1 == d[2];
+			for (size_t i = 0; i < d[0]; i += whole || d[0] == 1 ? 1 : d[0] - 1) {
+				n++;
+				equal += !row[i];
+			}
+		}
+	return (double)equal / (double)n;
+}
+
+/* --- a head on a constant background --------------------------------------------------------- */
+
+/* Every so many voxels that the steps are about 3 mm: values from 0 at the background, or at the 2
+ * percentile of the inside where the background lies far off, to 1 at the 98, 0 outside;
+ * distances to the outside in mm. */
+struct coarse {
+	struct vt_geometry g;
+	float *value;
+	unsigned char *inside;
+	double *depth;
+};
+
+static void thin_out(struct coarse *c, const struct vt_volume *v, const unsigned char *mask)
+{
+	const struct vt_geometry *g = &v->geometry;
+	size_t step[3], i = 0;
+	c->g = *g;
+	for (int a = 0; a < 3; a++) {
+		step[a] = g->spacing[a] < COARSE_MM / 2.0
+			? (size_t)(COARSE_MM / g->spacing[a] + 0.5)
+			: 1;
+		c->g.dim[a] = (g->dim[a] + step[a] - 1) / step[a];
+		c->g.spacing[a] = g->spacing[a] * (double)step[a];
+	}
+	c->value = vt_xmalloc(vt_geometry_count(&c->g) * sizeof(float));
+	c->inside = vt_xmalloc(vt_geometry_count(&c->g));
+	for (size_t z = 0; z < g->dim[2]; z += step[2])
+		for (size_t y = 0; y < g->dim[1]; y += step[1])
+			for (size_t x = 0; x < g->dim[0]; x += step[0], i++) {
+				size_t at = (z * g->dim[1] + y) * g->dim[0] + x;
+				c->inside[i] = mask[at];
+				c->value[i] = (float)vt_volume_value(v, at);
+			}
+}
+
+static int prepare(struct coarse *c, const struct vt_volume *v, const unsigned char *mask,
+	struct vt_err *err)
+{
+	static const double q[2] = { 2, 98 };
+	double range[2];
+	thin_out(c, v, mask);
+	const int dims[3] = { (int)c->g.dim[2], (int)c->g.dim[1], (int)c->g.dim[0] };
+	const double spacing[3] = { c->g.spacing[2], c->g.spacing[1], c->g.spacing[0] };
+	size_t n = vt_geometry_count(&c->g);
+	unsigned char *outside = vt_xmalloc(n);
+	c->depth = vt_xmalloc(n * sizeof(*c->depth));
+	for (size_t i = 0; i < n; i++)
+		outside[i] = !c->inside[i];
+	vt_distance_squared(c->depth, outside, dims, spacing);
+	free(outside);
+	if (!vt_mask_count(c->inside, n))
+		return 0;
+	if (vt_percentiles(range, q, 2, c->value, c->inside, n, err))
+		return err->code;
+	/* Nothing is as dark as the background, unless that was put far below everything. */
+	double background = vt_volume_value(v, 0);
+	if (background < range[0] && range[0] - background <= range[1] - range[0])
+		range[0] = background;
+	for (size_t i = 0; i < n; i++) {
+		c->depth[i] = sqrt(c->depth[i]);
+		c->value[i] = c->inside[i] && range[1] > range[0]
+			? (float)(((double)c->value[i] - range[0]) / (range[1] - range[0]))
+			: 0;
+		c->value[i] = c->value[i] > 0 ? c->value[i] : 0;
+	}
+	return 0;
+}
+
+/* Trilinear value at a point in voxels; 0 outside the grid. */
+static double value_at(const struct coarse *c, const double p[3])
+{
+	const size_t *d = c->g.dim;
+	double sum = 0, low[3];
+	for (int a = 0; a < 3; a++) {
+		if (!(p[a] >= 0 && p[a] <= (double)d[a] - 1))
+			return 0;
+		low[a] = floor(fmin(p[a], (double)d[a] - 1));
+	}
+	for (int k = 0; k < 8; k++) {
+		double weight = 1;
+		size_t at[3];
+		for (int a = 0; a < 3; a++) {
+			double up = p[a] - low[a];
+			weight *= k >> a & 1 ? up : 1 - up;
+			at[a] = (size_t)low[a] + (size_t)(k >> a & 1);
+			at[a] = at[a] < d[a] ? at[a] : d[a] - 1;
+		}
+		sum += weight * (double)c->value[(at[2] * d[1] + at[1]) * d[0] + at[0]];
+	}
+	return sum;
+}
+
+/* Whether the ray from p along the direction (voxels a mm) falls to less than half of what is
+ * brightest before and behind. */
+static bool meets_bone(const struct coarse *c, const double p[3], const double direction[3])
+{
+	double profile[STEPS], inner[STEPS + 1], outer = 0;
+	for (int s = 0; s < STEPS; s++) {
+		double q[3];
+		for (int a = 0; a < 3; a++)
+			q[a] = p[a] + direction[a] * step_mm * s;
+		profile[s] = value_at(c, q);
+	}
+	inner[STEPS] = 0;
+	for (int s = STEPS - 1; s >= 0; s--)
+		inner[s] = fmax(inner[s + 1], profile[s]);
+	for (int s = 0; s < STEPS; s++) {
+		double least = fmin(outer, inner[s + 1]);
+		if (least > 0.2 && profile[s] < 0.5 * least)
+			return true;
+		outer = fmax(outer, profile[s]);
+	}
+	return false;
+}
+
+/* Unit normal into the inside at voxel i, in voxels a mm; false if there is none. */
+static bool normal_at(double out[3], const struct coarse *c, const size_t at[3], size_t i)
+{
+	const size_t stride[3] = { 1, c->g.dim[0], c->g.dim[0] * c->g.dim[1] };
+	double length = 0;
+	for (int a = 0; a < 3; a++) {
+		size_t before = at[a] ? i - stride[a] : i,
+		       behind = at[a] + 1 < c->g.dim[a] ? i + stride[a] : i;
+		double steps = (double)(behind - before) / (double)stride[a];
+		out[a] = steps > 0
+			? (c->depth[behind] - c->depth[before]) / (steps * c->g.spacing[a])
+			: 0;
+		length += out[a] * out[a];
+	}
+	for (int a = 0; a < 3; a++)
+		out[a] /= sqrt(length) * c->g.spacing[a];
+	return length > 1e-6;
+}
+
+/* rays + 3 dark. */
+static double head_likeness(const struct coarse *c)
+{
+	const size_t *d = c->g.dim;
+	size_t rays = 0, bone = 0, inside = 0, dark = 0, i = 0;
+	double rim = 1.01 * fmax(c->g.spacing[0], fmax(c->g.spacing[1], c->g.spacing[2]));
+	for (size_t z = 0; z < d[2]; z++)
+		for (size_t y = 0; y < d[1]; y++)
+			for (size_t x = 0; x < d[0]; x++, i++) {
+				const size_t at[3] = { x, y, z };
+				const double p[3] = { (double)x, (double)y, (double)z };
+				double direction[3];
+				if (!c->inside[i])
+					continue;
+				inside++;
+				dark += c->value[i] < 0.15f;
+				if (c->depth[i] > rim || !normal_at(direction, c, at, i))
+					continue;
+				rays++;
+				bone += meets_bone(c, p, direction);
+			}
+	return inside && rays ? (double)bone / (double)rays + 3 * (double)dark / (double)inside : 0;
+}
+
+static bool is_head(double *likeness, const struct vt_volume *v, const unsigned char *mask,
+	struct vt_err *err)
+{
+	struct coarse c = { .value = NULL };
+	int rc = prepare(&c, v, mask, err);
+	*likeness = rc ? 0 : head_likeness(&c);
+	free(c.value);
+	free(c.inside);
+	free(c.depth);
+	return !rc && *likeness >= head_least;
+}
+
+int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v,
+	struct vt_err *err)
+{
+	const struct vt_geometry *g = &v->geometry;
+	unsigned char *inside = mask ? mask : malloc(v->n + 1);
+	size_t largest = 0;
+	if (!inside)
+		return vt_err_nomem(err, v->n);
+	memset(out, 0, sizeof(*out));
+	out->background = vt_volume_value(v, 0);
+	differs(inside, v);
+	bool framed = corners_equal(inside, g->dim) && border_share(inside, g->dim) >= border_least;
+	int rc = vt_mask_fill_holes(inside, g->dim, err);
+	if (!rc)
+		rc = vt_mask_largest_count(&largest, inside, g->dim, VT_CONNECT_6, err);
+	size_t count = vt_mask_count(inside, v->n);
+	out->fraction = (double)(v->n - count) / (double)v->n;
+	out->inside_ml = (double)count * vt_geometry_voxel_ml(g);
+	out->stripped = !rc && framed && out->inside_ml >= ml_least && out->inside_ml <= ml_most &&
+		(double)largest >= part_least * (double)count &&
+		!is_head(&out->head, v, inside, err);
+	rc = rc ? rc : err->code;
+	if (inside != mask)
+		free(inside);
+	return rc;
+}
