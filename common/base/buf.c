@@ -1,5 +1,6 @@
 #include "common/base/buf.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,15 @@ void vt_buf_wrap(struct vt_buf *b, const char *text, size_t column)
 		text += n + (text[n] == ' ');
 	}
 	vt_buf_char(b, '\n');
+}
+
+void vt_buf_sized(struct vt_buf *b, const char *text)
+{
+	uint64_t n = strlen(text);
+
+	for (int shift = 56; shift >= 0; shift -= 8)
+		vt_buf_char(b, (char)(n >> shift & 0xff));
+	vt_buf_add(b, text, n);
 }
 
 void vt_buf_hex(struct vt_buf *b, const unsigned char *bytes, size_t n)

@@ -36,6 +36,9 @@ void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap)
 /* The words of text in lines of at most 79 columns and a newline at the end: the first line goes
  * on from `column`, the others begin there. */
 void vt_buf_wrap(struct vt_buf *b, const char *text, size_t column);
+/* The length of text as eight big-endian bytes, then its bytes: how texts go into an id without
+ * running into each other. */
+void vt_buf_sized(struct vt_buf *b, const char *text);
 void vt_buf_hex(struct vt_buf *b, const unsigned char *bytes, size_t n); /* lower-case hex */
 char *vt_buf_detach(struct vt_buf *b); /* caller frees; never NULL */
 

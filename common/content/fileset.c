@@ -52,8 +52,8 @@ void vt_fileset_release(struct vt_fileset *s)
 	vt_fileset_begin(s);
 }
 
-struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path,
-	const struct stat *st)
+struct vt_fileset_file *vt_fileset_add_stamp(struct vt_fileset *s, const char *path,
+	const struct vt_stamp *stamp, mode_t mode)
 {
 	struct vt_fileset_file *f;
 
@@ -62,10 +62,17 @@ struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path,
 		s->file = vt_xrealloc(s->file, s->cap * sizeof(*s->file));
 	}
 	f = &s->file[s->n++];
-	*f = (struct vt_fileset_file){ .path = vt_xstrdup(path),
-		.stamp = vt_stamp_of(st),
-		.mode = st->st_mode,
-		.owner = st->st_uid };
+	*f = (struct vt_fileset_file){ .path = vt_xstrdup(path), .stamp = *stamp, .mode = mode };
+	return f;
+}
+
+struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path,
+	const struct stat *st)
+{
+	const struct vt_stamp stamp = vt_stamp_of(st);
+	struct vt_fileset_file *f = vt_fileset_add_stamp(s, path, &stamp, st->st_mode);
+
+	f->owner = st->st_uid;
 	return f;
 }
 
@@ -81,11 +88,6 @@ static void note(struct vt_fileset *s, const char *path, const struct vt_err *er
 }
 
 static void walk(struct vt_fileset *s, int dir_fd, const char *rel);
-
-static bool is_lineage_at_root(const char *path)
-{
-	return !strcmp(path, ".lineage") || !strncmp(path, ".lineage/", 9);
-}
 
 static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name, const char *path,
 	mode_t mode, struct vt_err *err)
@@ -161,7 +163,7 @@ static void walk(struct vt_fileset *s, int dir_fd, const char *rel)
 			continue;
 		path.len = base;
 		vt_buf_str(&path, e->d_name);
-		if (!(s->leave_out ? s->leave_out : is_lineage_at_root)(path.data))
+		if (!(s->leave_out ? s->leave_out : vt_tree_is_lineage)(path.data))
 			visit(s, dir_fd, e, path.data);
 	}
 	if (errno) {
@@ -190,6 +192,18 @@ int vt_fileset_open(struct vt_fileset *s, const char *root, struct vt_err *err)
 	return s->root_fd < 0 ? vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", s->root) : 0;
 }
 
+/* What the walk found, in order; or the fault with the least path. */
+static int settle(struct vt_fileset *s, struct vt_err *err)
+{
+	if (s->worst_path) {
+		*err = s->worst;
+		return err->code;
+	}
+	if (s->n > 1)
+		qsort(s->file, s->n, sizeof(*s->file), by_path);
+	return 0;
+}
+
 int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err)
 {
 	int rc = vt_fileset_open(s, root, err), fd;
@@ -201,13 +215,19 @@ int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err)
 	if (fd < 0)
 		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", s->root);
 	walk(s, fd, "");
-	if (s->worst_path) {
-		*err = s->worst;
-		return err->code;
-	}
-	if (s->n > 1)
-		qsort(s->file, s->n, sizeof(*s->file), by_path);
-	return 0;
+	return settle(s, err);
+}
+
+int vt_fileset_dirs(struct vt_fileset *s, const char *root, const struct vt_strs *dirs,
+	struct vt_err *err)
+{
+	int rc = vt_fileset_open(s, root, err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < dirs->n; i++)
+		walk_into(s, s->root_fd, dirs->v[i], dirs->v[i]);
+	return settle(s, err);
 }
 
 int vt_fileset_fault(const struct vt_fileset *s, struct vt_err *err)

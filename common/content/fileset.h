@@ -61,7 +61,7 @@ struct vt_fileset {
 	size_t n, cap;
 	/* in, for vt_fileset_dir: a symbolic link to a file will do for the file */
 	bool follow;
-	/* in: not of the set.  NULL: .lineage at the root is not */
+	/* in: not of the set.  NULL: vt_tree_is_lineage */
 	bool (*leave_out)(const char *path);
 	struct vt_err worst; /* of a walk: the fault with the least path */
 	char *worst_path;
@@ -76,11 +76,17 @@ void vt_fileset_clear(struct vt_fileset *s); /* no files; the root stays open */
  * error, and of several the one with the least path. */
 int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err);
 
+/* The same for what lies below some directories of root, which are given by relative path. */
+int vt_fileset_dirs(struct vt_fileset *s, const char *root, const struct vt_strs *dirs,
+	struct vt_err *err);
+
 /* For a list of one's own: opens root, without a look at what it holds; then files are added by
  * path and stamp. */
 int vt_fileset_open(struct vt_fileset *s, const char *root, struct vt_err *err);
 struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path,
 	const struct stat *st);
+struct vt_fileset_file *vt_fileset_add_stamp(struct vt_fileset *s, const char *path,
+	const struct vt_stamp *stamp, mode_t mode);
 
 enum vt_fileset_until { VT_FILESET_FIRST_FAULT = 1, VT_FILESET_ALL };
 

@@ -31,8 +31,10 @@ struct vt_stat_cache {
 	struct vt_map map;
 	const struct entry *entry; /* in the map */
 	size_t n;
-	struct entry *added;
+	struct entry *added; /* not in the file yet */
 	size_t n_added, cap_added;
+	size_t *slot,
+		n_slots; /* open addressing: 1 + index of the newest added entry of an inode */
 };
 
 static void load(struct vt_stat_cache *c)
@@ -72,6 +74,7 @@ void vt_stat_cache_close(struct vt_stat_cache *c)
 		return;
 	vt_fs_unmap(&c->map);
 	free(c->added);
+	free(c->slot);
 	free(c->path);
 	free(c);
 }
@@ -83,9 +86,22 @@ static int order(const struct vt_stamp *a, const struct vt_stamp *b)
 				   : 0;
 }
 
+/* The slot of an inode, or the free one where it would be. */
+static size_t slot_of(const struct vt_stat_cache *c, const struct vt_stamp *stamp)
+{
+	size_t i = (stamp->ino * 0x9e3779b97f4a7c15u ^ stamp->dev) >> 7 & (c->n_slots - 1);
+
+	while (c->slot[i] && order(&c->added[c->slot[i] - 1].stamp, stamp))
+		i = (i + 1) & (c->n_slots - 1);
+	return i;
+}
+
 static const struct entry *entry_of(const struct vt_stat_cache *c, const struct vt_stamp *stamp)
 {
-	size_t lo = 0, hi = c->n;
+	size_t lo = 0, hi = c->n, slot = c->n_added ? slot_of(c, stamp) : 0;
+
+	if (c->n_added && c->slot[slot])
+		return &c->added[c->slot[slot] - 1];
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
@@ -136,6 +152,15 @@ bool vt_stat_is_racy(const struct vt_stamp *stamp, int64_t hashed_at)
 	return stamp->mtime > hashed_at - (stamp->mtime % 1000000000 ? tick : whole_second);
 }
 
+static void fill_slots(struct vt_stat_cache *c)
+{
+	c->n_slots = c->n_slots ? 4 * c->n_slots : 1024;
+	free(c->slot);
+	c->slot = vt_xcalloc(c->n_slots, sizeof(*c->slot));
+	for (size_t i = 0; i < c->n_added; i++)
+		c->slot[slot_of(c, &c->added[i].stamp)] = i + 1;
+}
+
 void vt_stat_cache_add(struct vt_stat_cache *c, const struct vt_stamp *stamp,
 	const struct vt_digest *d, int64_t hashed_at)
 {
@@ -146,6 +171,10 @@ void vt_stat_cache_add(struct vt_stat_cache *c, const struct vt_stamp *stamp,
 		c->added = vt_xrealloc(c->added, c->cap_added * sizeof(*c->added));
 	}
 	c->added[c->n_added++] = (struct entry){ *stamp, *d };
+	if (2 * c->n_added > c->n_slots)
+		fill_slots(c);
+	else
+		c->slot[slot_of(c, stamp)] = c->n_added;
 }
 
 static int by_inode(const void *a, const void *b)
@@ -209,6 +238,8 @@ int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const st
 				    : vt_fs_write_parts(c->path, part, 2, 0644, err);
 	free(all);
 	c->n_added = 0;
+	if (c->n_slots)
+		memset(c->slot, 0, c->n_slots * sizeof(*c->slot));
 	vt_fs_unmap(&c->map);
 	load(c);
 	return rc;

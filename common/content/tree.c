@@ -149,6 +149,76 @@ int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, si
 	return 0;
 }
 
+/* --- two files that cannot be in one tree -------------------------------- */
+
+struct seat {
+	const char *path;
+	size_t at; /* index in the caller's list */
+};
+
+static int by_seat(const void *a, const void *b)
+{
+	const struct seat *x = a, *y = b;
+	int c = strcmp(x->path, y->path);
+
+	return c ? c : (x->at > y->at) - (x->at < y->at);
+}
+
+static int by_seat_path(const void *path, const void *seat)
+{
+	return strcmp(path, ((const struct seat *)seat)->path);
+}
+
+/* The file that has the path of a directory of s[i].path; directories that the path before it lies
+ * in as well were looked for then. */
+static const struct seat *file_above(const struct seat *s, size_t n, size_t i)
+{
+	const char *before = i ? s[i - 1].path : "", *path = s[i].path;
+	const struct seat *found = NULL;
+
+	for (const char *p = strchr(path, '/'); p && !found; p = strchr(p + 1, '/')) {
+		size_t len = (size_t)(p - path);
+		char *dir;
+
+		if (!strncmp(before, path, len + 1))
+			continue;
+		dir = vt_xstrndup(path, len);
+		found = bsearch(dir, s, n, sizeof(*s), by_seat_path);
+		free(dir);
+	}
+	return found;
+}
+
+int vt_tree_collision(const struct vt_tree_file *file, size_t n, size_t *first, size_t *second,
+	struct vt_err *err)
+{
+	struct seat *s = vt_xcalloc(n + 1, sizeof(*s));
+	const struct seat *other = NULL;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		s[i] = (struct seat){ file[i].path, i };
+	if (n > 1)
+		qsort(s, n, sizeof(*s), by_seat);
+	for (i = 0; i < n && !other; i++) {
+		if (i && !strcmp(s[i - 1].path, s[i].path))
+			other = &s[i - 1];
+		else
+			other = file_above(s, n, i);
+		if (!other)
+			continue;
+		*first = other->at;
+		*second = s[i].at;
+		if (!strcmp(other->path, s[i].path))
+			vt_err_set(err, VT_EDATA, "/%s is written twice", other->path);
+		else
+			vt_err_set(err, VT_EDATA, "/%s is a file and /%s needs it as a directory",
+				other->path, s[i].path);
+	}
+	free(s);
+	return err->code;
+}
+
 int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *s, struct vt_err *err)
 {
 	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));

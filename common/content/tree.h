@@ -6,7 +6,8 @@
  * t is f (file), x (executable file) or d (directory); the digest is that of the file's bytes or
  * of the subdirectory's text; the size of a directory is the sum of the file bytes below it.
  * The tree id is the SHA-256 of that text.  Times, owners, the order of creation and empty
- * directories have no part in it.  The name .lineage at the root is left out; nothing else is.
+ * directories have no part in it.  What lies in a directory .lineage, at whatever depth, is left
+ * out: records speak of a tree and are no part of it.  Nothing else is left out.
  * Symlinks, sockets and devices are refused (VT_EDATA), and so are names that are not portable,
  * see vt_tree_check_name. */
 #ifndef COMMON_CONTENT_TREE_H
@@ -42,6 +43,9 @@ struct vt_tree {
  * root, if not NULL, is put before the path in the message.  VT_EDATA. */
 int vt_tree_check_name(const char *root, const char *path, struct vt_err *err);
 
+/* Is an element of the relative path named .lineage? */
+bool vt_tree_is_lineage(const char *path);
+
 /* Hashes every file below root (which may be a symlink to the directory). */
 int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err);
 
@@ -51,7 +55,11 @@ int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
 int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, size_t n,
 	struct vt_err *err);
 
-/* The id of the file or directory `path` ("" is the root); false if there is none. */
+/* Two of n files, in any order, that no tree can hold together: one path twice, or a path that is
+ * a file and another's directory.  VT_EDATA with their paths, and *first and *second are the
+ * indices of the two. */
+int vt_tree_collision(const struct vt_tree_file *file, size_t n, size_t *first, size_t *second,
+	struct vt_err *err);
 
 /* The files at or below the given paths, under their own paths.  One that is not in the tree is
  * VT_ENOINPUT. */

@@ -59,6 +59,18 @@ static void show(struct vt_buf *out, const char *path)
 			vt_buf_char(out, (char)*p);
 }
 
+bool vt_tree_is_lineage(const char *path)
+{
+	for (const char *name = path; *name;) {
+		size_t n = strcspn(name, "/");
+
+		if (n == 8 && !strncmp(name, ".lineage", n))
+			return true;
+		name += n + (name[n] == '/');
+	}
+	return false;
+}
+
 int vt_tree_check_name(const char *root, const char *path, struct vt_err *err)
 {
 	for (const char *name = path;;) {

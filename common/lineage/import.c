@@ -34,6 +34,30 @@ int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, stru
 	return rc;
 }
 
+int vt_store_import_records_of(struct vt_store *s, const struct vt_strs *dirs, struct vt_err *err)
+{
+	struct vt_record_dir *c = vt_xcalloc(dirs->n + 1, sizeof(*c));
+	struct vt_record_text *v = NULL;
+	size_t n = 0, read = 0;
+	int rc = 0;
+
+	for (; !rc && read < dirs->n; read++)
+		rc = vt_record_dir_read(&c[read], dirs->v[read], err);
+	for (size_t i = 0; !rc && i < read; i++) {
+		v = vt_xrealloc(v, (n + c[i].n + 1) * sizeof(*v));
+		for (size_t k = 0; k < c[i].n; k++)
+			v[n++] = (struct vt_record_text){ c[i].v[k].text, c[i].v[k].len,
+				c[i].v[k].record };
+	}
+	if (!rc && n)
+		rc = vt_store_put_records(s, v, n, err);
+	for (size_t i = 0; i < read; i++)
+		vt_record_dir_release(&c[i]);
+	free(c);
+	free(v);
+	return rc;
+}
+
 /* The tree of one output as its record states it; a merged directory and one that lost its
  * permissions have another. */
 static int put_stated_tree(struct vt_store *s, const struct vt_json *output,

@@ -37,4 +37,7 @@ void vt_import_release(struct vt_import *i);
  * counts them. */
 int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, struct vt_err *err);
 
+/* The same of several directories, published together. */
+int vt_store_import_records_of(struct vt_store *s, const struct vt_strs *dirs, struct vt_err *err);
+
 #endif

@@ -12,7 +12,6 @@
 #include "common/base/fs.h"
 #include "common/base/fault.h"
 #include "common/store/store_internal.h"
-#include "common/store/erased.h"
 
 static const char partial[] = ".voxtrail-partial";
 
@@ -46,28 +45,8 @@ static const struct vt_object *object_of(const struct placing *p, const struct v
 
 static int examine(struct placing *p, struct vt_err *err)
 {
-	int rc;
-
 	p->object = vt_objects_of(p->tree, &p->n_objects);
-	rc = vt_objects_examine(p->s, p->object, p->n_objects, err);
-	for (size_t i = 0; !rc && i < p->n_objects; i++) {
-		const struct vt_object *o = &p->object[i];
-
-		if (o->state == VT_OBJECT_ABSENT && vt_erased_has(p->s, &o->digest))
-			rc = vt_err_set(err, VT_ENOINPUT,
-				"%s: its bytes were erased from %s by decision", o->path,
-				p->s->dir);
-		else if (o->state == VT_OBJECT_ABSENT)
-			rc = vt_err_set(err, VT_EINTEGRITY,
-				"%s: its bytes are not in %s; commit the original again, "
-				"or fetch it from another store",
-				o->path, p->s->dir);
-		else if (o->state == VT_OBJECT_DAMAGED)
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o->fault);
-	}
-	if (!rc)
-		vt_store_save_cache(p->s);
-	return rc;
+	return vt_objects_need(p->s, p->object, p->n_objects, err);
 }
 
 static int copy_bytes(int in, int out)
@@ -92,37 +71,40 @@ static int copy_bytes(int in, int out)
 	return n == 0 && k >= 0 ? 0 : -1;
 }
 
-static int copy_out(const struct placing *p, const struct vt_tree_file *f, const char *name,
+static int copy_out(const struct placing *p, const struct vt_tree_file *f, const char *to,
 	struct vt_err *err)
 {
 	mode_t mode =
 		(mode_t)((p->how == VT_CHECKOUT_LINK ? 0444 : 0644) | (f->executable ? 0111 : 0));
-	int in = openat(p->s->objects_fd, name, O_RDONLY | O_CLOEXEC), rc = 0;
-	int out = in < 0
-		? -1
-		: openat(p->stage_fd, f->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	char name[VT_STORE_NAME];
+	int in, out, rc = 0;
+
+	vt_store_name(name, &f->digest);
+	in = openat(p->s->objects_fd, name, O_RDONLY | O_CLOEXEC);
+	out = in < 0 ? -1 : openat(p->stage_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (out < 0)
-		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", p->stage, f->path);
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", p->stage, to);
 	else if (ioctl(out, FICLONE, in) && p->how == VT_CHECKOUT_REFLINK && f->size)
 		rc = vt_err_errno(err, VT_ECANTCREAT,
 			"%s/%s: no reflink of the store's file can be made here (use "
 			"--writable)",
-			p->stage, f->path);
+			p->stage, to);
 	else if (lseek(out, 0, SEEK_END) == 0 && copy_bytes(in, out))
-		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, f->path);
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, to);
 	else if (fchmod(out, mode))
-		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, f->path);
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, to);
 	if (in >= 0)
 		close(in);
 	if (out >= 0 && close(out) && !rc)
-		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, f->path);
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, to);
 	return rc;
 }
 
 /* A link shares its mode with the object, so it serves only where nobody may write to that and
  * the executable bit agrees. */
-static int place(const struct placing *p, const struct vt_tree_file *f, struct vt_err *err)
+static int place(const struct placing *p, const struct vt_tree_file *f, const char *to,
+	struct vt_err *err)
 {
 	const struct vt_object *o = object_of(p, &f->digest);
 	char name[VT_STORE_NAME];
@@ -131,13 +113,13 @@ static int place(const struct placing *p, const struct vt_tree_file *f, struct v
 	if (p->how == VT_CHECKOUT_LINK && o->state == VT_OBJECT_SOUND &&
 		((o->mode & 0100) != 0) == f->executable) {
 		if (!vt_fault("checkout.link") &&
-			linkat(p->s->objects_fd, name, p->stage_fd, f->path, 0) == 0)
+			linkat(p->s->objects_fd, name, p->stage_fd, to, 0) == 0)
 			return 0;
 		if (errno != EXDEV && errno != EMLINK && errno != EPERM && errno != EACCES &&
 			errno != EOPNOTSUPP)
-			return vt_err_errno(err, VT_EIO, "%s/%s: cannot link", p->stage, f->path);
+			return vt_err_errno(err, VT_EIO, "%s/%s: cannot link", p->stage, to);
 	}
-	return copy_out(p, f, name, err);
+	return copy_out(p, f, to, err);
 }
 
 static int fill(struct placing *p, struct vt_err *err)
@@ -150,7 +132,7 @@ static int fill(struct placing *p, struct vt_err *err)
 			rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory",
 				p->stage, p->tree->dir[i].path);
 	for (size_t i = 0; !rc && i < p->tree->n_files; i++)
-		rc = place(p, &p->tree->file[i], err);
+		rc = place(p, &p->tree->file[i], p->tree->file[i].path, err);
 	return rc;
 }
 
@@ -255,6 +237,8 @@ int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const ch
 			"%s: is there and no directory; check out into a new one", to);
 	if (!rc)
 		rc = examine(&p, err);
+	if (!rc)
+		vt_store_save_cache(s);
 	if (!rc && there)
 		rc = prepare_existing(&p, to, err);
 	if (!rc)
@@ -280,4 +264,73 @@ int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *d
 	enum vt_checkout how, struct vt_err *err)
 {
 	return vt_store_checkout_with(s, t, dest, how, NULL, NULL, err);
+}
+
+/* --- file by file -------------------------------------------------------- */
+
+/* The directories above `to`, below the stage. */
+static int make_above(const struct placing *p, const char *to, struct vt_err *err)
+{
+	for (const char *slash = strchr(to, '/'); slash; slash = strchr(slash + 1, '/')) {
+		char *dir = vt_xstrndup(to, (size_t)(slash - to));
+
+		if (mkdirat(p->stage_fd, dir, 0755) && errno != EEXIST)
+			vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory",
+				p->stage, dir);
+		free(dir);
+		if (err->code)
+			return err->code;
+	}
+	return 0;
+}
+
+static bool is_placed(const struct placing *p, const char *to)
+{
+	return faccessat(p->stage_fd, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int vt_store_place(struct vt_store *s, const char *dir, const struct vt_place *v, size_t n,
+	struct vt_err *err)
+{
+	struct vt_tree files = { .file = vt_xcalloc(n + 1, sizeof(*files.file)), .n_files = n };
+	struct placing p = { .s = s, .tree = &files, .how = VT_CHECKOUT_LINK, .stage_fd = -1 };
+	int rc;
+
+	p.stage = vt_xstrdup(dir);
+	for (size_t i = 0; i < n; i++)
+		files.file[i] = *v[i].file;
+	rc = examine(&p, err);
+	if (!rc && (p.stage_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s: cannot open", dir);
+	for (size_t i = 0; !rc && i < n; i++) {
+		rc = make_above(&p, v[i].to, err);
+		if (!rc && !is_placed(&p, v[i].to))
+			rc = place(&p, v[i].file, v[i].to, err);
+	}
+	if (p.stage_fd >= 0)
+		close(p.stage_fd);
+	vt_objects_free(p.object, p.n_objects);
+	free(files.file);
+	free(p.stage);
+	return rc;
+}
+
+int vt_store_touched(struct vt_store *s, const struct vt_tree_file *file, size_t n,
+	const struct vt_tree_file **out, struct vt_err *err)
+{
+	*out = NULL;
+	for (size_t i = 0; i < n && !*out; i++) {
+		struct vt_object o = { .digest = file[i].digest,
+			.size = file[i].size,
+			.path = file[i].path };
+		bool touched;
+		int rc = vt_objects_touched(s, &o, &touched, err);
+
+		free(o.fault);
+		if (rc)
+			return rc;
+		if (touched)
+			*out = &file[i];
+	}
+	return 0;
 }

@@ -16,6 +16,7 @@
 #include "common/store/pin.h"
 #include "common/record/record.h"
 #include "common/store/repo.h"
+#include "common/store/result.h"
 #include "common/store/store_internal.h"
 
 struct gc {
@@ -23,6 +24,7 @@ struct gc {
 	const struct vt_gc_opts *opts;
 	struct vt_gc_result *out;
 	struct vt_digest_set commits, trees, blobs;
+	struct vt_strs lost_results; /* names below results/ */
 	time_t now;
 };
 
@@ -157,46 +159,19 @@ static int mark_pins(struct gc *g, struct vt_err *err)
 	return rc;
 }
 
-/* The runner's results and heads are lines of words; every word that is a digest counts. */
-static int mark_words(void *ctx, const char *path, struct vt_err *err)
+/* A result is kept for the work it saves: one that cannot be followed saves none, and goes. */
+static int mark_result(void *ctx, const struct vt_result *r, struct vt_err *err)
 {
 	struct gc *g = ctx;
-	struct vt_buf text = VT_BUF_INIT;
-	int rc = vt_fs_read(&text, path, 1u << 30, err);
+	struct vt_err why = VT_ERR_INIT;
+	char name[VT_STORE_NAME];
 
-	for (const char *p = text.data; !rc && p && *p;) {
-		size_t n = strcspn(p, " \n");
-		struct vt_digest d;
-
-		if (n == 64 && vt_digest_parse_n(&d, p))
-			rc = mark_any(g, &d, err);
-		p += n + (p[n] != '\0');
+	(void)err;
+	if (mark_tree(g, &r->tree, &why) || (r->has_lineage && mark_tree(g, &r->lineage, &why))) {
+		vt_store_name(name, &r->key);
+		vt_strs_add(&g->lost_results, name);
 	}
-	vt_buf_release(&text);
-	return rc;
-}
-
-static int mark_runner(struct gc *g, struct vt_err *err)
-{
-	static const char *const folder[] = { "runner/results", "runner/heads", "runner/triggers" };
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < sizeof(folder) / sizeof(folder[0]); i++) {
-		char *dir = vt_path_join(g->s->dir, folder[i]);
-		struct vt_strs names = VT_STRS_INIT;
-
-		if (vt_fs_is_dir(dir))
-			rc = vt_fs_list(&names, dir, err);
-		for (size_t k = 0; !rc && k < names.n; k++) {
-			char *path = vt_path_join(dir, names.v[k]);
-
-			rc = mark_words(g, path, err);
-			free(path);
-		}
-		vt_strs_release(&names);
-		free(dir);
-	}
-	return rc;
+	return 0;
 }
 
 static int mark(struct gc *g, struct vt_err *err)
@@ -211,7 +186,7 @@ static int mark(struct gc *g, struct vt_err *err)
 	if (!rc)
 		rc = mark_pins(g, err);
 	if (!rc)
-		rc = mark_runner(g, err);
+		rc = vt_result_each(g->s, mark_result, g, err);
 	free(records);
 	return rc ? vt_err_prefix(err, "nothing was removed") : 0;
 }
@@ -356,8 +331,13 @@ static bool keep_entry(void *ctx, const struct vt_digest *d)
 static int sweep(struct gc *g, struct vt_err *err)
 {
 	struct vt_gc_result *r = g->out;
-	int rc = sweep_kind(g, "commits", "gc.commit", &g->commits, &r->kept_commits, &r->commits,
-		err);
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < g->lost_results.n; i++)
+		rc = sweep_leftover(g, "results", g->lost_results.v[i], err);
+	if (!rc)
+		rc = sweep_kind(g, "commits", "gc.commit", &g->commits, &r->kept_commits,
+			&r->commits, err);
 
 	if (!rc)
 		rc = sweep_kind(g, "trees", "gc.tree", &g->trees, &r->kept_trees, &r->trees, err);
@@ -444,5 +424,6 @@ int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_
 	vt_digest_set_release(&g.commits);
 	vt_digest_set_release(&g.trees);
 	vt_digest_set_release(&g.blobs);
+	vt_strs_release(&g.lost_results);
 	return rc;
 }

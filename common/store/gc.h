@@ -1,7 +1,7 @@
 /* gc.h - what nothing reaches any more.
  *
  * Kept are the commits of every branch and tag with their history, every record, what pins name
- * (pin.h), and what the runner's results and heads name; and of all these the trees and blobs.
+ * (pin.h), and what results name (result.h); and of all these the trees and blobs.
  * A digest that a record or a commit's provenance holds anywhere counts as named.  Commits that
  * no ref reaches (of a removed branch, or of a process killed before its ref moved) are kept
  * with their history for `keep_days` after they were written.

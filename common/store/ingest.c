@@ -412,6 +412,8 @@ static int scan(struct intake *in, const char *from, struct vt_err *err)
 {
 	in->scan.follow = in->how->follow;
 	in->scan.leave_out = in->how->leave_out;
+	if (in->how->dirs)
+		return vt_fileset_dirs(&in->scan, from, in->how->dirs, err);
 	return in->how->name ? scan_file(&in->scan, from, in->how->name, err)
 			     : vt_fileset_dir(&in->scan, from, err);
 }
@@ -432,6 +434,13 @@ static int make_tree(struct intake *in, struct vt_err *err)
 	return rc;
 }
 
+static int put_tree(struct intake *in, struct vt_err *err)
+{
+	const struct vt_tree *tree = in->tree;
+
+	return vt_store_put_trees(in->s, &tree, 1, err);
+}
+
 static int take_in(struct intake *in, const char *from, struct vt_err *err)
 {
 	int rc = vt_store_use(in->s, err);
@@ -447,7 +456,7 @@ static int take_in(struct intake *in, const char *from, struct vt_err *err)
 	if (!rc)
 		rc = store_objects(in, err);
 	if (!rc && !in->how->blobs)
-		rc = vt_store_put_trees(in->s, in->tree, err);
+		rc = put_tree(in, err);
 	if (!rc)
 		remember(in);
 	return rc;
@@ -477,14 +486,14 @@ int vt_store_take(struct vt_store *s, struct vt_tree **out, const char *from,
 	return rc;
 }
 
-int vt_store_hash_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err)
+int vt_store_hash(struct vt_store *s, struct vt_tree **out, const char *from,
+	const struct vt_take *how, struct vt_err *err)
 {
-	static const struct vt_take only_look;
-	struct intake in = { .s = s, .how = &only_look, .begun = vt_stat_clock() };
+	struct intake in = { .s = s, .how = how, .begun = vt_stat_clock() };
 	int rc;
 
 	vt_fileset_begin(&in.scan);
-	rc = vt_fileset_dir(&in.scan, dir, err);
+	rc = scan(&in, from, err);
 	for (size_t i = 0; !rc && i < in.scan.n; i++)
 		in.scan.file[i].wanted = in.scan.file[i].moved = !recognised(&in, &in.scan.file[i]);
 	if (!rc) {
@@ -492,9 +501,18 @@ int vt_store_hash_dir(struct vt_store *s, struct vt_tree **out, const char *dir,
 		rc = hash_pass(&in, err);
 	}
 	if (!rc)
-		rc = vt_tree_of_fileset(out, &in.scan, err);
+		rc = make_tree(&in, err);
 	if (!rc)
 		remember(&in);
+	if (!rc)
+		*out = in.tree;
 	vt_fileset_release(&in.scan);
 	return rc;
+}
+
+int vt_store_hash_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err)
+{
+	static const struct vt_take as_output;
+
+	return vt_store_hash(s, out, dir, &as_output, err);
 }

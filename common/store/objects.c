@@ -8,6 +8,7 @@
 
 #include "common/base/log.h"
 #include "common/base/fault.h"
+#include "common/store/erased.h"
 #include "common/store/store_internal.h"
 
 static int by_digest(const void *a, const void *b)
@@ -57,24 +58,25 @@ static void damaged(const struct vt_store *s, struct vt_object *o, const char *w
 }
 
 /* Looks without reading; true if its bytes must be read. */
-static bool look(struct vt_store *s, struct vt_object *o, struct stat *st)
+static bool look(struct vt_store *s, struct vt_object *o)
 {
 	char name[VT_STORE_NAME];
 	struct vt_digest d;
+	struct stat st;
 
 	vt_store_name(name, &o->digest);
-	if (fstatat(s->objects_fd, name, st, AT_SYMLINK_NOFOLLOW)) {
+	if (fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
 		o->state = VT_OBJECT_ABSENT;
 		return false;
 	}
-	o->mode = st->st_mode;
-	o->stamp = vt_stamp_of(st);
-	if (!S_ISREG(st->st_mode) || o->stamp.size != o->size) {
+	o->mode = st.st_mode;
+	o->stamp = vt_stamp_of(&st);
+	if (!S_ISREG(st.st_mode) || o->stamp.size != o->size) {
 		damaged(s, o, "its size has changed");
 		return false;
 	}
 	o->state = VT_OBJECT_SOUND;
-	return (st->st_mode & 0222) ||
+	return (st.st_mode & 0222) ||
 		!vt_stat_cache_find(vt_store_cache(s), &d, &o->stamp, VT_STAT_SEALED) ||
 		!vt_digest_equal(&d, &o->digest);
 }
@@ -133,13 +135,13 @@ static void judge(struct vt_store *s, struct vt_object *o, struct vt_fileset_fil
 		vt_stat_cache_add(vt_store_cache(s), &o->stamp, &o->digest, begun);
 }
 
-int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err)
+/* Reads again the n objects of `which` and judges them. */
+static int reread(struct vt_store *s, struct vt_object *o, const size_t *which, size_t n,
+	struct vt_err *err)
 {
 	struct vt_fileset scan;
-	size_t *which = vt_xcalloc(n + 1, sizeof(*which));
 	char *prefix = s->read_only ? NULL : vt_store_tmp_name(s), name[VT_STORE_NAME];
 	int64_t begun = vt_stat_clock();
-	struct stat st;
 	int rc;
 
 	vt_fileset_begin(&scan);
@@ -148,18 +150,17 @@ int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct
 		close(scan.root_fd);
 		scan.root_fd = dup(s->objects_fd);
 	}
-	for (size_t i = 0; !rc && i < n; i++)
-		if (look(s, &o[i], &st)) {
-			struct vt_fileset_file *f;
+	for (size_t k = 0; !rc && k < n; k++) {
+		struct vt_object *object = &o[which[k]];
+		struct vt_fileset_file *f;
 
-			vt_store_name(name, &o[i].digest);
-			f = vt_fileset_add(&scan, name, &st);
-			f->wanted = true;
-			f->copy = (st.st_mode & 0222) && !s->read_only ? VT_FILESET_COPY
-								       : VT_FILESET_HASH;
-			which[scan.n - 1] = i;
-		}
-	if (!rc && scan.n)
+		vt_store_name(name, &object->digest);
+		f = vt_fileset_add_stamp(&scan, name, &object->stamp, object->mode);
+		f->wanted = true;
+		f->copy =
+			(object->mode & 0222) && !s->read_only ? VT_FILESET_COPY : VT_FILESET_HASH;
+	}
+	if (!rc)
 		rc = vt_fileset_hash(&scan, s->tmp_fd, prefix, VT_FILESET_ALL, err);
 	for (size_t k = 0; !rc && k < scan.n; k++)
 		judge(s, &o[which[k]], &scan.file[k], begun);
@@ -168,6 +169,50 @@ int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct
 			unlinkat(s->tmp_fd, scan.file[k].copied, 0);
 	vt_fileset_release(&scan);
 	free(prefix);
+	return rc;
+}
+
+int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err)
+{
+	size_t *which = vt_xcalloc(n + 1, sizeof(*which)), left = 0;
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		if (look(s, &o[i]))
+			which[left++] = i;
+	rc = left ? reread(s, o, which, left, err) : 0;
 	free(which);
+	return rc;
+}
+
+int vt_objects_need(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err)
+{
+	int rc = vt_objects_examine(s, o, n, err);
+
+	for (size_t i = 0; !rc && i < n; i++)
+		if (o[i].state == VT_OBJECT_ABSENT && vt_erased_has(s, &o[i].digest))
+			rc = vt_err_set(err, VT_ENOINPUT,
+				"%s: its bytes were erased from %s by decision", o[i].path, s->dir);
+		else if (o[i].state == VT_OBJECT_ABSENT)
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: its bytes are not in %s; commit the original again, "
+				"or fetch it from another store",
+				o[i].path, s->dir);
+		else if (o[i].state == VT_OBJECT_DAMAGED)
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o[i].fault);
+	return rc;
+}
+
+int vt_objects_touched(struct vt_store *s, struct vt_object *o, bool *touched, struct vt_err *err)
+{
+	const size_t only = 0;
+	bool suspect = look(s, o);
+	int rc = 0;
+
+	*touched = o->state != VT_OBJECT_SOUND || (o->mode & 0222);
+	if (!*touched && suspect) {
+		rc = reread(s, o, &only, 1, err);
+		*touched = o->state != VT_OBJECT_SOUND;
+	}
 	return rc;
 }

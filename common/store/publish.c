@@ -162,7 +162,7 @@ int vt_batch_add(struct vt_store *s, struct vt_batch *b, const struct vt_digest 
 
 	if (s->read_only)
 		return vt_err_set(err, VT_EUSAGE, "%s: opened for reading", s->dir);
-	if (is_there(s, b->kind, id, n))
+	if (!b->replace && is_there(s, b->kind, id, n))
 		return 0;
 	tmp = vt_store_tmp_name(s);
 	if (b->tmp.n == b->cap) {

@@ -48,6 +48,19 @@ static bool same_work(const struct vt_commit *head, const struct vt_commit *c)
 	return !strcmp(head->tree, c->tree) && !strcmp(head->provenance, c->provenance);
 }
 
+/* What a run made is made again by the next one: a commit by hand on top of it would be another
+ * truth about the same branch until then. */
+static int refuse_over_output(const struct vt_commit *head, const struct vt_commit *c,
+	const char *repo, const char *name, struct vt_err *err)
+{
+	if (!*head->id || !*head->provenance || *c->provenance || !strcmp(head->tree, c->tree))
+		return 0;
+	return vt_err_set(err, VT_EUSAGE,
+		"%s@%s is written by a pipeline, whose next run would replace this commit; "
+		"commit to another repo or branch",
+		repo, strchr(name, '/') + 1);
+}
+
 static int append(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo,
 	const char *name, const struct vt_digest *tree, const struct vt_commit_note *note,
 	struct vt_err *err)
@@ -66,6 +79,11 @@ static int append(struct vt_store *s, struct vt_commit *out, bool *made, const c
 	/* read back, so that provenance is compared and returned in its canonical form */
 	if (!rc)
 		rc = vt_commit_parse(&parsed, text.data, text.len, "commit", err);
+	if (!rc && note->onto && strcmp(note->onto, at))
+		rc = vt_err_set(err, VT_EFAIL, "%s@%s has moved meanwhile", repo,
+			strchr(name, '/') + 1);
+	if (!rc)
+		rc = refuse_over_output(&head, &parsed, repo, name, err);
 	*made = !rc && (!*at || note->allow_empty || !same_work(&head, &parsed));
 	if (!rc && *made)
 		rc = vt_commit_put(s, &parsed, &text, err);
@@ -296,6 +314,38 @@ static int add_prefixed(struct meaning *m, struct vt_store *s, const struct vt_s
 	return rc;
 }
 
+struct by_job {
+	struct meaning *meaning;
+	const char *repo, *job;
+};
+
+/* The newest comes first. */
+static int add_of_job(void *ctx, const struct vt_commit *c, struct vt_err *err)
+{
+	const struct by_job *b = ctx;
+	struct vt_json *j = NULL;
+	int rc = 0;
+
+	if (*c->provenance)
+		rc = vt_json_parse(&j, c->provenance, strlen(c->provenance), c->id, err);
+	if (!rc && !b->meaning->id.n && !strcmp(vt_json_text(vt_json_get(j, "job"), ""), b->job))
+		mean(b->meaning, c->id, b->repo, c->id);
+	vt_json_free(j);
+	return rc;
+}
+
+/* A commit that a run made is known by its job as well, of which its stages were told when there
+ * was no commit yet. */
+static int add_by_job(struct meaning *m, struct vt_store *s, const struct vt_strs *tips,
+	const char *repo, const char *word, struct vt_err *err)
+{
+	struct by_job b = { m, repo, word };
+
+	if (strlen(word) != 32 || strspn(word, "0123456789abcdef") != 32)
+		return 0;
+	return vt_repo_walk(s, tips, add_of_job, &b, err);
+}
+
 static int say_meanings(const struct meaning *m, const struct vt_refs *refs, const char *repo,
 	const char *word, struct vt_err *err)
 {
@@ -339,6 +389,8 @@ static int resolve_word(struct vt_store *s, char out[VT_HEX], const char *repo, 
 	}
 	if (!rc)
 		rc = add_prefixed(&m, s, &tips, repo, word, err);
+	if (!rc && !m.id.n)
+		rc = add_by_job(&m, s, &tips, repo, word, err);
 	if (!rc && m.id.n != 1)
 		rc = say_meanings(&m, &refs, repo, word, err);
 	if (!rc)

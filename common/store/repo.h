@@ -53,11 +53,15 @@ int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex
 struct vt_commit_note {
 	const char *message, *author;    /* NULL or "": not given */
 	const char *provenance, *source; /* the same; texts of JSON objects */
-	bool allow_empty;                /* commit although nothing changed */
+	/* the commit that the branch must be at ("": none), else VT_EFAIL; NULL: wherever it is */
+	const char *onto;
+	bool allow_empty; /* commit although nothing changed */
 };
 
 /* Appends a commit to a branch, which is made by its first.  Where the head has this tree and
- * provenance already nothing is written and *out is the head; *made tells which (may be NULL). */
+ * provenance already nothing is written and *out is the head; *made tells which (may be NULL).
+ * A commit without provenance on top of one that a run made is refused (VT_EUSAGE): the next run
+ * would write its output again. */
 int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo,
 	const char *branch, const struct vt_digest *tree, const struct vt_commit_note *note,
 	struct vt_err *err);
@@ -66,6 +70,7 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
  *      REPO                 the head of its branch master
  *      REPO@NAME            a branch or tag; heads/NAME or tags/NAME says which
  *      REPO@DIGITS          a commit in the repo's history by 4 or more first digits of its id
+ *      REPO@JOB             the newest commit there that the job of this id made (provenance.job)
  *      ...~N                N first parents back; ~ alone is ~1
  * VT_ENOINPUT if there is no such thing, VT_EUSAGE if it can mean two things (the message lists
  * them). */

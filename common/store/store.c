@@ -13,7 +13,7 @@
 #include "common/base/log.h"
 #include "common/store/store_internal.h"
 
-static const char format_line[] = "voxstore 1\n";
+static const char format_line[] = "voxstore 2\n", former_line[] = "voxstore 1\n";
 
 void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *d)
 {
@@ -67,25 +67,27 @@ static int refuse_network(const char *dir, struct vt_err *err)
 	return 0;
 }
 
+/* Format 1 kept no results and its runner's own lists, which are of no use any more: it is read as
+ * it is, and becomes format 2 with the first command that writes. */
 static int check_format(struct vt_store *s, enum vt_store_mode mode, struct vt_err *err)
 {
 	char *path = vt_path_join(s->dir, "format");
 	struct vt_buf text = VT_BUF_INIT;
-	int rc = 0;
+	bool there = vt_fs_exists(path), former = false;
+	int rc = there ? vt_fs_read(&text, path, 4096, err) : 0;
 
-	if (!vt_fs_exists(path)) {
-		if (mode == VT_STORE_CREATE)
-			rc = vt_fs_write(path, format_line, sizeof(format_line) - 1, 0644, err);
-		else
-			rc = vt_err_set(err, VT_ENOINPUT,
-				"%s: not a store; `voxtrail commit` makes one", s->dir);
-	} else {
-		rc = vt_fs_read(&text, path, 4096, err);
-		if (!rc && strcmp(text.data, format_line))
+	if (!rc && there) {
+		former = !strcmp(text.data, former_line);
+		if (!former && strcmp(text.data, format_line))
 			rc = vt_err_set(err, VT_EDATA,
-				"%s: format \"%.*s\"; this version reads voxstore 1", s->dir,
+				"%s: format \"%.*s\"; this version reads voxstore 1 and 2", s->dir,
 				(int)strcspn(text.data, "\n"), text.data);
+	} else if (!rc && mode != VT_STORE_CREATE) {
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: not a store; `voxtrail commit` makes one",
+			s->dir);
 	}
+	if (!rc && (!there || (former && !s->read_only)))
+		rc = vt_fs_write(path, format_line, sizeof(format_line) - 1, 0644, err);
 	vt_buf_release(&text);
 	free(path);
 	return rc;
@@ -93,8 +95,8 @@ static int check_format(struct vt_store *s, enum vt_store_mode mode, struct vt_e
 
 static int make_dirs(const struct vt_store *s, struct vt_err *err)
 {
-	static const char *const name[] = { "objects", "trees", "records", "commits", "refs", "tmp",
-		"scratch" };
+	static const char *const name[] = { "objects", "trees", "records", "results", "commits",
+		"refs", "tmp", "scratch" };
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < sizeof(name) / sizeof(name[0]); i++) {

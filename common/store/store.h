@@ -54,8 +54,10 @@ struct vt_take {
 	/* nobody writes to the files any more: a young one is believed to be whole */
 	bool finished;
 	bool blobs; /* no tree objects: the caller keeps a list of its own */
-	/* what is no part of it; NULL: .lineage at the root */
+	/* what is no part of it; NULL: vt_tree_is_lineage */
 	bool (*leave_out)(const char *path);
+	/* only what lies below these directories of `from`, by relative path; NULL: everything */
+	const struct vt_strs *dirs;
 	/* `from` is a file, to be known by this name; NULL: a directory */
 	const char *name;
 };
@@ -68,6 +70,10 @@ struct vt_take {
 int vt_store_take(struct vt_store *s, struct vt_tree **out, const char *from,
 	const struct vt_take *how, struct vt_err *err);
 
+/* The tree that vt_store_take would give; only looks. */
+int vt_store_hash(struct vt_store *s, struct vt_tree **out, const char *from,
+	const struct vt_take *how, struct vt_err *err);
+
 /* From here to vt_store_close nothing is swept: whatever is found in the store may be relied on. */
 int vt_store_use(struct vt_store *s, struct vt_err *err);
 
@@ -78,6 +84,9 @@ int vt_store_claim(struct vt_store *s, const char *dir, struct vt_err *err);
 /* Stores tree objects of an already known tree whose blobs are all present (VT_EINTEGRITY names
  * one that is not). */
 int vt_store_put_tree(struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
+/* Those of n trees whose blobs were just taken in: nothing is looked for. */
+int vt_store_put_trees(struct vt_store *s, const struct vt_tree *const *t, size_t n,
+	struct vt_err *err);
 int vt_store_get_tree(struct vt_store *s, struct vt_tree **out, const struct vt_digest *id,
 	struct vt_err *err);
 
@@ -100,6 +109,27 @@ typedef int (*vt_checkout_more)(void *ctx, const char *dir, struct vt_err *err);
 int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const char *dest,
 	enum vt_checkout how, vt_checkout_more more, void *ctx, struct vt_err *err);
 /* caller frees */
+/* Single files into a directory that is there, each under a relative path whose directories are
+ * made: read-only links, copies where there can be no link (another file system, too many links,
+ * another executable bit).  A path that is taken stays as it is.  Every object is examined first,
+ * as for a checkout. */
+struct vt_place {
+	const struct vt_tree_file *file;
+	const char *to;
+};
+int vt_store_place(struct vt_store *s, const char *dir, const struct vt_place *v, size_t n,
+	struct vt_err *err);
+
+/* The first of n files whose object somebody wrote to, or made writable, since it was taken in;
+ * *out is NULL if there is none. */
+int vt_store_touched(struct vt_store *s, const struct vt_tree_file *file, size_t n,
+	const struct vt_tree_file **out, struct vt_err *err);
+
+/* Bytes as an object, and back; the text of an object of another digest is VT_EINTEGRITY. */
+int vt_store_put_blob(struct vt_store *s, const void *bytes, size_t n, struct vt_digest *id,
+	struct vt_err *err);
+int vt_store_get_blob(struct vt_store *s, struct vt_buf *out, const struct vt_digest *id,
+	struct vt_err *err);
 char *vt_store_object_path(const struct vt_store *s, const struct vt_digest *d);
 
 /* Takes in a record (checked by record.h) and indexes it.  Idempotent. */

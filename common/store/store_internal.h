@@ -66,6 +66,8 @@ char *vt_store_tmp_name(struct vt_store *s); /* relative to tmp/; caller frees *
  * publish. */
 struct vt_batch {
 	const char *kind;
+	/* named by a key, not by their bytes: the new text takes the old one's place */
+	bool replace;
 	struct vt_strs tmp;
 	struct vt_digest *id;
 	size_t cap;
@@ -75,8 +77,6 @@ int vt_batch_add(struct vt_store *s, struct vt_batch *b, const struct vt_digest 
 	const char *text, size_t n, struct vt_err *err);
 int vt_batch_publish(struct vt_store *s, struct vt_batch *b, struct vt_err *err);
 void vt_batch_release(struct vt_store *s, struct vt_batch *b);
-
-int vt_store_put_trees(struct vt_store *s, const struct vt_tree *t, struct vt_err *err);
 
 /* One line of a tree's text. */
 struct vt_tree_line {
@@ -124,5 +124,13 @@ void vt_objects_free(struct vt_object *o, size_t n);
  * writable and it is sound still, the store gets a copy of its own in its place, and the owner
  * keeps the file. */
 int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err);
+
+/* The same, and one that cannot be handed out is an error with its path: VT_ENOINPUT if it was
+ * erased, else VT_EINTEGRITY. */
+int vt_objects_need(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err);
+
+/* Has anybody written to the object since it was sealed, or made it writable?  It is read only if
+ * it does not look as it did. */
+int vt_objects_touched(struct vt_store *s, struct vt_object *o, bool *touched, struct vt_err *err);
 
 #endif

@@ -7,17 +7,52 @@
 #include "common/base/fs.h"
 #include "common/store/store_internal.h"
 
-int vt_store_put_trees(struct vt_store *s, const struct vt_tree *t, struct vt_err *err)
+int vt_store_put_trees(struct vt_store *s, const struct vt_tree *const *t, size_t n,
+	struct vt_err *err)
 {
 	struct vt_batch b = { .kind = "trees" };
 	int rc = vt_store_use(s, err);
 
-	for (size_t i = 0; !rc && i < t->n_dirs; i++)
-		rc = vt_batch_add(s, &b, &t->dir[i].id, t->dir[i].text, strlen(t->dir[i].text),
-			err);
+	for (size_t k = 0; !rc && k < n; k++)
+		for (size_t i = 0; !rc && i < t[k]->n_dirs; i++)
+			rc = vt_batch_add(s, &b, &t[k]->dir[i].id, t[k]->dir[i].text,
+				strlen(t[k]->dir[i].text), err);
 	if (!rc)
 		rc = vt_batch_publish(s, &b, err);
 	vt_batch_release(s, &b);
+	return rc;
+}
+
+int vt_store_put_blob(struct vt_store *s, const void *bytes, size_t n, struct vt_digest *id,
+	struct vt_err *err)
+{
+	struct vt_batch b = { .kind = "objects" };
+	int rc = vt_store_use(s, err);
+
+	*id = vt_digest_bytes(bytes, n);
+	if (!rc)
+		rc = vt_batch_add(s, &b, id, bytes, n, err);
+	if (!rc)
+		rc = vt_batch_publish(s, &b, err);
+	vt_batch_release(s, &b);
+	return rc;
+}
+
+int vt_store_get_blob(struct vt_store *s, struct vt_buf *out, const struct vt_digest *id,
+	struct vt_err *err)
+{
+	char *path = vt_store_path(s, "objects", id);
+	size_t begun = out->len;
+	struct vt_digest now;
+	int rc = vt_fs_read(out, path, 1u << 30, err);
+
+	if (!rc) {
+		now = vt_digest_bytes(out->data + begun, out->len - begun);
+		if (!vt_digest_equal(&now, id))
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: its bytes are not what its name says", path);
+	}
+	free(path);
 	return rc;
 }
 
@@ -56,7 +91,7 @@ int vt_store_put_tree(struct vt_store *s, const struct vt_tree *t, struct vt_err
 		else if (o[i].state == VT_OBJECT_DAMAGED)
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o[i].fault);
 	vt_objects_free(o, n);
-	return rc ? rc : vt_store_put_trees(s, t, err);
+	return rc ? rc : vt_store_put_trees(s, &t, 1, err);
 }
 
 struct listing {

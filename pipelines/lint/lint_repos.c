@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
-#include "pipelines/runner/depot.h"
+#include "pipelines/runner/snapshot.h"
 #include "pipelines/spec/glob.h"
 #include "pipelines/lint/lint.h"
 
@@ -11,7 +11,7 @@ struct looking {
 	const struct vt_spec *s;
 	const struct vt_pipeline *p;
 	const struct vt_strs *binds;
-	const struct vt_depot *depot; /* NULL: no store given */
+	struct vt_store *store; /* NULL: none given */
 	struct vt_findings *f;
 	const struct vt_input *leaf;
 	bool found;
@@ -74,7 +74,7 @@ static void judge_names(struct looking *l)
 static void look_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct looking *l = ctx;
-	struct vt_head head = { 0 };
+	struct vt_snapshot *head = NULL;
 	struct vt_err why = VT_ERR_INIT;
 	char *key = vt_asprintf("voxtrail/repo.%s", leaf->repo), *other = NULL;
 	const char *dir = bound(l, leaf->repo), *otherwise = vt_pipeline_annotation(l->p, key);
@@ -92,18 +92,18 @@ static void look_leaf(void *ctx, const struct vt_input *leaf)
 	else if (dir)
 		add(l, VT_FINDING_ERROR, "/pfs/repo",
 			"its directory does not exist; correct --repo or the annotation");
-	else if (!l->depot || vt_depot_head(l->depot, leaf->repo, &head, &why))
+	else if (!l->store || vt_snapshot_open(&head, l->store, leaf->repo, leaf->branch, &why))
 		add(l, VT_FINDING_ERROR, "/pfs/repo",
 			"is no pipeline of this file, and no repo that has a commit; "
 			"correct the name, or commit it");
-	for (size_t i = 0; i < head.files.n; i++)
-		test_path(l, head.files.v[i].path);
-	if (!l->found && ((dir && vt_fs_exists(dir)) || head.files.n))
+	for (size_t i = 0; head && i < head->paths.n; i++)
+		test_path(l, head->paths.v[i].path);
+	if (!l->found && ((dir && vt_fs_exists(dir)) || (head && head->paths.n)))
 		add(l, VT_FINDING_WARNING, "/pfs/glob",
 			"matches nothing that is there now, so there is no datum; "
 			"correct the glob, or add the data");
 	judge_names(l);
-	vt_head_release(&head);
+	vt_snapshot_close(head);
 	free(other);
 }
 
@@ -111,14 +111,12 @@ int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const ch
 	struct vt_findings *f, struct vt_err *err)
 {
 	struct looking l = { .s = s, .binds = binds, .f = f };
-	struct vt_depot *d = NULL;
-	if (store && vt_depot_open(&d, store, VT_DEPOT_READ, err))
+	if (store && vt_store_open(&l.store, store, VT_STORE_READ, err))
 		return err->code;
-	l.depot = d;
 	for (size_t i = 0; i < s->n; i++) {
 		l.p = &s->pipeline[i];
 		vt_input_leaves(l.p->input, look_leaf, &l);
 	}
-	vt_depot_close(d);
+	vt_store_close(l.store);
 	return 0;
 }

@@ -8,65 +8,67 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/lineage/consent.h"
 #include "pipelines/runner/process.h"
 #include "pipelines/runner/programs.h"
 #include "pipelines/spec/shell.h"
 
 /* --- the view ------------------------------------------------------------ */
 
-static int place(const struct vt_attempt_of *of, const char *root, const struct vt_entry *e,
-	bool empty, struct vt_err *err)
+/* The files of a view and where below W they stand, gathered so that they are examined together. */
+struct view {
+	struct vt_place *v;
+	size_t n, cap;
+};
+
+static void add_place(struct view *view, const char *input, const char *path,
+	const struct vt_tree_file *file)
 {
-	char *to = vt_asprintf("%s%s", root, e->path),
+	if (view->n == view->cap) {
+		view->cap = view->cap ? 2 * view->cap : 16;
+		view->v = vt_xrealloc(view->v, view->cap * sizeof *view->v);
+	}
+	view->v[view->n++] = (struct vt_place){ file, vt_asprintf("in/%s/%s", input, path) };
+}
+
+static void view_release(struct view *view)
+{
+	for (size_t i = 0; i < view->n; i++)
+		free((char *)(uintptr_t)view->v[i].to);
+	free(view->v);
+}
+
+static int place_empty(const struct vt_attempt *a, const struct vt_datum_file *f, const char *path,
+	struct vt_err *err)
+{
+	char *to = vt_asprintf("%s/in/%s/%s", a->dir, f->in->name, path),
 	     *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
-	if (vt_fs_exists(to) || vt_fs_mkdirs(dir, err))
-		;
-	else if (empty)
+	if (!vt_fs_exists(to) && !vt_fs_mkdirs(dir, err))
 		vt_fs_write_quick(to, "", 0, 0444, err);
-	else
-		vt_depot_place(of->depot, &e->hash, to, err);
 	free(to);
 	free(dir);
 	return err->code;
 }
 
-/* The lineage records of the datum that wrote e lie beside its files, as they did in that
- * datum's own output. */
-static int place_lineage(const struct vt_attempt_of *of, const char *root,
-	const struct vt_hash *origin, struct vt_err *err)
-{
-	struct vt_result r;
-	if (vt_depot_result(of->depot, origin, &r, err))
-		return err->code;
-	for (size_t i = 0; !err->code && i < r.lineage.n; i++)
-		place(of, root, &r.lineage.v[i], false, err);
-	vt_result_release(&r);
-	return err->code;
-}
-
-/* The entry and, for a directory, all that follows it in the listing and lies below it. */
-static int place_input(const struct vt_attempt_of *of, const char *root,
+/* The entry's files, and the lineage files of the results that wrote them, which lie beside them
+ * as they did in the results' own outputs. */
+static int add_input(struct view *view, const struct vt_attempt *a, const struct vt_attempt_of *of,
 	const struct vt_datum_file *f, struct vt_err *err)
 {
-	static const struct vt_hash none;
-	struct vt_hash last = none;
-	if (vt_fs_mkdirs(root, err) || !f->entry)
-		return err->code;
-	size_t n = strlen(f->entry->path);
-	uint64_t left = f->entry->dir ? f->entry->size : 1;
-	for (const struct vt_entry *e = f->entry; left && !err->code; e++) {
-		if (e->dir)
-			continue;
-		if (f->entry->dir && strncmp(e->path, f->entry->path, n))
+	struct vt_store *store = vt_runner_store(of->runner);
+	const struct vt_tree *last = NULL, *lineage;
+
+	for (size_t i = 0; f->entry && i < f->entry->n && !err->code; i++) {
+		const struct vt_tree_file *file = &f->seen->tree->file[f->entry->first + i];
+		if (f->in->empty_files)
+			place_empty(a, f, file->path, err);
+		else
+			add_place(view, f->in->name, file->path, file);
+		if (err->code || vt_snapshot_lineage(f->seen, store, file, &lineage, err))
 			break;
-		left--;
-		if (place(of, root, e, f->in->empty_files, err))
-			break;
-		if (memcmp(&e->origin, &last, sizeof last) &&
-			memcmp(&e->origin, &none, sizeof none)) {
-			last = e->origin;
-			place_lineage(of, root, &last, err);
-		}
+		for (size_t k = 0; lineage && lineage != last && k < lineage->n_files; k++)
+			add_place(view, f->in->name, lineage->file[k].path, &lineage->file[k]);
+		last = lineage ? lineage : last;
 	}
 	return err->code;
 }
@@ -80,47 +82,51 @@ static int link_into(const char *dir, const char *name, const char *target, stru
 	return err->code;
 }
 
-int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const char *dir,
-	struct vt_err *err)
+static int make_dir(const char *dir, const char *name, struct vt_err *err)
 {
-	*a = (struct vt_attempt){ vt_xstrdup(dir), vt_path_join(dir, "out"),
-		vt_path_join(dir, "log"), 0 };
-	char *pfs = vt_path_join(dir, "pfs");
-	if (!vt_fs_mkdirs(a->out, err) && !vt_fs_mkdirs(pfs, err))
-		link_into(dir, "out", a->out, err);
-	free(pfs);
-	for (size_t i = 0; !err->code && i < of->datum->n; i++) {
-		const struct vt_datum_file *f = &of->datum->file[i];
-		char *root = vt_asprintf("%s/in/%s", dir, f->in->name);
-		if (!place_input(of, root, f, err))
-			link_into(dir, f->in->name, root, err);
-		free(root);
-	}
+	char *path = vt_asprintf("%s/%s", dir, name);
+	if (mkdir(path, 0755) && errno != EEXIST)
+		vt_err_errno(err, VT_ECANTCREAT, "%s: cannot make the directory", path);
+	free(path);
 	return err->code;
 }
 
-static int check_entry(void *ctx, const char *relative, char type, struct vt_err *err)
-{
-	const struct vt_attempt *a = ctx;
-	struct stat st;
-	if (type != 'f')
-		return 0;
-	char *path = vt_asprintf("%s/in/%s", a->dir, relative);
-	/* Only a chmod can have opened the object for writing; one that set the mode back would
-	 * still move ctime, which linking moves too. `voxtrail verify` compares bytes. */
-	bool opened = !stat(path, &st) && st.st_mode & 0222;
-	free(path);
-	return opened ? vt_err_set(err, VT_EINTEGRITY, "input modified: %s", relative) : 0;
-}
-
-int vt_attempt_check_inputs(const struct vt_attempt *a, const struct vt_attempt_of *of,
+int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const char *dir,
 	struct vt_err *err)
 {
-	char *in = vt_path_join(a->dir, "in");
-	(void)of;
-	if (vt_fs_is_dir(in))
-		vt_fs_walk(in, check_entry, (void *)(uintptr_t)a, err);
-	free(in);
+	struct view view = { NULL, 0, 0 };
+	*a = (struct vt_attempt){ vt_xstrdup(dir), vt_path_join(dir, "out"),
+		vt_path_join(dir, "log"), 0 };
+	if (!vt_fs_mkdirs(dir, err) && !make_dir(dir, "out", err) && !make_dir(dir, "pfs", err) &&
+		!make_dir(dir, "in", err))
+		link_into(dir, "out", a->out, err);
+	for (size_t i = 0; !err->code && i < of->datum->n; i++) {
+		const struct vt_datum_file *f = &of->datum->file[i];
+		char *name = vt_asprintf("in/%s", f->in->name), *root = vt_path_join(dir, name);
+		if (!make_dir(dir, name, err) && !link_into(dir, f->in->name, root, err))
+			add_input(&view, a, of, f, err);
+		free(name);
+		free(root);
+	}
+	if (!err->code && view.n)
+		vt_store_place(vt_runner_store(of->runner), dir, view.v, view.n, err);
+	view_release(&view);
+	return err->code;
+}
+
+int vt_attempt_check_inputs(const struct vt_attempt_of *of, struct vt_err *err)
+{
+	struct vt_store *store = vt_runner_store(of->runner);
+	for (size_t i = 0; i < of->datum->n && !err->code; i++) {
+		const struct vt_datum_file *f = &of->datum->file[i];
+		const struct vt_tree_file *touched;
+		if (!f->entry || f->in->empty_files ||
+			vt_store_touched(store, &f->seen->tree->file[f->entry->first], f->entry->n,
+				&touched, err) ||
+			!touched)
+			continue;
+		vt_err_set(err, VT_EINTEGRITY, "input modified: %s/%s", f->in->name, touched->path);
+	}
 	return err->code;
 }
 
@@ -156,21 +162,15 @@ static void input_variables(struct vt_strs *env, const struct vt_attempt_of *of,
 {
 	for (size_t i = 0; i < of->datum->n; i++) {
 		const struct vt_datum_file *f = &of->datum->file[i];
-		char hex[65] = "", *name = NULL,
+		char *name = NULL,
 		     *path = vt_asprintf("%s/%s%s", root, f->in->name,
 			     f->entry ? f->entry->path : "/");
-		struct vt_head head;
-		struct vt_err none = VT_ERR_INIT;
 		size_t n = strlen(path);
 		if (path[n - 1] == '/')
 			path[n - 1] = 0;
 		set(env, f->in->name, path);
-		if (!vt_depot_head(of->depot, f->in->repo, &head, &none)) {
-			vt_hash_hex(hex, &head.commit);
-			hex[32] = 0;
-			vt_head_release(&head);
-		}
-		set(env, name = vt_asprintf("%s_COMMIT", f->in->name), hex);
+		set(env, name = vt_asprintf("%s_COMMIT", f->in->name),
+			f->seen ? f->seen->commit.id : "");
 		free(name);
 		if (f->join_on && *f->join_on) {
 			set(env, name = vt_asprintf("PACH_DATUM_%s_JOIN_ON", f->in->name),
@@ -205,16 +205,9 @@ static void secret_variables(struct vt_strs *env, const struct vt_attempt_of *of
 /* The stages refuse the files of subjects who withdrew. */
 static void set_consent(struct vt_strs *env, const struct vt_attempt_of *of)
 {
-	struct vt_err none = VT_ERR_INIT;
-	char *store = vt_asprintf("%s/..", vt_depot_path(of->depot)),
-	     *real = vt_fs_realpath(store, &none);
-	char *path = real ? vt_path_join(real, "consent.json") : NULL;
-
-	if (path)
-		set(env, "VOXTRAIL_CONSENT", path);
+	char *path = vt_consent_path(vt_runner_store(of->runner));
+	set(env, "VOXTRAIL_CONSENT", path);
 	free(path);
-	free(real);
-	free(store);
 }
 
 static void environment(struct vt_strs *env, const struct vt_attempt_of *of, const char *root)

@@ -1,8 +1,12 @@
 /* attempt.h - one try of one datum: the view it sees, its environment, its process.
  *
- *      vt_attempt_begin(&a, &place, depot, ...);     view and environment laid out, process started
+ *      vt_attempt_view(&a, &of, dir, err);                    the view is laid out
+ *      vt_attempt_start(&a, &of, VT_ATTEMPT_CMD, err);        the process started
  *      ... waitpid says a.pid ended ...
- *      vt_attempt_end(&a);                           the rest of its process group is killed
+ *      vt_attempt_kill(&a);                                   the rest of its process group
+ *      vt_attempt_check_inputs(&of, err);
+ *      vt_attempt_remove(&a);
+ *
  * Layout: W/in/<input>/..., W/out/, W/pfs/<input> and W/pfs/out as links into them (as in a
  * cluster), W/log, W/stdin. */
 #ifndef PIPELINES_RUNNER_ATTEMPT_H
@@ -11,7 +15,7 @@
 #include <sys/types.h>
 
 #include "pipelines/runner/datum.h"
-#include "pipelines/runner/depot.h"
+#include "pipelines/runner/runner.h"
 
 /* How a process finds its view at /pfs: in a mount namespace; by links in the machine's own
  * /pfs, which one process at a time can have; or not at all: every /pfs in its words is replaced
@@ -21,7 +25,7 @@ enum vt_view { VT_VIEW_NAMESPACE = 1, VT_VIEW_ROOT, VT_VIEW_PREFIX };
 struct vt_attempt_of {
 	const struct vt_pipeline *pipeline;
 	const struct vt_datum *datum;
-	const struct vt_depot *depot;
+	struct vt_runner *runner;
 	const char *job, *scratch; /* job id; absolute scratch directory for stages */
 	unsigned long long gpus;   /* a bit a device */
 	enum vt_view view;
@@ -55,8 +59,7 @@ int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
 void vt_attempt_kill(const struct vt_attempt *a);
 
 /* A linked input that the process wrote to is VT_EINTEGRITY with its path. */
-int vt_attempt_check_inputs(const struct vt_attempt *a, const struct vt_attempt_of *of,
-	struct vt_err *err);
+int vt_attempt_check_inputs(const struct vt_attempt_of *of, struct vt_err *err);
 
 /* Removes W. */
 void vt_attempt_remove(struct vt_attempt *a);

@@ -8,7 +8,7 @@
 #include "pipelines/spec/glob.h"
 
 struct source {
-	vt_repo_listing_fn listing;
+	vt_snapshot_fn snapshot;
 	void *ctx;
 };
 
@@ -59,23 +59,26 @@ void vt_datums_release(struct vt_datums *d)
 
 static void leaf(struct vt_datums *out, const struct vt_input *in, const struct source *s)
 {
-	const struct vt_listing *l = s->listing(s->ctx, in);
+	struct vt_snapshot *seen = s->snapshot(s->ctx, in);
+	const struct vt_tree_paths *paths = seen ? &seen->paths : NULL;
+
 	if (in->warm) {
 		struct vt_datum *d = push(out);
 		d->file = vt_xcalloc(1, sizeof *d->file);
 		d->n = 1;
-		d->file[0].in = in;
-		d->file[0].entry = l && l->n ? l->v : NULL;
+		d->file[0] = (struct vt_datum_file){ .in = in,
+			.seen = seen,
+			.entry = paths && paths->n ? paths->v : NULL };
 		return;
 	}
-	for (size_t i = 0; l && i < l->n; i++) {
+	for (size_t i = 0; paths && i < paths->n; i++) {
 		struct vt_glob_match m;
-		char *path = vt_glob_clean(l->v[i].path);
+		char *path = vt_glob_clean(paths->v[i].path);
 		if (vt_glob_match(&m, in->glob, path)) {
 			struct vt_datum *d = push(out);
 			d->file = vt_xcalloc(1, sizeof *d->file);
 			d->n = 1;
-			d->file[0] = (struct vt_datum_file){ in, &l->v[i],
+			d->file[0] = (struct vt_datum_file){ in, seen, &paths->v[i],
 				*in->join_on ? vt_glob_replace(&m, in->join_on) : NULL,
 				*in->group_by ? vt_glob_replace(&m, in->group_by) : NULL };
 		}
@@ -215,9 +218,9 @@ static void collapse(struct vt_datums *d)
 }
 
 void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p,
-	vt_repo_listing_fn listing, void *ctx)
+	vt_snapshot_fn snapshot, void *ctx)
 {
-	struct source s = { listing, ctx };
+	struct source s = { snapshot, ctx };
 	*out = (struct vt_datums){ NULL, 0, 0 };
 	if (p->input)
 		enumerate(out, p->input, &s);

@@ -2,13 +2,13 @@
 #ifndef PIPELINES_RUNNER_DATUM_H
 #define PIPELINES_RUNNER_DATUM_H
 
-#include "pipelines/runner/listing.h"
+#include "pipelines/runner/snapshot.h"
 #include "pipelines/spec/spec.h"
 
 struct vt_datum_file {
 	const struct vt_input *in;
-	/* NULL: a warm-start input with nothing to start from */
-	const struct vt_entry *entry;
+	struct vt_snapshot *seen;         /* the repo that it is of; NULL with entry NULL only */
+	const struct vt_tree_path *entry; /* NULL: a warm-start input with nothing to start from */
 	char *join_on, *group_by;
 };
 
@@ -23,13 +23,13 @@ struct vt_datums {
 	size_t n, cap;
 };
 
-/* The listing of the repo that a leaf reads; NULL or an empty listing: no files. */
-typedef const struct vt_listing *(*vt_repo_listing_fn)(void *ctx, const struct vt_input *leaf);
+/* The repo that a leaf reads; NULL or one without files: no datum. */
+typedef struct vt_snapshot *(*vt_snapshot_fn)(void *ctx, const struct vt_input *leaf);
 
 /* Pachyderm's order and rules; datums with equal ids collapse.  The entries stay borrowed from
- * the listings. */
+ * the snapshots. */
 void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p,
-	vt_repo_listing_fn listing, void *ctx);
+	vt_snapshot_fn snapshot, void *ctx);
 void vt_datums_release(struct vt_datums *d);
 
 /* "/sub-001/" or "/a + /b": what people call the datum. */
@@ -38,7 +38,7 @@ char *vt_datum_label(const struct vt_datum *d);
 /* The hash of the transform: command, environment, accepted codes, image, salt and the bytes of the
  * programs it consists of, which *used gets (programs.h). */
 struct vt_programs;
-int vt_transform_hash(struct vt_hash *out, struct vt_programs *used, const struct vt_pipeline *p,
+int vt_transform_hash(struct vt_digest *out, struct vt_programs *used, const struct vt_pipeline *p,
 	struct vt_err *err);
 
 /* What that is the hash of, as canonical JSON. */
@@ -46,6 +46,7 @@ int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
 	const struct vt_programs *used, struct vt_err *err);
 
 /* The key: transform and the content of every input that counts. */
-void vt_datum_key(struct vt_hash *out, const struct vt_datum *d, const struct vt_hash *transform);
+void vt_datum_key(struct vt_digest *out, const struct vt_datum *d,
+	const struct vt_digest *transform);
 
 #endif

@@ -1,7 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pipelines/runner/content.h"
 #include "pipelines/runner/datum.h"
 #include "pipelines/runner/programs.h"
 
@@ -38,38 +37,42 @@ int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
 	return rc ? vt_err_prefix(err, "pipeline %s", p->name) : 0;
 }
 
-int vt_transform_hash(struct vt_hash *out, struct vt_programs *used, const struct vt_pipeline *p,
+int vt_transform_hash(struct vt_digest *out, struct vt_programs *used, const struct vt_pipeline *p,
 	struct vt_err *err)
 {
-	struct vt_content c;
 	struct vt_buf text = VT_BUF_INIT;
 
 	if (vt_programs_find(used, p, err))
 		return err->code;
-	vt_content_begin(&c);
 	if (!vt_transform_text(&text, p, used, err))
-		vt_content_text(&c, text.data);
-	vt_content_end(&c, out);
+		*out = vt_digest_bytes(text.data, text.len);
 	vt_buf_release(&text);
 	return err->code;
 }
 
-void vt_datum_key(struct vt_hash *out, const struct vt_datum *d, const struct vt_hash *transform)
+void vt_datum_key(struct vt_digest *out, const struct vt_datum *d,
+	const struct vt_digest *transform)
 {
-	struct vt_content c;
-	vt_content_begin(&c);
-	vt_content_text(&c, "datum1");
-	vt_content_add(&c, transform->b, sizeof transform->b);
+	struct vt_buf key = VT_BUF_INIT;
+
+	vt_buf_sized(&key, "datum2");
+	vt_buf_add(&key, transform->b, sizeof transform->b);
 	for (size_t i = 0; i < d->n; i++) {
 		const struct vt_datum_file *f = &d->file[i];
 		if (f->in->warm)
 			continue;
-		vt_content_text(&c, f->in->name);
-		vt_content_text(&c, f->in->repo);
-		vt_content_text(&c, f->entry->path);
-		vt_content_add(&c, f->in->reference ? "r" : f->in->empty_files ? "e" : "c", 1);
-		if (!f->in->reference)
-			vt_content_add(&c, f->entry->hash.b, sizeof f->entry->hash.b);
+		vt_buf_sized(&key, f->in->name);
+		vt_buf_sized(&key, f->in->repo);
+		vt_buf_sized(&key, f->entry->path);
+		vt_buf_str(&key, f->in->reference ? "r" : f->in->empty_files ? "e" : "c");
+		if (f->in->reference)
+			continue;
+		/* a directory's id covers the modes of its files */
+		if (!f->entry->dir)
+			vt_buf_char(&key,
+				f->seen->tree->file[f->entry->first].executable ? 'x' : 'f');
+		vt_buf_add(&key, f->entry->id.b, sizeof f->entry->id.b);
 	}
-	vt_content_end(&c, out);
+	*out = vt_digest_bytes(key.data, key.len);
+	vt_buf_release(&key);
 }

@@ -31,7 +31,7 @@ __attribute__((format(printf, 2, 3))) static void because(struct vt_task *t, con
 struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *j,
 	const struct vt_task *t)
 {
-	return (struct vt_attempt_of){ j->pipeline, t->datum, r->depot, r->id, r->scratch, t->gpus,
+	return (struct vt_attempt_of){ j->pipeline, t->datum, r->runner, r->id, r->scratch, t->gpus,
 		r->opts.view, r->secrets };
 }
 
@@ -61,7 +61,7 @@ static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 	enum vt_datum_state state)
 {
 	struct vt_err ignored = VT_ERR_INIT;
-	char *dir = vt_asprintf("%s/logs/%s", vt_depot_path(r->depot), j->pipeline->name),
+	char *dir = vt_asprintf("%s/logs/%s", vt_runner_dir(r->runner), j->pipeline->name),
 	     *log = vt_path_join(dir, t->datum->id);
 	if (vt_fs_exists(t->attempt.log) && !vt_fs_mkdirs(dir, &ignored))
 		vt_fs_rename(t->attempt.log, log, &ignored);
@@ -101,7 +101,7 @@ static int start_try(struct vt_run *r, struct vt_job *j, struct vt_task *t, stru
 	}
 	/* No other runner's path, ever: what a killed one left running must not find this try's
 	 * output by its own path. */
-	char *dir = vt_asprintf("%s/work/%s.%.16s.%d.%ld.%lx", vt_depot_path(r->depot),
+	char *dir = vt_asprintf("%s/work/%s.%.16s.%d.%ld.%lx", vt_runner_dir(r->runner),
 		j->pipeline->name, t->datum->id, ++t->tries, (long)getpid(),
 		(unsigned long)r->began.tv_nsec);
 	clock_gettime(CLOCK_MONOTONIC, &t->began);
@@ -139,18 +139,19 @@ static bool accepted(const struct vt_pipeline *p, int code)
 static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
-	struct vt_result result = { .state = t->exit_code == VT_EDATA ? VT_RESULT_QUARANTINED
-								      : VT_RESULT_SUCCESS,
-		.exit_code = t->exit_code,
-		.tries = t->tries,
-		.wall_ms = t->wall_ms };
-	snprintf(result.pipeline, sizeof result.pipeline, "%s", j->pipeline->name);
-	snprintf(result.datum, sizeof result.datum, "%s", t->datum->id);
-	if (!vt_attempt_check_inputs(&t->attempt, &of, err))
-		vt_depot_publish(r->depot, &t->key, &result, t->attempt.out, err);
-	if (!err->code && result.state == VT_RESULT_SUCCESS)
-		vt_depot_note_data(r->depot, &t->data, &t->key, err);
-	vt_result_release(&result);
+	struct vt_output output = { .dir = t->attempt.out,
+		.result = { .key = t->key,
+			.data = t->data,
+			.state = t->exit_code == VT_EDATA ? VT_RESULT_QUARANTINED
+							  : VT_RESULT_SUCCESS,
+			.exit_code = t->exit_code,
+			.tries = t->tries,
+			.wall_ms = t->wall_ms } };
+	snprintf(output.result.pipeline, sizeof output.result.pipeline, "%s", j->pipeline->name);
+	snprintf(output.result.datum, sizeof output.result.datum, "%s", t->datum->id);
+	if (!vt_attempt_check_inputs(&of, err) && !vt_runner_publish(r->runner, &output, 1, err) &&
+		output.err.code)
+		*err = output.err;
 	return err->code;
 }
 

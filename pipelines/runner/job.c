@@ -6,18 +6,93 @@
 #include "common/base/log.h"
 #include "common/base/fault.h"
 #include "pipelines/runner/run_progress.h"
-#include "pipelines/runner/content.h"
+
+/* --- what is done already ------------------------------------------------ */
+
+static int keep_known(void *ctx, const struct vt_result *result, struct vt_err *err)
+{
+	struct vt_run *r = ctx;
+	(void)err;
+	if (r->n_known == r->cap_known) {
+		r->cap_known = r->cap_known ? 2 * r->cap_known : 256;
+		r->known = vt_xrealloc(r->known, r->cap_known * sizeof *r->known);
+	}
+	r->known[r->n_known++] = *result;
+	return 0;
+}
+
+static int by_data(const void *a, const void *b)
+{
+	const struct vt_result *x = a, *y = b;
+	int c = memcmp(x->data.b, y->data.b, sizeof x->data.b);
+	return c ? c : (x->written < y->written) - (x->written > y->written);
+}
+
+static int read_known(struct vt_run *r, struct vt_err *err)
+{
+	if (r->known || vt_result_each(vt_run_store(r), keep_known, r, err))
+		return err->code;
+	if (!r->known)
+		r->known = vt_xcalloc(1, sizeof *r->known);
+	if (r->n_known > 1)
+		qsort(r->known, r->n_known, sizeof *r->known, by_data);
+	return 0;
+}
+
+/* The newest result of another program over the same data that may be used. */
+static int find_stale(struct vt_run *r, struct vt_task *t, struct vt_err *err)
+{
+	size_t lo = 0, hi;
+	if (read_known(r, err))
+		return err->code;
+	for (hi = r->n_known; lo < hi;) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (memcmp(r->known[mid].data.b, t->data.b, sizeof t->data.b) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < r->n_known && vt_digest_equal(&r->known[lo].data, &t->data); lo++) {
+		bool usable;
+		if (vt_result_usable(vt_run_store(r), &r->known[lo], 1, &usable, err))
+			return err->code;
+		if (!usable)
+			continue;
+		t->key = r->known[lo].key;
+		t->stale = true;
+		return 0;
+	}
+	return 0;
+}
+
+/* Tasks with a result of their key, whose every file is there and sound, are skipped. */
+static int find_done(struct vt_run *r, struct vt_job *j, struct vt_err *err)
+{
+	struct vt_result *found = vt_xcalloc(j->n + 1, sizeof *found);
+	size_t *task = vt_xcalloc(j->n + 1, sizeof *task), n = 0;
+	bool *usable = vt_xcalloc(j->n + 1, sizeof *usable);
+	for (size_t i = 0; i < j->n && !j->pipeline->every_job; i++) {
+		struct vt_err none = VT_ERR_INIT;
+		if (!vt_result_get(vt_run_store(r), &found[n], &j->task[i].key, &none))
+			task[n++] = i;
+	}
+	vt_result_usable(vt_run_store(r), found, n, usable, err);
+	for (size_t i = 0; i < n && !err->code; i++)
+		if (usable[i])
+			j->task[task[i]].state = VT_DATUM_SKIPPED;
+	free(found);
+	free(task);
+	free(usable);
+	return err->code;
+}
 
 int vt_run_prepare(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 {
-	struct vt_content c;
-	struct vt_hash name;
-	(void)err;
-	vt_content_begin(&c);
-	vt_content_text(&c, j->pipeline->name);
-	vt_content_end(&c, &name);
+	const struct vt_digest name = vt_digest_bytes(j->pipeline->name, strlen(j->pipeline->name));
 	clock_gettime(CLOCK_MONOTONIC, &j->began);
-	vt_datums_enumerate(&j->datums, j->pipeline, vt_run_listing, r);
+	vt_datums_enumerate(&j->datums, j->pipeline, vt_run_snapshot, r);
+	if (r->fault.code)
+		return *err = r->fault, err->code;
 	j->n = j->datums.n;
 	j->task = vt_xcalloc(j->n + 1, sizeof *j->task);
 	for (size_t i = 0; i < j->n; i++) {
@@ -25,17 +100,17 @@ int vt_run_prepare(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 		t->datum = &j->datums.v[i];
 		vt_datum_key(&t->key, t->datum, &j->transform);
 		vt_datum_key(&t->data, t->datum, &name);
-		t->state = !j->pipeline->every_job && vt_depot_has_result(r->depot, &t->key)
-			? VT_DATUM_SKIPPED
-			: VT_DATUM_PENDING;
+		t->state = VT_DATUM_PENDING;
+	}
+	find_done(r, j, err);
+	for (size_t i = 0; i < j->n && !err->code; i++) {
+		struct vt_task *t = &j->task[i];
 		if (t->state == VT_DATUM_PENDING && r->opts.accept_stale &&
-			vt_depot_find_data(r->depot, &t->data, &t->key)) {
+			!find_stale(r, t, err) && t->stale)
 			t->state = VT_DATUM_SKIPPED;
-			t->stale = true;
-		}
 		j->count[t->state]++;
 	}
-	return 0;
+	return err->code;
 }
 
 double vt_seconds_since(const struct timespec *t)
@@ -52,79 +127,157 @@ void vt_job_move(struct vt_job *j, struct vt_task *t, enum vt_datum_state to)
 	t->state = to;
 }
 
-static int name_conflict(const struct vt_job *j, const struct vt_hash *a, const struct vt_hash *b,
-	struct vt_err *err)
+/* --- the output ---------------------------------------------------------- */
+
+static int name_conflict(const struct vt_job *j, size_t first, size_t second, struct vt_err *err)
 {
-	char *label[2] = { NULL, NULL };
-	const char *id[2] = { "", "" };
-	for (size_t i = 0; i < j->n; i++)
-		for (int k = 0; k < 2; k++)
-			if (!label[k] && !memcmp(&j->task[i].key, k ? b : a, sizeof *a)) {
-				label[k] = vt_datum_label(j->task[i].datum);
-				id[k] = j->task[i].datum->id;
-			}
+	const struct vt_datum *a = j->task[first].datum, *b = j->task[second].datum;
+	char *label[2] = { vt_datum_label(a), vt_datum_label(b) };
 	vt_err_prefix(err,
 		"pipeline %s: datums %.16s (%s) and %.16s (%s) collide; let each write under its "
 		"own name",
-		j->pipeline->name, id[0], label[0] ? label[0] : "?", id[1],
-		label[1] ? label[1] : "?");
+		j->pipeline->name, a->id, label[0], b->id, label[1]);
 	free(label[0]);
 	free(label[1]);
 	return err->code;
 }
 
-static void datums_digest(const struct vt_job *j, struct vt_hash *out)
+/* The files of all present results, and which task each is of. */
+struct gathering {
+	struct vt_tree_file *file;
+	size_t *task;
+	size_t n, cap;
+};
+
+static void gather(struct gathering *g, const struct vt_tree *t, size_t task)
 {
-	struct vt_content c;
-	vt_content_begin(&c);
-	for (size_t i = 0; i < j->n; i++)
-		vt_content_add(&c, j->task[i].key.b, 32);
-	vt_content_end(&c, out);
+	if (g->n + t->n_files > g->cap) {
+		g->cap = 2 * (g->n + t->n_files);
+		g->file = vt_xrealloc(g->file, g->cap * sizeof *g->file);
+		g->task = vt_xrealloc(g->task, g->cap * sizeof *g->task);
+	}
+	for (size_t i = 0; i < t->n_files; i++) {
+		g->file[g->n] = t->file[i];
+		g->file[g->n].path = vt_xstrdup(t->file[i].path);
+		g->task[g->n++] = task;
+	}
 }
 
-static char *stale_list(const struct vt_job *j)
+/* The union of what the present datums wrote, whenever and in whatever order they did. */
+static int output_tree(struct vt_run *r, struct vt_job *j, struct vt_tree **out, struct vt_err *err)
 {
-	struct vt_buf b = VT_BUF_INIT;
-	for (size_t i = 0; i < j->n; i++)
-		if (j->task[i].stale)
-			vt_buf_printf(&b, "%s\"%s\"", b.len ? "," : "[", j->task[i].datum->id);
-	if (!b.len)
-		return NULL;
-	vt_buf_char(&b, ']');
-	return vt_buf_detach(&b);
-}
-
-/* The output commit: the union of what the present datums wrote, whenever and in whatever order
- * they did. */
-static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
-{
-	struct vt_head head = { 0 };
-	struct vt_hash first, second;
-	const struct vt_head *old = vt_run_head(r, j->pipeline->name);
-	datums_digest(j, &head.datums);
-	if (old && !memcmp(&old->datums, &head.datums, sizeof head.datums) &&
-		j->count[VT_DATUM_SKIPPED] == j->n)
-		return 0;
+	struct gathering g = { NULL, NULL, 0, 0 };
+	size_t first, second;
 	for (size_t i = 0; i < j->n && !err->code; i++) {
 		struct vt_result result;
-		if (j->task[i].state == VT_DATUM_RECOVERED ||
-			vt_depot_result(r->depot, &j->task[i].key, &result, err))
+		struct vt_tree *t = NULL;
+		if (j->task[i].state == VT_DATUM_RECOVERED)
 			continue;
-		for (size_t k = 0; k < result.files.n; k++)
-			vt_listing_add(&head.files, result.files.v[k].path, &result.files.v[k].hash,
-				result.files.v[k].size, &j->task[i].key);
-		vt_result_release(&result);
+		if (vt_result_get(vt_run_store(r), &result, &j->task[i].key, err))
+			vt_err_set(err, VT_EINTEGRITY, "the result of datum %.16s is gone",
+				j->task[i].datum->id);
+		else if (!vt_store_get_tree(vt_run_store(r), &t, &result.tree, err))
+			gather(&g, t, i);
+		vt_tree_free(t);
 	}
-	if (!err->code && vt_listing_finish(&head.files, &first, &second, err))
-		name_conflict(j, &first, &second, err);
-	head.stale = stale_list(j);
-	if (!err->code && !vt_depot_set_head(r->depot, j->pipeline->name, &head, err)) {
-		j->changed = !old || memcmp(&old->commit, &head.commit, sizeof head.commit);
-		vt_run_hold(r, j->pipeline->name, head);
+	if (!err->code && vt_tree_collision(g.file, g.n, &first, &second, err))
+		name_conflict(j, g.task[first], g.task[second], err);
+	if (!err->code)
+		vt_tree_from_files(out, g.file, g.n, err);
+	for (size_t i = 0; i < g.n; i++)
+		free(g.file[i].path);
+	free(g.file);
+	free(g.task);
+	return err->code;
+}
+
+static struct vt_digest *keys_of(const struct vt_job *j)
+{
+	struct vt_digest *key = vt_xcalloc(j->n + 1, sizeof *key);
+	for (size_t i = 0; i < j->n; i++)
+		key[i] = j->task[i].key;
+	return key;
+}
+
+static struct vt_json *stale_list(const struct vt_job *j)
+{
+	struct vt_json *list = NULL;
+	for (size_t i = 0; i < j->n; i++)
+		if (j->task[i].stale) {
+			list = list ? list : vt_json_new(VT_JSON_ARRAY);
+			vt_json_push(list, vt_json_new_text(j->task[i].datum->id));
+		}
+	return list;
+}
+
+/* What an output commit says of itself: the list of its datums' keys, the job that made it, and
+ * datums whose result another program made. */
+static char *provenance_of(const struct vt_run *r, const struct vt_job *j,
+	const struct vt_digest *datums)
+{
+	struct vt_json *p = vt_json_new(VT_JSON_OBJECT);
+	struct vt_buf text = VT_BUF_INIT;
+	char hex[VT_HEX];
+	vt_digest_hex(hex, datums);
+	vt_json_put_text(p, "datums", hex);
+	vt_json_put_text(p, "job", r->id);
+	vt_json_put(p, "stale_ok", stale_list(j));
+	vt_json_compact(&text, p);
+	vt_json_free(p);
+	return vt_buf_detach(&text);
+}
+
+/* Is the head the union of the same results?  Then there is nothing to commit: neither the job nor
+ * which program is the present one is a reason. */
+static bool same_datums(const struct vt_snapshot *old, const struct vt_digest *datums)
+{
+	const char *had = old->commit.provenance;
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *was = NULL;
+	struct vt_digest d;
+	bool same = *had && !vt_json_parse(&was, had, strlen(had), "provenance", &none) &&
+		vt_digest_parse(&d, vt_json_text(vt_json_get(was, "datums"), "")) &&
+		vt_digest_equal(&d, datums);
+	vt_json_free(was);
+	return same;
+}
+
+static int commit_output(struct vt_run *r, struct vt_job *j, const struct vt_tree *tree,
+	struct vt_err *err)
+{
+	struct vt_commit_note note = { .message = "output of a run", .source = r->source };
+	char *provenance = NULL;
+	struct vt_digest *key = keys_of(j), list;
+	struct vt_commit c = { .id = "" };
+	struct vt_snapshot *seen = NULL;
+	char *name = vt_asprintf("%s@master", j->pipeline->name);
+	if (!vt_store_put_trees(vt_run_store(r), &tree, 1, err) &&
+		!vt_result_list_put(vt_run_store(r), key, j->n, &list, err) &&
+		(note.provenance = provenance = provenance_of(r, j, &list)) &&
+		!vt_repo_commit(vt_run_store(r), &c, &j->changed, j->pipeline->name, "master",
+			&tree->id, &note, err) &&
+		!vt_snapshot_of(&seen, vt_run_store(r), c.id, err)) {
+		vt_run_hold(r, name, seen);
 		vt_fault("head");
-		return 0;
 	}
-	vt_head_release(&head);
+	vt_commit_release(&c);
+	free(provenance);
+	free(name);
+	free(key);
+	return err->code;
+}
+
+static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
+{
+	const struct vt_snapshot *old = vt_run_head(r, j->pipeline->name, "master");
+	struct vt_digest *key = keys_of(j), list = vt_result_list_id(key, j->n);
+	bool same = old && same_datums(old, &list);
+	struct vt_tree *tree = NULL;
+	if (!(same && j->count[VT_DATUM_SKIPPED] == j->n) && !output_tree(r, j, &tree, err) &&
+		!(same && vt_digest_equal(&tree->id, &old->tree->id)))
+		commit_output(r, j, tree, err);
+	vt_tree_free(tree);
+	free(key);
 	return err->code;
 }
 

@@ -29,8 +29,6 @@ struct vt_run_opts {
 	enum vt_view view;
 	const char *secrets;         /* a JSON file {name: {key: value}}; NULL: none */
 	const struct vt_strs *repos; /* "name=path" */
-	/* VT_DEPOT_READ: for plans; binds must be committed already */
-	enum vt_depot_mode mode;
 };
 
 enum vt_job_state {
@@ -52,7 +50,7 @@ enum vt_datum_state {
 
 struct vt_task {
 	const struct vt_datum *datum;
-	struct vt_hash key, data; /* data: the inputs without the transform */
+	struct vt_digest key, data; /* data: the inputs without the transform */
 	enum vt_datum_state state;
 	bool stale; /* skipped for a result that another program made */
 	int tries, exit_code;
@@ -72,7 +70,7 @@ struct vt_job {
 	size_t n, running, count[8]; /* count by vt_datum_state */
 	size_t next;                 /* tasks before it have been started */
 	const char *because;         /* unrunnable: the job it waits for */
-	struct vt_hash transform;
+	struct vt_digest transform;
 	struct vt_programs used;
 	bool spoiled; /* one of them changed meanwhile */
 	struct timespec began;
@@ -95,11 +93,15 @@ int vt_run_prepare(struct vt_run *r, struct vt_job *job, struct vt_err *err);
 
 size_t vt_run_jobs(const struct vt_run *r);
 struct vt_job *vt_run_job(struct vt_run *r, size_t i); /* in running order */
-struct vt_depot *vt_run_depot(const struct vt_run *r);
+struct vt_store *vt_run_store(const struct vt_run *r);
+struct vt_runner *vt_run_runner(const struct vt_run *r);
 struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *job,
 	const struct vt_task *task);
 
-/* Links every file of a pipeline's output, with its lineage records, below dir/<pipeline>. */
+/* Links every file of a pipeline's output, with its lineage records, below dir/<pipeline>.  What is
+ * there already is replaced if a commit of the repo holds the same files, else VT_ECANTCREAT;
+ * check says so beforehand. */
+int vt_run_checkout_check(struct vt_run *r, const char *dir, struct vt_err *err);
 int vt_run_checkout(struct vt_run *r, const char *dir, struct vt_err *err);
 
 #endif

@@ -1,12 +1,12 @@
-/* job_internal.h - what run.c, job.c and execute.c share. */
+/* job_internal.h - what run.c, job.c, trigger.c and execute.c share. */
 #ifndef PIPELINES_RUNNER_JOB_INTERNAL_H
 #define PIPELINES_RUNNER_JOB_INTERNAL_H
 
 #include "pipelines/runner/job.h"
 
 struct held {
-	char *repo;
-	struct vt_head head;
+	char *name; /* "REPO@BRANCH"; of a triggered input "@PIPELINE.INPUT" */
+	struct vt_snapshot *seen;
 	struct held *next;
 };
 
@@ -19,7 +19,7 @@ struct vt_active {
 struct vt_run {
 	const struct vt_spec *spec;
 	struct vt_run_opts opts;
-	struct vt_depot *depot;
+	struct vt_runner *runner;
 	struct vt_job *job;
 	struct vt_active *active; /* `running` of them; one a process at most */
 	size_t running;
@@ -27,6 +27,10 @@ struct vt_run {
 	unsigned long long gpus_taken;
 	/* newest first: datums of a running job keep pointing into the older ones */
 	struct held *heads;
+	struct vt_err fault; /* why a head could not be read */
+	struct vt_result
+		*known; /* with accept_stale: every result there is, once it was asked for */
+	size_t n_known, cap_known;
 	struct timespec began;
 	char id[33], *store, *scratch, *source;
 	struct vt_json *secrets;
@@ -34,13 +38,17 @@ struct vt_run {
 	int signal; /* that stopped the run; 0: none */
 };
 
-const struct vt_listing *vt_run_listing(void *run, const struct vt_input *leaf);
-const struct vt_head *vt_run_head(struct vt_run *r, const char *repo); /* NULL: none */
+/* What a leaf reads; NULL: nothing. */
+struct vt_snapshot *vt_run_snapshot(void *run, const struct vt_input *leaf);
+/* The head of a branch; NULL where there is none, or where it cannot be read: r->fault says why. */
+struct vt_snapshot *vt_run_head(struct vt_run *r, const char *repo, const char *branch);
 /* What an input with a trigger sees: the newest commit if it is due, else the one it saw last;
  * NULL: none yet. */
-const struct vt_head *vt_run_trigger(struct vt_run *r, const struct vt_input *leaf);
-/* the newest from now on; takes it over */
-void vt_run_hold(struct vt_run *r, const char *repo, struct vt_head head);
+struct vt_snapshot *vt_run_trigger(struct vt_run *r, const struct vt_input *leaf);
+/* the newest of this name from now on; takes it over */
+void vt_run_hold(struct vt_run *r, const char *name, struct vt_snapshot *seen);
+/* true, and *out may be NULL, if one is held */
+bool vt_run_held(const struct vt_run *r, const char *name, struct vt_snapshot **out);
 
 /* Publishes the job's output and says how it ended. */
 void vt_job_finish(struct vt_run *r, struct vt_job *j);

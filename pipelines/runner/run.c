@@ -7,7 +7,6 @@
 #include "common/base/log.h"
 #include "common/lineage/consent.h"
 #include "common/store/git.h"
-#include "pipelines/runner/content.h"
 
 size_t vt_run_jobs(const struct vt_run *r)
 {
@@ -17,9 +16,13 @@ struct vt_job *vt_run_job(struct vt_run *r, size_t i)
 {
 	return &r->job[i];
 }
-struct vt_depot *vt_run_depot(const struct vt_run *r)
+struct vt_runner *vt_run_runner(const struct vt_run *r)
 {
-	return r->depot;
+	return r->runner;
+}
+struct vt_store *vt_run_store(const struct vt_run *r)
+{
+	return vt_runner_store(r->runner);
 }
 
 /* --- opening: repos, heads ----------------------------------------------- */
@@ -33,31 +36,43 @@ static const char *bound(const struct vt_run_opts *o, const char *repo)
 	return NULL;
 }
 
-const struct vt_head *vt_run_head(struct vt_run *r, const char *repo)
+bool vt_run_held(const struct vt_run *r, const char *name, struct vt_snapshot **out)
 {
-	struct vt_head head;
-	struct vt_err none = VT_ERR_INIT;
 	for (struct held *h = r->heads; h; h = h->next)
-		if (!strcmp(h->repo, repo))
-			return &h->head;
-	if (vt_depot_head(r->depot, repo, &head, &none))
-		return NULL;
-	vt_run_hold(r, repo, head);
-	return &r->heads->head;
+		if (!strcmp(h->name, name)) {
+			*out = h->seen;
+			return true;
+		}
+	return false;
 }
 
-void vt_run_hold(struct vt_run *r, const char *repo, struct vt_head head)
+struct vt_snapshot *vt_run_head(struct vt_run *r, const char *repo, const char *branch)
+{
+	char *name = vt_asprintf("%s@%s", repo, branch);
+	struct vt_snapshot *seen = NULL;
+	struct vt_err why = VT_ERR_INIT;
+
+	if (!vt_run_held(r, name, &seen)) {
+		if (!vt_snapshot_open(&seen, vt_run_store(r), repo, branch, &why))
+			vt_run_hold(r, name, seen);
+		else if (why.code != VT_ENOINPUT && !r->fault.code)
+			r->fault = why;
+	}
+	free(name);
+	return seen;
+}
+
+void vt_run_hold(struct vt_run *r, const char *name, struct vt_snapshot *seen)
 {
 	struct held *h = vt_xcalloc(1, sizeof *h);
-	*h = (struct held){ vt_xstrdup(repo), head, r->heads };
+	*h = (struct held){ vt_xstrdup(name), seen, r->heads };
 	r->heads = h;
 }
 
-const struct vt_listing *vt_run_listing(void *ctx, const struct vt_input *leaf)
+struct vt_snapshot *vt_run_snapshot(void *ctx, const struct vt_input *leaf)
 {
-	const struct vt_head *h =
-		leaf->trigger ? vt_run_trigger(ctx, leaf) : vt_run_head(ctx, leaf->repo);
-	return h ? &h->files : NULL;
+	return leaf->trigger ? vt_run_trigger(ctx, leaf)
+			     : vt_run_head(ctx, leaf->repo, leaf->branch);
 }
 
 struct committing {
@@ -67,33 +82,33 @@ struct committing {
 	struct vt_err *err;
 };
 
+/* Once a branch: a directory that the command line or the spec binds to it. */
 static void commit_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct committing *c = ctx;
+	char *key, *what;
+	const char *from, *otherwise;
 	bool changed;
 	if (c->err->code || vt_spec_find(c->r->spec, leaf->repo))
 		return;
-	for (size_t i = 0; i < c->done.n; i++)
-		if (!strcmp(c->done.v[i], leaf->repo))
-			return;
-	char *key = vt_asprintf("voxtrail/repo.%s", leaf->repo);
-	const char *from = bound(&c->r->opts, leaf->repo),
-		   *otherwise = vt_pipeline_annotation(c->pipeline, key);
+	key = vt_asprintf("voxtrail/repo.%s", leaf->repo);
+	from = bound(&c->r->opts, leaf->repo);
+	otherwise = vt_pipeline_annotation(c->pipeline, key);
 	free(key);
-	if (!from && !otherwise) {
-		vt_strs_add(&c->done, leaf->repo);
-		if (c->r->opts.mode == VT_DEPOT_WRITE && leaf->kind == VT_INPUT_PFS &&
-			!vt_depot_follow(c->r->depot, leaf->repo, leaf->branch, &changed, c->err) &&
-			changed)
-			vt_log(VT_LOG_INFO, "follow", "repo=%s branch=%s", leaf->repo,
-				leaf->branch);
+	if (!from && !otherwise)
 		return;
-	}
+	what = vt_asprintf("%s@%s", leaf->repo, leaf->branch);
+	for (size_t i = 0; what && i < c->done.n; i++)
+		if (!strcmp(c->done.v[i], what)) {
+			free(what);
+			return;
+		}
 	char *path = from ? vt_xstrdup(from) : vt_path_join(c->r->spec->dir, otherwise);
-	vt_strs_add(&c->done, leaf->repo);
-	if (c->r->opts.mode == VT_DEPOT_WRITE &&
-		!vt_depot_commit(c->r->depot, leaf->repo, path, &changed, c->err) && changed)
+	vt_strs_add(&c->done, what);
+	if (!vt_runner_commit(c->r->runner, leaf->repo, leaf->branch, path, &changed, c->err) &&
+		changed)
 		vt_log(VT_LOG_INFO, "commit", "repo=%s from=\"%s\"", leaf->repo, path);
+	free(what);
 	free(path);
 }
 
@@ -107,12 +122,13 @@ static void demand_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct demanding *d = ctx;
 	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !vt_spec_find(d->r->spec, leaf->repo) &&
-		!vt_run_head(d->r, leaf->repo))
+		!vt_run_head(d->r, leaf->repo, leaf->branch) && !d->r->fault.code)
 		vt_err_set(d->err, VT_ENOINPUT,
 			"%s: %s: repo %s has no commit and is no pipeline here; give --repo "
 			"%s=DIR, or `voxtrail commit %s DIR`",
 			d->r->spec->path, leaf->pointer, leaf->repo, leaf->repo, leaf->repo);
-	if (!d->err->code && leaf->kind == VT_INPUT_CRON && !vt_run_head(d->r, leaf->repo))
+	if (!d->err->code && leaf->kind == VT_INPUT_CRON &&
+		!vt_run_head(d->r, leaf->repo, leaf->branch))
 		vt_log(VT_LOG_WARN, "cron",
 			"repo=%s note=\"no tick yet: no datum; `voxtrail tick` commits one\"",
 			leaf->repo);
@@ -123,20 +139,19 @@ static void demand_leaf(void *ctx, const struct vt_input *leaf)
 static void refuse_withdrawn(void *ctx, const struct vt_input *leaf)
 {
 	struct demanding *d = ctx;
-	const struct vt_head *head =
+	const struct vt_snapshot *seen =
 		d->err->code || leaf->kind != VT_INPUT_PFS || vt_spec_find(d->r->spec, leaf->repo)
 		? NULL
-		: vt_run_head(d->r, leaf->repo);
-	for (size_t i = 0; head && i < head->files.n; i++) {
-		const char *path = head->files.v[i].path;
-		const struct vt_json *who =
-			head->files.v[i].dir ? NULL : vt_consent_named(&d->consent, path);
+		: vt_run_head(d->r, leaf->repo, leaf->branch);
+	for (size_t i = 0; seen && i < seen->tree->n_files; i++) {
+		const char *path = seen->tree->file[i].path;
+		const struct vt_json *who = vt_consent_named(&d->consent, path);
 		if (who) {
 			vt_err_set(d->err, VT_EDATA,
 				"repo %s: %s is of subject %s, who has withdrawn consent (%s); "
 				"take "
 				"the subject's files out and run again",
-				leaf->repo, path + 1, vt_json_text(vt_json_get(who, "subject"), ""),
+				leaf->repo, path, vt_json_text(vt_json_get(who, "subject"), ""),
 				vt_json_text(vt_json_get(who, "reason"), ""));
 			return;
 		}
@@ -157,20 +172,21 @@ static int check_consent(struct vt_run *r, struct demanding *d)
 /* The same spec over the same commits is the same global id, as a version 4 UUID. */
 static void name_run(struct vt_run *r)
 {
-	struct vt_content c;
-	struct vt_hash h;
-	char hex[65];
-	vt_content_begin(&c);
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_digest h;
+	char hex[VT_HEX];
+	vt_buf_sized(&text, "job2");
 	for (size_t i = 0; i < r->spec->n; i++)
-		vt_content_add(&c, r->job[i].transform.b, 32);
+		vt_buf_add(&text, r->job[i].transform.b, sizeof r->job[i].transform.b);
 	for (struct held *held = r->heads; held; held = held->next) {
-		vt_content_text(&c, held->repo);
-		vt_content_add(&c, held->head.commit.b, 32);
+		vt_buf_sized(&text, held->name);
+		vt_buf_sized(&text, held->seen ? held->seen->commit.id : "");
 	}
-	vt_content_end(&c, &h);
+	h = vt_digest_bytes(text.data, text.len);
+	vt_buf_release(&text);
 	h.b[6] = (unsigned char)((h.b[6] & 0x0f) | 0x40);
 	h.b[8] = (unsigned char)((h.b[8] & 0x3f) | 0x80);
-	vt_hash_hex(hex, &h);
+	vt_digest_hex(hex, &h);
 	memcpy(r->id, hex, 32);
 	r->id[32] = 0;
 }
@@ -187,26 +203,23 @@ static int read_secrets(struct vt_run *r, struct vt_err *err)
 /* Where the spec is kept: the work tree's commit, and whether the file is what was committed. */
 static void note_source(struct vt_run *r)
 {
-	struct vt_json *j = r->opts.mode == VT_DEPOT_WRITE ? vt_git_source(r->spec->path) : NULL;
+	struct vt_json *j = vt_git_source(r->spec->path);
 	struct vt_buf text = VT_BUF_INIT;
 	if (!j)
 		return;
 	vt_json_compact(&text, j);
 	r->source = vt_buf_detach(&text);
-	vt_depot_set_source(r->depot, r->source);
 	vt_json_free(j);
 }
 
 static int open_store(struct vt_run *r, struct vt_err *err)
 {
-	if (r->opts.mode == VT_DEPOT_WRITE && vt_fs_mkdirs(r->opts.store, err))
+	if (vt_runner_open(&r->runner, r->opts.store, err))
 		return err->code;
-	if (!(r->store = vt_fs_realpath(r->opts.store, err)) ||
-		vt_depot_open(&r->depot, r->store, r->opts.mode, err))
-		return err->code;
+	r->store = vt_xstrdup(vt_store_dir(vt_run_store(r)));
 	r->scratch = vt_path_join(r->store, "scratch");
 	note_source(r);
-	return r->opts.mode == VT_DEPOT_WRITE ? vt_fs_mkdirs(r->scratch, err) : 0;
+	return vt_fs_mkdirs(r->scratch, err);
 }
 
 int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts,
@@ -226,6 +239,8 @@ int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt
 		}
 		for (size_t i = 0; i < spec->n && !err->code; i++)
 			vt_input_leaves(spec->pipeline[i].input, demand_leaf, &d);
+		if (!err->code && r->fault.code)
+			*err = r->fault;
 		if (!err->code && !opts->planning)
 			check_consent(r, &d);
 		for (size_t i = 0; i < spec->n && !err->code; i++) {
@@ -260,11 +275,12 @@ void vt_run_close(struct vt_run *r)
 	}
 	for (struct held *h = r->heads, *next; h; h = next) {
 		next = h->next;
-		vt_head_release(&h->head);
-		free(h->repo);
+		vt_snapshot_close(h->seen);
+		free(h->name);
 		free(h);
 	}
-	vt_depot_close(r->depot);
+	vt_runner_close(r->runner);
+	free(r->known);
 	vt_json_free(r->secrets);
 	free(r->job);
 	free(r->store);

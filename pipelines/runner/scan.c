@@ -9,8 +9,10 @@
 
 struct repo {
 	char *name, *dir;
-	bool file; /* dir is a file, seen as /manifest.json */
-	struct vt_listing files;
+	bool file_only;            /* dir is a file, seen as /manifest.json */
+	struct vt_tree_file *file; /* paths only */
+	size_t n, cap;
+	struct vt_snapshot *seen;
 };
 
 struct vt_scan {
@@ -35,32 +37,37 @@ static const struct repo *find(const struct vt_scan *s, const char *name)
 
 static int add_entry(void *ctx, const char *relative, char type, struct vt_err *err)
 {
-	struct vt_listing *l = ctx;
+	struct repo *r = ctx;
 	(void)err;
-	if (type == 'd' || vt_path_is_lineage(relative))
+	if (type == 'd' || vt_tree_is_lineage(relative))
 		return 0;
-	char *path = vt_asprintf("/%s", relative);
-	vt_listing_add(l, path, NULL, 0, NULL);
-	free(path);
+	if (r->n == r->cap) {
+		r->cap = r->cap ? 2 * r->cap : 64;
+		r->file = vt_xrealloc(r->file, r->cap * sizeof *r->file);
+	}
+	r->file[r->n++] = (struct vt_tree_file){ .path = vt_xstrdup(relative) };
 	return 0;
 }
 
 static int list(struct repo *r, struct vt_err *err)
 {
-	r->file = !vt_fs_is_dir(r->dir);
-	if (r->file && !vt_fs_exists(r->dir))
+	struct vt_tree *t = NULL;
+	r->file_only = !vt_fs_is_dir(r->dir);
+	if (r->file_only && !vt_fs_exists(r->dir))
 		return vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", r->name, r->dir);
-	if (r->file)
-		add_entry(&r->files, "manifest.json", 'f', err);
-	else if (vt_fs_walk(r->dir, add_entry, &r->files, err))
+	if (r->file_only)
+		add_entry(r, "manifest.json", 'f', err);
+	else if (vt_fs_walk(r->dir, add_entry, r, err))
 		return err->code;
-	return vt_listing_finish(&r->files, NULL, NULL, err);
+	if (!vt_tree_from_files(&t, r->file, r->n, err))
+		r->seen = vt_snapshot_of_tree(t);
+	return err->code;
 }
 
-static const struct vt_listing *listing(void *ctx, const struct vt_input *leaf)
+static struct vt_snapshot *snapshot(void *ctx, const struct vt_input *leaf)
 {
 	const struct repo *r = find(ctx, leaf->repo);
-	return r ? &r->files : NULL;
+	return r ? r->seen : NULL;
 }
 
 struct demand {
@@ -99,7 +106,7 @@ int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct
 		vt_scan_close(s);
 		return err->code;
 	}
-	vt_datums_enumerate(&s->datums, p, listing, s);
+	vt_datums_enumerate(&s->datums, p, snapshot, s);
 	*out = s;
 	return 0;
 }
@@ -110,7 +117,10 @@ void vt_scan_close(struct vt_scan *s)
 		return;
 	vt_datums_release(&s->datums);
 	for (size_t i = 0; i < s->n; i++) {
-		vt_listing_release(&s->repo[i].files);
+		vt_snapshot_close(s->repo[i].seen);
+		for (size_t k = 0; k < s->repo[i].n; k++)
+			free(s->repo[i].file[k].path);
+		free(s->repo[i].file);
 		free(s->repo[i].name);
 		free(s->repo[i].dir);
 	}
@@ -136,14 +146,10 @@ static int place_input(const struct repo *r, const struct vt_datum_file *f, cons
 {
 	if (vt_fs_mkdirs(root, err) || !f->entry)
 		return err->code;
-	size_t n = strlen(f->entry->path);
-	for (const struct vt_entry *e = f->entry;
-		e < r->files.v + r->files.n && !strncmp(e->path, f->entry->path, n) && !err->code;
-		e++) {
-		if (e->dir || (!f->entry->dir && e != f->entry))
-			continue;
-		char *from = r->file ? vt_xstrdup(r->dir) : vt_asprintf("%s%s", r->dir, e->path),
-		     *to = vt_asprintf("%s%s", root, e->path);
+	for (size_t i = 0; i < f->entry->n && !err->code; i++) {
+		const char *path = f->seen->tree->file[f->entry->first + i].path;
+		char *from = r->file_only ? vt_xstrdup(r->dir) : vt_path_join(r->dir, path),
+		     *to = vt_path_join(root, path);
 		struct stat st;
 		if (lstat(to, &st))
 			place(f->in->empty_files ? "/dev/null" : from, to, err);
@@ -246,7 +252,7 @@ int vt_scan_views(const struct vt_scan *s, const char *dir, struct vt_err *err)
 			char *root = vt_path_join(view, d->file[k].in->name);
 			if (!r)
 				vt_fs_mkdirs(root, err);
-			else if (!place_input(r, &d->file[k], root, err) && !r->file)
+			else if (!place_input(r, &d->file[k], root, err) && !r->file_only)
 				place_records(r, &d->file[k], root, err);
 			free(root);
 		}

@@ -7,21 +7,28 @@
 #include "pipelines/spec/cron.h"
 #include "pipelines/runner/job_internal.h"
 
-/* Bytes of files that the trigger's head does not have in this form. */
-static double new_bytes(const struct vt_listing *now, const struct vt_listing *then)
+static int by_path(const void *path, const void *file)
+{
+	return strcmp(path, ((const struct vt_tree_file *)file)->path);
+}
+
+/* Bytes of files that the commit it saw does not have in this form. */
+static double new_bytes(const struct vt_tree *now, const struct vt_tree *then)
 {
 	double total = 0;
-	for (size_t i = 0; i < now->n; i++) {
-		const struct vt_entry *e = &now->v[i],
-				      *old = e->dir ? e : vt_listing_find(then, e->path);
-		if (!e->dir && (!old || memcmp(&old->hash, &e->hash, sizeof e->hash)))
-			total += (double)e->size;
+	for (size_t i = 0; i < now->n_files; i++) {
+		const struct vt_tree_file *f = &now->file[i];
+		const struct vt_tree_file *old = then && then->n_files
+			? bsearch(f->path, then->file, then->n_files, sizeof *then->file, by_path)
+			: NULL;
+		if (!old || !vt_digest_equal(&old->digest, &f->digest))
+			total += (double)f->size;
 	}
 	return total;
 }
 
 static bool due(const struct vt_json *trigger, const struct vt_trigger *t,
-	const struct vt_head *now, time_t when)
+	const struct vt_snapshot *now, const struct vt_snapshot *then, time_t when)
 {
 	const struct vt_json *commits = vt_json_get(trigger, "commits"),
 			     *size = vt_json_get(trigger, "size");
@@ -33,7 +40,7 @@ static bool due(const struct vt_json *trigger, const struct vt_trigger *t,
 	if (commits)
 		given++, hold += t->commits >= vt_json_integer(commits, 1);
 	if (size && vt_spec_quantity(vt_json_text(size, ""), &least))
-		given++, hold += new_bytes(&now->files, &t->head.files) >= least;
+		given++, hold += new_bytes(now->tree, then ? then->tree : NULL) >= least;
 	if (rate)
 		given++, hold += vt_cron_due(vt_json_text(rate, ""), (time_t)t->time, when);
 	if (cron)
@@ -41,46 +48,73 @@ static bool due(const struct vt_json *trigger, const struct vt_trigger *t,
 	return !given || (all ? hold == given : hold > 0);
 }
 
-const struct vt_head *vt_run_trigger(struct vt_run *r, const struct vt_input *leaf)
+/* The commit it saw last.  One that is gone (its branch was moved away from it and gc has been
+ * there) makes the newest one due. */
+static struct vt_snapshot *seen_last(struct vt_run *r, const struct vt_trigger *t, bool *gone,
+	struct vt_err *err)
 {
-	const struct vt_head *now = vt_run_head(r, leaf->repo);
+	struct vt_snapshot *seen = NULL;
+	struct vt_err why = VT_ERR_INIT;
+	*gone = false;
+	if (!*t->seen || !vt_snapshot_of(&seen, vt_run_store(r), t->seen, &why))
+		return seen;
+	*gone = why.code == VT_ENOINPUT;
+	if (!*gone)
+		*err = why;
+	return NULL;
+}
+
+/* Looks once in a run; what it then sees is held under `held`. */
+static int look(struct vt_run *r, const struct vt_input *leaf, const char *name, const char *held,
+	struct vt_err *err)
+{
+	struct vt_snapshot *now = vt_run_head(r, leaf->repo, leaf->branch), *then;
+	struct vt_trigger t;
+	bool gone, moves;
+	if (vt_runner_trigger(r->runner, name, &t, err))
+		return err->code;
+	then = seen_last(r, &t, &gone, err);
+	if (err->code)
+		return err->code;
+	if (now && strcmp(t.newest, now->commit.id)) {
+		memcpy(t.newest, now->commit.id, sizeof t.newest);
+		t.commits++;
+	}
+	moves = now && strcmp(t.seen, now->commit.id) &&
+		(gone || due(leaf->trigger, &t, now, then, r->began.tv_sec));
+	if (moves) {
+		memcpy(t.seen, now->commit.id, sizeof t.seen);
+		t.commits = 0;
+		t.time = r->began.tv_sec;
+	}
+	if (!r->opts.planning)
+		vt_runner_set_trigger(r->runner, name, &t, err);
+	else if (moves)
+		vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s note=\"would move\"",
+			leaf->pipeline, leaf->name);
+	if (moves) {
+		vt_snapshot_close(then);
+		then = NULL;
+		if (!err->code)
+			vt_snapshot_of(&then, vt_run_store(r), t.seen, err);
+	} else if (now && strcmp(t.seen, now->commit.id)) {
+		vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s commits=%lld note=\"waits\"",
+			leaf->pipeline, leaf->name, t.commits);
+	}
+	vt_run_hold(r, held, then);
+	return err->code;
+}
+
+struct vt_snapshot *vt_run_trigger(struct vt_run *r, const struct vt_input *leaf)
+{
 	char *name = vt_asprintf("%s.%s", leaf->pipeline, leaf->name),
 	     *held = vt_asprintf("@%s", name);
-	struct vt_trigger t;
+	struct vt_snapshot *seen = NULL;
 	struct vt_err why = VT_ERR_INIT;
-	const struct vt_head *seen = vt_run_head(r, held);
-	if (!seen && !vt_depot_trigger(vt_run_depot(r), name, &t, &why)) {
-		if (now && memcmp(&t.seen, &now->commit, sizeof t.seen)) {
-			t.seen = now->commit;
-			t.commits++;
-		}
-		bool moves = now && memcmp(&t.head.commit, &now->commit, sizeof now->commit) &&
-			due(leaf->trigger, &t, now, r->began.tv_sec);
-		if (moves) {
-			t.commits = 0;
-			t.time = r->began.tv_sec;
-		}
-		if (r->opts.mode == VT_DEPOT_WRITE && !r->opts.planning)
-			vt_depot_set_trigger(vt_run_depot(r), name, &t, moves ? leaf->repo : NULL,
-				&why);
-		else if (moves)
-			vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s note=\"would move\"",
-				leaf->pipeline, leaf->name);
-		if (moves && !why.code) {
-			vt_head_release(&t.head);
-			seen = now;
-		} else {
-			vt_run_hold(r, held, t.head);
-			seen = vt_run_head(r, held);
-			if (now && memcmp(&t.head.commit, &now->commit, sizeof now->commit))
-				vt_log(VT_LOG_INFO, "trigger",
-					"pipeline=%s input=%s commits=%lld note=\"waits\"",
-					leaf->pipeline, leaf->name, t.commits);
-		}
-	}
-	if (why.code)
-		vt_log(VT_LOG_ERROR, "trigger", "pipeline=%s input=%s error=\"%s\"", leaf->pipeline,
-			leaf->name, why.text);
+	if (!vt_run_held(r, held, &seen) && !look(r, leaf, name, held, &why))
+		vt_run_held(r, held, &seen);
+	if (why.code && !r->fault.code)
+		r->fault = why;
 	free(name);
 	free(held);
 	return seen;

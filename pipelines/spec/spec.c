@@ -63,7 +63,9 @@ static void read_cron(struct vt_input *in, const struct vt_json *j, const char *
 	in->cron_spec = vt_json_text(vt_json_get(j, "spec"), "");
 	in->named = *vt_json_text(vt_json_get(j, "name"), "") != 0;
 	in->name = vt_json_text(vt_json_get(j, "name"), "cron");
-	in->repo = vt_json_text(vt_json_get(j, "repo"), pipeline);
+	/* Pachyderm's default; the pipeline's own name is that of its output */
+	in->default_repo = vt_asprintf("%s_%s", pipeline, in->name);
+	in->repo = vt_json_text(vt_json_get(j, "repo"), in->default_repo);
 	in->branch = "master";
 	in->join_on = in->group_by = "";
 	in->overwrite = vt_json_true(vt_json_get(j, "overwrite"), false);
@@ -279,6 +281,7 @@ static void input_free(struct vt_input *in)
 		input_free(in->child[i]);
 	free(in->child);
 	free(in->glob);
+	free(in->default_repo);
 	free(in->pointer);
 	free(in);
 }

@@ -41,6 +41,7 @@ struct vt_input {
 	const struct vt_json *json;
 	const struct vt_json *trigger; /* NULL: none */
 	char *glob;                    /* cleaned */
+	char *default_repo;            /* of a cron input */
 	bool outer_join, empty_files, reference, lazy, s3, overwrite, named, warm;
 	/* in the order that enumeration uses */
 	struct vt_input **child;

@@ -8,7 +8,6 @@
 #include "common/base/fs.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
-#include "pipelines/runner/content.h"
 #include "pipelines/runner/job.h"
 
 static struct vt_job *find_job(struct vt_run *r, const char *name, struct vt_err *err)
@@ -72,7 +71,7 @@ static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 	/* no job's id: nothing that it reaches may count as output */
 	of.job = "00000000000040008000000000000000";
 	char *dir =
-		vt_asprintf("%s/work/again.%.16s", vt_depot_path(vt_run_depot(r)), t->datum->id);
+		vt_asprintf("%s/work/again.%.16s", vt_runner_dir(vt_run_runner(r)), t->datum->id);
 	if (!vt_attempt_possible(of.pipeline, of.secrets, of.view, err) &&
 		!vt_attempt_view(a, &of, dir, err) && !vt_attempt_start(a, &of, what, err)) {
 		signal(SIGINT, SIG_IGN); /* the shell's, not ours */
@@ -103,49 +102,22 @@ static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 	return err->code;
 }
 
-struct compare {
-	struct vt_listing *files;
-	const char *root;
-};
-
-static int hash_entry(void *ctx, const char *relative, char type, struct vt_err *err)
-{
-	struct compare *c = ctx;
-	struct vt_hash h;
-	uint64_t size;
-	if (type == 'd' || vt_path_is_lineage(relative))
-		return 0;
-	char *path = vt_path_join(c->root, relative), *absolute = vt_asprintf("/%s", relative);
-	if (!vt_content_file(&h, &size, path, err))
-		vt_listing_add(c->files, absolute, &h, size, NULL);
-	free(path);
-	free(absolute);
-	return err->code;
-}
-
 /* Does a done datum, run again under another job id, time zone and directory, write the same
  * files? */
 static int verify_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, bool *same,
 	struct vt_err *err)
 {
+	const struct vt_take how = { .follow = true };
 	struct vt_attempt a = { NULL, NULL, NULL, 0 };
-	struct vt_listing again = { NULL, 0, 0 };
-	struct vt_result then = { 0 };
+	struct vt_tree *again = NULL;
+	struct vt_result then;
 	int status;
 	setenv("TZ", "Pacific/Chatham", 1);
 	if (!execute(r, j, t, VT_ATTEMPT_CMD, &a, &status, err) &&
-		!vt_depot_result(vt_run_depot(r), &t->key, &then, err)) {
-		struct compare c = { &again, a.out };
-		if (!vt_fs_walk(a.out, hash_entry, &c, err) &&
-			!vt_listing_finish(&again, NULL, NULL, err) &&
-			!vt_listing_finish(&then.files, NULL, NULL, err))
-			*same = again.n == then.files.n &&
-				(!again.n ||
-					!memcmp(&again.v[0].hash, &then.files.v[0].hash,
-						sizeof again.v[0].hash));
-	}
-	vt_listing_release(&again);
-	vt_result_release(&then);
+		!vt_result_get(vt_run_store(r), &then, &t->key, err) &&
+		!vt_store_hash(vt_run_store(r), &again, a.out, &how, err))
+		*same = vt_digest_equal(&again->id, &then.tree);
+	vt_tree_free(again);
 	vt_attempt_remove(&a);
 	return err->code;
 }
@@ -199,10 +171,7 @@ static int datum(struct vt_run *r, const struct vt_strs *rest, long long most, s
 int vt_cmd_datum(int argc, char **argv)
 {
 	struct vt_strs repos = VT_STRS_INIT;
-	struct vt_run_opts o = { .mode = VT_DEPOT_WRITE,
-		.planning = true,
-		.jobs = 1,
-		.repos = &repos };
+	struct vt_run_opts o = { .planning = true, .jobs = 1, .repos = &repos };
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	long long most = 4;

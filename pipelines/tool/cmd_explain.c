@@ -1,62 +1,80 @@
-/* voxtrail explain PIPELINE PATH: which datum made a path of the newest output commit. */
+/* voxtrail explain PIPELINE[@REF] PATH: which datum made a path of an output commit. */
 #include <stdio.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "pipelines/tool/commands.h"
+#include "pipelines/runner/snapshot.h"
 #include "pipelines/tool/command.h"
-#include "pipelines/runner/depot.h"
+#include "pipelines/tool/commands.h"
 
-static int explain(const char *store, const char *pipeline, const char *path, struct vt_err *err)
+static const struct vt_tree_file *find(const struct vt_snapshot *seen, const char *absolute)
 {
-	struct vt_depot *d = NULL;
-	struct vt_head head = { 0 };
-	struct vt_result r = { 0 };
-	static const struct vt_hash none;
-	char *absolute = vt_asprintf("%s%s", path[0] == '/' ? "" : "/", path), hex[65], key[65],
-	     commit[65];
-	if (!vt_depot_open(&d, store, VT_DEPOT_READ, err) &&
-		!vt_depot_head(d, pipeline, &head, err)) {
-		const struct vt_entry *e = vt_listing_find(&head.files, absolute);
-		if (!e || e->dir)
-			vt_err_set(err, VT_ENOINPUT, "%s has no file %s in its newest commit",
-				pipeline, absolute);
-		else if (!memcmp(&e->origin, &none, sizeof none))
+	const struct vt_tree_path *p = vt_tree_paths_find(&seen->paths, absolute);
+
+	return p && !p->dir ? &seen->tree->file[p->first] : NULL;
+}
+
+static int say(struct vt_store *s, const char *what, const struct vt_snapshot *seen,
+	const struct vt_tree_file *f, const struct vt_result *r, struct vt_err *err)
+{
+	struct vt_tree *lineage = NULL;
+	char hex[VT_HEX], key[VT_HEX];
+
+	if (r->has_lineage && vt_store_get_tree(s, &lineage, &r->lineage, err))
+		return err->code;
+	vt_digest_hex(hex, &f->digest);
+	vt_digest_hex(key, &r->key);
+	printf("file      /%s\ncontent   %s, %llu bytes%s\ncommit    %s of %s\n", f->path, hex,
+		(unsigned long long)f->size, f->executable ? ", executable" : "", seen->commit.id,
+		what);
+	printf("datum     %s\nkey       %s\nended     exit %d after %d tr%s, %lld ms\n", r->datum,
+		key, r->exit_code, r->tries, r->tries == 1 ? "y" : "ies", (long long)r->wall_ms);
+	printf("records   %zu\n", lineage ? lineage->n_files : 0);
+	for (size_t i = 0; lineage && i < lineage->n_files; i++)
+		printf("          /%s\n", lineage->file[i].path);
+	vt_tree_free(lineage);
+	return 0;
+}
+
+static void explain(struct vt_store *s, const char *what, const char *path, struct vt_err *err)
+{
+	struct vt_commit c = { .id = "" };
+	struct vt_snapshot *seen = NULL;
+	struct vt_result r;
+	char *absolute = vt_asprintf("%s%s", path[0] == '/' ? "" : "/", path);
+
+	if (!vt_repo_resolve(s, &c, what, err) && !vt_snapshot_of(&seen, s, c.id, err)) {
+		const struct vt_tree_file *f = find(seen, absolute);
+
+		if (!f)
+			vt_err_set(err, VT_ENOINPUT, "%s has no file %s in commit %.16s", what,
+				absolute, c.id);
+		else if (!*c.provenance)
 			vt_err_set(err, VT_ENOINPUT,
-				"%s of %s was committed by hand, no datum made it", absolute,
-				pipeline);
-		else if (!vt_depot_result(d, &e->origin, &r, err)) {
-			vt_hash_hex(hex, &e->hash);
-			vt_hash_hex(key, &e->origin);
-			vt_hash_hex(commit, &head.commit);
-			printf("file      %s\ncontent   %s, %llu bytes\ncommit    %.32s of "
-			       "%s\ndatum     %s\nkey       "
-			       "%s\n"
-			       "ended     exit %d after %d tr%s, %lld ms\nrecords   %zu\n",
-				absolute, hex, (unsigned long long)e->size, commit, pipeline,
-				r.datum, key, r.exit_code, r.tries, r.tries == 1 ? "y" : "ies",
-				r.wall_ms, r.lineage.n);
-			for (size_t i = 0; i < r.lineage.n; i++)
-				printf("          %s\n", r.lineage.v[i].path);
-		}
+				"%s of %s was committed by hand, no datum made it", absolute, what);
+		else if (!vt_snapshot_origin(seen, s, f->path, &r))
+			vt_err_set(err, VT_ENOINPUT,
+				"%s of %s: its datum's result is not in this store any more",
+				absolute, what);
+		else
+			say(s, what, seen, f, &r, err);
 	}
-	vt_result_release(&r);
-	vt_head_release(&head);
-	vt_depot_close(d);
+	vt_snapshot_close(seen);
+	vt_commit_release(&c);
 	free(absolute);
-	return err->code;
 }
 
 int vt_cmd_explain(int argc, char **argv)
 {
 	struct vt_call c = {
-		.usage = "explain PIPELINE PATH",
-		.about = "Says which datum made a path of the newest output commit.",
+		.usage = "explain PIPELINE[@REF] PATH",
+		.about = "Says which datum made a path of an output commit, by default the newest.",
 		.least = 2,
 		.most = 2,
+		.mode = VT_STORE_READ,
 	};
 
 	if (vt_call_begin(&c, argc, argv))
-		explain(c.store, c.args.v[0], c.args.v[1], &c.err);
+		explain(c.s, c.args.v[0], c.args.v[1], &c.err);
 	return vt_call_end(&c);
 }

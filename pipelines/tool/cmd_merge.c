@@ -7,10 +7,12 @@
 #include "common/base/fs.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
-#include "pipelines/runner/listing.h"
+#include "common/content/tree.h"
 
 struct merge {
-	struct vt_listing files;
+	struct vt_tree_file *file;
+	size_t *part_of; /* which part each is of */
+	size_t n, cap;
 	const struct vt_strs *parts;
 	size_t part;
 	const char *out;
@@ -27,6 +29,17 @@ static int place(const char *from, const char *to, struct vt_err *err)
 	return err->code;
 }
 
+static void keep(struct merge *m, const char *path)
+{
+	if (m->n == m->cap) {
+		m->cap = m->cap ? 2 * m->cap : 64;
+		m->file = vt_xrealloc(m->file, m->cap * sizeof *m->file);
+		m->part_of = vt_xrealloc(m->part_of, m->cap * sizeof *m->part_of);
+	}
+	m->file[m->n] = (struct vt_tree_file){ .path = vt_xstrdup(path) };
+	m->part_of[m->n++] = m->part;
+}
+
 /* Records of equal work are equal, so two parts may bring the same one. */
 static int add_file(void *ctx, const char *relative, char type, struct vt_err *err)
 {
@@ -34,36 +47,30 @@ static int add_file(void *ctx, const char *relative, char type, struct vt_err *e
 	if (type == 'd')
 		return 0;
 	char *from = vt_path_join(m->parts->v[m->part], relative),
-	     *to = vt_path_join(m->out, relative), *absolute = vt_asprintf("/%s", relative);
-	struct vt_hash origin = { { (unsigned char)(m->part >> 24), (unsigned char)(m->part >> 16),
-		(unsigned char)(m->part >> 8), (unsigned char)m->part } };
-	if (!vt_path_is_lineage(relative))
-		vt_listing_add(&m->files, absolute, NULL, 0, &origin);
+	     *to = vt_path_join(m->out, relative);
+	if (!vt_tree_is_lineage(relative))
+		keep(m, relative);
 	if (!vt_fs_exists(to))
 		place(from, to, err);
 	free(from);
 	free(to);
-	free(absolute);
 	return err->code;
-}
-
-static const char *part_of(const struct merge *m, const struct vt_hash *origin)
-{
-	return m->parts->v[(size_t)origin->b[0] << 24 | (size_t)origin->b[1] << 16 |
-		(size_t)origin->b[2] << 8 | origin->b[3]];
 }
 
 static int merge(const struct vt_strs *parts, const char *out, struct vt_err *err)
 {
-	struct merge m = { { NULL, 0, 0 }, parts, 0, out };
-	struct vt_hash first, second;
+	struct merge m = { .parts = parts, .out = out };
+	size_t first, second;
 	vt_fs_mkdirs(out, err);
 	for (; m.part < parts->n && !err->code; m.part++)
 		vt_fs_walk(parts->v[m.part], add_file, &m, err);
-	if (!err->code && vt_listing_finish(&m.files, &first, &second, err))
+	if (!err->code && vt_tree_collision(m.file, m.n, &first, &second, err))
 		vt_err_prefix(err, "%s and %s collide; let each datum write under its own name",
-			part_of(&m, &first), part_of(&m, &second));
-	vt_listing_release(&m.files);
+			parts->v[m.part_of[first]], parts->v[m.part_of[second]]);
+	for (size_t i = 0; i < m.n; i++)
+		free(m.file[i].path);
+	free(m.file);
+	free(m.part_of);
 	return err->code;
 }
 

@@ -13,8 +13,8 @@
 
 static void row_json(struct vt_buf *b, const struct vt_job *j, const struct vt_task *t)
 {
-	char *label = vt_datum_label(t->datum), hash[65];
-	vt_hash_hex(hash, &t->key);
+	char *label = vt_datum_label(t->datum), hash[VT_HEX];
+	vt_digest_hex(hash, &t->key);
 	vt_buf_str(b, b->len > 1 ? ",\n " : "");
 	vt_buf_str(b, "{\"pipeline\":");
 	vt_json_quote(b, j->pipeline->name);
@@ -134,10 +134,7 @@ static int plan(struct vt_run *r, const char *only, bool all, enum form form, st
 int vt_cmd_plan(int argc, char **argv)
 {
 	struct vt_strs repos = VT_STRS_INIT;
-	struct vt_run_opts o = { .mode = VT_DEPOT_WRITE,
-		.planning = true,
-		.jobs = 1,
-		.repos = &repos };
+	struct vt_run_opts o = { .planning = true, .jobs = 1, .repos = &repos };
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	const char *only = NULL, *views = NULL;

@@ -74,14 +74,15 @@ static void run_spec(const char *file, const struct vt_run_opts *o, const char *
 	struct vt_run *run = NULL;
 	int stopped = 0;
 
-	if (!vt_command_spec(&spec, file, err) && !vt_run_open(&run, spec, o, err)) {
+	if (!vt_command_spec(&spec, file, err) && !vt_run_open(&run, spec, o, err) &&
+		!(checkout && vt_run_checkout_check(run, checkout, err))) {
 		int rc = vt_run_execute(run, err);
 
 		stopped = vt_run_signal(run);
 		report_failures(run, o->store);
+		err->code = rc;
 		if (!rc && checkout)
 			vt_run_checkout(run, checkout, err);
-		err->code = rc;
 	}
 	vt_run_close(run);
 	vt_spec_free(spec);
@@ -92,7 +93,7 @@ static void run_spec(const char *file, const struct vt_run_opts *o, const char *
 int vt_cmd_run(int argc, char **argv)
 {
 	struct vt_strs repos = VT_STRS_INIT;
-	struct vt_run_opts o = { .gpus = count_devices(), .mode = VT_DEPOT_WRITE, .repos = &repos };
+	struct vt_run_opts o = { .gpus = count_devices(), .repos = &repos };
 	const char *memory = NULL, *checkout = NULL, *log = NULL, *view = "auto", *argo = NULL;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",

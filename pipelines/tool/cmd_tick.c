@@ -5,83 +5,99 @@
 #include <string.h>
 #include <time.h>
 
-#include "pipelines/tool/commands.h"
-#include "pipelines/tool/command.h"
-#include "pipelines/runner/content.h"
-#include "pipelines/runner/depot.h"
 #include "common/base/fs.h"
+#include "common/store/repo.h"
+#include "pipelines/tool/command.h"
+#include "pipelines/tool/commands.h"
 
 struct ticking {
-	struct vt_depot *depot;
+	struct vt_store *store;
 	const char *time;
 	size_t n;
 	struct vt_err *err;
 };
 
-/* One empty file named by the time; with overwrite it is the only one. */
+/* The tree of the head with one empty file more, named by the time; with overwrite it is the only
+ * one. */
+static int ticked_tree(const struct ticking *t, const struct vt_tree *old, bool overwrite,
+	struct vt_tree **out)
+{
+	struct vt_tree_file *file = vt_xcalloc((old ? old->n_files : 0) + 1, sizeof(*file));
+	size_t n = 0;
+	char *name = vt_xstrdup(t->time);
+
+	for (size_t i = 0; old && !overwrite && i < old->n_files; i++)
+		if (strcmp(old->file[i].path, name))
+			file[n++] = old->file[i];
+	file[n].path = name;
+	if (!vt_store_put_blob(t->store, "", 0, &file[n].digest, t->err) &&
+		!vt_tree_from_files(out, file, n + 1, t->err))
+		vt_store_put_tree(t->store, *out, t->err);
+	free(name);
+	free(file);
+	return t->err->code;
+}
+
+/* VT_EFAIL if another process moved the branch meanwhile. */
+static int tick_once(const struct ticking *t, const struct vt_input *leaf)
+{
+	struct vt_commit head = { .id = "" }, c = { .id = "" };
+	struct vt_commit_note note = { .message = "tick" };
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_tree *old = NULL, *new = NULL;
+	struct vt_digest id;
+	char *what = vt_asprintf("%s@heads/%s", leaf->repo, leaf->branch);
+
+	if (!vt_repo_resolve(t->store, &head, what, &none) && vt_digest_parse(&id, head.tree))
+		vt_store_get_tree(t->store, &old, &id, t->err);
+	note.onto = head.id;
+	if (!t->err->code && !ticked_tree(t, old, leaf->overwrite, &new) &&
+		!vt_repo_commit(t->store, &c, NULL, leaf->repo, leaf->branch, &new->id, &note,
+			t->err))
+		printf("%s: %s\n", leaf->repo, t->time);
+	vt_commit_release(&head);
+	vt_commit_release(&c);
+	vt_tree_free(old);
+	vt_tree_free(new);
+	free(what);
+	return t->err->code;
+}
+
 static void tick_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct ticking *t = ctx;
-	struct vt_head old = { 0 }, new = { 0 };
-	struct vt_err none = VT_ERR_INIT;
-	char *dir = vt_path_join(vt_depot_path(t->depot), "work/tick");
-	if (leaf->kind != VT_INPUT_CRON || t->err->code) {
-		free(dir);
+
+	if (leaf->kind != VT_INPUT_CRON || t->err->code)
 		return;
-	}
-	char *file = vt_path_join(dir, t->time), *path = vt_asprintf("/%s", t->time);
-	struct vt_result r = { .state = VT_RESULT_SUCCESS, .pipeline = "tick", .datum = "0" };
-	struct vt_hash key;
-	struct vt_content c;
-	vt_content_begin(&c);
-	vt_content_text(&c, "tick");
-	vt_content_text(&c, t->time);
-	vt_content_end(&c, &key);
-	if (!vt_fs_mkdirs(dir, t->err) && !vt_fs_write_quick(file, "", 0, 0444, t->err) &&
-		!vt_depot_publish(t->depot, &key, &r, dir, t->err)) {
-		if (!leaf->overwrite && !vt_depot_head(t->depot, leaf->repo, &old, &none))
-			for (size_t i = 0; i < old.files.n; i++)
-				if (!old.files.v[i].dir && strcmp(old.files.v[i].path, path))
-					vt_listing_add(&new.files, old.files.v[i].path,
-						&old.files.v[i].hash, 0, NULL);
-		vt_listing_add(&new.files, path, &r.files.v[0].hash, 0, NULL);
-		if (!vt_listing_finish(&new.files, NULL, NULL, t->err) &&
-			!vt_depot_set_head(t->depot, leaf->repo, &new, t->err))
-			printf("%s: %s\n", leaf->repo, t->time);
-	}
 	t->n++;
-	vt_result_release(&r);
-	vt_head_release(&old);
-	vt_head_release(&new);
-	vt_fs_remove_tree(dir, &none);
-	free(file);
-	free(path);
-	free(dir);
+	for (int left = 10; tick_once(t, leaf) == VT_EFAIL && left; left--)
+		*t->err = (struct vt_err)VT_ERR_INIT;
 }
 
-static int tick(const char *spec_path, const char *pipeline, const char *store, struct vt_err *err)
+static void tick(struct vt_call *c)
 {
 	struct vt_spec *spec = NULL;
 	char text[32];
 	time_t now = time(NULL);
 	struct tm utc;
-	struct ticking t = { NULL, text, 0, err };
+	struct ticking t = { NULL, text, 0, &c->err };
+
 	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-	if (!vt_command_spec(&spec, spec_path, err)) {
-		const struct vt_pipeline *p = vt_spec_find(spec, pipeline);
+	if (!vt_command_spec(&spec, c->args.v[0], &c->err)) {
+		const struct vt_pipeline *p = vt_spec_find(spec, c->args.v[1]);
+
 		if (!p)
-			vt_err_set(err, VT_EUSAGE, "%s has no pipeline \"%s\"", spec_path,
-				pipeline);
-		else if (!vt_depot_open(&t.depot, store, VT_DEPOT_WRITE, err)) {
+			vt_err_set(&c->err, VT_EUSAGE, "%s has no pipeline \"%s\"", c->args.v[0],
+				c->args.v[1]);
+		else if (!vt_store_open(&c->s, c->store, VT_STORE_CREATE, &c->err)) {
+			t.store = c->s;
 			vt_input_leaves(p->input, tick_leaf, &t);
-			if (!err->code && !t.n)
-				vt_err_set(err, VT_EUSAGE, "pipeline %s has no cron input",
-					pipeline);
+			if (!c->err.code && !t.n)
+				vt_err_set(&c->err, VT_EUSAGE, "pipeline %s has no cron input",
+					c->args.v[1]);
 		}
 	}
-	vt_depot_close(t.depot);
 	vt_spec_free(spec);
-	return err->code;
 }
 
 int vt_cmd_tick(int argc, char **argv)
@@ -94,6 +110,6 @@ int vt_cmd_tick(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv))
-		tick(c.args.v[0], c.args.v[1], c.store, &c.err);
+		tick(&c);
 	return vt_call_end(&c);
 }

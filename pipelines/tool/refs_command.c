@@ -73,9 +73,11 @@ static void change(struct vt_store *s, const struct request *q, const struct vt_
 {
 	char *name = vt_asprintf("%s/%s", q->kind, q->name);
 	const char *at = vt_refs_find(refs, name);
-	char *what = q->to && strchr(q->to, '@')
-		? vt_xstrdup(q->to)
-		: vt_asprintf("%s@%s", q->repo, q->to ? q->to : "heads/master");
+	size_t n_repo = strlen(q->repo);
+	bool whole = q->to &&
+		(strchr(q->to, '@') || (!strncmp(q->to, q->repo, n_repo) && q->to[n_repo] == '~'));
+	char *what = whole ? vt_xstrdup(q->to)
+			   : vt_asprintf("%s@%s", q->repo, q->to ? q->to : "heads/master");
 	struct vt_commit c = { .id = "" };
 	int rc = 0;
 

@@ -149,9 +149,9 @@ def after(name, fault, killed):
 
 
 found = set()
-for f in os.listdir(ROOT + "/common/store"):
-    if f.endswith(".c"):
-        text = open(f"{ROOT}/common/store/{f}").read()
+for room in "content", "record", "store", "lineage", "transfer":
+    for f in os.listdir(f"{ROOT}/common/{room}"):
+        text = open(f"{ROOT}/common/{room}/{f}").read() if f.endswith(".c") else ""
         found |= set(re.findall(r'vt_fault\("([a-z0-9.]+)"\)|sync_all\(s, "([a-z.]+)"|, "(gc\.[a-z]+)"', text))
 found = {next(n for n in m if n) for m in found}
 check(found == set(steps), "this test knows every step there is", found ^ set(steps))

@@ -34,4 +34,5 @@ S
 run() { rm -f "$T/ran"; : >"$T/ran"; voxtrail run "$T/spec.json" --repo scans="$T/scans" --repo labels="$T/labels" --store "$T/store" "$@" 2>"$T/err"; }
 ran() { cut -d' ' -f1 "$T/ran" | LC_ALL=C sort | uniq -c | awk '{printf "%s%s=%s", (NR > 1 ? " " : ""), $2, $1}'; }
 same() { if [ "$2" = "$3" ]; then echo "ok - $1"; else echo "not ok - $1: got '$2', want '$3'"; fi; }
-heads() { for h in crop evaluate export labels scans skull train; do grep -v "^commit" "$1/runner/heads/$h" | cut -d" " -f1,2,5; done; }
+# The tree of each repo's head.
+heads() { for h in crop evaluate export labels scans skull train; do echo "$h $(voxtrail log "$h" -n 1 --json --store "$1" | sed -n 's/.*"tree": *"\([0-9a-f]*\)".*/\1/p')"; done; }

@@ -7,7 +7,7 @@ subject sub-004; run --accept-stale; same "--accept-stale: new data runs" "$(ran
 same "the commits say which datums are stale" "$(cat "$T"/store/commits/*/* | grep -o '"stale_ok":\["[0-9a-f",]*' | tr -cd '\n,' | tr -d '\n')" ",,,,"
 run; same "without it the new program runs what is old" "$(ran)" "crop=3 skull=3"
 # An object that was lost: found out, made again.
-f=$(sed -n 's/^f \([0-9a-f]*\) .*sub-002.*/\1/p' "$T/store/runner/heads/skull" | head -n 1)
+f=$(voxtrail explain skull /sub-002/all.txt --store "$T/store" | sed -n 's/^content *\([0-9a-f]*\),.*/\1/p')
 find "$T/store/objects" -name "*${f#??}" -delete
 run; same "a lost object: its datum runs again, nothing else" "$?:$(ran)" "0:skull=1"
 same "and it is there again" "$(find "$T/store/objects" -name "*${f#??}" | wc -l)" 1

@@ -5,7 +5,7 @@ one() { # CMD-WORDS EXTRA-OF-TRANSFORM: a pipeline over /*
 	printf '{"pipeline":{"name":"a"},"input":%s,"datumTries":1,"transform":{"image":"%s","env":{"RAN":"%s/ran"},"cmd":["/bin/sh"],"stdin":[%s]%s}}' \
 		"$(pfs scans scans '/*')" "$image" "$T" "$1" "$2" >"$T/one.json"
 }
-go() { rm -rf "$T/store"; : >"$T/ran"; voxtrail run "$T/one.json" --repo scans="$T/scans" --store "$T/store" --log json --checkout "$T/co" "$@" 2>"$T/err"; }
+go() { rm -rf "$T/store" "$T/co"; : >"$T/ran"; voxtrail run "$T/one.json" --repo scans="$T/scans" --store "$T/store" --log json --checkout "$T/co" "$@" 2>"$T/err"; }
 # The script names /pfs where no word of the spec does: only a real /pfs answers.
 cat >"$T/script" <<'S'
 root=/pf; root=${root}s
@@ -23,12 +23,12 @@ if go --view ns; then
 	one '"cat /run-secret/token >/pfs/out/$(basename $scans); echo $KEY >>/pfs/out/$(basename $scans)"' ',"secrets":[{"name":"s","mountPath":"/run-secret"},{"name":"s","key":"token","envVar":"KEY"}]'
 	echo '{"s":{"token":"open sesame"}}' >"$T/secrets"
 	go --view ns --secrets-file "$T/secrets"; same "secrets: as a variable and as a file" "$?:$(cat "$T/co/a/sub-001" | tr '\n' ' ')" "0:open sesameopen sesame "
-	same "a secret is in no record and no key" "$(grep -rl 'sesame' "$T/store/runner/results" "$T/store/runner/heads" "$T/store/records" 2>/dev/null)" ""
+	same "a secret is in no record and no key" "$(grep -rl 'sesame' "$T/store/results" "$T/store/trees" "$T/store/commits" "$T/store/records" 2>/dev/null)" ""
 	go --view prefix --secrets-file "$T/secrets"; same "mountPath without a namespace is refused with its place" "$?:$(grep -c '/transform/secrets/0/mountPath' "$T/err")" "64:1"
 	if [ "$(id -u)" = 0 ]; then
 		open=$(mktemp -d) && chmod 755 "$open"          # $T is closed to others
 		one '"id -u >/pfs/out/$(basename $scans); id -g >>/pfs/out/$(basename $scans)"' ',"user":"65532:65532"'
-		voxtrail run "$T/one.json" --repo scans="$T/scans" --store "$open/store" --checkout "$T/co" 2>"$T/err"
+		rm -rf "$T/co"; voxtrail run "$T/one.json" --repo scans="$T/scans" --store "$open/store" --checkout "$T/co" 2>"$T/err"
 		same "user: the stage runs as the user of the spec" "$?:$(cat "$T/co/a/sub-001" | tr '\n' ' ')" "0:65532 65532 "
 		if command -v setpriv >/dev/null && setpriv --reuid 65534 --regid 65534 --clear-groups unshare -Urm true 2>/dev/null; then
 			one '"x=/pf; cat ${x}s/scans/*/t1.nii.gz >${x}s/out/$(basename $scans); id -u >>${x}s/out/$(basename $scans)"'

@@ -1,5 +1,5 @@
-"""gc keeps what records name: outputs, and inputs that are in the store; and what the runner's results and heads name."""
-import os, sys
+"""gc keeps what records name: outputs, and inputs that are in the store; and what results name."""
+import json, os, sys
 
 sys.path.insert(0, os.environ["ROOT"] + "/tests/cli/lineage")
 from _records import T, check, files_of, record, run, sha
@@ -32,16 +32,29 @@ open(T + "/alone/f", "wb").write(b"garbage")
 r = run("commit", "junk", T + "/alone", store=store)
 os.remove(store + "/refs/junk/heads/master")
 os.remove(store + "/refs/scans/heads/master")
-os.makedirs(store + "/runner/results")
+
+
+def result(key, tree, **more):
+    os.makedirs(f"{store}/results/{key[:2]}", exist_ok=True)
+    with open(f"{store}/results/{key[:2]}/{key[2:]}", "w") as f:
+        json.dump({"data": "d" * 64, "datum": "b" * 64, "exit": 0, "format": 1, "ms": 5, "pipeline": "p", "state": "success", "tree": tree, "tries": 1, **more}, f)
+
+
 write(T + "/kept", {"r.bin": b"result of a datum"})
-run("commit", "junk2", T + "/kept", store=store)
+tree = run("commit", "junk2", T + "/kept", store=store).stdout.split(" tree ")[1].split(",")[0]
+write(T + "/beside", {"d/record.json": b"lineage of a datum"})
+beside = run("commit", "junk3", T + "/beside", store=store).stdout.split(" tree ")[1].split(",")[0]
 os.remove(store + "/refs/junk2/heads/master")
-open(store + "/runner/results/" + "a" * 64, "w").write(f"datum 1 0 1 5 p {'b' * 64}\nf {sha(b'result of a datum')} {'0' * 64} 17 /r.bin\nend\n")
+os.remove(store + "/refs/junk3/heads/master")
+result("a" * 64, tree, lineage=beside)
+result("c" * 64, "e" * 64)
 r = run("gc", "--sweep", "--keep-days", "0", store=store)
 check(r.returncode == 0, "gc with no ref left", r.stderr)
 check(all(os.path.exists(blob(d)) for d in made.values()), "outputs that a record lists stay")
 check(all(os.path.exists(blob(d)) for d in raw.values()), "inputs that a record lists stay")
 check(os.path.exists(blob(b"result of a datum")), "a file that a result of a run names stays")
+check(os.path.exists(blob(b"lineage of a datum")), "and the lineage it names")
+check(os.listdir(store + "/results/aa") and not os.listdir(store + "/results/cc"), "a result whose tree is gone goes")
 check(not os.path.exists(blob(b"garbage")), "what nothing names goes")
 check(run("verify", store=store).returncode == 0, "the store is sound")
 r = run("audit", id_, store=store)

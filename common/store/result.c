@@ -1,0 +1,293 @@
+/* Results by the key of their work.
+ *
+ * Published in groups: texts below tmp/, one barrier, names, the names durable, under the store's
+ * lock like everything else.  They are read one by one; what they name is examined together, so
+ * that a run over many datums reads again only what looks changed, on every processor. */
+#include "common/store/result.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/base/fs.h"
+#include "common/store/store_internal.h"
+
+enum { FORMAT = 1, LIMIT = 1 << 16 };
+
+static const char *const state_names[] = { "", "success", "quarantined" };
+
+/* --- texts --------------------------------------------------------------- */
+
+static void put_digest(struct vt_json *j, const char *key, const struct vt_digest *d)
+{
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, d);
+	vt_json_put_text(j, key, hex);
+}
+
+static int write_text(struct vt_buf *out, const struct vt_result *r, struct vt_err *err)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	int rc;
+
+	put_digest(j, "data", &r->data);
+	vt_json_put_text(j, "datum", r->datum);
+	vt_json_put_int(j, "exit", r->exit_code);
+	vt_json_put_int(j, "format", FORMAT);
+	if (r->has_lineage)
+		put_digest(j, "lineage", &r->lineage);
+	vt_json_put_int(j, "ms", r->wall_ms);
+	vt_json_put_text(j, "pipeline", r->pipeline);
+	vt_json_put_text(j, "state", state_names[r->state]);
+	put_digest(j, "tree", &r->tree);
+	vt_json_put_int(j, "tries", r->tries);
+	rc = vt_json_canonical(out, j, err);
+	vt_json_free(j);
+	return rc;
+}
+
+static bool take_digest(struct vt_digest *out, const struct vt_json *j, const char *key)
+{
+	return vt_digest_parse(out, vt_json_text(vt_json_get(j, key), ""));
+}
+
+static bool parse_text(struct vt_result *out, const struct vt_json *j)
+{
+	const char *state = vt_json_text(vt_json_get(j, "state"), "");
+
+	out->state = !strcmp(state, state_names[VT_RESULT_SUCCESS]) ? VT_RESULT_SUCCESS
+								    : VT_RESULT_QUARANTINED;
+	out->exit_code = (int)vt_json_integer(vt_json_get(j, "exit"), 0);
+	out->tries = (int)vt_json_integer(vt_json_get(j, "tries"), 0);
+	out->wall_ms = vt_json_integer(vt_json_get(j, "ms"), 0);
+	out->has_lineage = vt_json_get(j, "lineage") != NULL;
+	snprintf(out->pipeline, sizeof(out->pipeline), "%s",
+		vt_json_text(vt_json_get(j, "pipeline"), ""));
+	snprintf(out->datum, sizeof(out->datum), "%s", vt_json_text(vt_json_get(j, "datum"), ""));
+	return vt_json_integer(vt_json_get(j, "format"), 0) == FORMAT &&
+		!strcmp(state, state_names[out->state]) && take_digest(&out->tree, j, "tree") &&
+		take_digest(&out->data, j, "data") &&
+		(!out->has_lineage || take_digest(&out->lineage, j, "lineage"));
+}
+
+/* --- putting and getting ------------------------------------------------- */
+
+int vt_result_put(struct vt_store *s, const struct vt_result *v, size_t n, struct vt_err *err)
+{
+	struct vt_batch b = { .kind = "results", .replace = true };
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_store_use(s, err);
+
+	for (size_t i = 0; !rc && i < n; i++) {
+		vt_buf_clear(&text);
+		rc = write_text(&text, &v[i], err);
+		if (!rc)
+			rc = vt_batch_add(s, &b, &v[i].key, text.data, text.len, err);
+	}
+	if (!rc)
+		rc = vt_batch_publish(s, &b, err);
+	vt_batch_release(s, &b);
+	vt_buf_release(&text);
+	return rc;
+}
+
+static bool read_result(struct vt_store *s, struct vt_result *out, const struct vt_digest *key)
+{
+	char *path = vt_store_path(s, "results", key);
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	struct stat st;
+	bool good;
+
+	*out = (struct vt_result){ .key = *key };
+	good = !vt_fs_read(&text, path, LIMIT, &none) && !stat(path, &st) &&
+		!vt_json_parse(&j, text.data, text.len, path, &none) && parse_text(out, j);
+	if (good)
+		out->written = st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec;
+	vt_json_free(j);
+	vt_buf_release(&text);
+	free(path);
+	return good;
+}
+
+int vt_result_get(struct vt_store *s, struct vt_result *out, const struct vt_digest *key,
+	struct vt_err *err)
+{
+	if (read_result(s, out, key))
+		return 0;
+	return err->code = VT_ENOINPUT;
+}
+
+struct each {
+	struct vt_store *s;
+	vt_result_fn fn;
+	void *ctx;
+};
+
+static int each_file(void *ctx, const char *rel, char type, struct vt_err *err)
+{
+	const struct each *e = ctx;
+	struct vt_digest key;
+	struct vt_result r;
+	char hex[VT_HEX];
+
+	if (type != 'f' || strlen(rel) != VT_HEX)
+		return 0;
+	snprintf(hex, sizeof(hex), "%.2s%s", rel, rel + 3);
+	if (!vt_digest_parse(&key, hex) || !read_result(e->s, &r, &key))
+		return 0;
+	return e->fn(e->ctx, &r, err);
+}
+
+int vt_result_each(struct vt_store *s, vt_result_fn fn, void *ctx, struct vt_err *err)
+{
+	struct each e = { s, fn, ctx };
+	char *dir = vt_path_join(s->dir, "results");
+	int rc = vt_fs_is_dir(dir) ? vt_fs_walk(dir, each_file, &e, err) : 0;
+
+	free(dir);
+	return rc;
+}
+
+/* --- what may be used ---------------------------------------------------- */
+
+static int by_digest(const void *a, const void *b)
+{
+	return memcmp(((const struct vt_object *)a)->digest.b,
+		((const struct vt_object *)b)->digest.b, sizeof(struct vt_digest));
+}
+
+static bool is_sound(const struct vt_object *o, size_t n, const struct vt_digest *d)
+{
+	const struct vt_object wanted = { .digest = *d };
+	const struct vt_object *found = bsearch(&wanted, o, n, sizeof(*o), by_digest);
+
+	return found && (found->state == VT_OBJECT_SOUND || found->state == VT_OBJECT_OPEN);
+}
+
+/* The files of all trees as one list; borrowed from them. */
+static struct vt_tree join_files(struct vt_tree *const *t, size_t n)
+{
+	struct vt_tree all = { .file = NULL };
+
+	for (size_t i = 0; i < n; i++)
+		all.cap_files += t[i] ? t[i]->n_files : 0;
+	all.file = vt_xcalloc(all.cap_files + 1, sizeof(*all.file));
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; t[i] && k < t[i]->n_files; k++)
+			all.file[all.n_files++] = t[i]->file[k];
+	return all;
+}
+
+int vt_result_usable(struct vt_store *s, const struct vt_result *v, size_t n, bool *usable,
+	struct vt_err *err)
+{
+	struct vt_tree **t = vt_xcalloc(n + 1, sizeof(*t)), all;
+	struct vt_object *o;
+	size_t n_objects;
+	int rc;
+
+	for (size_t i = 0; i < n; i++) {
+		struct vt_err none = VT_ERR_INIT;
+
+		usable[i] = v[i].state == VT_RESULT_SUCCESS &&
+			!vt_store_get_tree(s, &t[i], &v[i].tree, &none);
+	}
+	all = join_files(t, n);
+	o = vt_objects_of(&all, &n_objects);
+	rc = vt_objects_examine(s, o, n_objects, err);
+	for (size_t i = 0; !rc && i < n; i++)
+		for (size_t k = 0; usable[i] && k < t[i]->n_files; k++)
+			usable[i] = is_sound(o, n_objects, &t[i]->file[k].digest);
+	vt_objects_free(o, n_objects);
+	free(all.file);
+	for (size_t i = 0; i < n; i++)
+		vt_tree_free(t[i]);
+	free(t);
+	return rc;
+}
+
+/* --- lists --------------------------------------------------------------- */
+
+static const char first_line[] = "voxdatums 1\n";
+
+static void write_list(struct vt_buf *out, const struct vt_digest *key, size_t n)
+{
+	vt_buf_str(out, first_line);
+	for (size_t i = 0; i < n; i++) {
+		vt_buf_hex(out, key[i].b, sizeof(key[i].b));
+		vt_buf_char(out, '\n');
+	}
+}
+
+struct vt_digest vt_result_list_id(const struct vt_digest *key, size_t n)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_digest d;
+
+	write_list(&text, key, n);
+	d = vt_digest_bytes(text.data, text.len);
+	vt_buf_release(&text);
+	return d;
+}
+
+int vt_result_list_put(struct vt_store *s, const struct vt_digest *key, size_t n,
+	struct vt_digest *id, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc;
+
+	write_list(&text, key, n);
+	rc = vt_store_put_blob(s, text.data, text.len, id, err);
+	vt_buf_release(&text);
+	return rc;
+}
+
+static int parse_list(struct vt_digest **out, size_t *n, const struct vt_buf *text,
+	const char *name, struct vt_err *err)
+{
+	const size_t head = sizeof(first_line) - 1;
+	size_t count = text->len < head ? 0 : (text->len - head) / VT_HEX;
+	const char *line = text->data + head;
+
+	if (text->len != head + count * VT_HEX || memcmp(text->data, first_line, head))
+		return vt_err_set(err, VT_EINTEGRITY, "object %s is no list of datums", name);
+	*out = vt_xcalloc(count + 1, sizeof(**out));
+	for (*n = 0; *n < count; ++*n, line += VT_HEX)
+		if (!vt_digest_parse_n(&(*out)[*n], line) || line[VT_HEX - 1] != '\n')
+			break;
+	if (*n == count)
+		return 0;
+	free(*out);
+	*out = NULL;
+	*n = 0;
+	return vt_err_set(err, VT_EINTEGRITY, "object %s is no list of datums", name);
+}
+
+int vt_result_list_get(struct vt_store *s, const char *provenance, struct vt_digest **out,
+	size_t *n, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_json *j = NULL;
+	struct vt_digest id;
+	int rc = 0;
+
+	*out = NULL;
+	*n = 0;
+	if (*provenance)
+		rc = vt_json_parse(&j, provenance, strlen(provenance), "provenance", err);
+	if (!rc && take_digest(&id, j, "datums")) {
+		rc = vt_store_get_blob(s, &text, &id, err);
+		if (rc == VT_ENOINPUT)
+			rc = err->code = VT_EINTEGRITY;
+		if (!rc)
+			rc = parse_list(out, n, &text, vt_json_text(vt_json_get(j, "datums"), ""),
+				err);
+	}
+	vt_json_free(j);
+	vt_buf_release(&text);
+	return rc;
+}

@@ -1,0 +1,435 @@
+/* The runner's folder, and the way of an output into the store.
+ *
+ * Outputs are published in groups: one walk over all of them and one hashing pass, one barrier for
+ * their bytes, one for their trees, one for their records and one for their results, in this order,
+ * so that whatever is named is durable before its name.  If a group cannot be taken in, each output
+ * is tried alone, and only the one at fault fails.
+ *
+ * Locks: <store>/in-use (shared) from open to close, then runner/lock (exclusive), then the store's
+ * own lock inside its functions. */
+#include "pipelines/runner/runner.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/fault.h"
+#include "common/base/fs.h"
+#include "common/lineage/import.h"
+#include "common/store/repo.h"
+
+struct vt_runner {
+	char *dir, *work;
+	struct vt_store *store;
+	int lock;
+};
+
+const char *vt_runner_dir(const struct vt_runner *r)
+{
+	return r->dir;
+}
+
+struct vt_store *vt_runner_store(const struct vt_runner *r)
+{
+	return r->store;
+}
+
+/* --- opening ------------------------------------------------------------- */
+
+static int take_lock(struct vt_runner *r, struct vt_err *err)
+{
+	const struct timespec pause = { 0, 50000000 };
+	bool busy = false;
+	char *path = vt_path_join(r->dir, "lock");
+
+	r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (r->lock < 0)
+		vt_err_errno(err, VT_ECANTCREAT, "%s", path);
+	/* A child that a killed runner had just forked holds the lock until its exec: a second of
+	 * patience. */
+	for (int i = 0; !err->code && (busy = flock(r->lock, LOCK_EX | LOCK_NB) != 0) && i < 20;
+		i++)
+		nanosleep(&pause, NULL);
+	if (!err->code && busy)
+		vt_err_set(err, VT_EDEVICE,
+			"%s: another run is using this store; wait for it, or give another --store",
+			path);
+	free(path);
+	return err->code;
+}
+
+/* The tries of a runner that was killed.  A process it left behind may still write there: the
+ * directory is moved away first, and what cannot be removed now is removed next time. */
+static int clear_work(const struct vt_runner *r, struct vt_err *err)
+{
+	struct vt_err ignored = VT_ERR_INIT;
+	char *gone = vt_path_join(r->dir, "work.gone");
+
+	vt_fs_remove_tree(gone, &ignored);
+	if (!vt_fs_mkdirs(gone, err) && vt_fs_is_dir(r->work)) {
+		char *to = vt_asprintf("%s/old.%ld", gone, (long)getpid());
+
+		vt_fs_rename(r->work, to, err);
+		free(to);
+	}
+	ignored = (struct vt_err)VT_ERR_INIT;
+	vt_fs_remove_tree(gone, &ignored);
+	if (!err->code)
+		vt_fs_mkdirs(r->work, err);
+	free(gone);
+	return err->code;
+}
+
+static const char format_line[] = "voxrunner 2\n";
+
+/* Triggered inputs that saw a head of the former runner are due: they see the newest commit at the
+ * next look. */
+static int carry_triggers(struct vt_runner *r, struct vt_err *err)
+{
+	const struct vt_trigger due = { .commits = 1 << 30 };
+	char *dir = vt_path_join(r->dir, "triggers");
+	struct vt_strs names = VT_STRS_INIT;
+
+	if (vt_fs_is_dir(dir) && !vt_fs_list(&names, dir, err))
+		for (size_t i = 0; i < names.n && !err->code; i++) {
+			size_t n = strlen(names.v[i]);
+			char *path = vt_path_join(dir, names.v[i]);
+
+			if (n > 5 && !strcmp(names.v[i] + n - 5, ".head")) {
+				vt_fs_remove_tree(path, err);
+				names.v[i][n - 5] = '\0';
+				if (!err->code)
+					vt_runner_set_trigger(r, names.v[i], &due, err);
+			}
+			free(path);
+		}
+	vt_strs_release(&names);
+	free(dir);
+	return err->code;
+}
+
+/* A runner of 0.3 kept heads and results of its own here, under keys that nothing has any more. */
+static int clear_former(struct vt_runner *r, struct vt_err *err)
+{
+	static const char *const former[] = { "heads", "results", "data" };
+	char *format = vt_path_join(r->dir, "format");
+
+	if (!vt_fs_exists(format) && !carry_triggers(r, err)) {
+		for (size_t i = 0; !err->code && i < sizeof(former) / sizeof(former[0]); i++) {
+			char *path = vt_path_join(r->dir, former[i]);
+
+			vt_fs_remove_tree(path, err);
+			free(path);
+		}
+		if (!err->code)
+			vt_fs_write(format, format_line, sizeof(format_line) - 1, 0644, err);
+	}
+	free(format);
+	return err->code;
+}
+
+static int make_parts(const struct vt_runner *r, struct vt_err *err)
+{
+	static const char *const part[] = { "logs", "triggers" };
+
+	for (size_t i = 0; !err->code && i < sizeof(part) / sizeof(part[0]); i++) {
+		char *path = vt_path_join(r->dir, part[i]);
+
+		vt_fs_mkdirs(path, err);
+		free(path);
+	}
+	return err->code;
+}
+
+int vt_runner_open(struct vt_runner **out, const char *store, struct vt_err *err)
+{
+	struct vt_runner *r = vt_xcalloc(1, sizeof(*r));
+
+	r->lock = -1;
+	if (!vt_store_open(&r->store, store, VT_STORE_CREATE, err)) {
+		r->dir = vt_path_join(vt_store_dir(r->store), "runner");
+		r->work = vt_path_join(r->dir, "work");
+		if (!vt_fs_mkdirs(r->dir, err) && !vt_store_use(r->store, err) &&
+			!take_lock(r, err) && !clear_former(r, err) && !make_parts(r, err))
+			clear_work(r, err);
+	}
+	if (err->code) {
+		vt_runner_close(r);
+		return err->code;
+	}
+	*out = r;
+	return 0;
+}
+
+void vt_runner_close(struct vt_runner *r)
+{
+	if (!r)
+		return;
+	if (r->lock >= 0)
+		close(r->lock);
+	vt_store_close(r->store);
+	free(r->work);
+	free(r->dir);
+	free(r);
+}
+
+/* --- the user's directories ---------------------------------------------- */
+
+static int refuse_emptying(struct vt_runner *r, const char *repo, const char *branch,
+	const char *from, struct vt_err *err)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_commit head = { .id = "" };
+	struct vt_tree *t = NULL;
+	struct vt_digest id;
+	char *what = vt_asprintf("%s@heads/%s", repo, branch);
+
+	if (!vt_repo_resolve(r->store, &head, what, &none) && vt_digest_parse(&id, head.tree) &&
+		!vt_store_get_tree(r->store, &t, &id, &none) && t->n_files)
+		vt_err_set(err, VT_ENOINPUT,
+			"%s holds no file, and %s@%s has %zu: is its disk mounted? `voxtrail "
+			"commit %s@%s DIR` of an empty DIR takes them out",
+			from, repo, branch, t->n_files, repo, branch);
+	vt_tree_free(t);
+	vt_commit_release(&head);
+	free(what);
+	return err->code;
+}
+
+int vt_runner_commit(struct vt_runner *r, const char *repo, const char *branch, const char *from,
+	bool *changed, struct vt_err *err)
+{
+	const struct vt_take how = { .copy = true,
+		.follow = true,
+		.name = vt_fs_is_dir(from) ? NULL : "manifest.json" };
+	const struct vt_commit_note note = { .message = "committed for a run" };
+	struct vt_commit c = { .id = "" };
+	struct vt_tree *t = NULL;
+
+	*changed = false;
+	if (!vt_fs_exists(from))
+		return vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", repo, from);
+	if (!vt_store_take(r->store, &t, from, &how, err) &&
+		!(t->n_files == 0 && refuse_emptying(r, repo, branch, from, err)) &&
+		!vt_repo_commit(r->store, &c, changed, repo, branch, &t->id, &note, err)) {
+		vt_commit_release(&c);
+		if (*changed)
+			vt_fault("commit");
+	}
+	vt_tree_free(t);
+	return err->code ? vt_err_prefix(err, "commit to %s", repo) : 0;
+}
+
+/* --- outputs ------------------------------------------------------------- */
+
+static bool keep_all(const char *path)
+{
+	(void)path;
+	return false;
+}
+
+/* The output's trees, made of the files [from, to) of `all` that lie below its directory. */
+struct parts {
+	struct vt_tree *files, *lineage;
+};
+
+static int make_parts_of(struct parts *p, const struct vt_tree *all, size_t from, size_t to,
+	size_t prefix, struct vt_err *err)
+{
+	struct vt_tree_file *file = vt_xcalloc(to - from + 1, sizeof(*file));
+	struct vt_tree_file *beside = vt_xcalloc(to - from + 1, sizeof(*beside));
+	size_t n = 0, k = 0;
+
+	for (size_t i = from; i < to; i++) {
+		struct vt_tree_file f = all->file[i];
+
+		f.path += prefix;
+		if (vt_tree_is_lineage(f.path))
+			beside[k++] = f;
+		else
+			file[n++] = f;
+	}
+	if (!vt_tree_from_files(&p->files, file, n, err) && k)
+		vt_tree_from_files(&p->lineage, beside, k, err);
+	free(file);
+	free(beside);
+	return err->code;
+}
+
+/* The first file of `all` that does not stand before `path`. */
+static size_t lower_bound(const struct vt_tree *all, const char *path)
+{
+	size_t lo = 0, hi = all->n_files;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(all->file[mid].path, path) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static int split(struct parts *p, const struct vt_tree *all, const char *dir, struct vt_err *err)
+{
+	char *below = vt_asprintf("%s/", dir);
+	size_t n = strlen(below), from = lower_bound(all, below), to = from;
+
+	while (to < all->n_files && !strncmp(all->file[to].path, below, n))
+		to++;
+	make_parts_of(p, all, from, to, n, err);
+	free(below);
+	return err->code;
+}
+
+/* The directories whose .lineage holds records: a datum may write the outputs of several stages,
+ * each in a directory of its own. */
+static void add_record_dirs(struct vt_strs *dirs, const char *root, const struct vt_tree *lineage)
+{
+	for (size_t i = 0; lineage && i < lineage->n_files; i++) {
+		const char *path = lineage->file[i].path, *at = strstr(path, ".lineage/");
+		char *dir = vt_asprintf("%s/%.*s", root, at ? (int)(at - path) : 0, path);
+
+		vt_strs_add(dirs, dir);
+		free(dir);
+	}
+}
+
+static int put_records(struct vt_runner *r, const struct vt_output *v, const struct parts *p,
+	size_t n, struct vt_err *err)
+{
+	struct vt_strs dirs = VT_STRS_INIT;
+
+	for (size_t i = 0; i < n; i++)
+		add_record_dirs(&dirs, v[i].dir, p[i].lineage);
+	vt_strs_unique(&dirs);
+	if (dirs.n && vt_store_import_records_of(r->store, &dirs, err))
+		vt_err_prefix(err, "lineage records");
+	vt_strs_release(&dirs);
+	return err->code;
+}
+
+static int put_trees(struct vt_runner *r, const struct parts *p, size_t n, struct vt_err *err)
+{
+	const struct vt_tree **t = vt_xcalloc(2 * n + 1, sizeof(*t));
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		t[k++] = p[i].files;
+		if (p[i].lineage)
+			t[k++] = p[i].lineage;
+	}
+	vt_store_put_trees(r->store, t, k, err);
+	free(t);
+	return err->code;
+}
+
+static int put_results(struct vt_runner *r, struct vt_output *v, const struct parts *p, size_t n,
+	struct vt_err *err)
+{
+	struct vt_result *result = vt_xcalloc(n + 1, sizeof(*result));
+
+	for (size_t i = 0; i < n; i++) {
+		v[i].result.tree = p[i].files->id;
+		v[i].result.has_lineage = p[i].lineage != NULL;
+		if (p[i].lineage)
+			v[i].result.lineage = p[i].lineage->id;
+		result[i] = v[i].result;
+	}
+	vt_result_put(r->store, result, n, err);
+	free(result);
+	return err->code;
+}
+
+static int publish(struct vt_runner *r, struct vt_output *v, size_t n, struct vt_err *err)
+{
+	struct parts *p = vt_xcalloc(n + 1, sizeof(*p));
+	struct vt_strs dirs = VT_STRS_INIT;
+	const struct vt_take how = { .follow = true,
+		.finished = true,
+		.blobs = true,
+		.leave_out = keep_all,
+		.dirs = &dirs };
+	struct vt_tree *all = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		vt_strs_add(&dirs, v[i].dir + strlen(r->work) + 1);
+	if (!vt_store_take(r->store, &all, r->work, &how, err)) {
+		for (size_t i = 0; !err->code && i < n; i++)
+			split(&p[i], all, dirs.v[i], err);
+		vt_fault("adopted");
+		if (!err->code && !put_trees(r, p, n, err) && !put_records(r, v, p, n, err) &&
+			!put_results(r, v, p, n, err))
+			vt_fault("published");
+	}
+	for (size_t i = 0; i < n; i++) {
+		vt_tree_free(p[i].files);
+		vt_tree_free(p[i].lineage);
+	}
+	vt_tree_free(all);
+	vt_strs_release(&dirs);
+	free(p);
+	return err->code;
+}
+
+int vt_runner_publish(struct vt_runner *r, struct vt_output *v, size_t n, struct vt_err *err)
+{
+	struct vt_err why = VT_ERR_INIT;
+
+	for (size_t i = 0; i < n; i++)
+		v[i].err = (struct vt_err)VT_ERR_INIT;
+	if (!n || !publish(r, v, n, &why))
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		if (n == 1)
+			v[i].err = why;
+		else
+			publish(r, &v[i], 1, &v[i].err);
+		if (v[i].err.code == VT_EIO || v[i].err.code == VT_ECANTCREAT)
+			return *err = v[i].err, err->code;
+	}
+	return 0;
+}
+
+/* --- triggers ------------------------------------------------------------ */
+
+/* "SEEN NEWEST COMMITS TIME", with - for no commit. */
+int vt_runner_trigger(const struct vt_runner *r, const char *name, struct vt_trigger *out,
+	struct vt_err *err)
+{
+	char *path = vt_asprintf("%s/triggers/%s", r->dir, name);
+	struct vt_buf text = VT_BUF_INIT;
+
+	*out = (struct vt_trigger){ .seen = "" };
+	if (vt_fs_exists(path) && !vt_fs_read(&text, path, 256, err) &&
+		sscanf(text.data, "%64s %64s %lld %lld", out->seen, out->newest, &out->commits,
+			&out->time) != 4)
+		vt_err_set(err, VT_EINTEGRITY, "%s: cannot be read; remove it", path);
+	if (*out->seen == '-')
+		*out->seen = '\0';
+	if (*out->newest == '-')
+		*out->newest = '\0';
+	vt_buf_release(&text);
+	free(path);
+	return err->code;
+}
+
+int vt_runner_set_trigger(struct vt_runner *r, const char *name, const struct vt_trigger *t,
+	struct vt_err *err)
+{
+	char *path = vt_asprintf("%s/triggers/%s", r->dir, name);
+	struct vt_buf text = VT_BUF_INIT;
+
+	vt_buf_printf(&text, "%s %s %lld %lld\n", *t->seen ? t->seen : "-",
+		*t->newest ? t->newest : "-", t->commits, t->time);
+	vt_fs_write(path, text.data, text.len, 0644, err);
+	vt_buf_release(&text);
+	free(path);
+	return err->code;
+}

@@ -1,0 +1,55 @@
+/* runner.h - the runner's place in a store.
+ *
+ * Files, trees, commits, records and results go into the store and come out of it through its own
+ * interface (store.h, repo.h, result.h).  What is left to the runner alone lies in <store>/runner:
+ *      logs/<pipeline>/<datum id>        what the last try of a datum printed
+ *      triggers/<pipeline>.<input>       the commit that a triggered input saw last, see below
+ *      work/                             the tries that are going on
+ *      format, lock
+ * Nothing there is needed to keep what the store holds.  One runner at a time: a second one gets
+ * VT_EDEVICE. */
+#ifndef PIPELINES_RUNNER_RUNNER_H
+#define PIPELINES_RUNNER_RUNNER_H
+
+#include "common/store/result.h"
+
+struct vt_runner;
+
+/* Makes the store where there is none. */
+int vt_runner_open(struct vt_runner **out, const char *store, struct vt_err *err);
+void vt_runner_close(struct vt_runner *r);
+const char *vt_runner_dir(const struct vt_runner *r); /* <store>/runner */
+struct vt_store *vt_runner_store(const struct vt_runner *r);
+
+/* What is at `from` becomes the head of a branch, unless it is already: the files of a directory,
+ * or one file as manifest.json.  The user's own files are copied, because their owner may go on
+ * writing to them.  *changed tells whether the branch moved.  A directory without files over a head
+ * that has some is VT_ENOINPUT: more likely a disk that is not mounted than a wish. */
+int vt_runner_commit(struct vt_runner *r, const char *repo, const char *branch, const char *from,
+	bool *changed, struct vt_err *err);
+
+/* A datum whose program ended well, and its output, a directory below work/. */
+struct vt_output {
+	struct vt_result result; /* out: its trees */
+	const char *dir;
+	struct vt_err err; /* out: why this one could not be taken in */
+};
+
+/* Takes the outputs in and publishes their results together; files are linked, and become
+ * read-only.  What is wrong with one output (a name that no engine takes, a dangling link) is noted
+ * in it and the others go on; non-zero only if the store could not be written. */
+int vt_runner_publish(struct vt_runner *r, struct vt_output *v, size_t n, struct vt_err *err);
+
+/* A triggered input: the commit it sees, and since when. */
+struct vt_trigger {
+	char seen[VT_HEX];   /* the commit it sees; "" for none yet */
+	char newest[VT_HEX]; /* the branch's head at the last look */
+	long long commits;   /* that came since it saw one */
+	long long time;      /* when it did, seconds since 1970; 0 for never */
+};
+int vt_runner_trigger(const struct vt_runner *r, const char *name, struct vt_trigger *out,
+	struct vt_err *err);
+int vt_runner_set_trigger(struct vt_runner *r, const char *name, const struct vt_trigger *t,
+	struct vt_err *err);
+
+#endif

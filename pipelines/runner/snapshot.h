@@ -1,0 +1,48 @@
+/* snapshot.h - a repo as a run sees it: a commit with its tree, by path.
+ *
+ *      struct vt_snapshot *seen;
+ *      if (vt_snapshot_open(&seen, store, "scans", "master", err))
+ *              return err->code;
+ *      use(seen->commit.id, seen->paths.v, seen->paths.n);
+ *      vt_snapshot_close(seen);
+ *
+ * Of a commit that a run made, the origin of each file can be asked: the result that wrote it and
+ * the lineage files that lay beside it. */
+#ifndef PIPELINES_RUNNER_SNAPSHOT_H
+#define PIPELINES_RUNNER_SNAPSHOT_H
+
+#include "common/content/tree_paths.h"
+#include "common/store/repo.h"
+#include "common/store/result.h"
+
+struct vt_origins;
+
+struct vt_snapshot {
+	struct vt_commit commit; /* id "": of no commit */
+	struct vt_tree *tree;
+	struct vt_tree_paths paths;
+	struct vt_origins *origins; /* once they were asked for */
+};
+
+/* The head of a branch; VT_ENOINPUT where there is none. */
+int vt_snapshot_open(struct vt_snapshot **out, struct vt_store *s, const char *repo,
+	const char *branch, struct vt_err *err);
+
+/* A commit by its id; VT_ENOINPUT where it is gone. */
+int vt_snapshot_of(struct vt_snapshot **out, struct vt_store *s, const char *commit,
+	struct vt_err *err);
+
+/* Of files that are in no store; takes the tree over. */
+struct vt_snapshot *vt_snapshot_of_tree(struct vt_tree *tree);
+void vt_snapshot_close(struct vt_snapshot *seen);
+
+/* The lineage tree of the result that wrote a file of the snapshot, borrowed; NULL where it left
+ * none or no run wrote the file. */
+int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *s,
+	const struct vt_tree_file *file, const struct vt_tree **out, struct vt_err *err);
+
+/* The result that wrote the file with this path; false if no run did. */
+bool vt_snapshot_origin(const struct vt_snapshot *seen, struct vt_store *s, const char *path,
+	struct vt_result *out);
+
+#endif
