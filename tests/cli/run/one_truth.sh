@@ -23,7 +23,7 @@ fresh; vt commit r in --copy; o=$(find s/objects -type f); chmod u+w "$o"; echo 
 vt run p.json; same "a damaged input stops the run, with the remedy" "$?:$(grep -c 'commit the original of f again' err)" "76:1"
 vt run p.json --repo r=in --checkout w; same "which mends it" "$?:$(cat w/p/x)" "0:ORIG"
 mk m 'chmod u+w /pfs/r/f; echo x >>/pfs/r/f; echo done >/pfs/out/x' r /
-vt run m.json --repo r=in; same "a datum that writes to its input fails" "$?:$(grep -c 'input modified: r/f' err)" "1:1"
+vt run m.json --repo r=in; same "a datum that writes to its input fails" "$?:$(grep -q 'input modified: r/f' err && echo named)" "1:named"
 
 # Refs are the only heads.
 fresh; vt run p.json --repo r=in; echo second >in/f; vt run p.json --repo r=in
