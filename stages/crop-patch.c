@@ -35,7 +35,7 @@ static const struct vt_param params[] = {
 		NULL },
 	{ "multiple", VT_PARAM_INT, FIELD(multiple), 8, 1, 64, "voxel",
 		"edges are padded with 0 to a multiple of this", NULL, NULL },
-	{ "least", VT_PARAM_INT, FIELD(least), 0, 0, 512, "voxel",
+	{ "min-size", VT_PARAM_INT, FIELD(least), 0, 0, 512, "voxel",
 		"edges are padded with 0 to at least this, for patches that are larger than a "
 		"brain",
 		NULL, NULL },
@@ -141,7 +141,8 @@ static const struct vt_stage stage = {
 	.about = "The box of the brain with its margin, which ends where the scan ends, is cut out "
 		 "and padded with 0 "
 		 "on both sides to whole multiples. train refuses "
-		 "a volume that is smaller than its patch; --least pads it here. Label maps lie on "
+		 "a volume that is smaller than its patch; --min-size pads it here. Label maps lie "
+		 "on "
 		 "the scans' own grid "
 		 "and go the way the scans went: turned, or, where "
 		 "scans were resampled, so that every piece keeps its volume; a piece that the "

@@ -1,4 +1,4 @@
-/* evaluate: a checkpoint, or an ensemble of several, on labelled patch containers -> scores and
+/* evaluate: a checkpoint, or an ensemble of several, on labeled patch containers -> scores and
  * a report.
  *
  * in   model     output of train, or a directory that holds several
@@ -27,7 +27,7 @@ static const struct vt_port in[] = {
 	{ "model", VT_PORT_DIR, false,
 		"checkpoint: output of train; or a directory of several, whose mean probability is "
 		"scored" },
-	{ "patches", VT_PORT_DIR, false, "labelled subjects: output of crop-patch" },
+	{ "patches", VT_PORT_DIR, false, "labeled subjects: output of crop-patch" },
 	{ "engines", VT_PORT_DIR, true,
 		"an earlier run on a card whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
@@ -38,26 +38,26 @@ static const struct vt_param params[] = {
 		NULL },
 	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "", "of the checkpoint", weights,
 		NULL },
-	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "", "of neighbouring windows",
-		NULL, NULL },
+	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "", "of neighboring windows", NULL,
+		NULL },
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "", "average over all eight mirrorings",
 		NULL, NULL },
 	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 2, 0, 100, "mm",
-		"of the normalised surface distance", NULL, NULL },
+		"of the normalized surface distance", NULL, NULL },
 	{ "penalty", VT_PARAM_REAL, FIELD(penalty), 0, 0, 10000, "mm",
 		"distance of a missed region or false alarm; 0: the box's diagonal", NULL, NULL },
-	{ "lesion_dilations", VT_PARAM_INT, FIELD(dilations), 3, 0, 20, "voxel",
+	{ "lesion-dilations", VT_PARAM_INT, FIELD(dilations), 3, 0, 20, "voxel",
 		"lesions this close count as one; BraTS: 3, metastases 1", NULL, NULL },
-	{ "lesion_cutoff", VT_PARAM_REAL, FIELD(cutoff), 50, 0, 100000, "mm3",
+	{ "lesion-cutoff", VT_PARAM_REAL, FIELD(cutoff), 50, 0, 100000, "mm3",
 		"lesions up to this are not scored; BraTS: 50, metastases 2", NULL, NULL },
-	{ "lesion_penalty", VT_PARAM_REAL, FIELD(lesion_penalty), 374, 0, 10000, "mm",
+	{ "lesion-penalty", VT_PARAM_REAL, FIELD(lesion_penalty), 374, 0, 10000, "mm",
 		"distance of a missed or false lesion", NULL, NULL },
 	{ "bootstrap", VT_PARAM_INT, FIELD(bootstrap), 10000, 0, 1000000, "draw",
 		"for the intervals of the means; 0: none", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
 		"where the network is computed; auto: a card if there is one", vt_device_wishes,
 		NULL },
-	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
+	{ "precision", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
 		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles,
 		NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },

@@ -64,7 +64,7 @@ static void describe_data(struct vt_buf *out, const struct vt_stage_run *r,
 			     "regions"
 			   : "a sigmoid a region");
 	vt_buf_printf(out, "| intensities | %s inside the brain |\n",
-		vt_json_text(vt_json_pointer(c->json, "/settings/normalise"), "as prepared"));
+		vt_json_text(vt_json_pointer(c->json, "/settings/normalize"), "as prepared"));
 	list(out, "trained on", vt_json_pointer(c->json, "/subjects/train"));
 	list(out, "chosen on", vt_json_pointer(c->json, "/subjects/validation"));
 	list(out, "kept out", vt_json_pointer(c->json, "/subjects/test"));
@@ -102,7 +102,7 @@ static int write_card(const struct vt_stage_run *r, const struct vt_checkpoint *
 	int rc;
 
 	vt_buf_printf(&text,
-		"# %s on %s\n\nSegments brain tumours in MRI, region by region. For research; it "
+		"# %s on %s\n\nSegments brain tumors in MRI, region by region. For research; it "
 		"is no "
 		"medical device and decides nothing about "
 		"a patient.\n\n",

@@ -57,7 +57,7 @@ static const struct vt_param params[] = {
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
 		"where the network is computed; auto: a card if there is one", vt_device_wishes,
 		NULL },
-	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
+	{ "precision", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
 		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles,
 		NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
@@ -321,7 +321,7 @@ static const struct vt_stage stage = {
 	.version = "3",
 	.summary = "Segments subjects with a checkpoint, each in its own geometry.",
 	.about = "Scans are prepared as the checkpoint says its training data were: the same "
-		 "normalisation, axes, "
+		 "normalization, axes, "
 		 "spacing and correction. Channels must be the "
 		 "checkpoint's, in its order. The label map lies voxel for voxel on the grid of "
 		 "the subject's first "

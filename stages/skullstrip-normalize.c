@@ -1,8 +1,8 @@
 /* skullstrip-normalize - raw scans -> brains that a network can read.
  *
  * For every subject the manifest finds in `scans`: the channels are read and checked to lie on
- * one grid; an input that is skull-stripped already is recognised, otherwise the brain is found
- * (by a network if its weights are given); intensities are normalised; the box of the brain is
+ * one grid; an input that is skull-stripped already is recognized, otherwise the brain is found
+ * (by a network if its weights are given); intensities are normalized; the box of the brain is
  * written.  A subject that cannot be prepared is quarantined and the others go on. */
 #include <stddef.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t strip, method, normalise, orient, grid, bias, align, interpolate, implausible,
+	int64_t strip, method, normalize, orient, grid, bias, align, interpolate, implausible,
 		margin, device, profile;
 	double tolerance, spacing, threshold, mask_margin;
 	const char *mask_channel;
@@ -50,7 +50,7 @@ static const struct vt_param params[] = {
 		"find the brain: auto keeps a stripped input as it is", strips, NULL },
 	{ "method", VT_PARAM_ENUM, FIELD(method), 0, 0, 0, "",
 		"how: auto is learned if weights are given, else surface", methods, NULL },
-	{ "normalise", VT_PARAM_ENUM, FIELD(normalise), 1, 0, 0, "",
+	{ "normalize", VT_PARAM_ENUM, FIELD(normalize), 1, 0, 0, "",
 		"rule for intensities inside the brain", rules, NULL },
 	{ "orient", VT_PARAM_ENUM, FIELD(orient), 0, 0, 0, "", "order of the output's axes",
 		orients, NULL },
@@ -71,16 +71,16 @@ static const struct vt_param params[] = {
 		"kept around the brain's box; -1: no crop", NULL, NULL },
 	{ "threshold", VT_PARAM_REAL, FIELD(threshold), 0.4, 0.05, 0.95, "",
 		"surface: higher gives a smaller brain", NULL, NULL },
-	{ "mask_margin", VT_PARAM_REAL, FIELD(mask_margin), 0, 0, 20, "mm",
+	{ "mask-margin", VT_PARAM_REAL, FIELD(mask_margin), 0, 0, 20, "mm",
 		"added around a brain that was found", NULL, NULL },
-	{ "mask_channel", VT_PARAM_TEXT, FIELD(mask_channel), 0, 0, 0, "",
+	{ "mask-channel", VT_PARAM_TEXT, FIELD(mask_channel), 0, 0, 0, "",
 		"role to find the brain in; empty: t1, flair, first", NULL, "" },
 	{ "implausible", VT_PARAM_ENUM, FIELD(implausible), 0, 0, 0, "",
 		"mask outside 700-2200 ml, or cut by the scan's side", verdicts, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
 		"where the network is computed; auto: a card if there is one", vt_device_wishes,
 		NULL },
-	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
+	{ "precision", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
 		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles,
 		NULL },
 	{ 0 },
@@ -105,7 +105,7 @@ static void options_of(struct vt_prepare_opts *opts, const struct params *p)
 {
 	*opts = (struct vt_prepare_opts)VT_PREPARE_OPTS_DEFAULT;
 	opts->strip = (enum vt_strip)(p->strip + 1);
-	opts->normalise = (enum vt_normalise)(p->normalise + 1);
+	opts->normalize = (enum vt_normalize)(p->normalize + 1);
 	opts->orient = (enum vt_orient)(p->orient + 1);
 	opts->conform = p->grid == 1;
 	opts->bias = (enum vt_bias)(p->bias + 1);
@@ -252,7 +252,7 @@ static const struct vt_stage stage = {
 		 "of the inside to 0 and 1, not clipped. Percentiles are numpy's; means of whole "
 		 "numbers are exact "
 		 "sums.\n\n"
-		 "Bias correction is off because it takes large bright tumours for drift "
+		 "Bias correction is off because it takes large bright tumors for drift "
 		 "(docs/decisions). A subject "
 		 "that cannot be prepared is put into "
 		 "quarantine/ with the reason and the others go on; the status then is 65.",

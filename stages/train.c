@@ -20,22 +20,22 @@
 struct params {
 	const char *model, *network, *output_weights, *patch, *leave;
 	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold,
-		max_validation, optimiser, schedule, averaging;
+		max_validation, optimizer, schedule, averaging;
 	int64_t average_from, average_every, lookahead, activation, memory, device, devices,
 		profile;
 	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip,
 		slow_share, average_decay, transfer_rate;
-	double dice, generalised, tversky, cross_entropy, focal, smooth, smooth_below,
+	double dice, generalized, tversky, cross_entropy, focal, smooth, smooth_below,
 		false_positive, false_negative, focus, balance;
 	double foreground, scale, shift, noise, drop_channel;
-	bool nesterov, centralise, squared, batch_dice, background, flips, pad, recompute,
+	bool nesterov, centralize, squared, batch_dice, background, flips, pad, recompute,
 		repeat_input;
 };
 
 #define FIELD(f) offsetof(struct params, f)
 
 /* in the order of the enums that they stand for */
-static const char *const optimisers[] = { "sgd", "adam", "adamw", "radam", "ranger", NULL };
+static const char *const optimizers[] = { "sgd", "adam", "adamw", "radam", "ranger", NULL };
 static const char *const schedules[] = { "constant", "cosine", "poly", "exponential", "restarts",
 	"one-cycle", NULL };
 static const char *const averagings[] = { "none", "ema", "swa", NULL };
@@ -53,7 +53,7 @@ static const struct vt_port in[] = {
 	{ "engines", VT_PORT_DIR, true,
 		"an earlier run on a card whose convolution engines are repeated" },
 	{ "replay", VT_PORT_DIR, true,
-		"an earlier run whose changes of profile are repeated, with --profile auto" },
+		"an earlier run whose changes of profile are repeated, with --precision auto" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -73,36 +73,37 @@ static const struct vt_param params[] = {
 		NULL },
 	{ "accumulate", VT_PARAM_INT, FIELD(accumulate), 1, 1, 1024, "pass",
 		"passes whose gradients make one step", NULL, NULL },
-	{ "steps", VT_PARAM_INT, FIELD(steps), 3000, 1, 10000000, "step", "optimiser steps", NULL,
+	{ "steps", VT_PARAM_INT, FIELD(steps), 3000, 1, 10000000, "step", "optimizer steps", NULL,
 		NULL },
 
-	{ "leave", VT_PARAM_TEXT, FIELD(leave), 0, 0, 0, "",
+	{ "reinitialize", VT_PARAM_TEXT, FIELD(leave), 0, 0, 0, "",
 		"parts that --previous need not fit, which start fresh, e.g. conv_seg,fc", NULL,
 		"" },
-	{ "transfer_rate", VT_PARAM_REAL, FIELD(transfer_rate), 1, 0, 1, "",
+	{ "pretrained-rate-factor", VT_PARAM_REAL, FIELD(transfer_rate), 1, 0, 1, "",
 		"rate of what was taken from it, as a share; 0: frozen", NULL, NULL },
-	{ "repeat_input", VT_PARAM_BOOL, FIELD(repeat_input), 0, 0, 0, "",
+	{ "repeat-input", VT_PARAM_BOOL, FIELD(repeat_input), 0, 0, 0, "",
 		"its kernels for one channel serve several: repeated, over their number", NULL,
 		NULL },
 
-	{ "rate", VT_PARAM_REAL, FIELD(rate), 1e-3, 1e-8, 10, "", "largest learning rate", NULL,
-		NULL },
+	{ "learning-rate", VT_PARAM_REAL, FIELD(rate), 1e-3, 1e-8, 10, "", "largest learning rate",
+		NULL, NULL },
 	{ "schedule", VT_PARAM_ENUM, FIELD(schedule), VT_RATE_COSINE, 0, 0, "",
 		"how the rate falls", schedules, NULL },
 	{ "warmup", VT_PARAM_INT, FIELD(warmup), 50, 0, 100000, "step",
 		"linear warm-up of the rate", NULL, NULL },
-	{ "least_rate", VT_PARAM_REAL, FIELD(least_rate), 0.01, 0, 1, "",
+	{ "min-rate-factor", VT_PARAM_REAL, FIELD(least_rate), 0.01, 0, 1, "",
 		"cosine, restarts: the end, as a share of the rate", NULL, NULL },
-	{ "power", VT_PARAM_REAL, FIELD(power), 0.9, 0.1, 10, "", "poly: exponent", NULL, NULL },
-	{ "gamma", VT_PARAM_REAL, FIELD(gamma), 0.99, 0.01, 1, "",
+	{ "poly-power", VT_PARAM_REAL, FIELD(power), 0.9, 0.1, 10, "", "poly: exponent", NULL,
+		NULL },
+	{ "exponential-gamma", VT_PARAM_REAL, FIELD(gamma), 0.99, 0.01, 1, "",
 		"exponential: factor of a period", NULL, NULL },
 	{ "period", VT_PARAM_INT, FIELD(period), 250, 1, 10000000, "step",
 		"exponential, restarts: (first) period", NULL, NULL },
-	{ "growth", VT_PARAM_REAL, FIELD(growth), 1, 1, 10, "",
+	{ "period-factor", VT_PARAM_REAL, FIELD(growth), 1, 1, 10, "",
 		"restarts: each period by that much longer", NULL, NULL },
 
-	{ "optimiser", VT_PARAM_ENUM, FIELD(optimiser), VT_OPTIM_ADAM, 0, 0, "",
-		"how weights are updated", optimisers, NULL },
+	{ "optimizer", VT_PARAM_ENUM, FIELD(optimizer), VT_OPTIM_ADAM, 0, 0, "",
+		"how weights are updated", optimizers, NULL },
 	{ "momentum", VT_PARAM_REAL, FIELD(momentum), 0.9, 0, 0.9999, "",
 		"sgd's momentum; beta 1 of the others (ranger: 0.95 is usual)", NULL, NULL },
 	{ "beta2", VT_PARAM_REAL, FIELD(beta2), 0.999, 0, 0.999999, "",
@@ -111,57 +112,57 @@ static const struct vt_param params[] = {
 		NULL },
 	{ "nesterov", VT_PARAM_BOOL, FIELD(nesterov), 0, 0, 0, "",
 		"sgd: look ahead by the momentum", NULL, NULL },
-	{ "weight_decay", VT_PARAM_REAL, FIELD(weight_decay), 1e-5, 0, 1, "",
+	{ "weight-decay", VT_PARAM_REAL, FIELD(weight_decay), 1e-5, 0, 1, "",
 		"in the gradient; beside it with adamw and ranger", NULL, NULL },
-	{ "centralise", VT_PARAM_BOOL, FIELD(centralise), 0, 0, 0, "",
+	{ "centralize-gradients", VT_PARAM_BOOL, FIELD(centralize), 0, 0, 0, "",
 		"take the mean from each filter's gradient", NULL, NULL },
-	{ "lookahead", VT_PARAM_INT, FIELD(lookahead), 0, 0, 1000, "step",
+	{ "lookahead-steps", VT_PARAM_INT, FIELD(lookahead), 0, 0, 1000, "step",
 		"between steps of the slow weights; 0: none", NULL, NULL },
-	{ "slow_share", VT_PARAM_REAL, FIELD(slow_share), 0.5, 0, 1, "",
+	{ "lookahead-alpha", VT_PARAM_REAL, FIELD(slow_share), 0.5, 0, 1, "",
 		"lookahead: share of the way that the slow weights go", NULL, NULL },
-	{ "clip", VT_PARAM_REAL, FIELD(clip), 0, 0, 1e6, "",
+	{ "clip-norm", VT_PARAM_REAL, FIELD(clip), 0, 0, 1e6, "",
 		"largest norm of the gradients; 0: no limit", NULL, NULL },
 	{ "averaging", VT_PARAM_ENUM, FIELD(averaging), 0, 0, 0, "",
 		"validate and keep a mean of the weights", averagings, NULL },
-	{ "average_decay", VT_PARAM_REAL, FIELD(average_decay), 0.999, 0.01, 0.999999, "",
+	{ "ema-decay", VT_PARAM_REAL, FIELD(average_decay), 0.999, 0.01, 0.999999, "",
 		"ema: share kept at each step", NULL, NULL },
-	{ "average_from", VT_PARAM_INT, FIELD(average_from), 1, 1, 10000000, "step",
+	{ "swa-start", VT_PARAM_INT, FIELD(average_from), 1, 1, 10000000, "step",
 		"swa: first snapshot", NULL, NULL },
-	{ "average_every", VT_PARAM_INT, FIELD(average_every), 100, 1, 10000000, "step",
+	{ "swa-interval", VT_PARAM_INT, FIELD(average_every), 100, 1, 10000000, "step",
 		"swa: between snapshots", NULL, NULL },
 
 	{ "dice", VT_PARAM_REAL, FIELD(dice), 1, 0, 100, "", "weight of the Dice loss", NULL,
 		NULL },
-	{ "generalised", VT_PARAM_REAL, FIELD(generalised), 0, 0, 100, "",
-		"weight of the generalised Dice loss", NULL, NULL },
+	{ "generalized-dice", VT_PARAM_REAL, FIELD(generalized), 0, 0, 100, "",
+		"weight of the generalized Dice loss", NULL, NULL },
 	{ "tversky", VT_PARAM_REAL, FIELD(tversky), 0, 0, 100, "", "weight of the Tversky loss",
 		NULL, NULL },
-	{ "cross_entropy", VT_PARAM_REAL, FIELD(cross_entropy), 0, 0, 100, "",
+	{ "cross-entropy", VT_PARAM_REAL, FIELD(cross_entropy), 0, 0, 100, "",
 		"weight of the cross-entropy, binary with sigmoid", NULL, NULL },
 	{ "focal", VT_PARAM_REAL, FIELD(focal), 0, 0, 100, "", "weight of the focal loss", NULL,
 		NULL },
-	{ "squared", VT_PARAM_BOOL, FIELD(squared), 1, 0, 0, "",
+	{ "squared-denominator", VT_PARAM_BOOL, FIELD(squared), 1, 0, 0, "",
 		"squares in the Dice loss's denominator", NULL, NULL },
-	{ "batch_dice", VT_PARAM_BOOL, FIELD(batch_dice), 0, 0, 0, "",
+	{ "batch-dice", VT_PARAM_BOOL, FIELD(batch_dice), 0, 0, 0, "",
 		"Dice over the batch instead of each patch", NULL, NULL },
-	{ "background", VT_PARAM_BOOL, FIELD(background), 0, 0, 0, "",
+	{ "include-background", VT_PARAM_BOOL, FIELD(background), 0, 0, 0, "",
 		"softmax: Dice and Tversky count the background too", NULL, NULL },
-	{ "smooth", VT_PARAM_REAL, FIELD(smooth), 1, 0, 1e6, "", "added to Dice's numerator", NULL,
-		NULL },
-	{ "smooth_below", VT_PARAM_REAL, FIELD(smooth_below), 1, 1e-9, 1e6, "",
+	{ "smooth-numerator", VT_PARAM_REAL, FIELD(smooth), 1, 0, 1e6, "",
+		"added to Dice's numerator", NULL, NULL },
+	{ "smooth-denominator", VT_PARAM_REAL, FIELD(smooth_below), 1, 1e-9, 1e6, "",
 		"added to Dice's denominator", NULL, NULL },
-	{ "false_positive", VT_PARAM_REAL, FIELD(false_positive), 0.5, 0, 10, "",
+	{ "tversky-alpha", VT_PARAM_REAL, FIELD(false_positive), 0.5, 0, 10, "",
 		"Tversky: weight of false positives", NULL, NULL },
-	{ "false_negative", VT_PARAM_REAL, FIELD(false_negative), 0.5, 0, 10, "",
+	{ "tversky-beta", VT_PARAM_REAL, FIELD(false_negative), 0.5, 0, 10, "",
 		"Tversky: weight of false negatives", NULL, NULL },
-	{ "focus", VT_PARAM_REAL, FIELD(focus), 2, 0, 10, "", "focal: gamma", NULL, NULL },
-	{ "balance", VT_PARAM_REAL, FIELD(balance), -1, -1, 1, "",
+	{ "focal-gamma", VT_PARAM_REAL, FIELD(focus), 2, 0, 10, "", "focal: gamma", NULL, NULL },
+	{ "focal-alpha", VT_PARAM_REAL, FIELD(balance), -1, -1, 1, "",
 		"focal: weight of foreground, alpha; negative: none", NULL, NULL },
-	{ "output_weights", VT_PARAM_JSON, FIELD(output_weights), 0, 0, 0, "",
+	{ "output-weights", VT_PARAM_JSON, FIELD(output_weights), 0, 0, 0, "",
 		"of the losses of a network with several outputs; []: as published", NULL, "[]" },
 
 	{ "foreground", VT_PARAM_REAL, FIELD(foreground), 0.7, 0, 1, "",
-		"share of patches centred near foreground", NULL, NULL },
+		"share of patches centered near foreground", NULL, NULL },
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 1, 0, 0, "",
 		"mirror each axis with probability 1/2", NULL, NULL },
 	{ "scale", VT_PARAM_REAL, FIELD(scale), 0.1, 0, 1, "",
@@ -170,39 +171,39 @@ static const struct vt_param params[] = {
 		NULL, NULL },
 	{ "noise", VT_PARAM_REAL, FIELD(noise), 0, 0, 10, "", "standard deviation of added noise",
 		NULL, NULL },
-	{ "drop_channel", VT_PARAM_REAL, FIELD(drop_channel), 0, 0, 1, "",
+	{ "drop-channel", VT_PARAM_REAL, FIELD(drop_channel), 0, 0, 1, "",
 		"probability that one channel is all zero", NULL, NULL },
 
 	{ "fold", VT_PARAM_INT, FIELD(fold), 0, -1, 19, "",
 		"validation fold of the manifest's split; -1: none", NULL, NULL },
-	{ "max_validation", VT_PARAM_INT, FIELD(max_validation), 0, 0, 100000, "subject",
+	{ "max-validation", VT_PARAM_INT, FIELD(max_validation), 0, 0, 100000, "subject",
 		"predicted at each validation; 0: all", NULL, NULL },
-	{ "validate", VT_PARAM_INT, FIELD(validate), 500, 1, 10000000, "step",
+	{ "validate-every", VT_PARAM_INT, FIELD(validate), 500, 1, 10000000, "step",
 		"between validations", NULL, NULL },
-	{ "save", VT_PARAM_INT, FIELD(save), 100, 1, 10000000, "step",
+	{ "save-every", VT_PARAM_INT, FIELD(save), 100, 1, 10000000, "step",
 		"between saves of the state to resume from", NULL, NULL },
 	{ "seed", VT_PARAM_INT, FIELD(seed), 1, 0, 9007199254740991, "",
 		"of weights, order, patches and augmentation", NULL, NULL },
 	{ "recompute", VT_PARAM_BOOL, FIELD(recompute), 1, 0, 0, "",
 		"make activations again instead of keeping them: less memory, same bits", NULL,
 		NULL },
-	{ "memory", VT_PARAM_INT, FIELD(memory), 0, 0, 16777216, "MiB",
+	{ "memory-limit", VT_PARAM_INT, FIELD(memory), 0, 0, 16777216, "MiB",
 		"refuse a plan that needs more; 0: no limit", NULL, NULL },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
 		"where the network is computed; auto: a card if there is one", vt_device_wishes,
 		NULL },
 	{ "devices", VT_PARAM_INT, FIELD(devices), 1, 1, 16, "card",
 		"that share each batch evenly, with --device cuda", NULL, NULL },
-	{ "profile", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
+	{ "precision", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
 		"numbers it is computed in; default: f32, on a card bf16", profiles, NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
 static const struct vt_heading headings[] = {
 	{ "model", "network and batch" },
-	{ "leave", "start from other weights" },
-	{ "rate", "learning rate" },
-	{ "optimiser", "optimiser" },
+	{ "reinitialize", "start from other weights" },
+	{ "learning-rate", "learning rate" },
+	{ "optimizer", "optimizer" },
 	{ "dice", "loss" },
 	{ "foreground", "patches" },
 	{ "fold", "validation and the run" },
@@ -262,7 +263,7 @@ static struct vt_loss loss_of(const struct params *p)
 {
 	return (struct vt_loss){ .softmax = p->activation == 1,
 		.dice = p->dice,
-		.generalised = p->generalised,
+		.generalized = p->generalized,
 		.tversky = p->tversky,
 		.cross_entropy = p->cross_entropy,
 		.focal = p->focal,
@@ -286,8 +287,8 @@ static struct vt_schedule schedule_of(const struct params *p)
 
 static struct vt_optim_opts optim_of(const struct params *p)
 {
-	return (struct vt_optim_opts){ (enum vt_optim_kind)p->optimiser, p->momentum, p->beta2,
-		p->eps, p->weight_decay, p->nesterov, p->centralise, (int)p->lookahead,
+	return (struct vt_optim_opts){ (enum vt_optim_kind)p->optimizer, p->momentum, p->beta2,
+		p->eps, p->weight_decay, p->nesterov, p->centralize, (int)p->lookahead,
 		p->slow_share, p->clip };
 }
 
@@ -309,8 +310,8 @@ static int parse_leave(struct owned *w, const char *text, struct vt_err *err)
 	rest = w->leave = vt_xstrdup(text);
 	while ((part = strsep(&rest, ",")) != NULL) {
 		if (n == sizeof(w->part) / sizeof(w->part[0]) - 1)
-			return vt_err_set(err, VT_EUSAGE, "--leave=%s: names more than %zu parts",
-				text, n);
+			return vt_err_set(err, VT_EUSAGE,
+				"--reinitialize=%s: names more than %zu parts", text, n);
 		if (*part)
 			w->part[n++] = part;
 	}
@@ -323,7 +324,7 @@ static int parse_owned(struct owned *w, const struct params *p, struct vt_err *e
 
 	if (!rc)
 		rc = vt_json_parse(&w->weights, p->output_weights, strlen(p->output_weights),
-			"--output_weights", err);
+			"--output-weights", err);
 	if (rc)
 		return rc;
 	w->output_weights = vt_xcalloc(w->weights->n + 1, sizeof(double));
@@ -331,7 +332,7 @@ static int parse_owned(struct owned *w, const struct params *p, struct vt_err *e
 		w->output_weights[i] = vt_json_number(vt_json_at(w->weights, i), -1);
 		if (w->output_weights[i] < 0)
 			return vt_err_set(err, VT_EUSAGE,
-				"--output_weights=%s: must be a list of numbers of 0 and "
+				"--output-weights=%s: must be a list of numbers of 0 and "
 				"more",
 				p->output_weights);
 	}
@@ -377,12 +378,12 @@ static int precision_of(struct vt_precision_opts *o, struct owned *w, const stru
 
 	if (cpu && (p->profile == TF32 || p->profile == FP16))
 		return vt_err_set(err, VT_EUSAGE,
-			"--profile=%s: the CPU computes in f32 or bf16; this one needs "
+			"--precision=%s: the CPU computes in f32 or bf16; this one needs "
 			"--device cuda",
 			profiles[p->profile]);
 	if (replay && p->profile != AUTO)
 		return vt_err_set(err, VT_EUSAGE,
-			"--replay: repeats the changes of --profile auto, not of %s",
+			"--replay: repeats the changes of --precision auto, not of %s",
 			profiles[p->profile]);
 	*o = (struct vt_precision_opts){ .replaying = p->profile != AUTO,
 		.top = cpu ? VT_LEVEL_BF16 : VT_LEVEL_FP16 };
@@ -466,7 +467,7 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		rc = parse_patch(patch, p->patch, err);
 	if (!rc)
 		rc = precision_of(&precision, w, r, err);
-	if (!rc && p->dice + p->generalised + p->tversky + p->cross_entropy + p->focal <= 0)
+	if (!rc && p->dice + p->generalized + p->tversky + p->cross_entropy + p->focal <= 0)
 		rc = vt_err_set(err, VT_EUSAGE,
 			"every loss has weight 0; give --dice 1 or another one");
 	if (rc)
@@ -577,16 +578,16 @@ static const struct vt_stage stage = {
 	.version = "2",
 	.summary = "Trains a segmentation network on patch containers.",
 	.about = "The loss is the sum of the terms whose weight is not 0, over every output of the "
-		 "network. Labelled "
+		 "network. Labeled "
 		 "subjects outside the test set and the "
 		 "validation fold are trained on; the validation fold is predicted whole every "
-		 "--validate steps and the "
+		 "--validate-every steps and the "
 		 "weights with the best mean Dice are kept.\n\n"
 		 "The same patches, params and binary give the same bytes for any number of "
 		 "threads, any vector width, "
 		 "and after any number of kills.",
 	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv; "
-		  "precision.jsonl with --profile "
+		  "precision.jsonl with --precision "
 		  "auto",
 	.in = in,
 	.params = params,

@@ -22,7 +22,7 @@ Maintainer: Voxtrail maintainers <maintainers@voxtrail.invalid>
 Section: science
 Priority: optional
 Depends: $depends
-Description: auditable 3-D brain-tumour segmentation from MRI
+Description: auditable 3-D brain-tumor segmentation from MRI
  Small executables that turn a versioned cohort of scans into a segmentation
  checkpoint, with the lineage of every file, bit for bit reproducible.
 EOF

@@ -1,5 +1,5 @@
 """Brain masks of clinical heads: the surface method beside brainextractor (the same algorithm as published, PyPI), CPU time and Dice
-against the reference masks.  brainextractor wants cubes, so it gets the scan at 1 mm and its mask goes back by nearest neighbour.
+against the reference masks.  brainextractor wants cubes, so it gets the scan at 1 mm and its mask goes back by nearest neighbor.
 HD-BET is not run: its package holds no weights and fetches them from a server.
 usage: B=build/release PYTHON_WITH_BRAINEXTRACTOR bench/imaging/brain_masks.py FOLDER_OF_HEADS"""
 import glob, os, subprocess, sys, tempfile, time

@@ -1,4 +1,4 @@
-"""HD95 in both directions of two tumour masks of 240x240x155: ours against scipy on the joint bounding box, in turns in one run, CPU
+"""HD95 in both directions of two tumor masks of 240x240x155: ours against scipy on the joint bounding box, in turns in one run, CPU
 time, one thread, best of several; DeepMind's surface-distance too where it is installed.
 usage: B=build/release /usr/bin/python3 bench/imaging/metrics_against_scipy.py"""
 import os, re, subprocess, tempfile, time
@@ -10,10 +10,10 @@ work = tempfile.mkdtemp()
 tool = os.path.join(os.environ.get("B", "build/release"), "bench", "mask_metrics")
 
 
-def blob(seed, centre, radius):
+def blob(seed, center, radius):
     rng = np.random.default_rng(seed)
     g = np.indices(shape, dtype="f4")
-    d = np.sqrt(sum(((g[i] - centre[i]) / radius[i]) ** 2 for i in range(3)))
+    d = np.sqrt(sum(((g[i] - center[i]) / radius[i]) ** 2 for i in range(3)))
     n = nd.gaussian_filter(rng.standard_normal(shape).astype("f4"), 6)
     return d + 0.18 * n / n.std() < 1
 

@@ -1,4 +1,4 @@
-"""Normalise, crop and write one subject of four 240x240x155 scans (.nii.gz, skull-stripped): ours against numpy and nibabel, in the
+"""Normalize, crop and write one subject of four 240x240x155 scans (.nii.gz, skull-stripped): ours against numpy and nibabel, in the
 same run, best of three.  usage: B=build/release /usr/bin/python3 bench/imaging/prepare_against_numpy.py [WORKDIR]"""
 import os, subprocess, sys, tempfile, time
 import numpy as np

@@ -279,7 +279,7 @@ static void put_profiles(struct graph *g, struct vt_json *root)
 static void put_root(struct graph *g, const struct vt_crate *c, const char *published)
 {
 	struct vt_json *about = node(g, "ro-crate-metadata.json", "CreativeWork"),
-		       *conforms = vt_json_new(VT_JSON_ARRAY), *root, *licence;
+		       *conforms = vt_json_new(VT_JSON_ARRAY), *root, *license;
 
 	vt_json_put(about, "about", vt_attest_ref("./"));
 	link_to(conforms, "https://w3id.org/ro/crate/1.1");
@@ -292,12 +292,12 @@ static void put_root(struct graph *g, const struct vt_crate *c, const char *publ
 		"those rest on.");
 	vt_json_put_text(root, "datePublished", published);
 	put_profiles(g, root);
-	licence = node(g, c->license ? c->license : "#license-not-stated", "CreativeWork");
-	vt_json_put_text(licence, "name", c->license ? c->license : "Not stated");
-	vt_json_put_text(licence, "description",
-		c->license ? "Licence of the data in this crate."
+	license = node(g, c->license ? c->license : "#license-not-stated", "CreativeWork");
+	vt_json_put_text(license, "name", c->license ? c->license : "Not stated");
+	vt_json_put_text(license, "description",
+		c->license ? "License of the data in this crate."
 			   : "Nobody stated a "
-			     "licence; ask whom this crate came from.");
+			     "license; ask whom this crate came from.");
 	vt_json_put(root, "license",
 		vt_attest_ref(c->license ? c->license : "#license-not-stated"));
 	vt_json_put(root, "mainEntity", vt_attest_ref(workflow_file));

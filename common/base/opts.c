@@ -30,16 +30,97 @@ static size_t distance(const char *a, const char *b)
 	return row[n];
 }
 
-static int unknown(const struct vt_opt *opts, const char *name, struct vt_err *err)
+/* What other tools call an option, and what it is called here. */
+static const char *const elsewhere[][2] = {
+	{ "lr", "learning-rate" },
+	{ "rate", "learning-rate" },
+	{ "wd", "weight-decay" },
+	{ "optim", "optimizer" },
+	{ "optimiser", "optimizer" },
+	{ "normalise", "normalize" },
+	{ "normalization", "normalize" },
+	{ "profile", "precision" },
+	{ "amp", "precision" },
+	{ "dtype", "precision" },
+	{ "least-rate", "min-rate-factor" },
+	{ "min-lr", "min-rate-factor" },
+	{ "leave", "reinitialize" },
+	{ "transfer-rate", "pretrained-rate-factor" },
+	{ "centralise", "centralize-gradients" },
+	{ "slow-share", "lookahead-alpha" },
+	{ "lookahead", "lookahead-steps" },
+	{ "clip", "clip-norm" },
+	{ "clip-grad", "clip-norm" },
+	{ "power", "poly-power" },
+	{ "gamma", "exponential-gamma" },
+	{ "growth", "period-factor" },
+	{ "average-decay", "ema-decay" },
+	{ "average-from", "swa-start" },
+	{ "average-every", "swa-interval" },
+	{ "generalised", "generalized-dice" },
+	{ "smooth", "smooth-numerator" },
+	{ "smooth-below", "smooth-denominator" },
+	{ "squared", "squared-denominator" },
+	{ "background", "include-background" },
+	{ "false-positive", "tversky-alpha" },
+	{ "false-negative", "tversky-beta" },
+	{ "focus", "focal-gamma" },
+	{ "balance", "focal-alpha" },
+	{ "validate", "validate-every" },
+	{ "save", "save-every" },
+	{ "memory", "memory-limit" },
+	{ "least", "min-size" },
+	{ "epochs", "steps" },
+	{ "iterations", "steps" },
+	{ "max-steps", "steps" },
+	{ "batch-size", "batch" },
+	{ "patch-size", "patch" },
+	{ "gpus", "devices" },
+	{ "output", "out" },
+	{ "config", "recipe" },
+	{ "pretrained", "previous" },
+};
+
+bool vt_opts_same_name(const char *name, const char *text, size_t n)
 {
-	const char *nearest = NULL;
+	if (strlen(name) != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (name[i] != text[i] && !(name[i] == '-' && text[i] == '_'))
+			return false;
+	return true;
+}
+
+const char *vt_opts_nearest(const char *const *known, size_t n_known, const char *text)
+{
+	const char *nearest = NULL, *meant = NULL;
 	size_t best = 4;
 
-	for (; opts->kind; opts++)
-		if (opts->name && distance(name, opts->name) < best) {
-			best = distance(name, opts->name);
-			nearest = opts->name;
+	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(*elsewhere); i++)
+		if (vt_opts_same_name(elsewhere[i][0], text, strlen(text)))
+			meant = elsewhere[i][1];
+	for (size_t i = 0; i < n_known; i++) {
+		size_t far = distance(text, known[i]);
+
+		if (meant && !strcmp(meant, known[i]))
+			return known[i];
+		if (far < best) {
+			best = far;
+			nearest = known[i];
 		}
+	}
+	return nearest;
+}
+
+static int unknown(const struct vt_opt *opts, const char *name, struct vt_err *err)
+{
+	const char *known[128], *nearest;
+	size_t n = 0;
+
+	for (; opts->kind && n < sizeof(known) / sizeof(*known); opts++)
+		if (opts->name)
+			known[n++] = opts->name;
+	nearest = vt_opts_nearest(known, n, name);
 	if (nearest)
 		return vt_err_set(err, VT_EUSAGE, "unknown option --%s; did you mean --%s?", name,
 			nearest);
@@ -78,7 +159,7 @@ static int set(const struct vt_opt *o, const char *value, struct vt_err *err)
 static const struct vt_opt *by_name(const struct vt_opt *o, const char *name, size_t n)
 {
 	for (; o->kind; o++)
-		if (o->name && strlen(o->name) == n && !memcmp(o->name, name, n))
+		if (o->name && vt_opts_same_name(o->name, name, n))
 			return o;
 	return NULL;
 }
@@ -114,38 +195,54 @@ static int split(const struct vt_opt *opts, const char *arg, const struct vt_opt
 	return *o ? 0 : vt_err_set(err, VT_EUSAGE, "unknown option -%c; see --help", arg[1]);
 }
 
+static size_t count(const struct vt_opt *opts)
+{
+	size_t n = 0;
+
+	while (opts[n].kind)
+		n++;
+	return n;
+}
+
+/* The option at argv[*i] and its value, which may be the next argument. */
+static int parse_one(const struct vt_opt *opts, int argc, char **argv, int *i, bool *given,
+	struct vt_err *err)
+{
+	const struct vt_opt *o;
+	const char *value;
+
+	if (split(opts, argv[*i], &o, &value, err))
+		return err->code;
+	if (o->kind == VT_OPT_FLAG && value)
+		return vt_err_set(err, VT_EUSAGE, "%s: this option takes no value", argv[*i]);
+	if (o->kind != VT_OPT_FLAG && !value) {
+		if (++*i == argc)
+			return vt_err_set(err, VT_EUSAGE, "--%s needs a value (%s)", o->name,
+				o->value_name);
+		value = argv[*i];
+	}
+	if (given[o - opts] && o->kind != VT_OPT_LIST)
+		return vt_err_set(err, VT_EUSAGE, "--%s is given twice; say it once", o->name);
+	given[o - opts] = true;
+	return set(o, value, err);
+}
+
 int vt_opts_parse(const struct vt_opt *opts, int argc, char **argv, struct vt_strs *rest,
 	struct vt_err *err)
 {
-	bool options = true;
+	bool options = true, *given = vt_xcalloc(count(opts) + 1, sizeof(*given));
+	int rc = 0;
 
-	for (int i = 1; i < argc; i++) {
-		const struct vt_opt *o;
-		const char *value;
-
-		if (!options || argv[i][0] != '-' || !argv[i][1]) {
+	for (int i = 1; !rc && i < argc; i++) {
+		if (!options || argv[i][0] != '-' || !argv[i][1])
 			vt_strs_add(rest, argv[i]);
-			continue;
-		}
-		if (!strcmp(argv[i], "--")) {
+		else if (!strcmp(argv[i], "--"))
 			options = false;
-			continue;
-		}
-		if (split(opts, argv[i], &o, &value, err))
-			return err->code;
-		if (o->kind == VT_OPT_FLAG && value)
-			return vt_err_set(err, VT_EUSAGE, "%s: this option takes no value",
-				argv[i]);
-		if (o->kind != VT_OPT_FLAG && !value) {
-			if (++i == argc)
-				return vt_err_set(err, VT_EUSAGE, "--%s needs a value (%s)",
-					o->name, o->value_name);
-			value = argv[i];
-		}
-		if (set(o, value, err))
-			return err->code;
+		else
+			rc = parse_one(opts, argc, argv, &i, given, err);
 	}
-	return 0;
+	free(given);
+	return rc;
 }
 
 void vt_opts_help(struct vt_buf *out, const struct vt_opt *o)

@@ -7,10 +7,15 @@
  *      };
  *      n = vt_opts_parse(opts, argc, argv, rest, err);
  *
- * Accepted: --name VALUE, --name=VALUE, -oVALUE, -o VALUE, -- ends options.  An unknown option
- * is VT_EUSAGE and names the nearest known one. */
+ * Accepted: --name VALUE, --name=VALUE, -oVALUE, -o VALUE, -- ends options; '_' may be written
+ * for '-' in a name.  An unknown option is VT_EUSAGE and names the nearest known one, or the one
+ * that other tools call by the unknown name; so is an option that is given twice, unless it is a
+ * list. */
 #ifndef COMMON_BASE_OPTS_H
 #define COMMON_BASE_OPTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -38,6 +43,12 @@ struct vt_opt {
 	{                                                                                          \
 		0, NULL, VT_OPT_END, NULL, NULL, NULL                                              \
 	}
+
+/* Whether text[0..n) is `name`, with '_' taken for '-'. */
+bool vt_opts_same_name(const char *name, const char *text, size_t n);
+
+/* The known name that `text` most likely means; NULL if none is near.  Borrowed from known. */
+const char *vt_opts_nearest(const char *const *known, size_t n_known, const char *text);
 
 /* Positional arguments are appended to *rest. --help is left to the caller: declare it as a
  * flag. */

@@ -36,7 +36,7 @@ uint64_t vt_rng_hash(const char *text)
 	return h;
 }
 
-/* Each word goes through a Philox block, so neighbouring words give unrelated streams. */
+/* Each word goes through a Philox block, so neighboring words give unrelated streams. */
 static uint64_t mix(uint64_t h, uint64_t word)
 {
 	uint32_t c[4] = { (uint32_t)h, (uint32_t)(h >> 32), (uint32_t)word,

@@ -270,7 +270,7 @@ struct divide_job {
 };
 
 /* The field is evaluated every fourth voxel along x and joined linearly: it bends over
- * centimetres. */
+ * centimeters. */
 static void divide_slice(void *ctx, size_t k)
 {
 	const struct divide_job *job = ctx;

@@ -6,8 +6,8 @@
  *      if (s.stripped) ... s.background is the constant outside
  *      else vt_brain_mask_surface(mask, &report, voxels, &geometry, &opts, err);
  *
- * Surface method: an icosphere is grown from the head's centre by smoothness and intensity
- * forces (Smith, Human Brain Mapping 17:143, 2002) in millimetres.  Double arithmetic in fixed
+ * Surface method: an icosphere is grown from the head's center by smoothness and intensity
+ * forces (Smith, Human Brain Mapping 17:143, 2002) in millimeters.  Double arithmetic in fixed
  * vertex order: equal input gives equal bytes. */
 #ifndef COMMON_IMAGE_BRAIN_MASK_H
 #define COMMON_IMAGE_BRAIN_MASK_H
@@ -66,7 +66,7 @@ struct vt_brain_report {
 	unsigned passes; /* surface runs until it did not cross itself */
 	/* robust intensities: 2 %, 98 %, inside the first sphere */
 	double low, high, median;
-	double centre_mm[3], radius_mm; /* first sphere */
+	double center_mm[3], radius_mm; /* first sphere */
 };
 
 /* mask: one byte a voxel. */

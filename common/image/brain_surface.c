@@ -4,7 +4,7 @@
  * Work grid: canonical axes, cubes of 1 mm (2 mm for coarse scans), so that thick slices and
  * rotated scans meet the same code.  Positions are in mm of that grid.  Every vertex moves by
  * the positions of the step before, so threads cannot change the result.  Constants: Smith 2002
- * and the published behaviour of its reference program. */
+ * and the published behavior of its reference program. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ struct head {
 	float *x;              /* [z, y, x] */
 	double low, high, air; /* robust 2 % and 98 % intensity; air: low + 0.1 (high - low) */
 	double median;
-	double centre[3], radius;
+	double center[3], radius;
 };
 
 static void head_release(struct head *h)
@@ -82,7 +82,7 @@ static int head_intensities(struct head *h, struct vt_err *err)
 	return 0;
 }
 
-/* Centre of mass and radius of the head, of its upper 150 mm: neck and shoulders would pull both
+/* Center of mass and radius of the head, of its upper 150 mm: neck and shoulders would pull both
  * down. */
 static int head_sphere(struct head *h, struct vt_err *err)
 {
@@ -113,7 +113,7 @@ static int head_sphere(struct head *h, struct vt_err *err)
 		return vt_err_set(err, VT_EDATA,
 			"no head found: nothing is brighter than the air threshold %g", h->air);
 	for (int a = 0; a < 3; a++)
-		h->centre[a] = sum[a] / mass * h->step;
+		h->center[a] = sum[a] / mass * h->step;
 	h->radius = vt_pow(0.75 * count * h->step * h->step * h->step / 3.14159265358979323846,
 		1.0 / 3);
 	return 0;
@@ -130,16 +130,16 @@ static int head_median(struct head *h, struct vt_err *err)
 	for (size_t k = 0; k < d[2]; k++)
 		for (size_t j = 0; j < d[1]; j++)
 			for (size_t i = 0; i < d[0]; i++, v++) {
-				double x = (double)i * h->step - h->centre[0],
-				       y = (double)j * h->step - h->centre[1];
-				double z = (double)k * h->step - h->centre[2],
+				double x = (double)i * h->step - h->center[0],
+				       y = (double)j * h->step - h->center[1];
+				double z = (double)k * h->step - h->center[2],
 				       value = (double)h->x[v];
 				mask[v] = x * x + y * y + z * z < h->radius * h->radius &&
 					value > h->low && value < h->high;
 				used += mask[v];
 			}
 	int rc = used ? vt_percentiles(&h->median, &half, 1, h->x, mask, n, err)
-		      : vt_err_set(err, VT_EDATA, "no tissue around the head's centre");
+		      : vt_err_set(err, VT_EDATA, "no tissue around the head's center");
 	free(mask);
 	return rc;
 }
@@ -242,7 +242,7 @@ static int run_surface(struct head *h, struct vt_surface *s, double threshold, d
 	}
 	for (size_t v = 0; v < s->n_vertices; v++)
 		for (int a = 0; a < 3; a++)
-			s->at[v][a] = s->at[v][a] * h->radius * 0.5 + h->centre[a];
+			s->at[v][a] = s->at[v][a] * h->radius * 0.5 + h->center[a];
 	grow(&w, smooth);
 	free(w.normal);
 	free(w.next);
@@ -348,8 +348,8 @@ int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, c
 	report->high = h.high;
 	report->median = h.median;
 	report->radius_mm = h.radius;
-	double index[3] = { h.centre[0] / h.step, h.centre[1] / h.step, h.centre[2] / h.step };
-	vt_geometry_to_mm(&h.grid, index, report->centre_mm);
+	double index[3] = { h.center[0] / h.step, h.center[1] / h.step, h.center[2] / h.step };
+	vt_geometry_to_mm(&h.grid, index, report->center_mm);
 	vt_brain_mask_finish(mask, report, g, opts->margin_mm, err);
 out:
 	head_release(&h);

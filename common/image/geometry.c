@@ -114,7 +114,7 @@ int vt_geometry_check(const struct vt_geometry *g, struct vt_err *err)
 			return vt_err_set(err, VT_EDATA,
 				"voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the "
 				"affine or pixdim "
-				"empty, or in metres?)",
+				"empty, or in meters?)",
 				g->spacing[0], g->spacing[1], g->spacing[2]);
 	double volume =
 		fabs(determinant(g->affine)) / (g->spacing[0] * g->spacing[1] * g->spacing[2]);

@@ -9,7 +9,7 @@
  *      vt_geometry_paste(native, &p, prediction, 1, &zero);    working grid -> native voxels
  *
  * Indices are (x, y, z) with x fastest in memory, as NIfTI stores them; an array of this memory
- * order read in C order is [z, y, x].  Millimetres are RAS+: x grows to the patient's right, y
+ * order read in C order is [z, y, x].  Millimeters are RAS+: x grows to the patient's right, y
  * to the front, z to the head.  All arithmetic is double.  Functions that cannot fail return
  * void.  Plain data: copy freely, no release. */
 #ifndef COMMON_IMAGE_GEOMETRY_H
@@ -27,7 +27,7 @@ enum vt_form { VT_FORM_NONE = 1, VT_FORM_QFORM, VT_FORM_SFORM };
 struct vt_geometry {
 	size_t dim[3];
 	double affine[3][4]; /* voxel index -> mm */
-	/* mm between neighbours along x, y, z: lengths of affine's columns */
+	/* mm between neighbors along x, y, z: lengths of affine's columns */
 	double spacing[3];
 	enum vt_form form;
 	int sform_code, qform_code; /* as in the header; 0 = absent */
@@ -38,7 +38,7 @@ struct vt_geometry {
 	double form_gap;
 };
 
-/* A grid of given size and spacing, axes along R, A, S, origin at the centre of the box.  Codes:
+/* A grid of given size and spacing, axes along R, A, S, origin at the center of the box.  Codes:
  * sform 1, qform 0. */
 void vt_geometry_init(struct vt_geometry *g, const size_t dim[3], const double spacing[3]);
 

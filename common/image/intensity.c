@@ -1,4 +1,4 @@
-/* intensity.c - moments, exact order statistics and the normalisations built on them. */
+/* intensity.c - moments, exact order statistics and the normalizations built on them. */
 #include "common/image/intensity.h"
 
 #include <math.h>
@@ -264,7 +264,7 @@ int vt_percentiles(double *out, const double *q, size_t n_q, const float *x,
 	return rc;
 }
 
-/* --- normalisation ------------------------------------------------------- */
+/* --- normalization ------------------------------------------------------- */
 
 static const char *const names[] = {
 	[VT_NORM_NONE] = "none",
@@ -275,7 +275,7 @@ static const char *const names[] = {
 	[VT_NORM_QUANTILE] = "quantile",
 };
 
-const char *vt_normalise_name(enum vt_normalise how)
+const char *vt_normalize_name(enum vt_normalize how)
 {
 	return how >= VT_NORM_NONE && how <= VT_NORM_QUANTILE ? names[how] : "unknown";
 }
@@ -322,19 +322,19 @@ static int clipped_moments(struct vt_moments *m, const struct vt_norm_numbers *k
 	return rc;
 }
 
-bool vt_normalise_uses_all(enum vt_normalise how)
+bool vt_normalize_uses_all(enum vt_normalize how)
 {
 	return how == VT_NORM_CLIP_ZSCORE || how == VT_NORM_MINMAX;
 }
 
-int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsigned char *mask,
-	size_t n, enum vt_normalise how, struct vt_err *err)
+int vt_normalize_numbers(struct vt_norm_numbers *k, const float *x, const unsigned char *mask,
+	size_t n, enum vt_normalize how, struct vt_err *err)
 {
 	static const double q_clip[2] = { 1, 99 }, q_med3d[2] = { 0.5, 99.5 },
 			    q_quantile[2] = { 2, 98 };
 	struct vt_moments m;
 	double p[2];
-	bool all = vt_normalise_uses_all(how);
+	bool all = vt_normalize_uses_all(how);
 	*k = (struct vt_norm_numbers){ -INFINITY, INFINITY, 0, 1, 0 };
 	if (vt_moments(&m, x, all ? NULL : mask, n, err))
 		return err->code;
@@ -342,7 +342,7 @@ int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsign
 	if (how == VT_NORM_NONE)
 		return 0;
 	if (!m.n)
-		return vt_err_set(err, VT_EDATA, "no voxels inside the mask to normalise by");
+		return vt_err_set(err, VT_EDATA, "no voxels inside the mask to normalize by");
 	if (how == VT_NORM_ZSCORE) {
 		k->shift = m.mean;
 		k->scale = m.std;
@@ -373,22 +373,22 @@ int vt_normalise_numbers(struct vt_norm_numbers *k, const float *x, const unsign
 	return 0;
 }
 
-void vt_normalise_apply(float *y, const float *x, const unsigned char *mask, size_t n,
-	enum vt_normalise how, const struct vt_norm_numbers *numbers)
+void vt_normalize_apply(float *y, const float *x, const unsigned char *mask, size_t n,
+	enum vt_normalize how, const struct vt_norm_numbers *numbers)
 {
 	if (how == VT_NORM_NONE)
 		memmove(y, x, n * sizeof(float));
 	else
-		apply(y, x, vt_normalise_uses_all(how) ? NULL : mask, n, numbers);
+		apply(y, x, vt_normalize_uses_all(how) ? NULL : mask, n, numbers);
 }
 
-int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x,
-	const unsigned char *mask, size_t n, enum vt_normalise how, struct vt_err *err)
+int vt_normalize(float *y, struct vt_norm_numbers *numbers, const float *x,
+	const unsigned char *mask, size_t n, enum vt_normalize how, struct vt_err *err)
 {
 	if (how < VT_NORM_NONE || how > VT_NORM_QUANTILE)
-		return vt_err_set(err, VT_EBUG, "normalisation %d does not exist", (int)how);
-	if (vt_normalise_numbers(numbers, x, mask, n, how, err))
+		return vt_err_set(err, VT_EBUG, "normalization %d does not exist", (int)how);
+	if (vt_normalize_numbers(numbers, x, mask, n, how, err))
 		return err->code;
-	vt_normalise_apply(y, x, mask, n, how, numbers);
+	vt_normalize_apply(y, x, mask, n, how, numbers);
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* intensity.h - statistics and normalisation of voxel values.
+/* intensity.h - statistics and normalization of voxel values.
  *
  * Whole numbers of at most 2^24 in size (every 8 and 16-bit scan) are summed exactly in
  * integers: a mean does not depend on the order of voxels.  Other values are summed in double
@@ -30,7 +30,7 @@ int vt_percentiles(double *out, const double *q, size_t n_q, const float *x,
 /* The same of n > 0 values in ascending order. */
 double vt_percentile_sorted(const double *v, size_t n, double q);
 
-enum vt_normalise {
+enum vt_normalize {
 	VT_NORM_NONE = 1,    /* values as they are */
 	VT_NORM_ZSCORE,      /* (x - mean) / std inside, 0 outside */
 	VT_NORM_CLIP_MINMAX, /* clip to p1..p99 of the inside, then to 0..1; 0 outside */
@@ -40,7 +40,7 @@ enum vt_normalise {
 	VT_NORM_QUANTILE, /* p2 -> 0, p98 -> 1 of the inside, not clipped; 0 outside */
 };
 
-/* The numbers a normalisation used: out = (min(max(x, clip_low), clip_high) - shift) / scale. */
+/* The numbers a normalization used: out = (min(max(x, clip_low), clip_high) - shift) / scale. */
 struct vt_norm_numbers {
 	double clip_low, clip_high; /* infinities if not clipped */
 	double shift, scale;
@@ -48,20 +48,20 @@ struct vt_norm_numbers {
 };
 
 /* Name as used in params: "none", "zscore", "clip-minmax", "clip-zscore", "minmax", "quantile". */
-const char *vt_normalise_name(enum vt_normalise how);
+const char *vt_normalize_name(enum vt_normalize how);
 
-/* The two halves of vt_normalise: numbers from all voxels of a scan, applied to any part of it. */
-int vt_normalise_numbers(struct vt_norm_numbers *out, const float *x, const unsigned char *mask,
-	size_t n, enum vt_normalise how, struct vt_err *err);
-void vt_normalise_apply(float *y, const float *x, const unsigned char *mask, size_t n,
-	enum vt_normalise how, const struct vt_norm_numbers *numbers);
+/* The two halves of vt_normalize: numbers from all voxels of a scan, applied to any part of it. */
+int vt_normalize_numbers(struct vt_norm_numbers *out, const float *x, const unsigned char *mask,
+	size_t n, enum vt_normalize how, struct vt_err *err);
+void vt_normalize_apply(float *y, const float *x, const unsigned char *mask, size_t n,
+	enum vt_normalize how, const struct vt_norm_numbers *numbers);
 
 /* True for the methods whose numbers come from every voxel, mask or not. */
-bool vt_normalise_uses_all(enum vt_normalise how);
+bool vt_normalize_uses_all(enum vt_normalize how);
 
 /* y may be x. mask marks the inside; scale 0 (a constant image) becomes 1, so that the result is
  * 0, not NaN. */
-int vt_normalise(float *y, struct vt_norm_numbers *numbers, const float *x,
-	const unsigned char *mask, size_t n, enum vt_normalise how, struct vt_err *err);
+int vt_normalize(float *y, struct vt_norm_numbers *numbers, const float *x,
+	const unsigned char *mask, size_t n, enum vt_normalize how, struct vt_err *err);
 
 #endif

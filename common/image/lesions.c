@@ -38,7 +38,7 @@ static void release(struct lesions *l)
 	free(l->used);
 }
 
-/* out = in, or either neighbour along one axis: `stride` apart, `n` of them a line. */
+/* out = in, or either neighbor along one axis: `stride` apart, `n` of them a line. */
 static void spread(unsigned char *out, const unsigned char *in, size_t voxels, size_t stride,
 	size_t n)
 {
@@ -52,7 +52,7 @@ static void spread(unsigned char *out, const unsigned char *in, size_t voxels, s
 			}
 }
 
-/* One dilation by the 18-neighbourhood: the squares of the three planes. */
+/* One dilation by the 18-neighborhood: the squares of the three planes. */
 static void dilate18(unsigned char *m, const int dims[3], unsigned char *y, unsigned char *z)
 {
 	size_t nx = (size_t)dims[2], ny = (size_t)dims[1], nz = (size_t)dims[0],

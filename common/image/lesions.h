@@ -1,7 +1,7 @@
 /* lesions.h - Dice and HD95 a lesion at a time, after the rule of the BraTS 2023 challenges
  * (Saluja, BraTS-2023-Metrics).
  *
- * The reference is dilated `dilations` times by the 18-neighbourhood; each 26-connected
+ * The reference is dilated `dilations` times by the 18-neighborhood; each 26-connected
  * component of the result is one lesion: the reference voxels in it.  A 26-connected component
  * of the prediction belongs to every lesion whose dilation it touches; a lesion is compared with
  * the union of its components.  Lesions of at most `cutoff_mm3` are not scored, yet what touches

@@ -127,7 +127,7 @@ static void points_list(struct points *p, const unsigned char *on, const int dim
 			p->voxel[k++] = i;
 }
 
-/* m: with one empty voxel around.  Inside with a neighbour outside. */
+/* m: with one empty voxel around.  Inside with a neighbor outside. */
 static void surface_voxels(struct points *p, const unsigned char *m, const int box[3])
 {
 	size_t nx = (size_t)box[2] + 2, plane = ((size_t)box[1] + 2) * nx, i = 0;
@@ -148,7 +148,7 @@ static void surface_voxels(struct points *p, const unsigned char *m, const int b
 	points_list(p, p->on, box);
 }
 
-/* --- area that marching cubes puts into a 2x2x2 neighbourhood ------------ */
+/* --- area that marching cubes puts into a 2x2x2 neighborhood ------------ */
 
 /* Area of the strip that cuts off a cube edge along axis a. */
 static double bevel(int a, const double face[3])
@@ -160,7 +160,7 @@ static double bevel(int a, const double face[3])
 
 /* Of one piece of a code: corners joined by cube edges; e[a]: how many of its edges run along
  * axis a.  A voxel face across axis a has area face[a]; a lone corner is cut off by a triangle
- * of area `tip`.  Four corners: a face, a corner and its three neighbours (star), or a chain
+ * of area `tip`.  Four corners: a face, a corner and its three neighbors (star), or a chain
  * whose middle edge runs along `middle`. */
 static double piece_area(int corners, const int e[3], bool star, int middle, const double face[3],
 	double tip)
@@ -211,7 +211,7 @@ static double take_piece(unsigned *left, int corner, const double face[3], doubl
 			degree += joined;
 			e[a] += joined && d > c;
 			/* The middle edge of a chain is the one whose both ends have another
-			 * neighbour. */
+			 * neighbor. */
 			if (joined &&
 				(piece &
 					(1u << (c ^ (4 >> (a + 1) % 3)) |

@@ -36,7 +36,7 @@ struct vt_mask_pair {
 	double penalty;   /* mm, where one mask is empty; 0: the grid's diagonal */
 };
 
-/* Distances in mm between surface voxels: those with a 6-neighbour outside their mask. hd95:
+/* Distances in mm between surface voxels: those with a 6-neighbor outside their mask. hd95:
  * 95th percentile (numpy's linear rule) of each direction, the larger of the two (MONAI,
  * MetricsReloaded); hd95_pooled: one percentile of both directions together (medpy); assd: mean
  * of the two directions' means; nsd: share of surface voxels of both masks within `tolerance` of
@@ -49,7 +49,7 @@ struct vt_surface_distance {
 
 void vt_surface_distance(struct vt_surface_distance *out, const struct vt_mask_pair *pair);
 
-/* Distances between surface elements: the corners of voxels whose 2x2x2 neighbours are neither
+/* Distances between surface elements: the corners of voxels whose 2x2x2 neighbors are neither
  * all inside nor all outside, each weighted by the area that marching cubes puts there
  * (google-deepmind/surface-distance; BraTS 2023). hd95: the first distance at which 95 % of the
  * area is reached, the larger of the two directions; nsd: share of the area of both within

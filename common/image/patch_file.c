@@ -92,7 +92,7 @@ static int read_sections(struct vt_patch_file *p, const char *path, struct vt_er
 			p->d, p->h, p->w, p->c);
 	voxels = (size_t)p->d * (size_t)p->h * (size_t)p->w;
 	p->half = !strcmp(vt_json_text(vt_json_get(p->header, "dtype"), ""), "f16");
-	p->labelled = vt_json_true(vt_json_get(p->header, "labelled"), false);
+	p->labeled = vt_json_true(vt_json_get(p->header, "labeled"), false);
 	p->test = vt_json_true(vt_json_get(p->header, "test"), false);
 	p->fold = (int)vt_json_integer(vt_json_get(p->header, "fold"), 0);
 	p->n_regions =
@@ -102,7 +102,7 @@ static int read_sections(struct vt_patch_file *p, const char *path, struct vt_er
 	if (!p->image)
 		return vt_err_set(err, VT_EDATA, "%s: the image section lies outside the file",
 			path);
-	if (!p->labelled)
+	if (!p->labeled)
 		return 0;
 	p->regions = section(p, "regions", voxels);
 	p->labels = section(p, "labels", voxels);
@@ -190,23 +190,22 @@ struct layout {
 	size_t at[4], end;
 };
 
-static void lay_out(struct layout *l, size_t header, bool labelled)
+static void lay_out(struct layout *l, size_t header, bool labeled)
 {
 	l->at[0] = 16 + header;
 	l->end = round_up(l->at[0] + l->image);
-	for (int i = 1; labelled && i < 4; i++) {
+	for (int i = 1; labeled && i < 4; i++) {
 		l->at[i] = l->end;
 		l->end = round_up(l->end + (i == 3 ? l->foreground * 4 : l->voxels));
 	}
 }
 
-static void header_text(struct vt_buf *out, struct vt_json *j, const struct layout *l,
-	bool labelled)
+static void header_text(struct vt_buf *out, struct vt_json *j, const struct layout *l, bool labeled)
 {
 	static const char *const name[] = { "image", "regions", "labels", "foreground" };
 	struct vt_json *offsets = vt_json_new(VT_JSON_OBJECT);
 
-	for (int i = 0; i < (labelled ? 4 : 1); i++)
+	for (int i = 0; i < (labeled ? 4 : 1); i++)
 		vt_json_put_int(offsets, name[i], (int64_t)l->at[i]);
 	vt_json_put(j, "offsets", offsets);
 	vt_buf_clear(out);
@@ -216,16 +215,16 @@ static void header_text(struct vt_buf *out, struct vt_json *j, const struct layo
 }
 
 /* The offsets stand in the header whose length they depend on: repeat until it stops growing. */
-static void settle_header(struct vt_buf *out, struct vt_json *j, struct layout *l, bool labelled)
+static void settle_header(struct vt_buf *out, struct vt_json *j, struct layout *l, bool labeled)
 {
 	size_t n;
 
-	lay_out(l, 0, labelled);
+	lay_out(l, 0, labeled);
 	do {
 		n = out->len;
-		header_text(out, j, l, labelled);
-		lay_out(l, out->len, labelled);
-		header_text(out, j, l, labelled);
+		header_text(out, j, l, labeled);
+		lay_out(l, out->len, labeled);
+		header_text(out, j, l, labeled);
 	} while (out->len != n);
 }
 
@@ -259,7 +258,7 @@ int vt_patch_write(const char *path, const struct vt_json *about, const int dims
 	vt_json_put_int(j, "format", 1);
 	vt_json_put(j, "dims", list);
 	vt_json_put_text(j, "dtype", half ? "f16" : "f32");
-	vt_json_put_bool(j, "labelled", regions != NULL);
+	vt_json_put_bool(j, "labeled", regions != NULL);
 	vt_json_put_int(j, "n_foreground", (int64_t)l.foreground);
 	settle_header(&header, j, &l, regions != NULL);
 	bytes = calloc(l.end, 1);

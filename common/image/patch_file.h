@@ -10,7 +10,7 @@
  *                labels      [z, y, x] u8, the cohort's own values
  *                foreground  u32 voxel indices with any region bit, ascending
  * Header: format, subject, dims [z, y, x], channels [roles], dtype, regions [names],
- * n_foreground, labelled, test, fold, normalise, geometry (the subject's placement, for pasting
+ * n_foreground, labeled, test, fold, normalize, geometry (the subject's placement, for pasting
  * back), offsets. */
 #ifndef COMMON_IMAGE_PATCH_FILE_H
 #define COMMON_IMAGE_PATCH_FILE_H
@@ -28,7 +28,7 @@ struct vt_patch_file {
 	char *subject;
 	int c, d, h, w;
 	bool half; /* image is f16 */
-	bool labelled, test;
+	bool labeled, test;
 	int fold, n_regions;
 	const void *image;
 	const uint8_t *regions, *labels;
@@ -48,7 +48,7 @@ void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int d
 void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y, int x, int n);
 
 /* image: [c, z, y, x] f32; regions and labels: [z, y, x] or NULL. `about` holds the header's
- * keys that the caller knows: subject, channels, regions, test, fold, normalise, geometry; it is
+ * keys that the caller knows: subject, channels, regions, test, fold, normalize, geometry; it is
  * not kept. */
 int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half,
 	const float *image, const uint8_t *regions, const uint8_t *labels, struct vt_err *err);

@@ -70,7 +70,7 @@ static size_t voxel_at(const struct vt_slice_view *v, size_t x, size_t y, size_t
 	return (index[2] * d[1] + index[1]) * d[0] + index[0];
 }
 
-static unsigned char grey_of(const struct vt_slice_view *v, double value)
+static unsigned char gray_of(const struct vt_slice_view *v, double value)
 {
 	double range = v->high > v->low ? v->high - v->low : 1;
 	double g = 255 * (value - v->low) / range;
@@ -95,12 +95,12 @@ void vt_picture_slice(struct vt_picture *p, size_t x0, size_t y0, const struct v
 	for (size_t y = 0; y < h; y++)
 		for (size_t x = 0; x < w; x++) {
 			size_t i = voxel_at(v, x, y, w, h);
-			unsigned char grey = v->inside && !v->inside[i]
+			unsigned char gray = v->inside && !v->inside[i]
 				? 0
-				: grey_of(v, (double)v->voxels[i]),
-				      rgb[3] = { grey, grey, grey }, ink[3];
+				: gray_of(v, (double)v->voxels[i]),
+				      rgb[3] = { gray, gray, gray }, ink[3];
 			if (v->labels && v->labels[i]) {
-				vt_picture_colour(v->labels[i], ink);
+				vt_picture_color(v->labels[i], ink);
 				for (int c = 0; c < 3; c++)
 					rgb[c] = (unsigned char)(rgb[c] * (1 - v->opacity) +
 						ink[c] * v->opacity + 0.5);
@@ -109,7 +109,7 @@ void vt_picture_slice(struct vt_picture *p, size_t x0, size_t y0, const struct v
 		}
 }
 
-void vt_picture_colour(unsigned n, unsigned char rgb[3])
+void vt_picture_color(unsigned n, unsigned char rgb[3])
 {
 	/* Okabe and Ito's palette, vermilion first. */
 	static const unsigned char palette[8][3] = { { 213, 94, 0 }, { 0, 158, 115 },

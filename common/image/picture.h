@@ -55,9 +55,9 @@ void vt_picture_slice(struct vt_picture *p, size_t x, size_t y, const struct vt_
 void vt_picture_text(struct vt_picture *p, size_t x, size_t y, const char *text, unsigned scale,
 	const unsigned char rgb[3]);
 
-/* A colour for label or region n (1, 2, ...): distinct for the first eight, also for most
- * colour-blind readers. */
-void vt_picture_colour(unsigned n, unsigned char rgb[3]);
+/* A color for label or region n (1, 2, ...): distinct for the first eight, also for most
+ * color-blind readers. */
+void vt_picture_color(unsigned n, unsigned char rgb[3]);
 
 /* appends the file's bytes */
 int vt_picture_png(struct vt_buf *out, const struct vt_picture *p, struct vt_err *err);

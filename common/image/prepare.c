@@ -1,4 +1,4 @@
-/* prepare.c - the order of the steps: read, same grid, mask, correct, place, normalise, write. */
+/* prepare.c - the order of the steps: read, same grid, mask, correct, place, normalize, write. */
 #include "common/image/prepare.h"
 
 #include <math.h>
@@ -180,7 +180,7 @@ static int work_values(const struct prepare *p, struct prepare_channel *channel,
 {
 	struct vt_volume *v = &channel->volume;
 	size_t size = vt_dtype_size(v->dtype);
-	if (p->place.resampled || (!v->voxels && vt_normalise_uses_all(p->opts->normalise)))
+	if (p->place.resampled || (!v->voxels && vt_normalize_uses_all(p->opts->normalize)))
 		if (vt_volume_convert(v, err))
 			return err->code;
 	if (p->place.resampled)
@@ -225,7 +225,7 @@ static void place_channel(void *ctx, size_t c)
 	struct prepare_channel *channel = &p->channel[c];
 	const struct vt_volume *v = &channel->volume;
 	size_t n = vt_geometry_count(&p->place.work);
-	enum vt_normalise how = p->opts->normalise;
+	enum vt_normalize how = p->opts->normalize;
 	channel->work = vt_voxels_alloc(n * sizeof(float) + 4);
 	if (!channel->work) {
 		vt_err_nomem(&channel->err, n * sizeof(float));
@@ -233,12 +233,12 @@ static void place_channel(void *ctx, size_t c)
 	}
 	if (work_values(p, channel, &channel->err))
 		return;
-	int rc = vt_normalise_uses_all(how)
-		? vt_normalise_numbers(&channel->numbers, v->voxels, NULL, v->n, how, &channel->err)
-		: vt_normalise_numbers(&channel->numbers, channel->work, p->work_mask, n, how,
+	int rc = vt_normalize_uses_all(how)
+		? vt_normalize_numbers(&channel->numbers, v->voxels, NULL, v->n, how, &channel->err)
+		: vt_normalize_numbers(&channel->numbers, channel->work, p->work_mask, n, how,
 			  &channel->err);
 	if (!rc)
-		vt_normalise_apply(channel->work, channel->work, p->work_mask, n, how,
+		vt_normalize_apply(channel->work, channel->work, p->work_mask, n, how,
 			&channel->numbers);
 	if (!rc && p->pictured)
 		find_window(p, channel, n, &channel->err);

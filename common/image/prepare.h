@@ -1,4 +1,4 @@
-/* prepare.h - one subject's scans -> brain mask, normalised and cropped channels, and how to get
+/* prepare.h - one subject's scans -> brain mask, normalized and cropped channels, and how to get
  * back.
  *
  *      struct vt_prepare_opts opts = VT_PREPARE_OPTS_DEFAULT;
@@ -34,7 +34,7 @@ struct vt_prepare_channel {
 struct vt_prepare_opts {
 	enum vt_strip strip;
 	enum vt_orient orient;
-	enum vt_normalise normalise;
+	enum vt_normalize normalize;
 	enum vt_bias bias;
 	/* what to do with channels on another grid than the first: refuse, or register */
 	enum vt_align align;

@@ -11,7 +11,7 @@ struct prepare_channel {
 	struct vt_volume volume;
 	struct vt_stripped stripped;
 	struct vt_norm_numbers numbers;
-	float *work;       /* on place.work, normalised */
+	float *work;       /* on place.work, normalized */
 	bool aligned;      /* moved onto the first channel's grid */
 	double moved_mm;   /* largest corner displacement of the registration */
 	double window[2];  /* intensities shown black and white */

@@ -33,7 +33,7 @@ struct vt_json *vt_prepare_settings(const struct vt_prepare_opts *o)
 	for (int a = 0; a < 3; a++)
 		vt_json_push(spacing, decimal(o->spacing[a]));
 	vt_json_put_text(j, "strip", strips[o->strip - 1]);
-	vt_json_put_text(j, "normalise", vt_normalise_name(o->normalise));
+	vt_json_put_text(j, "normalize", vt_normalize_name(o->normalize));
 	vt_json_put_text(j, "orient", orients[o->orient - 1]);
 	vt_json_put_text(j, "bias", biases[o->bias - 1]);
 	vt_json_put_text(j, "align", aligns[o->align - 1]);
@@ -63,12 +63,12 @@ static int word(const struct vt_json *settings, const char *key, const char *con
 	return text ? 0 : otherwise;
 }
 
-static int normalise_word(const struct vt_json *settings)
+static int normalize_word(const struct vt_json *settings)
 {
-	const char *text = vt_json_text(vt_json_get(settings, "normalise"), NULL);
+	const char *text = vt_json_text(vt_json_get(settings, "normalize"), NULL);
 
 	for (int k = VT_NORM_NONE; text && k <= VT_NORM_QUANTILE; k++)
-		if (!strcmp(text, vt_normalise_name((enum vt_normalise)k)))
+		if (!strcmp(text, vt_normalize_name((enum vt_normalize)k)))
 			return k;
 	return text ? 0 : VT_NORM_ZSCORE;
 }
@@ -84,7 +84,7 @@ int vt_prepare_settings_read(struct vt_prepare_opts *o, const struct vt_json *s,
 		{ "bias", word(s, "bias", biases, plain.bias) },
 		{ "align", word(s, "align", aligns, plain.align) },
 		{ "interpolate", word(s, "interpolate", interpolations, plain.interpolate) },
-		{ "normalise", normalise_word(s) } };
+		{ "normalize", normalize_word(s) } };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (!words[i].value)
@@ -97,7 +97,7 @@ int vt_prepare_settings_read(struct vt_prepare_opts *o, const struct vt_json *s,
 	o->bias = (enum vt_bias)words[2].value;
 	o->align = (enum vt_align)words[3].value;
 	o->interpolate = (enum vt_interpolate)words[4].value;
-	o->normalise = (enum vt_normalise)words[5].value;
+	o->normalize = (enum vt_normalize)words[5].value;
 	o->tolerance_mm = number(vt_json_get(s, "tolerance_mm"), o->tolerance_mm);
 	for (size_t a = 0; a < 3; a++)
 		o->spacing[a] = number(vt_json_at(vt_json_get(s, "spacing_mm"), a), 0);

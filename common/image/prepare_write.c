@@ -10,10 +10,10 @@
 #include "common/image/prepare_internal.h"
 
 /* Infinite clips are left out: JSON has no infinity, and absent says "not clipped". */
-static struct vt_json *numbers_json(const struct vt_norm_numbers *k, enum vt_normalise how)
+static struct vt_json *numbers_json(const struct vt_norm_numbers *k, enum vt_normalize how)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-	vt_json_put_text(j, "method", vt_normalise_name(how));
+	vt_json_put_text(j, "method", vt_normalize_name(how));
 	if (isfinite(k->clip_low)) {
 		vt_json_put_real(j, "clip_low", k->clip_low);
 		vt_json_put_real(j, "clip_high", k->clip_high);
@@ -38,7 +38,7 @@ static struct vt_json *channel_json(const struct prepare *p, const struct prepar
 	vt_json_put_bool(j, "registered", c->aligned);
 	if (c->aligned)
 		vt_json_put_real(j, "moved_mm", c->moved_mm);
-	vt_json_put(j, "normalise", numbers_json(&c->numbers, p->opts->normalise));
+	vt_json_put(j, "normalize", numbers_json(&c->numbers, p->opts->normalize));
 	return j;
 }
 

@@ -1,4 +1,4 @@
-/* register.c - pattern search over rigid motions with normalised mutual information. */
+/* register.c - pattern search over rigid motions with normalized mutual information. */
 #include "common/image/register.h"
 
 #include <math.h>
@@ -20,7 +20,7 @@ struct image {
 
 struct match {
 	struct image fixed, moving;
-	double centre[3];
+	double center[3];
 	double map[3][4]; /* fixed index -> moving index, for the parameters being tried */
 	double count[PARTS][BINS * BINS];
 };
@@ -50,7 +50,7 @@ static int image_make(struct image *out, const float *x, const struct vt_geometr
 
 /* Affine of the moving grid after turning by r (radians, about x, y, z in this order) and
  * shifting by t. */
-static void moved_affine(double out[3][4], const struct vt_geometry *g, const double centre[3],
+static void moved_affine(double out[3][4], const struct vt_geometry *g, const double center[3],
 	const double p[6])
 {
 	double c[3], s[3], r[3][3];
@@ -68,9 +68,9 @@ static void moved_affine(double out[3][4], const struct vt_geometry *g, const do
 		for (int j = 0; j < 4; j++) {
 			out[i][j] = 0;
 			for (int k = 0; k < 3; k++)
-				out[i][j] += r[i][k] * (g->affine[k][j] - (j == 3 ? centre[k] : 0));
+				out[i][j] += r[i][k] * (g->affine[k][j] - (j == 3 ? center[k] : 0));
 			if (j == 3)
-				out[i][j] += centre[i] + p[3 + i];
+				out[i][j] += center[i] + p[3 + i];
 		}
 }
 
@@ -146,7 +146,7 @@ static double measure(struct match *m, const double p[6], double least)
 			    affine[3][4], inv[3][4];
 	struct vt_err ignored = VT_ERR_INIT;
 	struct vt_geometry moved = m->moving.grid;
-	moved_affine(affine, &m->moving.grid, m->centre, p);
+	moved_affine(affine, &m->moving.grid, m->center, p);
 	memcpy(moved.affine, affine, sizeof(affine));
 	if (vt_geometry_invert(&moved, inv, &ignored))
 		return 0;
@@ -225,7 +225,7 @@ int vt_register_rigid(struct vt_geometry *moved, const float *moving,
 	double middle[3];
 	for (int a = 0; a < 3; a++)
 		middle[a] = ((double)moving_grid->dim[a] - 1) / 2;
-	vt_geometry_to_mm(moving_grid, middle, m->centre);
+	vt_geometry_to_mm(moving_grid, middle, m->center);
 	for (int l = 0; l < 3 && !err->code; l++) {
 		if (!image_make(&m->fixed, fixed, fixed_grid, levels[l], err) &&
 			!image_make(&m->moving, moving, moving_grid, levels[l], err))
@@ -238,7 +238,7 @@ int vt_register_rigid(struct vt_geometry *moved, const float *moving,
 		vt_err_set(err, VT_EDATA,
 			"the two scans hardly overlap by their headers: nothing to register");
 	if (!err->code) {
-		moved_affine(affine, moving_grid, m->centre, p);
+		moved_affine(affine, moving_grid, m->center, p);
 		*moved = *moving_grid;
 		vt_geometry_set_affine(moved, (const double(*)[4])affine);
 	}

@@ -1,7 +1,7 @@
 /* register.h - rigid registration of one channel of a subject to another.
  *
- * Six parameters (three turns about the moving box's centre, three shifts) that maximise the
- * normalised mutual information (Studholme, Pattern Recognition 32:71, 1999) of 32 x 32
+ * Six parameters (three turns about the moving box's center, three shifts) that maximize the
+ * normalized mutual information (Studholme, Pattern Recognition 32:71, 1999) of 32 x 32
  * intensity bins on grids of 8, 4 and 2 mm, by a pattern search with fixed steps: no randomness,
  * equal input gives equal parameters.  Meant for channels of one session: starts from the
  * headers' positions and finds up to about 30 mm and 20 degrees. */

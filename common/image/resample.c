@@ -70,8 +70,8 @@ static double nearest(const struct job *job, const double p[3])
 	return (double)((const float *)job->in)[(k * d[1] + j) * d[0] + i];
 }
 
-/* Lower and upper neighbour and the upper one's weight along each axis, borders continued. */
-static void neighbours(const struct job *job, const double p[3], size_t lo[3], size_t hi[3],
+/* Lower and upper neighbor and the upper one's weight along each axis, borders continued. */
+static void neighbors(const struct job *job, const double p[3], size_t lo[3], size_t hi[3],
 	double w[3])
 {
 	for (int i = 0; i < 3; i++) {
@@ -90,7 +90,7 @@ static double linear(const struct job *job, const double p[3])
 	double w[3], sum = 0;
 	const size_t *d = job->in_dim;
 	const float *in = job->in;
-	neighbours(job, p, lo, hi, w);
+	neighbors(job, p, lo, hi, w);
 	for (int c = 0; c < 8; c++) {
 		size_t i = c & 1 ? hi[0] : lo[0], j = c & 2 ? hi[1] : lo[1],
 		       k = c & 4 ? hi[2] : lo[2];
@@ -238,8 +238,8 @@ int vt_labels_to_native(unsigned char *native, const struct vt_placement *p,
 
 /* --- grids --------------------------------------------------------------- */
 
-/* Affine with columns `column`, whose box centre is that of g. */
-static void centre_on(struct vt_geometry *out, const struct vt_geometry *g, const size_t dim[3],
+/* Affine with columns `column`, whose box center is that of g. */
+static void center_on(struct vt_geometry *out, const struct vt_geometry *g, const size_t dim[3],
 	const double column[3][3])
 {
 	double affine[3][4],
@@ -268,7 +268,7 @@ void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g, cons
 		for (int i = 0; i < 3; i++)
 			column[i][j] = g->affine[i][j] / g->spacing[j] * spacing[j];
 	}
-	centre_on(out, g, dim, (const double(*)[3])column);
+	center_on(out, g, dim, (const double(*)[3])column);
 }
 
 void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *g, size_t size,
@@ -276,7 +276,7 @@ void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *g, size_
 {
 	const size_t dim[3] = { size, size, size };
 	const double column[3][3] = { { spacing, 0, 0 }, { 0, spacing, 0 }, { 0, 0, spacing } };
-	centre_on(out, g, dim, column);
+	center_on(out, g, dim, column);
 }
 
 /* --- separable resize ---------------------------------------------------- */
@@ -287,15 +287,15 @@ static void resize_lines(float *out, size_t n_out, const float *in, size_t n_in,
 {
 	double ratio = (double)n_in / (double)n_out, reach = ratio > 1 ? ratio : 1;
 	for (size_t o = 0; o < n_out; o++) {
-		double centre = ((double)o + 0.5) * ratio - 0.5, total = 0;
-		ptrdiff_t from = (ptrdiff_t)floor(centre - reach) + 1,
-			  to = (ptrdiff_t)ceil(centre + reach) - 1;
+		double center = ((double)o + 0.5) * ratio - 0.5, total = 0;
+		ptrdiff_t from = (ptrdiff_t)floor(center - reach) + 1,
+			  to = (ptrdiff_t)ceil(center + reach) - 1;
 		float *line = out + o * stride;
 		for (ptrdiff_t i = from; i <= to; i++)
-			total += 1 - fabs((double)i - centre) / reach;
+			total += 1 - fabs((double)i - center) / reach;
 		memset(line, 0, width * sizeof(float));
 		for (ptrdiff_t i = from; i <= to; i++) {
-			float w = (float)((1 - fabs((double)i - centre) / reach) / total);
+			float w = (float)((1 - fabs((double)i - center) / reach) / total);
 			const float *src = in +
 				(i < 0                              ? 0
 						: (size_t)i >= n_in ? n_in - 1

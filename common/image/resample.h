@@ -58,11 +58,11 @@ int vt_labels_to_native(unsigned char *native, const struct vt_placement *p,
 	const unsigned char *work, struct vt_err *err);
 
 /* The grid with the same box as `g` at another spacing: sizes rounded to the nearest, at least
- * 1, box centres equal. */
+ * 1, box centers equal. */
 void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g,
 	const double spacing[3]);
 
-/* size^3 voxels of `spacing` mm, axes R-A-S, centred on the centre of g. */
+/* size^3 voxels of `spacing` mm, axes R-A-S, centered on the center of g. */
 void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *g, size_t size,
 	double spacing);
 

@@ -75,7 +75,7 @@ static void subdivide(struct vt_surface *s, unsigned (*seen)[12], unsigned (*old
 	}
 }
 
-/* Neighbour that follows `from` in the ring around v: the third corner of the face (v, from,
+/* Neighbor that follows `from` in the ring around v: the third corner of the face (v, from,
  * third). */
 static unsigned next_around(const struct vt_surface *s, const unsigned (*faces_of)[6],
 	const unsigned char *n_faces_of, size_t v, unsigned from)

@@ -11,7 +11,7 @@ struct vt_surface {
 	size_t n_vertices, n_faces;
 	double (*at)[3];         /* position of each vertex */
 	unsigned (*face)[3];     /* vertices, counter-clockwise seen from outside */
-	unsigned (*around)[6];   /* neighbours of each vertex in ring order */
+	unsigned (*around)[6];   /* neighbors of each vertex in ring order */
 	unsigned char *n_around; /* 5 or 6 */
 };
 

@@ -250,7 +250,7 @@ static bool qform_affine(double affine[3][4], const struct header *h, double qfa
 	return true;
 }
 
-/* Neither form: the box centred at 0, x to the left, as nibabel and the old ANALYZE tools have
+/* Neither form: the box centered at 0, x to the left, as nibabel and the old ANALYZE tools have
  * it. */
 static void pixdim_affine(double affine[3][4], const struct header *h)
 {

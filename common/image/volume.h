@@ -13,7 +13,7 @@
  * Thread-safe on different volumes.
  *
  * Rules where the standard leaves a choice: sform wins over qform, qform over pixdim (then the
- * box is centred and x runs to the left, as nibabel has it); scl_slope 0 or NaN means unscaled;
+ * box is centered and x runs to the left, as nibabel has it); scl_slope 0 or NaN means unscaled;
  * an infinite slope, a non-finite intercept with a valid slope, a gzip stream without a valid
  * trailer and bytes missing at the end are refused. */
 #ifndef COMMON_IMAGE_VOLUME_H

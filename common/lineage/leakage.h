@@ -9,9 +9,9 @@
  *      vt_leak_release(&leak); vt_side_release(&train); vt_side_release(&test);
  *
  * A side is its subjects and their raw volumes.  A volume is a file of an image format (.nii,
- * .img, with or without .gz) that is somebody's: a licence that lies in every subject's
+ * .img, with or without .gz) that is somebody's: a license that lies in every subject's
  * directory is shared by all and says nothing.  Label maps do not count either: two people
- * without a tumour have the same, empty one. */
+ * without a tumor have the same, empty one. */
 #ifndef COMMON_LINEAGE_LEAKAGE_H
 #define COMMON_LINEAGE_LEAKAGE_H
 

@@ -74,11 +74,11 @@ enum { VT_BACKEND_ABI = 4 };
 			1009 +                                                                     \
 		sizeof(struct vt_session_opts) * 31))
 
-/* Factors of one optimiser step: of sgd, or of the adam family, as optim.c makes them. */
+/* Factors of one optimizer step: of sgd, or of the adam family, as optim.c makes them. */
 struct vt_update {
 	bool sgd, nesterov, first, adaptive;
 	/* join: slow and trained weights come together in this step */
-	bool centralise, lookahead, join;
+	bool centralize, lookahead, join;
 	float b1, a1, b2, a2, eps, root, clip, rate, decay,
 		drop; /* decay: in the gradient; drop: beside it, the
 	                                                             * rate included */
@@ -138,7 +138,7 @@ struct vt_backend {
 	/* What the network's outputs are compared with: [n, voxels of the input]. */
 	int (*set_target)(void *session, const uint8_t *target, struct vt_err *err);
 	/* vt_loss of output i, of at most 16 channels; a coarser output is compared with the
-	 * target at its voxels' centres, the later of two.  The gradient stays on the device. */
+	 * target at its voxels' centers, the later of two.  The gradient stays on the device. */
 	int (*loss)(void *session, int i, const struct vt_loss *o, double weight, double *value,
 		struct vt_err *err);
 	/* weight times the mean of (y - x)^2, x: the input as it is stored, or 0.  The gradient
@@ -158,7 +158,7 @@ struct vt_backend {
 	/* With s and y what weights and gradients have changed by since the call before (0
 	 * then): their products s y and s s. */
 	int (*curvature)(void *session, double *sy, double *ss, struct vt_err *err);
-	/* one optimiser step */
+	/* one optimizer step */
 	int (*update)(void *session, const struct vt_update *u, struct vt_err *err);
 	/* MEAN += share (weights - MEAN) */
 	int (*average)(void *session, double share, struct vt_err *err);

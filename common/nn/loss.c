@@ -185,7 +185,7 @@ static double tversky_term(struct vt_loss_sums s, const struct vt_loss *o, doubl
 }
 
 /* s, g: the channels of one item. */
-static double generalised_term(const struct vt_loss_sums *s, int c, const struct vt_loss *o,
+static double generalized_term(const struct vt_loss_sums *s, int c, const struct vt_loss *o,
 	double weight, struct vt_loss_slope *g)
 {
 	double most = 0, num = o->smooth, den = o->smooth_below, w[MOST];
@@ -218,8 +218,8 @@ static double overlap_terms(const struct work *w, const struct vt_loss_sums *s, 
 					  : 0;
 	}
 	return loss +
-		(w->o->generalised > 0
-				? generalised_term(s, w->c, w->o, w->o->generalised * share, g)
+		(w->o->generalized > 0
+				? generalized_term(s, w->c, w->o, w->o->generalized * share, g)
 				: 0);
 }
 

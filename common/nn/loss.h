@@ -7,7 +7,7 @@
  *   dice           mean over channels (and items, unless batch) of 1 - (2 sum PR + s) / (sum P^k
  *                  + sum R + d), k = 2 if
  *                  squared; Milletari et al. 2016, Project MONAI's DiceLoss
- *   generalised    mean over items (one, if batch) of 1 - (2 sum_c w sum PR + s) / (sum_c w (sum
+ *   generalized    mean over items (one, if batch) of 1 - (2 sum_c w sum PR + s) / (sum_c w (sum
  *                  P + sum R) + d),
  *                  w = 1 / (sum R)^2, an empty channel taking the largest w of its item; Sudre
  *                  et al. 2017, MONAI's
@@ -34,7 +34,7 @@
 struct vt_loss {
 	bool softmax; /* else a sigmoid a channel */
 	/* weights of the terms; 0: left out */
-	double dice, generalised, tversky, cross_entropy, focal;
+	double dice, generalized, tversky, cross_entropy, focal;
 	bool squared, batch;
 	bool no_background;          /* softmax: dice and tversky leave class 0 out */
 	double smooth, smooth_below; /* s and d */

@@ -86,7 +86,7 @@ static void sum_squares(void *ctx, size_t i)
 		o->squares[i] += (double)w->grad[k] * (double)w->grad[k];
 }
 
-static void centralise(struct vt_weight *w)
+static void centralize(struct vt_weight *w)
 {
 	size_t rows = (size_t)w->dims[0], each = w->n / rows;
 
@@ -156,8 +156,8 @@ static void update(void *ctx, size_t i)
 		return;
 	if (slow && o->t == 1)
 		memcpy(slow, w->value, w->n * sizeof(*slow));
-	if (o->o.centralise && w->n_dims > 1)
-		centralise(w);
+	if (o->o.centralize && w->n_dims > 1)
+		centralize(w);
 	if (o->o.kind == VT_OPTIM_SGD)
 		step_sgd(o, w, vt_slot_array(&o->slot[M], (int)i), (float)o->factor[i]);
 	else
@@ -228,7 +228,7 @@ static void step_on_device(struct vt_optim *o)
 		.nesterov = o->o.nesterov,
 		.first = o->t == 1,
 		.adaptive = f->adaptive,
-		.centralise = o->o.centralise,
+		.centralize = o->o.centralize,
 		.lookahead = o->o.lookahead > 0,
 		.join = o->o.lookahead > 0 && o->t % (uint64_t)o->o.lookahead == 0,
 		.share = (float)o->o.slow_share,

@@ -14,10 +14,10 @@
  *           where the variance is
  *           tractable (rho_t > 5), w -= lr m^ where it is not; Liu et al. 2020
  *   ranger  radam with decay lr r_t / (1 - b1^t) w instead of in g; Wright 2019.  Its lookahead
- *           and centralise
+ *           and centralize
  *           are options
  *
- * centralise: the mean over all dimensions but the first is taken from g of every weight with
+ * centralize: the mean over all dimensions but the first is taken from g of every weight with
  * more than one; Yong et al. 2020. lookahead k: every k-th step slow += share (w - slow), w =
  * slow; Zhang et al. 2019.  The order of operations is fixed and each weight is its own task, so
  * threads do not matter. */
@@ -32,7 +32,7 @@ struct vt_optim_opts {
 	enum vt_optim_kind kind;
 	double momentum; /* sgd's; b1 of the others */
 	double beta2, eps, weight_decay;
-	bool nesterov, centralise;
+	bool nesterov, centralize;
 	int lookahead; /* 0: none */
 	double slow_share;
 	/* 0: none; else gradients are scaled so that their norm is at most this */
@@ -60,7 +60,7 @@ void vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t);
 /* Names of the state arrays: "m", "v", "slow"; NULL behind the last. */
 const char *vt_optim_slot(int slot);
 
-/* Array `slot` of weight i, of the weight's size; NULL where this optimiser or weight has none. */
+/* Array `slot` of weight i, of the weight's size; NULL where this optimizer or weight has none. */
 float *vt_optim_state(struct vt_optim *o, int i, int slot);
 
 #endif

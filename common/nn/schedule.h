@@ -38,7 +38,7 @@ struct vt_schedule {
 
 double vt_schedule_rate(const struct vt_schedule *s, uint64_t t);
 
-/* -1: the optimiser's own. */
+/* -1: the optimizer's own. */
 double vt_schedule_momentum(const struct vt_schedule *s, uint64_t t);
 
 #endif

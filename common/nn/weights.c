@@ -179,7 +179,7 @@ static int match(struct load *l)
 	return vt_err_set(l->err, VT_EDATA,
 		"%s: of the network's %d weights %zu are not in the file%s%s, and of the "
 		"file's %zu tensors %zu have no place%s%s; "
-		"check network and params, or name with --leave the part to leave out",
+		"check network and params, or name with --reinitialize the part to leave out",
 		l->path, vt_session_n_weights(l->s), missing, missing ? ", first " : "",
 		missing ? first_missing : "", l->file.n, homeless, homeless ? ", first " : "",
 		homeless ? first_homeless : "");

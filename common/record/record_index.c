@@ -125,7 +125,7 @@ static void unhex(sqlite3_context *ctx, int n, sqlite3_value **v)
 static int refuse_if_lost(struct vt_record_index *l, struct vt_err *err)
 {
 	const char *slash = strrchr(l->path, '/');
-	/* a table in memory has no neighbours */
+	/* a table in memory has no neighbors */
 	char *records = !slash ? vt_xstrdup("")
 			       : vt_asprintf("%.*s/records", (int)(slash - l->path), l->path);
 	struct vt_strs names = VT_STRS_INIT;

@@ -301,7 +301,7 @@ static int check_finite(const struct prepared *p, const struct vt_manifest *m, s
 		for (size_t i = 0; i < p->voxels; i++)
 			if (!isfinite(p->channel[c][i]))
 				return vt_err_set(err, VT_EDATA,
-					"%s: voxel %zu is not a number once it is normalised",
+					"%s: voxel %zu is not a number once it is normalized",
 					m->channel[c].role, i);
 	return 0;
 }

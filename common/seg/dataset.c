@@ -80,18 +80,18 @@ void vt_dataset_close(struct vt_dataset *d)
 static void corner(int at[3], const struct vt_patch_file *f, const struct vt_draw_opts *o,
 	struct vt_rng *r)
 {
-	int dim[3] = { f->d, f->h, f->w }, centre[3] = { -1, -1, -1 };
+	int dim[3] = { f->d, f->h, f->w }, center[3] = { -1, -1, -1 };
 
 	if (f->n_foreground && vt_rng_uniform(r) < o->foreground) {
 		uint32_t v = f->foreground[vt_rng_below(r, (uint32_t)f->n_foreground)];
 
-		centre[0] = (int)(v / (uint32_t)(f->h * f->w));
-		centre[1] = (int)(v / (uint32_t)f->w % (uint32_t)f->h);
-		centre[2] = (int)(v % (uint32_t)f->w);
+		center[0] = (int)(v / (uint32_t)(f->h * f->w));
+		center[1] = (int)(v / (uint32_t)f->w % (uint32_t)f->h);
+		center[2] = (int)(v % (uint32_t)f->w);
 	}
 	for (int a = 0; a < 3; a++) {
 		int room = dim[a] - o->patch[a];
-		/* a foreground centre is jittered by a quarter of the patch, so that tumours are
+		/* a foreground center is jittered by a quarter of the patch, so that tumors are
 		 * not always in the middle */
 		int jitter = o->patch[a] / 4
 			? (int)vt_rng_below(r, (uint32_t)(2 * (o->patch[a] / 4) + 1)) -
@@ -101,10 +101,10 @@ static void corner(int at[3], const struct vt_patch_file *f, const struct vt_dra
 
 		if (room <= 0)
 			at[a] = -((o->patch[a] - dim[a]) / 2);
-		else if (centre[a] < 0)
+		else if (center[a] < 0)
 			at[a] = any;
 		else
-			at[a] = centre[a] - o->patch[a] / 2 + jitter;
+			at[a] = center[a] - o->patch[a] / 2 + jitter;
 		if (room > 0)
 			at[a] = at[a] < 0 ? 0 : at[a] > room ? room : at[a];
 	}

@@ -20,7 +20,7 @@ void vt_dataset_close(struct vt_dataset *d);
 
 struct vt_draw_opts {
 	int patch[3];        /* z, y, x */
-	double foreground;   /* share of patches centred on a foreground voxel */
+	double foreground;   /* share of patches centered on a foreground voxel */
 	bool flips;          /* each axis with probability 1/2 */
 	double scale, shift; /* x (1 + U(-scale, scale)) + U(-shift, shift), a channel each */
 	/* standard deviation of added normal noise, where the image is not 0 */

@@ -93,7 +93,7 @@ static int fit_threshold(const struct vt_dataset *d, int fold, int region)
 	for (size_t i = 0; i < d->n; i++) {
 		const struct vt_patch_file *f = &d->file[i];
 
-		if (!f->labelled || f->test || f->fold == fold)
+		if (!f->labeled || f->test || f->fold == fold)
 			continue;
 		fill_histogram(&h, f, baseline_channel(f, region), region);
 		dice_by_threshold(dice, &h);
@@ -252,7 +252,7 @@ static int score_subject(struct vt_subject_score *s, const struct vt_evaluate_op
 
 static bool chosen(const struct vt_patch_file *f, enum vt_which which, int fold)
 {
-	return f->labelled &&
+	return f->labeled &&
 		(which == VT_WHICH_ALL ||
 			(which == VT_WHICH_TEST ? f->test : !f->test && f->fold == fold));
 }
@@ -290,7 +290,7 @@ static int score_all(struct vt_evaluation *e, const struct ensemble *nets,
 	return rc   ? rc
 		: n ? 0
 		    : vt_err_set(err, VT_EDATA,
-			      "none of the %zu subjects is labelled and chosen; give --subjects "
+			      "none of the %zu subjects is labeled and chosen; give --subjects "
 			      "all, or commit test subjects",
 			      d->n);
 }
@@ -318,7 +318,7 @@ int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c,
 	if (rc) {
 		vt_evaluation_release(&e);
 	} else {
-		vt_evaluation_summarise(&e, o->draws);
+		vt_evaluation_summarize(&e, o->draws);
 		*out = e;
 	}
 	return rc;

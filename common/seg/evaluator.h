@@ -4,7 +4,7 @@
  * Every mean is over all subjects; where a mask is empty the rule of metrics.h applies and is
  * counted by name.
  *
- * Baseline: the best single threshold on one normalised channel (the fluid-attenuated one for
+ * Baseline: the best single threshold on one normalized channel (the fluid-attenuated one for
  * the first region, the contrast- enhanced one for the others), fitted on the training subjects,
  * and the same with an oracle threshold a subject. */
 #ifndef COMMON_SEG_EVALUATOR_H
@@ -92,7 +92,7 @@ struct vt_evaluate_opts {
 
 /* The checkpoint in dirs->v[0] is c; with more directories the masks are those of the mean of
  * all their probabilities (a region where it passes one half, or the largest), and all must have
- * the same channels and regions.  VT_EDATA if no labelled subject is chosen; the message says
+ * the same channels and regions.  VT_EDATA if no labeled subject is chosen; the message says
  * how many there are of each kind. */
 int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c,
 	const struct vt_strs *dirs, const struct vt_dataset *d, const struct vt_evaluate_opts *o,
@@ -106,7 +106,7 @@ const char *vt_evaluation_region(const struct vt_evaluation *e, int r);
 size_t vt_evaluation_count(const struct vt_evaluation *e, int r, enum vt_empty what);
 
 /* Fills summary, n_found and draws from the subjects' scores (vt_evaluate has done so). */
-void vt_evaluation_summarise(struct vt_evaluation *e, unsigned draws);
+void vt_evaluation_summarize(struct vt_evaluation *e, unsigned draws);
 
 /* metrics.json and subjects.csv. */
 struct vt_json *vt_evaluation_json(const struct vt_evaluation *e);

@@ -16,7 +16,7 @@
 #include "common/nn/safetensors.h"
 #include "common/nn/session.h"
 
-enum normalise { BY_QUANTILES = 1, BY_RANGE };
+enum normalize { BY_QUANTILES = 1, BY_RANGE };
 
 struct vt_learned_mask {
 	struct vt_json *json;
@@ -24,7 +24,7 @@ struct vt_learned_mask {
 	size_t size; /* of the network's cube, voxels a side */
 	double mm;
 	int layers, classes;
-	enum normalise normalise;
+	enum normalize normalize;
 	double quantile[2]; /* percent */
 	struct vt_safetensors weights;
 	struct vt_device *device; /* NULL: the CPU */
@@ -86,7 +86,7 @@ static int check_input(struct vt_learned_mask *m, struct vt_err *err)
 {
 	const struct vt_json *spatial = vt_json_pointer(m->json, "/input/spatial"),
 			     *mm = vt_json_pointer(m->json, "/input/voxel_mm");
-	const struct vt_json *n = vt_json_get(m->json, "normalise");
+	const struct vt_json *n = vt_json_get(m->json, "normalize");
 
 	m->size = (size_t)vt_json_integer(vt_json_at(spatial, 0), 0);
 	m->mm = vt_json_number(vt_json_at(mm, 0), 0);
@@ -98,18 +98,18 @@ static int check_input(struct vt_learned_mask *m, struct vt_err *err)
 		return vt_err_set(err, VT_EDATA,
 			"/input: want `spatial`, three equal sizes from 16 to 512, and "
 			"`voxel_mm`, three equal spacings of 0.25 to 8");
-	m->normalise = !strcmp(text(n, "kind"), "quantile") ? BY_QUANTILES
+	m->normalize = !strcmp(text(n, "kind"), "quantile") ? BY_QUANTILES
 		: !strcmp(text(n, "kind"), "minmax")        ? BY_RANGE
 							    : 0;
 	m->quantile[0] = 100 * vt_json_number(vt_json_get(n, "low"), 0.02);
 	m->quantile[1] = 100 * vt_json_number(vt_json_get(n, "high"), 0.98);
-	if (!m->normalise)
+	if (!m->normalize)
 		return vt_err_set(err, VT_EDATA,
-			"/normalise/kind is \"%s\", want \"quantile\" or \"minmax\"",
+			"/normalize/kind is \"%s\", want \"quantile\" or \"minmax\"",
 			text(n, "kind"));
 	if (!(m->quantile[0] >= 0 && m->quantile[0] < m->quantile[1] && m->quantile[1] <= 100))
 		return vt_err_set(err, VT_EDATA,
-			"/normalise: low and high must be fractions in order");
+			"/normalize: low and high must be fractions in order");
 	return 0;
 }
 
@@ -259,13 +259,13 @@ const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *
 /* --- labels -------------------------------------------------------------- */
 
 /* Low and high of the whole volume to 0 and 1; what lies beyond is clipped. */
-static int normalised(float *out, const struct vt_learned_mask *m, const float *voxels, size_t n,
+static int normalized(float *out, const struct vt_learned_mask *m, const float *voxels, size_t n,
 	struct vt_err *err)
 {
 	double range[2];
 	struct vt_moments moments;
 
-	if (m->normalise == BY_QUANTILES) {
+	if (m->normalize == BY_QUANTILES) {
 		if (vt_percentiles(range, m->quantile, 2, voxels, NULL, n, err))
 			return err->code;
 	} else {
@@ -347,7 +347,7 @@ static int classify_here(struct vt_learned_mask *m, unsigned char *labels, const
 	return err->code;
 }
 
-/* Classes of normalised values x on a box of the network's voxels. */
+/* Classes of normalized values x on a box of the network's voxels. */
 static int classify(struct vt_learned_mask *m, unsigned char *labels, const float *x,
 	const int box[3], struct vt_err *err)
 {
@@ -372,7 +372,7 @@ int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, con
 
 	if (!x)
 		return vt_err_nomem(err, n * sizeof(*x));
-	rc = normalised(x, m, voxels, n, err);
+	rc = normalized(x, m, voxels, n, err);
 	if (!rc)
 		rc = classify(m, labels, x, box, err);
 	free(x);
@@ -381,7 +381,7 @@ int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, con
 
 /* --- a head scan --------------------------------------------------------- */
 
-/* The network's cube around the scan's centre, axes to the left, foot and front.  Where the scan
+/* The network's cube around the scan's center, axes to the left, foot and front.  Where the scan
  * is taller than the cube, their tops meet: the brain is up there, a neck is what is left out. */
 static void network_grid(struct vt_geometry *out, const struct vt_geometry *scan, size_t size,
 	double mm)
@@ -454,7 +454,7 @@ static int label_head(struct vt_learned_mask *m, unsigned char *labels, const fl
 	unsigned char *part = vt_voxels_alloc(n);
 	int box[3],
 		rc = !x || !part ? vt_err_nomem(err, 2 * n * sizeof(*x))
-				 : normalised(x, m, on_grid, n, err);
+				 : normalized(x, m, on_grid, n, err);
 
 	if (!rc)
 		rc = head_box(lo, box, x, m->size, err);

@@ -4,10 +4,10 @@
  *      if (vt_learned_mask_open(&m, "weights", NULL, err)) ...
  *      opts.provider = vt_learned_mask_provider(m);
  *
- * The directory holds model.json (layers, kernel, dilation, norm, activation, normalisation,
+ * The directory holds model.json (layers, kernel, dilation, norm, activation, normalization,
  * input size) and model.safetensors with layers.<i>.weight [out, in, kx, ky, kz] and
  * layers.<i>.bias.  The scan is brought onto the network's cubes (axes to the left, foot and
- * front, as such networks are trained), normalised as model.json says, labelled; every class but
+ * front, as such networks are trained), normalized as model.json says, labeled; every class but
  * 0 is brain.  Largest component, holes filled, and back to the scan's own voxels. */
 #ifndef COMMON_SEG_LEARNED_MASK_H
 #define COMMON_SEG_LEARNED_MASK_H

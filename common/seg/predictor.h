@@ -2,7 +2,7 @@
  * where the network is.
  *
  * Windows start at multiples of patch * (1 - overlap), the last ones pulled back to the border;
- * a volume smaller than the patch is centred in it, zeros around.  Each window's logits are
+ * a volume smaller than the patch is centered in it, zeros around.  Each window's logits are
  * weighted by a Gaussian (sigma an eighth of the patch, exp(-x^2 / 2 s^2) about (n - 1) / 2,
  * floored at 1e-3: Project MONAI's form) and averaged, windows in the order z, y, x and the
  * mirrorings of each beside it.

@@ -61,7 +61,7 @@ static int busiest_slice(const struct vt_subject_score *s)
 	return best;
 }
 
-/* How many regions a voxel is in: 1 whole tumour, 2 core, 3 enhancing, where regions are nested. */
+/* How many regions a voxel is in: 1 whole tumor, 2 core, 3 enhancing, where regions are nested. */
 static unsigned char *depth_map(const uint8_t *bits, size_t n)
 {
 	unsigned char *map = vt_xmalloc(n);
@@ -171,7 +171,7 @@ static int pictures(struct vt_buf *out, const struct vt_evaluation *e, struct vt
 	for (int r = 0; r < e->checkpoint->n_regions; r++) {
 		unsigned char c[3];
 
-		vt_picture_colour((unsigned)r + 1, c);
+		vt_picture_color((unsigned)r + 1, c);
 		vt_buf_printf(out, "<span style=\"background:#%02x%02x%02x\"></span>%s", c[0], c[1],
 			c[2], vt_evaluation_region(e, r));
 	}
@@ -185,12 +185,12 @@ static int pictures(struct vt_buf *out, const struct vt_evaluation *e, struct vt
 
 /* Column `col` of a CSV as an SVG polyline; values are clamped to 0..1. */
 static void polyline(struct vt_buf *out, const char *csv, int col, double last_step,
-	const char *colour)
+	const char *color)
 {
 	const char *line = strchr(csv, '\n');
 
 	vt_buf_printf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"",
-		colour);
+		color);
 	for (; line && line[1]; line = strchr(line + 1, '\n')) {
 		const char *p = line + 1;
 		double step = strtod(p, NULL), v;
@@ -226,15 +226,15 @@ static void curve(struct vt_buf *out, const struct vt_evaluation *e, const char 
 	polyline(out, history, 1, last, "#1c2430");
 	for (int r = 0; r < e->checkpoint->n_regions; r++) {
 		unsigned char c[3];
-		char colour[8];
+		char color[8];
 
-		vt_picture_colour((unsigned)r + 1, c);
-		snprintf(colour, sizeof(colour), "#%02x%02x%02x", c[0], c[1], c[2]);
-		polyline(out, history, 2 + r, last, colour);
+		vt_picture_color((unsigned)r + 1, c);
+		snprintf(color, sizeof(color), "#%02x%02x%02x", c[0], c[1], c[2]);
+		polyline(out, history, 2 + r, last, color);
 	}
 	vt_buf_printf(out,
 		"<text x=\"46\" y=\"236\">0</text><text x=\"640\" y=\"236\">%.0f steps</text></svg>"
-		"<p>Black: training loss. Colours: validation Dice of each region.</p>\n",
+		"<p>Black: training loss. Colors: validation Dice of each region.</p>\n",
 		last);
 }
 
@@ -363,7 +363,7 @@ static void threshold_table(struct vt_buf *out, const struct vt_evaluation *e)
 			mean(e, r, VT_DICE));
 	vt_buf_str(out,
 		"</tbody></table><p>The threshold is fitted on the training subjects, on the "
-		"normalised "
+		"normalized "
 		"channel.</p>\n");
 }
 

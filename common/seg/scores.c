@@ -80,7 +80,7 @@ size_t vt_evaluation_count(const struct vt_evaluation *e, int r, enum vt_empty w
 	return n;
 }
 
-static void summarise_region(struct vt_evaluation *e, int r, unsigned draws)
+static void summarize_region(struct vt_evaluation *e, int r, unsigned draws)
 {
 	double *value = vt_xmalloc((e->n * VT_N_SCORES + 1) * sizeof(*value));
 	struct vt_interval ci[VT_N_SCORES];
@@ -106,11 +106,11 @@ static void summarise_region(struct vt_evaluation *e, int r, unsigned draws)
 	free(value);
 }
 
-void vt_evaluation_summarise(struct vt_evaluation *e, unsigned draws)
+void vt_evaluation_summarize(struct vt_evaluation *e, unsigned draws)
 {
 	e->draws = draws;
 	for (int r = 0; r < e->checkpoint->n_regions; r++)
-		summarise_region(e, r, draws);
+		summarize_region(e, r, draws);
 }
 
 /* --- metrics.json -------------------------------------------------------- */

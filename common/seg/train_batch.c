@@ -129,7 +129,7 @@ void vt_train_batch_draw(struct vt_trainer *t, int round)
 
 /* --- losses -------------------------------------------------------------- */
 
-/* The target where a coarser output has its voxels: the one at each voxel's centre, the later of
+/* The target where a coarser output has its voxels: the one at each voxel's center, the later of
  * two. */
 static void shrink_target(const struct vt_trainer *t, const struct vt_train_head *h)
 {

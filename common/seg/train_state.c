@@ -48,7 +48,7 @@ static struct vt_json *state_metadata(const struct vt_trainer *t)
 
 enum { PARTS = 7 };
 
-/* The arrays kept of weight i: itself by its name, the optimiser's state and the mean with a
+/* The arrays kept of weight i: itself by its name, the optimizer's state and the mean with a
  * prefix.  A slot that this run does not have has no data. */
 static int parts_of(struct vt_trainer *t, int i, struct vt_tensor_entry *e)
 {

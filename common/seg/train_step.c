@@ -1,4 +1,4 @@
-/* train_step.c - one update of the weights: batches, forward and backward pass, optimiser. */
+/* train_step.c - one update of the weights: batches, forward and backward pass, optimizer. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static int not_finite(const struct vt_trainer *t, const char *what, struct vt_er
 {
 	return vt_err_set(err, VT_EBUG,
 		"step %llu: %s is not finite; the last good state is that of step %llu; try a "
-		"lower --rate or --clip 1",
+		"lower --learning-rate or --clip-norm 1",
 		(unsigned long long)t->step, what, (unsigned long long)t->saved_step);
 }
 

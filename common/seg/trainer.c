@@ -15,7 +15,7 @@ static void choose_roles(struct vt_trainer *t)
 	for (size_t i = 0; i < t->d->n; i++) {
 		const struct vt_patch_file *f = &t->d->file[i];
 
-		if (!f->labelled || f->test)
+		if (!f->labeled || f->test)
 			continue;
 		if (f->fold == t->o->fold)
 			t->validation[t->n_validation++] = i;
@@ -95,7 +95,8 @@ static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
 			return vt_err_set(err, VT_EDATA,
 				"subject %s is %dx%dx%d voxels (z, y, x), smaller than the "
 				"patch of %dx%dx%d; give a smaller --patch, "
-				"crop-patch with --least of that size, or --pad true to surround "
+				"crop-patch with --min-size of that size, or --pad true to "
+				"surround "
 				"it with zeros",
 				f->subject, f->d, f->h, f->w, p[0], p[1], p[2]);
 	}
@@ -124,7 +125,7 @@ static int begin(struct vt_trainer *t, struct vt_err *err)
 
 	if (!t->n_train)
 		return vt_err_set(err, VT_EDATA,
-			"no labelled subject is left to train on: all are held out for test "
+			"no labeled subject is left to train on: all are held out for test "
 			"or in validation fold %d; give --fold -1 "
 			"or another fold, or another seed in the manifest's split",
 			t->o->fold);

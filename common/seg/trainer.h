@@ -1,7 +1,7 @@
 /* trainer.h - the training loop: same inputs, same seed, same checkpoint, whatever the threads
  * and however often killed.
  *
- * Training subjects: labelled, not held out for test, not in the validation fold.  A step draws
+ * Training subjects: labeled, not held out for test, not in the validation fold.  A step draws
  * `accumulate` batches of `batch` patches, sums their gradients and updates the weights once.
  * Every `validate` steps (and at the end) the validation subjects are predicted whole; the
  * weights with the best mean Dice are kept.  With no validation subjects the last weights are

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/json.h"
+#include "common/base/opts.h"
 
 int vt_stage_n_ports(const struct vt_stage *s)
 {
@@ -172,6 +173,45 @@ static char *text_of_json(const struct vt_json *v)
 	return vt_xstrdup(text);
 }
 
+/* The param a recipe's key names, '_' taken for '-'; NULL if there is none. */
+static const struct vt_param *param_named(const struct vt_stage *s, const char *key)
+{
+	for (int k = 0; k < vt_stage_n_params(s); k++)
+		if (vt_opts_same_name(s->params[k].name, key, strlen(key)))
+			return &s->params[k];
+	return NULL;
+}
+
+static int unknown_param(const struct vt_stage_run *r, const char *key, struct vt_err *err)
+{
+	int n = vt_stage_n_params(r->stage);
+	const char **known = vt_xcalloc((size_t)n + 1, sizeof(*known)), *nearest;
+
+	for (int k = 0; k < n; k++)
+		known[k] = r->stage->params[k].name;
+	nearest = vt_opts_nearest(known, (size_t)n, key);
+	if (nearest)
+		vt_err_set(err, VT_EUSAGE, "%s: %s has no param \"%s\"; did you mean \"%s\"?",
+			r->recipe, r->stage->name, key, nearest);
+	else
+		vt_err_set(err, VT_EUSAGE, "%s: %s has no param \"%s\"; see %s --help", r->recipe,
+			r->stage->name, key, r->stage->name);
+	free(known);
+	return err->code;
+}
+
+/* What a recipe says of a param; NULL if nothing. */
+static const struct vt_json *said_of(const struct vt_stage_run *r, const struct vt_json *recipe,
+	const struct vt_param *p)
+{
+	const struct vt_json *params = vt_json_get(recipe, "params");
+
+	for (size_t i = 0; params && i < params->n; i++)
+		if (param_named(r->stage, params->key[i]) == p)
+			return params->item[i];
+	return NULL;
+}
+
 static int check_recipe(const struct vt_stage_run *r, const struct vt_json *recipe,
 	struct vt_err *err)
 {
@@ -180,14 +220,13 @@ static int check_recipe(const struct vt_stage_run *r, const struct vt_json *reci
 	char hex[VT_HEX];
 
 	for (size_t i = 0; params && i < params->n; i++) {
-		bool known = false;
+		const struct vt_param *p = param_named(r->stage, params->key[i]);
 
-		for (int k = 0; k < vt_stage_n_params(r->stage); k++)
-			known |= !strcmp(r->stage->params[k].name, params->key[i]);
-		if (!known)
-			return vt_err_set(err, VT_EUSAGE,
-				"%s: %s has no param \"%s\"; see %s --help", r->recipe,
-				r->stage->name, params->key[i], r->stage->name);
+		if (!p)
+			return unknown_param(r, params->key[i], err);
+		if (said_of(r, recipe, p) != params->item[i])
+			return vt_err_set(err, VT_EUSAGE, "%s: param \"%s\" is given twice",
+				r->recipe, p->name);
 	}
 	vt_digest_hex(hex, &r->binary);
 	if (binary && strcmp(binary, hex))
@@ -222,7 +261,7 @@ int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct
 	}
 	for (int i = 0; !rc && i < vt_stage_n_params(r->stage); i++) {
 		const struct vt_param *p = &r->stage->params[i];
-		const struct vt_json *said = vt_json_get(vt_json_get(recipe, "params"), p->name);
+		const struct vt_json *said = said_of(r, recipe, p);
 		char *text = given[i] ? vt_xstrdup(given[i])
 			: said        ? text_of_json(said)
 				      : default_text(p),

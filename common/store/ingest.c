@@ -30,7 +30,7 @@ struct intake {
 
 /* Hashed before and nothing about it moved; or it is the store's own object, whose change time
  * moves with every link. */
-static bool recognised(struct intake *in, struct vt_fileset_file *f)
+static bool recognized(struct intake *in, struct vt_fileset_file *f)
 {
 	const struct vt_stat_cache *c = vt_store_cache(in->s);
 	char name[VT_STORE_NAME];
@@ -98,7 +98,7 @@ static int hash_all(struct intake *in, struct vt_err *err)
 		struct vt_fileset_file *f = &in->scan.file[i];
 		bool copy = must_copy(in, f);
 
-		f->wanted = f->moved = !recognised(in, f) || (copy && !is_stored(in, f));
+		f->wanted = f->moved = !recognized(in, f) || (copy && !is_stored(in, f));
 		f->copy = copy ? VT_FILESET_COPY : VT_FILESET_HASH;
 	}
 	if (in->how->finished)
@@ -495,7 +495,7 @@ int vt_store_hash(struct vt_store *s, struct vt_tree **out, const char *from,
 	vt_fileset_begin(&in.scan);
 	rc = scan(&in, from, err);
 	for (size_t i = 0; !rc && i < in.scan.n; i++)
-		in.scan.file[i].wanted = in.scan.file[i].moved = !recognised(&in, &in.scan.file[i]);
+		in.scan.file[i].wanted = in.scan.file[i].moved = !recognized(&in, &in.scan.file[i]);
 	if (!rc) {
 		outlast_tick(&in);
 		rc = hash_pass(&in, err);

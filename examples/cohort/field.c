@@ -105,7 +105,7 @@ void vt_field_blur(float *f, const struct vt_template *t, double sigma)
 	}
 }
 
-static void standardise(float *f, size_t n)
+static void standardize(float *f, size_t n)
 {
 	double sum = 0, square = 0, mean, scale;
 
@@ -126,7 +126,7 @@ void vt_field_noise(float *out, struct vt_phantom *p, double sigma)
 	for (size_t i = 0; i < p->t->n; i++)
 		out[i] = (float)((double)vt_rng_u32(&r) * 0x1p-32 - 0.5);
 	vt_field_blur(out, p->t, sigma);
-	standardise(out, p->t->n);
+	standardize(out, p->t->n);
 }
 
 void vt_field_octaves(float *out, struct vt_phantom *p, double sigma, int n)
@@ -139,7 +139,7 @@ void vt_field_octaves(float *out, struct vt_phantom *p, double sigma, int n)
 		for (size_t i = 0; i < p->t->n; i++)
 			out[i] += weight * one[i];
 	}
-	standardise(out, p->t->n);
+	standardize(out, p->t->n);
 	free(one);
 }
 

@@ -59,7 +59,7 @@ static int write_case(const struct cohort *c, const struct vt_phantom *p, size_t
 	return rc;
 }
 
-/* One case; a tumour under 4 ml is drawn again from the next stream. */
+/* One case; a tumor under 4 ml is drawn again from the next stream. */
 static void make_case(void *ctx, size_t i)
 {
 	struct cohort *c = ctx;
@@ -79,7 +79,7 @@ static void make_case(void *ctx, size_t i)
 		p.r = vt_rng_stream(c->seed, "case", p.number, 0, 0);
 		memset(p.seg, 0, n);
 		vt_phantom_anatomy(&p);
-		if (vt_phantom_tumour(&p))
+		if (vt_phantom_tumor(&p))
 			break;
 	}
 	vt_phantom_scan(&p);

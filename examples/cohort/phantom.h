@@ -1,8 +1,8 @@
-/* phantom.h - glioma phantoms: random anatomy, a random tumour, four sequences as a scanner
+/* phantom.h - glioma phantoms: random anatomy, a random tumor, four sequences as a scanner
  * would give them.
  *
  * One case is a function of (seed, case number): nothing else, and not of how many are made.
- * Arrays are [z, y, x] f32 on the template's grid; lengths are millimetres. */
+ * Arrays are [z, y, x] f32 on the template's grid; lengths are millimeters. */
 #ifndef EXAMPLES_COHORT_PHANTOM_H
 #define EXAMPLES_COHORT_PHANTOM_H
 
@@ -43,12 +43,12 @@ void vt_field_noise(float *out, struct vt_phantom *p, double sigma);
 void vt_field_octaves(float *out, struct vt_phantom *p, double sigma, int n);
 void vt_field_blur(float *f, const struct vt_template *t, double sigma);
 
-/* Millimetres from each voxel to the nearest one where `to` is not 0. */
+/* Millimeters from each voxel to the nearest one where `to` is not 0. */
 void vt_field_distance(float *out, const struct vt_template *t, const unsigned char *to);
 
 /* Steps of the specification, in order. */
 void vt_phantom_anatomy(struct vt_phantom *p);
-bool vt_phantom_tumour(struct vt_phantom *p); /* false: under 4 ml, draw another */
+bool vt_phantom_tumor(struct vt_phantom *p); /* false: under 4 ml, draw another */
 void vt_phantom_scan(struct vt_phantom *p);
 
 #endif

@@ -11,7 +11,7 @@ enum tissue {
 	WM,
 	GM,
 	CSF,
-	OEDEMA,
+	EDEMA,
 	NONENH,
 	NECROSIS,
 	ENHANCING,
@@ -28,7 +28,7 @@ static const float mean_of[TISSUES][VT_MODALITIES] = {
 	[WM] = { 1.00f, 1.00f, 1.00f, 1.00f },
 	[GM] = { 1.16f, 0.80f, 0.84f, 1.28f },
 	[CSF] = { 0.35f, 0.32f, 0.34f, 2.30f },
-	[OEDEMA] = { 1.62f, 0.78f, 0.80f, 1.75f },
+	[EDEMA] = { 1.62f, 0.78f, 0.80f, 1.75f },
 	[NONENH] = { 1.45f, 0.70f, 0.76f, 1.70f },
 	[NECROSIS] = { 0.95f, 0.45f, 0.50f, 2.10f },
 	[ENHANCING] = { 1.40f, 0.78f, 1.50f, 1.45f },
@@ -39,7 +39,7 @@ static const float mean_of[TISSUES][VT_MODALITIES] = {
 	[SCALP] = { 1.10f, 1.60f, 1.65f, 1.20f },
 };
 static const float texture_of
-	[TISSUES] = { [OEDEMA] = 0.08f, [NONENH] = 0.12f, [NECROSIS] = 0.10f, [ENHANCING] = 0.16f };
+	[TISSUES] = { [EDEMA] = 0.08f, [NONENH] = 0.12f, [NECROSIS] = 0.10f, [ENHANCING] = 0.16f };
 
 static float *new_field(const struct vt_template *t)
 {
@@ -49,7 +49,7 @@ static float *new_field(const struct vt_template *t)
 /* share[k][i]: how much of voxel i is tissue k. */
 static void paint(struct vt_phantom *p, float **share)
 {
-	static const enum tissue of[5] = { WM, NECROSIS, OEDEMA, NONENH, ENHANCING };
+	static const enum tissue of[5] = { WM, NECROSIS, EDEMA, NONENH, ENHANCING };
 
 	for (size_t i = 0; i < p->t->n; i++) {
 		share[WM][i] = p->wm[i];
@@ -70,7 +70,7 @@ static void move_share(float **share, enum tissue to, size_t i, float part)
 	}
 }
 
-/* White matter hyperintensities, vessels, dura and flow: bright, and never labelled. */
+/* White matter hyperintensities, vessels, dura and flow: bright, and never labeled. */
 static void distract(struct vt_phantom *p, float **share)
 {
 	const struct vt_template *t = p->t;
@@ -122,14 +122,14 @@ static void add_head(struct vt_phantom *p, float **share)
 	free(bump);
 }
 
-/* Sum of shares times intensities of one sequence, with texture in the tumour. */
+/* Sum of shares times intensities of one sequence, with texture in the tumor. */
 static void mix(struct vt_phantom *p, enum vt_modality m, float **share, float *out)
 {
 	float *texture = new_field(p->t), level[TISSUES];
 
 	for (int k = 0; k < TISSUES; k++)
 		level[k] = mean_of[k][m] *
-			(float)vt_exp((k >= OEDEMA && k <= ENHANCING ? 0.10 : 0.05) *
+			(float)vt_exp((k >= EDEMA && k <= ENHANCING ? 0.10 : 0.05) *
 				vt_rng_normal(&p->r));
 	vt_field_noise(texture, p, 3);
 	memset(out, 0, p->t->n * sizeof(*out));

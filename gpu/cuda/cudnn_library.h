@@ -47,7 +47,7 @@ struct vg_attribute {
 int vg_cudnn_check(const struct vg_cudnn *c, cudnnStatus_t status, const char *what,
 	struct vt_err *err);
 
-/* Makes a descriptor with its attributes and finalises it; on failure *out is NULL. */
+/* Makes a descriptor with its attributes and finalizes it; on failure *out is NULL. */
 int vg_cudnn_make(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out,
 	cudnnBackendDescriptorType_t type, const struct vg_attribute *a, int n, const char *what,
 	struct vt_err *err);

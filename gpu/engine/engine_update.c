@@ -1,4 +1,4 @@
-/* What is done with gradients once they are there: their norm, the optimiser's step, means of
+/* What is done with gradients once they are there: their norm, the optimizer's step, means of
  * weights, curvature. */
 #include <math.h>
 #include <stdlib.h>
@@ -185,7 +185,7 @@ int vg_session_curvature(void *session, double *sy, double *ss, struct vt_err *e
 int vg_session_update(void *session, const struct vt_update *u, struct vt_err *err)
 {
 	struct vg_session *s = session;
-	struct vg_centralise c = { s->grads, s->updating->row };
+	struct vg_centralize c = { s->grads, s->updating->row };
 	struct vg_update a = { .w = s->weights,
 		.m = vg_slot(s, VT_SLOT_M),
 		.v = u->sgd ? NULL : vg_slot(s, VT_SLOT_V),
@@ -209,8 +209,8 @@ int vg_session_update(void *session, const struct vt_update *u, struct vt_err *e
 		.adaptive = u->adaptive,
 		.join = u->join };
 
-	if (u->centralise)
-		vg_run(s, VG_K_centralise, &c, (uint32_t)s->updating->n_rows);
+	if (u->centralize)
+		vg_run(s, VG_K_centralize, &c, (uint32_t)s->updating->n_rows);
 	vg_run(s, VG_K_update, &a, (uint32_t)s->n_scalars);
 	vg_cast_weights(s);
 	return vg_answer(s, err);

@@ -200,7 +200,7 @@ void vg_group_session_free(void *session)
 		vg_session_free(s);
 }
 
-/* --- what every card has: weights, gradients and the optimiser's arrays --- */
+/* --- what every card has: weights, gradients and the optimizer's arrays --- */
 
 static int print_share(void *ctx, int rank, struct vt_err *err)
 {
@@ -234,7 +234,7 @@ static int check_same(void *session, int slot, struct vt_err *err)
 				"between "
 				"them errs; check them, and continue from the last state that was "
 				"saved",
-				r, slot < 0 ? "weights" : "optimiser state");
+				r, slot < 0 ? "weights" : "optimizer state");
 	return rc;
 }
 

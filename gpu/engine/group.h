@@ -1,6 +1,6 @@
 /* group.h - a training session on the cards of a team: data parallelism.
  *
- * Every card holds all weights and the optimiser's arrays, and an equal share of the batch's
+ * Every card holds all weights and the optimizer's arrays, and an equal share of the batch's
  * items, in order: item i is on card i / share.  Card r's session is an ordinary one over the
  * graph with `share` items; rank 0's stands for all and has `group` set.
  *

@@ -38,8 +38,8 @@ VG_FN void vg_unpack_item(const struct vg_unpack *a, uint32_t i)
 			a->x[at + (size_t)l * a->s.voxels] = c.v[l];
 }
 
-/* A chunk of a packed kernel by its item, taps running fastest, so that neighbours read and
- * write neighbouring scalars: its kernel, its place in the packed array, its first scalar; lanes
+/* A chunk of a packed kernel by its item, taps running fastest, so that neighbors read and
+ * write neighboring scalars: its kernel, its place in the packed array, its first scalar; lanes
  * are `taps` scalars apart. */
 struct vg_kernel_chunk {
 	const struct vg_filter *k;

@@ -2,7 +2,7 @@
  * activation behind it; formulas in common/nn/graph.h.
  *
  * A group shares its statistics: batch norm's channel over all items, else `c / groups`
- * neighbouring channels of one item.  A block folds the slabs of one group of channels, all
+ * neighboring channels of one item.  A block folds the slabs of one group of channels, all
  * items, and makes its coefficients. */
 #ifndef GPU_KERNEL_KERNEL_NORM_H
 #define GPU_KERNEL_KERNEL_NORM_H

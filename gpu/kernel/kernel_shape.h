@@ -51,7 +51,7 @@ VG_FN void vg_window_item(const struct vg_window *a, uint32_t i)
 	vg_put(a->y, a->type, i, c, a->add);
 }
 
-/* Output o of an axis is w0 in[i0] + w1 in[i1]: half-pixel centres clamped at 0, or corners
+/* Output o of an axis is w0 in[i0] + w1 in[i1]: half-pixel centers clamped at 0, or corners
  * aligned, as PyTorch's. */
 struct vg_pull {
 	int i0, i1;

@@ -2,8 +2,8 @@
  * shape alone.
  *
  * A block takes one slab of an item's voxels (and at most 256 of its chunks).  Thread t takes
- * chunk t % chunks of every lanes-th voxel, lanes = 256 / chunks, so that neighbouring threads
- * read neighbouring chunks and what a channel needs stays in registers; it adds runs of four
+ * chunk t % chunks of every lanes-th voxel, lanes = 256 / chunks, so that neighboring threads
+ * read neighboring chunks and what a channel needs stays in registers; it adds runs of four
  * voxels in f32 and the runs in f64.  Then lanes are added pairwise, and a second kernel adds
  * the slabs. */
 #ifndef GPU_KERNEL_KERNEL_SUMS_H

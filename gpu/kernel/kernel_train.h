@@ -432,7 +432,7 @@ VG_FN void vg_accumulate_item(const struct vg_accumulate *a, uint32_t i)
 }
 
 /* In the order of optim.c's own sum. */
-VG_FN void vg_centralise_item(const struct vg_centralise *a, uint32_t i)
+VG_FN void vg_centralize_item(const struct vg_centralize *a, uint32_t i)
 {
 	float *g = a->g + a->row[i].at, mean;
 	double sum = 0.0;

@@ -18,7 +18,7 @@
 	X(maxpool) X(maxpool_back) X(dropout) X(noise) X(mul) X(mul_gate) X(spread) \
 	X(argmax) X(global) X(global_back) X(cpool) X(cpool_back) X(softmax) \
 	X(softmax_back) X(pairs) X(reshape) X(fold) X(loss_fold) X(loss_grad) X(update) \
-	X(draw) X(draw_target) X(shrink) X(accumulate) X(centralise) X(average) X(cut) \
+	X(draw) X(draw_target) X(shrink) X(accumulate) X(centralize) X(average) X(cut) \
 	X(blend) X(finish) X(decide) X(ranks) X(mean) X(print)
 /* clang-format on */
 
@@ -453,7 +453,7 @@ struct vg_loss_sums {
 	int strips, type;
 };
 
-/* items: rows x width.  out = `each` neighbouring rows of part added in order. */
+/* items: rows x width.  out = `each` neighboring rows of part added in order. */
 struct vg_loss_fold {
 	double *out;
 	const double *part;
@@ -472,7 +472,7 @@ struct vg_loss_grad {
 	int type;
 };
 
-/* items: n x voxels of s.  t = the target [n, d, h, w] at each voxel's centre, the later of two. */
+/* items: n x voxels of s.  t = the target [n, d, h, w] at each voxel's center, the later of two. */
 struct vg_shrink {
 	uint8_t *t;
 	const uint8_t *from;
@@ -524,7 +524,7 @@ struct vg_squares {
 	int blocks;
 };
 
-/* items: scalars.  One optimiser step, factor[i] times as fast, none where that is 0; drop: rate
+/* items: scalars.  One optimizer step, factor[i] times as fast, none where that is 0; drop: rate
  * of decoupled decay. slow: lookahead's weights or NULL; they begin as w and come nearer if
  * `join`. */
 struct vg_update {
@@ -546,7 +546,7 @@ struct vg_row {
 };
 
 /* items: rows.  Takes a row's mean from it. */
-struct vg_centralise {
+struct vg_centralize {
 	float *g;
 	const struct vg_row *row;
 };

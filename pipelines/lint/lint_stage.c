@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/base/opts.h"
 #include "pipelines/runner/datum.h"
 #include "pipelines/lint/lint.h"
 #include "pipelines/lint/lint_internal.h"
@@ -77,7 +78,7 @@ static const struct vt_json *entry(const struct vt_json *list, const char *name,
 {
 	for (size_t i = 0; list && i < list->n; i++) {
 		const char *own = vt_json_text(vt_json_get(list->item[i], "name"), "");
-		if (strlen(own) == n && !strncmp(own, name, n))
+		if (vt_opts_same_name(own, name, n))
 			return list->item[i];
 	}
 	return NULL;
@@ -85,19 +86,20 @@ static const struct vt_json *entry(const struct vt_json *list, const char *name,
 
 static const char *nearest(const struct vt_json *table, const char *name)
 {
-	const char *best = NULL;
-	size_t least = strlen(name) / 2 + 1;
 	static const char *const lists[] = { "inputs", "params" };
+	const struct vt_json *ports = vt_json_get(table, lists[0]),
+			     *params = vt_json_get(table, lists[1]);
+	size_t most = (ports ? ports->n : 0) + (params ? params->n : 0), n = 0;
+	const char **known = vt_xcalloc(most + 1, sizeof(*known)), *best;
+
 	for (int l = 0; l < 2; l++) {
 		const struct vt_json *list = vt_json_get(table, lists[l]);
-		for (size_t i = 0; list && i < list->n; i++) {
-			const char *own = vt_json_text(vt_json_get(list->item[i], "name"), "");
-			if (vt_text_distance(own, name) < least) {
-				least = vt_text_distance(own, name);
-				best = own;
-			}
-		}
+
+		for (size_t i = 0; list && i < list->n; i++)
+			known[n++] = vt_json_text(vt_json_get(list->item[i], "name"), "");
 	}
+	best = vt_opts_nearest(known, n, name);
+	free(known);
 	return best;
 }
 

@@ -124,7 +124,7 @@ static void read_pipeline(struct vt_pipeline *p, const struct vt_json *j, const 
 	struct vt_findings *f)
 {
 	p->pointer = vt_xstrdup(pointer);
-	p->json = vt_spec_normalise(j, pointer, f);
+	p->json = vt_spec_normalize(j, pointer, f);
 	if (!p->json)
 		p->json = vt_json_new(VT_JSON_OBJECT);
 	const struct vt_json *name = vt_json_get(p->json, "pipeline"),

@@ -52,7 +52,7 @@ struct vt_input {
 struct vt_pipeline {
 	const char *name, *project, *output_branch;
 	char *pointer;        /* of the spec in its file: "" or "/3" */
-	struct vt_json *json; /* normalised */
+	struct vt_json *json; /* normalized */
 	const struct vt_json *transform;
 	struct vt_input *input;
 	long long parallelism, tries, gpus;

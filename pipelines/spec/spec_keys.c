@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/opts.h"
+
 enum kind { TEXT = 1, FLAG, WHOLE, NUMBER, SECONDS, QUANTITY, TEXTS, WHOLES, MAP, OBJECT, LIST };
 
 struct key {
@@ -161,37 +163,14 @@ static char *camel(const char *key)
 	return vt_buf_detach(&b);
 }
 
-size_t vt_text_distance(const char *a, const char *b)
-{
-	size_t row[64], na = strlen(a), nb = strlen(b);
-	if (na > 60 || nb > 60)
-		return 99;
-	for (size_t j = 0; j <= nb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= na; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= nb; j++) {
-			size_t up = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-			best = up + 1 < best ? up + 1 : best;
-			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-			diagonal = up;
-			row[j] = best;
-		}
-	}
-	return row[nb];
-}
-
 static const char *nearest(const struct key *keys, const char *name)
 {
-	const char *best = NULL;
-	size_t least = strlen(name) / 2 + 1;
-	for (; keys->name; keys++)
-		if (vt_text_distance(keys->name, name) < least) {
-			least = vt_text_distance(keys->name, name);
-			best = keys->name;
-		}
-	return best;
+	const char *known[64];
+	size_t n = 0;
+
+	for (; keys->name && n < sizeof(known) / sizeof(*known); keys++)
+		known[n++] = keys->name;
+	return vt_opts_nearest(known, n, name);
 }
 
 /* What keys of the first major version are called now; NULL: nothing. */
@@ -355,7 +334,7 @@ static struct vt_json *value(const struct vt_json *v, const struct key *k, const
 	return NULL;
 }
 
-struct vt_json *vt_spec_normalise(const struct vt_json *spec, const char *pointer,
+struct vt_json *vt_spec_normalize(const struct vt_json *spec, const char *pointer,
 	struct vt_findings *f)
 {
 	static const struct key whole_spec = { "", OBJECT, root };

@@ -1,6 +1,6 @@
 /* spec_keys.h - which keys a pipeline spec may have, and of what type.
  *
- * Both key styles of Pachyderm are read (camelCase and snake_case); the normalised copy is
+ * Both key styles of Pachyderm are read (camelCase and snake_case); the normalized copy is
  * camelCase.  A finding is one thing that is wrong or doubtful, with the JSON pointer of the
  * place. */
 #ifndef PIPELINES_SPEC_SPEC_KEYS_H
@@ -28,7 +28,7 @@ void vt_findings_release(struct vt_findings *f);
 
 /* A camelCase copy of one spec; whatever is wrong with keys and types is added to *f. `pointer`
  * is where it stands. */
-struct vt_json *vt_spec_normalise(const struct vt_json *spec, const char *pointer,
+struct vt_json *vt_spec_normalize(const struct vt_json *spec, const char *pointer,
 	struct vt_findings *f);
 
 /* "900s" or "1.5s" to seconds; anything else, "15m" too, is false: that is how the server reads
@@ -37,8 +37,5 @@ bool vt_spec_seconds(const char *text, double *out);
 
 /* "2Gi", "512M", "1e9", "1000" to bytes. */
 bool vt_spec_quantity(const char *text, double *out);
-
-/* Letters to change, add or take away to make one of the other. */
-size_t vt_text_distance(const char *a, const char *b);
 
 #endif

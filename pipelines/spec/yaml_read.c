@@ -344,7 +344,7 @@ static struct vt_json *value(struct reader *r, char *text, int indent)
 		r->at++) {
 		cut_comment(r->line[r->at].text);
 		if (*text != '[' && *text != '{' && key_end(r->line[r->at].text))
-			fail(r, "a key stands further in than its neighbours");
+			fail(r, "a key stands further in than its neighbors");
 		vt_buf_printf(&b, " %s", r->line[r->at].text);
 	}
 	const char *p = b.data;

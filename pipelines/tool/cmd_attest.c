@@ -48,7 +48,7 @@ int vt_cmd_attest(int argc, char **argv)
 		{ 0, "all", VT_OPT_FLAG, &q.all, NULL,
 			"of every ancestor too, not only of what made WHAT itself" },
 		{ 'o', "out", VT_OPT_STRING, &q.out, "PATH", "write there instead of to stdout" },
-		{ 0, "license", VT_OPT_STRING, &q.license, "URL", "licence that a crate states" },
+		{ 0, "license", VT_OPT_STRING, &q.license, "URL", "license that a crate states" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {

@@ -33,7 +33,7 @@ diff -r -x .lineage n n2 >log 2>&1; ok $? "and writes what it writes outside"
 pfs; cp -r n pfs/normed; cp -r cohort/labels pfs/labels; chmod -R a+rX pfs
 inside pfs c /usr/bin/crop-patch --normed /pfs/normed --labels /pfs/labels --manifest /pfs/manifest --out /pfs/out >log 2>&1; ok $? "crop-patch"
 pfs; cp -r c pfs/patches; chmod -R a+rX pfs
-inside pfs m /usr/bin/train --patches /pfs/patches --network '{"init_filters":8}' --patch 16 --steps 2 --validate 2 --max_validation 1 --fold=-1 --out /pfs/out >log 2>&1; ok $? "train"
+inside pfs m /usr/bin/train --patches /pfs/patches --network '{"init_filters":8}' --patch 16 --steps 2 --validate-every 2 --max-validation 1 --fold=-1 --out /pfs/out >log 2>&1; ok $? "train"
 pfs; cp -r c pfs/patches; cp -r m pfs/model; chmod -R a+rX pfs
 inside pfs e /usr/bin/evaluate --model /pfs/model --patches /pfs/patches --subjects all --overlap 0 --bootstrap 0 --out /pfs/out >log 2>&1; ok $? "evaluate"
 pfs; cp -r e pfs/metrics; cp -r m pfs/model; chmod -R a+rX pfs

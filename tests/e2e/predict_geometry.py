@@ -1,5 +1,5 @@
 """predict lays its label map on the subject's own scan, voxel for voxel: oblique, anisotropic, turned and mirrored grids.  The
-checkpoint is a network that says "lesion" where the normalised value is over a threshold, so that numpy knows every voxel; nibabel
+checkpoint is a network that says "lesion" where the normalized value is over a threshold, so that numpy knows every voxel; nibabel
 says where the voxels lie."""
 import json, os, subprocess, sys
 import nibabel as nib
@@ -25,7 +25,7 @@ def run(name, *args, env=None):
 
 
 def scan(shape, affine, smooth=1.0):
-    """A stripped brain with bright blobs, in scanner millimetres."""
+    """A stripped brain with bright blobs, in scanner millimeters."""
     g = np.indices(shape)
     at = np.einsum("ij,jxyz->ixyz", affine[:3, :3], g - (np.array(shape).reshape(3, 1, 1, 1) - 1) / 2)
     r = np.sqrt(((at / np.array([62, 76, 58]).reshape(3, 1, 1, 1)) ** 2).sum(0))
@@ -57,7 +57,7 @@ for k in range(4):
 for args in (("skullstrip-normalize", "--scans", "train", "--manifest", "m.json", "--out", "n"),
              ("crop-patch", "--normed", "n", "--labels", "train", "--manifest", "m.json", "--out", "p"),
              ("train", "--patches", "p", "--model", "meshnet", "--network", json.dumps({"channels": 1, "dilations": [1], "norm": "none", "act": "relu"}),
-              "--patch", "16", "--steps", "1", "--validate", "1", "--max_validation", "1", "--fold", "0", "--out", "t")):
+              "--patch", "16", "--steps", "1", "--validate-every", "1", "--max-validation", "1", "--fold", "0", "--out", "t")):
     rc, text = run(*args)
     if rc:
         print("not ok - %s: %s" % (args[0], text))

@@ -26,7 +26,7 @@ def run(name, *args, env=None, status=0):
     return p.stderr
 
 
-def scan(where, shape, labelled=True):
+def scan(where, shape, labeled=True):
     """A stripped brain with a bright blob inside a less bright one, in two channels."""
     at = (np.indices(shape) - (np.array(shape).reshape(3, 1, 1, 1) - 1) / 2) * 5
     r = np.sqrt(((at / np.array([66, 76, 60]).reshape(3, 1, 1, 1)) ** 2).sum(0))
@@ -35,7 +35,7 @@ def scan(where, shape, labelled=True):
         x = np.where(r < 1, 600 + high * (d < 26) + 300 * (d < 14) + rng.normal(size=shape) * 40, 0)
         os.makedirs(where, exist_ok=True)
         nib.save(nib.Nifti1Image(x.astype("i2"), np.diag([5.0, 5, 5, 1])), "%s/%s.nii.gz" % (where, role))
-    if labelled:
+    if labeled:
         nib.save(nib.Nifti1Image(((d < 26) * 1 + (d < 14) * 1).astype("u1"), np.diag([5.0, 5, 5, 1])), where + "/seg.nii.gz")
 
 
@@ -47,11 +47,11 @@ for i, shape in enumerate([(30, 34, 26), (29, 33, 27), (28, 34, 26), (30, 32, 25
 run("skullstrip-normalize", "--scans", "cohort", "--manifest", "m.json", "--out", "n")
 run("crop-patch", "--normed", "n", "--labels", "cohort", "--manifest", "m.json", "--out", "p")
 net = ["--patches", "p", "--model", "meshnet", "--network", json.dumps({"channels": 5, "dilations": [1, 2], "norm": "instance", "act": "relu"}), "--patch", "16",
-       "--rate", "0.02", "--fold", "0"]
-run("train", *net, "--steps", "60", "--validate", "60", "--seed", "1", "--out", "models/a")
-run("train", *net, "--steps", "50", "--validate", "50", "--seed", "2", "--out", "models/b")
-run("train", *net, "--steps", "2", "--validate", "1", "--seed", "1", "--out", "v-cpu")
-run("train", *net, "--steps", "2", "--validate", "1", "--seed", "1", "--device", "cuda", "--profile", "f32", "--out", "v-there")
+       "--learning-rate", "0.02", "--fold", "0"]
+run("train", *net, "--steps", "60", "--validate-every", "60", "--seed", "1", "--out", "models/a")
+run("train", *net, "--steps", "50", "--validate-every", "50", "--seed", "2", "--out", "models/b")
+run("train", *net, "--steps", "2", "--validate-every", "1", "--seed", "1", "--out", "v-cpu")
+run("train", *net, "--steps", "2", "--validate-every", "1", "--seed", "1", "--device", "cuda", "--precision", "f32", "--out", "v-there")
 history = [[[float(v) for v in r[1:]] for r in list(csv.reader(open(n + "/history.csv")))[1:]] for n in ("v-cpu", "v-there")]
 say(np.abs(np.array(history[0]) - np.array(history[1])).max() < 2e-3, "train's validation on the device: the CPU's scores", history)
 
@@ -86,20 +86,20 @@ cpu, _ = predict("cpu")
 say(all(set(np.unique(cpu[u])) == {0, 1, 2} for u in whole), "the network finds both regions", {u: np.unique(cpu[u], return_counts=True) for u in whole})
 on = ["--device", "cuda"]
 for profile, allowed in (("f32", 1e-4), ("bf16", 1e-2), ("fp16", 2e-3)):
-    there, _ = predict(profile, *on, "--profile", profile)
-    say(differ(there, cpu) <= allowed, "%s: at most %g of the voxels are labelled otherwise, here %.1e" % (profile, allowed, differ(there, cpu)))
-predict("again", *on, "--profile", "bf16")
+    there, _ = predict(profile, *on, "--precision", profile)
+    say(differ(there, cpu) <= allowed, "%s: at most %g of the voxels are labeled otherwise, here %.1e" % (profile, allowed, differ(there, cpu)))
+predict("again", *on, "--precision", "bf16")
 say(same("bf16", "again"), "twice: the same bytes, the damaged subject in quarantine")
-here, text = predict("no-room", *on, "--profile", "bf16", env={"EMULATED_ROOM": "5000"})
+here, text = predict("no-room", *on, "--precision", "bf16", env={"EMULATED_ROOM": "5000"})
 about = device_of("no-room"), device_of("bf16")
 if not real:
     say(same("bf16", "no-room"), "no room for a volume on the device: the same bytes")
     say(about[0].get("joined_on_host") == whole and "joined_on_host" not in about[1] and text.count("no room for the volume") == 3, "and the record and the log say so",
         (about, text[-300:]))
 say(about[1]["name"] == "cuda" and about[1]["profile"] == "bf16" and about[1]["windows_at_a_time"] == 4, "the record names device, profile and windows at a time", about)
-mirrored = [predict("flips-cpu", "--flips", "true", "--overlap", "0.25")[0], predict("flips", *on, "--profile", "f32", "--flips", "true", "--overlap", "0.25")[0]]
+mirrored = [predict("flips-cpu", "--flips", "true", "--overlap", "0.25")[0], predict("flips", *on, "--precision", "f32", "--flips", "true", "--overlap", "0.25")[0]]
 say(differ(*mirrored) <= 1e-4 and differ(mirrored[0], cpu) > 0, "mirrored: as on the CPU", differ(*mirrored))
-predict("one", *on, "--profile", "bf16", env={"VOXTRAIL_THREADS": "1"})
+predict("one", *on, "--precision", "bf16", env={"VOXTRAIL_THREADS": "1"})
 say(same("bf16", "one"), "one thread: the same bytes")
 
 
@@ -110,11 +110,11 @@ def evaluate(out, model, *more, env=None):
 
 for model in ("models/a", "models"):
     n = "e-" + os.path.basename(model)
-    (a, _), (b, _) = evaluate(n + "-cpu", model), evaluate(n, model, *on, "--profile", "f32")
+    (a, _), (b, _) = evaluate(n + "-cpu", model), evaluate(n, model, *on, "--precision", "f32")
     gap = max(abs(a[r][k] - b[r][k]) for r in a for k in ("dice", "hd95_mm", "sensitivity"))
     say(gap < 2e-3 and a["WT"]["dice"] > 0.3, "evaluate %s: scores as on the CPU, within %.1e" % (model, gap), (a, b))
     if not real:
-        _, text = evaluate(n + "-no-room", model, *on, "--profile", "f32", env={"EMULATED_ROOM": "5000"})
+        _, text = evaluate(n + "-no-room", model, *on, "--precision", "f32", env={"EMULATED_ROOM": "5000"})
         files = ("metrics.json", "subjects.csv", "report.html")
         say(all(open("%s/%s" % (n, f)).read() == open("%s-no-room/%s" % (n, f)).read() for f in files) and len(device_of(n + "-no-room")["joined_on_host"]) == 4,
             "evaluate %s: no room on the device, the same bytes, recorded" % model)

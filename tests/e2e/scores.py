@@ -25,7 +25,7 @@ manifest = ROOT + "/manifests/embedded.json"
 run("make-cohort", "--out", "c", "--subjects", "3", "--seed", "7")
 run("skullstrip-normalize", "--scans", "c/scans", "--manifest", manifest, "--out", "n")
 run("crop-patch", "--normed", "n", "--labels", "c/labels", "--manifest", manifest, "--out", "p")
-run("train", "--patches", "p", "--network", json.dumps({"init_filters": 8}), "--patch", "24", "--steps", "4", "--validate", "4", "--max_validation", "1", "--fold", "1", "--out", "t")
+run("train", "--patches", "p", "--network", json.dumps({"init_filters": 8}), "--patch", "24", "--steps", "4", "--validate-every", "4", "--max-validation", "1", "--fold", "1", "--out", "t")
 run("evaluate", "--model", "t", "--patches", "p", "--subjects", "all", "--overlap", "0", "--out", "e")
 run("evaluate", "--model", "t", "--patches", "p", "--subjects", "all", "--overlap", "0", "--out", "one", env={"VOXTRAIL_THREADS": "1"})
 names = ["metrics.json", "subjects.csv", "report.html"]

@@ -29,10 +29,10 @@ def prepare(name, *more):
     run("crop-patch", "--normed", name + "-prepared", "--labels", "cohort/labels", "--manifest", MANIFEST, "--out", name)
 
 
-CHOSEN = dict(normalise="minmax", orient="native", interpolate="cubic", tolerance_mm="0.25", threshold="0.45")
+CHOSEN = dict(normalize="minmax", orient="native", interpolate="cubic", tolerance_mm="0.25", threshold="0.45")
 run("make-cohort", "--out", "cohort", "--subjects", "3", "--seed", "3")
-prepare("a", "--normalise", "minmax", "--orient", "native", "--interpolate", "cubic", "--tolerance", "0.25", "--threshold", "0.45")
-run("train", "--patches", "a", "--out", "model", "--network", '{"init_filters": 8}', "--patch", "24", "--steps", "1", "--validate", "1", "--fold", "-1")
+prepare("a", "--normalize", "minmax", "--orient", "native", "--interpolate", "cubic", "--tolerance", "0.25", "--threshold", "0.45")
+run("train", "--patches", "a", "--out", "model", "--network", '{"init_filters": 8}', "--patch", "24", "--steps", "1", "--validate-every", "1", "--fold", "-1")
 settings = json.load(open(T + "/model/checkpoint.json"))["settings"]
 check(CHOSEN.items() <= settings.items(), "the checkpoint knows how its data were prepared", settings)
 run("predict", "--model", "model", "--scans", "cohort/scans", "--manifest", MANIFEST, "--out", "seg", "--overlap", "0")

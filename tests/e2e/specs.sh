@@ -5,7 +5,7 @@ cd "$T" || exit 2
 ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; grep -v '"level":"info"' log | tail -n 8; fi; }
 mkdir recipe folds configs
 recipe() { printf '{"params":{%s}}\n' "$2" >"$1"; }
-small='"patch":"16","steps":2,"validate":2,"max_validation":1'
+small='"patch":"16","steps":2,"validate-every":2,"max-validation":1'
 net='"network":{"init_filters":8}'
 for s in skullstrip-normalize crop-patch crop-fine export normalize-liver; do recipe recipe/$s.json ''; done
 recipe recipe/evaluate.json '"subjects":"validation","overlap":0,"bootstrap":0'

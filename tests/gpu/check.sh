@@ -33,7 +33,7 @@ row() { # what command...
 	table="$table| $what | $result | $(($(date +%s) - start)) s |
 "
 }
-sanitised() {
+sanitized() {
 	command -v compute-sanitizer >/dev/null 2>&1 || { echo "skip - compute-sanitizer: not installed"; return 77; }
 	for tool in memcheck racecheck initcheck; do
 		compute-sanitizer --tool $tool --error-exitcode 9 "$B/bench/gpu_step" segresnet '{"init_filters": 8}' 4 3 32 bf16 2 train || return 1
@@ -60,7 +60,7 @@ row "brain masks by a network on the card" "$PYTHON" tests/oracle/image/learned_
 row "engines planned for this card" "$B/tests/gpu_plans" "$T/card.json" $plans
 # shellcheck disable=SC2086
 row "a tensor of more than 2^31 bytes" "$B/tests/gpu_large" $large
-row "compute-sanitizer on a small training run" sanitised
+row "compute-sanitizer on a small training run" sanitized
 [ -n "$table" ] || { echo "no check is called ${ROWS:-}" >&2; exit 64; }
 printf '\n| check | result | time |\n|---|---|---|\n%s' "$table"
 case $table in *FAILED*) exit 1 ;; esac

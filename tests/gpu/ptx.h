@@ -1,7 +1,7 @@
 /* ptx.h - runs the PTX that nvcc makes of the kernels, thread by thread, and watches every
  * access to memory.
  *
- * PTX is what nvcc's optimiser hands to the assembler: templates chosen, loops unrolled, loads
+ * PTX is what nvcc's optimizer hands to the assembler: templates chosen, loops unrolled, loads
  * widened, addresses computed, divisions and square roots of a stated rounding.  Semantics are
  * those of NVIDIA's PTX ISA 9.0.  Only instructions listed in ptx_ops.h are known, and those
  * that are not exactly defined (.approx, .ftz, multiplications that may be fused with additions)

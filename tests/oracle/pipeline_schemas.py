@@ -70,7 +70,7 @@ for path in specs:
     say(json.loads(emit("pachyderm", T + "/again.json")) == again, name + ": emit pachyderm reads back to itself")
 
 def cwl_errors(path):
-    """Sources, tools, scripts: what `cwltool --validate` checks, and that the scripts are shell."""
+    """Sources, tools, scripts: what `cwltool --validate-every` checks, and that the scripts are shell."""
     found, graph = [], yaml.safe_load(emit("cwl", path))["$graph"]
     tools = {"#" + t["id"]: t for t in graph if t["class"] == "CommandLineTool"}
     main = [t for t in graph if t["class"] == "Workflow"][0]

@@ -23,7 +23,7 @@ def run(args, wait=None, **more):
 
 
 def train(name, *more, wait=None, **variables):
-    return run([B + "/bin/train", "--patches", T + "/patches", "--out", f"{T}/{name}", "--model", "meshnet", "--network", '{"channels": 5}', "--patch", "8", "--steps", "12", "--validate", "12", "--save", "1", "--max_validation", "1",
+    return run([B + "/bin/train", "--patches", T + "/patches", "--out", f"{T}/{name}", "--model", "meshnet", "--network", '{"channels": 5}', "--patch", "8", "--steps", "12", "--validate-every", "12", "--save-every", "1", "--max-validation", "1",
                 "--batch", "6", *more], wait, **variables)
 
 

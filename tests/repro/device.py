@@ -17,7 +17,7 @@ def check(ok, what, why=""):
 
 def start(name, *more):
     args = [B + "/bin/train", "--patches", T + "/patches", "--out", f"{T}/{name}", "--network", '{"init_filters": 8}', "--patch", "8", "--steps", "12",
-            "--validate", "12", "--save", "1", "--max_validation", "1", *more]
+            "--validate-every", "12", "--save-every", "1", "--max-validation", "1", *more]
     plugin = os.environ.get("GPU_PLUGIN", B + "/tests/libvoxtrail-emulated.so")
     return subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "VOXTRAIL_PLUGIN": plugin})
 
@@ -78,10 +78,10 @@ train("b", *on)
 check(digest("a") and digest("a") == digest("b"), "twice: the same bytes", (digest("a"), digest("b")))
 n = killed("c", *on)
 check(n > 0 and digest("c") == digest("a"), f"killed {n} times and resumed: the same bytes", n)
-train("f", *on, "--profile", "f32")
+train("f", *on, "--precision", "f32")
 train("cpu")
-train("hostdraw", *on, "--profile", "f32", "--drop_channel", "0.3")
-train("cpudraw", "--drop_channel", "0.3")
+train("hostdraw", *on, "--precision", "f32", "--drop-channel", "0.3")
+train("cpudraw", "--drop-channel", "0.3")
 gap = np.linalg.norm(weights("hostdraw") - weights("cpudraw")) / np.linalg.norm(weights("cpudraw"))
 check(gap < 2e-3, "patches drawn on the device, channels dropped, are the CPU's", gap)
 far = np.linalg.norm(weights("f") - weights("cpu")) / np.linalg.norm(weights("cpu"))
@@ -93,9 +93,9 @@ check(json.load(open(T + "/cpu/checkpoint.json"))["profile"] == "f32" and not os
 check(os.path.exists(T + "/a/engines.json"), "engines.json is written")
 notes = [json.load(open(p)).get("notes", {}) for p in glob.glob(T + "/a/.lineage/**/*.json", recursive=True)]
 check(any(x.get("device", {}).get("profile") == "bf16" for x in notes if isinstance(x, dict)), "the record names the device", notes)
-r = train("p", "--profile", "tf32")
+r = train("p", "--precision", "tf32")
 check(r.returncode == 64 and "the CPU computes in f32 or bf16" in r.stderr, "a profile that the CPU has not is refused", r.stderr)
-r = train("q", *on, "--profile", "fp16")
+r = train("q", *on, "--precision", "fp16")
 check(r.returncode == 0 and abs(losses("q")[-1] - losses("cpu")[-1]) < 0.05, "fp16 with its scaled gradients", r.stderr)
 
 # one planner: what --plan says is what the device takes and what a limit is held against
@@ -109,19 +109,19 @@ check(c["plan"] == digest_there, "the checkpoint names the device's plan", (c["p
 large = ["--patch", "32"]
 low, here, kept = plan(*on, *large)[0], plan(*large)[0], plan(*on, *large, "--recompute", "false")[0]
 check(low < here and low < kept, "values of two bytes take less, recomputing less still", (low, here, kept))
-r = train("limit", *on, "--memory", "1")
+r = train("limit", *on, "--memory-limit", "1")
 check(r.returncode == 71 and f"needs {there:.1f} MiB" in r.stderr and "patch of about" in r.stderr or "use fewer filters" in r.stderr, "a limit on the device names the plan's size", r.stderr)
 train("kept", *on, "--recompute", "false")
 check(weights("kept").tobytes() == weights("a").tobytes(), "recomputing gives the same bits", "they differ")
 
 # every option together: near the CPU's run, and from state that a kill left
-options = ["--noise", "0.1", "--accumulate", "2", "--optimiser", "ranger", "--centralise", "true", "--lookahead", "2", "--averaging", "ema", "--average_decay",
-           "0.8", "--clip", "0.1", "--previous", T + "/cpu", "--leave", "conv_final", "--transfer_rate", "0.3"]
-train("all", *on, "--profile", "f32", *options)
+options = ["--noise", "0.1", "--accumulate", "2", "--optimizer", "ranger", "--centralize-gradients", "true", "--lookahead-steps", "2", "--averaging", "ema", "--ema-decay",
+           "0.8", "--clip-norm", "0.1", "--previous", T + "/cpu", "--reinitialize", "conv_final", "--pretrained-rate-factor", "0.3"]
+train("all", *on, "--precision", "f32", *options)
 train("allcpu", *options)
 gap = np.linalg.norm(weights("all") - weights("allcpu")) / np.linalg.norm(weights("allcpu"))
 check(gap < 2e-3, "every option together stays near the CPU's weights", gap)
-n = killed("allkilled", *on, "--profile", "f32", *options)
+n = killed("allkilled", *on, "--precision", "f32", *options)
 check(n > 0 and digest("allkilled") == digest("all"), f"every option together, killed {n} times: the same bytes", n)
 
 # levels that change: sessions of their own, weights and moments go with them
@@ -130,13 +130,13 @@ changes = [(3, "f32", "bf16"), (6, "bf16", "fp16"), (9, "fp16", "f32")]
 with open(T + "/levels/precision.jsonl", "w") as f:
     for step, old, new in changes:
         f.write(json.dumps({"from": old, "inputs": {}, "rule": "calm", "step": step, "to": new}) + "\n")
-auto = [*on, "--profile", "auto", "--averaging", "ema", "--average_decay", "0.8"]
+auto = [*on, "--precision", "auto", "--averaging", "ema", "--ema-decay", "0.8"]
 r = train("auto", *auto, "--replay", T + "/levels")
 lines = [json.loads(x) for x in open(T + "/auto/precision.jsonl")] if r.returncode == 0 else []
 check([(x["step"], x["from"], x["to"]) for x in lines] == changes, "three levels on the device, changed where a replay says", r.stderr)
 n = killed("autokilled", *auto, "--replay", T + "/levels")
 check(n > 0 and digest("autokilled") == digest("auto"), f"changing levels, killed {n} times: the same bytes", n)
 check(abs(losses("auto")[-1] - losses("cpu")[-1]) < 0.05, "changing levels reaches the CPU's loss", (losses("auto"), losses("cpu")))
-r = train("calm", *on, "--profile", "auto")
+r = train("calm", *on, "--precision", "auto")
 check(r.returncode == 0 and np.array_equal(weights("calm"), weights("f")), "auto that has not changed yet is f32 to the bit", r.stderr)
 sys.exit(failed != 0)

@@ -22,7 +22,7 @@ def check(ok, what, why=""):
 
 def args(name, *more):
     return [B + "/bin/train", "--log", "text", "--patches", T + "/patches", "--out", f"{T}/{name}", "--network",
-            '{"init_filters": 8}', "--patch", "8", "--steps", "4", "--validate", "4", "--save", "1", "--max_validation", "1",
+            '{"init_filters": 8}', "--patch", "8", "--steps", "4", "--validate-every", "4", "--save-every", "1", "--max-validation", "1",
             "--device", "cuda", *more]
 
 

@@ -21,7 +21,7 @@ def digest(out):
     return h.hexdigest() if glob.glob(out + "/*") else "nothing"
 
 
-ARGS = ["--patches", T + "/patches", "--patch", "16", "--network", '{"init_filters": 8}', "--steps", "24", "--validate", "8", "--save", "2"]
+ARGS = ["--patches", T + "/patches", "--patch", "16", "--network", '{"init_filters": 8}', "--steps", "24", "--validate-every", "8", "--save-every", "2"]
 
 
 def train(name, *more, **env):
@@ -65,15 +65,15 @@ for n in ("2", "3", "8"):
 check(train("portable", VOXTRAIL_ISA="portable").returncode == 0 and digest(T + "/portable") == want, "portable kernels: the same bytes")
 n = killed("killed", max(0.05, seconds / 5))
 check(n > 0 and digest(T + "/killed") == want, f"SIGKILL and resume: the same bytes ({n} kills)", n)
-EXTRA = ["--optimiser", "ranger", "--lookahead", "3", "--centralise", "true", "--averaging", "ema", "--accumulate", "2", "--activation", "softmax",
-         "--cross_entropy", "1", "--schedule", "one-cycle"]
+EXTRA = ["--optimizer", "ranger", "--lookahead-steps", "3", "--centralize-gradients", "true", "--averaging", "ema", "--accumulate", "2", "--activation", "softmax",
+         "--cross-entropy", "1", "--schedule", "one-cycle"]
 ARGS += EXTRA
 check(train("ranger").returncode == 0 and digest(T + "/ranger") != want, "ranger, ema, softmax, two passes a step: trains")
 other, n = digest(T + "/ranger"), killed("ranger-killed", max(0.05, seconds / 5))
 check(n > 0 and digest(T + "/ranger-killed") == other, f"the same, SIGKILL and resume: the same bytes ({n} kills)", n)
 ARGS = ARGS[:-len(EXTRA)]
 AUTO = ["--patches", T + "/patches", "--patch", "8", "--model", "meshnet", "--network", '{"channels": 4, "dilations": [1, 2]}', "--steps", "480",
-        "--validate", "480", "--save", "40", "--rate", "1e-5", "--batch", "4", "--dice", "0", "--cross_entropy", "1", "--foreground", "1", "--profile", "auto"]
+        "--validate-every", "480", "--save-every", "40", "--learning-rate", "1e-5", "--batch", "4", "--dice", "0", "--cross-entropy", "1", "--foreground", "1", "--precision", "auto"]
 ARGS, before = AUTO, ARGS
 begin = time.time()
 check(train("auto", "--threads", "1").returncode == 0, "profile auto ends with 0")
@@ -87,7 +87,7 @@ check(n > 0 and digest(T + "/auto-killed") == auto, f"auto, SIGKILL and resume: 
 r = train("replay", "--replay", T + "/auto")
 check(r.returncode == 0 and open(T + "/replay/last.safetensors", "rb").read() == open(T + "/auto/last.safetensors", "rb").read(),
       "--replay repeats the changes: the same weights", r.stderr)
-r = train("f32", "--profile", "f32")
+r = train("f32", "--precision", "f32")
 check(r.returncode == 0 and open(T + "/f32/last.safetensors", "rb").read() != open(T + "/auto/last.safetensors", "rb").read(), "f32 throughout: other weights")
 ARGS = before
 check(train("kept", "--store", T + "/store").returncode == 0 and digest(T + "/kept") == want, "with a store: the same bytes as bare")

@@ -86,17 +86,17 @@ static int op_stats(struct op_run *r, struct vt_err *err)
 	return 0;
 }
 
-static int op_normalise(struct op_run *r, struct vt_err *err)
+static int op_normalize(struct op_run *r, struct vt_err *err)
 {
 	struct vt_norm_numbers k;
 	for (int how = VT_NORM_NONE; how <= VT_NORM_QUANTILE; how++)
-		if (r->argc && !strcmp(r->argv[0], vt_normalise_name((enum vt_normalise)how))) {
-			if (vt_normalise(r->in.voxels, &k, r->in.voxels, r->mask, r->in.n,
-				    (enum vt_normalise)how, err))
+		if (r->argc && !strcmp(r->argv[0], vt_normalize_name((enum vt_normalize)how))) {
+			if (vt_normalize(r->in.voxels, &k, r->in.voxels, r->mask, r->in.n,
+				    (enum vt_normalize)how, err))
 				return err->code;
 			return vt_volume_write(r->out, &r->in.geometry, VT_F32, r->in.voxels, err);
 		}
-	return vt_err_set(err, VT_EUSAGE, "no such normalisation");
+	return vt_err_set(err, VT_EUSAGE, "no such normalization");
 }
 
 static int op_canonical(struct op_run *r, struct vt_err *err)
@@ -160,10 +160,10 @@ static int op_brain_mask(struct op_run *r, struct vt_err *err)
 		opts.threshold = arg(r, 0);
 	if (vt_brain_mask_surface(r->mask, &b, r->in.voxels, &r->in.geometry, &opts, err))
 		return err->code;
-	printf("ml %.1f flags %u passes %u low %g high %g median %g centre %.1f %.1f %.1f radius "
+	printf("ml %.1f flags %u passes %u low %g high %g median %g center %.1f %.1f %.1f radius "
 	       "%.1f\n",
-		b.volume_ml, b.flags, b.passes, b.low, b.high, b.median, b.centre_mm[0],
-		b.centre_mm[1], b.centre_mm[2], b.radius_mm);
+		b.volume_ml, b.flags, b.passes, b.low, b.high, b.median, b.center_mm[0],
+		b.center_mm[1], b.center_mm[2], b.radius_mm);
 	return write_mask(r, err);
 }
 
@@ -214,7 +214,7 @@ static const struct {
 	{ "fill", op_fill },
 	{ "components", op_components },
 	{ "stats", op_stats },
-	{ "normalise", op_normalise },
+	{ "normalize", op_normalize },
 	{ "canonical", op_canonical },
 	{ "there-and-back", op_there_and_back },
 	{ "stripped", op_stripped },

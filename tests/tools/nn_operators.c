@@ -38,7 +38,7 @@ static int convolution(struct vt_graph *g, const struct vt_json *o, int x, const
 	return vt_graph_conv(g, x, name, c);
 }
 
-static int normalisation(struct vt_graph *g, const struct vt_json *o, int x, const char *name)
+static int normalization(struct vt_graph *g, const struct vt_json *o, int x, const char *name)
 {
 	return vt_graph_norm(g, x, name,
 		(struct vt_norm){ .kind = (enum vt_norm_kind)whole(o, "kind", 1),
@@ -57,7 +57,7 @@ static int add_op(struct vt_graph *g, const struct vt_json *o, const char *name,
 	if (!strcmp(op, "conv"))
 		return convolution(g, o, x, name);
 	if (!strcmp(op, "norm"))
-		return normalisation(g, o, x, name);
+		return normalization(g, o, x, name);
 	if (!strcmp(op, "act"))
 		return vt_graph_act(g, x, name, (enum vt_act)whole(o, "kind", 1),
 			vt_json_number(vt_json_get(o, "slope"), 0.01));

@@ -11,7 +11,7 @@ def container(path, subject, fold, manifest, seed, n=24):
     foreground = np.flatnonzero(regions).astype("<u4")
     sections = {"image": image.tobytes(), "regions": regions.tobytes(), "labels": (2 * regions).tobytes(), "foreground": foreground.tobytes()}
     header = {"format": 1, "subject": subject, "dims": [n, n, n], "channels": [c["role"] for c in manifest["channels"]], "dtype": "f32",
-              "regions": [r["name"] for r in manifest["regions"]], "n_foreground": len(foreground), "labelled": True, "test": False,
+              "regions": [r["name"] for r in manifest["regions"]], "n_foreground": len(foreground), "labeled": True, "test": False,
               "fold": fold, "spacing_mm": [2, 2, 2], "manifest": manifest, "offsets": {k: 10 ** 7 for k in sections}}
     room = -(-len(json.dumps(header)) // 64) * 64
     at = 16 + room + 48

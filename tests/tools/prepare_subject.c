@@ -1,6 +1,6 @@
 /* prepare_subject.c - vt_prepare_subject from the command line, for oracles and benchmarks that
  * need no stage.
- *      prepare_subject OUTDIR [NORMALISE] [n4] [rigid] ROLE=PATH... */
+ *      prepare_subject OUTDIR [NORMALIZE] [n4] [rigid] ROLE=PATH... */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,8 +23,8 @@ int main(int argc, char **argv)
 		opts.bias = strcmp(argv[i], "n4") ? opts.bias : VT_BIAS_N4;
 		opts.align = strcmp(argv[i], "rigid") ? opts.align : VT_ALIGN_RIGID;
 		for (int how = VT_NORM_NONE; how <= VT_NORM_QUANTILE; how++)
-			if (!strcmp(argv[i], vt_normalise_name((enum vt_normalise)how)))
-				opts.normalise = (enum vt_normalise)how;
+			if (!strcmp(argv[i], vt_normalize_name((enum vt_normalize)how)))
+				opts.normalize = (enum vt_normalize)how;
 	}
 	if (argc < 3 || vt_fs_mkdirs(argv[1], &err) ||
 		vt_prepare_subject(argv[1], "subject", channels, n, &opts, &report, &err)) {

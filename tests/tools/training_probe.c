@@ -1,9 +1,9 @@
-/* training_probe loss|optimiser|schedule REQUEST.json IN OUT: the arithmetic of a training step
+/* training_probe loss|optimizer|schedule REQUEST.json IN OUT: the arithmetic of a training step
  * on given numbers, for tests/oracle/nn/training.py.
  *
  * loss       REQUEST: vt_loss's fields, n, c, voxels.  IN: f32 logits, u8 target.  OUT: f64
  *            loss, f32 gradient.
- * optimiser  REQUEST: vt_optim_opts' fields, steps, lr, average.  IN: f32 weights, then a
+ * optimizer  REQUEST: vt_optim_opts' fields, steps, lr, average.  IN: f32 weights, then a
  *            gradient of the same sizes a
  * step.
  *            OUT: f32 weights after the last step, then the averaged ones.  Weights: [3,2,3,3,3],
@@ -42,7 +42,7 @@ static int loss(const struct vt_json *j, FILE *in, FILE *out)
 	size_t voxels = (size_t)whole(j, "voxels", 1), values = (size_t)n * (size_t)c * voxels;
 	struct vt_loss o = { .softmax = whole(j, "softmax", 0),
 		.dice = real(j, "dice", 0),
-		.generalised = real(j, "generalised", 0),
+		.generalized = real(j, "generalized", 0),
 		.tversky = real(j, "tversky", 0),
 		.cross_entropy = real(j, "cross_entropy", 0),
 		.focal = real(j, "focal", 0),
@@ -94,11 +94,11 @@ static void take_weights(struct vt_session *s, FILE *in, bool gradients)
 	}
 }
 
-static int optimiser(const struct vt_json *j, FILE *in, FILE *out)
+static int optimizer(const struct vt_json *j, FILE *in, FILE *out)
 {
 	struct vt_optim_opts o = { (enum vt_optim_kind)whole(j, "kind", 0),
 		real(j, "momentum", 0.9), real(j, "beta2", 0.999), real(j, "eps", 1e-8),
-		real(j, "weight_decay", 0), whole(j, "nesterov", 0), whole(j, "centralise", 0),
+		real(j, "weight_decay", 0), whole(j, "nesterov", 0), whole(j, "centralize", 0),
 		whole(j, "lookahead", 0), real(j, "slow_share", 0.5), real(j, "clip_norm", 0) };
 	struct vt_graph *g = small_graph();
 	struct vt_session *s = NULL;
@@ -161,7 +161,7 @@ int main(int argc, char **argv)
 	out = fopen(argv[4], "wb");
 	if (in && out)
 		rc = !strcmp(argv[1], "loss")           ? loss(j, in, out)
-			: !strcmp(argv[1], "optimiser") ? optimiser(j, in, out)
+			: !strcmp(argv[1], "optimizer") ? optimizer(j, in, out)
 							: schedule(j, out);
 	if (in)
 		fclose(in);

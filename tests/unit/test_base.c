@@ -197,6 +197,37 @@ static void base64_vectors(void)
 	vt_buf_release(&b);
 }
 
+/* An option's name may be written with '_'; other names are answered with the right one. */
+static void option_names(void)
+{
+	static const char *const asked[][2] = { { "--lr", "--learning-rate" },
+		{ "--rate", "--learning-rate" }, { "--normalise", "--normalize" },
+		{ "--learning-rat", "--learning-rate" } };
+	double rate = 0;
+	const char *rule = NULL;
+	struct vt_strs rest = VT_STRS_INIT;
+	struct vt_err err = VT_ERR_INIT;
+	const struct vt_opt opts[] = { { 0, "learning-rate", VT_OPT_REAL, &rate, "X", "step" },
+		{ 0, "normalize", VT_OPT_STRING, &rule, "RULE", "rule" }, VT_OPTS_END };
+	char *good[] = { (char[]){ "x" }, (char[]){ "--learning_rate" }, (char[]){ "0.5" },
+		(char[]){ "--normalize=zscore" } };
+	char *twice[] = { (char[]){ "x" }, (char[]){ "--learning-rate=1" },
+		(char[]){ "--learning_rate=2" } };
+
+	CHECK_EQ(vt_opts_parse(opts, 4, good, &rest, &err), 0);
+	CHECK(rate == 0.5 && !strcmp(rule, "zscore") && !rest.n);
+	CHECK_EQ(vt_opts_parse(opts, 3, twice, &rest, &err), VT_EUSAGE);
+	CHECK(strstr(err.text, "--learning-rate is given twice") != NULL);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++) {
+		char *argv[] = { (char[]){ "x" }, (char *)asked[i][0], (char[]){ "1" } };
+
+		err = (struct vt_err)VT_ERR_INIT;
+		CHECK_EQ(vt_opts_parse(opts, 3, argv, &rest, &err), VT_EUSAGE);
+		CHECK(strstr(err.text, asked[i][1]) != NULL);
+	}
+	vt_strs_release(&rest);
+}
+
 int main(void)
 {
 	RUN(philox_known_answers);
@@ -207,6 +238,7 @@ int main(void)
 	RUN(portable_paths);
 	RUN(files_written_listed_walked_removed);
 	RUN(options);
+	RUN(option_names);
 	RUN(a_long_error_is_cut_with_dots);
 	RUN(base64_vectors);
 	return check_done();

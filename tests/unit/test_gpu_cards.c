@@ -342,7 +342,7 @@ static const struct vt_optim_opts adam = { .kind = VT_OPTIM_ADAM,
 	.clip_norm = 0.5 };
 static const struct vt_optim_opts ahead = { .kind = VT_OPTIM_SGD,
 	.momentum = 0.9,
-	.centralise = true,
+	.centralize = true,
 	.lookahead = 2,
 	.slow_share = 0.5 };
 
@@ -358,7 +358,7 @@ static void training(void)
 					       .smooth_below = 1,
 					       .balance = -1 },
 		{ .softmax = true,
-			.generalised = 1,
+			.generalized = 1,
 			.focal = 1,
 			.gamma = 1.5,
 			.balance = 0.75,

@@ -153,7 +153,7 @@ static int convolution(struct vt_graph *g, int x, int v)
 	return vt_graph_conv(g, x, "it", c[v]);
 }
 
-static int normalisation(struct vt_graph *g, int x, int v)
+static int normalization(struct vt_graph *g, int x, int v)
 {
 	static const struct vt_norm n[] = {
 		{ .kind = VT_NORM_GROUP, .groups = 3, .affine = true, .relu = true },
@@ -281,7 +281,7 @@ static void convolutions(void)
 }
 static void norms(void)
 {
-	each("norm", normalisation, 0, 5, 12);
+	each("norm", normalization, 0, 5, 12);
 }
 static void activations(void)
 {

@@ -1,5 +1,5 @@
 /* What a training step does on a device, on the emulated one, against the CPU: five steps of
- * each loss, optimiser and option, some together.  The optimiser's state goes through the host
+ * each loss, optimizer and option, some together.  The optimizer's state goes through the host
  * in the middle, as a resumed run's does; a repeated run gives the same bits. */
 #include "common/nn/average.h"
 #include "common/nn/optim.h"
@@ -24,7 +24,7 @@ struct steps {
 	size_t n;
 };
 
-/* The target at the centres of a coarser output's voxels. */
+/* The target at the centers of a coarser output's voxels. */
 static void shrink(uint8_t *out, const uint8_t *target, struct vt_shape y, struct vt_shape x)
 {
 	for (int n = 0; n < y.n; n++)
@@ -265,7 +265,7 @@ static void losses(void)
 			.smooth_below = 1e-5,
 			.balance = -1 },
 		{ .softmax = true,
-			.generalised = 1,
+			.generalized = 1,
 			.focal = 1,
 			.gamma = 1.5,
 			.balance = 0.75,
@@ -304,7 +304,7 @@ static void outputs(void)
 			.smooth = 1,
 			.smooth_below = 1 },
 		{ .softmax = true,
-			.generalised = 1,
+			.generalized = 1,
 			.cross_entropy = 1,
 			.smooth = 1,
 			.smooth_below = 1,
@@ -347,7 +347,7 @@ static void outputs(void)
 	}
 #define ADAM .kind = VT_OPTIM_ADAM, .momentum = 0.9, .beta2 = 0.999, .eps = 1e-8
 
-static void optimisers(void)
+static void optimizers(void)
 {
 	const struct vt_optim_opts all[] = { { .kind = VT_OPTIM_SGD,
 						     .momentum = 0.9,
@@ -372,7 +372,7 @@ static void optimisers(void)
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		char what[32];
 
-		snprintf(what, sizeof(what), "optimiser %zu", i);
+		snprintf(what, sizeof(what), "optimizer %zu", i);
 		compare(g, what, "f32", &(struct way){ .loss = DICE_CE, .optim = all[i] }, 1e-5);
 	}
 	vt_graph_free(g);
@@ -385,7 +385,7 @@ static void options(void)
 		const char *what;
 		struct way way;
 	} all[] = {
-		{ "centralise", { .loss = DICE_CE, .optim = { ADAM, .centralise = true } } },
+		{ "centralize", { .loss = DICE_CE, .optim = { ADAM, .centralize = true } } },
 		{ "lookahead",
 			{ .loss = DICE_CE, .optim = { ADAM, .lookahead = 2, .slow_share = 0.5 } } },
 		{ "slower weights",
@@ -401,7 +401,7 @@ static void options(void)
 					.beta2 = 0.9,
 					.eps = 1e-6,
 					.weight_decay = 0.1,
-					.centralise = true,
+					.centralize = true,
 					.lookahead = 3,
 					.slow_share = 0.4,
 					.clip_norm = 0.02 },
@@ -531,7 +531,7 @@ int main(int argc, char **argv)
 	RUN(patches);
 	RUN(losses);
 	RUN(outputs);
-	RUN(optimisers);
+	RUN(optimizers);
 	RUN(options);
 	return check_done();
 }

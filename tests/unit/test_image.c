@@ -131,7 +131,7 @@ static void geometry_refuses_what_is_no_grid(void)
 	err = (struct vt_err)VT_ERR_INIT;
 }
 
-/* A ball on an oblique 3 mm grid, labelled on a 1 mm grid of other axes, comes back where it
+/* A ball on an oblique 3 mm grid, labeled on a 1 mm grid of other axes, comes back where it
  * was. */
 static void labels_come_back_to_an_oblique_scan(void)
 {
@@ -148,13 +148,13 @@ static void labels_come_back_to_an_oblique_scan(void)
 	vt_placement_resampled(&p, &grid);
 	unsigned char *work = calloc(vt_geometry_count(&p.work), 1),
 		      *back = malloc(vt_geometry_count(&g));
-	double centre[3] = { 19, 18, 15 }, mm[3], here[3];
-	vt_geometry_to_mm(&g, centre, centre);
+	double center[3] = { 19, 18, 15 }, mm[3], here[3];
+	vt_geometry_to_mm(&g, center, center);
 	for (size_t i = 0; i < vt_geometry_count(&p.work); i++) {
 		const double at[3] = { (double)(i % 120), (double)(i / 120 % 120),
 			(double)(i / 14400) };
 		vt_geometry_to_mm(&p.work, at, mm);
-		double d = hypot(hypot(mm[0] - centre[0], mm[1] - centre[1]), mm[2] - centre[2]);
+		double d = hypot(hypot(mm[0] - center[0], mm[1] - center[1]), mm[2] - center[2]);
 		work[i] = d < 12 ? 4 : d < 20 ? 2 : 0;
 	}
 	CHECK_EQ(vt_labels_to_native(back, &p, work, &err), 0);
@@ -164,8 +164,8 @@ static void labels_come_back_to_an_oblique_scan(void)
 			(double)(i / 1520) };
 		vt_geometry_to_mm(&g, at, here);
 		double d =
-			hypot(hypot(here[0] - centre[0], here[1] - centre[1]), here[2] - centre[2]);
-		/* A millimetre around each border is the grid's own resolution. */
+			hypot(hypot(here[0] - center[0], here[1] - center[1]), here[2] - center[2]);
+		/* A millimeter around each border is the grid's own resolution. */
 		if (fabs(d - 12) > 1 && fabs(d - 20) > 1)
 			wrong += back[i] != (d < 12 ? 4 : d < 20 ? 2 : 0);
 	}
@@ -210,13 +210,13 @@ static void constant_head_is_refused(void)
 	free(mask);
 }
 
-/* A ball of 70 mm whose centre lies `cut` mm less than its radius from one side; side in the
+/* A ball of 70 mm whose center lies `cut` mm less than its radius from one side; side in the
  * order of border_cm2. */
 static unsigned border_flag(int side, double cut, int stored_first, double border_cm2[6])
 {
 	const size_t dim[3] = { 80, 80, 80 };
 	struct vt_geometry g;
-	double affine[3][4] = { { 0 } }, centre[3] = { 79, 79, 79 };
+	double affine[3][4] = { { 0 } }, center[3] = { 79, 79, 79 };
 	unsigned char *mask = calloc(80 * 80 * 80, 1);
 	struct vt_brain_report report = { .flags = 0 };
 	size_t i = 0;
@@ -231,7 +231,7 @@ static unsigned border_flag(int side, double cut, int stored_first, double borde
 	}
 	vt_geometry_init(&g, dim, (const double[3]){ 2, 2, 2 });
 	vt_geometry_set_affine(&g, affine);
-	centre[side / 2] = side & 1 ? 159 - (70 - cut) : 70 - cut - 1;
+	center[side / 2] = side & 1 ? 159 - (70 - cut) : 70 - cut - 1;
 	for (size_t z = 0; z < 80; z++)
 		for (size_t y = 0; y < 80; y++)
 			for (size_t x = 0; x < 80; x++, i++) {
@@ -239,7 +239,7 @@ static unsigned border_flag(int side, double cut, int stored_first, double borde
 
 				vt_geometry_to_mm(&g, index, mm);
 				for (int a = 0; a < 3; a++)
-					d += (mm[a] - centre[a]) * (mm[a] - centre[a]);
+					d += (mm[a] - center[a]) * (mm[a] - center[a]);
 				mask[i] = d < 70 * 70;
 			}
 	vt_brain_mask_judge(mask, &report, &g);

@@ -52,7 +52,7 @@ static void what_was_noted_counts(void)
 	vt_side_trained(&chosen, &a, true);
 	vt_side_evaluated(&test, &a);
 	CHECK_EQ(train.subjects.n, 2);
-	CHECK_EQ(train.n, 2); /* neither licences nor label maps */
+	CHECK_EQ(train.n, 2); /* neither licenses nor label maps */
 	CHECK_EQ(chosen.subjects.n, 3);
 	CHECK_EQ(test.n, 1);
 	vt_leak_find(&l, &train, &test);

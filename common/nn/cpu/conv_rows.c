@@ -1,4 +1,4 @@
-/* Convolutions of few channels: lanes are eight neighbours along x, so that no lane is spent on
+/* Convolutions of few channels: lanes are eight neighbors along x, so that no lane is spent on
  * a channel that is not there.
  *
  * A tensor is [n][z][y][c] rows, each VT_HALO zeros behind the one before it: a tap that reaches
@@ -45,7 +45,7 @@ bool vt_rows_take(const struct vt_conv *c)
 		c->pad == c->dilation * (c->k - 1) / 2 && c->pad <= VT_HALO;
 }
 
-/* Zeros behind a row, and before it: whichever row is written last, its neighbours' zeros stay
+/* Zeros behind a row, and before it: whichever row is written last, its neighbors' zeros stay
  * zeros. */
 static void clear_edges(float *row, const struct rows_layout *l, int w)
 {

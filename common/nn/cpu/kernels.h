@@ -48,7 +48,7 @@ struct vt_row {
 };
 
 /* y[o * y_row + v] = start[o] (or 0) + sum over taps, channels i of w[i * c_out + o] * x[i *
- * x_row + v], o < c_out <= VT_ROWS_MOST, v < width (a multiple of 16): lanes are neighbours in
+ * x_row + v], o < c_out <= VT_ROWS_MOST, v < width (a multiple of 16): lanes are neighbors in
  * x.  Order of a sum as in vt_tile. */
 enum { VT_ROWS_MOST = 6 };
 struct vt_rows {

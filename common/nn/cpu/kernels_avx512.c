@@ -1,6 +1,6 @@
 /* Compiled with AVX-512 F, BW, VL and DQ switched on; reached only after a run-time check.
  *
- * Sixteen lanes are two blocks of eight channels, or sixteen neighbours along x: each lane does
+ * Sixteen lanes are two blocks of eight channels, or sixteen neighbors along x: each lane does
  * what the eight-lane kernels do, in their order, so the bits are theirs.  What has one block
  * only stays at eight lanes, with twice the registers. */
 #if defined(__x86_64__)

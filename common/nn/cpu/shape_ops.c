@@ -180,7 +180,7 @@ void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add)
 
 /* --- trilinear upsampling, one axis after the other ---------------------- */
 
-/* Output o of an axis is w0 in[i0] + w1 in[i1].  PyTorch's rule: half-pixel centres clamped at
+/* Output o of an axis is w0 in[i0] + w1 in[i1].  PyTorch's rule: half-pixel centers clamped at
  * 0, or corners aligned. */
 struct pull {
 	int i0, i1;
@@ -230,7 +230,7 @@ static void stretch_row(const struct stretch *s, size_t row)
 		in + (size_t)p.i1 * s->inner, p.w0, p.w1, s->inner);
 }
 
-/* The adjoint, gathered: a coarse row adds its fine neighbours in ascending order. */
+/* The adjoint, gathered: a coarse row adds its fine neighbors in ascending order. */
 static void shrink_row(const struct stretch *s, size_t row)
 {
 	int i = (int)(row % (size_t)s->n_to), scale = s->node->scale, n_out = s->n_to * scale;

@@ -1,11 +1,11 @@
 /* winograd.h - 3x3x3 convolutions of stride 1 with fewer multiplications; for conv.c,
  * plan_text.c and tests only.
  *
- * Winograd's F(m, 3) makes m neighbouring outputs of three taps from m + 2 products instead of 3
+ * Winograd's F(m, 3) makes m neighboring outputs of three taps from m + 2 products instead of 3
  * m: inputs are turned into values at m + 2 points of a polynomial, multiplied there by the
  * weights' values, and turned back.  It is done along z, y and x at once, with m of 2 or 4 on
  * each axis: 27 multiplications an output become (1 + 2 / m) on each axis, 3.4 to 8 in all.
- * With dilation d the neighbours are d apart: each of the d^3 interleaved grids is a convolution
+ * With dilation d the neighbors are d apart: each of the d^3 interleaved grids is a convolution
  * of its own.
  *
  * The order of a sum is fixed: points along x, then z, then y; channels upwards; back along y,

@@ -26,7 +26,7 @@ def container(path):
     z, y, x = h["dims"][-3:]
     c, n, at = len(h["channels"]), z * y * x, h["offsets"]
     out = {"header": h, "image": np.frombuffer(raw, "<f2" if h["dtype"] == "f16" else "<f4", c * n, at["image"]).reshape(c, z, y, x), "aligned": all(v % 64 == 0 for v in at.values())}
-    if h["labelled"]:
+    if h["labeled"]:
         out["regions"] = np.frombuffer(raw, "u1", n, at["regions"]).reshape(z, y, x)
         out["labels"] = np.frombuffer(raw, "u1", n, at["labels"]).reshape(z, y, x)
         out["foreground"] = np.frombuffer(raw, "<u4", h["n_foreground"], at["foreground"])
@@ -34,7 +34,7 @@ def container(path):
 
 
 manifest = {"format": 1, "name": "own", "channels": [{"role": r, "files": ["{subject}/%s.nii.gz" % r]} for r in ("flair", "t1ce")],
-            "label": {"files": ["{subject}/seg.nii.gz"], "values": {"0": "background", "1": "core", "2": "oedema", "4": "enhancing"}},
+            "label": {"files": ["{subject}/seg.nii.gz"], "values": {"0": "background", "1": "core", "2": "edema", "4": "enhancing"}},
             "regions": [{"name": "WT", "values": [1, 2, 4]}, {"name": "TC", "values": [1, 4]}], "split": {"seed": 3, "test": 0.3, "folds": 3}}
 json.dump(manifest, open("m.json", "w"))
 shape, affine = (57, 61, 53), np.diag([-3.0, -3, 3, 1])
@@ -92,18 +92,18 @@ full = turn(lesion)[tuple(slice(a, a + n) for a, n in zip(place, prepared.shape[
 labels = padded(full)
 regions = np.isin(labels, (1, 2, 4)) + 2 * np.isin(labels, (1, 4))
 say(np.array_equal(c["labels"], labels) and np.array_equal(c["regions"], regions), "float label maps arrive as labels and region bits")
-say(np.array_equal(c["foreground"], np.flatnonzero(regions)), "the foreground index lists every labelled voxel in order")
+say(np.array_equal(c["foreground"], np.flatnonzero(regions)), "the foreground index lists every labeled voxel in order")
 h = c["header"]
 say(h["box"] == [start[a] - pads[a][0] for a in (2, 1, 0)] and h["spacing_mm"] == [3, 3, 3] and h["regions"] == ["WT", "TC"], "the header says where the box lies", h["box"])
 
 rc, text = run("crop-patch", "--normed", "n", "--labels", "scans", "--manifest", "m.json", "--dtype", "f16", "--out", "half")
 say(rc == 0 and np.array_equal(container("half/case00/subject.vtp")["image"], want.astype("f2")), "f16 is numpy's rounding", text)
-rc, text = run("crop-patch", "--normed", "n", "--labels", "scans", "--manifest", "m.json", "--least", "61", "--out", "least")
+rc, text = run("crop-patch", "--normed", "n", "--labels", "scans", "--manifest", "m.json", "--min-size", "61", "--out", "least")
 big = container("least/case00/subject.vtp") if rc == 0 else c
 off = [a - b for a, b in zip(h["box"], big["header"]["box"])]
 part = tuple(slice(o, o + n) for o, n in zip(off, want.shape[1:]))
 say(rc == 0 and big["image"].shape[1:] == (64, 64, 64) and np.array_equal(big["image"][(slice(None),) + part], want) and
-    np.count_nonzero(big["image"]) == np.count_nonzero(want), "--least 61 pads every edge to 64 with zeros around the same voxels", text)
+    np.count_nonzero(big["image"]) == np.count_nonzero(want), "--min-size 61 pads every edge to 64 with zeros around the same voxels", text)
 
 before = {n: [container("p/%s/subject.vtp" % n)["header"][k] for k in ("test", "fold")] for n in names[:5]}
 for n in names[5:]:

@@ -20,7 +20,7 @@ same() { # order test functions
 	fi
 }
 same lazy test_gpu_engine "$operators"
-same lazy test_gpu_training "patches optimisers options"
+same lazy test_gpu_training "patches optimizers options"
 same eager test_gpu_training losses
 same 7 test_gpu_training losses
 exit 0

@@ -5,6 +5,6 @@ make_chain() {
 	mv "$1/cohort/scans" "$1/scans" && mv "$1/cohort/labels" "$1/labels" || return 1
 	skullstrip-normalize --scans "$1/scans" --manifest "$ROOT/manifests/embedded.json" --out "$1/normed" >/dev/null 2>&1 || return 1
 	crop-patch --normed "$1/normed" --labels "$1/labels" --manifest "$ROOT/manifests/embedded.json" --out "$1/crop" >/dev/null 2>&1 || return 1
-	train --patches "$1/crop" --network '{"init_filters":8}' --patch 16 --steps 2 --validate 2 --max_validation 1 --fold 1 --out "$1/train" >/dev/null 2>&1
+	train --patches "$1/crop" --network '{"init_filters":8}' --patch 16 --steps 2 --validate-every 2 --max-validation 1 --fold 1 --out "$1/train" >/dev/null 2>&1
 }
 ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; [ -f said ] && tail -n 3 said; fi; }

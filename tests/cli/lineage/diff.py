@@ -25,7 +25,7 @@ wide = Execution("crop", {"scans": raw["sub-1"]}, {"sub-1/subject.vtp": b"wide"}
 
 def train(subjects, weights, rate="0.1", first=None, **more):
     parts = [crop[s] for s in subjects] + ([first] if first else [])
-    return Execution("train", {"patches": parts}, {"best.safetensors": weights, "history.csv": b"step\n"}, params={"rate": rate, "steps": "6"}, **more)
+    return Execution("train", {"patches": parts}, {"best.safetensors": weights, "history.csv": b"step\n"}, params={"learning-rate": rate, "steps": "6"}, **more)
 
 
 split = {"split": {"train": ["sub-1", "sub-2"], "validation": ["sub-3"], "test": []}, "device": {"name": "cpu"}}
@@ -43,7 +43,7 @@ want = {("files", "best.safetensors"): (sha(one.contents["best.safetensors"]), s
         ("tensors", "best.safetensors"): ("", "tensor b (F32): 1 of 2 elements differ, by 1 ulp and 1.19209e-07 at most; 1 of 2 tensors differ"),
         ("subjects", "sub-4"): ("", "there"), ("role", "sub-3"): ("validation", "train"),
         ("data", "scans/sub-1/t1.nii"): (sha(b"t1 1"), sha(b"rescanned")), ("data", "scans/sub-4/t1.nii"): ("", sha(b"t1 4")),
-        ("params", "train --rate"): ("0.1", "0.2"), ("code", "train"): ("0" * 40, "2" * 40), ("binary", "train"): ("b" * 64, "d" * 64),
+        ("params", "train --learning-rate"): ("0.1", "0.2"), ("code", "train"): ("0" * 40, "2" * 40), ("binary", "train"): ("b" * 64, "d" * 64),
         ("environment", "train"): ('{"name":"cpu"}', '{"name":"cuda"}')}
 extra = {k: v for k, v in found.items() if want.get(k) != v and k[:1] != ("data",)}
 check(r.returncode == 1 and all(found.get(k) == v for k, v in want.items() if k != ("data", "scans/sub-1/t1.nii")), "every kind of difference, with both values", {k: (v, found.get(k)) for k, v in want.items() if found.get(k) != v})
@@ -52,4 +52,4 @@ n = len(list(crop)) + 1
 check(run("diff", f"{T}/{n}", f"{T}/{n + 1}", store=f"{T}/none").returncode == 1, "two directories, without a store")
 check(run("diff", one.id, "0" * 64, store=S).returncode == 66, "something unknown: exit 66")
 text = run("diff", one.id, two.id, store=S).stdout
-check("params       train --rate  0.1 -> 0.2" in text and "subjects     sub-4  only in the second" in text, "as text", text)
+check("params       train --learning-rate  0.1 -> 0.2" in text and "subjects     sub-4  only in the second" in text, "as text", text)

@@ -78,7 +78,7 @@ check(run("consent", "check", crop[0].id, store=S).returncode == 0, "a result it
 if subprocess.run(["sh", "-c", '. "$0" && make_chain "$1" 2', ROOT + "/tests/cli/lineage/_chain.sh", T + "/c"]).returncode:
     check(False, "a small chain of real stages")
 run("consent", "withdraw", "sub-002", "--reason", "by letter", store=S)
-train_again = ["train", "--patches", f"{T}/c/crop", "--network", '{"init_filters":8}', "--patch", "16", "--steps", "2", "--validate", "2", "--fold", "-1"]
+train_again = ["train", "--patches", f"{T}/c/crop", "--network", '{"init_filters":8}', "--patch", "16", "--steps", "2", "--validate-every", "2", "--fold", "-1"]
 for how, more, env in (("its store", ["--store", S], {}), ("VOXTRAIL_CONSENT", [], {"VOXTRAIL_CONSENT": f"{S}/consent.json"})):
     r = subprocess.run([*train_again, "--out", f"{T}/refused", *more], capture_output=True, text=True, env={**os.environ, **env})
     check(r.returncode == 65 and "sub-002" in r.stderr and "by letter" in r.stderr, f"train refuses, by {how}", (r.returncode, r.stderr))

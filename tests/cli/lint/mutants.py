@@ -91,7 +91,7 @@ mutants[-1:] = [
     ("required port missing", lambda d: d[2]["transform"]["cmd"].__delitem__(slice(1, 3)), CMD + "0", 65),
     ("value out of range", lambda d: d[2]["transform"]["cmd"].append("--steps=0"), CMD + "7", 65),
     ("value of no such name", lambda d: d[2]["transform"]["cmd"].extend(["--device", "tpu"]), CMD + "7", 65),
-    ("value that is no number", lambda d: d[2]["transform"]["cmd"].append("--rate=fast"), CMD + "7", 65),
+    ("value that is no number", lambda d: d[2]["transform"]["cmd"].append("--learning-rate=fast"), CMD + "7", 65),
     ("a card without resourceLimits.gpu", lambda d: d[2]["transform"]["cmd"].extend(["--device", "cuda"]), CMD + "0", 65),
     ("no recipe", lambda d: d[2]["transform"]["cmd"].__delitem__(slice(3, 5)), CMD + "0", 0),
     ("unknown program", put(CMD + "0", "trane"), CMD + "0", 0),
@@ -110,7 +110,7 @@ for what, f, pointer, status in mutants[:-1]:
 d = copy.deepcopy(base)
 os.makedirs(T + "/rec", exist_ok=True)
 d[2]["metadata"]["annotations"]["voxtrail/repo.recipe"] = "rec"
-open(T + "/rec/train.json", "w").write('{"params": {"stepz": 5, "rate": 100, "device": "tpu"}}')
+open(T + "/rec/train.json", "w").write('{"params": {"stepz": 5, "learning-rate": 100, "device": "tpu"}}')
 rc, lines = lint(json.dumps(d))
 want = ['/2/transform/cmd/4: rec/train.json: /params/stepz: train has no such param; write steps', '/2/transform/cmd/4: rec/train.json: /params/rate: 100: write 1e-08 to 10',
         '/2/transform/cmd/4: rec/train.json: /params/device: tpu: write one of cpu, cuda, auto']

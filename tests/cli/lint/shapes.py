@@ -35,7 +35,7 @@ shapes = [
     spec("codes", pfs("d"), transform={"acceptReturnCode": [1, 2], "errCmd": ["sh"], "errStdin": ["true"]}, datumTries=1, datumTimeout="600s", jobTimeout="3600s"),
     spec("sets", pfs("d"), datumSetSpec={"number": 10, "perWorker": 4}, reprocessSpec="until_success", outputBranch="dev", salt="abc"),
     spec("placed", pfs("d"), schedulingSpec={"nodeSelector": {"kubernetes.io/os": "linux"}, "priorityClassName": "high"}, tolerations=[{"key": "gpu", "operator": "EXISTS", "effect": "NO_SCHEDULE", "tolerationSeconds": "30"}]),
-    spec("labelled", pfs("d"), metadata={"labels": {"team_name": "x"}, "annotations": {"a/b": "c"}}),
+    spec("labeled", pfs("d"), metadata={"labels": {"team_name": "x"}, "annotations": {"a/b": "c"}}),
     spec("egressed", pfs("d"), egress={"URL": "s3://bucket/dir"}),
     spec("sql", pfs("d"), egress={"sqlDatabase": {"url": "pg://h", "fileFormat": {"type": "CSV", "columns": ["a"]}, "secret": {"name": "s", "key": "k"}}}),
     spec("lazy", pfs("d", lazy=True)), spec("empty", pfs("d", "/", emptyFiles=True)), spec("bucket", pfs("d", "/", s3=True), s3Out=True),
@@ -66,6 +66,6 @@ say(not unread(json.dumps(shapes), "all.json"), "all of them as one list")
 if yaml:
     say(not unread(yaml.safe_dump_all(shapes), "all.yaml"), "all of them as YAML documents")
 runnable = [s for s in shapes if not any(k in s for k in ("service", "spout", "s3Out")) and s["pipeline"]["name"] not in ("lazy", "batched")]
-json.dump([dict(s, input=s["input"]) for s in runnable if s["pipeline"]["name"] in ("scaled", "sized", "placed", "labelled", "sets")], open(T + "/p.json", "w"))
+json.dump([dict(s, input=s["input"]) for s in runnable if s["pipeline"]["name"] in ("scaled", "sized", "placed", "labeled", "sets")], open(T + "/p.json", "w"))
 r = subprocess.run(["voxtrail", "lint", T + "/p.json"], capture_output=True, text=True)
 say(r.returncode == 65 and all("/name: is missing" in l or "warning" in l for l in r.stderr.splitlines()), "what is wrong with them beyond that is said: inputs without a name, images without a digest")

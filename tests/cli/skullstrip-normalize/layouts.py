@@ -118,11 +118,11 @@ for name, mm in mms.items():
     a[2, 0], a[0, 1], a[1, 2], a[3, 3] = mm[2], -mm[0], mm[1], 1
     save(T + "/mixed/%s/flair.nii.gz" % name, turn(np.where(r < 1, tissue, 0).astype("i2")), a)
     save(T + "/mixed/%s/seg.nii.gz" % name, turn((r < 0.5).astype("u1")), a)
-labelled = manifest("mixed", label={"files": ["{subject}/seg.nii.gz"], "values": {"0": "background", "1": "tumour"}}, regions=[{"name": "WT", "values": [1]}])
-rc, text = stage("skullstrip-normalize", "med", "--scans", T + "/mixed", "--manifest", labelled, "--grid", "median")
+labeled = manifest("mixed", label={"files": ["{subject}/seg.nii.gz"], "values": {"0": "background", "1": "tumour"}}, regions=[{"name": "WT", "values": [1]}])
+rc, text = stage("skullstrip-normalize", "med", "--scans", T + "/mixed", "--manifest", labeled, "--grid", "median")
 zooms = [nib.load("%s/med/%s/flair.nii" % (T, s)).header.get_zooms() for s in mms]
 say(rc == 0 and np.allclose(zooms, [(2, 2, 3)] * 3, atol=1e-3), "--grid median: every subject at the median along R, A, S", (rc, text, zooms))
-rc, text = stage("crop-patch", "medp", "--normed", T + "/med", "--labels", T + "/mixed", "--manifest", labelled)
+rc, text = stage("crop-patch", "medp", "--normed", T + "/med", "--labels", T + "/mixed", "--manifest", labeled)
 volume = []
 for s in mms if rc == 0 else []:
     raw = open("%s/medp/%s/subject.vtp" % (T, s), "rb").read()

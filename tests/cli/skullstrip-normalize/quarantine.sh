@@ -15,7 +15,7 @@ for s in good-1 good-2 head; do
 done
 ! ls -d "$T"/a/bad-* >/dev/null 2>&1; say $? "nothing half-done of a bad subject is left"
 grep -q '"method": "surface"' "$T/a/head/geometry.json" && grep -q '"method": "stripped"' "$T/a/good-1/geometry.json"
-say $? "stripped subjects are recognised, the head's brain is found"
+say $? "stripped subjects are recognized, the head's brain is found"
 (cd / && skullstrip-normalize --scans "$T/scans" --manifest "$ROOT/manifests/brats-2013.json" --out "$T/b" --threads 1) 2>/dev/null
 diff -r -x .lineage "$T/a" "$T/b" >/dev/null; say $? "one thread and another directory give the same bytes"
 rm -rf "$T"/scans/bad-*

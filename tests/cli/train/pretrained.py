@@ -16,7 +16,7 @@ def train(name, files, *more):
     for f in files:
         shutil.copy(GOLDEN + f, f"{T}/{name}/")
     r = subprocess.run([B + "/bin/train", "--patches", T + "/patches", "--patch", "16", "--model", "meshnet", "--network", '{"channels":2,"dilations":[1,1]}',
-                        "--steps", "1", "--rate", "1e-8", "--previous", f"{T}/{name}", "--out", f"{T}/{name}.out", *more], capture_output=True, text=True)
+                        "--steps", "1", "--learning-rate", "1e-8", "--previous", f"{T}/{name}", "--out", f"{T}/{name}.out", *more], capture_output=True, text=True)
     return r.returncode, r.stderr
 
 
@@ -31,7 +31,7 @@ def weights(name):
     return data[8 + n:][at[0]:at[1]]
 
 
-fit = ["--leave", "model.2", "--repeat_input", "true"]
+fit = ["--reinitialize", "model.2", "--repeat-input", "true"]
 code, said = train("zip", ["tiny.zip.pt"], *fit)
 check(code == 0 and '"matched":12,"left":2' in said and '"repeated":1' in said, "a PyTorch file, its head left out, its channel repeated", said)
 code, said = train("old", ["tiny.old.pt"], *fit)

@@ -14,7 +14,7 @@ def check(ok, what, why=""):
 
 
 def train(name, *more, **env):
-    args = {"--patch": "16", "--network": '{"init_filters": 8}', "--steps": "6", "--validate": "6"}
+    args = {"--patch": "16", "--network": '{"init_filters": 8}', "--steps": "6", "--validate-every": "6"}
     for k, v in zip(more[::2], more[1::2]):
         args[k] = v
     flat = [x for kv in args.items() for x in kv if x != ""]
@@ -39,8 +39,8 @@ check(train("whole").returncode == 0 and train("again", "--recompute", "false").
       and open(T + "/whole/last.safetensors", "rb").read() == open(T + "/again/last.safetensors", "rb").read(), "with and without --recompute: the same weights")
 plan = json.load(open(T + "/whole/checkpoint.json"))["plan"]
 check(f"plan {plan}" in train("unused", "--plan", "").stdout, "the checkpoint names the plan that --plan shows", plan)
-r = train("small", "--memory", "1")
-check(r.returncode == 71 and re.search(r"\d+", r.stderr) and not os.path.exists(T + "/small/best.safetensors"), "a plan beyond --memory is refused with the number", (r.returncode, r.stderr))
+r = train("small", "--memory-limit", "1")
+check(r.returncode == 71 and re.search(r"\d+", r.stderr) and not os.path.exists(T + "/small/best.safetensors"), "a plan beyond --memory-limit is refused with the number", (r.returncode, r.stderr))
 
 def tensors(name):
     raw = open(f"{T}/{name}/last.safetensors", "rb").read()
@@ -48,11 +48,11 @@ def tensors(name):
     return {k: raw[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]] for k, v in json.loads(raw[8:8 + n]).items() if k != "__metadata__"}
 
 
-check(train("frozen", "--previous", T + "/whole", "--leave", "conv_final", "--transfer_rate", "0", "--seed", "9").returncode == 0, "train from a checkpoint, its head left")
+check(train("frozen", "--previous", T + "/whole", "--reinitialize", "conv_final", "--pretrained-rate-factor", "0", "--seed", "9").returncode == 0, "train from a checkpoint, its head left")
 a, b = tensors("whole"), tensors("frozen")
 moved = sorted(k for k in a if a[k] != b[k])
 check(moved and all(k.startswith("conv_final") for k in moved), "transfer_rate 0: only what was left moves", moved)
-check(train("slow", "--previous", T + "/whole", "--transfer_rate", "0.1").returncode == 0 and train("fast", "--previous", T + "/whole").returncode == 0
+check(train("slow", "--previous", T + "/whole", "--pretrained-rate-factor", "0.1").returncode == 0 and train("fast", "--previous", T + "/whole").returncode == 0
       and all(tensors("slow")[k] != tensors("fast")[k] for k in a if k.endswith("conv.weight")), "transfer_rate 0.1 is another run")
 r = train("partial", "--previous", T + "/whole", "--network", '{"init_filters": 16}')
 check(r.returncode == 65 and "last.safetensors" in r.stderr, "weights of another network are refused", r.stderr)
@@ -76,9 +76,9 @@ check(r.returncode == 0 and json.load(open(T + "/box/checkpoint.json"))["patch"]
 for bad in ("16,16", "x", "4", "16,16,16,16", "16 16 16"):
     check(train("bad", "--patch", bad).returncode == 64, f"--patch '{bad}' is 64")
 
-r = train("nan", "--rate", "10", "--optimiser", "sgd", "--weight_decay", "0", "--steps", "200", "--warmup", "0", "--schedule", "constant", "--momentum", "0.99",
-          "--cross_entropy", "100")
-check(r.returncode == 70 and re.search(r"step \d+", r.stderr) and "finite" in r.stderr and "--rate" in r.stderr, "a diverging run is 70 with step and advice", (r.returncode, r.stderr))
+r = train("nan", "--learning-rate", "10", "--optimizer", "sgd", "--weight-decay", "0", "--steps", "200", "--warmup", "0", "--schedule", "constant", "--momentum", "0.99",
+          "--cross-entropy", "100")
+check(r.returncode == 70 and re.search(r"step \d+", r.stderr) and "finite" in r.stderr and "--learning-rate" in r.stderr, "a diverging run is 70 with step and advice", (r.returncode, r.stderr))
 check(not os.path.exists(T + "/nan/best.safetensors"), "a diverging run leaves no checkpoint")
 
 r = train("bad", "--network", '{"filters": 8}')
@@ -89,20 +89,20 @@ r = train("bad", "--model", "resnet51")
 check(r.returncode == 64 and "resnet51" in r.stderr and "segresnet" in r.stderr, "an unknown network is 64 and the known ones are listed", r.stderr)
 r = train("bad", "--dice", "0")
 check(r.returncode == 64 and "loss" in r.stderr, "no loss at all is 64", r.stderr)
-r = train("bad", "--output_weights", "[1, 1, 1]")
+r = train("bad", "--output-weights", "[1, 1, 1]")
 check(r.returncode == 64 and "3" in r.stderr, "more weights than outputs is 64", r.stderr)
 
 still = ("--flips", "false", "--scale", "0", "--shift", "0")
 check(train("batch", "--batch", "2", *still).returncode == 0 and train("passes", "--accumulate", "2", *still).returncode == 0
       and abs(losses("batch")[0] - losses("passes")[0]) < 1e-6, "two passes of one patch are a batch of two")
-check(train("swa", "--averaging", "swa", "--average_from", "2", "--average_every", "2").returncode == 0
+check(train("swa", "--averaging", "swa", "--swa-start", "2", "--swa-interval", "2").returncode == 0
       and open(T + "/swa/best.safetensors", "rb").read() != open(T + "/swa/last.safetensors", "rb").read(), "swa: best is the mean, last the trained weights")
-r = train("soft", "--activation", "softmax", "--generalised", "1", "--focal", "0.5", "--steps", "30", "--validate", "30")
+r = train("soft", "--activation", "softmax", "--generalized-dice", "1", "--focal", "0.5", "--steps", "30", "--validate-every", "30")
 c = json.load(open(T + "/soft/checkpoint.json")) if r.returncode == 0 else {}
 check(c.get("activation") == "softmax" and c["model"]["parameters"] > 0, "softmax is in the checkpoint", r.stderr)
 container(f"{T}/whole_patches/a/subject.vtp", "a", 0, manifest, 1)
 container(f"{T}/whole_patches/b/subject.vtp", "b", 1, manifest, 2)
-PLAIN = ["--patches", T + "/whole_patches", "--patch", "24", "--flips", "false", "--shift", "0", "--scale", "0", "--steps", "1", "--validate", "1"]
+PLAIN = ["--patches", T + "/whole_patches", "--patch", "24", "--flips", "false", "--shift", "0", "--scale", "0", "--steps", "1", "--validate-every", "1"]
 once = []
 for drop in (0, 0.5):
     for rounds in (1, 2):

@@ -26,7 +26,7 @@ struct cudnnContext {
 	}
 
 /* What each descriptor takes; n: elements, 0 for one or more; must: without it, it is not
- * finalised. */
+ * finalized. */
 static const struct rule {
 	cudnnBackendDescriptorType_t of;
 	cudnnBackendAttributeName_t name;
@@ -117,7 +117,7 @@ static struct {
 	__typeof__(&cudnnBackendDestroyDescriptor) destroy;
 	__typeof__(&cudnnBackendSetAttribute) set;
 	__typeof__(&cudnnBackendGetAttribute) get;
-	__typeof__(&cudnnBackendFinalize) finalise;
+	__typeof__(&cudnnBackendFinalize) finalize;
 } real;
 
 static bool with_real(void)
@@ -135,7 +135,7 @@ static bool with_real(void)
 	*(void **)&real.destroy = dlsym(so, "cudnnBackendDestroyDescriptor");
 	*(void **)&real.set = dlsym(so, "cudnnBackendSetAttribute");
 	*(void **)&real.get = dlsym(so, "cudnnBackendGetAttribute");
-	*(void **)&real.finalise = dlsym(so, "cudnnBackendFinalize");
+	*(void **)&real.finalize = dlsym(so, "cudnnBackendFinalize");
 	return true;
 }
 
@@ -263,7 +263,7 @@ static void keep(struct mock_value *v, const void *from)
 		struct mock_descriptor *child = mock_use(v->u.p[k], MOCK_DESCRIPTOR);
 
 		if (!child->final)
-			mock_die("cuDNN: attribute %d is a descriptor that is not finalised",
+			mock_die("cuDNN: attribute %d is a descriptor that is not finalized",
 				(int)v->name);
 		child->users++;
 	}
@@ -294,7 +294,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t p, cudnnBackendA
 	if (status)
 		return leave(status);
 	if (d->final)
-		mock_die("cuDNN: attribute %d is set on a descriptor that is finalised", (int)name);
+		mock_die("cuDNN: attribute %d is set on a descriptor that is finalized", (int)name);
 	if (!r || r->type != type || (r->n && r->n != n) || n < 1 || !from || mock_get(d, name) ||
 		d->n == MOCK_ATTRIBUTES)
 		mock_die("cuDNN: attribute %d of type %d with %lld elements is no attribute of "
@@ -315,7 +315,7 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t p)
 	if (status)
 		return leave(status);
 	if (d->final)
-		mock_die("cuDNN: a descriptor is finalised twice");
+		mock_die("cuDNN: a descriptor is finalized twice");
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (rules[i].of == d->type && rules[i].must && !mock_get(d, rules[i].name))
 			mock_die("cuDNN: attribute %d is missing from a descriptor of type %d",
@@ -323,7 +323,7 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t p)
 	if (d->type == CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR && d->n != 1)
 		mock_die("cuDNN: device properties of %d sources", d->n);
 	if (d->real)
-		status = real.finalise(d->real);
+		status = real.finalize(d->real);
 	else if (d->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)
 		status = mock_plan_final(d);
 	d->final = status == CUDNN_STATUS_SUCCESS;
@@ -364,7 +364,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const p,
 	if (status)
 		return leave(status);
 	if (!d->final)
-		mock_die("cuDNN: attribute %d is asked of a descriptor that is not finalised",
+		mock_die("cuDNN: attribute %d is asked of a descriptor that is not finalized",
 			(int)name);
 	return leave(d->real ? get_real(d, name, type, room, n, out)
 			     : mock_answer(d, name, room, n, out));
@@ -431,6 +431,6 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
 	if (!h->stream)
 		mock_die("cuDNN executes on the default stream: no stream was set");
 	if (!p->final || !v->final)
-		mock_die("cuDNN executes a plan or pack that is not finalised");
+		mock_die("cuDNN executes a plan or pack that is not finalized");
 	return leave(mock_execute(h->stream, p, v));
 }

@@ -96,7 +96,7 @@ static const struct {
 			cudaErrorECCUncorrectable | STICKY } },
 	{ "cudaEventSynchronize",
 		{ cudaErrorLaunchTimeout | STICKY, cudaErrorECCUncorrectable | STICKY } },
-	/* CUDA driver version, not initialised, incompatible */
+	/* CUDA driver version, not initialized, incompatible */
 	{ "cudnnCreate", { 1003, 1001, 3000 } },
 	{ "cudnnBackendExecute",
 		/* execution failed in the driver; execution failed; internal error */

@@ -21,14 +21,14 @@ def head(kind, spacing):
     r = np.sqrt((g[0] / 66) ** 2 + (g[1] / 82) ** 2 + (g[2] / 62) ** 2)
     folds = ndi.gaussian_filter(rng.normal(size=n), [3.5 / v for v in spacing])
     folds = 0.05 * folds / folds.std()
-    csf, white, grey, scalp = {"t1": (30, 120, 85, 200), "t2": (220, 70, 95, 110), "flair": (25, 85, 100, 90)}[kind]
+    csf, white, gray, scalp = {"t1": (30, 120, 85, 200), "t2": (220, 70, 95, 110), "flair": (25, 85, 100, 90)}[kind]
     x = np.full(n, 4.0)
     neck = (np.hypot(g[0], g[1] + 15) < 50) & (g[2] < 0)
     x[(r < 1.25) | neck] = scalp
     x[r < 1.17] = 12
     brain = r < 1.03
     x[brain] = csf
-    x[r + np.abs(folds) < 1.0] = grey
+    x[r + np.abs(folds) < 1.0] = gray
     x[r + np.abs(folds) < 0.9] = white
     x[np.sqrt((g[0] / 14) ** 2 + (g[1] / 28) ** 2 + (g[2] / 12) ** 2) < 1] = csf
     x = ndi.gaussian_filter(x, [0.5 / v for v in spacing]) + rng.normal(size=n) * 4

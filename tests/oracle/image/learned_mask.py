@@ -1,4 +1,4 @@
-"""Learned brain masks: a small network against scipy in float64 (kernel axes, dilation, norm, activation, normalisation), the way there
+"""Learned brain masks: a small network against scipy in float64 (kernel axes, dilation, norm, activation, normalization), the way there
 and back on an oblique scan, what is refused; with the development data, published networks against their reference labels.
 LONG=1 also runs mindgrab on a whole 256 cube (minutes) and on the clinical heads."""
 import glob, json, os, subprocess, sys
@@ -47,7 +47,7 @@ def network(name, weights, change=None):
         layers.append({"out": w.shape[0], "in": w.shape[1], "kernel": w.shape[2], "dilation": d, "padding": 0 if last else d, "stride": 1, "bias": last,
                        "norm": "none" if last else "instance(eps=1e-5, no affine, biased variance)", "activation": "identity" if last else "gelu"})
     j = {"name": name, "input": {"spatial": [side] * 3, "voxel_mm": [mm] * 3}, "layers": layers,
-         "normalise": {"kind": "quantile", "low": 0.02, "high": 0.98, "clip": True}}
+         "normalize": {"kind": "quantile", "low": 0.02, "high": 0.98, "clip": True}}
     d = os.path.join(T, name)
     os.makedirs(d)
     tensors = {"layers.%d.weight" % i: w for i, (w, b) in enumerate(weights)}
@@ -103,8 +103,8 @@ c, s = np.cos(0.3), np.sin(0.3)
 affine = np.array([[c * 4, -s * 5, 0, -90], [s * 4, c * 5, 0, -80], [0, 0, -6.0, 70], [0, 0, 0, 1]])
 g = np.indices((44, 36, 26))
 at = np.einsum("ij,jxyz->ixyz", affine[:3, :3], g) + affine[:3, 3][:, None, None, None]
-centre = (np.array(g.shape[1:]) - 1) / 2 @ affine[:3, :3].T + affine[:3, 3]
-r = np.sqrt((((at - centre[:, None, None, None]) / np.array([55, 65, 50])[:, None, None, None]) ** 2).sum(0))
+center = (np.array(g.shape[1:]) - 1) / 2 @ affine[:3, :3].T + affine[:3, 3]
+r = np.sqrt((((at - center[:, None, None, None]) / np.array([55, 65, 50])[:, None, None, None]) ** 2).sum(0))
 scan = np.where(r < 1, 700, 80) + rng.normal(size=r.shape) * 10
 rc, text, got = run(plain, "mask", save(scan.astype("i2"), "s.nii", affine))
 d = 2 * (got.astype(bool) & (r < 1)).sum() / (got.astype(bool).sum() + (r < 1).sum()) if rc == 0 else 0
@@ -127,7 +127,7 @@ def methods(out, *args):
 
 got = [methods("a", "--weights", plain), methods("b"), methods("c", "--weights", plain, "--method", "surface")]
 say(got == [["bright", "stripped"], ["surface", "stripped"], ["surface", "stripped"]], "stripped input passes, else the network, else the surface", got)
-got = methods("d", "--weights", plain, "--device", "cuda", "--profile", "f32"), methods("e", "--weights", plain, "--device", "cuda", "--profile", "f32")
+got = methods("d", "--weights", plain, "--device", "cuda", "--precision", "f32"), methods("e", "--weights", plain, "--device", "cuda", "--precision", "f32")
 mask = [np.asarray(nib.load("%s/%s/head/mask.nii" % (T, n)).dataobj) for n in ("a", "d")]
 say(got[0] == ["bright", "stripped"] and mask[0].shape == mask[1].shape and (mask[0] != mask[1]).mean() < 1e-4, "--device cuda: the same brain", got)
 same = all(open("%s/d/%s" % (T, n), "rb").read() == open("%s/e/%s" % (T, n), "rb").read() for n in ("head/mask.nii", "head/flair.nii", "head/geometry.json"))
@@ -142,14 +142,14 @@ def noted(out):
 on, record = noted("d")
 say([(x["name"], x["profile"]) for x in on] == [("cuda", "f32")], "the record names the device", record)
 say([x["name"] for x in noted("a")[0]] == ["cpu"] and not noted("c")[0], "and the CPU; where no network ran, none")
-text = methods("f", "--weights", plain, "--profile", "bf16")
+text = methods("f", "--weights", plain, "--precision", "bf16")
 say("the CPU computes in f32" in text, "a profile that the CPU has not is refused", text)
 
 refusals = {
     "no weights": (lambda j, t: t.clear(), 65, "layers.0.weight"),
     "weights of another shape": (lambda j, t: t.update({"layers.1.weight": np.zeros((channels, 2, 3, 3, 3))}), 65, "layers.1.weight"),
     "layers that are no MeshNet": (lambda j, t: j["layers"][1].update(stride=2), 65, "/layers/1"),
-    "an unknown normalisation": (lambda j, t: j["normalise"].update(kind="median"), 65, "/normalise/kind"),
+    "an unknown normalization": (lambda j, t: j["normalize"].update(kind="median"), 65, "/normalize/kind"),
     "an uneven grid": (lambda j, t: j["input"].update(spatial=[40, 40, 32]), 65, "/input"),
 }
 for what, (change, code, word) in refusals.items():

@@ -64,10 +64,10 @@ rules = {"zscore": np.where(x != 0, (x - n.mean()) / n.std(), 0),
          "minmax": (x - x.min()) / (x.max() - x.min()),
          "quantile": np.where(x != 0, (x - p2) / (p98 - p2), 0)}
 for rule, want in rules.items():
-    got = run("normalise", save(x), rule)[0]
-    say(np.abs(got - want).max() <= 1e-6 * np.abs(want).max(), "normalisation %s equals its formula in numpy" % rule,
+    got = run("normalize", save(x), rule)[0]
+    say(np.abs(got - want).max() <= 1e-6 * np.abs(want).max(), "normalization %s equals its formula in numpy" % rule,
         np.abs(got - want).max())
-say(not run("normalise", save(np.full((5, 5, 5), 7, "f4")), "zscore")[0].any(), "a constant image normalises to 0, not NaN")
+say(not run("normalize", save(np.full((5, 5, 5), 7, "f4")), "zscore")[0].any(), "a constant image normalizes to 0, not NaN")
 
 for trial in range(12):
     # Up to about 35 degrees off the axes: beyond that versions of nibabel disagree with each other.

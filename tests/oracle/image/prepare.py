@@ -50,7 +50,7 @@ got, got_affine = load("a", "mask.nii")
 say(np.array_equal(got > 0, mask[box]), "mask.nii is the brain on its own box, axes R-A-S")
 origin = want.affine @ [box[0].start, box[1].start, box[2].start, 1]
 say(np.allclose(got_affine[:3, 3], origin[:3], atol=1e-4) and np.allclose(got_affine[:3, :3], want.affine[:3, :3], atol=1e-5),
-    "its affine points at the same millimetres")
+    "its affine points at the same millimeters")
 for role, x in (("flair", flair), ("t1", t1)):
     v = x[brain].astype("f8")
     z = np.where(brain, (x.astype("f8") - v.mean()) / v.std(), 0)
@@ -89,7 +89,7 @@ say(rc1 == 0 and rc2 == 0 and tree("a") == tree("one") == tree("two"), "1 and 2 
 for rule in ("none", "clip-minmax", "clip-zscore", "minmax", "quantile"):
     rc, text = prepare("n", rule, *paths)
     x = load("n", "t1.nii")[0]
-    say(rc == 0 and np.isfinite(x).all(), "normalisation %s gives finite values" % rule, text)
+    say(rc == 0 and np.isfinite(x).all(), "normalization %s gives finite values" % rule, text)
 
 refused = {"another size": (save("s.nii", flair[:-1]), ["flair", "t1"]),
            "moved by 3 mm": (save("m.nii", flair, affine + np.array([[0, 0, 0, 3.0]] + [[0] * 4] * 3)), ["flair", "t1", "mm apart"]),

@@ -8,8 +8,8 @@ CASES = {
     "dice squared": dict(dice=1, squared=True, smooth=0, smooth_below=1e-5),
     "dice batch squared": dict(dice=1, squared=True, batch=True, smooth=1, smooth_below=1),
     "dice softmax": dict(dice=1, softmax=True, no_background=True),
-    "generalised": dict(generalised=1),
-    "generalised softmax batch": dict(generalised=1, softmax=True, batch=True),
+    "generalized": dict(generalized=1),
+    "generalized softmax batch": dict(generalized=1, softmax=True, batch=True),
     "tversky": dict(tversky=1, false_positive=.3, false_negative=.7),
     "cross-entropy": dict(cross_entropy=1),
     "cross-entropy softmax": dict(cross_entropy=1, softmax=True),
@@ -18,7 +18,7 @@ CASES = {
     "focal softmax": dict(focal=1, softmax=True),
     "dice and cross-entropy": dict(dice=1, cross_entropy=.5),
     "dice and cross-entropy softmax": dict(dice=1, cross_entropy=1, softmax=True),
-    "all": dict(dice=.5, generalised=.25, tversky=.75, cross_entropy=.5, focal=2, batch=True),
+    "all": dict(dice=.5, generalized=.25, tversky=.75, cross_entropy=.5, focal=2, batch=True),
 }
 
 
@@ -40,10 +40,10 @@ def monai_loss(o):
     soft = bool(o.get("softmax"))
     common = dict(sigmoid=not soft, softmax=soft, batch=bool(o.get("batch")), smooth_nr=o.get("smooth", 1e-5), smooth_dr=o.get("smooth_below", 1e-5),
                   include_background=not o.get("no_background"))
-    terms = [k for k in ("dice", "generalised", "tversky", "cross_entropy", "focal") if k in o]
+    terms = [k for k in ("dice", "generalized", "tversky", "cross_entropy", "focal") if k in o]
     if terms == ["dice"]:
         return DiceLoss(squared_pred=bool(o.get("squared")), **common)
-    if terms == ["generalised"]:
+    if terms == ["generalized"]:
         return GeneralizedDiceLoss(**common)
     if terms == ["tversky"]:
         return TverskyLoss(alpha=o["false_positive"], beta=o["false_negative"], **common)

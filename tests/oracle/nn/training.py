@@ -1,5 +1,5 @@
-"""Losses, optimisers, averages and schedules against PyTorch: losses with their gradients by autograd from the formulas of
-loss.h written again here (and numbers that MONAI gave, training_golden.json), optimisers and schedules step for step."""
+"""Losses, optimizers, averages and schedules against PyTorch: losses with their gradients by autograd from the formulas of
+loss.h written again here (and numbers that MONAI gave, training_golden.json), optimizers and schedules step for step."""
 import json, math, os, subprocess, sys
 import numpy as np
 
@@ -7,7 +7,7 @@ try:
     import torch
     import torch.nn.functional as F
 except ImportError:
-    print("skip - losses and optimisers against PyTorch: python3-torch is not installed")
+    print("skip - losses and optimizers against PyTorch: python3-torch is not installed")
     sys.exit(0)
 B, T, HERE = os.environ["B"], os.environ["T"], os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -48,12 +48,12 @@ def reference_loss(o, z, r):
         a, b = o.get("false_positive", .5), o.get("false_negative", .5)
         f = 1 - (pr + s) / (pr + a * (ps - pr) + b * (rs - pr) + d)
         loss = loss + o["tversky"] * f[..., first:].mean()
-    if "generalised" in o:
+    if "generalized" in o:
         w = 1 / (rs * rs)
         w = torch.where(torch.isinf(w), torch.zeros_like(w), w)
         w = torch.where(rs == 0, w.max(-1, keepdim=True)[0].expand_as(w), w)
         f = 1 - (2 * (w * pr).sum(-1) + s) / ((w * (ps + rs)).sum(-1) + d)
-        loss = loss + o["generalised"] * f.mean()
+        loss = loss + o["generalized"] * f.mean()
     bce = -(F.log_softmax(z, 1) * r) if soft else F.binary_cross_entropy_with_logits(z, r, reduction="none")
     if "cross_entropy" in o:
         loss = loss + o["cross_entropy"] * (bce.sum(1).mean() if soft else bce.mean())
@@ -97,7 +97,7 @@ for name, o in CASES.items():
 value, grad = our_loss({"cross_entropy": 1, "focal": 1, "dice": 1}, np.array([[[200., -200., 0.]]]), np.array([0, 1, 1], "u1"))
 check(np.isfinite(value) and np.isfinite(grad).all(), "logits of +-200: finite")
 
-# --- optimisers ------------------------------------------------------------------------------------------------------------------------
+# --- optimizers ------------------------------------------------------------------------------------------------------------------------
 
 SHAPES = [(3, 2, 3, 3, 3), (3,), (2, 3, 1, 1, 1)]
 SGD, ADAM, ADAMW, RADAM, RANGER = range(5)
@@ -110,7 +110,7 @@ def gradients(steps):
 
 
 class Ranger:
-    """Wright's Ranger from its published steps: centralised gradient, rectified Adam, decay beside the update, lookahead."""
+    """Wright's Ranger from its published steps: centralized gradient, rectified Adam, decay beside the update, lookahead."""
 
     def __init__(self, w, lr, betas, eps, weight_decay, k, alpha):
         self.w, self.lr, self.b1, self.b2, self.eps, self.wd, self.k, self.alpha, self.t = w, lr, *betas, eps, weight_decay, k, alpha, 0
@@ -141,7 +141,7 @@ class Ranger:
 
 
 O = torch.optim
-OPTIMISERS = {
+OPTIMIZERS = {
     "sgd": (dict(kind=SGD, momentum=0), lambda w: O.SGD(w, 0.01)),
     "sgd momentum decay": (dict(kind=SGD, momentum=.9, weight_decay=.01), lambda w: O.SGD(w, 0.01, momentum=.9, weight_decay=.01)),
     "sgd nesterov": (dict(kind=SGD, momentum=.99, nesterov=True, weight_decay=3e-5), lambda w: O.SGD(w, 0.01, momentum=.99, nesterov=True, weight_decay=3e-5)),
@@ -149,7 +149,7 @@ OPTIMISERS = {
     "adam decay": (dict(kind=ADAM, weight_decay=.1), lambda w: O.Adam(w, 0.01, weight_decay=.1)),
     "adamw": (dict(kind=ADAMW, weight_decay=.1), lambda w: O.AdamW(w, 0.01, weight_decay=.1)),
     "radam": (dict(kind=RADAM, weight_decay=.01), lambda w: O.RAdam(w, 0.01, weight_decay=.01)),
-    "ranger": (dict(kind=RANGER, momentum=.95, eps=1e-5, weight_decay=.01, centralise=True, lookahead=6, slow_share=.5),
+    "ranger": (dict(kind=RANGER, momentum=.95, eps=1e-5, weight_decay=.01, centralize=True, lookahead=6, slow_share=.5),
                lambda w: Ranger(w, 0.01, (.95, .999), 1e-5, .01, 6, .5)),
 }
 
@@ -157,7 +157,7 @@ OPTIMISERS = {
 def our_steps(request, steps):
     w, grads = gradients(steps)
     data = b"".join(a.tobytes() for a in w) + b"".join(a.tobytes() for g in grads for a in g)
-    flat = np.frombuffer(probe("optimiser", {**request, "steps": steps, "lr": .01}, data), "<f4")
+    flat = np.frombuffer(probe("optimizer", {**request, "steps": steps, "lr": .01}, data), "<f4")
     return flat[:flat.size // 2], flat[flat.size // 2:]
 
 
@@ -179,9 +179,9 @@ def close(a, b):
     return np.abs(a - b).max() / np.abs(b).max()
 
 
-for name, (request, make) in OPTIMISERS.items():
+for name, (request, make) in OPTIMIZERS.items():
     worst = max(close(our_steps(request, n)[0], their_steps(make, n)) for n in (1, 2, 5, 6, 7, 20, 60))
-    check(worst < 1e-6, f"optimiser {name}: step for step", f"off by {worst:.2e}")
+    check(worst < 1e-6, f"optimizer {name}: step for step", f"off by {worst:.2e}")
 worst = close(our_steps(dict(kind=SGD, momentum=.9, clip_norm=2.), 20)[0], their_steps(lambda w: O.SGD(w, .01, momentum=.9), 20, clip=2.))
 check(worst < 1e-6, "clipping by the norm of all gradients", f"off by {worst:.2e}")
 got = our_steps(dict(kind=ADAM, weight_decay=.1, factor=0), 5)[0][-6:]

@@ -29,7 +29,7 @@ def safetensors(path, tensors):
 
 def container(path, x):
     """After the byte table of patch_file.h."""
-    header = {"format": 1, "subject": "s", "dims": list(x.shape[1:]), "channels": ["a", "b"], "dtype": "f32", "regions": [], "labelled": False, "offsets": {"image": 1024}}
+    header = {"format": 1, "subject": "s", "dims": list(x.shape[1:]), "channels": ["a", "b"], "dtype": "f32", "regions": [], "labeled": False, "offsets": {"image": 1024}}
     text = json.dumps(header).encode().ljust(1024 - 16)
     open(path, "wb").write(b"VOXPATCH" + len(text).to_bytes(8, "little") + text + x.astype("<f4").tobytes())
 

@@ -1,4 +1,4 @@
-/* Steps 3 to 6: where the tumour lies, how it pushes, and what it is made of. */
+/* Steps 3 to 6: where the tumor lies, how it pushes, and what it is made of. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +11,14 @@
 enum kind { GBM, SOLID, NOENH };
 
 struct focus {
-	double centre[3], axes[3][3]; /* voxels; rows: direction / radius in voxels */
+	double center[3], axes[3][3]; /* voxels; rows: direction / radius in voxels */
 	double radius;                /* mm */
 };
 
-/* Normalised distance of a voxel from the focus: 1 on the ellipsoid. */
+/* Normalized distance of a voxel from the focus: 1 on the ellipsoid. */
 static double level_of(const struct focus *f, double x, double y, double z)
 {
-	double q[3] = { x - f->centre[0], y - f->centre[1], z - f->centre[2] }, sum = 0;
+	double q[3] = { x - f->center[0], y - f->center[1], z - f->center[2] }, sum = 0;
 
 	for (int a = 0; a < 3; a++) {
 		double v = f->axes[a][0] * q[0] + f->axes[a][1] * q[1] + f->axes[a][2] * q[2];
@@ -55,7 +55,7 @@ static void random_axes(struct focus *f, struct vt_rng *r, double mm)
 }
 
 /* A voxel of deep white matter, all equally likely. */
-static bool choose_centre(struct focus *f, struct vt_phantom *p, const float *depth)
+static bool choose_center(struct focus *f, struct vt_phantom *p, const float *depth)
 {
 	size_t n = 0, k;
 
@@ -66,14 +66,14 @@ static bool choose_centre(struct focus *f, struct vt_phantom *p, const float *de
 	k = vt_rng_below(&p->r, (uint32_t)n);
 	for (size_t i = 0; i < p->t->n; i++)
 		if (p->wm[i] > 0.5f && depth[i] > 10 && k-- == 0) {
-			f->centre[0] = (double)(i % (size_t)p->t->dim[0]);
-			f->centre[1] = (double)(i / (size_t)p->t->dim[0] % (size_t)p->t->dim[1]);
-			f->centre[2] = (double)(i / (size_t)p->t->dim[0] / (size_t)p->t->dim[1]);
+			f->center[0] = (double)(i % (size_t)p->t->dim[0]);
+			f->center[1] = (double)(i / (size_t)p->t->dim[0] % (size_t)p->t->dim[1]);
+			f->center[2] = (double)(i / (size_t)p->t->dim[0] / (size_t)p->t->dim[1]);
 		}
 	return true;
 }
 
-/* Tissue moves away from the centre: full at the core's edge, fading over 1.2 radii and towards
+/* Tissue moves away from the center: full at the core's edge, fading over 1.2 radii and towards
  * the brain's surface. */
 static void push(struct vt_phantom *p, const struct focus *f, const float *depth)
 {
@@ -89,8 +89,8 @@ static void push(struct vt_phantom *p, const struct focus *f, const float *depth
 		for (int z = 0; z < t->dim[2]; z++)
 			for (int y = 0; y < t->dim[1]; y++)
 				for (int x = 0; x < t->dim[0]; x++, i++) {
-					double q[3] = { x - f->centre[0], y - f->centre[1],
-						z - f->centre[2] },
+					double q[3] = { x - f->center[0], y - f->center[1],
+						z - f->center[2] },
 					       s;
 					double d = sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]) *
 						t->mm,
@@ -106,7 +106,7 @@ static void push(struct vt_phantom *p, const struct focus *f, const float *depth
 					move *= depth[i] < 8 ? (double)depth[i] / 8 : 1;
 					s = 1 - move / d;
 					for (int a = 0; a < 3; a++)
-						from[a] = (int)floor(f->centre[a] + q[a] * s + 0.5);
+						from[a] = (int)floor(f->center[a] + q[a] * s + 0.5);
 					map[m][i] = old[((size_t)from[2] * (size_t)t->dim[1] +
 								(size_t)from[1]) *
 							(size_t)t->dim[0] +
@@ -121,7 +121,7 @@ static float clip(float v, float lo, float hi)
 	return v < lo ? lo : v > hi ? hi : v;
 }
 
-/* Core and oedema of one focus: bits 1 and 2 of `part`. */
+/* Core and edema of one focus: bits 1 and 2 of `part`. */
 static void grow(struct vt_phantom *p, const struct focus *f, unsigned char *part)
 {
 	const struct vt_template *t = p->t;
@@ -213,8 +213,8 @@ static void compartments(struct vt_phantom *p, enum kind kind, const unsigned ch
 	free(outside);
 }
 
-/* seg: 1 necrosis, 2 oedema, 3 solid non-enhancing (written as 1), 4 enhancing. */
-bool vt_phantom_tumour(struct vt_phantom *p)
+/* seg: 1 necrosis, 2 edema, 3 solid non-enhancing (written as 1), 4 enhancing. */
+bool vt_phantom_tumor(struct vt_phantom *p)
 {
 	const struct vt_template *t = p->t;
 	unsigned char *part = vt_xcalloc(t->n, 1), *outside = vt_xmalloc(t->n);
@@ -226,14 +226,14 @@ bool vt_phantom_tumour(struct vt_phantom *p)
 	for (size_t i = 0; i < t->n; i++)
 		outside[i] = !p->brain[i];
 	vt_field_distance(depth, t, outside);
-	if (choose_centre(&f, p, depth)) {
+	if (choose_center(&f, p, depth)) {
 		random_axes(&f, &p->r, t->mm);
 		push(p, &f, depth);
 		grow(p, &f, part);
 		if (second < 0.15) {
 			f.radius *= vt_rng_between(&p->r, 0.35, 0.7);
 			for (int a = 0; a < 3; a++)
-				f.centre[a] += vt_rng_between(&p->r, -30, 30) / t->mm;
+				f.center[a] += vt_rng_between(&p->r, -30, 30) / t->mm;
 			random_axes(&f, &p->r, t->mm);
 			grow(p, &f, part);
 		}
