@@ -41,16 +41,16 @@ static const struct vt_port in[] = {
 
 static const struct vt_param params[] = {
 	{ "bin-width", VT_PARAM_REAL, FIELD(bin_width), 25, 1e-9, 1e9, "",
-		"of grey levels, in the scans' own units; levels begin at multiples of it", NULL,
+		"of gray levels, in the scans' own units; levels begin at multiples of it", NULL,
 		NULL },
 	{ "bin-count", VT_PARAM_INT, FIELD(bins), 0, 0, VT_TEXTURE_LEVELS, "level",
-		"so many grey levels between a region's minimum and maximum instead; 0: bin-width",
+		"so many gray levels between a region's minimum and maximum instead; 0: bin-width",
 		NULL, NULL },
 	{ "directions", VT_PARAM_ENUM, FIELD(merge), VT_TEXTURE_AVERAGE, 0, 0, "",
 		"average: mean of each direction's feature; merge: feature of their summed matrix",
 		merges, NULL },
 	{ "gldm-alpha", VT_PARAM_INT, FIELD(alpha), 0, 0, VT_TEXTURE_LEVELS, "level",
-		"difference of grey levels that still counts as dependence", NULL, NULL },
+		"difference of gray levels that still counts as dependence", NULL, NULL },
 	{ "shape", VT_PARAM_BOOL, FIELD(shape), 1, 0, 0, "", "measure shape", NULL, NULL },
 	{ "first-order", VT_PARAM_BOOL, FIELD(first_order), 1, 0, 0, "",
 		"measure the distribution of intensities", NULL, NULL },
@@ -188,7 +188,7 @@ static const struct vt_stage stage = {
 	.summary = "Measures shape, intensities and texture of every region of label maps.",
 	.output =
 		"measures.csv, measures.json: a row a subject and region; with visits changes.csv",
-	.about = "Features are those of the Image Biomarker Standardisation Initiative under the "
+	.about = "Features are those of the Image Biomarker Standardization Initiative under the "
 		 "names "
 		 "of pyradiomics (docs/measures.md has both and the formulas). Regions are the "
 		 "manifest's; a feature of a scan has the channel's role in front, such as "

@@ -222,7 +222,7 @@ static void settle(void *p)
 static const struct vt_stage stage = {
 	.name = "skullstrip-normalize",
 	.version = "3",
-	.summary = "brain mask, normalisation and crop of every subject",
+	.summary = "brain mask, normalization and crop of every subject",
 	.about = "The brain is, in this order: the mask that the manifest names; the whole of a "
 		 "scan that is "
 		 "skull-stripped already, which is told by its "

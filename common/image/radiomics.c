@@ -1,4 +1,4 @@
-/* radiomics.c - a region's box, its grey levels and its first-order features. */
+/* radiomics.c - a region's box, its gray levels and its first-order features. */
 #include "common/image/radiomics.h"
 
 #include <assert.h>
@@ -113,7 +113,7 @@ void vt_roi_release(struct vt_roi *roi)
 	*roi = (struct vt_roi){ .n = 0 };
 }
 
-/* --- grey levels --------------------------------------------------------- */
+/* --- gray levels --------------------------------------------------------- */
 
 /* The values of the region, in the order of its voxels; caller frees. */
 static double *inside(const struct vt_roi *roi)
@@ -157,7 +157,7 @@ static int choose_bins(struct bins *b, const struct vt_roi *roi, const struct vt
 	}
 	if (n > VT_TEXTURE_LEVELS)
 		return vt_err_set(err, VT_EDATA,
-			"intensities from %g to %g make %.0f grey levels, more than %d; give a "
+			"intensities from %g to %g make %.0f gray levels, more than %d; give a "
 			"larger bin width or a number of bins",
 			min, max, n, VT_TEXTURE_LEVELS);
 	return 0;
@@ -239,14 +239,14 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Mean of |v - centre|^power over lo <= v <= hi. */
-static double deviation(const double *v, size_t n, double centre, int power, double lo, double hi)
+/* Mean of |v - center|^power over lo <= v <= hi. */
+static double deviation(const double *v, size_t n, double center, int power, double lo, double hi)
 {
 	double sum = 0;
 	size_t k = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		double d = v[i] - centre, x = d;
+		double d = v[i] - center, x = d;
 
 		if (v[i] < lo || v[i] > hi)
 			continue;

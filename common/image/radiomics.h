@@ -1,5 +1,5 @@
 /* radiomics.h - shape, first-order and texture features of a region, as the Image Biomarker
- * Standardisation Initiative defines them (IBSI reference manual, arXiv:1612.07003v11) and under
+ * Standardization Initiative defines them (IBSI reference manual, arXiv:1612.07003v11) and under
  * the names pyradiomics 3.0.1 gives them: "shape_MeshVolume", "glcm_Contrast".
  *
  *      struct vt_roi roi;
@@ -60,7 +60,7 @@ enum vt_texture_merge {
 	VT_TEXTURE_MERGE,   /* the matrices' sum, then its feature */
 };
 
-/* Grey levels from 1: floor(x / bin_width) - floor(min / bin_width) + 1, or, with bin_count > 0,
+/* Gray levels from 1: floor(x / bin_width) - floor(min / bin_width) + 1, or, with bin_count > 0,
  * that many bins of equal width between the region's minimum and maximum. */
 struct vt_texture_opts {
 	double bin_width;
@@ -75,7 +75,7 @@ void vt_roi_shape(struct vt_features *f, const struct vt_roi *roi);
 int vt_roi_first_order(struct vt_features *f, const struct vt_roi *roi,
 	const struct vt_texture_opts *opts, struct vt_err *err);
 /* Co-occurrence (glcm), run length (glrlm), size zone (glszm), dependence (gldm) and
- * neighbourhood grey tone difference (ngtdm) matrices of the 26-neighbourhood, distance 1. */
+ * neighborhood gray tone difference (ngtdm) matrices of the 26-neighborhood, distance 1. */
 int vt_roi_texture(struct vt_features *f, const struct vt_roi *roi,
 	const struct vt_texture_opts *opts, struct vt_err *err);
 

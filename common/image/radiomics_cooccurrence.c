@@ -1,4 +1,4 @@
-/* radiomics_cooccurrence.c - how often two levels are neighbours in a direction, seen from both
+/* radiomics_cooccurrence.c - how often two levels are neighbors in a direction, seen from both
  * sides (Haralick 1973; IBSI 3.6). */
 #include <math.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ static const char *const names[N_FEATURES] = { "Autocorrelation", "ClusterPromin
 	"InverseVariance", "JointAverage", "JointEnergy", "JointEntropy", "MCC",
 	"MaximumProbability", "SumAverage", "SumEntropy", "SumSquares" };
 
-/* A normalised symmetric matrix p[i, j] of the levels 1 .. n, its margins and features. */
+/* A normalized symmetric matrix p[i, j] of the levels 1 .. n, its margins and features. */
 struct matrix {
 	size_t n;
 	double *p, *margin, *sum, *difference; /* n n, n, 2 n + 1, n + 1 */
@@ -52,7 +52,7 @@ struct matrix {
 	double value[N_FEATURES];
 };
 
-/* Pairs (voxel, neighbour) of one step; count: [n, n]. */
+/* Pairs (voxel, neighbor) of one step; count: [n, n]. */
 static void count_pairs(uint64_t *count, const struct vt_levels *l, ptrdiff_t step)
 {
 	size_t voxels = l->roi->dim[0] * l->roi->dim[1] * l->roi->dim[2];
@@ -66,7 +66,7 @@ static void count_pairs(uint64_t *count, const struct vt_levels *l, ptrdiff_t st
 	}
 }
 
-static void normalise(struct matrix *m, const uint64_t *count)
+static void normalize(struct matrix *m, const uint64_t *count)
 {
 	uint64_t total = 0;
 
@@ -86,7 +86,7 @@ static void normalise(struct matrix *m, const uint64_t *count)
 }
 
 /* Second largest size of an eigenvalue of p[i, j] / sqrt(margin[i] margin[j]): the maximal
- * correlation coefficient.  Levels without neighbours here count as zeros. */
+ * correlation coefficient.  Levels without neighbors here count as zeros. */
 static double maximal_correlation(const struct matrix *m, size_t n_levels)
 {
 	size_t *row = vt_xmalloc(m->n * sizeof(*row)), k = 0;
@@ -185,7 +185,7 @@ static void describe(struct matrix *m, const uint64_t *count, size_t n, size_t n
 
 	*m = (struct matrix){ n, room, room + n * n, room + n * n + n, room + n * n + 3 * n + 1,
 		false, { 0 } };
-	normalise(m, count);
+	normalize(m, count);
 	if (!m->empty) {
 		add_joint(m);
 		add_margins(m);

@@ -1,5 +1,5 @@
 /* radiomics_mesh.c - area and volume of a region's surface: marching cubes at half height between
- * voxel centres (Lorensen & Cline 1987).  A cell of 2x2x2 centres is one of 256 patterns, so cells
+ * voxel centers (Lorensen & Cline 1987).  A cell of 2x2x2 centers is one of 256 patterns, so cells
  * are counted, not computed: area is a sum over patterns, and volume needs of each pattern only
  * the sum of its cells' positions. */
 #include <math.h>

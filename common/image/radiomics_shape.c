@@ -51,7 +51,7 @@ static void add_vertex(struct rows *r, const int32_t at[3])
 	r->last[i] = at[r->v] > r->last[i] ? at[r->v] : r->last[i];
 }
 
-/* A vertex lies between each two neighbours of which one is inside. */
+/* A vertex lies between each two neighbors of which one is inside. */
 static void find_vertices(struct rows r[3], const struct vt_roi *roi)
 {
 	const size_t stride[3] = { roi->dim[1] * roi->dim[2], roi->dim[2], 1 };
@@ -139,7 +139,7 @@ static double largest(const struct vertex *v, size_t n, const double spacing[3])
 }
 
 struct ray {
-	double r; /* distance from the centre */
+	double r; /* distance from the center */
 	struct vertex v;
 };
 
@@ -150,17 +150,17 @@ static int farther(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
-/* As largest(), for many: two vertices are no farther apart than their distances from a centre
+/* As largest(), for many: two vertices are no farther apart than their distances from a center
  * together. */
 static double largest_of_many(const struct vertex *v, size_t n, const struct vt_roi *roi)
 {
-	const struct vertex centre = { { (int32_t)roi->dim[0], (int32_t)roi->dim[1],
+	const struct vertex center = { { (int32_t)roi->dim[0], (int32_t)roi->dim[1],
 		(int32_t)roi->dim[2] } };
 	struct ray *ray = vt_xmalloc((n + 1) * sizeof(*ray));
 	double most = 0;
 
 	for (size_t i = 0; i < n; i++)
-		ray[i] = (struct ray){ sqrt(squared(&v[i], &centre, roi->spacing)), v[i] };
+		ray[i] = (struct ray){ sqrt(squared(&v[i], &center, roi->spacing)), v[i] };
 	qsort(ray, n, sizeof(*ray), farther);
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = i + 1; j < n; j++) {
@@ -213,7 +213,7 @@ static void diameters(double diameter[4], const struct vt_roi *roi)
 /* --- axes ---------------------------------------------------------------- */
 
 /* Mean position in mm, and the covariance of positions; weight: NULL, or one a voxel. */
-static void centre(double mean[3], const struct vt_roi *roi, const double *weight)
+static void center(double mean[3], const struct vt_roi *roi, const double *weight)
 {
 	double total = 0, sum[3] = { 0 };
 	size_t at[3], i = 0;
@@ -258,7 +258,7 @@ static void add_axes(struct vt_features *f, const struct vt_roi *roi)
 {
 	double mean[3], c[9], v[3];
 
-	centre(mean, roi, NULL);
+	center(mean, roi, NULL);
 	covariance(c, roi, mean);
 	vt_symmetric_eigenvalues(v, c, 3);
 	for (int a = 0; a < 3; a++)
@@ -274,8 +274,8 @@ double vt_roi_mass_shift(const struct vt_roi *roi)
 {
 	double mean[3], heavy[3], shift = 0;
 
-	centre(mean, roi, NULL);
-	centre(heavy, roi, roi->value);
+	center(mean, roi, NULL);
+	center(heavy, roi, roi->value);
 	for (int a = 0; a < 3; a++)
 		shift += (heavy[a] - mean[a]) * (heavy[a] - mean[a]);
 	return isfinite(shift) ? sqrt(shift) : NAN;

@@ -1,4 +1,4 @@
-/* radiomics_sizes.c - how many runs, zones and neighbourhoods there are of a level and a size:
+/* radiomics_sizes.c - how many runs, zones and neighborhoods there are of a level and a size:
  * run length (Galloway 1975; IBSI 3.7), size zone (Thibault 2014; 3.8) and dependence matrix (Sun
  * & Wee 1983; 3.11).  All three are read by the same formulas. */
 #include <math.h>
@@ -261,7 +261,7 @@ static void add_runs(struct vt_features *f, const struct vt_levels *l,
 
 /* --- zones --------------------------------------------------------------- */
 
-/* Voxels joined with voxel i by neighbours of its level; each is marked as seen. */
+/* Voxels joined with voxel i by neighbors of its level; each is marked as seen. */
 static size_t flood(unsigned char *seen, size_t *stack, const struct vt_levels *l,
 	const ptrdiff_t *step, size_t n_steps, size_t i)
 {

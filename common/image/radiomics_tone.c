@@ -1,4 +1,4 @@
-/* radiomics_tone.c - how far levels are from the mean of their neighbours: the neighbourhood grey
+/* radiomics_tone.c - how far levels are from the mean of their neighbors: the neighborhood gray
  * tone difference matrix (Amadasun & King 1989; IBSI 3.10). */
 #include <math.h>
 #include <stdlib.h>
@@ -6,8 +6,8 @@
 #include "common/base/buf.h"
 #include "common/image/radiomics_internal.h"
 
-/* n[i] voxels of level i that have neighbours, and s[i], the sum of their differences from the
- * neighbours' mean; n and s: levels 0 .. l->n. */
+/* n[i] voxels of level i that have neighbors, and s[i], the sum of their differences from the
+ * neighbors' mean; n and s: levels 0 .. l->n. */
 static void count_tones(double *n, double *s, const struct vt_levels *l)
 {
 	size_t voxels = l->roi->dim[0] * l->roi->dim[1] * l->roi->dim[2];

@@ -8,7 +8,7 @@
  *      indicator; a voxel belongs to the piece of the greatest weight;
  *   2. count of a piece = its volume over an output voxel's, rounded; what rounding gave or took
  *      goes to the next piece, so that neither the sum nor the mean over small pieces drifts;
- *   3. the voxels of greatest weight are taken, of equal ones those nearer to the piece's centre;
+ *   3. the voxels of greatest weight are taken, of equal ones those nearer to the piece's center;
  *   4. within a piece, labels share its voxels in the same way: counts by volume, then the
  *      greatest weights first.
  *
@@ -43,7 +43,7 @@ struct candidate {
 	size_t at;    /* output voxel */
 	uint32_t key; /* piece, from 1; in step 4 the index of the label */
 	double weight;
-	double far; /* squared mm from the piece's centre */
+	double far; /* squared mm from the piece's center */
 };
 
 struct candidates {
@@ -61,8 +61,8 @@ struct work {
 	uint32_t n_pieces;
 	unsigned char label[256]; /* those that occur, ascending */
 	int dense[256], n_labels; /* dense[label[i]] = i */
-	uint32_t *count; /* [piece][dense label]: voxels whose centre lies in the output's box */
-	double (*centre)[3];      /* mm, of each piece */
+	uint32_t *count; /* [piece][dense label]: voxels whose center lies in the output's box */
+	double (*center)[3];      /* mm, of each piece */
 	uint32_t *wanted;         /* output voxels of each piece */
 	uint32_t *owner;          /* piece of each output voxel of the box, 0: none */
 	size_t lo[3], size[3];    /* box of output voxels that pieces may touch */
@@ -154,7 +154,7 @@ static double squared_mm(const struct work *w, size_t x, size_t y, size_t z, uin
 
 	vt_geometry_to_mm(w->out_grid, index, mm);
 	for (int a = 0; a < 3; a++)
-		sum += (mm[a] - w->centre[piece][a]) * (mm[a] - w->centre[piece][a]);
+		sum += (mm[a] - w->center[piece][a]) * (mm[a] - w->center[piece][a]);
 	/* Micrometres, so that voxels at one distance compare as equal on every grid. */
 	return floor(sum * 1e6 + 0.5) * 1e-6;
 }
@@ -343,7 +343,7 @@ static void label_voxels(struct work *w)
 	free(begin);
 }
 
-/* Labels that occur, and each piece's volume and centre. */
+/* Labels that occur, and each piece's volume and center. */
 static int measure_pieces(struct work *w, struct vt_err *err)
 {
 	const size_t *d = w->in_grid->dim;
@@ -360,10 +360,10 @@ static int measure_pieces(struct work *w, struct vt_err *err)
 		}
 	cells = ((size_t)w->n_pieces + 1) * (size_t)(w->n_labels ? w->n_labels : 1);
 	w->count = calloc(cells, sizeof(*w->count));
-	w->centre = calloc((size_t)w->n_pieces + 1, sizeof(*w->centre));
+	w->center = calloc((size_t)w->n_pieces + 1, sizeof(*w->center));
 	w->wanted = calloc((size_t)w->n_pieces + 1, sizeof(*w->wanted));
 	total = calloc((size_t)w->n_pieces + 1, sizeof(*total));
-	if (!w->count || !w->centre || !w->wanted || !total) {
+	if (!w->count || !w->center || !w->wanted || !total) {
 		free(total);
 		return vt_err_nomem(err, cells * sizeof(*w->count));
 	}
@@ -386,7 +386,7 @@ static int measure_pieces(struct work *w, struct vt_err *err)
 					double q = back[a][0] * index[0] + back[a][1] * index[1] +
 						back[a][2] * index[2] + back[a][3];
 
-					w->centre[c][a] += mm[a];
+					w->center[c][a] += mm[a];
 					inside = inside && q >= -0.5 &&
 						q < (double)w->out_grid->dim[a] - 0.5;
 				}
@@ -396,7 +396,7 @@ static int measure_pieces(struct work *w, struct vt_err *err)
 			}
 	for (uint32_t c = 1; c <= w->n_pieces; c++)
 		for (int a = 0; a < 3; a++)
-			w->centre[c][a] /= total[c];
+			w->center[c][a] /= total[c];
 	free(total);
 	return 0;
 }
@@ -462,7 +462,7 @@ static void release(struct work *w)
 	free(w->piece);
 	free(w->owner);
 	free(w->count);
-	free(w->centre);
+	free(w->center);
 	free(w->wanted);
 }
 

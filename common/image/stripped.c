@@ -10,7 +10,7 @@
  *   dark   the share of the inside that is darker than 15 % of its range:
  *          bone and air in a head, some fluid in a brain.
  *
- * rays + 3 dark, measured: 40 brains of seven cohorts (T1, T1 with contrast, T2, FLAIR; tumours,
+ * rays + 3 dark, measured: 40 brains of seven cohorts (T1, T1 with contrast, T2, FLAIR; tumors,
  * atrophy) 0.13 to 0.81; 64 heads, whole, cut to 50-80 % from above or below, or scaled to 0.7 of
  * their size, 1.18 to 1.60.  The sides of the grid are no outline: a cut says nothing. */
 #include <math.h>

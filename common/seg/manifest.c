@@ -325,7 +325,7 @@ int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const
 	return rc || ids->n ? rc : no_subject(m, root, err);
 }
 
-int vt_manifest_labelled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
 	struct vt_err *err)
 {
 	return scan_patterns(ids, &m->label_files, root, err);

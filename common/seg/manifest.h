@@ -61,7 +61,7 @@ int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const
 	struct vt_err *err);
 
 /* Those with a file by the label's patterns, sorted; none is no error. */
-int vt_manifest_labelled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
 	struct vt_err *err);
 
 /* Paths of one subject's files; *path is the caller's. */

@@ -30,7 +30,7 @@ int vt_measure_subjects(struct vt_strs *ids, const struct vt_manifest *m, const 
 	}
 	vt_strs_release(&names);
 	if (!rc && !ids->n)
-		rc = vt_manifest_labelled(ids, m, root, err);
+		rc = vt_manifest_labeled(ids, m, root, err);
 	if (!rc && !ids->n)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no label maps: neither <subject>/seg.nii.gz nor files as the manifest "

@@ -10,7 +10,7 @@ PHANTOM = np.array([[[1, 4, 4, 1, 1], [1, 4, 6, 1, 1], [4, 1, 6, 4, 1], [4, 4, 6
 
 
 def smooth(x, turns):
-    """Sums of three neighbours along each axis, circular."""
+    """Sums of three neighbors along each axis, circular."""
     for turn in range(turns):
         for axis in range(3):
             x = np.roll(x, 1, axis) + x + np.roll(x, -1, axis)
@@ -44,7 +44,7 @@ def constant():
 
 
 def diagonal():
-    """Ambiguous faces of the surface everywhere; levels that lack neighbours in some directions."""
+    """Ambiguous faces of the surface everywhere; levels that lack neighbors in some directions."""
     rng = np.random.default_rng(12)
     mask = np.indices((8, 7, 9)).sum(0) % 2 == 0
     return rng.integers(0, 40, mask.shape).astype("f4"), mask & (rng.integers(0, 4, mask.shape) > 0)

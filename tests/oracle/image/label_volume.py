@@ -11,7 +11,7 @@ N = 96
 
 
 def spheres(volume, core):
-    """As many spheres as fit at random sub-voxel centres, label 1, their core label 4."""
+    """As many spheres as fit at random sub-voxel centers, label 1, their core label 4."""
     radius = (3 * volume / 4 / np.pi) ** (1 / 3)
     step, half = int(2 * radius + 5), int(radius + 2)
     x = np.zeros((N,) * 3, "u1")

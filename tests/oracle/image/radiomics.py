@@ -67,7 +67,7 @@ def close(got, want):
 
 
 def tone(case):
-    """NGTDM as the IBSI has it, with scipy: voxels without neighbours take no part, while pyradiomics counts them with difference 0."""
+    """NGTDM as the IBSI has it, with scipy: voxels without neighbors take no part, while pyradiomics counts them with difference 0."""
     (image, mask), spacing, width, count, _ = CASES[case]
     level = np.where(mask, np.floor(image / width) - np.floor(image[mask].min() / width) + 1, 0).astype(int)
     around = np.ones((3, 3, 3))
@@ -92,7 +92,7 @@ for case, want in golden.items():
     if case not in ("bins", "constant"):
         lonely, ibsi = tone(case)
         off = [(k, got[k], v) for k, v in ibsi.items() if not close(got[k], v)]
-        say(not off, "%s: NGTDM as the IBSI defines it%s" % (case, ", voxels without neighbours among them" if lonely else ""), off)
+        say(not off, "%s: NGTDM as the IBSI defines it%s" % (case, ", voxels without neighbors among them" if lonely else ""), off)
         want = {k: v for k, v in want.items() if not lonely or not k.startswith("ngtdm")}
     missing = [k for k in want if k not in got]
     off = ["%s %r, not %r" % (k, got[k], v) for k, v in want.items() if k in got and not close(got[k], v)]
@@ -165,5 +165,5 @@ err = run("measure", "--masks", "none", "--manifest", "manifest.json", "--out", 
 say("no label maps" in err, "refused: a directory without label maps", err)
 err = run("measure", "--masks", "in-smooth", "--scans", "in-smooth", "--manifest", "manifest.json", "--bin-width", "1e-5", "--out", "bad", code=65)
 why = json.load(open("bad/quarantine/s.json"))
-say("grey levels" in json.dumps(why), "more than 1024 grey levels: quarantine, and what to do", why)
+say("gray levels" in json.dumps(why), "more than 1024 gray levels: quarantine, and what to do", why)
 sys.exit(failed != 0)

@@ -40,7 +40,7 @@ for name, affine, shape in (("straight", np.diag([1.0, 1.2, 3.0, 1]), (21, 18, 1
     path = save(labels, "labels.nii", affine)
     got, img, _ = run("resample", path, "labels", 0, 1.3, 0.8, 1.7)
     one, two = (run("resample", path, "labels", 0, 1.3, 0.8, 1.7, env={"VOXTRAIL_THREADS": t})[0] for t in "12")
-    # Voxels of the input whose centre lies in the output's box, by label.
+    # Voxels of the input whose center lies in the output's box, by label.
     q = np.linalg.inv(img.affine) @ affine
     q = np.tensordot(q[:3, :3], np.indices(shape), 1) + q[:3, 3].reshape(3, 1, 1, 1)
     inside = np.all([(q[i] >= -0.5) & (q[i] < img.shape[i] - 0.5) for i in range(3)], axis=0)

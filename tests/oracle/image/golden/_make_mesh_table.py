@@ -1,6 +1,6 @@
 """Makes the table of common/image/radiomics_mesh.c.  Run by hand, never by the tests; needs pyradiomics 3.0.1:
       python3 _make_mesh_table.py
-The surface of a cell of 2x2x2 voxel centres runs through the middles of its edges.  On each face the crossings are joined
+The surface of a cell of 2x2x2 voxel centers runs through the middles of its edges.  On each face the crossings are joined
 in pairs (a face whose inside corners are diagonal keeps them apart, or joins them where corner z = 1, y = 1, x = 0 is
 inside), pairs make closed loops, and loops are cut into triangles.  Area and volume of a loop that is not flat depend on
 the cut: the one is taken whose area and volume equal what pyradiomics measures on that cell alone, with another
