@@ -1,7 +1,7 @@
 /* commands.h - the commands of the voxtrail tool.
  *
- * A command `name` is one function vt_cmd_<name>(argc, argv) in pipelines/cmd_<name>.c: argv[0]
- * is the command's own name, the return value is the exit status (err.h), and runner/command.h
+ * A command `name` is one function vt_cmd_<name>(argc, argv) in pipelines/tool/cmd_<name>.c: argv[0]
+ * is the command's own name, the return value is the exit status (err.h), and tool/command.h
  * has how it begins and ends.  Adding one takes a line in the list of its group; the lists are
  * the only source of dispatch and of `voxtrail --help`. */
 #ifndef PIPELINES_TOOL_COMMANDS_H
@@ -10,15 +10,15 @@
 /* X(group, name, summary) */
 /* clang-format off */
 #define VT_COMMANDS_PIPELINES(X) \
-	X("pipelines", run, "execute a spec file over committed repos, \
-		skipping what is unchanged") \
+	X("pipelines", run, "execute a spec file over committed repos, " \
+		"skipping what is unchanged") \
 	X("pipelines", plan, "print the datums that a run would execute") \
-	X("pipelines", lint, "check spec files: one line a finding, \
-		with the JSON pointer and the fix") \
-	X("pipelines", datum, "list datums; run one again, open a shell in its view, \
-		compare reruns") \
-	X("pipelines", emit, "translate a spec: pachyderm, argo, argo-events, boutiques, cwl, \
-		snakemake") \
+	X("pipelines", lint, "check spec files: one line a finding, " \
+		"with the JSON pointer and the fix") \
+	X("pipelines", datum, "list datums; run one again, open a shell in its view, " \
+		"compare reruns") \
+	X("pipelines", emit, "translate a spec: pachyderm, argo, argo-events, boutiques, cwl, " \
+		"snakemake") \
 	X("pipelines", merge, \
 		"the union of what datums wrote; names the paths that two of them wrote") \
 	X("pipelines", logs, "show what a datum wrote to its log") \
@@ -34,8 +34,8 @@
 	X("store", branch, "list, make, move or remove branches") \
 	X("store", tag, "list, make, move or remove tags") \
 	X("store", mirror, "bring the git repositories of manifests up to date") \
-	X("store", attest, "sign what made an artifact; say it in SLSA, OpenLineage, PROV, \
-		RO-Crate") \
+	X("store", attest, "sign what made an artifact; say it in SLSA, OpenLineage, PROV, " \
+		"RO-Crate") \
 	X("store", push, "copy a repo to another store, here or over ssh") \
 	X("store", pull, "copy a repo from another store") \
 	X("store", serve, "answer push and pull of another store on stdin and stdout") \
