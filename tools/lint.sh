@@ -65,6 +65,14 @@ format() {
 	sources | grep -v build_id.h | xargs "$tool" --dry-run 2>&1 | sed -n 's/^\([^ :]*:[0-9]*\):.*clang-format-violations.*/\1: not as clang-format writes it/p'
 }
 
+# American spelling, in code and text.  opts.c and its test know what other tools call an option.
+spelling() {
+	git ls-files '*.c' '*.h' '*.cu' '*.py' '*.sh' '*.md' '*.json' '*.yaml' Makefile '*.mk' |
+		grep -vE '^CHANGELOG|^common/base/opts.c|^tests/unit/test_base.c|^tools/lint.sh' | xargs grep -nEi \
+		'(normal|general|central|optim|recogn|final|initial|standard|maxim|sanit|synchron|serial|organ|summar)is(e|ed|es|er|ing|ation)\b|\b(colour|neighbour|behaviour|honour|favour|centre|millimetre|oedema|artefact|catalogue|labelled|travelled|cancelled|modelled)' /dev/null |
+		sed 's/^\([^:]*:[0-9]*\):.*/\1: British spelling/'
+}
+
 sizes() {
 	sources | xargs wc -l | awk '$2 != "total" && $1 > 650 {print $2 ": " $1 " lines; split it by concept (650)"}'
 	command -v ctags >/dev/null 2>&1 || return
@@ -72,7 +80,7 @@ sizes() {
 		awk '{l = $3 - $2 + 1; if (l > 100) print $4 ":" $2 ": " $1 " has " l " lines (100)"}'
 }
 
-{ rooms; wrappers; banned; headers; columns; format; sizes; } >"$found"
+{ rooms; wrappers; banned; headers; columns; format; spelling; sizes; } >"$found"
 sort -u "$found"
 if [ -s "$found" ]; then
 	echo "lint: $(sort -u "$found" | wc -l) findings"

@@ -1,7 +1,7 @@
 /* commands.h - the commands of the voxtrail tool.
  *
- * A command `name` is one function vt_cmd_<name>(argc, argv) in pipelines/tool/cmd_<name>.c: argv[0]
- * is the command's own name, the return value is the exit status (err.h), and tool/command.h
+ * A command `name` is one function vt_cmd_<name>(argc, argv) in pipelines/tool/cmd_<name>.c:
+ * argv[0] is the command's own name, the return value is the exit status (err.h), and command.h
  * has how it begins and ends.  Adding one takes a line in the list of its group; the lists are
  * the only source of dispatch and of `voxtrail --help`. */
 #ifndef PIPELINES_TOOL_COMMANDS_H
