@@ -86,7 +86,8 @@ endif
 
 .PHONY: default all help demo test test-quick lint bench install deps deps-test clean fuzz asan gpu-check gpu-bench FORCE
 # On all processors, unless the command line says how many.
-in_parallel = +@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+jobs        = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+in_parallel = +@$(MAKE) --no-print-directory $(jobs)
 default:
 	$(in_parallel) all
 all: $(BINS) $(if $(filter 1,$(CUDA)),plugin)
@@ -186,15 +187,15 @@ bench: all $(BENCH:%=$B/bench/%)
 fuzz:
 	@sh tests/fuzz/run.sh
 
+# Whatever the umask is, others can read what is installed.
 install: all
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/voxtrail' '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
+	install -d '$(DESTDIR)$(PREFIX)/bin'
 	install -m 755 $(BINS) '$(DESTDIR)$(PREFIX)/bin'
-	cp -R manifests examples/cohort/template pipelines/*.json pipelines/recipes '$(DESTDIR)$(PREFIX)/share/voxtrail'
-	install -m 644 README.md CHANGELOG.md LICENSE '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
-	cp -R docs/* '$(DESTDIR)$(PREFIX)/share/doc/voxtrail'
+	@sh tools/install_tree.sh '$(DESTDIR)$(PREFIX)/share/voxtrail' manifests pipelines/recipes examples/cohort/template $(wildcard pipelines/*.json)
+	@sh tools/install_tree.sh '$(DESTDIR)$(PREFIX)/share/doc/voxtrail' README.md CHANGELOG.md LICENSE $(wildcard docs/*)
 
-deb: all
-	@sh tools/deb.sh $B
+deb:
+	+@sh tools/deb.sh '$(MAKE) $(jobs)' $B
 .PHONY: deb
 
 clean:

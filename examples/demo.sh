@@ -3,6 +3,7 @@
 #
 #   DEMO       where it works (default ./demo; removed first)      SUBJECTS   how many phantoms (default 16)
 #   B          build folder (default build/release)               THREADS    processors (default: all)
+#   RECIPE     directory of params, a file a stage (default examples/recipe)
 set -eu
 cd "$(dirname "$0")/.."
 B=${B:-build/release}
@@ -30,13 +31,7 @@ for repo in train evaluate export; do
 done
 
 say "3. Scores on subjects kept out of training"
-python3 - "$DEMO/evaluate/metrics.json" 2>/dev/null <<'P' || cat "$DEMO/evaluate/subjects.csv"
-import json, sys
-m = json.load(open(sys.argv[1]))["mean"]
-print("%-7s %6s %12s %12s %9s %9s" % ("region", "Dice", "sensitivity", "specificity", "HD95 mm", "threshold"))
-for name, s in m.items():
-    print("%-7s %6.3f %12.3f %12.4f %9.2f %9.3f" % (name, s["dice"], s["sensitivity"], s["specificity"], s["hd95_mm"], s["threshold_dice"]))
-P
+voxtrail scores "$DEMO/evaluate"
 
 say "4. What was the checkpoint made from?"
 voxtrail audit "$DEMO/train" --store "$DEMO/store" | head -40

@@ -4,7 +4,13 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 found=$(mktemp) || exit 2
 trap 'rm -f "$found"' EXIT
-sources() { git ls-files '*.c' '*.h' '*.cu' '*.cuh'; }
+# Tracked files; in a tree without git, all that no build made.
+files() {
+	git -c safe.directory="$PWD" ls-files "$@" 2>/dev/null && return
+	for pattern in "$@"; do find . \( -name .git -o -name build -o -name demo \) -prune -o -name "$pattern" -type f -print; done | sed 's,^\./,,' | sort
+}
+sources() { files '*.c' '*.h' '*.cu' '*.cuh'; }
+[ -n "$(sources | head -n 1)" ] || { echo "lint: no sources found"; exit 2; }
 
 rooms() {
 	sources | while read -r f; do
@@ -42,7 +48,7 @@ banned() {
 
 # Every header compiles alone.
 headers() {
-	git ls-files '*.h' | grep -vE '^gpu/|build_id.h' | while read -r h; do
+	files '*.h' | grep -vE '^gpu/|build_id.h' | while read -r h; do
 		echo "#include \"$h\"" | ${CC:-gcc} $CPPFLAGS -std=c11 -Wall -Wextra -Werror -Wno-unused-function -fsyntax-only -x c - 2>/dev/null ||
 			echo "$h: does not compile alone"
 	done
@@ -75,7 +81,7 @@ spelling() {
 
 sizes() {
 	sources | xargs wc -l | awk '$2 != "total" && $1 > 650 {print $2 ": " $1 " lines; split it by concept (650)"}'
-	command -v ctags >/dev/null 2>&1 || return
+	command -v ctags >/dev/null 2>&1 || { echo "lint: lengths of functions not checked: no ctags" >&2; return; }
 	sources | grep -E '\.(c|cu)$' | xargs ctags -x --c-kinds=f --_xformat='%N %n %e %F' --fields=+ne 2>/dev/null |
 		awk '{l = $3 - $2 + 1; if (l > 100) print $4 ":" $2 ": " $1 " has " l " lines (100)"}'
 }

@@ -23,6 +23,7 @@
 		"the union of what datums wrote; names the paths that two of them wrote") \
 	X("pipelines", logs, "show what a datum wrote to its log") \
 	X("pipelines", explain, "say which datum made a path of an output commit") \
+	X("pipelines", scores, "print an evaluation as a table") \
 	X("pipelines", tick, "commit the present time to a cron input")
 /* clang-format on */
 

@@ -7,9 +7,12 @@ def say(good, what):
     print(("ok - " if good else "not ok - ") + what)
 
 text = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*\n", "", open(ROOT + "/Dockerfile").read()))
-stages, wrong = [], []
+stages, wrong, arguments = [], [], {}
 for line in filter(None, (l.strip() for l in text.splitlines())):
     word, rest = line.split(None, 1)
+    if word == "ARG" and not stages:
+        arguments.update([rest.split("=")])
+        continue
     if word not in KNOWN:
         wrong.append(line)
     elif word == "FROM":
@@ -38,9 +41,12 @@ def packages(stage):
         if m:
             return set(m.group(1).split())
 build = re.search(r"build='([^']*)'", open(ROOT + "/tools/deps.sh").read()).group(1).split()
-say(set(build) <= packages(stages[0]) and packages(stages[0]) == packages(stages[2]), "the build stages install what tools/deps.sh names %s" % (set(build) - packages(stages[0]) or ""))
-if not os.path.exists("/usr/bin/dpkg"):
-    print("skip - run-time packages: no dpkg"); sys.exit()
+say(set(build) | {"git", "dpkg-dev"} <= packages(stages[0]) and packages(stages[0]) == packages(stages[2]), "the build stages install what tools/deps.sh names %s" % (set(build) - packages(stages[0]) or ""))
+say(arguments == {"DEBIAN": "12"} and stages[0]["base"] == "debian:${DEBIAN}" and stages[1]["base"] == "debian:${DEBIAN}-slim", "one Debian builds and runs the image: 12 unless said")
+say(all(any("runtime_packages.sh /image/usr/bin >/runtime_packages" in rest for word, rest in s["lines"]) for s in stages if s["name"].startswith("build"))
+    and all(packages(s) == {"$(cat", "/runtime_packages)"} for s in final.values()), "the images install the packages that their build stage found")
+if not os.path.exists("/usr/bin/dpkg-shlibdeps"):
+    print("skip - run-time packages: no dpkg-shlibdeps (dpkg-dev)"); sys.exit()
 def owner(lib):
     """The package of a library; /lib may be a link to /usr/lib, and dpkg knows one of the two names."""
     real = os.path.realpath(lib)
@@ -50,9 +56,15 @@ def owner(lib):
             return r.stdout.split(":")[0]
     return ""
 need = set()
-for b in os.listdir(B + "/bin"):
-    direct = re.findall(r"NEEDED.*\[(.*?)\]", subprocess.run(["readelf", "-d", B + "/bin/" + b], capture_output=True, text=True).stdout)
-    where = dict(re.findall(r"(\S+) => (/\S+)", subprocess.run(["ldd", B + "/bin/" + b], capture_output=True, text=True).stdout))
+programs = [B + "/bin/" + b for b in os.listdir(B + "/bin") if not b.endswith(".so")]
+for b in programs:
+    direct = re.findall(r"NEEDED.*\[(.*?)\]", subprocess.run(["readelf", "-d", b], capture_output=True, text=True).stdout)
+    where = dict(re.findall(r"(\S+) => (/\S+)", subprocess.run(["ldd", b], capture_output=True, text=True).stdout))
     need |= {owner(where[lib]) for lib in direct if lib in where}      # what they need themselves comes along with the package
-need -= {"libc6", "libgcc-s1", "", "libasan8", "libubsan1", "libstdc++6"}
-say(need <= packages(final["cpu"]), "the cpu image installs every library the binaries need %s" % (need - packages(final["cpu"]) or sorted(need)))
+os.makedirs(os.environ["T"] + "/programs", exist_ok=True)
+for b in programs:
+    os.symlink(b, os.environ["T"] + "/programs/" + os.path.basename(b))
+r = subprocess.run(["sh", ROOT + "/tools/runtime_packages.sh", os.environ["T"] + "/programs"], capture_output=True, text=True)
+said = set(r.stdout.split())
+need -= {""}
+say(r.returncode == 0 and need == said, "runtime_packages.sh names the owners of the libraries that the programs link: %s" % (sorted(need ^ said) or sorted(need)))

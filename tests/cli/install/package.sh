@@ -15,5 +15,14 @@ for f in share/voxtrail/glioma.json share/voxtrail/manifests/embedded.json share
 	share/doc/voxtrail/stages/train.md share/doc/voxtrail/decisions; do [ -e "$T/root/usr/$f" ] || bad=1; done
 ok $bad "specs, manifests, template and documents are there"
 dpkg-deb -f "$deb" Depends | grep -q 'libsqlite3-0' && dpkg-deb -f "$deb" Depends | grep -q 'libc6'; ok $? "depends on what the programs link"
-one=$(sha256sum <"$deb"); make -s CUDA=0 deb >/dev/null 2>&1
-[ "$one" = "$(sha256sum <"$deb")" ]; ok $? "the same commit gives the same package"
+dpkg-deb -e "$deb" "$T/control" && (cd "$T/root" && md5sum -c --quiet ../control/md5sums) >/dev/null &&
+	[ "$(wc -l <"$T/control/md5sums")" = "$(find "$T/root" -type f | wc -l)" ]; ok $? "md5sums has every file"
+bad=0
+for f in "$T"/root/usr/bin/*; do
+	readelf -dW "$f" | grep -q 'BIND_NOW\|FLAGS.*NOW' && readelf -lW "$f" | grep -q GNU_RELRO && readelf -hW "$f" | grep -q 'Type: *DYN' &&
+		readelf -sW --dyn-syms "$f" | grep -q '__stack_chk_fail' || { bad=1; echo "$f is not hardened"; }
+done
+ok $bad "programs are hardened: position-independent, read-only relocations bound at start, stack protector"
+[ -z "$(find "$T/root" "$T/control" ! -perm -u=r,go=r -o -type d ! -perm 755)" ]; ok $? "everybody can read what is in it"
+one=$(sha256sum <"$deb"); (umask 077; make -s CUDA=0 deb) >/dev/null 2>&1
+[ "$one" = "$(sha256sum <"$deb")" ]; ok $? "the same commit gives the same package, whatever the umask"
