@@ -5,6 +5,7 @@
 
 #include "common/base/fs.h"
 #include "pipelines/spec/glob.h"
+#include "pipelines/spec/spec_extends.h"
 #include "pipelines/spec/yaml_read.h"
 
 static const struct {
@@ -244,6 +245,8 @@ int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *
 	struct vt_json *j;
 	if (vt_spec_is_yaml(path) ? read_yaml(&j, text, n, path, err)
 				  : vt_json_parse(&j, text, n, path, err))
+		return err->code;
+	if (vt_json_get(j, "extends") && vt_spec_extend(&j, path, 0, err))
 		return err->code;
 	struct vt_spec *s = vt_xcalloc(1, sizeof *s);
 	const char *slash = strrchr(path, '/');
