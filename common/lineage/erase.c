@@ -61,9 +61,8 @@ static int reads_others(struct planning *p, const char *id, bool *yes)
 		"i.record = up.n AND "
 		"i.open = 1 AND i.subject <> 0"
 		" CROSS JOIN subject s ON s.n = i.subject WHERE s.name <> ?2 AND NOT EXISTS "
-		"(SELECT 1 FROM file_out o "
-		"WHERE o.artifact = i.artifact"
-		" AND o.record <> i.record) LIMIT 1",
+		"(SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record "
+		"AND NOT " VT_INDEX_COPIED("o") ") LIMIT 1",
 		2, (const char *const[]){ id, p->e->subject }, one_more, yes);
 }
 

@@ -173,6 +173,8 @@ static int start_at_file(struct vt_lineage *t, const char *hex, enum vt_lineage_
 	vt_strs_add(&one, hex);
 	if (!rc && !t->roots.n && start == VT_TRAIL_ANY)
 		rc = readers(t, &one, err);
+	if (!rc && !t->roots.n)
+		rc = vt_store_copiers(t->s, hex, &t->roots, err);
 	vt_strs_release(&one);
 	return rc;
 }
@@ -298,8 +300,8 @@ static int complete_from_store(struct vt_lineage *t, struct vt_err *err)
 				"SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON "
 				"a.n = i.artifact WHERE i.open = 1"
 				" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = "
-				"i.artifact AND o.record "
-				"<> i.record)",
+				"i.artifact AND o.record <> i.record AND NOT " VT_INDEX_COPIED(
+					"o") ")",
 				0, NULL, add_text, &open);
 		for (size_t i = 0; !rc && i < open.n; i++)
 			rc = vt_store_producers(t->s, open.v[i], &ids, err);
@@ -402,7 +404,7 @@ int vt_lineage_open_subject(struct vt_lineage **out, struct vt_store *s, const c
 		" AND i.open = 1 AND i.subject <> 0 CROSS JOIN record r ON r.n = i.record WHERE "
 		"s.name = ?1"
 		" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND "
-		"o.record <> i.record)",
+		"o.record <> i.record AND NOT " VT_INDEX_COPIED("o") ")",
 		1, &subject, add_text, &t->roots);
 	if (!rc && !t->roots.n)
 		rc = vt_err_set(err, VT_ENOINPUT,
@@ -462,7 +464,7 @@ int vt_lineage_record(struct vt_lineage *t, struct vt_json **out, const char *id
 #define STEP "SELECT r.id, r.stage, r.status, r.tree FROM "
 #define NOBODY_MADE                                                                                \
 	"NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> "      \
-	"i.record)"
+	"i.record AND NOT " VT_INDEX_COPIED("o") ")"
 
 struct calling {
 	vt_lineage_fn step;

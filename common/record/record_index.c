@@ -504,7 +504,8 @@ static int link_to_parents(struct vt_record_index *l, int64_t row, struct vt_err
 		"INSERT OR IGNORE INTO edge SELECT ?1, o.record FROM file_in i CROSS JOIN file_out "
 		"o ON o.artifact = "
 		"i.artifact"
-		"  WHERE i.record = ?1 AND i.open = 1 AND o.record <> ?1",
+		"  WHERE i.record = ?1 AND i.open = 1 AND o.record <> ?1 AND NOT " VT_INDEX_COPIED(
+			"o"),
 	};
 	struct value v = number(row);
 	int rc = 0;
@@ -538,7 +539,7 @@ static int link_from_children(struct vt_record_index *l, int64_t row, struct vt_
 			"file_out_record"
 			" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = o.artifact "
 			"AND i.open = 1 WHERE "
-			"o.record = ?1 AND i.record <> ?1",
+			"o.record = ?1 AND i.record <> ?1 AND NOT " VT_INDEX_COPIED("o"),
 			1, (const struct value[]){ number(row) }, NULL, err);
 	return rc;
 }

@@ -20,7 +20,8 @@
  *                                           it among their outputs; a file that is open, by
  *                                           every record that
  *                                           wrote its bytes
- * A file that is open and that no other record wrote is raw. */
+ * A file that is open and that no other record made is raw; who read the bytes that it wrote copied
+ * them and made nothing. */
 #ifndef COMMON_RECORD_RECORD_INDEX_H
 #define COMMON_RECORD_RECORD_INDEX_H
 
@@ -30,6 +31,12 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/json.h"
+
+/* The row `o` of file_out is a copy: its record read the same bytes, so it did not make them. */
+#define VT_INDEX_COPIED(o)                                                                         \
+	"EXISTS (SELECT 1 FROM tree ct CROSS JOIN file_in ci ON ci.record = ct.record AND "        \
+	"ci.port = ct.port AND ci.artifact = " o ".artifact WHERE ct.record = " o ".record AND "   \
+	"ct.way = 'in')"
 
 struct vt_record_index;
 

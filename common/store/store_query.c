@@ -37,12 +37,23 @@ int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_str
 	struct vt_err *err)
 {
 	return vt_record_index_read(s->db, err,
-		"SELECT r.id FROM artifact a CROSS JOIN file_out o ON o.artifact = a.n "
-		"CROSS JOIN record r ON r.n = o.record "
-		"WHERE a.digest = unhex(?1) UNION SELECT r.id FROM artifact a CROSS JOIN tree t ON "
-		"t.artifact = a.n "
-		"AND t.way = 'out' "
-		"CROSS JOIN record r ON r.n = t.record WHERE a.digest = unhex(?1) ORDER BY 1",
+		"SELECT r.id FROM artifact a CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN "
+		"record r ON r.n = o.record WHERE a.digest = unhex(?1) AND NOT " VT_INDEX_COPIED(
+			"o") " UNION SELECT r.id FROM artifact a CROSS JOIN tree t ON t.artifact = "
+			     "a.n AND "
+			     "t.way = 'out' CROSS JOIN record r ON r.n = t.record WHERE a.digest = "
+			     "unhex(?1) "
+			     "ORDER BY 1",
+		1, &digest_hex, add_text, ids);
+}
+
+int vt_store_copiers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids,
+	struct vt_err *err)
+{
+	return vt_record_index_read(s->db, err,
+		"SELECT r.id FROM artifact a CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN "
+		"record r ON r.n = o.record WHERE a.digest = unhex(?1) AND " VT_INDEX_COPIED(
+			"o") " ORDER BY 1",
 		1, &digest_hex, add_text, ids);
 }
 

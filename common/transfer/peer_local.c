@@ -167,6 +167,8 @@ static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tr
 			continue;
 		vt_digest_hex(hex, &t->file[i].digest);
 		rc = vt_store_producers(s, hex, out, err);
+		if (!rc)
+			rc = vt_store_copiers(s, hex, out, err);
 	}
 	vt_tree_free(t);
 	return rc;

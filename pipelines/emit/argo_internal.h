@@ -54,7 +54,8 @@ struct vt_argo_run {
 struct vt_argo_scope {
 	const struct vt_argo_run *run;
 	const struct vt_argo_instance *self; /* NULL: in the graph */
-	const struct vt_json *item;          /* NULL: none */
+	const struct vt_json *outer; /* arguments of the task around a fan-out; NULL: none */
+	const struct vt_json *item;  /* NULL: none */
 };
 
 const struct vt_json *vt_argo_named(const struct vt_json *list, const char *name);

@@ -16,6 +16,22 @@ bool vt_argo_document_is(const struct vt_json *document)
 	return !strncmp(vt_json_text(vt_json_get(document, "apiVersion"), ""), "argoproj.io/", 12);
 }
 
+bool vt_argo_is_label(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n && n <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n &&
+		name[0] != '-' && name[n - 1] != '-';
+}
+
+bool vt_argo_is_field(const char *name)
+{
+	size_t n = strlen(name);
+	static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+
+	return n && n <= 63 && strspn(name, all) == n && name[0] != '-';
+}
+
 static const char *text(const struct vt_json *j, const char *key)
 {
 	return vt_json_text(vt_json_get(j, key), "");
@@ -167,6 +183,15 @@ static void scan(const struct scope *s, const struct vt_json *j, const char *poi
 
 /* --- tasks --------------------------------------------------------------- */
 
+static void lint_field(const struct lint *l, const char *name, const char *pointer)
+{
+	char *where = vt_asprintf("%s/name", pointer);
+
+	if (!vt_argo_is_field(name))
+		ERROR(where, "\"%s\": write letters, digits and - only, 63 at most", name);
+	free(where);
+}
+
 static bool has_default(const struct vt_json *parameter)
 {
 	return vt_json_get(parameter, "value") || vt_json_get(parameter, "default") ||
@@ -257,6 +282,7 @@ static void lint_dag(const struct lint *l, const struct vt_json *t, const char *
 		bool item = vt_json_get(task, "withItems") || vt_json_get(task, "withParam") ||
 			vt_json_get(task, "withSequence");
 		struct scope s = { l, vt_json_get(t, "inputs"), NULL, tasks, reach + i * n, item };
+		lint_field(l, text(task, "name"), at);
 		if (reach[i * n + i])
 			ERROR(at, "task \"%s\" waits for itself in a cycle; break it",
 				text(task, "name"));
@@ -363,9 +389,24 @@ static void lint_spec(const struct vt_json *spec, const char *pointer, struct vt
 		const char *name = text(l->templates->item[i], "name");
 		if (named(l->templates, name, strlen(name)) != l->templates->item[i])
 			ERROR(at, "another template is named \"%s\"; choose a new name", name);
+		lint_field(l, name, at);
 		lint_template(l, l->templates->item[i], at);
 		free(at);
 	}
+}
+
+/* generateName is a beginning: five more characters are put behind it. */
+static void lint_metadata(const struct lint *l, const struct vt_json *meta, const char *pointer)
+{
+	const char *name = text(meta, "name"), *begin = text(meta, "generateName");
+	char *where = vt_asprintf("%s/metadata/%s", pointer, *name ? "name" : "generateName");
+	char *whole = *name ? vt_xstrdup(name) : vt_asprintf("%sxxxxx", begin);
+
+	if ((*name || *begin) && !vt_argo_is_label(whole))
+		ERROR(where, "\"%s\": write lower-case letters, digits and - only, 63 at most",
+			*name ? name : begin);
+	free(whole);
+	free(where);
 }
 
 void vt_argo_lint(const struct vt_json *document, const char *pointer, struct vt_findings *f)
@@ -374,6 +415,8 @@ void vt_argo_lint(const struct vt_json *document, const char *pointer, struct vt
 	const struct vt_json *spec = vt_json_get(document, "spec");
 	struct lint self = { spec, NULL, f }, *l = &self;
 	bool cron = !strcmp(kind, "CronWorkflow");
+	const struct vt_json *meta = vt_json_get(document, "metadata");
+	lint_metadata(l, meta, pointer);
 	char *at = vt_asprintf(cron ? "%s/spec/workflowSpec" : "%s/spec", pointer);
 	if (cron && vt_json_get(spec, "schedule"))
 		ERROR(at, "\"schedule\" was removed; write \"schedules\": [...]");

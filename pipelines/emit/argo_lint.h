@@ -20,4 +20,9 @@ bool vt_argo_document_is(const struct vt_json *document);
 void vt_argo_depends(const char *expression, void (*fn)(void *ctx, const char *name, size_t n),
 	void *ctx);
 
+/* Names that Kubernetes (RFC 1123 label) and Argo (templates, tasks) take, 63 characters at
+ * most. */
+bool vt_argo_is_label(const char *name);
+bool vt_argo_is_field(const char *name);
+
 #endif

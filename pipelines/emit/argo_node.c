@@ -30,6 +30,15 @@ static char *task_result(const struct vt_argo_run *r, const char *name, struct v
 	return b.len ? vt_buf_detach(&b) : NULL;
 }
 
+/* An input of the graph around a fan-out: what its task was given. */
+static char *outer_parameter(const struct vt_argo_scope *s, const char *name, struct vt_err *err)
+{
+	const struct vt_json *given = vt_argo_named(vt_json_get(s->outer, "parameters"), name);
+	const struct vt_argo_scope graph = { s->run, NULL, NULL, NULL };
+
+	return given ? vt_argo_expand(&graph, text(given, "value"), err) : NULL;
+}
+
 static char *variable(const struct vt_argo_scope *s, const char *name, struct vt_err *err)
 {
 	const char *value = NULL;
@@ -41,6 +50,10 @@ static char *variable(const struct vt_argo_scope *s, const char *name, struct vt
 		value = s->run->created;
 	else if (!strncmp(name, "inputs.parameters.", 18) && s->self)
 		value = vt_json_text(vt_json_get(s->self->params, name + 18), NULL);
+	else if (!strncmp(name, "inputs.parameters.", 18) && s->outer)
+		return outer_parameter(s, name + 18, err);
+	else if (!strcmp(name, "retries") && s->self)
+		return vt_asprintf("%d", s->self->tries - 1);
 	else if (!strncmp(name, "item.", 5))
 		value = vt_json_text(vt_json_get(s->item, name + 5), NULL);
 	else if (!strncmp(name, "tasks.", 6) && strstr(name, ".outputs.result")) {
@@ -186,33 +199,42 @@ struct copying {
 	const char *from, *to;
 };
 
+/* One object put: what was under the key is replaced. */
+static int put_file(const char *from, const char *to, bool linked, struct vt_err *err)
+{
+	unlink(to);
+	return linked && !link(from, to) ? 0 : vt_fs_copy(from, to, 0444, err);
+}
+
 static int copy_entry(void *ctx, const char *relative, char type, struct vt_err *err)
 {
 	const struct copying *c = ctx;
 	char *from = vt_path_join(c->from, relative), *to = vt_path_join(c->to, relative);
-	if (type != 'd' && !make_parent(to, err) && (type == 'l' || link(from, to)))
-		vt_fs_copy(from, to, 0444, err);
+
+	if (type != 'd' && !make_parent(to, err))
+		put_file(from, to, type != 'l', err);
 	free(from);
 	free(to);
 	return err->code;
 }
 
-/* Replaces what is at `to`.  Real directories, files by hard link: a stage does not follow links
- * inside its inputs. */
+/* As Argo's S3 driver: objects are put one by one over those that are there, and none is removed.
+ * Real directories, files by hard link: a stage does not follow links inside its inputs. */
 static int copy(const char *from, const char *to, struct vt_err *err)
 {
 	struct copying c = { from, to };
-	if (vt_fs_remove_tree(to, err) || make_parent(to, err))
+
+	if (make_parent(to, err))
 		return err->code;
 	if (!vt_fs_is_dir(from))
-		return vt_fs_copy(from, to, 0444, err);
+		return put_file(from, to, false, err);
 	return vt_fs_mkdirs(to, err) ? err->code : vt_fs_walk(from, copy_entry, &c, err);
 }
 
 static int place_artifact(struct vt_argo_run *r, const struct vt_argo_instance *i,
 	const struct vt_json *a)
 {
-	const struct vt_argo_scope scope = { r, i, NULL };
+	const struct vt_argo_scope scope = { r, i, NULL, NULL };
 	char *path = vt_argo_expand(&scope, text(a, "path"), r->err),
 	     *to = vt_asprintf("%s%s", i->dir, path);
 	char *key = vt_argo_expand(&scope, vt_json_text(vt_json_pointer(a, "/s3/key"), ""), r->err),
@@ -240,7 +262,7 @@ static int place_artifact(struct vt_argo_run *r, const struct vt_argo_instance *
 int vt_argo_keep_outputs(struct vt_argo_run *r, struct vt_argo_instance *i)
 {
 	const struct vt_json *list = vt_json_pointer(i->task->template, "/outputs/artifacts");
-	const struct vt_argo_scope scope = { r, i, NULL };
+	const struct vt_argo_scope scope = { r, i, NULL, NULL };
 	struct vt_err why = VT_ERR_INIT;
 	for (size_t k = 0; list && k < list->n && !why.code; k++) {
 		const struct vt_json *a = list->item[k];
@@ -262,7 +284,7 @@ int vt_argo_keep_outputs(struct vt_argo_run *r, struct vt_argo_instance *i)
 		free(key);
 		free(to);
 	}
-	if (why.code)
+	if (why.code && !i->exit_code)
 		vt_log(VT_LOG_ERROR, "output", "task=%s error=\"%s\"", text(i->task->json, "name"),
 			why.text);
 	return why.code;
@@ -270,6 +292,15 @@ int vt_argo_keep_outputs(struct vt_argo_run *r, struct vt_argo_instance *i)
 
 int vt_argo_commit_repos(struct vt_argo_run *r)
 {
+	char *consent = vt_path_join(r->opts->store, "consent.json"),
+	     *there = vt_path_join(r->bucket, "consent.json");
+
+	if (vt_fs_exists(consent))
+		put_file(consent, there, false, r->err);
+	else
+		unlink(there);
+	free(consent);
+	free(there);
 	for (size_t i = 0; i < r->opts->repos->n && !r->err->code; i++) {
 		const char *bind = r->opts->repos->v[i], *eq = strchr(bind, '=');
 		char *name = vt_xstrndup(bind, eq ? (size_t)(eq - bind) : 0),
@@ -315,7 +346,7 @@ int vt_argo_checkout(struct vt_argo_run *r, const char *dir)
 static void add_words(struct vt_argo_run *r, const struct vt_argo_instance *i, struct vt_strs *out,
 	const struct vt_json *list, const char *root)
 {
-	const struct vt_argo_scope scope = { r, i, NULL };
+	const struct vt_argo_scope scope = { r, i, NULL, NULL };
 	for (size_t k = 0; list && k < list->n; k++) {
 		char *value = vt_argo_expand(&scope, vt_json_text(list->item[k], ""), r->err),
 		     *word = vt_pfs_prefix(value, root);
@@ -331,7 +362,7 @@ static void add_env(struct vt_argo_run *r, const struct vt_argo_instance *i, str
 	static const char *const passed[] = { "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH",
 		"VOXTRAIL_THREADS", "ASAN_OPTIONS", "UBSAN_OPTIONS" };
 	const struct vt_json *list = vt_json_pointer(i->task->template, "/container/env");
-	const struct vt_argo_scope scope = { r, i, NULL };
+	const struct vt_argo_scope scope = { r, i, NULL, NULL };
 	for (size_t k = 0; k < sizeof passed / sizeof *passed; k++)
 		if (getenv(passed[k])) {
 			char *e = vt_asprintf("%s=%s", passed[k], getenv(passed[k]));

@@ -41,7 +41,8 @@ static int add_instance(struct vt_argo_run *r, struct vt_argo_task *t, const str
 		.params = vt_json_new(VT_JSON_OBJECT) };
 	t->n++;
 	for (size_t k = 0; given && k < given->n; k++) {
-		const struct vt_argo_scope scope = { r, NULL, item };
+		const struct vt_argo_scope scope = { r, NULL,
+			t->inner ? vt_json_get(t->json, "arguments") : NULL, item };
 		char *value = vt_argo_expand(&scope, text(given->item[k], "value"), r->err);
 		vt_json_put_text(i->params, text(given->item[k], "name"), value);
 		free(value);
@@ -56,7 +57,7 @@ static int expand_task(struct vt_argo_run *r, struct vt_argo_task *t)
 	const char *with = vt_json_text(vt_json_get(vt_argo_named(given, "items"), "value"), "");
 	if (!t->inner)
 		return add_instance(r, t, NULL);
-	const struct vt_argo_scope scope = { r, NULL, NULL };
+	const struct vt_argo_scope scope = { r, NULL, NULL, NULL };
 	char *list = vt_argo_expand(&scope, with, r->err);
 	if (!r->err->code &&
 		!vt_json_parse(&t->items, list, strlen(list), text(t->json, "name"), r->err))
@@ -133,10 +134,12 @@ static void ended(struct vt_argo_run *r, pid_t pid, int status)
 			r->running--;
 			i->exit_code =
 				WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+			/* Argo saves the outputs of a pod that failed, too. */
+			bool kept = !vt_argo_keep_outputs(r, i);
+
 			if (i->exit_code && try_again(i))
-				/* not done and not running: started again */
-				return;
-			end_instance(r, i, !i->exit_code && !vt_argo_keep_outputs(r, i));
+				return; /* not done and not running: started again */
+			end_instance(r, i, !i->exit_code && kept);
 			return;
 		}
 }

@@ -63,10 +63,22 @@ void vt_yaml_write(struct vt_buf *out, const struct vt_json *j)
 	vt_buf_char(out, '\n');
 }
 
+/* A pipeline of Pachyderm's is no input of itself; what it made before has to be carried over. */
 int vt_emit_pachyderm(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
 {
+	for (size_t i = 0; i < s->n; i++)
+		if (s->pipeline[i].warm)
+			return vt_err_set(err, VT_EDATA,
+				"%s: %s/input: %s reads its own output, which no Pachyderm takes; "
+				"let "
+				"its input \"%s\" read a repo of its own, and after each training "
+				"fill that: pachctl create repo %s-previous; pachctl copy file "
+				"%s@master:/ %s-previous@master:/",
+				s->path, s->pipeline[i].pointer, s->pipeline[i].name,
+				s->pipeline[i].warm, s->pipeline[i].name, s->pipeline[i].name,
+				s->pipeline[i].name);
 	struct vt_json *all = vt_json_new(VT_JSON_ARRAY);
-	(void)err;
+
 	for (size_t i = 0; i < s->n; i++)
 		vt_json_push(all, vt_json_copy(s->pipeline[s->order[i]].json));
 	vt_json_pretty(out, all);

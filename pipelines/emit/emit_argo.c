@@ -1,12 +1,15 @@
 /* Argo Workflows: one WorkflowTemplate whose entry point is the graph.  Data moves as artifacts
- * under keys:
+ * under keys, and a key that was written is never written with other bytes:
  *   <repo>/<commit>/...              committed data, the commit a parameter of the workflow
  *   <pipeline>/<workflow uid>/...    a pipeline's output
- *   datums/<pipeline>/<workflow uid>/<datum id>/...   one datum's part of it
- *   commits/<pipeline>/<workflow uid>                 a marker written behind a merged output
- * A pipeline with one datum is one task; one with many is three: plan (prints the datums), the
- * fan-out over them, merge (refuses a path that two datums wrote).  Every path of a container
- * lies below /pfs, so argo_run.c can execute the file. */
+ *   datums/<pipeline>/<workflow uid>/<datum id>/<try>/...    what one try of a datum wrote
+ *   commits/<pipeline>/<workflow uid>/COMMIT    a marker written behind a merged output
+ *   latest/<pipeline>                the uid of the newest of these, for a warm start
+ *   consent.json                     who withdrew, as the store has it
+ * A pipeline with one datum is two tasks: the datum and merge, which takes the try that is
+ * whole; one with many has a plan (prints the datums) and a fan-out over them in front, and
+ * merge refuses a path that two datums wrote.  Every path of a container lies below /pfs, so
+ * argo_run.c can execute the file. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +101,7 @@ static void input_artifact(void *ctx, const struct vt_input *leaf)
 		vt_json_push(w->list, raw_artifact(leaf->name, vt_xstrdup(path), ""));
 	} else if (leaf->warm) {
 		struct vt_json *a = artifact(leaf->name, vt_xstrdup(path),
-			vt_asprintf("%s/latest", leaf->repo), false);
+			vt_asprintf("%s/{{inputs.parameters.previous}}", leaf->repo), false);
 		vt_json_put_bool(a, "optional", true);
 		vt_json_push(w->list, a);
 	} else {
@@ -166,6 +169,26 @@ static struct vt_json *out_mount(void)
 	return list;
 }
 
+/* Who withdrew, and what the stages that ask find it by. */
+static void consent_artifact(struct vt_json *list, struct vt_json *env)
+{
+	static const char path[] = "/pfs/.voxtrail/consent.json";
+	struct vt_json *a =
+		artifact("consent", vt_xstrdup(path), vt_xstrdup("consent.json"), false);
+
+	vt_json_put_bool(a, "optional", true);
+	vt_json_push(list, a);
+	vt_json_push(env, vt_argo_pair("VOXTRAIL_CONSENT", path));
+}
+
+static void spec_artifact(struct vt_json *list, const struct vt_pipeline *p)
+{
+	char *text = vt_emit_one(p);
+
+	vt_json_push(list, raw_artifact("spec", vt_xstrdup("/pfs/.spec/spec.json"), text));
+	free(text);
+}
+
 static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_pipeline *p,
 	bool fanned)
 {
@@ -175,25 +198,26 @@ static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_p
 	const struct vt_json *own = vt_json_get(p->transform, "env");
 	vt_json_put_text(t, "name", p->name);
 	vt_input_leaves(p->input, input_artifact, &w);
+	spec_artifact(w.list, p);
+	consent_artifact(w.list, w.env);
 	vt_json_put(in, "artifacts", w.list);
+	w.list = array();
 	if (fanned) {
-		w.list = array();
 		vt_json_push(w.list, vt_argo_pair("datum", NULL));
 		vt_input_leaves(p->input, fan_parameter, &w);
-		vt_json_put(in, "parameters", w.list);
 	}
+	if (p->warm)
+		vt_json_push(w.list, vt_argo_pair("previous", NULL));
+	if (w.list->n)
+		vt_json_put(in, "parameters", w.list);
+	else
+		vt_json_free(w.list);
 	vt_json_put(t, "inputs", in);
 	vt_json_push(outs,
 		artifact("out", vt_xstrdup("/pfs/out"),
-			fanned ? vt_asprintf("datums/%s/{{workflow.uid}}/"
-					     "{{inputs.parameters.datum}}/",
-					 p->name)
-			       : vt_asprintf("%s/{{workflow.uid}}/", p->name),
+			vt_asprintf("datums/%s/{{workflow.uid}}/%s/{{retries}}/", p->name,
+				fanned ? "{{inputs.parameters.datum}}" : "whole"),
 			true));
-	if (p->warm)
-		vt_json_push(outs,
-			artifact("latest", vt_xstrdup("/pfs/out"),
-				vt_asprintf("%s/latest/", p->name), true));
 	vt_json_put(out, "artifacts", outs);
 	vt_json_put(t, "outputs", out);
 	vt_argo_scheduling(t, p);
@@ -229,10 +253,12 @@ static struct vt_json *plan_template(const struct vt_spec *s, const struct vt_pi
 		       *args = array();
 	struct vt_strs names = VT_STRS_INIT;
 	struct walk w = { .s = s, .p = p, .list = array(), .names = &names };
-	char *name = vt_asprintf("plan-%s", p->name), *text = vt_emit_one(p);
+	struct vt_json *env = array();
+	char *name = vt_asprintf("plan-%s", p->name);
 	vt_json_put_text(t, "name", name);
 	vt_input_leaves(p->input, plan_artifact, &w);
-	vt_json_push(w.list, raw_artifact("spec", vt_xstrdup("/pfs/.spec/spec.json"), text));
+	spec_artifact(w.list, p);
+	consent_artifact(w.list, env);
 	vt_json_put(in, "artifacts", w.list);
 	vt_json_put(t, "inputs", in);
 	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
@@ -247,10 +273,10 @@ static struct vt_json *plan_template(const struct vt_spec *s, const struct vt_pi
 		free(bind);
 	}
 	vt_json_put(container, "args", args);
+	vt_json_put(container, "env", env);
 	vt_json_put(t, "container", container);
 	vt_strs_release(&names);
 	free(name);
-	free(text);
 	return t;
 }
 
@@ -264,6 +290,8 @@ static struct vt_json *fan_template(const struct vt_spec *s, const struct vt_pip
 	char *name = vt_asprintf("fan-%s", p->name);
 	vt_json_put_text(t, "name", name);
 	vt_json_push(params, vt_argo_pair("items", NULL));
+	if (p->warm)
+		vt_json_push(params, vt_argo_pair("previous", NULL));
 	vt_json_put(in, "parameters", params);
 	vt_json_put(t, "inputs", in);
 	vt_json_put_int(t, "parallelism", p->parallelism);
@@ -272,6 +300,8 @@ static struct vt_json *fan_template(const struct vt_spec *s, const struct vt_pip
 	vt_json_put_text(one, "withParam", "{{inputs.parameters.items}}");
 	vt_json_push(w.list, vt_argo_pair("datum", "{{item.datum}}"));
 	vt_input_leaves(p->input, fan_argument, &w);
+	if (p->warm)
+		vt_json_push(w.list, vt_argo_pair("previous", "{{inputs.parameters.previous}}"));
 	vt_json_put(arguments, "parameters", w.list);
 	vt_json_put(one, "arguments", arguments);
 	vt_json_push(tasks, one);
@@ -283,8 +313,8 @@ static struct vt_json *fan_template(const struct vt_spec *s, const struct vt_pip
 
 static struct vt_json *merge_template(const struct vt_pipeline *p)
 {
-	static const char *const fixed[] = { "merge", "--from", "/pfs/datums", "--out", "/pfs/out",
-		"--marker", "/pfs/commit/COMMIT" };
+	static const char *const fixed[] = { "merge", "--from", "/pfs/datums", "--tries", "--out",
+		"/pfs/out", "--marker", "/pfs/commit/COMMIT", "--text", "{{workflow.uid}}" };
 	struct vt_json *t = object(), *in = object(), *out = object(), *a = array(), *o = array(),
 		       *container = object(), *words = array(), *args = array();
 	struct vt_json *mounts = out_mount(), *datums, *marker;
@@ -302,6 +332,10 @@ static struct vt_json *merge_template(const struct vt_pipeline *p)
 	marker = artifact("commit", vt_xstrdup("/pfs/commit/COMMIT"),
 		vt_asprintf("commits/%s/{{workflow.uid}}/COMMIT", p->name), true);
 	vt_json_push(o, marker);
+	if (p->warm)
+		vt_json_push(o,
+			artifact("latest", vt_xstrdup("/pfs/commit/COMMIT"),
+				vt_asprintf("latest/%s", p->name), true));
 	vt_json_put(out, "artifacts", o);
 	vt_json_put(t, "outputs", out);
 	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
@@ -317,14 +351,38 @@ static struct vt_json *merge_template(const struct vt_pipeline *p)
 	return t;
 }
 
+/* Prints the uid of the newest output there is; "none" before the first. */
+static struct vt_json *latest_template(const struct vt_pipeline *p)
+{
+	struct vt_json *t = object(), *in = object(), *list = array(), *container = object(),
+		       *words = array(), *args = array();
+	char *name = vt_asprintf("latest-%s", p->name);
+	struct vt_json *a = artifact("latest", vt_xstrdup("/pfs/latest/COMMIT"),
+		vt_asprintf("latest/%s", p->name), false);
+
+	vt_json_put_text(t, "name", name);
+	vt_json_put_bool(a, "optional", true);
+	vt_json_push(list, a);
+	vt_json_put(in, "artifacts", list);
+	vt_json_put(t, "inputs", in);
+	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
+	push_text(words, "/bin/sh");
+	push_text(args, "-c");
+	push_text(args, "cat /pfs/latest/COMMIT 2>/dev/null || echo none");
+	vt_json_put(container, "command", words);
+	vt_json_put(container, "args", args);
+	vt_json_put(t, "container", container);
+	free(name);
+	return t;
+}
+
 static void depend(void *ctx, const struct vt_input *leaf)
 {
 	struct walk *w = ctx;
 	const struct vt_pipeline *up = vt_spec_find(w->s, leaf->repo);
 	if (!up || up == w->p || leaf->kind != VT_INPUT_PFS)
 		return;
-	char *name = vt_emit_is_fanned(up) ? vt_asprintf("merge-%s.Succeeded", up->name)
-					   : vt_asprintf("%s.Succeeded", up->name);
+	char *name = vt_asprintf("merge-%s.Succeeded", up->name);
 	for (size_t i = 0; i < w->names->n; i++)
 		if (!strcmp(w->names->v[i], name)) {
 			free(name);
@@ -346,36 +404,59 @@ static struct vt_json *task(const char *prefix, const char *name, const char *de
 	return t;
 }
 
+/* A warm start's parameter, beside others that the task gets. */
+static struct vt_json *arguments_of(const struct vt_pipeline *p, struct vt_json *list)
+{
+	struct vt_json *arguments = object();
+	char *value = vt_asprintf("{{tasks.latest-%s.outputs.result}}", p->name);
+
+	if (p->warm)
+		vt_json_push(list, vt_argo_pair("previous", value));
+	vt_json_put(arguments, "parameters", list);
+	free(value);
+	return arguments;
+}
+
 static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt_pipeline *p)
 {
 	struct vt_strs names = VT_STRS_INIT;
 	struct vt_buf depends = VT_BUF_INIT;
 	struct walk w = { .s = s, .p = p, .names = &names };
+	char *latest = vt_asprintf("latest-%s.Succeeded", p->name), *after;
+	struct vt_json *work;
+
 	vt_input_leaves(p->input, depend, &w);
+	if (p->warm) {
+		vt_json_push(list, task("latest-", p->name, NULL));
+		vt_strs_add(&names, latest);
+	}
 	for (size_t i = 0; i < names.n; i++)
 		vt_buf_printf(&depends, "%s%s", i ? " && " : "", names.v[i]);
 	if (!vt_emit_is_fanned(p)) {
-		vt_json_push(list, task("", p->name, depends.data));
+		work = task("", p->name, depends.data);
+		if (p->warm)
+			vt_json_put(work, "arguments", arguments_of(p, array()));
 	} else {
-		struct vt_json *plan = task("plan-", p->name, depends.data), *arguments = object();
-		char *after = vt_asprintf("plan-%s.Succeeded", p->name),
-		     *items = vt_asprintf("{{tasks.plan-%s.outputs.result}}", p->name);
+		char *items = vt_asprintf("{{tasks.plan-%s.outputs.result}}", p->name);
 		char *inner = vt_asprintf("fan-%s", p->name);
-		struct vt_json *fan = task("", p->name, after);
-		vt_json_push(list, plan);
-		vt_json_put_text(fan, "template", inner);
+
+		vt_json_push(list, task("plan-", p->name, depends.data));
+		after = vt_asprintf("plan-%s.Succeeded", p->name);
+		work = task("", p->name, after);
+		vt_json_put_text(work, "template", inner);
 		w.list = array();
 		vt_json_push(w.list, vt_argo_pair("items", items));
-		vt_json_put(arguments, "parameters", w.list);
-		vt_json_put(fan, "arguments", arguments);
-		vt_json_push(list, fan);
+		vt_json_put(work, "arguments", arguments_of(p, w.list));
+		free(after);
 		free(inner);
-		free(after);
-		after = vt_asprintf("%s.Succeeded || %s.Skipped", p->name, p->name);
-		vt_json_push(list, task("merge-", p->name, after));
-		free(after);
 		free(items);
 	}
+	vt_json_push(list, work);
+	after = vt_emit_is_fanned(p) ? vt_asprintf("%s.Succeeded || %s.Skipped", p->name, p->name)
+				     : vt_asprintf("%s.Succeeded", p->name);
+	vt_json_push(list, task("merge-", p->name, after));
+	free(after);
+	free(latest);
 	vt_strs_release(&names);
 	vt_buf_release(&depends);
 }
@@ -422,8 +503,10 @@ static struct vt_json *workflow_template(const struct vt_spec *s, const struct v
 		if (fanned) {
 			vt_json_push(templates, plan_template(s, p));
 			vt_json_push(templates, fan_template(s, p));
-			vt_json_push(templates, merge_template(p));
 		}
+		vt_json_push(templates, merge_template(p));
+		if (p->warm)
+			vt_json_push(templates, latest_template(p));
 	}
 	vt_json_put_text(spec, "entrypoint", "main");
 	vt_json_put_text(gc, "strategy", "OnPodSuccess");
@@ -475,16 +558,14 @@ static void cron_workflow(void *ctx, const struct vt_input *leaf)
 int vt_emit_argo(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
 {
 	struct vt_strs repos = VT_STRS_INIT;
-	for (size_t i = 0; i < s->n; i++)
-		if (vt_json_get(s->pipeline[i].transform, "errCmd"))
-			return vt_err_set(err, VT_EDATA,
-				"%s: %s/transform/errCmd: Argo has nothing like it; let the "
-				"stage exit 65 with a quarantine file",
-				s->path, s->pipeline[i].pointer);
-	vt_emit_source_repos(s, &repos);
-	char *prefix = vt_asprintf("%s-", s->pipeline[0].project);
 	struct crons c = { out, s->pipeline[0].project, &repos };
+
+	if (vt_argo_refuse(s, err))
+		return err->code;
+	vt_emit_source_repos(s, &repos);
+	char *prefix = vt_asprintf("%s-", c.project);
 	struct vt_json *run = vt_argo_reference(c.project);
+
 	vt_argo_write(out,
 		vt_argo_document("argoproj.io/v1alpha1", "WorkflowTemplate", c.project, "name",
 			workflow_template(s, &repos)));

@@ -9,37 +9,41 @@ static void push_text(struct vt_json *list, const char *text)
 	vt_json_push(list, vt_json_new_text(text));
 }
 
-/* Engines know exit status 0 only, so further accepted ones are turned into it; stdin travels in
- * a variable. */
+/* Engines know exit status 0 only, so further accepted ones are turned into it; stdin travels
+ * in a variable.  Behind the program its output is looked at, where the image has voxtrail, and
+ * marked as whole: Argo uploads what a failed try left as well. */
 void vt_argo_command(struct vt_json *container, const struct vt_pipeline *p, struct vt_json *env)
 {
 	const struct vt_json *cmd = vt_json_get(p->transform, "cmd"),
 			     *accept = vt_json_get(p->transform, "acceptReturnCode");
 	const struct vt_json *in = vt_json_get(p->transform, "stdin");
 	struct vt_json *first = vt_json_new(VT_JSON_ARRAY), *args = vt_json_new(VT_JSON_ARRAY);
-	if (accept || in) {
-		struct vt_buf script = VT_BUF_INIT, text = VT_BUF_INIT;
-		vt_buf_str(&script, in ? "printf %s \"$VOXTRAIL_STDIN\" | " : "");
-		vt_buf_str(&script, "env \"$@\"; rc=$?; case $rc in ");
-		for (size_t i = 0; accept && i < accept->n; i++)
-			vt_buf_printf(&script, "%lld) exit 0 ;; ",
+	struct vt_buf script = VT_BUF_INIT, text = VT_BUF_INIT;
+
+	vt_buf_str(&script, in ? "printf %s \"$VOXTRAIL_STDIN\" | " : "");
+	vt_buf_str(&script, "env \"$@\"; rc=$?; case $rc in 0");
+	for (size_t i = 0; accept && i < accept->n; i++)
+		if (vt_json_integer(accept->item[i], 0))
+			vt_buf_printf(&script, "|%lld",
 				(long long)vt_json_integer(accept->item[i], 0));
-		vt_buf_str(&script, "esac; exit $rc");
-		for (size_t i = 0; in && i < in->n; i++)
-			vt_buf_printf(&text, "%s\n", vt_json_text(in->item[i], ""));
-		if (in)
-			vt_json_push(env,
-				vt_argo_pair("VOXTRAIL_STDIN", text.data ? text.data : ""));
-		push_text(first, "/bin/sh");
-		push_text(args, "-c");
-		push_text(args, script.data);
-		push_text(args, "sh");
-		vt_buf_release(&script);
-		vt_buf_release(&text);
-	}
+	vt_buf_printf(&script,
+		") ;; *) exit $rc ;; esac; if command -v voxtrail >/dev/null; then voxtrail record "
+		"/pfs/.spec/spec.json --pipeline %s --in /pfs --out /pfs/out --code $rc || exit; "
+		"fi; "
+		": >/pfs/out/.voxtrail-done",
+		p->name);
+	for (size_t i = 0; in && i < in->n; i++)
+		vt_buf_printf(&text, "%s\n", vt_json_text(in->item[i], ""));
+	if (in)
+		vt_json_push(env, vt_argo_pair("VOXTRAIL_STDIN", text.data ? text.data : ""));
+	push_text(first, "/bin/sh");
+	push_text(args, "-c");
+	push_text(args, script.data);
+	push_text(args, "sh");
 	for (size_t i = 0; cmd && i < cmd->n; i++)
-		push_text(first->n && (i || accept || in) ? args : first,
-			vt_json_text(cmd->item[i], ""));
+		push_text(args, vt_json_text(cmd->item[i], ""));
+	vt_buf_release(&script);
+	vt_buf_release(&text);
 	vt_json_put(container, "command", first);
 	vt_json_put(container, "args", args);
 }

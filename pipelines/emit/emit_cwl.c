@@ -1,6 +1,7 @@
 /* CWL v1.2, one packed document: a tool a pipeline, and for one with many datums a tool that
  * plans, a scattered step over the views, and a tool that merges.  Scripts travel as file
  * literals, whose text no engine expands. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,11 +61,15 @@ static struct vt_json *tool(const char *prefix, const char *name, const char *co
 static void hints(struct vt_json *t, const struct vt_pipeline *p)
 {
 	struct vt_json *h = object(), *docker = object(), *resources = object();
+	double cpu = vt_json_number(vt_json_pointer(p->json, "/resourceRequests/cpu"), 0);
+
 	vt_json_put_text(docker, "dockerPull",
 		vt_json_text(vt_json_get(p->transform, "image"), ""));
 	vt_json_put(h, "DockerRequirement", docker);
+	if (cpu > 0)
+		vt_json_put_int(resources, "coresMin", (int64_t)ceil(cpu));
 	if (p->memory > 0)
-		vt_json_put_int(resources, "ramMin", (int64_t)(p->memory / 1048576));
+		vt_json_put_int(resources, "ramMin", (int64_t)ceil(p->memory / 1048576));
 	if (resources->n)
 		vt_json_put(h, "ResourceRequirement", resources);
 	else
@@ -72,44 +77,43 @@ static void hints(struct vt_json *t, const struct vt_pipeline *p)
 	vt_json_put(t, "hints", h);
 }
 
-struct walk {
-	struct vt_json *inputs, *arguments;
-};
-
-static void tool_leaf(void *ctx, const struct vt_input *leaf)
+/* The file of withdrawn consent, where the user gives one: behind the other arguments. */
+static void consent(struct vt_json *inputs, const char *prefix)
 {
-	struct walk *w = ctx;
-	char *path = vt_asprintf("$(inputs.%s.path)", leaf->name);
-	vt_json_put_text(w->inputs, leaf->name, "Directory");
-	push_text(w->arguments, path);
-	free(path);
+	struct vt_json *in = object(), *binding = object();
+
+	vt_json_put_text(in, "type", "File?");
+	vt_json_put_int(binding, "position", 9);
+	if (prefix)
+		vt_json_put_text(binding, "prefix", prefix);
+	vt_json_put(in, "inputBinding", binding);
+	vt_json_put(inputs, "voxtrail-consent", in);
 }
 
-/* sh step.sh OUT VIEW|DIR... */
+/* sh step.sh OUT SPEC VIEW [CONSENT] */
 static struct vt_json *stage_tool(const struct vt_pipeline *p)
 {
-	struct vt_json *t = tool("", p->name, "sh"), *outs = object();
-	struct walk w = { object(), array() };
+	static const char *const words[] = { "$(inputs.step.path)", "$(inputs.view.basename)",
+		"$(inputs.spec.path)", "$(inputs.view.path)" };
+	struct vt_json *t = tool("", p->name, "sh"), *outs = object(), *inputs = object(),
+		       *arguments = array();
 	struct vt_buf script = VT_BUF_INIT;
-	char *out = p->name ? vt_xstrdup(p->name) : NULL;
-	bool fanned = vt_emit_is_fanned(p);
+	char *spec = vt_emit_one(p);
+
 	vt_emit_step(&script, p);
-	vt_json_put(w.inputs, "step", literal("step.sh", script.data));
-	push_text(w.arguments, "$(inputs.step.path)");
-	push_text(w.arguments, fanned ? "$(inputs.view.basename)" : out);
-	if (fanned) {
-		vt_json_put_text(w.inputs, "view", "Directory");
-		push_text(w.arguments, "$(inputs.view.path)");
-	} else {
-		vt_input_leaves(p->input, tool_leaf, &w);
-	}
+	vt_json_put(inputs, "step", literal("step.sh", script.data));
+	vt_json_put(inputs, "spec", literal("spec.json", spec));
+	vt_json_put_text(inputs, "view", "Directory");
+	consent(inputs, NULL);
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		push_text(arguments, words[i]);
 	hints(t, p);
-	vt_json_put(t, "inputs", w.inputs);
-	vt_json_put(t, "arguments", w.arguments);
-	vt_json_put(outs, "out", output("Directory", fanned ? "$(inputs.view.basename)" : out));
+	vt_json_put(t, "inputs", inputs);
+	vt_json_put(t, "arguments", arguments);
+	vt_json_put(outs, "out", output("Directory", "$(inputs.view.basename)"));
 	vt_json_put(t, "outputs", outs);
 	vt_buf_release(&script);
-	free(out);
+	free(spec);
 	return t;
 }
 
@@ -131,6 +135,7 @@ static struct vt_json *plan_tool(const struct vt_pipeline *p)
 		push_text(arguments, bind);
 		free(bind);
 	}
+	consent(inputs, "--consent");
 	push_text(arguments, "--views");
 	push_text(arguments, "views");
 	hints(t, p);
@@ -166,9 +171,7 @@ static struct vt_json *merge_tool(const struct vt_pipeline *p)
 
 static char *source(const struct vt_spec *s, const char *repo)
 {
-	const struct vt_pipeline *up = vt_spec_find(s, repo);
-	return up ? vt_asprintf("%s%s/out", vt_emit_is_fanned(up) ? "merge-" : "", repo)
-		  : vt_xstrdup(repo);
+	return vt_spec_find(s, repo) ? vt_asprintf("merge-%s/out", repo) : vt_xstrdup(repo);
 }
 
 static struct vt_json *step(const char *prefix, const char *name, struct vt_json *in,
@@ -192,19 +195,6 @@ static void put_step(struct vt_json *steps, const char *prefix, const char *name
 	free(id);
 }
 
-struct wiring {
-	const struct vt_spec *s;
-	struct vt_json *in;
-};
-
-static void wire_leaf(void *ctx, const struct vt_input *leaf)
-{
-	struct wiring *w = ctx;
-	char *from = source(w->s, leaf->repo);
-	vt_json_put_text(w->in, leaf->name, from);
-	free(from);
-}
-
 static void put_fan(struct vt_json *steps, const struct vt_spec *s, const struct vt_pipeline *p)
 {
 	struct vt_strs repos = VT_STRS_INIT;
@@ -216,7 +206,9 @@ static void put_fan(struct vt_json *steps, const struct vt_spec *s, const struct
 		vt_json_put_text(in, repos.v[i], up);
 		free(up);
 	}
+	vt_json_put_text(in, "voxtrail-consent", "voxtrail-consent");
 	put_step(steps, "plan-", p->name, step("plan-", p->name, in, "views"));
+	vt_json_put_text(views, "voxtrail-consent", "voxtrail-consent");
 	vt_json_put_text(views, "view", from);
 	scattered = step("", p->name, views, "out");
 	vt_json_put_text(scattered, "scatter", "view");
@@ -237,6 +229,7 @@ static struct vt_json *workflow(const struct vt_spec *s)
 	vt_json_put_text(w, "id", "main");
 	vt_json_put(requirements, "ScatterFeatureRequirement", object());
 	vt_json_put(w, "requirements", requirements);
+	vt_json_put_text(inputs, "voxtrail-consent", "File?");
 	vt_emit_source_repos(s, &repos);
 	for (size_t i = 0; i < repos.n; i++)
 		vt_json_put_text(inputs, repos.v[i], "Directory");
@@ -249,13 +242,7 @@ static struct vt_json *workflow(const struct vt_spec *s)
 		vt_json_put(outputs, id, out);
 		free(from);
 		free(id);
-		if (vt_emit_is_fanned(p)) {
-			put_fan(steps, s, p);
-		} else {
-			struct wiring wiring = { s, object() };
-			vt_input_leaves(p->input, wire_leaf, &wiring);
-			put_step(steps, "", p->name, step("", p->name, wiring.in, "out"));
-		}
+		put_fan(steps, s, p);
 	}
 	vt_json_put(w, "inputs", inputs);
 	vt_json_put(w, "outputs", outputs);
@@ -272,13 +259,9 @@ int vt_emit_cwl(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
 	vt_json_put_text(d, "cwlVersion", "v1.2");
 	for (size_t i = 0; i < s->n; i++) {
 		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
-		if (vt_emit_is_fanned(p)) {
-			vt_json_push(graph, plan_tool(p));
-			vt_json_push(graph, stage_tool(p));
-			vt_json_push(graph, merge_tool(p));
-		} else {
-			vt_json_push(graph, stage_tool(p));
-		}
+		vt_json_push(graph, plan_tool(p));
+		vt_json_push(graph, stage_tool(p));
+		vt_json_push(graph, merge_tool(p));
 	}
 	vt_json_push(graph, workflow(s));
 	vt_json_put(d, "$graph", graph);

@@ -8,7 +8,7 @@
 bool vt_emit_fans(const struct vt_input *leaf);
 bool vt_emit_is_fanned(const struct vt_pipeline *p);
 
-/* One datum as a shell script: emit_step.c. */
+/* One datum, laid out by `voxtrail plan --views`, as a shell script: emit_step.c. */
 void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p);
 
 /* The pipeline's spec on one line, for a planner to read; caller frees. */
@@ -41,5 +41,9 @@ void vt_argo_write(struct vt_buf *out, struct vt_json *document); /* takes it ov
 struct vt_json *vt_argo_parameters(const struct vt_strs *repos, const char *value);
 /* {workflowTemplateRef: {name: project}} */
 struct vt_json *vt_argo_reference(const char *project);
+
+/* VT_EDATA, with the pointer and what to write, for names and texts that Argo cannot have:
+ * emit_argo_check.c. */
+int vt_argo_refuse(const struct vt_spec *s, struct vt_err *err);
 
 #endif

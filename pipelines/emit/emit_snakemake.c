@@ -1,164 +1,211 @@
-/* Snakemake: a rule a pipeline; one with many datums is a checkpoint that plans, a rule with a
- * wildcard, and a rule that merges.  Rules depend on marker files below .done, because Snakemake
- * writes a time stamp into every directory() output and the next stage would take it for data. */
+/* A Snakefile.  Snakemake compares times and file names, not content, so it is given names that
+ * are content: every pipeline is
+ *   plan_X    a checkpoint that always runs: the keys of the datums there are (plan --views)
+ *   X         one datum, whose marker .done/X/<key> is there if this very work was done
+ *   merge_X   the union of the parts that the plan lists
+ * What was added, edited, removed or withdrawn is then seen as `voxtrail run` sees it, and so
+ * are a new recipe and a new program.  Rules depend on markers, because Snakemake writes a time
+ * stamp into every directory() output and the next stage would take it for data.  Texts of the
+ * spec stand in the file as literals only. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pipelines/emit/emit_internal.h"
 
-/* A Python text over several lines; backslashes and quotes escaped. */
-static void python_text(struct vt_buf *b, const char *text)
+/* "crop-patch" is crop_patch; a second pipeline of that name gets its number behind it. */
+static void rule_name(struct vt_buf *b, const struct vt_spec *s, size_t index)
 {
-	vt_buf_str(b, "\"\"\"\\\n");
-	for (const char *p = text; *p; p++)
-		vt_buf_str(b, *p == '\\' ? "\\\\" : *p == '"' ? "\\\"" : (char[]){ *p, 0 });
-	vt_buf_str(b, "\"\"\"");
-}
+	const char *name = s->pipeline[index].name;
+	bool taken = false;
 
-/* The markers of the pipelines that write what p reads. */
-static void markers(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p)
-{
-	struct vt_strs names = VT_STRS_INIT;
-	vt_emit_repos_of(p, &names);
-	for (size_t i = 0; i < names.n; i++)
-		if (vt_spec_find(s, names.v[i]))
-			vt_buf_printf(b, "        \".done/%s\",\n", names.v[i]);
-	vt_strs_release(&names);
-}
-
-static const char *python_name(const char *name, struct vt_buf *b)
-{
 	vt_buf_clear(b);
 	for (const char *p = name; *p; p++)
 		vt_buf_char(b, *p == '-' ? '_' : *p);
-	return b->data;
+	for (size_t i = 0; i < s->n; i++) {
+		const char *other = s->pipeline[i].name, *p = b->data;
+
+		while (*p && (*other == *p || (*other == '-' && *p == '_'))) {
+			p++;
+			other++;
+		}
+		taken |= i != index && !*p && !*other;
+	}
+	if (taken)
+		vt_buf_printf(b, "_%zu", index);
+}
+
+static void assign(struct vt_buf *b, const char *table, const char *name, const char *text)
+{
+	vt_buf_printf(b, "%s[", table);
+	vt_json_quote(b, name);
+	vt_buf_str(b, "] = ");
+	vt_json_quote(b, text);
+	vt_buf_char(b, '\n');
 }
 
 static void resources(struct vt_buf *b, const struct vt_pipeline *p)
 {
-	if (p->memory > 0 || p->gpus > 0) {
+	double cpu = vt_json_number(vt_json_pointer(p->json, "/resourceRequests/cpu"),
+		vt_json_number(vt_json_pointer(p->json, "/resourceLimits/cpu"), 1));
+
+	vt_buf_printf(b, "    threads: %.0f\n", cpu > 1 ? ceil(cpu) : 1.0);
+	if (p->memory > 0 || p->gpus > 0 || p->datum_timeout > 0)
 		vt_buf_str(b, "    resources:\n");
-		if (p->memory > 0)
-			vt_buf_printf(b, "        mem_mb=%.0f,\n", p->memory / 1e6);
-		if (p->gpus > 0)
-			vt_buf_printf(b, "        gpu=%lld,\n", p->gpus);
-	}
+	if (p->memory > 0)
+		vt_buf_printf(b, "        mem_mb=%.0f,\n", ceil(p->memory / 1e6));
+	if (p->gpus > 0)
+		vt_buf_printf(b, "        gpu=%lld,\n", p->gpus);
+	if (p->datum_timeout > 0) /* minutes, for every try */
+		vt_buf_printf(b, "        runtime=%.0f,\n",
+			ceil(p->datum_timeout * (double)p->tries / 60) + 1);
 }
 
-struct arguments {
-	struct vt_buf *b;
-	const struct vt_spec *s;
-};
-
-static void argument(void *ctx, const struct vt_input *leaf)
-{
-	struct arguments *a = ctx;
-	vt_buf_printf(a->b, "repo(\"%s\"), ", leaf->repo);
-}
-
-static void whole_rule(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p,
-	const char *name)
-{
-	struct arguments a = { b, s };
-	vt_buf_printf(b, "\nrule %s:\n    input:\n", name);
-	markers(b, s, p);
-	vt_buf_printf(b, "    output:\n        touch(\".done/%s\"),\n", p->name);
-	resources(b, p);
-	vt_buf_printf(b, "    params:\n        step=STEP[\"%s\"],\n        dirs=[", p->name);
-	vt_input_leaves(p->input, argument, &a);
-	vt_buf_printf(b,
-		"],\n    shell:\n        \"sh -c {params.step:q} %s %s {params.dirs:q}\"\n",
-		p->name, p->name);
-}
-
-static void fan_rules(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p,
-	const char *name)
+static void plan_rule(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p,
+	const char *rule)
 {
 	struct vt_strs repos = VT_STRS_INIT;
+
 	vt_emit_repos_of(p, &repos);
-	vt_buf_printf(b, "\ncheckpoint plan_%s:\n    input:\n", name);
-	markers(b, s, p);
-	vt_buf_printf(b,
-		"    output:\n        touch(\".done/plan-%s\"),\n    params:\n        "
-		"spec=SPEC[\"%s\"],\n    "
-		"    repos=[",
-		p->name, p->name);
+	vt_buf_printf(b, "\ncheckpoint plan_%s:\n    input:\n        \".now\",\n", rule);
 	for (size_t i = 0; i < repos.n; i++)
-		vt_buf_printf(b, "\"--repo=%s=\" + repo(\"%s\"), ", repos.v[i], repos.v[i]);
+		if (vt_spec_find(s, repos.v[i]))
+			vt_buf_printf(b, "        \".merged/%s\",\n", repos.v[i]);
 	vt_buf_printf(b,
-		"],\n    shell:\n        \"mkdir -p .views && rm -rf .views/%s && printf %%s "
-		"{params.spec:q} "
-		">.views/%s.json && \"\n"
-		"        \"voxtrail plan .views/%s.json --pipeline %s {params.repos:q} --views "
-		".views/%s\"\n",
+		"    output:\n        \".keys/%s\",\n    params:\n        now=NOW,\n        "
+		"spec=SPEC[",
+		p->name);
+	vt_json_quote(b, p->name);
+	vt_buf_str(b, "],\n        repos=[");
+	for (size_t i = 0; i < repos.n; i++) {
+		vt_buf_str(b, i ? ", \"--repo=\" + " : "\"--repo=\" + ");
+		vt_json_quote(b, repos.v[i]);
+		vt_buf_str(b, " + \"=\" + repo(");
+		vt_json_quote(b, repos.v[i]);
+		vt_buf_char(b, ')');
+	}
+	vt_buf_printf(b,
+		"],\n    shell:\n        \"mkdir -p .views .keys && rm -rf .views/%s && printf %%s "
+		"{params.spec:q} >.views/%s.json && \"\n        \"voxtrail plan .views/%s.json "
+		"--pipeline %s "
+		"{params.repos:q} --views .views/%s --keys {output:q}\"\n",
 		p->name, p->name, p->name, p->name, p->name);
-	vt_buf_printf(b,
-		"\nrule %s:\n    input:\n        \".done/plan-%s\",\n    output:\n        "
-		"touch(\".done/%s.{datum}\"),\n"
-		"    wildcard_constraints:\n        datum=\"[0-9a-f]{64}\",\n",
-		name, p->name, p->name);
-	resources(b, p);
-	vt_buf_printf(b,
-		"    params:\n        step=STEP[\"%s\"],\n    shell:\n"
-		"        \"sh -c {params.step:q} %s .parts/%s/{wildcards.datum} "
-		".views/%s/{wildcards.datum}\"\n",
-		p->name, p->name, p->name, p->name);
-	vt_buf_printf(b,
-		"\ndef datums_of_%s(wildcards):\n    checkpoints.plan_%s.get()\n"
-		"    return [\".done/%s.\" + d for d in sorted(os.listdir(\".views/%s\"))]\n",
-		name, name, p->name, p->name);
-	vt_buf_printf(b,
-		"\nrule merge_%s:\n    input:\n        datums_of_%s,\n    output:\n        "
-		"touch(\".done/%s\"),\n    shell:\n"
-		"        \"mkdir -p .parts/%s && rm -rf %s && voxtrail merge --from .parts/%s "
-		"--out %s\"\n",
-		name, name, p->name, p->name, p->name, p->name, p->name);
 	vt_strs_release(&repos);
 }
+
+static void datum_rule(struct vt_buf *b, const struct vt_pipeline *p, const char *rule)
+{
+	vt_buf_printf(b,
+		"\nrule %s:\n    input:\n        ancient(\".keys/%s\"),\n    output:\n        "
+		"touch(\".done/%s/{key}\"),\n    wildcard_constraints:\n        "
+		"key=\"[0-9a-f]{64}\",\n",
+		rule, p->name, p->name);
+	resources(b, p);
+	vt_buf_str(b, "    params:\n        step=STEP[");
+	vt_json_quote(b, p->name);
+	vt_buf_printf(b,
+		"],\n    shell:\n        \"sh -c {params.step:q} %s .parts/%s/{wildcards.key} "
+		".views/%s.json "
+		".views/%s/{wildcards.key}\"\n",
+		p->name, p->name, p->name, p->name);
+}
+
+static void merge_rule(struct vt_buf *b, const struct vt_pipeline *p, const char *rule)
+{
+	vt_buf_printf(b,
+		"\ndef datums_of_%s(wildcards):\n    with "
+		"open(checkpoints.plan_%s.get().output[0]) as f:\n"
+		"        return [\".done/%s/\" + key for key in f.read().split()]\n",
+		rule, rule, p->name);
+	vt_buf_printf(b,
+		"\nrule merge_%s:\n    input:\n        datums_of_%s,\n        "
+		"listed=\".keys/%s\",\n "
+		"   output:\n"
+		"        touch(\".merged/%s\"),\n    shell:\n        \"mkdir -p .parts/%s .new && "
+		"rm -rf .new/%s && \"\n"
+		"        \"voxtrail merge --from .parts/%s --only {input.listed:q} --out .new/%s "
+		"&& "
+		"\"\n"
+		"        \"rm -rf %s && mv .new/%s %s\"\n",
+		rule, rule, p->name, p->name, p->name, p->name, p->name, p->name, p->name, p->name,
+		p->name);
+}
+
+static void head(struct vt_buf *b, const struct vt_strs *sources)
+{
+	vt_buf_str(b,
+		"# Generated by voxtrail emit; do not edit.\n#   snakemake -s FILE -j N -d OUT "
+		"--config");
+	for (size_t i = 0; i < sources->n; i++) {
+		vt_buf_char(b, ' ');
+		for (const char *p = sources->v[i]; *p; p++)
+			vt_buf_char(b, *p == '-' ? '_' : *p);
+		vt_buf_str(b, strlen(sources->v[i]) == 1 ? "_=DIR" : "=DIR");
+	}
+	vt_buf_str(b,
+		"\n# Every pipeline's output is OUT/<pipeline>.  What subjects decided is read "
+		"from the store that\n"
+		"# --config voxtrail_store=DIR, $VOXTRAIL_STORE or .voxtrail where snakemake was "
+		"started names.\n"
+		"import os\nimport sys\nimport time\n\nSPEC = {}\nSTEP = {}\n");
+}
+
+/* Every run of the main process has a time of its own, which the planning rules depend on; jobs
+ * on other machines read this file again and must not change it. */
+static const char prelude[] =
+	"\n\ndef repo(name):\n"
+	"    key = name.replace(\"-\", \"_\") + (\"_\" if len(name) == 1 else \"\")\n"
+	"    return os.path.abspath(str(config[key])) if key in config else name\n\n\n"
+	"def consent():\n"
+	"    if \"voxtrail_consent\" in config or \"voxtrail_store\" in config:\n"
+	"        path = config.get(\"voxtrail_consent\") or "
+	"os.path.join(str(config[\"voxtrail_store\"]), \"consent.json\")\n"
+	"        if not os.path.isdir(os.path.dirname(os.path.abspath(str(path)))):\n"
+	"            sys.exit(\"consent: there is no \" + str(path))\n"
+	"        return os.path.abspath(str(path))\n"
+	"    store = os.environ.get(\"VOXTRAIL_STORE\") or os.path.join(os.environ.get(\"PWD\", "
+	"\".\"), \".voxtrail\")\n"
+	"    return os.environ.get(\"VOXTRAIL_CONSENT\") or os.path.join(os.path.abspath(store), "
+	"\"consent.json\")\n\n\n"
+	"os.environ[\"VOXTRAIL_CONSENT\"] = consent()\n"
+	"NOW = time.time_ns()\n"
+	"if \"--mode\" not in sys.argv:\n"
+	"    with open(\".now\", \"w\") as f:\n"
+	"        f.write(str(NOW))\n";
 
 int vt_emit_snakemake(struct vt_buf *b, const struct vt_spec *s, struct vt_err *err)
 {
 	struct vt_strs sources = VT_STRS_INIT;
-	struct vt_buf text = VT_BUF_INIT, name = VT_BUF_INIT;
+	struct vt_buf text = VT_BUF_INIT, rule = VT_BUF_INIT;
+
 	if (vt_emit_refuse(s, "Snakemake", err))
 		return err->code;
 	vt_emit_source_repos(s, &sources);
-	vt_buf_str(b,
-		"# Generated by voxtrail emit; do not edit.\n#   snakemake -s FILE -j N -d OUT "
-		"--config");
-	for (size_t i = 0; i < sources.n; i++)
-		vt_buf_printf(b, " %s=DIR", sources.v[i]);
-	vt_buf_str(b,
-		"\n# Every pipeline's output is OUT/<pipeline>.\nimport os\n\nSPEC = {}\nSTEP = "
-		"{}\n");
+	head(b, &sources);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
-		if (vt_emit_is_fanned(p)) {
-			char *spec = vt_emit_one(p);
-			vt_buf_printf(b, "SPEC[\"%s\"] = ", p->name);
-			python_text(b, spec);
-			vt_buf_char(b, '\n');
-			free(spec);
-		}
+		char *spec = vt_emit_one(p);
+
+		assign(b, "SPEC", p->name, spec);
 		vt_buf_clear(&text);
 		vt_emit_step(&text, p);
-		vt_buf_printf(b, "STEP[\"%s\"] = ", p->name);
-		python_text(b, text.data);
-		vt_buf_char(b, '\n');
+		assign(b, "STEP", p->name, text.data);
+		free(spec);
 	}
-	vt_buf_str(b,
-		"\n\ndef repo(name):\n    return os.path.abspath(str(config[name])) if name in "
-		"config else "
-		"name\n\n\nrule all:\n    input:\n");
+	vt_buf_str(b, prelude);
+	vt_buf_str(b, "\n\nrule all:\n    input:\n");
 	for (size_t i = 0; i < s->n; i++)
-		vt_buf_printf(b, "        \".done/%s\",\n", s->pipeline[s->order[i]].name);
+		vt_buf_printf(b, "        \".merged/%s\",\n", s->pipeline[s->order[i]].name);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
-		(vt_emit_is_fanned(p) ? fan_rules : whole_rule)(b, s, p,
-			python_name(p->name, &name));
+
+		rule_name(&rule, s, s->order[i]);
+		plan_rule(b, s, p, rule.data);
+		datum_rule(b, p, rule.data);
+		merge_rule(b, p, rule.data);
 	}
 	vt_buf_release(&text);
-	vt_buf_release(&name);
+	vt_buf_release(&rule);
 	vt_strs_release(&sources);
 	return 0;
 }

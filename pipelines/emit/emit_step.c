@@ -1,8 +1,8 @@
 /* One datum of a pipeline as a POSIX shell script, for engines that know nothing of /pfs: it
- * lays out the view by links, sets the variables, and keeps the promises of the spec (standard
- * input, retries, time-out, accepted codes, errCmd).
- *   sh SCRIPT OUT VIEW           a datum of many: VIEW is one that `voxtrail plan --views` wrote
- *   sh SCRIPT OUT DIR...         the only datum: the repos of its inputs, in enumeration order */
+ * lays out the view by links, sets the variables, keeps the promises of the spec (standard
+ * input, retries, time-out, accepted codes, errCmd), and has `voxtrail record` look at what
+ * came out.
+ *   sh SCRIPT OUT SPEC VIEW [CONSENT]     VIEW is one that `voxtrail plan --views` wrote */
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,51 +72,47 @@ static void command(struct vt_buf *b, const struct vt_pipeline *p, const char *k
 		vt_buf_str(b, " </dev/null");
 }
 
-static void link_leaf(void *ctx, const struct vt_input *leaf)
-{
-	struct vt_buf *b = ctx;
-	const char *path = leaf->glob[1] ? leaf->glob : "";
-	vt_buf_printf(b,
-		"ln -s \"$(realpath \"$1\")\" \"$PFS_ROOT/%s\"; %s=$PFS_ROOT/%s%s; shift\n",
-		leaf->name, leaf->name, leaf->name, path);
-}
-
+/* A program that ended well is believed once its output is. */
 static void accepted(struct vt_buf *b, const struct vt_pipeline *p)
 {
 	const struct vt_json *codes = vt_json_get(p->transform, "acceptReturnCode");
+
 	vt_buf_str(b, "\tcase $code in 0");
 	for (size_t i = 0; codes && i < codes->n; i++)
 		if (vt_json_integer(codes->item[i], 0))
 			vt_buf_printf(b, "|%lld", (long long)vt_json_integer(codes->item[i], 0));
-	vt_buf_str(b, ") exit 0 ;; esac\n");
+	vt_buf_printf(b,
+		")\n\t\tvoxtrail record \"$spec\" --pipeline %s --in \"$PFS_ROOT\" --out \"$out\" "
+		"--code $code && exit 0\n\t\tcode=$? ;;\n\tesac\n",
+		p->name);
+	if (p->datum_timeout > 0)
+		vt_buf_printf(b,
+			"\t[ $code != 137 ] || echo \"%s: killed; datumTimeout is %g s\" >&2\n",
+			p->name, p->datum_timeout);
 }
 
 void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p)
 {
 	const struct vt_json *own = vt_json_get(p->transform, "env");
-	vt_buf_printf(b, "# One datum of %s: OUT, then %s.\n", p->name,
-		vt_emit_is_fanned(p) ? "its view"
-				     : "the repos "
-				       "it reads");
-	vt_buf_str(b,
-		"out=$1; shift\nPFS_ROOT=$(mktemp -d) || exit 73\ntrap 'rm -rf \"$PFS_ROOT\"' "
-		"EXIT\nset -a\n");
-	vt_buf_printf(b, "PPS_PIPELINE_NAME=%s PPS_PROJECT_NAME=%s\n", p->name, p->project);
+
+	vt_buf_printf(b,
+		"# One datum of %s: OUT, the spec, its view, and the file of withdrawn consent.\n"
+		"out=$1 spec=$2 view=$3\n[ $# -lt 4 ] || export VOXTRAIL_CONSENT=\"$4\"\n"
+		"PFS_ROOT=$(mktemp -d) || exit 73\ntrap 'rm -rf \"$PFS_ROOT\"' EXIT\nset -a\n"
+		"PPS_PIPELINE_NAME=%s PPS_PROJECT_NAME=",
+		p->name, p->name);
+	word(b, p->project);
+	vt_buf_char(b, '\n');
 	for (size_t i = 0; own && i < own->n; i++) {
 		vt_buf_printf(b, "%s=", own->key[i]);
 		word(b, vt_json_text(own->item[i], ""));
 		vt_buf_char(b, '\n');
 	}
-	if (vt_emit_is_fanned(p))
-		vt_buf_str(b,
-			"for d in \"$1\"/*; do ln -s \"$(realpath \"$d\")\" "
-			"\"$PFS_ROOT/${d##*/}\"; done\n. "
-			"\"$1/.env\"\n");
-	else
-		vt_input_leaves(p->input, link_leaf, b);
 	vt_buf_printf(b,
-		"set +a\nfor try in $(seq %lld); do\n\trm -rf \"$out\"; mkdir -p \"$out\" || exit "
-		"73\n"
+		"for d in \"$view\"/*; do ln -s \"$(realpath \"$d\")\" \"$PFS_ROOT/${d##*/}\"; "
+		"done\n"
+		". \"$(realpath \"$view\")/.env\"\nset +a\nfor try in $(seq %lld); do\n"
+		"\trm -rf \"$out\"; mkdir -p \"$out\" || exit 73\n"
 		"\tln -sfn \"$(realpath \"$out\")\" \"$PFS_ROOT/out\"\n\t",
 		p->tries);
 	command(b, p, "cmd", "stdin");
@@ -130,7 +126,8 @@ void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p)
 	vt_buf_str(b, "\t[ $code = 65 ] && break\ndone\n");
 	if (vt_json_get(p->transform, "errCmd"))
 		vt_buf_str(b,
-			"[ $recovered = no ] || { rm -rf \"$out\"; mkdir -p \"$out\"; exit 0; }\n");
+			"[ $recovered = no ] || { rm -rf \"$out\"; mkdir -p \"$out\"; exit 0; "
+			"}\n");
 	vt_buf_str(b, "exit $code\n");
 }
 

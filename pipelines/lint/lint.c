@@ -36,6 +36,16 @@ static bool is_identifier(const char *name)
 	return true;
 }
 
+/* Letters, digits, - and _: what a repo or project may be called in a cluster, and what is no code
+ * in any file that `voxtrail emit` writes. */
+static bool is_plain(const char *name)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
+	return strspn(name, plain) == strlen(name);
+}
+
 static void lint_names(const struct vt_spec *s, const struct vt_pipeline *p, struct vt_findings *f)
 {
 	size_t n = strlen(p->name);
@@ -54,6 +64,9 @@ static void lint_names(const struct vt_spec *s, const struct vt_pipeline *p, str
 		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline",
 			"project and name together pass 58 characters; "
 			"shorten one");
+	if (!is_plain(p->project))
+		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/project",
+			"write letters, digits, - and _ only");
 	for (const struct vt_pipeline *q = s->pipeline; q < p; q++)
 		if (n && !strcmp(q->name, p->name))
 			at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name",
@@ -91,6 +104,12 @@ static void lint_transform(const struct vt_pipeline *p, struct vt_findings *f)
 	if (vt_json_true(vt_json_get(p->transform, "datumBatching"), false))
 		at(f, VT_FINDING_ERROR, p->pointer, "/transform/datumBatching",
 			"is not runnable locally; remove it");
+	const struct vt_json *env = vt_json_get(p->transform, "env");
+
+	for (size_t i = 0; env && i < env->n; i++)
+		if (!is_identifier(env->key[i]))
+			at(f, VT_FINDING_ERROR, p->pointer, "/transform/env",
+				"holds a name that no shell takes; write letters, digits and _");
 	const struct vt_json *secrets = vt_json_get(p->transform, "secrets");
 	for (size_t i = 0; secrets && i < secrets->n; i++)
 		if (vt_json_get(secrets->item[i], "envVar") &&
@@ -160,6 +179,9 @@ static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p,
 		vt_json_get(vt_json_pointer(p->json, in->pointer + strlen(p->pointer)), "pfs");
 	if (!*in->repo)
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo", "is missing; name the repo");
+	else if (!is_plain(in->repo))
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
+			"write letters, digits, - and _ only");
 	if (!in->named)
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/name",
 			"is missing, and the default changes how inputs "

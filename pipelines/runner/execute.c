@@ -11,6 +11,7 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/base/fault.h"
+#include "pipelines/runner/datum_record.h"
 #include "pipelines/runner/run_progress.h"
 
 /* Why a try failed, where its exit status does not say it: kept for the log and the report. */
@@ -136,6 +137,21 @@ static bool accepted(const struct vt_pipeline *p, int code)
 	return code == 0;
 }
 
+/* Is there what a success leaves?  Writes the record of a datum whose program left none. */
+static int seal(const struct vt_job *j, const struct vt_task *t, struct vt_err *err)
+{
+	char *in = vt_path_join(t->attempt.dir, "in");
+	const struct vt_done done = { .pipeline = j->pipeline,
+		.used = &j->used,
+		.in = in,
+		.out = t->attempt.out,
+		.exit_code = t->exit_code };
+	int rc = vt_datum_seal(&done, err);
+
+	free(in);
+	return rc;
+}
+
 static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
@@ -149,8 +165,8 @@ static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, s
 			.wall_ms = t->wall_ms } };
 	snprintf(output.result.pipeline, sizeof output.result.pipeline, "%s", j->pipeline->name);
 	snprintf(output.result.datum, sizeof output.result.datum, "%s", t->datum->id);
-	if (!vt_attempt_check_inputs(&of, err) && !vt_runner_publish(r->runner, &output, 1, err) &&
-		output.err.code)
+	if (!vt_attempt_check_inputs(&of, err) && !seal(j, t, err) &&
+		!vt_runner_publish(r->runner, &output, 1, err) && output.err.code)
 		*err = output.err;
 	return err->code;
 }

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/lineage/consent.h"
+#include "pipelines/runner/programs.h"
 
 struct repo {
 	char *name, *dir;
@@ -20,6 +22,7 @@ struct vt_scan {
 	struct repo *repo;
 	size_t n;
 	struct vt_datums datums;
+	char (*key)[VT_HEX]; /* a key a datum */
 };
 
 const struct vt_datums *vt_scan_datums(const struct vt_scan *s)
@@ -49,7 +52,21 @@ static int add_entry(void *ctx, const char *relative, char type, struct vt_err *
 	return 0;
 }
 
-static int list(struct repo *r, struct vt_err *err)
+static int read_content(struct repo *r, struct vt_err *err)
+{
+	for (size_t i = 0; i < r->n && !err->code; i++) {
+		struct vt_tree_file *f = &r->file[i];
+		char *path = r->file_only ? vt_xstrdup(r->dir) : vt_path_join(r->dir, f->path);
+		struct stat st;
+
+		vt_digest_file(&f->digest, &f->size, path, err);
+		f->executable = !r->file_only && !stat(path, &st) && st.st_mode & S_IXUSR;
+		free(path);
+	}
+	return err->code;
+}
+
+static int list(struct repo *r, enum vt_scan_depth depth, struct vt_err *err)
 {
 	struct vt_tree *t = NULL;
 	r->file_only = !vt_fs_is_dir(r->dir);
@@ -58,6 +75,8 @@ static int list(struct repo *r, struct vt_err *err)
 	if (r->file_only)
 		add_entry(r, "manifest.json", 'f', err);
 	else if (vt_fs_walk(r->dir, add_entry, r, err))
+		return err->code;
+	if (depth == VT_SCAN_CONTENT && read_content(r, err))
 		return err->code;
 	if (!vt_tree_from_files(&t, r->file, r->n, err))
 		r->seen = vt_snapshot_of_tree(t);
@@ -83,8 +102,46 @@ static void demand_leaf(void *ctx, const struct vt_input *leaf)
 			leaf->repo);
 }
 
+static int name_datums(struct vt_scan *s, struct vt_err *err)
+{
+	struct vt_programs used = { NULL, 0, NULL };
+	struct vt_digest transform, key;
+
+	s->key = vt_xcalloc(s->datums.n + 1, sizeof *s->key);
+	if (!vt_transform_hash(&transform, &used, s->pipeline, err))
+		for (size_t i = 0; i < s->datums.n; i++) {
+			vt_datum_key(&key, &s->datums.v[i], &transform);
+			vt_digest_hex(s->key[i], &key);
+		}
+	vt_programs_release(&used);
+	return err->code;
+}
+
+const char *vt_scan_key(const struct vt_scan *s, size_t datum)
+{
+	return s->key ? s->key[datum] : "";
+}
+
+int vt_scan_consent(const struct vt_scan *s, const struct vt_consent *consent, struct vt_err *err)
+{
+	for (size_t i = 0; i < s->n && !err->code; i++)
+		for (size_t k = 0; k < s->repo[i].n && !err->code; k++) {
+			const char *path = s->repo[i].file[k].path;
+			const struct vt_json *who = vt_consent_named(consent, path);
+
+			if (who)
+				vt_err_set(err, VT_EDATA,
+					"repo %s: %s is of subject %s, who has withdrawn consent "
+					"(%s); take the subject's files out and run again",
+					s->repo[i].name, path,
+					vt_json_text(vt_json_get(who, "subject"), ""),
+					vt_json_text(vt_json_get(who, "reason"), ""));
+		}
+	return err->code;
+}
+
 int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct vt_strs *binds,
-	struct vt_err *err)
+	enum vt_scan_depth depth, struct vt_err *err)
 {
 	struct vt_scan *s = vt_xcalloc(1, sizeof *s);
 	struct demand d = { s, err };
@@ -99,7 +156,7 @@ int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct
 		struct repo *r = &s->repo[s->n++];
 		r->name = vt_xstrndup(binds->v[i], (size_t)(eq - binds->v[i]));
 		r->dir = vt_xstrdup(eq + 1);
-		list(r, err);
+		list(r, depth, err);
 	}
 	vt_input_leaves(p->input, demand_leaf, &d);
 	if (err->code) {
@@ -107,6 +164,10 @@ int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct
 		return err->code;
 	}
 	vt_datums_enumerate(&s->datums, p, snapshot, s);
+	if (depth == VT_SCAN_CONTENT && name_datums(s, err)) {
+		vt_scan_close(s);
+		return err->code;
+	}
 	*out = s;
 	return 0;
 }
@@ -125,6 +186,7 @@ void vt_scan_close(struct vt_scan *s)
 		free(s->repo[i].dir);
 	}
 	free(s->repo);
+	free(s->key);
 	free(s);
 }
 
@@ -246,7 +308,7 @@ int vt_scan_views(const struct vt_scan *s, const char *dir, struct vt_err *err)
 	vt_fs_mkdirs(dir, err);
 	for (size_t i = 0; i < s->datums.n && !err->code; i++) {
 		const struct vt_datum *d = &s->datums.v[i];
-		char *view = vt_path_join(dir, d->id);
+		char *view = vt_path_join(dir, s->key ? s->key[i] : d->id);
 		for (size_t k = 0; k < d->n && !err->code; k++) {
 			const struct repo *r = find(s, d->file[k].in->repo);
 			char *root = vt_path_join(view, d->file[k].in->name);

@@ -8,15 +8,25 @@
 
 struct vt_scan;
 
+/* VT_SCAN_CONTENT: the files are read, and every datum has its key (datum.h). */
+enum vt_scan_depth { VT_SCAN_NAMES = 1, VT_SCAN_CONTENT };
+
 /* binds: "name=directory", or "name=file", which is seen as /manifest.json.  A repo the pipeline
  * reads and nobody binds is VT_ENOINPUT; its own output (a warm start) may be missing. */
 int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct vt_strs *binds,
-	struct vt_err *err);
+	enum vt_scan_depth depth, struct vt_err *err);
 void vt_scan_close(struct vt_scan *s);
 const struct vt_datums *vt_scan_datums(const struct vt_scan *s);
 
-/* dir/<datum id>/<input>/<path>... as /pfs would show it, by hard link where that is possible,
- * and dir/<datum id>/.env: the variables of the datum as shell assignments below $PFS_ROOT. */
+/* The key of a datum in hex; "" of a scan of names. */
+const char *vt_scan_key(const struct vt_scan *s, size_t datum);
+
+/* A path that names a subject who withdrew is VT_EDATA (consent.h). */
+struct vt_consent;
+int vt_scan_consent(const struct vt_scan *s, const struct vt_consent *consent, struct vt_err *err);
+
+/* dir/<key>/<input>/<path>... as /pfs would show it, by hard link where that is possible, and
+ * dir/<key>/.env: the variables of the datum as shell assignments below $PFS_ROOT. */
 int vt_scan_views(const struct vt_scan *s, const char *dir, struct vt_err *err);
 
 #endif

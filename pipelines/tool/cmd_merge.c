@@ -9,6 +9,8 @@
 #include "pipelines/tool/command.h"
 #include "common/content/tree.h"
 
+static const char done[] = ".voxtrail-done", partial[] = ".voxtrail-partial";
+
 struct merge {
 	struct vt_tree_file *file;
 	size_t *part_of; /* which part each is of */
@@ -44,7 +46,11 @@ static void keep(struct merge *m, const char *path)
 static int add_file(void *ctx, const char *relative, char type, struct vt_err *err)
 {
 	struct merge *m = ctx;
-	if (type == 'd')
+	if (!strncmp(relative, partial, strlen(partial)))
+		return vt_err_set(err, VT_EFAIL,
+			"%s/%s: a try that was killed left it; the part is not whole",
+			m->parts->v[m->part], relative);
+	if (type == 'd' || !strcmp(relative, done))
 		return 0;
 	char *from = vt_path_join(m->parts->v[m->part], relative),
 	     *to = vt_path_join(m->out, relative);
@@ -74,30 +80,97 @@ static int merge(const struct vt_strs *parts, const char *out, struct vt_err *er
 	return err->code;
 }
 
-static int list_parts(struct vt_strs *parts, const char *dir, struct vt_err *err)
+/* The try whose marker says that it is whole, of those that an engine kept: the last one. */
+static char *whole_try(const char *part, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	if (!vt_fs_exists(dir))
-		return 0; /* no datum, no part */
-	vt_fs_list(&names, dir, err);
+	char *found = NULL;
+	long best = -1;
+
+	vt_fs_list(&names, part, err);
 	for (size_t i = 0; i < names.n; i++) {
-		char *part = vt_path_join(dir, names.v[i]);
-		if (vt_fs_is_dir(part))
-			vt_strs_add(parts, part);
-		free(part);
+		char *dir = vt_path_join(part, names.v[i]), *marker = vt_path_join(dir, done);
+		long number = strtol(names.v[i], NULL, 10);
+
+		if (vt_fs_exists(marker) && number > best) {
+			free(found);
+			found = vt_xstrdup(dir);
+			best = number;
+		}
+		free(marker);
+		free(dir);
 	}
+	if (!found && !err->code)
+		vt_err_set(err, VT_EFAIL, "%s: no try of this datum is whole", part);
+	vt_strs_release(&names);
+	return found;
+}
+
+struct parts {
+	const char *from, *only;
+	int tries;
+};
+
+static int add_part(struct vt_strs *parts, const struct parts *p, const char *name,
+	struct vt_err *err)
+{
+	char *part = vt_path_join(p->from, name);
+
+	if (p->only && !vt_fs_is_dir(part)) {
+		vt_err_set(err, VT_ENOINPUT, "%s: the part is not here; run its datum", part);
+	} else if (vt_fs_is_dir(part) && p->tries) {
+		char *whole = whole_try(part, err);
+
+		if (whole)
+			vt_strs_add(parts, whole);
+		free(whole);
+	} else if (vt_fs_is_dir(part)) {
+		vt_strs_add(parts, part);
+	}
+	free(part);
+	return err->code;
+}
+
+/* The names of the file, one a line, else all that is in `from`. */
+static int list_parts(struct vt_strs *parts, const struct parts *p, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	struct vt_buf text = VT_BUF_INIT;
+
+	if (p->only && !vt_fs_read(&text, p->only, 1u << 30, err)) {
+		for (const char *line = text.data ? text.data : ""; *line;) {
+			size_t n = strcspn(line, "\n");
+			char *name = vt_xstrndup(line, n);
+
+			if (n)
+				vt_strs_add(&names, name);
+			free(name);
+			line += n + (line[n] == '\n');
+		}
+	} else if (!p->only && vt_fs_exists(p->from)) { /* no datum, no part */
+		vt_fs_list(&names, p->from, err);
+	}
+	for (size_t i = 0; i < names.n && !err->code; i++)
+		add_part(parts, p, names.v[i], err);
+	vt_buf_release(&text);
 	vt_strs_release(&names);
 	return err->code;
 }
 
 int vt_cmd_merge(int argc, char **argv)
 {
-	const char *out = NULL, *from = NULL, *marker = NULL;
+	const char *out = NULL, *marker = NULL, *text = "";
+	struct parts p = { NULL, NULL, 0 };
 	const struct vt_opt opts[] = {
 		{ 'o', "out", VT_OPT_STRING, &out, "DIR", "where the union goes" },
-		{ 0, "from", VT_OPT_STRING, &from, "DIR", "every directory in DIR is a part" },
+		{ 0, "from", VT_OPT_STRING, &p.from, "DIR", "every directory in DIR is a part" },
+		{ 0, "only", VT_OPT_STRING, &p.only, "FILE",
+			"of those in --from, the ones that FILE names, one a line" },
+		{ 0, "tries", VT_OPT_FLAG, &p.tries, NULL,
+			"a part holds tries by number; the last whole one counts" },
 		{ 0, "marker", VT_OPT_STRING, &marker, "FILE",
 			"written last: the output is whole" },
+		{ 0, "text", VT_OPT_STRING, &text, "TEXT", "what FILE says (default nothing)" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -110,12 +183,12 @@ int vt_cmd_merge(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		if (!out || (!from && !c.args.n))
+		if (!out || ((p.only || p.tries) && !p.from))
 			vt_err_set(&c.err, VT_EUSAGE,
-				"give --out, and --from or at least one part");
-		else if ((!from || !list_parts(&c.args, from, &c.err)) &&
+				"give --out, and --from with --only or --tries");
+		else if ((!p.from || !list_parts(&c.args, &p, &c.err)) &&
 			!merge(&c.args, out, &c.err) && marker)
-			vt_fs_write(marker, "", 0, 0644, &c.err);
+			vt_fs_write(marker, text, strlen(text), 0644, &c.err);
 	}
 	return vt_call_end(&c);
 }

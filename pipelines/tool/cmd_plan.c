@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/fs.h"
+#include "common/lineage/consent.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 #include "pipelines/runner/job.h"
@@ -44,26 +46,71 @@ static void row_item(struct vt_buf *b, const struct vt_datum *d)
 	vt_buf_char(b, '}');
 }
 
-/* For engines that hold the data themselves: over the directories as they lie, without a store. */
-static int scan(const struct vt_spec *spec, const char *pipeline, const struct vt_strs *repos,
-	const char *views, struct vt_err *err)
+struct scanning {
+	const char *pipeline, *views, *keys, *consent, *store;
+	const struct vt_strs *repos;
+};
+
+/* Whose data may not be used, as the option, the environment or the store says. */
+static int check_consent(const struct vt_scan *s, const struct scanning *how, struct vt_err *err)
 {
-	const struct vt_pipeline *p = vt_spec_find(spec, pipeline);
-	struct vt_scan *s = NULL;
+	const char *named = how->consent ? how->consent : getenv("VOXTRAIL_CONSENT");
+	char *path = named && *named ? vt_xstrdup(named) : vt_path_join(how->store, "consent.json");
+	struct vt_consent consent = { NULL };
+
+	if (how->consent && !vt_fs_exists(path))
+		vt_err_set(err, VT_ENOINPUT, "--consent %s: there is no such file", path);
+	else if (!vt_consent_read(&consent, path, err) && vt_consent_count(&consent))
+		vt_scan_consent(s, &consent, err);
+	vt_consent_release(&consent);
+	free(path);
+	return err->code;
+}
+
+static int write_keys(const struct vt_scan *s, const char *path, struct vt_err *err)
+{
+	struct vt_strs keys = VT_STRS_INIT;
 	struct vt_buf b = VT_BUF_INIT;
+
+	for (size_t i = 0; i < vt_scan_datums(s)->n; i++)
+		vt_strs_add(&keys, vt_scan_key(s, i));
+	vt_strs_sort(&keys);
+	for (size_t i = 0; i < keys.n; i++)
+		vt_buf_printf(&b, "%s\n", keys.v[i]);
+	vt_fs_write_quick(path, b.data ? b.data : "", b.len, 0644, err);
+	vt_strs_release(&keys);
+	vt_buf_release(&b);
+	return err->code;
+}
+
+static void print_items(const struct vt_datums *d)
+{
+	struct vt_buf b = VT_BUF_INIT;
+
+	vt_buf_char(&b, '[');
+	for (size_t i = 0; i < d->n; i++)
+		row_item(&b, &d->v[i]);
+	vt_buf_str(&b, "]\n");
+	fputs(b.data, stdout);
+	vt_buf_release(&b);
+}
+
+/* For engines that hold the data themselves: over the directories as they lie, without a store. */
+static int scan(const struct vt_spec *spec, const struct scanning *how, struct vt_err *err)
+{
+	const struct vt_pipeline *p = vt_spec_find(spec, how->pipeline);
+	struct vt_scan *s = NULL;
+
 	if (!p)
 		return vt_err_set(err, VT_EUSAGE, "%s has no pipeline \"%s\"", spec->path,
-			pipeline);
-	if (!vt_scan_open(&s, p, repos, err) && !(views && vt_scan_views(s, views, err)) &&
-		!views) {
-		const struct vt_datums *d = vt_scan_datums(s);
-		vt_buf_char(&b, '[');
-		for (size_t i = 0; i < d->n; i++)
-			row_item(&b, &d->v[i]);
-		vt_buf_str(&b, "]\n");
-		fputs(b.data, stdout);
+			how->pipeline);
+	if (!vt_scan_open(&s, p, how->repos, how->views ? VT_SCAN_CONTENT : VT_SCAN_NAMES, err) &&
+		!check_consent(s, how, err)) {
+		if (!how->views)
+			print_items(vt_scan_datums(s));
+		else if (!vt_scan_views(s, how->views, err) && how->keys)
+			write_keys(s, how->keys, err);
 	}
-	vt_buf_release(&b);
 	vt_scan_close(s);
 	return err->code;
 }
@@ -137,7 +184,8 @@ int vt_cmd_plan(int argc, char **argv)
 	struct vt_run_opts o = { .planning = true, .jobs = 1, .repos = &repos };
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
-	const char *only = NULL, *views = NULL;
+	const char *only = NULL;
+	struct scanning how = { .repos = &repos };
 	int json = 0, items = 0, all = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
@@ -149,8 +197,13 @@ int vt_cmd_plan(int argc, char **argv)
 		{ 0, "items", VT_OPT_FLAG, &items, NULL,
 			"[{\"datum\", <input>: path}, ...] of --pipeline over DIRs as "
 			"they lie, no store" },
-		{ 0, "views", VT_OPT_STRING, &views, "DIR",
-			"the same, each datum's files linked below DIR/<datum id>" },
+		{ 0, "views", VT_OPT_STRING, &how.views, "DIR",
+			"the same, each datum's files linked below DIR/<key>" },
+		{ 0, "keys", VT_OPT_STRING, &how.keys, "FILE",
+			"with --views: the keys of the datums, one a line" },
+		{ 0, "consent", VT_OPT_STRING, &how.consent, "FILE",
+			"with --items or --views: who withdrew (default $VOXTRAIL_CONSENT, else "
+			"consent.json of the store)" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -163,12 +216,14 @@ int vt_cmd_plan(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv)) {
 		o.store = c.store;
-		if ((items || views) && !only)
+		how.pipeline = only;
+		how.store = c.store;
+		if ((items || how.views) && !only)
 			vt_err_set(&c.err, VT_EUSAGE, "--items and --views need --pipeline");
 		else if (vt_command_spec(&spec, c.args.v[0], &c.err))
 			;
-		else if (items || views)
-			scan(spec, only, &repos, views, &c.err);
+		else if (items || how.views)
+			scan(spec, &how, &c.err);
 		else if (!vt_run_open(&run, spec, &o, &c.err))
 			plan(run, only, all, json ? JSON : TEXT, &c.err);
 	}

@@ -21,6 +21,7 @@
 		"snakemake") \
 	X("pipelines", merge, \
 		"the union of what datums wrote; names the paths that two of them wrote") \
+	X("pipelines", record, "write the record of a datum that another engine ran") \
 	X("pipelines", logs, "show what a datum wrote to its log") \
 	X("pipelines", explain, "say which datum made a path of an output commit") \
 	X("pipelines", scores, "print an evaluation as a table") \

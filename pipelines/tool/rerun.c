@@ -40,6 +40,11 @@ static int find_program(struct rerun *r, struct vt_err *err)
 	struct vt_digest d;
 	uint64_t size;
 
+	if (!strcmp(text(r->record, "version"), "command"))
+		return vt_err_set(err, VT_ENOINPUT,
+			"%s: made by a pipeline's own command, which runs again from its spec: "
+			"`voxtrail datum verify SPEC %s`",
+			r->stage, r->stage);
 	r->program =
 		r->opts->bin ? vt_path_join(r->opts->bin, r->stage) : vt_program_find(r->stage);
 	if (!r->program || !vt_fs_exists(r->program))

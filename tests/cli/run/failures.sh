@@ -27,7 +27,7 @@ one a '"cat /pfs/scans/*/t1.nii.gz >/pfs/out/$(basename $scans); ls $PFS_ROOT >>
 same "the view: inputs and out, under PFS_ROOT" "$?:$(sort -u "$T/ran" | tr '\n' ' ')" "0:out scans "
 voxtrail explain --store "$T/store" a sub-001 >"$T/out"; same "explain names the datum" "$?:$(grep -c "$(grep -o 'datum .*' "$T/out" | cut -c11-)" "$T/out")" 0:1
 one a '"echo said by $PACH_DATUM_ID; exit 0"' ',"datumTries":1' >"$T/one.json"; go
-same "logs keeps what a datum printed" "$(voxtrail logs --store "$T/store" a df94a271 | cut -c1-16)" "said by df94a271"
+same "logs keeps what a datum printed" "$(voxtrail logs --store "$T/store" a df94a271 | head -n 1 | cut -c1-16)" "said by df94a271"
 voxtrail run "$T/one.json" --store "$T/other" 2>"$T/err"; same "an unbound repo is named with its fix" "$?:$(grep -c 'give --repo scans=DIR' "$T/err")" 66:1
 (one a '"exit 3"' ',"datumTries":1'; echo) >"$T/a"; printf '[%s,{"pipeline":{"name":"b"},"input":%s,%s}]' "$(cat "$T/a")" "$(pfs x a /)" "$(transform '"true"')" >"$T/one.json"; go
 same "what reads from a failed job does not run" "$?:$(grep -c '"state":"unrunnable"' "$T/err")" 1:1

@@ -1,0 +1,33 @@
+/* datum_record.h - what a datum did, as a record beside its output, whatever its program was.
+ *
+ *      struct vt_done done = { .pipeline = p, .used = &used, .in = "W/in", .out = "W/out" };
+ *      if (vt_datum_seal(&done, err)) ...      the try failed, and this is why
+ *
+ * A stage of ours leaves a record of its own.  For the files that no such record lists, the
+ * runner writes one: stage = the pipeline's name, version = "command", binary = the program of
+ * cmd, params = image, command, environment and the digests of the programs it consists of,
+ * inputs and outputs by digest.  Records that the program only copied from an input are taken
+ * away, because they vouch for what another datum did.
+ *
+ * Exit status 0 is not believed by itself: any launcher in front of a program may give it. */
+#ifndef PIPELINES_RUNNER_DATUM_RECORD_H
+#define PIPELINES_RUNNER_DATUM_RECORD_H
+
+#include "pipelines/runner/programs.h"
+
+/* The annotation that says that a datum may write nothing, and that there may be no datum. */
+#define VT_MAY_BE_EMPTY "voxtrail/may-be-empty"
+bool vt_pipeline_may_be_empty(const struct vt_pipeline *p);
+
+struct vt_done {
+	const struct vt_pipeline *pipeline;
+	const struct vt_programs *used;
+	const char *in, *out; /* a directory an input, by its name; what the program wrote */
+	int exit_code;        /* 0 or accepted */
+};
+
+/* VT_EFAIL: a stage of ours that left no record, or a program that wrote nothing.  VT_EDATA: a
+ * record of the program that does not fit the files it lists. */
+int vt_datum_seal(const struct vt_done *d, struct vt_err *err);
+
+#endif

@@ -1,0 +1,63 @@
+# Every datum has a record: a foreign step between stages does not cut the lineage, and an exit status of 0 is believed only
+# when something is there.
+set -u
+cd "$T" || exit 1
+same() { if [ "$2" = "$3" ]; then echo "ok - $1"; else echo "not ok - $1: got '$2', want '$3'"; fi; }
+image=x@sha256:0000000000000000000000000000000000000000000000000000000000000000
+pfs() { printf '{"pfs":{"name":"%s","repo":"%s","glob":"%s"}}' "$1" "$1" "$2"; }
+export VOXTRAIL_STORE=$T/store
+mkdir sc && for s in sub-1 sub-2; do mkdir sc/$s && echo "scan of $s" >sc/$s/t1 && echo licence >sc/$s/LICENCE; done
+# own commands in a row: rewriting per subject, then one file of all
+cat >chain.json <<S
+[{"pipeline":{"name":"cv"},"input":$(pfs sc '/*'),"transform":{"image":"$image","cmd":["sh"],"stdin":["cd /pfs/sc; for d in *; do tr a-z A-Z <\$d/t1 >/pfs/out/\$d.flat; done"]}},
+ {"pipeline":{"name":"copy"},"input":$(pfs sc '/*'),"transform":{"image":"$image","cmd":["cp","-r","/pfs/sc/.","/pfs/out/"]}},
+ {"pipeline":{"name":"mean"},"input":$(pfs cv /),"transform":{"image":"$image","cmd":["sh","-c","cat /pfs/cv/*.flat | rev >/pfs/out/all"]}}]
+S
+voxtrail run chain.json --repo sc=sc --checkout o --log text 2>err; same "own commands run" "$?" 0
+voxtrail audit o/mean >a 2>&1; same "audit of their output is whole" "$?" 0
+same "it names the executions" "$(voxtrail audit --list o/mean | awk '{print $2}' | sort | tr '\n' ' ')" "cv cv mean "
+same "and reaches the raw files" "$(grep -c 'sub-[12]/t1' a)" 2
+same "subjects of a mixing command" "$(voxtrail subjects o/mean | awk '{print $1}' | tr '\n' ' ')" "sub-1 sub-2 "
+same "and of one that copies" "$(voxtrail subjects o/copy | awk '{print $1}' | tr '\n' ' ')" "sub-1 sub-2 "
+voxtrail descendants sc/sub-1/t1 >d 2>&1; same "descendants reach through them" "$(grep -c mean d)" 1
+$PYTHON - <<'P'
+import json, glob
+r = [json.load(open(f)) for f in glob.glob("o/mean/.lineage/*/record.json")]
+say = lambda name, cond: print("ok - " + name if cond else "not ok - " + name)
+say("the record: stage, command, image, programs", len(r) == 1 and r[0]["stage"] == "mean" and r[0]["version"] == "command"
+    and json.loads(r[0]["params"]["command"])[0] == "sh" and "@sha256" in r[0]["params"]["image"] and len(r[0]["binary"]) == 64
+    and any(l.endswith(" rev") for l in r[0]["params"]["programs"].split("\n")))
+P
+voxtrail verify >/dev/null 2>&1; same "the store is sound" "$?" 0
+voxtrail run chain.json --repo sc=sc --log text 2>err; same "nothing runs again" "$(grep -o 'success=[1-9]' err)" ""
+voxtrail erase sub-1 >e 2>&1; same "erase counts what is mixed" "$?:$(grep -c '1 execution' e)" 0:1
+voxtrail consent withdraw sub-1 --reason letter >/dev/null 2>&1; voxtrail consent check o/mean >c 2>&1
+same "consent check lists what a command made of it" "$?:$(grep -c sub-1 c)" 1:1
+# a foreign step between our stages (the case of a denoiser)
+unset VOXTRAIL_STORE
+make-cohort --out cohort --subjects 2 --seed 5 >/dev/null 2>&1
+mkdir recipe manifest && cp "$ROOT/manifests/embedded.json" manifest/manifest.json
+for s in skullstrip-normalize crop-patch; do echo '{"params":{}}' >recipe/$s.json; done
+cat >foreign.json <<S
+[{"pipeline":{"name":"normed"},"input":{"cross":[$(pfs scans '/*'),$(pfs recipe /),$(pfs manifest /)]},"transform":{"image":"$image","acceptReturnCode":[65],
+  "cmd":["env","skullstrip-normalize","--scans","/pfs/scans","--manifest","/pfs/manifest/manifest.json","--recipe","/pfs/recipe/skullstrip-normalize.json","--out","/pfs/out"]}},
+ {"pipeline":{"name":"denoise"},"input":$(pfs normed '/*'),"transform":{"image":"$image","cmd":["/bin/sh","-c","cp -r /pfs/normed/. /pfs/out; cd /pfs/out; for f in sub-*/*.nii; do dd if=/dev/zero of=\$f bs=1 seek=360 count=4 conv=notrunc 2>/dev/null; done"]}},
+ {"pipeline":{"name":"crop"},"input":{"cross":[$(pfs denoise /),$(pfs labels /),$(pfs manifest /),$(pfs recipe /)]},"transform":{"image":"$image",
+  "cmd":["crop-patch","--normed","/pfs/denoise","--labels","/pfs/labels","--manifest","/pfs/manifest/manifest.json","--recipe","/pfs/recipe/crop-patch.json","--out","/pfs/out"]}}]
+S
+voxtrail run foreign.json --store fs --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe --repo manifest=manifest --checkout f --log text 2>err
+same "a foreign step between stages" "$?:$(tail -n 1 err | grep -c 'refused')" 0:0
+voxtrail audit f/crop --store fs >a 2>&1; same "the audit is whole" "$?" 0
+same "goes through it to the stage before" "$(voxtrail audit --list f/crop --store fs | awk '{print $2}' | sort | uniq -c | awk '{printf "%s=%s ", $2, $1}')" "crop-patch=1 denoise=2 skullstrip-normalize=2 "
+same "and to the scans" "$(grep -c 'sub-00[12]/.*\.nii' a | awk '{print ($1 >= 8)}')" 1
+# exit 0 means done
+one() { printf '{"pipeline":{"name":"p"%s},"transform":{"image":"%s",%s},"input":%s,"datumTries":2%s}' "" "$image" "$1" "$(pfs sc "${2:-/}")" "${3:-}" >p.json; }
+printf '#!/bin/sh\nexit 0\n' >liar && chmod +x liar
+one "\"cmd\":[\"$T/liar\",\"-N1\",\"export\",\"--model\",\"/pfs/sc\",\"--out\",\"/pfs/out\"]"; voxtrail run p.json --repo sc=sc --store es --log text 2>err
+same "a launcher that says 0 for a stage that never ran: failed, after every try" "$?:$(grep -c 'tries=2 .*export left no record' err)" 1:1
+one '"cmd":["true"]'; voxtrail run p.json --repo sc=sc --store es --log text 2>err
+same "a program that wrote nothing failed" "$?:$(grep -c 'ended with 0: .*nothing is in /pfs/out.*may-be-empty' err)" 1:1
+one '"cmd":["true"]' / ',"metadata":{"annotations":{"voxtrail/may-be-empty":"true"}}'; voxtrail run p.json --repo sc=sc --store es --log text 2>err
+same "unless the spec says that it may" "$?:$(grep -o 'success=1' err)" 0:success=1
+one '"cmd":["sh","-c","mkdir -p /pfs/out/.voxtrail-partial; echo x >/pfs/out/.voxtrail-partial/x"]'; voxtrail run p.json --repo sc=sc --store es --log text 2>err
+same "what a killed stage left is no output" "$?:$(grep -c 'voxtrail-partial is still in the output' err)" 1:4
