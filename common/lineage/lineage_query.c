@@ -153,6 +153,9 @@ static int start_at_tree(struct vt_lineage *t, const struct vt_tree *tree,
 	char hex[VT_HEX];
 	int rc = vt_lineage_makers(t->s, tree, &t->roots, err);
 
+	vt_digest_hex(hex, &tree->id);
+	if (!rc && !t->roots.n && start == VT_TRAIL_MADE)
+		rc = vt_store_copiers(t->s, hex, &t->roots, err);
 	if (rc || t->roots.n || start != VT_TRAIL_ANY)
 		return rc;
 	for (size_t i = 0; i < tree->n_files; i++) {

@@ -38,6 +38,11 @@
 	"ci.port = ct.port AND ci.artifact = " o ".artifact WHERE ct.record = " o ".record AND "   \
 	"ct.way = 'in')"
 
+/* The same of the row `t` of tree, a whole output. */
+#define VT_INDEX_TREE_COPIED(t)                                                                    \
+	"EXISTS (SELECT 1 FROM tree ct WHERE ct.record = " t ".record AND ct.way = 'in' AND "      \
+	"ct.artifact = " t ".artifact)"
+
 struct vt_record_index;
 
 /* VT_EINTEGRITY for a damaged file and VT_EDATA for another version of the tables; both messages

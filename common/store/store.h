@@ -148,7 +148,7 @@ char *vt_store_find_derivation(struct vt_store *s, const char *derivation_hex);
  * output file with this digest; sorted. */
 int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids,
 	struct vt_err *err);
-/* Records that wrote the bytes of a file and had read them: they copied it. */
+/* Records that wrote the bytes of a file or tree and had read them: they copied it. */
 int vt_store_copiers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids,
 	struct vt_err *err);
 

@@ -33,17 +33,21 @@ char *vt_store_find_derivation(struct vt_store *s, const char *derivation_hex)
 		1, &derivation_hex);
 }
 
+#define FILES_OF                                                                                   \
+	"artifact a CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON r.n = "       \
+	"o.record"
+#define TREES_OF                                                                                   \
+	"artifact a CROSS JOIN tree t ON t.artifact = a.n AND t.way = 'out' CROSS JOIN record r "  \
+	"ON r.n = t.record"
+
 int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids,
 	struct vt_err *err)
 {
 	return vt_record_index_read(s->db, err,
-		"SELECT r.id FROM artifact a CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN "
-		"record r ON r.n = o.record WHERE a.digest = unhex(?1) AND NOT " VT_INDEX_COPIED(
-			"o") " UNION SELECT r.id FROM artifact a CROSS JOIN tree t ON t.artifact = "
-			     "a.n AND "
-			     "t.way = 'out' CROSS JOIN record r ON r.n = t.record WHERE a.digest = "
-			     "unhex(?1) "
-			     "ORDER BY 1",
+		"SELECT r.id FROM " FILES_OF " WHERE a.digest = unhex(?1) AND NOT " VT_INDEX_COPIED(
+			"o") " UNION SELECT r.id FROM " TREES_OF
+			     " WHERE a.digest = unhex(?1) AND NOT " VT_INDEX_TREE_COPIED(
+				     "t") " ORDER BY 1",
 		1, &digest_hex, add_text, ids);
 }
 
@@ -51,19 +55,23 @@ int vt_store_copiers(struct vt_store *s, const char *digest_hex, struct vt_strs 
 	struct vt_err *err)
 {
 	return vt_record_index_read(s->db, err,
-		"SELECT r.id FROM artifact a CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN "
-		"record r ON r.n = o.record WHERE a.digest = unhex(?1) AND " VT_INDEX_COPIED(
-			"o") " ORDER BY 1",
+		"SELECT r.id FROM " FILES_OF " WHERE a.digest = unhex(?1) AND " VT_INDEX_COPIED(
+			"o") " UNION SELECT r.id FROM " TREES_OF
+			     " WHERE a.digest = unhex(?1) AND " VT_INDEX_TREE_COPIED(
+				     "t") " ORDER BY 1",
 		1, &digest_hex, add_text, ids);
 }
 
+/* Records that copied everything they wrote made none of it. */
 static int producers_of_list(struct vt_store *s, const struct vt_buf *list, struct vt_strs *ids,
 	struct vt_err *err)
 {
 	return vt_record_index_read(s->db, err,
-		"SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
-		"a.digest = unhex(j.value) "
-		"CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON r.n = o.record",
+		"SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON a.digest = "
+		"unhex(j.value) CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON "
+	        "r.n "
+		"= o.record WHERE EXISTS (SELECT 1 FROM file_out x WHERE x.record = o.record AND "
+	        "NOT " VT_INDEX_COPIED("x") ")",
 		1, (const char *const[]){ list->data }, add_text, ids);
 }
 
