@@ -69,9 +69,9 @@ static int producers_of_list(struct vt_store *s, const struct vt_buf *list, stru
 	return vt_record_index_read(s->db, err,
 		"SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON a.digest = "
 		"unhex(j.value) CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON "
-	        "r.n "
+		"r.n "
 		"= o.record WHERE EXISTS (SELECT 1 FROM file_out x WHERE x.record = o.record AND "
-	        "NOT " VT_INDEX_COPIED("x") ")",
+		"NOT " VT_INDEX_COPIED("x") ")",
 		1, (const char *const[]){ list->data }, add_text, ids);
 }
 
