@@ -1,51 +1,82 @@
-/* evaluate: a checkpoint, or an ensemble of several, on labeled patch containers -> scores and
- * a report.
+/* evaluate: label maps beside the reference -> scores and a report.
  *
- * in   model     output of train, or a directory that holds several
- *      patches   output of crop-patch
+ * in   model        output of train, or a directory that holds several: their label maps are made
+ *      patches      output of crop-patch
+ *  or  predictions  label maps of any tool
+ *      labels       the cohort's own, with
+ *      manifest     what their values mean
+ *      expected     subjects that must be scored (optional)
  * out  metrics.json, subjects.csv, report.html */
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/fs.h"
 #include "common/nn/backend.h"
+#include "common/seg/contract.h"
 #include "common/seg/report.h"
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t subjects, weights, bootstrap, dilations, device, profile;
+	int64_t subjects, weights, bootstrap, dilations, device, profile, tta, absent;
 	double overlap, tolerance, penalty, cutoff, lesion_penalty;
-	bool flips;
+	const char *threshold, *least, *allow, *pattern;
+	bool trained;
 };
 
 #define FIELD(f) offsetof(struct params, f)
 
-static const char *const which[] = { "test", "validation", "all", NULL };
+static const char *const which[] = { "auto", "test", "validation", "folds", "all", NULL };
 static const char *const weights[] = { "best", "last", NULL };
+static const char *const absents[] = { "count", "name", NULL };
 
 static const struct vt_port in[] = {
-	{ "model", VT_PORT_DIR, false,
-		"checkpoint: output of train; or a directory of several, whose mean probability is "
-		"scored" },
-	{ "patches", VT_PORT_DIR, false, "labeled subjects: output of crop-patch" },
+	{ "model", VT_PORT_DIR, true,
+		"checkpoint: output of train; or a directory of several, whose mean probability "
+		"is scored" },
+	{ "patches", VT_PORT_DIR, true, "labeled subjects: output of crop-patch" },
+	{ "predictions", VT_PORT_DIR, true,
+		"instead of both: label maps of any tool, <subject>/seg.nii.gz or "
+		"<subject>.nii.gz" },
+	{ "labels", VT_PORT_DIR, true, "with --predictions: the cohort's own label maps" },
+	{ "manifest", VT_PORT_FILE, true, "with --predictions: where they lie and what they mean" },
+	{ "expected", VT_PORT_FILE, true,
+		"subjects that must be scored, one a line; one that has no label map is absent" },
 	{ "engines", VT_PORT_DIR, true,
 		"an earlier run on a card whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
-	{ "subjects", VT_PARAM_ENUM, FIELD(subjects), 0, 0, 0, "", "which are scored", which,
-		NULL },
+	{ "subjects", VT_PARAM_ENUM, FIELD(subjects), 0, 0, 0, "",
+		"which are scored; auto: the test subjects, with --predictions all; folds: each "
+		"checkpoint those that its fold kept out",
+		which, NULL },
 	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "", "of the checkpoint", weights,
 		NULL },
 	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "", "of neighboring windows", NULL,
 		NULL },
-	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "", "average over all eight mirrorings",
-		NULL, NULL },
+	{ "tta", VT_PARAM_ENUM, FIELD(tta), 0, 0, 0, "",
+		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
+		"turns",
+		vt_tta_names, NULL },
+	{ "threshold", VT_PARAM_JSON, FIELD(threshold), 0, 0, 0, "",
+		"of a region's probability, e.g. {\"ET\": 0.4}; else 0.5", NULL, "{}" },
+	{ "min-component", VT_PARAM_JSON, FIELD(least), 0, 0, 0, "mm3",
+		"smaller components of a region are dropped, e.g. {\"ET\": 50}", NULL, "{}" },
+	{ "trained", VT_PARAM_BOOL, FIELD(trained), 0, 0, 0, "",
+		"also score subjects that a checkpoint was trained on", NULL, NULL },
+	{ "absent", VT_PARAM_ENUM, FIELD(absent), 0, 0, 0, "",
+		"subjects without a label map: count with Dice 0, or are named alone", absents,
+		NULL },
+	{ "allow", VT_PARAM_TEXT, FIELD(allow), 0, 0, 0, "",
+		"what may differ from the training data, e.g. crop.margin,spacing_mm", NULL, "" },
+	{ "pattern", VT_PARAM_TEXT, FIELD(pattern), 0, 0, 0, "",
+		"of a file below --predictions, e.g. {subject}/{subject}_pred.nii.gz", NULL, "" },
 	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 2, 0, 100, "mm",
 		"of the normalized surface distance", NULL, NULL },
 	{ "penalty", VT_PARAM_REAL, FIELD(penalty), 0, 0, 10000, "mm",
-		"distance of a missed region or false alarm; 0: the box's diagonal", NULL, NULL },
+		"distance of a missed region or false alarm; 0: the grid's diagonal", NULL, NULL },
 	{ "lesion-dilations", VT_PARAM_INT, FIELD(dilations), 3, 0, 20, "voxel",
 		"lesions this close count as one; BraTS: 3, metastases 1", NULL, NULL },
 	{ "lesion-cutoff", VT_PARAM_REAL, FIELD(cutoff), 50, 0, 100000, "mm3",
@@ -73,20 +104,31 @@ static int put(struct vt_stage_run *r, const char *name, const struct vt_buf *te
 	return rc;
 }
 
-static struct vt_json *scored(const struct vt_evaluation *e)
+static struct vt_json *names_of(const struct vt_evaluation *e, bool absent)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; i < e->n; i++)
-		vt_json_push(list, vt_json_new_text(e->subject[i].file->subject));
+		if (!e->subject[i].absent != absent)
+			vt_json_push(list, vt_json_new_text(e->subject[i].subject));
 	return list;
+}
+
+/* The training curve, where one checkpoint is scored. */
+static int read_history(struct vt_buf *out, const struct vt_stage_run *r, struct vt_err *err)
+{
+	const char *model = vt_stage_input(r, "model");
+	char *path = model ? vt_path_join(model, "history.csv") : NULL;
+	int rc = path && vt_fs_exists(path) ? vt_fs_read(out, path, 64u << 20, err) : 0;
+
+	free(path);
+	return rc;
 }
 
 static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT, history = VT_BUF_INIT;
 	struct vt_json *j = vt_evaluation_json(e);
-	char *path = vt_path_join(vt_stage_input(r, "model"), "history.csv");
 	int rc;
 
 	vt_json_pretty(&text, j);
@@ -96,94 +138,194 @@ static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, stru
 	if (!rc)
 		rc = put(r, "subjects.csv", &text, err);
 	vt_buf_clear(&text);
-	if (!rc && vt_fs_exists(path))
-		rc = vt_fs_read(&history, path, 64u << 20, err);
 	if (!rc)
-		rc = vt_report_html(&text, e, history.data ? history.data : "",
-			vt_stage_tree(r, "model"), err);
+		rc = read_history(&history, r, err);
+	if (!rc)
+		rc = vt_report_html(&text, e, history.data ? history.data : "", err);
 	if (!rc)
 		rc = put(r, "report.html", &text, err);
-	if (!rc)
-		vt_stage_note(r, "subjects", scored(e));
+	if (!rc) {
+		vt_stage_note(r, "subjects", names_of(e, false));
+		if (e->n_absent)
+			vt_stage_note(r, "absent", names_of(e, true));
+	}
 	vt_buf_release(&history);
 	vt_buf_release(&text);
 	vt_json_free(j);
-	free(path);
 	return rc;
 }
 
-/* The directory itself, or those in it that hold a checkpoint, by name. */
-static int list_checkpoints(struct vt_strs *dirs, const char *model, struct vt_err *err)
+/* One name a line; blank lines and what follows a # are nothing. */
+static int read_expected(struct vt_strs *out, const char *path, struct vt_err *err)
 {
-	char *own = vt_path_join(model, "checkpoint.json");
-	struct vt_strs names = VT_STRS_INIT;
-	bool single = vt_fs_exists(own);
-	int rc = single ? 0 : vt_fs_list(&names, model, err);
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = path ? vt_fs_read(&text, path, 64u << 20, err) : 0;
 
-	free(own);
-	if (single)
-		vt_strs_add(dirs, model);
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *dir = vt_path_join(model, names.v[i]),
-		     *file = vt_path_join(dir, "checkpoint.json");
+	for (const char *at = text.data; !rc && at && *at;) {
+		size_t n = strcspn(at, "\r\n"), name = strcspn(at, "#\r\n");
+		char *word;
 
-		if (vt_fs_exists(file))
-			vt_strs_add(dirs, dir);
-		free(dir);
-		free(file);
+		while (name && (at[name - 1] == ' ' || at[name - 1] == '\t'))
+			name--;
+		word = vt_xstrndup(at, name);
+		if (*word)
+			vt_strs_add(out, word);
+		free(word);
+		at += n + (at[n] != 0);
 	}
-	vt_strs_release(&names);
-	if (!rc && !dirs->n)
-		rc = vt_err_set(err, VT_ENOINPUT,
-			"%s: neither a checkpoint.json nor directories with one; give the "
-			"output of train",
-			model);
+	vt_strs_unique(out);
+	vt_buf_release(&text);
 	return rc;
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static struct vt_json *scored_of(const struct vt_stage_run *r)
+{
+	static const char *const ports[] = { "model", "patches", "predictions", "labels",
+		"manifest" };
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	const struct params *p = vt_stage_params(r);
+
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+		if (vt_stage_tree(r, ports[i]))
+			vt_json_put_text(j, ports[i], vt_stage_tree(r, ports[i]));
+	if (vt_stage_input(r, "model"))
+		vt_json_put_text(j, "weights", weights[p->weights]);
+	vt_json_put_text(j, "subjects", which[p->subjects]);
+	return j;
+}
+
+static struct vt_evaluate_opts options(const struct params *p, const struct vt_strs *expected,
+	const struct vt_json *scored)
+{
+	struct vt_evaluate_opts o = { .which = (enum vt_which)p->subjects,
+		.how = { .windows = { .overlap = p->overlap, .tta = (enum vt_tta)p->tta } },
+		.score = { p->tolerance, p->penalty,
+			{ (int)p->dilations, p->cutoff, p->lesion_penalty } },
+		.draws = (unsigned)p->bootstrap,
+		.trained = p->trained,
+		.leave_absent = p->absent == 1,
+		.allow = p->allow,
+		.expected = expected,
+		.scored = scored };
+
+	return o;
+}
+
+/* --- a checkpoint -------------------------------------------------------- */
+
+static int score_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struct vt_device *device,
+	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	struct vt_evaluate_opts o = { (enum vt_which)p->subjects, weights[p->weights], p->overlap,
-		p->tolerance, p->penalty, p->flips, NULL,
-		{ (int)p->dilations, p->cutoff, p->lesion_penalty }, (unsigned)p->bootstrap };
-	struct vt_checkpoint c;
-	struct vt_dataset d;
+	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow };
+	struct vt_segmenter *s = NULL;
+	struct vt_dataset d = { NULL, 0 };
 	struct vt_evaluation e;
-	struct vt_json *device;
-	struct vt_strs dirs = VT_STRS_INIT;
-	int rc = list_checkpoints(&dirs, vt_stage_input(r, "model"), err);
+	struct vt_json *about;
+	int rc = vt_segmenter_open(&s, vt_stage_input(r, "model"), &how, err);
 
 	if (!rc)
-		rc = vt_checkpoint_open(&c, dirs.v[0], err);
-	if (rc) {
-		vt_strs_release(&dirs);
-		return rc;
+		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
+	if (!rc)
+		rc = vt_segment_read(&o->how, p->threshold, p->least, s->first, err);
+	if (!rc)
+		rc = vt_evaluate_model(&e, s, &d, vt_stage_input(r, "patches"), o, err);
+	if (!rc) {
+		about = vt_device_describe(device);
+		if (e.on_host->n)
+			vt_json_put(about, "joined_on_host", vt_json_copy(e.on_host));
+		vt_stage_note(r, "device", about);
+		rc = write_all(r, &e, err);
+		vt_evaluation_release(&e);
 	}
-	rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
-	if (rc)
-		goto out;
-	rc = vt_device_open(&o.device,
+	vt_dataset_close(&d);
+	vt_segmenter_close(s);
+	return rc;
+}
+
+static int run_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	struct vt_device *device = NULL;
+	int rc = vt_device_open(&device,
 		&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
 			.profile = vt_device_profiles[p->profile],
 			.engines = vt_stage_input(r, "engines") },
 		err);
-	if (!rc) {
-		rc = vt_evaluate(&e, &c, &dirs, &d, &o, err);
-		device = vt_device_describe(o.device);
-		if (!rc && e.on_host->n)
-			vt_json_put(device, "joined_on_host", vt_json_copy(e.on_host));
-		vt_stage_note(r, "device", device);
-	}
+
+	if (!rc)
+		rc = score_model(r, o, device, err);
+	vt_device_close(device);
+	return rc;
+}
+
+/* --- label maps ---------------------------------------------------------- */
+
+static int refused(void *ctx, const char *subject, const struct vt_err *why, struct vt_err *err)
+{
+	return vt_stage_quarantine(ctx, subject, why, err);
+}
+
+static int run_maps(struct vt_stage_run *r, const struct vt_evaluate_opts *o, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	const struct vt_map_files files = { vt_stage_input(r, "predictions"),
+		vt_stage_input(r, "labels"), p->pattern };
+	struct vt_manifest *m = NULL;
+	struct vt_evaluation e;
+	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
+
+	if (!rc)
+		rc = vt_evaluate_maps(&e, m, &files, o, refused, r, err);
 	if (!rc) {
 		rc = write_all(r, &e, err);
 		vt_evaluation_release(&e);
 	}
-	vt_device_close(o.device);
-	vt_dataset_close(&d);
-out:
-	vt_checkpoint_close(&c);
-	vt_strs_release(&dirs);
+	vt_manifest_free(m);
+	return rc;
+}
+
+/* A checkpoint on containers, or label maps beside label maps. */
+static int check_ports(const struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	bool maps = vt_stage_input(r, "predictions") != NULL;
+	static const char *const wanted[2][3] = { { "model", "patches", NULL },
+		{ "labels", "manifest", NULL } };
+
+	for (int k = 0; wanted[maps][k]; k++)
+		if (!vt_stage_input(r, wanted[maps][k]))
+			return vt_err_set(err, VT_EUSAGE,
+				"--%s is missing; give --model and --patches, or --predictions, "
+				"--labels and --manifest",
+				wanted[maps][k]);
+	for (int k = 0; wanted[!maps][k]; k++)
+		if (vt_stage_input(r, wanted[!maps][k]))
+			return vt_err_set(err, VT_EUSAGE, "--%s does not go with %s",
+				wanted[!maps][k], maps ? "--predictions" : "--model");
+	if (maps && (p->subjects == VT_WHICH_VALIDATION || p->subjects == VT_WHICH_FOLDS))
+		return vt_err_set(err, VT_EUSAGE,
+			"--subjects=%s: only a checkpoint knows who was in a fold",
+			which[p->subjects]);
+	if (*p->pattern && !strstr(p->pattern, "{subject}"))
+		return vt_err_set(err, VT_EUSAGE, "--pattern=%s: must hold {subject}", p->pattern);
+	return vt_contract_check_allow(p->allow, NULL, err);
+}
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_strs expected = VT_STRS_INIT;
+	struct vt_json *scored = scored_of(r);
+	struct vt_evaluate_opts o = options(vt_stage_params(r), &expected, scored);
+	int rc = check_ports(r, err);
+
+	if (!rc)
+		rc = read_expected(&expected, vt_stage_input(r, "expected"), err);
+	if (!rc)
+		rc = vt_stage_input(r, "predictions") ? run_maps(r, &o, err)
+						      : run_model(r, &o, err);
+	vt_strs_release(&expected);
+	vt_json_free(scored);
 	return rc;
 }
 
@@ -194,16 +336,33 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "evaluate",
-	.version = "2",
-	.summary = "Scores a checkpoint on subjects kept out of training.",
+	.version = "3",
+	.summary =
+		"Scores a checkpoint, or any tool's label maps, on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",
-	.about = "Every number is defined in docs/metrics.md. HD95 has three columns because the "
+	.about = "What is scored is the label map that predict writes, beside the whole label map "
+		 "of the "
+		 "cohort, voxel for voxel on the scan's own grid: what a brain mask or a crop cuts "
+		 "off "
+		 "counts as missed. Containers that were not prepared as the training data were "
+		 "refused; "
+		 "--allow names what may differ. With --predictions, --labels and --manifest the "
+		 "label "
+		 "maps of any tool get the same report.\n\n"
+		 "Every number is defined in docs/metrics.md. HD95 has three columns because the "
 		 "field's tools "
 		 "disagree on the same masks; hd95_mm is the "
 		 "primary one. A region that is missed or falsely found counts with Dice 0 and the "
 		 "penalty, is named "
 		 "(missed, false_alarm) and never left out of "
-		 "a mean. Lesion-wise scores follow the BraTS 2023 rule.\n\n"
+		 "a mean; so does a subject that has no label map (absent). Lesion-wise scores "
+		 "follow "
+		 "the BraTS 2023 rule.\n\n"
+		 "A directory of checkpoints is an ensemble and is scored on subjects that none of "
+		 "them was "
+		 "trained on. With --subjects folds each checkpoint scores the subjects that its "
+		 "own fold "
+		 "kept out, and a table gives mean and standard deviation over the folds.\n\n"
 		 "Intervals are 95 percent of the bootstrap over subjects and a function of the "
 		 "scores alone. Beside "
 		 "the network stands the best single "

@@ -16,10 +16,12 @@
 #include "common/nn/session.h"
 #include "common/nn/weights.h"
 #include "common/seg/checkpoint.h"
+#include "common/seg/contract.h"
 #include "common/stage/stage.h"
 
 struct params {
 	int64_t weights;
+	const char *allow;
 };
 
 #define FIELD(f) offsetof(struct params, f)
@@ -35,8 +37,12 @@ static const struct vt_port in[] = {
 static const struct vt_param params[] = {
 	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "",
 		"which of the checkpoint's weights", weights, NULL },
+	{ "allow", VT_PARAM_TEXT, FIELD(allow), 0, 0, 0, "",
+		"metrics: quote scores of another checkpoint", NULL, "" },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
+
+#define STAGE_VERSION "3"
 
 static void list(struct vt_buf *out, const char *what, const struct vt_json *j)
 {
@@ -73,13 +79,56 @@ static void describe_data(struct vt_buf *out, const struct vt_stage_run *r,
 	vt_buf_str(out, "\n");
 }
 
+/* Label values of each region, and the one it writes. */
+static void describe_regions(struct vt_buf *out, const struct vt_checkpoint *c)
+{
+	const struct vt_manifest *m = c->manifest;
+
+	vt_buf_str(out, "| region | label values | writes |\n|---|---|---|\n");
+	for (int r = 0; r < m->n_regions; r++) {
+		bool first = true;
+
+		vt_buf_printf(out, "| %s |", m->region[r].name);
+		for (int v = 1; v < VT_MAX_LABELS; v++)
+			if (m->region[r].has[v]) {
+				vt_buf_printf(out, "%s %d (%s)", first ? "" : ",", v,
+					m->label[v] ? m->label[v] : "");
+				first = false;
+			}
+		vt_buf_printf(out, " | %d |\n", vt_manifest_own_value(m, r));
+	}
+	vt_buf_str(out,
+		"\nA combination of regions that is exactly one label's is written as that label; "
+		"any "
+		"other region by region in this order, the last one wins.\n\n");
+}
+
+/* Scores of another checkpoint are none of this one's. */
+static int check_scores(const struct vt_stage_run *r, const struct vt_json *metrics,
+	struct vt_err *err)
+{
+	const char *scored = vt_json_text(vt_json_pointer(metrics, "/scored/model"), NULL),
+		   *mine = vt_stage_tree(r, "model");
+
+	if (scored && mine && !strcmp(scored, mine))
+		return 0;
+	return vt_err_set(err, VT_EDATA,
+		"--metrics: they are the scores of %s%s, the checkpoint is %s; evaluate this one, "
+		"or "
+		"accept them with --allow metrics",
+		scored ? "checkpoint " : "no checkpoint", scored ? scored : "", mine ? mine : "");
+}
+
 static int describe_scores(struct vt_buf *out, const struct vt_stage_run *r, struct vt_err *err)
 {
+	const struct params *p = vt_stage_params(r);
 	const char *dir = vt_stage_input(r, "metrics");
 	char *path = dir ? vt_path_join(dir, "metrics.json") : NULL;
 	struct vt_json *j = NULL;
 	int rc = path ? vt_json_read(&j, path, err) : 0;
 
+	if (!rc && path && !vt_contract_allows(p->allow, "metrics"))
+		rc = check_scores(r, j, err);
 	vt_buf_str(out, "## How well it does\n\n");
 	if (!path)
 		vt_buf_str(out, "Not evaluated: give `--metrics` the output of evaluate.\n\n");
@@ -94,6 +143,25 @@ static int describe_scores(struct vt_buf *out, const struct vt_stage_run *r, str
 	return rc;
 }
 
+/* What the cohort's manifest says of itself. */
+static void describe_use(struct vt_buf *out, const struct vt_checkpoint *c)
+{
+	const struct vt_manifest *m = c->manifest;
+	const char *about = vt_json_text(vt_json_get(m->json, "description"), ""),
+		   *source = vt_json_text(vt_json_get(m->json, "source"), "");
+
+	vt_buf_str(out,
+		"## What it is for\n\nScans with the channels above, in that order, like those of "
+		"the cohort it was trained on: ");
+	vt_buf_str(out, *about ? about : m->name);
+	if (*source)
+		vt_buf_printf(out, " Source: %s.", source);
+	vt_buf_str(out,
+		"\n\n`predict` prepares scans as the training data were and refuses other "
+		"channels. "
+		"Nothing is known about other scanners, ages or diseases than the cohort's.\n\n");
+}
+
 static int write_card(const struct vt_stage_run *r, const struct vt_checkpoint *c,
 	struct vt_err *err)
 {
@@ -101,29 +169,23 @@ static int write_card(const struct vt_stage_run *r, const struct vt_checkpoint *
 	char *path = vt_path_join(vt_stage_out(r), "model-card.md");
 	int rc;
 
-	vt_buf_printf(&text,
-		"# %s on %s\n\nSegments brain tumors in MRI, region by region. For research; it "
-		"is no "
-		"medical device and decides nothing about "
-		"a patient.\n\n",
-		c->model, c->manifest->name);
-	describe_data(&text, r, c);
-	rc = describe_scores(&text, r, err);
+	vt_buf_printf(&text, "# %s on %s\n\nSegments ", c->model, c->manifest->name);
+	for (int k = 0; k < c->manifest->n_regions; k++)
+		vt_buf_printf(&text, "%s%s", k ? ", " : "", c->manifest->region[k].name);
+	vt_buf_str(&text, " in ");
+	for (int k = 0; k < c->manifest->n_channels; k++)
+		vt_buf_printf(&text, "%s%s", k ? ", " : "", c->manifest->channel[k].role);
 	vt_buf_str(&text,
-		"## What it is for\n\nScans with the channels above, in that order, of adults with "
-		"a "
-		"suspected glioma, prepared by "
-		"skullstrip-normalize with the intensities above. `predict` prepares them so and "
-		"refuses other "
-		"channels. Other scanners, "
-		"children, and scans after surgery were not tested unless the cohort holds "
-		"them.\n\n## How to check "
-		"it\n\n"
-		"`voxtrail audit` on this directory lists every execution, parameter and raw file "
-		"behind it; `voxtrail "
-		"verify` reads every "
-		"stored byte again. Training with the same inputs gives the same bytes on any "
-		"number of threads.\n");
+		". For research; it is no medical device and decides nothing about a patient.\n\n");
+	describe_data(&text, r, c);
+	describe_regions(&text, c);
+	rc = describe_scores(&text, r, err);
+	describe_use(&text, c);
+	vt_buf_str(&text,
+		"## How to check it\n\n`voxtrail audit` on this directory lists every execution, "
+		"parameter and raw file behind it; `voxtrail verify` reads every stored byte "
+		"again. "
+		"Training with the same inputs gives the same bytes on any number of threads.\n");
 	if (!rc)
 		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
 	vt_buf_release(&text);
@@ -153,12 +215,36 @@ static int write_weights(const struct vt_stage_run *r, struct vt_session *s,
 	return rc;
 }
 
+/* All that gives the network's input and output meaning, for who has the ONNX file alone. */
+static struct vt_json *props_of(const struct vt_stage_run *r, const struct vt_checkpoint *c)
+{
+	static const char *const keys[] = { "channels", "regions", "label_map", "activation",
+		"patch", "spacing_mm", "axis_order", "orientation", "settings", "crop" };
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		char *key = vt_asprintf("voxtrail.%s", keys[i]);
+
+		vt_json_put(j, key, vt_json_copy(vt_json_get(c->json, keys[i])));
+		free(key);
+	}
+	vt_json_put_text(j, "voxtrail.model", c->model);
+	vt_json_put_text(j, "voxtrail.cohort", c->manifest->name);
+	if (vt_stage_tree(r, "model"))
+		vt_json_put_text(j, "voxtrail.checkpoint", vt_stage_tree(r, "model"));
+	vt_json_put(j, "voxtrail.trained_by", vt_json_copy(vt_json_get(c->json, "version")));
+	vt_json_put_text(j, "voxtrail.exported_by", "export " STAGE_VERSION);
+	return j;
+}
+
 static int write_onnx(const struct vt_stage_run *r, const struct vt_graph *g, struct vt_session *s,
-	struct vt_err *err)
+	const struct vt_checkpoint *c, struct vt_err *err)
 {
 	char *path = vt_path_join(vt_stage_out(r), "model.onnx");
-	int rc = vt_onnx_write(path, g, s, err);
+	struct vt_json *props = props_of(r, c);
+	int rc = vt_onnx_write(path, g, s, props, err);
 
+	vt_json_free(props);
 	free(path);
 	return rc;
 }
@@ -169,15 +255,18 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_checkpoint c = { .json = NULL };
 	struct vt_graph *g = NULL;
 	struct vt_session *s = NULL;
-	int rc = vt_checkpoint_open(&c, vt_stage_input(r, "model"), err);
+	static const char *const words[] = { "metrics", NULL };
+	int rc = vt_contract_check_allow(p->allow, words, err);
 
+	if (!rc)
+		rc = vt_checkpoint_open(&c, vt_stage_input(r, "model"), err);
 	if (!rc)
 		rc = vt_checkpoint_session(&g, &s, &c, vt_stage_input(r, "model"),
 			weights[p->weights], 1, NULL, NULL, err);
 	if (!rc)
 		rc = write_weights(r, s, &c, err);
 	if (!rc)
-		rc = write_onnx(r, g, s, err);
+		rc = write_onnx(r, g, s, &c, err);
 	if (!rc)
 		rc = write_card(r, &c, err);
 	vt_session_free(s);
@@ -188,7 +277,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "export",
-	.version = "2",
+	.version = STAGE_VERSION,
 	.summary = "Turns a checkpoint into ONNX, safetensors and a model card.",
 	.about = "The ONNX network takes a batch of patches of any size that the network can halve "
 		 "often enough and "

@@ -1,12 +1,14 @@
-/* predict - a checkpoint and subjects' scans -> a label map of each in its own geometry.
+/* predict - checkpoints and subjects' scans -> a label map of each in its own geometry.
  *
- * in   model     a checkpoint (train)
+ * in   model     a checkpoint (train), or a directory of several: their mean probability
  *      scans     as the manifest lays them out; channels must be the checkpoint's, in its order
- * out  <subject>/seg.nii.gz, voxel for voxel on the grid of the subject's first channel;
- *      quarantine/<subject>.json
+ *      region    an earlier output of predict: only the box of what it found is looked at
+ * out  <subject>/seg.nii.gz, voxel for voxel on the grid of the subject's first channel, with
+ *      --probabilities also <subject>/probability-<region>.nii.gz; quarantine/<subject>.json
  *
- * Scans are prepared as the checkpoint says its training data were; label values are those of
- * the checkpoint's cohort. */
+ * Scans are prepared and cropped as each checkpoint says its training data were; label values are
+ * those of the checkpoint's cohort.  Members of one preparation answer one container; with several
+ * preparations their probabilities meet on the scan's own grid. */
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -14,30 +16,38 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
+#include "common/image/volume.h"
 #include "common/nn/backend.h"
-#include "common/seg/checkpoint.h"
 #include "common/seg/cohort.h"
+#include "common/seg/contract.h"
 #include "common/seg/crop.h"
+#include "common/seg/blend.h"
 #include "common/seg/learned_mask.h"
 #include "common/seg/paste.h"
-#include "common/seg/predictor.h"
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t weights, strip, device, profile;
+	int64_t weights, strip, device, profile, tta;
 	double overlap;
-	bool flips;
+	const char *threshold, *least, *allow;
+	bool probabilities;
 };
 
 #define FIELD(f) offsetof(struct params, f)
 
 static const char *const weights[] = { "best", "last", NULL };
-static const char *const strips[] = { "auto", "always", "never", NULL };
+static const char *const strips[] = { "trained", "auto", "always", "never", NULL };
 
 static const struct vt_port in[] = {
-	{ "model", VT_PORT_DIR, false, "a checkpoint: output of train" },
+	{ "model", VT_PORT_DIR, false,
+		"a checkpoint: output of train; or a directory of several, whose mean probability "
+		"answers" },
 	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
 	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
+	{ "region", VT_PORT_DIR, true,
+		"output of predict: look at the box of what it found, as a checkpoint was trained "
+		"that "
+		"crop-patch --region made the data of" },
 	{ "brain", VT_PORT_DIR, true,
 		"weights of a network that finds the brain: --weights of skullstrip-normalize" },
 	{ "engines", VT_PORT_DIR, true,
@@ -49,11 +59,23 @@ static const struct vt_param params[] = {
 	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "",
 		"which of the checkpoint's weights", weights, NULL },
 	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "",
-		"find the brain: auto keeps a stripped input as it is", strips, NULL },
+		"find the brain: trained: as for the training data; auto keeps a stripped input as "
+		"it is",
+		strips, NULL },
 	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "",
 		"share of a window's edge that the next one covers", NULL, NULL },
-	{ "flips", VT_PARAM_BOOL, FIELD(flips), 0, 0, 0, "",
-		"mean over the eight mirrorings; eight times the work", NULL, NULL },
+	{ "tta", VT_PARAM_ENUM, FIELD(tta), 0, 0, 0, "",
+		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
+		"turns",
+		vt_tta_names, NULL },
+	{ "threshold", VT_PARAM_JSON, FIELD(threshold), 0, 0, 0, "",
+		"of a region's probability, e.g. {\"ET\": 0.4}; else 0.5", NULL, "{}" },
+	{ "min-component", VT_PARAM_JSON, FIELD(least), 0, 0, 0, "mm3",
+		"smaller components of a region are dropped, e.g. {\"ET\": 50}", NULL, "{}" },
+	{ "probabilities", VT_PARAM_BOOL, FIELD(probabilities), 0, 0, 0, "",
+		"write the probability of each region too", NULL, NULL },
+	{ "allow", VT_PARAM_TEXT, FIELD(allow), 0, 0, 0, "",
+		"what of the manifest may differ from the training's, e.g. regions", NULL, "" },
 	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
 		"where the network is computed; auto: a card if there is one", vt_device_wishes,
 		NULL },
@@ -63,45 +85,89 @@ static const struct vt_param params[] = {
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
+enum { MAX_GROUPS = 32 };
+
+/* How the scans of one group of members are made a container. */
+struct preparation {
+	struct vt_prepare_opts prepare;
+	struct vt_crop_opts crop;
+	bool region; /* the box is that of --region */
+};
+
 struct job {
 	struct vt_stage_run *r;
-	struct vt_checkpoint model;
+	struct vt_segmenter *s;
 	struct vt_manifest *manifest;
-	struct vt_session *session;
-	struct vt_graph *graph;
 	struct vt_device *device;
-	struct vt_prepare_opts prepare;
+	struct preparation group[MAX_GROUPS];
+	struct vt_segment_opts how;
 	struct vt_learned_mask *brain;
 	/* subjects whose windows the host joined, a device having no room */
 	struct vt_json *on_host;
 };
 
 /* The preparation of the training data; scans of another size of voxel are resampled to theirs. */
-static int preparation_of(struct job *j, struct vt_err *err)
+static int preparation_of(struct preparation *out, const struct job *j,
+	const struct vt_checkpoint *c, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(j->r);
-	const struct vt_json *spacing = vt_json_get(j->model.json, "spacing_mm");
-	int rc = vt_prepare_settings_read(&j->prepare, vt_json_get(j->model.json, "settings"), err);
+	const struct vt_json *spacing = vt_json_get(c->json, "spacing_mm");
+	int rc = vt_prepare_settings_read(&out->prepare, vt_json_get(c->json, "settings"), err);
 
-	j->prepare.strip = (enum vt_strip)(p->strip + 1);
+	vt_crop_read(&out->crop, &out->region, vt_json_get(c->json, "crop"));
+	if (p->strip)
+		out->prepare.strip = (enum vt_strip)p->strip;
 	for (size_t a = 0; a < 3; a++) /* stored z, y, x */
-		if (j->prepare.spacing[a] <= 0 && !j->prepare.conform)
-			j->prepare.spacing[a] = vt_json_number(vt_json_at(spacing, 2 - a), 0);
+		if (out->prepare.spacing[a] <= 0 && !out->prepare.conform)
+			out->prepare.spacing[a] = vt_json_number(vt_json_at(spacing, 2 - a), 0);
+	out->prepare.provider = j->brain ? vt_learned_mask_provider(j->brain) : NULL;
+	if (!rc && out->region && !vt_stage_input(j->r, "region"))
+		rc = vt_err_set(err, VT_EDATA,
+			"the checkpoint looks at the box of what a first network found; give "
+			"--region the output of predict with that network");
 	return rc ? vt_err_prefix(err, "checkpoint.json") : 0;
 }
 
-/* Scans -> a container in memory. */
-static int prepare(const struct job *j, const char *subject, struct vt_patch_file *f,
+static int read_preparations(struct job *j, struct vt_err *err)
+{
+	bool any = false;
+	int rc = 0;
+
+	if (j->s->n_groups > MAX_GROUPS)
+		return vt_err_set(err, VT_EDATA,
+			"the checkpoints are prepared in %d ways; at most %d", j->s->n_groups,
+			MAX_GROUPS);
+	for (int g = 0; !rc && g < j->s->n_groups; g++) {
+		size_t n;
+
+		rc = preparation_of(&j->group[g], j,
+			&j->s->member[vt_segmenter_group(j->s, g, &n)].checkpoint, err);
+		any = any || j->group[g].region;
+	}
+	if (!rc && vt_stage_input(j->r, "region") && !any)
+		rc = vt_err_set(err, VT_EDATA,
+			"--region: the checkpoint was trained on whole brains; leave it out, or "
+			"crop its "
+			"training data with crop-patch --region");
+	return rc;
+}
+
+/* Scans -> a container in memory, as the group's training data were. */
+static int prepare(const struct job *j, const char *subject, int group, struct vt_patch_file *f,
 	struct vt_err *err)
 {
-	const struct vt_crop_opts crop = { .margin = 2, .multiple = 8 };
+	const struct preparation *how = &j->group[group];
 	struct vt_prepared prepared = { .geometry = NULL };
+	char *region = how->region
+		? vt_asprintf("%s/%s/seg.nii.gz", vt_stage_input(j->r, "region"), subject)
+		: NULL;
 	int rc = vt_cohort_load(&prepared, subject, vt_stage_input(j->r, "scans"), j->manifest,
-		&j->prepare, err);
+		&how->prepare, err);
 
 	if (!rc)
-		rc = vt_crop_prepared(f, j->manifest, subject, &prepared, &crop, err);
+		rc = vt_crop_prepared(f, j->manifest, subject, &prepared, region, &how->crop, err);
 	vt_prepared_release(&prepared);
+	free(region);
 	return rc;
 }
 
@@ -109,9 +175,11 @@ static int prepare(const struct job *j, const char *subject, struct vt_patch_fil
 struct one {
 	const struct job *j;
 	const char *id;
-	struct vt_patch_file f;
+	struct vt_patch_file f; /* of the first group */
 	struct vt_prediction *p;
-	uint8_t *bits;
+	uint8_t *labels; /* on the scan's own grid */
+	struct vt_geometry grid;
+	struct vt_blend blend; /* probabilities there, where they are wanted */
 	struct vt_err why;
 	pthread_t thread;
 	bool apart; /* being prepared by the thread */
@@ -121,7 +189,7 @@ static void *prepare_apart(void *ctx)
 {
 	struct one *s = ctx;
 
-	prepare(s->j, s->id, &s->f, &s->why);
+	prepare(s->j, s->id, 0, &s->f, &s->why);
 	return NULL;
 }
 
@@ -146,53 +214,136 @@ static void take(struct one *s)
 	s->apart = false;
 }
 
-/* Queues a subject's windows on a device, or runs them on the CPU. */
-static void begin(struct one *s)
+/* Queues a group's windows on a device, or runs them on the CPU. */
+static int begin_group(struct one *s, int group, const struct vt_patch_file *f)
 {
 	const struct job *j = s->j;
-	const struct params *p = vt_stage_params(j->r);
-	const struct vt_predict_opts how = { p->overlap, p->flips };
+	size_t n, first = vt_segmenter_group(j->s, group, &n);
+	int rc = vt_segment_begin(&s->p, j->s, j->s->session + first, n, f, &j->how, &s->why);
 
-	if (!s->why.code)
-		vt_checkpoint_check_channels(&j->model, vt_json_get(s->f.header, "channels"),
-			s->f.subject, &s->why);
-	if (!s->why.code)
-		vt_predict_begin(&s->p, &j->session, 1, j->model.softmax, &s->f, &how, &s->why);
-	if (s->p && j->device && !vt_predict_on_device(s->p))
+	if (!rc && j->device && !vt_predict_on_device(s->p))
 		vt_json_push(j->on_host, vt_json_new_text(s->id));
+	return rc;
+}
+
+static void begin(struct one *s)
+{
+	if (!s->why.code)
+		begin_group(s, 0, &s->f);
+}
+
+/* The group's mean probabilities join the others on the scan's own grid. */
+static int fuse(struct one *s, int group, const struct vt_patch_file *f)
+{
+	const struct vt_checkpoint *c = s->j->s->first;
+	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w * (size_t)c->n_outputs, members;
+	float *probability = malloc(n * sizeof(*probability));
+	int rc = probability ? vt_predict_probabilities(probability, s->p, &s->why)
+			     : vt_err_nomem(&s->why, n * sizeof(*probability));
+
+	vt_segmenter_group(s->j->s, group, &members);
+	if (!rc)
+		rc = vt_blend_add(&s->blend, probability, f, (double)members, &s->why);
+	free(probability);
+	return rc;
+}
+
+/* The groups behind the first, one after the other. */
+static int other_groups(struct one *s)
+{
+	int rc = 0;
+
+	for (int g = 1; !rc && g < s->j->s->n_groups; g++) {
+		struct vt_patch_file f = { .header = NULL };
+
+		rc = prepare(s->j, s->id, g, &f, &s->why);
+		if (!rc)
+			rc = begin_group(s, g, &f);
+		if (!rc)
+			rc = fuse(s, g, &f);
+		vt_predict_free(s->p);
+		s->p = NULL;
+		vt_patch_close(&f);
+	}
+	return rc;
+}
+
+/* One preparation: the label map of the container, as evaluate makes it. */
+static int answer_one(struct one *s)
+{
+	const struct job *j = s->j;
+	uint8_t *bits = vt_xmalloc((size_t)s->f.d * (size_t)s->f.h * (size_t)s->f.w);
+	int rc = vt_segment_bits(bits, j->s, s->p, &s->f, &j->how, &s->why);
+
+	if (!rc)
+		rc = vt_paste_native(&s->labels, &s->grid, bits, &s->f, j->s->first->manifest,
+			&s->why);
+	free(bits);
+	return rc;
 }
 
 static void answer(struct one *s)
 {
-	if (!s->why.code) {
-		s->bits = vt_xmalloc((size_t)s->f.d * (size_t)s->f.h * (size_t)s->f.w);
-		vt_predict_bits(s->bits, s->p, &s->why);
-	}
+	const struct job *j = s->j;
+	const struct params *p = vt_stage_params(j->r);
+	bool several = j->s->n_groups > 1;
+	int rc = s->why.code;
+
+	s->blend = (struct vt_blend){ .outputs = j->s->first->n_outputs,
+		.softmax = j->s->first->softmax };
+	if (!rc && !several)
+		rc = answer_one(s);
+	if (!rc && (several || p->probabilities))
+		rc = fuse(s, 0, &s->f);
 	vt_predict_free(s->p);
 	s->p = NULL;
+	if (!rc && several)
+		rc = other_groups(s);
+	if (!rc && several) {
+		s->grid = s->blend.native;
+		vt_blend_labels(&s->labels, &s->blend, j->s->first, &j->how, &s->why);
+	}
+}
+
+static int write_subject(const struct one *s, const char *dir, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(s->j->r);
+	char *path = vt_path_join(dir, "seg.nii.gz");
+	int rc = vt_fs_mkdirs(dir, err);
+
+	if (!rc)
+		rc = vt_volume_write(path, &s->grid, VT_U8, s->labels, err);
+	if (!rc && p->probabilities)
+		rc = vt_blend_write(&s->blend, dir, s->j->s->first, err);
+	free(path);
+	return rc;
+}
+
+static void forget(struct one *s)
+{
+	vt_predict_free(s->p);
+	vt_patch_close(&s->f);
+	vt_blend_release(&s->blend);
+	free(s->labels);
+	s->p = NULL;
+	s->labels = NULL;
 }
 
 /* The done-th: writes what was found, or puts the subject into quarantine; what is not the
  * subject's fault is the stage's error. */
 static int finish(struct one *s, size_t done, struct vt_err *err)
 {
-	char *dir = vt_path_join(vt_stage_out(s->j->r), s->id),
-	     *path = vt_path_join(dir, "seg.nii.gz");
-	int rc = s->why.code;
+	char *dir = vt_path_join(vt_stage_out(s->j->r), s->id);
+	int rc = s->why.code ? s->why.code : write_subject(s, dir, &s->why);
 
-	if (!rc && !(rc = vt_fs_mkdirs(dir, &s->why)))
-		rc = vt_paste_labels(path, s->bits, &s->f, s->j->model.manifest, &s->why);
 	if (rc && vt_fs_exists(dir) && vt_fs_remove_tree(dir, err))
 		rc = err->code;
 	else if (rc == VT_EDATA || rc == VT_ENOINPUT)
 		rc = vt_stage_quarantine(s->j->r, s->id, &s->why, err);
 	else if (rc)
 		*err = s->why;
-	free(s->bits);
-	s->bits = NULL;
-	vt_patch_close(&s->f);
+	forget(s);
 	free(dir);
-	free(path);
 	vt_progress_step(done, "subject=%s", s->id);
 	return rc;
 }
@@ -229,9 +380,7 @@ static void release(struct one *s, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (s[i].apart)
 			pthread_join(s[i].thread, NULL);
-		vt_predict_free(s[i].p);
-		vt_patch_close(&s[i].f);
-		free(s[i].bits);
+		forget(&s[i]);
 	}
 	free(s);
 }
@@ -267,47 +416,99 @@ static void note_device(const struct job *j)
 	struct vt_json *about = vt_device_describe(j->device);
 
 	if (j->device)
-		vt_json_put_int(about, "windows_at_a_time", vt_session_input_shape(j->session).n);
+		vt_json_put_int(about, "windows_at_a_time",
+			vt_session_input_shape(j->s->session[0]).n);
 	if (j->on_host->n)
 		vt_json_put(about, "joined_on_host", vt_json_copy(j->on_host));
 	vt_stage_note(j->r, "device", about);
+}
+
+/* Channels by name and place, and regions where the manifest has any: who reads the label maps with
+ * it takes their values as it says. */
+static int check_manifest(const struct job *j, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(j->r);
+	struct vt_json *trained = vt_contract_of_checkpoint(j->s->first->json),
+		       *header = vt_json_new(VT_JSON_OBJECT),
+		       *channels = vt_json_new(VT_JSON_ARRAY), *given;
+	char *allow = vt_asprintf("%s,settings,crop,spacing_mm,ignore%s", p->allow,
+		j->manifest->n_regions ? "" : ",regions");
+	int rc;
+
+	for (int c = 0; c < j->manifest->n_channels; c++)
+		vt_json_push(channels, vt_json_new_text(j->manifest->channel[c].role));
+	vt_json_put(header, "channels", channels);
+	vt_json_put(header, "manifest", vt_json_copy(j->manifest->json));
+	given = vt_contract_of_container(header);
+	rc = vt_contract_agree(trained, given, "--manifest", allow, err);
+	vt_json_free(header);
+	vt_json_free(trained);
+	vt_json_free(given);
+	free(allow);
+	return rc;
+}
+
+/* Names of regions become names of files. */
+static int check_names(const struct job *j, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(j->r);
+	const struct vt_manifest *m = j->s->first->manifest;
+
+	for (int r = 0; p->probabilities && r < m->n_regions; r++)
+		if (!vt_path_is_portable(m->region[r].name) || strchr(m->region[r].name, '/'))
+			return vt_err_set(err, VT_EUSAGE,
+				"--probabilities: region \"%s\" is no name of a file",
+				m->region[r].name);
+	return 0;
+}
+
+static int open_all(struct job *j, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(j->r);
+	int rc = vt_contract_check_allow(p->allow, NULL, err);
+
+	if (!rc)
+		rc = vt_manifest_read(&j->manifest, vt_stage_input(j->r, "manifest"), err);
+	if (!rc)
+		rc = vt_device_open(&j->device,
+			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
+				.profile = vt_device_profiles[p->profile],
+				.engines = vt_stage_input(j->r, "engines") },
+			err);
+	if (!rc)
+		rc = vt_segmenter_open(&j->s, vt_stage_input(j->r, "model"),
+			&(struct vt_segmenter_opts){ weights[p->weights], j->device, p->allow },
+			err);
+	if (!rc)
+		rc = check_manifest(j, err);
+	if (!rc)
+		rc = check_names(j, err);
+	if (!rc)
+		rc = vt_segment_read(&j->how, p->threshold, p->least, j->s->first, err);
+	if (!rc && vt_stage_input(j->r, "brain"))
+		rc = vt_learned_mask_open(&j->brain, vt_stage_input(j->r, "brain"), j->device, err);
+	return rc ? rc : read_preparations(j, err);
 }
 
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	struct job j = { .r = r, .on_host = vt_json_new(VT_JSON_ARRAY) };
-	int rc = vt_checkpoint_open(&j.model, vt_stage_input(r, "model"), err);
+	int rc;
 
-	if (!rc)
-		rc = vt_manifest_read(&j.manifest, vt_stage_input(r, "manifest"), err);
-	if (!rc)
-		rc = vt_device_open(&j.device,
-			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-				.profile = vt_device_profiles[p->profile],
-				.engines = vt_stage_input(r, "engines") },
-			err);
-	if (!rc)
-		rc = vt_checkpoint_session(&j.graph, &j.session, &j.model,
-			vt_stage_input(r, "model"), weights[p->weights],
-			vt_predict_items(j.device, j.model.patch), NULL, j.device, err);
-	if (!rc)
-		rc = preparation_of(&j, err);
-	if (!rc && vt_stage_input(r, "brain"))
-		rc = vt_learned_mask_open(&j.brain, vt_stage_input(r, "brain"), j.device, err);
-	j.prepare.provider = j.brain ? vt_learned_mask_provider(j.brain) : NULL;
+	j.how.windows =
+		(struct vt_predict_opts){ .overlap = p->overlap, .tta = (enum vt_tta)p->tta };
+	rc = open_all(&j, err);
 	if (!rc) {
-		vt_stage_note(r, "settings", vt_prepare_settings(&j.prepare));
+		vt_stage_note(r, "settings", vt_prepare_settings(&j.group[0].prepare));
 		rc = all_subjects(&j, err);
 		note_device(&j);
 	}
 	vt_learned_mask_close(j.brain);
 	vt_json_free(j.on_host);
-	vt_session_free(j.session);
-	vt_graph_free(j.graph);
+	vt_segmenter_close(j.s);
 	vt_device_close(j.device);
 	vt_manifest_free(j.manifest);
-	vt_checkpoint_close(&j.model);
 	return rc;
 }
 
@@ -319,20 +520,27 @@ static void settle(void *p)
 static const struct vt_stage stage = {
 	.name = "predict",
 	.version = "3",
-	.summary = "Segments subjects with a checkpoint, each in its own geometry.",
-	.about = "Scans are prepared as the checkpoint says its training data were: the same "
-		 "normalization, axes, "
-		 "spacing and correction. Channels must be the "
-		 "checkpoint's, in its order. The label map lies voxel for voxel on the grid of "
-		 "the subject's first "
-		 "channel, whatever its axes, with the "
-		 "label values of the checkpoint's cohort. A brain mask that the manifest names is "
-		 "used; else the brain "
-		 "is found as skullstrip-normalize "
-		 "finds it, by a network if --brain gives one. A subject whose scans are bad is "
-		 "put into quarantine/ "
-		 "and the others go on; the status then is 65.",
-	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel",
+	.summary = "Segments subjects with one or several checkpoints, each in its own geometry.",
+	.about =
+		"Scans are prepared and cropped as the checkpoint says its training data were: the "
+		"same normalization, axes, spacing, correction and box. Channels must be the "
+		"checkpoint's, in its order. The label map lies voxel for voxel on the grid of the "
+		"subject's first channel, whatever its axes, with the label values of the "
+		"checkpoint's "
+		"cohort; it is what evaluate scores. A brain mask that the manifest names is used; "
+		"else "
+		"the brain is found as for the training data, by a network if --brain gives one. A "
+		"subject whose scans are bad is put into quarantine/ and the others go on; the "
+		"status "
+		"then is 65.\n\n"
+		"A directory of checkpoints answers with the mean of their probabilities, each "
+		"prepared in its own way. --tta averages over turned copies of the volume too. A "
+		"region "
+		"is where its probability passes --threshold; a combination of regions that no "
+		"label "
+		"has is written region by region in the manifest's order, the last one wins.",
+	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel; "
+		  "<subject>/probability-<region>.nii.gz with --probabilities",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

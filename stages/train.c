@@ -14,11 +14,12 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/nn/backend.h"
+#include "common/seg/contract.h"
 #include "common/seg/trainer.h"
 #include "common/stage/stage.h"
 
 struct params {
-	const char *model, *network, *output_weights, *patch, *leave;
+	const char *model, *network, *output_weights, *patch, *leave, *allow;
 	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold,
 		max_validation, optimizer, schedule, averaging;
 	int64_t average_from, average_every, lookahead, activation, memory, device, devices,
@@ -29,7 +30,7 @@ struct params {
 		false_positive, false_negative, focus, balance;
 	double foreground, scale, shift, noise, drop_channel;
 	bool nesterov, centralize, squared, batch_dice, background, flips, pad, recompute,
-		repeat_input;
+		repeat_input, mixed_spacing;
 };
 
 #define FIELD(f) offsetof(struct params, f)
@@ -40,6 +41,11 @@ static const char *const schedules[] = { "constant", "cosine", "poly", "exponent
 	"one-cycle", NULL };
 static const char *const averagings[] = { "none", "ema", "swa", NULL };
 static const char *const activations[] = { "sigmoid", "softmax", NULL };
+
+/* beside the keys of contract.h */
+static const char *const also_allowed[] = { "activation", "subjects", NULL };
+
+#define STAGE_VERSION "3"
 
 enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
 static const char *const profiles[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
@@ -69,6 +75,8 @@ static const struct vt_param params[] = {
 		"edge of a cubic patch, or its edges z,y,x", NULL, "64" },
 	{ "pad", VT_PARAM_BOOL, FIELD(pad), 0, 0, 0, "",
 		"surround a volume smaller than the patch with zeros", NULL, NULL },
+	{ "mixed-spacing", VT_PARAM_BOOL, FIELD(mixed_spacing), 0, 0, 0, "",
+		"train on volumes of several voxel sizes as they are", NULL, NULL },
 	{ "batch", VT_PARAM_INT, FIELD(batch), 1, 1, 64, "patch", "patches of one pass", NULL,
 		NULL },
 	{ "accumulate", VT_PARAM_INT, FIELD(accumulate), 1, 1, 1024, "pass",
@@ -84,6 +92,11 @@ static const struct vt_param params[] = {
 	{ "repeat-input", VT_PARAM_BOOL, FIELD(repeat_input), 0, 0, 0, "",
 		"its kernels for one channel serve several: repeated, over their number", NULL,
 		NULL },
+
+	{ "allow", VT_PARAM_TEXT, FIELD(allow), 0, 0, 0, "",
+		"what may differ from the checkpoint of --previous: channels, regions, settings, "
+		"crop, spacing_mm, activation, subjects",
+		NULL, "" },
 
 	{ "learning-rate", VT_PARAM_REAL, FIELD(rate), 1e-3, 1e-8, 10, "", "largest learning rate",
 		NULL, NULL },
@@ -217,46 +230,6 @@ static void progress(uint64_t step, double loss)
 	if (step == 1 || !total_steps)
 		vt_progress_begin("train", "step", (size_t)total_steps);
 	vt_progress_step((size_t)step, "loss=%.4f", loss);
-}
-
-static bool is_weights(const char *name)
-{
-	static const char *const ends[] = { ".pth", ".pt", ".safetensors" };
-
-	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-		if (strlen(name) > strlen(ends[i]) &&
-			!strcmp(name + strlen(name) - strlen(ends[i]), ends[i]))
-			return true;
-	return false;
-}
-
-/* The weights to start from, for the caller to free; NULL if there are none: the first run of a
- * pipeline finds an empty directory. */
-static int previous(char **out, const struct vt_stage_run *r, struct vt_err *err)
-{
-	const char *dir = vt_stage_input(r, "previous");
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = 0;
-
-	*out = dir ? vt_path_join(dir, "last.safetensors") : NULL;
-	if (!dir || vt_fs_exists(*out))
-		return 0;
-	free(*out);
-	*out = NULL;
-	rc = vt_fs_list(&names, dir, err);
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		if (!is_weights(names.v[i]))
-			continue;
-		if (*out)
-			rc = vt_err_set(err, VT_EDATA,
-				"--previous=%s: there is no last.safetensors and more than one "
-				"other file of weights; keep one",
-				dir);
-		else
-			*out = vt_path_join(dir, names.v[i]);
-	}
-	vt_strs_release(&names);
-	return rc;
 }
 
 static struct vt_loss loss_of(const struct params *p)
@@ -462,7 +435,9 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	if (!rc)
 		rc = parse_leave(w, p->leave, err);
 	if (!rc)
-		rc = previous(&w->previous, r, err);
+		rc = vt_train_find_parent(&w->previous, vt_stage_input(r, "previous"), err);
+	if (!rc)
+		rc = vt_contract_check_allow(p->allow, also_allowed, err);
 	if (!rc)
 		rc = parse_patch(patch, p->patch, err);
 	if (!rc)
@@ -505,6 +480,10 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.fold = (int)p->fold,
 		.max_validation = (int)p->max_validation,
 		.parent = w->previous,
+		.version = "train " STAGE_VERSION,
+		.parent_dir = vt_stage_input(r, "previous"),
+		.allow = p->allow,
+		.mixed_spacing = p->mixed_spacing,
 		.parent_tree = w->previous ? vt_stage_tree(r, "previous") : NULL,
 		.transfer_rate = p->transfer_rate,
 		.fit = { .leave = w->part, .repeat_input = p->repeat_input },
@@ -575,7 +554,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "train",
-	.version = "2",
+	.version = STAGE_VERSION,
 	.summary = "Trains a segmentation network on patch containers.",
 	.about = "The loss is the sum of the terms whose weight is not 0, over every output of the "
 		 "network. Labeled "

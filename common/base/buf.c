@@ -221,6 +221,24 @@ void vt_strs_unique(struct vt_strs *s)
 	s->n = k;
 }
 
+int vt_strs_hold(const struct vt_strs *s, const char *text)
+{
+	size_t from = 0, to = s->n;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+		int order = strcmp(s->v[middle], text);
+
+		if (!order)
+			return 1;
+		if (order < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return 0;
+}
+
 void vt_strs_release(struct vt_strs *s)
 {
 	for (size_t i = 0; i < s->n; i++)

@@ -64,6 +64,8 @@ struct vt_strs {
 void vt_strs_add(struct vt_strs *s, const char *text);
 void vt_strs_sort(struct vt_strs *s);   /* by bytes, independent of locale */
 void vt_strs_unique(struct vt_strs *s); /* sorts, and keeps one of equals */
+/* whether a sorted list holds a text */
+int vt_strs_hold(const struct vt_strs *sorted, const char *text);
 void vt_strs_release(struct vt_strs *s);
 
 #endif

@@ -1,10 +1,12 @@
 #include "common/image/metrics.h"
 
+#include <math.h>
 #include <stddef.h>
 
 const char *vt_empty_name(enum vt_empty e)
 {
-	static const char *const name[] = { "", "", "both_empty", "missed", "false_alarm" };
+	static const char *const name[] = { "", "", "both_empty", "missed", "false_alarm",
+		"absent" };
 
 	return name[e];
 }
@@ -42,9 +44,9 @@ void vt_overlap(struct vt_overlap *o, const unsigned char *prediction,
 		.empty = emptiness(n[1] + n[3], n[2] + n[3]) };
 	o->dice = ratio(2 * n[3], 2 * n[3] + n[1] + n[2], 1);
 	o->iou = ratio(n[3], n[3] + n[1] + n[2], 1);
-	o->sensitivity = ratio(n[3], n[3] + n[2], 1);
-	o->specificity = ratio(n[0], n[0] + n[1], 1);
-	o->precision = ratio(n[3], n[3] + n[1], n[2] ? 0 : 1);
+	o->sensitivity = ratio(n[3], n[3] + n[2], NAN);
+	o->specificity = ratio(n[0], n[0] + n[1], NAN);
+	o->precision = ratio(n[3], n[3] + n[1], n[2] ? 0 : NAN);
 	o->volume_ml = (double)(n[1] + n[3]) * ml;
 	o->reference_ml = (double)(n[2] + n[3]) * ml;
 }

@@ -3,7 +3,9 @@
  *
  * Empty masks, by name: "both_empty" (nothing there, nothing found: Dice 1, distances 0),
  * "missed" (reference not empty, prediction empty) and "false_alarm" (the reverse): Dice 0,
- * distances = `penalty`.  Nothing is ever NaN and nothing is dropped.
+ * distances = `penalty`.  "absent" is for who has no prediction at all.  A ratio over nothing is
+ * NaN, "not defined": sensitivity where the reference is empty, precision where both masks are,
+ * specificity where the reference fills the grid; precision of "missed" is 0.
  *
  * Masks are [z, y, x], non-zero inside; spacing mm in that order.  Outside the grid is outside
  * the mask. */
@@ -15,7 +17,7 @@
 
 #include "common/base/err.h"
 
-enum vt_empty { VT_NOT_EMPTY = 1, VT_BOTH_EMPTY, VT_MISSED, VT_FALSE_ALARM };
+enum vt_empty { VT_NOT_EMPTY = 1, VT_BOTH_EMPTY, VT_MISSED, VT_FALSE_ALARM, VT_ABSENT };
 
 struct vt_overlap {
 	uint64_t tp, fp, fn, tn; /* voxels */

@@ -1,5 +1,6 @@
 #include "common/image/patch_file.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,30 @@ static int read_header(struct vt_patch_file *p, const char *path, struct vt_err 
 	return 0;
 }
 
+static int read_reference(struct vt_patch_file *p, const struct vt_json *j, const char *path,
+	struct vt_err *err)
+{
+	struct vt_patch_reference *r = &p->reference;
+	size_t n = 1;
+
+	for (size_t a = 0; j && a < 3; a++) {
+		r->dims[a] = (int)vt_json_integer(vt_json_at(vt_json_get(j, "dims"), a), 0);
+		r->at[a] = (int)vt_json_integer(vt_json_at(vt_json_get(j, "at"), a), -1);
+		r->size[a] = (int)vt_json_integer(vt_json_at(vt_json_get(j, "size"), a), -1);
+		r->spacing[a] = vt_json_number(vt_json_at(vt_json_get(j, "spacing_mm"), a), 0);
+		if (r->dims[a] < 1 || r->dims[a] > 32767 || r->at[a] < 0 || r->size[a] < 0 ||
+			r->at[a] > r->dims[a] || r->size[a] > r->dims[a] - r->at[a] ||
+			!(r->spacing[a] > 0))
+			return vt_err_set(err, VT_EDATA,
+				"%s: the box of the reference does not lie in its grid", path);
+		n *= (size_t)r->size[a];
+	}
+	r->labels = j ? section(p, "reference", n) : NULL;
+	if (j && !r->labels)
+		return vt_err_set(err, VT_EDATA, "%s: the reference lies outside the file", path);
+	return 0;
+}
+
 static int read_sections(struct vt_patch_file *p, const char *path, struct vt_err *err)
 {
 	const struct vt_json *dims = vt_json_get(p->header, "dims");
@@ -114,7 +139,7 @@ static int read_sections(struct vt_patch_file *p, const char *path, struct vt_er
 		if (p->foreground[i] >= voxels)
 			return vt_err_set(err, VT_EDATA,
 				"%s: foreground index %zu points outside the volume", path, i);
-	return 0;
+	return read_reference(p, vt_json_get(p->header, "reference"), path, err);
 }
 
 int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err)
@@ -176,6 +201,34 @@ void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y
 		out[i] = vt_half_to_float(((const uint16_t *)p->image)[at + (size_t)i]);
 }
 
+int vt_patch_reference_map(uint8_t **out, const struct vt_patch_file *p, struct vt_err *err)
+{
+	const struct vt_patch_reference *r = &p->reference;
+	size_t n = (size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2];
+	const uint8_t *from = r->labels;
+	uint8_t *map;
+
+	if (!r->labels)
+		return vt_err_set(err, VT_EDATA,
+			"subject %s: the container holds no whole label map; run crop-patch of "
+			"this "
+			"version again",
+			p->subject);
+	map = calloc(n, 1);
+	if (!map)
+		return vt_err_nomem(err, n);
+	for (int z = 0; z < r->size[0]; z++)
+		for (int y = 0; y < r->size[1]; y++, from += r->size[2])
+			memcpy(map +
+					(((size_t)(r->at[0] + z) * (size_t)r->dims[1] +
+						 (size_t)(r->at[1] + y)) *
+							(size_t)r->dims[2] +
+						(size_t)r->at[2]),
+				from, (size_t)r->size[2]);
+	*out = map;
+	return 0;
+}
+
 /* --- writing ------------------------------------------------------------- */
 
 static size_t round_up(size_t n)
@@ -185,28 +238,30 @@ static size_t round_up(size_t n)
 
 /* Section sizes in file order and the offsets that follow from them, once the header's length is
  * known. */
+enum { SECTIONS = 5 };
+static const char *const section_name[SECTIONS] = { "image", "regions", "labels", "foreground",
+	"reference" };
+
 struct layout {
-	size_t image, voxels, foreground;
-	size_t at[4], end;
+	size_t bytes[SECTIONS], at[SECTIONS], end;
+	int n; /* sections that there are */
 };
 
-static void lay_out(struct layout *l, size_t header, bool labeled)
+static void lay_out(struct layout *l, size_t header)
 {
-	l->at[0] = 16 + header;
-	l->end = round_up(l->at[0] + l->image);
-	for (int i = 1; labeled && i < 4; i++) {
+	l->end = 16 + header;
+	for (int i = 0; i < l->n; i++) {
 		l->at[i] = l->end;
-		l->end = round_up(l->end + (i == 3 ? l->foreground * 4 : l->voxels));
+		l->end = round_up(l->end + l->bytes[i]);
 	}
 }
 
-static void header_text(struct vt_buf *out, struct vt_json *j, const struct layout *l, bool labeled)
+static void header_text(struct vt_buf *out, struct vt_json *j, const struct layout *l)
 {
-	static const char *const name[] = { "image", "regions", "labels", "foreground" };
 	struct vt_json *offsets = vt_json_new(VT_JSON_OBJECT);
 
-	for (int i = 0; i < (labeled ? 4 : 1); i++)
-		vt_json_put_int(offsets, name[i], (int64_t)l->at[i]);
+	for (int i = 0; i < l->n; i++)
+		vt_json_put_int(offsets, section_name[i], (int64_t)l->at[i]);
 	vt_json_put(j, "offsets", offsets);
 	vt_buf_clear(out);
 	vt_json_compact(out, j);
@@ -215,17 +270,57 @@ static void header_text(struct vt_buf *out, struct vt_json *j, const struct layo
 }
 
 /* The offsets stand in the header whose length they depend on: repeat until it stops growing. */
-static void settle_header(struct vt_buf *out, struct vt_json *j, struct layout *l, bool labeled)
+static void settle_header(struct vt_buf *out, struct vt_json *j, struct layout *l)
 {
 	size_t n;
 
-	lay_out(l, 0, labeled);
+	lay_out(l, 0);
 	do {
 		n = out->len;
-		header_text(out, j, l, labeled);
-		lay_out(l, out->len, labeled);
-		header_text(out, j, l, labeled);
+		header_text(out, j, l);
+		lay_out(l, out->len);
+		header_text(out, j, l);
 	} while (out->len != n);
+}
+
+static struct vt_json *three(const int v[3])
+{
+	struct vt_json *j = vt_json_new(VT_JSON_ARRAY);
+
+	for (int a = 0; a < 3; a++)
+		vt_json_push(j, vt_json_new_int(v[a]));
+	return j;
+}
+
+static struct vt_json *reference_json(const struct vt_patch_reference *r)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *spacing = vt_json_new(VT_JSON_ARRAY);
+
+	for (int a = 0; a < 3; a++)
+		vt_json_push(spacing, vt_json_new_real(r->spacing[a]));
+	vt_json_put(j, "dims", three(r->dims));
+	vt_json_put(j, "at", three(r->at));
+	vt_json_put(j, "size", three(r->size));
+	vt_json_put(j, "spacing_mm", spacing);
+	return j;
+}
+
+static bool is_foreground(uint8_t regions)
+{
+	return regions && regions != VT_PATCH_IGNORED;
+}
+
+/* The first value that f16 cannot hold is an error: it would be infinite. */
+static int check_half(const float *image, size_t n, size_t channels, struct vt_err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (isfinite(image[i]) && (vt_half_from_float(image[i]) & 0x7fff) == 0x7c00)
+			return vt_err_set(err, VT_EDATA,
+				"channel %zu holds %g, f16 ends at 65504; normalize the channels "
+				"or "
+				"store f32 (--dtype f32)",
+				i / (n / channels), (double)image[i]);
+	return 0;
 }
 
 static void put_image(unsigned char *to, const float *image, size_t n, bool half)
@@ -239,49 +334,82 @@ static void put_image(unsigned char *to, const float *image, size_t n, bool half
 	}
 }
 
-int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half,
-	const float *image, const uint8_t *regions, const uint8_t *labels, struct vt_err *err)
+int vt_patch_round_half(float *image, const int dims[4], struct vt_err *err)
 {
-	size_t voxels = (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3],
-	       n = voxels * (size_t)dims[0];
-	struct layout l = { .image = n * (half ? 2 : 4), .voxels = voxels };
-	struct vt_json *j = vt_json_copy(about), *list = vt_json_new(VT_JSON_ARRAY);
-	struct vt_buf header = VT_BUF_INIT;
-	unsigned char *bytes;
-	uint64_t len;
-	int rc;
+	size_t n = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3];
+	int rc = check_half(image, n, (size_t)dims[0], err);
+
+	for (size_t i = 0; !rc && i < n; i++)
+		image[i] = vt_half_to_float(vt_half_from_float(image[i]));
+	return rc;
+}
+
+/* What follows the image in the file. */
+static void put_labels(unsigned char *bytes, const struct layout *l, const uint8_t *regions,
+	const uint8_t *labels, const struct vt_patch_reference *reference)
+{
+	unsigned char *index = bytes + l->at[3];
+
+	memcpy(bytes + l->at[1], regions, l->bytes[1]);
+	memcpy(bytes + l->at[2], labels, l->bytes[2]);
+	for (uint32_t i = 0; i < l->bytes[1]; i++)
+		if (is_foreground(regions[i])) {
+			memcpy(index, &i, 4);
+			index += 4;
+		}
+	if (reference)
+		memcpy(bytes + l->at[4], reference->labels, l->bytes[4]);
+}
+
+static void measure(struct layout *l, const int dims[4], bool half, const uint8_t *regions,
+	const struct vt_patch_reference *r)
+{
+	size_t voxels = (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3], n = 0;
 
 	for (size_t i = 0; regions && i < voxels; i++)
-		l.foreground += regions[i] != 0;
-	for (int i = 1; i < 4; i++)
-		vt_json_push(list, vt_json_new_int(dims[i]));
+		n += is_foreground(regions[i]);
+	*l = (struct layout){
+		.bytes = { voxels * (size_t)dims[0] * (half ? 2 : 4), voxels, voxels, 4 * n,
+			r ? (size_t)r->size[0] * (size_t)r->size[1] * (size_t)r->size[2] : 0 },
+		.n = !regions ? 1
+			: r   ? 5
+			      : 4
+	};
+}
+
+int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half,
+	const float *image, const uint8_t *regions, const uint8_t *labels,
+	const struct vt_patch_reference *reference, struct vt_err *err)
+{
+	size_t n = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3];
+	struct vt_json *j = vt_json_copy(about);
+	struct vt_buf header = VT_BUF_INIT;
+	struct layout l;
+	unsigned char *bytes = NULL;
+	uint64_t len;
+	int rc = half ? check_half(image, n, (size_t)dims[0], err) : 0;
+
+	measure(&l, dims, half, regions, reference);
 	vt_json_put_int(j, "format", 1);
-	vt_json_put(j, "dims", list);
+	vt_json_put(j, "dims", three(dims + 1));
 	vt_json_put_text(j, "dtype", half ? "f16" : "f32");
 	vt_json_put_bool(j, "labeled", regions != NULL);
-	vt_json_put_int(j, "n_foreground", (int64_t)l.foreground);
-	settle_header(&header, j, &l, regions != NULL);
-	bytes = calloc(l.end, 1);
-	if (!bytes) {
+	vt_json_put_int(j, "n_foreground", (int64_t)(l.bytes[3] / 4));
+	if (regions && reference)
+		vt_json_put(j, "reference", reference_json(reference));
+	settle_header(&header, j, &l);
+	if (!rc && !(bytes = calloc(l.end, 1)))
 		rc = vt_err_nomem(err, l.end);
-		goto out;
+	if (!rc) {
+		len = header.len;
+		memcpy(bytes, magic, 8);
+		memcpy(bytes + 8, &len, sizeof(len));
+		memcpy(bytes + 16, header.data, header.len);
+		put_image(bytes + l.at[0], image, n, half);
+		if (regions)
+			put_labels(bytes, &l, regions, labels, reference);
+		rc = vt_fs_write_quick(path, bytes, l.end, 0644, err);
 	}
-	len = header.len;
-	memcpy(bytes, magic, 8);
-	memcpy(bytes + 8, &len, sizeof(len));
-	memcpy(bytes + 16, header.data, header.len);
-	put_image(bytes + l.at[0], image, n, half);
-	if (regions) {
-		uint32_t k = 0;
-
-		memcpy(bytes + l.at[1], regions, voxels);
-		memcpy(bytes + l.at[2], labels, voxels);
-		for (uint32_t i = 0; i < voxels; i++)
-			if (regions[i])
-				memcpy(bytes + l.at[3] + 4 * (size_t)k++, &i, 4);
-	}
-	rc = vt_fs_write_quick(path, bytes, l.end, 0644, err);
-out:
 	free(bytes);
 	vt_buf_release(&header);
 	vt_json_free(j);

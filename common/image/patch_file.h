@@ -9,6 +9,8 @@
  *                regions     [z, y, x] u8, bit r: the voxel lies in region r
  *                labels      [z, y, x] u8, the cohort's own values
  *                foreground  u32 voxel indices with any region bit, ascending
+ *                reference   u8, the cohort's label map on the scan's own grid: the box of its
+ *                            values other than 0
  * Header: format, subject, dims [z, y, x], channels [roles], dtype, regions [names],
  * n_foreground, labeled, test, fold, normalize, geometry (the subject's placement, for pasting
  * back), offsets. */
@@ -20,6 +22,17 @@
 
 #include "common/base/fs.h"
 #include "common/base/json.h"
+
+/* The subject's label map as the cohort holds it, all of it: on the scan's own grid, whatever of it
+ * lies in the container.  Axes z, y, x. */
+struct vt_patch_reference {
+	int dims[3], at[3], size[3]; /* of the grid; where its box of values other than 0 lies */
+	double spacing[3];
+	const uint8_t *labels; /* [size]; NULL: there is none */
+};
+
+/* Bit of `regions` where the label map says "ignore": no region, no foreground, no loss. */
+enum { VT_PATCH_IGNORED = 0x80 };
 
 struct vt_patch_file {
 	struct vt_map map;
@@ -34,6 +47,7 @@ struct vt_patch_file {
 	const uint8_t *regions, *labels;
 	const uint32_t *foreground;
 	size_t n_foreground;
+	struct vt_patch_reference reference;
 };
 
 int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err);
@@ -51,7 +65,15 @@ void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y
  * keys that the caller knows: subject, channels, regions, test, fold, normalize, geometry; it is
  * not kept. */
 int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half,
-	const float *image, const uint8_t *regions, const uint8_t *labels, struct vt_err *err);
+	const float *image, const uint8_t *regions, const uint8_t *labels,
+	const struct vt_patch_reference *reference, struct vt_err *err);
+
+/* Rounds [c, z, y, x] to what f16 would hold; VT_EDATA where it cannot, as writing it. */
+int vt_patch_round_half(float *image, const int dims[4], struct vt_err *err);
+
+/* The whole label map on the scan's own grid, for the caller to free; VT_EDATA if the container
+ * has none. */
+int vt_patch_reference_map(uint8_t **out, const struct vt_patch_file *p, struct vt_err *err);
 
 /* IEEE half precision, round to nearest even; overflow gives infinity. */
 uint16_t vt_half_from_float(float f);

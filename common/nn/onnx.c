@@ -469,7 +469,24 @@ static void value_info(struct vt_buf *graph, unsigned field, const char *name, s
 	put_message(graph, field, &info);
 }
 
-static int write_model(const char *path, struct writer *w)
+/* metadata_props: a pair of texts each. */
+static void put_props(struct vt_buf *model, const struct vt_json *props)
+{
+	for (size_t i = 0; props && i < props->n; i++) {
+		struct vt_buf entry = VT_BUF_INIT, text = VT_BUF_INIT;
+
+		if (props->item[i]->type == VT_JSON_STRING)
+			vt_buf_str(&text, props->item[i]->string);
+		else
+			vt_json_compact(&text, props->item[i]);
+		put_text(&entry, 1, props->key[i]);
+		put_text(&entry, 2, text.data ? text.data : "");
+		put_message(model, 14, &entry);
+		vt_buf_release(&text);
+	}
+}
+
+static int write_model(const char *path, struct writer *w, const struct vt_json *props)
 {
 	const struct vt_graph *g = w->g;
 	struct vt_buf model = VT_BUF_INIT, graph = VT_BUF_INIT, opset = VT_BUF_INIT,
@@ -492,13 +509,14 @@ static int write_model(const char *path, struct writer *w)
 	put_text(&opset, 1, "");
 	put_int(&opset, 2, 17);
 	put_message(&model, 8, &opset);
+	put_props(&model, props);
 	rc = vt_fs_write_quick(path, model.data, model.len, 0644, w->err);
 	vt_buf_release(&model);
 	return rc;
 }
 
 int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session *s,
-	struct vt_err *err)
+	const struct vt_json *props, struct vt_err *err)
 {
 	struct writer w = { .g = g, .s = s, .err = err };
 	bool *live = vt_xcalloc((size_t)g->n_nodes, sizeof(*live));
@@ -510,7 +528,7 @@ int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session 
 	for (int i = 0; i < g->n_nodes; i++)
 		if (live[i])
 			layer(&w, i);
-	rc = write_model(path, &w);
+	rc = write_model(path, &w, props);
 	vt_buf_release(&w.nodes);
 	vt_buf_release(&w.weights);
 	free(w.name);

@@ -3,14 +3,16 @@
  *
  * Input "image" [n, c, z, y, x] f32, output "logits".  Group norm is written as Reshape,
  * InstanceNormalization, Reshape, Mul, Add (it is an operator of its own only from opset 18 on).
- * Equal networks give equal bytes.  Of several outputs only the prediction is written, and only
- * what it needs. */
+ * Members of the object props (may be NULL) go into metadata_props, texts as they are, other
+ * values as JSON.  Equal networks give equal bytes.  Of several outputs only the prediction is
+ * written, and only what it needs. */
 #ifndef COMMON_NN_ONNX_H
 #define COMMON_NN_ONNX_H
 
+#include "common/base/json.h"
 #include "common/nn/session.h"
 
 int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session *s,
-	struct vt_err *err);
+	const struct vt_json *props, struct vt_err *err);
 
 #endif

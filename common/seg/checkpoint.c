@@ -62,6 +62,8 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 
 	*s = NULL;
 	if (!rc)
+		rc = vt_checkpoint_check_head(*g, size, err);
+	if (!rc)
 		rc = vt_session_new(s, *g,
 			&(struct vt_session_opts){ .blank = true, .device = device }, err);
 	if (!rc)
@@ -76,21 +78,16 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 	return rc;
 }
 
-int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels,
-	const char *subject, struct vt_err *err)
+int vt_checkpoint_check_head(const struct vt_graph *g, const int patch[3], struct vt_err *err)
 {
-	const struct vt_json *want = vt_json_get(c->json, "channels");
+	struct vt_shape s = vt_graph_shape(g, vt_graph_output_at(g, 0).tensor);
 
-	for (size_t i = 0; i < want->n || (channels && i < channels->n); i++) {
-		const char *have = vt_json_text(vt_json_at(channels, i), "nothing"),
-			   *need = vt_json_text(vt_json_at(want, i), "nothing");
-
-		if (strcmp(have, need))
-			return vt_err_set(err, VT_EDATA,
-				"subject %s: channel %zu is %s, the checkpoint was trained "
-				"with %s there; use a manifest with the "
-				"checkpoint's channels in its order",
-				subject, i, have, need);
-	}
-	return 0;
+	if (s.d == patch[0] && s.h == patch[1] && s.w == patch[2])
+		return 0;
+	return vt_err_set(err, VT_EDATA,
+		"the network answers %dx%dx%d voxels for a patch of %dx%dx%d (z, y, x); a label "
+		"map "
+		"needs an answer for every voxel: give the network a head at full size "
+		"(docs/networks.md)",
+		s.d, s.h, s.w, patch[0], patch[1], patch[2]);
 }

@@ -28,8 +28,8 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 	const char *dir, const char *which, int n, const int *patch, struct vt_device *device,
 	struct vt_err *err);
 
-/* VT_EDATA unless the container has the checkpoint's channels in the checkpoint's order. */
-int vt_checkpoint_check_channels(const struct vt_checkpoint *c, const struct vt_json *channels,
-	const char *subject, struct vt_err *err);
+/* VT_EDATA unless output 0 of the network is as large as its input: windows are joined voxel by
+ * voxel. */
+int vt_checkpoint_check_head(const struct vt_graph *g, const int patch[3], struct vt_err *err);
 
 #endif

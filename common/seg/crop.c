@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/base/log.h"
 #include "common/base/parallel.h"
+#include "common/content/digest.h"
 #include "common/image/morphology.h"
 #include "common/image/resample.h"
 #include "common/image/volume.h"
@@ -18,6 +20,9 @@ struct prepared {
 	const float *channel[VT_MAX_CHANNELS];
 	int n_channels, n_files;
 	unsigned char *mask, *labels;
+	unsigned char *own;        /* the label map on the scan's own grid */
+	char label_sha256[VT_HEX]; /* of its file */
+	bool nothing;              /* the region is empty */
 	size_t dim[3], voxels;
 	struct vt_label_loss lost;
 	int lo[3], size[3]; /* the box that is kept; lo may be negative (padding) */
@@ -30,6 +35,7 @@ static void release(struct prepared *p)
 	vt_json_free(p->geometry);
 	free(p->mask);
 	free(p->labels);
+	free(p->own);
 }
 
 static int read_channel(struct prepared *p, const char *dir, const char *role, struct vt_err *err)
@@ -72,9 +78,10 @@ static int read_mask(struct prepared *p, const char *dir, struct vt_err *err)
 	return rc;
 }
 
-/* A label map's voxels, put where the scans' voxels went; caller frees. */
-static int read_labels(unsigned char **out, struct vt_label_loss *lost, const struct prepared *p,
-	const char *label, struct vt_err *err)
+/* A label map's voxels, put where the scans' voxels went, and as they lie in the file; caller
+ * frees both. */
+static int read_labels(unsigned char **out, unsigned char **own, struct vt_label_loss *lost,
+	const struct prepared *p, const char *label, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
 	unsigned char *native = NULL;
@@ -99,9 +106,20 @@ static int read_labels(unsigned char **out, struct vt_label_loss *lost, const st
 			err);
 	if (rc)
 		vt_err_prefix(err, "%s", label);
-	free(native);
+	*own = native;
 	vt_volume_release(&v);
 	return rc;
+}
+
+/* The first network found nothing: a box of least size in the middle stands for it. */
+static void middle_box(struct prepared *p, const struct vt_crop_opts *o)
+{
+	for (int a = 0; a < 3; a++) {
+		p->size[a] = o->least > 1 ? o->least : 1;
+		p->size[a] += (o->multiple - p->size[a] % o->multiple) % o->multiple;
+		p->lo[a] = ((int)p->dim[a] - p->size[a]) / 2;
+	}
+	p->nothing = true;
 }
 
 /* The box of the brain, or of the region, with its margin, grown to the least size and to a
@@ -112,11 +130,13 @@ static int find_box(struct prepared *p, const char *region, const struct vt_crop
 	size_t lo[3], size[3];
 	bool any = vt_mask_box(lo, size, p->mask, p->dim);
 
-	if (!any && region)
-		return vt_err_set(err, VT_EDATA,
-			"%s holds no label but 0: nothing to crop to; look at what the first "
-			"network found",
+	if (!any && region) {
+		vt_log(VT_LOG_WARN, "nothing-found",
+			"region=\"%s\" holds=\"no label but 0\" kept=\"a box in the middle\"",
 			region);
+		middle_box(p, o);
+		return 0;
+	}
 	if (!any)
 		return vt_err_set(err, VT_EDATA,
 			"mask.nii is empty; look at qc.png of this subject");
@@ -201,8 +221,29 @@ static float *cut_image(const struct prepared *p, int dims[4], struct vt_err *er
 	return k.image;
 }
 
+static struct vt_json *crop_json(const struct vt_crop_opts *o, bool region)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_int(j, "margin", o->margin);
+	vt_json_put_int(j, "multiple", o->multiple);
+	vt_json_put_int(j, "min_size", o->least);
+	vt_json_put_text(j, "dtype", o->half ? "f16" : "f32");
+	vt_json_put_bool(j, "region", region);
+	return j;
+}
+
+void vt_crop_read(struct vt_crop_opts *o, bool *region, const struct vt_json *crop)
+{
+	*o = (struct vt_crop_opts){ .margin = (int)vt_json_integer(vt_json_get(crop, "margin"), 2),
+		.multiple = (int)vt_json_integer(vt_json_get(crop, "multiple"), 8),
+		.half = !strcmp(vt_json_text(vt_json_get(crop, "dtype"), "f32"), "f16"),
+		.least = (int)vt_json_integer(vt_json_get(crop, "min_size"), 0) };
+	*region = vt_json_true(vt_json_get(crop, "region"), false);
+}
+
 static struct vt_json *about(const struct prepared *p, const struct vt_manifest *m,
-	const char *subject)
+	const char *subject, const struct vt_crop_opts *o, bool region)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *channels = vt_json_new(VT_JSON_ARRAY),
 		       *regions = vt_json_new(VT_JSON_ARRAY);
@@ -224,9 +265,46 @@ static struct vt_json *about(const struct prepared *p, const struct vt_manifest 
 	vt_json_put_bool(j, "test", split.test);
 	vt_json_put_int(j, "fold", split.fold);
 	vt_json_put(j, "box", box);
+	vt_json_put(j, "crop", crop_json(o, region));
+	if (p->nothing)
+		vt_json_put_bool(j, "nothing_found", true);
+	if (*p->label_sha256)
+		vt_json_put_text(j, "label_sha256", p->label_sha256);
 	vt_json_put(j, "geometry", vt_json_copy(p->geometry));
 	vt_json_put(j, "manifest", vt_json_copy(m->json));
 	return j;
+}
+
+static int read_region(struct prepared *p, const char *region, struct vt_err *err)
+{
+	unsigned char *own = NULL;
+	int rc = read_labels(&p->mask, &own, NULL, p, region, err);
+
+	free(own);
+	return rc;
+}
+
+/* The whole of it is checked, whatever of it the box holds. */
+static int read_reference(struct prepared *p, const struct vt_manifest *m, const char *label,
+	struct vt_err *err)
+{
+	size_t n = vt_geometry_count(&p->placement.native);
+	struct vt_digest digest;
+	uint8_t *bits = NULL;
+	uint64_t size;
+	int rc = vt_digest_file(&digest, &size, label, err);
+
+	if (!rc)
+		rc = read_labels(&p->labels, &p->own, &p->lost, p, label, err);
+	if (!rc) {
+		vt_digest_hex(p->label_sha256, &digest);
+		bits = vt_xmalloc(n);
+		rc = vt_manifest_regions(bits, m, p->own, n, err);
+		if (rc)
+			vt_err_prefix(err, "%s", label);
+	}
+	free(bits);
+	return rc;
 }
 
 static int read_all(struct prepared *p, const struct vt_manifest *m, const char *dir,
@@ -247,11 +325,49 @@ static int read_all(struct prepared *p, const struct vt_manifest *m, const char 
 	for (int i = 0; !rc && i < m->n_channels; i++)
 		rc = read_channel(p, dir, m->channel[i].role, err);
 	if (!rc && region)
-		rc = read_labels(&p->mask, NULL, p, region, err);
+		rc = read_region(p, region, err);
 	else if (!rc)
 		rc = read_mask(p, dir, err);
 	if (!rc && label)
-		rc = read_labels(&p->labels, &p->lost, p, label, err);
+		rc = read_reference(p, m, label, err);
+	return rc;
+}
+
+/* The cohort's label map on its own grid: the box of its values other than 0. */
+static void cut_reference(struct vt_patch_reference *r, uint8_t **labels, const struct prepared *p)
+{
+	const struct vt_geometry *g = &p->placement.native;
+	size_t lo[3], size[3];
+	uint8_t *to;
+
+	if (!vt_mask_box(lo, size, p->own, g->dim))
+		memset(size, 0, sizeof(size));
+	for (int a = 0; a < 3; a++) {
+		r->dims[a] = (int)g->dim[2 - a];
+		r->at[a] = (int)lo[2 - a];
+		r->size[a] = (int)size[2 - a];
+		r->spacing[a] = g->spacing[2 - a];
+	}
+	*labels = to = vt_xmalloc(size[0] * size[1] * size[2] + 1);
+	for (size_t z = 0; z < size[2]; z++)
+		for (size_t y = 0; y < size[1]; y++, to += size[0])
+			memcpy(to,
+				p->own + ((lo[2] + z) * g->dim[1] + lo[1] + y) * g->dim[0] + lo[0],
+				size[0]);
+	r->labels = *labels;
+}
+
+/* Values and region bits of the box, with the bit of what is to be ignored. */
+static int cut_labels(uint8_t *labels, uint8_t *regions, const struct prepared *p,
+	const struct vt_manifest *m, size_t n, struct vt_err *err)
+{
+	int rc;
+
+	cut(labels, p, p->labels, 1);
+	rc = vt_manifest_regions(regions, m, labels, n, err);
+	for (size_t v = 0; !rc && m->ignore && v < n; v++)
+		if (labels[v] == m->ignore)
+			regions[v] = VT_PATCH_IGNORED;
 	return rc;
 }
 
@@ -262,7 +378,8 @@ int vt_crop_subject(struct vt_label_loss *lost, const char *path, const struct v
 	struct prepared p = { .geometry = NULL };
 	struct vt_json *j = NULL;
 	float *image = NULL;
-	uint8_t *labels = NULL, *regions = NULL;
+	uint8_t *labels = NULL, *regions = NULL, *whole = NULL;
+	struct vt_patch_reference reference;
 	size_t n;
 	int rc = read_all(&p, m, dir, label, region, err), dims[4];
 
@@ -277,13 +394,14 @@ int vt_crop_subject(struct vt_label_loss *lost, const char *path, const struct v
 		labels = label ? vt_xmalloc(n) : NULL;
 		regions = label ? vt_xmalloc(n) : NULL;
 		if (label) {
-			cut(labels, &p, p.labels, 1);
-			rc = vt_manifest_regions(regions, m, labels, n, err);
+			rc = cut_labels(labels, regions, &p, m, n, err);
+			cut_reference(&reference, &whole, &p);
 		}
-		j = about(&p, m, subject);
+		j = about(&p, m, subject, o, region != NULL);
 	}
 	if (!rc)
-		rc = vt_patch_write(path, j, dims, o->half, image, regions, labels, err);
+		rc = vt_patch_write(path, j, dims, o->half, image, regions, labels,
+			label ? &reference : NULL, err);
 	if (rc)
 		vt_err_prefix(err, "subject %s", subject);
 	*lost = p.lost;
@@ -291,6 +409,7 @@ int vt_crop_subject(struct vt_label_loss *lost, const char *path, const struct v
 	free(image);
 	free(labels);
 	free(regions);
+	free(whole);
 	release(&p);
 	return rc;
 }
@@ -307,10 +426,11 @@ static int check_finite(const struct prepared *p, const struct vt_manifest *m, s
 }
 
 int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, const char *subject,
-	const struct vt_prepared *from, const struct vt_crop_opts *o, struct vt_err *err)
+	const struct vt_prepared *from, const char *region, const struct vt_crop_opts *o,
+	struct vt_err *err)
 {
 	struct prepared p = { .geometry = from->geometry,
-		.mask = from->mask,
+		.mask = region ? NULL : from->mask,
 		.n_channels = (int)from->n_channels };
 	float *image = NULL;
 	int rc = vt_placement_parse(&p.placement, vt_json_get(p.geometry, "placement"), err),
@@ -322,14 +442,22 @@ int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, con
 		p.channel[c] = from->channel[c];
 	if (!rc)
 		rc = check_finite(&p, m, err);
+	if (!rc && region)
+		rc = read_region(&p, region, err);
 	if (!rc)
-		rc = find_box(&p, NULL, o, err);
+		rc = find_box(&p, region, o, err);
 	if (!rc) {
 		image = cut_image(&p, dims, err);
 		rc = err->code;
 	}
+	if (!rc && o->half)
+		rc = vt_patch_round_half(image, dims, err);
 	if (!rc)
-		vt_patch_hold(out, about(&p, m, subject), dims, image);
+		vt_patch_hold(out, about(&p, m, subject, o, region != NULL), dims, image);
+	else
+		free(image);
+	if (region)
+		free(p.mask);
 	return rc ? vt_err_prefix(err, "subject %s", subject) : 0;
 }
 

@@ -22,14 +22,23 @@ struct vt_crop_opts {
 
 /* Writes the container to `path`.  The box is that of the brain mask or, where `region` names a
  * label map on the native grid, that of its labels other than 0: what a first network found, for
- * a second one to look at.  VT_EDATA names the subject's file, the value and what to do. */
+ * a second one to look at.  An empty region gives a box of least size in the middle and
+ * "nothing_found" in the header: no answer counts there but "nothing".  The container keeps the
+ * whole label map, on its own grid.  VT_EDATA names the subject's file, the value and what to
+ * do. */
 int vt_crop_subject(struct vt_label_loss *lost, const char *path, const struct vt_manifest *m,
 	const char *subject, const char *dir, const char *label, const char *region,
 	const struct vt_crop_opts *o, struct vt_err *err);
 
-/* The container in memory instead, of what was prepared in memory; f32, no labels. */
+/* The container in memory instead, of what was prepared in memory: the same values, in f32; no
+ * labels. */
 int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, const char *subject,
-	const struct vt_prepared *from, const struct vt_crop_opts *o, struct vt_err *err);
+	const struct vt_prepared *from, const char *region, const struct vt_crop_opts *o,
+	struct vt_err *err);
+
+/* The options as a container's header and a checkpoint hold them under "crop"; *region: whether the
+ * box is that of a region. */
+void vt_crop_read(struct vt_crop_opts *o, bool *region, const struct vt_json *crop);
 
 /* Lists the subjects of a directory of prepared subjects: those that hold a geometry.json;
  * sorted. */

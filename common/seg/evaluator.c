@@ -1,340 +1,561 @@
+/* evaluator.c - who is scored, and a checkpoint's label maps beside the reference.
+ *
+ * Targets are the subjects to be scored, sorted by name: containers that are chosen, names that
+ * the caller expects, subjects that crop-patch refused, and those of the checkpoint's own list
+ * whose container is gone. Only the first have a label map; the others are absent. A device works
+ * on the next subject while this one is scored. Containers belong to the dataset. */
 #include "common/seg/evaluator.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/fmath.h"
+#include "common/base/fs.h"
 #include "common/base/log.h"
-#include "common/seg/predictor.h"
+#include "common/seg/evaluator_internal.h"
+#include "common/seg/paste.h"
 
-/* Thresholds tried: 241 of them from -3 to 9 standard deviations. */
-enum { BINS = 241 };
-static const double bin_low = -3.0, bin_width = 0.05;
-
-/* Voxels of a subject by the highest threshold they pass: inside and outside the region. */
-struct histogram {
-	uint64_t in[BINS], out[BINS], reference;
+struct target {
+	char *subject;
+	const struct vt_patch_file *file; /* NULL: absent */
+	size_t member;                    /* of which it is the fold's; 0 otherwise */
+	char *why;                        /* it is absent */
 };
 
-static int role_index(const struct vt_patch_file *f, const char *const *names, int otherwise)
-{
-	const struct vt_json *channels = vt_json_get(f->header, "channels");
+/* A member's subjects by what they were to its training, sorted. */
+struct roles {
+	struct vt_strs train, validation, test;
+};
 
-	for (; *names; names++)
-		for (size_t i = 0; channels && i < channels->n; i++)
-			if (!strcmp(vt_json_text(channels->item[i], ""), *names))
-				return (int)i;
-	return otherwise;
+struct choice {
+	const struct vt_segmenter *s;
+	const struct vt_dataset *d;
+	const struct vt_evaluate_opts *o;
+	struct roles *roles;          /* [s->n] */
+	bool same_cohort;             /* the containers' manifest is the checkpoint's */
+	struct vt_manifest *manifest; /* the containers' */
+	struct target *target;
+	size_t n, cap;
+};
+
+/* --- lists --------------------------------------------------------------- */
+
+static void read_names(struct vt_strs *out, const struct vt_json *subjects, const char *key)
+{
+	const struct vt_json *list = vt_json_get(subjects, key);
+
+	for (size_t i = 0; list && i < list->n; i++)
+		vt_strs_add(out, vt_json_text(list->item[i], ""));
+	vt_strs_sort(out);
 }
 
-static int baseline_channel(const struct vt_patch_file *f, int region)
+static void read_roles(struct choice *c)
 {
-	static const char *const fluid[] = { "flair", "t2f", "t2", NULL },
-				 *const contrast[] = { "t1ce", "t1c", "t1gd", NULL };
+	c->roles = vt_xcalloc(c->s->n, sizeof(*c->roles));
+	for (size_t i = 0; i < c->s->n; i++) {
+		const struct vt_json *j = vt_json_get(c->s->member[i].checkpoint.json, "subjects");
 
-	return role_index(f, region ? contrast : fluid, 0);
-}
-
-static void fill_histogram(struct histogram *h, const struct vt_patch_file *f, int channel,
-	int region)
-{
-	float *row = vt_xmalloc((size_t)f->w * sizeof(float));
-	size_t i = 0;
-
-	memset(h, 0, sizeof(*h));
-	for (int z = 0; z < f->d; z++)
-		for (int y = 0; y < f->h; y++) {
-			vt_patch_row(row, f, channel, z, y, 0, f->w);
-			for (int x = 0; x < f->w; x++, i++) {
-				bool inside = f->regions[i] >> region & 1;
-				int b = (int)(((double)row[x] - bin_low) / bin_width);
-
-				h->reference += inside;
-				if (row[x] == 0.0f || (double)row[x] < bin_low)
-					continue;
-				b = b >= BINS ? BINS - 1 : b;
-				h->in[b] += inside;
-				h->out[b] += !inside;
-			}
-		}
-	free(row);
-}
-
-/* dice[b]: Dice of "value at least the lower edge of bin b". */
-static void dice_by_threshold(double *dice, const struct histogram *h)
-{
-	uint64_t tp = 0, fp = 0;
-
-	for (int b = BINS - 1; b >= 0; b--) {
-		tp += h->in[b];
-		fp += h->out[b];
-		dice[b] = tp + fp + h->reference
-			? 2.0 * (double)tp / (double)(tp + fp + h->reference)
-			: 1.0;
+		read_names(&c->roles[i].train, j, "train");
+		read_names(&c->roles[i].validation, j, "validation");
+		read_names(&c->roles[i].test, j, "test");
 	}
 }
 
-static int best_bin(const double *dice)
+static const char *role_of(const struct choice *c, const char *subject)
 {
-	int best = 0;
+	const char *role = "new";
 
-	for (int b = 1; b < BINS; b++)
-		if (dice[b] > dice[best])
-			best = b;
-	return best;
+	for (size_t i = 0; i < c->s->n; i++) {
+		const struct roles *r = &c->roles[i];
+
+		if (vt_strs_hold(&r->train, subject))
+			return "train";
+		if (vt_strs_hold(&r->validation, subject))
+			role = "validation";
+		else if (vt_strs_hold(&r->test, subject) && !strcmp(role, "new"))
+			role = "test";
+	}
+	return role;
 }
 
-/* The threshold with the best mean Dice over the subjects the checkpoint was trained on. */
-static int fit_threshold(const struct vt_dataset *d, int fold, int region)
+static int fold_of(const struct choice *c, size_t member)
 {
-	double sum[BINS] = { 0 }, dice[BINS];
-	struct histogram h;
+	return (int)vt_json_integer(vt_json_get(c->s->member[member].checkpoint.json, "fold"), -1);
+}
 
-	for (size_t i = 0; i < d->n; i++) {
-		const struct vt_patch_file *f = &d->file[i];
+static void add_target(struct choice *c, const char *subject, const struct vt_patch_file *file,
+	size_t member, const char *why)
+{
+	if (c->n == c->cap) {
+		c->cap = 2 * c->cap + 16;
+		c->target = vt_xrealloc(c->target, c->cap * sizeof(*c->target));
+	}
+	c->target[c->n++] =
+		(struct target){ vt_xstrdup(subject), file, member, why ? vt_xstrdup(why) : NULL };
+}
 
-		if (!f->labeled || f->test || f->fold == fold)
+/* Whether a subject with this place in the split is asked for, of a member. */
+static bool asked(const struct choice *c, bool test, int fold, size_t member)
+{
+	switch (c->o->which) {
+	case VT_WHICH_ALL: return true;
+	case VT_WHICH_VALIDATION:
+	case VT_WHICH_FOLDS: return !test && fold == fold_of(c, member);
+	default: return test;
+	}
+}
+
+/* Members that choose for themselves: each its own fold, or the first for all. */
+static size_t choosers(const struct choice *c)
+{
+	return c->o->which == VT_WHICH_FOLDS ? c->s->n : 1;
+}
+
+static void choose_containers(struct choice *c)
+{
+	for (size_t m = 0; m < choosers(c); m++)
+		for (size_t i = 0; i < c->d->n; i++) {
+			const struct vt_patch_file *f = &c->d->file[i];
+
+			if (f->labeled && asked(c, f->test, f->fold, m))
+				add_target(c, f->subject, f, m, NULL);
+		}
+}
+
+static const struct vt_patch_file *container_of(const struct choice *c, const char *subject)
+{
+	for (size_t i = 0; i < c->d->n; i++)
+		if (!strcmp(c->d->file[i].subject, subject))
+			return &c->d->file[i];
+	return NULL;
+}
+
+static void choose_expected(struct choice *c)
+{
+	for (size_t i = 0; c->o->expected && i < c->o->expected->n; i++) {
+		const char *subject = c->o->expected->v[i];
+		const struct vt_patch_file *f = container_of(c, subject);
+
+		if (f && f->labeled)
+			add_target(c, subject, f, 0, NULL);
+		else
+			add_target(c, subject, NULL, 0,
+				f ? "its container has no label map" : "it has no container");
+	}
+}
+
+/* Subjects of the checkpoint's own list whose container is gone. */
+static void choose_listed(struct choice *c)
+{
+	for (size_t m = 0; c->same_cohort && m < choosers(c); m++) {
+		const struct vt_strs *list = c->o->which == VT_WHICH_ALL ? NULL
+			: c->o->which == VT_WHICH_VALIDATION || c->o->which == VT_WHICH_FOLDS
+			? &c->roles[m].validation
+			: &c->roles[m].test;
+
+		for (size_t i = 0; list && i < list->n; i++)
+			add_target(c, list->v[i], NULL, m,
+				"the checkpoint lists it and it has no container");
+	}
+}
+
+/* Subjects that crop-patch refused and that would have been chosen. */
+static int choose_refused(struct choice *c, const char *root, struct vt_err *err)
+{
+	char *dir = vt_path_join(root, "quarantine");
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_path_join(dir, names.v[i]);
+		struct vt_json *j = NULL;
+		const char *subject;
+
+		rc = vt_json_read(&j, path, err);
+		subject = vt_json_text(vt_json_get(j, "subject"), "");
+		for (size_t m = 0; !rc && *subject && m < choosers(c); m++) {
+			struct vt_split split = vt_manifest_split(c->manifest, subject);
+			char *why = vt_asprintf("it was refused: %s",
+				vt_json_text(vt_json_get(j, "reason"), "no reason given"));
+
+			if (asked(c, split.test, split.fold, m))
+				add_target(c, subject, NULL, m, why);
+			free(why);
+		}
+		vt_json_free(j);
+		free(path);
+	}
+	vt_strs_release(&names);
+	free(dir);
+	return rc;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct target *x = a, *y = b;
+	int order = strcmp(x->subject, y->subject);
+
+	return order ? order : (y->file != NULL) - (x->file != NULL);
+}
+
+/* One target a subject: of several the one that has a container. */
+static int unite(struct choice *c, struct vt_err *err)
+{
+	size_t kept = 0;
+
+	if (c->n)
+		qsort(c->target, c->n, sizeof(*c->target), by_name);
+	for (size_t i = 0; i < c->n; i++) {
+		struct target *t = &c->target[i], *last = kept ? &c->target[kept - 1] : NULL;
+
+		if (!last || strcmp(last->subject, t->subject)) {
+			c->target[kept++] = *t;
 			continue;
-		fill_histogram(&h, f, baseline_channel(f, region), region);
-		dice_by_threshold(dice, &h);
-		for (int b = 0; b < BINS; b++)
-			sum[b] += dice[b];
-	}
-	return best_bin(sum);
-}
-
-static void score_baseline(struct vt_region_score *s, const struct vt_patch_file *f, int region,
-	int bin)
-{
-	double dice[BINS];
-	struct histogram h;
-
-	fill_histogram(&h, f, baseline_channel(f, region), region);
-	dice_by_threshold(dice, &h);
-	s->baseline = dice[bin];
-	s->oracle = dice[best_bin(dice)];
-}
-
-static void spacing_of(double spacing[3], const struct vt_patch_file *f)
-{
-	for (size_t a = 0; a < 3; a++)
-		spacing[a] =
-			vt_json_number(vt_json_at(vt_json_get(f->header, "spacing_mm"), a), 1.0);
-}
-
-static int score_region(struct vt_region_score *s, const struct vt_mask_pair *pair,
-	const struct vt_lesion_opts *lesions, struct vt_err *err)
-{
-	vt_overlap(&s->overlap, pair->prediction, pair->reference, pair->dims, pair->spacing);
-	vt_surface_distance(&s->surface, pair);
-	vt_surfel_distance(&s->surfel, pair);
-	return vt_lesions(&s->lesions, pair, lesions, err);
-}
-
-static int score_regions(struct vt_subject_score *s, const struct vt_evaluate_opts *o,
-	const int *bins, struct vt_err *err)
-{
-	const struct vt_patch_file *f = s->file;
-	int dims[3] = { f->d, f->h, f->w };
-	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
-	unsigned char *p = vt_xmalloc(voxels), *r = vt_xmalloc(voxels);
-	double spacing[3];
-	int rc = 0;
-
-	spacing_of(spacing, f);
-	for (int k = 0; !rc && k < f->n_regions; k++) {
-		for (size_t v = 0; v < voxels; v++) {
-			p[v] = s->bits[v] >> k & 1;
-			r[v] = f->regions[v] >> k & 1;
 		}
-		rc = score_region(&s->region[k],
-			&(struct vt_mask_pair){ p, r, dims, spacing, o->tolerance_mm,
-				o->penalty_mm },
-			&o->lesions, err);
-		score_baseline(&s->region[k], f, k, bins[k]);
+		if (!err->code && t->file && last->file && t->member != last->member)
+			vt_err_set(err, VT_EDATA,
+				"subject %s was kept out by more than one of the checkpoints; give "
+				"one checkpoint a fold",
+				t->subject);
+		free(t->subject);
+		free(t->why);
 	}
-	free(p);
-	free(r);
-	return rc;
+	c->n = kept;
+	return err->code;
 }
 
-/* --- the network, or several whose probabilities are averaged ------------ */
-
-struct member {
-	struct vt_checkpoint checkpoint;
-	struct vt_graph *graph;
-	struct vt_session *session;
-};
-
-struct ensemble {
-	struct member *member;
-	struct vt_session **session; /* theirs */
-	size_t n;
-};
-
-static void ensemble_close(struct ensemble *e)
+/* Nobody that a network learned from is scored as if it had not. */
+static int check_trained(const struct choice *c, struct vt_err *err)
 {
-	for (size_t i = 0; i < e->n; i++) {
-		vt_session_free(e->member[i].session);
-		vt_graph_free(e->member[i].graph);
-		vt_checkpoint_close(&e->member[i].checkpoint);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct target *t = &c->target[i];
+
+		for (size_t m = 0; t->file && !c->o->trained && m < c->s->n; m++) {
+			if (c->o->which == VT_WHICH_FOLDS && m != t->member)
+				continue;
+			if ((c->s->n > 1 || c->o->which != VT_WHICH_ALL) &&
+				vt_strs_hold(&c->roles[m].train, t->subject))
+				return vt_err_set(err, VT_EDATA,
+					"subject %s was trained on by checkpoint %s; score "
+					"subjects "
+					"that no network has seen (--subjects test, or folds), or "
+					"accept it with --trained true",
+					t->subject, c->s->member[m].dir);
+		}
 	}
-	free(e->member);
-	free(e->session);
+	return 0;
 }
 
-static int member_open(struct member *m, const struct vt_checkpoint *first, const char *dir,
-	const struct vt_evaluate_opts *o, struct vt_err *err)
+static int choose(struct choice *c, const char *root, struct vt_err *err)
 {
-	int rc = vt_checkpoint_open(&m->checkpoint, dir, err);
+	size_t labeled = 0, test = 0;
+	int rc;
 
-	if (rc)
-		return rc;
-	if (m->checkpoint.n_outputs != first->n_outputs ||
-		m->checkpoint.softmax != first->softmax ||
-		m->checkpoint.n_regions != first->n_regions)
-		rc = vt_err_set(err, VT_EDATA,
-			"%s: other regions than the first checkpoint's; an ensemble needs the "
-			"same",
-			dir);
+	read_roles(c);
+	choose_containers(c);
+	choose_expected(c);
+	choose_listed(c);
+	rc = choose_refused(c, root, err);
 	if (!rc)
-		rc = vt_checkpoint_session(&m->graph, &m->session, &m->checkpoint, dir, o->weights,
-			vt_predict_items(o->device, m->checkpoint.patch), NULL, o->device, err);
-	if (rc)
-		vt_checkpoint_close(&m->checkpoint);
-	return rc;
-}
-
-static int ensemble_open(struct ensemble *e, const struct vt_checkpoint *first,
-	const struct vt_strs *dirs, const struct vt_evaluate_opts *o, struct vt_err *err)
-{
-	int rc = 0;
-
-	*e = (struct ensemble){ vt_xcalloc(dirs->n, sizeof(*e->member)),
-		vt_xcalloc(dirs->n, sizeof(*e->session)), 0 };
-	for (size_t i = 0; !rc && i < dirs->n; i++) {
-		rc = member_open(&e->member[i], first, dirs->v[i], o, err);
-		e->session[i] = e->member[i].session;
-		e->n += !rc;
+		rc = unite(c, err);
+	if (!rc)
+		rc = check_trained(c, err);
+	for (size_t i = 0; i < c->d->n; i++) {
+		labeled += c->d->file[i].labeled;
+		test += c->d->file[i].labeled && c->d->file[i].test;
 	}
-	if (rc)
-		ensemble_close(e);
+	if (!rc && !c->n)
+		rc = vt_err_set(err, VT_EDATA,
+			"nobody is to be scored: of %zu subjects %zu have a label map and %zu of "
+			"those "
+			"are test subjects; give --subjects all, or another split in the manifest",
+			c->d->n, labeled, test);
 	return rc;
 }
+
+static void release_choice(struct choice *c)
+{
+	for (size_t i = 0; c->roles && i < c->s->n; i++) {
+		vt_strs_release(&c->roles[i].train);
+		vt_strs_release(&c->roles[i].validation);
+		vt_strs_release(&c->roles[i].test);
+	}
+	for (size_t i = 0; i < c->n; i++) {
+		free(c->target[i].subject);
+		free(c->target[i].why);
+	}
+	free(c->roles);
+	free(c->target);
+	vt_manifest_free(c->manifest);
+}
+
+/* --- scoring ------------------------------------------------------------- */
 
 /* Starts on a subject; it is noted if windows are joined on the host for want of room on the
  * device. */
-static int begin(struct vt_prediction **p, const struct ensemble *e, const struct vt_patch_file *f,
-	const struct vt_evaluate_opts *o, struct vt_json *on_host, struct vt_err *err)
+static int begin(struct vt_prediction **p, const struct choice *c, const struct target *t,
+	struct vt_json *on_host, struct vt_err *err)
 {
-	int rc = 0;
+	bool own = c->o->which == VT_WHICH_FOLDS;
+	int rc = vt_segmenter_accepts(c->s, t->file, c->o->allow, err);
 
-	for (size_t i = 0; !rc && i < e->n; i++)
-		rc = vt_checkpoint_check_channels(&e->member[i].checkpoint,
-			vt_json_get(f->header, "channels"), f->subject, err);
 	if (!rc)
-		rc = vt_predict_begin(p, e->session, e->n, e->member[0].checkpoint.softmax, f,
-			&(struct vt_predict_opts){ o->overlap, o->flips }, err);
-	if (!rc && o->device && !vt_predict_on_device(*p))
-		vt_json_push(on_host, vt_json_new_text(f->subject));
+		rc = vt_segment_begin(p, c->s, own ? &c->s->session[t->member] : c->s->session,
+			own ? 1 : c->s->n, t->file, &c->o->how, err);
+	if (!rc && c->s->device && !vt_predict_on_device(*p))
+		vt_json_push(on_host, vt_json_new_text(t->subject));
 	return rc;
 }
 
-static int score_subject(struct vt_subject_score *s, const struct vt_evaluate_opts *o,
-	const int *bins, struct vt_err *err)
-{
-	int rc = score_regions(s, o, bins, err);
-
-	vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", s->file->subject,
-		s->region[0].overlap.dice, s->region[0].surface.hd95);
-	return rc;
-}
-
-static bool chosen(const struct vt_patch_file *f, enum vt_which which, int fold)
-{
-	return f->labeled &&
-		(which == VT_WHICH_ALL ||
-			(which == VT_WHICH_TEST ? f->test : !f->test && f->fold == fold));
-}
-
-/* A device works on the next subject while this one is scored. */
-static int score_all(struct vt_evaluation *e, const struct ensemble *nets,
-	const struct vt_dataset *d, const struct vt_evaluate_opts *o, const int *bins, int fold,
+/* What predict writes, beside the whole reference. */
+static int score_maps(struct vt_subject_score *s, const struct choice *c, const uint8_t *bits,
 	struct vt_err *err)
 {
-	const struct vt_patch_file **list = vt_xcalloc(d->n + 1, sizeof(*list));
+	const struct vt_manifest *m = c->s->first->manifest;
+	const struct vt_patch_reference *r = &s->file->reference;
+	struct vt_label_pair pair;
+	struct vt_geometry grid;
+	uint8_t *predicted = NULL, *reference = NULL;
+	int rc = vt_paste_native(&predicted, &grid, bits, s->file, m, err);
+
+	if (!rc)
+		rc = vt_patch_reference_map(&reference, s->file, err);
+	if (!rc)
+		for (int a = 0; a < 3; a++)
+			if ((size_t)r->dims[a] != grid.dim[2 - a])
+				rc = vt_err_set(err, VT_EDATA,
+					"the label map has %d voxels on axis %d, the scan %zu; run "
+					"crop-patch again",
+					r->dims[a], a, grid.dim[2 - a]);
+	if (!rc) {
+		pair = (struct vt_label_pair){ predicted, reference,
+			{ r->dims[0], r->dims[1], r->dims[2] },
+			{ grid.spacing[2], grid.spacing[1], grid.spacing[0] } };
+		s->diagonal_mm = vt_score_diagonal(&pair);
+		vt_score_digests(s, &pair);
+		snprintf(s->reference_file_sha256, sizeof(s->reference_file_sha256), "%s",
+			vt_json_text(vt_json_get(s->file->header, "label_sha256"), ""));
+		rc = vt_score_pair(s->region, m, &pair, &c->o->score, err);
+	}
+	free(predicted);
+	free(reference);
+	return rc;
+}
+
+static void score_baselines(struct vt_subject_score *s, const struct vt_manifest *m,
+	const int *bins)
+{
+	const struct vt_patch_reference *r = &s->file->reference;
+	double ratio = 1;
+
+	for (size_t a = 0; a < 3; a++)
+		ratio *= r->spacing[a] /
+			vt_json_number(vt_json_at(vt_json_get(s->file->header, "spacing_mm"), a),
+				1);
+	for (int k = 0; k < m->n_regions && bins[k] >= 0; k++) {
+		const struct vt_overlap *o = &s->region[k].overlap;
+
+		vt_baseline_score(&s->region[k], s->file, k, bins[k],
+			(uint64_t)((double)(o->tp + o->fn) * ratio + 0.5));
+	}
+}
+
+/* Keeps what a picture needs: regions as the label map shows them, in the container. */
+static void keep_picture(struct vt_subject_score *s, const struct vt_manifest *m,
+	const uint8_t *bits)
+{
+	size_t n = (size_t)s->file->d * (size_t)s->file->h * (size_t)s->file->w;
+	uint8_t value[256];
+	struct vt_err none = VT_ERR_INIT;
+
+	vt_manifest_values(value, m);
+	s->found = vt_xmalloc(n);
+	s->truth = vt_xmalloc(n);
+	for (size_t v = 0; v < n; v++)
+		s->found[v] = value[bits[v]];
+	vt_manifest_regions(s->found, m, s->found, n, &none);
+	memcpy(s->truth, s->file->regions, n);
+	s->dims[0] = s->file->d;
+	s->dims[1] = s->file->h;
+	s->dims[2] = s->file->w;
+	for (size_t a = 0; a < 3; a++)
+		s->spacing[a] =
+			vt_json_number(vt_json_at(vt_json_get(s->file->header, "spacing_mm"), a),
+				1);
+}
+
+static int score_one(struct vt_evaluation *e, struct vt_subject_score *s, const struct choice *c,
+	struct vt_prediction *p, const int *bins, struct vt_err *err)
+{
+	const struct vt_patch_file *f = s->file;
+	uint8_t *bits = vt_xmalloc((size_t)f->d * (size_t)f->h * (size_t)f->w);
+	int rc = vt_segment_bits(bits, c->s, p, f, &c->o->how, err);
+
+	if (!rc)
+		rc = score_maps(s, c, bits, err);
+	if (rc)
+		vt_err_prefix(err, "subject %s", f->subject);
+	else
+		score_baselines(s, e->manifest, bins);
+	if (!rc && e->n < VT_PICTURES)
+		keep_picture(s, e->manifest, bits);
+	if (!rc)
+		vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", s->subject,
+			s->region[0].overlap.dice, s->region[0].surface.hd95);
+	free(bits);
+	return rc;
+}
+
+static size_t next_present(const struct choice *c, size_t i)
+{
+	while (i < c->n && !c->target[i].file)
+		i++;
+	return i;
+}
+
+static int score_all(struct vt_evaluation *e, const struct choice *c, const int *bins,
+	struct vt_err *err)
+{
 	struct vt_prediction *p = NULL;
-	size_t n = 0;
-	int rc = 0;
+	size_t next = next_present(c, 0);
+	int rc = next < c->n ? begin(&p, c, &c->target[next], e->on_host, err) : 0;
 
-	for (size_t i = 0; i < d->n; i++)
-		if (chosen(&d->file[i], o->which, fold))
-			list[n++] = &d->file[i];
-	if (n)
-		rc = begin(&p, nets, list[0], o, e->on_host, err);
-	for (; !rc && e->n < n; e->n++) {
+	for (; !rc && e->n < c->n; e->n++) {
 		struct vt_subject_score *s = &e->subject[e->n];
+		const struct target *t = &c->target[e->n];
 
-		s->file = list[e->n];
-		s->bits = vt_xmalloc((size_t)s->file->d * (size_t)s->file->h * (size_t)s->file->w);
-		rc = vt_predict_bits(s->bits, p, err);
+		s->subject = vt_xstrdup(t->subject);
+		s->file = t->file;
+		s->member = t->member;
+		s->role = role_of(c, t->subject);
+		if (!t->file) {
+			s->absent = vt_xstrdup(t->why);
+			continue;
+		}
+		rc = score_one(e, s, c, p, bins, err);
 		vt_predict_free(p);
 		p = NULL;
-		if (!rc && list[e->n + 1])
-			rc = begin(&p, nets, list[e->n + 1], o, e->on_host, err);
-		if (!rc)
-			rc = score_subject(s, o, bins, err);
+		next = next_present(c, e->n + 1);
+		if (!rc && next < c->n)
+			rc = begin(&p, c, &c->target[next], e->on_host, err);
 	}
 	vt_predict_free(p);
-	free(list);
-	return rc   ? rc
-		: n ? 0
-		    : vt_err_set(err, VT_EDATA,
-			      "none of the %zu subjects is labeled and chosen; give --subjects "
-			      "all, or commit test subjects",
-			      d->n);
+	return rc;
 }
 
-int vt_evaluate(struct vt_evaluation *out, const struct vt_checkpoint *c,
-	const struct vt_strs *dirs, const struct vt_dataset *d, const struct vt_evaluate_opts *o,
+static bool same_manifest(const struct vt_json *a, const struct vt_json *b)
+{
+	struct vt_buf x = VT_BUF_INIT, y = VT_BUF_INIT;
+	bool same;
+
+	if (!a || !b)
+		return false;
+	vt_json_sorted(&x, a);
+	vt_json_sorted(&y, b);
+	same = x.len == y.len && !memcmp(x.data, y.data, x.len);
+	vt_buf_release(&x);
+	vt_buf_release(&y);
+	return same;
+}
+
+int vt_evaluate_model(struct vt_evaluation *out, const struct vt_segmenter *s,
+	const struct vt_dataset *d, const char *root, const struct vt_evaluate_opts *o,
 	struct vt_err *err)
 {
-	struct vt_evaluation e = { .checkpoint = c };
-	struct ensemble nets;
-	int bins[VT_MAX_REGIONS], fold = (int)vt_json_integer(vt_json_get(c->json, "fold"), -1);
-	int rc = ensemble_open(&nets, c, dirs, o, err);
+	const struct vt_json *theirs = vt_json_get(d->file[0].header, "manifest");
+	struct vt_evaluation e = { .segmenter = s,
+		.manifest = s->first->manifest,
+		.by_fold = o->which == VT_WHICH_FOLDS };
+	struct choice c = { .s = s, .d = d, .o = o };
+	int bins[VT_MAX_REGIONS];
+	int rc = vt_manifest_parse(&c.manifest, theirs, d->file[0].subject, err);
 
 	if (rc)
 		return rc;
-	e.subject = vt_xcalloc(d->n, sizeof(*e.subject));
+	c.same_cohort = same_manifest(theirs, vt_json_get(s->first->json, "manifest"));
+	rc = vt_segmenter_accepts(s, &d->file[0], o->allow, err);
+	if (!rc)
+		rc = choose(&c, root, err);
+	e.subject = vt_xcalloc(c.n + 1, sizeof(*e.subject));
 	e.on_host = vt_json_new(VT_JSON_ARRAY);
-	for (int r = 0; r < c->n_regions; r++) {
-		bins[r] = fit_threshold(d, fold, r);
-		e.threshold[r] = bin_low + bin_width * bins[r];
-		e.channel[r] = baseline_channel(&d->file[0], r);
+	e.scored = vt_json_copy(o->scored);
+	if (!rc) {
+		vt_baseline_fit(bins, &e, d, &c.roles[0].train);
+		rc = score_all(&e, &c, bins, err);
 	}
-	rc = score_all(&e, &nets, d, o, bins, fold, err);
-	ensemble_close(&nets);
+	release_choice(&c);
 	if (rc) {
 		vt_evaluation_release(&e);
-	} else {
-		vt_evaluation_summarize(&e, o->draws);
-		*out = e;
+		return rc;
 	}
-	return rc;
+	vt_evaluation_settle(&e, o);
+	*out = e;
+	return 0;
+}
+
+/* --- absent subjects, digests, release ------------------------------------ */
+
+void vt_score_digests(struct vt_subject_score *s, const struct vt_label_pair *pair)
+{
+	size_t n = (size_t)pair->dims[0] * (size_t)pair->dims[1] * (size_t)pair->dims[2];
+	struct vt_digest d;
+
+	if (pair->predicted) {
+		d = vt_digest_bytes(pair->predicted, n);
+		vt_digest_hex(s->predicted_sha256, &d);
+	}
+	d = vt_digest_bytes(pair->reference, n);
+	vt_digest_hex(s->reference_sha256, &d);
+}
+
+/* The largest penalty that a present subject had or could have had: its grid's diagonal. */
+static double common_penalty(const struct vt_evaluation *e, const struct vt_evaluate_opts *o)
+{
+	double most = 0;
+
+	if (o->score.penalty_mm > 0)
+		return o->score.penalty_mm;
+	for (size_t i = 0; i < e->n; i++)
+		most = fmax(most, e->subject[i].diagonal_mm);
+	return most > 0 ? most : o->score.lesions.penalty_mm;
+}
+
+void vt_evaluation_settle(struct vt_evaluation *e, const struct vt_evaluate_opts *o)
+{
+	double penalty = common_penalty(e, o);
+
+	for (size_t i = 0; i < e->n; i++) {
+		struct vt_subject_score *s = &e->subject[i];
+
+		if (!s->absent)
+			continue;
+		vt_log(VT_LOG_WARN, "absent", "subject=%s why=\"%s\" counted=%s", s->subject,
+			s->absent, o->leave_absent ? "no" : "yes, with Dice 0");
+		e->n_absent++;
+		for (int r = 0; r < e->manifest->n_regions; r++)
+			vt_score_absent(&s->region[r], *s->reference_sha256 != 0, penalty,
+				o->score.lesions.penalty_mm);
+	}
+	e->leave_absent = o->leave_absent;
+	vt_evaluation_summarize(e, o->draws);
 }
 
 void vt_evaluation_release(struct vt_evaluation *e)
 {
-	for (size_t i = 0; i < e->n; i++)
-		free(e->subject[i].bits);
+	for (size_t i = 0; e->subject && i < e->n + 1; i++) {
+		free(e->subject[i].subject);
+		free(e->subject[i].absent);
+		free(e->subject[i].found);
+		free(e->subject[i].truth);
+	}
 	free(e->subject);
 	vt_json_free(e->on_host);
-	*e = (struct vt_evaluation){ .checkpoint = NULL };
+	vt_json_free(e->scored);
+	*e = (struct vt_evaluation){ .segmenter = NULL };
 }
 
 const char *vt_evaluation_region(const struct vt_evaluation *e, int r)
 {
-	return vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "regions"), (size_t)r),
-		"?");
+	return e->manifest->region[r].name;
 }

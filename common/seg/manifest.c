@@ -99,6 +99,22 @@ static int read_channels(struct vt_manifest *m, const struct vt_json *j, const c
 	return 0;
 }
 
+/* The ignored value is known without a name, and lies in no region. */
+static int read_ignore(struct vt_manifest *m, const struct vt_json *ignore, const char *origin,
+	struct vt_err *err)
+{
+	int64_t v = vt_json_integer(ignore, -1);
+
+	if (!ignore)
+		return 0;
+	if (v <= 0 || v >= VT_MAX_LABELS)
+		return wrong(origin, "/label/ignore", "is one label value from 1 to 255", err);
+	m->ignore = (int)v;
+	if (!m->label[v])
+		m->label[v] = vt_xstrdup("ignored");
+	return 0;
+}
+
 static int read_labels(struct vt_manifest *m, const struct vt_json *j, const char *origin,
 	struct vt_err *err)
 {
@@ -107,7 +123,7 @@ static int read_labels(struct vt_manifest *m, const struct vt_json *j, const cha
 
 	if (!vt_json_get(j, "label"))
 		return 0;
-	if (known_keys(vt_json_get(j, "label"), " files values ", origin, "/label", err) ||
+	if (known_keys(vt_json_get(j, "label"), " files values ignore ", origin, "/label", err) ||
 		read_patterns(&m->label_files, files, origin, "/label/files", err))
 		return err->code;
 	for (size_t i = 0; values && i < values->n; i++) {
@@ -121,7 +137,7 @@ static int read_labels(struct vt_manifest *m, const struct vt_json *j, const cha
 	}
 	if (!m->label[0])
 		return wrong(origin, "/label/values", "must name the value 0 (background)", err);
-	return 0;
+	return read_ignore(m, vt_json_pointer(j, "/label/ignore"), origin, err);
 }
 
 static int read_mask(struct vt_manifest *m, const struct vt_json *j, const char *origin,
@@ -136,6 +152,19 @@ static int read_mask(struct vt_manifest *m, const struct vt_json *j, const char 
 		return err->code;
 	return read_patterns(&m->mask_files, vt_json_get(mask, "files"), origin, "/mask/files",
 		err);
+}
+
+static int read_own_value(struct vt_region *r, const struct vt_json *value, const char *origin,
+	struct vt_err *err)
+{
+	int64_t v = vt_json_integer(value, -1);
+
+	if (!value)
+		return 0;
+	if (v <= 0 || v >= VT_MAX_LABELS || !r->has[v])
+		return wrong(origin, "/regions", "\"value\" is one of the region's values", err);
+	r->value = (int)v;
+	return 0;
 }
 
 static int read_regions(struct vt_manifest *m, const struct vt_json *j, const char *origin,
@@ -165,7 +194,15 @@ static int read_regions(struct vt_manifest *m, const struct vt_json *j, const ch
 					origin, i, k, (long long)v);
 			r->has[v] = true;
 		}
+		if (m->ignore && r->has[m->ignore])
+			return wrong(origin, "/regions", "a region holds the ignored label value",
+				err);
+		if (read_own_value(r, vt_json_get(list->item[i], "value"), origin, err))
+			return err->code;
 	}
+	if (m->ignore && m->n_regions == VT_MAX_REGIONS)
+		return wrong(origin, "/label/ignore", "needs room: at most 7 regions beside it",
+			err);
 	return 0;
 }
 
@@ -229,7 +266,7 @@ int vt_manifest_read(struct vt_manifest **out, const char *path, struct vt_err *
 
 /* --- files --------------------------------------------------------------- */
 
-static char *fill(const char *pattern, const char *subject)
+char *vt_manifest_fill(const char *pattern, const char *subject)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	const char *at;
@@ -267,7 +304,7 @@ static int scan_pattern(struct vt_strs *ids, const char *root, const char *patte
 			strncmp(names.v[i] + n - tail_len, tail, tail_len))
 			continue;
 		id = vt_xstrndup(names.v[i] + before, n - before - tail_len);
-		path = fill(pattern, id);
+		path = vt_manifest_fill(pattern, id);
 		full = vt_path_join(root, path);
 		own = vt_path_join(dir, names.v[i]);
 		/* A plain file beside the subjects' directories (a README, a table) is no
@@ -335,7 +372,8 @@ static int find(char **path, const struct vt_strs *patterns, const char *root, c
 	const char *what, const char *manifest, struct vt_err *err)
 {
 	for (size_t i = 0; i < patterns->n; i++) {
-		char *rel = fill(patterns->v[i], subject), *full = vt_path_join(root, rel);
+		char *rel = vt_manifest_fill(patterns->v[i], subject),
+		     *full = vt_path_join(root, rel);
 
 		free(rel);
 		if (vt_fs_exists(full)) {
@@ -448,52 +486,6 @@ int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root
 	if (!m->label_files.n)
 		return vt_err_set(err, VT_ENOINPUT, "manifest %s names no label files", m->name);
 	return find(path, &m->label_files, root, subject, "label map", m->name, err);
-}
-
-/* --- labels -------------------------------------------------------------- */
-
-static unsigned bits_of(const struct vt_manifest *m, int value)
-{
-	unsigned bits = 0;
-
-	for (int r = 0; r < m->n_regions; r++)
-		bits |= (unsigned)m->region[r].has[value] << r;
-	return bits;
-}
-
-int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigned char *labels,
-	size_t n, struct vt_err *err)
-{
-	uint8_t bits[VT_MAX_LABELS];
-
-	for (int v = 0; v < VT_MAX_LABELS; v++)
-		bits[v] = (uint8_t)bits_of(m, v);
-	for (size_t i = 0; i < n; i++) {
-		if (!m->label[labels[i]])
-			return vt_err_set(err, VT_EDATA,
-				"label value %u at voxel %zu is not in /label/values of "
-				"manifest %s; add it there with its meaning",
-				labels[i], i, m->name);
-		out[i] = bits[labels[i]];
-	}
-	return 0;
-}
-
-unsigned char vt_manifest_value(const struct vt_manifest *m, unsigned bits)
-{
-	int best = 0, most = 0;
-
-	for (int v = 1; v < VT_MAX_LABELS; v++) {
-		unsigned has = m->label[v] ? bits_of(m, v) : 0;
-
-		if (has && has == bits)
-			return (unsigned char)v;
-		if (has && (has & ~bits) == 0 && __builtin_popcount(has) > most) {
-			most = __builtin_popcount(has);
-			best = v;
-		}
-	}
-	return (unsigned char)best;
 }
 
 struct vt_split vt_manifest_split(const struct vt_manifest *m, const char *subject)

@@ -31,6 +31,7 @@ struct vt_channel {
 struct vt_region {
 	char *name;              /* "WT" */
 	bool has[VT_MAX_LABELS]; /* label values that belong to it */
+	int value;               /* its own value in a label map: see vt_manifest_values */
 };
 
 struct vt_manifest {
@@ -44,6 +45,7 @@ struct vt_manifest {
 	char *label[VT_MAX_LABELS]; /* names of known values; NULL: unknown, refused */
 	struct vt_region region[VT_MAX_REGIONS];
 	int n_regions;
+	int ignore; /* label value that is left out of loss and scores; 0: none */
 	uint64_t seed;
 	double test;          /* share of subjects kept out of training */
 	int folds;            /* of the others, for cross-validation */
@@ -64,6 +66,9 @@ int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const
 int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
 	struct vt_err *err);
 
+/* The pattern with the subject put in; the caller frees. */
+char *vt_manifest_fill(const char *pattern, const char *subject);
+
 /* Paths of one subject's files; *path is the caller's. */
 int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root,
 	const char *subject, int channel, struct vt_err *err);
@@ -78,9 +83,16 @@ int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root
 int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigned char *labels,
 	size_t n, struct vt_err *err);
 
-/* The label value of a combination of regions: the known value whose set of regions is exactly
- * `bits`, else the value whose regions are all in bits and are most; 0 if there is none. */
-unsigned char vt_manifest_value(const struct vt_manifest *m, unsigned bits);
+/* The label map rule: value[bits] is the label value of a voxel that lies in the regions `bits`.
+ * A combination that is exactly some value's set of regions is that value (the lowest of equals).
+ * Any other is written region by region in the manifest's order, the last one wins, as nnU-Net
+ * does it: each region with its "value" or, where the manifest gives none, with the one of its
+ * values that lies in the fewest regions (the lowest of equals). */
+void vt_manifest_values(unsigned char value[256], const struct vt_manifest *m);
+int vt_manifest_own_value(const struct vt_manifest *m, int region);
+
+/* First two regions that share a label value; false if all exclude each other. */
+bool vt_manifest_overlap(const struct vt_manifest *m, int pair[2]);
 
 /* A function of (seed, subject): adding subjects moves nobody. */
 struct vt_split {

@@ -1,50 +1,91 @@
 #include "common/seg/paste.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/image/resample.h"
 #include "common/image/volume.h"
+
+/* Row (z, y) of a container: where it begins in the prepared grid, and which part of it lies
+ * there. */
+struct row {
+	size_t at;     /* of voxel `from` */
+	long from, to; /* empty where the row is padding */
+};
+
+static struct row row_of(const struct vt_patch_file *f, const size_t dim[3], long z, long y)
+{
+	const struct vt_json *box = vt_json_get(f->header, "box");
+	long k = z + (long)vt_json_integer(vt_json_at(box, 0), 0),
+	     j = y + (long)vt_json_integer(vt_json_at(box, 1), 0),
+	     i = (long)vt_json_integer(vt_json_at(box, 2), 0);
+	struct row r = { 0, i < 0 ? -i : 0,
+		i + f->w > (long)dim[0] ? (long)dim[0] - i : (long)f->w };
+
+	if (k < 0 || j < 0 || k >= (long)dim[2] || j >= (long)dim[1] || r.from >= r.to)
+		return (struct row){ 0, 0, 0 };
+	r.at = ((size_t)k * dim[1] + (size_t)j) * dim[0] + (size_t)(i + r.from);
+	return r;
+}
 
 /* The box's rows at their place in the prepared grid; what was padding is left out. */
 static void put_box(uint8_t *work, const size_t dim[3], const uint8_t *bits,
 	const struct vt_patch_file *f, const uint8_t value[256])
 {
-	const struct vt_json *at = vt_json_get(f->header, "box");
-	long lo[3], n[3] = { f->d, f->h, f->w };
+	for (long z = 0; z < f->d; z++)
+		for (long y = 0; y < f->h; y++, bits += f->w) {
+			struct row r = row_of(f, dim, z, y);
 
-	for (size_t a = 0; a < 3; a++)
-		lo[a] = (long)vt_json_integer(vt_json_at(at, a), 0);
-	for (long z = 0; z < n[0]; z++)
-		for (long y = 0; y < n[1]; y++, bits += n[2]) {
-			long k = lo[0] + z, j = lo[1] + y, from = lo[2] < 0 ? -lo[2] : 0;
-			long to = lo[2] + n[2] > (long)dim[0] ? (long)dim[0] - lo[2] : n[2];
-			uint8_t *row = work + ((size_t)k * dim[1] + (size_t)j) * dim[0];
-
-			if (k < 0 || j < 0 || k >= (long)dim[2] || j >= (long)dim[1])
-				continue;
-			for (long x = from; x < to; x++)
-				row[lo[2] + x] = value[bits[x]];
+			for (long x = r.from; x < r.to; x++)
+				work[r.at + (size_t)(x - r.from)] = value[bits[x]];
 		}
+}
+
+void vt_paste_box(float *work, const size_t dim[3], const float *box, const struct vt_patch_file *f)
+{
+	for (long z = 0; z < f->d; z++)
+		for (long y = 0; y < f->h; y++, box += f->w) {
+			struct row r = row_of(f, dim, z, y);
+
+			if (r.to > r.from)
+				memcpy(work + r.at, box + r.from,
+					(size_t)(r.to - r.from) * sizeof(*work));
+		}
+}
+
+int vt_paste_native(uint8_t **native, struct vt_geometry *grid, const uint8_t *bits,
+	const struct vt_patch_file *f, const struct vt_manifest *m, struct vt_err *err)
+{
+	struct vt_placement p;
+	uint8_t value[256], *work;
+	int rc = vt_placement_parse(&p, vt_json_pointer(f->header, "/geometry/placement"), err);
+
+	if (rc)
+		return rc;
+	vt_manifest_values(value, m);
+	work = vt_xcalloc(vt_geometry_count(&p.work), 1);
+	*native = vt_xcalloc(vt_geometry_count(&p.native), 1);
+	*grid = p.native;
+	put_box(work, p.work.dim, bits, f, value);
+	rc = vt_labels_to_native(*native, &p, work, err);
+	free(work);
+	if (rc) {
+		free(*native);
+		*native = NULL;
+	}
+	return rc;
 }
 
 int vt_paste_labels(const char *path, const uint8_t *bits, const struct vt_patch_file *f,
 	const struct vt_manifest *m, struct vt_err *err)
 {
-	struct vt_placement p;
-	uint8_t value[256] = { 0 }, *work, *native;
-	int rc = vt_placement_parse(&p, vt_json_pointer(f->header, "/geometry/placement"), err);
+	struct vt_geometry grid;
+	uint8_t *native;
+	int rc = vt_paste_native(&native, &grid, bits, f, m, err);
 
-	if (rc)
-		return rc;
-	for (int b = 1; b < 1 << m->n_regions; b++)
-		value[b] = vt_manifest_value(m, (uint8_t)b);
-	work = vt_xcalloc(vt_geometry_count(&p.work), 1);
-	native = vt_xcalloc(vt_geometry_count(&p.native), 1);
-	put_box(work, p.work.dim, bits, f, value);
-	rc = vt_labels_to_native(native, &p, work, err);
-	if (!rc)
-		rc = vt_volume_write(path, &p.native, VT_U8, native, err);
-	free(work);
-	free(native);
+	if (!rc) {
+		rc = vt_volume_write(path, &grid, VT_U8, native, err);
+		free(native);
+	}
 	return rc;
 }

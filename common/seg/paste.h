@@ -2,12 +2,22 @@
 #ifndef COMMON_SEG_PASTE_H
 #define COMMON_SEG_PASTE_H
 
+#include "common/image/geometry.h"
 #include "common/image/patch_file.h"
 #include "common/seg/manifest.h"
 
-/* Region bits [z, y, x] of the container -> label values of the manifest -> the prepared grid ->
- * the scan's own grid, as u8 NIfTI at path. */
+/* Region bits [z, y, x] of the container -> label values of the manifest (vt_manifest_values) ->
+ * the prepared grid -> the scan's own grid: [z, y, x] for the caller to free. */
+int vt_paste_native(uint8_t **native, struct vt_geometry *grid, const uint8_t *bits,
+	const struct vt_patch_file *f, const struct vt_manifest *m, struct vt_err *err);
+
+/* The same as u8 NIfTI at path. */
 int vt_paste_labels(const char *path, const uint8_t *bits, const struct vt_patch_file *f,
 	const struct vt_manifest *m, struct vt_err *err);
+
+/* Values of the container at their place in the prepared grid, dim x, y, z; the rest of work is
+ * left as it is. */
+void vt_paste_box(float *work, const size_t dim[3], const float *box,
+	const struct vt_patch_file *f);
 
 #endif

@@ -26,6 +26,7 @@ struct vt_prediction {
 	int outputs;
 	bool softmax;
 	struct vt_predict_opts how;
+	size_t passes;                  /* of which the mean is taken: networks times turns */
 	struct vt_remote_volume *there; /* on the device; NULL: `values` is here */
 	float *values;                  /* [outputs, z, y, x] */
 };
@@ -94,16 +95,21 @@ static void windows_release(struct windows *w)
 
 /* Of one network; nothing to release after an error. */
 static int windows_make(struct windows *w, const struct vt_prediction *p,
-	const struct vt_session *s, struct vt_err *err)
+	const struct vt_patch_file *f, const struct vt_session *s, struct vt_err *err)
 {
 	struct vt_shape in = vt_session_input_shape(s), out = vt_session_output_shape(s);
 
 	*w = (struct windows){ .patch = { in.d, in.h, in.w },
-		.dim = { p->f->d, p->f->h, p->f->w },
+		.dim = { f->d, f->h, f->w },
 		.flips = p->how.flips ? 8 : 1 };
-	if (in.c != p->f->c)
-		return vt_err_set(err, VT_EDATA, "%d channels, the network takes %d", p->f->c,
-			in.c);
+	if (in.c != f->c)
+		return vt_err_set(err, VT_EDATA, "%d channels, the network takes %d", f->c, in.c);
+	if (out.d != in.d || out.h != in.h || out.w != in.w)
+		return vt_err_set(err, VT_EDATA,
+			"the network answers %dx%dx%d voxels for a patch of %dx%dx%d; a label map "
+			"needs "
+			"an answer for every voxel",
+			out.d, out.h, out.w, in.d, in.h, in.w);
 	if (out.c != p->outputs)
 		return vt_err_set(err, VT_EDATA, "one network has %d outputs, another %d",
 			p->outputs, out.c);
@@ -199,21 +205,22 @@ static void add_slice(void *ctx, size_t slice)
 
 /* Windows through one network, as many at a time as it has items: their logits' weighted mean. */
 static void join_windows(float *logits, float *total, struct vt_session *s,
-	const struct vt_prediction *p, const struct windows *w)
+	const struct vt_patch_file *f, const struct windows *w)
 {
 	struct vt_shape in = vt_session_input_shape(s), out = vt_session_output_shape(s);
 	size_t in_patch = (size_t)in.d * (size_t)in.h * (size_t)in.w,
 	       x_size = in_patch * (size_t)in.c, y_size = in_patch * (size_t)out.c;
 	float *x = vt_xmalloc(x_size * (size_t)in.n * sizeof(float)),
 	      *y = vt_xmalloc(y_size * (size_t)in.n * sizeof(float));
+	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
 	int n = w->n * w->flips, at[3], flips;
 
-	memset(logits, 0, p->voxels * (size_t)out.c * sizeof(float));
-	memset(total, 0, p->voxels * sizeof(float));
+	memset(logits, 0, voxels * (size_t)out.c * sizeof(float));
+	memset(total, 0, voxels * sizeof(float));
 	for (int first = 0; first < n; first += in.n) {
 		for (int k = 0; k < in.n; k++) {
 			flips = window_at(at, w, first + k < n ? first + k : n - 1);
-			read_window(x + (size_t)k * x_size, p->f, at, w->patch, flips);
+			read_window(x + (size_t)k * x_size, f, at, w->patch, flips);
 		}
 		vt_session_set_input(s, x);
 		vt_session_forward(s, 0);
@@ -227,8 +234,8 @@ static void join_windows(float *logits, float *total, struct vt_session *s,
 		}
 	}
 	for (int c = 0; c < out.c; c++)
-		for (size_t v = 0; v < p->voxels; v++)
-			logits[(size_t)c * p->voxels + v] /= total[v];
+		for (size_t v = 0; v < voxels; v++)
+			logits[(size_t)c * voxels + v] /= total[v];
 	free(x);
 	free(y);
 }
@@ -254,33 +261,101 @@ static void add_probabilities(float *sum, const float *logits, int c, size_t vox
 	}
 }
 
+/* One network's logits of a volume, joined. */
+static int logits_of(float *logits, float *total, const struct vt_prediction *p,
+	struct vt_session *s, const struct vt_patch_file *f, struct vt_err *err)
+{
+	struct windows w;
+
+	if (windows_make(&w, p, f, s, err))
+		return err->code;
+	join_windows(logits, total, s, f, &w);
+	windows_release(&w);
+	if (vt_session_error(s))
+		*err = *vt_session_error(s);
+	return err->code;
+}
+
+/* The volume turned, in memory of its own. */
+static int turned_volume(struct vt_patch_file *out, const struct vt_prediction *p, int turn,
+	struct vt_err *err)
+{
+	const struct vt_patch_file *f = p->f;
+	const int dims[3] = { f->d, f->h, f->w };
+	float *plain = malloc(p->voxels * sizeof(float)),
+	      *image = malloc(p->voxels * (size_t)f->c * sizeof(float));
+	int to[3];
+
+	if (!plain || !image) {
+		free(plain);
+		free(image);
+		return vt_err_nomem(err, p->voxels * (size_t)(f->c + 1) * sizeof(float));
+	}
+	for (int c = 0; c < f->c; c++) {
+		for (int z = 0; z < f->d; z++)
+			for (int y = 0; y < f->h; y++)
+				vt_patch_row(plain +
+						((size_t)z * (size_t)f->h + (size_t)y) *
+							(size_t)f->w,
+					f, c, z, y, 0, f->w);
+		vt_tta_forth(image + (size_t)c * p->voxels, plain, dims, turn);
+	}
+	free(plain);
+	vt_tta_dims(to, dims, turn);
+	*out = (struct vt_patch_file){ .memory = image,
+		.image = image,
+		.c = f->c,
+		.d = to[0],
+		.h = to[1],
+		.w = to[2] };
+	return 0;
+}
+
+/* Room for the logits of one pass. */
+struct passes {
+	float *total, *logits, *back;
+};
+
+/* A network's probabilities of one turn of the volume join the sum. */
+static int add_turn(struct vt_prediction *p, const struct passes *r, struct vt_session *s, int turn,
+	struct vt_err *err)
+{
+	const int dims[3] = { p->f->d, p->f->h, p->f->w };
+	struct vt_patch_file f = { .header = NULL };
+	int rc = turn ? turned_volume(&f, p, turn, err) : 0;
+
+	if (!rc)
+		rc = logits_of(r->logits, r->total, p, s, turn ? &f : p->f, err);
+	for (int k = 0; !rc && turn && k < p->outputs; k++)
+		vt_tta_back(r->back + (size_t)k * p->voxels, r->logits + (size_t)k * p->voxels,
+			dims, turn);
+	if (!rc)
+		add_probabilities(p->values, turn ? r->back : r->logits, p->outputs, p->voxels,
+			p->softmax);
+	vt_patch_close(&f);
+	return rc;
+}
+
 static int predict_here(struct vt_prediction *p, struct vt_err *err)
 {
 	size_t n = p->voxels * (size_t)p->outputs;
-	float *total = malloc(p->voxels * sizeof(float)),
-	      *logits = p->n > 1 ? malloc(n * sizeof(float)) : NULL;
-	int rc = 0;
+	int turns = vt_tta_count(p->how.tta), rc = 0;
+	bool several = p->passes > 1;
+	struct passes r = { malloc(p->voxels * sizeof(float)),
+		several ? malloc(n * sizeof(float)) : NULL,
+		turns > 1 ? malloc(n * sizeof(float)) : NULL };
 
 	p->values = calloc(n, sizeof(float));
-	if (!p->values || !total || (p->n > 1 && !logits))
-		rc = vt_err_nomem(err, n * sizeof(float));
-	for (size_t i = 0; !rc && i < p->n; i++) {
-		struct windows w;
-
-		rc = windows_make(&w, p, p->session[i], err);
-		if (rc)
-			break;
-		join_windows(p->n > 1 ? logits : p->values, total, p->session[i], p, &w);
-		windows_release(&w);
-		if (vt_session_error(p->session[i])) {
-			*err = *vt_session_error(p->session[i]);
-			rc = err->code;
-		} else if (p->n > 1) {
-			add_probabilities(p->values, logits, p->outputs, p->voxels, p->softmax);
-		}
-	}
-	free(logits);
-	free(total);
+	if (!p->values || !r.total || (several && !r.logits) || (turns > 1 && !r.back))
+		rc = vt_err_nomem(err, 3 * n * sizeof(float));
+	else if (!several)
+		rc = logits_of(p->values, r.total, p, p->session[0], p->f, err);
+	for (size_t i = 0; !rc && several && i < p->n; i++)
+		for (int t = 0; !rc && t < turns; t++)
+			rc = add_turn(p, &r, p->session[i], vt_tta_turn(p->how.tta, t), err);
+	free(r.total);
+	free(r.logits);
+	free(r.back);
 	return rc;
 }
 
@@ -289,7 +364,7 @@ static int predict_here(struct vt_prediction *p, struct vt_err *err)
 static int add_network(struct vt_prediction *p, struct vt_session *s, struct vt_err *err)
 {
 	struct windows w;
-	int rc = windows_make(&w, p, s, err);
+	int rc = windows_make(&w, p, p->f, s, err);
 	struct vt_windows list = { .count = { w.count[0], w.count[1], w.count[2] },
 		.flips = w.flips,
 		.at = { w.at[0], w.at[1], w.at[2] },
@@ -336,8 +411,9 @@ int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *sessi
 		.softmax = softmax,
 		.voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w,
 		.outputs = vt_session_output_shape(session[0]).c,
+		.passes = n * (size_t)vt_tta_count(o->tta),
 		.how = *o };
-	if (vt_session_remote(session[0])) {
+	if (vt_session_remote(session[0]) && o->tta == VT_TTA_NONE) {
 		rc = predict_there(p, err);
 		if (!rc && !p->there)
 			vt_log(VT_LOG_INFO, "windows",
@@ -373,6 +449,28 @@ int vt_predict_values(float *values, struct vt_prediction *p, struct vt_err *err
 	if (p->there)
 		return vt_remote_volume_values(p->there, values, err);
 	memcpy(values, p->values, p->voxels * (size_t)p->outputs * sizeof(*values));
+	return 0;
+}
+
+int vt_predict_probabilities(float *values, struct vt_prediction *p, struct vt_err *err)
+{
+	size_t n = p->voxels * (size_t)p->outputs;
+	int rc = vt_predict_values(values, p, err);
+
+	if (rc)
+		return rc;
+	if (p->passes == 1) {
+		float *logits = malloc(n * sizeof(float));
+
+		if (!logits)
+			return vt_err_nomem(err, n * sizeof(float));
+		memcpy(logits, values, n * sizeof(float));
+		memset(values, 0, n * sizeof(float));
+		add_probabilities(values, logits, p->outputs, p->voxels, p->softmax);
+		free(logits);
+	}
+	for (size_t i = 0; i < n; i++)
+		values[i] = (float)((double)values[i] / (double)p->passes + (p->softmax ? 0 : 0.5));
 	return 0;
 }
 

@@ -20,10 +20,12 @@
 
 #include "common/image/patch_file.h"
 #include "common/nn/session.h"
+#include "common/seg/tta.h"
 
 struct vt_predict_opts {
-	double overlap; /* 0 .. 0.9 */
-	bool flips;     /* average over all eight mirrorings */
+	double overlap;  /* 0 .. 0.9 */
+	bool flips;      /* mean of the logits of each window's eight mirrorings */
+	enum vt_tta tta; /* mean of the probabilities of turned volumes; joined on the host */
 };
 
 struct vt_prediction;
@@ -43,9 +45,12 @@ bool vt_predict_on_device(const struct vt_prediction *p);
 /* [z, y, x], as vt_predict_regions */
 int vt_predict_bits(uint8_t *bits, struct vt_prediction *p, struct vt_err *err);
 
-/* [c_out, z, y, x]: logits; with several networks the sum of their probabilities, less one half
- * each where regions overlap. */
+/* [c_out, z, y, x]: logits; with several networks or turns the sum of their probabilities, less
+ * one half each where regions overlap. */
 int vt_predict_values(float *values, struct vt_prediction *p, struct vt_err *err);
+/* [c_out, z, y, x]: the mean probability over networks and turns; with softmax output 0 is
+ * "none". */
+int vt_predict_probabilities(float *values, struct vt_prediction *p, struct vt_err *err);
 void vt_predict_free(struct vt_prediction *p); /* NULL is nothing */
 
 /* Region bits of values [c, voxels]: bit k where value k > 0 (a sigmoid over one half), or with

@@ -1,13 +1,12 @@
 #include "common/seg/report.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/base64.h"
 #include "common/image/picture.h"
-
-enum { MAX_PICTURES = 8 };
 
 static const char style[] =
 	"body{font:15px/1.5 system-ui,sans-serif;color:#1c2430;max-width:64rem;margin:2rem "
@@ -43,16 +42,15 @@ static void escape(struct vt_buf *out, const char *s)
 /* Axial slice with the most reference (else predicted) voxels. */
 static int busiest_slice(const struct vt_subject_score *s)
 {
-	const struct vt_patch_file *f = s->file;
-	size_t plane = (size_t)f->h * (size_t)f->w, most = 0;
-	int best = f->d / 2;
+	size_t plane = (size_t)s->dims[1] * (size_t)s->dims[2], most = 0;
+	int best = s->dims[0] / 2;
 
-	for (int z = 0; z < f->d; z++) {
+	for (int z = 0; z < s->dims[0]; z++) {
 		size_t n = 0;
 
 		for (size_t i = 0; i < plane; i++)
-			n += 2 * (f->regions[(size_t)z * plane + i] != 0) +
-				(s->bits[(size_t)z * plane + i] != 0);
+			n += 2 * (s->truth[(size_t)z * plane + i] != 0) +
+				(s->found[(size_t)z * plane + i] != 0);
 		if (n > most) {
 			most = n;
 			best = z;
@@ -67,15 +65,21 @@ static unsigned char *depth_map(const uint8_t *bits, size_t n)
 	unsigned char *map = vt_xmalloc(n);
 
 	for (size_t i = 0; i < n; i++)
-		map[i] = (unsigned char)__builtin_popcount(bits[i]);
+		map[i] = (unsigned char)(bits[i] == VT_PATCH_IGNORED ? 0
+								     : __builtin_popcount(bits[i]));
 	return map;
 }
 
-static float *channel_of(const struct vt_patch_file *f, int c)
+/* A channel on the picture's grid; black where there are label maps alone. */
+static float *channel_of(const struct vt_subject_score *s, int c)
 {
-	float *v = vt_xmalloc((size_t)f->d * (size_t)f->h * (size_t)f->w * sizeof(*v));
+	const struct vt_patch_file *f = s->file;
+	size_t n = (size_t)s->dims[0] * (size_t)s->dims[1] * (size_t)s->dims[2];
+	float *v = vt_xmalloc(n * sizeof(*v));
 
-	for (int z = 0; z < f->d; z++)
+	for (size_t i = 0; !f && i < n; i++)
+		v[i] = -2;
+	for (int z = 0; f && z < f->d; z++)
 		for (int y = 0; y < f->h; y++)
 			vt_patch_row(v + ((size_t)z * (size_t)f->h + (size_t)y) * (size_t)f->w, f,
 				c, z, y, 0, f->w);
@@ -84,7 +88,7 @@ static float *channel_of(const struct vt_patch_file *f, int c)
 
 static int channel_named(const struct vt_patch_file *f, const char *a, const char *b, int otherwise)
 {
-	const struct vt_json *channels = vt_json_get(f->header, "channels");
+	const struct vt_json *channels = f ? vt_json_get(f->header, "channels") : NULL;
 
 	for (size_t i = 0; channels && i < channels->n; i++)
 		if (!strcmp(vt_json_text(channels->item[i], ""), a) ||
@@ -97,19 +101,16 @@ static int channel_named(const struct vt_patch_file *f, const char *a, const cha
 static int draw_panels(struct vt_picture *p, const struct vt_subject_score *s, struct vt_err *err)
 {
 	const struct vt_patch_file *f = s->file;
-	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w, w, h;
-	size_t dim[3] = { (size_t)f->w, (size_t)f->h, (size_t)f->d };
-	double spacing[3];
-	unsigned char *truth = depth_map(f->regions, n), *found = depth_map(s->bits, n);
-	float *fluid = channel_of(f, channel_named(f, "flair", "t2f", 0)),
-	      *contrast = channel_of(f, channel_named(f, "t1ce", "t1c", f->c - 1));
+	size_t n = (size_t)s->dims[0] * (size_t)s->dims[1] * (size_t)s->dims[2], w, h;
+	size_t dim[3] = { (size_t)s->dims[2], (size_t)s->dims[1], (size_t)s->dims[0] };
+	double spacing[3] = { s->spacing[2], s->spacing[1], s->spacing[0] };
+	unsigned char *truth = depth_map(s->truth, n), *found = depth_map(s->found, n);
+	float *fluid = channel_of(s, channel_named(f, "flair", "t2f", 0)),
+	      *contrast = channel_of(s, channel_named(f, "t1ce", "t1c", f ? f->c - 1 : 0));
 	struct vt_geometry g;
 	struct vt_slice_view view;
 	int rc;
 
-	for (size_t a = 0; a < 3; a++)
-		spacing[a] =
-			vt_json_number(vt_json_at(vt_json_get(f->header, "spacing_mm"), 2 - a), 1);
 	vt_geometry_init(&g, dim, spacing);
 	view = (struct vt_slice_view){ .geometry = &g,
 		.voxels = fluid,
@@ -148,9 +149,9 @@ static int figure(struct vt_buf *out, const struct vt_evaluation *e, size_t i, s
 			"<figure><img alt=\"segmentation overlay\" src=\"data:image/png;base64,");
 		vt_base64(out, png.data, png.len);
 		vt_buf_str(out, "\"><figcaption><b>");
-		escape(out, s->file->subject);
+		escape(out, s->subject);
 		vt_buf_str(out, "</b>: ");
-		for (int r = 0; r < e->checkpoint->n_regions; r++)
+		for (int r = 0; r < e->manifest->n_regions; r++)
 			vt_buf_printf(out, "%s%s %.3f", r ? ", " : "Dice ",
 				vt_evaluation_region(e, r), s->region[r].overlap.dice);
 		vt_buf_str(out, "</figcaption></figure>\n");
@@ -168,7 +169,7 @@ static int pictures(struct vt_buf *out, const struct vt_evaluation *e, struct vt
 		"<h2>Overlays</h2><p class=\"key\">Left to right: fluid-attenuated, "
 		"contrast-enhanced, "
 		"reference, prediction. Depth of region:");
-	for (int r = 0; r < e->checkpoint->n_regions; r++) {
+	for (int r = 0; r < e->manifest->n_regions; r++) {
 		unsigned char c[3];
 
 		vt_picture_color((unsigned)r + 1, c);
@@ -176,8 +177,9 @@ static int pictures(struct vt_buf *out, const struct vt_evaluation *e, struct vt
 			c[2], vt_evaluation_region(e, r));
 	}
 	vt_buf_str(out, "</p>\n");
-	for (size_t i = 0; !rc && i < e->n && i < MAX_PICTURES; i++)
-		rc = figure(out, e, i, err);
+	for (size_t i = 0; !rc && i < e->n; i++)
+		if (e->subject[i].found)
+			rc = figure(out, e, i, err);
 	return rc;
 }
 
@@ -210,7 +212,7 @@ static void polyline(struct vt_buf *out, const char *csv, int col, double last_s
 
 static void curve(struct vt_buf *out, const struct vt_evaluation *e, const char *history)
 {
-	double last = (double)vt_json_integer(vt_json_get(e->checkpoint->json, "steps"), 1);
+	double last = (double)vt_json_integer(vt_json_get(e->segmenter->first->json, "steps"), 1);
 
 	vt_buf_str(out,
 		"<h2>Training</h2><svg viewBox=\"0 0 700 250\" role=\"img\" aria-label=\"loss and "
@@ -224,7 +226,7 @@ static void curve(struct vt_buf *out, const struct vt_evaluation *e, const char 
 			"y=\"%d\">%.1f</text>",
 			216 - 40 * k, 216 - 40 * k, 220 - 40 * k, 0.2 * k);
 	polyline(out, history, 1, last, "#1c2430");
-	for (int r = 0; r < e->checkpoint->n_regions; r++) {
+	for (int r = 0; r < e->manifest->n_regions; r++) {
 		unsigned char c[3];
 		char color[8];
 
@@ -240,6 +242,20 @@ static void curve(struct vt_buf *out, const struct vt_evaluation *e, const char 
 
 /* --- tables -------------------------------------------------------------- */
 
+/* Opens a cell; a dash where the number is not defined. */
+static void put_number(struct vt_buf *out, double v)
+{
+	if (isnan(v))
+		vt_buf_str(out, "<td>\xe2\x80\x93");
+	else
+		vt_buf_printf(out, "<td>%.4g", v);
+}
+
+static size_t counted(const struct vt_evaluation *e)
+{
+	return e->n - (e->leave_absent ? e->n_absent : 0);
+}
+
 static double mean(const struct vt_evaluation *e, int r, enum vt_score k)
 {
 	return e->summary[r][k].mean;
@@ -248,7 +264,7 @@ static double mean(const struct vt_evaluation *e, int r, enum vt_score k)
 static void cards(struct vt_buf *out, const struct vt_evaluation *e)
 {
 	vt_buf_str(out, "<div class=\"cards\">");
-	for (int r = 0; r < e->checkpoint->n_regions; r++) {
+	for (int r = 0; r < e->manifest->n_regions; r++) {
 		const struct vt_summary *s = &e->summary[r][VT_DICE];
 
 		vt_buf_printf(out, "<div class=\"card\">%s Dice<b>%.3f</b>",
@@ -256,7 +272,9 @@ static void cards(struct vt_buf *out, const struct vt_evaluation *e)
 		if (e->draws)
 			vt_buf_printf(out, "95 %% interval %.3f to %.3f<br>", s->ci.low,
 				s->ci.high);
-		vt_buf_printf(out, "single threshold %.3f</div>", mean(e, r, VT_BASELINE));
+		if (!isnan(mean(e, r, VT_BASELINE)))
+			vt_buf_printf(out, "single threshold %.3f", mean(e, r, VT_BASELINE));
+		vt_buf_str(out, "</div>");
 	}
 	vt_buf_str(out, "</div>");
 }
@@ -265,17 +283,20 @@ static void cards(struct vt_buf *out, const struct vt_evaluation *e)
 static void metrics_table(struct vt_buf *out, const struct vt_evaluation *e, const char *title,
 	const enum vt_score *list, size_t n)
 {
-	vt_buf_printf(out, "<h2>%s</h2><table><thead><tr><th>mean over %zu</th>", title, e->n);
-	for (int r = 0; r < e->checkpoint->n_regions; r++)
+	vt_buf_printf(out, "<h2>%s</h2><table><thead><tr><th>mean over %zu</th>", title,
+		counted(e));
+	for (int r = 0; r < e->manifest->n_regions; r++)
 		vt_buf_printf(out, "<th>%s</th>", vt_evaluation_region(e, r));
 	vt_buf_str(out, "</tr></thead><tbody>\n");
 	for (size_t i = 0; i < n; i++) {
 		vt_buf_printf(out, "<tr><td>%s</td>", vt_score_name(list[i]));
-		for (int r = 0; r < e->checkpoint->n_regions; r++) {
+		for (int r = 0; r < e->manifest->n_regions; r++) {
 			const struct vt_summary *s = &e->summary[r][list[i]];
 
-			vt_buf_printf(out, "<td>%.4g", s->mean);
-			if (e->draws)
+			put_number(out, s->mean);
+			if (s->n != counted(e))
+				vt_buf_printf(out, " <small>n = %zu</small>", s->n);
+			if (e->draws && s->n)
 				vt_buf_printf(out, " <small>%.4g to %.4g</small>", s->ci.low,
 					s->ci.high);
 			vt_buf_str(out, "</td>");
@@ -285,19 +306,86 @@ static void metrics_table(struct vt_buf *out, const struct vt_evaluation *e, con
 	vt_buf_str(out, "</tbody></table>\n");
 }
 
+static void absent_list(struct vt_buf *out, const struct vt_evaluation *e)
+{
+	if (!e->n_absent)
+		return;
+	vt_buf_printf(out,
+		"<h2>Absent</h2><p>%zu of %zu subjects have no label map and %s</p><ul>\n",
+		e->n_absent, e->n,
+		e->leave_absent ? "are left out of the means:"
+				: "count with Dice 0 and the penalty:");
+	for (size_t i = 0; i < e->n; i++)
+		if (e->subject[i].absent) {
+			vt_buf_str(out, "<li>");
+			escape(out, e->subject[i].subject);
+			vt_buf_str(out, ": ");
+			escape(out, e->subject[i].absent);
+			vt_buf_str(out, "</li>\n");
+		}
+	vt_buf_str(out, "</ul>\n");
+}
+
+static void fold_cells(struct vt_buf *out, const struct vt_evaluation *e, size_t member, bool over)
+{
+	static const enum vt_score list[] = { VT_DICE, VT_HD95, VT_LESION_DICE };
+
+	for (int r = 0; r < e->manifest->n_regions; r++)
+		for (size_t k = 0; k < sizeof(list) / sizeof(list[0]); k++) {
+			struct vt_summary s = over ? vt_evaluation_over_folds(e, r, list[k])
+						   : vt_evaluation_of_fold(e, member, r, list[k]);
+
+			put_number(out, s.mean);
+			if (!isnan(s.sd))
+				vt_buf_printf(out, " <small>%.4g</small>", s.sd);
+			vt_buf_str(out, "</td>");
+		}
+	vt_buf_str(out, "</tr>\n");
+}
+
+/* Each fold's network on the subjects that the fold kept out. */
+static void folds_table(struct vt_buf *out, const struct vt_evaluation *e)
+{
+	vt_buf_str(out,
+		"<h2>Cross-validation</h2><table><thead><tr><th>fold</th><th>subjects</th>");
+	for (int r = 0; r < e->manifest->n_regions; r++)
+		for (int k = 0; k < 3; k++)
+			vt_buf_printf(out, "<th>%s %s</th>", vt_evaluation_region(e, r),
+				k == 0           ? "Dice"
+					: k == 1 ? "HD95 mm"
+						 : "lesion Dice");
+	vt_buf_str(out, "</tr></thead><tbody>\n");
+	for (size_t m = 0; m < e->segmenter->n; m++) {
+		const char *dir = e->segmenter->member[m].dir, *slash = strrchr(dir, '/');
+
+		vt_buf_str(out, "<tr><td>");
+		escape(out, slash ? slash + 1 : dir);
+		vt_buf_printf(out, "</td><td>%zu</td>", vt_evaluation_of_fold(e, m, 0, VT_DICE).n);
+		fold_cells(out, e, m, false);
+	}
+	vt_buf_printf(out, "<tr><td><b>over folds</b></td><td>%zu</td>", counted(e));
+	fold_cells(out, e, 0, true);
+	vt_buf_str(out,
+		"</tbody></table><p>Mean, and in small print the standard deviation (n - 1): of a "
+		"fold "
+		"over its subjects, in the last row over the folds' means.</p>\n");
+}
+
 static void empty_table(struct vt_buf *out, const struct vt_evaluation *e)
 {
 	vt_buf_str(out,
 		"<h2>Empty masks</h2><table><thead><tr><th>region</th><th>subjects</th><th>both "
 		"empty</th><th>missed</th><th>false alarm</th>"
-		"<th>HD95 mm, all</th><th>HD95 mm, where both exist</th></tr></thead><tbody>\n");
-	for (int r = 0; r < e->checkpoint->n_regions; r++) {
+		"<th>absent</th><th>HD95 mm, all</th><th>HD95 mm, where both "
+		"exist</th></tr></thead><tbody>\n");
+	for (int r = 0; r < e->manifest->n_regions; r++) {
 		vt_buf_printf(out,
-			"<tr><td>%s</td><td>%zu</td><td>%zu</td><td>%zu</td><td>%zu</td><td>%.2f</"
-			"td>",
+			"<tr><td>%s</td><td>%zu</td><td>%zu</td><td>%zu</td><td>%zu</td>"
+			"<td>%zu</td><td>%.2f</td>",
 			vt_evaluation_region(e, r), e->n, vt_evaluation_count(e, r, VT_BOTH_EMPTY),
 			vt_evaluation_count(e, r, VT_MISSED),
-			vt_evaluation_count(e, r, VT_FALSE_ALARM), mean(e, r, VT_HD95));
+			vt_evaluation_count(e, r, VT_FALSE_ALARM),
+			vt_evaluation_count(e, r, VT_ABSENT), mean(e, r, VT_HD95));
 		if (e->n_found[r])
 			vt_buf_printf(out, "<td>%.2f (n = %zu)</td></tr>\n",
 				e->summary[r][VT_HD95].found_mean, e->n_found[r]);
@@ -305,10 +393,14 @@ static void empty_table(struct vt_buf *out, const struct vt_evaluation *e)
 			vt_buf_str(out, "<td>none</td></tr>\n");
 	}
 	vt_buf_str(out,
-		"</tbody></table><p>Both empty: Dice 1, distances 0. Missed or false alarm: Dice "
-		"0, distances "
-		"are the penalty (the box's "
-		"diagonal unless given). None is left out of a mean.</p>\n");
+		"</tbody></table><p>Both empty: Dice 1, distances 0. Missed, false alarm or "
+		"absent: "
+		"Dice 0, distances are the penalty (the grid's diagonal unless given). A ratio "
+		"that is "
+		"not defined, such as the sensitivity of an empty reference, is left out of that "
+		"mean "
+		"alone.</p>\n");
+	absent_list(out, e);
 }
 
 static void lesions_table(struct vt_buf *out, const struct vt_evaluation *e)
@@ -317,7 +409,7 @@ static void lesions_table(struct vt_buf *out, const struct vt_evaluation *e)
 		"<h2>Lesion by lesion</h2><table><thead><tr><th>region</th><th>Dice</th><th>HD95 "
 		"mm</th><th>found</th><th>missed</th>"
 		"<th>false</th><th>too small to score</th></tr></thead><tbody>\n");
-	for (int r = 0; r < e->checkpoint->n_regions; r++) {
+	for (int r = 0; r < e->manifest->n_regions; r++) {
 		struct vt_lesions sum = { .n = 0 };
 
 		for (size_t i = 0; i < e->n; i++) {
@@ -351,16 +443,16 @@ static void threshold_table(struct vt_buf *out, const struct vt_evaluation *e)
 		"<th>threshold</th><th>its Dice</th><th>with an oracle threshold a "
 		"subject</th><th>this "
 		"network</th></tr></thead><tbody>\n");
-	for (int r = 0; r < e->checkpoint->n_regions; r++)
+	for (int r = 0; r < e->manifest->n_regions; r++)
 		vt_buf_printf(out,
 			"<tr><td>%s</td><td>%s</td><td>%.2f</td><td>%.4f</td><td>%.4f</"
 			"td><td><b>%.4f</b></td></tr>\n",
 			vt_evaluation_region(e, r),
-			vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "channels"),
+			vt_json_text(vt_json_at(vt_json_get(e->segmenter->first->json, "channels"),
 					     (size_t)e->channel[r]),
 				""),
-			e->threshold[r], mean(e, r, VT_BASELINE), mean(e, r, VT_ORACLE),
-			mean(e, r, VT_DICE));
+			isnan(e->threshold[r]) ? 0 : e->threshold[r], mean(e, r, VT_BASELINE),
+			mean(e, r, VT_ORACLE), mean(e, r, VT_DICE));
 	vt_buf_str(out,
 		"</tbody></table><p>The threshold is fitted on the training subjects, on the "
 		"normalized "
@@ -375,6 +467,8 @@ static void summary(struct vt_buf *out, const struct vt_evaluation *e)
 		VT_ASSD, VT_NSD, VT_NSD_SURFEL };
 
 	cards(out, e);
+	if (e->by_fold)
+		folds_table(out, e);
 	metrics_table(out, e, "Overlap", overlap, sizeof(overlap) / sizeof(overlap[0]));
 	metrics_table(out, e, "Distance of surfaces", distance,
 		sizeof(distance) / sizeof(distance[0]));
@@ -392,21 +486,22 @@ static void summary(struct vt_buf *out, const struct vt_evaluation *e)
 	vt_buf_str(out, "</p>\n");
 	empty_table(out, e);
 	lesions_table(out, e);
-	threshold_table(out, e);
+	if (e->segmenter && !isnan(e->threshold[0]))
+		threshold_table(out, e);
 }
 
 static void subjects(struct vt_buf *out, const struct vt_evaluation *e)
 {
 	vt_buf_str(out, "<h2>Subjects</h2><table><thead><tr><th>subject</th>");
-	for (int r = 0; r < e->checkpoint->n_regions; r++)
+	for (int r = 0; r < e->manifest->n_regions; r++)
 		vt_buf_printf(out, "<th>%s Dice</th><th>HD95 mm</th><th>ml (reference)</th>",
 			vt_evaluation_region(e, r));
 	vt_buf_str(out, "</tr></thead><tbody>\n");
 	for (size_t i = 0; i < e->n; i++) {
 		vt_buf_str(out, "<tr><td>");
-		escape(out, e->subject[i].file->subject);
+		escape(out, e->subject[i].subject);
 		vt_buf_str(out, "</td>");
-		for (int r = 0; r < e->checkpoint->n_regions; r++) {
+		for (int r = 0; r < e->manifest->n_regions; r++) {
 			const struct vt_region_score *s = &e->subject[i].region[r];
 
 			vt_buf_printf(out, "<td>%.4f%s%s%s</td><td>%.2f</td><td>%.1f (%.1f)</td>",
@@ -414,57 +509,93 @@ static void subjects(struct vt_buf *out, const struct vt_evaluation *e)
 				s->overlap.empty == VT_NOT_EMPTY ? "" : " <span class=\"mark\">",
 				vt_empty_name(s->overlap.empty),
 				s->overlap.empty == VT_NOT_EMPTY ? "" : "</span>", s->surface.hd95,
-				s->overlap.volume_ml, s->overlap.reference_ml);
+				s->overlap.volume_ml,
+				isnan(s->overlap.reference_ml) ? 0 : s->overlap.reference_ml);
 		}
 		vt_buf_str(out, "</tr>\n");
 	}
 	vt_buf_str(out, "</tbody></table>\n");
 }
 
-static void identity(struct vt_buf *out, const struct vt_evaluation *e, const char *model_tree)
+/* What was scored against what, with the trees. */
+static void sources(struct vt_buf *out, const struct vt_evaluation *e)
 {
-	const struct vt_json *j = e->checkpoint->json, *s = vt_json_get(j, "subjects");
-	const struct vt_json *train = vt_json_get(s, "train");
+	vt_buf_str(out, "<h2>What was scored against what</h2><table><tbody>\n");
+	for (size_t i = 0; e->scored && i < e->scored->n; i++) {
+		vt_buf_str(out, "<tr><td>");
+		escape(out, e->scored->key[i]);
+		vt_buf_str(out, "</td><td><code>");
+		escape(out, vt_json_text(e->scored->item[i], ""));
+		vt_buf_str(out, "</code></td></tr>\n");
+	}
+	vt_buf_str(out,
+		"</tbody></table><p>metrics.json holds the digest of every subject's label map and "
+		"reference under \"sources\".</p>\n");
+}
+
+static void identity(struct vt_buf *out, const struct vt_evaluation *e)
+{
+	const struct vt_checkpoint *c = e->segmenter->first;
+	const struct vt_json *train = vt_json_pointer(c->json, "/subjects/train");
 
 	vt_buf_printf(out,
-		"<h2>What this is</h2><p>Checkpoint tree <code>%s</code><br>%s, %lld parameters, "
-		"patch %d, "
-		"seed %lld, trained on %zu subjects of "
-		"manifest <b>",
-		model_tree, e->checkpoint->model,
-		(long long)vt_json_integer(vt_json_pointer(j, "/model/parameters"), 0),
-		e->checkpoint->patch[0], (long long)vt_json_integer(vt_json_get(j, "seed"), 0),
+		"<h2>What this is</h2><p>%s, %lld parameters, patch %d, seed %lld, trained on %zu "
+		"subjects of manifest <b>",
+		c->model,
+		(long long)vt_json_integer(vt_json_pointer(c->json, "/model/parameters"), 0),
+		c->patch[0], (long long)vt_json_integer(vt_json_get(c->json, "seed"), 0),
 		train ? train->n : 0);
-	escape(out, e->checkpoint->manifest->name);
+	escape(out, c->manifest->name);
 	vt_buf_str(out, "</b>, channels ");
-	for (int c = 0; c < e->checkpoint->n_channels; c++)
-		vt_buf_printf(out, "%s%s", c ? ", " : "",
-			vt_json_text(vt_json_at(vt_json_get(j, "channels"), (size_t)c), ""));
+	for (int k = 0; k < c->n_channels; k++) {
+		vt_buf_str(out, k ? ", " : "");
+		escape(out,
+			vt_json_text(vt_json_at(vt_json_get(c->json, "channels"), (size_t)k), ""));
+	}
 	vt_buf_str(out,
 		".<br>Ask what it was made from: <code>voxtrail audit</code> on the checkpoint "
 		"directory.</p>\n");
 }
 
+/* Who was scored, in words. */
+static void heading(struct vt_buf *out, const struct vt_evaluation *e)
+{
+	size_t seen = 0;
+
+	for (size_t i = 0; i < e->n; i++)
+		seen += e->subject[i].role && !strcmp(e->subject[i].role, "train");
+	escape(out, e->manifest->name);
+	vt_buf_printf(out, ", %zu subject%s", e->n, e->n == 1 ? "" : "s");
+	if (e->by_fold)
+		vt_buf_str(out, ", each scored by the network whose fold kept it out.</p>\n");
+	else if (!e->segmenter)
+		vt_buf_str(out, ": label maps beside the reference.</p>\n");
+	else if (seen)
+		vt_buf_printf(out, ", <span class=\"mark\">%zu of them trained on</span>.</p>\n",
+			seen);
+	else
+		vt_buf_str(out, " kept out of training.</p>\n");
+}
+
 int vt_report_html(struct vt_buf *out, const struct vt_evaluation *e, const char *history,
-	const char *model_tree, struct vt_err *err)
+	struct vt_err *err)
 {
 	int rc;
 
 	vt_buf_printf(out,
 		"<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Voxtrail "
-		"evaluation</title>"
-		"<meta name=\"viewport\" "
-		"content=\"width=device-width\"><style>%s</style></head><body>\n<h1>Segmentation "
-		"report</h1><p>",
+		"evaluation</title><meta name=\"viewport\" content=\"width=device-width\">"
+		"<style>%s</style></head><body>\n<h1>Segmentation report</h1><p>",
 		style);
-	escape(out, e->checkpoint->manifest->name);
-	vt_buf_printf(out, ", %zu subject%s kept out of training.</p>\n", e->n,
-		e->n == 1 ? "" : "s");
+	heading(out, e);
 	summary(out, e);
 	rc = pictures(out, e, err);
 	subjects(out, e);
-	curve(out, e, history);
-	identity(out, e, model_tree);
+	if (e->segmenter && *history)
+		curve(out, e, history);
+	sources(out, e);
+	if (e->segmenter)
+		identity(out, e);
 	vt_buf_str(out, "</body></html>\n");
 	return rc;
 }

@@ -6,9 +6,8 @@
 
 #include "common/seg/evaluator.h"
 
-/* history: text of history.csv, "" if there is none; model_tree: the checkpoint's tree id in
- * hex. */
+/* history: text of history.csv, "" if there is none. */
 int vt_report_html(struct vt_buf *out, const struct vt_evaluation *e, const char *history,
-	const char *model_tree, struct vt_err *err);
+	struct vt_err *err);
 
 #endif

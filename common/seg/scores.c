@@ -1,6 +1,8 @@
 /* scores.c - an evaluation as data: means, intervals, metrics.json, subjects.csv. */
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/seg/evaluator.h"
 
@@ -80,47 +82,143 @@ size_t vt_evaluation_count(const struct vt_evaluation *e, int r, enum vt_empty w
 	return n;
 }
 
+static bool counts_for(const struct vt_evaluation *e, const struct vt_subject_score *s)
+{
+	return !s->absent || !e->leave_absent;
+}
+
+/* Where a member scored its own fold, only its subjects; member SIZE_MAX: all. */
+static struct vt_summary mean_of(const struct vt_evaluation *e, size_t member, int r,
+	enum vt_score k)
+{
+	struct vt_summary s = { .mean = 0 };
+	double sum = 0, square = 0;
+
+	for (size_t i = 0; i < e->n; i++) {
+		const struct vt_subject_score *one = &e->subject[i];
+		double v = vt_score_value(&one->region[r], k);
+
+		if (isnan(v) || !counts_for(e, one) ||
+			(member != SIZE_MAX && one->member != member))
+			continue;
+		sum += v;
+		s.n++;
+	}
+	s.mean = s.n ? sum / (double)s.n : NAN;
+	for (size_t i = 0; i < e->n; i++) {
+		const struct vt_subject_score *one = &e->subject[i];
+		double v = vt_score_value(&one->region[r], k);
+
+		if (isnan(v) || !counts_for(e, one) ||
+			(member != SIZE_MAX && one->member != member))
+			continue;
+		square += (v - s.mean) * (v - s.mean);
+	}
+	s.sd = s.n > 1 ? sqrt(square / (double)(s.n - 1)) : NAN;
+	return s;
+}
+
+struct vt_summary vt_evaluation_of_fold(const struct vt_evaluation *e, size_t member, int r,
+	enum vt_score k)
+{
+	return mean_of(e, member, r, k);
+}
+
+struct vt_summary vt_evaluation_over_folds(const struct vt_evaluation *e, int r, enum vt_score k)
+{
+	struct vt_summary s = { .mean = 0 };
+	double square = 0;
+
+	for (size_t m = 0; e->segmenter && m < e->segmenter->n; m++) {
+		double v = mean_of(e, m, r, k).mean;
+
+		s.mean += isnan(v) ? 0 : v;
+		s.n += !isnan(v);
+	}
+	s.mean = s.n ? s.mean / (double)s.n : NAN;
+	for (size_t m = 0; e->segmenter && m < e->segmenter->n; m++) {
+		double v = mean_of(e, m, r, k).mean;
+
+		square += isnan(v) ? 0 : (v - s.mean) * (v - s.mean);
+	}
+	s.sd = s.n > 1 ? sqrt(square / (double)(s.n - 1)) : NAN;
+	return s;
+}
+
+/* The interval of a column that some subjects do not have: drawn over those that do. */
+static struct vt_interval interval_of(const double *value, size_t n, int k, unsigned draws)
+{
+	double *own = vt_xmalloc((n + 1) * sizeof(*own));
+	struct vt_interval ci;
+	size_t m = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!isnan(value[i * VT_N_SCORES + (size_t)k]))
+			own[m++] = value[i * VT_N_SCORES + (size_t)k];
+	vt_bootstrap_means(&ci, own, m, 1, draws, 1);
+	free(own);
+	return ci;
+}
+
 static void summarize_region(struct vt_evaluation *e, int r, unsigned draws)
 {
 	double *value = vt_xmalloc((e->n * VT_N_SCORES + 1) * sizeof(*value));
 	struct vt_interval ci[VT_N_SCORES];
+	double found[VT_N_SCORES] = { 0 };
+	size_t n = 0;
 
 	e->n_found[r] = vt_evaluation_count(e, r, VT_NOT_EMPTY);
+	for (size_t i = 0; i < e->n; i++) {
+		const struct vt_region_score *s = &e->subject[i].region[r];
+
+		for (int k = 0; k < VT_N_SCORES; k++) {
+			double v = vt_score_value(s, (enum vt_score)k);
+
+			value[n * VT_N_SCORES + (size_t)k] = v;
+			found[k] += s->overlap.empty == VT_NOT_EMPTY ? v : 0;
+		}
+		n += counts_for(e, &e->subject[i]);
+	}
+	vt_bootstrap_means(ci, value, n, VT_N_SCORES, draws, 1);
 	for (int k = 0; k < VT_N_SCORES; k++) {
 		struct vt_summary *s = &e->summary[r][k];
-		double sum = 0, found = 0;
 
-		for (size_t i = 0; i < e->n; i++) {
-			double v = vt_score_value(&e->subject[i].region[r], (enum vt_score)k);
-
-			value[i * VT_N_SCORES + (size_t)k] = v;
-			sum += v;
-			found += e->subject[i].region[r].overlap.empty == VT_NOT_EMPTY ? v : 0;
-		}
-		s->mean = sum / (double)e->n;
-		s->found_mean = e->n_found[r] ? found / (double)e->n_found[r] : 0;
+		*s = mean_of(e, SIZE_MAX, r, (enum vt_score)k);
+		s->ci = s->n == n ? ci[k] : interval_of(value, n, k, draws);
+		s->found_mean = e->n_found[r] ? found[k] / (double)e->n_found[r] : 0;
 	}
-	vt_bootstrap_means(ci, value, e->n, VT_N_SCORES, draws, 1);
-	for (int k = 0; k < VT_N_SCORES; k++)
-		e->summary[r][k].ci = ci[k];
 	free(value);
 }
 
 void vt_evaluation_summarize(struct vt_evaluation *e, unsigned draws)
 {
 	e->draws = draws;
-	for (int r = 0; r < e->checkpoint->n_regions; r++)
+	for (int r = 0; r < e->manifest->n_regions; r++)
 		summarize_region(e, r, draws);
 }
 
 /* --- metrics.json -------------------------------------------------------- */
 
-static struct vt_json *score_json(const struct vt_region_score *s)
+/* A number, or null where it is not defined. */
+static struct vt_json *number(double v)
+{
+	return isnan(v) ? vt_json_new(VT_JSON_NULL) : vt_json_new_real(v);
+}
+
+/* Whether a column exists: thresholds belong to a checkpoint's channels. */
+static bool has_column(const struct vt_evaluation *e, int k)
+{
+	return e->segmenter || (k != VT_BASELINE && k != VT_ORACLE);
+}
+
+static struct vt_json *score_json(const struct vt_evaluation *e, const struct vt_region_score *s)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
 	for (int k = 0; k < VT_N_SCORES; k++)
-		vt_json_put_real(j, columns[k].name, vt_score_value(s, (enum vt_score)k));
+		if (has_column(e, k))
+			vt_json_put(j, columns[k].name,
+				number(vt_score_value(s, (enum vt_score)k)));
 	for (int k = 0; k < N_COUNTS; k++)
 		vt_json_put_int(j, counts[k].name, (int64_t)count_value(s, k));
 	if (s->overlap.empty != VT_NOT_EMPTY)
@@ -137,7 +235,10 @@ static struct vt_json *intervals_json(const struct vt_evaluation *e, int r)
 
 		vt_json_push(pair, vt_json_new_real(e->summary[r][k].ci.low));
 		vt_json_push(pair, vt_json_new_real(e->summary[r][k].ci.high));
-		vt_json_put(j, columns[k].name, pair);
+		if (has_column(e, k) && e->summary[r][k].n)
+			vt_json_put(j, columns[k].name, pair);
+		else
+			vt_json_free(pair);
 	}
 	return j;
 }
@@ -153,16 +254,41 @@ static struct vt_json *without_penalty_json(const struct vt_evaluation *e, int r
 	return j;
 }
 
-static struct vt_json *mean_json(const struct vt_evaluation *e, int r)
+/* Subjects in the mean, and those of columns that not all of them have. */
+static struct vt_json *defined_json(const struct vt_evaluation *e, int r, size_t n)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put_int(j, "n", (int64_t)e->n);
-	vt_json_put_int(j, "both_empty", (int64_t)vt_evaluation_count(e, r, VT_BOTH_EMPTY));
-	vt_json_put_int(j, "missed", (int64_t)vt_evaluation_count(e, r, VT_MISSED));
-	vt_json_put_int(j, "false_alarm", (int64_t)vt_evaluation_count(e, r, VT_FALSE_ALARM));
 	for (int k = 0; k < VT_N_SCORES; k++)
-		vt_json_put_real(j, columns[k].name, e->summary[r][k].mean);
+		if (has_column(e, k) && e->summary[r][k].n != n)
+			vt_json_put_int(j, columns[k].name, (int64_t)e->summary[r][k].n);
+	return j;
+}
+
+static void put_threshold(struct vt_json *j, const struct vt_evaluation *e, int r)
+{
+	const struct vt_json *channels = vt_json_get(e->segmenter->first->json, "channels");
+
+	vt_json_put(j, "threshold", number(e->threshold[r]));
+	vt_json_put_text(j, "threshold_channel",
+		vt_json_text(vt_json_at(channels, (size_t)e->channel[r]), ""));
+}
+
+static struct vt_json *mean_json(const struct vt_evaluation *e, int r)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *sd = vt_json_new(VT_JSON_OBJECT);
+	size_t n = e->n - (e->leave_absent ? e->n_absent : 0);
+
+	vt_json_put_int(j, "n", (int64_t)n);
+	for (int what = VT_BOTH_EMPTY; what <= VT_ABSENT; what++)
+		vt_json_put_int(j, vt_empty_name((enum vt_empty)what),
+			(int64_t)vt_evaluation_count(e, r, (enum vt_empty)what));
+	for (int k = 0; k < VT_N_SCORES; k++) {
+		if (!has_column(e, k))
+			continue;
+		vt_json_put(j, columns[k].name, number(e->summary[r][k].mean));
+		vt_json_put(sd, columns[k].name, number(e->summary[r][k].sd));
+	}
 	for (int k = 0; k < N_COUNTS; k++) {
 		uint64_t sum = 0;
 
@@ -170,53 +296,145 @@ static struct vt_json *mean_json(const struct vt_evaluation *e, int r)
 			sum += count_value(&e->subject[i].region[r], k);
 		vt_json_put_int(j, counts[k].name, (int64_t)sum);
 	}
+	vt_json_put(j, "sd", sd);
+	vt_json_put(j, "defined", defined_json(e, r, n));
 	if (e->draws)
 		vt_json_put(j, "ci95", intervals_json(e, r));
 	vt_json_put(j, "without_penalty", without_penalty_json(e, r));
-	vt_json_put_real(j, "threshold", e->threshold[r]);
-	vt_json_put_text(j, "threshold_channel",
-		vt_json_text(vt_json_at(vt_json_get(e->checkpoint->json, "channels"),
-				     (size_t)e->channel[r]),
-			""));
+	if (e->segmenter)
+		put_threshold(j, e, r);
+	return j;
+}
+
+static const char *member_name(const struct vt_evaluation *e, size_t m)
+{
+	const char *dir = e->segmenter->member[m].dir, *slash = strrchr(dir, '/');
+
+	return e->segmenter->n > 1 && slash ? slash + 1 : "checkpoint";
+}
+
+/* Every number of a fold's subjects, or over the folds with its standard deviation. */
+static struct vt_json *fold_json(const struct vt_evaluation *e, size_t member, int r)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	for (int k = 0; k < VT_N_SCORES; k++) {
+		struct vt_summary s = member == SIZE_MAX
+			? vt_evaluation_over_folds(e, r, (enum vt_score)k)
+			: vt_evaluation_of_fold(e, member, r, (enum vt_score)k);
+		struct vt_json *one = vt_json_new(VT_JSON_OBJECT);
+
+		vt_json_put_int(one, "n", (int64_t)s.n);
+		vt_json_put(one, "mean", number(s.mean));
+		vt_json_put(one, "sd", number(s.sd));
+		vt_json_put(j, columns[k].name, one);
+	}
+	return j;
+}
+
+static struct vt_json *folds_json(const struct vt_evaluation *e)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *over = vt_json_new(VT_JSON_OBJECT);
+
+	for (size_t m = 0; m < e->segmenter->n; m++) {
+		struct vt_json *fold = vt_json_new(VT_JSON_OBJECT);
+
+		for (int r = 0; r < e->manifest->n_regions; r++)
+			vt_json_put(fold, vt_evaluation_region(e, r), fold_json(e, m, r));
+		vt_json_put(j, member_name(e, m), fold);
+	}
+	for (int r = 0; r < e->manifest->n_regions; r++)
+		vt_json_put(over, vt_evaluation_region(e, r), fold_json(e, SIZE_MAX, r));
+	vt_json_put(j, "over_folds", over);
+	return j;
+}
+
+static void put_known(struct vt_json *j, const char *key, const char *text)
+{
+	if (text && *text)
+		vt_json_put_text(j, key, text);
+}
+
+/* What of a subject was scored against what. */
+static struct vt_json *source_json(const struct vt_evaluation *e, const struct vt_subject_score *s)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	put_known(j, "role", s->role);
+	if (e->by_fold)
+		vt_json_put_text(j, "predicted_by", member_name(e, s->member));
+	put_known(j, "absent", s->absent);
+	put_known(j, "prediction_voxels_sha256", s->predicted_sha256);
+	put_known(j, "prediction_file_sha256", s->predicted_file_sha256);
+	put_known(j, "reference_voxels_sha256", s->reference_sha256);
+	put_known(j, "reference_file_sha256", s->reference_file_sha256);
 	return j;
 }
 
 struct vt_json *vt_evaluation_json(const struct vt_evaluation *e)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *mean = vt_json_new(VT_JSON_OBJECT),
-		       *subjects = vt_json_new(VT_JSON_OBJECT);
+		       *subjects = vt_json_new(VT_JSON_OBJECT),
+		       *sources = vt_json_new(VT_JSON_OBJECT);
 
 	vt_json_put_int(j, "format", 1);
+	vt_json_put(j, "scored", vt_json_copy(e->scored));
 	vt_json_put_text(j, "empty_rule",
-		"both empty: Dice 1, distances 0; one empty: Dice 0, distances = penalty; "
-		"never dropped from a mean");
+		"both empty: Dice 1, distances 0; one empty or no label map: Dice 0, distances = "
+		"penalty; a ratio that is not defined is null and left out of that mean alone "
+		"(docs/metrics.md)");
 	vt_json_put_int(j, "bootstrap_draws", e->draws);
-	for (int r = 0; r < e->checkpoint->n_regions; r++)
+	for (int r = 0; r < e->manifest->n_regions; r++)
 		vt_json_put(mean, vt_evaluation_region(e, r), mean_json(e, r));
 	for (size_t i = 0; i < e->n; i++) {
 		struct vt_json *s = vt_json_new(VT_JSON_OBJECT);
 
-		for (int r = 0; r < e->checkpoint->n_regions; r++)
+		for (int r = 0; r < e->manifest->n_regions; r++)
 			vt_json_put(s, vt_evaluation_region(e, r),
-				score_json(&e->subject[i].region[r]));
-		vt_json_put(subjects, e->subject[i].file->subject, s);
+				score_json(e, &e->subject[i].region[r]));
+		vt_json_put(subjects, e->subject[i].subject, s);
+		vt_json_put(sources, e->subject[i].subject, source_json(e, &e->subject[i]));
 	}
 	vt_json_put(j, "mean", mean);
+	if (e->by_fold)
+		vt_json_put(j, "folds", folds_json(e));
 	vt_json_put(j, "subjects", subjects);
+	vt_json_put(j, "sources", sources);
 	return j;
 }
 
 /* --- subjects.csv -------------------------------------------------------- */
 
-static void csv_row(struct vt_buf *out, const char *subject, const char *region,
+/* A field as RFC 4180 has it: in quotes where it holds a comma, a quote or a line's end. */
+static void csv_text(struct vt_buf *out, const char *text)
+{
+	if (!text[strcspn(text, ",\"\r\n")]) {
+		vt_buf_str(out, text);
+		return;
+	}
+	vt_buf_char(out, '"');
+	for (; *text; text++) {
+		if (*text == '"')
+			vt_buf_char(out, '"');
+		vt_buf_char(out, *text);
+	}
+	vt_buf_char(out, '"');
+}
+
+static void csv_row(struct vt_buf *out, const struct vt_evaluation *e, const char *subject, int r,
 	const struct vt_region_score *s)
 {
-	vt_buf_printf(out, "%s,%s", subject, region);
+	csv_text(out, subject);
+	vt_buf_char(out, ',');
+	csv_text(out, vt_evaluation_region(e, r));
 	for (int k = 0; k < VT_N_SCORES; k++) {
-		char text[32];
+		double v = vt_score_value(s, (enum vt_score)k);
+		char text[32] = "";
 
-		vt_json_real_text(text, vt_score_value(s, (enum vt_score)k));
-		vt_buf_printf(out, ",%s", text);
+		if (!isnan(v))
+			vt_json_real_text(text, v);
+		if (has_column(e, k))
+			vt_buf_printf(out, ",%s", text);
 	}
 	for (int k = 0; k < N_COUNTS; k++)
 		vt_buf_printf(out, ",%llu", (unsigned long long)count_value(s, k));
@@ -227,12 +445,12 @@ void vt_evaluation_csv(struct vt_buf *out, const struct vt_evaluation *e)
 {
 	vt_buf_str(out, "subject,region");
 	for (int k = 0; k < VT_N_SCORES; k++)
-		vt_buf_printf(out, ",%s", columns[k].name);
+		if (has_column(e, k))
+			vt_buf_printf(out, ",%s", columns[k].name);
 	for (int k = 0; k < N_COUNTS; k++)
 		vt_buf_printf(out, ",%s", counts[k].name);
 	vt_buf_str(out, ",empty\n");
 	for (size_t i = 0; i < e->n; i++)
-		for (int r = 0; r < e->checkpoint->n_regions; r++)
-			csv_row(out, e->subject[i].file->subject, vt_evaluation_region(e, r),
-				&e->subject[i].region[r]);
+		for (int r = 0; r < e->manifest->n_regions; r++)
+			csv_row(out, e, e->subject[i].subject, r, &e->subject[i].region[r]);
 }

@@ -26,6 +26,8 @@ static void begin_head(struct vt_train_head *h, const struct vt_trainer *t, int 
 	h->dy = vt_xmalloc(values_of(h->shape) * sizeof(float));
 	if (h->role == VT_ROLE_DEEP && h->shape.w != t->o->patch[2])
 		h->target = vt_xmalloc(values_of(h->shape) / (size_t)h->shape.c);
+	if (h->target && t->ignored)
+		h->ignored = vt_xmalloc(values_of(h->shape) / (size_t)h->shape.c);
 }
 
 void vt_train_batch_begin(struct vt_trainer *t)
@@ -35,6 +37,7 @@ void vt_train_batch_begin(struct vt_trainer *t)
 	t->voxels = (size_t)t->o->patch[0] * (size_t)t->o->patch[1] * (size_t)t->o->patch[2];
 	t->image = vt_xmalloc(t->voxels * batch * (size_t)t->channels * sizeof(float));
 	t->target = vt_xmalloc(t->voxels * batch);
+	t->ignored = t->manifest && t->manifest->ignore ? vt_xmalloc(t->voxels * batch) : NULL;
 	t->n_heads = vt_graph_n_outputs(t->graph);
 	t->head = vt_xcalloc((size_t)t->n_heads, sizeof(*t->head));
 	for (int i = 0; i < t->n_heads; i++)
@@ -47,10 +50,12 @@ void vt_train_batch_end(struct vt_trainer *t)
 		free(t->head[i].y);
 		free(t->head[i].dy);
 		free(t->head[i].target);
+		free(t->head[i].ignored);
 	}
 	free(t->head);
 	free(t->image);
 	free(t->target);
+	free(t->ignored);
 }
 
 /* --- patches ------------------------------------------------------------- */
@@ -78,6 +83,16 @@ static uint64_t slot_of(const struct vt_trainer *t, int round, int item)
 	return (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)item;
 }
 
+/* Voxels to be ignored leave the target and go to a list of their own. */
+static void split_ignored(struct vt_trainer *t)
+{
+	for (size_t v = 0; v < (size_t)t->o->batch * t->voxels; v++) {
+		t->ignored[v] = t->target[v] == VT_PATCH_IGNORED;
+		if (t->ignored[v])
+			t->target[v] = 0;
+	}
+}
+
 static void draw_here(struct vt_trainer *t, int round)
 {
 	struct vt_draw_opts draw = draw_opts(t);
@@ -89,6 +104,8 @@ static void draw_here(struct vt_trainer *t, int round)
 			t->image + (size_t)b * (size_t)t->channels * t->voxels,
 			t->target + (size_t)b * t->voxels);
 	}
+	if (t->ignored)
+		split_ignored(t);
 	if (t->o->loss.softmax)
 		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
 }
@@ -129,9 +146,10 @@ void vt_train_batch_draw(struct vt_trainer *t, int round)
 
 /* --- losses -------------------------------------------------------------- */
 
-/* The target where a coarser output has its voxels: the one at each voxel's center, the later of
+/* A target where a coarser output has its voxels: the one at each voxel's center, the later of
  * two. */
-static void shrink_target(const struct vt_trainer *t, const struct vt_train_head *h)
+static void shrink_target(uint8_t *to, const uint8_t *from, const struct vt_trainer *t,
+	const struct vt_train_head *h)
 {
 	const struct vt_shape s = h->shape;
 	const int *p = t->o->patch;
@@ -145,12 +163,11 @@ static void shrink_target(const struct vt_trainer *t, const struct vt_train_head
 					    fy = (2 * y + 1) * p[1] / (2 * s.h),
 					    fx = (2 * x + 1) * p[2] / (2 * s.w);
 
-					h->target[i] =
-						t->target[(((size_t)n * (size_t)p[0] + (size_t)fz) *
-									  (size_t)p[1] +
-								  (size_t)fy) *
-								(size_t)p[2] +
-							(size_t)fx];
+					to[i] = from[(((size_t)n * (size_t)p[0] + (size_t)fz) *
+								     (size_t)p[1] +
+							     (size_t)fy) *
+							(size_t)p[2] +
+						(size_t)fx];
 				}
 }
 
@@ -173,17 +190,41 @@ static bool is_square(const struct vt_train_head *h)
 	return h->role == VT_ROLE_RECONSTRUCTION || h->role == VT_ROLE_LATENT;
 }
 
+/* Logits of an ignored voxel become a sure "nothing", which is its target: it adds nothing to any
+ * sum of a loss, and has no gradient. */
+static void silence(float *y, struct vt_shape s, const uint8_t *ignored, bool softmax)
+{
+	size_t voxels = (size_t)s.d * (size_t)s.h * (size_t)s.w;
+
+	for (int n = 0; n < s.n; n++)
+		for (int c = 0; c < s.c; c++, y += voxels)
+			for (size_t v = 0; v < voxels; v++)
+				if (ignored[(size_t)n * voxels + v])
+					y[v] = softmax && !c ? 60.0f : -60.0f;
+}
+
 static double loss_here(struct vt_trainer *t, struct vt_train_head *h, double weight)
 {
 	const struct vt_shape s = h->shape;
+	const uint8_t *ignored = h->target ? h->ignored : t->ignored;
+	size_t voxels = (size_t)s.d * (size_t)s.h * (size_t)s.w;
+	double loss;
 
 	if (is_square(h))
 		return mean_square(h->dy, h->y, h->role == VT_ROLE_LATENT ? NULL : t->image,
 			values_of(s), weight);
 	if (h->target)
-		shrink_target(t, h);
-	return vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c,
-		(size_t)s.d * (size_t)s.h * (size_t)s.w, &t->o->loss, weight);
+		shrink_target(h->target, t->target, t, h);
+	if (h->ignored)
+		shrink_target(h->ignored, t->ignored, t, h);
+	if (ignored)
+		silence(h->y, s, ignored, t->o->loss.softmax);
+	loss = vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c, voxels,
+		&t->o->loss, weight);
+	for (size_t i = 0; ignored && i < values_of(s); i++)
+		if (ignored[i / ((size_t)s.c * voxels) * voxels + i % voxels])
+			h->dy[i] = 0;
+	return loss;
 }
 
 static double loss_there(struct vt_trainer *t, struct vt_remote *r, int i, double weight)

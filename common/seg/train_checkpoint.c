@@ -54,6 +54,21 @@ static int lines(const struct vt_buf *text)
 	return n;
 }
 
+/* The value that each region writes, in the order in which they are written. */
+static struct vt_json *label_map_json(const struct vt_manifest *m)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (int r = 0; r < m->n_regions; r++) {
+		struct vt_json *one = vt_json_new(VT_JSON_OBJECT);
+
+		vt_json_put_text(one, "region", m->region[r].name);
+		vt_json_put_int(one, "value", vt_manifest_own_value(m, r));
+		vt_json_push(list, one);
+	}
+	return list;
+}
+
 static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 {
 	const struct vt_json *header = t->d->file[0].header;
@@ -66,6 +81,7 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	vt_json_put(device, "engines", vt_json_new(VT_JSON_NULL));
 
 	vt_json_put_int(j, "format", 1);
+	vt_json_put_text(j, "version", t->o->version ? t->o->version : "");
 	vt_json_put_text(model, "name", t->o->model);
 	vt_json_put(model, "params",
 		t->o->model_params ? vt_json_copy(t->o->model_params)
@@ -97,7 +113,14 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	vt_json_put(best, "dice",
 		t->n_validation ? vt_json_new_real(t->best) : vt_json_new(VT_JSON_NULL));
 	vt_json_put(j, "best", best);
-	vt_json_put(j, "spacing_mm", copy_or_null(vt_json_get(header, "spacing_mm")));
+	vt_json_put(j, "spacing_mm",
+		t->o->mixed_spacing ? vt_json_new(VT_JSON_NULL)
+				    : copy_or_null(vt_json_get(header, "spacing_mm")));
+	vt_json_put_text(j, "axis_order", "z, y, x");
+	vt_json_put(j, "orientation",
+		copy_or_null(vt_json_pointer(header, "/geometry/settings/orient")));
+	vt_json_put(j, "label_map", label_map_json(t->manifest));
+	vt_json_put(j, "crop", copy_or_null(vt_json_get(header, "crop")));
 	vt_json_put(j, "settings", copy_or_null(vt_json_pointer(header, "/geometry/settings")));
 	vt_json_put(j, "manifest", copy_or_null(vt_json_get(header, "manifest")));
 	return j;

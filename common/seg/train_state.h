@@ -14,11 +14,13 @@ struct vt_train_head {
 	float *y, *dy; /* NULL on a device and where it is left alone */
 	/* at its resolution; NULL where that is the patch's, and on a device */
 	uint8_t *target;
+	uint8_t *ignored; /* likewise, where something is to be ignored */
 };
 
 struct vt_trainer {
 	const struct vt_train_opts *o;
 	const struct vt_dataset *d;
+	struct vt_manifest *manifest; /* of the containers */
 	const char *out, *scratch;
 	struct vt_graph *graph, *eval_graph;
 	struct vt_session *session, *eval;      /* session: that of the level in use */
@@ -39,6 +41,7 @@ struct vt_trainer {
 	float **sum; /* [weights]: gradients of the step so far; NULL with accumulate 1, and on a
 	                              * device, which has its own */
 	uint8_t *target;
+	uint8_t *ignored;      /* [batch, voxels]: left out of the loss; NULL: nothing is */
 	int channels, outputs; /* of the network's input and prediction */
 	size_t voxels;         /* of a patch */
 	uint64_t step, best_step, saved_step;
@@ -81,6 +84,10 @@ int vt_train_validate(struct vt_trainer *t, struct vt_err *err);
 int vt_train_keep_best(struct vt_trainer *t, struct vt_err *err);
 int vt_train_save(struct vt_trainer *t, struct vt_err *err);
 int vt_train_resume(struct vt_trainer *t, bool *resumed, struct vt_err *err);
+
+/* train_parent.c: whether the containers agree with each other in spacing, and with the checkpoint
+ * that the weights come from. VT_EDATA. */
+int vt_train_check_parent(const struct vt_trainer *t, struct vt_err *err);
 
 /* train_checkpoint.c: the output directory. */
 char *vt_train_best_path(const struct vt_trainer *t);

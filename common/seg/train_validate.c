@@ -3,32 +3,50 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/seg/evaluator.h"
+#include "common/seg/paste.h"
 #include "common/seg/predictor.h"
 #include "common/seg/train_state.h"
 
-/* Adds the Dice of each region of one subject, 1 where both are empty. */
+/* Adds the Dice of each region of one subject, 1 where both are empty: of the label map that
+ * predict would write, beside the whole reference, as evaluate scores it. */
 static int score_subject(struct vt_trainer *t, const struct vt_patch_file *f, double *dice,
 	struct vt_err *err)
 {
-	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
-	uint8_t *bits = vt_xmalloc(voxels);
+	const struct vt_patch_reference *r = &f->reference;
+	uint8_t *bits = vt_xcalloc((size_t)f->d * (size_t)f->h * (size_t)f->w, 1),
+		*predicted = NULL, *reference = NULL;
+	bool nothing = vt_json_true(vt_json_get(f->header, "nothing_found"), false);
+	uint64_t twice[VT_MAX_REGIONS][2];
 	struct vt_prediction *p = NULL;
-	int rc = vt_predict_begin(&p, &t->eval, 1, t->o->loss.softmax, f,
-		&(struct vt_predict_opts){ .overlap = 0.25 }, err);
+	struct vt_geometry grid;
+	int rc = vt_patch_reference_map(&reference, f, err);
 
-	if (!rc)
+	if (!rc && !nothing)
+		rc = vt_predict_begin(&p, &t->eval, 1, t->o->loss.softmax, f,
+			&(struct vt_predict_opts){ .overlap = 0.25 }, err);
+	if (!rc && !nothing)
 		rc = vt_predict_bits(bits, p, err);
 	vt_predict_free(p);
-	for (int r = 0; !rc && r < f->n_regions; r++) {
-		size_t both = 0, either = 0;
-
-		for (size_t v = 0; v < voxels; v++) {
-			both += bits[v] >> r & f->regions[v] >> r & 1;
-			either += (size_t)(bits[v] >> r & 1) + (size_t)(f->regions[v] >> r & 1);
-		}
-		dice[r] += either ? 2.0 * (double)both / (double)either : 1.0;
-	}
+	if (!rc)
+		rc = vt_paste_native(&predicted, &grid, bits, f, t->manifest, err);
+	if (!rc &&
+		vt_geometry_count(&grid) !=
+			(size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2])
+		rc = vt_err_set(err, VT_EDATA,
+			"subject %s: its label map and its scan have other sizes; run crop-patch "
+			"again",
+			f->subject);
+	if (!rc)
+		rc = vt_score_counts(twice, t->manifest,
+			&(struct vt_label_pair){ predicted, reference,
+				{ r->dims[0], r->dims[1], r->dims[2] }, { 1, 1, 1 } },
+			err);
+	for (int k = 0; !rc && k < t->manifest->n_regions; k++)
+		dice[k] += twice[k][1] ? (double)twice[k][0] / (double)twice[k][1] : 1.0;
 	free(bits);
+	free(predicted);
+	free(reference);
 	return rc;
 }
 

@@ -19,7 +19,7 @@ static void choose_roles(struct vt_trainer *t)
 			continue;
 		if (f->fold == t->o->fold)
 			t->validation[t->n_validation++] = i;
-		else
+		else if (!vt_json_true(vt_json_get(f->header, "nothing_found"), false))
 			t->train[t->n_train++] = i;
 	}
 }
@@ -31,6 +31,8 @@ static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct 
 		{ t->o->patch[0], t->o->patch[1], t->o->patch[2] } };
 	int rc = vt_model_build(g, &r, err);
 
+	if (!rc)
+		rc = vt_checkpoint_check_head(*g, t->o->patch, err);
 	if (!rc && t->o->n_output_weights > vt_graph_n_outputs(*g))
 		rc = vt_err_set(err, VT_EUSAGE,
 			"%d weights were given for the losses of %d outputs",
@@ -38,6 +40,35 @@ static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct 
 	for (int i = 0; !rc && i < t->o->n_output_weights; i++)
 		vt_graph_output_weight(*g, i, t->o->output_weights[i]);
 	return rc;
+}
+
+/* Whether what was asked for can be learned from these containers at all. */
+static int check_meaning(const struct vt_trainer *t, struct vt_err *err)
+{
+	int pair[2];
+
+	if (t->o->loss.softmax && vt_manifest_overlap(t->manifest, pair))
+		return vt_err_set(err, VT_EDATA,
+			"softmax needs regions that exclude each other, but %s and %s of manifest "
+			"%s "
+			"share a label value; give --activation sigmoid, or other regions",
+			t->manifest->region[pair[0]].name, t->manifest->region[pair[1]].name,
+			t->manifest->name);
+	if (t->o->fold >= t->manifest->folds)
+		return vt_err_set(err, VT_EDATA,
+			"--fold=%d: manifest %s has folds 0 to %d; give one of them, or -1 for "
+			"none",
+			t->o->fold, t->manifest->name, t->manifest->folds - 1);
+	if (t->manifest->ignore && t->o->on_device)
+		return vt_err_set(err, VT_EUSAGE,
+			"the manifest's ignored label value %d is left out of the loss on the CPU "
+			"alone; give --device cpu",
+			t->manifest->ignore);
+	if (t->o->fold >= 0 && !t->n_validation)
+		vt_log(VT_LOG_WARN, "no-validation",
+			"fold=%d why=\"nobody is in it\" best=\"the last step's weights\"",
+			t->o->fold);
+	return 0;
 }
 
 static struct vt_session_opts first_plan(const struct vt_train_opts *o)
@@ -129,7 +160,9 @@ static int begin(struct vt_trainer *t, struct vt_err *err)
 			"or in validation fold %d; give --fold -1 "
 			"or another fold, or another seed in the manifest's split",
 			t->o->fold);
-	rc = check_sizes(t, err);
+	rc = check_meaning(t, err);
+	if (!rc)
+		rc = check_sizes(t, err);
 	if (!rc)
 		rc = build_sessions(t, err);
 	if (rc)
@@ -156,6 +189,7 @@ static void release(struct vt_trainer *t)
 	vt_buf_release(&t->history);
 	free(t->train);
 	free(t->validation);
+	vt_manifest_free(t->manifest);
 }
 
 static int start(struct vt_trainer *t, struct vt_err *err)
@@ -220,8 +254,14 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *d,
 	int rc;
 
 	t.outputs = d->file[0].n_regions + o->loss.softmax;
+	rc = vt_manifest_parse(&t.manifest, vt_json_get(d->file[0].header, "manifest"),
+		d->file[0].subject, err);
+	if (rc)
+		return rc;
 	choose_roles(&t);
-	rc = begin(&t, err);
+	rc = vt_train_check_parent(&t, err);
+	if (!rc)
+		rc = begin(&t, err);
 	if (!rc)
 		rc = start(&t, err);
 	if (!rc)

@@ -46,6 +46,10 @@ struct vt_train_opts {
 	/* file of weights to start from (weights.h), NULL: fresh weights */
 	const char *parent;
 	const char *parent_tree;    /* tree id of where it lies, for checkpoint.json */
+	const char *version;        /* of the training stage, for checkpoint.json */
+	const char *parent_dir;     /* where its checkpoint.json lies, if it has one; NULL: none */
+	const char *allow;          /* contract.h: what may differ from the parent's */
+	bool mixed_spacing;         /* volumes of several spacings are trained on as they are */
 	struct vt_weights_opts fit; /* how the parent fits the network */
 	/* rate of the parent's weights, as a share; 0: they stay as they are */
 	double transfer_rate;
@@ -68,6 +72,11 @@ struct vt_train_opts {
  * VT_EFAIL. */
 int vt_train(const char *out, const char *scratch, const struct vt_dataset *d,
 	const struct vt_train_opts *o, struct vt_err *err);
+
+/* The file of weights in the directory that --previous names, for the caller to free: a
+ * checkpoint's last weights, or the one file of another program. NULL if there is none: the first
+ * run of a pipeline finds an empty directory. VT_EDATA: several. */
+int vt_train_find_parent(char **out, const char *dir, struct vt_err *err);
 
 /* What would be allocated and computed, without doing it. */
 int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o,

@@ -39,7 +39,7 @@ int main(int argc, char **argv)
 		vt_session_set_input(s, x);
 		vt_session_forward(s, 0);
 		vt_session_get_output(s, y);
-		rc = vt_onnx_write(path, g, s, &err) || put(argv[2], "x.f32", x, nx, &err) ||
+		rc = vt_onnx_write(path, g, s, NULL, &err) || put(argv[2], "x.f32", x, nx, &err) ||
 			put(argv[2], "y.f32", y, ny, &err);
 		free(path);
 		free(x);

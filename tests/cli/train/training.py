@@ -14,11 +14,11 @@ def check(ok, what, why=""):
 
 
 def train(name, *more, **env):
-    args = {"--patch": "16", "--network": '{"init_filters": 8}', "--steps": "6", "--validate-every": "6"}
+    args = {"--patches": T + "/patches", "--patch": "16", "--network": '{"init_filters": 8}', "--steps": "6", "--validate-every": "6"}
     for k, v in zip(more[::2], more[1::2]):
         args[k] = v
     flat = [x for kv in args.items() for x in kv if x != ""]
-    return subprocess.run([B + "/bin/train", "--patches", T + "/patches", "--out", f"{T}/{name}", *flat], capture_output=True, text=True, env={**os.environ, **env})
+    return subprocess.run([B + "/bin/train", "--out", f"{T}/{name}", *flat], capture_output=True, text=True, env={**os.environ, **env})
 
 
 def losses(name):
@@ -97,7 +97,14 @@ check(train("batch", "--batch", "2", *still).returncode == 0 and train("passes",
       and abs(losses("batch")[0] - losses("passes")[0]) < 1e-6, "two passes of one patch are a batch of two")
 check(train("swa", "--averaging", "swa", "--swa-start", "2", "--swa-interval", "2").returncode == 0
       and open(T + "/swa/best.safetensors", "rb").read() != open(T + "/swa/last.safetensors", "rb").read(), "swa: best is the mean, last the trained weights")
-r = train("soft", "--activation", "softmax", "--generalized-dice", "1", "--focal", "0.5", "--steps", "30", "--validate-every", "30")
+r = train("overlap", "--activation", "softmax", "--steps", "1")
+check(r.returncode == 65 and "WT and TC" in r.stderr and "sigmoid" in r.stderr, "softmax on regions that overlap is 65, names two and says what to do", r.stderr)
+r = train("nofold", "--fold", "7", "--steps", "1")
+check(r.returncode == 65 and "0 to 4" in r.stderr and "-1" in r.stderr, "a fold that the manifest does not have is 65", r.stderr)
+alone = dict(manifest, regions=[{"name": "edema", "values": [2]}, {"name": "core", "values": [1]}, {"name": "ET", "values": [4]}])
+for i in range(3):
+    container(f"{T}/exclusive/s{i}/subject.vtp", f"s{i}", i % 2, alone, i)
+r = train("soft", "--patches", T + "/exclusive", "--activation", "softmax", "--generalized-dice", "1", "--focal", "0.5", "--steps", "30", "--validate-every", "30")
 c = json.load(open(T + "/soft/checkpoint.json")) if r.returncode == 0 else {}
 check(c.get("activation") == "softmax" and c["model"]["parameters"] > 0, "softmax is in the checkpoint", r.stderr)
 container(f"{T}/whole_patches/a/subject.vtp", "a", 0, manifest, 1)

@@ -105,8 +105,9 @@ full[1:3, 1:3, 1:3] = True
 diagonal = float(np.sqrt(4 ** 2 + 5 ** 2 + 6 ** 2))
 for p, r, name, dice, hd in ((empty, empty, "both_empty", 1, 0), (empty, full, "missed", 0, diagonal), (full, empty, "false_alarm", 0, diagonal)):
     got = ours(p, r, (1, 1, 1), 1, 2)
-    numbers = [v for k, v in got.items() if k != "empty"]
+    undefined = {"both_empty": {"sensitivity", "precision"}, "missed": set(), "false_alarm": {"sensitivity"}}[name]
+    numbers = [v for k, v in got.items() if k != "empty" and k not in undefined]
     good = got["empty"] == name and got["dice"] == dice and all(abs(got[k] - hd) < 1e-12 for k in ("hd", "hd95", "hd95_pooled", "hd95_surfel", "assd"))
-    good = good and np.isfinite(numbers).all() and got["lesion_dice"] == dice and got["lesion_hd95"] == (0 if dice else 374)
-    say(good, f"{name}: Dice {dice}, distances {hd:.2f}, nothing is NaN")
+    good = good and np.isfinite(numbers).all() and all(np.isnan(got[k]) for k in undefined) and got["lesion_dice"] == dice and got["lesion_hd95"] == (0 if dice else 374)
+    say(good, f"{name}: Dice {dice}, distances {hd:.2f}, what is not defined is NaN and nothing else")
 sys.exit(failed != 0)

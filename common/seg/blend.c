@@ -1,0 +1,119 @@
+#include "common/seg/blend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/image/resample.h"
+#include "common/image/volume.h"
+#include "common/seg/paste.h"
+
+static int begin(struct vt_blend *u, const struct vt_placement *p, const struct vt_patch_file *f,
+	bool softmax, int outputs, struct vt_err *err)
+{
+	if (u->value)
+		return vt_geometry_same(&u->native, "one container", &p->native, f->subject, 1e-3,
+			err);
+	*u = (struct vt_blend){ .native = p->native,
+		.voxels = vt_geometry_count(&p->native),
+		.outputs = outputs,
+		.softmax = softmax };
+	u->value = calloc(u->voxels * (size_t)outputs, sizeof(float));
+	return u->value ? 0 : vt_err_nomem(err, u->voxels * (size_t)outputs * sizeof(float));
+}
+
+/* One output of the container on the native grid, `outside` where the container does not reach. */
+static int to_native(float *native, float *work, const float *box, const struct vt_placement *p,
+	const struct vt_patch_file *f, float outside, struct vt_err *err)
+{
+	size_t n = vt_geometry_count(&p->work);
+
+	for (size_t v = 0; v < n; v++)
+		work[v] = outside;
+	vt_paste_box(work, p->work.dim, box, f);
+	return p->resampled
+		? vt_resample(native, &p->native, work, &p->work, VT_LINEAR, (double)outside, err)
+		: vt_geometry_paste(native, p, work, sizeof(float), &outside, err);
+}
+
+int vt_blend_add(struct vt_blend *u, const float *probability, const struct vt_patch_file *f,
+	double weight, struct vt_err *err)
+{
+	size_t box = (size_t)f->d * (size_t)f->h * (size_t)f->w;
+	struct vt_placement p;
+	float *work, *native;
+	int rc = vt_placement_parse(&p, vt_json_pointer(f->header, "/geometry/placement"), err);
+
+	if (rc || begin(u, &p, f, u->softmax, u->outputs, err))
+		return err->code;
+	work = malloc(vt_geometry_count(&p.work) * sizeof(float));
+	native = malloc(u->voxels * sizeof(float));
+	rc = work && native ? 0 : vt_err_nomem(err, u->voxels * sizeof(float));
+	for (int k = 0; !rc && k < u->outputs; k++) {
+		float *sum = u->value + (size_t)k * u->voxels,
+		      outside = u->softmax && !k ? 1.0f : 0.0f;
+
+		rc = to_native(native, work, probability + (size_t)k * box, &p, f, outside, err);
+		for (size_t v = 0; !rc && v < u->voxels; v++)
+			sum[v] += (float)weight * native[v];
+	}
+	u->weight += weight;
+	free(work);
+	free(native);
+	return rc;
+}
+
+static float *mean_of(const struct vt_blend *u)
+{
+	size_t n = u->voxels * (size_t)u->outputs;
+	float *mean = vt_xmalloc(n * sizeof(*mean));
+
+	for (size_t i = 0; i < n; i++)
+		mean[i] = (float)((double)u->value[i] / u->weight);
+	return mean;
+}
+
+int vt_blend_labels(uint8_t **labels, const struct vt_blend *u, const struct vt_checkpoint *c,
+	const struct vt_segment_opts *o, struct vt_err *err)
+{
+	const int dims[3] = { (int)u->native.dim[2], (int)u->native.dim[1], (int)u->native.dim[0] };
+	const double spacing[3] = { u->native.spacing[2], u->native.spacing[1],
+		u->native.spacing[0] };
+	uint8_t *bits = vt_xmalloc(u->voxels), value[256];
+	float *mean = mean_of(u);
+	int rc = vt_segment_rule(bits, mean, c, dims, spacing, o, err);
+
+	vt_manifest_values(value, c->manifest);
+	for (size_t v = 0; v < u->voxels; v++)
+		bits[v] = value[bits[v]];
+	free(mean);
+	if (rc)
+		free(bits);
+	else
+		*labels = bits;
+	return rc;
+}
+
+int vt_blend_write(const struct vt_blend *u, const char *dir, const struct vt_checkpoint *c,
+	struct vt_err *err)
+{
+	float *mean = mean_of(u);
+	int rc = 0;
+
+	for (int r = 0; !rc && r < c->n_regions; r++) {
+		char *path =
+			vt_asprintf("%s/probability-%s.nii.gz", dir, c->manifest->region[r].name);
+
+		rc = vt_volume_write(path, &u->native, VT_F32,
+			mean + (size_t)(r + c->softmax) * u->voxels, err);
+		free(path);
+	}
+	free(mean);
+	return rc;
+}
+
+void vt_blend_release(struct vt_blend *u)
+{
+	free(u->value);
+	*u = (struct vt_blend){ .value = NULL };
+}

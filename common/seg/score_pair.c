@@ -1,0 +1,127 @@
+/* score_pair.c - two label maps on one grid, a region at a time. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/seg/evaluator.h"
+
+static size_t count(const int dims[3])
+{
+	return (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
+}
+
+/* Region bits of both maps; where the reference is to be ignored, none of either. */
+static int bits_of_both(uint8_t *predicted, uint8_t *reference, const struct vt_manifest *m,
+	const struct vt_label_pair *pair, struct vt_err *err)
+{
+	size_t n = count(pair->dims);
+
+	if (vt_manifest_regions(predicted, m, pair->predicted, n, err))
+		return vt_err_prefix(err, "prediction");
+	if (vt_manifest_regions(reference, m, pair->reference, n, err))
+		return vt_err_prefix(err, "reference");
+	for (size_t v = 0; m->ignore > 0 && v < n; v++)
+		if (pair->reference[v] == m->ignore)
+			predicted[v] = reference[v] = 0;
+	return 0;
+}
+
+static uint64_t ignored(const struct vt_manifest *m, const struct vt_label_pair *pair)
+{
+	uint64_t n = 0;
+
+	for (size_t v = 0; m->ignore > 0 && v < count(pair->dims); v++)
+		n += pair->reference[v] == m->ignore;
+	return n;
+}
+
+/* Ignored voxels are no true negatives. */
+static void forget(struct vt_overlap *o, uint64_t n)
+{
+	o->tn -= n;
+	o->specificity = o->tn + o->fp ? (double)o->tn / (double)(o->tn + o->fp) : NAN;
+}
+
+static int score_region(struct vt_region_score *s, const struct vt_mask_pair *pair, uint64_t skip,
+	const struct vt_lesion_opts *lesions, struct vt_err *err)
+{
+	vt_overlap(&s->overlap, pair->prediction, pair->reference, pair->dims, pair->spacing);
+	forget(&s->overlap, skip);
+	vt_surface_distance(&s->surface, pair);
+	vt_surfel_distance(&s->surfel, pair);
+	s->baseline = s->oracle = NAN;
+	return vt_lesions(&s->lesions, pair, lesions, err);
+}
+
+int vt_score_pair(struct vt_region_score *out, const struct vt_manifest *m,
+	const struct vt_label_pair *pair, const struct vt_score_opts *o, struct vt_err *err)
+{
+	size_t n = count(pair->dims);
+	uint8_t *bits[2] = { malloc(n), malloc(n) }, *mask[2] = { malloc(n), malloc(n) };
+	bool room = bits[0] && bits[1] && mask[0] && mask[1];
+	int rc = room ? bits_of_both(bits[0], bits[1], m, pair, err) : vt_err_nomem(err, 4 * n);
+	uint64_t skip = ignored(m, pair);
+
+	for (int r = 0; !rc && r < m->n_regions; r++) {
+		for (int k = 0; k < 2; k++)
+			for (size_t v = 0; v < n; v++)
+				mask[k][v] = bits[k][v] >> r & 1;
+		rc = score_region(&out[r],
+			&(struct vt_mask_pair){ mask[0], mask[1], pair->dims, pair->spacing,
+				o->tolerance_mm, o->penalty_mm },
+			skip, &o->lesions, err);
+	}
+	for (int k = 0; k < 2; k++) {
+		free(bits[k]);
+		free(mask[k]);
+	}
+	return rc;
+}
+
+double vt_score_diagonal(const struct vt_label_pair *pair)
+{
+	double sum = 0;
+
+	for (int a = 0; a < 3; a++)
+		sum += pow(pair->dims[a] * pair->spacing[a], 2);
+	return sqrt(sum);
+}
+
+void vt_score_absent(struct vt_region_score *s, bool reference_known, double penalty_mm,
+	double lesion_penalty)
+{
+	struct vt_overlap *o = &s->overlap;
+
+	o->dice = o->iou = o->sensitivity = o->precision = 0;
+	o->specificity = NAN;
+	o->empty = VT_ABSENT;
+	if (!reference_known)
+		o->reference_ml = NAN;
+	s->surface.hd = s->surface.hd95 = s->surface.hd95_pooled = s->surface.assd = penalty_mm;
+	s->surface.nsd = 0;
+	s->surfel.hd95 = penalty_mm;
+	s->surfel.nsd = 0;
+	s->lesions.dice = 0;
+	s->lesions.hd95 = lesion_penalty;
+	s->baseline = s->oracle = NAN;
+}
+
+int vt_score_counts(uint64_t (*twice)[2], const struct vt_manifest *m,
+	const struct vt_label_pair *pair, struct vt_err *err)
+{
+	size_t n = count(pair->dims);
+	uint8_t *p = malloc(n), *r = malloc(n);
+	int rc = p && r ? bits_of_both(p, r, m, pair, err) : vt_err_nomem(err, 2 * n);
+
+	memset(twice, 0, (size_t)m->n_regions * sizeof(*twice));
+	for (int k = 0; !rc && k < m->n_regions; k++)
+		for (size_t v = 0; v < n; v++) {
+			unsigned a = p[v] >> k & 1u, b = r[v] >> k & 1u;
+
+			twice[k][0] += 2 * (uint64_t)(a & b);
+			twice[k][1] += (uint64_t)a + b;
+		}
+	free(p);
+	free(r);
+	return rc;
+}

@@ -1,0 +1,352 @@
+/* segmenter.c - members are opened by directory name and then ordered by group, so that the
+ * sessions of a group lie side by side; a group is made of members with one contract. */
+#include "common/seg/segmenter.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/image/morphology.h"
+#include "common/seg/contract.h"
+
+/* --- opening ------------------------------------------------------------- */
+
+/* The directory itself, or those in it that hold a checkpoint, by name. */
+static int list_checkpoints(struct vt_strs *dirs, const char *model, struct vt_err *err)
+{
+	char *own = vt_path_join(model, "checkpoint.json");
+	struct vt_strs names = VT_STRS_INIT;
+	bool single = vt_fs_exists(own);
+	int rc = single ? 0 : vt_fs_list(&names, model, err);
+
+	free(own);
+	if (single)
+		vt_strs_add(dirs, model);
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *dir = vt_path_join(model, names.v[i]),
+		     *file = vt_path_join(dir, "checkpoint.json");
+
+		if (vt_fs_exists(file))
+			vt_strs_add(dirs, dir);
+		free(dir);
+		free(file);
+	}
+	vt_strs_release(&names);
+	if (!rc && !dirs->n)
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: neither a checkpoint.json nor directories with one; give the output "
+			"of "
+			"train",
+			model);
+	return rc;
+}
+
+static const char *name_of(const struct vt_member *m)
+{
+	const char *slash = strrchr(m->dir, '/');
+
+	return slash ? slash + 1 : m->dir;
+}
+
+/* Members of one ensemble may be prepared differently; what they say must mean the same. */
+static int check_meaning(const struct vt_member *first, const struct vt_member *m,
+	const char *allow, struct vt_err *err)
+{
+	struct vt_json *a = vt_contract_of_checkpoint(first->checkpoint.json),
+		       *b = vt_contract_of_checkpoint(m->checkpoint.json);
+	char *who = vt_asprintf("ensemble member %s beside %s", name_of(m), name_of(first)),
+	     *also = vt_asprintf("%s,ignore,settings,crop,spacing_mm", allow ? allow : "");
+	int rc = vt_contract_agree(a, b, who, also, err);
+
+	if (!rc && m->checkpoint.softmax != first->checkpoint.softmax)
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: one is read by softmax, the other by sigmoids; an ensemble needs one "
+			"activation",
+			who);
+	free(also);
+	free(who);
+	vt_json_free(a);
+	vt_json_free(b);
+	return rc;
+}
+
+static bool same_contract(const struct vt_member *x, const struct vt_member *y)
+{
+	struct vt_json *a = vt_contract_of_checkpoint(x->checkpoint.json),
+		       *b = vt_contract_of_checkpoint(y->checkpoint.json);
+	struct vt_err none = VT_ERR_INIT;
+	bool same = !vt_contract_agree(a, b, "", NULL, &none) &&
+		!vt_contract_agree(b, a, "", NULL, &none);
+
+	vt_json_free(a);
+	vt_json_free(b);
+	return same;
+}
+
+static int open_member(struct vt_segmenter *s, const char *dir, const char *allow,
+	struct vt_err *err)
+{
+	struct vt_member *m = &s->member[s->n];
+	int rc = vt_checkpoint_open(&m->checkpoint, dir, err);
+
+	if (rc)
+		return rc;
+	m->dir = vt_xstrdup(dir);
+	m->group = s->n_groups;
+	s->n++;
+	if (s->n > 1)
+		rc = check_meaning(&s->member[0], m, allow, err);
+	for (size_t i = 0; i + 1 < s->n && m->group == s->n_groups; i++)
+		if (same_contract(&s->member[i], m))
+			m->group = s->member[i].group;
+	s->n_groups += m->group == s->n_groups;
+	return rc;
+}
+
+static void order_by_group(struct vt_segmenter *s)
+{
+	struct vt_member *sorted = vt_xcalloc(s->n, sizeof(*sorted));
+	size_t n = 0;
+
+	for (int g = 0; g < s->n_groups; g++)
+		for (size_t i = 0; i < s->n; i++)
+			if (s->member[i].group == g)
+				sorted[n++] = s->member[i];
+	free(s->member);
+	s->member = sorted;
+	s->first = &s->member[0].checkpoint;
+}
+
+int vt_segmenter_open(struct vt_segmenter **out, const char *model,
+	const struct vt_segmenter_opts *o, struct vt_err *err)
+{
+	struct vt_segmenter *s = vt_xcalloc(1, sizeof(*s));
+	struct vt_strs dirs = VT_STRS_INIT;
+	int rc = list_checkpoints(&dirs, model, err);
+
+	s->device = o->device;
+	s->member = vt_xcalloc(dirs.n + 1, sizeof(*s->member));
+	s->session = vt_xcalloc(dirs.n + 1, sizeof(*s->session));
+	for (size_t i = 0; !rc && i < dirs.n; i++)
+		rc = open_member(s, dirs.v[i], o->allow, err);
+	if (!rc)
+		order_by_group(s);
+	for (size_t i = 0; !rc && i < s->n; i++)
+		rc = vt_checkpoint_session(&s->member[i].graph, &s->session[i],
+			&s->member[i].checkpoint, s->member[i].dir, o->weights,
+			vt_predict_items(o->device, s->member[i].checkpoint.patch), NULL, o->device,
+			err);
+	vt_strs_release(&dirs);
+	if (rc)
+		vt_segmenter_close(s);
+	else
+		*out = s;
+	return rc;
+}
+
+void vt_segmenter_close(struct vt_segmenter *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->n; i++) {
+		vt_session_free(s->session[i]);
+		vt_graph_free(s->member[i].graph);
+		vt_checkpoint_close(&s->member[i].checkpoint);
+		free(s->member[i].dir);
+	}
+	free(s->session);
+	free(s->member);
+	free(s);
+}
+
+size_t vt_segmenter_group(const struct vt_segmenter *s, int group, size_t *n)
+{
+	size_t first = 0;
+
+	while (s->member[first].group != group)
+		first++;
+	for (*n = 0; first + *n < s->n && s->member[first + *n].group == group;)
+		++*n;
+	return first;
+}
+
+int vt_segmenter_accepts(const struct vt_segmenter *s, const struct vt_patch_file *f,
+	const char *allow, struct vt_err *err)
+{
+	struct vt_json *given = vt_contract_of_container(f->header);
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < s->n; i++) {
+		struct vt_json *trained = vt_contract_of_checkpoint(s->member[i].checkpoint.json);
+		char *who = s->n > 1 ? vt_asprintf("subject %s, ensemble member %s", f->subject,
+					       name_of(&s->member[i]))
+				     : vt_asprintf("subject %s", f->subject);
+
+		rc = vt_contract_agree(trained, given, who, allow, err);
+		free(who);
+		vt_json_free(trained);
+	}
+	vt_json_free(given);
+	return rc;
+}
+
+/* --- numbers of regions -------------------------------------------------- */
+
+static bool plain_thresholds(const struct vt_segment_opts *o, int n)
+{
+	for (int r = 0; r < n; r++)
+		if (o->threshold[r] != 0.5)
+			return false;
+	return true;
+}
+
+static int number_of(double *out, const struct vt_json *j, size_t i, const struct vt_manifest *m,
+	const char *flag, const double bounds[2], struct vt_err *err)
+{
+	double v = vt_json_number(j->item[i], bounds[0] - 1);
+
+	if (!(v >= bounds[0] && v <= bounds[1]))
+		return vt_err_set(err, VT_EUSAGE, "--%s: %s must be a number from %g to %g", flag,
+			j->key[i], bounds[0], bounds[1]);
+	for (int r = 0; r < m->n_regions; r++)
+		if (!strcmp(m->region[r].name, j->key[i])) {
+			out[r] = v;
+			return 0;
+		}
+	return vt_err_set(err, VT_EUSAGE, "--%s: the manifest %s has no region \"%s\"", flag,
+		m->name, j->key[i]);
+}
+
+static int read_numbers(double *out, const char *text, const struct vt_manifest *m,
+	const char *flag, const double bounds[2], struct vt_err *err)
+{
+	struct vt_json *j = NULL;
+	int rc = vt_json_parse(&j, text, strlen(text), flag, err);
+
+	if (!rc && j->type != VT_JSON_OBJECT)
+		rc = vt_err_set(err, VT_EUSAGE, "--%s: must be {\"region\": number, ...}", flag);
+	for (size_t i = 0; !rc && i < j->n; i++)
+		rc = number_of(out, j, i, m, flag, bounds, err);
+	vt_json_free(j);
+	return rc;
+}
+
+int vt_segment_read(struct vt_segment_opts *o, const char *threshold, const char *least,
+	const struct vt_checkpoint *c, struct vt_err *err)
+{
+	static const double share[2] = { 0, 1 }, size[2] = { 0, 1e9 };
+	int rc;
+
+	for (int r = 0; r < VT_MAX_REGIONS; r++) {
+		o->threshold[r] = 0.5;
+		o->least_mm3[r] = 0;
+	}
+	rc = read_numbers(o->threshold, threshold, c->manifest, "threshold", share, err);
+	if (!rc)
+		rc = read_numbers(o->least_mm3, least, c->manifest, "min-component", size, err);
+	if (!rc && c->softmax && !plain_thresholds(o, c->n_regions))
+		rc = vt_err_set(err, VT_EUSAGE,
+			"--threshold: this checkpoint's regions exclude each other (softmax) and "
+			"the "
+			"largest wins; leave it out");
+	return rc;
+}
+
+/* --- answering ----------------------------------------------------------- */
+
+int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *s,
+	struct vt_session *const *session, size_t n, const struct vt_patch_file *f,
+	const struct vt_segment_opts *o, struct vt_err *err)
+{
+	return vt_predict_begin(out, session, n, s->first->softmax, f, &o->windows, err);
+}
+
+/* Clears a region's bit in its components below the least size. */
+static int drop_small(uint8_t *bits, int region, const int dims[3], double voxels_least,
+	struct vt_err *err)
+{
+	const size_t dim[3] = { (size_t)dims[2], (size_t)dims[1], (size_t)dims[0] };
+	size_t n = dim[0] * dim[1] * dim[2], *size = NULL;
+	unsigned char *mask = calloc(n, 1);
+	uint32_t *label = malloc(n * sizeof(*label)), count;
+	int rc = mask && label ? 0 : vt_err_nomem(err, n * sizeof(*label));
+
+	for (size_t v = 0; mask && label && v < n; v++)
+		mask[v] = bits[v] >> region & 1;
+	if (!rc)
+		rc = vt_components(label, &count, &size, mask, dim, VT_CONNECT_26, err);
+	for (size_t v = 0; !rc && v < n; v++)
+		if (label[v] && (double)size[label[v]] < voxels_least)
+			bits[v] &= (uint8_t) ~(1u << region);
+	free(size);
+	free(label);
+	free(mask);
+	return rc;
+}
+
+static int drop_all_small(uint8_t *bits, int n_regions, const int dims[3], const double spacing[3],
+	const struct vt_segment_opts *o, struct vt_err *err)
+{
+	double voxel = spacing[0] * spacing[1] * spacing[2];
+	int rc = 0;
+
+	for (int r = 0; !rc && r < n_regions; r++)
+		if (o->least_mm3[r] > 0)
+			rc = drop_small(bits, r, dims, o->least_mm3[r] / voxel, err);
+	return rc;
+}
+
+int vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_checkpoint *c,
+	const int dims[3], const double spacing[3], const struct vt_segment_opts *o,
+	struct vt_err *err)
+{
+	size_t n = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
+
+	if (c->softmax) {
+		vt_predict_regions(bits, probability, c->n_outputs, n, true);
+	} else {
+		memset(bits, 0, n);
+		for (int r = 0; r < c->n_regions; r++)
+			for (size_t v = 0; v < n; v++)
+				bits[v] |= (uint8_t)(((double)probability[(size_t)r * n + v] >
+							     o->threshold[r])
+					<< r);
+	}
+	return drop_all_small(bits, c->n_regions, dims, spacing, o, err);
+}
+
+static void spacing_of(double spacing[3], const struct vt_patch_file *f)
+{
+	for (size_t a = 0; a < 3; a++)
+		spacing[a] =
+			vt_json_number(vt_json_at(vt_json_get(f->header, "spacing_mm"), a), 1.0);
+}
+
+int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_prediction *p,
+	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err)
+{
+	const struct vt_checkpoint *c = s->first;
+	const int dims[3] = { f->d, f->h, f->w };
+	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w;
+	double spacing[3];
+	float *probability;
+	int rc;
+
+	if (vt_json_true(vt_json_get(f->header, "nothing_found"), false)) {
+		memset(bits, 0, n);
+		return 0;
+	}
+	spacing_of(spacing, f);
+	if (c->softmax || plain_thresholds(o, c->n_regions)) {
+		rc = vt_predict_bits(bits, p, err);
+		return rc ? rc : drop_all_small(bits, c->n_regions, dims, spacing, o, err);
+	}
+	probability = malloc(n * (size_t)c->n_outputs * sizeof(float));
+	if (!probability)
+		return vt_err_nomem(err, n * (size_t)c->n_outputs * sizeof(float));
+	rc = vt_predict_probabilities(probability, p, err);
+	if (!rc)
+		rc = vt_segment_rule(bits, probability, c, dims, spacing, o, err);
+	free(probability);
+	return rc;
+}
