@@ -134,7 +134,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "crop-patch",
-	.version = "3",
+	.version = "4",
 	.summary = "Crops prepared subjects to the brain and maps their labels "
 		   "to regions.",
 	.output = "<subject>/subject.vtp: channels, regions, labels and foreground index, mappable",
