@@ -82,8 +82,11 @@ double vt_score_diagonal(const struct vt_label_pair *pair)
 {
 	double sum = 0;
 
-	for (int a = 0; a < 3; a++)
-		sum += pow(pair->dims[a] * pair->spacing[a], 2);
+	for (int a = 0; a < 3; a++) {
+		double side = pair->dims[a] * pair->spacing[a];
+
+		sum += side * side;
+	}
 	return sqrt(sum);
 }
 

@@ -1,9 +1,9 @@
 /* segmenter.h - checkpoints that answer together, and the label map that they give: the one way
  * from a container to label values, whoever asks (predict, evaluate, a validation).
  *
- *      vt_segmenter_open(&s, "folds", &opts, err);              a checkpoint, or a directory of some
- *      vt_segment_begin(&p, s, s->session, s->n, &file, err);
- *      vt_segment_bits(bits, s, p, &file, err);                  region bits in the container
+ *      vt_segmenter_open(&s, "folds", &opts, err);             a checkpoint, or several
+ *      vt_segment_begin(&p, s, s->session, s->n, &file, &how, err);
+ *      vt_segment_bits(bits, s, p, &file, &how, err);           region bits in the container
  *      vt_paste_native(&labels, &geometry, bits, &file, manifest, err);
  *
  * Several networks give the mean of their probabilities, turned copies of the volume likewise
