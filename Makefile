@@ -11,7 +11,7 @@
 .DEFAULT_GOAL := default
 
 CC      = gcc
-AR      = gcc-ar
+AR      = $(if $(filter %-gcc,$(CC)),$(CC)-ar,gcc-ar)
 MODE    ?= release
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -82,6 +82,11 @@ $B/obj/%_avx2.c.o:   ISA := -mavx2 -mfma -mf16c
 $B/obj/%_avx512.c.o: ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
 $B/obj/%_bf16.c.o:   ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c
 $B/obj/%_shani.c.o:  ISA := -msha -msse4.1 -mssse3
+endif
+# gcc 12 for ARM64 dies of some reductions in its vectorizer (internal compiler error); the kernels' own it compiles.
+ifeq ($(ARCH)-$(shell $(CC) -dumpversion 2>/dev/null),aarch64-12)
+CFLAGS_ALL += -fno-tree-loop-vectorize
+$B/obj/common/nn/cpu/%.c.o: ISA := -ftree-loop-vectorize
 endif
 
 .PHONY: default all help demo test test-quick lint bench install deps deps-test clean fuzz asan gpu-check gpu-bench FORCE
