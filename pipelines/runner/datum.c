@@ -237,16 +237,54 @@ void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p,
 	collapse(out);
 }
 
+struct missing {
+	vt_snapshot_fn snapshot;
+	void *ctx;
+	bool all_hold_files;
+};
+
+static void look_at_leaf(void *ctx, const struct vt_input *in)
+{
+	struct missing *m = ctx;
+	const struct vt_snapshot *seen = in->warm ? NULL : m->snapshot(m->ctx, in);
+
+	if (!in->warm && (!seen || !seen->paths.n))
+		m->all_hold_files = false;
+}
+
+bool vt_datums_missing(const struct vt_pipeline *p, vt_snapshot_fn snapshot, void *ctx)
+{
+	struct missing m = { snapshot, ctx, true };
+
+	vt_input_leaves(p->input, look_at_leaf, &m);
+	return m.all_hold_files;
+}
+
 char *vt_datum_label(const struct vt_datum *d)
 {
+	enum { SHOWN = 4 };
+	const char *shown[SHOWN];
+	size_t n = 0, more = 0;
 	struct vt_buf b = VT_BUF_INIT;
+
 	for (size_t i = 0; i < d->n; i++) {
-		const char *path = d->file[i].entry ? d->file[i].entry->path : "/",
-			   *glob = d->file[i].in->glob;
-		bool varies = glob[vt_glob_literal(glob)] != 0;
-		if (varies && path[1] && (!b.len || !strstr(b.data, path)))
-			vt_buf_printf(&b, "%s%s", b.len ? " + " : "", path);
+		const char *path = d->file[i].entry ? d->file[i].entry->path : "/";
+		const char *glob = d->file[i].in->glob;
+		bool known = !path[1] || !glob[vt_glob_literal(glob)];
+
+		for (size_t k = 0; k < n && !known; k++)
+			known = !strcmp(shown[k], path);
+		if (known)
+			continue;
+		if (n < SHOWN)
+			shown[n++] = path;
+		else
+			more++;
 	}
+	for (size_t i = 0; i < n; i++)
+		vt_buf_printf(&b, "%s%s", i ? " + " : "", shown[i]);
+	if (more)
+		vt_buf_printf(&b, " and %zu more", more);
 	if (!b.len)
 		vt_buf_str(&b, "/");
 	return vt_buf_detach(&b);

@@ -32,6 +32,13 @@ void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p,
 	vt_snapshot_fn snapshot, void *ctx);
 void vt_datums_release(struct vt_datums *d);
 
+/* Of a pipeline without a datum: do all its inputs hold files?  Then a glob or a key is wrong;
+ * where one is empty, or waits for a trigger or a tick, there is nothing to do yet. */
+#define VT_DATUMS_MISSING                                                                          \
+	"its inputs hold files and no datum comes of them: a glob, or a key of join or group, "    \
+	"matches nothing"
+bool vt_datums_missing(const struct vt_pipeline *p, vt_snapshot_fn snapshot, void *ctx);
+
 /* "/sub-001/" or "/a + /b": what people call the datum. */
 char *vt_datum_label(const struct vt_datum *d);
 

@@ -14,6 +14,8 @@
 #include "pipelines/runner/datum_record.h"
 #include "pipelines/runner/run_progress.h"
 
+enum { GROUP = 128 }; /* results that are published together */
+
 /* Why a try failed, where its exit status does not say it: kept for the log and the report. */
 __attribute__((format(printf, 2, 3))) static void because(struct vt_task *t, const char *fmt, ...)
 {
@@ -58,24 +60,33 @@ static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
 	return true;
 }
 
+/* The datum's process is over: its place, memory and devices are free. */
+static void release_slot(struct vt_run *r, struct vt_job *j, struct vt_task *t)
+{
+	for (size_t i = 0; i < r->running; i++)
+		if (r->active[i].task == t) {
+			r->active[i] = r->active[--r->running];
+			j->running--;
+			r->memory -= j->pipeline->memory;
+			r->gpus_taken &= ~t->gpus;
+			return;
+		}
+}
+
 static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 	enum vt_datum_state state)
 {
 	struct vt_err ignored = VT_ERR_INIT;
 	char *dir = vt_asprintf("%s/logs/%s", vt_runner_dir(r->runner), j->pipeline->name),
 	     *log = vt_path_join(dir, t->datum->id);
+
+	release_slot(r, j, t);
 	if (vt_fs_exists(t->attempt.log) && !vt_fs_mkdirs(dir, &ignored))
 		vt_fs_rename(t->attempt.log, log, &ignored);
 	free(dir);
 	free(log);
 	vt_attempt_remove(&t->attempt);
 	vt_job_move(j, t, state);
-	j->running--;
-	for (size_t i = 0; i < r->running; i++)
-		if (r->active[i].task == t)
-			r->active[i] = r->active[--r->running];
-	r->memory -= j->pipeline->memory;
-	r->gpus_taken &= ~t->gpus;
 	vt_run_progress_datum(j, t);
 }
 
@@ -152,9 +163,8 @@ static int seal(const struct vt_job *j, const struct vt_task *t, struct vt_err *
 	return rc;
 }
 
-static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
+static struct vt_output output_of(const struct vt_job *j, const struct vt_task *t)
 {
-	struct vt_attempt_of of = vt_run_attempt(r, j, t);
 	struct vt_output output = { .dir = t->attempt.out,
 		.result = { .key = t->key,
 			.data = t->data,
@@ -163,10 +173,29 @@ static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, s
 			.exit_code = t->exit_code,
 			.tries = t->tries,
 			.wall_ms = t->wall_ms } };
+
 	snprintf(output.result.pipeline, sizeof output.result.pipeline, "%s", j->pipeline->name);
 	snprintf(output.result.datum, sizeof output.result.datum, "%s", t->datum->id);
-	if (!vt_attempt_check_inputs(&of, err) && !seal(j, t, err) &&
-		!vt_runner_publish(r->runner, &output, 1, err) && output.err.code)
+	return output;
+}
+
+/* Where errCmd would have to look at a failure, one by itself; else when flush() comes by. */
+static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
+{
+	struct vt_attempt_of of = vt_run_attempt(r, j, t);
+	struct vt_output output = output_of(j, t);
+
+	if (vt_attempt_check_inputs(&of, err) || seal(j, t, err))
+		return err->code;
+	if (!vt_json_get(j->pipeline->transform, "errCmd")) {
+		if (!r->n_done)
+			clock_gettime(CLOCK_MONOTONIC, &r->done_since);
+		release_slot(r, j, t);
+		r->done[r->n_done++] = (struct vt_active){ j, t };
+		j->waiting++;
+		return 0;
+	}
+	if (!vt_runner_publish(r->runner, &output, 1, err) && output.err.code)
 		*err = output.err;
 	return err->code;
 }
@@ -206,6 +235,61 @@ static bool may_try_again(const struct vt_run *r, const struct vt_job *j, const 
 	return t->tries < j->pipeline->tries && t->exit_code != VT_EDATA && !r->stop && !j->spoiled;
 }
 
+static enum vt_datum_state good_state(const struct vt_task *t)
+{
+	return t->exit_code == VT_EDATA ? VT_DATUM_QUARANTINED : VT_DATUM_SUCCESS;
+}
+
+/* What could not be taken in failed, and may be tried again in its turn. */
+static void not_taken(struct vt_run *r, struct vt_job *j, struct vt_task *t, const char *why)
+{
+	size_t at = (size_t)(t - j->task);
+
+	because(t, "%s", why);
+	vt_log(VT_LOG_WARN, "try", "pipeline=%s id=%.16s try=%d error=\"%s\"", j->pipeline->name,
+		t->datum->id, t->tries, t->why);
+	note_reason(t);
+	if (!may_try_again(r, j, t)) {
+		end_task(r, j, t, VT_DATUM_FAILED);
+		return;
+	}
+	vt_job_move(j, t, VT_DATUM_PENDING);
+	j->next = at < j->next ? at : j->next;
+}
+
+/* Publishes what ended well since the last time, as one group: nothing counts as done before it is
+ * durable, and there is one barrier for all of it. */
+static int flush(struct vt_run *r, struct vt_err *err)
+{
+	size_t n = r->n_done;
+	struct vt_output *output = vt_xcalloc(n + 1, sizeof *output);
+
+	for (size_t i = 0; i < n; i++)
+		output[i] = output_of(r->done[i].job, r->done[i].task);
+	r->n_done = 0;
+	vt_runner_publish(r->runner, output, n, err);
+	for (size_t i = 0; i < n; i++) {
+		struct vt_active one = r->done[i];
+
+		one.job->waiting--;
+		if (err->code)
+			;
+		else if (output[i].err.code)
+			not_taken(r, one.job, one.task, output[i].err.text);
+		else
+			end_task(r, one.job, one.task, good_state(one.task));
+	}
+	free(output);
+	return err->code;
+}
+
+/* A full group, one that waited long enough, or nothing else to do. */
+static bool flush_is_due(const struct vt_run *r)
+{
+	return r->n_done &&
+		(r->n_done == GROUP || !r->running || vt_seconds_since(&r->done_since) >= 0.05);
+}
+
 /* A process of the datum ended.  Returns non-zero only when the runner itself cannot go on. */
 static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int status,
 	struct vt_err *err)
@@ -220,8 +304,8 @@ static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int
 		t->wall_ms = (long long)(1e3 * vt_seconds_since(&t->began));
 		vt_fault("ended");
 		if (succeeded(r, j, t, status, err)) {
-			end_task(r, j, t,
-				code == VT_EDATA ? VT_DATUM_QUARANTINED : VT_DATUM_SUCCESS);
+			if (vt_json_get(j->pipeline->transform, "errCmd"))
+				end_task(r, j, t, good_state(t));
 			return 0;
 		}
 		if (err->code)
@@ -287,6 +371,12 @@ static int advance_job(struct vt_run *r, struct vt_job *j, bool *moved, struct v
 			return err->code;
 		j->state = VT_JOB_ACTIVE;
 		*moved = true;
+		if (!j->n && !vt_pipeline_may_be_empty(j->pipeline) &&
+			vt_datums_missing(j->pipeline, vt_run_snapshot, r)) {
+			j->state = VT_JOB_FAILED;
+			j->because = VT_DATUMS_MISSING;
+			vt_run_progress_job(j);
+		}
 	}
 	if (j->state != VT_JOB_ACTIVE)
 		return 0;
@@ -299,7 +389,7 @@ static int advance_job(struct vt_run *r, struct vt_job *j, bool *moved, struct v
 		if (start_task(r, j, &j->task[j->next], err))
 			return err->code;
 	}
-	if (!j->running && (j->next == j->n || r->stop)) {
+	if (!j->running && !j->waiting && (j->next == j->n || r->stop)) {
 		vt_job_finish(r, j);
 		*moved = true;
 	}
@@ -311,7 +401,7 @@ static int reap(struct vt_run *r, bool *moved, struct vt_err *err)
 	int status;
 	pid_t pid;
 
-	while (!err->code && (pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while (!err->code && r->n_done < GROUP && (pid = waitpid(-1, &status, WNOHANG)) > 0)
 		for (size_t i = 0; i < r->running; i++) {
 			struct vt_active one = r->active[i];
 
@@ -390,7 +480,7 @@ static void kill_active(struct vt_run *r)
 
 static void loop(struct vt_run *r, const sigset_t *signals, struct vt_err *err)
 {
-	const struct timespec tick = { 0, 100000000 }, none = { 0, 0 };
+	const struct timespec tick = { 0, 100000000 }, soon = { 0, 10000000 }, now = { 0, 0 };
 
 	while (!err->code) {
 		bool moved = false;
@@ -398,10 +488,18 @@ static void loop(struct vt_run *r, const sigset_t *signals, struct vt_err *err)
 		for (size_t i = 0; i < r->spec->n && !err->code; i++)
 			advance_job(r, &r->job[i], &moved, err);
 		vt_run_progress_draw(r, false);
-		if (err->code || (!moved && !r->running))
+		if (err->code || (!moved && !r->running && !r->n_done))
 			break;
 		reap(r, &moved, err);
-		stop_on(r, sigtimedwait(signals, NULL, moved || !r->running ? &none : &tick));
+		if (!err->code && flush_is_due(r)) {
+			moved = true;
+			flush(r, err);
+		}
+		stop_on(r,
+			sigtimedwait(signals, NULL,
+				moved || !r->running ? &now
+					: r->n_done  ? &soon
+						     : &tick));
 		enforce_timeouts(r);
 		reap(r, &moved, err);
 	}
@@ -424,10 +522,12 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 	awaited_signals(&signals);
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	r->active = vt_xcalloc((size_t)r->opts.jobs + 1, sizeof *r->active);
+	r->done = vt_xcalloc(GROUP + (size_t)r->opts.jobs, sizeof *r->done);
 	loop(r, &signals, err);
 	kill_active(r);
 	free(r->active);
-	r->active = NULL;
+	free(r->done);
+	r->active = r->done = NULL;
 	for (size_t i = 0; i < r->spec->n; i++)
 		failed |= r->job[i].state != VT_JOB_DONE;
 	sigprocmask(SIG_SETMASK, &before, NULL);

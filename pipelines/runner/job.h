@@ -67,9 +67,10 @@ struct vt_job {
 	enum vt_job_state state;
 	struct vt_datums datums;
 	struct vt_task *task;
-	size_t n, running, count[8]; /* count by vt_datum_state */
-	size_t next;                 /* tasks before it have been started */
-	const char *because;         /* unrunnable: the job it waits for */
+	size_t n, count[8];      /* count by vt_datum_state */
+	size_t running, waiting; /* with a process; ended well and to be published */
+	size_t next;             /* tasks before it have been started */
+	const char *because;     /* unrunnable: the job it waits for */
 	struct vt_digest transform;
 	struct vt_programs used;
 	bool spoiled; /* one of them changed meanwhile */

@@ -23,6 +23,9 @@ struct vt_run {
 	struct vt_job *job;
 	struct vt_active *active; /* `running` of them; one a process at most */
 	size_t running;
+	struct vt_active *done; /* `n_done` that ended well and are not published yet */
+	size_t n_done;
+	struct timespec done_since; /* the first of them */
 	double memory;
 	unsigned long long gpus_taken;
 	/* newest first: datums of a running job keep pointing into the older ones */

@@ -7,7 +7,7 @@
 
 #include "common/base/fs.h"
 #include "common/lineage/consent.h"
-#include "pipelines/runner/programs.h"
+#include "pipelines/runner/datum_record.h"
 
 struct repo {
 	char *name, *dir;
@@ -164,7 +164,9 @@ int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct
 		return err->code;
 	}
 	vt_datums_enumerate(&s->datums, p, snapshot, s);
-	if (depth == VT_SCAN_CONTENT && name_datums(s, err)) {
+	if (!s->datums.n && !vt_pipeline_may_be_empty(p) && vt_datums_missing(p, snapshot, s))
+		vt_err_set(err, VT_EFAIL, "pipeline %s: %s", p->name, VT_DATUMS_MISSING);
+	if (err->code || (depth == VT_SCAN_CONTENT && name_datums(s, err))) {
 		vt_scan_close(s);
 		return err->code;
 	}

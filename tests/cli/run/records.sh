@@ -61,3 +61,14 @@ one '"cmd":["true"]' / ',"metadata":{"annotations":{"voxtrail/may-be-empty":"tru
 same "unless the spec says that it may" "$?:$(grep -o 'success=1' err)" 0:success=1
 one '"cmd":["sh","-c","mkdir -p /pfs/out/.voxtrail-partial; echo x >/pfs/out/.voxtrail-partial/x"]'; voxtrail run p.json --repo sc=sc --store es --log text 2>err
 same "what a killed stage left is no output" "$?:$(grep -c 'voxtrail-partial is still in the output' err)" 1:4
+one '"cmd":["cp","-r","/pfs/sc/.","/pfs/out/"]' '/sub-[78]*'; voxtrail run p.json --repo sc=sc --store es --log text 2>err
+same "no datum behind an input with files is a failed job that says why" "$?:$(grep -c 'failed: p, because its inputs hold files and no datum comes of them' err)" 1:1
+sed -i 's/"datumTries"/"metadata":{"annotations":{"voxtrail\/may-be-empty":"true"}},"datumTries"/' p.json; voxtrail run p.json --repo sc=sc --store es --log text 2>err
+same "unless the spec says that there may be none" "$?" 0
+# groups: many small datums in one barrier each, and a bad one among them fails alone
+mkdir lots && for i in $(seq 40); do echo $i >lots/f$i; done
+printf '{"pipeline":{"name":"g"},"transform":{"image":"%s","cmd":["sh","-c","cp /pfs/lots/* /pfs/out/; [ ! -e /pfs/lots/f7 ] || ln -s /nowhere /pfs/out/l"]},"input":%s,"datumTries":2,"parallelismSpec":{"constant":4}}' "$image" "$(pfs lots '/*')" >g.json
+voxtrail run g.json --repo lots=lots --store gs --jobs 4 --log text 2>err
+same "one bad output of a group fails alone, after its tries" "$?:$(grep -o 'success=39 .*failed=1' err | cut -d' ' -f1):$(grep -c 'tries=2.*because' err)" "1:success=39:1"
+label=$(printf '{"pipeline":{"name":"w"},"transform":{"image":"%s","cmd":["cp","-r","/pfs/lots/.","/pfs/out/"]},"input":{"group":[{"pfs":{"name":"lots","repo":"lots","glob":"/(f)*","groupBy":"$1"}}]}}' "$image" >w.json; voxtrail plan w.json --repo lots=lots --store gs | tail -n 1)
+same "a group is called by a few of its paths" "$(echo "$label" | grep -c 'and 36 more')" 1

@@ -11,7 +11,7 @@ for point in commit view started ended adopted published head; do
 	voxtrail run "$T/spec.json" --repo scans="$T/scans" --repo labels="$T/labels" --store "$T/store" --jobs 1 2>"$T/err"
 	same "killed at \"$point\" again and again: rerun succeeds" "$?" 0
 	same "killed at \"$point\": same files" "$(heads "$T/store" | LC_ALL=C sort)" "$want"
-	if [ "$point" = published ]; then same "killed at \"published\": no datum ran twice" "$(sort "$T/ran" | uniq -d)" ""; fi
+	if [ "$point" = published ]; then same "killed at \"published\": what was published is not done again, only what was in flight" "$(($(wc -l <"$T/ran") - $(sort -u "$T/ran" | wc -l) <= again))" 1; fi
 done
 # And at moments nobody chose.
 rm -rf "$T/store"

@@ -8,7 +8,7 @@ mkdir in && echo orig >in/f
 mark=$(printf '%d' $$)
 # left: processes of the datum that still run (their sleeps are of a length nobody else has)
 left() { n=50; while [ $n -gt 0 ] && grep -lsz "^sleep" /proc/[0-9]*/cmdline | xargs grep -lsz "9$mark" 2>/dev/null | grep -q .; do sleep 0.1; n=$((n - 1)); done; grep -lsz "^sleep" /proc/[0-9]*/cmdline 2>/dev/null | xargs grep -lsz "9$mark" 2>/dev/null | wc -l; }
-started() { n=100; while [ $n -gt 0 ] && [ "$(grep -lsz "^sleep" /proc/[0-9]*/cmdline 2>/dev/null | xargs grep -lsz "9$mark" 2>/dev/null | wc -l)" -lt 3 ]; do sleep 0.1; n=$((n - 1)); done; }
+started() { n=300; while [ $n -gt 0 ] && [ "$(grep -lsz "^sleep" /proc/[0-9]*/cmdline 2>/dev/null | xargs grep -lsz "9$mark" 2>/dev/null | wc -l)" -lt 3 ]; do sleep 0.1; n=$((n - 1)); done; }
 three="\"sleep 1.9$mark & setsid sleep 900.9$mark & (trap '' TERM INT; sleep 901.9$mark) & sleep 902.9$mark\""
 three=$(echo "$three" | sed "s/sleep 1\.9$mark \& //")
 spec "$three" 1
@@ -19,7 +19,7 @@ for signal in INT/130 TERM/143 HUP/129 KILL/137; do
 	started; kill -${signal%/*} $run; wait $run; rc=$?
 	same "SIG${signal%/*} of the runner ends every process of the datum, daemons too" "$rc:$(left)" "${signal#*/}:0"
 done
-voxtrail run --log text p.json --repo r=in --store s --log text 2>err & run=$!; started; kill -TERM $run; wait $run
+rm -rf s; voxtrail run --log text p.json --repo r=in --store s 2>err & run=$!; started; kill -TERM $run; wait $run
 same "it says so" "$(grep -c 'stopped by Terminated; what was finished is kept' err)" 1
 spec '"echo fine >/pfs/out/x"' 1; voxtrail run --log text p.json --repo r=in --store s 2>err; same "and the store is free at once" "$?" 0
 spec "\"setsid sleep 900.9$mark & echo x >/pfs/out/x; sleep 902.9$mark\"" 1 ',"datumTimeout":"0.5s"'
