@@ -451,13 +451,25 @@ void vt_attempt_kill(const struct vt_attempt *a)
 	vt_process_kill(a->pid);
 }
 
+static void forget(struct vt_attempt *a)
+{
+	free(a->dir);
+	free(a->out);
+	free(a->log);
+	*a = (struct vt_attempt){ NULL, NULL, NULL, 0 };
+}
+
 void vt_attempt_remove(struct vt_attempt *a)
 {
 	struct vt_err ignored = VT_ERR_INIT;
 	if (a->dir)
 		vt_fs_remove_tree(a->dir, &ignored);
-	free(a->dir);
-	free(a->out);
-	free(a->log);
-	*a = (struct vt_attempt){ NULL, NULL, NULL, 0 };
+	forget(a);
+}
+
+void vt_attempt_give_up(struct vt_attempt *a, struct vt_sweeper *sweeper)
+{
+	if (a->dir)
+		vt_sweeper_add(sweeper, a->dir);
+	forget(a);
 }

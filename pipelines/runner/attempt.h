@@ -16,6 +16,7 @@
 
 #include "pipelines/runner/datum.h"
 #include "pipelines/runner/runner.h"
+#include "pipelines/runner/sweeper.h"
 
 /* How a process finds its view at /pfs: in a mount namespace; by links in the machine's own
  * /pfs, which one process at a time can have; or not at all: every /pfs in its words is replaced
@@ -61,7 +62,8 @@ void vt_attempt_kill(const struct vt_attempt *a);
 /* A linked input that the process wrote to is VT_EINTEGRITY with its path. */
 int vt_attempt_check_inputs(const struct vt_attempt_of *of, struct vt_err *err);
 
-/* Removes W. */
+/* Removes W; or leaves that to the sweeper. */
 void vt_attempt_remove(struct vt_attempt *a);
+void vt_attempt_give_up(struct vt_attempt *a, struct vt_sweeper *sweeper);
 
 #endif

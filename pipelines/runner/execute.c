@@ -85,7 +85,7 @@ static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 		vt_fs_rename(t->attempt.log, log, &ignored);
 	free(dir);
 	free(log);
-	vt_attempt_remove(&t->attempt);
+	vt_attempt_give_up(&t->attempt, &r->sweeper);
 	vt_job_move(j, t, state);
 	vt_run_progress_datum(j, t);
 }
@@ -120,7 +120,7 @@ static int start_try(struct vt_run *r, struct vt_job *j, struct vt_task *t, stru
 	t->in_err_cmd = t->timed_out = false;
 	free(t->why);
 	t->why = NULL;
-	vt_attempt_remove(&t->attempt);
+	vt_attempt_give_up(&t->attempt, &r->sweeper);
 	int rc = vt_attempt_view(&t->attempt, &of, dir, err);
 	free(dir);
 	vt_fault("view");
@@ -401,7 +401,8 @@ static int reap(struct vt_run *r, bool *moved, struct vt_err *err)
 	int status;
 	pid_t pid;
 
-	while (!err->code && r->n_done < GROUP && (pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while (!err->code && r->n_done < GROUP && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		vt_sweeper_reaped(&r->sweeper, pid);
 		for (size_t i = 0; i < r->running; i++) {
 			struct vt_active one = r->active[i];
 
@@ -411,6 +412,7 @@ static int reap(struct vt_run *r, bool *moved, struct vt_err *err)
 			task_ended(r, one.job, one.task, status, err);
 			break;
 		}
+	}
 	return err->code;
 }
 
@@ -495,6 +497,8 @@ static void loop(struct vt_run *r, const sigset_t *signals, struct vt_err *err)
 			moved = true;
 			flush(r, err);
 		}
+		if (r->sweeper.dirs.n >= GROUP)
+			vt_sweeper_start(&r->sweeper);
 		stop_on(r,
 			sigtimedwait(signals, NULL,
 				moved || !r->running ? &now
@@ -525,6 +529,7 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 	r->done = vt_xcalloc(GROUP + (size_t)r->opts.jobs, sizeof *r->done);
 	loop(r, &signals, err);
 	kill_active(r);
+	vt_sweeper_end(&r->sweeper);
 	free(r->active);
 	free(r->done);
 	r->active = r->done = NULL;

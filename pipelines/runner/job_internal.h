@@ -26,6 +26,7 @@ struct vt_run {
 	struct vt_active *done; /* `n_done` that ended well and are not published yet */
 	size_t n_done;
 	struct timespec done_since; /* the first of them */
+	struct vt_sweeper sweeper;  /* of the tries' directories */
 	double memory;
 	unsigned long long gpus_taken;
 	/* newest first: datums of a running job keep pointing into the older ones */
