@@ -72,6 +72,18 @@ static bool parse_text(struct vt_result *out, const struct vt_json *j)
 		(!out->has_lineage || take_digest(&out->lineage, j, "lineage"));
 }
 
+bool vt_result_parse(struct vt_result *out, const char *text, size_t n)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	bool good;
+
+	*out = (struct vt_result){ .state = VT_RESULT_QUARANTINED };
+	good = n <= LIMIT && !vt_json_parse(&j, text, n, "result", &none) && parse_text(out, j);
+	vt_json_free(j);
+	return good;
+}
+
 /* --- putting and getting ------------------------------------------------- */
 
 int vt_result_put(struct vt_store *s, const struct vt_result *v, size_t n, struct vt_err *err)
@@ -98,16 +110,13 @@ static bool read_result(struct vt_store *s, struct vt_result *out, const struct 
 	char *path = vt_store_path(s, "results", key);
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
-	struct vt_json *j = NULL;
 	struct stat st;
-	bool good;
+	bool good = !vt_fs_read(&text, path, LIMIT, &none) && !stat(path, &st) &&
+		vt_result_parse(out, text.data, text.len);
 
-	*out = (struct vt_result){ .key = *key };
-	good = !vt_fs_read(&text, path, LIMIT, &none) && !stat(path, &st) &&
-		!vt_json_parse(&j, text.data, text.len, path, &none) && parse_text(out, j);
+	out->key = *key;
 	if (good)
 		out->written = st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec;
-	vt_json_free(j);
 	vt_buf_release(&text);
 	free(path);
 	return good;
@@ -246,7 +255,7 @@ int vt_result_list_put(struct vt_store *s, const struct vt_digest *key, size_t n
 	return rc;
 }
 
-static int parse_list(struct vt_digest **out, size_t *n, const struct vt_buf *text,
+int vt_result_list_parse(struct vt_digest **out, size_t *n, const struct vt_buf *text,
 	const char *name, struct vt_err *err)
 {
 	const size_t head = sizeof(first_line) - 1;
@@ -267,27 +276,34 @@ static int parse_list(struct vt_digest **out, size_t *n, const struct vt_buf *te
 	return vt_err_set(err, VT_EINTEGRITY, "object %s is no list of datums", name);
 }
 
+bool vt_result_list_named(struct vt_digest *out, const char *provenance)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	bool named = *provenance &&
+		!vt_json_parse(&j, provenance, strlen(provenance), "provenance", &none) &&
+		take_digest(out, j, "datums");
+
+	vt_json_free(j);
+	return named;
+}
+
 int vt_result_list_get(struct vt_store *s, const char *provenance, struct vt_digest **out,
 	size_t *n, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
-	struct vt_json *j = NULL;
 	struct vt_digest id;
-	int rc = 0;
+	char hex[VT_HEX];
+	int rc;
 
 	*out = NULL;
 	*n = 0;
-	if (*provenance)
-		rc = vt_json_parse(&j, provenance, strlen(provenance), "provenance", err);
-	if (!rc && take_digest(&id, j, "datums")) {
-		rc = vt_store_get_blob(s, &text, &id, err);
-		if (rc == VT_ENOINPUT)
-			rc = err->code = VT_EINTEGRITY;
-		if (!rc)
-			rc = parse_list(out, n, &text, vt_json_text(vt_json_get(j, "datums"), ""),
-				err);
-	}
-	vt_json_free(j);
+	if (!vt_result_list_named(&id, provenance))
+		return 0;
+	vt_digest_hex(hex, &id);
+	rc = vt_store_get_blob(s, &text, &id, err);
+	if (!rc)
+		rc = vt_result_list_parse(out, n, &text, hex, err);
 	vt_buf_release(&text);
 	return rc;
 }

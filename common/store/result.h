@@ -49,10 +49,18 @@ int vt_result_usable(struct vt_store *s, const struct vt_result *v, size_t n, bo
  * the commit's provenance as "datums". */
 int vt_result_list_put(struct vt_store *s, const struct vt_digest *key, size_t n,
 	struct vt_digest *id, struct vt_err *err);
-/* *out has *n keys, caller frees; of a commit that no run made, none.  VT_EINTEGRITY where the list
- * is not there. */
+/* *out has *n keys, caller frees; of a commit that no run made, none.  VT_ENOINPUT where the list
+ * is not there: a pull leaves it behind. */
 int vt_result_list_get(struct vt_store *s, const char *provenance, struct vt_digest **out,
 	size_t *n, struct vt_err *err);
+
+/* Its parts: the digest of the list, false where there is none, and the reading of a list. */
+bool vt_result_list_named(struct vt_digest *out, const char *provenance);
+int vt_result_list_parse(struct vt_digest **out, size_t *n, const struct vt_buf *text,
+	const char *name, struct vt_err *err);
+
+/* A result's text, without its key; false if it is none. */
+bool vt_result_parse(struct vt_result *out, const char *text, size_t n);
 
 /* The digest that vt_result_list_put would give. */
 struct vt_digest vt_result_list_id(const struct vt_digest *key, size_t n);

@@ -19,6 +19,7 @@
 #include "common/record/record.h"
 #include "common/store/repo_internal.h"
 #include "common/store/erased.h"
+#include "common/store/result.h"
 
 struct local {
 	struct vt_peer peer;
@@ -30,7 +31,7 @@ struct local {
 
 const char vt_peer_greeting[] = "voxtrail 1";
 
-static const char *const kinds[] = { "objects", "trees", "records", "commits" };
+static const char *const kinds[] = { "objects", "trees", "records", "results", "commits" };
 
 bool vt_name_parse(const char *name, const char **kind, struct vt_digest *id)
 {
@@ -368,6 +369,34 @@ static int check_commit(struct local *l, const char *name, const struct vt_buf *
 	return rc;
 }
 
+/* Its trees must be there; what it claims of them nobody can check. */
+static int check_result(struct local *l, const char *name, const struct vt_buf *text,
+	struct vt_err *err)
+{
+	struct vt_result r;
+	struct vt_strs names = VT_STRS_INIT, lacking = VT_STRS_INIT;
+	int rc = vt_result_parse(&r, text->data, text->len)
+		? 0
+		: vt_err_set(err, VT_EDATA, "%s is no result", name);
+
+	for (int i = 0; !rc && i < 1 + r.has_lineage; i++) {
+		char hex[VT_HEX], *tree;
+
+		vt_digest_hex(hex, i ? &r.lineage : &r.tree);
+		tree = vt_asprintf("trees %s", hex);
+		vt_strs_add(&names, tree);
+		free(tree);
+	}
+	if (!rc)
+		rc = local_missing(&l->peer, &lacking, &names, err);
+	if (!rc && lacking.n)
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: what it names, %s, did not come", name,
+			lacking.v[0]);
+	vt_strs_release(&names);
+	vt_strs_release(&lacking);
+	return rc;
+}
+
 static bool is_kind(const char *name, const char *kind)
 {
 	size_t n = strlen(kind);
@@ -390,6 +419,8 @@ static int publish_one(struct local *l, size_t i, struct vt_published *p, struct
 		rc = check_tree(l, l->name.v[i], text.data, err);
 	if (!rc && !strcmp(kind, "commits"))
 		rc = check_commit(l, l->name.v[i], &text, err);
+	if (!rc && !strcmp(kind, "results"))
+		rc = check_result(l, l->name.v[i], &text, err);
 	if (!rc)
 		rc = vt_publish_fan_out(l->s, p, &id, err);
 	if (!rc &&
@@ -469,7 +500,8 @@ static int check_bytes(struct local *l, struct vt_err *err)
 		struct vt_digest d;
 		uint64_t size;
 
-		if (!vt_digest_file(&d, &size, tmp, err)) {
+		/* the only thing here that is not named by its bytes */
+		if (!is_kind(l->name.v[i], "results") && !vt_digest_file(&d, &size, tmp, err)) {
 			vt_digest_hex(hex, &d);
 			if (strcmp(hex, strchr(l->name.v[i], ' ') + 1))
 				vt_err_set(err, VT_EINTEGRITY,
@@ -512,6 +544,8 @@ static int local_flush(struct vt_peer *p, struct vt_err *err)
 		rc = publish_kind(l, "trees", err);
 	if (!rc)
 		rc = publish_records(l, err);
+	if (!rc)
+		rc = publish_kind(l, "results", err);
 	if (!rc)
 		rc = publish_kind(l, "commits", err);
 	forget_waiting(l);

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "common/store/store_internal.h"
+#include "common/transfer/transfer_internal.h"
 
 enum {
-	BATCH = 20000,        /* names in one request */
 	FLUSH_OBJECTS = 1000, /* what an interruption can cost at most */
 };
 static const uint64_t flush_bytes = 64u << 20;
@@ -19,28 +19,28 @@ void vt_transfer_release(struct vt_transfer *t)
 
 /* --- requests in batches ------------------------------------------------- */
 
-static int missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+int vt_transfer_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < names->n; i += BATCH) {
+	for (size_t i = 0; !rc && i < names->n; i += VT_TRANSFER_BATCH) {
 		const struct vt_strs part = { names->v + i,
-			names->n - i < BATCH ? names->n - i : BATCH, 0 };
+			names->n - i < VT_TRANSFER_BATCH ? names->n - i : VT_TRANSFER_BATCH, 0 };
 
 		rc = p->ops->missing(p, out, &part, err);
 	}
 	return rc;
 }
 
-static int get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+int vt_transfer_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
 	struct vt_err *err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < names->n; i += BATCH) {
+	for (size_t i = 0; !rc && i < names->n; i += VT_TRANSFER_BATCH) {
 		const struct vt_strs part = { names->v + i,
-			names->n - i < BATCH ? names->n - i : BATCH, 0 };
+			names->n - i < VT_TRANSFER_BATCH ? names->n - i : VT_TRANSFER_BATCH, 0 };
 
 		rc = p->ops->get(p, &part, sink, ctx, err);
 	}
@@ -179,6 +179,7 @@ struct lack {
 	struct vt_strs objects, records; /* names */
 	/* lines of objects that the source has no more, by decision */
 	struct vt_strs erased;
+	struct vt_lacking_results results;
 };
 
 static void lack_release(struct lack *l)
@@ -189,6 +190,7 @@ static void lack_release(struct lack *l)
 	vt_strs_release(&l->objects);
 	vt_strs_release(&l->records);
 	vt_strs_release(&l->erased);
+	vt_lacking_results_release(&l->results);
 }
 
 static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to,
@@ -200,9 +202,9 @@ static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to
 	for (size_t i = 0; i < all.n; i++)
 		add_name(&names, "commits", all.v[i]);
 	if (!rc)
-		rc = missing(to, &lacking, &names, err);
+		rc = vt_transfer_missing(to, &lacking, &names, err);
 	if (!rc)
-		rc = get(from, &lacking, keep_text, &l->commits, err);
+		rc = vt_transfer_get(from, &lacking, keep_text, &l->commits, err);
 	for (size_t i = 0; !rc && i < l->commits.n; i++) {
 		struct node *node = &l->commits.v[i];
 		struct vt_commit c = { .id = "" };
@@ -257,14 +259,14 @@ static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, 
 		struct vt_strs lacking = VT_STRS_INIT, fresh = VT_STRS_INIT, below = VT_STRS_INIT;
 		size_t before = l->trees.n;
 
-		rc = missing(to, &lacking, &level, err);
+		rc = vt_transfer_missing(to, &lacking, &level, err);
 		if (before > 1)
 			qsort(l->trees.v, before, sizeof(*l->trees.v), by_name);
 		for (size_t i = 0; i < lacking.n; i++)
 			if (!find(&l->trees, lacking.v[i]))
 				vt_strs_add(&fresh, lacking.v[i]);
 		if (!rc)
-			rc = get(from, &fresh, keep_text, &l->trees, err);
+			rc = vt_transfer_get(from, &fresh, keep_text, &l->trees, err);
 		for (size_t i = before; !rc && i < l->trees.n; i++)
 			rc = read_entries(l, &l->trees.v[i], &below, err);
 		vt_strs_unique(&below);
@@ -284,9 +286,10 @@ static int set_erased_apart(struct lack *l, struct vt_peer *from, struct vt_strs
 	size_t kept = 0, e = 0;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < objects->n; i += BATCH) {
+	for (size_t i = 0; !rc && i < objects->n; i += VT_TRANSFER_BATCH) {
 		const struct vt_strs part = { objects->v + i,
-			objects->n - i < BATCH ? objects->n - i : BATCH, 0 };
+			objects->n - i < VT_TRANSFER_BATCH ? objects->n - i : VT_TRANSFER_BATCH,
+			0 };
 
 		rc = from->ops->erased(from, &l->erased, &part, err);
 	}
@@ -312,7 +315,7 @@ static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, s
 	int rc;
 
 	vt_strs_unique(&l->objects);
-	rc = missing(to, &objects, &l->objects, err);
+	rc = vt_transfer_missing(to, &objects, &l->objects, err);
 	if (!rc)
 		rc = set_erased_apart(l, from, &objects, err);
 	if (!rc && l->roots.n)
@@ -320,7 +323,7 @@ static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, s
 	for (size_t i = 0; i < vouchers.n; i++)
 		add_name(&records, "records", vouchers.v[i]);
 	if (!rc)
-		rc = missing(to, &l->records, &records, err);
+		rc = vt_transfer_missing(to, &l->records, &records, err);
 	vt_strs_release(&vouchers);
 	vt_strs_release(&records);
 	vt_strs_release(&l->objects);
@@ -358,18 +361,20 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 {
 	struct sending s = { to, 0, 0, t };
 	uint64_t bytes;
-	int rc = get(from, &l->objects, pass_on, &s, err);
+	int rc = vt_transfer_get(from, &l->objects, pass_on, &s, err);
 
 	if (!rc)
 		rc = to->ops->flush(to, err);
 	bytes = t->bytes;
 	if (!rc)
-		rc = get(from, &l->records, pass_on, &s, err);
+		rc = vt_transfer_get(from, &l->records, pass_on, &s, err);
 	t->bytes = bytes;
 	for (size_t i = 0; !rc && i < l->erased.n; i++)
 		rc = to->ops->bury(to, l->erased.v[i], err);
 	if (!rc)
 		rc = put_in_order(&l->trees, to, err);
+	if (!rc)
+		rc = vt_transfer_put_results(&l->results, to, err);
 	if (!rc)
 		rc = put_in_order(&l->commits, to, err);
 	t->n_commits = l->commits.n;
@@ -377,6 +382,7 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 	t->n_objects = l->objects.n;
 	t->n_records = l->records.n;
 	t->n_erased = l->erased.n;
+	t->n_results = l->results.n;
 	return rc ? rc : to->ops->flush(to, err);
 }
 
@@ -477,6 +483,34 @@ static int plan(struct vt_transfer *t, struct vt_refs *out, struct vt_refs *ther
 	return rc;
 }
 
+/* The commits that the wanted refs of the source name, whether they move or not. */
+static int wanted_commits(const struct vt_transfer *t, struct vt_strs *out, struct vt_peer *from,
+	struct vt_err *err)
+{
+	struct vt_refs here = { NULL, 0, 0 };
+	int rc = from->ops->refs(from, &here, t->repo, err);
+
+	for (size_t i = 0; !rc && i < here.n; i++)
+		if (wanted(t, &here.v[i]))
+			vt_strs_add(out, here.v[i].commit);
+	vt_strs_unique(out);
+	vt_refs_release(&here);
+	return rc;
+}
+
+static int find_results(const struct vt_transfer *t, struct lack *l, struct vt_peer *from,
+	struct vt_peer *to, struct vt_err *err)
+{
+	struct vt_strs commits = VT_STRS_INIT;
+	int rc = wanted_commits(t, &commits, from, err);
+
+	if (!rc)
+		rc = vt_transfer_find_results(&l->results, from, to, &commits, &l->objects,
+			&l->roots, err);
+	vt_strs_release(&commits);
+	return rc;
+}
+
 int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer *to,
 	struct vt_err *err)
 {
@@ -489,11 +523,13 @@ int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer 
 		vt_strs_add(&tips, todo.v[i].commit);
 	if (!rc && todo.n)
 		rc = find_commits(&l, from, to, &tips, err);
+	if (!rc && t->results)
+		rc = find_results(t, &l, from, to, err);
 	if (!rc)
 		rc = find_trees(&l, from, to, err);
 	if (!rc)
 		rc = find_rest(&l, from, to, err);
-	if (!rc && todo.n)
+	if (!rc && (todo.n || l.results.n))
 		rc = send_all(t, &l, from, to, err);
 	for (size_t i = 0; !rc && i < todo.n; i++) {
 		const struct vt_ref *r = &todo.v[i];

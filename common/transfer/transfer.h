@@ -12,12 +12,14 @@
 struct vt_transfer {
 	const char *repo; /* NULL: every repo */
 	const char *name; /* one branch or tag of it; NULL: all */
-	bool force;       /* refs may move elsewhere than forward */
+	/* what the datums of the wanted heads gave goes along: none is computed again there */
+	bool results;
+	bool force; /* refs may move elsewhere than forward */
 	/* what happened: refs that moved, with their new commits */
 	struct vt_refs moved;
 	/* "repo@name" whose commit the destination has and goes beyond */
 	struct vt_strs ahead;
-	size_t n_commits, n_trees, n_objects, n_records, n_erased;
+	size_t n_commits, n_trees, n_objects, n_records, n_erased, n_results;
 	uint64_t bytes; /* of objects */
 };
 

@@ -121,8 +121,14 @@ static int read_origins(struct vt_origins **out, struct vt_store *s, const char 
 	struct vt_origins *o = vt_xcalloc(1, sizeof(*o));
 	struct vt_digest *key = NULL;
 	size_t n = 0;
-	int rc = vt_result_list_get(s, provenance, &key, &n, err);
+	struct vt_err why = VT_ERR_INIT;
+	int rc = vt_result_list_get(s, provenance, &key, &n, &why);
 
+	/* a commit that was pulled without its results */
+	if (rc == VT_ENOINPUT)
+		rc = 0;
+	else if (rc)
+		*err = why;
 	o->result = vt_xcalloc(n + 1, sizeof(*o->result));
 	o->lineage = vt_xcalloc(n + 1, sizeof(*o->lineage));
 	for (size_t i = 0; !rc && i < n; i++) {

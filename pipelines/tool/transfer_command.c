@@ -15,12 +15,15 @@ static void report(const struct vt_transfer *t, const char *verb)
 			t->moved.v[i].commit);
 	for (size_t i = 0; i < t->ahead.n; i++)
 		printf("%s: the destination is ahead\n", t->ahead.v[i]);
-	if (t->moved.n)
+	if (t->moved.n || t->n_results)
 		printf("%s %zu commits, %zu trees, %zu files (%llu bytes), %zu records\n", verb,
 			t->n_commits, t->n_trees, t->n_objects, (unsigned long long)t->bytes,
 			t->n_records);
 	else
 		puts("nothing to do");
+	if (t->n_results)
+		printf("%zu results of datums: a run there computes none of them again\n",
+			t->n_results);
 	if (t->n_erased)
 		printf("%zu files were erased at the source and are known as erased at the "
 		       "destination\n",
@@ -63,9 +66,12 @@ int vt_transfer_command(int pull, int argc, char **argv)
 {
 	const char *word = pull ? "pull" : "push";
 	struct vt_transfer t = { .repo = NULL };
-	int all = 0, force = 0, rc;
+	int all = 0, force = 0, results = 0, rc;
 	const struct vt_opt opts[] = {
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "every repo" },
+		{ 0, "results", VT_OPT_FLAG, &results, NULL,
+			"what the heads' datums gave, too: a run there computes none of them "
+			"again" },
 		{ 'f', "force", VT_OPT_FLAG, &force, NULL,
 			"move branches and tags elsewhere than forward" },
 		VT_OPTS_END,
@@ -85,6 +91,7 @@ int vt_transfer_command(int pull, int argc, char **argv)
 			*at++ = '\0';
 		t.repo = all ? NULL : c.args.v[0];
 		t.name = at;
+		t.results = results != 0;
 		t.force = force != 0;
 		if (c.args.n != (all ? 1 : 2))
 			vt_err_set(&c.err, VT_EUSAGE, "usage: voxtrail %s", usage);

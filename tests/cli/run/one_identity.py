@@ -131,6 +131,15 @@ now = {repo: head(repo, store) for repo in printed}
 check(src == now["src"]["commit"], "<input>_COMMIT is the commit's id", (src, now["src"]["commit"]))
 check(head("copy@" + job, store)["commit"] == now["copy"]["commit"], "PACH_OUTPUT_COMMIT_ID means the output's commit")
 check(now["copy"]["commit"] in explained, "explain names the commit as log does", explained)
+
+# A pushed output is an input like any other.
+vox("push", "--all", T + "/far", store=store)
+json.dump({"pipeline": {"name": "next"}, "input": {"pfs": {"name": "copy", "repo": "copy", "glob": "/"}},
+           "transform": {"image": image, "cmd": ["sh"], "stdin": ["cp -rp /pfs/copy/. /pfs/out/"]}}, open(T + "/next.json", "w"))
+vox("run", T + "/next.json", store=T + "/far")
+check(head("next", T + "/far")["tree"] == now["copy"]["tree"], "a pipeline reads what was pushed from another store")
+r = subprocess.run(["voxtrail", "explain", "copy", "/one-more", "--store", T + "/far"], capture_output=True, text=True)
+check(r.returncode == 66 and "not in this store" in r.stderr, "whose datums' results stayed behind: explain says so", (r.returncode, r.stderr))
 check(subprocess.run(["voxtrail", "verify", "--store", store], capture_output=True).returncode == 0, "the store is sound")
 for d, _, fs in os.walk(T):
     for f in fs:

@@ -1,0 +1,32 @@
+/* transfer_internal.h - what transfer.c and transfer_results.c share. */
+#ifndef COMMON_TRANSFER_TRANSFER_INTERNAL_H
+#define COMMON_TRANSFER_TRANSFER_INTERNAL_H
+
+#include "common/transfer/peer.h"
+
+enum { VT_TRANSFER_BATCH = 20000 }; /* names in one request */
+
+/* Requests of any number of names. */
+int vt_transfer_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+	struct vt_err *err);
+int vt_transfer_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+	struct vt_err *err);
+
+/* Results that the destination lacks: "results KEY" and the text of each. */
+struct vt_lacking_results {
+	struct vt_strs name;
+	struct vt_buf *text;
+	size_t n, cap;
+};
+
+/* Those of the datums that the given commits are the union of, as far as the source has them.  Adds
+ * the lists of datums to the objects and the results' trees to the roots, which are to be there
+ * before them. */
+int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *from,
+	struct vt_peer *to, const struct vt_strs *commits, struct vt_strs *objects,
+	struct vt_strs *roots, struct vt_err *err);
+int vt_transfer_put_results(const struct vt_lacking_results *l, struct vt_peer *to,
+	struct vt_err *err);
+void vt_lacking_results_release(struct vt_lacking_results *l);
+
+#endif

@@ -1,0 +1,194 @@
+/* What runs at the destination would otherwise compute again: results by the keys of their datums.
+ *
+ * A commit's provenance names its list of keys, the list the results, a result its trees; each step
+ * asks the source for the texts of the one before.  A result that the destination has stays as it
+ * is. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/store/result.h"
+#include "common/transfer/transfer_internal.h"
+
+void vt_lacking_results_release(struct vt_lacking_results *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		vt_buf_release(&l->text[i]);
+	free(l->text);
+	vt_strs_release(&l->name);
+	*l = (struct vt_lacking_results){ .name = VT_STRS_INIT };
+}
+
+/* Sink: keeps a text, whatever its name. */
+static int keep(void *ctx, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+{
+	struct vt_lacking_results *l = ctx;
+
+	if (size > 1u << 30)
+		return vt_err_set(err, VT_EDATA, "%s: %llu bytes", name, (unsigned long long)size);
+	if (l->n == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 64;
+		l->text = vt_xrealloc(l->text, l->cap * sizeof(*l->text));
+	}
+	vt_strs_add(&l->name, name);
+	l->text[l->n] = (struct vt_buf)VT_BUF_INIT;
+	vt_buf_add(&l->text[l->n], "", 0);
+	return vt_reader_bytes(r, size, &l->text[l->n++], name, err);
+}
+
+static int check_digest(const char *name, const struct vt_buf *text, struct vt_err *err)
+{
+	struct vt_digest d = vt_digest_bytes(text->data, text->len);
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, &d);
+	if (strcmp(hex, strchr(name, ' ') + 1))
+		return vt_err_set(err, VT_EINTEGRITY,
+			"%s came with the digest %s; verify the store it came from", name, hex);
+	return 0;
+}
+
+static void add_name(struct vt_strs *list, const char *kind, const struct vt_digest *id)
+{
+	char hex[VT_HEX], *name;
+
+	vt_digest_hex(hex, id);
+	name = vt_asprintf("%s %s", kind, hex);
+	vt_strs_add(list, name);
+	free(name);
+}
+
+/* Of the names those that the peer has. */
+static int present(struct vt_peer *p, struct vt_strs *out, struct vt_strs *names,
+	struct vt_err *err)
+{
+	struct vt_strs absent = VT_STRS_INIT;
+	int rc;
+
+	vt_strs_unique(names);
+	rc = vt_transfer_missing(p, &absent, names, err);
+	vt_strs_unique(&absent);
+	for (size_t i = 0, k = 0; !rc && i < names->n; i++) {
+		while (k < absent.n && strcmp(absent.v[k], names->v[i]) < 0)
+			k++;
+		if (k == absent.n || strcmp(absent.v[k], names->v[i]))
+			vt_strs_add(out, names->v[i]);
+	}
+	vt_strs_release(&absent);
+	return rc;
+}
+
+/* The lists that the commits name, as far as the source has them. */
+static int find_lists(struct vt_strs *lists, struct vt_peer *from, const struct vt_strs *commits,
+	struct vt_err *err)
+{
+	struct vt_lacking_results text = { .name = VT_STRS_INIT };
+	struct vt_strs names = VT_STRS_INIT, all = VT_STRS_INIT;
+	int rc;
+
+	for (size_t i = 0; i < commits->n; i++) {
+		char *name = vt_asprintf("commits %s", commits->v[i]);
+
+		vt_strs_add(&names, name);
+		free(name);
+	}
+	rc = vt_transfer_get(from, &names, keep, &text, err);
+	for (size_t i = 0; !rc && i < text.n; i++) {
+		struct vt_commit c = { .id = "" };
+		struct vt_digest list;
+
+		rc = check_digest(text.name.v[i], &text.text[i], err);
+		if (!rc)
+			rc = vt_commit_parse(&c, text.text[i].data, text.text[i].len,
+				text.name.v[i], err);
+		if (!rc && vt_result_list_named(&list, c.provenance))
+			add_name(&all, "objects", &list);
+		vt_commit_release(&c);
+	}
+	if (!rc)
+		rc = present(from, lists, &all, err);
+	vt_strs_release(&names);
+	vt_strs_release(&all);
+	vt_lacking_results_release(&text);
+	return rc;
+}
+
+/* The results of the lists' keys, as far as the source has them. */
+static int find_names(struct vt_strs *results, struct vt_peer *from, const struct vt_strs *lists,
+	struct vt_err *err)
+{
+	struct vt_lacking_results text = { .name = VT_STRS_INIT };
+	struct vt_strs all = VT_STRS_INIT;
+	int rc = vt_transfer_get(from, lists, keep, &text, err);
+
+	for (size_t i = 0; !rc && i < text.n; i++) {
+		struct vt_digest *key = NULL;
+		size_t n = 0;
+
+		rc = check_digest(text.name.v[i], &text.text[i], err);
+		if (!rc)
+			rc = vt_result_list_parse(&key, &n, &text.text[i], text.name.v[i], err);
+		for (size_t k = 0; k < n; k++)
+			add_name(&all, "results", &key[k]);
+		free(key);
+	}
+	if (!rc)
+		rc = present(from, results, &all, err);
+	vt_strs_release(&all);
+	vt_lacking_results_release(&text);
+	return rc;
+}
+
+static void add_root(struct vt_strs *roots, const struct vt_digest *tree)
+{
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, tree);
+	vt_strs_add(roots, hex);
+}
+
+int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *from,
+	struct vt_peer *to, const struct vt_strs *commits, struct vt_strs *objects,
+	struct vt_strs *roots, struct vt_err *err)
+{
+	struct vt_strs lists = VT_STRS_INIT, names = VT_STRS_INIT, lacking = VT_STRS_INIT;
+	int rc = find_lists(&lists, from, commits, err);
+
+	if (!rc)
+		rc = find_names(&names, from, &lists, err);
+	if (!rc)
+		rc = vt_transfer_missing(to, &lacking, &names, err);
+	if (!rc)
+		rc = vt_transfer_get(from, &lacking, keep, out, err);
+	for (size_t i = 0; !rc && i < lists.n; i++)
+		vt_strs_add(objects, lists.v[i]);
+	for (size_t i = 0; !rc && i < out->n; i++) {
+		struct vt_result r;
+
+		if (!vt_result_parse(&r, out->text[i].data, out->text[i].len)) {
+			rc = vt_err_set(err, VT_EDATA, "%s: %s is no result", from->said,
+				out->name.v[i]);
+			break;
+		}
+		add_root(roots, &r.tree);
+		if (r.has_lineage)
+			add_root(roots, &r.lineage);
+	}
+	vt_strs_unique(roots);
+	vt_strs_release(&lists);
+	vt_strs_release(&names);
+	vt_strs_release(&lacking);
+	return rc;
+}
+
+int vt_transfer_put_results(const struct vt_lacking_results *l, struct vt_peer *to,
+	struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < l->n; i++) {
+		struct vt_reader r = { l->text[i].data, l->text[i].len, -1, NULL };
+
+		rc = to->ops->put(to, l->name.v[i], l->text[i].len, &r, err);
+	}
+	return rc;
+}
