@@ -161,7 +161,7 @@ tests-built: $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $(if $(filter 
 .PHONY: tests-built plugin
 test:
 	$(in_parallel) tests-built
-	@B=$B sh tests/run unit oracle cli corrupt repro e2e
+	@B=$B sh tests/run unit oracle cli corrupt hostile repro e2e
 test-quick:
 	$(in_parallel) tests-built
 	@B=$B sh tests/run unit cli
@@ -177,7 +177,7 @@ test-specs:
 .PHONY: test-specs
 asan:
 	$(in_parallel) MODE=asan CUDA=0 tests-built
-	@B=build/asan sh tests/run unit cli corrupt
+	@B=build/asan sh tests/run unit cli corrupt hostile
 demo:
 	$(in_parallel) all
 	@B=$B sh examples/demo.sh

@@ -289,7 +289,8 @@ static size_t question(struct vt_store *s, enum kind kind, const char *what)
 	char *id;
 
 	if (kind == PROBE) {
-		id = vt_store_find_derivation(s, what);
+		vt_store_find_derivation(s, what, &id, &err);
+		stop(&err);
 		n = id != NULL;
 		free(id);
 		return n;

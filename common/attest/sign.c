@@ -64,37 +64,64 @@ static int no_passphrase(char *buf, int size, int writing, void *ctx)
 	return -1;
 }
 
-int vt_key_read(struct vt_key **out, const char *path, struct vt_err *err)
+int vt_key_parse(struct vt_key **out, const char *text, size_t n, const char *origin,
+	struct vt_err *err)
 {
-	struct vt_buf text = VT_BUF_INIT;
+	bool is_private = strstr(text, "PRIVATE KEY-----") != NULL;
+	BIO *in = n < 1 << 20 ? BIO_new_mem_buf(text, (int)n) : NULL;
 	enum vt_key_kind kind;
 	EVP_PKEY *key = NULL;
-	bool is_private = false;
-	BIO *in;
 
-	if (vt_fs_read(&text, path, 1 << 20, err))
-		return err->code;
-	is_private = strstr(text.data, "PRIVATE KEY-----") != NULL;
-	in = BIO_new_mem_buf(text.data, (int)text.len);
 	if (in)
 		key = is_private ? PEM_read_bio_PrivateKey(in, NULL, no_passphrase, NULL)
 				 : PEM_read_bio_PUBKEY(in, NULL, no_passphrase, NULL);
 	BIO_free(in);
-	vt_buf_release(&text);
 	if (!key) {
 		fail("no PEM key without a passphrase", VT_EDATA, err);
-		return vt_err_prefix(err, "%s", path);
+		return vt_err_prefix(err, "%s", origin);
 	}
 	if (!kind_of(key, &kind)) {
 		EVP_PKEY_free(key);
 		return vt_err_set(err, VT_EDATA,
-			"%s: neither an Ed25519 nor a P-256 key; `voxtrail attest keygen` "
-			"makes one",
-			path);
+			"%s: neither an Ed25519 nor a P-256 key; `voxtrail attest keygen` makes "
+			"one",
+			origin);
 	}
 	*out = vt_xmalloc(sizeof(**out));
 	**out = (struct vt_key){ key, is_private };
 	return 0;
+}
+
+/* A private key that others can read is not private. */
+static int check_mode(const char *path, struct vt_err *err)
+{
+	struct stat st;
+
+	if (!stat(path, &st) && (st.st_mode & 077))
+		return vt_err_set(err, VT_ECONFIG,
+			"%s: a private key that others may read or write (mode %04o); chmod 600 "
+			"it, "
+			"and make a new one if others use this machine",
+			path, (unsigned)(st.st_mode & 07777));
+	return 0;
+}
+
+int vt_key_read(struct vt_key **out, const char *path, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_read(&text, path, 1 << 20, err);
+
+	if (!rc)
+		rc = vt_key_parse(out, text.data, text.len, path, err);
+	if (!rc && (*out)->is_private && check_mode(path, err)) {
+		vt_key_free(*out);
+		*out = NULL;
+		rc = err->code;
+	}
+	if (text.data)
+		OPENSSL_cleanse(text.data, text.len);
+	vt_buf_release(&text);
+	return rc;
 }
 
 void vt_key_free(struct vt_key *k)

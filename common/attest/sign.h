@@ -18,6 +18,9 @@ int vt_key_generate(struct vt_key **out, enum vt_key_kind kind, struct vt_err *e
 
 /* A private key, or a public one; a key of another kind, or one under a passphrase, is VT_EDATA. */
 int vt_key_read(struct vt_key **out, const char *pem_path, struct vt_err *err);
+/* The same of a PEM text; origin names it in messages. */
+int vt_key_parse(struct vt_key **out, const char *pem, size_t n, const char *origin,
+	struct vt_err *err);
 void vt_key_free(struct vt_key *k);
 
 enum vt_key_kind vt_key_kind(const struct vt_key *k);

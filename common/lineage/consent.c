@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/base/unicode.h"
 #include "common/store/history.h"
 #include "common/record/record.h"
 #include "common/store/store_internal.h"
@@ -13,9 +14,23 @@ static const char *text(const struct vt_json *j, const char *key)
 	return vt_json_text(vt_json_get(j, key), "");
 }
 
+static void add_content(struct vt_consent *c)
+{
+	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+
+	for (size_t i = 0; list && i < list->n; i++) {
+		const struct vt_json *content = vt_json_get(list->item[i], "content");
+		struct vt_digest d;
+
+		for (size_t k = 0; content && k < content->n; k++)
+			if (vt_digest_parse(&d, vt_json_text(content->item[k], "")))
+				vt_digest_set_add(&c->content, &d);
+	}
+}
+
 int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err)
 {
-	*out = (struct vt_consent){ NULL };
+	*out = (struct vt_consent){ .j = NULL };
 	if (!vt_fs_exists(path))
 		return 0;
 	if (vt_json_read(&out->j, path, err))
@@ -24,6 +39,7 @@ int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err
 		vt_consent_release(out);
 		return vt_err_set(err, VT_EDATA, "%s: not a list of consents of format 1", path);
 	}
+	add_content(out);
 	return 0;
 }
 
@@ -31,6 +47,7 @@ void vt_consent_release(struct vt_consent *c)
 {
 	vt_json_free(c->j);
 	c->j = NULL;
+	vt_digest_set_release(&c->content);
 }
 
 char *vt_consent_path(const struct vt_store *s)
@@ -43,7 +60,7 @@ const struct vt_json *vt_consent_withdrawn(const struct vt_consent *c, const cha
 	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
 
 	for (size_t i = 0; list && i < list->n; i++)
-		if (!strcmp(text(list->item[i], "subject"), subject))
+		if (vt_unicode_equal(text(list->item[i], "subject"), subject))
 			return list->item[i];
 	return NULL;
 }
@@ -63,7 +80,7 @@ const char *vt_consent_decision(const struct vt_consent *c, const char *record_h
 
 	for (size_t i = 0; list && i < list->n; i++)
 		if (!strcmp(text(list->item[i], "record"), record_hex) &&
-			!strcmp(text(list->item[i], "subject"), subject))
+			vt_unicode_equal(text(list->item[i], "subject"), subject))
 			last = text(list->item[i], "decision");
 	return last;
 }
@@ -91,7 +108,7 @@ static struct vt_json *changed(const struct vt_json *list, const char *without,
 	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; list && i < list->n; i++)
-		if (!without || strcmp(text(list->item[i], "subject"), without))
+		if (!without || !vt_unicode_equal(text(list->item[i], "subject"), without))
 			vt_json_push(out, vt_json_copy(list->item[i]));
 	if (added)
 		vt_json_push(out, added);
@@ -121,47 +138,78 @@ static int write_file(const struct vt_consent *c, const char *path, struct vt_js
 
 enum change { WITHDRAW, RESTORE, DECIDE };
 
-static int change(struct vt_store *s, enum change what, const char *subject, const char *reason,
-	const char *record, const char *decision, struct vt_err *err)
+struct changing {
+	enum change what;
+	const char *subject, *reason, *record, *decision;
+	const struct vt_strs *content;
+};
+
+/* What the event says: the entry, but of the content only how much it is and its digest. */
+static int tell(struct vt_store *s, const struct changing *g, const struct vt_json *e,
+	struct vt_err *err)
 {
 	static const char *const events[] = { "consent-withdrawn", "consent-restored",
 		"consent-decided" };
-	char *path = vt_consent_path(s);
-	struct vt_consent c = { NULL };
-	struct vt_json *e = entry(subject, reason), *detail;
-	int rc = vt_store_lock(s, err);
+	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
+	const struct vt_json *content = vt_json_get(e, "content");
+	struct vt_buf list = VT_BUF_INIT;
+	char hex[VT_HEX];
+	int rc = 0;
 
-	if (rc)
-		goto out;
-	rc = vt_consent_read(&c, path, err);
-	if (!rc && what == RESTORE && !vt_consent_withdrawn(&c, subject))
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: has not withdrawn", subject);
-	if (!rc && record) {
-		vt_json_put_text(e, "record", record);
-		vt_json_put_text(e, "decision", decision);
+	vt_json_put_text(detail, "subject", g->subject);
+	vt_json_put_text(detail, "reason", g->reason);
+	if (g->record) {
+		vt_json_put_text(detail, "record", g->record);
+		vt_json_put_text(detail, "decision", g->decision);
 	}
-	if (!rc && !(what == WITHDRAW && vt_consent_withdrawn(&c, subject))) {
-		rc = what == DECIDE
+	if (content)
+		rc = vt_json_canonical(&list, content, err);
+	if (content && !rc) {
+		struct vt_digest d = vt_digest_bytes(list.data, list.len);
+
+		vt_digest_hex(hex, &d);
+		vt_json_put_int(detail, "files", (int64_t)content->n);
+		vt_json_put_text(detail, "content", hex);
+	}
+	vt_buf_release(&list);
+	if (rc)
+		vt_json_free(detail);
+	return rc ? rc : vt_history_append(s, events[g->what], detail, err);
+}
+
+static int change_locked(struct vt_store *s, const struct changing *g, struct vt_err *err)
+{
+	char *path = vt_consent_path(s);
+	struct vt_consent c = { .j = NULL };
+	struct vt_json *e = entry(g->subject, g->reason), *list = NULL;
+	int rc = vt_consent_read(&c, path, err);
+	bool there = !rc && vt_consent_withdrawn(&c, g->subject);
+
+	if (!rc && g->what == RESTORE && !there)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: has not withdrawn", g->subject);
+	if (g->record) {
+		vt_json_put_text(e, "record", g->record);
+		vt_json_put_text(e, "decision", g->decision);
+	}
+	for (size_t i = 0; g->content && i < g->content->n; i++) {
+		if (!list)
+			list = vt_json_new(VT_JSON_ARRAY);
+		vt_json_push(list, vt_json_new_text(g->content->v[i]));
+	}
+	vt_json_put(e, "content", list);
+	if (rc || (g->what == WITHDRAW && there))
+		goto out;
+	/* the decision stands in the history before it holds */
+	rc = tell(s, g, e, err);
+	if (!rc)
+		rc = g->what == DECIDE
 			? write_file(&c, path, NULL,
 				  changed(vt_json_get(c.j, "decisions"), NULL, vt_json_copy(e)),
 				  err)
 			: write_file(&c, path,
-				  changed(vt_json_get(c.j, "withdrawn"), subject,
-					  what == WITHDRAW ? vt_json_copy(e) : NULL),
+				  changed(vt_json_get(c.j, "withdrawn"), g->subject,
+					  g->what == WITHDRAW ? vt_json_copy(e) : NULL),
 				  NULL, err);
-		detail = vt_json_new(VT_JSON_OBJECT);
-		vt_json_put_text(detail, "subject", subject);
-		vt_json_put_text(detail, "reason", reason);
-		if (record) {
-			vt_json_put_text(detail, "record", record);
-			vt_json_put_text(detail, "decision", decision);
-		}
-		if (rc)
-			vt_json_free(detail);
-		else
-			rc = vt_history_append(s, events[what], detail, err);
-	}
-	vt_store_unlock(s);
 out:
 	vt_consent_release(&c);
 	vt_json_free(e);
@@ -169,22 +217,34 @@ out:
 	return rc;
 }
 
-int vt_consent_withdraw(struct vt_store *s, const char *subject, const char *reason,
-	struct vt_err *err)
+static int change(struct vt_store *s, const struct changing *g, struct vt_err *err)
 {
-	return change(s, WITHDRAW, subject, reason, NULL, NULL, err);
+	int rc = vt_store_lock(s, err);
+
+	if (rc)
+		return rc;
+	rc = change_locked(s, g, err);
+	vt_store_unlock(s);
+	return rc;
+}
+
+int vt_consent_withdraw(struct vt_store *s, const char *subject, const struct vt_strs *content,
+	const char *reason, struct vt_err *err)
+{
+	return change(s, &(struct changing){ WITHDRAW, subject, reason, NULL, NULL, content }, err);
 }
 
 int vt_consent_restore(struct vt_store *s, const char *subject, const char *reason,
 	struct vt_err *err)
 {
-	return change(s, RESTORE, subject, reason, NULL, NULL, err);
+	return change(s, &(struct changing){ RESTORE, subject, reason, NULL, NULL, NULL }, err);
 }
 
 int vt_consent_decide(struct vt_store *s, const char *record_hex, const char *subject,
 	const char *decision, const char *reason, struct vt_err *err)
 {
-	return change(s, DECIDE, subject, reason, record_hex, decision, err);
+	return change(s, &(struct changing){ DECIDE, subject, reason, record_hex, decision, NULL },
+		err);
 }
 
 /* --- a stage's input ----------------------------------------------------- */
@@ -229,6 +289,36 @@ int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t,
 					"%s: was trained on subject %s, who has withdrawn "
 					"consent (%s); start from another checkpoint",
 					root, text(entry, "subject"), text(entry, "reason"));
+	}
+	return 0;
+}
+
+const struct vt_json *vt_consent_of_content(const struct vt_consent *c, const struct vt_digest *d)
+{
+	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+	char hex[VT_HEX];
+
+	if (!vt_digest_set_has(&c->content, d))
+		return NULL;
+	vt_digest_hex(hex, d);
+	for (size_t i = 0; i < list->n; i++) {
+		const struct vt_json *content = vt_json_get(list->item[i], "content");
+
+		for (size_t k = 0; content && k < content->n; k++)
+			if (!strcmp(vt_json_text(content->item[k], ""), hex))
+				return list->item[i];
+	}
+	return NULL;
+}
+
+int vt_consent_check_content(const struct vt_consent *c, const struct vt_tree *t, const char *root,
+	struct vt_err *err)
+{
+	for (size_t i = 0; c->content.n && i < t->n_files; i++) {
+		const struct vt_json *entry = vt_consent_of_content(c, &t->file[i].digest);
+
+		if (entry)
+			return refuse(entry, root, t->file[i].path, err);
 	}
 	return 0;
 }

@@ -3,7 +3,11 @@
  *
  *      <store>/consent.json    {"decisions": [{"by", "decision", "reason", "record", "subject",
  *                              "time"}...],
- *                               "format": 1, "withdrawn": [{"by", "reason", "subject", "time"}...]}
+ *                               "format": 1, "withdrawn": [{"by", "content": [sha256..], "reason",
+ *                               "subject", "time"}...]}
+ *
+ * Withdrawn is a name, in any Unicode form, and the content that was the subject's alone when it
+ * withdrew, raw or derived, under whatever name it comes again.
  *
  * Replaced as a whole under the store's lock; each change is an event of the history.  A stage
  * refuses to read a file of a withdrawn subject when it is given the file: by --store, or by
@@ -11,11 +15,13 @@
 #ifndef COMMON_LINEAGE_CONSENT_H
 #define COMMON_LINEAGE_CONSENT_H
 
+#include "common/content/digest_set.h"
 #include "common/record/record_dir.h"
 #include "common/store/store.h"
 
 struct vt_consent {
-	struct vt_json *j; /* the file; NULL when there is none */
+	struct vt_json *j;            /* the file; NULL when there is none */
+	struct vt_digest_set content; /* of all who withdrew */
 };
 
 /* an absent file: nobody withdrew */
@@ -36,8 +42,9 @@ size_t vt_consent_count(const struct vt_consent *c);
 const char *vt_consent_decision(const struct vt_consent *c, const char *record_hex,
 	const char *subject);
 
-int vt_consent_withdraw(struct vt_store *s, const char *subject, const char *reason,
-	struct vt_err *err);
+/* content: digests of the subject's files that are nobody else's (erase.h finds them). */
+int vt_consent_withdraw(struct vt_store *s, const char *subject, const struct vt_strs *content,
+	const char *reason, struct vt_err *err);
 /* VT_ENOINPUT: was not withdrawn */
 int vt_consent_restore(struct vt_store *s, const char *subject, const char *reason,
 	struct vt_err *err);
@@ -48,5 +55,13 @@ int vt_consent_decide(struct vt_store *s, const char *record_hex, const char *su
  * (vt_record_names), or if a record among `records` (NULL: not asked) notes a training on one. */
 int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t,
 	const struct vt_record_dir *records, const char *root, struct vt_err *err);
+
+/* VT_EDATA if a file of the tree has the bytes of a withdrawn subject's file, under any name.  Not
+ * for label maps: two people without a tumor have the same one. */
+int vt_consent_check_content(const struct vt_consent *c, const struct vt_tree *t, const char *root,
+	struct vt_err *err);
+
+/* The entry of the withdrawn subject whose file has this digest, NULL if there is none. */
+const struct vt_json *vt_consent_of_content(const struct vt_consent *c, const struct vt_digest *d);
 
 #endif

@@ -1,4 +1,4 @@
-#include "common/lineage/erase.h"
+#include "common/lineage/erase_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/base/unicode.h"
 #include "common/lineage/consent.h"
 #include "common/content/digest_set.h"
 #include "common/store/history.h"
@@ -19,9 +20,11 @@
 struct planning {
 	struct vt_erasure *e;
 	struct vt_store *s;
-	struct vt_digest_set alone;  /* ids of executions that read nobody else */
-	struct vt_digest_set theirs; /* digests of files of others */
-	struct vt_strs touched;      /* ids of executions made from the subject */
+	struct vt_digest_set alone;              /* ids of executions that read nobody else */
+	struct vt_digest_set theirs;             /* digests of files of others */
+	struct vt_digest_set claimed;            /* the same as claims have it */
+	struct vt_digest_set believed, rejected; /* records */
+	struct vt_strs touched;                  /* ids of executions made from the subject */
 	struct vt_err *err;
 };
 
@@ -55,14 +58,11 @@ static int reads_others(struct planning *p, const char *id, bool *yes)
 {
 	*yes = false;
 	return vt_record_index_read(p->s->db, p->err,
-		"WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) "
-		"UNION SELECT e.parent FROM up"
-		" CROSS JOIN edge e ON e.child = up.n) SELECT 1 FROM up CROSS JOIN file_in i ON "
-		"i.record = up.n AND "
-		"i.open = 1 AND i.subject <> 0"
-		" CROSS JOIN subject s ON s.n = i.subject WHERE s.name <> ?2 AND NOT EXISTS "
-		"(SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> i.record "
-		"AND NOT " VT_INDEX_COPIED("o") ") LIMIT 1",
+		"WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) UNION SELECT "
+		"e.parent FROM up CROSS JOIN edge e ON e.child = up.n) SELECT 1 FROM up CROSS JOIN "
+		"file_in i ON i.record = up.n AND i.open = 1 AND i.subject <> 0 CROSS JOIN subject "
+		"s ON "
+		"s.n = i.subject WHERE same_text(s.name, ?2) = 0 AND " VT_INDEX_NOT_MADE " LIMIT 1",
 		2, (const char *const[]){ id, p->e->subject }, one_more, yes);
 }
 
@@ -99,7 +99,7 @@ static int sort_executions(struct planning *p)
 
 /* The files of one record: the subject's, or somebody else's. */
 static void take_files(struct planning *p, const struct vt_json *record,
-	const struct vt_json *ports, bool alone, bool output)
+	const struct vt_json *ports, bool alone, bool output, bool believed)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
 		const struct vt_json *files = vt_json_get(ports->item[i], "files");
@@ -112,14 +112,14 @@ static void take_files(struct planning *p, const struct vt_json *record,
 			if (!vt_digest_parse(&d,
 				    vt_json_text(vt_json_get(files->item[k], "sha256"), "")))
 				;
-			else if (!strcmp(whose, p->e->subject) || (alone && output))
+			else if (vt_unicode_equal(whose, p->e->subject) || (alone && output))
 				add_blob(p, &d, path,
 					(uint64_t)vt_json_integer(vt_json_get(files->item[k],
 									  "size"),
 						0),
 					output);
 			else
-				vt_digest_set_add(&p->theirs, &d);
+				vt_digest_set_add(believed ? &p->theirs : &p->claimed, &d);
 			free(whose);
 		}
 	}
@@ -129,15 +129,29 @@ static int take_record(struct planning *p, const char *id)
 {
 	struct vt_json *j = NULL;
 	struct vt_digest d;
-	bool alone = vt_digest_parse(&d, id) && vt_digest_set_has(&p->alone, &d);
-	int rc = vt_store_get_record(p->s, &j, id, p->err);
+	bool known = vt_digest_parse(&d, id), alone = known && vt_digest_set_has(&p->alone, &d),
+	     believed = known && vt_digest_set_has(&p->believed, &d);
+	int rc;
 
+	if (known && vt_digest_set_has(&p->rejected, &d))
+		return 0;
+	rc = vt_store_get_record(p->s, &j, id, p->err);
 	if (!rc) {
-		take_files(p, j, vt_json_get(j, "inputs"), alone, false);
-		take_files(p, j, vt_json_get(j, "outputs"), alone, true);
+		take_files(p, j, vt_json_get(j, "inputs"), alone, false, believed);
+		take_files(p, j, vt_json_get(j, "outputs"), alone, true, believed);
 	}
 	vt_json_free(j);
 	return rc;
+}
+
+static int add_id(void *ctx, int n, const char *const *column)
+{
+	struct vt_digest d;
+
+	(void)n;
+	if (vt_digest_parse(&d, column[0]))
+		vt_digest_set_add(ctx, &d);
+	return 0;
 }
 
 /* Executions made from the subject hold its files; others may hold the same bytes. */
@@ -146,6 +160,12 @@ static int take_records(struct planning *p)
 	struct vt_strs all = VT_STRS_INIT;
 	int rc = vt_store_records(p->s, "", &all, p->err);
 
+	if (!rc)
+		rc = vt_record_index_read(p->s->db, p->err,
+			"SELECT id FROM record WHERE trusted = 1", 0, NULL, add_id, &p->believed);
+	if (!rc)
+		rc = vt_record_index_read(p->s->db, p->err,
+			"SELECT id FROM record WHERE trusted < 0", 0, NULL, add_id, &p->rejected);
 	for (size_t i = 0; !rc && i < all.n; i++)
 		rc = take_record(p, all.v[i]);
 	vt_strs_release(&all);
@@ -158,17 +178,26 @@ static int take_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 {
 	struct planning *p = ctx;
 	struct vt_tree *t = NULL;
+	struct vt_err why = VT_ERR_INIT;
 	struct vt_digest d;
-	int rc = vt_digest_parse(&d, c->tree) ? vt_store_get_tree(p->s, &t, &d, err) : 0;
 
-	for (size_t i = 0; !rc && t && i < t->n_files; i++)
+	/* one commit that cannot be read must not stop the erasure of all others */
+	if (vt_digest_parse(&d, c->tree) && vt_store_get_tree(p->s, &t, &d, &why)) {
+		char *sentence = vt_asprintf("commit %.16s: %s", c->id, why.text);
+
+		vt_strs_add(&p->e->unreadable, sentence);
+		free(sentence);
+		t = NULL;
+	}
+	(void)err;
+	for (size_t i = 0; t && i < t->n_files; i++)
 		if (vt_record_names(t->file[i].path, p->e->subject))
 			add_blob(p, &t->file[i].digest, t->file[i].path, t->file[i].size,
 				*c->provenance != '\0');
 		else
 			vt_digest_set_add(&p->theirs, &t->file[i].digest);
 	vt_tree_free(t);
-	return rc;
+	return 0;
 }
 
 /* --- the plan ------------------------------------------------------------ */
@@ -192,6 +221,7 @@ static void look(struct planning *p, struct vt_erased_blob *b)
 	b->gone = lstat(path, &st) != 0;
 	b->linked = !b->gone && st.st_nlink > 1;
 	b->shared = vt_digest_set_has(&p->theirs, &b->digest);
+	b->claimed = !b->shared && vt_digest_set_has(&p->claimed, &b->digest);
 	free(path);
 }
 
@@ -235,6 +265,9 @@ int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subjec
 			subject, vt_store_dir(s));
 	vt_digest_set_release(&p.alone);
 	vt_digest_set_release(&p.theirs);
+	vt_digest_set_release(&p.claimed);
+	vt_digest_set_release(&p.believed);
+	vt_digest_set_release(&p.rejected);
 	vt_strs_release(&p.touched);
 	if (rc)
 		vt_erasure_release(out);
@@ -248,10 +281,23 @@ void vt_erasure_release(struct vt_erasure *e)
 	free(e->blob);
 	free(e->subject);
 	vt_strs_release(&e->mixed);
+	vt_strs_release(&e->unreadable);
+	vt_strs_release(&e->left);
 	*e = (struct vt_erasure){ .subject = NULL };
 }
 
 /* --- doing it ------------------------------------------------------------ */
+
+void vt_erasure_content(const struct vt_erasure *e, struct vt_strs *out)
+{
+	char hex[VT_HEX];
+
+	for (size_t i = 0; i < e->n_blobs; i++) {
+		vt_digest_hex(hex, &e->blob[i].digest);
+		if (!e->blob[i].shared && e->blob[i].size)
+			vt_strs_add(out, hex);
+	}
+}
 
 static int remove_bytes(const struct vt_erasure *e, struct vt_store *s, struct vt_err *err)
 {
@@ -272,37 +318,83 @@ static int remove_bytes(const struct vt_erasure *e, struct vt_store *s, struct v
 	return 0;
 }
 
+enum { PER_EVENT = 8000 }; /* digests in one line of the history */
+
+/* The event names every blob, so that a tombstone nobody decided about can be told. */
 static int tell(const struct vt_erasure *e, struct vt_store *s, const char *reason,
 	struct vt_err *err)
 {
-	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
-	size_t n = 0;
+	struct vt_strs content = VT_STRS_INIT;
+	int rc = 0;
 
-	for (size_t i = 0; i < e->n_blobs; i++)
-		n += !e->blob[i].shared;
-	vt_json_put_text(detail, "subject", e->subject);
-	vt_json_put_text(detail, "reason", reason);
-	vt_json_put_int(detail, "blobs", (int64_t)n);
-	vt_json_put_int(detail, "mixed", (int64_t)e->mixed.n);
-	return vt_history_append(s, "erase", detail, err);
+	for (size_t i = 0; i < e->n_blobs; i++) {
+		char hex[VT_HEX];
+
+		vt_digest_hex(hex, &e->blob[i].digest);
+		if (!e->blob[i].shared)
+			vt_strs_add(&content, hex);
+	}
+	for (size_t from = 0; !rc && (!from || from < content.n); from += PER_EVENT) {
+		struct vt_json *detail = vt_json_new(VT_JSON_OBJECT),
+			       *list = vt_json_new(VT_JSON_ARRAY);
+
+		for (size_t i = from; i < content.n && i < from + PER_EVENT; i++)
+			vt_json_push(list, vt_json_new_text(content.v[i]));
+		vt_json_put_text(detail, "subject", e->subject);
+		vt_json_put_text(detail, "reason", reason);
+		vt_json_put(detail, "blobs", list);
+		vt_json_put_int(detail, "mixed", (int64_t)e->mixed.n);
+		rc = vt_history_append(s, "erase", detail, err);
+	}
+	vt_strs_release(&content);
+	return rc;
 }
 
-int vt_erase_do(const struct vt_erasure *e, struct vt_store *s, const char *reason,
+static int check_claims(const struct vt_erasure *e, struct vt_err *err)
+{
+	for (size_t i = 0; i < e->n_blobs; i++)
+		if (e->blob[i].claimed && !e->blob[i].gone)
+			return vt_err_set(err, VT_ECLAIM,
+				"%s: a record that nobody vouches for says that others have the "
+				"same "
+				"bytes; nothing was erased: vouch for it or reject it (`voxtrail "
+				"trust`), or --claims-too erases them",
+				e->blob[i].path);
+	return 0;
+}
+
+static int erase_locked(const struct vt_erasure *e, struct vt_store *s, const char *reason,
 	struct vt_err *err)
 {
-	int rc = vt_consent_withdraw(s, e->subject, reason, err);
+	int rc = tell(e, s, reason, err);
 
+	for (size_t i = 0; !rc && i < e->n_blobs; i++)
+		if (!e->blob[i].shared)
+			rc = vt_erased_put(s, &e->blob[i].digest, e->blob[i].size, reason, err);
+	return rc ? rc : remove_bytes(e, s, err);
+}
+
+int vt_erase_do(struct vt_erasure *e, struct vt_store *s, const char *reason, bool claims_too,
+	struct vt_err *err)
+{
+	struct vt_strs content = VT_STRS_INIT;
+	int rc = claims_too ? 0 : check_claims(e, err);
+
+	vt_erasure_content(e, &content);
+	if (!rc)
+		rc = vt_consent_withdraw(s, e->subject, &content, reason, err);
+	vt_strs_release(&content);
 	if (!rc)
 		rc = vt_store_lock(s, err);
 	if (rc)
 		return rc;
-	for (size_t i = 0; !rc && i < e->n_blobs; i++)
-		if (!e->blob[i].shared)
-			rc = vt_erased_put(s, &e->blob[i].digest, e->blob[i].size, reason, err);
-	if (!rc)
-		rc = remove_bytes(e, s, err);
-	if (!rc)
-		rc = tell(e, s, reason, err);
+	rc = erase_locked(e, s, reason, err);
 	vt_store_unlock(s);
+	if (!rc)
+		rc = vt_erase_leftovers(e, s, err);
+	if (!rc && e->unreadable.n)
+		rc = vt_err_set(err, VT_EINTEGRITY,
+			"%zu commits cannot be read, so they may hold more of %s: %s",
+			e->unreadable.n, e->subject, e->unreadable.v[0]);
 	return rc;
 }

@@ -22,6 +22,7 @@ struct vt_erased_blob {
 	uint64_t size;
 	char *path;           /* one of its names */
 	bool derived, shared; /* shared: stays, because others have the same bytes */
+	bool claimed;         /* a record that nobody vouches for says that others have it too */
 	bool linked;          /* it has names on the disk outside the store */
 	bool gone;            /* erased before, or never here */
 };
@@ -31,16 +32,26 @@ struct vt_erasure {
 	struct vt_erased_blob *blob; /* in order of the digest */
 	size_t n_blobs, cap;
 	struct vt_strs mixed; /* record ids, sorted */
+	/* sentences: commits that cannot be read, so that nobody knows whether they hold more */
+	struct vt_strs unreadable;
+	/* sentences, after vt_erase_do: what may hold something of the subject and was left */
+	struct vt_strs left;
 };
 
 /* VT_ENOINPUT when nothing of the subject is known. */
 int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subject,
 	struct vt_err *err);
 
-/* Notes the withdrawal, then each tombstone, then removes the bytes, then writes the event; done
- * again after a kill it goes on. */
-int vt_erase_do(const struct vt_erasure *e, struct vt_store *s, const char *reason,
+/* Notes the withdrawal, then the erasure, then each tombstone, removes the bytes, and sweeps what
+ * killed processes left in tmp/, scratch/ and runner/work/; done again after a kill it goes on.
+ * VT_ECLAIM, with nothing done, if a claim alone says that others have some of the bytes;
+ * claims_too: they go all the same.  VT_EINTEGRITY, with everything done that could be, if commits
+ * could not be read. */
+int vt_erase_do(struct vt_erasure *e, struct vt_store *s, const char *reason, bool claims_too,
 	struct vt_err *err);
+
+/* The digests that are the subject's alone, in hex. */
+void vt_erasure_content(const struct vt_erasure *e, struct vt_strs *out);
 void vt_erasure_release(struct vt_erasure *e);
 
 #endif

@@ -4,19 +4,73 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/base/log.h"
 #include "common/store/history.h"
+#include "common/store/trust.h"
 #include "common/record/record.h"
 #include "common/store/store_internal.h"
 
-static int put_records(struct vt_store *s, const struct vt_record_dir *c, struct vt_err *err)
-{
-	struct vt_record_text *v = vt_xcalloc(c->n + 1, sizeof(*v));
-	int rc;
+struct texts {
+	struct vt_record_text *v;
+	bool *keep;
+	size_t n;
+};
 
-	for (size_t i = 0; i < c->n; i++)
-		v[i] = (struct vt_record_text){ c->v[i].text, c->v[i].len, c->v[i].record };
-	rc = vt_store_put_records(s, v, c->n, err);
-	free(v);
+static struct texts texts_of(const struct vt_record_dir *c)
+{
+	struct texts t = { vt_xcalloc(c->n + 1, sizeof(*t.v)), vt_xcalloc(c->n + 1, sizeof(bool)),
+		c->n };
+
+	for (size_t i = 0; i < c->n; i++) {
+		t.v[i] = (struct vt_record_text){ c->v[i].text, c->v[i].len, c->v[i].record };
+		t.keep[i] = true;
+	}
+	return t;
+}
+
+static void texts_release(struct texts *t)
+{
+	free(t->v);
+	free(t->keep);
+}
+
+static int put_kept(struct vt_store *s, struct texts *t, size_t *n, struct vt_err *err)
+{
+	*n = 0;
+	for (size_t i = 0; i < t->n; i++)
+		if (t->keep[i])
+			t->v[(*n)++] = t->v[i];
+	return vt_store_put_records(s, t->v, *n, err);
+}
+
+static bool is_here(const struct vt_store *s, const char *id)
+{
+	struct vt_digest d;
+	char *path = vt_digest_parse(&d, id) ? vt_store_path(s, "records", &d) : NULL;
+	bool here = path && vt_fs_exists(path);
+
+	free(path);
+	return here;
+}
+
+/* What contradicts the store is left out, and said. */
+static int import_records(struct vt_store *s, const struct vt_record_dir *c, const char *dir,
+	size_t *n, struct vt_err *err)
+{
+	struct texts t = texts_of(c);
+	struct vt_err why = VT_ERR_INIT;
+	size_t refused = 0;
+	int rc = vt_trust_sift(s, t.v, t.n, t.keep, &refused, &why, err);
+
+	if (refused)
+		vt_log(VT_LOG_WARN, "contradiction",
+			"dir=%s left_out=%zu note=\"%s; `voxtrail import --vouch` takes it in all "
+			"the "
+			"same\"",
+			dir, refused, why.text);
+	if (!rc)
+		rc = put_kept(s, &t, n, err);
+	texts_release(&t);
 	return rc;
 }
 
@@ -28,33 +82,38 @@ int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, stru
 	*n = 0;
 	if (rc)
 		return rc;
-	rc = put_records(s, &c, err);
-	*n = rc ? 0 : c.n;
+	rc = import_records(s, &c, dir, n, err);
 	vt_record_dir_release(&c);
 	return rc;
 }
 
-int vt_store_import_records_of(struct vt_store *s, const struct vt_strs *dirs, struct vt_err *err)
+int vt_store_import_made(struct vt_store *s, const struct vt_strs *dirs, struct vt_err *err)
 {
-	struct vt_record_dir *c = vt_xcalloc(dirs->n + 1, sizeof(*c));
-	struct vt_record_text *v = NULL;
-	size_t n = 0, read = 0;
+	struct vt_record_dir *c = vt_xcalloc(dirs->n + 1, sizeof(*c)), all = { NULL, 0, 0 };
+	struct vt_strs made = VT_STRS_INIT;
+	size_t read = 0, n = 0;
 	int rc = 0;
 
 	for (; !rc && read < dirs->n; read++)
 		rc = vt_record_dir_read(&c[read], dirs->v[read], err);
 	for (size_t i = 0; !rc && i < read; i++) {
-		v = vt_xrealloc(v, (n + c[i].n + 1) * sizeof(*v));
-		for (size_t k = 0; k < c[i].n; k++)
-			v[n++] = (struct vt_record_text){ c[i].v[k].text, c[i].v[k].len,
-				c[i].v[k].record };
+		all.v = vt_xrealloc(all.v, (all.n + c[i].n + 1) * sizeof(*all.v));
+		for (size_t k = 0; k < c[i].n; k++) {
+			if (c[i].v[k].own && !is_here(s, c[i].v[k].id))
+				vt_strs_add(&made, c[i].v[k].id);
+			all.v[all.n++] = c[i].v[k]; /* borrowed */
+		}
 	}
-	if (!rc && n)
-		rc = vt_store_put_records(s, v, n, err);
+	/* believed first: what was executed here contradicts claims, not the other way round */
+	if (!rc && made.n)
+		rc = vt_trust_note(s, VT_TRUST_MADE, &made, NULL, err);
+	if (!rc && all.n)
+		rc = import_records(s, &all, "a datum's output", &n, err);
 	for (size_t i = 0; i < read; i++)
 		vt_record_dir_release(&c[i]);
+	vt_strs_release(&made);
+	free(all.v);
 	free(c);
-	free(v);
 	return rc;
 }
 
@@ -116,15 +175,56 @@ static bool is_new(const struct vt_store *s, const struct vt_record_dir *c)
 {
 	bool all = true;
 
-	for (size_t i = 0; all && i < c->n; i++) {
-		struct vt_digest d;
-		char *path =
-			vt_digest_parse(&d, c->v[i].id) ? vt_store_path(s, "records", &d) : NULL;
-
-		all = path && vt_fs_exists(path);
-		free(path);
-	}
+	for (size_t i = 0; all && i < c->n; i++)
+		all = is_here(s, c->v[i].id);
 	return !all;
+}
+
+/* Claims: may they be taken in?  Who vouches for them makes it so. */
+static int check_claims(struct vt_store *s, const struct vt_record_dir *c,
+	const struct vt_import_opts *opts, const char *dir, struct vt_err *err)
+{
+	struct texts t = texts_of(c);
+	struct vt_err why = VT_ERR_INIT;
+	size_t refused = 0;
+	int rc = opts->vouch ? 0 : vt_trust_sift(s, t.v, t.n, t.keep, &refused, &why, err);
+
+	for (size_t i = 0; !rc && opts->believed && !opts->vouch && i < c->n; i++)
+		if (!vt_trust_has(s, c->v[i].id))
+			rc = vt_err_set(err, VT_ECLAIM,
+				"%s: nobody vouches for the record %.16s (%s), and believed ones "
+				"alone "
+				"are to be taken in",
+				dir, c->v[i].id, c->v[i].origin);
+	if (!rc && refused)
+		rc = vt_err_set(err, why.code, "%s: %s; --vouch TEXT takes it in all the same", dir,
+			why.text);
+	texts_release(&t);
+	return rc;
+}
+
+static int vouch(struct vt_store *s, const struct vt_record_dir *c,
+	const struct vt_import_opts *opts, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+	int rc = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		vt_strs_add(&ids, c->v[i].id);
+	if (opts->vouch && ids.n)
+		rc = vt_trust_note(s, VT_TRUST_VOUCHED, &ids, opts->vouch, err);
+	vt_strs_release(&ids);
+	return rc;
+}
+
+static int put_records(struct vt_store *s, const struct vt_record_dir *c, struct vt_err *err)
+{
+	struct texts t = texts_of(c);
+	size_t n;
+	int rc = put_kept(s, &t, &n, err);
+
+	texts_release(&t);
+	return rc;
 }
 
 /* An event names the tree and, of the records, the first and how many there are: each names the
@@ -156,6 +256,8 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 		rc = vt_store_hash_dir(s, &checked, dir, err);
 		if (!rc)
 			rc = check(&c, checked, dir, opts, out, err);
+		if (!rc)
+			rc = check_claims(s, &c, opts, dir, err);
 	}
 	if (!rc)
 		rc = vt_store_take(s, &out->tree, dir, &(struct vt_take){ .copy = opts->copy },
@@ -166,6 +268,8 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 	if (!rc)
 		rc = put_stated_trees(s, &c, out->tree, err);
 	news = !rc && is_new(s, &c);
+	if (!rc)
+		rc = vouch(s, &c, opts, err);
 	if (!rc)
 		rc = put_records(s, &c, err);
 	if (!rc && news)

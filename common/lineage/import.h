@@ -9,8 +9,8 @@
  * Idempotent, and the order in which directories are taken in does not matter.  The directory
  * may have gone through a bucket: times, permissions and empty directories are not needed; each
  * record's own tree is stored with the executable bits the record states.  A record that lies
- * about the files beside it is VT_EINTEGRITY with the path (record_dir.h), and nothing is taken
- * in. */
+ * about the files beside it is VT_EINTEGRITY with the path (record_dir.h), and so is a claim that
+ * contradicts what is known (trust.h); nothing is taken in then. */
 #ifndef COMMON_LINEAGE_IMPORT_H
 #define COMMON_LINEAGE_IMPORT_H
 
@@ -21,6 +21,8 @@ struct vt_import_opts {
 	enum vt_record_dir_extent extent; /* 0 is VT_CARRIED_WHOLE */
 	bool strict;                      /* a file that no record lists is VT_EINTEGRITY */
 	bool copy;                        /* the files stay as they are, see vt_take */
+	bool believed;                    /* a record that nobody vouches for is VT_ECLAIM */
+	const char *vouch; /* who imports answers for the records, on these grounds; NULL: no */
 };
 
 struct vt_import {
@@ -34,10 +36,11 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 void vt_import_release(struct vt_import *i);
 
 /* Takes in the records alone, own and ancestors', without looking at the files beside them; *n
- * counts them. */
+ * counts them.  What contradicts the store (vt_trust_check_claim) is left out and logged. */
 int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, struct vt_err *err);
 
-/* The same of several directories, published together. */
-int vt_store_import_records_of(struct vt_store *s, const struct vt_strs *dirs, struct vt_err *err);
+/* The same beside outputs that were executed here, published together: own records that are new are
+ * believed. */
+int vt_store_import_made(struct vt_store *s, const struct vt_strs *dirs, struct vt_err *err);
 
 #endif

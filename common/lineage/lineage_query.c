@@ -1,22 +1,14 @@
-#include "common/lineage/lineage_query.h"
+#include "common/lineage/lineage_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/base/unicode.h"
 #include "common/record/record.h"
 #include "common/store/repo.h"
 #include "common/store/store_internal.h"
-
-struct vt_lineage {
-	struct vt_store *s;          /* may be NULL */
-	struct vt_record_index *db;  /* where questions go: the store's, or own */
-	struct vt_record_index *own; /* in memory; NULL if the store's serves */
-	struct vt_record_dir carried;
-	struct vt_strs roots, absent;
-	char *roots_json; /* ["id", ...]: what json_each(?1) reads */
-	bool raw;
-};
+#include "common/store/trust.h"
 
 static int add_text(void *ctx, int n, const char *const *column)
 {
@@ -202,8 +194,8 @@ static int start_at_dir(struct vt_lineage *t, const char *path, enum vt_lineage_
 		return rc;
 	rc = vt_tree_hash_dir(&tree, path, err);
 	if (!rc && t->carried.n)
-		rc = vt_record_dir_check(&t->carried, tree, path, VT_CARRIED_PART, NULL, &t->absent,
-			err);
+		rc = vt_record_dir_check(&t->carried, tree, path, VT_CARRIED_PART, &t->unvouched,
+			&t->absent, err);
 	if (!rc)
 		start_at_carried(t);
 	if (!rc && !t->roots.n && t->s)
@@ -300,11 +292,8 @@ static int complete_from_store(struct vt_lineage *t, struct vt_err *err)
 			0, NULL, add_text, &ids);
 		if (!rc)
 			rc = vt_record_index_read(t->own, err,
-				"SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON "
-				"a.n = i.artifact WHERE i.open = 1"
-				" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = "
-				"i.artifact AND o.record <> i.record AND NOT " VT_INDEX_COPIED(
-					"o") ")",
+				"SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON a.n = "
+				"i.artifact WHERE i.open = 1 AND " VT_INDEX_NOT_MADE,
 				0, NULL, add_text, &open);
 		for (size_t i = 0; !rc && i < open.n; i++)
 			rc = vt_store_producers(t->s, open.v[i], &ids, err);
@@ -321,6 +310,23 @@ static int complete_from_store(struct vt_lineage *t, struct vt_err *err)
 	return rc;
 }
 
+/* What the store believes of those records holds here too. */
+static int copy_trust(struct vt_lineage *t, struct vt_err *err)
+{
+	struct vt_strs all = VT_STRS_INIT, believed = VT_STRS_INIT;
+	int rc =
+		vt_record_index_read(t->own, err, "SELECT id FROM record", 0, NULL, add_text, &all);
+
+	for (size_t i = 0; !rc && t->s && i < all.n; i++)
+		if (vt_trust_has(t->s, all.v[i]))
+			vt_strs_add(&believed, all.v[i]);
+	if (!rc && believed.n)
+		rc = vt_record_index_trust(t->own, "made", &believed, err);
+	vt_strs_release(&all);
+	vt_strs_release(&believed);
+	return rc;
+}
+
 static int fill_own(struct vt_lineage *t, struct vt_err *err)
 {
 	struct vt_record_text *v = vt_xcalloc(t->carried.n + 1, sizeof(*v));
@@ -332,7 +338,11 @@ static int fill_own(struct vt_lineage *t, struct vt_err *err)
 	if (!rc)
 		rc = vt_record_index_add_records(t->own, v, t->carried.n, err);
 	if (!rc)
+		rc = copy_trust(t, err);
+	if (!rc)
 		rc = complete_from_store(t, err);
+	if (!rc)
+		rc = copy_trust(t, err);
 	t->db = t->own;
 	free(v);
 	return rc;
@@ -393,6 +403,11 @@ int vt_lineage_open(struct vt_lineage **out, struct vt_store *s, const char *wha
 	return settle(out, t, rc, err);
 }
 
+#define READERS_OF_SUBJECT(is_it)                                                                  \
+	"SELECT DISTINCT r.id FROM subject s CROSS JOIN file_in i INDEXED BY file_in_subject ON "  \
+	"i.subject = s.n AND i.open = 1 AND i.subject <> 0 CROSS JOIN record r ON r.n = i.record " \
+	"WHERE " is_it " AND " VT_INDEX_NOT_MADE
+
 int vt_lineage_open_subject(struct vt_lineage **out, struct vt_store *s, const char *subject,
 	struct vt_err *err)
 {
@@ -402,16 +417,26 @@ int vt_lineage_open_subject(struct vt_lineage **out, struct vt_store *s, const c
 	t->s = s;
 	t->raw = true;
 	rc = vt_record_index_read(s->db, err,
-		"SELECT DISTINCT r.id FROM subject s CROSS JOIN file_in i INDEXED BY "
-		"file_in_subject ON i.subject = s.n"
-		" AND i.open = 1 AND i.subject <> 0 CROSS JOIN record r ON r.n = i.record WHERE "
-		"s.name = ?1"
-		" AND NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND "
-		"o.record <> i.record AND NOT " VT_INDEX_COPIED("o") ")",
+		vt_unicode_is_ascii(subject) ? READERS_OF_SUBJECT("s.name = ?1")
+					     : READERS_OF_SUBJECT("same_text(s.name, ?1)"),
 		1, &subject, add_text, &t->roots);
 	if (!rc && !t->roots.n)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no execution of %s read a raw file of this subject", subject,
+			vt_store_dir(s));
+	return settle(out, t, rc, err);
+}
+
+int vt_lineage_open_bytes(struct vt_lineage **out, struct vt_store *s,
+	const struct vt_strs *digests, struct vt_err *err)
+{
+	struct vt_lineage *t = vt_xcalloc(1, sizeof(*t));
+	int rc;
+
+	t->s = s;
+	rc = readers(t, digests, err);
+	if (!rc && !t->roots.n)
+		rc = vt_err_set(err, VT_ENOINPUT, "no execution of %s read these bytes",
 			vt_store_dir(s));
 	return settle(out, t, rc, err);
 }
@@ -424,6 +449,7 @@ void vt_lineage_close(struct vt_lineage *t)
 	vt_record_dir_release(&t->carried);
 	vt_strs_release(&t->roots);
 	vt_strs_release(&t->absent);
+	vt_strs_release(&t->unvouched);
 	free(t->roots_json);
 	free(t);
 }
@@ -438,6 +464,11 @@ const struct vt_strs *vt_lineage_absent(const struct vt_lineage *t)
 	return &t->absent;
 }
 
+const struct vt_strs *vt_lineage_unvouched(const struct vt_lineage *t)
+{
+	return &t->unvouched;
+}
+
 int vt_lineage_record(struct vt_lineage *t, struct vt_json **out, const char *id,
 	struct vt_err *err)
 {
@@ -449,134 +480,4 @@ int vt_lineage_record(struct vt_lineage *t, struct vt_json **out, const char *id
 	}
 	return t->s ? vt_store_get_record(t->s, out, id, err)
 		    : vt_err_set(err, VT_ENOINPUT, "record %s is not here", id);
-}
-
-/* --- the questions ------------------------------------------------------- */
-
-/* docs/lineage.md gives the same questions for the sqlite3 shell.  CROSS JOIN: from the rows
- * that are few to those of a key. */
-#define ROOTS "SELECT r.n FROM json_each(?1) j CROSS JOIN record r ON r.id = unhex(j.value)"
-#define UP                                                                                         \
-	"WITH RECURSIVE root (n) AS (" ROOTS                                                       \
-	"), up (n) AS (SELECT n FROM root UNION SELECT e.parent FROM up"                           \
-	" CROSS JOIN edge e ON e.child = up.n) "
-#define DOWN                                                                                       \
-	"WITH RECURSIVE root (n) AS (" ROOTS                                                       \
-	"), down (n) AS (SELECT n FROM root UNION SELECT e.child FROM down"                        \
-	" CROSS JOIN edge e INDEXED BY edge_parent ON e.parent = down.n) "
-#define STEP "SELECT r.id, r.stage, r.status, r.tree FROM "
-#define NOBODY_MADE                                                                                \
-	"NOT EXISTS (SELECT 1 FROM file_out o WHERE o.artifact = i.artifact AND o.record <> "      \
-	"i.record AND NOT " VT_INDEX_COPIED("o") ")"
-
-struct calling {
-	vt_lineage_fn step;
-	vt_lineage_pair_fn pair;
-	vt_lineage_raw_fn raw;
-	void *ctx;
-};
-
-static int call_step(void *ctx, int n, const char *const *column)
-{
-	const struct calling *c = ctx;
-	const struct vt_lineage_step step = { column[0], column[1], column[2], column[3] };
-
-	(void)n;
-	return c->step(c->ctx, &step);
-}
-
-static int call_pair(void *ctx, int n, const char *const *column)
-{
-	const struct calling *c = ctx;
-
-	(void)n;
-	return c->pair(c->ctx, column[0], column[1]);
-}
-
-static int call_raw(void *ctx, int n, const char *const *column)
-{
-	const struct calling *c = ctx;
-
-	(void)n;
-	return c->raw(c->ctx, column[0], column[1], column[2]);
-}
-
-static int ask(struct vt_lineage *t, const char *sql, vt_record_index_row row, void *ctx,
-	struct vt_err *err)
-{
-	return vt_record_index_read(t->db, err, sql, 1, (const char *const[]){ t->roots_json }, row,
-		ctx);
-}
-
-int vt_lineage_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
-{
-	return ask(t,
-		UP STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY up.n NOT IN (SELECT n FROM "
-			"root), r.id",
-		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
-}
-
-int vt_lineage_named_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx,
-	struct vt_err *err)
-{
-	return ask(t,
-		"WITH RECURSIVE up (n) AS (" ROOTS
-		" UNION SELECT r.n FROM up CROSS JOIN parent p ON p.record = "
-		"up.n CROSS JOIN record r ON r.id = p.id) " STEP
-		"up CROSS JOIN record r ON r.n = up.n ORDER BY r.id",
-		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
-}
-
-int vt_lineage_descendants(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
-{
-	struct calling c = { .step = fn, .ctx = ctx };
-
-	if (t->raw)
-		return ask(t, DOWN STEP "down CROSS JOIN record r ON r.n = down.n ORDER BY r.id",
-			call_step, &c, err);
-	return ask(t,
-		DOWN STEP
-		"down CROSS JOIN record r ON r.n = down.n WHERE down.n NOT IN (SELECT n FROM root) "
-		"ORDER BY r.id",
-		call_step, &c, err);
-}
-
-int vt_lineage_edges(struct vt_lineage *t, vt_lineage_pair_fn fn, void *ctx, struct vt_err *err)
-{
-	return ask(t,
-		UP "SELECT c.id, p.id FROM up CROSS JOIN edge e ON e.child = up.n CROSS JOIN "
-		   "record c ON c.n = "
-		   "e.child"
-		   " CROSS JOIN record p ON p.n = e.parent ORDER BY c.id, p.id",
-		call_pair, &(struct calling){ .pair = fn, .ctx = ctx }, err);
-}
-
-int vt_lineage_raw(struct vt_lineage *t, vt_lineage_raw_fn fn, void *ctx, struct vt_err *err)
-{
-	return ask(t,
-		UP "SELECT DISTINCT r.id, i.port, a.digest FROM up CROSS JOIN file_in i ON "
-		   "i.record = up.n AND "
-		   "i.open = 1"
-		   " CROSS JOIN record r ON r.n = up.n CROSS JOIN artifact a ON a.n = i.artifact "
-		   "WHERE " NOBODY_MADE " "
-		   "ORDER BY 1, 2, 3",
-		call_raw, &(struct calling){ .raw = fn, .ctx = ctx }, err);
-}
-
-int vt_lineage_subjects(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
-{
-	return ask(t,
-		UP "SELECT DISTINCT s.name FROM up CROSS JOIN file_in i ON i.record = up.n AND "
-		   "i.open = 1 AND "
-		   "i.subject <> 0"
-		   " CROSS JOIN subject s ON s.n = i.subject WHERE " NOBODY_MADE " ORDER BY s.name",
-		add_text, out, err);
-}
-
-int vt_lineage_missing(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
-{
-	return ask(t,
-		UP "SELECT DISTINCT p.id FROM up CROSS JOIN parent p ON p.record = up.n"
-		   " WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.id = p.id) ORDER BY p.id",
-		add_text, out, err);
 }

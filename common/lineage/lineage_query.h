@@ -32,11 +32,16 @@ int vt_lineage_open(struct vt_lineage **out, struct vt_store *s, const char *wha
 /* Begins at the executions that read raw files of a subject; VT_ENOINPUT when there are none. */
 int vt_lineage_open_subject(struct vt_lineage **out, struct vt_store *s, const char *subject,
 	struct vt_err *err);
+/* The same at the executions that read one of these files (digests in hex), whoever's they were. */
+int vt_lineage_open_bytes(struct vt_lineage **out, struct vt_store *s,
+	const struct vt_strs *digests, struct vt_err *err);
 void vt_lineage_close(struct vt_lineage *t);
 
 const struct vt_strs *vt_lineage_roots(const struct vt_lineage *t); /* record ids, sorted */
 /* files that the directory's records list and that are not there */
 const struct vt_strs *vt_lineage_absent(const struct vt_lineage *t);
+/* files that are there and that none of the directory's records lists */
+const struct vt_strs *vt_lineage_unvouched(const struct vt_lineage *t);
 
 /* The records that made the files of a tree: of the tree as a whole, else every record whose
  * outputs all lie in it; a file of none of these is looked for by its bytes.  Sorted. */
@@ -80,5 +85,14 @@ int vt_lineage_subjects(struct vt_lineage *t, struct vt_strs *out, struct vt_err
 /* Record ids that ancestors name and that are nowhere to be found: the answers are then
  * incomplete. */
 int vt_lineage_missing(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err);
+
+/* Record ids among the ancestors, or the descendants, that nobody vouches for (trust.h): what the
+ * answer rests on.  Sorted. */
+enum vt_lineage_side { VT_LINEAGE_ANCESTORS = 1, VT_LINEAGE_DESCENDANTS };
+int vt_lineage_claims(struct vt_lineage *t, enum vt_lineage_side side, struct vt_strs *out,
+	struct vt_err *err);
+
+/* Ancestors of whose derivation another result is known: a sentence each. */
+int vt_lineage_disputes(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err);
 
 #endif

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/unicode.h"
+
 static void put_hex(struct vt_json *o, const char *key, const struct vt_digest *d)
 {
 	char hex[VT_HEX];
@@ -311,14 +313,62 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 
 /* --- subjects ------------------------------------------------------------ */
 
-bool vt_record_names(const char *path, const char *name)
+/* A letter or digit, or a mark that belongs to the letter before it (U+0300 to U+036F). */
+static bool goes_on(unsigned char c)
 {
+	return isalnum(c) || c == 0xcc || c == 0xcd;
+}
+
+/* "002" and "001", "sub-17" and "sub-03": the same letters, digits in the same places. */
+static bool same_scheme(const char *element, size_t n, const char *name)
+{
+	bool digits = false;
+
+	for (size_t i = 0; i < n; i++) {
+		bool digit = isdigit((unsigned char)element[i]) && isdigit((unsigned char)name[i]);
+
+		if (!name[i] || (!digit && element[i] != name[i]))
+			return false;
+		digits = digits || digit;
+	}
+	return digits && !name[n];
+}
+
+/* Is a directory of the path named as subjects are? */
+static bool has_own_directory(const char *path, const char *name)
+{
+	for (const char *slash; (slash = strchr(path, '/')); path = slash + 1)
+		if (same_scheme(path, (size_t)(slash - path), name))
+			return true;
+	return false;
+}
+
+static bool names(const char *path, const char *name)
+{
+	const char *file = strrchr(path, '/');
 	size_t n = strlen(name);
 
 	for (const char *p = path; n && (p = strstr(p, name)); p++)
-		if ((p == path || !isalnum((unsigned char)p[-1])) && !isalnum((unsigned char)p[n]))
+		if ((p == path || !isalnum((unsigned char)p[-1])) &&
+			!goes_on((unsigned char)p[n]) &&
+			(!file || p < file || !has_own_directory(path, name)))
 			return true;
 	return false;
+}
+
+bool vt_record_names(const char *path, const char *name)
+{
+	char *a, *b;
+	bool does;
+
+	if (vt_unicode_is_ascii(path) && vt_unicode_is_ascii(name))
+		return names(path, name);
+	a = vt_unicode_form(path);
+	b = vt_unicode_form(name);
+	does = names(a, b);
+	free(a);
+	free(b);
+	return does;
 }
 
 static void longest(const char **best, const struct vt_json *names, const char *path)

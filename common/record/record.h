@@ -62,7 +62,9 @@ int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_e
  * Caller frees. */
 char *vt_record_subject(const struct vt_json *record, const char *path);
 
-/* Does `name` stand in the path between characters that are no letters or digits? */
+/* Does `name` stand in the path between characters that are no letters or digits?  Both in one
+ * Unicode form (unicode.h).  A directory wins over a file's name: 002/run-001.nii.gz does not name
+ * 001, because 002 is a name of the same scheme. */
 bool vt_record_names(const char *path, const char *name);
 
 #endif

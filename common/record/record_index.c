@@ -5,11 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/record/record.h"
+#include "common/base/log.h"
+#include "common/base/unicode.h"
+#include "common/record/record_index_internal.h"
 
-enum { TABLES = 4, MAX_STATEMENTS = 48 };
+enum { TABLES = 5, MAX_STATEMENTS = 48, BUSY_SECONDS = 60 };
 
 struct statement {
 	const char *sql; /* address of a constant: compared by pointer */
@@ -27,38 +31,35 @@ struct vt_record_index {
 
 static const char schema[] =
 	"CREATE TABLE record (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, derivation BLOB NOT "
-	"NULL, result BLOB, "
-	"stage TEXT NOT NULL,"
-	"  status TEXT NOT NULL, tree BLOB) STRICT;"
+	"NULL, result BLOB, stage TEXT NOT NULL, status TEXT NOT NULL, tree BLOB, trusted INTEGER "
+	"NOT NULL) STRICT;"
 	"CREATE INDEX record_derivation ON record (derivation, id) WHERE status = 'ok';"
+	"CREATE TABLE trust (id BLOB NOT NULL, how TEXT NOT NULL, PRIMARY KEY (id, how)) STRICT, "
+	"WITHOUT ROWID;"
+	"CREATE INDEX trust_how ON trust (how, id);"
 	"CREATE TABLE artifact (n INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE) STRICT;"
 	"CREATE TABLE subject (n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
 	"CREATE TABLE tree (record INTEGER NOT NULL, way TEXT NOT NULL, port TEXT NOT NULL, "
-	"artifact INTEGER NOT NULL,"
-	"  PRIMARY KEY (record, way, port)) STRICT, WITHOUT ROWID;"
+	"artifact INTEGER NOT NULL, PRIMARY KEY (record, way, port)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX tree_artifact ON tree (artifact, way, record);"
 	"CREATE TABLE file_out (artifact INTEGER NOT NULL, record INTEGER NOT NULL, subject "
-	"INTEGER NOT NULL,"
-	"  PRIMARY KEY (artifact, record, subject)) STRICT, WITHOUT ROWID;"
+	"INTEGER NOT NULL, PRIMARY KEY (artifact, record, subject)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX file_out_record ON file_out (record, artifact);"
 	"CREATE INDEX file_out_subject ON file_out (subject, artifact) WHERE subject <> 0;"
 	"CREATE TABLE file_in (record INTEGER NOT NULL, port TEXT NOT NULL, artifact INTEGER NOT "
-	"NULL, subject INTEGER "
-	"NOT NULL,"
-	"  open INTEGER NOT NULL, PRIMARY KEY (record, port, artifact, subject)) STRICT, WITHOUT "
-	"ROWID;"
-	"CREATE INDEX file_in_open ON file_in (artifact, record) WHERE open = 1;"
+	"NULL, subject INTEGER NOT NULL, open INTEGER NOT NULL, raw INTEGER NOT NULL, PRIMARY KEY "
+	"(record, port, artifact, subject)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX file_in_open ON file_in (artifact, open, record);"
+	"CREATE INDEX file_in_raw ON file_in (artifact, record) WHERE raw = 1;"
 	"CREATE INDEX file_in_subject ON file_in (subject, artifact, record) WHERE open = 1 AND "
 	"subject <> 0;"
 	"CREATE TABLE parent (record INTEGER NOT NULL, port TEXT NOT NULL, id BLOB NOT NULL, "
-	"PRIMARY KEY (record, "
-	"port, id)) STRICT, WITHOUT ROWID;"
+	"PRIMARY KEY (record, port, id)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX parent_id ON parent (id, record);"
 	"CREATE TABLE edge (child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, "
-	"parent)) STRICT, "
-	"WITHOUT ROWID;"
+	"parent)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX edge_parent ON edge (parent, child);"
-	"PRAGMA user_version = 4;";
+	"PRAGMA user_version = 5;";
 
 static int fail(struct vt_record_index *l, const char *what, struct vt_err *err)
 {
@@ -66,20 +67,40 @@ static int fail(struct vt_record_index *l, const char *what, struct vt_err *err)
 	bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB ||
 		(code & 0xff) == SQLITE_CANTOPEN;
 
+	if ((code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED)
+		return vt_err_set(err, VT_EDEVICE,
+			"%s: another program has held it locked for %d s; try again when it is "
+			"done",
+			l->path, BUSY_SECONDS);
 	return vt_err_set(err, damaged ? VT_EINTEGRITY : VT_EIO, "%s: %s: %s%s", l->path, what,
 		sqlite3_errmsg(l->db),
 		damaged ? "; it is only an index: run `voxtrail rebuild`" : "");
 }
 
-static int exec(struct vt_record_index *l, const char *sql, struct vt_err *err)
+/* Waits like SQLite's own handler, but says so. */
+static int on_busy(void *ctx, int tries)
+{
+	static const struct timespec pause = { 0, 50000000 };
+	const struct vt_record_index *l = ctx;
+
+	if (tries >= BUSY_SECONDS * 20)
+		return 0;
+	if (tries == 40)
+		vt_log(VT_LOG_WARN, "waiting", "for=%s note=\"another program holds it locked\"",
+			l->path);
+	nanosleep(&pause, NULL);
+	return 1;
+}
+
+int vt_index_exec(struct vt_record_index *l, const char *sql, struct vt_err *err)
 {
 	return sqlite3_exec(l->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(l, sql, err);
 }
 
-static int finish(struct vt_record_index *l, int rc, struct vt_err *err)
+int vt_index_finish(struct vt_record_index *l, int rc, struct vt_err *err)
 {
 	if (!rc)
-		return exec(l, "COMMIT", err);
+		return vt_index_exec(l, "COMMIT", err);
 	sqlite3_exec(l->db, "ROLLBACK", NULL, NULL, NULL);
 	return rc;
 }
@@ -121,6 +142,15 @@ static void unhex(sqlite3_context *ctx, int n, sqlite3_value **v)
 		sqlite3_result_null(ctx);
 }
 
+static void same_text(sqlite3_context *ctx, int n, sqlite3_value **v)
+{
+	const char *a = (const char *)sqlite3_value_text(v[0]),
+		   *b = (const char *)sqlite3_value_text(v[1]);
+
+	(void)n;
+	sqlite3_result_int(ctx, a && b && vt_unicode_equal(a, b));
+}
+
 /* A database that is made anew beside records would answer as if there were none. */
 static int refuse_if_lost(struct vt_record_index *l, struct vt_err *err)
 {
@@ -143,7 +173,7 @@ static int refuse_if_lost(struct vt_record_index *l, struct vt_err *err)
 /* Two processes may find it empty at once: the first in makes the tables. */
 static int make_tables(struct vt_record_index *l, struct vt_err *err)
 {
-	int rc = exec(l, "BEGIN IMMEDIATE", err);
+	int rc = vt_index_exec(l, "BEGIN IMMEDIATE", err);
 
 	if (rc)
 		return rc;
@@ -151,9 +181,9 @@ static int make_tables(struct vt_record_index *l, struct vt_err *err)
 		    NULL) != SQLITE_OK) {
 		rc = refuse_if_lost(l, err);
 		if (!rc)
-			rc = exec(l, schema, err);
+			rc = vt_index_exec(l, schema, err);
 	}
-	return finish(l, rc, err);
+	return vt_index_finish(l, rc, err);
 }
 
 static int tables(struct vt_record_index *l, struct vt_err *err)
@@ -182,6 +212,49 @@ static int tables(struct vt_record_index *l, struct vt_err *err)
 		l->path, version, TABLES);
 }
 
+/* On read-only media, or for who may not write there, SQLite cannot make the files that go with a
+ * database that is written to.  Nobody writes to it then: it is read as it is, unless a killed
+ * process left a log beside it that would have to be merged first. */
+static int open_unwritable(struct vt_record_index *l, struct vt_err *err)
+{
+	struct vt_buf uri = VT_BUF_INIT;
+	char *wal = vt_asprintf("%s-wal", l->path);
+	struct stat st;
+	int rc = 0;
+
+	if (!stat(wal, &st) && st.st_size)
+		rc = vt_err_set(err, VT_EINTEGRITY,
+			"%s: what a killed process left in %s must be merged first; run any "
+			"voxtrail "
+			"command on a copy that may be written to",
+			l->path, wal);
+	vt_buf_str(&uri, "file:");
+	for (const char *p = l->path; *p; p++)
+		if (strchr("%?#", *p))
+			vt_buf_printf(&uri, "%%%02x", (unsigned)(unsigned char)*p);
+		else
+			vt_buf_char(&uri, *p);
+	vt_buf_str(&uri, "?immutable=1");
+	if (!rc &&
+		sqlite3_open_v2(uri.data, &l->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) !=
+			SQLITE_OK)
+		rc = fail(l, "cannot open", err);
+	vt_buf_release(&uri);
+	free(wal);
+	return rc;
+}
+
+static bool may_write_beside(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash ? vt_xstrndup(path, slash > path ? (size_t)(slash - path) : 1)
+			  : vt_xstrdup(".");
+	bool may = !access(dir, W_OK);
+
+	free(dir);
+	return may;
+}
+
 static int connect(struct vt_record_index *l, struct vt_err *err)
 {
 	int flags = l->read_only ? SQLITE_OPEN_READONLY
@@ -191,14 +264,20 @@ static int connect(struct vt_record_index *l, struct vt_err *err)
 
 	if (stat(l->path, &st) && refuse_if_lost(l, err))
 		return err->code;
-	if (sqlite3_open_v2(l->path, &l->db, flags, NULL) != SQLITE_OK)
-		return fail(l, "cannot open", err);
-	sqlite3_busy_timeout(l->db, 60000);
+	if (l->read_only && !may_write_beside(l->path))
+		rc = open_unwritable(l, err);
+	else if (sqlite3_open_v2(l->path, &l->db, flags, NULL) != SQLITE_OK)
+		rc = fail(l, "cannot open", err);
+	if (rc)
+		return rc;
+	sqlite3_busy_handler(l->db, on_busy, l);
 	sqlite3_create_function(l->db, "unhex", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, unhex,
 		NULL, NULL);
-	rc = exec(l, "PRAGMA mmap_size = 1073741824;", err);
+	sqlite3_create_function(l->db, "same_text", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+		same_text, NULL, NULL);
+	rc = vt_index_exec(l, "PRAGMA mmap_size = 1073741824;", err);
 	if (!rc && !l->read_only)
-		rc = exec(l, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err);
+		rc = vt_index_exec(l, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err);
 	if (!rc)
 		rc = tables(l, err);
 	l->inode = stat(l->path, &st) ? 0 : st.st_ino;
@@ -232,7 +311,7 @@ void vt_record_index_close(struct vt_record_index *l)
 }
 
 /* A rebuild puts another file under the name: what is written must reach that one. */
-static int begin(struct vt_record_index *l, struct vt_err *err)
+int vt_index_begin(struct vt_record_index *l, struct vt_err *err)
 {
 	struct stat st;
 
@@ -243,7 +322,7 @@ static int begin(struct vt_record_index *l, struct vt_err *err)
 		if (connect(l, err))
 			return err->code;
 	}
-	return exec(l, "BEGIN IMMEDIATE", err);
+	return vt_index_exec(l, "BEGIN IMMEDIATE", err);
 }
 
 /* --- texts in, texts out ------------------------------------------------- */
@@ -297,37 +376,10 @@ int vt_record_index_read(struct vt_record_index *l, struct vt_err *err, const ch
 	return run(l, err, sql, n, args, row, ctx);
 }
 
-/* --- rows of a record ---------------------------------------------------- */
-
-/* One argument of a prepared statement: a number, a text, or 32 bytes. */
-struct value {
-	enum { NUMBER, TEXT, DIGEST, NOTHING } kind;
-	int64_t number;
-	const char *text;
-	struct vt_digest digest;
-};
-
-static struct value number(int64_t v)
-{
-	return (struct value){ .kind = NUMBER, .number = v };
-}
-
-static struct value text(const struct vt_json *j)
-{
-	return (struct value){ .kind = TEXT, .text = vt_json_text(j, "") };
-}
-
-static struct value digest(const struct vt_json *j)
-{
-	struct value v = { .kind = DIGEST };
-
-	if (!vt_digest_parse(&v.digest, vt_json_text(j, "")))
-		v.kind = NOTHING;
-	return v;
-}
+/* --- statements with arguments -------------------------------------------- */
 
 /* Steps once; *got is the first column of a row, or unchanged if there is none. */
-static int step(struct vt_record_index *l, const char *sql, int n, const struct value *v,
+int vt_index_step(struct vt_record_index *l, const char *sql, int n, const struct vt_index_value *v,
 	int64_t *got, struct vt_err *err)
 {
 	sqlite3_stmt *st;
@@ -337,13 +389,15 @@ static int step(struct vt_record_index *l, const char *sql, int n, const struct 
 		return rc;
 	for (int i = 0; i < n; i++)
 		switch (v[i].kind) {
-		case NUMBER: sqlite3_bind_int64(st, i + 1, v[i].number); break;
-		case TEXT: sqlite3_bind_text(st, i + 1, v[i].text, -1, SQLITE_STATIC); break;
-		case DIGEST:
+		case VT_INDEX_NUMBER: sqlite3_bind_int64(st, i + 1, v[i].number); break;
+		case VT_INDEX_TEXT:
+			sqlite3_bind_text(st, i + 1, v[i].text, -1, SQLITE_STATIC);
+			break;
+		case VT_INDEX_DIGEST:
 			sqlite3_bind_blob(st, i + 1, v[i].digest.b, sizeof(v[i].digest.b),
 				SQLITE_STATIC);
 			break;
-		case NOTHING: sqlite3_bind_null(st, i + 1); break;
+		case VT_INDEX_NOTHING: sqlite3_bind_null(st, i + 1); break;
 		}
 	end = sqlite3_step(st);
 	if (end == SQLITE_ROW && got)
@@ -354,248 +408,30 @@ static int step(struct vt_record_index *l, const char *sql, int n, const struct 
 	return rc;
 }
 
-/* The number of a digest or name in its table, given one if it is new. */
-static int intern(struct vt_record_index *l, const char *find, const char *insert, struct value v,
-	int64_t *n, struct vt_err *err)
+int64_t vt_index_last_row(const struct vt_record_index *l)
 {
-	*n = -1;
-	if (step(l, find, 1, &v, n, err))
-		return err->code;
-	if (*n >= 0)
-		return 0;
-	if (step(l, insert, 1, &v, NULL, err))
-		return err->code;
-	*n = sqlite3_last_insert_rowid(l->db);
-	return 0;
+	return sqlite3_last_insert_rowid(l->db);
 }
 
-static int artifact(struct vt_record_index *l, const struct vt_json *hex, int64_t *n,
-	struct vt_err *err)
-{
-	return intern(l, "SELECT n FROM artifact WHERE digest = ?1",
-		"INSERT INTO artifact (digest) VALUES (?1)", digest(hex), n, err);
-}
-
-static int subject(struct vt_record_index *l, const struct vt_json *record,
-	const struct vt_json *path, int64_t *n, struct vt_err *err)
-{
-	char *name = vt_record_subject(record, vt_json_text(path, ""));
-	int rc = 0;
-
-	*n = 0;
-	if (*name)
-		rc = intern(l, "SELECT n FROM subject WHERE name = ?1",
-			"INSERT INTO subject (name) VALUES (?1)",
-			(struct value){ .kind = TEXT, .text = name }, n, err);
-	free(name);
-	return rc;
-}
-
-static int add_tree(struct vt_record_index *l, int64_t row, const char *way,
-	const struct vt_json *port, struct vt_err *err)
-{
-	int64_t a;
-
-	if (artifact(l, vt_json_get(port, "tree"), &a, err))
-		return err->code;
-	return step(l, "INSERT OR IGNORE INTO tree VALUES (?1, ?2, ?3, ?4)", 4,
-		(const struct value[]){ number(row), { .kind = TEXT, .text = way },
-			text(vt_json_get(port, "port")), number(a) },
-		NULL, err);
-}
-
-static int add_output(struct vt_record_index *l, int64_t row, const struct vt_json *record,
-	const struct vt_json *port, struct vt_err *err)
-{
-	const struct vt_json *files = vt_json_get(port, "files");
-	int rc = add_tree(l, row, "out", port, err);
-
-	for (size_t i = 0; !rc && files && i < files->n; i++) {
-		int64_t a, s;
-
-		rc = artifact(l, vt_json_get(files->item[i], "sha256"), &a, err);
-		if (!rc)
-			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
-		if (!rc)
-			rc = step(l, "INSERT OR IGNORE INTO file_out VALUES (?1, ?2, ?3)", 3,
-				(const struct value[]){ number(a), number(row), number(s) }, NULL,
-				err);
-	}
-	return rc;
-}
-
-static int add_input(struct vt_record_index *l, int64_t row, const struct vt_json *record,
-	const struct vt_json *port, struct vt_err *err)
-{
-	const struct vt_json *files = vt_json_get(port, "files"),
-			     *parents = vt_json_get(port, "parents");
-	struct value name = text(vt_json_get(port, "port"));
-	int rc = add_tree(l, row, "in", port, err);
-
-	for (size_t i = 0; !rc && parents && i < parents->n; i++)
-		rc = step(l, "INSERT OR IGNORE INTO parent VALUES (?1, ?2, ?3)", 3,
-			(const struct value[]){ number(row), name, digest(parents->item[i]) }, NULL,
-			err);
-	for (size_t i = 0; !rc && files && i < files->n; i++) {
-		int64_t a, s;
-
-		rc = artifact(l, vt_json_get(files->item[i], "sha256"), &a, err);
-		if (!rc)
-			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
-		if (!rc)
-			rc = step(l, "INSERT OR IGNORE INTO file_in VALUES (?1, ?2, ?3, ?4, 1)", 4,
-				(const struct value[]){ number(row), name, number(a), number(s) },
-				NULL, err);
-	}
-	return rc;
-}
-
-/* *row: its number; 0 if the record was there already. */
-static int add_rows(struct vt_record_index *l, const struct vt_record_text *t, int64_t *row,
-	struct vt_err *err)
-{
-	const struct vt_json *r = t->record, *outputs = vt_json_get(r, "outputs"),
-			     *inputs = vt_json_get(r, "inputs");
-	struct value id = { .kind = DIGEST, .digest = vt_digest_bytes(t->text, t->n) };
-	int64_t there = 0;
-	int rc = step(l, "SELECT n FROM record WHERE id = ?1", 1, &id, &there, err);
-
-	*row = 0;
-	if (rc || there)
-		return rc;
-	rc = step(l,
-		"INSERT INTO record (id, derivation, result, stage, status, tree) VALUES (?1, ?2, "
-		"?3, ?4, ?5, ?6)",
-		6,
-		(const struct value[]){ id, digest(vt_json_get(r, "derivation")),
-			digest(vt_json_get(r, "result")), text(vt_json_get(r, "stage")),
-			text(vt_json_get(r, "status")),
-			digest(vt_json_pointer(r, "/outputs/0/tree")) },
-		NULL, err);
-	*row = sqlite3_last_insert_rowid(l->db);
-	for (size_t i = 0; !rc && outputs && i < outputs->n; i++)
-		rc = add_output(l, *row, r, outputs->item[i], err);
-	for (size_t i = 0; !rc && inputs && i < inputs->n; i++)
-		rc = add_input(l, *row, r, inputs->item[i], err);
-	return rc;
-}
-
-/* --- who read what from whom --------------------------------------------- */
-
-/* Every join starts from the few rows of one record and probes keys: CROSS JOIN keeps the
- * planner to that order. */
-static int link_to_parents(struct vt_record_index *l, int64_t row, struct vt_err *err)
-{
-	static const char *const statements[] = {
-		"UPDATE file_in SET open = 0 WHERE record = ?1 AND open = 1 AND (port, artifact) "
-		"IN (SELECT p.port, "
-		"o.artifact FROM parent p"
-		"  CROSS JOIN record r ON r.id = p.id CROSS JOIN file_out o INDEXED BY "
-		"file_out_record ON o.record = "
-		"r.n WHERE p.record = ?1)",
-		"DELETE FROM edge WHERE child = ?1",
-		"INSERT OR IGNORE INTO edge SELECT ?1, r.n FROM parent p CROSS JOIN record r ON "
-		"r.id = p.id WHERE "
-		"p.record = ?1 AND r.n <> ?1"
-		"  AND EXISTS (SELECT 1 FROM file_out o INDEXED BY file_out_record CROSS JOIN "
-		"file_in i ON i.record = "
-		"?1 AND i.port = p.port"
-		"    AND i.artifact = o.artifact WHERE o.record = r.n)",
-		"INSERT OR IGNORE INTO edge SELECT ?1, o.record FROM file_in i CROSS JOIN file_out "
-		"o ON o.artifact = "
-		"i.artifact"
-		"  WHERE i.record = ?1 AND i.open = 1 AND o.record <> ?1 AND NOT " VT_INDEX_COPIED(
-			"o"),
-	};
-	struct value v = number(row);
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < sizeof(statements) / sizeof(statements[0]); i++)
-		rc = step(l, statements[i], 1, &v, NULL, err);
-	return rc;
-}
-
-/* Those that name the new record as a parent, and those that read its bytes without naming any. */
-static int link_from_children(struct vt_record_index *l, int64_t row, struct vt_err *err)
+/* The first column of every row of sql, whose ?1 is `row`. */
+int vt_index_list(struct vt_record_index *l, const char *sql, int64_t row,
+	struct vt_index_rows *out, struct vt_err *err)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = 0, end = SQLITE_DONE;
-
-	if (sqlite3_prepare_v2(l->db,
-		    "SELECT DISTINCT p.record FROM record r CROSS JOIN parent p ON p.id = r.id "
-		    "WHERE "
-		    "r.n = ?1 AND p.record <> ?1",
-		    -1, &st, NULL) != SQLITE_OK)
-		return fail(l, "cannot read", err);
-	sqlite3_bind_int64(st, 1, row);
-	while (!rc && (end = sqlite3_step(st)) == SQLITE_ROW)
-		rc = link_to_parents(l, sqlite3_column_int64(st, 0), err);
-	if (!rc && end != SQLITE_DONE)
-		rc = fail(l, "cannot read", err);
-	sqlite3_finalize(st);
-	if (!rc)
-		rc = step(l,
-			"INSERT OR IGNORE INTO edge SELECT i.record, ?1 FROM file_out o INDEXED BY "
-			"file_out_record"
-			" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = o.artifact "
-			"AND i.open = 1 WHERE "
-			"o.record = ?1 AND i.record <> ?1 AND NOT " VT_INDEX_COPIED("o"),
-			1, (const struct value[]){ number(row) }, NULL, err);
-	return rc;
-}
-
-int vt_record_index_add_records(struct vt_record_index *l, const struct vt_record_text *v, size_t n,
-	struct vt_err *err)
-{
-	int rc = begin(l, err);
+	int rc = prepare(l, &st, sql, err), end;
 
 	if (rc)
 		return rc;
-	for (size_t i = 0; !rc && i < n; i++) {
-		int64_t row;
-
-		rc = add_rows(l, &v[i], &row, err);
-		if (!rc && row)
-			rc = link_to_parents(l, row, err);
-		if (!rc && row)
-			rc = link_from_children(l, row, err);
+	sqlite3_bind_int64(st, 1, row);
+	while ((end = sqlite3_step(st)) == SQLITE_ROW) {
+		if (out->n == out->cap) {
+			out->cap = out->cap ? 2 * out->cap : 64;
+			out->v = vt_xrealloc(out->v, out->cap * sizeof(*out->v));
+		}
+		out->v[out->n++] = sqlite3_column_int64(st, 0);
 	}
-	return finish(l, rc, err);
-}
-
-/* --- from nothing -------------------------------------------------------- */
-
-int vt_record_index_fill_begin(struct vt_record_index *l, struct vt_err *err)
-{
-	return exec(l,
-		"PRAGMA mmap_size = 0; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA "
-		"cache_size = "
-		"-262144; BEGIN IMMEDIATE",
-		err);
-}
-
-int vt_record_index_fill(struct vt_record_index *l, const struct vt_record_text *v, size_t n,
-	struct vt_err *err)
-{
-	int64_t row;
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < n; i++)
-		rc = add_rows(l, &v[i], &row, err);
+	if (end != SQLITE_DONE)
+		rc = fail(l, sql, err);
+	sqlite3_reset(st);
 	return rc;
-}
-
-/* All rows are there, so each record's edges follow from its own side alone. */
-int vt_record_index_fill_end(struct vt_record_index *l, struct vt_err *err)
-{
-	int64_t last = 0;
-	int rc = step(l, "SELECT max(n) FROM record", 0, NULL, &last, err);
-
-	for (int64_t row = 1; !rc && row <= last; row++)
-		rc = link_to_parents(l, row, err);
-	return rc ? rc
-		  : exec(l,
-			    "COMMIT; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
-			    "wal_checkpoint(TRUNCATE)",
-			    err);
 }

@@ -6,22 +6,23 @@
  * query answers depends on the set of records, not on the order in which they came.
  *
  *      record    n, id, derivation, result, stage, status ('ok' or 'failed'), tree (of the first
- *                output)
+ *                output), trusted: 1 believed, 0 a claim, -1 rejected
+ *      trust     id (of a record, here or not), how: made, vouched, rejected or the id of a key
  *      artifact  n, digest                  of a file or a directory
  *      subject   n, name                    vt_record_subject of a path; 0 is none
  *      tree      record, way ('in' or 'out'), port, artifact
  *      file_out  artifact, record, subject  files of the outputs
- *      file_in   record, port, artifact, subject, open
- *                open: no known parent that the record names for this port has the file among
- *                its outputs
+ *      file_in   record, port, artifact, subject, open, raw
+ *                open: no parent that the record names for this port explains the file: a believed
+ *                one that wrote it does; a claim that wrote it does where the record is a claim
+ *                itself and nobody saw the file raw.  raw: a file of a subject at a port that names
+ *                no parents
  *      parent    record, port, id           the records found beside an input, known or not
  *      edge      child, parent              child read a file that parent wrote: by its named
- *                parents where they have
- *                                           it among their outputs; a file that is open, by
- *                                           every record that
- *                                           wrote its bytes
- * A file that is open and that no other record made is raw; who read the bytes that it wrote copied
- * them and made nothing. */
+ *                parents; a file that is open, by every believed record that wrote its bytes, or by
+ *                claims where there is none and nobody saw it raw
+ * A file that is open and that no other believed record made is raw; who read the bytes that it
+ * wrote copied them and made nothing. */
 #ifndef COMMON_RECORD_RECORD_INDEX_H
 #define COMMON_RECORD_RECORD_INDEX_H
 
@@ -43,6 +44,12 @@
 	"EXISTS (SELECT 1 FROM tree ct WHERE ct.record = " t ".record AND ct.way = 'in' AND "      \
 	"ct.artifact = " t ".artifact)"
 
+/* Of a row i of file_in that is open: no believed record but its own wrote it, so it is raw. */
+#define VT_INDEX_NOT_MADE                                                                          \
+	"NOT EXISTS (SELECT 1 FROM file_out o CROSS JOIN record m ON m.n = o.record WHERE "        \
+	"o.artifact = i.artifact AND o.record <> i.record AND m.trusted = 1 AND "                  \
+	"NOT " VT_INDEX_COPIED("o") ")"
+
 struct vt_record_index;
 
 /* VT_EINTEGRITY for a damaged file and VT_EDATA for another version of the tables; both messages
@@ -62,11 +69,19 @@ int vt_record_index_fill(struct vt_record_index *l, const struct vt_record_text 
 	struct vt_err *err);
 int vt_record_index_fill_end(struct vt_record_index *l, struct vt_err *err);
 
-/* Runs `sql` with up to 8 text arguments inside one immediate transaction of its own. */
+/* Belief (trust.h): notes for each id how it came to be believed, or lost; how "rejected" outweighs
+ * all others and "made" and "vouched" lift it.  distrust forgets all that is noted as `how`. */
+int vt_record_index_trust(struct vt_record_index *l, const char *how, const struct vt_strs *ids,
+	struct vt_err *err);
+int vt_record_index_distrust(struct vt_record_index *l, const char *how, struct vt_err *err);
+/* The same between fill_begin and the first fill. */
+int vt_record_index_fill_trust(struct vt_record_index *l, const char *how,
+	const struct vt_strs *ids, struct vt_err *err);
+int vt_record_index_fill_distrust(struct vt_record_index *l, const char *how, struct vt_err *err);
 
 /* Calls row(ctx, columns) for every row; columns are texts ("" for NULL, lower-case hex for a
  * BLOB).  A non-zero return stops and is returned.  In sql, unhex(?1) turns the text of a digest
- * into what the tables hold. */
+ * into what the tables hold, and same_text compares in one Unicode form. */
 typedef int (*vt_record_index_row)(void *ctx, int n, const char *const *column);
 int vt_record_index_read(struct vt_record_index *l, struct vt_err *err, const char *sql, int n,
 	const char *const *args, vt_record_index_row row, void *ctx);

@@ -11,6 +11,7 @@
 #include "common/base/parallel.h"
 #include "common/base/fault.h"
 #include "common/store/git.h"
+#include "common/store/trust.h"
 #include "common/stage/stage_internal.h"
 #include "common/lineage/import.h"
 
@@ -219,6 +220,20 @@ static int move_into_place(const struct vt_stage_run *r, struct vt_err *err)
 	return rc ? rc : vt_fs_sync_dir(r->out, err);
 }
 
+/* What was executed here is believed here. */
+static int note_made(struct vt_store *s, const struct vt_digest *id, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+	char hex[VT_HEX];
+	int rc;
+
+	vt_digest_hex(hex, id);
+	vt_strs_add(&ids, hex);
+	rc = vt_trust_note(s, VT_TRUST_MADE, &ids, NULL, err);
+	vt_strs_release(&ids);
+	return rc;
+}
+
 static int into_store(struct vt_stage_run *r, const struct vt_buf *record, struct vt_err *err)
 {
 	struct vt_tree *t = NULL;
@@ -233,6 +248,8 @@ static int into_store(struct vt_stage_run *r, const struct vt_buf *record, struc
 		rc = vt_store_take(r->store, &t, r->work, NULL, err);
 	if (!rc)
 		rc = vt_store_put_record(r->store, record->data, record->len, &id, err);
+	if (!rc)
+		rc = note_made(r->store, &id, err);
 	if (!rc && r->out)
 		rc = vt_store_checkout(r->store, t, r->out, VT_CHECKOUT_LINK, err);
 	vt_tree_free(t);
@@ -292,7 +309,8 @@ void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why)
 	if (vt_record_write(&text, &id, &record, &err) == 0) {
 		vt_digest_hex(hex, &id);
 		if (r->store) {
-			vt_store_put_record(r->store, text.data, text.len, &id, &err);
+			if (!vt_store_put_record(r->store, text.data, text.len, &id, &err))
+				note_made(r->store, &id, &err);
 		} else if (r->out) {
 			dir = vt_asprintf("%s/.lineage/failed-%s", r->out, hex);
 			path = vt_path_join(dir, "record.json");
@@ -311,7 +329,7 @@ void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why)
 
 int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
 {
-	char *id = r->store ? vt_store_find_derivation(r->store, r->derivation_hex) : NULL;
+	char *id = NULL;
 	struct vt_json *j = NULL;
 	struct vt_tree *t = NULL;
 	struct vt_digest tree;
@@ -320,8 +338,9 @@ int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
 	int rc;
 
 	*reused = false;
-	if (!id)
-		return 0;
+	rc = r->store ? vt_store_find_derivation(r->store, r->derivation_hex, &id, err) : 0;
+	if (rc || !id)
+		return rc;
 	rc = vt_store_get_record(r->store, &j, id, err);
 	hex = vt_json_text(vt_json_pointer(j, "/outputs/0/tree"), "");
 	if (!rc && !vt_digest_parse(&tree, hex))

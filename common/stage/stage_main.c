@@ -217,6 +217,8 @@ static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
 	if (!rc)
 		rc = vt_consent_check_input(&r->consent, r->tree[i], r->stage->learns ? &c : NULL,
 			r->root[i], err);
+	if (!rc && strcmp(r->stage->in[i].name, "labels"))
+		rc = vt_consent_check_content(&r->consent, r->tree[i], r->root[i], err);
 	for (size_t k = 0; !rc && k < c.n; k++)
 		if (c.v[k].own)
 			vt_strs_add(&r->parents[i], c.v[k].id);

@@ -384,6 +384,34 @@ static int take_alone(struct vt_store *s, int seconds, struct vt_err *err)
 		    : 0;
 }
 
+static void end_alone(struct vt_store *s)
+{
+	flock(s->use_fd, LOCK_UN);
+	close(s->use_fd);
+	s->use_fd = -1;
+}
+
+int vt_gc_tmp(struct vt_store *s, int wait_seconds, struct vt_err *err)
+{
+	const struct vt_gc_opts opts = { .sweep = true };
+	struct vt_gc_result out = { 0 };
+	struct gc g = { .s = s, .opts = &opts, .out = &out };
+	int rc = take_alone(s, wait_seconds, err);
+
+	if (!rc)
+		rc = vt_store_lock(s, err);
+	if (rc)
+		return rc;
+	/* what a killed process had named and not synced is durable before its mark goes */
+	if (syncfs(s->dir_fd))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot make writes durable", s->dir);
+	if (!rc)
+		rc = sweep_folder(&g, "tmp", EVERYTHING, err);
+	vt_store_unlock(s);
+	end_alone(s);
+	return rc;
+}
+
 static int tell(struct vt_store *s, const struct vt_gc_result *r, struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
@@ -418,9 +446,7 @@ int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_
 	if (!rc && opts->sweep && out->commits + out->trees + out->blobs)
 		rc = tell(s, out, err);
 	vt_store_unlock(s);
-	flock(s->use_fd, LOCK_UN);
-	close(s->use_fd);
-	s->use_fd = -1;
+	end_alone(s);
 	vt_digest_set_release(&g.commits);
 	vt_digest_set_release(&g.trees);
 	vt_digest_set_release(&g.blobs);

@@ -7,6 +7,7 @@
 #include "common/base/fs.h"
 #include "common/record/record.h"
 #include "common/store/store_internal.h"
+#include "common/store/trust.h"
 
 struct filling {
 	struct vt_store *s;
@@ -77,10 +78,14 @@ static void remove_db(const char *path)
 
 static int fill(struct filling *f, const char *made, struct vt_err *err)
 {
+	struct vt_err why = VT_ERR_INIT;
 	int rc = vt_record_index_open(&f->to, made, false, err);
 
 	if (!rc)
 		rc = vt_record_index_fill_begin(f->to, err);
+	/* what a damaged history says up to the damage still holds */
+	if (!rc && vt_trust_replay(f->s, f->to, &why))
+		refuse(f, why.text);
 	if (!rc)
 		rc = vt_fs_walk(f->base, fill_one, f, err);
 	if (!rc)

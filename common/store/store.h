@@ -141,11 +141,13 @@ int vt_store_put_records(struct vt_store *s, const struct vt_record_text *v, siz
 int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id_hex,
 	struct vt_err *err);
 
-/* A successful record with this derivation: its id in hex (caller frees), NULL if there is none. */
-char *vt_store_find_derivation(struct vt_store *s, const char *derivation_hex);
+/* A successful record with this derivation that is believed (trust.h): its id in hex (caller
+ * frees), NULL if there is none.  VT_EINTEGRITY if there are two of different results. */
+int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, char **id,
+	struct vt_err *err);
 
 /* Ids of the successful records that have tree (hex) among their outputs, or that vouch for an
- * output file with this digest; sorted. */
+ * output file with this digest; sorted.  Claims (trust.h) only where no record is believed. */
 int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids,
 	struct vt_err *err);
 /* Records that wrote the bytes of a file or tree and had read them: they copied it. */

@@ -11,26 +11,53 @@ static int add_text(void *ctx, int n, const char *const *column)
 	return 0;
 }
 
-/* The one text of a query, or NULL. */
-static char *one_text(struct vt_store *s, const char *sql, int n, const char *const *args)
-{
-	struct vt_err err = VT_ERR_INIT;
-	struct vt_strs v = VT_STRS_INIT;
-	char *text = NULL;
+/* Believed records; claims only where there are none, and not of bytes that were read as a raw file
+ * of a subject: what a claim says of those is a contradiction (trust.h). */
+#define MADE_IT                                                                                    \
+	"(r.trusted = 1 OR (r.trusted = 0 AND NOT EXISTS (SELECT 1 FROM file_out x CROSS JOIN "    \
+	"record y ON y.n = x.record WHERE x.artifact = a.n AND y.trusted = 1 AND "                 \
+	"NOT " VT_INDEX_COPIED("x") ") AND NOT EXISTS "                                            \
+				    "(SELECT 1 FROM file_in j INDEXED BY file_in_raw WHERE "       \
+	                            "j.artifact = a.n AND j.raw = 1)))"
 
-	if (!vt_record_index_read(s->db, &err, sql, n, args, add_text, &v) && v.n)
-		text = vt_xstrdup(v.v[0]);
-	vt_strs_release(&v);
-	return text;
+struct found {
+	struct vt_strs ids, results;
+};
+
+static int add_found(void *ctx, int n, const char *const *column)
+{
+	struct found *f = ctx;
+
+	(void)n;
+	vt_strs_add(&f->ids, column[0]);
+	vt_strs_add(&f->results, column[1]);
+	return 0;
 }
 
-/* Of several results of one derivation always the same one, whatever order they came in. */
-char *vt_store_find_derivation(struct vt_store *s, const char *derivation_hex)
+/* Of several records with one result always the same one, whatever order they came in. */
+int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, char **id,
+	struct vt_err *err)
 {
-	return one_text(s,
-		"SELECT id FROM record WHERE derivation = unhex(?1) AND status = 'ok' ORDER BY id "
-		"LIMIT 1",
-		1, &derivation_hex);
+	struct found f = { VT_STRS_INIT, VT_STRS_INIT };
+	int rc = vt_record_index_read(s->db, err,
+		"SELECT id, result FROM record WHERE derivation = unhex(?1) AND status = 'ok' AND "
+		"trusted = 1 ORDER BY id",
+		1, &derivation_hex, add_found, &f);
+
+	*id = NULL;
+	for (size_t i = 1; !rc && i < f.ids.n; i++)
+		if (strcmp(f.results.v[i], f.results.v[0]))
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: derivation %.16s has two results, of records %.16s and %.16s: "
+				"one lies, or the work is not reproducible; `voxtrail trust "
+				"reject` "
+				"takes one out",
+				s->dir, derivation_hex, f.ids.v[0], f.ids.v[i]);
+	if (!rc && f.ids.n)
+		*id = vt_xstrdup(f.ids.v[0]);
+	vt_strs_release(&f.ids);
+	vt_strs_release(&f.results);
+	return rc;
 }
 
 #define FILES_OF                                                                                   \
@@ -45,9 +72,14 @@ int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_str
 {
 	return vt_record_index_read(s->db, err,
 		"SELECT r.id FROM " FILES_OF " WHERE a.digest = unhex(?1) AND NOT " VT_INDEX_COPIED(
-			"o") " UNION SELECT r.id FROM " TREES_OF
+			"o") " AND " MADE_IT " UNION SELECT r.id FROM " TREES_OF
 			     " WHERE a.digest = unhex(?1) AND NOT " VT_INDEX_TREE_COPIED(
-				     "t") " ORDER BY 1",
+				     "t") " AND (r.trusted = 1 OR "
+					  "(r.trusted = 0 AND NOT EXISTS (SELECT 1 FROM tree x "
+	                                  "CROSS JOIN record y ON y.n = "
+					  "x.record WHERE x.artifact = a.n AND x.way = 'out' AND "
+	                                  "y.trusted = 1 AND "
+					  "NOT " VT_INDEX_TREE_COPIED("x") "))) ORDER BY 1",
 		1, &digest_hex, add_text, ids);
 }
 
@@ -69,9 +101,9 @@ static int producers_of_list(struct vt_store *s, const struct vt_buf *list, stru
 	return vt_record_index_read(s->db, err,
 		"SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON a.digest = "
 		"unhex(j.value) CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON "
-		"r.n "
-		"= o.record WHERE EXISTS (SELECT 1 FROM file_out x WHERE x.record = o.record AND "
-		"NOT " VT_INDEX_COPIED("x") ")",
+		"r.n = o.record WHERE EXISTS (SELECT 1 FROM file_out z WHERE z.record = o.record "
+	        "AND "
+		"NOT " VT_INDEX_COPIED("z") ") AND " MADE_IT,
 		1, (const char *const[]){ list->data }, add_text, ids);
 }
 

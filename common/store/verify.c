@@ -10,6 +10,7 @@
 #include "common/store/repo.h"
 #include "common/store/store_internal.h"
 #include "common/store/erased.h"
+#include "common/store/trust.h"
 
 struct check {
 	struct vt_store *s;
@@ -187,13 +188,18 @@ static void report_undead(void *ctx, const char *digest_hex)
 			digest_hex, digest_hex + 2));
 }
 
+static void report_dispute(void *ctx, const char *sentence)
+{
+	report(ctx, vt_xstrdup(sentence));
+}
+
 int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence),
 	void (*open)(void *ctx, const char *object), void *ctx, size_t *n, struct vt_err *err)
 {
 	static const char *const kinds[] = { "objects", "trees", "records" };
 	struct check c = { .s = s, .found = found, .ctx = ctx, .open = open };
 	struct vt_err why = VT_ERR_INIT;
-	size_t erased;
+	size_t erased, disputes;
 	int rc = 0;
 
 	for (int i = 0; !rc && i < 3; i++)
@@ -206,6 +212,8 @@ int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sen
 			check_indexed, &c);
 	if (!rc)
 		rc = vt_repo_check(s, found, ctx, &c.n, &c.bad, err);
+	if (!rc)
+		rc = vt_trust_disputes(s, report_dispute, &c, &disputes, err);
 	if (!rc)
 		rc = vt_erased_check(s, report_undead, &c, &erased, err);
 	if (!rc && vt_history_read(s, NULL, NULL, &why))

@@ -309,7 +309,7 @@ static int put_records(struct vt_runner *r, const struct vt_output *v, const str
 	for (size_t i = 0; i < n; i++)
 		add_record_dirs(&dirs, v[i].dir, p[i].lineage);
 	vt_strs_unique(&dirs);
-	if (dirs.n && vt_store_import_records_of(r->store, &dirs, err))
+	if (dirs.n && vt_store_import_made(r->store, &dirs, err))
 		vt_err_prefix(err, "lineage records");
 	vt_strs_release(&dirs);
 	return err->code;

@@ -36,11 +36,6 @@ static void report(struct vt_store *s, struct vt_lineage *t, const char *what, s
 	vt_audit_collect(&r);
 	forms[form].write(&out, &r);
 	fwrite(out.data, 1, out.len, stdout);
-	if (vt_lineage_absent(t)->n)
-		fprintf(stderr,
-			"voxtrail audit: note: %zu files that the records list are not here, e.g. "
-			"%s\n",
-			vt_lineage_absent(t)->n, vt_lineage_absent(t)->v[0]);
 	vt_record_index_incomplete(&a->missing, err);
 	vt_audit_release(&r);
 	vt_buf_release(&out);
@@ -50,7 +45,7 @@ static void report(struct vt_store *s, struct vt_lineage *t, const char *what, s
 int vt_cmd_audit(int argc, char **argv)
 {
 	const char *name = "text";
-	int json = 0, list = 0;
+	int json = 0, list = 0, require = 0;
 	size_t form = 0;
 	struct vt_lineage *t = NULL;
 	const struct vt_opt opts[] = {
@@ -59,6 +54,7 @@ int vt_cmd_audit(int argc, char **argv)
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "the same as --format=json" },
 		{ 0, "list", VT_OPT_FLAG, &list, NULL,
 			"one line an execution: record, stage, output tree" },
+		VT_REQUIRE_SIGNED(&require),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -67,8 +63,10 @@ int vt_cmd_audit(int argc, char **argv)
 			 "to each raw file "
 			 "and subject. " VT_LINEAGE_WHAT
 			 " The records a directory carries are held against its files. "
-			 "Exits with 0 if the answer is whole, 1 if records are missing, 76 if a "
-			 "record lies.",
+			 "Exits with 0 if the answer is whole, 1 if records or files are missing, "
+			 "3 if it rests on records nobody vouches for, 76 if a record lies, a file "
+			 "is "
+			 "listed by none, or two results of one derivation are known.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,
@@ -81,9 +79,17 @@ int vt_cmd_audit(int argc, char **argv)
 			vt_err_set(&c.err, VT_EUSAGE, "--format=%s: say text, json, dot or html",
 				name);
 		else if (!vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err) &&
-			!vt_lineage_open(&t, c.s, c.args.v[0], VT_TRAIL_MADE, &c.err))
+			!vt_lineage_open(&t, c.s, c.args.v[0], VT_TRAIL_MADE, &c.err) &&
+			!vt_claims_refuse(c.s, t, VT_LINEAGE_ANCESTORS, require, &c.err)) {
 			list ? vt_record_index_list(t, VT_LIST_ANCESTORS, json, &c.err)
 			     : report(c.s, t, c.args.v[0], form, &c.err);
+			if (!c.err.code && vt_lineage_absent(t)->n)
+				vt_err_set(&c.err, VT_EFAIL,
+					"incomplete: %zu files that the records list are not here, "
+					"e.g. %s",
+					vt_lineage_absent(t)->n, vt_lineage_absent(t)->v[0]);
+			vt_claims_say(t, VT_LINEAGE_ANCESTORS, &c.err);
+		}
 	}
 	vt_lineage_close(t);
 	return vt_call_end(&c);

@@ -21,10 +21,11 @@ static void print_dir_hash(const struct vt_tree *t)
 enum { COPY = 1, DIR_HASH = 2 };
 
 static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir,
-	int how, const struct vt_commit_note *note, struct vt_err *err)
+	int how, const char *vouch, const struct vt_commit_note *note, struct vt_err *err)
 {
 	const struct vt_import_opts opts = { .extent = VT_CARRIED_WHOLE,
-		.copy = (how & COPY) != 0 };
+		.copy = (how & COPY) != 0,
+		.vouch = vouch };
 	struct vt_import got;
 	struct vt_commit c = { .id = "" };
 	bool made;
@@ -49,6 +50,7 @@ int vt_cmd_commit(int argc, char **argv)
 {
 	const char *branch = NULL, *message = "", *author = getenv("VOXTRAIL_AUTHOR");
 	int empty = 0, copy = 0, dir_hash = 0;
+	const char *vouch = NULL;
 	char *at;
 	const struct vt_opt opts[] = {
 		{ 0, "branch", VT_OPT_STRING, &branch, "NAME",
@@ -60,6 +62,8 @@ int vt_cmd_commit(int argc, char **argv)
 			"leave the files as they are: reflink or copy them" },
 		{ 0, "dirhash", VT_OPT_FLAG, &dir_hash, NULL,
 			"print in-toto's dirHash (Go's H1) of DIR too" },
+		{ 0, "vouch", VT_OPT_STRING, &vouch, "REASON",
+			"you answer for the records in DIR/.lineage: they are believed here" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -83,7 +87,7 @@ int vt_cmd_commit(int argc, char **argv)
 		}
 		if (!c.err.code && !vt_store_open(&c.s, c.store, VT_STORE_CREATE, &c.err))
 			commit(c.s, c.args.v[0], branch ? branch : "master", c.args.v[1],
-				(copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0),
+				(copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0), vouch,
 				&(struct vt_commit_note){ .message = message,
 					.author = author,
 					.allow_empty = empty != 0 },

@@ -5,9 +5,16 @@
 #include <time.h>
 
 #include "common/lineage/consent.h"
+#include "common/lineage/erase.h"
+#include "common/store/trust.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/command.h"
+
+struct wishes {
+	const char *reason;
+	int json, unknown, require;
+};
 
 static const char *text(const struct vt_json *j, const char *key)
 {
@@ -42,8 +49,10 @@ static void list(struct vt_store *s, int json, struct vt_err *err)
 struct checking {
 	struct vt_consent c;
 	struct vt_json *found; /* [{subject, record, stage, decision}...] */
-	const char *subject;
-	size_t open; /* without a decision */
+	size_t open;           /* without a decision */
+	struct vt_strs trainings;
+	struct vt_err claims; /* what the answer rests on */
+	int require;
 };
 
 static void add(struct checking *k, const char *subject, const char *record, const char *stage)
@@ -59,6 +68,25 @@ static void add(struct checking *k, const char *subject, const char *record, con
 	k->open += !decision;
 }
 
+struct meeting {
+	struct checking *k;
+	struct vt_strs *subjects;
+};
+
+/* Whose content was read, under whatever name. */
+static int meet_content(void *ctx, const char *id, const char *port, const char *sha256)
+{
+	struct meeting *m = ctx;
+	const struct vt_json *who;
+	struct vt_digest d;
+
+	(void)id;
+	if (strcmp(port, "labels") && vt_digest_parse(&d, sha256) &&
+		(who = vt_consent_of_content(&m->k->c, &d)))
+		vt_strs_add(m->subjects, text(who, "subject"));
+	return 0;
+}
+
 /* Withdrawn subjects among those of `what`: one entry each for every record that made it. */
 static int check_what(struct checking *k, struct vt_store *s, const char *what, struct vt_err *err)
 {
@@ -67,12 +95,19 @@ static int check_what(struct checking *k, struct vt_store *s, const char *what, 
 	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
 
 	if (!rc)
+		rc = vt_claims_refuse(s, t, VT_LINEAGE_ANCESTORS, k->require, err);
+	if (!rc)
 		rc = vt_lineage_subjects(t, &subjects, err);
+	if (!rc)
+		rc = vt_lineage_raw(t, meet_content, &(struct meeting){ k, &subjects }, err);
+	vt_strs_unique(&subjects);
 	for (size_t i = 0; !rc && i < subjects.n; i++)
 		for (size_t n = 0;
 			vt_consent_withdrawn(&k->c, subjects.v[i]) && n < vt_lineage_roots(t)->n;
 			n++)
 			add(k, subjects.v[i], vt_lineage_roots(t)->v[n], "");
+	if (!rc && !k->open)
+		vt_claims_say(t, VT_LINEAGE_ANCESTORS, &k->claims);
 	vt_strs_release(&subjects);
 	vt_lineage_close(t);
 	return rc;
@@ -83,33 +118,78 @@ static int add_training(void *ctx, const struct vt_lineage_step *step)
 	struct checking *k = ctx;
 
 	if (!strcmp(step->status, "ok") && !strcmp(step->stage, "train"))
-		add(k, k->subject, step->id, step->stage);
+		vt_strs_add(&k->trainings, step->id);
 	return 0;
 }
 
-/* Every training that a withdrawn subject went into. */
+static int follow(struct checking *k, struct vt_lineage *t, const struct vt_err *why,
+	struct vt_err *err)
+{
+	if (t)
+		return vt_lineage_descendants(t, add_training, k, err);
+	return why->code == VT_ENOINPUT ? 0 : vt_err_set(err, why->code, "%s", why->text);
+}
+
+/* Every training that one of them went into, by name or by content. */
+static int check_one(struct checking *k, struct vt_store *s, const struct vt_json *who,
+	struct vt_err *err)
+{
+	const struct vt_json *content = vt_json_get(who, "content");
+	struct vt_err none = VT_ERR_INIT, nothing = VT_ERR_INIT;
+	struct vt_lineage *by_name = NULL, *by_bytes = NULL;
+	struct vt_strs digests = VT_STRS_INIT;
+	int rc;
+
+	for (size_t i = 0; content && i < content->n; i++)
+		vt_strs_add(&digests, vt_json_text(content->item[i], ""));
+	vt_lineage_open_subject(&by_name, s, text(who, "subject"), &none);
+	vt_lineage_open_bytes(&by_bytes, s, &digests, &nothing);
+	rc = follow(k, by_name, &none, err);
+	if (!rc)
+		rc = follow(k, by_bytes, &nothing, err);
+	vt_strs_unique(&k->trainings);
+	for (size_t i = 0; !rc && i < k->trainings.n; i++)
+		add(k, text(who, "subject"), k->trainings.v[i], "train");
+	vt_strs_release(&k->trainings);
+	vt_strs_release(&digests);
+	vt_lineage_close(by_name);
+	vt_lineage_close(by_bytes);
+	return rc;
+}
+
+/* "Nobody was trained on" must not rest on claims. */
+static int say_claims(struct checking *k, struct vt_store *s, struct vt_err *err)
+{
+	struct vt_strs claims = VT_STRS_INIT;
+	int rc = vt_trust_claims(s, &claims, err);
+
+	if (!rc && claims.n)
+		vt_err_set(&k->claims, VT_ECLAIM,
+			"not known: nobody vouches for %zu records, e.g. %.16s; see `voxtrail "
+			"trust`",
+			claims.n, claims.v[0]);
+	vt_strs_release(&claims);
+	return rc;
+}
+
 static int check_all(struct checking *k, struct vt_store *s, struct vt_err *err)
 {
 	const struct vt_json *who = vt_json_get(k->c.j, "withdrawn");
 	int rc = 0;
 
-	for (size_t i = 0; !rc && who && i < who->n; i++) {
-		struct vt_err none = VT_ERR_INIT;
-		struct vt_lineage *t = NULL;
-
-		k->subject = text(who->item[i], "subject");
-		if (!vt_lineage_open_subject(&t, s, k->subject, &none))
-			rc = vt_lineage_descendants(t, add_training, k, err);
-		else if (none.code != VT_ENOINPUT)
-			rc = vt_err_set(err, none.code, "%s", none.text);
-		vt_lineage_close(t);
-	}
-	return rc;
+	for (size_t i = 0; !rc && who && i < who->n; i++)
+		rc = check_one(k, s, who->item[i], err);
+	if (!rc && who && who->n)
+		rc = say_claims(k, s, err);
+	if (!rc && k->require && k->claims.code)
+		*err = k->claims;
+	return rc ? rc : err->code;
 }
 
-static void check(struct vt_store *s, const char *what, int json, struct vt_err *err)
+static void check(struct vt_store *s, const char *what, const struct wishes *w, struct vt_err *err)
 {
-	struct checking k = { .found = vt_json_new(VT_JSON_ARRAY) };
+	struct checking k = { .found = vt_json_new(VT_JSON_ARRAY), .require = w->require };
+	int json = w->json;
 	char *path = vt_consent_path(s);
 	int rc = vt_consent_read(&k.c, path, err);
 
@@ -124,6 +204,8 @@ static void check(struct vt_store *s, const char *what, int json, struct vt_err 
 		vt_lineage_print(vt_json_copy(k.found));
 	if (!rc && k.open)
 		err->code = VT_EFAIL;
+	else if (!rc)
+		*err = k.claims;
 	vt_consent_release(&k.c);
 	vt_json_free(k.found);
 	free(path);
@@ -146,21 +228,48 @@ static void decide(struct vt_store *s, const struct vt_strs *a, const char *reas
 	vt_strs_release(&ids);
 }
 
-static void act(struct vt_store *s, const struct vt_strs *a, const char *reason, int json,
+/* A name that matches nothing would protect nobody. */
+static void withdraw(struct vt_store *s, const char *subject, const struct wishes *w,
 	struct vt_err *err)
 {
-	const char *verb = a->v[0];
+	struct vt_strs content = VT_STRS_INIT;
+	struct vt_err why = VT_ERR_INIT;
+	struct vt_erasure e;
+
+	if (!vt_erase_plan(&e, s, subject, &why)) {
+		vt_erasure_content(&e, &content);
+		if (!vt_consent_withdraw(s, subject, &content, w->reason, err))
+			printf("%s: %zu files are the subject's alone\n", subject, content.n);
+		vt_erasure_release(&e);
+	} else if (why.code == VT_ENOINPUT && w->unknown) {
+		vt_consent_withdraw(s, subject, NULL, w->reason, err);
+	} else {
+		*err = why;
+		if (why.code == VT_ENOINPUT)
+			vt_err_set(err, VT_ENOINPUT,
+				"%s: no file of this subject is known here; is it spelled so? "
+				"--unknown "
+				"withdraws it all the same",
+				subject);
+	}
+	vt_strs_release(&content);
+}
+
+static void act(struct vt_store *s, const struct vt_strs *a, const struct wishes *w,
+	struct vt_err *err)
+{
+	const char *verb = a->v[0], *reason = w->reason;
 	bool changes =
 		!strcmp(verb, "withdraw") || !strcmp(verb, "restore") || !strcmp(verb, "decide");
 
 	if (changes && (!reason || !*reason))
 		vt_err_set(err, VT_EUSAGE, "--reason is missing");
 	else if (!strcmp(verb, "list") && a->n == 1)
-		list(s, json, err);
+		list(s, w->json, err);
 	else if (!strcmp(verb, "check") && a->n <= 2)
-		check(s, a->n == 2 ? a->v[1] : NULL, json, err);
+		check(s, a->n == 2 ? a->v[1] : NULL, w, err);
 	else if (!strcmp(verb, "withdraw") && a->n == 2)
-		vt_consent_withdraw(s, a->v[1], reason, err);
+		withdraw(s, a->v[1], w, err);
 	else if (!strcmp(verb, "restore") && a->n == 2)
 		vt_consent_restore(s, a->v[1], reason, err);
 	else if (!strcmp(verb, "decide") && a->n == 4)
@@ -173,11 +282,13 @@ static void act(struct vt_store *s, const struct vt_strs *a, const char *reason,
 
 int vt_cmd_consent(int argc, char **argv)
 {
-	const char *reason = NULL;
-	int json = 0;
+	struct wishes w = { NULL, 0, 0, 0 };
 	const struct vt_opt opts[] = {
-		{ 0, "reason", VT_OPT_STRING, &reason, "TEXT", "why; needed for a change" },
-		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT", "why; needed for a change" },
+		{ 0, "unknown", VT_OPT_FLAG, &w.unknown, NULL,
+			"withdraw: a name of which no file is known here" },
+		{ 0, "json", VT_OPT_FLAG, &w.json, NULL, "as JSON" },
+		VT_REQUIRE_SIGNED(&w.require),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -189,7 +300,9 @@ int vt_cmd_consent(int argc, char **argv)
 			 "restore SUBJECT                 takes that back\n"
 			 "check [WHAT]                    withdrawn subjects WHAT was made from, "
 			 "or every training one "
-			 "went into; exits with 1 while any has no decision\n"
+			 "went into; exits with 1 while any has no decision, 3 if that none is "
+			 "left rests "
+			 "on records nobody vouches for\n"
 			 "decide RECORD SUBJECT DECISION  notes what is done about it: retrain, "
 			 "accept or retire",
 		.least = 1,
@@ -199,6 +312,6 @@ int vt_cmd_consent(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv))
-		act(c.s, &c.args, reason, json, &c.err);
+		act(c.s, &c.args, &w, &c.err);
 	return vt_call_end(&c);
 }

@@ -14,7 +14,7 @@ static int count_step(void *ctx, const struct vt_lineage_step *step)
 	return 0;
 }
 
-static void descendants(struct vt_store *s, const char *what, int subject, int json,
+static void descendants(struct vt_store *s, const char *what, int subject, int json, int require,
 	struct vt_err *err)
 {
 	struct vt_lineage *t = NULL;
@@ -23,21 +23,26 @@ static void descendants(struct vt_store *s, const char *what, int subject, int j
 			 : vt_lineage_open(&t, s, what, VT_TRAIL_ANY, err);
 
 	if (!rc)
+		rc = vt_claims_refuse(s, t, VT_LINEAGE_DESCENDANTS, require, err);
+	if (!rc)
 		rc = vt_lineage_descendants(t, count_step, &n, err);
 	if (!rc)
 		vt_record_index_list(t, VT_LIST_DESCENDANTS, json, err);
 	/* no text: the list has said it */
 	if (!rc && !n && !err->code)
 		err->code = VT_EFAIL;
+	if (!rc)
+		vt_claims_say(t, VT_LINEAGE_DESCENDANTS, err);
 	vt_lineage_close(t);
 }
 
 int vt_cmd_descendants(int argc, char **argv)
 {
-	int json = 0, subject = 0;
+	int json = 0, subject = 0, require = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "subject", VT_OPT_FLAG, &subject, NULL, "WHAT is the name of a subject" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		VT_REQUIRE_SIGNED(&require),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -46,7 +51,8 @@ int vt_cmd_descendants(int argc, char **argv)
 			 "through others: record, "
 			 "stage, output tree. " VT_LINEAGE_WHAT
 			 " A raw file is followed by its bytes. Exits with 0 if "
-			 "there are any, 1 if there are none, 66 if WHAT is unknown.",
+			 "there are any, 1 if there are none, 3 if that rests on records nobody "
+			 "vouches for, 66 if WHAT is unknown.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,
@@ -54,6 +60,6 @@ int vt_cmd_descendants(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv))
-		descendants(c.s, c.args.v[0], subject, json, &c.err);
+		descendants(c.s, c.args.v[0], subject, json, require, &c.err);
 	return vt_call_end(&c);
 }

@@ -9,6 +9,11 @@
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/command.h"
 
+struct wishes {
+	const char *reason;
+	int yes, json, claims_too;
+};
+
 struct sums {
 	size_t raw, derived, shared, linked, gone;
 	unsigned long long bytes;
@@ -46,9 +51,10 @@ static void print_text(const struct vt_erasure *e, bool done)
 				: b->derived ? "derived"
 					     : "raw",
 			hex, (unsigned long long)b->size, b->path,
-			b->shared           ? "  (others have the same bytes)"
-				: b->linked ? "  (has other names on the disk)"
-					    : "");
+			b->shared            ? "  (others have the same bytes)"
+				: b->claimed ? "  (a claim says that others have the same bytes)"
+				: b->linked  ? "  (has other names on the disk)"
+					     : "");
 	}
 	for (size_t i = 0; i < e->mixed.n; i++)
 		printf("mixed    %s  made of others too: stays\n", e->mixed.v[i]);
@@ -62,6 +68,8 @@ static void print_text(const struct vt_erasure *e, bool done)
 		       "were taken in or "
 		       "checked out): remove those too\n",
 			n.linked, done ? "had" : "have");
+	for (size_t i = 0; i < e->left.n; i++)
+		printf("left     %s\n", e->left.v[i]);
 	if (e->mixed.n)
 		printf("decide about the mixed ones: voxtrail consent decide RECORD %s "
 		       "retrain|accept|retire --reason "
@@ -91,10 +99,12 @@ static void print_json(const struct vt_erasure *e, bool done)
 	vt_json_put_bool(j, "erased", done);
 	vt_json_put(j, "files", list);
 	vt_json_put(j, "mixed", vt_lineage_names(&e->mixed));
+	vt_json_put(j, "left", vt_lineage_names(&e->left));
+	vt_json_put(j, "unreadable", vt_lineage_names(&e->unreadable));
 	vt_lineage_print(j);
 }
 
-static void erase(struct vt_store *s, const char *subject, const char *reason, int yes, int json,
+static void erase(struct vt_store *s, const char *subject, const struct wishes *w,
 	struct vt_err *err)
 {
 	struct vt_erasure e;
@@ -102,22 +112,27 @@ static void erase(struct vt_store *s, const char *subject, const char *reason, i
 
 	if (rc)
 		return;
-	if (yes)
-		rc = vt_erase_do(&e, s, reason, err);
-	if (!rc)
-		json ? print_json(&e, yes != 0) : print_text(&e, yes != 0);
+	if (w->yes)
+		rc = vt_erase_do(&e, s, w->reason, w->claims_too != 0, err);
+	if (!rc || rc == VT_EINTEGRITY)
+		w->json ? print_json(&e, w->yes != 0) : print_text(&e, w->yes != 0);
+	if (!w->yes && !rc && e.unreadable.n)
+		vt_err_set(err, VT_EINTEGRITY, "%zu commits cannot be read: %s", e.unreadable.n,
+			e.unreadable.v[0]);
 	vt_erasure_release(&e);
 }
 
 int vt_cmd_erase(int argc, char **argv)
 {
-	const char *reason = NULL;
-	int json = 0, yes = 0;
+	struct wishes w = { NULL, 0, 0, 0 };
 	const struct vt_opt opts[] = {
-		{ 0, "reason", VT_OPT_STRING, &reason, "TEXT", "why; needed with --yes" },
-		{ 0, "yes", VT_OPT_FLAG, &yes, NULL,
+		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT", "why; needed with --yes" },
+		{ 0, "yes", VT_OPT_FLAG, &w.yes, NULL,
 			"do it; without, it is only said what would go" },
-		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		{ 0, "claims-too", VT_OPT_FLAG, &w.claims_too, NULL,
+			"also bytes that others have as far as records say that nobody vouches "
+			"for" },
+		{ 0, "json", VT_OPT_FLAG, &w.json, NULL, "as JSON" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -135,11 +150,12 @@ int vt_cmd_erase(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		if (yes && (!reason || !*reason))
+		if (w.yes && (!w.reason || !*w.reason))
 			vt_err_set(&c.err, VT_EUSAGE,
 				"--reason is missing: why the subject's files are erased");
-		else if (!vt_store_open(&c.s, c.store, yes ? VT_STORE_OPEN : VT_STORE_READ, &c.err))
-			erase(c.s, c.args.v[0], reason, yes, json, &c.err);
+		else if (!vt_store_open(&c.s, c.store, w.yes ? VT_STORE_OPEN : VT_STORE_READ,
+				 &c.err))
+			erase(c.s, c.args.v[0], &w, &c.err);
 	}
 	return vt_call_end(&c);
 }

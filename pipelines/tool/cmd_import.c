@@ -3,40 +3,76 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/attest/believe.h"
 #include "common/base/fs.h"
 #include "common/lineage/import.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 
-static void import(struct vt_store *s, const struct vt_strs *dirs,
+/* Attestations beside the records count before the records are looked at. */
+static int believe(struct vt_store *s, const char *dir, const struct vt_policy *p,
+	struct vt_err *err)
+{
+	struct vt_believed_list found = { NULL, 0, 0 };
+	size_t unknown = 0;
+	int rc = vt_believe_beside(&found, &unknown, dir, p, err);
+
+	if (!rc)
+		rc = vt_believe_note(s, &found, err);
+	if (!rc && unknown)
+		fprintf(stderr,
+			"voxtrail import: note: %zu attestations in %s are by no key of the "
+			"policy\n",
+			unknown, dir);
+	vt_believe_release(&found);
+	return rc;
+}
+
+static void import_one(struct vt_store *s, const char *dir, const struct vt_policy *p,
 	const struct vt_import_opts *opts, struct vt_err *err)
 {
-	for (size_t i = 0; !err->code && i < dirs->n; i++) {
-		struct vt_import got;
+	struct vt_import got;
 
-		if (!vt_fs_is_dir(dirs->v[i]))
-			vt_err_set(err, VT_ENOINPUT, "%s: not a directory", dirs->v[i]);
-		else if (!vt_store_import_dir(s, dirs->v[i], opts, &got, err)) {
-			printf("%s: %zu files, %zu records, %zu ancestors", dirs->v[i],
-				got.tree->n_files, got.n_own, got.n_ancestors);
-			if (got.unvouched.n)
-				printf(", %zu files that no record lists (%s)", got.unvouched.n,
-					got.unvouched.v[0]);
-			putchar('\n');
-			vt_import_release(&got);
-		}
+	if (!vt_fs_is_dir(dir))
+		vt_err_set(err, VT_ENOINPUT, "%s: not a directory", dir);
+	else if (!believe(s, dir, p, err) && !vt_store_import_dir(s, dir, opts, &got, err)) {
+		printf("%s: %zu files, %zu records, %zu ancestors", dir, got.tree->n_files,
+			got.n_own, got.n_ancestors);
+		if (got.unvouched.n)
+			printf(", %zu files that no record lists (%s)", got.unvouched.n,
+				got.unvouched.v[0]);
+		putchar('\n');
+		vt_import_release(&got);
 	}
-	if (err->code == VT_EINTEGRITY)
+}
+
+static void import(struct vt_store *s, const struct vt_strs *dirs, struct vt_import_opts *opts,
+	struct vt_err *err)
+{
+	struct vt_policy p;
+
+	if (vt_policy_read(&p, s, err))
+		return;
+	opts->believed = opts->believed || vt_policy_has(&p, "believed", "import");
+	for (size_t i = 0; !err->code && i < dirs->n; i++)
+		import_one(s, dirs->v[i], &p, opts, err);
+	if (err->code == VT_EINTEGRITY || err->code == VT_ECLAIM)
 		vt_err_prefix(err, "nothing was taken in");
+	vt_policy_release(&p);
 }
 
 int vt_cmd_import(int argc, char **argv)
 {
-	int strict = 0, partial = 0;
+	int strict = 0, partial = 0, require = 0;
+	const char *vouch = NULL;
 	const struct vt_opt opts[] = {
 		{ 0, "partial", VT_OPT_FLAG, &partial, NULL,
 			"files that a record lists may be missing; those there must be right" },
 		{ 0, "strict", VT_OPT_FLAG, &strict, NULL, "refuse a file that no record lists" },
+		{ 0, "vouch", VT_OPT_STRING, &vouch, "REASON",
+			"you answer for the records, on these grounds: they are believed here" },
+		{ 0, "require-signed", VT_OPT_FLAG, &require, NULL,
+			"refuse (3) records that nobody vouches for" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -45,7 +81,10 @@ int vt_cmd_import(int argc, char **argv)
 			 "their ancestors; "
 			 "idempotent, in any order. A record that lies about the files beside it "
 			 "is refused with status "
-			 "76.",
+			 "76, and so is one that contradicts what is known here and that nobody "
+			 "vouches "
+			 "for. A record counts as a claim until a key of the policy signed it "
+			 "(attestations.jsonl beside it) or somebody vouches for it.",
 		.least = 1,
 		.most = SIZE_MAX,
 		.opts = opts,
@@ -53,8 +92,11 @@ int vt_cmd_import(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		const struct vt_import_opts how = { partial ? VT_CARRIED_PART : VT_CARRIED_WHOLE,
-			strict, false };
+		struct vt_import_opts how = { .extent =
+						      partial ? VT_CARRIED_PART : VT_CARRIED_WHOLE,
+			.strict = strict != 0,
+			.believed = require != 0,
+			.vouch = vouch };
 
 		import(c.s, &c.args, &how, &c.err);
 	}

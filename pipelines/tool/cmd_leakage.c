@@ -72,11 +72,17 @@ static void answer(const struct vt_side *train, const struct vt_side *test, int 
 	vt_leak_release(&l);
 }
 
-static int load(struct vt_ancestry **out, struct vt_store *s, const char *what, struct vt_err *err)
+/* claims: what is known to rest on records that nobody vouches for. */
+static int load(struct vt_ancestry **out, struct vt_store *s, const char *what, int require,
+	struct vt_err *claims, struct vt_err *err)
 {
 	struct vt_lineage *t = NULL;
 	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
 
+	if (!rc)
+		rc = vt_claims_refuse(s, t, VT_LINEAGE_ANCESTORS, require, err);
+	if (!rc)
+		vt_claims_say(t, VT_LINEAGE_ANCESTORS, claims);
 	if (!rc)
 		rc = vt_ancestry_load(out, t, err);
 	if (!rc)
@@ -87,17 +93,17 @@ static int load(struct vt_ancestry **out, struct vt_store *s, const char *what, 
 
 /* An answer from half the ancestry would be worth nothing: it is refused. */
 static void leakage(struct vt_store *s, const char *trained, const char *evaluated, int choosing,
-	int json, struct vt_err *err)
+	int json, int require, struct vt_err *err)
 {
 	struct vt_side train = VT_SIDE_INIT, test = VT_SIDE_INIT;
 	struct vt_ancestry *a = NULL, *b = NULL;
-	struct vt_err none = VT_ERR_INIT;
+	struct vt_err none = VT_ERR_INIT, claims = VT_ERR_INIT;
 
-	if (!load(&a, s, trained, err)) {
+	if (!load(&a, s, trained, require, &claims, err)) {
 		vt_side_trained(&train, a, choosing != 0);
 		if (!evaluated)
 			vt_side_evaluated(&test, a);
-		else if (!load(&b, s, evaluated, &none))
+		else if (!load(&b, s, evaluated, require, &claims, &none))
 			vt_side_evaluated(&test, b);
 		else if (none.code == VT_ENOINPUT && vt_fs_is_dir(evaluated))
 			vt_side_directory(&test, evaluated, err);
@@ -105,6 +111,9 @@ static void leakage(struct vt_store *s, const char *trained, const char *evaluat
 			*err = none;
 		if (!err->code)
 			answer(&train, &test, json, err);
+		/* a leak is a leak, whoever says so */
+		if (!err->code)
+			*err = claims;
 	}
 	vt_side_release(&train);
 	vt_side_release(&test);
@@ -114,11 +123,12 @@ static void leakage(struct vt_store *s, const char *trained, const char *evaluat
 
 int vt_cmd_leakage(int argc, char **argv)
 {
-	int json = 0, choosing = 0;
+	int json = 0, choosing = 0, require = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "validation", VT_OPT_FLAG, &choosing, NULL,
 			"subjects that chose the weights count as trained on" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		VT_REQUIRE_SIGNED(&require),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -130,7 +140,9 @@ int vt_cmd_leakage(int argc, char **argv)
 			"evaluation; or a "
 			"checkpoint, and EVALUATED an evaluation, any other output, or a directory "
 			"of scans. Exits "
-			"with 0 if nothing is shared, 1 if something is or if records are missing.",
+			"with 0 if nothing is shared, 1 if something is or if records are missing, "
+			"3 if "
+			"that nothing is rests on records nobody vouches for.",
 		.least = 1,
 		.most = 2,
 		.opts = opts,
@@ -138,6 +150,6 @@ int vt_cmd_leakage(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv) && !vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err))
 		leakage(c.s, c.args.v[0], c.args.n == 2 ? c.args.v[1] : NULL, choosing, json,
-			&c.err);
+			require, &c.err);
 	return vt_call_end(&c);
 }

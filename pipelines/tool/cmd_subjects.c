@@ -62,8 +62,23 @@ static void answer(const struct vt_audit *a, const struct vt_strs *missing, cons
 		vt_record_index_incomplete(missing, err);
 }
 
+/* "Is not among them" must not rest on a claim. */
+static void unknown_if_claimed(struct vt_lineage *t, const char *subject, struct vt_err *err)
+{
+	struct vt_strs claims = VT_STRS_INIT;
+	struct vt_err none = VT_ERR_INIT;
+
+	if (!vt_lineage_claims(t, VT_LINEAGE_ANCESTORS, &claims, &none) && claims.n)
+		vt_err_set(err, VT_ECLAIM,
+			"%s is not among them as far as %zu records say that nobody vouches for, "
+			"e.g. "
+			"%.16s",
+			subject, claims.n, claims.v[0]);
+	vt_strs_release(&claims);
+}
+
 static void subjects(struct vt_store *s, const char *what, const char *subject, int json,
-	struct vt_err *err)
+	int require, struct vt_err *err)
 {
 	struct roles r = { .audit = { .what = what }, .err = err };
 	struct vt_strs missing = VT_STRS_INIT;
@@ -74,6 +89,8 @@ static void subjects(struct vt_store *s, const char *what, const char *subject, 
 	if (!rc)
 		rc = vt_lineage_open(&r.t, s, what, VT_TRAIL_MADE, err);
 	if (!rc)
+		rc = vt_claims_refuse(s, r.t, VT_LINEAGE_ANCESTORS, require, err);
+	if (!rc)
 		rc = vt_lineage_subjects(r.t, &r.audit.subjects, err);
 	if (!rc)
 		rc = vt_lineage_ancestors(r.t, add_training, &r, err);
@@ -82,6 +99,9 @@ static void subjects(struct vt_store *s, const char *what, const char *subject, 
 	if (!rc) {
 		vt_audit_sort(&r.audit);
 		answer(&r.audit, &missing, subject, json, err);
+		if (subject && err->code == VT_EFAIL && !err->text[0])
+			unknown_if_claimed(r.t, subject, err);
+		vt_claims_say(r.t, VT_LINEAGE_ANCESTORS, err);
 	}
 	vt_strs_release(&missing);
 	vt_audit_release(&r.audit);
@@ -91,11 +111,12 @@ static void subjects(struct vt_store *s, const char *what, const char *subject, 
 int vt_cmd_subjects(int argc, char **argv)
 {
 	const char *subject = NULL;
-	int json = 0;
+	int json = 0, require = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "has", VT_OPT_STRING, &subject, "SUBJECT",
 			"only say whether this one is among them: exits with 0 if so, 1 if not" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
+		VT_REQUIRE_SIGNED(&require),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -104,14 +125,15 @@ int vt_cmd_subjects(int argc, char **argv)
 			 "through others, and what "
 			 "trainings used each for: train, validation (to choose the weights) or "
 			 "test (set "
-			 "aside). " VT_LINEAGE_WHAT
-			 " Exits with 0 if the answer is whole, 1 if records are missing.",
+			 "aside). " VT_LINEAGE_WHAT " Exits with 0 if the answer is whole, 1 if "
+			 "records are missing, 3 if it rests on records "
+			 "nobody vouches for.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv) && !vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err))
-		subjects(c.s, c.args.v[0], subject, json, &c.err);
+		subjects(c.s, c.args.v[0], subject, json, require, &c.err);
 	return vt_call_end(&c);
 }

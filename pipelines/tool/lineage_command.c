@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/fs.h"
+#include "common/store/policy.h"
 
 int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, struct vt_err *err)
 {
@@ -24,6 +25,54 @@ void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *er
 			"the "
 			"outputs they stand beside",
 			missing->n, missing->v[0]);
+}
+
+static int claims(struct vt_lineage *t, enum vt_lineage_side side, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+
+	if (!vt_lineage_claims(t, side, &ids, err) && ids.n)
+		vt_err_set(err, VT_ECLAIM,
+			"the answer rests on %zu record%s that nobody here made or vouches for, "
+			"e.g. "
+			"%.16s; see `voxtrail trust`",
+			ids.n, ids.n == 1 ? "" : "s", ids.v[0]);
+	vt_strs_release(&ids);
+	return err->code;
+}
+
+int vt_claims_refuse(struct vt_store *s, struct vt_lineage *t, enum vt_lineage_side side,
+	int required, struct vt_err *err)
+{
+	struct vt_strs disputes = VT_STRS_INIT;
+	struct vt_policy p;
+	int rc = vt_policy_read(&p, s, err);
+
+	if (rc)
+		return rc;
+	required = required || vt_policy_has(&p, "believed", "audit");
+	vt_policy_release(&p);
+	if (vt_lineage_unvouched(t)->n)
+		return vt_err_set(err, VT_EINTEGRITY,
+			"%s: no record beside it lists this file (%zu such files): it is no output "
+			"of "
+			"what made the rest",
+			vt_lineage_unvouched(t)->v[0], vt_lineage_unvouched(t)->n);
+	rc = vt_lineage_disputes(t, &disputes, err);
+	if (!rc && disputes.n)
+		rc = vt_err_set(err, VT_EINTEGRITY,
+			"%s: one of them lies, or the work is not reproducible; `voxtrail trust "
+			"reject "
+			"RECORD` takes one out",
+			disputes.v[0]);
+	vt_strs_release(&disputes);
+	return rc || !required ? rc : claims(t, side, err);
+}
+
+void vt_claims_say(struct vt_lineage *t, enum vt_lineage_side side, struct vt_err *err)
+{
+	if (!err->code)
+		claims(t, side, err);
 }
 
 void vt_lineage_print(struct vt_json *j)

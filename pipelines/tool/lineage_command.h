@@ -16,6 +16,23 @@ int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, s
 /* VT_EFAIL, with the first of them, if any records are missing and there is no error yet. */
 void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *err);
 
+/* For an option of the commands that answer from records. */
+#define VT_REQUIRE_SIGNED(flag)                                                                    \
+	{                                                                                          \
+		0, "require-signed", VT_OPT_FLAG, flag, NULL,                                      \
+			"refuse (3) an answer that rests on records nobody vouches for"            \
+	}
+
+/* Before an answer: VT_EINTEGRITY if the directory holds files that none of its records lists, or
+ * an ancestor's derivation is known with another result; VT_ECLAIM if the answer would rest on
+ * claims and `required`, or the policy, wants none. */
+int vt_claims_refuse(struct vt_store *s, struct vt_lineage *t, enum vt_lineage_side side,
+	int required, struct vt_err *err);
+
+/* Behind an answer: VT_ECLAIM, with the first of them, if it rests on claims and there is no error
+ * yet. */
+void vt_claims_say(struct vt_lineage *t, enum vt_lineage_side side, struct vt_err *err);
+
 /* One line an execution, or JSON. */
 enum vt_list_of { VT_LIST_ANCESTORS = 1, VT_LIST_DESCENDANTS };
 void vt_record_index_list(struct vt_lineage *t, enum vt_list_of of, int json, struct vt_err *err);

@@ -96,7 +96,7 @@ other = {"model.onnx": b"another"}
 lying = record("export", [("model", files_of(train.contents), [train.id])], [("out", files_of(other))])
 refused("an output with other bytes", lambda d, o: write(f"{d}/model.onnx", b"onnX"), "model.onnx")
 refused("a sound record of other files", lambda d, o: write(f"{o}/record.json", lying[1]), "model.onnx")
-refused("an output that is missing", lambda d, o: os.remove(f"{d}/model.onnx"), "model.onnx", audit=0)
+refused("an output that is missing", lambda d, o: os.remove(f"{d}/model.onnx"), "model.onnx", audit=1)
 refused("another binary's digest", lambda d, o: forged(d, o, binary="a" * 64), "record.json")
 refused("other params", lambda d, o: forged(d, o, params={"seed": "2"}), "record.json")
 refused("another tree id", lambda d, o: forged(d, o, outputs=[dict(export.json["outputs"][0], tree="0" * 64)]), "record.json")

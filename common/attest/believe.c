@@ -1,0 +1,155 @@
+#include "common/attest/believe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/store/history.h"
+#include "common/store/trust.h"
+
+static const char file_name[] = "attestations.jsonl";
+enum { FILE_LIMIT = 64 << 20 };
+
+static void add(struct vt_believed_list *l, const struct vt_believed *b)
+{
+	if (l->n == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 16;
+		l->v = vt_xrealloc(l->v, l->cap * sizeof(*l->v));
+	}
+	l->v[l->n++] = *b;
+}
+
+void vt_believe_release(struct vt_believed_list *l)
+{
+	free(l->v);
+	*l = (struct vt_believed_list){ NULL, 0, 0 };
+}
+
+/* The record that a signed statement is about. */
+static int record_of(char out[VT_HEX], const struct vt_buf *payload, const char *origin,
+	struct vt_err *err)
+{
+	struct vt_json *j = NULL;
+	struct vt_digest d;
+	int rc = vt_json_parse(&j, payload->data ? payload->data : "", payload->len, origin, err);
+
+	if (!rc &&
+		strcmp(vt_json_text(vt_json_get(j, "predicateType"), ""),
+			"https://slsa.dev/provenance/v1"))
+		rc = vt_err_set(err, VT_EDATA, "%s: a statement of type \"%.100s\", not provenance",
+			origin, vt_json_text(vt_json_get(j, "predicateType"), ""));
+	if (!rc &&
+		!vt_digest_parse(&d,
+			vt_json_text(vt_json_pointer(j,
+					     "/predicate/runDetails/byproducts/0/digest/sha256"),
+				"")))
+		rc = vt_err_set(err, VT_EDATA, "%s: the statement names no record", origin);
+	if (!rc)
+		vt_digest_hex(out, &d);
+	vt_json_free(j);
+	return rc;
+}
+
+/* Tries the keys that count now; *by is "" if none of them signed it. */
+static int open_with(struct vt_buf *payload, char by[VT_HEX], const struct vt_json *envelope,
+	const struct vt_policy *p, struct vt_err *err)
+{
+	*by = '\0';
+	for (size_t i = 0; !*by && i < vt_policy_n_keys(p); i++) {
+		struct vt_policy_key k = vt_policy_key(p, i);
+		struct vt_err why = VT_ERR_INIT;
+		struct vt_key *key = NULL;
+
+		if (vt_policy_key_fault(&k, vt_history_now()))
+			continue;
+		if (vt_key_parse(&key, k.pem, strlen(k.pem), k.id, err))
+			return err->code;
+		vt_buf_clear(payload);
+		if (!vt_dsse_open(payload, envelope, VT_DSSE_IN_TOTO, key, &why))
+			memcpy(by, k.id, VT_HEX);
+		vt_key_free(key);
+		if (why.code && why.code != VT_EINTEGRITY)
+			return vt_err_set(err, why.code, "%s", why.text);
+	}
+	return 0;
+}
+
+static int take_line(struct vt_believed_list *out, size_t *unknown, const char *line, size_t n,
+	const char *origin, const struct vt_policy *p, struct vt_err *err)
+{
+	struct vt_believed b = { .record = "" };
+	struct vt_digest d = vt_digest_bytes(line, n);
+	struct vt_buf payload = VT_BUF_INIT;
+	struct vt_json *j = NULL;
+	int rc = vt_json_parse(&j, line, n, origin, err);
+
+	if (!rc && !vt_json_get(j, "payload"))
+		rc = vt_err_set(err, VT_EDATA, "%s: no DSSE envelope", origin);
+	vt_digest_hex(b.attestation, &d);
+	if (!rc)
+		rc = open_with(&payload, b.key, j, p, err);
+	if (!rc && *b.key)
+		rc = record_of(b.record, &payload, origin, err);
+	if (!rc && *b.key)
+		add(out, &b);
+	else if (!rc)
+		++*unknown;
+	vt_json_free(j);
+	vt_buf_release(&payload);
+	return rc;
+}
+
+int vt_believe_read(struct vt_believed_list *out, size_t *unknown, const char *path,
+	const struct vt_policy *p, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_read(&text, path, FILE_LIMIT, err);
+	unsigned number = 1;
+
+	if (!rc && memchr(text.data, '\0', text.len))
+		rc = vt_err_set(err, VT_EDATA, "%s: holds a NUL byte", path);
+	for (const char *line = text.data; !rc && line && *line; number++) {
+		size_t n = strcspn(line, "\n");
+		char *origin = vt_asprintf("%s:%u", path, number);
+
+		if (n)
+			rc = take_line(out, unknown, line, n, origin, p, err);
+		line += n + (line[n] == '\n');
+		free(origin);
+	}
+	vt_buf_release(&text);
+	return rc;
+}
+
+int vt_believe_beside(struct vt_believed_list *out, size_t *unknown, const char *dir,
+	const struct vt_policy *p, struct vt_err *err)
+{
+	char *base = vt_path_join(dir, ".lineage");
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_asprintf("%s/%s/%s", base, names.v[i], file_name);
+
+		if (vt_fs_exists(path))
+			rc = vt_believe_read(out, unknown, path, p, err);
+		free(path);
+	}
+	vt_strs_release(&names);
+	free(base);
+	return rc;
+}
+
+int vt_believe_note(struct vt_store *s, const struct vt_believed_list *l, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < l->n; i++) {
+		struct vt_strs one = VT_STRS_INIT;
+
+		vt_strs_add(&one, l->v[i].record);
+		rc = vt_trust_signed(s, &one, l->v[i].key, l->v[i].attestation, err);
+		vt_strs_release(&one);
+	}
+	return rc;
+}

@@ -1,0 +1,30 @@
+/* unicode.h - one form for one text, so that names written on different systems can be compared.
+ *
+ *      char *form = vt_unicode_form("M\xc3\xbcller");
+ *      ... the same bytes as of "Mu\xcc\x88ller" ...
+ *      free(form);
+ *
+ * The form is NFD (Unicode Standard Annex 15): canonical decomposition, combining marks in order of
+ * their class.  It is for comparing; what is stored keeps the bytes it came with. */
+#ifndef COMMON_BASE_UNICODE_H
+#define COMMON_BASE_UNICODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Caller frees.  Bytes that are no UTF-8 are kept as they are. */
+char *vt_unicode_form(const char *text);
+
+/* The same with letters in one case as well: what a disk that knows no case takes for one name.
+ * Latin, Greek, Cyrillic and Armenian letters. */
+char *vt_unicode_folded(const char *text);
+
+/* Then it has one form only. */
+bool vt_unicode_is_ascii(const char *text);
+
+bool vt_unicode_equal(const char *a, const char *b);
+
+/* Does the text hold a character that turns the direction of writing around what follows? */
+bool vt_unicode_turns(const char *text);
+
+#endif

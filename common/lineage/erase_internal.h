@@ -1,0 +1,11 @@
+/* erase_internal.h - for erase.c and erase_left.c only. */
+#ifndef COMMON_LINEAGE_ERASE_INTERNAL_H
+#define COMMON_LINEAGE_ERASE_INTERNAL_H
+
+#include "common/lineage/erase.h"
+
+/* Sweeps what killed processes left; e->left gets a sentence for all that stays and may hold
+ * something of the subject. */
+int vt_erase_leftovers(struct vt_erasure *e, struct vt_store *s, struct vt_err *err);
+
+#endif

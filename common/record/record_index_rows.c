@@ -1,0 +1,406 @@
+/* What the rows of a record are, whom they link, and which are believed.
+ *
+ * The set of records and the table `trust` determine every row: a record that comes later, or is
+ * believed later, has the rows of those linked again that it can change, and link_to_parents makes a
+ * record's own rows from the others alone.  So the order in which records came does not show. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/content/digest.h"
+#include "common/record/record.h"
+#include "common/record/record_index_internal.h"
+
+/* Of the record ?1: 1 if it is believed, -1 if it was rejected, 0 if it is a claim. */
+#define TRUSTED                                                                                    \
+	"(SELECT ifnull(min(CASE how WHEN 'rejected' THEN -1 ELSE 1 END), 0) FROM trust WHERE id " \
+	"= ?1)"
+
+/* Was the artifact read somewhere as a raw file of a subject, and is no believed record known that
+ * wrote it? */
+#define SEEN_RAW(artifact)                                                                         \
+	"EXISTS (SELECT 1 FROM file_in j INDEXED BY file_in_raw WHERE j.artifact = " artifact      \
+	" AND j.raw = 1 AND NOT EXISTS (SELECT 1 FROM file_out x CROSS JOIN record y ON y.n = "    \
+	"x.record WHERE x.artifact = j.artifact AND x.record <> j.record AND y.trusted = 1 AND "   \
+	"NOT " VT_INDEX_COPIED("x") "))"
+
+static struct vt_index_value number(int64_t v)
+{
+	return (struct vt_index_value){ .kind = VT_INDEX_NUMBER, .number = v };
+}
+
+static struct vt_index_value text(const struct vt_json *j)
+{
+	return (struct vt_index_value){ .kind = VT_INDEX_TEXT, .text = vt_json_text(j, "") };
+}
+
+static struct vt_index_value digest(const struct vt_json *j)
+{
+	struct vt_index_value v = { .kind = VT_INDEX_DIGEST };
+
+	if (!vt_digest_parse(&v.digest, vt_json_text(j, "")))
+		v.kind = VT_INDEX_NOTHING;
+	return v;
+}
+
+/* The number of a digest or name in its table, given one if it is new. */
+static int intern(struct vt_record_index *l, const char *find, const char *insert,
+	struct vt_index_value v, int64_t *n, struct vt_err *err)
+{
+	*n = -1;
+	if (vt_index_step(l, find, 1, &v, n, err))
+		return err->code;
+	if (*n >= 0)
+		return 0;
+	if (vt_index_step(l, insert, 1, &v, NULL, err))
+		return err->code;
+	*n = vt_index_last_row(l);
+	return 0;
+}
+
+static int artifact(struct vt_record_index *l, const struct vt_json *hex, int64_t *n,
+	struct vt_err *err)
+{
+	return intern(l, "SELECT n FROM artifact WHERE digest = ?1",
+		"INSERT INTO artifact (digest) VALUES (?1)", digest(hex), n, err);
+}
+
+static int subject(struct vt_record_index *l, const struct vt_json *record,
+	const struct vt_json *path, int64_t *n, struct vt_err *err)
+{
+	char *name = vt_record_subject(record, vt_json_text(path, ""));
+	int rc = 0;
+
+	*n = 0;
+	if (*name)
+		rc = intern(l, "SELECT n FROM subject WHERE name = ?1",
+			"INSERT INTO subject (name) VALUES (?1)",
+			(struct vt_index_value){ .kind = VT_INDEX_TEXT, .text = name }, n, err);
+	free(name);
+	return rc;
+}
+
+static int add_tree(struct vt_record_index *l, int64_t row, const char *way,
+	const struct vt_json *port, struct vt_err *err)
+{
+	int64_t a;
+
+	if (artifact(l, vt_json_get(port, "tree"), &a, err))
+		return err->code;
+	return vt_index_step(l, "INSERT OR IGNORE INTO tree VALUES (?1, ?2, ?3, ?4)", 4,
+		(const struct vt_index_value[]){ number(row),
+			{ .kind = VT_INDEX_TEXT, .text = way }, text(vt_json_get(port, "port")),
+			number(a) },
+		NULL, err);
+}
+
+static int add_output(struct vt_record_index *l, int64_t row, const struct vt_json *record,
+	const struct vt_json *port, struct vt_err *err)
+{
+	const struct vt_json *files = vt_json_get(port, "files");
+	int rc = add_tree(l, row, "out", port, err);
+
+	for (size_t i = 0; !rc && files && i < files->n; i++) {
+		int64_t a, s;
+
+		rc = artifact(l, vt_json_get(files->item[i], "sha256"), &a, err);
+		if (!rc)
+			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
+		if (!rc)
+			rc = vt_index_step(l, "INSERT OR IGNORE INTO file_out VALUES (?1, ?2, ?3)",
+				3,
+				(const struct vt_index_value[]){ number(a), number(row),
+					number(s) },
+				NULL, err);
+	}
+	return rc;
+}
+
+static int add_input(struct vt_record_index *l, int64_t row, const struct vt_json *record,
+	const struct vt_json *port, struct vt_err *err)
+{
+	const struct vt_json *files = vt_json_get(port, "files"),
+			     *parents = vt_json_get(port, "parents");
+	struct vt_index_value name = text(vt_json_get(port, "port"));
+	int rc = add_tree(l, row, "in", port, err);
+
+	for (size_t i = 0; !rc && parents && i < parents->n; i++)
+		rc = vt_index_step(l, "INSERT OR IGNORE INTO parent VALUES (?1, ?2, ?3)", 3,
+			(const struct vt_index_value[]){ number(row), name,
+				digest(parents->item[i]) },
+			NULL, err);
+	for (size_t i = 0; !rc && files && i < files->n; i++) {
+		int64_t a, s;
+
+		rc = artifact(l, vt_json_get(files->item[i], "sha256"), &a, err);
+		if (!rc)
+			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
+		if (!rc)
+			rc = vt_index_step(l,
+				"INSERT OR IGNORE INTO file_in VALUES (?1, ?2, ?3, ?4, 1, ?5)", 5,
+				(const struct vt_index_value[]){ number(row), name, number(a),
+					number(s), number(s && !(parents && parents->n)) },
+				NULL, err);
+	}
+	return rc;
+}
+
+/* *row: its number; 0 if the record was there already. */
+static int add_rows(struct vt_record_index *l, const struct vt_record_text *t, int64_t *row,
+	struct vt_err *err)
+{
+	const struct vt_json *r = t->record, *outputs = vt_json_get(r, "outputs"),
+			     *inputs = vt_json_get(r, "inputs");
+	struct vt_index_value id = { .kind = VT_INDEX_DIGEST,
+		.digest = vt_digest_bytes(t->text, t->n) };
+	int64_t there = 0;
+	int rc = vt_index_step(l, "SELECT n FROM record WHERE id = ?1", 1, &id, &there, err);
+
+	*row = 0;
+	if (rc || there)
+		return rc;
+	rc = vt_index_step(l,
+		"INSERT INTO record (id, derivation, result, stage, status, tree, trusted) VALUES "
+		"(?1, ?2, ?3, ?4, ?5, ?6, " TRUSTED ")",
+		6,
+		(const struct vt_index_value[]){ id, digest(vt_json_get(r, "derivation")),
+			digest(vt_json_get(r, "result")), text(vt_json_get(r, "stage")),
+			text(vt_json_get(r, "status")),
+			digest(vt_json_pointer(r, "/outputs/0/tree")) },
+		NULL, err);
+	*row = vt_index_last_row(l);
+	for (size_t i = 0; !rc && outputs && i < outputs->n; i++)
+		rc = add_output(l, *row, r, outputs->item[i], err);
+	for (size_t i = 0; !rc && inputs && i < inputs->n; i++)
+		rc = add_input(l, *row, r, inputs->item[i], err);
+	return rc;
+}
+
+/* --- who read what from whom --------------------------------------------- */
+
+/* Every join starts from the few rows of one record and probes keys: CROSS JOIN keeps the
+ * planner to that order. */
+static int link_to_parents(struct vt_record_index *l, int64_t row, struct vt_err *err)
+{
+	static const char *const statements[] = {
+		"UPDATE file_in SET open = 1 WHERE record = ?1 AND open = 0",
+		"UPDATE file_in SET open = 0 WHERE record = ?1 AND (port, artifact) IN (SELECT "
+		"p.port, o.artifact FROM parent p CROSS JOIN record r ON r.id = p.id CROSS JOIN "
+		"file_out o INDEXED BY file_out_record ON o.record = r.n WHERE p.record = ?1 AND "
+		"(r.trusted = 1 OR (r.trusted = 0 AND (SELECT trusted FROM record WHERE n = ?1) <> "
+		"1 "
+		"AND NOT " SEEN_RAW("o.artifact") ")))",
+		"DELETE FROM edge WHERE child = ?1",
+		"INSERT OR IGNORE INTO edge SELECT ?1, r.n FROM parent p CROSS JOIN record r ON "
+		"r.id = p.id WHERE p.record = ?1 AND r.n <> ?1 AND EXISTS (SELECT 1 FROM file_out "
+		"o "
+		"INDEXED BY file_out_record CROSS JOIN file_in i ON i.record = ?1 AND i.port = "
+		"p.port AND i.artifact = o.artifact WHERE o.record = r.n)",
+		"INSERT OR IGNORE INTO edge SELECT ?1, o.record FROM file_in i CROSS JOIN file_out "
+		"o ON o.artifact = i.artifact CROSS JOIN record m ON m.n = o.record WHERE i.record "
+		"= "
+		"?1 AND i.open = 1 AND o.record <> ?1 AND NOT " VT_INDEX_COPIED(
+			"o") " AND "
+			     "(m.trusted = 1 OR (m.trusted = 0 AND NOT EXISTS (SELECT 1 FROM "
+		             "file_out x CROSS "
+			     "JOIN record y ON y.n = x.record WHERE x.artifact = i.artifact AND "
+		             "x.record <> ?1 "
+			     "AND y.trusted = 1 AND NOT " VT_INDEX_COPIED(
+				     "x") ") AND NOT " SEEN_RAW("i.artifact") "))",
+	};
+	struct vt_index_value v = number(row);
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < sizeof(statements) / sizeof(statements[0]); i++)
+		rc = vt_index_step(l, statements[i], 1, &v, NULL, err);
+	return rc;
+}
+
+/* Those whose edges may change for a record that is new or is believed by now: who names it as a
+ * parent; who reads its bytes without a parent that explains them; and, where it shows that bytes
+ * are raw which claims say they made, all who read those. */
+static int link_from_children(struct vt_record_index *l, int64_t row, struct vt_err *err)
+{
+	static const char sql[] =
+		"SELECT p.record FROM record r CROSS JOIN parent p ON p.id = r.id WHERE r.n = ?1 "
+		"AND "
+		"p.record <> ?1 UNION SELECT i.record FROM file_out o INDEXED BY file_out_record "
+		"CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = o.artifact AND "
+		"(i.open "
+		"= 1 OR (SELECT trusted FROM record WHERE n = ?1) <> 0) WHERE o.record = ?1 AND "
+		"i.record <> ?1 UNION SELECT k.record FROM file_in i CROSS JOIN file_in k INDEXED "
+		"BY "
+		"file_in_open ON k.artifact = i.artifact WHERE i.record = ?1 AND i.raw = 1 AND "
+		"k.record <> ?1 AND EXISTS (SELECT 1 FROM file_out o CROSS JOIN record m ON m.n = "
+		"o.record WHERE o.artifact = i.artifact AND m.trusted = 0)";
+	struct vt_index_rows found = { NULL, 0, 0 };
+	int rc = vt_index_list(l, sql, row, &found, err);
+
+	for (size_t i = 0; !rc && i < found.n; i++)
+		rc = link_to_parents(l, found.v[i], err);
+	free(found.v);
+	return rc;
+}
+
+int vt_record_index_add_records(struct vt_record_index *l, const struct vt_record_text *v, size_t n,
+	struct vt_err *err)
+{
+	int rc = vt_index_begin(l, err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < n; i++) {
+		int64_t row;
+
+		rc = add_rows(l, &v[i], &row, err);
+		if (!rc && row)
+			rc = link_to_parents(l, row, err);
+		if (!rc && row)
+			rc = link_from_children(l, row, err);
+	}
+	return vt_index_finish(l, rc, err);
+}
+
+/* --- belief -------------------------------------------------------------- */
+
+static struct vt_index_value id_value(const char *hex)
+{
+	struct vt_index_value v = { .kind = VT_INDEX_DIGEST };
+
+	if (!vt_digest_parse(&v.digest, hex))
+		v.kind = VT_INDEX_NOTHING;
+	return v;
+}
+
+/* The record's column follows from the table; *row: its number if that changed it, else 0. */
+static int settle_trust(struct vt_record_index *l, struct vt_index_value id, int64_t *row,
+	struct vt_err *err)
+{
+	*row = 0;
+	return vt_index_step(l,
+		"UPDATE record SET trusted = " TRUSTED " WHERE id = ?1 AND trusted <> " TRUSTED
+		" RETURNING n",
+		1, &id, row, err);
+}
+
+static int note_trust(struct vt_record_index *l, const char *how, struct vt_index_value id,
+	struct vt_err *err)
+{
+	const struct vt_index_value v[] = { id, { .kind = VT_INDEX_TEXT, .text = how } };
+	bool lifts = !strcmp(how, "made") || !strcmp(how, "vouched");
+	int rc = lifts ? vt_index_step(l, "DELETE FROM trust WHERE id = ?1 AND how = 'rejected'", 1,
+				 v, NULL, err)
+		       : 0;
+
+	return rc ? rc
+		  : vt_index_step(l, "INSERT OR IGNORE INTO trust (id, how) VALUES (?1, ?2)", 2, v,
+			    NULL, err);
+}
+
+static int relink(struct vt_record_index *l, int64_t row, struct vt_err *err)
+{
+	int rc = row ? link_to_parents(l, row, err) : 0;
+
+	return rc || !row ? rc : link_from_children(l, row, err);
+}
+
+int vt_record_index_trust(struct vt_record_index *l, const char *how, const struct vt_strs *ids,
+	struct vt_err *err)
+{
+	int rc = vt_index_begin(l, err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < ids->n; i++) {
+		int64_t row = 0;
+
+		rc = note_trust(l, how, id_value(ids->v[i]), err);
+		if (!rc)
+			rc = settle_trust(l, id_value(ids->v[i]), &row, err);
+		if (!rc)
+			rc = relink(l, row, err);
+	}
+	return vt_index_finish(l, rc, err);
+}
+
+static int add_id(void *ctx, int n, const char *const *column)
+{
+	(void)n;
+	vt_strs_add(ctx, column[0]);
+	return 0;
+}
+
+int vt_record_index_distrust(struct vt_record_index *l, const char *how, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+	int rc = vt_index_begin(l, err);
+
+	if (rc)
+		return rc;
+	rc = vt_record_index_read(l, err, "SELECT id FROM trust WHERE how = ?1", 1, &how, add_id,
+		&ids);
+	if (!rc)
+		rc = vt_record_index_fill_distrust(l, how, err);
+	for (size_t i = 0; !rc && i < ids.n; i++) {
+		int64_t row = 0;
+
+		rc = settle_trust(l, id_value(ids.v[i]), &row, err);
+		if (!rc)
+			rc = relink(l, row, err);
+	}
+	vt_strs_release(&ids);
+	return vt_index_finish(l, rc, err);
+}
+
+int vt_record_index_fill_trust(struct vt_record_index *l, const char *how,
+	const struct vt_strs *ids, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < ids->n; i++)
+		rc = note_trust(l, how, id_value(ids->v[i]), err);
+	return rc;
+}
+
+int vt_record_index_fill_distrust(struct vt_record_index *l, const char *how, struct vt_err *err)
+{
+	const struct vt_index_value v = { .kind = VT_INDEX_TEXT, .text = how };
+
+	return vt_index_step(l, "DELETE FROM trust WHERE how = ?1", 1, &v, NULL, err);
+}
+
+/* --- from nothing -------------------------------------------------------- */
+
+int vt_record_index_fill_begin(struct vt_record_index *l, struct vt_err *err)
+{
+	return vt_index_exec(l,
+		"PRAGMA mmap_size = 0; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA "
+		"cache_size = "
+		"-262144; BEGIN IMMEDIATE",
+		err);
+}
+
+int vt_record_index_fill(struct vt_record_index *l, const struct vt_record_text *v, size_t n,
+	struct vt_err *err)
+{
+	int64_t row;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = add_rows(l, &v[i], &row, err);
+	return rc;
+}
+
+/* All rows are there, so each record's edges follow from its own side alone. */
+int vt_record_index_fill_end(struct vt_record_index *l, struct vt_err *err)
+{
+	int64_t last = 0;
+	int rc = vt_index_step(l, "SELECT max(n) FROM record", 0, NULL, &last, err);
+
+	for (int64_t row = 1; !rc && row <= last; row++)
+		rc = link_to_parents(l, row, err);
+	return rc ? rc
+		  : vt_index_exec(l,
+			    "COMMIT; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
+			    "wal_checkpoint(TRUNCATE)",
+			    err);
+}

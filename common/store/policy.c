@@ -1,0 +1,338 @@
+#include "common/store/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/store/history.h"
+#include "common/store/store_internal.h"
+#include "common/store/trust.h"
+
+static const char *const words_believed[] = { "audit", "import", "pull", NULL };
+static const char *const words_made[] = { "reuse", NULL };
+static const char *const words_approve[] = { "erase", "restore", "trust", NULL };
+static const struct {
+	const char *name;
+	const char *const *word;
+} lists[] = { { "approve", words_approve }, { "believed", words_believed },
+	{ "made", words_made } };
+
+static const char *text(const struct vt_json *j, const char *key)
+{
+	return vt_json_text(vt_json_get(j, key), "");
+}
+
+/* --- reading ------------------------------------------------------------- */
+
+static bool is_word(const char *const *list, const char *word)
+{
+	for (; *list; list++)
+		if (!strcmp(*list, word))
+			return true;
+	return false;
+}
+
+static int check_words(const struct vt_json *list, const char *name, const char *const *words,
+	const char *path, struct vt_err *err)
+{
+	if (list->type != VT_JSON_ARRAY)
+		return vt_err_set(err, VT_ECONFIG, "%s: \"%s\" must be a list", path, name);
+	for (size_t i = 0; i < list->n; i++)
+		if (!is_word(words, vt_json_text(list->item[i], "")))
+			return vt_err_set(err, VT_ECONFIG, "%s: \"%s\" does not know \"%s\"", path,
+				name, vt_json_text(list->item[i], "?"));
+	return 0;
+}
+
+static int check_keys(const struct vt_json *keys, const char *path, struct vt_err *err)
+{
+	static const char *const fields[] = { "from", "id", "name", "pem", "revoked", "until",
+		NULL };
+
+	if (keys->type != VT_JSON_ARRAY)
+		return vt_err_set(err, VT_ECONFIG, "%s: \"keys\" must be a list", path);
+	for (size_t i = 0; i < keys->n; i++) {
+		const char *pem = text(keys->item[i], "pem");
+		struct vt_digest d = vt_digest_bytes(pem, strlen(pem));
+		char hex[VT_HEX];
+
+		vt_digest_hex(hex, &d);
+		if (strcmp(hex, text(keys->item[i], "id")))
+			return vt_err_set(err, VT_ECONFIG,
+				"%s: key %zu: its id is not the SHA-256 of its PEM text", path,
+				i + 1);
+		for (size_t k = 0; k < keys->item[i]->n; k++)
+			if (!is_word(fields, keys->item[i]->key[k]))
+				return vt_err_set(err, VT_ECONFIG,
+					"%s: key %zu: \"%s\" is not known", path, i + 1,
+					keys->item[i]->key[k]);
+	}
+	return 0;
+}
+
+static int check(const struct vt_json *j, const char *path, struct vt_err *err)
+{
+	int rc = 0;
+
+	if (j->type != VT_JSON_OBJECT || vt_json_integer(vt_json_get(j, "format"), 0) != 1)
+		return vt_err_set(err, VT_ECONFIG, "%s: not a policy of format 1", path);
+	for (size_t i = 0; !rc && i < j->n; i++) {
+		size_t k = 0;
+
+		while (k < 3 && strcmp(lists[k].name, j->key[i]))
+			k++;
+		if (k < 3)
+			rc = check_words(j->item[i], lists[k].name, lists[k].word, path, err);
+		else if (!strcmp(j->key[i], "keys"))
+			rc = check_keys(j->item[i], path, err);
+		else if (strcmp(j->key[i], "format"))
+			rc = vt_err_set(err, VT_ECONFIG, "%s: \"%s\" is not known", path,
+				j->key[i]);
+	}
+	return rc;
+}
+
+int vt_policy_read(struct vt_policy *out, const struct vt_store *s, struct vt_err *err)
+{
+	const char *named = getenv("VOXTRAIL_POLICY");
+	int rc = 0;
+
+	*out = (struct vt_policy){ .path = { vt_xstrdup("/etc/voxtrail/policy.json"),
+					   named && *named ? vt_xstrdup(named) : NULL,
+					   s ? vt_path_join(s->dir, "policy.json") : NULL } };
+	for (size_t i = 0; !rc && i < VT_POLICY_FILES; i++) {
+		/* a file that was named and is not there would be no policy at all */
+		if (!out->path[i] || (i != 1 && !vt_fs_exists(out->path[i])))
+			continue;
+		rc = vt_json_read(&out->file[i], out->path[i], err);
+		if (!rc)
+			rc = check(out->file[i], out->path[i], err);
+	}
+	if (rc)
+		vt_policy_release(out);
+	return rc;
+}
+
+void vt_policy_release(struct vt_policy *p)
+{
+	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
+		vt_json_free(p->file[i]);
+		free(p->path[i]);
+		p->file[i] = NULL;
+		p->path[i] = NULL;
+	}
+}
+
+bool vt_policy_has(const struct vt_policy *p, const char *list, const char *word)
+{
+	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
+		const struct vt_json *j = vt_json_get(p->file[i], list);
+
+		for (size_t k = 0; j && k < j->n; k++)
+			if (!strcmp(vt_json_text(j->item[k], ""), word))
+				return true;
+	}
+	return false;
+}
+
+static const struct vt_json *nth_key(const struct vt_policy *p, size_t n)
+{
+	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
+		const struct vt_json *keys = vt_json_get(p->file[i], "keys");
+
+		if (keys && n < keys->n)
+			return keys->item[n];
+		n -= keys ? keys->n : 0;
+	}
+	return NULL;
+}
+
+size_t vt_policy_n_keys(const struct vt_policy *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
+		const struct vt_json *keys = vt_json_get(p->file[i], "keys");
+
+		n += keys ? keys->n : 0;
+	}
+	return n;
+}
+
+struct vt_policy_key vt_policy_key(const struct vt_policy *p, size_t i)
+{
+	const struct vt_json *j = nth_key(p, i);
+	struct vt_policy_key k = { .id = text(j, "id"),
+		.name = text(j, "name"),
+		.pem = text(j, "pem"),
+		.from = vt_json_integer(vt_json_get(j, "from"), 0),
+		.until = vt_json_integer(vt_json_get(j, "until"), 0) };
+
+	for (size_t n = 0; n < vt_policy_n_keys(p) && !k.revoked; n++)
+		if (!strcmp(text(nth_key(p, n), "id"), k.id))
+			k.revoked = vt_json_text(vt_json_get(nth_key(p, n), "revoked"), NULL);
+	return k;
+}
+
+const char *vt_policy_key_fault(const struct vt_policy_key *k, int64_t now)
+{
+	if (k->revoked)
+		return "was revoked";
+	if (k->from && now < k->from)
+		return "is not valid yet";
+	return k->until && now >= k->until ? "is not valid any more" : NULL;
+}
+
+/* --- changing the store's own -------------------------------------------- */
+
+static struct vt_json *own(const struct vt_policy *p)
+{
+	struct vt_json *j = p->file[2] ? vt_json_copy(p->file[2]) : vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_int(j, "format", 1);
+	return j;
+}
+
+/* Takes j and what the event says. */
+static int write_own(struct vt_store *s, const struct vt_policy *p, struct vt_json *j,
+	struct vt_json *detail, struct vt_err *err)
+{
+	struct vt_buf out = VT_BUF_INIT;
+	int rc = check(j, p->path[2], err);
+
+	if (!rc)
+		rc = vt_json_canonical(&out, j, err);
+	if (!rc)
+		rc = vt_fs_write(p->path[2], out.data, out.len, 0644, err);
+	if (!rc)
+		rc = vt_history_append(s, "policy", vt_json_copy(detail), err);
+	vt_buf_release(&out);
+	vt_json_free(detail);
+	vt_json_free(j);
+	return rc;
+}
+
+/* Calls change under the lock. */
+static int alter(struct vt_store *s,
+	int (*change)(struct vt_store *s, const struct vt_policy *p, const void *ctx,
+		struct vt_err *err),
+	const void *ctx, struct vt_err *err)
+{
+	struct vt_policy p;
+	int rc = vt_store_lock(s, err);
+
+	if (rc)
+		return rc;
+	rc = vt_policy_read(&p, s, err);
+	if (!rc) {
+		rc = change(s, &p, ctx, err);
+		vt_policy_release(&p);
+	}
+	vt_store_unlock(s);
+	return rc;
+}
+
+static struct vt_json *list_without(const struct vt_json *list, const char *id)
+{
+	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; list && i < list->n; i++)
+		if (!id || strcmp(text(list->item[i], "id"), id))
+			vt_json_push(out, vt_json_copy(list->item[i]));
+	return out;
+}
+
+static int put_key(struct vt_store *s, const struct vt_policy *p, const struct vt_policy_key *k,
+	const char *what, struct vt_err *err)
+{
+	struct vt_json *j = own(p), *one = vt_json_new(VT_JSON_OBJECT),
+		       *detail = vt_json_new(VT_JSON_OBJECT),
+		       *keys = list_without(vt_json_get(j, "keys"), k->id);
+
+	vt_json_put_text(one, "id", k->id);
+	vt_json_put_text(one, "name", k->name);
+	vt_json_put_text(one, "pem", k->pem);
+	if (k->from)
+		vt_json_put_int(one, "from", k->from);
+	if (k->until)
+		vt_json_put_int(one, "until", k->until);
+	if (k->revoked)
+		vt_json_put_text(one, "revoked", k->revoked);
+	vt_json_push(keys, one);
+	vt_json_put(j, "keys", keys);
+	vt_json_put_text(detail, "change", what);
+	vt_json_put_text(detail, "key", k->id);
+	vt_json_put_text(detail, "name", k->name);
+	return write_own(s, p, j, detail, err);
+}
+
+static int add_key(struct vt_store *s, const struct vt_policy *p, const void *ctx,
+	struct vt_err *err)
+{
+	const struct vt_policy_key *k = ctx;
+
+	for (size_t i = 0; i < vt_policy_n_keys(p); i++) {
+		struct vt_policy_key other = vt_policy_key(p, i);
+
+		if (!strcmp(other.id, k->id) && other.revoked)
+			return vt_err_set(err, VT_EUSAGE,
+				"key %.16s was revoked (%s): make a new one", k->id, other.revoked);
+	}
+	return put_key(s, p, k, "key-added", err);
+}
+
+int vt_policy_add_key(struct vt_store *s, const struct vt_policy_key *k, struct vt_err *err)
+{
+	return alter(s, add_key, k, err);
+}
+
+struct revoking {
+	const char *id, *reason;
+};
+
+static int revoke_key(struct vt_store *s, const struct vt_policy *p, const void *ctx,
+	struct vt_err *err)
+{
+	const struct revoking *r = ctx;
+	size_t n = vt_policy_n_keys(p), i = 0;
+	struct vt_policy_key k;
+	int rc;
+
+	while (i < n && strncmp(vt_policy_key(p, i).id, r->id, strlen(r->id)))
+		i++;
+	if (strlen(r->id) < 8 || i == n)
+		return vt_err_set(err, VT_ENOINPUT,
+			"%s: no key of the policy has this id (8 digits or more)", r->id);
+	k = vt_policy_key(p, i);
+	k.revoked = r->reason;
+	rc = put_key(s, p, &k, "key-revoked", err);
+	return rc ? rc : vt_trust_revoke_key(s, k.id, r->reason, err);
+}
+
+int vt_policy_revoke_key(struct vt_store *s, const char *id, const char *reason, struct vt_err *err)
+{
+	return alter(s, revoke_key, &(struct revoking){ id, reason }, err);
+}
+
+struct demanding {
+	const char *list, *word;
+};
+
+static int demand(struct vt_store *s, const struct vt_policy *p, const void *ctx,
+	struct vt_err *err)
+{
+	const struct demanding *d = ctx;
+	struct vt_json *j = own(p), *detail = vt_json_new(VT_JSON_OBJECT),
+		       *words = list_without(vt_json_get(j, d->list), NULL);
+
+	vt_json_push(words, vt_json_new_text(d->word));
+	vt_json_put(j, d->list, words);
+	vt_json_put_text(detail, "change", d->list);
+	vt_json_put_text(detail, "what", d->word);
+	return write_own(s, p, j, detail, err);
+}
+
+int vt_policy_demand(struct vt_store *s, const char *list, const char *word, struct vt_err *err)
+{
+	return alter(s, demand, &(struct demanding){ list, word }, err);
+}

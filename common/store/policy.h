@@ -1,0 +1,52 @@
+/* policy.h - what a site accepts from elsewhere.
+ *
+ *      {"format": 1,
+ *       "believed": ["audit", "import", "pull"],     these refuse records that nobody vouches for
+ *       "made": ["reuse"],                           only what this store executed itself
+ *       "approve": ["erase", "restore", "trust"],    these need a second person
+ *       "keys": [{"from": 0, "id": "..", "name": "..", "pem": "..", "revoked": "why", "until": 0}..]}
+ *
+ * Read are /etc/voxtrail/policy.json, the file $VOXTRAIL_POLICY names, and <store>/policy.json: each
+ * that is there adds its demands and its keys; a key that one of them revokes is revoked.  from and
+ * until are seconds since 1970 (0 or absent: open); id is the SHA-256 of the PEM text.  A key of the
+ * file that is not known here is VT_ECONFIG: a slip must not loosen a policy. */
+#ifndef COMMON_STORE_POLICY_H
+#define COMMON_STORE_POLICY_H
+
+#include "common/base/json.h"
+#include "common/store/store.h"
+
+enum { VT_POLICY_FILES = 3 };
+
+struct vt_policy {
+	struct vt_json *file[VT_POLICY_FILES];
+	char *path[VT_POLICY_FILES];
+};
+
+struct vt_policy_key {
+	const char *id, *name, *pem, *revoked; /* revoked: why, NULL: it is not */
+	int64_t from, until;
+};
+
+/* s may be NULL: without the store's own. */
+int vt_policy_read(struct vt_policy *out, const struct vt_store *s, struct vt_err *err);
+void vt_policy_release(struct vt_policy *p);
+
+/* Does a list ("believed", "made" or "approve") of one of the files name this? */
+bool vt_policy_has(const struct vt_policy *p, const char *list, const char *word);
+
+size_t vt_policy_n_keys(const struct vt_policy *p);
+struct vt_policy_key vt_policy_key(const struct vt_policy *p, size_t i);
+
+/* Why a key does not count at this time; NULL if it does. */
+const char *vt_policy_key_fault(const struct vt_policy_key *k, int64_t now);
+
+/* Changes <store>/policy.json and writes the event `policy`. */
+int vt_policy_add_key(struct vt_store *s, const struct vt_policy_key *k, struct vt_err *err);
+/* And, behind it, key-revoked (trust.h).  VT_ENOINPUT if no file has the key. */
+int vt_policy_revoke_key(struct vt_store *s, const char *id, const char *reason,
+	struct vt_err *err);
+/* Adds a word to a list. */
+int vt_policy_demand(struct vt_store *s, const char *list, const char *word, struct vt_err *err);
+
+#endif

@@ -1,0 +1,246 @@
+/* voxtrail trust: which records this store believes, and by whose word. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/attest/believe.h"
+#include "common/base/fs.h"
+#include "common/store/history.h"
+#include "common/store/trust.h"
+#include "pipelines/tool/command.h"
+#include "pipelines/tool/commands.h"
+#include "pipelines/tool/lineage_command.h"
+
+struct wishes {
+	const char *reason, *name, *until;
+	int all, json;
+};
+
+static void list(struct vt_store *s, int json, struct vt_err *err)
+{
+	struct vt_strs all = VT_STRS_INIT, claims = VT_STRS_INIT;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	if (!vt_store_records(s, "", &all, err) && !vt_trust_claims(s, &claims, err)) {
+		for (size_t i = 0; !json && i < claims.n; i++)
+			printf("claim  %s\n", claims.v[i]);
+		if (!json)
+			printf("%zu records, of which nobody vouches for %zu\n", all.n, claims.n);
+		vt_json_put_int(j, "records", (int64_t)all.n);
+		vt_json_put(j, "claims", vt_lineage_names(&claims));
+		if (json)
+			vt_lineage_print(vt_json_copy(j));
+	}
+	vt_json_free(j);
+	vt_strs_release(&all);
+	vt_strs_release(&claims);
+}
+
+/* The whole ids of what was named by first digits; every record there is for --all. */
+static int find(struct vt_store *s, const struct vt_strs *named, size_t from, bool all,
+	struct vt_strs *ids, struct vt_err *err)
+{
+	if (all)
+		return vt_trust_claims(s, ids, err);
+	for (size_t i = from; i < named->n; i++) {
+		size_t before = ids->n;
+
+		if (strlen(named->v[i]) < 8 || named->v[i][strspn(named->v[i], "0123456789abcdef")])
+			return vt_err_set(err, VT_EUSAGE,
+				"%s: a record is named by 8 or more digits of its id", named->v[i]);
+		if (vt_store_records(s, named->v[i], ids, err))
+			return err->code;
+		if (ids->n != before + 1)
+			return vt_err_set(err, VT_ENOINPUT, "%s: %s", named->v[i],
+				ids->n == before ? "there is no such record"
+						 : "several records begin with this");
+	}
+	return 0;
+}
+
+static void decide(struct vt_store *s, enum vt_trust_how how, const struct vt_strs *args,
+	const struct wishes *w, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+
+	if (!w->reason || !*w->reason)
+		vt_err_set(err, VT_EUSAGE, "--reason is missing: on what grounds");
+	else if (args->n < 2 && !(w->all && how == VT_TRUST_VOUCHED))
+		vt_err_set(err, VT_EUSAGE, "say which records");
+	else if (!find(s, args, 1, w->all != 0, &ids, err) &&
+		!vt_trust_note(s, how, &ids, w->reason, err))
+		printf("%zu records %s\n", ids.n,
+			how == VT_TRUST_VOUCHED ? "vouched for" : "rejected");
+	vt_strs_release(&ids);
+}
+
+static void take(struct vt_store *s, const struct vt_strs *args, struct vt_err *err)
+{
+	struct vt_believed_list found = { NULL, 0, 0 };
+	struct vt_policy p;
+	size_t unknown = 0;
+	int rc = vt_policy_read(&p, s, err);
+
+	if (rc)
+		return;
+	if (args->n < 2)
+		rc = vt_err_set(err, VT_EUSAGE, "say which files of attestations");
+	for (size_t i = 1; !rc && i < args->n; i++)
+		rc = vt_believe_read(&found, &unknown, args->v[i], &p, err);
+	if (!rc)
+		rc = vt_believe_note(s, &found, err);
+	if (!rc)
+		printf("%zu attestations by keys of the policy, %zu by others\n", found.n, unknown);
+	if (!rc && unknown)
+		vt_err_set(err, VT_EINTEGRITY,
+			"%zu attestations are signed by no key that counts now; `voxtrail trust "
+			"keys` lists those",
+			unknown);
+	vt_believe_release(&found);
+	vt_policy_release(&p);
+}
+
+/* --- keys and demands ---------------------------------------------------- */
+
+static void keys(struct vt_store *s, struct vt_err *err)
+{
+	struct vt_policy p;
+
+	if (vt_policy_read(&p, s, err))
+		return;
+	for (size_t i = 0; i < vt_policy_n_keys(&p); i++) {
+		struct vt_policy_key k = vt_policy_key(&p, i);
+		const char *fault = vt_policy_key_fault(&k, vt_history_now());
+
+		printf("%s  %s  %s%s%s\n", k.id, fault ? fault : "counts", k.name,
+			k.revoked ? "  " : "", k.revoked ? k.revoked : "");
+	}
+	vt_policy_release(&p);
+}
+
+/* The last second before the day counts. */
+static int parse_day(int64_t *out, const char *day, struct vt_err *err)
+{
+	struct tm tm = { .tm_isdst = 0 };
+	const char *end = day ? strptime(day, "%Y-%m-%d", &tm) : NULL;
+
+	*out = day && end && !*end ? (int64_t)timegm(&tm) : 0;
+	return day && (!end || *end)
+		? vt_err_set(err, VT_EUSAGE, "--until %s: write YYYY-MM-DD", day)
+		: 0;
+}
+
+static void add_key(struct vt_store *s, const char *path, const struct wishes *w,
+	struct vt_err *err)
+{
+	struct vt_buf pem = VT_BUF_INIT;
+	struct vt_key *k = NULL;
+	char id[VT_HEX];
+	const char *slash = strrchr(path, '/');
+	struct vt_policy_key entry = { .id = id,
+		.name = w->name ? w->name
+			: slash ? slash + 1
+				: path };
+
+	/* the public half, whichever was given */
+	if (!parse_day(&entry.until, w->until, err) && !vt_key_read(&k, path, err) &&
+		!vt_key_public_pem(k, &pem, err) && !vt_key_id(id, k, err)) {
+		entry.pem = pem.data;
+		if (!vt_policy_add_key(s, &entry, err))
+			printf("key %s counts from now on\n", id);
+	}
+	vt_key_free(k);
+	vt_buf_release(&pem);
+}
+
+static void show_policy(struct vt_store *s, struct vt_err *err)
+{
+	struct vt_policy p;
+
+	if (vt_policy_read(&p, s, err))
+		return;
+	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
+		struct vt_buf text = VT_BUF_INIT;
+
+		if (!p.file[i])
+			continue;
+		vt_json_pretty(&text, p.file[i]);
+		printf("%s: %s\n", p.path[i], text.data);
+		vt_buf_release(&text);
+	}
+	vt_policy_release(&p);
+}
+
+static void act(struct vt_store *s, const struct vt_strs *a, const struct wishes *w,
+	struct vt_err *err)
+{
+	const char *verb = a->v[0];
+
+	if (!strcmp(verb, "list") && a->n == 1)
+		list(s, w->json, err);
+	else if (!strcmp(verb, "vouch"))
+		decide(s, VT_TRUST_VOUCHED, a, w, err);
+	else if (!strcmp(verb, "reject"))
+		decide(s, VT_TRUST_REJECTED, a, w, err);
+	else if (!strcmp(verb, "take"))
+		take(s, a, err);
+	else if (!strcmp(verb, "keys") && a->n == 1)
+		keys(s, err);
+	else if (!strcmp(verb, "add-key") && a->n == 2)
+		add_key(s, a->v[1], w, err);
+	else if (!strcmp(verb, "revoke-key") && a->n == 2 && w->reason)
+		vt_policy_revoke_key(s, a->v[1], w->reason, err);
+	else if (!strcmp(verb, "policy") && a->n == 1)
+		show_policy(s, err);
+	else if (!strcmp(verb, "demand") && a->n == 3)
+		vt_policy_demand(s, a->v[1], a->v[2], err);
+	else
+		vt_err_set(err, VT_EUSAGE,
+			"usage: voxtrail trust list | vouch RECORD... | reject RECORD... | take "
+			"FILE... | keys | add-key FILE | revoke-key KEY | policy | demand LIST "
+			"WORD; "
+			"vouch, reject and revoke-key need --reason");
+}
+
+int vt_cmd_trust(int argc, char **argv)
+{
+	struct wishes w = { NULL, NULL, NULL, 0, 0 };
+	const struct vt_opt opts[] = {
+		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT",
+			"on what grounds; for a decision" },
+		{ 0, "all", VT_OPT_FLAG, &w.all, NULL, "vouch: every record that is a claim now" },
+		{ 0, "name", VT_OPT_STRING, &w.name, "TEXT", "add-key: whose it is" },
+		{ 0, "until", VT_OPT_STRING, &w.until, "DAY",
+			"add-key: it counts up to this day (YYYY-MM-DD)" },
+		{ 0, "json", VT_OPT_FLAG, &w.json, NULL, "list: as JSON" },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "trust VERB [ARGUMENT...]",
+		.about =
+			"list                 records that nobody vouches for (claims), and how "
+			"many "
+			"there are\n"
+			"vouch RECORD...      you answer for them; --all for every claim there is\n"
+			"reject RECORD...     they count for nothing\n"
+			"take FILE...         believes the records that attestations of the "
+			"policy's "
+			"keys name\n"
+			"keys                 the policy's keys, and which of them count now\n"
+			"add-key FILE         a public key whose signatures are believed\n"
+			"revoke-key KEY       what rests on it alone is a claim again\n"
+			"policy               what the site and this store demand\n"
+			"demand LIST WORD     adds to this store's policy: believed "
+			"import|pull|audit, "
+			"made reuse, approve erase|restore|trust",
+		.least = 1,
+		.most = SIZE_MAX,
+		.opts = opts,
+		.mode = VT_STORE_OPEN,
+	};
+
+	if (vt_call_begin(&c, argc, argv))
+		act(c.s, &c.args, &w, &c.err);
+	return vt_call_end(&c);
+}

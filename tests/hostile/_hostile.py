@@ -1,0 +1,48 @@
+"""What the attacks of tests/hostile share: forged records (tests/cli/lineage/_records.py writes them from their definition), a small
+cohort, and running the tool as somebody who vouches for nothing."""
+import json, os, subprocess, sys
+
+sys.path.insert(0, os.environ["ROOT"] + "/tests/cli/lineage")
+from _records import *
+
+ROOT = os.environ["ROOT"]
+
+
+def tool(*args, store=None, **more):
+    return run(*args, store=store, claim=True, **more)
+
+
+def stage(*args, **more):
+    return subprocess.run(args, capture_output=True, text=True, **more)
+
+
+def write(path, data):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open(path, "wb").write(data if isinstance(data, bytes) else data.encode())
+
+
+def make_cohort(n=3):
+    """scans/ and labels/ of n subjects below $T."""
+    stage("make-cohort", "--out", f"{T}/cohort", "--subjects", str(n), "--seed", "5")
+    return f"{T}/cohort/scans"
+
+
+def normalize(scans, *args, **more):
+    return stage("skullstrip-normalize", "--scans", scans, "--manifest", f"{ROOT}/manifests/embedded.json", *args, **more)
+
+
+def put_record(directory, text):
+    """A record beside the files of a directory."""
+    j = json.loads(text)
+    write(f"{directory}/.lineage/{j['result']}/record.json", text)
+    return sha(text)
+
+
+def contents(directory):
+    found = {}
+    for base, dirs, names in os.walk(directory):
+        if ".lineage" in dirs:
+            dirs.remove(".lineage")
+        for n in names:
+            found[os.path.relpath(f"{base}/{n}", directory)] = open(f"{base}/{n}", "rb").read()
+    return found
