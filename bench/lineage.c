@@ -289,7 +289,7 @@ static size_t question(struct vt_store *s, enum kind kind, const char *what)
 	char *id;
 
 	if (kind == PROBE) {
-		vt_store_find_derivation(s, what, &id, &err);
+		vt_store_find_derivation(s, what, false, &id, &err);
 		stop(&err);
 		n = id != NULL;
 		free(id);

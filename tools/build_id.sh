@@ -1,5 +1,5 @@
 #!/bin/sh
-# build_id.sh [--time]: prints build_id.h, the commit this tree was built from and whether it was modified; or the commit's
+# build_id.sh [--time]: prints build_id.h, the commit this tree was built from, whether it was modified, and its stages; or the commit's
 # time.  In a checkout git says so; in an archive of a commit (git archive, a release's tarball) tools/archive_commit does.
 set -u
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
@@ -19,4 +19,5 @@ if [ "${1:-}" = --time ]; then
 	echo "${time:-0}"
 else
 	printf '#define VT_BUILD_COMMIT "%s"\n#define VT_BUILD_DIRTY %d\n' "$commit" "$dirty"
+	printf '#define VT_BUILD_STAGES "%s"\n' "$(cd "$root" && for f in stages/*.c; do basename "$f" .c; done | tr '\n' ' ')"
 fi

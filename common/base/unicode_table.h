@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* A character, and the one or two it is decomposed into (0: one); ascending.  Hangul is computed. */
+/* A character, and the one or two it is decomposed into (0: one); ascending.  Hangul is
+ * computed. */
 static const uint32_t decomposition[] = { 192, 65, 768, 193, 65, 769, 194, 65, 770, 195, 65, 771,
 	196, 65, 776, 197, 65, 778, 199, 67, 807, 200, 69, 768, 201, 69, 769, 202, 69, 770, 203, 69,
 	776, 204, 73, 768, 205, 73, 769, 206, 73, 770, 207, 73, 776, 209, 78, 771, 210, 79, 768,

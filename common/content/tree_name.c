@@ -28,6 +28,8 @@ static bool is_control(uint32_t c)
 	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff;
 }
 
+enum { PATH_LIMIT = 4096 };
+
 /* Why the name of n bytes is refused; NULL if it is not. */
 static const char *fault_of(const char *name, size_t n)
 {
@@ -73,6 +75,9 @@ bool vt_tree_is_lineage(const char *path)
 
 int vt_tree_check_name(const char *root, const char *path, struct vt_err *err)
 {
+	if (strlen(path) > PATH_LIMIT)
+		return vt_err_set(err, VT_EDATA, "%s%s%.80s...: a path of %zu bytes; at most %d",
+			root ? root : "", root ? "/" : "", path, strlen(path), PATH_LIMIT);
 	for (const char *name = path;;) {
 		size_t n = strcspn(name, "/");
 		const char *why = fault_of(name, n);

@@ -1,8 +1,8 @@
 /* What the rows of a record are, whom they link, and which are believed.
  *
  * The set of records and the table `trust` determine every row: a record that comes later, or is
- * believed later, has the rows of those linked again that it can change, and link_to_parents makes a
- * record's own rows from the others alone.  So the order in which records came does not show. */
+ * believed later, has the rows of those linked again that it can change, and link_to_parents makes
+ * a record's own rows from the others alone.  So the order in which records came does not show. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,9 +201,9 @@ static int link_to_parents(struct vt_record_index *l, int64_t row, struct vt_err
 		"?1 AND i.open = 1 AND o.record <> ?1 AND NOT " VT_INDEX_COPIED(
 			"o") " AND "
 			     "(m.trusted = 1 OR (m.trusted = 0 AND NOT EXISTS (SELECT 1 FROM "
-		             "file_out x CROSS "
+			     "file_out x CROSS "
 			     "JOIN record y ON y.n = x.record WHERE x.artifact = i.artifact AND "
-		             "x.record <> ?1 "
+			     "x.record <> ?1 "
 			     "AND y.trusted = 1 AND NOT " VT_INDEX_COPIED(
 				     "x") ") AND NOT " SEEN_RAW("i.artifact") "))",
 	};

@@ -7,4 +7,7 @@
 const char *vt_build_commit(void); /* hex, or "unknown" outside a git work tree */
 bool vt_build_dirty(void);         /* tracked files differed from it */
 
+/* Is this the name of a stage of this build? */
+bool vt_build_has_stage(const char *name);
+
 #endif

@@ -11,6 +11,7 @@
 #include "common/base/parallel.h"
 #include "common/base/fault.h"
 #include "common/store/git.h"
+#include "common/store/policy.h"
 #include "common/store/trust.h"
 #include "common/stage/stage_internal.h"
 #include "common/lineage/import.h"
@@ -329,6 +330,7 @@ void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why)
 
 int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
 {
+	struct vt_policy policy;
 	char *id = NULL;
 	struct vt_json *j = NULL;
 	struct vt_tree *t = NULL;
@@ -338,7 +340,13 @@ int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
 	int rc;
 
 	*reused = false;
-	rc = r->store ? vt_store_find_derivation(r->store, r->derivation_hex, &id, err) : 0;
+	rc = r->store ? vt_policy_read(&policy, r->store, err) : 0;
+	if (!rc && r->store) {
+		bool made_only = vt_policy_has(&policy, "made", "reuse");
+
+		vt_policy_release(&policy);
+		rc = vt_store_find_derivation(r->store, r->derivation_hex, made_only, &id, err);
+	}
 	if (rc || !id)
 		return rc;
 	rc = vt_store_get_record(r->store, &j, id, err);

@@ -1,24 +1,27 @@
 #include "common/store/erased.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/fs.h"
 #include "common/store/history.h"
 #include "common/store/store_internal.h"
 
-bool vt_erased_has(const struct vt_store *s, const struct vt_digest *d)
+static bool has(const struct vt_store *s, const char *kind, const struct vt_digest *d)
 {
-	char *path = vt_store_path(s, "tombs", d);
+	char *path = vt_store_path(s, kind, d);
 	bool there = vt_fs_exists(path);
 
 	free(path);
 	return there;
 }
 
-struct vt_json *vt_erased_read(const struct vt_store *s, const struct vt_digest *d)
+static struct vt_json *read_one(const struct vt_store *s, const char *kind,
+	const struct vt_digest *d)
 {
-	char *path = vt_store_path(s, "tombs", d);
+	char *path = vt_store_path(s, kind, d);
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 
@@ -28,10 +31,11 @@ struct vt_json *vt_erased_read(const struct vt_store *s, const struct vt_digest 
 	return j;
 }
 
-int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason,
-	struct vt_err *err)
+/* from: NULL for a decision of ours */
+static int put_one(struct vt_store *s, const char *kind, const struct vt_digest *d, uint64_t size,
+	const char *reason, const char *from, struct vt_err *err)
 {
-	char *path = vt_store_path(s, "tombs", d),
+	char *path = vt_store_path(s, kind, d),
 	     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path)),
 	     *by = vt_history_actor();
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
@@ -42,6 +46,8 @@ int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, 
 	vt_json_put_int(j, "size", (int64_t)size);
 	vt_json_put_text(j, "reason", reason);
 	vt_json_put_text(j, "by", by);
+	if (from)
+		vt_json_put_text(j, "from", from);
 	vt_json_put_int(j, "time", vt_history_now());
 	if (!vt_fs_exists(path)) {
 		rc = vt_json_canonical(&text, j, err);
@@ -55,6 +61,130 @@ int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, 
 	free(by);
 	free(dir);
 	free(path);
+	return rc;
+}
+
+static int remove_one(const struct vt_store *s, const char *kind, const struct vt_digest *d,
+	struct vt_err *err)
+{
+	char *path = vt_store_path(s, kind, d),
+	     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	int rc = 0;
+
+	if (unlink(path) && errno != ENOENT)
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot be removed", path);
+	if (!rc && vt_fs_is_dir(dir))
+		rc = vt_fs_sync_dir(dir, err);
+	free(dir);
+	free(path);
+	return rc;
+}
+
+bool vt_erased_has(const struct vt_store *s, const struct vt_digest *d)
+{
+	return has(s, "tombs", d);
+}
+
+struct vt_json *vt_erased_read(const struct vt_store *s, const struct vt_digest *d)
+{
+	return read_one(s, "tombs", d);
+}
+
+int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason,
+	struct vt_err *err)
+{
+	return put_one(s, "tombs", d, size, reason, NULL, err);
+}
+
+/* --- what others propose ------------------------------------------------- */
+
+static int tell(struct vt_store *s, const char *event, const struct vt_digest *d,
+	const char *reason, const char *from, struct vt_err *err)
+{
+	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT), *blobs = vt_json_new(VT_JSON_ARRAY);
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, d);
+	vt_json_push(blobs, vt_json_new_text(hex));
+	vt_json_put(detail, "blobs", blobs);
+	vt_json_put_text(detail, "reason", reason);
+	if (from)
+		vt_json_put_text(detail, "from", from);
+	return vt_history_append(s, event, detail, err);
+}
+
+bool vt_erased_proposed(const struct vt_store *s, const struct vt_digest *d)
+{
+	return has(s, "proposed", d);
+}
+
+struct vt_json *vt_erased_proposal(const struct vt_store *s, const struct vt_digest *d)
+{
+	return read_one(s, "proposed", d);
+}
+
+int vt_erased_propose(struct vt_store *s, const struct vt_digest *d, uint64_t size,
+	const char *reason, const char *from, struct vt_err *err)
+{
+	int rc = vt_store_lock(s, err);
+
+	if (rc)
+		return rc;
+	if (!vt_erased_has(s, d) && !vt_erased_proposed(s, d)) {
+		rc = tell(s, "erasure-proposed", d, reason, from, err);
+		if (!rc)
+			rc = put_one(s, "proposed", d, size, reason, from, err);
+	}
+	vt_store_unlock(s);
+	return rc;
+}
+
+static int accept_locked(struct vt_store *s, const struct vt_digest *d, const char *reason,
+	struct vt_err *err)
+{
+	struct vt_json *j = vt_erased_proposal(s, d);
+	int rc = j ? tell(s, "erase", d, reason, NULL, err)
+		   : vt_err_set(err, VT_ENOINPUT, "nobody proposed to erase this");
+
+	if (!rc)
+		rc = vt_erased_put(s, d, (uint64_t)vt_json_integer(vt_json_get(j, "size"), 0),
+			reason, err);
+	if (!rc)
+		rc = remove_one(s, "objects", d, err);
+	if (!rc)
+		rc = remove_one(s, "proposed", d, err);
+	vt_json_free(j);
+	return rc;
+}
+
+int vt_erased_accept(struct vt_store *s, const struct vt_digest *d, const char *reason,
+	struct vt_err *err)
+{
+	int rc = vt_store_lock(s, err);
+
+	if (rc)
+		return rc;
+	rc = accept_locked(s, d, reason, err);
+	vt_store_unlock(s);
+	return rc;
+}
+
+int vt_erased_lift(struct vt_store *s, const struct vt_digest *d, const char *reason,
+	struct vt_err *err)
+{
+	int rc = vt_store_lock(s, err);
+
+	if (rc)
+		return rc;
+	if (!vt_erased_has(s, d) && !vt_erased_proposed(s, d))
+		rc = vt_err_set(err, VT_ENOINPUT, "neither erased here nor proposed to be");
+	if (!rc)
+		rc = tell(s, "erasure-lifted", d, reason, NULL, err);
+	if (!rc)
+		rc = remove_one(s, "tombs", d, err);
+	if (!rc)
+		rc = remove_one(s, "proposed", d, err);
+	vt_store_unlock(s);
 	return rc;
 }
 
@@ -79,17 +209,18 @@ int vt_erased_refuse(const struct vt_store *s, const struct vt_tree *t, struct v
 	return rc;
 }
 
-struct checking {
+struct walking {
 	const struct vt_store *s;
-	void (*still_here)(void *ctx, const char *digest_hex);
+	void (*fn)(void *ctx, const char *digest_hex);
 	void *ctx;
+	bool with_bytes; /* only those whose bytes are here */
 	size_t n;
 };
 
-static int check_one(void *ctx, const char *rel, char type, struct vt_err *err)
+static int call_one(void *ctx, const char *rel, char type, struct vt_err *err)
 {
-	struct checking *c = ctx;
-	char hex[VT_HEX], *object;
+	struct walking *w = ctx;
+	char hex[VT_HEX];
 	struct vt_digest d;
 
 	(void)err;
@@ -99,22 +230,36 @@ static int check_one(void *ctx, const char *rel, char type, struct vt_err *err)
 	memcpy(hex + 2, rel + 3, VT_HEX - 2);
 	if (!vt_digest_parse(&d, hex))
 		return 0;
-	c->n++;
-	object = vt_store_path(c->s, "objects", &d);
-	if (vt_fs_exists(object))
-		c->still_here(c->ctx, hex);
-	free(object);
+	w->n++;
+	if (!w->with_bytes || has(w->s, "objects", &d))
+		w->fn(w->ctx, hex);
 	return 0;
+}
+
+static int walk(struct walking *w, const char *kind, size_t *n, struct vt_err *err)
+{
+	char *base = vt_path_join(w->s->dir, kind);
+	int rc = vt_fs_is_dir(base) ? vt_fs_walk(base, call_one, w, err) : 0;
+
+	free(base);
+	*n = w->n;
+	return rc;
 }
 
 int vt_erased_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex),
 	void *ctx, size_t *n, struct vt_err *err)
 {
-	struct checking c = { s, still_here, ctx, 0 };
-	char *base = vt_path_join(s->dir, "tombs");
-	int rc = vt_fs_is_dir(base) ? vt_fs_walk(base, check_one, &c, err) : 0;
+	return walk(&(struct walking){ s, still_here, ctx, true, 0 }, "tombs", n, err);
+}
 
-	free(base);
-	*n = c.n;
-	return rc;
+int vt_erased_each(const struct vt_store *s, void (*fn)(void *ctx, const char *digest_hex),
+	void *ctx, size_t *n, struct vt_err *err)
+{
+	return walk(&(struct walking){ s, fn, ctx, false, 0 }, "tombs", n, err);
+}
+
+int vt_erased_each_proposal(const struct vt_store *s, void (*fn)(void *ctx, const char *digest_hex),
+	void *ctx, size_t *n, struct vt_err *err)
+{
+	return walk(&(struct walking){ s, fn, ctx, false, 0 }, "proposed", n, err);
 }

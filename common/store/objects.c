@@ -193,6 +193,12 @@ int vt_objects_need(struct vt_store *s, struct vt_object *o, size_t n, struct vt
 		if (o[i].state == VT_OBJECT_ABSENT && vt_erased_has(s, &o[i].digest))
 			rc = vt_err_set(err, VT_ENOINPUT,
 				"%s: its bytes were erased from %s by decision", o[i].path, s->dir);
+		else if (o[i].state == VT_OBJECT_ABSENT && vt_erased_proposed(s, &o[i].digest))
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: its bytes were erased where they were pulled from, and nobody "
+				"here has "
+				"decided about it (`voxtrail erase --proposed`)",
+				o[i].path);
 		else if (o[i].state == VT_OBJECT_ABSENT)
 			rc = vt_err_set(err, VT_EINTEGRITY,
 				"%s: its bytes are not in %s; commit the original again, "

@@ -10,12 +10,10 @@
 
 static const char *const words_believed[] = { "audit", "import", "pull", NULL };
 static const char *const words_made[] = { "reuse", NULL };
-static const char *const words_approve[] = { "erase", "restore", "trust", NULL };
 static const struct {
 	const char *name;
 	const char *const *word;
-} lists[] = { { "approve", words_approve }, { "believed", words_believed },
-	{ "made", words_made } };
+} lists[] = { { "believed", words_believed }, { "made", words_made } };
 
 static const char *text(const struct vt_json *j, const char *key)
 {
@@ -79,9 +77,9 @@ static int check(const struct vt_json *j, const char *path, struct vt_err *err)
 	for (size_t i = 0; !rc && i < j->n; i++) {
 		size_t k = 0;
 
-		while (k < 3 && strcmp(lists[k].name, j->key[i]))
+		while (k < 2 && strcmp(lists[k].name, j->key[i]))
 			k++;
-		if (k < 3)
+		if (k < 2)
 			rc = check_words(j->item[i], lists[k].name, lists[k].word, path, err);
 		else if (!strcmp(j->key[i], "keys"))
 			rc = check_keys(j->item[i], path, err);
@@ -202,10 +200,16 @@ static int write_own(struct vt_store *s, const struct vt_policy *p, struct vt_js
 
 	if (!rc)
 		rc = vt_json_canonical(&out, j, err);
+	if (!rc) {
+		struct vt_digest d = vt_digest_bytes(out.data, out.len);
+		char hex[VT_HEX];
+
+		vt_digest_hex(hex, &d);
+		vt_json_put_text(detail, "sha256", hex);
+		rc = vt_history_append(s, "policy", vt_json_copy(detail), err);
+	}
 	if (!rc)
 		rc = vt_fs_write(p->path[2], out.data, out.len, 0644, err);
-	if (!rc)
-		rc = vt_history_append(s, "policy", vt_json_copy(detail), err);
 	vt_buf_release(&out);
 	vt_json_free(detail);
 	vt_json_free(j);

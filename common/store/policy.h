@@ -3,13 +3,13 @@
  *      {"format": 1,
  *       "believed": ["audit", "import", "pull"],     these refuse records that nobody vouches for
  *       "made": ["reuse"],                           only what this store executed itself
- *       "approve": ["erase", "restore", "trust"],    these need a second person
- *       "keys": [{"from": 0, "id": "..", "name": "..", "pem": "..", "revoked": "why", "until": 0}..]}
+ *       "keys": [{"from": 0, "id": "..", "name": "..", "pem": "..", "revoked": "why",
+ *                 "until": 0}..]}
  *
- * Read are /etc/voxtrail/policy.json, the file $VOXTRAIL_POLICY names, and <store>/policy.json: each
- * that is there adds its demands and its keys; a key that one of them revokes is revoked.  from and
- * until are seconds since 1970 (0 or absent: open); id is the SHA-256 of the PEM text.  A key of the
- * file that is not known here is VT_ECONFIG: a slip must not loosen a policy. */
+ * Read are /etc/voxtrail/policy.json, the file $VOXTRAIL_POLICY names, and <store>/policy.json:
+ * each that is there adds its demands and its keys; a key that one of them revokes is revoked.
+ * from and until are seconds since 1970 (0 or absent: open); id is the SHA-256 of the PEM text.  A
+ * key of the file that is not known here is VT_ECONFIG: a slip must not loosen a policy. */
 #ifndef COMMON_STORE_POLICY_H
 #define COMMON_STORE_POLICY_H
 
@@ -32,7 +32,7 @@ struct vt_policy_key {
 int vt_policy_read(struct vt_policy *out, const struct vt_store *s, struct vt_err *err);
 void vt_policy_release(struct vt_policy *p);
 
-/* Does a list ("believed", "made" or "approve") of one of the files name this? */
+/* Does a list ("believed" or "made") of one of the files name this? */
 bool vt_policy_has(const struct vt_policy *p, const char *list, const char *word);
 
 size_t vt_policy_n_keys(const struct vt_policy *p);

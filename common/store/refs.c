@@ -253,8 +253,11 @@ int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const c
 			*now ? now : "nothing", *from ? from : "nothing");
 	if (!strcmp(now, to))
 		return 0;
-	rc = write_ref(s, repo, name, now, to, err);
-	return rc ? rc : tell(s, repo, name, now, to, err);
+	/* a name that cannot be is refused before anything is said of it */
+	rc = *to && !*now ? check_name(s, repo, name, err) : 0;
+	if (!rc)
+		rc = tell(s, repo, name, now, to, err);
+	return rc ? rc : write_ref(s, repo, name, now, to, err);
 }
 
 int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from,

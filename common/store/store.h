@@ -142,9 +142,10 @@ int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id
 	struct vt_err *err);
 
 /* A successful record with this derivation that is believed (trust.h): its id in hex (caller
- * frees), NULL if there is none.  VT_EINTEGRITY if there are two of different results. */
-int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, char **id,
-	struct vt_err *err);
+ * frees), NULL if there is none.  VT_EINTEGRITY if there are two of different results.
+ * made_only: what this store executed itself alone counts. */
+int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, bool made_only,
+	char **id, struct vt_err *err);
 
 /* Ids of the successful records that have tree (hex) among their outputs, or that vouch for an
  * output file with this digest; sorted.  Claims (trust.h) only where no record is believed. */

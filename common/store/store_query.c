@@ -18,7 +18,7 @@ static int add_text(void *ctx, int n, const char *const *column)
 	"record y ON y.n = x.record WHERE x.artifact = a.n AND y.trusted = 1 AND "                 \
 	"NOT " VT_INDEX_COPIED("x") ") AND NOT EXISTS "                                            \
 				    "(SELECT 1 FROM file_in j INDEXED BY file_in_raw WHERE "       \
-	                            "j.artifact = a.n AND j.raw = 1)))"
+				    "j.artifact = a.n AND j.raw = 1)))"
 
 struct found {
 	struct vt_strs ids, results;
@@ -35,14 +35,16 @@ static int add_found(void *ctx, int n, const char *const *column)
 }
 
 /* Of several records with one result always the same one, whatever order they came in. */
-int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, char **id,
-	struct vt_err *err)
+int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, bool made_only,
+	char **id, struct vt_err *err)
 {
 	struct found f = { VT_STRS_INIT, VT_STRS_INIT };
 	int rc = vt_record_index_read(s->db, err,
 		"SELECT id, result FROM record WHERE derivation = unhex(?1) AND status = 'ok' AND "
-		"trusted = 1 ORDER BY id",
-		1, &derivation_hex, add_found, &f);
+		"trusted = 1 AND (?2 = '' OR EXISTS (SELECT 1 FROM trust t WHERE t.id = record.id "
+		"AND "
+		"t.how = ?2)) ORDER BY id",
+		2, (const char *const[]){ derivation_hex, made_only ? "made" : "" }, add_found, &f);
 
 	*id = NULL;
 	for (size_t i = 1; !rc && i < f.ids.n; i++)
@@ -76,9 +78,9 @@ int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_str
 			     " WHERE a.digest = unhex(?1) AND NOT " VT_INDEX_TREE_COPIED(
 				     "t") " AND (r.trusted = 1 OR "
 					  "(r.trusted = 0 AND NOT EXISTS (SELECT 1 FROM tree x "
-	                                  "CROSS JOIN record y ON y.n = "
+					  "CROSS JOIN record y ON y.n = "
 					  "x.record WHERE x.artifact = a.n AND x.way = 'out' AND "
-	                                  "y.trusted = 1 AND "
+					  "y.trusted = 1 AND "
 					  "NOT " VT_INDEX_TREE_COPIED("x") "))) ORDER BY 1",
 		1, &digest_hex, add_text, ids);
 }
@@ -102,7 +104,7 @@ static int producers_of_list(struct vt_store *s, const struct vt_buf *list, stru
 		"SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON a.digest = "
 		"unhex(j.value) CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON "
 		"r.n = o.record WHERE EXISTS (SELECT 1 FROM file_out z WHERE z.record = o.record "
-	        "AND "
+		"AND "
 		"NOT " VT_INDEX_COPIED("z") ") AND " MADE_IT,
 		1, (const char *const[]){ list->data }, add_text, ids);
 }

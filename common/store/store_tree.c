@@ -6,6 +6,7 @@
 
 #include "common/base/fs.h"
 #include "common/store/store_internal.h"
+#include "common/store/tree_check.h"
 
 int vt_store_put_trees(struct vt_store *s, const struct vt_tree *const *t, size_t n,
 	struct vt_err *err)
@@ -157,8 +158,13 @@ static int read_entry(struct vt_store *s, struct listing *l, const struct vt_tre
 		line->name);
 	int rc = 0;
 
-	if (line->type == 'd') {
-		rc = read_tree(s, l, &line->digest, path, err);
+	if (strlen(path) > VT_TREE_PATH || l->n >= VT_TREE_FILES)
+		rc = vt_err_set(err, VT_EINTEGRITY,
+			"%.80s...: a path of more than %d bytes, or more than %d files", path,
+			VT_TREE_PATH, VT_TREE_FILES);
+	if (rc || line->type == 'd') {
+		if (!rc)
+			rc = read_tree(s, l, &line->digest, path, err);
 		free(path);
 		return rc;
 	}

@@ -5,11 +5,12 @@
 #include <sys/stat.h>
 
 #include "common/base/fs.h"
-#include "common/store/history.h"
+#include "common/store/history_check.h"
 #include "common/record/record.h"
 #include "common/store/repo.h"
 #include "common/store/store_internal.h"
 #include "common/store/erased.h"
+#include "common/store/tree_check.h"
 #include "common/store/trust.h"
 
 struct check {
@@ -18,6 +19,7 @@ struct check {
 	void *ctx;
 	size_t n, bad;
 	const char *kind;
+	struct vt_tree_sums sums; /* trees that were checked */
 	void (*open)(void *ctx, const char *object);
 };
 
@@ -44,6 +46,7 @@ static void check_tree(struct check *c, const char *rel, const struct vt_digest 
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_tree_line line;
 	const char *at = NULL;
+	size_t missing = 0;
 	int more = vt_store_tree_text(c->s, &text, &at, id, &err) ? -1 : 1;
 
 	while (more > 0 && (more = vt_tree_line_next(&at, &line, &err)) > 0) {
@@ -52,11 +55,16 @@ static void check_tree(struct check *c, const char *rel, const struct vt_digest 
 
 		vt_digest_hex(hex, &line.digest);
 		if (!is_there(c, kind, &line.digest) &&
-			!(line.type != 'd' && vt_erased_has(c->s, &line.digest)))
+			!(line.type != 'd' &&
+				(vt_erased_has(c->s, &line.digest) ||
+					vt_erased_proposed(c->s, &line.digest))) &&
+			++missing)
 			report(c,
 				vt_asprintf("trees/%s: its entry %s is missing from %s/", rel, hex,
 					kind));
 	}
+	if (!more && !missing && vt_tree_text_check(c->s, text.data, text.len, &c->sums, &err))
+		more = -1;
 	if (more < 0)
 		report(c, vt_asprintf("trees/%s: %s", rel, err.text));
 	vt_buf_release(&text);
@@ -188,7 +196,7 @@ static void report_undead(void *ctx, const char *digest_hex)
 			digest_hex, digest_hex + 2));
 }
 
-static void report_dispute(void *ctx, const char *sentence)
+static void report_sentence(void *ctx, const char *sentence)
 {
 	report(ctx, vt_xstrdup(sentence));
 }
@@ -213,11 +221,12 @@ int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sen
 	if (!rc)
 		rc = vt_repo_check(s, found, ctx, &c.n, &c.bad, err);
 	if (!rc)
-		rc = vt_trust_disputes(s, report_dispute, &c, &disputes, err);
+		rc = vt_trust_disputes(s, report_sentence, &c, &disputes, err);
 	if (!rc)
 		rc = vt_erased_check(s, report_undead, &c, &erased, err);
-	if (!rc && vt_history_read(s, NULL, NULL, &why))
+	if (!rc && vt_history_check(s, report_sentence, &c, &c.n, &why))
 		report(&c, vt_xstrdup(why.text));
+	vt_tree_sums_release(&c.sums);
 	*n = c.n;
 	if (!rc && c.bad)
 		rc = vt_err_set(err, VT_EINTEGRITY, "%s: %zu of %zu checks failed", s->dir, c.bad,

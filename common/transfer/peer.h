@@ -14,7 +14,7 @@
  *                               ancestors
  *      erased N + N names       ok M, then "ID SIZE REASON" of those that were erased there by
  *                               decision
- *      bury ID SIZE REASON      ok: the same is known there now
+ *      bury ID SIZE REASON      ok: there it is known as a proposal (erased.h) now
  *      get N + N names          N times "object KIND ID SIZE" and SIZE bytes
  *      put KIND ID SIZE + bytes no answer until
  *      flush                    ok: everything put since the last flush was checked and is durable
@@ -57,7 +57,8 @@ struct vt_peer_ops {
 		struct vt_err *err);
 	int (*erased)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
 		struct vt_err *err);
-	int (*bury)(struct vt_peer *p, const char *line, struct vt_err *err);
+	/* who: where that was decided */
+	int (*bury)(struct vt_peer *p, const char *line, const char *who, struct vt_err *err);
 	int (*get)(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
 		struct vt_err *err);
 	int (*put)(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r,

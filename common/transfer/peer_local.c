@@ -20,12 +20,16 @@
 #include "common/store/repo_internal.h"
 #include "common/store/erased.h"
 #include "common/store/result.h"
+#include "common/store/policy.h"
+#include "common/store/trust.h"
+#include "common/store/tree_check.h"
 
 struct local {
 	struct vt_peer peer;
 	struct vt_store *s;
 	bool owns;                /* the store was opened for this peer */
 	struct vt_strs name, tmp; /* what waits for flush */
+	struct vt_tree_sums sums; /* trees that were checked */
 	struct vt_buf said;
 };
 
@@ -117,6 +121,10 @@ static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_
 			: NULL;
 		char *line;
 
+		if (!tomb && vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
+			vt_erased_proposed(s, &id))
+			tomb = vt_erased_proposal(s, &id);
+
 		if (!tomb)
 			continue;
 		line = vt_asprintf("%s %lld %s", strchr(names->v[i], ' ') + 1,
@@ -132,7 +140,7 @@ static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_
 	return 0;
 }
 
-static int local_bury(struct vt_peer *p, const char *line, struct vt_err *err)
+static int local_bury(struct vt_peer *p, const char *line, const char *who, struct vt_err *err)
 {
 	struct local *l = (struct local *)p;
 	struct vt_digest id;
@@ -144,7 +152,7 @@ static int local_bury(struct vt_peer *p, const char *line, struct vt_err *err)
 	if (vt_store_use(l->s, err))
 		return err->code;
 	size = strtoull(line + VT_HEX, &reason, 10);
-	return vt_erased_put(l->s, &id, size, *reason ? reason + 1 : "", err);
+	return vt_erased_propose(l->s, &id, size, *reason ? reason + 1 : "", who, err);
 }
 
 /* --- records that vouch -------------------------------------------------- */
@@ -322,9 +330,10 @@ static int local_put(struct vt_peer *p, const char *name, uint64_t size, struct 
 }
 
 /* Everything a tree or commit names must be there before it is; of erased files the tombstone. */
-static int check_tree(struct local *l, const char *name, const char *text, struct vt_err *err)
+static int check_tree(struct local *l, const char *name, const struct vt_buf *text,
+	struct vt_err *err)
 {
-	const char *at = strchr(text, '\n');
+	const char *at = strchr(text->data, '\n');
 	struct vt_tree_line line;
 	int more = 0;
 
@@ -334,14 +343,19 @@ static int check_tree(struct local *l, const char *name, const char *text, struc
 		     hex[VT_HEX];
 
 		vt_digest_hex(hex, &line.digest);
-		if (!vt_fs_exists(path) && (line.type == 'd' || !vt_erased_has(l->s, &line.digest)))
+		if (!vt_fs_exists(path) &&
+			(line.type == 'd' ||
+				(!vt_erased_has(l->s, &line.digest) &&
+					!vt_erased_proposed(l->s, &line.digest))))
 			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %.*s (%s) did not come", name,
 				(int)line.name_len, line.name, hex);
 		free(path);
 		if (err->code)
 			return err->code;
 	}
-	return more < 0 ? vt_err_prefix(err, "%s", name) : 0;
+	if (more < 0 || vt_tree_text_check(l->s, text->data, text->len, &l->sums, err))
+		return vt_err_prefix(err, "%s", name);
+	return 0;
 }
 
 static int check_commit(struct local *l, const char *name, const struct vt_buf *text,
@@ -416,7 +430,7 @@ static int publish_one(struct local *l, size_t i, struct vt_published *p, struct
 	vt_store_name(name, &id);
 	snprintf(to, sizeof(to), "%s/%s", kind, name);
 	if (!rc && !strcmp(kind, "trees"))
-		rc = check_tree(l, l->name.v[i], text.data, err);
+		rc = check_tree(l, l->name.v[i], &text, err);
 	if (!rc && !strcmp(kind, "commits"))
 		rc = check_commit(l, l->name.v[i], &text, err);
 	if (!rc && !strcmp(kind, "results"))
@@ -450,6 +464,40 @@ static int publish_kind(struct local *l, const char *kind, struct vt_err *err)
 	return vt_publish_end(l->s, &p, rc, err);
 }
 
+/* A peer's records are claims: none that contradicts what is known, and none at all where the site
+ * wants believed ones only. */
+static int check_claims(struct vt_store *s, const struct vt_record_text *v, size_t n,
+	struct vt_err *err)
+{
+	bool *keep = vt_xcalloc(n, sizeof(*keep));
+	struct vt_err why = VT_ERR_INIT;
+	struct vt_policy p;
+	size_t refused = 0;
+	int rc = vt_policy_read(&p, s, err);
+	bool believed = !rc && vt_policy_has(&p, "believed", "pull");
+
+	if (!rc)
+		vt_policy_release(&p);
+	if (!rc)
+		rc = vt_trust_sift(s, v, n, keep, &refused, &why, err);
+	if (!rc && refused)
+		rc = vt_err_set(err, why.code, "%s", why.text);
+	for (size_t i = 0; !rc && believed && i < n; i++) {
+		struct vt_digest d = vt_digest_bytes(v[i].text, v[i].n);
+		char id[VT_HEX];
+
+		vt_digest_hex(id, &d);
+		if (!vt_trust_has(s, id))
+			rc = vt_err_set(err, VT_ECLAIM,
+				"nobody vouches for the record %.16s that comes along, and the "
+				"policy "
+				"takes believed ones only",
+				id);
+	}
+	free(keep);
+	return rc;
+}
+
 /* Records go the way of any other: checked, published and indexed as one batch. */
 static int publish_records(struct local *l, struct vt_err *err)
 {
@@ -474,6 +522,8 @@ static int publish_records(struct local *l, struct vt_err *err)
 		else
 			v[n++] = (struct vt_record_text){ text.data, text.len, j };
 	}
+	if (!rc && n)
+		rc = check_claims(l->s, v, n, err);
 	if (!rc && n)
 		rc = vt_store_put_records(l->s, v, n, err);
 	for (size_t i = 0; i < n; i++) {
@@ -576,6 +626,7 @@ static void local_close(struct vt_peer *p)
 	struct local *l = (struct local *)p;
 
 	forget_waiting(l);
+	vt_tree_sums_release(&l->sums);
 	if (l->owns)
 		vt_store_close(l->s);
 	vt_buf_release(&l->said);

@@ -146,12 +146,13 @@ static int wire_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_s
 		: answer_lines((struct wire *)p, out, err);
 }
 
-static int wire_bury(struct vt_peer *p, const char *line, struct vt_err *err)
+static int wire_bury(struct vt_peer *p, const char *line, const char *who, struct vt_err *err)
 {
 	char *request = vt_asprintf("bury %s\n", line);
 	const char *rest;
 	int rc = put_text((struct wire *)p, request, err);
 
+	(void)who;
 	free(request);
 	return rc ? rc : answer((struct wire *)p, "ok", &rest, err);
 }

@@ -154,7 +154,9 @@ static int on_request(struct session *v, char *line, struct vt_err *err)
 		if (!strcmp(line, "erased"))
 			return on_list(v, args, v->peer->ops->erased, err);
 		if (!strcmp(line, "bury"))
-			return v->peer->ops->bury(v->peer, args, err) ? err->code : say_ok(v, err);
+			return v->peer->ops->bury(v->peer, args, "who pushed", err)
+				? err->code
+				: say_ok(v, err);
 		if (!strcmp(line, "get"))
 			return on_get(v, args, err);
 		if (!strcmp(line, "put"))

@@ -283,6 +283,7 @@ static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, 
 static int set_erased_apart(struct lack *l, struct vt_peer *from, struct vt_strs *objects,
 	struct vt_err *err)
 {
+	struct vt_strs asked = VT_STRS_INIT;
 	size_t kept = 0, e = 0;
 	int rc = 0;
 
@@ -294,17 +295,21 @@ static int set_erased_apart(struct lack *l, struct vt_peer *from, struct vt_strs
 		rc = from->ops->erased(from, &l->erased, &part, err);
 	}
 	vt_strs_sort(&l->erased);
-	/* both lists are sorted by digest */
+	/* Both lists are sorted by digest.  What was not asked for is nobody's business here. */
 	for (size_t i = 0; i < objects->n; i++) {
 		const char *id = strchr(objects->v[i], ' ') + 1;
 
 		while (e < l->erased.n && strncmp(l->erased.v[e], id, VT_HEX - 1) < 0)
 			e++;
-		if (e < l->erased.n && !strncmp(l->erased.v[e], id, VT_HEX - 1))
+		if (e < l->erased.n && !strncmp(l->erased.v[e], id, VT_HEX - 1)) {
+			vt_strs_add(&asked, l->erased.v[e]);
 			free(objects->v[i]);
-		else
+		} else {
 			objects->v[kept++] = objects->v[i];
+		}
 	}
+	vt_strs_release(&l->erased);
+	l->erased = asked;
 	objects->n = kept;
 	return rc;
 }
@@ -370,7 +375,7 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 		rc = vt_transfer_get(from, &l->records, pass_on, &s, err);
 	t->bytes = bytes;
 	for (size_t i = 0; !rc && i < l->erased.n; i++)
-		rc = to->ops->bury(to, l->erased.v[i], err);
+		rc = to->ops->bury(to, l->erased.v[i], from->said, err);
 	if (!rc)
 		rc = put_in_order(&l->trees, to, err);
 	if (!rc)

@@ -9,6 +9,9 @@
  * what is risky. */
 void vt_lint(const struct vt_spec *s, struct vt_findings *f);
 
+/* What a stage says of itself (--describe=json); NULL if it does not.  Runs the program. */
+struct vt_json *vt_stage_describe(const char *program);
+
 /* Against data as well: a repo that is neither a pipeline's, nor bound ("name=path"), nor in the
  * store (NULL: none) is an error, a glob that matches nothing a warning. */
 int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const char *store,

@@ -20,7 +20,7 @@
 
 /* --- the stage's table --------------------------------------------------- */
 
-static struct vt_json *ask(const char *program)
+struct vt_json *vt_stage_describe(const char *program)
 {
 	int ends[2], status = 1;
 	char piece[8192];
@@ -64,7 +64,7 @@ const struct vt_json *vt_stage_table(const char *name)
 			return known[i].table;
 	char *program = vt_program_beside(name);
 	struct vt_json *table = program && strcmp(name, "voxtrail") && strcmp(name, "make-cohort")
-		? ask(program)
+		? vt_stage_describe(program)
 		: NULL;
 	free(program);
 	if (n < sizeof known / sizeof *known) {

@@ -62,6 +62,22 @@ static bool own_namespace(void)
 	return write_text("/proc/self/gid_map", map);
 }
 
+/* Best effort: not every machine lets everybody make a namespace. */
+static void leave_network(void)
+{
+	char map[64];
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+
+	if (!unshare(CLONE_NEWNET) || unshare(CLONE_NEWUSER | CLONE_NEWNET))
+		return;
+	snprintf(map, sizeof map, "%u %u 1", (unsigned)uid, (unsigned)uid);
+	write_text("/proc/self/setgroups", "deny");
+	write_text("/proc/self/uid_map", map);
+	snprintf(map, sizeof map, "%u %u 1", (unsigned)gid, (unsigned)gid);
+	write_text("/proc/self/gid_map", map);
+}
+
 /* The same root again, on a file system of our own where directories can be made. */
 static bool mirror_root(const char *root)
 {
@@ -134,6 +150,8 @@ static _Noreturn void child(const struct vt_process *p)
 	}
 	if (p->n_mounts)
 		enter_view(p);
+	if (p->no_network)
+		leave_network();
 	if (p->change_user && geteuid() == 0 &&
 		(setgroups(0, NULL) || setgid(p->gid) || setuid(p->uid)))
 		give_up("cannot become", "the user of the spec", 126);

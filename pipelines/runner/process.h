@@ -33,6 +33,7 @@ struct vt_process {
 	const char *root;
 	const struct vt_mount *mount;
 	size_t n_mounts;
+	bool no_network;  /* a network of its own with nothing in it, where the machine lets us */
 	bool change_user; /* applied only when we are root */
 	uid_t uid;
 	gid_t gid;

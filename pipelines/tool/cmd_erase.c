@@ -5,13 +5,15 @@
 
 #include "common/lineage/consent.h"
 #include "common/lineage/erase.h"
+#include "common/store/erased.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/command.h"
 
 struct wishes {
 	const char *reason;
-	int yes, json, claims_too;
+	const char *accept, *lift;
+	int yes, json, claims_too, proposed;
 };
 
 struct sums {
@@ -122,9 +124,46 @@ static void erase(struct vt_store *s, const char *subject, const struct wishes *
 	vt_erasure_release(&e);
 }
 
+static void print_proposal(void *ctx, const char *digest_hex)
+{
+	const struct vt_store *s = ctx;
+	struct vt_digest d;
+	struct vt_json *j = vt_digest_parse(&d, digest_hex) ? vt_erased_proposal(s, &d) : NULL;
+
+	printf("%s %12lld  by %s: %s\n", digest_hex,
+		(long long)vt_json_integer(vt_json_get(j, "size"), 0),
+		vt_json_text(vt_json_get(j, "from"), "?"),
+		vt_json_text(vt_json_get(j, "reason"), ""));
+	vt_json_free(j);
+}
+
+static void list_proposals(struct vt_store *s, struct vt_err *err)
+{
+	size_t n = 0;
+
+	if (!vt_erased_each_proposal(s, print_proposal, s, &n, err))
+		printf("%zu files were erased elsewhere and wait for a decision here: erase "
+		       "--accept or "
+		       "--lift DIGEST --reason TEXT\n",
+			n);
+}
+
+static void decide(struct vt_store *s, const struct wishes *w, struct vt_err *err)
+{
+	struct vt_digest d;
+
+	if (!vt_digest_parse(&d, w->accept ? w->accept : w->lift))
+		vt_err_set(err, VT_EUSAGE, "%s: the 64 digits of a file's SHA-256 are wanted",
+			w->accept ? w->accept : w->lift);
+	else if (w->accept)
+		vt_erased_accept(s, &d, w->reason, err);
+	else
+		vt_erased_lift(s, &d, w->reason, err);
+}
+
 int vt_cmd_erase(int argc, char **argv)
 {
-	struct wishes w = { NULL, 0, 0, 0 };
+	struct wishes w = { NULL, NULL, NULL, 0, 0, 0, 0 };
 	const struct vt_opt opts[] = {
 		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT", "why; needed with --yes" },
 		{ 0, "yes", VT_OPT_FLAG, &w.yes, NULL,
@@ -132,11 +171,16 @@ int vt_cmd_erase(int argc, char **argv)
 		{ 0, "claims-too", VT_OPT_FLAG, &w.claims_too, NULL,
 			"also bytes that others have as far as records say that nobody vouches "
 			"for" },
+		{ 0, "proposed", VT_OPT_FLAG, &w.proposed, NULL,
+			"list what other stores say they erased" },
+		{ 0, "accept", VT_OPT_STRING, &w.accept, "DIGEST", "erase such a file here too" },
+		{ 0, "lift", VT_OPT_STRING, &w.lift, "DIGEST",
+			"take a proposal or an erasure back: the bytes may come again" },
 		{ 0, "json", VT_OPT_FLAG, &w.json, NULL, "as JSON" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
-		.usage = "erase SUBJECT",
+		.usage = "erase SUBJECT | --proposed | --accept DIGEST | --lift DIGEST",
 		.about = "Takes the files of a subject out of the store: raw ones, and those "
 			 "derived from nobody else. "
 			 "A tombstone stays for each, so that verify and audit say \"erased\", and "
@@ -144,13 +188,22 @@ int vt_cmd_erase(int argc, char **argv)
 			 "come back. The subject counts as withdrawn. What was made from others "
 			 "too stays and is listed "
 			 "as mixed.",
-		.least = 1,
 		.most = 1,
 		.opts = opts,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		if (w.yes && (!w.reason || !*w.reason))
+		bool other = w.proposed || w.accept || w.lift;
+
+		if (c.args.n != !other || w.proposed + (w.accept != NULL) + (w.lift != NULL) > 1)
+			vt_err_set(&c.err, VT_EUSAGE, "usage: voxtrail %s", c.usage);
+		else if (w.proposed) {
+			if (!vt_store_open(&c.s, c.store, VT_STORE_READ, &c.err))
+				list_proposals(c.s, &c.err);
+		} else if (other && w.reason && *w.reason) {
+			if (!vt_store_open(&c.s, c.store, VT_STORE_OPEN, &c.err))
+				decide(c.s, &w, &c.err);
+		} else if ((w.yes || other) && (!w.reason || !*w.reason))
 			vt_err_set(&c.err, VT_EUSAGE,
 				"--reason is missing: why the subject's files are erased");
 		else if (!vt_store_open(&c.s, c.store, w.yes ? VT_STORE_OPEN : VT_STORE_READ,

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/attest/anchor.h"
 #include "common/store/history.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/lineage_command.h"
@@ -11,7 +12,7 @@
 
 struct reading {
 	int json;
-	bool quiet, found;
+	bool quiet, found, head_only;
 	const char *wanted; /* a head that must be there; NULL: none */
 	char head[VT_HEX];
 	long long n;
@@ -52,11 +53,26 @@ static int take(void *ctx, const struct vt_json *line, const char *digest)
 	return 0;
 }
 
+static void write_anchor(struct vt_store *s, const char *path, const char *key, struct vt_err *err)
+{
+	struct vt_key *k = NULL;
+
+	if (!key)
+		vt_err_set(err, VT_EUSAGE, "--anchor goes with --key FILE, a private key");
+	else if (!vt_key_read(&k, key, err) && !vt_key_is_private(k))
+		vt_err_set(err, VT_EUSAGE, "%s: a public key; signing takes the private one", key);
+	else if (!err->code)
+		vt_anchor_write(s, path, k, err);
+	vt_key_free(k);
+}
+
 static void history(struct vt_store *s, struct reading *r, struct vt_err *err)
 {
 	if (vt_history_read(s, take, r, err))
 		return;
-	if (r->quiet)
+	if (r->head_only && r->n)
+		puts(r->head);
+	else if (r->quiet)
 		printf("%lld events, head %s\n", r->n, r->n ? r->head : "none");
 	if (r->wanted && !r->found)
 		vt_err_set(err, VT_EINTEGRITY,
@@ -68,10 +84,16 @@ static void history(struct vt_store *s, struct reading *r, struct vt_err *err)
 int vt_cmd_history(int argc, char **argv)
 {
 	struct reading r = { .head = "" };
-	int check = 0;
+	int check = 0, head = 0;
+	const char *anchor = NULL, *key = NULL;
 	const struct vt_opt opts[] = {
 		{ 0, "check", VT_OPT_FLAG, &check, NULL,
 			"print only the number of events and the head" },
+		{ 0, "head", VT_OPT_FLAG, &head, NULL,
+			"print the head alone: what is to be time-stamped" },
+		{ 0, "anchor", VT_OPT_STRING, &anchor, "FILE",
+			"write the head, signed with --key, to be kept elsewhere" },
+		{ 0, "key", VT_OPT_STRING, &key, "FILE", "a private key, for --anchor" },
 		{ 0, "holds", VT_OPT_STRING, &r.wanted, "HEAD",
 			"a head noted earlier must still be there" },
 		{ 0, "json", VT_OPT_FLAG, &r.json, NULL, "the lines as they are" },
@@ -91,8 +113,12 @@ int vt_cmd_history(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		r.quiet = check != 0;
-		history(c.s, &r, &c.err);
+		r.head_only = head != 0;
+		r.quiet = check || head;
+		if (anchor)
+			write_anchor(c.s, anchor, key, &c.err);
+		else
+			history(c.s, &r, &c.err);
 	}
 	return vt_call_end(&c);
 }

@@ -9,6 +9,7 @@
 #include "common/lineage/ancestry.h"
 #include "common/store/history.h"
 #include "common/store/repro.h"
+#include "common/store/trust.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/rerun.h"
@@ -60,6 +61,25 @@ static void say(const char *stage, const char *id, const struct vt_rerun *r)
 	fflush(stdout);
 }
 
+/* The history has every verdict; a claim whose work gave the very same record here is one no
+ * more. */
+static int note(struct vt_store *s, const char *id, const struct vt_rerun *r, struct vt_err *err)
+{
+	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
+	struct vt_strs one = VT_STRS_INIT;
+	int rc;
+
+	vt_json_put_text(detail, "record", id);
+	vt_json_put_text(detail, "verdict", verdicts[r->verdict]);
+	vt_json_put_text(detail, "binary", r->binary);
+	rc = vt_history_append(s, "rerun", detail, err);
+	vt_strs_add(&one, id);
+	if (!rc && r->verdict == VT_SAME && !r->other_binary && !strcmp(r->record, id))
+		rc = vt_trust_note(s, VT_TRUST_MADE, &one, NULL, err);
+	vt_strs_release(&one);
+	return rc;
+}
+
 static int rerun_one(struct vt_store *s, const char *id, const char *stage,
 	const struct vt_rerun_opts *opts, struct counts *c, struct vt_err *err)
 {
@@ -78,6 +98,8 @@ static int rerun_one(struct vt_store *s, const char *id, const char *stage,
 		return vt_err_prefix(err, "%s %.16s", stage, id);
 	j = evidence(id, &r);
 	rc = vt_repro_put(s, j, err);
+	if (!rc)
+		rc = note(s, id, &r, err);
 	c->n[r.verdict]++;
 	if (c->list)
 		vt_json_push(c->list, j);

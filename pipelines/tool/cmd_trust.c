@@ -233,7 +233,7 @@ int vt_cmd_trust(int argc, char **argv)
 			"policy               what the site and this store demand\n"
 			"demand LIST WORD     adds to this store's policy: believed "
 			"import|pull|audit, "
-			"made reuse, approve erase|restore|trust",
+			"made reuse",
 		.least = 1,
 		.most = SIZE_MAX,
 		.opts = opts,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/attest/anchor.h"
 #include "common/store/erased.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
@@ -28,28 +29,61 @@ static void ignore(void *ctx, const char *digest_hex)
 	(void)digest_hex;
 }
 
+/* The anchor first: what was rewritten as a whole is sound in itself. */
+static int check_anchor(struct vt_store *s, const char *anchor, const char *key, struct vt_err *err)
+{
+	struct vt_key *k = NULL;
+	int rc;
+
+	if (!anchor)
+		return 0;
+	rc = key
+		? vt_key_read(&k, key, err)
+		: vt_err_set(err, VT_EUSAGE, "--anchor goes with --key FILE, the public key of it");
+	if (!rc)
+		rc = vt_anchor_check(s, anchor, k, err);
+	vt_key_free(k);
+	return rc;
+}
+
 static void verify(struct vt_store *s, struct vt_err *err)
 {
-	size_t n = 0, erased = 0;
+	size_t n = 0, erased = 0, proposed = 0;
 
 	if (vt_store_verify(s, found, opened, NULL, &n, err) ||
-		vt_erased_check(s, ignore, NULL, &erased, err))
+		vt_erased_check(s, ignore, NULL, &erased, err) ||
+		vt_erased_each_proposal(s, ignore, NULL, &proposed, err))
 		return;
 	printf("%zu blobs, trees and records are what their names say\n", n);
 	if (erased)
 		printf("%zu blobs were erased by decision\n", erased);
+	if (proposed)
+		printf("%zu blobs were erased elsewhere; nobody here has decided about them "
+		       "(`voxtrail "
+		       "erase --proposed`)\n",
+			proposed);
 }
 
 int vt_cmd_verify(int argc, char **argv)
 {
+	const char *anchor = NULL, *key = NULL;
+	const struct vt_opt opts[] = {
+		{ 0, "anchor", VT_OPT_STRING, &anchor, "FILE",
+			"a head that `voxtrail history --anchor` wrote: the history must hold it" },
+		{ 0, "key", VT_OPT_STRING, &key, "FILE",
+			"the public key the anchor was signed for" },
+		VT_OPTS_END,
+	};
 	struct vt_call c = {
 		.usage = "verify",
-		.about = "Re-hashes every blob, tree and record; names what is damaged and exits "
-			 "with 76.",
+		.opts = opts,
+		.about = "Re-hashes every blob, tree and record, holds refs, consent, policy, "
+			 "tombstones "
+			 "and belief against the history; names what is damaged and exits with 76.",
 		.mode = VT_STORE_READ,
 	};
 
-	if (vt_call_begin(&c, argc, argv))
+	if (vt_call_begin(&c, argc, argv) && !check_anchor(c.s, anchor, key, &c.err))
 		verify(c.s, &c.err);
 	return vt_call_end(&c);
 }

@@ -58,6 +58,7 @@
 	X("lineage", consent, "who withdrew, and what was decided about results made of them") \
 	X("lineage", erase, "take a subject out of the store; tombstones stay") \
 	X("lineage", history, "what was done to the store, and whether the log of it is whole") \
+	X("lineage", export_log, "the history as JSON lines, for a log collector") \
 	X("lineage", trust, "which records are believed, and by whose word; keys and policy") \
 	X("lineage", rebuild, "make the index again from the records")
 /* clang-format on */

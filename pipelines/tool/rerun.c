@@ -11,12 +11,12 @@
 #include "common/record/record_dir.h"
 #include "common/record/record.h"
 #include "common/content/tree_diff.h"
+#include "common/stage/build.h"
+#include "pipelines/lint/lint.h"
 #include "pipelines/runner/datum.h"
 #include "pipelines/runner/process.h"
 #include "pipelines/tool/tensor_diff.h"
 #include "pipelines/runner/programs.h"
-
-extern char **environ;
 
 struct rerun {
 	struct vt_rerun *out;
@@ -45,13 +45,19 @@ static int find_program(struct rerun *r, struct vt_err *err)
 			"%s: made by a pipeline's own command, which runs again from its spec: "
 			"`voxtrail datum verify SPEC %s`",
 			r->stage, r->stage);
+	/* a record may come from anywhere: it chooses among the stages of this build, and no other
+	 * program, wherever that lies */
+	if (!vt_build_has_stage(r->stage))
+		return vt_err_set(err, VT_EDATA,
+			"the record names \"%.64s\", which is no stage of this build: it is not "
+			"run",
+			r->stage);
 	r->program =
-		r->opts->bin ? vt_path_join(r->opts->bin, r->stage) : vt_program_find(r->stage);
+		r->opts->bin ? vt_path_join(r->opts->bin, r->stage) : vt_program_beside(r->stage);
 	if (!r->program || !vt_fs_exists(r->program))
 		return vt_err_set(err, VT_ENOINPUT,
 			"%s: the program of this stage is not %s%s; give --bin DIR", r->stage,
-			r->opts->bin ? "in " : "beside this one nor on PATH",
-			r->opts->bin ? r->opts->bin : "");
+			r->opts->bin ? "in " : "beside this one", r->opts->bin ? r->opts->bin : "");
 	if (vt_digest_file(&d, &size, r->program, err))
 		return err->code;
 	vt_digest_hex(r->out->binary, &d);
@@ -67,6 +73,77 @@ static int find_program(struct rerun *r, struct vt_err *err)
 				? ", modified"
 				: "");
 	return 0;
+}
+
+/* --- only what the stage's table allows ---------------------------------- */
+
+static bool lists(const struct vt_json *table, const char *list, const char *name)
+{
+	const struct vt_json *entries = vt_json_get(table, list);
+
+	for (size_t i = 0; entries && i < entries->n; i++)
+		if (!strcmp(text(entries->item[i], "name"), name))
+			return true;
+	return false;
+}
+
+/* Ports become directories and flags, params become flags: each must be one of the stage's own. */
+static int check_table(struct rerun *r, struct vt_err *err)
+{
+	const struct vt_json *inputs = vt_json_get(r->record, "inputs"),
+			     *params = vt_json_get(r->record, "params");
+	char *beside = vt_program_beside(r->stage);
+	struct vt_json *table = vt_stage_describe(r->program);
+	int rc;
+
+	/* an old or broken program of --bin that does not say: what ours takes */
+	if (!table && beside)
+		table = vt_stage_describe(beside);
+	free(beside);
+	rc = table ? 0
+		   : vt_err_set(err, VT_ECONFIG, "%s: does not say what it takes (--describe)",
+			     r->program);
+
+	for (size_t i = 0; !rc && inputs && i < inputs->n; i++)
+		if (!lists(table, "inputs", text(inputs->item[i], "port")))
+			rc = vt_err_set(err, VT_EDATA,
+				"the record has the input \"%.64s\", which %s "
+				"does not have: it is not run",
+				text(inputs->item[i], "port"), r->stage);
+	for (size_t i = 0; !rc && params && i < params->n; i++)
+		if (!lists(table, "params", params->key[i]) ||
+			params->item[i]->type != VT_JSON_STRING)
+			rc = vt_err_set(err, VT_EDATA,
+				"the record has the param \"%.64s\", which %s "
+				"does not have: it is not run",
+				params->key[i], r->stage);
+	vt_json_free(table);
+	return rc;
+}
+
+/* What the stage may see of our environment. */
+static void sandbox(struct rerun *r, struct vt_process *p)
+{
+	static const char *const kept[] = { "VOXTRAIL_THREADS", "VOXTRAIL_ISA", "VOXTRAIL_PLUGIN",
+		"VOXTRAIL_CONSENT", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH" };
+	char *home = vt_asprintf("HOME=%s", r->opts->work),
+	     *tmp = vt_asprintf("TMPDIR=%s", r->opts->work);
+
+	vt_strs_add(&p->env, "PATH=/usr/bin:/bin");
+	vt_strs_add(&p->env, "LC_ALL=C");
+	vt_strs_add(&p->env, home);
+	vt_strs_add(&p->env, tmp);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		const char *value = getenv(kept[i]);
+		char *line = value ? vt_asprintf("%s=%s", kept[i], value) : NULL;
+
+		if (line)
+			vt_strs_add(&p->env, line);
+		free(line);
+	}
+	p->no_network = true;
+	free(home);
+	free(tmp);
 }
 
 /* --- inputs -------------------------------------------------------------- */
@@ -178,9 +255,7 @@ static int execute(struct rerun *r, bool *well, struct vt_err *err)
 	int status = 0, rc = arguments(r, &p.argv, err);
 	pid_t pid = 0;
 
-	for (char **e = environ; !rc && *e; e++)
-		if (strncmp(*e, "PFS_ROOT=", 9) && strncmp(*e, "VOXTRAIL_SCRATCH=", 17))
-			vt_strs_add(&p.env, *e);
+	sandbox(r, &p);
 	if (!rc && !(pid = vt_process_start(&p, err)))
 		rc = err->code;
 	while (!rc && waitpid(pid, &status, 0) < 0)
@@ -339,6 +414,8 @@ int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id,
 			record_id);
 	if (!rc)
 		rc = find_program(&r, err);
+	if (!rc)
+		rc = check_table(&r, err);
 	if (!rc)
 		rc = vt_fs_mkdirs(opts->work, err);
 	if (!rc)

@@ -7,6 +7,10 @@
  *      r.verdict, r.difference ...
  *      vt_rerun_release(&r);
  *
+ * The record may come from anywhere, so it chooses nothing but a stage of this build, with inputs
+ * and params of the stage's own table; the stage runs in a directory of its own, with an
+ * environment of its own and, where the machine lets us, without a network.
+ *
  * Equal: every output file has the digest and the executable bit the record states.  The new
  * record is compared too: it can differ (another commit with the same binary, say) where the
  * files do not. */
@@ -18,7 +22,7 @@
 enum vt_verdict { VT_SAME = 1, VT_DIFFERENT, VT_RUN_FAILED };
 
 struct vt_rerun_opts {
-	/* where the stages' programs are; NULL: beside this program, else on PATH */
+	/* where the stages' programs are; NULL: beside this program */
 	const char *bin;
 	const char *work; /* an absent directory; removed afterwards unless keep */
 	bool any_binary, keep;

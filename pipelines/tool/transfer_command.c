@@ -25,8 +25,8 @@ static void report(const struct vt_transfer *t, const char *verb)
 		printf("%zu results of datums: a run there computes none of them again\n",
 			t->n_results);
 	if (t->n_erased)
-		printf("%zu files were erased at the source and are known as erased at the "
-		       "destination\n",
+		printf("%zu files were erased at the source; at the destination that is a proposal "
+		       "(`voxtrail erase --proposed`)\n",
 			t->n_erased);
 }
 

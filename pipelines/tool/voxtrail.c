@@ -1,5 +1,7 @@
 /* voxtrail: the control tool.  `voxtrail <command> ...`; commands.h lists the commands. */
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buf.h"
@@ -19,12 +21,26 @@ static const struct command commands[] = {
 		{ NULL, NULL, NULL, NULL },
 };
 
+/* A name as it is typed: export-log. */
+static bool is_spelled(const char *name, const char *typed)
+{
+	for (; *name && *typed == (*name == '_' ? '-' : *name); name++)
+		typed++;
+	return !*name && !*typed;
+}
+
 static void help_group(struct vt_buf *out, const char *group)
 {
 	vt_buf_printf(out, "\n%s\n", group);
 	for (const struct command *c = commands; c->name; c++)
-		if (!strcmp(c->group, group))
-			vt_buf_printf(out, "  %-11s %s\n", c->name, c->summary);
+		if (!strcmp(c->group, group)) {
+			char *name = vt_xstrdup(c->name);
+
+			for (char *p = name; (p = strchr(p, '_'));)
+				*p = '-';
+			vt_buf_printf(out, "  %-11s %s\n", name, c->summary);
+			free(name);
+		}
 }
 
 static void help(FILE *to)
@@ -61,7 +77,7 @@ int main(int argc, char **argv)
 		return fflush(stdout) ? VT_EIO : 0;
 	}
 	for (const struct command *c = commands; c->name; c++)
-		if (!strcmp(c->name, argv[1]))
+		if (is_spelled(c->name, argv[1]))
 			return c->main(argc - 1, argv + 1);
 	fprintf(stderr, "voxtrail: no command \"%s\"; `voxtrail --help` lists them\n", argv[1]);
 	return VT_EUSAGE;

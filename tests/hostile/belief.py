@@ -115,6 +115,18 @@ check(r.returncode == 3 and "nobody vouches" in r.stderr, "and no others", r.std
 write(f"{T}/policy.json", '{"format":1,"beleived":["import"]}')
 check(tool("import", d2, store=f"{T}/policed2", env=env).returncode == 78, "a slip in the policy is an error, not a looser policy")
 
+M = f"{T}/madeonly"
+tool("commit", "x", f"{T}/fresh", "--copy", store=M)
+tool("import", f"{T}/normed", "--vouch", "ours", store=M)
+check("reused" in normalize(scans, "--store", M).stderr, "what somebody vouches for is reused")
+tool("trust", "demand", "made", "reuse", store=M)
+check("reused" not in normalize(scans, "--store", M).stderr and "reused" in normalize(scans, "--store", M).stderr, "unless the policy takes only what was executed here")
+tool("commit", "out", f"{T}/unsigned", "--copy", store=f"{T}/from")
+tool("commit", "x", f"{T}/fresh", "--copy", store=f"{T}/to")
+tool("trust", "demand", "believed", "pull", store=f"{T}/to")
+r = tool("pull", "out", f"{T}/from", store=f"{T}/to")
+check(r.returncode == 3 and "nobody vouches" in r.stderr, "a site that pulls believed records only", r.stderr)
+
 # --- the same bytes under another name
 shutil.copytree(f"{scans}/sub-002", f"{T}/again2/sub-777")
 shutil.copytree(f"{scans}/sub-001", f"{T}/again2/sub-001")

@@ -10,7 +10,7 @@ raw, prep, crop, train, export = cohort(5)
 tuned = Execution("train", {"patches": crop[:2], "previous": train}, {"best.safetensors": b"tuned"},
                   notes={"split": {"train": ["sub-001", "sub-002"], "validation": [], "test": []}})
 scores = Execution("evaluate", {"patches": crop, "model": train}, {"metrics.json": b"1"}, notes={"subjects": ["sub-005"]})
-cheat = Execution("evaluate", {"patches": crop, "model": train}, {"metrics.json": b"2"}, notes={"subjects": ["sub-002", "sub-005"]})
+cheat = Execution("evaluate", {"patches": crop, "model": train}, {"metrics.json": b"2"}, params={"with": "cheating"}, notes={"subjects": ["sub-002", "sub-005"]})
 # sub-005 is sub-001's scan under another name
 twin = {"sub-009/t1.nii": raw["sub-001"]["sub-001/t1.nii"], "sub-009/seg.nii": b"own"}
 twin_prep = Execution("prepare", {"scans": twin}, {"sub-009/t1.nii": b"nsub-009"})
@@ -81,7 +81,7 @@ check([run("leakage", train.id, f"{T}/{d}", store=S).returncode for d in ("fresh
 # a directory alone
 lone = f"{T}/d{everything.index(tuned)}"
 r = run("audit", lone, "--json", store=f"{T}/nostore")
-check(r.returncode == 0 and {x["id"] for x in json.loads(r.stdout)["executions"]} == oracle.ancestors(tuned.id), "a directory answers without any store", r.stderr)
+check(r.returncode == 3 and {x["id"] for x in json.loads(r.stdout)["executions"]} == oracle.ancestors(tuned.id), "a directory answers without any store", r.stderr)
 check(run("subjects", lone, store=f"{T}/nostore").stdout == run("subjects", tuned.id, store=S).stdout, "subjects as well")
 tuned.dir(f"{T}/cut", parents=False)
 r = run("audit", f"{T}/cut", store=f"{T}/nostore")
@@ -103,12 +103,12 @@ for repo, d in (("crops", "m1"), ("preps", "m2")):
     r = run("audit", f"{T}/co-{repo}", "--json", store=f"{T}/nostore")
     mine = json.loads(r.stdout) if r.stdout else {"roots": r.stderr}
     made = [e.id for e in (crop[:2] if repo == "crops" else prep[:2])]
-    check(r.returncode == 0 and mine["roots"] == sorted(made), f"a checkout of {repo} answers alone: those that made it, not one that shares some bytes", mine["roots"])
+    check(r.returncode == 3 and mine["roots"] == sorted(made), f"a checkout of {repo} answers alone: those that made it, not one that shares some bytes", mine["roots"])
     check(json.loads(run("audit", repo, "--json", store=S).stdout)["roots"] == sorted(made), f"as the commit {repo} does")
     check(run("import", f"{T}/co-{repo}", store=f"{T}/elsewhere").returncode == 0, "and another store takes it")
 run("checkout", "crops:sub-002", f"{T}/part", store=S)
 r = run("audit", f"{T}/part", "--json", store=f"{T}/nostore")
-check(r.returncode == 0 and json.loads(r.stdout)["roots"] == [crop[1].id], "part of a commit carries the records of that part", r.stderr)
+check(r.returncode == 3 and json.loads(r.stdout)["roots"] == [crop[1].id], "part of a commit carries the records of that part", r.stderr)
 
 # forms
 dot = run("audit", tuned.id, "--format", "dot", store=S).stdout

@@ -1,0 +1,332 @@
+#include "common/store/history_check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/base/unicode.h"
+#include "common/store/erased.h"
+#include "common/store/repo.h"
+#include "common/store/store_internal.h"
+
+/* What one key stands at: a ref's commit, a subject's withdrawal, a tombstone. */
+struct fact {
+	char *key, *value; /* value "": not there */
+	char *before; /* what it was in front of the last line, NULL: that line did not touch it */
+	size_t order;
+};
+
+struct facts {
+	struct fact *v;
+	size_t n, cap;
+};
+
+struct check {
+	struct vt_store *s;
+	void (*found)(void *ctx, const char *sentence);
+	void *ctx;
+	size_t n, lines;
+	struct facts said, there;
+	bool digests; /* every event of an erasure names its files */
+};
+
+static void add(struct facts *f, char *key, const char *value, size_t order)
+{
+	if (f->n == f->cap) {
+		f->cap = f->cap ? 2 * f->cap : 256;
+		f->v = vt_xrealloc(f->v, f->cap * sizeof(*f->v));
+	}
+	f->v[f->n++] = (struct fact){ key, vt_xstrdup(value), NULL, order };
+}
+
+static void facts_release(struct facts *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		free(f->v[i].key);
+		free(f->v[i].value);
+		free(f->v[i].before);
+	}
+	free(f->v);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct fact *x = a, *y = b;
+	int c = strcmp(x->key, y->key);
+
+	return c ? c : x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* One entry a key: its last value, and what the last line of the history changed. */
+static void settle(struct facts *f, size_t last)
+{
+	size_t n = 0;
+
+	if (f->n > 1)
+		qsort(f->v, f->n, sizeof(*f->v), by_key);
+	for (size_t i = 0; i < f->n; i++) {
+		struct fact *one = &f->v[i];
+
+		if (one->order == last)
+			one->before = vt_xstrdup(
+				n && !strcmp(f->v[n - 1].key, one->key) ? f->v[n - 1].value : "");
+		if (n && !strcmp(f->v[n - 1].key, one->key)) {
+			n--;
+			free(f->v[n].key);
+			free(f->v[n].value);
+			free(f->v[n].before);
+		}
+		f->v[n++] = *one;
+	}
+	f->n = n;
+}
+
+static const char *text(const struct vt_json *j, const char *key)
+{
+	return vt_json_text(vt_json_get(j, key), "");
+}
+
+/* --- what the history says ----------------------------------------------- */
+
+static void say_list(struct check *c, const char *kind, const struct vt_json *list,
+	const char *value)
+{
+	for (size_t i = 0; list && list->type == VT_JSON_ARRAY && i < list->n; i++)
+		add(&c->said, vt_asprintf("%s %s", kind, vt_json_text(list->item[i], "")), value,
+			c->lines);
+}
+
+static char *subject_key(const char *subject)
+{
+	char *form = vt_unicode_form(subject), *key = vt_asprintf("consent %s", form);
+
+	free(form);
+	return key;
+}
+
+static void say_trust(struct check *c, const char *event, const struct vt_json *detail)
+{
+	const struct vt_json *records = vt_json_get(detail, "records");
+	const char *how = strcmp(event, "signed") ? event : text(detail, "key");
+
+	for (size_t i = 0; records && i < records->n; i++) {
+		const char *id = vt_json_text(records->item[i], "");
+
+		add(&c->said, vt_asprintf("trust %s %s", id, how), "1", c->lines);
+		if (!strcmp(event, "made") || !strcmp(event, "vouched"))
+			add(&c->said, vt_asprintf("trust %s rejected", id), "", c->lines);
+	}
+}
+
+/* All that was believed for the key alone is not any more. */
+static void say_revoked(struct check *c, const char *key)
+{
+	for (size_t i = 0, n = c->said.n; i < n; i++) {
+		const char *had = c->said.v[i].key;
+		size_t len = strlen(had);
+
+		if (!strncmp(had, "trust ", 6) && len > 64 && !strcmp(had + len - 64, key))
+			add(&c->said, vt_xstrdup(had), "", c->lines);
+	}
+}
+
+static int read_line(void *ctx, const struct vt_json *line, const char *digest_hex)
+{
+	struct check *c = ctx;
+	const struct vt_json *d = vt_json_get(line, "detail"), *blobs = vt_json_get(d, "blobs");
+	const char *event = text(line, "event");
+
+	(void)digest_hex;
+	c->lines++;
+	if (!strcmp(event, "ref"))
+		add(&c->said, vt_asprintf("ref %s %s", text(d, "repo"), text(d, "ref")),
+			text(d, "to"), c->lines);
+	else if (!strcmp(event, "consent-withdrawn"))
+		add(&c->said, subject_key(text(d, "subject")),
+			vt_json_get(d, "content") ? text(d, "content") : "none", c->lines);
+	else if (!strcmp(event, "consent-restored"))
+		add(&c->said, subject_key(text(d, "subject")), "", c->lines);
+	else if (!strcmp(event, "consent-decided"))
+		add(&c->said, vt_asprintf("decision %s %s", text(d, "record"), text(d, "subject")),
+			text(d, "decision"), c->lines);
+	else if (!strcmp(event, "policy") && vt_json_get(d, "sha256"))
+		add(&c->said, vt_xstrdup("policy"), text(d, "sha256"), c->lines);
+	else if (!strcmp(event, "erasure-proposed"))
+		say_list(c, "proposal", blobs, "1");
+	else if (!strcmp(event, "erase") && blobs && blobs->type != VT_JSON_ARRAY)
+		c->digests = false;
+	else if (!strcmp(event, "key-revoked"))
+		say_revoked(c, text(d, "key"));
+	else if (!strcmp(event, "made") || !strcmp(event, "vouched") || !strcmp(event, "signed") ||
+		!strcmp(event, "rejected"))
+		say_trust(c, event, d);
+	if (!strcmp(event, "erase"))
+		say_list(c, "tombstone", blobs, "1");
+	if (!strcmp(event, "erasure-lifted"))
+		say_list(c, "tombstone", blobs, "");
+	if (!strcmp(event, "erase") || !strcmp(event, "erasure-lifted"))
+		say_list(c, "proposal", blobs, "");
+	return 0;
+}
+
+/* --- what is there ------------------------------------------------------- */
+
+static int look_at_refs(struct check *c, struct vt_err *err)
+{
+	struct vt_refs refs = { NULL, 0, 0 };
+	int rc = vt_refs_list(&refs, c->s, NULL, err);
+
+	for (size_t i = 0; !rc && i < refs.n; i++)
+		add(&c->there, vt_asprintf("ref %s %s", refs.v[i].repo, refs.v[i].name),
+			refs.v[i].commit, 0);
+	vt_refs_release(&refs);
+	return rc;
+}
+
+static int look_at_withdrawn(struct check *c, const struct vt_json *list, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && list && i < list->n; i++) {
+		const struct vt_json *content = vt_json_get(list->item[i], "content");
+		struct vt_buf b = VT_BUF_INIT;
+		char hex[VT_HEX] = "none";
+
+		if (content && !(rc = vt_json_canonical(&b, content, err))) {
+			struct vt_digest d = vt_digest_bytes(b.data, b.len);
+
+			vt_digest_hex(hex, &d);
+		}
+		add(&c->there, subject_key(text(list->item[i], "subject")), hex, 0);
+		vt_buf_release(&b);
+	}
+	return rc;
+}
+
+static int look_at_consent(struct check *c, struct vt_err *err)
+{
+	char *path = vt_path_join(c->s->dir, "consent.json");
+	struct vt_json *j = NULL;
+	const struct vt_json *decisions;
+	int rc = vt_fs_exists(path) ? vt_json_read(&j, path, err) : 0;
+
+	if (!rc)
+		rc = look_at_withdrawn(c, vt_json_get(j, "withdrawn"), err);
+	decisions = vt_json_get(j, "decisions");
+	for (size_t i = 0; !rc && decisions && i < decisions->n; i++)
+		add(&c->there,
+			vt_asprintf("decision %s %s", text(decisions->item[i], "record"),
+				text(decisions->item[i], "subject")),
+			text(decisions->item[i], "decision"), i + 1);
+	vt_json_free(j);
+	free(path);
+	return rc;
+}
+
+static int look_at_policy(struct check *c, struct vt_err *err)
+{
+	char *path = vt_path_join(c->s->dir, "policy.json"), hex[VT_HEX];
+	struct vt_digest d;
+	uint64_t size;
+	int rc = vt_fs_exists(path) ? vt_digest_file(&d, &size, path, err) : 0;
+
+	if (!rc && vt_fs_exists(path)) {
+		vt_digest_hex(hex, &d);
+		add(&c->there, vt_xstrdup("policy"), hex, 0);
+	}
+	free(path);
+	return rc;
+}
+
+static void see_tombstone(void *ctx, const char *digest_hex)
+{
+	add(&((struct check *)ctx)->there, vt_asprintf("tombstone %s", digest_hex), "1", 0);
+}
+
+static void see_proposal(void *ctx, const char *digest_hex)
+{
+	add(&((struct check *)ctx)->there, vt_asprintf("proposal %s", digest_hex), "1", 0);
+}
+
+static int see_trust(void *ctx, int n, const char *const *column)
+{
+	(void)n;
+	add(&((struct check *)ctx)->there, vt_asprintf("trust %s %s", column[0], column[1]), "1",
+		0);
+	return 0;
+}
+
+static int look(struct check *c, struct vt_err *err)
+{
+	size_t n;
+	int rc = look_at_refs(c, err);
+
+	if (!rc)
+		rc = look_at_consent(c, err);
+	if (!rc)
+		rc = look_at_policy(c, err);
+	if (!rc)
+		rc = vt_erased_each(c->s, see_tombstone, c, &n, err);
+	if (!rc)
+		rc = vt_erased_each_proposal(c->s, see_proposal, c, &n, err);
+	return rc ? rc
+		  : vt_record_index_read(c->s->db, err, "SELECT id, how FROM trust", 0, NULL,
+			    see_trust, c);
+}
+
+/* --- the difference ------------------------------------------------------ */
+
+static void compare_one(struct check *c, const char *key, const struct fact *said, const char *is)
+{
+	const char *was = said ? said->value : "";
+	char *sentence;
+
+	c->n++;
+	if (!strcmp(was, is) || (said && said->before && !strcmp(said->before, is)) ||
+		(!c->digests && !strncmp(key, "tombstone ", 10)))
+		return;
+	/* only the index: it follows from the history, and rebuild makes it so */
+	sentence = !strncmp(key, "trust ", 6)
+		? vt_asprintf("lineage.db: %s is %s, which the history does not say; run `voxtrail "
+			      "rebuild`",
+			  key, *is ? "there" : "missing")
+		: vt_asprintf("%s: %s%.16s, but the history says %s%.16s", key,
+			  *is ? "is " : "is not there", is, *was ? "" : "nothing of it", was);
+	c->found(c->ctx, sentence);
+	free(sentence);
+}
+
+static void compare(struct check *c)
+{
+	size_t i = 0, k = 0;
+
+	while (i < c->said.n || k < c->there.n) {
+		const struct fact *a = i < c->said.n ? &c->said.v[i] : NULL,
+				  *b = k < c->there.n ? &c->there.v[k] : NULL;
+		int order = !a ? 1 : !b ? -1 : strcmp(a->key, b->key);
+
+		compare_one(c, order <= 0 ? a->key : b->key, order <= 0 ? a : NULL,
+			order >= 0 ? b->value : "");
+		i += order <= 0;
+		k += order >= 0;
+	}
+}
+
+int vt_history_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx,
+	size_t *n, struct vt_err *err)
+{
+	struct check c = { .s = s, .found = found, .ctx = ctx, .digests = true };
+	int rc = vt_history_read(s, read_line, &c, err);
+
+	if (!rc)
+		rc = look(&c, err);
+	if (!rc) {
+		settle(&c.said, c.lines);
+		settle(&c.there, (size_t)-1);
+		compare(&c);
+	}
+	*n += c.n;
+	facts_release(&c.said);
+	facts_release(&c.there);
+	return rc;
+}
