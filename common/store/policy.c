@@ -181,6 +181,38 @@ const char *vt_policy_key_fault(const struct vt_policy_key *k, int64_t now)
 	return k->until && now >= k->until ? "is not valid any more" : NULL;
 }
 
+int vt_policy_check_peer(struct vt_store *s, const struct vt_record_text *v, size_t n,
+	struct vt_err *err)
+{
+	bool *keep = vt_xcalloc(n, sizeof(*keep));
+	struct vt_err why = VT_ERR_INIT;
+	struct vt_policy p;
+	size_t refused = 0;
+	int rc = vt_policy_read(&p, s, err);
+	bool believed = !rc && vt_policy_has(&p, "believed", "pull");
+
+	if (!rc)
+		vt_policy_release(&p);
+	if (!rc)
+		rc = vt_trust_sift(s, v, n, keep, &refused, &why, err);
+	if (!rc && refused)
+		rc = vt_err_set(err, why.code, "%s", why.text);
+	for (size_t i = 0; !rc && believed && i < n; i++) {
+		struct vt_digest d = vt_digest_bytes(v[i].text, v[i].n);
+		char id[VT_HEX];
+
+		vt_digest_hex(id, &d);
+		if (!vt_trust_has(s, id))
+			rc = vt_err_set(err, VT_ECLAIM,
+				"nobody vouches for the record %.16s that comes along, and the "
+				"policy "
+				"takes believed ones only",
+				id);
+	}
+	free(keep);
+	return rc;
+}
+
 /* --- changing the store's own -------------------------------------------- */
 
 static struct vt_json *own(const struct vt_policy *p)

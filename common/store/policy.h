@@ -38,6 +38,11 @@ bool vt_policy_has(const struct vt_policy *p, const char *list, const char *word
 size_t vt_policy_n_keys(const struct vt_policy *p);
 struct vt_policy_key vt_policy_key(const struct vt_policy *p, size_t i);
 
+/* A peer's records are claims: none that contradicts what is known (trust.h), VT_EINTEGRITY, and
+ * where the site wants believed ones only none that nobody vouches for, VT_ECLAIM. */
+int vt_policy_check_peer(struct vt_store *s, const struct vt_record_text *v, size_t n,
+	struct vt_err *err);
+
 /* Why a key does not count at this time; NULL if it does. */
 const char *vt_policy_key_fault(const struct vt_policy_key *k, int64_t now);
 

@@ -21,7 +21,6 @@
 #include "common/store/erased.h"
 #include "common/store/result.h"
 #include "common/store/policy.h"
-#include "common/store/trust.h"
 #include "common/store/tree_check.h"
 
 struct local {
@@ -464,40 +463,6 @@ static int publish_kind(struct local *l, const char *kind, struct vt_err *err)
 	return vt_publish_end(l->s, &p, rc, err);
 }
 
-/* A peer's records are claims: none that contradicts what is known, and none at all where the site
- * wants believed ones only. */
-static int check_claims(struct vt_store *s, const struct vt_record_text *v, size_t n,
-	struct vt_err *err)
-{
-	bool *keep = vt_xcalloc(n, sizeof(*keep));
-	struct vt_err why = VT_ERR_INIT;
-	struct vt_policy p;
-	size_t refused = 0;
-	int rc = vt_policy_read(&p, s, err);
-	bool believed = !rc && vt_policy_has(&p, "believed", "pull");
-
-	if (!rc)
-		vt_policy_release(&p);
-	if (!rc)
-		rc = vt_trust_sift(s, v, n, keep, &refused, &why, err);
-	if (!rc && refused)
-		rc = vt_err_set(err, why.code, "%s", why.text);
-	for (size_t i = 0; !rc && believed && i < n; i++) {
-		struct vt_digest d = vt_digest_bytes(v[i].text, v[i].n);
-		char id[VT_HEX];
-
-		vt_digest_hex(id, &d);
-		if (!vt_trust_has(s, id))
-			rc = vt_err_set(err, VT_ECLAIM,
-				"nobody vouches for the record %.16s that comes along, and the "
-				"policy "
-				"takes believed ones only",
-				id);
-	}
-	free(keep);
-	return rc;
-}
-
 /* Records go the way of any other: checked, published and indexed as one batch. */
 static int publish_records(struct local *l, struct vt_err *err)
 {
@@ -523,7 +488,7 @@ static int publish_records(struct local *l, struct vt_err *err)
 			v[n++] = (struct vt_record_text){ text.data, text.len, j };
 	}
 	if (!rc && n)
-		rc = check_claims(l->s, v, n, err);
+		rc = vt_policy_check_peer(l->s, v, n, err);
 	if (!rc && n)
 		rc = vt_store_put_records(l->s, v, n, err);
 	for (size_t i = 0; i < n; i++) {
