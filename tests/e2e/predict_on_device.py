@@ -97,7 +97,7 @@ if not real:
     say(about[0].get("joined_on_host") == whole and "joined_on_host" not in about[1] and text.count("no room for the volume") == 3, "and the record and the log say so",
         (about, text[-300:]))
 say(about[1]["name"] == "cuda" and about[1]["profile"] == "bf16" and about[1]["windows_at_a_time"] == 4, "the record names device, profile and windows at a time", about)
-mirrored = [predict("flips-cpu", "--flips", "true", "--overlap", "0.25")[0], predict("flips", *on, "--precision", "f32", "--flips", "true", "--overlap", "0.25")[0]]
+mirrored = [predict("flips-cpu", "--tta", "flips", "--overlap", "0.25")[0], predict("flips", *on, "--precision", "f32", "--tta", "flips", "--overlap", "0.25")[0]]
 say(differ(*mirrored) <= 1e-4 and differ(mirrored[0], cpu) > 0, "mirrored: as on the CPU", differ(*mirrored))
 predict("one", *on, "--precision", "bf16", env={"VOXTRAIL_THREADS": "1"})
 say(same("bf16", "one"), "one thread: the same bytes")

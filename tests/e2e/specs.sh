@@ -8,7 +8,9 @@ recipe() { printf '{"params":{%s}}\n' "$2" >"$1"; }
 small='"patch":"16","steps":2,"validate-every":2,"max-validation":1'
 net='"network":{"init_filters":8}'
 for s in skullstrip-normalize crop-patch crop-fine export normalize-liver; do recipe recipe/$s.json ''; done
-recipe recipe/evaluate.json '"subjects":"validation","overlap":0,"bootstrap":0'
+recipe recipe/evaluate.json '"subjects":"validation","trained":true,"overlap":0,"bootstrap":0'
+recipe recipe/evaluate-fold.json '"subjects":"validation","overlap":0,"bootstrap":0'
+recipe recipe/evaluate-folds.json '"subjects":"folds","overlap":0,"bootstrap":0'
 recipe recipe/predict-coarse.json '"overlap":0'
 for s in train train-coarse train-fine; do recipe recipe/$s.json "$net,$small,\"fold\":1"; done
 if [ "${SIZE:-tiny}" = full ]; then
@@ -18,7 +20,7 @@ else
 fi
 recipe recipe/train-med3d.json "$net3,$small,\"fold\":1"
 recipe recipe/train-med3d-fine.json "$net3,$small,\"fold\":1,\"rate\":0.0001"
-recipe recipe/train-meshnet.json "$tissue,\"activation\":\"softmax\",$small,\"fold\":1"
+recipe recipe/train-meshnet.json "$tissue,$small,\"fold\":1"
 for f in 1 2; do recipe folds/fold-$f.json "$net,$small,\"fold\":$f"; done
 for r in 0.001 0.01; do recipe configs/rate-$r.json "$net,$small,\"fold\":1,\"rate\":$r"; done
 make-cohort --out cohort --subjects 4 --seed 7 >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
@@ -37,7 +39,7 @@ both() { # SPEC WANT REPOS...: runs what is wanted, then nothing
 }
 voxtrail lint "$ROOT"/pipelines/*.json >log 2>&1; [ $? = 0 ] && ! grep -q : log; ok $? "all specs pass lint without a warning"
 both glioma "crop-patch=4 evaluate=1 export=1 skullstrip-normalize=4 train=1"
-both cross-validation "ensemble=1 evaluate-fold=2 train-fold=2" --repo folds=folds
+both cross-validation "ensemble=1 evaluate-fold=2 score-folds=1 train-fold=2" --repo folds=folds
 voxtrail datum verify "$ROOT/pipelines/cross-validation.json" train-fold --store store --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe --repo manifest="$embedded" --repo folds=folds -n 1 >log 2>&1
 ok $? "a fold trained again, elsewhere, has the same bytes"
 # An ensemble of one network with itself is that network; of two, something between them.
