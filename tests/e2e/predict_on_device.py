@@ -104,7 +104,7 @@ say(same("bf16", "one"), "one thread: the same bytes")
 
 
 def evaluate(out, model, *more, env=None):
-    text = run("evaluate", "--model", model, "--patches", "p", "--subjects", "all", "--bootstrap", "100", "--out", out, *more, env=env)
+    text = run("evaluate", "--model", model, "--patches", "p", "--subjects", "all", "--trained", "true", "--bootstrap", "100", "--out", out, *more, env=env)
     return json.load(open(out + "/metrics.json"))["mean"], text
 
 
