@@ -73,6 +73,26 @@ static void release_slot(struct vt_run *r, struct vt_job *j, struct vt_task *t)
 		}
 }
 
+/* Of a flood the beginning and the end are kept. */
+static void trim_log(const char *path)
+{
+	enum { KEPT = 8 << 20 };
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_map m;
+	struct vt_buf b = VT_BUF_INIT;
+
+	if (vt_fs_map(&m, path, &none))
+		return;
+	if (m.size > 2 * KEPT + 4096) {
+		vt_buf_add(&b, m.data, KEPT);
+		vt_buf_printf(&b, "\nvoxtrail: %zu bytes are left out here\n", m.size - 2 * KEPT);
+		vt_buf_add(&b, m.data + m.size - KEPT, KEPT);
+		vt_fs_write_quick(path, b.data, b.len, 0600, &none);
+	}
+	vt_buf_release(&b);
+	vt_fs_unmap(&m);
+}
+
 static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 	enum vt_datum_state state)
 {
@@ -81,6 +101,8 @@ static void end_task(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 	     *log = vt_path_join(dir, t->datum->id);
 
 	release_slot(r, j, t);
+	if (t->attempt.log)
+		trim_log(t->attempt.log);
 	if (vt_fs_exists(t->attempt.log) && !vt_fs_mkdirs(dir, &ignored))
 		vt_fs_rename(t->attempt.log, log, &ignored);
 	free(dir);

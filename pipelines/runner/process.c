@@ -134,7 +134,7 @@ static void enter_view(const struct vt_process *p)
 static void streams(const struct vt_process *p)
 {
 	int in = open(p->stdin_path ? p->stdin_path : "/dev/null", O_RDONLY);
-	int log = open(p->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+	int log = open(p->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	int out = p->out ? open(p->out, O_WRONLY | O_CREAT | O_TRUNC, 0644) : log;
 	if (in < 0 || log < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(log, 2) < 0)
 		_exit(VT_EIO);

@@ -243,6 +243,11 @@ int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *
 	struct vt_findings *f, struct vt_err *err)
 {
 	struct vt_json *j;
+
+	if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) { /* a byte order mark says nothing */
+		text += 3;
+		n -= 3;
+	}
 	if (vt_spec_is_yaml(path) ? read_yaml(&j, text, n, path, err)
 				  : vt_json_parse(&j, text, n, path, err))
 		return err->code;

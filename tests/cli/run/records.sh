@@ -72,3 +72,8 @@ voxtrail run g.json --repo lots=lots --store gs --jobs 4 --log text 2>err
 same "one bad output of a group fails alone, after its tries" "$?:$(grep -o 'success=39 .*failed=1' err | cut -d' ' -f1):$(grep -c 'tries=2.*because' err)" "1:success=39:1"
 label=$(printf '{"pipeline":{"name":"w"},"transform":{"image":"%s","cmd":["cp","-r","/pfs/lots/.","/pfs/out/"]},"input":{"group":[{"pfs":{"name":"lots","repo":"lots","glob":"/(f)*","groupBy":"$1"}}]}}' "$image" >w.json; voxtrail plan w.json --repo lots=lots --store gs | tail -n 1)
 same "a group is called by a few of its paths" "$(echo "$label" | grep -c 'and 36 more')" 1
+# logs: nobody else's business, and a flood is cut
+one '"cmd":["sh","-c","echo begin; head -c 30000000 /dev/zero | tr x y; echo end; echo x >/pfs/out/x"]'; voxtrail run p.json --repo sc=sc --store es --log text 2>err
+log=$(find es/runner/logs/p -type f | head -n 1)
+same "a flood keeps its beginning and its end, for its owner only" "$?:$(head -c 5 "$log"):$(tail -n 1 "$log"):$(($(stat -c %s "$log") < 17000000)):$(stat -c %a "$log")" "0:begin:end:1:600"
+printf '\357\273\277' >bom.json; cat p.json >>bom.json; voxtrail lint bom.json >out 2>&1; same "a byte order mark in front of a spec" "$?" 0
