@@ -8,7 +8,7 @@ ARG DEBIAN=12
 
 FROM debian:${DEBIAN} AS build
 RUN apt-get update && apt-get install -y --no-install-recommends git dpkg-dev gcc make pkg-config libc6-dev libsqlite3-dev libgit2-dev \
-    libssl-dev zlib1g-dev libdeflate-dev libnifti-dev && rm -rf /var/lib/apt/lists/*
+    libssl-dev zlib1g-dev libdeflate-dev libnifti-dev libyaml-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN make -j"$(nproc)" CUDA=0 all && make install CUDA=0 DESTDIR=/image PREFIX=/usr && strip /image/usr/bin/* \
@@ -26,7 +26,7 @@ CMD ["voxtrail", "--help"]
 
 FROM nvidia/cuda:12.4.1-cudnn-devel-ubuntu22.04 AS build-cuda
 RUN apt-get update && apt-get install -y --no-install-recommends git dpkg-dev gcc make pkg-config libc6-dev libsqlite3-dev libgit2-dev \
-    libssl-dev zlib1g-dev libdeflate-dev libnifti-dev && rm -rf /var/lib/apt/lists/*
+    libssl-dev zlib1g-dev libdeflate-dev libnifti-dev libyaml-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN make -j"$(nproc)" CUDA=1 all && make install CUDA=1 DESTDIR=/image PREFIX=/usr && strip /image/usr/bin/* \

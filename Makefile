@@ -54,7 +54,7 @@ OPT_cover   := -O0 -g --coverage
 OPT  := $(OPT_$(MODE))
 $(if $(OPT),,$(error MODE=$(MODE): use release, asan, tsan or cover))
 
-PKGS := sqlite3 libcrypto zlib libdeflate libgit2
+PKGS := sqlite3 libcrypto zlib libdeflate libgit2 yaml-0.1
 NIFTI_INC ?= -I/usr/include/nifti
 NIFTI_LIB ?= -lnifti2 -lznz
 # -ffp-contract=off: a fused multiply-add stands only where the source says fma, so every compiler gives the same bits.

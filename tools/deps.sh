@@ -2,7 +2,7 @@
 # deps.sh [--stamp FILE] SET...: names the Debian packages of the sets that are missing and, as root, installs them; then
 # touches FILE.  Debian 12 and 13 have all of them under these names.
 set -u
-build='gcc make pkg-config libsqlite3-dev libssl-dev libnifti-dev zlib1g-dev libdeflate-dev libgit2-dev'
+build='gcc make pkg-config libsqlite3-dev libssl-dev libnifti-dev zlib1g-dev libdeflate-dev libgit2-dev libyaml-dev'
 clang='clang'
 test='git python3 python3-numpy python3-scipy python3-nibabel python3-jsonschema python3-cryptography python3-prov python3-onnx
 	python3-yaml sqlite3 clang-format'

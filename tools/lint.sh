@@ -28,7 +28,7 @@ rooms() {
 
 # A third-party library's header stands in one file only; of OpenSSL, hashes in digest.c and keys in sign.c.
 wrappers() {
-	for h in nifti2_io.h znzlib.h sqlite3.h git2.h openssl/ cudnn libdeflate.h zlib.h nccl.h; do
+	for h in nifti2_io.h znzlib.h sqlite3.h git2.h openssl/ cudnn libdeflate.h zlib.h yaml.h nccl.h; do
 		users=$(sources | grep -v '^bench/\|^tests/\|^common/attest/sign.c' | xargs grep -lE "^# *include [<\"]$h" 2>/dev/null)
 		[ "$(echo "$users" | grep -c .)" -le 1 ] || echo "<$h> is included by more than one file:" $users
 	done

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,6 +65,29 @@ static int code_of_open(void)
 	return errno == EIO ? VT_EIO : VT_ENOINPUT;
 }
 
+/* A FIFO or a device would block, or never end. */
+static int open_regular(const char *path, struct stat *st, struct vt_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0) {
+		vt_err_errno(err, code_of_open(), "%s: cannot open", path);
+		return -1;
+	}
+	if (!fstat(fd, st) && S_ISREG(st->st_mode))
+		return fd;
+	vt_err_set(err, VT_ENOINPUT, "%s: not a regular file", path);
+	close(fd);
+	return -1;
+}
+
+int vt_fs_open(const char *path, struct vt_err *err)
+{
+	struct stat st;
+
+	return open_regular(path, &st, err);
+}
+
 static int read_all(struct vt_buf *out, int fd, const char *path, size_t limit, struct vt_err *err)
 {
 	size_t begun = out->len;
@@ -91,10 +115,11 @@ static int read_all(struct vt_buf *out, int fd, const char *path, size_t limit, 
 
 int vt_fs_read(struct vt_buf *out, const char *path, size_t limit, struct vt_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	struct stat st;
+	int fd = open_regular(path, &st, err), rc;
 
 	if (fd < 0)
-		return vt_err_errno(err, code_of_open(), "%s: cannot open", path);
+		return err->code;
 	rc = read_all(out, fd, path, limit, err);
 	close(fd);
 	return rc;
@@ -124,23 +149,44 @@ static char *parent_of(const char *path)
 	return slash == path ? vt_xstrdup("/") : vt_xstrndup(path, (size_t)(slash - path));
 }
 
+/* A new file beside path under a name that nobody can have made before: in a directory that others
+ * may write to, theirs would be taken for ours.  Its mode is narrowed by the umask. */
+static int create_beside(char **tmp, const char *path, mode_t mode, struct vt_err *err)
+{
+	uint64_t name;
+	int fd = -1;
+
+	for (int i = 0; fd < 0 && i < 16; i++) {
+		if (getrandom(&name, sizeof(name), 0) != sizeof(name))
+			break;
+		free(*tmp);
+		*tmp = vt_asprintf("%s.tmp-%016llx", path, (unsigned long long)name);
+		fd = open(*tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+		if (fd < 0 && errno != EEXIST)
+			break;
+	}
+	if (fd < 0)
+		vt_err_errno(err, VT_ECANTCREAT, "%s: cannot create", path);
+	return fd;
+}
+
 /* Writes a file under a temporary name and renames it, so a reader sees the old bytes or the new
  * ones. */
 static int replace(const char *path, const struct vt_part *part, size_t n_parts, mode_t mode,
 	bool durable, struct vt_err *err)
 {
-	char *tmp = vt_asprintf("%s.tmp-%ld", path, (long)getpid()), *dir = NULL;
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), rc = 0;
+	char *tmp = NULL, *dir = NULL;
+	int fd = create_beside(&tmp, path, mode, err), rc = 0;
 
 	if (fd < 0) {
-		rc = vt_err_errno(err, VT_ECANTCREAT, "%s: cannot create", path);
+		rc = err->code;
 		goto out;
 	}
 	for (size_t i = 0; i < n_parts && !rc; i++)
 		if (write_all(fd, part[i].bytes, part[i].n))
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot write %zu bytes", path,
 				part[i].n);
-	if (!rc && (fchmod(fd, mode) || (durable && fsync(fd))))
+	if (!rc && durable && fsync(fd))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot finish the file", path);
 	if (close(fd) && !rc)
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot close", path);
@@ -315,20 +361,27 @@ static int copy_bytes(int in, int out)
 
 int vt_fs_copy(const char *from, const char *to, mode_t mode, struct vt_err *err)
 {
-	int in = open(from, O_RDONLY | O_CLOEXEC), out = -1, rc = 0;
+	struct stat st;
+	char *tmp = NULL;
+	int in = open_regular(from, &st, err), out = -1, rc = 0;
 
 	if (in < 0)
-		return vt_err_errno(err, code_of_open(), "%s: cannot open", from);
-	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+		return err->code;
+	out = create_beside(&tmp, to, mode & (st.st_mode | 0700), err);
 	if (out < 0) {
-		rc = vt_err_errno(err, VT_ECANTCREAT, "%s: cannot create", to);
+		rc = err->code;
 	} else {
-		if ((ioctl(out, FICLONE, in) && copy_bytes(in, out)) || fchmod(out, mode))
+		if (ioctl(out, FICLONE, in) && copy_bytes(in, out))
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot copy to %s", from, to);
 		if (close(out) && !rc)
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot close", to);
+		if (!rc)
+			rc = vt_fs_rename(tmp, to, err);
+		if (rc)
+			unlink(tmp);
 	}
 	close(in);
+	free(tmp);
 	return rc;
 }
 
@@ -409,24 +462,68 @@ int vt_fs_walk(const char *root, vt_fs_walk_fn fn, void *ctx, struct vt_err *err
 	return rc;
 }
 
+/* Under AddressSanitizer a map is a block of exactly the file's size, so that a read behind its end
+ * is seen; the rest of the last page would hide it. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EXACT_MAPS 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define EXACT_MAPS 1
+#endif
+
+#ifdef EXACT_MAPS
+static void *map_file(int fd, size_t size)
+{
+	unsigned char *p = malloc(size);
+	size_t done = 0;
+
+	while (p && done < size) {
+		ssize_t n = pread(fd, p + done, size - done, (off_t)done);
+
+		if (n <= 0 && !(n < 0 && errno == EINTR)) {
+			free(p);
+			return NULL;
+		}
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return p;
+}
+
+static void unmap_file(void *p, size_t size)
+{
+	(void)size;
+	free(p);
+}
+#else
+static void *map_file(int fd, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void unmap_file(void *p, size_t size)
+{
+	munmap(p, size);
+}
+#endif
+
 int vt_fs_map(struct vt_map *out, const char *path, struct vt_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
 	struct stat st;
-	void *p;
+	int fd = open_regular(path, &st, err), rc = 0;
 
 	if (fd < 0)
-		return vt_err_errno(err, code_of_open(), "%s: cannot open", path);
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: not a regular file", path);
-	} else if (st.st_size == 0) {
-		*out = (struct vt_map){ NULL, 0 };
-	} else {
-		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (p == MAP_FAILED)
-			rc = vt_err_errno(err, VT_EIO, "%s: cannot map", path);
-		else
+		return err->code;
+	*out = (struct vt_map){ NULL, 0 };
+	if (st.st_size) {
+		void *p = map_file(fd, (size_t)st.st_size);
+
+		if (p)
 			*out = (struct vt_map){ p, (size_t)st.st_size };
+		else
+			rc = vt_err_errno(err, VT_EIO, "%s: cannot map", path);
 	}
 	close(fd);
 	return rc;
@@ -435,6 +532,6 @@ int vt_fs_map(struct vt_map *out, const char *path, struct vt_err *err)
 void vt_fs_unmap(struct vt_map *m)
 {
 	if (m->data)
-		munmap((void *)(size_t)m->data, m->size);
+		unmap_file((void *)(uintptr_t)m->data, m->size);
 	*m = (struct vt_map){ NULL, 0 };
 }

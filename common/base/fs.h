@@ -1,6 +1,6 @@
 /* fs.h - files and directories: whole reads, atomic writes, sorted walks.  Paths are bytes; '/'
- * separates.  Every failure names the path.  Nothing here follows a symlink it was not given as
- * an argument unless it says so. */
+ * separates.  Every failure names the path.  Only regular files are read; a FIFO or a device is
+ * VT_ENOINPUT.  Nothing here follows a symlink it was not given as an argument unless it says so. */
 #ifndef COMMON_BASE_FS_H
 #define COMMON_BASE_FS_H
 
@@ -22,6 +22,10 @@ bool vt_path_is_portable(const char *relative);
 
 bool vt_fs_exists(const char *path);
 bool vt_fs_is_dir(const char *path);
+
+/* A descriptor to read a regular file by; anything else (a FIFO, a device) is VT_ENOINPUT, and
+ * never waited for.  -1 on error. */
+int vt_fs_open(const char *path, struct vt_err *err);
 
 /* Appends the file's bytes to *out.  More than `limit` bytes is VT_EDATA; absent or unreadable is
  * VT_ENOINPUT/VT_EIO. */
@@ -54,7 +58,8 @@ int vt_fs_sync_dir(const char *path, struct vt_err *err);
  * alone. */
 int vt_fs_sync_tree(const char *root, struct vt_err *err);
 int vt_fs_rename(const char *from, const char *to, struct vt_err *err);
-/* reflink if it can, else bytes */
+/* Puts a copy in the place of `to`, by reflink if it can.  Group and others get no bit of mode that
+ * they do not have of `from`; the umask applies. */
 int vt_fs_copy(const char *from, const char *to, mode_t mode, struct vt_err *err);
 /* NULL on error; caller frees */
 char *vt_fs_realpath(const char *path, struct vt_err *err);

@@ -8,26 +8,19 @@
 
 #include "common/base/fs.h"
 
-enum { MAX_DEPTH = 64 };
+enum { MAX_DEPTH = 64, MOST_VALUES = 1 << 24 };
 static const size_t read_limit = 64u << 20;
 
 struct reader {
 	const char *begin, *p, *end, *origin;
 	struct vt_buf pointer; /* JSON pointer of the value being read, for messages */
+	unsigned line;         /* of p */
+	size_t values;         /* begun so far */
 	int depth;
 	struct vt_err *err;
 };
 
 static int value(struct reader *r, struct vt_json **out);
-
-static unsigned line_of(const struct reader *r)
-{
-	unsigned line = 1;
-
-	for (const char *p = r->begin; p < r->p; p++)
-		line += *p == '\n';
-	return line;
-}
 
 static int fail(struct reader *r, const char *what)
 {
@@ -35,14 +28,14 @@ static int fail(struct reader *r, const char *what)
 
 	while (bol > r->begin && bol[-1] != '\n')
 		bol--;
-	return vt_err_set(r->err, VT_EDATA, "%s:%u:%d: at \"%s\": %s", r->origin, line_of(r),
+	return vt_err_set(r->err, VT_EDATA, "%s:%u:%d: at \"%s\": %s", r->origin, r->line,
 		(int)(r->p - bol) + 1, r->pointer.data ? r->pointer.data : "", what);
 }
 
 static void space(struct reader *r)
 {
 	while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
-		r->p++;
+		r->line += *r->p++ == '\n';
 }
 
 static void push_pointer(struct reader *r, const char *key)
@@ -166,6 +159,21 @@ static size_t utf8_length(const unsigned char *p, size_t left)
 	return n;
 }
 
+/* Length of what may be copied as it is; 0 where the text is not valid UTF-8. */
+static size_t plain_length(const struct reader *r)
+{
+	const char *p = r->p;
+
+	while (p < r->end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20) {
+		size_t n = utf8_length((const unsigned char *)p, (size_t)(r->end - p));
+
+		if (!n)
+			break;
+		p += n;
+	}
+	return (size_t)(p - r->p);
+}
+
 static int string(struct reader *r, char **out)
 {
 	struct vt_buf b = VT_BUF_INIT;
@@ -183,7 +191,7 @@ static int string(struct reader *r, char **out)
 			r->p++, rc = escape(r, &b);
 		else if ((unsigned char)*r->p < 0x20)
 			rc = fail(r, "a control character must be escaped");
-		else if (!(n = utf8_length((const unsigned char *)r->p, (size_t)(r->end - r->p))))
+		else if (!(n = plain_length(r)))
 			rc = fail(r, "not valid UTF-8");
 		else
 			vt_buf_add(&b, r->p, n), r->p += n;
@@ -326,7 +334,7 @@ static int container(struct reader *r, enum vt_json_type type, char close, struc
 	struct vt_json *j = vt_json_new(type);
 	int rc = 0;
 
-	j->line = line_of(r);
+	j->line = r->line;
 	r->p++;
 	space(r);
 	if (++r->depth > MAX_DEPTH)
@@ -368,12 +376,14 @@ static int value(struct reader *r, struct vt_json **out)
 	space(r);
 	if (r->p == r->end)
 		return fail(r, "text ends where a value must stand");
+	if (++r->values > MOST_VALUES)
+		return fail(r, "more than 16777216 values");
 	switch (*r->p) {
 	case '{': return container(r, VT_JSON_OBJECT, '}', out);
 	case '[': return container(r, VT_JSON_ARRAY, ']', out);
 	default: break;
 	}
-	line = line_of(r);
+	line = r->line;
 	if (*r->p == '"') {
 		*out = vt_json_new(VT_JSON_STRING);
 		rc = string(r, &(*out)->string);
@@ -400,6 +410,7 @@ int vt_json_parse(struct vt_json **out, const char *text, size_t n, const char *
 		.p = text,
 		.end = text + n,
 		.origin = origin,
+		.line = 1,
 		.err = err };
 	struct vt_json *j = NULL;
 	int rc;
@@ -443,6 +454,7 @@ void vt_json_free(struct vt_json *j)
 	}
 	free(j->key);
 	free(j->item);
+	free(j->slot);
 	free(j->string);
 	free(j);
 }

@@ -42,6 +42,8 @@ struct vt_json {
 	char **key;            /* object only: n names */
 	struct vt_json **item; /* n values */
 	unsigned line;         /* where the value began; 0 if made by the program */
+	uint32_t *slot;        /* json_index.c: positions of keys by hash */
+	size_t n_slots;
 };
 
 /* `origin` names the text in messages. */
@@ -53,6 +55,9 @@ void vt_json_free(struct vt_json *j);
 
 /* NULL if absent */
 const struct vt_json *vt_json_get(const struct vt_json *object, const char *key);
+/* How many names an object, values a list has; 0 for any other kind of value, which has no key[] */
+size_t vt_json_members(const struct vt_json *object);
+size_t vt_json_length(const struct vt_json *array);
 /* NULL if outside */
 const struct vt_json *vt_json_at(const struct vt_json *array, size_t i);
 /* RFC 6901; NULL if absent */

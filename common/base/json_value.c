@@ -1,17 +1,27 @@
 /* Getters and makers of JSON values; json.c parses, json_write.c writes. */
-#include "common/base/json.h"
+#include "common/base/json_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 const struct vt_json *vt_json_get(const struct vt_json *object, const char *key)
 {
+	size_t i;
+
 	if (!object || object->type != VT_JSON_OBJECT)
 		return NULL;
-	for (size_t i = 0; i < object->n; i++)
-		if (!strcmp(object->key[i], key))
-			return object->item[i];
-	return NULL;
+	i = vt_json_find(object, key);
+	return i < object->n ? object->item[i] : NULL;
+}
+
+size_t vt_json_members(const struct vt_json *object)
+{
+	return object && object->type == VT_JSON_OBJECT ? object->n : 0;
+}
+
+size_t vt_json_length(const struct vt_json *array)
+{
+	return array && array->type == VT_JSON_ARRAY ? array->n : 0;
 }
 
 const struct vt_json *vt_json_at(const struct vt_json *array, size_t i)
@@ -131,7 +141,7 @@ struct vt_json *vt_json_copy(const struct vt_json *j)
 	c->real = j->real;
 	c->line = j->line;
 	c->string = j->string ? vt_xstrdup(j->string) : NULL;
-	c->n = c->cap = j->n;
+	c->cap = j->n;
 	if (j->n)
 		c->item = vt_xcalloc(j->n, sizeof(*c->item));
 	if (j->n && j->key)
@@ -140,6 +150,9 @@ struct vt_json *vt_json_copy(const struct vt_json *j)
 		c->item[i] = vt_json_copy(j->item[i]);
 		if (j->key)
 			c->key[i] = vt_xstrdup(j->key[i]);
+		c->n++;
+		if (j->key)
+			vt_json_index_last(c);
 	}
 	return c;
 }
@@ -156,17 +169,20 @@ static void grow(struct vt_json *j)
 
 void vt_json_put(struct vt_json *object, const char *key, struct vt_json *value)
 {
+	size_t i;
+
 	if (!value)
 		return;
-	for (size_t i = 0; i < object->n; i++)
-		if (!strcmp(object->key[i], key)) {
-			vt_json_free(object->item[i]);
-			object->item[i] = value;
-			return;
-		}
+	i = vt_json_find(object, key);
+	if (i < object->n) {
+		vt_json_free(object->item[i]);
+		object->item[i] = value;
+		return;
+	}
 	grow(object);
 	object->key[object->n] = vt_xstrdup(key);
 	object->item[object->n++] = value;
+	vt_json_index_last(object);
 }
 
 void vt_json_push(struct vt_json *array, struct vt_json *value)

@@ -1,4 +1,5 @@
 #include "common/content/digest.h"
+#include "common/base/fs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -85,19 +86,17 @@ static int hash_all(int fd, struct vt_digest_stream *s, uint64_t *n)
 
 int vt_digest_file(struct vt_digest *out, uint64_t *size, const char *path, struct vt_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	int fd = vt_fs_open(path, err), rc;
 	struct vt_digest_stream *s = NULL;
 	struct stat before, after;
 
 	if (fd < 0)
-		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot open", path);
+		return err->code;
 	*size = 0;
 	rc = vt_digest_stream_new(&s, err);
 	if (rc)
 		;
-	else if (fstat(fd, &before) || !S_ISREG(before.st_mode))
-		rc = vt_err_set(err, VT_EDATA, "%s: not a regular file", path);
-	else if (hash_all(fd, s, size) || fstat(fd, &after))
+	else if (fstat(fd, &before) || hash_all(fd, s, size) || fstat(fd, &after))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot read", path);
 	else if (moved(&before, &after) || *size != (uint64_t)after.st_size)
 		rc = vt_err_set(err, VT_EIO,

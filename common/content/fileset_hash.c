@@ -84,7 +84,7 @@ static int open_copy(struct work *w, struct lane *l)
 	l->out = vt_fault("copy.open")
 		? -1
 		: openat(w->copies_fd, f->copied,
-			  O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+			  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (l->out < 0)
 		return -1;
 	if (!f->stamp.size || ioctl(l->out, FICLONE, l->in))

@@ -6,6 +6,9 @@
 
 static const char magic[] = "VOXPATCH";
 
+/* A region is a bit of a byte; a voxel has an index of 32 bits. */
+enum { MOST_CHANNELS = 16, MOST_REGIONS = 8, MOST_VOXELS = 1 << 30 };
+
 uint16_t vt_half_from_float(float f)
 {
 	uint32_t x, sign, mantissa;
@@ -96,39 +99,32 @@ static int read_reference(struct vt_patch_file *p, const struct vt_json *j, cons
 				"%s: the box of the reference does not lie in its grid", path);
 		n *= (size_t)r->size[a];
 	}
+	if (j && (size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2] > MOST_VOXELS)
+		return vt_err_set(err, VT_EDATA, "%s: a reference of %dx%dx%d voxels", path,
+			r->dims[0], r->dims[1], r->dims[2]);
 	r->labels = j ? section(p, "reference", n) : NULL;
 	if (j && !r->labels)
 		return vt_err_set(err, VT_EDATA, "%s: the reference lies outside the file", path);
 	return 0;
 }
 
-static int read_sections(struct vt_patch_file *p, const char *path, struct vt_err *err)
+/* Distances are computed with it. */
+static int check_spacing(const struct vt_json *header, const char *path, struct vt_err *err)
 {
-	const struct vt_json *dims = vt_json_get(p->header, "dims");
-	size_t voxels;
+	const struct vt_json *list = vt_json_get(header, "spacing_mm");
 
-	p->d = (int)vt_json_integer(vt_json_at(dims, 0), 0);
-	p->h = (int)vt_json_integer(vt_json_at(dims, 1), 0);
-	p->w = (int)vt_json_integer(vt_json_at(dims, 2), 0);
-	p->c = vt_json_get(p->header, "channels") ? (int)vt_json_get(p->header, "channels")->n : 0;
-	if (p->d < 1 || p->h < 1 || p->w < 1 || p->d > 4096 || p->h > 4096 || p->w > 4096 ||
-		p->c < 1 || p->c > 16)
-		return vt_err_set(err, VT_EDATA, "%s: impossible size %dx%dx%d, %d channels", path,
-			p->d, p->h, p->w, p->c);
-	voxels = (size_t)p->d * (size_t)p->h * (size_t)p->w;
-	p->half = !strcmp(vt_json_text(vt_json_get(p->header, "dtype"), ""), "f16");
-	p->labeled = vt_json_true(vt_json_get(p->header, "labeled"), false);
-	p->test = vt_json_true(vt_json_get(p->header, "test"), false);
-	p->fold = (int)vt_json_integer(vt_json_get(p->header, "fold"), 0);
-	p->n_regions =
-		vt_json_get(p->header, "regions") ? (int)vt_json_get(p->header, "regions")->n : 0;
-	p->n_foreground = (size_t)vt_json_integer(vt_json_get(p->header, "n_foreground"), 0);
-	p->image = section(p, "image", voxels * (size_t)p->c * (p->half ? 2 : 4));
-	if (!p->image)
-		return vt_err_set(err, VT_EDATA, "%s: the image section lies outside the file",
-			path);
-	if (!p->labeled)
-		return 0;
+	for (size_t a = 0; list && a < 3; a++) {
+		double mm = vt_json_number(vt_json_at(list, a), 0);
+
+		if (!(mm >= 0.001 && mm <= 1000))
+			return vt_err_set(err, VT_EDATA,
+				"%s: /spacing_mm must be three numbers from 0.001 to 1000", path);
+	}
+	return 0;
+}
+
+static int read_labels(struct vt_patch_file *p, size_t voxels, const char *path, struct vt_err *err)
+{
 	p->regions = section(p, "regions", voxels);
 	p->labels = section(p, "labels", voxels);
 	p->foreground =
@@ -140,6 +136,40 @@ static int read_sections(struct vt_patch_file *p, const char *path, struct vt_er
 			return vt_err_set(err, VT_EDATA,
 				"%s: foreground index %zu points outside the volume", path, i);
 	return read_reference(p, vt_json_get(p->header, "reference"), path, err);
+}
+
+static int read_sections(struct vt_patch_file *p, const char *path, struct vt_err *err)
+{
+	const struct vt_json *dims = vt_json_get(p->header, "dims");
+	size_t voxels, channels, regions;
+
+	p->d = (int)vt_json_integer(vt_json_at(dims, 0), 0);
+	p->h = (int)vt_json_integer(vt_json_at(dims, 1), 0);
+	p->w = (int)vt_json_integer(vt_json_at(dims, 2), 0);
+	channels = vt_json_length(vt_json_get(p->header, "channels"));
+	regions = vt_json_length(vt_json_get(p->header, "regions"));
+	p->c = channels > MOST_CHANNELS ? 0 : (int)channels;
+	if (p->d < 1 || p->h < 1 || p->w < 1 || p->d > 4096 || p->h > 4096 || p->w > 4096 ||
+		p->c < 1 || (size_t)p->d * (size_t)p->h * (size_t)p->w > MOST_VOXELS)
+		return vt_err_set(err, VT_EDATA, "%s: impossible size %dx%dx%d, %d channels", path,
+			p->d, p->h, p->w, p->c);
+	if (check_spacing(p->header, path, err))
+		return err->code;
+	voxels = (size_t)p->d * (size_t)p->h * (size_t)p->w;
+	p->half = !strcmp(vt_json_text(vt_json_get(p->header, "dtype"), ""), "f16");
+	p->labeled = vt_json_true(vt_json_get(p->header, "labeled"), false);
+	p->test = vt_json_true(vt_json_get(p->header, "test"), false);
+	p->fold = (int)vt_json_integer(vt_json_get(p->header, "fold"), 0);
+	if (regions > MOST_REGIONS)
+		return vt_err_set(err, VT_EDATA, "%s: %zu regions; at most %d", path, regions,
+			MOST_REGIONS);
+	p->n_regions = (int)regions;
+	p->n_foreground = (size_t)vt_json_integer(vt_json_get(p->header, "n_foreground"), 0);
+	p->image = section(p, "image", voxels * (size_t)p->c * (p->half ? 2 : 4));
+	if (!p->image)
+		return vt_err_set(err, VT_EDATA, "%s: the image section lies outside the file",
+			path);
+	return p->labeled ? read_labels(p, voxels, path, err) : 0;
 }
 
 int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err)
@@ -183,8 +213,7 @@ void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int d
 		.image = image,
 		.test = vt_json_true(vt_json_get(about, "test"), false),
 		.fold = (int)vt_json_integer(vt_json_get(about, "fold"), 0),
-		.n_regions =
-			vt_json_get(about, "regions") ? (int)vt_json_get(about, "regions")->n : 0 };
+		.n_regions = (int)vt_json_length(vt_json_get(about, "regions")) };
 }
 
 void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y, int x, int n)

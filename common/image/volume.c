@@ -154,6 +154,10 @@ static int check_sizes(struct header *h, struct vt_err *err)
 				"dim[1..%d] multiply to more voxels than can be addressed", i);
 		if (i > 3)
 			h->n_frames *= (size_t)h->dim[i];
+		if (h->n > (i > 3 ? VT_VOLUME_MOST_SAMPLES : VT_VOLUME_MOST_VOXELS))
+			return vt_err_set(err, VT_EDATA,
+				"dim[1..%d] multiply to %zu, more than the %zu allowed", i, h->n,
+				i > 3 ? VT_VOLUME_MOST_SAMPLES : VT_VOLUME_MOST_VOXELS);
 	}
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
 		if (codes[i].code == h->datatype)

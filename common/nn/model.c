@@ -12,6 +12,7 @@ static const struct vt_model_def *const models[] = { &vt_model_segresnet, &vt_mo
 	&vt_model_denseaspp, &vt_model_attention_unet, &vt_model_nnunet_plain,
 	&vt_model_residual_unet, &vt_model_catalyst_unet };
 
+enum { MOST_CHANNELS = 4096 };
 enum { N_MODELS = sizeof(models) / sizeof(models[0]) };
 
 const char *vt_model_name(int i)
@@ -253,6 +254,16 @@ int vt_model_build(struct vt_graph **out, const struct vt_model_request *r, stru
 	if (vt_model_check(r, err))
 		return err->code;
 	stride = m->stride(r);
+	if (r->n < 1 || r->n > VT_MODEL_MOST_ITEMS || r->in_c < 1 || r->out_c < 1 ||
+		r->in_c > MOST_CHANNELS || r->out_c > MOST_CHANNELS)
+		return vt_err_set(err, VT_EUSAGE,
+			"%s: %d patches of %d channels to %d: at most %d patches, %d channels",
+			m->name, r->n, r->in_c, r->out_c, VT_MODEL_MOST_ITEMS, MOST_CHANNELS);
+	for (int i = 0; i < 3; i++)
+		if (r->patch[i] > VT_MODEL_MOST_EDGE)
+			return vt_err_set(err, VT_EUSAGE,
+				"%s: the patch %dx%dx%d is longer than %d", m->name, r->patch[0],
+				r->patch[1], r->patch[2], VT_MODEL_MOST_EDGE);
 	for (int i = 0; i < 3; i++)
 		if (r->patch[i] < stride || r->patch[i] % stride)
 			return vt_err_set(err, VT_EUSAGE,

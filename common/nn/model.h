@@ -15,6 +15,9 @@
 #include "common/base/json.h"
 #include "common/nn/graph.h"
 
+/* Longest edge of a patch: what a file asks for is asked of the memory. */
+enum { VT_MODEL_MOST_EDGE = 1024, VT_MODEL_MOST_ITEMS = 4096 };
+
 struct vt_model_request {
 	const char *name;
 	const struct vt_json *params; /* NULL: all defaults */

@@ -13,13 +13,16 @@ struct entry {
 	const unsigned char *data; /* NULL: compressed or encrypted, as PyTorch's never are */
 	size_t size;
 	uint32_t crc;
+	bool sound; /* the checksum was found right */
 };
 
 struct torch_file {
 	struct vt_state_file *s;
 	const char *path;
-	struct entry *entry; /* zip: its files; older: a storage each, named by its key */
-	size_t n, prefix;    /* prefix: length of "NAME/" */
+	/* zip: its files; older: a storage each, named by its key; by name once all are there */
+	struct entry *entry;
+	size_t n;
+	char *folder; /* "NAME/" of a zip archive; NULL: older */
 	struct vt_pickle pickle;
 	struct vt_err *err;
 };
@@ -130,7 +133,7 @@ static size_t read_entry(struct torch_file *f, const unsigned char *p, size_t ro
 	if (len > room)
 		return 0;
 	if (little(p + 10, 2) != 0 || little(p + 8, 2) & 1) {
-		*e = (struct entry){ (const char *)p + CENTRAL, name, NULL, 0, 0 };
+		*e = (struct entry){ .name = (const char *)p + CENTRAL, .name_len = name };
 		return len;
 	}
 	stored = little(p + 20, 4);
@@ -144,8 +147,11 @@ static size_t read_entry(struct torch_file *f, const unsigned char *p, size_t ro
 		(size_t)little(m->data + offset + 28, 2);
 	if (local > m->size - offset || size > m->size - offset - local)
 		return 0;
-	*e = (struct entry){ (const char *)p + CENTRAL, name, m->data + offset + local,
-		(size_t)size, (uint32_t)little(p + 16, 4) };
+	*e = (struct entry){ .name = (const char *)p + CENTRAL,
+		.name_len = name,
+		.data = m->data + offset + local,
+		.size = (size_t)size,
+		.crc = (uint32_t)little(p + 16, 4) };
 	return len;
 }
 
@@ -170,18 +176,30 @@ static int read_directory(struct torch_file *f)
 	return 0;
 }
 
-/* The entry NAME/what; NULL if there is none. */
-static const struct entry *find_entry(struct torch_file *f, const char *what)
+static int by_name(const void *a, const void *b)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		const struct entry *e = &f->entry[i];
+	const struct entry *x = a, *y = b;
+	int c = memcmp(x->name, y->name, x->name_len < y->name_len ? x->name_len : y->name_len);
 
-		if (e->name_len == f->prefix + strlen(what) &&
-			!memcmp(e->name + f->prefix, what, strlen(what)) &&
-			!memcmp(e->name, f->entry[0].name, f->prefix))
-			return e;
-	}
-	return NULL;
+	return c ? c : (x->name_len > y->name_len) - (x->name_len < y->name_len);
+}
+
+/* The entry of this name; NULL if there is none.  Names are not ended by a NUL. */
+static struct entry *find_name(const struct torch_file *f, const char *name)
+{
+	struct entry wanted = { .name = name, .name_len = strlen(name) };
+
+	return f->n ? bsearch(&wanted, f->entry, f->n, sizeof(*f->entry), by_name) : NULL;
+}
+
+/* The entry FOLDER/what of a zip archive. */
+static struct entry *find_entry(const struct torch_file *f, const char *what)
+{
+	char *name = vt_asprintf("%s%s", f->folder, what);
+	struct entry *e = find_name(f, name);
+
+	free(name);
+	return e;
 }
 
 static int open_zip(struct torch_file *f)
@@ -193,7 +211,10 @@ static int open_zip(struct torch_file *f)
 	if (read_directory(f))
 		return f->err->code;
 	slash = f->n ? memchr(f->entry[0].name, '/', f->entry[0].name_len) : NULL;
-	f->prefix = slash ? (size_t)(slash - f->entry[0].name) + 1 : 0;
+	f->folder = slash ? vt_xstrndup(f->entry[0].name, (size_t)(slash - f->entry[0].name) + 1)
+			  : vt_xstrdup("");
+	if (f->n)
+		qsort(f->entry, f->n, sizeof(*f->entry), by_name);
 	if (find_entry(f, "constants.pkl"))
 		return bad(f,
 			"is a TorchScript program; save its weights with "
@@ -228,14 +249,49 @@ static const char *dtype_of(const struct vt_pickle_value *storage)
 	return "";
 }
 
-/* Element width of the storage with this key, 0 if no tensor uses it. */
-static size_t width_of_key(const struct vt_pickle *p, const char *key)
+/* A storage that some tensor uses, by its key. */
+struct width {
+	const char *key;
+	size_t order, bytes;
+};
+
+static int by_key(const void *a, const void *b)
 {
+	const struct width *x = a, *y = b;
+	int c = strcmp(x->key, y->key);
+
+	return c ? c : (x->order > y->order) - (x->order < y->order);
+}
+
+static int key_is(const void *key, const void *w)
+{
+	return strcmp(key, ((const struct width *)w)->key);
+}
+
+/* Element widths of the storages that tensors use; caller frees. */
+static struct width *widths_of(const struct vt_pickle *p, size_t *n)
+{
+	struct width *w = vt_xcalloc(p->n + 1, sizeof(*w));
+
+	*n = 0;
 	for (size_t i = 0; i < p->n; i++)
-		if (p->value[i]->kind == VT_PICKLE_STORAGE &&
-			!strcmp(p->value[i]->item[0]->text, key))
-			return vt_state_width(dtype_of(p->value[i]));
-	return 0;
+		if (p->value[i]->kind == VT_PICKLE_STORAGE) {
+			w[*n] = (struct width){ p->value[i]->item[0]->text, i,
+				vt_state_width(dtype_of(p->value[i])) };
+			++*n;
+		}
+	qsort(w, *n, sizeof(*w), by_key);
+	return w;
+}
+
+/* 0 if no tensor uses the storage. */
+static size_t width_of_key(const struct width *w, size_t n, const struct vt_pickle_value *key)
+{
+	const struct width *found = n && key->kind == VT_PICKLE_TEXT
+		? bsearch(key->text, w, n, sizeof(*w), key_is)
+		: NULL;
+
+	return found ? found->bytes : 0;
 }
 
 /* The storages follow in the order of their keys: the number of elements in eight bytes, then
@@ -243,23 +299,31 @@ static size_t width_of_key(const struct vt_pickle *p, const char *key)
 static int read_storages(struct torch_file *f, const struct vt_pickle_value *keys, size_t at)
 {
 	const struct vt_map *m = &f->s->map;
+	size_t n_widths;
+	struct width *w;
+	int rc = 0;
 
 	if (keys->kind != VT_PICKLE_LIST)
 		return bad(f, "the list of storages is missing");
+	w = widths_of(&f->pickle, &n_widths);
 	f->entry = vt_xcalloc(keys->n + 1, sizeof(*f->entry));
-	for (; f->n < keys->n; f->n++) {
+	for (; !rc && f->n < keys->n; f->n++) {
 		const struct vt_pickle_value *key = keys->item[f->n];
-		size_t width =
-			key->kind == VT_PICKLE_TEXT ? width_of_key(&f->pickle, key->text) : 0;
+		size_t width = width_of_key(w, n_widths, key);
 		uint64_t n = m->size - at >= 8 ? little(m->data + at, 8) : 0;
 
-		if (!width || m->size - at < 8 || n > (m->size - at - 8) / width)
-			return bad(f, "a storage does not fit the file; it is cut off or damaged");
-		f->entry[f->n] = (struct entry){ key->text, key->len, m->data + at + 8,
-			(size_t)n * width, 0 };
+		if (!width || m->size - at < 8 || n > (m->size - at - 8) / width) {
+			rc = bad(f, "a storage does not fit the file; it is cut off or damaged");
+			break;
+		}
+		f->entry[f->n] = (struct entry){ .name = key->text,
+			.name_len = strlen(key->text),
+			.data = m->data + at + 8,
+			.size = (size_t)n * width };
 		at += 8 + (size_t)n * width;
 	}
-	return 0;
+	free(w);
+	return rc;
 }
 
 static int open_old(struct torch_file *f)
@@ -291,6 +355,8 @@ static int open_old(struct torch_file *f)
 	/* the entries' names lie in `skipped`; they are kept with the object's values */
 	for (size_t i = 0; i < f->n; i++)
 		f->entry[i].name = vt_xstrdup(f->entry[i].name);
+	if (f->n)
+		qsort(f->entry, f->n, sizeof(*f->entry), by_name);
 	vt_pickle_release(&skipped);
 	return rc;
 }
@@ -298,19 +364,18 @@ static int open_old(struct torch_file *f)
 /* --- tensors ------------------------------------------------------------- */
 
 /* The storage's bytes; NULL if they are missing, too few or damaged. */
-static const struct entry *storage_of(struct torch_file *f, const struct vt_pickle_value *storage)
+static struct entry *storage_of(struct torch_file *f, const struct vt_pickle_value *storage)
 {
-	const struct entry *e = NULL;
+	struct entry *e;
 	char *name;
 
-	if (f->prefix) {
+	if (f->folder) {
 		name = vt_asprintf("data/%s", storage->item[0]->text);
 		e = find_entry(f, name);
 		free(name);
+	} else {
+		e = find_name(f, storage->item[0]->text);
 	}
-	for (size_t i = 0; !f->prefix && !e && i < f->n; i++)
-		if (!strcmp(f->entry[i].name, storage->item[0]->text))
-			e = &f->entry[i];
 	if (!e || !e->data ||
 		(uint64_t)storage->integer > e->size / vt_state_width(dtype_of(storage)))
 		return NULL;
@@ -321,18 +386,19 @@ static int add_tensor(struct torch_file *f, const char *name, const struct vt_pi
 {
 	const struct vt_pickle_value *storage = v->item[0];
 	uint64_t offset = (uint64_t)v->item[1]->integer, elements;
-	const struct entry *e = storage_of(f, storage);
+	struct entry *e = storage_of(f, storage);
 	struct vt_state_tensor t = { .n_dims = (int)v->item[2]->n };
 	size_t width = vt_state_width(dtype_of(storage));
 
 	if (!e)
 		return vt_err_set(f->err, VT_EDATA,
 			"%s: the values of tensor %s are missing or cut off", f->path, name);
-	if (f->prefix && crc32_of(e->data, e->size) != e->crc)
+	if (f->folder && !e->sound && crc32_of(e->data, e->size) != e->crc)
 		return vt_err_set(f->err, VT_EDATA,
 			"%s: the values of tensor %s do not have their checksum; the file "
 			"is damaged",
 			f->path, name);
+	e->sound = true;
 	if (v->item[2]->n > VT_STATE_DIMS)
 		return vt_err_set(f->err, VT_EDATA, "%s: tensor %s has %zu dimensions", f->path,
 			name, v->item[2]->n);
@@ -409,6 +475,7 @@ int vt_torch_read(struct vt_state_file *s, const char *path, bool *ours, struct 
 	for (size_t i = 0; old && i < f.n; i++)
 		free((char *)(uintptr_t)f.entry[i].name);
 	free(f.entry);
+	free(f.folder);
 	vt_pickle_release(&f.pickle);
 	return rc;
 }

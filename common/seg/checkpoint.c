@@ -7,34 +7,83 @@
 #include "common/nn/model.h"
 #include "common/nn/weights.h"
 
+/* Names and number of what the list holds are those of the manifest. */
+static int check_names(const struct vt_json *list, const char *what, const char *const *names,
+	int n, const char *path, struct vt_err *err)
+{
+	if (vt_json_length(list) != (size_t)n)
+		return vt_err_set(err, VT_EDATA, "%s: /%s holds %zu names, its manifest %d", path,
+			what, vt_json_length(list), n);
+	for (int i = 0; i < n; i++)
+		if (strcmp(vt_json_text(list->item[i], ""), names[i]))
+			return vt_err_set(err, VT_EDATA,
+				"%s: /%s/%d is \"%s\", in its manifest \"%s\"", path, what, i,
+				vt_json_text(list->item[i], ""), names[i]);
+	return 0;
+}
+
+static int check_lists(const struct vt_checkpoint *c, const char *path, struct vt_err *err)
+{
+	const char *channel[VT_MAX_CHANNELS], *region[VT_MAX_REGIONS];
+	const struct vt_manifest *m = c->manifest;
+
+	for (int i = 0; i < m->n_channels; i++)
+		channel[i] = m->channel[i].role;
+	for (int i = 0; i < m->n_regions; i++)
+		region[i] = m->region[i].name;
+	if (!m->n_regions)
+		return vt_err_set(err, VT_EDATA, "%s: its manifest names no regions", path);
+	return check_names(vt_json_get(c->json, "channels"), "channels", channel, m->n_channels,
+		       path, err)
+		? err->code
+		: check_names(vt_json_get(c->json, "regions"), "regions", region, m->n_regions,
+			  path, err);
+}
+
+static int take_patch(struct vt_checkpoint *c, const char *path, struct vt_err *err)
+{
+	const struct vt_json *list = vt_json_get(c->json, "patch");
+
+	for (size_t a = 0; a < 3; a++) {
+		int64_t edge = vt_json_integer(vt_json_at(list, a), 0);
+
+		if (edge < 1 || edge > VT_MODEL_MOST_EDGE || vt_json_length(list) != 3)
+			return vt_err_set(err, VT_EDATA,
+				"%s: /patch must be three whole numbers from 1 to %d", path,
+				VT_MODEL_MOST_EDGE);
+		c->patch[a] = (int)edge;
+	}
+	return 0;
+}
+
+/* What others wrote decides the sizes of arrays from here on. */
+static int take_fields(struct vt_checkpoint *c, const char *path, struct vt_err *err)
+{
+	int64_t format = vt_json_integer(vt_json_get(c->json, "format"), 0);
+
+	if (format != 1)
+		return vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path,
+			(long long)format);
+	if (vt_manifest_parse(&c->manifest, vt_json_get(c->json, "manifest"), path, err) ||
+		check_lists(c, path, err) || take_patch(c, path, err))
+		return err->code;
+	c->model = vt_json_text(vt_json_pointer(c->json, "/model/name"), "");
+	c->n_channels = c->manifest->n_channels;
+	c->n_regions = c->manifest->n_regions;
+	c->softmax =
+		!strcmp(vt_json_text(vt_json_get(c->json, "activation"), "sigmoid"), "softmax");
+	c->n_outputs = c->n_regions + c->softmax;
+	return 0;
+}
+
 int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err)
 {
 	struct vt_checkpoint c = { .json = NULL };
 	char *path = vt_path_join(dir, "checkpoint.json");
 	int rc = vt_json_read(&c.json, path, err);
 
-	if (!rc && vt_json_integer(vt_json_get(c.json, "format"), 0) != 1)
-		rc = vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path,
-			(long long)vt_json_integer(vt_json_get(c.json, "format"), 0));
 	if (!rc)
-		rc = vt_manifest_parse(&c.manifest, vt_json_get(c.json, "manifest"), path, err);
-	if (!rc) {
-		c.model = vt_json_text(vt_json_pointer(c.json, "/model/name"), "");
-		c.n_channels = vt_json_get(c.json, "channels")
-			? (int)vt_json_get(c.json, "channels")->n
-			: 0;
-		c.n_regions =
-			vt_json_get(c.json, "regions") ? (int)vt_json_get(c.json, "regions")->n : 0;
-		c.softmax = !strcmp(vt_json_text(vt_json_get(c.json, "activation"), "sigmoid"),
-			"softmax");
-		c.n_outputs = c.n_regions + c.softmax;
-		for (size_t a = 0; a < 3; a++)
-			c.patch[a] =
-				(int)vt_json_integer(vt_json_at(vt_json_get(c.json, "patch"), a),
-					0);
-		if (c.n_channels < 1 || c.n_regions < 1)
-			rc = vt_err_set(err, VT_EDATA, "%s: names no channels or no regions", path);
-	}
+		rc = take_fields(&c, path, err);
 	free(path);
 	if (rc)
 		vt_checkpoint_close(&c);

@@ -19,6 +19,8 @@ struct vt_checkpoint {
 	bool softmax;
 };
 
+/* VT_EDATA, with file and pointer, unless channels and regions are those of the manifest it holds
+ * (at most VT_MAX_CHANNELS and VT_MAX_REGIONS) and the patch lies from 1 to VT_MODEL_MOST_EDGE. */
 int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err);
 void vt_checkpoint_close(struct vt_checkpoint *c);
 

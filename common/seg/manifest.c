@@ -35,6 +35,8 @@ static int wrong(const char *origin, const char *pointer, const char *what, stru
 static int known_keys(const struct vt_json *j, const char *keys, const char *origin,
 	const char *pointer, struct vt_err *err)
 {
+	if (j && j->type != VT_JSON_OBJECT)
+		return wrong(origin, pointer, "must be a JSON object", err);
 	for (size_t i = 0; j && i < j->n; i++) {
 		char *word = vt_asprintf(" %s ", j->key[i]);
 		bool known = strstr(keys, word) != NULL;
@@ -126,6 +128,8 @@ static int read_labels(struct vt_manifest *m, const struct vt_json *j, const cha
 	if (known_keys(vt_json_get(j, "label"), " files values ignore ", origin, "/label", err) ||
 		read_patterns(&m->label_files, files, origin, "/label/files", err))
 		return err->code;
+	if (values && values->type != VT_JSON_OBJECT)
+		return wrong(origin, "/label/values", "maps whole numbers to names", err);
 	for (size_t i = 0; values && i < values->n; i++) {
 		char *end;
 		long v = strtol(values->key[i], &end, 10);
@@ -133,6 +137,8 @@ static int read_labels(struct vt_manifest *m, const struct vt_json *j, const cha
 		if (*end || v < 0 || v >= VT_MAX_LABELS || values->item[i]->type != VT_JSON_STRING)
 			return wrong(origin, "/label/values",
 				"maps whole numbers from 0 to 255 to names", err);
+		if (m->label[v])
+			return wrong(origin, "/label/values", "names a value twice", err);
 		m->label[v] = vt_xstrdup(values->item[i]->string);
 	}
 	if (!m->label[0])
@@ -172,8 +178,8 @@ static int read_regions(struct vt_manifest *m, const struct vt_json *j, const ch
 {
 	const struct vt_json *list = vt_json_get(j, "regions");
 
-	if (m->label_files.n &&
-		(!list || list->type != VT_JSON_ARRAY || !list->n || list->n > VT_MAX_REGIONS))
+	if ((m->label_files.n || list) &&
+		(vt_json_length(list) < 1 || vt_json_length(list) > VT_MAX_REGIONS))
 		return wrong(origin, "/regions",
 			"must be a list of 1 to 8 regions {\"name\", \"values\"}", err);
 	for (size_t i = 0; list && i < list->n; i++) {
@@ -181,7 +187,7 @@ static int read_regions(struct vt_manifest *m, const struct vt_json *j, const ch
 		const struct vt_json *values = vt_json_get(list->item[i], "values");
 
 		r->name = vt_xstrdup(vt_json_text(vt_json_get(list->item[i], "name"), ""));
-		if (!*r->name || !values || !values->n)
+		if (!*r->name || !vt_json_length(values))
 			return wrong(origin, "/regions",
 				"each region has a \"name\" and a list of \"values\"", err);
 		for (size_t k = 0; k < values->n; k++) {

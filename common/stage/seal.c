@@ -304,9 +304,9 @@ void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why)
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_digest id;
-	char hex[VT_HEX], *dir, *path;
+	char hex[VT_HEX], *dir, *path, *reason = vt_stage_portable(r, why->text);
 
-	record.failure = why->text;
+	record.failure = reason;
 	if (vt_record_write(&text, &id, &record, &err) == 0) {
 		vt_digest_hex(hex, &id);
 		if (r->store) {
@@ -326,6 +326,7 @@ void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why)
 		vt_log(VT_LOG_WARN, "record", "note=\"the failure could not be recorded: %s\"",
 			err.text);
 	vt_buf_release(&text);
+	free(reason);
 }
 
 int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)

@@ -36,6 +36,10 @@ int vt_stage_n_params(const struct vt_stage *s);
 /* params.c: defaults, recipe and command-line texts into the struct and into canonical texts. */
 int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct vt_err *err);
 
+/* portable.c: the text with ports in the place of their directories, which differ between machines
+ * and would tell where data lies; caller frees. */
+char *vt_stage_portable(const struct vt_stage_run *r, const char *text);
+
 /* describe.c */
 void vt_stage_help(struct vt_buf *out, const struct vt_stage *s);
 int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form,

@@ -75,13 +75,14 @@ int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struc
 	char *dir = vt_path_join(r->work, "quarantine"),
 	     *path = vt_asprintf("%s/%s.json", dir, subject);
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *list;
+	char *reason = vt_stage_portable(r, why->text);
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_fs_mkdirs(dir, err);
 
 	vt_json_put_text(j, "subject", subject);
 	vt_json_put_text(j, "stage", r->stage->name);
 	vt_json_put_int(j, "code", why->code);
-	vt_json_put_text(j, "reason", why->text);
+	vt_json_put_text(j, "reason", reason);
 	vt_json_pretty(&text, j);
 	if (!rc)
 		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
@@ -96,6 +97,7 @@ int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struc
 	r->n_quarantined++;
 	vt_buf_release(&text);
 	vt_json_free(j);
+	free(reason);
 	free(path);
 	free(dir);
 	return rc;

@@ -304,7 +304,7 @@ static int sweep_leftover(struct gc *g, const char *folder, const char *name, st
 
 enum leftover { EVERYTHING = 1, UNFINISHED };
 
-/* UNFINISHED: what vt_fs_write leaves when it is killed, "name.tmp-<process>". */
+/* UNFINISHED: what vt_fs_write leaves when it is killed, "name.tmp-<hex digits>". */
 static int sweep_folder(struct gc *g, const char *folder, enum leftover what, struct vt_err *err)
 {
 	char *dir = vt_path_join(g->s->dir, folder);
@@ -315,7 +315,7 @@ static int sweep_folder(struct gc *g, const char *folder, enum leftover what, st
 		const char *tmp = strstr(names.v[i], ".tmp-");
 
 		if (what == EVERYTHING ||
-			(tmp && tmp[5] && !tmp[5 + strspn(tmp + 5, "0123456789")]))
+			(tmp && tmp[5] && !tmp[5 + strspn(tmp + 5, "0123456789abcdef")]))
 			rc = sweep_leftover(g, folder, names.v[i], err);
 	}
 	vt_strs_release(&names);

@@ -61,7 +61,8 @@ static bool part(const char **p, int field, uint64_t *bits)
 	}
 	if (**p == '/') {
 		char *end;
-		step = (int)strtol(*p + 1, &end, 10);
+		long by = strtol(*p + 1, &end, 10);
+		step = by > 60 ? 60 : (int)by;
 		*p = end;
 	}
 	if (step < 1 || to < from)

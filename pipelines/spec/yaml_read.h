@@ -1,9 +1,9 @@
 /* yaml_read.h - the YAML that people write specs in, as JSON values.
  *
- * Block mappings and sequences, flow [] and {}, plain, 'single' and "double" quoted scalars, |
- * and > blocks, comments, several documents; plain scalars by YAML 1.2's core schema (null,
- * true, false, integers, reals, else text).  Anchors, aliases, tags and merge keys are refused:
- * a spec is read by people, and says what it means where it stands.  Duplicate keys are errors. */
+ * libyaml reads it; plain scalars are taken by YAML 1.2's core schema (null, true, false, decimal
+ * integers and reals, else text).  Anchors, aliases, tags, directives and merge keys are refused: a
+ * spec is read by people, and says what it means where it stands.  Duplicate keys, keys that are no
+ * scalars and more than 64 levels are errors; empty documents are left out. */
 #ifndef PIPELINES_SPEC_YAML_READ_H
 #define PIPELINES_SPEC_YAML_READ_H
 

@@ -50,6 +50,10 @@ for i in range(150):
         wrong += 1
         print("#", repr(text)[:300], got, said)
 say(wrong == 0, "150 random values as PyYAML writes them: %d wrong" % wrong)
-refused = ["a: &x 1\nb: *x\n", "a: !!str 1\n", "a: 1\na: 2\n", "\ta: 1\n", "a: [1, 2\n", "a: {b: 1\n", "a: 'open\n", "a: 1\n  b: 2\n c: 3\n", "<<: {a: 1}\n", "- a\nb: 1\n", "{" * 80, "a: \"x\" y\n"]
+refused = ["a: &x 1\nb: *x\n", "a: !!str 1\n", "a: 1\na: 2\n", "\ta: 1\n", "a: [1, 2\n", "a: {b: 1\n", "a: 'open\n", "a: 1\n  b: 2\n c: 3\n", "<<: {a: 1}\n", "- a\nb: 1\n", "{" * 80, "a: \"x\" y\n", "%YAML 1.1\n---\na: 1\n", "%TAG ! x\n---\na: 1\n", "a: \"x\\0y\"\n", "[a, b]: 1\n", "a: *x\n", "*x : 1\n", "- !x [1]\n", "- &x {a: 1}\n", "[" * 70 + "]" * 70, "a: b\n" * 2]
 bad = [t for t in refused if ours(t)[0] is not None or ":" not in ours(t)[1]]
 say(not bad, "%d texts are refused with a line %s" % (len(refused), bad))
+many = "".join("key-%d: %d\n" % (i, i) for i in range(200000))
+import time
+t = time.time(); got, said = ours(many); t = time.time() - t
+say(got and len(got[0]) == 200000 and t < 30, "200000 keys of one mapping in %.1f s" % t)

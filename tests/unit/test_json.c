@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <time.h>
 
 #include "common/base/json.h"
 #include "tests/check.h"
@@ -133,6 +134,65 @@ static void nothing_copies_to_nothing(void)
 	vt_json_free(a);
 }
 
+/* Processor seconds of reading n members or values in one container. */
+static double time_to_read(bool object, int n)
+{
+	char open = object ? '{' : '[', close = object ? '}' : ']';
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	clock_t begun;
+
+	vt_buf_char(&text, open);
+	for (int i = 0; i < n; i++) {
+		vt_buf_str(&text, i ? ",\n" : "");
+		if (object)
+			vt_buf_printf(&text, "\"key-%d\": ", i);
+		vt_buf_printf(&text, "%d", i);
+	}
+	vt_buf_char(&text, close);
+	begun = clock();
+	CHECK_EQ(vt_json_parse(&j, text.data, text.len, "t", &err), 0);
+	CHECK_EQ(j ? j->n : 0, n);
+	if (object && j) {
+		CHECK_EQ(vt_json_integer(vt_json_get(j, "key-7"), 0), 7);
+		CHECK(!vt_json_get(j, "key-"));
+	}
+	vt_json_free(j);
+	vt_buf_release(&text);
+	return (double)(clock() - begun) / CLOCKS_PER_SEC;
+}
+
+/* A reader that looks for each line or key from the start takes minutes for these. */
+static void time_is_linear_in_the_text(void)
+{
+	CHECK(time_to_read(true, 100000) < 20);
+	CHECK(time_to_read(false, 500000) < 20);
+}
+
+static void large_objects_keep_order_and_keys(void)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *copy;
+	char key[32];
+
+	for (int i = 0; i < 1000; i++) {
+		snprintf(key, sizeof(key), "%d", i * 7 % 1000);
+		vt_json_put_int(j, key, i);
+	}
+	vt_json_put_int(j, "0", -1);
+	copy = vt_json_copy(j);
+	CHECK_EQ(copy->n, 1000);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(key, sizeof(key), "%d", i * 7 % 1000);
+		CHECK_STR(copy->key[i], key);
+		CHECK_EQ(vt_json_integer(vt_json_get(copy, key), -2), i ? i : -1);
+	}
+	CHECK_EQ(vt_json_members(copy), 1000);
+	CHECK_EQ(vt_json_length(copy), 0);
+	vt_json_free(copy);
+	vt_json_free(j);
+}
+
 int main(void)
 {
 	RUN(refuses_what_is_not_json);
@@ -144,5 +204,7 @@ int main(void)
 	RUN(reals_read_back);
 	RUN(pointers_and_getters);
 	RUN(nothing_copies_to_nothing);
+	RUN(time_is_linear_in_the_text);
+	RUN(large_objects_keep_order_and_keys);
 	return check_done();
 }
