@@ -1,6 +1,7 @@
 /* fs.h - files and directories: whole reads, atomic writes, sorted walks.  Paths are bytes; '/'
  * separates.  Every failure names the path.  Only regular files are read; a FIFO or a device is
- * VT_ENOINPUT.  Nothing here follows a symlink it was not given as an argument unless it says so. */
+ * VT_ENOINPUT.  Nothing here follows a symlink it was not given as an argument unless it says
+ * so. */
 #ifndef COMMON_BASE_FS_H
 #define COMMON_BASE_FS_H
 
