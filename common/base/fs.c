@@ -249,6 +249,24 @@ int vt_fs_mkdirs(const char *path, struct vt_err *err)
 	return rc;
 }
 
+int vt_fs_make_private(const char *path, struct vt_err *err)
+{
+	char *parent = parent_of(path);
+	int rc = vt_fs_is_dir(parent) ? 0 : vt_fs_mkdirs(parent, err);
+
+	free(parent);
+	if (!rc && mkdir(path, 0700) && !(errno == EEXIST && vt_fs_is_dir(path)))
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s: cannot make the directory", path);
+	return rc;
+}
+
+mode_t vt_fs_no_wider(mode_t mode, mode_t of)
+{
+	mode_t others = of & 0066;
+
+	return mode & (0700 | others | (others & 0044) >> 2);
+}
+
 int vt_fs_remove_tree(const char *path, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
@@ -367,7 +385,7 @@ int vt_fs_copy(const char *from, const char *to, mode_t mode, struct vt_err *err
 
 	if (in < 0)
 		return err->code;
-	out = create_beside(&tmp, to, mode & (st.st_mode | 0700), err);
+	out = create_beside(&tmp, to, vt_fs_no_wider(mode, st.st_mode), err);
 	if (out < 0) {
 		rc = err->code;
 	} else {

@@ -10,6 +10,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/fault.h"
+#include "common/base/log.h"
 #include "common/content/tree.h"
 
 struct vt_stamp vt_stamp_of(const struct stat *st)
@@ -109,11 +110,32 @@ static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name,
 		s->root, path, target);
 }
 
+/* A store in a directory is no content of it: its files change with every command. */
+static bool is_store(int dir_fd, const char *name)
+{
+	static const char first[] = "voxstore ";
+	char text[sizeof(first) - 1], *path = vt_asprintf("%s/format", name);
+	int fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	bool store = fd >= 0 && read(fd, text, sizeof(text)) == (ssize_t)sizeof(text) &&
+		!memcmp(text, first, sizeof(text));
+
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return store;
+}
+
 static void walk_into(struct vt_fileset *s, int dir_fd, const char *name, const char *path)
 {
 	struct vt_err err = VT_ERR_INIT;
-	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd;
 
+	if (is_store(dir_fd, name)) {
+		vt_log(VT_LOG_WARN, "left-out", "dir=\"%s/%s\" note=\"it is a store\"", s->root,
+			path);
+		return;
+	}
+	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0) {
 		walk(s, fd, path);
 		return;
@@ -214,6 +236,11 @@ int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err)
 				   : openat(s->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", s->root);
+	if (is_store(fd, ".")) {
+		close(fd);
+		return vt_err_set(err, VT_EDATA, "%s: is a store, not a directory of data",
+			s->root);
+	}
 	walk(s, fd, "");
 	return settle(s, err);
 }

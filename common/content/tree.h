@@ -7,7 +7,8 @@
  * of the subdirectory's text; the size of a directory is the sum of the file bytes below it.
  * The tree id is the SHA-256 of that text.  Times, owners, the order of creation and empty
  * directories have no part in it.  What lies in a directory .lineage, at whatever depth, is left
- * out: records speak of a tree and are no part of it.  Nothing else is left out.
+ * out: records speak of a tree and are no part of it.  So is a store (a directory whose file
+ * `format` begins with "voxstore ").  Nothing else is left out.
  * Symlinks, sockets and devices are refused (VT_EDATA), and so are names that are not portable,
  * see vt_tree_check_name. */
 #ifndef COMMON_CONTENT_TREE_H

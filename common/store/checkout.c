@@ -77,11 +77,15 @@ static int copy_out(const struct placing *p, const struct vt_tree_file *f, const
 	mode_t mode =
 		(mode_t)((p->how == VT_CHECKOUT_LINK ? 0444 : 0644) | (f->executable ? 0111 : 0));
 	char name[VT_STORE_NAME];
+	struct stat st = { .st_mode = 0 };
 	int in, out, rc = 0;
 
 	vt_store_name(name, &f->digest);
 	in = openat(p->s->objects_fd, name, O_RDONLY | O_CLOEXEC);
-	out = in < 0 ? -1 : openat(p->stage_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	out = in < 0 || fstat(in, &st)
+		? -1
+		: openat(p->stage_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+			  vt_fs_no_wider(mode, st.st_mode));
 
 	if (out < 0)
 		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", p->stage, to);
@@ -91,8 +95,6 @@ static int copy_out(const struct placing *p, const struct vt_tree_file *f, const
 			"--writable)",
 			p->stage, to);
 	else if (lseek(out, 0, SEEK_END) == 0 && copy_bytes(in, out))
-		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, to);
-	else if (fchmod(out, mode))
 		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, to);
 	if (in >= 0)
 		close(in);

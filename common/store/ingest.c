@@ -123,13 +123,19 @@ static int link_over(struct intake *in, const char *proc, const char *name)
 	return rc;
 }
 
+/* An object may be read by whom the file's owner lets read it, and written to by nobody. */
+static mode_t sealed_mode(mode_t mode)
+{
+	return mode & 0100 ? (mode & 0555) | 0500 : (mode & 0444) | 0400;
+}
+
 /* Makes fd, which is the file that was hashed, an object.  Sets errno and returns -1 where it
  * cannot. */
 static int link_object(struct intake *in, const struct vt_object *o,
 	const struct vt_fileset_file *f, int fd)
 {
 	char proc[64], name[VT_STORE_NAME];
-	mode_t mode = f->mode & 0100 ? 0555 : 0444;
+	mode_t mode = sealed_mode(f->mode);
 
 	vt_store_name(name, &o->digest);
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
@@ -219,7 +225,7 @@ static int adopt_copy(struct intake *in, struct vt_object *o, struct vt_err *err
 
 	vt_store_name(name, &o->digest);
 	if (vt_fault("adopt.rename") ||
-		fchmodat(in->s->tmp_fd, f->copied, f->mode & 0100 ? 0555 : 0444, 0) ||
+		fchmodat(in->s->tmp_fd, f->copied, sealed_mode(f->mode), 0) ||
 		renameat(in->s->tmp_fd, f->copied, in->s->objects_fd, name))
 		return vt_err_errno(err, VT_EIO, "%s/objects/%s: cannot give a blob its name",
 			in->s->dir, name);

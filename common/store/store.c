@@ -165,7 +165,7 @@ int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mod
 	s->lock_fd = s->use_fd = s->dir_fd = s->objects_fd = s->tmp_fd = -1;
 	s->read_only = mode == VT_STORE_READ;
 	if (mode == VT_STORE_CREATE)
-		rc = vt_fs_mkdirs(dir, err);
+		rc = vt_fs_make_private(dir, err);
 	else if (!vt_fs_exists(dir))
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: there is no store; give --store DIR or set VOXTRAIL_STORE "

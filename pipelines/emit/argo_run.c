@@ -288,7 +288,8 @@ static int open_bucket(struct vt_argo_run *r)
 	time_t t = time(NULL);
 	struct tm utc;
 	strftime(r->created, sizeof r->created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &utc));
-	if (!vt_fs_mkdirs(root, r->err) && (real = vt_fs_realpath(root, r->err))) {
+	if (!vt_fs_make_private(r->opts->store, r->err) && !vt_fs_mkdirs(root, r->err) &&
+		(real = vt_fs_realpath(root, r->err))) {
 		r->bucket = vt_path_join(real, "bucket");
 		r->work = vt_asprintf("%s/work.%ld", real, (long)getpid());
 		r->uid = vt_asprintf("run-%ld", (long)getpid());

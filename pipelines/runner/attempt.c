@@ -9,6 +9,7 @@
 
 #include "common/base/fs.h"
 #include "common/lineage/consent.h"
+#include "common/base/log.h"
 #include "pipelines/runner/process.h"
 #include "pipelines/runner/programs.h"
 #include "pipelines/spec/shell.h"
@@ -298,11 +299,23 @@ int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secre
 	return 0;
 }
 
+/* A file of the datum's user alone. */
+static void write_secret(const char *file, const char *text, const char *user, struct vt_err *err)
+{
+	uid_t uid;
+	gid_t gid;
+	if (vt_fs_write_quick(file, text, strlen(text), 0400, err))
+		return;
+	if (*user && geteuid() == 0 && vt_process_user(user, &uid, &gid) && chown(file, uid, gid))
+		vt_err_errno(err, VT_EIO, "%s: cannot give it to user %s", file, user);
+}
+
 /* As a cluster mounts it: a directory with one file a key. */
 static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_attempt *a,
 	const struct vt_attempt_of *of, struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(of->pipeline->transform, "secrets");
+	const char *user = vt_json_text(vt_json_get(of->pipeline->transform, "user"), "");
 	for (size_t i = 0; list && i < list->n && !err->code; i++) {
 		const char *at = vt_json_text(vt_json_get(list->item[i], "mountPath"), NULL),
 			   *name = vt_json_text(vt_json_get(list->item[i], "name"), "");
@@ -313,8 +326,7 @@ static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_atte
 		vt_fs_mkdirs(dir, err);
 		for (size_t k = 0; secret && k < secret->n && !err->code; k++) {
 			char *file = vt_path_join(dir, secret->key[k]);
-			const char *text = vt_json_text(secret->item[k], "");
-			vt_fs_write_quick(file, text, strlen(text), 0444, err);
+			write_secret(file, vt_json_text(secret->item[k], ""), user, err);
 			free(file);
 		}
 		mount[(*n)++] = (struct vt_mount){ dir, vt_xstrdup(at) };
@@ -382,6 +394,21 @@ static char *words(struct vt_strs *argv, const struct vt_json *cmd, const char *
 	return vt_program_find(vt_json_text(vt_json_at(cmd, 0), ""));
 }
 
+/* The datum's files lie in the store: who is not its owner must at least get through to them. */
+static int let_through(const struct vt_attempt_of *of, struct vt_err *err)
+{
+	const char *store = vt_store_dir(vt_runner_store(of->runner));
+	struct stat st;
+	if (stat(store, &st) || ((st.st_mode & 0011) != 0011 && chmod(store, st.st_mode | 0011)))
+		return vt_err_errno(err, VT_EIO, "%s: cannot open it to the user of the spec",
+			store);
+	if ((st.st_mode & 0011) != 0011)
+		vt_log(VT_LOG_WARN, "store",
+			"note=\"others can pass through its directory from now on: the spec runs "
+			"as another user\"");
+	return 0;
+}
+
 /* What the process sees beside its words: mounts, and the user it becomes. */
 static int surroundings(struct vt_process *p, struct vt_mount *mount, const struct vt_attempt *a,
 	const struct vt_attempt_of *of, char **root, struct vt_err *err)
@@ -389,6 +416,8 @@ static int surroundings(struct vt_process *p, struct vt_mount *mount, const stru
 	const char *user = vt_json_text(vt_json_get(of->pipeline->transform, "user"), "");
 	if (*user && geteuid() == 0 && vt_process_user(user, &p->uid, &p->gid)) {
 		p->change_user = true;
+		if (let_through(of, err))
+			return err->code;
 		if (chown(a->out, p->uid, p->gid) || chown(a->dir, p->uid, p->gid))
 			return vt_err_errno(err, VT_EIO, "%s", a->out);
 	}
