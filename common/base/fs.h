@@ -53,7 +53,7 @@ int vt_fs_write_parts(const char *path, const struct vt_part *part, size_t n_par
 int vt_fs_mkdirs(const char *path, struct vt_err *err);
 /* As vt_fs_mkdirs, but a last directory that is not there yet is its owner's alone (0700). */
 int vt_fs_make_private(const char *path, struct vt_err *err);
-/* mode without what group and others may not do with a file of mode `of`: whoever reads may execute. */
+/* mode without what group and others may not do with a file of mode `of`; who reads may execute. */
 mode_t vt_fs_no_wider(mode_t mode, mode_t of);
 int vt_fs_remove_tree(const char *path, struct vt_err *err); /* rm -rf; fine if absent */
 int vt_fs_sync_dir(const char *path, struct vt_err *err);
