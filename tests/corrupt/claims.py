@@ -28,7 +28,7 @@ checkpoint = {"format": 1, "manifest": manifest, "model": {"name": "unet3d", "pa
 
 def vtp(path, **changes):
     dims, n = [4, 4, 4], 64
-    h = {"format": 1, "subject": "s", "channels": ["t1"], "dims": dims, "dtype": "f32", "regions": ["R"], "labelled": True, "n_foreground": 1,
+    h = {"format": 1, "subject": "s", "channels": ["t1"], "dims": dims, "dtype": "f32", "regions": ["R"], "labeled": True, "n_foreground": 1,
          "test": True, "fold": 0, "spacing_mm": [1, 1, 1], "manifest": manifest, "offsets": {"image": 2048, "regions": 2304, "labels": 2368, "foreground": 2432}}
     h.update(changes)
     head = json.dumps(h).encode().ljust(2048 - 16)
@@ -49,7 +49,7 @@ for patch in ([8388608] * 3, [2147483640] * 3, [0, 16, 16], [-16] * 3, [16, 16],
 big = {**manifest, "regions": [{"name": "r%d" % i, "values": [1]} for i in range(300)]}
 refused(evaluate(model("regions", manifest=big, regions=["r%d" % i for i in range(300)])), 65, ["/regions", "1 to 8"], "a manifest of 300 regions")
 free = {k: v for k, v in big.items() if k != "label"}
-refused(evaluate(model("unlabelled", manifest=free, regions=["r%d" % i for i in range(300)])), 65, ["/regions", "1 to 8"], "a manifest of 300 regions without labels")
+refused(evaluate(model("unlabeled", manifest=free, regions=["r%d" % i for i in range(300)])), 65, ["/regions", "1 to 8"], "a manifest of 300 regions without labels")
 refused(evaluate(model("list", manifest=[1])), 65, ["must be a JSON object"], "a manifest that is a list")
 
 # a container's header
