@@ -33,6 +33,19 @@ void vt_buf_char(struct vt_buf *b, char c);
 void vt_buf_printf(struct vt_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
+/* As vt_buf_printf, for people to read: control characters and marks that turn the direction of a
+ * text, where an argument brings them, are shown (\n, \x1b) and do nothing. */
+void vt_buf_say(struct vt_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void vt_buf_vsay(struct vt_buf *b, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+void vt_buf_shown(struct vt_buf *b, const char *text);
+/* The same with another way to show what arguments bring. */
+typedef void (*vt_shower)(struct vt_buf *b, const char *text);
+void vt_buf_vsay_as(struct vt_buf *b, vt_shower show, const char *fmt, va_list ap)
+	__attribute__((format(printf, 3, 0)));
+/* The same to standard output and standard error; the number of bytes, or -1. */
+int vt_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int vt_say_err(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The words of text in lines of at most 79 columns and a newline at the end: the first line goes
  * on from `column`, the others begin there. */
 void vt_buf_wrap(struct vt_buf *b, const char *text, size_t column);

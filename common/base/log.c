@@ -144,7 +144,7 @@ static void write_event(enum vt_log_level level, const char *event, const char *
 	gmtime_r(&t.tv_sec, &tm);
 	if (form_now() == VT_LOG_TEXT) {
 		strftime(when, sizeof(when), "%H:%M:%S", &tm);
-		vt_buf_printf(&line, "%s %-5s %s  %s  %s\n", when, level_name[level], sink.stage,
+		vt_buf_say(&line, "%s %-5s %s  %s  %s\n", when, level_name[level], sink.stage,
 			event, pairs);
 	} else {
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);

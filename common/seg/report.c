@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/base64.h"
+#include "common/base/text_out.h"
 #include "common/image/picture.h"
 
 static const char style[] =
@@ -26,16 +27,6 @@ static const char style[] =
 	"img{max-width:100%;image-rendering:pixelated;border-radius:4px}"
 	".key span{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 "
 	"1em;border-radius:2px}";
-
-static void escape(struct vt_buf *out, const char *s)
-{
-	for (; *s; s++) {
-		if (*s == '<' || *s == '>' || *s == '&' || *s == '"')
-			vt_buf_printf(out, "&#%d;", *s);
-		else
-			vt_buf_char(out, *s);
-	}
-}
 
 /* --- pictures ------------------------------------------------------------ */
 
@@ -149,10 +140,10 @@ static int figure(struct vt_buf *out, const struct vt_evaluation *e, size_t i, s
 			"<figure><img alt=\"segmentation overlay\" src=\"data:image/png;base64,");
 		vt_base64(out, png.data, png.len);
 		vt_buf_str(out, "\"><figcaption><b>");
-		escape(out, s->subject);
+		vt_html_text(out, s->subject);
 		vt_buf_str(out, "</b>: ");
 		for (int r = 0; r < e->manifest->n_regions; r++)
-			vt_buf_printf(out, "%s%s %.3f", r ? ", " : "Dice ",
+			vt_html_say(out, "%s%s %.3f", r ? ", " : "Dice ",
 				vt_evaluation_region(e, r), s->region[r].overlap.dice);
 		vt_buf_str(out, "</figcaption></figure>\n");
 	}
@@ -173,7 +164,7 @@ static int pictures(struct vt_buf *out, const struct vt_evaluation *e, struct vt
 		unsigned char c[3];
 
 		vt_picture_color((unsigned)r + 1, c);
-		vt_buf_printf(out, "<span style=\"background:#%02x%02x%02x\"></span>%s", c[0], c[1],
+		vt_html_say(out, "<span style=\"background:#%02x%02x%02x\"></span>%s", c[0], c[1],
 			c[2], vt_evaluation_region(e, r));
 	}
 	vt_buf_str(out, "</p>\n");
@@ -191,7 +182,7 @@ static void polyline(struct vt_buf *out, const char *csv, int col, double last_s
 {
 	const char *line = strchr(csv, '\n');
 
-	vt_buf_printf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"",
+	vt_html_say(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"",
 		color);
 	for (; line && line[1]; line = strchr(line + 1, '\n')) {
 		const char *p = line + 1;
@@ -205,7 +196,7 @@ static void polyline(struct vt_buf *out, const char *csv, int col, double last_s
 			continue;
 		v = strtod(p, NULL);
 		v = v < 0 ? 0 : v > 1 ? 1 : v;
-		vt_buf_printf(out, "%.1f,%.1f ", 46 + 640 * step / last_step, 216 - 200 * v);
+		vt_html_say(out, "%.1f,%.1f ", 46 + 640 * step / last_step, 216 - 200 * v);
 	}
 	vt_buf_str(out, "\"/>");
 }
@@ -220,7 +211,7 @@ static void curve(struct vt_buf *out, const struct vt_evaluation *e, const char 
 		"Dice by step\" "
 		"style=\"max-width:100%\" font-size=\"11\" fill=\"#5a6678\">");
 	for (int k = 0; k <= 5; k++)
-		vt_buf_printf(out,
+		vt_html_say(out,
 			"<line x1=\"46\" x2=\"686\" y1=\"%d\" y2=\"%d\" stroke=\"#e6e9ef\"/><text "
 			"x=\"18\" "
 			"y=\"%d\">%.1f</text>",
@@ -234,7 +225,7 @@ static void curve(struct vt_buf *out, const struct vt_evaluation *e, const char 
 		snprintf(color, sizeof(color), "#%02x%02x%02x", c[0], c[1], c[2]);
 		polyline(out, history, 2 + r, last, color);
 	}
-	vt_buf_printf(out,
+	vt_html_say(out,
 		"<text x=\"46\" y=\"236\">0</text><text x=\"640\" y=\"236\">%.0f steps</text></svg>"
 		"<p>Black: training loss. Colors: validation Dice of each region.</p>\n",
 		last);
@@ -248,7 +239,7 @@ static void put_number(struct vt_buf *out, double v)
 	if (isnan(v))
 		vt_buf_str(out, "<td>\xe2\x80\x93");
 	else
-		vt_buf_printf(out, "<td>%.4g", v);
+		vt_html_say(out, "<td>%.4g", v);
 }
 
 static size_t counted(const struct vt_evaluation *e)
@@ -267,13 +258,12 @@ static void cards(struct vt_buf *out, const struct vt_evaluation *e)
 	for (int r = 0; r < e->manifest->n_regions; r++) {
 		const struct vt_summary *s = &e->summary[r][VT_DICE];
 
-		vt_buf_printf(out, "<div class=\"card\">%s Dice<b>%.3f</b>",
+		vt_html_say(out, "<div class=\"card\">%s Dice<b>%.3f</b>",
 			vt_evaluation_region(e, r), s->mean);
 		if (e->draws)
-			vt_buf_printf(out, "95 %% interval %.3f to %.3f<br>", s->ci.low,
-				s->ci.high);
+			vt_html_say(out, "95 %% interval %.3f to %.3f<br>", s->ci.low, s->ci.high);
 		if (!isnan(mean(e, r, VT_BASELINE)))
-			vt_buf_printf(out, "single threshold %.3f", mean(e, r, VT_BASELINE));
+			vt_html_say(out, "single threshold %.3f", mean(e, r, VT_BASELINE));
 		vt_buf_str(out, "</div>");
 	}
 	vt_buf_str(out, "</div>");
@@ -283,21 +273,20 @@ static void cards(struct vt_buf *out, const struct vt_evaluation *e)
 static void metrics_table(struct vt_buf *out, const struct vt_evaluation *e, const char *title,
 	const enum vt_score *list, size_t n)
 {
-	vt_buf_printf(out, "<h2>%s</h2><table><thead><tr><th>mean over %zu</th>", title,
-		counted(e));
+	vt_html_say(out, "<h2>%s</h2><table><thead><tr><th>mean over %zu</th>", title, counted(e));
 	for (int r = 0; r < e->manifest->n_regions; r++)
-		vt_buf_printf(out, "<th>%s</th>", vt_evaluation_region(e, r));
+		vt_html_say(out, "<th>%s</th>", vt_evaluation_region(e, r));
 	vt_buf_str(out, "</tr></thead><tbody>\n");
 	for (size_t i = 0; i < n; i++) {
-		vt_buf_printf(out, "<tr><td>%s</td>", vt_score_name(list[i]));
+		vt_html_say(out, "<tr><td>%s</td>", vt_score_name(list[i]));
 		for (int r = 0; r < e->manifest->n_regions; r++) {
 			const struct vt_summary *s = &e->summary[r][list[i]];
 
 			put_number(out, s->mean);
 			if (s->n != counted(e))
-				vt_buf_printf(out, " <small>n = %zu</small>", s->n);
+				vt_html_say(out, " <small>n = %zu</small>", s->n);
 			if (e->draws && s->n)
-				vt_buf_printf(out, " <small>%.4g to %.4g</small>", s->ci.low,
+				vt_html_say(out, " <small>%.4g to %.4g</small>", s->ci.low,
 					s->ci.high);
 			vt_buf_str(out, "</td>");
 		}
@@ -310,17 +299,16 @@ static void absent_list(struct vt_buf *out, const struct vt_evaluation *e)
 {
 	if (!e->n_absent)
 		return;
-	vt_buf_printf(out,
-		"<h2>Absent</h2><p>%zu of %zu subjects have no label map and %s</p><ul>\n",
+	vt_html_say(out, "<h2>Absent</h2><p>%zu of %zu subjects have no label map and %s</p><ul>\n",
 		e->n_absent, e->n,
 		e->leave_absent ? "are left out of the means:"
 				: "count with Dice 0 and the penalty:");
 	for (size_t i = 0; i < e->n; i++)
 		if (e->subject[i].absent) {
 			vt_buf_str(out, "<li>");
-			escape(out, e->subject[i].subject);
+			vt_html_text(out, e->subject[i].subject);
 			vt_buf_str(out, ": ");
-			escape(out, e->subject[i].absent);
+			vt_html_text(out, e->subject[i].absent);
 			vt_buf_str(out, "</li>\n");
 		}
 	vt_buf_str(out, "</ul>\n");
@@ -337,7 +325,7 @@ static void fold_cells(struct vt_buf *out, const struct vt_evaluation *e, size_t
 
 			put_number(out, s.mean);
 			if (!isnan(s.sd))
-				vt_buf_printf(out, " <small>%.4g</small>", s.sd);
+				vt_html_say(out, " <small>%.4g</small>", s.sd);
 			vt_buf_str(out, "</td>");
 		}
 	vt_buf_str(out, "</tr>\n");
@@ -350,7 +338,7 @@ static void folds_table(struct vt_buf *out, const struct vt_evaluation *e)
 		"<h2>Cross-validation</h2><table><thead><tr><th>fold</th><th>subjects</th>");
 	for (int r = 0; r < e->manifest->n_regions; r++)
 		for (int k = 0; k < 3; k++)
-			vt_buf_printf(out, "<th>%s %s</th>", vt_evaluation_region(e, r),
+			vt_html_say(out, "<th>%s %s</th>", vt_evaluation_region(e, r),
 				k == 0           ? "Dice"
 					: k == 1 ? "HD95 mm"
 						 : "lesion Dice");
@@ -359,11 +347,11 @@ static void folds_table(struct vt_buf *out, const struct vt_evaluation *e)
 		const char *dir = e->segmenter->member[m].dir, *slash = strrchr(dir, '/');
 
 		vt_buf_str(out, "<tr><td>");
-		escape(out, slash ? slash + 1 : dir);
-		vt_buf_printf(out, "</td><td>%zu</td>", vt_evaluation_of_fold(e, m, 0, VT_DICE).n);
+		vt_html_text(out, slash ? slash + 1 : dir);
+		vt_html_say(out, "</td><td>%zu</td>", vt_evaluation_of_fold(e, m, 0, VT_DICE).n);
 		fold_cells(out, e, m, false);
 	}
-	vt_buf_printf(out, "<tr><td><b>over folds</b></td><td>%zu</td>", counted(e));
+	vt_html_say(out, "<tr><td><b>over folds</b></td><td>%zu</td>", counted(e));
 	fold_cells(out, e, 0, true);
 	vt_buf_str(out,
 		"</tbody></table><p>Mean, and in small print the standard deviation (n - 1): of a "
@@ -379,7 +367,7 @@ static void empty_table(struct vt_buf *out, const struct vt_evaluation *e)
 		"<th>absent</th><th>HD95 mm, all</th><th>HD95 mm, where both "
 		"exist</th></tr></thead><tbody>\n");
 	for (int r = 0; r < e->manifest->n_regions; r++) {
-		vt_buf_printf(out,
+		vt_html_say(out,
 			"<tr><td>%s</td><td>%zu</td><td>%zu</td><td>%zu</td><td>%zu</td>"
 			"<td>%zu</td><td>%.2f</td>",
 			vt_evaluation_region(e, r), e->n, vt_evaluation_count(e, r, VT_BOTH_EMPTY),
@@ -387,7 +375,7 @@ static void empty_table(struct vt_buf *out, const struct vt_evaluation *e)
 			vt_evaluation_count(e, r, VT_FALSE_ALARM),
 			vt_evaluation_count(e, r, VT_ABSENT), mean(e, r, VT_HD95));
 		if (e->n_found[r])
-			vt_buf_printf(out, "<td>%.2f (n = %zu)</td></tr>\n",
+			vt_html_say(out, "<td>%.2f (n = %zu)</td></tr>\n",
 				e->summary[r][VT_HD95].found_mean, e->n_found[r]);
 		else
 			vt_buf_str(out, "<td>none</td></tr>\n");
@@ -420,7 +408,7 @@ static void lesions_table(struct vt_buf *out, const struct vt_evaluation *e)
 			sum.false_alarms += l->false_alarms;
 			sum.small += l->small;
 		}
-		vt_buf_printf(out,
+		vt_html_say(out,
 			"<tr><td>%s</td><td>%.4f</td><td>%.2f</td><td>%llu</td><td>%llu</"
 			"td><td>%llu</td><td>%llu</td>"
 			"</tr>\n",
@@ -444,7 +432,7 @@ static void threshold_table(struct vt_buf *out, const struct vt_evaluation *e)
 		"subject</th><th>this "
 		"network</th></tr></thead><tbody>\n");
 	for (int r = 0; r < e->manifest->n_regions; r++)
-		vt_buf_printf(out,
+		vt_html_say(out,
 			"<tr><td>%s</td><td>%s</td><td>%.2f</td><td>%.4f</td><td>%.4f</"
 			"td><td><b>%.4f</b></td></tr>\n",
 			vt_evaluation_region(e, r),
@@ -478,7 +466,7 @@ static void summary(struct vt_buf *out, const struct vt_evaluation *e)
 		"together (medpy). hd95_surfel_mm: "
 		"weighted by area (DeepMind surface-distance, BraTS 2023).");
 	if (e->draws)
-		vt_buf_printf(out,
+		vt_html_say(out,
 			" Small print: 95 %% interval of the mean, percentile bootstrap over "
 			"subjects, %u "
 			"draws.",
@@ -494,21 +482,21 @@ static void subjects(struct vt_buf *out, const struct vt_evaluation *e)
 {
 	vt_buf_str(out, "<h2>Subjects</h2><table><thead><tr><th>subject</th>");
 	for (int r = 0; r < e->manifest->n_regions; r++)
-		vt_buf_printf(out, "<th>%s Dice</th><th>HD95 mm</th><th>ml (reference)</th>",
+		vt_html_say(out, "<th>%s Dice</th><th>HD95 mm</th><th>ml (reference)</th>",
 			vt_evaluation_region(e, r));
 	vt_buf_str(out, "</tr></thead><tbody>\n");
 	for (size_t i = 0; i < e->n; i++) {
 		vt_buf_str(out, "<tr><td>");
-		escape(out, e->subject[i].subject);
+		vt_html_text(out, e->subject[i].subject);
 		vt_buf_str(out, "</td>");
 		for (int r = 0; r < e->manifest->n_regions; r++) {
 			const struct vt_region_score *s = &e->subject[i].region[r];
 
-			vt_buf_printf(out, "<td>%.4f%s%s%s</td><td>%.2f</td><td>%.1f (%.1f)</td>",
-				s->overlap.dice,
-				s->overlap.empty == VT_NOT_EMPTY ? "" : " <span class=\"mark\">",
-				vt_empty_name(s->overlap.empty),
-				s->overlap.empty == VT_NOT_EMPTY ? "" : "</span>", s->surface.hd95,
+			vt_html_say(out, "<td>%.4f", s->overlap.dice);
+			if (s->overlap.empty != VT_NOT_EMPTY)
+				vt_html_say(out, " <span class=\"mark\">%s</span>",
+					vt_empty_name(s->overlap.empty));
+			vt_html_say(out, "</td><td>%.2f</td><td>%.1f (%.1f)</td>", s->surface.hd95,
 				s->overlap.volume_ml,
 				isnan(s->overlap.reference_ml) ? 0 : s->overlap.reference_ml);
 		}
@@ -523,9 +511,9 @@ static void sources(struct vt_buf *out, const struct vt_evaluation *e)
 	vt_buf_str(out, "<h2>What was scored against what</h2><table><tbody>\n");
 	for (size_t i = 0; e->scored && i < e->scored->n; i++) {
 		vt_buf_str(out, "<tr><td>");
-		escape(out, e->scored->key[i]);
+		vt_html_text(out, e->scored->key[i]);
 		vt_buf_str(out, "</td><td><code>");
-		escape(out, vt_json_text(e->scored->item[i], ""));
+		vt_html_text(out, vt_json_text(e->scored->item[i], ""));
 		vt_buf_str(out, "</code></td></tr>\n");
 	}
 	vt_buf_str(out,
@@ -538,18 +526,18 @@ static void identity(struct vt_buf *out, const struct vt_evaluation *e)
 	const struct vt_checkpoint *c = e->segmenter->first;
 	const struct vt_json *train = vt_json_pointer(c->json, "/subjects/train");
 
-	vt_buf_printf(out,
+	vt_html_say(out,
 		"<h2>What this is</h2><p>%s, %lld parameters, patch %d, seed %lld, trained on %zu "
 		"subjects of manifest <b>",
 		c->model,
 		(long long)vt_json_integer(vt_json_pointer(c->json, "/model/parameters"), 0),
 		c->patch[0], (long long)vt_json_integer(vt_json_get(c->json, "seed"), 0),
 		train ? train->n : 0);
-	escape(out, c->manifest->name);
+	vt_html_text(out, c->manifest->name);
 	vt_buf_str(out, "</b>, channels ");
 	for (int k = 0; k < c->n_channels; k++) {
 		vt_buf_str(out, k ? ", " : "");
-		escape(out,
+		vt_html_text(out,
 			vt_json_text(vt_json_at(vt_json_get(c->json, "channels"), (size_t)k), ""));
 	}
 	vt_buf_str(out,
@@ -564,14 +552,14 @@ static void heading(struct vt_buf *out, const struct vt_evaluation *e)
 
 	for (size_t i = 0; i < e->n; i++)
 		seen += e->subject[i].role && !strcmp(e->subject[i].role, "train");
-	escape(out, e->manifest->name);
-	vt_buf_printf(out, ", %zu subject%s", e->n, e->n == 1 ? "" : "s");
+	vt_html_text(out, e->manifest->name);
+	vt_html_say(out, ", %zu subject%s", e->n, e->n == 1 ? "" : "s");
 	if (e->by_fold)
 		vt_buf_str(out, ", each scored by the network whose fold kept it out.</p>\n");
 	else if (!e->segmenter)
 		vt_buf_str(out, ": label maps beside the reference.</p>\n");
 	else if (seen)
-		vt_buf_printf(out, ", <span class=\"mark\">%zu of them trained on</span>.</p>\n",
+		vt_html_say(out, ", <span class=\"mark\">%zu of them trained on</span>.</p>\n",
 			seen);
 	else
 		vt_buf_str(out, " kept out of training.</p>\n");
@@ -582,11 +570,8 @@ int vt_report_html(struct vt_buf *out, const struct vt_evaluation *e, const char
 {
 	int rc;
 
-	vt_buf_printf(out,
-		"<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Voxtrail "
-		"evaluation</title><meta name=\"viewport\" content=\"width=device-width\">"
-		"<style>%s</style></head><body>\n<h1>Segmentation report</h1><p>",
-		style);
+	vt_html_begin(out, "Voxtrail evaluation", style);
+	vt_buf_str(out, "<h1>Segmentation report</h1><p>");
 	heading(out, e);
 	summary(out, e);
 	rc = pictures(out, e, err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/text_out.h"
 #include "common/seg/evaluator.h"
 
 #define AT(f) offsetof(struct vt_region_score, f)
@@ -405,28 +406,12 @@ struct vt_json *vt_evaluation_json(const struct vt_evaluation *e)
 
 /* --- subjects.csv -------------------------------------------------------- */
 
-/* A field as RFC 4180 has it: in quotes where it holds a comma, a quote or a line's end. */
-static void csv_text(struct vt_buf *out, const char *text)
-{
-	if (!text[strcspn(text, ",\"\r\n")]) {
-		vt_buf_str(out, text);
-		return;
-	}
-	vt_buf_char(out, '"');
-	for (; *text; text++) {
-		if (*text == '"')
-			vt_buf_char(out, '"');
-		vt_buf_char(out, *text);
-	}
-	vt_buf_char(out, '"');
-}
-
 static void csv_row(struct vt_buf *out, const struct vt_evaluation *e, const char *subject, int r,
 	const struct vt_region_score *s)
 {
-	csv_text(out, subject);
+	vt_csv_text(out, subject);
 	vt_buf_char(out, ',');
-	csv_text(out, vt_evaluation_region(e, r));
+	vt_csv_text(out, vt_evaluation_region(e, r));
 	for (int k = 0; k < VT_N_SCORES; k++) {
 		double v = vt_score_value(s, (enum vt_score)k);
 		char text[32] = "";

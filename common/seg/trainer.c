@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/base/text_out.h"
 #include "common/nn/model.h"
 #include "common/seg/train_state.h"
 
@@ -210,11 +211,15 @@ static int start(struct vt_trainer *t, struct vt_err *err)
 				fit.format, fit.matched, fit.left, fit.ignored, fit.repeated);
 	}
 	vt_buf_str(&t->history, "step,loss");
-	for (int r = 0; r < t->d->file[0].n_regions; r++)
-		vt_buf_printf(&t->history, ",dice_%s",
-			vt_json_text(vt_json_at(vt_json_get(t->d->file[0].header, "regions"),
-					     (size_t)r),
-				""));
+	for (int r = 0; r < t->d->file[0].n_regions; r++) {
+		const struct vt_json *names = vt_json_get(t->d->file[0].header, "regions");
+		char *column =
+			vt_asprintf("dice_%s", vt_json_text(vt_json_at(names, (size_t)r), ""));
+
+		vt_buf_char(&t->history, ',');
+		vt_csv_text(&t->history, column);
+		free(column);
+	}
 	vt_buf_char(&t->history, '\n');
 	return rc;
 }

@@ -187,6 +187,23 @@ bool vt_argo_depends_hold(const struct vt_argo_run *r, const char *expression)
 
 /* --- files --------------------------------------------------------------- */
 
+/* A key or path of the workflow stays below the directory it is put behind; one '/' at the end of a
+ * key is Argo's sign for a directory. */
+static int check_below(const char *what, const char *relative, struct vt_err *err)
+{
+	for (const char *p = relative;; p++) {
+		size_t n = strcspn(p, "/");
+		bool last = !p[n] || !p[n + 1];
+		if (!n || (n <= 2 && !strncmp(p, "..", n)))
+			return vt_err_set(err, VT_EDATA,
+				"%s \"%s\": must be relative, without . and .. and empty names",
+				what, relative);
+		if (last)
+			return 0;
+		p += n;
+	}
+}
+
 static int make_parent(const char *path, struct vt_err *err)
 {
 	char *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
@@ -240,11 +257,12 @@ static int place_artifact(struct vt_argo_run *r, const struct vt_argo_instance *
 	char *key = vt_argo_expand(&scope, vt_json_text(vt_json_pointer(a, "/s3/key"), ""), r->err),
 	     *from = vt_path_join(r->bucket, key);
 	const char *raw = vt_json_text(vt_json_pointer(a, "/raw/data"), NULL);
-	if (r->err->code || make_parent(to, r->err))
-		;
-	else if (strncmp(path, "/pfs/", 5))
+	if (!r->err->code && strncmp(path, "/pfs/", 5))
 		vt_err_set(r->err, VT_EDATA,
 			"artifact path %s: only paths below /pfs are executed here", path);
+	if (r->err->code || check_below("artifact path", path + 1, r->err) ||
+		(!raw && check_below("artifact key", key, r->err)) || make_parent(to, r->err))
+		;
 	else if (raw)
 		vt_fs_write_quick(to, raw, strlen(raw), 0444, r->err);
 	else if (vt_fs_exists(from))
@@ -274,7 +292,12 @@ int vt_argo_keep_outputs(struct vt_argo_run *r, struct vt_argo_instance *i)
 		size_t n = strlen(to);
 		if (n && to[n - 1] == '/')
 			to[n - 1] = 0;
-		if (!why.code && vt_fs_exists(from))
+		if (!why.code && *path != '/')
+			vt_err_set(&why, VT_EDATA, "output path %s: must be absolute", path);
+		if (why.code || check_below("output path", path + 1, &why) ||
+			check_below("output key", key, &why))
+			;
+		else if (vt_fs_exists(from))
 			copy(from, to, &why);
 		else if (!why.code && !vt_json_true(vt_json_get(a, "optional"), false))
 			vt_err_set(&why, VT_EDATA, "output %s: nothing at %s", text(a, "name"),
@@ -310,8 +333,11 @@ int vt_argo_commit_repos(struct vt_argo_run *r)
 		     *param = vt_asprintf("%s-commit", name);
 		if (!eq)
 			vt_err_set(r->err, VT_EUSAGE, "--repo %s: write NAME=DIR", bind);
-		unlink(to);
-		if (from && !vt_fs_remove_tree(to, r->err) &&
+		else if (!r->err->code)
+			check_below("--repo name", name, r->err);
+		if (!r->err->code)
+			unlink(to);
+		if (from && !r->err->code && !vt_fs_remove_tree(to, r->err) &&
 			!make_parent(vt_fs_is_dir(from) ? to : file, r->err) &&
 			symlink(from, vt_fs_is_dir(from) ? to : file))
 			vt_err_errno(r->err, VT_ECANTCREAT, "%s", to);

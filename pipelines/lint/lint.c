@@ -231,6 +231,16 @@ static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p,
 	(void)s;
 }
 
+/* It becomes a directory, a name in emitted programs and a word of their shells. */
+static bool is_repo(const char *name)
+{
+	return !*name ||
+		(isalnum((unsigned char)name[0]) &&
+			strspn(name,
+				"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				"0123456789._-") == strlen(name));
+}
+
 static void lint_cron(const struct vt_input *in, struct vt_findings *f)
 {
 	if (!vt_cron_valid(in->cron_spec))
@@ -251,6 +261,10 @@ static void lint_input(const struct vt_spec *s, const struct vt_pipeline *p,
 		at(f, VT_FINDING_ERROR, in->pointer,
 			in->kind == VT_INPUT_PFS ? "/pfs/name" : "/cron/name",
 			"is no usable variable name; write letters, digits and _, and not \"out\"");
+	if ((in->kind == VT_INPUT_PFS || in->kind == VT_INPUT_CRON) && !is_repo(in->repo))
+		at(f, VT_FINDING_ERROR, in->pointer,
+			in->kind == VT_INPUT_PFS ? "/pfs/repo" : "/cron/repo",
+			"write letters, digits, ., - and _ only, beginning with a letter or digit");
 	if (in->kind >= VT_INPUT_CROSS && !in->n)
 		at(f, VT_FINDING_ERROR, in->pointer, "", "has no inputs; list at least one");
 	for (size_t i = 0; i < in->n; i++) {

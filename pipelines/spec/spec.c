@@ -79,12 +79,12 @@ static struct vt_input *read_input(const struct vt_json *j, const char *pointer,
 	struct vt_input *in = vt_xcalloc(1, sizeof *in);
 	in->pointer = vt_xstrdup(pointer);
 	in->pipeline = pipeline;
-	if (!j || j->n != 1) {
+	if (vt_json_members(j) != 1) {
 		vt_findings_add(f, VT_FINDING_ERROR, pointer,
 			"has %zu input kinds; write exactly one of pfs, cron, "
 			"cross, join, "
 			"group, union",
-			j ? j->n : 0);
+			vt_json_members(j));
 		return in;
 	}
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)

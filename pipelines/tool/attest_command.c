@@ -90,7 +90,7 @@ void vt_attest_keygen(const struct vt_attest_request *q, struct vt_err *err)
 		vt_err_set(err, VT_EUSAGE, "--type=%s: say p256 or ed25519", q->type);
 	else if (!vt_key_generate(&k, *q->type == 'p' ? VT_KEY_P256 : VT_KEY_ED25519, err) &&
 		!vt_key_write(k, q->what, err) && !vt_key_id(id, k, err))
-		printf("%s.pub, key id %s\n", q->what, id);
+		vt_say("%s.pub, key id %s\n", q->what, id);
 	vt_key_free(k);
 }
 
@@ -202,7 +202,7 @@ static int verify_envelope(const struct vt_json *envelope, const struct vt_key *
 	if (!rc && dir)
 		rc = vt_attest_check_files(statement, dir, err);
 	if (!rc)
-		printf("good: %s of %s, record %s\n",
+		vt_say("good: %s of %s, record %s\n",
 			vt_json_text(vt_json_get(statement, "predicateType"), "?"),
 			vt_json_text(vt_json_pointer(statement,
 					     "/predicate/buildDefinition/externalParameters/stage"),
@@ -224,7 +224,7 @@ static int verify_bundle(const struct vt_json *bundle, const struct vt_key *k,
 				  q->what);
 
 	if (!rc)
-		printf("good: every file of %s is what was signed\n", q->dir);
+		vt_say("good: every file of %s is what was signed\n", q->dir);
 	return rc;
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/text_out.h"
 #include "pipelines/tool/audit_report.h"
 
 static const char style[] =
@@ -40,18 +41,6 @@ static const char style[] =
 	"solid var(--line);border-radius:9px;"
 	"padding:0 .5rem;margin-right:.3rem;display:inline-block}";
 
-static void put(struct vt_buf *b, const char *s)
-{
-	for (; *s; s++)
-		switch (*s) {
-		case '&': vt_buf_str(b, "&amp;"); break;
-		case '<': vt_buf_str(b, "&lt;"); break;
-		case '>': vt_buf_str(b, "&gt;"); break;
-		case '"': vt_buf_str(b, "&quot;"); break;
-		default: vt_buf_char(b, *s);
-		}
-}
-
 static const char *text(const struct vt_json *j, const char *key)
 {
 	return vt_json_text(vt_json_get(j, key), "");
@@ -59,7 +48,7 @@ static const char *text(const struct vt_json *j, const char *key)
 
 static void card(struct vt_buf *b, size_t n, const char *one, const char *many)
 {
-	vt_buf_printf(b, "<div class=card><b>%zu</b>%s</div>", n, n == 1 ? one : many);
+	vt_html_say(b, "<div class=card><b>%zu</b>%s</div>", n, n == 1 ? one : many);
 }
 
 static size_t count_raw(const struct vt_ancestry *a)
@@ -77,17 +66,17 @@ static void summary(struct vt_buf *b, const struct vt_audit *r)
 	char *again = vt_audit_repro(r);
 
 	vt_buf_str(b, "<h1>Lineage of ");
-	put(b, r->what);
+	vt_html_text(b, r->what);
 	vt_buf_str(b, "</h1><div class=soft>made by <b>");
-	put(b, text(first, "stage"));
-	vt_buf_printf(b, "</b>, tree <span class=id>%s</span></div><div class=cards>",
+	vt_html_text(b, text(first, "stage"));
+	vt_html_say(b, "</b>, tree <span class=id>%s</span></div><div class=cards>",
 		text(vt_json_pointer(first, "/outputs/0"), "tree"));
 	card(b, r->a->n, "execution", "executions");
 	card(b, r->subjects.n, "subject", "subjects");
 	card(b, r->train.n ? r->train.n : 0, "trained on", "trained on");
 	card(b, count_raw(r->a), "raw file read", "raw files read");
 	if (r->a->missing.n)
-		vt_buf_printf(b,
+		vt_html_say(b,
 			"<div class=card><b class=bad>incomplete</b>%zu records are named but not "
 			"to be "
 			"found</div>",
@@ -97,7 +86,7 @@ static void summary(struct vt_buf *b, const struct vt_audit *r)
 			"<div class=card><b class=good>complete</b>back to every raw file</div>");
 	vt_buf_str(b, "</div>");
 	if (*again)
-		vt_buf_printf(b, "<p>%s</p>", again);
+		vt_html_say(b, "<p>%s</p>", again);
 	free(again);
 }
 
@@ -140,18 +129,18 @@ static void curve(struct vt_buf *b, struct placed from, struct placed to)
 	       leap = x1 > x0 + GAP_X ? BOX_H : 0;
 	size_t bend = x1 > x0 ? (x1 - x0) / 3 : 0;
 
-	vt_buf_printf(b, "<path d='M%zu %zuC%zu %zu %zu %zu %zu %zu'/>", x0, y0, x0 + bend,
-		y0 + leap, x1 - bend, y1 + leap, x1, y1);
+	vt_html_say(b, "<path d='M%zu %zuC%zu %zu %zu %zu %zu %zu'/>", x0, y0, x0 + bend, y0 + leap,
+		x1 - bend, y1 + leap, x1, y1);
 }
 
 static void box(struct vt_buf *b, struct placed p, const char *kind, const char *name,
 	const char *below)
 {
-	vt_buf_printf(b, "<rect class=%s x=%zu y=%zu width=%d height=%d rx=8 /><text x=%zu y=%zu>",
+	vt_html_say(b, "<rect class=%s x=%zu y=%zu width=%d height=%d rx=8 /><text x=%zu y=%zu>",
 		kind, p.x, p.y, BOX_W, BOX_H, p.x + 12, p.y + 20);
-	put(b, name);
-	vt_buf_printf(b, "</text><text class=s x=%zu y=%zu>", p.x + 12, p.y + 36);
-	put(b, below);
+	vt_html_text(b, name);
+	vt_html_say(b, "</text><text class=s x=%zu y=%zu>", p.x + 12, p.y + 36);
+	vt_html_text(b, below);
 	vt_buf_str(b, "</text>");
 }
 
@@ -173,7 +162,7 @@ static void picture(struct vt_buf *b, const struct vt_audit *r)
 
 	vt_audit_group(&g, r->a);
 	p = place(&g, &width, &height);
-	vt_buf_printf(b,
+	vt_html_say(b,
 		"<h2>From raw files to this</h2><div class=graph><svg viewBox='0 0 %zu %zu' "
 		"style='max-width:%zupx' role=img aria-label='executions by stage'>",
 		width, height, width);
@@ -213,22 +202,22 @@ static void subjects(struct vt_buf *b, const struct vt_audit *r)
 		for (size_t i = 0; i < r->subjects.n; i++)
 			if (!strcmp(vt_audit_role(r, r->subjects.v[i]), roles[k][0])) {
 				if (!n++)
-					vt_buf_printf(b, "<p><b>%s</b>: ", roles[k][1]);
+					vt_html_say(b, "<p><b>%s</b>: ", roles[k][1]);
 				vt_buf_str(b, "<span class=tag>");
-				put(b, r->subjects.v[i]);
+				vt_html_text(b, r->subjects.v[i]);
 				if (vt_consent_withdrawn(&r->consent, r->subjects.v[i]))
 					vt_buf_str(b, " <b class=bad>withdrawn</b>");
 				vt_buf_str(b, "</span>");
 			}
 		if (n)
-			vt_buf_printf(b, " <span class=soft>(%zu)</span></p>", n);
+			vt_html_say(b, " <span class=soft>(%zu)</span></p>", n);
 	}
 }
 
 static void row(struct vt_buf *b, const char *head, const char *value)
 {
-	vt_buf_printf(b, "<tr><th>%s<td class=id>", head);
-	put(b, value);
+	vt_html_say(b, "<tr><th>%s<td class=id>", head);
+	vt_html_text(b, value);
 }
 
 static void params(struct vt_buf *b, const struct vt_json *p)
@@ -236,9 +225,9 @@ static void params(struct vt_buf *b, const struct vt_json *p)
 	vt_buf_str(b, "<tr><th>params<td>");
 	for (size_t i = 0; p && i < p->n; i++) {
 		vt_buf_str(b, "<span class=tag>");
-		put(b, p->key[i]);
+		vt_html_text(b, p->key[i]);
 		vt_buf_char(b, '=');
-		put(b, vt_json_text(p->item[i], ""));
+		vt_html_text(b, vt_json_text(p->item[i], ""));
 		vt_buf_str(b, "</span>");
 	}
 }
@@ -255,10 +244,10 @@ static void files(struct vt_buf *b, const struct vt_audit *r, const struct vt_ex
 
 	for (size_t i = 0; i < e->n_raw; i++) {
 		vt_buf_str(b, i ? "<br>" : "<tr><th>raw files<td>");
-		put(b, e->raw[i].port);
+		vt_html_text(b, e->raw[i].port);
 		vt_buf_char(b, '/');
-		put(b, e->raw[i].path);
-		vt_buf_printf(b, " <span class='id soft'>%s</span>", e->raw[i].sha256);
+		vt_html_text(b, e->raw[i].path);
+		vt_html_say(b, " <span class='id soft'>%s</span>", e->raw[i].sha256);
 		erased(b, r, e->raw[i].sha256);
 	}
 	for (size_t i = 0; outputs && i < outputs->n; i++) {
@@ -266,8 +255,8 @@ static void files(struct vt_buf *b, const struct vt_audit *r, const struct vt_ex
 
 		for (size_t k = 0; list && k < list->n; k++) {
 			vt_buf_str(b, k ? "<br>" : "<tr><th>wrote<td>");
-			put(b, text(list->item[k], "path"));
-			vt_buf_printf(b, " <span class='id soft'>%s</span>",
+			vt_html_text(b, text(list->item[k], "path"));
+			vt_html_say(b, " <span class='id soft'>%s</span>",
 				text(list->item[k], "sha256"));
 			erased(b, r, text(list->item[k], "sha256"));
 		}
@@ -280,11 +269,12 @@ static void execution(struct vt_buf *b, const struct vt_audit *r, size_t i)
 	const struct vt_execution *e = &a->v[i];
 	const struct vt_json *code = vt_json_get(e->record, "code");
 
-	vt_buf_printf(b, "<details id='r%.16s'%s><summary><b>", e->id,
-		i < a->n_roots ? " open" : "");
-	put(b, text(e->record, "stage"));
-	vt_buf_printf(b, "</b> <span class='id soft'>%.16s</span>%s</summary><table>", e->id,
-		strcmp(text(e->record, "status"), "ok") ? " <span class=bad>failed</span>" : "");
+	vt_html_say(b, "<details id='r%.16s'%s><summary><b>", e->id, i < a->n_roots ? " open" : "");
+	vt_html_text(b, text(e->record, "stage"));
+	vt_html_say(b, "</b> <span class='id soft'>%.16s</span>", e->id);
+	if (strcmp(text(e->record, "status"), "ok"))
+		vt_buf_str(b, " <span class=bad>failed</span>");
+	vt_buf_str(b, "</summary><table>");
 	row(b, "record", e->id);
 	row(b, "result", text(e->record, "result"));
 	row(b, "binary", text(e->record, "binary"));
@@ -293,20 +283,20 @@ static void execution(struct vt_buf *b, const struct vt_audit *r, size_t i)
 		vt_buf_str(b, " <span class=bad>modified</span>");
 	params(b, vt_json_get(e->record, "params"));
 	files(b, r, e);
-	for (size_t k = 0; k < e->n_from; k++)
-		vt_buf_printf(b, "%s<a href='#r%.16s'>%s %.16s</a>",
-			k ? ", " : "<tr><th>made from<td>", a->v[e->from[k]].id,
+	for (size_t k = 0; k < e->n_from; k++) {
+		vt_buf_str(b, k ? ", " : "<tr><th>made from<td>");
+		vt_html_say(b, "<a href='#r%.16s'>%s %.16s</a>", a->v[e->from[k]].id,
 			text(a->v[e->from[k]].record, "stage"), a->v[e->from[k]].id);
+	}
 	vt_buf_str(b, "</table></details>");
 }
 
 void vt_audit_html(struct vt_buf *out, const struct vt_audit *r)
 {
-	vt_buf_str(out,
-		"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
-		"content='width=device-width'><title>Lineage of ");
-	put(out, r->what);
-	vt_buf_printf(out, "</title><style>%s</style>", style);
+	char *title = vt_asprintf("Lineage of %s", r->what);
+
+	vt_html_begin(out, title, style);
+	free(title);
 	summary(out, r);
 	picture(out, r);
 	subjects(out, r);
@@ -316,10 +306,10 @@ void vt_audit_html(struct vt_buf *out, const struct vt_audit *r)
 	if (r->a->missing.n) {
 		vt_buf_str(out, "<h2>Records that are not to be found</h2>");
 		for (size_t i = 0; i < r->a->missing.n; i++)
-			vt_buf_printf(out, "<div class=id>%s</div>", r->a->missing.v[i]);
+			vt_html_say(out, "<div class=id>%s</div>", r->a->missing.v[i]);
 	}
 	vt_buf_str(out,
 		"<p class=soft>Every id is a SHA-256 that can be recomputed: files with sha256sum, "
 		"the rest as "
-		"docs/store.md says.</html>\n");
+		"docs/store.md says.</body></html>\n");
 }

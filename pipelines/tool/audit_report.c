@@ -158,9 +158,9 @@ void vt_audit_groups_release(struct vt_audit_groups *g)
 
 static void text_params(struct vt_buf *out, const struct vt_json *params, int indent)
 {
-	vt_buf_printf(out, "%*sparams", indent, "");
+	vt_buf_say(out, "%*sparams", indent, "");
 	for (size_t i = 0; params && i < params->n; i++)
-		vt_buf_printf(out, " %s=%s", params->key[i], vt_json_text(params->item[i], ""));
+		vt_buf_say(out, " %s=%s", params->key[i], vt_json_text(params->item[i], ""));
 	vt_buf_char(out, '\n');
 }
 
@@ -171,16 +171,15 @@ static void text_outputs(struct vt_buf *out, const struct vt_audit *r,
 		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
 		size_t n = files ? files->n : 0;
 
-		vt_buf_printf(out, "%*smade   tree %s\n", indent, "",
-			text(outputs->item[i], "tree"));
+		vt_buf_say(out, "%*smade   tree %s\n", indent, "", text(outputs->item[i], "tree"));
 		for (size_t k = 0; k < n && k < 8; k++)
-			vt_buf_printf(out, "%*s       %s  %s%s\n", indent, "",
+			vt_buf_say(out, "%*s       %s  %s%s\n", indent, "",
 				text(files->item[k], "sha256"), text(files->item[k], "path"),
 				vt_audit_erased(r, text(files->item[k], "sha256"))
 					? "  erased by decision"
 					: "");
 		if (n > 8)
-			vt_buf_printf(out, "%*s       and %zu more files\n", indent, "", n - 8);
+			vt_buf_say(out, "%*s       and %zu more files\n", indent, "", n - 8);
 	}
 }
 
@@ -191,21 +190,21 @@ static void text_execution(struct vt_buf *out, const struct vt_audit *audit, siz
 	const struct vt_execution *e = &audit->a->v[i];
 	const struct vt_json *r = e->record, *code = vt_json_get(r, "code");
 
-	vt_buf_printf(out, "%*s%s %s  record %.16s  result %.16s\n", indent, "", text(r, "stage"),
+	vt_buf_say(out, "%*s%s %s  record %.16s  result %.16s\n", indent, "", text(r, "stage"),
 		text(r, "version"), e->id, text(r, "result"));
 	indent += 4;
 	if (seen[i]) {
-		vt_buf_printf(out, "%*s(shown above)\n", indent, "");
+		vt_buf_say(out, "%*s(shown above)\n", indent, "");
 		return;
 	}
 	seen[i] = true;
-	vt_buf_printf(out, "%*sbinary %s\n%*scode   %s%s\n", indent, "", text(r, "binary"), indent,
-		"", text(code, "commit"),
+	vt_buf_say(out, "%*sbinary %s\n%*scode   %s%s\n", indent, "", text(r, "binary"), indent, "",
+		text(code, "commit"),
 		vt_json_true(vt_json_get(code, "dirty"), false) ? " (modified)" : "");
 	text_params(out, vt_json_get(r, "params"), indent);
 	text_outputs(out, audit, vt_json_get(r, "outputs"), indent);
 	for (size_t k = 0; k < e->n_raw; k++)
-		vt_buf_printf(out, "%*sraw    %s  %s/%s%s%s%s\n", indent, "", e->raw[k].sha256,
+		vt_buf_say(out, "%*sraw    %s  %s/%s%s%s%s\n", indent, "", e->raw[k].sha256,
 			e->raw[k].port, e->raw[k].path, *e->raw[k].subject ? "  subject " : "",
 			e->raw[k].subject,
 			vt_audit_erased(audit, e->raw[k].sha256) ? "  erased by decision" : "");
@@ -220,17 +219,17 @@ void vt_audit_text(struct vt_buf *out, const struct vt_audit *r)
 
 	for (size_t i = 0; i < r->a->n_roots; i++)
 		text_execution(out, r, i, 0, seen);
-	vt_buf_printf(out, "%zu executions, %zu subjects:", r->a->n, r->subjects.n);
+	vt_buf_say(out, "%zu executions, %zu subjects:", r->a->n, r->subjects.n);
 	for (size_t i = 0; i < r->subjects.n; i++)
-		vt_buf_printf(out, " %s", r->subjects.v[i]);
+		vt_buf_say(out, " %s", r->subjects.v[i]);
 	vt_buf_char(out, '\n');
 	for (size_t i = 0; i < r->subjects.n; i++)
 		if (vt_consent_withdrawn(&r->consent, r->subjects.v[i]))
-			vt_buf_printf(out, "withdrawn: %s: %s\n", r->subjects.v[i],
+			vt_buf_say(out, "withdrawn: %s: %s\n", r->subjects.v[i],
 				text(vt_consent_withdrawn(&r->consent, r->subjects.v[i]),
 					"reason"));
 	if (*again)
-		vt_buf_printf(out, "%s\n", again);
+		vt_buf_say(out, "%s\n", again);
 	free(again);
 	free(seen);
 }
@@ -314,17 +313,24 @@ void vt_audit_dot(struct vt_buf *out, const struct vt_audit *r)
 	for (size_t i = 0; i < a->n; i++) {
 		const struct vt_execution *e = &a->v[i];
 
-		vt_buf_printf(out, "\t\"%.16s\" [label=\"%s %s\\n%.16s\"%s];\n", e->id,
-			text(e->record, "stage"), text(e->record, "version"),
-			text(vt_json_pointer(e->record, "/outputs/0"), "tree"),
-			i < a->n_roots ? ", style=bold" : "");
+		struct vt_buf shown = VT_BUF_INIT;
+		char *label = vt_asprintf("%s %s %.16s", text(e->record, "stage"),
+			text(e->record, "version"),
+			text(vt_json_pointer(e->record, "/outputs/0"), "tree"));
+
+		vt_buf_say(out, "\t\"%.16s\" [label=", e->id);
+		vt_buf_str(&shown, "");
+		vt_buf_shown(&shown, label);
+		vt_json_quote(out, shown.data);
+		vt_buf_release(&shown);
+		vt_buf_say(out, "%s];\n", i < a->n_roots ? ", style=bold" : "");
+		free(label);
 		for (size_t k = 0; k < e->n_from; k++)
-			vt_buf_printf(out, "\t\"%.16s\" -> \"%.16s\";\n", a->v[e->from[k]].id,
-				e->id);
+			vt_buf_say(out, "\t\"%.16s\" -> \"%.16s\";\n", a->v[e->from[k]].id, e->id);
 		for (size_t k = 0; k < e->n_raw; k++) {
-			vt_buf_printf(out, "\t\"%.16s\" [label=", e->raw[k].sha256);
+			vt_buf_say(out, "\t\"%.16s\" [label=", e->raw[k].sha256);
 			vt_json_quote(out, e->raw[k].path);
-			vt_buf_printf(out, ", shape=note];\n\t\"%.16s\" -> \"%.16s\";\n",
+			vt_buf_say(out, ", shape=note];\n\t\"%.16s\" -> \"%.16s\";\n",
 				e->raw[k].sha256, e->id);
 		}
 	}

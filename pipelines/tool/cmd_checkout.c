@@ -56,7 +56,7 @@ static void checkout(struct vt_store *s, const struct wish *w, struct vt_err *er
 
 		rc = vt_store_checkout_with(s, files, w->dir, w->how, vouch, &v, err);
 		if (!rc)
-			printf("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir,
+			vt_say("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir,
 				files->n_files, w->what, c.id, c.tree);
 	}
 	vt_tree_free(some);

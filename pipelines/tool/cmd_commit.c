@@ -15,7 +15,7 @@ static void print_dir_hash(const struct vt_tree *t)
 	char hex[VT_HEX];
 
 	vt_digest_hex(hex, &d);
-	printf("dirHash %s\n", hex);
+	vt_say("dirHash %s\n", hex);
 }
 
 enum { COPY = 1, DIR_HASH = 2 };
@@ -33,7 +33,7 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 	if (vt_store_import_dir(s, dir, &opts, &got, err))
 		return;
 	if (!vt_repo_commit(s, &c, &made, repo, branch, &got.tree->id, note, err))
-		printf("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree,
+		vt_say("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree,
 			got.tree->n_files, (unsigned long long)got.tree->size,
 			made ? ""
 				: *note->message

@@ -38,7 +38,7 @@ static void list(struct vt_store *s, int json, struct vt_err *err)
 
 			gmtime_r(&t, &tm);
 			strftime(when, sizeof(when), "%Y-%m-%d", &tm);
-			printf("%s  %s  %s  %s\n", text(who->item[i], "subject"), when,
+			vt_say("%s  %s  %s  %s\n", text(who->item[i], "subject"), when,
 				text(who->item[i], "by"), text(who->item[i], "reason"));
 		}
 		vt_consent_release(&c);
@@ -196,7 +196,7 @@ static void check(struct vt_store *s, const char *what, const struct wishes *w, 
 	if (!rc)
 		rc = what ? check_what(&k, s, what, err) : check_all(&k, s, err);
 	for (size_t i = 0; !rc && !json && i < k.found->n; i++)
-		printf("%s  withdrawn  %s %s  %s\n", text(k.found->item[i], "subject"),
+		vt_say("%s  withdrawn  %s %s  %s\n", text(k.found->item[i], "subject"),
 			text(k.found->item[i], "record"), text(k.found->item[i], "stage"),
 			*text(k.found->item[i], "decision") ? text(k.found->item[i], "decision")
 							    : "no decision yet");
@@ -239,7 +239,7 @@ static void withdraw(struct vt_store *s, const char *subject, const struct wishe
 	if (!vt_erase_plan(&e, s, subject, &why)) {
 		vt_erasure_content(&e, &content);
 		if (!vt_consent_withdraw(s, subject, &content, w->reason, err))
-			printf("%s: %zu files are the subject's alone\n", subject, content.n);
+			vt_say("%s: %zu files are the subject's alone\n", subject, content.n);
 		vt_erasure_release(&e);
 	} else if (why.code == VT_ENOINPUT && w->unknown) {
 		vt_consent_withdraw(s, subject, NULL, w->reason, err);

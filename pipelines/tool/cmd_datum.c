@@ -56,7 +56,7 @@ static void list(const struct vt_job *j)
 {
 	for (size_t i = 0; i < j->n; i++) {
 		char *label = vt_datum_label(j->task[i].datum);
-		printf("%s  %-8s %s\n", j->task[i].datum->id,
+		vt_say("%s  %-8s %s\n", j->task[i].datum->id,
 			j->task[i].state == VT_DATUM_SKIPPED ? "done" : "pending", label);
 		free(label);
 	}
@@ -94,7 +94,7 @@ static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 	if (!execute(r, j, t, what, &a, &status, err)) {
 		if (what == VT_ATTEMPT_CMD && !vt_fs_read(&log, a.log, 1u << 30, err))
 			fwrite(log.data ? log.data : "", 1, log.len, stdout);
-		printf("exit %d; nothing was published\n",
+		vt_say("exit %d; nothing was published\n",
 			WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	}
 	vt_buf_release(&log);
@@ -133,7 +133,7 @@ static int verify(struct vt_run *r, struct vt_job *j, long long most, struct vt_
 		if (verify_one(r, j, &j->task[i], &same, err) || same)
 			continue;
 		char *label = vt_datum_label(j->task[i].datum);
-		printf("%.16s %s: other files than before; the stage lets an id, a path, a time or "
+		vt_say("%.16s %s: other files than before; the stage lets an id, a path, a time or "
 		       "the host into its "
 		       "output\n",
 			j->task[i].datum->id, label);
@@ -141,7 +141,7 @@ static int verify(struct vt_run *r, struct vt_job *j, long long most, struct vt_
 		differ++;
 	}
 	if (!err->code)
-		printf("%lld datums of %s run again, %lld differ\n", tried, j->pipeline->name,
+		vt_say("%lld datums of %s run again, %lld differ\n", tried, j->pipeline->name,
 			differ);
 	return err->code ? err->code : differ ? (err->code = VT_EFAIL) : 0;
 }

@@ -47,7 +47,7 @@ static void print_text(const struct vt_erasure *e, bool done)
 		const struct vt_erased_blob *b = &e->blob[i];
 
 		vt_digest_hex(hex, &b->digest);
-		printf("%-8s %s %12llu  %s%s\n",
+		vt_say("%-8s %s %12llu  %s%s\n",
 			b->gone              ? "gone"
 				: b->shared  ? "kept"
 				: b->derived ? "derived"
@@ -59,21 +59,21 @@ static void print_text(const struct vt_erasure *e, bool done)
 					     : "");
 	}
 	for (size_t i = 0; i < e->mixed.n; i++)
-		printf("mixed    %s  made of others too: stays\n", e->mixed.v[i]);
-	printf("%s: %zu raw and %zu derived files, %llu bytes %s; %zu kept because others have the "
+		vt_say("mixed    %s  made of others too: stays\n", e->mixed.v[i]);
+	vt_say("%s: %zu raw and %zu derived files, %llu bytes %s; %zu kept because others have the "
 	       "same bytes; %zu "
 	       "gone before; %zu executions are mixed\n",
 		e->subject, n.raw, n.derived, n.bytes,
 		done ? "erased" : "would be erased with --yes", n.shared, n.gone, e->mixed.n);
 	if (n.linked)
-		printf("%zu of them %s other names on the disk (hard links of directories that "
+		vt_say("%zu of them %s other names on the disk (hard links of directories that "
 		       "were taken in or "
 		       "checked out): remove those too\n",
 			n.linked, done ? "had" : "have");
 	for (size_t i = 0; i < e->left.n; i++)
-		printf("left     %s\n", e->left.v[i]);
+		vt_say("left     %s\n", e->left.v[i]);
 	if (e->mixed.n)
-		printf("decide about the mixed ones: voxtrail consent decide RECORD %s "
+		vt_say("decide about the mixed ones: voxtrail consent decide RECORD %s "
 		       "retrain|accept|retire --reason "
 		       "TEXT\n",
 			e->subject);
@@ -130,7 +130,7 @@ static void print_proposal(void *ctx, const char *digest_hex)
 	struct vt_digest d;
 	struct vt_json *j = vt_digest_parse(&d, digest_hex) ? vt_erased_proposal(s, &d) : NULL;
 
-	printf("%s %12lld  by %s: %s\n", digest_hex,
+	vt_say("%s %12lld  by %s: %s\n", digest_hex,
 		(long long)vt_json_integer(vt_json_get(j, "size"), 0),
 		vt_json_text(vt_json_get(j, "from"), "?"),
 		vt_json_text(vt_json_get(j, "reason"), ""));
@@ -142,7 +142,7 @@ static void list_proposals(struct vt_store *s, struct vt_err *err)
 	size_t n = 0;
 
 	if (!vt_erased_each_proposal(s, print_proposal, s, &n, err))
-		printf("%zu files were erased elsewhere and wait for a decision here: erase "
+		vt_say("%zu files were erased elsewhere and wait for a decision here: erase "
 		       "--accept or "
 		       "--lift DIGEST --reason TEXT\n",
 			n);

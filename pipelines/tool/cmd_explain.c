@@ -24,14 +24,14 @@ static int say(struct vt_store *s, const char *what, const struct vt_snapshot *s
 		return err->code;
 	vt_digest_hex(hex, &f->digest);
 	vt_digest_hex(key, &r->key);
-	printf("file      /%s\ncontent   %s, %llu bytes%s\ncommit    %s of %s\n", f->path, hex,
+	vt_say("file      /%s\ncontent   %s, %llu bytes%s\ncommit    %s of %s\n", f->path, hex,
 		(unsigned long long)f->size, f->executable ? ", executable" : "", seen->commit.id,
 		what);
-	printf("datum     %s\nkey       %s\nended     exit %d after %d tr%s, %lld ms\n", r->datum,
+	vt_say("datum     %s\nkey       %s\nended     exit %d after %d tr%s, %lld ms\n", r->datum,
 		key, r->exit_code, r->tries, r->tries == 1 ? "y" : "ies", (long long)r->wall_ms);
-	printf("records   %zu\n", lineage ? lineage->n_files : 0);
+	vt_say("records   %zu\n", lineage ? lineage->n_files : 0);
 	for (size_t i = 0; lineage && i < lineage->n_files; i++)
-		printf("          /%s\n", lineage->file[i].path);
+		vt_say("          /%s\n", lineage->file[i].path);
 	vt_tree_free(lineage);
 	return 0;
 }

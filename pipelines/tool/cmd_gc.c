@@ -10,7 +10,7 @@
 static void found(void *ctx, const char *path, uint64_t size)
 {
 	(void)ctx;
-	printf("%s %llu\n", path, (unsigned long long)size);
+	vt_say("%s %llu\n", path, (unsigned long long)size);
 }
 
 static void gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_err *err)
@@ -19,12 +19,12 @@ static void gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_err 
 
 	if (vt_store_gc(s, opts, &r, err))
 		return;
-	printf("%s: %zu commits, %zu trees, %zu blobs, %zu leftovers, %llu bytes\n",
+	vt_say("%s: %zu commits, %zu trees, %zu blobs, %zu leftovers, %llu bytes\n",
 		opts->sweep ? "removed"
 			    : "would "
 			      "go with --sweep",
 		r.commits, r.trees, r.blobs, r.leftovers, (unsigned long long)r.bytes);
-	printf("kept: %zu commits, %zu trees, %zu blobs\n", r.kept_commits, r.kept_trees,
+	vt_say("kept: %zu commits, %zu trees, %zu blobs\n", r.kept_commits, r.kept_trees,
 		r.kept_blobs);
 }
 

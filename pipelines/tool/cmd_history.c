@@ -28,7 +28,7 @@ static void print(const struct vt_json *line, const char *digest)
 	gmtime_r(&t, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%SZ", &tm);
 	vt_json_compact(&detail, vt_json_get(line, "detail"));
-	printf("%lld  %.16s  %s  %s  %s  %s\n",
+	vt_say("%lld  %.16s  %s  %s  %s  %s\n",
 		(long long)vt_json_integer(vt_json_get(line, "n"), 0), digest, when,
 		vt_json_text(vt_json_get(line, "by"), ""),
 		vt_json_text(vt_json_get(line, "event"), ""), detail.data);
@@ -73,7 +73,7 @@ static void history(struct vt_store *s, struct reading *r, struct vt_err *err)
 	if (r->head_only && r->n)
 		puts(r->head);
 	else if (r->quiet)
-		printf("%lld events, head %s\n", r->n, r->n ? r->head : "none");
+		vt_say("%lld events, head %s\n", r->n, r->n ? r->head : "none");
 	if (r->wanted && !r->found)
 		vt_err_set(err, VT_EINTEGRITY,
 			"no line has the digest %s: events up to that head were changed or "

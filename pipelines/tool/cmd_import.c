@@ -20,9 +20,8 @@ static int believe(struct vt_store *s, const char *dir, const struct vt_policy *
 	if (!rc)
 		rc = vt_believe_note(s, &found, err);
 	if (!rc && unknown)
-		fprintf(stderr,
-			"voxtrail import: note: %zu attestations in %s are by no key of the "
-			"policy\n",
+		vt_say_err("voxtrail import: note: %zu attestations in %s are by no key of the "
+			   "policy\n",
 			unknown, dir);
 	vt_believe_release(&found);
 	return rc;
@@ -36,10 +35,10 @@ static void import_one(struct vt_store *s, const char *dir, const struct vt_poli
 	if (!vt_fs_is_dir(dir))
 		vt_err_set(err, VT_ENOINPUT, "%s: not a directory", dir);
 	else if (!believe(s, dir, p, err) && !vt_store_import_dir(s, dir, opts, &got, err)) {
-		printf("%s: %zu files, %zu records, %zu ancestors", dir, got.tree->n_files,
+		vt_say("%s: %zu files, %zu records, %zu ancestors", dir, got.tree->n_files,
 			got.n_own, got.n_ancestors);
 		if (got.unvouched.n)
-			printf(", %zu files that no record lists (%s)", got.unvouched.n,
+			vt_say(", %zu files that no record lists (%s)", got.unvouched.n,
 				got.unvouched.v[0]);
 		putchar('\n');
 		vt_import_release(&got);

@@ -12,12 +12,12 @@ static void print_text(const struct vt_leak *l, const struct vt_side *train,
 	const struct vt_side *test)
 {
 	for (size_t i = 0; i < l->subjects.n; i++)
-		printf("shared subject  %s\n", l->subjects.v[i]);
+		vt_say("shared subject  %s\n", l->subjects.v[i]);
 	for (size_t i = 0; i < l->n_volumes; i++)
-		printf("shared volume   %s  %s (training) is %s (evaluation)\n",
+		vt_say("shared volume   %s  %s (training) is %s (evaluation)\n",
 			l->volume[i].training->sha256, l->volume[i].training->path,
 			l->volume[i].evaluation->path);
-	printf("trained on %zu subjects (%zu volumes), evaluated on %zu (%zu): %zu subjects and "
+	vt_say("trained on %zu subjects (%zu volumes), evaluated on %zu (%zu): %zu subjects and "
 	       "%zu volumes are "
 	       "shared\n",
 		train->subjects.n, train->n, test->subjects.n, test->n, l->subjects.n,

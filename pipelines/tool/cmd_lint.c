@@ -83,7 +83,7 @@ int vt_cmd_lint(int argc, char **argv)
 		for (size_t i = 0; i < c.args.n && !c.err.code; i++)
 			lint_file(c.args.v[i], &data, &errors, &warnings, &c.err);
 		if (!c.err.code)
-			printf("%zu file%s, %zu error%s, %zu warning%s\n", c.args.n,
+			vt_say("%zu file%s, %zu error%s, %zu warning%s\n", c.args.n,
 				c.args.n == 1 ? "" : "s", errors, errors == 1 ? "" : "s", warnings,
 				warnings == 1 ? "" : "s");
 		if (!c.err.code && errors)

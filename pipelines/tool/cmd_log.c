@@ -33,12 +33,12 @@ static void show_text(const struct vt_commit *c, const struct vt_refs *refs)
 	size_t named = 0;
 
 	when(at, c->time);
-	vt_buf_printf(&b, "%.16s  %s  tree %.16s", c->id, at, c->tree);
+	vt_buf_say(&b, "%.16s  %s  tree %.16s", c->id, at, c->tree);
 	for (size_t i = 0; i < refs->n; i++)
 		if (!strcmp(refs->v[i].commit, c->id))
-			vt_buf_printf(&b, "%s%s", named++ ? ", " : "  (",
+			vt_buf_say(&b, "%s%s", named++ ? ", " : "  (",
 				strchr(refs->v[i].name, '/') + 1);
-	vt_buf_printf(&b, "%s%s%s%s%s\n", named ? ")" : "", *c->message ? "  " : "", c->message,
+	vt_buf_say(&b, "%s%s%s%s%s\n", named ? ")" : "", *c->message ? "  " : "", c->message,
 		*c->author ? "  -- " : "", c->author);
 	fputs(b.data, stdout);
 	vt_buf_release(&b);
@@ -142,7 +142,7 @@ static void list_repos(struct vt_store *s, int json, struct vt_err *err)
 			vt_json_put_text(j, "commit", refs.v[i].commit);
 			vt_json_push(list, j);
 		} else if (!strncmp(refs.v[i].name, "heads/", 6)) {
-			printf("%s@%s\n", refs.v[i].repo, refs.v[i].name + 6);
+			vt_say("%s@%s\n", refs.v[i].repo, refs.v[i].name + 6);
 		}
 	}
 	if (list && !err->code)

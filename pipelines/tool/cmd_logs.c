@@ -2,10 +2,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/fs.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
+
+/* What a command wrote; on a terminal its lines stay lines and do nothing else. */
+static void print_log(const struct vt_buf *log)
+{
+	const char *p = log->data ? log->data : "", *end = p + log->len;
+
+	if (!isatty(1)) {
+		fwrite(p, 1, log->len, stdout);
+		return;
+	}
+	while (p < end) {
+		size_t n = strcspn(p, "\n");
+		bool line = p + n < end && p[n] == '\n';
+
+		vt_say("%.*s%s", (int)n, p, "");
+		if (line)
+			putchar('\n');
+		p += n + 1;
+	}
+}
 
 static int show(const char *dir, const char *name, bool titled, struct vt_err *err)
 {
@@ -13,8 +34,8 @@ static int show(const char *dir, const char *name, bool titled, struct vt_err *e
 	struct vt_buf b = VT_BUF_INIT;
 	if (!vt_fs_read(&b, path, 1u << 30, err)) {
 		if (titled)
-			printf("== %s\n", name);
-		fwrite(b.data ? b.data : "", 1, b.len, stdout);
+			vt_say("== %s\n", name);
+		print_log(&b);
 	}
 	vt_buf_release(&b);
 	free(path);

@@ -17,7 +17,7 @@ static void mirror(struct vt_store *s, struct vt_err *err)
 			continue;
 		last = refs.v[i].repo;
 		if (!vt_git_mirror(s, last, err))
-			printf("%s/git/%s.git\n", vt_store_dir(s), last);
+			vt_say("%s/git/%s.git\n", vt_store_dir(s), last);
 	}
 	vt_refs_release(&refs);
 }

@@ -35,7 +35,7 @@ static void list(struct vt_store *s, struct vt_err *err)
 	for (size_t i = 0; i < pins.n; i++) {
 		const struct vt_pin *p = &pins.v[i];
 
-		printf("%s %-6s %-10s %s%s\n", p->id, p->kind, *p->until ? p->until : "for good",
+		vt_say("%s %-6s %-10s %s%s\n", p->id, p->kind, *p->until ? p->until : "for good",
 			p->reason, vt_pin_is_over(p) ? " (over)" : "");
 	}
 	vt_pins_release(&pins);
@@ -55,9 +55,9 @@ static void change(struct vt_store *s, const char *what, const struct wish *w, s
 	if (w->remove) {
 		if (!vt_pin_remove(s, id, w->force ? VT_PIN_BEFORE_ITS_DATE : VT_PIN_WHEN_OVER,
 			    err))
-			printf("%s is no longer pinned\n", id);
+			vt_say("%s is no longer pinned\n", id);
 	} else if (!vt_pin_add(s, id, w->reason, w->until, err)) {
-		printf("%s is pinned %s%s\n", id, *w->until ? "until " : "for good", w->until);
+		vt_say("%s is pinned %s%s\n", id, *w->until ? "until " : "for good", w->until);
 	}
 }
 

@@ -127,7 +127,7 @@ static void rows(struct vt_buf *b, const struct vt_job *j, bool all, enum form f
 		if (form != TEXT)
 			continue;
 		char *label = vt_datum_label(j->task[i].datum);
-		vt_buf_printf(b, "  %.16s  %-8s %s\n", j->task[i].datum->id,
+		vt_buf_say(b, "  %.16s  %-8s %s\n", j->task[i].datum->id,
 			j->task[i].state == VT_DATUM_SKIPPED ? "skipped" : "pending", label);
 		free(label);
 	}
@@ -163,8 +163,8 @@ static int plan(struct vt_run *r, const char *only, bool all, enum form form, st
 		if (only && strcmp(only, j->pipeline->name))
 			continue;
 		if (form == TEXT)
-			vt_buf_printf(&b, "%s: %zu datum%s, %zu to run%s\n", j->pipeline->name,
-				j->n, j->n == 1 ? "" : "s", j->count[VT_DATUM_PENDING],
+			vt_buf_say(&b, "%s: %zu datum%s, %zu to run%s\n", j->pipeline->name, j->n,
+				j->n == 1 ? "" : "s", j->count[VT_DATUM_PENDING],
 				s.found ? ", and again what the new output of its inputs changes"
 					: "");
 		rows(&b, j, all, form);

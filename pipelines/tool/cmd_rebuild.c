@@ -9,7 +9,7 @@
 static void refused(void *ctx, const char *sentence)
 {
 	(void)ctx;
-	printf("left out: %s\n", sentence);
+	vt_say("left out: %s\n", sentence);
 }
 
 int vt_cmd_rebuild(int argc, char **argv)
@@ -25,6 +25,6 @@ int vt_cmd_rebuild(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv) &&
 		(!vt_store_rebuild(c.store, &r, refused, NULL, &c.err) || r.n_refused))
-		printf("%s: an index of %zu records\n", c.store, r.n_records);
+		vt_say("%s: an index of %zu records\n", c.store, r.n_records);
 	return vt_call_end(&c);
 }

@@ -53,11 +53,11 @@ static struct vt_json *evidence(const char *id, const struct vt_rerun *r)
 
 static void say(const char *stage, const char *id, const struct vt_rerun *r)
 {
-	printf("%-9s  %s %.16s%s\n", verdicts[r->verdict], stage, id,
+	vt_say("%-9s  %s %.16s%s\n", verdicts[r->verdict], stage, id,
 		r->other_binary ? "  (by another binary)" : "");
 	for (const char *line = r->difference.len ? r->difference.data : NULL; line;
 		line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-		printf("           %.*s\n", (int)strcspn(line, "\n"), line);
+		vt_say("           %.*s\n", (int)strcspn(line, "\n"), line);
 	fflush(stdout);
 }
 
@@ -163,7 +163,7 @@ static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_op
 	if (json)
 		vt_lineage_print(c.list);
 	else if (c.n[VT_SAME] + c.n[VT_DIFFERENT] + c.n[VT_RUN_FAILED] > 1)
-		printf("%zu the same, %zu different, %zu failed\n", c.n[VT_SAME], c.n[VT_DIFFERENT],
+		vt_say("%zu the same, %zu different, %zu failed\n", c.n[VT_SAME], c.n[VT_DIFFERENT],
 			c.n[VT_RUN_FAILED]);
 	if (!rc && c.n[VT_DIFFERENT] + c.n[VT_RUN_FAILED])
 		err->code = VT_EFAIL;

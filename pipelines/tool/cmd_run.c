@@ -25,7 +25,7 @@ static void report_task(const struct vt_job *j, const struct vt_task *t, const c
 {
 	char *label = vt_datum_label(t->datum);
 
-	fprintf(stderr, "%s: %s of %s ended with %d%s%s; see `voxtrail logs --store %s %s %.16s`\n",
+	vt_say_err("%s: %s of %s ended with %d%s%s; see `voxtrail logs --store %s %s %.16s`\n",
 		t->state == VT_DATUM_FAILED ? "failed" : "quarantined", label, j->pipeline->name,
 		t->exit_code, t->why ? ": " : "", t->why ? t->why : "", store, j->pipeline->name,
 		t->datum->id);
@@ -42,9 +42,9 @@ static void report_failures(struct vt_run *r, const char *store)
 				j->task[t].state == VT_DATUM_QUARANTINED)
 				report_task(j, &j->task[t], store);
 		if (j->because && j->state == VT_JOB_FAILED)
-			fprintf(stderr, "failed: %s, because %s\n", j->pipeline->name, j->because);
+			vt_say_err("failed: %s, because %s\n", j->pipeline->name, j->because);
 		if (j->state == VT_JOB_UNRUNNABLE)
-			fprintf(stderr, "not run: %s, because %s failed\n", j->pipeline->name,
+			vt_say_err("not run: %s, because %s failed\n", j->pipeline->name,
 				j->because);
 	}
 }
@@ -60,8 +60,7 @@ static void run_argo(const char *file, const struct vt_run_opts *o, const char *
 /* Ends as whoever sent the signal expects of a process that does not catch it. */
 static void end_by_signal(int number)
 {
-	fprintf(stderr,
-		"voxtrail run: stopped by %s; what was finished is kept, run again to go on\n",
+	vt_say_err("voxtrail run: stopped by %s; what was finished is kept, run again to go on\n",
 		strsignal(number));
 	signal(number, SIG_DFL);
 	raise(number);

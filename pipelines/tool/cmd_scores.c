@@ -49,7 +49,7 @@ static void print_name(const char *name, int width)
 {
 	for (const char *p = name; *p; p++)
 		putchar((unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p);
-	printf("%*s", width - width_of(name), "");
+	vt_say("%*s", width - width_of(name), "");
 }
 
 static int column_width(int k)
@@ -65,18 +65,18 @@ static void print_values(const struct vt_json *score)
 		double value = vt_json_number(vt_json_get(score, columns[k].key), NAN);
 
 		if (isnan(value))
-			printf("  %*s", column_width(k), "-");
+			vt_say("  %*s", column_width(k), "-");
 		else
-			printf("  %*.*f", column_width(k), columns[k].decimals, value);
+			vt_say("  %*.*f", column_width(k), columns[k].decimals, value);
 	}
 	putchar('\n');
 }
 
 static void print_head(const char *first, int width)
 {
-	printf("%-*s", width, first);
+	vt_say("%-*s", width, first);
 	for (int k = 0; k < COLUMNS; k++)
-		printf("  %*s", column_width(k), columns[k].head);
+		vt_say("  %*s", column_width(k), columns[k].head);
 	putchar('\n');
 }
 
@@ -96,12 +96,12 @@ static void print_subjects(const struct vt_json *subjects, const struct vt_json 
 	int subject = widest(subjects, (int)strlen("subject"));
 	int region = widest(mean, (int)strlen("region"));
 
-	printf("%-*s  ", subject, "subject");
+	vt_say("%-*s  ", subject, "subject");
 	print_head("region", region);
 	for (size_t i = 0; i < subjects->n; i++)
 		for (size_t k = 0; k < subjects->item[i]->n; k++) {
 			print_name(subjects->key[i], subject);
-			printf("  ");
+			vt_say("  ");
 			print_name(subjects->item[i]->key[k], region);
 			print_values(subjects->item[i]->item[k]);
 		}

@@ -22,7 +22,7 @@ int vt_cmd_serve(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv)) {
 		if (vt_store_open(&c.s, c.store, writing ? VT_STORE_CREATE : VT_STORE_READ, &c.err))
-			printf("no %d %s\n", c.err.code, c.err.text);
+			vt_say("no %d %s\n", c.err.code, c.err.text);
 		else
 			vt_peer_serve(c.s, 0, 1, &c.err);
 		c.err.text[0] = '\0'; /* the other end says what went wrong */

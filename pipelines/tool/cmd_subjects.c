@@ -32,7 +32,7 @@ static void print_text(const struct vt_audit *a)
 	for (size_t i = 0; i < a->subjects.n; i++) {
 		const char *role = vt_audit_role(a, a->subjects.v[i]);
 
-		printf("%s%s%s%s\n", a->subjects.v[i], *role ? "  " : "", role,
+		vt_say("%s%s%s%s\n", a->subjects.v[i], *role ? "  " : "", role,
 			vt_consent_withdrawn(&a->consent, a->subjects.v[i]) ? "  withdrawn" : "");
 	}
 }
@@ -57,7 +57,7 @@ static void answer(const struct vt_audit *a, const struct vt_strs *missing, cons
 	if (subject && !vt_audit_has(&a->subjects, subject))
 		err->code = VT_EFAIL;
 	else if (subject && !json)
-		printf("%s  %s\n", subject, vt_audit_role(a, subject));
+		vt_say("%s  %s\n", subject, vt_audit_role(a, subject));
 	if (!subject || err->code)
 		vt_record_index_incomplete(missing, err);
 }

@@ -54,7 +54,7 @@ static int tick_once(const struct ticking *t, const struct vt_input *leaf)
 	if (!t->err->code && !ticked_tree(t, old, leaf->overwrite, &new) &&
 		!vt_repo_commit(t->store, &c, NULL, leaf->repo, leaf->branch, &new->id, &note,
 			t->err))
-		printf("%s: %s\n", leaf->repo, t->time);
+		vt_say("%s: %s\n", leaf->repo, t->time);
 	vt_commit_release(&head);
 	vt_commit_release(&c);
 	vt_tree_free(old);

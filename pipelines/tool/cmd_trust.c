@@ -24,9 +24,9 @@ static void list(struct vt_store *s, int json, struct vt_err *err)
 
 	if (!vt_store_records(s, "", &all, err) && !vt_trust_claims(s, &claims, err)) {
 		for (size_t i = 0; !json && i < claims.n; i++)
-			printf("claim  %s\n", claims.v[i]);
+			vt_say("claim  %s\n", claims.v[i]);
 		if (!json)
-			printf("%zu records, of which nobody vouches for %zu\n", all.n, claims.n);
+			vt_say("%zu records, of which nobody vouches for %zu\n", all.n, claims.n);
 		vt_json_put_int(j, "records", (int64_t)all.n);
 		vt_json_put(j, "claims", vt_lineage_names(&claims));
 		if (json)
@@ -70,7 +70,7 @@ static void decide(struct vt_store *s, enum vt_trust_how how, const struct vt_st
 		vt_err_set(err, VT_EUSAGE, "say which records");
 	else if (!find(s, args, 1, w->all != 0, &ids, err) &&
 		!vt_trust_note(s, how, &ids, w->reason, err))
-		printf("%zu records %s\n", ids.n,
+		vt_say("%zu records %s\n", ids.n,
 			how == VT_TRUST_VOUCHED ? "vouched for" : "rejected");
 	vt_strs_release(&ids);
 }
@@ -91,7 +91,7 @@ static void take(struct vt_store *s, const struct vt_strs *args, struct vt_err *
 	if (!rc)
 		rc = vt_believe_note(s, &found, err);
 	if (!rc)
-		printf("%zu attestations by keys of the policy, %zu by others\n", found.n, unknown);
+		vt_say("%zu attestations by keys of the policy, %zu by others\n", found.n, unknown);
 	if (!rc && unknown)
 		vt_err_set(err, VT_EINTEGRITY,
 			"%zu attestations are signed by no key that counts now; `voxtrail trust "
@@ -113,7 +113,7 @@ static void keys(struct vt_store *s, struct vt_err *err)
 		struct vt_policy_key k = vt_policy_key(&p, i);
 		const char *fault = vt_policy_key_fault(&k, vt_history_now());
 
-		printf("%s  %s  %s%s%s\n", k.id, fault ? fault : "counts", k.name,
+		vt_say("%s  %s  %s%s%s\n", k.id, fault ? fault : "counts", k.name,
 			k.revoked ? "  " : "", k.revoked ? k.revoked : "");
 	}
 	vt_policy_release(&p);
@@ -148,7 +148,7 @@ static void add_key(struct vt_store *s, const char *path, const struct wishes *w
 		!vt_key_public_pem(k, &pem, err) && !vt_key_id(id, k, err)) {
 		entry.pem = pem.data;
 		if (!vt_policy_add_key(s, &entry, err))
-			printf("key %s counts from now on\n", id);
+			vt_say("key %s counts from now on\n", id);
 	}
 	vt_key_free(k);
 	vt_buf_release(&pem);
@@ -166,7 +166,7 @@ static void show_policy(struct vt_store *s, struct vt_err *err)
 		if (!p.file[i])
 			continue;
 		vt_json_pretty(&text, p.file[i]);
-		printf("%s: %s\n", p.path[i], text.data);
+		vt_say("%s: %s\n", p.path[i], text.data);
 		vt_buf_release(&text);
 	}
 	vt_policy_release(&p);

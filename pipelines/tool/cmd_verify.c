@@ -11,13 +11,13 @@
 static void found(void *ctx, const char *sentence)
 {
 	(void)ctx;
-	printf("damaged: %s\n", sentence);
+	vt_say("damaged: %s\n", sentence);
 }
 
 static void opened(void *ctx, const char *object)
 {
 	(void)ctx;
-	printf("writable: objects/%s is sound, but its owner may write to it; the next checkout of "
+	vt_say("writable: objects/%s is sound, but its owner may write to it; the next checkout of "
 	       "it gives the store "
 	       "a copy of its own\n",
 		object);
@@ -54,11 +54,11 @@ static void verify(struct vt_store *s, struct vt_err *err)
 		vt_erased_check(s, ignore, NULL, &erased, err) ||
 		vt_erased_each_proposal(s, ignore, NULL, &proposed, err))
 		return;
-	printf("%zu blobs, trees and records are what their names say\n", n);
+	vt_say("%zu blobs, trees and records are what their names say\n", n);
 	if (erased)
-		printf("%zu blobs were erased by decision\n", erased);
+		vt_say("%zu blobs were erased by decision\n", erased);
 	if (proposed)
-		printf("%zu blobs were erased elsewhere; nobody here has decided about them "
+		vt_say("%zu blobs were erased elsewhere; nobody here has decided about them "
 		       "(`voxtrail "
 		       "erase --proposed`)\n",
 			proposed);

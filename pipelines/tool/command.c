@@ -16,8 +16,7 @@ void vt_findings_print(const struct vt_findings *f, const char *path, enum vt_fi
 {
 	for (size_t i = 0; i < f->n; i++)
 		if (f->v[i].level <= least)
-			fprintf(stderr, "%s: %s: %s%s\n", path,
-				*f->v[i].pointer ? f->v[i].pointer : "/",
+			vt_say_err("%s: %s: %s%s\n", path, *f->v[i].pointer ? f->v[i].pointer : "/",
 				f->v[i].level == VT_FINDING_WARNING ? "warning: " : "",
 				f->v[i].text);
 }
@@ -104,7 +103,7 @@ int vt_call_end(struct vt_call *c)
 	vt_store_close(c->s);
 	vt_strs_release(&c->args);
 	if (c->err.code && c->err.text[0])
-		fprintf(stderr, "voxtrail %.*s: %s\n", (int)strcspn(c->usage, " "), c->usage,
+		vt_say_err("voxtrail %.*s: %s\n", (int)strcspn(c->usage, " "), c->usage,
 			c->err.text);
 	return c->err.code;
 }

@@ -282,20 +282,20 @@ static void print_text(const struct vt_json *list)
 		const struct vt_json *o = list->item[i];
 		const char *before = text(o, "before"), *after = text(o, "after");
 
-		printf("%-11s  %s", text(o, "section"), text(o, "what"));
+		vt_say("%-11s  %s", text(o, "section"), text(o, "what"));
 		if (!*before && !strcmp(after, "there"))
-			printf("  only in the second");
+			vt_say("  only in the second");
 		else if (!*after && !strcmp(before, "there"))
-			printf("  only in the first");
+			vt_say("  only in the first");
 		else if (!*before && strcmp(text(o, "section"), "tensors"))
-			printf("  new: %s", after);
+			vt_say("  new: %s", after);
 		else if (!*after)
-			printf("  gone: %s", before);
+			vt_say("  gone: %s", before);
 		else
-			printf("  %s%s%s", before, *before ? " -> " : "", after);
+			vt_say("  %s%s%s", before, *before ? " -> " : "", after);
 		putchar('\n');
 	}
-	printf("%zu differences\n", list->n);
+	vt_say("%zu differences\n", list->n);
 }
 
 int vt_diff_artifacts(struct vt_store *s, const char *before, const char *after, bool json,

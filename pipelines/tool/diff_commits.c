@@ -46,20 +46,20 @@ static void print_text(const struct vt_tree_diff *d)
 
 		count[c->change]++;
 		if (c->change == VT_ADDED)
-			printf("added    %12llu  %s\n", bytes(c->after), c->after->path);
+			vt_say("added    %12llu  %s\n", bytes(c->after), c->after->path);
 		else if (c->change == VT_REMOVED)
-			printf("removed  %12llu  %s\n", bytes(c->before), c->before->path);
+			vt_say("removed  %12llu  %s\n", bytes(c->before), c->before->path);
 		else if (c->change == VT_RENAMED)
-			printf("renamed  %12llu  %s -> %s\n", bytes(c->after), c->before->path,
+			vt_say("renamed  %12llu  %s -> %s\n", bytes(c->after), c->before->path,
 				c->after->path);
 		else
-			printf("changed  %12llu  %s (was %llu%s)\n", bytes(c->after),
+			vt_say("changed  %12llu  %s (was %llu%s)\n", bytes(c->after),
 				c->after->path, bytes(c->before),
 				c->after->executable == c->before->executable ? ""
 					: c->after->executable                ? ", now executable"
 							       : ", no longer executable");
 	}
-	printf("%zu added, %zu removed, %zu changed, %zu renamed, %zu the same\n", count[VT_ADDED],
+	vt_say("%zu added, %zu removed, %zu changed, %zu renamed, %zu the same\n", count[VT_ADDED],
 		count[VT_REMOVED], count[VT_CHANGED], count[VT_RENAMED], d->n_same);
 }
 

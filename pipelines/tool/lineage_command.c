@@ -97,7 +97,7 @@ struct vt_json *vt_lineage_names(const struct vt_strs *v)
 static int print_step(void *ctx, const struct vt_lineage_step *step)
 {
 	(void)ctx;
-	printf("%s  %-22s %s  %s\n", step->id, step->stage, *step->tree ? step->tree : "-",
+	vt_say("%s  %-22s %s  %s\n", step->id, step->stage, *step->tree ? step->tree : "-",
 		step->status);
 	return 0;
 }

@@ -33,9 +33,8 @@ static void print_refs(struct vt_store *s, const struct request *q, const struct
 			vt_json_put_text(j, "message", c.message);
 			vt_json_push(list, j);
 			j = NULL;
-			vt_buf_printf(&text, "%-20s %.16s  tree %.16s%s%s\n",
-				refs->v[i].name + n + 1, c.id, c.tree, *c.message ? "  " : "",
-				c.message);
+			vt_buf_say(&text, "%-20s %.16s  tree %.16s%s%s\n", refs->v[i].name + n + 1,
+				c.id, c.tree, *c.message ? "  " : "", c.message);
 		}
 		vt_json_free(j);
 		vt_commit_release(&c);
@@ -92,7 +91,7 @@ static void change(struct vt_store *s, const struct request *q, const struct vt_
 	else if (!q->remove)
 		rc = vt_repo_resolve(s, &c, what, err);
 	if (!rc && !vt_ref_move(s, q->repo, name, at ? at : "", q->remove ? "" : c.id, err))
-		printf("%s@%s %s %.16s\n", q->repo, q->name, q->remove ? "removed, was" : "is",
+		vt_say("%s@%s %s %.16s\n", q->repo, q->name, q->remove ? "removed, was" : "is",
 			q->remove ? at : c.id);
 	vt_commit_release(&c);
 	free(what);

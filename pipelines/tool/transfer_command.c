@@ -11,21 +11,21 @@
 static void report(const struct vt_transfer *t, const char *verb)
 {
 	for (size_t i = 0; i < t->moved.n; i++)
-		printf("%s@%s is %.16s\n", t->moved.v[i].repo, strchr(t->moved.v[i].name, '/') + 1,
+		vt_say("%s@%s is %.16s\n", t->moved.v[i].repo, strchr(t->moved.v[i].name, '/') + 1,
 			t->moved.v[i].commit);
 	for (size_t i = 0; i < t->ahead.n; i++)
-		printf("%s: the destination is ahead\n", t->ahead.v[i]);
+		vt_say("%s: the destination is ahead\n", t->ahead.v[i]);
 	if (t->moved.n || t->n_results)
-		printf("%s %zu commits, %zu trees, %zu files (%llu bytes), %zu records\n", verb,
+		vt_say("%s %zu commits, %zu trees, %zu files (%llu bytes), %zu records\n", verb,
 			t->n_commits, t->n_trees, t->n_objects, (unsigned long long)t->bytes,
 			t->n_records);
 	else
 		puts("nothing to do");
 	if (t->n_results)
-		printf("%zu results of datums: a run there computes none of them again\n",
+		vt_say("%zu results of datums: a run there computes none of them again\n",
 			t->n_results);
 	if (t->n_erased)
-		printf("%zu files were erased at the source; at the destination that is a proposal "
+		vt_say("%zu files were erased at the source; at the destination that is a proposal "
 		       "(`voxtrail erase --proposed`)\n",
 			t->n_erased);
 }

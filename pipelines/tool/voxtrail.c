@@ -73,12 +73,12 @@ int main(int argc, char **argv)
 		return fflush(stdout) ? VT_EIO : 0;
 	}
 	if (!strcmp(argv[1], "--version")) {
-		printf("voxtrail %s%s\n", vt_build_commit(), vt_build_dirty() ? ", modified" : "");
+		vt_say("voxtrail %s%s\n", vt_build_commit(), vt_build_dirty() ? ", modified" : "");
 		return fflush(stdout) ? VT_EIO : 0;
 	}
 	for (const struct command *c = commands; c->name; c++)
 		if (is_spelled(c->name, argv[1]))
 			return c->main(argc - 1, argv + 1);
-	fprintf(stderr, "voxtrail: no command \"%s\"; `voxtrail --help` lists them\n", argv[1]);
+	vt_say_err("voxtrail: no command \"%s\"; `voxtrail --help` lists them\n", argv[1]);
 	return VT_EUSAGE;
 }

@@ -1,0 +1,226 @@
+/* say.c - printf for texts that people read: what stands in the format is ours and is printed as
+ * it is, what a %s brings may come from anybody and cannot move the cursor, begin a line or turn
+ * the direction of the text.
+ *
+ * The format is taken apart at its conversions; each is printed by vsnprintf with the argument
+ * that va_arg gives for its type.  Known: flags, width and precision (also *), h hh l ll z, and
+ * d i u o x X c s e f g a p. */
+#include <assert.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+
+/* Bytes at p that are not to be printed: a control character, or one that orders the text from
+ * right to left; 0 if the first one is harmless. */
+static size_t harmful(const unsigned char *p)
+{
+	if (p[0] < 0x20 || p[0] == 0x7f)
+		return 1;
+	if (p[0] == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0)
+		return 2;
+	if (p[0] == 0xE2 && p[1] == 0x80 && p[2] >= 0xAA && p[2] <= 0xAE)
+		return 3;
+	if (p[0] == 0xE2 && p[1] == 0x81 && p[2] >= 0xA6 && p[2] <= 0xA9)
+		return 3;
+	return 0;
+}
+
+void vt_buf_shown(struct vt_buf *b, const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	while (*p) {
+		size_t n = harmful(p);
+
+		if (*p == '\n' || *p == '\t')
+			vt_buf_str(b, *p == '\n' ? "\\n" : "\\t");
+		else if (!n)
+			vt_buf_char(b, (char)*p);
+		else
+			for (size_t i = 0; i < n; i++)
+				vt_buf_printf(b, "\\x%02x", p[i]);
+		p += n ? n : 1;
+	}
+}
+
+/* One conversion of a format. */
+struct conversion {
+	char flags[8], length[3], kind;
+	int width, precision; /* -1: none */
+};
+
+static int number_or_star(const char **p, va_list *ap)
+{
+	int n = 0;
+
+	if (**p == '*') {
+		(*p)++;
+		return va_arg(*ap, int);
+	}
+	for (; **p >= '0' && **p <= '9'; (*p)++)
+		n = n * 10 + (**p - '0');
+	return n;
+}
+
+/* Takes what stands behind a '%'. */
+static const char *take(struct conversion *c, const char *p, va_list *ap)
+{
+	size_t n = strspn(p, "-+ #0");
+
+	assert(n < sizeof(c->flags));
+	*c = (struct conversion){ .width = -1, .precision = -1 };
+	memcpy(c->flags, p, n);
+	p += n;
+	if (*p == '*' || (*p >= '0' && *p <= '9'))
+		c->width = number_or_star(&p, ap);
+	if (*p == '.') {
+		p++;
+		c->precision = number_or_star(&p, ap);
+	}
+	n = strspn(p, "hlzjt");
+	assert(n < sizeof(c->length));
+	memcpy(c->length, p, n);
+	p += n;
+	c->kind = *p;
+	return *p ? p + 1 : p;
+}
+
+static void pad(struct vt_buf *b, size_t have, int width)
+{
+	for (size_t i = have; width > 0 && i < (size_t)width; i++)
+		vt_buf_char(b, ' ');
+}
+
+static void put_text(struct vt_buf *b, const struct conversion *c, const char *text, vt_shower show)
+{
+	struct vt_buf shown = VT_BUF_INIT;
+	size_t most = c->precision < 0 ? strlen(text) : strnlen(text, (size_t)c->precision);
+	char *part = vt_xstrndup(text, most);
+	bool left = strchr(c->flags, '-') || c->width < -1;
+	int width = c->width < -1 ? -c->width : c->width;
+
+	vt_buf_str(&shown, "");
+	show(&shown, part);
+	if (!left)
+		pad(b, shown.len, width);
+	vt_buf_add(b, shown.data, shown.len);
+	if (left)
+		pad(b, shown.len, width);
+	vt_buf_release(&shown);
+	free(part);
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+/* One number, by its own conversion. */
+static void put_number(struct vt_buf *b, const struct conversion *c, va_list *ap)
+{
+	char format[48], width[16] = "", precision[16] = "";
+
+	if (c->width >= 0 || c->width < -1)
+		snprintf(width, sizeof(width), "%d", c->width);
+	if (c->precision >= 0)
+		snprintf(precision, sizeof(precision), ".%d", c->precision);
+	snprintf(format, sizeof(format), "%%%s%s%s%s%c", c->flags, width, precision, c->length,
+		c->kind);
+	if (strchr("efgaEFGA", c->kind))
+		vt_buf_printf(b, format, va_arg(*ap, double));
+	else if (c->kind == 'p')
+		vt_buf_printf(b, format, va_arg(*ap, void *));
+	else if (!strcmp(c->length, "ll") || c->length[0] == 'j' || c->length[0] == 't')
+		vt_buf_printf(b, format, va_arg(*ap, long long));
+	else if (c->length[0] == 'l')
+		vt_buf_printf(b, format, va_arg(*ap, long));
+	else if (c->length[0] == 'z')
+		vt_buf_printf(b, format, va_arg(*ap, size_t));
+	else
+		vt_buf_printf(b, format, va_arg(*ap, int));
+}
+#pragma GCC diagnostic pop
+
+/* A single byte may be half a character or a control. */
+static void put_char(struct vt_buf *b, int c, vt_shower show)
+{
+	char text[2] = { (char)c, 0 };
+
+	show(b, text);
+}
+
+void vt_buf_vsay_as(struct vt_buf *b, vt_shower show, const char *fmt, va_list ap)
+{
+	va_list rest;
+
+	va_copy(rest, ap);
+	while (*fmt) {
+		size_t n = strcspn(fmt, "%");
+		struct conversion c;
+
+		vt_buf_add(b, fmt, n);
+		fmt += n;
+		if (!*fmt)
+			break;
+		fmt = take(&c, fmt + 1, &rest);
+		if (c.kind == '%')
+			vt_buf_char(b, '%');
+		else if (c.kind == 's')
+			put_text(b, &c, va_arg(rest, const char *), show);
+		else if (c.kind == 'c')
+			put_char(b, va_arg(rest, int), show);
+		else
+			put_number(b, &c, &rest);
+	}
+	va_end(rest);
+}
+
+void vt_buf_vsay(struct vt_buf *b, const char *fmt, va_list ap)
+{
+	vt_buf_vsay_as(b, vt_buf_shown, fmt, ap);
+}
+
+void vt_buf_say(struct vt_buf *b, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vt_buf_vsay(b, fmt, ap);
+	va_end(ap);
+}
+
+static int say_to(FILE *f, const char *fmt, va_list ap)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	bool whole;
+	size_t n;
+
+	vt_buf_str(&b, "");
+	vt_buf_vsay(&b, fmt, ap);
+	n = b.len;
+	whole = fwrite(b.data, 1, n, f) == n;
+	vt_buf_release(&b);
+	return whole ? (int)n : -1;
+}
+
+int vt_say(const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = say_to(stdout, fmt, ap);
+	va_end(ap);
+	return n;
+}
+
+int vt_say_err(const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = say_to(stderr, fmt, ap);
+	va_end(ap);
+	return n;
+}
