@@ -51,8 +51,9 @@ OPT_release := -O3 -g
 OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 OPT_cover   := -O0 -g --coverage
+OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT  := $(OPT_$(MODE))
-$(if $(OPT),,$(error MODE=$(MODE): use release, asan, tsan or cover))
+$(if $(OPT),,$(error MODE=$(MODE): use release, asan, tsan, cover or fuzz (clang)))
 
 PKGS := sqlite3 libcrypto zlib libdeflate libgit2 yaml-0.1
 NIFTI_INC ?= -I/usr/include/nifti
@@ -121,6 +122,10 @@ $B/bin/make-cohort: $(call objects,$(COHORT_C)) $(LIB)
 $(UNIT:%=$B/tests/%): $B/tests/%: $B/obj/tests/unit/%.c.o $(LIB)
 $(TOOLS_T:%=$B/tests/%): $B/tests/%: $B/obj/tests/tools/%.c.o $(LIB)
 $B/tests/glob_vectors $B/tests/yaml_json: $(call objects,$(wildcard pipelines/spec/*.c pipelines/runner/*.c))
+# One program for every fuzz target; libFuzzer brings a main of its own.
+FUZZ_C   := $(filter-out $(if $(filter fuzz,$(MODE)),tests/fuzz/standalone.c),$(wildcard tests/fuzz/*.c))
+$B/tests/fuzz_parsers: $(call objects,$(FUZZ_C) $(wildcard pipelines/spec/*.c pipelines/runner/*.c pipelines/emit/*.c)) $(LIB)
+$(if $(filter fuzz,$(MODE)),$B/tests/fuzz_parsers: LDFLAGS_ALL += -fsanitize=fuzzer)
 $(BENCH:%=$B/bench/%): $B/bench/%: $B/obj/bench/%.c.o $(LIB)
 define link
 	$(call say,LD,$@)
@@ -157,7 +162,7 @@ help:
 #h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a card
 #h make install DESTDIR= PREFIX=/usr/local      make deb   a Debian package      make clean
 
-tests-built: $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $(if $(filter 1,$(CUDA)),plugin)
+tests-built: $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $B/tests/fuzz_parsers $(if $(filter 1,$(CUDA)),plugin)
 .PHONY: tests-built plugin
 test:
 	$(in_parallel) tests-built

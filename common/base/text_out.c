@@ -11,10 +11,14 @@ void vt_html_text(struct vt_buf *out, const char *text)
 	vt_buf_str(&shown, "");
 	vt_buf_shown(&shown, text);
 	for (const char *p = shown.data; *p; p++)
-		if (strchr("<>&\"'", *p))
-			vt_buf_printf(out, "&#%d;", *p);
-		else
-			vt_buf_char(out, *p);
+		switch (*p) {
+		case '&': vt_buf_str(out, "&amp;"); break;
+		case '<': vt_buf_str(out, "&lt;"); break;
+		case '>': vt_buf_str(out, "&gt;"); break;
+		case '"': vt_buf_str(out, "&quot;"); break;
+		case '\'': vt_buf_str(out, "&#39;"); break;
+		default: vt_buf_char(out, *p);
+		}
 	vt_buf_release(&shown);
 }
 
