@@ -52,7 +52,14 @@ OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fn
 OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 OPT_cover   := -O0 -g --coverage
 OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-OPT  := $(OPT_$(MODE))
+# What a release build does against a memory error that got past everything else; tests/cli/install/hardening.py reads it back
+# from the built files.  HARDEN= leaves it out.
+CFI_x86_64  := -fcf-protection=full
+CFI_aarch64 := -mbranch-protection=standard
+HARDEN_release  := -fstack-protector-strong -fstack-clash-protection $(CFI_$(ARCH)) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+HARDEN_link     := -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
+HARDEN      := $(HARDEN_$(MODE))
+OPT  := $(OPT_$(MODE)) $(HARDEN)
 $(if $(OPT),,$(error MODE=$(MODE): use release, asan, tsan, cover or fuzz (clang)))
 
 PKGS := sqlite3 libcrypto zlib libdeflate libgit2 yaml-0.1
@@ -62,7 +69,7 @@ NIFTI_LIB ?= -lnifti2 -lznz
 CPPFLAGS_ALL := -I. -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null) $(NIFTI_INC) $(CPPFLAGS)
 CFLAGS_ALL   := -std=c11 $(OPT) $(WARN) -fPIC -pthread -ffp-contract=off -fno-math-errno -fno-trapping-math $(CFLAGS)
 LDLIBS_ALL   := -Wl,--as-needed $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) $(NIFTI_LIB) -ldl -lm -pthread $(LDLIBS)
-LDFLAGS_ALL  := $(OPT) $(LDFLAGS)
+LDFLAGS_ALL  := $(OPT) $(if $(HARDEN),$(HARDEN_link)) $(LDFLAGS)
 FLAGS_NOW    := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LDLIBS_ALL)
 
 # --- sources: found, never listed -----------------------------------------------------------------------------------
