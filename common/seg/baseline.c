@@ -46,12 +46,13 @@ static void fill_histogram(struct histogram *h, const struct vt_patch_file *f, i
 			vt_patch_row(row, f, channel, z, y, 0, f->w);
 			for (int x = 0; x < f->w; x++, i++) {
 				bool inside = f->regions[i] >> region & 1;
-				int b = (int)(((double)row[x] - bin_low) / bin_width);
+				double at = ((double)row[x] - bin_low) / bin_width;
+				int b;
 
 				h->reference += inside;
-				if (row[x] == 0.0f || (double)row[x] < bin_low)
+				if (row[x] == 0.0f || !(at >= 0))
 					continue;
-				b = b >= BINS ? BINS - 1 : b;
+				b = at >= BINS ? BINS - 1 : (int)at;
 				h->in[b] += inside;
 				h->out[b] += !inside;
 			}

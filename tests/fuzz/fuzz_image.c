@@ -197,18 +197,19 @@ static void history_csv(const uint8_t *bytes, size_t n)
 	char *text = fuzz_text(bytes, n),
 	     *path = fuzz_file("report/checkpoint.json", (const uint8_t *)about, sizeof(about) - 1),
 	     *dir = vt_path_join(fuzz_dir(), "report");
-	struct vt_checkpoint c;
+	struct vt_member m = { .dir = dir };
+	struct vt_segmenter all = { .member = &m, .n = 1, .first = &m.checkpoint };
+	struct vt_evaluation e = { .segmenter = &all };
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_buf page = VT_BUF_INIT;
 
-	if (vt_checkpoint_open(&c, dir, &err))
+	if (vt_checkpoint_open(&m.checkpoint, dir, &err))
 		abort();
-	struct vt_evaluation e = { .checkpoint = &c };
-
-	if (vt_report_html(&page, &e, text, "0", &err) || strstr(page.data, "<script"))
+	e.manifest = m.checkpoint.manifest;
+	if (vt_report_html(&page, &e, text, &err) || strstr(page.data, "<script"))
 		abort();
 	vt_buf_release(&page);
-	vt_checkpoint_close(&c);
+	vt_checkpoint_close(&m.checkpoint);
 	free(dir);
 	free(path);
 	free(text);

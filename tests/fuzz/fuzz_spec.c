@@ -86,7 +86,7 @@ static void expand(const uint8_t *bytes, size_t n)
 {
 	struct vt_json *params = vt_json_new(VT_JSON_OBJECT);
 	struct vt_argo_run r = { .params = params, .uid = (char[]){ "uid" }, .created = "now" };
-	struct vt_argo_scope scope = { &r, NULL, NULL };
+	struct vt_argo_scope scope = { .run = &r };
 	struct vt_err err = VT_ERR_INIT;
 	char *text = fuzz_text(bytes, n), *made;
 

@@ -101,14 +101,16 @@ static int open_checkpoint(struct vt_checkpoint *c, char *dir, struct vt_err *er
 static void a_report_runs_and_loads_nothing(void)
 {
 	char dir[] = "/tmp/voxtrail-report-XXXXXX";
-	struct vt_checkpoint c;
+	struct vt_member m = { .dir = (char[]){ "m" } };
+	struct vt_segmenter s = { .member = &m, .n = 1, .first = &m.checkpoint };
 	struct vt_buf page = VT_BUF_INIT;
 	struct vt_err err = VT_ERR_INIT;
-	struct vt_evaluation e = { .checkpoint = &c };
+	struct vt_evaluation e = { .segmenter = &s };
 
-	CHECK_EQ(open_checkpoint(&c, dir, &err), 0);
+	CHECK_EQ(open_checkpoint(&m.checkpoint, dir, &err), 0);
 	if (!err.code) {
-		CHECK_EQ(vt_report_html(&page, &e, "step,loss\n0,1\n", hostile, &err), 0);
+		e.manifest = m.checkpoint.manifest;
+		CHECK_EQ(vt_report_html(&page, &e, "step,loss\n0,1\n", &err), 0);
 		CHECK(!strstr(page.data, "<img src=x") && !strstr(page.data, "t1<b"));
 		CHECK(strstr(page.data, "&lt;img src=x onerror=alert(1)&gt;"));
 		CHECK(strstr(page.data,
@@ -116,7 +118,7 @@ static void a_report_runs_and_loads_nothing(void)
 			"content=\"default-src 'none';"));
 		CHECK(!strstr(page.data, "<script") && !strstr(page.data, "http://") &&
 			!strstr(page.data, "https://"));
-		vt_checkpoint_close(&c);
+		vt_checkpoint_close(&m.checkpoint);
 	}
 	vt_buf_release(&page);
 	vt_fs_remove_tree(dir, &err);
