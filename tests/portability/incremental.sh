@@ -44,9 +44,10 @@ rm -r scans/sub-001 labels/sub-001; change remove
 voxtrail consent withdraw sub-003 --reason letter --store st >/dev/null 2>&1; change withdraw
 voxtrail consent restore sub-003 --reason letter --store st >/dev/null 2>&1
 printf '# x\n' >>stub/whole; change "new binary"
+# Without a store nobody vouches for the records: 3 where the answer is whole.
 for e in $engines; do
 	voxtrail audit by/$e/export >log.$e 2>&1; rc=$?
-	[ $rc = 0 ] && [ "$(grep -c 'sub-00[234]/\(t1.nii.gz\|seg.nii.gz\)' log.$e)" -ge 6 ]
+	[ $rc = 0 ] || [ $rc = 3 ] && [ "$(grep -c 'sub-00[234]/\(t1.nii.gz\|seg.nii.gz\)' log.$e)" -ge 6 ]
 	if [ $? = 0 ]; then echo "ok - $e: audit: whole"; word=whole; else echo "not ok - $e: audit: $rc"; word=cut; fi
 	row="| $e |$(cat row.$e) $word |"
 	if grep -qF "$row" "$ROOT/docs/pipelines.md"; then echo "ok - docs/pipelines.md has the row of $e"; else echo "not ok - docs/pipelines.md has the row of $e: $row"; fi

@@ -77,7 +77,7 @@ def chain(seed):
     want = set().union(*origin.values()) if origin else set()
     if r.returncode:
         return steps, want, None, r.stderr
-    a = vox("audit", f"{w}/out/p{len(steps) - 1}", "--json")
+    a = vox("audit", f"{w}/out/p{len(steps) - 1}", "--json", "--store", w + "/store")
     got = {f["sha256"] for e in json.loads(a.stdout)["executions"] for f in e["raw"]} if a.returncode == 0 else None
     return steps, want, got, a.stderr
 
