@@ -166,6 +166,7 @@ static struct vt_json *out_mount(void)
 {
 	struct vt_json *list = array();
 	volume_mount(list, "/pfs/out", "out");
+	volume_mount(list, "/tmp", "tmp"); /* the image's own files cannot be written to */
 	return list;
 }
 
@@ -187,6 +188,17 @@ static void spec_artifact(struct vt_json *list, const struct vt_pipeline *p)
 
 	vt_json_push(list, raw_artifact("spec", vt_xstrdup("/pfs/.spec/spec.json"), text));
 	free(text);
+}
+
+/* The restricted profile's container, with a /tmp where it mounts nothing else. */
+static void confine(struct vt_json *container)
+{
+	if (!vt_json_get(container, "volumeMounts")) {
+		struct vt_json *mounts = array();
+		volume_mount(mounts, "/tmp", "tmp");
+		vt_json_put(container, "volumeMounts", mounts);
+	}
+	vt_json_put(container, "securityContext", vt_argo_container_security());
 }
 
 static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_pipeline *p,
@@ -239,6 +251,7 @@ static struct vt_json *stage_template(const struct vt_spec *s, const struct vt_p
 		vt_json_put(container, "workingDir",
 			vt_json_copy(vt_json_get(p->transform, "workingDir")));
 	vt_argo_resources(container, p);
+	confine(container);
 	vt_json_put(t, "container", container);
 	return t;
 }
@@ -274,6 +287,7 @@ static struct vt_json *plan_template(const struct vt_spec *s, const struct vt_pi
 	}
 	vt_json_put(container, "args", args);
 	vt_json_put(container, "env", env);
+	confine(container);
 	vt_json_put(t, "container", container);
 	vt_strs_release(&names);
 	free(name);
@@ -346,6 +360,7 @@ static struct vt_json *merge_template(const struct vt_pipeline *p)
 	vt_json_put(container, "args", args);
 	volume_mount(mounts, "/pfs/commit", "commit");
 	vt_json_put(container, "volumeMounts", mounts);
+	confine(container);
 	vt_json_put(t, "container", container);
 	free(name);
 	return t;
@@ -371,6 +386,7 @@ static struct vt_json *latest_template(const struct vt_pipeline *p)
 	push_text(args, "cat /pfs/latest/COMMIT 2>/dev/null || echo none");
 	vt_json_put(container, "command", words);
 	vt_json_put(container, "args", args);
+	confine(container);
 	vt_json_put(t, "container", container);
 	free(name);
 	return t;
@@ -486,8 +502,8 @@ static struct vt_json *workflow_template(const struct vt_spec *s, const struct v
 {
 	struct vt_json *spec = object(), *templates = array(), *main_template = object(),
 		       *dag = object(), *list = array();
-	struct vt_json *volumes = array(), *volume = object(), *security = object(), *gc = object(),
-		       *mutexes = array(), *sync = object();
+	struct vt_json *volumes = array(), *volume = object(), *gc = object(), *mutexes = array(),
+		       *sync = object();
 	struct vt_json *pull = pull_secrets(s);
 	const char *project = s->pipeline[0].project;
 	for (size_t i = 0; i < s->n; i++)
@@ -514,9 +530,7 @@ static struct vt_json *workflow_template(const struct vt_spec *s, const struct v
 	vt_json_push(mutexes, vt_argo_pair(project, NULL));
 	vt_json_put(sync, "mutexes", mutexes);
 	vt_json_put(spec, "synchronization", sync);
-	vt_json_put_bool(security, "runAsNonRoot", true);
-	vt_json_put_int(security, "runAsUser", 65532);
-	vt_json_put(spec, "securityContext", security);
+	vt_json_put(spec, "securityContext", vt_argo_pod_security(65532));
 	if (pull->n)
 		vt_json_put(spec, "imagePullSecrets", pull);
 	else

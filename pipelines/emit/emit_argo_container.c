@@ -117,6 +117,30 @@ static struct vt_json *tolerations_list(const struct vt_json *list)
 	return out;
 }
 
+struct vt_json *vt_argo_pod_security(long long user)
+{
+	struct vt_json *security = vt_json_new(VT_JSON_OBJECT),
+		       *seccomp = vt_json_new(VT_JSON_OBJECT);
+	vt_json_put_bool(security, "runAsNonRoot", user != 0);
+	vt_json_put_int(security, "runAsUser", user);
+	vt_json_put_text(seccomp, "type", "RuntimeDefault");
+	vt_json_put(security, "seccompProfile", seccomp);
+	return security;
+}
+
+struct vt_json *vt_argo_container_security(void)
+{
+	struct vt_json *security = vt_json_new(VT_JSON_OBJECT),
+		       *capabilities = vt_json_new(VT_JSON_OBJECT),
+		       *all = vt_json_new(VT_JSON_ARRAY);
+	push_text(all, "ALL");
+	vt_json_put(capabilities, "drop", all);
+	vt_json_put_bool(security, "allowPrivilegeEscalation", false);
+	vt_json_put(security, "capabilities", capabilities);
+	vt_json_put_bool(security, "readOnlyRootFilesystem", true);
+	return security;
+}
+
 /* Where it may run, and as whom. */
 void vt_argo_scheduling(struct vt_json *t, const struct vt_pipeline *p)
 {
@@ -134,9 +158,7 @@ void vt_argo_scheduling(struct vt_json *t, const struct vt_pipeline *p)
 	if (patch)
 		vt_json_put_text(t, "podSpecPatch", patch);
 	if (*user && strspn(user, "0123456789") == strlen(user)) {
-		struct vt_json *security = vt_json_new(VT_JSON_OBJECT);
-		vt_json_put_int(security, "runAsUser", strtoll(user, NULL, 10));
-		vt_json_put(t, "securityContext", security);
+		vt_json_put(t, "securityContext", vt_argo_pod_security(strtoll(user, NULL, 10)));
 	}
 }
 

@@ -28,6 +28,9 @@ void vt_argo_command(struct vt_json *container, const struct vt_pipeline *p, str
 void vt_argo_resources(struct vt_json *container, const struct vt_pipeline *p);
 void vt_argo_retry(struct vt_json *t, const struct vt_pipeline *p);
 void vt_argo_scheduling(struct vt_json *t, const struct vt_pipeline *p);
+/* What the restricted pod security standard asks of a pod and of a container. */
+struct vt_json *vt_argo_pod_security(long long user);
+struct vt_json *vt_argo_container_security(void);
 void vt_argo_secrets(struct vt_json *t, struct vt_json *env, struct vt_json *mounts,
 	const struct vt_pipeline *p);
 
