@@ -19,17 +19,17 @@
 #include "common/stage/stage.h"
 
 struct params {
-	const char *model, *network, *output_weights, *patch, *leave, *allow;
-	int64_t batch, accumulate, steps, warmup, period, validate, save, seed, fold,
+	const char *model, *network, *output_weights, *patch, *leave, *allow, *augment;
+	int64_t batch, accumulate, steps, first, last, warmup, period, validate, save, seed, fold,
 		max_validation, optimizer, schedule, averaging;
-	int64_t average_from, average_every, lookahead, activation, memory, device, devices,
-		profile;
+	int64_t average_from, average_every, lookahead, hold, keep, keep_patches, centralize,
+		activation, memory, device, devices, profile;
 	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip,
 		slow_share, average_decay, transfer_rate;
 	double dice, generalized, tversky, cross_entropy, focal, smooth, smooth_below,
 		false_positive, false_negative, focus, balance;
 	double foreground, scale, shift, noise, drop_channel;
-	bool nesterov, centralize, squared, batch_dice, background, flips, pad, recompute,
+	bool nesterov, reset_moments, squared, batch_dice, background, flips, pad, recompute,
 		repeat_input, mixed_spacing;
 };
 
@@ -39,6 +39,8 @@ struct params {
 static const char *const optimizers[] = { "sgd", "adam", "adamw", "radam", "ranger", NULL };
 static const char *const schedules[] = { "constant", "cosine", "poly", "exponential", "restarts",
 	"one-cycle", NULL };
+static const char *const keeps[] = { "dice", "loss", NULL };
+static const char *const automatic[] = { "auto", "false", "true", NULL };
 static const char *const averagings[] = { "none", "ema", "swa", NULL };
 static const char *const activations[] = { "sigmoid", "softmax", NULL };
 
@@ -83,6 +85,10 @@ static const struct vt_param params[] = {
 		"passes whose gradients make one step", NULL, NULL },
 	{ "steps", VT_PARAM_INT, FIELD(steps), 3000, 1, 10000000, "step", "optimizer steps", NULL,
 		NULL },
+	{ "first-step", VT_PARAM_INT, FIELD(first), 0, 0, 10000000, "step",
+		"of them that --previous was trained for", NULL, NULL },
+	{ "last-step", VT_PARAM_INT, FIELD(last), 0, 0, 10000000, "step",
+		"of them that this run ends at; 0: the last", NULL, NULL },
 
 	{ "reinitialize", VT_PARAM_TEXT, FIELD(leave), 0, 0, 0, "",
 		"parts that --previous need not fit, which start fresh, e.g. conv_seg,fc", NULL,
@@ -104,6 +110,8 @@ static const struct vt_param params[] = {
 		"how the rate falls", schedules, NULL },
 	{ "warmup", VT_PARAM_INT, FIELD(warmup), 50, 0, 100000, "step",
 		"linear warm-up of the rate", NULL, NULL },
+	{ "hold", VT_PARAM_INT, FIELD(hold), 0, 0, 10000000, "step",
+		"at the full rate between warm-up and fall", NULL, NULL },
 	{ "min-rate-factor", VT_PARAM_REAL, FIELD(least_rate), 0.01, 0, 1, "",
 		"cosine, restarts: the end, as a share of the rate", NULL, NULL },
 	{ "poly-power", VT_PARAM_REAL, FIELD(power), 0.9, 0.1, 10, "", "poly: exponent", NULL,
@@ -117,20 +125,25 @@ static const struct vt_param params[] = {
 
 	{ "optimizer", VT_PARAM_ENUM, FIELD(optimizer), VT_OPTIM_ADAM, 0, 0, "",
 		"how weights are updated", optimizers, NULL },
-	{ "momentum", VT_PARAM_REAL, FIELD(momentum), 0.9, 0, 0.9999, "",
-		"sgd's momentum; beta 1 of the others (ranger: 0.95 is usual)", NULL, NULL },
+	{ "momentum", VT_PARAM_REAL, FIELD(momentum), -1, -1, 0.9999, "",
+		"sgd's momentum; beta 1 of the others; -1: 0.95 with ranger, else 0.9", NULL,
+		NULL },
 	{ "beta2", VT_PARAM_REAL, FIELD(beta2), 0.999, 0, 0.999999, "",
 		"of the squared gradients' mean", NULL, NULL },
-	{ "eps", VT_PARAM_REAL, FIELD(eps), 1e-8, 1e-12, 1, "", "added to the denominator", NULL,
-		NULL },
+	{ "eps", VT_PARAM_REAL, FIELD(eps), 0, 0, 1, "",
+		"added to the denominator; 0: 1e-5 with ranger, else 1e-8", NULL, NULL },
+	{ "reset-moments", VT_PARAM_BOOL, FIELD(reset_moments), 0, 0, 0, "",
+		"restarts: the optimizer begins anew with each period", NULL, NULL },
 	{ "nesterov", VT_PARAM_BOOL, FIELD(nesterov), 0, 0, 0, "",
 		"sgd: look ahead by the momentum", NULL, NULL },
-	{ "weight-decay", VT_PARAM_REAL, FIELD(weight_decay), 1e-5, 0, 1, "",
-		"in the gradient; beside it with adamw and ranger", NULL, NULL },
-	{ "centralize-gradients", VT_PARAM_BOOL, FIELD(centralize), 0, 0, 0, "",
-		"take the mean from each filter's gradient", NULL, NULL },
-	{ "lookahead-steps", VT_PARAM_INT, FIELD(lookahead), 0, 0, 1000, "step",
-		"between steps of the slow weights; 0: none", NULL, NULL },
+	{ "weight-decay", VT_PARAM_REAL, FIELD(weight_decay), -1, -1, 1, "",
+		"in the gradient; beside it with adamw and ranger; -1: 0 with ranger, else 1e-5",
+		NULL, NULL },
+	{ "centralize-gradients", VT_PARAM_ENUM, FIELD(centralize), 0, 0, 0, "",
+		"take the mean from each filter's gradient; auto: with ranger", automatic, NULL },
+	{ "lookahead-steps", VT_PARAM_INT, FIELD(lookahead), -1, -1, 1000, "step",
+		"between steps of the slow weights; 0: none; -1: 6 with ranger, else none", NULL,
+		NULL },
 	{ "lookahead-alpha", VT_PARAM_REAL, FIELD(slow_share), 0.5, 0, 1, "",
 		"lookahead: share of the way that the slow weights go", NULL, NULL },
 	{ "clip-norm", VT_PARAM_REAL, FIELD(clip), 0, 0, 1e6, "",
@@ -174,6 +187,11 @@ static const struct vt_param params[] = {
 	{ "output-weights", VT_PARAM_JSON, FIELD(output_weights), 0, 0, 0, "",
 		"of the losses of a network with several outputs; []: as published", NULL, "[]" },
 
+	{ "augment", VT_PARAM_JSON, FIELD(augment), 0, 0, 0, "",
+		"list of changes of a patch, in place of flips, scale, shift, noise and "
+		"drop-channel: "
+		"docs/training.md; []: those",
+		NULL, "[]" },
 	{ "foreground", VT_PARAM_REAL, FIELD(foreground), 0.7, 0, 1, "",
 		"share of patches centered near foreground", NULL, NULL },
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 1, 0, 0, "",
@@ -189,6 +207,12 @@ static const struct vt_param params[] = {
 
 	{ "fold", VT_PARAM_INT, FIELD(fold), 0, -1, 19, "",
 		"validation fold of the manifest's split; -1: none", NULL, NULL },
+	{ "keep", VT_PARAM_ENUM, FIELD(keep), 0, 0, 0, "",
+		"best is the highest mean Dice, or the lowest loss of the validation fold", keeps,
+		NULL },
+	{ "keep-patches", VT_PARAM_INT, FIELD(keep_patches), 4, 1, 1000, "patch",
+		"with --keep loss: fixed, unchanged patches of a subject whose loss is taken", NULL,
+		NULL },
 	{ "max-validation", VT_PARAM_INT, FIELD(max_validation), 0, 0, 100000, "subject",
 		"predicted at each validation; 0: all", NULL, NULL },
 	{ "validate-every", VT_PARAM_INT, FIELD(validate), 500, 1, 10000000, "step",
@@ -218,7 +242,7 @@ static const struct vt_heading headings[] = {
 	{ "learning-rate", "learning rate" },
 	{ "optimizer", "optimizer" },
 	{ "dice", "loss" },
-	{ "foreground", "patches" },
+	{ "augment", "patches" },
 	{ "fold", "validation and the run" },
 	{ NULL, NULL },
 };
@@ -255,19 +279,20 @@ static struct vt_schedule schedule_of(const struct params *p)
 {
 	return (struct vt_schedule){ (enum vt_schedule_kind)p->schedule, p->rate, p->least_rate,
 		p->power, p->gamma, p->growth, (uint64_t)p->steps, (uint64_t)p->warmup,
-		(uint64_t)p->period };
+		(uint64_t)p->period, (uint64_t)p->hold };
 }
 
 static struct vt_optim_opts optim_of(const struct params *p)
 {
 	return (struct vt_optim_opts){ (enum vt_optim_kind)p->optimizer, p->momentum, p->beta2,
-		p->eps, p->weight_decay, p->nesterov, p->centralize, (int)p->lookahead,
+		p->eps, p->weight_decay, p->nesterov, p->centralize == 2, (int)p->lookahead,
 		p->slow_share, p->clip };
 }
 
 /* What options point to. */
 struct owned {
-	struct vt_json *network, *weights;
+	struct vt_json *network, *weights, *list;
+	struct vt_augment *augment;
 	double *output_weights;
 	char *previous, *leave;
 	const char *part[17]; /* of leave; NULL behind the last */
@@ -275,26 +300,12 @@ struct owned {
 	struct vt_device *device[VT_LEVELS];
 };
 
-static int parse_leave(struct owned *w, const char *text, struct vt_err *err)
-{
-	size_t n = 0;
-	char *rest, *part;
-
-	rest = w->leave = vt_xstrdup(text);
-	while ((part = strsep(&rest, ",")) != NULL) {
-		if (n == sizeof(w->part) / sizeof(w->part[0]) - 1)
-			return vt_err_set(err, VT_EUSAGE,
-				"--reinitialize=%s: names more than %zu parts", text, n);
-		if (*part)
-			w->part[n++] = part;
-	}
-	return 0;
-}
-
 static int parse_owned(struct owned *w, const struct params *p, struct vt_err *err)
 {
 	int rc = vt_json_parse(&w->network, p->network, strlen(p->network), "--network", err);
 
+	if (!rc)
+		rc = vt_json_parse(&w->list, p->augment, strlen(p->augment), "--augment", err);
 	if (!rc)
 		rc = vt_json_parse(&w->weights, p->output_weights, strlen(p->output_weights),
 			"--output-weights", err);
@@ -316,6 +327,8 @@ static void release(struct owned *w)
 {
 	vt_json_free(w->network);
 	vt_json_free(w->weights);
+	vt_json_free(w->list);
+	vt_augment_free(w->augment);
 	free(w->output_weights);
 	free(w->previous);
 	free(w->leave);
@@ -390,8 +403,12 @@ static int open_devices(struct owned *w, struct vt_train_opts *o, const struct v
 	return rc;
 }
 
-static int check_devices(const struct params *p, struct vt_err *err)
+static int check_parts(const struct params *p, struct vt_err *err)
 {
+	if (p->last > p->steps || p->first >= (p->last ? p->last : p->steps))
+		return vt_err_set(err, VT_EUSAGE,
+			"--first-step=%lld --last-step=%lld: must be a part of --steps=%lld",
+			(long long)p->first, (long long)p->last, (long long)p->steps);
 	if (p->devices > 1 && p->device == VT_DEVICE_CPU)
 		return vt_err_set(err, VT_EUSAGE,
 			"--devices=%d: cards share a batch, the CPU does not; give --device cuda, "
@@ -406,23 +423,6 @@ static int check_devices(const struct params *p, struct vt_err *err)
 	return 0;
 }
 
-/* "64" or "144,224,224". */
-static int parse_patch(int patch[3], const char *text, struct vt_err *err)
-{
-	char rest;
-
-	if (sscanf(text, "%d%c", &patch[0], &rest) == 1)
-		patch[1] = patch[2] = patch[0];
-	else if (sscanf(text, "%d,%d,%d%c", &patch[0], &patch[1], &patch[2], &rest) != 3)
-		return vt_err_set(err, VT_EUSAGE, "--patch=%s: must be one edge or three, z,y,x",
-			text);
-	for (int a = 0; a < 3; a++)
-		if (patch[a] < 8 || patch[a] > 512)
-			return vt_err_set(err, VT_EUSAGE,
-				"--patch=%s: an edge must lie from 8 to 512 voxels", text);
-	return 0;
-}
-
 static int options(struct vt_train_opts *o, struct owned *w, const struct vt_stage_run *r,
 	struct vt_err *err)
 {
@@ -431,15 +431,18 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	int patch[3], rc = parse_owned(w, p, err);
 
 	if (!rc)
-		rc = check_devices(p, err);
+		rc = check_parts(p, err);
 	if (!rc)
-		rc = parse_leave(w, p->leave, err);
+		rc = vt_parts_parse(w->part, sizeof(w->part) / sizeof(w->part[0]),
+			w->leave = vt_xstrdup(p->leave), err);
 	if (!rc)
 		rc = vt_train_find_parent(&w->previous, vt_stage_input(r, "previous"), err);
 	if (!rc)
 		rc = vt_contract_check_allow(p->allow, also_allowed, err);
 	if (!rc)
-		rc = parse_patch(patch, p->patch, err);
+		rc = vt_parse_patch(patch, p->patch, err);
+	if (!rc)
+		rc = vt_augment_parse(&w->augment, w->list, patch, err);
 	if (!rc)
 		rc = precision_of(&precision, w, r, err);
 	if (!rc && p->dice + p->generalized + p->tversky + p->cross_entropy + p->focal <= 0)
@@ -454,6 +457,8 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.cards = (int)p->devices,
 		.accumulate = (int)p->accumulate,
 		.steps = (uint64_t)p->steps,
+		.first = (uint64_t)p->first,
+		.last = (uint64_t)(p->last ? p->last : p->steps),
 		.validate = (uint64_t)p->validate,
 		.save = (uint64_t)p->save,
 		.seed = (uint64_t)p->seed,
@@ -468,6 +473,9 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 			.shift = p->shift,
 			.noise = p->noise,
 			.drop = p->drop_channel },
+		.augment = w->augment,
+		.reset_moments = p->reset_moments,
+		.keep_loss = p->keep == 1 ? (int)p->keep_patches : 0,
 		.averaging = (enum vt_averaging)p->averaging,
 		.average_decay = p->average_decay,
 		.average_from = (uint64_t)p->average_from,
@@ -535,7 +543,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
 	if (!rc) {
-		total_steps = o.steps;
+		total_steps = o.last;
 		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &d, &o, err);
 		vt_stage_note(r, "device", vt_device_describe(o.device[o.precision.first]));
 	}
@@ -547,9 +555,29 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	return rc;
 }
 
-static void settle(void *p)
+/* What an optimizer was published with, where nothing else is said (Ranger: lessw2020, 2019). */
+static void settle_optimizer(struct params *p)
 {
-	vt_device_settle(&((struct params *)p)->device);
+	bool ranger = p->optimizer == VT_OPTIM_RANGER;
+
+	if (p->momentum < 0)
+		p->momentum = ranger ? 0.95 : 0.9;
+	if (p->eps <= 0)
+		p->eps = ranger ? 1e-5 : 1e-8;
+	if (p->weight_decay < 0)
+		p->weight_decay = ranger ? 0 : 1e-5;
+	if (p->lookahead < 0)
+		p->lookahead = ranger ? 6 : 0;
+	if (!p->centralize)
+		p->centralize = ranger ? 2 : 1;
+}
+
+static void settle(void *all)
+{
+	struct params *p = all;
+
+	vt_device_settle(&p->device);
+	settle_optimizer(p);
 }
 
 static const struct vt_stage stage = {

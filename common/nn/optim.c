@@ -76,6 +76,17 @@ float *vt_optim_state(struct vt_optim *o, int i, int slot)
 	return vt_slot_array(&o->slot[slot], i);
 }
 
+void vt_optim_restart(struct vt_optim *o)
+{
+	for (int i = 0; i < vt_session_n_weights(o->s); i++)
+		for (int k = M; k <= V; k++) {
+			float *x = vt_slot_array(&o->slot[k], i);
+
+			if (x)
+				memset(x, 0, vt_session_weight(o->s, i)->n * sizeof(*x));
+		}
+}
+
 static void sum_squares(void *ctx, size_t i)
 {
 	struct vt_optim *o = ctx;

@@ -51,6 +51,9 @@ void vt_optim_scale(struct vt_optim *o, int i, double factor);
 /* From now on the weights of another session of the same network are updated. */
 void vt_optim_move(struct vt_optim *o, struct vt_session *s);
 
+/* Moments become 0, as before the first step; the next step is to be t = 1. */
+void vt_optim_restart(struct vt_optim *o);
+
 /* Norm of the session's gradients; a step clips by the last one. */
 double vt_optim_norm(struct vt_optim *o);
 

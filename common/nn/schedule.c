@@ -14,16 +14,32 @@ static double cosine(const struct vt_schedule *s, double x)
 		(s->least + (1 - s->least) * 0.5 * (1 + vt_cos(3.14159265358979323846 * x)));
 }
 
+/* Steps since the current period began; its length goes to *length. */
+static double since_restart(const struct vt_schedule *s, uint64_t t, double *length)
+{
+	double left = (double)t;
+
+	for (*length = (double)s->period; left >= *length; *length *= s->growth)
+		left -= *length;
+	return left;
+}
+
 /* Position in [0, 1) within the current period. */
 static double within_period(const struct vt_schedule *s, uint64_t t)
 {
-	double left = (double)t, length = (double)s->period;
+	double length, left = since_restart(s, t, &length);
 
-	while (left >= length) {
-		left -= length;
-		length *= s->growth;
-	}
 	return left / length;
+}
+
+uint64_t vt_schedule_since_restart(const struct vt_schedule *s, uint64_t t)
+{
+	uint64_t before = s->warmup + s->hold;
+	double length;
+
+	if (s->kind != VT_RATE_RESTARTS || t < before)
+		return t;
+	return (uint64_t)since_restart(s, t - before, &length);
 }
 
 /* One-cycle: *x is the position in the rising (returns true) or falling part. */
@@ -58,14 +74,18 @@ double vt_schedule_momentum(const struct vt_schedule *s, uint64_t t)
 
 double vt_schedule_rate(const struct vt_schedule *s, uint64_t t)
 {
+	uint64_t before;
 	double x;
 
 	if (s->kind == VT_RATE_ONE_CYCLE)
 		return one_cycle(s, t);
 	if (t < s->warmup)
 		return s->rate * (double)(t + 1) / (double)s->warmup;
-	t -= s->warmup;
-	x = s->total > s->warmup ? (double)t / (double)(s->total - s->warmup) : 1.0;
+	before = s->warmup + s->hold;
+	if (t < before)
+		return s->rate;
+	t -= before;
+	x = s->total > before ? (double)t / (double)(s->total - before) : 1.0;
 	x = x > 1 ? 1 : x;
 	switch (s->kind) {
 	case VT_RATE_COSINE: return cosine(s, x);

@@ -3,6 +3,9 @@
  * Linear warm-up: rate (t + 1) / warmup for t < warmup; behind it, with x = (t - warmup) /
  * (total - warmup) in [0, 1):
  *   constant      rate
+ *
+ * With hold > 0 the rate stays for so many steps behind the warm-up, and t counts from there.
+ *
  *   cosine        rate (least + (1 - least) (1 + cos pi x) / 2)
  *   poly          rate (1 - x)^power
  *   exponential   rate gamma^floor((t - warmup) / period)
@@ -33,10 +36,14 @@ struct vt_schedule {
 	enum vt_schedule_kind kind;
 	double rate, least; /* least: a share of rate */
 	double power, gamma, growth;
-	uint64_t total, warmup, period;
+	uint64_t total, warmup, period, hold;
 };
 
 double vt_schedule_rate(const struct vt_schedule *s, uint64_t t);
+
+/* Steps since the period of `restarts` that t lies in began, 0 at its first; t itself for every
+ * other kind and before the first period. */
+uint64_t vt_schedule_since_restart(const struct vt_schedule *s, uint64_t t);
 
 /* -1: the optimizer's own. */
 double vt_schedule_momentum(const struct vt_schedule *s, uint64_t t);

@@ -1,5 +1,6 @@
 #include "common/seg/dataset.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -205,6 +206,38 @@ void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o
 			copy_target(target + ((size_t)z * (size_t)h + (size_t)y) * (size_t)w, f,
 				p.at[0] + (p.flip[0] ? d - 1 - z : z),
 				p.at[1] + (p.flip[1] ? h - 1 - y : y), p.at[2], w, p.flip[2]);
+}
+
+int vt_parts_parse(const char **part, size_t room, char *text, struct vt_err *err)
+{
+	size_t n = 0;
+	char *one;
+
+	while ((one = strsep(&text, ",")) != NULL) {
+		if (n + 1 == room)
+			return vt_err_set(err, VT_EUSAGE,
+				"--reinitialize: names more than %zu parts", n);
+		if (*one)
+			part[n++] = one;
+	}
+	part[n] = NULL;
+	return 0;
+}
+
+int vt_parse_patch(int patch[3], const char *text, struct vt_err *err)
+{
+	char rest;
+
+	if (sscanf(text, "%d%c", &patch[0], &rest) == 1)
+		patch[1] = patch[2] = patch[0];
+	else if (sscanf(text, "%d,%d,%d%c", &patch[0], &patch[1], &patch[2], &rest) != 3)
+		return vt_err_set(err, VT_EUSAGE, "--patch=%s: must be one edge or three, z,y,x",
+			text);
+	for (int a = 0; a < 3; a++)
+		if (patch[a] < 8 || patch[a] > 512)
+			return vt_err_set(err, VT_EUSAGE,
+				"--patch=%s: an edge must lie from 8 to 512 voxels", text);
+	return 0;
 }
 
 size_t vt_dataset_order(uint64_t seed, uint64_t epoch, size_t i, size_t n)

@@ -37,6 +37,13 @@ void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *f,
 void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step,
 	uint64_t slot, float *image, uint8_t *target);
 
+/* The names of text, parted by commas, which is cut into them; NULL behind the last.  VT_EUSAGE if
+ * there are more than room - 1. */
+int vt_parts_parse(const char **part, size_t room, char *text, struct vt_err *err);
+
+/* "64" or "144,224,224", edges z, y, x from 8 to 512; VT_EUSAGE names --patch. */
+int vt_parse_patch(int patch[3], const char *text, struct vt_err *err);
+
 /* Position i of epoch e in a shuffled order of n items. */
 size_t vt_dataset_order(uint64_t seed, uint64_t epoch, size_t i, size_t n);
 

@@ -1,6 +1,6 @@
 /* train_batch.c - a batch of patches and the losses of the network's outputs, where the session
  * is: here or on its device. The one thing that a device may leave to the host is to draw a
- * batch, where a volume does not fit into its memory. */
+ * batch, where a volume does not fit into its memory or a list of changes is asked for. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,10 +99,15 @@ static void draw_here(struct vt_trainer *t, int round)
 
 	for (int b = 0; b < t->o->batch; b++) {
 		uint64_t slot = slot_of(t, round, b);
+		const struct vt_patch_file *f = &t->d->file[subject_of(t, slot)];
+		float *image = t->image + (size_t)b * (size_t)t->channels * t->voxels;
+		uint8_t *target = t->target + (size_t)b * t->voxels;
 
-		vt_dataset_draw(&t->d->file[subject_of(t, slot)], &draw, t->step, slot,
-			t->image + (size_t)b * (size_t)t->channels * t->voxels,
-			t->target + (size_t)b * t->voxels);
+		if (t->o->augment)
+			vt_augment_draw(t->o->augment, f, &draw, t->step, slot, image, target,
+				NULL);
+		else
+			vt_dataset_draw(f, &draw, t->step, slot, image, target);
 	}
 	if (t->ignored)
 		split_ignored(t);
@@ -136,7 +141,7 @@ void vt_train_batch_draw(struct vt_trainer *t, int round)
 {
 	struct vt_remote *r = vt_session_remote(t->session);
 
-	if (r && draw_there(t, r, round))
+	if (r && !t->o->augment && draw_there(t, r, round))
 		return;
 	draw_here(t, round);
 	vt_session_set_input(t->session, t->image);

@@ -111,7 +111,9 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 		vt_json_put(j, "parent", vt_json_new(VT_JSON_NULL));
 	vt_json_put_int(best, "step", (int64_t)t->best_step);
 	vt_json_put(best, "dice",
-		t->n_validation ? vt_json_new_real(t->best) : vt_json_new(VT_JSON_NULL));
+		t->n_validation ? vt_json_new_real(t->best_dice) : vt_json_new(VT_JSON_NULL));
+	if (t->n_validation && t->o->keep_loss)
+		vt_json_put_real(best, "loss", -t->best);
 	vt_json_put(j, "best", best);
 	vt_json_put(j, "spacing_mm",
 		t->o->mixed_spacing ? vt_json_new(VT_JSON_NULL)

@@ -35,6 +35,8 @@ static struct vt_json *state_metadata(const struct vt_trainer *t)
 	vt_json_put_text(j, "averaged", text);
 	snprintf(text, sizeof(text), "%.17g", t->best);
 	vt_json_put_text(j, "best", text);
+	snprintf(text, sizeof(text), "%.17g", t->best_dice);
+	vt_json_put_text(j, "best_dice", text);
 	snprintf(text, sizeof(text), "%.17g", t->loss_sum);
 	vt_json_put_text(j, "loss_sum", text);
 	vt_precision_save(&level, &t->precision);
@@ -181,6 +183,7 @@ int vt_train_resume(struct vt_trainer *t, bool *resumed, struct vt_err *err)
 	t->loss_n = whole(&f, "loss_n");
 	t->average.n = whole(&f, "averaged");
 	t->best = real(&f, "best");
+	t->best_dice = real(&f, "best_dice");
 	t->loss_sum = real(&f, "loss_sum");
 	vt_buf_str(&t->history,
 		vt_safetensors_metadata(&f, "history") ? vt_safetensors_metadata(&f, "history")

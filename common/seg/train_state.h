@@ -45,7 +45,8 @@ struct vt_trainer {
 	int channels, outputs; /* of the network's input and prediction */
 	size_t voxels;         /* of a patch */
 	uint64_t step, best_step, saved_step;
-	double best, loss_sum; /* best < 0: none yet */
+	/* the score that is kept: Dice, or the loss below 0; -inf: none yet */
+	double best, best_dice, loss_sum;
 	uint64_t loss_n;
 	struct vt_buf history; /* CSV so far */
 };

@@ -144,6 +144,8 @@ static int check(const struct vt_trainer *t, double loss, double norm, struct vt
 int vt_train_step(struct vt_trainer *t, struct vt_err *err)
 {
 	uint64_t applied = t->precision.applied;
+	uint64_t since = applied - t->o->first,
+		 period = vt_schedule_since_restart(&t->o->schedule, applied);
 	double rate = vt_schedule_rate(&t->o->schedule, applied),
 	       momentum = vt_schedule_momentum(&t->o->schedule, applied), loss = 0, norm;
 	int rc = 0;
@@ -160,7 +162,11 @@ int vt_train_step(struct vt_trainer *t, struct vt_err *err)
 	if (rc)
 		return rc;
 	if (!vt_train_precision_decide(t, loss, norm)) {
-		vt_optim_step(t->optim, rate, momentum, applied + 1);
+		if (t->o->reset_moments && since && !period)
+			vt_optim_restart(t->optim);
+		if (t->o->reset_moments && period < since)
+			since = period;
+		vt_optim_step(t->optim, rate, momentum, since + 1);
 		t->loss_sum += loss;
 		t->loss_n++;
 	}

@@ -62,6 +62,31 @@ static void load_weights(struct vt_trainer *t)
 			vt_session_weight(t->session, i)->n * sizeof(float));
 }
 
+/* Mean loss of fixed patches of n subjects, none of them changed. */
+static double mean_loss(struct vt_trainer *t, size_t n)
+{
+	size_t values = (size_t)t->outputs * t->voxels;
+	struct vt_draw_opts draw = { .foreground = t->o->draw.foreground, .seed = t->o->seed };
+	float *y = vt_xmalloc(2 * values * sizeof(*y));
+	double sum = 0;
+
+	memcpy(draw.patch, t->o->patch, sizeof(draw.patch));
+	for (size_t i = 0; i < n; i++)
+		for (int k = 0; k < t->o->keep_loss; k++) {
+			vt_dataset_draw(&t->d->file[t->validation[i]], &draw, (uint64_t)k, 0,
+				t->image, t->target);
+			if (t->o->loss.softmax)
+				vt_loss_classes(t->target, t->target, t->voxels);
+			vt_session_set_input(t->eval, t->image);
+			vt_session_forward(t->eval, 0);
+			vt_session_get_output(t->eval, y);
+			sum += vt_loss(y + values, y, t->target, 1, t->outputs, t->voxels,
+				&t->o->loss, 1);
+		}
+	free(y);
+	return n ? sum / ((double)n * t->o->keep_loss) : 0;
+}
+
 /* "step,loss,dice..." of n subjects; returns the mean Dice. */
 static double add_to_history(struct vt_trainer *t, const double *dice, size_t n)
 {
@@ -76,14 +101,13 @@ static double add_to_history(struct vt_trainer *t, const double *dice, size_t n)
 		vt_buf_printf(&t->history, ",%s", n ? text : "");
 		mean += n ? dice[r] / (double)n / regions : 0;
 	}
-	vt_buf_char(&t->history, '\n');
 	return mean;
 }
 
 int vt_train_validate(struct vt_trainer *t, struct vt_err *err)
 {
 	size_t n = t->n_validation;
-	double dice[VT_MAX_REGIONS] = { 0 }, mean;
+	double dice[VT_MAX_REGIONS] = { 0 }, mean, score;
 	int rc = 0;
 
 	if (t->o->max_validation > 0 && n > (size_t)t->o->max_validation)
@@ -94,14 +118,25 @@ int vt_train_validate(struct vt_trainer *t, struct vt_err *err)
 		rc = score_subject(t, &t->d->file[t->validation[i]], dice, err);
 	if (rc)
 		return rc;
-	mean = add_to_history(t, dice, n);
+	mean = score = add_to_history(t, dice, n);
+	if (t->o->keep_loss && n) {
+		char text[32];
+
+		score = -mean_loss(t, n);
+		vt_json_real_text(text, -score);
+		vt_buf_printf(&t->history, ",%s", text);
+	} else if (t->o->keep_loss) {
+		vt_buf_char(&t->history, ',');
+	}
+	vt_buf_char(&t->history, '\n');
 	vt_log(VT_LOG_INFO, "validate", "step=%llu loss=%.4f dice=%.4f best=%.4f",
 		(unsigned long long)t->step, t->loss_n ? t->loss_sum / (double)t->loss_n : 0, mean,
-		mean > t->best ? mean : t->best);
+		score > t->best ? mean : t->best_dice);
 	t->loss_sum = 0;
 	t->loss_n = 0;
-	if (!n || mean > t->best) {
-		t->best = mean;
+	if (!n || score > t->best) {
+		t->best = score;
+		t->best_dice = mean;
 		t->best_step = t->step;
 		rc = vt_train_keep_best(t, err);
 	}

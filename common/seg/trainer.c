@@ -1,5 +1,6 @@
 #include "common/seg/trainer.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,6 +152,27 @@ static void scale_rates(struct vt_trainer *t)
 			vt_optim_scale(t->optim, i, t->o->transfer_rate);
 }
 
+/* The loss of an output that is smaller than its patch is not that of the patch. */
+static int check_keep(const struct vt_trainer *t, struct vt_err *err)
+{
+	const int *p = t->o->patch;
+	struct vt_shape s;
+
+	if (!t->o->keep_loss)
+		return 0;
+	if (vt_session_remote(t->eval))
+		return vt_err_set(err, VT_EUSAGE,
+			"--keep loss: the validation loss is computed on the CPU only; give --keep "
+			"dice "
+			"or --device cpu");
+	s = vt_session_shape_at(t->eval, 0);
+	if (s.d != p[0] || s.h != p[1] || s.w != p[2])
+		return vt_err_set(err, VT_EUSAGE,
+			"--keep loss: the network's output is %dx%dx%d, not the patch's size", s.d,
+			s.h, s.w);
+	return 0;
+}
+
 static int begin(struct vt_trainer *t, struct vt_err *err)
 {
 	int rc;
@@ -166,6 +188,8 @@ static int begin(struct vt_trainer *t, struct vt_err *err)
 		rc = check_sizes(t, err);
 	if (!rc)
 		rc = build_sessions(t, err);
+	if (!rc)
+		rc = check_keep(t, err);
 	if (rc)
 		return rc;
 	t->optim = vt_optim_new(t->session, &t->o->optim);
@@ -200,7 +224,8 @@ static int start(struct vt_trainer *t, struct vt_err *err)
 
 	if (rc || resumed)
 		return rc;
-	t->best = -1;
+	t->best = -INFINITY;
+	t->step = t->precision.applied = t->o->first;
 	if (t->o->parent) {
 		struct vt_weights_report fit;
 
@@ -220,7 +245,7 @@ static int start(struct vt_trainer *t, struct vt_err *err)
 		vt_csv_text(&t->history, column);
 		free(column);
 	}
-	vt_buf_char(&t->history, '\n');
+	vt_buf_str(&t->history, t->o->keep_loss ? ",validation_loss\n" : "\n");
 	return rc;
 }
 
@@ -228,7 +253,7 @@ static int loop(struct vt_trainer *t, struct vt_err *err)
 {
 	int rc = 0;
 
-	while (!rc && t->step < t->o->steps) {
+	while (!rc && t->step < t->o->last) {
 		if (t->o->stopping && t->o->stopping()) {
 			rc = vt_train_save(t, err);
 			return rc ? rc
@@ -238,7 +263,7 @@ static int loop(struct vt_trainer *t, struct vt_err *err)
 					    (unsigned long long)t->step);
 		}
 		rc = vt_train_step(t, err);
-		if (!rc && (t->step % t->o->validate == 0 || t->step == t->o->steps))
+		if (!rc && (t->step % t->o->validate == 0 || t->step == t->o->last))
 			rc = vt_train_validate(t, err);
 		else if (rc || t->step % t->o->save)
 			continue;

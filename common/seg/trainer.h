@@ -17,6 +17,7 @@
 #include "common/nn/precision.h"
 #include "common/nn/schedule.h"
 #include "common/nn/weights.h"
+#include "common/seg/augment.h"
 #include "common/seg/checkpoint.h"
 #include "common/seg/dataset.h"
 
@@ -27,6 +28,8 @@ struct vt_train_opts {
 	const struct vt_json *model_params;
 	int patch[3], batch, accumulate;
 	uint64_t steps, validate, save, seed;
+	/* this run goes from step `first` of them to `last`; moments begin anew */
+	uint64_t first, last;
 	struct vt_schedule schedule; /* its total is steps */
 	struct vt_optim_opts optim;
 	/* softmax: channel 0 is "no region", the regions exclude each other, the lowest wins */
@@ -36,6 +39,10 @@ struct vt_train_opts {
 	const double *output_weights;
 	int n_output_weights;
 	struct vt_draw_opts draw; /* patch and seed are taken from above */
+	/* in place of draw's changes; patches are drawn by the host.  NULL: none */
+	const struct vt_augment *augment;
+	/* at each restart of the schedule moments begin anew, and steps are counted from there */
+	bool reset_moments;
 	enum vt_averaging averaging;
 	double average_decay;                 /* ema */
 	uint64_t average_from, average_every; /* swa: snapshots at these steps */
@@ -43,6 +50,9 @@ struct vt_train_opts {
 	bool pad;
 	int fold;           /* validation fold, -1: none */
 	int max_validation; /* at most this many subjects are predicted; 0: all */
+	/* best is the lowest loss of fixed, unchanged patches of them, so many each; 0: the highest
+	 * mean Dice */
+	int keep_loss;
 	/* file of weights to start from (weights.h), NULL: fresh weights */
 	const char *parent;
 	const char *parent_tree;    /* tree id of where it lies, for checkpoint.json */

@@ -32,6 +32,8 @@
 #define VT_COMMANDS_STORE(X) \
 	X("store", commit, "take a directory into the store as a commit of a repo") \
 	X("store", log, "list repos, or the commits of one") \
+	X("store", ls, "list a commit's files, a directory at a time") \
+	X("store", table, "subjects, their files and their split in a commit, as CSV or JSON") \
 	X("store", diff, "what differs between two commits, or two results") \
 	X("store", branch, "list, make, move or remove branches") \
 	X("store", tag, "list, make, move or remove tags") \

@@ -138,7 +138,8 @@ static int schedule(const struct vt_json *j, FILE *out)
 	struct vt_schedule s = { (enum vt_schedule_kind)whole(j, "kind", 0), real(j, "rate", 1),
 		real(j, "least", 0), real(j, "power", 0.9), real(j, "gamma", 0.99),
 		real(j, "growth", 1), (uint64_t)whole(j, "total", 10),
-		(uint64_t)whole(j, "warmup", 0), (uint64_t)whole(j, "period", 1) };
+		(uint64_t)whole(j, "warmup", 0), (uint64_t)whole(j, "period", 1),
+		(uint64_t)whole(j, "hold", 0) };
 
 	for (uint64_t t = 0; t < s.total; t++) {
 		double v[2] = { vt_schedule_rate(&s, t), vt_schedule_momentum(&s, t) };

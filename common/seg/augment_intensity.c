@@ -1,0 +1,309 @@
+/* augment_intensity.c - changes of one channel's values.  Sums are made of one slot a plane, added
+ * in order: the number of threads changes nothing. */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fmath.h"
+#include "common/base/parallel.h"
+#include "common/seg/augment_internal.h"
+
+struct statistics {
+	double n, mean, deviation, min, max;
+};
+
+struct plane_sum {
+	double n, sum, squares, min, max;
+};
+
+struct pass {
+	const struct vt_augment_step *s;
+	struct vt_augment_channel *c;
+	size_t plane; /* voxels of one */
+	bool not_zero;
+	struct plane_sum *part;
+	struct statistics was; /* before the change */
+	double center;         /* squares are taken from it */
+	float *other;          /* second array, of the channel's size */
+	int axis, radius, small[3];
+	const double *kernel;
+};
+
+static void sum_plane(void *ctx, size_t z)
+{
+	struct pass *p = ctx;
+	struct plane_sum q = { 0, 0, 0, INFINITY, -INFINITY };
+
+	for (size_t i = z * p->plane; i < (z + 1) * p->plane; i++) {
+		double v = (double)p->c->x[i];
+
+		if (p->not_zero && v == 0)
+			continue;
+		q.n += 1;
+		q.sum += v;
+		q.squares += (v - p->center) * (v - p->center);
+		q.min = v < q.min ? v : q.min;
+		q.max = v > q.max ? v : q.max;
+	}
+	p->part[z] = q;
+}
+
+static struct plane_sum sum(struct pass *p)
+{
+	struct plane_sum all = { 0, 0, 0, INFINITY, -INFINITY };
+	size_t planes = (size_t)p->c->dim[0];
+
+	p->part = vt_xmalloc(planes * sizeof(*p->part));
+	vt_parallel_for(planes, sum_plane, p);
+	for (size_t z = 0; z < planes; z++) {
+		all.n += p->part[z].n;
+		all.sum += p->part[z].sum;
+		all.squares += p->part[z].squares;
+		all.min = fmin(all.min, p->part[z].min);
+		all.max = fmax(all.max, p->part[z].max);
+	}
+	free(p->part);
+	return all;
+}
+
+/* Of all values, or of those that are not 0; deviation as numpy's std. */
+static struct statistics measure(struct pass *p, bool not_zero)
+{
+	struct plane_sum a;
+	struct statistics s = { 0 };
+
+	p->not_zero = not_zero;
+	p->center = 0;
+	a = sum(p);
+	if (a.n > 0) {
+		p->center = a.sum / a.n;
+		s = (struct statistics){ a.n, p->center, sqrt(sum(p).squares / a.n), a.min, a.max };
+	}
+	return s;
+}
+
+/* --- value by value ------------------------------------------------------ */
+
+static void change_plane(void *ctx, size_t z)
+{
+	struct pass *p = ctx;
+	const struct vt_augment_step *s = p->s;
+	double value = p->c->value, min = p->was.min, range = p->was.max - p->was.min;
+	struct vt_rng r = p->c->rng;
+	uint64_t word = r.index;
+
+	for (size_t i = z * p->plane; i < (z + 1) * p->plane; i++) {
+		double v = (double)p->c->x[i];
+
+		switch (s->kind) {
+		case VT_AUG_SCALE: v *= value; break;
+		case VT_AUG_SHIFT: v += s->everywhere || v != 0 ? value : 0; break;
+		case VT_AUG_NOISE:
+			if (!s->everywhere && v == 0)
+				continue;
+			vt_rng_seek(&r, word + 4 * (uint64_t)i);
+			v += value * vt_rng_normal(&r);
+			break;
+		case VT_AUG_GAMMA:
+			v = vt_pow((v - min) / (range + 1e-7), value) * range + min;
+			break;
+		default:
+			v = (v - p->was.mean) * value + p->was.mean;
+			v = fmin(fmax(v, min), p->was.max);
+		}
+		p->c->x[i] = (float)v;
+	}
+}
+
+static void change(struct pass *p)
+{
+	vt_parallel_for((size_t)p->c->dim[0], change_plane, p);
+}
+
+static void affine_plane(void *ctx, size_t z)
+{
+	struct pass *p = ctx;
+
+	for (size_t i = z * p->plane; i < (z + 1) * p->plane; i++)
+		p->c->x[i] = (float)(((double)p->c->x[i] - p->was.mean) * p->center + p->was.min);
+}
+
+/* x -> (x - mean) factor + to. */
+static void shift_and_scale(struct pass *p, double mean, double factor, double to)
+{
+	p->was.mean = mean;
+	p->center = factor;
+	p->was.min = to;
+	vt_parallel_for((size_t)p->c->dim[0], affine_plane, p);
+}
+
+static void change_gamma(struct pass *p)
+{
+	struct statistics before, after;
+
+	if (p->s->invert)
+		shift_and_scale(p, 0, -1, 0);
+	before = p->was = measure(p, false);
+	change(p);
+	if (p->s->keep) {
+		after = measure(p, false);
+		shift_and_scale(p, after.mean, before.deviation / (after.deviation + 1e-8),
+			before.mean);
+	}
+	if (p->s->invert)
+		shift_and_scale(p, 0, -1, 0);
+}
+
+/* --- blur ---------------------------------------------------------------- */
+
+/* Index i of n voxels, reflected at both ends: ... 1 0 | 0 1 ... */
+static int reflect(int i, int n)
+{
+	int period = 2 * n;
+
+	i = i % period;
+	i = i < 0 ? i + period : i;
+	return i < n ? i : period - 1 - i;
+}
+
+/* other = x blurred along one axis. */
+static void blur_plane(void *ctx, size_t z)
+{
+	struct pass *p = ctx;
+	const int *n = p->c->dim;
+	int at[3] = { (int)z, 0, 0 };
+	size_t i = z * p->plane;
+
+	for (at[1] = 0; at[1] < n[1]; at[1]++)
+		for (at[2] = 0; at[2] < n[2]; at[2]++, i++) {
+			double v = 0;
+
+			for (int k = -p->radius; k <= p->radius; k++) {
+				int q[3] = { at[0], at[1], at[2] };
+
+				q[p->axis] = reflect(at[p->axis] + k, n[p->axis]);
+				v += p->kernel[k + p->radius] *
+					(double)p->c
+						->x[((size_t)q[0] * (size_t)n[1] + (size_t)q[1]) *
+								(size_t)n[2] +
+							(size_t)q[2]];
+			}
+			p->other[i] = (float)v;
+		}
+}
+
+static void blur(struct pass *p)
+{
+	double s = p->c->value, total = 0, kernel[2 * 64 + 1];
+
+	p->radius = (int)(4 * s + 0.5);
+	assert(p->radius <= 64);
+	if (!p->radius)
+		return;
+	for (int k = -p->radius; k <= p->radius; k++)
+		total += kernel[k + p->radius] = vt_exp(-0.5 * k * k / (s * s));
+	for (int k = 0; k <= 2 * p->radius; k++)
+		kernel[k] /= total;
+	p->kernel = kernel;
+	for (p->axis = 0; p->axis < 3; p->axis++) {
+		vt_parallel_for((size_t)p->c->dim[0], blur_plane, p);
+		memcpy(p->c->x, p->other, p->c->n * sizeof(float));
+	}
+	p->kernel = NULL;
+}
+
+/* --- low resolution ------------------------------------------------------ */
+
+static void shrink_plane(void *ctx, size_t z)
+{
+	struct pass *p = ctx;
+	const int *n = p->c->dim, *m = p->small;
+	int from[3] = { (int)((2 * (int64_t)z + 1) * n[0] / (2 * m[0])), 0, 0 };
+
+	for (int y = 0; y < m[1]; y++)
+		for (int x = 0; x < m[2]; x++) {
+			from[1] = (int)((2 * (int64_t)y + 1) * n[1] / (2 * m[1]));
+			from[2] = (int)((2 * (int64_t)x + 1) * n[2] / (2 * m[2]));
+			p->other[(z * (size_t)m[1] + (size_t)y) * (size_t)m[2] + (size_t)x] =
+				p->c->x[((size_t)from[0] * (size_t)n[1] + (size_t)from[1]) *
+						(size_t)n[2] +
+					(size_t)from[2]];
+		}
+}
+
+/* Lower neighbor among m and the share of the next one, for voxel i of n. */
+static int between(double *share, int i, int n, int m)
+{
+	double at = (i + 0.5) * m / n - 0.5;
+
+	at = fmin(fmax(at, 0), m - 1);
+	*share = at - floor(at);
+	return (int)at;
+}
+
+static void enlarge_plane(void *ctx, size_t z)
+{
+	struct pass *p = ctx;
+	const int *n = p->c->dim, *m = p->small;
+	double s[3];
+	int lo[3];
+
+	lo[0] = between(&s[0], (int)z, n[0], m[0]);
+	for (int y = 0; y < n[1]; y++)
+		for (int x = 0; x < n[2]; x++) {
+			double v = 0;
+
+			lo[1] = between(&s[1], y, n[1], m[1]);
+			lo[2] = between(&s[2], x, n[2], m[2]);
+			for (int k = 0; k < 8; k++) {
+				const int up[3] = { k >> 2, k >> 1 & 1, k & 1 };
+				double w = 1;
+				size_t i = 0;
+
+				for (int a = 0; a < 3; a++) {
+					int q = lo[a] + up[a] < m[a] ? lo[a] + up[a] : m[a] - 1;
+
+					w *= up[a] ? s[a] : 1 - s[a];
+					i = i * (size_t)m[a] + (size_t)q;
+				}
+				v += w * (double)p->other[i];
+			}
+			p->c->x[(z * (size_t)n[1] + (size_t)y) * (size_t)n[2] + (size_t)x] =
+				(float)v;
+		}
+}
+
+static void lower(struct pass *p)
+{
+	for (int a = 0; a < 3; a++) {
+		p->small[a] = (int)floor(p->c->dim[a] * p->c->value + 0.5);
+		p->small[a] = p->small[a] < 1 ? 1 : p->small[a];
+	}
+	vt_parallel_for((size_t)p->small[0], shrink_plane, p);
+	vt_parallel_for((size_t)p->c->dim[0], enlarge_plane, p);
+}
+
+void vt_augment_intensity(const struct vt_augment_step *s, struct vt_augment_channel *c)
+{
+	struct pass p = { .s = s, .c = c, .plane = (size_t)c->dim[1] * (size_t)c->dim[2] };
+
+	if (s->kind == VT_AUG_BLUR || s->kind == VT_AUG_LOWRES)
+		p.other = vt_xmalloc(c->n * sizeof(float));
+	switch (s->kind) {
+	case VT_AUG_GAMMA: change_gamma(&p); break;
+	case VT_AUG_BLUR: blur(&p); break;
+	case VT_AUG_LOWRES: lower(&p); break;
+	case VT_AUG_NOISE:
+		if (s->relative)
+			c->value *= measure(&p, true).deviation;
+		change(&p);
+		break;
+	case VT_AUG_CONTRAST:
+		p.was = measure(&p, false);
+		change(&p);
+		break;
+	default: change(&p);
+	}
+	free(p.other);
+}

@@ -1,0 +1,229 @@
+#include "common/seg/select.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/csv.h"
+#include "common/base/fs.h"
+#include "common/base/json.h"
+
+struct scores {
+	struct vt_scored *v;
+	size_t n;
+};
+
+static void add(struct scores *s, const char *name, double value)
+{
+	size_t i = 0;
+
+	while (i < s->n && strcmp(s->v[i].name, name))
+		i++;
+	if (i == s->n) {
+		s->v = vt_xrealloc(s->v, (s->n + 1) * sizeof(*s->v));
+		s->v[s->n++] = (struct vt_scored){ .name = vt_xstrdup(name) };
+	}
+	s->v[i].score += value;
+	s->v[i].n++;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct vt_scored *)a)->name, ((const struct vt_scored *)b)->name);
+}
+
+static int finish(struct scores *s, struct vt_scored **out, size_t *n, int rc)
+{
+	if (rc) {
+		vt_scores_free(s->v, s->n);
+		return rc;
+	}
+	for (size_t i = 0; i < s->n; i++)
+		s->v[i].score /= (double)s->v[i].n;
+	if (s->n)
+		qsort(s->v, s->n, sizeof(*s->v), by_name);
+	*out = s->v;
+	*n = s->n;
+	return 0;
+}
+
+void vt_scores_free(struct vt_scored *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(s[i].name);
+	free(s);
+}
+
+/* --- subjects ------------------------------------------------------------ */
+
+static int read_table(struct scores *s, const char *path, const char *by, const char *region,
+	struct vt_err *err)
+{
+	size_t subject, where, value, found = 0;
+	struct vt_csv t;
+	int rc = vt_csv_read(&t, path, err);
+
+	if (rc)
+		return rc;
+	rc = vt_csv_column(&subject, &t, "subject", err);
+	if (!rc)
+		rc = vt_csv_column(&where, &t, "region", err);
+	if (!rc)
+		rc = vt_csv_column(&value, &t, by, err);
+	for (size_t i = 0; !rc && i < t.n_rows; i++) {
+		double v;
+
+		if (*region && strcmp(vt_csv_cell(&t, i, where), region))
+			continue;
+		rc = vt_csv_number(&v, &t, i, value, err);
+		if (!rc)
+			add(s, vt_csv_cell(&t, i, subject), v);
+		found++;
+	}
+	if (!rc && !found)
+		rc = vt_err_set(err, VT_EDATA, "%s: no rows%s%s", path,
+			*region ? " of region " : "", region);
+	vt_csv_release(&t);
+	return rc;
+}
+
+int vt_scores_of_subjects(struct vt_scored **out, size_t *n, const char *root, const char *by,
+	const char *region, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	struct scores s = { NULL, 0 };
+	char *own = vt_path_join(root, "subjects.csv");
+	bool single = vt_fs_exists(own);
+	int rc = single ? read_table(&s, own, by, region, err) : vt_fs_list(&names, root, err);
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_asprintf("%s/%s/subjects.csv", root, names.v[i]);
+
+		if (vt_fs_exists(path))
+			rc = read_table(&s, path, by, region, err);
+		free(path);
+	}
+	if (!rc && !s.n)
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: no subjects.csv, neither there nor in its directories; give the "
+			"output of "
+			"evaluate",
+			root);
+	free(own);
+	vt_strs_release(&names);
+	return finish(&s, out, n, rc);
+}
+
+/* --- models -------------------------------------------------------------- */
+
+static int add_metrics(struct scores *s, const char *name, const char *path, const char *by,
+	const char *region, struct vt_err *err)
+{
+	struct vt_json *j = NULL;
+	const struct vt_json *mean;
+	size_t found = 0;
+	int rc = vt_json_read(&j, path, err);
+
+	mean = rc ? NULL : vt_json_get(j, "mean");
+	for (size_t r = 0; mean && r < mean->n; r++) {
+		double v = vt_json_number(vt_json_get(mean->item[r], by), NAN);
+
+		if (isfinite(v) && (!*region || !strcmp(region, mean->key[r]))) {
+			add(s, name, v);
+			found++;
+		}
+	}
+	if (!rc && !found)
+		rc = vt_err_set(err, VT_EDATA, "%s: no %s%s%s among the means", path, by,
+			*region ? " of region " : "", region);
+	vt_json_free(j);
+	return rc;
+}
+
+static int add_checkpoint(struct scores *s, const char *name, const char *path, const char *by,
+	struct vt_err *err)
+{
+	struct vt_json *j = NULL;
+	int rc = vt_json_read(&j, path, err);
+	double v = rc ? NAN : vt_json_number(vt_json_get(vt_json_get(j, "best"), by), NAN);
+
+	if (!rc && !isfinite(v))
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: its best weights have no %s; train with a validation fold, and with "
+			"--keep loss for a loss",
+			path, by);
+	if (!rc)
+		add(s, name, v);
+	vt_json_free(j);
+	return rc;
+}
+
+int vt_scores_of_models(struct vt_scored **out, size_t *n, const char *root, const char *by,
+	const char *region, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	struct scores s = { NULL, 0 };
+	int rc = vt_fs_list(&names, root, err);
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *metrics = vt_asprintf("%s/%s/metrics.json", root, names.v[i]),
+		     *checkpoint = vt_asprintf("%s/%s/checkpoint.json", root, names.v[i]);
+
+		if (vt_fs_exists(metrics))
+			rc = add_metrics(&s, names.v[i], metrics, by, region, err);
+		else if (vt_fs_exists(checkpoint))
+			rc = add_checkpoint(&s, names.v[i], checkpoint, by, err);
+		free(metrics);
+		free(checkpoint);
+	}
+	if (!rc && !s.n)
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: no directories with metrics.json or checkpoint.json; give outputs of "
+			"evaluate or train",
+			root);
+	vt_strs_release(&names);
+	return finish(&s, out, n, rc);
+}
+
+/* --- selection ----------------------------------------------------------- */
+
+static bool better(const struct vt_scored *a, const struct vt_scored *b, bool low)
+{
+	if (a->score < b->score || a->score > b->score)
+		return (a->score < b->score) == low;
+	return strcmp(a->name, b->name) < 0;
+}
+
+static size_t group_length(const char *name, const char *separator)
+{
+	const char *at = *separator ? strstr(name, separator) : NULL;
+
+	return at ? (size_t)(at - name) : *separator ? strlen(name) : 0;
+}
+
+static bool same_group(const char *a, const char *b, const char *separator)
+{
+	size_t n = group_length(a, separator);
+
+	return n == group_length(b, separator) && !strncmp(a, b, n);
+}
+
+void vt_select(struct vt_scored *s, size_t n, const struct vt_select_opts *o)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t ahead = 0, all = 0, most;
+
+		for (size_t k = 0; k < n; k++)
+			if (same_group(s[i].name, s[k].name, o->group)) {
+				all++;
+				ahead += k != i && better(&s[k], &s[i], o->low_is_better);
+			}
+		most = (size_t)ceil((double)all * o->keep_share - 1e-9);
+		most = most ? most : 1;
+		s[i].kept = ahead < most && (!o->keep_best || ahead < o->keep_best) &&
+			ahead + o->drop_worst < all;
+		if (o->has_limit &&
+			(o->low_is_better ? s[i].score > o->limit : s[i].score < o->limit))
+			s[i].kept = false;
+	}
+}

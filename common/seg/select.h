@@ -1,0 +1,47 @@
+/* select.h - scores of subjects or of checkpoints, and which of them are kept.
+ *
+ *      struct vt_scored *s = NULL;
+ *      vt_scores_of_subjects(&s, &n, root, "dice", "", err);
+ *      vt_select(s, n, &opts);
+ */
+#ifndef COMMON_SEG_SELECT_H
+#define COMMON_SEG_SELECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/err.h"
+
+struct vt_scored {
+	char *name;
+	double score; /* mean of what was found */
+	size_t n;     /* how many values */
+	bool kept;
+};
+
+struct vt_select_opts {
+	bool low_is_better;
+	size_t keep_best;  /* of each group; 0: all */
+	size_t drop_worst; /* of each group */
+	double keep_share; /* of each group, rounded up, at least one */
+	bool has_limit;    /* those worse than `limit` go */
+	double limit;
+	const char *group; /* a name's group is what stands before this text; "": one group */
+};
+
+/* Column `by` of <root>/subjects.csv, or of every <root>/<name>/subjects.csv (outputs of
+ * evaluate), a mean over regions, or of one region, and over files; sorted by name. VT_ENOINPUT
+ * if there is no table. */
+int vt_scores_of_subjects(struct vt_scored **out, size_t *n, const char *root, const char *by,
+	const char *region, struct vt_err *err);
+
+/* A score of each directory of root that holds metrics.json (evaluate: mean of `by` over its
+ * regions, or of one) or checkpoint.json (train: "dice" or "loss" of its best weights). */
+int vt_scores_of_models(struct vt_scored **out, size_t *n, const char *root, const char *by,
+	const char *region, struct vt_err *err);
+void vt_scores_free(struct vt_scored *s, size_t n);
+
+/* Sets kept.  Equal scores: the name that comes first is the better. */
+void vt_select(struct vt_scored *s, size_t n, const struct vt_select_opts *o);
+
+#endif

@@ -1,0 +1,155 @@
+/* voxtrail ls REPO: the files of a commit, a directory at a time. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/store/repo.h"
+#include "pipelines/tool/command.h"
+#include "pipelines/tool/commands.h"
+
+/* What stands below a path: a file itself, or the entries of a directory. */
+struct listing {
+	const struct vt_tree *t;
+	const char *at; /* without a '/' at its end; "" is the root */
+	bool recursive, json;
+	struct vt_json *list;
+	size_t n;
+};
+
+static void put(struct listing *l, const char *path, size_t n, uint64_t size, const char *digest,
+	size_t n_files)
+{
+	struct vt_json *j;
+	char *text;
+
+	l->n++;
+	if (!l->json) {
+		printf("%12llu  %.*s%s\n", (unsigned long long)size, (int)n, path,
+			digest ? "" : "/");
+		return;
+	}
+	j = vt_json_new(VT_JSON_OBJECT);
+	text = vt_xstrndup(path, n);
+	vt_json_put_text(j, "path", text);
+	free(text);
+	vt_json_put_text(j, "type", digest ? "file" : "directory");
+	vt_json_put_int(j, "size", (int64_t)size);
+	if (digest)
+		vt_json_put_text(j, "sha256", digest);
+	else
+		vt_json_put_int(j, "files", (int64_t)n_files);
+	vt_json_push(l->list, j);
+}
+
+static void put_file(struct listing *l, const struct vt_tree_file *f)
+{
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, &f->digest);
+	put(l, f->path, strlen(f->path), f->size, hex, 1);
+}
+
+/* Files are sorted by path, so that a directory's are one run. */
+static void list(struct listing *l)
+{
+	size_t stem = strlen(l->at);
+
+	for (size_t i = 0; i < l->t->n_files; i++) {
+		const struct vt_tree_file *f = &l->t->file[i];
+		const char *below;
+		size_t n, k = i;
+		uint64_t size = 0;
+
+		if (strncmp(f->path, l->at, stem) ||
+			(stem && f->path[stem] && f->path[stem] != '/'))
+			continue;
+		below = f->path + stem + (stem && f->path[stem] == '/');
+		n = strcspn(below, "/");
+		if (l->recursive || !below[n]) {
+			put_file(l, f);
+			continue;
+		}
+		n += (size_t)(below - f->path);
+		for (; k < l->t->n_files && !strncmp(l->t->file[k].path, f->path, n) &&
+			l->t->file[k].path[n] == '/';
+			k++)
+			size += l->t->file[k].size;
+		put(l, f->path, n, size, NULL, k - i);
+		i = k - 1;
+	}
+}
+
+static int load(struct vt_store *s, struct vt_commit *c, struct vt_tree **t, const char *what,
+	struct vt_err *err)
+{
+	struct vt_digest id;
+	int rc = vt_repo_resolve(s, c, what, err);
+
+	if (!rc && !vt_digest_parse(&id, c->tree))
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s names no tree", what);
+	return rc ? rc : vt_store_get_tree(s, t, &id, err);
+}
+
+static void show(struct vt_store *s, const char *what, bool recursive, bool json,
+	struct vt_err *err)
+{
+	size_t n = strcspn(what, ":");
+	char *repo = vt_xstrndup(what, n), *at = vt_xstrdup(what[n] ? what + n + 1 : "");
+	struct listing l = { .at = at, .recursive = recursive, .json = json };
+	struct vt_commit c = { .id = "" };
+	struct vt_tree *t = NULL;
+	int rc = load(s, &c, &t, repo, err);
+
+	while (*at && at[strlen(at) - 1] == '/')
+		at[strlen(at) - 1] = '\0';
+	if (!rc) {
+		l.t = t;
+		l.list = vt_json_new(VT_JSON_ARRAY);
+		list(&l);
+		if (!l.n && *at)
+			rc = vt_err_set(err, VT_ENOINPUT, "%s: no file or directory %s in it", repo,
+				at);
+	}
+	if (!rc && json) {
+		struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+		struct vt_buf text = VT_BUF_INIT;
+
+		vt_json_put_text(j, "repo", repo);
+		vt_json_put_text(j, "commit", c.id);
+		vt_json_put_text(j, "path", at);
+		vt_json_put(j, "entries", l.list);
+		vt_json_pretty(&text, j);
+		puts(text.data);
+		vt_buf_release(&text);
+		vt_json_free(j);
+	} else {
+		vt_json_free(l.list);
+	}
+	vt_tree_free(t);
+	vt_commit_release(&c);
+	free(repo);
+	free(at);
+}
+
+int vt_cmd_ls(int argc, char **argv)
+{
+	int recursive = 0, json = 0;
+	const struct vt_opt opts[] = {
+		{ 'r', "recursive", VT_OPT_FLAG, &recursive, NULL, "every file below" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON, with the files' SHA-256" },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "ls REPO[@REF][:PATH]",
+		.about = "Prints what a commit holds, a directory at a time: bytes and path; a "
+			 "directory ends in / and counts what is below it. Nothing is checked out.",
+		.least = 1,
+		.most = 1,
+		.opts = opts,
+		.mode = VT_STORE_READ,
+	};
+
+	if (vt_call_begin(&c, argc, argv))
+		show(c.s, c.args.v[0], recursive != 0, json != 0, &c.err);
+	return vt_call_end(&c);
+}

@@ -1,0 +1,195 @@
+/* merge-labels: label maps of several predictions -> one map a subject, by a table of rules.
+ *
+ * in   a, b, c   outputs of predict: <subject>/seg.nii.gz on one grid
+ * out <subject>/seg.nii.gz, quarantine/<subject>.json */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/image/volume.h"
+#include "common/seg/merge_labels.h"
+#include "common/stage/stage.h"
+
+struct params {
+	const char *rules;
+	int64_t otherwise;
+	double tolerance;
+};
+
+#define FIELD(f) offsetof(struct params, f)
+
+static const char *const maps[] = { "a", "b", "c", NULL };
+
+static const struct vt_port in[] = {
+	{ "a", VT_PORT_DIR, false, "label maps: output of predict, or <subject>/seg.nii.gz" },
+	{ "b", VT_PORT_DIR, false, "the same subjects' maps by another" },
+	{ "c", VT_PORT_DIR, true, "and by a third" },
+	{ NULL, 0, false, NULL },
+};
+
+static const struct vt_param params[] = {
+	{ "rules", VT_PARAM_JSON, FIELD(rules), 0, 0, 0, "",
+		"the first that holds decides: [{\"a\": [labels], \"b\": [labels], \"take\": map "
+		"or label}]",
+		NULL, "[{\"a\": [0, 2], \"b\": [0, 2], \"take\": \"b\"}]" },
+	{ "otherwise", VT_PARAM_ENUM, FIELD(otherwise), 0, 0, 0, "",
+		"map that counts where no rule holds", maps, NULL },
+	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm",
+		"distance of corners that still is one grid", NULL, NULL },
+	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+};
+
+/* One subject's maps; the first gives the grid. */
+struct subject {
+	unsigned char *map[VT_MERGE_MAPS];
+	struct vt_geometry geometry;
+	char *path[VT_MERGE_MAPS];
+	size_t n;
+};
+
+static int read_map(struct subject *s, int k, double tolerance, struct vt_err *err)
+{
+	struct vt_volume v = VT_VOLUME_INIT;
+	int rc = vt_volume_read(&v, s->path[k], VT_VOLUME_RAW, err);
+
+	if (!rc && !k) {
+		s->geometry = v.geometry;
+		s->n = v.n;
+	} else if (!rc) {
+		rc = vt_geometry_same(&s->geometry, s->path[0], &v.geometry, s->path[k], tolerance,
+			err);
+	}
+	if (!rc && !(s->map[k] = malloc(v.n + 1)))
+		rc = vt_err_nomem(err, v.n);
+	if (!rc && (rc = vt_volume_labels(s->map[k], &v, err)))
+		vt_err_prefix(err, "%s", s->path[k]);
+	vt_volume_release(&v);
+	return rc;
+}
+
+static int merge(const struct vt_stage_run *r, const struct vt_merge_rules *rules, const char *id,
+	struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	char *dir = vt_path_join(vt_stage_out(r), id), *out = vt_path_join(dir, "seg.nii.gz");
+	struct subject s = { .n = 0 };
+	unsigned char *merged = NULL;
+	int rc = 0;
+
+	for (int k = 0; !rc && maps[k]; k++)
+		if (vt_stage_input(r, maps[k])) {
+			s.path[k] = vt_asprintf("%s/%s/seg.nii.gz", vt_stage_input(r, maps[k]), id);
+			rc = read_map(&s, k, p->tolerance, err);
+		}
+	if (!rc && !(merged = malloc(s.n + 1)))
+		rc = vt_err_nomem(err, s.n);
+	if (!rc) {
+		vt_merge_apply(merged, rules, (const unsigned char *const *)s.map, s.n);
+		rc = vt_fs_mkdirs(dir, err);
+	}
+	if (!rc)
+		rc = vt_volume_write(out, &s.geometry, VT_U8, merged, err);
+	for (int k = 0; k < VT_MERGE_MAPS; k++) {
+		free(s.map[k]);
+		free(s.path[k]);
+	}
+	free(merged);
+	free(out);
+	free(dir);
+	return rc;
+}
+
+/* Every subject of any of the inputs: one that another lacks is put into quarantine. */
+static int list_subjects(struct vt_strs *ids, const struct vt_stage_run *r, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (int k = 0; !rc && maps[k]; k++) {
+		const char *root = vt_stage_input(r, maps[k]);
+		struct vt_strs names = VT_STRS_INIT;
+
+		rc = root ? vt_fs_list(&names, root, err) : 0;
+		for (size_t i = 0; !rc && i < names.n; i++) {
+			char *path = vt_asprintf("%s/%s/seg.nii.gz", root, names.v[i]);
+
+			if (vt_fs_exists(path))
+				vt_strs_add(ids, names.v[i]);
+			free(path);
+		}
+		vt_strs_release(&names);
+	}
+	vt_strs_unique(ids);
+	if (!rc && !ids->n)
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: no <subject>/seg.nii.gz; give outputs of predict",
+			vt_stage_input(r, "a"));
+	return rc;
+}
+
+static int read_rules(struct vt_merge_rules **out, const struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	struct vt_json *list = NULL;
+	int rc = vt_json_parse(&list, p->rules, strlen(p->rules), "--rules", err);
+
+	if (!rc)
+		rc = vt_merge_parse(out, list, maps[p->otherwise], err);
+	if (!rc && vt_merge_uses(*out, 2) && !vt_stage_input(r, "c"))
+		rc = vt_err_set(err, VT_EUSAGE, "--rules: c is used and --c is not given");
+	vt_json_free(list);
+	return rc;
+}
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+	struct vt_merge_rules *rules = NULL;
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	int rc = read_rules(&rules, r, err);
+
+	if (!rc)
+		rc = list_subjects(&ids, r, err);
+	for (size_t i = 0; !rc && i < ids.n; i++) {
+		struct vt_err why = VT_ERR_INIT;
+
+		if (vt_stage_stopping())
+			rc = vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i,
+				ids.n);
+		else
+			rc = merge(r, rules, ids.v[i], &why);
+		if (why.code == VT_EDATA || why.code == VT_ENOINPUT)
+			rc = vt_stage_quarantine(r, ids.v[i], &why, err);
+		else if (why.code)
+			*err = why;
+		vt_json_push(list, vt_json_new_text(ids.v[i]));
+	}
+	vt_stage_note(r, "subjects", list);
+	vt_merge_free(rules);
+	vt_strs_release(&ids);
+	return rc;
+}
+
+static const struct vt_stage stage = {
+	.name = "merge-labels",
+	.version = "1",
+	.summary = "Makes one label map a subject out of two or three, by a table of rules.",
+	.output = "<subject>/seg.nii.gz on the grid of a's map",
+	.about = "A rule holds where each map it names has one of the labels it lists; the first "
+		 "that "
+		 "holds says whose label, or which label, counts. The default is the two-pass "
+		 "merge of "
+		 "open_brats2020's paper: B where both maps say background or edema, else A.\n\n"
+		 "A subject that one of the inputs lacks, or whose maps lie on different grids, is "
+		 "put "
+		 "into quarantine and the others go on; the status then is 65.",
+	.in = in,
+	.params = params,
+	.params_size = sizeof(struct params),
+	.run = run,
+};
+
+int main(int argc, char **argv)
+{
+	return vt_stage_main(&stage, argc, argv);
+}
