@@ -19,10 +19,10 @@ else
 	net3=$net tissue='"model":"meshnet"'
 fi
 recipe recipe/train-med3d.json "$net3,$small,\"fold\":1"
-recipe recipe/train-med3d-fine.json "$net3,$small,\"fold\":1,\"rate\":0.0001"
+recipe recipe/train-med3d-fine.json "$net3,$small,\"fold\":1,\"learning-rate\":0.0001"
 recipe recipe/train-meshnet.json "$tissue,$small,\"fold\":1"
 for f in 1 2; do recipe folds/fold-$f.json "$net,$small,\"fold\":$f"; done
-for r in 0.001 0.01; do recipe configs/rate-$r.json "$net,$small,\"fold\":1,\"rate\":$r"; done
+for r in 0.001 0.01; do recipe configs/rate-$r.json "$net,$small,\"fold\":1,\"learning-rate\":$r"; done
 make-cohort --out cohort --subjects 4 --seed 7 >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
 embedded=$ROOT/manifests/embedded.json
 run() { # SPEC REPOS...
@@ -57,7 +57,7 @@ best=$(for d in r1/*/; do echo "$(tail -n 1 "$d/history.csv" | awk -F, '{print (
 grep -q '"parent": "[0-9a-f]' "r2/$best/checkpoint.json"; ok $? "search: it resumes, its parent is in the checkpoint"
 both med3d-transfer "evaluate=1 export=1 pretrain=1 source-crop=4 source-normalize=4 train=1" --repo source-scans=cohort/scans --repo source-labels=cohort/labels --repo source-manifest="$embedded"
 # Its whole-scan crops are those that glioma made, byte for byte, and so are results that follow from equal bytes: skipped.
-both two-stage-liver "coarse=1 crop-fine=4 evaluate=1 find=4 skullstrip-normalize=4 train=1"
+both two-stage-liver "coarse=1 crop-fine=4 evaluate=1 export=1 find=4 skullstrip-normalize=4 train=1"
 voxtrail checkout crop-fine fine --store store >/dev/null; voxtrail checkout find found --store store >/dev/null
 [ "$(ls found/*/seg.nii.gz | wc -l):$(ls fine/*/subject.vtp | wc -l)" = 4:4 ]; ok $? "two-stage: a box a subject, where the first network looks"
 both meshnet-tissue "evaluate=1 export=1 train=1"
