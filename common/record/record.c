@@ -212,6 +212,39 @@ int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_e
 	return rc;
 }
 
+/* What is shown as a word may not forge lines or hide them. */
+static bool is_word(const char *text)
+{
+	for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+		if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
+			return false;
+	return true;
+}
+
+static int check_words(const struct vt_json *j, const char *origin, struct vt_err *err)
+{
+	static const char *const fields[] = { "/stage", "/version", "/binary", "/code/commit" };
+	const struct vt_json *params = vt_json_get(j, "params");
+	bool good = true;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		good = good && is_word(vt_json_text(vt_json_pointer(j, fields[i]), ""));
+	for (size_t i = 0; params && params->type == VT_JSON_OBJECT && i < params->n; i++)
+		good = good && is_word(params->key[i]);
+	for (int way = 0; way < 2; way++) {
+		const struct vt_json *ports = vt_json_get(j, way ? "outputs" : "inputs");
+
+		for (size_t i = 0; ports && i < ports->n; i++)
+			good = good &&
+				is_word(vt_json_text(vt_json_get(ports->item[i], "port"), ""));
+	}
+	return good
+		? 0
+		: vt_err_set(err, VT_EDATA,
+			  "%s: a stage, version, port or param is named with control characters",
+			  origin);
+}
+
 /* Each port's tree id must follow from the files it lists. */
 static int check_trees(const struct vt_json *ports, const char *origin, struct vt_err *err)
 {
@@ -296,6 +329,8 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 		rc = vt_err_set(err, VT_EDATA,
 			"%s: a record of format %lld; this version reads format 1", origin,
 			(long long)vt_json_integer(vt_json_get(j, "format"), 0));
+	if (!rc)
+		rc = check_words(j, origin, err);
 	if (!rc)
 		rc = check_form(j, text, n, origin, err);
 	if (!rc)

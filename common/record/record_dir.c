@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/base/fs.h"
 #include "common/record/record.h"
@@ -49,6 +50,16 @@ static int add_lines(struct vt_record_dir *c, const char *path, struct vt_err *e
 	return rc;
 }
 
+/* Nobody may be at the other end of a fifo. */
+static int check_regular(const char *path, struct vt_err *err)
+{
+	struct stat st;
+
+	return !stat(path, &st) && !S_ISREG(st.st_mode)
+		? vt_err_set(err, VT_EDATA, "%s: not a regular file", path)
+		: 0;
+}
+
 static int read_one(struct vt_record_dir *c, const char *dir, struct vt_err *err)
 {
 	char *own = vt_path_join(dir, "record.json"), *parents = vt_path_join(dir, "parents.jsonl");
@@ -57,7 +68,11 @@ static int read_one(struct vt_record_dir *c, const char *dir, struct vt_err *err
 
 	/* record.json is written last: without it the rest is a killed stage's */
 	if (vt_fs_exists(own)) {
-		rc = vt_fs_read(&text, own, 1u << 30, err);
+		rc = check_regular(own, err);
+		if (!rc && vt_fs_exists(parents))
+			rc = check_regular(parents, err);
+		if (!rc)
+			rc = vt_fs_read(&text, own, 1u << 30, err);
 		if (!rc)
 			rc = add(c, text.data, text.len, own, true, err);
 		if (!rc && vt_fs_exists(parents))

@@ -201,6 +201,14 @@ static int verify_envelope(const struct vt_json *envelope, const struct vt_key *
 		rc = vt_json_parse(&statement, payload.data, payload.len, "signed statement", err);
 	if (!rc && dir)
 		rc = vt_attest_check_files(statement, dir, err);
+	if (!rc &&
+		strcmp(vt_json_text(vt_json_get(statement, "predicateType"), ""),
+			"https://slsa.dev/provenance/v1"))
+		rc = vt_err_set(err, VT_EDATA,
+			"a statement of type \"%.100s\", which says nothing of an execution; a "
+			"model "
+			"signature is checked with its directory",
+			vt_json_text(vt_json_get(statement, "predicateType"), ""));
 	if (!rc)
 		vt_say("good: %s of %s, record %s\n",
 			vt_json_text(vt_json_get(statement, "predicateType"), "?"),
@@ -264,6 +272,9 @@ void vt_attest_verify(const struct vt_attest_request *q, struct vt_err *err)
 
 	if (load_key(&k, q, err) || vt_fs_read(&text, q->what, 1u << 30, err))
 		;
+	else if (memchr(text.data, '\0', text.len))
+		vt_err_set(err, VT_EDATA,
+			"%s: holds a NUL byte; nothing behind it would be checked", q->what);
 	else if (!vt_json_parse(&j, text.data, text.len, q->what, &not_one))
 		verify_one(j, k, q, 1, err); /* one, on any number of lines */
 	else
