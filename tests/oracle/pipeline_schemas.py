@@ -36,6 +36,8 @@ def graph_errors(doc):
         if "container" in t and not t["container"].get("image"): found.append("image of " + t["name"])
         given = {"inputs.parameters." + p["name"] for p in t.get("inputs", {}).get("parameters", [])}
         given |= {"workflow.parameters." + p["name"] for p in spec["arguments"]["parameters"]} | {"workflow.uid", "workflow.creationTimestamp.RFC3339"}
+        if "retryStrategy" in t:
+            given.add("retries")  # Argo binds it where there is a retry strategy
         if "dag" not in t:
             for v in re.findall(r"{{(.*?)}}", json.dumps({k: w for k, w in t.items() if k != "inputs"}) + json.dumps([{k: w for k, w in a.items() if k != "raw"} for a in t.get("inputs", {}).get("artifacts", [])])):
                 if v not in given: found.append("unbound " + v)
