@@ -15,6 +15,7 @@
 
 struct params {
 	int64_t margin, multiple, least, dtype;
+	double tolerance;
 };
 
 #define FIELD(f) offsetof(struct params, f)
@@ -39,6 +40,9 @@ static const struct vt_param params[] = {
 		"edges are padded with 0 to at least this, for patches that are larger than a "
 		"brain",
 		NULL, NULL },
+	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm",
+		"distance of corners at which a label map still lies on the scans' grid", NULL,
+		NULL },
 	{ "dtype", VT_PARAM_ENUM, FIELD(dtype), 0, 0, 0, "", "how channels are stored", dtypes,
 		NULL },
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
@@ -74,8 +78,11 @@ static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const c
 	struct vt_json *losses, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	const struct vt_crop_opts opts = { (int)p->margin, (int)p->multiple, p->dtype == 1,
-		(int)p->least };
+	const struct vt_crop_opts opts = { .margin = (int)p->margin,
+		.multiple = (int)p->multiple,
+		.half = p->dtype == 1,
+		.tolerance_mm = p->tolerance,
+		.least = (int)p->least };
 	char *from = vt_path_join(vt_stage_input(r, "normed"), subject),
 	     *dir = vt_path_join(vt_stage_out(r), subject);
 	char *path = vt_path_join(dir, "subject.vtp"), *label = NULL;
@@ -144,7 +151,8 @@ static const struct vt_stage stage = {
 		 "a volume that is smaller than its patch; --min-size pads it here. Label maps lie "
 		 "on "
 		 "the scans' own grid "
-		 "and go the way the scans went: turned, or, where "
+		 "(one whose axes are only flipped or permuted is turned onto it) and go the way "
+		 "the scans went: turned, or, where "
 		 "scans were resampled, so that every piece keeps its volume; a piece that the "
 		 "coarser grid has no voxel for is named. A label value that the "
 		 "manifest does not "

@@ -17,8 +17,8 @@
 
 struct params {
 	int64_t strip, method, normalize, orient, grid, bias, align, interpolate, implausible,
-		margin, device, profile;
-	double tolerance, spacing, threshold, mask_margin;
+		margin, device, profile, nan;
+	double tolerance, form_tolerance, spacing, threshold, mask_margin;
 	const char *mask_channel;
 };
 
@@ -33,6 +33,7 @@ static const char *const grids[] = { "spacing", "conform", "median", NULL };
 static const char *const biases[] = { "none", "n4", NULL };
 static const char *const aligns[] = { "refuse", "rigid", NULL };
 static const char *const interpolations[] = { "nearest", "linear", "cubic", NULL };
+static const char *const nans[] = { "refuse", "background", NULL };
 static const char *const verdicts[] = { "flag", "refuse", NULL };
 
 static const struct vt_port in[] = {
@@ -63,6 +64,11 @@ static const struct vt_param params[] = {
 		"channels on another grid than the first", aligns, NULL },
 	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm",
 		"distance of corners that still is one grid", NULL, NULL },
+	{ "form-tolerance", VT_PARAM_REAL, FIELD(form_tolerance), 0.5, 0, 10000, "mm",
+		"distance of corners that a scan's sform and qform may disagree by", NULL, NULL },
+	{ "nan", VT_PARAM_ENUM, FIELD(nan), 0, 0, 0, "",
+		"NaN voxels; background: they are the outside, as SPM and fMRIPrep mark it", nans,
+		NULL },
 	{ "spacing", VT_PARAM_REAL, FIELD(spacing), 0, -1, 10, "mm",
 		"resample to cubes; 0: the manifest's; -1: as scanned", NULL, NULL },
 	{ "interpolate", VT_PARAM_ENUM, FIELD(interpolate), 1, 0, 0, "", "when resampling images",
@@ -94,10 +100,7 @@ static int spacing_of(double out[3], const struct params *p, const struct vt_man
 	if (p->grid == 2)
 		return vt_cohort_spacing(out, m, scans, ids, err);
 	for (size_t a = 0; a < 3; a++)
-		out[a] = p->spacing < 0 ? 0
-			: p->spacing > 0
-			? p->spacing
-			: vt_json_number(vt_json_at(vt_json_get(m->json, "spacing_mm"), a), 0);
+		out[a] = p->spacing < 0 ? 0 : p->spacing > 0 ? p->spacing : m->spacing[a];
 	return 0;
 }
 
@@ -112,6 +115,9 @@ static void options_of(struct vt_prepare_opts *opts, const struct params *p)
 	opts->align = (enum vt_align)(p->align + 1);
 	opts->interpolate = (enum vt_interpolate)(p->interpolate + 1);
 	opts->tolerance_mm = p->tolerance;
+	opts->form_tolerance_mm = p->form_tolerance;
+	opts->nan_outside = p->nan == 1;
+	opts->digests = true;
 	opts->crop_margin = (int)p->margin;
 	opts->refuse = p->implausible == 1;
 	opts->brain.threshold = p->threshold;
@@ -119,16 +125,27 @@ static void options_of(struct vt_prepare_opts *opts, const struct params *p)
 	opts->mask_role = p->mask_channel;
 }
 
-static struct vt_json *facts_of(const struct vt_prepare_report *report)
+static struct vt_json *facts_of(const struct vt_manifest *m, const char *subject,
+	const struct vt_prepare_report *report)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *flags = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *flags = vt_json_new(VT_JSON_ARRAY),
+		       *content = vt_json_new(VT_JSON_OBJECT);
 	vt_json_put_text(j, "mask", report->method);
 	vt_json_put_int(j, "mask_ml", (int64_t)(report->brain.volume_ml + 0.5));
-	for (unsigned f = 1; f <= VT_BRAIN_SELF_CROSS; f <<= 1)
-		if (report->brain.flags & f)
-			vt_json_push(flags,
-				vt_json_new_text(vt_brain_flag_text((enum vt_brain_flag)f)));
+	for (unsigned f = 1; f <= VT_BRAIN_LAST; f <<= 1) {
+		const char *text = vt_brain_flag_text((enum vt_brain_flag)f);
+		if (!(report->brain.flags & f))
+			continue;
+		vt_log(VT_LOG_WARN, "mask",
+			"subject=%s method=%s ml=%.0f note=\"%s; look at qc.png\"", subject,
+			report->method, report->brain.volume_ml, text);
+		vt_json_push(flags, vt_json_new_text(text));
+	}
 	vt_json_put(j, "flags", flags);
+	for (int c = 0; c < m->n_channels; c++)
+		if (*report->content[c])
+			vt_json_put_text(content, m->channel[c].role, report->content[c]);
+	vt_json_put(j, "content", content);
 	return j;
 }
 
@@ -141,7 +158,8 @@ static bool is_about_the_subject(int code)
 static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m,
 	const struct vt_strs *ids, const struct vt_prepare_opts *opts, struct vt_err *err)
 {
-	struct vt_json *notes = vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *notes = vt_json_new(VT_JSON_OBJECT),
+		       *patients = vt_json_new(VT_JSON_OBJECT);
 	vt_progress_begin("skullstrip-normalize", "subject", ids->n);
 	for (size_t i = 0; i < ids->n && !err->code; i++) {
 		struct vt_prepare_report report;
@@ -151,7 +169,7 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m,
 			vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i, ids->n);
 		else if (!vt_cohort_prepare(dir, ids->v[i], vt_stage_input(r, "scans"), m, opts,
 				 &report, &why))
-			vt_json_put(notes, ids->v[i], facts_of(&report));
+			vt_json_put(notes, ids->v[i], facts_of(m, ids->v[i], &report));
 		else if (!is_about_the_subject(why.code) || vt_fs_remove_tree(dir, err))
 			*err = why;
 		else
@@ -161,6 +179,16 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m,
 	}
 	vt_progress_end();
 	vt_stage_note(r, "subjects", notes);
+	for (size_t i = 0; i < ids->n; i++) {
+		char *patient = vt_manifest_patient(m, ids->v[i]);
+		if (strcmp(patient, ids->v[i]))
+			vt_json_put_text(patients, ids->v[i], patient);
+		free(patient);
+	}
+	if (patients->n)
+		vt_stage_note(r, "patients", patients);
+	else
+		vt_json_free(patients);
 	return err->code;
 }
 

@@ -1,6 +1,7 @@
 /* brain_mask.c - what a finished mask is worth. */
 #include "common/image/brain_mask.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/image/morphology.h"
@@ -52,15 +53,39 @@ static bool meets_border(double border_cm2[6], const unsigned char *mask,
 	return false;
 }
 
+/* Holes and pieces; a mask that there is no memory to look at is not flagged for them. */
+static unsigned shape_flags(const unsigned char *mask, size_t count, const struct vt_geometry *g)
+{
+	struct vt_err none = VT_ERR_INIT;
+	size_t n = vt_geometry_count(g), largest = count;
+	unsigned char *filled = malloc(n + 1);
+	unsigned flags = 0;
+
+	if (!filled)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		filled[i] = mask[i] != 0;
+	if (!vt_mask_largest_count(&largest, filled, g->dim, VT_CONNECT_26, &none) &&
+		(double)largest < 0.99 * (double)count)
+		flags |= VT_BRAIN_PIECES;
+	if (!vt_mask_fill_holes(filled, g->dim, &none) &&
+		(double)vt_mask_count(filled, n) > 1.01 * (double)count)
+		flags |= VT_BRAIN_HOLES;
+	free(filled);
+	return flags;
+}
+
 void vt_brain_mask_judge(const unsigned char *mask, struct vt_brain_report *report,
 	const struct vt_geometry *g)
 {
-	report->volume_ml =
-		(double)vt_mask_count(mask, vt_geometry_count(g)) * vt_geometry_voxel_ml(g);
+	size_t count = vt_mask_count(mask, vt_geometry_count(g));
+
+	report->volume_ml = (double)count * vt_geometry_voxel_ml(g);
 	report->flags &= VT_BRAIN_SELF_CROSS;
 	report->flags |= report->volume_ml < 700 ? VT_BRAIN_SMALL : 0;
 	report->flags |= report->volume_ml > 2200 ? VT_BRAIN_LARGE : 0;
 	report->flags |= meets_border(report->border_cm2, mask, g) ? VT_BRAIN_BORDER : 0;
+	report->flags |= count ? shape_flags(mask, count, g) : 0;
 }
 
 int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report,
@@ -82,6 +107,8 @@ const char *vt_brain_flag_text(enum vt_brain_flag flag)
 	case VT_BRAIN_LARGE: return "over 2200 ml";
 	case VT_BRAIN_BORDER: return "a side of the grid cuts too much of it";
 	case VT_BRAIN_SELF_CROSS: return "the surface crosses itself";
+	case VT_BRAIN_HOLES: return "holes inside";
+	case VT_BRAIN_PIECES: return "several pieces";
 	}
 	return "unknown flag";
 }

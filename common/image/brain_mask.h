@@ -51,6 +51,9 @@ enum vt_brain_flag {
 	/* too much of its surface lies on a side of the grid, see below */
 	VT_BRAIN_BORDER = 1 << 2,
 	VT_BRAIN_SELF_CROSS = 1 << 3, /* the surface crossed itself after every restart */
+	VT_BRAIN_HOLES = 1 << 4,      /* over 1 % of it is holes inside */
+	VT_BRAIN_PIECES = 1 << 5,     /* over 1 % of it lies apart from the largest piece */
+	VT_BRAIN_LAST = VT_BRAIN_PIECES,
 };
 
 /* VT_BRAIN_BORDER: the share of the mask's voxel faces that lie on one side of the grid is over

@@ -60,6 +60,17 @@ double vt_geometry_gap(const struct vt_geometry *a, const struct vt_geometry *b)
 int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const struct vt_geometry *b,
 	const char *name_b, double tolerance_mm, struct vt_err *err);
 
+/* Voxels of `size` bytes on grid `from` -> the same places on grid `to`: copied where the grids
+ * coincide within tolerance_mm, turned where they do once axes are permuted and flipped; lossless.
+ * VT_EDATA names both geometries otherwise. */
+int vt_geometry_turn(void *out, const struct vt_geometry *to, const char *name_to, const void *in,
+	const struct vt_geometry *from, const char *name_from, size_t size, double tolerance_mm,
+	struct vt_err *err);
+
+/* Whether that can be done. */
+bool vt_geometry_can_turn(const struct vt_geometry *to, const struct vt_geometry *from,
+	double tolerance_mm);
+
 /* "RAS", "LPS", ...: where each voxel axis points to.  Angle: largest deviation of an axis from
  * it, degrees. */
 void vt_geometry_code(const struct vt_geometry *g, char out[4]);

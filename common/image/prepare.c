@@ -10,6 +10,7 @@
 #include "common/image/morphology.h"
 #include "common/image/prepare_internal.h"
 #include "common/image/register.h"
+#include "common/image/volume_digest.h"
 
 /* Channel whose file c is read from: the first with its path, so that a 4-D file is inflated
  * once. */
@@ -26,10 +27,12 @@ static void read_channel(void *ctx, size_t c)
 {
 	struct prepare *p = ctx;
 	struct prepare_channel *channel = &p->channel[c];
-	unsigned flags = VT_VOLUME_FINITE | VT_VOLUME_RAW |
+	unsigned flags = (p->opts->nan_outside ? 0 : VT_VOLUME_FINITE) | VT_VOLUME_RAW |
 		(channel->name->frame < 0 ? VT_VOLUME_3D : VT_VOLUME_FRAMES);
-	if (reader_of(p, c) == c)
-		vt_volume_read(&channel->volume, channel->name->path, flags, &channel->err);
+	if (reader_of(p, c) == c &&
+		!vt_volume_read(&channel->volume, channel->name->path, flags, &channel->err) &&
+		p->opts->nan_outside)
+		vt_volume_replace_nan(&channel->volume, &channel->err);
 }
 
 /* Takes the channel's frame out of the file that its reader holds. */
@@ -79,6 +82,14 @@ static void keep_own_frame(struct prepare *p)
 	}
 }
 
+static void digest_channel(void *ctx, size_t c)
+{
+	struct prepare *p = ctx;
+	struct prepare_channel *channel = &p->channel[c];
+	if (c < VT_PREPARE_DIGESTS)
+		vt_volume_digest(p->report->content[c], &channel->volume, 0, &channel->err);
+}
+
 /* Runs fn for every channel; the first channel's error wins, whatever finished first. */
 static int each_channel(struct prepare *p, void (*fn)(void *, size_t), struct vt_err *err)
 {
@@ -125,16 +136,64 @@ static int align_channel(struct prepare *p, struct prepare_channel *channel, str
 	return 0;
 }
 
+/* Axes that are only flipped or permuted are turned; its volume then has the first one's
+ * geometry. */
+static int turn_channel(struct prepare *p, struct prepare_channel *channel, struct vt_err *err)
+{
+	const struct vt_geometry *to = &p->channel[0].volume.geometry;
+	struct vt_volume *v = &channel->volume;
+	size_t size = vt_dtype_size(v->dtype);
+	void *out = vt_voxels_alloc(v->n * size + 1);
+	if (!out)
+		return vt_err_nomem(err, v->n * size);
+	if (vt_geometry_turn(out, to, p->channel[0].name->role, v->raw, &v->geometry,
+		    channel->name->role, size, p->opts->tolerance_mm, err)) {
+		free(out);
+		return err->code;
+	}
+	vt_volume_release(v);
+	v->raw = v->storage = out;
+	v->geometry = *to;
+	channel->turned = true;
+	return 0;
+}
+
+/* Two statements of where the scan lies that contradict each other: one is wrong, and nothing says
+ * which. */
+static int forms_agree(const struct prepare *p, const struct prepare_channel *c, struct vt_err *err)
+{
+	const struct vt_geometry *g = &c->volume.geometry;
+	if (g->form_gap <= p->opts->form_tolerance_mm)
+		return 0;
+	return vt_err_set(err, VT_EDATA,
+		"%s: its sform (code %d: x %g %g %g, origin %g %g %g) and its qform (code %d: "
+		"quatern "
+		"%g %g %g, origin %g %g %g) lie up to %.3f mm apart, %g mm are allowed; correct "
+		"the "
+		"header, or allow it with --form-tolerance: then the sform counts",
+		c->name->role, g->sform_code, g->sform[0][0], g->sform[1][0], g->sform[2][0],
+		g->sform[0][3], g->sform[1][3], g->sform[2][3], g->qform_code, g->quatern[0],
+		g->quatern[1], g->quatern[2], g->qoffset[0], g->qoffset[1], g->qoffset[2],
+		g->form_gap, p->opts->form_tolerance_mm);
+}
+
 static int same_grid(struct prepare *p, struct vt_err *err)
 {
 	const struct prepare_channel *first = &p->channel[0];
 	p->report->form_gap = first->volume.geometry.form_gap;
+	for (size_t c = 0; c < p->n_channels; c++)
+		if (forms_agree(p, &p->channel[c], err))
+			return err->code;
 	for (size_t c = 1; c < p->n_channels; c++) {
 		struct prepare_channel *channel = &p->channel[c];
 		const struct vt_geometry *a = &first->volume.geometry,
 					 *b = &channel->volume.geometry;
 		p->report->form_gap = fmax(p->report->form_gap, b->form_gap);
-		if (p->opts->align == VT_ALIGN_RIGID &&
+		if (!(vt_geometry_gap(a, b) <= p->opts->tolerance_mm) &&
+			vt_geometry_can_turn(a, b, p->opts->tolerance_mm)) {
+			if (turn_channel(p, channel, err))
+				return err->code;
+		} else if (p->opts->align == VT_ALIGN_RIGID &&
 			!(vt_geometry_gap(a, b) <= p->opts->tolerance_mm)) {
 			if (align_channel(p, channel, err))
 				return vt_err_prefix(err, "registration of %s to %s",
@@ -219,6 +278,27 @@ static int find_window(const struct prepare *p, struct prepare_channel *channel,
 	return rc;
 }
 
+/* A sequence that was filled up with one value is a missing one. */
+static bool is_constant(const struct prepare *p, struct prepare_channel *channel, size_t n)
+{
+	bool some = false;
+	float first = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!p->work_mask[i])
+			continue;
+		if (some && channel->work[i] != first)
+			return false;
+		first = channel->work[i];
+		some = true;
+	}
+	if (!some)
+		return false;
+	vt_err_set(&channel->err, VT_EDATA,
+		"it is %g everywhere in the brain: a sequence is missing and was filled up",
+		(double)first);
+	return true;
+}
+
 static void place_channel(void *ctx, size_t c)
 {
 	struct prepare *p = ctx;
@@ -231,7 +311,7 @@ static void place_channel(void *ctx, size_t c)
 		vt_err_nomem(&channel->err, n * sizeof(float));
 		return;
 	}
-	if (work_values(p, channel, &channel->err))
+	if (work_values(p, channel, &channel->err) || is_constant(p, channel, n))
 		return;
 	int rc = vt_normalize_uses_all(how)
 		? vt_normalize_numbers(&channel->numbers, v->voxels, NULL, v->n, how, &channel->err)
@@ -343,6 +423,8 @@ static int make(struct prepare *p, const char *subject, const struct vt_prepare_
 	if (each_channel(p, read_channel, err) || each_channel(p, take_frame, err))
 		return err->code;
 	keep_own_frame(p);
+	if (opts->digests && each_channel(p, digest_channel, err))
+		return err->code;
 	if (same_grid(p, err))
 		return err->code;
 	if (vt_prepare_mask(p, err))

@@ -16,10 +16,12 @@
 #include <stddef.h>
 
 #include "common/base/json.h"
+#include "common/content/digest.h"
 #include "common/image/brain_mask.h"
 #include "common/image/intensity.h"
 #include "common/image/resample.h"
 
+enum { VT_PREPARE_DIGESTS = 16 };
 enum vt_strip { VT_STRIP_AUTO = 1, VT_STRIP_ALWAYS, VT_STRIP_NEVER };
 enum vt_orient { VT_ORIENT_RAS = 1, VT_ORIENT_NATIVE };
 enum vt_align { VT_ALIGN_NONE = 1, VT_ALIGN_RIGID };
@@ -38,8 +40,11 @@ struct vt_prepare_opts {
 	enum vt_bias bias;
 	/* what to do with channels on another grid than the first: refuse, or register */
 	enum vt_align align;
-	double tolerance_mm; /* largest corner distance of channels on "one" grid */
-	double spacing[3];   /* resample to these mm; 0 = leave */
+	bool digests;             /* report what each channel shows */
+	double form_tolerance_mm; /* largest corner distance of a scan's sform and qform */
+	bool nan_outside;         /* NaN is background: it becomes the smallest value */
+	double tolerance_mm;      /* largest corner distance of channels on "one" grid */
+	double spacing[3];        /* resample to these mm; 0 = leave */
 	/* 256^3 voxels of 1 mm, axes R-A-S, no crop; spacing is not looked at */
 	bool conform;
 	enum vt_interpolate interpolate;
@@ -59,16 +64,18 @@ struct vt_prepare_opts {
 
 #define VT_PREPARE_OPTS_DEFAULT                                                                    \
 	{                                                                                          \
-		VT_STRIP_AUTO, VT_ORIENT_RAS, VT_NORM_ZSCORE, VT_BIAS_NONE, VT_ALIGN_NONE, 0.05,   \
-			{ 0, 0, 0 }, false, VT_LINEAR, 0, false, VT_BRAIN_OPTS_DEFAULT, NULL,      \
-			NULL, NULL, NULL                                                           \
+		VT_STRIP_AUTO, VT_ORIENT_RAS, VT_NORM_ZSCORE, VT_BIAS_NONE, VT_ALIGN_NONE, false,  \
+			0.5, false, 0.05, { 0, 0, 0 }, false, VT_LINEAR, 0, false,                 \
+			VT_BRAIN_OPTS_DEFAULT, NULL, NULL, NULL, NULL                              \
 	}
 
 struct vt_prepare_report {
 	/* "stripped", "surface", "none", "given", or the provider's name */
 	const char *method;
 	struct vt_brain_report brain;
-	size_t dim[3];   /* of the outputs */
+	size_t dim[3]; /* of the outputs */
+	/* of each channel as read, where opts.digests: volume_digest.h */
+	char content[VT_PREPARE_DIGESTS][VT_HEX];
 	double form_gap; /* worst qform/sform disagreement of a channel, mm */
 };
 

@@ -12,6 +12,7 @@ struct prepare_channel {
 	struct vt_stripped stripped;
 	struct vt_norm_numbers numbers;
 	float *work;       /* on place.work, normalized */
+	bool turned;       /* its axes were flipped or permuted onto the first one's */
 	bool aligned;      /* moved onto the first channel's grid */
 	double moved_mm;   /* largest corner displacement of the registration */
 	double window[2];  /* intensities shown black and white */

@@ -120,7 +120,7 @@ static int judge(const struct prepare *p, struct vt_err *err)
 	const struct vt_brain_report *brain = &p->report->brain;
 	if (!(brain->volume_ml > 0))
 		return vt_err_set(err, VT_EDATA, "no brain found (method %s)", p->report->method);
-	for (unsigned flag = 1; p->opts->refuse && flag <= VT_BRAIN_SELF_CROSS; flag <<= 1)
+	for (unsigned flag = 1; p->opts->refuse && flag <= VT_BRAIN_LAST; flag <<= 1)
 		if (brain->flags & flag)
 			return vt_err_set(err, VT_EDATA,
 				"implausible brain mask of %.0f ml (method %s): %s; give a "
@@ -131,25 +131,30 @@ static int judge(const struct prepare *p, struct vt_err *err)
 	return 0;
 }
 
-/* A mask from a file, on the first channel's grid, as it is. */
+/* A mask from a file, on the first channel's grid or turned onto it, as it is. */
 static int given_mask(struct prepare *p, struct vt_err *err)
 {
 	const struct prepare_channel *first = &p->channel[0];
+	const struct vt_geometry *g = &first->volume.geometry;
 	struct vt_volume v = VT_VOLUME_INIT;
+	unsigned char *own;
 	if (vt_volume_read(&v, p->opts->mask_path, VT_VOLUME_RAW | VT_VOLUME_FINITE, err))
 		return err->code;
-	int rc = vt_geometry_same(&first->volume.geometry, first->name->role, &v.geometry,
-		p->opts->mask_path, p->opts->tolerance_mm, err);
-	p->mask = rc ? NULL : malloc(v.n + 1);
-	if (!rc && !p->mask)
-		rc = vt_err_nomem(err, v.n);
-	for (size_t i = 0; !rc && i < v.n; i++)
-		p->mask[i] = vt_volume_value(&v, i) != 0;
+	own = malloc(v.n + 1);
+	p->mask = malloc(vt_geometry_count(g) + 1);
+	if (!own || !p->mask)
+		vt_err_nomem(err, v.n);
+	for (size_t i = 0; own && i < v.n; i++)
+		own[i] = vt_volume_value(&v, i) != 0;
+	if (!err->code)
+		vt_geometry_turn(p->mask, g, first->name->role, own, &v.geometry,
+			p->opts->mask_path, 1, p->opts->tolerance_mm, err);
+	free(own);
 	vt_volume_release(&v);
 	p->report->method = "given";
-	if (rc)
-		return rc;
-	vt_brain_mask_judge(p->mask, &p->report->brain, &first->volume.geometry);
+	if (err->code)
+		return err->code;
+	vt_brain_mask_judge(p->mask, &p->report->brain, g);
 	return judge(p, err);
 }
 
@@ -176,7 +181,9 @@ int vt_prepare_mask(struct prepare *p, struct vt_err *err)
 	} else {
 		return find_brain(p, err) ? err->code : judge(p, err);
 	}
-	report->brain.volume_ml =
-		(double)vt_mask_count(p->mask, vt_geometry_count(g)) * vt_geometry_voxel_ml(g);
+	if (stripped)
+		vt_brain_mask_judge(p->mask, &report->brain, g);
+	else
+		report->brain.volume_ml = (double)vt_geometry_count(g) * vt_geometry_voxel_ml(g);
 	return judge(p, err);
 }

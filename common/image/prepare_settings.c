@@ -38,6 +38,8 @@ struct vt_json *vt_prepare_settings(const struct vt_prepare_opts *o)
 	vt_json_put_text(j, "bias", biases[o->bias - 1]);
 	vt_json_put_text(j, "align", aligns[o->align - 1]);
 	vt_json_put(j, "tolerance_mm", decimal(o->tolerance_mm));
+	vt_json_put(j, "form_tolerance_mm", decimal(o->form_tolerance_mm));
+	vt_json_put_bool(j, "nan_outside", o->nan_outside);
 	vt_json_put(j, "spacing_mm", spacing);
 	vt_json_put_bool(j, "conform", o->conform);
 	vt_json_put_text(j, "interpolate", interpolations[o->interpolate - 1]);
@@ -99,6 +101,8 @@ int vt_prepare_settings_read(struct vt_prepare_opts *o, const struct vt_json *s,
 	o->interpolate = (enum vt_interpolate)words[4].value;
 	o->normalize = (enum vt_normalize)words[5].value;
 	o->tolerance_mm = number(vt_json_get(s, "tolerance_mm"), o->tolerance_mm);
+	o->form_tolerance_mm = number(vt_json_get(s, "form_tolerance_mm"), o->form_tolerance_mm);
+	o->nan_outside = vt_json_true(vt_json_get(s, "nan_outside"), false);
 	for (size_t a = 0; a < 3; a++)
 		o->spacing[a] = number(vt_json_at(vt_json_get(s, "spacing_mm"), a), 0);
 	o->conform = vt_json_get(s, "conform") && vt_json_get(s, "conform")->boolean;

@@ -35,6 +35,8 @@ static struct vt_json *channel_json(const struct prepare *p, const struct prepar
 	vt_json_put_real(j, "inter", c->volume.inter);
 	vt_json_put_bool(j, "stripped", c->stripped.stripped);
 	vt_json_put_real(j, "background", c->stripped.background);
+	if (c->turned)
+		vt_json_put_bool(j, "turned", true);
 	vt_json_put_bool(j, "registered", c->aligned);
 	if (c->aligned)
 		vt_json_put_real(j, "moved_mm", c->moved_mm);
@@ -56,7 +58,7 @@ static struct vt_json *mask_json(const struct vt_prepare_report *r)
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *flags = vt_json_new(VT_JSON_ARRAY);
 	vt_json_put_text(j, "method", r->method);
 	vt_json_put_real(j, "volume_ml", r->brain.volume_ml);
-	for (unsigned f = 1; f <= VT_BRAIN_SELF_CROSS; f <<= 1)
+	for (unsigned f = 1; f <= VT_BRAIN_LAST; f <<= 1)
 		if (r->brain.flags & f)
 			vt_json_push(flags,
 				vt_json_new_text(vt_brain_flag_text((enum vt_brain_flag)f)));

@@ -25,7 +25,7 @@
 
 /* Limits measured on BRATS-2013, MS lesion and phantom volumes: border constant, 1080-1950 ml. */
 static const double border_least = 0.5, ml_least = 400, ml_most = 2300, part_least = 0.9;
-static const double head_least = 1.0;
+static const double head_least = 1.0, noise_most = 0.8;
 
 enum { COARSE_MM = 3, STEPS = 24 };
 
@@ -239,12 +239,37 @@ static double head_likeness(const struct coarse *c)
 	return inside && rays ? (double)bone / (double)rays + 3 * (double)dark / (double)inside : 0;
 }
 
+/* Share of the variance that is noise: neighbors differ as much as any two voxels do. */
+static double noise_share(const struct coarse *c)
+{
+	size_t n = vt_geometry_count(&c->g), inside = 0, pairs = 0;
+	double sum = 0, squares = 0, gaps = 0;
+	for (size_t i = 0; i < n; i++) {
+		double v = (double)c->value[i];
+		if (!c->inside[i])
+			continue;
+		inside++;
+		sum += v;
+		squares += v * v;
+		if (i % c->g.dim[0] + 1 < c->g.dim[0] && c->inside[i + 1]) {
+			double gap = v - (double)c->value[i + 1];
+			gaps += gap * gap;
+			pairs++;
+		}
+	}
+	if (!pairs)
+		return 0;
+	double variance = squares / (double)inside - sum * sum / ((double)inside * (double)inside);
+	return variance > 0 ? gaps / (2 * (double)pairs * variance) : 1;
+}
+
 static bool is_head(double *likeness, const struct vt_volume *v, const unsigned char *mask,
 	struct vt_err *err)
 {
 	struct coarse c = { .value = NULL };
 	int rc = prepare(&c, v, mask, err);
-	*likeness = rc ? 0 : head_likeness(&c);
+	/* Where there is nothing but noise, there is no bone in it. */
+	*likeness = rc || noise_share(&c) > noise_most ? 0 : head_likeness(&c);
 	free(c.value);
 	free(c.inside);
 	free(c.depth);

@@ -197,6 +197,42 @@ static int check_scaling(struct header *h, struct vt_err *err)
 	return 0;
 }
 
+/* What a file is that is no NIfTI, by its first bytes; NULL: unknown. */
+static const char *foreign_format(const unsigned char *bytes, size_t size)
+{
+	static const struct {
+		size_t at, n;
+		const char *bytes, *name;
+	} known[] = {
+		{ 128, 4, "DICM", "a DICOM file" },
+		{ 0, 4, "NRRD", "an NRRD file" },
+		{ 0, 10, "ObjectType", "a MetaImage (.mha, .mhd)" },
+		{ 0, 5, "NDims", "a MetaImage (.mha, .mhd)" },
+		{ 0, 7, "Comment", "a MetaImage (.mha, .mhd)" },
+		{ 0, 8, "\0\0\0\1\0\0\0", "a FreeSurfer volume (.mgh, .mgz)" },
+		{ 0, 4, "\x89HDF", "an HDF5 file (MINC 2?)" },
+		{ 0, 3, "CDF", "a NetCDF file (MINC 1?)" },
+		{ 0, 4, "PK\3\4", "a zip archive" },
+		{ 0, 4, "\x89PNG", "a PNG picture" },
+		{ 0, 3, "\xff\xd8\xff", "a JPEG picture" },
+		{ 0, 5, "<?xml", "an XML or HTML text (an error page of a download?)" },
+		{ 0, 5, "<!DOC", "an HTML page (an error page of a download?)" },
+		{ 0, 5, "<!doc", "an HTML page (an error page of a download?)" },
+		{ 0, 5, "<html", "an HTML page (an error page of a download?)" },
+		{ 0, 8, "version ", "a Git LFS pointer: fetch the file itself" },
+		{ 0, 14, "/annex/objects", "a git-annex pointer: get the file itself" },
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		/* The fourth byte of an MGH file's width is any; its version and zeros are not. */
+		size_t n = known[i].n == 8 && !known[i].bytes[0] ? 6 : known[i].n;
+
+		if (size >= known[i].at + n && !memcmp(bytes + known[i].at, known[i].bytes, n))
+			return known[i].name;
+	}
+	return NULL;
+}
+
 static int header_parse(struct header *h, const unsigned char *bytes, size_t size,
 	struct vt_err *err)
 {
@@ -209,6 +245,9 @@ static int header_parse(struct header *h, const unsigned char *bytes, size_t siz
 	int32_t turned = (int32_t)__builtin_bswap32((uint32_t)sizeof_hdr);
 	h->swapped = turned == 348 || turned == 540;
 	int32_t want = h->swapped ? turned : sizeof_hdr;
+	if (want != 348 && want != 540 && foreign_format(bytes, size))
+		return vt_err_set(err, VT_EDATA, "this is %s, not NIfTI: convert it first",
+			foreign_format(bytes, size));
 	if (want != 348 && want != 540)
 		return vt_err_set(err, VT_EDATA,
 			"sizeof_hdr is %d, want 348 or 540: not a NIfTI file", (int)sizeof_hdr);
@@ -260,7 +299,7 @@ static void pixdim_affine(double affine[3][4], const struct header *h)
 {
 	memset(affine, 0, 12 * sizeof(double));
 	for (int i = 0; i < 3; i++) {
-		double s = i ? h->pixdim[i + 1] : -h->pixdim[i + 1];
+		double s = i ? fabs(h->pixdim[i + 1]) : -fabs(h->pixdim[i + 1]);
 		affine[i][i] = s;
 		affine[i][3] = -s * (double)(h->dim[i + 1] - 1) / 2;
 	}

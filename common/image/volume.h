@@ -69,6 +69,11 @@ void *vt_voxels_alloc(size_t nbytes);
 /* Makes v->voxels if the volume was read with VT_VOLUME_RAW; nothing to do otherwise. */
 int vt_volume_convert(struct vt_volume *v, struct vt_err *err);
 
+/* NaN samples become the smallest value of the volume: for cohorts that mark the outside so.
+ * VT_EDATA for infinite samples, or where nothing but NaN is.  The volume was read with
+ * VT_VOLUME_RAW. */
+int vt_volume_replace_nan(struct vt_volume *v, struct vt_err *err);
+
 /* n stored samples -> values in f32, scaled as the volume's: for parts cut out of raw. */
 void vt_volume_samples(float *out, const struct vt_volume *v, const void *samples, size_t n);
 

@@ -178,3 +178,21 @@ int vt_volume_labels(unsigned char *out, const struct vt_volume *v, struct vt_er
 	}
 	return 0;
 }
+
+#define REPLACE_NAN(type)                                                                          \
+	do {                                                                                       \
+		type *x = v->raw, least = INFINITY;                                                \
+		for (size_t i = 0; i < v->n; i++)                                                  \
+			least = x[i] < least ? x[i] : least;                                       \
+		for (size_t i = 0; i < v->n && isfinite(least); i++)                               \
+			x[i] = isnan(x[i]) ? least : x[i];                                         \
+	} while (0)
+
+int vt_volume_replace_nan(struct vt_volume *v, struct vt_err *err)
+{
+	if (v->dtype == VT_F32)
+		REPLACE_NAN(float);
+	else if (v->dtype == VT_F64)
+		REPLACE_NAN(double);
+	return vt_volume_check_finite(v, err);
+}

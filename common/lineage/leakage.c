@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/fs.h"
 #include "common/record/record.h"
 #include "common/content/tree.h"
 
@@ -83,15 +84,44 @@ static bool is_image(const char *path)
 	return false;
 }
 
-/* The raw volumes of the side's subjects. */
+/* What the preparations note: what each channel shows, and whose the subjects are. */
+static void take_notes(struct vt_side *s, const struct vt_json *record)
+{
+	const struct vt_json *subjects = vt_json_pointer(record, "/notes/subjects"),
+			     *patients = vt_json_pointer(record, "/notes/patients");
+
+	for (size_t i = 0; subjects && subjects->type == VT_JSON_OBJECT && i < subjects->n; i++) {
+		const struct vt_json *content = vt_json_get(subjects->item[i], "content");
+
+		if (!content || !has(&s->subjects, subjects->key[i]))
+			continue;
+		vt_strs_add(&s->decoded, subjects->key[i]);
+		for (size_t k = 0; k < content->n; k++) {
+			char *path = vt_asprintf("%s (%s)", subjects->key[i], content->key[k]);
+
+			add_volume(s, vt_json_text(content->item[k], ""), subjects->key[i], path);
+			free(path);
+		}
+	}
+	for (size_t i = 0; patients && patients->type == VT_JSON_OBJECT && i < patients->n; i++) {
+		if (!s->patients)
+			s->patients = vt_json_new(VT_JSON_OBJECT);
+		vt_json_put(s->patients, patients->key[i], vt_json_copy(patients->item[i]));
+	}
+}
+
+/* The volumes of the side's subjects: what they show, or their raw bytes where nobody says. */
 static void take_volumes(struct vt_side *s, const struct vt_ancestry *a)
 {
+	for (size_t i = 0; i < a->n; i++)
+		take_notes(s, a->v[i].record);
+	sort_subjects(&s->decoded);
 	for (size_t i = 0; i < a->n; i++)
 		for (size_t k = 0; k < a->v[i].n_raw; k++) {
 			const struct vt_raw_file *f = &a->v[i].raw[k];
 
 			if (strcmp(f->port, "labels") && *f->subject && is_image(f->path) &&
-				has(&s->subjects, f->subject))
+				has(&s->subjects, f->subject) && !has(&s->decoded, f->subject))
 				add_volume(s, f->sha256, f->subject, f->path);
 		}
 	sort_volumes(s);
@@ -146,8 +176,35 @@ int vt_side_directory(struct vt_side *s, const char *dir, struct vt_err *err)
 	return rc;
 }
 
+void vt_side_decode(struct vt_side *s, const char *dir,
+	bool (*digest)(struct vt_strs *hex, const char *path))
+{
+	struct vt_side out = VT_SIDE_INIT;
+
+	for (size_t i = 0; i < s->n; i++) {
+		char *path = vt_path_join(dir, s->v[i].path);
+		struct vt_strs hex = VT_STRS_INIT;
+
+		if (!digest(&hex, path))
+			vt_strs_add(&hex, s->v[i].sha256);
+		for (size_t k = 0; k < hex.n; k++)
+			add_volume(&out, hex.v[k], s->v[i].subject, s->v[i].path);
+		vt_strs_release(&hex);
+		free(path);
+		free(s->v[i].subject);
+		free(s->v[i].path);
+	}
+	free(s->v);
+	s->v = out.v;
+	s->n = out.n;
+	s->cap = out.cap;
+	sort_volumes(s);
+}
+
 void vt_side_release(struct vt_side *s)
 {
+	vt_strs_release(&s->decoded);
+	vt_json_free(s->patients);
 	for (size_t i = 0; i < s->n; i++) {
 		free(s->v[i].subject);
 		free(s->v[i].path);
@@ -170,6 +227,58 @@ static void add_pair(struct vt_leak *l, const struct vt_side_volume *a,
 	l->volume[l->n_volumes++] = (struct vt_leak_pair){ a, b };
 }
 
+static const char *patient_of(const struct vt_side *s, const struct vt_side *other,
+	const char *subject)
+{
+	const char *said = vt_json_text(vt_json_get(s->patients, subject), NULL);
+
+	return said ? said : vt_json_text(vt_json_get(other->patients, subject), subject);
+}
+
+static int by_patient(const void *a, const void *b)
+{
+	const struct vt_leak_patient *p = a, *q = b;
+	int order = strcmp(p->patient, q->patient);
+
+	return order ? order : strcmp(p->training, q->training);
+}
+
+static void find_patients(struct vt_leak *out, const struct vt_side *training,
+	const struct vt_side *evaluation)
+{
+	size_t n = training->subjects.n;
+	struct vt_leak_patient *known = vt_xcalloc(n + 1, sizeof(*known));
+
+	out->patient = vt_xcalloc(evaluation->subjects.n + 1, sizeof(*out->patient));
+	for (size_t i = 0; i < n; i++)
+		known[i] = (struct vt_leak_patient){ patient_of(training, evaluation,
+							     training->subjects.v[i]),
+			training->subjects.v[i], NULL };
+	if (n > 1)
+		qsort(known, n, sizeof(*known), by_patient);
+	for (size_t i = 0; i < evaluation->subjects.n; i++) {
+		const char *subject = evaluation->subjects.v[i],
+			   *patient = patient_of(evaluation, training, subject);
+		size_t lo = 0, hi = n;
+
+		/* a shared subject says it already */
+		if (has(&out->subjects, subject))
+			continue;
+		while (lo < hi) {
+			size_t mid = lo + (hi - lo) / 2;
+
+			if (strcmp(known[mid].patient, patient) < 0)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		if (lo < n && !strcmp(known[lo].patient, patient))
+			out->patient[out->n_patients++] =
+				(struct vt_leak_patient){ patient, known[lo].training, subject };
+	}
+	free(known);
+}
+
 void vt_leak_find(struct vt_leak *out, const struct vt_side *training,
 	const struct vt_side *evaluation)
 {
@@ -177,6 +286,7 @@ void vt_leak_find(struct vt_leak *out, const struct vt_side *training,
 	for (size_t i = 0; i < evaluation->subjects.n; i++)
 		if (has(&training->subjects, evaluation->subjects.v[i]))
 			vt_strs_add(&out->subjects, evaluation->subjects.v[i]);
+	find_patients(out, training, evaluation);
 	for (size_t i = 0, first = 0; i < evaluation->n; i++) {
 		const char *wanted = evaluation->v[i].sha256;
 
@@ -192,5 +302,6 @@ void vt_leak_release(struct vt_leak *l)
 {
 	vt_strs_release(&l->subjects);
 	free(l->volume);
+	free(l->patient);
 	*l = (struct vt_leak){ .volume = NULL };
 }

@@ -8,10 +8,12 @@
  *      vt_leak_find(&leak, &train, &test);
  *      vt_leak_release(&leak); vt_side_release(&train); vt_side_release(&test);
  *
- * A side is its subjects and their raw volumes.  A volume is a file of an image format (.nii,
- * .img, with or without .gz) that is somebody's: a license that lies in every subject's
- * directory is shared by all and says nothing.  Label maps do not count either: two people
- * without a tumor have the same, empty one. */
+ * A side is its subjects and their volumes: what the preparations among its ancestors say their
+ * scans show (notes.subjects.*.content), so that a scan compressed anew or stored in another type
+ * is the same; the bytes of raw files where they say nothing.  A volume is a file of an image
+ * format (.nii, .img, with or without .gz) that is somebody's: a license that lies in every
+ * subject's directory is shared by all and says nothing.  Label maps do not count either: two
+ * people without a tumor have the same, empty one. */
 #ifndef COMMON_LINEAGE_LEAKAGE_H
 #define COMMON_LINEAGE_LEAKAGE_H
 
@@ -26,11 +28,13 @@ struct vt_side {
 	struct vt_strs subjects;  /* sorted, once each */
 	struct vt_side_volume *v; /* in order of digest and path, once each */
 	size_t n, cap;
+	struct vt_strs decoded; /* subjects of whom v says what their scans show, not their bytes */
+	struct vt_json *patients; /* subject -> patient, where the records or a manifest say so */
 };
 
 #define VT_SIDE_INIT                                                                               \
 	{                                                                                          \
-		VT_STRS_INIT, NULL, 0, 0                                                           \
+		VT_STRS_INIT, NULL, 0, 0, VT_STRS_INIT, NULL                                       \
 	}
 
 /* Trained on: what the trainings in the ancestry note (/notes/split/train), through every
@@ -44,10 +48,19 @@ void vt_side_evaluated(struct vt_side *s, const struct vt_ancestry *a);
 
 /* Files that no execution made: a test set on disk, the first element of a path its subject. */
 int vt_side_directory(struct vt_side *s, const char *dir, struct vt_err *err);
+/* Gives each volume of a directory's side what digest() says of it instead of its bytes' digest:
+ * any number of them, none for what shows nothing.  It returns false for what it cannot read. */
+void vt_side_decode(struct vt_side *s, const char *dir,
+	bool (*digest)(struct vt_strs *hex, const char *path));
 void vt_side_release(struct vt_side *s);
 
 struct vt_leak_pair {
 	const struct vt_side_volume *training, *evaluation;
+};
+
+/* Two subjects of one patient. */
+struct vt_leak_patient {
+	const char *patient, *training, *evaluation;
 };
 
 struct vt_leak {
@@ -55,6 +68,9 @@ struct vt_leak {
 	/* equal bytes; but for those of a shared subject under its own name */
 	struct vt_leak_pair *volume;
 	size_t n_volumes, cap;
+	/* on both sides under different names; in the order of the evaluation's subjects */
+	struct vt_leak_patient *patient;
+	size_t n_patients;
 };
 
 /* Borrows from both sides. */

@@ -11,6 +11,7 @@
 #include "common/image/morphology.h"
 #include "common/image/resample.h"
 #include "common/image/volume.h"
+#include "common/seg/label_file.h"
 
 /* What is read of one subject, on the prepared grid; indices x, y, z. */
 struct prepared {
@@ -78,36 +79,27 @@ static int read_mask(struct prepared *p, const char *dir, struct vt_err *err)
 	return rc;
 }
 
-/* A label map's voxels, put where the scans' voxels went, and as they lie in the file; caller
- * frees both. */
+/* A label map's voxels, put where the scans' voxels went, and on the scans' own grid; caller
+ * frees both.  m: NULL for whole numbers as they are. */
 static int read_labels(unsigned char **out, unsigned char **own, struct vt_label_loss *lost,
-	const struct prepared *p, const char *label, struct vt_err *err)
+	const struct prepared *p, const struct vt_manifest *m, const char *label,
+	double tolerance_mm, struct vt_err *err)
 {
-	struct vt_volume v = VT_VOLUME_INIT;
 	unsigned char *native = NULL;
-	int rc = vt_volume_read(&v, label, VT_VOLUME_RAW, err);
+	int rc = vt_label_file_read(&native, m, label, &p->placement.native, tolerance_mm, err);
 
-	if (!rc)
-		rc = vt_geometry_same(&p->placement.native, "the scans", &v.geometry, label, 0.5,
-			err);
-	if (!rc) {
-		native = vt_xmalloc(v.n);
-		rc = vt_volume_labels(native, &v, err);
-	}
-	if (!rc) {
-		*out = vt_xmalloc(p->voxels);
-		rc = p->placement.resampled
-			? vt_resample_labels(*out, &p->placement.work, native, &p->placement.native,
-				  err)
-			: vt_placement_gather(&p->placement, *out, native, 1, err);
-	}
+	if (rc)
+		return rc;
+	*out = vt_xmalloc(p->voxels);
+	rc = p->placement.resampled
+		? vt_resample_labels(*out, &p->placement.work, native, &p->placement.native, err)
+		: vt_placement_gather(&p->placement, *out, native, 1, err);
 	if (!rc && lost && p->placement.resampled)
 		rc = vt_label_loss(lost, *out, &p->placement.work, native, &p->placement.native,
 			err);
 	if (rc)
 		vt_err_prefix(err, "%s", label);
 	*own = native;
-	vt_volume_release(&v);
 	return rc;
 }
 
@@ -238,17 +230,19 @@ void vt_crop_read(struct vt_crop_opts *o, bool *region, const struct vt_json *cr
 	*o = (struct vt_crop_opts){ .margin = (int)vt_json_integer(vt_json_get(crop, "margin"), 2),
 		.multiple = (int)vt_json_integer(vt_json_get(crop, "multiple"), 8),
 		.half = !strcmp(vt_json_text(vt_json_get(crop, "dtype"), "f32"), "f16"),
+		.tolerance_mm = 0.05,
 		.least = (int)vt_json_integer(vt_json_get(crop, "min_size"), 0) };
 	*region = vt_json_true(vt_json_get(crop, "region"), false);
 }
 
 static struct vt_json *about(const struct prepared *p, const struct vt_manifest *m,
-	const char *subject, const struct vt_crop_opts *o, bool region)
+	const char *subject, const struct vt_crop_opts *o, bool region,
+	const struct vt_split *split)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *channels = vt_json_new(VT_JSON_ARRAY),
 		       *regions = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *box = vt_json_new(VT_JSON_ARRAY), *spacing = vt_json_new(VT_JSON_ARRAY);
-	struct vt_split split = vt_manifest_split(m, subject);
+	char *patient = vt_manifest_patient(m, subject);
 
 	for (int i = 0; i < m->n_channels; i++)
 		vt_json_push(channels, vt_json_new_text(m->channel[i].role));
@@ -262,8 +256,10 @@ static struct vt_json *about(const struct prepared *p, const struct vt_manifest 
 	vt_json_put(j, "channels", channels);
 	vt_json_put(j, "regions", regions);
 	vt_json_put(j, "spacing_mm", spacing);
-	vt_json_put_bool(j, "test", split.test);
-	vt_json_put_int(j, "fold", split.fold);
+	vt_json_put_text(j, "patient", patient);
+	vt_json_put_bool(j, "test", split->test);
+	vt_json_put_int(j, "fold", split->fold);
+	vt_json_put_bool(j, "fold_given", m->split_table != NULL);
 	vt_json_put(j, "box", box);
 	vt_json_put(j, "crop", crop_json(o, region));
 	if (p->nothing)
@@ -271,14 +267,16 @@ static struct vt_json *about(const struct prepared *p, const struct vt_manifest 
 	if (*p->label_sha256)
 		vt_json_put_text(j, "label_sha256", p->label_sha256);
 	vt_json_put(j, "geometry", vt_json_copy(p->geometry));
-	vt_json_put(j, "manifest", vt_json_copy(m->json));
+	vt_json_put(j, "manifest", vt_manifest_json(m));
+	free(patient);
 	return j;
 }
 
-static int read_region(struct prepared *p, const char *region, struct vt_err *err)
+static int read_region(struct prepared *p, const char *region, double tolerance_mm,
+	struct vt_err *err)
 {
 	unsigned char *own = NULL;
-	int rc = read_labels(&p->mask, &own, NULL, p, region, err);
+	int rc = read_labels(&p->mask, &own, NULL, p, NULL, region, tolerance_mm, err);
 
 	free(own);
 	return rc;
@@ -286,7 +284,7 @@ static int read_region(struct prepared *p, const char *region, struct vt_err *er
 
 /* The whole of it is checked, whatever of it the box holds. */
 static int read_reference(struct prepared *p, const struct vt_manifest *m, const char *label,
-	struct vt_err *err)
+	double tolerance_mm, struct vt_err *err)
 {
 	size_t n = vt_geometry_count(&p->placement.native);
 	struct vt_digest digest;
@@ -295,7 +293,7 @@ static int read_reference(struct prepared *p, const struct vt_manifest *m, const
 	int rc = vt_digest_file(&digest, &size, label, err);
 
 	if (!rc)
-		rc = read_labels(&p->labels, &p->own, &p->lost, p, label, err);
+		rc = read_labels(&p->labels, &p->own, &p->lost, p, m, label, tolerance_mm, err);
 	if (!rc) {
 		vt_digest_hex(p->label_sha256, &digest);
 		bits = vt_xmalloc(n);
@@ -308,7 +306,7 @@ static int read_reference(struct prepared *p, const struct vt_manifest *m, const
 }
 
 static int read_all(struct prepared *p, const struct vt_manifest *m, const char *dir,
-	const char *label, const char *region, struct vt_err *err)
+	const char *label, const char *region, double tolerance_mm, struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "geometry.json");
 	int rc = vt_json_read(&p->geometry, path, err);
@@ -325,11 +323,11 @@ static int read_all(struct prepared *p, const struct vt_manifest *m, const char 
 	for (int i = 0; !rc && i < m->n_channels; i++)
 		rc = read_channel(p, dir, m->channel[i].role, err);
 	if (!rc && region)
-		rc = read_region(p, region, err);
+		rc = read_region(p, region, tolerance_mm, err);
 	else if (!rc)
 		rc = read_mask(p, dir, err);
 	if (!rc && label)
-		rc = read_reference(p, m, label, err);
+		rc = read_reference(p, m, label, tolerance_mm, err);
 	return rc;
 }
 
@@ -381,8 +379,11 @@ int vt_crop_subject(struct vt_label_loss *lost, const char *path, const struct v
 	uint8_t *labels = NULL, *regions = NULL, *whole = NULL;
 	struct vt_patch_reference reference;
 	size_t n;
-	int rc = read_all(&p, m, dir, label, region, err), dims[4];
+	struct vt_split split;
+	int rc = read_all(&p, m, dir, label, region, o->tolerance_mm, err), dims[4];
 
+	if (!rc)
+		rc = vt_manifest_split(&split, m, subject, err);
 	if (!rc)
 		rc = find_box(&p, region, o, err);
 	if (!rc) {
@@ -397,7 +398,7 @@ int vt_crop_subject(struct vt_label_loss *lost, const char *path, const struct v
 			rc = cut_labels(labels, regions, &p, m, n, err);
 			cut_reference(&reference, &whole, &p);
 		}
-		j = about(&p, m, subject, o, region != NULL);
+		j = about(&p, m, subject, o, region != NULL, &split);
 	}
 	if (!rc)
 		rc = vt_patch_write(path, j, dims, o->half, image, regions, labels,
@@ -433,6 +434,7 @@ int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, con
 		.mask = region ? NULL : from->mask,
 		.n_channels = (int)from->n_channels };
 	float *image = NULL;
+	struct vt_split split = { false, 0 };
 	int rc = vt_placement_parse(&p.placement, vt_json_get(p.geometry, "placement"), err),
 	    dims[4];
 
@@ -443,7 +445,7 @@ int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, con
 	if (!rc)
 		rc = check_finite(&p, m, err);
 	if (!rc && region)
-		rc = read_region(&p, region, err);
+		rc = read_region(&p, region, o->tolerance_mm, err);
 	if (!rc)
 		rc = find_box(&p, region, o, err);
 	if (!rc) {
@@ -453,7 +455,7 @@ int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, con
 	if (!rc && o->half)
 		rc = vt_patch_round_half(image, dims, err);
 	if (!rc)
-		vt_patch_hold(out, about(&p, m, subject, o, region != NULL), dims, image);
+		vt_patch_hold(out, about(&p, m, subject, o, region != NULL, &split), dims, image);
 	else
 		free(image);
 	if (region)

@@ -16,8 +16,9 @@ struct vt_crop_opts {
 	int margin;
 	/* each edge is padded up to a multiple of this, half on either side */
 	int multiple;
-	bool half; /* store f16 */
-	int least; /* edges are padded to at least this; 0: as they come */
+	bool half;           /* store f16 */
+	double tolerance_mm; /* largest corner distance of the scans and a label map */
+	int least;           /* edges are padded to at least this; 0: as they come */
 };
 
 /* Writes the container to `path`.  The box is that of the brain mask or, where `region` names a

@@ -175,11 +175,12 @@ static int choose_refused(struct choice *c, const char *root, struct vt_err *err
 		rc = vt_json_read(&j, path, err);
 		subject = vt_json_text(vt_json_get(j, "subject"), "");
 		for (size_t m = 0; !rc && *subject && m < choosers(c); m++) {
-			struct vt_split split = vt_manifest_split(c->manifest, subject);
+			struct vt_split split;
 			char *why = vt_asprintf("it was refused: %s",
 				vt_json_text(vt_json_get(j, "reason"), "no reason given"));
 
-			if (asked(c, split.test, split.fold, m))
+			rc = vt_manifest_split(&split, c->manifest, subject, err);
+			if (!rc && asked(c, split.test, split.fold, m))
 				add_target(c, subject, NULL, m, why);
 			free(why);
 		}

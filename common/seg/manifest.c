@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
-#include "common/base/rng.h"
-
-static const char place[] = "{subject}";
+#include "common/seg/manifest_internal.h"
 
 void vt_manifest_free(struct vt_manifest *m)
 {
@@ -23,6 +21,8 @@ void vt_manifest_free(struct vt_manifest *m)
 		free(m->label[i]);
 	for (int i = 0; i < VT_MAX_REGIONS; i++)
 		free(m->region[i].name);
+	free(m->subject);
+	free(m->map);
 	vt_json_free(m->json);
 	free(m);
 }
@@ -30,6 +30,18 @@ void vt_manifest_free(struct vt_manifest *m)
 static int wrong(const char *origin, const char *pointer, const char *what, struct vt_err *err)
 {
 	return vt_err_set(err, VT_EDATA, "%s: %s: %s", origin, pointer, what);
+}
+
+/* The value of a key must be of a kind; absent is allowed. */
+static int want_kind(const struct vt_json *j, const char *key, enum vt_json_type kind,
+	const char *origin, const char *pointer, const char *what, struct vt_err *err)
+{
+	const struct vt_json *v = vt_json_get(j, key);
+	bool good = !v || v->type == kind || (kind == VT_JSON_REAL && v->type == VT_JSON_INT);
+
+	return good
+		? 0
+		: vt_err_set(err, VT_EDATA, "%s: %s/%s: must be %s", origin, pointer, key, what);
 }
 
 static int known_keys(const struct vt_json *j, const char *keys, const char *origin,
@@ -49,21 +61,83 @@ static int known_keys(const struct vt_json *j, const char *keys, const char *ori
 	return 0;
 }
 
-static int read_patterns(struct vt_strs *out, const struct vt_json *files, const char *origin,
+/* A pattern's placeholders are {subject} and the fields of /subject. */
+static int check_pattern(const struct vt_manifest *m, const char *p, const char *origin,
 	const char *pointer, struct vt_err *err)
+{
+	int holders = 0;
+
+	if (p[0] == '/' || strstr(p, ".."))
+		return wrong(origin, pointer, "each pattern is a relative path without \"..\"",
+			err);
+	for (const char *at = p; (at = strchr(at, '{')); at++, holders++) {
+		const char *end = strchr(at, '}');
+		char *holder = end ? vt_xstrndup(at, (size_t)(end - at) + 1) : vt_xstrdup("");
+		bool known = !strcmp(holder, "{subject}") ||
+			(m->subject && strstr(m->subject, holder) && *holder);
+
+		if (!known) {
+			vt_err_set(err, VT_EDATA,
+				"%s: %s: %s holds %s: known are {subject} and the fields of "
+				"/subject (\"sub-{patient}_ses-{session}\")",
+				origin, pointer, p, *holder ? holder : "a { without a }");
+			free(holder);
+			return err->code;
+		}
+		free(holder);
+	}
+	return holders
+		? 0
+		: wrong(origin, pointer, "each pattern holds {subject} or fields of /subject", err);
+}
+
+static int read_patterns(struct vt_strs *out, const struct vt_manifest *m,
+	const struct vt_json *files, const char *origin, const char *pointer, struct vt_err *err)
 {
 	if (!files || files->type != VT_JSON_ARRAY || !files->n)
 		return wrong(origin, pointer,
 			"must be a list of patterns such as \"{subject}/t1.nii.gz\"", err);
 	for (size_t i = 0; i < files->n; i++) {
-		const char *p = vt_json_text(files->item[i], "");
+		const char *p = vt_json_text(files->item[i], NULL);
 
-		if (!strstr(p, place) || p[0] == '/' || strstr(p, ".."))
-			return wrong(origin, pointer,
-				"each pattern is a relative path that holds {subject}", err);
+		if (!p)
+			return wrong(origin, pointer, "each pattern is a text", err);
+		for (size_t k = 0; k < i; k++)
+			if (!strcmp(out->v[k], p))
+				return vt_err_set(err, VT_EDATA, "%s: %s: %s stands twice", origin,
+					pointer, p);
+		if (check_pattern(m, p, origin, pointer, err))
+			return err->code;
 		vt_strs_add(out, p);
 	}
 	return 0;
+}
+
+static int read_channel(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+	const char *pointer, struct vt_err *err)
+{
+	struct vt_channel *c = &m->channel[m->n_channels];
+	const char *role = vt_json_text(vt_json_get(j, "role"), "");
+	int64_t frame = vt_json_integer(vt_json_get(j, "frame"), -1);
+
+	if (known_keys(j, " role files frame any_name ", origin, pointer, err) ||
+		want_kind(j, "frame", VT_JSON_INT, origin, pointer,
+			"the volume's number in a 4-D file, from 0", err) ||
+		want_kind(j, "any_name", VT_JSON_BOOL, origin, pointer, "true or false", err))
+		return err->code;
+	if (!*role || !vt_path_is_portable(role) || strchr(role, '/'))
+		return wrong(origin, pointer, "needs a \"role\" such as \"flair\"", err);
+	for (int k = 0; k < m->n_channels; k++)
+		if (!strcmp(m->channel[k].role, role))
+			return wrong(origin, pointer, "this role stands twice", err);
+	if (vt_json_get(j, "frame") && (frame < 0 || frame > 32767))
+		return wrong(origin, pointer,
+			"\"frame\" is the volume's number in a 4-D file, from 0", err);
+	m->n_channels++;
+	c->role = vt_xstrdup(role);
+	c->frame = (int)frame;
+	c->any_name = vt_json_true(vt_json_get(j, "any_name"), false);
+	return read_patterns(&c->files, m, vt_json_get(j, "files"), origin, pointer, err);
 }
 
 static int read_channels(struct vt_manifest *m, const struct vt_json *j, const char *origin,
@@ -73,30 +147,44 @@ static int read_channels(struct vt_manifest *m, const struct vt_json *j, const c
 
 	if (!list || list->type != VT_JSON_ARRAY || !list->n || list->n > VT_MAX_CHANNELS)
 		return wrong(origin, "/channels", "must be a list of 1 to 16 channels", err);
-	for (size_t i = 0; i < list->n; i++) {
-		const char *role = vt_json_text(vt_json_get(list->item[i], "role"), "");
+	for (size_t i = 0; i < list->n && !err->code; i++) {
 		char *pointer = vt_asprintf("/channels/%zu", i);
-		int64_t frame = vt_json_integer(vt_json_get(list->item[i], "frame"),
-			vt_json_get(list->item[i], "frame") ? -2 : -1);
-		int rc = known_keys(list->item[i], " role files frame ", origin, pointer, err);
 
-		if (!rc && (!*role || !vt_path_is_portable(role) || strchr(role, '/')))
-			rc = wrong(origin, pointer, "needs a \"role\" such as \"flair\"", err);
-		for (int k = 0; !rc && k < m->n_channels; k++)
-			if (!strcmp(m->channel[k].role, role))
-				rc = wrong(origin, pointer, "this role stands twice", err);
-		if (!rc && (frame < -1 || frame > 32767))
-			rc = wrong(origin, pointer,
-				"\"frame\" is the volume's number in a 4-D file, from 0", err);
-		if (!rc) {
-			m->channel[m->n_channels].role = vt_xstrdup(role);
-			m->channel[m->n_channels].frame = (int)frame;
-			rc = read_patterns(&m->channel[m->n_channels++].files,
-				vt_json_get(list->item[i], "files"), origin, pointer, err);
-		}
+		read_channel(m, list->item[i], origin, pointer, err);
 		free(pointer);
-		if (rc)
-			return rc;
+	}
+	return err->code;
+}
+
+/* "1002" or "1002-1035": stored values that mean one of /label/values. */
+static int read_label_map(struct vt_manifest *m, const struct vt_json *map, const char *origin,
+	struct vt_err *err)
+{
+	if (map && map->type != VT_JSON_OBJECT)
+		return wrong(origin, "/label/map",
+			"maps stored values (\"41\", \"1002-1035\") to values of /label/values",
+			err);
+	for (size_t i = 0; map && i < map->n; i++) {
+		int64_t to = vt_json_integer(map->item[i], -1);
+		char *end;
+		long low = strtol(map->key[i], &end, 10), high = low;
+
+		if (end != map->key[i] && *end == '-')
+			high = strtol(end + 1, &end, 10);
+		if (end == map->key[i] || *end || low < 0 || high < low || high > 1000000 ||
+			map->item[i]->type != VT_JSON_INT || to < 0 || to >= VT_MAX_LABELS ||
+			!m->label[to])
+			return vt_err_set(err, VT_EDATA,
+				"%s: /label/map/%s: maps stored values (\"41\", \"1002-1035\") to "
+				"values of /label/values",
+				origin, map->key[i]);
+		for (int k = 0; k < m->n_map; k++)
+			if (low <= m->map[k].high && high >= m->map[k].low)
+				return vt_err_set(err, VT_EDATA,
+					"%s: /label/map/%s: a value of it stands twice", origin,
+					map->key[i]);
+		m->map = vt_xrealloc(m->map, ((size_t)m->n_map + 1) * sizeof(*m->map));
+		m->map[m->n_map++] = (struct vt_label_range){ (int)low, (int)high, (int)to };
 	}
 	return 0;
 }
@@ -120,30 +208,41 @@ static int read_ignore(struct vt_manifest *m, const struct vt_json *ignore, cons
 static int read_labels(struct vt_manifest *m, const struct vt_json *j, const char *origin,
 	struct vt_err *err)
 {
-	const struct vt_json *files = vt_json_pointer(j, "/label/files"),
-			     *values = vt_json_pointer(j, "/label/values");
+	const struct vt_json *label = vt_json_get(j, "label"), *files = vt_json_get(label, "files"),
+			     *values = vt_json_get(label, "values");
 
-	if (!vt_json_get(j, "label"))
+	if (!label)
 		return 0;
-	if (known_keys(vt_json_get(j, "label"), " files values ignore ", origin, "/label", err) ||
-		read_patterns(&m->label_files, files, origin, "/label/files", err))
+	if (known_keys(label, " files values map tolerance ignore ", origin, "/label", err) ||
+		read_patterns(&m->label_files, m, files, origin, "/label/files", err))
 		return err->code;
-	if (values && values->type != VT_JSON_OBJECT)
-		return wrong(origin, "/label/values", "maps whole numbers to names", err);
-	for (size_t i = 0; values && i < values->n; i++) {
+	if (!values || values->type != VT_JSON_OBJECT)
+		return wrong(origin, "/label/values",
+			"must be an object of whole numbers and names, \"0\": \"background\" among "
+			"them",
+			err);
+	for (size_t i = 0; i < values->n; i++) {
 		char *end;
 		long v = strtol(values->key[i], &end, 10);
 
-		if (*end || v < 0 || v >= VT_MAX_LABELS || values->item[i]->type != VT_JSON_STRING)
+		if (*end || end == values->key[i] || (v >= 0 && v < VT_MAX_LABELS && m->label[v]) ||
+			v < 0 || v >= VT_MAX_LABELS || values->item[i]->type != VT_JSON_STRING)
 			return wrong(origin, "/label/values",
-				"maps whole numbers from 0 to 255 to names", err);
-		if (m->label[v])
-			return wrong(origin, "/label/values", "names a value twice", err);
+				"maps whole numbers from 0 to 255 to names, each once", err);
 		m->label[v] = vt_xstrdup(values->item[i]->string);
 	}
 	if (!m->label[0])
 		return wrong(origin, "/label/values", "must name the value 0 (background)", err);
-	return read_ignore(m, vt_json_pointer(j, "/label/ignore"), origin, err);
+	m->label_tolerance = vt_json_number(vt_json_get(label, "tolerance"), 0);
+	if (want_kind(label, "tolerance", VT_JSON_REAL, origin, "/label", "a number", err))
+		return err->code;
+	if (m->label_tolerance < 0 || m->label_tolerance >= 0.5)
+		return wrong(origin, "/label/tolerance",
+			"lies from 0 to below 0.5: how far a stored value may be from a whole one",
+			err);
+	if (read_label_map(m, vt_json_get(label, "map"), origin, err))
+		return err->code;
+	return read_ignore(m, vt_json_get(label, "ignore"), origin, err);
 }
 
 static int read_mask(struct vt_manifest *m, const struct vt_json *j, const char *origin,
@@ -154,9 +253,10 @@ static int read_mask(struct vt_manifest *m, const struct vt_json *j, const char 
 	if (!mask)
 		return 0;
 	m->mask_required = vt_json_true(vt_json_get(mask, "required"), true);
-	if (known_keys(mask, " files required ", origin, "/mask", err))
+	if (known_keys(mask, " files required ", origin, "/mask", err) ||
+		want_kind(mask, "required", VT_JSON_BOOL, origin, "/mask", "true or false", err))
 		return err->code;
-	return read_patterns(&m->mask_files, vt_json_get(mask, "files"), origin, "/mask/files",
+	return read_patterns(&m->mask_files, m, vt_json_get(mask, "files"), origin, "/mask/files",
 		err);
 }
 
@@ -173,43 +273,77 @@ static int read_own_value(struct vt_region *r, const struct vt_json *value, cons
 	return 0;
 }
 
+static int read_region(struct vt_manifest *m, const struct vt_json *j, size_t i, const char *origin,
+	struct vt_err *err)
+{
+	struct vt_region *r = &m->region[m->n_regions++];
+	const struct vt_json *values = vt_json_get(j, "values");
+
+	r->name = vt_xstrdup(vt_json_text(vt_json_get(j, "name"), ""));
+	if (known_keys(j, " name values value ", origin, "/regions", err))
+		return err->code;
+	if (!*r->name || !values || values->type != VT_JSON_ARRAY || !values->n)
+		return wrong(origin, "/regions",
+			"each region has a \"name\" and a list of \"values\"", err);
+	for (int k = 0; k < m->n_regions - 1; k++)
+		if (!strcmp(m->region[k].name, r->name))
+			return vt_err_set(err, VT_EDATA,
+				"%s: /regions/%zu/name: \"%s\" stands twice; regions are told "
+				"apart by "
+				"their names",
+				origin, i, r->name);
+	for (size_t k = 0; k < values->n; k++) {
+		int64_t v = vt_json_integer(values->item[k], -1);
+
+		if (v <= 0 || v >= VT_MAX_LABELS || !m->label[v] || r->has[v])
+			return vt_err_set(err, VT_EDATA, "%s: /regions/%zu/values/%zu: %s", origin,
+				i, k,
+				v > 0 && v < VT_MAX_LABELS && r->has[v]
+					? "stands twice"
+					: "is not a value of /label/values other than 0");
+		r->has[v] = true;
+	}
+	if (m->ignore && r->has[m->ignore])
+		return wrong(origin, "/regions", "a region holds the ignored label value", err);
+	if (read_own_value(r, vt_json_get(j, "value"), origin, err))
+		return err->code;
+	return 0;
+}
+
 static int read_regions(struct vt_manifest *m, const struct vt_json *j, const char *origin,
 	struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(j, "regions");
 
 	if ((m->label_files.n || list) &&
-		(vt_json_length(list) < 1 || vt_json_length(list) > VT_MAX_REGIONS))
+		(!list || list->type != VT_JSON_ARRAY || !list->n || list->n > VT_MAX_REGIONS))
 		return wrong(origin, "/regions",
 			"must be a list of 1 to 8 regions {\"name\", \"values\"}", err);
-	for (size_t i = 0; list && i < list->n; i++) {
-		struct vt_region *r = &m->region[m->n_regions++];
-		const struct vt_json *values = vt_json_get(list->item[i], "values");
-
-		r->name = vt_xstrdup(vt_json_text(vt_json_get(list->item[i], "name"), ""));
-		if (!*r->name || !vt_json_length(values))
-			return wrong(origin, "/regions",
-				"each region has a \"name\" and a list of \"values\"", err);
-		for (size_t k = 0; k < values->n; k++) {
-			int64_t v = vt_json_integer(values->item[k], -1);
-
-			if (v <= 0 || v >= VT_MAX_LABELS || !m->label[v])
-				return vt_err_set(err, VT_EDATA,
-					"%s: /regions/%zu/values/%zu: %lld is not a value of "
-					"/label/values",
-					origin, i, k, (long long)v);
-			r->has[v] = true;
-		}
-		if (m->ignore && r->has[m->ignore])
-			return wrong(origin, "/regions", "a region holds the ignored label value",
-				err);
-		if (read_own_value(r, vt_json_get(list->item[i], "value"), origin, err))
-			return err->code;
-	}
-	if (m->ignore && m->n_regions == VT_MAX_REGIONS)
+	for (size_t i = 0; list && i < list->n && !err->code; i++)
+		read_region(m, list->item[i], i, origin, err);
+	if (!err->code && m->ignore && m->n_regions == VT_MAX_REGIONS)
 		return wrong(origin, "/label/ignore", "needs room: at most 7 regions beside it",
 			err);
-	return 0;
+	return err->code;
+}
+
+static int read_split_table(struct vt_manifest *m, const struct vt_json *table, const char *origin,
+	struct vt_err *err)
+{
+	if (table && (table->type != VT_JSON_OBJECT || !table->n))
+		return wrong(origin, "/split/subjects",
+			"maps subjects to \"test\" or to their fold", err);
+	for (size_t i = 0; table && i < table->n; i++) {
+		int64_t fold = vt_json_integer(table->item[i], -1);
+
+		if (strcmp(vt_json_text(table->item[i], ""), "test") &&
+			(fold < 0 || fold >= m->folds))
+			return vt_err_set(err, VT_EDATA,
+				"%s: /split/subjects/%s: must be \"test\" or a fold from 0 to %d",
+				origin, table->key[i], m->folds - 1);
+	}
+	m->split_table = table;
+	return vt_manifest_check_split(m, origin, err);
 }
 
 static int read_split(struct vt_manifest *m, const struct vt_json *j, const char *origin,
@@ -217,7 +351,10 @@ static int read_split(struct vt_manifest *m, const struct vt_json *j, const char
 {
 	const struct vt_json *s = vt_json_get(j, "split");
 
-	if (known_keys(s, " seed test folds ", origin, "/split", err))
+	if (known_keys(s, " seed test folds subjects ", origin, "/split", err) ||
+		want_kind(s, "seed", VT_JSON_INT, origin, "/split", "a whole number", err) ||
+		want_kind(s, "test", VT_JSON_REAL, origin, "/split", "a number", err) ||
+		want_kind(s, "folds", VT_JSON_INT, origin, "/split", "a whole number", err))
 		return err->code;
 	m->seed = (uint64_t)vt_json_integer(vt_json_get(s, "seed"), 1);
 	m->test = vt_json_number(vt_json_get(s, "test"), 0.2);
@@ -225,6 +362,48 @@ static int read_split(struct vt_manifest *m, const struct vt_json *j, const char
 	if (m->test < 0 || m->test > 0.9 || m->folds < 2 || m->folds > 20)
 		return wrong(origin, "/split", "test lies from 0 to 0.9 and folds from 2 to 20",
 			err);
+	return read_split_table(m, vt_json_get(s, "subjects"), origin, err);
+}
+
+static int read_spacing(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+	struct vt_err *err)
+{
+	const struct vt_json *s = vt_json_get(j, "spacing_mm");
+	bool good = !s || (s->type == VT_JSON_ARRAY && s->n == 3);
+
+	for (size_t a = 0; good && s && a < 3; a++) {
+		m->spacing[a] = vt_json_number(s->item[a], -1);
+		good = m->spacing[a] >= 0 && m->spacing[a] <= 100 &&
+			(m->spacing[a] == 0 || m->spacing[a] >= 0.01);
+	}
+	return good ? 0
+		    : wrong(origin, "/spacing_mm",
+			      "must be three numbers of mm along right, front, head; 0: as scanned",
+			      err);
+}
+
+/* How a subject's name is made, and whose patients they are. */
+static int read_people(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+	struct vt_err *err)
+{
+	const char *template = vt_json_text(vt_json_get(j, "subject"), NULL);
+	const struct vt_json *patients = vt_json_get(j, "patients");
+
+	if (vt_json_get(j, "subject") &&
+		(!template || !strstr(template, "{patient}") || strchr(template, '/') ||
+			strstr(template, "{subject}")))
+		return wrong(origin, "/subject",
+			"says how a subject's name is made: a text with {patient} and other "
+			"fields, "
+			"\"sub-{patient}_ses-{session}\"",
+			err);
+	m->subject = template ? vt_xstrdup(template) : NULL;
+	if (patients && patients->type != VT_JSON_OBJECT)
+		return wrong(origin, "/patients", "maps subjects to their patients", err);
+	for (size_t i = 0; patients && i < patients->n; i++)
+		if (!*vt_json_text(patients->item[i], ""))
+			return wrong(origin, "/patients", "maps subjects to their patients", err);
+	m->patients = patients;
 	return 0;
 }
 
@@ -233,15 +412,24 @@ int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const c
 {
 	struct vt_manifest *m = vt_xcalloc(1, sizeof(*m));
 	int rc = known_keys(j,
-		" format name description source channels mask label regions spacing_mm split ",
+		" format name description source subject patients channels mask label regions "
+		"spacing_mm split ",
 		origin, "", err);
 
 	m->name = vt_xstrdup(vt_json_text(vt_json_get(j, "name"), ""));
-	m->json = vt_json_copy(j);
+	j = m->json = vt_json_copy(j);
 	if (!rc && vt_json_integer(vt_json_get(j, "format"), 0) != 1)
 		rc = wrong(origin, "/format", "must be 1", err);
 	if (!rc && !*m->name)
 		rc = wrong(origin, "/name", "is missing", err);
+	if (!rc)
+		rc = want_kind(j, "description", VT_JSON_STRING, origin, "", "a text", err);
+	if (!rc)
+		rc = want_kind(j, "source", VT_JSON_STRING, origin, "", "a text", err);
+	if (!rc)
+		rc = read_people(m, j, origin, err);
+	if (!rc)
+		rc = read_spacing(m, j, origin, err);
 	if (!rc)
 		rc = read_channels(m, j, origin, err);
 	if (!rc)
@@ -270,234 +458,24 @@ int vt_manifest_read(struct vt_manifest **out, const char *path, struct vt_err *
 	return rc;
 }
 
-/* --- files --------------------------------------------------------------- */
-
-char *vt_manifest_fill(const char *pattern, const char *subject)
+/* Without the tables of people: each container holds one, and they would hold everybody. */
+struct vt_json *vt_manifest_json(const struct vt_manifest *m)
 {
-	struct vt_buf b = VT_BUF_INIT;
-	const char *at;
+	struct vt_json *out = vt_json_new(VT_JSON_OBJECT);
 
-	for (; (at = strstr(pattern, place)); pattern = at + sizeof(place) - 1) {
-		vt_buf_add(&b, pattern, (size_t)(at - pattern));
-		vt_buf_str(&b, subject);
-	}
-	vt_buf_str(&b, pattern);
-	return vt_buf_detach(&b);
-}
+	for (size_t i = 0; i < m->json->n; i++) {
+		const struct vt_json *v = m->json->item[i];
+		struct vt_json *split = NULL;
 
-/* Adds the subjects that pattern finds: what fills {subject} in the first path element that
- * holds it. */
-static int scan_pattern(struct vt_strs *ids, const char *root, const char *pattern,
-	struct vt_err *err)
-{
-	const char *at = strstr(pattern, place), *begin = at, *tail = at + sizeof(place) - 1;
-	size_t tail_len = strcspn(tail, "/");
-	char *dir, *head;
-	struct vt_strs names = VT_STRS_INIT;
-	int rc;
-
-	while (begin > pattern && begin[-1] != '/')
-		begin--;
-	head = vt_xstrndup(pattern, (size_t)(begin - pattern));
-	dir = *head ? vt_path_join(root, head) : vt_xstrdup(root);
-	rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		size_t n = strlen(names.v[i]), before = (size_t)(at - begin);
-		char *id, *path, *full, *own;
-
-		if (names.v[i][0] == '.' || n <= before + tail_len ||
-			strncmp(names.v[i], begin, before) ||
-			strncmp(names.v[i] + n - tail_len, tail, tail_len))
+		if (!strcmp(m->json->key[i], "patients"))
 			continue;
-		id = vt_xstrndup(names.v[i] + before, n - before - tail_len);
-		path = vt_manifest_fill(pattern, id);
-		full = vt_path_join(root, path);
-		own = vt_path_join(dir, names.v[i]);
-		/* A plain file beside the subjects' directories (a README, a table) is no
-		 * subject. */
-		if (tail[tail_len] == '/' ? vt_fs_is_dir(own) && strcmp(id, "quarantine")
-					  : vt_fs_exists(full))
-			vt_strs_add(ids, id);
-		free(own);
-		free(full);
-		free(path);
-		free(id);
-	}
-	vt_strs_release(&names);
-	free(dir);
-	free(head);
-	return rc;
-}
-
-/* A file that lies beside the subjects comes alone where every entry is a datum: bad input,
- * which a pipeline passes over. */
-static int no_subject(const struct vt_manifest *m, const char *root, struct vt_err *err)
-{
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_list(&names, root, err);
-
-	if (!rc && names.n)
-		rc = vt_err_set(err, VT_EDATA,
-			"%s: no subject matches %s of manifest %s; it holds %s%s", root,
-			m->channel[0].files.v[0], m->name, names.v[0],
-			names.n > 1 ? " and more" : "");
-	else if (!rc)
-		rc = vt_err_set(err, VT_ENOINPUT,
-			"%s: is empty; %s of manifest %s would be a subject", root,
-			m->channel[0].files.v[0], m->name);
-	vt_strs_release(&names);
-	return rc;
-}
-
-static int scan_patterns(struct vt_strs *ids, const struct vt_strs *patterns, const char *root,
-	struct vt_err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < patterns->n; i++)
-		rc = scan_pattern(ids, root, patterns->v[i], err);
-	vt_strs_unique(ids);
-	return rc;
-}
-
-int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
-	struct vt_err *err)
-{
-	int rc = scan_patterns(ids, &m->channel[0].files, root, err);
-
-	return rc || ids->n ? rc : no_subject(m, root, err);
-}
-
-int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
-	struct vt_err *err)
-{
-	return scan_patterns(ids, &m->label_files, root, err);
-}
-
-static int find(char **path, const struct vt_strs *patterns, const char *root, const char *subject,
-	const char *what, const char *manifest, struct vt_err *err)
-{
-	for (size_t i = 0; i < patterns->n; i++) {
-		char *rel = vt_manifest_fill(patterns->v[i], subject),
-		     *full = vt_path_join(root, rel);
-
-		free(rel);
-		if (vt_fs_exists(full)) {
-			*path = full;
-			return 0;
+		if (!strcmp(m->json->key[i], "split") && m->split_table) {
+			split = vt_json_new(VT_JSON_OBJECT);
+			for (size_t k = 0; k < v->n; k++)
+				if (v->item[k] != m->split_table)
+					vt_json_put(split, v->key[k], vt_json_copy(v->item[k]));
 		}
-		free(full);
+		vt_json_put(out, m->json->key[i], split ? split : vt_json_copy(v));
 	}
-	return vt_err_set(err, VT_ENOINPUT,
-		"subject %s: no %s: %s does not exist below %s; add the file or correct "
-		"its pattern in manifest %s",
-		subject, what, patterns->v[0], root, manifest);
-}
-
-static bool word_char(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
-}
-
-/* Whether the file name holds `role` as a word of its own, in any case. */
-static bool names_role(const char *path, const char *role)
-{
-	const char *base = strrchr(path, '/');
-	size_t n = strlen(role);
-	bool found = false;
-	char *low = vt_xstrdup(base ? base + 1 : path);
-
-	for (char *p = low; *p; p++)
-		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
-	for (char *p = low; (p = strstr(p, role)); p++)
-		found |= (p == low || !word_char(p[-1])) && !word_char(p[n]);
-	free(low);
-	return found;
-}
-
-/* In a file of several channels the name says nothing of one. */
-static int check_name(const struct vt_manifest *m, const char *path, const char *subject,
-	int channel, struct vt_err *err)
-{
-	const struct vt_channel *c = &m->channel[channel];
-
-	for (int i = 0; i < m->n_channels && c->frame < 0; i++)
-		if (i != channel && names_role(path, m->channel[i].role) &&
-			!names_role(path, c->role))
-			return vt_err_set(err, VT_EDATA,
-				"subject %s: manifest %s takes %s as %s, but its name says "
-				"%s; correct the order of the channels",
-				subject, m->name, path, c->role, m->channel[i].role);
-	return 0;
-}
-
-static int check_twice(const struct vt_manifest *m, const char *root, const char *path,
-	const char *subject, int channel, struct vt_err *err)
-{
-	for (int i = 0; i < channel; i++) {
-		struct vt_err unseen = VT_ERR_INIT;
-		char *other = NULL;
-		bool same = m->channel[i].frame == m->channel[channel].frame &&
-			!find(&other, &m->channel[i].files, root, subject, "", m->name, &unseen) &&
-			!strcmp(other, path);
-
-		free(other);
-		if (same)
-			return vt_err_set(err, VT_EDATA,
-				"subject %s: manifest %s takes %s as %s and as %s; give each "
-				"channel its own file or \"frame\"",
-				subject, m->name, path, m->channel[i].role,
-				m->channel[channel].role);
-	}
-	return 0;
-}
-
-int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root,
-	const char *subject, int channel, struct vt_err *err)
-{
-	const struct vt_channel *c = &m->channel[channel];
-	char *what = vt_asprintf("%s scan", c->role);
-	int rc = find(path, &c->files, root, subject, what, m->name, err);
-
-	free(what);
-	if (!rc)
-		rc = check_name(m, *path, subject, channel, err);
-	if (!rc)
-		rc = check_twice(m, root, *path, subject, channel, err);
-	if (rc) {
-		free(*path);
-		*path = NULL;
-	}
-	return rc;
-}
-
-int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root,
-	const char *subject, struct vt_err *err)
-{
-	struct vt_err none = VT_ERR_INIT;
-	int rc;
-
-	*path = NULL;
-	if (!m->mask_files.n)
-		return 0;
-	rc = find(path, &m->mask_files, root, subject, "brain mask", m->name, &none);
-	if (rc && m->mask_required)
-		*err = none;
-	return rc && m->mask_required ? rc : 0;
-}
-
-int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root,
-	const char *subject, struct vt_err *err)
-{
-	if (!m->label_files.n)
-		return vt_err_set(err, VT_ENOINPUT, "manifest %s names no label files", m->name);
-	return find(path, &m->label_files, root, subject, "label map", m->name, err);
-}
-
-struct vt_split vt_manifest_split(const struct vt_manifest *m, const char *subject)
-{
-	struct vt_rng r = vt_rng_stream(m->seed, "split", vt_rng_hash(subject), 0, 0);
-	double u = vt_rng_uniform(&r);
-
-	return (struct vt_split){ u < m->test, (int)vt_rng_below(&r, (uint32_t)m->folds) };
+	return out;
 }

@@ -7,8 +7,9 @@
  *      vt_manifest_channel(&path, m, scans_dir, "BraTS2021_00000", 0, err);
  *
  * A subject's file is the first pattern, in the order given, that exists below the root with
- * {subject} put in.  VT_EDATA: the manifest itself is wrong (message: file, JSON pointer, fix).
- * VT_ENOINPUT: a subject lacks a file.  VT_EDATA for a subject: a file's name says another
+ * {subject}, or the fields that make up its name, put in.  VT_EDATA: the manifest itself is
+ * wrong (message: file, JSON pointer, fix).  VT_ENOINPUT: a subject lacks a file.  VT_EDATA for a
+ * subject: a file's name says another
  * channel than the manifest does, or two channels are one file and frame. */
 #ifndef COMMON_SEG_MANIFEST_H
 #define COMMON_SEG_MANIFEST_H
@@ -26,6 +27,7 @@ struct vt_channel {
 	char *role;           /* "flair" */
 	struct vt_strs files; /* patterns */
 	int frame;            /* of a 4-D file, from 0; -1: the file is one volume */
+	bool any_name;        /* the file name is right whatever it says */
 };
 
 struct vt_region {
@@ -34,8 +36,15 @@ struct vt_region {
 	int value;               /* its own value in a label map: see vt_manifest_values */
 };
 
+/* Stored label values low .. high mean the value `value`. */
+struct vt_label_range {
+	int low, high, value;
+};
+
 struct vt_manifest {
 	char *name;
+	char *subject;                  /* "sub-{patient}_ses-{session}"; NULL: a name is a name */
+	const struct vt_json *patients; /* subject -> patient; NULL: none */
 	struct vt_channel channel[VT_MAX_CHANNELS];
 	int n_channels;
 	struct vt_strs label_files; /* empty: the cohort has no labels */
@@ -43,13 +52,18 @@ struct vt_manifest {
 	struct vt_strs mask_files;
 	bool mask_required;         /* a subject without one is refused */
 	char *label[VT_MAX_LABELS]; /* names of known values; NULL: unknown, refused */
+	struct vt_label_range *map; /* empty: stored values are what they are */
+	int n_map;
+	double label_tolerance; /* how far a stored value may be from a whole one */
 	struct vt_region region[VT_MAX_REGIONS];
 	int n_regions;
-	int ignore; /* label value that is left out of loss and scores; 0: none */
+	int ignore;        /* label value that is left out of loss and scores; 0: none */
+	double spacing[3]; /* of the prepared grid along R, A, S; 0: as scanned */
 	uint64_t seed;
-	double test;          /* share of subjects kept out of training */
-	int folds;            /* of the others, for cross-validation */
-	struct vt_json *json; /* as read */
+	double test;                       /* share of subjects kept out of training */
+	int folds;                         /* of the others, for cross-validation */
+	const struct vt_json *split_table; /* subject or patient -> "test" or fold; NULL: drawn */
+	struct vt_json *json;              /* as read */
 };
 
 int vt_manifest_read(struct vt_manifest **out, const char *path, struct vt_err *err);
@@ -57,8 +71,8 @@ int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const c
 	struct vt_err *err);
 void vt_manifest_free(struct vt_manifest *m);
 
-/* Subjects found below root by the first channel's patterns, sorted.  None is VT_EDATA, or
- * VT_ENOINPUT where root is empty. */
+/* Subjects found below root by the channels' patterns, sorted: whoever lacks a file of one channel
+ * is found by another.  None is VT_EDATA, or VT_ENOINPUT where root is empty. */
 int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
 	struct vt_err *err);
 
@@ -94,11 +108,23 @@ int vt_manifest_own_value(const struct vt_manifest *m, int region);
 /* First two regions that share a label value; false if all exclude each other. */
 bool vt_manifest_overlap(const struct vt_manifest *m, int pair[2]);
 
-/* A function of (seed, subject): adding subjects moves nobody. */
+/* Whose scans they are: /patients, the {patient} of /subject, or the subject itself; the
+ * caller's. */
+char *vt_manifest_patient(const struct vt_manifest *m, const char *subject);
+
+/* A function of (seed, patient): adding subjects moves nobody, and no patient is on two sides.
+ * With /split/subjects what it says; VT_EDATA where it does not name the subject. */
 struct vt_split {
 	bool test;
 	int fold; /* 0 .. folds - 1 */
 };
-struct vt_split vt_manifest_split(const struct vt_manifest *m, const char *subject);
+int vt_manifest_split(struct vt_split *out, const struct vt_manifest *m, const char *subject,
+	struct vt_err *err);
+
+/* The manifest as read, but for /patients and /split/subjects; the caller's. */
+struct vt_json *vt_manifest_json(const struct vt_manifest *m);
+
+/* "t1", "t1ce", "t2", "flair": what a file's name says in the field's spellings; NULL: nothing. */
+const char *vt_manifest_role_of(const char *path);
 
 #endif

@@ -187,9 +187,14 @@ static int choose(struct vt_strs *ids, const struct maps *k, struct vt_err *err)
 	struct vt_strs all = VT_STRS_INIT;
 	int rc = vt_manifest_labeled(&all, k->m, k->files->labels, err);
 
-	for (size_t i = 0; !rc && i < all.n; i++)
-		if (k->o->which != VT_WHICH_TEST || vt_manifest_split(k->m, all.v[i]).test)
+	for (size_t i = 0; !rc && i < all.n; i++) {
+		struct vt_split split = { true, 0 };
+
+		if (k->o->which == VT_WHICH_TEST)
+			rc = vt_manifest_split(&split, k->m, all.v[i], err);
+		if (split.test)
 			vt_strs_add(ids, all.v[i]);
+	}
 	for (size_t i = 0; !rc && k->o->expected && i < k->o->expected->n; i++)
 		vt_strs_add(ids, k->o->expected->v[i]);
 	vt_strs_unique(ids);

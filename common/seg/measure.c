@@ -9,6 +9,7 @@
 #include "common/base/csv.h"
 #include "common/base/fs.h"
 #include "common/image/volume.h"
+#include "common/seg/label_file.h"
 
 static char *predicted(const char *root, const char *subject)
 {
@@ -79,7 +80,7 @@ static int read_labels(struct labels *l, const struct vt_manifest *m, const char
 		if (!value || !l->bits)
 			rc = vt_err_nomem(err, 2 * v.n);
 	}
-	if (!rc && (rc = vt_volume_labels(value, &v, err)))
+	if (!rc && (rc = vt_label_values(value, m, &v, err)))
 		vt_err_prefix(err, "%s", path);
 	if (!rc && (rc = vt_manifest_regions(l->bits, m, value, v.n, err)))
 		vt_err_prefix(err, "%s", path);

@@ -53,12 +53,12 @@ void vt_run_progress_job(const struct vt_job *j)
 	vt_log(j->state == VT_JOB_DONE ? VT_LOG_INFO : VT_LOG_ERROR, "job",
 		"pipeline=%s state=%s datums=%zu success=%zu skipped=%zu quarantined=%zu "
 		"failed=%zu recovered=%zu "
-		"changed=%s seconds=%.3f%s%s",
+		"changed=%s seconds=%.3f%s%s%s",
 		j->pipeline->name, vt_job_state_name(j->state), j->n, j->count[VT_DATUM_SUCCESS],
 		j->count[VT_DATUM_SKIPPED], j->count[VT_DATUM_QUARANTINED],
 		j->count[VT_DATUM_FAILED], j->count[VT_DATUM_RECOVERED],
-		j->changed ? "true" : "false", j->seconds, j->because ? " because=" : "",
-		j->because ? j->because : "");
+		j->changed ? "true" : "false", j->seconds, j->because ? " because=\"" : "",
+		j->because ? j->because : "", j->because ? "\"" : "");
 }
 
 static void draw_row(const struct vt_job *j)

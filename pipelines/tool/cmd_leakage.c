@@ -1,9 +1,12 @@
 /* voxtrail leakage: does an evaluation share a subject, or the bytes of a volume, with what the
  * checkpoint was trained on? */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/fs.h"
+#include "common/image/volume_digest.h"
 #include "common/lineage/leakage.h"
+#include "common/seg/manifest.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/command.h"
@@ -13,6 +16,9 @@ static void print_text(const struct vt_leak *l, const struct vt_side *train,
 {
 	for (size_t i = 0; i < l->subjects.n; i++)
 		vt_say("shared subject  %s\n", l->subjects.v[i]);
+	for (size_t i = 0; i < l->n_patients; i++)
+		vt_say("shared patient  %s: %s (training), %s (evaluation)\n",
+			l->patient[i].patient, l->patient[i].training, l->patient[i].evaluation);
 	for (size_t i = 0; i < l->n_volumes; i++)
 		vt_say("shared volume   %s  %s (training) is %s (evaluation)\n",
 			l->volume[i].training->sha256, l->volume[i].training->path,
@@ -39,13 +45,47 @@ static struct vt_json *volumes(const struct vt_leak *l)
 	return list;
 }
 
+static struct vt_json *patients(const struct vt_leak *l)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < l->n_patients; i++) {
+		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
+
+		vt_json_put_text(o, "patient", l->patient[i].patient);
+		vt_json_put_text(o, "training", l->patient[i].training);
+		vt_json_put_text(o, "evaluation", l->patient[i].evaluation);
+		vt_json_push(list, o);
+	}
+	return list;
+}
+
+/* What an image file shows, one digest a frame; false: it cannot be read. */
+static bool shown(struct vt_strs *hex, const char *path)
+{
+	struct vt_volume v = VT_VOLUME_INIT;
+	struct vt_err err = VT_ERR_INIT;
+
+	if (vt_volume_read(&v, path, VT_VOLUME_RAW | VT_VOLUME_FRAMES, &err))
+		return false;
+	for (size_t f = 0; f < v.n_frames && !err.code; f++) {
+		char text[VT_HEX];
+
+		if (!vt_volume_digest(text, &v, f, &err) && *text)
+			vt_strs_add(hex, text);
+	}
+	vt_volume_release(&v);
+	return !err.code;
+}
+
 static void print_json(const struct vt_leak *l, const struct vt_side *train,
 	const struct vt_side *test)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put_bool(j, "leak", l->subjects.n || l->n_volumes);
+	vt_json_put_bool(j, "leak", l->subjects.n || l->n_volumes || l->n_patients);
 	vt_json_put(j, "shared_subjects", vt_lineage_names(&l->subjects));
+	vt_json_put(j, "shared_patients", patients(l));
 	vt_json_put(j, "shared_volumes", volumes(l));
 	vt_json_put(j, "training", vt_lineage_names(&train->subjects));
 	vt_json_put(j, "evaluation", vt_lineage_names(&test->subjects));
@@ -67,7 +107,7 @@ static void answer(const struct vt_side *train, const struct vt_side *test, int 
 	}
 	vt_leak_find(&l, train, test);
 	json ? print_json(&l, train, test) : print_text(&l, train, test);
-	if (l.subjects.n || l.n_volumes)
+	if (l.subjects.n || l.n_volumes || l.n_patients)
 		err->code = VT_EFAIL;
 	vt_leak_release(&l);
 }
@@ -91,9 +131,33 @@ static int load(struct vt_ancestry **out, struct vt_store *s, const char *what, 
 	return err->code;
 }
 
+/* A test set on disk, compared by what it shows where the training says what its scans show. */
+static void directory(struct vt_side *test, const struct vt_side *train, const char *dir,
+	const char *manifest, struct vt_err *err)
+{
+	struct vt_manifest *m = NULL;
+
+	if (vt_side_directory(test, dir, err))
+		return;
+	if (train->decoded.n)
+		vt_side_decode(test, dir, shown);
+	if (!manifest || vt_manifest_read(&m, manifest, err))
+		return;
+	vt_strs_release(&test->subjects);
+	test->patients = vt_json_new(VT_JSON_OBJECT);
+	vt_manifest_subjects(&test->subjects, m, dir, err);
+	for (size_t i = 0; i < test->subjects.n; i++) {
+		char *patient = vt_manifest_patient(m, test->subjects.v[i]);
+
+		vt_json_put_text(test->patients, test->subjects.v[i], patient);
+		free(patient);
+	}
+	vt_manifest_free(m);
+}
+
 /* An answer from half the ancestry would be worth nothing: it is refused. */
-static void leakage(struct vt_store *s, const char *trained, const char *evaluated, int choosing,
-	int json, int require, struct vt_err *err)
+static void leakage(struct vt_store *s, const char *trained, const char *evaluated,
+	const char *manifest, int choosing, int json, int require, struct vt_err *err)
 {
 	struct vt_side train = VT_SIDE_INIT, test = VT_SIDE_INIT;
 	struct vt_ancestry *a = NULL, *b = NULL;
@@ -106,7 +170,7 @@ static void leakage(struct vt_store *s, const char *trained, const char *evaluat
 		else if (!load(&b, s, evaluated, require, &claims, &none))
 			vt_side_evaluated(&test, b);
 		else if (none.code == VT_ENOINPUT && vt_fs_is_dir(evaluated))
-			vt_side_directory(&test, evaluated, err);
+			directory(&test, &train, evaluated, manifest, err);
 		else
 			*err = none;
 		if (!err->code)
@@ -123,10 +187,13 @@ static void leakage(struct vt_store *s, const char *trained, const char *evaluat
 
 int vt_cmd_leakage(int argc, char **argv)
 {
+	const char *manifest = NULL;
 	int json = 0, choosing = 0, require = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "validation", VT_OPT_FLAG, &choosing, NULL,
 			"subjects that chose the weights count as trained on" },
+		{ 0, "manifest", VT_OPT_STRING, &manifest, "FILE",
+			"of EVALUATED, a directory: who its subjects and their patients are" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
 		VT_REQUIRE_SIGNED(&require),
 		VT_OPTS_END,
@@ -149,7 +216,7 @@ int vt_cmd_leakage(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv) && !vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err))
-		leakage(c.s, c.args.v[0], c.args.n == 2 ? c.args.v[1] : NULL, choosing, json,
-			require, &c.err);
+		leakage(c.s, c.args.v[0], c.args.n == 2 ? c.args.v[1] : NULL, manifest, choosing,
+			json, require, &c.err);
 	return vt_call_end(&c);
 }

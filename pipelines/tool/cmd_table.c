@@ -91,12 +91,15 @@ static void put_path(struct vt_json *row, const char *key, char *path)
 static void add_row(struct table *t, const char *subject)
 {
 	struct vt_json *row = vt_json_new(VT_JSON_OBJECT);
-	struct vt_split split = vt_manifest_split(t->m, subject);
+	struct vt_split split;
+	struct vt_err unplaced = VT_ERR_INIT;
 	struct vt_buf problem = VT_BUF_INIT;
 	const char *scans = t->scans->dir, *labels = t->labels->dir;
 	char *path = NULL;
 	int rc;
 
+	if (vt_manifest_split(&split, t->m, subject, &unplaced))
+		vt_buf_str(&problem, unplaced.text);
 	vt_json_put_text(row, "subject", subject);
 	for (int c = 0; c < t->m->n_channels; c++) {
 		struct vt_err why = VT_ERR_INIT;

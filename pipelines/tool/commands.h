@@ -13,6 +13,7 @@
 	X("pipelines", run, "execute a spec file over committed repos, " \
 		"skipping what is unchanged") \
 	X("pipelines", plan, "print the datums that a run would execute") \
+	X("pipelines", manifest, "drafts a manifest for a directory, or checks one against it") \
 	X("pipelines", lint, "check spec files: one line a finding, " \
 		"with the JSON pointer and the fix") \
 	X("pipelines", datum, "list datums; run one again, open a shell in its view, " \

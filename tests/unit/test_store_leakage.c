@@ -85,7 +85,8 @@ static void bytes_under_another_name(void)
 	struct vt_side_volume t[] = { { A, one, one }, { A, two, two }, { B, two, two } },
 			      v[] = { { A, three, three }, { B, two, two } };
 	char *names[] = { one, two }, *others[] = { two, three };
-	struct vt_side train = { { names, 2, 2 }, t, 3, 3 }, test = { { others, 2, 2 }, v, 2, 2 };
+	struct vt_side train = { .subjects = { names, 2, 2 }, .v = t, .n = 3, .cap = 3 },
+		       test = { .subjects = { others, 2, 2 }, .v = v, .n = 2, .cap = 2 };
 	struct vt_leak l;
 
 	vt_leak_find(&l, &train, &test);

@@ -49,7 +49,7 @@ lesion[26:28, 30:33, 22:25] = 4
 def subject(name, labels=lesion):
     os.makedirs("scans/" + name)
     for role in ("flair", "t1ce"):
-        nib.save(nib.Nifti1Image(np.where(brain, rng.integers(50, 900, shape), 0).astype("i2"), affine), "scans/%s/%s.nii.gz" % (name, role))
+        nib.save(nib.Nifti1Image(np.where(brain, rng.integers(500, 900, shape), 0).astype("i2"), affine), "scans/%s/%s.nii.gz" % (name, role))
     nib.save(nib.Nifti1Image(labels, affine), "scans/%s/seg.nii.gz" % name)
 
 

@@ -1,0 +1,61 @@
+#include "common/seg/label_file.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int meaning_of(const struct vt_manifest *m, double value)
+{
+	for (int k = 0; k < m->n_map; k++)
+		if (value >= m->map[k].low && value <= m->map[k].high)
+			return m->map[k].value;
+	return value >= 0 && value < VT_MAX_LABELS ? (int)value : -1;
+}
+
+int vt_label_values(unsigned char *out, const struct vt_manifest *m, const struct vt_volume *v,
+	struct vt_err *err)
+{
+	const size_t *d = v->geometry.dim;
+	double tolerance = m ? m->label_tolerance : 0;
+
+	if (!m || (!m->n_map && tolerance == 0))
+		return vt_volume_labels(out, v, err);
+	for (size_t i = 0; i < v->n; i++) {
+		double stored = vt_volume_value(v, i), whole = floor(stored + 0.5);
+		int value = fabs(stored - whole) <= tolerance ? meaning_of(m, whole) : -1;
+
+		if (value < 0)
+			return vt_err_set(err, VT_EDATA,
+				"voxel (%zu, %zu, %zu) is %.9g: no whole number within %g that "
+				"/label/map or /label/values of manifest %s knows",
+				i % d[0], i / d[0] % d[1], i / d[0] / d[1], stored, tolerance,
+				m->name);
+		out[i] = (unsigned char)value;
+	}
+	return 0;
+}
+
+int vt_label_file_read(unsigned char **out, const struct vt_manifest *m, const char *path,
+	const struct vt_geometry *scan, double tolerance_mm, struct vt_err *err)
+{
+	struct vt_volume v = VT_VOLUME_INIT;
+	unsigned char *own = NULL, *turned = NULL;
+	int rc = vt_volume_read(&v, path, VT_VOLUME_RAW, err);
+
+	if (rc)
+		return rc;
+	own = vt_xmalloc(v.n + 1);
+	turned = vt_xmalloc(vt_geometry_count(scan) + 1);
+	rc = vt_label_values(own, m, &v, err);
+	if (!rc)
+		rc = vt_geometry_turn(turned, scan, "the scans", own, &v.geometry, "the label map",
+			1, tolerance_mm, err);
+	if (rc) {
+		vt_err_prefix(err, "%s", path);
+		free(turned);
+	} else {
+		*out = turned;
+	}
+	free(own);
+	vt_volume_release(&v);
+	return rc;
+}

@@ -1,0 +1,25 @@
+/* label_file.h - a cohort's label map, as its manifest says what the stored values mean.
+ *
+ *      unsigned char *labels = NULL;
+ *      vt_label_file_read(&labels, m, path, &scan.geometry, 0.05, err);
+ *
+ * Stored values of any type are rounded within /label/tolerance and go through /label/map; what is
+ * no value of /label/values then is VT_EDATA with the voxel. */
+#ifndef COMMON_SEG_LABEL_FILE_H
+#define COMMON_SEG_LABEL_FILE_H
+
+#include "common/image/volume.h"
+#include "common/seg/manifest.h"
+
+/* out: v->n bytes, caller's.  v was read with VT_VOLUME_RAW.  m may be NULL: whole numbers from 0
+ * to 255 as they are. */
+int vt_label_values(unsigned char *out, const struct vt_manifest *m, const struct vt_volume *v,
+	struct vt_err *err);
+
+/* The map on the grid of the scan, caller frees: one to one where both grids coincide within
+ * tolerance_mm, turned where they do so once axes are permuted and flipped, else refused (VT_EDATA
+ * names both). */
+int vt_label_file_read(unsigned char **out, const struct vt_manifest *m, const char *path,
+	const struct vt_geometry *scan, double tolerance_mm, struct vt_err *err);
+
+#endif

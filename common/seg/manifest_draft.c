@@ -1,0 +1,530 @@
+/* manifest_draft.c - see the header.  Patterns are counted over all subjects; those of fewer than
+ * half of the most frequent one's subjects are odd ones out and only remarked. */
+#include "common/seg/manifest_draft.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/image/intensity.h"
+#include "common/image/volume.h"
+#include "common/seg/manifest.h"
+
+enum { DEPTH = 6, LOOKED_AT = 24 };
+
+enum kind { SCAN = 0, LABEL, MASK };
+
+/* One pattern and the files that have it. */
+struct found {
+	char *pattern, *role;
+	struct vt_strs files; /* relative paths, in order */
+	enum kind kind;
+};
+
+struct draft {
+	const char *dir;
+	struct found *v;
+	size_t n;
+	struct vt_json *dataset; /* dataset.json, or NULL */
+	bool sessions;           /* BIDS with sessions */
+};
+
+static bool is_image(const char *name)
+{
+	size_t n = strlen(name);
+
+	return (n > 4 && !strcmp(name + n - 4, ".nii")) ||
+		(n > 7 && !strcmp(name + n - 7, ".nii.gz"));
+}
+
+static int list_images(struct vt_strs *out, const char *root, const char *at, int depth,
+	struct vt_err *err)
+{
+	char *dir = *at ? vt_path_join(root, at) : vt_xstrdup(root);
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_list(&names, dir, err);
+
+	vt_strs_sort(&names);
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = *at ? vt_path_join(at, names.v[i]) : vt_xstrdup(names.v[i]);
+		char *full = vt_path_join(root, path);
+
+		if (names.v[i][0] == '.')
+			;
+		else if (vt_fs_is_dir(full))
+			rc = depth ? list_images(out, root, path, depth - 1, err) : 0;
+		else if (is_image(names.v[i]))
+			vt_strs_add(out, path);
+		free(full);
+		free(path);
+	}
+	vt_strs_release(&names);
+	free(dir);
+	return rc;
+}
+
+/* Directories that hold many subjects. */
+static bool is_common(const char *element, size_t n)
+{
+	static const char *const names[] = { "imagesTr", "imagesTs", "labelsTr", "labelsTs", "HGG",
+		"LGG", "derivatives", "images", "labels", "masks", "scans", "anat" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strlen(names[i]) == n && !strncmp(names[i], element, n))
+			return true;
+	return false;
+}
+
+/* The subject's name in a path; caller frees. */
+static char *subject_of(const char *path)
+{
+	const char *base = strrchr(path, '/'), *at = path;
+	size_t n;
+	char *name;
+
+	for (; (n = strcspn(at, "/")) && at[n]; at += n + 1)
+		if (!is_common(at, n)) {
+			/* UCSF-PDGM-0004_nifti/UCSF-PDGM-0004_FLAIR.nii.gz */
+			if (n > 6 && !strncmp(at + n - 6, "_nifti", 6))
+				n -= 6;
+			return vt_xstrndup(at, n);
+		}
+	base = base ? base + 1 : path;
+	name = vt_xstrndup(base,
+		strstr(base, ".nii") ? (size_t)(strstr(base, ".nii") - base) : strlen(base));
+	n = strlen(name);
+	/* BRATS_001_0000 of nnU-Net; A_FLAIR and A_seg of a flat folder. */
+	for (size_t k = n; k-- > 1;) {
+		bool digits = n - k == 5 && isdigit((unsigned char)name[k + 1]);
+
+		if (name[k] != '_' && name[k] != '-')
+			continue;
+		if ((digits && !strncmp(path, "images", 6)) || vt_manifest_role_of(name + k) ||
+			!strncmp(name + k + 1, "seg", 3) || !strncmp(name + k + 1, "label", 5) ||
+			!strncmp(name + k + 1, "mask", 4))
+			name[k] = '\0';
+		break;
+	}
+	return name;
+}
+
+/* The text with every whole occurrence of the name replaced. */
+static char *replaced(const char *path, const char *subject, const char *holder)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	size_t n = strlen(subject);
+
+	while (*path) {
+		if (n && !strncmp(path, subject, n) && !isalnum((unsigned char)path[n])) {
+			vt_buf_str(&b, holder);
+			path += n;
+		} else {
+			vt_buf_add(&b, path++, 1);
+		}
+	}
+	vt_buf_str(&b, "");
+	return vt_buf_detach(&b);
+}
+
+/* BIDS with sessions has fields of its own: sub-{patient}/ses-{session}/anat/... */
+static char *pattern_of(bool *sessions, const char *path, const char *subject)
+{
+	const char *ses = strncmp(subject, "sub-", 4) ? NULL : strstr(path, "/ses-");
+	char *session, *half, *whole;
+
+	if (!ses || !strchr(ses + 1, '/'))
+		return replaced(path, subject, "{subject}");
+	*sessions = true;
+	session = vt_xstrndup(ses + 1, strcspn(ses + 1, "/"));
+	half = replaced(path, subject, "sub-{patient}");
+	whole = replaced(half, session, "ses-{session}");
+	free(session);
+	free(half);
+	return whole;
+}
+
+static enum kind kind_of(const char *pattern)
+{
+	const char *base = strrchr(pattern, '/');
+	bool labels = !strncmp(pattern, "labels", 6) || strstr(pattern, "/labels");
+
+	base = base ? base + 1 : pattern;
+	if (strstr(base, "brain") && (strstr(base, "mask") || strstr(base, "segmentation")))
+		return MASK;
+	if (labels || strstr(base, "seg") || strstr(base, "Seg") || strstr(base, "label") ||
+		strstr(base, "lesion"))
+		return LABEL;
+	return strstr(base, "mask") ? MASK : SCAN;
+}
+
+/* Lower-case words that the pattern spells out, joined: "swi", "t1_weighted_brain". */
+static char *words_of(const char *pattern)
+{
+	const char *base = strrchr(pattern, '/');
+	struct vt_buf b = VT_BUF_INIT;
+	bool gap = false;
+
+	for (base = base ? base + 1 : pattern; *base && strncmp(base, ".nii", 4); base++) {
+		if (*base == '{') {
+			base = strchr(base, '}');
+			continue;
+		}
+		if (isalnum((unsigned char)*base)) {
+			char low = (char)tolower((unsigned char)*base);
+
+			if (gap && b.len)
+				vt_buf_str(&b, "_");
+			vt_buf_add(&b, &low, 1);
+		}
+		gap = !isalnum((unsigned char)*base);
+	}
+	vt_buf_str(&b, "");
+	return vt_buf_detach(&b);
+}
+
+/* What the JSON beside a scan says of it; NULL: nothing. */
+static const char *sidecar_role(const struct draft *d, const struct found *f, const char *by_name)
+{
+	char *path = vt_path_join(d->dir, f->files.v[0]);
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	const char *role = NULL;
+	char *end = strstr(path, ".nii"), *beside;
+
+	*end = '\0';
+	beside = vt_asprintf("%s.json", path);
+	if (vt_fs_exists(beside) && !vt_json_read(&j, beside, &none)) {
+		role = vt_manifest_role_of(vt_json_text(vt_json_get(j, "SeriesDescription"), ""));
+		if (!role)
+			role = vt_manifest_role_of(
+				vt_json_text(vt_json_get(j, "ProtocolName"), ""));
+		role = by_name ? by_name : role;
+		if (role && !strcmp(role, "t1") &&
+			*vt_json_text(vt_json_get(j, "ContrastBolusAgent"), ""))
+			role = "t1ce";
+	}
+	vt_json_free(j);
+	free(beside);
+	free(path);
+	return role;
+}
+
+/* dataset.json: "channel_names" of nnU-Net, "modality" of the Decathlon. */
+static const char *dataset_name(const struct draft *d, size_t channel)
+{
+	const struct vt_json *names = vt_json_get(d->dataset, "channel_names");
+	char key[24];
+
+	names = names ? names : vt_json_get(d->dataset, "modality");
+	snprintf(key, sizeof(key), "%zu", channel);
+	return vt_json_text(vt_json_get(names, key), NULL);
+}
+
+static char *role_of(const struct draft *d, const struct found *f)
+{
+	const char *role = vt_manifest_role_of(f->pattern), *beside = sidecar_role(d, f, role);
+	char *words = words_of(f->pattern), *name;
+	const char *said = NULL;
+
+	if (strlen(words) == 4 && strspn(words, "0123456789") == 4)
+		said = dataset_name(d, strtoul(words, NULL, 10));
+	else if (!*words)
+		said = dataset_name(d, 0);
+	if (said)
+		role = vt_manifest_role_of(said);
+	role = beside ? beside : role;
+	name = role ? vt_xstrdup(role) : said ? words_of(said) : NULL;
+	if (!name)
+		return *words ? words : (free(words), vt_xstrdup("image"));
+	free(words);
+	return name;
+}
+
+static void add_file(struct draft *d, const char *path)
+{
+	char *subject = subject_of(path), *pattern = pattern_of(&d->sessions, path, subject);
+	size_t i = 0;
+
+	while (i < d->n && strcmp(d->v[i].pattern, pattern))
+		i++;
+	if (i == d->n) {
+		d->v = vt_xrealloc(d->v, (d->n + 1) * sizeof(*d->v));
+		d->v[d->n++] =
+			(struct found){ .pattern = vt_xstrdup(pattern), .kind = kind_of(pattern) };
+	}
+	vt_strs_add(&d->v[i].files, path);
+	free(pattern);
+	free(subject);
+}
+
+static int most_files_first(const void *a, const void *b)
+{
+	const struct found *p = a, *q = b;
+
+	if (p->files.n != q->files.n)
+		return p->files.n > q->files.n ? -1 : 1;
+	return strcmp(p->pattern, q->pattern);
+}
+
+/* --- what the files say ---------------------------------------------------------------------- */
+
+static size_t frames_of(const struct draft *d, const struct found *f)
+{
+	char *path = vt_path_join(d->dir, f->files.v[0]);
+	struct vt_volume v = VT_VOLUME_INIT;
+	struct vt_err none = VT_ERR_INIT;
+	size_t n = vt_volume_read(&v, path, VT_VOLUME_HEADER | VT_VOLUME_FRAMES, &none)
+		? 1
+		: v.n_frames;
+
+	vt_volume_release(&v);
+	free(path);
+	return n;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Median spacing along R, A, S of at most LOOKED_AT files, rounded to 0.01 mm. */
+static struct vt_json *spacing_of(const struct draft *d, const struct found *f)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	double axis[3][LOOKED_AT];
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->files.n && n < LOOKED_AT; i++) {
+		char *path = vt_path_join(d->dir, f->files.v[i]);
+		struct vt_volume v = VT_VOLUME_INIT;
+		struct vt_err none = VT_ERR_INIT;
+		struct vt_placement p;
+
+		if (!vt_volume_read(&v, path, VT_VOLUME_HEADER | VT_VOLUME_FRAMES, &none)) {
+			vt_placement_canonical(&p, &v.geometry);
+			for (int a = 0; a < 3; a++)
+				axis[a][n] = p.full.spacing[a];
+			n++;
+		}
+		vt_volume_release(&v);
+		free(path);
+	}
+	for (int a = 0; a < 3; a++) {
+		qsort(axis[a], n, sizeof(double), ascending);
+		vt_json_push(list,
+			vt_json_new_real(
+				n ? floor(vt_percentile_sorted(axis[a], n, 50) * 100 + 0.5) / 100
+				  : 0));
+	}
+	return list;
+}
+
+/* Which whole values the label files hold: values[], up to 255; the rest is remarked. */
+static void label_values(bool values[VT_MAX_LABELS], struct vt_buf *remarks, const struct draft *d,
+	const struct found *f)
+{
+	size_t other = 0;
+
+	for (size_t i = 0; i < f->files.n && i < LOOKED_AT; i++) {
+		char *path = vt_path_join(d->dir, f->files.v[i]);
+		struct vt_volume v = VT_VOLUME_INIT;
+		struct vt_err why = VT_ERR_INIT;
+
+		if (vt_volume_read(&v, path, VT_VOLUME_RAW, &why))
+			vt_buf_printf(remarks, "%s\n", why.text);
+		for (size_t k = 0; !why.code && k < v.n; k++) {
+			double x = vt_volume_value(&v, k);
+
+			if (x >= 0 && x < VT_MAX_LABELS && x == (int)x)
+				values[(int)x] = true;
+			else
+				other++;
+		}
+		vt_volume_release(&v);
+		free(path);
+	}
+	if (other)
+		vt_buf_printf(remarks,
+			"%zu label voxels are no whole number from 0 to 255: see label.map and "
+			"label.tolerance\n",
+			other);
+}
+
+/* --- the manifest -------------------------------------------------------------------------- */
+
+static struct vt_json *files_json(const char *pattern)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	vt_json_push(list, vt_json_new_text(pattern));
+	return list;
+}
+
+static void add_channel(struct vt_json *channels, const char *role, const char *pattern, int frame)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	char *own = vt_xstrdup(role);
+
+	/* Two patterns of one role: the second has its number. */
+	for (int k = 2;; k++) {
+		bool taken = false;
+
+		for (size_t i = 0; i < channels->n; i++)
+			taken = taken ||
+				!strcmp(vt_json_text(vt_json_get(channels->item[i], "role"), ""),
+					own);
+		if (!taken)
+			break;
+		free(own);
+		own = vt_asprintf("%s_%d", role, k);
+	}
+	vt_json_put_text(j, "role", own);
+	vt_json_put(j, "files", files_json(pattern));
+	if (frame >= 0)
+		vt_json_put_int(j, "frame", frame);
+	vt_json_push(channels, j);
+	free(own);
+}
+
+static void put_label(struct vt_json *j, struct vt_buf *remarks, const struct draft *d,
+	const struct found *f)
+{
+	struct vt_json *label = vt_json_new(VT_JSON_OBJECT), *names = vt_json_new(VT_JSON_OBJECT),
+		       *regions = vt_json_new(VT_JSON_ARRAY);
+	bool values[VT_MAX_LABELS] = { true };
+	size_t n = 0;
+
+	label_values(values, remarks, d, f);
+	for (int v = 0; v < VT_MAX_LABELS; v++) {
+		char key[8], name[24];
+
+		if (!values[v])
+			continue;
+		snprintf(key, sizeof(key), "%d", v);
+		snprintf(name, sizeof(name), v ? "label %d" : "background", v);
+		vt_json_put_text(names, key, name);
+		if (v && n++ < VT_MAX_REGIONS) {
+			struct vt_json *region = vt_json_new(VT_JSON_OBJECT),
+				       *list = vt_json_new(VT_JSON_ARRAY);
+
+			vt_json_push(list, vt_json_new_int(v));
+			vt_json_put_text(region, "name", name);
+			vt_json_put(region, "values", list);
+			vt_json_push(regions, region);
+		}
+	}
+	if (n > VT_MAX_REGIONS)
+		vt_buf_printf(remarks, "%zu label values, of which the first %d are regions\n", n,
+			VT_MAX_REGIONS);
+	vt_json_put(label, "files", files_json(f->pattern));
+	vt_json_put(label, "values", names);
+	vt_json_put(j, "label", label);
+	vt_json_put(j, "regions", regions);
+}
+
+static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct draft *d, size_t most)
+{
+	struct vt_json *channels = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < d->n; i++) {
+		struct found *f = &d->v[i];
+		size_t frames;
+
+		if (f->kind != SCAN)
+			continue;
+		if (2 * f->files.n < most || channels->n >= VT_MAX_CHANNELS ||
+			!strncmp(f->pattern, "imagesTs", 8)) {
+			vt_buf_printf(remarks, "left out: %s, %zu files such as %s\n", f->pattern,
+				f->files.n, f->files.v[0]);
+			continue;
+		}
+		f->role = role_of(d, f);
+		frames = frames_of(d, f);
+		for (size_t k = 0; k < frames && channels->n < VT_MAX_CHANNELS; k++) {
+			const char *said = frames > 1 ? dataset_name(d, k) : NULL,
+				   *known = said ? vt_manifest_role_of(said) : NULL;
+			char *own = known ? vt_xstrdup(known)
+				: said    ? words_of(said)
+					  : vt_xstrdup(f->role);
+
+			add_channel(channels, own, f->pattern, frames > 1 ? (int)k : -1);
+			free(own);
+		}
+	}
+	vt_json_put(j, "channels", channels);
+}
+
+static struct vt_json *manifest_of(struct draft *d, struct vt_buf *remarks)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	const struct found *first[3] = { NULL, NULL, NULL };
+	char *plain = vt_xstrdup(d->dir);
+	const char *name;
+
+	for (size_t i = 0; i < d->n; i++)
+		if (!first[d->v[i].kind] && strncmp(d->v[i].pattern, "imagesTs", 8))
+			first[d->v[i].kind] = &d->v[i];
+	for (size_t n = strlen(plain); n > 1 && plain[n - 1] == '/'; n--)
+		plain[n - 1] = '\0';
+	name = strrchr(plain, '/') ? strrchr(plain, '/') + 1 : plain;
+	vt_json_put_int(j, "format", 1);
+	vt_json_put_text(j, "name", *name ? name : "cohort");
+	vt_json_put_text(j, "description", "Drafted from what lies there: read it before use.");
+	if (d->sessions)
+		vt_json_put_text(j, "subject", "sub-{patient}_ses-{session}");
+	put_channels(j, remarks, d, first[SCAN] ? first[SCAN]->files.n : 0);
+	if (first[MASK]) {
+		struct vt_json *mask = vt_json_new(VT_JSON_OBJECT);
+
+		vt_json_put(mask, "files", files_json(first[MASK]->pattern));
+		vt_json_put_bool(mask, "required", false);
+		vt_json_put(j, "mask", mask);
+	}
+	if (first[LABEL])
+		put_label(j, remarks, d, first[LABEL]);
+	if (first[SCAN])
+		vt_json_put(j, "spacing_mm", spacing_of(d, first[SCAN]));
+	free(plain);
+	return j;
+}
+
+int vt_manifest_draft(struct vt_json **out, struct vt_buf *remarks, const char *dir,
+	struct vt_err *err)
+{
+	struct vt_strs images = VT_STRS_INIT;
+	struct draft d = { .dir = dir };
+	struct vt_err none = VT_ERR_INIT;
+	char *dataset = vt_path_join(dir, "dataset.json");
+	bool scans = false;
+
+	if (vt_fs_exists(dataset))
+		vt_json_read(&d.dataset, dataset, &none);
+	free(dataset);
+	if (!list_images(&images, dir, "", DEPTH, err)) {
+		for (size_t i = 0; i < images.n; i++)
+			add_file(&d, images.v[i]);
+		if (d.n > 1)
+			qsort(d.v, d.n, sizeof(*d.v), most_files_first);
+		for (size_t i = 0; i < d.n; i++)
+			scans = scans || d.v[i].kind == SCAN;
+		if (!scans)
+			vt_err_set(err, VT_ENOINPUT,
+				"%s: no scan (.nii, .nii.gz) lies in it or below", dir);
+		else
+			*out = manifest_of(&d, remarks);
+	}
+	for (size_t i = 0; i < d.n; i++) {
+		free(d.v[i].pattern);
+		free(d.v[i].role);
+		vt_strs_release(&d.v[i].files);
+	}
+	free(d.v);
+	vt_json_free(d.dataset);
+	vt_strs_release(&images);
+	return err->code;
+}

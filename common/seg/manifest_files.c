@@ -1,0 +1,495 @@
+/* manifest_files.c - from patterns to a cohort's files: who is there, and where each file lies.
+ *
+ * A pattern's placeholders are {subject} and the fields of the manifest's /subject, such as
+ * {patient} and {session}; each stands for at least one character other than '/', the longest that
+ * fits.  Subjects are found by the patterns of every channel, so that one whose first channel is
+ * missing is found by another.  Two patterns may read one entry in two ways ("{subject}_nifti/.."
+ * and "{subject}/.."): the reading whose file exists wins, and of several the one with most
+ * letters of its own. */
+#include "common/seg/manifest_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+
+/* --- placeholders ---------------------------------------------------------------------------- */
+
+void vt_fields_release(struct vt_fields *f)
+{
+	for (int i = 0; i < f->n; i++) {
+		free(f->name[i]);
+		free(f->value[i]);
+	}
+	f->n = 0;
+}
+
+static void copy_fields(struct vt_fields *to, const struct vt_fields *from)
+{
+	*to = (struct vt_fields){ .n = from->n };
+	for (int i = 0; i < from->n; i++) {
+		to->name[i] = vt_xstrdup(from->name[i]);
+		to->value[i] = vt_xstrdup(from->value[i]);
+	}
+}
+
+static const char *value_of(const struct vt_fields *f, const char *name, size_t n)
+{
+	for (int i = 0; i < f->n; i++)
+		if (strlen(f->name[i]) == n && !strncmp(f->name[i], name, n))
+			return f->value[i];
+	return NULL;
+}
+
+static void bind(struct vt_fields *f, const char *name, size_t n, const char *value, size_t length)
+{
+	f->name[f->n] = vt_xstrndup(name, n);
+	f->value[f->n++] = vt_xstrndup(value, length);
+}
+
+bool vt_fields_match(struct vt_fields *f, const char *pattern, const char *text)
+{
+	for (; *pattern; pattern++, text++) {
+		const char *end = *pattern == '{' ? strchr(pattern, '}') : NULL, *value;
+		size_t n;
+
+		if (!end) {
+			if (*pattern != *text)
+				return false;
+			continue;
+		}
+		n = (size_t)(end - pattern - 1);
+		value = value_of(f, pattern + 1, n);
+		if (value)
+			return !strncmp(text, value, strlen(value)) &&
+				vt_fields_match(f, end + 1, text + strlen(value));
+		if (f->n == VT_MAX_FIELDS)
+			return false;
+		for (size_t length = strcspn(text, "/"); length; length--) {
+			int before = f->n;
+
+			bind(f, pattern + 1, n, text, length);
+			if (vt_fields_match(f, end + 1, text + length))
+				return true;
+			while (f->n > before) {
+				f->n--;
+				free(f->name[f->n]);
+				free(f->value[f->n]);
+			}
+		}
+		return false;
+	}
+	return !*text;
+}
+
+char *vt_fields_fill(const struct vt_fields *f, const char *pattern)
+{
+	struct vt_buf b = VT_BUF_INIT;
+
+	while (*pattern) {
+		const char *end = *pattern == '{' ? strchr(pattern, '}') : NULL, *value;
+
+		if (!end) {
+			vt_buf_add(&b, pattern++, 1);
+			continue;
+		}
+		value = value_of(f, pattern + 1, (size_t)(end - pattern - 1));
+		if (!value) {
+			vt_buf_release(&b);
+			return NULL;
+		}
+		vt_buf_str(&b, value);
+		pattern = end + 1;
+	}
+	vt_buf_str(&b, "");
+	return vt_buf_detach(&b);
+}
+
+/* Fields of a subject's name; what its template does not fit is {subject} alone. */
+void vt_fields_of(struct vt_fields *f, const struct vt_manifest *m, const char *subject)
+{
+	*f = (struct vt_fields){ .n = 0 };
+	if (m->subject && !vt_fields_match(f, m->subject, subject))
+		vt_fields_release(f);
+	bind(f, "subject", 7, subject, strlen(subject));
+}
+
+/* --- who is there ---------------------------------------------------------------------------- */
+
+/* One reading of an entry as a subject's. */
+struct claim {
+	char *id, *entry; /* entry: path below the root whose name bound the last field */
+	bool real;        /* the channel's file exists */
+	size_t letters;   /* of the pattern, outside placeholders */
+	char *shape;      /* the pattern up to that entry */
+};
+
+struct claims {
+	const struct vt_manifest *m;
+	const char *root;
+	struct claim *v;
+	size_t n, cap;
+};
+
+static size_t letters_of(const char *pattern)
+{
+	size_t n = 0;
+
+	for (bool inside = false; *pattern; pattern++) {
+		inside = *pattern == '{' || (inside && *pattern != '}');
+		n += !inside && *pattern != '}';
+	}
+	return n;
+}
+
+/* As many elements of the pattern as the entry has. */
+static char *shape_of(const char *pattern, const char *entry)
+{
+	const char *end = pattern + strcspn(pattern, "/");
+
+	for (; (entry = strchr(entry, '/')) && *end; entry++)
+		end += 1 + strcspn(end + 1, "/");
+	return vt_xstrndup(pattern, (size_t)(end - pattern));
+}
+
+static void add_claim(struct claims *c, const struct vt_fields *f, const char *entry, bool real,
+	const char *pattern)
+{
+	char *id = vt_fields_fill(f, "{subject}");
+
+	if (!id && c->m->subject)
+		id = vt_fields_fill(f, c->m->subject);
+	if (!id) {
+		/* Known in part only: a session without scans, say. */
+		id = vt_xstrdup(entry);
+		for (char *p = id; *p; p++)
+			*p = *p == '/' ? '_' : *p;
+	}
+	if (!real && !strcmp(id, "quarantine")) {
+		free(id);
+		return;
+	}
+	if (c->n == c->cap) {
+		c->cap = c->cap ? 2 * c->cap : 256;
+		c->v = vt_xrealloc(c->v, c->cap * sizeof(*c->v));
+	}
+	c->v[c->n++] = (struct claim){ id, vt_xstrdup(entry), real, letters_of(pattern),
+		shape_of(pattern, entry) };
+}
+
+/* Whether the rest of a pattern has a field that is not bound. */
+static bool has_unbound(const struct vt_fields *f, const char *rest)
+{
+	for (; (rest = strchr(rest, '{')); rest++) {
+		const char *end = strchr(rest, '}');
+
+		if (end && !value_of(f, rest + 1, (size_t)(end - rest - 1)))
+			return true;
+	}
+	return false;
+}
+
+static int walk(struct claims *c, const char *whole, const char *at, const char *rest,
+	const struct vt_fields *bound, struct vt_err *err);
+
+/* What an entry that matched its element leads to. */
+static int enter(struct claims *c, const char *whole, const char *entry, const char *rest,
+	const struct vt_fields *f, struct vt_err *err)
+{
+	char *full = vt_path_join(c->root, entry), *tail, *path;
+	size_t before = c->n;
+	int rc = 0;
+
+	if (!*rest) {
+		add_claim(c, f, entry, true, whole);
+	} else if (vt_fs_is_dir(full)) {
+		if (has_unbound(f, rest)) {
+			rc = walk(c, whole, entry, rest, f, err);
+			if (!rc && c->n == before)
+				add_claim(c, f, entry, false, whole);
+		} else {
+			tail = vt_fields_fill(f, rest);
+			path = vt_path_join(full, tail);
+			add_claim(c, f, entry, vt_fs_exists(path), whole);
+			free(path);
+			free(tail);
+		}
+	}
+	free(full);
+	return rc;
+}
+
+/* The entries below root/at that the first element of rest finds. */
+static int walk(struct claims *c, const char *whole, const char *at, const char *rest,
+	const struct vt_fields *bound, struct vt_err *err)
+{
+	size_t n = strcspn(rest, "/");
+	char *element = vt_xstrndup(rest, n),
+	     *dir = *at ? vt_path_join(c->root, at) : vt_xstrdup(c->root);
+	const char *behind = rest[n] ? rest + n + 1 : rest + n;
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = 0;
+
+	if (!has_unbound(bound, element)) {
+		char *name = vt_fields_fill(bound, element);
+
+		vt_strs_add(&names, name);
+		free(name);
+	} else if (vt_fs_is_dir(dir)) {
+		rc = vt_fs_list(&names, dir, err);
+	}
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		struct vt_fields f;
+		char *entry;
+
+		if (names.v[i][0] == '.')
+			continue;
+		copy_fields(&f, bound);
+		entry = *at ? vt_path_join(at, names.v[i]) : vt_xstrdup(names.v[i]);
+		if (vt_fields_match(&f, element, names.v[i]))
+			rc = enter(c, whole, entry, behind, &f, err);
+		free(entry);
+		vt_fields_release(&f);
+	}
+	vt_strs_release(&names);
+	free(element);
+	free(dir);
+	return rc;
+}
+
+/* By entry; what exists first, then the more specific pattern, then the name. */
+static int by_entry(const void *a, const void *b)
+{
+	const struct claim *p = a, *q = b;
+	int order = strcmp(p->entry, q->entry);
+
+	if (order)
+		return order;
+	if (p->real != q->real)
+		return p->real ? -1 : 1;
+	if (p->letters != q->letters)
+		return p->letters > q->letters ? -1 : 1;
+	return strcmp(p->id, q->id);
+}
+
+/* Whether something that exists lies below the entry. */
+static bool holds_real(const struct claims *c, size_t i)
+{
+	size_t n = strlen(c->v[i].entry);
+
+	for (size_t k = i + 1; k < c->n && !strncmp(c->v[k].entry, c->v[i].entry, n); k++)
+		if (c->v[k].entry[n] == '/' && c->v[k].real)
+			return true;
+	return false;
+}
+
+/* A directory is a subject that lacks a file only where its likes have theirs: beside
+ * imagesTr/{subject}.nii.gz, {subject}/ct.nii.gz says nothing of labelsTr. */
+static bool is_laid_out_so(const struct vt_strs *shapes, const struct claim *weak)
+{
+	size_t n = strlen(weak->shape);
+
+	for (size_t i = 0; i < shapes->n; i++)
+		if (!strncmp(shapes->v[i], weak->shape, n) &&
+			(!shapes->v[i][n] || shapes->v[i][n] == '/'))
+			return true;
+	return !shapes->n;
+}
+
+static void settle(struct vt_strs *ids, struct claims *c)
+{
+	struct vt_strs shapes = VT_STRS_INIT;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i].real && (!shapes.n || strcmp(shapes.v[shapes.n - 1], c->v[i].shape)))
+			vt_strs_add(&shapes, c->v[i].shape);
+	vt_strs_unique(&shapes);
+	if (c->n > 1)
+		qsort(c->v, c->n, sizeof(*c->v), by_entry);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct claim *one = &c->v[i];
+
+		if (i && !strcmp(c->v[i - 1].entry, one->entry))
+			continue;
+		if (one->real || (is_laid_out_so(&shapes, one) && !holds_real(c, i)))
+			vt_strs_add(ids, one->id);
+	}
+	vt_strs_release(&shapes);
+	vt_strs_unique(ids);
+}
+
+/* A file that lies beside the subjects comes alone where every entry is a datum: bad input, which
+ * a pipeline passes over. */
+static int no_subject(const struct vt_manifest *m, const char *root, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_list(&names, root, err);
+
+	if (!rc && names.n)
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: no subject matches %s of manifest %s; it holds %s%s", root,
+			m->channel[0].files.v[0], m->name, names.v[0],
+			names.n > 1 ? " and more" : "");
+	else if (!rc)
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: is empty; %s of manifest %s would be a subject", root,
+			m->channel[0].files.v[0], m->name);
+	vt_strs_release(&names);
+	return rc;
+}
+
+static int scan(struct vt_strs *ids, const struct vt_manifest *m, const struct vt_strs *patterns,
+	const char *root, struct vt_err *err)
+{
+	static const struct vt_fields none;
+	struct claims c = { .m = m, .root = root };
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < patterns->n; i++)
+		rc = walk(&c, patterns->v[i], "", patterns->v[i], &none, err);
+	settle(ids, &c);
+	for (size_t i = 0; i < c.n; i++) {
+		free(c.v[i].id);
+		free(c.v[i].entry);
+		free(c.v[i].shape);
+	}
+	free(c.v);
+	return rc;
+}
+
+int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+	struct vt_err *err)
+{
+	struct vt_strs patterns = VT_STRS_INIT;
+	int rc;
+
+	for (int k = 0; k < m->n_channels; k++)
+		for (size_t i = 0; i < m->channel[k].files.n; i++)
+			vt_strs_add(&patterns, m->channel[k].files.v[i]);
+	vt_strs_unique(&patterns);
+	rc = scan(ids, m, &patterns, root, err);
+	vt_strs_release(&patterns);
+	return rc || ids->n ? rc : no_subject(m, root, err);
+}
+
+int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+	struct vt_err *err)
+{
+	return scan(ids, m, &m->label_files, root, err);
+}
+
+/* --- where each file lies ------------------------------------------------------------------ */
+
+int vt_manifest_find(char **path, const char **pattern, const struct vt_manifest *m,
+	const struct vt_strs *patterns, const char *root, const char *subject, const char *what,
+	struct vt_err *err)
+{
+	const char *used = NULL;
+	struct vt_fields f;
+	int rc = 0;
+
+	*path = NULL;
+	vt_fields_of(&f, m, subject);
+	for (size_t i = 0; !*path && i < patterns->n; i++) {
+		char *rel = vt_fields_fill(&f, patterns->v[i]);
+		char *full = rel ? vt_path_join(root, rel) : NULL;
+
+		free(rel);
+		if (full && vt_fs_exists(full)) {
+			*path = full;
+			used = patterns->v[i];
+		} else {
+			free(full);
+		}
+	}
+	if (pattern)
+		*pattern = used;
+	if (!*path && m->subject && f.n == 1)
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"subject %s: no %s: the name is not of the form %s of manifest %s, and %s "
+			"names none below %s",
+			subject, what, m->subject, m->name, patterns->v[0], root);
+	else if (!*path)
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"subject %s: no %s: %s does not exist below %s; add the file or correct "
+			"its pattern in manifest %s",
+			subject, what, patterns->v[0], root, m->name);
+	vt_fields_release(&f);
+	return rc;
+}
+
+char *vt_manifest_fill(const char *pattern, const char *subject)
+{
+	struct vt_fields f = { .n = 0 };
+	char *filled;
+
+	bind(&f, "subject", 7, subject, strlen(subject));
+	filled = vt_fields_fill(&f, pattern);
+	vt_fields_release(&f);
+	return filled ? filled : vt_xstrdup(pattern);
+}
+
+static int check_twice(const struct vt_manifest *m, const char *root, const char *path,
+	const char *subject, int channel, struct vt_err *err)
+{
+	for (int i = 0; i < channel; i++) {
+		struct vt_err unseen = VT_ERR_INIT;
+		char *other = NULL;
+		bool same = m->channel[i].frame == m->channel[channel].frame &&
+			!vt_manifest_find(&other, NULL, m, &m->channel[i].files, root, subject, "",
+				&unseen) &&
+			!strcmp(other, path);
+
+		free(other);
+		if (same)
+			return vt_err_set(err, VT_EDATA,
+				"subject %s: manifest %s takes %s as %s and as %s; give each "
+				"channel its own file or \"frame\"",
+				subject, m->name, path, m->channel[i].role,
+				m->channel[channel].role);
+	}
+	return 0;
+}
+
+int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root,
+	const char *subject, int channel, struct vt_err *err)
+{
+	const struct vt_channel *c = &m->channel[channel];
+	char *what = vt_asprintf("%s scan", c->role);
+	const char *pattern = NULL;
+	int rc = vt_manifest_find(path, &pattern, m, &c->files, root, subject, what, err);
+
+	free(what);
+	if (!rc)
+		rc = vt_manifest_check_name(m, pattern, *path, subject, channel, err);
+	if (!rc)
+		rc = check_twice(m, root, *path, subject, channel, err);
+	if (rc) {
+		free(*path);
+		*path = NULL;
+	}
+	return rc;
+}
+
+int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root,
+	const char *subject, struct vt_err *err)
+{
+	struct vt_err none = VT_ERR_INIT;
+	int rc;
+
+	*path = NULL;
+	if (!m->mask_files.n)
+		return 0;
+	rc = vt_manifest_find(path, NULL, m, &m->mask_files, root, subject, "brain mask", &none);
+	if (rc && m->mask_required)
+		*err = none;
+	return rc && m->mask_required ? rc : 0;
+}
+
+int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root,
+	const char *subject, struct vt_err *err)
+{
+	if (!m->label_files.n)
+		return vt_err_set(err, VT_ENOINPUT, "manifest %s names no label files", m->name);
+	return vt_manifest_find(path, NULL, m, &m->label_files, root, subject, "label map", err);
+}

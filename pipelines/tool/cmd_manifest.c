@@ -1,0 +1,246 @@
+/* voxtrail manifest DIR: drafts what the files of a cohort mean, or checks it against them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/image/volume.h"
+#include "common/seg/label_file.h"
+#include "common/seg/manifest_draft.h"
+#include "pipelines/tool/command.h"
+#include "pipelines/tool/commands.h"
+
+static void draft(const char *dir, struct vt_err *err)
+{
+	struct vt_buf remarks = VT_BUF_INIT, text = VT_BUF_INIT;
+	struct vt_manifest *m = NULL;
+	struct vt_json *j = NULL;
+
+	if (!vt_manifest_draft(&j, &remarks, dir, err) &&
+		!vt_manifest_parse(&m, j, "the draft", err)) {
+		vt_json_pretty(&text, j);
+		fwrite(text.data, 1, text.len, stdout);
+		if (text.len && text.data[text.len - 1] != '\n')
+			putchar('\n');
+	}
+	if (remarks.len)
+		fwrite(remarks.data, 1, remarks.len, stderr);
+	vt_manifest_free(m);
+	vt_json_free(j);
+	vt_buf_release(&remarks);
+	vt_buf_release(&text);
+}
+
+/* --- a manifest against a directory ---------------------------------------------------------- */
+
+struct checked {
+	struct vt_json *row;
+	struct vt_geometry grid; /* of the first channel that could be read */
+	bool placed, bad;
+};
+
+static void fault(struct checked *c, const char *what, const struct vt_err *why)
+{
+	struct vt_json *list = (struct vt_json *)vt_json_get(c->row, "faults");
+	char *text = vt_asprintf("%s: %s", what, why->text);
+
+	vt_json_push(list, vt_json_new_text(text));
+	c->bad = true;
+	free(text);
+}
+
+static void check_channel(struct checked *c, struct vt_json *channels, const struct vt_manifest *m,
+	const char *dir, const char *subject, int channel)
+{
+	const struct vt_channel *ch = &m->channel[channel];
+	struct vt_volume v = VT_VOLUME_INIT;
+	struct vt_err why = VT_ERR_INIT;
+	char *path = NULL, text[96];
+
+	if (vt_manifest_channel(&path, m, dir, subject, channel, &why) ||
+		vt_volume_read(&v, path,
+			VT_VOLUME_HEADER | (ch->frame < 0 ? VT_VOLUME_3D : VT_VOLUME_FRAMES),
+			&why)) {
+		fault(c, ch->role, &why);
+		vt_json_put_text(channels, ch->role, "-");
+	} else {
+		snprintf(text, sizeof(text), "%zux%zux%zu %.3gx%.3gx%.3g", v.geometry.dim[0],
+			v.geometry.dim[1], v.geometry.dim[2], v.geometry.spacing[0],
+			v.geometry.spacing[1], v.geometry.spacing[2]);
+		vt_json_put_text(channels, ch->role, text);
+		if (!c->placed)
+			c->grid = v.geometry;
+		else if (!vt_geometry_can_turn(&c->grid, &v.geometry, 0.05) &&
+			vt_geometry_same(&c->grid, m->channel[0].role, &v.geometry, ch->role, 0.05,
+				&why))
+			fault(c, ch->role, &why);
+		c->placed = true;
+	}
+	vt_volume_release(&v);
+	free(path);
+}
+
+static void check_label(struct checked *c, const struct vt_manifest *m, const char *dir,
+	const char *subject)
+{
+	struct vt_json *values = vt_json_new(VT_JSON_ARRAY);
+	struct vt_err why = VT_ERR_INIT;
+	unsigned char *labels = NULL;
+	bool seen[VT_MAX_LABELS] = { false };
+	char *path = NULL;
+
+	if (vt_manifest_label(&path, m, dir, subject, &why) ||
+		(c->placed && vt_label_file_read(&labels, m, path, &c->grid, 0.05, &why)))
+		fault(c, "label", &why);
+	for (size_t i = 0; labels && i < vt_geometry_count(&c->grid); i++)
+		seen[labels[i]] = true;
+	for (int v = 0; v < VT_MAX_LABELS; v++) {
+		if (!seen[v])
+			continue;
+		vt_json_push(values, vt_json_new_int(v));
+		if (!m->label[v]) {
+			vt_err_set(&why, VT_EDATA, "value %d is not in /label/values", v);
+			fault(c, "label", &why);
+		}
+	}
+	vt_json_put(c->row, "label", values);
+	free(labels);
+	free(path);
+}
+
+static struct vt_json *check_subject(bool *bad, const struct vt_manifest *m, const char *dir,
+	const char *labels, const char *subject)
+{
+	struct checked c = { .row = vt_json_new(VT_JSON_OBJECT) };
+	struct vt_json *channels = vt_json_new(VT_JSON_OBJECT);
+	struct vt_split split = { false, 0 };
+	struct vt_err why = VT_ERR_INIT;
+	char *patient = vt_manifest_patient(m, subject), *mask = NULL;
+
+	vt_json_put_text(c.row, "subject", subject);
+	vt_json_put_text(c.row, "patient", patient);
+	vt_json_put(c.row, "faults", vt_json_new(VT_JSON_ARRAY));
+	if (vt_manifest_split(&split, m, subject, &why))
+		fault(&c, "split", &why);
+	vt_json_put_bool(c.row, "test", split.test);
+	vt_json_put_int(c.row, "fold", split.fold);
+	for (int k = 0; k < m->n_channels; k++)
+		check_channel(&c, channels, m, dir, subject, k);
+	vt_json_put(c.row, "channels", channels);
+	why = (struct vt_err)VT_ERR_INIT;
+	if (vt_manifest_mask(&mask, m, dir, subject, &why))
+		fault(&c, "mask", &why);
+	vt_json_put_bool(c.row, "mask", mask != NULL);
+	if (m->label_files.n)
+		check_label(&c, m, labels, subject);
+	*bad = c.bad;
+	free(patient);
+	free(mask);
+	return c.row;
+}
+
+/* One line a subject, tabs between: for eyes, cut and spreadsheets. */
+static void print_row(const struct vt_json *row)
+{
+	const struct vt_json *channels = vt_json_get(row, "channels"),
+			     *label = vt_json_get(row, "label"),
+			     *faults = vt_json_get(row, "faults");
+
+	vt_say("%s\t%s\t", vt_json_text(vt_json_get(row, "subject"), ""),
+		vt_json_text(vt_json_get(row, "patient"), ""));
+	if (vt_json_true(vt_json_get(row, "test"), false))
+		vt_say("test");
+	else
+		vt_say("%d", (int)vt_json_integer(vt_json_get(row, "fold"), 0));
+	for (size_t i = 0; i < channels->n; i++)
+		vt_say("\t%s", vt_json_text(channels->item[i], ""));
+	vt_say("\t%s\t", vt_json_true(vt_json_get(row, "mask"), false) ? "yes" : "-");
+	for (size_t i = 0; label && i < label->n; i++)
+		vt_say("%s%d", i ? "," : "", (int)label->item[i]->integer);
+	vt_say("\t");
+	for (size_t i = 0; i < faults->n; i++)
+		vt_say("%s%s", i ? "; " : "", faults->item[i]->string);
+	vt_say("\n");
+}
+
+static void check(const char *dir, const char *labels, const char *manifest, int json,
+	struct vt_err *err)
+{
+	struct vt_json *all = vt_json_new(VT_JSON_ARRAY);
+	struct vt_strs ids = VT_STRS_INIT;
+	struct vt_manifest *m = NULL;
+	struct vt_buf text = VT_BUF_INIT;
+	size_t bad = 0;
+
+	if (!vt_manifest_read(&m, manifest, err) && !vt_manifest_subjects(&ids, m, dir, err)) {
+		if (!json) {
+			vt_say("subject\tpatient\tfold");
+			for (int k = 0; k < m->n_channels; k++)
+				vt_say("\t%s", m->channel[k].role);
+			vt_say("\tmask\tlabel values\tfaults\n");
+		}
+		for (size_t i = 0; i < ids.n; i++) {
+			bool one = false;
+			struct vt_json *row = check_subject(&one, m, dir, labels, ids.v[i]);
+
+			bad += one;
+			if (json)
+				vt_json_push(all, row);
+			else
+				print_row(row), vt_json_free(row);
+		}
+		if (json) {
+			vt_json_pretty(&text, all);
+			fwrite(text.data, 1, text.len, stdout);
+			putchar('\n');
+		}
+		if (bad)
+			vt_err_set(err, VT_EDATA, "%zu of %zu subjects do not fit %s", bad, ids.n,
+				manifest);
+	}
+	vt_buf_release(&text);
+	vt_strs_release(&ids);
+	vt_manifest_free(m);
+	vt_json_free(all);
+}
+
+int vt_cmd_manifest(int argc, char **argv)
+{
+	const char *against = NULL, *labels = NULL;
+	int json = 0;
+	const struct vt_opt opts[] = {
+		{ 0, "check", VT_OPT_STRING, &against, "FILE",
+			"check this manifest against DIR instead: a table of subjects" },
+		{ 0, "labels", VT_OPT_STRING, &labels, "DIR",
+			"where the label maps lie, if not in DIR" },
+		{ 0, "json", VT_OPT_FLAG, &json, NULL, "the table as JSON" },
+		VT_OPTS_END,
+	};
+	struct vt_call c = {
+		.usage = "manifest DIR",
+		.about = "Drafts a manifest for the cohort in DIR on standard output: channels by "
+			 "the "
+			 "names of files, their JSON sidecars and dataset.json, label values and "
+			 "spacing "
+			 "as found; what was left out is said on standard error. Read the draft: "
+			 "names of "
+			 "labels and regions are yours. With --check, says of every subject which "
+			 "file "
+			 "each channel is, its size and spacing, patient, fold, label values, and "
+			 "what "
+			 "is wrong; exits with 65 if anything is.",
+		.least = 1,
+		.most = 1,
+		.opts = opts,
+		.no_store = true,
+	};
+
+	if (vt_call_begin(&c, argc, argv)) {
+		if ((json || labels) && !against)
+			vt_err_set(&c.err, VT_EUSAGE, "--json and --labels go with --check FILE");
+		else if (against)
+			check(c.args.v[0], labels ? labels : c.args.v[0], against, json, &c.err);
+		else
+			draft(c.args.v[0], &c.err);
+	}
+	return vt_call_end(&c);
+}
