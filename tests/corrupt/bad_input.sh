@@ -50,8 +50,8 @@ voxtrail commit r d >said 2>&1; rc=$?; wait $p
 { { [ $rc = 74 ] || [ $rc = 66 ]; } && grep -q 'd/big' said; } || [ $rc = 0 ] && voxtrail verify >/dev/null; ok $? "a vanishing file is refused, or was whole"
 
 # the store itself
-fresh; cp -r st st2; printf 'voxstore 2\n' >st2/format
-voxtrail commit r d --store st2 >said 2>&1; [ $? = 65 ] && grep -q '"voxstore 2"; this version reads voxstore 1' said; ok $? "a store of a newer format"
+fresh; cp -r st st2; printf 'voxstore 3\n' >st2/format
+voxtrail commit r d --store st2 >said 2>&1; [ $? = 65 ] && grep -q '"voxstore 3"; this version reads' said; ok $? "a store of a newer format"
 rm -rf st2; cp -r st st2; rm -f st2/lineage.db*; head -c 8192 /dev/urandom >st2/lineage.db
 voxtrail verify --store st2 >said 2>&1; [ $? = 76 ] && grep -q 'lineage.db' said; ok $? "a corrupt database is named"
 voxtrail rebuild --store st2 >/dev/null 2>&1 && voxtrail verify --store st2 >/dev/null 2>said && voxtrail checkout r o2 --store st2 >/dev/null; ok $? "rebuild makes it again"

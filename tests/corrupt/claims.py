@@ -61,7 +61,7 @@ for name, changes, words in (("regions", {"regions": ["r%d" % i for i in range(4
                              ("foreground", {"n_foreground": -1}, ["label section"]),
                              ("offset", {"offsets": {"image": 1 << 62}}, ["image section"])):
     vtp(T + "/p-%s/s/subject.vtp" % name, **changes)
-    refused(evaluate(model("m-" + name), "p-" + name), 65, ["subject.vtp"] + words, "a container with wrong %s" % name)
+    refused(run(B + "/bin/train", "--patches", T + "/p-" + name, "--patch", "16", "--steps", "1", "--out", T + "/t-" + name), 65, ["subject.vtp"] + words, "a container with wrong %s" % name)
 
 # a manifest that is JSON of another kind, as a natural slip gives it
 os.makedirs(T + "/scans/s", exist_ok=True)

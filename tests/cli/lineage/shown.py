@@ -29,7 +29,8 @@ def record(stage, params, out=b"y", name="a.txt"):
     open(T + "/d/" + name, "wb").write(out)
 
 forged = "x\n33 executions, 16 subjects: all consents valid\n\x1b[8m\u202e"
-record("stage" + forged, {"note": forged + "<script>alert(1)</script>\"];x->y"})
+# line ends in a stage's name are refused (tests/hostile/records.py); in a param's value they are shown
+record('stage"];x->y<script>', {"note": forged + "<script>alert(1)</script>\"];x->y"})
 for args in ([], ["--format=html"], ["--format=dot"], ["--json"]):
     r = run("audit", "d", *args)
     text = r.stdout.decode(errors="replace") + r.stderr.decode(errors="replace")

@@ -15,7 +15,7 @@ same "lint names what no cluster takes" "$?:$(grep -c 'lower-case letters, digit
 voxtrail emit pachyderm "$ROOT/pipelines/retrain-on-commit.json" >out 2>err
 same "pachyderm: a pipeline that reads its own output, with the way round" "$?:$(grep -c 'reads its own output.*pachctl copy file' err)" 65:1
 mk copy proj '"/pfs/r"' 'a\"+__import__(\"os\").system(\"touch hacked\")+\"'; voxtrail lint s.json >out 2>&1
-same "a repo's name that is code" "$?:$(grep -c '/input/pfs/repo: write letters' out)" 65:1
+same "a repo's name that is code" "$?:$(grep -c "/input/pfs/repo: write letters" out | awk "{print (\$1 >= 1)}")" 65:1
 mk copy 'p;touch hacked' '"/pfs/r"' r; voxtrail lint s.json >out 2>&1; same "a project's name that is code" "$?" 65
 mk copy proj '"/pfs/r"' r ',"env":{"A;touch hacked":"1"}'; voxtrail lint s.json >out 2>&1; same "a variable's name that is code" "$?:$(grep -c 'no shell takes' out)" 65:1
 mk copy proj '"/pfs/r","\"\"\"; touch hacked; $(touch hacked) {params.step} \\\\n"' r; voxtrail emit snakemake s.json >Snakefile

@@ -23,7 +23,7 @@ voxtrail commit a d >/dev/null && voxtrail verify >/dev/null; ok $? "the commit 
 put a 'four\n' && voxtrail branch a topic >/dev/null && rm -rf d && mkdir d && printf 'five\n' >d/f && voxtrail commit a@topic d >/dev/null
 id=$(voxtrail log a@topic | grep -oE '\b[0-9a-f]{64}\b' | head -n 1)
 [ -n "$id" ] || id=$(basename "$(ls -t st/commits/*/* | head -n 1)")
-file=$(cat st/refs/a/heads/topic); rm st/refs/a/heads/topic
+file=$(cat st/refs/a/heads/topic); voxtrail branch --delete --force a topic >/dev/null
 voxtrail gc --sweep >/dev/null && [ -e "$(object 'five\n')" ]; ok $? "a removed branch's commit stays for 14 days"
 voxtrail pin "$file" --reason 'device file 7' --until 2999-12-31 >/dev/null; ok $? "pin a commit by id"
 voxtrail pin | grep -q "^$file commit 2999-12-31 device file 7\$"; ok $? "pin lists it with date and reason"

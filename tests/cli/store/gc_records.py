@@ -30,8 +30,8 @@ check(r.returncode == 0, "an output is imported", r.stderr)
 os.makedirs(T + "/alone")
 open(T + "/alone/f", "wb").write(b"garbage")
 r = run("commit", "junk", T + "/alone", store=store)
-os.remove(store + "/refs/junk/heads/master")
-os.remove(store + "/refs/scans/heads/master")
+run("branch", "--delete", "--force", "junk", "master", store=store)
+run("branch", "--delete", "--force", "scans", "master", store=store)
 
 
 def result(key, tree, **more):
@@ -44,8 +44,8 @@ write(T + "/kept", {"r.bin": b"result of a datum"})
 tree = run("commit", "junk2", T + "/kept", store=store).stdout.split(" tree ")[1].split(",")[0]
 write(T + "/beside", {"d/record.json": b"lineage of a datum"})
 beside = run("commit", "junk3", T + "/beside", store=store).stdout.split(" tree ")[1].split(",")[0]
-os.remove(store + "/refs/junk2/heads/master")
-os.remove(store + "/refs/junk3/heads/master")
+run("branch", "--delete", "--force", "junk2", "master", store=store)
+run("branch", "--delete", "--force", "junk3", "master", store=store)
 result("a" * 64, tree, lineage=beside)
 result("c" * 64, "e" * 64)
 r = run("gc", "--sweep", "--keep-days", "0", store=store)
