@@ -125,7 +125,8 @@ static int check_table(struct rerun *r, struct vt_err *err)
 static void sandbox(struct rerun *r, struct vt_process *p)
 {
 	static const char *const kept[] = { "VOXTRAIL_THREADS", "VOXTRAIL_ISA", "VOXTRAIL_PLUGIN",
-		"VOXTRAIL_CONSENT", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH" };
+		"VOXTRAIL_CONSENT", "VOXTRAIL_EMULATED_CARDS", "CUDA_VISIBLE_DEVICES",
+		"LD_LIBRARY_PATH" };
 	char *home = vt_asprintf("HOME=%s", r->opts->work),
 	     *tmp = vt_asprintf("TMPDIR=%s", r->opts->work);
 

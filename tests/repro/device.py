@@ -5,7 +5,7 @@ import numpy as np
 
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 sys.path.insert(0, ROOT + "/tests/tools")
-from patches import container
+from patches import container, last_of_each
 failed = 0
 
 
@@ -19,7 +19,7 @@ def start(name, *more):
     args = [B + "/bin/train", "--patches", T + "/patches", "--out", f"{T}/{name}", "--network", '{"init_filters": 8}', "--patch", "8", "--steps", "12",
             "--validate-every", "12", "--save-every", "1", "--max-validation", "1", *more]
     plugin = os.environ.get("GPU_PLUGIN", B + "/tests/libvoxtrail-emulated.so")
-    return subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "VOXTRAIL_PLUGIN": plugin})
+    return subprocess.Popen(args[:1] + last_of_each(args[1:]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "VOXTRAIL_PLUGIN": plugin})
 
 
 def train(name, *more):

@@ -3,6 +3,20 @@ import json, os
 import numpy as np
 
 
+def last_of_each(words):
+    """Command-line words in which an option that is given again replaces the earlier one."""
+    said, flags = {}, []
+    i = 0
+    while i < len(words):
+        if i + 1 == len(words) or words[i + 1].startswith("--"):
+            flags.append(words[i])
+            i += 1
+        else:
+            said[words[i]] = words[i + 1]
+            i += 2
+    return [w for pair in said.items() for w in pair] + flags
+
+
 def container(path, subject, fold, manifest, seed, n=24):
     rng = np.random.default_rng(seed)
     z, y, x = np.mgrid[:n, :n, :n]
