@@ -24,13 +24,13 @@ def run(name, *args, env=None):
     return p.returncode, p.stderr[-800:]
 
 
-def scan(shape, affine, smooth=1.0):
+def scan(shape, affine, smooth=1.0, base=400, bright=500):
     """A stripped brain with bright blobs, in scanner millimeters."""
     g = np.indices(shape)
     at = np.einsum("ij,jxyz->ixyz", affine[:3, :3], g - (np.array(shape).reshape(3, 1, 1, 1) - 1) / 2)
     r = np.sqrt(((at / np.array([62, 76, 58]).reshape(3, 1, 1, 1)) ** 2).sum(0))
     spot = np.exp(-((at - np.array([20, 10, 12]).reshape(3, 1, 1, 1)) ** 2).sum(0) / (2 * 15.0 ** 2))
-    x = 400 + 500 * spot + 40 * np.sin(at[0] / 12) * np.cos(at[1] / 14) + smooth * rng.normal(size=shape) * 20
+    x = base + bright * spot + 40 * np.sin(at[0] / 12) * np.cos(at[1] / 14) + smooth * rng.normal(size=shape) * 20
     return np.where(r < 1, x, 0).astype("i2"), r < 1
 
 
@@ -46,6 +46,7 @@ def turned(spacing, angles, order=(0, 1, 2), flips=(1, 1, 1)):
 
 
 manifest = {"format": 1, "name": "own", "channels": [{"role": "flair", "files": ["{subject}/flair.nii.gz"]}],
+            "mask": {"files": ["{subject}/mask.nii.gz"], "required": False},
             "label": {"files": ["{subject}/seg.nii.gz"], "values": {"0": "background", "7": "lesion"}}, "regions": [{"name": "WT", "values": [7]}],
             "split": {"seed": 1, "test": 0, "folds": 2}}
 json.dump(manifest, open("m.json", "w"))
@@ -86,9 +87,11 @@ def checkpoint(name, spacing, **settings):
     return name
 
 
-def predict(name, x, affine, model, **kw):
+def predict(name, x, affine, model, mask=None, **kw):
     os.makedirs("%s-scans/one" % name)
     nib.save(nib.Nifti1Image(x, affine), "%s-scans/one/flair.nii.gz" % name)
+    if mask is not None:
+        nib.save(nib.Nifti1Image(mask.astype("u1"), affine), "%s-scans/one/mask.nii.gz" % name)
     rc, text = run("predict", "--model", model, "--scans", name + "-scans", "--manifest", "m.json", "--out", name, **kw)
     return (None, text) if rc else (nib.load(name + "/one/seg.nii.gz"), text)
 
@@ -103,7 +106,7 @@ for i, (what, (shape, affine, canonical)) in enumerate(cases.items()):
     z = (x - v.mean()) / v.std()
     want = (x != 0) & (z > threshold)
     unsure = np.abs(z - threshold) < 1e-5
-    img, text = predict("case%d" % i, x, affine, checkpoint("model%d" % i, canonical))
+    img, text = predict("case%d" % i, x, affine, checkpoint("model%d" % i, canonical), x != 0)
     got = np.asarray(img.dataobj) if img else np.zeros(1)
     good = img is not None and got.shape == x.shape and np.array_equal((got == 7)[~unsure], want[~unsure]) and set(np.unique(got)) == {0, 7}
     say(good and want.sum() > 500, "%s: all %d voxels of the lesion lie where numpy has them, none elsewhere" % (what, want.sum()), (text, got.shape))
@@ -114,7 +117,7 @@ shape, affine = (90, 96, 28), turned((1.6, 1.8, 5), (0.2, -0.3))
 x, inside = scan(shape, affine, smooth=0)
 v = x[x != 0].astype("f8")
 want = (x != 0) & ((x - v.mean()) / v.std() > threshold)
-img, text = predict("cubes", x, affine, checkpoint("model-cubes", (2, 2, 2)))
+img, text = predict("cubes", x, affine, checkpoint("model-cubes", (2, 2, 2)), x != 0)
 got = np.asarray(img.dataobj) == 7 if img else want & False
 dice = 2 * (got & want).sum() / (got.sum() + want.sum())
 say(img is not None and dice > 0.95 and np.allclose(img.affine, nib.load("cubes-scans/one/flair.nii.gz").affine, atol=1e-6),
@@ -128,7 +131,7 @@ say(same, "one thread, another directory: the same bytes", one.stderr[-400:])
 
 # A checkpoint whose brains a network found does not take those of the surface; stripped scans need neither.
 shape, affine = (64, 70, 62), turned((3, 3, 3), (0, 0))
-x, inside = scan(shape, affine)
+x, inside = scan(shape, affine, base=500, bright=380)
 far = nd.distance_transform_edt(~inside, sampling=3)
 head = np.where(inside, x, np.where(far < 8, 20, np.where(far < 14, 500, 5)))
 learned = checkpoint("model-learned", (3, 3, 3), learned="mindgrab")
