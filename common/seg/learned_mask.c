@@ -86,7 +86,9 @@ static int check_input(struct vt_learned_mask *m, struct vt_err *err)
 {
 	const struct vt_json *spatial = vt_json_pointer(m->json, "/input/spatial"),
 			     *mm = vt_json_pointer(m->json, "/input/voxel_mm");
-	const struct vt_json *n = vt_json_get(m->json, "normalize");
+	/* published models spell it either way */
+	const struct vt_json *american = vt_json_get(m->json, "normalize"),
+			     *n = american ? american : vt_json_get(m->json, "normalise");
 
 	m->size = (size_t)vt_json_integer(vt_json_at(spatial, 0), 0);
 	m->mm = vt_json_number(vt_json_at(mm, 0), 0);

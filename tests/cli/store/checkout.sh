@@ -1,5 +1,6 @@
 # Checkout: links, copies, parts of a tree; it never overwrites, and a new directory appears whole or not at all.
 set -u
+umask 022
 cd "$T" || exit 2
 ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; fi; }
 export VOXTRAIL_STORE=$T/st
@@ -11,6 +12,7 @@ voxtrail commit r d >/dev/null && voxtrail checkout r out >/dev/null && diff -r 
 [ "$(stat -c %i out/top)" = "$(stat -c %i d/top)" ]; ok $? "files are links"
 voxtrail checkout r copy --writable >/dev/null && diff -r want copy && printf 'x' >>copy/top && voxtrail verify >/dev/null; ok $? "--writable: copies that may be changed"
 [ "$(stat -c %a copy/run)" = 755 ] && [ "$(stat -c %a copy/empty)" = 644 ]; ok $? "with ordinary permissions"
+(umask 077; voxtrail checkout r private --writable >/dev/null) && [ "$(stat -c %a private/run)" = 700 ] && [ "$(stat -c %a private/empty)" = 600 ]; ok $? "as the umask says"
 voxtrail checkout r out 2>said; [ $? = 73 ] && grep -q 'out: not empty' said && diff -r want out; ok $? "a directory that holds something is refused and left alone"
 printf 'mine\n' >file; voxtrail checkout r file 2>said; [ $? = 73 ] && [ "$(cat file)" = mine ]; ok $? "so is a file"
 mkdir empty && voxtrail checkout r empty >/dev/null && diff -r want empty && [ ! -e empty/.voxtrail-partial ]; ok $? "an empty directory is filled"
