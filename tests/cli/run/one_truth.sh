@@ -5,6 +5,7 @@ mk() { printf '{"pipeline":{"name":"%s"},"transform":{"image":"x@sha256:%s","cmd
 same() { if [ "$2" = "$3" ]; then echo "ok - $1"; else echo "not ok - $1: got '$2', want '$3'"; sed 's/^/     /' "$T/err"; fi; }
 vt() { command=$1; shift; voxtrail "$command" "$@" --store "$T/s" >"$T/out" 2>"$T/err"; }
 fresh() { rm -rf "$T/s" "$T/w" "$T/w2" "$T/in"; mkdir "$T/in"; echo orig >"$T/in/f"; }
+umask 022
 cd "$T" || exit 1
 mk p 'tr a-z A-Z </pfs/r/f >/pfs/out/x' r /
 mk q 'cat /pfs/p/x /pfs/p/x >/pfs/out/y' p /

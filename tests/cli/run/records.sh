@@ -41,7 +41,7 @@ for s in skullstrip-normalize crop-patch; do echo '{"params":{}}' >recipe/$s.jso
 cat >foreign.json <<S
 [{"pipeline":{"name":"normed"},"input":{"cross":[$(pfs scans '/*'),$(pfs recipe /),$(pfs manifest /)]},"transform":{"image":"$image","acceptReturnCode":[65],
   "cmd":["env","skullstrip-normalize","--scans","/pfs/scans","--manifest","/pfs/manifest/manifest.json","--recipe","/pfs/recipe/skullstrip-normalize.json","--out","/pfs/out"]}},
- {"pipeline":{"name":"denoise"},"input":$(pfs normed '/*'),"transform":{"image":"$image","cmd":["/bin/sh","-c","cp -r /pfs/normed/. /pfs/out; cd /pfs/out; for f in sub-*/*.nii; do dd if=/dev/zero of=\$f bs=1 seek=360 count=4 conv=notrunc 2>/dev/null; done"]}},
+ {"pipeline":{"name":"denoise"},"input":$(pfs normed '/*'),"transform":{"image":"$image","cmd":["/bin/sh","-c","cp -r /pfs/normed/. /pfs/out; cd /pfs/out; chmod -R u+w .; for f in sub-*/*.nii; do dd if=/dev/zero of=\$f bs=1 seek=360 count=4 conv=notrunc 2>/dev/null; done"]}},
  {"pipeline":{"name":"crop"},"input":{"cross":[$(pfs denoise /),$(pfs labels /),$(pfs manifest /),$(pfs recipe /)]},"transform":{"image":"$image",
   "cmd":["crop-patch","--normed","/pfs/denoise","--labels","/pfs/labels","--manifest","/pfs/manifest/manifest.json","--recipe","/pfs/recipe/crop-patch.json","--out","/pfs/out"]}}]
 S
