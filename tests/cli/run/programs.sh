@@ -6,11 +6,11 @@ same() { if [ "$2" = "$3" ]; then echo "ok - $1"; else echo "not ok - $1: got '$
 image=x@sha256:0000000000000000000000000000000000000000000000000000000000000000
 spec() { printf '{"pipeline":{"name":"p"},"transform":{"image":"%s",%s},"input":{"pfs":{"name":"r","repo":"r","glob":"/"}},"datumTries":1}' "$image" "$1" >p.json; }
 mkdir in bin && echo orig >in/f
-printf '#!/bin/sh\necho v1 >/pfs/out/v\n' >tool && chmod +x tool
+printf '#!/bin/sh\necho v1 >$PFS_ROOT/out/v\n' >tool && chmod +x tool
 cp tool bin/named
-printf 'echo v1 >/pfs/out/v\n' >script
-printf '#!%s/bin/own-shell\necho v1 >/pfs/out/v\n' "$T" >interpreted && chmod +x interpreted && cp /bin/sh bin/own-shell
-printf '#!/bin/sh\n. %s/library\nwrite\n' "$T" >sourcing && chmod +x sourcing && printf 'write() { echo v1 >/pfs/out/v; }\n' >library
+printf 'echo v1 >$PFS_ROOT/out/v\n' >script
+printf '#!%s/bin/own-shell\necho v1 >$PFS_ROOT/out/v\n' "$T" >interpreted && chmod +x interpreted && cp /bin/sh bin/own-shell
+printf '#!/bin/sh\n. %s/library\nwrite\n' "$T" >sourcing && chmod +x sourcing && printf 'write() { echo v1 >$PFS_ROOT/out/v; }\n' >library
 PATH=$T/bin:$PATH
 # again WHAT FILE: one run computes, the next skips, and after a byte more in FILE the next computes
 again() {
@@ -42,7 +42,7 @@ after=$(beside/voxtrail plan p.json --all --json --repo r=in --store s2 2>err | 
 same "a stage behind a launcher nobody knows is in the key" "$(test -n "$before" && test "$before" != "$after" && echo yes)" yes
 # A tool that changes while the run goes on.
 mkdir many && for i in 1 2 3; do mkdir many/$i && echo $i >many/$i/f; done
-printf '#!/bin/sh\nsleep 0.4; echo v1 >/pfs/out/$(ls /pfs/r)\n' >slow && chmod +x slow
+printf '#!/bin/sh\nsleep 0.4; echo v1 >$PFS_ROOT/out/$(ls $PFS_ROOT/r)\n' >slow && chmod +x slow
 spec "\"cmd\":[\"$T/slow\"]"; sed -i 's#"glob":"/"#"glob":"/*"#' p.json
 voxtrail run --log text p.json --repo r=many --store st --jobs 1 2>err & run=$!
 while [ ! -d st/runner/work ] || ! ls st/runner/work | grep -q .; do sleep 0.05; done
@@ -51,7 +51,7 @@ same "a program that changed under the run fails it, by name" "$?:$(grep -c "^fa
 sed -i s/v2/v1/ slow; voxtrail run --log text p.json --repo r=many --store st --checkout o 2>err
 same "and nothing of it was kept" "$?:$(grep -o 'success=3 skipped=0' err):$(cat o/p/* | sort -u)" "0:success=3 skipped=0:v1"
 # Paths are obeyed.
-mkdir old && printf '#!/bin/sh\necho mine >/pfs/out/which\n' >old/export && chmod +x old/export
+mkdir old && printf '#!/bin/sh\necho mine >$PFS_ROOT/out/which\n' >old/export && chmod +x old/export
 spec "\"cmd\":[\"$T/old/export\"]"; voxtrail run --log text p.json --repo r=in --store st --checkout o2 2>err
 same "a path in cmd is the program that runs, and nobody else's flags are asked of it" "$?:$(cat o2/p/which)" 0:mine
 spec "\"cmd\":[\"/no/such/place/export\",\"--modl\",\"/pfs/r\",\"--out\",\"/pfs/out\"]"; voxtrail lint p.json >out 2>&1
