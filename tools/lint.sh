@@ -86,7 +86,13 @@ sizes() {
 		awk '{l = $3 - $2 + 1; if (l > 100) print $4 ":" $2 ": " $1 " has " l " lines (100)"}'
 }
 
-{ rooms; wrappers; banned; headers; columns; format; spelling; sizes; } >"$found"
+# Circles inside a room, and functions that no other file names.
+calls() {
+	command -v ctags >/dev/null 2>&1 && command -v python3 >/dev/null 2>&1 || { echo "lint: calls not checked: no ctags or python3" >&2; return; }
+	python3 tools/calls.py
+}
+
+{ rooms; wrappers; banned; headers; columns; format; spelling; sizes; calls; } >"$found"
 sort -u "$found"
 if [ -s "$found" ]; then
 	echo "lint: $(sort -u "$found" | wc -l) findings"

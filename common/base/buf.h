@@ -36,8 +36,6 @@ void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap)
 /* As vt_buf_printf, for people to read: control characters and marks that turn the direction of a
  * text, where an argument brings them, are shown (\n, \x1b) and do nothing. */
 void vt_buf_say(struct vt_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void vt_buf_vsay(struct vt_buf *b, const char *fmt, va_list ap)
-	__attribute__((format(printf, 2, 0)));
 void vt_buf_shown(struct vt_buf *b, const char *text);
 /* The same with another way to show what arguments bring. */
 typedef void (*vt_shower)(struct vt_buf *b, const char *text);

@@ -442,19 +442,3 @@ int vt_json_read(struct vt_json **out, const char *path, struct vt_err *err)
 	vt_buf_release(&text);
 	return rc;
 }
-
-void vt_json_free(struct vt_json *j)
-{
-	if (!j)
-		return;
-	for (size_t i = 0; i < j->n; i++) {
-		if (j->key)
-			free(j->key[i]);
-		vt_json_free(j->item[i]);
-	}
-	free(j->key);
-	free(j->item);
-	free(j->slot);
-	free(j->string);
-	free(j);
-}

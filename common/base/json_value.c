@@ -1,4 +1,4 @@
-/* Getters and makers of JSON values; json.c parses, json_write.c writes. */
+/* Getters, makers and the end of JSON values; json.c parses, json_write.c writes. */
 #include "common/base/json_internal.h"
 
 #include <stdlib.h>
@@ -211,4 +211,20 @@ void vt_json_put_bool(struct vt_json *object, const char *key, bool value)
 void vt_json_put_real(struct vt_json *object, const char *key, double value)
 {
 	vt_json_put(object, key, vt_json_new_real(value));
+}
+
+void vt_json_free(struct vt_json *j)
+{
+	if (!j)
+		return;
+	for (size_t i = 0; i < j->n; i++) {
+		if (j->key)
+			free(j->key[i]);
+		vt_json_free(j->item[i]);
+	}
+	free(j->key);
+	free(j->item);
+	free(j->slot);
+	free(j->string);
+	free(j);
 }

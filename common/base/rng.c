@@ -79,7 +79,7 @@ uint32_t vt_rng_u32(struct vt_rng *r)
 	return r->block[r->index++ % 4];
 }
 
-uint64_t vt_rng_u64(struct vt_rng *r)
+static uint64_t next_u64(struct vt_rng *r)
 {
 	uint64_t lo = vt_rng_u32(r);
 
@@ -88,7 +88,7 @@ uint64_t vt_rng_u64(struct vt_rng *r)
 
 double vt_rng_uniform(struct vt_rng *r)
 {
-	return (double)(vt_rng_u64(r) >> 11) * 0x1p-53;
+	return (double)(next_u64(r) >> 11) * 0x1p-53;
 }
 
 double vt_rng_between(struct vt_rng *r, double lo, double hi)

@@ -27,7 +27,6 @@ struct vt_rng vt_rng_stream(uint64_t seed, const char *purpose, uint64_t a, uint
 uint64_t vt_rng_name(const char *purpose, uint64_t a, uint64_t b, uint64_t c);
 struct vt_rng vt_rng_named(uint64_t seed, uint64_t name);
 uint32_t vt_rng_u32(struct vt_rng *r);
-uint64_t vt_rng_u64(struct vt_rng *r);
 double vt_rng_uniform(struct vt_rng *r);                       /* [0, 1), 53 bits */
 double vt_rng_between(struct vt_rng *r, double lo, double hi); /* [lo, hi) */
 uint32_t vt_rng_below(struct vt_rng *r, uint32_t n);           /* [0, n), unbiased; n > 0 */

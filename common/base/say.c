@@ -175,7 +175,8 @@ void vt_buf_vsay_as(struct vt_buf *b, vt_shower show, const char *fmt, va_list a
 	va_end(rest);
 }
 
-void vt_buf_vsay(struct vt_buf *b, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void vsay(struct vt_buf *b, const char *fmt,
+	va_list ap)
 {
 	vt_buf_vsay_as(b, vt_buf_shown, fmt, ap);
 }
@@ -185,7 +186,7 @@ void vt_buf_say(struct vt_buf *b, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vt_buf_vsay(b, fmt, ap);
+	vsay(b, fmt, ap);
 	va_end(ap);
 }
 
@@ -196,7 +197,7 @@ static int say_to(FILE *f, const char *fmt, va_list ap)
 	size_t n;
 
 	vt_buf_str(&b, "");
-	vt_buf_vsay(&b, fmt, ap);
+	vsay(&b, fmt, ap);
 	n = b.len;
 	whole = fwrite(b.data, 1, n, f) == n;
 	vt_buf_release(&b);

@@ -115,24 +115,7 @@ static void decompose(struct text *t, uint32_t c)
 	}
 }
 
-/* Small letter of a capital one; c is decomposed, so accents need no entries. */
-static uint32_t small(uint32_t c)
-{
-	if ((c >= 'A' && c <= 'Z') || (c >= 0xc0 && c <= 0xde && c != 0xd7) ||
-		(c >= 0x391 && c <= 0x3a9) || (c >= 0x410 && c <= 0x42f))
-		return c + 32;
-	if (c >= 0x400 && c <= 0x40f)
-		return c + 80;
-	if (c >= 0x531 && c <= 0x556)
-		return c + 48;
-	if ((c >= 0x100 && c <= 0x137) || (c >= 0x14a && c <= 0x177) ||
-		(c >= 0x460 && c <= 0x481) || (c >= 0x48a && c <= 0x4bf) ||
-		(c >= 0x4d0 && c <= 0x52f))
-		return c | 1;
-	return c == 0x3c2 ? 0x3c3 : c;
-}
-
-static char *form(const char *text, bool folded)
+static char *form(const char *text)
 {
 	struct text t = { NULL, 0, 0 };
 	struct vt_buf out = VT_BUF_INIT;
@@ -143,7 +126,7 @@ static char *form(const char *text, bool folded)
 		decompose(&t, c);
 	}
 	for (size_t i = 0; i < t.n; i++)
-		encode(&out, folded ? small(t.c[i]) : t.c[i]);
+		encode(&out, t.c[i]);
 	free(t.c);
 	return vt_buf_detach(&out);
 }
@@ -158,12 +141,7 @@ bool vt_unicode_is_ascii(const char *text)
 
 char *vt_unicode_form(const char *text)
 {
-	return vt_unicode_is_ascii(text) ? vt_xstrdup(text) : form(text, false);
-}
-
-char *vt_unicode_folded(const char *text)
-{
-	return form(text, true);
+	return vt_unicode_is_ascii(text) ? vt_xstrdup(text) : form(text);
 }
 
 bool vt_unicode_equal(const char *a, const char *b)
@@ -179,17 +157,4 @@ bool vt_unicode_equal(const char *a, const char *b)
 	free(x);
 	free(y);
 	return equal;
-}
-
-bool vt_unicode_turns(const char *text)
-{
-	uint32_t c;
-
-	for (const unsigned char *s = (const unsigned char *)text; *s;) {
-		s += decode(s, &c);
-		if (c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) ||
-			(c >= 0x2066 && c <= 0x2069))
-			return true;
-	}
-	return false;
 }

@@ -15,16 +15,9 @@
 /* Caller frees.  Bytes that are no UTF-8 are kept as they are. */
 char *vt_unicode_form(const char *text);
 
-/* The same with letters in one case as well: what a disk that knows no case takes for one name.
- * Latin, Greek, Cyrillic and Armenian letters. */
-char *vt_unicode_folded(const char *text);
-
 /* Then it has one form only. */
 bool vt_unicode_is_ascii(const char *text);
 
 bool vt_unicode_equal(const char *a, const char *b);
-
-/* Does the text hold a character that turns the direction of writing around what follows? */
-bool vt_unicode_turns(const char *text);
 
 #endif

@@ -419,3 +419,26 @@ int vt_geometry_paste(void *native, const struct vt_placement *p, const void *wo
 				from, (ptrdiff_t)size, d[0], size);
 	return 0;
 }
+
+/* Output index -> input index as one affine. */
+int vt_index_map(double m[3][4], const struct vt_geometry *out, const struct vt_geometry *in,
+	struct vt_err *err)
+{
+	double inv[3][4];
+	if (vt_geometry_invert(in, inv, err))
+		return err->code;
+	for (int i = 0; i < 3; i++)
+		for (int j = 0; j < 4; j++) {
+			m[i][j] = inv[i][0] * out->affine[0][j] + inv[i][1] * out->affine[1][j] +
+				inv[i][2] * out->affine[2][j];
+			if (j == 3)
+				m[i][j] += inv[i][3];
+		}
+	/* Grids that share an orientation give 1 - 1e-16 and the like: make them exact, so that
+	 * equal grids copy. */
+	for (int i = 0; i < 3; i++)
+		for (int j = 0; j < 4; j++)
+			if (fabs(m[i][j] - floor(m[i][j] + 0.5)) < 1e-9)
+				m[i][j] = floor(m[i][j] + 0.5);
+	return 0;
+}

@@ -79,9 +79,6 @@ void vt_geometry_to_mm(const struct vt_geometry *g, const double index[3], doubl
 /* mm -> voxel index */
 int vt_geometry_invert(const struct vt_geometry *g, double inverse[3][4], struct vt_err *err);
 
-struct vt_json *vt_geometry_json(const struct vt_geometry *g);
-int vt_geometry_parse(struct vt_geometry *out, const struct vt_json *j, struct vt_err *err);
-
 /* How a working grid was made from a native one: axes, then (optionally) resampling, then a
  * crop. */
 struct vt_placement {
@@ -111,6 +108,11 @@ int vt_placement_gather(const struct vt_placement *p, void *work, const void *na
  * to one. */
 int vt_geometry_paste(void *native, const struct vt_placement *p, const void *work, size_t size,
 	const void *outside, struct vt_err *err);
+
+/* Output index -> input index as one affine, row by row; grids that share an orientation and whole
+ * steps map exactly. */
+int vt_index_map(double m[3][4], const struct vt_geometry *out, const struct vt_geometry *in,
+	struct vt_err *err);
 
 struct vt_json *vt_placement_json(const struct vt_placement *p);
 int vt_placement_parse(struct vt_placement *out, const struct vt_json *j, struct vt_err *err);

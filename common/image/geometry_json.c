@@ -33,7 +33,7 @@ static struct vt_json *matrix(const double m[3][4])
 	return j;
 }
 
-struct vt_json *vt_geometry_json(const struct vt_geometry *g)
+static struct vt_json *geometry_json(const struct vt_geometry *g)
 {
 	char code[4];
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
@@ -105,7 +105,7 @@ static int get_sizes(size_t out[3], const struct vt_json *j, const char *key, in
 	return 0;
 }
 
-int vt_geometry_parse(struct vt_geometry *out, const struct vt_json *j, struct vt_err *err)
+static int geometry_parse(struct vt_geometry *out, const struct vt_json *j, struct vt_err *err)
 {
 	struct vt_geometry g;
 	const char *form = vt_json_text(vt_json_get(j, "form"), "");
@@ -138,13 +138,13 @@ struct vt_json *vt_placement_json(const struct vt_placement *p)
 		vt_json_push(axis, vt_json_new_int(p->axis[a]));
 		vt_json_push(flip, vt_json_new_bool(p->flip[a]));
 	}
-	vt_json_put(j, "native", vt_geometry_json(&p->native));
+	vt_json_put(j, "native", geometry_json(&p->native));
 	vt_json_put(j, "axis", axis);
 	vt_json_put(j, "flip", flip);
 	vt_json_put_bool(j, "resampled", p->resampled);
-	vt_json_put(j, "full", vt_geometry_json(&p->full));
+	vt_json_put(j, "full", geometry_json(&p->full));
 	vt_json_put(j, "crop_from", sizes(p->lo, 3));
-	vt_json_put(j, "work", vt_geometry_json(&p->work));
+	vt_json_put(j, "work", geometry_json(&p->work));
 	return j;
 }
 
@@ -180,11 +180,11 @@ int vt_placement_parse(struct vt_placement *out, const struct vt_json *j, struct
 {
 	struct vt_placement p;
 	memset(&p, 0, sizeof(p));
-	if (vt_geometry_parse(&p.native, vt_json_get(j, "native"), err))
+	if (geometry_parse(&p.native, vt_json_get(j, "native"), err))
 		return vt_err_prefix(err, "\"native\"");
-	if (vt_geometry_parse(&p.full, vt_json_get(j, "full"), err))
+	if (geometry_parse(&p.full, vt_json_get(j, "full"), err))
 		return vt_err_prefix(err, "\"full\"");
-	if (vt_geometry_parse(&p.work, vt_json_get(j, "work"), err))
+	if (geometry_parse(&p.work, vt_json_get(j, "work"), err))
 		return vt_err_prefix(err, "\"work\"");
 	p.resampled = vt_json_true(vt_json_get(j, "resampled"), false);
 	if (get_axes(&p, j, err) || get_sizes(p.lo, j, "crop_from", 0, err) || check_fit(&p, err))

@@ -24,7 +24,6 @@
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
 #include "common/image/morphology.h"
-#include "common/image/resample_internal.h"
 
 enum { MAX_SUB = 8, MAX_SHARES = 64 };
 

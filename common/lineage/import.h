@@ -36,7 +36,7 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 void vt_import_release(struct vt_import *i);
 
 /* Takes in the records alone, own and ancestors', without looking at the files beside them; *n
- * counts them.  What contradicts the store (vt_trust_check_claim) is left out and logged. */
+ * counts them.  What contradicts the store (store/trust.h) is left out and logged. */
 int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, struct vt_err *err);
 
 /* The same beside outputs that were executed here, published together: own records that are new are

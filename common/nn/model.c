@@ -203,7 +203,8 @@ static int unknown_model(const char *name, struct vt_err *err)
 	return err->code;
 }
 
-int vt_model_check(const struct vt_model_request *r, struct vt_err *err)
+/* Whether the params fit the network, without building it. */
+static int check_request(const struct vt_model_request *r, struct vt_err *err)
 {
 	const struct vt_model_def *m = find(r->name);
 
@@ -251,7 +252,7 @@ int vt_model_build(struct vt_graph **out, const struct vt_model_request *r, stru
 	struct vt_graph *g;
 	int x, stride;
 
-	if (vt_model_check(r, err))
+	if (check_request(r, err))
 		return err->code;
 	stride = m->stride(r);
 	if (r->n < 1 || r->n > VT_MODEL_MOST_ITEMS || r->in_c < 1 || r->out_c < 1 ||

@@ -30,9 +30,6 @@ int vt_model_build(struct vt_graph **out, const struct vt_model_request *r, stru
 /* What each edge of a patch must divide by under these params; 0 for an unknown name. */
 int vt_model_stride(const struct vt_model_request *r);
 
-/* Whether the params fit the network, without building it. */
-int vt_model_check(const struct vt_model_request *r, struct vt_err *err);
-
 /* The i-th name, NULL behind the last. */
 const char *vt_model_name(int i);
 

@@ -38,7 +38,9 @@ void vt_plan_live(bool *live, const struct vt_graph *g, const struct vt_session_
 				live[g->node[i].in[k]] = true;
 }
 
-void vt_plan_wants_grad(bool *wants, const struct vt_graph *g)
+/* wants[i]: the backward pass needs a gradient of node i, for something trainable lies at or
+ * before it and none is detached. */
+static void find_wanted(bool *wants, const struct vt_graph *g)
 {
 	for (int i = 0; i < g->n_nodes; i++) {
 		const struct vt_node *n = &g->node[i];
@@ -379,7 +381,7 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 	p->live = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->live));
 	p->wants = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->wants));
 	vt_plan_live(p->live, g, opts);
-	vt_plan_wants_grad(p->wants, g);
+	find_wanted(p->wants, g);
 	v.live = p->live;
 	v.wants = p->wants;
 	if (p->device)

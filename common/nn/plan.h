@@ -19,7 +19,7 @@ struct vt_plan {
 	/* [nodes]: let go after the forward pass, made again when the backward pass first reads
 	 * it */
 	bool *again;
-	bool *wants; /* [nodes]: as vt_plan_wants_grad */
+	bool *wants; /* [nodes]: the backward pass needs its gradient */
 	bool *live;  /* [nodes]: computed, because a wanted output needs it */
 	/* [nodes]: whose pass computes node i too (inference: a convolution, a norm), else i */
 	int *host;
@@ -48,9 +48,5 @@ int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g,
 /* live[i]: an output that opts wants (the prediction, or all of them when training) depends on
  * node i. */
 void vt_plan_live(bool *live, const struct vt_graph *g, const struct vt_session_opts *opts);
-
-/* wants[i]: the backward pass needs a gradient of node i, for something trainable lies at or
- * before it and none is detached. */
-void vt_plan_wants_grad(bool *wants, const struct vt_graph *g);
 
 #endif

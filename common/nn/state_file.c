@@ -6,56 +6,6 @@
 
 #include "common/nn/safetensors.h"
 
-static const struct {
-	const char *name;
-	size_t width;
-} dtypes[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 }, { "I32", 4 },
-	{ "I16", 2 }, { "I8", 1 }, { "U8", 1 }, { "BOOL", 1 } };
-
-size_t vt_state_width(const char *dtype)
-{
-	for (size_t i = 0; i < sizeof(dtypes) / sizeof(dtypes[0]); i++)
-		if (!strcmp(dtypes[i].name, dtype))
-			return dtypes[i].width;
-	return 0;
-}
-
-/* Sets t->n; the last element's offset must lie below extent. */
-static int check_extent(struct vt_state_tensor *t, size_t extent)
-{
-	uint64_t n = 1, last = 0;
-
-	for (int i = 0; i < t->n_dims; i++) {
-		if (t->dims[i] < 0 || t->stride[i] < 0 || (t->dims[i] && n > (uint64_t)1 << 40))
-			return 1;
-		n *= (uint64_t)t->dims[i];
-	}
-	for (int i = 0; n && i < t->n_dims; i++) {
-		if (t->dims[i] > 1 &&
-			(uint64_t)t->stride[i] > ((uint64_t)1 << 40) / (uint64_t)t->dims[i])
-			return 1;
-		last += (uint64_t)(t->dims[i] - 1) * (uint64_t)t->stride[i];
-	}
-	t->n = (size_t)n;
-	return n > (uint64_t)1 << 40 || (n && last >= extent);
-}
-
-int vt_state_add(struct vt_state_file *s, const char *name, struct vt_state_tensor t, size_t extent,
-	struct vt_err *err)
-{
-	if (!vt_state_width(t.dtype))
-		return vt_err_set(err, VT_EDATA, "tensor %s has the unknown type \"%s\"", name,
-			t.dtype);
-	if (check_extent(&t, extent))
-		return vt_err_set(err, VT_EDATA,
-			"tensor %s: its shape does not fit the bytes it has", name);
-	if (s->n % 64 == 0)
-		s->tensor = vt_xrealloc(s->tensor, (s->n + 64) * sizeof(*s->tensor));
-	t.name = vt_xstrdup(name);
-	s->tensor[s->n++] = t;
-	return 0;
-}
-
 static int from_safetensors(struct vt_state_file *s, const char *path, struct vt_err *err)
 {
 	struct vt_safetensors f;

@@ -37,7 +37,7 @@ const struct vt_state_tensor *vt_state_find(const struct vt_state_file *s, const
 /* Elements in C order as f32.  VT_EDATA for whole numbers and for values that are not finite. */
 int vt_state_copy(const struct vt_state_tensor *t, float *out, struct vt_err *err);
 
-/* --- for the readers of one format --------------------------------------- */
+/* --- state_tensor.c: for the readers of one format ------------------------- */
 
 /* Adds a tensor whose n_dims, dims and stride are set; extent: elements that lie at data.
  * Checks that all of it lies there. */

@@ -555,8 +555,3 @@ void vt_evaluation_release(struct vt_evaluation *e)
 	vt_json_free(e->scored);
 	*e = (struct vt_evaluation){ .segmenter = NULL };
 }
-
-const char *vt_evaluation_region(const struct vt_evaluation *e, int r)
-{
-	return e->manifest->region[r].name;
-}

@@ -58,8 +58,6 @@ enum vt_score {
 
 /* "dice", "hd95_mm", ...: columns of subjects.csv and keys of metrics.json */
 const char *vt_score_name(enum vt_score k);
-/* NaN where it is not defined */
-double vt_score_value(const struct vt_region_score *s, enum vt_score k);
 
 struct vt_summary {
 	double mean; /* over the n subjects where it is defined, penalties included; NaN: none */

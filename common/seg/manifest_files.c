@@ -106,7 +106,7 @@ char *vt_fields_fill(const struct vt_fields *f, const char *pattern)
 }
 
 /* Fields of a subject's name; what its template does not fit is {subject} alone. */
-void vt_fields_of(struct vt_fields *f, const struct vt_manifest *m, const char *subject)
+static void fields_of(struct vt_fields *f, const struct vt_manifest *m, const char *subject)
 {
 	*f = (struct vt_fields){ .n = 0 };
 	if (m->subject && !vt_fields_match(f, m->subject, subject))
@@ -380,7 +380,8 @@ int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const 
 
 /* --- where each file lies ------------------------------------------------------------------ */
 
-int vt_manifest_find(char **path, const char **pattern, const struct vt_manifest *m,
+/* pattern (may be NULL): the one that found the file. */
+static int find_file(char **path, const char **pattern, const struct vt_manifest *m,
 	const struct vt_strs *patterns, const char *root, const char *subject, const char *what,
 	struct vt_err *err)
 {
@@ -389,7 +390,7 @@ int vt_manifest_find(char **path, const char **pattern, const struct vt_manifest
 	int rc = 0;
 
 	*path = NULL;
-	vt_fields_of(&f, m, subject);
+	fields_of(&f, m, subject);
 	for (size_t i = 0; !*path && i < patterns->n; i++) {
 		char *rel = vt_fields_fill(&f, patterns->v[i]);
 		char *full = rel ? vt_path_join(root, rel) : NULL;
@@ -436,7 +437,7 @@ static int check_twice(const struct vt_manifest *m, const char *root, const char
 		struct vt_err unseen = VT_ERR_INIT;
 		char *other = NULL;
 		bool same = m->channel[i].frame == m->channel[channel].frame &&
-			!vt_manifest_find(&other, NULL, m, &m->channel[i].files, root, subject, "",
+			!find_file(&other, NULL, m, &m->channel[i].files, root, subject, "",
 				&unseen) &&
 			!strcmp(other, path);
 
@@ -457,7 +458,7 @@ int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *ro
 	const struct vt_channel *c = &m->channel[channel];
 	char *what = vt_asprintf("%s scan", c->role);
 	const char *pattern = NULL;
-	int rc = vt_manifest_find(path, &pattern, m, &c->files, root, subject, what, err);
+	int rc = find_file(path, &pattern, m, &c->files, root, subject, what, err);
 
 	free(what);
 	if (!rc)
@@ -480,7 +481,7 @@ int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root,
 	*path = NULL;
 	if (!m->mask_files.n)
 		return 0;
-	rc = vt_manifest_find(path, NULL, m, &m->mask_files, root, subject, "brain mask", &none);
+	rc = find_file(path, NULL, m, &m->mask_files, root, subject, "brain mask", &none);
 	if (rc && m->mask_required)
 		*err = none;
 	return rc && m->mask_required ? rc : 0;
@@ -491,5 +492,5 @@ int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root
 {
 	if (!m->label_files.n)
 		return vt_err_set(err, VT_ENOINPUT, "manifest %s names no label files", m->name);
-	return vt_manifest_find(path, NULL, m, &m->label_files, root, subject, "label map", err);
+	return find_file(path, NULL, m, &m->label_files, root, subject, "label map", err);
 }

@@ -17,12 +17,6 @@ void vt_fields_release(struct vt_fields *f);
 bool vt_fields_match(struct vt_fields *f, const char *pattern, const char *text);
 /* NULL if a field is missing. */
 char *vt_fields_fill(const struct vt_fields *f, const char *pattern);
-void vt_fields_of(struct vt_fields *f, const struct vt_manifest *m, const char *subject);
-
-/* pattern (may be NULL): the one that found the file. */
-int vt_manifest_find(char **path, const char **pattern, const struct vt_manifest *m,
-	const struct vt_strs *patterns, const char *root, const char *subject, const char *what,
-	struct vt_err *err);
 
 /* VT_EDATA if what the pattern spells out says another channel. */
 int vt_manifest_check_name(const struct vt_manifest *m, const char *pattern, const char *path,

@@ -55,12 +55,18 @@ static const struct {
 
 enum { N_COUNTS = sizeof(counts) / sizeof(counts[0]) };
 
+const char *vt_evaluation_region(const struct vt_evaluation *e, int r)
+{
+	return e->manifest->region[r].name;
+}
+
 const char *vt_score_name(enum vt_score k)
 {
 	return columns[k].name;
 }
 
-double vt_score_value(const struct vt_region_score *s, enum vt_score k)
+/* NaN where it is not defined */
+static double score_value(const struct vt_region_score *s, enum vt_score k)
 {
 	if (k == VT_VOLUME_DIFFERENCE)
 		return s->overlap.volume_ml - s->overlap.reference_ml;
@@ -97,7 +103,7 @@ static struct vt_summary mean_of(const struct vt_evaluation *e, size_t member, i
 
 	for (size_t i = 0; i < e->n; i++) {
 		const struct vt_subject_score *one = &e->subject[i];
-		double v = vt_score_value(&one->region[r], k);
+		double v = score_value(&one->region[r], k);
 
 		if (isnan(v) || !counts_for(e, one) ||
 			(member != SIZE_MAX && one->member != member))
@@ -108,7 +114,7 @@ static struct vt_summary mean_of(const struct vt_evaluation *e, size_t member, i
 	s.mean = s.n ? sum / (double)s.n : NAN;
 	for (size_t i = 0; i < e->n; i++) {
 		const struct vt_subject_score *one = &e->subject[i];
-		double v = vt_score_value(&one->region[r], k);
+		double v = score_value(&one->region[r], k);
 
 		if (isnan(v) || !counts_for(e, one) ||
 			(member != SIZE_MAX && one->member != member))
@@ -173,7 +179,7 @@ static void summarize_region(struct vt_evaluation *e, int r, unsigned draws)
 		const struct vt_region_score *s = &e->subject[i].region[r];
 
 		for (int k = 0; k < VT_N_SCORES; k++) {
-			double v = vt_score_value(s, (enum vt_score)k);
+			double v = score_value(s, (enum vt_score)k);
 
 			value[n * VT_N_SCORES + (size_t)k] = v;
 			found[k] += s->overlap.empty == VT_NOT_EMPTY ? v : 0;
@@ -218,8 +224,7 @@ static struct vt_json *score_json(const struct vt_evaluation *e, const struct vt
 
 	for (int k = 0; k < VT_N_SCORES; k++)
 		if (has_column(e, k))
-			vt_json_put(j, columns[k].name,
-				number(vt_score_value(s, (enum vt_score)k)));
+			vt_json_put(j, columns[k].name, number(score_value(s, (enum vt_score)k)));
 	for (int k = 0; k < N_COUNTS; k++)
 		vt_json_put_int(j, counts[k].name, (int64_t)count_value(s, k));
 	if (s->overlap.empty != VT_NOT_EMPTY)
@@ -413,7 +418,7 @@ static void csv_row(struct vt_buf *out, const struct vt_evaluation *e, const cha
 	vt_buf_char(out, ',');
 	vt_csv_text(out, vt_evaluation_region(e, r));
 	for (int k = 0; k < VT_N_SCORES; k++) {
-		double v = vt_score_value(s, (enum vt_score)k);
+		double v = score_value(s, (enum vt_score)k);
 		char text[32] = "";
 
 		if (!isnan(v))

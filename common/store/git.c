@@ -128,7 +128,8 @@ static void put_remote(struct vt_json *j, git_repository *repo)
 	git_config_free(config);
 }
 
-struct vt_json *vt_git_capture(const char *path)
+/* The value of "git". */
+static struct vt_json *capture(const char *path)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_json *j = NULL;
@@ -177,7 +178,7 @@ struct vt_json *vt_git_source(const char *file)
 	if (vt_digest_file(&d, &size, file, &none))
 		return NULL;
 	j = vt_json_new(VT_JSON_OBJECT);
-	git = vt_git_capture(file);
+	git = capture(file);
 	if (git)
 		vt_json_put(j, "git", git);
 	vt_digest_hex(hex, &d);

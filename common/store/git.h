@@ -10,19 +10,15 @@
 
 enum { VT_GIT_OID = 41 }; /* 40 digits and the NUL */
 
-/* What git says about the work tree that `path` (a file or directory) lies in, as a JSON object
- * the caller frees; NULL when it lies in none, or git cannot read it (then a warning was
- * logged):
+/* {"git": ..., "sha256": of the file}; NULL if there is no such file.  "git" is what git says of
+ * the work tree that the file lies in, left out where it lies in none or git cannot read it (then
+ * a warning was logged):
  *      commit   HEAD's id, "" before the first commit
  *      dirty    true where a tracked file differs from HEAD (in the index or on disk)
  *      diff     SHA-256 of what `git diff HEAD --binary --full-index` prints; only if dirty
- *      file     "committed", "modified" or "untracked", for a file
- *      path     the file's path within the work tree, for a file
+ *      file     "committed", "modified" or "untracked"
+ *      path     the file's path within the work tree
  *      remote   URL of origin without user and password, if there is one */
-struct vt_json *vt_git_capture(const char *path);
-
-/* {"git": what vt_git_capture says, left out where that is nothing, "sha256": of the file}; NULL
- * if there is no such file. */
 struct vt_json *vt_git_source(const char *file);
 
 /* --- a bare repository --------------------------------------------------- */

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
-#include "common/store/git_mirror.h"
 #include "common/store/history.h"
 #include "common/store/repo_internal.h"
 
@@ -258,24 +257,4 @@ int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const c
 	if (!rc)
 		rc = tell(s, repo, name, now, to, err);
 	return rc ? rc : write_ref(s, repo, name, now, to, err);
-}
-
-int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from,
-	const char *to, struct vt_err *err)
-{
-	struct vt_commit c = { .id = "" };
-	int rc = *to ? vt_commit_read(s, &c, to, err) : 0;
-
-	vt_commit_release(&c);
-	if (!rc)
-		rc = vt_store_use(s, err); /* before the lock, as gc takes them */
-	if (!rc)
-		rc = vt_store_lock(s, err);
-	if (rc)
-		return rc;
-	rc = vt_ref_write(s, repo, name, from, to, err);
-	vt_store_unlock(s);
-	if (!rc)
-		vt_git_mirror_try(s, repo);
-	return rc;
 }

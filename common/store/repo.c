@@ -137,6 +137,26 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
 	return rc;
 }
 
+int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from,
+	const char *to, struct vt_err *err)
+{
+	struct vt_commit c = { .id = "" };
+	int rc = *to ? vt_commit_read(s, &c, to, err) : 0;
+
+	vt_commit_release(&c);
+	if (!rc)
+		rc = vt_store_use(s, err); /* before the lock, as gc takes them */
+	if (!rc)
+		rc = vt_store_lock(s, err);
+	if (rc)
+		return rc;
+	rc = vt_ref_write(s, repo, name, from, to, err);
+	vt_store_unlock(s);
+	if (!rc)
+		vt_git_mirror_try(s, repo);
+	return rc;
+}
+
 /* --- walks --------------------------------------------------------------- */
 
 static void queue(struct vt_digest_set *t, struct vt_strs *todo, const char *id)

@@ -255,7 +255,12 @@ static int check_raw(struct vt_store *s, const struct vt_json *file, const char 
 	return rc;
 }
 
-int vt_trust_check_claim(struct vt_store *s, const struct vt_record_text *claim, struct vt_err *err)
+/* Why a record that is not believed must not be taken in; VT_EINTEGRITY:
+ *  - of its derivation another result is here;
+ *  - it claims to have made bytes that were read here, or lie in a commit, as a raw file of a
+ *    subject.
+ * A record that is here already, or is believed, is not asked. */
+static int check_claim(struct vt_store *s, const struct vt_record_text *claim, struct vt_err *err)
 {
 	const struct vt_json *outputs = vt_json_get(claim->record, "outputs");
 	struct vt_digest d = vt_digest_bytes(claim->text, claim->n);
@@ -338,7 +343,7 @@ int vt_trust_sift(struct vt_store *s, const struct vt_record_text *v, size_t n, 
 		vt_digest_hex(id, &d);
 		if (!keep[i])
 			keep[i] = vt_trust_has(s, id);
-		else if (vt_trust_check_claim(s, &v[i], &fault) == VT_EINTEGRITY)
+		else if (check_claim(s, &v[i], &fault) == VT_EINTEGRITY)
 			keep[i] = false;
 		else if (fault.code)
 			return vt_err_set(err, fault.code, "%s", fault.text);

@@ -45,16 +45,11 @@ int vt_trust_claims(struct vt_store *s, struct vt_strs *ids, struct vt_err *err)
 int vt_trust_disputes(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx,
 	size_t *n, struct vt_err *err);
 
-/* Why a record that is not believed must not be taken in; VT_EINTEGRITY:
- *  - of its derivation another result is here;
- *  - it claims to have made bytes that were read here, or lie in a commit, as a raw file of a
- *    subject.
- * A record that is here already, or is believed, is not asked. */
-int vt_trust_check_claim(struct vt_store *s, const struct vt_record_text *claim,
-	struct vt_err *err);
-
-/* The same of many that come together, which may contradict each other: keep[i] is false for those
- * refused, *why says why the first of them was; *n_refused counts them. */
+/* Which of the records that come together must not be taken in: those of whose derivation another
+ * result is here or among them, and those that claim to have made bytes that were read here, or
+ * lie in a commit, as a raw file of a subject.  A record that is here already, or is believed, is
+ * not asked.  keep[i] is false for those refused, *why says why the first of them was;
+ * *n_refused counts them. */
 int vt_trust_sift(struct vt_store *s, const struct vt_record_text *v, size_t n, bool *keep,
 	size_t *n_refused, struct vt_err *why, struct vt_err *err);
 

@@ -16,7 +16,4 @@ int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct v
 /* A directory remote: opens its store, and closes it with the peer. */
 int vt_peer_directory(struct vt_peer **out, const char *dir, bool writing, struct vt_err *err);
 
-/* Takes "KIND ID" apart; false if it is neither. */
-bool vt_name_parse(const char *name, const char **kind, struct vt_digest *id);
-
 #endif

@@ -36,7 +36,8 @@ const char vt_peer_greeting[] = "voxtrail 1";
 
 static const char *const kinds[] = { "objects", "trees", "records", "results", "commits" };
 
-bool vt_name_parse(const char *name, const char **kind, struct vt_digest *id)
+/* Takes "KIND ID" apart; false if it is neither. */
+static bool parse_name(const char *name, const char **kind, struct vt_digest *id)
 {
 	const char *space = strchr(name, ' ');
 
@@ -55,7 +56,7 @@ static char *path_of(struct vt_store *s, const char *name, struct vt_err *err)
 	const char *kind;
 	struct vt_digest id;
 
-	if (vt_name_parse(name, &kind, &id))
+	if (parse_name(name, &kind, &id))
 		return vt_store_path(s, kind, &id);
 	vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
 	return NULL;
@@ -96,7 +97,7 @@ static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt
 			return err->code;
 		/* what was erased here is not lacking */
 		if (!vt_fs_exists(path) &&
-			!(vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
+			!(parse_name(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
 				vt_erased_has(s, &id)))
 			vt_strs_add(out, names->v[i]);
 		free(path);
@@ -115,12 +116,12 @@ static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_
 		const char *kind;
 		struct vt_digest id;
 		struct vt_json *tomb =
-			vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects")
+			parse_name(names->v[i], &kind, &id) && !strcmp(kind, "objects")
 			? vt_erased_read(s, &id)
 			: NULL;
 		char *line;
 
-		if (!tomb && vt_name_parse(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
+		if (!tomb && parse_name(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
 			vt_erased_proposed(s, &id))
 			tomb = vt_erased_proposal(s, &id);
 
@@ -305,7 +306,7 @@ static int local_put(struct vt_peer *p, const char *name, uint64_t size, struct 
 	char *tmp;
 	int fd, rc;
 
-	if (!vt_name_parse(name, &kind, &id))
+	if (!parse_name(name, &kind, &id))
 		return vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds",
 			name);
 	if (vt_store_use(l->s, err))
@@ -421,11 +422,11 @@ static int publish_one(struct local *l, size_t i, struct vt_published *p, struct
 {
 	char *tmp = waiting_path(l, i), to[VT_STORE_NAME + 16], name[VT_STORE_NAME];
 	struct vt_buf text = VT_BUF_INIT;
-	const char *kind;
+	const char *kind = p->kind;
 	struct vt_digest id;
 	int rc = strcmp(p->kind, "objects") ? vt_fs_read(&text, tmp, 1u << 30, err) : 0;
 
-	vt_name_parse(l->name.v[i], &kind, &id);
+	parse_name(l->name.v[i], &kind, &id);
 	vt_store_name(name, &id);
 	snprintf(to, sizeof(to), "%s/%s", kind, name);
 	if (!rc && !strcmp(kind, "trees"))

@@ -19,34 +19,6 @@ void vt_transfer_release(struct vt_transfer *t)
 
 /* --- requests in batches ------------------------------------------------- */
 
-int vt_transfer_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
-	struct vt_err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < names->n; i += VT_TRANSFER_BATCH) {
-		const struct vt_strs part = { names->v + i,
-			names->n - i < VT_TRANSFER_BATCH ? names->n - i : VT_TRANSFER_BATCH, 0 };
-
-		rc = p->ops->missing(p, out, &part, err);
-	}
-	return rc;
-}
-
-int vt_transfer_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
-	struct vt_err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < names->n; i += VT_TRANSFER_BATCH) {
-		const struct vt_strs part = { names->v + i,
-			names->n - i < VT_TRANSFER_BATCH ? names->n - i : VT_TRANSFER_BATCH, 0 };
-
-		rc = p->ops->get(p, &part, sink, ctx, err);
-	}
-	return rc;
-}
-
 static void add_name(struct vt_strs *list, const char *kind, const char *id)
 {
 	char *name = vt_asprintf("%s %s", kind, id);

@@ -1,4 +1,4 @@
-/* transfer_internal.h - what transfer.c and transfer_results.c share. */
+/* transfer_internal.h - for transfer.c, transfer_requests.c and transfer_results.c only. */
 #ifndef COMMON_TRANSFER_TRANSFER_INTERNAL_H
 #define COMMON_TRANSFER_TRANSFER_INTERNAL_H
 
@@ -6,7 +6,7 @@
 
 enum { VT_TRANSFER_BATCH = 20000 }; /* names in one request */
 
-/* Requests of any number of names. */
+/* --- transfer_requests.c --- */
 int vt_transfer_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err);
 int vt_transfer_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,

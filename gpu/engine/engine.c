@@ -1,4 +1,4 @@
-/* A session: its buffers, weights, input and outputs. */
+/* engine.c - a session: its buffers, weights, input and outputs. */
 #include "gpu/engine/engine.h"
 
 #include <stdlib.h>
@@ -20,94 +20,7 @@ int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err
 		name);
 }
 
-/* --- small things the operators share ------------------------------------ */
-
-struct vg_shape vg_shape_of(const struct vg_session *s, int i)
-{
-	struct vt_shape t = s->g->node[i].shape;
-
-	return vg_shape_make(t.n, t.c, t.d, t.h, t.w);
-}
-
-void *vg_value(const struct vg_session *s, int i)
-{
-	return s->arena + (s->again ? s->plan.back[i] : s->plan.value[i]);
-}
-
-void *vg_grad(const struct vg_session *s, int i)
-{
-	return s->plan.grad[i] == SIZE_MAX ? NULL : s->arena + s->plan.grad[i];
-}
-
-float *vg_weight(const struct vg_session *s, const struct vt_node *n, int k)
-{
-	return n->weight[k] < 0 ? NULL : s->weights + s->offset[n->weight[k]];
-}
-
-float *vg_weight_grad(const struct vg_session *s, const struct vt_node *n, int k)
-{
-	return n->weight[k] < 0 ? NULL : s->grads + s->offset[n->weight[k]];
-}
-
-bool vg_weight_shared(const struct vg_session *s, const struct vt_node *n, int k)
-{
-	return s->g->weight[n->weight[k]].uses > 1;
-}
-
-void vg_run(struct vg_session *s, enum vg_kernel kernel, const void *args, uint32_t items)
-{
-	if (!s->err.code)
-		s->d->ops->run(s->d, kernel, args, items, &s->err);
-}
-
-uint32_t vg_blocks(const struct vg_shape *s, int slabs)
-{
-	return (uint32_t)(s->n * slabs) * vg_chunk_groups(s);
-}
-
-void vg_sum_slabs(struct vg_session *s, struct vg_sums *a)
-{
-	a->part = s->part;
-	a->slabs = vg_slabs(&a->s);
-	a->type = s->type;
-	vg_run(s, VG_K_sums, a, vg_blocks(&a->s, a->slabs));
-}
-
-void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a,
-	const void *b)
-{
-	struct vg_sums sums = { .a = a, .b = b, .s = shape, .mode = (int)mode };
-	struct vg_sums_fold fold = { s->total, s->part, shape, vg_slabs(&shape) };
-
-	vg_sum_slabs(s, &sums);
-	vg_run(s, VG_K_sums_fold, &fold, (uint32_t)(shape.n * shape.chunks));
-}
-
-struct vg_behind vg_behind(const struct vg_session *s, int i)
-{
-	int j = s->plan.fusion.act[i];
-	const struct vt_node *n = &s->g->node[j < 0 ? i : j];
-	struct vg_behind r = { VG_WITH_NOTHING, NULL, 0 };
-
-	if (j < 0 && n->norm.relu)
-		r.mode = VG_WITH_RELU;
-	else if (j >= 0)
-		r = (struct vg_behind){ n->act == VT_ACT_RELU ? VG_WITH_RELU : VG_WITH_SLOPE,
-			vg_weight(s, n, 0), (float)n->number };
-	return r;
-}
-
 /* --- making a session ---------------------------------------------------- */
-
-int vg_take(struct vg_session *s, void *out, size_t nbytes, struct vt_err *err)
-{
-	void *p = NULL;
-	int rc = s->d->ops->alloc(s->d, &p, nbytes ? nbytes : 256, err);
-
-	if (!rc)
-		memcpy(out, &p, sizeof(p));
-	return rc;
-}
 
 static int check_shapes(const struct vt_graph *g, const bool *live, struct vt_err *err)
 {
@@ -220,24 +133,10 @@ static int new_statistics(struct vg_session *s, struct vt_err *err)
 	return rc ? rc : vg_take(s, &s->voxel, lanes * sizeof(uint32_t), err);
 }
 
-static size_t count(struct vt_shape t)
-{
-	return (size_t)t.n * (size_t)t.c * (size_t)t.d * (size_t)t.h * (size_t)t.w;
-}
-
-size_t vg_output_offset(const struct vg_session *s, int i)
-{
-	size_t at = 0;
-
-	for (int k = 0; k < i; k++)
-		at += count(s->g->node[vt_graph_output_at(s->g, k).tensor].shape);
-	return at;
-}
-
 /* Plain f32 room for the input or an output. */
 static size_t plain_floats(const struct vg_session *s)
 {
-	size_t in = count(s->g->node[s->g->input].shape),
+	size_t in = vg_count(s->g->node[s->g->input].shape),
 	       out = vg_output_offset(s, vt_graph_n_outputs(s->g));
 
 	return in > out ? in : out;
@@ -347,26 +246,14 @@ void vg_session_free(void *session)
 
 /* --- weights, input, output ---------------------------------------------- */
 
-/* A function that queues work ends with this: the session's error becomes the caller's, once. */
-int vg_answer(struct vg_session *s, struct vt_err *err)
-{
-	int rc = s->err.code;
-
-	if (rc) {
-		*err = s->err;
-		s->err = (struct vt_err)VT_ERR_INIT;
-	}
-	return rc;
-}
-
 int vg_session_set_input(void *session, const float *x, struct vt_err *err)
 {
 	struct vg_session *s = session;
 	struct vg_pack a = { vg_value(s, s->g->input), s->plain, NULL, vg_shape_of(s, s->g->input),
 		s->type };
 
-	s->d->ops->upload(s->d, s->plain, x, count(s->g->node[s->g->input].shape) * sizeof(float),
-		&s->err);
+	s->d->ops->upload(s->d, s->plain, x,
+		vg_count(s->g->node[s->g->input].shape) * sizeof(float), &s->err);
 	vg_run(s, VG_K_pack, &a, vg_chunks(&a.s));
 	return vg_answer(s, err);
 }
@@ -379,8 +266,8 @@ int vg_session_get_output(void *session, int i, float *y, struct vt_err *err)
 
 	vg_run(s, VG_K_unpack, &a, vg_chunks(&a.s));
 	if (!s->err.code)
-		s->d->ops->download(s->d, y, s->plain, count(s->g->node[t].shape) * sizeof(float),
-			&s->err);
+		s->d->ops->download(s->d, y, s->plain,
+			vg_count(s->g->node[t].shape) * sizeof(float), &s->err);
 	return vg_answer(s, err);
 }
 

@@ -144,8 +144,6 @@ double vg_gradient_norm(struct vg_session *s);
 
 /* --- engine_window.c: volumes that are answered window by window --------- */
 
-/* what one takes on the device */
-size_t vg_volume_bytes(const struct vt_volume_ref *v, int outputs, enum vt_join join);
 int vg_volume_new(void **volume, void *engine, const struct vt_volume_ref *v, int outputs,
 	enum vt_join join, struct vt_err *err);
 int vg_volume_add(void *volume, void *session, const struct vt_windows *w, struct vt_err *err);
@@ -158,7 +156,7 @@ void vg_volume_free(void *volume);
 void vg_forward_node(struct vg_session *s, int i);
 void vg_backward_node(struct vg_session *s, int i);
 
-/* --- shared by them and engine_train.c ----------------------------------- */
+/* --- engine_shared.c: what the parts of a session ask of it ----------------- */
 
 struct vg_shape vg_shape_of(const struct vg_session *s, int i);
 void *vg_value(const struct vg_session *s, int i);
@@ -168,7 +166,7 @@ float *vg_weight(const struct vg_session *s, const struct vt_node *n, int k);
 float *vg_weight_grad(const struct vg_session *s, const struct vt_node *n, int k);
 bool vg_weight_shared(const struct vg_session *s, const struct vt_node *n, int k);
 int vg_take(struct vg_session *s, void *pointer_to_pointer, size_t nbytes, struct vt_err *err);
-/* the session's error becomes the caller's, once */
+/* A function that queues work ends with this: the session's error becomes the caller's, once. */
 int vg_answer(struct vg_session *s, struct vt_err *err);
 int vg_weights_new(struct vg_session *s, struct vt_err *err);
 void vg_cast_weights(struct vg_session *s);
@@ -179,6 +177,7 @@ void *vg_packed(const struct vg_session *s, char *all, int weight);
 /* Gradients of kernels to f32: of kernel k, added; of all that are on and in one place, if k <
  * 0. */
 void vg_unpack_gradients(struct vg_session *s, int k);
+size_t vg_count(struct vt_shape t); /* values */
 /* of output i in dy, floats; i = n_outputs: its size */
 size_t vg_output_offset(const struct vg_session *s, int i);
 void vg_run(struct vg_session *s, enum vg_kernel kernel, const void *args, uint32_t items);

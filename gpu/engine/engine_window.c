@@ -32,7 +32,8 @@ static size_t image_bytes(const struct vt_volume_ref *v)
 	return (size_t)v->c * (size_t)v->d * (size_t)v->h * (size_t)v->w * (v->half ? 2 : 4);
 }
 
-size_t vg_volume_bytes(const struct vt_volume_ref *v, int outputs, enum vt_join join)
+/* What one takes on the device. */
+static size_t volume_bytes(const struct vt_volume_ref *v, int outputs, enum vt_join join)
 {
 	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w,
 	       sums = (size_t)outputs * (join == VT_JOIN_LOGITS ? 1 : 2);
@@ -73,7 +74,7 @@ int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, i
 	int rc;
 
 	*out = NULL;
-	if (voxels >= 2147483648.0 || vg_volume_bytes(about, outputs, join) > d->ops->room(d))
+	if (voxels >= 2147483648.0 || volume_bytes(about, outputs, join) > d->ops->room(d))
 		return 0;
 	v = vt_xcalloc(1, sizeof(*v));
 	*v = (struct vg_volume){ .d = d,

@@ -16,6 +16,14 @@ static const char *text(const struct vt_json *j, const char *key)
 	return vt_json_text(vt_json_get(j, key), "");
 }
 
+const struct vt_json *vt_argo_named(const struct vt_json *list, const char *name)
+{
+	for (size_t i = 0; list && i < list->n; i++)
+		if (!strcmp(text(list->item[i], "name"), name))
+			return list->item[i];
+	return NULL;
+}
+
 /* --- {{variables}} ------------------------------------------------------- */
 
 /* The standard output of a task that ran once, without its last line end. */

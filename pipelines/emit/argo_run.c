@@ -20,14 +20,6 @@ static const char *text(const struct vt_json *j, const char *key)
 	return vt_json_text(vt_json_get(j, key), "");
 }
 
-const struct vt_json *vt_argo_named(const struct vt_json *list, const char *name)
-{
-	for (size_t i = 0; list && i < list->n; i++)
-		if (!strcmp(text(list->item[i], "name"), name))
-			return list->item[i];
-	return NULL;
-}
-
 /* --- tasks of the graph -------------------------------------------------- */
 
 static int add_instance(struct vt_argo_run *r, struct vt_argo_task *t, const struct vt_json *item)

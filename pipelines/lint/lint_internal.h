@@ -4,10 +4,6 @@
 
 #include "pipelines/spec/spec.h"
 
-/* The --describe=json of a stage that lies beside this program; NULL if there is none of that
- * name.  Borrowed. */
-const struct vt_json *vt_stage_table(const char *name);
-
 /* lint_cluster.c */
 void vt_lint_cluster(const struct vt_pipeline *p, struct vt_findings *f);
 

@@ -49,7 +49,9 @@ struct vt_json *vt_stage_describe(const char *program)
 	return j;
 }
 
-const struct vt_json *vt_stage_table(const char *name)
+/* The --describe=json of a stage that lies beside this program; NULL if there is none of that
+ * name.  Borrowed. */
+static const struct vt_json *stage_table(const char *name)
 {
 	static struct {
 		char name[64];
@@ -320,7 +322,7 @@ static void lint_shell_command(void *ctx, const struct vt_strs *words)
 	const struct line *l = ctx;
 
 	for (size_t first = 0; first < words->n; first++) {
-		const struct vt_json *table = vt_stage_table(words->v[first]);
+		const struct vt_json *table = stage_table(words->v[first]);
 		const struct vt_strs rest = { words->v + first, words->n - first, 0 };
 		struct vt_strs pointers = VT_STRS_INIT;
 
@@ -347,7 +349,7 @@ static size_t stage_begins(const struct vt_json *cmd)
 		bool ours = found && vt_program_is_stage(found);
 
 		free(found);
-		if (ours && vt_stage_table(slash ? slash + 1 : word))
+		if (ours && stage_table(slash ? slash + 1 : word))
 			return i;
 	}
 	return cmd ? cmd->n : 0;
@@ -395,7 +397,7 @@ void vt_lint_stage(const struct vt_spec *s, const struct vt_pipeline *p, struct 
 	if (words.n) {
 		const char *slash = strrchr(words.v[0], '/');
 		const char *name = slash ? slash + 1 : words.v[0];
-		struct command c = { p, vt_stage_table(name), name, f };
+		struct command c = { p, stage_table(name), name, f };
 
 		check_command(&c, s, &words, &pointers);
 	}

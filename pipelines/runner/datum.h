@@ -48,10 +48,6 @@ struct vt_programs;
 int vt_transform_hash(struct vt_digest *out, struct vt_programs *used, const struct vt_pipeline *p,
 	struct vt_err *err);
 
-/* What that is the hash of, as canonical JSON. */
-int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
-	const struct vt_programs *used, struct vt_err *err);
-
 /* The key: transform and the content of every input that counts. */
 void vt_datum_key(struct vt_digest *out, const struct vt_datum *d,
 	const struct vt_digest *transform);

@@ -27,7 +27,8 @@ static struct vt_json *parts_of(const struct vt_pipeline *p, const struct vt_pro
 	return j;
 }
 
-int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
+/* What that is the hash of, as canonical JSON. */
+static int transform_text(struct vt_buf *out, const struct vt_pipeline *p,
 	const struct vt_programs *used, struct vt_err *err)
 {
 	struct vt_json *j = parts_of(p, used);
@@ -44,7 +45,7 @@ int vt_transform_hash(struct vt_digest *out, struct vt_programs *used, const str
 
 	if (vt_programs_find(used, p, err))
 		return err->code;
-	if (!vt_transform_text(&text, p, used, err))
+	if (!transform_text(&text, p, used, err))
 		*out = vt_digest_bytes(text.data, text.len);
 	vt_buf_release(&text);
 	return err->code;

@@ -20,11 +20,6 @@ struct vt_runner *vt_run_runner(const struct vt_run *r)
 {
 	return r->runner;
 }
-struct vt_store *vt_run_store(const struct vt_run *r)
-{
-	return vt_runner_store(r->runner);
-}
-
 /* --- opening: repos, heads ----------------------------------------------- */
 
 static const char *bound(const struct vt_run_opts *o, const char *repo)
@@ -34,39 +29,6 @@ static const char *bound(const struct vt_run_opts *o, const char *repo)
 		if (!strncmp(o->repos->v[i], repo, n) && o->repos->v[i][n] == '=')
 			return o->repos->v[i] + n + 1;
 	return NULL;
-}
-
-bool vt_run_held(const struct vt_run *r, const char *name, struct vt_snapshot **out)
-{
-	for (struct held *h = r->heads; h; h = h->next)
-		if (!strcmp(h->name, name)) {
-			*out = h->seen;
-			return true;
-		}
-	return false;
-}
-
-struct vt_snapshot *vt_run_head(struct vt_run *r, const char *repo, const char *branch)
-{
-	char *name = vt_asprintf("%s@%s", repo, branch);
-	struct vt_snapshot *seen = NULL;
-	struct vt_err why = VT_ERR_INIT;
-
-	if (!vt_run_held(r, name, &seen)) {
-		if (!vt_snapshot_open(&seen, vt_run_store(r), repo, branch, &why))
-			vt_run_hold(r, name, seen);
-		else if (why.code != VT_ENOINPUT && !r->fault.code)
-			r->fault = why;
-	}
-	free(name);
-	return seen;
-}
-
-void vt_run_hold(struct vt_run *r, const char *name, struct vt_snapshot *seen)
-{
-	struct held *h = vt_xcalloc(1, sizeof *h);
-	*h = (struct held){ vt_xstrdup(name), seen, r->heads };
-	r->heads = h;
 }
 
 struct vt_snapshot *vt_run_snapshot(void *ctx, const struct vt_input *leaf)

@@ -6,14 +6,14 @@
 
 #include "common/base/log.h"
 
-const char *vt_datum_state_name(enum vt_datum_state s)
+static const char *datum_state_name(enum vt_datum_state s)
 {
 	static const char *const names[] = { "?", "pending", "running", "success", "quarantined",
 		"skipped", "failed", "recovered" };
 	return names[s];
 }
 
-const char *vt_job_state_name(enum vt_job_state s)
+static const char *job_state_name(enum vt_job_state s)
 {
 	static const char *const names[] = { "?", "waiting", "running", "done", "failed",
 		"unrunnable" };
@@ -40,9 +40,9 @@ void vt_run_progress_datum(const struct vt_job *job, const struct vt_task *t)
 	vt_log(bad ? VT_LOG_WARN : VT_LOG_INFO, "datum",
 		"pipeline=%s datum=\"%s\" id=%.16s state=%s exit=%d tries=%d "
 		"ms=%lld%s%s%s",
-		job->pipeline->name, label, t->datum->id, vt_datum_state_name(t->state),
-		t->exit_code, t->tries, t->wall_ms, t->why ? " because=\"" : "",
-		t->why ? t->why : "", t->why ? "\"" : "");
+		job->pipeline->name, label, t->datum->id, datum_state_name(t->state), t->exit_code,
+		t->tries, t->wall_ms, t->why ? " because=\"" : "", t->why ? t->why : "",
+		t->why ? "\"" : "");
 	free(label);
 }
 
@@ -54,7 +54,7 @@ void vt_run_progress_job(const struct vt_job *j)
 		"pipeline=%s state=%s datums=%zu success=%zu skipped=%zu quarantined=%zu "
 		"failed=%zu recovered=%zu "
 		"changed=%s seconds=%.3f%s%s%s",
-		j->pipeline->name, vt_job_state_name(j->state), j->n, j->count[VT_DATUM_SUCCESS],
+		j->pipeline->name, job_state_name(j->state), j->n, j->count[VT_DATUM_SUCCESS],
 		j->count[VT_DATUM_SKIPPED], j->count[VT_DATUM_QUARANTINED],
 		j->count[VT_DATUM_FAILED], j->count[VT_DATUM_RECOVERED],
 		j->changed ? "true" : "false", j->seconds, j->because ? " because=\"" : "",
@@ -66,7 +66,7 @@ static void draw_row(const struct vt_job *j)
 	size_t done = j->count[VT_DATUM_SUCCESS] + j->count[VT_DATUM_SKIPPED] +
 		j->count[VT_DATUM_QUARANTINED];
 	fprintf(stderr, "\033[K%-24.24s %-10s %5zu/%-5zu %7zu %7zu %7zu %7zu %9.1f s\n",
-		j->pipeline->name, vt_job_state_name(j->state), done, j->n, j->running,
+		j->pipeline->name, job_state_name(j->state), done, j->n, j->running,
 		j->count[VT_DATUM_SKIPPED], j->count[VT_DATUM_QUARANTINED],
 		j->count[VT_DATUM_FAILED], j->seconds);
 }

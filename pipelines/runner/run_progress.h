@@ -10,7 +10,4 @@ void vt_run_progress_job(const struct vt_job *job);
 /* at most ten times a second; nothing unless stderr is a terminal */
 void vt_run_progress_draw(struct vt_run *r, bool last);
 
-const char *vt_datum_state_name(enum vt_datum_state s);
-const char *vt_job_state_name(enum vt_job_state s);
-
 #endif

@@ -1,8 +1,23 @@
 #include "common/nn/cpu/fuse.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/base/buf.h"
+
+double vt_norm_rstd(const struct vt_norm *n, double variance)
+{
+	return 1.0 / sqrt(variance + n->eps);
+}
+
+void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd,
+	float *a, float *b)
+{
+	double g = w->gamma ? (double)w->gamma[c] : 1.0;
+
+	*a = (float)(g * rstd);
+	*b = (float)((w->beta ? (double)w->beta[c] : 0.0) - g * rstd * mean);
+}
 
 static struct vt_fused_step *add_step(struct vt_fused *f, enum vt_fused_kind kind, int channels)
 {

@@ -42,4 +42,9 @@ void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int 
 void vt_fused_row(const struct vt_kernels *k, const struct vt_fused *f, int channel, float *y,
 	size_t at, size_t floats);
 
+/* 1 / sqrt(variance + eps), and y = fma(a, x, b) of channel c. */
+double vt_norm_rstd(const struct vt_norm *n, double variance);
+void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd,
+	float *a, float *b);
+
 #endif

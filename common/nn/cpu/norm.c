@@ -179,20 +179,6 @@ static double group_sum(const double *v, struct vt_shape s, struct group g)
 	return sum;
 }
 
-double vt_norm_rstd(const struct vt_norm *n, double variance)
-{
-	return 1.0 / sqrt(variance + n->eps);
-}
-
-void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd,
-	float *a, float *b)
-{
-	double g = w->gamma ? (double)w->gamma[c] : 1.0;
-
-	*a = (float)(g * rstd);
-	*b = (float)((w->beta ? (double)w->beta[c] : 0.0) - g * rstd * mean);
-}
-
 /* Mean and 1/sd of every (item, channel); batch norm keeps or uses its running statistics. */
 static void statistics(const struct norm_work *w, const struct vt_norm_weights *p, double *mean,
 	double *rstd, bool training)

@@ -67,10 +67,6 @@ struct vt_norm_weights {
 	float *running_mean, *running_var;
 	float *d_gamma, *d_beta;
 };
-/* 1 / sqrt(variance + eps), and y = fma(a, x, b) of channel c. */
-double vt_norm_rstd(const struct vt_norm *n, double variance);
-void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd,
-	float *a, float *b);
 void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x,
 	struct vt_view y, const struct vt_norm_weights *w, double *mean, double *rstd,
 	bool training, const struct vt_fused *fused);
