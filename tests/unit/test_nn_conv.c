@@ -218,24 +218,24 @@ static void same_bits(const struct conv_case *t, struct vt_shape ys, const float
 	const float *b, const float *dy, size_t nw, struct result r, const char *what)
 {
 	static const unsigned threads[] = { 1, 2, 3, 8 };
-	static const char *const isa[] = { "portable", "avx2", "avx512" };
+	static const char *const isa[] = { "portable", "avx2", "avx512", "neon" };
 
-	for (int i = 0; i < 12; i++) {
-		const struct vt_kernels *k = emulated ? emulated : vt_kernels_named(isa[i % 3]);
+	for (int i = 0; i < 16; i++) {
+		const struct vt_kernels *k = emulated ? emulated : vt_kernels_named(isa[i % 4]);
 		struct result s;
 
-		if (emulated && i % 3)
+		if (emulated && i % 4)
 			continue;
 		if (!k)
 			continue;
-		vt_parallel_set_threads(threads[i / 3]);
+		vt_parallel_set_threads(threads[i / 4]);
 		s = compute(t, ys, k, x, w, b, dy, nw);
 		if (memcmp(s.y, r.y, plain(ys) * sizeof(float)) ||
 			memcmp(s.dx, r.dx, plain(t->x) * sizeof(float)) ||
 			memcmp(s.dw, r.dw, nw * sizeof(float)) ||
 			memcmp(s.db, r.db, (size_t)ys.c * sizeof(float)))
 			CHECK_FAIL("%s: other bits with %s and %u threads", what, k->name,
-				threads[i / 3]);
+				threads[i / 4]);
 		release(s);
 	}
 }
@@ -579,8 +579,16 @@ static void isa_by_name(void)
 	CHECK(k == &vt_kernels_portable);
 	setenv("VOXTRAIL_ISA", "sse9", 1);
 	CHECK_EQ(vt_kernels_choose(&k, &err), VT_ECONFIG);
+#if defined(__x86_64__)
 	CHECK_STR(err.text,
 		"VOXTRAIL_ISA=sse9: no such kernels; they are avx512, avx2 and portable");
+#elif defined(__aarch64__)
+	CHECK_STR(err.text, "VOXTRAIL_ISA=sse9: no such kernels; they are neon and portable");
+	unsetenv("VOXTRAIL_ISA");
+	CHECK_EQ(vt_kernels_choose(&k, &err), 0);
+	CHECK_STR(k->name, "neon");
+	return;
+#endif
 	if (!vt_kernels_named("avx512")) {
 		setenv("VOXTRAIL_ISA", "avx512", 1);
 		CHECK_EQ(vt_kernels_choose(&k, &err), VT_ECONFIG);

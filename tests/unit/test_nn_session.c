@@ -135,10 +135,10 @@ static void recompute(void)
 static void same_everywhere(struct vt_graph *g)
 {
 	static const unsigned threads[] = { 1, 2, 3, 8 };
-	static const char *const isa[] = { "portable", "avx2", "avx512" };
+	static const char *const isa[] = { "portable", "avx2", "avx512", "neon" };
 	uint64_t want = trained(g, 3, "portable");
 
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 12; i++)
 		if (vt_kernels_named(isa[1 + i / 4]) &&
 			trained(g, threads[i % 4], isa[1 + i / 4]) != want)
 			CHECK_FAIL("other bits with %u threads and %s", threads[i % 4],
@@ -403,11 +403,11 @@ static void bf16_profile(void)
 	size_t nx = 4 * 16 * 8 * 16, ny = 3 * 16 * 8 * 16;
 	float *x = malloc(nx * sizeof(float)), *y = malloc(ny * sizeof(float)),
 	      *want = malloc(ny * sizeof(float));
-	static const char *const isa[] = { "portable", "avx2", "avx512" };
+	static const char *const isa[] = { "portable", "avx2", "avx512", "neon" };
 	double worst = 0, top = 0;
 
 	fill(x, nx, 8);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		if (i && !vt_kernels_named(isa[i - 1]))
 			continue;
 		setenv("VOXTRAIL_ISA", i ? isa[i - 1] : "", 1);

@@ -1,6 +1,7 @@
-/* kernel_source.h - the kernels' one source, included by kernels_portable.c, kernels_avx2.c and
- * kernels_avx512.c, which define KERNELS (the name of the table) and KERNEL_NAME.  It is a
- * header only because the same text is compiled for two instruction sets. */
+/* kernel_source.h - the kernels' one source, included by kernels_portable.c, kernels_avx2.c,
+ * kernels_avx512.c and kernels_neon.c, which define KERNELS (the name of the table) and
+ * KERNEL_NAME.  It is a header only because the same text is compiled for several instruction
+ * sets. */
 #ifndef COMMON_NN_CPU_KERNEL_SOURCE_H
 #define COMMON_NN_CPU_KERNEL_SOURCE_H
 

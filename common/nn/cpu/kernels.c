@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool runs_portable(void)
+/* What every processor of the architecture has. */
+static bool runs_anywhere(void)
 {
 	return true;
 }
@@ -32,8 +33,14 @@ static const struct {
 #if defined(__x86_64__)
 	{ &vt_kernels_avx512, runs_avx512 },
 	{ &vt_kernels_avx2, runs_avx2 },
+#define NAMES "avx512, avx2"
+#elif defined(__aarch64__)
+	{ &vt_kernels_neon, runs_anywhere },
+#define NAMES "neon"
+#else
+#define NAMES "none other"
 #endif
-	{ &vt_kernels_portable, runs_portable },
+	{ &vt_kernels_portable, runs_anywhere },
 };
 
 enum { N_TABLES = sizeof(tables) / sizeof(tables[0]) };
@@ -63,8 +70,8 @@ int vt_kernels_choose(const struct vt_kernels **out, struct vt_err *err)
 	if (known)
 		return vt_err_set(err, VT_ECONFIG,
 			"VOXTRAIL_ISA=%s: this processor does not have these instructions; "
-			"unset it or choose another of avx512, avx2, portable",
+			"unset it or choose another of " NAMES ", portable",
 			wish);
 	return vt_err_set(err, VT_ECONFIG,
-		"VOXTRAIL_ISA=%s: no such kernels; they are avx512, avx2 and portable", wish);
+		"VOXTRAIL_ISA=%s: no such kernels; they are " NAMES " and portable", wish);
 }

@@ -145,9 +145,11 @@ struct vt_kernels {
 extern const struct vt_kernels vt_kernels_portable;
 #if defined(__x86_64__)
 extern const struct vt_kernels vt_kernels_avx2, vt_kernels_avx512;
+#elif defined(__aarch64__)
+extern const struct vt_kernels vt_kernels_neon;
 #endif
 
-/* The table of that name ("portable", "avx2", "avx512"), NULL if there is none or this processor
+/* The table of that name ("portable", "avx2", "avx512", "neon"), NULL if there is none or this processor
  * does not run it. */
 const struct vt_kernels *vt_kernels_named(const char *name);
 

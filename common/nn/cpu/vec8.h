@@ -1,7 +1,7 @@
 /* vec8.h - eight floats that are eight different outputs; for the kernel files of cpu/ only.
  *
- * The same kernel source is compiled for plain C, AVX2 and AVX-512 (which has its own
- * convolutions).  Each lane does the same IEEE operations in the same order in all, so the
+ * The same kernel source is compiled for plain C, AVX2, AVX-512 (which has its own
+ * convolutions) and NEON (where KERNELS_NEON is defined: every ARM64 processor has it).  Each lane does the same IEEE operations in the same order in all, so the
  * results are equal bit for bit; a multiply-add is fused in all (fmaf, vfmadd). */
 #ifndef COMMON_NN_CPU_VEC8_H
 #define COMMON_NN_CPU_VEC8_H
@@ -105,6 +105,10 @@ static inline d8 d8_fma(d8 a, d8 b, d8 c)
 {
 	return (d8){ _mm256_fmadd_pd(a.lo, b.lo, c.lo), _mm256_fmadd_pd(a.hi, b.hi, c.hi) };
 }
+
+#elif defined(KERNELS_NEON)
+
+#include "common/nn/cpu/vec8_neon.h"
 
 #else
 
