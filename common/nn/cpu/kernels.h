@@ -149,8 +149,8 @@ extern const struct vt_kernels vt_kernels_avx2, vt_kernels_avx512;
 extern const struct vt_kernels vt_kernels_neon;
 #endif
 
-/* The table of that name ("portable", "avx2", "avx512", "neon"), NULL if there is none or this processor
- * does not run it. */
+/* The table of that name ("portable", "avx2", "avx512", "neon"), NULL if there is none or this
+ * processor does not run it. */
 const struct vt_kernels *vt_kernels_named(const char *name);
 
 /* The fastest table this processor runs, or the one that VOXTRAIL_ISA names: VT_ECONFIG if it

@@ -1,8 +1,9 @@
 /* vec8.h - eight floats that are eight different outputs; for the kernel files of cpu/ only.
  *
  * The same kernel source is compiled for plain C, AVX2, AVX-512 (which has its own
- * convolutions) and NEON (where KERNELS_NEON is defined: every ARM64 processor has it).  Each lane does the same IEEE operations in the same order in all, so the
- * results are equal bit for bit; a multiply-add is fused in all (fmaf, vfmadd). */
+ * convolutions) and NEON (where KERNELS_NEON is defined: every ARM64 processor has it).  Each
+ * lane does the same IEEE operations in the same order in all, so the results are equal bit for
+ * bit; a multiply-add is fused in all (fmaf, vfmadd, vfmaq). */
 #ifndef COMMON_NN_CPU_VEC8_H
 #define COMMON_NN_CPU_VEC8_H
 
