@@ -366,6 +366,8 @@ static int take_alone(struct vt_store *s, int seconds, struct vt_err *err)
 	const struct timespec pause = { 0, 50000000 };
 	bool busy = true;
 
+	if (s->read_only)
+		return vt_store_lock(s, err);
 	if (s->use_fd < 0)
 		s->use_fd = openat(s->dir_fd, "in-use", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (s->use_fd < 0)
@@ -433,11 +435,17 @@ int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_
 		.trees = VT_DIGEST_SET_INIT,
 		.blobs = VT_DIGEST_SET_INIT,
 		.now = time(NULL) };
-	int rc = take_alone(s, opts->wait_seconds, err);
+	int rc;
 
 	*out = (struct vt_gc_result){ 0 };
-	if (!rc)
-		rc = vt_store_lock(s, err);
+	if (s->read_only && !opts->sweep) {
+		/* what others write meanwhile is seen or not, and nothing is removed */
+		rc = vt_store_use(s, err);
+	} else {
+		rc = take_alone(s, opts->wait_seconds, err);
+		if (!rc)
+			rc = vt_store_lock(s, err);
+	}
 	if (rc)
 		return rc;
 	rc = mark(&g, err);
@@ -445,8 +453,10 @@ int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_
 		rc = sweep(&g, err);
 	if (!rc && opts->sweep && out->commits + out->trees + out->blobs)
 		rc = tell(s, out, err);
-	vt_store_unlock(s);
-	end_alone(s);
+	if (s->lock_depth) {
+		vt_store_unlock(s);
+		end_alone(s);
+	}
 	vt_digest_set_release(&g.commits);
 	vt_digest_set_release(&g.trees);
 	vt_digest_set_release(&g.blobs);

@@ -123,6 +123,12 @@ int vt_repo_walk_all(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_e
 /* Every commit object there is, in order of id, reachable or not. */
 int vt_repo_each_commit(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_err *err);
 
+/* Names ("KIND ID" with KIND commits, trees or objects) of what the given commits and trees (ids),
+ * themselves included, name and what is lost or damaged here, erased files not counted; an object
+ * that looks untouched is not read. */
+int vt_store_unsound(struct vt_store *s, const struct vt_strs *commits, const struct vt_strs *trees,
+	struct vt_strs *out, struct vt_err *err);
+
 /* Re-hashes every commit, checks that its tree and parents are there and that every ref names a
  * commit that is; calls found for each damage with a sentence.  Adds to *n what was checked and
  * to *bad what was damaged. */

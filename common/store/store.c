@@ -67,6 +67,20 @@ static int refuse_network(const char *dir, struct vt_err *err)
 	return 0;
 }
 
+bool vt_store_may_write(const char *dir)
+{
+	char *lock = vt_path_join(dir, "lock");
+	bool may = !access(dir, W_OK) && (!vt_fs_exists(lock) || !access(lock, W_OK));
+
+	free(lock);
+	return may;
+}
+
+bool vt_store_is_read_only(const struct vt_store *s)
+{
+	return s->read_only;
+}
+
 /* Format 1 kept no results and its runner's own lists, which are of no use any more: it is read as
  * it is, and becomes format 2 with the first command that writes. */
 static int check_format(struct vt_store *s, enum vt_store_mode mode, struct vt_err *err)
@@ -163,7 +177,7 @@ int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mod
 	int rc = 0;
 
 	s->lock_fd = s->use_fd = s->dir_fd = s->objects_fd = s->tmp_fd = -1;
-	s->read_only = mode == VT_STORE_READ;
+	s->read_only = mode == VT_STORE_READ || (mode == VT_STORE_LOOK && !vt_store_may_write(dir));
 	if (mode == VT_STORE_CREATE)
 		rc = vt_fs_make_private(dir, err);
 	else if (!vt_fs_exists(dir))
@@ -216,10 +230,18 @@ static int take(int fd, int how, const struct vt_store *s, const char *name, str
 	return 0;
 }
 
+static int refuse_writing(const struct vt_store *s, struct vt_err *err)
+{
+	return vt_err_set(err, VT_ECANTCREAT,
+		"%s: the store may only be read here; write to it where and as whom it may be "
+		"written to, or to a copy (`voxtrail pull`)",
+		s->dir);
+}
+
 int vt_store_lock(struct vt_store *s, struct vt_err *err)
 {
 	if (s->read_only)
-		return vt_err_set(err, VT_EUSAGE, "%s: opened for reading", s->dir);
+		return refuse_writing(s, err);
 	if (s->lock_depth == 0 && take(s->lock_fd, LOCK_EX, s, "lock", err))
 		return err->code;
 	s->lock_depth++;
@@ -236,10 +258,14 @@ int vt_store_use(struct vt_store *s, struct vt_err *err)
 {
 	int rc = 0;
 
-	if (s->read_only)
-		return vt_err_set(err, VT_EUSAGE, "%s: opened for reading", s->dir);
 	if (s->use_fd >= 0)
 		return 0;
+	if (s->read_only) {
+		/* a lock for readers needs no right to write; where there is none, or it cannot be
+		 * seen, nobody has swept yet, or nobody can */
+		s->use_fd = openat(s->dir_fd, "in-use", O_RDONLY | O_CLOEXEC);
+		return s->use_fd < 0 ? 0 : take(s->use_fd, LOCK_SH, s, "in-use", err);
+	}
 	rc = open_lock(&s->use_fd, s, "in-use", err);
 	return rc ? rc : take(s->use_fd, LOCK_SH, s, "in-use", err);
 }

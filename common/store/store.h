@@ -29,8 +29,19 @@
 
 struct vt_store;
 
-/* the last for rebuild.c only */
-enum vt_store_mode { VT_STORE_CREATE = 1, VT_STORE_OPEN, VT_STORE_READ, VT_STORE_NO_INDEX };
+/* VT_STORE_LOOK is VT_STORE_OPEN where the store may be written to, else VT_STORE_READ: for what
+ * writes nothing but may mend what it meets.  The last is for rebuild.c only. */
+enum vt_store_mode {
+	VT_STORE_CREATE = 1,
+	VT_STORE_OPEN,
+	VT_STORE_READ,
+	VT_STORE_LOOK,
+	VT_STORE_NO_INDEX
+};
+
+/* false on read-only media, and for who may not write there. */
+bool vt_store_may_write(const char *dir);
+bool vt_store_is_read_only(const struct vt_store *s);
 
 /* Refuses a network file system and a store of another format. dir is made if mode is
  * VT_STORE_CREATE. */
@@ -74,7 +85,8 @@ int vt_store_take(struct vt_store *s, struct vt_tree **out, const char *from,
 int vt_store_hash(struct vt_store *s, struct vt_tree **out, const char *from,
 	const struct vt_take *how, struct vt_err *err);
 
-/* From here to vt_store_close nothing is swept: whatever is found in the store may be relied on. */
+/* From here to vt_store_close nothing is swept: whatever is found in the store may be relied on.
+ * In a store that may only be read this holds where whoever sweeps it left a lock to be seen. */
 int vt_store_use(struct vt_store *s, struct vt_err *err);
 
 /* Makes dir and holds it until the store is closed: gc leaves a claimed directory below tmp/ or

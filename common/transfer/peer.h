@@ -5,10 +5,13 @@
  * objects, trees, records, results, commits.
  *
  * Over a pipe (stdin and stdout of `voxtrail serve`) every request is lines, ended by LF; the
- * server says "voxtrail 1" first.
+ * server says "voxtrail 2" first.
  *      refs REPO|*              ok N, then N lines "REPO NAME ID"
  *      history N + N ids        ok M, then M commit ids: those and all their ancestors
  *      missing N + N names      ok M, then the M names that are not there
+ *      unsound N + N names      ok M, then the M names of what these commits and trees, themselves
+ *                               included, name and what is lost or damaged there (as far as it
+ *                               shows without reading files that look untouched)
  *      vouchers N + N tree ids  ok M, then M ids of the records that vouch for the trees or
  *                               their files, and of their
  *                               ancestors
@@ -52,6 +55,8 @@ struct vt_peer_ops {
 	int (*history)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips,
 		struct vt_err *err);
 	int (*missing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+		struct vt_err *err);
+	int (*unsound)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
 		struct vt_err *err);
 	int (*vouchers)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
 		struct vt_err *err);

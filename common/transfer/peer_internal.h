@@ -9,7 +9,7 @@ enum {
 	BATCH_NAMES = 1 << 20, /* most names in one request */
 };
 
-extern const char vt_peer_greeting[]; /* "voxtrail 1" */
+extern const char vt_peer_greeting[]; /* "voxtrail 2" */
 
 int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct vt_err *err);
 

@@ -32,7 +32,7 @@ struct local {
 	struct vt_buf said;
 };
 
-const char vt_peer_greeting[] = "voxtrail 1";
+const char vt_peer_greeting[] = "voxtrail 2";
 
 static const char *const kinds[] = { "objects", "trees", "records", "results", "commits" };
 
@@ -86,7 +86,7 @@ static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt
 	struct vt_store *s = ((struct local *)p)->s;
 
 	/* what is found here is relied on: gc must not sweep it before something names it */
-	if (!s->read_only && vt_store_use(s, err))
+	if (vt_store_use(s, err))
 		return err->code;
 	for (size_t i = 0; i < names->n; i++) {
 		char *path = path_of(s, names->v[i], err);
@@ -103,6 +103,27 @@ static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt
 		free(path);
 	}
 	return 0;
+}
+
+static int local_unsound(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+	struct vt_err *err)
+{
+	struct vt_store *s = ((struct local *)p)->s;
+	struct vt_strs commits = VT_STRS_INIT, trees = VT_STRS_INIT;
+	int rc = vt_store_use(s, err);
+
+	for (size_t i = 0; i < names->n; i++) {
+		const char *kind;
+		struct vt_digest id;
+
+		if (parse_name(names->v[i], &kind, &id))
+			vt_strs_add(*kind == 't' ? &trees : &commits, strchr(names->v[i], ' ') + 1);
+	}
+	if (!rc)
+		rc = vt_store_unsound(s, &commits, &trees, out, err);
+	vt_strs_release(&commits);
+	vt_strs_release(&trees);
+	return rc;
 }
 
 /* "ID SIZE REASON" of those objects that were erased here. */
@@ -599,8 +620,9 @@ static void local_close(struct vt_peer *p)
 	free(l);
 }
 
-static const struct vt_peer_ops ops = { local_refs, local_history, local_missing, local_vouchers,
-	local_erased, local_bury, local_get, local_put, local_flush, local_move, local_close };
+static const struct vt_peer_ops ops = { local_refs, local_history, local_missing, local_unsound,
+	local_vouchers, local_erased, local_bury, local_get, local_put, local_flush, local_move,
+	local_close };
 
 struct vt_peer *vt_peer_local(struct vt_store *s)
 {

@@ -130,6 +130,14 @@ static int wire_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_
 		: answer_lines((struct wire *)p, out, err);
 }
 
+static int wire_unsound(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+	struct vt_err *err)
+{
+	return ask((struct wire *)p, "unsound", names, err)
+		? err->code
+		: answer_lines((struct wire *)p, out, err);
+}
+
 static int wire_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
 	struct vt_err *err)
 {
@@ -230,8 +238,9 @@ static void wire_close(struct vt_peer *p)
 	free(w);
 }
 
-static const struct vt_peer_ops ops = { wire_refs, wire_history, wire_missing, wire_vouchers,
-	wire_erased, wire_bury, wire_get, wire_put, wire_flush, wire_move, wire_close };
+static const struct vt_peer_ops ops = { wire_refs, wire_history, wire_missing, wire_unsound,
+	wire_vouchers, wire_erased, wire_bury, wire_get, wire_put, wire_flush, wire_move,
+	wire_close };
 
 /* --- reaching it --------------------------------------------------------- */
 

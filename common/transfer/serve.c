@@ -149,6 +149,8 @@ static int on_request(struct session *v, char *line, struct vt_err *err)
 			return on_list(v, args, v->peer->ops->history, err);
 		if (!strcmp(line, "missing"))
 			return on_list(v, args, v->peer->ops->missing, err);
+		if (!strcmp(line, "unsound"))
+			return on_list(v, args, v->peer->ops->unsound, err);
 		if (!strcmp(line, "vouchers"))
 			return on_list(v, args, v->peer->ops->vouchers, err);
 		if (!strcmp(line, "erased"))

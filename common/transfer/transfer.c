@@ -148,9 +148,12 @@ static int put_in_order(struct graph *g, struct vt_peer *to, struct vt_err *err)
 struct lack {
 	struct graph commits, trees;
 	struct vt_strs roots;            /* tree ids of the commits */
+	struct vt_strs heads;            /* tree ids whose records go along */
 	struct vt_strs objects, records; /* names */
 	/* lines of objects that the source has no more, by decision */
 	struct vt_strs erased;
+	/* names of what the destination should have, and has lost or damaged; sorted */
+	struct vt_strs unsound;
 	struct vt_lacking_results results;
 };
 
@@ -159,10 +162,49 @@ static void lack_release(struct lack *l)
 	graph_release(&l->commits);
 	graph_release(&l->trees);
 	vt_strs_release(&l->roots);
+	vt_strs_release(&l->heads);
 	vt_strs_release(&l->objects);
 	vt_strs_release(&l->records);
 	vt_strs_release(&l->erased);
+	vt_strs_release(&l->unsound);
 	vt_lacking_results_release(&l->results);
+}
+
+/* Of the kind. */
+static void add_unsound(const struct lack *l, const char *kind, struct vt_strs *names)
+{
+	size_t n = strlen(kind);
+
+	for (size_t i = 0; i < l->unsound.n; i++)
+		if (!strncmp(l->unsound.v[i], kind, n) && l->unsound.v[i][n] == ' ')
+			vt_strs_add(names, l->unsound.v[i]);
+	vt_strs_unique(names);
+}
+
+/* Of the names, sorted, those that are not lacking: what is wrong behind them. */
+static int find_unsound(struct lack *l, struct vt_peer *to, const struct vt_strs *all,
+	struct vt_strs *lacking, struct vt_err *err)
+{
+	struct vt_strs there = VT_STRS_INIT;
+	size_t k = 0;
+	int rc = 0;
+
+	vt_strs_unique(lacking);
+	for (size_t i = 0; i < all->n; i++) {
+		while (k < lacking->n && strcmp(lacking->v[k], all->v[i]) < 0)
+			k++;
+		if (k == lacking->n || strcmp(lacking->v[k], all->v[i]))
+			vt_strs_add(&there, all->v[i]);
+	}
+	for (size_t i = 0; !rc && i < there.n; i += VT_TRANSFER_BATCH) {
+		const struct vt_strs part = { there.v + i,
+			there.n - i < VT_TRANSFER_BATCH ? there.n - i : VT_TRANSFER_BATCH, 0 };
+
+		rc = to->ops->unsound(to, &l->unsound, &part, err);
+	}
+	vt_strs_unique(&l->unsound);
+	vt_strs_release(&there);
+	return rc;
 }
 
 static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to,
@@ -171,10 +213,14 @@ static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to
 	struct vt_strs all = VT_STRS_INIT, names = VT_STRS_INIT, lacking = VT_STRS_INIT;
 	int rc = from->ops->history(from, &all, tips, err);
 
+	vt_strs_unique(&all);
 	for (size_t i = 0; i < all.n; i++)
 		add_name(&names, "commits", all.v[i]);
 	if (!rc)
 		rc = vt_transfer_missing(to, &lacking, &names, err);
+	if (!rc)
+		rc = find_unsound(l, to, &names, &lacking, err);
+	add_unsound(l, "commits", &lacking);
 	if (!rc)
 		rc = vt_transfer_get(from, &lacking, keep_text, &l->commits, err);
 	for (size_t i = 0; !rc && i < l->commits.n; i++) {
@@ -219,7 +265,8 @@ static int read_entries(struct lack *l, struct node *node, struct vt_strs *below
 }
 
 /* Level by level, going below a tree only where the destination lacks it.  A tree met again on a
- * deeper level is asked for once: the names seen so far are kept sorted. */
+ * deeper level is asked for once: the names seen so far are kept sorted.  What a damaged text of
+ * the destination names it cannot know, so it is asked on every level then. */
 static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
 {
 	struct vt_strs level = VT_STRS_INIT;
@@ -227,11 +274,15 @@ static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, 
 
 	for (size_t i = 0; i < l->roots.n; i++)
 		add_name(&level, "trees", l->roots.v[i]);
+	add_unsound(l, "trees", &level);
 	while (!rc && level.n) {
 		struct vt_strs lacking = VT_STRS_INIT, fresh = VT_STRS_INIT, below = VT_STRS_INIT;
 		size_t before = l->trees.n;
 
 		rc = vt_transfer_missing(to, &lacking, &level, err);
+		if (!rc && l->unsound.n)
+			rc = find_unsound(l, to, &level, &lacking, err);
+		add_unsound(l, "trees", &lacking);
 		if (before > 1)
 			qsort(l->trees.v, before, sizeof(*l->trees.v), by_name);
 		for (size_t i = 0; i < lacking.n; i++)
@@ -286,6 +337,30 @@ static int set_erased_apart(struct lack *l, struct vt_peer *from, struct vt_strs
 	return rc;
 }
 
+/* The trees of the wanted heads, for records that came to them since they were sent. */
+static int find_heads(struct lack *l, struct vt_peer *from, const struct vt_strs *tips,
+	struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	struct graph g = { NULL, 0, 0 };
+	int rc;
+
+	for (size_t i = 0; i < tips->n; i++)
+		add_name(&names, "commits", tips->v[i]);
+	rc = vt_transfer_get(from, &names, keep_text, &g, err);
+	for (size_t i = 0; !rc && i < g.n; i++) {
+		struct vt_commit c = { .id = "" };
+
+		rc = vt_commit_parse(&c, g.v[i].text.data, g.v[i].text.len, g.v[i].name, err);
+		if (!rc)
+			vt_strs_add(&l->heads, c.tree);
+		vt_commit_release(&c);
+	}
+	vt_strs_release(&names);
+	graph_release(&g);
+	return rc;
+}
+
 static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
 {
 	struct vt_strs objects = VT_STRS_INIT, vouchers = VT_STRS_INIT, records = VT_STRS_INIT;
@@ -293,10 +368,14 @@ static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, s
 
 	vt_strs_unique(&l->objects);
 	rc = vt_transfer_missing(to, &objects, &l->objects, err);
+	add_unsound(l, "objects", &objects);
 	if (!rc)
 		rc = set_erased_apart(l, from, &objects, err);
-	if (!rc && l->roots.n)
-		rc = from->ops->vouchers(from, &vouchers, &l->roots, err);
+	for (size_t i = 0; i < l->roots.n; i++)
+		vt_strs_add(&l->heads, l->roots.v[i]);
+	vt_strs_unique(&l->heads);
+	if (!rc && l->heads.n)
+		rc = from->ops->vouchers(from, &vouchers, &l->heads, err);
 	for (size_t i = 0; i < vouchers.n; i++)
 		add_name(&records, "records", vouchers.v[i]);
 	if (!rc)
@@ -334,7 +413,7 @@ static int pass_on(void *ctx, const char *name, uint64_t size, struct vt_reader 
 }
 
 static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from, struct vt_peer *to,
-	struct vt_err *err)
+	bool new_commits, struct vt_err *err)
 {
 	struct sending s = { to, 0, 0, t };
 	uint64_t bytes;
@@ -360,6 +439,8 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 	t->n_records = l->records.n;
 	t->n_erased = l->erased.n;
 	t->n_results = l->results.n;
+	t->n_healed = new_commits || t->n_results ? l->unsound.n
+						  : t->n_commits + t->n_trees + t->n_objects;
 	return rc ? rc : to->ops->flush(to, err);
 }
 
@@ -496,18 +577,22 @@ int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer 
 	struct lack l = { .roots = VT_STRS_INIT };
 	int rc = plan(t, &todo, &there, from, to, err);
 
-	for (size_t i = 0; i < todo.n; i++)
-		vt_strs_add(&tips, todo.v[i].commit);
-	if (!rc && todo.n)
+	if (!rc)
+		rc = wanted_commits(t, &tips, from, err);
+	if (!rc)
 		rc = find_commits(&l, from, to, &tips, err);
+	if (!rc)
+		rc = find_heads(&l, from, &tips, err);
 	if (!rc && t->results)
 		rc = find_results(t, &l, from, to, err);
 	if (!rc)
 		rc = find_trees(&l, from, to, err);
 	if (!rc)
 		rc = find_rest(&l, from, to, err);
-	if (!rc && (todo.n || l.results.n))
-		rc = send_all(t, &l, from, to, err);
+	if (!rc &&
+		(todo.n || l.results.n || l.records.n || l.commits.n || l.trees.n || l.objects.n ||
+			l.erased.n))
+		rc = send_all(t, &l, from, to, todo.n != 0, err);
 	for (size_t i = 0; !rc && i < todo.n; i++) {
 		const struct vt_ref *r = &todo.v[i];
 		const char *at = vt_refs_at(&there, r->repo, r->name);

@@ -2,8 +2,9 @@
  *
  * Objects travel first and refs last; in between trees follow the files they name, commits the
  * trees and parents they name, and the records that vouch for the files go along.  Everything is
- * re-hashed where it arrives.  What was copied before an interruption is whole and stays, so a
- * repeated transfer sends the rest. */
+ * re-hashed where it arrives.  What the destination has lost or finds damaged of the wanted commits
+ * is sent again, also where no ref moves.  What was copied before an interruption is whole and
+ * stays, so a repeated transfer sends the rest. */
 #ifndef COMMON_TRANSFER_TRANSFER_H
 #define COMMON_TRANSFER_TRANSFER_H
 
@@ -20,7 +21,8 @@ struct vt_transfer {
 	/* "repo@name" whose commit the destination has and goes beyond */
 	struct vt_strs ahead;
 	size_t n_commits, n_trees, n_objects, n_records, n_erased, n_results;
-	uint64_t bytes; /* of objects */
+	size_t n_healed; /* files, trees and commits that were lost or damaged there */
+	uint64_t bytes;  /* of objects */
 };
 
 /* VT_ENOINPUT if the source has nothing of that name; VT_EFAIL if a ref would not move forward

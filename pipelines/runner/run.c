@@ -176,12 +176,12 @@ static void note_source(struct vt_run *r)
 
 static int open_store(struct vt_run *r, struct vt_err *err)
 {
-	if (vt_runner_open(&r->runner, r->opts.store, err))
+	if (vt_runner_open(&r->runner, r->opts.store, r->opts.planning, err))
 		return err->code;
 	r->store = vt_xstrdup(vt_store_dir(vt_run_store(r)));
 	r->scratch = vt_path_join(r->store, "scratch");
 	note_source(r);
-	return vt_fs_mkdirs(r->scratch, err);
+	return vt_store_is_read_only(vt_run_store(r)) ? 0 : vt_fs_mkdirs(r->scratch, err);
 }
 
 int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts,

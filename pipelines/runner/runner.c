@@ -145,17 +145,27 @@ static int make_parts(const struct vt_runner *r, struct vt_err *err)
 	return err->code;
 }
 
-int vt_runner_open(struct vt_runner **out, const char *store, struct vt_err *err)
+static int take_place(struct vt_runner *r, struct vt_err *err)
+{
+	return vt_fs_mkdirs(r->dir, err) || take_lock(r, err) || clear_former(r, err) ||
+			make_parts(r, err) || clear_work(r, err)
+		? err->code
+		: 0;
+}
+
+int vt_runner_open(struct vt_runner **out, const char *store, bool looking, struct vt_err *err)
 {
 	struct vt_runner *r = vt_xcalloc(1, sizeof(*r));
+	enum vt_store_mode mode = looking && vt_fs_exists(store) && !vt_store_may_write(store)
+		? VT_STORE_READ
+		: VT_STORE_CREATE;
 
 	r->lock = -1;
-	if (!vt_store_open(&r->store, store, VT_STORE_CREATE, err)) {
+	if (!vt_store_open(&r->store, store, mode, err)) {
 		r->dir = vt_path_join(vt_store_dir(r->store), "runner");
 		r->work = vt_path_join(r->dir, "work");
-		if (!vt_fs_mkdirs(r->dir, err) && !vt_store_use(r->store, err) &&
-			!take_lock(r, err) && !clear_former(r, err) && !make_parts(r, err))
-			clear_work(r, err);
+		if (!vt_store_use(r->store, err) && mode == VT_STORE_CREATE)
+			take_place(r, err);
 	}
 	if (err->code) {
 		vt_runner_close(r);
@@ -200,6 +210,29 @@ static int refuse_emptying(struct vt_runner *r, const char *repo, const char *br
 	return err->code;
 }
 
+/* What a commit would do where none can be made. */
+static int demand_same(struct vt_runner *r, const char *repo, const char *branch, const char *from,
+	const struct vt_take *how, struct vt_err *err)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_commit head = { .id = "" };
+	struct vt_tree *t = NULL;
+	char *what = vt_asprintf("%s@heads/%s", repo, branch), hex[VT_HEX];
+
+	if (!vt_store_hash(r->store, &t, from, how, err)) {
+		vt_digest_hex(hex, &t->id);
+		if (vt_repo_resolve(r->store, &head, what, &none) || strcmp(head.tree, hex))
+			vt_err_set(err, VT_ECANTCREAT,
+				"%s is not what %s@%s holds, and it cannot be committed: %s may "
+				"only be read here",
+				from, repo, branch, vt_store_dir(r->store));
+	}
+	vt_tree_free(t);
+	vt_commit_release(&head);
+	free(what);
+	return err->code;
+}
+
 int vt_runner_commit(struct vt_runner *r, const char *repo, const char *branch, const char *from,
 	bool *changed, struct vt_err *err)
 {
@@ -213,6 +246,8 @@ int vt_runner_commit(struct vt_runner *r, const char *repo, const char *branch, 
 	*changed = false;
 	if (!vt_fs_exists(from))
 		return vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", repo, from);
+	if (vt_store_is_read_only(r->store))
+		return demand_same(r, repo, branch, from, &how, err);
 	if (!vt_store_take(r->store, &t, from, &how, err) &&
 		!(t->n_files == 0 && refuse_emptying(r, repo, branch, from, err)) &&
 		!vt_repo_commit(r->store, &c, changed, repo, branch, &t->id, &note, err)) {

@@ -15,8 +15,9 @@
 
 struct vt_runner;
 
-/* Makes the store where there is none. */
-int vt_runner_open(struct vt_runner **out, const char *store, struct vt_err *err);
+/* Makes the store where there is none.  looking: a store that may only be read is opened, too;
+ * nothing can be executed in it. */
+int vt_runner_open(struct vt_runner **out, const char *store, bool looking, struct vt_err *err);
 void vt_runner_close(struct vt_runner *r);
 const char *vt_runner_dir(const struct vt_runner *r); /* <store>/runner */
 struct vt_store *vt_runner_store(const struct vt_runner *r);
@@ -24,7 +25,8 @@ struct vt_store *vt_runner_store(const struct vt_runner *r);
 /* What is at `from` becomes the head of a branch, unless it is already: the files of a directory,
  * or one file as manifest.json.  The user's own files are copied, because their owner may go on
  * writing to them.  *changed tells whether the branch moved.  A directory without files over a head
- * that has some is VT_ENOINPUT: more likely a disk that is not mounted than a wish. */
+ * that has some is VT_ENOINPUT: more likely a disk that is not mounted than a wish.  In a store
+ * that may only be read what is at `from` must be the head already, else VT_ECANTCREAT. */
 int vt_runner_commit(struct vt_runner *r, const char *repo, const char *branch, const char *from,
 	bool *changed, struct vt_err *err);
 

@@ -112,7 +112,7 @@ int vt_cmd_checkout(int argc, char **argv)
 		.least = 2,
 		.most = SIZE_MAX,
 		.opts = opts,
-		.mode = VT_STORE_OPEN,
+		.mode = VT_STORE_LOOK,
 	};
 
 	if (vt_call_begin(&c, argc, argv) && !parse(&w, &c.args, &c.err)) {

@@ -70,6 +70,11 @@ static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
 	/* no job's id: nothing that it reaches may count as output */
 	of.job = "00000000000040008000000000000000";
+	if (vt_store_is_read_only(vt_run_store(r)))
+		return vt_err_set(err, VT_ECANTCREAT,
+			"%s: the store may only be read here; run datums in a copy (`voxtrail "
+			"pull --results`)",
+			vt_store_dir(vt_run_store(r)));
 	char *dir =
 		vt_asprintf("%s/work/again.%.16s", vt_runner_dir(vt_run_runner(r)), t->datum->id);
 	if (!vt_attempt_possible(of.pipeline, of.secrets, of.view, err) &&

@@ -50,7 +50,7 @@ int vt_cmd_gc(int argc, char **argv)
 			 "what killed processes "
 			 "left; removes it with --sweep.",
 		.opts = opts,
-		.mode = VT_STORE_OPEN,
+		.mode = VT_STORE_LOOK,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {

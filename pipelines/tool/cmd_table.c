@@ -1,7 +1,9 @@
 /* voxtrail table SCANS [LABELS]: subjects and their files, as a manifest finds them in commits.
  *
  * The files of the commits are linked below the store's tmp/ while their names are looked at, so
- * that what is found here is what the stages find. */
+ * that what is found here is what the stages find.  Where the store may only be read, files of
+ * their names and sizes stand for them in a directory for temporary files. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,44 @@ struct view {
 	char id[VT_HEX];
 };
 
+static int stand_in(const char *dir, const struct vt_tree_file *f, struct vt_err *err)
+{
+	char *path = vt_path_join(dir, f->path), *above = vt_xstrdup(path);
+	int fd = -1;
+
+	*strrchr(above, '/') = '\0';
+	if (!vt_fs_mkdirs(above, err)) {
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0 || ftruncate(fd, (off_t)f->size))
+			vt_err_errno(err, VT_ECANTCREAT, "%s", path);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(above);
+	free(path);
+	return err->code;
+}
+
+static int fill_view(struct view *v, struct vt_store *s, const struct vt_tree *t, int k,
+	struct vt_err *err)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	if (!vt_store_is_read_only(s)) {
+		v->dir = vt_asprintf("%s/tmp/table-%ld-%d", vt_store_dir(s), (long)getpid(), k);
+		return vt_store_checkout(s, t, v->dir, VT_CHECKOUT_LINK, err);
+	}
+	v->dir = vt_asprintf("%s/voxtrail-table-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	if (!mkdtemp(v->dir)) {
+		vt_err_errno(err, VT_ECANTCREAT, "%s", v->dir);
+		free(v->dir);
+		v->dir = NULL;
+	}
+	for (size_t i = 0; !err->code && i < t->n_files; i++)
+		stand_in(v->dir, &t->file[i], err);
+	return err->code;
+}
+
 static int open_view(struct view *v, struct vt_store *s, const char *what, int k,
 	struct vt_err *err)
 {
@@ -34,8 +74,7 @@ static int open_view(struct view *v, struct vt_store *s, const char *what, int k
 		rc = vt_store_get_tree(s, &t, &id, err);
 	if (!rc) {
 		memcpy(v->id, c.id, sizeof(v->id));
-		v->dir = vt_asprintf("%s/tmp/table-%ld-%d", vt_store_dir(s), (long)getpid(), k);
-		rc = vt_store_checkout(s, t, v->dir, VT_CHECKOUT_LINK, err);
+		rc = fill_view(v, s, t, k, err);
 	}
 	vt_tree_free(t);
 	vt_commit_release(&c);
@@ -233,7 +272,7 @@ int vt_cmd_table(int argc, char **argv)
 		.least = 1,
 		.most = 2,
 		.opts = opts,
-		.mode = VT_STORE_OPEN,
+		.mode = VT_STORE_LOOK,
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {

@@ -237,7 +237,7 @@ int vt_cmd_trust(int argc, char **argv)
 		.least = 1,
 		.most = SIZE_MAX,
 		.opts = opts,
-		.mode = VT_STORE_OPEN,
+		.mode = VT_STORE_LOOK,
 	};
 
 	if (vt_call_begin(&c, argc, argv))

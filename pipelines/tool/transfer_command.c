@@ -15,12 +15,17 @@ static void report(const struct vt_transfer *t, const char *verb)
 			t->moved.v[i].commit);
 	for (size_t i = 0; i < t->ahead.n; i++)
 		vt_say("%s: the destination is ahead\n", t->ahead.v[i]);
-	if (t->moved.n || t->n_results)
+	if (t->moved.n || t->n_results || t->n_healed || t->n_records || t->n_erased)
 		vt_say("%s %zu commits, %zu trees, %zu files (%llu bytes), %zu records\n", verb,
 			t->n_commits, t->n_trees, t->n_objects, (unsigned long long)t->bytes,
 			t->n_records);
 	else
 		puts("nothing to do");
+	if (t->n_healed)
+		vt_say("%zu files, trees and commits that the destination had lost or found "
+		       "damaged are "
+		       "whole again there\n",
+			t->n_healed);
 	if (t->n_results)
 		vt_say("%zu results of datums: a run there computes none of them again\n",
 			t->n_results);

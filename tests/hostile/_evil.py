@@ -31,7 +31,7 @@ def ok(lines):
     w("ok %d\n" % len(lines) + "".join(x + "\n" for x in lines))
 
 
-w("voxtrail 1\n")
+w("voxtrail 2\n")
 for line in iter(lambda: i.readline().decode().rstrip("\n"), ""):
     word, _, args = line.partition(" ")
     asked = [i.readline().decode().rstrip("\n") for _ in range(int(args))] if word != "refs" and args.isdigit() else []
