@@ -100,7 +100,9 @@ static int spacing_of(double out[3], const struct params *p, const struct vt_man
 	if (p->grid == 2)
 		return vt_cohort_spacing(out, m, scans, ids, err);
 	for (size_t a = 0; a < 3; a++)
-		out[a] = p->spacing < 0 ? 0 : p->spacing > 0 ? p->spacing : m->spacing[a];
+		out[a] = p->spacing != 0 ? p->spacing : m->spacing[a];
+	for (size_t a = 0; p->spacing < 0 && a < 3; a++)
+		out[a] = 0;
 	return 0;
 }
 

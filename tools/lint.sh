@@ -86,13 +86,13 @@ sizes() {
 		awk '{l = $3 - $2 + 1; if (l > 100) print $4 ":" $2 ": " $1 " has " l " lines (100)"}'
 }
 
-# Circles inside a room, and functions that no other file names.
-calls() {
-	command -v ctags >/dev/null 2>&1 && command -v python3 >/dev/null 2>&1 || { echo "lint: calls not checked: no ctags or python3" >&2; return; }
-	python3 tools/calls.py
+# Circles inside a room, functions that no other file names, ?: inside ?:.
+source_checks() {
+	command -v ctags >/dev/null 2>&1 && command -v python3 >/dev/null 2>&1 || { echo "lint: circles, dead exports and nested ?: not checked: no ctags or python3" >&2; return; }
+	python3 tools/lint_source.py
 }
 
-{ rooms; wrappers; banned; headers; columns; format; spelling; sizes; calls; } >"$found"
+{ rooms; wrappers; banned; headers; columns; format; spelling; sizes; source_checks; } >"$found"
 sort -u "$found"
 if [ -s "$found" ]; then
 	echo "lint: $(sort -u "$found" | wc -l) findings"

@@ -202,7 +202,14 @@ static int compare(const char *dir, const struct vt_json *want, const struct vt_
 	while (i < want->n || k < have->n) {
 		const char *a = i < want->n ? vt_attest_text(want->item[i], "name") : NULL,
 			   *b = k < have->n ? vt_attest_text(have->item[k], "name") : NULL;
-		int order = !a ? 1 : !b ? -1 : strcmp(a, b);
+		int order;
+
+		if (!a)
+			order = 1;
+		else if (!b)
+			order = -1;
+		else
+			order = strcmp(a, b);
 
 		if (order < 0)
 			return vt_err_set(err, VT_EINTEGRITY, "%s/%s: signed, but not there", dir,

@@ -22,9 +22,10 @@ void vt_base64(struct vt_buf *out, const void *bytes, size_t n)
 
 bool vt_base64_decode(struct vt_buf *out, const char *text)
 {
-	size_t n = strlen(text),
-	       pad = n && text[n - 1] == '=' ? n > 1 && text[n - 2] == '=' ? 2 : 1 : 0;
+	size_t n = strlen(text), pad = 0;
 
+	while (pad < 2 && pad < n && text[n - 1 - pad] == '=')
+		pad++;
 	if (n % 4)
 		return false;
 	for (size_t i = 0; i < n; i += 4) {

@@ -437,10 +437,13 @@ int vt_fs_list(struct vt_strs *out, const char *dir, struct vt_err *err)
 
 static char type_of(const struct stat *st)
 {
-	return S_ISREG(st->st_mode)    ? 'f'
-		: S_ISDIR(st->st_mode) ? 'd'
-		: S_ISLNK(st->st_mode) ? 'l'
-				       : '?';
+	if (S_ISREG(st->st_mode))
+		return 'f';
+	if (S_ISDIR(st->st_mode))
+		return 'd';
+	if (S_ISLNK(st->st_mode))
+		return 'l';
+	return '?';
 }
 
 static int walk(const char *root, const char *rel, vt_fs_walk_fn fn, void *ctx, struct vt_err *err)

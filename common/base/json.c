@@ -83,10 +83,16 @@ static int hex4(struct reader *r, uint32_t *out)
 		return fail(r, "\\u needs four hex digits");
 	for (int i = 0; i < 4; i++, r->p++) {
 		char c = *r->p;
-		int d = c >= '0' && c <= '9'   ? c - '0'
-			: c >= 'a' && c <= 'f' ? c - 'a' + 10
-			: c >= 'A' && c <= 'F' ? c - 'A' + 10
-					       : -1;
+		int d;
+
+		if (c >= '0' && c <= '9')
+			d = c - '0';
+		else if (c >= 'a' && c <= 'f')
+			d = c - 'a' + 10;
+		else if (c >= 'A' && c <= 'F')
+			d = c - 'A' + 10;
+		else
+			d = -1;
 
 		if (d < 0)
 			return fail(r, "\\u needs four hex digits");
@@ -142,11 +148,18 @@ static int escape(struct reader *r, struct vt_buf *b)
  * cut off). */
 static size_t utf8_length(const unsigned char *p, size_t left)
 {
-	size_t n = p[0] < 0x80                ? 1
-		: p[0] >= 0xC2 && p[0] < 0xE0 ? 2
-		: p[0] >= 0xE0 && p[0] < 0xF0 ? 3
-		: p[0] >= 0xF0 && p[0] < 0xF5 ? 4
-					      : 0;
+	size_t n;
+
+	if (p[0] < 0x80)
+		n = 1;
+	else if (p[0] >= 0xC2 && p[0] < 0xE0)
+		n = 2;
+	else if (p[0] >= 0xE0 && p[0] < 0xF0)
+		n = 3;
+	else if (p[0] >= 0xF0 && p[0] < 0xF5)
+		n = 4;
+	else
+		n = 0;
 
 	if (!n || n > left)
 		return 0;

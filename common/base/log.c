@@ -35,10 +35,22 @@ static double seconds(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+enum vt_log_form vt_log_form_of(const char *name)
+{
+	if (!name)
+		return VT_LOG_AUTO;
+	return strcmp(name, "json") ? VT_LOG_TEXT : VT_LOG_JSON;
+}
+
 void vt_log_open(const char *stage, enum vt_log_form form, enum vt_log_level least)
 {
 	sink.stage = stage;
-	sink.form = form != VT_LOG_AUTO ? form : isatty(2) ? VT_LOG_TEXT : VT_LOG_JSON;
+	if (form != VT_LOG_AUTO)
+		sink.form = form;
+	else if (isatty(2))
+		sink.form = VT_LOG_TEXT;
+	else
+		sink.form = VT_LOG_JSON;
 	sink.least = least;
 }
 

@@ -14,6 +14,9 @@
 enum vt_log_level { VT_LOG_DEBUG = 1, VT_LOG_INFO, VT_LOG_WARN, VT_LOG_ERROR };
 enum vt_log_form { VT_LOG_AUTO = 0, VT_LOG_TEXT, VT_LOG_JSON };
 
+/* Of --log: "json" or "text"; NULL: by what standard error is. */
+enum vt_log_form vt_log_form_of(const char *name);
+
 /* Process-wide sink; call once from main.  `stage` is borrowed for the life of the process. */
 void vt_log_open(const char *stage, enum vt_log_form form, enum vt_log_level least);
 

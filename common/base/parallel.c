@@ -36,13 +36,19 @@ static unsigned default_threads(void)
 
 	if (n <= 0)
 		n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-	return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : (unsigned)n;
+	if (n < 1)
+		return 1;
+	if (n > MAX_THREADS)
+		return MAX_THREADS;
+	return (unsigned)n;
 }
 
 void vt_parallel_set_threads(unsigned n)
 {
 	pthread_mutex_lock(&pool.one_loop);
-	pool.wanted = n ? n > MAX_THREADS ? MAX_THREADS : n : default_threads();
+	pool.wanted = n ? n : default_threads();
+	if (pool.wanted > MAX_THREADS)
+		pool.wanted = MAX_THREADS;
 	pthread_mutex_unlock(&pool.one_loop);
 }
 

@@ -11,11 +11,18 @@
 static size_t decode(const unsigned char *s, uint32_t *c)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = s[0] < 0x80    ? 1
-		: s[0] >> 5 == 6  ? 2
-		: s[0] >> 4 == 14 ? 3
-		: s[0] >> 3 == 30 ? 4
-				  : 0;
+	size_t n;
+
+	if (s[0] < 0x80)
+		n = 1;
+	else if (s[0] >> 5 == 6)
+		n = 2;
+	else if (s[0] >> 4 == 14)
+		n = 3;
+	else if (s[0] >> 3 == 30)
+		n = 4;
+	else
+		n = 0;
 
 	*c = n <= 1 ? s[0] : s[0] & (0x7fu >> n);
 	for (size_t i = 1; i < n; i++) {

@@ -121,7 +121,11 @@ void vt_digest_hex(char out[VT_HEX], const struct vt_digest *d)
 
 static int nibble(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
 }
 
 bool vt_digest_parse(struct vt_digest *out, const char *hex)

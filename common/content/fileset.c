@@ -96,12 +96,13 @@ static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name,
 	char target[256];
 	ssize_t n;
 
-	if (!S_ISLNK(mode))
+	if (!S_ISLNK(mode)) {
+		const char *what = S_ISFIFO(mode) ? "a fifo" : "a device";
+
 		return vt_err_set(err, VT_EDATA,
 			"%s/%s: %s, neither a file nor a directory; take it out", s->root, path,
-			S_ISSOCK(mode)           ? "a socket"
-				: S_ISFIFO(mode) ? "a fifo"
-						 : "a device");
+			S_ISSOCK(mode) ? "a socket" : what);
+	}
 	n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
 	return vt_err_set(err, VT_EDATA,

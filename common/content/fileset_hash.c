@@ -314,7 +314,9 @@ static int by_size_then_index(const void *a, const void *b)
 	const struct rank *x = a, *y = b;
 	uint64_t p = x->size >= large ? x->size : 0, q = y->size >= large ? y->size : 0;
 
-	return p != q ? p < q ? 1 : -1 : x->index > y->index ? 1 : -1;
+	if (p != q)
+		return p < q ? 1 : -1;
+	return x->index > y->index ? 1 : -1;
 }
 
 /* Fills w->order; returns the bytes to read. */
@@ -350,8 +352,9 @@ int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix,
 	atomic_store(&w.failed, SIZE_MAX);
 	sum = arrange(&w);
 	workers = workers > MOST_WORKERS ? MOST_WORKERS : workers;
+	workers = workers > w.n ? w.n : workers;
 	if (w.n)
-		vt_parallel_for(sum < large ? 1 : w.n < workers ? w.n : workers, worker, &w);
+		vt_parallel_for(sum < large ? 1 : workers, worker, &w);
 	free(w.order);
 	return 0;
 }

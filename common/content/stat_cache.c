@@ -81,9 +81,11 @@ void vt_stat_cache_close(struct vt_stat_cache *c)
 
 static int order(const struct vt_stamp *a, const struct vt_stamp *b)
 {
-	return a->dev != b->dev    ? a->dev < b->dev ? -1 : 1
-		: a->ino != b->ino ? a->ino < b->ino ? -1 : 1
-				   : 0;
+	if (a->dev != b->dev)
+		return a->dev < b->dev ? -1 : 1;
+	if (a->ino != b->ino)
+		return a->ino < b->ino ? -1 : 1;
+	return 0;
 }
 
 /* The slot of an inode, or the free one where it would be. */
@@ -192,9 +194,14 @@ static struct entry *merge(struct vt_stat_cache *c, size_t *n,
 	if (c->n_added > 1)
 		qsort(c->added, c->n_added, sizeof(*c->added), by_inode);
 	while (a < c->n || b < c->n_added) {
-		int o = a == c->n         ? 1
-			: b == c->n_added ? -1
-					  : order(&c->entry[a].stamp, &c->added[b].stamp);
+		int o;
+
+		if (a == c->n)
+			o = 1;
+		else if (b == c->n_added)
+			o = -1;
+		else
+			o = order(&c->entry[a].stamp, &c->added[b].stamp);
 
 		if (o < 0) {
 			if (!keep || keep(ctx, &c->entry[a].digest))

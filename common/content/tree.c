@@ -76,7 +76,11 @@ static int by_name(const void *a, const void *b)
 	size_t n = x->len < y->len ? x->len : y->len;
 	int c = memcmp(x->name, y->name, n);
 
-	return c ? c : x->len < y->len ? -1 : x->len > y->len;
+	if (c)
+		return c;
+	if (x->len < y->len)
+		return -1;
+	return x->len > y->len;
 }
 
 /* The directory made of files [from, to), whose paths share their first `skip` bytes. */

@@ -24,9 +24,14 @@ static void merge(struct vt_tree_diff *d, const struct vt_tree *a, const struct 
 	size_t i = 0, k = 0;
 
 	while (i < a->n_files || k < b->n_files) {
-		int order = i == a->n_files ? 1
-			: k == b->n_files   ? -1
-					    : strcmp(a->file[i].path, b->file[k].path);
+		int order;
+
+		if (i == a->n_files)
+			order = 1;
+		else if (k == b->n_files)
+			order = -1;
+		else
+			order = strcmp(a->file[i].path, b->file[k].path);
 
 		if (order < 0) {
 			add(d, VT_REMOVED, &a->file[i++], NULL);

@@ -8,13 +8,25 @@
 static size_t decode(const unsigned char *s, uint32_t *c)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = s[0] < 0x80    ? 1
-		: s[0] >> 5 == 6  ? 2
-		: s[0] >> 4 == 14 ? 3
-		: s[0] >> 3 == 30 ? 4
-				  : 0;
+	size_t n;
 
-	*c = n == 1 ? s[0] : n ? s[0] & (0x7fu >> n) : 0;
+	if (s[0] < 0x80)
+		n = 1;
+	else if (s[0] >> 5 == 6)
+		n = 2;
+	else if (s[0] >> 4 == 14)
+		n = 3;
+	else if (s[0] >> 3 == 30)
+		n = 4;
+	else
+		n = 0;
+
+	if (n == 1)
+		*c = s[0];
+	else if (n)
+		*c = s[0] & (0x7fu >> n);
+	else
+		*c = 0;
 	for (size_t i = 1; i < n; i++) {
 		if (s[i] >> 6 != 2)
 			return 0;

@@ -84,7 +84,10 @@ static void weights(const struct lattice *l, const double p[3], size_t first[3],
 {
 	for (int a = 0; a < 3; a++) {
 		double u = p[a] * (double)l->spans, f = floor(u);
-		f = f > (double)(l->spans - 1) ? (double)(l->spans - 1) : f < 0 ? 0 : f;
+		if (f > (double)(l->spans - 1))
+			f = (double)(l->spans - 1);
+		else if (f < 0)
+			f = 0;
 		double t = u - f, s = 1 - t;
 		first[a] = (size_t)f;
 		w[a][0] = s * s * s / 6;

@@ -166,7 +166,12 @@ static void row_gaps(void *ctx, size_t z)
 		unsigned gap = nx;
 
 		for (unsigned x = 0; x < nx; x++) {
-			gap = to[x] ? 0 : gap < nx ? gap + 1 : nx;
+			if (to[x])
+				gap = 0;
+			else if (gap < nx)
+				gap++;
+			else
+				gap = nx;
 			gaps[x] = (uint16_t)gap;
 		}
 		for (unsigned x = nx; x-- > 0 && gap < nx;) {

@@ -350,9 +350,14 @@ int vt_normalize_numbers(struct vt_norm_numbers *k, const float *x, const unsign
 		k->shift = m.min;
 		k->scale = m.max - m.min;
 	} else {
-		const double *q = how == VT_NORM_CLIP_MINMAX ? q_clip
-			: how == VT_NORM_CLIP_ZSCORE         ? q_med3d
-							     : q_quantile;
+		const double *q;
+
+		if (how == VT_NORM_CLIP_MINMAX)
+			q = q_clip;
+		else if (how == VT_NORM_CLIP_ZSCORE)
+			q = q_med3d;
+		else
+			q = q_quantile;
 		if (vt_percentiles(p, q, 2, x, all ? NULL : mask, n, err))
 			return err->code;
 		k->shift = p[0];

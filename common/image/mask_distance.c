@@ -165,8 +165,12 @@ static double bevel(int a, const double face[3])
 static double piece_area(int corners, const int e[3], bool star, int middle, const double face[3],
 	double tip)
 {
-	int along = e[0] ? 0 : e[1] ? 1 : 2, across = !e[0] ? 0 : !e[1] ? 1 : 2;
+	int along = 0, across = 0;
 
+	while (along < 2 && !e[along])
+		along++;
+	while (across < 2 && e[across])
+		across++;
 	if (corners == 1)
 		return tip;
 	if (corners == 2)

@@ -18,10 +18,13 @@ static size_t count(const int dims[3])
 
 static enum vt_empty emptiness(uint64_t prediction, uint64_t reference)
 {
-	return prediction && reference      ? VT_NOT_EMPTY
-		: !prediction && !reference ? VT_BOTH_EMPTY
-		: reference                 ? VT_MISSED
-					    : VT_FALSE_ALARM;
+	if (prediction && reference)
+		return VT_NOT_EMPTY;
+	if (!prediction && !reference)
+		return VT_BOTH_EMPTY;
+	if (reference)
+		return VT_MISSED;
+	return VT_FALSE_ALARM;
 }
 
 static double ratio(uint64_t a, uint64_t b, double if_none)

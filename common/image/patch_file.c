@@ -400,10 +400,10 @@ static void measure(struct layout *l, const int dims[4], bool half, const uint8_
 	*l = (struct layout){
 		.bytes = { voxels * (size_t)dims[0] * (half ? 2 : 4), voxels, voxels, 4 * n,
 			r ? (size_t)r->size[0] * (size_t)r->size[1] * (size_t)r->size[2] : 0 },
-		.n = !regions ? 1
-			: r   ? 5
-			      : 4
+		.n = r ? 5 : 4
 	};
+	if (!regions)
+		l->n = 1;
 }
 
 int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half,

@@ -42,7 +42,12 @@ static void plane_axes(enum vt_plane plane, int *across, int *up, int *through)
 {
 	*across = plane == VT_PLANE_SAGITTAL ? 1 : 0;
 	*up = plane == VT_PLANE_AXIAL ? 1 : 2;
-	*through = plane == VT_PLANE_SAGITTAL ? 0 : plane == VT_PLANE_CORONAL ? 1 : 2;
+	if (plane == VT_PLANE_SAGITTAL)
+		*through = 0;
+	else if (plane == VT_PLANE_CORONAL)
+		*through = 1;
+	else
+		*through = 2;
 }
 
 void vt_slice_size(const struct vt_slice_view *v, size_t *width, size_t *height)
@@ -221,7 +226,9 @@ static int magnitude(int v)
 static unsigned char paeth(int a, int b, int c)
 {
 	int p = a + b - c, pa = magnitude(p - a), pb = magnitude(p - b), pc = magnitude(p - c);
-	return (unsigned char)(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
+	if (pa <= pb && pa <= pc)
+		return (unsigned char)a;
+	return (unsigned char)(pb <= pc ? b : c);
 }
 
 /* Rows with the Paeth filter: anatomy is smooth, and a fixed choice keeps the bytes a function

@@ -35,7 +35,21 @@ static bool is_outside(const struct job *job, const double p[3])
 
 static size_t clamp(double v, size_t n)
 {
-	return v <= 0 ? 0 : v >= (double)(n - 1) ? n - 1 : (size_t)v;
+	if (v <= 0)
+		return 0;
+	if (v >= (double)(n - 1))
+		return n - 1;
+	return (size_t)v;
+}
+
+/* The nearest point between the first and the last voxel's centers. */
+static double within(double v, size_t n)
+{
+	double last = (double)(n - 1);
+
+	if (v < 0)
+		return 0;
+	return v > last ? last : v;
 }
 
 static double nearest(const struct job *job, const double p[3])
@@ -51,9 +65,7 @@ static void neighbors(const struct job *job, const double p[3], size_t lo[3], si
 	double w[3])
 {
 	for (int i = 0; i < 3; i++) {
-		double q = p[i] < 0                           ? 0
-			: p[i] > (double)(job->in_dim[i] - 1) ? (double)(job->in_dim[i] - 1)
-							      : p[i];
+		double q = within(p[i], job->in_dim[i]);
 		lo[i] = clamp(floor(q), job->in_dim[i]);
 		hi[i] = lo[i] + 1 < job->in_dim[i] ? lo[i] + 1 : lo[i];
 		w[i] = q - (double)lo[i];
@@ -93,7 +105,7 @@ static double cubic(const struct job *job, const double p[3])
 	double w[3][4], sum = 0;
 	const size_t *d = job->in_dim;
 	for (int a = 0; a < 3; a++) {
-		double q = p[a] < 0 ? 0 : p[a] > (double)(d[a] - 1) ? (double)(d[a] - 1) : p[a];
+		double q = within(p[a], d[a]);
 		double f = floor(q), t = q - f, s = 1 - t;
 		w[a][0] = s * s * s / 6;
 		w[a][1] = (4 - 6 * t * t + 3 * t * t * t) / 6;
@@ -123,10 +135,10 @@ static void sample_slice(void *ctx, size_t z)
 			source_of(job, x, y, z, p);
 			if (!isnan(job->outside) && is_outside(job, p))
 				v = job->outside;
+			else if (job->how == VT_NEAREST)
+				v = nearest(job, p);
 			else
-				v = job->how == VT_NEAREST      ? nearest(job, p)
-					: job->how == VT_LINEAR ? linear(job, p)
-								: cubic(job, p);
+				v = job->how == VT_LINEAR ? linear(job, p) : cubic(job, p);
 			*out++ = (float)v;
 		}
 }
@@ -272,11 +284,8 @@ static void resize_lines(float *out, size_t n_out, const float *in, size_t n_in,
 		memset(line, 0, width * sizeof(float));
 		for (ptrdiff_t i = from; i <= to; i++) {
 			float w = (float)((1 - fabs((double)i - center) / reach) / total);
-			const float *src = in +
-				(i < 0                              ? 0
-						: (size_t)i >= n_in ? n_in - 1
-								    : (size_t)i) *
-					stride;
+			size_t last = n_in - 1, at = i < 0 ? 0 : (size_t)i;
+			const float *src = in + (at < last ? at : last) * stride;
 			for (size_t k = 0; k < width; k++)
 				line[k] += w * src[k];
 		}

@@ -99,7 +99,14 @@ static void rings(struct vt_surface *s, unsigned (*faces_of)[6], unsigned char *
 		}
 	for (size_t v = 0; v < s->n_vertices; v++) {
 		const unsigned *f = s->face[faces_of[v][0]];
-		int c = f[0] == v ? 0 : f[1] == v ? 1 : 2;
+		int c;
+
+		if (f[0] == v)
+			c = 0;
+		else if (f[1] == v)
+			c = 1;
+		else
+			c = 2;
 		s->n_around[v] = n_faces_of[v];
 		s->around[v][0] = f[(c + 1) % 3];
 		for (int i = 1; i < s->n_around[v]; i++)

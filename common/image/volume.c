@@ -175,7 +175,10 @@ static int check_sizes(struct header *h, struct vt_err *err)
 
 static int check_offset(const struct header *h, struct vt_err *err)
 {
-	double least = h->pair ? 0 : h->version == 1 ? 352 : 544;
+	double least = h->version == 1 ? 352 : 544;
+
+	if (h->pair)
+		least = 0;
 	if (!(h->vox_offset >= least && h->vox_offset < 9e15) ||
 		h->vox_offset != floor(h->vox_offset))
 		return vt_err_set(err, VT_EDATA,
@@ -346,11 +349,11 @@ static int geometry_of(struct vt_geometry *g, const struct header *h, struct vt_
 		pixdim_affine(g->affine, h);
 	}
 	set_spacing(g);
-	if (vt_geometry_check(g, err))
-		return vt_err_prefix(err, "%s",
-			h->sform_code > 0           ? "sform"
-				: h->qform_code > 0 ? "qform"
-						    : "pixdim");
+	if (vt_geometry_check(g, err)) {
+		const char *unset = h->qform_code > 0 ? "qform" : "pixdim";
+
+		return vt_err_prefix(err, "%s", h->sform_code > 0 ? "sform" : unset);
+	}
 	/* A form that is not valid is not carried on: it would reach outputs as NaN. */
 	if (!qform) {
 		g->qform_code = 0;
@@ -427,7 +430,10 @@ static char *image_beside(const char *path)
 	n -= ends_with(path, ".gz") ? 7 : 4;
 	char *plain = vt_asprintf("%.*s.img", (int)n, path),
 	     *gz = vt_asprintf("%.*s.img.gz", (int)n, path);
-	char *found = vt_fs_exists(plain) ? plain : vt_fs_exists(gz) ? gz : NULL;
+	char *found = vt_fs_exists(gz) ? gz : NULL;
+
+	if (vt_fs_exists(plain))
+		found = plain;
 	if (found != plain)
 		free(plain);
 	if (found != gz)

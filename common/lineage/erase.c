@@ -208,9 +208,11 @@ static int by_digest(const void *a, const void *b)
 	int c = memcmp(x->digest.b, y->digest.b, sizeof(x->digest.b));
 
 	/* what an execution wrote is derived, whatever read it or committed it since */
-	return c                           ? c
-		: x->derived != y->derived ? (int)y->derived - (int)x->derived
-					   : strcmp(x->path, y->path);
+	if (c)
+		return c;
+	if (x->derived != y->derived)
+		return (int)y->derived - (int)x->derived;
+	return strcmp(x->path, y->path);
 }
 
 static void look(struct planning *p, struct vt_erased_blob *b)

@@ -17,7 +17,7 @@ void vt_average_release(struct vt_average *a)
 
 void vt_average_add(struct vt_average *a)
 {
-	double share = a->n == 0 ? 1 : a->decay > 0 ? 1 - a->decay : 1 / (double)(a->n + 1);
+	double share = a->decay > 0 && a->n ? 1 - a->decay : 1 / (double)(a->n + 1);
 	struct vt_remote *r = vt_session_remote(a->mean.s);
 
 	a->n++;

@@ -52,7 +52,11 @@ static double softplus_of_minus(double z)
 
 static double balance_of(const struct vt_loss *o, bool positive)
 {
-	return o->balance < 0 ? 1.0 : positive ? o->balance : 1.0 - o->balance;
+	if (o->balance < 0)
+		return 1.0;
+	if (positive)
+		return o->balance;
+	return 1.0 - o->balance;
 }
 
 /* Binary cross-entropy and focal loss of one value; *slope (may be NULL) is the derivative by z. */

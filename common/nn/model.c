@@ -181,10 +181,16 @@ static int check_params(const struct vt_model_def *m, const struct vt_json *para
 	for (size_t i = 0; params && i < params->n; i++) {
 		const struct vt_model_param *p = find_param(m->params, params->key[i]);
 		const struct vt_json *v = params->item[i];
-		int rc = !p          ? unknown_param(m, params->key[i], err)
-			: p->list    ? check_list(m, v, p, err)
-			: p->choices ? check_choice(m, v, p, err)
-				     : check_number(m, v, p, err);
+		int rc;
+
+		if (!p)
+			rc = unknown_param(m, params->key[i], err);
+		else if (p->list)
+			rc = check_list(m, v, p, err);
+		else if (p->choices)
+			rc = check_choice(m, v, p, err);
+		else
+			rc = check_number(m, v, p, err);
 
 		if (rc)
 			return rc;

@@ -114,7 +114,12 @@ int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r,
 		s.planes = 64 << i;
 		s.out_c = s.bottleneck ? 4 * s.planes : s.planes;
 		s.stride = i == 1 ? 2 : 1;
-		s.dilation = i < 2 ? 1 : i == 2 ? 2 : 4;
+		if (i < 2)
+			s.dilation = 1;
+		else if (i == 2)
+			s.dilation = 2;
+		else
+			s.dilation = 4;
 		for (int j = 0; j < nets[depth].blocks[i]; j++)
 			x = block(&s, x, vt_name("layer%d.%d", i + 1, j).text, j ? 1 : s.stride);
 	}

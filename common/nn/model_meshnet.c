@@ -61,11 +61,10 @@ static struct variant chosen(const struct vt_model_request *r)
 
 static int activation(struct vt_graph *g, int x, enum act act)
 {
-	return vt_graph_act(g, x, "",
-		act == GELU          ? VT_ACT_GELU
-			: act == ELU ? VT_ACT_ELU
-				     : VT_ACT_RELU,
-		act == ELU ? 1.0 : 0);
+	static const enum vt_act
+		kind[] = { [RELU] = VT_ACT_RELU, [ELU] = VT_ACT_ELU, [GELU] = VT_ACT_GELU };
+
+	return vt_graph_act(g, x, "", kind[act], act == ELU ? 1.0 : 0);
 }
 
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)

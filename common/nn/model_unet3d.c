@@ -157,11 +157,10 @@ static int unet(const struct net *n, int x)
 		1);
 	deep[1] = x = n->cbam ? cbam(n, x, "bottom_2.1") : x;
 	for (int i = 2; i >= 0; i--) {
+		int last = half ? w / 2 : w;
+
 		x = vt_graph_concat(n->g, down[i], vt_graph_upsample(n->g, x, 2, true));
-		x = block(n, x, vt_name("decoder%d", i + 1).text, w << i,
-			i              ? w << (i - 1)
-				: half ? w / 2
-				       : w,
+		x = block(n, x, vt_name("decoder%d", i + 1).text, w << i, i ? w << (i - 1) : last,
 			1, false);
 		if (i)
 			deep[4 - i] = x;

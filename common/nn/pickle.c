@@ -423,8 +423,9 @@ static int build(struct reader *r)
 static int integer_op(struct reader *r, int op)
 {
 	uint64_t v;
+	int more = op == 'M' ? 2 : 4;
 
-	if (take(r, op == 'K' ? 1 : op == 'M' ? 2 : 4, &v))
+	if (take(r, op == 'K' ? 1 : more, &v))
 		return r->err->code;
 	return push_integer(r, op == 'J' ? (int64_t)(int32_t)v : (int64_t)v);
 }
@@ -462,9 +463,11 @@ static int step(struct reader *r, int op)
 
 	switch (op) {
 	case 0x80:
-		return take(r, 1, &v)    ? r->err->code
-			: v < 2 || v > 5 ? bad(r, "unknown protocol")
-					 : 0;
+		if (take(r, 1, &v))
+			return r->err->code;
+		if (v < 2 || v > 5)
+			return bad(r, "unknown protocol");
+		return 0;
 	/* a frame's length: the bytes follow anyway */
 	case 0x95: return take(r, 8, &v);
 	case '(':

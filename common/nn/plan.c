@@ -154,9 +154,11 @@ static int by_size(const void *a, const void *b)
 
 	if (x->size != y->size)
 		return x->size < y->size ? 1 : -1;
-	return x->from != y->from ? (x->from < y->from ? -1 : 1)
-		: x->to < y->to   ? -1
-				  : x->to > y->to;
+	if (x->from != y->from)
+		return x->from < y->from ? -1 : 1;
+	if (x->to < y->to)
+		return -1;
+	return x->to > y->to;
 }
 
 /* The lowest offset at which span i meets no already placed span whose life overlaps. */

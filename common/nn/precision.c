@@ -157,9 +157,12 @@ static void change(struct vt_precision *p, struct vt_precision_decision *d, enum
 	d->to = to;
 	if (p->level > VT_LEVEL_F32 && p->level < VT_LEVELS && to < p->level && !p->o.replaying) {
 		p->returns[p->level]++;
-		p->dwell = !p->dwell                ? FIRST_DWELL
-			: 2 * p->dwell < MOST_DWELL ? 2 * p->dwell
-						    : MOST_DWELL;
+		if (!p->dwell)
+			p->dwell = FIRST_DWELL;
+		else if (2 * p->dwell < MOST_DWELL)
+			p->dwell = 2 * p->dwell;
+		else
+			p->dwell = MOST_DWELL;
 		p->dwell_until = p->step + 1 + p->dwell;
 	}
 	p->level = to;
@@ -217,8 +220,10 @@ static void put_number(struct vt_json *o, const char *key, double v)
 {
 	if (isfinite(v))
 		vt_json_put_real(o, key, v);
+	else if (isnan(v))
+		vt_json_put_text(o, key, "nan");
 	else
-		vt_json_put_text(o, key, v != v ? "nan" : v > 0 ? "inf" : "-inf");
+		vt_json_put_text(o, key, v > 0 ? "inf" : "-inf");
 }
 
 void vt_precision_line(struct vt_buf *out, const struct vt_precision_decision *d)

@@ -27,7 +27,9 @@ void vt_weight_init(float *value, const struct vt_weight_spec *spec, uint64_t se
 			value[i] = spec->init == VT_INIT_KAIMING_UNIFORM || spec->default_bias
 				? (float)vt_rng_between(&r, -bound, bound)
 				: 0.0f;
+		else if (spec->role == '1')
+			value[i] = 1.0f;
 		else
-			value[i] = spec->role == '1' ? 1.0f : spec->role == 'p' ? 0.25f : 0.0f;
+			value[i] = spec->role == 'p' ? 0.25f : 0.0f;
 	}
 }

@@ -106,8 +106,10 @@ static void corner(int at[3], const struct vt_patch_file *f, const struct vt_dra
 			at[a] = any;
 		else
 			at[a] = center[a] - o->patch[a] / 2 + jitter;
-		if (room > 0)
-			at[a] = at[a] < 0 ? 0 : at[a] > room ? room : at[a];
+		if (room > 0 && at[a] > room)
+			at[a] = room;
+		if (room > 0 && at[a] < 0)
+			at[a] = 0;
 	}
 }
 

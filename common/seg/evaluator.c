@@ -149,10 +149,14 @@ static void choose_expected(struct choice *c)
 static void choose_listed(struct choice *c)
 {
 	for (size_t m = 0; c->same_cohort && m < choosers(c); m++) {
-		const struct vt_strs *list = c->o->which == VT_WHICH_ALL ? NULL
-			: c->o->which == VT_WHICH_VALIDATION || c->o->which == VT_WHICH_FOLDS
-			? &c->roles[m].validation
-			: &c->roles[m].test;
+		const struct vt_strs *list;
+
+		if (c->o->which == VT_WHICH_ALL)
+			list = NULL;
+		else if (c->o->which == VT_WHICH_VALIDATION || c->o->which == VT_WHICH_FOLDS)
+			list = &c->roles[m].validation;
+		else
+			list = &c->roles[m].test;
 
 		for (size_t i = 0; list && i < list->n; i++)
 			add_target(c, list->v[i], NULL, m,

@@ -100,9 +100,12 @@ static int check_input(struct vt_learned_mask *m, struct vt_err *err)
 		return vt_err_set(err, VT_EDATA,
 			"/input: want `spatial`, three equal sizes from 16 to 512, and "
 			"`voxel_mm`, three equal spacings of 0.25 to 8");
-	m->normalize = !strcmp(text(n, "kind"), "quantile") ? BY_QUANTILES
-		: !strcmp(text(n, "kind"), "minmax")        ? BY_RANGE
-							    : 0;
+	if (!strcmp(text(n, "kind"), "quantile"))
+		m->normalize = BY_QUANTILES;
+	else if (!strcmp(text(n, "kind"), "minmax"))
+		m->normalize = BY_RANGE;
+	else
+		m->normalize = 0;
 	m->quantile[0] = 100 * vt_json_number(vt_json_get(n, "low"), 0.02);
 	m->quantile[1] = 100 * vt_json_number(vt_json_get(n, "high"), 0.98);
 	if (!m->normalize)
@@ -282,7 +285,8 @@ static int normalized(float *out, const struct vt_learned_mask *m, const float *
 	for (size_t i = 0; i < n; i++) {
 		double v = ((double)voxels[i] - range[0]) / (range[1] - range[0]);
 
-		out[i] = (float)(v < 0 ? 0 : v > 1 ? 1 : v);
+		v = v > 1 ? 1 : v;
+		out[i] = v < 0 ? 0 : (float)v;
 	}
 	return 0;
 }

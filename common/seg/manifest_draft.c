@@ -236,7 +236,12 @@ static char *role_of(const struct draft *d, const struct found *f)
 	if (said)
 		role = vt_manifest_role_of(said);
 	role = beside ? beside : role;
-	name = role ? vt_xstrdup(role) : said ? words_of(said) : NULL;
+	if (role)
+		name = vt_xstrdup(role);
+	else if (said)
+		name = words_of(said);
+	else
+		name = NULL;
 	if (!name)
 		return *words ? words : (free(words), vt_xstrdup("image"));
 	free(words);
@@ -448,9 +453,14 @@ static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct draft
 		for (size_t k = 0; k < frames && channels->n < VT_MAX_CHANNELS; k++) {
 			const char *said = frames > 1 ? dataset_name(d, k) : NULL,
 				   *known = said ? vt_manifest_role_of(said) : NULL;
-			char *own = known ? vt_xstrdup(known)
-				: said    ? words_of(said)
-					  : vt_xstrdup(f->role);
+			char *own;
+
+			if (known)
+				own = vt_xstrdup(known);
+			else if (said)
+				own = words_of(said);
+			else
+				own = vt_xstrdup(f->role);
 
 			add_channel(channels, own, f->pattern, frames > 1 ? (int)k : -1);
 			free(own);

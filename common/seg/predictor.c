@@ -36,7 +36,11 @@ int vt_predict_items(const struct vt_device *d, const int patch[3])
 	double voxels = (double)patch[0] * patch[1] * patch[2];
 	int items = voxels > 0 ? (int)(VOXELS_AT_ONCE / voxels) : 1;
 
-	return !d || items < 1 ? 1 : items > MOST_ITEMS ? MOST_ITEMS : items;
+	if (!d || items < 1)
+		return 1;
+	if (items > MOST_ITEMS)
+		return MOST_ITEMS;
+	return items;
 }
 
 /* --- where windows lie and how much they count --------------------------- */
@@ -166,10 +170,11 @@ static void add_row(float *sum, const float *y, float plane, const float *factor
 	bool mirrored)
 {
 	for (int x = 0; x < n; x++) {
-		float k = plane * factor[x];
+		float k = plane * factor[x], value = 1.0f;
 
-		sum[x] += (k > least_weight ? k : least_weight) *
-			(y ? mirrored ? y[-x] : y[x] : 1.0f);
+		if (y)
+			value = mirrored ? y[-x] : y[x];
+		sum[x] += (k > least_weight ? k : least_weight) * value;
 	}
 }
 
@@ -384,12 +389,9 @@ static int predict_there(struct vt_prediction *p, struct vt_err *err)
 {
 	const struct vt_patch_file *f = p->f;
 	const struct vt_volume_ref volume = { f->image, f->half, NULL, f->c, f->d, f->h, f->w };
+	const enum vt_join several = p->softmax ? VT_JOIN_CLASSES : VT_JOIN_BITS;
 	int rc = vt_remote_volume_new(&p->there, vt_session_remote(p->session[0]), &volume,
-		p->outputs,
-		p->n == 1            ? VT_JOIN_LOGITS
-			: p->softmax ? VT_JOIN_CLASSES
-				     : VT_JOIN_BITS,
-		err);
+		p->outputs, p->n == 1 ? VT_JOIN_LOGITS : several, err);
 
 	for (size_t i = 0; !rc && p->there && i < p->n; i++)
 		rc = add_network(p, p->session[i], err);

@@ -115,7 +115,12 @@ static int draw_panels(struct vt_picture *p, const struct vt_subject_score *s, s
 	rc = vt_picture_new(p, 4 * w + 12, h, err);
 	for (unsigned i = 0; !rc && i < 4; i++) {
 		view.voxels = i == 1 ? contrast : fluid;
-		view.labels = i == 2 ? truth : i == 3 ? found : NULL;
+		if (i == 2)
+			view.labels = truth;
+		else if (i == 3)
+			view.labels = found;
+		else
+			view.labels = NULL;
 		vt_picture_slice(p, i * (w + 4), 0, &view);
 	}
 	free(truth);
@@ -195,7 +200,10 @@ static void polyline(struct vt_buf *out, const char *csv, int col, double last_s
 		if (!p || *p == ',' || *p == '\n' || !*p)
 			continue;
 		v = strtod(p, NULL);
-		v = v < 0 ? 0 : v > 1 ? 1 : v;
+		if (v < 0)
+			v = 0;
+		else if (v > 1)
+			v = 1;
 		vt_html_say(out, "%.1f,%.1f ", 46 + 640 * step / last_step, 216 - 200 * v);
 	}
 	vt_buf_str(out, "\"/>");
@@ -334,14 +342,13 @@ static void fold_cells(struct vt_buf *out, const struct vt_evaluation *e, size_t
 /* Each fold's network on the subjects that the fold kept out. */
 static void folds_table(struct vt_buf *out, const struct vt_evaluation *e)
 {
+	static const char *const what[] = { "Dice", "HD95 mm", "lesion Dice" };
+
 	vt_buf_str(out,
 		"<h2>Cross-validation</h2><table><thead><tr><th>fold</th><th>subjects</th>");
 	for (int r = 0; r < e->manifest->n_regions; r++)
 		for (int k = 0; k < 3; k++)
-			vt_html_say(out, "<th>%s %s</th>", vt_evaluation_region(e, r),
-				k == 0           ? "Dice"
-					: k == 1 ? "HD95 mm"
-						 : "lesion Dice");
+			vt_html_say(out, "<th>%s %s</th>", vt_evaluation_region(e, r), what[k]);
 	vt_buf_str(out, "</tr></thead><tbody>\n");
 	for (size_t m = 0; m < e->segmenter->n; m++) {
 		const char *dir = e->segmenter->member[m].dir, *slash = strrchr(dir, '/');

@@ -198,7 +198,11 @@ static size_t group_length(const char *name, const char *separator)
 {
 	const char *at = *separator ? strstr(name, separator) : NULL;
 
-	return at ? (size_t)(at - name) : *separator ? strlen(name) : 0;
+	if (at)
+		return (size_t)(at - name);
+	if (*separator)
+		return strlen(name);
+	return 0;
 }
 
 static bool same_group(const char *a, const char *b, const char *separator)

@@ -75,14 +75,14 @@ static int check_meaning(const struct vt_trainer *t, struct vt_err *err)
 
 static struct vt_session_opts first_plan(const struct vt_train_opts *o)
 {
+	const int on_device = o->precision.first == VT_LEVEL_F32 ? 4 : 2;
+
 	return (struct vt_session_opts){ .training = true,
 		.seed = o->seed,
 		.recompute = o->recompute,
 		.memory_limit = o->memory_limit,
 		.level = o->precision.first,
-		.stored = !o->on_device                      ? 0
-			: o->precision.first == VT_LEVEL_F32 ? 4
-							     : 2 };
+		.stored = o->on_device ? on_device : 0 };
 }
 
 /* A card's share of a batch; the whole of it where there is one. */

@@ -262,11 +262,12 @@ int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct
 	for (int i = 0; !rc && i < vt_stage_n_params(r->stage); i++) {
 		const struct vt_param *p = &r->stage->params[i];
 		const struct vt_json *said = said_of(r, recipe, p);
-		char *text = given[i] ? vt_xstrdup(given[i])
-			: said        ? text_of_json(said)
-				      : default_text(p),
-		     *canonical;
+		char *text, *canonical;
 
+		if (given[i])
+			text = vt_xstrdup(given[i]);
+		else
+			text = said ? text_of_json(said) : default_text(p);
 		/* a text param points into the JSON object, which lives as long as the run */
 		rc = p->kind == VT_PARAM_JSON ? tidy_json(p, &text, err) : 0;
 		if (!rc)

@@ -456,11 +456,7 @@ int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	rc = parse(&r, &c, argc, argv, &err);
-	vt_log_open(stage->name,
-		!c.log                           ? VT_LOG_AUTO
-			: !strcmp(c.log, "json") ? VT_LOG_JSON
-						 : VT_LOG_TEXT,
-		VT_LOG_INFO);
+	vt_log_open(stage->name, vt_log_form_of(c.log), VT_LOG_INFO);
 	if (!rc && answered(stage, &c, &rc, &err)) {
 		release(&r);
 		if (rc)

@@ -119,9 +119,11 @@ static int compose(struct vt_buf *line, const struct tail *t, const char *event,
 	vt_buf_char(line, '\n');
 	vt_json_free(j);
 	free(by);
-	return rc                   ? rc
-		: line->len >= TAIL ? vt_err_set(err, VT_EBUG, "an event of %zu bytes", line->len)
-				    : 0;
+	if (rc)
+		return rc;
+	if (line->len >= TAIL)
+		return vt_err_set(err, VT_EBUG, "an event of %zu bytes", line->len);
+	return 0;
 }
 
 int vt_history_append(struct vt_store *s, const char *event, struct vt_json *detail,

@@ -54,7 +54,11 @@ static int by_key(const void *a, const void *b)
 	const struct fact *x = a, *y = b;
 	int c = strcmp(x->key, y->key);
 
-	return c ? c : x->order < y->order ? -1 : x->order > y->order;
+	if (c)
+		return c;
+	if (x->order < y->order)
+		return -1;
+	return x->order > y->order;
 }
 
 /* One entry a key: its last value, and what the last line of the history changed. */
@@ -303,7 +307,14 @@ static void compare(struct check *c)
 	while (i < c->said.n || k < c->there.n) {
 		const struct fact *a = i < c->said.n ? &c->said.v[i] : NULL,
 				  *b = k < c->there.n ? &c->there.v[k] : NULL;
-		int order = !a ? 1 : !b ? -1 : strcmp(a->key, b->key);
+		int order;
+
+		if (!a)
+			order = 1;
+		else if (!b)
+			order = -1;
+		else
+			order = strcmp(a->key, b->key);
 
 		compare_one(c, order <= 0 ? a->key : b->key, order <= 0 ? a : NULL,
 			order >= 0 ? b->value : "");

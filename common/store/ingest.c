@@ -190,7 +190,11 @@ static enum way way_of(const struct intake *in, const struct vt_object *o)
 
 	if (o->state != VT_OBJECT_ABSENT && o->state != VT_OBJECT_DAMAGED)
 		return 0;
-	return f->copied ? COPIED : f->copy ? 0 : LINK;
+	if (f->copied)
+		return COPIED;
+	if (f->copy)
+		return 0;
+	return LINK;
 }
 
 static int adopt_link(struct intake *in, struct vt_object *o, struct vt_err *err)
@@ -260,11 +264,13 @@ static int sync_bytes(struct intake *in, size_t n, struct vt_err *err)
 
 		if (!way)
 			continue;
-		fd = vt_fault("adopt.sync") ? -1
-			: way == COPIED
-			? openat(in->s->tmp_fd, f->copied, O_RDONLY | O_CLOEXEC)
-			: openat(in->scan.root_fd, f->path,
-				  O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+		if (vt_fault("adopt.sync"))
+			fd = -1;
+		else if (way == COPIED)
+			fd = openat(in->s->tmp_fd, f->copied, O_RDONLY | O_CLOEXEC);
+		else
+			fd = openat(in->scan.root_fd, f->path,
+				O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 		if (fd < 0 || fdatasync(fd))
 			rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot make its bytes durable",
 				in->scan.root, f->path);

@@ -16,7 +16,11 @@ static int by_digest(const void *a, const void *b)
 	const struct vt_object *x = a, *y = b;
 	int c = memcmp(x->digest.b, y->digest.b, sizeof(x->digest.b));
 
-	return c ? c : x->first < y->first ? -1 : x->first > y->first;
+	if (c)
+		return c;
+	if (x->first < y->first)
+		return -1;
+	return x->first > y->first;
 }
 
 struct vt_object *vt_objects_of(const struct vt_tree *t, size_t *n)

@@ -32,9 +32,14 @@ bool vt_ref_name_is_good(const char *s)
 /* "heads/x" or "tags/x" with a good x. */
 static const char *short_name(const char *name)
 {
-	const char *s = !strncmp(name, "heads/", 6) ? name + 6
-		: !strncmp(name, "tags/", 5)        ? name + 5
-						    : NULL;
+	const char *s;
+
+	if (!strncmp(name, "heads/", 6))
+		s = name + 6;
+	else if (!strncmp(name, "tags/", 5))
+		s = name + 5;
+	else
+		s = NULL;
 
 	return s && vt_ref_name_is_good(s) ? s : NULL;
 }

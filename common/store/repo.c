@@ -447,7 +447,7 @@ int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what,
 	     *word = vt_xstrdup(what[n_repo] == '@' ? what + n_repo + 1 : "master");
 	const char *back = strchr(what, '~');
 	char *end = NULL, id[VT_HEX];
-	unsigned long steps = back ? back[1] ? strtoul(back + 1, &end, 10) : 1 : 0;
+	unsigned long steps = back && back[1] ? strtoul(back + 1, &end, 10) : back != NULL;
 	struct vt_commit c = { .id = "" };
 	int rc = 0;
 

@@ -154,7 +154,11 @@ static int read_lines(struct checking *c, const char *text, size_t n, struct vt_
 		before = line;
 		from = at;
 	}
-	return rc ? rc : more < 0 ? c->err->code : 0;
+	if (rc)
+		return rc;
+	if (more < 0)
+		return c->err->code;
+	return 0;
 }
 
 /* Depth is bounded by the longest path, as each level has a name of one byte at least. */

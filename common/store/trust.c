@@ -297,7 +297,11 @@ static int by_derivation(const void *a, const void *b)
 	const struct claimed *x = a, *y = b;
 	int c = strcmp(x->derivation, y->derivation);
 
-	return c ? c : x->i < y->i ? -1 : x->i > y->i;
+	if (c)
+		return c;
+	if (x->i < y->i)
+		return -1;
+	return x->i > y->i;
 }
 
 /* Of those that come together with one derivation and several results none is taken. */

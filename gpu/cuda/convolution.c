@@ -26,9 +26,11 @@ struct vg_conv {
 
 static cudnnDataType_t data_type(int type)
 {
-	return type == VG_F32     ? CUDNN_DATA_FLOAT
-		: type == VG_BF16 ? CUDNN_DATA_BFLOAT16
-				  : CUDNN_DATA_HALF;
+	if (type == VG_F32)
+		return CUDNN_DATA_FLOAT;
+	if (type == VG_BF16)
+		return CUDNN_DATA_BFLOAT16;
+	return CUDNN_DATA_HALF;
 }
 
 /* dims are n, c, z, y, x in name and n, z, y, x, c in memory. */

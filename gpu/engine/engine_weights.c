@@ -79,9 +79,14 @@ void vg_unpack_gradients(struct vg_session *s, int k)
 {
 	struct vg_kernel_grad a = { s->grads, s->packed_grads, s->scale, s->kernel, s->n_kernels,
 		k >= 0, s->type, 0 };
-	uint32_t end = k < 0           ? 0
-		: k + 1 < s->n_kernels ? s->kernel_host[k + 1].chunk
-				       : s->packed_chunks;
+	uint32_t end;
+
+	if (k < 0)
+		end = 0;
+	else if (k + 1 < s->n_kernels)
+		end = s->kernel_host[k + 1].chunk;
+	else
+		end = s->packed_chunks;
 
 	if (k < 0) {
 		vg_run(s, VG_K_kernel_grad, &a, s->packed_chunks);

@@ -520,7 +520,11 @@ static size_t part_size(const struct vg_group *g, int rank)
 {
 	size_t all = g->rank[0]->n_scalars, from = (size_t)rank * g->pitch;
 
-	return from >= all ? 0 : all - from < g->pitch ? all - from : g->pitch;
+	if (from >= all)
+		return 0;
+	if (all - from < g->pitch)
+		return all - from;
+	return g->pitch;
 }
 
 /* Running statistics to where their gradients would lie, and their mean back. */

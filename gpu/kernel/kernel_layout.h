@@ -109,7 +109,10 @@ VG_FN void vg_set_scale(const struct vg_largest *a, float top)
 	uint32_t bits = vg_bits_of_float(top) >> 23; /* exponent + 127 */
 
 	bits = top > 0 && bits < 255 ? 254 - bits : 127;
-	bits = bits > 250 ? 250 : bits < 4 ? 4 : bits;
+	if (bits > 250)
+		bits = 250;
+	else if (bits < 4)
+		bits = 4;
 	bits -= (uint32_t)a->backoff < bits - 4 ? (uint32_t)a->backoff : bits - 4;
 	a->scale[0] = vg_float_of_bits(bits << 23);
 	a->scale[1] = vg_float_of_bits((254 - bits) << 23);

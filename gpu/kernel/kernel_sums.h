@@ -20,7 +20,10 @@ VG_FN int vg_cut_to(const struct vg_shape *s, uint64_t most)
 {
 	uint64_t n = (uint64_t)s->voxels * (uint64_t)s->chunks / 1024;
 
-	n = n > most ? most : n > s->voxels ? s->voxels : n;
+	if (n > most)
+		n = most;
+	else if (n > s->voxels)
+		n = s->voxels;
 	return n < 1 ? 1 : (int)n;
 }
 
@@ -121,7 +124,11 @@ VG_FN float vg_through(const int with, float d, float z, float slope)
 {
 	if (with == VG_WITH_NOTHING)
 		return d;
-	return z > 0.0f ? d : with == VG_WITH_RELU ? 0.0f : d * slope;
+	if (z > 0.0f)
+		return d;
+	if (with == VG_WITH_RELU)
+		return 0.0f;
+	return d * slope;
 }
 
 struct vg_quantities {

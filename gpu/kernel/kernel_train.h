@@ -42,7 +42,11 @@ VG_FN float vg_softplus_of_minus(float z)
 
 VG_FN float vg_balance(float balance, int positive)
 {
-	return balance < 0.0f ? 1.0f : positive ? balance : 1.0f - balance;
+	if (balance < 0.0f)
+		return 1.0f;
+	if (positive)
+		return balance;
+	return 1.0f - balance;
 }
 
 /* Loss of one value and its derivative by z. */
@@ -411,7 +415,12 @@ VG_FN void vg_update_item(const struct vg_update *a, uint32_t i)
 
 	if (!(a->factor[i] > 0.0f))
 		return;
-	slow = !a->slow ? 0.0f : a->first ? a->w[i] : a->slow[i];
+	if (!a->slow)
+		slow = 0.0f;
+	else if (a->first)
+		slow = a->w[i];
+	else
+		slow = a->slow[i];
 	w = vg_updated(a, i);
 	if (a->slow) {
 		slow = a->join ? slow + a->share * (w - slow) : slow;

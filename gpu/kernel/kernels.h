@@ -180,7 +180,11 @@ enum { VG_SUM_PHASES = VG_TREE_PHASES, VG_FOLD_PHASES = 7, VG_COEFFICIENT_PHASES
 /* Quantities of a mode's sums. */
 VG_CONST int vg_quantity_count(int mode)
 {
-	return mode == VG_SUM_NORM_SLOPE ? 3 : mode >= VG_SUM_ONE ? 1 : 2;
+	if (mode == VG_SUM_NORM_SLOPE)
+		return 3;
+	if (mode >= VG_SUM_ONE)
+		return 1;
+	return 2;
 }
 
 /* blocks: n x slabs x groups of 256 chunks. part: [n][slabs][quantities][chunks * 8] f64, of

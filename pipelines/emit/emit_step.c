@@ -39,10 +39,12 @@ static void word(struct vt_buf *b, const char *text)
 	char *marked = vt_pfs_prefix(text, "\001");
 	vt_buf_char(b, '\'');
 	for (const char *p = marked; *p; p++)
-		vt_buf_str(b,
-			*p == '\''             ? "'\\''"
-				: *p == '\001' ? "'\"$PFS_ROOT\"'"
-					       : (char[]){ *p, 0 });
+		if (*p == '\'')
+			vt_buf_str(b, "'\\''");
+		else if (*p == '\001')
+			vt_buf_str(b, "'\"$PFS_ROOT\"'");
+		else
+			vt_buf_char(b, *p);
 	vt_buf_char(b, '\'');
 	free(marked);
 }

@@ -210,10 +210,13 @@ static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p,
 		at(f, VT_FINDING_WARNING, in->pointer, "/pfs/reference",
 			"takes the input out of the key, so lineage "
 			"no longer explains the output; remove it");
-	const char *on = parent && parent->kind == VT_INPUT_JOIN ? in->join_on
-		: parent && parent->kind == VT_INPUT_GROUP       ? in->group_by
-								 : NULL;
-	const char *key = parent && parent->kind == VT_INPUT_JOIN ? "/pfs/joinOn" : "/pfs/groupBy";
+	const bool joined = parent && parent->kind == VT_INPUT_JOIN;
+	const char *key = joined ? "/pfs/joinOn" : "/pfs/groupBy", *on = NULL;
+
+	if (joined)
+		on = in->join_on;
+	else if (parent && parent->kind == VT_INPUT_GROUP)
+		on = in->group_by;
 	if (on && !vt_glob_highest(on))
 		at(f, VT_FINDING_ERROR, in->pointer, key,
 			"has no $1, so every path gets one key; write \"$1\" and a "

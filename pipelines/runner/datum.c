@@ -113,7 +113,11 @@ static int by_key(const void *a, const void *b)
 {
 	const struct keyed *x = a, *y = b;
 	int c = strcmp(x->key, y->key);
-	return c ? c : x->serial < y->serial ? -1 : x->serial > y->serial;
+	if (c)
+		return c;
+	if (x->serial < y->serial)
+		return -1;
+	return x->serial > y->serial;
 }
 
 /* One key's datums, [from, to) of k: the product over the children that have it; if one lacks
@@ -194,7 +198,11 @@ static int by_id(const void *a, const void *b)
 {
 	const struct seat *x = a, *y = b;
 	int c = strcmp(x->id, y->id);
-	return c ? c : x->at < y->at ? -1 : x->at > y->at;
+	if (c)
+		return c;
+	if (x->at < y->at)
+		return -1;
+	return x->at > y->at;
 }
 
 static void collapse(struct vt_datums *d)

@@ -65,9 +65,11 @@ void vt_datum_key(struct vt_digest *out, const struct vt_datum *d,
 		vt_buf_sized(&key, f->in->name);
 		vt_buf_sized(&key, f->in->repo);
 		vt_buf_sized(&key, f->entry->path);
-		vt_buf_str(&key, f->in->reference ? "r" : f->in->empty_files ? "e" : "c");
-		if (f->in->reference)
+		if (f->in->reference) {
+			vt_buf_str(&key, "r");
 			continue;
+		}
+		vt_buf_str(&key, f->in->empty_files ? "e" : "c");
 		/* a directory's id covers the modes of its files */
 		if (!f->entry->dir)
 			vt_buf_char(&key,

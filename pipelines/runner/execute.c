@@ -521,11 +521,11 @@ static void loop(struct vt_run *r, const sigset_t *signals, struct vt_err *err)
 		}
 		if (r->sweeper.dirs.n >= GROUP)
 			vt_sweeper_start(&r->sweeper);
-		stop_on(r,
-			sigtimedwait(signals, NULL,
-				moved || !r->running ? &now
-					: r->n_done  ? &soon
-						     : &tick));
+		const struct timespec *wait = r->n_done ? &soon : &tick;
+
+		if (moved || !r->running)
+			wait = &now;
+		stop_on(r, sigtimedwait(signals, NULL, wait));
 		enforce_timeouts(r);
 		reap(r, &moved, err);
 	}
@@ -559,5 +559,11 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 		failed |= r->job[i].state != VT_JOB_DONE;
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	vt_run_progress_draw(r, true);
-	return err->code ? err->code : r->conflict ? VT_EDATA : failed ? VT_EFAIL : 0;
+	if (err->code)
+		return err->code;
+	if (r->conflict)
+		return VT_EDATA;
+	if (failed)
+		return VT_EFAIL;
+	return 0;
 }

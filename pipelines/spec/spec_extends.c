@@ -39,6 +39,8 @@ static int check_keys(const struct vt_json *file, const char *path, struct vt_er
 	static const char *const known[] = { "extends", "project", "change", "add" };
 	static const enum vt_json_type type[] = { VT_JSON_STRING, VT_JSON_STRING, VT_JSON_OBJECT,
 		VT_JSON_ARRAY };
+	static const char *const must_be[] = { "a text", "a text", "an object by pipeline name",
+		"a list of pipelines" };
 
 	for (size_t i = 0; i < file->n; i++) {
 		size_t k = 0;
@@ -52,9 +54,7 @@ static int check_keys(const struct vt_json *file, const char *path, struct vt_er
 				path, file->key[i]);
 		if (file->item[i]->type != type[k])
 			return vt_err_set(err, VT_EDATA, "%s: /%s: must be %s", path, known[k],
-				k < 2           ? "a text"
-					: k < 3 ? "an object by pipeline name"
-						: "a list of pipelines");
+				must_be[k]);
 	}
 	return 0;
 }

@@ -236,12 +236,13 @@ static struct vt_json *object(const struct vt_json *o, const struct key *keys, c
 static struct vt_json *list(const struct vt_json *v, const struct key *k, const char *at,
 	struct vt_findings *f)
 {
-	struct key one = { k->name,
-		k->kind == TEXTS            ? TEXT
-			: k->kind == WHOLES ? WHOLE
-					    : OBJECT,
-		k->child };
+	struct key one = { k->name, OBJECT, k->child };
 	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
+
+	if (k->kind == TEXTS)
+		one.kind = TEXT;
+	else if (k->kind == WHOLES)
+		one.kind = WHOLE;
 	for (size_t i = 0; i < v->n; i++) {
 		char *here = vt_asprintf("%s/%zu", at, i);
 		struct vt_json *copy = value(v->item[i], &one, here, f);

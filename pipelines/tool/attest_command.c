@@ -135,13 +135,15 @@ static char *inside(const char *dir, const char *out)
 {
 	struct vt_err none = VT_ERR_INIT;
 	const char *slash = out ? strrchr(out, '/') : NULL;
-	char *above = !out ? NULL
-		: slash    ? vt_xstrndup(out, slash > out ? (size_t)(slash - out) : 1)
-			   : vt_xstrdup(".");
-	char *root = vt_fs_realpath(dir, &none),
-	     *real = above ? vt_fs_realpath(above, &none) : NULL, *rel = NULL;
-	size_t n = root ? strlen(root) : 0;
+	char *above, *root, *real, *rel = NULL;
+	size_t n;
 
+	if (!out)
+		return NULL;
+	above = slash ? vt_xstrndup(out, slash > out ? (size_t)(slash - out) : 1) : vt_xstrdup(".");
+	root = vt_fs_realpath(dir, &none);
+	real = vt_fs_realpath(above, &none);
+	n = root ? strlen(root) : 0;
 	if (root && real && !strncmp(real, root, n) && (!real[n] || real[n] == '/'))
 		rel = vt_asprintf("%s%s%s", real[n] ? real + n + 1 : "", real[n] ? "/" : "",
 			slash ? slash + 1 : out);

@@ -90,10 +90,13 @@ void vt_audit_release(struct vt_audit *r)
 
 const char *vt_audit_role(const struct vt_audit *r, const char *subject)
 {
-	return vt_audit_has(&r->train, subject)     ? "train"
-		: vt_audit_has(&r->choose, subject) ? "validation"
-		: vt_audit_has(&r->test, subject)   ? "test"
-						    : "";
+	if (vt_audit_has(&r->train, subject))
+		return "train";
+	if (vt_audit_has(&r->choose, subject))
+		return "validation";
+	if (vt_audit_has(&r->test, subject))
+		return "test";
+	return "";
 }
 
 /* --- groups -------------------------------------------------------------- */

@@ -116,9 +116,12 @@ int vt_cmd_checkout(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv) && !parse(&w, &c.args, &c.err)) {
-		w.how = reflink    ? VT_CHECKOUT_REFLINK
-			: writable ? VT_CHECKOUT_COPY
-				   : VT_CHECKOUT_LINK;
+		if (reflink)
+			w.how = VT_CHECKOUT_REFLINK;
+		else if (writable)
+			w.how = VT_CHECKOUT_COPY;
+		else
+			w.how = VT_CHECKOUT_LINK;
 		checkout(c.s, &w, &c.err);
 	}
 	free(w.what);

@@ -29,17 +29,15 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 	struct vt_import got;
 	struct vt_commit c = { .id = "" };
 	bool made;
+	const char *why = *note->message
+		? "; nothing changed, so nothing was committed and the message was dropped"
+		: "; nothing changed";
 
 	if (vt_store_import_dir(s, dir, &opts, &got, err))
 		return;
 	if (!vt_repo_commit(s, &c, &made, repo, branch, &got.tree->id, note, err))
 		vt_say("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree,
-			got.tree->n_files, (unsigned long long)got.tree->size,
-			made ? ""
-				: *note->message
-				? "; nothing changed, so nothing was committed and the message was "
-				  "dropped"
-				: "; nothing changed");
+			got.tree->n_files, (unsigned long long)got.tree->size, made ? "" : why);
 	if (!err->code && (how & DIR_HASH))
 		print_dir_hash(got.tree);
 	vt_commit_release(&c);

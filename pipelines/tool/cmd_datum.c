@@ -148,7 +148,11 @@ static int verify(struct vt_run *r, struct vt_job *j, long long most, struct vt_
 	if (!err->code)
 		vt_say("%lld datums of %s run again, %lld differ\n", tried, j->pipeline->name,
 			differ);
-	return err->code ? err->code : differ ? (err->code = VT_EFAIL) : 0;
+	if (err->code)
+		return err->code;
+	if (differ)
+		return err->code = VT_EFAIL;
+	return 0;
 }
 
 static int datum(struct vt_run *r, const struct vt_strs *rest, long long most, struct vt_err *err)

@@ -38,6 +38,24 @@ static struct sums sum(const struct vt_erasure *e)
 	return n;
 }
 
+static const char *state_of(const struct vt_erased_blob *b)
+{
+	if (b->gone)
+		return "gone";
+	if (b->shared)
+		return "kept";
+	return b->derived ? "derived" : "raw";
+}
+
+static const char *note_on(const struct vt_erased_blob *b)
+{
+	if (b->shared)
+		return "  (others have the same bytes)";
+	if (b->claimed)
+		return "  (a claim says that others have the same bytes)";
+	return b->linked ? "  (has other names on the disk)" : "";
+}
+
 static void print_text(const struct vt_erasure *e, bool done)
 {
 	struct sums n = sum(e);
@@ -47,16 +65,8 @@ static void print_text(const struct vt_erasure *e, bool done)
 		const struct vt_erased_blob *b = &e->blob[i];
 
 		vt_digest_hex(hex, &b->digest);
-		vt_say("%-8s %s %12llu  %s%s\n",
-			b->gone              ? "gone"
-				: b->shared  ? "kept"
-				: b->derived ? "derived"
-					     : "raw",
-			hex, (unsigned long long)b->size, b->path,
-			b->shared            ? "  (others have the same bytes)"
-				: b->claimed ? "  (a claim says that others have the same bytes)"
-				: b->linked  ? "  (has other names on the disk)"
-					     : "");
+		vt_say("%-8s %s %12llu  %s%s\n", state_of(b), hex, (unsigned long long)b->size,
+			b->path, note_on(b));
 	}
 	for (size_t i = 0; i < e->mixed.n; i++)
 		vt_say("mixed    %s  made of others too: stays\n", e->mixed.v[i]);

@@ -169,11 +169,10 @@ static int plan(struct vt_run *r, const char *only, bool all, enum form form, st
 					: "");
 		rows(&b, j, all, form);
 	}
-	if (!err->code)
-		fputs(form != TEXT       ? (vt_buf_str(&b, "]\n"), b.data)
-				: b.data ? b.data
-					 : "",
-			stdout);
+	if (form != TEXT)
+		vt_buf_str(&b, "]\n");
+	if (!err->code && b.data)
+		fputs(b.data, stdout);
 	vt_buf_release(&b);
 	return err->code;
 }

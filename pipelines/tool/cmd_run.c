@@ -126,11 +126,7 @@ int vt_cmd_run(int argc, char **argv)
 
 	o.jobs = sysconf(_SC_NPROCESSORS_ONLN);
 	if (vt_call_begin(&c, argc, argv)) {
-		vt_log_open("voxtrail",
-			!log                           ? VT_LOG_AUTO
-				: !strcmp(log, "json") ? VT_LOG_JSON
-						       : VT_LOG_TEXT,
-			VT_LOG_INFO);
+		vt_log_open("voxtrail", vt_log_form_of(log), VT_LOG_INFO);
 		o.store = c.store;
 		if (memory && !vt_spec_quantity(memory, &o.memory))
 			vt_err_set(&c.err, VT_EUSAGE, "--mem %s: write an amount such as 16Gi",

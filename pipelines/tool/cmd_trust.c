@@ -138,11 +138,10 @@ static void add_key(struct vt_store *s, const char *path, const struct wishes *w
 	struct vt_key *k = NULL;
 	char id[VT_HEX];
 	const char *slash = strrchr(path, '/');
-	struct vt_policy_key entry = { .id = id,
-		.name = w->name ? w->name
-			: slash ? slash + 1
-				: path };
+	struct vt_policy_key entry = { .id = id, .name = slash ? slash + 1 : path };
 
+	if (w->name)
+		entry.name = w->name;
 	/* the public half, whichever was given */
 	if (!parse_day(&entry.until, w->until, err) && !vt_key_read(&k, path, err) &&
 		!vt_key_public_pem(k, &pem, err) && !vt_key_id(id, k, err)) {

@@ -98,7 +98,14 @@ static void compare_names(struct vt_json *list, const char *section, const struc
 	const struct vt_strs *b)
 {
 	for (size_t i = 0, k = 0; i < a->n || k < b->n;) {
-		int c = i == a->n ? 1 : k == b->n ? -1 : strcmp(a->v[i], b->v[k]);
+		int c;
+
+		if (i == a->n)
+			c = 1;
+		else if (k == b->n)
+			c = -1;
+		else
+			c = strcmp(a->v[i], b->v[k]);
 
 		if (c)
 			find(list, section, c < 0 ? a->v[i] : b->v[k], c < 0 ? "there" : "",
@@ -119,7 +126,14 @@ static void compare_raw(struct vt_json *list, const struct vt_strs *a, const str
 	for (size_t i = 0, k = 0; i < a->n || k < b->n;) {
 		const char *x = i < a->n ? a->v[i] : "", *y = k < b->n ? b->v[k] : "";
 		char *px = vt_xstrndup(x, path_length(x)), *py = vt_xstrndup(y, path_length(y));
-		int c = i == a->n ? 1 : k == b->n ? -1 : strcmp(px, py);
+		int c;
+
+		if (i == a->n)
+			c = 1;
+		else if (k == b->n)
+			c = -1;
+		else
+			c = strcmp(px, py);
 
 		if (c)
 			find(list, "data", c < 0 ? px : py, c < 0 ? x + path_length(x) + 1 : "",
@@ -231,9 +245,14 @@ static void compare_stages(struct vt_json *list, const struct vt_ancestry *a,
  * NULL: nowhere. */
 static char *bytes_of(struct vt_store *s, const struct side *d, const struct vt_tree_file *f)
 {
-	char *path = vt_fs_is_dir(d->what) ? vt_path_join(d->what, f->path)
-		: s                        ? vt_store_object_path(s, &f->digest)
-					   : NULL;
+	char *path;
+
+	if (vt_fs_is_dir(d->what))
+		path = vt_path_join(d->what, f->path);
+	else if (s)
+		path = vt_store_object_path(s, &f->digest);
+	else
+		path = NULL;
 
 	if (path && !vt_fs_exists(path)) {
 		free(path);

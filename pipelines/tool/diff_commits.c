@@ -37,6 +37,13 @@ static unsigned long long bytes(const struct vt_tree_file *f)
 	return (unsigned long long)f->size;
 }
 
+static const char *mode_change(const struct vt_tree_change *c)
+{
+	if (c->after->executable == c->before->executable)
+		return "";
+	return c->after->executable ? ", now executable" : ", no longer executable";
+}
+
 static void print_text(const struct vt_tree_diff *d)
 {
 	size_t count[5] = { 0 };
@@ -54,10 +61,7 @@ static void print_text(const struct vt_tree_diff *d)
 				c->after->path);
 		else
 			vt_say("changed  %12llu  %s (was %llu%s)\n", bytes(c->after),
-				c->after->path, bytes(c->before),
-				c->after->executable == c->before->executable ? ""
-					: c->after->executable                ? ", now executable"
-							       : ", no longer executable");
+				c->after->path, bytes(c->before), mode_change(c));
 	}
 	vt_say("%zu added, %zu removed, %zu changed, %zu renamed, %zu the same\n", count[VT_ADDED],
 		count[VT_REMOVED], count[VT_CHANGED], count[VT_RENAMED], d->n_same);

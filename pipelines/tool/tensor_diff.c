@@ -84,10 +84,13 @@ enum type { F32, F16, BF16, OTHER };
 
 static enum type type_of(const char *name)
 {
-	return !strcmp(name, "F32")     ? F32
-		: !strcmp(name, "F16")  ? F16
-		: !strcmp(name, "BF16") ? BF16
-					: OTHER;
+	if (!strcmp(name, "F32"))
+		return F32;
+	if (!strcmp(name, "F16"))
+		return F16;
+	if (!strcmp(name, "BF16"))
+		return BF16;
+	return OTHER;
 }
 
 static uint32_t bits_of(const unsigned char *p, size_t i, enum type t)
@@ -104,9 +107,12 @@ static double value_of(uint32_t bits, enum type t)
 	float f;
 
 	if (t == F16) {
-		m = exponent == 31 ? (mantissa ? (double)NAN : (double)INFINITY)
-			: exponent ? ldexp(1024 + mantissa, (int)exponent - 25)
-				   : ldexp(mantissa, -24);
+		if (exponent == 31)
+			m = mantissa ? (double)NAN : (double)INFINITY;
+		else if (exponent)
+			m = ldexp(1024 + mantissa, (int)exponent - 25);
+		else
+			m = ldexp(mantissa, -24);
 		return bits & 0x8000 ? -m : m;
 	}
 	bits = t == BF16 ? bits << 16 : bits;

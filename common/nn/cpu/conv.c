@@ -292,7 +292,12 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 	g->w = r->scratch;
 	g->tile = r->bf16 && r->pairs ? r->pairs : r->k->tile;
 	g->lanes = r->bf16 && r->pairs ? VT_LANES / 2 : VT_LANES;
-	g->n_in = !r->bf16 ? n_in : r->pairs ? (n_in + 1) / 2 : n_in + n_in % 2;
+	if (!r->bf16)
+		g->n_in = n_in;
+	else if (r->pairs)
+		g->n_in = (n_in + 1) / 2;
+	else
+		g->n_in = n_in + n_in % 2;
 	if (r->bf16) {
 		vt_bf16_pack_weights(r->scratch, r->w, n_out, n_in, taps, w.so, w.si,
 			r->pairs != NULL);

@@ -18,9 +18,12 @@ INLINE void tile_of(const struct vt_tile *t, const int count, const int blocks, 
 		for (int j = 0; j < count; j++) {
 			const float *y = b ? t->y2 : t->y, *start = b ? t->start2 : t->start;
 
-			acc[b][j] = t->accumulate ? v8_load(y + (size_t)j * t->y_step)
-				: start           ? v8_load(start)
-						  : v8_set(0.0f);
+			if (t->accumulate)
+				acc[b][j] = v8_load(y + (size_t)j * t->y_step);
+			else if (start)
+				acc[b][j] = v8_load(start);
+			else
+				acc[b][j] = v8_set(0.0f);
 		}
 	for (int k = 0; k < t->n_taps; k++) {
 		const float *w = t->tap[k].w;

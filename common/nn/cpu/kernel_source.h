@@ -195,13 +195,17 @@ INLINE void act_of(const int kind, float *y, const float *x, size_t n, const flo
 	d8 s = d8_of(v8_load(slope));
 	v8 k = v8_load(keep);
 
-	for (size_t i = 0; i < n; i += 8)
-		v8_store(y + i,
-			kind == VT_ACT_RELU ? v8_where_positive(v8_load(x + i), v8_load(x + i))
-				: kind == VT_ACT_GELU
-				? gelu(v8_load(x + i))
-				: v8_where_positive(k,
-					  v8_of(activated(kind, d8_of(v8_load(x + i)), s))));
+	for (size_t i = 0; i < n; i += 8) {
+		v8 v = v8_load(x + i);
+
+		if (kind == VT_ACT_RELU)
+			v = v8_where_positive(v, v);
+		else if (kind == VT_ACT_GELU)
+			v = gelu(v);
+		else
+			v = v8_where_positive(k, v8_of(activated(kind, d8_of(v), s)));
+		v8_store(y + i, v);
+	}
 }
 
 static void act(int kind, float *y, const float *x, size_t n, const float slope[8],

@@ -68,10 +68,11 @@ INLINE void tile_alone_of(const struct vt_tile *t, const int count, const size_t
 {
 	v8 acc[TILE_ALONE];
 
-	for (int j = 0; j < count; j++)
-		acc[j] = t->accumulate ? v8_load(t->y + (size_t)j * t->y_step)
-			: t->start     ? v8_load(t->start)
-				       : v8_set(0.0f);
+	for (int j = 0; j < count; j++) {
+		const float *from = t->accumulate ? t->y + (size_t)j * t->y_step : t->start;
+
+		acc[j] = from ? v8_load(from) : v8_set(0.0f);
+	}
 	for (int k = 0; k < t->n_taps; k++) {
 		const float *w = t->tap[k].w;
 

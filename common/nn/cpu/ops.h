@@ -33,7 +33,11 @@ static inline size_t vt_floats(struct vt_shape s)
  * most 32. */
 static inline int vt_slabs(size_t voxels)
 {
-	return voxels < 2 * 4096 ? 1 : voxels < 32 * 4096 ? (int)(voxels / 4096) : 32;
+	if (voxels < 2 * 4096)
+		return 1;
+	if (voxels < 32 * 4096)
+		return (int)(voxels / 4096);
+	return 32;
 }
 
 /* A convolution with its weights ([dims of w], PyTorch's order), and how it is computed. */

@@ -75,9 +75,12 @@ static void lanes_of(const struct block_work *w, size_t block, float slope[VT_LA
 
 	for (int l = 0; l < VT_LANES; l++) {
 		keep[l] = first + l < w->a.s.c ? 1.0f : 0.0f;
-		slope[l] = !w->slopes           ? (float)w->node->number
-			: first + l >= w->a.s.c ? 0.0f
-						: w->slopes[w->node->flag ? 0 : first + l];
+		if (!w->slopes)
+			slope[l] = (float)w->node->number;
+		else if (first + l >= w->a.s.c)
+			slope[l] = 0.0f;
+		else
+			slope[l] = w->slopes[w->node->flag ? 0 : first + l];
 	}
 }
 
@@ -443,9 +446,14 @@ static void dropout_task(void *ctx, size_t task)
 		channel[l] = vt_rng_uniform(&r) >= w->node->number ? keep : 0.0f;
 	r.index += p.from;
 	for (size_t i = 0; i < p.n; i++) {
-		float m = w->node->flag ? channel[i % VT_LANES]
-			: (double)vt_rng_u32(&r) * 0x1p-32 >= w->node->number ? keep
-									      : 0.0f;
+		float m;
+
+		if (w->node->flag)
+			m = channel[i % VT_LANES];
+		else if ((double)vt_rng_u32(&r) * 0x1p-32 >= w->node->number)
+			m = keep;
+		else
+			m = 0.0f;
 
 		set(&y[i], m * x[i], w->add);
 	}

@@ -229,12 +229,18 @@ static void set_groups(struct job *j)
 		    (vt_win_points(w->m) * (size_t)vt_blocks(w->in.s.c) * VT_LANES)),
 	    cuts;
 
-	room = room < LEAST_TILES ? LEAST_TILES : room > MOST_TILES ? MOST_TILES : room;
+	if (room < LEAST_TILES)
+		room = LEAST_TILES;
+	else if (room > MOST_TILES)
+		room = MOST_TILES;
 	j->group_x = room / w->dilation < 1 ? 1 : room / w->dilation;
 	cuts = (j->t.runs + j->group_x - 1) / j->group_x;
 	j->group_x = (j->t.runs + cuts - 1) / cuts;
 	j->group_y = room / (j->group_x * w->dilation);
-	j->group_y = j->group_y < 1 ? 1 : j->group_y > j->t.n_y ? j->t.n_y : j->group_y;
+	if (j->group_y < 1)
+		j->group_y = 1;
+	else if (j->group_y > j->t.n_y)
+		j->group_y = j->t.n_y;
 	j->y_groups = (j->t.n_y + j->group_y - 1) / j->group_y;
 }
 

@@ -101,7 +101,8 @@ static void set_batch(struct job *j)
 	       most = BATCH_FLOATS / (vt_win_points(j->t.m) * blocks * VT_LANES * (size_t)j->beam);
 	size_t beams = (size_t)j->dy.s.n * (size_t)j->t.n_z * (size_t)j->t.n_y;
 
-	j->batch = (int)(most < 1 ? 1 : most > beams ? beams : most);
+	most = most > beams ? beams : most;
+	j->batch = most < 1 ? 1 : (int)most;
 	j->v_point = vt_win_apart((size_t)(j->in_blocks * j->batch * j->beam) * VT_LANES);
 	j->z_point = vt_win_apart((size_t)(j->out_blocks * j->batch * j->beam) * VT_LANES);
 }

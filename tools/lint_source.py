@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""calls.py: two findings that need the whole tree, one line each.
+"""lint_source.py: findings that need more than a regular expression, one line each; for lint.sh.
 
 - circles: inside a room, files that call each other in a ring (a -> b when a.c names a function that b.c defines);
-- unused: functions with external linkage that no other file names.
+- unused: functions with external linkage that no other file names;
+- nested: a ?: inside a ?:, which is read twice; an if says it once.
 
 Names are read from the text, with comments and strings taken out, so that nothing needs to be built.
 """
@@ -25,7 +26,26 @@ def tracked():
 
 def code(path):
     text = open(path, encoding="utf-8").read()
-    return re.sub(r'/\*.*?\*/|//[^\n]*|"(\\.|[^"\\\n])*"|\b(struct|enum|union)\s+\w+', " ", text, flags=re.S)
+    taken_out = r'''/\*.*?\*/|//[^\n]*|"(\\.|[^"\\\n])*"|'(\\.|[^'\\])+'|\b(struct|enum|union)\s+\w+'''
+    return re.sub(taken_out, lambda m: " " + "\n" * m.group().count("\n"), text, flags=re.S)
+
+
+def nested(text):
+    """Lines of a ? that follows another one in the same expression."""
+    depth, line = [0], 1
+    for c in text:
+        if c == "\n":
+            line += 1
+        elif c in "([{":
+            depth.append(0)
+        elif c in ")]}" and len(depth) > 1:
+            depth.pop()
+        elif c == "?":
+            if depth[-1]:
+                yield line
+            depth[-1] += 1
+        if c in ",;}":
+            depth[-1] = 0
 
 
 def definitions(sources):
@@ -93,6 +113,9 @@ def main():
     for caller in list(graph):
         for home in graph[caller]:
             graph.setdefault(home, set())
+    for file in sorted(f for f in text if f.startswith(PRODUCT)):
+        for line in nested(text[file]):
+            print("%s:%d: a ?: inside a ?:; write an if" % (file, line))
     for ring in rings(collections.defaultdict(set, graph)):
         print("%s: calls in a circle with %s" % (ring[0], ", ".join(ring[1:])))
         if os.environ.get("V"):
