@@ -1,7 +1,8 @@
 /* nn_operators REQUEST.json IN OUT: one training pass of a graph given as a list of operators,
  * for tests/oracle/nn/operators.py.  REQUEST: {"input": [n,c,z,y,x], "ops": [{"op": name, "x":
  * tensor, ...}]}; tensor 0 is the input, operator i makes tensor i + 1, the last is the output.
- * IN and OUT as in nn_probe; with IN = "-" the weights are printed. */
+ * IN and OUT as in nn_probe; with IN = "-" the weights are printed and how many values the output
+ * has. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,8 @@ int main(int argc, char **argv)
 		if (vt_session_weight(s, i)->trainable)
 			printf("%s %zu\n", vt_session_weight(s, i)->name,
 				vt_session_weight(s, i)->n);
+	if (argv[2][0] == '-')
+		printf("output %zu\n", count(vt_session_output_shape(s)));
 	vt_session_free(s);
 	vt_graph_free(g);
 	vt_json_free(j);

@@ -1,5 +1,7 @@
-"""Exported networks pass the ONNX checker with shape inference and, where onnxruntime can be imported, give our logits."""
-import json, os, subprocess, sys
+"""Exported networks pass the ONNX checker with shape inference and give our logits in onnxruntime.  Where onnxruntime can be
+imported it is run; what it gave for the same graph, weights and image (`onnx_export.py --keep` makes it anew) lies in
+onnx_golden.json and is compared on every machine."""
+import hashlib, json, os, subprocess, sys
 import numpy as np
 
 try:
@@ -11,7 +13,21 @@ try:
     import onnxruntime
 except ImportError:
     onnxruntime = None
+from _kept import Kept
 B, T = os.environ["B"], os.environ["T"]
+kept = Kept(os.path.dirname(os.path.abspath(__file__)) + "/onnx_golden.json", onnxruntime is not None, sys.argv[1:] == ["--keep"])
+
+
+def graph_digest(model):
+    """Of nodes, weights, inputs and outputs: not of the names of the program that wrote them."""
+    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()[:16]
+
+
+def logits(x):
+    session = onnxruntime.InferenceSession(T + "/model.onnx", providers=["CPUExecutionProvider"])
+    return session.run(None, {"image": x})[0]
+
+
 cases = [
     ("segresnet", {"init_filters": 8}, 4, 3, (16, 24, 16)),
     ("segresnet", {"init_filters": 8, "vae": True}, 4, 3, (16, 32, 16)),
@@ -43,11 +59,9 @@ for name, params, ci, co, patch in cases:
     except Exception as e:
         good, why = False, str(e)[:300]
     print(f"{'ok' if good else 'not ok'} - {label}: passes the checker{'' if good else ': ' + why}")
-    if onnxruntime is None:
-        print(f"skip - {label} in onnxruntime: it is not installed")
+    if not good:
         continue
     x = np.fromfile(T + "/x.f32", "f4").reshape(1, ci, *patch)
-    want = np.fromfile(T + "/y.f32", "f4")
-    got = onnxruntime.InferenceSession(T + "/model.onnx", providers=["CPUExecutionProvider"]).run(None, {"image": x})[0].ravel()
-    worst = np.inf if got.size != want.size else float(np.abs(got - want).max() / np.abs(want).max())
+    worst = kept.error(f"{label} {patch} graph {graph_digest(model)}", np.fromfile(T + "/y.f32", "f4"), lambda: logits(x))
     print(f"{'ok' if worst <= 1e-4 else 'not ok'} - {label}: logits equal onnxruntime's (relative difference {worst:.1e})")
+kept.done()

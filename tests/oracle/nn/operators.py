@@ -1,18 +1,19 @@
 """Each operator, forward and every gradient, against PyTorch: a 1x1x1 convolution in front makes the operator's input gradient
-visible, and plain C and vector kernels must agree bit for bit."""
+visible, and plain C and vector kernels must agree bit for bit.  Where PyTorch is installed it is run; what it gave
+(`operators.py --keep` makes it anew) lies in operators_golden.json and is compared on every machine."""
 import json, os, subprocess, sys
 import numpy as np
 
+from _kept import Kept
 try:
     import torch
     import torch.nn.functional as F
+    torch.set_num_threads(1)
 except ImportError:
-    print("skip - operators against PyTorch: python3-torch is not installed")
-    sys.exit(0)
-torch.manual_seed(3)
-torch.set_num_threads(1)
-B, T = os.environ["B"], os.environ["T"]
-ACT = {1: lambda x, s, w: F.relu(x), 2: lambda x, s, w: F.leaky_relu(x, s), 3: lambda x, s, w: F.elu(x, s), 4: lambda x, s, w: F.gelu(x),
+    torch = None
+B, T, HERE = os.environ["B"], os.environ["T"], os.path.dirname(os.path.abspath(__file__))
+kept = Kept(HERE + "/operators_golden.json", torch is not None, sys.argv[1:] == ["--keep"])
+ACT = {} if not torch else {1: lambda x, s, w: F.relu(x), 2: lambda x, s, w: F.leaky_relu(x, s), 3: lambda x, s, w: F.elu(x, s), 4: lambda x, s, w: F.gelu(x),
        5: lambda x, s, w: torch.sigmoid(x), 6: lambda x, s, w: F.prelu(x, w)}
 
 
@@ -109,38 +110,46 @@ for c in (1, 5, 13):
     cases.append(([2, 3, 5, 6, 7], [first(c)[1], {"op": "prelu", "x": 1, "shared": 1}]))
     cases.append(([2, 3, 5, 6, 7], [first(c)[1], {"op": "conv", "x": 1, "out": 5, "k": 3, "stride": 2, "pad": 1}, {"op": "detach", "x": 2},
                                     {"op": "add", "x": 3, "b": 2}]))
+
+
+def reference(ops, x, dy, weights):
+    """PyTorch's output and the gradient of every weight."""
+    w = {name: torch.from_numpy(a).requires_grad_() for name, a in weights.items()}
+    t = [torch.from_numpy(x)]
+    for i, o in enumerate(ops):
+        t.append(run(o, t, {k.split(".")[1]: v for k, v in w.items() if k.startswith(f"op{i}.")}))
+    t[-1].backward(torch.from_numpy(dy).view(t[-1].shape))
+    return {"output": t[-1].detach().numpy(), **{name: a.grad.numpy() for name, a in w.items()}}
+
+
 bad = 0
-for shape, ops in cases:
-    label = " ".join(f"{k}={v}" for k, v in ops[-1].items()) + f" after {len(ops) - 1} on {ops[0]['out']} channels"
+for number, (shape, ops) in enumerate(cases):
+    label = f"{number} " + " ".join(f"{k}={v}" for k, v in ops[-1].items()) + f" after {len(ops) - 1} on {ops[0]['out']} channels"
     request = T + "/request.json"
     json.dump({"input": shape, "ops": ops}, open(request, "w"))
     listed = subprocess.run([B + "/tests/nn_operators", request, "-"], capture_output=True, text=True)
-    order = [l.split() for l in listed.stdout.splitlines()]
     if listed.returncode:
+        bad += 1
         print(f"not ok - {label}: {listed.stderr}")
         continue
-    weights = {o: torch.randn(int(n)) .requires_grad_() for o, n in order}
-    x = torch.randn(*shape)
-    t = [x]
-    for i, o in enumerate(ops):
-        t.append(run(o, t, {k.split(".")[1]: v for k, v in weights.items() if k.startswith(f"op{i}.")}))
-    y = t[-1]
-    dy = torch.randn_like(y)
-    y.backward(dy)
-    np.concatenate([x.numpy().ravel(), dy.numpy().ravel()] + [weights[o].detach().numpy().ravel() for o, _ in order]).astype("f4").tofile(T + "/in")
+    *order, (_, size) = [l.split() for l in listed.stdout.splitlines()]
+    r = np.random.RandomState(number)
+    draw = lambda n: r.standard_normal(n).astype("f4")
+    x, dy, weights = draw(shape), draw(int(size)), {name: draw(int(n)) for name, n in order}
+    np.concatenate([a.ravel() for a in (x, dy, *weights.values())]).tofile(T + "/in")
     for isa in ("portable", "avx2"):
         subprocess.run([B + "/tests/nn_operators", request, T + "/in", T + "/out." + isa], check=True, env=dict(os.environ, VOXTRAIL_ISA=isa))
-    out, at = np.fromfile(T + "/out.avx2", "f4"), y.numel()
-    largest = max(float(w.grad.abs().max()) for w in weights.values())
-    worst, where = float(np.abs(out[:at] - y.detach().numpy().ravel()).max()) / float(y.abs().max()), "output"
-    for o, n in order:
-        got, ref = out[at:at + int(n)], weights[o].grad.numpy().ravel()
-        at += int(n)
-        e = float(np.abs(got - ref).max()) / max(float(np.abs(ref).max()), 0.01 * largest, 1e-3)
-        if e > worst:
-            worst, where = e, o
+    sizes = [dy.size] + [a.size for a in weights.values()]
+    out = np.fromfile(T + "/out.avx2", "f4")
+    ours = dict(zip(["output", *weights], np.split(out, np.cumsum(sizes)[:-1])))
+    theirs = reference(ops, x, dy, weights) if torch else {}
+    get = lambda name: lambda: theirs[name]
+    largest = max(kept.magnitude(f"{label}: {name}", get(name)) for name in weights)
+    errors = {name: kept.error(f"{label}: {name}", a, get(name), 1e-30 if name == "output" else max(0.01 * largest, 1e-3)) for name, a in ours.items()}
+    where = max(errors, key=errors.get)
     same = open(T + "/out.avx2", "rb").read() == open(T + "/out.portable", "rb").read()
-    if worst > 1e-4 or not same or at != len(out):
+    if not errors[where] <= 1e-4 or not same or out.size != sum(sizes):
         bad += 1
-        print(f"not ok - {label}: worst {worst:.1e} at {where}, bits {'agree' if same else 'differ'}")
+        print(f"not ok - {label}: worst {errors[where]:.1e} at {where}, bits {'agree' if same else 'differ'}")
 print(f"{'ok' if not bad else 'not ok'} - {len(cases)} operator cases: forward and gradients within 1e-4 of PyTorch, kernels agree bit for bit")
+kept.done()
