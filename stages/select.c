@@ -90,20 +90,20 @@ static int copy_one(void *ctx, const char *relative, char type, struct vt_err *e
 {
 	const struct copying *c = ctx;
 	char *from = vt_path_join(c->from, relative), *to = vt_path_join(c->to, relative);
-	bool lineage = !strncmp(relative, ".lineage", 8);
 	int rc = 0;
 
-	if (type == 'd' && !lineage)
+	if (type == 'd')
 		rc = vt_fs_mkdirs(to, err);
-	else if (type == 'f' && !lineage)
+	else if (type == 'f')
 		rc = vt_fs_copy(from, to, 0644, err);
-	else if (!lineage)
+	else
 		rc = vt_err_set(err, VT_EDATA, "%s: neither a file nor a directory", from);
 	free(from);
 	free(to);
 	return rc;
 }
 
+/* The records beside it too: what is kept can be asked what it was made from wherever it lies. */
 static int copy_entry(const char *root, const char *name, const char *out, struct vt_err *err)
 {
 	char *from = vt_path_join(root, name), *to = vt_path_join(out, name);
@@ -217,7 +217,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "select",
-	.version = "1",
+	.version = "2",
 	.summary =
 		"Keeps the best of a directory by scores: subjects without the worst, top models.",
 	.output = "selection.json: kept, dropped and unscored names; the kept entries of --from",
@@ -235,6 +235,7 @@ static const struct vt_stage stage = {
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),
+	.learns = true,
 	.run = run,
 };
 

@@ -89,7 +89,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "trials",
-	.version = "1",
+	.version = "2",
 	.summary = "Reports a search: every trial, its params and scores, the winner.",
 	.output = "trials.csv, trials.json, trials.html (one self-contained page with a picture)",
 	.about = "Trials are ranked by the last rung they reached and their score there; the first "
@@ -98,6 +98,7 @@ static const struct vt_stage stage = {
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),
+	.learns = true,
 	.run = run,
 };
 

@@ -120,4 +120,24 @@ for root in ("models", "evaluated"):
     say(got == ["fold-0_a", "fold-0_b", "fold-1_a", "fold-1_c"], "the two best checkpoints of each fold, by %s" % root, got)
 run("select", "--scores", "models", "--of", "models", "--by", "loss", "--better", "low", "--keep-best", "1", "--out", "one")
 say(json.load(open("one/selection.json"))["kept"][0]["name"] == "fold-0_b", "by the lowest loss of checkpoints")
+
+# --- records ------------------------------------------------------------------------------------------------------------------
+sys.path.insert(0, os.environ["ROOT"] + "/tests/tools")
+from patches import container
+manifest = json.load(open(os.environ["ROOT"] + "/manifests/embedded.json"))
+for i in range(3):
+    container("p/sub-%d/subject.vtp" % i, "sub-%d" % i, i % 2, manifest, i)
+for name in ("one", "two"):
+    run("train", "--patches", "p", "--patch", "8", "--model", "meshnet", "--network", '{"channels": 4, "dilations": [1]}', "--steps", "1", "--validate-every", "1", "--warmup", "0", "--fold", "1",
+        "--seed", str(len(name) + (name == "two")), "--out", "trained/" + name)
+pick = ["select", "--of", "models", "--scores", "trained", "--from", "trained", "--keep-best", "1"]
+run(*pick, "--out", "picked")
+name, = [n for n in os.listdir("picked") if n in ("one", "two")]
+records = lambda d: sorted(os.listdir(d + "/.lineage"))
+say(records("picked/" + name) == records("trained/" + name), "a checkpoint that is kept keeps its record")
+run("voxtrail", "audit", "picked/" + name, code=3)
+say(True, "and can be audited where it lies")
+open("consent.json", "w").write(json.dumps({"format": 1, "withdrawn": [{"subject": "sub-0", "reason": "a letter", "time": "2026-01-01T00:00:00Z"}]}))
+os.environ["VOXTRAIL_CONSENT"] = T + "/consent.json"
+say("was trained on subject sub-0, who has withdrawn" in run(*pick, "--out", "bad", code=65), "select refuses checkpoints of who withdrew, in a directory of them too")
 sys.exit(failed != 0)
