@@ -14,13 +14,14 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t margin, multiple, least, dtype;
+	int64_t margin, multiple, least, dtype, box;
 	double tolerance;
 };
 
 #define FIELD(f) offsetof(struct params, f)
 
 static const char *const dtypes[] = { "f32", "f16", NULL };
+static const char *const boxes[] = { "brain", "whole", NULL };
 
 static const struct vt_port in[] = {
 	{ "normed", VT_PORT_DIR, false, "output of skullstrip-normalize" },
@@ -32,6 +33,9 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
+	{ "box", VT_PARAM_ENUM, FIELD(box), 0, 0, 0, "",
+		"what is kept: the box of the brain (or region), or all of the prepared grid",
+		boxes, NULL },
 	{ "margin", VT_PARAM_INT, FIELD(margin), 2, 0, 64, "voxel", "kept around the box", NULL,
 		NULL },
 	{ "multiple", VT_PARAM_INT, FIELD(multiple), 8, 1, 64, "voxel",
@@ -82,7 +86,8 @@ static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const c
 		.multiple = (int)p->multiple,
 		.half = p->dtype == 1,
 		.tolerance_mm = p->tolerance,
-		.least = (int)p->least };
+		.least = (int)p->least,
+		.whole = p->box == 1 };
 	char *from = vt_path_join(vt_stage_input(r, "normed"), subject),
 	     *dir = vt_path_join(vt_stage_out(r), subject);
 	char *path = vt_path_join(dir, "subject.vtp"), *label = NULL;

@@ -4,7 +4,9 @@
  * one grid; an input that is skull-stripped already is recognized, otherwise the brain is found
  * (by a network if its weights are given); intensities are normalized; the box of the brain is
  * written.  A subject that cannot be prepared is quarantined and the others go on. */
+#include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,9 +19,9 @@
 
 struct params {
 	int64_t strip, method, normalize, orient, grid, bias, align, interpolate, implausible,
-		margin, device, profile, nan;
+		margin, device, profile, nan, conform;
 	double tolerance, form_tolerance, spacing, threshold, mask_margin;
-	const char *mask_channel;
+	const char *mask_channel, *window;
 };
 
 #define FIELD(f) offsetof(struct params, f)
@@ -27,9 +29,10 @@ struct params {
 static const char *const strips[] = { "auto", "always", "never", NULL };
 static const char *const methods[] = { "auto", "surface", "learned", NULL };
 static const char *const rules[] = { "none", "zscore", "clip-minmax", "clip-zscore", "minmax",
-	"quantile", NULL };
+	"quantile", "clip-quantile", "window", NULL };
 static const char *const orients[] = { "ras", "native", NULL };
 static const char *const grids[] = { "spacing", "conform", "median", NULL };
+static const char *const conform_types[] = { "f32", "uchar", NULL };
 static const char *const biases[] = { "none", "n4", NULL };
 static const char *const aligns[] = { "refuse", "rigid", NULL };
 static const char *const interpolations[] = { "nearest", "linear", "cubic", NULL };
@@ -53,11 +56,19 @@ static const struct vt_param params[] = {
 		"how: auto is learned if weights are given, else surface", methods, NULL },
 	{ "normalize", VT_PARAM_ENUM, FIELD(normalize), 1, 0, 0, "",
 		"rule for intensities inside the brain", rules, NULL },
+	{ "window", VT_PARAM_TEXT, FIELD(window), 0, 0, 0, "",
+		"with --normalize window: values that become 0 and 1, e.g. -200,250 Hounsfield "
+		"units",
+		NULL, "" },
 	{ "orient", VT_PARAM_ENUM, FIELD(orient), 0, 0, 0, "", "order of the output's axes",
 		orients, NULL },
 	{ "grid", VT_PARAM_ENUM, FIELD(grid), 0, 0, 0, "",
-		"conform: 256 cubed at 1 mm, no crop; median: of all subjects in scans", grids,
-		NULL },
+		"conform: 256 cubed at 1 mm as mri_convert -c, no crop; median: of all subjects "
+		"in scans",
+		grids, NULL },
+	{ "conform-type", VT_PARAM_ENUM, FIELD(conform), 1, 0, 0, "",
+		"values on the conformed grid: as they are, or scaled to whole numbers of 0 to 255",
+		conform_types, NULL },
 	{ "bias", VT_PARAM_ENUM, FIELD(bias), 0, 0, 0, "",
 		"correction of the coil's intensity drift", biases, NULL },
 	{ "align", VT_PARAM_ENUM, FIELD(align), 0, 0, 0, "",
@@ -112,7 +123,7 @@ static void options_of(struct vt_prepare_opts *opts, const struct params *p)
 	opts->strip = (enum vt_strip)(p->strip + 1);
 	opts->normalize = (enum vt_normalize)(p->normalize + 1);
 	opts->orient = (enum vt_orient)(p->orient + 1);
-	opts->conform = p->grid == 1;
+	opts->conform = p->grid == 1 ? (enum vt_conform)(p->conform + 1) : VT_CONFORM_NOT;
 	opts->bias = (enum vt_bias)(p->bias + 1);
 	opts->align = (enum vt_align)(p->align + 1);
 	opts->interpolate = (enum vt_interpolate)(p->interpolate + 1);
@@ -125,6 +136,26 @@ static void options_of(struct vt_prepare_opts *opts, const struct params *p)
 	opts->brain.threshold = p->threshold;
 	opts->brain.margin_mm = p->mask_margin;
 	opts->mask_role = p->mask_channel;
+}
+
+/* "-200,250" */
+static int read_window(struct vt_prepare_opts *opts, const char *text, struct vt_err *err)
+{
+	bool wanted = opts->normalize == VT_NORM_WINDOW;
+	char rest;
+
+	if (!*text && !wanted)
+		return 0;
+	if (!*text || !wanted)
+		return vt_err_set(err, VT_EUSAGE,
+			"--normalize window and --window LO,HI go together, e.g. --window "
+		        "-200,250");
+	if (sscanf(text, "%lf,%lf%c", &opts->window[0], &opts->window[1], &rest) != 2 ||
+		!(opts->window[0] < opts->window[1]) || !(fabs(opts->window[0]) <= 1e9) ||
+		!(fabs(opts->window[1]) <= 1e9))
+		return vt_err_set(err, VT_EUSAGE,
+			"--window=%s: must be two numbers, the lower one first", text);
+	return 0;
 }
 
 static struct vt_json *facts_of(const struct vt_manifest *m, const char *subject,
@@ -222,9 +253,12 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_device *device = NULL;
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_prepare_opts opts;
+	const struct params *p = vt_stage_params(r);
 	const char *scans = vt_stage_input(r, "scans");
 	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
-	options_of(&opts, vt_stage_params(r));
+	options_of(&opts, p);
+	if (!rc)
+		rc = read_window(&opts, p->window, err);
 	if (!rc)
 		rc = open_weights(&learned, &device, r, err);
 	if (!rc)
@@ -251,7 +285,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "skullstrip-normalize",
-	.version = "3",
+	.version = "4",
 	.summary = "brain mask, normalization and crop of every subject",
 	.about = "The brain is, in this order: the mask that the manifest names; the whole of a "
 		 "scan that is "
@@ -279,7 +313,9 @@ static const struct vt_stage stage = {
 		 "all voxels clipped at 0.5 and 99.5 percent, then their z-score (Med3D). minmax: "
 		 "all voxels to 0 and "
 		 "1. quantile: the 2 and 98 percentiles "
-		 "of the inside to 0 and 1, not clipped. Percentiles are numpy's; means of whole "
+		 "of the inside to 0 and 1, not clipped. clip-quantile: those of all voxels, "
+		 "clipped. window: --window to 0 and 1, clipped. Behind --grid conform all voxels "
+		 "are those of the conformed scan. Percentiles are numpy's; means of whole "
 		 "numbers are exact "
 		 "sums.\n\n"
 		 "Bias correction is off because it takes large bright tumors for drift "

@@ -273,11 +273,13 @@ static const char *const names[] = {
 	[VT_NORM_CLIP_ZSCORE] = "clip-zscore",
 	[VT_NORM_MINMAX] = "minmax",
 	[VT_NORM_QUANTILE] = "quantile",
+	[VT_NORM_CLIP_QUANTILE] = "clip-quantile",
+	[VT_NORM_WINDOW] = "window",
 };
 
 const char *vt_normalize_name(enum vt_normalize how)
 {
-	return how >= VT_NORM_NONE && how <= VT_NORM_QUANTILE ? names[how] : "unknown";
+	return how >= VT_NORM_NONE && how <= VT_NORM_LAST ? names[how] : "unknown";
 }
 
 struct apply_job {
@@ -324,7 +326,13 @@ static int clipped_moments(struct vt_moments *m, const struct vt_norm_numbers *k
 
 bool vt_normalize_uses_all(enum vt_normalize how)
 {
-	return how == VT_NORM_CLIP_ZSCORE || how == VT_NORM_MINMAX;
+	return how == VT_NORM_CLIP_ZSCORE || how == VT_NORM_MINMAX ||
+		how == VT_NORM_CLIP_QUANTILE || how == VT_NORM_WINDOW;
+}
+
+void vt_normalize_window(struct vt_norm_numbers *k, double low, double high, size_t n)
+{
+	*k = (struct vt_norm_numbers){ low, high, low, high - low, n };
 }
 
 int vt_normalize_numbers(struct vt_norm_numbers *k, const float *x, const unsigned char *mask,

@@ -36,8 +36,12 @@ enum vt_normalize {
 	VT_NORM_CLIP_MINMAX, /* clip to p1..p99 of the inside, then to 0..1; 0 outside */
 	/* clip to p0.5..p99.5 of ALL voxels, then z-score of all (Med3D) */
 	VT_NORM_CLIP_ZSCORE,
-	VT_NORM_MINMAX,   /* (x - min) / (max - min) of all voxels */
-	VT_NORM_QUANTILE, /* p2 -> 0, p98 -> 1 of the inside, not clipped; 0 outside */
+	VT_NORM_MINMAX,        /* (x - min) / (max - min) of all voxels */
+	VT_NORM_QUANTILE,      /* p2 -> 0, p98 -> 1 of the inside, not clipped; 0 outside */
+	VT_NORM_CLIP_QUANTILE, /* p2 -> 0, p98 -> 1 of ALL voxels, clipped (brainchop's mindgrab) */
+	/* clip to a window that is given, then to 0..1: vt_normalize_window makes the numbers */
+	VT_NORM_WINDOW,
+	VT_NORM_LAST = VT_NORM_WINDOW
 };
 
 /* The numbers a normalization used: out = (min(max(x, clip_low), clip_high) - shift) / scale. */
@@ -47,7 +51,8 @@ struct vt_norm_numbers {
 	size_t n; /* voxels the numbers were taken from */
 };
 
-/* Name as used in params: "none", "zscore", "clip-minmax", "clip-zscore", "minmax", "quantile". */
+/* Name as used in params: "none", "zscore", "clip-minmax", "clip-zscore", "minmax", "quantile",
+ * "clip-quantile", "window". */
 const char *vt_normalize_name(enum vt_normalize how);
 
 /* The two halves of vt_normalize: numbers from all voxels of a scan, applied to any part of it. */
@@ -55,6 +60,9 @@ int vt_normalize_numbers(struct vt_norm_numbers *out, const float *x, const unsi
 	size_t n, enum vt_normalize how, struct vt_err *err);
 void vt_normalize_apply(float *y, const float *x, const unsigned char *mask, size_t n,
 	enum vt_normalize how, const struct vt_norm_numbers *numbers);
+
+/* low < high, in the scan's own values (Hounsfield units of a CT). */
+void vt_normalize_window(struct vt_norm_numbers *out, double low, double high, size_t n);
 
 /* True for the methods whose numbers come from every voxel, mask or not. */
 bool vt_normalize_uses_all(enum vt_normalize how);

@@ -239,6 +239,8 @@ static int work_values(const struct prepare *p, struct prepare_channel *channel,
 {
 	struct vt_volume *v = &channel->volume;
 	size_t size = vt_dtype_size(v->dtype);
+	if (p->opts->conform)
+		return vt_conform_resample(channel->work, &p->place.work, v, p->opts->conform, err);
 	if (p->place.resampled || (!v->voxels && vt_normalize_uses_all(p->opts->normalize)))
 		if (vt_volume_convert(v, err))
 			return err->code;
@@ -313,10 +315,13 @@ static void place_channel(void *ctx, size_t c)
 	}
 	if (work_values(p, channel, &channel->err) || is_constant(p, channel, n))
 		return;
-	int rc = vt_normalize_uses_all(how)
+	int rc = how == VT_NORM_WINDOW ? 0
+		: vt_normalize_uses_all(how) && !p->opts->conform
 		? vt_normalize_numbers(&channel->numbers, v->voxels, NULL, v->n, how, &channel->err)
 		: vt_normalize_numbers(&channel->numbers, channel->work, p->work_mask, n, how,
 			  &channel->err);
+	if (how == VT_NORM_WINDOW)
+		vt_normalize_window(&channel->numbers, p->opts->window[0], p->opts->window[1], n);
 	if (!rc)
 		vt_normalize_apply(channel->work, channel->work, p->work_mask, n, how,
 			&channel->numbers);
@@ -345,7 +350,7 @@ static int full_grid(struct prepare *p, unsigned char **full_mask, struct vt_err
 	if (resample) {
 		struct vt_geometry grid;
 		if (p->opts->conform)
-			vt_grid_conform(&grid, &p->place.full, 256, 1);
+			vt_grid_conform(&grid, native);
 		else
 			vt_grid_respaced(&grid, &p->place.full, spacing);
 		vt_placement_resampled(&p->place, &grid);

@@ -18,6 +18,7 @@
 #include "common/base/json.h"
 #include "common/content/digest.h"
 #include "common/image/brain_mask.h"
+#include "common/image/conform.h"
 #include "common/image/intensity.h"
 #include "common/image/resample.h"
 
@@ -37,6 +38,7 @@ struct vt_prepare_opts {
 	enum vt_strip strip;
 	enum vt_orient orient;
 	enum vt_normalize normalize;
+	double window[2]; /* with VT_NORM_WINDOW: low and high */
 	enum vt_bias bias;
 	/* what to do with channels on another grid than the first: refuse, or register */
 	enum vt_align align;
@@ -45,8 +47,8 @@ struct vt_prepare_opts {
 	bool nan_outside;         /* NaN is background: it becomes the smallest value */
 	double tolerance_mm;      /* largest corner distance of channels on "one" grid */
 	double spacing[3];        /* resample to these mm; 0 = leave */
-	/* 256^3 voxels of 1 mm, axes R-A-S, no crop; spacing is not looked at */
-	bool conform;
+	/* 256^3 voxels of 1 mm (conform.h), no crop; spacing is not looked at */
+	enum vt_conform conform;
 	enum vt_interpolate interpolate;
 	int crop_margin; /* voxels around the brain's box; negative: no crop */
 	bool refuse;     /* an implausible mask is an error instead of a flag */
@@ -64,9 +66,9 @@ struct vt_prepare_opts {
 
 #define VT_PREPARE_OPTS_DEFAULT                                                                    \
 	{                                                                                          \
-		VT_STRIP_AUTO, VT_ORIENT_RAS, VT_NORM_ZSCORE, VT_BIAS_NONE, VT_ALIGN_NONE, false,  \
-			0.5, false, 0.05, { 0, 0, 0 }, false, VT_LINEAR, 0, false,                 \
-			VT_BRAIN_OPTS_DEFAULT, NULL, NULL, NULL, NULL                              \
+		VT_STRIP_AUTO, VT_ORIENT_RAS, VT_NORM_ZSCORE, { 0, 0 }, VT_BIAS_NONE,              \
+			VT_ALIGN_NONE, false, 0.5, false, 0.05, { 0, 0, 0 }, VT_CONFORM_NOT,       \
+			VT_LINEAR, 0, false, VT_BRAIN_OPTS_DEFAULT, NULL, NULL, NULL, NULL         \
 	}
 
 struct vt_prepare_report {

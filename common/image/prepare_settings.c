@@ -11,6 +11,9 @@ static const char *const biases[] = { "none", "n4", NULL };
 static const char *const aligns[] = { "refuse", "rigid", NULL };
 static const char *const interpolations[] = { "nearest", "linear", "cubic", NULL };
 
+/* "conform": false, or a word */
+static const char *const conforms[] = { "", "f32", "uchar", NULL };
+
 static struct vt_json *decimal(double v)
 {
 	char text[32];
@@ -28,12 +31,20 @@ static double number(const struct vt_json *j, double otherwise)
 
 struct vt_json *vt_prepare_settings(const struct vt_prepare_opts *o)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *spacing = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *spacing = vt_json_new(VT_JSON_ARRAY),
+		       *window = vt_json_new(VT_JSON_ARRAY);
 
 	for (int a = 0; a < 3; a++)
 		vt_json_push(spacing, decimal(o->spacing[a]));
 	vt_json_put_text(j, "strip", strips[o->strip - 1]);
 	vt_json_put_text(j, "normalize", vt_normalize_name(o->normalize));
+	if (o->normalize == VT_NORM_WINDOW) {
+		vt_json_push(window, decimal(o->window[0]));
+		vt_json_push(window, decimal(o->window[1]));
+		vt_json_put(j, "window", window);
+	} else {
+		vt_json_free(window);
+	}
 	vt_json_put_text(j, "orient", orients[o->orient - 1]);
 	vt_json_put_text(j, "bias", biases[o->bias - 1]);
 	vt_json_put_text(j, "align", aligns[o->align - 1]);
@@ -41,7 +52,10 @@ struct vt_json *vt_prepare_settings(const struct vt_prepare_opts *o)
 	vt_json_put(j, "form_tolerance_mm", decimal(o->form_tolerance_mm));
 	vt_json_put_bool(j, "nan_outside", o->nan_outside);
 	vt_json_put(j, "spacing_mm", spacing);
-	vt_json_put_bool(j, "conform", o->conform);
+	if (o->conform)
+		vt_json_put_text(j, "conform", conforms[o->conform]);
+	else
+		vt_json_put_bool(j, "conform", false);
 	vt_json_put_text(j, "interpolate", interpolations[o->interpolate - 1]);
 	vt_json_put_int(j, "margin", o->crop_margin);
 	vt_json_put(j, "threshold", decimal(o->brain.threshold));
@@ -69,7 +83,7 @@ static int normalize_word(const struct vt_json *settings)
 {
 	const char *text = vt_json_text(vt_json_get(settings, "normalize"), NULL);
 
-	for (int k = VT_NORM_NONE; text && k <= VT_NORM_QUANTILE; k++)
+	for (int k = VT_NORM_NONE; text && k <= VT_NORM_LAST; k++)
 		if (!strcmp(text, vt_normalize_name((enum vt_normalize)k)))
 			return k;
 	return text ? 0 : VT_NORM_ZSCORE;
@@ -93,6 +107,10 @@ int vt_prepare_settings_read(struct vt_prepare_opts *o, const struct vt_json *s,
 			return vt_err_set(err, VT_EDATA,
 				"settings: %s \"%s\" is not known to this version", words[i].key,
 				vt_json_text(vt_json_get(s, words[i].key), ""));
+	if (vt_json_true(vt_json_get(s, "conform"), false) || !word(s, "conform", conforms, 1))
+		return vt_err_set(err, VT_EDATA,
+			"settings: the grid was conformed by another version, which had other axes "
+			"and another center; prepare the training data again");
 	*o = plain;
 	o->strip = (enum vt_strip)words[0].value;
 	o->orient = (enum vt_orient)words[1].value;
@@ -105,7 +123,11 @@ int vt_prepare_settings_read(struct vt_prepare_opts *o, const struct vt_json *s,
 	o->nan_outside = vt_json_true(vt_json_get(s, "nan_outside"), false);
 	for (size_t a = 0; a < 3; a++)
 		o->spacing[a] = number(vt_json_at(vt_json_get(s, "spacing_mm"), a), 0);
-	o->conform = vt_json_get(s, "conform") && vt_json_get(s, "conform")->boolean;
+	for (size_t a = 0; a < 2; a++)
+		o->window[a] = number(vt_json_at(vt_json_get(s, "window"), a), 0);
+	if (o->normalize == VT_NORM_WINDOW && !(o->window[0] < o->window[1]))
+		return vt_err_set(err, VT_EDATA, "settings: window must be two numbers in order");
+	o->conform = (enum vt_conform)(word(s, "conform", conforms, 1) - 1);
 	o->crop_margin = (int)vt_json_integer(vt_json_get(s, "margin"), o->crop_margin);
 	o->brain.threshold = number(vt_json_get(s, "threshold"), o->brain.threshold);
 	o->brain.margin_mm = number(vt_json_get(s, "mask_margin_mm"), o->brain.margin_mm);

@@ -259,8 +259,7 @@ void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g, cons
 	center_on(out, g, dim, (const double(*)[3])column);
 }
 
-void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *g, size_t size,
-	double spacing)
+void vt_grid_cube(struct vt_geometry *out, const struct vt_geometry *g, size_t size, double spacing)
 {
 	const size_t dim[3] = { size, size, size };
 	const double column[3][3] = { { spacing, 0, 0 }, { 0, spacing, 0 }, { 0, 0, spacing } };

@@ -63,7 +63,7 @@ void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g,
 	const double spacing[3]);
 
 /* size^3 voxels of `spacing` mm, axes R-A-S, centered on the center of g. */
-void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *g, size_t size,
+void vt_grid_cube(struct vt_geometry *out, const struct vt_geometry *g, size_t size,
 	double spacing);
 
 /* Separable resize of [z, y, x] with a triangle kernel that widens when an axis shrinks:

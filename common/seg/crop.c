@@ -122,6 +122,12 @@ static int find_box(struct prepared *p, const char *region, const struct vt_crop
 	size_t lo[3], size[3];
 	bool any = vt_mask_box(lo, size, p->mask, p->dim);
 
+	for (int a = 0; o->whole && !region && a < 3; a++) {
+		lo[a] = 0;
+		size[a] = p->dim[a];
+		any = true;
+	}
+
 	if (!any && region) {
 		vt_log(VT_LOG_WARN, "nothing-found",
 			"region=\"%s\" holds=\"no label but 0\" kept=\"a box in the middle\"",
@@ -222,6 +228,8 @@ static struct vt_json *crop_json(const struct vt_crop_opts *o, bool region)
 	vt_json_put_int(j, "min_size", o->least);
 	vt_json_put_text(j, "dtype", o->half ? "f16" : "f32");
 	vt_json_put_bool(j, "region", region);
+	if (o->whole)
+		vt_json_put_bool(j, "whole", true);
 	return j;
 }
 
@@ -231,7 +239,8 @@ void vt_crop_read(struct vt_crop_opts *o, bool *region, const struct vt_json *cr
 		.multiple = (int)vt_json_integer(vt_json_get(crop, "multiple"), 8),
 		.half = !strcmp(vt_json_text(vt_json_get(crop, "dtype"), "f32"), "f16"),
 		.tolerance_mm = 0.05,
-		.least = (int)vt_json_integer(vt_json_get(crop, "min_size"), 0) };
+		.least = (int)vt_json_integer(vt_json_get(crop, "min_size"), 0),
+		.whole = vt_json_true(vt_json_get(crop, "whole"), false) };
 	*region = vt_json_true(vt_json_get(crop, "region"), false);
 }
 

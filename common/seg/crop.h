@@ -19,6 +19,7 @@ struct vt_crop_opts {
 	bool half;           /* store f16 */
 	double tolerance_mm; /* largest corner distance of the scans and a label map */
 	int least;           /* edges are padded to at least this; 0: as they come */
+	bool whole;          /* the box is the prepared grid, whatever the mask says */
 };
 
 /* Writes the container to `path`.  The box is that of the brain mask or, where `region` names a

@@ -15,17 +15,10 @@
 #include "common/nn/model.h"
 #include "common/nn/safetensors.h"
 #include "common/nn/session.h"
-
-enum normalize { BY_QUANTILES = 1, BY_RANGE };
+#include "common/seg/published.h"
 
 struct vt_learned_mask {
-	struct vt_json *json;
-	char *name;
-	size_t size; /* of the network's cube, voxels a side */
-	double mm;
-	int layers, classes;
-	enum normalize normalize;
-	double quantile[2]; /* percent */
+	struct vt_published net;
 	struct vt_safetensors weights;
 	struct vt_device *device; /* NULL: the CPU */
 	struct vt_graph *graph;
@@ -35,106 +28,7 @@ struct vt_learned_mask {
 	struct vt_mask_provider provider;
 };
 
-/* --- model.json ---------------------------------------------------------- */
-
-static int whole(const struct vt_json *layer, const char *key)
-{
-	return (int)vt_json_integer(vt_json_get(layer, key), -1);
-}
-
-static const char *text(const struct vt_json *layer, const char *key)
-{
-	return vt_json_text(vt_json_get(layer, key), "");
-}
-
-/* A chain of equal 3x3x3 layers and one 1x1x1 at the end, which is what MeshNets are. */
-static int check_layers(const struct vt_json *layers, struct vt_err *err)
-{
-	const struct vt_json *first = vt_json_at(layers, 0);
-
-	if (!layers || layers->type != VT_JSON_ARRAY || layers->n < 2 || layers->n > 33)
-		return vt_err_set(err, VT_EDATA, "/layers: want a list of 2 to 33 layers");
-	for (size_t i = 0; i < layers->n; i++) {
-		const struct vt_json *l = layers->item[i];
-		bool last = i + 1 == layers->n;
-		int want_in = i ? whole(first, "out") : 1;
-
-		if (whole(l, "in") != want_in || whole(l, "kernel") != (last ? 1 : 3) ||
-			whole(l, "stride") != 1 || whole(l, "dilation") < 1 ||
-			(!last && whole(l, "padding") != whole(l, "dilation")))
-			return vt_err_set(err, VT_EDATA,
-				"/layers/%zu: in %d, kernel %d, stride %d, dilation %d, "
-				"padding %d: want a MeshNet, that is in %d, "
-				"kernel %d, stride 1 and equal padding and dilation",
-				i, whole(l, "in"), whole(l, "kernel"), whole(l, "stride"),
-				whole(l, "dilation"), whole(l, "padding"), want_in, last ? 1 : 3);
-		if (!last &&
-			(whole(l, "out") != whole(first, "out") ||
-				strcmp(text(l, "activation"), text(first, "activation")) ||
-				strcmp(text(l, "norm"), text(first, "norm")) ||
-				vt_json_true(vt_json_get(l, "bias"), false) !=
-					vt_json_true(vt_json_get(first, "bias"), false)))
-			return vt_err_set(err, VT_EDATA,
-				"/layers/%zu: differs from layer 0 in out, norm, activation "
-				"or bias",
-				i);
-	}
-	return 0;
-}
-
-static int check_input(struct vt_learned_mask *m, struct vt_err *err)
-{
-	const struct vt_json *spatial = vt_json_pointer(m->json, "/input/spatial"),
-			     *mm = vt_json_pointer(m->json, "/input/voxel_mm");
-	/* published models spell it either way */
-	const struct vt_json *american = vt_json_get(m->json, "normalize"),
-			     *n = american ? american : vt_json_get(m->json, "normalise");
-
-	m->size = (size_t)vt_json_integer(vt_json_at(spatial, 0), 0);
-	m->mm = vt_json_number(vt_json_at(mm, 0), 0);
-	for (size_t a = 0; a < 3; a++)
-		if (vt_json_integer(vt_json_at(spatial, a), 0) != (int64_t)m->size ||
-			vt_json_number(vt_json_at(mm, a), 0) != m->mm)
-			m->size = 0;
-	if (m->size < 16 || m->size > 512 || !(m->mm >= 0.25 && m->mm <= 8))
-		return vt_err_set(err, VT_EDATA,
-			"/input: want `spatial`, three equal sizes from 16 to 512, and "
-			"`voxel_mm`, three equal spacings of 0.25 to 8");
-	if (!strcmp(text(n, "kind"), "quantile"))
-		m->normalize = BY_QUANTILES;
-	else if (!strcmp(text(n, "kind"), "minmax"))
-		m->normalize = BY_RANGE;
-	else
-		m->normalize = 0;
-	m->quantile[0] = 100 * vt_json_number(vt_json_get(n, "low"), 0.02);
-	m->quantile[1] = 100 * vt_json_number(vt_json_get(n, "high"), 0.98);
-	if (!m->normalize)
-		return vt_err_set(err, VT_EDATA,
-			"/normalize/kind is \"%s\", want \"quantile\" or \"minmax\"",
-			text(n, "kind"));
-	if (!(m->quantile[0] >= 0 && m->quantile[0] < m->quantile[1] && m->quantile[1] <= 100))
-		return vt_err_set(err, VT_EDATA,
-			"/normalize: low and high must be fractions in order");
-	return 0;
-}
-
 /* --- network ------------------------------------------------------------- */
-
-static struct vt_json *network_params(const struct vt_json *layers)
-{
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *dilations = vt_json_new(VT_JSON_ARRAY);
-	const struct vt_json *first = vt_json_at(layers, 0);
-
-	for (size_t i = 0; i + 1 < layers->n; i++)
-		vt_json_push(dilations, vt_json_new_int(whole(layers->item[i], "dilation")));
-	vt_json_put_int(j, "channels", whole(first, "out"));
-	vt_json_put(j, "dilations", dilations);
-	vt_json_put_text(j, "norm",
-		strncmp(text(first, "norm"), "instance", 8) ? "none" : "instance");
-	vt_json_put_text(j, "act", text(first, "activation"));
-	vt_json_put_bool(j, "bias", vt_json_true(vt_json_get(first, "bias"), false));
-	return j;
-}
 
 /* Kernels are stored [kx, ky, kz]; the engine's last axis is the one that is fastest in memory,
  * which is x. */
@@ -168,12 +62,11 @@ static int load_weight(struct vt_weight *w, const struct vt_learned_mask *m, int
 
 static int session_new(struct vt_learned_mask *m, const int box[3], struct vt_err *err)
 {
-	struct vt_json *params = network_params(vt_json_get(m->json, "layers"));
 	struct vt_model_request request = { .name = "meshnet",
-		.params = params,
+		.params = m->net.params,
 		.n = 1,
 		.in_c = 1,
-		.out_c = m->classes,
+		.out_c = m->net.classes,
 		.patch = { box[0], box[1], box[2] } };
 	int rc;
 
@@ -191,7 +84,6 @@ static int session_new(struct vt_learned_mask *m, const int box[3], struct vt_er
 
 		rc = load_weight(w, m, (int)strtol(w->name + strlen("model."), NULL, 10), err);
 	}
-	vt_json_free(params);
 	return rc;
 }
 
@@ -200,34 +92,12 @@ static int session_new(struct vt_learned_mask *m, const int box[3], struct vt_er
 static int provide(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g,
 	struct vt_err *err);
 
-static int read_model(struct vt_learned_mask *m, const char *dir, struct vt_err *err)
-{
-	char *path = vt_path_join(dir, "model.json");
-	const struct vt_json *layers;
-	int rc = vt_json_read(&m->json, path, err);
-
-	if (!rc) {
-		layers = vt_json_get(m->json, "layers");
-		rc = check_layers(layers, err) ? err->code : check_input(m, err);
-		m->layers = rc ? 0 : (int)layers->n;
-		m->classes = rc ? 0 : whole(layers->item[layers->n - 1], "out");
-		if (!rc && (m->classes < 2 || m->classes > 255))
-			rc = vt_err_set(err, VT_EDATA,
-				"/layers/%d/out is %d classes, want 2 to 255", m->layers - 1,
-				m->classes);
-		if (rc)
-			vt_err_prefix(err, "%s", path);
-	}
-	free(path);
-	return rc;
-}
-
 int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct vt_device *device,
 	struct vt_err *err)
 {
 	struct vt_learned_mask *m = vt_xcalloc(1, sizeof(*m));
 	char *path = vt_path_join(dir, "model.safetensors");
-	int rc = read_model(m, dir, err);
+	int rc = vt_published_read(&m->net, dir, err);
 
 	m->device = device;
 	if (!rc)
@@ -237,8 +107,7 @@ int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct v
 		vt_learned_mask_close(m);
 		return rc;
 	}
-	m->name = vt_xstrdup(vt_json_text(vt_json_get(m->json, "name"), "learned"));
-	m->provider = (struct vt_mask_provider){ m->name, provide, m };
+	m->provider = (struct vt_mask_provider){ m->net.name, provide, m };
 	*out = m;
 	return 0;
 }
@@ -251,8 +120,7 @@ void vt_learned_mask_close(struct vt_learned_mask *m)
 	vt_graph_free(m->graph);
 	if (m->weights.header)
 		vt_safetensors_close(&m->weights);
-	vt_json_free(m->json);
-	free(m->name);
+	vt_published_release(&m->net);
 	free(m);
 }
 
@@ -270,8 +138,8 @@ static int normalized(float *out, const struct vt_learned_mask *m, const float *
 	double range[2];
 	struct vt_moments moments;
 
-	if (m->normalize == BY_QUANTILES) {
-		if (vt_percentiles(range, m->quantile, 2, voxels, NULL, n, err))
+	if (m->net.normalize == VT_PUBLISHED_QUANTILE) {
+		if (vt_percentiles(range, m->net.quantile, 2, voxels, NULL, n, err))
 			return err->code;
 	} else {
 		if (vt_moments(&moments, voxels, NULL, n, err))
@@ -321,7 +189,7 @@ static int classify_there(struct vt_learned_mask *m, unsigned char *labels, cons
 		.at = { at, at, at },
 		.factor = { one, one, one },
 		.least = 0 };
-	int rc = vt_remote_volume_new(&v, vt_session_remote(m->session), &volume, m->classes,
+	int rc = vt_remote_volume_new(&v, vt_session_remote(m->session), &volume, m->net.classes,
 		VT_JOIN_LOGITS, err);
 
 	for (int i = 0; i < longest; i++)
@@ -339,14 +207,14 @@ static int classify_there(struct vt_learned_mask *m, unsigned char *labels, cons
 static int classify_here(struct vt_learned_mask *m, unsigned char *labels, const float *x, size_t n,
 	struct vt_err *err)
 {
-	float *logits = vt_voxels_alloc(n * (size_t)m->classes * sizeof(*logits));
+	float *logits = vt_voxels_alloc(n * (size_t)m->net.classes * sizeof(*logits));
 
 	if (!logits)
-		return vt_err_nomem(err, n * (size_t)m->classes * sizeof(*logits));
+		return vt_err_nomem(err, n * (size_t)m->net.classes * sizeof(*logits));
 	vt_session_set_input(m->session, x);
 	vt_session_forward(m->session, 0);
 	vt_session_get_output(m->session, logits);
-	largest_class(labels, logits, n, m->classes);
+	largest_class(labels, logits, n, m->net.classes);
 	free(logits);
 	if (vt_session_error(m->session))
 		*err = *vt_session_error(m->session);
@@ -371,8 +239,8 @@ static int classify(struct vt_learned_mask *m, unsigned char *labels, const floa
 int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, const float *voxels,
 	struct vt_err *err)
 {
-	const int box[3] = { (int)m->size, (int)m->size, (int)m->size };
-	size_t n = m->size * m->size * m->size;
+	const int box[3] = { (int)m->net.size, (int)m->net.size, (int)m->net.size };
+	size_t n = m->net.size * m->net.size * m->net.size;
 	float *x = vt_voxels_alloc(n * sizeof(*x));
 	int rc;
 
@@ -397,7 +265,7 @@ static void network_grid(struct vt_geometry *out, const struct vt_geometry *scan
 	struct vt_geometry ras;
 	double affine[3][4], middle = ((double)size - 1) / 2, top = -INFINITY, ras_top;
 
-	vt_grid_conform(&ras, scan, size, mm);
+	vt_grid_cube(&ras, scan, size, mm);
 	for (int corner = 0; corner < 8; corner++) {
 		double index[3], at[3];
 
@@ -455,7 +323,7 @@ static int head_box(size_t lo[3], int box[3], const float *x, size_t size, struc
 static int label_head(struct vt_learned_mask *m, unsigned char *labels, const float *on_grid,
 	struct vt_err *err)
 {
-	size_t n = m->size * m->size * m->size, lo[3], at = 0;
+	size_t n = m->net.size * m->net.size * m->net.size, lo[3], at = 0;
 	float *x = vt_voxels_alloc(2 * n * sizeof(*x));
 	unsigned char *part = vt_voxels_alloc(n);
 	int box[3],
@@ -463,11 +331,11 @@ static int label_head(struct vt_learned_mask *m, unsigned char *labels, const fl
 				 : normalized(x, m, on_grid, n, err);
 
 	if (!rc)
-		rc = head_box(lo, box, x, m->size, err);
+		rc = head_box(lo, box, x, m->net.size, err);
 	for (size_t z = 0; !rc && z < (size_t)box[0]; z++)
 		for (size_t y = 0; y < (size_t)box[1]; y++, at += (size_t)box[2])
 			memcpy(x + n + at,
-				x + ((z + lo[2]) * m->size + y + lo[1]) * m->size + lo[0],
+				x + ((z + lo[2]) * m->net.size + y + lo[1]) * m->net.size + lo[0],
 				(size_t)box[2] * sizeof(*x));
 	if (!rc)
 		rc = classify(m, part, x + n, box, err);
@@ -476,8 +344,8 @@ static int label_head(struct vt_learned_mask *m, unsigned char *labels, const fl
 	for (size_t z = 0; !rc && z < (size_t)box[0]; z++)
 		for (size_t y = 0; y < (size_t)box[1]; y++)
 			for (size_t i = 0; i < (size_t)box[2]; i++)
-				labels[((z + lo[2]) * m->size + y + lo[1]) * m->size + lo[0] + i] =
-					part[at++] != 0;
+				labels[((z + lo[2]) * m->net.size + y + lo[1]) * m->net.size +
+					lo[0] + i] = part[at++] != 0;
 	free(x);
 	free(part);
 	return rc;
@@ -488,14 +356,14 @@ static int provide(void *ctx, unsigned char *mask, const float *voxels, const st
 {
 	struct vt_learned_mask *m = ctx;
 	struct vt_geometry grid;
-	size_t n = m->size * m->size * m->size, scan = vt_geometry_count(g);
+	size_t n = m->net.size * m->net.size * m->net.size, scan = vt_geometry_count(g);
 	float *on_grid = vt_voxels_alloc(n * sizeof(*on_grid)), least = voxels[0];
 	unsigned char *labels = vt_voxels_alloc(n);
 	int rc = !on_grid || !labels ? vt_err_nomem(err, n * (sizeof(*on_grid) + 1)) : 0;
 
 	for (size_t i = 0; i < scan; i++)
 		least = voxels[i] < least ? voxels[i] : least;
-	network_grid(&grid, g, m->size, m->mm);
+	network_grid(&grid, g, m->net.size, m->net.mm);
 	if (!rc)
 		rc = vt_resample(on_grid, &grid, voxels, g, VT_LINEAR, (double)least, err);
 	if (!rc)

@@ -21,7 +21,7 @@
 #include "common/base/err.h"
 #include "common/base/json.h"
 
-enum { VT_MAX_CHANNELS = 16, VT_MAX_REGIONS = 8, VT_MAX_LABELS = 256 };
+enum { VT_MAX_CHANNELS = 16, VT_MAX_REGIONS = 8, VT_OVERLAPPING_REGIONS = 8, VT_MAX_LABELS = 256 };
 
 struct vt_channel {
 	char *role;           /* "flair" */

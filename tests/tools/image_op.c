@@ -9,6 +9,7 @@
 #include "common/image/brain_mask.h"
 #include "common/image/intensity.h"
 #include "common/image/morphology.h"
+#include "common/image/conform.h"
 #include "common/image/resample.h"
 #include "common/image/volume.h"
 
@@ -178,7 +179,7 @@ static int op_resample(struct op_run *r, struct vt_err *err)
 	while (how < 4 && r->argc && strcmp(names[how], r->argv[0]))
 		how++;
 	if (r->argc == 3)
-		vt_grid_conform(&grid, &r->in.geometry, 256, 1);
+		vt_grid_conform(&grid, &r->in.geometry);
 	else
 		vt_grid_respaced(&grid, &r->in.geometry, spacing);
 	size_t n = vt_geometry_count(&grid);

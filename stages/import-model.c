@@ -1,0 +1,86 @@
+/* import-model: published weights -> a checkpoint that predict takes.
+ *
+ * in   weights   one file of weights, and model.json unless --known says what it is
+ * out  best.safetensors, last.safetensors, checkpoint.json */
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "common/seg/import_model.h"
+#include "common/stage/stage.h"
+
+struct params {
+	const char *known, *channel;
+	int64_t kernels;
+};
+
+#define FIELD(f)      offsetof(struct params, f)
+#define STAGE_VERSION "1"
+
+/* in the order of a weight's axes in the file */
+static const char *const orders[] = { "xyz", "zyx", NULL };
+
+static const struct vt_port in[] = {
+	{ "weights", VT_PORT_DIR, false,
+		"one .safetensors, .pth or .pt file, with model.json beside it or --known" },
+	{ NULL, 0, false, NULL },
+};
+
+static const struct vt_param params[] = {
+	{ "known", VT_PARAM_TEXT, FIELD(known), 0, 0, 0, "",
+		"which published network it is, e.g. brainchop/mindgrab; empty: as model.json says",
+		NULL, "" },
+	{ "kernels", VT_PARAM_ENUM, FIELD(kernels), 0, 0, 0, "",
+		"axes of a kernel in the file: x, y, z as nibabel's arrays (brainchop), or z, y, x",
+		orders, NULL },
+	{ "channel", VT_PARAM_TEXT, FIELD(channel), 0, 0, 0, "",
+		"role of the one channel, as manifests name it", NULL, "t1" },
+	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+};
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	const struct vt_import_opts o = { .known = p->known,
+		.xyz = p->kernels == 0,
+		.role = p->channel,
+		.version = STAGE_VERSION };
+	struct vt_json *report = NULL;
+	int rc;
+
+	if (!*p->channel)
+		return vt_err_set(err, VT_EUSAGE, "--channel: must not be empty");
+	rc = vt_import_model(&report, vt_stage_out(r), vt_stage_input(r, "weights"), &o, err);
+	if (!rc)
+		vt_stage_note(r, "weights", report);
+	return rc;
+}
+
+static const struct vt_stage stage = {
+	.name = "import-model",
+	.version = STAGE_VERSION,
+	.summary = "Makes a checkpoint out of a published network's weights.",
+	.output = "best.safetensors, last.safetensors, checkpoint.json",
+	.about =
+		"The checkpoint holds the preparation that the weights need: scans are conformed "
+		"to "
+		"256 cubed at 1 mm as mri_convert -c does it, scaled to 0..1 by their range or by "
+		"2 and 98 percent, and answered whole. predict takes it as one of its own:\n\n"
+		"    import-model --weights DIR --known brainchop/model5_gw_ae --out tissue\n"
+		"    predict --model tissue --scans scans --manifest manifests/t1.json --out "
+		"out\n\n"
+		"Known networks: brainchop/model5_gw_ae, model11_gw_ae, model20chan3cls (white and "
+		"gray matter), model18cls, model30chan18cls, model30chan50cls, model21_104class "
+		"(atlases), mindgrab (the brain). Others need a model.json (docs/catalyst.md).\n\n"
+		"Every weight must be found with its shape, and every tensor have a place; the "
+		"record counts them. The order of a kernel's axes cannot be read from a file: "
+		"brainchop's are x, y, z.",
+	.in = in,
+	.params = params,
+	.params_size = sizeof(struct params),
+	.run = run,
+};
+
+int main(int argc, char **argv)
+{
+	return vt_stage_main(&stage, argc, argv);
+}
