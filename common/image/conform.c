@@ -11,7 +11,6 @@
 
 #include "common/base/parallel.h"
 #include "common/image/resample.h"
-#include "common/image/resample_internal.h"
 
 void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *scan)
 {
