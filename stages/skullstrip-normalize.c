@@ -149,7 +149,7 @@ static int read_window(struct vt_prepare_opts *opts, const char *text, struct vt
 	if (!*text || !wanted)
 		return vt_err_set(err, VT_EUSAGE,
 			"--normalize window and --window LO,HI go together, e.g. --window "
-		        "-200,250");
+			"-200,250");
 	if (sscanf(text, "%lf,%lf%c", &opts->window[0], &opts->window[1], &rest) != 2 ||
 		!(opts->window[0] < opts->window[1]) || !(fabs(opts->window[0]) <= 1e9) ||
 		!(fabs(opts->window[1]) <= 1e9))

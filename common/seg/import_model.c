@@ -34,11 +34,6 @@ static const struct known {
 
 enum { N_KNOWN = sizeof(known) / sizeof(known[0]) };
 
-const char *vt_import_known(int i)
-{
-	return i < N_KNOWN ? known[i].name : NULL;
-}
-
 /* --- what it is ---------------------------------------------------------- */
 
 static int read_known(struct vt_published *m, const char *name, struct vt_err *err)
@@ -87,7 +82,7 @@ static int check_preparation(const struct vt_published *m, struct vt_err *err)
 	if (m->normalize == VT_PUBLISHED_QUANTILE && (m->quantile[0] != 2 || m->quantile[1] != 98))
 		return vt_err_set(err, VT_EDATA,
 			"model.json: /normalize has quantiles %g and %g percent; scans can be "
-		        "scaled "
+			"scaled "
 			"by 2 and 98",
 			m->quantile[0], m->quantile[1]);
 	return 0;

@@ -17,9 +17,6 @@ struct vt_import_opts {
 	const char *version;
 };
 
-/* Names of the networks that are built in, NULL behind the last. */
-const char *vt_import_known(int i);
-
 /* Writes best.safetensors, last.safetensors, checkpoint.json and history.csv into `out`.  *report:
  * what was found, for the record.  VT_EDATA: weights that do not fit, in full, with the count. */
 int vt_import_model(struct vt_json **report, const char *out, const char *dir,
