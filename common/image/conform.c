@@ -101,8 +101,7 @@ static double scaled(const struct scaling *s, double v)
 {
 	double y = s->bytes || v == 0 ? v : s->factor * (v - s->low);
 
-	y = y < 0 ? 0 : y > 255 ? 255 : y;
-	return rint(y);
+	return rint(fmin(fmax(y, 0), 255));
 }
 
 /* --- sampling ------------------------------------------------------------ */

@@ -315,13 +315,15 @@ static void place_channel(void *ctx, size_t c)
 	}
 	if (work_values(p, channel, &channel->err) || is_constant(p, channel, n))
 		return;
-	int rc = how == VT_NORM_WINDOW ? 0
-		: vt_normalize_uses_all(how) && !p->opts->conform
-		? vt_normalize_numbers(&channel->numbers, v->voxels, NULL, v->n, how, &channel->err)
-		: vt_normalize_numbers(&channel->numbers, channel->work, p->work_mask, n, how,
-			  &channel->err);
+	int rc = 0;
 	if (how == VT_NORM_WINDOW)
 		vt_normalize_window(&channel->numbers, p->opts->window[0], p->opts->window[1], n);
+	else if (vt_normalize_uses_all(how) && !p->opts->conform)
+		rc = vt_normalize_numbers(&channel->numbers, v->voxels, NULL, v->n, how,
+			&channel->err);
+	else
+		rc = vt_normalize_numbers(&channel->numbers, channel->work, p->work_mask, n, how,
+			&channel->err);
 	if (!rc)
 		vt_normalize_apply(channel->work, channel->work, p->work_mask, n, how,
 			&channel->numbers);
