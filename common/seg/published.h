@@ -2,8 +2,9 @@
  *
  * model.json: name; layers, each with in, out, kernel, dilation, padding, stride, bias, norm and
  * activation; input with spatial (equal sizes) and voxel_mm; normalize (or normalise) with kind
- * "minmax" or "quantile" of the whole volume; output with labels, the names of classes,
- * "background" first.  A chain of equal 3x3x3 layers and one 1x1x1 at the end, which is what MeshNets are. */
+ * minmax or quantile, of the whole volume; output with labels, the names of classes, that of the
+ * background first.  A chain of equal 3x3x3 layers and one 1x1x1 at the end, which is what
+ * MeshNets are. */
 #ifndef COMMON_SEG_PUBLISHED_H
 #define COMMON_SEG_PUBLISHED_H
 
