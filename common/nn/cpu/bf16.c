@@ -7,6 +7,8 @@
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
+#elif defined(__aarch64__)
+#include <fenv.h>
 #endif
 
 /* A result is flushed if it is below the least normal number when rounded to 24 bits with no
@@ -35,6 +37,15 @@ unsigned vt_bf16_flush_begin(void)
 
 	_mm_setcsr(before | 0x8040); /* flush results, take operands as zero */
 	return before;
+#elif defined(__aarch64__)
+	fenv_t env;
+	unsigned before;
+
+	fegetenv(&env);
+	before = (unsigned)env.__fpcr;
+	env.__fpcr |= 1u << 24; /* FZ: flush results, take operands as zero */
+	fesetenv(&env);
+	return before;
 #else
 	return 0;
 #endif
@@ -44,6 +55,12 @@ void vt_bf16_flush_end(unsigned before)
 {
 #if defined(__x86_64__)
 	_mm_setcsr(before);
+#elif defined(__aarch64__)
+	fenv_t env;
+
+	fegetenv(&env);
+	env.__fpcr = before;
+	fesetenv(&env);
 #else
 	(void)before;
 #endif

@@ -9,7 +9,11 @@
  *
  * Processors with AVX512_BF16 do it with that instruction, but only after vt_bf16_tile has seen
  * it give the defined bits on probing operands; all others widen the rounded operands to f32 and
- * run the f32 kernels, which take the channels in the same order. */
+ * run the f32 kernels, which take the channels in the same order.
+ *
+ * ARM64 decides before rounding whether a result is subnormal, the others behind it: a sum within
+ * half a unit in the last place below the least normal number, 2^-126, is 0 there and 2^-126
+ * here. */
 #ifndef COMMON_NN_CPU_BF16_H
 #define COMMON_NN_CPU_BF16_H
 
