@@ -14,6 +14,7 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/nn/backend.h"
+#include "common/seg/configure.h"
 #include "common/seg/contract.h"
 #include "common/seg/trainer.h"
 #include "common/stage/stage.h"
@@ -23,14 +24,15 @@ struct params {
 	int64_t batch, accumulate, steps, first, last, warmup, period, validate, save, seed, fold,
 		max_validation, optimizer, schedule, averaging;
 	int64_t average_from, average_every, lookahead, hold, keep, keep_patches, centralize,
-		activation, memory, device, devices, profile;
+		activation, memory, device, devices, profile, center;
 	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip,
 		slow_share, average_decay, transfer_rate;
 	double dice, generalized, tversky, cross_entropy, focal, smooth, smooth_below,
 		false_positive, false_negative, focus, balance;
 	double foreground, scale, shift, noise, drop_channel;
 	bool nesterov, reset_moments, squared, batch_dice, background, flips, pad, recompute,
-		repeat_input, mixed_spacing;
+		repeat_input, mixed_spacing, configure;
+	double minutes;
 };
 
 #define FIELD(f) offsetof(struct params, f)
@@ -41,6 +43,7 @@ static const char *const schedules[] = { "constant", "cosine", "poly", "exponent
 	"one-cycle", NULL };
 static const char *const keeps[] = { "dice", "loss", NULL };
 static const char *const automatic[] = { "auto", "false", "true", NULL };
+static const char *const centers[] = { "voxel", "region", NULL };
 static const char *const averagings[] = { "none", "ema", "swa", NULL };
 static const char *const activations[] = { "sigmoid", "softmax", NULL };
 
@@ -66,6 +69,12 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
+	{ "configure", VT_PARAM_BOOL, FIELD(configure), 0, 0, 0, "",
+		"let network size, patch, steps, rate, averaging and sampling follow from the "
+		"cohort, --memory-limit and --time-budget; what else is given stays",
+		NULL, NULL },
+	{ "time-budget", VT_PARAM_REAL, FIELD(minutes), 60, 0.01, 1000000, "minute",
+		"with --configure: of a nominal core of 40 GMAC/s", NULL, NULL },
 	{ "model", VT_PARAM_TEXT, FIELD(model), 0, 0, 0, "",
 		"network by name; docs/networks.md lists them", NULL, "segresnet" },
 	{ "network", VT_PARAM_JSON, FIELD(network), 0, 0, 0, "",
@@ -194,6 +203,10 @@ static const struct vt_param params[] = {
 		NULL, "[]" },
 	{ "foreground", VT_PARAM_REAL, FIELD(foreground), 0.7, 0, 1, "",
 		"share of patches centered near foreground", NULL, NULL },
+	{ "center", VT_PARAM_ENUM, FIELD(center), 0, 0, 0, "",
+		"foreground: voxel: any labeled one; region: a region first, then one of its "
+		"voxels",
+		centers, NULL },
 	{ "flips", VT_PARAM_BOOL, FIELD(flips), 1, 0, 0, "",
 		"mirror each axis with probability 1/2", NULL, NULL },
 	{ "scale", VT_PARAM_REAL, FIELD(scale), 0.1, 0, 1, "",
@@ -237,6 +250,7 @@ static const struct vt_param params[] = {
 };
 
 static const struct vt_heading headings[] = {
+	{ "configure", "leave it to the cohort" },
 	{ "model", "network and batch" },
 	{ "reinitialize", "start from other weights" },
 	{ "learning-rate", "learning rate" },
@@ -298,6 +312,7 @@ struct owned {
 	const char *part[17]; /* of leave; NULL behind the last */
 	struct vt_precision_change *changes;
 	struct vt_device *device[VT_LEVELS];
+	struct vt_json *configured;
 };
 
 static int parse_owned(struct owned *w, const struct params *p, struct vt_err *err)
@@ -329,6 +344,7 @@ static void release(struct owned *w)
 	vt_json_free(w->weights);
 	vt_json_free(w->list);
 	vt_augment_free(w->augment);
+	vt_json_free(w->configured);
 	free(w->output_weights);
 	free(w->previous);
 	free(w->leave);
@@ -468,6 +484,7 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.output_weights = w->output_weights,
 		.n_output_weights = (int)w->weights->n,
 		.draw = { .foreground = p->foreground,
+			.by_region = p->center == 1,
 			.flips = p->flips,
 			.scale = p->scale,
 			.shift = p->shift,
@@ -490,6 +507,7 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.parent = w->previous,
 		.version = "train " STAGE_VERSION,
 		.parent_dir = vt_stage_input(r, "previous"),
+		.configured = w->configured,
 		.allow = p->allow,
 		.mixed_spacing = p->mixed_spacing,
 		.parent_tree = w->previous ? vt_stage_tree(r, "previous") : NULL,
@@ -500,15 +518,34 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	return 0;
 }
 
+/* Containers; and what follows from them, where that is asked for, as if it had been given. */
+static int open_data(struct vt_dataset *d, struct owned *w, struct vt_stage_run *r,
+	struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	struct vt_configure_request q = { p->model, p->network, p->activation == 1, (int)p->fold,
+		(size_t)p->memory << 20, p->minutes };
+	struct vt_json *chosen = NULL;
+	int rc = vt_dataset_open(d, vt_stage_input(r, "patches"), err);
+
+	if (rc || !p->configure)
+		return rc;
+	rc = vt_configure_cohort(&chosen, &w->configured, d, &q, err);
+	if (!rc)
+		rc = vt_stage_propose(r, "configured", chosen, err);
+	vt_json_free(chosen);
+	return rc;
+}
+
 static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 {
 	struct owned w = { .network = NULL };
 	struct vt_train_opts o;
 	struct vt_dataset d = { NULL, 0 };
-	int rc = options(&o, &w, r, err);
+	int rc = open_data(&d, &w, r, err);
 
 	if (!rc)
-		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
+		rc = options(&o, &w, r, err);
 	if (!rc)
 		rc = vt_train_plan(text, &d, &o, err);
 	vt_dataset_close(&d);
@@ -536,12 +573,12 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct owned w = { .network = NULL };
 	struct vt_dataset d = { NULL, 0 };
 	struct vt_train_opts o;
-	int rc = options(&o, &w, r, err);
+	int rc = open_data(&d, &w, r, err);
 
 	if (!rc)
-		rc = open_devices(&w, &o, r, err);
+		rc = options(&o, &w, r, err);
 	if (!rc)
-		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
+		rc = open_devices(&w, &o, r, err);
 	if (!rc) {
 		total_steps = o.last;
 		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &d, &o, err);

@@ -145,6 +145,22 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 	return 0;
 }
 
+int vt_plan_need(size_t *bytes, double *macs, const struct vt_graph *g,
+	const struct vt_session_opts *opts, struct vt_err *err)
+{
+	struct vt_plan p;
+	int rc = vt_plan_make(&p, g, opts, err);
+
+	if (rc)
+		return rc;
+	*macs = 0;
+	for (int i = 0; i < g->n_nodes; i++)
+		*macs += p.live[i] ? work_of(g, i) : 0;
+	*bytes = vt_plan_bytes(&p, opts->training);
+	vt_plan_release(&p);
+	return 0;
+}
+
 int vt_plan_digest(char out[17], const struct vt_graph *g, const struct vt_session_opts *opts,
 	struct vt_err *err)
 {

@@ -107,6 +107,11 @@ struct vt_remote *vt_session_remote(struct vt_session *s);
 int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts,
 	struct vt_err *err);
 
+/* The same in numbers: bytes of arena, scratch, weights and, training, their gradients; and
+ * multiply-adds of one forward pass. */
+int vt_plan_need(size_t *bytes, double *macs, const struct vt_graph *g,
+	const struct vt_session_opts *opts, struct vt_err *err);
+
 /* Names the plan: 16 hex digits, FNV-1a of its text and of every layer's settings. */
 int vt_plan_digest(char out[17], const struct vt_graph *g, const struct vt_session_opts *opts,
 	struct vt_err *err);

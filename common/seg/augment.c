@@ -458,7 +458,9 @@ void vt_augment_draw(const struct vt_augment *a, const struct vt_patch_file *f,
 {
 	struct vt_sampling s = { .m = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } },
 		.axis = { 0, 1, 2 } };
-	struct vt_draw_opts plain = { .foreground = o->foreground, .seed = o->seed };
+	struct vt_draw_opts plain = { .foreground = o->foreground,
+		.by_region = o->by_region,
+		.seed = o->seed };
 	struct drawing d = { .a = a,
 		.o = o,
 		.subject = vt_rng_hash(f->subject),

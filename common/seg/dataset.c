@@ -1,5 +1,6 @@
 #include "common/seg/dataset.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,32 @@ void vt_dataset_close(struct vt_dataset *d)
 	*d = (struct vt_dataset){ NULL, 0 };
 }
 
+/* A voxel of the foreground. By region: one of those that the subject has, then one of its
+ * voxels. */
+static uint32_t foreground_voxel(const struct vt_patch_file *f, bool by_region, struct vt_rng *r)
+{
+	size_t count[8] = { 0 }, at = 0;
+	int region = 0, present = 0, chosen;
+
+	assert(f->n_foreground > 0);
+	if (!by_region)
+		return f->foreground[vt_rng_below(r, (uint32_t)f->n_foreground)];
+	for (size_t i = 0; i < f->n_foreground; i++)
+		for (int k = 0; k < f->n_regions; k++)
+			count[k] += f->regions[f->foreground[i]] >> k & 1;
+	for (int k = 0; k < f->n_regions; k++)
+		present += count[k] > 0;
+	if (!present)
+		return f->foreground[vt_rng_below(r, (uint32_t)f->n_foreground)];
+	chosen = (int)vt_rng_below(r, (uint32_t)present);
+	while (!count[region] || chosen--)
+		region++;
+	at = vt_rng_below(r, (uint32_t)count[region]);
+	for (size_t i = 0;; i++)
+		if (f->regions[f->foreground[i]] >> region & 1 && !at--)
+			return f->foreground[i];
+}
+
 /* First voxel of the patch on each axis; negative where the volume is smaller and the patch
  * hangs over on both sides. */
 static void corner(int at[3], const struct vt_patch_file *f, const struct vt_draw_opts *o,
@@ -84,7 +111,7 @@ static void corner(int at[3], const struct vt_patch_file *f, const struct vt_dra
 	int dim[3] = { f->d, f->h, f->w }, center[3] = { -1, -1, -1 };
 
 	if (f->n_foreground && vt_rng_uniform(r) < o->foreground) {
-		uint32_t v = f->foreground[vt_rng_below(r, (uint32_t)f->n_foreground)];
+		uint32_t v = foreground_voxel(f, o->by_region, r);
 
 		center[0] = (int)(v / (uint32_t)(f->h * f->w));
 		center[1] = (int)(v / (uint32_t)f->w % (uint32_t)f->h);

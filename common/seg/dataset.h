@@ -21,6 +21,9 @@ void vt_dataset_close(struct vt_dataset *d);
 struct vt_draw_opts {
 	int patch[3];        /* z, y, x */
 	double foreground;   /* share of patches centered on a foreground voxel */
+	/* of a region drawn first, each that the subject has as likely, so that small ones are seen
+	 * as often; else any */
+	bool by_region;
 	bool flips;          /* each axis with probability 1/2 */
 	double scale, shift; /* x (1 + U(-scale, scale)) + U(-shift, shift), a channel each */
 	/* standard deviation of added normal noise, where the image is not 0 */

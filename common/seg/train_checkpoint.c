@@ -104,6 +104,8 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	vt_json_put_int(j, "seed", (int64_t)t->o->seed);
 	vt_json_put_int(j, "steps", (int64_t)t->o->steps);
 	vt_json_put_int(j, "fold", t->o->fold);
+	if (t->o->configured)
+		vt_json_put(j, "configured", vt_json_copy(t->o->configured));
 	vt_json_put(j, "subjects", subjects_json(t));
 	if (t->o->parent_tree)
 		vt_json_put_text(j, "parent", t->o->parent_tree);

@@ -66,7 +66,9 @@ static void load_weights(struct vt_trainer *t)
 static double mean_loss(struct vt_trainer *t, size_t n)
 {
 	size_t values = (size_t)t->outputs * t->voxels;
-	struct vt_draw_opts draw = { .foreground = t->o->draw.foreground, .seed = t->o->seed };
+	struct vt_draw_opts draw = { .foreground = t->o->draw.foreground,
+		.by_region = t->o->draw.by_region,
+		.seed = t->o->seed };
 	float *y = vt_xmalloc(2 * values * sizeof(*y));
 	double sum = 0;
 

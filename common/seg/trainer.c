@@ -319,6 +319,10 @@ int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct 
 	char digest[17];
 	int rc = build(&g, &t, share(o), err);
 
+	if (!rc && o->configured) {
+		vt_buf_str(text, "configured ");
+		vt_json_pretty(text, o->configured);
+	}
 	if (!rc)
 		rc = vt_plan_text(text, g, &first, err);
 	if (!rc)

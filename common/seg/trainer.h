@@ -59,6 +59,8 @@ struct vt_train_opts {
 	const char *version;        /* of the training stage, for checkpoint.json */
 	const char *parent_dir;     /* where its checkpoint.json lies, if it has one; NULL: none */
 	const char *allow;          /* contract.h: what may differ from the parent's */
+	/* what configure.h chose, for checkpoint.json and the log; NULL: nothing */
+	const struct vt_json *configured;
 	bool mixed_spacing;         /* volumes of several spacings are trained on as they are */
 	struct vt_weights_opts fit; /* how the parent fits the network */
 	/* rate of the parent's weights, as a share; 0: they stay as they are */

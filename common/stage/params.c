@@ -287,3 +287,48 @@ int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct
 		settle(r);
 	return rc;
 }
+
+static bool at_default(const struct vt_stage_run *r, const struct vt_param *p)
+{
+	const void *field = (const char *)r->params + p->offset;
+
+	switch (p->kind) {
+	case VT_PARAM_INT:
+	case VT_PARAM_ENUM: return *(const int64_t *)field == (int64_t)p->value;
+	case VT_PARAM_REAL:
+		return !(*(const double *)field < p->value || *(const double *)field > p->value);
+	case VT_PARAM_BOOL: return *(const bool *)field == (p->value != 0);
+	case VT_PARAM_TEXT:
+	case VT_PARAM_JSON: break;
+	}
+	return !strcmp(*(const char *const *)field, p->text ? p->text : "");
+}
+
+int vt_stage_propose(struct vt_stage_run *r, const char *note, const struct vt_json *values,
+	struct vt_err *err)
+{
+	struct vt_json *taken = vt_json_new(VT_JSON_OBJECT);
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < values->n; i++) {
+		const struct vt_param *p = param_named(r->stage, values->key[i]);
+		char *text;
+
+		if (!p) {
+			rc = vt_err_set(err, VT_EBUG, "%s has no param \"%s\"", r->stage->name,
+				values->key[i]);
+			break;
+		}
+		if (!at_default(r, p))
+			continue;
+		text = text_of_json(values->item[i]);
+		rc = p->kind == VT_PARAM_JSON ? tidy_json(p, &text, err) : 0;
+		/* the notes hold a text from here on */
+		vt_json_put_text(taken, p->name, text);
+		if (!rc)
+			rc = set_param(r, p, vt_json_text(vt_json_get(taken, p->name), ""), err);
+		free(text);
+	}
+	vt_stage_note(r, note, taken);
+	return rc;
+}

@@ -116,6 +116,12 @@ const char *vt_stage_scratch(const struct vt_stage_run *r);
 
 /* Params as hashed, e.g. for a checkpoint's own description; borrowed. */
 
+/* values: params by name, of what was found out in run(): those whose param is at its default are
+ * set, and are put into the record's notes under `note`. The execution's key does not change, so
+ * they must follow from inputs and params alone. */
+int vt_stage_propose(struct vt_stage_run *r, const char *note, const struct vt_json *values,
+	struct vt_err *err);
+
 /* Added to the record under `notes`; the value is owned by the run from then on.  Deterministic
  * facts only. */
 void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *value);

@@ -1,0 +1,86 @@
+/* configure_cohort.c - configure.h with the networks and their plans: what train asks. */
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/nn/model.h"
+#include "common/nn/session.h"
+#include "common/seg/configure.h"
+
+struct network {
+	const struct vt_json *params; /* as given */
+	struct vt_model_request model;
+};
+
+/* The plan's bytes, and beside it two moments and a mean of each weight. */
+static int need_of(struct vt_configure_need *out, int filters, const int patch[3], void *ctx,
+	struct vt_err *err)
+{
+	struct network *w = ctx;
+	struct vt_json *params = filters ? vt_json_new(VT_JSON_OBJECT) : vt_json_copy(w->params);
+	struct vt_graph *g = NULL;
+	size_t bytes = 0;
+	int rc;
+
+	if (filters)
+		vt_json_put_int(params, "init_filters", filters);
+	w->model.params = params;
+	memcpy(w->model.patch, patch, sizeof(w->model.patch));
+	rc = vt_model_build(&g, &w->model, err);
+	if (!rc)
+		rc = vt_plan_need(&bytes, &out->macs, g,
+			&(struct vt_session_opts){ .training = true, .recompute = true }, err);
+	if (!rc)
+		out->bytes = (double)bytes + 3.0 * sizeof(float) * (double)vt_graph_parameters(g);
+	vt_graph_free(g);
+	vt_json_free(params);
+	return rc;
+}
+
+static void say(const struct vt_configure_recipe *r, const struct vt_configure_limits *limits)
+{
+	vt_log(VT_LOG_INFO, "configured",
+		"filters=%d patch=%d,%d,%d steps=%llu validate_every=%llu max_validation=%d "
+		"learning_rate=%g ema_decay=%.4f center=%s memory_mib=%.0f of=%.0f "
+		"forward_gmac=%.2f minutes=%g",
+		r->filters, r->patch[0], r->patch[1], r->patch[2], (unsigned long long)r->steps,
+		(unsigned long long)r->validate, r->max_validation, r->rate, r->ema_decay,
+		r->by_region ? "region" : "voxel", r->need.bytes / 1048576, limits->bytes / 1048576,
+		r->need.macs / 1e9, limits->minutes);
+}
+
+int vt_configure_cohort(struct vt_json **params, struct vt_json **description,
+	const struct vt_dataset *d, const struct vt_configure_request *q, struct vt_err *err)
+{
+	struct network w = { .params = NULL };
+	struct vt_configure_facts facts;
+	struct vt_configure_recipe recipe;
+	struct vt_configure_limits limits = { .bytes = (double)(q->memory ? q->memory
+									  : (size_t)4 << 30),
+		.minutes = q->minutes };
+	struct vt_json *given = NULL;
+	int rc = vt_json_parse(&given, q->network, strlen(q->network), "--network", err);
+
+	if (!rc)
+		rc = vt_configure_look(&facts, d, q->fold, err);
+	if (!rc) {
+		w.params = given;
+		w.model = (struct vt_model_request){ .name = q->model,
+			.params = given,
+			.n = 1,
+			.in_c = facts.channels,
+			.out_c = facts.regions + q->softmax };
+		limits.fixed_network = given->n > 0 || strcmp(q->model, "segresnet") != 0;
+		limits.stride = vt_model_stride(&w.model);
+		/* an unknown network is refused when it is built; a stride of 1 serves until then */
+		limits.stride = limits.stride > 8 ? limits.stride : 8;
+		rc = vt_configure(&recipe, &facts, &limits, need_of, &w, err);
+	}
+	if (!rc) {
+		*params = vt_configure_params(&recipe);
+		*description = vt_configure_describe(&recipe, &facts, &limits);
+		vt_json_put(*description, "params", vt_json_copy(*params));
+		say(&recipe, &limits);
+	}
+	vt_json_free(given);
+	return rc;
+}
