@@ -192,7 +192,7 @@ static int check(const struct vt_configure_recipe *r, const struct choice *c, st
 	if (r->need.bytes > c->limits->bytes)
 		return vt_err_set(err, VT_ENOMEM,
 			"--memory-limit: a patch of %dx%dx%d, the smallest, needs %.0f MiB to "
-		        "train "
+			"train "
 			"on, %.0f may be used",
 			r->patch[0], r->patch[1], r->patch[2], ceil(r->need.bytes / 1048576),
 			c->limits->bytes / 1048576);
@@ -213,7 +213,10 @@ static void choose_validation(struct vt_configure_recipe *r, const struct choice
 	       n = floor(0.1 * c->limits->minutes * core / VALIDATIONS / one);
 
 	r->validate = r->steps / VALIDATIONS;
-	r->max_validation = n >= (double)c->f->n_validation ? 0 : n < 1 ? 1 : (int)n;
+	if (n >= (double)c->f->n_validation)
+		r->max_validation = 0;
+	else
+		r->max_validation = n < 1 ? 1 : (int)n;
 }
 
 int vt_configure(struct vt_configure_recipe *out, const struct vt_configure_facts *f,

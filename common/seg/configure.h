@@ -1,7 +1,10 @@
 /* configure.h - a training recipe that follows from the cohort and from what may be spent:
  * train --configure.
  *
- *      vt_configure_cohort(&params, &description, &dataset, &request, err);      or, in parts,
+ *      vt_configure_cohort(&params, &description, &dataset, &request, err);
+ *
+ * or, in parts,
+ *
  *      vt_configure_look(&facts, &dataset, fold, err);
  *      vt_configure(&recipe, &facts, &limits, need, ctx, err);
  *      params = vt_configure_params(&recipe);      train's params by name, for the caller to free
@@ -11,8 +14,8 @@
  * docs/benchmarks.md says. docs/training.md has the rules in words.
  *
  * Patch: the median volume, each edge rounded up to the network's stride, at most 128; while it
- * needs more than the memory (4 GiB, if none is given), the edge that is longest in mm (of equals the first) loses one
- * stride; never below 32.
+ * needs more than the memory (4 GiB, if none is given), the edge that is longest in mm (of equals
+ * the first) loses one stride; never below 32.
  * Filters of SegResNet: the most of 32, 16 and 8 whose patch keeps every edge at 64 or the whole
  * median volume, and which makes 2000 steps in the time; else 8.
  * Steps: the time over the work of a step (three forward passes) and of ten validations, at most

@@ -71,7 +71,7 @@ int vt_configure_cohort(struct vt_json **params, struct vt_json **description,
 			.out_c = facts.regions + q->softmax };
 		limits.fixed_network = given->n > 0 || strcmp(q->model, "segresnet") != 0;
 		limits.stride = vt_model_stride(&w.model);
-		/* an unknown network is refused when it is built; a stride of 1 serves until then */
+		/* 0 of an unknown network, which is refused when it is built */
 		limits.stride = limits.stride > 8 ? limits.stride : 8;
 		rc = vt_configure(&recipe, &facts, &limits, need_of, &w, err);
 	}

@@ -19,8 +19,8 @@ int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err
 void vt_dataset_close(struct vt_dataset *d);
 
 struct vt_draw_opts {
-	int patch[3];        /* z, y, x */
-	double foreground;   /* share of patches centered on a foreground voxel */
+	int patch[3];      /* z, y, x */
+	double foreground; /* share of patches centered on a foreground voxel */
 	/* of a region drawn first, each that the subject has as likely, so that small ones are seen
 	 * as often; else any */
 	bool by_region;

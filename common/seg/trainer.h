@@ -55,10 +55,10 @@ struct vt_train_opts {
 	int keep_loss;
 	/* file of weights to start from (weights.h), NULL: fresh weights */
 	const char *parent;
-	const char *parent_tree;    /* tree id of where it lies, for checkpoint.json */
-	const char *version;        /* of the training stage, for checkpoint.json */
-	const char *parent_dir;     /* where its checkpoint.json lies, if it has one; NULL: none */
-	const char *allow;          /* contract.h: what may differ from the parent's */
+	const char *parent_tree; /* tree id of where it lies, for checkpoint.json */
+	const char *version;     /* of the training stage, for checkpoint.json */
+	const char *parent_dir;  /* where its checkpoint.json lies, if it has one; NULL: none */
+	const char *allow;       /* contract.h: what may differ from the parent's */
 	/* what configure.h chose, for checkpoint.json and the log; NULL: nothing */
 	const struct vt_json *configured;
 	bool mixed_spacing;         /* volumes of several spacings are trained on as they are */

@@ -329,6 +329,6 @@ int vt_stage_propose(struct vt_stage_run *r, const char *note, const struct vt_j
 			rc = set_param(r, p, vt_json_text(vt_json_get(taken, p->name), ""), err);
 		free(text);
 	}
-	vt_stage_note(r, note, taken);
+	vt_json_put(r->notes, note, taken);
 	return rc;
 }
