@@ -15,7 +15,7 @@
 #include "common/store/repo.h"
 #include "common/store/store_internal.h"
 #include "common/store/erased.h"
-#include "common/lineage/lineage_query.h"
+#include "common/lineage/mixed.h"
 
 struct planning {
 	struct vt_erasure *e;
@@ -45,33 +45,12 @@ static void add_blob(struct planning *p, const struct vt_digest *d, const char *
 
 /* --- what executions read and wrote -------------------------------------- */
 
-static int one_more(void *ctx, int n, const char *const *column)
-{
-	(void)n;
-	(void)column;
-	*(bool *)ctx = true;
-	return 0;
-}
-
-/* Did the execution, directly or through others, read a raw file of another subject? */
-static int reads_others(struct planning *p, const char *id, bool *yes)
-{
-	*yes = false;
-	return vt_record_index_read(p->s->db, p->err,
-		"WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) UNION SELECT "
-		"e.parent FROM up CROSS JOIN edge e ON e.child = up.n) SELECT 1 FROM up CROSS JOIN "
-		"file_in i ON i.record = up.n AND i.open = 1 AND i.subject <> 0 CROSS JOIN subject "
-		"s ON "
-		"s.n = i.subject WHERE same_text(s.name, ?2) = 0 AND " VT_INDEX_NOT_MADE " LIMIT 1",
-		2, (const char *const[]){ id, p->e->subject }, one_more, yes);
-}
-
 static int sort_execution(void *ctx, const struct vt_lineage_step *step)
 {
 	struct planning *p = ctx;
 	struct vt_digest d;
 	bool others;
-	int rc = reads_others(p, step->id, &others);
+	int rc = vt_lineage_reads_others(p->s, step->id, p->e->subject, &others, p->err);
 
 	vt_strs_add(&p->touched, step->id);
 	if (!rc && others && !strcmp(step->status, "ok"))

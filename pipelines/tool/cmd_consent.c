@@ -6,6 +6,7 @@
 
 #include "common/lineage/consent.h"
 #include "common/lineage/erase.h"
+#include "common/lineage/mixed.h"
 #include "common/store/trust.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/lineage_command.h"
@@ -50,7 +51,7 @@ struct checking {
 	struct vt_consent c;
 	struct vt_json *found; /* [{subject, record, stage, decision}...] */
 	size_t open;           /* without a decision */
-	struct vt_strs trainings;
+	struct vt_strs mixed; /* "RECORD STAGE" */
 	struct vt_err claims; /* what the answer rests on */
 	int require;
 };
@@ -113,24 +114,26 @@ static int check_what(struct checking *k, struct vt_store *s, const char *what, 
 	return rc;
 }
 
-static int add_training(void *ctx, const struct vt_lineage_step *step)
+static int add_mixed(void *ctx, const char *id, const char *stage)
 {
 	struct checking *k = ctx;
+	char *both = vt_asprintf("%s %s", id, stage);
 
-	if (!strcmp(step->status, "ok") && !strcmp(step->stage, "train"))
-		vt_strs_add(&k->trainings, step->id);
+	vt_strs_add(&k->mixed, both);
+	free(both);
 	return 0;
 }
 
-static int follow(struct checking *k, struct vt_lineage *t, const struct vt_err *why,
-	struct vt_err *err)
+static int follow(struct checking *k, struct vt_store *s, struct vt_lineage *t, const char *subject,
+	const struct vt_err *why, struct vt_err *err)
 {
 	if (t)
-		return vt_lineage_descendants(t, add_training, k, err);
+		return vt_lineage_mixed(s, t, subject, add_mixed, k, err);
 	return why->code == VT_ENOINPUT ? 0 : vt_err_set(err, why->code, "%s", why->text);
 }
 
-/* Every training that one of them went into, by name or by content. */
+/* Every training, and every other place where one of them went in with others, by name or by
+ * content. */
 static int check_one(struct checking *k, struct vt_store *s, const struct vt_json *who,
 	struct vt_err *err)
 {
@@ -144,20 +147,24 @@ static int check_one(struct checking *k, struct vt_store *s, const struct vt_jso
 		vt_strs_add(&digests, vt_json_text(content->item[i], ""));
 	vt_lineage_open_subject(&by_name, s, text(who, "subject"), &none);
 	vt_lineage_open_bytes(&by_bytes, s, &digests, &nothing);
-	rc = follow(k, by_name, &none, err);
+	rc = follow(k, s, by_name, text(who, "subject"), &none, err);
 	if (!rc)
-		rc = follow(k, by_bytes, &nothing, err);
-	vt_strs_unique(&k->trainings);
-	for (size_t i = 0; !rc && i < k->trainings.n; i++)
-		add(k, text(who, "subject"), k->trainings.v[i], "train");
-	vt_strs_release(&k->trainings);
+		rc = follow(k, s, by_bytes, text(who, "subject"), &nothing, err);
+	vt_strs_unique(&k->mixed);
+	for (size_t i = 0; !rc && i < k->mixed.n; i++) {
+		char *stage = strchr(k->mixed.v[i], ' ');
+
+		*stage++ = '\0';
+		add(k, text(who, "subject"), k->mixed.v[i], stage);
+	}
+	vt_strs_release(&k->mixed);
 	vt_strs_release(&digests);
 	vt_lineage_close(by_name);
 	vt_lineage_close(by_bytes);
 	return rc;
 }
 
-/* "Nobody was trained on" must not rest on claims. */
+/* "Nothing is made of them" must not rest on claims. */
 static int say_claims(struct checking *k, struct vt_store *s, struct vt_err *err)
 {
 	struct vt_strs claims = VT_STRS_INIT;
@@ -299,8 +306,9 @@ int vt_cmd_consent(int argc, char **argv)
 			 "was trained on the subject\n"
 			 "restore SUBJECT                 takes that back\n"
 			 "check [WHAT]                    withdrawn subjects WHAT was made from, "
-			 "or every training one "
-			 "went into; exits with 1 while any has no decision, 3 if that none is "
+			 "or every training, and every other execution of any stage or command, "
+			 "that one went into together with others; exits with 1 while any has no "
+			 "decision, 3 if that none is "
 			 "left rests "
 			 "on records nobody vouches for\n"
 			 "decide RECORD SUBJECT DECISION  notes what is done about it: retrain, "

@@ -33,6 +33,8 @@ voxtrail run chain.json --repo sc=sc --log text 2>err; same "nothing runs again"
 voxtrail erase sub-1 >e 2>&1; same "erase counts what is mixed" "$?:$(grep -c '1 execution' e)" 0:1
 voxtrail consent withdraw sub-1 --reason letter >/dev/null 2>&1; voxtrail consent check o/mean >c 2>&1
 same "consent check lists what a command made of it" "$?:$(grep -c sub-1 c)" 1:1
+voxtrail consent check >c 2>&1
+same "and so does the check of everything, which names commands that mix and no others" "$?:$(awk '{print $4}' c | sort | tr '\n' ' ')" "1:mean "
 # a foreign step between our stages (the case of a denoiser)
 unset VOXTRAIL_STORE
 make-cohort --out cohort --subjects 2 --seed 5 >/dev/null 2>&1
