@@ -167,6 +167,8 @@ static int mark_result(void *ctx, const struct vt_result *r, struct vt_err *err)
 	char name[VT_STORE_NAME];
 
 	(void)err;
+	if (r->has_transform)
+		vt_digest_set_add(&g->blobs, &r->transform);
 	if (mark_tree(g, &r->tree, &why) || (r->has_lineage && mark_tree(g, &r->lineage, &why))) {
 		vt_store_name(name, &r->key);
 		vt_strs_add(&g->lost_results, name);

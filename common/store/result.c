@@ -36,11 +36,14 @@ static int write_text(struct vt_buf *out, const struct vt_result *r, struct vt_e
 	vt_json_put_text(j, "datum", r->datum);
 	vt_json_put_int(j, "exit", r->exit_code);
 	vt_json_put_int(j, "format", FORMAT);
+	vt_json_put(j, "inputs", r->inputs ? vt_json_copy(r->inputs) : NULL);
 	if (r->has_lineage)
 		put_digest(j, "lineage", &r->lineage);
 	vt_json_put_int(j, "ms", r->wall_ms);
 	vt_json_put_text(j, "pipeline", r->pipeline);
 	vt_json_put_text(j, "state", state_names[r->state]);
+	if (r->has_transform)
+		put_digest(j, "transform", &r->transform);
 	put_digest(j, "tree", &r->tree);
 	vt_json_put_int(j, "tries", r->tries);
 	rc = vt_json_canonical(out, j, err);
@@ -63,6 +66,7 @@ static bool parse_text(struct vt_result *out, const struct vt_json *j)
 	out->tries = (int)vt_json_integer(vt_json_get(j, "tries"), 0);
 	out->wall_ms = vt_json_integer(vt_json_get(j, "ms"), 0);
 	out->has_lineage = vt_json_get(j, "lineage") != NULL;
+	out->has_transform = take_digest(&out->transform, j, "transform");
 	snprintf(out->pipeline, sizeof(out->pipeline), "%s",
 		vt_json_text(vt_json_get(j, "pipeline"), ""));
 	snprintf(out->datum, sizeof(out->datum), "%s", vt_json_text(vt_json_get(j, "datum"), ""));
@@ -128,6 +132,23 @@ int vt_result_get(struct vt_store *s, struct vt_result *out, const struct vt_dig
 	if (read_result(s, out, key))
 		return 0;
 	return err->code = VT_ENOINPUT;
+}
+
+struct vt_json *vt_result_inputs(struct vt_store *s, const struct vt_digest *key)
+{
+	char *path = vt_store_path(s, "results", key);
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *j = NULL, *inputs = NULL;
+
+	if (!vt_fs_read(&text, path, LIMIT, &none) &&
+		!vt_json_parse(&j, text.data, text.len, "result", &none) &&
+		vt_json_get(j, "inputs"))
+		inputs = vt_json_copy(vt_json_get(j, "inputs"));
+	vt_json_free(j);
+	vt_buf_release(&text);
+	free(path);
+	return inputs;
 }
 
 struct each {

@@ -1,12 +1,15 @@
 /* result.h - what a piece of work gave, by the key of the work: how a run knows what is done.
  *
  *      <store>/results/ab/cdef...    canonical JSON, named by the key:
- *      {"data": digest, "datum": id, "exit": 0, "format": 1, "lineage": tree id, "ms": 1234,
- *       "pipeline": "name", "state": "success", "tree": tree id, "tries": 1}
+ *      {"data": digest, "datum": id, "exit": 0, "format": 1, "inputs": [..], "lineage": tree id,
+ *       "ms": 1234, "pipeline": "name", "state": "success", "transform": digest, "tree": tree id,
+ *       "tries": 1}
  *
  * `tree` is the output without its .lineage directories, `lineage` a tree of what lay in those, by
  * whole path; it is left out where there was none.  `data` is the digest of the inputs alone, by
- * which a result of another program over the same data is found.
+ * which a result of another program over the same data is found.  `transform` is the digest of an
+ * object, the text that the program's part of the key is the hash of, and `inputs` the rest of it,
+ * as far as it is short: they explain a key and decide nothing.
  *
  * A result is the only thing here whose name does not follow from its bytes, and it may be lost:
  * then the work is done again.  It appears when its trees are durable, and the next result of the
@@ -20,13 +23,16 @@ enum vt_result_state { VT_RESULT_SUCCESS = 1, VT_RESULT_QUARANTINED };
 
 struct vt_result {
 	struct vt_digest key, data, tree;
-	struct vt_digest lineage; /* only where has_lineage */
-	bool has_lineage;
+	struct vt_digest lineage;   /* only where has_lineage */
+	struct vt_digest transform; /* only where has_transform */
+	bool has_lineage, has_transform;
 	enum vt_result_state state;
 	int exit_code, tries;
 	int64_t wall_ms;
 	char pipeline[64], datum[VT_HEX];
 	int64_t written; /* out: ns since 1970; in no file */
+	/* in: JSON, borrowed; NULL: left out.  It is read with vt_result_inputs. */
+	const struct vt_json *inputs;
 };
 
 /* Durable when it returns; their trees must be. */
@@ -35,6 +41,9 @@ int vt_result_put(struct vt_store *s, const struct vt_result *v, size_t n, struc
 /* VT_ENOINPUT and no text where there is none; one that cannot be read is none either. */
 int vt_result_get(struct vt_store *s, struct vt_result *out, const struct vt_digest *key,
 	struct vt_err *err);
+
+/* What vt_result_put was given as inputs: caller frees; NULL where there is none. */
+struct vt_json *vt_result_inputs(struct vt_store *s, const struct vt_digest *key);
 
 /* Every result, in order of the key; a non-zero return stops and is returned. */
 typedef int (*vt_result_fn)(void *ctx, const struct vt_result *r, struct vt_err *err);

@@ -150,7 +150,8 @@ int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *fro
 	struct vt_peer *to, const struct vt_strs *commits, struct vt_strs *objects,
 	struct vt_strs *roots, struct vt_err *err)
 {
-	struct vt_strs lists = VT_STRS_INIT, names = VT_STRS_INIT, lacking = VT_STRS_INIT;
+	struct vt_strs lists = VT_STRS_INIT, names = VT_STRS_INIT, lacking = VT_STRS_INIT,
+		       transforms = VT_STRS_INIT;
 	int rc = find_lists(&lists, from, commits, err);
 
 	if (!rc)
@@ -172,9 +173,15 @@ int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *fro
 		add_root(roots, &r.tree);
 		if (r.has_lineage)
 			add_root(roots, &r.lineage);
+		if (r.has_transform)
+			add_name(&transforms, "objects", &r.transform);
 	}
+	/* they explain keys; where the source has none, nothing is lost */
+	if (!rc)
+		rc = present(from, objects, &transforms, err);
 	vt_strs_unique(roots);
 	vt_strs_release(&lists);
+	vt_strs_release(&transforms);
 	vt_strs_release(&names);
 	vt_strs_release(&lacking);
 	return rc;

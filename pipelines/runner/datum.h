@@ -48,6 +48,17 @@ struct vt_programs;
 int vt_transform_hash(struct vt_digest *out, struct vt_programs *used, const struct vt_pipeline *p,
 	struct vt_err *err);
 
+/* The text that this is the hash of: canonical JSON. */
+int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
+	const struct vt_programs *used, struct vt_err *err);
+
+/* The rest of the key: [[input, repo, path, kind, id]..] with kind "d", "f" or "x" of a directory,
+ * file or executable file, "e" where the program sees names only, and "r" where the path alone
+ * counts (no id).  NULL where there are more than VT_DATUM_INPUTS, or VT_DATUM_PATHS bytes of
+ * paths. */
+enum { VT_DATUM_INPUTS = 64, VT_DATUM_PATHS = 1 << 14 };
+struct vt_json *vt_datum_inputs(const struct vt_datum *d);
+
 /* The key: transform and the content of every input that counts. */
 void vt_datum_key(struct vt_digest *out, const struct vt_datum *d,
 	const struct vt_digest *transform);

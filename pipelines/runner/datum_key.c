@@ -27,8 +27,7 @@ static struct vt_json *parts_of(const struct vt_pipeline *p, const struct vt_pro
 	return j;
 }
 
-/* What that is the hash of, as canonical JSON. */
-static int transform_text(struct vt_buf *out, const struct vt_pipeline *p,
+int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
 	const struct vt_programs *used, struct vt_err *err)
 {
 	struct vt_json *j = parts_of(p, used);
@@ -45,10 +44,52 @@ int vt_transform_hash(struct vt_digest *out, struct vt_programs *used, const str
 
 	if (vt_programs_find(used, p, err))
 		return err->code;
-	if (!transform_text(&text, p, used, err))
+	if (!vt_transform_text(&text, p, used, err))
 		*out = vt_digest_bytes(text.data, text.len);
 	vt_buf_release(&text);
 	return err->code;
+}
+
+struct vt_json *vt_datum_inputs(const struct vt_datum *d)
+{
+	struct vt_json *all = vt_json_new(VT_JSON_ARRAY);
+	size_t length = 0;
+
+	for (size_t i = 0; i < d->n; i++)
+		length += d->file[i].entry ? strlen(d->file[i].entry->path) : 0;
+	for (size_t i = 0; i < d->n && d->n <= VT_DATUM_INPUTS && length < VT_DATUM_PATHS; i++) {
+		const struct vt_datum_file *f = &d->file[i];
+		struct vt_json *one = vt_json_new(VT_JSON_ARRAY);
+		char hex[VT_HEX];
+
+		if (f->in->warm) {
+			vt_json_free(one);
+			continue;
+		}
+		vt_json_push(one, vt_json_new_text(f->in->name));
+		vt_json_push(one, vt_json_new_text(f->in->repo));
+		vt_json_push(one, vt_json_new_text(f->entry->path));
+		vt_digest_hex(hex, &f->entry->id);
+		if (f->in->reference)
+			vt_json_push(one, vt_json_new_text("r"));
+		else if (f->in->empty_files)
+			vt_json_push(one, vt_json_new_text("e"));
+		else if (f->entry->dir)
+			vt_json_push(one, vt_json_new_text("d"));
+		else
+			vt_json_push(one,
+				vt_json_new_text(f->seen->tree->file[f->entry->first].executable
+						? "x"
+						: "f"));
+		if (!f->in->reference)
+			vt_json_push(one, vt_json_new_text(hex));
+		vt_json_push(all, one);
+	}
+	if (d->n > VT_DATUM_INPUTS || length >= VT_DATUM_PATHS) {
+		vt_json_free(all);
+		return NULL;
+	}
+	return all;
 }
 
 void vt_datum_key(struct vt_digest *out, const struct vt_datum *d,

@@ -185,11 +185,16 @@ static int seal(const struct vt_job *j, const struct vt_task *t, struct vt_err *
 	return rc;
 }
 
+/* The inputs are freed with release_output. */
 static struct vt_output output_of(const struct vt_job *j, const struct vt_task *t)
 {
+	const struct vt_json *inputs = vt_datum_inputs(t->datum);
 	struct vt_output output = { .dir = t->attempt.out,
 		.result = { .key = t->key,
 			.data = t->data,
+			.transform = j->transform,
+			.has_transform = true,
+			.inputs = inputs,
 			.state = t->exit_code == VT_EDATA ? VT_RESULT_QUARANTINED
 							  : VT_RESULT_SUCCESS,
 			.exit_code = t->exit_code,
@@ -201,11 +206,21 @@ static struct vt_output output_of(const struct vt_job *j, const struct vt_task *
 	return output;
 }
 
+static void release_output(struct vt_output *output)
+{
+	union {
+		const struct vt_json *in;
+		struct vt_json *out;
+	} inputs = { output->result.inputs };
+
+	vt_json_free(inputs.out);
+}
+
 /* Where errCmd would have to look at a failure, one by itself; else when flush() comes by. */
 static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
-	struct vt_output output = output_of(j, t);
+	struct vt_output output;
 
 	if (vt_attempt_check_inputs(&of, err) || seal(j, t, err))
 		return err->code;
@@ -217,8 +232,10 @@ static int publish_task(struct vt_run *r, struct vt_job *j, struct vt_task *t, s
 		j->waiting++;
 		return 0;
 	}
+	output = output_of(j, t);
 	if (!vt_runner_publish(r->runner, &output, 1, err) && output.err.code)
 		*err = output.err;
+	release_output(&output);
 	return err->code;
 }
 
@@ -300,6 +317,7 @@ static int flush(struct vt_run *r, struct vt_err *err)
 			not_taken(r, one.job, one.task, output[i].err.text);
 		else
 			end_task(r, one.job, one.task, good_state(one.task));
+		release_output(&output[i]);
 	}
 	free(output);
 	return err->code;
@@ -376,6 +394,18 @@ static void upstream_leaf(void *ctx, const struct vt_input *leaf)
 	}
 }
 
+/* What the program's part of the keys is the hash of is kept, for `explain`. */
+static int keep_transform(struct vt_run *r, const struct vt_job *j, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_digest id;
+
+	if (j->count[VT_DATUM_PENDING] && !vt_transform_text(&text, j->pipeline, &j->used, err))
+		vt_store_put_blob(vt_run_store(r), text.data, text.len, &id, err);
+	vt_buf_release(&text);
+	return err->code;
+}
+
 static int advance_job(struct vt_run *r, struct vt_job *j, bool *moved, struct vt_err *err)
 {
 	if (j->state == VT_JOB_WAITING) {
@@ -389,7 +419,7 @@ static int advance_job(struct vt_run *r, struct vt_job *j, bool *moved, struct v
 		}
 		if (u.waits)
 			return 0;
-		if (vt_run_prepare(r, j, err))
+		if (vt_run_prepare(r, j, err) || keep_transform(r, j, err))
 			return err->code;
 		j->state = VT_JOB_ACTIVE;
 		*moved = true;

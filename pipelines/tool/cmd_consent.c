@@ -51,8 +51,8 @@ struct checking {
 	struct vt_consent c;
 	struct vt_json *found; /* [{subject, record, stage, decision}...] */
 	size_t open;           /* without a decision */
-	struct vt_strs mixed; /* "RECORD STAGE" */
-	struct vt_err claims; /* what the answer rests on */
+	struct vt_strs mixed;  /* "RECORD STAGE" */
+	struct vt_err claims;  /* what the answer rests on */
 	int require;
 };
 

@@ -7,50 +7,9 @@
 
 #include "common/base/fs.h"
 #include "pipelines/tool/commands.h"
+#include "pipelines/tool/explain_key.h"
 #include "pipelines/tool/command.h"
 #include "pipelines/runner/job.h"
-
-static struct vt_job *find_job(struct vt_run *r, const char *name, struct vt_err *err)
-{
-	struct vt_job *found = NULL;
-	for (size_t i = 0; i < vt_run_jobs(r) && !err->code; i++) {
-		struct vt_job *j = vt_run_job(r, i);
-		if (strcmp(j->pipeline->name, name))
-			continue;
-		if (!vt_run_prepare(r, j, err))
-			found = j;
-	}
-	if (!found && !err->code)
-		vt_err_set(err, VT_EUSAGE, "the spec has no pipeline \"%s\"", name);
-	return found;
-}
-
-/* "/sub-001/" is meant by "/sub-001", "sub-001" and "sub-001/", too. */
-static bool same_path(const char *path, const char *which)
-{
-	size_t n;
-	which += *which == '/';
-	n = strlen(which);
-	n -= n && which[n - 1] == '/';
-	return !strncmp(path + 1, which, n) && (!path[1 + n] || !strcmp(path + 1 + n, "/"));
-}
-
-/* By the beginning of its id, or by a path of it. */
-static struct vt_task *find_task(struct vt_job *j, const char *which, struct vt_err *err)
-{
-	for (size_t i = 0; i < j->n && *which; i++) {
-		const struct vt_datum *d = j->task[i].datum;
-		if (!strncmp(d->id, which, strlen(which)))
-			return &j->task[i];
-		for (size_t k = 0; k < d->n; k++)
-			if (d->file[k].entry && same_path(d->file[k].entry->path, which))
-				return &j->task[i];
-	}
-	vt_err_set(err, VT_ENOINPUT,
-		"no datum of %s has an id or a path \"%s\"; `voxtrail datum list` shows them",
-		j->pipeline->name, which);
-	return NULL;
-}
 
 static void list(const struct vt_job *j)
 {
@@ -158,7 +117,7 @@ static int verify(struct vt_run *r, struct vt_job *j, long long most, struct vt_
 static int datum(struct vt_run *r, const struct vt_strs *rest, long long most, struct vt_err *err)
 {
 	const char *verb = rest->v[0];
-	struct vt_job *j = find_job(r, rest->v[2], err);
+	struct vt_job *j = vt_datum_job(r, rest->v[2], err);
 	struct vt_task *t = NULL;
 	if (!j)
 		return err->code;
@@ -167,7 +126,7 @@ static int datum(struct vt_run *r, const struct vt_strs *rest, long long most, s
 	else if (!strcmp(verb, "verify") && rest->n == 3)
 		return verify(r, j, most, err);
 	else if ((!strcmp(verb, "exec") || !strcmp(verb, "shell")) && rest->n == 4)
-		return (t = find_task(j, rest->v[3], err))
+		return (t = vt_datum_task(j, rest->v[3], err))
 			? exec_one(r, j, t, *verb == 'e' ? VT_ATTEMPT_CMD : VT_ATTEMPT_SHELL, err)
 			: err->code;
 	else

@@ -1,4 +1,5 @@
-/* voxtrail explain PIPELINE[@REF] PATH: which datum made a path of an output commit. */
+/* voxtrail explain PIPELINE[@REF] PATH: which datum made a path of an output commit; with --spec:
+ * what the keys of datums are made of, and why one is not done. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include "pipelines/runner/snapshot.h"
 #include "pipelines/tool/command.h"
 #include "pipelines/tool/commands.h"
+#include "pipelines/tool/explain_key.h"
 
 static const struct vt_tree_file *find(const struct vt_snapshot *seen, const char *absolute)
 {
@@ -33,6 +35,7 @@ static int say(struct vt_store *s, const char *what, const struct vt_snapshot *s
 	for (size_t i = 0; lineage && i < lineage->n_files; i++)
 		vt_say("          /%s\n", lineage->file[i].path);
 	vt_tree_free(lineage);
+	vt_explain_result(s, r);
 	return 0;
 }
 
@@ -64,17 +67,54 @@ static void explain(struct vt_store *s, const char *what, const char *path, stru
 	free(absolute);
 }
 
+static void explain_spec(const char *path, const struct vt_strs *repos, const struct vt_call *c,
+	struct vt_err *err)
+{
+	const struct vt_run_opts o = { .store = c->store,
+		.planning = true,
+		.jobs = 1,
+		.repos = repos };
+	struct vt_spec *spec = NULL;
+	struct vt_run *run = NULL;
+
+	if (!vt_command_spec(&spec, path, err) && !vt_run_open(&run, spec, &o, err))
+		vt_explain_keys(run, c->args.v[0], c->args.n > 1 ? c->args.v[1] : NULL, err);
+	vt_run_close(run);
+	vt_spec_free(spec);
+}
+
 int vt_cmd_explain(int argc, char **argv)
 {
+	struct vt_strs repos = VT_STRS_INIT;
+	const char *spec = NULL;
+	const struct vt_opt opts[] = {
+		{ 0, "spec", VT_OPT_STRING, &spec, "FILE",
+			"say why datums of PIPELINE would run now" },
+		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
+			"with --spec: commit DIR to the repo NAME first (again and again)" },
+		VT_OPTS_END,
+	};
 	struct vt_call c = {
-		.usage = "explain PIPELINE[@REF] PATH",
-		.about = "Says which datum made a path of an output commit, by default the newest.",
-		.least = 2,
+		.usage = "explain PIPELINE[@REF] PATH | --spec FILE PIPELINE [DATUM]",
+		.about = "Says which datum made a path of an output commit, by default the newest, "
+			 "and what its key was made of. With --spec: what is in the key of a datum "
+			 "(by its id, or a path) as the spec and the data are now, and what of it "
+			 "is "
+			 "not as it was when the datum was computed last; without DATUM a line for "
+			 "each that would run.",
+		.least = 1,
 		.most = 2,
-		.mode = VT_STORE_READ,
+		.opts = opts,
 	};
 
-	if (vt_call_begin(&c, argc, argv))
-		explain(c.s, c.args.v[0], c.args.v[1], &c.err);
+	if (vt_call_begin(&c, argc, argv)) {
+		if (spec)
+			explain_spec(spec, &repos, &c, &c.err);
+		else if (c.args.n != 2 || repos.n)
+			vt_err_set(&c.err, VT_EUSAGE, "usage: voxtrail %s", c.usage);
+		else if (!vt_store_open(&c.s, c.store, VT_STORE_READ, &c.err))
+			explain(c.s, c.args.v[0], c.args.v[1], &c.err);
+	}
+	vt_strs_release(&repos);
 	return vt_call_end(&c);
 }
