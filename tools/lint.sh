@@ -47,8 +47,10 @@ banned() {
 }
 
 # Every header compiles alone.
+# CUDA's and another architecture's headers are not on every machine.
 headers() {
-	files '*.h' | grep -vE '^gpu/|build_id.h' | while read -r h; do
+	files '*.h' | grep -vE '^(tests/)?gpu/|build_id.h' | while read -r h; do
+		grep -q '<arm_neon.h>' "$h" && [ "$(uname -m)" != aarch64 ] && continue
 		echo "#include \"$h\"" | ${CC:-gcc} $CPPFLAGS -std=c11 -Wall -Wextra -Werror -Wno-unused-function -fsyntax-only -x c - 2>/dev/null ||
 			echo "$h: does not compile alone"
 	done
