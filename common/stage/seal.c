@@ -146,6 +146,7 @@ static int write_observed(const struct vt_stage_run *r, const char *dir, const c
 		vt_json_put_text(j, "machine", host.machine);
 	}
 	put_platform(j);
+	vt_json_put(j, "libraries", vt_stage_libraries());
 	recipe = r->recipe ? vt_git_source(r->recipe) : NULL;
 	if (recipe)
 		vt_json_put(j, "recipe", recipe);
@@ -271,6 +272,7 @@ int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err)
 	if (rc)
 		return rc;
 	out.tree = t;
+	vt_stage_note_plugin(r);
 	record = record_of(r, in, &out);
 	rc = vt_record_result(&result, &record, err);
 	if (!rc)

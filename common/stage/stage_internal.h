@@ -40,6 +40,12 @@ int vt_stage_set_params(struct vt_stage_run *r, const char *const *given, struct
  * and would tell where data lies; caller frees. */
 char *vt_stage_portable(const struct vt_stage_run *r, const char *text);
 
+/* code.c: the digest of what computes, r->binary; the plugin that was loaded since, for the
+ * record's notes; every shared library, for what is observed. */
+int vt_stage_identify(struct vt_stage_run *r, struct vt_err *err);
+void vt_stage_note_plugin(struct vt_stage_run *r);
+struct vt_json *vt_stage_libraries(void);
+
 /* describe.c */
 void vt_stage_help(struct vt_buf *out, const struct vt_stage *s);
 int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form,

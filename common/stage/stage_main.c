@@ -418,9 +418,8 @@ static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_
 
 static int execute(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
 {
-	uint64_t size;
 	bool reused = false;
-	int rc = vt_digest_file(&r->binary, &size, "/proc/self/exe", err);
+	int rc = vt_stage_identify(r, err);
 
 	if (!rc && !c->out && !c->store && !c->plan)
 		rc = vt_err_set(err, VT_EUSAGE, "--out is missing: where the result goes");

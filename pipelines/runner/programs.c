@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/base/loaded.h"
 #include "pipelines/spec/shell.h"
 
 enum { DEPTH = 8 }; /* of scripts that start scripts */
@@ -368,6 +369,22 @@ static void add_plugin(struct finding *f)
 	free(dir);
 }
 
+/* Libraries that the environment puts in the place of the system's do so in a stage of ours as they
+ * do here: the runner passes LD_LIBRARY_PATH on. */
+static void add_swapped(struct finding *f)
+{
+	struct vt_loaded l;
+	bool ours = false;
+
+	for (size_t i = 0; i < f->out->n; i++)
+		ours |= vt_program_is_stage(f->out->v[i].path);
+	vt_loaded_list(&l);
+	for (size_t i = 0; ours && i < l.n; i++)
+		if (l.v[i].swapped)
+			add_file(f, strrchr(l.v[i].path, '/') + 1, l.v[i].path, false);
+	vt_loaded_release(&l);
+}
+
 int vt_programs_find(struct vt_programs *out, const struct vt_pipeline *p, struct vt_err *err)
 {
 	struct finding f = { out, p, err, 0, true };
@@ -379,6 +396,8 @@ int vt_programs_find(struct vt_programs *out, const struct vt_pipeline *p, struc
 		follow_list(&f, "errCmd", "errStdin");
 	if (!err->code)
 		add_plugin(&f);
+	if (!err->code)
+		add_swapped(&f);
 	if (err->code)
 		vt_programs_release(out);
 	return err->code ? vt_err_prefix(err, "pipeline %s", p->name) : 0;

@@ -1,0 +1,30 @@
+/* loaded.h - the shared libraries of this process: what computes besides the executable.
+ *
+ *      struct vt_loaded l;
+ *      vt_loaded_list(&l);
+ *      for (size_t i = 0; i < l.n; i++)
+ *              use(l.v[i].path, l.v[i].swapped);
+ *      vt_loaded_release(&l);
+ *
+ * One is `swapped` if the environment put it there: LD_PRELOAD (or /etc/ld.so.preload) names it, or
+ * it comes from a directory of LD_LIBRARY_PATH.  The executable itself is not listed. */
+#ifndef COMMON_BASE_LOADED_H
+#define COMMON_BASE_LOADED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct vt_loaded_one {
+	char *path;
+	bool swapped;
+};
+
+struct vt_loaded {
+	struct vt_loaded_one *v; /* in order of the file's name, then of the path */
+	size_t n, cap;
+};
+
+void vt_loaded_list(struct vt_loaded *out);
+void vt_loaded_release(struct vt_loaded *l);
+
+#endif

@@ -1,0 +1,73 @@
+"""What computes besides the executable: a library that LD_PRELOAD or LD_LIBRARY_PATH puts there makes another program of a stage, in its record
+and in the keys of a run; the system's libraries and their digests are observed."""
+import glob, hashlib, shutil
+from _hostile import *
+
+scans = make_cohort(1)
+
+
+def libraries(program):
+    r = subprocess.run(["ldd", shutil.which(program)], capture_output=True, text=True)
+    return [line.split("=>")[1].split()[0] for line in r.stdout.splitlines() if "=>" in line and "/" in line]
+
+
+def digest(path):
+    return hashlib.sha256(open(path, "rb").read()).hexdigest()
+
+
+def record(out):
+    return json.load(open(glob.glob(f"{out}/.lineage/*/record.json")[0]))
+
+
+theirs = next(l for l in libraries("skullstrip-normalize") if "/libz.so" in l or "/libdeflate" in l)
+preload = f"{T}/libswap.so"
+shutil.copy(theirs, preload)
+swapped = f"{T}/lib/{os.path.basename(theirs)}"
+os.makedirs(f"{T}/lib")
+shutil.copy(theirs, swapped)
+
+
+def run_with(name, **env):
+    r = normalize(scans, "--out", f"{T}/{name}", "--store", f"{T}/store", env={**os.environ, **env})
+    return r, record(f"{T}/{name}") if r.returncode == 0 else None
+
+
+r, plain = run_with("plain")
+seen = json.load(open(glob.glob(f"{T}/plain/.lineage/*/observed-*.json")[0]))["libraries"]
+check(r.returncode == 0 and {"name": os.path.basename(theirs), "sha256": digest(theirs)} in seen, "shared libraries are observed, with their digests", seen)
+check("loaded" not in plain.get("notes", {}) and plain["binary"] == digest(shutil.which("skullstrip-normalize")), "the system's are in no id: the binary is the executable")
+r, again = run_with("again")
+check("event=reused" in r.stderr or '"event":"reused"' in r.stderr, "the same work is reused", r.stderr)
+for name, env, path in (("preloaded", {"LD_PRELOAD": preload}, preload), ("searched", {"LD_LIBRARY_PATH": f"/nowhere:{T}/lib/"}, swapped)):
+    r, j = run_with(name, **env)
+    check(r.returncode == 0 and "reused" not in r.stderr, f"{name}: nothing is reused", r.stderr)
+    check(j["notes"].get("loaded") == [{"name": os.path.basename(path), "sha256": digest(path)}], f"{name}: the record names the library and its digest", j["notes"])
+    check(j["binary"] != plain["binary"] and j["derivation"] != plain["derivation"], f"{name}: it is another program and another derivation")
+    check(not any(T in open(f).read() for f in glob.glob(f"{T}/{name}/.lineage/*/record.json")), f"{name}: no path of the machine in the record")
+    r = tool("rerun", f"{T}/{name}", store=f"{T}/store")
+    check(r.returncode == 78, f"{name}: rerun says that it has another binary: exit 78", (r.returncode, r.stderr))
+tool("commit", "scans", scans, "--copy", store=f"{T}/store")
+os.makedirs(f"{T}/m")
+shutil.copy(f"{ROOT}/manifests/embedded.json", f"{T}/m")
+tool("commit", "m", f"{T}/m", "--copy", store=f"{T}/store")
+r = tool("rerun", f"{T}/plain", store=f"{T}/store")
+check(r.returncode == 0, "a rerun of the plain one gives the same", (r.returncode, r.stderr))
+r, _ = run_with("missing", LD_PRELOAD=f"{T}/nothing.so")
+check("reused" in r.stderr, "a preload that is not there changes nothing", r.stderr)
+
+# a run: the key of a stage holds them, that of another command does not
+write(f"{T}/p.json", json.dumps([{"pipeline": {"name": name}, "transform": {"image": "x@sha256:" + 64 * "0", "cmd": cmd, "acceptReturnCode": [65]},
+    "input": {"pfs": {"name": "scans", "repo": "scans", "glob": "/"}}} for name, cmd in (
+    ("ours", ["skullstrip-normalize", "--scans", "/pfs/scans", "--manifest", f"{ROOT}/manifests/embedded.json", "--out", "/pfs/out"]),
+    ("theirs", ["cp", "-r", "/pfs/scans/.", "/pfs/out"]))]))
+
+
+def plan(**env):
+    r = subprocess.run(["voxtrail", "plan", f"{T}/p.json", "--repo", f"scans={scans}", "--store", f"{T}/rs", "--json", "--all"], capture_output=True, text=True,
+                       env={**os.environ, **env})
+    return {d["pipeline"]: d["hash"] for d in json.loads(r.stdout)} if r.returncode == 0 else r.stderr
+
+
+before, after = plan(), plan(LD_LIBRARY_PATH=f"{T}/lib")
+check(before["ours"] != after["ours"] and before["theirs"] == after["theirs"], "LD_LIBRARY_PATH is in the keys of stages, as far as it holds their libraries", (before, after))
+check(plan(LD_LIBRARY_PATH="/nowhere")["ours"] == before["ours"], "a search path without them is not")
