@@ -18,8 +18,6 @@ struct params {
 	double tolerance;
 };
 
-#define FIELD(f) offsetof(struct params, f)
-
 static const char *const dtypes[] = { "f32", "f16", NULL };
 static const char *const boxes[] = { "brain", "whole", NULL };
 
@@ -33,23 +31,18 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "box", VT_PARAM_ENUM, FIELD(box), 0, 0, 0, "",
-		"what is kept: the box of the brain (or region), or all of the prepared grid",
-		boxes, NULL },
-	{ "margin", VT_PARAM_INT, FIELD(margin), 2, 0, 64, "voxel", "kept around the box", NULL,
-		NULL },
-	{ "multiple", VT_PARAM_INT, FIELD(multiple), 8, 1, 64, "voxel",
-		"edges are padded with 0 to a multiple of this", NULL, NULL },
-	{ "min-size", VT_PARAM_INT, FIELD(least), 0, 0, 512, "voxel",
+	VT_ENUM("box", box, boxes, 0,
+		"what is kept: the box of the brain (or region), or all of the prepared grid"),
+	VT_INT("margin", margin, 2, 0, 64, "voxel", "kept around the box"),
+	VT_INT("multiple", multiple, 8, 1, 64, "voxel",
+		"edges are padded with 0 to a multiple of this"),
+	VT_INT("min-size", least, 0, 0, 512, "voxel",
 		"edges are padded with 0 to at least this, for patches that are larger than a "
-		"brain",
-		NULL, NULL },
-	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm",
-		"distance of corners at which a label map still lies on the scans' grid", NULL,
-		NULL },
-	{ "dtype", VT_PARAM_ENUM, FIELD(dtype), 0, 0, 0, "", "how channels are stored", dtypes,
-		NULL },
-	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+		"brain"),
+	VT_REAL("tolerance", tolerance, 0.05, 0, 10, "mm",
+		"distance of corners at which a label map still lies on the scans' grid"),
+	VT_ENUM("dtype", dtype, dtypes, 0, "how channels are stored"),
+	{ .name = NULL },
 };
 
 /* What the scans' coarser grid has no voxel for: said, and kept in the record. */

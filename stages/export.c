@@ -24,8 +24,6 @@ struct params {
 	const char *allow;
 };
 
-#define FIELD(f) offsetof(struct params, f)
-
 static const char *const weights[] = { "best", "last", NULL };
 
 static const struct vt_port in[] = {
@@ -35,11 +33,9 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "",
-		"which of the checkpoint's weights", weights, NULL },
-	{ "allow", VT_PARAM_TEXT, FIELD(allow), 0, 0, 0, "",
-		"metrics: quote scores of another checkpoint", NULL, "" },
-	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+	VT_ENUM("weights", weights, weights, 0, "which of the checkpoint's weights"),
+	VT_TEXT("allow", allow, "", "", "metrics: quote scores of another checkpoint"),
+	{ .name = NULL },
 };
 
 #define STAGE_VERSION "3"

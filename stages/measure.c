@@ -21,8 +21,6 @@ struct params {
 	bool shape, first_order, texture;
 };
 
-#define FIELD(f) offsetof(struct params, f)
-
 static const char *const merges[] = { "average", "merge", NULL };
 
 static const struct vt_port in[] = {
@@ -40,25 +38,20 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "bin-width", VT_PARAM_REAL, FIELD(bin_width), 25, 1e-9, 1e9, "",
-		"of gray levels, in the scans' own units; levels begin at multiples of it", NULL,
-		NULL },
-	{ "bin-count", VT_PARAM_INT, FIELD(bins), 0, 0, VT_TEXTURE_LEVELS, "level",
-		"so many gray levels between a region's minimum and maximum instead; 0: bin-width",
-		NULL, NULL },
-	{ "directions", VT_PARAM_ENUM, FIELD(merge), VT_TEXTURE_AVERAGE, 0, 0, "",
-		"average: mean of each direction's feature; merge: feature of their summed matrix",
-		merges, NULL },
-	{ "gldm-alpha", VT_PARAM_INT, FIELD(alpha), 0, 0, VT_TEXTURE_LEVELS, "level",
-		"difference of gray levels that still counts as dependence", NULL, NULL },
-	{ "shape", VT_PARAM_BOOL, FIELD(shape), 1, 0, 0, "", "measure shape", NULL, NULL },
-	{ "first-order", VT_PARAM_BOOL, FIELD(first_order), 1, 0, 0, "",
-		"measure the distribution of intensities", NULL, NULL },
-	{ "texture", VT_PARAM_BOOL, FIELD(texture), 1, 0, 0, "", "measure the texture matrices",
-		NULL, NULL },
-	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm",
-		"distance of a mask's and a scan's corners that still is one grid", NULL, NULL },
-	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+	VT_REAL("bin-width", bin_width, 25, 1e-9, 1e9, "",
+		"of gray levels, in the scans' own units; levels begin at multiples of it"),
+	VT_INT("bin-count", bins, 0, 0, VT_TEXTURE_LEVELS, "level",
+		"so many gray levels between a region's minimum and maximum instead; 0: bin-width"),
+	VT_ENUM("directions", merge, merges, VT_TEXTURE_AVERAGE,
+		"average: mean of each direction's feature; merge: feature of their summed matrix"),
+	VT_INT("gldm-alpha", alpha, 0, 0, VT_TEXTURE_LEVELS, "level",
+		"difference of gray levels that still counts as dependence"),
+	VT_BOOL("shape", shape, true, "measure shape"),
+	VT_BOOL("first-order", first_order, true, "measure the distribution of intensities"),
+	VT_BOOL("texture", texture, true, "measure the texture matrices"),
+	VT_REAL("tolerance", tolerance, 0.05, 0, 10, "mm",
+		"distance of a mask's and a scan's corners that still is one grid"),
+	{ .name = NULL },
 };
 
 static int put(struct vt_stage_run *r, const char *name, const struct vt_buf *text,

@@ -17,8 +17,6 @@ struct params {
 	double tolerance;
 };
 
-#define FIELD(f) offsetof(struct params, f)
-
 static const char *const maps[] = { "a", "b", "c", NULL };
 
 static const struct vt_port in[] = {
@@ -29,15 +27,13 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "rules", VT_PARAM_JSON, FIELD(rules), 0, 0, 0, "",
+	VT_JSON_TEXT("rules", rules, "[{\"a\": [0, 2], \"b\": [0, 2], \"take\": \"b\"}]", "",
 		"the first that holds decides: [{\"a\": [labels], \"b\": [labels], \"take\": map "
-		"or label}]",
-		NULL, "[{\"a\": [0, 2], \"b\": [0, 2], \"take\": \"b\"}]" },
-	{ "otherwise", VT_PARAM_ENUM, FIELD(otherwise), 0, 0, 0, "",
-		"map that counts where no rule holds", maps, NULL },
-	{ "tolerance", VT_PARAM_REAL, FIELD(tolerance), 0.05, 0, 10, "mm",
-		"distance of corners that still is one grid", NULL, NULL },
-	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+		"or label}]"),
+	VT_ENUM("otherwise", otherwise, maps, 0, "map that counts where no rule holds"),
+	VT_REAL("tolerance", tolerance, 0.05, 0, 10, "mm",
+		"distance of corners that still is one grid"),
+	{ .name = NULL },
 };
 
 /* One subject's maps; the first gives the grid. */

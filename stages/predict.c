@@ -33,8 +33,6 @@ struct params {
 	bool probabilities;
 };
 
-#define FIELD(f) offsetof(struct params, f)
-
 static const char *const weights[] = { "best", "last", NULL };
 static const char *const strips[] = { "trained", "auto", "always", "never", NULL };
 
@@ -56,33 +54,27 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "weights", VT_PARAM_ENUM, FIELD(weights), 0, 0, 0, "",
-		"which of the checkpoint's weights", weights, NULL },
-	{ "strip", VT_PARAM_ENUM, FIELD(strip), 0, 0, 0, "",
+	VT_ENUM("weights", weights, weights, 0, "which of the checkpoint's weights"),
+	VT_ENUM("strip", strip, strips, 0,
 		"find the brain: trained: as for the training data; auto keeps a stripped input as "
-		"it is",
-		strips, NULL },
-	{ "overlap", VT_PARAM_REAL, FIELD(overlap), 0.5, 0, 0.9, "",
-		"share of a window's edge that the next one covers", NULL, NULL },
-	{ "tta", VT_PARAM_ENUM, FIELD(tta), 0, 0, 0, "",
+		"it is"),
+	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "",
+		"share of a window's edge that the next one covers"),
+	VT_ENUM("tta", tta, vt_tta_names, 0,
 		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
-		"turns",
-		vt_tta_names, NULL },
-	{ "threshold", VT_PARAM_JSON, FIELD(threshold), 0, 0, 0, "",
-		"of a region's probability, e.g. {\"ET\": 0.4}; else 0.5", NULL, "{}" },
-	{ "min-component", VT_PARAM_JSON, FIELD(least), 0, 0, 0, "mm3",
-		"smaller components of a region are dropped, e.g. {\"ET\": 50}", NULL, "{}" },
-	{ "probabilities", VT_PARAM_BOOL, FIELD(probabilities), 0, 0, 0, "",
-		"write the probability of each region too", NULL, NULL },
-	{ "allow", VT_PARAM_TEXT, FIELD(allow), 0, 0, 0, "",
-		"what of the manifest may differ from the training's, e.g. regions", NULL, "" },
-	{ "device", VT_PARAM_ENUM, FIELD(device), 0, 0, 0, "",
-		"where the network is computed; auto: a card if there is one", vt_device_wishes,
-		NULL },
-	{ "precision", VT_PARAM_ENUM, FIELD(profile), 0, 0, 0, "",
-		"numbers it is computed in; default: f32, on a card bf16", vt_device_profiles,
-		NULL },
-	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+		"turns"),
+	VT_JSON_TEXT("threshold", threshold, "{}", "",
+		"of a region's probability, e.g. {\"ET\": 0.4}; else 0.5"),
+	VT_JSON_TEXT("min-component", least, "{}", "mm3",
+		"smaller components of a region are dropped, e.g. {\"ET\": 50}"),
+	VT_BOOL("probabilities", probabilities, false, "write the probability of each region too"),
+	VT_TEXT("allow", allow, "", "",
+		"what of the manifest may differ from the training's, e.g. regions"),
+	VT_ENUM("device", device, vt_device_wishes, 0,
+		"where the network is computed; auto: a card if there is one"),
+	VT_ENUM("precision", profile, vt_device_profiles, 0,
+		"numbers it is computed in; default: f32, on a card bf16"),
+	{ .name = NULL },
 };
 
 enum { MAX_GROUPS = 32 };

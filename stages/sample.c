@@ -17,8 +17,6 @@ struct params {
 	double growth;
 };
 
-#define FIELD(f) offsetof(struct params, f)
-
 static const struct vt_port in[] = {
 	{ "space", VT_PORT_FILE, false, "params and how they are drawn: docs/search.md" },
 	{ "base", VT_PORT_FILE, true, "recipe that every trial begins with" },
@@ -26,17 +24,13 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "trials", VT_PARAM_INT, FIELD(trials), 16, 1, 100000, "", "points that are drawn", NULL,
-		NULL },
-	{ "seed", VT_PARAM_INT, FIELD(seed), 1, 0, 9007199254740991, "", "of the draws", NULL,
-		NULL },
-	{ "rungs", VT_PARAM_INT, FIELD(rungs), 3, 1, 9, "", "after which trials are sorted out",
-		NULL, NULL },
-	{ "budget", VT_PARAM_INT, FIELD(budget), 500, 1, 10000000, "step",
-		"a trial has in the first rung", NULL, NULL },
-	{ "growth", VT_PARAM_REAL, FIELD(growth), 4, 1, 100, "",
-		"a rung ends at so many times the steps of the one before", NULL, NULL },
-	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+	VT_INT("trials", trials, 16, 1, 100000, "", "points that are drawn"),
+	VT_INT("seed", seed, 1, 0, 9007199254740991, "", "of the draws"),
+	VT_INT("rungs", rungs, 3, 1, 9, "", "after which trials are sorted out"),
+	VT_INT("budget", budget, 500, 1, 10000000, "step", "a trial has in the first rung"),
+	VT_REAL("growth", growth, 4, 1, 100, "",
+		"a rung ends at so many times the steps of the one before"),
+	{ .name = NULL },
 };
 
 /* Step behind the last of a rung, from 1; 0 before the first. */

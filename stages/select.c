@@ -19,8 +19,6 @@ struct params {
 	const char *by, *region, *group, *limit;
 };
 
-#define FIELD(f) offsetof(struct params, f)
-
 static const char *const kinds[] = { "subjects", "models", NULL };
 static const char *const sides[] = { "high", "low", NULL };
 static const char *const fates[] = { "keep", "drop", "refuse", NULL };
@@ -35,31 +33,23 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "of", VT_PARAM_ENUM, FIELD(of), 0, 0, 0, "", "what the scores are of", kinds, NULL },
-	{ "by", VT_PARAM_TEXT, FIELD(by), 0, 0, 0, "",
+	VT_ENUM("of", of, kinds, 0, "what the scores are of"),
+	VT_TEXT("by", by, "dice", "",
 		"score: a column of subjects.csv, a mean of metrics.json; of a checkpoint dice or "
-		"loss",
-		NULL, "dice" },
-	{ "region", VT_PARAM_TEXT, FIELD(region), 0, 0, 0, "", "of this region; empty: mean of all",
-		NULL, "" },
-	{ "better", VT_PARAM_ENUM, FIELD(better), 0, 0, 0, "", "which scores are the better ones",
-		sides, NULL },
-	{ "keep-best", VT_PARAM_INT, FIELD(keep_best), 0, 0, 1000000, "",
-		"at most so many; 0: no limit", NULL, NULL },
-	{ "keep-share", VT_PARAM_REAL, FIELD(keep_share), 1, 0, 1, "",
-		"at most this share, rounded up, at least one", NULL, NULL },
-	{ "drop-worst", VT_PARAM_INT, FIELD(drop_worst), 0, 0, 1000000, "", "so many go", NULL,
-		NULL },
-	{ "limit", VT_PARAM_TEXT, FIELD(limit), 0, 0, 0, "",
-		"those with a worse score go; empty: none", NULL, "" },
-	{ "group", VT_PARAM_TEXT, FIELD(group), 0, 0, 0, "",
+		"loss"),
+	VT_TEXT("region", region, "", "", "of this region; empty: mean of all"),
+	VT_ENUM("better", better, sides, 0, "which scores are the better ones"),
+	VT_INT("keep-best", keep_best, 0, 0, 1000000, "", "at most so many; 0: no limit"),
+	VT_REAL("keep-share", keep_share, 1, 0, 1, "",
+		"at most this share, rounded up, at least one"),
+	VT_INT("drop-worst", drop_worst, 0, 0, 1000000, "", "so many go"),
+	VT_TEXT("limit", limit, "", "", "those with a worse score go; empty: none"),
+	VT_TEXT("group", group, "", "",
 		"a name's group stands before this text, and numbers are for each group; empty: "
-		"one "
-		"group",
-		NULL, "" },
-	{ "unscored", VT_PARAM_ENUM, FIELD(unscored), 0, 0, 0, "",
-		"what becomes of entries of --from without a score", fates, NULL },
-	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+		"one group"),
+	VT_ENUM("unscored", unscored, fates, 0,
+		"what becomes of entries of --from without a score"),
+	{ .name = NULL },
 };
 
 static int options(struct vt_select_opts *o, const struct params *p, struct vt_err *err)

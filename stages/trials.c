@@ -14,8 +14,6 @@ struct params {
 	int64_t by;
 };
 
-#define FIELD(f) offsetof(struct params, f)
-
 static const char *const scores[] = { "dice", "loss", NULL };
 static const char *const rungs[] = { "rung-1", "rung-2", "rung-3", "rung-4", "rung-5", NULL };
 
@@ -30,10 +28,9 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	{ "by", VT_PARAM_ENUM, FIELD(by), 0, 0, 0, "",
-		"score of a checkpoint's best weights: Dice, or the loss of --keep loss", scores,
-		NULL },
-	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
+	VT_ENUM("by", by, scores, 0,
+		"score of a checkpoint's best weights: Dice, or the loss of --keep loss"),
+	{ .name = NULL },
 };
 
 static int put(struct vt_stage_run *r, const char *name, const struct vt_buf *text,

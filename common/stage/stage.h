@@ -1,16 +1,14 @@
 /* stage.h - a stage is three tables and one function.
  *
- *      struct params { int64_t margin; double clip; int64_t mode; bool keep; const char *note; };
- *      #define FIELD(f) offsetof(struct params, f)
+ *      struct params { int64_t margin; int64_t mode; };
  *      static const char *const modes[] = { "auto", "never", NULL };
  *      static const struct vt_port in[] = {
  *              { "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
  *              { 0 },
  *      };
  *      static const struct vt_param params[] = {
- *              { "margin", VT_PARAM_INT, FIELD(margin), 2, 0, 32, "voxel",
- *                      "kept around the brain", NULL, NULL },
- *              { "mode", VT_PARAM_ENUM, FIELD(mode), 0, 0, 0, "", "when to strip", modes, NULL },
+ *              VT_INT("margin", margin, 2, 0, 32, "voxel", "kept around the brain"),
+ *              VT_ENUM("mode", mode, modes, 0, "when to strip"),
  *              { 0 },
  *      };
  *      static const struct vt_stage stage = {
@@ -71,6 +69,40 @@ struct vt_param {
 	const char *const *names; /* enum: NULL-terminated */
 	const char *text;         /* default of a text or JSON */
 };
+
+/* Rows of a table: the flag's name, the field of the stage's `struct params`, the default, what it
+ * may be, and what --help says. */
+#define VT_INT(flag, field, value_, min_, max_, unit_, help_)                                      \
+	{                                                                                          \
+		.name = (flag), .kind = VT_PARAM_INT, .offset = offsetof(struct params, field),    \
+		.value = (value_), .min = (min_), .max = (max_), .unit = (unit_), .help = (help_)  \
+	}
+#define VT_REAL(flag, field, value_, min_, max_, unit_, help_)                                     \
+	{                                                                                          \
+		.name = (flag), .kind = VT_PARAM_REAL, .offset = offsetof(struct params, field),   \
+		.value = (value_), .min = (min_), .max = (max_), .unit = (unit_), .help = (help_)  \
+	}
+#define VT_BOOL(flag, field, value_, help_)                                                        \
+	{                                                                                          \
+		.name = (flag), .kind = VT_PARAM_BOOL, .offset = offsetof(struct params, field),   \
+		.value = (value_), .unit = "", .help = (help_)                                     \
+	}
+/* names_: NULL-terminated; value_: index of the default */
+#define VT_ENUM(flag, field, names_, value_, help_)                                                \
+	{                                                                                          \
+		.name = (flag), .kind = VT_PARAM_ENUM, .offset = offsetof(struct params, field),   \
+		.value = (value_), .unit = "", .help = (help_), .names = (names_)                  \
+	}
+#define VT_TEXT(flag, field, text_, unit_, help_)                                                  \
+	{                                                                                          \
+		.name = (flag), .kind = VT_PARAM_TEXT, .offset = offsetof(struct params, field),   \
+		.unit = (unit_), .help = (help_), .text = (text_)                                  \
+	}
+#define VT_JSON_TEXT(flag, field, text_, unit_, help_)                                             \
+	{                                                                                          \
+		.name = (flag), .kind = VT_PARAM_JSON, .offset = offsetof(struct params, field),   \
+		.unit = (unit_), .help = (help_), .text = (text_)                                  \
+	}
 
 /* Stands above the param `first` in --help and on the docs page. */
 struct vt_heading {
