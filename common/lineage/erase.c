@@ -141,10 +141,14 @@ static int take_records(struct planning *p)
 
 	if (!rc)
 		rc = vt_record_index_read(p->s->db, p->err,
-			"SELECT id FROM record WHERE trusted = 1", 0, NULL, add_id, &p->believed);
+			"SELECT id FROM record "
+			"WHERE trusted = 1",
+			0, NULL, add_id, &p->believed);
 	if (!rc)
 		rc = vt_record_index_read(p->s->db, p->err,
-			"SELECT id FROM record WHERE trusted < 0", 0, NULL, add_id, &p->rejected);
+			"SELECT id FROM record "
+			"WHERE trusted < 0",
+			0, NULL, add_id, &p->rejected);
 	for (size_t i = 0; !rc && i < all.n; i++)
 		rc = take_record(p, all.v[i]);
 	vt_strs_release(&all);

@@ -14,16 +14,25 @@ static int add_text(void *ctx, int n, const char *const *column)
 
 /* docs/lineage.md gives the same questions for the sqlite3 shell.  CROSS JOIN: from the rows
  * that are few to those of a key. */
-#define ROOTS "SELECT r.n FROM json_each(?1) j CROSS JOIN record r ON r.id = unhex(j.value)"
+#define ROOTS                                                                                      \
+	"SELECT r.n "                                                                              \
+	"FROM json_each(?1) j "                                                                    \
+	"CROSS JOIN record r ON r.id = unhex(j.value)"
 #define UP                                                                                         \
-	"WITH RECURSIVE root (n) AS (" ROOTS                                                       \
-	"), up (n) AS (SELECT n FROM root UNION SELECT e.parent FROM up"                           \
-	" CROSS JOIN edge e ON e.child = up.n) "
+	"WITH RECURSIVE root (n) AS (" ROOTS "), up (n) AS (SELECT n "                             \
+	"FROM root "                                                                               \
+	"UNION SELECT e.parent "                                                                   \
+	"FROM up "                                                                                 \
+	"CROSS JOIN edge e ON e.child = up.n) "
 #define DOWN                                                                                       \
-	"WITH RECURSIVE root (n) AS (" ROOTS                                                       \
-	"), down (n) AS (SELECT n FROM root UNION SELECT e.child FROM down"                        \
-	" CROSS JOIN edge e INDEXED BY edge_parent ON e.parent = down.n) "
-#define STEP "SELECT r.id, r.stage, r.status, r.tree FROM "
+	"WITH RECURSIVE root (n) AS (" ROOTS "), down (n) AS "                                     \
+	"(SELECT n FROM root "                                                                     \
+	"UNION SELECT e.child "                                                                    \
+	"FROM down "                                                                               \
+	"CROSS JOIN edge e INDEXED BY edge_parent ON e.parent = down.n) "
+#define STEP                                                                                       \
+	"SELECT r.id, r.stage, r.status, r.tree "                                                  \
+	"FROM "
 
 struct calling {
 	vt_lineage_fn step;
@@ -67,8 +76,11 @@ static int ask(struct vt_lineage *t, const char *sql, vt_record_index_row row, v
 int vt_lineage_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
 {
 	return ask(t,
-		UP STEP "up CROSS JOIN record r ON r.n = up.n ORDER BY up.n NOT IN (SELECT n FROM "
-			"root), r.id",
+		UP STEP "up "
+			"CROSS JOIN record r ON r.n = up.n "
+			"ORDER BY up.n NOT IN "
+			"(SELECT n "
+			"FROM root), r.id",
 		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
@@ -76,10 +88,12 @@ int vt_lineage_named_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx
 	struct vt_err *err)
 {
 	return ask(t,
-		"WITH RECURSIVE up (n) AS (" ROOTS
-		" UNION SELECT r.n FROM up CROSS JOIN parent p ON p.record = "
-		"up.n CROSS JOIN record r ON r.id = p.id) " STEP
-		"up CROSS JOIN record r ON r.n = up.n ORDER BY r.id",
+		"WITH RECURSIVE up (n) AS (" ROOTS " UNION SELECT r.n "
+		"FROM up "
+		"CROSS JOIN parent p ON p.record = up.n "
+		"CROSS JOIN record r ON r.id = p.id) " STEP "up "
+		"CROSS JOIN record r ON r.n = up.n "
+		"ORDER BY r.id",
 		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
@@ -88,32 +102,41 @@ int vt_lineage_descendants(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, st
 	struct calling c = { .step = fn, .ctx = ctx };
 
 	if (t->raw)
-		return ask(t, DOWN STEP "down CROSS JOIN record r ON r.n = down.n ORDER BY r.id",
+		return ask(t,
+			DOWN STEP "down "
+				  "CROSS JOIN record r ON r.n = down.n "
+				  "ORDER BY r.id",
 			call_step, &c, err);
 	return ask(t,
-		DOWN STEP
-		"down CROSS JOIN record r ON r.n = down.n WHERE down.n NOT IN (SELECT n FROM root) "
-		"ORDER BY r.id",
+		DOWN STEP "down "
+			  "CROSS JOIN record r ON r.n = down.n "
+			  "WHERE down.n NOT IN "
+			  "(SELECT n FROM root) "
+			  "ORDER BY r.id",
 		call_step, &c, err);
 }
 
 int vt_lineage_edges(struct vt_lineage *t, vt_lineage_pair_fn fn, void *ctx, struct vt_err *err)
 {
 	return ask(t,
-		UP "SELECT c.id, p.id FROM up CROSS JOIN edge e ON e.child = up.n CROSS JOIN "
-		   "record c ON c.n = "
-		   "e.child"
-		   " CROSS JOIN record p ON p.n = e.parent ORDER BY c.id, p.id",
+		UP "SELECT c.id, p.id "
+		   "FROM up "
+		   "CROSS JOIN edge e ON e.child = up.n "
+		   "CROSS JOIN record c ON c.n = e.child "
+		   "CROSS JOIN record p ON p.n = e.parent "
+		   "ORDER BY c.id, p.id",
 		call_pair, &(struct calling){ .pair = fn, .ctx = ctx }, err);
 }
 
 int vt_lineage_raw(struct vt_lineage *t, vt_lineage_raw_fn fn, void *ctx, struct vt_err *err)
 {
 	return ask(t,
-		UP "SELECT DISTINCT r.id, i.port, a.digest FROM up CROSS JOIN file_in i ON "
-		   "i.record = up.n AND "
-		   "i.open = 1"
-		   " CROSS JOIN record r ON r.n = up.n CROSS JOIN artifact a ON a.n = i.artifact "
+		UP "SELECT DISTINCT r.id, i.port, a.digest "
+		   "FROM up "
+		   "CROSS JOIN file_in i ON i.record = up.n "
+		   "AND i.open = 1 "
+		   "CROSS JOIN record r ON r.n = up.n "
+		   "CROSS JOIN artifact a ON a.n = i.artifact "
 		   "WHERE " VT_INDEX_NOT_MADE " "
 		   "ORDER BY 1, 2, 3",
 		call_raw, &(struct calling){ .raw = fn, .ctx = ctx }, err);
@@ -122,19 +145,26 @@ int vt_lineage_raw(struct vt_lineage *t, vt_lineage_raw_fn fn, void *ctx, struct
 int vt_lineage_subjects(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
 {
 	return ask(t,
-		UP "SELECT DISTINCT s.name FROM up CROSS JOIN file_in i ON i.record = up.n AND "
-		   "i.open = 1 AND "
-		   "i.subject <> 0"
-		   " CROSS JOIN subject s ON s.n = i.subject WHERE " VT_INDEX_NOT_MADE
-		   " ORDER BY s.name",
+		UP "SELECT DISTINCT s.name "
+		   "FROM up "
+		   "CROSS JOIN file_in i ON i.record = up.n "
+		   "AND i.open = 1 "
+		   "AND i.subject <> 0 "
+		   "CROSS JOIN subject s ON s.n = i.subject "
+		   "WHERE " VT_INDEX_NOT_MADE " ORDER BY s.name",
 		add_text, out, err);
 }
 
 int vt_lineage_missing(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
 {
 	return ask(t,
-		UP "SELECT DISTINCT p.id FROM up CROSS JOIN parent p ON p.record = up.n"
-		   " WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.id = p.id) ORDER BY p.id",
+		UP "SELECT DISTINCT p.id "
+		   "FROM up "
+		   "CROSS JOIN parent p ON p.record = up.n "
+		   "WHERE NOT EXISTS "
+		   "(SELECT 1 FROM record r "
+		   "WHERE r.id = p.id) "
+		   "ORDER BY p.id",
 		add_text, out, err);
 }
 
@@ -142,12 +172,14 @@ int vt_lineage_claims(struct vt_lineage *t, enum vt_lineage_side side, struct vt
 	struct vt_err *err)
 {
 	return ask(t,
-		side == VT_LINEAGE_ANCESTORS ? UP "SELECT r.id FROM up CROSS JOIN record r ON r.n "
-						  "= up.n WHERE r.trusted <> 1 "
+		side == VT_LINEAGE_ANCESTORS ? UP "SELECT r.id FROM up "
+						  "CROSS JOIN record r ON r.n = up.n "
+						  "WHERE r.trusted <> 1 "
 						  "ORDER BY r.id"
-					     : DOWN
-			"SELECT r.id FROM down CROSS JOIN record r ON r.n = down.n WHERE "
-			"r.trusted <> 1 ORDER BY r.id",
+					     : DOWN "SELECT r.id FROM down "
+						    "CROSS JOIN record r ON r.n = down.n "
+						    "WHERE r.trusted <> 1 "
+						    "ORDER BY r.id",
 		add_text, out, err);
 }
 
@@ -181,9 +213,12 @@ static int dispute_in_store(void *ctx, int n, const char *const *column)
 	d.id = column[0];
 	d.derivation = column[1];
 	return vt_record_index_read(d.t->s->db, d.err,
-		"SELECT id FROM record WHERE derivation = unhex(?1) AND status = 'ok' AND trusted "
-		">= 0 "
-		"AND result <> unhex(?2) ORDER BY id LIMIT 1",
+		"SELECT id FROM record "
+		"WHERE derivation = unhex(?1) "
+		"AND status = 'ok' "
+		"AND trusted >= 0 "
+		"AND result <> unhex(?2) "
+		"ORDER BY id LIMIT 1",
 		2, column + 1, add_dispute, &d);
 }
 
@@ -192,17 +227,24 @@ int vt_lineage_disputes(struct vt_lineage *t, struct vt_strs *out, struct vt_err
 	struct disputing d = { t, out, err, NULL, NULL };
 	int rc = ask(t,
 		UP
-		"SELECT r.id, o.id, r.derivation FROM up CROSS JOIN record r ON r.n = up.n CROSS "
-		"JOIN record o INDEXED BY record_derivation ON o.derivation = r.derivation AND "
-		"o.status = 'ok' WHERE r.status = 'ok' AND o.result <> r.result AND o.trusted >= 0 "
+		"SELECT r.id, o.id, r.derivation "
+		"FROM up "
+		"CROSS JOIN record r ON r.n = up.n "
+		"CROSS JOIN record o INDEXED BY record_derivation ON o.derivation = r.derivation "
+		"AND o.status = 'ok' "
+		"WHERE r.status = 'ok' "
+		"AND o.result <> r.result "
+		"AND o.trusted >= 0 "
 		"ORDER BY 1, 2",
 		add_dispute, &d, err);
 
 	if (!rc && t->s && t->db != t->s->db)
 		rc = ask(t,
-			UP
-			"SELECT r.id, r.derivation, r.result FROM up CROSS JOIN record r ON r.n = "
-			"up.n WHERE r.status = 'ok' ORDER BY 1",
+			UP "SELECT r.id, r.derivation, r.result "
+			   "FROM up "
+			   "CROSS JOIN record r ON r.n = up.n "
+			   "WHERE r.status = 'ok' "
+			   "ORDER BY 1",
 			dispute_in_store, &d, err);
 	return rc;
 }

@@ -50,11 +50,12 @@ static int readers(struct vt_lineage *t, const struct vt_strs *digests, struct v
 {
 	char *list = json_list(digests);
 	int rc = vt_record_index_read(t->s->db, err,
-		"SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON "
-		"a.digest = unhex(j.value)"
-		" CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n AND i.open = 1 "
-		"CROSS JOIN record r "
-		"ON r.n = i.record",
+		"SELECT DISTINCT r.id "
+		"FROM json_each(?1) j "
+		"CROSS JOIN artifact a ON a.digest = unhex(j.value) "
+		"CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n "
+		"AND i.open = 1 "
+		"CROSS JOIN record r ON r.n = i.record",
 		1, (const char *const[]){ list }, add_text, &t->roots);
 
 	free(list);
@@ -287,13 +288,18 @@ static int complete_from_store(struct vt_lineage *t, struct vt_err *err)
 
 		added = 0;
 		rc = vt_record_index_read(t->own, err,
-			"SELECT DISTINCT id FROM parent p WHERE NOT EXISTS (SELECT 1 FROM "
-			"record r WHERE r.id = p.id)",
+			"SELECT DISTINCT id "
+			"FROM parent p "
+			"WHERE NOT EXISTS "
+			"(SELECT 1 FROM record r "
+			"WHERE r.id = p.id)",
 			0, NULL, add_text, &ids);
 		if (!rc)
 			rc = vt_record_index_read(t->own, err,
-				"SELECT DISTINCT a.digest FROM file_in i JOIN artifact a ON a.n = "
-				"i.artifact WHERE i.open = 1 AND " VT_INDEX_NOT_MADE,
+				"SELECT DISTINCT a.digest "
+				"FROM file_in i "
+				"JOIN artifact a ON a.n = i.artifact "
+				"WHERE i.open = 1 AND " VT_INDEX_NOT_MADE,
 				0, NULL, add_text, &open);
 		for (size_t i = 0; !rc && i < open.n; i++)
 			rc = vt_store_producers(t->s, open.v[i], &ids, err);
@@ -355,8 +361,9 @@ static int choose_db(struct vt_lineage *t, struct vt_err *err)
 
 	if (t->s)
 		rc = vt_record_index_read(t->s->db, err,
-			"SELECT r.id FROM json_each(?1) j CROSS JOIN record r ON r.id = "
-			"unhex(j.value)",
+			"SELECT r.id "
+			"FROM json_each(?1) j "
+			"CROSS JOIN record r ON r.id = unhex(j.value)",
 			1, (const char *const[]){ t->roots_json }, add_text, &known);
 	if (!rc && known.n == t->roots.n)
 		t->db = t->s->db;
@@ -404,8 +411,12 @@ int vt_lineage_open(struct vt_lineage **out, struct vt_store *s, const char *wha
 }
 
 #define READERS_OF_SUBJECT(is_it)                                                                  \
-	"SELECT DISTINCT r.id FROM subject s CROSS JOIN file_in i INDEXED BY file_in_subject ON "  \
-	"i.subject = s.n AND i.open = 1 AND i.subject <> 0 CROSS JOIN record r ON r.n = i.record " \
+	"SELECT DISTINCT r.id "                                                                    \
+	"FROM subject s "                                                                          \
+	"CROSS JOIN file_in i INDEXED BY file_in_subject ON i.subject = s.n "                      \
+	"AND i.open = 1 "                                                                          \
+	"AND i.subject <> 0 "                                                                      \
+	"CROSS JOIN record r ON r.n = i.record "                                                   \
 	"WHERE " is_it " AND " VT_INDEX_NOT_MADE
 
 int vt_lineage_open_subject(struct vt_lineage **out, struct vt_store *s, const char *subject,

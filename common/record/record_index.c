@@ -32,34 +32,29 @@ struct vt_record_index {
 static const char schema[] =
 	"CREATE TABLE record (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, derivation BLOB NOT "
 	"NULL, result BLOB, stage TEXT NOT NULL, status TEXT NOT NULL, tree BLOB, trusted INTEGER "
-	"NOT NULL) STRICT;"
-	"CREATE INDEX record_derivation ON record (derivation, id) WHERE status = 'ok';"
-	"CREATE TABLE trust (id BLOB NOT NULL, how TEXT NOT NULL, PRIMARY KEY (id, how)) STRICT, "
-	"WITHOUT ROWID;"
-	"CREATE INDEX trust_how ON trust (how, id);"
-	"CREATE TABLE artifact (n INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE) STRICT;"
-	"CREATE TABLE subject (n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
-	"CREATE TABLE tree (record INTEGER NOT NULL, way TEXT NOT NULL, port TEXT NOT NULL, "
-	"artifact INTEGER NOT NULL, PRIMARY KEY (record, way, port)) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX tree_artifact ON tree (artifact, way, record);"
-	"CREATE TABLE file_out (artifact INTEGER NOT NULL, record INTEGER NOT NULL, subject "
-	"INTEGER NOT NULL, PRIMARY KEY (artifact, record, subject)) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX file_out_record ON file_out (record, artifact);"
-	"CREATE INDEX file_out_subject ON file_out (subject, artifact) WHERE subject <> 0;"
-	"CREATE TABLE file_in (record INTEGER NOT NULL, port TEXT NOT NULL, artifact INTEGER NOT "
-	"NULL, subject INTEGER NOT NULL, open INTEGER NOT NULL, raw INTEGER NOT NULL, PRIMARY KEY "
-	"(record, port, artifact, subject)) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX file_in_open ON file_in (artifact, open, record);"
-	"CREATE INDEX file_in_raw ON file_in (artifact, record) WHERE raw = 1;"
-	"CREATE INDEX file_in_subject ON file_in (subject, artifact, record) WHERE open = 1 AND "
-	"subject <> 0;"
-	"CREATE TABLE parent (record INTEGER NOT NULL, port TEXT NOT NULL, id BLOB NOT NULL, "
-	"PRIMARY KEY (record, port, id)) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX parent_id ON parent (id, record);"
-	"CREATE TABLE edge (child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, "
-	"parent)) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX edge_parent ON edge (parent, child);"
-	"PRAGMA user_version = 5;";
+	"NOT NULL) STRICT;CREATE INDEX record_derivation ON record (derivation, id) "
+	"WHERE status = 'ok';CREATE TABLE trust (id BLOB NOT NULL, how TEXT NOT NULL, PRIMARY KEY "
+	"(id, how)) STRICT, WITHOUT ROWID;CREATE INDEX trust_how ON trust (how, id);CREATE TABLE "
+	"artifact (n INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE) STRICT;CREATE TABLE subject "
+	"(n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;CREATE TABLE tree (record "
+	"INTEGER NOT NULL, way TEXT NOT NULL, port TEXT NOT NULL, artifact INTEGER NOT NULL, "
+	"PRIMARY KEY (record, way, port)) STRICT, WITHOUT ROWID;CREATE INDEX tree_artifact ON tree "
+	"(artifact, way, record);CREATE TABLE file_out (artifact INTEGER NOT NULL, record INTEGER "
+	"NOT NULL, subject INTEGER NOT NULL, PRIMARY KEY (artifact, record, subject)) STRICT, "
+	"WITHOUT ROWID;CREATE INDEX file_out_record ON file_out (record, artifact);CREATE INDEX "
+	"file_out_subject ON file_out (subject, artifact) "
+	"WHERE subject <> 0;CREATE TABLE file_in (record INTEGER NOT NULL, port TEXT NOT NULL, "
+	"artifact INTEGER NOT NULL, subject INTEGER NOT NULL, open INTEGER NOT NULL, raw INTEGER "
+	"NOT NULL, PRIMARY KEY (record, port, artifact, subject)) STRICT, WITHOUT ROWID;CREATE "
+	"INDEX file_in_open ON file_in (artifact, open, record);CREATE INDEX file_in_raw ON "
+	"file_in (artifact, record) "
+	"WHERE raw = 1;CREATE INDEX file_in_subject ON file_in (subject, artifact, record) "
+	"WHERE open = 1 "
+	"AND subject <> 0;CREATE TABLE parent (record INTEGER NOT NULL, port TEXT NOT NULL, id "
+	"BLOB NOT NULL, PRIMARY KEY (record, port, id)) STRICT, WITHOUT ROWID;CREATE INDEX "
+	"parent_id ON parent (id, record);CREATE TABLE edge (child INTEGER NOT NULL, parent "
+	"INTEGER NOT NULL, PRIMARY KEY (child, parent)) STRICT, WITHOUT ROWID;CREATE INDEX "
+	"edge_parent ON edge (parent, child);PRAGMA user_version = 5;";
 
 static int fail(struct vt_record_index *l, const char *what, struct vt_err *err)
 {
@@ -192,8 +187,10 @@ static int tables(struct vt_record_index *l, struct vt_err *err)
 	int version = -1, made = -1;
 
 	if (sqlite3_prepare_v2(l->db,
-		    "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM "
-		    "pragma_user_version",
+		    "SELECT user_version, "
+		    "(SELECT count(*) "
+		    "FROM sqlite_schema) "
+		    "FROM pragma_user_version",
 		    -1, &st, NULL) == SQLITE_OK &&
 		sqlite3_step(st) == SQLITE_ROW) {
 		version = sqlite3_column_int(st, 0);

@@ -35,20 +35,30 @@
 
 /* The row `o` of file_out is a copy: its record read the same bytes, so it did not make them. */
 #define VT_INDEX_COPIED(o)                                                                         \
-	"EXISTS (SELECT 1 FROM tree ct CROSS JOIN file_in ci ON ci.record = ct.record AND "        \
-	"ci.port = ct.port AND ci.artifact = " o ".artifact WHERE ct.record = " o ".record AND "   \
+	"EXISTS (SELECT 1 "                                                                        \
+	"FROM tree ct "                                                                            \
+	"CROSS JOIN file_in ci ON ci.record = ct.record "                                          \
+	"AND ci.port = ct.port "                                                                   \
+	"AND ci.artifact = " o ".artifact "                                                        \
+	"WHERE ct.record = " o ".record AND "                                                      \
 	"ct.way = 'in')"
 
 /* The same of the row `t` of tree, a whole output. */
 #define VT_INDEX_TREE_COPIED(t)                                                                    \
-	"EXISTS (SELECT 1 FROM tree ct WHERE ct.record = " t ".record AND ct.way = 'in' AND "      \
+	"EXISTS (SELECT 1 "                                                                        \
+	"FROM tree ct "                                                                            \
+	"WHERE ct.record = " t ".record AND ct.way = 'in' AND "                                    \
 	"ct.artifact = " t ".artifact)"
 
 /* Of a row i of file_in that is open: no believed record but its own wrote it, so it is raw. */
 #define VT_INDEX_NOT_MADE                                                                          \
-	"NOT EXISTS (SELECT 1 FROM file_out o CROSS JOIN record m ON m.n = o.record WHERE "        \
-	"o.artifact = i.artifact AND o.record <> i.record AND m.trusted = 1 AND "                  \
-	"NOT " VT_INDEX_COPIED("o") ")"
+	"NOT EXISTS (SELECT 1 "                                                                    \
+	"FROM file_out o "                                                                         \
+	"CROSS JOIN record m ON m.n = o.record "                                                   \
+	"WHERE o.artifact = i.artifact "                                                           \
+	"AND o.record <> i.record "                                                                \
+	"AND m.trusted = 1 "                                                                       \
+	"AND NOT " VT_INDEX_COPIED("o") ")"
 
 struct vt_record_index;
 

@@ -12,16 +12,24 @@
 
 /* Of the record ?1: 1 if it is believed, -1 if it was rejected, 0 if it is a claim. */
 #define TRUSTED                                                                                    \
-	"(SELECT ifnull(min(CASE how WHEN 'rejected' THEN -1 ELSE 1 END), 0) FROM trust WHERE id " \
-	"= ?1)"
+	"(SELECT ifnull(min(CASE how WHEN 'rejected' THEN -1 ELSE 1 END), 0) "                     \
+	"FROM trust "                                                                              \
+	"WHERE id = ?1)"
 
 /* Was the artifact read somewhere as a raw file of a subject, and is no believed record known that
  * wrote it? */
 #define SEEN_RAW(artifact)                                                                         \
-	"EXISTS (SELECT 1 FROM file_in j INDEXED BY file_in_raw WHERE j.artifact = " artifact      \
-	" AND j.raw = 1 AND NOT EXISTS (SELECT 1 FROM file_out x CROSS JOIN record y ON y.n = "    \
-	"x.record WHERE x.artifact = j.artifact AND x.record <> j.record AND y.trusted = 1 AND "   \
-	"NOT " VT_INDEX_COPIED("x") "))"
+	"EXISTS (SELECT 1 "                                                                        \
+	"FROM file_in j INDEXED BY file_in_raw "                                                   \
+	"WHERE j.artifact = " artifact " AND j.raw = 1 "                                           \
+	"AND NOT EXISTS "                                                                          \
+	"(SELECT 1 "                                                                               \
+	"FROM file_out x "                                                                         \
+	"CROSS JOIN record y ON y.n = x.record "                                                   \
+	"WHERE x.artifact = j.artifact "                                                           \
+	"AND x.record <> j.record "                                                                \
+	"AND y.trusted = 1 "                                                                       \
+	"AND NOT " VT_INDEX_COPIED("x") "))"
 
 static struct vt_index_value number(int64_t v)
 {
@@ -60,8 +68,12 @@ static int intern(struct vt_record_index *l, const char *find, const char *inser
 static int artifact(struct vt_record_index *l, const struct vt_json *hex, int64_t *n,
 	struct vt_err *err)
 {
-	return intern(l, "SELECT n FROM artifact WHERE digest = ?1",
-		"INSERT INTO artifact (digest) VALUES (?1)", digest(hex), n, err);
+	return intern(l,
+		"SELECT n FROM artifact "
+		"WHERE digest = ?1",
+		"INSERT INTO artifact (digest) "
+		"VALUES (?1)",
+		digest(hex), n, err);
 }
 
 static int subject(struct vt_record_index *l, const struct vt_json *record,
@@ -72,8 +84,11 @@ static int subject(struct vt_record_index *l, const struct vt_json *record,
 
 	*n = 0;
 	if (*name)
-		rc = intern(l, "SELECT n FROM subject WHERE name = ?1",
-			"INSERT INTO subject (name) VALUES (?1)",
+		rc = intern(l,
+			"SELECT n FROM subject "
+			"WHERE name = ?1",
+			"INSERT INTO subject (name) "
+			"VALUES (?1)",
 			(struct vt_index_value){ .kind = VT_INDEX_TEXT, .text = name }, n, err);
 	free(name);
 	return rc;
@@ -86,7 +101,10 @@ static int add_tree(struct vt_record_index *l, int64_t row, const char *way,
 
 	if (artifact(l, vt_json_get(port, "tree"), &a, err))
 		return err->code;
-	return vt_index_step(l, "INSERT OR IGNORE INTO tree VALUES (?1, ?2, ?3, ?4)", 4,
+	return vt_index_step(l,
+		"INSERT OR IGNORE INTO tree "
+		"VALUES (?1, ?2, ?3, ?4)",
+		4,
 		(const struct vt_index_value[]){ number(row),
 			{ .kind = VT_INDEX_TEXT, .text = way }, text(vt_json_get(port, "port")),
 			number(a) },
@@ -106,7 +124,9 @@ static int add_output(struct vt_record_index *l, int64_t row, const struct vt_js
 		if (!rc)
 			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
 		if (!rc)
-			rc = vt_index_step(l, "INSERT OR IGNORE INTO file_out VALUES (?1, ?2, ?3)",
+			rc = vt_index_step(l,
+				"INSERT OR IGNORE INTO file_out "
+				"VALUES (?1, ?2, ?3)",
 				3,
 				(const struct vt_index_value[]){ number(a), number(row),
 					number(s) },
@@ -124,7 +144,10 @@ static int add_input(struct vt_record_index *l, int64_t row, const struct vt_jso
 	int rc = add_tree(l, row, "in", port, err);
 
 	for (size_t i = 0; !rc && parents && i < parents->n; i++)
-		rc = vt_index_step(l, "INSERT OR IGNORE INTO parent VALUES (?1, ?2, ?3)", 3,
+		rc = vt_index_step(l,
+			"INSERT OR IGNORE INTO parent "
+			"VALUES (?1, ?2, ?3)",
+			3,
 			(const struct vt_index_value[]){ number(row), name,
 				digest(parents->item[i]) },
 			NULL, err);
@@ -136,7 +159,9 @@ static int add_input(struct vt_record_index *l, int64_t row, const struct vt_jso
 			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
 		if (!rc)
 			rc = vt_index_step(l,
-				"INSERT OR IGNORE INTO file_in VALUES (?1, ?2, ?3, ?4, 1, ?5)", 5,
+				"INSERT OR IGNORE INTO file_in "
+				"VALUES (?1, ?2, ?3, ?4, 1, ?5)",
+				5,
 				(const struct vt_index_value[]){ number(row), name, number(a),
 					number(s), number(s && !(parents && parents->n)) },
 				NULL, err);
@@ -153,14 +178,17 @@ static int add_rows(struct vt_record_index *l, const struct vt_record_text *t, i
 	struct vt_index_value id = { .kind = VT_INDEX_DIGEST,
 		.digest = vt_digest_bytes(t->text, t->n) };
 	int64_t there = 0;
-	int rc = vt_index_step(l, "SELECT n FROM record WHERE id = ?1", 1, &id, &there, err);
+	int rc = vt_index_step(l,
+		"SELECT n FROM record "
+		"WHERE id = ?1",
+		1, &id, &there, err);
 
 	*row = 0;
 	if (rc || there)
 		return rc;
 	rc = vt_index_step(l,
-		"INSERT INTO record (id, derivation, result, stage, status, tree, trusted) VALUES "
-		"(?1, ?2, ?3, ?4, ?5, ?6, " TRUSTED ")",
+		"INSERT INTO record (id, derivation, result, stage, status, tree, trusted) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, " TRUSTED ")",
 		6,
 		(const struct vt_index_value[]){ id, digest(vt_json_get(r, "derivation")),
 			digest(vt_json_get(r, "result")), text(vt_json_get(r, "stage")),
@@ -182,30 +210,57 @@ static int add_rows(struct vt_record_index *l, const struct vt_record_text *t, i
 static int link_to_parents(struct vt_record_index *l, int64_t row, struct vt_err *err)
 {
 	static const char *const statements[] = {
-		"UPDATE file_in SET open = 1 WHERE record = ?1 AND open = 0",
-		"UPDATE file_in SET open = 0 WHERE record = ?1 AND (port, artifact) IN (SELECT "
-		"p.port, o.artifact FROM parent p CROSS JOIN record r ON r.id = p.id CROSS JOIN "
-		"file_out o INDEXED BY file_out_record ON o.record = r.n WHERE p.record = ?1 AND "
-		"(r.trusted = 1 OR (r.trusted = 0 AND (SELECT trusted FROM record WHERE n = ?1) <> "
-		"1 "
+		"UPDATE file_in "
+		"SET open = 1 "
+		"WHERE record = ?1 "
+		"AND open = 0",
+		"UPDATE file_in "
+		"SET open = 0 "
+		"WHERE record = ?1 "
+		"AND (port, artifact) IN "
+		"(SELECT p.port, o.artifact "
+		"FROM parent p "
+		"CROSS JOIN record r ON r.id = p.id "
+		"CROSS JOIN file_out o INDEXED BY file_out_record ON o.record = r.n "
+		"WHERE p.record = ?1 "
+		"AND (r.trusted = 1 "
+		"OR (r.trusted = 0 AND "
+		"(SELECT trusted "
+		"FROM record "
+		"WHERE n = ?1) <> 1 "
 		"AND NOT " SEEN_RAW("o.artifact") ")))",
-		"DELETE FROM edge WHERE child = ?1",
-		"INSERT OR IGNORE INTO edge SELECT ?1, r.n FROM parent p CROSS JOIN record r ON "
-		"r.id = p.id WHERE p.record = ?1 AND r.n <> ?1 AND EXISTS (SELECT 1 FROM file_out "
-		"o "
-		"INDEXED BY file_out_record CROSS JOIN file_in i ON i.record = ?1 AND i.port = "
-		"p.port AND i.artifact = o.artifact WHERE o.record = r.n)",
-		"INSERT OR IGNORE INTO edge SELECT ?1, o.record FROM file_in i CROSS JOIN file_out "
-		"o ON o.artifact = i.artifact CROSS JOIN record m ON m.n = o.record WHERE i.record "
-		"= "
-		"?1 AND i.open = 1 AND o.record <> ?1 AND NOT " VT_INDEX_COPIED(
-			"o") " AND "
-			     "(m.trusted = 1 OR (m.trusted = 0 AND NOT EXISTS (SELECT 1 FROM "
-			     "file_out x CROSS "
-			     "JOIN record y ON y.n = x.record WHERE x.artifact = i.artifact AND "
-			     "x.record <> ?1 "
-			     "AND y.trusted = 1 AND NOT " VT_INDEX_COPIED(
-				     "x") ") AND NOT " SEEN_RAW("i.artifact") "))",
+		"DELETE FROM edge "
+		"WHERE child = ?1",
+		"INSERT OR IGNORE INTO edge SELECT ?1, r.n "
+		"FROM parent p "
+		"CROSS JOIN record r ON r.id = p.id "
+		"WHERE p.record = ?1 "
+		"AND r.n <> ?1 "
+		"AND EXISTS (SELECT 1 "
+		"FROM file_out o INDEXED BY file_out_record "
+		"CROSS JOIN file_in i ON i.record = ?1 "
+		"AND i.port = p.port "
+		"AND i.artifact = o.artifact "
+		"WHERE o.record = r.n)",
+		"INSERT OR IGNORE INTO edge SELECT ?1, o.record "
+		"FROM file_in i "
+		"CROSS JOIN file_out o ON o.artifact = i.artifact "
+		"CROSS JOIN record m ON m.n = o.record "
+		"WHERE i.record = ?1 "
+		"AND i.open = 1 "
+		"AND o.record <> ?1 "
+		"AND NOT " VT_INDEX_COPIED(
+			"o") " AND (m.trusted = 1 "
+			     "OR (m.trusted = 0 "
+			     "AND NOT EXISTS "
+			     "(SELECT 1 "
+			     "FROM file_out x "
+			     "CROSS JOIN record y ON y.n = x.record "
+			     "WHERE x.artifact = i.artifact "
+			     "AND x.record <> ?1 "
+			     "AND y.trusted = 1 "
+			     "AND NOT " VT_INDEX_COPIED("x") ") AND NOT " SEEN_RAW(
+				     "i.artifact") "))",
 	};
 	struct vt_index_value v = number(row);
 	int rc = 0;
@@ -221,17 +276,31 @@ static int link_to_parents(struct vt_record_index *l, int64_t row, struct vt_err
 static int link_from_children(struct vt_record_index *l, int64_t row, struct vt_err *err)
 {
 	static const char sql[] =
-		"SELECT p.record FROM record r CROSS JOIN parent p ON p.id = r.id WHERE r.n = ?1 "
-		"AND "
-		"p.record <> ?1 UNION SELECT i.record FROM file_out o INDEXED BY file_out_record "
-		"CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = o.artifact AND "
-		"(i.open "
-		"= 1 OR (SELECT trusted FROM record WHERE n = ?1) <> 0) WHERE o.record = ?1 AND "
-		"i.record <> ?1 UNION SELECT k.record FROM file_in i CROSS JOIN file_in k INDEXED "
-		"BY "
-		"file_in_open ON k.artifact = i.artifact WHERE i.record = ?1 AND i.raw = 1 AND "
-		"k.record <> ?1 AND EXISTS (SELECT 1 FROM file_out o CROSS JOIN record m ON m.n = "
-		"o.record WHERE o.artifact = i.artifact AND m.trusted = 0)";
+		"SELECT p.record "
+		"FROM record r "
+		"CROSS JOIN parent p ON p.id = r.id "
+		"WHERE r.n = ?1 "
+		"AND p.record <> ?1 "
+		"UNION SELECT i.record "
+		"FROM file_out o INDEXED BY file_out_record "
+		"CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = o.artifact "
+		"AND (i.open = 1 OR "
+		"(SELECT trusted "
+		"FROM record "
+		"WHERE n = ?1) <> 0) "
+		"WHERE o.record = ?1 "
+		"AND i.record <> ?1 "
+		"UNION SELECT k.record "
+		"FROM file_in i "
+		"CROSS JOIN file_in k INDEXED BY file_in_open ON k.artifact = i.artifact "
+		"WHERE i.record = ?1 "
+		"AND i.raw = 1 "
+		"AND k.record <> ?1 "
+		"AND EXISTS (SELECT 1 "
+		"FROM file_out o "
+		"CROSS JOIN record m ON m.n = o.record "
+		"WHERE o.artifact = i.artifact "
+		"AND m.trusted = 0)";
 	struct vt_index_rows found = { NULL, 0, 0 };
 	int rc = vt_index_list(l, sql, row, &found, err);
 
@@ -277,8 +346,9 @@ static int settle_trust(struct vt_record_index *l, struct vt_index_value id, int
 {
 	*row = 0;
 	return vt_index_step(l,
-		"UPDATE record SET trusted = " TRUSTED " WHERE id = ?1 AND trusted <> " TRUSTED
-		" RETURNING n",
+		"UPDATE record "
+		"SET trusted = " TRUSTED " WHERE id = ?1 "
+		"AND trusted <> " TRUSTED " RETURNING n",
 		1, &id, row, err);
 }
 
@@ -287,13 +357,18 @@ static int note_trust(struct vt_record_index *l, const char *how, struct vt_inde
 {
 	const struct vt_index_value v[] = { id, { .kind = VT_INDEX_TEXT, .text = how } };
 	bool lifts = !strcmp(how, "made") || !strcmp(how, "vouched");
-	int rc = lifts ? vt_index_step(l, "DELETE FROM trust WHERE id = ?1 AND how = 'rejected'", 1,
-				 v, NULL, err)
+	int rc = lifts ? vt_index_step(l,
+				 "DELETE FROM trust "
+				 "WHERE id = ?1 "
+				 "AND how = 'rejected'",
+				 1, v, NULL, err)
 		       : 0;
 
 	return rc ? rc
-		  : vt_index_step(l, "INSERT OR IGNORE INTO trust (id, how) VALUES (?1, ?2)", 2, v,
-			    NULL, err);
+		  : vt_index_step(l,
+			    "INSERT OR IGNORE INTO trust (id, how) "
+			    "VALUES (?1, ?2)",
+			    2, v, NULL, err);
 }
 
 static int relink(struct vt_record_index *l, int64_t row, struct vt_err *err)
@@ -336,8 +411,10 @@ int vt_record_index_distrust(struct vt_record_index *l, const char *how, struct 
 
 	if (rc)
 		return rc;
-	rc = vt_record_index_read(l, err, "SELECT id FROM trust WHERE how = ?1", 1, &how, add_id,
-		&ids);
+	rc = vt_record_index_read(l, err,
+		"SELECT id FROM trust "
+		"WHERE how = ?1",
+		1, &how, add_id, &ids);
 	if (!rc)
 		rc = vt_record_index_fill_distrust(l, how, err);
 	for (size_t i = 0; !rc && i < ids.n; i++) {
@@ -365,7 +442,10 @@ int vt_record_index_fill_distrust(struct vt_record_index *l, const char *how, st
 {
 	const struct vt_index_value v = { .kind = VT_INDEX_TEXT, .text = how };
 
-	return vt_index_step(l, "DELETE FROM trust WHERE how = ?1", 1, &v, NULL, err);
+	return vt_index_step(l,
+		"DELETE FROM trust "
+		"WHERE how = ?1",
+		1, &v, NULL, err);
 }
 
 /* --- from nothing -------------------------------------------------------- */
@@ -394,7 +474,10 @@ int vt_record_index_fill(struct vt_record_index *l, const struct vt_record_text 
 int vt_record_index_fill_end(struct vt_record_index *l, struct vt_err *err)
 {
 	int64_t last = 0;
-	int rc = vt_index_step(l, "SELECT max(n) FROM record", 0, NULL, &last, err);
+	int rc = vt_index_step(l,
+		"SELECT max(n) "
+		"FROM record",
+		0, NULL, &last, err);
 
 	for (int64_t row = 1; !rc && row <= last; row++)
 		rc = link_to_parents(l, row, err);

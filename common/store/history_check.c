@@ -274,8 +274,10 @@ static int look(struct check *c, struct vt_err *err)
 	if (!rc)
 		rc = vt_erased_each_proposal(c->s, see_proposal, c, &n, err);
 	return rc ? rc
-		  : vt_record_index_read(c->s->db, err, "SELECT id, how FROM trust", 0, NULL,
-			    see_trust, c);
+		  : vt_record_index_read(c->s->db, err,
+			    "SELECT id, how "
+			    "FROM trust",
+			    0, NULL, see_trust, c);
 }
 
 /* --- the difference ------------------------------------------------------ */

@@ -14,11 +14,19 @@ static int add_text(void *ctx, int n, const char *const *column)
 /* Believed records; claims only where there are none, and not of bytes that were read as a raw file
  * of a subject: what a claim says of those is a contradiction (trust.h). */
 #define MADE_IT                                                                                    \
-	"(r.trusted = 1 OR (r.trusted = 0 AND NOT EXISTS (SELECT 1 FROM file_out x CROSS JOIN "    \
-	"record y ON y.n = x.record WHERE x.artifact = a.n AND y.trusted = 1 AND "                 \
-	"NOT " VT_INDEX_COPIED("x") ") AND NOT EXISTS "                                            \
-				    "(SELECT 1 FROM file_in j INDEXED BY file_in_raw WHERE "       \
-				    "j.artifact = a.n AND j.raw = 1)))"
+	"(r.trusted = 1 "                                                                          \
+	"OR (r.trusted = 0 "                                                                       \
+	"AND NOT EXISTS "                                                                          \
+	"(SELECT 1 "                                                                               \
+	"FROM file_out x "                                                                         \
+	"CROSS JOIN record y ON y.n = x.record "                                                   \
+	"WHERE x.artifact = a.n "                                                                  \
+	"AND y.trusted = 1 "                                                                       \
+	"AND NOT " VT_INDEX_COPIED("x") ") AND NOT EXISTS "                                        \
+					"(SELECT 1 "                                               \
+					"FROM file_in j INDEXED BY file_in_raw "                   \
+					"WHERE j.artifact = a.n "                                  \
+					"AND j.raw = 1)))"
 
 struct found {
 	struct vt_strs ids, results;
@@ -40,10 +48,16 @@ int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, boo
 {
 	struct found f = { VT_STRS_INIT, VT_STRS_INIT };
 	int rc = vt_record_index_read(s->db, err,
-		"SELECT id, result FROM record WHERE derivation = unhex(?1) AND status = 'ok' AND "
-		"trusted = 1 AND (?2 = '' OR EXISTS (SELECT 1 FROM trust t WHERE t.id = record.id "
-		"AND "
-		"t.how = ?2)) ORDER BY id",
+		"SELECT id, result "
+		"FROM record "
+		"WHERE derivation = unhex(?1) "
+		"AND status = 'ok' "
+		"AND trusted = 1 "
+		"AND (?2 = '' OR EXISTS "
+		"(SELECT 1 FROM trust t "
+		"WHERE t.id = record.id "
+		"AND t.how = ?2)) "
+		"ORDER BY id",
 		2, (const char *const[]){ derivation_hex, made_only ? "made" : "" }, add_found, &f);
 
 	*id = NULL;
@@ -63,25 +77,33 @@ int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, boo
 }
 
 #define FILES_OF                                                                                   \
-	"artifact a CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON r.n = "       \
-	"o.record"
+	"artifact a "                                                                              \
+	"CROSS JOIN file_out o ON o.artifact = a.n "                                               \
+	"CROSS JOIN record r ON r.n = o.record"
 #define TREES_OF                                                                                   \
-	"artifact a CROSS JOIN tree t ON t.artifact = a.n AND t.way = 'out' CROSS JOIN record r "  \
-	"ON r.n = t.record"
+	"artifact a "                                                                              \
+	"CROSS JOIN tree t ON t.artifact = a.n "                                                   \
+	"AND t.way = 'out' "                                                                       \
+	"CROSS JOIN record r ON r.n = t.record"
 
 int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids,
 	struct vt_err *err)
 {
 	return vt_record_index_read(s->db, err,
-		"SELECT r.id FROM " FILES_OF " WHERE a.digest = unhex(?1) AND NOT " VT_INDEX_COPIED(
+		"SELECT r.id FROM " FILES_OF " WHERE a.digest = unhex(?1) "
+		"AND NOT " VT_INDEX_COPIED(
 			"o") " AND " MADE_IT " UNION SELECT r.id FROM " TREES_OF
-			     " WHERE a.digest = unhex(?1) AND NOT " VT_INDEX_TREE_COPIED(
-				     "t") " AND (r.trusted = 1 OR "
-					  "(r.trusted = 0 AND NOT EXISTS (SELECT 1 FROM tree x "
-					  "CROSS JOIN record y ON y.n = "
-					  "x.record WHERE x.artifact = a.n AND x.way = 'out' AND "
-					  "y.trusted = 1 AND "
-					  "NOT " VT_INDEX_TREE_COPIED("x") "))) ORDER BY 1",
+			     " WHERE a.digest = unhex(?1) "
+			     "AND NOT " VT_INDEX_TREE_COPIED(
+				     "t") " AND (r.trusted = 1 "
+					  "OR (r.trusted = 0 "
+					  "AND NOT EXISTS "
+					  "(SELECT 1 FROM tree x "
+					  "CROSS JOIN record y ON y.n = x.record "
+					  "WHERE x.artifact = a.n "
+					  "AND x.way = 'out' "
+					  "AND y.trusted = 1 "
+					  "AND NOT " VT_INDEX_TREE_COPIED("x") "))) ORDER BY 1",
 		1, &digest_hex, add_text, ids);
 }
 
@@ -89,10 +111,10 @@ int vt_store_copiers(struct vt_store *s, const char *digest_hex, struct vt_strs 
 	struct vt_err *err)
 {
 	return vt_record_index_read(s->db, err,
-		"SELECT r.id FROM " FILES_OF " WHERE a.digest = unhex(?1) AND " VT_INDEX_COPIED(
-			"o") " UNION SELECT r.id FROM " TREES_OF
-			     " WHERE a.digest = unhex(?1) AND " VT_INDEX_TREE_COPIED(
-				     "t") " ORDER BY 1",
+		"SELECT r.id FROM " FILES_OF " WHERE a.digest = unhex(?1) "
+		"AND " VT_INDEX_COPIED("o") " UNION SELECT r.id FROM " TREES_OF
+					    " WHERE a.digest = unhex(?1) "
+					    "AND " VT_INDEX_TREE_COPIED("t") " ORDER BY 1",
 		1, &digest_hex, add_text, ids);
 }
 
@@ -101,11 +123,15 @@ static int producers_of_list(struct vt_store *s, const struct vt_buf *list, stru
 	struct vt_err *err)
 {
 	return vt_record_index_read(s->db, err,
-		"SELECT DISTINCT r.id FROM json_each(?1) j CROSS JOIN artifact a ON a.digest = "
-		"unhex(j.value) CROSS JOIN file_out o ON o.artifact = a.n CROSS JOIN record r ON "
-		"r.n = o.record WHERE EXISTS (SELECT 1 FROM file_out z WHERE z.record = o.record "
-		"AND "
-		"NOT " VT_INDEX_COPIED("z") ") AND " MADE_IT,
+		"SELECT DISTINCT r.id "
+		"FROM json_each(?1) j "
+		"CROSS JOIN artifact a ON a.digest = unhex(j.value) "
+		"CROSS JOIN file_out o ON o.artifact = a.n "
+		"CROSS JOIN record r ON r.n = o.record "
+		"WHERE EXISTS (SELECT 1 "
+		"FROM file_out z "
+		"WHERE z.record = o.record "
+		"AND NOT " VT_INDEX_COPIED("z") ") AND " MADE_IT,
 		1, (const char *const[]){ list->data }, add_text, ids);
 }
 
@@ -148,6 +174,8 @@ int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids
 	memcpy(first, prefix, strnlen(prefix, VT_HEX - 1));
 	memcpy(last, prefix, strnlen(prefix, VT_HEX - 1));
 	return vt_record_index_read(s->db, err,
-		"SELECT id FROM record WHERE id BETWEEN unhex(?1) AND unhex(?2) ORDER BY id", 2,
-		(const char *const[]){ first, last }, add_text, ids);
+		"SELECT id FROM record "
+		"WHERE id BETWEEN unhex(?1) AND unhex(?2) "
+		"ORDER BY id",
+		2, (const char *const[]){ first, last }, add_text, ids);
 }

@@ -63,8 +63,10 @@ static int news(struct vt_store *s, const char *how, const struct vt_strs *ids, 
 			rc = vt_err_set(err, VT_EUSAGE, "\"%.80s\" is no record id", ids->v[i]);
 		if (!rc)
 			rc = vt_record_index_read(s->db, err,
-				"SELECT 1 FROM trust WHERE id = unhex(?1) AND how = ?2", 2,
-				(const char *const[]){ ids->v[i], how }, add_text, &there);
+				"SELECT 1 FROM trust "
+				"WHERE id = unhex(?1) "
+				"AND how = ?2",
+				2, (const char *const[]){ ids->v[i], how }, add_text, &there);
 		if (!rc && !there.n)
 			vt_strs_add(out, ids->v[i]);
 		vt_strs_release(&there);
@@ -145,8 +147,10 @@ bool vt_trust_has(struct vt_store *s, const char *id_hex)
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_strs found = VT_STRS_INIT;
 	bool has = !vt_record_index_read(s->db, &none,
-			   "SELECT 1 FROM trust WHERE id = unhex(?1) GROUP BY id HAVING NOT "
-			   "max(how = 'rejected')",
+			   "SELECT 1 FROM trust "
+			   "WHERE id = unhex(?1) "
+			   "GROUP BY id "
+			   "HAVING NOT max(how = 'rejected')",
 			   1, &id_hex, add_text, &found) &&
 		found.n;
 
@@ -157,7 +161,10 @@ bool vt_trust_has(struct vt_store *s, const char *id_hex)
 int vt_trust_claims(struct vt_store *s, struct vt_strs *ids, struct vt_err *err)
 {
 	return vt_record_index_read(s->db, err,
-		"SELECT id FROM record WHERE trusted = 0 ORDER BY id", 0, NULL, add_text, ids);
+		"SELECT id FROM record "
+		"WHERE trusted = 0 "
+		"ORDER BY id",
+		0, NULL, add_text, ids);
 }
 
 struct disputes {
@@ -187,18 +194,28 @@ int vt_trust_disputes(struct vt_store *s, void (*found)(void *ctx, const char *s
 {
 	struct disputes d = { found, ctx, 0 };
 	int rc = vt_record_index_read(s->db, err,
-		"SELECT a.derivation, a.stage, a.id, b.id, a.trusted, b.trusted FROM ("
-		" SELECT derivation, min(result) AS low, max(result) AS high FROM record INDEXED "
-		"BY "
-		"record_derivation WHERE status = 'ok' AND trusted >= 0"
-		" GROUP BY derivation HAVING min(result) <> max(result)) d"
-		" CROSS JOIN record a ON a.n = (SELECT n FROM record WHERE derivation = "
-		"d.derivation "
-		"AND result = d.low AND status = 'ok' AND trusted >= 0 ORDER BY id LIMIT 1)"
-		" CROSS JOIN record b ON b.n = (SELECT n FROM record WHERE derivation = "
-		"d.derivation "
-		"AND result = d.high AND status = 'ok' AND trusted >= 0 ORDER BY id LIMIT 1)"
-		" ORDER BY 1",
+		"SELECT a.derivation, a.stage, a.id, b.id, a.trusted, b.trusted "
+		"FROM ( SELECT derivation, min(result) AS low, max(result) AS high "
+		"FROM record INDEXED BY record_derivation "
+		"WHERE status = 'ok' "
+		"AND trusted >= 0 "
+		"GROUP BY derivation "
+		"HAVING min(result) <> max(result)) d "
+		"CROSS JOIN record a ON a.n = "
+		"(SELECT n FROM record "
+		"WHERE derivation = d.derivation "
+		"AND result = d.low "
+		"AND status = 'ok' "
+		"AND trusted >= 0 "
+		"ORDER BY id LIMIT 1) "
+		"CROSS JOIN record b ON b.n = "
+		"(SELECT n FROM record "
+		"WHERE derivation = d.derivation "
+		"AND result = d.high "
+		"AND status = 'ok' "
+		"AND trusted >= 0 "
+		"ORDER BY id LIMIT 1) "
+		"ORDER BY 1",
 		0, NULL, dispute, &d);
 
 	*n = d.n;
@@ -214,9 +231,13 @@ static int check_result(struct vt_store *s, const struct vt_json *r, const char 
 		   *result = vt_json_text(vt_json_get(r, "result"), "");
 	struct vt_strs other = VT_STRS_INIT;
 	int rc = vt_record_index_read(s->db, err,
-		"SELECT id FROM record WHERE derivation = unhex(?1) AND status = 'ok' AND trusted "
-		">= "
-		"0 AND result <> unhex(?2) ORDER BY trusted DESC, id LIMIT 1",
+		"SELECT id FROM record "
+		"WHERE derivation = unhex(?1) "
+		"AND status = 'ok' "
+		"AND trusted >= 0 "
+		"AND result <> unhex(?2) "
+		"ORDER BY trusted DESC, id "
+		"LIMIT 1",
 		2, (const char *const[]){ derivation, result }, add_text, &other);
 
 	if (!rc && other.n)
@@ -235,13 +256,25 @@ static int check_raw(struct vt_store *s, const struct vt_json *file, const char 
 	const char *sha256 = vt_json_text(vt_json_get(file, "sha256"), "");
 	struct vt_strs subject = VT_STRS_INIT;
 	int rc = vt_record_index_read(s->db, err,
-		"SELECT s.name FROM artifact a CROSS JOIN file_in i INDEXED BY file_in_open ON "
-		"i.artifact = a.n CROSS JOIN subject s ON s.n = i.subject WHERE a.digest = "
-		"unhex(?1) "
-		"AND i.open = 1 AND i.subject <> 0 AND NOT EXISTS (SELECT 1 FROM parent q WHERE "
-		"q.record = i.record AND q.port = i.port) AND NOT EXISTS (SELECT 1 FROM file_out o "
-		"CROSS JOIN record m ON m.n = o.record WHERE o.artifact = a.n AND o.record <> "
-		"i.record AND m.trusted = 1) ORDER BY 1 LIMIT 1",
+		"SELECT s.name "
+		"FROM artifact a "
+		"CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n "
+		"CROSS JOIN subject s ON s.n = i.subject "
+		"WHERE a.digest = unhex(?1) "
+		"AND i.open = 1 "
+		"AND i.subject <> 0 "
+		"AND NOT EXISTS "
+		"(SELECT 1 FROM parent q "
+		"WHERE q.record = i.record "
+		"AND q.port = i.port) "
+		"AND NOT EXISTS "
+		"(SELECT 1 "
+		"FROM file_out o "
+		"CROSS JOIN record m ON m.n = o.record "
+		"WHERE o.artifact = a.n "
+		"AND o.record <> i.record "
+		"AND m.trusted = 1) "
+		"ORDER BY 1 LIMIT 1",
 		1, &sha256, add_text, &subject);
 
 	if (!rc && subject.n)
@@ -271,8 +304,12 @@ static int check_claim(struct vt_store *s, const struct vt_record_text *claim, s
 
 	vt_digest_hex(id, &d);
 	rc = vt_record_index_read(s->db, err,
-		"SELECT 1 FROM record WHERE id = unhex(?1) UNION SELECT 1 FROM trust WHERE id = "
-		"unhex(?1) AND how <> 'rejected'",
+		"SELECT 1 FROM record "
+		"WHERE id = unhex(?1) "
+		"UNION SELECT 1 "
+		"FROM trust "
+		"WHERE id = unhex(?1) "
+		"AND how <> 'rejected'",
 		1, &text, add_text, &known);
 	if (!rc && !known.n && outputs)
 		rc = check_result(s, claim->record, id, err);
