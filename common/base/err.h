@@ -5,10 +5,22 @@
  *      if (vt_volume_read(&v, path, &err))
  *              return vt_err_prefix(&err, "subject %s", id);
  *
- * Every function that can fail returns 0 or one of the codes below and takes `struct vt_err
- * *err` last.  The failing line states the fact with path and value; callers put context in
- * front; nobody rewrites.  *err is untouched on success. err must not be NULL.  Nothing here
- * allocates. */
+ * Every function that can fail takes `struct vt_err *err` last and returns 0 or one of the codes
+ * below, which is then err->code too.  The failing line states the fact with path and value;
+ * callers put context in front; nobody rewrites.  err must not be NULL.  Nothing here allocates.
+ *
+ * One idiom
+ *      *err is clear (code 0) when a function is entered and is untouched on success, so
+ *      `return err->code` ends a function that was stopped or was not, and a sequence reads
+ *              int rc = first(&x, err);
+ *
+ *              if (!rc)
+ *                      rc = second(&x, err);
+ *              release(&x);
+ *              return rc;
+ *      A loop over independent things tests !err->code in its condition instead.  What may fail
+ *      without stopping the caller gets a `struct vt_err` of its own, and is logged or dropped
+ *      there.  A programming error is an assert, not a code. */
 #ifndef COMMON_BASE_ERR_H
 #define COMMON_BASE_ERR_H
 
