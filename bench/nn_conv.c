@@ -1,10 +1,10 @@
 /* nn_conv.c - speed of the CPU engine's convolutions, GFLOP/s (2 x multiply-adds inside the
  * volume's full tap count).
  *
- *      nn_conv [threads | peak]
+ *      nn_conv [threads | peak] [IN,OUT,KERNEL,STRIDE,DILATION,EDGE ...]
  * Each figure is the best of five runs.  The first line is the ceiling of one thread: a loop of
  * fused multiply-adds that stays in registers, and a copy of 256 MiB (read and written bytes).
- * "peak" prints that line only. */
+ * "peak" prints that line only.  Layers: those given, else a list of usual ones. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,8 +144,9 @@ static double best_of(const struct vt_kernels *k, const struct vt_conv *c, enum 
 	return best;
 }
 
-static void layer(int ci, int co, int k, int stride, int dilation, int n)
+static void layer(const int l[6])
 {
+	int ci = l[0], co = l[1], k = l[2], stride = l[3], dilation = l[4], n = l[5];
 	struct vt_conv c = { .out_c = co,
 		.k = k,
 		.stride = stride,
@@ -178,6 +179,39 @@ static void layer(int ci, int co, int k, int stride, int dilation, int n)
 
 int main(int argc, char **argv)
 {
+	static const int usual[][6] = {
+		{ 4, 8, 3, 1, 1, 64 },
+		{ 8, 8, 3, 1, 1, 64 },
+		{ 16, 16, 3, 1, 1, 64 },
+		{ 16, 16, 3, 1, 1, 32 },
+		{ 4, 16, 3, 1, 1, 128 },
+		{ 16, 16, 3, 1, 1, 128 },
+		{ 16, 16, 3, 1, 1, 126 },
+		{ 32, 32, 3, 1, 1, 64 },
+		{ 64, 64, 3, 1, 1, 32 },
+		{ 128, 128, 3, 1, 1, 16 },
+		{ 32, 32, 3, 1, 1, 32 },
+		{ 64, 64, 3, 1, 1, 16 },
+		{ 128, 128, 3, 1, 1, 8 },
+		{ 16, 32, 3, 2, 1, 64 },
+		{ 32, 16, 1, 1, 1, 32 },
+		{ 16, 3, 1, 1, 1, 64 },
+		{ 5, 5, 3, 1, 1, 64 },
+		{ 5, 5, 3, 1, 8, 64 },
+		{ 21, 21, 3, 1, 4, 38 },
+		{ 1, 64, 7, 2, 1, 96 },
+		{ 16, 16, 5, 1, 1, 64 },
+		{ 32, 32, 5, 1, 1, 32 },
+		{ 64, 64, 5, 1, 1, 16 },
+		{ 128, 128, 5, 1, 1, 8 },
+		{ 256, 256, 5, 1, 1, 4 },
+		{ 64, 256, 1, 1, 1, 24 },
+		{ 256, 256, 3, 1, 2, 12 },
+		{ 512, 512, 3, 1, 4, 12 },
+		{ 512, 2048, 1, 1, 1, 12 },
+		{ 2048, 512, 1, 1, 1, 12 },
+		{ 320, 320, 3, 1, 1, 6 },
+	};
 	struct vt_err err = VT_ERR_INIT;
 
 	if (vt_kernels_choose(&kernels, &err)) {
@@ -190,24 +224,19 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "peak"))
 		return 0;
 	printf("kernels %s, %u threads, GFLOP/s\n", kernels->name, vt_parallel_threads());
-	layer(4, 8, 3, 1, 1, 64);
-	layer(8, 8, 3, 1, 1, 64);
-	layer(16, 16, 3, 1, 1, 64);
-	layer(16, 16, 3, 1, 1, 32);
-	layer(4, 16, 3, 1, 1, 128);
-	layer(16, 16, 3, 1, 1, 128);
-	layer(16, 16, 3, 1, 1, 126);
-	layer(32, 32, 3, 1, 1, 64);
-	layer(64, 64, 3, 1, 1, 32);
-	layer(128, 128, 3, 1, 1, 16);
-	layer(32, 32, 3, 1, 1, 32);
-	layer(64, 64, 3, 1, 1, 16);
-	layer(128, 128, 3, 1, 1, 8);
-	layer(16, 32, 3, 2, 1, 64);
-	layer(32, 16, 1, 1, 1, 32);
-	layer(16, 3, 1, 1, 1, 64);
-	layer(5, 5, 3, 1, 1, 64);
-	layer(5, 5, 3, 1, 8, 64);
-	layer(21, 21, 3, 1, 4, 38);
+	for (int i = 2; i < argc; i++) {
+		int l[6];
+
+		if (sscanf(argv[i], "%d,%d,%d,%d,%d,%d", &l[0], &l[1], &l[2], &l[3], &l[4],
+			    &l[5]) != 6) {
+			fprintf(stderr,
+				"nn_conv: \"%s\" is not IN,OUT,KERNEL,STRIDE,DILATION,EDGE\n",
+				argv[i]);
+			return 64;
+		}
+		layer(l);
+	}
+	for (size_t i = 0; argc < 3 && i < sizeof(usual) / sizeof(usual[0]); i++)
+		layer(usual[i]);
 	return 0;
 }

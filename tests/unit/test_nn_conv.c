@@ -10,6 +10,7 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/conv_rows.h"
+#include "common/nn/cpu/panel.h"
 #include "common/nn/cpu/winograd.h"
 #include "tests/check.h"
 
@@ -412,6 +413,92 @@ static void rows_equal_blocks(void)
 	vt_parallel_set_threads(0);
 }
 
+/* An output's sum as kernels.h has it: taps in order, channels upwards, one fused multiply-add
+ * each. */
+static float sum_at(const struct conv_case *t, const float *x, const float *w, float sum, int n,
+	int o, const int at[3])
+{
+	const struct vt_conv *c = &t->c;
+	const int size[3] = { t->x.d, t->x.h, t->x.w };
+	int k = c->k, taps = k * k * k;
+
+	for (int tap = 0; tap < taps; tap++) {
+		const int by[3] = { tap / (k * k), tap / k % k, tap % k };
+		int in[3];
+		bool inside = true;
+
+		for (int a = 0; a < 3; a++) {
+			in[a] = at[a] * c->stride - c->pad + c->dilation * by[a];
+			inside = inside && in[a] >= 0 && in[a] < size[a];
+		}
+		for (int i = 0; inside && i < t->x.c; i++)
+			sum = fmaf(w[(size_t)(o * t->x.c + i) * (size_t)taps + (size_t)tap],
+				x[index_of(t->x, n, i, in[0], in[1], in[2])], sum);
+	}
+	return sum;
+}
+
+static void exactly(struct conv_case t)
+{
+	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h),
+		size_of(&t.c, t.x.w) };
+	size_t nw = (size_t)t.x.c * (size_t)t.c.out_c * (size_t)(t.c.k * t.c.k * t.c.k);
+	float *x = random_floats(plain(t.x)), *w = random_floats(nw),
+	      *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
+	struct result r = compute(&t, ys, best(), x, w, b, dy, nw);
+	int differ = 0;
+
+	for (size_t i = 0; i < plain(ys); i++) {
+		int voxel = (int)(i % vt_voxels(ys)), o = (int)(i / vt_voxels(ys) % (size_t)ys.c);
+		const int at[3] = { voxel / ys.w / ys.h, voxel / ys.w % ys.h, voxel % ys.w };
+
+		differ += sum_at(&t, x, w, b[o], (int)(i / vt_voxels(ys) / (size_t)ys.c), o, at) !=
+			r.y[i];
+	}
+	if (differ)
+		CHECK_FAIL("%d->%d k%d s%d: %d outputs are not the sum in order", t.x.c, ys.c,
+			t.c.k, t.c.stride, differ);
+	release(r);
+	free(x);
+	free(w);
+	free(b);
+	free(dy);
+}
+
+/* Shapes that panel.h takes: edges, strides, dilations, half a pair of blocks, more channels than
+ * it takes at a time, more outputs than a task's, less. */
+static void many_channels(void)
+{
+	static const struct vt_conv up = { .out_c = 33,
+		.k = 2,
+		.stride = 2,
+		.dilation = 1,
+		.bias = true,
+		.transposed = true };
+	const struct conv_case cases[] = {
+		{ same(32, 3, 1, 1, true), { 2, 33, 3, 4, 5 } },
+		{ same(40, 5, 1, 1, false), { 1, 32, 5, 6, 7 } },
+		{ same(33, 3, 1, 4, true), { 1, 36, 6, 5, 9 } },
+		{ same(57, 3, 2, 1, true), { 1, 39, 5, 6, 7 } },
+		{ same(34, 1, 2, 1, true), { 1, 262, 3, 5, 4 } },
+		{ same(300, 1, 1, 1, true), { 1, 290, 2, 3, 3 } },
+		{ up, { 1, 34, 3, 4, 5 } },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct vt_shape y = { cases[i].x.n, cases[i].c.out_c,
+			size_of(&cases[i].c, cases[i].x.d), size_of(&cases[i].c, cases[i].x.h),
+			size_of(&cases[i].c, cases[i].x.w) };
+
+		CHECK(vt_panel_takes(&cases[i].c, cases[i].x.c, y, cases[i].c.transposed));
+		most = 4e-6; /* of thousands of products */
+		one(cases[i]);
+		if (!cases[i].c.transposed)
+			exactly(cases[i]);
+	}
+	most = 2e-6;
+}
+
 /* Large enough for more than one slab of the weight gradient. */
 static void several_slabs(void)
 {
@@ -618,6 +705,7 @@ int main(void)
 	RUN(kernels_strides_dilations);
 	RUN(transposed);
 	RUN(rows_equal_blocks);
+	RUN(many_channels);
 	RUN(several_slabs);
 	RUN(fewer_multiplications);
 	return check_done();

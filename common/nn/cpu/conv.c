@@ -3,7 +3,7 @@
  * Forward and the input gradient of a transposed convolution gather at
  * stride * o - pad + dilation * k (direct form); a transposed convolution and the input gradient
  * of a plain one gather at (o + pad - dilation * k) / stride where that divides (inverse form).
- * Weight gradients are one direct gather whose lanes are the channels of the small side. */
+ * Many channels are taken by panel.h, other kernels of three by winograd.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,31 +11,14 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/fuse.h"
+#include "common/nn/cpu/panel.h"
+#include "common/nn/cpu/weight_gradient.h"
 #include "common/nn/cpu/winograd.h"
 
-enum { MAX_K = 7, MAX_TAPS = MAX_K * MAX_K * MAX_K, ROWS_PER_TASK = 8, FEW = 3, CHUNK = 192 };
-
-/* at[o * k + t]: input coordinate of output o under tap t on one axis, -1 outside. */
-struct axis {
-	int n_out, k;
-	int *at;
-};
-
-static struct axis axis_of(const struct vt_conv *c, int n_out, int n_in, bool inverse)
-{
-	struct axis a = { n_out, c->k, vt_xcalloc((size_t)n_out * (size_t)c->k, sizeof(int)) };
-
-	for (int o = 0; o < n_out; o++)
-		for (int t = 0; t < c->k; t++) {
-			int p = inverse ? o + c->pad - c->dilation * t
-					: o * c->stride - c->pad + c->dilation * t;
-			bool ok = !inverse || (p >= 0 && p % c->stride == 0);
-
-			p = inverse ? p / c->stride : p;
-			a.at[o * c->k + t] = ok && p >= 0 && p < n_in ? p : -1;
-		}
-	return a;
-}
+enum { MAX_K = 7, MAX_TAPS = MAX_K * MAX_K * MAX_K, ROWS_PER_TASK = 8, FEW = 3 };
+/* of a panel's task: full tiles, sums and inputs in the second-level cache; where a tap reaches
+ * one output in eight, more */
+enum { OUTPUTS = 112, SPARSE_OUTPUTS = 448 };
 
 struct gather {
 	const struct vt_conv_run *r;
@@ -48,12 +31,12 @@ struct gather {
 	int n_in;
 	size_t lanes; /* floats of a voxel's block of `in`: 8, or 4 pairs */
 	void (*tile)(const struct vt_tile *t);
-	struct axis z, y, x;
+	struct vt_axis z, y, x;
 	bool inverse, add;
 	int row_groups;
 };
 
-static bool same_taps(const struct axis *a, int o, int p)
+static bool same_taps(const struct vt_axis *a, int o, int p)
 {
 	for (int t = 0; t < a->k; t++)
 		if ((a->at[o * a->k + t] < 0) != (a->at[p * a->k + t] < 0))
@@ -96,7 +79,7 @@ static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b
 }
 
 /* How many of the outputs o, o + phase, ... below end share their taps on this axis. */
-static int run_length(const struct axis *a, int o, int phase, int end)
+static int run_length(const struct vt_axis *a, int o, int phase, int end)
 {
 	int n = 1;
 
@@ -276,6 +259,55 @@ static bool winograd(const struct vt_conv_run *r, const struct gather *g, float 
 	return true;
 }
 
+static void set_axes(struct gather *g)
+{
+	g->z = vt_axis_of(g->c, g->out.s.d, g->in.s.d, g->inverse);
+	g->y = vt_axis_of(g->c, g->out.s.h, g->in.s.h, g->inverse);
+	g->x = vt_axis_of(g->c, g->out.s.w, g->in.s.w, g->inverse);
+}
+
+static void release_axes(struct gather *g)
+{
+	free(g->z.at);
+	free(g->y.at);
+	free(g->x.at);
+}
+
+/* Whether run_panel does it; with bf16's kernel pairs, tiles do. */
+static bool by_panel(const struct vt_conv *c, int c_in, struct vt_shape out, bool inverse,
+	bool bf16)
+{
+	int m[3];
+
+	return !bf16 && vt_panel_takes(c, c_in, out, inverse) &&
+		!vt_winograd_takes(c, c_in, out, m);
+}
+
+static void run_panel(const struct vt_conv_run *r, struct gather *g, struct order w,
+	const float *bias)
+{
+	int taps = taps_of(r->c), n_in = g->in.s.c, n_out = g->out.s.c;
+	float *b = r->scratch + vt_panel_weight_floats(n_out, n_in, taps);
+
+	g->c = r->c;
+	vt_panel_pack(r->scratch, r->w, n_out, n_in, taps, w.so, w.si);
+	memset(b, 0, (size_t)vt_blocks(n_out) * VT_LANES * sizeof(float));
+	if (bias)
+		memcpy(b, bias, (size_t)n_out * sizeof(float));
+	set_axes(g);
+	vt_panel_conv(&(struct vt_panel_conv){ .r = r,
+		.in = g->in,
+		.out = g->out,
+		.weights = r->scratch,
+		.bias = bias ? b : NULL,
+		.z = &g->z,
+		.y = &g->y,
+		.x = &g->x,
+		.add = g->add,
+		.per_group = g->inverse && r->c->stride > 1 ? SPARSE_OUTPUTS : OUTPUTS });
+	release_axes(g);
+}
+
 /* Packs the operands, then gathers.  scratch: weights, bias, the rounded input. */
 static void run_gather(const struct vt_conv_run *r, struct gather *g, struct order w,
 	const float *bias)
@@ -286,6 +318,10 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 	       lanes = (size_t)vt_blocks(n_out) * VT_LANES;
 	float *b = r->scratch + packed;
 
+	if (by_panel(c, n_in, g->out.s, g->inverse, r->bf16)) {
+		run_panel(r, g, w, bias);
+		return;
+	}
 	g->r = r;
 	g->k = r->k;
 	g->c = c;
@@ -313,15 +349,11 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 	}
 	if (winograd(r, g, b + lanes))
 		return;
-	g->z = axis_of(c, g->out.s.d, g->in.s.d, g->inverse);
-	g->y = axis_of(c, g->out.s.h, g->in.s.h, g->inverse);
-	g->x = axis_of(c, g->out.s.w, g->in.s.w, g->inverse);
+	set_axes(g);
 	g->row_groups = (g->out.s.h + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
 	vt_parallel_for((size_t)g->out.s.n * (size_t)g->out.s.d * (size_t)g->row_groups,
 		gather_rows, g);
-	free(g->z.at);
-	free(g->y.at);
-	free(g->x.at);
+	release_axes(g);
 }
 
 void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct vt_view y)
@@ -332,166 +364,6 @@ void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct v
 
 	run_gather(r, &(struct gather){ .in = x, .out = y, .inverse = r->c->transposed }, w,
 		r->bias);
-}
-
-/* --- weight gradient ----------------------------------------------------- */
-
-struct weight_grad {
-	const struct vt_kernels *k;
-	const struct vt_conv *c;
-	/* small: the side whose positions are summed over, its channels in the lanes */
-	struct vt_view big, small;
-	struct axis z, y, x;
-	/* z slabs of small; pairs of its channel blocks; channel blocks of big */
-	int slabs, pairs, blocks;
-	/* positions of small whose tap lies inside */
-	int x_from[MAX_K], x_to[MAX_K], y_from[MAX_K], y_to[MAX_K];
-	float *part; /* [slab][small block][big block][tap][8][8] */
-	float *dw;
-};
-
-/* Slabs of at least 4096 positions, at most 16: by shape alone. */
-static int slabs_of(struct vt_shape s)
-{
-	size_t n = vt_voxels(s) / 4096;
-
-	n = n > 16 ? 16 : n;
-	n = n > (size_t)s.d ? (size_t)s.d : n;
-	return n ? (int)n : 1;
-}
-
-static size_t part_floats(int taps)
-{
-	return (size_t)taps * VT_LANES * VT_LANES;
-}
-
-/* First and one-behind-last position of a row whose tap t lies inside. */
-static void inside(const struct axis *a, int t, int *from, int *to)
-{
-	*from = 0;
-	*to = a->n_out;
-	while (*from < *to && a->at[*from * a->k + t] < 0)
-		++*from;
-	while (*to > *from && a->at[(*to - 1) * a->k + t] < 0)
-		--*to;
-}
-
-/* Rows [y0, y1) of plane oz of item n.  The rows of one tap are summed in one go, so that its 8
- * x 8 sums stay in registers. */
-static void grad_of_rows(const struct weight_grad *g, float *part, float *part2, int n, int sb,
-	int bb, int oz, int y0, int y1)
-{
-	struct vt_shape s = g->small.s, l = g->big.s;
-	int k = g->c->k;
-	size_t s_block = vt_voxels(s) * VT_LANES, l_block = vt_voxels(l) * VT_LANES;
-	const float *dy = g->small.p + ((size_t)n * (size_t)vt_blocks(s.c) + (size_t)sb) * s_block;
-	const float *x = g->big.p + ((size_t)n * (size_t)vt_blocks(l.c) + (size_t)bb) * l_block;
-	struct vt_row r = { .step = (size_t)g->c->stride * VT_LANES,
-		.dy_step = VT_LANES,
-		.n = l.c - bb * VT_LANES < VT_LANES ? l.c - bb * VT_LANES : VT_LANES,
-		.row_step = (size_t)g->c->stride * (size_t)l.w * VT_LANES,
-		.dy_row_step = (size_t)s.w * VT_LANES };
-
-	for (int t = 0; t < k * k * k; t++) {
-		int iz = g->z.at[oz * k + t / (k * k)], ty = t / k % k, from = g->x_from[t % k],
-		    to = g->x_to[t % k];
-		int top = y0 > g->y_from[ty] ? y0 : g->y_from[ty],
-		    end = y1 < g->y_to[ty] ? y1 : g->y_to[ty];
-
-		if (iz < 0 || top >= end || from >= to)
-			continue;
-		r.x = x +
-			(((size_t)iz * (size_t)l.h + (size_t)g->y.at[top * k + ty]) * (size_t)l.w +
-				(size_t)g->x.at[from * k + t % k]) *
-				VT_LANES;
-		r.dy = dy +
-			(((size_t)oz * (size_t)s.h + (size_t)top) * (size_t)s.w + (size_t)from) *
-				VT_LANES;
-		r.dy2 = r.dy + s_block;
-		r.rows = end - top;
-		r.count = to - from;
-		r.g = part + (size_t)t * VT_LANES * VT_LANES;
-		r.g2 = part2 ? part2 + (size_t)t * VT_LANES * VT_LANES : NULL;
-		g->k->row(&r);
-	}
-}
-
-static float *part_of(const struct weight_grad *g, int slab, int sb, int bb)
-{
-	return g->part +
-		(((size_t)slab * (size_t)vt_blocks(g->small.s.c) + (size_t)sb) * (size_t)g->blocks +
-			(size_t)bb) *
-		part_floats(taps_of(g->c));
-}
-
-static void grad_task(void *ctx, size_t task)
-{
-	const struct weight_grad *g = ctx;
-	struct vt_shape s = g->small.s;
-	int bb = (int)(task % (size_t)g->blocks),
-	    sb = 2 * (int)(task / (size_t)g->blocks % (size_t)g->pairs);
-	int slab = (int)(task / (size_t)g->blocks / (size_t)g->pairs);
-	float *part = part_of(g, slab, sb, bb),
-	      *part2 = sb + 1 < vt_blocks(s.c) ? part_of(g, slab, sb + 1, bb) : NULL;
-	int from = (int)((long)s.d * slab / g->slabs),
-	    to = (int)((long)s.d * (slab + 1) / g->slabs);
-	/* the chunk stays in the first-level cache over all taps */
-	int rows = s.w < CHUNK ? CHUNK / s.w : 1;
-
-	memset(part, 0, part_floats(taps_of(g->c)) * sizeof(float));
-	if (part2)
-		memset(part2, 0, part_floats(taps_of(g->c)) * sizeof(float));
-	for (int n = 0; n < s.n; n++)
-		for (int oz = from; oz < to; oz++)
-			for (int oy = 0; oy < s.h; oy += rows)
-				grad_of_rows(g, part, part2, n, sb, bb, oz, oy,
-					oy + rows < s.h ? oy + rows : s.h);
-}
-
-/* dw[lane channel][big channel][tap] = sum of the slabs in order. */
-static void sum_slabs(void *ctx, size_t task)
-{
-	const struct weight_grad *g = ctx;
-	int taps = taps_of(g->c), cb = g->big.s.c, o = (int)task;
-
-	for (int i = 0; i < cb; i++)
-		for (int t = 0; t < taps; t++) {
-			size_t at = ((size_t)t * VT_LANES + (size_t)(i % VT_LANES)) * VT_LANES +
-				(size_t)(o % VT_LANES);
-			float sum = 0.0f;
-
-			for (int s = 0; s < g->slabs; s++)
-				sum += part_of(g, s, o / VT_LANES, i / VT_LANES)[at];
-			g->dw[((size_t)o * (size_t)cb + (size_t)i) * (size_t)taps + (size_t)t] =
-				sum;
-		}
-}
-
-static void weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view big,
-	struct vt_view small, float *dw, float *part)
-{
-	struct weight_grad g = { .k = k,
-		.c = c,
-		.big = big,
-		.small = small,
-		.slabs = slabs_of(small.s),
-		.part = part,
-		.dw = dw,
-		.pairs = (vt_blocks(small.s.c) + 1) / 2,
-		.blocks = vt_blocks(big.s.c) };
-
-	g.z = axis_of(c, small.s.d, big.s.d, false);
-	g.y = axis_of(c, small.s.h, big.s.h, false);
-	g.x = axis_of(c, small.s.w, big.s.w, false);
-	for (int t = 0; t < c->k; t++) {
-		inside(&g.x, t, &g.x_from[t], &g.x_to[t]);
-		inside(&g.y, t, &g.y_from[t], &g.y_to[t]);
-	}
-	vt_parallel_for((size_t)g.slabs * (size_t)g.pairs * (size_t)g.blocks, grad_task, &g);
-	vt_parallel_for((size_t)small.s.c, sum_slabs, &g);
-	free(g.z.at);
-	free(g.y.at);
-	free(g.x.at);
 }
 
 /* --- the rest of the backward pass --------------------------------------- */
@@ -530,11 +402,11 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 				       : (struct order){ t, (size_t)dx.s.c * t };
 
 	if (c->transposed)
-		weight_gradient(r->k, c, dy, x, dw, r->scratch);
+		vt_weight_gradient(r->k, c, dy, x, dw, r->scratch);
 	else if (!r->bf16 && vt_winograd_takes(c, x.s.c, dy.s, m))
 		vt_winograd_gradient(r->k, c, m, x, dy, dw, r->scratch);
 	else
-		weight_gradient(r->k, c, x, dy, dw, r->scratch);
+		vt_weight_gradient(r->k, c, x, dy, dw, r->scratch);
 	if (db)
 		bias_gradient(r->k, dy, db);
 	plain.fused = NULL;
@@ -548,7 +420,7 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 }
 
 static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struct vt_shape in,
-	bool bf16)
+	bool inverse, bool bf16)
 {
 	size_t packed = packed_floats(out.c, in.c + in.c % 2, taps_of(c)) +
 		(size_t)vt_blocks(out.c) * VT_LANES;
@@ -556,6 +428,9 @@ static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struc
 
 	if (bf16)
 		return packed + vt_floats(in);
+	if (by_panel(c, in.c, out, inverse, bf16))
+		return vt_panel_weight_floats(out.c, in.c, taps_of(c)) +
+			(size_t)vt_blocks(out.c) * VT_LANES;
 	return packed +
 		(vt_winograd_takes(c, in.c, out, m) ? vt_winograd_floats(in.c, out.c, m) : 0);
 }
@@ -563,17 +438,17 @@ static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struc
 size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y,
 	bool training, bool bf16)
 {
-	size_t forward = gather_scratch(c, y, x, bf16), back = gather_scratch(c, x, y, bf16),
-	       weights;
-	int slabs = slabs_of(c->transposed ? x : y), m[3];
+	size_t forward = gather_scratch(c, y, x, c->transposed, bf16),
+	       back = gather_scratch(c, x, y, !c->transposed, bf16), weights;
+	int m[3];
 
 	if (!training)
 		return forward;
 	if (!bf16 && vt_winograd_takes(c, x.c, y, m))
 		weights = vt_winograd_gradient_floats(c, x.c, y, m);
 	else
-		weights = (size_t)slabs * (size_t)vt_blocks(x.c) * (size_t)vt_blocks(y.c) *
-			part_floats(taps_of(c));
+		weights = c->transposed ? vt_weight_gradient_floats(c, y, x)
+					: vt_weight_gradient_floats(c, x, y);
 	forward = forward > back ? forward : back;
 	return forward > weights ? forward : weights;
 }

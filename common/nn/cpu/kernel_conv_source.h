@@ -218,6 +218,55 @@ static void rows(const struct vt_rows *r)
 	}
 }
 
+INLINE void panel_of(const struct vt_panel *p, const float *x, const int *at, const int count)
+{
+	const float *w = p->w;
+	v8 lo[TILE_PAIR], hi[TILE_PAIR];
+
+	for (int j = 0; j < count; j++) {
+		lo[j] = v8_load(p->sum + (size_t)at[j] * 2 * VT_LANES);
+		hi[j] = v8_load(p->sum + (size_t)at[j] * 2 * VT_LANES + VT_LANES);
+	}
+	for (int c0 = 0; c0 < p->c_in; c0 += VT_LANES, x += p->block) {
+		int n = p->c_in - c0 < VT_LANES ? p->c_in - c0 : VT_LANES;
+
+		for (int i = 0; i < n; i++, w += 2 * VT_LANES) {
+			v8 w0 = v8_load(w), w1 = v8_load(w + VT_LANES);
+
+			for (int j = 0; j < count; j++) {
+				v8 xv = v8_set(x[j * VT_LANES + i]);
+
+				lo[j] = v8_fma(w0, xv, lo[j]);
+				hi[j] = v8_fma(w1, xv, hi[j]);
+			}
+		}
+	}
+	for (int j = 0; j < count; j++) {
+		v8_store(p->sum + (size_t)at[j] * 2 * VT_LANES, lo[j]);
+		v8_store(p->sum + (size_t)at[j] * 2 * VT_LANES + VT_LANES, hi[j]);
+	}
+}
+
+static void panel(const struct vt_panel *p)
+{
+	int cuts = (p->count + TILE_PAIR - 1) / TILE_PAIR;
+
+	for (int i = 0; i < cuts; i++) {
+		int from = p->count * i / cuts;
+		const float *x = p->x + (size_t)from * VT_LANES;
+		const int *at = p->at + from;
+
+		switch (p->count * (i + 1) / cuts - from) {
+		case 6: panel_of(p, x, at, 6); break;
+		case 5: panel_of(p, x, at, 5); break;
+		case 4: panel_of(p, x, at, 4); break;
+		case 3: panel_of(p, x, at, 3); break;
+		case 2: panel_of(p, x, at, 2); break;
+		default: panel_of(p, x, at, 1); break;
+		}
+	}
+}
+
 /* The accumulators are registers only if their number is a constant; a pair has no more than
  * six. */
 #define PRODUCT_CASE(n, blocks)                                                                    \

@@ -59,6 +59,16 @@ struct vt_rows {
 	const float *start;
 };
 
+/* sum[at[j] * 16 + 0..15] += sum over channels i upwards of w[i * 16 + 0..15] * x[(i / 8) * block
+ * + 8 j + i % 8], j < count. */
+struct vt_panel {
+	const float *x, *w;
+	size_t block;
+	float *sum;
+	const int *at;
+	int c_in, count;
+};
+
 /* Winograd's convolutions (winograd.h): m[point k][b * m_block + 8 t + 0..7] = sum over channels
  * i upwards of u[point k][8 i + 0..7] * v[point k][(i / 8) * v_block + 8 t + i % 8] for tiles t;
  * k < points, their arrays v_point, u_point and m_point floats apart. u2 != 0: a second block of
@@ -125,6 +135,7 @@ struct vt_kernels {
 	void (*tile)(const struct vt_tile *t);
 	void (*row)(const struct vt_row *r);
 	void (*rows)(const struct vt_rows *r);
+	void (*panel)(const struct vt_panel *p);
 	vt_moments_fn moments;
 	vt_affine_fn affine;
 	vt_norm_sums_fn norm_sums;

@@ -338,6 +338,56 @@ static void rows(const struct vt_rows *r)
 	}
 }
 
+INLINE void panel_of(const struct vt_panel *p, const float *x, const int *at, const int count)
+{
+	const float *w = p->w;
+	v16 acc[TILE_PAIR];
+
+	for (int j = 0; j < count; j++)
+		acc[j] = _mm512_loadu_ps(p->sum + (size_t)at[j] * 2 * VT_LANES);
+	for (int c0 = 0; c0 < p->c_in; c0 += VT_LANES, x += p->block) {
+		int n = p->c_in - c0 < VT_LANES ? p->c_in - c0 : VT_LANES;
+
+		for (int i = 0; i < n; i++, w += 2 * VT_LANES) {
+			v16 wv = _mm512_loadu_ps(w);
+
+			for (int j = 0; j < count; j++)
+				acc[j] = _mm512_fmadd_ps(wv, _mm512_set1_ps(x[j * VT_LANES + i]),
+					acc[j]);
+		}
+	}
+	for (int j = 0; j < count; j++)
+		_mm512_storeu_ps(p->sum + (size_t)at[j] * 2 * VT_LANES, acc[j]);
+}
+
+static void panel(const struct vt_panel *p)
+{
+	int cuts = (p->count + TILE_PAIR - 1) / TILE_PAIR;
+
+	for (int i = 0; i < cuts; i++) {
+		int from = p->count * i / cuts;
+		const float *x = p->x + (size_t)from * VT_LANES;
+
+		switch (p->count * (i + 1) / cuts - from) {
+/* clang-format off */
+#define PANEL_CASE(n) \
+	case n: panel_of(p, x, p->at + from, n); break;
+			/* clang-format on */
+			PANEL_CASE(1)
+			PANEL_CASE(2)
+			PANEL_CASE(3)
+			PANEL_CASE(4)
+			PANEL_CASE(5)
+			PANEL_CASE(6)
+			PANEL_CASE(7)
+			PANEL_CASE(8)
+			PANEL_CASE(9)
+			PANEL_CASE(10)
+			PANEL_CASE(11) PANEL_CASE(12) PANEL_CASE(13) PANEL_CASE(14)
+		}
+	}
+}
+
 #include "common/nn/cpu/kernel_source.h"
 #else
 typedef int vt_no_avx512_here;

@@ -1,0 +1,248 @@
+/* One task makes the outputs [from, end) of one item, counted as they lie in memory, for some
+ * pairs of output blocks.  Its buffers: sums [pair][output][16]; of one tap and CHANNELS
+ * channels, the inputs [channel / 8][output that the tap reaches][8].  Both are the task's own.
+ * Weights are packed [pair][tap][channel][16]. */
+#include "common/nn/cpu/panel.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/parallel.h"
+#include "common/nn/cpu/fuse.h"
+
+enum { CHANNELS = 256, WIDE = 2 * VT_LANES, LEAST_TASKS = 16 };
+
+struct job {
+	const struct vt_panel_conv *p;
+	int groups, parts, pairs, taps;
+};
+
+struct task {
+	int n, from, end, pair, end_pair;
+	float *sum, *x;
+	/* outputs that the tap reaches, from `from` on, and where their inputs lie */
+	int *at, reached;
+	size_t *input;
+};
+
+/* Long rows of few channels, or of every other output, are as well off with tiles. */
+bool vt_panel_takes(const struct vt_conv *c, int c_in, struct vt_shape out, bool inverse)
+{
+	if (c_in < 32 || out.c < 32)
+		return false;
+	if (c->k == 1)
+		return c_in > CHANNELS;
+	if (inverse && c->stride > 1)
+		return out.w <= 12;
+	return out.c >= 64 || out.w < 28;
+}
+
+static int pairs_of(int channels)
+{
+	return (vt_blocks(channels) + 1) / 2;
+}
+
+size_t vt_panel_weight_floats(int c_out, int c_in, int taps)
+{
+	return (size_t)pairs_of(c_out) * WIDE * (size_t)taps * (size_t)c_in;
+}
+
+struct packing {
+	float *to;
+	const float *w;
+	int c_out, c_in, taps;
+	size_t so, si;
+};
+
+static void pack_lanes(float *to, const float *w, size_t so, size_t lanes)
+{
+	if (lanes >= WIDE)
+		for (size_t l = 0; l < WIDE; l++)
+			to[l] = w[l * so];
+	else
+		for (size_t l = 0; l < WIDE; l++)
+			to[l] = l < lanes ? w[l * so] : 0.0f;
+}
+
+static void pack_pair(void *ctx, size_t pair)
+{
+	const struct packing *p = ctx;
+	size_t c_in = (size_t)p->c_in;
+	float *to = p->to + pair * WIDE * (size_t)p->taps * c_in;
+
+	for (size_t i = 0; i < c_in; i++)
+		for (size_t t = 0; t < (size_t)p->taps; t++)
+			pack_lanes(to + (t * c_in + i) * WIDE,
+				p->w + pair * WIDE * p->so + i * p->si + t, p->so,
+				(size_t)p->c_out - pair * WIDE);
+}
+
+void vt_panel_pack(float *to, const float *w, int c_out, int c_in, int taps, size_t so, size_t si)
+{
+	vt_parallel_for((size_t)pairs_of(c_out), pack_pair,
+		&(struct packing){ to, w, c_out, c_in, taps, so, si });
+}
+
+static float *block_of(const struct vt_view *v, int n, int b, int voxel)
+{
+	return v->p +
+		((size_t)(n * vt_blocks(v->s.c) + b) * vt_voxels(v->s) + (size_t)voxel) * VT_LANES;
+}
+
+static float *sums_of(const struct task *t, int pair, int output)
+{
+	return t->sum +
+		((size_t)(pair - t->pair) * (size_t)(t->end - t->from) + (size_t)output) * WIDE;
+}
+
+static void begin_sums(const struct job *j, const struct task *t, int b)
+{
+	const struct vt_panel_conv *p = j->p;
+	float *sum = sums_of(t, b / 2, 0) + b % 2 * VT_LANES;
+	bool channels = b < vt_blocks(p->out.s.c);
+	const float *y = channels && p->add ? block_of(&p->out, t->n, b, t->from) : NULL,
+		    *start = channels && p->bias ? p->bias + (size_t)b * VT_LANES : NULL;
+
+	for (size_t i = 0; i < (size_t)(t->end - t->from); i++, sum += WIDE)
+		if (y || start)
+			memcpy(sum, y ? y + i * VT_LANES : start, VT_LANES * sizeof(float));
+		else
+			memset(sum, 0, VT_LANES * sizeof(float));
+}
+
+static void end_sums(const struct job *j, const struct task *t, int b)
+{
+	const struct vt_panel_conv *p = j->p;
+	float *y = block_of(&p->out, t->n, b, t->from);
+	const float *sum = sums_of(t, b / 2, 0) + b % 2 * VT_LANES;
+
+	for (size_t i = 0; i < (size_t)(t->end - t->from); i++)
+		memcpy(y + i * VT_LANES, sum + i * WIDE, VT_LANES * sizeof(float));
+	if (p->r->fused)
+		vt_fused_blocked(p->r->k, p->r->fused, b, y, (size_t)(y - p->out.p),
+			(size_t)(t->end - t->from));
+}
+
+/* The outputs that tap (tz, ty, tx) reaches. */
+static void reach(const struct vt_panel_conv *p, struct task *t, int tz, int ty, int tx)
+{
+	struct vt_shape s = p->out.s, in = p->in.s;
+	int k = p->z->k;
+
+	t->reached = 0;
+	for (int at = t->from, count; at < t->end; at += count) {
+		int x = at % s.w, y = at / s.w % s.h, z = at / s.w / s.h, iz = p->z->at[z * k + tz],
+		    iy = p->y->at[y * k + ty];
+		size_t row =
+			((size_t)(iz < 0 ? 0 : iz) * (size_t)in.h + (size_t)(iy < 0 ? 0 : iy)) *
+			(size_t)in.w;
+
+		count = s.w - x < t->end - at ? s.w - x : t->end - at;
+		for (int i = 0; iz >= 0 && iy >= 0 && i < count; i++) {
+			int ix = p->x->at[(x + i) * k + tx];
+
+			t->at[t->reached] = at + i - t->from;
+			t->input[t->reached] = (row + (size_t)(ix < 0 ? 0 : ix)) * VT_LANES;
+			t->reached += ix >= 0;
+		}
+	}
+}
+
+/* Inputs of channel blocks first and on: where they are if they lie side by side, else copied. */
+static const float *inputs_of(const struct vt_panel_conv *p, const struct task *t, int first,
+	int blocks, size_t *block)
+{
+	float *to = t->x;
+
+	if (p->z->k == 1 && p->r->c->stride == 1) {
+		*block = vt_voxels(p->in.s) * VT_LANES;
+		return block_of(&p->in, t->n, first, 0) + t->input[0];
+	}
+	*block = (size_t)t->reached * VT_LANES;
+	for (int b = first; b < first + blocks; b++) {
+		const float *from = block_of(&p->in, t->n, b, 0);
+
+		for (int i = 0; i < t->reached; i++, to += VT_LANES)
+			memcpy(to, from + t->input[i], VT_LANES * sizeof(float));
+	}
+	return t->x;
+}
+
+/* What one tap adds. */
+static void add_tap(const struct job *j, struct task *t, int tap)
+{
+	const struct vt_panel_conv *p = j->p;
+	int c_in = p->in.s.c;
+	size_t block;
+
+	for (int c = 0; c < c_in; c += CHANNELS) {
+		int count = c_in - c < CHANNELS ? c_in - c : CHANNELS;
+
+		const float *x = inputs_of(p, t, c / VT_LANES, vt_blocks(count), &block);
+
+		for (int pair = t->pair; pair < t->end_pair; pair++)
+			p->r->k->panel(&(struct vt_panel){ .x = x,
+				.block = block,
+				.w = p->weights +
+					(((size_t)pair * (size_t)j->taps + (size_t)tap) *
+							(size_t)c_in +
+						(size_t)c) *
+						WIDE,
+				.sum = sums_of(t, pair, 0),
+				.at = t->at,
+				.c_in = count,
+				.count = t->reached });
+	}
+}
+
+static void group_task(void *ctx, size_t at)
+{
+	const struct job *j = ctx;
+	const struct vt_panel_conv *p = j->p;
+	int voxels = (int)vt_voxels(p->out.s), part = (int)(at % (size_t)j->parts), k = p->z->k,
+	    group = (int)(at / (size_t)j->parts % (size_t)j->groups), channels = p->in.s.c;
+	struct task t = { .n = (int)(at / (size_t)j->parts / (size_t)j->groups),
+		.from = (int)((long)voxels * group / j->groups),
+		.end = (int)((long)voxels * (group + 1) / j->groups),
+		.pair = j->pairs * part / j->parts,
+		.end_pair = j->pairs * (part + 1) / j->parts };
+	size_t outputs = (size_t)(t.end - t.from), sums;
+	int last = vt_blocks(p->out.s.c) < 2 * t.end_pair ? vt_blocks(p->out.s.c) : 2 * t.end_pair;
+
+	sums = (size_t)(t.end_pair - t.pair) * outputs * WIDE;
+	channels = channels < CHANNELS ? vt_blocks(channels) * VT_LANES : CHANNELS;
+	t.sum = vt_xmalloc((sums + (size_t)channels * outputs) * sizeof(float));
+	t.x = t.sum + sums;
+	t.at = vt_xmalloc(outputs * sizeof(*t.at));
+	t.input = vt_xmalloc(outputs * sizeof(*t.input));
+	for (int b = 2 * t.pair; b < 2 * t.end_pair; b++)
+		begin_sums(j, &t, b);
+	for (int tap = 0; tap < j->taps; tap++) {
+		reach(p, &t, tap / (k * k), tap / k % k, tap % k);
+		if (t.reached)
+			add_tap(j, &t, tap);
+	}
+	for (int b = 2 * t.pair; b < last; b++)
+		end_sums(j, &t, b);
+	free(t.sum);
+	free(t.at);
+	free(t.input);
+}
+
+/* Few outputs: the channels are shared out too. */
+void vt_panel_conv(const struct vt_panel_conv *p)
+{
+	int voxels = (int)vt_voxels(p->out.s), tasks;
+	struct job j = { .p = p,
+		.groups = (voxels + p->per_group - 1) / p->per_group,
+		.pairs = pairs_of(p->out.s.c),
+		.taps = p->z->k * p->z->k * p->z->k };
+
+	assert(p->per_group > 0 && voxels > 0);
+	tasks = p->out.s.n * j.groups;
+	j.parts = (LEAST_TASKS + tasks - 1) / tasks;
+	j.parts = j.parts > (j.pairs + 3) / 4 ? (j.pairs + 3) / 4 : j.parts;
+	vt_parallel_for((size_t)tasks * (size_t)j.parts, group_task, &j);
+}

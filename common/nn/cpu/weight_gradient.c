@@ -1,0 +1,181 @@
+/* One direct gather, summed in slabs of planes that depend on the shape alone, then the slabs in
+ * order.  Lanes are the channels of the small side. */
+#include "common/nn/cpu/weight_gradient.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/parallel.h"
+#include "common/nn/cpu/axis.h"
+
+enum { MAX_K = 7, CHUNK = 192 };
+
+static int taps_of(const struct vt_conv *c)
+{
+	return c->k * c->k * c->k;
+}
+
+struct weight_grad {
+	const struct vt_kernels *k;
+	const struct vt_conv *c;
+	/* small: the side whose positions are summed over, its channels in the lanes */
+	struct vt_view big, small;
+	struct vt_axis z, y, x;
+	/* z slabs of small; pairs of its channel blocks; channel blocks of big */
+	int slabs, pairs, blocks;
+	/* positions of small whose tap lies inside */
+	int x_from[MAX_K], x_to[MAX_K], y_from[MAX_K], y_to[MAX_K];
+	float *part; /* [slab][small block][big block][tap][8][8] */
+	float *dw;
+};
+
+/* Slabs of at least 4096 positions, at most 16: by shape alone. */
+static int slabs_of(struct vt_shape s)
+{
+	size_t n = vt_voxels(s) / 4096;
+
+	n = n > 16 ? 16 : n;
+	n = n > (size_t)s.d ? (size_t)s.d : n;
+	return n ? (int)n : 1;
+}
+
+static size_t part_floats(int taps)
+{
+	return (size_t)taps * VT_LANES * VT_LANES;
+}
+
+/* First and one-behind-last position of a row whose tap t lies inside. */
+static void inside(const struct vt_axis *a, int t, int *from, int *to)
+{
+	*from = 0;
+	*to = a->n_out;
+	while (*from < *to && a->at[*from * a->k + t] < 0)
+		++*from;
+	while (*to > *from && a->at[(*to - 1) * a->k + t] < 0)
+		--*to;
+}
+
+/* Rows [y0, y1) of plane oz of item n.  The rows of one tap are summed in one go, so that its 8
+ * x 8 sums stay in registers. */
+static void grad_of_rows(const struct weight_grad *g, float *part, float *part2, int n, int sb,
+	int bb, int oz, int y0, int y1)
+{
+	struct vt_shape s = g->small.s, l = g->big.s;
+	int k = g->c->k;
+	size_t s_block = vt_voxels(s) * VT_LANES, l_block = vt_voxels(l) * VT_LANES;
+	const float *dy = g->small.p + ((size_t)n * (size_t)vt_blocks(s.c) + (size_t)sb) * s_block;
+	const float *x = g->big.p + ((size_t)n * (size_t)vt_blocks(l.c) + (size_t)bb) * l_block;
+	struct vt_row r = { .step = (size_t)g->c->stride * VT_LANES,
+		.dy_step = VT_LANES,
+		.n = l.c - bb * VT_LANES < VT_LANES ? l.c - bb * VT_LANES : VT_LANES,
+		.row_step = (size_t)g->c->stride * (size_t)l.w * VT_LANES,
+		.dy_row_step = (size_t)s.w * VT_LANES };
+
+	for (int t = 0; t < k * k * k; t++) {
+		int iz = g->z.at[oz * k + t / (k * k)], ty = t / k % k, from = g->x_from[t % k],
+		    to = g->x_to[t % k];
+		int top = y0 > g->y_from[ty] ? y0 : g->y_from[ty],
+		    end = y1 < g->y_to[ty] ? y1 : g->y_to[ty];
+
+		if (iz < 0 || top >= end || from >= to)
+			continue;
+		r.x = x +
+			(((size_t)iz * (size_t)l.h + (size_t)g->y.at[top * k + ty]) * (size_t)l.w +
+				(size_t)g->x.at[from * k + t % k]) *
+				VT_LANES;
+		r.dy = dy +
+			(((size_t)oz * (size_t)s.h + (size_t)top) * (size_t)s.w + (size_t)from) *
+				VT_LANES;
+		r.dy2 = r.dy + s_block;
+		r.rows = end - top;
+		r.count = to - from;
+		r.g = part + (size_t)t * VT_LANES * VT_LANES;
+		r.g2 = part2 ? part2 + (size_t)t * VT_LANES * VT_LANES : NULL;
+		g->k->row(&r);
+	}
+}
+
+static float *part_of(const struct weight_grad *g, int slab, int sb, int bb)
+{
+	return g->part +
+		(((size_t)slab * (size_t)vt_blocks(g->small.s.c) + (size_t)sb) * (size_t)g->blocks +
+			(size_t)bb) *
+		part_floats(taps_of(g->c));
+}
+
+static void grad_task(void *ctx, size_t task)
+{
+	const struct weight_grad *g = ctx;
+	struct vt_shape s = g->small.s;
+	int bb = (int)(task % (size_t)g->blocks),
+	    sb = 2 * (int)(task / (size_t)g->blocks % (size_t)g->pairs);
+	int slab = (int)(task / (size_t)g->blocks / (size_t)g->pairs);
+	float *part = part_of(g, slab, sb, bb),
+	      *part2 = sb + 1 < vt_blocks(s.c) ? part_of(g, slab, sb + 1, bb) : NULL;
+	int from = (int)((long)s.d * slab / g->slabs),
+	    to = (int)((long)s.d * (slab + 1) / g->slabs);
+	/* the chunk stays in the first-level cache over all taps */
+	int rows = s.w < CHUNK ? CHUNK / s.w : 1;
+
+	memset(part, 0, part_floats(taps_of(g->c)) * sizeof(float));
+	if (part2)
+		memset(part2, 0, part_floats(taps_of(g->c)) * sizeof(float));
+	for (int n = 0; n < s.n; n++)
+		for (int oz = from; oz < to; oz++)
+			for (int oy = 0; oy < s.h; oy += rows)
+				grad_of_rows(g, part, part2, n, sb, bb, oz, oy,
+					oy + rows < s.h ? oy + rows : s.h);
+}
+
+/* dw[lane channel][big channel][tap] = sum of the slabs in order. */
+static void sum_slabs(void *ctx, size_t task)
+{
+	const struct weight_grad *g = ctx;
+	int taps = taps_of(g->c), cb = g->big.s.c, o = (int)task;
+
+	for (int i = 0; i < cb; i++)
+		for (int t = 0; t < taps; t++) {
+			size_t at = ((size_t)t * VT_LANES + (size_t)(i % VT_LANES)) * VT_LANES +
+				(size_t)(o % VT_LANES);
+			float sum = 0.0f;
+
+			for (int s = 0; s < g->slabs; s++)
+				sum += part_of(g, s, o / VT_LANES, i / VT_LANES)[at];
+			g->dw[((size_t)o * (size_t)cb + (size_t)i) * (size_t)taps + (size_t)t] =
+				sum;
+		}
+}
+
+void vt_weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view big,
+	struct vt_view small, float *dw, float *part)
+{
+	struct weight_grad g = { .k = k,
+		.c = c,
+		.big = big,
+		.small = small,
+		.slabs = slabs_of(small.s),
+		.part = part,
+		.dw = dw,
+		.pairs = (vt_blocks(small.s.c) + 1) / 2,
+		.blocks = vt_blocks(big.s.c) };
+
+	g.z = vt_axis_of(c, small.s.d, big.s.d, false);
+	g.y = vt_axis_of(c, small.s.h, big.s.h, false);
+	g.x = vt_axis_of(c, small.s.w, big.s.w, false);
+	for (int t = 0; t < c->k; t++) {
+		inside(&g.x, t, &g.x_from[t], &g.x_to[t]);
+		inside(&g.y, t, &g.y_from[t], &g.y_to[t]);
+	}
+	vt_parallel_for((size_t)g.slabs * (size_t)g.pairs * (size_t)g.blocks, grad_task, &g);
+	vt_parallel_for((size_t)small.s.c, sum_slabs, &g);
+	free(g.z.at);
+	free(g.y.at);
+	free(g.x.at);
+}
+
+size_t vt_weight_gradient_floats(const struct vt_conv *c, struct vt_shape big,
+	struct vt_shape small)
+{
+	return (size_t)slabs_of(small) * (size_t)vt_blocks(big.c) * (size_t)vt_blocks(small.c) *
+		part_floats(taps_of(c));
+}
