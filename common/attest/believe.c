@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/base64.h"
 #include "common/base/fs.h"
 #include "common/store/history.h"
+#include "common/store/signatures.h"
 #include "common/store/trust.h"
 
 static const char file_name[] = "attestations.jsonl";
@@ -22,7 +24,8 @@ static void add(struct vt_believed_list *l, const struct vt_believed *b)
 void vt_believe_release(struct vt_believed_list *l)
 {
 	free(l->v);
-	*l = (struct vt_believed_list){ NULL, 0, 0 };
+	vt_strs_release(&l->kept);
+	*l = (struct vt_believed_list){ .v = NULL };
 }
 
 /* The record that a signed statement is about. */
@@ -48,6 +51,24 @@ static int record_of(char out[VT_HEX], const struct vt_buf *payload, const char 
 		vt_digest_hex(out, &d);
 	vt_json_free(j);
 	return rc;
+}
+
+/* What it is about, whoever signed it: it is kept, and says nothing yet. */
+static void keep(struct vt_believed_list *out, const struct vt_json *envelope, const char *line,
+	size_t n)
+{
+	struct vt_buf payload = VT_BUF_INIT;
+	struct vt_err none = VT_ERR_INIT;
+	char record[VT_HEX];
+
+	if (vt_base64_decode(&payload, vt_json_text(vt_json_get(envelope, "payload"), "")) &&
+		!record_of(record, &payload, "attestation", &none)) {
+		char *both = vt_asprintf("%s %.*s", record, (int)n, line);
+
+		vt_strs_add(&out->kept, both);
+		free(both);
+	}
+	vt_buf_release(&payload);
 }
 
 /* Tries the keys that count now; *by is "" if none of them signed it. */
@@ -90,6 +111,8 @@ static int take_line(struct vt_believed_list *out, size_t *unknown, const char *
 		rc = open_with(&payload, b.key, j, p, err);
 	if (!rc && *b.key)
 		rc = record_of(b.record, &payload, origin, err);
+	if (!rc)
+		keep(out, j, line, n);
 	if (!rc && *b.key)
 		add(out, &b);
 	else if (!rc)
@@ -99,24 +122,35 @@ static int take_line(struct vt_believed_list *out, size_t *unknown, const char *
 	return rc;
 }
 
+int vt_believe_text(struct vt_believed_list *out, size_t *unknown, const char *text, size_t n,
+	const char *origin, const struct vt_policy *p, struct vt_err *err)
+{
+	unsigned number = 1;
+	int rc = n && memchr(text, '\0', n)
+		? vt_err_set(err, VT_EDATA, "%s: holds a NUL byte", origin)
+		: 0;
+
+	for (const char *line = text, *end = text + n; !rc && line < end; number++) {
+		const char *stop = memchr(line, '\n', (size_t)(end - line));
+		size_t length = (size_t)((stop ? stop : end) - line);
+		char *where = vt_asprintf("%s:%u", origin, number);
+
+		if (length)
+			rc = take_line(out, unknown, line, length, where, p, err);
+		line += length + (stop != NULL);
+		free(where);
+	}
+	return rc;
+}
+
 int vt_believe_read(struct vt_believed_list *out, size_t *unknown, const char *path,
 	const struct vt_policy *p, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_fs_read(&text, path, FILE_LIMIT, err);
-	unsigned number = 1;
 
-	if (!rc && memchr(text.data, '\0', text.len))
-		rc = vt_err_set(err, VT_EDATA, "%s: holds a NUL byte", path);
-	for (const char *line = text.data; !rc && line && *line; number++) {
-		size_t n = strcspn(line, "\n");
-		char *origin = vt_asprintf("%s:%u", path, number);
-
-		if (n)
-			rc = take_line(out, unknown, line, n, origin, p, err);
-		line += n + (line[n] == '\n');
-		free(origin);
-	}
+	if (!rc && text.len)
+		rc = vt_believe_text(out, unknown, text.data, text.len, path, p, err);
 	vt_buf_release(&text);
 	return rc;
 }
@@ -150,6 +184,12 @@ int vt_believe_note(struct vt_store *s, const struct vt_believed_list *l, struct
 		vt_strs_add(&one, l->v[i].record);
 		rc = vt_trust_signed(s, &one, l->v[i].key, l->v[i].attestation, err);
 		vt_strs_release(&one);
+	}
+	for (size_t i = 0; !rc && i < l->kept.n; i++) {
+		char *record = vt_xstrndup(l->kept.v[i], VT_HEX - 1);
+
+		rc = vt_signatures_add(s, record, l->kept.v[i] + VT_HEX, err);
+		free(record);
 	}
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/store/signatures.h"
 #include "common/record/record_dir.h"
 #include "common/lineage/lineage_query.h"
 
@@ -68,6 +69,20 @@ static int write_parents(struct vt_store *s, const char *id, const char *base, s
 	return rc;
 }
 
+static int write_signatures(struct vt_store *s, const char *id, const char *base,
+	struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	char *path = vt_path_join(base, "attestations.jsonl");
+	int rc = vt_signatures_read(s, &text, id, err);
+
+	if (!rc && text.len)
+		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
+	vt_buf_release(&text);
+	free(path);
+	return rc;
+}
+
 static int write_one(struct vt_store *s, const char *id, const char *dir, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
@@ -83,6 +98,8 @@ static int write_one(struct vt_store *s, const char *id, const char *dir, struct
 		rc = write_parents(s, id, base, err);
 	if (!rc)
 		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
+	if (!rc)
+		rc = write_signatures(s, id, base, err);
 	vt_buf_release(&text);
 	free(result);
 	free(path);

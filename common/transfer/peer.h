@@ -2,7 +2,7 @@
  *
  * push copies from the store here to a peer, pull from a peer to the store here; transfer.h does
  * both with two peers and does not know which is which.  A name is "KIND ID" with KIND one of
- * objects, trees, records, results, commits.
+ * objects, trees, records, results, commits, signatures (of a record, by its id).
  *
  * Over a pipe (stdin and stdout of `voxtrail serve`) every request is lines, ended by LF; the
  * server says "voxtrail 2" first.

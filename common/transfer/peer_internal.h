@@ -13,6 +13,11 @@ extern const char vt_peer_greeting[]; /* "voxtrail 2" */
 
 int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct vt_err *err);
 
+/* vouchers.c: ids of the records that made the trees or their files, and of all their ancestors, as
+ * far as the store has them; sorted. */
+int vt_transfer_vouchers(struct vt_store *s, struct vt_strs *out, const struct vt_strs *trees,
+	struct vt_err *err);
+
 /* A directory remote: opens its store, and closes it with the peer. */
 int vt_peer_directory(struct vt_peer **out, const char *dir, bool writing, struct vt_err *err);
 

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/attest/kept.h"
 #include "common/base/fs.h"
-#include "common/content/digest_set.h"
 #include "common/base/fault.h"
 #include "common/transfer/peer_internal.h"
 #include "common/record/record.h"
@@ -21,6 +21,7 @@
 #include "common/store/erased.h"
 #include "common/store/result.h"
 #include "common/store/policy.h"
+#include "common/store/signatures.h"
 #include "common/store/tree_check.h"
 
 struct local {
@@ -34,7 +35,8 @@ struct local {
 
 const char vt_peer_greeting[] = "voxtrail 2";
 
-static const char *const kinds[] = { "objects", "trees", "records", "results", "commits" };
+static const char *const kinds[] = { "objects", "trees", "records", "results", "commits",
+	"signatures" };
 
 /* Takes "KIND ID" apart; false if it is neither. */
 static bool parse_name(const char *name, const char **kind, struct vt_digest *id)
@@ -176,105 +178,10 @@ static int local_bury(struct vt_peer *p, const char *line, const char *who, stru
 	return vt_erased_propose(l->s, &id, size, *reason ? reason + 1 : "", who, err);
 }
 
-/* --- records that vouch -------------------------------------------------- */
-
-/* Whoever made a tree as a whole, else whoever made its files; of a file that several trees hold
- * once. */
-static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tree_hex,
-	struct vt_digest_set *asked, struct vt_err *err)
-{
-	size_t before = out->n;
-	struct vt_tree *t = NULL;
-	struct vt_digest id;
-	char hex[VT_HEX];
-	int rc = vt_store_producers(s, tree_hex, out, err);
-
-	if (rc || out->n > before || !vt_digest_parse(&id, tree_hex))
-		return rc;
-	rc = vt_store_get_tree(s, &t, &id, err);
-	for (size_t i = 0; !rc && i < t->n_files; i++) {
-		if (!vt_digest_set_add(asked, &t->file[i].digest))
-			continue;
-		vt_digest_hex(hex, &t->file[i].digest);
-		rc = vt_store_producers(s, hex, out, err);
-		if (!rc)
-			rc = vt_store_copiers(s, hex, out, err);
-	}
-	vt_tree_free(t);
-	return rc;
-}
-
-static void add_parents(struct vt_store *s, struct vt_strs *next, const char *id)
-{
-	struct vt_err none = VT_ERR_INIT;
-	struct vt_json *j = NULL;
-	const struct vt_json *inputs;
-
-	if (vt_store_get_record(s, &j, id, &none))
-		return;
-	inputs = vt_json_get(j, "inputs");
-	for (size_t i = 0; inputs && i < inputs->n; i++) {
-		const struct vt_json *parents = vt_json_get(inputs->item[i], "parents");
-
-		for (size_t k = 0; parents && k < parents->n; k++)
-			vt_strs_add(next, vt_json_text(parents->item[k], ""));
-	}
-	vt_json_free(j);
-}
-
-static bool contains(const struct vt_strs *sorted, const char *text)
-{
-	size_t lo = 0, hi = sorted->n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		int order = strcmp(sorted->v[mid], text);
-
-		if (!order)
-			return true;
-		if (order < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
-/* Generation by generation; a record that is not here is left out. */
 static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
 	struct vt_err *err)
 {
-	struct vt_store *s = ((struct local *)p)->s;
-	struct vt_strs wave = VT_STRS_INIT, next = VT_STRS_INIT;
-	struct vt_digest_set asked = VT_DIGEST_SET_INIT;
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < trees->n; i++)
-		rc = add_producers(s, &wave, trees->v[i], &asked, err);
-	vt_digest_set_release(&asked);
-	while (!rc && wave.n) {
-		size_t before = out->n;
-
-		vt_strs_unique(&wave);
-		for (size_t i = 0; i < wave.n; i++) {
-			char *name = vt_asprintf("records %s", wave.v[i]),
-			     *path = path_of(s, name, err);
-
-			if (path && vt_fs_exists(path) &&
-				!contains(&(struct vt_strs){ out->v, before, 0 }, wave.v[i])) {
-				vt_strs_add(out, wave.v[i]);
-				add_parents(s, &next, wave.v[i]);
-			}
-			free(path);
-			free(name);
-		}
-		vt_strs_unique(out);
-		vt_strs_release(&wave);
-		wave = next;
-		next = (struct vt_strs)VT_STRS_INIT;
-	}
-	vt_strs_release(&wave);
-	return rc;
+	return vt_transfer_vouchers(((struct local *)p)->s, out, trees, err);
 }
 
 /* --- reading and taking in ----------------------------------------------- */
@@ -530,6 +437,44 @@ static int publish_records(struct local *l, struct vt_err *err)
 	return rc;
 }
 
+static int take_signature(struct local *l, size_t i, const struct vt_policy *p, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	char *tmp = waiting_path(l, i);
+	int rc = vt_fs_read(&text, tmp, VT_SIGNATURES_LIMIT, err);
+
+	if (!rc && text.len)
+		rc = vt_attestations_take(l->s, text.data, text.len, l->name.v[i],
+			strchr(l->name.v[i], ' ') + 1, p, NULL, err);
+	vt_buf_release(&text);
+	free(tmp);
+	return rc;
+}
+
+/* Before the records that they are of: a site may take signed ones only.  Of a record some may be
+ * here from before, by a key that counts since. */
+static int take_signatures(struct local *l, struct vt_err *err)
+{
+	struct vt_policy p;
+	bool any = false;
+	int rc;
+
+	for (size_t i = 0; i < l->name.n && !any; i++)
+		any = is_kind(l->name.v[i], "signatures") || is_kind(l->name.v[i], "records");
+	if (!any)
+		return 0;
+	rc = vt_policy_read(&p, l->s, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < l->name.n; i++)
+		if (is_kind(l->name.v[i], "signatures"))
+			rc = take_signature(l, i, &p, err);
+		else if (is_kind(l->name.v[i], "records"))
+			rc = vt_attestations_weigh(l->s, strchr(l->name.v[i], ' ') + 1, &p, err);
+	vt_policy_release(&p);
+	return rc;
+}
+
 static int check_bytes(struct local *l, struct vt_err *err)
 {
 	for (size_t i = 0; !err->code && i < l->tmp.n; i++) {
@@ -537,8 +482,9 @@ static int check_bytes(struct local *l, struct vt_err *err)
 		struct vt_digest d;
 		uint64_t size;
 
-		/* the only thing here that is not named by its bytes */
-		if (!is_kind(l->name.v[i], "results") && !vt_digest_file(&d, &size, tmp, err)) {
+		/* the only things here that are not named by their bytes */
+		if (!is_kind(l->name.v[i], "results") && !is_kind(l->name.v[i], "signatures") &&
+			!vt_digest_file(&d, &size, tmp, err)) {
 			vt_digest_hex(hex, &d);
 			if (strcmp(hex, strchr(l->name.v[i], ' ') + 1))
 				vt_err_set(err, VT_EINTEGRITY,
@@ -579,6 +525,8 @@ static int local_flush(struct vt_peer *p, struct vt_err *err)
 		rc = publish_kind(l, "objects", err);
 	if (!rc)
 		rc = publish_kind(l, "trees", err);
+	if (!rc)
+		rc = take_signatures(l, err);
 	if (!rc)
 		rc = publish_records(l, err);
 	if (!rc)

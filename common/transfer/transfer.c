@@ -154,7 +154,7 @@ struct lack {
 	struct vt_strs erased;
 	/* names of what the destination should have, and has lost or damaged; sorted */
 	struct vt_strs unsound;
-	struct vt_lacking_results results;
+	struct vt_lacking_results results, signatures;
 };
 
 static void lack_release(struct lack *l)
@@ -168,6 +168,7 @@ static void lack_release(struct lack *l)
 	vt_strs_release(&l->erased);
 	vt_strs_release(&l->unsound);
 	vt_lacking_results_release(&l->results);
+	vt_lacking_results_release(&l->signatures);
 }
 
 /* Of the kind. */
@@ -379,6 +380,8 @@ static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, s
 	for (size_t i = 0; i < vouchers.n; i++)
 		add_name(&records, "records", vouchers.v[i]);
 	if (!rc)
+		rc = vt_transfer_find_signatures(&l->signatures, from, to, &vouchers, err);
+	if (!rc)
 		rc = vt_transfer_missing(to, &l->records, &records, err);
 	vt_strs_release(&vouchers);
 	vt_strs_release(&records);
@@ -423,6 +426,8 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 		rc = to->ops->flush(to, err);
 	bytes = t->bytes;
 	if (!rc)
+		rc = vt_transfer_put_results(&l->signatures, to, err);
+	if (!rc)
 		rc = vt_transfer_get(from, &l->records, pass_on, &s, err);
 	t->bytes = bytes;
 	for (size_t i = 0; !rc && i < l->erased.n; i++)
@@ -439,6 +444,7 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 	t->n_records = l->records.n;
 	t->n_erased = l->erased.n;
 	t->n_results = l->results.n;
+	t->n_signed = l->signatures.n;
 	t->n_healed = new_commits || t->n_results ? l->unsound.n
 						  : t->n_commits + t->n_trees + t->n_objects;
 	return rc ? rc : to->ops->flush(to, err);
@@ -591,7 +597,7 @@ int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer 
 		rc = find_rest(&l, from, to, err);
 	if (!rc &&
 		(todo.n || l.results.n || l.records.n || l.commits.n || l.trees.n || l.objects.n ||
-			l.erased.n))
+			l.erased.n || l.signatures.n))
 		rc = send_all(t, &l, from, to, todo.n != 0, err);
 	for (size_t i = 0; !rc && i < todo.n; i++) {
 		const struct vt_ref *r = &todo.v[i];

@@ -20,7 +20,7 @@ struct vt_transfer {
 	struct vt_refs moved;
 	/* "repo@name" whose commit the destination has and goes beyond */
 	struct vt_strs ahead;
-	size_t n_commits, n_trees, n_objects, n_records, n_erased, n_results;
+	size_t n_commits, n_trees, n_objects, n_records, n_erased, n_results, n_signed;
 	size_t n_healed; /* files, trees and commits that were lost or damaged there */
 	uint64_t bytes;  /* of objects */
 };

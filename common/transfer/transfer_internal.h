@@ -27,6 +27,18 @@ int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *fro
 	struct vt_strs *roots, struct vt_err *err);
 int vt_transfer_put_results(const struct vt_lacking_results *l, struct vt_peer *to,
 	struct vt_err *err);
+/* Of the names, which are sorted, those that the peer has. */
+int vt_transfer_present(struct vt_peer *p, struct vt_strs *out, struct vt_strs *names,
+	struct vt_err *err);
+/* A sink that keeps a text, whatever its name, in a struct vt_lacking_results. */
+int vt_transfer_keep(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+	struct vt_err *err);
+
+/* transfer_signatures.c: attestations of the records (ids) that the source has and the destination
+ * has not, or has others of. */
+int vt_transfer_find_signatures(struct vt_lacking_results *out, struct vt_peer *from,
+	struct vt_peer *to, const struct vt_strs *records, struct vt_err *err);
+
 void vt_lacking_results_release(struct vt_lacking_results *l);
 
 #endif

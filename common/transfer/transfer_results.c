@@ -18,8 +18,8 @@ void vt_lacking_results_release(struct vt_lacking_results *l)
 	*l = (struct vt_lacking_results){ .name = VT_STRS_INIT };
 }
 
-/* Sink: keeps a text, whatever its name. */
-static int keep(void *ctx, const char *name, uint64_t size, struct vt_reader *r, struct vt_err *err)
+int vt_transfer_keep(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+	struct vt_err *err)
 {
 	struct vt_lacking_results *l = ctx;
 
@@ -57,8 +57,7 @@ static void add_name(struct vt_strs *list, const char *kind, const struct vt_dig
 	free(name);
 }
 
-/* Of the names those that the peer has. */
-static int present(struct vt_peer *p, struct vt_strs *out, struct vt_strs *names,
+int vt_transfer_present(struct vt_peer *p, struct vt_strs *out, struct vt_strs *names,
 	struct vt_err *err)
 {
 	struct vt_strs absent = VT_STRS_INIT;
@@ -91,7 +90,7 @@ static int find_lists(struct vt_strs *lists, struct vt_peer *from, const struct 
 		vt_strs_add(&names, name);
 		free(name);
 	}
-	rc = vt_transfer_get(from, &names, keep, &text, err);
+	rc = vt_transfer_get(from, &names, vt_transfer_keep, &text, err);
 	for (size_t i = 0; !rc && i < text.n; i++) {
 		struct vt_commit c = { .id = "" };
 		struct vt_digest list;
@@ -105,7 +104,7 @@ static int find_lists(struct vt_strs *lists, struct vt_peer *from, const struct 
 		vt_commit_release(&c);
 	}
 	if (!rc)
-		rc = present(from, lists, &all, err);
+		rc = vt_transfer_present(from, lists, &all, err);
 	vt_strs_release(&names);
 	vt_strs_release(&all);
 	vt_lacking_results_release(&text);
@@ -118,7 +117,7 @@ static int find_names(struct vt_strs *results, struct vt_peer *from, const struc
 {
 	struct vt_lacking_results text = { .name = VT_STRS_INIT };
 	struct vt_strs all = VT_STRS_INIT;
-	int rc = vt_transfer_get(from, lists, keep, &text, err);
+	int rc = vt_transfer_get(from, lists, vt_transfer_keep, &text, err);
 
 	for (size_t i = 0; !rc && i < text.n; i++) {
 		struct vt_digest *key = NULL;
@@ -132,7 +131,7 @@ static int find_names(struct vt_strs *results, struct vt_peer *from, const struc
 		free(key);
 	}
 	if (!rc)
-		rc = present(from, results, &all, err);
+		rc = vt_transfer_present(from, results, &all, err);
 	vt_strs_release(&all);
 	vt_lacking_results_release(&text);
 	return rc;
@@ -159,7 +158,7 @@ int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *fro
 	if (!rc)
 		rc = vt_transfer_missing(to, &lacking, &names, err);
 	if (!rc)
-		rc = vt_transfer_get(from, &lacking, keep, out, err);
+		rc = vt_transfer_get(from, &lacking, vt_transfer_keep, out, err);
 	for (size_t i = 0; !rc && i < lists.n; i++)
 		vt_strs_add(objects, lists.v[i]);
 	for (size_t i = 0; !rc && i < out->n; i++) {
@@ -178,7 +177,7 @@ int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *fro
 	}
 	/* they explain keys; where the source has none, nothing is lost */
 	if (!rc)
-		rc = present(from, objects, &transforms, err);
+		rc = vt_transfer_present(from, objects, &transforms, err);
 	vt_strs_unique(roots);
 	vt_strs_release(&lists);
 	vt_strs_release(&transforms);

@@ -13,7 +13,7 @@
 static int believe(struct vt_store *s, const char *dir, const struct vt_policy *p,
 	struct vt_err *err)
 {
-	struct vt_believed_list found = { NULL, 0, 0 };
+	struct vt_believed_list found = { .v = NULL };
 	size_t unknown = 0;
 	int rc = vt_believe_beside(&found, &unknown, dir, p, err);
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/attest/believe.h"
+#include "common/attest/kept.h"
 #include "common/base/fs.h"
 #include "common/store/history.h"
 #include "common/store/trust.h"
@@ -77,15 +78,21 @@ static void decide(struct vt_store *s, enum vt_trust_how how, const struct vt_st
 
 static void take(struct vt_store *s, const struct vt_strs *args, struct vt_err *err)
 {
-	struct vt_believed_list found = { NULL, 0, 0 };
+	struct vt_believed_list found = { .v = NULL };
 	struct vt_policy p;
-	size_t unknown = 0;
+	size_t unknown = 0, n;
 	int rc = vt_policy_read(&p, s, err);
 
 	if (rc)
 		return;
-	if (args->n < 2)
-		rc = vt_err_set(err, VT_EUSAGE, "say which files of attestations");
+	if (args->n < 2) {
+		if (!vt_attestations_weigh_all(s, &p, &n, err))
+			vt_say("the attestations kept of %zu records were held against the "
+			       "policy\n",
+				n);
+		vt_policy_release(&p);
+		return;
+	}
 	for (size_t i = 1; !rc && i < args->n; i++)
 		rc = vt_believe_read(&found, &unknown, args->v[i], &p, err);
 	if (!rc)
@@ -119,6 +126,18 @@ static void keys(struct vt_store *s, struct vt_err *err)
 	vt_policy_release(&p);
 }
 
+/* What it signed before counts from now on, too. */
+static void weigh(struct vt_store *s, struct vt_err *err)
+{
+	struct vt_policy p;
+	size_t n;
+
+	if (vt_policy_read(&p, s, err))
+		return;
+	vt_attestations_weigh_all(s, &p, &n, err);
+	vt_policy_release(&p);
+}
+
 /* The last second before the day counts. */
 static int parse_day(int64_t *out, const char *day, struct vt_err *err)
 {
@@ -146,8 +165,10 @@ static void add_key(struct vt_store *s, const char *path, const struct wishes *w
 	if (!parse_day(&entry.until, w->until, err) && !vt_key_read(&k, path, err) &&
 		!vt_key_public_pem(k, &pem, err) && !vt_key_id(id, k, err)) {
 		entry.pem = pem.data;
-		if (!vt_policy_add_key(s, &entry, err))
+		if (!vt_policy_add_key(s, &entry, err)) {
 			vt_say("key %s counts from now on\n", id);
+			weigh(s, err);
+		}
 	}
 	vt_key_free(k);
 	vt_buf_release(&pem);
@@ -197,7 +218,7 @@ static void act(struct vt_store *s, const struct vt_strs *a, const struct wishes
 	else
 		vt_err_set(err, VT_EUSAGE,
 			"usage: voxtrail trust list | vouch RECORD... | reject RECORD... | take "
-			"FILE... | keys | add-key FILE | revoke-key KEY | policy | demand LIST "
+			"[FILE...] | keys | add-key FILE | revoke-key KEY | policy | demand LIST "
 			"WORD; "
 			"vouch, reject and revoke-key need --reason");
 }
@@ -223,9 +244,9 @@ int vt_cmd_trust(int argc, char **argv)
 			"there are\n"
 			"vouch RECORD...      you answer for them; --all for every claim there is\n"
 			"reject RECORD...     they count for nothing\n"
-			"take FILE...         believes the records that attestations of the "
+			"take [FILE...]       believes the records that attestations of the "
 			"policy's "
-			"keys name\n"
+			"keys name, and keeps all; without FILE those that are kept\n"
 			"keys                 the policy's keys, and which of them count now\n"
 			"add-key FILE         a public key whose signatures are believed\n"
 			"revoke-key KEY       what rests on it alone is a claim again\n"

@@ -15,12 +15,14 @@ static void report(const struct vt_transfer *t, const char *verb)
 			t->moved.v[i].commit);
 	for (size_t i = 0; i < t->ahead.n; i++)
 		vt_say("%s: the destination is ahead\n", t->ahead.v[i]);
-	if (t->moved.n || t->n_results || t->n_healed || t->n_records || t->n_erased)
+	if (t->moved.n || t->n_results || t->n_healed || t->n_records || t->n_erased || t->n_signed)
 		vt_say("%s %zu commits, %zu trees, %zu files (%llu bytes), %zu records\n", verb,
 			t->n_commits, t->n_trees, t->n_objects, (unsigned long long)t->bytes,
 			t->n_records);
 	else
 		puts("nothing to do");
+	if (t->n_signed)
+		vt_say("attestations of %zu records\n", t->n_signed);
 	if (t->n_healed)
 		vt_say("%zu files, trees and commits that the destination had lost or found "
 		       "damaged are "

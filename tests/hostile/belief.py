@@ -1,6 +1,6 @@
 """A record from outside is a claim: it makes no patient vanish, is not served from the cache, and an answer that rests on it says so
 with an exit status of its own; what signs, vouches for and rejects it decides."""
-import os, shutil, subprocess, sys
+import glob, os, shutil, subprocess, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _hostile import *
@@ -92,7 +92,12 @@ check(sign(f"{T}/site.key", f"{T}/good.jsonl").returncode == 0 and sign(f"{T}/st
 r = tool("trust", "take", f"{T}/good.jsonl", store=C)
 check(r.returncode == 76, "before its key is known an attestation says nothing: 76", r.stderr)
 tool("trust", "add-key", f"{T}/site.key.pub", "--name", "site", store=C)
-check(tool("trust", "take", f"{T}/bad.jsonl", store=C).returncode == 76 and tool("audit", d, store=C).returncode == 3, "a stranger's signature counts for nothing")
+check(tool("audit", d, store=C).returncode == 0, "what was kept counts once its key is known")
+shutil.rmtree(f"{C}/signatures")
+stage("voxtrail", "import", d, "--store", f"{T}/stranger-only")
+r = tool("trust", "take", f"{T}/bad.jsonl", store=f"{T}/stranger-only")
+tool("trust", "add-key", f"{T}/site.key.pub", store=f"{T}/stranger-only")
+check(r.returncode == 76 and tool("audit", d, store=f"{T}/stranger-only").returncode == 3, "a stranger's signature counts for nothing")
 check(tool("trust", "take", f"{T}/good.jsonl", store=C).returncode == 0 and tool("audit", d, "--require-signed", store=C).returncode == 0, "a signature of a known key does")
 keys = tool("trust", "keys", store=C).stdout
 tool("trust", "revoke-key", keys[:16], "--reason", "lost laptop", store=C)
@@ -136,3 +141,46 @@ r = normalize(f"{T}/again2", "--store", S)
 check(r.returncode == 65 and "sub-002" in r.stderr and "sub-777" in r.stderr, "the bytes of a withdrawn patient are refused under any name", r.stderr)
 r = normalize(f"{T}/again2", "--out", f"{T}/no", env=dict(os.environ, VOXTRAIL_CONSENT=f"{S}/consent.json"))
 check(r.returncode == 65, "and without the store, by its list")
+
+# --- attestations travel with the records that they are of
+A, B2, sig = f"{T}/att-a", f"{T}/att-b", lambda s: sum(len(fs) for _, _, fs in os.walk(f"{s}/signatures"))
+signed = crop[0].dir(f"{T}/signed")
+stage("voxtrail", "attest", "sign", signed, "--all", "--key", f"{T}/site.key", "-o", f"{T}/crop.jsonl")
+tool("commit", "out", signed, "--copy", store=A)
+r = tool("push", "out", B2, store=A)
+check(r.returncode == 0 and sig(B2) == 0 and "claim" in tool("trust", "list", store=B2).stdout, "unsigned records arrive as claims", r.stderr)
+tool("trust", "add-key", f"{T}/site.key.pub", store=A)
+check(tool("trust", "take", f"{T}/crop.jsonl", store=A).returncode == 0 and sig(A) > 0, "a store keeps what it takes")
+tool("trust", "add-key", f"{T}/site.key.pub", store=B2)
+r = tool("push", "out", B2, store=A)
+check(r.returncode == 0 and "attestations of" in r.stdout and tool("audit", "out", "--require-signed", store=B2).returncode == 0,
+      "a push takes attestations along, also where no ref moves, and they are believed there by that site's keys", (r.stdout, r.stderr))
+check("nothing to do" in tool("push", "out", B2, store=A).stdout, "and then there is nothing to do")
+strict = f"{T}/att-strict"
+tool("commit", "x", f"{T}/fresh", "--copy", store=strict)
+tool("trust", "demand", "believed", "pull", store=strict)
+check(tool("pull", "out", A, store=strict).returncode == 3, "a site that believes no key of theirs refuses them")
+tool("trust", "add-key", f"{T}/site.key.pub", store=strict)
+r = tool("pull", "out", A, store=strict)
+check(r.returncode == 0 and tool("audit", "out", "--require-signed", store=strict).returncode == 0, "one that does takes signed records, the signatures before them", r.stderr)
+r = tool("checkout", "out", f"{T}/att-co", store=strict)
+check(r.returncode == 0 and glob.glob(f"{T}/att-co/.lineage/*/attestations.jsonl"), "a checkout has them beside the records", r.stderr)
+check(tool("import", f"{T}/att-co", store=f"{T}/policed3", env=dict(os.environ, VOXTRAIL_POLICY="")).returncode == 0 and sig(f"{T}/policed3") > 0, "and import keeps them, whoever signed")
+check(tool("verify", store=strict).returncode == 0, "verify is clean")
+# an attestation under another record's name is refused
+lying = f"{T}/att-lying"
+shutil.copytree(A, lying)
+files = sorted(os.path.join(b, f) for b, _, fs in os.walk(f"{lying}/signatures") for f in fs)
+other = sha(b"another record")
+for f in files:
+    data = open(f).read()
+    os.remove(f)
+    write(f, json.dumps({"payload": "e30=", "payloadType": "application/vnd.in-toto+json", "signatures": []}) + "\n" + data)
+clean = f"{T}/att-clean"
+tool("trust", "list", store=clean)
+r = tool("pull", "out", lying, store=clean)
+check(r.returncode == 0 and tool("verify", store=clean).returncode == 0, "an envelope that says nothing of a record is left out", (r.returncode, r.stderr))
+if len(files) > 1:
+    write(files[0], open(files[1]).read())
+    r = tool("pull", "out", lying, store=f"{T}/att-clean2")
+    check(r.returncode == 65 and "attestation of record" in r.stderr, "an attestation under another record's name is refused", (r.returncode, r.stderr))
