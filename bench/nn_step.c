@@ -1,10 +1,11 @@
 /* nn_step.c - seconds of one training step (forward and backward) of a network, median of
  * REPEATS, the arena it needs and the process's peak resident memory.
  *
- *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS|serve
- *      [infer|recompute]
+ *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS|serve|onnx:PATH
+ *      [train|infer|recompute] [f32|bf16]
  * serve: prints the work of a forward pass in GMAC and the parameters, then makes one step for
- * each line it reads and answers with its seconds and the peak resident MiB. */
+ * each line it reads and answers with its seconds and the peak resident MiB.
+ * onnx: writes the network with its fresh weights, for other programs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "common/base/parallel.h"
 #include "common/nn/model.h"
+#include "common/nn/onnx.h"
 #include "common/nn/session.h"
 
 /* With one thread its processor time, which other programs disturb less than the wall clock. */
@@ -58,7 +60,7 @@ static void serve(struct vt_session *s, const char *plan, size_t parameters, boo
 	char line[16];
 
 	sscanf(strstr(plan, "forward "), "forward %lf", &gmac);
-	printf("%f %zu\n", gmac, parameters);
+	printf("%f %zu %s\n", gmac, parameters, vt_session_isa(s));
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
 		double t = now();
@@ -114,13 +116,14 @@ int main(int argc, char **argv)
 	struct vt_buf plan = VT_BUF_INIT;
 	struct vt_session_opts opts = { .training = argc < 9 || strcmp(argv[8], "infer"),
 		.seed = 1,
-		.recompute = argc > 8 && !strcmp(argv[8], "recompute") };
+		.recompute = argc > 8 && !strcmp(argv[8], "recompute"),
+		.level = argc > 9 && !strcmp(argv[9], "bf16") ? VT_LEVEL_BF16 : VT_LEVEL_F32 };
 	struct vt_model_request r;
 
 	if (argc < 8 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
 		fprintf(stderr,
-			"usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS|serve "
-			"[infer|recompute] %s\n",
+			"usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS|serve|onnx:PATH "
+			"[train|infer|recompute] [f32|bf16] %s\n",
 			err.text);
 		return 64;
 	}
@@ -133,7 +136,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}
-	if (!strcmp(argv[7], "serve")) {
+	if (!strncmp(argv[7], "onnx:", 5)) {
+		if (vt_onnx_write(argv[7] + 5, g, s, NULL, &err))
+			fprintf(stderr, "%s\n", err.text);
+	} else if (!strcmp(argv[7], "serve")) {
 		serve(s, strstr(plan.data, "\nparameters "), vt_graph_parameters(g), opts.training);
 	} else {
 		fputs(strstr(plan.data, "\nparameters ") + 1, stdout);
@@ -143,5 +149,5 @@ int main(int argc, char **argv)
 	vt_graph_free(g);
 	vt_json_free(params);
 	vt_buf_release(&plan);
-	return 0;
+	return err.code;
 }

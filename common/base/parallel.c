@@ -129,6 +129,11 @@ static void run_with_pool(size_t n, void (*fn)(void *, size_t), void *ctx)
 	pthread_mutex_unlock(&pool.lock);
 }
 
+void vt_parallel_alone(void)
+{
+	inside = true;
+}
+
 void vt_parallel_for(size_t n, void (*fn)(void *ctx, size_t i), void *ctx)
 {
 	if (inside || n <= 1 || vt_parallel_threads() == 1) {

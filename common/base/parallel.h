@@ -18,4 +18,7 @@ unsigned vt_parallel_threads(void);
  * all are done. */
 void vt_parallel_for(size_t n, void (*fn)(void *ctx, size_t i), void *ctx);
 
+/* For a thread that works beside the pool: its loops run on itself from here on. */
+void vt_parallel_alone(void);
+
 #endif

@@ -146,6 +146,40 @@ static float weight(const struct corner *c, int k)
 		(k & 1 ? c->share[2] : 1 - c->share[2]);
 }
 
+static bool all_inside(const struct job *j, const struct corner *c)
+{
+	for (int a = 0; a < 3; a++)
+		if (c->at[a] < 0 || c->at[a] + 1 >= j->size[a])
+			return false;
+	return true;
+}
+
+/* The sum over all eight, in the order of `inside`; a position on a voxel is that voxel's value. */
+static float interpolate(const struct job *j, const struct corner *c)
+{
+	size_t row = (size_t)j->size[2], plane = row * (size_t)j->size[1];
+	const float *p =
+		j->box + (size_t)c->at[0] * plane + (size_t)c->at[1] * row + (size_t)c->at[2];
+	float z = c->share[0], y = c->share[1], x = c->share[2], sum = 0;
+	float yx[4];
+
+	if (!(z > 0 || y > 0 || x > 0))
+		return p[0] + 0.0f; /* of a negative zero too */
+	for (int s = 0; s < 2; s++, p += plane) {
+		float wz = s ? z : 1 - z;
+
+		yx[0] = wz * (1 - y) * (1 - x);
+		yx[1] = wz * (1 - y) * x;
+		yx[2] = wz * y * (1 - x);
+		yx[3] = wz * y * x;
+		sum += yx[0] * p[0];
+		sum += yx[1] * p[1];
+		sum += yx[2] * p[row];
+		sum += yx[3] * p[row + 1];
+	}
+	return sum;
+}
+
 /* Where voxel (z, y, x) of the sampled grid goes in the patch. */
 static size_t goes_to(const struct job *j, int z, int y, int x)
 {
@@ -173,9 +207,12 @@ static void sample_image(void *ctx, size_t z)
 			size_t i;
 
 			locate(&c, j, at);
-			for (int k = 0; k < 8; k++)
-				if (inside(j, &c, k, &i))
-					sum += weight(&c, k) * j->box[i];
+			if (all_inside(j, &c))
+				sum = interpolate(j, &c);
+			else
+				for (int k = 0; k < 8; k++)
+					if (inside(j, &c, k, &i))
+						sum += weight(&c, k) * j->box[i];
 			j->image[goes_to(j, (int)z, y, x)] = sum;
 		}
 }

@@ -1,6 +1,5 @@
-/* train_batch.c - a batch of patches and the losses of the network's outputs, where the session
- * is: here or on its device. The one thing that a device may leave to the host is to draw a
- * batch, where a volume does not fit into its memory or a list of changes is asked for. */
+/* train_batch.c - the losses of the network's outputs, where the session is: here or on its
+ * device. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +37,7 @@ void vt_train_batch_begin(struct vt_trainer *t)
 	t->image = vt_xmalloc(t->voxels * batch * (size_t)t->channels * sizeof(float));
 	t->target = vt_xmalloc(t->voxels * batch);
 	t->ignored = t->manifest && t->manifest->ignore ? vt_xmalloc(t->voxels * batch) : NULL;
+	vt_train_draw_begin(t);
 	t->n_heads = vt_graph_n_outputs(t->graph);
 	t->head = vt_xcalloc((size_t)t->n_heads, sizeof(*t->head));
 	for (int i = 0; i < t->n_heads; i++)
@@ -46,6 +46,7 @@ void vt_train_batch_begin(struct vt_trainer *t)
 
 void vt_train_batch_end(struct vt_trainer *t)
 {
+	vt_train_draw_end(t);
 	for (int i = 0; i < t->n_heads; i++) {
 		free(t->head[i].y);
 		free(t->head[i].dy);
@@ -56,97 +57,6 @@ void vt_train_batch_end(struct vt_trainer *t)
 	free(t->image);
 	free(t->target);
 	free(t->ignored);
-}
-
-/* --- patches ------------------------------------------------------------- */
-
-static struct vt_draw_opts draw_opts(const struct vt_trainer *t)
-{
-	struct vt_draw_opts draw = t->o->draw;
-
-	memcpy(draw.patch, t->o->patch, sizeof(draw.patch));
-	draw.seed = t->o->seed;
-	return draw;
-}
-
-/* Which training subject patch `slot` of this step comes from. */
-static size_t subject_of(const struct vt_trainer *t, uint64_t slot)
-{
-	uint64_t k = t->step * (uint64_t)t->o->batch * (uint64_t)t->o->accumulate + slot;
-
-	return t->train[vt_dataset_order(t->o->seed, k / t->n_train, (size_t)(k % t->n_train),
-		t->n_train)];
-}
-
-static uint64_t slot_of(const struct vt_trainer *t, int round, int item)
-{
-	return (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)item;
-}
-
-/* Voxels to be ignored leave the target and go to a list of their own. */
-static void split_ignored(struct vt_trainer *t)
-{
-	for (size_t v = 0; v < (size_t)t->o->batch * t->voxels; v++) {
-		t->ignored[v] = t->target[v] == VT_PATCH_IGNORED;
-		if (t->ignored[v])
-			t->target[v] = 0;
-	}
-}
-
-static void draw_here(struct vt_trainer *t, int round)
-{
-	struct vt_draw_opts draw = draw_opts(t);
-
-	for (int b = 0; b < t->o->batch; b++) {
-		uint64_t slot = slot_of(t, round, b);
-		const struct vt_patch_file *f = &t->d->file[subject_of(t, slot)];
-		float *image = t->image + (size_t)b * (size_t)t->channels * t->voxels;
-		uint8_t *target = t->target + (size_t)b * t->voxels;
-
-		if (t->o->augment)
-			vt_augment_draw(t->o->augment, f, &draw, t->step, slot, image, target,
-				NULL);
-		else
-			vt_dataset_draw(f, &draw, t->step, slot, image, target);
-	}
-	if (t->ignored)
-		split_ignored(t);
-	if (t->o->loss.softmax)
-		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
-}
-
-/* From the volumes that lie there; false where one does not. */
-static bool draw_there(struct vt_trainer *t, struct vt_remote *r, int round)
-{
-	struct vt_draw_opts o = draw_opts(t);
-
-	for (int b = 0; b < t->o->batch; b++) {
-		uint64_t slot = slot_of(t, round, b);
-		size_t i = subject_of(t, slot);
-		const struct vt_patch_file *f = &t->d->file[i];
-		struct vt_patch_ref p;
-
-		if (!vt_remote_keep(r, b, (int)i,
-			    &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d,
-				    f->h, f->w }))
-			return false;
-		vt_dataset_choose(&p, f, &o, t->step, slot);
-		p.classes = t->o->loss.softmax;
-		vt_remote_draw(r, b, (int)i, &p);
-	}
-	return true;
-}
-
-void vt_train_batch_draw(struct vt_trainer *t, int round)
-{
-	struct vt_remote *r = vt_session_remote(t->session);
-
-	if (r && !t->o->augment && draw_there(t, r, round))
-		return;
-	draw_here(t, round);
-	vt_session_set_input(t->session, t->image);
-	if (r)
-		vt_remote_set_target(r, t->target);
 }
 
 /* --- losses -------------------------------------------------------------- */

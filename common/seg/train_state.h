@@ -36,7 +36,8 @@ struct vt_trainer {
 	struct vt_average average; /* its mean is not made where there is none */
 	size_t *train, *validation, n_train, n_validation;
 	float *image;
-	struct vt_train_head *head; /* [outputs of the graph]; the first is the prediction */
+	struct vt_train_ahead *ahead; /* the next batch, drawn beside the step */
+	struct vt_train_head *head;   /* [outputs of the graph]; the first is the prediction */
 	int n_heads;
 	float **sum; /* [weights]: gradients of the step so far; NULL with accumulate 1, and on a
 	                              * device, which has its own */
@@ -60,12 +61,16 @@ bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm);
 void vt_train_precision_next(struct vt_trainer *t);
 bool vt_train_precision_varies(const struct vt_train_opts *o);
 
-/* train_batch.c: batch `round` of the step becomes input and target; the sum of its outputs'
+/* train_draw.c: batch `round` of the step becomes input and target. */
+void vt_train_draw_begin(struct vt_trainer *t);
+void vt_train_draw_end(struct vt_trainer *t);
+void vt_train_batch_draw(struct vt_trainer *t, int round);
+
+/* train_batch.c: buffers, and the sum of the outputs'
  * losses, as their share of the step, and their gradients for vt_session_backward_all. */
 enum { VT_TRAIN_HEADS = 33 }; /* at most */
 void vt_train_batch_begin(struct vt_trainer *t);
 void vt_train_batch_end(struct vt_trainer *t);
-void vt_train_batch_draw(struct vt_trainer *t, int round);
 double vt_train_batch_loss(struct vt_trainer *t, const float **dy);
 
 /* train_step.c: buffers; draws, gradient, update, and t->step is one more.  VT_EBUG where
