@@ -4,9 +4,12 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Everything below is inlined into the functions that are called, which are compiled a second time
+ * for processors with FMA: there fma() is an instruction, with the bits of the library's call. */
+#define VT_FMATH_FN static inline __attribute__((always_inline))
 #include "common/base/fmath_inline.h"
 
-static double scale_by_two(double x, int k)
+VT_FMATH_FN double scale_by_two(double x, int k)
 {
 	uint64_t bits;
 	double f;
@@ -28,7 +31,7 @@ static double scale_by_two(double x, int k)
 
 /* exp(r) - 1 - r for |r| <= ln2 / 2: the Taylor series to r^13, whose next term is below 2^-56
  * relative to 1. */
-static double exp_tail(double r)
+VT_FMATH_FN double exp_tail(double r)
 {
 	double p = 1.0 / 6227020800.0;
 
@@ -47,7 +50,7 @@ static double exp_tail(double r)
 }
 
 /* exp(x + extra) for a small correction `extra`. */
-static double exp_of(double x, double extra)
+VT_FMATH_FN double exp_of(double x, double extra)
 {
 	double k, r, lo;
 
@@ -64,12 +67,12 @@ static double exp_of(double x, double extra)
 	return scale_by_two(1.0 + (r + exp_tail(r)), (int)k);
 }
 
-double vt_exp(double x)
+VT_FMA_TOO double vt_exp(double x)
 {
 	return exp_of(x, 0.0);
 }
 
-double vt_ln(double x)
+VT_FMA_TOO double vt_ln(double x)
 {
 	struct vt_two r;
 
@@ -83,7 +86,7 @@ double vt_ln(double x)
 	return r.hi + r.lo;
 }
 
-double vt_pow(double x, double y)
+VT_FMA_TOO double vt_pow(double x, double y)
 {
 	struct vt_two l, p;
 
@@ -102,7 +105,7 @@ double vt_pow(double x, double y)
 
 /* exp(x) - 1 for 0 <= x <= 44: 2^k (1 + e) - 1 = (2^k - 1) + 2^k e, with 2^k - 1 exact, so
  * nothing cancels. */
-static double expm1_positive(double x)
+VT_FMATH_FN double expm1_positive(double x)
 {
 	double k = floor(fma(x, 1.4426950408889634074, 0.5)), r = fma(-k, VT_LN2_HI, x), power;
 
@@ -111,7 +114,7 @@ static double expm1_positive(double x)
 	return fma(power, r + exp_tail(r), power - 1.0);
 }
 
-double vt_tanh(double x)
+VT_FMA_TOO double vt_tanh(double x)
 {
 	double a = fabs(x), t;
 
@@ -165,7 +168,7 @@ double vt_cos(double x)
 	return fabs(x) <= 1e5 ? vt_in_sin(x, 1) : NAN;
 }
 
-float vt_sigmoidf(float x)
+VT_FMA_TOO float vt_sigmoidf(float x)
 {
-	return (float)(1.0 / (1.0 + vt_exp(-(double)x)));
+	return (float)(1.0 / (1.0 + exp_of(-(double)x, 0.0)));
 }

@@ -10,6 +10,15 @@
 #define VT_FMATH_FN static inline
 #endif
 
+/* In front of a function: compiled for processors with FMA too, and chosen when the program starts.
+ * Sanitizers run before that can be done. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__OPTIMIZE__) && !defined(__clang__) &&   \
+	!defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__CUDACC__)
+#define VT_FMA_TOO __attribute__((target_clones("fma", "default")))
+#else
+#define VT_FMA_TOO
+#endif
+
 /* ln 2 split so that k * VT_LN2_HI is exact for |k| <= 1100; the low part carries the rest
  * (fdlibm's split). */
 #define VT_LN2_HI 0x1.62e42feep-1

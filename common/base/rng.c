@@ -1,5 +1,6 @@
 #include "common/base/rng.h"
 
+#define VT_FMATH_FN static inline __attribute__((always_inline))
 #include "common/base/fmath_inline.h"
 
 static void round_once(uint32_t c[4], const uint32_t k[2])
@@ -106,7 +107,7 @@ uint32_t vt_rng_below(struct vt_rng *r, uint32_t n)
 	return x % n;
 }
 
-double vt_rng_normal(struct vt_rng *r)
+VT_FMA_TOO double vt_rng_normal(struct vt_rng *r)
 {
 	uint32_t w[4];
 
