@@ -105,9 +105,14 @@ static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name,
 	}
 	n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
+	if (s->follow)
+		return vt_err_set(err, VT_EDATA,
+			"%s/%s: a symbolic link to %s, which is no file here; fetch it (datalad "
+			"get, git annex get) or take the link out",
+			s->root, path, target);
 	return vt_err_set(err, VT_EDATA,
 		"%s/%s: a symbolic link (to %s), neither a file nor a directory; copy what it "
-		"points to",
+		"points to, or give --follow-links where that is known",
 		s->root, path, target);
 }
 
@@ -186,6 +191,8 @@ static void walk(struct vt_fileset *s, int dir_fd, const char *rel)
 			continue;
 		path.len = base;
 		vt_buf_str(&path, e->d_name);
+		if (s->follow && !strcmp(path.data, ".git"))
+			continue;
 		if (!(s->leave_out ? s->leave_out : vt_tree_is_lineage)(path.data))
 			visit(s, dir_fd, e, path.data);
 	}

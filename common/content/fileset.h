@@ -59,7 +59,8 @@ struct vt_fileset {
 	int root_fd;
 	struct vt_fileset_file *file; /* sorted by the bytes of path */
 	size_t n, cap;
-	/* in, for vt_fileset_dir: a symbolic link to a file will do for the file */
+	/* in, for vt_fileset_dir: a symbolic link to a file will do for the file, and .git is left
+	 * out: that is where git-annex keeps the files */
 	bool follow;
 	/* in: not of the set.  NULL: vt_tree_is_lineage */
 	bool (*leave_out)(const char *path);

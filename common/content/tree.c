@@ -241,10 +241,16 @@ int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *s, struct 
 
 int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err)
 {
+	return vt_tree_hash_links(out, root, false, err);
+}
+
+int vt_tree_hash_links(struct vt_tree **out, const char *root, bool follow, struct vt_err *err)
+{
 	struct vt_fileset s;
 	int rc;
 
 	vt_fileset_begin(&s);
+	s.follow = follow;
 	rc = vt_fileset_dir(&s, root, err);
 	for (size_t i = 0; i < s.n; i++)
 		s.file[i].wanted = true;

@@ -50,6 +50,10 @@ bool vt_tree_is_lineage(const char *path);
 /* Hashes every file below root (which may be a symlink to the directory). */
 int vt_tree_hash_dir(struct vt_tree **out, const char *root, struct vt_err *err);
 
+/* The same where `follow` lets a symbolic link to a file stand for the file, as in a data set of
+ * datalad or git-annex; what git keeps in .git is then no content. */
+int vt_tree_hash_links(struct vt_tree **out, const char *root, bool follow, struct vt_err *err);
+
 /* Builds ids from a list of files without touching the disk; entries are copied.  Two entries
  * with one path, or a path that is a file and a directory, are VT_EDATA and the message names
  * it. */

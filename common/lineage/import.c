@@ -260,8 +260,8 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 			rc = check_claims(s, &c, opts, dir, err);
 	}
 	if (!rc)
-		rc = vt_store_take(s, &out->tree, dir, &(struct vt_take){ .copy = opts->copy },
-			err);
+		rc = vt_store_take(s, &out->tree, dir,
+			&(struct vt_take){ .copy = opts->copy, .follow = opts->follow }, err);
 	if (!rc && checked && !vt_digest_equal(&checked->id, &out->tree->id))
 		rc = vt_err_set(err, VT_EIO,
 			"%s: a file in it changed while it was read; import it again", dir);

@@ -21,6 +21,7 @@ struct vt_import_opts {
 	enum vt_record_dir_extent extent; /* 0 is VT_CARRIED_WHOLE */
 	bool strict;                      /* a file that no record lists is VT_EINTEGRITY */
 	bool copy;                        /* the files stay as they are, see vt_take */
+	bool follow;                      /* symbolic links to files, see vt_take */
 	bool believed;                    /* a record that nobody vouches for is VT_ECLAIM */
 	const char *vouch; /* who imports answers for the records, on these grounds; NULL: no */
 };

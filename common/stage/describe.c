@@ -119,6 +119,8 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 		"JSON {\"params\": {...}, \"binary\": \"<sha256>\"}; flags go before it");
 	row(out, "--store DIR", "keep the result in this store and reuse it if it is there");
 	row(out, "--scratch DIR", "where a killed execution may resume from");
+	row(out, "--follow-links",
+		"a symbolic link to a file stands for the file (datalad, git-annex)");
 	row(out, "--threads N", "processors to use; never changes a result");
 	row(out, "--log text|json", "form of the events on stderr");
 	row(out, "--describe json|boutiques|markdown", "this table, for programs");

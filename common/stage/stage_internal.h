@@ -28,6 +28,7 @@ struct vt_stage_run {
 	size_t n_quarantined;
 	const char *recipe; /* path, NULL if none */
 	double begun;
+	bool follow_links;
 };
 
 int vt_stage_n_ports(const struct vt_stage *s);

@@ -109,13 +109,13 @@ struct command_line {
 	const char *param[VT_MAX_PARAMS];
 	const char *out, *store, *scratch, *log, *describe;
 	long long threads;
-	int help, version, plan;
+	int help, version, plan, follow_links;
 };
 
 static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char **argv,
 	struct vt_err *err)
 {
-	struct vt_opt opts[VT_MAX_PORTS + VT_MAX_PARAMS + 12];
+	struct vt_opt opts[VT_MAX_PORTS + VT_MAX_PARAMS + 13];
 	struct vt_strs rest = VT_STRS_INIT;
 	int n = 0, rc;
 
@@ -130,6 +130,7 @@ static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char 
 	opts[n++] = (struct vt_opt){ 0, "store", VT_OPT_STRING, &c->store, "DIR", "" };
 	opts[n++] = (struct vt_opt){ 0, "scratch", VT_OPT_STRING, &c->scratch, "DIR", "" };
 	opts[n++] = (struct vt_opt){ 0, "threads", VT_OPT_INT, &c->threads, "N", "" };
+	opts[n++] = (struct vt_opt){ 0, "follow-links", VT_OPT_FLAG, &c->follow_links, NULL, "" };
 	opts[n++] = (struct vt_opt){ 0, "log", VT_OPT_STRING, &c->log, "FORM", "" };
 	opts[n++] = (struct vt_opt){ 0, "describe", VT_OPT_STRING, &c->describe, "FORM", "" };
 	opts[n++] = (struct vt_opt){ 'h', "help", VT_OPT_FLAG, &c->help, NULL, "" };
@@ -269,7 +270,7 @@ static int open_port(struct vt_stage_run *r, int i, struct vt_err *err)
 		rc = open_file_port(r, i, err);
 	} else {
 		rc = vt_fs_is_dir(r->root[i])
-			? vt_tree_hash_dir(&r->tree[i], r->root[i], err)
+			? vt_tree_hash_links(&r->tree[i], r->root[i], r->follow_links, err)
 			: vt_err_set(err, VT_ENOINPUT, "%s: not a directory", r->root[i]);
 		if (!rc)
 			rc = read_parents(r, i, err);
@@ -477,6 +478,7 @@ int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	rc = parse(&r, &c, argc, argv, &err);
+	r.follow_links = c.follow_links != 0;
 	vt_log_open(stage->name, vt_log_form_of(c.log), VT_LOG_INFO);
 	if (!rc && answered(stage, &c, &rc, &err)) {
 		release(&r);

@@ -18,13 +18,14 @@ static void print_dir_hash(const struct vt_tree *t)
 	vt_say("dirHash %s\n", hex);
 }
 
-enum { COPY = 1, DIR_HASH = 2 };
+enum { COPY = 1, DIR_HASH = 2, FOLLOW = 4 };
 
 static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir,
 	int how, const char *vouch, const struct vt_commit_note *note, struct vt_err *err)
 {
 	const struct vt_import_opts opts = { .extent = VT_CARRIED_WHOLE,
 		.copy = (how & COPY) != 0,
+		.follow = (how & FOLLOW) != 0,
 		.vouch = vouch };
 	struct vt_import got;
 	struct vt_commit c = { .id = "" };
@@ -47,7 +48,7 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 int vt_cmd_commit(int argc, char **argv)
 {
 	const char *branch = NULL, *message = "", *author = getenv("VOXTRAIL_AUTHOR");
-	int empty = 0, copy = 0, dir_hash = 0;
+	int empty = 0, copy = 0, dir_hash = 0, follow = 0;
 	const char *vouch = NULL;
 	char *at;
 	const struct vt_opt opts[] = {
@@ -58,6 +59,8 @@ int vt_cmd_commit(int argc, char **argv)
 		{ 0, "allow-empty", VT_OPT_FLAG, &empty, NULL, "commit although nothing changed" },
 		{ 0, "copy", VT_OPT_FLAG, &copy, NULL,
 			"leave the files as they are: reflink or copy them" },
+		{ 0, "follow-links", VT_OPT_FLAG, &follow, NULL,
+			"a symbolic link to a file stands for the file (datalad, git-annex)" },
 		{ 0, "dirhash", VT_OPT_FLAG, &dir_hash, NULL,
 			"print in-toto's dirHash (Go's H1) of DIR too" },
 		{ 0, "vouch", VT_OPT_STRING, &vouch, "REASON",
@@ -85,7 +88,9 @@ int vt_cmd_commit(int argc, char **argv)
 		}
 		if (!c.err.code && !vt_store_open(&c.s, c.store, VT_STORE_CREATE, &c.err))
 			commit(c.s, c.args.v[0], branch ? branch : "master", c.args.v[1],
-				(copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0), vouch,
+				(copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0) |
+					(follow ? FOLLOW : 0),
+				vouch,
 				&(struct vt_commit_note){ .message = message,
 					.author = author,
 					.allow_empty = empty != 0 },
