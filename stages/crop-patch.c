@@ -7,6 +7,7 @@
  * out  <subject>/subject.vtp, quarantine/<subject>.json for what was refused */
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
@@ -114,8 +115,67 @@ static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const c
 	return rc;
 }
 
+/* Who is refused keeps the place in the split that it would have had, which evaluate cannot know
+ * from a container.  A split table that lacks the subject places nobody. */
+static int write_refused(struct vt_stage_run *r, const struct vt_manifest *m, struct vt_json *why,
+	struct vt_err *err)
+{
+	const char *subject = vt_json_text(vt_json_get(why, "subject"), "");
+	char *dir = vt_path_join(vt_stage_out(r), "quarantine"),
+	     *path = vt_asprintf("%s/%s.json", dir, subject);
+	struct vt_err unplaced = VT_ERR_INIT;
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_split split;
+	int rc = vt_fs_mkdirs(dir, err);
+
+	if (!vt_manifest_split(&split, m, subject, &unplaced)) {
+		vt_json_put_bool(why, "test", split.test);
+		vt_json_put_int(why, "fold", split.fold);
+	}
+	vt_json_pretty(&text, why);
+	if (!rc)
+		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
+	vt_buf_release(&text);
+	free(path);
+	free(dir);
+	return rc;
+}
+
+/* All of dir/quarantine, but for those who have been prepared since. */
+static int pass_refused(struct vt_stage_run *r, const struct vt_manifest *m, const char *from,
+	const struct vt_strs *ids, struct vt_json *named, struct vt_err *err)
+{
+	char *dir = vt_path_join(from, "quarantine");
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_path_join(dir, names.v[i]), *id = vt_xstrdup(names.v[i]),
+		     *end = strstr(id, ".json");
+		struct vt_json *why = NULL;
+
+		if (end && !end[5])
+			*end = '\0';
+		rc = vt_json_read(&why, path, err);
+		if (!rc && strcmp(id, vt_json_text(vt_json_get(why, "subject"), "")))
+			rc = vt_err_set(err, VT_EDATA, "%s: /subject is not the file's name", path);
+		if (!rc && !vt_strs_hold(ids, id)) {
+			rc = write_refused(r, m, why, err);
+			if (named)
+				vt_json_push(named, vt_json_new_text(id));
+		}
+		vt_json_free(why);
+		free(path);
+		free(id);
+	}
+	vt_strs_release(&names);
+	free(dir);
+	return rc;
+}
+
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
+	struct vt_json *refused = vt_json_new(VT_JSON_ARRAY);
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_manifest *m = NULL;
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY), *losses = vt_json_new(VT_JSON_OBJECT);
@@ -127,6 +187,15 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 		rc = crop_one(r, m, ids.v[i], losses, err);
 		vt_json_push(list, vt_json_new_text(ids.v[i]));
 	}
+	if (!rc)
+		rc = pass_refused(r, m, vt_stage_out(r), &(const struct vt_strs)VT_STRS_INIT, NULL,
+			err);
+	if (!rc)
+		rc = pass_refused(r, m, vt_stage_input(r, "normed"), &ids, refused, err);
+	if (refused->n)
+		vt_stage_note(r, "refused_before", refused);
+	else
+		vt_json_free(refused);
 	vt_stage_note(r, "subjects", list);
 	if (losses->n)
 		vt_stage_note(r, "labels_lost", losses);
@@ -139,7 +208,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "crop-patch",
-	.version = "4",
+	.version = "5",
 	.summary = "Crops prepared subjects to the brain and maps their labels "
 		   "to regions.",
 	.output = "<subject>/subject.vtp: channels, regions, labels and foreground index, mappable",

@@ -9,6 +9,8 @@
 #include <libdeflate.h>
 #include <zlib.h>
 
+#include "common/base/log.h"
+
 bool vt_gzip_is(const unsigned char *bytes, size_t size)
 {
 	return size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
@@ -17,6 +19,16 @@ bool vt_gzip_is(const unsigned char *bytes, size_t size)
 size_t vt_gzip_bound(size_t size)
 {
 	return size > (SIZE_MAX - 1032) / 1032 ? SIZE_MAX : size * 1032 + 1032;
+}
+
+/* Bytes behind the last member that begin no other one: gunzip warns and goes on, and so do we. */
+static bool is_behind(const unsigned char *bytes, size_t size)
+{
+	if (vt_gzip_is(bytes, size))
+		return false;
+	vt_log(VT_LOG_WARN, "gzip", "note=\"%zu bytes behind the gzip stream were not read\"",
+		size);
+	return true;
 }
 
 static int damaged(struct vt_err *err, const char *what)
@@ -67,9 +79,9 @@ static int stream_some(struct source *s, unsigned char *out, size_t want, size_t
 		if (rc == Z_STREAM_END) {
 			refill(s);
 			size_t rest = s->z.avail_in + s->left;
-			if (!rest ||
-				(all_zero(s->z.next_in, s->z.avail_in) &&
-					all_zero(s->next, s->left))) {
+			/* what zlib has not seen yet lies behind what it has */
+			if (!rest || all_zero(s->z.next_in, rest) ||
+				is_behind(s->z.next_in, rest)) {
 				*end = true;
 				return 0;
 			}
@@ -131,7 +143,8 @@ int vt_gzip_inflate(void *out, size_t n, const unsigned char *bytes, size_t size
 		return vt_err_nomem(err, 65536);
 	enum libdeflate_result r = LIBDEFLATE_SUCCESS;
 	size_t in = 0, done = 0;
-	while (in < size && r == LIBDEFLATE_SUCCESS && !(in && all_zero(bytes + in, size - in))) {
+	while (in < size && r == LIBDEFLATE_SUCCESS &&
+		!(in && (all_zero(bytes + in, size - in) || is_behind(bytes + in, size - in)))) {
 		size_t used = 0, made = 0;
 		r = libdeflate_gzip_decompress_ex(d, bytes + in, size - in,
 			(unsigned char *)out + done, n - done, &used, &made);

@@ -164,7 +164,20 @@ static void choose_listed(struct choice *c)
 	}
 }
 
-/* Subjects that crop-patch refused and that would have been chosen. */
+/* Where a refused subject would have been: as crop-patch wrote it down, which knows a split table;
+ * else as the manifest's seed draws it. */
+static int split_of(struct vt_split *out, const struct vt_manifest *m, const char *subject,
+	const struct vt_json *why, struct vt_err *err)
+{
+	const struct vt_json *test = vt_json_get(why, "test"), *fold = vt_json_get(why, "fold");
+
+	if (!test || !fold)
+		return vt_manifest_split(out, m, subject, err);
+	*out = (struct vt_split){ vt_json_true(test, false), (int)vt_json_integer(fold, -1) };
+	return 0;
+}
+
+/* Subjects that skullstrip-normalize or crop-patch refused and that would have been chosen. */
 static int choose_refused(struct choice *c, const char *root, struct vt_err *err)
 {
 	char *dir = vt_path_join(root, "quarantine");
@@ -183,7 +196,7 @@ static int choose_refused(struct choice *c, const char *root, struct vt_err *err
 			char *why = vt_asprintf("it was refused: %s",
 				vt_json_text(vt_json_get(j, "reason"), "no reason given"));
 
-			rc = vt_manifest_split(&split, c->manifest, subject, err);
+			rc = split_of(&split, c->manifest, subject, j, err);
 			if (!rc && asked(c, split.test, split.fold, m))
 				add_target(c, subject, NULL, m, why);
 			free(why);

@@ -118,6 +118,13 @@ def damaged():
     header = bytearray(good[:352])
     cases = {"empty": b"", "text": b"hello world, not a volume" * 40, "half header": good[:200], "no voxels": good[:352],
              "one byte short": good[:-1], "gzip cut": gzip.compress(good)[:-20], "gzip without trailer": gzip.compress(good)[:-8]}
+    trailer = {}
+    for n, more in enumerate((b"", b"x what an upload left behind", b"\0" * 700)):
+        path = os.path.join(T, "behind%d.nii.gz" % n)
+        open(path, "wb").write(gzip.compress(good) + more)
+        trailer[n] = read(path)
+    if trailer[0][0] or any(trailer[n][:2] != trailer[0][:2] for n in trailer):
+        return "bytes behind the gzip stream: %s" % trailer
     broken = bytearray(gzip.compress(good))
     broken[-5] ^= 1
     cases["gzip checksum"] = bytes(broken)
