@@ -75,7 +75,7 @@ mutants = [
     ("reference", put(IN + "reference", True), IN + "reference", 0),
     ("join without key", put(JOIN + "0/pfs/joinOn", None), JOIN + "0/pfs/joinOn", 65),
     ("join on a constant", put(JOIN + "0/pfs/joinOn", "x"), JOIN + "0/pfs/joinOn", 65),
-    ("join beyond the groups", put(JOIN + "0/pfs/joinOn", "$2"), JOIN + "0/pfs/joinOn", 65),
+    ("join beyond the groups", put(JOIN + "0/pfs/joinOn", "$3"), JOIN + "0/pfs/joinOn", 65),
     ("join of a cross", put(JOIN + "0", {"cross": [{"pfs": {"name": "x", "repo": "scans", "glob": "/"}}]}), JOIN + "0", 65),
     ("cron spec", put("/0/input/cross/3", {"cron": {"name": "t", "spec": "nightly"}}), "/0/input/cross/3/cron/spec", 65),
     ("cycle", put(IN + "repo", "export"), "/0/input", 65),
