@@ -150,6 +150,8 @@ static int read_expected(struct vt_strs *out, const char *path, struct vt_err *e
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = path ? vt_fs_read(&text, path, 64u << 20, err) : 0;
 
+	if (!rc && text.len && memchr(text.data, 0, text.len))
+		rc = vt_err_set(err, VT_EDATA, "%s: holds NUL bytes; names, one a line", path);
 	for (const char *at = text.data; !rc && at && *at;) {
 		size_t n = strcspn(at, "\r\n"), name = strcspn(at, "#\r\n");
 		char *word;
@@ -163,6 +165,8 @@ static int read_expected(struct vt_strs *out, const char *path, struct vt_err *e
 		at += n + (at[n] != 0);
 	}
 	vt_strs_unique(out);
+	if (!rc && path && !out->n)
+		rc = vt_err_set(err, VT_EDATA, "%s: names no subject", path);
 	vt_buf_release(&text);
 	return rc;
 }

@@ -83,6 +83,13 @@ static int write_trial(const struct vt_stage_run *r, const struct vt_json *space
 	return rc;
 }
 
+static bool is_recipe(const struct vt_json *j)
+{
+	const struct vt_json *set = vt_json_get(j, "params");
+
+	return j->type == VT_JSON_OBJECT && (!set || set->type == VT_JSON_OBJECT);
+}
+
 static int read_port(struct vt_json **out, const struct vt_stage_run *r, const char *port,
 	struct vt_err *err)
 {
@@ -94,6 +101,8 @@ static int read_port(struct vt_json **out, const struct vt_stage_run *r, const c
 	path = given && vt_fs_is_dir(given) ? vt_path_join(given, name)
 					    : vt_xstrdup(given ? given : "");
 	rc = given ? vt_json_read(out, path, err) : 0;
+	if (!rc && given && !is_recipe(*out))
+		rc = vt_err_set(err, VT_EDATA, "%s: must be an object, and so its params", path);
 	free(path);
 	free(name);
 	return rc;

@@ -93,7 +93,7 @@ static void take_notes(struct vt_side *s, const struct vt_json *record)
 	for (size_t i = 0; subjects && subjects->type == VT_JSON_OBJECT && i < subjects->n; i++) {
 		const struct vt_json *content = vt_json_get(subjects->item[i], "content");
 
-		if (!content || !has(&s->subjects, subjects->key[i]))
+		if (!vt_json_members(content) || !has(&s->subjects, subjects->key[i]))
 			continue;
 		vt_strs_add(&s->decoded, subjects->key[i]);
 		for (size_t k = 0; k < content->n; k++) {

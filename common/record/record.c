@@ -288,7 +288,7 @@ static int check_ids(const struct vt_json *j, const char *origin, struct vt_err 
 		   *result = vt_json_text(vt_json_get(j, "result"), NULL);
 	const struct vt_json *params = vt_json_get(j, "params");
 
-	if (!params ||
+	if (!params || params->type != VT_JSON_OBJECT ||
 		digest_of(&d,
 			derivation_json(vt_json_text(vt_json_get(j, "stage"), ""),
 				vt_json_text(vt_json_get(j, "version"), ""),

@@ -22,6 +22,8 @@ static int read_params(struct vt_trial *t, const char *configs, struct vt_err *e
 	struct vt_json *j = NULL;
 	int rc = vt_json_read(&j, path, err);
 
+	if (!rc && (!vt_json_get(j, "params") || vt_json_get(j, "params")->type != VT_JSON_OBJECT))
+		rc = vt_err_set(err, VT_EDATA, "%s: /params must be an object", path);
 	if (!rc) {
 		vt_json_free(t->params);
 		t->params = vt_json_copy(vt_json_get(j, "params"));

@@ -219,6 +219,11 @@ static int check_recipe(const struct vt_stage_run *r, const struct vt_json *reci
 	const char *binary = vt_json_text(vt_json_get(recipe, "binary"), NULL);
 	char hex[VT_HEX];
 
+	if (recipe->type != VT_JSON_OBJECT || (params && params->type != VT_JSON_OBJECT) ||
+		(vt_json_get(recipe, "binary") && !binary))
+		return vt_err_set(err, VT_EDATA,
+			"%s: must be {\"params\": {...}}, with the \"binary\" as a text if any",
+			r->recipe);
 	for (size_t i = 0; params && i < params->n; i++) {
 		const struct vt_param *p = param_named(r->stage, params->key[i]);
 

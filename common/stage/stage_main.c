@@ -345,9 +345,7 @@ static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
 
 static int prepare_work(struct vt_stage_run *r, struct vt_err *err)
 {
-	r->work = r->store ? vt_asprintf("%s/tmp/%.16s.%ld", vt_store_dir(r->store),
-				     r->derivation_hex, (long)getpid())
-			   : vt_path_join(r->out, partial);
+	r->work = r->store ? vt_store_tmp_path(r->store) : vt_path_join(r->out, partial);
 	return r->store ? vt_store_claim(r->store, r->work, err) : vt_fs_mkdirs(r->work, err);
 }
 

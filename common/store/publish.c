@@ -119,6 +119,14 @@ char *vt_store_tmp_name(struct vt_store *s)
 	return vt_asprintf("%s.%lu", s->tmp_prefix, s->tmp_count++);
 }
 
+char *vt_store_tmp_path(struct vt_store *s)
+{
+	char *name = vt_store_tmp_name(s), *path = vt_asprintf("%s/tmp/%s", s->dir, name);
+
+	free(name);
+	return path;
+}
+
 /* --- texts --------------------------------------------------------------- */
 
 static bool is_there(const struct vt_store *s, const char *kind, const struct vt_digest *id,

@@ -123,7 +123,7 @@ int vt_store_rebuild(const char *dir, struct vt_rebuild *out,
 		return rc;
 	base = vt_path_join(f.s->dir, "records");
 	path = vt_path_join(f.s->dir, "lineage.db");
-	made = vt_asprintf("%s/tmp/lineage.%ld.db", f.s->dir, (long)getpid());
+	made = vt_store_tmp_path(f.s);
 	f.base = base;
 	remove_db(made);
 	rc = vt_store_lock(f.s, err);

@@ -89,6 +89,9 @@ int vt_store_hash(struct vt_store *s, struct vt_tree **out, const char *from,
  * In a store that may only be read this holds where whoever sweeps it left a lock to be seen. */
 int vt_store_use(struct vt_store *s, struct vt_err *err);
 
+/* A path below tmp/ that no other process has, whatever container it runs in; caller frees. */
+char *vt_store_tmp_path(struct vt_store *s);
+
 /* Makes dir and holds it until the store is closed: gc leaves a claimed directory below tmp/ or
  * scratch/ alone. */
 int vt_store_claim(struct vt_store *s, const char *dir, struct vt_err *err);

@@ -104,7 +104,11 @@ char *vt_argo_expand(const struct vt_argo_scope *scope, const char *value, struc
 struct parser {
 	const struct vt_argo_run *r;
 	const char *p;
+	int depth; /* of ! and ( */
+	bool wrong;
 };
+
+enum { DEPENDS_DEPTH = 64 };
 
 static bool any_of(struct parser *s);
 
@@ -149,14 +153,24 @@ static bool one_of(struct parser *s)
 {
 	bool v;
 	skip(s);
+	if ((*s->p == '!' || *s->p == '(') && s->depth == DEPENDS_DEPTH) {
+		s->wrong = true;
+		return false;
+	}
 	if (*s->p == '!') {
 		s->p++;
-		return !one_of(s);
+		s->depth++;
+		v = !one_of(s);
+		s->depth--;
+		return v;
 	}
 	if (*s->p == '(') {
 		s->p++;
+		s->depth++;
 		v = any_of(s);
+		s->depth--;
 		skip(s);
+		s->wrong |= *s->p != ')';
 		s->p += *s->p == ')';
 		return v;
 	}
@@ -189,8 +203,15 @@ static bool any_of(struct parser *s)
 
 bool vt_argo_depends_hold(const struct vt_argo_run *r, const char *expression)
 {
-	struct parser s = { r, expression };
-	return any_of(&s);
+	struct parser s = { .r = r, .p = expression };
+	bool holds = any_of(&s);
+
+	skip(&s);
+	if (s.wrong || *s.p)
+		vt_err_set(r->err, VT_EDATA,
+			"depends \"%.60s\": names, !, &&, || and at most %d ( deep, each closed",
+			expression, DEPENDS_DEPTH);
+	return holds;
 }
 
 /* --- files --------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -274,17 +275,22 @@ static int read_tasks(struct vt_argo_run *r, const char *path)
 	return 0;
 }
 
+/* The keys of a run are its own: process ids repeat, above all in containers, and what lies under a
+ * key is never removed. */
 static int open_bucket(struct vt_argo_run *r)
 {
 	char *root = vt_path_join(r->opts->store, "argo"), *real = NULL;
+	uint64_t number = 0;
 	time_t t = time(NULL);
 	struct tm utc;
 	strftime(r->created, sizeof r->created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &utc));
-	if (!vt_fs_make_private(r->opts->store, r->err) && !vt_fs_mkdirs(root, r->err) &&
+	if (getrandom(&number, sizeof number, 0) != sizeof number)
+		vt_err_errno(r->err, VT_EIO, "no random bytes");
+	else if (!vt_fs_make_private(r->opts->store, r->err) && !vt_fs_mkdirs(root, r->err) &&
 		(real = vt_fs_realpath(root, r->err))) {
 		r->bucket = vt_path_join(real, "bucket");
-		r->work = vt_asprintf("%s/work.%ld", real, (long)getpid());
-		r->uid = vt_asprintf("run-%ld", (long)getpid());
+		r->work = vt_asprintf("%s/work.%016llx", real, (unsigned long long)number);
+		r->uid = vt_asprintf("run-%016llx", (unsigned long long)number);
 		if (!vt_fs_mkdirs(r->bucket, r->err) && !vt_fs_mkdirs(r->work, r->err))
 			vt_argo_commit_repos(r);
 	}
@@ -316,10 +322,23 @@ static void release(struct vt_argo_run *r)
 	free(r->uid);
 }
 
+/* As voxtrail checkout: nothing that is there is ever overwritten. */
+static int check_checkout(const char *dir, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+
+	if (dir && vt_fs_exists(dir) && !vt_fs_list(&names, dir, err) && names.n)
+		vt_err_set(err, VT_ECANTCREAT, "--checkout: %s: not empty; give a new directory",
+			dir);
+	vt_strs_release(&names);
+	return err->code;
+}
+
 int vt_argo_run(const char *path, const struct vt_argo_opts *opts, struct vt_err *err)
 {
 	struct vt_argo_run r = { .opts = opts, .err = err, .params = vt_json_new(VT_JSON_OBJECT) };
-	if (!read_workflow(&r, path) && !read_tasks(&r, path) && !open_bucket(&r) && !execute(&r)) {
+	if (!check_checkout(opts->checkout, err) && !read_workflow(&r, path) &&
+		!read_tasks(&r, path) && !open_bucket(&r) && !execute(&r)) {
 		if (r.failed)
 			vt_err_set(err, VT_EFAIL, "a task failed; its files are in %s", r.work);
 		else if (opts->checkout)

@@ -268,6 +268,30 @@ int vt_view_choose(enum vt_view *out, const char *text, long long jobs, struct v
 	return 0;
 }
 
+/* As a cluster takes them, each a file's name. */
+static bool is_secret_key(const char *key)
+{
+	size_t n = strlen(key);
+
+	return n && n <= 253 && key[0] != '.' &&
+		strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+		n;
+}
+
+static int check_secret(const struct vt_pipeline *p, size_t i, const char *name,
+	const struct vt_json *secret, struct vt_err *err)
+{
+	bool good = is_secret_key(name);
+
+	for (size_t k = 0; k < vt_json_members(secret); k++)
+		good = good && is_secret_key(secret->key[k]) && vt_json_text(secret->item[k], NULL);
+	return good ? 0
+		    : vt_err_set(err, VT_EUSAGE,
+			      "%s/transform/secrets/%zu: secret \"%s\": names are letters, digits, "
+			      "-, _ and ., values are texts",
+			      p->pointer, i, name);
+}
+
 int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets,
 	enum vt_view view, struct vt_err *err)
 {
@@ -285,6 +309,8 @@ int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secre
 				"{\"%s\": {\"%s\": \"...\"}} to --secrets-file",
 				p->pointer, i, name, *key ? " with key " : "", key, name,
 				*key ? key : "key");
+		if (check_secret(p, i, name, secret, err))
+			return err->code;
 		if (vt_json_get(list->item[i], "mountPath") && view != VT_VIEW_NAMESPACE)
 			return vt_err_set(err, VT_EUSAGE,
 				"%s/transform/secrets/%zu/mountPath: needs a mount "

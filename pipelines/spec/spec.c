@@ -259,6 +259,8 @@ int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *
 	s->dir = slash ? vt_xstrndup(path, slash > path ? (size_t)(slash - path) : 1)
 		       : vt_xstrdup(".");
 	bool many = j->type == VT_JSON_ARRAY;
+	if (many && !j->n)
+		vt_findings_add(f, VT_FINDING_ERROR, "", "holds no pipeline; write at least one");
 	s->n = many ? j->n : 1;
 	s->pipeline = vt_xcalloc(s->n + 1, sizeof *s->pipeline);
 	for (size_t i = 0; i < s->n; i++) {

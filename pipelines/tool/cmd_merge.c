@@ -20,11 +20,14 @@ struct merge {
 	const char *out;
 };
 
+/* A link names a file, as some engines hand parts over. */
 static int place(const char *from, const char *to, struct vt_err *err)
 {
 	char *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to)),
 	     *real = vt_fs_realpath(from, err);
-	if (real && !vt_fs_mkdirs(dir, err) && link(real, to))
+	int fd = real ? vt_fs_open(real, err) : -1;
+
+	if (fd >= 0 && !close(fd) && !vt_fs_mkdirs(dir, err) && link(real, to))
 		vt_fs_copy(real, to, 0444, err);
 	free(dir);
 	free(real);
@@ -66,8 +69,13 @@ static int add_file(void *ctx, const char *relative, char type, struct vt_err *e
 static int merge(const struct vt_strs *parts, const char *out, struct vt_err *err)
 {
 	struct merge m = { .parts = parts, .out = out };
+	struct vt_strs names = VT_STRS_INIT;
 	size_t first, second;
-	vt_fs_mkdirs(out, err);
+
+	if (!vt_fs_mkdirs(out, err) && !vt_fs_list(&names, out, err) && names.n)
+		vt_err_set(err, VT_ECANTCREAT, "%s: not empty (%s); give a new directory", out,
+			names.v[0]);
+	vt_strs_release(&names);
 	for (; m.part < parts->n && !err->code; m.part++)
 		vt_fs_walk(parts->v[m.part], add_file, &m, err);
 	if (!err->code && vt_tree_collision(m.file, m.n, &first, &second, err))
@@ -114,6 +122,9 @@ struct parts {
 static int add_part(struct vt_strs *parts, const struct parts *p, const char *name,
 	struct vt_err *err)
 {
+	if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
+		return vt_err_set(err, VT_EDATA, "%s: \"%s\" is not the name of a part", p->only,
+			name);
 	char *part = vt_path_join(p->from, name);
 
 	if (p->only && !vt_fs_is_dir(part)) {
@@ -138,6 +149,9 @@ static int list_parts(struct vt_strs *parts, const struct parts *p, struct vt_er
 	struct vt_buf text = VT_BUF_INIT;
 
 	if (p->only && !vt_fs_read(&text, p->only, 1u << 30, err)) {
+		if (text.len && memchr(text.data, 0, text.len))
+			vt_err_set(err, VT_EDATA, "%s: holds NUL bytes; names, one a line",
+				p->only);
 		for (const char *line = text.data ? text.data : ""; *line;) {
 			size_t n = strcspn(line, "\n");
 			char *name = vt_xstrndup(line, n);

@@ -68,6 +68,9 @@ int vt_cmd_record(int argc, char **argv)
 
 		if (!pipeline || !in || !out)
 			vt_err_set(&c.err, VT_EUSAGE, "give --pipeline, --in and --out");
+		else if (code < 0 || code > 255)
+			vt_err_set(&c.err, VT_EUSAGE,
+				"--code %lld: an exit status lies from 0 to 255", code);
 		else if (!vt_command_spec(&spec, c.args.v[0], &c.err) &&
 			!(p = vt_spec_find(spec, pipeline)))
 			vt_err_set(&c.err, VT_EUSAGE, "%s has no pipeline \"%s\"", spec->path,

@@ -86,7 +86,7 @@ static int rerun_one(struct vt_store *s, const char *id, const char *stage,
 	struct vt_rerun_opts mine = *opts;
 	struct vt_rerun r;
 	struct vt_json *j;
-	char *work = vt_asprintf("%s/tmp/rerun.%ld.%.16s", vt_store_dir(s), (long)getpid(), id);
+	char *work = vt_store_tmp_path(s);
 	int rc;
 
 	mine.work = opts->keep ? opts->work : work;

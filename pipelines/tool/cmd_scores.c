@@ -99,7 +99,7 @@ static void print_subjects(const struct vt_json *subjects, const struct vt_json 
 	vt_say("%-*s  ", subject, "subject");
 	print_head("region", region);
 	for (size_t i = 0; i < subjects->n; i++)
-		for (size_t k = 0; k < subjects->item[i]->n; k++) {
+		for (size_t k = 0; k < vt_json_members(subjects->item[i]); k++) {
 			print_name(subjects->key[i], subject);
 			vt_say("  ");
 			print_name(subjects->item[i]->key[k], region);

@@ -40,13 +40,13 @@ static int stand_in(const char *dir, const struct vt_tree_file *f, struct vt_err
 	return err->code;
 }
 
-static int fill_view(struct view *v, struct vt_store *s, const struct vt_tree *t, int k,
+static int fill_view(struct view *v, struct vt_store *s, const struct vt_tree *t,
 	struct vt_err *err)
 {
 	const char *tmp = getenv("TMPDIR");
 
 	if (!vt_store_is_read_only(s)) {
-		v->dir = vt_asprintf("%s/tmp/table-%ld-%d", vt_store_dir(s), (long)getpid(), k);
+		v->dir = vt_store_tmp_path(s);
 		return vt_store_checkout(s, t, v->dir, VT_CHECKOUT_LINK, err);
 	}
 	v->dir = vt_asprintf("%s/voxtrail-table-XXXXXX", tmp && *tmp ? tmp : "/tmp");
@@ -60,8 +60,7 @@ static int fill_view(struct view *v, struct vt_store *s, const struct vt_tree *t
 	return err->code;
 }
 
-static int open_view(struct view *v, struct vt_store *s, const char *what, int k,
-	struct vt_err *err)
+static int open_view(struct view *v, struct vt_store *s, const char *what, struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_tree *t = NULL;
@@ -74,7 +73,7 @@ static int open_view(struct view *v, struct vt_store *s, const char *what, int k
 		rc = vt_store_get_tree(s, &t, &id, err);
 	if (!rc) {
 		memcpy(v->id, c.id, sizeof(v->id));
-		rc = fill_view(v, s, t, k, err);
+		rc = fill_view(v, s, t, err);
 	}
 	vt_tree_free(t);
 	vt_commit_release(&c);
@@ -224,7 +223,7 @@ static void show(struct vt_store *s, const struct vt_strs *what, const char *man
 	int rc = vt_manifest_read(&m, manifest, err);
 
 	for (size_t k = 0; !rc && k < what->n; k++)
-		rc = open_view(&v[k], s, what->v[k], (int)k, err);
+		rc = open_view(&v[k], s, what->v[k], err);
 	if (!rc && (rc = vt_manifest_subjects(&ids, m, v[0].dir, err)))
 		*err = (struct vt_err){ rc, "" };
 	if (rc && !*err->text)
