@@ -166,7 +166,7 @@ help:
 #h make test-specs         every committed spec with its own kind of network (minutes)
 #h make lint         rooms, stand-alone headers, banned calls, sizes, format
 #h make asan         the tests under AddressSanitizer and UBSan      make fuzz   fuzz targets, FUZZ_SECONDS each
-#h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a card
+#h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a GPU
 #h make install DESTDIR= PREFIX=/usr/local      make deb   a Debian package      make clean
 
 tests-built: $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $B/tests/fuzz_parsers $(if $(filter 1,$(CUDA)),plugin)

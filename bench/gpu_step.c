@@ -8,7 +8,7 @@
  *      gpu_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS train|infer|tune
  *      [CARDS]
  *
- * CARDS cards share a batch of as many patches. */
+ * CARDS GPUs share a batch of as many patches. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

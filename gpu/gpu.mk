@@ -19,7 +19,7 @@ CUDA_HOME ?= $(firstword $(wildcard $(if $(NVCC),$(abspath $(dir $(NVCC))..)) /u
 CUDNN_INC := $(firstword $(patsubst %/cudnn.h,%,$(wildcard $(CUDA_HOME)/include/cudnn.h /usr/local/include/cudnn.h /usr/include/cudnn.h)))
 CUDA_INC  := $(if $(CUDNN_INC),-isystem $(CUDNN_INC)) -isystem $(CUDA_HOME)/include
 
-# Plans a card's engines without the card; needs cuDNN's headers, and its library when it runs.
+# Plans a GPU's engines without the GPU; needs cuDNN's headers, and its library when it runs.
 CUDNN_C   := gpu/cuda/convolution.c gpu/cuda/cudnn_library.c
 GPU_PLANS_C := tests/gpu/gpu_plans.c tests/gpu/plan_device.c $(CUDNN_C) $(SESSION_C)
 $(call objects,$(CUDNN_C)): CPPFLAGS_ALL += $(CUDA_INC)
@@ -31,12 +31,12 @@ ifneq ($(CUDNN_INC),)
 tests-built: $B/tests/gpu_plans $B/tests/gpu_card
 endif
 
-# Counts what a step moves, without a card or a library.
+# Counts what a step moves, without a GPU or a library.
 GPU_COUNT_C := tests/gpu/traffic.c $(SESSION_C)
 $B/tests/gpu_traffic: $(call objects,tests/gpu/gpu_traffic.c $(GPU_COUNT_C)) $(LIB)
 tests-built: $B/tests/gpu_traffic
 
-# --- on a machine with a card, one command each; B is the build folder --------------------------------------------------------------
+# --- on a machine with a GPU, one command each; B is the build folder --------------------------------------------------------------
 gpu-check: tests-built plugin $B/bench/gpu_step
 	@B=$B sh tests/gpu/check.sh
 gpu-bench: tests-built plugin all $B/bench/gpu_step $B/bench/gpu_volume
@@ -44,7 +44,7 @@ gpu-bench: tests-built plugin all $B/bench/gpu_step $B/bench/gpu_volume
 
 # --- the plugin: only launch.cu is compiled by nvcc; the runtime is linked in, cuDNN and the driver are found when it runs --------
 # --fmad=false: a fused multiply-add stands only where the source says fmaf, as on the host.
-# GPU_ARCHS: machine code for these; the last also as PTX, which a driver compiles for cards that come later (86 and 89 run 80).
+# GPU_ARCHS: machine code for these; the last also as PTX, which a driver compiles for GPUs that come later (86 and 89 run 80).
 GPU_ARCHS ?= 80 90
 PLUGIN    := $B/bin/libvoxtrail-cuda.so
 CUDART    := $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/lib/libcudart_static.a))
@@ -69,7 +69,7 @@ $(PLUGIN): $(call objects,$(CUDA_C)) $B/obj/gpu/kernel/launch.cu.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -o $@ $(filter %.o,$^) $(LIB) $(CUDART) $(LDLIBS_ALL) -lrt -lstdc++
 
-# --- what nvcc made of the kernels, run by an interpreter of PTX on a machine without a card (tests/gpu/ptx.h) ----------------------
+# --- what nvcc made of the kernels, run by an interpreter of PTX on a machine without a GPU (tests/gpu/ptx.h) ----------------------
 comma      := ,
 PTX_C      := $(filter-out tests/gpu/ptx_device.c tests/gpu/ptx_runtime.c,$(wildcard tests/gpu/ptx_*.c))
 PTX_PLUGIN := $B/tests/libvoxtrail-ptx.so
@@ -94,7 +94,7 @@ plugin:
 	@echo 'the plugin is left out: cudnn.h or libcudart_static.a was not found'
 endif
 
-# --- the plugin's own host code without a card: launch.cu, cuda.c and convolution.c over a checked stand-in for the runtime and cuDNN.
+# --- the plugin's own host code without a GPU: launch.cu, cuda.c and convolution.c over a checked stand-in for the runtime and cuDNN.
 # It lies as libcudnn.so.9 in a folder of its own, where the plugin's run path leads; libcuda.so.1 is there to be found.
 MOCK      := $B/tests/libvoxtrail-mock.so
 MOCK_DIR  := $B/tests/mock

@@ -41,7 +41,7 @@ static const struct vt_port in[] = {
 	{ "expected", VT_PORT_FILE, true,
 		"subjects that must be scored, one a line; one that has no label map is absent" },
 	{ "engines", VT_PORT_DIR, true,
-		"an earlier run on a card whose convolution engines are repeated" },
+		"an earlier run on a GPU whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -77,9 +77,9 @@ static const struct vt_param params[] = {
 	VT_INT("bootstrap", bootstrap, 10000, 0, 1000000, "draw",
 		"for the intervals of the means; 0: none"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
-		"where the network is computed; auto: a card if there is one"),
+		"where the network is computed; auto: a GPU if there is one"),
 	VT_ENUM("precision", profile, vt_device_profiles, 0,
-		"numbers it is computed in; default: f32, on a card bf16"),
+		"numbers it is computed in; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
 

@@ -49,7 +49,7 @@ static const struct vt_port in[] = {
 	{ "brain", VT_PORT_DIR, true,
 		"weights of a network that finds the brain: --weights of skullstrip-normalize" },
 	{ "engines", VT_PORT_DIR, true,
-		"an earlier run on a card whose convolution engines are repeated" },
+		"an earlier run on a GPU whose convolution engines are repeated" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -71,9 +71,9 @@ static const struct vt_param params[] = {
 	VT_TEXT("allow", allow, "", "",
 		"what of the manifest may differ from the training's, e.g. regions"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
-		"where the network is computed; auto: a card if there is one"),
+		"where the network is computed; auto: a GPU if there is one"),
 	VT_ENUM("precision", profile, vt_device_profiles, 0,
-		"numbers it is computed in; default: f32, on a card bf16"),
+		"numbers it is computed in; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
 

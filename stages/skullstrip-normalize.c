@@ -43,7 +43,7 @@ static const struct vt_port in[] = {
 	{ "weights", VT_PORT_DIR, true,
 		"of a network that finds the brain: model.json, model.safetensors" },
 	{ "engines", VT_PORT_DIR, true,
-		"an earlier run on a card whose convolution engines are repeated" },
+		"an earlier run on a GPU whose convolution engines are repeated" },
 	{ 0 },
 };
 
@@ -82,9 +82,9 @@ static const struct vt_param params[] = {
 	VT_ENUM("implausible", implausible, verdicts, 0,
 		"mask outside 700-2200 ml, or cut by the scan's side"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
-		"where the network is computed; auto: a card if there is one"),
+		"where the network is computed; auto: a GPU if there is one"),
 	VT_ENUM("precision", profile, vt_device_profiles, 0,
-		"numbers it is computed in; default: f32, on a card bf16"),
+		"numbers it is computed in; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
 

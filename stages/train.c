@@ -60,7 +60,7 @@ static const struct vt_port in[] = {
 		"file; an empty "
 		"directory is none" },
 	{ "engines", VT_PORT_DIR, true,
-		"an earlier run on a card whose convolution engines are repeated" },
+		"an earlier run on a GPU whose convolution engines are repeated" },
 	{ "replay", VT_PORT_DIR, true,
 		"an earlier run whose changes of profile are repeated, with --precision auto" },
 	{ NULL, 0, false, NULL },
@@ -192,11 +192,11 @@ static const struct vt_param params[] = {
 	VT_INT("memory-limit", memory, 0, 0, 16777216, "MiB",
 		"refuse a plan that needs more; 0: no limit"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
-		"where the network is computed; auto: a card if there is one"),
+		"where the network is computed; auto: a GPU if there is one"),
 	VT_INT("devices", devices, 1, 1, 16, "card",
 		"that share each batch evenly, with --device cuda"),
 	VT_ENUM("precision", profile, profiles, 0,
-		"numbers it is computed in; default: f32, on a card bf16"),
+		"numbers it is computed in; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
 
@@ -378,7 +378,7 @@ static int check_parts(const struct params *p, struct vt_err *err)
 			(long long)p->first, (long long)p->last, (long long)p->steps);
 	if (p->devices > 1 && p->device == VT_DEVICE_CPU)
 		return vt_err_set(err, VT_EUSAGE,
-			"--devices=%d: cards share a batch, the CPU does not; give --device cuda, "
+			"--devices=%d: GPUs share a batch, the CPU does not; give --device cuda, "
 			"or --devices 1",
 			(int)p->devices);
 	if (p->batch % p->devices)

@@ -1,5 +1,5 @@
 /* gpu.h - what the tests of the GPU engine share: the emulated plugin (GPU_PLUGIN: another, for
- * a real card), inputs, distances. */
+ * a real GPU), inputs, distances. */
 #ifndef TESTS_GPU_H
 #define TESTS_GPU_H
 

@@ -160,14 +160,14 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 			o->profile);
 	if (o->wish == VT_DEVICE_CPU && o->cards > 1)
 		return vt_err_set(err, VT_EUSAGE,
-			"%d cards were asked for on the CPU; they need --device cuda", o->cards);
+			"%d GPUs were asked for on the CPU; they need --device cuda", o->cards);
 	if (o->wish == VT_DEVICE_CPU)
 		return 0;
 	rc = open_plugin(out, o, err);
 	if (rc)
 		return vt_err_prefix(err, "device cuda");
 	about = vt_device_describe(*out);
-	vt_log(VT_LOG_INFO, "device", "name=%s profile=%s card=\"%s\"", vt_device_name(*out),
+	vt_log(VT_LOG_INFO, "device", "name=%s profile=%s gpu=\"%s\"", vt_device_name(*out),
 		vt_json_text(vt_json_get(about, "profile"), ""),
 		vt_json_text(vt_json_get(about, "card"), ""));
 	vt_json_free(about);

@@ -10,10 +10,10 @@
  * table below.  It is looked for as $VOXTRAIL_PLUGIN if that is set; else as libvoxtrail-cuda.so
  * beside the executable, then in ../lib/voxtrail from there.  An accelerator that was asked for
  * by name and is not to be had is VT_EDEVICE with a message that names what is missing: the
- * plugin, its version, the driver, a card, a library.  Nothing falls back unasked;
+ * plugin, its version, the driver, a GPU, a library.  Nothing falls back unasked;
  * VT_DEVICE_AUTO is settled first, once, and says what it chose and why.
  *
- * A CPU's and a card's results agree within a tolerance, not to the bit: the device is part of
+ * A CPU's and a GPU's results agree within a tolerance, not to the bit: the device is part of
  * what is recorded. */
 #ifndef COMMON_NN_BACKEND_H
 #define COMMON_NN_BACKEND_H
@@ -38,7 +38,7 @@ extern const char *const vt_device_profiles[];
 
 struct vt_device_opts {
 	enum vt_device_wish wish;
-	/* one of vt_device_profiles; NULL or "default": f32 on the CPU, bf16 on a card */
+	/* one of vt_device_profiles; NULL or "default": f32 on the CPU, bf16 on a GPU */
 	const char *profile;
 	/* file or directory with an engine plan to replay (docs/gpu.md); NULL: choose */
 	const char *engines;
@@ -60,7 +60,7 @@ const char *vt_device_name(const struct vt_device *d); /* "cpu", or the backend'
  * caller owns it. */
 struct vt_json *vt_device_engines(const struct vt_device *d);
 
-/* { "name", "profile" } and what the backend says of its card, driver, libraries and engines. */
+/* { "name", "profile" } and what the backend says of its GPU, driver, libraries and engines. */
 struct vt_json *vt_device_describe(const struct vt_device *d);
 
 /* --- a plugin's side ----------------------------------------------------- */
@@ -110,7 +110,7 @@ enum vt_rule { VT_RULE_BITS, VT_RULE_LARGEST, VT_RULE_NUMBER };
 struct vt_backend {
 	uint32_t abi, layout; /* VT_BACKEND_ABI, VT_BACKEND_LAYOUT of the plugin's build */
 	const char *name;
-	/* profile: NULL for its own default; cards: as in vt_device_opts; engines: text of an
+	/* profile: NULL for its own default; GPUs: as in vt_device_opts; engines: text of an
 	 * engine plan or NULL.  VT_EDEVICE names what is missing. */
 	int (*open)(void **device, const char *profile, int cards, const char *engines,
 		struct vt_err *err);

@@ -1,8 +1,8 @@
 /* convolution.h - convolutions by cuDNN's backend (graph) API.
  *
  *      struct vg_cudnn *c = NULL;
- *      if (vg_cudnn_open(&c, NULL, engines, err)) ...          for the current card
- *      if (vg_cudnn_open(&c, property_json, NULL, err)) ...    for a card described by its
+ *      if (vg_cudnn_open(&c, NULL, engines, err)) ...          for the current GPU
+ *      if (vg_cudnn_open(&c, property_json, NULL, err)) ...    for a GPU described by its
  *                                                              properties: plans only
  *
  * libcudnn.so.9 is loaded with dlopen; nothing is linked.  For each convolution the engine is
@@ -18,7 +18,7 @@
 
 struct vg_cudnn;
 
-/* VT_EDEVICE: no library, one older than 9.15, an engine plan of another version or card. */
+/* VT_EDEVICE: no library, one older than 9.15, an engine plan of another version or GPU. */
 int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *engines,
 	struct vt_err *err);
 void vg_cudnn_close(struct vg_cudnn *c);
@@ -37,7 +37,7 @@ typedef int (*vg_cudnn_timer)(void *context, struct vg_conv *p, const struct vg_
 	double *ms, struct vt_err *err);
 int vg_cudnn_tune(struct vg_cudnn *c, vg_cudnn_timer timer, void *context);
 
-/* The properties of the current card, as vg_cudnn_open takes them. */
+/* The properties of the current GPU, as vg_cudnn_open takes them. */
 int vg_cudnn_properties(struct vg_cudnn *c, struct vt_buf *json, struct vt_err *err);
 
 /* { "cudnn", "card", "convolutions": { key: { engine, knobs, workspace, notes } } }; the caller

@@ -1,4 +1,4 @@
-/* A card: memory, streams and recorded sequences by the CUDA runtime, kernels by launch.cu,
+/* A GPU: memory, streams and recorded sequences by the CUDA runtime, kernels by launch.cu,
  * convolutions by convolution.c.
  *
  * One stream.  Uploads go through a pinned ring, so that the next patch is copied while the last
@@ -57,7 +57,7 @@ static int check(cudaError_t status, const char *what, struct vt_err *err)
 			cudaGetErrorString(status));
 	forget(cudaMemGetInfo(&free_bytes, &all));
 	return vt_err_set(err, VT_ENOMEM,
-		"CUDA: %s: out of memory; the card has %.1f of %.1f MiB free", what,
+		"CUDA: %s: out of memory; the GPU has %.1f of %.1f MiB free", what,
 		(double)free_bytes / 1048576, (double)all / 1048576);
 }
 
@@ -74,7 +74,7 @@ static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *er
 	forget(status);
 	forget(cudaMemGetInfo(&free_bytes, &all));
 	return vt_err_set(err, VT_ENOMEM,
-		"the card has %.1f MiB free and %.1f MiB more are needed; use a smaller "
+		"the GPU has %.1f MiB free and %.1f MiB more are needed; use a smaller "
 		"patch, batch or fewer filters",
 		(double)free_bytes / 1048576, (double)nbytes / 1048576);
 }
@@ -314,7 +314,7 @@ int vg_card_number(const struct vg_device *d)
 	return ((const struct card *)d)->number;
 }
 
-/* The driver and a card that this plugin has code for, one of `of`. */
+/* The driver and a GPU that this plugin has code for, one of `of`. */
 static int find_card(struct card *c, int of, struct vt_err *err)
 {
 	void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
@@ -336,13 +336,13 @@ static int find_card(struct card *c, int of, struct vt_err *err)
 			c->driver / 1000, c->driver % 1000 / 10, c->runtime / 1000,
 			c->runtime % 1000 / 10);
 	if (status != cudaSuccess || n < 1)
-		return vt_err_set(err, VT_EDEVICE, "no card: %s",
+		return vt_err_set(err, VT_EDEVICE, "no GPU: %s",
 			status == cudaSuccess ? "CUDA_VISIBLE_DEVICES leaves "
 						"none"
 					      : cudaGetErrorString(status));
 	if (n < of)
 		return vt_err_set(err, VT_EDEVICE,
-			"%d cards were asked for and %d can be seen; give --devices %d, or "
+			"%d GPUs were asked for and %d can be seen; give --devices %d, or "
 			"let CUDA_VISIBLE_DEVICES show more",
 			of, n, n);
 	if (check(cudaSetDevice(c->number), "card", err) ||
@@ -350,7 +350,7 @@ static int find_card(struct card *c, int of, struct vt_err *err)
 		return err->code;
 	if (10 * c->about.major + c->about.minor < LEAST_CAPABILITY)
 		return vt_err_set(err, VT_EDEVICE,
-			"the card %s has compute capability %d.%d; 8.0 or newer is needed",
+			"the GPU %s has compute capability %d.%d; 8.0 or newer is needed",
 			c->about.name, c->about.major, c->about.minor);
 	status = (cudaError_t)vg_launch_check();
 	forget(status);

@@ -1,4 +1,4 @@
-/* cuda.h - what nccl.c knows of a card beside device.h. */
+/* cuda.h - what nccl.c knows of a GPU beside device.h. */
 #ifndef GPU_CUDA_CUDA_H
 #define GPU_CUDA_CUDA_H
 

@@ -1,19 +1,19 @@
-/* The link between cards, by NCCL: sends and receives alone, which move bytes and never add.
+/* The link between GPUs, by NCCL: sends and receives alone, which move bytes and never add.
  *
  * NCCL's rules that this keeps (its header and its user guide: group calls, thread safety, CUDA
  * graphs, asynchronous errors):
- *  - one communicator a card, made at once by ncclCommInitAll; no two of a link are on one card;
+ *  - one communicator a GPU, made at once by ncclCommInitAll; no two of a link are on one GPU;
  *  - one thread issues all calls of a group, no other uses the communicators; all sends and
  *  receives of an exchange are
- *    in one group, so that none waits for another that is not issued yet; of two cards, one pair
+ *    in one group, so that none waits for another that is not issued yet; of two GPUs, one pair
  *    a direction;
- *  - nothing is captured into a CUDA graph: with several cards in a process a graph's launch may
+ *  - nothing is captured into a CUDA graph: with several GPUs in a process a graph's launch may
  *  block and the others
  *    never start;
  *  - a call may return ncclInProgress where the user set NCCL_COMM_BLOCKING=0; the communicators
  *  are asked until they
  *    have settled;
- *  - a kernel of NCCL waits on its card for the others' for ever, so nobody waits for a stream
+ *  - a kernel of NCCL waits on its GPU for the others' for ever, so nobody waits for a stream
  *  while one may have
  *    failed: all streams and communicators are asked in turn, and one failure aborts every
  *    communicator, which ends the
@@ -67,7 +67,7 @@ static int load(struct nccl *c, struct vt_err *err)
 		so = dlopen("/usr/local/cuda/lib64/libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
 	if (!so)
 		return vt_err_set(err, VT_EDEVICE,
-			"NCCL is missing: %s; several cards need it: install NCCL 2.13 or "
+			"NCCL is missing: %s; several GPUs need it: install NCCL 2.13 or "
 			"newer, or put its folder on LD_LIBRARY_PATH",
 			dlerror());
 #define FIND(name)                                                                                 \
@@ -75,7 +75,7 @@ static int load(struct nccl *c, struct vt_err *err)
 		void *symbol = dlsym(so, #name);                                                   \
 		if (!symbol)                                                                       \
 			return vt_err_set(err, VT_EDEVICE,                                         \
-				"libnccl.so.2 has no %s; several cards need NCCL 2.13 or "         \
+				"libnccl.so.2 has no %s; several GPUs need NCCL 2.13 or "          \
 				"newer",                                                           \
 				#name);                                                            \
 		memcpy(&c->f.name, &symbol, sizeof(symbol));                                       \
@@ -85,7 +85,7 @@ static int load(struct nccl *c, struct vt_err *err)
 		return vt_err_set(err, VT_EDEVICE, "libnccl.so.2 does not say which version it is");
 	if (c->version < LEAST_VERSION)
 		return vt_err_set(err, VT_EDEVICE,
-			"NCCL %d.%d is too old; several cards need 2.13 or newer",
+			"NCCL %d.%d is too old; several GPUs need 2.13 or newer",
 			c->version / 10000, c->version / 100 % 100);
 	return 0; /* it stays loaded: it has threads of its own */
 }
@@ -98,7 +98,7 @@ static int fail(const struct nccl *c, ncclResult_t status, const char *what, str
 		c->f.ncclGetErrorString(status), more && *more ? ": " : "", more ? more : "");
 }
 
-/* Ends what is under way on every card; the link is of no use from then on. */
+/* Ends what is under way on every GPU; the link is of no use from then on. */
 static void give_up(struct nccl *c)
 {
 	for (int r = 0; r < c->n; r++) {
@@ -160,7 +160,7 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 
 	if (!c->comm[0])
 		return vt_err_set(err, VT_EDEVICE,
-			"NCCL: the link between the cards has failed before");
+			"NCCL: the link between the GPUs has failed before");
 	status = c->f.ncclGroupStart();
 	if (status != ncclSuccess)
 		return settle(c, status, "exchange", err);
@@ -175,7 +175,7 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 	return settle(c, status == ncclSuccess ? end : status, "exchange", err);
 }
 
-/* Whether a card has ended its work: cudaErrorNotReady until then, an error if it or its
+/* Whether a GPU has ended its work: cudaErrorNotReady until then, an error if it or its
  * communicator has failed. */
 static cudaError_t ask(struct nccl *c, int rank, ncclResult_t *state)
 {
@@ -197,7 +197,7 @@ static int finish(struct vg_link *l, struct vt_err *err)
 
 	if (!c->comm[0])
 		return vt_err_set(err, VT_EDEVICE,
-			"NCCL: the link between the cards has failed before");
+			"NCCL: the link between the GPUs has failed before");
 	while (!rc && done < c->n) {
 		done = 0;
 		for (int r = 0; !rc && r < c->n; r++) {
@@ -206,7 +206,7 @@ static int finish(struct vg_link *l, struct vt_err *err)
 
 			done += status == cudaSuccess;
 			if (status != cudaSuccess && status != cudaErrorNotReady)
-				rc = vt_err_set(err, VT_EDEVICE, "card %d: CUDA: %s", c->card[r],
+				rc = vt_err_set(err, VT_EDEVICE, "GPU %d: CUDA: %s", c->card[r],
 					cudaGetErrorString(status));
 			else if (state != ncclSuccess && state != ncclInProgress)
 				rc = fail(c, state, "exchange", err);
@@ -252,7 +252,7 @@ int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, str
 	(void)rank;
 	return vt_err_set(err, VT_EDEVICE,
 		"this plugin was built without NCCL's header nccl.h, so it cannot use %d "
-		"cards; build it where NCCL is installed",
+		"GPUs; build it where NCCL is installed",
 		n);
 }
 

@@ -22,7 +22,7 @@ static int open_engine(void **out, const char *profile, int cards, const char *e
 
 	if (!rc && n > VG_MOST_CARDS)
 		rc = vt_err_set(err, VT_EUSAGE,
-			"%d cards were asked for; at most %d can share a batch", n, VG_MOST_CARDS);
+			"%d GPUs were asked for; at most %d can share a batch", n, VG_MOST_CARDS);
 	if (!rc)
 		rc = vg_device_open(&e->device, 0, n, engines, err);
 	if (rc) {

@@ -1,7 +1,7 @@
 /* device.h - what the engine asks of a device: memory, kernels, convolutions, recorded
  * sequences.
  *
- * cuda.c fills the table for a card, emulate.c on the host with the same kernel bodies and a
+ * cuda.c fills the table for a GPU, emulate.c on the host with the same kernel bodies and a
  * convolution of plain loops.  Work is queued in order; upload and download wait for it.
  * Between record and stop, run, convolve, copy and clear are kept as a tape instead (a CUDA
  * graph), which replay queues as one; their arguments are those of the recording. */

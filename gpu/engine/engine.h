@@ -19,7 +19,7 @@ int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err
 struct vg_engine {
 	struct vg_device *device;
 	struct vg_profile profile;
-	struct vg_team *team; /* device and other cards; NULL where there is one */
+	struct vg_team *team; /* device and other GPUs; NULL where there is one */
 };
 
 struct vg_session {
@@ -28,7 +28,7 @@ struct vg_session {
 	const struct vt_graph *g;
 	/* where its items begin in the batch, and how many that has: group.h */
 	int first, items;
-	/* of which it is the first card's session; NULL where it is alone */
+	/* of which it is the first GPU's session; NULL where it is alone */
 	struct vg_group *group;
 	struct vt_session_opts opts;
 	int type;

@@ -9,11 +9,11 @@
 /* What a convolution is called in it; the caller owns it. */
 char *vg_plan_key(const struct vg_conv_spec *s);
 
-/* A card's name from its properties, "unknown" without; NULL if they are no JSON.  The caller
+/* A GPU's name from its properties, "unknown" without; NULL if they are no JSON.  The caller
  * owns it. */
 char *vg_plan_card(const char *properties);
 
-/* *runs: of a wish, else 0.  VT_EDEVICE: a plan for another card or version of cuDNN.  The
+/* *runs: of a wish, else 0.  VT_EDEVICE: a plan for another GPU or version of cuDNN.  The
  * caller owns *plan, also on failure. */
 int vg_plan_read(struct vt_json **plan, int *runs, const char *text, const char *card,
 	size_t version, struct vt_err *err);

@@ -10,11 +10,11 @@ enum { PRINTS = 256, PART = 64 };
 
 struct vg_group {
 	struct vg_team *team;
-	struct vt_graph part; /* the graph for a card's share of the batch */
+	struct vt_graph part; /* the graph for a GPU's share of the batch */
 	int n, share;
-	struct vg_engine engine[VG_MOST_CARDS]; /* of one card each */
+	struct vg_engine engine[VG_MOST_CARDS]; /* of one GPU each */
 	struct vg_session *rank[VG_MOST_CARDS];
-	/* [n - 1][pitch]: the others' gradients of a card's part */
+	/* [n - 1][pitch]: the others' gradients of a GPU's part */
 	float *staged[VG_MOST_CARDS];
 	size_t pitch;
 	/* [scalars]: running statistics; NULL where the graph has none */
@@ -22,7 +22,7 @@ struct vg_group {
 	uint64_t *print[VG_MOST_CARDS]; /* [PRINTS] */
 };
 
-/* What a function below passes to its share on each card: the fields that it has. */
+/* What a function below passes to its share on each GPU: the fields that it has. */
 struct call {
 	struct vg_group *g; /* NULL: the session is alone */
 	struct vg_session *alone;
@@ -48,7 +48,7 @@ static struct vg_session *at(const struct call *c, int rank)
 	return c->g ? c->g->rank[rank] : c->alone;
 }
 
-/* fn on every card of a session at the same time, or on the one it has. */
+/* fn on every GPU of a session at the same time, or on the one it has. */
 static int each(void *session, vg_team_fn fn, struct call *c, struct vt_err *err)
 {
 	c->alone = session;
@@ -56,7 +56,7 @@ static int each(void *session, vg_team_fn fn, struct call *c, struct vt_err *err
 	return c->g ? vg_team_each(c->g->team, fn, c, err) : fn(c, 0, err);
 }
 
-/* Where a card's share begins in an array of the batch as long as tensor i, in values. */
+/* Where a GPU's share begins in an array of the batch as long as tensor i, in values. */
 static size_t begin(const struct vg_session *s, int rank, int i)
 {
 	struct vt_shape t = s->g->node[i].shape;
@@ -82,7 +82,7 @@ static void divide(struct vg_group *g, const struct vt_graph *whole)
 		g->part.node[i].shape.n = g->share;
 }
 
-/* Marks the running statistics on a card. */
+/* Marks the running statistics on a GPU. */
 static int mark_means(struct vg_group *g, int rank, struct vt_err *err)
 {
 	struct vg_session *s = g->rank[rank];
@@ -165,7 +165,7 @@ int vg_group_session_new(void **out, void *engine, const struct vt_graph *whole,
 	if (!e->team || !o->training)
 		return vg_session_new(out, e, whole, o, err);
 	if (items % e->team->n)
-		return vt_err_set(err, VT_EUSAGE, "a batch of %d does not divide over %d cards",
+		return vt_err_set(err, VT_EUSAGE, "a batch of %d does not divide over %d GPUs",
 			items, e->team->n);
 	g = vt_xcalloc(1, sizeof(*g));
 	g->team = e->team;
@@ -178,7 +178,7 @@ int vg_group_session_new(void **out, void *engine, const struct vt_graph *whole,
 	/* alone: the others follow its choice of engines */
 	rc = open_share(g, o, 0, err);
 	if (rc)
-		vt_err_prefix(err, "card 0");
+		vt_err_prefix(err, "GPU 0");
 	else
 		rc = vg_team_each(g->team, open_other, &(struct call){ .g = g, .opts = o }, err);
 	if (rc) {
@@ -200,7 +200,7 @@ void vg_group_session_free(void *session)
 		vg_session_free(s);
 }
 
-/* --- what every card has: weights, gradients and the optimizer's arrays --- */
+/* --- what every GPU has: weights, gradients and the optimizer's arrays --- */
 
 static int print_share(void *ctx, int rank, struct vt_err *err)
 {
@@ -216,7 +216,7 @@ static int print_share(void *ctx, int rank, struct vt_err *err)
 	return vg_answer(s, err);
 }
 
-/* Cards that make the same steps with the same sums have the same arrays: slot, or with -1 the
+/* GPUs that make the same steps with the same sums have the same arrays: slot, or with -1 the
  * weights. */
 static int check_same(void *session, int slot, struct vt_err *err)
 {
@@ -230,7 +230,7 @@ static int check_same(void *session, int slot, struct vt_err *err)
 	for (int r = 1; !rc && r < g->n; r++)
 		if (memcmp(prints[0], prints[r], sizeof(prints[0])))
 			rc = vt_err_set(err, VT_EDEVICE,
-				"card %d has other %s than card 0: one of them or the link "
+				"GPU %d has other %s than GPU 0: one of them or the link "
 				"between "
 				"them errs; check them, and continue from the last state that was "
 				"saved",
@@ -293,7 +293,7 @@ int vg_group_accumulate(void *session, bool first, bool last, struct vt_err *err
 	return each(session, accumulate, &(struct call){ .first = first, .last = last }, err);
 }
 
-/* Every card keeps what it compares with; the products are the same on all. */
+/* Every GPU keeps what it compares with; the products are the same on all. */
 static int curvature(void *ctx, int rank, struct vt_err *err)
 {
 	const struct call *c = ctx;
@@ -409,7 +409,7 @@ int vg_group_get_output(void *session, int i, float *y, struct vt_err *err)
 	return each(session, get_output, &(struct call){ .i = i, .out = y }, err);
 }
 
-/* The rows [item, channel] of a card's share. */
+/* The rows [item, channel] of a GPU's share. */
 static size_t first_row(const struct vg_session *s, int rank, int i)
 {
 	struct vt_shape t = s->g->node[output(s, i)].shape;
@@ -478,7 +478,7 @@ int vg_group_square(void *session, int i, bool of_input, double weight, double *
 	return rc;
 }
 
-/* Whether item i of the batch lies on a card; all do where there is one. */
+/* Whether item i of the batch lies on a GPU; all do where there is one. */
 static bool has_item(const struct vg_session *s, int i)
 {
 	return i >= s->first && i < s->first + s->g->node[s->g->input].shape.n;
@@ -515,7 +515,7 @@ int vg_group_draw(void *session, int item, int id, const struct vt_patch_ref *p,
 
 /* --- gradients ----------------------------------------------------------- */
 
-/* Scalars of a card's part: as many as there are left. */
+/* Scalars of a GPU's part: as many as there are left. */
 static size_t part_size(const struct vg_group *g, int rank)
 {
 	size_t all = g->rank[0]->n_scalars, from = (size_t)rank * g->pitch;
@@ -574,7 +574,7 @@ static int end_backward(void *ctx, int rank, struct vt_err *err)
 	return vg_answer(g->rank[rank], err);
 }
 
-/* Every part to the card that adds it, or its sums to all. */
+/* Every part to the GPU that adds it, or its sums to all. */
 static int exchange(struct vg_group *g, bool sums, struct vt_err *err)
 {
 	struct vg_move m[VG_MOST_CARDS * VG_MOST_CARDS];

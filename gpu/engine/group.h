@@ -1,18 +1,18 @@
-/* group.h - a training session on the cards of a team: data parallelism.
+/* group.h - a training session on the GPUs of a team: data parallelism.
  *
- * Every card holds all weights and the optimizer's arrays, and an equal share of the batch's
- * items, in order: item i is on card i / share.  Card r's session is an ordinary one over the
+ * Every GPU holds all weights and the optimizer's arrays, and an equal share of the batch's
+ * items, in order: item i is on GPU i / share.  GPU r's session is an ordinary one over the
  * graph with `share` items; rank 0's stands for all and has `group` set.
  *
  * What the whole batch decides is decided over the whole batch: a loss is combined from every
  * item's sums, in item order, on the host.  Random streams are named by an item's place in the
- * batch.  So outputs and losses do not depend on the number of cards, where no batch norm reads
- * them: that uses a card's own share, and its running statistics are the mean of the cards'.  In
- * fp16 every card scales the gradients of its share.
+ * batch.  So outputs and losses do not depend on the number of GPUs, where no batch norm reads
+ * them: that uses a GPU's own share, and its running statistics are the mean of the GPUs'.  In
+ * fp16 every GPU scales the gradients of its share.
  *
  * Behind the backward pass the gradients are added: scalar k of the sum is (g0 + g1) + ... in
- * f32, in rank order.  Card r adds the r-th of n equal parts, of which it gets the other cards'
- * gradients, and every card gets its sums.
+ * f32, in rank order.  GPU r adds the r-th of n equal parts, of which it gets the other GPUs'
+ * gradients, and every GPU gets its sums.
  *
  * Each function below does what vg_session_'s of that name does, for such a session and for one
  * that is alone. */
@@ -22,12 +22,12 @@
 #include "gpu/engine/engine.h"
 #include "gpu/engine/team.h"
 
-/* Only a training session is shared; another one lies on the first card. */
+/* Only a training session is shared; another one lies on the first GPU. */
 int vg_group_session_new(void **out, void *engine, const struct vt_graph *g,
 	const struct vt_session_opts *o, struct vt_err *err);
 void vg_group_session_free(void *session);
 
-/* What every card has.  The two that read compare the cards first: VT_EDEVICE if they differ. */
+/* What every GPU has.  The two that read compare the GPUs first: VT_EDEVICE if they differ. */
 int vg_group_put_weights(void *session, const float *values, struct vt_err *err);
 int vg_group_get_weights(void *session, float *values, struct vt_err *err);
 int vg_group_put_slot(void *session, int slot, const float *values, struct vt_err *err);
@@ -39,7 +39,7 @@ int vg_group_curvature(void *session, double *sy, double *ss, struct vt_err *err
 int vg_group_update(void *session, const struct vt_update *u, struct vt_err *err);
 int vg_group_average(void *session, double share, struct vt_err *err);
 
-/* What is shared out; arrays are of the whole batch.  A volume is kept on the card that has the
+/* What is shared out; arrays are of the whole batch.  A volume is kept on the GPU that has the
  * item. */
 int vg_group_set_input(void *session, const float *x, struct vt_err *err);
 int vg_group_keep(void *session, int item, int id, const struct vt_volume_ref *v, bool *kept,

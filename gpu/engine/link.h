@@ -1,6 +1,6 @@
-/* link.h - copies between the cards of a team.
+/* link.h - copies between the GPUs of a team.
  *
- * nccl.c fills the table for cards, emulate_link.c on the host.  A link moves bytes and never
+ * nccl.c fills the table for GPUs, emulate_link.c on the host.  A link moves bytes and never
  * adds, so results do not depend on how it does it. */
 #ifndef GPU_ENGINE_LINK_H
 #define GPU_ENGINE_LINK_H
@@ -8,7 +8,7 @@
 #include "common/base/json.h"
 #include "gpu/engine/device.h"
 
-/* nbytes of card `from` to card `to`; cards are counted by rank. */
+/* nbytes of GPU `from` to GPU `to`; GPUs are counted by rank. */
 struct vg_move {
 	int from, to;
 	const void *source;
@@ -23,16 +23,16 @@ struct vg_link {
 struct vg_link_ops {
 	void (*close)(struct vg_link *l);
 	void (*describe)(struct vg_link *l, struct vt_json *j);
-	/* Queues n copies that happen at once: each behind what both cards' queues hold and
-	 * before what they get later.  At most one goes from a card to another; no target is a
+	/* Queues n copies that happen at once: each behind what both GPUs' queues hold and
+	 * before what they get later.  At most one goes from a GPU to another; no target is a
 	 * source or another target. */
 	int (*exchange)(struct vg_link *l, const struct vg_move *m, int n, struct vt_err *err);
-	/* Waits until every card's queue is empty.  A card that fails ends the wait of all,
+	/* Waits until every GPU's queue is empty.  A GPU that fails ends the wait of all,
 	 * VT_EDEVICE with its number. */
 	int (*finish)(struct vg_link *l, struct vt_err *err);
 };
 
-/* rank: n different cards, all open; each is used by one thread at a time, and none meanwhile.
+/* rank: n different GPUs, all open; each is used by one thread at a time, and none meanwhile.
  * VT_EDEVICE: what is missing. */
 int vg_link_open(struct vg_link **out, struct vg_device *const *rank, int n, struct vt_err *err);
 

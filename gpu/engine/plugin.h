@@ -7,7 +7,7 @@
 
 __attribute__((visibility("default"))) const struct vt_backend *voxtrail_backend(void);
 
-/* Card number `card` of the `of` that are used; it becomes the thread's current one. engines: an
+/* GPU number `GPU` of the `of` that are used; it becomes the thread's current one. engines: an
  * engine plan to replay, NULL to choose (docs/gpu.md).  VT_EDEVICE says what is missing. */
 int vg_device_open(struct vg_device **out, int card, int of, const char *engines,
 	struct vt_err *err);

@@ -6,7 +6,7 @@
 
 #include "gpu/engine/plugin.h"
 
-/* A card's thread.  fn != NULL: there is something to do; it takes it away when that is done. */
+/* A GPU's thread.  fn != NULL: there is something to do; it takes it away when that is done. */
 struct vg_seat {
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -45,9 +45,8 @@ static int start(struct vg_seat *s, int rank, struct vt_err *err)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	s->started = !pthread_create(&s->thread, NULL, sit, s);
-	return s->started
-		? 0
-		: vt_err_set(err, VT_EFAIL, "card %d: no thread can be made for it", rank);
+	return s->started ? 0
+			  : vt_err_set(err, VT_EFAIL, "GPU %d: no thread can be made for it", rank);
 }
 
 static void give(struct vg_seat *s, vg_team_fn fn, void *ctx)
@@ -93,16 +92,16 @@ int vg_team_each(struct vg_team *t, vg_team_fn fn, void *ctx, struct vt_err *err
 		if (await(&t->seat[r]) && !rc) {
 			rc = t->seat[r].rc;
 			*err = t->seat[r].err;
-			vt_err_prefix(err, "card %d", r);
+			vt_err_prefix(err, "GPU %d", r);
 		}
 	if (first.code) {
 		*err = first;
-		vt_err_prefix(err, "card 0");
+		vt_err_prefix(err, "GPU 0");
 	}
 	return rc;
 }
 
-/* --- cards --------------------------------------------------------------- */
+/* --- GPUs --------------------------------------------------------------- */
 
 struct opening {
 	struct vg_team *t;
@@ -132,7 +131,7 @@ static int close_card(void *ctx, int rank, struct vt_err *err)
 	return 0;
 }
 
-/* What tells one kind of card from another. */
+/* What tells one kind of GPU from another. */
 static char *kind_of(struct vg_device *d)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
@@ -147,7 +146,7 @@ static char *kind_of(struct vg_device *d)
 	return text;
 }
 
-/* Other cards take other engines, and then the bits depend on which item lies where. */
+/* Other GPUs take other engines, and then the bits depend on which item lies where. */
 static int check_equal(const struct vg_team *t, struct vt_err *err)
 {
 	char *first = kind_of(t->rank[0]);
@@ -158,7 +157,7 @@ static int check_equal(const struct vg_team *t, struct vt_err *err)
 
 		if (strcmp(kind, first))
 			rc = vt_err_set(err, VT_EDEVICE,
-				"card 0 is %s and card %d is %s; cards that share a batch "
+				"GPU 0 is %s and GPU %d is %s; GPUs that share a batch "
 				"must be equal: choose them with CUDA_VISIBLE_DEVICES",
 				first, r, kind);
 		free(kind);

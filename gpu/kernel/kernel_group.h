@@ -1,10 +1,10 @@
-/* kernel_group.h - what several cards do with their gradients and weights (group.h). */
+/* kernel_group.h - what several GPUs do with their gradients and weights (group.h). */
 #ifndef GPU_KERNEL_KERNEL_GROUP_H
 #define GPU_KERNEL_KERNEL_GROUP_H
 
 #include "gpu/kernel/kernels.h"
 
-/* The part of rank k: the card's own lies in g, the others' one after another in staged. */
+/* The part of rank k: the GPU's own lies in g, the others' one after another in staged. */
 VG_FN float vg_part_of(const struct vg_ranks *a, int k, uint32_t i)
 {
 	if (k == a->rank)

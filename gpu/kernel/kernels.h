@@ -572,7 +572,7 @@ struct vg_curvature {
 	int blocks;
 };
 
-/* --- several cards (kernel_group.h) -------------------------------------- */
+/* --- several GPUs (kernel_group.h) -------------------------------------- */
 
 /* items: scalars of a part. g = the sum of n ranks' parts in rank order; staged: the others',
  * pitch scalars apart. */

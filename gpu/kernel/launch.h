@@ -1,4 +1,4 @@
-/* launch.h - the kernels on a card; launch.cu is the only file that nvcc compiles. */
+/* launch.h - the kernels on a GPU; launch.cu is the only file that nvcc compiles. */
 #ifndef GPU_KERNEL_LAUNCH_H
 #define GPU_KERNEL_LAUNCH_H
 
@@ -11,7 +11,7 @@ extern "C" {
 /* Queues kernel (enum vg_kernel) with its arguments on a stream; a cudaError_t. */
 int vg_launch(int kernel, const void *args, uint32_t items, void *stream);
 
-/* Whether the plugin holds code for the current card; a cudaError_t. */
+/* Whether the plugin holds code for the current GPU; a cudaError_t. */
 int vg_launch_check(void);
 
 #ifdef __cplusplus

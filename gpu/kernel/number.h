@@ -2,7 +2,7 @@
  * elementary functions.
  *
  * Bodies are C that nvcc compiles for the device and the host compiler for the emulated device
- * (emulate.c), so that a test on a machine without a card runs the same text.  A tensor is [n,
+ * (emulate.c), so that a test on a machine without a GPU runs the same text.  A tensor is [n,
  * z, y, x, c] with c padded to a multiple of 8; a chunk is 8 neighboring channels of one voxel:
  * 16 bytes of bf16 or fp16, 32 of f32.  Padded lanes hold 0. */
 #ifndef GPU_KERNEL_NUMBER_H

@@ -210,7 +210,7 @@ static void check_device(const struct command *c, const struct vt_strs *words, c
 			(i && !strcmp(words->v[i - 1], "--device") && !strcmp(words->v[i], "cuda"));
 		if (cuda && !c->p->gpus)
 			ERROR(pointer,
-				"%s runs on a card and the spec asks for none; add "
+				"%s runs on a GPU and the spec asks for none; add "
 				"\"resourceLimits\": "
 				"{\"gpu\": {\"type\": \"nvidia.com/gpu\", \"number\": 1}}",
 				c->stage);

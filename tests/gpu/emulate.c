@@ -238,8 +238,8 @@ int vg_device_open(struct vg_device **out, int card, int of, const char *engines
 
 	(void)engines;
 	if (n < of)
-		return vt_err_set(err, VT_EDEVICE, "%d cards were asked for and %ld can be seen",
-			of, n);
+		return vt_err_set(err, VT_EDEVICE, "%d GPUs were asked for and %ld can be seen", of,
+			n);
 	e = vt_xcalloc(1, sizeof(*e));
 	e->launches = (unsigned)card;
 	e->base.ops = &ops;

@@ -1,5 +1,5 @@
 /* emulate.h - the kernels' bodies over an emulated grid, and convolutions as plain loops, on
- * memory of the host: for devices that stand in for a card in tests. */
+ * memory of the host: for devices that stand in for a GPU in tests. */
 #ifndef TESTS_GPU_EMULATE_H
 #define TESTS_GPU_EMULATE_H
 

@@ -1,4 +1,4 @@
-/* The link between emulated cards: copies by the host.  With $VOXTRAIL_EMULATED_FAULT = N the
+/* The link between emulated GPUs: copies by the host.  With $VOXTRAIL_EMULATED_FAULT = N the
  * N-th exchange brings one wrong float, with -N it fails. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* gpu_card: the property file of the card of this machine, as tests/gpu/cards holds them; needs
- * a card. */
+/* gpu_card: the property file of the GPU of this machine, as tests/gpu/cards holds them; needs
+ * a GPU. */
 #include <stdio.h>
 
 #include "gpu/cuda/convolution.h"

@@ -1,5 +1,5 @@
 /* gpu_plans CARD.json EDGE PROFILE [NETWORK]: plans a training step of every network (4 channels
- * in, 3 regions, batch 1, patches of EDGE^3) for a card that is described by its property file,
+ * in, 3 regions, batch 1, patches of EDGE^3) for a GPU that is described by its property file,
  * without a driver.  A line a network: convolutions planned, memory, largest workspace; exit
  * status 75 and the layer's name where cuDNN has no deterministic engine.  The engine plan of
  * the first network is replayed and must give itself. */

@@ -1,5 +1,5 @@
 /* gpu_traffic - the bytes, floating-point operations and launches of one training step, from the
- * arguments of all that it queues on a device that only notes them; no card.  Times are lower
+ * arguments of all that it queues on a device that only notes them; no GPU.  Times are lower
  * bounds at a given bandwidth and speed.
  *
  *      gpu_traffic [--list] [--gbs 4800] [--tflops 790] NAME PARAMS-JSON IN OUT EDGE PROFILE */

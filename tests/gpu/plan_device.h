@@ -1,5 +1,5 @@
 /* plan_device.h - a device that plans and computes nothing: engines are chosen by cuDNN for a
- * card described by its properties.  No driver and no card are needed.  Memory is counted, not
+ * GPU described by its properties.  No driver and no GPU are needed.  Memory is counted, not
  * had. */
 #ifndef TESTS_GPU_PLAN_DEVICE_H
 #define TESTS_GPU_PLAN_DEVICE_H

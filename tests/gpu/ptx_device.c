@@ -10,7 +10,7 @@
  *      VOXTRAIL_PTX_LOG=FILE    gets a line for each kernel that was launched: launches,
  *                               instructions, name
  *
- * What is wrong is the error of the next call, as a card's errors are. */
+ * What is wrong is the error of the next call, as a GPU's errors are. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,7 @@ void __wrap_vg_emulate_conv(const struct vg_conv_spec *s, void *x, void *w, void
 
 static const struct vg_device_ops *emulated;
 static struct vt_err pending;
-/* cards have a thread each; one works at a time */
+/* GPUs have a thread each; one works at a time */
 static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *name_of(int kernel)
@@ -173,7 +173,7 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 	int rc = enter(err);
 
 	for (int i = 0; !rc && i < n; i++) {
-		must_be_written("a copy to another card", m[i].source, m[i].nbytes);
+		must_be_written("a copy to another GPU", m[i].source, m[i].nbytes);
 		ptx_memory_wrote(ptx_runtime.memory, m[i].target, m[i].nbytes);
 	}
 	return done(rc ? rc : copies->exchange(l, m, n, err));

@@ -1,7 +1,7 @@
 /* What launch.cu's host code asks of CUDA's runtime: kernels are registered by name when the
  * plugin is loaded, a launch is a pushed configuration, a stub that pops it, and a call with the
  * addresses of the arguments.  So the choice of the instance, the grid and the arguments are
- * those of the compiled plugin; the interpreter only stands where the card would. */
+ * those of the compiled plugin; the interpreter only stands where the GPU would. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

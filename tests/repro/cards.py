@@ -88,7 +88,7 @@ check(r.returncode == 64 and "the CPU does not" in r.stderr, "--device auto that
 r = train("refused", *on, VOXTRAIL_EMULATED_FAULT="-3")
 check(r.returncode == 75 and "the link failed" in r.stderr, "a link that fails: status 75", (r.returncode, r.stderr))
 r = train("refused", *on, VOXTRAIL_EMULATED_FAULT="6")
-check(r.returncode == 75 and "other weights than card 0" in r.stderr, "cards that differ are noticed when the state is saved", (r.returncode, r.stderr))
+check(r.returncode == 75 and "other weights than GPU 0" in r.stderr, "cards that differ are noticed when the state is saved", (r.returncode, r.stderr))
 
 # done again from the record
 store = ["--store", T + "/store"]
@@ -98,5 +98,5 @@ r = run([B + "/bin/voxtrail", "rerun", T + "/f", "--json", *store])
 found = json.loads(r.stdout) if r.returncode == 0 else []
 check([f["verdict"] for f in found] == ["same"], "rerun: the same bytes", (r.returncode, r.stdout, r.stderr))
 r = run([B + "/bin/voxtrail", "rerun", T + "/f", "--json", *store], VOXTRAIL_EMULATED_CARDS="2")
-check(r.returncode != 0 and "3 cards were asked for and 2 can be seen" in r.stdout + r.stderr, "rerun where there are fewer cards says so", (r.returncode, r.stdout, r.stderr))
+check(r.returncode != 0 and "3 GPUs were asked for and 2 can be seen" in r.stdout + r.stderr, "rerun where there are fewer cards says so", (r.returncode, r.stdout, r.stderr))
 sys.exit(failed != 0)

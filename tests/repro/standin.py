@@ -106,5 +106,5 @@ for k, v in chosen:
 r = train("small", VOXTRAIL_MOCK_MEMORY=2)
 check(r.returncode == 71 and "MiB free" in r.stderr and not files("small"), "a card that is too small: status 71 and the numbers", r.stderr)
 r = train("none", VOXTRAIL_MOCK_CARDS=0)
-check(r.returncode == 75 and "no card" in r.stderr and not files("none"), "no card: status 75", r.stderr)
+check(r.returncode == 75 and "no GPU" in r.stderr and not files("none"), "no card: status 75", r.stderr)
 sys.exit(failed != 0)

@@ -1,5 +1,5 @@
-/* A batch on several cards, the emulated ones (GPU_PLUGIN: real ones), against one card and
- * against sums of a card's own shares, mostly to the bit. */
+/* A batch on several GPUs, the emulated ones (GPU_PLUGIN: real ones), against one GPU and
+ * against sums of a GPU's own shares, mostly to the bit. */
 #include "common/nn/average.h"
 #include "common/nn/model.h"
 #include "common/nn/optim.h"
@@ -7,7 +7,7 @@
 
 enum { CARDS = 6, STEPS = 4, SCALARS = 5 << 18, VALUES = 1 << 18, OUTPUTS = 4 };
 
-/* The cards there are, if not CARDS. */
+/* The GPUs there are, if not CARDS. */
 static int most(void)
 {
 	return getenv("GPU_CARDS") ? atoi(getenv("GPU_CARDS")) : CARDS;
@@ -115,7 +115,7 @@ static bool begin(struct work *w, const struct vt_graph *g, const char *profile,
 		vt_session_new(&w->s, g,
 			&(struct vt_session_opts){ .training = true, .seed = 5, .device = w->d },
 			&err)) {
-		CHECK_FAIL("%d cards: %s", cards, err.text);
+		CHECK_FAIL("%d GPUs: %s", cards, err.text);
 		vt_device_close(w->d);
 		return false;
 	}
@@ -195,7 +195,7 @@ static void one_pass(struct pass *p, const struct vt_graph *g, const char *profi
 
 /* --- one pass ------------------------------------------------------------ */
 
-/* Without batch norm an item's outputs do not depend on how many cards there are. */
+/* Without batch norm an item's outputs do not depend on how many GPUs there are. */
 static void outputs_of_an_item(void)
 {
 	static struct pass one, many;
@@ -212,20 +212,20 @@ static void outputs_of_an_item(void)
 				for (int o = 0; o < one.n_outputs; o++)
 					if (memcmp(one.y[o], many.y[o],
 						    one.each[o] * sizeof(float)))
-						CHECK_FAIL("%s, %s, %d cards: output %d differs by "
+						CHECK_FAIL("%s, %s, %d GPUs: output %d differs by "
 							   "%.2g",
 							name, profiles[k], cards, o,
 							distance(many.y[o], one.y[o], one.each[o]));
 				if (!(distance(many.grads, one.grads, one.n_scalars) <
 					    (k ? 2e-2 : 1e-5)))
-					CHECK_FAIL("%s, %s, %d cards: gradients differ by %.2g",
+					CHECK_FAIL("%s, %s, %d GPUs: gradients differ by %.2g",
 						name, profiles[k], cards,
 						distance(many.grads, one.grads, one.n_scalars));
 			}
 		}
 }
 
-/* The gradient is the sum of the cards' own, each a card that is alone with its share; running
+/* The gradient is the sum of the GPUs' own, each a GPU that is alone with its share; running
  * statistics their mean. */
 static void sums_in_rank_order(void)
 {
@@ -253,19 +253,19 @@ static void sums_in_rank_order(void)
 				for (int o = 0; o < share.n_outputs; o++)
 					if (memcmp(many.y[o] + (size_t)r * share.each[o],
 						    share.y[o], share.each[o] * sizeof(float)))
-						CHECK_FAIL("%s, %s: card %d of %d has another "
+						CHECK_FAIL("%s, %s: GPU %d of %d has another "
 							   "output",
 							name, profile, r, cards);
 			}
 			vt_graph_free(part);
 			if (memcmp(grads, many.grads, many.n_scalars * sizeof(float)))
-				CHECK_FAIL("%s, %s, %d cards: gradients differ by %.2g", name,
+				CHECK_FAIL("%s, %s, %d GPUs: gradients differ by %.2g", name,
 					profile, cards,
 					distance(many.grads, grads, many.n_scalars));
 			for (size_t j = 0; j < many.n_scalars; j++)
 				if (many.weights[j] != share.weights[j] &&
 					many.weights[j] != (float)((double)weights[j] / cards))
-					CHECK_FAIL("%s, %d cards: weight %zu is %g, want %g", name,
+					CHECK_FAIL("%s, %d GPUs: weight %zu is %g, want %g", name,
 						cards, j, (double)many.weights[j],
 						(double)weights[j] / cards);
 		}
@@ -346,7 +346,7 @@ static const struct vt_optim_opts ahead = { .kind = VT_OPTIM_SGD,
 	.lookahead = 2,
 	.slow_share = 0.5 };
 
-/* Losses that look at the whole batch are those of one card to the bit, and training stays near;
+/* Losses that look at the whole batch are those of one GPU to the bit, and training stays near;
  * again: the same bits. */
 static void training(void)
 {
@@ -383,9 +383,9 @@ static void training(void)
 			train(&many, g, "f32", cards, 1, &all[i], o);
 			train(&again, g, "f32", cards, 1, &all[i], o);
 			if (memcmp(&many, &again, sizeof(many)))
-				CHECK_FAIL("loss %d, %d cards: two runs differ", i, cards);
+				CHECK_FAIL("loss %d, %d GPUs: two runs differ", i, cards);
 			if (many.loss[0] != one.loss[0])
-				CHECK_FAIL("loss %d, %d cards: %.17g, want %.17g", i, cards,
+				CHECK_FAIL("loss %d, %d GPUs: %.17g, want %.17g", i, cards,
 					many.loss[0], one.loss[0]);
 			if (!(distance(many.weights, one.weights, one.n) < 1e-5) ||
 				!(distance(many.m, one.m, one.n) < 1e-4) ||
@@ -393,7 +393,7 @@ static void training(void)
 				!(fabs(many.sy - one.sy) <= 1e-3 * fabs(one.sy)) ||
 				!(fabs(many.norm[STEPS - 1] - one.norm[STEPS - 1]) <=
 					1e-4 * one.norm[STEPS - 1]))
-				CHECK_FAIL("loss %d, %d cards: weights differ by %.2g, m by %.2g, "
+				CHECK_FAIL("loss %d, %d GPUs: weights differ by %.2g, m by %.2g, "
 					   "mean by %.2g, "
 					   "s y %.9g and %.9g",
 					i, cards, distance(many.weights, one.weights, one.n),
@@ -404,7 +404,7 @@ static void training(void)
 	}
 }
 
-/* N cards with a batch of N b do what one card does that adds up N batches of b, to the bit. */
+/* N GPUs with a batch of N b do what one GPU does that adds up N batches of b, to the bit. */
 static void as_accumulated(void)
 {
 	static struct steps one, many;
@@ -422,7 +422,7 @@ static void as_accumulated(void)
 			train(&many, g, profiles[k], cards, 1, &loss, &adam);
 			for (int t = 0; t < STEPS; t++)
 				if (many.norm[t] != one.norm[t])
-					CHECK_FAIL("%d cards, %s, step %d: norm %.17g, want %.17g",
+					CHECK_FAIL("%d GPUs, %s, step %d: norm %.17g, want %.17g",
 						cards, profiles[k], t, many.norm[t], one.norm[t]);
 			CHECK(!memcmp(many.weights, one.weights, one.n * sizeof(float)));
 			CHECK(!memcmp(many.m, one.m, one.n * sizeof(float)));
@@ -436,7 +436,7 @@ static void as_accumulated(void)
 
 enum { EDGE = 6 };
 
-/* Each item of a batch is drawn on the card that it lies on. */
+/* Each item of a batch is drawn on the GPU that it lies on. */
 static void drawn_patches(void)
 {
 	static float volume[2][2 * 512], y[4 * 2 * EDGE * EDGE * EDGE];
@@ -515,9 +515,9 @@ static void refusals(void)
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_device *d = NULL;
 
-	refused(2, 3, VT_EUSAGE, "a batch of 3 does not divide over 2 cards");
+	refused(2, 3, VT_EUSAGE, "a batch of 3 does not divide over 2 GPUs");
 	refused(17, 17, VT_EUSAGE, "at most 16 can share a batch");
-	refused(16, 16, VT_EDEVICE, "16 cards were asked for and 6 can be seen");
+	refused(16, 16, VT_EDEVICE, "16 GPUs were asked for and 6 can be seen");
 	CHECK_EQ(vt_device_open(&d, &(struct vt_device_opts){ .cards = 2 }, &err), VT_EUSAGE);
 }
 
@@ -527,8 +527,8 @@ static void faults(void)
 	static const struct {
 		const char *fault, *says;
 	} all[] = { { "-1", "the link failed" }, { "-4", "the link failed" },
-		{ "2", "card 1 has other weights than card 0" },
-		{ "4", "card 1 has other weights than card 0" } };
+		{ "2", "GPU 1 has other weights than GPU 0" },
+		{ "4", "GPU 1 has other weights than GPU 0" } };
 	const struct vt_loss loss = { .dice = 1, .smooth = 1, .smooth_below = 1 };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

@@ -1,5 +1,5 @@
 /* The GPU engine and every kernel's body on the emulated device (GPU_PLUGIN: another plugin, for
- * a real card) against the CPU backend: outputs and gradients of each operator and each network,
+ * a real GPU) against the CPU backend: outputs and gradients of each operator and each network,
  * in each numeric profile; a repeated run gives the same bits. */
 #include <math.h>
 #include <stdlib.h>
@@ -353,7 +353,7 @@ static const struct {
 	{ "denseaspp", "{\"depth\": \"10\", \"hidden\": 16, \"growth\": 8}" } };
 
 /* Millions of multiply-adds of a network that is run; MOST_MMAC in the environment: another
- * limit, for a card. */
+ * limit, for a GPU. */
 static double most_work(void)
 {
 	return getenv("MOST_MMAC") ? strtod(getenv("MOST_MMAC"), NULL) : 2600;

@@ -1,4 +1,4 @@
-/* Windows of a volume on the emulated device (GPU_PLUGIN: another plugin, for a real card): cut,
+/* Windows of a volume on the emulated device (GPU_PLUGIN: another plugin, for a real GPU): cut,
  * joined and decided there as the host does it from the same answers, to the bit; near the CPU's
  * network within a profile's rounding; the same bits for any number of windows at a time. */
 #include <math.h>
@@ -303,7 +303,7 @@ int main(int argc, char **argv)
 	setenv("VOXTRAIL_PLUGIN", getenv("GPU_PLUGIN") ? getenv("GPU_PLUGIN") : plugin, 1);
 	free(plugin);
 	vt_log_open("test", VT_LOG_TEXT, VT_LOG_ERROR);
-	/* A card has its own room, and an engine for each number of windows. */
+	/* A GPU has its own room, and an engine for each number of windows. */
 	if (!getenv("GPU_PLUGIN") || getenv("VOXTRAIL_PTX"))
 		RUN(joined_as_on_the_host);
 	RUN(near_the_cpu);

@@ -23,7 +23,7 @@ cards "at once: as many batches added up on one card" as_accumulated VOXTRAIL_MO
 cards "now and then: whole batches' losses, twice" training VOXTRAIL_MOCK_ORDER=7
 cards "calls of NCCL that return before they are done" as_accumulated VOXTRAIL_MOCK_NCCL_LATE=3
 VOXTRAIL_MOCK_NCCL=21000 RUN_ONLY=drawn_patches GPU_PLUGIN=$P "$B/tests/test_gpu_cards" >out 2>&1
-grep -q 'NCCL 2.10 is too old; several cards need 2.13 or newer' out && echo "ok - an NCCL that is too old is named" || echo "not ok - $(cat out)"
+grep -q 'NCCL 2.10 is too old; several GPUs need 2.13 or newer' out && echo "ok - an NCCL that is too old is named" || echo "not ok - $(cat out)"
 mkdir -p bare/mock
 cp "$P" bare/
 cp "$B/tests/mock/libcuda.so.1" "$B/tests/mock/libcudnn.so.9" bare/mock/

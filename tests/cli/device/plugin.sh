@@ -21,13 +21,13 @@ if grep -qE 'speaks version|other sources' err; then
 	echo "skip - the CUDA plugin: the one in $B/bin is of another build"
 	exit 0
 fi
-[ $rc = 75 ] && grep -qE 'device cuda: (the NVIDIA driver is (missing|too old)|no card|cuDNN|the card|the plugin holds no code)' err &&
+[ $rc = 75 ] && grep -qE 'device cuda: (the NVIDIA driver is (missing|too old)|no GPU|cuDNN|the GPU|the plugin holds no code)' err &&
 	echo "ok - says what is missing: $(tail -n 1 err)" || echo "not ok - status $rc: $(cat err)"
 stub=$(ls /usr/local/cuda/lib64/stubs/libcuda.so /usr/local/cuda/lib/stubs/libcuda.so 2>/dev/null | head -n 1)
 if [ -n "$stub" ] && grep -q 'driver is missing' err; then
 	ln -s "$stub" libcuda.so.1
 	LD_LIBRARY_PATH=$PWD "$B/tests/device_probe" cuda >out 2>err
-	[ $? = 75 ] && grep -q 'device cuda: no card: ' err && echo "ok - a driver without a card: $(tail -n 1 err)" || echo "not ok - $(cat err)"
+	[ $? = 75 ] && grep -q 'device cuda: no GPU: ' err && echo "ok - a driver without a card: $(tail -n 1 err)" || echo "not ok - $(cat err)"
 fi
 echo "skip - training on a card: there is none on this machine; \`make gpu-check\` does it where there is one"
 exit 0

@@ -29,7 +29,7 @@ check "$B/tests/mock" nothing ''
 [ $? = 64 ] && echo "ok - no check of that name" || echo "not ok - gpu-check without a check: $(cat out err)"
 VOXTRAIL_MOCK_CARDS=0 check "$B/tests/mock" operators ''
 rc=$?
-[ $rc = 75 ] && grep -q 'no card' err && echo "ok - gpu-check without a card: status 75" || echo "not ok - gpu-check without a card: status $rc: $(cat out err)"
+[ $rc = 75 ] && grep -q 'no GPU' err && echo "ok - gpu-check without a card: status 75" || echo "not ok - gpu-check without a card: status $rc: $(cat out err)"
 
 export EDGE=8 REPEATS=1 SUBJECTS=1 SHAPE='24 24 24' TORCH_DEVICE=cpu TORCH_PYTHON="$PYTHON" SCANS="$T/scans"
 if "$PYTHON" -c 'import torch' 2>/dev/null; then

@@ -1,5 +1,5 @@
 /* Descriptors of cuDNN's backend API: what may be set on which, and in what state.  With
- * VOXTRAIL_MOCK_CUDNN every descriptor is made by the real library as well, for the card of the
+ * VOXTRAIL_MOCK_CUDNN every descriptor is made by the real library as well, for the GPU of the
  * property file, and its refusals are passed on. */
 #include "tests/gpu/mock/cudnn.h"
 

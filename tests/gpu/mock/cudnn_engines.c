@@ -26,7 +26,7 @@ static const struct engine {
 
 enum { ENGINES = sizeof(engines) / sizeof(engines[0]) };
 
-/* A card as tests/gpu/cards has them. */
+/* A GPU as tests/gpu/cards has them. */
 const char *mock_card_json(void)
 {
 	static char text[8192] = "{\"deviceVer\":900,\"driverVer\":13000,\"cudaDeviceId\":0,"
@@ -42,7 +42,7 @@ const char *mock_card_json(void)
 				 "\"pciDeviceId\":0,\"isTccDriver\":0,"
 				 "\"supportCoopLaunch\":1,\"smClockRateKHz\":1980000,"
 				 "\"memClockRateKHz\":3201000,\"l2CacheSize\":62914560,"
-				 "\"deviceName\":\"stand-in of a card\"}";
+				 "\"deviceName\":\"stand-in of a GPU\"}";
 	static bool read;
 	const char *path = getenv("VOXTRAIL_MOCK_CARD");
 	FILE *f = read || !path ? NULL : fopen(path, "r");

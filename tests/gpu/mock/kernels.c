@@ -127,7 +127,7 @@ static void launch_now(const void *args)
 	vg_emulate_kernel(l->kernel, l->args, l->items, l->backwards);
 }
 
-/* A grid beyond what a card takes is an error of the launch, not a sticky one. */
+/* A grid beyond what a GPU takes is an error of the launch, not a sticky one. */
 static bool grid_fits(dim3 grid, dim3 block)
 {
 	return grid.x && grid.y && grid.z && block.x && block.y && block.z &&

@@ -1,5 +1,5 @@
 /* mock.h - inside of a stand-in for the CUDA runtime and cuDNN, which runs the plugin's real
- * host code without a card.
+ * host code without a GPU.
  *
  * It is stricter than the real thing.  What NVIDIA's documentation leaves undefined or forbids
  * ends the process with a line "stand-in: <rule>": a host access to device memory (its pages are
@@ -14,12 +14,12 @@
  *
  *      VOXTRAIL_MOCK_FAIL=K[:V]      call number K fails, with plausible status number V of that
  *                                    function
- *      VOXTRAIL_MOCK_CARDS=N         cards there are (1)
- *      VOXTRAIL_MOCK_MEMORY=MIB      of each card (4096)
+ *      VOXTRAIL_MOCK_CARDS=N         GPUs there are (1)
+ *      VOXTRAIL_MOCK_MEMORY=MIB      of each GPU (4096)
  *      VOXTRAIL_MOCK_TRACE=FILE      every call's number and name
- *      VOXTRAIL_MOCK_CARD=FILE       the card's property JSON
+ *      VOXTRAIL_MOCK_CARD=FILE       the GPU's property JSON
  *      VOXTRAIL_MOCK_CUDNN=FILE      the real cuDNN, which then makes every descriptor as well,
- *                                    for that card */
+ *                                    for that GPU */
 #ifndef TESTS_GPU_MOCK_H
 #define TESTS_GPU_MOCK_H
 

@@ -1,7 +1,7 @@
-/* NCCL as far as a link between cards uses it, on the stand-in's streams.  Besides wrong
+/* NCCL as far as a link between GPUs uses it, on the stand-in's streams.  Besides wrong
  * arguments these end the process: a send without its receive in the same group (its kernel
  * would wait for ever), a group of two threads, operations that are captured, a buffer or stream
- * of another card than the communicator's.
+ * of another GPU than the communicator's.
  *
  *      VOXTRAIL_MOCK_NCCL=V          the version it says it has (22809)
  *      VOXTRAIL_MOCK_NCCL_LATE=N     calls are in progress until asked about N times */
@@ -117,9 +117,9 @@ ncclResult_t ncclCommInitAll(ncclComm_t *comm, int n, const int *devices)
 	for (int r = 0; r < n; r++) {
 		for (int s = 0; s < r; s++)
 			if (devices[r] == devices[s])
-				mock_die("two ranks of a communicator are on card %d", devices[r]);
+				mock_die("two ranks of a communicator are on GPU %d", devices[r]);
 		if (devices[r] < 0 || devices[r] >= mock_cards())
-			mock_die("there is no card %d", devices[r]);
+			mock_die("there is no GPU %d", devices[r]);
 		clique[r] = comm[r] = mock_new(MOCK_COMM, sizeof(struct ncclComm));
 		comm[r]->rank = r;
 		comm[r]->n = n;
@@ -198,7 +198,7 @@ static ncclResult_t add(const char *name, struct op op)
 	if (status != ncclSuccess)
 		return status;
 	if (!group.depth || !pthread_equal(group.thread, pthread_self()))
-		mock_die("%s outside of a group: with several cards in a process it waits for ever",
+		mock_die("%s outside of a group: with several GPUs in a process it waits for ever",
 			name);
 	if (op.peer < 0 || op.peer >= c->n || op.peer == c->rank)
 		mock_die("%s: rank %d has no peer %d", name, c->rank, op.peer);
@@ -206,11 +206,11 @@ static ncclResult_t add(const char *name, struct op op)
 		mock_die("%s: the communicator is still in progress", name);
 	mock_memory_check(buffer, op.n, MOCK_DEVICE, name);
 	if (mock_memory_card(buffer) != c->card)
-		mock_die("%s: the buffer is on card %d, rank %d on card %d", name,
+		mock_die("%s: the buffer is on GPU %d, rank %d on GPU %d", name,
 			mock_memory_card(buffer), c->rank, c->card);
 	cudaStreamIsCapturing(op.stream, &capturing);
 	if (capturing != cudaStreamCaptureStatusNone)
-		mock_die("%s is captured, with several cards in a process", name);
+		mock_die("%s is captured, with several GPUs in a process", name);
 	if (group.n == MOST_OPS)
 		mock_die("too many operations in a group");
 	group.op[group.n++] = op;

@@ -285,7 +285,7 @@ cudaError_t mock_queue_work(cudaStream_t stream, const char *name, void (*work)(
 	if (nbytes > sizeof(op.args))
 		mock_die("%s: arguments of %zu bytes", name, nbytes);
 	if (s->card != mock_card())
-		mock_die("%s is launched on a stream of card %d while card %d is current", name,
+		mock_die("%s is launched on a stream of GPU %d while GPU %d is current", name,
 			s->card, mock_card());
 	memcpy(op.args, args, nbytes);
 	for (size_t at = from; at + sizeof(void *) <= from + scan; at += sizeof(void *)) {
@@ -297,7 +297,7 @@ cudaError_t mock_queue_work(cudaStream_t stream, const char *name, void (*work)(
 		if (block < 0 && mock_memory_host(p))
 			mock_die("%s is given the host's address %p", name, p);
 		if (block >= 0 && mock_memory_card(p) != s->card)
-			mock_die("%s on card %d is given memory of card %d", name, s->card,
+			mock_die("%s on GPU %d is given memory of GPU %d", name, s->card,
 				mock_memory_card(p));
 		if (block >= 0 && op.n_blocks == MOCK_BLOCKS)
 			mock_die("%s: too many pointers", name);

@@ -62,7 +62,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int card)
 	if (status)
 		return mock_leave(status);
 	memset(p, 0, sizeof(*p));
-	snprintf(p->name, sizeof(p->name), "stand-in of a card");
+	snprintf(p->name, sizeof(p->name), "stand-in of a GPU");
 	p->major = 9;
 	p->warpSize = 32;
 	p->multiProcessorCount = 132;
