@@ -121,6 +121,10 @@ struct vt_split {
 int vt_manifest_split(struct vt_split *out, const struct vt_manifest *m, const char *subject,
 	struct vt_err *err);
 
+/* A table for /split/subjects with folds of equal size, by patient: who stands in the table that is
+ * there stays, the others come in an order of the seed, as many tests as /split/test says. */
+struct vt_json *vt_manifest_place(const struct vt_manifest *m, const struct vt_strs *ids);
+
 /* The manifest as read, but for /patients and /split/subjects; the caller's. */
 struct vt_json *vt_manifest_json(const struct vt_manifest *m);
 

@@ -91,3 +91,105 @@ int vt_manifest_check_split(const struct vt_manifest *m, const char *origin, str
 	free(v);
 	return err->code;
 }
+
+/* --- a balanced table ---------------------------------------------------- */
+
+struct seat {
+	char *patient;
+	double order; /* a function of the seed and the patient's name */
+	size_t n;     /* subjects */
+	bool placed;
+	struct vt_split split;
+};
+
+static int by_order(const void *a, const void *b)
+{
+	const struct seat *x = a, *y = b;
+
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
+	return strcmp(x->patient, y->patient);
+}
+
+static struct seat *seat_of(struct seat *v, size_t n, const char *patient)
+{
+	size_t i = 0;
+
+	while (i < n && strcmp(v[i].patient, patient))
+		i++;
+	return &v[i];
+}
+
+/* Patients of the subjects, in the order in which they are placed. */
+static size_t find_seats(struct seat *v, const struct vt_manifest *m, const struct vt_strs *ids)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ids->n; i++) {
+		const struct vt_json *given = vt_json_get(m->split_table, ids->v[i]);
+		char *patient = vt_manifest_patient(m, ids->v[i]);
+		struct seat *at = seat_of(v, n, patient);
+		struct vt_rng r = vt_rng_stream(m->seed, "place", vt_rng_hash(patient), 0, 0);
+
+		given = given ? given : vt_json_get(m->split_table, patient);
+		if (at == v + n)
+			v[n++] = (struct seat){ .patient = patient, .order = vt_rng_uniform(&r) };
+		else
+			free(patient);
+		at->n++;
+		if (given) {
+			at->placed = true;
+			at->split = entry_of(given);
+		}
+	}
+	qsort(v, n, sizeof(*v), by_order);
+	return n;
+}
+
+/* Those without a place: tests until there are enough, else to the smallest fold. */
+static void fill(struct seat *v, size_t n, const struct vt_manifest *m)
+{
+	size_t *fold = vt_xcalloc((size_t)m->folds, sizeof(*fold)), tests = 0,
+	       want = (size_t)(m->test * (double)n + 0.5);
+
+	for (size_t i = 0; i < n; i++) {
+		tests += v[i].placed && v[i].split.test;
+		if (v[i].placed && !v[i].split.test)
+			fold[v[i].split.fold] += v[i].n;
+	}
+	for (size_t i = 0; i < n; i++) {
+		int least = 0;
+
+		if (v[i].placed)
+			continue;
+		for (int k = 1; k < m->folds; k++)
+			least = fold[k] < fold[least] ? k : least;
+		v[i].split = (struct vt_split){ tests < want, least };
+		fold[least] += tests < want ? 0 : v[i].n;
+		tests += tests < want;
+	}
+	free(fold);
+}
+
+struct vt_json *vt_manifest_place(const struct vt_manifest *m, const struct vt_strs *ids)
+{
+	struct vt_json *table = vt_json_new(VT_JSON_OBJECT);
+	struct seat *v = vt_xcalloc(ids->n + 1, sizeof(*v));
+	size_t n = find_seats(v, m, ids);
+
+	fill(v, n, m);
+	for (size_t i = 0; i < ids->n; i++) {
+		char *patient = vt_manifest_patient(m, ids->v[i]);
+		const struct vt_split *s = &seat_of(v, n, patient)->split;
+
+		if (s->test)
+			vt_json_put_text(table, ids->v[i], "test");
+		else
+			vt_json_put_int(table, ids->v[i], s->fold);
+		free(patient);
+	}
+	for (size_t i = 0; i < n; i++)
+		free(v[i].patient);
+	free(v);
+	return table;
+}

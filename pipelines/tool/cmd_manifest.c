@@ -203,13 +203,39 @@ static void check(const char *dir, const char *labels, const char *manifest, int
 	vt_json_free(all);
 }
 
+/* The manifest with a split table for the subjects of dir. */
+static void place(const char *dir, const char *manifest, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+	struct vt_manifest *m = NULL;
+	struct vt_json *j = NULL, *split;
+	struct vt_buf text = VT_BUF_INIT;
+
+	if (!vt_manifest_read(&m, manifest, err) && !vt_manifest_subjects(&ids, m, dir, err)) {
+		j = vt_json_copy(m->json);
+		split = vt_json_get(j, "split") ? vt_json_copy(vt_json_get(j, "split"))
+						: vt_json_new(VT_JSON_OBJECT);
+		vt_json_put(split, "subjects", vt_manifest_place(m, &ids));
+		vt_json_put(j, "split", split);
+		vt_json_pretty(&text, j);
+		fwrite(text.data, 1, text.len, stdout);
+	}
+	vt_buf_release(&text);
+	vt_json_free(j);
+	vt_strs_release(&ids);
+	vt_manifest_free(m);
+}
+
 int vt_cmd_manifest(int argc, char **argv)
 {
-	const char *against = NULL, *labels = NULL;
+	const char *against = NULL, *labels = NULL, *placed = NULL;
 	int json = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "check", VT_OPT_STRING, &against, "FILE",
 			"check this manifest against DIR instead: a table of subjects" },
+		{ 0, "place", VT_OPT_STRING, &placed, "FILE",
+			"print this manifest with a table of DIR's subjects: test set and folds of "
+			"equal size, by patient; who has a place keeps it" },
 		{ 0, "labels", VT_OPT_STRING, &labels, "DIR",
 			"where the label maps lie, if not in DIR" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "the table as JSON" },
@@ -237,6 +263,10 @@ int vt_cmd_manifest(int argc, char **argv)
 	if (vt_call_begin(&c, argc, argv)) {
 		if ((json || labels) && !against)
 			vt_err_set(&c.err, VT_EUSAGE, "--json and --labels go with --check FILE");
+		else if (against && placed)
+			vt_err_set(&c.err, VT_EUSAGE, "give --check or --place, not both");
+		else if (placed)
+			place(c.args.v[0], placed, &c.err);
 		else if (against)
 			check(c.args.v[0], labels ? labels : c.args.v[0], against, json, &c.err);
 		else
