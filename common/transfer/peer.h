@@ -88,7 +88,17 @@ struct vt_peer *vt_peer_local(struct vt_store *s);
 int vt_peer_open(struct vt_peer **out, const char *remote, bool writing, struct vt_err *err);
 void vt_peer_close(struct vt_peer *p);
 
+/* What the other end may do, besides what the store's mode allows. */
+struct vt_peer_limits {
+	/* these repos alone are shown and moved, and only what they reach is handed out; NULL or
+	 * empty: all */
+	const struct vt_strs *repos;
+	/* branches move forward only, tags stay where they are, nothing is buried or replaced */
+	bool append_only;
+};
+
 /* Answers requests from `in` on `out` until `in` ends. */
-int vt_peer_serve(struct vt_store *s, int in, int out, struct vt_err *err);
+int vt_peer_serve(struct vt_store *s, const struct vt_peer_limits *limits, int in, int out,
+	struct vt_err *err);
 
 #endif

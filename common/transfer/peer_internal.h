@@ -18,6 +18,10 @@ int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct v
 int vt_transfer_vouchers(struct vt_store *s, struct vt_strs *out, const struct vt_strs *trees,
 	struct vt_err *err);
 
+/* Takes inner over. */
+struct vt_peer *vt_peer_limited(struct vt_peer *inner, struct vt_store *s,
+	const struct vt_peer_limits *limits);
+
 /* A directory remote: opens its store, and closes it with the peer. */
 int vt_peer_directory(struct vt_peer **out, const char *dir, bool writing, struct vt_err *err);
 

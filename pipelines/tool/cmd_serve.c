@@ -7,10 +7,17 @@
 
 int vt_cmd_serve(int argc, char **argv)
 {
-	int writing = 0;
+	struct vt_strs repos = VT_STRS_INIT;
+	int writing = 0, append = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "write", VT_OPT_FLAG, &writing, NULL,
 			"allow pushes; make the store if there is none" },
+		{ 0, "append-only", VT_OPT_FLAG, &append, NULL,
+			"allow pushes that add: branches move forward only, tags stay, nothing is "
+			"erased or replaced" },
+		{ 0, "repo", VT_OPT_LIST, &repos, "NAME",
+			"this repo only (again and again); nothing else is shown, handed out or "
+			"moved" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -21,11 +28,15 @@ int vt_cmd_serve(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		if (vt_store_open(&c.s, c.store, writing ? VT_STORE_CREATE : VT_STORE_READ, &c.err))
+		const struct vt_peer_limits limits = { &repos, append != 0 };
+
+		if (vt_store_open(&c.s, c.store,
+			    writing || append ? VT_STORE_CREATE : VT_STORE_READ, &c.err))
 			vt_say("no %d %s\n", c.err.code, c.err.text);
 		else
-			vt_peer_serve(c.s, 0, 1, &c.err);
+			vt_peer_serve(c.s, &limits, 0, 1, &c.err);
 		c.err.text[0] = '\0'; /* the other end says what went wrong */
 	}
+	vt_strs_release(&repos);
 	return vt_call_end(&c);
 }

@@ -183,7 +183,7 @@ static void serve(const uint8_t *bytes, size_t n)
 		abort();
 	if (in < 0 || out < 0)
 		abort();
-	if (vt_peer_serve(s, in, out, &err))
+	if (vt_peer_serve(s, &(struct vt_peer_limits){ NULL, false }, in, out, &err))
 		fuzz_refused(&err);
 	close(in);
 	close(out);
