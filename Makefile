@@ -168,6 +168,7 @@ help:
 #h make asan         the tests under AddressSanitizer and UBSan      make fuzz   fuzz targets, FUZZ_SECONDS each
 #h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a GPU
 #h make install DESTDIR= PREFIX=/usr/local      make deb   a Debian package      make clean
+#h make sbom   SPDX and CycloneDX documents      make release KEY=FILE   deb and SBOM in one directory, signed
 
 tests-built: $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $B/tests/fuzz_parsers $(if $(filter 1,$(CUDA)),plugin)
 .PHONY: tests-built plugin
@@ -214,6 +215,15 @@ install: all
 deb:
 	+@sh tools/deb.sh '$(MAKE) $(jobs)' $B
 .PHONY: deb
+
+# What the programs consist of (SPDX and CycloneDX), and with KEY=FILE everything of a release in one signed directory.
+sbom: all
+	@python3 tools/sbom.py $B/bin $B/release
+release: deb sbom
+	@cp $$(ls -t $B/voxtrail_*.deb | head -n 1) $B/release
+	@[ -z '$(KEY)' ] || B=$B sh tools/sign_release.sh $B/release '$(KEY)'
+	@ls $B/release
+.PHONY: sbom release
 
 clean:
 	rm -rf build
