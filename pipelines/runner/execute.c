@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/base/fault.h"
 #include "pipelines/runner/datum_record.h"
+#include "pipelines/runner/out_links.h"
 #include "pipelines/runner/run_progress.h"
 
 enum { GROUP = 128 }; /* results that are published together */
@@ -179,7 +180,10 @@ static int seal(const struct vt_job *j, const struct vt_task *t, struct vt_err *
 		.in = in,
 		.out = t->attempt.out,
 		.exit_code = t->exit_code };
-	int rc = vt_datum_seal(&done, err);
+	int rc = vt_out_links(in, t->attempt.out, err);
+
+	if (!rc)
+		rc = vt_datum_seal(&done, err);
 
 	free(in);
 	return rc;

@@ -1,0 +1,150 @@
+#include "pipelines/runner/out_links.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+
+enum { PASSES = 8 }; /* links to links */
+
+struct links {
+	const char *in, *out;
+	struct vt_strs found; /* paths below out */
+};
+
+static int note(void *ctx, const char *rel, char type, struct vt_err *err)
+{
+	struct links *l = ctx;
+
+	(void)err;
+	if (type == 'l')
+		vt_strs_add(&l->found, rel);
+	return 0;
+}
+
+/* Without ".", ".." and "//", by the letters alone. */
+static char *normal(const char *path)
+{
+	struct vt_buf b = VT_BUF_INIT;
+
+	vt_buf_str(&b, "");
+	while (*path) {
+		size_t n = strcspn(path, "/");
+
+		if (n == 2 && !strncmp(path, "..", 2)) {
+			while (b.len && b.data[b.len - 1] != '/')
+				b.len--;
+			b.len -= b.len != 0;
+		} else if (n && !(n == 1 && *path == '.')) {
+			vt_buf_char(&b, '/');
+			vt_buf_add(&b, path, n);
+		}
+		path += n + (path[n] == '/');
+	}
+	vt_buf_char(&b, '\0');
+	return vt_buf_detach(&b);
+}
+
+/* Where what the link points to lies out here; NULL if the program did not see it below /pfs. */
+static char *target_of(const struct links *l, const char *rel, const char *link)
+{
+	char text[PATH_MAX], *seen, *path, *to = NULL;
+	const char *slash = strrchr(rel, '/');
+	ssize_t n = readlink(link, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		return NULL;
+	text[n] = '\0';
+	seen = *text == '/'
+		? vt_xstrdup(text)
+		: vt_asprintf("/pfs/out/%.*s/%s", slash ? (int)(slash - rel) : 0, rel, text);
+	path = normal(seen);
+	if (!strncmp(path, "/pfs/out/", 9))
+		to = vt_path_join(l->out, path + 9);
+	else if (!strncmp(path, "/pfs/", 5))
+		to = vt_path_join(l->in, path + 5);
+	free(path);
+	free(seen);
+	return to;
+}
+
+static int place_file(const struct links *l, const char *from, const char *to, struct vt_err *err)
+{
+	size_t n = strlen(l->in);
+	struct stat st;
+
+	if (!strncmp(from, l->in, n) && from[n] == '/' && !link(from, to))
+		return 0;
+	return stat(from, &st) ? vt_err_errno(err, VT_EIO, "%s: cannot stat", from)
+			       : vt_fs_copy(from, to, st.st_mode & 0777, err);
+}
+
+struct placing {
+	const struct links *l;
+	const char *from, *to;
+};
+
+static int place_entry(void *ctx, const char *rel, char type, struct vt_err *err)
+{
+	const struct placing *p = ctx;
+	char *from = vt_path_join(p->from, rel), *to = vt_path_join(p->to, rel);
+	int rc = type == 'd'  ? vt_fs_mkdirs(to, err)
+		: type == 'f' ? place_file(p->l, from, to, err)
+			      : 0;
+
+	free(from);
+	free(to);
+	return rc;
+}
+
+static bool holds(const char *dir, const char *path)
+{
+	size_t n = strlen(dir);
+
+	return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
+}
+
+/* *done if the link is none any more. */
+static int replace(const struct links *l, const char *rel, bool *done, struct vt_err *err)
+{
+	char *link = vt_path_join(l->out, rel), *to = target_of(l, rel, link);
+	struct placing p = { l, to, link };
+	struct stat st;
+	int rc = 0;
+
+	*done = to && !lstat(to, &st) && !holds(to, link) &&
+		(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+	if (*done && unlink(link))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", link);
+	if (*done && !rc && S_ISREG(st.st_mode))
+		rc = place_file(l, to, link, err);
+	else if (*done && !rc && !(rc = vt_fs_mkdirs(link, err)))
+		rc = vt_fs_walk(to, place_entry, &p, err);
+	free(link);
+	free(to);
+	return rc;
+}
+
+int vt_out_links(const char *in, const char *out, struct vt_err *err)
+{
+	bool more = true;
+	int rc = 0;
+
+	for (int pass = 0; !rc && more && pass < PASSES; pass++) {
+		struct links l = { in, out, VT_STRS_INIT };
+
+		more = false;
+		rc = vt_fs_walk(out, note, &l, err);
+		for (size_t i = 0; !rc && i < l.found.n; i++) {
+			bool done;
+
+			rc = replace(&l, l.found.v[i], &done, err);
+			more |= done;
+		}
+		vt_strs_release(&l.found);
+	}
+	return rc;
+}
