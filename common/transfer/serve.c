@@ -185,7 +185,9 @@ static void say_no(struct session *v, const struct vt_err *why)
 int vt_peer_serve(struct vt_store *s, const struct vt_peer_limits *limits, int in, int out,
 	struct vt_err *err)
 {
-	struct session v = { .peer = vt_peer_limited(vt_peer_local(s), s, limits), .in = { NULL, 0, in, NULL }, .out = out };
+	struct session v = { .peer = vt_peer_limited(vt_peer_local(s), s, limits),
+		.in = { NULL, 0, in, NULL },
+		.out = out };
 	struct vt_err end = VT_ERR_INIT;
 	int rc;
 

@@ -91,10 +91,12 @@ static int place_entry(void *ctx, const char *rel, char type, struct vt_err *err
 {
 	const struct placing *p = ctx;
 	char *from = vt_path_join(p->from, rel), *to = vt_path_join(p->to, rel);
-	int rc = type == 'd'  ? vt_fs_mkdirs(to, err)
-		: type == 'f' ? place_file(p->l, from, to, err)
-			      : 0;
+	int rc = 0;
 
+	if (type == 'd')
+		rc = vt_fs_mkdirs(to, err);
+	else if (type == 'f')
+		rc = place_file(p->l, from, to, err);
 	free(from);
 	free(to);
 	return rc;
