@@ -68,7 +68,7 @@ static const struct vt_port in[] = {
 
 static const struct vt_param params[] = {
 	VT_BOOL("configure", configure, false,
-		"let network size, patch, steps, rate, averaging and sampling follow from the "
+		"let network size, patch, steps, rate and validation follow from the "
 		"cohort, --memory-limit and --time-budget; what else is given stays"),
 	VT_REAL("time-budget", minutes, 60, 0.01, 1000000, "minute",
 		"with --configure: of a nominal core of 40 GMAC/s"),

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 
 REGIONS = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
+LABEL = "seg.nii.gz"
 
 
 def read(path):
@@ -23,10 +24,10 @@ def dice(a, b):
 def score(labels, predictions):
     subjects = {}
     for s in sorted(os.listdir(labels)):
-        if not os.path.isfile(f"{labels}/{s}/seg.nii.gz"):
+        if not os.path.isfile(f"{labels}/{s}/{LABEL}"):
             continue
         path = next((p for p in (f"{predictions}/{s}/seg.nii.gz", f"{predictions}/{s}.nii.gz") if os.path.isfile(p)), None)
-        truth = read(f"{labels}/{s}/seg.nii.gz")
+        truth = read(f"{labels}/{s}/{LABEL}")
         made = read(path) if path else None
         if made is not None and made.shape != truth.shape:
             raise SystemExit(f"{path}: {made.shape} voxels, the label map {truth.shape}")

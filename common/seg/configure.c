@@ -32,32 +32,14 @@ static bool trains(const struct vt_patch_file *f, int fold)
 	return f->labeled && !f->test && f->fold != fold;
 }
 
-/* Adds a subject's share of each region to its sum, where it has the region. */
-static void add_shares(double *sum, size_t *n, const struct vt_patch_file *f)
-{
-	size_t count[8] = { 0 };
-
-	for (size_t i = 0; i < f->n_foreground; i++)
-		for (int k = 0; k < f->n_regions; k++)
-			count[k] += f->regions[f->foreground[i]] >> k & 1;
-	for (int k = 0; k < f->n_regions; k++)
-		if (count[k]) {
-			sum[k] += (double)count[k] / (double)f->n_foreground;
-			n[k]++;
-		}
-}
-
 int vt_configure_look(struct vt_configure_facts *out, const struct vt_dataset *d, int fold,
 	struct vt_err *err)
 {
 	int *edge[3];
-	double sum[8] = { 0 };
-	size_t n[8] = { 0 };
 	const struct vt_json *spacing = vt_json_get(d->file[0].header, "spacing_mm");
 
 	*out = (struct vt_configure_facts){ .channels = d->file[0].c,
-		.regions = d->file[0].n_regions,
-		.smallest_share = 1 };
+		.regions = d->file[0].n_regions };
 	for (int a = 0; a < 3; a++) {
 		edge[a] = vt_xcalloc(d->n, sizeof(int));
 		out->spacing[a] = vt_json_number(vt_json_at(spacing, (size_t)a), 1);
@@ -71,7 +53,6 @@ int vt_configure_look(struct vt_configure_facts *out, const struct vt_dataset *d
 		edge[0][out->n_train] = f->d;
 		edge[1][out->n_train] = f->h;
 		edge[2][out->n_train++] = f->w;
-		add_shares(sum, n, f);
 	}
 	for (int a = 0; a < 3; a++) {
 		qsort(edge[a], out->n_train, sizeof(int), by_size);
@@ -79,9 +60,6 @@ int vt_configure_look(struct vt_configure_facts *out, const struct vt_dataset *d
 		out->smallest[a] = edge[a][0];
 		free(edge[a]);
 	}
-	for (int k = 0; k < out->regions; k++)
-		if (n[k])
-			out->smallest_share = fmin(out->smallest_share, sum[k] / (double)n[k]);
 	return out->n_train ? 0
 			    : vt_err_set(err, VT_EDATA,
 				      "--configure: no labeled subject is left to train on in fold "
@@ -227,7 +205,7 @@ int vt_configure(struct vt_configure_recipe *out, const struct vt_configure_fact
 	int rc;
 
 	assert(limits->stride > 0 && f->n_train > 0);
-	*out = (struct vt_configure_recipe){ .by_region = f->smallest_share < 0.25 };
+	*out = (struct vt_configure_recipe){ .pad = false };
 	rc = choose_network(out, &c, err);
 	if (!rc)
 		rc = fit_time(out, &c, err);
@@ -240,7 +218,6 @@ int vt_configure(struct vt_configure_recipe *out, const struct vt_configure_fact
 	choose_validation(out, &c);
 	out->warmup = out->steps / 40;
 	out->rate = out->filters == 8 ? 0.002 : 0.001;
-	out->ema_decay = fmin(0.999, fmax(0.9, 1 - 30.0 / (double)out->steps));
 	for (int a = 0; a < 3; a++)
 		out->pad |= f->smallest[a] < out->patch[a];
 	return 0;
@@ -267,9 +244,6 @@ struct vt_json *vt_configure_params(const struct vt_configure_recipe *r)
 	vt_json_put_int(j, "warmup", (int64_t)r->warmup);
 	vt_json_put_real(j, "learning-rate", r->rate);
 	vt_json_put_real(j, "cross-entropy", 1);
-	vt_json_put_text(j, "averaging", "ema");
-	vt_json_put_real(j, "ema-decay", r->ema_decay);
-	vt_json_put_text(j, "center", r->by_region ? "region" : "voxel");
 	free(patch);
 	return j;
 }
@@ -296,7 +270,6 @@ struct vt_json *vt_configure_describe(const struct vt_configure_recipe *r,
 	vt_json_put(seen, "spacing_mm", spacing);
 	vt_json_put(seen, "median_size", three(f->median));
 	vt_json_put(seen, "smallest_size", three(f->smallest));
-	vt_json_put_real(seen, "smallest_region_share", f->smallest_share);
 	vt_json_put(j, "seen", seen);
 	vt_json_put_real(j, "minutes_of_a_nominal_core", limits->minutes);
 	vt_json_put_real(j, "memory_limit_mib", limits->bytes / 1048576);

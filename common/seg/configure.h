@@ -22,8 +22,8 @@
  * 40,000; the patch shrinks on until there are 500. Rounded down to tens.
  * Validations: ten; of as many subjects each as a tenth of the time takes, at least one.
  * Rate: 0.002 with 8 filters, else 0.001; warm-up a fortieth of the steps.
- * Averaging: ema over the last thirtieth of the steps: decay 1 - 30 / steps, 0.9 to 0.999.
- * Center: region, if the smallest region is on average less than a quarter of the foreground. */
+ * Averaging, sampling and changes of patches stay as they are: what three seeds did not show to be
+ * better is no rule. */
 #ifndef COMMON_SEG_CONFIGURE_H
 #define COMMON_SEG_CONFIGURE_H
 
@@ -34,9 +34,6 @@ struct vt_configure_facts {
 	int channels, regions;
 	double spacing[3];          /* mm, z y x */
 	int median[3], smallest[3]; /* voxels, of the training volumes */
-	/* mean over the training subjects that have it of the share of their foreground, the
-	 * least over regions */
-	double smallest_share;
 };
 
 struct vt_configure_limits {
@@ -57,10 +54,10 @@ typedef int (*vt_configure_need_fn)(struct vt_configure_need *out, int filters, 
 struct vt_configure_recipe {
 	int filters; /* 0: as given */
 	int patch[3];
-	bool pad, by_region;
+	bool pad;
 	uint64_t steps, validate, warmup;
 	int max_validation; /* 0: all */
-	double rate, ema_decay;
+	double rate;
 	struct vt_configure_need need;
 };
 

@@ -40,12 +40,11 @@ static void say(const struct vt_configure_recipe *r, const struct vt_configure_l
 {
 	vt_log(VT_LOG_INFO, "configured",
 		"filters=%d patch=%d,%d,%d steps=%llu validate_every=%llu max_validation=%d "
-		"learning_rate=%g ema_decay=%.4f center=%s memory_mib=%.0f of=%.0f "
-		"forward_gmac=%.2f minutes=%g",
+		"learning_rate=%g memory_mib=%.0f of=%.0f forward_gmac=%.2f minutes=%g",
 		r->filters, r->patch[0], r->patch[1], r->patch[2], (unsigned long long)r->steps,
-		(unsigned long long)r->validate, r->max_validation, r->rate, r->ema_decay,
-		r->by_region ? "region" : "voxel", r->need.bytes / 1048576, limits->bytes / 1048576,
-		r->need.macs / 1e9, limits->minutes);
+		(unsigned long long)r->validate, r->max_validation, r->rate,
+		r->need.bytes / 1048576, limits->bytes / 1048576, r->need.macs / 1e9,
+		limits->minutes);
 }
 
 int vt_configure_cohort(struct vt_json **params, struct vt_json **description,

@@ -20,8 +20,7 @@ static const struct vt_configure_facts brats = { .n_train = 100,
 	.regions = 3,
 	.spacing = { 1, 1, 1 },
 	.median = { 140, 170, 136 },
-	.smallest = { 120, 150, 125 },
-	.smallest_share = 0.1 };
+	.smallest = { 120, 150, 125 } };
 
 static struct vt_configure_recipe recipe;
 static struct vt_err err = VT_ERR_INIT;
@@ -53,9 +52,7 @@ static void plenty(void)
 	CHECK_EQ(recipe.validate, 4000);
 	CHECK_EQ(recipe.max_validation, 0);
 	CHECK_EQ(recipe.warmup, 1000);
-	CHECK(fabs(recipe.ema_decay - 0.999) < 1e-12);
 	CHECK(fabs(recipe.rate - 0.001) < 1e-12);
-	CHECK(recipe.by_region);
 }
 
 /* 32 filters take 4000 bytes a voxel: 2000 MiB hold 80^3, 900 MiB no 64^3; 16 filters take half. */
@@ -108,7 +105,6 @@ static void time_takes_the_patch(void)
 	CHECK_EQ(recipe.steps, 520);
 	CHECK_EQ(recipe.max_validation, 3);
 	CHECK(fabs(recipe.rate - 0.002) < 1e-12);
-	CHECK(fabs(recipe.ema_decay - (1 - 30.0 / 520)) < 1e-12);
 }
 
 static void small_volumes(void)
@@ -117,11 +113,9 @@ static void small_volumes(void)
 
 	for (int a = 0; a < 3; a++)
 		f.median[a] = f.smallest[a] = 20;
-	f.smallest_share = 0.5;
 	CHECK_EQ(configure(&f, 1000, 60, false, 16), 0);
 	patch_is(32, 32, 32);
 	CHECK(recipe.pad);
-	CHECK(!recipe.by_region);
 	CHECK_EQ(recipe.filters, 32);
 }
 
