@@ -22,16 +22,17 @@ static double work_of(const struct vt_graph *g, int i)
 		n->conv.k;
 }
 
-/* " w424": the convolution is computed as winograd.h says, with m of 4, 2 and 4 on z, y and x. */
+/* " w424": the convolution is computed as winograd.h says, with the forms F(4, 3), F(2, 3) and F(4,
+ * 3) on z, y and x; " w555" is F(2, 5). */
 static void winograd_text(char out[8], const struct vt_graph *g, const struct vt_plan *p,
 	const struct vt_session_opts *opts, const struct vt_node *n)
 {
-	int m[3];
+	int form[3];
 
 	out[0] = '\0';
 	if (n->op == VT_OP_CONV && !p->rows && opts->level == VT_LEVEL_F32 &&
-		vt_winograd_takes(&n->conv, g->node[n->in[0]].shape.c, n->shape, m))
-		snprintf(out, 8, " w%d%d%d", m[0], m[1], m[2]);
+		vt_winograd_takes(&n->conv, g->node[n->in[0]].shape.c, n->shape, form))
+		snprintf(out, 8, " w%d%d%d", form[0], form[1], form[2]);
 }
 
 /* What a node does, with every setting its result depends on. */

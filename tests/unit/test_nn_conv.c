@@ -201,7 +201,7 @@ static void several_slabs(void)
  * padding. */
 static void fewer_multiplications(void)
 {
-	static const struct conv_case cases[] = {
+	const struct conv_case cases[] = {
 		{ { .out_c = 9, .k = 3, .stride = 1, .dilation = 1, .pad = 1, .bias = true },
 			{ 1, 10, 16, 17, 18 } },
 		{ { .out_c = 16, .k = 3, .stride = 1, .dilation = 1, .pad = 1 },
@@ -216,6 +216,10 @@ static void fewer_multiplications(void)
 			{ 1, 8, 32, 32, 40 } },
 		{ { .out_c = 8, .k = 3, .stride = 1, .dilation = 1, .pad = 0, .bias = true },
 			{ 1, 9, 18, 19, 20 } },
+		{ same(9, 5, 1, 1, true), { 1, 33, 16, 17, 16 } },
+		{ same(33, 5, 1, 2, false), { 1, 8, 14, 19, 16 } },
+		{ { .out_c = 24, .k = 5, .stride = 1, .dilation = 1, .pad = 1, .bias = true },
+			{ 1, 17, 18, 19, 18 } },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -223,13 +227,15 @@ static void fewer_multiplications(void)
 		struct vt_shape x = cases[i].x;
 		struct vt_shape y = { x.n, c->out_c, size_of(c, x.d), size_of(c, x.h),
 			size_of(c, x.w) };
-		int m[3];
+		int form[3];
 
-		CHECK(vt_winograd_takes(c, x.c, y, m));
+		CHECK(vt_winograd_takes(c, x.c, y, form));
 		most = 8e-6;
+		weights_most = c->k == 5 ? 5 : 2.5;
 		one(cases[i]);
 	}
 	most = 2e-6;
+	weights_most = 2.5;
 }
 
 /* --- bf16 ---------------------------------------------------------------- */

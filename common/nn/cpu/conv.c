@@ -249,11 +249,11 @@ static bool winograd(const struct vt_conv_run *r, const struct gather *g, float 
 		.bias = g->bias,
 		.room = room,
 		.dilation = c->dilation,
-		.pad = g->inverse ? 2 * c->dilation - c->pad : c->pad,
+		.pad = g->inverse ? (c->k - 1) * c->dilation - c->pad : c->pad,
 		.flipped = g->inverse,
 		.add = g->add };
 
-	if (r->bf16 || !vt_winograd_takes(c, g->in.s.c, g->out.s, w.m))
+	if (r->bf16 || !vt_winograd_takes(c, g->in.s.c, g->out.s, w.form))
 		return false;
 	vt_winograd_conv(&w);
 	return true;
@@ -277,10 +277,10 @@ static void release_axes(struct gather *g)
 static bool by_panel(const struct vt_conv *c, int c_in, struct vt_shape out, bool inverse,
 	bool bf16)
 {
-	int m[3];
+	int form[3];
 
 	return !bf16 && vt_panel_takes(c, c_in, out, inverse) &&
-		!vt_winograd_takes(c, c_in, out, m);
+		!vt_winograd_takes(c, c_in, out, form);
 }
 
 static void run_panel(const struct vt_conv_run *r, struct gather *g, struct order w,
@@ -396,15 +396,15 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 {
 	struct vt_conv_run plain = *r;
 	const struct vt_conv *c = r->c;
-	int m[3];
+	int form[3];
 	size_t t = (size_t)taps_of(c);
 	struct order w = c->transposed ? (struct order){ (size_t)dy.s.c * t, t }
 				       : (struct order){ t, (size_t)dx.s.c * t };
 
 	if (c->transposed)
 		vt_weight_gradient(r->k, c, dy, x, dw, r->scratch);
-	else if (!r->bf16 && vt_winograd_takes(c, x.s.c, dy.s, m))
-		vt_winograd_gradient(r->k, c, m, x, dy, dw, r->scratch);
+	else if (!r->bf16 && vt_winograd_takes(c, x.s.c, dy.s, form))
+		vt_winograd_gradient(r->k, c, form, x, dy, dw, r->scratch);
 	else
 		vt_weight_gradient(r->k, c, x, dy, dw, r->scratch);
 	if (db)
@@ -424,7 +424,7 @@ static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struc
 {
 	size_t packed = packed_floats(out.c, in.c + in.c % 2, taps_of(c)) +
 		(size_t)vt_blocks(out.c) * VT_LANES;
-	int m[3];
+	int form[3];
 
 	if (bf16)
 		return packed + vt_floats(in);
@@ -432,7 +432,7 @@ static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struc
 		return vt_panel_weight_floats(out.c, in.c, taps_of(c)) +
 			(size_t)vt_blocks(out.c) * VT_LANES;
 	return packed +
-		(vt_winograd_takes(c, in.c, out, m) ? vt_winograd_floats(in.c, out.c, m) : 0);
+		(vt_winograd_takes(c, in.c, out, form) ? vt_winograd_floats(in.c, out.c, form) : 0);
 }
 
 size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y,
@@ -440,12 +440,12 @@ size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt
 {
 	size_t forward = gather_scratch(c, y, x, c->transposed, bf16),
 	       back = gather_scratch(c, x, y, !c->transposed, bf16), weights;
-	int m[3];
+	int form[3];
 
 	if (!training)
 		return forward;
-	if (!bf16 && vt_winograd_takes(c, x.c, y, m))
-		weights = vt_winograd_gradient_floats(c, x.c, y, m);
+	if (!bf16 && vt_winograd_takes(c, x.c, y, form))
+		weights = vt_winograd_gradient_floats(c, x.c, y, form);
 	else
 		weights = c->transposed ? vt_weight_gradient_floats(c, y, x)
 					: vt_weight_gradient_floats(c, x, y);

@@ -6,8 +6,8 @@
 #include "common/nn/cpu/kernels.h"
 #include "common/nn/cpu/vec8.h"
 
-/* The points besides 0 and infinity: 1 and -1 for F(2, 3); 3/4, -3/4, 3/2, -3/2 for F(4, 3),
- * where every factor of an input and of an output is exact. */
+/* The points besides 0 and infinity: 1 and -1 for F(2, 3); 3/4, -3/4, 3/2, -3/2 for F(4, 3) and
+ * F(2, 5), where every factor of an input and of an output is exact. */
 #define WIN_A 0.75f
 #define WIN_B 1.5f
 
@@ -16,14 +16,14 @@ INLINE v8 v8_sub(v8 a, v8 b)
 	return v8_fma(v8_set(-1.0f), b, a);
 }
 
-/* m + 2 inputs to as many points. */
-INLINE void win_spread_1(const int m, v8 *x)
+/* As many inputs as points to points. */
+INLINE void win_spread_1(const int form, v8 *x)
 {
 	v8 x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3], even, odd;
 	v8 both = v8_set(WIN_A * WIN_A * WIN_B * WIN_B),
 	   either = v8_set(-WIN_A * WIN_A - WIN_B * WIN_B);
 
-	if (m == 2) {
+	if (form == VT_WIN_F23) {
 		x[0] = v8_sub(x0, x2);
 		x[1] = v8_add(x1, x2);
 		x[2] = v8_sub(x2, x1);
@@ -42,12 +42,12 @@ INLINE void win_spread_1(const int m, v8 *x)
 	x[4] = v8_fma(v8_set(-WIN_B), odd, even);
 }
 
-/* m + 2 points to m outputs. */
-INLINE void win_fold_1(const int m, v8 *x)
+/* Points to m outputs. */
+INLINE void win_fold_1(const int form, v8 *x)
 {
 	v8 s = v8_add(x[1], x[2]), d = v8_sub(x[1], x[2]), s2, d2;
 
-	if (m == 2) {
+	if (form == VT_WIN_F23) {
 		x[0] = v8_add(x[0], s);
 		x[1] = v8_add(d, x[3]);
 		return;
@@ -55,19 +55,30 @@ INLINE void win_fold_1(const int m, v8 *x)
 	s2 = v8_add(x[3], x[4]);
 	d2 = v8_sub(x[3], x[4]);
 	x[0] = v8_add(v8_add(x[0], s), s2);
+	if (form == VT_WIN_F25) {
+		x[1] = v8_fma(v8_set(WIN_A), d, v8_fma(v8_set(WIN_B), d2, x[5]));
+		return;
+	}
 	x[1] = v8_fma(v8_set(WIN_A), d, v8_mul(v8_set(WIN_B), d2));
 	x[2] = v8_fma(v8_set(WIN_A * WIN_A), s, v8_mul(v8_set(WIN_B * WIN_B), s2));
 	x[3] = v8_fma(v8_set(WIN_A * WIN_A * WIN_A), d,
 		v8_fma(v8_set(WIN_B * WIN_B * WIN_B), d2, x[5]));
 }
 
-/* The transpose of folding, for gradients: m outputs' gradients to m + 2 points. */
-INLINE void win_lift_1(const int m, v8 *x)
+/* The transpose of folding, for gradients: m outputs' gradients to points. */
+INLINE void win_lift_1(const int form, v8 *x)
 {
 	v8 x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3], even, odd;
 
-	x[m + 1] = x[m - 1];
-	if (m == 2) {
+	x[vt_win_points_of(form) - 1] = x[vt_win_outputs(form) - 1];
+	if (form == VT_WIN_F25) {
+		x[1] = v8_fma(v8_set(WIN_A), x1, x0);
+		x[2] = v8_fma(v8_set(-WIN_A), x1, x0);
+		x[3] = v8_fma(v8_set(WIN_B), x1, x0);
+		x[4] = v8_fma(v8_set(-WIN_B), x1, x0);
+		return;
+	}
+	if (form == VT_WIN_F23) {
 		x[1] = v8_add(x0, x1);
 		x[2] = v8_sub(x0, x1);
 		return;
@@ -82,18 +93,18 @@ INLINE void win_lift_1(const int m, v8 *x)
 	x[4] = v8_fma(v8_set(-WIN_B), odd, even);
 }
 
-INLINE void win_in_1(const bool lift, const int m, v8 *x)
+INLINE void win_in_1(const bool lift, const int form, v8 *x)
 {
 	if (lift)
-		win_lift_1(m, x);
+		win_lift_1(form, x);
 	else
-		win_spread_1(m, x);
+		win_spread_1(form, x);
 }
 
-INLINE void win_in_of(const bool lift, const int m, float *to, size_t point,
+INLINE void win_in_of(const bool lift, const int form, float *to, size_t point,
 	const float *const *from, int d, int runs)
 {
-	const int n = lift ? m : m + 2;
+	const int m = vt_win_outputs(form), points = vt_win_points_of(form), n = lift ? m : points;
 	size_t at = 0;
 	v8 x[6];
 
@@ -101,52 +112,58 @@ INLINE void win_in_of(const bool lift, const int m, float *to, size_t point,
 		for (int v = 0; v < d; v++, to += VT_LANES, at += VT_LANES) {
 			for (int j = 0; j < n; j++)
 				x[j] = v8_load(from[j] + at);
-			win_in_1(lift, m, x);
-			for (int j = 0; j < m + 2; j++)
+			win_in_1(lift, form, x);
+			for (int j = 0; j < points; j++)
 				v8_store(to + (size_t)j * point, x[j]);
 		}
 }
 
-static void win_in(bool lift, int m, float *to, size_t point, const float *const *from, int d,
+static void win_in(bool lift, int form, float *to, size_t point, const float *const *from, int d,
 	int runs)
 {
-	switch (m + lift) {
-	case 5: win_in_of(true, 4, to, point, from, d, runs); return;
-	case 4: win_in_of(false, 4, to, point, from, d, runs); return;
-	case 3: win_in_of(true, 2, to, point, from, d, runs); return;
-	default: win_in_of(false, 2, to, point, from, d, runs); return;
+	switch (2 * form + lift) {
+	case 2 * VT_WIN_F25 + 1: win_in_of(true, VT_WIN_F25, to, point, from, d, runs); return;
+	case 2 * VT_WIN_F25: win_in_of(false, VT_WIN_F25, to, point, from, d, runs); return;
+	case 2 * VT_WIN_F43 + 1: win_in_of(true, VT_WIN_F43, to, point, from, d, runs); return;
+	case 2 * VT_WIN_F43: win_in_of(false, VT_WIN_F43, to, point, from, d, runs); return;
+	case 2 * VT_WIN_F23 + 1: win_in_of(true, VT_WIN_F23, to, point, from, d, runs); return;
+	default: win_in_of(false, VT_WIN_F23, to, point, from, d, runs); return;
 	}
 }
 
-INLINE void win_out_of(const int m, float *const *to, const float *from, size_t point, int d,
+INLINE void win_out_of(const int form, float *const *to, const float *from, size_t point, int d,
 	int runs, const float *start, bool add)
 {
+	const int m = vt_win_outputs(form);
 	v8 x[6], s = start ? v8_load(start) : v8_set(0.0f);
 	size_t at = 0;
 
 	for (int r = 0; r < runs; r++, at += (size_t)(m - 1) * (size_t)d * VT_LANES)
 		for (int v = 0; v < d; v++, from += VT_LANES, at += VT_LANES) {
-			for (int j = 0; j < m + 2; j++)
+			for (int j = 0; j < vt_win_points_of(form); j++)
 				x[j] = v8_load(from + (size_t)j * point);
-			win_fold_1(m, x);
+			win_fold_1(form, x);
 			for (int j = 0; j < m; j++)
 				v8_store(to[j] + at, v8_add(add ? v8_load(to[j] + at) : s, x[j]));
 		}
 }
 
-static void win_out(int m, float *const *to, const float *from, size_t point, int d, int runs,
+static void win_out(int form, float *const *to, const float *from, size_t point, int d, int runs,
 	const float *start, bool add)
 {
-	if (m == 4)
-		win_out_of(4, to, from, point, d, runs, start, add);
+	if (form == VT_WIN_F25)
+		win_out_of(VT_WIN_F25, to, from, point, d, runs, start, add);
+	else if (form == VT_WIN_F43)
+		win_out_of(VT_WIN_F43, to, from, point, d, runs, start, add);
 	else
-		win_out_of(2, to, from, point, d, runs, start, add);
+		win_out_of(VT_WIN_F23, to, from, point, d, runs, start, add);
 }
 
-INLINE void win_in_planes_of(const bool lift, const int mz, const int my, float *p, size_t z_step,
+INLINE void win_in_planes_of(const bool lift, const int fz, const int fy, float *p, size_t z_step,
 	size_t y_step, size_t n)
 {
-	const int nz = lift ? mz : mz + 2, ny = lift ? my : my + 2;
+	const int pz = vt_win_points_of(fz), py = vt_win_points_of(fy);
+	const int nz = lift ? vt_win_outputs(fz) : pz, ny = lift ? vt_win_outputs(fy) : py;
 
 	for (size_t i = 0; i < n; i += VT_LANES) {
 		v8 t[6][6], x[6];
@@ -154,126 +171,146 @@ INLINE void win_in_planes_of(const bool lift, const int mz, const int my, float 
 		for (int y = 0; y < ny; y++) {
 			for (int z = 0; z < nz; z++)
 				x[z] = v8_load(p + i + (size_t)z * z_step + (size_t)y * y_step);
-			win_in_1(lift, mz, x);
-			for (int z = 0; z < mz + 2; z++)
+			win_in_1(lift, fz, x);
+			for (int z = 0; z < pz; z++)
 				t[z][y] = x[z];
 		}
-		for (int z = 0; z < mz + 2; z++) {
-			win_in_1(lift, my, t[z]);
-			for (int y = 0; y < my + 2; y++)
+		for (int z = 0; z < pz; z++) {
+			win_in_1(lift, fy, t[z]);
+			for (int y = 0; y < py; y++)
 				v8_store(p + i + (size_t)z * z_step + (size_t)y * y_step, t[z][y]);
 		}
 	}
 }
 
-INLINE void win_out_planes_of(const int mz, const int my, float *to, size_t to_step, const float *p,
+INLINE void win_out_planes_of(const int fz, const int fy, float *to, size_t to_step, const float *p,
 	size_t point, size_t n)
 {
+	const int mz = vt_win_outputs(fz), my = vt_win_outputs(fy), pz = vt_win_points_of(fz),
+		  py = vt_win_points_of(fy);
+
 	for (size_t i = 0; i < n; i += VT_LANES) {
 		v8 t[6][6], x[6];
 
-		for (int z = 0; z < mz + 2; z++) {
-			for (int y = 0; y < my + 2; y++)
-				x[y] = v8_load(p + i + (size_t)(z * (my + 2) + y) * point);
-			win_fold_1(my, x);
+		for (int z = 0; z < pz; z++) {
+			for (int y = 0; y < py; y++)
+				x[y] = v8_load(p + i + (size_t)(z * (py) + y) * point);
+			win_fold_1(fy, x);
 			for (int y = 0; y < my; y++)
 				t[y][z] = x[y];
 		}
 		for (int y = 0; y < my; y++) {
-			win_fold_1(mz, t[y]);
+			win_fold_1(fz, t[y]);
 			for (int z = 0; z < mz; z++)
 				v8_store(to + i + (size_t)(z * my + y) * to_step, t[y][z]);
 		}
 	}
 }
 
-static void win_in_planes(bool lift, int mz, int my, float *p, size_t z_step, size_t y_step,
+/* Five taps are five on all axes. */
+static void win_in_planes(bool lift, int fz, int fy, float *p, size_t z_step, size_t y_step,
 	size_t n)
 {
-	switch (8 * lift + mz + my / 2) {
-	case 14: win_in_planes_of(true, 4, 4, p, z_step, y_step, n); return;
-	case 13: win_in_planes_of(true, 4, 2, p, z_step, y_step, n); return;
-	case 12: win_in_planes_of(true, 2, 4, p, z_step, y_step, n); return;
-	case 11: win_in_planes_of(true, 2, 2, p, z_step, y_step, n); return;
-	case 6: win_in_planes_of(false, 4, 4, p, z_step, y_step, n); return;
-	case 5: win_in_planes_of(false, 4, 2, p, z_step, y_step, n); return;
-	case 4: win_in_planes_of(false, 2, 4, p, z_step, y_step, n); return;
-	default: win_in_planes_of(false, 2, 2, p, z_step, y_step, n); return;
+	switch (100 * lift + 10 * fz + fy) {
+	case 155: win_in_planes_of(true, VT_WIN_F25, VT_WIN_F25, p, z_step, y_step, n); return;
+	case 144: win_in_planes_of(true, VT_WIN_F43, VT_WIN_F43, p, z_step, y_step, n); return;
+	case 142: win_in_planes_of(true, VT_WIN_F43, VT_WIN_F23, p, z_step, y_step, n); return;
+	case 124: win_in_planes_of(true, VT_WIN_F23, VT_WIN_F43, p, z_step, y_step, n); return;
+	case 122: win_in_planes_of(true, VT_WIN_F23, VT_WIN_F23, p, z_step, y_step, n); return;
+	case 55: /* the same points */
+	case 44: win_in_planes_of(false, VT_WIN_F43, VT_WIN_F43, p, z_step, y_step, n); return;
+	case 42: win_in_planes_of(false, VT_WIN_F43, VT_WIN_F23, p, z_step, y_step, n); return;
+	case 24: win_in_planes_of(false, VT_WIN_F23, VT_WIN_F43, p, z_step, y_step, n); return;
+	default: win_in_planes_of(false, VT_WIN_F23, VT_WIN_F23, p, z_step, y_step, n); return;
 	}
 }
 
-static void win_out_planes(int mz, int my, float *to, size_t to_step, const float *p, size_t point,
+static void win_out_planes(int fz, int fy, float *to, size_t to_step, const float *p, size_t point,
 	size_t n)
 {
-	switch (mz + my / 2) {
-	case 6: win_out_planes_of(4, 4, to, to_step, p, point, n); return;
-	case 5: win_out_planes_of(4, 2, to, to_step, p, point, n); return;
-	case 4: win_out_planes_of(2, 4, to, to_step, p, point, n); return;
-	default: win_out_planes_of(2, 2, to, to_step, p, point, n); return;
+	switch (10 * fz + fy) {
+	case 55: win_out_planes_of(VT_WIN_F25, VT_WIN_F25, to, to_step, p, point, n); return;
+	case 44: win_out_planes_of(VT_WIN_F43, VT_WIN_F43, to, to_step, p, point, n); return;
+	case 42: win_out_planes_of(VT_WIN_F43, VT_WIN_F23, to, to_step, p, point, n); return;
+	case 24: win_out_planes_of(VT_WIN_F23, VT_WIN_F43, to, to_step, p, point, n); return;
+	default: win_out_planes_of(VT_WIN_F23, VT_WIN_F23, to, to_step, p, point, n); return;
 	}
 }
 
-/* Three taps to m + 2 points. */
-INLINE void win_weights_1(const int m, d8 *x)
+/* Taps to points. */
+INLINE void win_weights_1(const int form, d8 *x)
 {
 	const double a = (double)WIN_A, b = (double)WIN_B;
-	d8 g0 = x[0], g1 = x[1], g2 = x[2], zero = d8_set(0.0), even, odd;
+	d8 g0 = x[0], g1 = x[1], g2 = x[2], even, odd, even2, odd2;
 
-	x[m + 1] = g2;
-	if (m == 2) {
+	if (form == VT_WIN_F23) {
 		even = d8_mul(d8_set(0.5), d8_add(g0, g2));
 		x[1] = d8_fma(d8_set(0.5), g1, even);
 		x[2] = d8_fma(d8_set(-0.5), g1, even);
+		x[3] = g2;
 		return;
 	}
-	even = d8_mul(d8_set(0.5 / (a * a * (a * a - b * b))), d8_fma(d8_set(a * a), g2, g0));
-	odd = d8_fma(d8_set(0.5 / (a * (a * a - b * b))), g1, zero);
+	even = g2;
+	even2 = g2;
+	odd = g1;
+	odd2 = g1;
+	x[5] = g2;
+	if (form == VT_WIN_F25) {
+		even = d8_fma(d8_set(a * a), x[4], g2);
+		even2 = d8_fma(d8_set(b * b), x[4], g2);
+		odd = d8_fma(d8_set(a * a), x[3], g1);
+		odd2 = d8_fma(d8_set(b * b), x[3], g1);
+		x[5] = x[4];
+	}
+	even = d8_mul(d8_set(0.5 / (a * a * (a * a - b * b))), d8_fma(d8_set(a * a), even, g0));
+	odd = d8_fma(d8_set(0.5 / (a * (a * a - b * b))), odd, d8_set(0.0));
 	x[1] = d8_add(even, odd);
 	x[2] = d8_fma(d8_set(-1.0), odd, even);
-	even = d8_mul(d8_set(0.5 / (b * b * (b * b - a * a))), d8_fma(d8_set(b * b), g2, g0));
-	odd = d8_fma(d8_set(0.5 / (b * (b * b - a * a))), g1, zero);
+	even = d8_mul(d8_set(0.5 / (b * b * (b * b - a * a))), d8_fma(d8_set(b * b), even2, g0));
+	odd = d8_fma(d8_set(0.5 / (b * (b * b - a * a))), odd2, d8_set(0.0));
 	x[3] = d8_add(even, odd);
 	x[4] = d8_fma(d8_set(-1.0), odd, even);
 	x[0] = d8_mul(d8_set(1.0 / (a * a * b * b)), g0);
 }
 
-static void win_weights(const int m[3], float *to, size_t point, const float *w, ptrdiff_t tap)
+static void win_weights(const int form[3], float *to, size_t point, const float *w, ptrdiff_t tap)
 {
-	d8 z[6][9], y[6][3], x[6];
-	int a1 = m[1] + 2, a2 = m[2] + 2;
+	const int r = vt_win_taps(form[0]);
+	d8 z[6][25], y[6][5], x[6];
+	int a1 = vt_win_points_of(form[1]), a2 = vt_win_points_of(form[2]);
 
-	for (int t = 0; t < 9; t++) {
-		for (int j = 0; j < 3; j++)
-			x[j] = d8_of(v8_load(w + tap * (9 * j + t)));
-		win_weights_1(m[0], x);
-		for (int j = 0; j < m[0] + 2; j++)
+	for (int t = 0; t < r * r; t++) {
+		for (int j = 0; j < r; j++)
+			x[j] = d8_of(v8_load(w + tap * (r * r * j + t)));
+		win_weights_1(form[0], x);
+		for (int j = 0; j < vt_win_points_of(form[0]); j++)
 			z[j][t] = x[j];
 	}
-	for (int i = 0; i < m[0] + 2; i++) {
-		for (int t = 0; t < 3; t++) {
-			for (int j = 0; j < 3; j++)
-				x[j] = z[i][3 * j + t];
-			win_weights_1(m[1], x);
+	for (int i = 0; i < vt_win_points_of(form[0]); i++) {
+		for (int t = 0; t < r; t++) {
+			for (int j = 0; j < r; j++)
+				x[j] = z[i][r * j + t];
+			win_weights_1(form[1], x);
 			for (int j = 0; j < a1; j++)
 				y[j][t] = x[j];
 		}
 		for (int j = 0; j < a1; j++) {
-			for (int t = 0; t < 3; t++)
+			for (int t = 0; t < r; t++)
 				x[t] = y[j][t];
-			win_weights_1(m[2], x);
+			win_weights_1(form[2], x);
 			for (int k = 0; k < a2; k++, to += point)
 				v8_store(to, v8_of(x[k]));
 		}
 	}
 }
 
-/* The transpose: m + 2 points' gradients to three taps'. */
-INLINE void win_gradient_1(const int m, d8 *x)
+/* The transpose: points' gradients to taps'. */
+INLINE void win_gradient_1(const int form, d8 *x)
 {
 	const double a = (double)WIN_A, b = (double)WIN_B;
 	d8 s, d, s2, d2, minus = d8_set(-1.0);
 
-	if (m == 2) {
+	if (form == VT_WIN_F23) {
 		s = d8_mul(d8_set(0.5), d8_add(x[1], x[2]));
 		x[1] = d8_mul(d8_set(0.5), d8_fma(minus, x[2], x[1]));
 		x[0] = d8_add(x[0], s);
@@ -286,36 +323,44 @@ INLINE void win_gradient_1(const int m, d8 *x)
 	d2 = d8_mul(d8_set(0.5 / (b * (b * b - a * a))), d8_fma(minus, x[4], x[3]));
 	x[0] = d8_fma(d8_set(1.0 / (a * a * b * b)), x[0], d8_add(s, s2));
 	x[1] = d8_add(d, d2);
-	x[2] = d8_fma(d8_set(a * a), s, d8_fma(d8_set(b * b), s2, x[5]));
+	if (form == VT_WIN_F43) {
+		x[2] = d8_fma(d8_set(a * a), s, d8_fma(d8_set(b * b), s2, x[5]));
+		return;
+	}
+	x[2] = d8_fma(d8_set(a * a), s, d8_mul(d8_set(b * b), s2));
+	x[3] = d8_fma(d8_set(a * a), d, d8_mul(d8_set(b * b), d2));
+	x[4] = d8_fma(d8_set(a * a * a * a), s, d8_fma(d8_set(b * b * b * b), s2, x[5]));
 }
 
-static void win_gradient(const int m[3], float *to, const float *from, size_t point)
+static void win_gradient(const int form[3], float *to, const float *from, size_t point)
 {
-	d8 z[6][9], y[6][3], x[6];
-	int a0 = m[0] + 2, a1 = m[1] + 2, a2 = m[2] + 2;
+	const int r = vt_win_taps(form[0]);
+	d8 z[6][25], y[6][5], x[6];
+	int a0 = vt_win_points_of(form[0]), a1 = vt_win_points_of(form[1]),
+	    a2 = vt_win_points_of(form[2]);
 
 	for (int i = 0; i < a0; i++) {
 		for (int j = 0; j < a1; j++) {
 			for (int k = 0; k < a2; k++, from += point)
 				x[k] = d8_of(v8_load(from));
-			win_gradient_1(m[2], x);
-			for (int t = 0; t < 3; t++)
+			win_gradient_1(form[2], x);
+			for (int t = 0; t < r; t++)
 				y[j][t] = x[t];
 		}
-		for (int t = 0; t < 3; t++) {
+		for (int t = 0; t < r; t++) {
 			for (int j = 0; j < a1; j++)
 				x[j] = y[j][t];
-			win_gradient_1(m[1], x);
-			for (int j = 0; j < 3; j++)
-				z[i][3 * j + t] = x[j];
+			win_gradient_1(form[1], x);
+			for (int j = 0; j < r; j++)
+				z[i][r * j + t] = x[j];
 		}
 	}
-	for (int t = 0; t < 9; t++) {
+	for (int t = 0; t < r * r; t++) {
 		for (int i = 0; i < a0; i++)
 			x[i] = z[i][t];
-		win_gradient_1(m[0], x);
-		for (int j = 0; j < 3; j++)
-			v8_store(to + (9 * j + t) * VT_LANES, v8_of(x[j]));
+		win_gradient_1(form[0], x);
+		for (int j = 0; j < r; j++)
+			v8_store(to + (r * r * j + t) * VT_LANES, v8_of(x[j]));
 	}
 }
 

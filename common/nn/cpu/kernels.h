@@ -80,26 +80,42 @@ struct vt_products {
 	int points, c_in, tiles;
 };
 
-/* Along x, m + 2 inputs to as many points, or (lift: the transpose of the way back) m to m + 2.
- * Input j of tile t = r d + v, r < runs, v < d, is at from[j] + 8 (r m d + v), its point k goes
- * to to[k * point + 8 t]. */
-typedef void (*vt_win_in_fn)(bool lift, int m, float *to, size_t point, const float *const *from,
+/* The forms of Winograd's convolution on one axis, F(outputs, taps); m outputs are made at m +
+ * taps - 1 points. */
+enum vt_win_form { VT_WIN_F23 = 2, VT_WIN_F43 = 4, VT_WIN_F25 = 5 };
+static inline int vt_win_outputs(int form)
+{
+	return form == VT_WIN_F43 ? 4 : 2;
+}
+static inline int vt_win_points_of(int form)
+{
+	return form == VT_WIN_F23 ? 4 : 6;
+}
+static inline int vt_win_taps(int form)
+{
+	return form == VT_WIN_F25 ? 5 : 3;
+}
+
+/* Along x, as many inputs as points to points, or (lift: the transpose of the way back) m to
+ * points.  Input j of tile t = r d + v, r < runs, v < d, is at from[j] + 8 (r m d + v), its point
+ * k goes to to[k * point + 8 t]. */
+typedef void (*vt_win_in_fn)(bool lift, int form, float *to, size_t point, const float *const *from,
 	int d, int runs);
 /* And back: points to m outputs, start (8 floats, or NULL: zeros) + them, or added to what is
  * there. */
-typedef void (*vt_win_out_fn)(int m, float *const *to, const float *from, size_t point, int d,
+typedef void (*vt_win_out_fn)(int form, float *const *to, const float *from, size_t point, int d,
 	int runs, const float *start, bool add);
-/* Along z, then y, in place: n floats at each of (mz + 2)(my + 2) places; and back along y, then
+/* Along z, then y, in place: n floats at each pair of points; and back along y, then
  * z, to [z][y] `to_step` floats apart. */
-typedef void (*vt_win_in_planes_fn)(bool lift, int mz, int my, float *p, size_t z_step,
+typedef void (*vt_win_in_planes_fn)(bool lift, int form_z, int form_y, float *p, size_t z_step,
 	size_t y_step, size_t n);
-typedef void (*vt_win_out_planes_fn)(int mz, int my, float *to, size_t to_step, const float *p,
-	size_t point, size_t n);
-/* 27 taps of 8 floats, `tap` floats apart, to the points [z][y][x] of 8 floats; and the
- * transpose, to 27 taps 8 floats apart.  Both in double, rounded once. */
-typedef void (
-	*vt_win_weights_fn)(const int m[3], float *to, size_t point, const float *w, ptrdiff_t tap);
-typedef void (*vt_win_gradient_fn)(const int m[3], float *to, const float *from, size_t point);
+typedef void (*vt_win_out_planes_fn)(int form_z, int form_y, float *to, size_t to_step,
+	const float *p, size_t point, size_t n);
+/* Taps of 8 floats, `tap` floats apart, to the points [z][y][x] of 8 floats; and the
+ * transpose, to taps 8 floats apart.  Both in double, rounded once. */
+typedef void (*vt_win_weights_fn)(const int form[3], float *to, size_t point, const float *w,
+	ptrdiff_t tap);
+typedef void (*vt_win_gradient_fn)(const int form[3], float *to, const float *from, size_t point);
 
 /* Over m voxels of eight lanes: sum[l] += x, square[l] += x^2 in double. */
 typedef void (*vt_moments_fn)(const float *x, size_t m, double sum[8], double square[8]);

@@ -9,41 +9,52 @@
 #include "common/nn/cpu/winograd_tiles.h"
 
 enum { CACHE_FLOATS = 56 * 1024, LEAST_TILES = 6, MOST_TILES = 48, MOST_WEIGHTS = 4 << 20 };
+/* channels in and out: fewer do not pay for the 216 points of five taps */
+enum { LEAST_OF_FIVE = 40 };
 
-/* Products along one axis of n outputs: tiles on each of the interleaved grids, m + 2 each. */
-static double products_along(int n, int d, int m)
+/* Products along one axis of n outputs: tiles on each of the interleaved grids, one a point. */
+static double products_along(int n, int d, int form)
 {
 	double tiles = 0;
+	int m = vt_win_outputs(form);
 
 	for (int p = 0; p < d && p < n; p++)
 		tiles += ((n - p + d - 1) / d + m - 1) / m;
-	return tiles * (m + 2);
+	return tiles * vt_win_points_of(form);
 }
 
-/* At least half of the 27 products an output must go; many channels on few voxels would move
- * more weights than they save products. */
-bool vt_winograd_takes(const struct vt_conv *c, int c_in, struct vt_shape out, int m[3])
+static int form_of_three(int n, int d)
+{
+	return products_along(n, d, VT_WIN_F43) < products_along(n, d, VT_WIN_F23) ? VT_WIN_F43
+										   : VT_WIN_F23;
+}
+
+/* At least half of the products an output must go; many channels on few voxels would move more
+ * weights than they save products. */
+bool vt_winograd_takes(const struct vt_conv *c, int c_in, struct vt_shape out, int form[3])
 {
 	const int size[3] = { out.d, out.h, out.w };
-	double work = 1, two[3];
+	double work = 1;
 
-	if (c->k != 3 || c->stride != 1 || c->transposed || c->dilation > VT_WIN_DILATION ||
-		c_in < 8 || out.c < 8 || vt_voxels(out) < 4096)
+	if ((c->k != 3 && c->k != 5) || c->stride != 1 || c->transposed ||
+		c->dilation > VT_WIN_DILATION || c_in < 8 || out.c < 8 || vt_voxels(out) < 4096 ||
+		(c->k == 5 && c_in + out.c < LEAST_OF_FIVE))
 		return false;
-	for (int a = 0; a < 3; a++) {
-		two[a] = products_along(size[a], c->dilation, 2);
-		m[a] = products_along(size[a], c->dilation, 4) < two[a] ? 4 : 2;
-	}
-	if (vt_winograd_floats(c_in, out.c, m) > MOST_WEIGHTS)
-		m[0] = m[1] = m[2] = 2;
 	for (int a = 0; a < 3; a++)
-		work *= (m[a] == 2 ? two[a] : products_along(size[a], c->dilation, 4)) / size[a];
-	return work < 14;
+		form[a] = c->k == 5 ? VT_WIN_F25 : form_of_three(size[a], c->dilation);
+	if (vt_winograd_floats(c_in, out.c, form) > MOST_WEIGHTS) {
+		if (c->k == 5)
+			return false;
+		form[0] = form[1] = form[2] = VT_WIN_F23;
+	}
+	for (int a = 0; a < 3; a++)
+		work *= products_along(size[a], c->dilation, form[a]) / size[a];
+	return work < (c->k == 5 ? 62 : 14);
 }
 
-size_t vt_winograd_floats(int c_in, int c_out, const int m[3])
+size_t vt_winograd_floats(int c_in, int c_out, const int form[3])
 {
-	return (size_t)vt_blocks(c_out) * VT_LANES * (size_t)c_in * vt_win_points(m);
+	return (size_t)vt_blocks(c_out) * VT_LANES * (size_t)c_in * vt_win_points(form);
 }
 
 /* Tiles along y and runs along x that are done together. */
@@ -88,7 +99,7 @@ static void write_row(const struct job *j, const struct group *g, float *row, co
 	for (int i = 0; i < m; i++)
 		to[i] = row + (size_t)(g->x * step + i * d) * VT_LANES;
 	if (n > 0)
-		j->t.k->win_out(m, to, from, g->m_point, d, n, start, j->w->add);
+		j->t.k->win_out(j->t.form[2], to, from, g->m_point, d, n, start, j->w->add);
 	if (n < g->n_x) {
 		size_t rest = (size_t)(w - whole * step) * VT_LANES;
 
@@ -96,8 +107,8 @@ static void write_row(const struct job *j, const struct group *g, float *row, co
 			to[i] = edge + (size_t)(i * d) * VT_LANES;
 		row += (size_t)(whole * step) * VT_LANES;
 		memcpy(edge, row, rest * sizeof(float));
-		j->t.k->win_out(m, to, from + (size_t)(n * d) * VT_LANES, g->m_point, d, 1, start,
-			j->w->add);
+		j->t.k->win_out(j->t.form[2], to, from + (size_t)(n * d) * VT_LANES, g->m_point, d,
+			1, start, j->w->add);
 		memcpy(row, edge, rest * sizeof(float));
 	}
 }
@@ -107,13 +118,13 @@ static void write_outputs(const struct job *j, const struct group *g, int b)
 	const struct vt_winograd *w = j->w;
 	const struct vt_win_tiles *t = &j->t;
 	struct vt_shape s = w->out.s;
-	int step = w->m[2] * t->d, x0 = g->x * step,
+	int step = t->m[2] * t->d, x0 = g->x * step,
 	    x1 = (g->x + g->n_x) * step < s.w ? (g->x + g->n_x) * step : s.w;
 
 	for (int i = 0; i < g->n_y; i++)
-		for (int zy = 0; zy < w->m[0] * w->m[1]; zy++) {
-			int z = g->z + zy / w->m[1] * t->d,
-			    y = t->y[g->y + i] + zy % w->m[1] * t->d;
+		for (int zy = 0; zy < t->m[0] * t->m[1]; zy++) {
+			int z = g->z + zy / t->m[1] * t->d,
+			    y = t->y[g->y + i] + zy % t->m[1] * t->d;
 			size_t plane =
 				(size_t)(g->n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z;
 			size_t row = (plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
@@ -138,8 +149,8 @@ static void write_outputs(const struct job *j, const struct group *g, int b)
 static void do_group(const struct job *j, const struct group *g)
 {
 	const struct vt_winograd *w = j->w;
-	const int *m = w->m, *a = j->t.a;
-	size_t c_in = (size_t)w->in.s.c, points = vt_win_points(m),
+	const int *form = w->form, *a = j->t.a;
+	size_t c_in = (size_t)w->in.s.c, points = vt_win_points(form),
 	       tiles = (size_t)g->tiles * VT_LANES;
 
 	read_inputs(j, g);
@@ -162,12 +173,12 @@ static void do_group(const struct job *j, const struct group *g)
 				.u_point = (size_t)a[2] * c_in * VT_LANES };
 
 			if (!b)
-				j->t.k->win_in_planes(false, m[0], m[1], v,
+				j->t.k->win_in_planes(false, form[0], form[1], v,
 					(size_t)(a[1] * a[2]) * g->v_point,
 					(size_t)a[2] * g->v_point,
 					(size_t)vt_blocks(w->in.s.c) * tiles);
 			j->t.k->products(&p);
-			j->t.k->win_out_planes(m[0], m[1], g->folded + (size_t)x * g->m_point,
+			j->t.k->win_out_planes(form[0], form[1], g->folded + (size_t)x * g->m_point,
 				(size_t)a[2] * g->m_point, g->product, g->m_point,
 				(two ? 2 : 1) * tiles);
 		}
@@ -190,9 +201,9 @@ static void group_task(void *ctx, size_t task)
 	m = (size_t)(g.n_y * j->group_x * w->dilation) * VT_LANES;
 	g.v_point = vt_win_apart((size_t)vt_blocks(w->in.s.c) * m);
 	g.m_point = vt_win_apart(2 * m);
-	v = vt_win_points(w->m) * g.v_point;
+	v = vt_win_points(w->form) * g.v_point;
 	m = (size_t)(a[0] * a[1]) * g.m_point;
-	f = (size_t)(w->m[0] * w->m[1] * a[2]) * g.m_point;
+	f = (size_t)(j->t.m[0] * j->t.m[1] * a[2]) * g.m_point;
 	g.v = vt_xmalloc((v + m + f) * sizeof(float));
 	g.product = g.v + v;
 	g.folded = g.product + m;
@@ -208,14 +219,15 @@ static void weight_block(void *ctx, size_t b)
 {
 	const struct job *j = ctx;
 	const struct vt_winograd *w = j->w;
-	size_t c_in = (size_t)w->in.s.c;
+	size_t c_in = (size_t)w->in.s.c, r = (size_t)vt_win_taps(w->form[0]), taps = r * r * r;
 	ptrdiff_t tap = (ptrdiff_t)c_in * VT_LANES;
 
 	for (size_t i = 0; i < c_in; i++) {
-		const float *first = w->packed + (b * 27 * c_in + i) * VT_LANES;
+		const float *first = w->packed + (b * taps * c_in + i) * VT_LANES;
 
-		j->t.k->win_weights(w->m, w->room + (b * vt_win_points(w->m) * c_in + i) * VT_LANES,
-			c_in * VT_LANES, w->flipped ? first + 26 * tap : first,
+		j->t.k->win_weights(w->form,
+			w->room + (b * vt_win_points(w->form) * c_in + i) * VT_LANES,
+			c_in * VT_LANES, w->flipped ? first + (ptrdiff_t)(taps - 1) * tap : first,
 			w->flipped ? -tap : tap);
 	}
 }
@@ -226,7 +238,7 @@ static void set_groups(struct job *j)
 {
 	const struct vt_winograd *w = j->w;
 	int room = (int)(CACHE_FLOATS /
-		    (vt_win_points(w->m) * (size_t)vt_blocks(w->in.s.c) * VT_LANES)),
+		    (vt_win_points(w->form) * (size_t)vt_blocks(w->in.s.c) * VT_LANES)),
 	    cuts;
 
 	if (room < LEAST_TILES)
@@ -248,7 +260,7 @@ void vt_winograd_conv(const struct vt_winograd *w)
 {
 	struct job j = { .w = w };
 
-	vt_win_tiles_init(&j.t, w->r->k, w->m, w->dilation, w->out.s);
+	vt_win_tiles_init(&j.t, w->r->k, w->form, w->dilation, w->out.s);
 	set_groups(&j);
 	vt_parallel_for((size_t)vt_blocks(w->out.s.c), weight_block, &j);
 	vt_parallel_for((size_t)w->out.s.n * (size_t)j.t.n_z * (size_t)j.y_groups, group_task, &j);

@@ -1,4 +1,4 @@
-/* winograd.h - 3x3x3 convolutions of stride 1 with fewer multiplications; for conv.c,
+/* winograd.h - 3x3x3 and 5x5x5 convolutions of stride 1 with fewer multiplications; for conv.c,
  * plan_text.c and tests only.
  *
  * Winograd's F(m, 3) makes m neighboring outputs of three taps from m + 2 products instead of 3
@@ -22,30 +22,31 @@
 
 #include "common/nn/cpu/ops.h"
 
-/* m on z, y and x for this shape, from nothing but the shape; false: it is not worth it. */
-bool vt_winograd_takes(const struct vt_conv *c, int c_in, struct vt_shape out, int m[3]);
+/* The form (enum vt_win_form) on z, y and x for this shape, from nothing but the shape; false: it
+ * is not worth it. */
+bool vt_winograd_takes(const struct vt_conv *c, int c_in, struct vt_shape out, int form[3]);
 
 /* Room, in floats, for the transformed weights; and for a weight gradient. */
-size_t vt_winograd_floats(int c_in, int c_out, const int m[3]);
+size_t vt_winograd_floats(int c_in, int c_out, const int form[3]);
 size_t vt_winograd_gradient_floats(const struct vt_conv *c, int c_in, struct vt_shape out,
-	const int m[3]);
+	const int form[3]);
 
 /* in, out, pad: of the convolution as computed, which for an input gradient is the flipped one.
- * packed: [out block][27][c_in][8], taps in reverse if flipped; bias: padded to blocks of eight,
+ * packed: [out block][taps][c_in][8], taps in reverse if flipped; bias: padded to blocks of eight,
  * or NULL. room: for the weights. */
 struct vt_winograd {
 	const struct vt_conv_run *r;
 	struct vt_view in, out;
 	const float *packed, *bias;
 	float *room;
-	int m[3], dilation, pad;
+	int form[3], dilation, pad;
 	bool flipped, add;
 };
 void vt_winograd_conv(const struct vt_winograd *w);
 
 /* dw[o][i][tap] of a plain convolution from x and dy: the products of points are summed over all
  * tiles in order, then turned to taps. */
-void vt_winograd_gradient(const struct vt_kernels *k, const struct vt_conv *c, const int m[3],
+void vt_winograd_gradient(const struct vt_kernels *k, const struct vt_conv *c, const int form[3],
 	struct vt_view x, struct vt_view dy, float *dw, float *room);
 
 #endif

@@ -37,14 +37,14 @@ static void read_task(void *ctx, size_t task)
 
 	vt_win_read(t, beam, lift, lift ? 0 : j->pad, to, point, lift ? j->dy : j->x);
 	for (int x = 0; x < t->a[2]; x++)
-		t->k->win_in_planes(lift, t->m[0], t->m[1], to + (size_t)x * point,
+		t->k->win_in_planes(lift, t->form[0], t->form[1], to + (size_t)x * point,
 			(size_t)(t->a[1] * t->a[2]) * point, (size_t)t->a[2] * point, tiles);
 }
 
 static float *sum_of(const struct job *j, int ob, size_t point, int ib)
 {
 	size_t at =
-		((size_t)ob * vt_win_points(j->t.m) + point) * (size_t)j->in_blocks + (size_t)ib;
+		((size_t)ob * vt_win_points(j->t.form) + point) * (size_t)j->in_blocks + (size_t)ib;
 
 	return j->sum + at * VT_LANES * VT_LANES;
 }
@@ -78,18 +78,19 @@ static void point_task(void *ctx, size_t point)
 static void taps_task(void *ctx, size_t ob)
 {
 	const struct job *j = ctx;
-	float taps[27 * VT_LANES];
-	int c_in = j->x.s.c;
+	float taps[125 * VT_LANES];
+	int c_in = j->x.s.c, r = vt_win_taps(j->t.form[0]), n_taps = r * r * r;
 
 	for (int i = 0; i < c_in; i++) {
-		j->t.k->win_gradient(j->t.m, taps,
+		j->t.k->win_gradient(j->t.form, taps,
 			sum_of(j, (int)ob, 0, i / VT_LANES) + i % VT_LANES * VT_LANES,
 			(size_t)j->in_blocks * VT_LANES * VT_LANES);
 		for (int l = 0; l < VT_LANES && (int)ob * VT_LANES + l < j->dy.s.c; l++) {
 			float *to = j->dw +
-				((ob * VT_LANES + (size_t)l) * (size_t)c_in + (size_t)i) * 27;
+				((ob * VT_LANES + (size_t)l) * (size_t)c_in + (size_t)i) *
+					(size_t)n_taps;
 
-			for (int k = 0; k < 27; k++)
+			for (int k = 0; k < n_taps; k++)
 				to[k] = taps[k * VT_LANES + l];
 		}
 	}
@@ -98,7 +99,8 @@ static void taps_task(void *ctx, size_t ob)
 static void set_batch(struct job *j)
 {
 	size_t blocks = (size_t)(j->in_blocks + j->out_blocks),
-	       most = BATCH_FLOATS / (vt_win_points(j->t.m) * blocks * VT_LANES * (size_t)j->beam);
+	       most = BATCH_FLOATS /
+		(vt_win_points(j->t.form) * blocks * VT_LANES * (size_t)j->beam);
 	size_t beams = (size_t)j->dy.s.n * (size_t)j->t.n_z * (size_t)j->t.n_y;
 
 	most = most > beams ? beams : most;
@@ -108,53 +110,54 @@ static void set_batch(struct job *j)
 }
 
 static void set_job(struct job *j, const struct vt_kernels *k, const struct vt_conv *c,
-	const int m[3], struct vt_view x, struct vt_view dy)
+	const int form[3], struct vt_view x, struct vt_view dy)
 {
 	*j = (struct job){ .x = x,
 		.dy = dy,
 		.pad = c->pad,
 		.in_blocks = vt_blocks(x.s.c),
 		.out_blocks = vt_blocks(dy.s.c) };
-	vt_win_tiles_init(&j->t, k, m, c->dilation, dy.s);
+	vt_win_tiles_init(&j->t, k, form, c->dilation, dy.s);
 	j->beam = j->t.runs * c->dilation;
 	set_batch(j);
 }
 
 static size_t sums_of(const struct job *j)
 {
-	return (size_t)(j->in_blocks * j->out_blocks) * vt_win_points(j->t.m) * VT_LANES * VT_LANES;
+	return (size_t)(j->in_blocks * j->out_blocks) * vt_win_points(j->t.form) * VT_LANES *
+		VT_LANES;
 }
 
 size_t vt_winograd_gradient_floats(const struct vt_conv *c, int c_in, struct vt_shape out,
-	const int m[3])
+	const int form[3])
 {
 	struct job j;
 	size_t floats;
 
-	set_job(&j, NULL, c, m, (struct vt_view){ NULL, { .c = c_in } },
+	set_job(&j, NULL, c, form, (struct vt_view){ NULL, { .c = c_in } },
 		(struct vt_view){ NULL, out });
-	floats = vt_win_points(m) * (j.v_point + j.z_point) + sums_of(&j);
+	floats = vt_win_points(form) * (j.v_point + j.z_point) + sums_of(&j);
 	vt_win_tiles_release(&j.t);
 	return floats;
 }
 
-void vt_winograd_gradient(const struct vt_kernels *k, const struct vt_conv *c, const int m[3],
+void vt_winograd_gradient(const struct vt_kernels *k, const struct vt_conv *c, const int form[3],
 	struct vt_view x, struct vt_view dy, float *dw, float *room)
 {
 	struct job j;
 	int beams;
 
-	set_job(&j, k, c, m, x, dy);
+	set_job(&j, k, c, form, x, dy);
 	beams = dy.s.n * j.t.n_z * j.t.n_y;
 	j.dw = dw;
 	j.v = room;
-	j.z = j.v + vt_win_points(m) * j.v_point;
-	j.sum = j.z + vt_win_points(m) * j.z_point;
+	j.z = j.v + vt_win_points(form) * j.v_point;
+	j.sum = j.z + vt_win_points(form) * j.z_point;
 	memset(j.sum, 0, sums_of(&j) * sizeof(float));
 	for (j.first = 0; j.first < beams; j.first += j.batch) {
 		j.n = beams - j.first < j.batch ? beams - j.first : j.batch;
 		vt_parallel_for((size_t)(j.in_blocks + j.out_blocks) * (size_t)j.n, read_task, &j);
-		vt_parallel_for(vt_win_points(m), point_task, &j);
+		vt_parallel_for(vt_win_points(form), point_task, &j);
 	}
 	vt_parallel_for((size_t)j.out_blocks, taps_task, &j);
 	vt_win_tiles_release(&j.t);

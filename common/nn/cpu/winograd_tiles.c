@@ -17,18 +17,19 @@ static int *starts_of(int n, int d, int m, int *count)
 	return start;
 }
 
-void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int m[3],
+void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int form[3],
 	int dilation, struct vt_shape out)
 {
-	int step = m[2] * dilation;
+	int step = vt_win_outputs(form[2]) * dilation;
 
 	*t = (struct vt_win_tiles){ .k = k, .d = dilation, .runs = (out.w + step - 1) / step };
 	for (int i = 0; i < 3; i++) {
-		t->m[i] = m[i];
-		t->a[i] = m[i] + 2;
+		t->form[i] = form[i];
+		t->m[i] = vt_win_outputs(form[i]);
+		t->a[i] = vt_win_points_of(form[i]);
 	}
-	t->z = starts_of(out.d, dilation, m[0], &t->n_z);
-	t->y = starts_of(out.h, dilation, m[1], &t->n_y);
+	t->z = starts_of(out.d, dilation, t->m[0], &t->n_z);
+	t->y = starts_of(out.h, dilation, t->m[1], &t->n_y);
 }
 
 void vt_win_tiles_release(struct vt_win_tiles *t)
@@ -68,7 +69,7 @@ static void read_row(const struct vt_win_tiles *t, struct vt_win_beam b, bool li
 			n++;
 		for (int j = 0; j < n_in; j++)
 			from[j] = segment(row, w, at + j * t->d, t->d, edge[j]);
-		t->k->win_in(lift, t->m[2], to, point, from, t->d, n);
+		t->k->win_in(lift, t->form[2], to, point, from, t->d, n);
 	}
 }
 
@@ -89,7 +90,8 @@ void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, 
 	size_t point, struct vt_view in)
 {
 	int n_z = lift ? t->m[0] : t->a[0], n_y = lift ? t->m[1] : t->a[1];
-	int first = b.x * t->m[2] * t->d - pad, end = first + (b.n_x * t->m[2] + 2) * t->d;
+	int first = b.x * t->m[2] * t->d - pad,
+	    end = first + (b.n_x * t->m[2] + t->a[2] - t->m[2]) * t->d;
 
 	first = first < 0 ? 0 : first;
 	end = end < in.s.w ? end : in.s.w;

@@ -10,18 +10,19 @@ enum { VT_WIN_DILATION = 32 };
  * voxels a run. */
 struct vt_win_tiles {
 	const struct vt_kernels *k;
-	int m[3], a[3], d;    /* a: points on each axis */
-	int *z, *y, n_z, n_y; /* first outputs of tiles */
+	int form[3], m[3], a[3], d; /* outputs and points on each axis */
+	int *z, *y, n_z, n_y;       /* first outputs of tiles */
 	int runs;
 };
 
-void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int m[3],
+void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int form[3],
 	int dilation, struct vt_shape out);
 void vt_win_tiles_release(struct vt_win_tiles *t);
 
-static inline size_t vt_win_points(const int m[3])
+static inline size_t vt_win_points(const int form[3])
 {
-	return (size_t)(m[0] + 2) * (size_t)(m[1] + 2) * (size_t)(m[2] + 2);
+	return (size_t)vt_win_points_of(form[0]) * (size_t)vt_win_points_of(form[1]) *
+		(size_t)vt_win_points_of(form[2]);
 }
 
 /* Floats from point to point when each has so many: an odd number of cache lines, or they would
