@@ -268,6 +268,9 @@ static int run_maps(struct vt_stage_run *r, const struct vt_evaluate_opts *o, st
 	struct vt_evaluation e;
 	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
 
+	if (!rc && *p->pattern &&
+		vt_manifest_check_pattern(m, p->pattern, "evaluate", "--pattern", err))
+		rc = err->code = VT_EUSAGE;
 	if (!rc)
 		rc = vt_evaluate_maps(&e, m, &files, o, refused, r, err);
 	if (!rc) {
@@ -300,8 +303,6 @@ static int check_ports(const struct vt_stage_run *r, struct vt_err *err)
 		return vt_err_set(err, VT_EUSAGE,
 			"--subjects=%s: only a checkpoint knows who was in a fold",
 			which[p->subjects]);
-	if (*p->pattern && !strstr(p->pattern, "{subject}"))
-		return vt_err_set(err, VT_EUSAGE, "--pattern=%s: must hold {subject}", p->pattern);
 	return vt_contract_check_allow(p->allow, NULL, err);
 }
 

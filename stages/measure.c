@@ -16,11 +16,12 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t bins, alpha, merge;
+	int64_t bins, alpha, merge, values;
 	double bin_width, tolerance;
 	bool shape, first_order, texture;
 };
 
+static const char *const origins[] = { "auto", "written", "stored", NULL };
 static const char *const merges[] = { "average", "merge", NULL };
 
 static const struct vt_port in[] = {
@@ -51,6 +52,9 @@ static const struct vt_param params[] = {
 	VT_BOOL("texture", texture, true, "measure the texture matrices"),
 	VT_REAL("tolerance", tolerance, 0.05, 0, 10, "mm",
 		"distance of a mask's and a scan's corners that still is one grid"),
+	VT_ENUM("values", values, origins, VT_VALUES_AUTO,
+		"of the masks: written, as predict does; stored, as in the cohort's files, before "
+		"the manifest's label map; auto: <subject>/seg.nii.gz is written"),
 	{ .name = NULL },
 };
 
@@ -104,7 +108,8 @@ static int measure_all(struct vt_stage_run *r, struct vt_measured *m, size_t *n,
 	const struct params *p = vt_stage_params(r);
 	const struct vt_measure_opts o = { { p->bin_width, (int)p->bins,
 						   (enum vt_texture_merge)p->merge, (int)p->alpha },
-		p->shape, p->first_order, p->texture, p->tolerance };
+		p->shape, p->first_order, p->texture, p->tolerance,
+		(enum vt_measure_values)p->values };
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	int rc = 0;
 
@@ -177,7 +182,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "measure",
-	.version = "1",
+	.version = "2",
 	.summary = "Measures shape, intensities and texture of every region of label maps.",
 	.output =
 		"measures.csv, measures.json: a row a subject and region; with visits changes.csv",

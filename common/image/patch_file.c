@@ -334,9 +334,10 @@ static struct vt_json *reference_json(const struct vt_patch_reference *r)
 	return j;
 }
 
-static bool is_foreground(uint8_t regions)
+/* Where there are eight regions the mark of what is ignored is the last one's bit. */
+static bool is_foreground(uint8_t regions, size_t n_regions)
 {
-	return regions && regions != VT_PATCH_IGNORED;
+	return regions && (regions != VT_PATCH_IGNORED || n_regions == MOST_REGIONS);
 }
 
 /* The first value that f16 cannot hold is an error: it would be infinite. */
@@ -375,14 +376,14 @@ int vt_patch_round_half(float *image, const int dims[4], struct vt_err *err)
 
 /* What follows the image in the file. */
 static void put_labels(unsigned char *bytes, const struct layout *l, const uint8_t *regions,
-	const uint8_t *labels, const struct vt_patch_reference *reference)
+	size_t n_regions, const uint8_t *labels, const struct vt_patch_reference *reference)
 {
 	unsigned char *index = bytes + l->at[3];
 
 	memcpy(bytes + l->at[1], regions, l->bytes[1]);
 	memcpy(bytes + l->at[2], labels, l->bytes[2]);
 	for (uint32_t i = 0; i < l->bytes[1]; i++)
-		if (is_foreground(regions[i])) {
+		if (is_foreground(regions[i], n_regions)) {
 			memcpy(index, &i, 4);
 			index += 4;
 		}
@@ -391,12 +392,12 @@ static void put_labels(unsigned char *bytes, const struct layout *l, const uint8
 }
 
 static void measure(struct layout *l, const int dims[4], bool half, const uint8_t *regions,
-	const struct vt_patch_reference *r)
+	size_t n_regions, const struct vt_patch_reference *r)
 {
 	size_t voxels = (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3], n = 0;
 
 	for (size_t i = 0; regions && i < voxels; i++)
-		n += is_foreground(regions[i]);
+		n += is_foreground(regions[i], n_regions);
 	*l = (struct layout){
 		.bytes = { voxels * (size_t)dims[0] * (half ? 2 : 4), voxels, voxels, 4 * n,
 			r ? (size_t)r->size[0] * (size_t)r->size[1] * (size_t)r->size[2] : 0 },
@@ -410,7 +411,8 @@ int vt_patch_write(const char *path, const struct vt_json *about, const int dims
 	const float *image, const uint8_t *regions, const uint8_t *labels,
 	const struct vt_patch_reference *reference, struct vt_err *err)
 {
-	size_t n = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3];
+	size_t n = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3],
+	       n_regions = vt_json_length(vt_json_get(about, "regions"));
 	struct vt_json *j = vt_json_copy(about);
 	struct vt_buf header = VT_BUF_INIT;
 	struct layout l;
@@ -418,7 +420,7 @@ int vt_patch_write(const char *path, const struct vt_json *about, const int dims
 	uint64_t len;
 	int rc = half ? check_half(image, n, (size_t)dims[0], err) : 0;
 
-	measure(&l, dims, half, regions, reference);
+	measure(&l, dims, half, regions, n_regions, reference);
 	vt_json_put_int(j, "format", 1);
 	vt_json_put(j, "dims", three(dims + 1));
 	vt_json_put_text(j, "dtype", half ? "f16" : "f32");
@@ -436,7 +438,7 @@ int vt_patch_write(const char *path, const struct vt_json *about, const int dims
 		memcpy(bytes + 16, header.data, header.len);
 		put_image(bytes + l.at[0], image, n, half);
 		if (regions)
-			put_labels(bytes, &l, regions, labels, reference);
+			put_labels(bytes, &l, regions, n_regions, labels, reference);
 		rc = vt_fs_write_quick(path, bytes, l.end, 0644, err);
 	}
 	free(bytes);

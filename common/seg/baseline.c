@@ -33,9 +33,10 @@ static int baseline_channel(const struct vt_patch_file *f, int region)
 	return role_index(f, region ? contrast : fluid, 0);
 }
 
-/* reference: voxels of the region in all; those that the container cut off count as missed. */
+/* marked: some voxels are to be ignored.  reference: voxels of the region in all; those that the
+ * container cut off count as missed. */
 static void fill_histogram(struct histogram *h, const struct vt_patch_file *f, int channel,
-	int region, uint64_t reference)
+	int region, bool marked, uint64_t reference)
 {
 	float *row = vt_xmalloc((size_t)f->w * sizeof(float));
 	size_t i = 0;
@@ -50,7 +51,8 @@ static void fill_histogram(struct histogram *h, const struct vt_patch_file *f, i
 				int b;
 
 				h->reference += inside;
-				if (row[x] == 0.0f || !(at >= 0))
+				if (row[x] == 0.0f || !(at >= 0) ||
+					(marked && f->regions[i] == VT_PATCH_IGNORED))
 					continue;
 				b = at >= BINS ? BINS - 1 : (int)at;
 				h->in[b] += inside;
@@ -100,7 +102,8 @@ void vt_baseline_fit(int bins[VT_MAX_REGIONS], struct vt_evaluation *e, const st
 			continue;
 		n++;
 		for (int r = 0; r < e->manifest->n_regions; r++) {
-			fill_histogram(&h, f, baseline_channel(f, r), r, 0);
+			fill_histogram(&h, f, baseline_channel(f, r), r, e->manifest->ignore > 0,
+				0);
 			dice_by_threshold(dice, &h);
 			for (int b = 0; b < BINS; b++)
 				sum[r][b] += dice[b];
@@ -114,12 +117,12 @@ void vt_baseline_fit(int bins[VT_MAX_REGIONS], struct vt_evaluation *e, const st
 }
 
 void vt_baseline_score(struct vt_region_score *s, const struct vt_patch_file *f, int region,
-	int bin, uint64_t reference)
+	int bin, bool marked, uint64_t reference)
 {
 	double dice[BINS];
 	struct histogram h;
 
-	fill_histogram(&h, f, baseline_channel(f, region), region, reference);
+	fill_histogram(&h, f, baseline_channel(f, region), region, marked, reference);
 	dice_by_threshold(dice, &h);
 	s->baseline = dice[bin];
 	s->oracle = dice[best_bin(dice)];

@@ -131,18 +131,28 @@ static const struct vt_patch_file *container_of(const struct choice *c, const ch
 	return NULL;
 }
 
-static void choose_expected(struct choice *c)
+static int choose_expected(struct choice *c, struct vt_err *err)
 {
 	for (size_t i = 0; c->o->expected && i < c->o->expected->n; i++) {
 		const char *subject = c->o->expected->v[i];
 		const struct vt_patch_file *f = container_of(c, subject);
+		bool chosen = false;
 
-		if (f && f->labeled)
+		for (size_t m = 0; f && f->labeled && m < choosers(c); m++)
+			chosen = chosen || asked(c, f->test, f->fold, m);
+		if (f && f->labeled && c->o->which == VT_WHICH_FOLDS && !chosen)
+			return vt_err_set(err, VT_EDATA,
+				"subject %s is expected, and no checkpoint's fold kept it out; "
+				"leave "
+				"it out of --expected, or give the checkpoint of fold %d",
+				subject, f->fold);
+		if (f && f->labeled && !chosen)
 			add_target(c, subject, f, 0, NULL);
-		else
+		else if (!f || !f->labeled)
 			add_target(c, subject, NULL, 0,
 				f ? "its container has no label map" : "it has no container");
 	}
+	return 0;
 }
 
 /* Subjects of the checkpoint's own list whose container is gone. */
@@ -272,9 +282,10 @@ static int choose(struct choice *c, const char *root, struct vt_err *err)
 
 	read_roles(c);
 	choose_containers(c);
-	choose_expected(c);
+	rc = choose_expected(c, err);
 	choose_listed(c);
-	rc = choose_refused(c, root, err);
+	if (!rc)
+		rc = choose_refused(c, root, err);
 	if (!rc)
 		rc = unite(c, err);
 	if (!rc)
@@ -374,7 +385,7 @@ static void score_baselines(struct vt_subject_score *s, const struct vt_manifest
 	for (int k = 0; k < m->n_regions && bins[k] >= 0; k++) {
 		const struct vt_overlap *o = &s->region[k].overlap;
 
-		vt_baseline_score(&s->region[k], s->file, k, bins[k],
+		vt_baseline_score(&s->region[k], s->file, k, bins[k], m->ignore > 0,
 			(uint64_t)((double)(o->tp + o->fn) * ratio + 0.5));
 	}
 }

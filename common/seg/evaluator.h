@@ -200,7 +200,8 @@ int vt_score_counts(uint64_t (*twice)[2], const struct vt_manifest *m,
 /* Bin of the best threshold by region over the subjects that were trained on, and its channel. */
 void vt_baseline_fit(int bins[VT_MAX_REGIONS], struct vt_evaluation *e, const struct vt_dataset *d,
 	const struct vt_strs *trained);
+/* marked: some voxels are to be ignored; reference: voxels of the region in all. */
 void vt_baseline_score(struct vt_region_score *s, const struct vt_patch_file *f, int region,
-	int bin, uint64_t reference);
+	int bin, bool marked, uint64_t reference);
 
 #endif

@@ -3,8 +3,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-static int meaning_of(const struct vt_manifest *m, double value)
+static int meaning_of(const struct vt_manifest *m, double value, enum vt_label_origin origin)
 {
+	if (origin == VT_LABELS_WRITTEN && value >= 0 && value < VT_MAX_LABELS &&
+		m->label[(int)value])
+		return (int)value;
 	for (int k = 0; k < m->n_map; k++)
 		if (value >= m->map[k].low && value <= m->map[k].high)
 			return m->map[k].value;
@@ -12,7 +15,7 @@ static int meaning_of(const struct vt_manifest *m, double value)
 }
 
 int vt_label_values(unsigned char *out, const struct vt_manifest *m, const struct vt_volume *v,
-	struct vt_err *err)
+	enum vt_label_origin origin, struct vt_err *err)
 {
 	const size_t *d = v->geometry.dim;
 	double tolerance = m ? m->label_tolerance : 0;
@@ -21,7 +24,7 @@ int vt_label_values(unsigned char *out, const struct vt_manifest *m, const struc
 		return vt_volume_labels(out, v, err);
 	for (size_t i = 0; i < v->n; i++) {
 		double stored = vt_volume_value(v, i), whole = floor(stored + 0.5);
-		int value = fabs(stored - whole) <= tolerance ? meaning_of(m, whole) : -1;
+		int value = fabs(stored - whole) <= tolerance ? meaning_of(m, whole, origin) : -1;
 
 		if (value < 0)
 			return vt_err_set(err, VT_EDATA,
@@ -32,6 +35,14 @@ int vt_label_values(unsigned char *out, const struct vt_manifest *m, const struc
 		out[i] = (unsigned char)value;
 	}
 	return 0;
+}
+
+bool vt_label_map_is_stable(const struct vt_manifest *m)
+{
+	for (int v = 0; v < VT_MAX_LABELS; v++)
+		if (m->label[v] && meaning_of(m, v, VT_LABELS_STORED) != v)
+			return false;
+	return true;
 }
 
 int vt_label_file_read(unsigned char **out, const struct vt_manifest *m, const char *path,
@@ -45,7 +56,7 @@ int vt_label_file_read(unsigned char **out, const struct vt_manifest *m, const c
 		return rc;
 	own = vt_xmalloc(v.n + 1);
 	turned = vt_xmalloc(vt_geometry_count(scan) + 1);
-	rc = vt_label_values(own, m, &v, err);
+	rc = vt_label_values(own, m, &v, VT_LABELS_STORED, err);
 	if (!rc)
 		rc = vt_geometry_turn(turned, scan, "the scans", own, &v.geometry, "the label map",
 			1, tolerance_mm, err);

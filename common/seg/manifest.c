@@ -61,8 +61,7 @@ static int known_keys(const struct vt_json *j, const char *keys, const char *ori
 	return 0;
 }
 
-/* A pattern's placeholders are {subject} and the fields of /subject. */
-static int check_pattern(const struct vt_manifest *m, const char *p, const char *origin,
+int vt_manifest_check_pattern(const struct vt_manifest *m, const char *p, const char *origin,
 	const char *pointer, struct vt_err *err)
 {
 	int holders = 0;
@@ -106,7 +105,7 @@ static int read_patterns(struct vt_strs *out, const struct vt_manifest *m,
 			if (!strcmp(out->v[k], p))
 				return vt_err_set(err, VT_EDATA, "%s: %s: %s stands twice", origin,
 					pointer, p);
-		if (check_pattern(m, p, origin, pointer, err))
+		if (vt_manifest_check_pattern(m, p, origin, pointer, err))
 			return err->code;
 		vt_strs_add(out, p);
 	}

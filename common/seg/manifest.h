@@ -80,8 +80,14 @@ int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const
 int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
 	struct vt_err *err);
 
-/* The pattern with the subject put in; the caller frees. */
-char *vt_manifest_fill(const char *pattern, const char *subject);
+/* VT_EDATA unless it is a relative path whose placeholders, one at least, are {subject} and the
+ * fields of /subject. */
+int vt_manifest_check_pattern(const struct vt_manifest *m, const char *pattern, const char *origin,
+	const char *pointer, struct vt_err *err);
+
+/* The pattern with {subject} and the fields of its name put in; the caller frees. NULL if the name
+ * lacks a field. */
+char *vt_manifest_fill(const struct vt_manifest *m, const char *pattern, const char *subject);
 
 /* Paths of one subject's files; *path is the caller's. */
 int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root,

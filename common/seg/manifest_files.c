@@ -419,15 +419,15 @@ static int find_file(char **path, const char **pattern, const struct vt_manifest
 	return rc;
 }
 
-char *vt_manifest_fill(const char *pattern, const char *subject)
+char *vt_manifest_fill(const struct vt_manifest *m, const char *pattern, const char *subject)
 {
-	struct vt_fields f = { .n = 0 };
+	struct vt_fields f;
 	char *filled;
 
-	bind(&f, "subject", 7, subject, strlen(subject));
+	fields_of(&f, m, subject);
 	filled = vt_fields_fill(&f, pattern);
 	vt_fields_release(&f);
-	return filled ? filled : vt_xstrdup(pattern);
+	return filled;
 }
 
 static int check_twice(const struct vt_manifest *m, const char *root, const char *path,

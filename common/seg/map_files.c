@@ -6,6 +6,7 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/seg/evaluator_internal.h"
+#include "common/seg/label_file.h"
 
 static const double grid_tolerance_mm = 0.05;
 
@@ -23,7 +24,8 @@ struct map {
 	char sha256[VT_HEX];
 };
 
-static int read_map(struct map *out, const char *path, struct vt_err *err)
+static int read_map(struct map *out, const struct vt_manifest *m, const char *path,
+	enum vt_label_origin origin, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
 	struct vt_digest digest;
@@ -36,7 +38,7 @@ static int read_map(struct map *out, const char *path, struct vt_err *err)
 		vt_digest_hex(out->sha256, &digest);
 		out->grid = v.geometry;
 		out->labels = vt_xmalloc(v.n);
-		rc = vt_volume_labels(out->labels, &v, err);
+		rc = vt_label_values(out->labels, m, &v, origin, err);
 		if (rc)
 			vt_err_prefix(err, "%s", path);
 	}
@@ -74,11 +76,11 @@ static int turn_to(struct map *p, const struct map *r, const char *path, const c
 static char *find_prediction(const struct maps *k, const char *subject)
 {
 	for (size_t i = 0; i < k->patterns.n; i++) {
-		char *rel = vt_manifest_fill(k->patterns.v[i], subject),
-		     *path = vt_path_join(k->files->predictions, rel);
+		char *rel = vt_manifest_fill(k->m, k->patterns.v[i], subject),
+		     *path = rel ? vt_path_join(k->files->predictions, rel) : NULL;
 
 		free(rel);
-		if (vt_fs_exists(path))
+		if (path && vt_fs_exists(path))
 			return path;
 		free(path);
 	}
@@ -142,8 +144,9 @@ static int score_files(struct vt_subject_score *s, const struct maps *k, bool pi
 	int rc = vt_manifest_label(&label, k->m, k->files->labels, s->subject, err);
 
 	if (!rc)
-		rc = read_map(&r, label, err);
-	if (!rc && path && !read_map(&p, path, &bad) && !turn_to(&p, &r, path, label, &bad))
+		rc = read_map(&r, k->m, label, VT_LABELS_STORED, err);
+	if (!rc && path && !read_map(&p, k->m, path, VT_LABELS_WRITTEN, &bad) &&
+		!turn_to(&p, &r, path, label, &bad))
 		rc = score_pair(s, k, p.labels, &r, err);
 	else if (!rc)
 		rc = score_pair(s, k, NULL, &r, err);

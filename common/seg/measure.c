@@ -62,8 +62,32 @@ static int find_mask(char **path, const struct vt_manifest *m, const char *root,
 	return vt_manifest_label(path, m, root, subject, err);
 }
 
+/* Whose values a file has that was found as predict's and may be the cohort's own. */
+static int origin_of(enum vt_label_origin *out, const struct vt_manifest *m, const char *path,
+	const char *root, const char *subject, const struct vt_measure_opts *o, struct vt_err *err)
+{
+	struct vt_err none = VT_ERR_INIT;
+	char *written = predicted(root, subject), *own = NULL;
+	bool is_written = !strcmp(written, path),
+	     is_own = !vt_manifest_label(&own, m, root, subject, &none) && !strcmp(own, path);
+
+	*out = is_written ? VT_LABELS_WRITTEN : VT_LABELS_STORED;
+	if (o->values != VT_VALUES_AUTO)
+		*out = o->values == VT_VALUES_WRITTEN ? VT_LABELS_WRITTEN : VT_LABELS_STORED;
+	else if (is_written && is_own && !vt_label_map_is_stable(m))
+		vt_err_set(err, VT_EDATA,
+			"%s: /label/map of manifest %s gives values of /label/values another "
+			"meaning; say whether they have gone through it (--values written, as "
+			"predict "
+			"writes them) or not (--values stored)",
+			path, m->name);
+	free(written);
+	free(own);
+	return err->code;
+}
+
 static int read_labels(struct labels *l, const struct vt_manifest *m, const char *path,
-	struct vt_err *err)
+	enum vt_label_origin origin, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
 	unsigned char *value = NULL;
@@ -80,7 +104,7 @@ static int read_labels(struct labels *l, const struct vt_manifest *m, const char
 		if (!value || !l->bits)
 			rc = vt_err_nomem(err, 2 * v.n);
 	}
-	if (!rc && (rc = vt_label_values(value, m, &v, err)))
+	if (!rc && (rc = vt_label_values(value, m, &v, origin, err)))
 		vt_err_prefix(err, "%s", path);
 	if (!rc && (rc = vt_manifest_regions(l->bits, m, value, v.n, err)))
 		vt_err_prefix(err, "%s", path);
@@ -186,12 +210,15 @@ int vt_measure_subject(struct vt_measured *out, const struct vt_manifest *m, con
 {
 	struct vt_measured f = { .subject = vt_xstrdup(subject), .n_regions = m->n_regions };
 	struct labels l = { .bits = NULL };
+	enum vt_label_origin origin;
 	unsigned char *mask = NULL;
 	char *mask_path = NULL;
 	int rc = find_mask(&mask_path, m, masks, subject, err);
 
 	if (!rc)
-		rc = read_labels(&l, m, mask_path, err);
+		rc = origin_of(&origin, m, mask_path, masks, subject, opts, err);
+	if (!rc)
+		rc = read_labels(&l, m, mask_path, origin, err);
 	if (!rc && !(mask = malloc(l.dims[0] * l.dims[1] * l.dims[2])))
 		rc = vt_err_nomem(err, l.dims[0] * l.dims[1] * l.dims[2]);
 	for (int r = 0; !rc && r < m->n_regions; r++) {

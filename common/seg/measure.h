@@ -13,10 +13,15 @@
 #include "common/image/radiomics.h"
 #include "common/seg/manifest.h"
 
+/* Whether a mask's values have gone through /label/map; auto: those of <subject>/seg.nii.gz have,
+ * others have not. */
+enum vt_measure_values { VT_VALUES_AUTO, VT_VALUES_WRITTEN, VT_VALUES_STORED };
+
 struct vt_measure_opts {
 	struct vt_texture_opts texture;
 	bool shape, first_order, textures; /* which families */
 	double tolerance; /* mm: corners of a mask and its scan that are one grid */
+	enum vt_measure_values values;
 };
 
 struct vt_measured {

@@ -50,14 +50,17 @@ static int busiest_slice(const struct vt_subject_score *s)
 	return best;
 }
 
-/* How many regions a voxel is in: 1 whole tumor, 2 core, 3 enhancing, where regions are nested. */
-static unsigned char *depth_map(const uint8_t *bits, size_t n)
+/* The number, from 1, of the last region a voxel is in: 1 whole tumor, 2 core, 3 enhancing.
+ * marked: some voxels are to be ignored. */
+static unsigned char *last_region(const uint8_t *bits, size_t n, bool marked)
 {
 	unsigned char *map = vt_xmalloc(n);
 
-	for (size_t i = 0; i < n; i++)
-		map[i] = (unsigned char)(bits[i] == VT_PATCH_IGNORED ? 0
-								     : __builtin_popcount(bits[i]));
+	for (size_t i = 0; i < n; i++) {
+		map[i] = 0;
+		if (bits[i] && !(marked && bits[i] == VT_PATCH_IGNORED))
+			map[i] = (unsigned char)(32 - __builtin_clz(bits[i]));
+	}
 	return map;
 }
 
@@ -89,13 +92,15 @@ static int channel_named(const struct vt_patch_file *f, const char *a, const cha
 }
 
 /* Four panels: fluid and contrast channel plain, reference, prediction. */
-static int draw_panels(struct vt_picture *p, const struct vt_subject_score *s, struct vt_err *err)
+static int draw_panels(struct vt_picture *p, const struct vt_subject_score *s, bool marked,
+	struct vt_err *err)
 {
 	const struct vt_patch_file *f = s->file;
 	size_t n = (size_t)s->dims[0] * (size_t)s->dims[1] * (size_t)s->dims[2], w, h;
 	size_t dim[3] = { (size_t)s->dims[2], (size_t)s->dims[1], (size_t)s->dims[0] };
 	double spacing[3] = { s->spacing[2], s->spacing[1], s->spacing[0] };
-	unsigned char *truth = depth_map(s->truth, n), *found = depth_map(s->found, n);
+	unsigned char *truth = last_region(s->truth, n, marked),
+		      *found = last_region(s->found, n, false);
 	float *fluid = channel_of(s, channel_named(f, "flair", "t2f", 0)),
 	      *contrast = channel_of(s, channel_named(f, "t1ce", "t1c", f ? f->c - 1 : 0));
 	struct vt_geometry g;
@@ -135,7 +140,7 @@ static int figure(struct vt_buf *out, const struct vt_evaluation *e, size_t i, s
 	const struct vt_subject_score *s = &e->subject[i];
 	struct vt_picture p;
 	struct vt_buf png = VT_BUF_INIT;
-	int rc = draw_panels(&p, s, err);
+	int rc = draw_panels(&p, s, e->manifest->ignore > 0, err);
 
 	if (rc)
 		return rc;
@@ -164,7 +169,7 @@ static int pictures(struct vt_buf *out, const struct vt_evaluation *e, struct vt
 	vt_buf_str(out,
 		"<h2>Overlays</h2><p class=\"key\">Left to right: fluid-attenuated, "
 		"contrast-enhanced, "
-		"reference, prediction. Depth of region:");
+		"reference, prediction. A voxel has the color of the last of its regions:");
 	for (int r = 0; r < e->manifest->n_regions; r++) {
 		unsigned char c[3];
 

@@ -75,10 +75,12 @@ static int read_table(struct scores *s, const char *path, const char *by, const 
 
 		if (*region && strcmp(vt_csv_cell(&t, i, where), region))
 			continue;
+		found++;
+		if (!*vt_csv_cell(&t, i, value))
+			continue; /* not defined, and in no mean */
 		rc = vt_csv_number(&v, &t, i, value, err);
 		if (!rc)
 			add(s, vt_csv_cell(&t, i, subject), v);
-		found++;
 	}
 	if (!rc && !found)
 		rc = vt_err_set(err, VT_EDATA, "%s: no rows%s%s", path,

@@ -107,11 +107,11 @@ static bool is_square(const struct vt_train_head *h)
 
 /* Logits of an ignored voxel become a sure "nothing", which is its target: it adds nothing to any
  * sum of a loss, and has no gradient. */
-static void silence(float *y, struct vt_shape s, const uint8_t *ignored, bool softmax)
+void vt_train_silence(float *y, struct vt_shape s, const uint8_t *ignored, bool softmax)
 {
 	size_t voxels = (size_t)s.d * (size_t)s.h * (size_t)s.w;
 
-	for (int n = 0; n < s.n; n++)
+	for (int n = 0; ignored && n < s.n; n++)
 		for (int c = 0; c < s.c; c++, y += voxels)
 			for (size_t v = 0; v < voxels; v++)
 				if (ignored[(size_t)n * voxels + v])
@@ -132,8 +132,7 @@ static double loss_here(struct vt_trainer *t, struct vt_train_head *h, double we
 		shrink_target(h->target, t->target, t, h);
 	if (h->ignored)
 		shrink_target(h->ignored, t->ignored, t, h);
-	if (ignored)
-		silence(h->y, s, ignored, t->o->loss.softmax);
+	vt_train_silence(h->y, s, ignored, t->o->loss.softmax);
 	loss = vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c, voxels,
 		&t->o->loss, weight);
 	for (size_t i = 0; ignored && i < values_of(s); i++)

@@ -70,9 +70,9 @@ static uint64_t slot_of(const struct vt_trainer *t, int round, int item)
 }
 
 /* Voxels to be ignored leave the target and go to a list of their own. */
-static void split_ignored(struct vt_trainer *t)
+void vt_train_split_ignored(struct vt_trainer *t, size_t patches)
 {
-	for (size_t v = 0; v < (size_t)t->o->batch * t->voxels; v++) {
+	for (size_t v = 0; t->ignored && v < patches * t->voxels; v++) {
 		t->ignored[v] = t->target[v] == VT_PATCH_IGNORED;
 		if (t->ignored[v])
 			t->target[v] = 0;
@@ -146,8 +146,7 @@ static void draw_here(struct vt_trainer *t, int round)
 		draw_batch(t, t->step, round, t->image, t->target);
 	if (t->ahead)
 		begin_ahead(t, round);
-	if (t->ignored)
-		split_ignored(t);
+	vt_train_split_ignored(t, (size_t)t->o->batch);
 	if (t->o->loss.softmax)
 		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
 }

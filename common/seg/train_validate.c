@@ -77,11 +77,14 @@ static double mean_loss(struct vt_trainer *t, size_t n)
 		for (int k = 0; k < t->o->keep_loss; k++) {
 			vt_dataset_draw(&t->d->file[t->validation[i]], &draw, (uint64_t)k, 0,
 				t->image, t->target);
+			vt_train_split_ignored(t, 1);
 			if (t->o->loss.softmax)
 				vt_loss_classes(t->target, t->target, t->voxels);
 			vt_session_set_input(t->eval, t->image);
 			vt_session_forward(t->eval, 0);
 			vt_session_get_output(t->eval, y);
+			vt_train_silence(y, vt_session_shape_at(t->eval, 0), t->ignored,
+				t->o->loss.softmax);
 			sum += vt_loss(y + values, y, t->target, 1, t->outputs, t->voxels,
 				&t->o->loss, 1);
 		}
