@@ -20,7 +20,7 @@ static void row(struct vt_buf *out, const char *head, const char *text)
 	vt_buf_wrap(out, text, COLUMN);
 }
 
-/* Each paragraph of text, an empty line above it. */
+/* Each paragraph of text, an empty line above it; an indented one, of commands, as it is. */
 static void paragraphs(struct vt_buf *out, const char *text)
 {
 	while (text && *text) {
@@ -29,7 +29,10 @@ static void paragraphs(struct vt_buf *out, const char *text)
 		char *one = vt_xstrndup(text, n);
 
 		vt_buf_char(out, '\n');
-		vt_buf_wrap(out, one, 0);
+		if (strncmp(one, "    ", 4))
+			vt_buf_wrap(out, one, 0);
+		else
+			vt_buf_printf(out, "%s\n", one);
 		free(one);
 		text += n + (end ? 2 : 0);
 	}
