@@ -30,6 +30,7 @@ struct draft {
 	size_t n;
 	struct vt_json *dataset; /* dataset.json, or NULL */
 	bool sessions;           /* BIDS with sessions */
+	size_t files, visits;    /* of them, those of a numbered visit of a patient */
 };
 
 static bool is_image(const char *name)
@@ -78,8 +79,30 @@ static bool is_common(const char *element, size_t n)
 	return false;
 }
 
+/* Where the name of a file ends that goes on with a channel: A_FLAIR, A_T1_Gd and A_seg of a flat
+ * folder, BRATS_001_0000 of nnU-Net; else its whole length. */
+static size_t stem_of(const char *name, bool numbered)
+{
+	size_t n = strlen(name);
+	int separators = 0;
+
+	for (size_t k = n; k-- > 1 && separators < 2;) {
+		bool digits = n - k == 5 && isdigit((unsigned char)name[k + 1]);
+
+		if (name[k] != '_' && name[k] != '-')
+			continue;
+		if (vt_manifest_role_of(name + k) ||
+			(!separators++ &&
+				((digits && numbered) || !strncmp(name + k + 1, "seg", 3) ||
+					!strncmp(name + k + 1, "label", 5) ||
+					!strncmp(name + k + 1, "mask", 4))))
+			return k;
+	}
+	return n;
+}
+
 /* The subject's name in a path; caller frees. */
-static char *subject_of(const char *path)
+static char *subject_of(const struct draft *d, const char *path)
 {
 	const char *base = strrchr(path, '/'), *at = path;
 	size_t n;
@@ -95,19 +118,9 @@ static char *subject_of(const char *path)
 	base = base ? base + 1 : path;
 	name = vt_xstrndup(base,
 		strstr(base, ".nii") ? (size_t)(strstr(base, ".nii") - base) : strlen(base));
-	n = strlen(name);
-	/* BRATS_001_0000 of nnU-Net; A_FLAIR and A_seg of a flat folder. */
-	for (size_t k = n; k-- > 1;) {
-		bool digits = n - k == 5 && isdigit((unsigned char)name[k + 1]);
-
-		if (name[k] != '_' && name[k] != '-')
-			continue;
-		if ((digits && !strncmp(path, "images", 6)) || vt_manifest_role_of(name + k) ||
-			!strncmp(name + k + 1, "seg", 3) || !strncmp(name + k + 1, "label", 5) ||
-			!strncmp(name + k + 1, "mask", 4))
-			name[k] = '\0';
-		break;
-	}
+	/* Where the Decathlon's names are given, a number is a subject's and no channel's. */
+	name[stem_of(name, !strncmp(path, "images", 6) && !vt_json_get(d->dataset, "modality"))] =
+		'\0';
 	return name;
 }
 
@@ -248,11 +261,22 @@ static char *role_of(const struct draft *d, const struct found *f)
 	return name;
 }
 
+/* BraTS-GLI-00004-001: the second visit of a patient. */
+static bool is_visit(const char *subject)
+{
+	size_t n = strlen(subject);
+
+	return n > 10 && !strncmp(subject, "BraTS-", 6) && subject[n - 4] == '-' &&
+		strspn(subject + n - 3, "0123456789") == 3;
+}
+
 static void add_file(struct draft *d, const char *path)
 {
-	char *subject = subject_of(path), *pattern = pattern_of(&d->sessions, path, subject);
+	char *subject = subject_of(d, path), *pattern = pattern_of(&d->sessions, path, subject);
 	size_t i = 0;
 
+	d->files++;
+	d->visits += is_visit(subject);
 	while (i < d->n && strcmp(d->v[i].pattern, pattern))
 		i++;
 	if (i == d->n) {
@@ -487,6 +511,8 @@ static struct vt_json *manifest_of(struct draft *d, struct vt_buf *remarks)
 	vt_json_put_text(j, "description", "Drafted from what lies there: read it before use.");
 	if (d->sessions)
 		vt_json_put_text(j, "subject", "sub-{patient}_ses-{session}");
+	else if (d->visits == d->files)
+		vt_json_put_text(j, "subject", "BraTS-{patient}-{session}");
 	put_channels(j, remarks, d, first[SCAN] ? first[SCAN]->files.n : 0);
 	if (first[MASK]) {
 		struct vt_json *mask = vt_json_new(VT_JSON_OBJECT);

@@ -115,6 +115,19 @@ for root, roles, n in (("brats2021", ["flair", "t1", "t1ce", "t2"], 1), ("brats2
     rc2, table, why = tool(root, "--check", "draft.json", "--json")
     rows = json.loads(table) if table.startswith("[") else []
     say(rc == 0 and rc2 == 0 and len(rows) == n and (roles is None or got == sorted(roles)) and all(r["label"] for r in rows), "a manifest drafted for %s fits it" % root, (rc, got, remarks, rc2, table[-300:], why))
+for i in ("0004", "0005"):
+    save("four/imagesTr/CASE_%s.nii.gz" % i, scan())
+    save("four/labelsTr/CASE_%s.nii.gz" % i, seg([4, 1, 2]))
+    for k, c in enumerate(("FLAIR", "T1", "T1_Gd", "T2")):
+        save("flat/%s_%s.nii.gz" % (i, c), scan(k))
+json.dump({"modality": {"0": "FLAIR"}}, open("four/dataset.json", "w"))
+for root, roles in (("four", ["flair"]), ("flat", ["flair", "t1", "t1ce", "t2"])):
+    text = tool(root)[1]
+    open("draft.json", "w").write(text)
+    rc, table, why = tool(root, "--check", "draft.json")
+    say(rc == 0 and len(table.splitlines()) == 3 and sorted(c["role"] for c in json.loads(text)["channels"]) == roles, "a draft for %s: four digits of a case, T1_Gd of a channel" % root, (rc, table, why, text))
+rc, text, _ = tool("brats2023")
+say(json.loads(text).get("subject") == "BraTS-{patient}-{session}", "a draft knows that BraTS-GLI-00004-001 is a visit of a patient", text[:300])
 save("brats2021/BraTS2021_00009/BraTS2021_00009_flair.nii.gz", scan())
 rc, table, why = tool("brats2021", "--check", ROOT + "/manifests/brats-2018-2021.json")
 rows = [l.split("\t") for l in table.splitlines()]
