@@ -14,6 +14,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+struct vt_err;
+
 struct vt_buf {
 	char *data;
 	size_t len, cap;
@@ -44,6 +46,12 @@ void vt_buf_vsay_as(struct vt_buf *b, vt_shower show, const char *fmt, va_list a
 /* The same to standard output and standard error; the number of bytes, or -1. */
 int vt_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int vt_say_err(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* First in main: a descriptor 0, 1 or 2 that is closed is /dev/null from now on, so that no file of
+ * ours gets its number and what is printed. */
+void vt_standard_open(void);
+/* Last in main: VT_EIO if anything that was printed did not get out, as on a full disk. */
+int vt_standard_end(struct vt_err *err);
 /* The words of text in lines of at most 79 columns and a newline at the end: the first line goes
  * on from `column`, the others begin there. */
 void vt_buf_wrap(struct vt_buf *b, const char *text, size_t column);

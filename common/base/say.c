@@ -6,12 +6,15 @@
  * that va_arg gives for its type.  Known: flags, width and precision (also *), h hh l ll z, and
  * d i u o x X c s e f g a p. */
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/err.h"
 
 /* Bytes at p that are not to be printed: a control character, or one that orders the text from
  * right to left; 0 if the first one is harmless. */
@@ -224,4 +227,21 @@ int vt_say_err(const char *fmt, ...)
 	n = say_to(stderr, fmt, ap);
 	va_end(ap);
 	return n;
+}
+
+void vt_standard_open(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+			abort();
+}
+
+int vt_standard_end(struct vt_err *err)
+{
+	bool whole = !ferror(stdout);
+
+	errno = whole ? 0 : EIO;
+	if (fflush(stdout) || !whole)
+		return vt_err_errno(err, VT_EIO, "standard output: cannot write all of it");
+	return 0;
 }

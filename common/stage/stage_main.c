@@ -168,8 +168,8 @@ static bool answered(const struct vt_stage *s, const struct command_line *c, int
 		return false;
 	if (text.len)
 		fwrite(text.data, 1, text.len, stdout);
-	if (fflush(stdout) && !*rc)
-		*rc = vt_err_errno(err, VT_EIO, "stdout");
+	if (!*rc)
+		*rc = vt_standard_end(err);
 	vt_buf_release(&text);
 	return true;
 }
@@ -377,8 +377,10 @@ static int show_plan(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = r->stage->plan(r, &text, err);
 
-	if (!rc && (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout)))
-		rc = vt_err_errno(err, VT_EIO, "stdout");
+	if (!rc) {
+		fwrite(text.data, 1, text.len, stdout);
+		rc = vt_standard_end(err);
+	}
 	vt_buf_release(&text);
 	return rc;
 }
@@ -470,6 +472,7 @@ int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)
 	struct timespec t;
 	int rc;
 
+	vt_standard_open();
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	r.begun = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 	r.notes = vt_json_new(VT_JSON_OBJECT);

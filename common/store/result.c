@@ -12,6 +12,7 @@
 
 #include "common/base/fs.h"
 #include "common/store/store_internal.h"
+#include "common/store/trust.h"
 
 enum { FORMAT = 1, LIMIT = 1 << 16 };
 
@@ -210,6 +211,27 @@ static struct vt_tree join_files(struct vt_tree *const *t, size_t n)
 		for (size_t k = 0; t[i] && k < t[i]->n_files; k++)
 			all.file[all.n_files++] = t[i]->file[k];
 	return all;
+}
+
+bool vt_result_made(struct vt_store *s, const struct vt_result *r)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_tree *t = NULL;
+	size_t n = 0;
+	bool made = r->has_lineage && !vt_store_get_tree(s, &t, &r->lineage, &none);
+
+	for (size_t i = 0; made && i < t->n_files; i++) {
+		const char *slash = strrchr(t->file[i].path, '/');
+		char id[VT_HEX];
+
+		if (strcmp(slash ? slash + 1 : t->file[i].path, "record.json"))
+			continue;
+		vt_digest_hex(id, &t->file[i].digest);
+		made = vt_trust_made(s, id);
+		n++;
+	}
+	vt_tree_free(t);
+	return made && n;
 }
 
 int vt_result_usable(struct vt_store *s, const struct vt_result *v, size_t n, bool *usable,

@@ -49,6 +49,9 @@ struct vt_json *vt_result_inputs(struct vt_store *s, const struct vt_digest *key
 typedef int (*vt_result_fn)(void *ctx, const struct vt_result *r, struct vt_err *err);
 int vt_result_each(struct vt_store *s, vt_result_fn fn, void *ctx, struct vt_err *err);
 
+/* Is there a record with it, and was every one executed here?  What came from elsewhere was not. */
+bool vt_result_made(struct vt_store *s, const struct vt_result *r);
+
 /* Of n results, which may be used: bit i is set where the output tree and every file of it are
  * there and sound. */
 int vt_result_usable(struct vt_store *s, const struct vt_result *v, size_t n, bool *usable,

@@ -142,20 +142,35 @@ int vt_trust_revoke_key(struct vt_store *s, const char *key_hex, const char *rea
 
 /* --- questions ----------------------------------------------------------- */
 
-bool vt_trust_has(struct vt_store *s, const char *id_hex)
+static bool has(struct vt_store *s, const char *sql, const char *id_hex)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_strs found = VT_STRS_INIT;
-	bool has = !vt_record_index_read(s->db, &none,
-			   "SELECT 1 FROM trust "
-			   "WHERE id = unhex(?1) "
-			   "GROUP BY id "
-			   "HAVING NOT max(how = 'rejected')",
-			   1, &id_hex, add_text, &found) &&
-		found.n;
+	bool any =
+		!vt_record_index_read(s->db, &none, sql, 1, &id_hex, add_text, &found) && found.n;
 
 	vt_strs_release(&found);
-	return has;
+	return any;
+}
+
+bool vt_trust_has(struct vt_store *s, const char *id_hex)
+{
+	return has(s,
+		"SELECT 1 FROM trust "
+		"WHERE id = unhex(?1) "
+		"GROUP BY id "
+		"HAVING NOT max(how = 'rejected')",
+		id_hex);
+}
+
+bool vt_trust_made(struct vt_store *s, const char *id_hex)
+{
+	return has(s,
+		"SELECT 1 FROM trust "
+		"WHERE id = unhex(?1) "
+		"GROUP BY id "
+		"HAVING max(how = 'made') AND NOT max(how = 'rejected')",
+		id_hex);
 }
 
 int vt_trust_claims(struct vt_store *s, struct vt_strs *ids, struct vt_err *err)

@@ -36,6 +36,8 @@ int vt_trust_revoke_key(struct vt_store *s, const char *key_hex, const char *rea
 
 /* Of a record that is here or not. */
 bool vt_trust_has(struct vt_store *s, const char *id_hex);
+/* Was it executed here? */
+bool vt_trust_made(struct vt_store *s, const char *id_hex);
 
 /* Records here that are not believed, sorted. */
 int vt_trust_claims(struct vt_store *s, struct vt_strs *ids, struct vt_err *err);

@@ -346,6 +346,21 @@ static bool is_kind(const char *name, const char *kind)
 	return !strncmp(name, kind, n) && name[n] == ' ';
 }
 
+/* A result that is here stays: nobody else's word takes its place. */
+static bool has_result(const struct local *l, const char *to)
+{
+	char *path = vt_path_join(l->s->dir, to);
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_result r;
+	bool has = vt_fs_exists(path) && !vt_fs_read(&text, path, 1u << 30, &none) &&
+		vt_result_parse(&r, text.data ? text.data : "", text.len);
+
+	vt_buf_release(&text);
+	free(path);
+	return has;
+}
+
 static int publish_one(struct local *l, size_t i, struct vt_published *p, struct vt_err *err)
 {
 	char *tmp = waiting_path(l, i), to[VT_STORE_NAME + 16], name[VT_STORE_NAME];
@@ -363,11 +378,16 @@ static int publish_one(struct local *l, size_t i, struct vt_published *p, struct
 		rc = check_commit(l, l->name.v[i], &text, err);
 	if (!rc && !strcmp(kind, "results"))
 		rc = check_result(l, l->name.v[i], &text, err);
+	if (!rc && !strcmp(kind, "results") && has_result(l, to)) {
+		unlinkat(l->s->tmp_fd, l->tmp.v[i], 0);
+		goto out;
+	}
 	if (!rc)
 		rc = vt_publish_fan_out(l->s, p, &id, err);
 	if (!rc &&
 		(vt_fault("put.rename") || renameat(l->s->tmp_fd, l->tmp.v[i], l->s->dir_fd, to)))
 		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot take its name", l->s->dir, to);
+out:
 	vt_buf_release(&text);
 	free(tmp);
 	return rc;

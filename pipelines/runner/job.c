@@ -5,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/base/fault.h"
+#include "common/store/policy.h"
 #include "pipelines/runner/run_progress.h"
 
 /* --- what is done already ------------------------------------------------ */
@@ -65,20 +66,27 @@ static int find_stale(struct vt_run *r, struct vt_task *t, struct vt_err *err)
 	return 0;
 }
 
-/* Tasks with a result of their key, whose every file is there and sound, are skipped. */
+/* Tasks with a result of their key, whose every file is there and sound, are skipped; where the
+ * policy says so, only those executed here. */
 static int find_done(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 {
 	struct vt_result *found = vt_xcalloc(j->n + 1, sizeof *found);
 	size_t *task = vt_xcalloc(j->n + 1, sizeof *task), n = 0;
-	bool *usable = vt_xcalloc(j->n + 1, sizeof *usable);
+	bool *usable = vt_xcalloc(j->n + 1, sizeof *usable), made_only = false;
+	struct vt_policy policy;
+	if (!vt_policy_read(&policy, vt_run_store(r), err)) {
+		made_only = vt_policy_has(&policy, "made", "reuse");
+		vt_policy_release(&policy);
+	}
 	for (size_t i = 0; i < j->n && !j->pipeline->every_job; i++) {
 		struct vt_err none = VT_ERR_INIT;
 		if (!vt_result_get(vt_run_store(r), &found[n], &j->task[i].key, &none))
 			task[n++] = i;
 	}
-	vt_result_usable(vt_run_store(r), found, n, usable, err);
+	if (!err->code)
+		vt_result_usable(vt_run_store(r), found, n, usable, err);
 	for (size_t i = 0; i < n && !err->code; i++)
-		if (usable[i])
+		if (usable[i] && (!made_only || vt_result_made(vt_run_store(r), &found[i])))
 			j->task[task[i]].state = VT_DATUM_SKIPPED;
 	free(found);
 	free(task);

@@ -62,7 +62,7 @@ static void help(FILE *to)
 	vt_buf_release(&out);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	if (argc < 2) {
 		help(stderr);
@@ -70,15 +70,30 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		help(stdout);
-		return fflush(stdout) ? VT_EIO : 0;
+		return 0;
 	}
 	if (!strcmp(argv[1], "--version")) {
 		vt_say("voxtrail %s%s\n", vt_build_commit(), vt_build_dirty() ? ", modified" : "");
-		return fflush(stdout) ? VT_EIO : 0;
+		return 0;
 	}
 	for (const struct command *c = commands; c->name; c++)
 		if (is_spelled(c->name, argv[1]))
 			return c->main(argc - 1, argv + 1);
 	vt_say_err("voxtrail: no command \"%s\"; `voxtrail --help` lists them\n", argv[1]);
 	return VT_EUSAGE;
+}
+
+/* An answer that did not get out is none: exit 0 means that all of it was written. */
+int main(int argc, char **argv)
+{
+	struct vt_err err = VT_ERR_INIT;
+	int rc;
+
+	vt_standard_open();
+	rc = run(argc, argv);
+	if (vt_standard_end(&err)) {
+		vt_say_err("voxtrail %s: %s\n", argc > 1 ? argv[1] : "", err.text);
+		rc = rc < VT_EUSAGE ? VT_EIO : rc; /* a status below is an answer */
+	}
+	return rc;
 }
