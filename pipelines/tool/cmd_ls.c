@@ -24,7 +24,7 @@ static void put(struct listing *l, const char *path, size_t n, uint64_t size, co
 
 	l->n++;
 	if (!l->json) {
-		printf("%12llu  %.*s%s\n", (unsigned long long)size, (int)n, path,
+		vt_say("%12llu  %.*s%s\n", (unsigned long long)size, (int)n, path,
 			digest ? "" : "/");
 		return;
 	}

@@ -46,6 +46,9 @@ done
 sums | cmp -s - before; ok $? "with closed standard descriptors no file of the store changes"
 voxtrail commit r r --copy --allow-empty <&- >&- 2>&- && voxtrail verify >said 2>&1 && ! grep -rqs 'r@master' s; ok $? "a commit with closed standard descriptors prints into none of its files"
 
+mkdir odd && echo 1 >"odd/a$(printf '\342\200\256')b" && voxtrail commit odd odd --copy >/dev/null 2>&1
+voxtrail ls odd >said && grep -q 'a\\xe2\\x80\\xaeb' said; ok $? "ls shows a character that turns the text's direction"
+
 # results: whoever may push brings what is lacking and replaces nothing
 key=$(find s/results -type f) k=$(echo "$key" | sed 's|.*/\(..\)/|\1|')
 mkdir z && echo forged >z/x && voxtrail commit z z --copy >/dev/null && forged=$(voxtrail log z --json | sed -n 's/.*"tree": *"\([0-9a-f]*\)".*/\1/p' | head -n 1)
