@@ -258,8 +258,11 @@ static int connect(struct vt_record_index *l, struct vt_err *err)
 				 : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
 	    rc = 0;
 	struct stat st;
+	bool there = !stat(l->path, &st);
 
-	if (stat(l->path, &st) && refuse_if_lost(l, err))
+	if (there && !S_ISREG(st.st_mode)) /* SQLite would wait for a FIFO */
+		return vt_err_set(err, VT_EIO, "%s: not a regular file", l->path);
+	if (!there && refuse_if_lost(l, err))
 		return err->code;
 	if (l->read_only && !may_write_beside(l->path))
 		rc = open_unwritable(l, err);

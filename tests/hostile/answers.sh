@@ -49,6 +49,9 @@ voxtrail commit r r --copy --allow-empty <&- >&- 2>&- && voxtrail verify >said 2
 mkdir odd && echo 1 >"odd/a$(printf '\342\200\256')b" && voxtrail commit odd odd --copy >/dev/null 2>&1
 voxtrail ls odd >said && grep -q 'a\\xe2\\x80\\xaeb' said; ok $? "ls shows a character that turns the text's direction"
 
+cp -r s s3 && rm -f s3/lineage.db* && mkfifo s3/lineage.db
+for command in verify "commit r r" "audit p"; do timeout 20 voxtrail $command --store s3 >said 2>&1; rc=$?; [ $rc != 0 ] && [ $rc != 124 ] && grep -q 'lineage.db: not a regular file' said; ok $? "$command where the index is a fifo"; done
+
 # results: whoever may push brings what is lacking and replaces nothing
 key=$(find s/results -type f) k=$(echo "$key" | sed 's|.*/\(..\)/|\1|')
 mkdir z && echo forged >z/x && voxtrail commit z z --copy >/dev/null && forged=$(voxtrail log z --json | sed -n 's/.*"tree": *"\([0-9a-f]*\)".*/\1/p' | head -n 1)
