@@ -231,9 +231,12 @@ int vt_say_err(const char *fmt, ...)
 
 void vt_standard_open(void)
 {
-	for (int fd = 0; fd < 3; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
-			abort();
+	bool open_ones = true;
+
+	/* the lowest free number is taken: each lands where it belongs */
+	for (int fd = 0; fd < 3 && open_ones; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			open_ones = open("/dev/null", O_RDWR) == fd;
 }
 
 int vt_standard_end(struct vt_err *err)
