@@ -12,11 +12,13 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/seg/crop.h"
+#include "common/seg/dataset.h"
 #include "common/stage/stage.h"
 
 struct params {
 	int64_t margin, multiple, least, dtype, box;
 	double tolerance;
+	const char *center;
 };
 
 static const char *const dtypes[] = { "f32", "f16", NULL };
@@ -40,6 +42,9 @@ static const struct vt_param params[] = {
 	VT_INT("min-size", least, 0, 0, 512, "voxel",
 		"edges are padded with 0 to at least this, for patches that are larger than a "
 		"brain"),
+	VT_TEXT("center", center, "", "voxel",
+		"cut out so many voxels about the middle of the grid instead of the brain's box: "
+		"one edge, or z,y,x"),
 	VT_REAL("tolerance", tolerance, 0.05, 0, 10, "mm",
 		"distance of corners at which a label map still lies on the scans' grid"),
 	VT_ENUM("dtype", dtype, dtypes, 0, "how channels are stored"),
@@ -72,16 +77,27 @@ static struct vt_json *lost_json(const char *subject, const struct vt_label_loss
 	return j;
 }
 
-static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const char *subject,
-	struct vt_json *losses, struct vt_err *err)
+static int options(struct vt_crop_opts *o, const struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	const struct vt_crop_opts opts = { .margin = (int)p->margin,
+
+	*o = (struct vt_crop_opts){ .margin = (int)p->margin,
 		.multiple = (int)p->multiple,
 		.half = p->dtype == 1,
 		.tolerance_mm = p->tolerance,
 		.least = (int)p->least,
 		.whole = p->box == 1 };
+	if (!*p->center)
+		return 0;
+	if (vt_stage_input(r, "region"))
+		return vt_err_set(err, VT_EUSAGE,
+			"--center: the box is that of --region; leave one of them out");
+	return vt_parse_edges(o->center, "center", p->center, 1, 4096, err);
+}
+
+static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const char *subject,
+	const struct vt_crop_opts *opts, struct vt_json *losses, struct vt_err *err)
+{
 	char *from = vt_path_join(vt_stage_input(r, "normed"), subject),
 	     *dir = vt_path_join(vt_stage_out(r), subject);
 	char *path = vt_path_join(dir, "subject.vtp"), *label = NULL;
@@ -97,7 +113,7 @@ static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const c
 	if (!rc)
 		rc = vt_fs_mkdirs(dir, &why);
 	if (!rc)
-		rc = vt_crop_subject(&lost, path, m, subject, from, label, region, &opts, &why);
+		rc = vt_crop_subject(&lost, path, m, subject, from, label, region, opts, &why);
 	if (rc == VT_EDATA || rc == VT_ENOINPUT) {
 		rc = vt_fs_remove_tree(dir, err);
 		if (!rc)
@@ -179,12 +195,15 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_manifest *m = NULL;
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY), *losses = vt_json_new(VT_JSON_OBJECT);
-	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
+	struct vt_crop_opts opts;
+	int rc = options(&opts, r, err);
 
+	if (!rc)
+		rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
 	if (!rc)
 		rc = vt_crop_subjects(&ids, vt_stage_input(r, "normed"), err);
 	for (size_t i = 0; !rc && i < ids.n; i++) {
-		rc = crop_one(r, m, ids.v[i], losses, err);
+		rc = crop_one(r, m, ids.v[i], &opts, losses, err);
 		vt_json_push(list, vt_json_new_text(ids.v[i]));
 	}
 	if (!rc)

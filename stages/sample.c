@@ -43,6 +43,19 @@ static int64_t end_of(const struct params *p, int64_t rung)
 	return rung ? (int64_t)floor(steps + 0.5) : 0;
 }
 
+/* A rung without a step is no rung. */
+static int check_rungs(const struct params *p, struct vt_err *err)
+{
+	for (int64_t k = 1; k <= p->rungs; k++)
+		if (end_of(p, k) <= end_of(p, k - 1))
+			return vt_err_set(err, VT_EUSAGE,
+				"--budget=%lld --growth=%g: rung %lld would end at step %lld, "
+				"where it begins; give a larger --growth or --budget",
+				(long long)p->budget, p->growth, (long long)k,
+				(long long)end_of(p, k));
+	return 0;
+}
+
 static int write_rung(const struct vt_stage_run *r, const struct vt_json *trial, const char *dir,
 	int64_t rung, struct vt_err *err)
 {
@@ -114,7 +127,9 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_json *space = NULL, *base = NULL;
 	int digits = snprintf(NULL, 0, "%lld", (long long)p->trials), rc;
 
-	rc = read_port(&space, r, "space", err);
+	rc = check_rungs(p, err);
+	if (!rc)
+		rc = read_port(&space, r, "space", err);
 	if (!rc)
 		rc = read_port(&base, r, "base", err);
 	for (int64_t k = 1; !rc && k <= p->trials; k++)

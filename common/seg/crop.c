@@ -114,20 +114,47 @@ static void middle_box(struct prepared *p, const struct vt_crop_opts *o)
 	p->nothing = true;
 }
 
-/* The box of the brain, or of the region, with its margin, grown to the least size and to a
- * multiple. */
+/* Grows the box to the least size and to a multiple, half on either side. */
+static void grow_box(struct prepared *p, const struct vt_crop_opts *o)
+{
+	for (int a = 0; a < 3; a++) {
+		int need = o->least > p->size[a] ? o->least - p->size[a] : 0;
+
+		need += (o->multiple - (p->size[a] + need) % o->multiple) % o->multiple;
+		p->lo[a] -= need / 2;
+		p->size[a] += need;
+	}
+}
+
+static void center_box(struct prepared *p, const int center[3])
+{
+	for (int a = 0; a < 3; a++) {
+		int n = center[2 - a], dim = (int)p->dim[a];
+
+		p->size[a] = n < dim ? n : dim;
+		p->lo[a] = (dim - p->size[a]) / 2;
+	}
+}
+
+/* The box of the brain, or of the region, with its margin, or the middle of the grid; grown to the
+ * least size and to a multiple. */
 static int find_box(struct prepared *p, const char *region, const struct vt_crop_opts *o,
 	struct vt_err *err)
 {
 	size_t lo[3], size[3];
-	bool any = vt_mask_box(lo, size, p->mask, p->dim);
+	bool any;
 
+	if (o->center[0] && !region) {
+		center_box(p, o->center);
+		grow_box(p, o);
+		return 0;
+	}
+	any = vt_mask_box(lo, size, p->mask, p->dim);
 	for (int a = 0; o->whole && !region && a < 3; a++) {
 		lo[a] = 0;
 		size[a] = p->dim[a];
 		any = true;
 	}
-
 	if (!any && region) {
 		vt_log(VT_LOG_WARN, "nothing-found",
 			"region=\"%s\" holds=\"no label but 0\" kept=\"a box in the middle\"",
@@ -139,17 +166,13 @@ static int find_box(struct prepared *p, const char *region, const struct vt_crop
 		return vt_err_set(err, VT_EDATA,
 			"mask.nii is empty; look at qc.png of this subject");
 	for (int a = 0; a < 3; a++) {
-		int first = (int)lo[a] - o->margin, last = (int)(lo[a] + size[a]) - 1 + o->margin,
-		    need;
+		int first = (int)lo[a] - o->margin, last = (int)(lo[a] + size[a]) - 1 + o->margin;
 
 		p->lo[a] = first > 0 ? first : 0;
 		last = last < (int)p->dim[a] ? last : (int)p->dim[a] - 1;
 		p->size[a] = last - p->lo[a] + 1;
-		need = o->least > p->size[a] ? o->least - p->size[a] : 0;
-		need += (o->multiple - (p->size[a] + need) % o->multiple) % o->multiple;
-		p->lo[a] -= need / 2;
-		p->size[a] += need;
 	}
+	grow_box(p, o);
 	return 0;
 }
 
@@ -230,6 +253,13 @@ static struct vt_json *crop_json(const struct vt_crop_opts *o, bool region)
 	vt_json_put_bool(j, "region", region);
 	if (o->whole)
 		vt_json_put_bool(j, "whole", true);
+	if (o->center[0]) {
+		struct vt_json *edges = vt_json_new(VT_JSON_ARRAY);
+
+		for (int a = 0; a < 3; a++)
+			vt_json_push(edges, vt_json_new_int(o->center[a]));
+		vt_json_put(j, "center", edges);
+	}
 	return j;
 }
 
@@ -241,6 +271,8 @@ void vt_crop_read(struct vt_crop_opts *o, bool *region, const struct vt_json *cr
 		.tolerance_mm = 0.05,
 		.least = (int)vt_json_integer(vt_json_get(crop, "min_size"), 0),
 		.whole = vt_json_true(vt_json_get(crop, "whole"), false) };
+	for (size_t a = 0; a < 3; a++)
+		o->center[a] = (int)vt_json_integer(vt_json_at(vt_json_get(crop, "center"), a), 0);
 	*region = vt_json_true(vt_json_get(crop, "region"), false);
 }
 

@@ -20,6 +20,10 @@ struct vt_crop_opts {
 	double tolerance_mm; /* largest corner distance of the scans and a label map */
 	int least;           /* edges are padded to at least this; 0: as they come */
 	bool whole;          /* the box is the prepared grid, whatever the mask says */
+	/* z, y, x: so many voxels about the middle of the prepared grid instead of the brain's box;
+	 * an edge n of d voxels is cut from (d - n) / 2, rounded down; a shorter one is kept whole.
+	 * 0: the box */
+	int center[3];
 };
 
 /* Writes the container to `path`.  The box is that of the brain mask or, where `region` names a

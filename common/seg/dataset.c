@@ -253,20 +253,27 @@ int vt_parts_parse(const char **part, size_t room, char *text, struct vt_err *er
 	return 0;
 }
 
-int vt_parse_patch(int patch[3], const char *text, struct vt_err *err)
+int vt_parse_edges(int edge[3], const char *flag, const char *text, int least, int most,
+	struct vt_err *err)
 {
 	char rest;
 
-	if (sscanf(text, "%d%c", &patch[0], &rest) == 1)
-		patch[1] = patch[2] = patch[0];
-	else if (sscanf(text, "%d,%d,%d%c", &patch[0], &patch[1], &patch[2], &rest) != 3)
-		return vt_err_set(err, VT_EUSAGE, "--patch=%s: must be one edge or three, z,y,x",
+	if (sscanf(text, "%d%c", &edge[0], &rest) == 1)
+		edge[1] = edge[2] = edge[0];
+	else if (sscanf(text, "%d,%d,%d%c", &edge[0], &edge[1], &edge[2], &rest) != 3)
+		return vt_err_set(err, VT_EUSAGE, "--%s=%s: must be one edge or three, z,y,x", flag,
 			text);
 	for (int a = 0; a < 3; a++)
-		if (patch[a] < 8 || patch[a] > 512)
+		if (edge[a] < least || edge[a] > most)
 			return vt_err_set(err, VT_EUSAGE,
-				"--patch=%s: an edge must lie from 8 to 512 voxels", text);
+				"--%s=%s: an edge must lie from %d to %d voxels", flag, text, least,
+				most);
 	return 0;
+}
+
+int vt_parse_patch(int patch[3], const char *text, struct vt_err *err)
+{
+	return vt_parse_edges(patch, "patch", text, 8, 512, err);
 }
 
 size_t vt_dataset_order(uint64_t seed, uint64_t epoch, size_t i, size_t n)

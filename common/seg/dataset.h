@@ -46,6 +46,9 @@ int vt_parts_parse(const char **part, size_t room, char *text, struct vt_err *er
 
 /* "64" or "144,224,224", edges z, y, x from 8 to 512; VT_EUSAGE names --patch. */
 int vt_parse_patch(int patch[3], const char *text, struct vt_err *err);
+/* the same with other bounds; VT_EUSAGE names the flag */
+int vt_parse_edges(int edge[3], const char *flag, const char *text, int least, int most,
+	struct vt_err *err);
 
 /* Position i of epoch e in a shuffled order of n items. */
 size_t vt_dataset_order(uint64_t seed, uint64_t epoch, size_t i, size_t n);

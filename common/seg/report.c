@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/base64.h"
 #include "common/base/text_out.h"
 #include "common/image/picture.h"
+#include "common/seg/report_pictures.h"
 
 static const char style[] =
 	"body{font:15px/1.5 system-ui,sans-serif;color:#1c2430;max-width:64rem;margin:2rem "
@@ -27,162 +27,6 @@ static const char style[] =
 	"img{max-width:100%;image-rendering:pixelated;border-radius:4px}"
 	".key span{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 "
 	"1em;border-radius:2px}";
-
-/* --- pictures ------------------------------------------------------------ */
-
-/* Axial slice with the most reference (else predicted) voxels. */
-static int busiest_slice(const struct vt_subject_score *s)
-{
-	size_t plane = (size_t)s->dims[1] * (size_t)s->dims[2], most = 0;
-	int best = s->dims[0] / 2;
-
-	for (int z = 0; z < s->dims[0]; z++) {
-		size_t n = 0;
-
-		for (size_t i = 0; i < plane; i++)
-			n += 2 * (s->truth[(size_t)z * plane + i] != 0) +
-				(s->found[(size_t)z * plane + i] != 0);
-		if (n > most) {
-			most = n;
-			best = z;
-		}
-	}
-	return best;
-}
-
-/* The number, from 1, of the last region a voxel is in: 1 whole tumor, 2 core, 3 enhancing.
- * marked: some voxels are to be ignored. */
-static unsigned char *last_region(const uint8_t *bits, size_t n, bool marked)
-{
-	unsigned char *map = vt_xmalloc(n);
-
-	for (size_t i = 0; i < n; i++) {
-		map[i] = 0;
-		if (bits[i] && !(marked && bits[i] == VT_PATCH_IGNORED))
-			map[i] = (unsigned char)(32 - __builtin_clz(bits[i]));
-	}
-	return map;
-}
-
-/* A channel on the picture's grid; black where there are label maps alone. */
-static float *channel_of(const struct vt_subject_score *s, int c)
-{
-	const struct vt_patch_file *f = s->file;
-	size_t n = (size_t)s->dims[0] * (size_t)s->dims[1] * (size_t)s->dims[2];
-	float *v = vt_xmalloc(n * sizeof(*v));
-
-	for (size_t i = 0; !f && i < n; i++)
-		v[i] = -2;
-	for (int z = 0; f && z < f->d; z++)
-		for (int y = 0; y < f->h; y++)
-			vt_patch_row(v + ((size_t)z * (size_t)f->h + (size_t)y) * (size_t)f->w, f,
-				c, z, y, 0, f->w);
-	return v;
-}
-
-static int channel_named(const struct vt_patch_file *f, const char *a, const char *b, int otherwise)
-{
-	const struct vt_json *channels = f ? vt_json_get(f->header, "channels") : NULL;
-
-	for (size_t i = 0; channels && i < channels->n; i++)
-		if (!strcmp(vt_json_text(channels->item[i], ""), a) ||
-			!strcmp(vt_json_text(channels->item[i], ""), b))
-			return (int)i;
-	return otherwise;
-}
-
-/* Four panels: fluid and contrast channel plain, reference, prediction. */
-static int draw_panels(struct vt_picture *p, const struct vt_subject_score *s, bool marked,
-	struct vt_err *err)
-{
-	const struct vt_patch_file *f = s->file;
-	size_t n = (size_t)s->dims[0] * (size_t)s->dims[1] * (size_t)s->dims[2], w, h;
-	size_t dim[3] = { (size_t)s->dims[2], (size_t)s->dims[1], (size_t)s->dims[0] };
-	double spacing[3] = { s->spacing[2], s->spacing[1], s->spacing[0] };
-	unsigned char *truth = last_region(s->truth, n, marked),
-		      *found = last_region(s->found, n, false);
-	float *fluid = channel_of(s, channel_named(f, "flair", "t2f", 0)),
-	      *contrast = channel_of(s, channel_named(f, "t1ce", "t1c", f ? f->c - 1 : 0));
-	struct vt_geometry g;
-	struct vt_slice_view view;
-	int rc;
-
-	vt_geometry_init(&g, dim, spacing);
-	view = (struct vt_slice_view){ .geometry = &g,
-		.voxels = fluid,
-		.plane = VT_PLANE_AXIAL,
-		.at = (size_t)busiest_slice(s),
-		.low = -2,
-		.high = 4,
-		.mm = spacing[0] > 1.5 ? spacing[0] / 2.5 : spacing[0],
-		.opacity = 0.55 };
-	vt_slice_size(&view, &w, &h);
-	rc = vt_picture_new(p, 4 * w + 12, h, err);
-	for (unsigned i = 0; !rc && i < 4; i++) {
-		view.voxels = i == 1 ? contrast : fluid;
-		if (i == 2)
-			view.labels = truth;
-		else if (i == 3)
-			view.labels = found;
-		else
-			view.labels = NULL;
-		vt_picture_slice(p, i * (w + 4), 0, &view);
-	}
-	free(truth);
-	free(found);
-	free(fluid);
-	free(contrast);
-	return rc;
-}
-
-static int figure(struct vt_buf *out, const struct vt_evaluation *e, size_t i, struct vt_err *err)
-{
-	const struct vt_subject_score *s = &e->subject[i];
-	struct vt_picture p;
-	struct vt_buf png = VT_BUF_INIT;
-	int rc = draw_panels(&p, s, e->manifest->ignore > 0, err);
-
-	if (rc)
-		return rc;
-	rc = vt_picture_png(&png, &p, err);
-	if (!rc) {
-		vt_buf_str(out,
-			"<figure><img alt=\"segmentation overlay\" src=\"data:image/png;base64,");
-		vt_base64(out, png.data, png.len);
-		vt_buf_str(out, "\"><figcaption><b>");
-		vt_html_text(out, s->subject);
-		vt_buf_str(out, "</b>: ");
-		for (int r = 0; r < e->manifest->n_regions; r++)
-			vt_html_say(out, "%s%s %.3f", r ? ", " : "Dice ",
-				vt_evaluation_region(e, r), s->region[r].overlap.dice);
-		vt_buf_str(out, "</figcaption></figure>\n");
-	}
-	vt_buf_release(&png);
-	vt_picture_release(&p);
-	return rc;
-}
-
-static int pictures(struct vt_buf *out, const struct vt_evaluation *e, struct vt_err *err)
-{
-	int rc = 0;
-
-	vt_buf_str(out,
-		"<h2>Overlays</h2><p class=\"key\">Left to right: fluid-attenuated, "
-		"contrast-enhanced, "
-		"reference, prediction. A voxel has the color of the last of its regions:");
-	for (int r = 0; r < e->manifest->n_regions; r++) {
-		unsigned char c[3];
-
-		vt_picture_color((unsigned)r + 1, c);
-		vt_html_say(out, "<span style=\"background:#%02x%02x%02x\"></span>%s", c[0], c[1],
-			c[2], vt_evaluation_region(e, r));
-	}
-	vt_buf_str(out, "</p>\n");
-	for (size_t i = 0; !rc && i < e->n; i++)
-		if (e->subject[i].found)
-			rc = figure(out, e, i, err);
-	return rc;
-}
 
 /* --- curve --------------------------------------------------------------- */
 
@@ -586,7 +430,7 @@ int vt_report_html(struct vt_buf *out, const struct vt_evaluation *e, const char
 	vt_buf_str(out, "<h1>Segmentation report</h1><p>");
 	heading(out, e);
 	summary(out, e);
-	rc = pictures(out, e, err);
+	rc = vt_report_pictures(out, e, err);
 	subjects(out, e);
 	if (e->segmenter && *history)
 		curve(out, e, history);

@@ -105,6 +105,15 @@ part = tuple(slice(o, o + n) for o, n in zip(off, want.shape[1:]))
 say(rc == 0 and big["image"].shape[1:] == (64, 64, 64) and np.array_equal(big["image"][(slice(None),) + part], want) and
     np.count_nonzero(big["image"]) == np.count_nonzero(want), "--min-size 61 pads every edge to 64 with zeros around the same voxels", text)
 
+from scipy.signal import _signaltools
+rc, text = run("crop-patch", "--normed", "n", "--labels", "scans", "--manifest", "m.json", "--center", "21,500,18", "--multiple", "1", "--out", "center")
+mid = container("center/case00/subject.vtp") if rc == 0 else c
+edges = (18, prepared.shape[2], 21)
+say(rc == 0 and np.array_equal(mid["image"], np.stack([_signaltools._centered(v.astype("f4"), edges).transpose(2, 1, 0) for v in prepared])) and
+    np.array_equal(mid["labels"], _signaltools._centered(full, edges).transpose(2, 1, 0)) and mid["header"]["crop"]["center"] == [21, 500, 18],
+    "--center 21,500,18 cuts scipy's centered part, an edge that is too long stays whole", (text, mid["image"].shape))
+say(run("crop-patch", "--normed", "n", "--manifest", "m.json", "--center", "0", "--out", "bad")[0] == 64, "--center 0 is refused")
+
 before = {n: [container("p/%s/subject.vtp" % n)["header"][k] for k in ("test", "fold")] for n in names[:5]}
 for n in names[5:]:
     subject(n)

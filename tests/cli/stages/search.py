@@ -63,6 +63,8 @@ for bad, what in (({"x": {"uniform": [2, 1]}}, "must be one of"), ({"x": {"log-u
     json.dump(bad, open("bad.json", "w"))
     say(what in run("sample", "--space", "bad.json", "--base", "base.json", "--out", "bad", code=65), "refused: a space of %s" % json.dumps(bad))
 
+say("where it begins" in run("sample", "--space", "space.json", "--budget", "1", "--growth", "1.2", "--out", "bad", code=64), "refused: a rung without a step")
+
 # --- parts of a run -----------------------------------------------------------------------------------------------------------
 manifest = json.load(open(ROOT + "/manifests/embedded.json"))
 for i in range(3):

@@ -1,0 +1,266 @@
+/* report_pictures.c - every subject's axial slice, and three planes of the worst, the median and
+ * the best. A slice is the one of its plane with the most reference (else predicted) voxels. */
+#include "common/seg/report_pictures.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/base64.h"
+#include "common/base/text_out.h"
+#include "common/image/picture.h"
+
+/* Slice of axis a (z, y, x) with the most reference (else predicted) voxels. */
+static int busiest_slice(const struct vt_subject_score *s, int a)
+{
+	size_t n[3] = { (size_t)s->dims[0], (size_t)s->dims[1], (size_t)s->dims[2] }, most = 0;
+	size_t *count = vt_xcalloc(n[a], sizeof(*count));
+	int best = s->dims[a] / 2;
+
+	for (size_t i = 0; i < n[0] * n[1] * n[2]; i++) {
+		size_t at[3] = { i / (n[1] * n[2]), i / n[2] % n[1], i % n[2] };
+
+		count[at[a]] += 2 * (s->truth[i] != 0) + (s->found[i] != 0);
+	}
+	for (size_t k = 0; k < n[a]; k++)
+		if (count[k] > most) {
+			most = count[k];
+			best = (int)k;
+		}
+	free(count);
+	return best;
+}
+
+/* The number, from 1, of the last region a voxel is in: 1 whole tumor, 2 core, 3 enhancing.
+ * marked: some voxels are to be ignored. */
+static unsigned char *last_region(const uint8_t *bits, size_t n, bool marked)
+{
+	unsigned char *map = vt_xmalloc(n);
+
+	for (size_t i = 0; i < n; i++) {
+		map[i] = 0;
+		if (bits[i] && !(marked && bits[i] == VT_PATCH_IGNORED))
+			map[i] = (unsigned char)(32 - __builtin_clz(bits[i]));
+	}
+	return map;
+}
+
+/* A channel on the picture's grid; black where there are label maps alone. */
+static float *channel_of(const struct vt_subject_score *s, int c)
+{
+	const struct vt_patch_file *f = s->file;
+	size_t n = (size_t)s->dims[0] * (size_t)s->dims[1] * (size_t)s->dims[2];
+	float *v = vt_xmalloc(n * sizeof(*v));
+
+	for (size_t i = 0; !f && i < n; i++)
+		v[i] = -2;
+	for (int z = 0; f && z < f->d; z++)
+		for (int y = 0; y < f->h; y++)
+			vt_patch_row(v + ((size_t)z * (size_t)f->h + (size_t)y) * (size_t)f->w, f,
+				c, z, y, 0, f->w);
+	return v;
+}
+
+static int channel_named(const struct vt_patch_file *f, const char *a, const char *b, int otherwise)
+{
+	const struct vt_json *channels = f ? vt_json_get(f->header, "channels") : NULL;
+
+	for (size_t i = 0; channels && i < channels->n; i++)
+		if (!strcmp(vt_json_text(channels->item[i], ""), a) ||
+			!strcmp(vt_json_text(channels->item[i], ""), b))
+			return (int)i;
+	return otherwise;
+}
+
+/* What panels are drawn of. */
+struct maps {
+	struct vt_geometry geometry;
+	unsigned char *truth, *found;
+	float *fluid, *contrast;
+	double mm, low, high;
+};
+
+/* Values shown black and white: -2 to 4 deviations, or all where none is negative. */
+static void set_range(struct maps *m, size_t n)
+{
+	double least = 0, most = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		least = m->fluid[i] < least ? m->fluid[i] : least;
+		most = m->fluid[i] > most ? m->fluid[i] : most;
+	}
+	m->low = least < 0 ? -2 : 0;
+	m->high = least < 0 || most <= 0 ? 4 : most;
+}
+
+static void maps_make(struct maps *m, const struct vt_subject_score *s, bool marked)
+{
+	const struct vt_patch_file *f = s->file;
+	size_t n = (size_t)s->dims[0] * (size_t)s->dims[1] * (size_t)s->dims[2];
+	size_t dim[3] = { (size_t)s->dims[2], (size_t)s->dims[1], (size_t)s->dims[0] };
+	double spacing[3] = { s->spacing[2], s->spacing[1], s->spacing[0] };
+
+	vt_geometry_init(&m->geometry, dim, spacing);
+	m->truth = last_region(s->truth, n, marked);
+	m->found = last_region(s->found, n, false);
+	m->fluid = channel_of(s, channel_named(f, "flair", "t2f", 0));
+	m->contrast = channel_of(s, channel_named(f, "t1ce", "t1c", f ? f->c - 1 : 0));
+	set_range(m, n);
+	m->mm = spacing[0] > 1.5 ? spacing[0] / 2.5 : spacing[0];
+}
+
+static void maps_release(struct maps *m)
+{
+	free(m->truth);
+	free(m->found);
+	free(m->fluid);
+	free(m->contrast);
+}
+
+/* Panels of one plane side by side: fluid channel, contrast channel, reference, prediction. */
+static void draw_plane(struct vt_picture *p, size_t y, struct vt_slice_view *view,
+	const struct maps *m)
+{
+	const unsigned char *labels[4] = { NULL, NULL, m->truth, m->found };
+	size_t w, h;
+
+	vt_slice_size(view, &w, &h);
+	for (unsigned i = 0; i < 4; i++) {
+		view->voxels = i == 1 ? m->contrast : m->fluid;
+		view->labels = labels[i];
+		vt_picture_slice(p, i * (w + 4), y, view);
+	}
+}
+
+/* One row of panels, or one for each of three planes. */
+static int draw_panels(struct vt_picture *p, const struct vt_subject_score *s, bool marked,
+	bool planes, struct vt_err *err)
+{
+	static const enum vt_plane plane[] = { VT_PLANE_AXIAL, VT_PLANE_CORONAL,
+		VT_PLANE_SAGITTAL };
+	struct vt_slice_view view[3];
+	size_t width = 0, height = 0, w, h, y = 0;
+	int n = planes ? 3 : 1, rc;
+	struct maps m;
+
+	maps_make(&m, s, marked);
+	for (int k = 0; k < n; k++) {
+		view[k] = (struct vt_slice_view){ .geometry = &m.geometry,
+			.voxels = m.fluid,
+			.plane = plane[k],
+			.at = (size_t)busiest_slice(s, k),
+			.low = m.low,
+			.high = m.high,
+			.mm = m.mm,
+			.opacity = 0.55 };
+		vt_slice_size(&view[k], &w, &h);
+		width = 4 * w + 12 > width ? 4 * w + 12 : width;
+		height += h + (k ? 4 : 0);
+	}
+	rc = vt_picture_new(p, width, height, err);
+	for (int k = 0; !rc && k < n; k++) {
+		draw_plane(p, y, &view[k], &m);
+		vt_slice_size(&view[k], &w, &h);
+		y += h + 4;
+	}
+	maps_release(&m);
+	return rc;
+}
+
+/* what: the subject's place among all, above its three planes; NULL: one plane */
+static int figure(struct vt_buf *out, const struct vt_evaluation *e, size_t i, const char *what,
+	struct vt_err *err)
+{
+	const struct vt_subject_score *s = &e->subject[i];
+	struct vt_picture p;
+	struct vt_buf png = VT_BUF_INIT;
+	int rc = draw_panels(&p, s, e->manifest->ignore > 0, what != NULL, err);
+
+	if (rc)
+		return rc;
+	rc = vt_picture_png(&png, &p, err);
+	if (!rc) {
+		vt_buf_str(out,
+			"<figure><img alt=\"segmentation overlay\" src=\"data:image/png;base64,");
+		vt_base64(out, png.data, png.len);
+		vt_html_say(out, "\"><figcaption>%s%s<b>", what ? what : "", what ? ": " : "");
+		vt_html_text(out, s->subject);
+		vt_buf_str(out, "</b>: ");
+		for (int r = 0; r < e->manifest->n_regions; r++)
+			vt_html_say(out, "%s%s %.3f", r ? ", " : "Dice ",
+				vt_evaluation_region(e, r), s->region[r].overlap.dice);
+		vt_buf_str(out, "</figcaption></figure>\n");
+	}
+	vt_buf_release(&png);
+	vt_picture_release(&p);
+	return rc;
+}
+
+static void key(struct vt_buf *out, const struct vt_evaluation *e)
+{
+	vt_buf_str(out,
+		"<p class=\"key\">Left to right: fluid-attenuated, contrast-enhanced, reference, "
+		"prediction. A voxel has the color of the last of its regions:");
+	for (int r = 0; r < e->manifest->n_regions; r++) {
+		unsigned char c[3];
+
+		vt_picture_color((unsigned)r + 1, c);
+		vt_html_say(out, "<span style=\"background:#%02x%02x%02x\"></span>%s", c[0], c[1],
+			c[2], vt_evaluation_region(e, r));
+	}
+	vt_buf_str(out, "</p>\n");
+}
+
+struct ranked {
+	double dice;
+	size_t subject;
+};
+
+static int by_dice(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	if (x->dice < y->dice || x->dice > y->dice)
+		return x->dice < y->dice ? -1 : 1;
+	return x->subject < y->subject ? -1 : x->subject > y->subject;
+}
+
+/* Subjects with a picture by their mean Dice, the worst first; the caller frees them. */
+static struct ranked *rank(const struct vt_evaluation *e, size_t *n)
+{
+	struct ranked *list = vt_xcalloc(e->n + 1, sizeof(*list));
+	int regions = e->manifest->n_regions;
+
+	*n = 0;
+	for (size_t i = 0; i < e->n; i++) {
+		if (!e->subject[i].found)
+			continue;
+		list[*n].subject = i;
+		for (int r = 0; r < regions; r++)
+			list[*n].dice += e->subject[i].region[r].overlap.dice / regions;
+		++*n;
+	}
+	qsort(list, *n, sizeof(*list), by_dice);
+	return list;
+}
+
+int vt_report_pictures(struct vt_buf *out, const struct vt_evaluation *e, struct vt_err *err)
+{
+	static const char *const name[] = { "Worst", "Median", "Best" };
+	size_t n;
+	struct ranked *list = rank(e, &n);
+	int rc = 0;
+
+	if (n) {
+		vt_buf_str(out, "<h2>Worst, median and best</h2>");
+		key(out, e);
+	}
+	for (size_t k = n < 3 ? 3 - n : 0; !rc && k < 3; k++)
+		rc = figure(out, e, list[k * (n - 1) / 2].subject, name[k], err);
+	if (n)
+		vt_buf_str(out, "<h2>Overlays</h2>");
+	for (size_t i = 0; !rc && i < e->n; i++)
+		if (e->subject[i].found)
+			rc = figure(out, e, i, NULL, err);
+	free(list);
+	return rc;
+}
