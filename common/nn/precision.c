@@ -21,9 +21,10 @@ enum {
 	MOST_UNDERFLOWS = 50,
 	WINDOW = VT_PRECISION_WINDOW
 };
-static const double beta = 0.98, least_variance = 1e-6, calm_z = 3, calm_sd = 0.5,
-		    calm_slope = 0.01, wild_z = 6, wild_loss = 6, much_underflow = 0.2,
-		    first_scale = 65536, most_scale = 16777216, end_held = 0.05;
+static const double beta = 0.98, least_variance = 1e-6, calm_z = 3, calm_rise = 1,
+		    calm_slope = 0.01, wild_z = 6, least_jump = 2.302585092994046, wild_loss = 6,
+		    much_underflow = 0.2, first_scale = 65536, most_scale = 16777216,
+		    end_held = 0.05;
 
 const char *const vt_level_names[] = { "f32", "bf16", "fp16", NULL };
 
@@ -46,15 +47,49 @@ static void follow(double *mean, double *variance, double x, bool first)
 
 struct view {
 	bool finite;
-	double z, log_g;
+	double z, log_g, median, sd;
 };
 
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* numpy's linear quantile of n sorted values. */
+static double quantile(const double *v, size_t n, double q)
+{
+	double at = q * (double)(n - 1);
+	size_t i = (size_t)at, next = i + 1 < n ? i + 1 : i;
+
+	return v[i] + (at - (double)i) * (v[next] - v[i]);
+}
+
+/* log g of up to n finite steps, those from `back` steps ago backwards, sorted; how many. */
+static size_t recent(double *out, const struct vt_precision *p, uint64_t back, size_t n)
+{
+	size_t count = 0;
+
+	for (uint64_t k = back; k < back + n && k < p->step; k++)
+		if (p->window[(p->step - 1 - k) % WINDOW].finite)
+			out[count++] = p->window[(p->step - 1 - k) % WINDOW].log_g;
+	if (count)
+		qsort(out, count, sizeof(*out), by_value);
+	return count;
+}
+
+/* z of the step beside those before it. */
 static struct view look(const struct vt_precision *p, const struct vt_precision_sample *s)
 {
 	struct view v = { .finite = isfinite(s->loss) && isfinite(s->grad_norm) };
+	double sorted[WINDOW], least = least_jump / wild_z;
+	size_t n = recent(sorted, p, 0, WINDOW);
 
-	v.log_g = v.finite ? vt_ln(s->grad_norm > 1e-300 ? s->grad_norm : 1e-300) : p->log_g;
-	v.z = v.finite && p->samples ? (v.log_g - p->log_g) / sqrt(p->var_g + least_variance) : 0;
+	v.log_g = v.finite ? vt_ln(s->grad_norm > 1e-300 ? s->grad_norm : 1e-300) : 0;
+	v.median = n ? quantile(sorted, n, 0.5) : v.log_g;
+	v.sd = n ? (quantile(sorted, n, 0.75) - quantile(sorted, n, 0.25)) / 1.349 : 0;
+	v.z = v.finite ? (v.log_g - v.median) / (v.sd > least ? v.sd : least) : 0;
 	return v;
 }
 
@@ -63,7 +98,6 @@ static void remember(struct vt_precision *p, const struct vt_precision_sample *s
 	double unused = 0;
 
 	if (v.finite) {
-		follow(&p->log_g, &p->var_g, v.log_g, !p->samples);
 		follow(&p->loss, &p->var_loss, s->loss, !p->samples);
 		if (s->curvature >= 0 && isfinite(s->curvature))
 			follow(&p->log_c, &unused,
@@ -71,7 +105,6 @@ static void remember(struct vt_precision *p, const struct vt_precision_sample *s
 		p->samples++;
 	}
 	p->window[p->step % WINDOW].log_g = v.log_g;
-	p->window[p->step % WINDOW].z = v.z;
 	p->window[p->step % WINDOW].log_c = p->log_c;
 	p->window[p->step % WINDOW].finite = v.finite;
 }
@@ -119,26 +152,25 @@ static const char *alarm_of(struct vt_precision *p, const struct vt_precision_sa
 	return p->underflows >= MOST_UNDERFLOWS ? "underflow" : NULL;
 }
 
-/* Whether the last WINDOW steps allow less precision; fills what was looked at. */
+/* Whether the last WINDOW steps, this one included, allow less precision; fills what was looked
+ * at. */
 static bool calm(const struct vt_precision *p, struct vt_precision_decision *d)
 {
-	double sum = 0, square = 0, most = 0, oldest = p->window[(p->step + 1) % WINDOW].log_c,
+	struct vt_precision now = *p;
+	double all[WINDOW], newer[WINDOW], older[WINDOW], least = least_jump / wild_z, top;
+	double oldest = p->window[(p->step + 1) % WINDOW].log_c,
 	       newest = p->window[p->step % WINDOW].log_c;
-	bool finite = p->step + 1 >= WINDOW;
 
-	for (int i = 0; i < WINDOW; i++) {
-		double g = p->window[i].log_g;
-
-		sum += g;
-		square += g * g;
-		finite &= p->window[i].finite;
-		most = fabs(p->window[i].z) > most ? fabs(p->window[i].z) : most;
-	}
-	d->sd = square / WINDOW > (sum / WINDOW) * (sum / WINDOW)
-		? sqrt(square / WINDOW - (sum / WINDOW) * (sum / WINDOW))
-		: 0;
+	if (++now.step < WINDOW || recent(all, &now, 0, WINDOW) < WINDOW)
+		return false;
+	recent(newer, &now, 0, WINDOW / 2);
+	recent(older, &now, WINDOW / 2, WINDOW / 2);
+	d->sd = (quantile(all, WINDOW, 0.75) - quantile(all, WINDOW, 0.25)) / 1.349;
+	top = (quantile(all, WINDOW, 0.95) - quantile(all, WINDOW, 0.5)) /
+		(d->sd > least ? d->sd : least);
+	d->rise = quantile(newer, WINDOW / 2, 0.5) - quantile(older, WINDOW / 2, 0.5);
 	d->slope = (newest - oldest) / (WINDOW - 1);
-	return finite && most < calm_z && d->sd < calm_sd && fabs(d->slope) < calm_slope;
+	return top < calm_z && d->rise < calm_rise && d->slope < calm_slope;
 }
 
 static bool may_descend(const struct vt_precision *p)
@@ -232,6 +264,7 @@ void vt_precision_line(struct vt_buf *out, const struct vt_precision_decision *d
 
 	put_number(in, "grad_norm", d->grad_norm);
 	put_number(in, "loss", d->loss);
+	put_number(in, "rise", d->rise);
 	put_number(in, "scale", d->scale);
 	put_number(in, "sd", d->sd);
 	put_number(in, "slope", d->slope);
@@ -324,8 +357,6 @@ static void each_field(struct vt_precision *p,
 	fn(ctx, "high_loss", NULL, NULL, &p->high_loss);
 	fn(ctx, "underflows", NULL, NULL, &p->underflows);
 	fn(ctx, "samples", NULL, &p->samples, NULL);
-	fn(ctx, "log_g", &p->log_g, NULL, NULL);
-	fn(ctx, "var_g", &p->var_g, NULL, NULL);
 	fn(ctx, "loss", &p->loss, NULL, NULL);
 	fn(ctx, "var_loss", &p->var_loss, NULL, NULL);
 	fn(ctx, "log_c", &p->log_c, NULL, NULL);
@@ -368,7 +399,6 @@ void vt_precision_save(struct vt_buf *out, const struct vt_precision *p)
 	each_field(&copy, write_field, o);
 	for (int i = 0; i < WINDOW; i++) {
 		vt_json_push(w, vt_json_new_real(p->window[i].log_g));
-		vt_json_push(w, vt_json_new_real(p->window[i].z));
 		vt_json_push(w, vt_json_new_real(p->window[i].log_c));
 		vt_json_push(w, vt_json_new_int(p->window[i].finite));
 	}
@@ -390,12 +420,11 @@ int vt_precision_load(struct vt_precision *p, const char *text, struct vt_err *e
 	each_field(&q, read_field, &r);
 	w = vt_json_get(o, "window");
 	for (int i = 0; i < WINDOW; i++) {
-		q.window[i].log_g = vt_json_number(vt_json_at(w, 4 * (size_t)i), 0);
-		q.window[i].z = vt_json_number(vt_json_at(w, 4 * (size_t)i + 1), 0);
-		q.window[i].log_c = vt_json_number(vt_json_at(w, 4 * (size_t)i + 2), 0);
-		q.window[i].finite = vt_json_integer(vt_json_at(w, 4 * (size_t)i + 3), 0) != 0;
+		q.window[i].log_g = vt_json_number(vt_json_at(w, 3 * (size_t)i), 0);
+		q.window[i].log_c = vt_json_number(vt_json_at(w, 3 * (size_t)i + 1), 0);
+		q.window[i].finite = vt_json_integer(vt_json_at(w, 3 * (size_t)i + 2), 0) != 0;
 	}
-	if (!r.missing && (!w || w->n != 4 * WINDOW))
+	if (!r.missing && (!w || w->n != 3 * WINDOW))
 		r.missing = "window";
 	if (!r.missing && q.level > q.o.top)
 		r.missing = "level";

@@ -19,14 +19,18 @@
  * scale.
  *
  * With g the gradient's f32 norm (unscaled) and c the curvature |s y| / (s s), s = w_t -
- * w_(t-1), y = grad_t - grad_(t-1): means and variances of log g and of the loss and the mean of
- * log c are exponential, beta .98; z = (log g - m) / sqrt(v + 1e-6).
+ * w_(t-1), y = grad_t - grad_(t-1): over the last 200 steps, med is the median of log g, s its
+ * quartiles' distance / 1.349 (the deviation, were it normal), and z = (log g - med) / max(s,
+ * ln(10) / 6): small gradients, as of patches without foreground, are no unrest, and a jump is at
+ * least tenfold.  Quantiles are numpy's linear ones.  Mean and variance of the loss and the mean
+ * of log c are exponential, beta .98.
  *
- * Less precision, looked at every 50 steps: in the last 200 steps no non-finite value, max |z| <
- * 3, sd of log g < .5, slope of the mean of log c below .01 a step; 400 steps since the last
- * change; the dwell after the last return over; the level not barred.  More precision, at once:
- * a non-finite value at L1; 3 skips in a row at scale 1 at L2; z > 6; loss above its mean + 6 sd
- * in 3 steps running; more than .2 of the gradients underflowing for 50 steps at scale 2^24.
+ * Less precision, looked at every 50 steps: in the last 200 steps no non-finite value, the .95
+ * quantile of z < 3, the median of log g of the newer half at most 1 above that of the older
+ * half, slope of the mean of log c below .01 a step; 400 steps since the last change; the dwell
+ * after the last return over; the level not barred.  More precision, at once: a non-finite value
+ * at L1; 3 skips in a row at scale 1 at L2; z > 6; loss above its mean + 6 sd in 3 steps running;
+ * more than .2 of the gradients underflowing for 50 steps at scale 2^24.
  * Then 800 steps of dwell, doubled at each return to at most 12800; a level returned from 3
  * times is barred for the run.  The first 100 steps are L0; the last 5 % stay at the level they
  * begin with.  Loss scale: 2^16, doubled after 2000 clean steps, halved at a non-finite gradient
@@ -75,9 +79,9 @@ struct vt_precision {
 	uint64_t clean;                   /* steps since the scale last changed */
 	int skips, high_loss, underflows; /* in a row */
 	uint64_t samples;                 /* finite ones, behind the means */
-	double log_g, var_g, loss, var_loss, log_c;
+	double loss, var_loss, log_c;
 	struct {
-		double log_g, z, log_c;
+		double log_g, log_c;
 		bool finite;
 	} window[VT_PRECISION_WINDOW];
 };
@@ -94,7 +98,8 @@ struct vt_precision_decision {
 	const char *rule; /* why the level changes after this step; NULL: it does not */
 	uint64_t step;
 	enum vt_level from, to;
-	double loss, grad_norm, z, slope, sd, scale; /* what the rule looked at */
+	/* what the rule looked at; rise: of log g's median from the older half to the newer */
+	double loss, grad_norm, z, slope, sd, rise, scale;
 };
 
 void vt_precision_init(struct vt_precision *p, const struct vt_precision_opts *o);

@@ -42,6 +42,8 @@ struct vt_session_opts {
 	/* numeric profile on the CPU: f32, or bf16 operands in convolutions; a device has its
 	 * own */
 	enum vt_level level;
+	/* the CPU: room for `level` and every more precise one, for vt_session_set_level */
+	bool any_level;
 	/* bytes of a stored value where the plan is a device's: 2 or 4; 0: the CPU's.  A device
 	 * sets its own */
 	int stored;
@@ -71,6 +73,9 @@ const struct vt_err *vt_session_error(const struct vt_session *s);
 /* On a device, values and gradients are current when a weight is asked for, and what is written
  * to them before the next forward pass counts; a pointer kept across passes is not current. */
 int vt_session_n_weights(const struct vt_session *s);
+/* From the next pass on: of a session on the CPU with opts.any_level, at most the level that it was
+ * made with.  Weights, gradients and arena stay. */
+void vt_session_set_level(struct vt_session *s, enum vt_level level);
 struct vt_weight *vt_session_weight(struct vt_session *s, int i);
 /* scalars of weight i, and whether it is trainable; neither looks at the device */
 size_t vt_session_size(const struct vt_session *s, int i);

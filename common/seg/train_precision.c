@@ -1,5 +1,5 @@
-/* train_precision.c - a training session for each level that may come, and the switch between
- * them. */
+/* train_precision.c - the training session and its level.  On the CPU one session serves all
+ * levels, in one arena; on a device each level that may come has its own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +23,29 @@ static bool may_come(const struct vt_train_opts *o, int level)
 	return comes;
 }
 
+enum vt_level vt_train_highest_level(const struct vt_train_opts *o)
+{
+	int level = VT_LEVELS - 1;
+
+	while (level > 0 && !may_come(o, level))
+		level--;
+	return (enum vt_level)level;
+}
+
+static int new_session(struct vt_session **out, const struct vt_trainer *t, int level,
+	struct vt_err *err)
+{
+	return vt_session_new(out, t->graph,
+		&(struct vt_session_opts){ .training = true,
+			.seed = t->o->seed,
+			.recompute = t->o->recompute,
+			.memory_limit = t->o->memory_limit,
+			.level = (enum vt_level)level,
+			.any_level = t->one_session && vt_train_precision_varies(t->o),
+			.device = t->o->device[level] },
+		err);
+}
+
 int vt_train_precision_begin(struct vt_trainer *t, struct vt_err *err)
 {
 	struct vt_precision_opts p = t->o->precision;
@@ -30,19 +53,18 @@ int vt_train_precision_begin(struct vt_trainer *t, struct vt_err *err)
 
 	p.total_steps = t->o->steps;
 	vt_precision_init(&t->precision, &p);
-	for (int level = 0; !rc && level < VT_LEVELS; level++)
+	t->one_session = !t->o->on_device;
+	if (t->one_session)
+		rc = new_session(&t->session, t, vt_train_highest_level(t->o), err);
+	for (int level = 0; !rc && !t->one_session && level < VT_LEVELS; level++)
 		if (may_come(t->o, level))
-			rc = vt_session_new(&t->at_level[level], t->graph,
-				&(struct vt_session_opts){ .training = true,
-					.seed = t->o->seed,
-					.recompute = t->o->recompute,
-					.memory_limit = t->o->memory_limit,
-					.level = (enum vt_level)level,
-					.device = t->o->device[level] },
-				err);
+			rc = new_session(&t->at_level[level], t, level, err);
 	if (rc)
 		return rc;
-	t->session = t->at_level[t->precision.level];
+	if (!t->one_session)
+		t->session = t->at_level[t->precision.level];
+	else if (vt_train_precision_varies(t->o))
+		vt_session_set_level(t->session, t->precision.level);
 	if (!p.replaying) {
 		vt_slot_init(&t->last_value, t->session, VT_SLOT_LAST_VALUE, true);
 		vt_slot_init(&t->last_grad, t->session, VT_SLOT_LAST_GRAD, true);
@@ -54,6 +76,8 @@ void vt_train_precision_end(struct vt_trainer *t)
 {
 	vt_slot_release(&t->last_value);
 	vt_slot_release(&t->last_grad);
+	if (t->one_session)
+		vt_session_free(t->session);
 	for (int level = 0; level < VT_LEVELS; level++)
 		vt_session_free(t->at_level[level]);
 	vt_buf_release(&t->changes);
@@ -136,7 +160,9 @@ void vt_train_precision_next(struct vt_trainer *t)
 {
 	struct vt_session *to = t->at_level[t->precision.level];
 
-	if (to == t->session)
+	if (t->one_session && vt_train_precision_varies(t->o))
+		vt_session_set_level(t->session, t->precision.level);
+	if (t->one_session || to == t->session)
 		return;
 	for (int i = 0; i < vt_session_n_weights(to); i++)
 		memcpy(vt_session_weight(to, i)->value, vt_session_weight(t->session, i)->value,

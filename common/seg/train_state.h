@@ -24,7 +24,8 @@ struct vt_trainer {
 	const char *out, *scratch;
 	struct vt_graph *graph, *eval_graph;
 	struct vt_session *session, *eval;      /* session: that of the level in use */
-	struct vt_session *at_level[VT_LEVELS]; /* NULL where a level cannot come */
+	bool one_session;                       /* on the CPU: it changes its level */
+	struct vt_session *at_level[VT_LEVELS]; /* on a device; NULL where a level cannot come */
 	struct vt_precision precision;
 	struct vt_buf changes; /* of level, a JSON line each */
 	struct vt_slot last_value,
@@ -60,6 +61,8 @@ void vt_train_precision_end(struct vt_trainer *t);
 bool vt_train_precision_decide(struct vt_trainer *t, double loss, double norm);
 void vt_train_precision_next(struct vt_trainer *t);
 bool vt_train_precision_varies(const struct vt_train_opts *o);
+/* the least precise that may come */
+enum vt_level vt_train_highest_level(const struct vt_train_opts *o);
 
 /* train_draw.c: batch `round` of the step becomes input and target. */
 void vt_train_draw_begin(struct vt_trainer *t);

@@ -81,7 +81,8 @@ static struct vt_session_opts first_plan(const struct vt_train_opts *o)
 		.seed = o->seed,
 		.recompute = o->recompute,
 		.memory_limit = o->memory_limit,
-		.level = o->precision.first,
+		.level = o->on_device ? o->precision.first : vt_train_highest_level(o),
+		.any_level = !o->on_device && vt_train_precision_varies(o),
 		.stored = o->on_device ? on_device : 0 };
 }
 

@@ -1,5 +1,6 @@
 /* The precision controller: its rules one by one, its log, replay of the log, and a state that
  * goes on where it stopped. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,23 +68,58 @@ static void the_top_is_the_top(void)
 	CHECK(!steps(&q, 3000).rule);
 }
 
-static void unrest_keeps_f32(void)
+static bool stays(double (*norm)(int step), double (*curvature)(int step))
 {
 	struct vt_precision p = started(VT_LEVEL_BF16, 0);
 
 	for (int i = 0; i < 2000; i++) {
 		struct vt_precision_sample s = quiet;
 
-		s.grad_norm = i % 2 ? 4.0 : 0.5; /* sd of log g is 1.04 */
-		CHECK(!vt_precision_step(&p, &s).rule);
+		s.grad_norm = norm ? norm(i) : s.grad_norm;
+		s.curvature = curvature ? curvature(i) : s.curvature;
+		if (vt_precision_step(&p, &s).rule)
+			return false;
 	}
-	p = started(VT_LEVEL_BF16, 0);
-	for (int i = 0; i < 2000; i++) {
-		struct vt_precision_sample s = quiet;
+	return true;
+}
 
-		s.curvature = exp(0.02 * i);
-		CHECK(!vt_precision_step(&p, &s).rule);
+static double growing(int i)
+{
+	return exp(0.02 * i);
+}
+
+static double spiked(int i)
+{
+	return i % 10 ? 1 + 0.01 * (i % 7) : 50;
+}
+
+/* As patches with and without foreground make it. */
+static double wide(int i)
+{
+	return i % 5 == 0 ? 0 : exp(2 * sin(i * 1.7));
+}
+
+static void unrest_keeps_f32(void)
+{
+	CHECK(stays(growing, NULL));
+	CHECK(stays(spiked, NULL));
+	CHECK(stays(NULL, growing));
+	CHECK(!stays(wide, NULL));
+}
+
+/* z of a step is what numpy gives: x = numpy.log(1 + arange(200) % 37 * .5),
+ * (log(60) - median(x)) / ((quantile(x, .75) - quantile(x, .25)) / 1.349). */
+static void z_is_numpys(void)
+{
+	struct vt_precision p = started(VT_LEVEL_BF16, 0);
+	struct vt_precision_sample s = quiet;
+
+	for (int i = 0; i < 200; i++) {
+		s.grad_norm = 1 + i % 37 * 0.5;
+		vt_precision_step(&p, &s);
 	}
+	s.grad_norm = 60;
+	CHECK_NEAR(vt_precision_step(&p, &s).z, 2.4294735691904314, 1e-9);
 }
 
 static void alarms_return_at_once(void)
@@ -260,6 +296,7 @@ int main(void)
 	RUN(calm_training_descends);
 	RUN(the_top_is_the_top);
 	RUN(unrest_keeps_f32);
+	RUN(z_is_numpys);
 	RUN(alarms_return_at_once);
 	RUN(loss_scale);
 	RUN(underflow_returns);
