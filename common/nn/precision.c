@@ -22,7 +22,7 @@ enum {
 	WINDOW = VT_PRECISION_WINDOW
 };
 static const double beta = 0.98, least_variance = 1e-6, calm_z = 3, calm_rise = 1,
-		    calm_slope = 0.01, wild_z = 6, least_jump = 2.302585092994046, wild_loss = 6,
+		    calm_slope = 0.03, wild_z = 6, least_jump = 2.302585092994046, wild_loss = 6,
 		    much_underflow = 0.2, first_scale = 65536, most_scale = 16777216,
 		    end_held = 0.05;
 

@@ -27,7 +27,7 @@
  *
  * Less precision, looked at every 50 steps: in the last 200 steps no non-finite value, the .95
  * quantile of z < 3, the median of log g of the newer half at most 1 above that of the older
- * half, slope of the mean of log c below .01 a step; 400 steps since the last change; the dwell
+ * half, slope of the mean of log c below .03 a step; 400 steps since the last change; the dwell
  * after the last return over; the level not barred.  More precision, at once: a non-finite value
  * at L1; 3 skips in a row at scale 1 at L2; z > 6; loss above its mean + 6 sd in 3 steps running;
  * more than .2 of the gradients underflowing for 50 steps at scale 2^24.

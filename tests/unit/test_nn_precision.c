@@ -85,7 +85,7 @@ static bool stays(double (*norm)(int step), double (*curvature)(int step))
 
 static double growing(int i)
 {
-	return exp(0.02 * i);
+	return exp(0.05 * i);
 }
 
 static double spiked(int i)
