@@ -13,7 +13,7 @@
 #include "common/base/unicode.h"
 #include "common/record/record_index_internal.h"
 
-enum { TABLES = 5, MAX_STATEMENTS = 48, BUSY_SECONDS = 60 };
+enum { TABLES = 5, MAX_STATEMENTS = 48, BUSY_SECONDS = 60, MOST_SECONDS = 86400 };
 
 struct statement {
 	const char *sql; /* address of a constant: compared by pointer */
@@ -25,6 +25,7 @@ struct vt_record_index {
 	char *path;
 	ino_t inode;
 	bool read_only;
+	int busy_seconds; /* how long to wait for another program's lock */
 	struct statement statement[MAX_STATEMENTS];
 	int n_statements;
 };
@@ -66,7 +67,7 @@ static int fail(struct vt_record_index *l, const char *what, struct vt_err *err)
 		return vt_err_set(err, VT_EDEVICE,
 			"%s: another program has held it locked for %d s; try again when it is "
 			"done",
-			l->path, BUSY_SECONDS);
+			l->path, l->busy_seconds);
 	return vt_err_set(err, damaged ? VT_EINTEGRITY : VT_EIO, "%s: %s: %s%s", l->path, what,
 		sqlite3_errmsg(l->db),
 		damaged ? "; it is only an index: run `voxtrail rebuild`" : "");
@@ -78,7 +79,7 @@ static int on_busy(void *ctx, int tries)
 	static const struct timespec pause = { 0, 50000000 };
 	const struct vt_record_index *l = ctx;
 
-	if (tries >= BUSY_SECONDS * 20)
+	if (tries >= l->busy_seconds * 20)
 		return 0;
 	if (tries == 40)
 		vt_log(VT_LOG_WARN, "waiting", "for=%s note=\"another program holds it locked\"",
@@ -284,6 +285,18 @@ static int connect(struct vt_record_index *l, struct vt_err *err)
 	return rc;
 }
 
+/* VOXTRAIL_LOCK_WAIT, in seconds; anything that is no such number is the default. */
+static int busy_seconds(void)
+{
+	const char *text = getenv("VOXTRAIL_LOCK_WAIT");
+	char *end = NULL;
+	long seconds = text && *text ? strtol(text, &end, 10) : BUSY_SECONDS;
+
+	if (end && (*end || seconds < 0 || seconds > MOST_SECONDS))
+		seconds = BUSY_SECONDS;
+	return (int)seconds;
+}
+
 int vt_record_index_open(struct vt_record_index **out, const char *path, bool read_only,
 	struct vt_err *err)
 {
@@ -292,6 +305,7 @@ int vt_record_index_open(struct vt_record_index **out, const char *path, bool re
 
 	l->path = vt_xstrdup(path);
 	l->read_only = read_only;
+	l->busy_seconds = busy_seconds();
 	rc = connect(l, err);
 	if (rc)
 		vt_record_index_close(l);

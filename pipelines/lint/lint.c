@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pipelines/runner/datum.h"
+#include "pipelines/runner/programs.h"
 #include "pipelines/spec/cron.h"
 #include "pipelines/spec/glob.h"
 #include "pipelines/spec/shell.h"
@@ -117,6 +118,26 @@ static void lint_transform(const struct vt_pipeline *p, struct vt_findings *f)
 			at(f, VT_FINDING_ERROR, p->pointer, "/transform/secrets",
 				"a secret with envVar needs a key; "
 				"add \"key\"");
+}
+
+/* Files that a program reads and no word names are not in the key; `salt` stands for them. */
+static void lint_salt(const struct vt_pipeline *p, struct vt_findings *f)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_programs used;
+	char *where;
+
+	if (!p->transform || *vt_json_text(vt_json_get(p->json, "salt"), "") ||
+		vt_programs_find(&used, p, &none))
+		return;
+	where = below(p->pointer, "/salt");
+	if (used.open)
+		WARN(where,
+			"%s reads files that are not in a datum's key, such as modules: one that "
+			"changes is not seen; write \"salt\": \"1\" and raise it when one does",
+			used.open);
+	free(where);
+	vt_programs_release(&used);
 }
 
 static void lint_numbers(const struct vt_pipeline *p, struct vt_findings *f)
@@ -396,6 +417,7 @@ void vt_lint(const struct vt_spec *s, struct vt_findings *f)
 		struct repos r = { s, p, f };
 		lint_names(s, p, f);
 		lint_transform(p, f);
+		lint_salt(p, f);
 		lint_numbers(p, f);
 		if (!p->input) {
 			at(f, VT_FINDING_ERROR, p->pointer, "/input",

@@ -129,6 +129,23 @@ static bool is_launcher(const char *name)
 	return IS_ONE_OF(name, launchers);
 }
 
+/* Languages whose scripts import files that no word names. */
+static bool is_importing(const char *name)
+{
+	static const char *const languages[] = { "perl", "ruby", "Rscript", "node", "julia",
+		"octave", "lua", "java" };
+	const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
+
+	return !strncmp(base, "python", 6) || IS_ONE_OF(name, languages);
+}
+
+/* What is found by the working directory, PATH, or a value that only a shell knows. */
+static bool is_sourcing_unseen(const struct vt_strs *words)
+{
+	return words->n > 1 && (!strcmp(words->v[0], ".") || !strcmp(words->v[0], "source")) &&
+		(words->v[1][0] != '/' || strpbrk(words->v[1], "$*?`"));
+}
+
 /* Programs that run the file their first further words name. */
 static bool is_interpreter(const char *name)
 {
@@ -307,6 +324,10 @@ static void follow(struct finding *f, const struct vt_strs *words, bool certain)
 
 	if (path)
 		add_file(f, program, path, false);
+	if (!f->out->open && words->n && is_sourcing_unseen(words))
+		f->out->open = vt_asprintf("`%s %s`", program, words->v[1]);
+	else if (!f->out->open && path && is_importing(program))
+		f->out->open = vt_xstrdup(program);
 	if (path && certain && !f->out->stage && vt_program_is_stage(path)) {
 		const char *slash = strrchr(path, '/');
 
@@ -389,7 +410,7 @@ int vt_programs_find(struct vt_programs *out, const struct vt_pipeline *p, struc
 {
 	struct finding f = { out, p, err, 0, true };
 
-	*out = (struct vt_programs){ NULL, 0, NULL };
+	*out = (struct vt_programs){ .v = NULL };
 	if (vt_json_get(p->transform, "cmd"))
 		follow_list(&f, "cmd", "stdin");
 	if (!err->code && vt_json_get(p->transform, "errCmd"))
@@ -411,7 +432,8 @@ void vt_programs_release(struct vt_programs *p)
 	}
 	free(p->v);
 	free(p->stage);
-	*p = (struct vt_programs){ NULL, 0, NULL };
+	free(p->open);
+	*p = (struct vt_programs){ .v = NULL };
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)

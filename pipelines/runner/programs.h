@@ -32,6 +32,7 @@ struct vt_programs {
 	struct vt_program *v; /* in the order in which they are named; each path once */
 	size_t n;
 	char *stage; /* the stage of ours that cmd is, whatever is in front of it; NULL: none */
+	char *open;  /* the first that reads further files, which are not followed; NULL: none */
 };
 
 /* VT_ENOINPUT when the program of cmd or errCmd is not here. */

@@ -104,7 +104,7 @@ static void demand_leaf(void *ctx, const struct vt_input *leaf)
 
 static int name_datums(struct vt_scan *s, struct vt_err *err)
 {
-	struct vt_programs used = { NULL, 0, NULL };
+	struct vt_programs used = { .v = NULL };
 	struct vt_digest transform, key;
 
 	s->key = vt_xcalloc(s->datums.n + 1, sizeof *s->key);

@@ -61,7 +61,7 @@ int vt_cmd_record(int argc, char **argv)
 		.no_store = true,
 	};
 	struct vt_spec *spec = NULL;
-	struct vt_programs used = { NULL, 0, NULL };
+	struct vt_programs used = { .v = NULL };
 
 	if (vt_call_begin(&c, argc, argv)) {
 		const struct vt_pipeline *p = NULL;
