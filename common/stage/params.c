@@ -224,6 +224,11 @@ static int check_recipe(const struct vt_stage_run *r, const struct vt_json *reci
 		return vt_err_set(err, VT_EDATA,
 			"%s: must be {\"params\": {...}}, with the \"binary\" as a text if any",
 			r->recipe);
+	for (size_t i = 0; i < recipe->n; i++)
+		if (strcmp(recipe->key[i], "params") && strcmp(recipe->key[i], "binary"))
+			return vt_err_set(err, VT_EDATA,
+				"%s: a recipe has \"params\" and \"binary\", not \"%s\"", r->recipe,
+				recipe->key[i]);
 	for (size_t i = 0; params && i < params->n; i++) {
 		const struct vt_param *p = param_named(r->stage, params->key[i]);
 

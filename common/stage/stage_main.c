@@ -14,12 +14,12 @@
 
 static const char partial[] = ".voxtrail-partial";
 
+/* The signal that asked the stage to stop, or 0. */
 static volatile sig_atomic_t stopping;
 
 static void on_signal(int sig)
 {
-	(void)sig;
-	stopping = 1;
+	stopping = sig;
 }
 
 bool vt_stage_stopping(void)
@@ -494,5 +494,5 @@ int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)
 	if (rc)
 		vt_log(VT_LOG_ERROR, "failed", "code=%d reason=\"%s\"", rc, err.text);
 	release(&r);
-	return rc;
+	return rc == VT_EFAIL && stopping ? 128 + stopping : rc;
 }

@@ -35,6 +35,8 @@ os.makedirs("scans/s")
 for what in ([1], "x", None, {"params": [1]}, {"params": "x"}, {"params": {}, "binary": 5}):
     put("recipe.json", json.dumps(what))
     refused(stage("skullstrip-normalize", "--scans", "scans", "--manifest", "m.json", "--recipe", "recipe.json", "--out", "o"), 65, ["recipe.json", "must be"], f"a recipe that is {json.dumps(what)}")
+put("recipe.json", json.dumps({"parms": {}}))
+refused(stage("skullstrip-normalize", "--scans", "scans", "--manifest", "m.json", "--recipe", "recipe.json", "--out", "o"), 65, ["recipe.json", "parms"], "a recipe with a key that no stage reads")
 put("space.json", json.dumps({"batch": {"choice": [1, 2]}}))
 for what in ([1], {"params": [1]}, "x"):
     put("base.json", json.dumps(what))
