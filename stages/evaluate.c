@@ -18,7 +18,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t subjects, weights, bootstrap, dilations, device, profile, tta, absent;
+	int64_t subjects, weights, bootstrap, dilations, device, profile, tta, absent, subvolumes;
 	double overlap, tolerance, penalty, cutoff, lesion_penalty;
 	const char *threshold, *least, *allow, *pattern;
 	bool trained;
@@ -51,6 +51,9 @@ static const struct vt_param params[] = {
 		"checkpoint those that its fold kept out"),
 	VT_ENUM("weights", weights, weights, 0, "of the checkpoint"),
 	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "", "of neighboring windows"),
+	VT_INT("subvolumes", subvolumes, 0, 0, 65535, "sub-volume",
+		"blocks side by side and ones about the middle, so many in all, answer alone and "
+		"vote; 0: overlapping windows are averaged"),
 	VT_ENUM("tta", tta, vt_tta_names, 0,
 		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
 		"turns"),
@@ -191,7 +194,9 @@ static struct vt_evaluate_opts options(const struct params *p, const struct vt_s
 	const struct vt_json *scored)
 {
 	struct vt_evaluate_opts o = { .which = (enum vt_which)p->subjects,
-		.how = { .windows = { .overlap = p->overlap, .tta = (enum vt_tta)p->tta } },
+		.how = { .windows = { .overlap = p->overlap,
+				 .tta = (enum vt_tta)p->tta,
+				 .votes = (int)p->subvolumes } },
 		.score = { p->tolerance, p->penalty,
 			{ (int)p->dilations, p->cutoff, p->lesion_penalty } },
 		.draws = (unsigned)p->bootstrap,

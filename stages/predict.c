@@ -27,7 +27,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t weights, strip, device, profile, tta;
+	int64_t weights, strip, device, profile, tta, subvolumes;
 	double overlap;
 	const char *threshold, *least, *allow;
 	bool probabilities;
@@ -60,6 +60,9 @@ static const struct vt_param params[] = {
 		"it is"),
 	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "",
 		"share of a window's edge that the next one covers"),
+	VT_INT("subvolumes", subvolumes, 0, 0, 65535, "sub-volume",
+		"blocks side by side and ones about the middle, so many in all, answer alone and "
+		"vote; 0: overlapping windows are averaged"),
 	VT_ENUM("tta", tta, vt_tta_names, 0,
 		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
 		"turns"),
@@ -488,8 +491,9 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct job j = { .r = r, .on_host = vt_json_new(VT_JSON_ARRAY) };
 	int rc;
 
-	j.how.windows =
-		(struct vt_predict_opts){ .overlap = p->overlap, .tta = (enum vt_tta)p->tta };
+	j.how.windows = (struct vt_predict_opts){ .overlap = p->overlap,
+		.tta = (enum vt_tta)p->tta,
+		.votes = (int)p->subvolumes };
 	rc = open_all(&j, err);
 	if (!rc) {
 		vt_stage_note(r, "settings", vt_prepare_settings(&j.group[0].prepare));

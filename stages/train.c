@@ -29,7 +29,7 @@ struct params {
 		slow_share, average_decay, transfer_rate;
 	double dice, generalized, tversky, cross_entropy, focal, smooth, smooth_below,
 		false_positive, false_negative, focus, balance;
-	double foreground, scale, shift, noise, drop_channel;
+	double center_sd, foreground, scale, shift, noise, drop_channel;
 	bool nesterov, reset_moments, squared, batch_dice, background, flips, pad, recompute,
 		repeat_input, mixed_spacing, configure;
 	double minutes;
@@ -163,6 +163,9 @@ static const struct vt_param params[] = {
 	VT_JSON_TEXT("augment", augment, "[]", "",
 		"list of changes of a patch, in place of flips, scale, shift, noise and "
 		"drop-channel: docs/training.md; []: those"),
+	VT_REAL("center-sd", center_sd, 0, 0, 2, "",
+		"centers of patches from a normal distribution about the middle, with this "
+		"deviation as a share of the volume's edge; 0: by --foreground"),
 	VT_REAL("foreground", foreground, 0.7, 0, 1, "",
 		"share of patches centered near foreground"),
 	VT_ENUM("center", center, centers, 0,

@@ -7,7 +7,7 @@
 static const char magic[] = "VOXPATCH";
 
 /* A region is a bit of a byte; a voxel has an index of 32 bits. */
-enum { MOST_CHANNELS = 16, MOST_REGIONS = 8, MOST_VOXELS = 1 << 30 };
+enum { MOST_CHANNELS = 16, MOST_REGIONS = 254, MOST_VOXELS = 1 << 30 };
 
 uint16_t vt_half_from_float(float f)
 {
@@ -160,9 +160,10 @@ static int read_sections(struct vt_patch_file *p, const char *path, struct vt_er
 	p->labeled = vt_json_true(vt_json_get(p->header, "labeled"), false);
 	p->test = vt_json_true(vt_json_get(p->header, "test"), false);
 	p->fold = (int)vt_json_integer(vt_json_get(p->header, "fold"), 0);
-	if (regions > MOST_REGIONS)
+	p->exclusive = vt_json_true(vt_json_pointer(p->header, "/manifest/exclusive"), false);
+	if (regions > MOST_REGIONS || (!p->exclusive && regions > 8))
 		return vt_err_set(err, VT_EDATA, "%s: %zu regions; at most %d", path, regions,
-			MOST_REGIONS);
+			p->exclusive ? MOST_REGIONS : 8);
 	p->n_regions = (int)regions;
 	p->n_foreground = (size_t)vt_json_integer(vt_json_get(p->header, "n_foreground"), 0);
 	p->image = section(p, "image", voxels * (size_t)p->c * (p->half ? 2 : 4));

@@ -6,7 +6,8 @@
  *      16   N    JSON header, padded with spaces to a multiple of 64 bytes behind byte 16
  *      ...       sections at the offsets the header gives, each at a multiple of 64:
  *                image       [c, z, y, x] f32 or f16, little-endian
- *                regions     [z, y, x] u8, bit r: the voxel lies in region r
+ *                regions     [z, y, x] u8, bit r: the voxel lies in region r; or, where the
+ *                            header's manifest says exclusive, 1 + r, 0: none
  *                labels      [z, y, x] u8, the cohort's own values
  *                foreground  u32 voxel indices with any region bit, ascending
  *                reference   u8, the cohort's label map on the scan's own grid: the box of its
@@ -42,6 +43,7 @@ struct vt_patch_file {
 	int c, d, h, w;
 	bool half; /* image is f16 */
 	bool labeled, test;
+	bool exclusive; /* regions holds 1 + a region's number instead of bits */
 	int fold, n_regions;
 	const void *image;
 	const uint8_t *regions, *labels;
@@ -50,7 +52,7 @@ struct vt_patch_file {
 	struct vt_patch_reference reference;
 };
 
-/* VT_EDATA for a header that does not hold: at most 16 channels, 8 regions, 4096 voxels an axis and
+/* VT_EDATA for a header that does not hold: at most 16 channels, 254 regions, 4096 voxels an axis and
  * 2^30 in all; every section inside the file. */
 int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err);
 void vt_patch_close(struct vt_patch_file *p);

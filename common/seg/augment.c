@@ -460,6 +460,7 @@ void vt_augment_draw(const struct vt_augment *a, const struct vt_patch_file *f,
 		.axis = { 0, 1, 2 } };
 	struct vt_draw_opts plain = { .foreground = o->foreground,
 		.by_region = o->by_region,
+		.center_sd = o->center_sd,
 		.seed = o->seed };
 	struct drawing d = { .a = a,
 		.o = o,

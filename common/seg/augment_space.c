@@ -217,9 +217,30 @@ static void sample_image(void *ctx, size_t z)
 		}
 }
 
-/* Bits whose weight is at least a half. */
+/* The value of most weight, the lowest of equals. */
+static uint8_t heaviest(const uint8_t value[8], const float w[8])
+{
+	float most = -1;
+	uint8_t best = 0;
+
+	for (int k = 0; k < 8; k++) {
+		float sum = 0;
+
+		for (int i = 0; i < 8; i++)
+			sum += value[i] == value[k] ? w[i] : 0;
+		if (sum > most || (sum == most && value[k] < best)) {
+			most = sum;
+			best = value[k];
+		}
+	}
+	return best;
+}
+
+/* Bits whose weight is at least a half; of exclusive regions the one of most weight. */
 static uint8_t vote(const struct job *j, const struct corner *c)
 {
+	uint8_t value[8];
+	float each[8];
 	float sum[8] = { 0 };
 	uint8_t all = 0xff, any = 0, out = 0;
 
@@ -233,13 +254,17 @@ static uint8_t vote(const struct job *j, const struct corner *c)
 			bits = j->f->regions[((size_t)z * (size_t)j->f->h + (size_t)y) *
 					(size_t)j->f->w +
 				(size_t)x];
+		value[k] = bits;
+		each[k] = w;
 		all &= bits;
 		any |= bits;
-		for (int b = 0; bits >> b; b++)
+		for (int b = 0; !j->f->exclusive && bits >> b; b++)
 			sum[b] += bits >> b & 1 ? w : 0;
 	}
 	if (all == any)
 		return all;
+	if (j->f->exclusive)
+		return heaviest(value, each);
 	for (int b = 0; b < 8; b++)
 		out = (uint8_t)(out | (sum[b] >= 0.5f) << b);
 	return out;

@@ -95,7 +95,8 @@ void vt_baseline_fit(int bins[VT_MAX_REGIONS], struct vt_evaluation *e, const st
 	struct histogram h;
 	size_t n = 0;
 
-	for (size_t i = 0; i < d->n; i++) {
+	/* one threshold for each of many classes says nothing */
+	for (size_t i = 0; !e->manifest->exclusive && i < d->n; i++) {
 		const struct vt_patch_file *f = &d->file[i];
 
 		if (!f->labeled || !vt_strs_hold(trained, f->subject))

@@ -73,6 +73,9 @@ static int take_fields(struct vt_checkpoint *c, const char *path, struct vt_err 
 	c->softmax =
 		!strcmp(vt_json_text(vt_json_get(c->json, "activation"), "sigmoid"), "softmax");
 	c->n_outputs = c->n_regions + c->softmax;
+	if (c->manifest->exclusive && !c->softmax)
+		return vt_err_set(err, VT_EDATA,
+			"%s: its regions exclude each other, but /activation is not softmax", path);
 	return 0;
 }
 

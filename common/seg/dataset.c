@@ -1,6 +1,7 @@
 #include "common/seg/dataset.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,18 @@ static int check_agreement(const struct vt_dataset *d, struct vt_err *err)
 	return 0;
 }
 
+/* Class numbers say where in an array a loss looks. */
+static int check_classes(const struct vt_patch_file *f, const char *path, struct vt_err *err)
+{
+	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w;
+
+	for (size_t v = 0; f->exclusive && f->labeled && v < n; v++)
+		if (f->regions[v] > f->n_regions)
+			return vt_err_set(err, VT_EDATA, "%s: class %d of voxel %zu; there are %d",
+				path, f->regions[v], v, f->n_regions);
+	return 0;
+}
+
 int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
@@ -53,6 +66,8 @@ int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err
 		if (vt_fs_exists(path)) {
 			rc = vt_patch_open(&d.file[d.n], path, err);
 			d.n += !rc;
+			if (!rc)
+				rc = check_classes(&d.file[d.n - 1], path, err);
 		}
 		free(path);
 	}
@@ -77,11 +92,18 @@ void vt_dataset_close(struct vt_dataset *d)
 	*d = (struct vt_dataset){ NULL, 0 };
 }
 
+static bool holds(const struct vt_patch_file *f, uint32_t voxel, int region)
+{
+	uint8_t bits = f->regions[voxel];
+
+	return f->exclusive ? bits == region + 1 : bits >> region & 1;
+}
+
 /* A voxel of the foreground. By region: one of those that the subject has, then one of its
  * voxels. */
 static uint32_t foreground_voxel(const struct vt_patch_file *f, bool by_region, struct vt_rng *r)
 {
-	size_t count[8] = { 0 }, at = 0;
+	size_t count[256] = { 0 }, at = 0;
 	int region = 0, present = 0, chosen;
 
 	assert(f->n_foreground > 0);
@@ -89,7 +111,7 @@ static uint32_t foreground_voxel(const struct vt_patch_file *f, bool by_region, 
 		return f->foreground[vt_rng_below(r, (uint32_t)f->n_foreground)];
 	for (size_t i = 0; i < f->n_foreground; i++)
 		for (int k = 0; k < f->n_regions; k++)
-			count[k] += f->regions[f->foreground[i]] >> k & 1;
+			count[k] += holds(f, f->foreground[i], k);
 	for (int k = 0; k < f->n_regions; k++)
 		present += count[k] > 0;
 	if (!present)
@@ -99,8 +121,23 @@ static uint32_t foreground_voxel(const struct vt_patch_file *f, bool by_region, 
 		region++;
 	at = vt_rng_below(r, (uint32_t)count[region]);
 	for (size_t i = 0;; i++)
-		if (f->regions[f->foreground[i]] >> region & 1 && !at--)
+		if (holds(f, f->foreground[i], region) && !at--)
 			return f->foreground[i];
+}
+
+int vt_dataset_center(int dim, int edge, double sd, struct vt_rng *r)
+{
+	int low = edge / 2 + 1, high = dim - edge / 2;
+
+	if (high <= low)
+		return (dim - edge) / 2;
+	for (int tries = 0; tries < 1000; tries++) {
+		double c = floor(dim / 2.0 + sd * dim * vt_rng_normal(r) + 0.5);
+
+		if (c >= low && c <= high)
+			return (int)c - edge / 2;
+	}
+	return (dim - edge) / 2;
 }
 
 /* First voxel of the patch on each axis; negative where the volume is smaller and the patch
@@ -110,6 +147,10 @@ static void corner(int at[3], const struct vt_patch_file *f, const struct vt_dra
 {
 	int dim[3] = { f->d, f->h, f->w }, center[3] = { -1, -1, -1 };
 
+	for (int a = 0; o->center_sd > 0 && a < 3; a++)
+		at[a] = vt_dataset_center(dim[a], o->patch[a], o->center_sd, r);
+	if (o->center_sd > 0)
+		return;
 	if (f->n_foreground && vt_rng_uniform(r) < o->foreground) {
 		uint32_t v = foreground_voxel(f, o->by_region, r);
 

@@ -5,6 +5,7 @@
 #ifndef COMMON_SEG_DATASET_H
 #define COMMON_SEG_DATASET_H
 
+#include "common/base/rng.h"
 #include "common/image/patch_file.h"
 #include "common/nn/patch_ref.h"
 
@@ -24,6 +25,9 @@ struct vt_draw_opts {
 	/* of a region drawn first, each that the subject has as likely, so that small ones are seen
 	 * as often; else any */
 	bool by_region;
+	/* > 0: centers from a normal distribution about the volume's middle with this deviation,
+	 * as a share of each edge; foreground is then not looked at */
+	double center_sd;
 	bool flips;          /* each axis with probability 1/2 */
 	double scale, shift; /* x (1 + U(-scale, scale)) + U(-shift, shift), a channel each */
 	/* standard deviation of added normal noise, where the image is not 0 */
@@ -31,6 +35,11 @@ struct vt_draw_opts {
 	double drop; /* probability that one channel, drawn at random, is all 0 */
 	uint64_t seed;
 };
+
+/* First voxel of a patch whose center is drawn from a normal distribution about the middle of
+ * `dim` voxels with a deviation of sd * dim, rounded to the nearest and drawn again until it lies
+ * from edge / 2 + 1 to dim - edge / 2: catalyst-team/neuro's sub-volumes (38 of 256: 20 to 237). */
+int vt_dataset_center(int dim, int edge, double sd, struct vt_rng *r);
 
 /* What is drawn; classes is left false. */
 void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *f,

@@ -506,7 +506,7 @@ int vt_evaluate_model(struct vt_evaluation *out, const struct vt_segmenter *s,
 	rc = vt_segmenter_accepts(s, &d->file[0], o->allow, err);
 	if (!rc)
 		rc = choose(&c, root, err);
-	e.subject = vt_xcalloc(c.n + 1, sizeof(*e.subject));
+	e.subject = vt_evaluation_subjects(c.n, e.manifest->n_regions);
 	e.on_host = vt_json_new(VT_JSON_ARRAY);
 	e.scored = vt_json_copy(o->scored);
 	if (!rc) {
@@ -570,6 +570,16 @@ void vt_evaluation_settle(struct vt_evaluation *e, const struct vt_evaluate_opts
 	vt_evaluation_summarize(e, o->draws);
 }
 
+struct vt_subject_score *vt_evaluation_subjects(size_t n, int n_regions)
+{
+	struct vt_subject_score *s = vt_xcalloc(n + 1, sizeof(*s));
+	struct vt_region_score *all = vt_xcalloc((n + 1) * (size_t)n_regions + 1, sizeof(*all));
+
+	for (size_t i = 0; i <= n; i++)
+		s[i].region = all + i * (size_t)n_regions;
+	return s;
+}
+
 void vt_evaluation_release(struct vt_evaluation *e)
 {
 	for (size_t i = 0; e->subject && i < e->n + 1; i++) {
@@ -578,6 +588,8 @@ void vt_evaluation_release(struct vt_evaluation *e)
 		free(e->subject[i].found);
 		free(e->subject[i].truth);
 	}
+	if (e->subject)
+		free(e->subject[0].region);
 	free(e->subject);
 	vt_json_free(e->on_host);
 	vt_json_free(e->scored);

@@ -81,8 +81,8 @@ struct vt_subject_score {
 	uint8_t *found, *truth;
 	int dims[3];
 	double spacing[3];
-	double diagonal_mm; /* of the scored grid; 0: not known */
-	struct vt_region_score region[VT_MAX_REGIONS];
+	double diagonal_mm;             /* of the scored grid; 0: not known */
+	struct vt_region_score *region; /* [regions] */
 };
 
 struct vt_evaluation {
@@ -101,6 +101,9 @@ struct vt_evaluation {
 	struct vt_json *on_host;
 	struct vt_json *scored; /* trees of what was scored against what; the caller puts it */
 };
+
+/* n subjects with room for their regions; for vt_evaluation_release. */
+struct vt_subject_score *vt_evaluation_subjects(size_t n, int n_regions);
 
 enum vt_which {
 	VT_WHICH_AUTO = 0,

@@ -313,14 +313,29 @@ static int read_regions(struct vt_manifest *m, const struct vt_json *j, const ch
 	struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(j, "regions");
+	size_t most;
+	int pair[2];
 
+	if (want_kind(j, "exclusive", VT_JSON_BOOL, origin, "", "true or false", err))
+		return err->code;
+	m->exclusive = vt_json_true(vt_json_get(j, "exclusive"), false);
+	most = m->exclusive ? VT_MAX_REGIONS : VT_OVERLAPPING_REGIONS;
 	if ((m->label_files.n || list) &&
-		(!list || list->type != VT_JSON_ARRAY || !list->n || list->n > VT_MAX_REGIONS))
-		return wrong(origin, "/regions",
-			"must be a list of 1 to 8 regions {\"name\", \"values\"}", err);
+		(!list || list->type != VT_JSON_ARRAY || !list->n || list->n > most))
+		return vt_err_set(err, VT_EDATA,
+			"%s: /regions: must be a list of 1 to %zu regions {\"name\", \"values\"}%s",
+			origin, most,
+			m->exclusive ? ""
+				     : "; \"exclusive\": true allows more, which do not overlap");
 	for (size_t i = 0; list && i < list->n && !err->code; i++)
 		read_region(m, list->item[i], i, origin, err);
-	if (!err->code && m->ignore && m->n_regions == VT_MAX_REGIONS)
+	if (!err->code && m->exclusive && m->ignore)
+		return wrong(origin, "/label/ignore", "does not go with exclusive regions", err);
+	if (!err->code && m->exclusive && vt_manifest_overlap(m, pair))
+		return vt_err_set(err, VT_EDATA,
+			"%s: /regions: %s and %s share a label value; exclusive regions may not",
+			origin, m->region[pair[0]].name, m->region[pair[1]].name);
+	if (!err->code && m->ignore && m->n_regions == VT_OVERLAPPING_REGIONS)
 		return wrong(origin, "/label/ignore", "needs room: at most 7 regions beside it",
 			err);
 	return err->code;
@@ -411,7 +426,8 @@ int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const c
 {
 	struct vt_manifest *m = vt_xcalloc(1, sizeof(*m));
 	int rc = known_keys(j,
-		" format name description source subject patients channels mask label regions "
+		" format name description source subject patients channels mask label exclusive "
+	        "regions "
 		"spacing_mm split ",
 		origin, "", err);
 

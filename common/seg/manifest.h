@@ -21,7 +21,13 @@
 #include "common/base/err.h"
 #include "common/base/json.h"
 
-enum { VT_MAX_CHANNELS = 16, VT_MAX_REGIONS = 8, VT_OVERLAPPING_REGIONS = 8, VT_MAX_LABELS = 256 };
+/* Regions of a cohort, and those of them that may overlap: a bit each. */
+enum {
+	VT_MAX_CHANNELS = 16,
+	VT_MAX_REGIONS = 254,
+	VT_OVERLAPPING_REGIONS = 8,
+	VT_MAX_LABELS = 256
+};
 
 struct vt_channel {
 	char *role;           /* "flair" */
@@ -57,6 +63,8 @@ struct vt_manifest {
 	double label_tolerance; /* how far a stored value may be from a whole one */
 	struct vt_region region[VT_MAX_REGIONS];
 	int n_regions;
+	/* regions are classes: what stands for region bits is 1 + the region's number, 0 for none */
+	bool exclusive;
 	int ignore;        /* label value that is left out of loss and scores; 0: none */
 	double spacing[3]; /* of the prepared grid along R, A, S; 0: as scanned */
 	uint64_t seed;
@@ -98,7 +106,8 @@ int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root,
 int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root,
 	const char *subject, struct vt_err *err);
 
-/* Bit r of out[i] says that voxel i lies in region r.  A value without a name is VT_EDATA and
+/* Bit r of out[i] says that voxel i lies in region r; with exclusive regions out[i] is 1 + r.
+ * A value without a name is VT_EDATA and
  * the message gives it. */
 int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigned char *labels,
 	size_t n, struct vt_err *err);
@@ -110,6 +119,12 @@ int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigne
  * values that lies in the fewest regions (the lowest of equals). */
 void vt_manifest_values(unsigned char value[256], const struct vt_manifest *m);
 int vt_manifest_own_value(const struct vt_manifest *m, int region);
+
+/* Whether what vt_manifest_regions gave lies in region r. */
+static inline bool vt_region_holds(const struct vt_manifest *m, uint8_t bits, int r)
+{
+	return m->exclusive ? bits == r + 1 : bits >> r & 1;
+}
 
 /* First two regions that share a label value; false if all exclude each other. */
 bool vt_manifest_overlap(const struct vt_manifest *m, int pair[2]);

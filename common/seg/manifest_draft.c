@@ -437,7 +437,7 @@ static void put_label(struct vt_json *j, struct vt_buf *remarks, const struct dr
 		snprintf(key, sizeof(key), "%d", v);
 		snprintf(name, sizeof(name), v ? "label %d" : "background", v);
 		vt_json_put_text(names, key, name);
-		if (v && n++ < VT_MAX_REGIONS) {
+		if (v && n++ < VT_OVERLAPPING_REGIONS) {
 			struct vt_json *region = vt_json_new(VT_JSON_OBJECT),
 				       *list = vt_json_new(VT_JSON_ARRAY);
 
@@ -447,9 +447,9 @@ static void put_label(struct vt_json *j, struct vt_buf *remarks, const struct dr
 			vt_json_push(regions, region);
 		}
 	}
-	if (n > VT_MAX_REGIONS)
+	if (n > VT_OVERLAPPING_REGIONS)
 		vt_buf_printf(remarks, "%zu label values, of which the first %d are regions\n", n,
-			VT_MAX_REGIONS);
+			VT_OVERLAPPING_REGIONS);
 	vt_json_put(label, "files", files_json(f->pattern));
 	vt_json_put(label, "values", names);
 	vt_json_put(j, "label", label);

@@ -7,6 +7,12 @@ static unsigned bits_of(const struct vt_manifest *m, int value)
 {
 	unsigned bits = 0;
 
+	for (int r = 0; m->exclusive && r < m->n_regions; r++)
+		if (m->region[r].has[value])
+			return (unsigned)r + 1;
+	if (m->exclusive)
+		return 0;
+
 	for (int r = 0; r < m->n_regions; r++)
 		bits |= (unsigned)m->region[r].has[value] << r;
 	return bits;
@@ -36,6 +42,9 @@ int vt_manifest_own_value(const struct vt_manifest *m, int region)
 
 	if (m->region[region].value)
 		return m->region[region].value;
+	for (int v = 1; m->exclusive && v < VT_MAX_LABELS; v++)
+		if (m->region[region].has[v])
+			return v;
 	for (int v = 1; v < VT_MAX_LABELS; v++) {
 		int n = __builtin_popcount(bits_of(m, v));
 
@@ -63,6 +72,10 @@ static int value_of(const struct vt_manifest *m, unsigned bits)
 void vt_manifest_values(unsigned char value[256], const struct vt_manifest *m)
 {
 	memset(value, 0, 256);
+	for (int r = 0; m->exclusive && r < m->n_regions; r++)
+		value[r + 1] = (unsigned char)vt_manifest_own_value(m, r);
+	if (m->exclusive)
+		return;
 	for (unsigned b = 1; b < 1u << m->n_regions; b++)
 		value[b] = (unsigned char)value_of(m, b);
 }

@@ -222,7 +222,7 @@ int vt_evaluate_maps(struct vt_evaluation *out, const struct vt_manifest *m,
 	int rc = choose(&ids, &k, err);
 
 	list_patterns(&k);
-	e.subject = vt_xcalloc(ids.n + 1, sizeof(*e.subject));
+	e.subject = vt_evaluation_subjects(ids.n, m->n_regions);
 	e.on_host = vt_json_new(VT_JSON_ARRAY);
 	e.scored = vt_json_copy(o->scored);
 	for (; !rc && e.n < ids.n; e.n++) {

@@ -47,6 +47,7 @@ int vt_measure_subjects(struct vt_strs *ids, const struct vt_manifest *m, const 
 struct labels {
 	struct vt_geometry geometry;
 	uint8_t *bits;
+	const struct vt_manifest *m;
 	size_t dims[3]; /* z, y, x */
 	double spacing[3];
 };
@@ -93,6 +94,7 @@ static int read_labels(struct labels *l, const struct vt_manifest *m, const char
 	unsigned char *value = NULL;
 	int rc = vt_volume_read(&v, path, VT_VOLUME_RAW, err);
 
+	l->m = m;
 	if (!rc) {
 		l->geometry = v.geometry;
 		for (int a = 0; a < 3; a++) {
@@ -118,7 +120,7 @@ static void mask_of(unsigned char *mask, const struct labels *l, int region)
 	size_t n = l->dims[0] * l->dims[1] * l->dims[2];
 
 	for (size_t i = 0; i < n; i++)
-		mask[i] = l->bits[i] >> region & 1;
+		mask[i] = vt_region_holds(l->m, l->bits[i], region);
 }
 
 static void add_named(struct vt_features *to, const char *role, const struct vt_features *from)

@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/parallel.h"
 #include "common/nn/backend.h"
+#include "common/seg/vote.h"
 
 enum { MOST_WINDOWS = 256, MOST_ITEMS = 4, VOXELS_AT_ONCE = 1 << 22 };
 
@@ -29,6 +30,7 @@ struct vt_prediction {
 	size_t passes;                  /* of which the mean is taken: networks times turns */
 	struct vt_remote_volume *there; /* on the device; NULL: `values` is here */
 	float *values;                  /* [outputs, z, y, x] */
+	uint8_t *voted;                 /* classes, in place of values */
 };
 
 int vt_predict_items(const struct vt_device *d, const int patch[3])
@@ -156,6 +158,11 @@ static void read_window(float *x, const struct vt_patch_file *f, const int at[3]
 					row[patch[2] - 1 - i] = t;
 				}
 			}
+}
+
+void vt_predict_window(float *x, const struct vt_patch_file *f, const int at[3], const int patch[3])
+{
+	read_window(x, f, at, patch, 0);
 }
 
 /* A window whose weighted answers y [c, patch] are added to the sums, mirrored back. */
@@ -398,6 +405,17 @@ static int predict_there(struct vt_prediction *p, struct vt_err *err)
 	return rc;
 }
 
+static int vote_here(struct vt_prediction *p, struct vt_err *err)
+{
+	if (!p->softmax || p->n > 1 || p->how.tta != VT_TTA_NONE)
+		return vt_err_set(err, VT_EUSAGE,
+			"--subvolumes: one network votes, with softmax and without --tta");
+	p->voted = malloc(p->voxels);
+	if (!p->voted)
+		return vt_err_nomem(err, p->voxels);
+	return vt_vote(p->voted, p->session[0], p->f, p->how.votes, err);
+}
+
 /* --- both ---------------------------------------------------------------- */
 
 int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *session, size_t n,
@@ -415,7 +433,9 @@ int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *sessi
 		.outputs = vt_session_output_shape(session[0]).c,
 		.passes = n * (size_t)vt_tta_count(o->tta),
 		.how = *o };
-	if (vt_session_remote(session[0]) && o->tta == VT_TTA_NONE) {
+	if (o->votes)
+		rc = vote_here(p, err);
+	else if (vt_session_remote(session[0]) && o->tta == VT_TTA_NONE) {
 		rc = predict_there(p, err);
 		if (!rc && !p->there)
 			vt_log(VT_LOG_INFO, "windows",
@@ -423,7 +443,7 @@ int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *sessi
 				"device\"",
 				f->subject);
 	}
-	if (!rc && !p->there)
+	if (!rc && !p->there && !o->votes)
 		rc = predict_here(p, err);
 	if (rc)
 		vt_predict_free(p);
@@ -439,15 +459,33 @@ bool vt_predict_on_device(const struct vt_prediction *p)
 
 int vt_predict_bits(uint8_t *bits, struct vt_prediction *p, struct vt_err *err)
 {
+	enum vt_rule rule = VT_RULE_BITS;
+
+	if (p->softmax)
+		rule = p->how.classes ? VT_RULE_NUMBER : VT_RULE_LARGEST;
+	for (size_t v = 0; p->voted && v < p->voxels; v++) {
+		uint8_t c = p->voted[v];
+
+		bits[v] = p->how.classes || !c ? c : (uint8_t)(1 << (c - 1));
+	}
+	if (p->voted)
+		return 0;
 	if (p->there)
-		return vt_remote_volume_answer(p->there,
-			p->softmax ? VT_RULE_LARGEST : VT_RULE_BITS, bits, err);
-	vt_predict_regions(bits, p->values, p->outputs, p->voxels, p->softmax);
+		return vt_remote_volume_answer(p->there, rule, bits, err);
+	if (rule == VT_RULE_NUMBER)
+		vt_predict_classes(bits, p->values, p->outputs, p->voxels);
+	else
+		vt_predict_regions(bits, p->values, p->outputs, p->voxels, p->softmax);
 	return 0;
 }
 
 int vt_predict_values(float *values, struct vt_prediction *p, struct vt_err *err)
 {
+	if (p->voted)
+		return vt_err_set(err, VT_EUSAGE,
+			"--subvolumes: votes have no probabilities; leave --probabilities and "
+		        "other "
+			"networks out");
 	if (p->there)
 		return vt_remote_volume_values(p->there, values, err);
 	memcpy(values, p->values, p->voxels * (size_t)p->outputs * sizeof(*values));
@@ -482,24 +520,34 @@ void vt_predict_free(struct vt_prediction *p)
 		return;
 	vt_remote_volume_free(p->there);
 	free(p->values);
+	free(p->voted);
 	free(p);
 }
 
-static uint8_t bits_of_largest(const float *values, int c, size_t voxels, size_t v)
+static int largest(const float *values, int c, size_t voxels, size_t v)
 {
 	int best = 0;
 
 	for (int k = 1; k < c; k++)
 		if (values[(size_t)k * voxels + v] > values[(size_t)best * voxels + v])
 			best = k;
-	return best ? (uint8_t)(1 << (best - 1)) : 0;
+	return best;
+}
+
+void vt_predict_classes(uint8_t *classes, const float *values, int c, size_t voxels)
+{
+	for (size_t v = 0; v < voxels; v++)
+		classes[v] = (uint8_t)largest(values, c, voxels, v);
 }
 
 void vt_predict_regions(uint8_t *bits, const float *values, int c, size_t voxels, bool softmax)
 {
 	memset(bits, 0, voxels);
-	for (size_t v = 0; softmax && v < voxels; v++)
-		bits[v] = bits_of_largest(values, c, voxels, v);
+	for (size_t v = 0; softmax && v < voxels; v++) {
+		int best = largest(values, c, voxels, v);
+
+		bits[v] = best ? (uint8_t)(1 << (best - 1)) : 0;
+	}
 	for (int k = 0; !softmax && k < c; k++)
 		for (size_t v = 0; v < voxels; v++)
 			bits[v] |= (uint8_t)((values[(size_t)k * voxels + v] > 0.0f) << k);

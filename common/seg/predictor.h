@@ -25,6 +25,8 @@
 struct vt_predict_opts {
 	double overlap;  /* 0 .. 0.9 */
 	bool flips;      /* mean of the logits of each window's eight mirrorings */
+	bool classes;    /* with softmax: 1 + the region's number instead of its bit */
+	int votes;       /* > 0: by so many sub-volumes that vote (vote.h); with softmax */
 	enum vt_tta tta; /* mean of the probabilities of turned volumes; joined on the host */
 };
 
@@ -53,8 +55,14 @@ int vt_predict_values(float *values, struct vt_prediction *p, struct vt_err *err
 int vt_predict_probabilities(float *values, struct vt_prediction *p, struct vt_err *err);
 void vt_predict_free(struct vt_prediction *p); /* NULL is nothing */
 
+/* The window of f that begins at `at`; x: [c, z, y, x], zeros outside. */
+void vt_predict_window(float *x, const struct vt_patch_file *f, const int at[3],
+	const int patch[3]);
+
 /* Region bits of values [c, voxels]: bit k where value k > 0 (a sigmoid over one half), or with
  * softmax bit k - 1 where channel k > 0 is the largest (the lowest of equals). */
 void vt_predict_regions(uint8_t *bits, const float *values, int c, size_t voxels, bool softmax);
+/* The number of the largest channel instead. */
+void vt_predict_classes(uint8_t *classes, const float *values, int c, size_t voxels);
 
 #endif

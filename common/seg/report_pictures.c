@@ -31,14 +31,16 @@ static int busiest_slice(const struct vt_subject_score *s, int a)
 }
 
 /* The number, from 1, of the last region a voxel is in: 1 whole tumor, 2 core, 3 enhancing.
- * marked: some voxels are to be ignored. */
-static unsigned char *last_region(const uint8_t *bits, size_t n, bool marked)
+ * Classes take three numbers in turn; what is to be ignored has none. */
+static unsigned char *last_region(const uint8_t *bits, size_t n, const struct vt_manifest *c)
 {
 	unsigned char *map = vt_xmalloc(n);
 
 	for (size_t i = 0; i < n; i++) {
 		map[i] = 0;
-		if (bits[i] && !(marked && bits[i] == VT_PATCH_IGNORED))
+		if (bits[i] && c->exclusive)
+			map[i] = (unsigned char)(1 + (bits[i] - 1) % 3);
+		else if (bits[i] && !(c->ignore > 0 && bits[i] == VT_PATCH_IGNORED))
 			map[i] = (unsigned char)(32 - __builtin_clz(bits[i]));
 	}
 	return map;
@@ -92,7 +94,7 @@ static void set_range(struct maps *m, size_t n)
 	m->high = least < 0 || most <= 0 ? 4 : most;
 }
 
-static void maps_make(struct maps *m, const struct vt_subject_score *s, bool marked)
+static void maps_make(struct maps *m, const struct vt_subject_score *s, const struct vt_manifest *c)
 {
 	const struct vt_patch_file *f = s->file;
 	size_t n = (size_t)s->dims[0] * (size_t)s->dims[1] * (size_t)s->dims[2];
@@ -100,8 +102,8 @@ static void maps_make(struct maps *m, const struct vt_subject_score *s, bool mar
 	double spacing[3] = { s->spacing[2], s->spacing[1], s->spacing[0] };
 
 	vt_geometry_init(&m->geometry, dim, spacing);
-	m->truth = last_region(s->truth, n, marked);
-	m->found = last_region(s->found, n, false);
+	m->truth = last_region(s->truth, n, c);
+	m->found = last_region(s->found, n, c);
 	m->fluid = channel_of(s, channel_named(f, "flair", "t2f", 0));
 	m->contrast = channel_of(s, channel_named(f, "t1ce", "t1c", f ? f->c - 1 : 0));
 	set_range(m, n);
@@ -132,8 +134,8 @@ static void draw_plane(struct vt_picture *p, size_t y, struct vt_slice_view *vie
 }
 
 /* One row of panels, or one for each of three planes. */
-static int draw_panels(struct vt_picture *p, const struct vt_subject_score *s, bool marked,
-	bool planes, struct vt_err *err)
+static int draw_panels(struct vt_picture *p, const struct vt_subject_score *s,
+	const struct vt_manifest *c, bool planes, struct vt_err *err)
 {
 	static const enum vt_plane plane[] = { VT_PLANE_AXIAL, VT_PLANE_CORONAL,
 		VT_PLANE_SAGITTAL };
@@ -142,7 +144,7 @@ static int draw_panels(struct vt_picture *p, const struct vt_subject_score *s, b
 	int n = planes ? 3 : 1, rc;
 	struct maps m;
 
-	maps_make(&m, s, marked);
+	maps_make(&m, s, c);
 	for (int k = 0; k < n; k++) {
 		view[k] = (struct vt_slice_view){ .geometry = &m.geometry,
 			.voxels = m.fluid,
@@ -173,7 +175,7 @@ static int figure(struct vt_buf *out, const struct vt_evaluation *e, size_t i, c
 	const struct vt_subject_score *s = &e->subject[i];
 	struct vt_picture p;
 	struct vt_buf png = VT_BUF_INIT;
-	int rc = draw_panels(&p, s, e->manifest->ignore > 0, what != NULL, err);
+	int rc = draw_panels(&p, s, e->manifest, what != NULL, err);
 
 	if (rc)
 		return rc;

@@ -65,7 +65,7 @@ int vt_score_pair(struct vt_region_score *out, const struct vt_manifest *m,
 	for (int r = 0; !rc && r < m->n_regions; r++) {
 		for (int k = 0; k < 2; k++)
 			for (size_t v = 0; v < n; v++)
-				mask[k][v] = bits[k][v] >> r & 1;
+				mask[k][v] = vt_region_holds(m, bits[k][v], r);
 		rc = score_region(&out[r],
 			&(struct vt_mask_pair){ mask[0], mask[1], pair->dims, pair->spacing,
 				o->tolerance_mm, o->penalty_mm },
@@ -119,7 +119,7 @@ int vt_score_counts(uint64_t (*twice)[2], const struct vt_manifest *m,
 	memset(twice, 0, (size_t)m->n_regions * sizeof(*twice));
 	for (int k = 0; !rc && k < m->n_regions; k++)
 		for (size_t v = 0; v < n; v++) {
-			unsigned a = p[v] >> k & 1u, b = r[v] >> k & 1u;
+			unsigned a = vt_region_holds(m, p[v], k), b = vt_region_holds(m, r[v], k);
 
 			twice[k][0] += 2 * (uint64_t)(a & b);
 			twice[k][1] += (uint64_t)a + b;

@@ -258,12 +258,15 @@ int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *s,
 	struct vt_session *const *session, size_t n, const struct vt_patch_file *f,
 	const struct vt_segment_opts *o, struct vt_err *err)
 {
-	return vt_predict_begin(out, session, n, s->first->softmax, f, &o->windows, err);
+	struct vt_predict_opts windows = o->windows;
+
+	windows.classes = s->first->manifest->exclusive;
+	return vt_predict_begin(out, session, n, s->first->softmax, f, &windows, err);
 }
 
 /* Clears a region's bit in its components below the least size. */
-static int drop_small(uint8_t *bits, int region, const int dims[3], double voxels_least,
-	struct vt_err *err)
+static int drop_small(uint8_t *bits, const struct vt_manifest *m, int region, const int dims[3],
+	double voxels_least, struct vt_err *err)
 {
 	const size_t dim[3] = { (size_t)dims[2], (size_t)dims[1], (size_t)dims[0] };
 	size_t n = dim[0] * dim[1] * dim[2], *size = NULL;
@@ -272,27 +275,27 @@ static int drop_small(uint8_t *bits, int region, const int dims[3], double voxel
 	int rc = mask && label ? 0 : vt_err_nomem(err, n * sizeof(*label));
 
 	for (size_t v = 0; mask && label && v < n; v++)
-		mask[v] = bits[v] >> region & 1;
+		mask[v] = vt_region_holds(m, bits[v], region);
 	if (!rc)
 		rc = vt_components(label, &count, &size, mask, dim, VT_CONNECT_26, err);
 	for (size_t v = 0; !rc && v < n; v++)
 		if (label[v] && (double)size[label[v]] < voxels_least)
-			bits[v] &= (uint8_t) ~(1u << region);
+			bits[v] = m->exclusive ? 0 : (uint8_t)(bits[v] & ~(1u << region));
 	free(size);
 	free(label);
 	free(mask);
 	return rc;
 }
 
-static int drop_all_small(uint8_t *bits, int n_regions, const int dims[3], const double spacing[3],
-	const struct vt_segment_opts *o, struct vt_err *err)
+static int drop_all_small(uint8_t *bits, const struct vt_manifest *m, const int dims[3],
+	const double spacing[3], const struct vt_segment_opts *o, struct vt_err *err)
 {
 	double voxel = spacing[0] * spacing[1] * spacing[2];
 	int rc = 0;
 
-	for (int r = 0; !rc && r < n_regions; r++)
+	for (int r = 0; !rc && r < m->n_regions; r++)
 		if (o->least_mm3[r] > 0)
-			rc = drop_small(bits, r, dims, o->least_mm3[r] / voxel, err);
+			rc = drop_small(bits, m, r, dims, o->least_mm3[r] / voxel, err);
 	return rc;
 }
 
@@ -302,7 +305,9 @@ int vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_che
 {
 	size_t n = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
 
-	if (c->softmax) {
+	if (c->softmax && c->manifest->exclusive) {
+		vt_predict_classes(bits, probability, c->n_outputs, n);
+	} else if (c->softmax) {
 		vt_predict_regions(bits, probability, c->n_outputs, n, true);
 	} else {
 		memset(bits, 0, n);
@@ -312,7 +317,7 @@ int vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_che
 							     o->threshold[r])
 					<< r);
 	}
-	return drop_all_small(bits, c->n_regions, dims, spacing, o, err);
+	return drop_all_small(bits, c->manifest, dims, spacing, o, err);
 }
 
 static void spacing_of(double spacing[3], const struct vt_patch_file *f)
@@ -339,7 +344,7 @@ int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_predi
 	spacing_of(spacing, f);
 	if (c->softmax || plain_thresholds(o, c->n_regions)) {
 		rc = vt_predict_bits(bits, p, err);
-		return rc ? rc : drop_all_small(bits, c->n_regions, dims, spacing, o, err);
+		return rc ? rc : drop_all_small(bits, c->manifest, dims, spacing, o, err);
 	}
 	probability = malloc(n * (size_t)c->n_outputs * sizeof(float));
 	if (!probability)

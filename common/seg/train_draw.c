@@ -147,7 +147,7 @@ static void draw_here(struct vt_trainer *t, int round)
 	if (t->ahead)
 		begin_ahead(t, round);
 	vt_train_split_ignored(t, (size_t)t->o->batch);
-	if (t->o->loss.softmax)
+	if (t->o->loss.softmax && !t->manifest->exclusive)
 		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
 }
 
@@ -167,7 +167,7 @@ static bool draw_there(struct vt_trainer *t, struct vt_remote *r, int round)
 				    f->h, f->w }))
 			return false;
 		vt_dataset_choose(&p, f, &o, t->step, slot);
-		p.classes = t->o->loss.softmax;
+		p.classes = t->o->loss.softmax && !f->exclusive;
 		vt_remote_draw(r, b, (int)i, &p);
 	}
 	return true;

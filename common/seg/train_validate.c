@@ -24,7 +24,9 @@ static int score_subject(struct vt_trainer *t, const struct vt_patch_file *f, do
 
 	if (!rc && !nothing)
 		rc = vt_predict_begin(&p, &t->eval, 1, t->o->loss.softmax, f,
-			&(struct vt_predict_opts){ .overlap = 0.25 }, err);
+			&(struct vt_predict_opts){ .overlap = 0.25,
+				.classes = t->manifest->exclusive },
+			err);
 	if (!rc && !nothing)
 		rc = vt_predict_bits(bits, p, err);
 	vt_predict_free(p);
@@ -78,7 +80,7 @@ static double mean_loss(struct vt_trainer *t, size_t n)
 			vt_dataset_draw(&t->d->file[t->validation[i]], &draw, (uint64_t)k, 0,
 				t->image, t->target);
 			vt_train_split_ignored(t, 1);
-			if (t->o->loss.softmax)
+			if (t->o->loss.softmax && !t->manifest->exclusive)
 				vt_loss_classes(t->target, t->target, t->voxels);
 			vt_session_set_input(t->eval, t->image);
 			vt_session_forward(t->eval, 0);

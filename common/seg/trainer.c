@@ -56,6 +56,10 @@ static int check_meaning(const struct vt_trainer *t, struct vt_err *err)
 			"share a label value; give --activation sigmoid, or other regions",
 			t->manifest->region[pair[0]].name, t->manifest->region[pair[1]].name,
 			t->manifest->name);
+	if (!t->o->loss.softmax && t->manifest->exclusive)
+		return vt_err_set(err, VT_EDATA,
+			"the regions of manifest %s exclude each other; give --activation softmax",
+			t->manifest->name);
 	if (t->o->fold >= t->manifest->folds)
 		return vt_err_set(err, VT_EDATA,
 			"--fold=%d: manifest %s has folds 0 to %d; give one of them, or -1 for "

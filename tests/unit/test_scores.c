@@ -1,7 +1,8 @@
-/* Intervals of means over subjects. */
+/* Intervals of means over subjects; where patches about the middle lie. */
 #include "common/base/parallel.h"
 #include "common/base/rng.h"
 #include "common/seg/bootstrap.h"
+#include "common/seg/dataset.h"
 #include "tests/check.h"
 
 enum { SUBJECTS = 120, DRAWS = 4000 };
@@ -64,10 +65,34 @@ static void threads_and_further_columns_move_nothing(void)
 	CHECK(!memcmp(&a, &b[0], sizeof(a)));
 }
 
+/* catalyst-team/neuro: 38 of 256 voxels, centers from 20 to 237; scipy.stats.truncnorm has a mean of
+ * 128.18 and a deviation of 51.47. */
+static void centers_are_a_truncated_normal(void)
+{
+	enum { N = 40000 };
+	struct vt_rng r = vt_rng_stream(1, "center", 0, 0, 0);
+	double sum = 0, square = 0;
+	int low = 256, high = 0;
+
+	for (int i = 0; i < N; i++) {
+		int c = vt_dataset_center(256, 38, 0.25, &r) + 19;
+
+		low = c < low ? c : low;
+		high = c > high ? c : high;
+		sum += c;
+		square += (double)c * c;
+	}
+	CHECK(low == 20 && high == 237);
+	CHECK_NEAR(sum / N, 128.18, 0.8);
+	CHECK_NEAR(sqrt(square / N - sum / N * (sum / N)), 51.47, 0.6);
+	CHECK(vt_dataset_center(20, 38, 0.25, &r) == -9);
+}
+
 int main(void)
 {
 	RUN(few_subjects_have_known_intervals);
 	RUN(many_subjects_agree_with_the_normal_theory);
+	RUN(centers_are_a_truncated_normal);
 	RUN(threads_and_further_columns_move_nothing);
 	return check_done();
 }
