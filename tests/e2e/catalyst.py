@@ -50,6 +50,7 @@ def recipe(path, **params):
 recipe("recipe/normalize-catalyst.json", strip="never", spacing=7, normalize="minmax")
 recipe("recipe/crop-whole.json", box="whole", margin=0, multiple=1, dtype="f16")
 recipe("recipe/evaluate-catalyst.json", subvolumes=9, subjects="validation", bootstrap=0)
+recipe("recipe/compare.json", passes=1)
 small = dict(activation="softmax", steps=1, validate_every=1, max_validation=1, fold=1, batch=1, optimizer="adam", schedule="one-cycle", dice=0,
              cross_entropy=1, center_sd=0.25, flips=False, scale=0, shift=0, learning_rate=0.02)
 for name, extra in (("meshnet-small", dict(model="meshnet", patch="18")), ("meshnet-large", dict(model="meshnet", network={"variant": "large"}, patch="18")),
