@@ -52,8 +52,8 @@ struct vt_patch_file {
 	struct vt_patch_reference reference;
 };
 
-/* VT_EDATA for a header that does not hold: at most 16 channels, 254 regions, 4096 voxels an axis and
- * 2^30 in all; every section inside the file. */
+/* VT_EDATA for a header that does not hold: at most 16 channels, 254 regions, 4096 voxels an axis
+ * and 2^30 in all; every section inside the file. */
 int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err);
 void vt_patch_close(struct vt_patch_file *p);
 

@@ -8,6 +8,7 @@
 #include "common/base/parallel.h"
 #include "common/nn/backend.h"
 #include "common/seg/vote.h"
+#include "common/seg/window.h"
 
 enum { MOST_WINDOWS = 256, MOST_ITEMS = 4, VOXELS_AT_ONCE = 1 << 22 };
 
@@ -130,41 +131,6 @@ static int windows_make(struct windows *w, const struct vt_prediction *p,
 
 /* --- on the host --------------------------------------------------------- */
 
-/* A window of the volume, mirrored; zeros outside. */
-static void read_window(float *x, const struct vt_patch_file *f, const int at[3],
-	const int patch[3], int flips)
-{
-	for (int c = 0; c < f->c; c++)
-		for (int z = 0; z < patch[0]; z++)
-			for (int y = 0; y < patch[1]; y++) {
-				int sz = at[0] + (flips & 4 ? patch[0] - 1 - z : z),
-				    sy = at[1] + (flips & 2 ? patch[1] - 1 - y : y);
-				float *row = x +
-					(((size_t)c * (size_t)patch[0] + (size_t)z) *
-							(size_t)patch[1] +
-						(size_t)y) *
-						(size_t)patch[2];
-				int from = at[2] < 0 ? -at[2] : 0,
-				    to = at[2] + patch[2] > f->w ? f->w - at[2] : patch[2];
-
-				memset(row, 0, (size_t)patch[2] * sizeof(float));
-				if (sz < 0 || sz >= f->d || sy < 0 || sy >= f->h)
-					continue;
-				vt_patch_row(row + from, f, c, sz, sy, at[2] + from, to - from);
-				for (int i = 0; flips & 1 && i < patch[2] / 2; i++) {
-					float t = row[i];
-
-					row[i] = row[patch[2] - 1 - i];
-					row[patch[2] - 1 - i] = t;
-				}
-			}
-}
-
-void vt_predict_window(float *x, const struct vt_patch_file *f, const int at[3], const int patch[3])
-{
-	read_window(x, f, at, patch, 0);
-}
-
 /* A window whose weighted answers y [c, patch] are added to the sums, mirrored back. */
 struct addition {
 	float *sum, *total;
@@ -232,7 +198,7 @@ static void join_windows(float *logits, float *total, struct vt_session *s,
 	for (int first = 0; first < n; first += in.n) {
 		for (int k = 0; k < in.n; k++) {
 			flips = window_at(at, w, first + k < n ? first + k : n - 1);
-			read_window(x + (size_t)k * x_size, f, at, w->patch, flips);
+			vt_window_read(x + (size_t)k * x_size, f, at, w->patch, flips);
 		}
 		vt_session_set_input(s, x);
 		vt_session_forward(s, 0);
@@ -473,9 +439,9 @@ int vt_predict_bits(uint8_t *bits, struct vt_prediction *p, struct vt_err *err)
 	if (p->there)
 		return vt_remote_volume_answer(p->there, rule, bits, err);
 	if (rule == VT_RULE_NUMBER)
-		vt_predict_classes(bits, p->values, p->outputs, p->voxels);
+		vt_window_classes(bits, p->values, p->outputs, p->voxels);
 	else
-		vt_predict_regions(bits, p->values, p->outputs, p->voxels, p->softmax);
+		vt_window_regions(bits, p->values, p->outputs, p->voxels, p->softmax);
 	return 0;
 }
 
@@ -484,7 +450,7 @@ int vt_predict_values(float *values, struct vt_prediction *p, struct vt_err *err
 	if (p->voted)
 		return vt_err_set(err, VT_EUSAGE,
 			"--subvolumes: votes have no probabilities; leave --probabilities and "
-		        "other "
+			"other "
 			"networks out");
 	if (p->there)
 		return vt_remote_volume_values(p->there, values, err);
@@ -522,33 +488,4 @@ void vt_predict_free(struct vt_prediction *p)
 	free(p->values);
 	free(p->voted);
 	free(p);
-}
-
-static int largest(const float *values, int c, size_t voxels, size_t v)
-{
-	int best = 0;
-
-	for (int k = 1; k < c; k++)
-		if (values[(size_t)k * voxels + v] > values[(size_t)best * voxels + v])
-			best = k;
-	return best;
-}
-
-void vt_predict_classes(uint8_t *classes, const float *values, int c, size_t voxels)
-{
-	for (size_t v = 0; v < voxels; v++)
-		classes[v] = (uint8_t)largest(values, c, voxels, v);
-}
-
-void vt_predict_regions(uint8_t *bits, const float *values, int c, size_t voxels, bool softmax)
-{
-	memset(bits, 0, voxels);
-	for (size_t v = 0; softmax && v < voxels; v++) {
-		int best = largest(values, c, voxels, v);
-
-		bits[v] = best ? (uint8_t)(1 << (best - 1)) : 0;
-	}
-	for (int k = 0; !softmax && k < c; k++)
-		for (size_t v = 0; v < voxels; v++)
-			bits[v] |= (uint8_t)((values[(size_t)k * voxels + v] > 0.0f) << k);
 }

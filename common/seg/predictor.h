@@ -44,7 +44,7 @@ int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *sessi
 	struct vt_err *err);
 /* whether windows are joined on the device */
 bool vt_predict_on_device(const struct vt_prediction *p);
-/* [z, y, x], as vt_predict_regions */
+/* [z, y, x], as vt_window_regions or, with opts.classes, vt_window_classes */
 int vt_predict_bits(uint8_t *bits, struct vt_prediction *p, struct vt_err *err);
 
 /* [c_out, z, y, x]: logits; with several networks or turns the sum of their probabilities, less
@@ -54,15 +54,5 @@ int vt_predict_values(float *values, struct vt_prediction *p, struct vt_err *err
  * "none". */
 int vt_predict_probabilities(float *values, struct vt_prediction *p, struct vt_err *err);
 void vt_predict_free(struct vt_prediction *p); /* NULL is nothing */
-
-/* The window of f that begins at `at`; x: [c, z, y, x], zeros outside. */
-void vt_predict_window(float *x, const struct vt_patch_file *f, const int at[3],
-	const int patch[3]);
-
-/* Region bits of values [c, voxels]: bit k where value k > 0 (a sigmoid over one half), or with
- * softmax bit k - 1 where channel k > 0 is the largest (the lowest of equals). */
-void vt_predict_regions(uint8_t *bits, const float *values, int c, size_t voxels, bool softmax);
-/* The number of the largest channel instead. */
-void vt_predict_classes(uint8_t *classes, const float *values, int c, size_t voxels);
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/base/fs.h"
 #include "common/image/morphology.h"
 #include "common/seg/contract.h"
+#include "common/seg/window.h"
 
 /* --- opening ------------------------------------------------------------- */
 
@@ -306,9 +307,9 @@ int vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_che
 	size_t n = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
 
 	if (c->softmax && c->manifest->exclusive) {
-		vt_predict_classes(bits, probability, c->n_outputs, n);
+		vt_window_classes(bits, probability, c->n_outputs, n);
 	} else if (c->softmax) {
-		vt_predict_regions(bits, probability, c->n_outputs, n, true);
+		vt_window_regions(bits, probability, c->n_outputs, n, true);
 	} else {
 		memset(bits, 0, n);
 		for (int r = 0; r < c->n_regions; r++)

@@ -7,7 +7,7 @@
 
 #include "common/base/parallel.h"
 #include "common/seg/dataset.h"
-#include "common/seg/predictor.h"
+#include "common/seg/window.h"
 
 struct block {
 	int at[3];
@@ -65,13 +65,13 @@ static void answer_all(struct vote *v)
 
 	for (int first = 0; first < v->n; first += in.n) {
 		for (int k = 0; k < in.n; k++)
-			vt_predict_window(x + (size_t)k * x_size, v->f,
-				v->block[first + k < v->n ? first + k : v->n - 1].at, v->patch);
+			vt_window_read(x + (size_t)k * x_size, v->f,
+				v->block[first + k < v->n ? first + k : v->n - 1].at, v->patch, 0);
 		vt_session_set_input(v->session, x);
 		vt_session_forward(v->session, 0);
 		vt_session_get_output(v->session, y);
 		for (int k = 0; k < in.n && first + k < v->n; k++)
-			vt_predict_classes(v->answer + (size_t)(first + k) * v->voxels,
+			vt_window_classes(v->answer + (size_t)(first + k) * v->voxels,
 				y + (size_t)k * y_size, v->outputs, v->voxels);
 	}
 	free(x);
@@ -136,14 +136,14 @@ int vt_vote(uint8_t *classes, struct vt_session *s, const struct vt_patch_file *
 	if (out.d != in.d || out.h != in.h || out.w != in.w || out.c > 255)
 		return vt_err_set(err, VT_EDATA,
 			"the network answers %d classes of %dx%dx%d voxels for a patch of "
-		        "%dx%dx%d; "
+			"%dx%dx%d; "
 			"a vote needs an answer for every voxel, of at most 255 classes",
 			out.c, out.d, out.h, out.w, in.d, in.h, in.w);
 	v.block = vt_xcalloc((size_t)subvolumes, sizeof(*v.block));
 	if (!place_grid(&v, subvolumes))
 		rc = vt_err_set(err, VT_EUSAGE,
 			"--subvolumes=%d: fewer than the blocks of %dx%dx%d that cover %dx%dx%d "
-		        "voxels",
+			"voxels",
 			subvolumes, in.d, in.h, in.w, f->d, f->h, f->w);
 	if (!rc) {
 		place_others(&v, subvolumes);

@@ -65,8 +65,8 @@ static void threads_and_further_columns_move_nothing(void)
 	CHECK(!memcmp(&a, &b[0], sizeof(a)));
 }
 
-/* catalyst-team/neuro: 38 of 256 voxels, centers from 20 to 237; scipy.stats.truncnorm has a mean of
- * 128.18 and a deviation of 51.47. */
+/* catalyst-team/neuro: 38 of 256 voxels, centers from 20 to 237; scipy.stats.truncnorm has a mean
+ * of 128.18 and a deviation of 51.47. */
 static void centers_are_a_truncated_normal(void)
 {
 	enum { N = 40000 };
