@@ -427,7 +427,7 @@ int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const c
 	struct vt_manifest *m = vt_xcalloc(1, sizeof(*m));
 	int rc = known_keys(j,
 		" format name description source subject patients channels mask label exclusive "
-	        "regions "
+		"regions "
 		"spacing_mm split ",
 		origin, "", err);
 

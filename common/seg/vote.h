@@ -3,8 +3,8 @@
  * Blocks of the network's patch side by side first, as many as cover the volume, centered on it;
  * then, up to `subvolumes` in all, ones about its middle (vt_dataset_center with a deviation of a
  * quarter of the edge).  Each gives every voxel of it the class of the largest logit; the class
- * with most votes wins, the lowest of equals.  A function of the volume's size, the subject's name and
- * the network. */
+ * with most votes wins, the lowest of equals.  A function of the volume's size, the subject's name
+ * and the network. */
 #ifndef COMMON_SEG_VOTE_H
 #define COMMON_SEG_VOTE_H
 
