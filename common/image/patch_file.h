@@ -52,6 +52,14 @@ struct vt_patch_file {
 	struct vt_patch_reference reference;
 };
 
+/* Whether a voxel of a labeled container lies in region r. */
+static inline bool vt_patch_holds(const struct vt_patch_file *p, size_t voxel, int r)
+{
+	uint8_t bits = p->regions[voxel];
+
+	return p->exclusive ? bits == r + 1 : bits >> r & 1;
+}
+
 /* VT_EDATA for a header that does not hold: at most 16 channels, 254 regions, 4096 voxels an axis
  * and 2^30 in all; every section inside the file. */
 int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err);

@@ -46,7 +46,7 @@ static void fill_histogram(struct histogram *h, const struct vt_patch_file *f, i
 		for (int y = 0; y < f->h; y++) {
 			vt_patch_row(row, f, channel, z, y, 0, f->w);
 			for (int x = 0; x < f->w; x++, i++) {
-				bool inside = f->regions[i] >> region & 1;
+				bool inside = vt_patch_holds(f, i, region);
 				double at = ((double)row[x] - bin_low) / bin_width;
 				int b;
 

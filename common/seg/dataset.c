@@ -92,13 +92,6 @@ void vt_dataset_close(struct vt_dataset *d)
 	*d = (struct vt_dataset){ NULL, 0 };
 }
 
-static bool holds(const struct vt_patch_file *f, uint32_t voxel, int region)
-{
-	uint8_t bits = f->regions[voxel];
-
-	return f->exclusive ? bits == region + 1 : bits >> region & 1;
-}
-
 /* A voxel of the foreground. By region: one of those that the subject has, then one of its
  * voxels. */
 static uint32_t foreground_voxel(const struct vt_patch_file *f, bool by_region, struct vt_rng *r)
@@ -111,7 +104,7 @@ static uint32_t foreground_voxel(const struct vt_patch_file *f, bool by_region, 
 		return f->foreground[vt_rng_below(r, (uint32_t)f->n_foreground)];
 	for (size_t i = 0; i < f->n_foreground; i++)
 		for (int k = 0; k < f->n_regions; k++)
-			count[k] += holds(f, f->foreground[i], k);
+			count[k] += vt_patch_holds(f, f->foreground[i], k);
 	for (int k = 0; k < f->n_regions; k++)
 		present += count[k] > 0;
 	if (!present)
@@ -121,7 +114,7 @@ static uint32_t foreground_voxel(const struct vt_patch_file *f, bool by_region, 
 		region++;
 	at = vt_rng_below(r, (uint32_t)count[region]);
 	for (size_t i = 0;; i++)
-		if (holds(f, f->foreground[i], region) && !at--)
+		if (vt_patch_holds(f, f->foreground[i], region) && !at--)
 			return f->foreground[i];
 }
 
