@@ -24,7 +24,7 @@ struct params {
 	int64_t batch, accumulate, steps, first, last, warmup, period, validate, save, seed, fold,
 		max_validation, optimizer, schedule, averaging;
 	int64_t average_from, average_every, lookahead, hold, keep, keep_patches, centralize,
-		activation, memory, device, devices, profile, center;
+		activation, memory, device, devices, profile, center, sampling;
 	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip,
 		slow_share, average_decay, transfer_rate;
 	double dice, generalized, tversky, cross_entropy, focal, smooth, smooth_below,
@@ -43,6 +43,7 @@ static const char *const keeps[] = { "dice", "loss", NULL };
 static const char *const automatic[] = { "auto", "false", "true", NULL };
 static const char *const centers[] = { "voxel", "region", NULL };
 static const char *const averagings[] = { "none", "ema", "swa", NULL };
+static const char *const samplings[] = { "balanced", "proportional", NULL };
 static const char *const activations[] = { "sigmoid", "softmax", NULL };
 
 /* beside the keys of contract.h */
@@ -54,7 +55,15 @@ enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
 static const char *const profiles[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
 
 static const struct vt_port in[] = {
-	{ "patches", VT_PORT_DIR, false, "output of crop-patch" },
+	{ "patches", VT_PORT_DIR, false,
+		"output of crop-patch; given again, a further cohort with a head of its own" },
+	{ "patches-2", VT_PORT_DIR, true, "what --patches given a second time is" },
+	{ "patches-3", VT_PORT_DIR, true, "a third time" },
+	{ "patches-4", VT_PORT_DIR, true, "a fourth" },
+	{ "patches-5", VT_PORT_DIR, true, "a fifth" },
+	{ "patches-6", VT_PORT_DIR, true, "a sixth" },
+	{ "patches-7", VT_PORT_DIR, true, "a seventh" },
+	{ "patches-8", VT_PORT_DIR, true, "an eighth" },
 	{ "previous", VT_PORT_DIR, true,
 		"checkpoint whose last weights are the start, or one .pth, .pt or .safetensors "
 		"file; an empty "
@@ -77,6 +86,8 @@ static const struct vt_param params[] = {
 		"the network's own params, e.g. {\"init_filters\": 8}"),
 	VT_ENUM("activation", activation, activations, 0,
 		"sigmoid: regions may overlap; softmax: they exclude each other"),
+	VT_ENUM("sampling", sampling, samplings, 0,
+		"steps of several cohorts: as many of each, or by their numbers of subjects"),
 	VT_TEXT("patch", patch, "64", "voxel", "edge of a cubic patch, or its edges z,y,x"),
 	VT_BOOL("pad", pad, false, "surround a volume smaller than the patch with zeros"),
 	VT_BOOL("mixed-spacing", mixed_spacing, false,
@@ -445,6 +456,7 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 			.noise = p->noise,
 			.drop = p->drop_channel },
 		.augment = w->augment,
+		.balanced = p->sampling == 0,
 		.reset_moments = p->reset_moments,
 		.keep_loss = p->keep == 1 ? (int)p->keep_patches : 0,
 		.averaging = (enum vt_averaging)p->averaging,
@@ -472,19 +484,53 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	return 0;
 }
 
+/* All cohorts that --patches gives. */
+enum { MOST_COHORTS = 8 };
+
+struct cohorts {
+	struct vt_dataset d[MOST_COHORTS];
+	const struct vt_dataset *more[MOST_COHORTS];
+	int n;
+};
+
+static int open_cohorts(struct cohorts *c, const struct vt_stage_run *r, struct vt_err *err)
+{
+	int rc = vt_dataset_open(&c->d[0], vt_stage_input(r, "patches"), err);
+
+	c->n = 1;
+	for (int k = 2; !rc && k <= MOST_COHORTS; k++) {
+		char *port = vt_asprintf("patches-%d", k);
+		const char *dir = vt_stage_input(r, port);
+
+		if (dir)
+			rc = vt_dataset_open(&c->d[c->n], dir, err);
+		if (dir && !rc) {
+			c->more[c->n - 1] = &c->d[c->n];
+			c->n++;
+		}
+		free(port);
+	}
+	return rc;
+}
+
+static void close_cohorts(struct cohorts *c)
+{
+	for (int k = 0; k < c->n; k++)
+		vt_dataset_close(&c->d[k]);
+}
+
 /* Containers; and what follows from them, where that is asked for, as if it had been given. */
-static int open_data(struct vt_dataset *d, struct owned *w, struct vt_stage_run *r,
-	struct vt_err *err)
+static int open_data(struct cohorts *c, struct owned *w, struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	struct vt_configure_request q = { p->model, p->network, p->activation == 1, (int)p->fold,
 		(size_t)p->memory << 20, p->minutes };
 	struct vt_json *chosen = NULL;
-	int rc = vt_dataset_open(d, vt_stage_input(r, "patches"), err);
+	int rc = open_cohorts(c, r, err);
 
 	if (rc || !p->configure)
 		return rc;
-	rc = vt_configure_cohort(&chosen, &w->configured, d, &q, err);
+	rc = vt_configure_cohort(&chosen, &w->configured, &c->d[0], &q, err);
 	if (!rc)
 		rc = vt_stage_propose(r, "configured", chosen, err);
 	vt_json_free(chosen);
@@ -495,14 +541,16 @@ static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 {
 	struct owned w = { .network = NULL };
 	struct vt_train_opts o;
-	struct vt_dataset d = { NULL, 0 };
-	int rc = open_data(&d, &w, r, err);
+	struct cohorts c = { .n = 0 };
+	int rc = open_data(&c, &w, r, err);
 
 	if (!rc)
 		rc = options(&o, &w, r, err);
+	o.more = c.more;
+	o.n_more = c.n - 1;
 	if (!rc)
-		rc = vt_train_plan(text, &d, &o, err);
-	vt_dataset_close(&d);
+		rc = vt_train_plan(text, &c.d[0], &o, err);
+	close_cohorts(&c);
 	release(&w);
 	return rc;
 }
@@ -525,23 +573,25 @@ static int note_split(struct vt_stage_run *r, struct vt_err *err)
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct owned w = { .network = NULL };
-	struct vt_dataset d = { NULL, 0 };
+	struct cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	int rc = open_data(&d, &w, r, err);
+	int rc = open_data(&c, &w, r, err);
 
 	if (!rc)
 		rc = options(&o, &w, r, err);
+	o.more = c.more;
+	o.n_more = c.n - 1;
 	if (!rc)
 		rc = open_devices(&w, &o, r, err);
 	if (!rc) {
 		total_steps = o.last;
-		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &d, &o, err);
+		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &c.d[0], &o, err);
 		vt_stage_note(r, "device", vt_device_describe(o.device[o.precision.first]));
 	}
 	if (!rc)
 		rc = note_split(r, err);
 	vt_progress_end();
-	vt_dataset_close(&d);
+	close_cohorts(&c);
 	release(&w);
 	return rc;
 }

@@ -3,21 +3,25 @@
  * segmentation, one head a domain, a coarse head, or a classifier. */
 #include "common/nn/model_internal.h"
 
-enum head { SEGMENT, COARSE, CLASSIFY };
+enum head { SEGMENT, COARSE, CLASSIFY, DECODER };
 enum shortcut { PUBLISHED, PAD, PROJECT };
 
 const char *const vt_med3d_depths[] = { "10", "18", "34", "50", "101", "152", "200", NULL };
 /* published: A for 18 and 34, else B */
 const char *const vt_med3d_shortcuts[] = { "published", "A", "B", NULL };
-static const char *const heads[] = { "segment", "coarse", "classify", NULL };
+static const char *const heads[] = { "segment", "coarse", "classify", "decoder", NULL };
 
 static const struct vt_model_param params[] = {
 	{ "depth", 3, 0, 0, NULL, vt_med3d_depths },
 	{ "shortcut", PUBLISHED, 0, 0, NULL, vt_med3d_shortcuts },
+	/* norm and ReLU before each convolution (He et al. 2016, identity mappings) */
+	{ "preactivated", 0, 0, 1, NULL, NULL },
 	/* no gradient through a padded shortcut: in the published code, by accident */
 	{ "detach_shortcut", 0, 0, 1, NULL, NULL },
 	{ "head", SEGMENT, 0, 0, NULL, heads },
 	{ "branches", 1, 1, 16, NULL, NULL }, /* segmentation heads, one a domain */
+	/* outputs of each of several 1x1x1 heads, one a cohort: train gives them */
+	{ "branch_outputs", 0, 1, 255, "0", NULL },
 	/* logits at the input's resolution; else at 1/4, as published */
 	{ "full_size", 1, 0, 1, NULL, NULL },
 	{ 0 },
@@ -39,7 +43,7 @@ static const struct {
 
 struct stage {
 	struct vt_graph *g;
-	bool bottleneck, pad, detach;
+	bool bottleneck, pad, detach, before;
 	int planes, out_c, stride, dilation;
 };
 
@@ -97,6 +101,25 @@ static int block(const struct stage *s, int x, const char *name, int stride)
 	return vt_graph_act(s->g, vt_graph_add(s->g, y, x), "", VT_ACT_RELU, 0);
 }
 
+/* Norm and ReLU stand before each convolution, the shortcut takes what came in. */
+static int block_before(const struct stage *s, int x, const char *name, int stride)
+{
+	static const int kernel[2][3] = { { 3, 3, 0 }, { 1, 3, 1 } };
+	int n = s->bottleneck ? 3 : 2, strided = s->bottleneck ? 1 : 0, y = x;
+
+	for (int i = 0; i < n; i++) {
+		int k = kernel[s->bottleneck][i];
+
+		y = norm(s->g, y, vt_name("%s.bn%d", name, i + 1).text, true);
+		y = conv(s->g, y, vt_name("%s.conv%d", name, i + 1).text,
+			i + 1 == n ? s->out_c : s->planes, k, i == strided ? stride : 1,
+			k == 3 ? s->dilation : 1);
+	}
+	if (stride != 1 || vt_graph_shape(s->g, x).c != s->out_c)
+		x = s->pad ? padded(s, x) : projected(s, x, name);
+	return vt_graph_add(s->g, y, x);
+}
+
 int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r,
 	const struct vt_model_param *table, int x)
 {
@@ -105,6 +128,7 @@ int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r,
 	struct stage s = { .g = g,
 		.bottleneck = nets[depth].bottleneck,
 		.detach = vt_model_flag(r, table, "detach_shortcut"),
+		.before = table == params && vt_model_flag(r, table, "preactivated"),
 		.pad = (shortcut == PUBLISHED ? nets[depth].shortcut : (enum shortcut)shortcut) ==
 			PAD };
 
@@ -121,9 +145,12 @@ int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r,
 		else
 			s.dilation = 4;
 		for (int j = 0; j < nets[depth].blocks[i]; j++)
-			x = block(&s, x, vt_name("layer%d.%d", i + 1, j).text, j ? 1 : s.stride);
+			x = s.before ? block_before(&s, x, vt_name("layer%d.%d", i + 1, j).text,
+					       j ? 1 : s.stride)
+				     : block(&s, x, vt_name("layer%d.%d", i + 1, j).text,
+					       j ? 1 : s.stride);
 	}
-	return x;
+	return s.before ? norm(g, x, "bn_last", true) : x;
 }
 
 static int segment(struct vt_graph *g, const struct vt_model_request *r, int x, const char *name)
@@ -141,12 +168,64 @@ static int segment(struct vt_graph *g, const struct vt_model_request *r, int x, 
 	return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 4, false) : x;
 }
 
+/* One head a cohort: a 1x1x1 convolution and the way up to the input's size (Chen et al.). */
+static int branches_of(struct vt_graph *g, const struct vt_model_request *r, int x)
+{
+	int outputs[32], n = vt_model_list(r, params, "branch_outputs", outputs, 32), first = -1;
+
+	if (outputs[0] != r->out_c)
+		vt_graph_fail(g, "branch_outputs begins with %d, the prediction has %d outputs",
+			outputs[0], r->out_c);
+	for (int i = 0; i < n; i++) {
+		int y = vt_graph_conv(g, x, vt_name("branch.%d", i).text,
+			(struct vt_conv){ .out_c = outputs[i],
+				.k = 1,
+				.bias = true,
+				.init = VT_INIT_KAIMING_NORMAL_OUT });
+
+		y = vt_graph_upsample(g, y, 8, false);
+		if (i)
+			vt_graph_extra_output(g, y, VT_ROLE_BRANCH, 1);
+		else
+			first = y;
+	}
+	return first;
+}
+
+/* Three groups of a transposed convolution that doubles the size and a convolution of half its
+ * channels, each with norm and ReLU: 256, 128; 512, 256; 1024, 512. */
+static int decoder(struct vt_graph *g, const struct vt_model_request *r, int x)
+{
+	for (int i = 0; i < 3; i++) {
+		x = vt_graph_conv(g, x, vt_name("decoder.%d.0", i).text,
+			(struct vt_conv){ .out_c = 256 << i,
+				.k = 3,
+				.stride = 2,
+				.pad = 1,
+				.explicit_pad = true,
+				.out_pad = 1,
+				.transposed = true });
+		x = norm(g, x, vt_name("decoder.%d.1", i).text, true);
+		x = norm(g, conv(g, x, vt_name("decoder.%d.3", i).text, 128 << i, 3, 1, 1),
+			vt_name("decoder.%d.4", i).text, true);
+	}
+	return vt_graph_conv(g, x, "decoder.3",
+		(struct vt_conv){ .out_c = r->out_c,
+			.k = 1,
+			.bias = true,
+			.init = VT_INIT_KAIMING_NORMAL_OUT });
+}
+
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 {
 	enum head head = (enum head)vt_model_choice(r, params, "head");
 	int branches = (int)vt_model_number(r, params, "branches"), first = -1;
 
 	x = vt_med3d_encoder(g, r, params, x);
+	if (vt_model_given(r, "branch_outputs"))
+		return branches_of(g, r, x);
+	if (head == DECODER)
+		return decoder(g, r, x);
 	if (head == CLASSIFY)
 		return vt_graph_linear(g, vt_graph_global_pool(g, x, VT_POOL_MEAN), "fc", r->out_c,
 			true);

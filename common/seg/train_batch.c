@@ -17,7 +17,7 @@ static void begin_head(struct vt_train_head *h, const struct vt_trainer *t, int 
 	struct vt_output out = vt_graph_output_at(t->graph, i);
 
 	*h = (struct vt_train_head){ .role = out.role,
-		.weight = out.role == VT_ROLE_BRANCH ? 0 : out.weight,
+		.weight = out.role == VT_ROLE_BRANCH && !t->n_cohorts ? 0 : out.weight,
 		.shape = vt_session_shape_at(t->session, i) };
 	if (h->weight <= 0 || vt_session_remote(t->session))
 		return;
@@ -157,7 +157,7 @@ double vt_train_batch_loss(struct vt_trainer *t, const float **dy)
 		struct vt_train_head *h = &t->head[i];
 		double weight = h->weight * (1.0 / t->o->accumulate);
 
-		if (h->weight <= 0)
+		if (h->weight <= 0 || (t->n_cohorts && i != t->turn))
 			continue;
 		if (r) {
 			sum += loss_there(t, r, i, weight);

@@ -21,6 +21,11 @@ static struct vt_json *subjects_json(const struct vt_trainer *t)
 		vt_json_push(train, vt_json_new_text(t->d->file[t->train[i]].subject));
 	for (size_t i = 0; i < t->n_validation; i++)
 		vt_json_push(validation, vt_json_new_text(t->d->file[t->validation[i]].subject));
+	for (int k = 1; k < t->n_cohorts; k++)
+		for (size_t i = 0; i < t->cohort[k].n_train; i++)
+			vt_json_push(train,
+				vt_json_new_text(
+					t->cohort[k].d->file[t->cohort[k].train[i]].subject));
 	for (size_t i = 0; i < t->d->n; i++)
 		if (t->d->file[i].test)
 			vt_json_push(test, vt_json_new_text(t->d->file[i].subject));
@@ -84,8 +89,7 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	vt_json_put_text(j, "version", t->o->version ? t->o->version : "");
 	vt_json_put_text(model, "name", t->o->model);
 	vt_json_put(model, "params",
-		t->o->model_params ? vt_json_copy(t->o->model_params)
-				   : vt_json_new(VT_JSON_OBJECT));
+		t->params ? vt_json_copy(t->params) : vt_json_new(VT_JSON_OBJECT));
 	vt_json_put_int(model, "parameters", (int64_t)vt_graph_parameters(t->graph));
 	vt_json_put(j, "model", model);
 	vt_json_put(j, "channels", copy_or_null(vt_json_get(header, "channels")));
@@ -107,6 +111,8 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	if (t->o->configured)
 		vt_json_put(j, "configured", vt_json_copy(t->o->configured));
 	vt_json_put(j, "subjects", subjects_json(t));
+	if (t->n_cohorts)
+		vt_json_put(j, "cohorts", vt_train_cohorts_json(t));
 	if (t->o->parent_tree)
 		vt_json_put_text(j, "parent", t->o->parent_tree);
 	else

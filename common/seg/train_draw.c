@@ -58,10 +58,14 @@ static struct vt_draw_opts draw_opts(const struct vt_trainer *t)
 /* Which training subject patch `slot` of a step comes from. */
 static size_t subject_of(const struct vt_trainer *t, uint64_t step, uint64_t slot)
 {
-	uint64_t k = step * (uint64_t)t->o->batch * (uint64_t)t->o->accumulate + slot;
+	const struct vt_train_cohort *c =
+		t->n_cohorts ? &t->cohort[vt_train_cohort_of(t, step)] : NULL;
+	const size_t *train = c ? c->train : t->train;
+	size_t n = c ? c->n_train : t->n_train;
+	uint64_t own = c && t->o->balanced ? step / (uint64_t)t->n_cohorts : step,
+		 k = own * (uint64_t)t->o->batch * (uint64_t)t->o->accumulate + slot;
 
-	return t->train[vt_dataset_order(t->o->seed, k / t->n_train, (size_t)(k % t->n_train),
-		t->n_train)];
+	return train[vt_dataset_order(t->o->seed, k / n, (size_t)(k % n), n)];
 }
 
 static uint64_t slot_of(const struct vt_trainer *t, int round, int item)
@@ -84,10 +88,11 @@ static void draw_batch(const struct vt_trainer *t, uint64_t step, int round, flo
 	uint8_t *targets)
 {
 	struct vt_draw_opts draw = draw_opts(t);
+	const struct vt_dataset *d = t->n_cohorts ? t->cohort[vt_train_cohort_of(t, step)].d : t->d;
 
 	for (int b = 0; b < t->o->batch; b++) {
 		uint64_t slot = slot_of(t, round, b);
-		const struct vt_patch_file *f = &t->d->file[subject_of(t, step, slot)];
+		const struct vt_patch_file *f = &d->file[subject_of(t, step, slot)];
 		float *image = images + (size_t)b * (size_t)t->channels * t->voxels;
 		uint8_t *target = targets + (size_t)b * t->voxels;
 
@@ -142,12 +147,14 @@ static bool take_ahead(struct vt_trainer *t, int round)
 
 static void draw_here(struct vt_trainer *t, int round)
 {
+	const struct vt_manifest *m = t->n_cohorts ? t->cohort[t->turn].manifest : t->manifest;
+
 	if (!take_ahead(t, round))
 		draw_batch(t, t->step, round, t->image, t->target);
 	if (t->ahead)
 		begin_ahead(t, round);
 	vt_train_split_ignored(t, (size_t)t->o->batch);
-	if (t->o->loss.softmax && !t->manifest->exclusive)
+	if (t->o->loss.softmax && !m->exclusive)
 		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
 }
 

@@ -17,10 +17,22 @@ struct vt_train_head {
 	uint8_t *ignored; /* likewise, where something is to be ignored */
 };
 
+/* One of several cohorts; train_cohort.c. */
+struct vt_train_cohort {
+	const struct vt_dataset *d;
+	struct vt_manifest *manifest;
+	size_t *train, n_train;
+	int outputs; /* of its head */
+};
+
 struct vt_trainer {
 	const struct vt_train_opts *o;
 	const struct vt_dataset *d;
-	struct vt_manifest *manifest; /* of the containers */
+	struct vt_manifest *manifest;   /* of the containers */
+	struct vt_train_cohort *cohort; /* NULL: there is one, d */
+	int n_cohorts, turn;            /* which this step is of */
+	const struct vt_json *params;   /* of the network */
+	struct vt_json *own_params;     /* they, where they are not the options' */
 	const char *out, *scratch;
 	struct vt_graph *graph, *eval_graph;
 	struct vt_session *session, *eval;      /* session: that of the level in use */
@@ -75,6 +87,16 @@ enum { VT_TRAIN_HEADS = 33 }; /* at most */
 void vt_train_batch_begin(struct vt_trainer *t);
 void vt_train_batch_end(struct vt_trainer *t);
 double vt_train_batch_loss(struct vt_trainer *t, const float **dy);
+
+/* train_cohort.c: several cohorts; which of them the step is of, and whose heads are held then. */
+int vt_train_cohorts_begin(struct vt_trainer *t, struct vt_err *err);
+void vt_train_cohorts_end(struct vt_trainer *t);
+void vt_train_cohorts_turn(struct vt_trainer *t);
+int vt_train_cohort_of(const struct vt_trainer *t, uint64_t step);
+struct vt_json *vt_train_cohorts_json(const struct vt_trainer *t);
+
+/* trainer.c: the share of the rate that weight i moves at. */
+double vt_train_rate_factor(const struct vt_trainer *t, int i);
 
 /* train_step.c: buffers; draws, gradient, update, and t->step is one more.  VT_EBUG where
  * something is not finite. */

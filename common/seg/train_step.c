@@ -150,6 +150,7 @@ int vt_train_step(struct vt_trainer *t, struct vt_err *err)
 	       momentum = vt_schedule_momentum(&t->o->schedule, applied), loss = 0, norm;
 	int rc = 0;
 
+	vt_train_cohorts_turn(t);
 	for (int round = 0; !rc && round < t->o->accumulate; round++)
 		rc = one_round(t, round, &loss, err);
 	if (rc)

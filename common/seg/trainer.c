@@ -29,7 +29,7 @@ static void choose_roles(struct vt_trainer *t)
 /* The network for n patches, its losses weighted as asked. */
 static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct vt_err *err)
 {
-	struct vt_model_request r = { t->o->model, t->o->model_params, n, t->channels, t->outputs,
+	struct vt_model_request r = { t->o->model, t->params, n, t->channels, t->outputs,
 		{ t->o->patch[0], t->o->patch[1], t->o->patch[2] } };
 	int rc = vt_model_build(g, &r, err);
 
@@ -44,22 +44,32 @@ static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct 
 	return rc;
 }
 
-/* Whether what was asked for can be learned from these containers at all. */
-static int check_meaning(const struct vt_trainer *t, struct vt_err *err)
+/* Whether regions and activation go together. */
+static int check_regions(const struct vt_manifest *m, bool softmax, struct vt_err *err)
 {
 	int pair[2];
 
-	if (t->o->loss.softmax && vt_manifest_overlap(t->manifest, pair))
+	if (softmax && vt_manifest_overlap(m, pair))
 		return vt_err_set(err, VT_EDATA,
 			"softmax needs regions that exclude each other, but %s and %s of manifest "
 			"%s "
 			"share a label value; give --activation sigmoid, or other regions",
-			t->manifest->region[pair[0]].name, t->manifest->region[pair[1]].name,
-			t->manifest->name);
-	if (!t->o->loss.softmax && t->manifest->exclusive)
+			m->region[pair[0]].name, m->region[pair[1]].name, m->name);
+	if (!softmax && m->exclusive)
 		return vt_err_set(err, VT_EDATA,
 			"the regions of manifest %s exclude each other; give --activation softmax",
-			t->manifest->name);
+			m->name);
+	return 0;
+}
+
+/* Whether what was asked for can be learned from these containers at all. */
+static int check_meaning(const struct vt_trainer *t, struct vt_err *err)
+{
+	if (check_regions(t->manifest, t->o->loss.softmax, err))
+		return err->code;
+	for (int k = 1; k < t->n_cohorts; k++)
+		if (check_regions(t->cohort[k].manifest, t->o->loss.softmax, err))
+			return err->code;
 	if (t->o->fold >= t->manifest->folds)
 		return vt_err_set(err, VT_EDATA,
 			"--fold=%d: manifest %s has folds 0 to %d; give one of them, or -1 for "
@@ -123,10 +133,11 @@ static int build_sessions(struct vt_trainer *t, struct vt_err *err)
 			    &(struct vt_session_opts){ .device = t->o->device[VT_LEVEL_F32] }, err);
 }
 
-static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
+static int check_sizes_of(const struct vt_trainer *t, const struct vt_dataset *d,
+	const size_t *train, size_t n, struct vt_err *err)
 {
-	for (size_t i = 0; !t->o->pad && i < t->n_train; i++) {
-		const struct vt_patch_file *f = &t->d->file[t->train[i]];
+	for (size_t i = 0; !t->o->pad && i < n; i++) {
+		const struct vt_patch_file *f = &d->file[train[i]];
 		const int *p = t->o->patch;
 
 		if (f->d < p[0] || f->h < p[1] || f->w < p[2])
@@ -141,6 +152,16 @@ static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
 	return 0;
 }
 
+static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
+{
+	int rc = check_sizes_of(t, t->d, t->train, t->n_train, err);
+
+	for (int k = 1; !rc && k < t->n_cohorts; k++)
+		rc = check_sizes_of(t, t->cohort[k].d, t->cohort[k].train, t->cohort[k].n_train,
+			err);
+	return rc;
+}
+
 static bool begins_with_any(const char *name, const char *const *prefix)
 {
 	for (; prefix && *prefix; prefix++)
@@ -150,11 +171,18 @@ static bool begins_with_any(const char *name, const char *const *prefix)
 }
 
 /* Weights that come from the parent move at their own rate. */
+double vt_train_rate_factor(const struct vt_trainer *t, int i)
+{
+	bool fresh = !t->o->parent ||
+		begins_with_any(vt_session_weight(t->session, i)->name, t->o->fit.leave);
+
+	return fresh ? 1 : t->o->transfer_rate;
+}
+
 static void scale_rates(struct vt_trainer *t)
 {
 	for (int i = 0; t->o->parent && i < vt_session_n_weights(t->session); i++)
-		if (!begins_with_any(vt_session_weight(t->session, i)->name, t->o->fit.leave))
-			vt_optim_scale(t->optim, i, t->o->transfer_rate);
+		vt_optim_scale(t->optim, i, vt_train_rate_factor(t, i));
 }
 
 /* The loss of an output that is smaller than its patch is not that of the patch. */
@@ -220,6 +248,7 @@ static void release(struct vt_trainer *t)
 	free(t->train);
 	free(t->validation);
 	vt_manifest_free(t->manifest);
+	vt_train_cohorts_end(t);
 }
 
 static int start(struct vt_trainer *t, struct vt_err *err)
@@ -294,7 +323,9 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *d,
 	if (rc)
 		return rc;
 	choose_roles(&t);
-	rc = vt_train_check_parent(&t, err);
+	rc = vt_train_cohorts_begin(&t, err);
+	if (!rc)
+		rc = vt_train_check_parent(&t, err);
 	if (!rc)
 		rc = begin(&t, err);
 	if (!rc)
@@ -322,7 +353,10 @@ int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct 
 	struct vt_graph *g = NULL;
 	struct vt_session_opts first = first_plan(o);
 	char digest[17];
-	int rc = build(&g, &t, share(o), err);
+	int rc = vt_train_cohorts_begin(&t, err);
+
+	if (!rc)
+		rc = build(&g, &t, share(o), err);
 
 	if (!rc && o->configured) {
 		vt_buf_str(text, "configured ");
@@ -335,5 +369,6 @@ int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct 
 	if (!rc)
 		vt_buf_printf(text, "plan %s\n", digest);
 	vt_graph_free(g);
+	vt_train_cohorts_end(&t);
 	return rc;
 }

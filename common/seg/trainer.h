@@ -43,6 +43,10 @@ struct vt_train_opts {
 	const struct vt_augment *augment;
 	/* at each restart of the schedule moments begin anew, and steps are counted from there */
 	bool reset_moments;
+	/* further cohorts, each with a head of its own, and whether each has as many steps */
+	const struct vt_dataset *const *more;
+	int n_more;
+	bool balanced;
 	enum vt_averaging averaging;
 	double average_decay;                 /* ema */
 	uint64_t average_from, average_every; /* swa: snapshots at these steps */

@@ -112,6 +112,33 @@ struct command_line {
 	int help, version, plan, follow_links;
 };
 
+/* Port `name` given once more is the port "name-2", then "name-3", where a stage has them. */
+static void number_again(const struct vt_stage_run *r, int argc, char **argv, struct vt_strs *made)
+{
+	for (int p = 0; p < vt_stage_n_ports(r->stage); p++) {
+		const char *name = r->stage->in[p].name;
+		size_t n = strlen(name);
+		int seen = 0;
+
+		for (int i = 1; i < argc; i++) {
+			char *port;
+
+			if (strncmp(argv[i], "--", 2) || strncmp(argv[i] + 2, name, n) ||
+				(argv[i][2 + n] && argv[i][2 + n] != '='))
+				continue;
+			port = vt_asprintf("%s-%d", name, ++seen);
+			if (seen > 1 && port_index(r, port) >= 0) {
+				char *flag = vt_asprintf("--%s%s", port, argv[i] + 2 + n);
+
+				vt_strs_add(made, flag);
+				argv[i] = made->v[made->n - 1];
+				free(flag);
+			}
+			free(port);
+		}
+	}
+}
+
 static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char **argv,
 	struct vt_err *err)
 {
@@ -456,6 +483,7 @@ static void release(struct vt_stage_run *r)
 	}
 	vt_store_close(r->store);
 	vt_consent_release(&r->consent);
+	vt_strs_release(&r->numbered);
 	vt_json_free(r->params_json);
 	vt_json_free(r->notes);
 	free(r->params);
@@ -478,6 +506,7 @@ int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)
 	r.notes = vt_json_new(VT_JSON_OBJECT);
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
+	number_again(&r, argc, argv, &r.numbered);
 	rc = parse(&r, &c, argc, argv, &err);
 	r.follow_links = c.follow_links != 0;
 	vt_log_open(stage->name, vt_log_form_of(c.log), VT_LOG_INFO);

@@ -92,12 +92,28 @@ class Residual(nn.Module):
         return F.relu(y + self.shortcut(x))
 
 
+class ResidualBefore(Residual):
+    """Norm and ReLU before each convolution (He et al. 2016, Identity Mappings)."""
+
+    def __init__(self, i, planes, bottleneck, *rest):
+        super().__init__(i, planes, bottleneck, *rest)
+        self.bn1 = nn.BatchNorm3d(i)
+        if bottleneck:
+            self.bn3 = nn.BatchNorm3d(planes)
+
+    def forward(self, x):
+        y = x
+        for k in range(1, self.convs + 1):
+            y = getattr(self, f"conv{k}")(F.relu(getattr(self, f"bn{k}")(y)))
+        return y + self.shortcut(x)
+
+
 MED3D = {10: ([1, 1, 1, 1], False, False), 18: ([2, 2, 2, 2], False, True), 34: ([3, 4, 6, 3], False, True), 50: ([3, 4, 6, 3], True, False),
          101: ([3, 4, 23, 3], True, False), 152: ([3, 8, 36, 3], True, False), 200: ([3, 24, 36, 3], True, False)}
 
 
 class Med3D(nn.Module):
-    def __init__(self, i, o, depth, head="segment", branches=1, full=True, detach=False, pad=None):
+    def __init__(self, i, o, depth, head="segment", branches=1, full=True, detach=False, pad=None, before=False):
         super().__init__()
         blocks, bottleneck, published = MED3D[depth]
         pad = published if pad is None else pad
@@ -106,10 +122,12 @@ class Med3D(nn.Module):
         for k, (planes, stride, dilation) in enumerate(((64, 1, 1), (128, 2, 1), (256, 1, 2), (512, 1, 4))):
             layer = []
             for j in range(blocks[k]):
-                layer.append(Residual(c, planes, bottleneck, 1 if j else stride, dilation, pad, detach))
+                layer.append((ResidualBefore if before else Residual)(c, planes, bottleneck, 1 if j else stride, dilation, pad, detach))
                 c = layer[-1].o
             setattr(self, f"layer{k + 1}", nn.Sequential(*layer))
         self.kind, self.full, self.c = head, full, c
+        if before:
+            self.bn_last = nn.BatchNorm3d(c)
         seg = lambda: nn.Sequential(nn.ConvTranspose3d(c, 32, 2, 2), nn.BatchNorm3d(32), nn.ReLU(), nn.Conv3d(32, 32, 3, 1, 1, bias=False),
                                     nn.BatchNorm3d(32), nn.ReLU(), nn.Conv3d(32, o, 1, bias=False))
         if head == "segment" and branches == 1:
@@ -120,15 +138,29 @@ class Med3D(nn.Module):
             self.coarse = nn.Conv3d(c, o, 1)
         elif head == "classify":
             self.fc = nn.Linear(c, o)
+        elif head == "branches":
+            self.branch = nn.ModuleList([nn.Conv3d(c, k, 1) for k in branches])
+        elif head == "decoder":
+            groups = []
+            for k in (256, 512, 1024):
+                groups.append(nn.Sequential(nn.ConvTranspose3d(c, k, 3, 2, 1, 1, bias=False), nn.BatchNorm3d(k), nn.ReLU(),
+                                            nn.Conv3d(k, k // 2, 3, 1, 1, bias=False), nn.BatchNorm3d(k // 2), nn.ReLU()))
+                c = k // 2
+            self.decoder = nn.Sequential(*groups, nn.Conv3d(c, o, 1))
 
     def features(self, x):
         x = F.max_pool3d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return F.relu(self.bn_last(x)) if hasattr(self, "bn_last") else x
 
     def forward(self, x):
         x = self.features(x)
         if self.kind == "classify":
             return self.fc(x.mean((2, 3, 4)))
+        if self.kind == "branches":
+            return [up(b(x), 8, False) for b in self.branch]
+        if self.kind == "decoder":
+            return self.decoder(x)
         if self.kind == "coarse":
             return up(self.coarse(x), 8, False) if self.full else self.coarse(x)
         ys = [b.conv_seg(x) for b in self.branch] if hasattr(self, "branch") else [self.conv_seg(x)]
