@@ -21,7 +21,7 @@ static const struct vt_model_param params[] = {
 	{ "head", SEGMENT, 0, 0, NULL, heads },
 	{ "branches", 1, 1, 16, NULL, NULL }, /* segmentation heads, one a domain */
 	/* outputs of each of several 1x1x1 heads, one a cohort: train gives them */
-	{ "branch_outputs", 0, 1, 255, "0", NULL },
+	{ "branch_outputs", 0, 0, 255, "0", NULL }, /* 0: none */
 	/* logits at the input's resolution; else at 1/4, as published */
 	{ "full_size", 1, 0, 1, NULL, NULL },
 	{ 0 },
@@ -219,10 +219,11 @@ static int decoder(struct vt_graph *g, const struct vt_model_request *r, int x)
 static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 {
 	enum head head = (enum head)vt_model_choice(r, params, "head");
-	int branches = (int)vt_model_number(r, params, "branches"), first = -1;
+	int branches = (int)vt_model_number(r, params, "branches"), first = -1, own = 0;
 
 	x = vt_med3d_encoder(g, r, params, x);
-	if (vt_model_given(r, "branch_outputs"))
+	vt_model_list(r, params, "branch_outputs", &own, 1);
+	if (own)
 		return branches_of(g, r, x);
 	if (head == DECODER)
 		return decoder(g, r, x);

@@ -1,4 +1,5 @@
-/* train_cohort.c - several cohorts in one training: the encoder learns from all, a head from its own.
+/* train_cohort.c - several cohorts in one training: the encoder learns from all, a head from its
+ * own.
  *
  * Cohort 0 is that of the trainer's own dataset.  A step draws all its patches from one cohort,
  * whose number t->turn is: with --sampling balanced each in turn, with proportional one drawn with
@@ -9,6 +10,23 @@
 
 #include "common/base/rng.h"
 #include "common/seg/train_state.h"
+
+static bool begins_with_any(const char *name, const char *const *prefix)
+{
+	for (; prefix && *prefix; prefix++)
+		if (!strncmp(name, *prefix, strlen(*prefix)))
+			return true;
+	return false;
+}
+
+/* Weights that come from the parent move at their own rate. */
+double vt_train_rate_factor(const struct vt_trainer *t, int i)
+{
+	bool fresh = !t->o->parent ||
+		begins_with_any(vt_session_weight(t->session, i)->name, t->o->fit.leave);
+
+	return fresh ? 1 : t->o->transfer_rate;
+}
 
 static bool learns(const struct vt_trainer *t, const struct vt_patch_file *f)
 {

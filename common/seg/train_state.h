@@ -95,7 +95,7 @@ void vt_train_cohorts_turn(struct vt_trainer *t);
 int vt_train_cohort_of(const struct vt_trainer *t, uint64_t step);
 struct vt_json *vt_train_cohorts_json(const struct vt_trainer *t);
 
-/* trainer.c: the share of the rate that weight i moves at. */
+/* train_cohort.c: the share of the rate that weight i moves at. */
 double vt_train_rate_factor(const struct vt_trainer *t, int i);
 
 /* train_step.c: buffers; draws, gradient, update, and t->step is one more.  VT_EBUG where

@@ -162,23 +162,6 @@ static int check_sizes(const struct vt_trainer *t, struct vt_err *err)
 	return rc;
 }
 
-static bool begins_with_any(const char *name, const char *const *prefix)
-{
-	for (; prefix && *prefix; prefix++)
-		if (!strncmp(name, *prefix, strlen(*prefix)))
-			return true;
-	return false;
-}
-
-/* Weights that come from the parent move at their own rate. */
-double vt_train_rate_factor(const struct vt_trainer *t, int i)
-{
-	bool fresh = !t->o->parent ||
-		begins_with_any(vt_session_weight(t->session, i)->name, t->o->fit.leave);
-
-	return fresh ? 1 : t->o->transfer_rate;
-}
-
 static void scale_rates(struct vt_trainer *t)
 {
 	for (int i = 0; t->o->parent && i < vt_session_n_weights(t->session); i++)

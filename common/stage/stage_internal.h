@@ -16,7 +16,7 @@ struct vt_stage_run {
 	void *params;
 	struct vt_json *params_json, *notes;
 	const char *given[VT_MAX_PORTS]; /* as on the command line */
-	struct vt_strs numbered; /* flags of ports that were given again */
+	struct vt_strs numbered;         /* flags of ports that were given again */
 	char *root[VT_MAX_PORTS];        /* resolved */
 	struct vt_tree *tree[VT_MAX_PORTS];
 	char tree_hex[VT_MAX_PORTS][VT_HEX];

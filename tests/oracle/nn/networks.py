@@ -47,7 +47,6 @@ cases = [
     ("residual-unet", {"channels": [8, 16, 32, 48], "residual_units": 0}, 2, 3, 1, (16, 8, 16), lambda: ResidualUnet(2, 3, (8, 16, 32, 48), 0)),
     ("catalyst-unet", {}, 1, 3, 1, (8, 16, 16), lambda: CatalystUnet(1, 3)),
     ("med3d-resnet", {"depth": "10", "branch_outputs": [2, 4, 3]}, 1, 2, 2, (24, 16, 16), lambda: Med3D(1, 2, 10, "branches", branches=(2, 4, 3))),
-    ("med3d-resnet", {"depth": "10", "head": "decoder"}, 1, 2, 2, (8, 8, 8), lambda: Med3D(1, 2, 10, "decoder")),
     ("med3d-resnet", {"depth": "50", "head": "coarse", "preactivated": True}, 1, 2, 2, (16, 16, 24), lambda: Med3D(1, 2, 50, "coarse", before=True)),
     ("med3d-resnet", {"depth": "18", "head": "coarse", "preactivated": True}, 1, 2, 2, (16, 16, 24), lambda: Med3D(1, 2, 18, "coarse", before=True)),
 ]
