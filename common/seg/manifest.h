@@ -63,7 +63,7 @@ struct vt_manifest {
 	double label_tolerance; /* how far a stored value may be from a whole one */
 	struct vt_region region[VT_MAX_REGIONS];
 	int n_regions;
-	/* regions are classes: what stands for region bits is 1 + the region's number, 0 for none */
+	/* regions are classes: what stands for region bits is 1 + the region's number, or 0 */
 	bool exclusive;
 	int ignore;        /* label value that is left out of loss and scores; 0: none */
 	double spacing[3]; /* of the prepared grid along R, A, S; 0: as scanned */
