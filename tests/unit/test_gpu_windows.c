@@ -85,7 +85,7 @@ static struct answer ask(const struct question *q, const char *profile, int item
 	struct vt_session *s[4] = { NULL };
 	struct vt_graph *g[4] = { NULL };
 	struct vt_patch_file f = volume_of(q);
-	const struct vt_predict_opts how = { q->overlap, q->flips, VT_TTA_NONE };
+	const struct vt_predict_opts how = { .overlap = q->overlap, .flips = q->flips };
 	struct vt_prediction *p = NULL;
 	size_t voxels = (size_t)f.d * (size_t)f.h * (size_t)f.w;
 	struct answer a = { calloc(voxels * (size_t)q->out_c, sizeof(float)), calloc(voxels, 1),
@@ -258,7 +258,7 @@ static void how_many_at_a_time(void)
 /* A volume and a network that do not belong together. */
 static void refusals(void)
 {
-	const struct vt_predict_opts o = { 0.5, false, VT_TTA_NONE };
+	const struct vt_predict_opts o = { .overlap = 0.5 };
 	const struct question q = { "", 2, 3, { 8, 8, 8 }, { 8, 8, 8 }, 0.5, false, false, false,
 		1 };
 	struct vt_err err = VT_ERR_INIT;
