@@ -66,7 +66,7 @@ static int once(double t[2][STEPS], char **argv, const struct vt_manifest *m, st
 {
 	const struct vt_prepare_opts o = VT_PREPARE_OPTS_DEFAULT;
 	const struct vt_crop_opts crop = { .margin = 2, .multiple = 8 };
-	const struct vt_predict_opts how = { 0.5, false, VT_TTA_NONE };
+	const struct vt_predict_opts how = { .overlap = 0.5 };
 	struct vt_prepared prepared = { .geometry = NULL };
 	struct vt_patch_file f = { .header = NULL };
 	struct vt_prediction *p = NULL;

@@ -132,7 +132,7 @@ static int predict(struct outcome *r, const struct vt_graph *g, struct vt_device
 		.h = EDGE,
 		.w = EDGE,
 		.image = image };
-	const struct vt_predict_opts how = { 0.5, true, VT_TTA_NONE };
+	const struct vt_predict_opts how = { .overlap = 0.5, .flips = true };
 	struct vt_prediction *p = NULL;
 	struct vt_session *s = NULL;
 	int rc = vt_session_new(&s, g, &(struct vt_session_opts){ .seed = 3, .device = d }, err);

@@ -11,8 +11,9 @@
 static int predict(struct vt_session *s, const struct vt_patch_file *f, char **argv,
 	struct vt_err *err)
 {
-	const struct vt_predict_opts how = { strtod(argv[5], NULL), argv[6][0] == '1',
-		VT_TTA_NONE };
+	const struct vt_predict_opts how = { .overlap = strtod(argv[5], NULL),
+		.flips = argv[6][0] == '1',
+		.tta = VT_TTA_NONE };
 	size_t n =
 		(size_t)vt_session_output_shape(s).c * (size_t)f->d * (size_t)f->h * (size_t)f->w;
 	float *values = vt_xmalloc(n * sizeof(*values));
