@@ -55,8 +55,7 @@ enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
 static const char *const profiles[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
 
 static const struct vt_port in[] = {
-	{ "patches", VT_PORT_DIR, false,
-		"output of crop-patch; given again, a further cohort with a head of its own" },
+	{ "patches", VT_PORT_DIR, false, "output of crop-patch; again: a further cohort" },
 	{ "patches-2", VT_PORT_DIR, true, "what --patches given a second time is" },
 	{ "patches-3", VT_PORT_DIR, true, "a third time" },
 	{ "patches-4", VT_PORT_DIR, true, "a fourth" },
@@ -484,9 +483,9 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	return 0;
 }
 
-/* All cohorts that --patches gives. */
 enum { MOST_COHORTS = 8 };
 
+/* All cohorts that --patches gives. */
 struct cohorts {
 	struct vt_dataset d[MOST_COHORTS];
 	const struct vt_dataset *more[MOST_COHORTS];
@@ -502,9 +501,7 @@ static int open_cohorts(struct cohorts *c, const struct vt_stage_run *r, struct 
 		char *port = vt_asprintf("patches-%d", k);
 		const char *dir = vt_stage_input(r, port);
 
-		if (dir)
-			rc = vt_dataset_open(&c->d[c->n], dir, err);
-		if (dir && !rc) {
+		if (dir && !(rc = vt_dataset_open(&c->d[c->n], dir, err))) {
 			c->more[c->n - 1] = &c->d[c->n];
 			c->n++;
 		}
