@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/base/utf8.h"
 
 enum { MAX_DEPTH = 64, MOST_VALUES = 1 << 24 };
 static const size_t read_limit = 64u << 20;
@@ -57,25 +58,6 @@ static void pop_pointer(struct reader *r, size_t len)
 	r->pointer.data[len] = '\0';
 }
 
-static void put_utf8(struct vt_buf *b, uint32_t c)
-{
-	if (c < 0x80) {
-		vt_buf_char(b, (char)c);
-	} else if (c < 0x800) {
-		vt_buf_char(b, (char)(0xC0 | c >> 6));
-		vt_buf_char(b, (char)(0x80 | (c & 63)));
-	} else if (c < 0x10000) {
-		vt_buf_char(b, (char)(0xE0 | c >> 12));
-		vt_buf_char(b, (char)(0x80 | (c >> 6 & 63)));
-		vt_buf_char(b, (char)(0x80 | (c & 63)));
-	} else {
-		vt_buf_char(b, (char)(0xF0 | c >> 18));
-		vt_buf_char(b, (char)(0x80 | (c >> 12 & 63)));
-		vt_buf_char(b, (char)(0x80 | (c >> 6 & 63)));
-		vt_buf_char(b, (char)(0x80 | (c & 63)));
-	}
-}
-
 static int hex4(struct reader *r, uint32_t *out)
 {
 	*out = 0;
@@ -121,7 +103,7 @@ static int unicode(struct reader *r, struct vt_buf *b)
 	}
 	if (c == 0)
 		return fail(r, "\\u0000 is not accepted");
-	put_utf8(b, c);
+	vt_utf8_encode(b, c);
 	return 0;
 }
 
@@ -144,41 +126,14 @@ static int escape(struct reader *r, struct vt_buf *b)
 	return 0;
 }
 
-/* Length of the valid UTF-8 sequence at p, 0 if there is none (overlong, surrogate, too large,
- * cut off). */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-	size_t n;
-
-	if (p[0] < 0x80)
-		n = 1;
-	else if (p[0] >= 0xC2 && p[0] < 0xE0)
-		n = 2;
-	else if (p[0] >= 0xE0 && p[0] < 0xF0)
-		n = 3;
-	else if (p[0] >= 0xF0 && p[0] < 0xF5)
-		n = 4;
-	else
-		n = 0;
-
-	if (!n || n > left)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xC0) != 0x80)
-			return 0;
-	if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
-		(p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
-		return 0;
-	return n;
-}
-
 /* Length of what may be copied as it is; 0 where the text is not valid UTF-8. */
 static size_t plain_length(const struct reader *r)
 {
 	const char *p = r->p;
 
 	while (p < r->end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20) {
-		size_t n = utf8_length((const unsigned char *)p, (size_t)(r->end - p));
+		uint32_t c;
+		size_t n = vt_utf8_decode((const unsigned char *)p, (size_t)(r->end - p), &c);
 
 		if (!n)
 			break;

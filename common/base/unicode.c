@@ -5,56 +5,27 @@
 
 #include "common/base/buf.h"
 #include "common/base/unicode_table.h"
+#include "common/base/utf8.h"
 
-/* Bytes of the UTF-8 character at s and its code point; a byte that begins none counts as one
- * character beyond Unicode. */
-static size_t decode(const unsigned char *s, uint32_t *c)
+/* A byte that is no part of UTF-8 counts as one character: STRAY and its value. */
+enum { STRAY = 0x110000 };
+
+static size_t decode(const unsigned char *text, uint32_t *c)
 {
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n;
+	size_t n = vt_utf8_decode(text, 4, c);
 
-	if (s[0] < 0x80)
-		n = 1;
-	else if (s[0] >> 5 == 6)
-		n = 2;
-	else if (s[0] >> 4 == 14)
-		n = 3;
-	else if (s[0] >> 3 == 30)
-		n = 4;
-	else
-		n = 0;
-
-	*c = n <= 1 ? s[0] : s[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if (s[i] >> 6 != 2)
-			n = 0;
-		*c = *c << 6 | (s[i] & 0x3f);
-	}
-	if (n && *c >= least[n] && *c <= 0x10ffff)
+	if (n)
 		return n;
-	*c = 0x110000u + s[0];
+	*c = STRAY + text[0];
 	return 1;
 }
 
 static void encode(struct vt_buf *out, uint32_t c)
 {
-	if (c >= 0x110000) {
-		vt_buf_char(out, (char)(c - 0x110000));
-	} else if (c < 0x80) {
-		vt_buf_char(out, (char)c);
-	} else if (c < 0x800) {
-		vt_buf_char(out, (char)(0xc0 | c >> 6));
-		vt_buf_char(out, (char)(0x80 | (c & 0x3f)));
-	} else if (c < 0x10000) {
-		vt_buf_char(out, (char)(0xe0 | c >> 12));
-		vt_buf_char(out, (char)(0x80 | (c >> 6 & 0x3f)));
-		vt_buf_char(out, (char)(0x80 | (c & 0x3f)));
-	} else {
-		vt_buf_char(out, (char)(0xf0 | c >> 18));
-		vt_buf_char(out, (char)(0x80 | (c >> 12 & 0x3f)));
-		vt_buf_char(out, (char)(0x80 | (c >> 6 & 0x3f)));
-		vt_buf_char(out, (char)(0x80 | (c & 0x3f)));
-	}
+	if (c >= STRAY)
+		vt_buf_char(out, (char)(c - STRAY));
+	else
+		vt_utf8_encode(out, c);
 }
 
 /* The row of three whose first number is the last one not above c. */

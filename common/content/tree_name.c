@@ -3,37 +3,7 @@
 
 #include <string.h>
 
-/* Bytes of the UTF-8 character at s, its code point in *c; 0 if it is none: cut short, longer
- * than needed, a surrogate. */
-static size_t decode(const unsigned char *s, uint32_t *c)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n;
-
-	if (s[0] < 0x80)
-		n = 1;
-	else if (s[0] >> 5 == 6)
-		n = 2;
-	else if (s[0] >> 4 == 14)
-		n = 3;
-	else if (s[0] >> 3 == 30)
-		n = 4;
-	else
-		n = 0;
-
-	if (n == 1)
-		*c = s[0];
-	else if (n)
-		*c = s[0] & (0x7fu >> n);
-	else
-		*c = 0;
-	for (size_t i = 1; i < n; i++) {
-		if (s[i] >> 6 != 2)
-			return 0;
-		*c = *c << 6 | (s[i] & 0x3f);
-	}
-	return n && *c >= least[n] && *c <= 0x10ffff && (*c < 0xd800 || *c > 0xdfff) ? n : 0;
-}
+#include "common/base/utf8.h"
 
 static bool is_control(uint32_t c)
 {
@@ -52,7 +22,7 @@ static const char *fault_of(const char *name, size_t n)
 	if (n > 255)
 		return "is longer than 255 bytes";
 	for (size_t i = 0, k; i < n; i += k) {
-		k = decode((const unsigned char *)name + i, &c);
+		k = vt_utf8_decode((const unsigned char *)name + i, n - i, &c);
 		if (!k)
 			return "is not UTF-8";
 		if (is_control(c))

@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "common/base/json.h"
+#include "common/base/utf8.h"
 #include "tests/check.h"
 
 static int parses(const char *text)
@@ -193,8 +194,36 @@ static void large_objects_keep_order_and_keys(void)
 	vt_json_free(j);
 }
 
+/* Every code point there and back; nothing shorter or longer, no surrogate. */
+static void utf8_goes_there_and_back(void)
+{
+	static const char *const bad[] = { "\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf",
+		"\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80",
+		"\xc3", "\xe2\x82", "\xc3(" };
+	struct vt_buf out = VT_BUF_INIT;
+	uint32_t got, wrong = 0;
+
+	for (uint32_t c = 0; c <= 0x10ffff; c++) {
+		bool surrogate = c >= 0xd800 && c <= 0xdfff;
+		const unsigned char *text;
+		size_t n;
+
+		vt_buf_clear(&out);
+		vt_utf8_encode(&out, c);
+		text = (const unsigned char *)out.data;
+		n = vt_utf8_decode(text, out.len, &got);
+		wrong += n != (surrogate ? 0 : out.len) || (n && got != c);
+		wrong += out.len > 1 && vt_utf8_decode(text, out.len - 1, &got) != 0;
+	}
+	CHECK_EQ(wrong, 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK_EQ(vt_utf8_decode((const unsigned char *)bad[i], 8, &got), 0);
+	vt_buf_release(&out);
+}
+
 int main(void)
 {
+	RUN(utf8_goes_there_and_back);
 	RUN(refuses_what_is_not_json);
 	RUN(depth_is_bounded);
 	RUN(messages_name_line_and_pointer);
