@@ -18,9 +18,9 @@ static void out_of_memory(void)
 	_exit(VT_ENOMEM);
 }
 
-void *vt_xrealloc(void *p, size_t n)
+void *vt_xrealloc(void *block, size_t n)
 {
-	void *q = realloc(p, n ? n : 1);
+	void *q = realloc(block, n ? n : 1);
 
 	if (!q)
 		out_of_memory();
@@ -41,18 +41,18 @@ void *vt_xcalloc(size_t n, size_t size)
 	return p;
 }
 
-char *vt_xstrndup(const char *s, size_t n)
+char *vt_xstrndup(const char *text, size_t n)
 {
 	char *copy = vt_xmalloc(n + 1);
 
-	memcpy(copy, s, n);
+	memcpy(copy, text, n);
 	copy[n] = '\0';
 	return copy;
 }
 
-char *vt_xstrdup(const char *s)
+char *vt_xstrdup(const char *text)
 {
-	return vt_xstrndup(s, strlen(s));
+	return vt_xstrndup(text, strlen(text));
 }
 
 char *vt_asprintf(const char *fmt, ...)
@@ -66,79 +66,79 @@ char *vt_asprintf(const char *fmt, ...)
 	return vt_buf_detach(&b);
 }
 
-void vt_buf_release(struct vt_buf *b)
+void vt_buf_release(struct vt_buf *buf)
 {
-	free(b->data);
-	*b = (struct vt_buf)VT_BUF_INIT;
+	free(buf->data);
+	*buf = (struct vt_buf)VT_BUF_INIT;
 }
 
-void vt_buf_clear(struct vt_buf *b)
+void vt_buf_clear(struct vt_buf *buf)
 {
-	b->len = 0;
-	if (b->data)
-		b->data[0] = '\0';
+	buf->len = 0;
+	if (buf->data)
+		buf->data[0] = '\0';
 }
 
-void vt_buf_reserve(struct vt_buf *b, size_t extra)
+void vt_buf_reserve(struct vt_buf *buf, size_t extra)
 {
-	size_t need = b->len + extra + 1;
+	size_t need = buf->len + extra + 1;
 
 	if (need <= extra)
 		out_of_memory();
-	if (need <= b->cap)
+	if (need <= buf->cap)
 		return;
-	b->cap = need < 64 ? 64 : need + need / 2;
-	b->data = vt_xrealloc(b->data, b->cap);
-	b->data[b->len] = '\0';
+	buf->cap = need < 64 ? 64 : need + need / 2;
+	buf->data = vt_xrealloc(buf->data, buf->cap);
+	buf->data[buf->len] = '\0';
 }
 
-void vt_buf_add(struct vt_buf *b, const void *bytes, size_t n)
+void vt_buf_add(struct vt_buf *buf, const void *bytes, size_t n)
 {
-	vt_buf_reserve(b, n);
+	vt_buf_reserve(buf, n);
 	if (n)
-		memcpy(b->data + b->len, bytes, n);
-	b->len += n;
-	b->data[b->len] = '\0';
+		memcpy(buf->data + buf->len, bytes, n);
+	buf->len += n;
+	buf->data[buf->len] = '\0';
 }
 
-void vt_buf_str(struct vt_buf *b, const char *text)
+void vt_buf_str(struct vt_buf *buf, const char *text)
 {
-	vt_buf_add(b, text, strlen(text));
+	vt_buf_add(buf, text, strlen(text));
 }
 
-void vt_buf_char(struct vt_buf *b, char c)
+void vt_buf_char(struct vt_buf *buf, char c)
 {
-	vt_buf_add(b, &c, 1);
+	vt_buf_add(buf, &c, 1);
 }
 
-void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap)
+void vt_buf_vprintf(struct vt_buf *buf, const char *fmt, va_list ap)
 {
 	va_list again;
 	int n;
 
 	va_copy(again, ap);
-	vt_buf_reserve(b, 120);
-	n = vsnprintf(b->data + b->len, b->cap - b->len, fmt, ap);
+	vt_buf_reserve(buf, 120);
+	n = vsnprintf(buf->data + buf->len, buf->cap - buf->len, fmt, ap);
 	if (n < 0)
 		out_of_memory();
-	if ((size_t)n >= b->cap - b->len) {
-		vt_buf_reserve(b, (size_t)n);
-		vsnprintf(b->data + b->len, b->cap - b->len, fmt, again);
+	if ((size_t)n >= buf->cap - buf->len) {
+		vt_buf_reserve(buf, (size_t)n);
+		vsnprintf(buf->data + buf->len, buf->cap - buf->len, fmt, again);
 	}
 	va_end(again);
-	b->len += (size_t)n;
+	buf->len += (size_t)n;
 }
 
-void vt_buf_printf(struct vt_buf *b, const char *fmt, ...)
+void vt_buf_printf(struct vt_buf *buf, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	vt_buf_vprintf(b, fmt, ap);
+	vt_buf_vprintf(buf, fmt, ap);
 	va_end(ap);
 }
 
-void vt_buf_wrap(struct vt_buf *b, const char *text, size_t column)
+void vt_buf_wrap(struct vt_buf *buf, const char *text, size_t column)
 {
 	enum { WIDTH = 79 };
 	size_t col = column;
@@ -147,54 +147,54 @@ void vt_buf_wrap(struct vt_buf *b, const char *text, size_t column)
 		size_t n = strcspn(text, " ");
 
 		if (col > column && col + 1 + n > WIDTH) {
-			vt_buf_printf(b, "\n%*s", (int)column, "");
+			vt_buf_printf(buf, "\n%*s", (int)column, "");
 			col = column;
 		}
-		vt_buf_printf(b, "%s%.*s", col > column ? " " : "", (int)n, text);
+		vt_buf_printf(buf, "%s%.*s", col > column ? " " : "", (int)n, text);
 		col += n + (col > column);
 		text += n + (text[n] == ' ');
 	}
-	vt_buf_char(b, '\n');
+	vt_buf_char(buf, '\n');
 }
 
-void vt_buf_sized(struct vt_buf *b, const char *text)
+void vt_buf_sized(struct vt_buf *buf, const char *text)
 {
 	uint64_t n = strlen(text);
 
 	for (int shift = 56; shift >= 0; shift -= 8)
-		vt_buf_char(b, (char)(n >> shift & 0xff));
-	vt_buf_add(b, text, n);
+		vt_buf_char(buf, (char)(n >> shift & 0xff));
+	vt_buf_add(buf, text, n);
 }
 
-void vt_buf_hex(struct vt_buf *b, const unsigned char *bytes, size_t n)
+void vt_buf_hex(struct vt_buf *buf, const unsigned char *bytes, size_t n)
 {
 	static const char digit[] = "0123456789abcdef";
 
-	vt_buf_reserve(b, 2 * n);
+	vt_buf_reserve(buf, 2 * n);
 	for (size_t i = 0; i < n; i++) {
-		b->data[b->len++] = digit[bytes[i] >> 4];
-		b->data[b->len++] = digit[bytes[i] & 15];
+		buf->data[buf->len++] = digit[bytes[i] >> 4];
+		buf->data[buf->len++] = digit[bytes[i] & 15];
 	}
-	b->data[b->len] = '\0';
+	buf->data[buf->len] = '\0';
 }
 
-char *vt_buf_detach(struct vt_buf *b)
+char *vt_buf_detach(struct vt_buf *buf)
 {
 	char *data;
 
-	vt_buf_reserve(b, 0);
-	data = b->data;
-	*b = (struct vt_buf)VT_BUF_INIT;
+	vt_buf_reserve(buf, 0);
+	data = buf->data;
+	*buf = (struct vt_buf)VT_BUF_INIT;
 	return data;
 }
 
-void vt_strs_add(struct vt_strs *s, const char *text)
+void vt_strs_add(struct vt_strs *list, const char *text)
 {
-	if (s->n == s->cap) {
-		s->cap = s->cap ? 2 * s->cap : 8;
-		s->v = vt_xrealloc(s->v, s->cap * sizeof(*s->v));
+	if (list->n == list->cap) {
+		list->cap = list->cap ? 2 * list->cap : 8;
+		list->v = vt_xrealloc(list->v, list->cap * sizeof(*list->v));
 	}
-	s->v[s->n++] = vt_xstrdup(text);
+	list->v[list->n++] = vt_xstrdup(text);
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -202,23 +202,23 @@ static int by_bytes(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-void vt_strs_sort(struct vt_strs *s)
+void vt_strs_sort(struct vt_strs *list)
 {
-	if (s->n > 1)
-		qsort(s->v, s->n, sizeof(*s->v), by_bytes);
+	if (list->n > 1)
+		qsort(list->v, list->n, sizeof(*list->v), by_bytes);
 }
 
-void vt_strs_unique(struct vt_strs *s)
+void vt_strs_unique(struct vt_strs *list)
 {
 	size_t k = 0;
 
-	vt_strs_sort(s);
-	for (size_t i = 0; i < s->n; i++)
-		if (k && !strcmp(s->v[k - 1], s->v[i]))
-			free(s->v[i]);
+	vt_strs_sort(list);
+	for (size_t i = 0; i < list->n; i++)
+		if (k && !strcmp(list->v[k - 1], list->v[i]))
+			free(list->v[i]);
 		else
-			s->v[k++] = s->v[i];
-	s->n = k;
+			list->v[k++] = list->v[i];
+	list->n = k;
 }
 
 int vt_strs_hold(const struct vt_strs *s, const char *text)
@@ -239,10 +239,10 @@ int vt_strs_hold(const struct vt_strs *s, const char *text)
 	return 0;
 }
 
-void vt_strs_release(struct vt_strs *s)
+void vt_strs_release(struct vt_strs *list)
 {
-	for (size_t i = 0; i < s->n; i++)
-		free(s->v[i]);
-	free(s->v);
-	*s = (struct vt_strs)VT_STRS_INIT;
+	for (size_t i = 0; i < list->n; i++)
+		free(list->v[i]);
+	free(list->v);
+	*list = (struct vt_strs)VT_STRS_INIT;
 }

@@ -26,22 +26,22 @@ struct vt_buf {
 		(char *)0, 0, 0                                                                    \
 	}
 
-void vt_buf_release(struct vt_buf *b);
-void vt_buf_clear(struct vt_buf *b); /* len = 0, storage kept */
-void vt_buf_reserve(struct vt_buf *b, size_t extra);
-void vt_buf_add(struct vt_buf *b, const void *bytes, size_t n);
-void vt_buf_str(struct vt_buf *b, const char *text);
-void vt_buf_char(struct vt_buf *b, char c);
-void vt_buf_printf(struct vt_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap)
+void vt_buf_release(struct vt_buf *buf);
+void vt_buf_clear(struct vt_buf *buf); /* len = 0, storage kept */
+void vt_buf_reserve(struct vt_buf *buf, size_t extra);
+void vt_buf_add(struct vt_buf *buf, const void *bytes, size_t n);
+void vt_buf_str(struct vt_buf *buf, const char *text);
+void vt_buf_char(struct vt_buf *buf, char c);
+void vt_buf_printf(struct vt_buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void vt_buf_vprintf(struct vt_buf *buf, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
 /* As vt_buf_printf, for people to read: control characters and marks that turn the direction of a
  * text, where an argument brings them, are shown (\n, \x1b) and do nothing. */
-void vt_buf_say(struct vt_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void vt_buf_shown(struct vt_buf *b, const char *text);
+void vt_buf_say(struct vt_buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void vt_buf_shown(struct vt_buf *buf, const char *text);
 /* The same with another way to show what arguments bring. */
-typedef void (*vt_shower)(struct vt_buf *b, const char *text);
-void vt_buf_vsay_as(struct vt_buf *b, vt_shower show, const char *fmt, va_list ap)
+typedef void (*vt_shower)(struct vt_buf *buf, const char *text);
+void vt_buf_vsay_as(struct vt_buf *buf, vt_shower show, const char *fmt, va_list ap)
 	__attribute__((format(printf, 3, 0)));
 /* The same to standard output and standard error; the number of bytes, or -1. */
 int vt_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -54,19 +54,19 @@ void vt_standard_open(void);
 int vt_standard_end(struct vt_err *err);
 /* The words of text in lines of at most 79 columns and a newline at the end: the first line goes
  * on from `column`, the others begin there. */
-void vt_buf_wrap(struct vt_buf *b, const char *text, size_t column);
+void vt_buf_wrap(struct vt_buf *buf, const char *text, size_t column);
 /* The length of text as eight big-endian bytes, then its bytes: how texts go into an id without
  * running into each other. */
-void vt_buf_sized(struct vt_buf *b, const char *text);
-void vt_buf_hex(struct vt_buf *b, const unsigned char *bytes, size_t n); /* lower-case hex */
-char *vt_buf_detach(struct vt_buf *b); /* caller frees; never NULL */
+void vt_buf_sized(struct vt_buf *buf, const char *text);
+void vt_buf_hex(struct vt_buf *buf, const unsigned char *bytes, size_t n); /* lower-case hex */
+char *vt_buf_detach(struct vt_buf *buf); /* caller frees; never NULL */
 
 /* malloc/strdup for small texts with the same rule: never NULL. */
 void *vt_xmalloc(size_t n);
 void *vt_xcalloc(size_t n, size_t size);
-void *vt_xrealloc(void *p, size_t n);
-char *vt_xstrdup(const char *s);
-char *vt_xstrndup(const char *s, size_t n);
+void *vt_xrealloc(void *block, size_t n);
+char *vt_xstrdup(const char *text);
+char *vt_xstrndup(const char *text, size_t n);
 char *vt_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Growing list of strings the list owns. */
@@ -80,11 +80,11 @@ struct vt_strs {
 		(char **)0, 0, 0                                                                   \
 	}
 
-void vt_strs_add(struct vt_strs *s, const char *text);
-void vt_strs_sort(struct vt_strs *s);   /* by bytes, independent of locale */
-void vt_strs_unique(struct vt_strs *s); /* sorts, and keeps one of equals */
+void vt_strs_add(struct vt_strs *list, const char *text);
+void vt_strs_sort(struct vt_strs *list);   /* by bytes, independent of locale */
+void vt_strs_unique(struct vt_strs *list); /* sorts, and keeps one of equals */
 /* whether a sorted list holds a text */
 int vt_strs_hold(const struct vt_strs *sorted, const char *text);
-void vt_strs_release(struct vt_strs *s);
+void vt_strs_release(struct vt_strs *list);
 
 #endif

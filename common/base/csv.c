@@ -138,47 +138,47 @@ int vt_csv_read(struct vt_csv *out, const char *path, struct vt_err *err)
 	return rc;
 }
 
-void vt_csv_release(struct vt_csv *t)
+void vt_csv_release(struct vt_csv *table)
 {
-	free(t->origin);
-	free(t->line);
-	vt_strs_release(&t->cells);
-	*t = (struct vt_csv){ .cells = VT_STRS_INIT };
+	free(table->origin);
+	free(table->line);
+	vt_strs_release(&table->cells);
+	*table = (struct vt_csv){ .cells = VT_STRS_INIT };
 }
 
-int vt_csv_column(size_t *out, const struct vt_csv *t, const char *name, struct vt_err *err)
+int vt_csv_column(size_t *out, const struct vt_csv *table, const char *name, struct vt_err *err)
 {
 	struct vt_buf known = VT_BUF_INIT;
 
-	for (size_t i = 0; i < t->n_columns; i++) {
-		if (!strcmp(t->cells.v[i], name)) {
+	for (size_t i = 0; i < table->n_columns; i++) {
+		if (!strcmp(table->cells.v[i], name)) {
 			*out = i;
 			vt_buf_release(&known);
 			return 0;
 		}
-		vt_buf_printf(&known, "%s%s", i ? ", " : "", t->cells.v[i]);
+		vt_buf_printf(&known, "%s%s", i ? ", " : "", table->cells.v[i]);
 	}
-	vt_err_set(err, VT_EDATA, "%s: no column \"%s\"; there are: %s", t->origin, name,
+	vt_err_set(err, VT_EDATA, "%s: no column \"%s\"; there are: %s", table->origin, name,
 		known.data ? known.data : "");
 	vt_buf_release(&known);
 	return err->code;
 }
 
-const char *vt_csv_cell(const struct vt_csv *t, size_t row, size_t column)
+const char *vt_csv_cell(const struct vt_csv *table, size_t row, size_t column)
 {
-	return t->cells.v[(row + 1) * t->n_columns + column];
+	return table->cells.v[(row + 1) * table->n_columns + column];
 }
 
-int vt_csv_number(double *out, const struct vt_csv *t, size_t row, size_t column,
+int vt_csv_number(double *out, const struct vt_csv *table, size_t row, size_t column,
 	struct vt_err *err)
 {
-	const char *text = vt_csv_cell(t, row, column);
+	const char *text = vt_csv_cell(table, row, column);
 	char *end;
 	double v = strtod(text, &end);
 
 	if (end == text || *end || !isfinite(v))
 		return vt_err_set(err, VT_EDATA, "%s: line %zu, column %s: \"%s\" is not a number",
-			t->origin, t->line[row], t->cells.v[column], text);
+			table->origin, table->line[row], table->cells.v[column], text);
 	*out = v;
 	return 0;
 }

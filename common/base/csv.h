@@ -26,14 +26,14 @@ struct vt_csv {
 int vt_csv_read(struct vt_csv *out, const char *path, struct vt_err *err);
 int vt_csv_parse(struct vt_csv *out, const char *text, size_t n, const char *origin,
 	struct vt_err *err);
-void vt_csv_release(struct vt_csv *t);
+void vt_csv_release(struct vt_csv *table);
 
 /* VT_EDATA if there is no such column: the message lists those there are. */
-int vt_csv_column(size_t *out, const struct vt_csv *t, const char *name, struct vt_err *err);
-const char *vt_csv_cell(const struct vt_csv *t, size_t row, size_t column);
+int vt_csv_column(size_t *out, const struct vt_csv *table, const char *name, struct vt_err *err);
+const char *vt_csv_cell(const struct vt_csv *table, size_t row, size_t column);
 
 /* The cell as a finite number; VT_EDATA names line, column and text. */
-int vt_csv_number(double *out, const struct vt_csv *t, size_t row, size_t column,
+int vt_csv_number(double *out, const struct vt_csv *table, size_t row, size_t column,
 	struct vt_err *err);
 
 /* text as a cell, in quotes where it must be. */

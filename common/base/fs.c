@@ -550,9 +550,9 @@ int vt_fs_map(struct vt_map *out, const char *path, struct vt_err *err)
 	return rc;
 }
 
-void vt_fs_unmap(struct vt_map *m)
+void vt_fs_unmap(struct vt_map *map)
 {
-	if (m->data)
-		unmap_file((void *)(uintptr_t)m->data, m->size);
-	*m = (struct vt_map){ NULL, 0 };
+	if (map->data)
+		unmap_file((void *)(uintptr_t)map->data, map->size);
+	*map = (struct vt_map){ NULL, 0 };
 }

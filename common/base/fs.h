@@ -86,6 +86,6 @@ struct vt_map {
 };
 
 int vt_fs_map(struct vt_map *out, const char *path, struct vt_err *err);
-void vt_fs_unmap(struct vt_map *m);
+void vt_fs_unmap(struct vt_map *map);
 
 #endif

@@ -51,7 +51,7 @@ int vt_json_parse(struct vt_json **out, const char *text, size_t n, const char *
 	struct vt_err *err);
 /* at most 64 MiB */
 int vt_json_read(struct vt_json **out, const char *path, struct vt_err *err);
-void vt_json_free(struct vt_json *j);
+void vt_json_free(struct vt_json *value);
 
 /* NULL if absent */
 const struct vt_json *vt_json_get(const struct vt_json *object, const char *key);
@@ -62,19 +62,19 @@ size_t vt_json_length(const struct vt_json *array);
 const struct vt_json *vt_json_at(const struct vt_json *array, size_t i);
 /* RFC 6901; NULL if absent */
 const struct vt_json *vt_json_pointer(const struct vt_json *root, const char *pointer);
-const char *vt_json_text(const struct vt_json *j, const char *otherwise);
-int64_t vt_json_integer(const struct vt_json *j, int64_t otherwise);
-double vt_json_number(const struct vt_json *j, double otherwise);
-bool vt_json_true(const struct vt_json *j, bool otherwise);
+const char *vt_json_text(const struct vt_json *value, const char *otherwise);
+int64_t vt_json_integer(const struct vt_json *value, int64_t otherwise);
+double vt_json_number(const struct vt_json *value, double otherwise);
+bool vt_json_true(const struct vt_json *value, bool otherwise);
 
 /* Makers; the caller owns the result until it is put into a container, which then owns it. */
 struct vt_json *vt_json_new(enum vt_json_type type);
-struct vt_json *vt_json_new_int(int64_t v);
-struct vt_json *vt_json_new_real(double v);
-struct vt_json *vt_json_new_bool(bool v);
-struct vt_json *vt_json_new_text(const char *v);
+struct vt_json *vt_json_new_int(int64_t value);
+struct vt_json *vt_json_new_real(double value);
+struct vt_json *vt_json_new_bool(bool value);
+struct vt_json *vt_json_new_text(const char *text);
 /* of NULL: NULL */
-struct vt_json *vt_json_copy(const struct vt_json *j);
+struct vt_json *vt_json_copy(const struct vt_json *value);
 /* A value that is NULL adds nothing and replaces nothing, so that vt_json_put(a, k,
  * vt_json_copy(vt_json_get(b, k))) carries over what is there. */
 /* replaces an equal key */
@@ -88,18 +88,18 @@ void vt_json_put_real(struct vt_json *object, const char *key, double value);
 /* Canonical bytes for hashing: keys sorted by UTF-16 code units, no white space, shortest
  * escapes.  A VT_JSON_REAL is an error (VT_EBUG): reals that are hashed travel as decimal
  * strings made by vt_json_real_text. */
-int vt_json_canonical(struct vt_buf *out, const struct vt_json *j, struct vt_err *err);
+int vt_json_canonical(struct vt_buf *out, const struct vt_json *value, struct vt_err *err);
 
 /* The same with reals, in their shortest form: one text for one value, to be hashed as a string. */
-void vt_json_sorted(struct vt_buf *out, const struct vt_json *j);
+void vt_json_sorted(struct vt_buf *out, const struct vt_json *value);
 
 /* Text for people: two-space indent, keys in the order they have; reals in the shortest form
  * that reads back equal. */
-void vt_json_pretty(struct vt_buf *out, const struct vt_json *j);
-void vt_json_compact(struct vt_buf *out, const struct vt_json *j);
+void vt_json_pretty(struct vt_buf *out, const struct vt_json *value);
+void vt_json_compact(struct vt_buf *out, const struct vt_json *value);
 
-/* Shortest of %.15g, %.16g, %.17g that reads back to v, with '.' whatever the locale. */
-void vt_json_real_text(char out[32], double v);
+/* Shortest of %.15g, %.16g, %.17g that reads back to value, with '.' whatever the locale. */
+void vt_json_real_text(char out[32], double value);
 
 /* `"text"` with JSON escapes, for writers that stream. */
 void vt_json_quote(struct vt_buf *out, const char *text);

@@ -68,24 +68,25 @@ const struct vt_json *vt_json_pointer(const struct vt_json *root, const char *po
 	return *pointer ? NULL : root;
 }
 
-const char *vt_json_text(const struct vt_json *j, const char *otherwise)
+const char *vt_json_text(const struct vt_json *value, const char *otherwise)
 {
-	return j && j->type == VT_JSON_STRING ? j->string : otherwise;
+	return value && value->type == VT_JSON_STRING ? value->string : otherwise;
 }
 
-int64_t vt_json_integer(const struct vt_json *j, int64_t otherwise)
+int64_t vt_json_integer(const struct vt_json *value, int64_t otherwise)
 {
-	return j && j->type == VT_JSON_INT ? j->integer : otherwise;
+	return value && value->type == VT_JSON_INT ? value->integer : otherwise;
 }
 
-double vt_json_number(const struct vt_json *j, double otherwise)
+double vt_json_number(const struct vt_json *value, double otherwise)
 {
-	return j && (j->type == VT_JSON_INT || j->type == VT_JSON_REAL) ? j->real : otherwise;
+	return value && (value->type == VT_JSON_INT || value->type == VT_JSON_REAL) ? value->real
+										    : otherwise;
 }
 
-bool vt_json_true(const struct vt_json *j, bool otherwise)
+bool vt_json_true(const struct vt_json *value, bool otherwise)
 {
-	return j && j->type == VT_JSON_BOOL ? j->boolean : otherwise;
+	return value && value->type == VT_JSON_BOOL ? value->boolean : otherwise;
 }
 
 struct vt_json *vt_json_new(enum vt_json_type type)
@@ -96,62 +97,62 @@ struct vt_json *vt_json_new(enum vt_json_type type)
 	return j;
 }
 
-struct vt_json *vt_json_new_int(int64_t v)
+struct vt_json *vt_json_new_int(int64_t value)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_INT);
 
-	j->integer = v;
-	j->real = (double)v;
+	j->integer = value;
+	j->real = (double)value;
 	return j;
 }
 
-struct vt_json *vt_json_new_real(double v)
+struct vt_json *vt_json_new_real(double value)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_REAL);
 
-	j->real = v;
+	j->real = value;
 	return j;
 }
 
-struct vt_json *vt_json_new_bool(bool v)
+struct vt_json *vt_json_new_bool(bool value)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_BOOL);
 
-	j->boolean = v;
+	j->boolean = value;
 	return j;
 }
 
-struct vt_json *vt_json_new_text(const char *v)
+struct vt_json *vt_json_new_text(const char *text)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_STRING);
 
-	j->string = vt_xstrdup(v);
+	j->string = vt_xstrdup(text);
 	return j;
 }
 
-struct vt_json *vt_json_copy(const struct vt_json *j)
+struct vt_json *vt_json_copy(const struct vt_json *value)
 {
 	struct vt_json *c;
 
-	if (!j)
+	if (!value)
 		return NULL;
-	c = vt_json_new(j->type);
-	c->boolean = j->boolean;
-	c->integer = j->integer;
-	c->real = j->real;
-	c->line = j->line;
-	c->string = j->string ? vt_xstrdup(j->string) : NULL;
-	c->cap = j->n;
-	if (j->n)
-		c->item = vt_xcalloc(j->n, sizeof(*c->item));
-	if (j->n && j->key)
-		c->key = vt_xcalloc(j->n, sizeof(*c->key));
-	for (size_t i = 0; i < j->n; i++) {
-		c->item[i] = vt_json_copy(j->item[i]);
-		if (j->key)
-			c->key[i] = vt_xstrdup(j->key[i]);
+	c = vt_json_new(value->type);
+	c->boolean = value->boolean;
+	c->integer = value->integer;
+	c->real = value->real;
+	c->line = value->line;
+	c->string = value->string ? vt_xstrdup(value->string) : NULL;
+	c->cap = value->n;
+	if (value->n)
+		c->item = vt_xcalloc(value->n, sizeof(*c->item));
+	if (value->n && value->key)
+		c->key = vt_xcalloc(value->n, sizeof(*c->key));
+	for (size_t i = 0; i < value->n; i++) {
+		c->item[i] = vt_json_copy(value->item[i]);
+		if (value->key)
+			c->key[i] = vt_xstrdup(value->key[i]);
 		c->n++;
-		if (j->key)
+		if (value->key)
 			vt_json_index_last(c);
 	}
 	return c;
@@ -213,18 +214,18 @@ void vt_json_put_real(struct vt_json *object, const char *key, double value)
 	vt_json_put(object, key, vt_json_new_real(value));
 }
 
-void vt_json_free(struct vt_json *j)
+void vt_json_free(struct vt_json *value)
 {
-	if (!j)
+	if (!value)
 		return;
-	for (size_t i = 0; i < j->n; i++) {
-		if (j->key)
-			free(j->key[i]);
-		vt_json_free(j->item[i]);
+	for (size_t i = 0; i < value->n; i++) {
+		if (value->key)
+			free(value->key[i]);
+		vt_json_free(value->item[i]);
 	}
-	free(j->key);
-	free(j->item);
-	free(j->slot);
-	free(j->string);
-	free(j);
+	free(value->key);
+	free(value->item);
+	free(value->slot);
+	free(value->string);
+	free(value);
 }

@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-void vt_json_real_text(char out[32], double v)
+void vt_json_real_text(char out[32], double value)
 {
 	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(out, 32, "%.*g", digits, v);
+		snprintf(out, 32, "%.*g", digits, value);
 		for (char *p = out; *p; p++)
 			if (*p == ',')
 				*p = '.';
-		if (strtod(out, NULL) == v)
+		if (strtod(out, NULL) == value)
 			return;
 	}
 }
@@ -137,16 +137,16 @@ static int sorted(struct vt_buf *out, const struct vt_json *j, bool reals, struc
 	return rc;
 }
 
-int vt_json_canonical(struct vt_buf *out, const struct vt_json *j, struct vt_err *err)
+int vt_json_canonical(struct vt_buf *out, const struct vt_json *value, struct vt_err *err)
 {
-	return sorted(out, j, false, err);
+	return sorted(out, value, false, err);
 }
 
-void vt_json_sorted(struct vt_buf *out, const struct vt_json *j)
+void vt_json_sorted(struct vt_buf *out, const struct vt_json *value)
 {
 	struct vt_err never = VT_ERR_INIT;
 
-	sorted(out, j, true, &never);
+	sorted(out, value, true, &never);
 }
 
 /* indent < 0: no white space at all. */
@@ -176,13 +176,13 @@ static void text(struct vt_buf *out, const struct vt_json *j, int indent)
 	vt_buf_char(out, object ? '}' : ']');
 }
 
-void vt_json_pretty(struct vt_buf *out, const struct vt_json *j)
+void vt_json_pretty(struct vt_buf *out, const struct vt_json *value)
 {
-	text(out, j, 0);
+	text(out, value, 0);
 	vt_buf_char(out, '\n');
 }
 
-void vt_json_compact(struct vt_buf *out, const struct vt_json *j)
+void vt_json_compact(struct vt_buf *out, const struct vt_json *value)
 {
-	text(out, j, -1);
+	text(out, value, -1);
 }

@@ -31,7 +31,7 @@ static size_t harmful(const unsigned char *p)
 	return 0;
 }
 
-void vt_buf_shown(struct vt_buf *b, const char *text)
+void vt_buf_shown(struct vt_buf *buf, const char *text)
 {
 	const unsigned char *p = (const unsigned char *)text;
 
@@ -39,12 +39,12 @@ void vt_buf_shown(struct vt_buf *b, const char *text)
 		size_t n = harmful(p);
 
 		if (*p == '\n' || *p == '\t')
-			vt_buf_str(b, *p == '\n' ? "\\n" : "\\t");
+			vt_buf_str(buf, *p == '\n' ? "\\n" : "\\t");
 		else if (!n)
-			vt_buf_char(b, (char)*p);
+			vt_buf_char(buf, (char)*p);
 		else
 			for (size_t i = 0; i < n; i++)
-				vt_buf_printf(b, "\\x%02x", p[i]);
+				vt_buf_printf(buf, "\\x%02x", p[i]);
 		p += n ? n : 1;
 	}
 }
@@ -152,7 +152,7 @@ static void put_char(struct vt_buf *b, int c, vt_shower show)
 	show(b, text);
 }
 
-void vt_buf_vsay_as(struct vt_buf *b, vt_shower show, const char *fmt, va_list ap)
+void vt_buf_vsay_as(struct vt_buf *buf, vt_shower show, const char *fmt, va_list ap)
 {
 	va_list rest;
 
@@ -161,19 +161,19 @@ void vt_buf_vsay_as(struct vt_buf *b, vt_shower show, const char *fmt, va_list a
 		size_t n = strcspn(fmt, "%");
 		struct conversion c;
 
-		vt_buf_add(b, fmt, n);
+		vt_buf_add(buf, fmt, n);
 		fmt += n;
 		if (!*fmt)
 			break;
 		fmt = take(&c, fmt + 1, &rest);
 		if (c.kind == '%')
-			vt_buf_char(b, '%');
+			vt_buf_char(buf, '%');
 		else if (c.kind == 's')
-			put_text(b, &c, va_arg(rest, const char *), show);
+			put_text(buf, &c, va_arg(rest, const char *), show);
 		else if (c.kind == 'c')
-			put_char(b, va_arg(rest, int), show);
+			put_char(buf, va_arg(rest, int), show);
 		else
-			put_number(b, &c, &rest);
+			put_number(buf, &c, &rest);
 	}
 	va_end(rest);
 }
@@ -184,12 +184,12 @@ __attribute__((format(printf, 2, 0))) static void vsay(struct vt_buf *b, const c
 	vt_buf_vsay_as(b, vt_buf_shown, fmt, ap);
 }
 
-void vt_buf_say(struct vt_buf *b, const char *fmt, ...)
+void vt_buf_say(struct vt_buf *buf, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsay(b, fmt, ap);
+	vsay(buf, fmt, ap);
 	va_end(ap);
 }
 

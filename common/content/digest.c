@@ -39,25 +39,25 @@ int vt_digest_stream_new(struct vt_digest_stream **out, struct vt_err *err)
 	return 0;
 }
 
-void vt_digest_stream_add(struct vt_digest_stream *s, const void *bytes, size_t n)
+void vt_digest_stream_add(struct vt_digest_stream *stream, const void *bytes, size_t n)
 {
-	EVP_DigestUpdate(s->ctx, bytes, n);
+	EVP_DigestUpdate(stream->ctx, bytes, n);
 }
 
-void vt_digest_stream_end(struct vt_digest *out, struct vt_digest_stream *s)
+void vt_digest_stream_end(struct vt_digest *out, struct vt_digest_stream *stream)
 {
 	unsigned len = sizeof(out->b);
 
-	EVP_DigestFinal_ex(s->ctx, out->b, &len);
-	EVP_DigestInit_ex(s->ctx, NULL, NULL);
+	EVP_DigestFinal_ex(stream->ctx, out->b, &len);
+	EVP_DigestInit_ex(stream->ctx, NULL, NULL);
 }
 
-void vt_digest_stream_free(struct vt_digest_stream *s)
+void vt_digest_stream_free(struct vt_digest_stream *stream)
 {
-	if (!s)
+	if (!stream)
 		return;
-	EVP_MD_CTX_free(s->ctx);
-	free(s);
+	EVP_MD_CTX_free(stream->ctx);
+	free(stream);
 }
 
 static bool moved(const struct stat *a, const struct stat *b)
@@ -108,13 +108,13 @@ int vt_digest_file(struct vt_digest *out, uint64_t *size, const char *path, stru
 	return rc;
 }
 
-void vt_digest_hex(char out[VT_HEX], const struct vt_digest *d)
+void vt_digest_hex(char out[VT_HEX], const struct vt_digest *digest)
 {
 	static const char digit[] = "0123456789abcdef";
 
 	for (int i = 0; i < 32; i++) {
-		out[2 * i] = digit[d->b[i] >> 4];
-		out[2 * i + 1] = digit[d->b[i] & 15];
+		out[2 * i] = digit[digest->b[i] >> 4];
+		out[2 * i + 1] = digit[digest->b[i] & 15];
 	}
 	out[64] = '\0';
 }

@@ -24,11 +24,11 @@ int vt_digest_file(struct vt_digest *out, uint64_t *size, const char *path, stru
 /* A digest of bytes that come in pieces.  end writes it and makes the stream ready for the next. */
 struct vt_digest_stream;
 int vt_digest_stream_new(struct vt_digest_stream **out, struct vt_err *err);
-void vt_digest_stream_add(struct vt_digest_stream *s, const void *bytes, size_t n);
-void vt_digest_stream_end(struct vt_digest *out, struct vt_digest_stream *s);
-void vt_digest_stream_free(struct vt_digest_stream *s);
+void vt_digest_stream_add(struct vt_digest_stream *stream, const void *bytes, size_t n);
+void vt_digest_stream_end(struct vt_digest *out, struct vt_digest_stream *stream);
+void vt_digest_stream_free(struct vt_digest_stream *stream);
 
-void vt_digest_hex(char out[VT_HEX], const struct vt_digest *d);
+void vt_digest_hex(char out[VT_HEX], const struct vt_digest *digest);
 bool vt_digest_parse(struct vt_digest *out, const char *hex);   /* exactly 64 lower-case digits */
 bool vt_digest_parse_n(struct vt_digest *out, const char *hex); /* the first 64 bytes at hex */
 bool vt_digest_equal(const struct vt_digest *a, const struct vt_digest *b);

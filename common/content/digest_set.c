@@ -36,29 +36,29 @@ static void grow(struct vt_digest_set *s)
 	*s = bigger;
 }
 
-bool vt_digest_set_add(struct vt_digest_set *s, const struct vt_digest *d)
+bool vt_digest_set_add(struct vt_digest_set *set, const struct vt_digest *digest)
 {
 	size_t i;
 
-	if (4 * (s->n + 1) > 3 * s->cap)
-		grow(s);
-	i = slot_of(s, d);
-	if (s->used[i])
+	if (4 * (set->n + 1) > 3 * set->cap)
+		grow(set);
+	i = slot_of(set, digest);
+	if (set->used[i])
 		return false;
-	s->slot[i] = *d;
-	s->used[i] = true;
-	s->n++;
+	set->slot[i] = *digest;
+	set->used[i] = true;
+	set->n++;
 	return true;
 }
 
-bool vt_digest_set_has(const struct vt_digest_set *s, const struct vt_digest *d)
+bool vt_digest_set_has(const struct vt_digest_set *set, const struct vt_digest *digest)
 {
-	return s->cap && s->used[slot_of(s, d)];
+	return set->cap && set->used[slot_of(set, digest)];
 }
 
-void vt_digest_set_release(struct vt_digest_set *s)
+void vt_digest_set_release(struct vt_digest_set *set)
 {
-	free(s->slot);
-	free(s->used);
-	*s = (struct vt_digest_set)VT_DIGEST_SET_INIT;
+	free(set->slot);
+	free(set->used);
+	*set = (struct vt_digest_set)VT_DIGEST_SET_INIT;
 }

@@ -16,8 +16,8 @@ struct vt_digest_set {
 	}
 
 /* false if it was there */
-bool vt_digest_set_add(struct vt_digest_set *s, const struct vt_digest *d);
-bool vt_digest_set_has(const struct vt_digest_set *s, const struct vt_digest *d);
-void vt_digest_set_release(struct vt_digest_set *s);
+bool vt_digest_set_add(struct vt_digest_set *set, const struct vt_digest *digest);
+bool vt_digest_set_has(const struct vt_digest_set *set, const struct vt_digest *digest);
+void vt_digest_set_release(struct vt_digest_set *set);
 
 #endif

@@ -6,12 +6,12 @@
 
 #include "common/base/fault.h"
 
-void vt_sha256_begin(struct vt_sha256 *s)
+void vt_sha256_begin(struct vt_sha256 *state)
 {
 	static const struct vt_sha256 first = { { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
 		0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
 
-	*s = first;
+	*state = first;
 }
 
 size_t vt_sha256_pad(unsigned char *tail, uint64_t size)
@@ -26,10 +26,10 @@ size_t vt_sha256_pad(unsigned char *tail, uint64_t size)
 	return blocks;
 }
 
-void vt_sha256_end(struct vt_digest *out, const struct vt_sha256 *s)
+void vt_sha256_end(struct vt_digest *out, const struct vt_sha256 *state)
 {
 	for (int i = 0; i < 32; i++)
-		out->b[i] = (unsigned char)(s->h[i / 4] >> (24 - 8 * (i % 4)));
+		out->b[i] = (unsigned char)(state->h[i / 4] >> (24 - 8 * (i % 4)));
 }
 
 /* Texts of n different lengths around `size` bytes, side by side, as OpenSSL has them? */

@@ -28,13 +28,13 @@ typedef void vt_sha256_blocks(unsigned n, struct vt_sha256 *const state[],
  * Compared with OpenSSL at the first call; a difference is VT_EBUG. */
 int vt_sha256_engine(vt_sha256_blocks **out, struct vt_err *err);
 
-void vt_sha256_begin(struct vt_sha256 *s);
+void vt_sha256_begin(struct vt_sha256 *state);
 
 /* Writes what follows the last whole block of a stream of `size` bytes: the rest (0 to 63 bytes,
  * which stand at tail already), the padding and the length. tail has room for two blocks;
  * returns how many there are. */
 size_t vt_sha256_pad(unsigned char *tail, uint64_t size);
-void vt_sha256_end(struct vt_digest *out, const struct vt_sha256 *s);
+void vt_sha256_end(struct vt_digest *out, const struct vt_sha256 *state);
 
 bool vt_sha256_shani_here(void);
 vt_sha256_blocks vt_sha256_shani;

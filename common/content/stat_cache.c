@@ -68,15 +68,15 @@ struct vt_stat_cache *vt_stat_cache_open(const char *path)
 	return c;
 }
 
-void vt_stat_cache_close(struct vt_stat_cache *c)
+void vt_stat_cache_close(struct vt_stat_cache *cache)
 {
-	if (!c)
+	if (!cache)
 		return;
-	vt_fs_unmap(&c->map);
-	free(c->added);
-	free(c->slot);
-	free(c->path);
-	free(c);
+	vt_fs_unmap(&cache->map);
+	free(cache->added);
+	free(cache->slot);
+	free(cache->path);
+	free(cache);
 }
 
 static int order(const struct vt_stamp *a, const struct vt_stamp *b)
@@ -119,10 +119,10 @@ static const struct entry *entry_of(const struct vt_stat_cache *c, const struct 
 	return NULL;
 }
 
-bool vt_stat_cache_find(const struct vt_stat_cache *c, struct vt_digest *out,
+bool vt_stat_cache_find(const struct vt_stat_cache *cache, struct vt_digest *out,
 	const struct vt_stamp *stamp, enum vt_stat_trust trust)
 {
-	const struct entry *e = entry_of(c, stamp);
+	const struct entry *e = entry_of(cache, stamp);
 
 	if (!e || !vt_stamp_same(&e->stamp, stamp) ||
 		(trust == VT_STAT_EXACT && e->stamp.ctime != stamp->ctime))
@@ -131,10 +131,10 @@ bool vt_stat_cache_find(const struct vt_stat_cache *c, struct vt_digest *out,
 	return true;
 }
 
-bool vt_stat_cache_was(const struct vt_stat_cache *c, struct vt_digest *out,
+bool vt_stat_cache_was(const struct vt_stat_cache *cache, struct vt_digest *out,
 	const struct vt_stamp *stamp)
 {
-	const struct entry *e = entry_of(c, stamp);
+	const struct entry *e = entry_of(cache, stamp);
 
 	if (e)
 		*out = e->digest;
@@ -163,20 +163,20 @@ static void fill_slots(struct vt_stat_cache *c)
 		c->slot[slot_of(c, &c->added[i].stamp)] = i + 1;
 }
 
-void vt_stat_cache_add(struct vt_stat_cache *c, const struct vt_stamp *stamp,
-	const struct vt_digest *d, int64_t hashed_at)
+void vt_stat_cache_add(struct vt_stat_cache *cache, const struct vt_stamp *stamp,
+	const struct vt_digest *digest, int64_t hashed_at)
 {
 	if (vt_stat_is_racy(stamp, hashed_at))
 		return;
-	if (c->n_added == c->cap_added) {
-		c->cap_added = c->cap_added ? 2 * c->cap_added : 256;
-		c->added = vt_xrealloc(c->added, c->cap_added * sizeof(*c->added));
+	if (cache->n_added == cache->cap_added) {
+		cache->cap_added = cache->cap_added ? 2 * cache->cap_added : 256;
+		cache->added = vt_xrealloc(cache->added, cache->cap_added * sizeof(*cache->added));
 	}
-	c->added[c->n_added++] = (struct entry){ *stamp, *d };
-	if (2 * c->n_added > c->n_slots)
-		fill_slots(c);
+	cache->added[cache->n_added++] = (struct entry){ *stamp, *digest };
+	if (2 * cache->n_added > cache->n_slots)
+		fill_slots(cache);
 	else
-		c->slot[slot_of(c, stamp)] = c->n_added;
+		cache->slot[slot_of(cache, stamp)] = cache->n_added;
 }
 
 static int by_inode(const void *a, const void *b)
@@ -219,8 +219,8 @@ static struct entry *merge(struct vt_stat_cache *c, size_t *n,
 	return out;
 }
 
-int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const struct vt_digest *d),
-	void *ctx, struct vt_err *err)
+int vt_stat_cache_save(struct vt_stat_cache *cache,
+	bool (*keep)(void *ctx, const struct vt_digest *d), void *ctx, struct vt_err *err)
 {
 	struct header h = { .n = 0 };
 	struct vt_part part[2];
@@ -228,26 +228,26 @@ int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const st
 	size_t n;
 	int rc;
 
-	if (!c->n_added && !keep)
+	if (!cache->n_added && !keep)
 		return 0;
 	/* another process may have saved its own meanwhile */
-	vt_fs_unmap(&c->map);
-	load(c);
-	if (c->n > most)
-		c->n = 0;
-	all = merge(c, &n, keep, ctx);
+	vt_fs_unmap(&cache->map);
+	load(cache);
+	if (cache->n > most)
+		cache->n = 0;
+	all = merge(cache, &n, keep, ctx);
 	memcpy(h.magic, magic, sizeof(magic));
 	h.n = n;
 	h.sum = vt_digest_bytes(all, n * sizeof(*all));
 	part[0] = (struct vt_part){ &h, sizeof(h) };
 	part[1] = (struct vt_part){ all, n * sizeof(*all) };
-	rc = vt_fault("cache.save") ? vt_err_errno(err, VT_EIO, "%s: cannot write", c->path)
-				    : vt_fs_write_parts(c->path, part, 2, 0644, err);
+	rc = vt_fault("cache.save") ? vt_err_errno(err, VT_EIO, "%s: cannot write", cache->path)
+				    : vt_fs_write_parts(cache->path, part, 2, 0644, err);
 	free(all);
-	c->n_added = 0;
-	if (c->n_slots)
-		memset(c->slot, 0, c->n_slots * sizeof(*c->slot));
-	vt_fs_unmap(&c->map);
-	load(c);
+	cache->n_added = 0;
+	if (cache->n_slots)
+		memset(cache->slot, 0, cache->n_slots * sizeof(*cache->slot));
+	vt_fs_unmap(&cache->map);
+	load(cache);
 	return rc;
 }

@@ -18,7 +18,7 @@ struct vt_stat_cache;
 
 /* Never fails: an absent, unreadable or damaged file is an empty one. */
 struct vt_stat_cache *vt_stat_cache_open(const char *path);
-void vt_stat_cache_close(struct vt_stat_cache *c);
+void vt_stat_cache_close(struct vt_stat_cache *cache);
 
 enum vt_stat_trust {
 	/* nothing moved, not even the change time: for files of others */
@@ -27,22 +27,22 @@ enum vt_stat_trust {
 	VT_STAT_SEALED,
 };
 
-bool vt_stat_cache_find(const struct vt_stat_cache *c, struct vt_digest *out,
+bool vt_stat_cache_find(const struct vt_stat_cache *cache, struct vt_digest *out,
 	const struct vt_stamp *stamp, enum vt_stat_trust trust);
 
 /* The digest that the inode had when it was last remembered, whatever became of it since. */
-bool vt_stat_cache_was(const struct vt_stat_cache *c, struct vt_digest *out,
+bool vt_stat_cache_was(const struct vt_stat_cache *cache, struct vt_digest *out,
 	const struct vt_stamp *stamp);
 
 /* hashed_at: the clock (vt_stat_clock) before its bytes were read. */
-void vt_stat_cache_add(struct vt_stat_cache *c, const struct vt_stamp *stamp,
-	const struct vt_digest *d, int64_t hashed_at);
+void vt_stat_cache_add(struct vt_stat_cache *cache, const struct vt_stamp *stamp,
+	const struct vt_digest *digest, int64_t hashed_at);
 int64_t vt_stat_clock(void);
 bool vt_stat_is_racy(const struct vt_stamp *stamp, int64_t hashed_at);
 
 /* Merges what was added into the file; the caller holds the store's lock. keep, if not NULL,
  * says of each entry that was there before whether it stays. */
-int vt_stat_cache_save(struct vt_stat_cache *c, bool (*keep)(void *ctx, const struct vt_digest *d),
-	void *ctx, struct vt_err *err);
+int vt_stat_cache_save(struct vt_stat_cache *cache,
+	bool (*keep)(void *ctx, const struct vt_digest *d), void *ctx, struct vt_err *err);
 
 #endif

@@ -123,8 +123,8 @@ void vt_tree_diff(struct vt_tree_diff *out, const struct vt_tree *before,
 	find_renames(out);
 }
 
-void vt_tree_diff_release(struct vt_tree_diff *d)
+void vt_tree_diff_release(struct vt_tree_diff *diff)
 {
-	free(d->v);
-	*d = (struct vt_tree_diff){ NULL, 0, 0, 0 };
+	free(diff->v);
+	*diff = (struct vt_tree_diff){ NULL, 0, 0, 0 };
 }

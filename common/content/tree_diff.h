@@ -30,6 +30,6 @@ struct vt_tree_diff {
 
 void vt_tree_diff(struct vt_tree_diff *out, const struct vt_tree *before,
 	const struct vt_tree *after);
-void vt_tree_diff_release(struct vt_tree_diff *d);
+void vt_tree_diff_release(struct vt_tree_diff *diff);
 
 #endif

@@ -84,15 +84,15 @@ static int by_path(const void *a, const void *b)
 	return strcmp(a, ((const struct vt_tree_path *)b)->path);
 }
 
-const struct vt_tree_path *vt_tree_paths_find(const struct vt_tree_paths *p, const char *path)
+const struct vt_tree_path *vt_tree_paths_find(const struct vt_tree_paths *paths, const char *path)
 {
-	return p->n ? bsearch(path, p->v, p->n, sizeof(*p->v), by_path) : NULL;
+	return paths->n ? bsearch(path, paths->v, paths->n, sizeof(*paths->v), by_path) : NULL;
 }
 
-void vt_tree_paths_release(struct vt_tree_paths *p)
+void vt_tree_paths_release(struct vt_tree_paths *paths)
 {
-	for (size_t i = 0; i < p->n; i++)
-		free(p->v[i].path);
-	free(p->v);
-	*p = (struct vt_tree_paths){ .tree = NULL };
+	for (size_t i = 0; i < paths->n; i++)
+		free(paths->v[i].path);
+	free(paths->v);
+	*paths = (struct vt_tree_paths){ .tree = NULL };
 }

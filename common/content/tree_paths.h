@@ -30,7 +30,7 @@ struct vt_tree_paths {
 
 void vt_tree_paths_of(struct vt_tree_paths *out, const struct vt_tree *tree);
 /* NULL if there is no such path */
-const struct vt_tree_path *vt_tree_paths_find(const struct vt_tree_paths *p, const char *path);
-void vt_tree_paths_release(struct vt_tree_paths *p);
+const struct vt_tree_path *vt_tree_paths_find(const struct vt_tree_paths *paths, const char *path);
+void vt_tree_paths_release(struct vt_tree_paths *paths);
 
 #endif

@@ -296,7 +296,7 @@ static void divide_slice(void *ctx, size_t k)
 	}
 }
 
-int vt_bias_correct(float *voxels, const unsigned char *mask, const struct vt_geometry *g,
+int vt_bias_correct(float *voxels, const unsigned char *mask, const struct vt_geometry *geometry,
 	struct vt_err *err)
 {
 	struct bias *b = calloc(1, sizeof(*b));
@@ -306,13 +306,13 @@ int vt_bias_correct(float *voxels, const unsigned char *mask, const struct vt_ge
 		b->cosine[i] = vt_cos(2 * 3.14159265358979323846 * (double)i / SPECTRUM);
 		b->sine[i] = vt_sin(2 * 3.14159265358979323846 * (double)i / SPECTRUM);
 	}
-	int rc = coarse(b, voxels, mask, g, err);
+	int rc = coarse(b, voxels, mask, geometry, err);
 	if (!rc) {
-		struct divide_job job = { b, voxels, g, 0 };
+		struct divide_job job = { b, voxels, geometry, 0 };
 		fit(b);
 		for (size_t v = 0; v < b->n; v++)
 			job.mean += b->field[v] / (double)b->n;
-		vt_parallel_for(g->dim[2], divide_slice, &job);
+		vt_parallel_for(geometry->dim[2], divide_slice, &job);
 	}
 	free(b->at);
 	free(b->log_value);

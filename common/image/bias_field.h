@@ -14,7 +14,7 @@
 
 /* Divides the voxels, in place, inside and outside the mask.  Voxels <= 0 inside the mask are
  * not used for the estimate. */
-int vt_bias_correct(float *voxels, const unsigned char *mask, const struct vt_geometry *g,
+int vt_bias_correct(float *voxels, const unsigned char *mask, const struct vt_geometry *geometry,
 	struct vt_err *err);
 
 #endif

@@ -76,26 +76,26 @@ static unsigned shape_flags(const unsigned char *mask, size_t count, const struc
 }
 
 void vt_brain_mask_judge(const unsigned char *mask, struct vt_brain_report *report,
-	const struct vt_geometry *g)
+	const struct vt_geometry *geometry)
 {
-	size_t count = vt_mask_count(mask, vt_geometry_count(g));
+	size_t count = vt_mask_count(mask, vt_geometry_count(geometry));
 
-	report->volume_ml = (double)count * vt_geometry_voxel_ml(g);
+	report->volume_ml = (double)count * vt_geometry_voxel_ml(geometry);
 	report->flags &= VT_BRAIN_SELF_CROSS;
 	report->flags |= report->volume_ml < 700 ? VT_BRAIN_SMALL : 0;
 	report->flags |= report->volume_ml > 2200 ? VT_BRAIN_LARGE : 0;
-	report->flags |= meets_border(report->border_cm2, mask, g) ? VT_BRAIN_BORDER : 0;
-	report->flags |= count ? shape_flags(mask, count, g) : 0;
+	report->flags |= meets_border(report->border_cm2, mask, geometry) ? VT_BRAIN_BORDER : 0;
+	report->flags |= count ? shape_flags(mask, count, geometry) : 0;
 }
 
 int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report,
-	const struct vt_geometry *g, double margin_mm, struct vt_err *err)
+	const struct vt_geometry *geometry, double margin_mm, struct vt_err *err)
 {
-	if (vt_mask_largest(mask, g->dim, VT_CONNECT_6, err) ||
-		vt_mask_fill_holes(mask, g->dim, err))
+	if (vt_mask_largest(mask, geometry->dim, VT_CONNECT_6, err) ||
+		vt_mask_fill_holes(mask, geometry->dim, err))
 		return err->code;
-	vt_brain_mask_judge(mask, report, g);
-	if (margin_mm > 0 && vt_mask_dilate(mask, g->dim, g->spacing, margin_mm, err))
+	vt_brain_mask_judge(mask, report, geometry);
+	if (margin_mm > 0 && vt_mask_dilate(mask, geometry->dim, geometry->spacing, margin_mm, err))
 		return err->code;
 	return 0;
 }

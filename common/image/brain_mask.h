@@ -30,9 +30,9 @@ struct vt_stripped {
 /* Stripped: all eight corners and most of the border have one value, voxels of exactly that value
  * joined to the border fill a plausible share of the grid, and what is left is one piece of a
  * brain's size that is no head: no bone behind its outline and little that is dark (stripped.c).
- * mask (may be NULL): the rest, holes filled.  Works on the stored samples: v->voxels may be
+ * mask (may be NULL): the rest, holes filled.  Works on the stored samples: volume->voxels may be
  * NULL. */
-int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v,
+int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *volume,
 	struct vt_err *err);
 
 struct vt_brain_opts {
@@ -74,7 +74,7 @@ struct vt_brain_report {
 
 /* mask: one byte a voxel. */
 int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, const float *voxels,
-	const struct vt_geometry *g, const struct vt_brain_opts *opts, struct vt_err *err);
+	const struct vt_geometry *geometry, const struct vt_brain_opts *opts, struct vt_err *err);
 
 /* Any other source of a mask (learned weights, a file): fills mask for the voxels, returns 0 or
  * a code. */
@@ -88,11 +88,11 @@ struct vt_mask_provider {
 /* Largest component, holes filled, margin, then the report's volume and flags: for a mask from
  * any source. */
 int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report,
-	const struct vt_geometry *g, double margin_mm, struct vt_err *err);
+	const struct vt_geometry *geometry, double margin_mm, struct vt_err *err);
 
 /* Volume and flags of a mask as it is. */
 void vt_brain_mask_judge(const unsigned char *mask, struct vt_brain_report *report,
-	const struct vt_geometry *g);
+	const struct vt_geometry *geometry);
 
 /* "under 700 ml", ...: text for one flag. */
 const char *vt_brain_flag_text(enum vt_brain_flag flag);

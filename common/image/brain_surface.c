@@ -328,13 +328,13 @@ static int to_native(unsigned char *mask, const struct head *h, const unsigned c
 }
 
 int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, const float *voxels,
-	const struct vt_geometry *g, const struct vt_brain_opts *opts, struct vt_err *err)
+	const struct vt_geometry *geometry, const struct vt_brain_opts *opts, struct vt_err *err)
 {
 	struct head h = { .x = NULL };
 	unsigned char *cubes = NULL;
 	memset(report, 0, sizeof(*report));
-	if (head_cubes(&h, voxels, g, err) || head_intensities(&h, err) || head_sphere(&h, err) ||
-		head_median(&h, err))
+	if (head_cubes(&h, voxels, geometry, err) || head_intensities(&h, err) ||
+		head_sphere(&h, err) || head_median(&h, err))
 		goto out;
 	cubes = malloc(vt_geometry_count(&h.grid) + 1);
 	if (!cubes) {
@@ -350,7 +350,7 @@ int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, c
 	report->radius_mm = h.radius;
 	double index[3] = { h.center[0] / h.step, h.center[1] / h.step, h.center[2] / h.step };
 	vt_geometry_to_mm(&h.grid, index, report->center_mm);
-	vt_brain_mask_finish(mask, report, g, opts->margin_mm, err);
+	vt_brain_mask_finish(mask, report, geometry, opts->margin_mm, err);
 out:
 	head_release(&h);
 	free(cubes);

@@ -97,12 +97,12 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-void vt_symmetric_eigenvalues(double *values, double *a, size_t n)
+void vt_symmetric_eigenvalues(double *values, double *matrix, size_t n)
 {
 	double *e = vt_xcalloc(n + 1, sizeof(double));
 
 	assert(n > 0);
-	tridiagonal(values, e, a, n);
+	tridiagonal(values, e, matrix, n);
 	for (size_t l = 0; l < n; l++)
 		for (int turn = 0; turn < 60; turn++) {
 			size_t m = l;

@@ -4,9 +4,9 @@
 
 #include <stddef.h>
 
-/* a: n x n, symmetric, overwritten.  values: n, ascending.  Householder's reduction to three
+/* matrix: n x n, symmetric, overwritten.  values: n, ascending.  Householder's reduction to three
  * diagonals, then QL steps with implicit shifts (Golub & Van Loan, Matrix Computations, 8.3);
  * absolute error about 1e-15 times the largest.  n > 0, every element finite. */
-void vt_symmetric_eigenvalues(double *values, double *a, size_t n);
+void vt_symmetric_eigenvalues(double *values, double *matrix, size_t n);
 
 #endif

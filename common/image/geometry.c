@@ -76,70 +76,71 @@ static void set_qform(struct vt_geometry *g)
 	quaternion(g->quatern, (const double(*)[3])r);
 }
 
-void vt_geometry_set_affine(struct vt_geometry *g, const double affine[3][4])
+void vt_geometry_set_affine(struct vt_geometry *geometry, const double affine[3][4])
 {
-	memmove(g->affine, affine, sizeof(g->affine));
-	memcpy(g->sform, g->affine, sizeof(g->sform));
+	memmove(geometry->affine, affine, sizeof(geometry->affine));
+	memcpy(geometry->sform, geometry->affine, sizeof(geometry->sform));
 	for (int j = 0; j < 3; j++)
-		g->pixdim[j] = g->spacing[j] = column_length((const double(*)[4])g->affine, j);
-	if (g->sform_code <= 0)
-		g->sform_code = g->qform_code > 0 ? g->qform_code : 1;
-	g->form = VT_FORM_SFORM;
-	g->form_gap = 0;
-	set_qform(g);
+		geometry->pixdim[j] = geometry->spacing[j] =
+			column_length((const double(*)[4])geometry->affine, j);
+	if (geometry->sform_code <= 0)
+		geometry->sform_code = geometry->qform_code > 0 ? geometry->qform_code : 1;
+	geometry->form = VT_FORM_SFORM;
+	geometry->form_gap = 0;
+	set_qform(geometry);
 }
 
-void vt_geometry_init(struct vt_geometry *g, const size_t dim[3], const double spacing[3])
+void vt_geometry_init(struct vt_geometry *geometry, const size_t dim[3], const double spacing[3])
 {
 	double affine[3][4] = { { 0 } };
-	memset(g, 0, sizeof(*g));
+	memset(geometry, 0, sizeof(*geometry));
 	for (int i = 0; i < 3; i++) {
-		g->dim[i] = dim[i];
+		geometry->dim[i] = dim[i];
 		affine[i][i] = spacing[i];
 		affine[i][3] = -spacing[i] * ((double)dim[i] - 1) / 2;
 	}
-	vt_geometry_set_affine(g, (const double(*)[4])affine);
+	vt_geometry_set_affine(geometry, (const double(*)[4])affine);
 }
 
-int vt_geometry_check(const struct vt_geometry *g, struct vt_err *err)
+int vt_geometry_check(const struct vt_geometry *geometry, struct vt_err *err)
 {
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++)
-			if (!isfinite(g->affine[i][j]))
+			if (!isfinite(geometry->affine[i][j]))
 				return vt_err_set(err, VT_EDATA,
 					"row %d of the affine has the value %g", i + 1,
-					g->affine[i][j]);
+					geometry->affine[i][j]);
 	for (int i = 0; i < 3; i++)
-		if (!(g->spacing[i] >= 0.01 && g->spacing[i] <= 100))
+		if (!(geometry->spacing[i] >= 0.01 && geometry->spacing[i] <= 100))
 			return vt_err_set(err, VT_EDATA,
 				"voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the "
 				"affine or pixdim "
 				"empty, or in meters?)",
-				g->spacing[0], g->spacing[1], g->spacing[2]);
-	double volume =
-		fabs(determinant(g->affine)) / (g->spacing[0] * g->spacing[1] * g->spacing[2]);
+				geometry->spacing[0], geometry->spacing[1], geometry->spacing[2]);
+	double volume = fabs(determinant(geometry->affine)) /
+		(geometry->spacing[0] * geometry->spacing[1] * geometry->spacing[2]);
 	if (!(volume > 1e-3))
 		return vt_err_set(err, VT_EDATA,
 			"the affine is singular: two voxel axes point the same way");
 	return 0;
 }
 
-size_t vt_geometry_count(const struct vt_geometry *g)
+size_t vt_geometry_count(const struct vt_geometry *geometry)
 {
-	return g->dim[0] * g->dim[1] * g->dim[2];
+	return geometry->dim[0] * geometry->dim[1] * geometry->dim[2];
 }
 
-double vt_geometry_voxel_ml(const struct vt_geometry *g)
+double vt_geometry_voxel_ml(const struct vt_geometry *geometry)
 {
-	return fabs(determinant(g->affine)) / 1000;
+	return fabs(determinant(geometry->affine)) / 1000;
 }
 
-void vt_geometry_to_mm(const struct vt_geometry *g, const double index[3], double mm[3])
+void vt_geometry_to_mm(const struct vt_geometry *geometry, const double index[3], double mm[3])
 {
 	double out[3];
 	for (int i = 0; i < 3; i++)
-		out[i] = g->affine[i][0] * index[0] + g->affine[i][1] * index[1] +
-			g->affine[i][2] * index[2] + g->affine[i][3];
+		out[i] = geometry->affine[i][0] * index[0] + geometry->affine[i][1] * index[1] +
+			geometry->affine[i][2] * index[2] + geometry->affine[i][3];
 	memcpy(mm, out, sizeof(out));
 }
 
@@ -224,19 +225,19 @@ static void nearest_axes(const struct vt_geometry *g, int axis[3])
 	}
 }
 
-void vt_geometry_code(const struct vt_geometry *g, char out[4])
+void vt_geometry_code(const struct vt_geometry *geometry, char out[4])
 {
 	static const char letters[3][2] = { { 'L', 'R' }, { 'P', 'A' }, { 'I', 'S' } };
 	int axis[3];
-	nearest_axes(g, axis);
+	nearest_axes(geometry, axis);
 	for (int a = 0; a < 3; a++)
-		out[axis[a]] = letters[a][g->affine[a][axis[a]] > 0];
+		out[axis[a]] = letters[a][geometry->affine[a][axis[a]] > 0];
 	out[3] = 0;
 }
 
-int vt_geometry_invert(const struct vt_geometry *g, double inv[3][4], struct vt_err *err)
+int vt_geometry_invert(const struct vt_geometry *geometry, double inv[3][4], struct vt_err *err)
 {
-	const double(*m)[4] = (const double(*)[4])g->affine;
+	const double(*m)[4] = (const double(*)[4])geometry->affine;
 	double det = determinant(m);
 	if (det == 0 || !isfinite(det))
 		return vt_err_set(err, VT_EDATA, "the affine is singular");
@@ -252,61 +253,63 @@ int vt_geometry_invert(const struct vt_geometry *g, double inv[3][4], struct vt_
 
 /* --- placements ---------------------------------------------------------- */
 
-void vt_placement_identity(struct vt_placement *p, const struct vt_geometry *native)
+void vt_placement_identity(struct vt_placement *placement, const struct vt_geometry *native)
 {
-	memset(p, 0, sizeof(*p));
-	p->native = p->full = p->work = *native;
+	memset(placement, 0, sizeof(*placement));
+	placement->native = placement->full = placement->work = *native;
 	for (int a = 0; a < 3; a++)
-		p->axis[a] = a;
+		placement->axis[a] = a;
 }
 
-void vt_placement_canonical(struct vt_placement *p, const struct vt_geometry *native)
+void vt_placement_canonical(struct vt_placement *placement, const struct vt_geometry *native)
 {
 	double affine[3][4];
-	vt_placement_identity(p, native);
-	nearest_axes(native, p->axis);
+	vt_placement_identity(placement, native);
+	nearest_axes(native, placement->axis);
 	for (int i = 0; i < 3; i++)
 		affine[i][3] = native->affine[i][3];
 	for (int a = 0; a < 3; a++) {
-		int j = p->axis[a];
-		p->flip[a] = native->affine[a][j] < 0;
-		p->full.dim[a] = native->dim[j];
+		int j = placement->axis[a];
+		placement->flip[a] = native->affine[a][j] < 0;
+		placement->full.dim[a] = native->dim[j];
 		for (int i = 0; i < 3; i++) {
-			affine[i][a] = p->flip[a] ? -native->affine[i][j] : native->affine[i][j];
-			if (p->flip[a])
+			affine[i][a] =
+				placement->flip[a] ? -native->affine[i][j] : native->affine[i][j];
+			if (placement->flip[a])
 				affine[i][3] += native->affine[i][j] * (double)(native->dim[j] - 1);
 		}
 	}
-	vt_geometry_set_affine(&p->full, (const double(*)[4])affine);
-	p->work = p->full;
+	vt_geometry_set_affine(&placement->full, (const double(*)[4])affine);
+	placement->work = placement->full;
 }
 
-void vt_placement_resampled(struct vt_placement *p, const struct vt_geometry *grid)
+void vt_placement_resampled(struct vt_placement *placement, const struct vt_geometry *grid)
 {
-	p->resampled = true;
-	p->full = p->work = *grid;
-	memset(p->lo, 0, sizeof(p->lo));
+	placement->resampled = true;
+	placement->full = placement->work = *grid;
+	memset(placement->lo, 0, sizeof(placement->lo));
 }
 
-int vt_placement_crop(struct vt_placement *p, const size_t lo[3], const size_t dim[3],
+int vt_placement_crop(struct vt_placement *placement, const size_t lo[3], const size_t dim[3],
 	struct vt_err *err)
 {
 	double affine[3][4], first[3];
 	for (int a = 0; a < 3; a++) {
-		if (!dim[a] || lo[a] > p->full.dim[a] || dim[a] > p->full.dim[a] - lo[a])
+		if (!dim[a] || lo[a] > placement->full.dim[a] ||
+			dim[a] > placement->full.dim[a] - lo[a])
 			return vt_err_set(err, VT_EBUG,
 				"crop of %zu voxels from %zu on leaves axis %d of %zu", dim[a],
-				lo[a], a, p->full.dim[a]);
+				lo[a], a, placement->full.dim[a]);
 		first[a] = (double)lo[a];
-		p->lo[a] = lo[a];
+		placement->lo[a] = lo[a];
 	}
-	p->work = p->full;
-	memcpy(p->work.dim, dim, sizeof(p->work.dim));
-	memcpy(affine, p->full.affine, sizeof(affine));
-	vt_geometry_to_mm(&p->full, first, first);
+	placement->work = placement->full;
+	memcpy(placement->work.dim, dim, sizeof(placement->work.dim));
+	memcpy(affine, placement->full.affine, sizeof(affine));
+	vt_geometry_to_mm(&placement->full, first, first);
 	for (int i = 0; i < 3; i++)
 		affine[i][3] = first[i];
-	vt_geometry_set_affine(&p->work, (const double(*)[4])affine);
+	vt_geometry_set_affine(&placement->work, (const double(*)[4])affine);
 	return 0;
 }
 
@@ -353,14 +356,14 @@ static void copy_row(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t fr
 	}
 }
 
-int vt_placement_gather(const struct vt_placement *p, void *work, const void *native, size_t size,
-	struct vt_err *err)
+int vt_placement_gather(const struct vt_placement *placement, void *work, const void *native,
+	size_t size, struct vt_err *err)
 {
 	ptrdiff_t step[3];
-	const size_t *d = p->work.dim;
-	if (p->resampled)
+	const size_t *d = placement->work.dim;
+	if (placement->resampled)
 		return vt_err_set(err, VT_EBUG, "gather on a resampled placement");
-	const char *from = (const char *)native + native_steps(p, size, step);
+	const char *from = (const char *)native + native_steps(placement, size, step);
 	char *to = work;
 	for (size_t k = 0; k < d[2]; k++)
 		for (size_t j = 0; j < d[1]; j++, to += d[0] * size)
@@ -403,15 +406,15 @@ static int paste_resampled(char *native, const struct vt_placement *p, const cha
 	return 0;
 }
 
-int vt_geometry_paste(void *native, const struct vt_placement *p, const void *work, size_t size,
-	const void *outside, struct vt_err *err)
+int vt_geometry_paste(void *native, const struct vt_placement *placement, const void *work,
+	size_t size, const void *outside, struct vt_err *err)
 {
 	ptrdiff_t step[3];
-	const size_t *d = p->work.dim;
-	fill(native, vt_geometry_count(&p->native), size, outside);
-	if (p->resampled)
-		return paste_resampled(native, p, work, size, err);
-	char *to = (char *)native + native_steps(p, size, step);
+	const size_t *d = placement->work.dim;
+	fill(native, vt_geometry_count(&placement->native), size, outside);
+	if (placement->resampled)
+		return paste_resampled(native, placement, work, size, err);
+	char *to = (char *)native + native_steps(placement, size, step);
 	const char *from = work;
 	for (size_t k = 0; k < d[2]; k++)
 		for (size_t j = 0; j < d[1]; j++, from += d[0] * size)
@@ -421,7 +424,7 @@ int vt_geometry_paste(void *native, const struct vt_placement *p, const void *wo
 }
 
 /* Output index -> input index as one affine. */
-int vt_index_map(double m[3][4], const struct vt_geometry *out, const struct vt_geometry *in,
+int vt_index_map(double map[3][4], const struct vt_geometry *out, const struct vt_geometry *in,
 	struct vt_err *err)
 {
 	double inv[3][4];
@@ -429,16 +432,16 @@ int vt_index_map(double m[3][4], const struct vt_geometry *out, const struct vt_
 		return err->code;
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++) {
-			m[i][j] = inv[i][0] * out->affine[0][j] + inv[i][1] * out->affine[1][j] +
+			map[i][j] = inv[i][0] * out->affine[0][j] + inv[i][1] * out->affine[1][j] +
 				inv[i][2] * out->affine[2][j];
 			if (j == 3)
-				m[i][j] += inv[i][3];
+				map[i][j] += inv[i][3];
 		}
 	/* Grids that share an orientation give 1 - 1e-16 and the like: make them exact, so that
 	 * equal grids copy. */
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++)
-			if (fabs(m[i][j] - floor(m[i][j] + 0.5)) < 1e-9)
-				m[i][j] = floor(m[i][j] + 0.5);
+			if (fabs(map[i][j] - floor(map[i][j] + 0.5)) < 1e-9)
+				map[i][j] = floor(map[i][j] + 0.5);
 	return 0;
 }

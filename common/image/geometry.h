@@ -40,18 +40,18 @@ struct vt_geometry {
 
 /* A grid of given size and spacing, axes along R, A, S, origin at the center of the box.  Codes:
  * sform 1, qform 0. */
-void vt_geometry_init(struct vt_geometry *g, const size_t dim[3], const double spacing[3]);
+void vt_geometry_init(struct vt_geometry *geometry, const size_t dim[3], const double spacing[3]);
 
 /* Sets affine, derives spacing, and states it as sform (code kept, at least 1); qform only if
  * affine is a rotation. */
-void vt_geometry_set_affine(struct vt_geometry *g, const double affine[3][4]);
+void vt_geometry_set_affine(struct vt_geometry *geometry, const double affine[3][4]);
 
 /* Refuses a non-finite or singular affine and spacings outside 0.01 to 100 mm (VT_EDATA). */
-int vt_geometry_check(const struct vt_geometry *g, struct vt_err *err);
+int vt_geometry_check(const struct vt_geometry *geometry, struct vt_err *err);
 
 /* dim[0] * dim[1] * dim[2]. */
-size_t vt_geometry_count(const struct vt_geometry *g);
-double vt_geometry_voxel_ml(const struct vt_geometry *g);
+size_t vt_geometry_count(const struct vt_geometry *geometry);
+double vt_geometry_voxel_ml(const struct vt_geometry *geometry);
 
 /* Largest distance in mm between equal corners of the two boxes; infinity if the sizes differ. */
 double vt_geometry_gap(const struct vt_geometry *a, const struct vt_geometry *b);
@@ -73,11 +73,12 @@ bool vt_geometry_can_turn(const struct vt_geometry *to, const struct vt_geometry
 
 /* "RAS", "LPS", ...: where each voxel axis points to.  Angle: largest deviation of an axis from
  * it, degrees. */
-void vt_geometry_code(const struct vt_geometry *g, char out[4]);
+void vt_geometry_code(const struct vt_geometry *geometry, char out[4]);
 
-void vt_geometry_to_mm(const struct vt_geometry *g, const double index[3], double mm[3]);
+void vt_geometry_to_mm(const struct vt_geometry *geometry, const double index[3], double mm[3]);
 /* mm -> voxel index */
-int vt_geometry_invert(const struct vt_geometry *g, double inverse[3][4], struct vt_err *err);
+int vt_geometry_invert(const struct vt_geometry *geometry, double inverse[3][4],
+	struct vt_err *err);
 
 /* How a working grid was made from a native one: axes, then (optionally) resampling, then a
  * crop. */
@@ -91,30 +92,30 @@ struct vt_placement {
 	struct vt_geometry work; /* the grid that is left */
 };
 
-void vt_placement_identity(struct vt_placement *p, const struct vt_geometry *native);
-void vt_placement_canonical(struct vt_placement *p, const struct vt_geometry *native);
+void vt_placement_identity(struct vt_placement *placement, const struct vt_geometry *native);
+void vt_placement_canonical(struct vt_placement *placement, const struct vt_geometry *native);
 /* Any grid: the full grid becomes `grid`, voxels by resampling (resample.h). */
-void vt_placement_resampled(struct vt_placement *p, const struct vt_geometry *grid);
+void vt_placement_resampled(struct vt_placement *placement, const struct vt_geometry *grid);
 /* Crop of the present `full` grid; the box must lie inside (VT_EBUG otherwise). */
-int vt_placement_crop(struct vt_placement *p, const size_t lo[3], const size_t dim[3],
+int vt_placement_crop(struct vt_placement *placement, const size_t lo[3], const size_t dim[3],
 	struct vt_err *err);
 
 /* Native voxels of `size` bytes each -> work grid.  Not for a resampled placement (VT_EBUG). */
-int vt_placement_gather(const struct vt_placement *p, void *work, const void *native, size_t size,
-	struct vt_err *err);
+int vt_placement_gather(const struct vt_placement *placement, void *work, const void *native,
+	size_t size, struct vt_err *err);
 
 /* Work voxels -> native grid, voxels outside the work grid set to *outside.  With a resampled
  * placement each native voxel takes the nearest work voxel (by mm); otherwise the mapping is one
  * to one. */
-int vt_geometry_paste(void *native, const struct vt_placement *p, const void *work, size_t size,
-	const void *outside, struct vt_err *err);
+int vt_geometry_paste(void *native, const struct vt_placement *placement, const void *work,
+	size_t size, const void *outside, struct vt_err *err);
 
 /* Output index -> input index as one affine, row by row; grids that share an orientation and whole
  * steps map exactly. */
-int vt_index_map(double m[3][4], const struct vt_geometry *out, const struct vt_geometry *in,
+int vt_index_map(double map[3][4], const struct vt_geometry *out, const struct vt_geometry *in,
 	struct vt_err *err);
 
-struct vt_json *vt_placement_json(const struct vt_placement *p);
-int vt_placement_parse(struct vt_placement *out, const struct vt_json *j, struct vt_err *err);
+struct vt_json *vt_placement_json(const struct vt_placement *placement);
+int vt_placement_parse(struct vt_placement *out, const struct vt_json *value, struct vt_err *err);
 
 #endif

@@ -130,21 +130,21 @@ static int geometry_parse(struct vt_geometry *out, const struct vt_json *j, stru
 	return 0;
 }
 
-struct vt_json *vt_placement_json(const struct vt_placement *p)
+struct vt_json *vt_placement_json(const struct vt_placement *placement)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *axis = vt_json_new(VT_JSON_ARRAY),
 		       *flip = vt_json_new(VT_JSON_ARRAY);
 	for (int a = 0; a < 3; a++) {
-		vt_json_push(axis, vt_json_new_int(p->axis[a]));
-		vt_json_push(flip, vt_json_new_bool(p->flip[a]));
+		vt_json_push(axis, vt_json_new_int(placement->axis[a]));
+		vt_json_push(flip, vt_json_new_bool(placement->flip[a]));
 	}
-	vt_json_put(j, "native", geometry_json(&p->native));
+	vt_json_put(j, "native", geometry_json(&placement->native));
 	vt_json_put(j, "axis", axis);
 	vt_json_put(j, "flip", flip);
-	vt_json_put_bool(j, "resampled", p->resampled);
-	vt_json_put(j, "full", geometry_json(&p->full));
-	vt_json_put(j, "crop_from", sizes(p->lo, 3));
-	vt_json_put(j, "work", geometry_json(&p->work));
+	vt_json_put_bool(j, "resampled", placement->resampled);
+	vt_json_put(j, "full", geometry_json(&placement->full));
+	vt_json_put(j, "crop_from", sizes(placement->lo, 3));
+	vt_json_put(j, "work", geometry_json(&placement->work));
 	return j;
 }
 
@@ -176,18 +176,19 @@ static int check_fit(const struct vt_placement *p, struct vt_err *err)
 	return 0;
 }
 
-int vt_placement_parse(struct vt_placement *out, const struct vt_json *j, struct vt_err *err)
+int vt_placement_parse(struct vt_placement *out, const struct vt_json *value, struct vt_err *err)
 {
 	struct vt_placement p;
 	memset(&p, 0, sizeof(p));
-	if (geometry_parse(&p.native, vt_json_get(j, "native"), err))
+	if (geometry_parse(&p.native, vt_json_get(value, "native"), err))
 		return vt_err_prefix(err, "\"native\"");
-	if (geometry_parse(&p.full, vt_json_get(j, "full"), err))
+	if (geometry_parse(&p.full, vt_json_get(value, "full"), err))
 		return vt_err_prefix(err, "\"full\"");
-	if (geometry_parse(&p.work, vt_json_get(j, "work"), err))
+	if (geometry_parse(&p.work, vt_json_get(value, "work"), err))
 		return vt_err_prefix(err, "\"work\"");
-	p.resampled = vt_json_true(vt_json_get(j, "resampled"), false);
-	if (get_axes(&p, j, err) || get_sizes(p.lo, j, "crop_from", 0, err) || check_fit(&p, err))
+	p.resampled = vt_json_true(vt_json_get(value, "resampled"), false);
+	if (get_axes(&p, value, err) || get_sizes(p.lo, value, "crop_from", 0, err) ||
+		check_fit(&p, err))
 		return err->code;
 	*out = p;
 	return 0;

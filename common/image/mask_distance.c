@@ -77,7 +77,7 @@ void vt_pair_box(struct vt_pair_box *out, const struct vt_mask_pair *pair)
 		out->any[k] = widen_by_mask(out->lo, out->hi, m[k], pair->dims);
 }
 
-unsigned char *vt_mask_cut(const unsigned char *m, const int dims[3], const int lo[3],
+unsigned char *vt_mask_cut(const unsigned char *mask, const int dims[3], const int lo[3],
 	const int size[3], int pad)
 {
 	size_t ny = (size_t)(size[1] + 2 * pad), nx = (size_t)(size[2] + 2 * pad);
@@ -85,7 +85,7 @@ unsigned char *vt_mask_cut(const unsigned char *m, const int dims[3], const int 
 
 	for (int z = 0; z < size[0]; z++)
 		for (int y = 0; y < size[1]; y++) {
-			const unsigned char *from = m +
+			const unsigned char *from = mask +
 				((size_t)(z + lo[0]) * (size_t)dims[1] + (size_t)(y + lo[1])) *
 					(size_t)dims[2] +
 				(size_t)lo[2];

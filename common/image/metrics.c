@@ -3,12 +3,12 @@
 #include <math.h>
 #include <stddef.h>
 
-const char *vt_empty_name(enum vt_empty e)
+const char *vt_empty_name(enum vt_empty rule)
 {
 	static const char *const name[] = { "", "", "both_empty", "missed", "false_alarm",
 		"absent" };
 
-	return name[e];
+	return name[rule];
 }
 
 static size_t count(const int dims[3])

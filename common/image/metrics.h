@@ -62,6 +62,6 @@ struct vt_surfel_distance {
 
 void vt_surfel_distance(struct vt_surfel_distance *out, const struct vt_mask_pair *pair);
 
-const char *vt_empty_name(enum vt_empty e);
+const char *vt_empty_name(enum vt_empty rule);
 
 #endif

@@ -14,7 +14,7 @@ void vt_pair_box(struct vt_pair_box *out, const struct vt_mask_pair *pair);
 
 /* Voxels lo .. lo + size of a mask as 0 and 1, with `pad` empty voxels more on each of the six
  * sides.  Caller frees. */
-unsigned char *vt_mask_cut(const unsigned char *m, const int dims[3], const int lo[3],
+unsigned char *vt_mask_cut(const unsigned char *mask, const int dims[3], const int lo[3],
 	const int size[3], int pad);
 
 #endif

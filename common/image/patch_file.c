@@ -9,12 +9,12 @@ static const char magic[] = "VOXPATCH";
 /* A region is a bit of a byte; a voxel has an index of 32 bits. */
 enum { MOST_CHANNELS = 16, MOST_REGIONS = 254, MOST_VOXELS = 1 << 30 };
 
-uint16_t vt_half_from_float(float f)
+uint16_t vt_half_from_float(float value)
 {
 	uint32_t x, sign, mantissa;
 	int e;
 
-	memcpy(&x, &f, sizeof(x));
+	memcpy(&x, &value, sizeof(x));
 	sign = x >> 16 & 0x8000u;
 	e = (int)(x >> 23 & 0xff) - 112;
 	mantissa = x & 0x7fffffu;
@@ -36,9 +36,9 @@ uint16_t vt_half_from_float(float f)
 	return (uint16_t)(sign | x);
 }
 
-float vt_half_to_float(uint16_t h)
+float vt_half_to_float(uint16_t half)
 {
-	uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = h >> 10 & 31, m = h & 0x3ff, x;
+	uint32_t sign = (uint32_t)(half & 0x8000) << 16, e = half >> 10 & 31, m = half & 0x3ff, x;
 	float f;
 
 	if (e == 0) {
@@ -192,13 +192,13 @@ int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *er
 	return 0;
 }
 
-void vt_patch_close(struct vt_patch_file *p)
+void vt_patch_close(struct vt_patch_file *file)
 {
-	vt_fs_unmap(&p->map);
-	free(p->memory);
-	vt_json_free(p->header);
-	free(p->subject);
-	*p = (struct vt_patch_file){ .header = NULL };
+	vt_fs_unmap(&file->map);
+	free(file->memory);
+	vt_json_free(file->header);
+	free(file->subject);
+	*file = (struct vt_patch_file){ .header = NULL };
 }
 
 void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int dims[4],
@@ -217,23 +217,25 @@ void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int d
 		.n_regions = (int)vt_json_length(vt_json_get(about, "regions")) };
 }
 
-void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y, int x, int n)
+void vt_patch_row(float *out, const struct vt_patch_file *file, int channel, int z, int y, int x,
+	int n)
 {
 	size_t at =
-		(((size_t)c * (size_t)p->d + (size_t)z) * (size_t)p->h + (size_t)y) * (size_t)p->w +
+		(((size_t)channel * (size_t)file->d + (size_t)z) * (size_t)file->h + (size_t)y) *
+			(size_t)file->w +
 		(size_t)x;
 
-	if (!p->half) {
-		memcpy(out, (const float *)p->image + at, (size_t)n * sizeof(float));
+	if (!file->half) {
+		memcpy(out, (const float *)file->image + at, (size_t)n * sizeof(float));
 		return;
 	}
 	for (int i = 0; i < n; i++)
-		out[i] = vt_half_to_float(((const uint16_t *)p->image)[at + (size_t)i]);
+		out[i] = vt_half_to_float(((const uint16_t *)file->image)[at + (size_t)i]);
 }
 
-int vt_patch_reference_map(uint8_t **out, const struct vt_patch_file *p, struct vt_err *err)
+int vt_patch_reference_map(uint8_t **out, const struct vt_patch_file *file, struct vt_err *err)
 {
-	const struct vt_patch_reference *r = &p->reference;
+	const struct vt_patch_reference *r = &file->reference;
 	size_t n = (size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2];
 	const uint8_t *from = r->labels;
 	uint8_t *map;
@@ -243,7 +245,7 @@ int vt_patch_reference_map(uint8_t **out, const struct vt_patch_file *p, struct 
 			"subject %s: the container holds no whole label map; run crop-patch of "
 			"this "
 			"version again",
-			p->subject);
+			file->subject);
 	map = calloc(n, 1);
 	if (!map)
 		return vt_err_nomem(err, n);

@@ -63,15 +63,16 @@ static inline bool vt_patch_holds(const struct vt_patch_file *p, size_t voxel, i
 /* VT_EDATA for a header that does not hold: at most 16 channels, 254 regions, 4096 voxels an axis
  * and 2^30 in all; every section inside the file. */
 int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err);
-void vt_patch_close(struct vt_patch_file *p);
+void vt_patch_close(struct vt_patch_file *file);
 
 /* A container that is no file: takes `about`, the header's keys, and the image, dims = c, d, h,
  * w in f32, allocated with malloc.  It has no labels. */
 void vt_patch_hold(struct vt_patch_file *out, struct vt_json *about, const int dims[4],
 	float *image);
 
-/* Channel c at (z, y, x .. x + n) as f32. */
-void vt_patch_row(float *out, const struct vt_patch_file *p, int c, int z, int y, int x, int n);
+/* The channel at (z, y, x .. x + n) as f32. */
+void vt_patch_row(float *out, const struct vt_patch_file *file, int channel, int z, int y, int x,
+	int n);
 
 /* image: [c, z, y, x] f32; regions and labels: [z, y, x] or NULL. `about` holds the header's
  * keys that the caller knows: subject, channels, regions, test, fold, normalize, geometry; it is
@@ -85,10 +86,10 @@ int vt_patch_round_half(float *image, const int dims[4], struct vt_err *err);
 
 /* The whole label map on the scan's own grid, for the caller to free; VT_EDATA if the container
  * has none. */
-int vt_patch_reference_map(uint8_t **out, const struct vt_patch_file *p, struct vt_err *err);
+int vt_patch_reference_map(uint8_t **out, const struct vt_patch_file *file, struct vt_err *err);
 
 /* IEEE half precision, round to nearest even; overflow gives infinity. */
-uint16_t vt_half_from_float(float f);
-float vt_half_to_float(uint16_t h);
+uint16_t vt_half_from_float(float value);
+float vt_half_to_float(uint16_t half);
 
 #endif

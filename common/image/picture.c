@@ -23,16 +23,16 @@ int vt_picture_new(struct vt_picture *out, size_t width, size_t height, struct v
 	return 0;
 }
 
-void vt_picture_release(struct vt_picture *p)
+void vt_picture_release(struct vt_picture *picture)
 {
-	free(p->rgb);
-	p->rgb = NULL;
+	free(picture->rgb);
+	picture->rgb = NULL;
 }
 
-void vt_picture_set(struct vt_picture *p, size_t x, size_t y, const unsigned char rgb[3])
+void vt_picture_set(struct vt_picture *picture, size_t x, size_t y, const unsigned char rgb[3])
 {
-	if (x < p->width && y < p->height)
-		memcpy(p->rgb + 3 * (y * p->width + x), rgb, 3);
+	if (x < picture->width && y < picture->height)
+		memcpy(picture->rgb + 3 * (y * picture->width + x), rgb, 3);
 }
 
 /* --- slices -------------------------------------------------------------- */
@@ -92,7 +92,8 @@ static bool on_outline(const struct vt_slice_view *v, size_t x, size_t y, size_t
 		!v->outline[voxel_at(v, x, y + 1, w, h)];
 }
 
-void vt_picture_slice(struct vt_picture *p, size_t x0, size_t y0, const struct vt_slice_view *v)
+void vt_picture_slice(struct vt_picture *picture, size_t x0, size_t y0,
+	const struct vt_slice_view *v)
 {
 	static const unsigned char yellow[3] = { 255, 212, 0 };
 	size_t w, h;
@@ -110,7 +111,8 @@ void vt_picture_slice(struct vt_picture *p, size_t x0, size_t y0, const struct v
 					rgb[c] = (unsigned char)(rgb[c] * (1 - v->opacity) +
 						ink[c] * v->opacity + 0.5);
 			}
-			vt_picture_set(p, x0 + x, y0 + y, on_outline(v, x, y, w, h) ? yellow : rgb);
+			vt_picture_set(picture, x0 + x, y0 + y,
+				on_outline(v, x, y, w, h) ? yellow : rgb);
 		}
 }
 
@@ -185,15 +187,15 @@ static const unsigned char *face_of(char c)
 	return NULL;
 }
 
-void vt_picture_text(struct vt_picture *p, size_t x, size_t y, const char *text, unsigned scale,
-	const unsigned char rgb[3])
+void vt_picture_text(struct vt_picture *picture, size_t x, size_t y, const char *text,
+	unsigned scale, const unsigned char rgb[3])
 {
 	for (; *text; text++, x += 6 * scale) {
 		const unsigned char *row = face_of(*text);
 		for (size_t i = 0; row && i < 35 * (size_t)scale * scale; i++) {
 			size_t dx = i % (5 * scale), dy = i / (5 * scale);
 			if (row[dy / scale] >> (4 - dx / scale) & 1)
-				vt_picture_set(p, x + dx, y + dy, rgb);
+				vt_picture_set(picture, x + dx, y + dy, rgb);
 		}
 	}
 }
@@ -247,15 +249,15 @@ static void filtered(unsigned char *out, const struct vt_picture *p)
 	}
 }
 
-int vt_picture_png(struct vt_buf *out, const struct vt_picture *p, struct vt_err *err)
+int vt_picture_png(struct vt_buf *out, const struct vt_picture *picture, struct vt_err *err)
 {
 	unsigned char header[13] = { 0, 0, 0, 0, 0, 0, 0, 0, 8, 2, 0, 0, 0 };
-	size_t n = p->height * (3 * p->width + 1);
+	size_t n = picture->height * (3 * picture->width + 1);
 	unsigned char *rows = vt_xmalloc(n);
 	struct vt_buf packed = VT_BUF_INIT;
-	big_endian(header, (uint32_t)p->width);
-	big_endian(header + 4, (uint32_t)p->height);
-	filtered(rows, p);
+	big_endian(header, (uint32_t)picture->width);
+	big_endian(header + 4, (uint32_t)picture->height);
+	filtered(rows, picture);
 	int rc = vt_zlib_deflate(&packed, rows, n, 6, err);
 	vt_buf_add(out, "\x89PNG\r\n\x1a\n", 8);
 	chunk(out, "IHDR", header, sizeof(header));
@@ -266,10 +268,10 @@ int vt_picture_png(struct vt_buf *out, const struct vt_picture *p, struct vt_err
 	return rc;
 }
 
-int vt_picture_write(const struct vt_picture *p, const char *path, struct vt_err *err)
+int vt_picture_write(const struct vt_picture *picture, const char *path, struct vt_err *err)
 {
 	struct vt_buf png = VT_BUF_INIT;
-	int rc = vt_picture_png(&png, p, err);
+	int rc = vt_picture_png(&png, picture, err);
 	if (!rc)
 		rc = vt_fs_write_quick(path, png.data, png.len, 0644, err);
 	vt_buf_release(&png);

@@ -41,26 +41,27 @@ struct vt_slice_view {
 };
 
 int vt_picture_new(struct vt_picture *out, size_t width, size_t height, struct vt_err *err);
-void vt_picture_release(struct vt_picture *p);
+void vt_picture_release(struct vt_picture *picture);
 /* outside: nothing */
-void vt_picture_set(struct vt_picture *p, size_t x, size_t y, const unsigned char rgb[3]);
+void vt_picture_set(struct vt_picture *picture, size_t x, size_t y, const unsigned char rgb[3]);
 
 /* Pixels the slice needs. */
 void vt_slice_size(const struct vt_slice_view *view, size_t *width, size_t *height);
 /* Draws with the slice's top left at (x, y); what falls outside is cut. */
-void vt_picture_slice(struct vt_picture *p, size_t x, size_t y, const struct vt_slice_view *view);
+void vt_picture_slice(struct vt_picture *picture, size_t x, size_t y,
+	const struct vt_slice_view *view);
 
 /* Digits, capital letters and . - % : / = + of a 5 x 7 face, `scale` times enlarged; other
  * characters leave a gap. */
-void vt_picture_text(struct vt_picture *p, size_t x, size_t y, const char *text, unsigned scale,
-	const unsigned char rgb[3]);
+void vt_picture_text(struct vt_picture *picture, size_t x, size_t y, const char *text,
+	unsigned scale, const unsigned char rgb[3]);
 
 /* A color for label or region n (1, 2, ...): distinct for the first eight, also for most
  * color-blind readers. */
 void vt_picture_color(unsigned n, unsigned char rgb[3]);
 
 /* appends the file's bytes */
-int vt_picture_png(struct vt_buf *out, const struct vt_picture *p, struct vt_err *err);
-int vt_picture_write(const struct vt_picture *p, const char *path, struct vt_err *err);
+int vt_picture_png(struct vt_buf *out, const struct vt_picture *picture, struct vt_err *err);
+int vt_picture_write(const struct vt_picture *picture, const char *path, struct vt_err *err);
 
 #endif

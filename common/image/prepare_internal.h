@@ -31,11 +31,11 @@ struct prepare {
 	bool pictured; /* a picture will be made: its intensities are wanted */
 };
 
-/* prepare_mask.c: p->mask and the report's method, volume and flags. */
-int vt_prepare_mask(struct prepare *p, struct vt_err *err);
+/* prepare_mask.c: prepare->mask and the report's method, volume and flags. */
+int vt_prepare_mask(struct prepare *prepare, struct vt_err *err);
 
 /* prepare_write.c */
-int vt_prepare_write(const struct prepare *p, const char *out_dir, struct vt_err *err);
-struct vt_json *vt_prepare_geometry_json(const struct prepare *p);
+int vt_prepare_write(const struct prepare *prepare, const char *out_dir, struct vt_err *err);
+struct vt_json *vt_prepare_geometry_json(const struct prepare *prepare);
 
 #endif

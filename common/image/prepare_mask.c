@@ -158,32 +158,32 @@ static int given_mask(struct prepare *p, struct vt_err *err)
 	return judge(p, err);
 }
 
-int vt_prepare_mask(struct prepare *p, struct vt_err *err)
+int vt_prepare_mask(struct prepare *prepare, struct vt_err *err)
 {
 	bool stripped = false;
-	struct vt_prepare_report *report = p->report;
-	const struct vt_geometry *g = &p->channel[0].volume.geometry;
-	if (p->opts->mask_path && p->opts->strip != VT_STRIP_NEVER)
-		return given_mask(p, err);
-	if (p->opts->strip == VT_STRIP_AUTO) {
-		if (find_stripped(p, &stripped, err))
+	struct vt_prepare_report *report = prepare->report;
+	const struct vt_geometry *g = &prepare->channel[0].volume.geometry;
+	if (prepare->opts->mask_path && prepare->opts->strip != VT_STRIP_NEVER)
+		return given_mask(prepare, err);
+	if (prepare->opts->strip == VT_STRIP_AUTO) {
+		if (find_stripped(prepare, &stripped, err))
 			return err->code;
 	} else {
-		p->mask = malloc(p->channel[0].volume.n + 1);
-		if (!p->mask)
-			return vt_err_nomem(err, p->channel[0].volume.n);
+		prepare->mask = malloc(prepare->channel[0].volume.n + 1);
+		if (!prepare->mask)
+			return vt_err_nomem(err, prepare->channel[0].volume.n);
 	}
-	if (p->opts->strip == VT_STRIP_NEVER) {
+	if (prepare->opts->strip == VT_STRIP_NEVER) {
 		report->method = "none";
-		memset(p->mask, 1, vt_geometry_count(g));
+		memset(prepare->mask, 1, vt_geometry_count(g));
 	} else if (stripped) {
 		report->method = "stripped";
 	} else {
-		return find_brain(p, err) ? err->code : judge(p, err);
+		return find_brain(prepare, err) ? err->code : judge(prepare, err);
 	}
 	if (stripped)
-		vt_brain_mask_judge(p->mask, &report->brain, g);
+		vt_brain_mask_judge(prepare->mask, &report->brain, g);
 	else
 		report->brain.volume_ml = (double)vt_geometry_count(g) * vt_geometry_voxel_ml(g);
-	return judge(p, err);
+	return judge(prepare, err);
 }

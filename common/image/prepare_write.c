@@ -74,17 +74,17 @@ static struct vt_json *mask_json(const struct vt_prepare_report *r)
 	return j;
 }
 
-struct vt_json *vt_prepare_geometry_json(const struct prepare *p)
+struct vt_json *vt_prepare_geometry_json(const struct prepare *prepare)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *channels = vt_json_new(VT_JSON_ARRAY);
 	vt_json_put_text(j, "format", "voxtrail-geometry-1");
-	vt_json_put_text(j, "subject", p->subject);
-	for (size_t c = 0; c < p->n_channels; c++)
-		vt_json_push(channels, channel_json(p, &p->channel[c]));
+	vt_json_put_text(j, "subject", prepare->subject);
+	for (size_t c = 0; c < prepare->n_channels; c++)
+		vt_json_push(channels, channel_json(prepare, &prepare->channel[c]));
 	vt_json_put(j, "channels", channels);
-	vt_json_put(j, "mask", mask_json(p->report));
-	vt_json_put(j, "placement", vt_placement_json(&p->place));
-	vt_json_put(j, "settings", vt_prepare_settings(p->opts));
+	vt_json_put(j, "mask", mask_json(prepare->report));
+	vt_json_put(j, "placement", vt_placement_json(&prepare->place));
+	vt_json_put(j, "settings", vt_prepare_settings(prepare->opts));
 	return j;
 }
 
@@ -215,19 +215,19 @@ static int write_channels(const struct prepare *p, const char *dir, struct vt_er
 	return err->code;
 }
 
-int vt_prepare_write(const struct prepare *p, const char *dir, struct vt_err *err)
+int vt_prepare_write(const struct prepare *prepare, const char *dir, struct vt_err *err)
 {
 	char *mask = vt_path_join(dir, "mask.nii"), *geometry = vt_path_join(dir, "geometry.json");
-	struct vt_json *j = vt_prepare_geometry_json(p);
+	struct vt_json *j = vt_prepare_geometry_json(prepare);
 	struct vt_buf text = VT_BUF_INIT;
 	vt_json_pretty(&text, j);
-	int rc = write_channels(p, dir, err);
+	int rc = write_channels(prepare, dir, err);
 	if (!rc)
-		rc = vt_volume_write(mask, &p->place.work, VT_U8, p->work_mask, err);
+		rc = vt_volume_write(mask, &prepare->place.work, VT_U8, prepare->work_mask, err);
 	if (!rc)
 		rc = vt_fs_write_quick(geometry, text.data, text.len, 0644, err);
 	if (!rc)
-		rc = write_picture(p, dir, err);
+		rc = write_picture(prepare, dir, err);
 	vt_json_free(j);
 	vt_buf_release(&text);
 	free(mask);

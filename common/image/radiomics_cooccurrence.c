@@ -216,15 +216,15 @@ static void merge(struct work *w)
 	free(count);
 }
 
-void vt_roi_cooccurrence(struct vt_features *f, const struct vt_levels *l,
+void vt_roi_cooccurrence(struct vt_features *f, const struct vt_levels *levels,
 	const struct vt_texture_opts *opts)
 {
 	struct work *w = vt_xcalloc(1, sizeof(*w));
 
-	w->l = l;
-	w->n_steps = vt_level_steps(w->step, l->roi);
-	for (size_t i = 1; i <= l->n; i++)
-		w->n_levels += l->count[i] > 0;
+	w->l = levels;
+	w->n_steps = vt_level_steps(w->step, levels->roi);
+	for (size_t i = 1; i <= levels->n; i++)
+		w->n_levels += levels->count[i] > 0;
 	if (opts->merge == VT_TEXTURE_MERGE)
 		merge(w);
 	else

@@ -18,7 +18,7 @@ enum { VT_DIRECTIONS = 13 };
 
 int vt_levels_make(struct vt_levels *out, const struct vt_roi *roi,
 	const struct vt_texture_opts *opts, struct vt_err *err);
-void vt_levels_release(struct vt_levels *l);
+void vt_levels_release(struct vt_levels *levels);
 
 /* Steps in memory to a voxel's neighbor in each direction; the other 13 are their negatives.
  * Returns how many the region's box has room for: a flat region has no neighbors across. */
@@ -30,9 +30,9 @@ void vt_roi_surface(double *area, double *volume, const struct vt_roi *roi);
 /* mm between the center of the voxels and that of their intensities. */
 double vt_roi_mass_shift(const struct vt_roi *roi);
 
-void vt_roi_cooccurrence(struct vt_features *f, const struct vt_levels *l,
+void vt_roi_cooccurrence(struct vt_features *f, const struct vt_levels *levels,
 	const struct vt_texture_opts *opts);
-void vt_roi_sizes(struct vt_features *f, const struct vt_levels *l,
+void vt_roi_sizes(struct vt_features *f, const struct vt_levels *levels,
 	const struct vt_texture_opts *opts);
 void vt_roi_tone(struct vt_features *f, const struct vt_levels *l);
 

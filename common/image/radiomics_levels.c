@@ -186,11 +186,11 @@ int vt_levels_make(struct vt_levels *out, const struct vt_roi *roi,
 	return 0;
 }
 
-void vt_levels_release(struct vt_levels *l)
+void vt_levels_release(struct vt_levels *levels)
 {
-	free(l->at);
-	free(l->count);
-	*l = (struct vt_levels){ .roi = NULL };
+	free(levels->at);
+	free(levels->count);
+	*levels = (struct vt_levels){ .roi = NULL };
 }
 
 size_t vt_level_steps(ptrdiff_t step[VT_DIRECTIONS], const struct vt_roi *roi)

@@ -341,10 +341,10 @@ static void add_dependence(struct vt_features *f, const struct vt_levels *l, int
 	free(count);
 }
 
-void vt_roi_sizes(struct vt_features *f, const struct vt_levels *l,
+void vt_roi_sizes(struct vt_features *f, const struct vt_levels *levels,
 	const struct vt_texture_opts *opts)
 {
-	add_runs(f, l, opts);
-	add_zones(f, l);
-	add_dependence(f, l, opts->alpha);
+	add_runs(f, levels, opts);
+	add_zones(f, levels);
+	add_dependence(f, levels, opts->alpha);
 }

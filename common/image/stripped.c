@@ -276,27 +276,27 @@ static bool is_head(double *likeness, const struct vt_volume *v, const unsigned 
 	return !rc && *likeness >= head_least;
 }
 
-int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *v,
+int vt_stripped_detect(struct vt_stripped *out, unsigned char *mask, const struct vt_volume *volume,
 	struct vt_err *err)
 {
-	const struct vt_geometry *g = &v->geometry;
-	unsigned char *inside = mask ? mask : malloc(v->n + 1);
+	const struct vt_geometry *g = &volume->geometry;
+	unsigned char *inside = mask ? mask : malloc(volume->n + 1);
 	size_t largest = 0;
 	if (!inside)
-		return vt_err_nomem(err, v->n);
+		return vt_err_nomem(err, volume->n);
 	memset(out, 0, sizeof(*out));
-	out->background = vt_volume_value(v, 0);
-	differs(inside, v);
+	out->background = vt_volume_value(volume, 0);
+	differs(inside, volume);
 	bool framed = corners_equal(inside, g->dim) && border_share(inside, g->dim) >= border_least;
 	int rc = vt_mask_fill_holes(inside, g->dim, err);
 	if (!rc)
 		rc = vt_mask_largest_count(&largest, inside, g->dim, VT_CONNECT_6, err);
-	size_t count = vt_mask_count(inside, v->n);
-	out->fraction = (double)(v->n - count) / (double)v->n;
+	size_t count = vt_mask_count(inside, volume->n);
+	out->fraction = (double)(volume->n - count) / (double)volume->n;
 	out->inside_ml = (double)count * vt_geometry_voxel_ml(g);
 	out->stripped = !rc && framed && out->inside_ml >= ml_least && out->inside_ml <= ml_most &&
 		(double)largest >= part_least * (double)count &&
-		!is_head(&out->head, v, inside, err);
+		!is_head(&out->head, volume, inside, err);
 	rc = rc ? rc : err->code;
 	if (inside != mask)
 		free(inside);

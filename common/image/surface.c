@@ -145,23 +145,24 @@ int vt_surface_icosphere(struct vt_surface *out, unsigned levels, struct vt_err 
 	return rc;
 }
 
-void vt_surface_release(struct vt_surface *s)
+void vt_surface_release(struct vt_surface *surface)
 {
-	free(s->at);
-	free(s->face);
-	free(s->around);
-	free(s->n_around);
-	memset(s, 0, sizeof(*s));
+	free(surface->at);
+	free(surface->face);
+	free(surface->around);
+	free(surface->n_around);
+	memset(surface, 0, sizeof(*surface));
 }
 
-void vt_surface_normals(const struct vt_surface *s, double (*normal)[3])
+void vt_surface_normals(const struct vt_surface *surface, double (*normal)[3])
 {
-	for (size_t v = 0; v < s->n_vertices; v++) {
+	for (size_t v = 0; v < surface->n_vertices; v++) {
 		double sum[3] = { 0, 0, 0 };
-		for (int i = 0; i < s->n_around[v]; i++) {
-			const double *p = s->at[s->around[v][i]],
-				     *q = s->at[s->around[v][(i + 1) % s->n_around[v]]],
-				     *o = s->at[v];
+		for (int i = 0; i < surface->n_around[v]; i++) {
+			const double *
+				p = surface->at[surface->around[v][i]],
+			       *q = surface->at[surface->around[v][(i + 1) % surface->n_around[v]]],
+			       *o = surface->at[v];
 			double a[3] = { p[0] - o[0], p[1] - o[1], p[2] - o[2] },
 			       b[3] = { q[0] - o[0], q[1] - o[1], q[2] - o[2] }, n[3];
 			cross(n, a, b);
@@ -173,13 +174,13 @@ void vt_surface_normals(const struct vt_surface *s, double (*normal)[3])
 	}
 }
 
-double vt_surface_edge(const struct vt_surface *s)
+double vt_surface_edge(const struct vt_surface *surface)
 {
 	double sum = 0;
 	size_t n = 0;
-	for (size_t v = 0; v < s->n_vertices; v++)
-		for (int i = 0; i < s->n_around[v]; i++, n++) {
-			const double *a = s->at[v], *b = s->at[s->around[v][i]];
+	for (size_t v = 0; v < surface->n_vertices; v++)
+		for (int i = 0; i < surface->n_around[v]; i++, n++) {
+			const double *a = surface->at[v], *b = surface->at[surface->around[v][i]];
 			sum += sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]) +
 				(a[2] - b[2]) * (a[2] - b[2]));
 		}
@@ -218,21 +219,21 @@ static void cross_columns(short *crossing, const size_t dim[3], const double p[3
 		}
 }
 
-int vt_surface_fill(const struct vt_surface *s, unsigned char *mask, size_t *n_twisted,
+int vt_surface_fill(const struct vt_surface *surface, unsigned char *mask, size_t *n_twisted,
 	const size_t dim[3], double step, struct vt_err *err)
 {
 	size_t slice = dim[0] * dim[1], n = slice * dim[2];
 	short *crossing = calloc(n + 1, sizeof(*crossing));
 	if (!crossing)
 		return vt_err_nomem(err, n * sizeof(*crossing));
-	for (size_t f = 0; f < s->n_faces; f++) {
+	for (size_t f = 0; f < surface->n_faces; f++) {
 		double p[3][3];
 		/* The offsets keep columns off edges and corners, where one crossing could count
 		 * twice. */
 		for (int i = 0; i < 3; i++) {
-			p[i][0] = s->at[s->face[f][i]][0] / step + 1.234567e-6;
-			p[i][1] = s->at[s->face[f][i]][1] / step + 2.718281e-6;
-			p[i][2] = s->at[s->face[f][i]][2] / step;
+			p[i][0] = surface->at[surface->face[f][i]][0] / step + 1.234567e-6;
+			p[i][1] = surface->at[surface->face[f][i]][1] / step + 2.718281e-6;
+			p[i][2] = surface->at[surface->face[f][i]][2] / step;
 		}
 		cross_columns(crossing, dim, (const double(*)[3])p);
 	}

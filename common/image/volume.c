@@ -538,13 +538,13 @@ int vt_volume_read(struct vt_volume *out, const char *path, unsigned flags, stru
 	return rc;
 }
 
-void vt_volume_release(struct vt_volume *v)
+void vt_volume_release(struct vt_volume *volume)
 {
-	if (v->voxels != v->raw)
-		free(v->voxels);
-	free(v->storage);
-	v->voxels = NULL;
-	v->raw = v->storage = NULL;
+	if (volume->voxels != volume->raw)
+		free(volume->voxels);
+	free(volume->storage);
+	volume->voxels = NULL;
+	volume->raw = volume->storage = NULL;
 }
 
 /* --- writing ------------------------------------------------------------- */
@@ -631,12 +631,12 @@ static int write_gz(const char *path, const struct vt_buf *header, const void *v
 	return rc;
 }
 
-int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype,
+int vt_volume_write(const char *path, const struct vt_geometry *geometry, enum vt_dtype dtype,
 	const void *voxels, struct vt_err *err)
 {
 	struct vt_buf header = VT_BUF_INIT;
-	size_t nbytes = vt_geometry_count(g) * vt_dtype_size(dtype);
-	header_bytes(&header, g, dtype);
+	size_t nbytes = vt_geometry_count(geometry) * vt_dtype_size(dtype);
+	header_bytes(&header, geometry, dtype);
 	const struct vt_part part[2] = { { header.data, header.len }, { voxels, nbytes } };
 	int rc = ends_with(path, ".gz") ? write_gz(path, &header, voxels, nbytes, err)
 					: vt_fs_write_parts(path, part, 2, 0644, err);

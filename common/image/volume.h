@@ -59,40 +59,40 @@ struct vt_volume {
 	}
 
 int vt_volume_read(struct vt_volume *out, const char *path, unsigned flags, struct vt_err *err);
-void vt_volume_release(struct vt_volume *v);
+void vt_volume_release(struct vt_volume *volume);
 
 /* Memory for a large array, freed with free(): on huge pages where the system offers them, which
  * halves the time a scan's arrays take to come into being.  NULL if there is none; contents
  * undefined. */
 void *vt_voxels_alloc(size_t nbytes);
 
-/* Makes v->voxels if the volume was read with VT_VOLUME_RAW; nothing to do otherwise. */
-int vt_volume_convert(struct vt_volume *v, struct vt_err *err);
+/* Makes volume->voxels if the volume was read with VT_VOLUME_RAW; nothing to do otherwise. */
+int vt_volume_convert(struct vt_volume *volume, struct vt_err *err);
 
 /* NaN samples become the smallest value of the volume: for cohorts that mark the outside so.
  * VT_EDATA for infinite samples, or where nothing but NaN is.  The volume was read with
  * VT_VOLUME_RAW. */
-int vt_volume_replace_nan(struct vt_volume *v, struct vt_err *err);
+int vt_volume_replace_nan(struct vt_volume *volume, struct vt_err *err);
 
 /* n stored samples -> values in f32, scaled as the volume's: for parts cut out of raw. */
-void vt_volume_samples(float *out, const struct vt_volume *v, const void *samples, size_t n);
+void vt_volume_samples(float *out, const struct vt_volume *volume, const void *samples, size_t n);
 
 /* value(i) = slope * raw[i] + inter in double. */
-double vt_volume_value(const struct vt_volume *v, size_t i);
-const char *vt_dtype_name(enum vt_dtype t);
-size_t vt_dtype_size(enum vt_dtype t);
+double vt_volume_value(const struct vt_volume *volume, size_t i);
+const char *vt_dtype_name(enum vt_dtype dtype);
+size_t vt_dtype_size(enum vt_dtype dtype);
 
 /* Voxels that must be whole numbers in [0, 255]: label maps of any stored type.  VT_EDATA names
  * the first voxel that is not. out: n bytes, caller's. */
-int vt_volume_labels(unsigned char *out, const struct vt_volume *v, struct vt_err *err);
+int vt_volume_labels(unsigned char *out, const struct vt_volume *volume, struct vt_err *err);
 
 /* Whole-number labels in [-32768, 32767]. */
 
-/* Writes `voxels` (vt_geometry_count(g) samples of type dtype, this machine's order) as
+/* Writes `voxels` (vt_geometry_count(geometry) samples of type dtype, this machine's order) as
  * little-endian NIfTI-1 (NIfTI-2 if a side is over 32767), slope 1, no time, host or path
  * inside: equal input, equal bytes.  A name that ends in .gz is deflated (libdeflate level 6,
  * mtime 0, no name).  Not synced to disk: see vt_fs_write_quick. */
-int vt_volume_write(const char *path, const struct vt_geometry *g, enum vt_dtype dtype,
+int vt_volume_write(const char *path, const struct vt_geometry *geometry, enum vt_dtype dtype,
 	const void *voxels, struct vt_err *err);
 
 #endif

@@ -8,10 +8,11 @@ static bool all_equal(const unsigned char *samples, size_t n, size_t size)
 	return n < 2 || !memcmp(samples, samples + size, (n - 1) * size);
 }
 
-int vt_volume_digest(char hex[VT_HEX], const struct vt_volume *v, size_t frame, struct vt_err *err)
+int vt_volume_digest(char hex[VT_HEX], const struct vt_volume *volume, size_t frame,
+	struct vt_err *err)
 {
-	size_t n = vt_geometry_count(&v->geometry), size = vt_dtype_size(v->dtype), slice;
-	const unsigned char *samples = (const unsigned char *)v->raw + frame * n * size;
+	size_t n = vt_geometry_count(&volume->geometry), size = vt_dtype_size(volume->dtype), slice;
+	const unsigned char *samples = (const unsigned char *)volume->raw + frame * n * size;
 	struct vt_digest_stream *stream = NULL;
 	struct vt_placement part;
 	struct vt_digest d;
@@ -21,7 +22,7 @@ int vt_volume_digest(char hex[VT_HEX], const struct vt_volume *v, size_t frame, 
 	hex[0] = '\0';
 	if (all_equal(samples, n, size))
 		return 0;
-	vt_placement_canonical(&part, &v->geometry);
+	vt_placement_canonical(&part, &volume->geometry);
 	slice = part.full.dim[0] * part.full.dim[1];
 	own = malloc(slice * size + 8);
 	values = malloc(slice * sizeof(*values) + 8);
@@ -38,7 +39,7 @@ int vt_volume_digest(char hex[VT_HEX], const struct vt_volume *v, size_t frame, 
 	for (size_t k = 0; k < part.full.dim[2] && !err->code; k++, part.lo[2]++) {
 		if (vt_placement_gather(&part, own, samples, size, err))
 			break;
-		vt_volume_samples(values, v, own, slice);
+		vt_volume_samples(values, volume, own, slice);
 		/* -0 is 0. */
 		for (size_t i = 0; i < slice; i++)
 			values[i] += 0.0f;

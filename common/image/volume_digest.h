@@ -11,6 +11,7 @@
 
 /* Of one frame of a volume read with VT_VOLUME_RAW.  "" where all voxels are equal: that shows
  * nothing, and would be everybody's. */
-int vt_volume_digest(char hex[VT_HEX], const struct vt_volume *v, size_t frame, struct vt_err *err);
+int vt_volume_digest(char hex[VT_HEX], const struct vt_volume *volume, size_t frame,
+	struct vt_err *err);
 
 #endif

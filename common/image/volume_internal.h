@@ -6,6 +6,6 @@
 #include "common/image/volume.h"
 
 /* VT_EDATA with count and first index if a stored value is NaN or infinite. */
-int vt_volume_check_finite(const struct vt_volume *v, struct vt_err *err);
+int vt_volume_check_finite(const struct vt_volume *volume, struct vt_err *err);
 
 #endif

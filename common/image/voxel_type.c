@@ -43,14 +43,14 @@ static bool known(enum vt_dtype t)
 	return t >= VT_U8 && t <= VT_F64;
 }
 
-const char *vt_dtype_name(enum vt_dtype t)
+const char *vt_dtype_name(enum vt_dtype dtype)
 {
-	return known(t) ? types[t].name : "unknown";
+	return known(dtype) ? types[dtype].name : "unknown";
 }
 
-size_t vt_dtype_size(enum vt_dtype t)
+size_t vt_dtype_size(enum vt_dtype dtype)
 {
-	return known(t) ? types[t].size : 0;
+	return known(dtype) ? types[dtype].size : 0;
 }
 
 static double raw_value(const void *raw, enum vt_dtype t, size_t i)
@@ -70,9 +70,9 @@ static double raw_value(const void *raw, enum vt_dtype t, size_t i)
 	return NAN;
 }
 
-double vt_volume_value(const struct vt_volume *v, size_t i)
+double vt_volume_value(const struct vt_volume *volume, size_t i)
 {
-	return v->slope * raw_value(v->raw, v->dtype, i) + v->inter;
+	return volume->slope * raw_value(volume->raw, volume->dtype, i) + volume->inter;
 }
 
 /* The unscaled loops are separate so that they compile to plain widening. */
@@ -84,13 +84,13 @@ double vt_volume_value(const struct vt_volume *v, size_t i)
 				out[i] = (float)r[i];                                              \
 		else                                                                               \
 			for (size_t i = 0; i < n; i++)                                             \
-				out[i] = (float)(v->slope * (double)r[i] + v->inter);              \
+				out[i] = (float)(volume->slope * (double)r[i] + volume->inter);    \
 	} while (0)
 
-void vt_volume_samples(float *out, const struct vt_volume *v, const void *samples, size_t n)
+void vt_volume_samples(float *out, const struct vt_volume *volume, const void *samples, size_t n)
 {
-	bool plain = v->slope == 1 && v->inter == 0;
-	switch (v->dtype) {
+	bool plain = volume->slope == 1 && volume->inter == 0;
+	switch (volume->dtype) {
 	case VT_U8: CONVERT(uint8_t); break;
 	case VT_I8: CONVERT(int8_t); break;
 	case VT_U16: CONVERT(uint16_t); break;
@@ -114,42 +114,42 @@ static void convert_block(void *ctx, size_t block)
 		n);
 }
 
-int vt_volume_convert(struct vt_volume *v, struct vt_err *err)
+int vt_volume_convert(struct vt_volume *volume, struct vt_err *err)
 {
-	if (v->voxels)
+	if (volume->voxels)
 		return 0;
-	if (v->dtype == VT_F32 && v->slope == 1 && v->inter == 0) {
-		v->voxels = v->raw;
+	if (volume->dtype == VT_F32 && volume->slope == 1 && volume->inter == 0) {
+		volume->voxels = volume->raw;
 		return 0;
 	}
-	v->voxels = vt_voxels_alloc(v->n * sizeof(float));
-	if (!v->voxels)
-		return vt_err_nomem(err, v->n * sizeof(float));
-	vt_parallel_for((v->n + BLOCK - 1) / BLOCK, convert_block, v);
+	volume->voxels = vt_voxels_alloc(volume->n * sizeof(float));
+	if (!volume->voxels)
+		return vt_err_nomem(err, volume->n * sizeof(float));
+	vt_parallel_for((volume->n + BLOCK - 1) / BLOCK, convert_block, volume);
 	return 0;
 }
 
-int vt_volume_check_finite(const struct vt_volume *v, struct vt_err *err)
+int vt_volume_check_finite(const struct vt_volume *volume, struct vt_err *err)
 {
-	if (v->dtype != VT_F32 && v->dtype != VT_F64)
+	if (volume->dtype != VT_F32 && volume->dtype != VT_F64)
 		return 0;
 	/* x - x is 0 for a finite x and NaN otherwise: a sum tells in one fast pass that all is
 	 * well. */
 	double sum = 0;
-	const float *f = v->dtype == VT_F32 ? v->raw : NULL;
-	for (size_t i = 0; f && i < v->n; i++)
+	const float *f = volume->dtype == VT_F32 ? volume->raw : NULL;
+	for (size_t i = 0; f && i < volume->n; i++)
 		sum += (double)(f[i] - f[i]);
 	if (f && sum == 0)
 		return 0;
 	size_t bad = 0, first = 0;
-	for (size_t i = v->n; i-- > 0;)
-		if (!isfinite(raw_value(v->raw, v->dtype, i))) {
+	for (size_t i = volume->n; i-- > 0;)
+		if (!isfinite(raw_value(volume->raw, volume->dtype, i))) {
 			bad++;
 			first = i;
 		}
 	if (!bad)
 		return 0;
-	const size_t *d = v->geometry.dim;
+	const size_t *d = volume->geometry.dim;
 	return vt_err_set(err, VT_EDATA,
 		"%zu voxels are NaN or infinite, the first at (%zu, %zu, %zu)", bad, first % d[0],
 		first / d[0] % d[1], first / d[0] / d[1]);
@@ -164,16 +164,16 @@ static int not_a_label(const struct vt_volume *v, size_t i, double value, int lo
 		i / d[0] % d[1], i / d[0] / d[1], value, low, high);
 }
 
-int vt_volume_labels(unsigned char *out, const struct vt_volume *v, struct vt_err *err)
+int vt_volume_labels(unsigned char *out, const struct vt_volume *volume, struct vt_err *err)
 {
-	if (v->dtype == VT_U8 && v->slope == 1 && v->inter == 0) {
-		memcpy(out, v->raw, v->n);
+	if (volume->dtype == VT_U8 && volume->slope == 1 && volume->inter == 0) {
+		memcpy(out, volume->raw, volume->n);
 		return 0;
 	}
-	for (size_t i = 0; i < v->n; i++) {
-		double x = vt_volume_value(v, i);
+	for (size_t i = 0; i < volume->n; i++) {
+		double x = vt_volume_value(volume, i);
 		if (!(x >= 0 && x <= 255) || x != (int)x)
-			return not_a_label(v, i, x, 0, 255, err);
+			return not_a_label(volume, i, x, 0, 255, err);
 		out[i] = (unsigned char)x;
 	}
 	return 0;
@@ -181,18 +181,18 @@ int vt_volume_labels(unsigned char *out, const struct vt_volume *v, struct vt_er
 
 #define REPLACE_NAN(type)                                                                          \
 	do {                                                                                       \
-		type *x = v->raw, least = INFINITY;                                                \
-		for (size_t i = 0; i < v->n; i++)                                                  \
+		type *x = volume->raw, least = INFINITY;                                           \
+		for (size_t i = 0; i < volume->n; i++)                                             \
 			least = x[i] < least ? x[i] : least;                                       \
-		for (size_t i = 0; i < v->n && isfinite(least); i++)                               \
+		for (size_t i = 0; i < volume->n && isfinite(least); i++)                          \
 			x[i] = isnan(x[i]) ? least : x[i];                                         \
 	} while (0)
 
-int vt_volume_replace_nan(struct vt_volume *v, struct vt_err *err)
+int vt_volume_replace_nan(struct vt_volume *volume, struct vt_err *err)
 {
-	if (v->dtype == VT_F32)
+	if (volume->dtype == VT_F32)
 		REPLACE_NAN(float);
-	else if (v->dtype == VT_F64)
+	else if (volume->dtype == VT_F64)
 		REPLACE_NAN(double);
-	return vt_volume_check_finite(v, err);
+	return vt_volume_check_finite(volume, err);
 }

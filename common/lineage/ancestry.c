@@ -156,22 +156,22 @@ static void order(struct vt_ancestry *a)
 	free(place);
 }
 
-int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *t, struct vt_err *err)
+int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *lineage, struct vt_err *err)
 {
-	struct loading l = { .a = vt_xcalloc(1, sizeof(*l.a)), .t = t, .err = err };
+	struct loading l = { .a = vt_xcalloc(1, sizeof(*l.a)), .t = lineage, .err = err };
 	struct digests d = { .l = &l, .id = "" };
-	int rc = vt_lineage_ancestors(t, add_execution, &l, err);
+	int rc = vt_lineage_ancestors(lineage, add_execution, &l, err);
 
-	l.a->n_roots = vt_lineage_roots(t)->n;
+	l.a->n_roots = vt_lineage_roots(lineage)->n;
 	if (!rc) {
 		sort_ids(&l);
-		rc = vt_lineage_edges(t, add_edge, &l, err);
+		rc = vt_lineage_edges(lineage, add_edge, &l, err);
 	}
 	if (!rc)
-		rc = vt_lineage_raw(t, add_raw, &d, err);
+		rc = vt_lineage_raw(lineage, add_raw, &d, err);
 	take_raw(&d);
 	if (!rc)
-		rc = vt_lineage_missing(t, &l.a->missing, err);
+		rc = vt_lineage_missing(lineage, &l.a->missing, err);
 	free(l.by_id);
 	if (rc) {
 		vt_ancestry_free(l.a);
@@ -182,30 +182,30 @@ int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *t, struct vt_e
 	return 0;
 }
 
-void vt_ancestry_free(struct vt_ancestry *a)
+void vt_ancestry_free(struct vt_ancestry *ancestry)
 {
-	if (!a)
+	if (!ancestry)
 		return;
-	for (size_t i = 0; i < a->n; i++) {
-		for (size_t k = 0; k < a->v[i].n_raw; k++)
-			free(a->v[i].raw[k].subject);
-		free(a->v[i].raw);
-		free(a->v[i].from);
-		vt_json_free(a->v[i].record);
+	for (size_t i = 0; i < ancestry->n; i++) {
+		for (size_t k = 0; k < ancestry->v[i].n_raw; k++)
+			free(ancestry->v[i].raw[k].subject);
+		free(ancestry->v[i].raw);
+		free(ancestry->v[i].from);
+		vt_json_free(ancestry->v[i].record);
 	}
-	free(a->v);
-	vt_strs_release(&a->missing);
-	free(a);
+	free(ancestry->v);
+	vt_strs_release(&ancestry->missing);
+	free(ancestry);
 }
 
-void vt_ancestry_subjects(struct vt_strs *out, const struct vt_ancestry *a)
+void vt_ancestry_subjects(struct vt_strs *out, const struct vt_ancestry *ancestry)
 {
 	struct vt_strs all = VT_STRS_INIT;
 
-	for (size_t i = 0; i < a->n; i++)
-		for (size_t k = 0; k < a->v[i].n_raw; k++)
-			if (*a->v[i].raw[k].subject)
-				vt_strs_add(&all, a->v[i].raw[k].subject);
+	for (size_t i = 0; i < ancestry->n; i++)
+		for (size_t k = 0; k < ancestry->v[i].n_raw; k++)
+			if (*ancestry->v[i].raw[k].subject)
+				vt_strs_add(&all, ancestry->v[i].raw[k].subject);
 	vt_strs_sort(&all);
 	for (size_t i = 0; i < all.n; i++)
 		if (!i || strcmp(all.v[i], all.v[i - 1]))

@@ -37,10 +37,10 @@ struct vt_ancestry {
 	struct vt_strs missing; /* record ids, sorted */
 };
 
-int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *t, struct vt_err *err);
-void vt_ancestry_free(struct vt_ancestry *a);
+int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *lineage, struct vt_err *err);
+void vt_ancestry_free(struct vt_ancestry *ancestry);
 
 /* Subjects whose raw files are in the ancestry, sorted, once each. */
-void vt_ancestry_subjects(struct vt_strs *out, const struct vt_ancestry *a);
+void vt_ancestry_subjects(struct vt_strs *out, const struct vt_ancestry *ancestry);
 
 #endif

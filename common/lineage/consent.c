@@ -43,21 +43,21 @@ int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err
 	return 0;
 }
 
-void vt_consent_release(struct vt_consent *c)
+void vt_consent_release(struct vt_consent *consent)
 {
-	vt_json_free(c->j);
-	c->j = NULL;
-	vt_digest_set_release(&c->content);
+	vt_json_free(consent->j);
+	consent->j = NULL;
+	vt_digest_set_release(&consent->content);
 }
 
-char *vt_consent_path(const struct vt_store *s)
+char *vt_consent_path(const struct vt_store *store)
 {
-	return vt_path_join(vt_store_dir(s), "consent.json");
+	return vt_path_join(vt_store_dir(store), "consent.json");
 }
 
-const struct vt_json *vt_consent_withdrawn(const struct vt_consent *c, const char *subject)
+const struct vt_json *vt_consent_withdrawn(const struct vt_consent *consent, const char *subject)
 {
-	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+	const struct vt_json *list = vt_json_get(consent->j, "withdrawn");
 
 	for (size_t i = 0; list && i < list->n; i++)
 		if (vt_unicode_equal(text(list->item[i], "subject"), subject))
@@ -65,17 +65,17 @@ const struct vt_json *vt_consent_withdrawn(const struct vt_consent *c, const cha
 	return NULL;
 }
 
-size_t vt_consent_count(const struct vt_consent *c)
+size_t vt_consent_count(const struct vt_consent *consent)
 {
-	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+	const struct vt_json *list = vt_json_get(consent->j, "withdrawn");
 
 	return list ? list->n : 0;
 }
 
-const char *vt_consent_decision(const struct vt_consent *c, const char *record_hex,
+const char *vt_consent_decision(const struct vt_consent *consent, const char *record_hex,
 	const char *subject)
 {
-	const struct vt_json *list = vt_json_get(c->j, "decisions");
+	const struct vt_json *list = vt_json_get(consent->j, "decisions");
 	const char *last = NULL;
 
 	for (size_t i = 0; list && i < list->n; i++)
@@ -228,23 +228,24 @@ static int change(struct vt_store *s, const struct changing *g, struct vt_err *e
 	return rc;
 }
 
-int vt_consent_withdraw(struct vt_store *s, const char *subject, const struct vt_strs *content,
+int vt_consent_withdraw(struct vt_store *store, const char *subject, const struct vt_strs *content,
 	const char *reason, struct vt_err *err)
 {
-	return change(s, &(struct changing){ WITHDRAW, subject, reason, NULL, NULL, content }, err);
+	return change(store, &(struct changing){ WITHDRAW, subject, reason, NULL, NULL, content },
+		err);
 }
 
-int vt_consent_restore(struct vt_store *s, const char *subject, const char *reason,
+int vt_consent_restore(struct vt_store *store, const char *subject, const char *reason,
 	struct vt_err *err)
 {
-	return change(s, &(struct changing){ RESTORE, subject, reason, NULL, NULL, NULL }, err);
+	return change(store, &(struct changing){ RESTORE, subject, reason, NULL, NULL, NULL }, err);
 }
 
-int vt_consent_decide(struct vt_store *s, const char *record_hex, const char *subject,
+int vt_consent_decide(struct vt_store *store, const char *record_hex, const char *subject,
 	const char *decision, const char *reason, struct vt_err *err)
 {
-	return change(s, &(struct changing){ DECIDE, subject, reason, record_hex, decision, NULL },
-		err);
+	return change(store,
+		&(struct changing){ DECIDE, subject, reason, record_hex, decision, NULL }, err);
 }
 
 /* --- a stage's input ----------------------------------------------------- */
@@ -259,9 +260,9 @@ static int refuse(const struct vt_json *entry, const char *root, const char *pat
 }
 
 /* A path names a withdrawn subject if it would were it the only one its record knows. */
-const struct vt_json *vt_consent_named(const struct vt_consent *c, const char *path)
+const struct vt_json *vt_consent_named(const struct vt_consent *consent, const char *path)
 {
-	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+	const struct vt_json *list = vt_json_get(consent->j, "withdrawn");
 
 	for (size_t i = 0; list && i < list->n; i++)
 		if (vt_record_names(path, text(list->item[i], "subject")))
@@ -269,14 +270,14 @@ const struct vt_json *vt_consent_named(const struct vt_consent *c, const char *p
 	return NULL;
 }
 
-int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t,
+int vt_consent_check_input(const struct vt_consent *consent, const struct vt_tree *tree,
 	const struct vt_record_dir *records, const char *root, struct vt_err *err)
 {
-	const struct vt_json *list = vt_json_get(c->j, "withdrawn"), *entry;
+	const struct vt_json *list = vt_json_get(consent->j, "withdrawn"), *entry;
 
-	for (size_t i = 0; list && i < t->n_files; i++)
-		if ((entry = vt_consent_named(c, t->file[i].path)))
-			return refuse(entry, root, t->file[i].path, err);
+	for (size_t i = 0; list && i < tree->n_files; i++)
+		if ((entry = vt_consent_named(consent, tree->file[i].path)))
+			return refuse(entry, root, tree->file[i].path, err);
 	/* what was learned from a subject carries no name: the trainings beside it say whom they
 	 * used */
 	for (size_t i = 0; list && records && i < records->n; i++) {
@@ -284,7 +285,8 @@ int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t,
 			vt_json_pointer(records->v[i].record, "/notes/split/train");
 
 		for (size_t k = 0; trained && k < trained->n; k++)
-			if ((entry = vt_consent_withdrawn(c, vt_json_text(trained->item[k], ""))))
+			if ((entry = vt_consent_withdrawn(consent,
+				     vt_json_text(trained->item[k], ""))))
 				return vt_err_set(err, VT_EDATA,
 					"%s: was trained on subject %s, who has withdrawn "
 					"consent (%s); start from another checkpoint",
@@ -293,14 +295,15 @@ int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t,
 	return 0;
 }
 
-const struct vt_json *vt_consent_of_content(const struct vt_consent *c, const struct vt_digest *d)
+const struct vt_json *vt_consent_of_content(const struct vt_consent *consent,
+	const struct vt_digest *digest)
 {
-	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+	const struct vt_json *list = vt_json_get(consent->j, "withdrawn");
 	char hex[VT_HEX];
 
-	if (!vt_digest_set_has(&c->content, d))
+	if (!vt_digest_set_has(&consent->content, digest))
 		return NULL;
-	vt_digest_hex(hex, d);
+	vt_digest_hex(hex, digest);
 	for (size_t i = 0; i < list->n; i++) {
 		const struct vt_json *content = vt_json_get(list->item[i], "content");
 
@@ -311,14 +314,14 @@ const struct vt_json *vt_consent_of_content(const struct vt_consent *c, const st
 	return NULL;
 }
 
-int vt_consent_check_content(const struct vt_consent *c, const struct vt_tree *t, const char *root,
-	struct vt_err *err)
+int vt_consent_check_content(const struct vt_consent *consent, const struct vt_tree *tree,
+	const char *root, struct vt_err *err)
 {
-	for (size_t i = 0; c->content.n && i < t->n_files; i++) {
-		const struct vt_json *entry = vt_consent_of_content(c, &t->file[i].digest);
+	for (size_t i = 0; consent->content.n && i < tree->n_files; i++) {
+		const struct vt_json *entry = vt_consent_of_content(consent, &tree->file[i].digest);
 
 		if (entry)
-			return refuse(entry, root, t->file[i].path, err);
+			return refuse(entry, root, tree->file[i].path, err);
 	}
 	return 0;
 }

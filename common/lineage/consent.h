@@ -26,42 +26,43 @@ struct vt_consent {
 
 /* an absent file: nobody withdrew */
 int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err);
-void vt_consent_release(struct vt_consent *c);
+void vt_consent_release(struct vt_consent *consent);
 /* caller frees */
-char *vt_consent_path(const struct vt_store *s);
+char *vt_consent_path(const struct vt_store *store);
 
 /* The entry of a withdrawn subject, NULL if there is none. */
-const struct vt_json *vt_consent_withdrawn(const struct vt_consent *c, const char *subject);
+const struct vt_json *vt_consent_withdrawn(const struct vt_consent *consent, const char *subject);
 
 /* The entry of the withdrawn subject that a path names (vt_record_names), NULL if it names none. */
-const struct vt_json *vt_consent_named(const struct vt_consent *c, const char *path);
-size_t vt_consent_count(const struct vt_consent *c);
+const struct vt_json *vt_consent_named(const struct vt_consent *consent, const char *path);
+size_t vt_consent_count(const struct vt_consent *consent);
 
 /* "retrain", "accept" or "retire", decided for a record made from the subject; NULL if nothing
  * was. */
-const char *vt_consent_decision(const struct vt_consent *c, const char *record_hex,
+const char *vt_consent_decision(const struct vt_consent *consent, const char *record_hex,
 	const char *subject);
 
 /* content: digests of the subject's files that are nobody else's (erase.h finds them). */
-int vt_consent_withdraw(struct vt_store *s, const char *subject, const struct vt_strs *content,
+int vt_consent_withdraw(struct vt_store *store, const char *subject, const struct vt_strs *content,
 	const char *reason, struct vt_err *err);
 /* VT_ENOINPUT: was not withdrawn */
-int vt_consent_restore(struct vt_store *s, const char *subject, const char *reason,
+int vt_consent_restore(struct vt_store *store, const char *subject, const char *reason,
 	struct vt_err *err);
-int vt_consent_decide(struct vt_store *s, const char *record_hex, const char *subject,
+int vt_consent_decide(struct vt_store *store, const char *record_hex, const char *subject,
 	const char *decision, const char *reason, struct vt_err *err);
 
 /* VT_EDATA, with subject and path, if the path of a file of the input names a withdrawn subject
  * (vt_record_names), or if a record among `records` (NULL: not asked) notes a training on one. */
-int vt_consent_check_input(const struct vt_consent *c, const struct vt_tree *t,
+int vt_consent_check_input(const struct vt_consent *consent, const struct vt_tree *tree,
 	const struct vt_record_dir *records, const char *root, struct vt_err *err);
 
 /* VT_EDATA if a file of the tree has the bytes of a withdrawn subject's file, under any name.  Not
  * for label maps: two people without a tumor have the same one. */
-int vt_consent_check_content(const struct vt_consent *c, const struct vt_tree *t, const char *root,
-	struct vt_err *err);
+int vt_consent_check_content(const struct vt_consent *consent, const struct vt_tree *tree,
+	const char *root, struct vt_err *err);
 
 /* The entry of the withdrawn subject whose file has this digest, NULL if there is none. */
-const struct vt_json *vt_consent_of_content(const struct vt_consent *c, const struct vt_digest *d);
+const struct vt_json *vt_consent_of_content(const struct vt_consent *consent,
+	const struct vt_digest *digest);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "common/lineage/erase.h"
 
-/* Sweeps what killed processes left; e->left gets a sentence for all that stays and may hold
+/* Sweeps what killed processes left; erasure->left gets a sentence for all that stays and may hold
  * something of the subject. */
-int vt_erase_leftovers(struct vt_erasure *e, struct vt_store *s, struct vt_err *err);
+int vt_erase_leftovers(struct vt_erasure *erasure, struct vt_store *store, struct vt_err *err);
 
 #endif

@@ -167,15 +167,15 @@ static int name_logs(struct vt_erasure *e, struct vt_store *s, struct vt_err *er
 	return rc;
 }
 
-int vt_erase_leftovers(struct vt_erasure *e, struct vt_store *s, struct vt_err *err)
+int vt_erase_leftovers(struct vt_erasure *erasure, struct vt_store *store, struct vt_err *err)
 {
 	struct vt_err busy = VT_ERR_INIT;
 	int rc = 0;
 
-	if (vt_gc_tmp(s, WAIT_SECONDS, &busy))
-		leave(e, vt_asprintf("%s/tmp: %s", s->dir, busy.text));
-	rc = sweep_scratch(e, s, err);
+	if (vt_gc_tmp(store, WAIT_SECONDS, &busy))
+		leave(erasure, vt_asprintf("%s/tmp: %s", store->dir, busy.text));
+	rc = sweep_scratch(erasure, store, err);
 	if (!rc)
-		rc = sweep_work(e, s, err);
-	return rc ? rc : name_logs(e, s, err);
+		rc = sweep_work(erasure, store, err);
+	return rc ? rc : name_logs(erasure, store, err);
 }

@@ -135,12 +135,12 @@ int vt_record_dir_read(struct vt_record_dir *out, const char *dir, struct vt_err
 	return rc;
 }
 
-void vt_record_dir_release(struct vt_record_dir *c)
+void vt_record_dir_release(struct vt_record_dir *dir)
 {
-	for (size_t i = 0; i < c->n; i++)
-		release_record(&c->v[i]);
-	free(c->v);
-	*c = (struct vt_record_dir){ NULL, 0, 0 };
+	for (size_t i = 0; i < dir->n; i++)
+		release_record(&dir->v[i]);
+	free(dir->v);
+	*dir = (struct vt_record_dir){ NULL, 0, 0 };
 }
 
 static size_t index_of(const struct vt_record_dir *c, const char *id)
@@ -158,11 +158,12 @@ static size_t index_of(const struct vt_record_dir *c, const char *id)
 	return lo < c->n && !strcmp(c->v[lo].id, id) ? lo : c->n;
 }
 
-const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *c, const char *id)
+const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *dir,
+	const char *id)
 {
-	size_t i = index_of(c, id);
+	size_t i = index_of(dir, id);
 
-	return i < c->n ? &c->v[i] : NULL;
+	return i < dir->n ? &dir->v[i] : NULL;
 }
 
 /* --- do they tell the truth? --------------------------------------------- */
@@ -278,20 +279,20 @@ static int check_reached(const struct vt_record_dir *c, struct vt_err *err)
 	return rc;
 }
 
-int vt_record_dir_check(const struct vt_record_dir *c, const struct vt_tree *t, const char *dir,
-	enum vt_record_dir_extent extent, struct vt_strs *unvouched, struct vt_strs *absent,
-	struct vt_err *err)
+int vt_record_dir_check(const struct vt_record_dir *records, const struct vt_tree *tree,
+	const char *dir, enum vt_record_dir_extent extent, struct vt_strs *unvouched,
+	struct vt_strs *absent, struct vt_err *err)
 {
-	struct checking check = { t, dir, extent, vt_xcalloc(t->n_files + 1, sizeof(bool)),
+	struct checking check = { tree, dir, extent, vt_xcalloc(tree->n_files + 1, sizeof(bool)),
 		absent };
-	int rc = check_reached(c, err);
+	int rc = check_reached(records, err);
 
-	for (size_t i = 0; !rc && i < c->n; i++)
-		if (c->v[i].own)
-			rc = check_outputs(&check, &c->v[i], err);
-	for (size_t i = 0; !rc && unvouched && i < t->n_files; i++)
+	for (size_t i = 0; !rc && i < records->n; i++)
+		if (records->v[i].own)
+			rc = check_outputs(&check, &records->v[i], err);
+	for (size_t i = 0; !rc && unvouched && i < tree->n_files; i++)
 		if (!check.vouched[i])
-			vt_strs_add(unvouched, t->file[i].path);
+			vt_strs_add(unvouched, tree->file[i].path);
 	free(check.vouched);
 	return rc;
 }
@@ -322,7 +323,8 @@ static bool each_output(const struct vt_json *record, const struct vt_tree *t, b
 	return true;
 }
 
-bool vt_record_dir_fits(const struct vt_json *record, const struct vt_tree *t, bool *covered)
+bool vt_record_dir_fits(const struct vt_json *record, const struct vt_tree *tree, bool *covered)
 {
-	return each_output(record, t, covered, false) && each_output(record, t, covered, true);
+	return each_output(record, tree, covered, false) &&
+		each_output(record, tree, covered, true);
 }

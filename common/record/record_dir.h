@@ -36,25 +36,25 @@ struct vt_record_dir {
 
 /* No .lineage is no error: n is 0. */
 int vt_record_dir_read(struct vt_record_dir *out, const char *dir, struct vt_err *err);
-void vt_record_dir_release(struct vt_record_dir *c);
+void vt_record_dir_release(struct vt_record_dir *dir);
 /* NULL if it is not there */
-const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *c,
+const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *dir,
 	const char *id);
 
 /* VT_CARRIED_PART: a listed file may be missing; the files that are there must be right.
  * Executable bits do not count: a bucket loses them. */
 enum vt_record_dir_extent { VT_CARRIED_WHOLE = 1, VT_CARRIED_PART };
 
-/* Compares what own records list with t, the tree of `dir`.  Adds the paths of files that no own
+/* Compares what own records list with tree, the tree of `dir`.  Adds the paths of files that no own
  * record lists to *unvouched and, with VT_CARRIED_PART, of listed files that are missing to
  * *absent; both may be NULL. */
-int vt_record_dir_check(const struct vt_record_dir *c, const struct vt_tree *t, const char *dir,
-	enum vt_record_dir_extent extent, struct vt_strs *unvouched, struct vt_strs *absent,
-	struct vt_err *err);
+int vt_record_dir_check(const struct vt_record_dir *records, const struct vt_tree *tree,
+	const char *dir, enum vt_record_dir_extent extent, struct vt_strs *unvouched,
+	struct vt_strs *absent, struct vt_err *err);
 
-/* Is every output the record lists in t, under its path and with its digest?  If so, marks those
- * files in covered (t->n_files flags). */
-bool vt_record_dir_fits(const struct vt_json *record, const struct vt_tree *t, bool *covered);
+/* Is every output the record lists in tree, under its path and with its digest?  If so, marks those
+ * files in covered (tree->n_files flags). */
+bool vt_record_dir_fits(const struct vt_json *record, const struct vt_tree *tree, bool *covered);
 
 /* Writes dir/.lineage as a stage would: each of the records (ids) with those of its ancestors
  * that are known here, up to 64 MiB. */

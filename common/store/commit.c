@@ -10,14 +10,14 @@
 
 enum { COMMIT_LIMIT = 16 << 20 };
 
-void vt_commit_release(struct vt_commit *c)
+void vt_commit_release(struct vt_commit *commit)
 {
-	vt_strs_release(&c->parents);
-	free(c->message);
-	free(c->author);
-	free(c->provenance);
-	free(c->source);
-	*c = (struct vt_commit){ .id = "" };
+	vt_strs_release(&commit->parents);
+	free(commit->message);
+	free(commit->author);
+	free(commit->provenance);
+	free(commit->source);
+	*commit = (struct vt_commit){ .id = "" };
 }
 
 static int add_object(struct vt_json *j, const char *key, const char *text, struct vt_err *err)
@@ -36,7 +36,7 @@ static int add_object(struct vt_json *j, const char *key, const char *text, stru
 	return 0;
 }
 
-int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err)
+int vt_commit_write(struct vt_buf *out, struct vt_commit *commit, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY),
 		       *check = NULL;
@@ -44,18 +44,18 @@ int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err)
 	struct vt_digest d;
 	int rc;
 
-	for (size_t i = 0; i < c->parents.n; i++)
-		vt_json_push(parents, vt_json_new_text(c->parents.v[i]));
-	if (c->author && *c->author)
-		vt_json_put_text(j, "author", c->author);
+	for (size_t i = 0; i < commit->parents.n; i++)
+		vt_json_push(parents, vt_json_new_text(commit->parents.v[i]));
+	if (commit->author && *commit->author)
+		vt_json_put_text(j, "author", commit->author);
 	vt_json_put_int(j, "format", 1);
-	vt_json_put_text(j, "message", c->message ? c->message : "");
+	vt_json_put_text(j, "message", commit->message ? commit->message : "");
 	vt_json_put(j, "parents", parents);
-	vt_json_put_int(j, "time", c->time);
-	vt_json_put_text(j, "tree", c->tree);
-	rc = add_object(j, "provenance", c->provenance, err);
+	vt_json_put_int(j, "time", commit->time);
+	vt_json_put_text(j, "tree", commit->tree);
+	rc = add_object(j, "provenance", commit->provenance, err);
 	if (!rc)
-		rc = add_object(j, "source", c->source, err);
+		rc = add_object(j, "source", commit->source, err);
 	if (!rc)
 		rc = vt_json_canonical(out, j, err);
 	/* the writer copies bytes; the parser knows what is UTF-8 */
@@ -65,7 +65,7 @@ int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err)
 		rc = err->code = VT_EUSAGE;
 	if (!rc) {
 		d = vt_digest_bytes(out->data + begun, out->len - begun);
-		vt_digest_hex(c->id, &d);
+		vt_digest_hex(commit->id, &d);
 	}
 	vt_json_free(check);
 	vt_json_free(j);
@@ -140,7 +140,7 @@ int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const cha
 	return rc;
 }
 
-int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex,
+int vt_commit_read(struct vt_store *store, struct vt_commit *out, const char *id_hex,
 	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
@@ -150,9 +150,9 @@ int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex
 
 	if (!vt_digest_parse(&id, id_hex))
 		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no commit id", id_hex);
-	path = vt_store_path(s, "commits", &id);
+	path = vt_store_path(store, "commits", &id);
 	if (!vt_fs_exists(path))
-		rc = vt_err_set(err, VT_ENOINPUT, "commit %s is not in %s", id_hex, s->dir);
+		rc = vt_err_set(err, VT_ENOINPUT, "commit %s is not in %s", id_hex, store->dir);
 	else
 		rc = vt_fs_read(&text, path, COMMIT_LIMIT, err);
 	if (!rc) {
@@ -169,10 +169,10 @@ int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex
 	return rc;
 }
 
-int vt_store_publish_text(struct vt_store *s, const char *to, const char *text, size_t n,
+int vt_store_publish_text(struct vt_store *store, const char *to, const char *text, size_t n,
 	mode_t mode, struct vt_err *err)
 {
-	char *name = vt_store_tmp_name(s), *tmp = vt_asprintf("%s/tmp/%s", s->dir, name),
+	char *name = vt_store_tmp_name(store), *tmp = vt_asprintf("%s/tmp/%s", store->dir, name),
 	     *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 	char *above = vt_xstrndup(dir, (size_t)(strrchr(dir, '/') - dir));
 	int rc = vt_fs_mkdirs(dir, err);
@@ -201,17 +201,17 @@ int vt_store_publish_text(struct vt_store *s, const char *to, const char *text, 
 	return rc;
 }
 
-int vt_commit_put(struct vt_store *s, const struct vt_commit *c, const struct vt_buf *text,
+int vt_commit_put(struct vt_store *store, const struct vt_commit *commit, const struct vt_buf *text,
 	struct vt_err *err)
 {
 	struct vt_digest id;
 	char *path;
 	int rc = 0;
 
-	vt_digest_parse(&id, c->id);
-	path = vt_store_path(s, "commits", &id);
+	vt_digest_parse(&id, commit->id);
+	path = vt_store_path(store, "commits", &id);
 	if (!vt_fs_exists(path))
-		rc = vt_store_publish_text(s, path, text->data, text->len, 0444, err);
+		rc = vt_store_publish_text(store, path, text->data, text->len, 0444, err);
 	free(path);
 	return rc;
 }

@@ -80,20 +80,20 @@ static int remove_one(const struct vt_store *s, const char *kind, const struct v
 	return rc;
 }
 
-bool vt_erased_has(const struct vt_store *s, const struct vt_digest *d)
+bool vt_erased_has(const struct vt_store *store, const struct vt_digest *digest)
 {
-	return has(s, "tombs", d);
+	return has(store, "tombs", digest);
 }
 
-struct vt_json *vt_erased_read(const struct vt_store *s, const struct vt_digest *d)
+struct vt_json *vt_erased_read(const struct vt_store *store, const struct vt_digest *digest)
 {
-	return read_one(s, "tombs", d);
+	return read_one(store, "tombs", digest);
 }
 
-int vt_erased_put(struct vt_store *s, const struct vt_digest *d, uint64_t size, const char *reason,
-	struct vt_err *err)
+int vt_erased_put(struct vt_store *store, const struct vt_digest *digest, uint64_t size,
+	const char *reason, struct vt_err *err)
 {
-	return put_one(s, "tombs", d, size, reason, NULL, err);
+	return put_one(store, "tombs", digest, size, reason, NULL, err);
 }
 
 /* --- what others propose ------------------------------------------------- */
@@ -113,29 +113,29 @@ static int tell(struct vt_store *s, const char *event, const struct vt_digest *d
 	return vt_history_append(s, event, detail, err);
 }
 
-bool vt_erased_proposed(const struct vt_store *s, const struct vt_digest *d)
+bool vt_erased_proposed(const struct vt_store *store, const struct vt_digest *digest)
 {
-	return has(s, "proposed", d);
+	return has(store, "proposed", digest);
 }
 
-struct vt_json *vt_erased_proposal(const struct vt_store *s, const struct vt_digest *d)
+struct vt_json *vt_erased_proposal(const struct vt_store *store, const struct vt_digest *digest)
 {
-	return read_one(s, "proposed", d);
+	return read_one(store, "proposed", digest);
 }
 
-int vt_erased_propose(struct vt_store *s, const struct vt_digest *d, uint64_t size,
+int vt_erased_propose(struct vt_store *store, const struct vt_digest *digest, uint64_t size,
 	const char *reason, const char *from, struct vt_err *err)
 {
-	int rc = vt_store_lock(s, err);
+	int rc = vt_store_lock(store, err);
 
 	if (rc)
 		return rc;
-	if (!vt_erased_has(s, d) && !vt_erased_proposed(s, d)) {
-		rc = tell(s, "erasure-proposed", d, reason, from, err);
+	if (!vt_erased_has(store, digest) && !vt_erased_proposed(store, digest)) {
+		rc = tell(store, "erasure-proposed", digest, reason, from, err);
 		if (!rc)
-			rc = put_one(s, "proposed", d, size, reason, from, err);
+			rc = put_one(store, "proposed", digest, size, reason, from, err);
 	}
-	vt_store_unlock(s);
+	vt_store_unlock(store);
 	return rc;
 }
 
@@ -157,52 +157,52 @@ static int accept_locked(struct vt_store *s, const struct vt_digest *d, const ch
 	return rc;
 }
 
-int vt_erased_accept(struct vt_store *s, const struct vt_digest *d, const char *reason,
+int vt_erased_accept(struct vt_store *store, const struct vt_digest *digest, const char *reason,
 	struct vt_err *err)
 {
-	int rc = vt_store_lock(s, err);
+	int rc = vt_store_lock(store, err);
 
 	if (rc)
 		return rc;
-	rc = accept_locked(s, d, reason, err);
-	vt_store_unlock(s);
+	rc = accept_locked(store, digest, reason, err);
+	vt_store_unlock(store);
 	return rc;
 }
 
-int vt_erased_lift(struct vt_store *s, const struct vt_digest *d, const char *reason,
+int vt_erased_lift(struct vt_store *store, const struct vt_digest *digest, const char *reason,
 	struct vt_err *err)
 {
-	int rc = vt_store_lock(s, err);
+	int rc = vt_store_lock(store, err);
 
 	if (rc)
 		return rc;
-	if (!vt_erased_has(s, d) && !vt_erased_proposed(s, d))
+	if (!vt_erased_has(store, digest) && !vt_erased_proposed(store, digest))
 		rc = vt_err_set(err, VT_ENOINPUT, "neither erased here nor proposed to be");
 	if (!rc)
-		rc = tell(s, "erasure-lifted", d, reason, NULL, err);
+		rc = tell(store, "erasure-lifted", digest, reason, NULL, err);
 	if (!rc)
-		rc = remove_one(s, "tombs", d, err);
+		rc = remove_one(store, "tombs", digest, err);
 	if (!rc)
-		rc = remove_one(s, "proposed", d, err);
-	vt_store_unlock(s);
+		rc = remove_one(store, "proposed", digest, err);
+	vt_store_unlock(store);
 	return rc;
 }
 
-int vt_erased_refuse(const struct vt_store *s, const struct vt_tree *t, struct vt_err *err)
+int vt_erased_refuse(const struct vt_store *store, const struct vt_tree *tree, struct vt_err *err)
 {
-	char *base = vt_path_join(s->dir, "tombs");
+	char *base = vt_path_join(store->dir, "tombs");
 	bool any = vt_fs_is_dir(base);
 	int rc = 0;
 
 	free(base);
-	for (size_t i = 0; any && !rc && i < t->n_files; i++) {
-		struct vt_json *j = vt_erased_read(s, &t->file[i].digest);
+	for (size_t i = 0; any && !rc && i < tree->n_files; i++) {
+		struct vt_json *j = vt_erased_read(store, &tree->file[i].digest);
 
 		if (j)
 			rc = vt_err_set(err, VT_EDATA,
 				"%s: these bytes were erased from %s by decision (%s) and may "
 				"not come back; leave the file out",
-				t->file[i].path, s->dir,
+				tree->file[i].path, store->dir,
 				vt_json_text(vt_json_get(j, "reason"), ""));
 		vt_json_free(j);
 	}
@@ -246,20 +246,21 @@ static int walk(struct walking *w, const char *kind, size_t *n, struct vt_err *e
 	return rc;
 }
 
-int vt_erased_check(const struct vt_store *s, void (*still_here)(void *ctx, const char *digest_hex),
-	void *ctx, size_t *n, struct vt_err *err)
+int vt_erased_check(const struct vt_store *store,
+	void (*still_here)(void *ctx, const char *digest_hex), void *ctx, size_t *n,
+	struct vt_err *err)
 {
-	return walk(&(struct walking){ s, still_here, ctx, true, 0 }, "tombs", n, err);
+	return walk(&(struct walking){ store, still_here, ctx, true, 0 }, "tombs", n, err);
 }
 
-int vt_erased_each(const struct vt_store *s, void (*fn)(void *ctx, const char *digest_hex),
+int vt_erased_each(const struct vt_store *store, void (*fn)(void *ctx, const char *digest_hex),
 	void *ctx, size_t *n, struct vt_err *err)
 {
-	return walk(&(struct walking){ s, fn, ctx, false, 0 }, "tombs", n, err);
+	return walk(&(struct walking){ store, fn, ctx, false, 0 }, "tombs", n, err);
 }
 
-int vt_erased_each_proposal(const struct vt_store *s, void (*fn)(void *ctx, const char *digest_hex),
-	void *ctx, size_t *n, struct vt_err *err)
+int vt_erased_each_proposal(const struct vt_store *store,
+	void (*fn)(void *ctx, const char *digest_hex), void *ctx, size_t *n, struct vt_err *err)
 {
-	return walk(&(struct walking){ s, fn, ctx, false, 0 }, "proposed", n, err);
+	return walk(&(struct walking){ store, fn, ctx, false, 0 }, "proposed", n, err);
 }

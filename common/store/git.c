@@ -210,13 +210,13 @@ int vt_git_open_bare(struct vt_git **out, const char *dir, struct vt_err *err)
 	return 0;
 }
 
-void vt_git_close(struct vt_git *g)
+void vt_git_close(struct vt_git *git)
 {
-	if (!g)
+	if (!git)
 		return;
-	git_repository_free(g->repo);
+	git_repository_free(git->repo);
 	git_libgit2_shutdown();
-	free(g);
+	free(git);
 }
 
 static int write_object(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n,
@@ -234,29 +234,29 @@ static int write_object(struct vt_git *g, char out[VT_GIT_OID], const void *byte
 	return rc;
 }
 
-int vt_git_write_blob(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n,
+int vt_git_write_blob(struct vt_git *git, char out[VT_GIT_OID], const void *bytes, size_t n,
 	struct vt_err *err)
 {
-	return write_object(g, out, bytes, n, GIT_OBJECT_BLOB, err);
+	return write_object(git, out, bytes, n, GIT_OBJECT_BLOB, err);
 }
 
-int vt_git_write_commit(struct vt_git *g, char out[VT_GIT_OID], const char *text, size_t n,
+int vt_git_write_commit(struct vt_git *git, char out[VT_GIT_OID], const char *text, size_t n,
 	struct vt_err *err)
 {
-	return write_object(g, out, text, n, GIT_OBJECT_COMMIT, err);
+	return write_object(git, out, text, n, GIT_OBJECT_COMMIT, err);
 }
 
-int vt_git_write_tree(struct vt_git *g, char out[VT_GIT_OID], const struct vt_git_entry *v,
+int vt_git_write_tree(struct vt_git *git, char out[VT_GIT_OID], const struct vt_git_entry *entries,
 	size_t n, struct vt_err *err)
 {
 	git_treebuilder *b = NULL;
 	git_oid oid;
-	int rc = git_treebuilder_new(&b, g->repo, NULL) ? fail("cannot write a tree", err) : 0;
+	int rc = git_treebuilder_new(&b, git->repo, NULL) ? fail("cannot write a tree", err) : 0;
 
 	for (size_t i = 0; !rc && i < n; i++)
-		if (git_oid_fromstr(&oid, v[i].blob) ||
-			git_treebuilder_insert(NULL, b, v[i].name, &oid, GIT_FILEMODE_BLOB))
-			rc = fail(v[i].name, err);
+		if (git_oid_fromstr(&oid, entries[i].blob) ||
+			git_treebuilder_insert(NULL, b, entries[i].name, &oid, GIT_FILEMODE_BLOB))
+			rc = fail(entries[i].name, err);
 	if (!rc && git_treebuilder_write(&oid, b))
 		rc = fail("cannot write a tree", err);
 	if (!rc)
@@ -265,13 +265,13 @@ int vt_git_write_tree(struct vt_git *g, char out[VT_GIT_OID], const struct vt_gi
 	return rc;
 }
 
-int vt_git_read_commit(struct vt_git *g, struct vt_buf *out, const char *oid_hex,
+int vt_git_read_commit(struct vt_git *git, struct vt_buf *out, const char *oid_hex,
 	struct vt_err *err)
 {
 	git_odb *odb = NULL;
 	git_odb_object *o = NULL;
 	git_oid oid;
-	int rc = git_oid_fromstr(&oid, oid_hex) || git_repository_odb(&odb, g->repo) ||
+	int rc = git_oid_fromstr(&oid, oid_hex) || git_repository_odb(&odb, git->repo) ||
 			git_odb_read(&o, odb, &oid)
 		? fail(oid_hex, err)
 		: 0;
@@ -285,11 +285,11 @@ int vt_git_read_commit(struct vt_git *g, struct vt_buf *out, const char *oid_hex
 	return rc;
 }
 
-int vt_git_refs(struct vt_git *g, struct vt_strs *names, struct vt_err *err)
+int vt_git_refs(struct vt_git *git, struct vt_strs *names, struct vt_err *err)
 {
 	git_strarray list = { NULL, 0 };
 
-	if (git_reference_list(&list, g->repo))
+	if (git_reference_list(&list, git->repo))
 		return fail("cannot list refs", err);
 	for (size_t i = 0; i < list.count; i++)
 		vt_strs_add(names, list.strings[i]);
@@ -298,10 +298,10 @@ int vt_git_refs(struct vt_git *g, struct vt_strs *names, struct vt_err *err)
 	return 0;
 }
 
-int vt_git_ref(struct vt_git *g, char out[VT_GIT_OID], const char *name, struct vt_err *err)
+int vt_git_ref(struct vt_git *git, char out[VT_GIT_OID], const char *name, struct vt_err *err)
 {
 	git_oid oid;
-	int rc = git_reference_name_to_id(&oid, g->repo, name);
+	int rc = git_reference_name_to_id(&oid, git->repo, name);
 
 	*out = '\0';
 	if (rc == GIT_ENOTFOUND)
@@ -312,12 +312,12 @@ int vt_git_ref(struct vt_git *g, char out[VT_GIT_OID], const char *name, struct 
 	return 0;
 }
 
-int vt_git_set_ref(struct vt_git *g, const char *name, const char *oid_hex, struct vt_err *err)
+int vt_git_set_ref(struct vt_git *git, const char *name, const char *oid_hex, struct vt_err *err)
 {
 	git_reference *ref = NULL;
 	git_oid oid;
 	int rc = git_oid_fromstr(&oid, oid_hex) ||
-			git_reference_create(&ref, g->repo, name, &oid, 1, NULL)
+			git_reference_create(&ref, git->repo, name, &oid, 1, NULL)
 		? fail(name, err)
 		: 0;
 
@@ -325,7 +325,7 @@ int vt_git_set_ref(struct vt_git *g, const char *name, const char *oid_hex, stru
 	return rc;
 }
 
-int vt_git_remove_ref(struct vt_git *g, const char *name, struct vt_err *err)
+int vt_git_remove_ref(struct vt_git *git, const char *name, struct vt_err *err)
 {
-	return git_reference_remove(g->repo, name) ? fail(name, err) : 0;
+	return git_reference_remove(git->repo, name) ? fail(name, err) : 0;
 }

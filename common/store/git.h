@@ -27,26 +27,26 @@ struct vt_git;
 
 /* made if it is not there; HEAD is master */
 int vt_git_open_bare(struct vt_git **out, const char *dir, struct vt_err *err);
-void vt_git_close(struct vt_git *g);
+void vt_git_close(struct vt_git *git);
 
-int vt_git_write_blob(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n,
+int vt_git_write_blob(struct vt_git *git, char out[VT_GIT_OID], const void *bytes, size_t n,
 	struct vt_err *err);
 struct vt_git_entry {
 	const char *name;
 	char blob[VT_GIT_OID];
 };
-int vt_git_write_tree(struct vt_git *g, char out[VT_GIT_OID], const struct vt_git_entry *v,
+int vt_git_write_tree(struct vt_git *git, char out[VT_GIT_OID], const struct vt_git_entry *entries,
 	size_t n, struct vt_err *err);
 /* the raw object */
-int vt_git_write_commit(struct vt_git *g, char out[VT_GIT_OID], const char *text, size_t n,
+int vt_git_write_commit(struct vt_git *git, char out[VT_GIT_OID], const char *text, size_t n,
 	struct vt_err *err);
-int vt_git_read_commit(struct vt_git *g, struct vt_buf *out, const char *oid, struct vt_err *err);
+int vt_git_read_commit(struct vt_git *git, struct vt_buf *out, const char *oid, struct vt_err *err);
 
 /* full names, sorted */
-int vt_git_refs(struct vt_git *g, struct vt_strs *names, struct vt_err *err);
+int vt_git_refs(struct vt_git *git, struct vt_strs *names, struct vt_err *err);
 /* "" if there is none */
-int vt_git_ref(struct vt_git *g, char out[VT_GIT_OID], const char *name, struct vt_err *err);
-int vt_git_set_ref(struct vt_git *g, const char *name, const char *oid, struct vt_err *err);
-int vt_git_remove_ref(struct vt_git *g, const char *name, struct vt_err *err);
+int vt_git_ref(struct vt_git *git, char out[VT_GIT_OID], const char *name, struct vt_err *err);
+int vt_git_set_ref(struct vt_git *git, const char *name, const char *oid, struct vt_err *err);
+int vt_git_remove_ref(struct vt_git *git, const char *name, struct vt_err *err);
 
 #endif

@@ -265,9 +265,9 @@ static int bring_up_to_date(struct vt_store *s, const char *repo, const char *di
 	return rc;
 }
 
-int vt_git_mirror(struct vt_store *s, const char *repo, struct vt_err *err)
+int vt_git_mirror(struct vt_store *store, const char *repo, struct vt_err *err)
 {
-	char *top = vt_path_join(s->dir, "git"), *dir = vt_asprintf("%s/%s.git", top, repo),
+	char *top = vt_path_join(store->dir, "git"), *dir = vt_asprintf("%s/%s.git", top, repo),
 	     *lock = vt_path_join(top, "lock");
 	struct vt_err first = VT_ERR_INIT;
 	int rc = vt_fs_mkdirs(top, err), fd = -1;
@@ -276,10 +276,10 @@ int vt_git_mirror(struct vt_store *s, const char *repo, struct vt_err *err)
 		((fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0 || flock(fd, LOCK_EX)))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot lock", lock);
 	/* nothing in it is a loss: one that is damaged is made anew */
-	if (!rc && bring_up_to_date(s, repo, dir, &first)) {
+	if (!rc && bring_up_to_date(store, repo, dir, &first)) {
 		rc = vt_fs_remove_tree(dir, err);
 		if (!rc)
-			rc = bring_up_to_date(s, repo, dir, err);
+			rc = bring_up_to_date(store, repo, dir, err);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -289,12 +289,12 @@ int vt_git_mirror(struct vt_store *s, const char *repo, struct vt_err *err)
 	return rc;
 }
 
-void vt_git_mirror_try(struct vt_store *s, const char *repo)
+void vt_git_mirror_try(struct vt_store *store, const char *repo)
 {
 	const char *wanted = getenv("VOXTRAIL_GIT_MIRROR");
 	struct vt_err err = VT_ERR_INIT;
 
-	if (!(wanted && !strcmp(wanted, "0")) && vt_git_mirror(s, repo, &err))
+	if (!(wanted && !strcmp(wanted, "0")) && vt_git_mirror(store, repo, &err))
 		vt_log(VT_LOG_WARN, "mirror",
 			"repo=%s note=\"%s; the commit holds, `voxtrail mirror` tries again\"",
 			repo, err.text);

@@ -14,10 +14,10 @@
 #include "common/store/repo.h"
 
 /* Brings the mirror of one repo up to date.  One that git cannot read is made anew. */
-int vt_git_mirror(struct vt_store *s, const char *repo, struct vt_err *err);
+int vt_git_mirror(struct vt_store *store, const char *repo, struct vt_err *err);
 
 /* The same after a change of refs: a failure is a warning in the log and nothing else.  Does
  * nothing where the environment says VOXTRAIL_GIT_MIRROR=0. */
-void vt_git_mirror_try(struct vt_store *s, const char *repo);
+void vt_git_mirror_try(struct vt_store *store, const char *repo);
 
 #endif

@@ -126,14 +126,14 @@ static int compose(struct vt_buf *line, const struct tail *t, const char *event,
 	return 0;
 }
 
-int vt_history_append(struct vt_store *s, const char *event, struct vt_json *detail,
+int vt_history_append(struct vt_store *store, const char *event, struct vt_json *detail,
 	struct vt_err *err)
 {
-	char *path = vt_path_join(s->dir, "history");
+	char *path = vt_path_join(store->dir, "history");
 	struct vt_buf line = VT_BUF_INIT;
 	bool made = !vt_fs_exists(path);
 	struct tail t;
-	int rc = vt_store_lock(s, err), fd = -1;
+	int rc = vt_store_lock(store, err), fd = -1;
 
 	if (!rc) {
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -144,10 +144,10 @@ int vt_history_append(struct vt_store *s, const char *event, struct vt_json *det
 		if (!rc)
 			rc = write_line(fd, &t, &line, path, err);
 		if (!rc && made)
-			rc = vt_fs_sync_dir(s->dir, err);
+			rc = vt_fs_sync_dir(store->dir, err);
 		if (fd >= 0)
 			close(fd);
-		vt_store_unlock(s);
+		vt_store_unlock(store);
 	}
 	vt_json_free(detail);
 	vt_buf_release(&line);
@@ -178,9 +178,9 @@ static int check_line(const struct vt_json *j, const char *text, size_t n, int64
 		: 0;
 }
 
-int vt_history_read(struct vt_store *s, vt_history_fn line, void *ctx, struct vt_err *err)
+int vt_history_read(struct vt_store *store, vt_history_fn line, void *ctx, struct vt_err *err)
 {
-	char *path = vt_path_join(s->dir, "history"), digest[VT_HEX];
+	char *path = vt_path_join(store->dir, "history"), digest[VT_HEX];
 	struct vt_buf text = VT_BUF_INIT;
 	int64_t number = 1;
 	int rc = vt_fs_exists(path) ? vt_fs_read(&text, path, (size_t)1 << 33, err) : 0;

@@ -16,7 +16,7 @@
 
 /* Appends under the store's lock and makes it durable.  Takes detail (an object). by:
  * $VOXTRAIL_ACTOR, else the user's name; time:  SOURCE_DATE_EPOCH where the environment has it. */
-int vt_history_append(struct vt_store *s, const char *event, struct vt_json *detail,
+int vt_history_append(struct vt_store *store, const char *event, struct vt_json *detail,
 	struct vt_err *err);
 
 /* Calls line(ctx, parsed, digest) for every line in order; a non-zero return stops and is
@@ -24,7 +24,7 @@ int vt_history_append(struct vt_store *s, const char *event, struct vt_json *det
  * out of order, or does not hold its predecessor.  A store without a history has none: no line,
  * no error. */
 typedef int (*vt_history_fn)(void *ctx, const struct vt_json *line, const char *digest_hex);
-int vt_history_read(struct vt_store *s, vt_history_fn line, void *ctx, struct vt_err *err);
+int vt_history_read(struct vt_store *store, vt_history_fn line, void *ctx, struct vt_err *err);
 
 /* Seconds since 1970 and the name of who acts, as the log has them; *by is the caller's. */
 int64_t vt_history_now(void);

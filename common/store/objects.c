@@ -23,30 +23,30 @@ static int by_digest(const void *a, const void *b)
 	return x->first > y->first;
 }
 
-struct vt_object *vt_objects_of(const struct vt_tree *t, size_t *n)
+struct vt_object *vt_objects_of(const struct vt_tree *tree, size_t *n)
 {
-	struct vt_object *o = vt_xcalloc(t->n_files + 1, sizeof(*o));
+	struct vt_object *o = vt_xcalloc(tree->n_files + 1, sizeof(*o));
 	size_t k = 0;
 
-	for (size_t i = 0; i < t->n_files; i++)
-		o[i] = (struct vt_object){ .digest = t->file[i].digest,
-			.size = t->file[i].size,
-			.path = t->file[i].path,
+	for (size_t i = 0; i < tree->n_files; i++)
+		o[i] = (struct vt_object){ .digest = tree->file[i].digest,
+			.size = tree->file[i].size,
+			.path = tree->file[i].path,
 			.first = i };
-	if (t->n_files > 1)
-		qsort(o, t->n_files, sizeof(*o), by_digest);
-	for (size_t i = 0; i < t->n_files; i++)
+	if (tree->n_files > 1)
+		qsort(o, tree->n_files, sizeof(*o), by_digest);
+	for (size_t i = 0; i < tree->n_files; i++)
 		if (!k || !vt_digest_equal(&o[k - 1].digest, &o[i].digest))
 			o[k++] = o[i];
 	*n = k;
 	return o;
 }
 
-void vt_objects_free(struct vt_object *o, size_t n)
+void vt_objects_free(struct vt_object *object, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		free(o[i].fault);
-	free(o);
+		free(object[i].fault);
+	free(object);
 }
 
 static void damaged(const struct vt_store *s, struct vt_object *o, const char *why)
@@ -176,53 +176,57 @@ static int reread(struct vt_store *s, struct vt_object *o, const size_t *which, 
 	return rc;
 }
 
-int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err)
+int vt_objects_examine(struct vt_store *store, struct vt_object *object, size_t n,
+	struct vt_err *err)
 {
 	size_t *which = vt_xcalloc(n + 1, sizeof(*which)), left = 0;
 	int rc;
 
 	for (size_t i = 0; i < n; i++)
-		if (look(s, &o[i]))
+		if (look(store, &object[i]))
 			which[left++] = i;
-	rc = left ? reread(s, o, which, left, err) : 0;
+	rc = left ? reread(store, object, which, left, err) : 0;
 	free(which);
 	return rc;
 }
 
-int vt_objects_need(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err)
+int vt_objects_need(struct vt_store *store, struct vt_object *object, size_t n, struct vt_err *err)
 {
-	int rc = vt_objects_examine(s, o, n, err);
+	int rc = vt_objects_examine(store, object, n, err);
 
 	for (size_t i = 0; !rc && i < n; i++)
-		if (o[i].state == VT_OBJECT_ABSENT && vt_erased_has(s, &o[i].digest))
+		if (object[i].state == VT_OBJECT_ABSENT && vt_erased_has(store, &object[i].digest))
 			rc = vt_err_set(err, VT_ENOINPUT,
-				"%s: its bytes were erased from %s by decision", o[i].path, s->dir);
-		else if (o[i].state == VT_OBJECT_ABSENT && vt_erased_proposed(s, &o[i].digest))
+				"%s: its bytes were erased from %s by decision", object[i].path,
+				store->dir);
+		else if (object[i].state == VT_OBJECT_ABSENT &&
+			vt_erased_proposed(store, &object[i].digest))
 			rc = vt_err_set(err, VT_EINTEGRITY,
 				"%s: its bytes were erased where they were pulled from, and nobody "
 				"here has "
 				"decided about it (`voxtrail erase --proposed`)",
-				o[i].path);
-		else if (o[i].state == VT_OBJECT_ABSENT)
+				object[i].path);
+		else if (object[i].state == VT_OBJECT_ABSENT)
 			rc = vt_err_set(err, VT_EINTEGRITY,
 				"%s: its bytes are not in %s; commit the original again, "
 				"or fetch it from another store",
-				o[i].path, s->dir);
-		else if (o[i].state == VT_OBJECT_DAMAGED)
-			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o[i].fault);
+				object[i].path, store->dir);
+		else if (object[i].state == VT_OBJECT_DAMAGED)
+			rc = vt_err_set(err, VT_EINTEGRITY, "%s", object[i].fault);
 	return rc;
 }
 
-int vt_objects_touched(struct vt_store *s, struct vt_object *o, bool *touched, struct vt_err *err)
+int vt_objects_touched(struct vt_store *store, struct vt_object *object, bool *touched,
+	struct vt_err *err)
 {
 	const size_t only = 0;
-	bool suspect = look(s, o);
+	bool suspect = look(store, object);
 	int rc = 0;
 
-	*touched = o->state != VT_OBJECT_SOUND || (o->mode & 0222);
+	*touched = object->state != VT_OBJECT_SOUND || (object->mode & 0222);
 	if (!*touched && suspect) {
-		rc = reread(s, o, &only, 1, err);
-		*touched = o->state != VT_OBJECT_SOUND;
+		rc = reread(store, object, &only, 1, err);
+		*touched = object->state != VT_OBJECT_SOUND;
 	}
 	return rc;
 }

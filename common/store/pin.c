@@ -49,12 +49,12 @@ static void today(char out[16])
 	strftime(out, 16, "%Y-%m-%d", &tm);
 }
 
-bool vt_pin_is_over(const struct vt_pin *p)
+bool vt_pin_is_over(const struct vt_pin *pin)
 {
 	char now[16];
 
 	today(now);
-	return *p->until && strcmp(p->until, now) < 0;
+	return *pin->until && strcmp(pin->until, now) < 0;
 }
 
 static char *path_of(const struct vt_store *s, const char *id_hex)
@@ -127,7 +127,7 @@ static int write_pin(struct vt_store *s, const char *id_hex, const char *kind, c
 	return rc;
 }
 
-int vt_pin_add(struct vt_store *s, const char *id_hex, const char *reason, const char *until,
+int vt_pin_add(struct vt_store *store, const char *id_hex, const char *reason, const char *until,
 	struct vt_err *err)
 {
 	struct vt_pin old = { .kind = "" };
@@ -140,16 +140,16 @@ int vt_pin_add(struct vt_store *s, const char *id_hex, const char *reason, const
 		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no id: 64 digits 0-9, a-f", id_hex);
 	if (*until && !is_date(until))
 		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no date; write YYYY-MM-DD", until);
-	rc = vt_store_use(s, err);
+	rc = vt_store_use(store, err);
 	if (!rc)
-		rc = vt_store_lock(s, err);
+		rc = vt_store_lock(store, err);
 	if (rc)
 		return rc;
-	kind = kind_of(s, &id);
-	path = path_of(s, id_hex);
+	kind = kind_of(store, &id);
+	path = path_of(store, id_hex);
 	if (!kind)
 		rc = vt_err_set(err, VT_ENOINPUT, "%s: no commit, record, tree or blob of %s",
-			id_hex, s->dir);
+			id_hex, store->dir);
 	if (!rc && vt_fs_exists(path))
 		rc = read_pin(&old, path, err);
 	if (!rc && old.until && *until && (!*old.until || strcmp(until, old.until) < 0))
@@ -157,14 +157,14 @@ int vt_pin_add(struct vt_store *s, const char *id_hex, const char *reason, const
 			"%s is pinned %s%s already; remove that pin to shorten it", id_hex,
 			*old.until ? "until " : "for good", old.until);
 	if (!rc)
-		rc = write_pin(s, id_hex, kind, reason, until, err);
-	vt_store_unlock(s);
+		rc = write_pin(store, id_hex, kind, reason, until, err);
+	vt_store_unlock(store);
 	release(&old);
 	free(path);
 	return rc;
 }
 
-int vt_pin_remove(struct vt_store *s, const char *id_hex, enum vt_pin_removal how,
+int vt_pin_remove(struct vt_store *store, const char *id_hex, enum vt_pin_removal how,
 	struct vt_err *err)
 {
 	struct vt_pin p = { .kind = "" };
@@ -174,10 +174,10 @@ int vt_pin_remove(struct vt_store *s, const char *id_hex, enum vt_pin_removal ho
 
 	if (!vt_digest_parse(&id, id_hex))
 		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no id: 64 digits 0-9, a-f", id_hex);
-	rc = vt_store_lock(s, err);
+	rc = vt_store_lock(store, err);
 	if (rc)
 		return rc;
-	path = path_of(s, id_hex);
+	path = path_of(store, id_hex);
 	if (!vt_fs_exists(path))
 		rc = vt_err_set(err, VT_ENOINPUT, "%s is not pinned", id_hex);
 	else
@@ -188,15 +188,15 @@ int vt_pin_remove(struct vt_store *s, const char *id_hex, enum vt_pin_removal ho
 			p.until, p.reason);
 	if (!rc && unlink(path))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", path);
-	vt_store_unlock(s);
+	vt_store_unlock(store);
 	release(&p);
 	free(path);
 	return rc;
 }
 
-int vt_pin_list(struct vt_pins *out, struct vt_store *s, struct vt_err *err)
+int vt_pin_list(struct vt_pins *out, struct vt_store *store, struct vt_err *err)
 {
-	char *dir = vt_path_join(s->dir, "pins");
+	char *dir = vt_path_join(store->dir, "pins");
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
 
@@ -222,10 +222,10 @@ int vt_pin_list(struct vt_pins *out, struct vt_store *s, struct vt_err *err)
 	return rc;
 }
 
-void vt_pins_release(struct vt_pins *p)
+void vt_pins_release(struct vt_pins *pins)
 {
-	for (size_t i = 0; i < p->n; i++)
-		release(&p->v[i]);
-	free(p->v);
-	*p = (struct vt_pins){ NULL, 0, 0 };
+	for (size_t i = 0; i < pins->n; i++)
+		release(&pins->v[i]);
+	free(pins->v);
+	*pins = (struct vt_pins){ NULL, 0, 0 };
 }

@@ -25,17 +25,17 @@ struct vt_pins {
 
 /* The kind is found by looking; VT_ENOINPUT if the store has nothing of that id. until: "" or
  * YYYY-MM-DD.  An older pin of the same id is replaced, but never by an earlier date: VT_EUSAGE. */
-int vt_pin_add(struct vt_store *s, const char *id_hex, const char *reason, const char *until,
+int vt_pin_add(struct vt_store *store, const char *id_hex, const char *reason, const char *until,
 	struct vt_err *err);
 
 enum vt_pin_removal { VT_PIN_WHEN_OVER = 1, VT_PIN_BEFORE_ITS_DATE };
 
 /* VT_ENOINPUT if there is none.  One whose date has not come goes only with
  * VT_PIN_BEFORE_ITS_DATE. */
-int vt_pin_remove(struct vt_store *s, const char *id_hex, enum vt_pin_removal how,
+int vt_pin_remove(struct vt_store *store, const char *id_hex, enum vt_pin_removal how,
 	struct vt_err *err);
-int vt_pin_list(struct vt_pins *out, struct vt_store *s, struct vt_err *err);
-void vt_pins_release(struct vt_pins *p);
-bool vt_pin_is_over(const struct vt_pin *p);
+int vt_pin_list(struct vt_pins *out, struct vt_store *store, struct vt_err *err);
+void vt_pins_release(struct vt_pins *pins);
+bool vt_pin_is_over(const struct vt_pin *pin);
 
 #endif

@@ -90,14 +90,15 @@ static int check(const struct vt_json *j, const char *path, struct vt_err *err)
 	return rc;
 }
 
-int vt_policy_read(struct vt_policy *out, const struct vt_store *s, struct vt_err *err)
+int vt_policy_read(struct vt_policy *out, const struct vt_store *store, struct vt_err *err)
 {
 	const char *named = getenv("VOXTRAIL_POLICY");
 	int rc = 0;
 
 	*out = (struct vt_policy){ .path = { vt_xstrdup("/etc/voxtrail/policy.json"),
 					   named && *named ? vt_xstrdup(named) : NULL,
-					   s ? vt_path_join(s->dir, "policy.json") : NULL } };
+					   store ? vt_path_join(store->dir, "policy.json")
+						 : NULL } };
 	for (size_t i = 0; !rc && i < VT_POLICY_FILES; i++) {
 		/* a file that was named and is not there would be no policy at all */
 		if (!out->path[i] || (i != 1 && !vt_fs_exists(out->path[i])))
@@ -111,20 +112,20 @@ int vt_policy_read(struct vt_policy *out, const struct vt_store *s, struct vt_er
 	return rc;
 }
 
-void vt_policy_release(struct vt_policy *p)
+void vt_policy_release(struct vt_policy *policy)
 {
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		vt_json_free(p->file[i]);
-		free(p->path[i]);
-		p->file[i] = NULL;
-		p->path[i] = NULL;
+		vt_json_free(policy->file[i]);
+		free(policy->path[i]);
+		policy->file[i] = NULL;
+		policy->path[i] = NULL;
 	}
 }
 
-bool vt_policy_has(const struct vt_policy *p, const char *list, const char *word)
+bool vt_policy_has(const struct vt_policy *policy, const char *list, const char *word)
 {
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		const struct vt_json *j = vt_json_get(p->file[i], list);
+		const struct vt_json *j = vt_json_get(policy->file[i], list);
 
 		for (size_t k = 0; j && k < j->n; k++)
 			if (!strcmp(vt_json_text(j->item[k], ""), word))
@@ -145,64 +146,64 @@ static const struct vt_json *nth_key(const struct vt_policy *p, size_t n)
 	return NULL;
 }
 
-size_t vt_policy_n_keys(const struct vt_policy *p)
+size_t vt_policy_n_keys(const struct vt_policy *policy)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		const struct vt_json *keys = vt_json_get(p->file[i], "keys");
+		const struct vt_json *keys = vt_json_get(policy->file[i], "keys");
 
 		n += keys ? keys->n : 0;
 	}
 	return n;
 }
 
-struct vt_policy_key vt_policy_key(const struct vt_policy *p, size_t i)
+struct vt_policy_key vt_policy_key(const struct vt_policy *policy, size_t i)
 {
-	const struct vt_json *j = nth_key(p, i);
+	const struct vt_json *j = nth_key(policy, i);
 	struct vt_policy_key k = { .id = text(j, "id"),
 		.name = text(j, "name"),
 		.pem = text(j, "pem"),
 		.from = vt_json_integer(vt_json_get(j, "from"), 0),
 		.until = vt_json_integer(vt_json_get(j, "until"), 0) };
 
-	for (size_t n = 0; n < vt_policy_n_keys(p) && !k.revoked; n++)
-		if (!strcmp(text(nth_key(p, n), "id"), k.id))
-			k.revoked = vt_json_text(vt_json_get(nth_key(p, n), "revoked"), NULL);
+	for (size_t n = 0; n < vt_policy_n_keys(policy) && !k.revoked; n++)
+		if (!strcmp(text(nth_key(policy, n), "id"), k.id))
+			k.revoked = vt_json_text(vt_json_get(nth_key(policy, n), "revoked"), NULL);
 	return k;
 }
 
-const char *vt_policy_key_fault(const struct vt_policy_key *k, int64_t now)
+const char *vt_policy_key_fault(const struct vt_policy_key *key, int64_t now)
 {
-	if (k->revoked)
+	if (key->revoked)
 		return "was revoked";
-	if (k->from && now < k->from)
+	if (key->from && now < key->from)
 		return "is not valid yet";
-	return k->until && now >= k->until ? "is not valid any more" : NULL;
+	return key->until && now >= key->until ? "is not valid any more" : NULL;
 }
 
-int vt_policy_check_peer(struct vt_store *s, const struct vt_record_text *v, size_t n,
+int vt_policy_check_peer(struct vt_store *store, const struct vt_record_text *records, size_t n,
 	struct vt_err *err)
 {
 	bool *keep = vt_xcalloc(n, sizeof(*keep));
 	struct vt_err why = VT_ERR_INIT;
 	struct vt_policy p;
 	size_t refused = 0;
-	int rc = vt_policy_read(&p, s, err);
+	int rc = vt_policy_read(&p, store, err);
 	bool believed = !rc && vt_policy_has(&p, "believed", "pull");
 
 	if (!rc)
 		vt_policy_release(&p);
 	if (!rc)
-		rc = vt_trust_sift(s, v, n, keep, &refused, &why, err);
+		rc = vt_trust_sift(store, records, n, keep, &refused, &why, err);
 	if (!rc && refused)
 		rc = vt_err_set(err, why.code, "%s", why.text);
 	for (size_t i = 0; !rc && believed && i < n; i++) {
-		struct vt_digest d = vt_digest_bytes(v[i].text, v[i].n);
+		struct vt_digest d = vt_digest_bytes(records[i].text, records[i].n);
 		char id[VT_HEX];
 
 		vt_digest_hex(id, &d);
-		if (!vt_trust_has(s, id))
+		if (!vt_trust_has(store, id))
 			rc = vt_err_set(err, VT_ECLAIM,
 				"nobody vouches for the record %.16s that comes along, and the "
 				"policy "
@@ -317,9 +318,9 @@ static int add_key(struct vt_store *s, const struct vt_policy *p, const void *ct
 	return put_key(s, p, k, "key-added", err);
 }
 
-int vt_policy_add_key(struct vt_store *s, const struct vt_policy_key *k, struct vt_err *err)
+int vt_policy_add_key(struct vt_store *store, const struct vt_policy_key *key, struct vt_err *err)
 {
-	return alter(s, add_key, k, err);
+	return alter(store, add_key, key, err);
 }
 
 struct revoking {
@@ -345,9 +346,10 @@ static int revoke_key(struct vt_store *s, const struct vt_policy *p, const void 
 	return rc ? rc : vt_trust_revoke_key(s, k.id, r->reason, err);
 }
 
-int vt_policy_revoke_key(struct vt_store *s, const char *id, const char *reason, struct vt_err *err)
+int vt_policy_revoke_key(struct vt_store *store, const char *id, const char *reason,
+	struct vt_err *err)
 {
-	return alter(s, revoke_key, &(struct revoking){ id, reason }, err);
+	return alter(store, revoke_key, &(struct revoking){ id, reason }, err);
 }
 
 struct demanding {
@@ -368,7 +370,7 @@ static int demand(struct vt_store *s, const struct vt_policy *p, const void *ctx
 	return write_own(s, p, j, detail, err);
 }
 
-int vt_policy_demand(struct vt_store *s, const char *list, const char *word, struct vt_err *err)
+int vt_policy_demand(struct vt_store *store, const char *list, const char *word, struct vt_err *err)
 {
-	return alter(s, demand, &(struct demanding){ list, word }, err);
+	return alter(store, demand, &(struct demanding){ list, word }, err);
 }

@@ -28,30 +28,31 @@ struct vt_policy_key {
 	int64_t from, until;
 };
 
-/* s may be NULL: without the store's own. */
-int vt_policy_read(struct vt_policy *out, const struct vt_store *s, struct vt_err *err);
-void vt_policy_release(struct vt_policy *p);
+/* store may be NULL: without the store's own. */
+int vt_policy_read(struct vt_policy *out, const struct vt_store *store, struct vt_err *err);
+void vt_policy_release(struct vt_policy *policy);
 
 /* Does a list ("believed" or "made") of one of the files name this? */
-bool vt_policy_has(const struct vt_policy *p, const char *list, const char *word);
+bool vt_policy_has(const struct vt_policy *policy, const char *list, const char *word);
 
-size_t vt_policy_n_keys(const struct vt_policy *p);
-struct vt_policy_key vt_policy_key(const struct vt_policy *p, size_t i);
+size_t vt_policy_n_keys(const struct vt_policy *policy);
+struct vt_policy_key vt_policy_key(const struct vt_policy *policy, size_t i);
 
 /* A peer's records are claims: none that contradicts what is known (trust.h), VT_EINTEGRITY, and
  * where the site wants believed ones only none that nobody vouches for, VT_ECLAIM. */
-int vt_policy_check_peer(struct vt_store *s, const struct vt_record_text *v, size_t n,
+int vt_policy_check_peer(struct vt_store *store, const struct vt_record_text *records, size_t n,
 	struct vt_err *err);
 
 /* Why a key does not count at this time; NULL if it does. */
-const char *vt_policy_key_fault(const struct vt_policy_key *k, int64_t now);
+const char *vt_policy_key_fault(const struct vt_policy_key *key, int64_t now);
 
 /* Changes <store>/policy.json and writes the event `policy`. */
-int vt_policy_add_key(struct vt_store *s, const struct vt_policy_key *k, struct vt_err *err);
+int vt_policy_add_key(struct vt_store *store, const struct vt_policy_key *key, struct vt_err *err);
 /* And, behind it, key-revoked (trust.h).  VT_ENOINPUT if no file has the key. */
-int vt_policy_revoke_key(struct vt_store *s, const char *id, const char *reason,
+int vt_policy_revoke_key(struct vt_store *store, const char *id, const char *reason,
 	struct vt_err *err);
 /* Adds a word to a list. */
-int vt_policy_demand(struct vt_store *s, const char *list, const char *word, struct vt_err *err);
+int vt_policy_demand(struct vt_store *store, const char *list, const char *word,
+	struct vt_err *err);
 
 #endif

@@ -49,10 +49,10 @@ static char *ref_path(const struct vt_store *s, const char *repo, const char *na
 	return vt_asprintf("%s/refs/%s/%s", s->dir, repo, name);
 }
 
-int vt_ref_read(struct vt_store *s, char out[VT_HEX], const char *repo, const char *name,
+int vt_ref_read(struct vt_store *store, char out[VT_HEX], const char *repo, const char *name,
 	struct vt_err *err)
 {
-	char *path = ref_path(s, repo, name);
+	char *path = ref_path(store, repo, name);
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_digest d;
 	int rc = 0;
@@ -75,24 +75,24 @@ int vt_ref_read(struct vt_store *s, char out[VT_HEX], const char *repo, const ch
 	return rc;
 }
 
-void vt_refs_release(struct vt_refs *r)
+void vt_refs_release(struct vt_refs *refs)
 {
-	for (size_t i = 0; i < r->n; i++) {
-		free(r->v[i].repo);
-		free(r->v[i].name);
+	for (size_t i = 0; i < refs->n; i++) {
+		free(refs->v[i].repo);
+		free(refs->v[i].name);
 	}
-	free(r->v);
-	*r = (struct vt_refs){ NULL, 0, 0 };
+	free(refs->v);
+	*refs = (struct vt_refs){ NULL, 0, 0 };
 }
 
-void vt_refs_add(struct vt_refs *r, const char *repo, const char *name, const char *commit)
+void vt_refs_add(struct vt_refs *refs, const char *repo, const char *name, const char *commit)
 {
-	if (r->n == r->cap) {
-		r->cap = r->cap ? 2 * r->cap : 16;
-		r->v = vt_xrealloc(r->v, r->cap * sizeof(*r->v));
+	if (refs->n == refs->cap) {
+		refs->cap = refs->cap ? 2 * refs->cap : 16;
+		refs->v = vt_xrealloc(refs->v, refs->cap * sizeof(*refs->v));
 	}
-	r->v[r->n] = (struct vt_ref){ vt_xstrdup(repo), vt_xstrdup(name), "" };
-	memcpy(r->v[r->n++].commit, commit, VT_HEX);
+	refs->v[refs->n] = (struct vt_ref){ vt_xstrdup(repo), vt_xstrdup(name), "" };
+	memcpy(refs->v[refs->n++].commit, commit, VT_HEX);
 }
 
 static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, const char *kind,
@@ -123,9 +123,9 @@ static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, 
 	return rc;
 }
 
-int vt_refs_list(struct vt_refs *out, struct vt_store *s, const char *repo, struct vt_err *err)
+int vt_refs_list(struct vt_refs *out, struct vt_store *store, const char *repo, struct vt_err *err)
 {
-	char *dir = vt_path_join(s->dir, "refs");
+	char *dir = vt_path_join(store->dir, "refs");
 	struct vt_strs repos = VT_STRS_INIT;
 	int rc = 0;
 
@@ -140,9 +140,9 @@ int vt_refs_list(struct vt_refs *out, struct vt_store *s, const char *repo, stru
 				"letters, digits, _ and -",
 				repos.v[i]);
 		if (!rc)
-			rc = list_kind(out, s, repos.v[i], "heads", err);
+			rc = list_kind(out, store, repos.v[i], "heads", err);
 		if (!rc)
-			rc = list_kind(out, s, repos.v[i], "tags", err);
+			rc = list_kind(out, store, repos.v[i], "tags", err);
 	}
 	if (rc)
 		vt_refs_release(out);
@@ -151,19 +151,19 @@ int vt_refs_list(struct vt_refs *out, struct vt_store *s, const char *repo, stru
 	return rc;
 }
 
-const char *vt_refs_find(const struct vt_refs *r, const char *name)
+const char *vt_refs_find(const struct vt_refs *refs, const char *name)
 {
-	for (size_t i = 0; i < r->n; i++)
-		if (!strcmp(r->v[i].name, name))
-			return r->v[i].commit;
+	for (size_t i = 0; i < refs->n; i++)
+		if (!strcmp(refs->v[i].name, name))
+			return refs->v[i].commit;
 	return NULL;
 }
 
-const char *vt_refs_at(const struct vt_refs *r, const char *repo, const char *name)
+const char *vt_refs_at(const struct vt_refs *refs, const char *repo, const char *name)
 {
-	for (size_t i = 0; i < r->n; i++)
-		if (!strcmp(r->v[i].name, name) && !strcmp(r->v[i].repo, repo))
-			return r->v[i].commit;
+	for (size_t i = 0; i < refs->n; i++)
+		if (!strcmp(refs->v[i].name, name) && !strcmp(refs->v[i].repo, repo))
+			return refs->v[i].commit;
 	return NULL;
 }
 
@@ -243,11 +243,11 @@ static int tell(struct vt_store *s, const char *repo, const char *name, const ch
 	return vt_history_append(s, "ref", detail, err);
 }
 
-int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const char *from,
+int vt_ref_write(struct vt_store *store, const char *repo, const char *name, const char *from,
 	const char *to, struct vt_err *err)
 {
 	char now[VT_HEX] = "";
-	int rc = vt_ref_read(s, now, repo, name, err);
+	int rc = vt_ref_read(store, now, repo, name, err);
 
 	if (rc && rc != VT_ENOINPUT)
 		return rc;
@@ -258,8 +258,8 @@ int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const c
 	if (!strcmp(now, to))
 		return 0;
 	/* a name that cannot be is refused before anything is said of it */
-	rc = *to && !*now ? check_name(s, repo, name, err) : 0;
+	rc = *to && !*now ? check_name(store, repo, name, err) : 0;
 	if (!rc)
-		rc = tell(s, repo, name, now, to, err);
-	return rc ? rc : write_ref(s, repo, name, now, to, err);
+		rc = tell(store, repo, name, now, to, err);
+	return rc ? rc : write_ref(store, repo, name, now, to, err);
 }

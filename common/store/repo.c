@@ -102,7 +102,7 @@ static int append(struct vt_store *s, struct vt_commit *out, bool *made, const c
 	return rc;
 }
 
-int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo,
+int vt_repo_commit(struct vt_store *store, struct vt_commit *out, bool *made, const char *repo,
 	const char *branch, const struct vt_digest *tree, const struct vt_commit_note *note,
 	struct vt_err *err)
 {
@@ -115,45 +115,45 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
 			"\"%s@%s\": names of repos are 1 to 63 letters, digits, _ and -, of "
 			"branches also single dots inside",
 			repo, branch);
-	path = vt_store_path(s, "trees", tree);
+	path = vt_store_path(store, "trees", tree);
 	if (!vt_fs_exists(path))
 		rc = vt_err_set(err, VT_EINTEGRITY, "%s: the tree to commit is not in the store",
 			path);
 	free(path);
 	if (!rc)
-		rc = vt_store_use(s, err); /* before the lock, as gc takes them */
+		rc = vt_store_use(store, err); /* before the lock, as gc takes them */
 	if (!rc)
-		rc = vt_store_lock(s, err);
+		rc = vt_store_lock(store, err);
 	if (rc)
 		return rc;
 	name = vt_asprintf("heads/%s", branch);
-	rc = append(s, out, &wrote, repo, name, tree, note, err);
-	vt_store_unlock(s);
+	rc = append(store, out, &wrote, repo, name, tree, note, err);
+	vt_store_unlock(store);
 	if (wrote)
-		vt_git_mirror_try(s, repo);
+		vt_git_mirror_try(store, repo);
 	free(name);
 	if (made)
 		*made = wrote;
 	return rc;
 }
 
-int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from,
+int vt_ref_move(struct vt_store *store, const char *repo, const char *name, const char *from,
 	const char *to, struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
-	int rc = *to ? vt_commit_read(s, &c, to, err) : 0;
+	int rc = *to ? vt_commit_read(store, &c, to, err) : 0;
 
 	vt_commit_release(&c);
 	if (!rc)
-		rc = vt_store_use(s, err); /* before the lock, as gc takes them */
+		rc = vt_store_use(store, err); /* before the lock, as gc takes them */
 	if (!rc)
-		rc = vt_store_lock(s, err);
+		rc = vt_store_lock(store, err);
 	if (rc)
 		return rc;
-	rc = vt_ref_write(s, repo, name, from, to, err);
-	vt_store_unlock(s);
+	rc = vt_ref_write(store, repo, name, from, to, err);
+	vt_store_unlock(store);
 	if (!rc)
-		vt_git_mirror_try(s, repo);
+		vt_git_mirror_try(store, repo);
 	return rc;
 }
 
@@ -167,7 +167,7 @@ static void queue(struct vt_digest_set *t, struct vt_strs *todo, const char *id)
 		vt_strs_add(todo, id);
 }
 
-int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn, void *ctx,
+int vt_repo_walk(struct vt_store *store, const struct vt_strs *tips, vt_commit_fn fn, void *ctx,
 	struct vt_err *err)
 {
 	struct vt_digest_set seen = VT_DIGEST_SET_INIT;
@@ -179,12 +179,12 @@ int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn
 	for (size_t i = 0; !rc && i < todo.n; i++) {
 		struct vt_commit c = { .id = "" };
 
-		rc = vt_commit_read(s, &c, todo.v[i], err);
+		rc = vt_commit_read(store, &c, todo.v[i], err);
 		if (rc == VT_ENOINPUT)
 			rc = vt_err_set(err, VT_EINTEGRITY,
 				"%s: commit %s is missing; pull it from a copy of the "
 				"store",
-				s->dir, todo.v[i]);
+				store->dir, todo.v[i]);
 		for (size_t k = 0; !rc && k < c.parents.n; k++)
 			queue(&seen, &todo, c.parents.v[k]);
 		if (!rc)
@@ -196,16 +196,16 @@ int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn
 	return rc;
 }
 
-int vt_repo_walk_all(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_err *err)
+int vt_repo_walk_all(struct vt_store *store, vt_commit_fn fn, void *ctx, struct vt_err *err)
 {
 	struct vt_refs refs = { NULL, 0, 0 };
 	struct vt_strs tips = VT_STRS_INIT;
-	int rc = vt_refs_list(&refs, s, NULL, err);
+	int rc = vt_refs_list(&refs, store, NULL, err);
 
 	for (size_t i = 0; i < refs.n; i++)
 		vt_strs_add(&tips, refs.v[i].commit);
 	if (!rc)
-		rc = vt_repo_walk(s, &tips, fn, ctx, err);
+		rc = vt_repo_walk(store, &tips, fn, ctx, err);
 	vt_strs_release(&tips);
 	vt_refs_release(&refs);
 	return rc;
@@ -235,10 +235,10 @@ static int each_file(void *ctx, const char *rel, char type, struct vt_err *err)
 	return rc;
 }
 
-int vt_repo_each_commit(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_err *err)
+int vt_repo_each_commit(struct vt_store *store, vt_commit_fn fn, void *ctx, struct vt_err *err)
 {
-	struct each e = { s, fn, ctx };
-	char *dir = vt_path_join(s->dir, "commits");
+	struct each e = { store, fn, ctx };
+	char *dir = vt_path_join(store->dir, "commits");
 	int rc = vt_fs_is_dir(dir) ? vt_fs_walk(dir, each_file, &e, err) : 0;
 
 	free(dir);
@@ -264,25 +264,26 @@ static int reaches(struct vt_store *s, const struct vt_strs *tips, const char *i
 	return rc == FOUND ? 0 : rc;
 }
 
-int vt_repo_descends(struct vt_store *s, const char *of, const char *ancestor, bool *yes,
+int vt_repo_descends(struct vt_store *store, const char *of, const char *ancestor, bool *yes,
 	struct vt_err *err)
 {
 	struct vt_strs tips = VT_STRS_INIT;
 	int rc;
 
 	vt_strs_add(&tips, of);
-	rc = reaches(s, &tips, ancestor, yes, err);
+	rc = reaches(store, &tips, ancestor, yes, err);
 	vt_strs_release(&tips);
 	return rc;
 }
 
 /* --- names of commits ---------------------------------------------------- */
 
-bool vt_repo_exists(struct vt_store *s, const char *repo)
+bool vt_repo_exists(struct vt_store *store, const char *repo)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_refs refs = { NULL, 0, 0 };
-	bool there = vt_repo_name_is_good(repo) && !vt_refs_list(&refs, s, repo, &none) && refs.n;
+	bool there =
+		vt_repo_name_is_good(repo) && !vt_refs_list(&refs, store, repo, &none) && refs.n;
 
 	vt_refs_release(&refs);
 	return there;
@@ -440,7 +441,8 @@ static int go_back(struct vt_store *s, struct vt_commit *c, unsigned long n, con
 	return 0;
 }
 
-int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what, struct vt_err *err)
+int vt_repo_resolve(struct vt_store *store, struct vt_commit *out, const char *what,
+	struct vt_err *err)
 {
 	size_t n_repo = strcspn(what, "@~");
 	char *repo = vt_xstrndup(what, n_repo),
@@ -460,11 +462,11 @@ int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what,
 			"behind it for N commits back",
 			what);
 	if (!rc)
-		rc = resolve_word(s, id, repo, word, err);
+		rc = resolve_word(store, id, repo, word, err);
 	if (!rc)
-		rc = vt_commit_read(s, &c, id, err);
+		rc = vt_commit_read(store, &c, id, err);
 	if (!rc)
-		rc = go_back(s, &c, steps, what, err);
+		rc = go_back(store, &c, steps, what, err);
 	if (rc)
 		vt_commit_release(&c);
 	else

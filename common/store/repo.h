@@ -34,11 +34,11 @@ struct vt_commit {
 	int64_t time;
 };
 
-void vt_commit_release(struct vt_commit *c);
+void vt_commit_release(struct vt_commit *commit);
 
-/* Appends the object's bytes and sets c->id.  Text that is no UTF-8 and provenance or source
+/* Appends the object's bytes and sets commit->id.  Text that is no UTF-8 and provenance or source
  * that is no JSON object is VT_EUSAGE. */
-int vt_commit_write(struct vt_buf *out, struct vt_commit *c, struct vt_err *err);
+int vt_commit_write(struct vt_buf *out, struct vt_commit *commit, struct vt_err *err);
 
 /* The bytes must be exactly what vt_commit_write makes of their meaning; anything else is
  * VT_EDATA. */
@@ -47,7 +47,7 @@ int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const cha
 
 /* Reads a commit by its whole id: VT_ENOINPUT if there is none, VT_EINTEGRITY if the bytes are
  * not what the id says. */
-int vt_commit_read(struct vt_store *s, struct vt_commit *out, const char *id_hex,
+int vt_commit_read(struct vt_store *store, struct vt_commit *out, const char *id_hex,
 	struct vt_err *err);
 
 struct vt_commit_note {
@@ -62,7 +62,7 @@ struct vt_commit_note {
  * provenance already nothing is written and *out is the head; *made tells which (may be NULL).
  * A commit without provenance on top of one that a run made is refused (VT_EUSAGE): the next run
  * would write its output again. */
-int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo,
+int vt_repo_commit(struct vt_store *store, struct vt_commit *out, bool *made, const char *repo,
 	const char *branch, const struct vt_digest *tree, const struct vt_commit_note *note,
 	struct vt_err *err);
 
@@ -74,9 +74,9 @@ int vt_repo_commit(struct vt_store *s, struct vt_commit *out, bool *made, const 
  *      ...~N                N first parents back; ~ alone is ~1
  * VT_ENOINPUT if there is no such thing, VT_EUSAGE if it can mean two things (the message lists
  * them). */
-int vt_repo_resolve(struct vt_store *s, struct vt_commit *out, const char *what,
+int vt_repo_resolve(struct vt_store *store, struct vt_commit *out, const char *what,
 	struct vt_err *err);
-bool vt_repo_exists(struct vt_store *s, const char *repo);
+bool vt_repo_exists(struct vt_store *store, const char *repo);
 
 /* --- refs ---------------------------------------------------------------- */
 
@@ -91,18 +91,18 @@ struct vt_refs {
 };
 
 /* repo NULL: of every repo.  A ref file that holds no commit id is VT_EINTEGRITY. */
-int vt_refs_list(struct vt_refs *out, struct vt_store *s, const char *repo, struct vt_err *err);
+int vt_refs_list(struct vt_refs *out, struct vt_store *store, const char *repo, struct vt_err *err);
 /* commit id, NULL if absent; refs of one repo */
-const char *vt_refs_find(const struct vt_refs *r, const char *name);
-const char *vt_refs_at(const struct vt_refs *r, const char *repo, const char *name);
+const char *vt_refs_find(const struct vt_refs *refs, const char *name);
+const char *vt_refs_at(const struct vt_refs *refs, const char *repo, const char *name);
 /* copies; appends */
-void vt_refs_add(struct vt_refs *r, const char *repo, const char *name, const char *commit);
-void vt_refs_release(struct vt_refs *r);
+void vt_refs_add(struct vt_refs *refs, const char *repo, const char *name, const char *commit);
+void vt_refs_release(struct vt_refs *refs);
 
 /* Moves one ref from `from` ("" where it must not exist yet) to `to` ("" removes it) under the
  * store's lock; VT_EFAIL and the present value in the message when it is somewhere else by now.
  * `to` must be a commit that is there. */
-int vt_ref_move(struct vt_store *s, const char *repo, const char *name, const char *from,
+int vt_ref_move(struct vt_store *store, const char *repo, const char *name, const char *from,
 	const char *to, struct vt_err *err);
 
 bool vt_repo_name_is_good(const char *name);
@@ -114,29 +114,29 @@ bool vt_ref_name_is_good(const char *name); /* without heads/ or tags/ */
 typedef int (*vt_commit_fn)(void *ctx, const struct vt_commit *c, struct vt_err *err);
 
 /* Every commit that can be reached from the given ids, once each, tips first. */
-int vt_repo_walk(struct vt_store *s, const struct vt_strs *tips, vt_commit_fn fn, void *ctx,
+int vt_repo_walk(struct vt_store *store, const struct vt_strs *tips, vt_commit_fn fn, void *ctx,
 	struct vt_err *err);
 
 /* The same from every ref of the store. */
-int vt_repo_walk_all(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_err *err);
+int vt_repo_walk_all(struct vt_store *store, vt_commit_fn fn, void *ctx, struct vt_err *err);
 
 /* Every commit object there is, in order of id, reachable or not. */
-int vt_repo_each_commit(struct vt_store *s, vt_commit_fn fn, void *ctx, struct vt_err *err);
+int vt_repo_each_commit(struct vt_store *store, vt_commit_fn fn, void *ctx, struct vt_err *err);
 
 /* Names ("KIND ID" with KIND commits, trees or objects) of what the given commits and trees (ids),
  * themselves included, name and what is lost or damaged here, erased files not counted; an object
  * that looks untouched is not read. */
-int vt_store_unsound(struct vt_store *s, const struct vt_strs *commits, const struct vt_strs *trees,
-	struct vt_strs *out, struct vt_err *err);
+int vt_store_unsound(struct vt_store *store, const struct vt_strs *commits,
+	const struct vt_strs *trees, struct vt_strs *out, struct vt_err *err);
 
 /* Re-hashes every commit, checks that its tree and parents are there and that every ref names a
  * commit that is; calls found for each damage with a sentence.  Adds to *n what was checked and
  * to *bad what was damaged. */
-int vt_repo_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx,
+int vt_repo_check(struct vt_store *store, void (*found)(void *ctx, const char *sentence), void *ctx,
 	size_t *n, size_t *bad, struct vt_err *err);
 
 /* Is `ancestor` the commit `of` or one it descends from? */
-int vt_repo_descends(struct vt_store *s, const char *of, const char *ancestor, bool *yes,
+int vt_repo_descends(struct vt_store *store, const char *of, const char *ancestor, bool *yes,
 	struct vt_err *err);
 
 #endif

@@ -106,11 +106,12 @@ static int check_ref_file(void *ctx, const char *rel, char type, struct vt_err *
 	return 0;
 }
 
-int vt_repo_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx,
+int vt_repo_check(struct vt_store *store, void (*found)(void *ctx, const char *sentence), void *ctx,
 	size_t *n, size_t *bad, struct vt_err *err)
 {
-	struct check c = { s, found, ctx, 0, 0 };
-	char *commits = vt_path_join(s->dir, "commits"), *refs = vt_path_join(s->dir, "refs");
+	struct check c = { store, found, ctx, 0, 0 };
+	char *commits = vt_path_join(store->dir, "commits"),
+	     *refs = vt_path_join(store->dir, "refs");
 	int rc = vt_fs_is_dir(commits) ? vt_fs_walk(commits, check_file, &c, err) : 0;
 
 	if (!rc && vt_fs_is_dir(refs))

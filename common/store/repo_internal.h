@@ -10,19 +10,19 @@
 
 /* Writes under tmp/, makes it durable, renames it to `to` (two directories below the store or
  * deeper), makes the name durable. */
-int vt_store_publish_text(struct vt_store *s, const char *to, const char *text, size_t n,
+int vt_store_publish_text(struct vt_store *store, const char *to, const char *text, size_t n,
 	mode_t mode, struct vt_err *err);
 
 /* Stores a commit's bytes as vt_commit_write made them. */
-int vt_commit_put(struct vt_store *s, const struct vt_commit *c, const struct vt_buf *text,
+int vt_commit_put(struct vt_store *store, const struct vt_commit *commit, const struct vt_buf *text,
 	struct vt_err *err);
 
 /* vt_ref_move for a caller that has the lock and knows that `to` is there. */
-int vt_ref_write(struct vt_store *s, const char *repo, const char *name, const char *from,
+int vt_ref_write(struct vt_store *store, const char *repo, const char *name, const char *from,
 	const char *to, struct vt_err *err);
 
 /* The ref's commit id; VT_ENOINPUT and no text in *err where there is none. */
-int vt_ref_read(struct vt_store *s, char out[VT_HEX], const char *repo, const char *name,
+int vt_ref_read(struct vt_store *store, char out[VT_HEX], const char *repo, const char *name,
 	struct vt_err *err);
 
 #endif

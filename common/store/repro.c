@@ -6,7 +6,7 @@
 #include "common/base/fs.h"
 #include "common/store/store_internal.h"
 
-int vt_repro_put(struct vt_store *s, const struct vt_json *evidence, struct vt_err *err)
+int vt_repro_put(struct vt_store *store, const struct vt_json *evidence, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_digest d;
@@ -15,7 +15,7 @@ int vt_repro_put(struct vt_store *s, const struct vt_json *evidence, struct vt_e
 
 	if (!rc) {
 		d = vt_digest_bytes(text.data, text.len);
-		path = vt_store_path(s, "repro", &d);
+		path = vt_store_path(store, "repro", &d);
 		dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
 		rc = vt_fs_mkdirs(dir, err);
 	}
@@ -55,10 +55,10 @@ static int by_time(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-int vt_repro_of(struct vt_store *s, const char *record_hex, struct vt_json **list,
+int vt_repro_of(struct vt_store *store, const char *record_hex, struct vt_json **list,
 	struct vt_err *err)
 {
-	char *base = vt_path_join(s->dir, "repro");
+	char *base = vt_path_join(store->dir, "repro");
 	struct search f = { base, record_hex, vt_json_new(VT_JSON_ARRAY) };
 	int rc = vt_fs_is_dir(base) ? vt_fs_walk(base, add, &f, err) : 0;
 

@@ -9,10 +9,10 @@
 
 #include "common/store/store.h"
 
-int vt_repro_put(struct vt_store *s, const struct vt_json *evidence, struct vt_err *err);
+int vt_repro_put(struct vt_store *store, const struct vt_json *evidence, struct vt_err *err);
 
 /* The evidence about one record (hex id), oldest first; an array the caller frees. */
-int vt_repro_of(struct vt_store *s, const char *record_hex, struct vt_json **list,
+int vt_repro_of(struct vt_store *store, const char *record_hex, struct vt_json **list,
 	struct vt_err *err);
 
 #endif

@@ -15,22 +15,22 @@
 
 static const char format_line[] = "voxstore 2\n", former_line[] = "voxstore 1\n";
 
-void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *d)
+void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *digest)
 {
 	char hex[VT_HEX];
 
-	vt_digest_hex(hex, d);
+	vt_digest_hex(hex, digest);
 	memcpy(out, hex, 2);
 	out[2] = '/';
 	memcpy(out + 3, hex + 2, VT_HEX - 2);
 }
 
-char *vt_store_path(const struct vt_store *s, const char *kind, const struct vt_digest *d)
+char *vt_store_path(const struct vt_store *store, const char *kind, const struct vt_digest *digest)
 {
 	char hex[VT_HEX];
 
-	vt_digest_hex(hex, d);
-	return vt_asprintf("%s/%s/%.2s/%s", s->dir, kind, hex, hex + 2);
+	vt_digest_hex(hex, digest);
+	return vt_asprintf("%s/%s/%.2s/%s", store->dir, kind, hex, hex + 2);
 }
 
 const char *vt_store_dir(const struct vt_store *s)
@@ -238,20 +238,20 @@ static int refuse_writing(const struct vt_store *s, struct vt_err *err)
 		s->dir);
 }
 
-int vt_store_lock(struct vt_store *s, struct vt_err *err)
+int vt_store_lock(struct vt_store *store, struct vt_err *err)
 {
-	if (s->read_only)
-		return refuse_writing(s, err);
-	if (s->lock_depth == 0 && take(s->lock_fd, LOCK_EX, s, "lock", err))
+	if (store->read_only)
+		return refuse_writing(store, err);
+	if (store->lock_depth == 0 && take(store->lock_fd, LOCK_EX, store, "lock", err))
 		return err->code;
-	s->lock_depth++;
+	store->lock_depth++;
 	return 0;
 }
 
-void vt_store_unlock(struct vt_store *s)
+void vt_store_unlock(struct vt_store *store)
 {
-	if (--s->lock_depth == 0)
-		flock(s->lock_fd, LOCK_UN);
+	if (--store->lock_depth == 0)
+		flock(store->lock_fd, LOCK_UN);
 }
 
 int vt_store_use(struct vt_store *s, struct vt_err *err)
@@ -302,25 +302,25 @@ int vt_store_claim(struct vt_store *s, const char *dir, struct vt_err *err)
 	return 0;
 }
 
-struct vt_stat_cache *vt_store_cache(struct vt_store *s)
+struct vt_stat_cache *vt_store_cache(struct vt_store *store)
 {
-	if (!s->cache) {
-		char *path = vt_path_join(s->dir, "stat-cache");
+	if (!store->cache) {
+		char *path = vt_path_join(store->dir, "stat-cache");
 
-		s->cache = vt_stat_cache_open(path);
+		store->cache = vt_stat_cache_open(path);
 		free(path);
 	}
-	return s->cache;
+	return store->cache;
 }
 
-void vt_store_save_cache(struct vt_store *s)
+void vt_store_save_cache(struct vt_store *store)
 {
 	struct vt_err err = VT_ERR_INIT;
 
-	if (!s->cache || s->read_only || vt_store_lock(s, &err))
+	if (!store->cache || store->read_only || vt_store_lock(store, &err))
 		return;
-	if (vt_stat_cache_save(s->cache, NULL, NULL, &err))
+	if (vt_stat_cache_save(store->cache, NULL, NULL, &err))
 		vt_log(VT_LOG_WARN, "stat-cache", "note=\"files will be hashed again: %s\"",
 			err.text);
-	vt_store_unlock(s);
+	vt_store_unlock(store);
 }

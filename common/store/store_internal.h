@@ -26,18 +26,18 @@ struct vt_store {
 enum { VT_SYNC_EACH = 16 };
 
 /* <dir>/<kind>/ab/cdef...; caller frees. */
-char *vt_store_path(const struct vt_store *s, const char *kind, const struct vt_digest *d);
+char *vt_store_path(const struct vt_store *store, const char *kind, const struct vt_digest *digest);
 
 /* The same relative to the folder of the kind: "ab/cdef...". */
 enum { VT_STORE_NAME = 66 };
-void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *d);
+void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *digest);
 
 /* flock; may be taken again by who holds it.  in-use (vt_store_use) comes before it, as in gc. */
-int vt_store_lock(struct vt_store *s, struct vt_err *err);
-void vt_store_unlock(struct vt_store *s);
+int vt_store_lock(struct vt_store *store, struct vt_err *err);
+void vt_store_unlock(struct vt_store *store);
 
-struct vt_stat_cache *vt_store_cache(struct vt_store *s);
-void vt_store_save_cache(struct vt_store *s); /* a failure is only logged */
+struct vt_stat_cache *vt_store_cache(struct vt_store *store);
+void vt_store_save_cache(struct vt_store *store); /* a failure is only logged */
 
 /* --- publish.c: names appear only when what they name is durable --------- */
 
@@ -88,7 +88,7 @@ struct vt_tree_line {
 };
 
 /* Reads a tree's text, checks it against its id and gives where its lines begin. */
-int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lines,
+int vt_store_tree_text(struct vt_store *store, struct vt_buf *text, const char **lines,
 	const struct vt_digest *id, struct vt_err *err);
 
 /* Reads the line at *at and moves behind it: 1; 0 at the end; -1 and VT_EINTEGRITY. */
@@ -116,21 +116,23 @@ struct vt_object {
 };
 
 /* One entry a digest of the tree's files, in order of the digest. */
-struct vt_object *vt_objects_of(const struct vt_tree *t, size_t *n);
-void vt_objects_free(struct vt_object *o, size_t n);
+struct vt_object *vt_objects_of(const struct vt_tree *tree, size_t *n);
+void vt_objects_free(struct vt_object *object, size_t n);
 
 /* Finds the state of each.  An object was sealed when it was taken in: read-only, and its size
  * and modification time noted.  One that looks otherwise is read again; if its owner made it
  * writable and it is sound still, the store gets a copy of its own in its place, and the owner
  * keeps the file. */
-int vt_objects_examine(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err);
+int vt_objects_examine(struct vt_store *store, struct vt_object *object, size_t n,
+	struct vt_err *err);
 
 /* The same, and one that cannot be handed out is an error with its path: VT_ENOINPUT if it was
  * erased, else VT_EINTEGRITY. */
-int vt_objects_need(struct vt_store *s, struct vt_object *o, size_t n, struct vt_err *err);
+int vt_objects_need(struct vt_store *store, struct vt_object *object, size_t n, struct vt_err *err);
 
 /* Has anybody written to the object since it was sealed, or made it writable?  It is read only if
  * it does not look as it did. */
-int vt_objects_touched(struct vt_store *s, struct vt_object *o, bool *touched, struct vt_err *err);
+int vt_objects_touched(struct vt_store *store, struct vt_object *object, bool *touched,
+	struct vt_err *err);
 
 #endif

@@ -127,11 +127,11 @@ bad:
 	return -1;
 }
 
-int vt_store_tree_text(struct vt_store *s, struct vt_buf *text, const char **lines,
+int vt_store_tree_text(struct vt_store *store, struct vt_buf *text, const char **lines,
 	const struct vt_digest *id, struct vt_err *err)
 {
 	static const char first[] = "voxtree 1\n";
-	char *path = vt_store_path(s, "trees", id);
+	char *path = vt_store_path(store, "trees", id);
 	struct vt_digest now;
 	int rc = vt_fs_read(text, path, 1u << 30, err);
 

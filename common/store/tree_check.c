@@ -189,10 +189,10 @@ static int sum_up(struct checking *c, const struct vt_digest *id, struct vt_tree
 	return rc;
 }
 
-int vt_tree_text_check(struct vt_store *s, const char *text, size_t n, struct vt_tree_sums *sums,
-	struct vt_err *err)
+int vt_tree_text_check(struct vt_store *store, const char *text, size_t n,
+	struct vt_tree_sums *sums, struct vt_err *err)
 {
-	struct checking c = { s, sums, err };
+	struct checking c = { store, sums, err };
 	struct vt_tree_sum sum = { .id = vt_digest_bytes(text, n), .used = true };
 	int rc = find(sums, &sum.id) ? 0 : read_lines(&c, text, n, &sum, 0);
 

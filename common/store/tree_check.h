@@ -36,8 +36,8 @@ struct vt_tree_sums {
 	}
 
 /* The subtrees must be in the store; objects that are there are held against the sizes stated. */
-int vt_tree_text_check(struct vt_store *s, const char *text, size_t n, struct vt_tree_sums *sums,
-	struct vt_err *err);
+int vt_tree_text_check(struct vt_store *store, const char *text, size_t n,
+	struct vt_tree_sums *sums, struct vt_err *err);
 void vt_tree_sums_release(struct vt_tree_sums *sums);
 
 #endif

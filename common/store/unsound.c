@@ -98,10 +98,10 @@ static void look_behind(struct search *w, const char *commit_hex)
 	vt_commit_release(&c);
 }
 
-int vt_store_unsound(struct vt_store *s, const struct vt_strs *commits, const struct vt_strs *trees,
-	struct vt_strs *out, struct vt_err *err)
+int vt_store_unsound(struct vt_store *store, const struct vt_strs *commits,
+	const struct vt_strs *trees, struct vt_strs *out, struct vt_err *err)
 {
-	struct search w = { .s = s,
+	struct search w = { .s = store,
 		.out = out,
 		.trees = VT_DIGEST_SET_INIT,
 		.objects = VT_DIGEST_SET_INIT };
@@ -115,12 +115,12 @@ int vt_store_unsound(struct vt_store *s, const struct vt_strs *commits, const st
 		if (vt_digest_parse(&id, trees->v[i]))
 			look_below(&w, &id);
 	}
-	rc = vt_objects_examine(s, w.suspect, w.n, err);
+	rc = vt_objects_examine(store, w.suspect, w.n, err);
 	for (size_t i = 0; !rc && i < w.n; i++)
 		if (w.suspect[i].state == VT_OBJECT_DAMAGED ||
 			(w.suspect[i].state == VT_OBJECT_ABSENT &&
-				!vt_erased_has(s, &w.suspect[i].digest) &&
-				!vt_erased_proposed(s, &w.suspect[i].digest)))
+				!vt_erased_has(store, &w.suspect[i].digest) &&
+				!vt_erased_proposed(store, &w.suspect[i].digest)))
 			name(&w, "objects", &w.suspect[i].digest);
 	vt_objects_free(w.suspect, w.n);
 	vt_digest_set_release(&w.trees);

@@ -76,37 +76,39 @@ static void compress(struct vt_blake2b *b, int last)
 		b->h[i] ^= v[i] ^ v[i + 8];
 }
 
-void vt_blake2b_init(struct vt_blake2b *b)
+void vt_blake2b_init(struct vt_blake2b *state)
 {
-	memset(b, 0, sizeof *b);
-	memcpy(b->h, iv, sizeof iv);
-	b->h[0] ^= 0x01010000u ^ 32u;
+	memset(state, 0, sizeof *state);
+	memcpy(state->h, iv, sizeof iv);
+	state->h[0] ^= 0x01010000u ^ 32u;
 }
 
-void vt_blake2b_update(struct vt_blake2b *b, const void *bytes, size_t n)
+void vt_blake2b_update(struct vt_blake2b *state, const void *bytes, size_t n)
 {
 	const unsigned char *p = bytes;
 	while (n) {
 		/* A full block waits until more bytes come: the last block is compressed with
 		 * the final flag. */
-		if (b->used == sizeof b->block) {
-			b->total += sizeof b->block;
-			compress(b, 0);
-			b->used = 0;
+		if (state->used == sizeof state->block) {
+			state->total += sizeof state->block;
+			compress(state, 0);
+			state->used = 0;
 		}
-		size_t take = sizeof b->block - b->used < n ? sizeof b->block - b->used : n;
-		memcpy(b->block + b->used, p, take);
-		b->used += take;
+		size_t take = sizeof state->block - state->used < n
+			? sizeof state->block - state->used
+			: n;
+		memcpy(state->block + state->used, p, take);
+		state->used += take;
 		p += take;
 		n -= take;
 	}
 }
 
-void vt_blake2b_final(struct vt_blake2b *b, unsigned char out[32])
+void vt_blake2b_final(struct vt_blake2b *state, unsigned char out[32])
 {
-	b->total += b->used;
-	memset(b->block + b->used, 0, sizeof b->block - b->used);
-	compress(b, 1);
+	state->total += state->used;
+	memset(state->block + state->used, 0, sizeof state->block - state->used);
+	compress(state, 1);
 	for (int i = 0; i < 32; i++)
-		out[i] = (unsigned char)(b->h[i / 8] >> 8 * (i % 8));
+		out[i] = (unsigned char)(state->h[i / 8] >> 8 * (i % 8));
 }

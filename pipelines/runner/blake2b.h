@@ -11,8 +11,8 @@ struct vt_blake2b {
 	size_t used;
 };
 
-void vt_blake2b_init(struct vt_blake2b *b);
-void vt_blake2b_update(struct vt_blake2b *b, const void *bytes, size_t n);
-void vt_blake2b_final(struct vt_blake2b *b, unsigned char out[32]);
+void vt_blake2b_init(struct vt_blake2b *state);
+void vt_blake2b_update(struct vt_blake2b *state, const void *bytes, size_t n);
+void vt_blake2b_final(struct vt_blake2b *state, unsigned char out[32]);
 
 #endif

@@ -99,26 +99,26 @@ static int checkout_job(struct vt_run *r, const struct vt_job *j, const char *ro
 	return err->code;
 }
 
-int vt_run_checkout_check(struct vt_run *r, const char *dir, struct vt_err *err)
+int vt_run_checkout_check(struct vt_run *run, const char *dir, struct vt_err *err)
 {
-	for (size_t i = 0; i < vt_run_jobs(r) && !err->code; i++) {
-		const char *repo = vt_run_job(r, i)->pipeline->name;
+	for (size_t i = 0; i < vt_run_jobs(run) && !err->code; i++) {
+		const char *repo = vt_run_job(run, i)->pipeline->name;
 		char *root = vt_path_join(dir, repo);
-		check(r, repo, root, err);
+		check(run, repo, root, err);
 		free(root);
 	}
 	return err->code;
 }
 
-int vt_run_checkout(struct vt_run *r, const char *dir, struct vt_err *err)
+int vt_run_checkout(struct vt_run *run, const char *dir, struct vt_err *err)
 {
 	if (vt_fs_mkdirs(dir, err))
 		return err->code;
-	for (size_t i = 0; i < vt_run_jobs(r) && !err->code; i++) {
-		const struct vt_job *j = vt_run_job(r, i);
+	for (size_t i = 0; i < vt_run_jobs(run) && !err->code; i++) {
+		const struct vt_job *j = vt_run_job(run, i);
 		char *root = vt_path_join(dir, j->pipeline->name);
 		if (j->state == VT_JOB_DONE)
-			checkout_job(r, j, root, err);
+			checkout_job(run, j, root, err);
 		free(root);
 	}
 	return err->code;

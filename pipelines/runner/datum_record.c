@@ -30,9 +30,9 @@ struct sealing {
 	size_t n_covered, n_sealed;
 };
 
-bool vt_pipeline_may_be_empty(const struct vt_pipeline *p)
+bool vt_pipeline_may_be_empty(const struct vt_pipeline *pipeline)
 {
-	const char *text = vt_pipeline_annotation(p, VT_MAY_BE_EMPTY);
+	const char *text = vt_pipeline_annotation(pipeline, VT_MAY_BE_EMPTY);
 
 	return text && !strcmp(text, "true");
 }
@@ -516,11 +516,11 @@ static int seal_output(struct sealing *s, const struct vt_record_port *port, siz
 	return rc;
 }
 
-int vt_datum_seal(const struct vt_done *d, struct vt_err *err)
+int vt_datum_seal(const struct vt_done *done, struct vt_err *err)
 {
-	struct sealing s = { .d = d };
+	struct sealing s = { .d = done };
 	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_is_dir(d->in) ? vt_fs_list(&names, d->in, err) : 0;
+	int rc = vt_fs_is_dir(done->in) ? vt_fs_list(&names, done->in, err) : 0;
 	struct vt_record_port *port = vt_xcalloc(names.n + 1, sizeof *port);
 	struct vt_strs *own = vt_xcalloc(names.n + 1, sizeof *own);
 	struct vt_tree **tree = vt_xcalloc(names.n + 1, sizeof *tree);

@@ -17,7 +17,7 @@
 
 /* The annotation that says that a datum may write nothing, and that there may be no datum. */
 #define VT_MAY_BE_EMPTY "voxtrail/may-be-empty"
-bool vt_pipeline_may_be_empty(const struct vt_pipeline *p);
+bool vt_pipeline_may_be_empty(const struct vt_pipeline *pipeline);
 
 struct vt_done {
 	const struct vt_pipeline *pipeline;
@@ -28,6 +28,6 @@ struct vt_done {
 
 /* VT_EFAIL: a stage of ours that left no record, or a program that wrote nothing.  VT_EDATA: a
  * record of the program that does not fit the files it lists. */
-int vt_datum_seal(const struct vt_done *d, struct vt_err *err);
+int vt_datum_seal(const struct vt_done *done, struct vt_err *err);
 
 #endif

@@ -94,13 +94,13 @@ static int find_done(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 	return err->code;
 }
 
-int vt_run_prepare(struct vt_run *r, struct vt_job *j, struct vt_err *err)
+int vt_run_prepare(struct vt_run *run, struct vt_job *j, struct vt_err *err)
 {
 	const struct vt_digest name = vt_digest_bytes(j->pipeline->name, strlen(j->pipeline->name));
 	clock_gettime(CLOCK_MONOTONIC, &j->began);
-	vt_datums_enumerate(&j->datums, j->pipeline, vt_run_snapshot, r);
-	if (r->fault.code)
-		return *err = r->fault, err->code;
+	vt_datums_enumerate(&j->datums, j->pipeline, vt_run_snapshot, run);
+	if (run->fault.code)
+		return *err = run->fault, err->code;
 	j->n = j->datums.n;
 	j->task = vt_xcalloc(j->n + 1, sizeof *j->task);
 	for (size_t i = 0; i < j->n; i++) {
@@ -110,29 +110,29 @@ int vt_run_prepare(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 		vt_datum_key(&t->data, t->datum, &name);
 		t->state = VT_DATUM_PENDING;
 	}
-	find_done(r, j, err);
+	find_done(run, j, err);
 	for (size_t i = 0; i < j->n && !err->code; i++) {
 		struct vt_task *t = &j->task[i];
-		if (t->state == VT_DATUM_PENDING && r->opts.accept_stale &&
-			!find_stale(r, t, err) && t->stale)
+		if (t->state == VT_DATUM_PENDING && run->opts.accept_stale &&
+			!find_stale(run, t, err) && t->stale)
 			t->state = VT_DATUM_SKIPPED;
 		j->count[t->state]++;
 	}
 	return err->code;
 }
 
-double vt_seconds_since(const struct timespec *t)
+double vt_seconds_since(const struct timespec *start)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - t->tv_sec) + 1e-9 * (double)(now.tv_nsec - t->tv_nsec);
+	return (double)(now.tv_sec - start->tv_sec) + 1e-9 * (double)(now.tv_nsec - start->tv_nsec);
 }
 
-void vt_job_move(struct vt_job *j, struct vt_task *t, enum vt_datum_state to)
+void vt_job_move(struct vt_job *job, struct vt_task *task, enum vt_datum_state to)
 {
-	j->count[t->state]--;
-	j->count[to]++;
-	t->state = to;
+	job->count[task->state]--;
+	job->count[to]++;
+	task->state = to;
 }
 
 /* --- the output ---------------------------------------------------------- */
@@ -289,19 +289,19 @@ static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 	return err->code;
 }
 
-void vt_job_finish(struct vt_run *r, struct vt_job *j)
+void vt_job_finish(struct vt_run *run, struct vt_job *job)
 {
 	struct vt_err err = VT_ERR_INIT;
-	j->state = j->count[VT_DATUM_FAILED] || j->count[VT_DATUM_PENDING] ? VT_JOB_FAILED
-									   : VT_JOB_DONE;
-	if (j->state == VT_JOB_DONE && publish_job(r, j, &err)) {
-		vt_log(VT_LOG_ERROR, "job", "pipeline=%s error=\"%s\"", j->pipeline->name,
+	job->state = job->count[VT_DATUM_FAILED] || job->count[VT_DATUM_PENDING] ? VT_JOB_FAILED
+										 : VT_JOB_DONE;
+	if (job->state == VT_JOB_DONE && publish_job(run, job, &err)) {
+		vt_log(VT_LOG_ERROR, "job", "pipeline=%s error=\"%s\"", job->pipeline->name,
 			err.text);
-		r->conflict |= err.code == VT_EDATA;
-		j->state = VT_JOB_FAILED;
+		run->conflict |= err.code == VT_EDATA;
+		job->state = VT_JOB_FAILED;
 	}
-	j->seconds = vt_seconds_since(&j->began);
-	if (j->state == VT_JOB_FAILED && r->opts.fail_fast)
-		r->stop = true;
-	vt_run_progress_job(j);
+	job->seconds = vt_seconds_since(&job->began);
+	if (job->state == VT_JOB_FAILED && run->opts.fail_fast)
+		run->stop = true;
+	vt_run_progress_job(job);
 }

@@ -44,19 +44,19 @@ struct vt_run {
 
 /* What a leaf reads; NULL: nothing. */
 struct vt_snapshot *vt_run_snapshot(void *run, const struct vt_input *leaf);
-/* The head of a branch; NULL where there is none, or where it cannot be read: r->fault says why. */
-struct vt_snapshot *vt_run_head(struct vt_run *r, const char *repo, const char *branch);
+/* The head of a branch; NULL where there is none, or where it cannot be read: run->fault says why. */
+struct vt_snapshot *vt_run_head(struct vt_run *run, const char *repo, const char *branch);
 /* What an input with a trigger sees: the newest commit if it is due, else the one it saw last;
  * NULL: none yet. */
-struct vt_snapshot *vt_run_trigger(struct vt_run *r, const struct vt_input *leaf);
+struct vt_snapshot *vt_run_trigger(struct vt_run *run, const struct vt_input *leaf);
 /* the newest of this name from now on; takes it over */
-void vt_run_hold(struct vt_run *r, const char *name, struct vt_snapshot *seen);
+void vt_run_hold(struct vt_run *run, const char *name, struct vt_snapshot *seen);
 /* true, and *out may be NULL, if one is held */
-bool vt_run_held(const struct vt_run *r, const char *name, struct vt_snapshot **out);
+bool vt_run_held(const struct vt_run *run, const char *name, struct vt_snapshot **out);
 
 /* Publishes the job's output and says how it ended. */
-void vt_job_finish(struct vt_run *r, struct vt_job *j);
-void vt_job_move(struct vt_job *j, struct vt_task *t, enum vt_datum_state to);
-double vt_seconds_since(const struct timespec *t);
+void vt_job_finish(struct vt_run *run, struct vt_job *job);
+void vt_job_move(struct vt_job *job, struct vt_task *task, enum vt_datum_state to);
+double vt_seconds_since(const struct timespec *start);
 
 #endif

@@ -280,21 +280,21 @@ static void terminate(struct vt_strs *s)
 	s->v[s->n] = NULL;
 }
 
-pid_t vt_process_start(struct vt_process *p, struct vt_err *err)
+pid_t vt_process_start(struct vt_process *process, struct vt_err *err)
 {
 	const pid_t self = getpid();
 	sigset_t all, before;
 
-	terminate(&p->argv);
-	terminate(&p->env);
+	terminate(&process->argv);
+	terminate(&process->env);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	pid_t pid = fork();
 
-	if (pid == 0 && p->log)
-		supervise(p, self);
+	if (pid == 0 && process->log)
+		supervise(process, self);
 	if (pid == 0)
-		child(p);
+		child(process);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
 		vt_err_errno(err, VT_ENOMEM, "fork");
@@ -353,8 +353,8 @@ bool vt_process_user(const char *text, uid_t *uid, gid_t *gid)
 	return true;
 }
 
-void vt_process_release(struct vt_process *p)
+void vt_process_release(struct vt_process *process)
 {
-	vt_strs_release(&p->argv);
-	vt_strs_release(&p->env);
+	vt_strs_release(&process->argv);
+	vt_strs_release(&process->env);
 }

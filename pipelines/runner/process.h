@@ -41,7 +41,7 @@ struct vt_process {
 
 /* Returns the process id; 0 with *err set if it could not be started.  What fails behind the
  * fork is told in the log, with exit status 126 (no such view) or 127 (no such program). */
-pid_t vt_process_start(struct vt_process *p, struct vt_err *err);
+pid_t vt_process_start(struct vt_process *process, struct vt_err *err);
 
 /* Can this machine and user make a mount namespace?  Tried once. */
 bool vt_process_can_mount(void);
@@ -53,6 +53,6 @@ void vt_process_kill(pid_t pid);
 /* "name", "uid" or either with ":group": false if there is no such user or group. */
 bool vt_process_user(const char *text, uid_t *uid, gid_t *gid);
 
-void vt_process_release(struct vt_process *p); /* argv and env */
+void vt_process_release(struct vt_process *process); /* argv and env */
 
 #endif

@@ -8,17 +8,17 @@
 #include "common/lineage/consent.h"
 #include "common/store/git.h"
 
-size_t vt_run_jobs(const struct vt_run *r)
+size_t vt_run_jobs(const struct vt_run *run)
 {
-	return r->spec->n;
+	return run->spec->n;
 }
-struct vt_job *vt_run_job(struct vt_run *r, size_t i)
+struct vt_job *vt_run_job(struct vt_run *run, size_t i)
 {
-	return &r->job[i];
+	return &run->job[i];
 }
-struct vt_runner *vt_run_runner(const struct vt_run *r)
+struct vt_runner *vt_run_runner(const struct vt_run *run)
 {
-	return r->runner;
+	return run->runner;
 }
 /* --- opening: repos, heads ----------------------------------------------- */
 
@@ -222,31 +222,31 @@ int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt
 	return 0;
 }
 
-void vt_run_close(struct vt_run *r)
+void vt_run_close(struct vt_run *run)
 {
-	if (!r)
+	if (!run)
 		return;
-	for (size_t i = 0; i < r->spec->n; i++) {
-		for (size_t t = 0; t < r->job[i].n; t++) {
-			vt_attempt_remove(&r->job[i].task[t].attempt);
-			free(r->job[i].task[t].why);
+	for (size_t i = 0; i < run->spec->n; i++) {
+		for (size_t t = 0; t < run->job[i].n; t++) {
+			vt_attempt_remove(&run->job[i].task[t].attempt);
+			free(run->job[i].task[t].why);
 		}
-		vt_datums_release(&r->job[i].datums);
-		vt_programs_release(&r->job[i].used);
-		free(r->job[i].task);
+		vt_datums_release(&run->job[i].datums);
+		vt_programs_release(&run->job[i].used);
+		free(run->job[i].task);
 	}
-	for (struct held *h = r->heads, *next; h; h = next) {
+	for (struct held *h = run->heads, *next; h; h = next) {
 		next = h->next;
 		vt_snapshot_close(h->seen);
 		free(h->name);
 		free(h);
 	}
-	vt_runner_close(r->runner);
-	free(r->known);
-	vt_json_free(r->secrets);
-	free(r->job);
-	free(r->store);
-	free(r->source);
-	free(r->scratch);
-	free(r);
+	vt_runner_close(run->runner);
+	free(run->known);
+	vt_json_free(run->secrets);
+	free(run->job);
+	free(run->store);
+	free(run->source);
+	free(run->scratch);
+	free(run);
 }

@@ -71,7 +71,7 @@ static void draw_row(const struct vt_job *j)
 		j->count[VT_DATUM_FAILED], j->seconds);
 }
 
-void vt_run_progress_draw(struct vt_run *r, bool last)
+void vt_run_progress_draw(struct vt_run *run, bool last)
 {
 	static struct timespec drawn;
 	struct timespec now;
@@ -85,8 +85,8 @@ void vt_run_progress_draw(struct vt_run *r, bool last)
 	drawn = now;
 	fprintf(stderr, "\033[K%-24s %-10s %11s %7s %7s %7s %7s %11s\n", "pipeline", "state",
 		"datums", "running", "skipped", "quarant", "failed", "time");
-	for (size_t i = 0; i < vt_run_jobs(r); i++)
-		draw_row(vt_run_job(r, i));
+	for (size_t i = 0; i < vt_run_jobs(run); i++)
+		draw_row(vt_run_job(run, i));
 	if (!last)
-		fprintf(stderr, "\033[%zuA", vt_run_jobs(r) + 1);
+		fprintf(stderr, "\033[%zuA", vt_run_jobs(run) + 1);
 }

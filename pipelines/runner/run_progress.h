@@ -8,6 +8,6 @@
 void vt_run_progress_datum(const struct vt_job *job, const struct vt_task *task);
 void vt_run_progress_job(const struct vt_job *job);
 /* at most ten times a second; nothing unless stderr is a terminal */
-void vt_run_progress_draw(struct vt_run *r, bool last);
+void vt_run_progress_draw(struct vt_run *run, bool last);
 
 #endif

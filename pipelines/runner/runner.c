@@ -28,14 +28,14 @@ struct vt_runner {
 	int lock;
 };
 
-const char *vt_runner_dir(const struct vt_runner *r)
+const char *vt_runner_dir(const struct vt_runner *runner)
 {
-	return r->dir;
+	return runner->dir;
 }
 
-struct vt_store *vt_runner_store(const struct vt_runner *r)
+struct vt_store *vt_runner_store(const struct vt_runner *runner)
 {
-	return r->store;
+	return runner->store;
 }
 
 /* --- opening ------------------------------------------------------------- */
@@ -175,16 +175,16 @@ int vt_runner_open(struct vt_runner **out, const char *store, bool looking, stru
 	return 0;
 }
 
-void vt_runner_close(struct vt_runner *r)
+void vt_runner_close(struct vt_runner *runner)
 {
-	if (!r)
+	if (!runner)
 		return;
-	if (r->lock >= 0)
-		close(r->lock);
-	vt_store_close(r->store);
-	free(r->work);
-	free(r->dir);
-	free(r);
+	if (runner->lock >= 0)
+		close(runner->lock);
+	vt_store_close(runner->store);
+	free(runner->work);
+	free(runner->dir);
+	free(runner);
 }
 
 /* --- the user's directories ---------------------------------------------- */
@@ -233,8 +233,8 @@ static int demand_same(struct vt_runner *r, const char *repo, const char *branch
 	return err->code;
 }
 
-int vt_runner_commit(struct vt_runner *r, const char *repo, const char *branch, const char *from,
-	bool *changed, struct vt_err *err)
+int vt_runner_commit(struct vt_runner *runner, const char *repo, const char *branch,
+	const char *from, bool *changed, struct vt_err *err)
 {
 	const struct vt_take how = { .copy = true,
 		.follow = true,
@@ -246,11 +246,11 @@ int vt_runner_commit(struct vt_runner *r, const char *repo, const char *branch, 
 	*changed = false;
 	if (!vt_fs_exists(from))
 		return vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", repo, from);
-	if (vt_store_is_read_only(r->store))
-		return demand_same(r, repo, branch, from, &how, err);
-	if (!vt_store_take(r->store, &t, from, &how, err) &&
-		!(t->n_files == 0 && refuse_emptying(r, repo, branch, from, err)) &&
-		!vt_repo_commit(r->store, &c, changed, repo, branch, &t->id, &note, err)) {
+	if (vt_store_is_read_only(runner->store))
+		return demand_same(runner, repo, branch, from, &how, err);
+	if (!vt_store_take(runner->store, &t, from, &how, err) &&
+		!(t->n_files == 0 && refuse_emptying(runner, repo, branch, from, err)) &&
+		!vt_repo_commit(runner->store, &c, changed, repo, branch, &t->id, &note, err)) {
 		vt_commit_release(&c);
 		if (*changed)
 			vt_fault("commit");
@@ -413,21 +413,22 @@ static int publish(struct vt_runner *r, struct vt_output *v, size_t n, struct vt
 	return err->code;
 }
 
-int vt_runner_publish(struct vt_runner *r, struct vt_output *v, size_t n, struct vt_err *err)
+int vt_runner_publish(struct vt_runner *runner, struct vt_output *outputs, size_t n,
+	struct vt_err *err)
 {
 	struct vt_err why = VT_ERR_INIT;
 
 	for (size_t i = 0; i < n; i++)
-		v[i].err = (struct vt_err)VT_ERR_INIT;
-	if (!n || !publish(r, v, n, &why))
+		outputs[i].err = (struct vt_err)VT_ERR_INIT;
+	if (!n || !publish(runner, outputs, n, &why))
 		return 0;
 	for (size_t i = 0; i < n; i++) {
 		if (n == 1)
-			v[i].err = why;
+			outputs[i].err = why;
 		else
-			publish(r, &v[i], 1, &v[i].err);
-		if (v[i].err.code == VT_EIO || v[i].err.code == VT_ECANTCREAT)
-			return *err = v[i].err, err->code;
+			publish(runner, &outputs[i], 1, &outputs[i].err);
+		if (outputs[i].err.code == VT_EIO || outputs[i].err.code == VT_ECANTCREAT)
+			return *err = outputs[i].err, err->code;
 	}
 	return 0;
 }
@@ -435,10 +436,10 @@ int vt_runner_publish(struct vt_runner *r, struct vt_output *v, size_t n, struct
 /* --- triggers ------------------------------------------------------------ */
 
 /* "SEEN NEWEST COMMITS TIME", with - for no commit. */
-int vt_runner_trigger(const struct vt_runner *r, const char *name, struct vt_trigger *out,
+int vt_runner_trigger(const struct vt_runner *runner, const char *name, struct vt_trigger *out,
 	struct vt_err *err)
 {
-	char *path = vt_asprintf("%s/triggers/%s", r->dir, name);
+	char *path = vt_asprintf("%s/triggers/%s", runner->dir, name);
 	struct vt_buf text = VT_BUF_INIT;
 
 	*out = (struct vt_trigger){ .seen = "" };
@@ -455,14 +456,14 @@ int vt_runner_trigger(const struct vt_runner *r, const char *name, struct vt_tri
 	return err->code;
 }
 
-int vt_runner_set_trigger(struct vt_runner *r, const char *name, const struct vt_trigger *t,
-	struct vt_err *err)
+int vt_runner_set_trigger(struct vt_runner *runner, const char *name,
+	const struct vt_trigger *trigger, struct vt_err *err)
 {
-	char *path = vt_asprintf("%s/triggers/%s", r->dir, name);
+	char *path = vt_asprintf("%s/triggers/%s", runner->dir, name);
 	struct vt_buf text = VT_BUF_INIT;
 
-	vt_buf_printf(&text, "%s %s %lld %lld\n", *t->seen ? t->seen : "-",
-		*t->newest ? t->newest : "-", t->commits, t->time);
+	vt_buf_printf(&text, "%s %s %lld %lld\n", *trigger->seen ? trigger->seen : "-",
+		*trigger->newest ? trigger->newest : "-", trigger->commits, trigger->time);
 	vt_fs_write(path, text.data, text.len, 0644, err);
 	vt_buf_release(&text);
 	free(path);

@@ -18,17 +18,17 @@ struct vt_runner;
 /* Makes the store where there is none.  looking: a store that may only be read is opened, too;
  * nothing can be executed in it. */
 int vt_runner_open(struct vt_runner **out, const char *store, bool looking, struct vt_err *err);
-void vt_runner_close(struct vt_runner *r);
-const char *vt_runner_dir(const struct vt_runner *r); /* <store>/runner */
-struct vt_store *vt_runner_store(const struct vt_runner *r);
+void vt_runner_close(struct vt_runner *runner);
+const char *vt_runner_dir(const struct vt_runner *runner); /* <store>/runner */
+struct vt_store *vt_runner_store(const struct vt_runner *runner);
 
 /* What is at `from` becomes the head of a branch, unless it is already: the files of a directory,
  * or one file as manifest.json.  The user's own files are copied, because their owner may go on
  * writing to them.  *changed tells whether the branch moved.  A directory without files over a head
  * that has some is VT_ENOINPUT: more likely a disk that is not mounted than a wish.  In a store
  * that may only be read what is at `from` must be the head already, else VT_ECANTCREAT. */
-int vt_runner_commit(struct vt_runner *r, const char *repo, const char *branch, const char *from,
-	bool *changed, struct vt_err *err);
+int vt_runner_commit(struct vt_runner *runner, const char *repo, const char *branch,
+	const char *from, bool *changed, struct vt_err *err);
 
 /* A datum whose program ended well, and its output, a directory below work/. */
 struct vt_output {
@@ -40,7 +40,8 @@ struct vt_output {
 /* Takes the outputs in and publishes their results together; files are linked, and become
  * read-only.  What is wrong with one output (a name that no engine takes, a dangling link) is noted
  * in it and the others go on; non-zero only if the store could not be written. */
-int vt_runner_publish(struct vt_runner *r, struct vt_output *v, size_t n, struct vt_err *err);
+int vt_runner_publish(struct vt_runner *runner, struct vt_output *outputs, size_t n,
+	struct vt_err *err);
 
 /* A triggered input: the commit it sees, and since when. */
 struct vt_trigger {
@@ -49,9 +50,9 @@ struct vt_trigger {
 	long long commits;   /* that came since it saw one */
 	long long time;      /* when it did, seconds since 1970; 0 for never */
 };
-int vt_runner_trigger(const struct vt_runner *r, const char *name, struct vt_trigger *out,
+int vt_runner_trigger(const struct vt_runner *runner, const char *name, struct vt_trigger *out,
 	struct vt_err *err);
-int vt_runner_set_trigger(struct vt_runner *r, const char *name, const struct vt_trigger *t,
-	struct vt_err *err);
+int vt_runner_set_trigger(struct vt_runner *runner, const char *name,
+	const struct vt_trigger *trigger, struct vt_err *err);
 
 #endif

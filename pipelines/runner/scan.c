@@ -25,9 +25,9 @@ struct vt_scan {
 	char (*key)[VT_HEX]; /* a key a datum */
 };
 
-const struct vt_datums *vt_scan_datums(const struct vt_scan *s)
+const struct vt_datums *vt_scan_datums(const struct vt_scan *scan)
 {
-	return &s->datums;
+	return &scan->datums;
 }
 
 static const struct repo *find(const struct vt_scan *s, const char *name)
@@ -117,35 +117,36 @@ static int name_datums(struct vt_scan *s, struct vt_err *err)
 	return err->code;
 }
 
-const char *vt_scan_key(const struct vt_scan *s, size_t datum)
+const char *vt_scan_key(const struct vt_scan *scan, size_t datum)
 {
-	return s->key ? s->key[datum] : "";
+	return scan->key ? scan->key[datum] : "";
 }
 
-int vt_scan_consent(const struct vt_scan *s, const struct vt_consent *consent, struct vt_err *err)
+int vt_scan_consent(const struct vt_scan *scan, const struct vt_consent *consent,
+	struct vt_err *err)
 {
-	for (size_t i = 0; i < s->n && !err->code; i++)
-		for (size_t k = 0; k < s->repo[i].n && !err->code; k++) {
-			const char *path = s->repo[i].file[k].path;
+	for (size_t i = 0; i < scan->n && !err->code; i++)
+		for (size_t k = 0; k < scan->repo[i].n && !err->code; k++) {
+			const char *path = scan->repo[i].file[k].path;
 			const struct vt_json *who = vt_consent_named(consent, path);
 
 			if (who)
 				vt_err_set(err, VT_EDATA,
 					"repo %s: %s is of subject %s, who has withdrawn consent "
 					"(%s); take the subject's files out and run again",
-					s->repo[i].name, path,
+					scan->repo[i].name, path,
 					vt_json_text(vt_json_get(who, "subject"), ""),
 					vt_json_text(vt_json_get(who, "reason"), ""));
 		}
 	return err->code;
 }
 
-int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct vt_strs *binds,
-	enum vt_scan_depth depth, struct vt_err *err)
+int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *pipeline,
+	const struct vt_strs *binds, enum vt_scan_depth depth, struct vt_err *err)
 {
 	struct vt_scan *s = vt_xcalloc(1, sizeof *s);
 	struct demand d = { s, err };
-	s->pipeline = p;
+	s->pipeline = pipeline;
 	s->repo = vt_xcalloc(binds->n + 1, sizeof *s->repo);
 	for (size_t i = 0; i < binds->n && !err->code; i++) {
 		const char *eq = strchr(binds->v[i], '=');
@@ -158,14 +159,15 @@ int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct
 		r->dir = vt_xstrdup(eq + 1);
 		list(r, depth, err);
 	}
-	vt_input_leaves(p->input, demand_leaf, &d);
+	vt_input_leaves(pipeline->input, demand_leaf, &d);
 	if (err->code) {
 		vt_scan_close(s);
 		return err->code;
 	}
-	vt_datums_enumerate(&s->datums, p, snapshot, s);
-	if (!s->datums.n && !vt_pipeline_may_be_empty(p) && vt_datums_missing(p, snapshot, s))
-		vt_err_set(err, VT_EFAIL, "pipeline %s: %s", p->name, VT_DATUMS_MISSING);
+	vt_datums_enumerate(&s->datums, pipeline, snapshot, s);
+	if (!s->datums.n && !vt_pipeline_may_be_empty(pipeline) &&
+		vt_datums_missing(pipeline, snapshot, s))
+		vt_err_set(err, VT_EFAIL, "pipeline %s: %s", pipeline->name, VT_DATUMS_MISSING);
 	if (err->code || (depth == VT_SCAN_CONTENT && name_datums(s, err))) {
 		vt_scan_close(s);
 		return err->code;
@@ -174,22 +176,22 @@ int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *p, const struct
 	return 0;
 }
 
-void vt_scan_close(struct vt_scan *s)
+void vt_scan_close(struct vt_scan *scan)
 {
-	if (!s)
+	if (!scan)
 		return;
-	vt_datums_release(&s->datums);
-	for (size_t i = 0; i < s->n; i++) {
-		vt_snapshot_close(s->repo[i].seen);
-		for (size_t k = 0; k < s->repo[i].n; k++)
-			free(s->repo[i].file[k].path);
-		free(s->repo[i].file);
-		free(s->repo[i].name);
-		free(s->repo[i].dir);
+	vt_datums_release(&scan->datums);
+	for (size_t i = 0; i < scan->n; i++) {
+		vt_snapshot_close(scan->repo[i].seen);
+		for (size_t k = 0; k < scan->repo[i].n; k++)
+			free(scan->repo[i].file[k].path);
+		free(scan->repo[i].file);
+		free(scan->repo[i].name);
+		free(scan->repo[i].dir);
 	}
-	free(s->repo);
-	free(s->key);
-	free(s);
+	free(scan->repo);
+	free(scan->key);
+	free(scan);
 }
 
 /* --- views --------------------------------------------------------------- */
@@ -305,14 +307,14 @@ static int place_variables(const struct vt_datum *d, const char *root, struct vt
 	return err->code;
 }
 
-int vt_scan_views(const struct vt_scan *s, const char *dir, struct vt_err *err)
+int vt_scan_views(const struct vt_scan *scan, const char *dir, struct vt_err *err)
 {
 	vt_fs_mkdirs(dir, err);
-	for (size_t i = 0; i < s->datums.n && !err->code; i++) {
-		const struct vt_datum *d = &s->datums.v[i];
-		char *view = vt_path_join(dir, s->key ? s->key[i] : d->id);
+	for (size_t i = 0; i < scan->datums.n && !err->code; i++) {
+		const struct vt_datum *d = &scan->datums.v[i];
+		char *view = vt_path_join(dir, scan->key ? scan->key[i] : d->id);
 		for (size_t k = 0; k < d->n && !err->code; k++) {
-			const struct repo *r = find(s, d->file[k].in->repo);
+			const struct repo *r = find(scan, d->file[k].in->repo);
 			char *root = vt_path_join(view, d->file[k].in->name);
 			if (!r)
 				vt_fs_mkdirs(root, err);

@@ -22,16 +22,16 @@ struct vt_origins {
 	size_t n, cap;
 };
 
-int vt_snapshot_of(struct vt_snapshot **out, struct vt_store *s, const char *commit,
+int vt_snapshot_of(struct vt_snapshot **out, struct vt_store *store, const char *commit,
 	struct vt_err *err)
 {
 	struct vt_snapshot *seen = vt_xcalloc(1, sizeof(*seen));
 	struct vt_digest tree;
-	int rc = vt_commit_read(s, &seen->commit, commit, err);
+	int rc = vt_commit_read(store, &seen->commit, commit, err);
 
 	if (!rc && !vt_digest_parse(&tree, seen->commit.tree))
 		rc = vt_err_set(err, VT_EINTEGRITY, "commit %s names no tree", commit);
-	if (!rc && vt_store_get_tree(s, &seen->tree, &tree, err)) {
+	if (!rc && vt_store_get_tree(store, &seen->tree, &tree, err)) {
 		rc = err->code = VT_EINTEGRITY;
 		vt_err_prefix(err, "commit %s", commit);
 	}
@@ -44,15 +44,15 @@ int vt_snapshot_of(struct vt_snapshot **out, struct vt_store *s, const char *com
 	return 0;
 }
 
-int vt_snapshot_open(struct vt_snapshot **out, struct vt_store *s, const char *repo,
+int vt_snapshot_open(struct vt_snapshot **out, struct vt_store *store, const char *repo,
 	const char *branch, struct vt_err *err)
 {
 	struct vt_commit head = { .id = "" };
 	char *what = vt_asprintf("%s@heads/%s", repo, branch);
-	int rc = vt_repo_resolve(s, &head, what, err);
+	int rc = vt_repo_resolve(store, &head, what, err);
 
 	if (!rc)
-		rc = vt_snapshot_of(out, s, head.id, err);
+		rc = vt_snapshot_of(out, store, head.id, err);
 	vt_commit_release(&head);
 	free(what);
 	return rc;
@@ -149,7 +149,7 @@ static int read_origins(struct vt_origins **out, struct vt_store *s, const char 
 	return rc;
 }
 
-int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *s,
+int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *store,
 	const struct vt_tree_file *file, const struct vt_tree **out, struct vt_err *err)
 {
 	const struct origin wanted = { .path = file->path }, *found;
@@ -158,7 +158,7 @@ int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *s,
 	*out = NULL;
 	if (!*seen->commit.provenance)
 		return 0;
-	if (!seen->origins && read_origins(&seen->origins, s, seen->commit.provenance, err))
+	if (!seen->origins && read_origins(&seen->origins, store, seen->commit.provenance, err))
 		return err->code;
 	found = seen->origins->n
 		? bsearch(&wanted, seen->origins->v, seen->origins->n, sizeof(wanted), by_path)
@@ -167,7 +167,7 @@ int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *s,
 		return 0;
 	at = found->result;
 	if (!seen->origins->lineage[at] &&
-		vt_store_get_tree(s, &seen->origins->lineage[at],
+		vt_store_get_tree(store, &seen->origins->lineage[at],
 			&seen->origins->result[at].lineage, err))
 		return err->code;
 	*out = seen->origins->lineage[at];
@@ -188,7 +188,7 @@ static bool holds(struct vt_store *s, const struct vt_digest *tree, const char *
 	return found;
 }
 
-bool vt_snapshot_origin(const struct vt_snapshot *seen, struct vt_store *s, const char *path,
+bool vt_snapshot_origin(const struct vt_snapshot *seen, struct vt_store *store, const char *path,
 	struct vt_result *out)
 {
 	struct vt_err none = VT_ERR_INIT;
@@ -197,10 +197,11 @@ bool vt_snapshot_origin(const struct vt_snapshot *seen, struct vt_store *s, cons
 	bool found = false;
 
 	if (!*seen->commit.provenance ||
-		vt_result_list_get(s, seen->commit.provenance, &key, &n, &none))
+		vt_result_list_get(store, seen->commit.provenance, &key, &n, &none))
 		return false;
 	for (size_t i = 0; i < n && !found; i++)
-		found = !vt_result_get(s, out, &key[i], &none) && holds(s, &out->tree, path);
+		found = !vt_result_get(store, out, &key[i], &none) &&
+			holds(store, &out->tree, path);
 	free(key);
 	return found;
 }

@@ -25,11 +25,11 @@ struct vt_snapshot {
 };
 
 /* The head of a branch; VT_ENOINPUT where there is none. */
-int vt_snapshot_open(struct vt_snapshot **out, struct vt_store *s, const char *repo,
+int vt_snapshot_open(struct vt_snapshot **out, struct vt_store *store, const char *repo,
 	const char *branch, struct vt_err *err);
 
 /* A commit by its id; VT_ENOINPUT where it is gone. */
-int vt_snapshot_of(struct vt_snapshot **out, struct vt_store *s, const char *commit,
+int vt_snapshot_of(struct vt_snapshot **out, struct vt_store *store, const char *commit,
 	struct vt_err *err);
 
 /* Of files that are in no store; takes the tree over. */
@@ -38,11 +38,11 @@ void vt_snapshot_close(struct vt_snapshot *seen);
 
 /* The lineage tree of the result that wrote a file of the snapshot, borrowed; NULL where it left
  * none or no run wrote the file. */
-int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *s,
+int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *store,
 	const struct vt_tree_file *file, const struct vt_tree **out, struct vt_err *err);
 
 /* The result that wrote the file with this path; false if no run did. */
-bool vt_snapshot_origin(const struct vt_snapshot *seen, struct vt_store *s, const char *path,
+bool vt_snapshot_origin(const struct vt_snapshot *seen, struct vt_store *store, const char *path,
 	struct vt_result *out);
 
 #endif

@@ -8,9 +8,9 @@
 
 #include "common/base/fs.h"
 
-void vt_sweeper_add(struct vt_sweeper *s, const char *dir)
+void vt_sweeper_add(struct vt_sweeper *sweeper, const char *dir)
 {
-	vt_strs_add(&s->dirs, dir);
+	vt_strs_add(&sweeper->dirs, dir);
 }
 
 /* What cannot be removed now is removed by the next run. */
@@ -23,40 +23,40 @@ static void remove_all(const struct vt_strs *dirs)
 	}
 }
 
-void vt_sweeper_start(struct vt_sweeper *s)
+void vt_sweeper_start(struct vt_sweeper *sweeper)
 {
 	const pid_t parent = getpid();
 
-	if (s->pid || !s->dirs.n)
+	if (sweeper->pid || !sweeper->dirs.n)
 		return;
-	s->pid = fork();
-	if (s->pid == 0) {
+	sweeper->pid = fork();
+	if (sweeper->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() == parent)
-			remove_all(&s->dirs);
+			remove_all(&sweeper->dirs);
 		_exit(0);
 	}
-	if (s->pid < 0) {
-		s->pid = 0;
-		remove_all(&s->dirs);
+	if (sweeper->pid < 0) {
+		sweeper->pid = 0;
+		remove_all(&sweeper->dirs);
 	}
-	vt_strs_release(&s->dirs);
+	vt_strs_release(&sweeper->dirs);
 }
 
-bool vt_sweeper_reaped(struct vt_sweeper *s, pid_t pid)
+bool vt_sweeper_reaped(struct vt_sweeper *sweeper, pid_t pid)
 {
-	bool ours = s->pid && s->pid == pid;
+	bool ours = sweeper->pid && sweeper->pid == pid;
 
 	if (ours)
-		s->pid = 0;
+		sweeper->pid = 0;
 	return ours;
 }
 
-void vt_sweeper_end(struct vt_sweeper *s)
+void vt_sweeper_end(struct vt_sweeper *sweeper)
 {
-	while (s->pid && waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+	while (sweeper->pid && waitpid(sweeper->pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	s->pid = 0;
-	remove_all(&s->dirs);
-	vt_strs_release(&s->dirs);
+	sweeper->pid = 0;
+	remove_all(&sweeper->dirs);
+	vt_strs_release(&sweeper->dirs);
 }

@@ -21,9 +21,9 @@ struct vt_sweeper {
 	pid_t pid;           /* 0: none runs */
 };
 
-void vt_sweeper_add(struct vt_sweeper *s, const char *dir);
-void vt_sweeper_start(struct vt_sweeper *s);
-bool vt_sweeper_reaped(struct vt_sweeper *s, pid_t pid);
-void vt_sweeper_end(struct vt_sweeper *s); /* when nothing of them is left */
+void vt_sweeper_add(struct vt_sweeper *sweeper, const char *dir);
+void vt_sweeper_start(struct vt_sweeper *sweeper);
+bool vt_sweeper_reaped(struct vt_sweeper *sweeper, pid_t pid);
+void vt_sweeper_end(struct vt_sweeper *sweeper); /* when nothing of them is left */
 
 #endif

@@ -105,16 +105,16 @@ static int look(struct vt_run *r, const struct vt_input *leaf, const char *name,
 	return err->code;
 }
 
-struct vt_snapshot *vt_run_trigger(struct vt_run *r, const struct vt_input *leaf)
+struct vt_snapshot *vt_run_trigger(struct vt_run *run, const struct vt_input *leaf)
 {
 	char *name = vt_asprintf("%s.%s", leaf->pipeline, leaf->name),
 	     *held = vt_asprintf("@%s", name);
 	struct vt_snapshot *seen = NULL;
 	struct vt_err why = VT_ERR_INIT;
-	if (!vt_run_held(r, held, &seen) && !look(r, leaf, name, held, &why))
-		vt_run_held(r, held, &seen);
-	if (why.code && !r->fault.code)
-		r->fault = why;
+	if (!vt_run_held(run, held, &seen) && !look(run, leaf, name, held, &why))
+		vt_run_held(run, held, &seen);
+	if (why.code && !run->fault.code)
+		run->fault = why;
 	free(name);
 	free(held);
 	return seen;
