@@ -1,5 +1,5 @@
-/* utf8.h - code points to and from UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above
- * U+10FFFF. */
+/* utf8.h - code points to and from UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing
+ * above U+10FFFF. */
 #ifndef COMMON_BASE_UTF8_H
 #define COMMON_BASE_UTF8_H
 

@@ -44,7 +44,8 @@ struct vt_run {
 
 /* What a leaf reads; NULL: nothing. */
 struct vt_snapshot *vt_run_snapshot(void *run, const struct vt_input *leaf);
-/* The head of a branch; NULL where there is none, or where it cannot be read: run->fault says why. */
+/* The head of a branch; NULL where there is none, or where it cannot be read: run->fault says
+ * why. */
 struct vt_snapshot *vt_run_head(struct vt_run *run, const char *repo, const char *branch);
 /* What an input with a trigger sees: the newest commit if it is due, else the one it saw last;
  * NULL: none yet. */
