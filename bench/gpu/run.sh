@@ -2,7 +2,7 @@
 # gpu/run.sh: training steps, inference, whole volumes of 240x240x155 and the way from scans to label maps on the card, ours and
 # PyTorch's on the same work in the same run; ends with a table.  TORCH_PYTHON: a Python with PyTorch; REPEATS: what is timed.
 # For a try of this script itself: GPU_PLUGIN: another plugin; TORCH_DEVICE=cpu; EDGE of the patch; SHAPE="Z Y X" of a volume;
-# SUBJECTS; ROWS: a pattern of "network profile work".
+# SUBJECTS; ROWS: a pattern of "network precision work".
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 B=${B:-build/release} PY=${TORCH_PYTHON:-python3} REPEATS=${REPEATS:-50} EDGE=${EDGE:-128} SUBJECTS=${SUBJECTS:-8} failed=0

@@ -1,5 +1,5 @@
 """predict, evaluate and train's validation with --device cuda on the emulated plugin (GPU_PLUGIN: another, for a real card): the CPU's label maps and
-scores within what a profile's rounding moves, the same bytes twice and where the device has no room for a volume, the same subjects in quarantine."""
+scores within what a precision's rounding moves, the same bytes twice and where the device has no room for a volume, the same subjects in quarantine."""
 import csv, glob, json, os, shutil, subprocess, sys
 import nibabel as nib
 import numpy as np

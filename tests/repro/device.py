@@ -94,7 +94,7 @@ check(os.path.exists(T + "/a/engines.json"), "engines.json is written")
 notes = [json.load(open(p)).get("notes", {}) for p in glob.glob(T + "/a/.lineage/**/*.json", recursive=True)]
 check(any(x.get("device", {}).get("profile") == "bf16" for x in notes if isinstance(x, dict)), "the record names the device", notes)
 r = train("p", "--precision", "tf32")
-check(r.returncode == 64 and "the CPU computes in f32 or bf16" in r.stderr, "a profile that the CPU has not is refused", r.stderr)
+check(r.returncode == 64 and "the CPU computes in f32 or bf16" in r.stderr, "a precision that the CPU does not have is refused", r.stderr)
 r = train("q", *on, "--precision", "fp16")
 check(r.returncode == 0 and abs(losses("q")[-1] - losses("cpu")[-1]) < 0.05, "fp16 with its scaled gradients", r.stderr)
 

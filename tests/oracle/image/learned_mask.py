@@ -143,7 +143,7 @@ on, record = noted("d")
 say([(x["name"], x["profile"]) for x in on] == [("cuda", "f32")], "the record names the device", record)
 say([x["name"] for x in noted("a")[0]] == ["cpu"] and not noted("c")[0], "and the CPU; where no network ran, none")
 text = methods("f", "--weights", plain, "--precision", "bf16")
-say("the CPU computes in f32" in text, "a profile that the CPU has not is refused", text)
+say("the CPU computes in f32" in text, "a precision that the CPU does not have is refused", text)
 
 refusals = {
     "no weights": (lambda j, t: t.clear(), 65, "layers.0.weight"),

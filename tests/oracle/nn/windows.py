@@ -1,5 +1,5 @@
 """Windows of a volume joined as Project MONAI joins them (windows_golden.json holds its numbers): on the CPU, and on a device by the emulated plugin in
-every profile, one or three windows at a time."""
+every precision, one or three windows at a time."""
 import json, os, subprocess, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import numpy as np
