@@ -1,6 +1,7 @@
 /* intensity.c - moments, exact order statistics and the normalizations built on them. */
 #include "common/image/intensity.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -212,6 +213,7 @@ double vt_percentile_sorted(const double *v, size_t n, double q)
 {
 	double h = (double)(n - 1) * (q / 100);
 	size_t at = (size_t)floor(h);
+	assert(n > 0 && q >= 0 && q <= 100);
 	return between(v[at], v[at + 1 < n ? at + 1 : at], h - floor(h));
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/base/buf.h"
 #include "common/image/radiomics_internal.h"
+#include "common/image/vector.h"
 
 enum { PATTERNS = 256 };
 
@@ -101,13 +102,6 @@ static void middle(double out[3], char digit, const double spacing[3])
 			spacing[a];
 }
 
-static void cross(double out[3], const double a[3], const double b[3])
-{
-	out[0] = a[1] * b[2] - a[2] * b[1];
-	out[1] = a[2] * b[0] - a[0] * b[2];
-	out[2] = a[0] * b[1] - a[1] * b[0];
-}
-
 static double dot(const double a[3], const double b[3])
 {
 	return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
@@ -125,8 +119,8 @@ static void measure_piece(struct piece *out, const char *t, const double spacing
 			u[a] = p[1][a] - p[0][a];
 			v[a] = p[2][a] - p[0][a];
 		}
-		cross(n, u, v);
-		cross(c, p[1], p[2]);
+		vt_cross(n, u, v);
+		vt_cross(c, p[1], p[2]);
 		out->area += sqrt(dot(n, n)) / 2;
 		out->volume += dot(p[0], c) / 6;
 		for (int a = 0; a < 3; a++)

@@ -1,17 +1,13 @@
 /* surface.c - icosphere, normals and scan conversion, all in fixed order. */
 #include "common/image/surface.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void cross(double out[3], const double a[3], const double b[3])
-{
-	out[0] = a[1] * b[2] - a[2] * b[1];
-	out[1] = a[2] * b[0] - a[0] * b[2];
-	out[2] = a[0] * b[1] - a[1] * b[0];
-}
+#include "common/image/vector.h"
 
 static void unit(double v[3])
 {
@@ -49,6 +45,7 @@ static unsigned midpoint(struct vt_surface *s, unsigned a, unsigned b, unsigned 
 			return slot[i + 1];
 		i += 2;
 	}
+	assert(i < 12); /* a vertex of the icosphere has six edges at most */
 	unsigned v = (unsigned)s->n_vertices++;
 	for (int c = 0; c < 3; c++)
 		s->at[v][c] = s->at[a][c] + s->at[b][c];
@@ -95,6 +92,7 @@ static void rings(struct vt_surface *s, unsigned (*faces_of)[6], unsigned char *
 	for (size_t f = 0; f < s->n_faces; f++)
 		for (int c = 0; c < 3; c++) {
 			unsigned v = s->face[f][c];
+			assert(v < s->n_vertices && n_faces_of[v] < 6);
 			faces_of[v][n_faces_of[v]++] = (unsigned)f;
 		}
 	for (size_t v = 0; v < s->n_vertices; v++) {
@@ -165,7 +163,7 @@ void vt_surface_normals(const struct vt_surface *surface, double (*normal)[3])
 			       *o = surface->at[v];
 			double a[3] = { p[0] - o[0], p[1] - o[1], p[2] - o[2] },
 			       b[3] = { q[0] - o[0], q[1] - o[1], q[2] - o[2] }, n[3];
-			cross(n, a, b);
+			vt_cross(n, a, b);
 			for (int c = 0; c < 3; c++)
 				sum[c] += n[c];
 		}
