@@ -1,5 +1,6 @@
 #include "common/base/buf.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,7 @@ void vt_buf_reserve(struct vt_buf *buf, size_t extra)
 {
 	size_t need = buf->len + extra + 1;
 
+	assert(!buf->cap || buf->len < buf->cap);
 	if (need <= extra)
 		out_of_memory();
 	if (need <= buf->cap)

@@ -1,5 +1,6 @@
 #include "common/base/csv.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -166,7 +167,10 @@ int vt_csv_column(size_t *out, const struct vt_csv *table, const char *name, str
 
 const char *vt_csv_cell(const struct vt_csv *table, size_t row, size_t column)
 {
-	return table->cells.v[(row + 1) * table->n_columns + column];
+	size_t at = (row + 1) * table->n_columns + column;
+
+	assert(column < table->n_columns && at < table->cells.n);
+	return table->cells.v[at];
 }
 
 int vt_csv_number(double *out, const struct vt_csv *table, size_t row, size_t column,

@@ -1,3 +1,9 @@
+/* A file is replaced as a whole: written beside its path under a name nobody can guess, then
+ * renamed, so a reader sees the old bytes or the new ones and a killed writer leaves only
+ * "PATH.tmp-<hex>". What must survive a loss of power is fsynced before the rename, and its
+ * directory after it. Listings and walks go by names in byte order, never in the order of readdir.
+ * Strings that are returned are the caller's; no descriptor outlives its function but that of
+ * vt_fs_open. */
 #include "common/base/fs.h"
 
 #include <dirent.h>

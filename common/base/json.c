@@ -1,5 +1,13 @@
+/* Recursive descent over the text, one function a kind of value, with a cursor in `struct reader`.
+ *
+ * The depth and the number of values are bounded, so neither the stack nor memory is the text's to
+ * choose.  Lines are counted while white space is skipped (nowhere else may a newline stand), and
+ * the JSON pointer grows and shrinks with the descent: a message costs nothing until there is one.
+ * A value belongs to its parent as soon as it is read; on an error the whole tree so far is freed.
+ * Values are in json_value.c, the writer in json_write.c, keys of large objects in json_index.c. */
 #include "common/base/json.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -54,6 +62,7 @@ static void push_pointer(struct reader *r, const char *key)
 
 static void pop_pointer(struct reader *r, size_t len)
 {
+	assert(len < r->pointer.cap && len <= r->pointer.len);
 	r->pointer.len = len;
 	r->pointer.data[len] = '\0';
 }

@@ -1,6 +1,7 @@
 /* Getters, makers and the end of JSON values; json.c parses, json_write.c writes. */
 #include "common/base/json_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,6 +175,7 @@ void vt_json_put(struct vt_json *object, const char *key, struct vt_json *value)
 
 	if (!value)
 		return;
+	assert(object->type == VT_JSON_OBJECT && value != object);
 	i = vt_json_find(object, key);
 	if (i < object->n) {
 		vt_json_free(object->item[i]);
@@ -190,6 +192,7 @@ void vt_json_push(struct vt_json *array, struct vt_json *value)
 {
 	if (!value)
 		return;
+	assert(array->type == VT_JSON_ARRAY && value != array);
 	grow(array);
 	array->item[array->n++] = value;
 }

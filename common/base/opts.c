@@ -1,3 +1,7 @@
+/* One table a command says what its options are called and where their values go: parsing, help
+ * and "did you mean" read the same rows.  `-` and `_` are equal in names, and names that other
+ * tools use are answered with ours.  Values point into argv and the table points at the caller's
+ * variables: nothing here is allocated but the texts of a list. */
 #include "common/base/opts.h"
 
 #include <errno.h>

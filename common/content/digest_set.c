@@ -1,5 +1,6 @@
 #include "common/content/digest_set.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@ static size_t slot_of(const struct vt_digest_set *s, const struct vt_digest *d)
 	uint64_t h;
 	size_t i;
 
+	assert(s->n < s->cap && !(s->cap & (s->cap - 1))); /* a free slot ends the search */
 	memcpy(&h, d->b, sizeof(h));
 	for (i = (size_t)h & (s->cap - 1); s->used[i] && !vt_digest_equal(&s->slot[i], d);
 		i = (i + 1) & (s->cap - 1))

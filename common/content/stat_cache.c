@@ -1,5 +1,14 @@
+/* The file is a header and entries sorted by (device, inode), mapped and searched by halves.  What
+ * is added stays in memory, behind a hash of inodes that gives the newest, until save merges both
+ * and replaces the file.  The header holds a digest of the entries: a file that is cut short or
+ * was written by another machine is as good as none.
+ *
+ * An entry is only added when the file had been at rest for a tick of the file system's clock when
+ * it was hashed; a later write then moves its times.  Not for several threads at once; processes
+ * are kept apart by the store's lock, which the caller of save holds. */
 #include "common/content/stat_cache.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,8 +100,10 @@ static int order(const struct vt_stamp *a, const struct vt_stamp *b)
 /* The slot of an inode, or the free one where it would be. */
 static size_t slot_of(const struct vt_stat_cache *c, const struct vt_stamp *stamp)
 {
-	size_t i = (stamp->ino * 0x9e3779b97f4a7c15u ^ stamp->dev) >> 7 & (c->n_slots - 1);
+	size_t i;
 
+	assert(c->n_added < c->n_slots && !(c->n_slots & (c->n_slots - 1)));
+	i = (stamp->ino * 0x9e3779b97f4a7c15u ^ stamp->dev) >> 7 & (c->n_slots - 1);
 	while (c->slot[i] && order(&c->added[c->slot[i] - 1].stamp, stamp))
 		i = (i + 1) & (c->n_slots - 1);
 	return i;

@@ -1,3 +1,7 @@
+/* One JSON file, read whole and replaced whole.  A change takes the store's lock, reads the file
+ * again, says to the history what is about to happen and then writes: a process killed between the
+ * two leaves an event without its effect, which `verify` tells.  Subjects are compared in
+ * Unicode's form, content by digest in a set that is built when the file is read. */
 #include "common/lineage/consent.h"
 
 #include <stdlib.h>

@@ -1,3 +1,8 @@
+/* All records of a directory in one list sorted by id, so that parents are found by halves; own
+ * records come first among equals, so that dropping repeats keeps them.  `own` records lie beside
+ * the data and must agree with it file by file; the others are ancestors, and each must be reached
+ * from an own one: nothing comes along that nobody refers to.  The list owns records, texts and
+ * origins. */
 #include "common/record/record_dir.h"
 
 #include <stdlib.h>

@@ -1,3 +1,7 @@
+/* A decision is a small JSON file named by the digest it is about: tombs/ab/cdef... for what was
+ * erased here, proposed/ab/cdef... for what another store asks to erase.  All changes are made
+ * under the store's lock, and each is told to the history before it is done.  On an erasure the
+ * tombstone comes before the bytes go: a kill never leaves bytes missing without a reason. */
 #include "common/store/erased.h"
 
 #include <errno.h>
@@ -224,11 +228,7 @@ static int call_one(void *ctx, const char *rel, char type, struct vt_err *err)
 	struct vt_digest d;
 
 	(void)err;
-	if (type == 'd' || strlen(rel) != VT_HEX)
-		return 0;
-	memcpy(hex, rel, 2);
-	memcpy(hex + 2, rel + 3, VT_HEX - 2);
-	if (!vt_digest_parse(&d, hex))
+	if (type == 'd' || !vt_store_hex_of_name(hex, rel) || !vt_digest_parse(&d, hex))
 		return 0;
 	w->n++;
 	if (!w->with_bytes || has(w->s, "objects", &d))

@@ -1,5 +1,13 @@
+/* Mark and sweep.  Marked is everything that can be reached from refs, young commits, records,
+ * pins and results, as three sets of digests (commits, trees, blobs); each tree is followed once.
+ * Then every file below commits/, trees/ and objects/ whose name is in no set goes, in this order
+ * and durably each, so a kill never leaves a name whose content is missing.
+ *
+ * Locks: <store>/in-use exclusively first, <store>/lock second, as everywhere; both are held from
+ * the first mark to the last removal.  A store that can only be read is counted without them. */
 #include "common/store/gc.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -79,17 +87,15 @@ static int mark_record(void *ctx, const char *rel, char type, struct vt_err *err
 {
 	struct gc *g = ctx;
 	struct vt_json *j = NULL;
-	char *hex;
+	char hex[VT_HEX];
 	int rc = 0;
 
-	if (type != 'f' || strlen(rel) != VT_HEX)
+	if (type != 'f' || !vt_store_hex_of_name(hex, rel))
 		return 0;
-	hex = vt_asprintf("%.2s%s", rel, rel + 3);
 	rc = vt_store_get_record(g->s, &j, hex, err);
 	if (!rc)
 		rc = mark_json(g, j, err);
 	vt_json_free(j);
-	free(hex);
 	return rc;
 }
 
@@ -211,11 +217,7 @@ static int sweep_file(void *ctx, const char *rel, char type, struct vt_err *err)
 	struct stat st;
 	int rc = 0;
 
-	if (type != 'f' || strlen(rel) != VT_HEX)
-		return 0;
-	memcpy(hex, rel, 2);
-	memcpy(hex + 2, rel + 3, VT_HEX - 2);
-	if (!vt_digest_parse(&d, hex))
+	if (type != 'f' || !vt_store_hex_of_name(hex, rel) || !vt_digest_parse(&d, hex))
 		return 0;
 	if (vt_digest_set_has(w->keep, &d)) {
 		++*w->kept;
@@ -335,6 +337,8 @@ static int sweep(struct gc *g, struct vt_err *err)
 	struct vt_gc_result *r = g->out;
 	int rc = 0;
 
+	assert(!g->opts->sweep || g->s->lock_depth);
+
 	for (size_t i = 0; !rc && i < g->lost_results.n; i++)
 		rc = sweep_leftover(g, "results", g->lost_results.v[i], err);
 	if (!rc)
@@ -390,6 +394,7 @@ static int take_alone(struct vt_store *s, int seconds, struct vt_err *err)
 
 static void end_alone(struct vt_store *s)
 {
+	assert(s->use_fd >= 0 && !s->lock_depth); /* the lock goes first */
 	flock(s->use_fd, LOCK_UN);
 	close(s->use_fd);
 	s->use_fd = -1;

@@ -1,3 +1,8 @@
+/* The only file that calls libgit2.  Two halves: what the work tree around a source file says of
+ * itself (commit, whether dirty, digest of the diff), and objects and refs of the bare repository
+ * that git_mirror.c writes.  Configuration of the machine and the user is shut out in begin(),
+ * which counts: every begin() has its git_libgit2_shutdown().  Each libgit2 object is freed where
+ * it was made. */
 #include "common/store/git.h"
 
 #include <git2.h>

@@ -1,5 +1,14 @@
+/* A bare git repository a repo, <store>/git/<repo>.git, whose commits stand for ours: a tree with
+ * a MANIFEST of digests and paths instead of the data, the same parents, author and time, and our
+ * id as trailer.  Which commit stands for which is learned from these trailers, from the tips
+ * first and from the whole history only when a parent is not among them.  Equal commits of ours
+ * give equal git commits, so a mirror that is damaged is removed and made again.
+ *
+ * <store>/git/lock keeps mirrors of two processes apart.  It is taken without the store's lock:
+ * refs may move meanwhile, and the next mirror follows. */
 #include "common/store/git_mirror.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,8 +179,12 @@ static int write_commit(struct mirror *m, const struct vt_commit *c, struct vt_e
 	if (rc)
 		return rc;
 	vt_buf_printf(&text, "tree %s\n", tree);
-	for (size_t i = 0; i < c->parents.n; i++)
-		vt_buf_printf(&text, "parent %s\n", map_find(&m->map, c->parents.v[i]));
+	for (size_t i = 0; i < c->parents.n; i++) {
+		const char *parent = map_find(&m->map, c->parents.v[i]);
+
+		assert(parent);
+		vt_buf_printf(&text, "parent %s\n", parent);
+	}
 	vt_buf_str(&text, "author ");
 	person(&text, c->author);
 	vt_buf_printf(&text, " %lld +0000\ncommitter voxtrail <> %lld +0000\n\n",
@@ -227,6 +240,7 @@ static int mirror_ref(struct mirror *m, const struct vt_ref *r, struct vt_err *e
 		rc = ensure(m, r->commit, err);
 	if (!rc)
 		wanted = map_find(&m->map, r->commit);
+	assert(rc || wanted);
 	if (!rc && strcmp(wanted, oid))
 		rc = vt_git_set_ref(m->git, name, wanted, err);
 	free(name);

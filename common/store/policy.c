@@ -1,3 +1,8 @@
+/* Up to three files make one policy: the machine's, the one $VOXTRAIL_POLICY names, the store's
+ * own.  A demand of any of them holds, and a key revoked in any is revoked.  Each is checked whole
+ * when it is read: a word that this version does not know is an error, not a rule left out.  Only
+ * the store's own is ever written: under the store's lock, told to the history with its new digest
+ * first, then replaced.  A vt_policy_key borrows its texts from the policy. */
 #include "common/store/policy.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* Branches and tags: one small file each, replaced by rename. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,8 +248,10 @@ int vt_ref_write(struct vt_store *store, const char *repo, const char *name, con
 	const char *to, struct vt_err *err)
 {
 	char now[VT_HEX] = "";
-	int rc = vt_ref_read(store, now, repo, name, err);
+	int rc;
 
+	assert(store->lock_depth > 0);
+	rc = vt_ref_read(store, now, repo, name, err);
 	if (rc && rc != VT_ENOINPUT)
 		return rc;
 	if (strcmp(now, from))

@@ -221,17 +221,15 @@ static int each_file(void *ctx, const char *rel, char type, struct vt_err *err)
 {
 	const struct each *e = ctx;
 	struct vt_commit c = { .id = "" };
-	char *id;
+	char id[VT_HEX];
 	int rc;
 
-	if (type != 'f' || strlen(rel) != VT_HEX)
+	if (type != 'f' || !vt_store_hex_of_name(id, rel))
 		return 0;
-	id = vt_asprintf("%.2s%s", rel, rel + 3);
 	rc = vt_commit_read(e->s, &c, id, err);
 	if (!rc)
 		rc = e->fn(e->ctx, &c, err);
 	vt_commit_release(&c);
-	free(id);
 	return rc;
 }
 

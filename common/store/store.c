@@ -1,5 +1,13 @@
+/* Opening a store, and its locks.
+ *
+ * Two flocks, which die with their process: <store>/in-use, shared by whoever takes in or
+ * publishes and exclusive in gc, and <store>/lock, held while something is published.  in-use
+ * comes first.  `lock` may be taken again by who holds it (lock_depth counts); neither is for
+ * several threads of one vt_store.  The store owns its descriptors, the index and the stat cache
+ * until vt_store_close. */
 #include "common/store/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,6 +31,15 @@ void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *digest)
 	memcpy(out, hex, 2);
 	out[2] = '/';
 	memcpy(out + 3, hex + 2, VT_HEX - 2);
+}
+
+bool vt_store_hex_of_name(char hex[VT_HEX], const char *name)
+{
+	if (strlen(name) != VT_STORE_NAME - 1)
+		return false;
+	memcpy(hex, name, 2);
+	memcpy(hex + 2, name + 3, VT_HEX - 2);
+	return true;
 }
 
 char *vt_store_path(const struct vt_store *store, const char *kind, const struct vt_digest *digest)
@@ -250,6 +267,7 @@ int vt_store_lock(struct vt_store *store, struct vt_err *err)
 
 void vt_store_unlock(struct vt_store *store)
 {
+	assert(store->lock_depth > 0);
 	if (--store->lock_depth == 0)
 		flock(store->lock_fd, LOCK_UN);
 }
@@ -272,6 +290,7 @@ int vt_store_use(struct vt_store *s, struct vt_err *err)
 
 static void unuse(struct vt_store *s)
 {
+	assert(s->use_fd >= 0);
 	close(s->use_fd);
 	s->use_fd = -1;
 }

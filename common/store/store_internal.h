@@ -31,6 +31,8 @@ char *vt_store_path(const struct vt_store *store, const char *kind, const struct
 /* The same relative to the folder of the kind: "ab/cdef...". */
 enum { VT_STORE_NAME = 66 };
 void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *digest);
+/* And back: the hex digits of "ab/cdef..."; false for a name of another length. */
+bool vt_store_hex_of_name(char hex[VT_HEX], const char *name);
 
 /* flock; may be taken again by who holds it.  in-use (vt_store_use) comes before it, as in gc. */
 int vt_store_lock(struct vt_store *store, struct vt_err *err);

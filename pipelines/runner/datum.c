@@ -1,5 +1,14 @@
+/* A tree of inputs becomes a list of datums from the leaves up: a leaf gives one datum for each
+ * path its glob matches, cross the product of its children's lists, join and group bring together
+ * what has the same key, union appends.  Keys are sorted with the serial of their datum, so the
+ * order is that of the inputs and never that of the sort.  Datums with the same id are one at
+ * last.
+ *
+ * A vt_datum_file borrows its input from the spec and its entry from the snapshot; only the keys
+ * of join and group are its own. */
 #include "pipelines/runner/datum.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,8 +137,10 @@ static void join_key(struct vt_datums *out, const struct vt_input *in, const str
 	struct vt_datums *parts = vt_xcalloc(in->n, sizeof *parts);
 	size_t n = 0;
 	bool complete = true;
-	for (size_t i = from; i < to; i++)
+	for (size_t i = from; i < to; i++) {
+		assert(k[i].child < in->n);
 		append(push(&parts[k[i].child]), k[i].datum);
+	}
 	for (size_t c = 0; c < in->n; c++)
 		complete &= parts[c].n > 0;
 	struct vt_datums *chosen = vt_xcalloc(in->n, sizeof *chosen);
@@ -156,6 +167,7 @@ static void by_keys(struct vt_datums *out, const struct vt_input *in, const stru
 			k[n] = (struct keyed){ key ? key : "", &lists[c].v[i], c, n };
 			n++;
 		}
+	assert(n == total);
 	qsort(k, n, sizeof *k, by_key);
 	for (size_t from = 0, to; from < n; from = to) {
 		for (to = from; to < n && !strcmp(k[to].key, k[from].key); to++)
