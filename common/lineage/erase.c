@@ -248,6 +248,8 @@ int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subjec
 	if (!rc && !out->n_blobs)
 		rc = vt_err_set(err, VT_ENOINPUT, "%s: no file of this subject is known to %s",
 			subject, vt_store_dir(s));
+	if (!rc)
+		rc = vt_erase_outside(out, s, err);
 	vt_digest_set_release(&p.alone);
 	vt_digest_set_release(&p.theirs);
 	vt_digest_set_release(&p.claimed);
@@ -268,6 +270,7 @@ void vt_erasure_release(struct vt_erasure *e)
 	vt_strs_release(&e->mixed);
 	vt_strs_release(&e->unreadable);
 	vt_strs_release(&e->left);
+	vt_strs_release(&e->outside);
 	*e = (struct vt_erasure){ .subject = NULL };
 }
 

@@ -36,6 +36,9 @@ struct vt_erasure {
 	struct vt_strs unreadable;
 	/* sentences, after vt_erase_do: what may hold something of the subject and was left */
 	struct vt_strs left;
+	/* sentences: what shows the subject and is out of reach: checkouts that the store knows of,
+	 * pages that were made of others too */
+	struct vt_strs outside;
 };
 
 /* VT_ENOINPUT when nothing of the subject is known. */

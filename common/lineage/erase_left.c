@@ -54,7 +54,7 @@ static int look_at(void *ctx, const char *rel, char type, struct vt_err *err)
 	return 0;
 }
 
-static bool holds_subject(const struct vt_erasure *e, const char *path)
+bool vt_erase_holds_subject(const struct vt_erasure *e, const char *path)
 {
 	struct looking l = { .e = e, .base = path, .theirs = VT_DIGEST_SET_INIT };
 	struct vt_err none = VT_ERR_INIT;
@@ -87,7 +87,7 @@ static int sweep_scratch(struct vt_erasure *e, struct vt_store *s, struct vt_err
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *path = vt_path_join(base, names.v[i]);
 
-		if (!holds_subject(e, path))
+		if (!vt_erase_holds_subject(e, path))
 			leave(e,
 				vt_asprintf("%s: what a killed stage would resume from; it may "
 					    "rest "

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/store/checkouts.h"
 #include "pipelines/runner/job.h"
 
 struct beside {
@@ -92,9 +93,11 @@ static int checkout_job(struct vt_run *r, const struct vt_job *j, const char *ro
 	struct beside b = { r, j };
 	struct vt_snapshot *head = NULL;
 	if (!check(r, j->pipeline->name, root, err) && !vt_fs_remove_tree(root, err) &&
-		!vt_snapshot_open(&head, vt_run_store(r), j->pipeline->name, "master", err))
+		!vt_snapshot_open(&head, vt_run_store(r), j->pipeline->name, "master", err)) {
+		vt_checkouts_note(vt_run_store(r), root, &head->tree->id);
 		vt_store_checkout_with(vt_run_store(r), head->tree, root, VT_CHECKOUT_LINK,
 			place_lineage, &b, err);
+	}
 	vt_snapshot_close(head);
 	return err->code;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/store/checkouts.h"
 #include "common/store/repo.h"
 #include "common/lineage/lineage_query.h"
 #include "pipelines/tool/commands.h"
@@ -54,6 +55,7 @@ static void checkout(struct vt_store *s, const struct wish *w, struct vt_err *er
 		const struct vt_tree *files = some ? some : all;
 		struct vouching v = { s, all, some };
 
+		vt_checkouts_note(s, w->dir, &all->id);
 		rc = vt_store_checkout_with(s, files, w->dir, w->how, vouch, &v, err);
 		if (!rc)
 			vt_say("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir,

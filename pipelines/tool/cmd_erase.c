@@ -82,6 +82,8 @@ static void print_text(const struct vt_erasure *e, bool done)
 			n.linked, done ? "had" : "have");
 	for (size_t i = 0; i < e->left.n; i++)
 		vt_say("left     %s\n", e->left.v[i]);
+	for (size_t i = 0; i < e->outside.n; i++)
+		vt_say("outside  %s\n", e->outside.v[i]);
 	if (e->mixed.n)
 		vt_say("decide about the mixed ones: voxtrail consent decide RECORD %s "
 		       "retrain|accept|retire --reason "
@@ -112,6 +114,7 @@ static void print_json(const struct vt_erasure *e, bool done)
 	vt_json_put(j, "files", list);
 	vt_json_put(j, "mixed", vt_lineage_names(&e->mixed));
 	vt_json_put(j, "left", vt_lineage_names(&e->left));
+	vt_json_put(j, "outside", vt_lineage_names(&e->outside));
 	vt_json_put(j, "unreadable", vt_lineage_names(&e->unreadable));
 	vt_lineage_print(j);
 }
@@ -191,13 +194,15 @@ int vt_cmd_erase(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "erase SUBJECT | --proposed | --accept DIGEST | --lift DIGEST",
-		.about = "Takes the files of a subject out of the store: raw ones, and those "
-			 "derived from nobody else. "
-			 "A tombstone stays for each, so that verify and audit say \"erased\", and "
-			 "the bytes cannot "
-			 "come back. The subject counts as withdrawn. What was made from others "
-			 "too stays and is listed "
-			 "as mixed.",
+		.about =
+			"Takes the files of a subject out of the store: raw ones, and those "
+			"derived from nobody else. "
+			"A tombstone stays for each, so that verify and audit say \"erased\", and "
+			"the bytes cannot "
+			"come back. The subject counts as withdrawn. What was made from others "
+			"too stays and is listed "
+			"as mixed. Checkouts that the store knows of are named: nothing outside is "
+			"touched.",
 		.most = 1,
 		.opts = opts,
 	};
