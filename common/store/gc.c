@@ -32,7 +32,8 @@ struct gc {
 	const struct vt_gc_opts *opts;
 	struct vt_gc_result *out;
 	struct vt_digest_set commits, trees, blobs;
-	struct vt_strs lost_results; /* names below results/ */
+	struct vt_digest_set listed; /* keys of results that heads, tags and pinned commits list */
+	struct vt_strs lost_results, old_results; /* names below results/ */
 	time_t now;
 };
 
@@ -165,6 +166,48 @@ static int mark_pins(struct gc *g, struct vt_err *err)
 	return rc;
 }
 
+static int list_results(struct gc *g, const char *commit_id, struct vt_err *err)
+{
+	struct vt_commit c = { .id = "" };
+	struct vt_digest *key = NULL;
+	size_t n = 0;
+	int rc = vt_commit_read(g->s, &c, commit_id, err);
+
+	/* a list that a pull left behind names nothing here */
+	if (!rc && vt_result_list_get(g->s, c.provenance, &key, &n, err) == VT_ENOINPUT)
+		*err = (struct vt_err)VT_ERR_INIT;
+	for (size_t i = 0; i < n; i++)
+		vt_digest_set_add(&g->listed, &key[i]);
+	free(key);
+	vt_commit_release(&c);
+	return err->code;
+}
+
+/* What is the present state of some repo, and must not be computed again. */
+static int list_needed(struct gc *g, struct vt_err *err)
+{
+	struct vt_refs refs = { NULL, 0, 0 };
+	struct vt_pins pins = { .n = 0 };
+	int rc = vt_refs_list(&refs, g->s, NULL, err);
+
+	for (size_t i = 0; !rc && i < refs.n; i++)
+		rc = list_results(g, refs.v[i].commit, err);
+	if (!rc)
+		rc = vt_pin_list(&pins, g->s, err);
+	for (size_t i = 0; !rc && i < pins.n; i++)
+		if (!vt_pin_is_over(&pins.v[i]) && !strcmp(pins.v[i].kind, "commit"))
+			rc = list_results(g, pins.v[i].id, err);
+	vt_pins_release(&pins);
+	vt_refs_release(&refs);
+	return rc;
+}
+
+static bool is_old(const struct gc *g, const struct vt_result *r)
+{
+	return g->opts->result_days > 0 && !vt_digest_set_has(&g->listed, &r->key) &&
+		r->written / 1000000000 < g->now - g->opts->result_days * 86400;
+}
+
 /* A result is kept for the work it saves: one that cannot be followed saves none, and goes. */
 static int mark_result(void *ctx, const struct vt_result *r, struct vt_err *err)
 {
@@ -173,6 +216,11 @@ static int mark_result(void *ctx, const struct vt_result *r, struct vt_err *err)
 	char name[VT_STORE_NAME];
 
 	(void)err;
+	if (is_old(g, r)) {
+		vt_store_name(name, &r->key);
+		vt_strs_add(&g->old_results, name);
+		return 0;
+	}
 	if (r->has_transform)
 		vt_digest_set_add(&g->blobs, &r->transform);
 	if (mark_tree(g, &r->tree, &why) || (r->has_lineage && mark_tree(g, &r->lineage, &why))) {
@@ -193,6 +241,8 @@ static int mark(struct gc *g, struct vt_err *err)
 		rc = vt_fs_walk(records, mark_record, g, err);
 	if (!rc)
 		rc = mark_pins(g, err);
+	if (!rc && g->opts->result_days > 0)
+		rc = list_needed(g, err);
 	if (!rc)
 		rc = vt_result_each(g->s, mark_result, g, err);
 	free(records);
@@ -306,6 +356,23 @@ static int sweep_leftover(struct gc *g, const char *folder, const char *name, st
 	return rc;
 }
 
+static int sweep_old(struct gc *g, const char *name, struct vt_err *err)
+{
+	char *path = vt_path_join("results", name);
+	struct stat st;
+	int rc = 0;
+
+	if (fstatat(g->s->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW))
+		st.st_size = 0;
+	g->out->bytes += (uint64_t)st.st_size;
+	if (g->opts->found)
+		g->opts->found(g->opts->ctx, path, (uint64_t)st.st_size);
+	if (g->opts->sweep && (vt_fault("gc.result") || unlinkat(g->s->dir_fd, path, 0)))
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot remove", g->s->dir, path);
+	free(path);
+	return rc;
+}
+
 enum leftover { EVERYTHING = 1, UNFINISHED };
 
 /* UNFINISHED: what vt_fs_write leaves when it is killed, "name.tmp-<hex digits>". */
@@ -341,6 +408,11 @@ static int sweep(struct gc *g, struct vt_err *err)
 
 	for (size_t i = 0; !rc && i < g->lost_results.n; i++)
 		rc = sweep_leftover(g, "results", g->lost_results.v[i], err);
+	for (size_t i = 0; !rc && i < g->old_results.n; i++, r->results++)
+		rc = sweep_old(g, g->old_results.v[i], err);
+	/* as below: before the trees that they name */
+	if (!rc && g->opts->sweep && r->results && syncfs(g->s->dir_fd))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot make removals durable", g->s->dir);
 	if (!rc)
 		rc = sweep_kind(g, "commits", "gc.commit", &g->commits, &r->kept_commits,
 			&r->commits, err);
@@ -428,6 +500,8 @@ static int tell(struct vt_store *s, const struct vt_gc_result *r, struct vt_err 
 	vt_json_put_int(detail, "commits", (int64_t)r->commits);
 	vt_json_put_int(detail, "trees", (int64_t)r->trees);
 	vt_json_put_int(detail, "blobs", (int64_t)r->blobs);
+	if (r->results)
+		vt_json_put_int(detail, "results", (int64_t)r->results);
 	vt_json_put_int(detail, "bytes", (int64_t)r->bytes);
 	return vt_history_append(s, "gc", detail, err);
 }
@@ -441,6 +515,7 @@ int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_
 		.commits = VT_DIGEST_SET_INIT,
 		.trees = VT_DIGEST_SET_INIT,
 		.blobs = VT_DIGEST_SET_INIT,
+		.listed = VT_DIGEST_SET_INIT,
 		.now = time(NULL) };
 	int rc;
 
@@ -458,7 +533,7 @@ int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_
 	rc = mark(&g, err);
 	if (!rc)
 		rc = sweep(&g, err);
-	if (!rc && opts->sweep && out->commits + out->trees + out->blobs)
+	if (!rc && opts->sweep && out->commits + out->trees + out->blobs + out->results)
 		rc = tell(s, out, err);
 	if (s->lock_depth) {
 		vt_store_unlock(s);
@@ -467,6 +542,8 @@ int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_
 	vt_digest_set_release(&g.commits);
 	vt_digest_set_release(&g.trees);
 	vt_digest_set_release(&g.blobs);
+	vt_digest_set_release(&g.listed);
 	vt_strs_release(&g.lost_results);
+	vt_strs_release(&g.old_results);
 	return rc;
 }

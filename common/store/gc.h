@@ -1,7 +1,8 @@
 /* gc.h - what nothing reaches any more.
  *
  * Kept are the commits of every branch and tag with their history, every record, what pins name
- * (pin.h), and what results name (result.h); and of all these the trees and blobs.
+ * (pin.h), and what results name (result.h), young or not, unless asked to let old ones go; and of
+ * all these the trees and blobs.
  * A digest that a record or a commit's provenance holds anywhere counts as named.  Commits that
  * no ref reaches (of a removed branch, or of a process killed before its ref moved) are kept
  * with their history for `keep_days` after they were written.
@@ -22,7 +23,10 @@ struct vt_gc_opts {
 	bool sweep; /* else only say what would go */
 	/* scratch/ too: what killed stages would have resumed from */
 	bool scratch;
-	long keep_days;   /* for commits that no ref reaches */
+	long keep_days; /* for commits that no ref reaches */
+	/* results written longer ago go, but for those that a branch's head, a tag or a pinned commit
+	 * lists; 0: none */
+	long result_days;
 	int wait_seconds; /* for processes that use the store; then VT_EDEVICE */
 	/* each file or folder that goes, relative to the store; may be NULL */
 	void (*found)(void *ctx, const char *path, uint64_t size);
@@ -31,7 +35,7 @@ struct vt_gc_opts {
 
 struct vt_gc_result {
 	size_t kept_commits, kept_trees, kept_blobs;
-	size_t commits, trees, blobs, leftovers; /* that go */
+	size_t commits, trees, blobs, leftovers, results; /* that go */
 	/* of what goes; a blob that has other names on the disk frees none */
 	uint64_t bytes;
 };

@@ -326,6 +326,10 @@ static void lint_template(const struct lint *l, const struct vt_json *t, const c
 		"resource", "http", "plugin", "data", "containerSet" };
 	static const char *const graphs[] = { "inputs", "outputs", "dag", "steps" };
 	size_t n = 0;
+	if (t->type != VT_JSON_OBJECT) {
+		ERROR(pointer, "is no object; write a name and one of container, script, dag, ...");
+		return;
+	}
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		n += vt_json_get(t, kinds[i]) != NULL;
 	if (n != 1)

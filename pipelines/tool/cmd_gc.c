@@ -24,6 +24,11 @@ static void gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_err 
 			    : "would "
 			      "go with --sweep",
 		r.commits, r.trees, r.blobs, r.leftovers, (unsigned long long)r.bytes);
+	if (opts->result_days)
+		vt_say("%s: %zu results of runs older than %ld days that no head, tag or pin "
+		       "lists\n",
+			opts->sweep ? "removed" : "would go with --sweep", r.results,
+			opts->result_days);
 	vt_say("kept: %zu commits, %zu trees, %zu blobs\n", r.kept_commits, r.kept_trees,
 		r.kept_blobs);
 }
@@ -31,7 +36,7 @@ static void gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_err 
 int vt_cmd_gc(int argc, char **argv)
 {
 	int sweep = 0, scratch = 0, list = 0;
-	long long days = 14, seconds = 10;
+	long long days = 14, seconds = 10, result_days = -1;
 	const struct vt_opt opts[] = {
 		{ 0, "sweep", VT_OPT_FLAG, &sweep, NULL, "remove it" },
 		{ 0, "list", VT_OPT_FLAG, &list, NULL,
@@ -40,6 +45,9 @@ int vt_cmd_gc(int argc, char **argv)
 			"also what killed stages would resume from" },
 		{ 0, "keep-days", VT_OPT_INT, &days, "N",
 			"keep commits that no branch or tag reaches so long (default 14)" },
+		{ 0, "results-older-than", VT_OPT_INT, &result_days, "DAYS",
+			"also results of runs from before that, unless the head of a branch, a tag "
+			"or a pinned commit lists them" },
 		{ 0, "wait", VT_OPT_INT, &seconds, "SECONDS",
 			"for others that publish to the store (default 10)" },
 		VT_OPTS_END,
@@ -54,14 +62,17 @@ int vt_cmd_gc(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		if (days < 0 || days > 36500 || seconds < 0 || seconds > 86400)
+		if (days < 0 || days > 36500 || !result_days || result_days < -1 ||
+			result_days > 36500 || seconds < 0 || seconds > 86400)
 			vt_err_set(&c.err, VT_EUSAGE,
-				"--keep-days is 0 to 36500, --wait 0 to 86400");
+				"--keep-days is 0 to 36500, --results-older-than 1 to 36500, "
+			        "--wait 0 to 86400");
 		else
 			gc(c.s,
 				&(struct vt_gc_opts){ .sweep = sweep != 0,
 					.scratch = scratch != 0,
 					.keep_days = (long)days,
+					.result_days = result_days > 0 ? (long)result_days : 0,
 					.wait_seconds = (int)seconds,
 					.found = list ? found : NULL },
 				&c.err);
