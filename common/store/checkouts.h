@@ -1,6 +1,6 @@
 /* checkouts.h - where the store's files were checked out, so that an erasure can name the places.
  *
- *      <store>/checkouts     a line a checkout: tree id, path (bytes up to space, %, and 127 as %xx)
+ *      <store>/checkouts     a line a checkout: tree id, path (bytes to 32, %, 127 as %xx)
  *
  * It is noted before the directory appears.  What is not there any more was moved or removed by
  * its owner and is passed over.  The file is bounded: past BOUND bytes what is not there goes,

@@ -24,8 +24,8 @@ struct vt_gc_opts {
 	/* scratch/ too: what killed stages would have resumed from */
 	bool scratch;
 	long keep_days; /* for commits that no ref reaches */
-	/* results written longer ago go, but for those that a branch's head, a tag or a pinned commit
-	 * lists; 0: none */
+	/* results written longer ago go, but for those that a branch's head, a tag or a
+	 * pinned commit lists; 0: none */
 	long result_days;
 	int wait_seconds; /* for processes that use the store; then VT_EDEVICE */
 	/* each file or folder that goes, relative to the store; may be NULL */

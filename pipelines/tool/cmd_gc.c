@@ -66,7 +66,7 @@ int vt_cmd_gc(int argc, char **argv)
 			result_days > 36500 || seconds < 0 || seconds > 86400)
 			vt_err_set(&c.err, VT_EUSAGE,
 				"--keep-days is 0 to 36500, --results-older-than 1 to 36500, "
-			        "--wait 0 to 86400");
+				"--wait 0 to 86400");
 		else
 			gc(c.s,
 				&(struct vt_gc_opts){ .sweep = sweep != 0,
