@@ -159,20 +159,21 @@ static void sample_slice(void *ctx, size_t z)
 		}
 }
 
-int vt_conform_resample(float *out, const struct vt_geometry *grid, struct vt_volume *v,
+int vt_conform_resample(float *out, const struct vt_geometry *grid, struct vt_volume *volume,
 	enum vt_conform how, struct vt_err *err)
 {
-	struct scaling scaling = { 0, 1, v->dtype == VT_U8 && v->slope == 1 && v->inter == 0 };
+	struct scaling scaling = { 0, 1,
+		volume->dtype == VT_U8 && volume->slope == 1 && volume->inter == 0 };
 	struct sampling s = { .out = out,
-		.in_dim = v->geometry.dim,
+		.in_dim = volume->geometry.dim,
 		.out_dim = grid->dim,
 		.scaling = how == VT_CONFORM_UCHAR ? &scaling : NULL };
 
-	if (vt_volume_convert(v, err) || vt_index_map(s.map, grid, &v->geometry, err))
+	if (vt_volume_convert(volume, err) || vt_index_map(s.map, grid, &volume->geometry, err))
 		return err->code;
 	if (s.scaling && !scaling.bytes)
-		find_scaling(&scaling, v);
-	s.in = v->voxels;
+		find_scaling(&scaling, volume);
+	s.in = volume->voxels;
 	vt_parallel_for(grid->dim[2], sample_slice, &s);
 	return 0;
 }

@@ -209,12 +209,12 @@ static double between(double a, double b, double t)
 	return t >= 0.5 ? b - d * (1 - t) : a + d * t;
 }
 
-double vt_percentile_sorted(const double *v, size_t n, double q)
+double vt_percentile_sorted(const double *sorted, size_t n, double percent)
 {
-	double h = (double)(n - 1) * (q / 100);
+	double h = (double)(n - 1) * (percent / 100);
 	size_t at = (size_t)floor(h);
-	assert(n > 0 && q >= 0 && q <= 100);
-	return between(v[at], v[at + 1 < n ? at + 1 : at], h - floor(h));
+	assert(n > 0 && percent >= 0 && percent <= 100);
+	return between(sorted[at], sorted[at + 1 < n ? at + 1 : at], h - floor(h));
 }
 
 static int percentiles_of(double *out, const double *q, size_t n_q, struct ranks *r, size_t *count,
@@ -244,7 +244,7 @@ static int percentiles_of(double *out, const double *q, size_t n_q, struct ranks
 	return 0;
 }
 
-int vt_percentiles(double *out, const double *q, size_t n_q, const float *x,
+int vt_percentiles(double *out, const double *percent, size_t n_q, const float *x,
 	const unsigned char *mask, size_t n, struct vt_err *err)
 {
 	size_t *count = malloc(HALF * sizeof(*count)), *rank = calloc(2 * n_q + 1, sizeof(*rank));
@@ -256,7 +256,7 @@ int vt_percentiles(double *out, const double *q, size_t n_q, const float *x,
 		rc = vt_err_nomem(err, HALF * sizeof(*count));
 	} else {
 		struct ranks r = { x, mask, n, 2 * n_q, rank, high, below, value };
-		rc = percentiles_of(out, q, n_q, &r, count, err);
+		rc = percentiles_of(out, percent, n_q, &r, count, err);
 	}
 	free(count);
 	free(rank);

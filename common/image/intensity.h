@@ -22,13 +22,13 @@ struct vt_moments {
 int vt_moments(struct vt_moments *out, const float *x, const unsigned char *mask, size_t n,
 	struct vt_err *err);
 
-/* numpy.percentile(x[mask], q, method='linear') of the double values, bit for bit: n_q fractions
- * q in percent -> out.  An infinite or NaN value is VT_EDATA, an empty selection too. */
-int vt_percentiles(double *out, const double *q, size_t n_q, const float *x,
+/* numpy.percentile(x[mask], percent, method='linear') of the double values, bit for bit: n_q
+ * fractions in percent -> out.  An infinite or NaN value is VT_EDATA, an empty selection too. */
+int vt_percentiles(double *out, const double *percent, size_t n_q, const float *x,
 	const unsigned char *mask, size_t n, struct vt_err *err);
 
 /* The same of n > 0 values in ascending order. */
-double vt_percentile_sorted(const double *v, size_t n, double q);
+double vt_percentile_sorted(const double *sorted, size_t n, double percent);
 
 enum vt_normalize {
 	VT_NORM_NONE = 1,    /* values as they are */

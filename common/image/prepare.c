@@ -473,12 +473,12 @@ int vt_prepare_load(struct vt_prepared *out, const char *subject,
 	return rc;
 }
 
-void vt_prepared_release(struct vt_prepared *p)
+void vt_prepared_release(struct vt_prepared *prepared)
 {
-	for (size_t c = 0; c < p->n_channels; c++)
-		free(p->channel[c]);
-	free(p->channel);
-	free(p->mask);
-	vt_json_free(p->geometry);
-	*p = (struct vt_prepared){ .geometry = NULL };
+	for (size_t c = 0; c < prepared->n_channels; c++)
+		free(prepared->channel[c]);
+	free(prepared->channel);
+	free(prepared->mask);
+	vt_json_free(prepared->geometry);
+	*prepared = (struct vt_prepared){ .geometry = NULL };
 }

@@ -96,7 +96,7 @@ struct vt_prepared {
 int vt_prepare_load(struct vt_prepared *out, const char *subject,
 	const struct vt_prepare_channel *channels, size_t n_channels,
 	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err);
-void vt_prepared_release(struct vt_prepared *p);
+void vt_prepared_release(struct vt_prepared *prepared);
 
 /* The options that decide what a prepared image looks like (all but refuse and provider), as
  * written to geometry.json under "settings": whoever feeds a network later must prepare in the

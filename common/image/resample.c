@@ -215,13 +215,13 @@ int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in,
 	return 0;
 }
 
-int vt_labels_to_native(unsigned char *native, const struct vt_placement *p,
+int vt_labels_to_native(unsigned char *native, const struct vt_placement *placement,
 	const unsigned char *work, struct vt_err *err)
 {
 	static const unsigned char none = 0;
-	if (p->resampled)
-		return vt_resample_labels(native, &p->native, work, &p->work, err);
-	return vt_geometry_paste(native, p, work, 1, &none, err);
+	if (placement->resampled)
+		return vt_resample_labels(native, &placement->native, work, &placement->work, err);
+	return vt_geometry_paste(native, placement, work, 1, &none, err);
 }
 
 /* --- grids --------------------------------------------------------------- */
@@ -246,24 +246,27 @@ static void center_on(struct vt_geometry *out, const struct vt_geometry *g, cons
 	vt_geometry_set_affine(out, (const double(*)[4])affine);
 }
 
-void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g, const double spacing[3])
+void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *geometry,
+	const double spacing[3])
 {
 	size_t dim[3];
 	double column[3][3];
 	for (int j = 0; j < 3; j++) {
-		double n = floor((double)g->dim[j] * g->spacing[j] / spacing[j] + 0.5);
+		double n =
+			floor((double)geometry->dim[j] * geometry->spacing[j] / spacing[j] + 0.5);
 		dim[j] = n < 1 ? 1 : (size_t)n;
 		for (int i = 0; i < 3; i++)
-			column[i][j] = g->affine[i][j] / g->spacing[j] * spacing[j];
+			column[i][j] = geometry->affine[i][j] / geometry->spacing[j] * spacing[j];
 	}
-	center_on(out, g, dim, (const double(*)[3])column);
+	center_on(out, geometry, dim, (const double(*)[3])column);
 }
 
-void vt_grid_cube(struct vt_geometry *out, const struct vt_geometry *g, size_t size, double spacing)
+void vt_grid_cube(struct vt_geometry *out, const struct vt_geometry *geometry, size_t size,
+	double spacing)
 {
 	const size_t dim[3] = { size, size, size };
 	const double column[3][3] = { { spacing, 0, 0 }, { 0, spacing, 0 }, { 0, 0, spacing } };
-	center_on(out, g, dim, column);
+	center_on(out, geometry, dim, column);
 }
 
 /* --- separable resize ---------------------------------------------------- */

@@ -51,19 +51,19 @@ int vt_label_loss(struct vt_label_loss *loss, const unsigned char *out,
 	const struct vt_geometry *out_grid, const unsigned char *in,
 	const struct vt_geometry *in_grid, struct vt_err *err);
 
-/* A label map on p->work -> the scan's own voxels, 0 outside the work grid: one to one where
- * nothing was resampled, else by vt_resample_labels. native: vt_geometry_count(&p->native)
- * bytes. */
-int vt_labels_to_native(unsigned char *native, const struct vt_placement *p,
+/* A label map on placement->work -> the scan's own voxels, 0 outside the work grid: one to one
+ * where nothing was resampled, else by vt_resample_labels.  native:
+ * vt_geometry_count(&placement->native) bytes. */
+int vt_labels_to_native(unsigned char *native, const struct vt_placement *placement,
 	const unsigned char *work, struct vt_err *err);
 
-/* The grid with the same box as `g` at another spacing: sizes rounded to the nearest, at least
- * 1, box centers equal. */
-void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *g,
+/* The grid with the same box as `geometry` at another spacing: sizes rounded to the nearest, at
+ * least 1, box centers equal. */
+void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *geometry,
 	const double spacing[3]);
 
-/* size^3 voxels of `spacing` mm, axes R-A-S, centered on the center of g. */
-void vt_grid_cube(struct vt_geometry *out, const struct vt_geometry *g, size_t size,
+/* size^3 voxels of `spacing` mm, axes R-A-S, centered on that of geometry. */
+void vt_grid_cube(struct vt_geometry *out, const struct vt_geometry *geometry, size_t size,
 	double spacing);
 
 /* Separable resize of [z, y, x] with a triangle kernel that widens when an axis shrinks:

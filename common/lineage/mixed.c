@@ -14,11 +14,11 @@ static int one_more(void *ctx, int n, const char *const *column)
 	return 0;
 }
 
-int vt_lineage_reads_others(struct vt_store *s, const char *id, const char *subject, bool *yes,
+int vt_lineage_reads_others(struct vt_store *store, const char *id, const char *subject, bool *yes,
 	struct vt_err *err)
 {
 	*yes = false;
-	return vt_record_index_read(s->db, err,
+	return vt_record_index_read(store->db, err,
 		"WITH RECURSIVE up (n) AS (SELECT n FROM record WHERE id = unhex(?1) UNION SELECT "
 		"e.parent FROM up CROSS JOIN edge e ON e.child = up.n) SELECT 1 FROM up CROSS JOIN "
 		"file_in i ON i.record = up.n AND i.open = 1 AND i.subject <> 0 CROSS JOIN subject "
@@ -102,11 +102,14 @@ static int joins(struct sorting *w, const struct execution *e, bool *yes)
 	return rc;
 }
 
-int vt_lineage_mixed(struct vt_store *s, struct vt_lineage *t, const char *subject,
+int vt_lineage_mixed(struct vt_store *store, struct vt_lineage *lineage, const char *subject,
 	vt_lineage_pair_fn fn, void *ctx, struct vt_err *err)
 {
-	struct sorting w = { .s = s, .subject = subject, .alone = VT_DIGEST_SET_INIT, .err = err };
-	int rc = vt_lineage_descendants(t, sort_one, &w, err);
+	struct sorting w = { .s = store,
+		.subject = subject,
+		.alone = VT_DIGEST_SET_INIT,
+		.err = err };
+	int rc = vt_lineage_descendants(lineage, sort_one, &w, err);
 
 	for (size_t i = 0; !rc && i < w.n; i++) {
 		bool yes;

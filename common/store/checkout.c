@@ -1,4 +1,12 @@
-/* From the store into a directory: staged beside or below it, then renamed. */
+/* From the store into a directory: staged beside or below it, then renamed.
+ *
+ * Every object that is needed is examined before anything is made.  The staging folder is locked
+ * (flock) while its checkout lives: one that can be locked was left by a killed process and is
+ * cleared, one that cannot is another checkout's and refused.  Files are links to objects where
+ * nobody may write to those and modes agree, otherwise copies.  A new destination appears by one
+ * rename; into an empty directory the entries move one by one, and what a kill leaves there is
+ * known by the staging folder in it.  No lock of the store is held while files are placed. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -111,6 +119,7 @@ static int place(const struct placing *p, const struct vt_tree_file *f, const ch
 	const struct vt_object *o = object_of(p, &f->digest);
 	char name[VT_STORE_NAME];
 
+	assert(o); /* examine() made one for each file of the tree */
 	vt_store_name(name, &f->digest);
 	if (p->how == VT_CHECKOUT_LINK && o->state == VT_OBJECT_SOUND &&
 		((o->mode & 0100) != 0) == f->executable) {
@@ -128,6 +137,7 @@ static int fill(struct placing *p, struct vt_err *err)
 {
 	int rc = 0;
 
+	assert(p->tree->n_dirs > 0);
 	/* children stand before parents, the root last */
 	for (size_t i = p->tree->n_dirs - 1; !rc && i-- > 0;)
 		if (vt_fault("checkout.mkdir") || mkdirat(p->stage_fd, p->tree->dir[i].path, 0755))

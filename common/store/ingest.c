@@ -1,4 +1,14 @@
-/* Taking a directory in.  Hashing needs no lock; giving objects their names does. */
+/* Taking a directory in: list, hash what the stat cache does not know, build the tree, refuse
+ * erased bytes, examine what the store has, name the rest, put the trees.
+ *
+ * Hashing needs no lock; giving objects their names does (vt_publish_begin), after in-use.  A file
+ * becomes an object by a link to the very inode that was hashed, or by a copy that was made while
+ * it was hashed where a link is not possible or not wanted.  A link that turns out not to be
+ * possible is a copy in a second round, whose digest must be the first one's.  Bytes are durable
+ * before they get a name.  A stamp is compared before and after, so a file that is written to
+ * meanwhile is an error and never a wrong digest.  `struct intake` owns the list and the objects;
+ * copies that got no name are removed whatever happens. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -188,6 +198,7 @@ static enum way way_of(const struct intake *in, const struct vt_object *o)
 {
 	const struct vt_fileset_file *f = &in->scan.file[o->first];
 
+	assert(o->first < in->scan.n);
 	if (o->state != VT_OBJECT_ABSENT && o->state != VT_OBJECT_DAMAGED)
 		return 0;
 	if (f->copied)

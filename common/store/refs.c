@@ -1,4 +1,9 @@
-/* Branches and tags: one small file each, replaced by rename. */
+/* Branches and tags: one small file each, refs/<repo>/heads/<name> or tags/<name>, that holds a
+ * commit id and is replaced by rename.
+ *
+ * Reading needs no lock: a reader sees the old id or the new one.  Writing compares and replaces
+ * under the store's lock, which the caller of vt_ref_write holds; the history is told before the
+ * file changes.  A branch and a tag of one repo never have the same name. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

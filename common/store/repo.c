@@ -1,4 +1,9 @@
-/* Appending commits, naming them, walking them. */
+/* Appending commits, naming them, walking them.
+ *
+ * A commit is composed on the branch's head, stored under its own digest and then named, all under
+ * the store's lock and after in-use, so the head cannot move in between; the git mirror follows
+ * when the lock is free again.  Walks go breadth first from the tips, each commit once, whatever
+ * the number of ways to it; a parent that is missing is VT_EINTEGRITY. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -58,12 +58,12 @@ static void datum_release(struct vt_datum *d)
 	free(d->file);
 }
 
-void vt_datums_release(struct vt_datums *d)
+void vt_datums_release(struct vt_datums *datums)
 {
-	for (size_t i = 0; i < d->n; i++)
-		datum_release(&d->v[i]);
-	free(d->v);
-	*d = (struct vt_datums){ NULL, 0, 0 };
+	for (size_t i = 0; i < datums->n; i++)
+		datum_release(&datums->v[i]);
+	free(datums->v);
+	*datums = (struct vt_datums){ NULL, 0, 0 };
 }
 
 static void leaf(struct vt_datums *out, const struct vt_input *in, const struct source *s)
@@ -272,24 +272,24 @@ static void look_at_leaf(void *ctx, const struct vt_input *in)
 		m->all_hold_files = false;
 }
 
-bool vt_datums_missing(const struct vt_pipeline *p, vt_snapshot_fn snapshot, void *ctx)
+bool vt_datums_missing(const struct vt_pipeline *pipeline, vt_snapshot_fn snapshot, void *ctx)
 {
 	struct missing m = { snapshot, ctx, true };
 
-	vt_input_leaves(p->input, look_at_leaf, &m);
+	vt_input_leaves(pipeline->input, look_at_leaf, &m);
 	return m.all_hold_files;
 }
 
-char *vt_datum_label(const struct vt_datum *d)
+char *vt_datum_label(const struct vt_datum *datum)
 {
 	enum { SHOWN = 4 };
 	const char *shown[SHOWN];
 	size_t n = 0, more = 0;
 	struct vt_buf b = VT_BUF_INIT;
 
-	for (size_t i = 0; i < d->n; i++) {
-		const char *path = d->file[i].entry ? d->file[i].entry->path : "/";
-		const char *glob = d->file[i].in->glob;
+	for (size_t i = 0; i < datum->n; i++) {
+		const char *path = datum->file[i].entry ? datum->file[i].entry->path : "/";
+		const char *glob = datum->file[i].in->glob;
 		bool known = !path[1] || !glob[vt_glob_literal(glob)];
 
 		for (size_t k = 0; k < n && !known; k++)

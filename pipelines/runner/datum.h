@@ -30,26 +30,26 @@ typedef struct vt_snapshot *(*vt_snapshot_fn)(void *ctx, const struct vt_input *
  * the snapshots. */
 void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p,
 	vt_snapshot_fn snapshot, void *ctx);
-void vt_datums_release(struct vt_datums *d);
+void vt_datums_release(struct vt_datums *datums);
 
 /* Of a pipeline without a datum: do all its inputs hold files?  Then a glob or a key is wrong;
  * where one is empty, or waits for a trigger or a tick, there is nothing to do yet. */
 #define VT_DATUMS_MISSING                                                                          \
 	"its inputs hold files and no datum comes of them: a glob, or a key of join or group, "    \
 	"matches nothing"
-bool vt_datums_missing(const struct vt_pipeline *p, vt_snapshot_fn snapshot, void *ctx);
+bool vt_datums_missing(const struct vt_pipeline *pipeline, vt_snapshot_fn snapshot, void *ctx);
 
 /* "/sub-001/" or "/a + /b": what people call the datum. */
-char *vt_datum_label(const struct vt_datum *d);
+char *vt_datum_label(const struct vt_datum *datum);
 
 /* The hash of the transform: command, environment, accepted codes, image, salt and the bytes of the
  * programs it consists of, which *used gets (programs.h). */
 struct vt_programs;
-int vt_transform_hash(struct vt_digest *out, struct vt_programs *used, const struct vt_pipeline *p,
-	struct vt_err *err);
+int vt_transform_hash(struct vt_digest *out, struct vt_programs *used,
+	const struct vt_pipeline *pipeline, struct vt_err *err);
 
 /* The text that this is the hash of: canonical JSON. */
-int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
+int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *pipeline,
 	const struct vt_programs *used, struct vt_err *err);
 
 /* The rest of the key: [[input, repo, path, kind, id]..] with kind "d", "f" or "x" of a directory,
@@ -57,10 +57,10 @@ int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
  * counts (no id).  NULL where there are more than VT_DATUM_INPUTS, or VT_DATUM_PATHS bytes of
  * paths. */
 enum { VT_DATUM_INPUTS = 64, VT_DATUM_PATHS = 1 << 14 };
-struct vt_json *vt_datum_inputs(const struct vt_datum *d);
+struct vt_json *vt_datum_inputs(const struct vt_datum *datum);
 
 /* The key: transform and the content of every input that counts. */
-void vt_datum_key(struct vt_digest *out, const struct vt_datum *d,
+void vt_datum_key(struct vt_digest *out, const struct vt_datum *datum,
 	const struct vt_digest *transform);
 
 #endif

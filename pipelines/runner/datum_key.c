@@ -27,38 +27,39 @@ static struct vt_json *parts_of(const struct vt_pipeline *p, const struct vt_pro
 	return j;
 }
 
-int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *p,
+int vt_transform_text(struct vt_buf *out, const struct vt_pipeline *pipeline,
 	const struct vt_programs *used, struct vt_err *err)
 {
-	struct vt_json *j = parts_of(p, used);
+	struct vt_json *j = parts_of(pipeline, used);
 	int rc = vt_json_canonical(out, j, err);
 
 	vt_json_free(j);
-	return rc ? vt_err_prefix(err, "pipeline %s", p->name) : 0;
+	return rc ? vt_err_prefix(err, "pipeline %s", pipeline->name) : 0;
 }
 
-int vt_transform_hash(struct vt_digest *out, struct vt_programs *used, const struct vt_pipeline *p,
-	struct vt_err *err)
+int vt_transform_hash(struct vt_digest *out, struct vt_programs *used,
+	const struct vt_pipeline *pipeline, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 
-	if (vt_programs_find(used, p, err))
+	if (vt_programs_find(used, pipeline, err))
 		return err->code;
-	if (!vt_transform_text(&text, p, used, err))
+	if (!vt_transform_text(&text, pipeline, used, err))
 		*out = vt_digest_bytes(text.data, text.len);
 	vt_buf_release(&text);
 	return err->code;
 }
 
-struct vt_json *vt_datum_inputs(const struct vt_datum *d)
+struct vt_json *vt_datum_inputs(const struct vt_datum *datum)
 {
 	struct vt_json *all = vt_json_new(VT_JSON_ARRAY);
 	size_t length = 0;
 
-	for (size_t i = 0; i < d->n; i++)
-		length += d->file[i].entry ? strlen(d->file[i].entry->path) : 0;
-	for (size_t i = 0; i < d->n && d->n <= VT_DATUM_INPUTS && length < VT_DATUM_PATHS; i++) {
-		const struct vt_datum_file *f = &d->file[i];
+	for (size_t i = 0; i < datum->n; i++)
+		length += datum->file[i].entry ? strlen(datum->file[i].entry->path) : 0;
+	for (size_t i = 0; i < datum->n && datum->n <= VT_DATUM_INPUTS && length < VT_DATUM_PATHS;
+		i++) {
+		const struct vt_datum_file *f = &datum->file[i];
 		struct vt_json *one = vt_json_new(VT_JSON_ARRAY);
 		char hex[VT_HEX];
 
@@ -85,22 +86,22 @@ struct vt_json *vt_datum_inputs(const struct vt_datum *d)
 			vt_json_push(one, vt_json_new_text(hex));
 		vt_json_push(all, one);
 	}
-	if (d->n > VT_DATUM_INPUTS || length >= VT_DATUM_PATHS) {
+	if (datum->n > VT_DATUM_INPUTS || length >= VT_DATUM_PATHS) {
 		vt_json_free(all);
 		return NULL;
 	}
 	return all;
 }
 
-void vt_datum_key(struct vt_digest *out, const struct vt_datum *d,
+void vt_datum_key(struct vt_digest *out, const struct vt_datum *datum,
 	const struct vt_digest *transform)
 {
 	struct vt_buf key = VT_BUF_INIT;
 
 	vt_buf_sized(&key, "datum2");
 	vt_buf_add(&key, transform->b, sizeof transform->b);
-	for (size_t i = 0; i < d->n; i++) {
-		const struct vt_datum_file *f = &d->file[i];
+	for (size_t i = 0; i < datum->n; i++) {
+		const struct vt_datum_file *f = &datum->file[i];
 		if (f->in->warm)
 			continue;
 		vt_buf_sized(&key, f->in->name);
