@@ -21,16 +21,16 @@ static int take(void *ctx, const struct vt_json *line, const char *digest_hex)
 	return 0;
 }
 
-int vt_anchor_write(struct vt_store *s, const char *path, const struct vt_key *k,
+int vt_anchor_write(struct vt_store *store, const char *path, const struct vt_key *key,
 	struct vt_err *err)
 {
 	struct reading r = { .head = "" };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *envelope = NULL;
 	struct vt_buf payload = VT_BUF_INIT, out = VT_BUF_INIT;
-	int rc = vt_history_read(s, take, &r, err);
+	int rc = vt_history_read(store, take, &r, err);
 
 	if (!rc && !r.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: has no history yet", vt_store_dir(s));
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: has no history yet", vt_store_dir(store));
 	if (!rc && vt_fs_exists(path))
 		rc = vt_err_set(err, VT_ECANTCREAT, "%s: there is something already", path);
 	vt_json_put_int(j, "format", 1);
@@ -40,7 +40,7 @@ int vt_anchor_write(struct vt_store *s, const char *path, const struct vt_key *k
 	if (!rc)
 		rc = vt_json_canonical(&payload, j, err);
 	if (!rc)
-		rc = vt_dsse_sign(&envelope, VT_DSSE_ANCHOR, payload.data, payload.len, k, err);
+		rc = vt_dsse_sign(&envelope, VT_DSSE_ANCHOR, payload.data, payload.len, key, err);
 	if (!rc) {
 		vt_json_compact(&out, envelope);
 		vt_buf_char(&out, '\n');
@@ -77,15 +77,15 @@ static int read_anchor(struct reading *r, char head[VT_HEX], const char *path,
 	return rc ? vt_err_prefix(err, "anchor %s", path) : 0;
 }
 
-int vt_anchor_check(struct vt_store *s, const char *path, const struct vt_key *k,
+int vt_anchor_check(struct vt_store *store, const char *path, const struct vt_key *key,
 	struct vt_err *err)
 {
 	struct reading r = { .head = "" };
 	char head[VT_HEX];
-	int rc = read_anchor(&r, head, path, k, err);
+	int rc = read_anchor(&r, head, path, key, err);
 
 	if (!rc)
-		rc = vt_history_read(s, take, &r, err);
+		rc = vt_history_read(store, take, &r, err);
 	if (!rc && strcmp(r.head, head))
 		rc = vt_err_set(err, VT_EINTEGRITY,
 			"anchor %s: line %lld of the history is not the one that was anchored "

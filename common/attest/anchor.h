@@ -13,11 +13,11 @@
 #define VT_DSSE_ANCHOR "application/vnd.voxtrail.anchor+json"
 
 /* VT_ENOINPUT if there is no history yet; path must not exist. */
-int vt_anchor_write(struct vt_store *s, const char *path, const struct vt_key *k,
+int vt_anchor_write(struct vt_store *store, const char *path, const struct vt_key *key,
 	struct vt_err *err);
 
 /* VT_EINTEGRITY if it is not the key's, or the history does not hold the head any more. */
-int vt_anchor_check(struct vt_store *s, const char *path, const struct vt_key *k,
+int vt_anchor_check(struct vt_store *store, const char *path, const struct vt_key *key,
 	struct vt_err *err);
 
 #endif

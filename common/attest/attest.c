@@ -7,9 +7,9 @@
 #include "common/base/fs.h"
 #include "common/attest/attest_internal.h"
 
-const char *vt_attest_text(const struct vt_json *j, const char *key)
+const char *vt_attest_text(const struct vt_json *value, const char *key)
 {
-	return vt_json_text(vt_json_get(j, key), "");
+	return vt_json_text(vt_json_get(value, key), "");
 }
 
 struct vt_json *vt_attest_sha256(const char *hex)
@@ -175,20 +175,20 @@ static struct vt_json *run_details(const struct vt_attested *e)
 	return j;
 }
 
-int vt_attest_slsa(struct vt_json **out, const struct vt_attested *e, struct vt_err *err)
+int vt_attest_slsa(struct vt_json **out, const struct vt_attested *attested, struct vt_err *err)
 {
 	struct vt_json *j, *predicate;
 
-	if (!vt_json_get(e->record, "outputs"))
+	if (!vt_json_get(attested->record, "outputs"))
 		return vt_err_set(err, VT_EFAIL,
-			"record %s: the execution failed and made nothing to attest", e->id);
+			"record %s: the execution failed and made nothing to attest", attested->id);
 	j = vt_json_new(VT_JSON_OBJECT);
 	predicate = vt_json_new(VT_JSON_OBJECT);
 	vt_json_put_text(j, "_type", VT_STATEMENT);
-	vt_json_put(j, "subject", subjects(vt_json_get(e->record, "outputs")));
+	vt_json_put(j, "subject", subjects(vt_json_get(attested->record, "outputs")));
 	vt_json_put_text(j, "predicateType", "https://slsa.dev/provenance/v1");
-	vt_json_put(predicate, "buildDefinition", build_definition(e->record));
-	vt_json_put(predicate, "runDetails", run_details(e));
+	vt_json_put(predicate, "buildDefinition", build_definition(attested->record));
+	vt_json_put(predicate, "runDetails", run_details(attested));
 	vt_json_put(j, "predicate", predicate);
 	*out = j;
 	return 0;

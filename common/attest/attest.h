@@ -25,7 +25,7 @@ struct vt_attested {
 /* --- (a) in-toto and SLSA ------------------------------------------------ */
 
 /* A failed execution made nothing that a statement could be about: VT_EFAIL. */
-int vt_attest_slsa(struct vt_json **out, const struct vt_attested *e, struct vt_err *err);
+int vt_attest_slsa(struct vt_json **out, const struct vt_attested *attested, struct vt_err *err);
 
 /* Does the statement's subject list hold for the files below dir?  VT_EINTEGRITY names the first
  * that does not. */
@@ -38,23 +38,23 @@ void vt_attest_dir_hash(char out[VT_HEX], const struct vt_json *files);
 
 /* The Sigstore bundle for the files of dir; .lineage, .git* and the file `ignore` (a path within
  * dir, may be NULL) are left out.  The key must be P-256, which is what the specification has. */
-int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const struct vt_key *k,
+int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const struct vt_key *key,
 	struct vt_err *err);
 
 /* Signature, manifest and every file: changed, missing and added files are VT_EINTEGRITY. */
-int vt_oms_verify(const struct vt_json *bundle, const char *dir, const struct vt_key *k,
+int vt_oms_verify(const struct vt_json *bundle, const char *dir, const struct vt_key *key,
 	struct vt_err *err);
 
 /* --- (c) OpenLineage ----------------------------------------------------- */
 
 /* Appends two lines.  `now` stands in for times that were not observed: "2026-01-01T00:00:00Z". */
-int vt_attest_openlineage(struct vt_buf *out, const struct vt_attested *e, const char *now,
+int vt_attest_openlineage(struct vt_buf *out, const struct vt_attested *attested, const char *now,
 	struct vt_err *err);
 
 /* --- (d) PROV-JSON ------------------------------------------------------- */
 
-/* observed: n of them, in the order of a->v, or NULL each. */
-struct vt_json *vt_attest_prov(const struct vt_ancestry *a, struct vt_json *const *observed);
+/* observed: n of them, in the order of ancestry->v, or NULL each. */
+struct vt_json *vt_attest_prov(const struct vt_ancestry *ancestry, struct vt_json *const *observed);
 
 /* --- (e) Provenance Run Crate -------------------------------------------- */
 
@@ -65,8 +65,8 @@ struct vt_crate {
 };
 
 /* ro-crate-metadata.json, and workflow.json: the chain of stages as it was executed. */
-struct vt_json *vt_attest_crate(const struct vt_ancestry *a, struct vt_json *const *observed,
-	const struct vt_crate *c);
-struct vt_json *vt_attest_workflow(const struct vt_ancestry *a);
+struct vt_json *vt_attest_crate(const struct vt_ancestry *ancestry, struct vt_json *const *observed,
+	const struct vt_crate *crate);
+struct vt_json *vt_attest_workflow(const struct vt_ancestry *ancestry);
 
 #endif

@@ -356,8 +356,8 @@ static void put_runs(struct graph *g, const struct vt_json *last)
 	put_times(whole, last);
 }
 
-struct vt_json *vt_attest_crate(const struct vt_ancestry *a, struct vt_json *const *observed,
-	const struct vt_crate *c)
+struct vt_json *vt_attest_crate(const struct vt_ancestry *ancestry, struct vt_json *const *observed,
+	const struct vt_crate *crate)
 {
 	struct graph g = { .list = vt_json_new(VT_JSON_ARRAY),
 		.tools = vt_json_new(VT_JSON_ARRAY),
@@ -369,15 +369,15 @@ struct vt_json *vt_attest_crate(const struct vt_ancestry *a, struct vt_json *con
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *context = vt_json_new(VT_JSON_ARRAY);
 	char begun[32], ended[32];
 
-	vt_attest_times(begun, ended, a->n ? observed[0] : NULL);
+	vt_attest_times(begun, ended, ancestry->n ? observed[0] : NULL);
 	/* breadth first from the result: the last is the first that ran */
-	for (size_t i = a->n; i-- > 0;)
-		execution(&g, &a->v[i], a->n - 1 - i, observed[i]);
+	for (size_t i = ancestry->n; i-- > 0;)
+		execution(&g, &ancestry->v[i], ancestry->n - 1 - i, observed[i]);
 	put_workflow(&g);
-	for (size_t i = 0; i < c->files->n_files; i++)
-		put_file(&g, &c->files->file[i]);
-	put_runs(&g, a->n ? observed[0] : NULL);
-	put_root(&g, c, *ended ? ended : c->now);
+	for (size_t i = 0; i < crate->files->n_files; i++)
+		put_file(&g, &crate->files->file[i]);
+	put_runs(&g, ancestry->n ? observed[0] : NULL);
+	put_root(&g, crate, *ended ? ended : crate->now);
 	unwrap(g.list);
 	vt_json_push(context, vt_json_new_text("https://w3id.org/ro/crate/1.1/context"));
 	vt_json_push(context, vt_json_new_text("https://w3id.org/ro/terms/workflow-run/context"));
@@ -404,21 +404,23 @@ static struct vt_json *chain_ports(const struct vt_json *ports)
 	return list;
 }
 
-struct vt_json *vt_attest_workflow(const struct vt_ancestry *a)
+struct vt_json *vt_attest_workflow(const struct vt_ancestry *ancestry)
 {
 	static const char *const keys[] = { "stage", "version", "binary", "params" };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *list = vt_json_new(VT_JSON_ARRAY);
 
-	for (size_t i = a->n; i-- > 0;) {
+	for (size_t i = ancestry->n; i-- > 0;) {
 		struct vt_json *one = vt_json_new(VT_JSON_OBJECT);
 
-		vt_json_put_text(one, "record", a->v[i].id);
+		vt_json_put_text(one, "record", ancestry->v[i].id);
 		for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
-			if (vt_json_get(a->v[i].record, keys[k]))
+			if (vt_json_get(ancestry->v[i].record, keys[k]))
 				vt_json_put(one, keys[k],
-					vt_json_copy(vt_json_get(a->v[i].record, keys[k])));
-		vt_json_put(one, "inputs", chain_ports(vt_json_get(a->v[i].record, "inputs")));
-		vt_json_put(one, "outputs", chain_ports(vt_json_get(a->v[i].record, "outputs")));
+					vt_json_copy(vt_json_get(ancestry->v[i].record, keys[k])));
+		vt_json_put(one, "inputs",
+			chain_ports(vt_json_get(ancestry->v[i].record, "inputs")));
+		vt_json_put(one, "outputs",
+			chain_ports(vt_json_get(ancestry->v[i].record, "outputs")));
 		vt_json_push(list, one);
 	}
 	vt_json_put_text(j, "format", "voxtrail chain 1");

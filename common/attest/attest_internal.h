@@ -7,7 +7,7 @@
 #define VT_STATEMENT "https://in-toto.io/Statement/v1"
 
 /* Text of a member, "" if there is none. */
-const char *vt_attest_text(const struct vt_json *j, const char *key);
+const char *vt_attest_text(const struct vt_json *value, const char *key);
 
 /* {"sha256": hex} */
 struct vt_json *vt_attest_sha256(const char *hex);

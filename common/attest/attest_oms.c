@@ -160,7 +160,7 @@ static int bundle(struct vt_json **out, const struct vt_json *j, const struct vt
 	return 0;
 }
 
-int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const struct vt_key *k,
+int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const struct vt_key *key,
 	struct vt_err *err)
 {
 	struct vt_json *skip = vt_json_new(VT_JSON_ARRAY), *resources = NULL, *j;
@@ -171,7 +171,7 @@ int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const
 		vt_json_push(skip, vt_json_new_text(always_ignored[i]));
 	if (ignore)
 		vt_json_push(skip, vt_json_new_text(ignore));
-	if (!rc && vt_key_kind(k) != VT_KEY_P256)
+	if (!rc && vt_key_kind(key) != VT_KEY_P256)
 		rc = vt_err_set(err, VT_EUSAGE,
 			"model signing takes a P-256 key; `voxtrail attest keygen --type p256` "
 			"makes one");
@@ -186,7 +186,7 @@ int vt_oms_sign(struct vt_json **out, const char *dir, const char *ignore, const
 		vt_json_free(skip);
 	} else {
 		j = statement(real, resources, skip, root);
-		rc = bundle(out, j, k, err);
+		rc = bundle(out, j, key, err);
 		vt_json_free(j);
 	}
 	free(real);
@@ -258,12 +258,12 @@ static int check_statement(const struct vt_json *j, const char *dir, struct vt_e
 	return rc;
 }
 
-int vt_oms_verify(const struct vt_json *b, const char *dir, const struct vt_key *k,
+int vt_oms_verify(const struct vt_json *b, const char *dir, const struct vt_key *key,
 	struct vt_err *err)
 {
 	struct vt_buf payload = VT_BUF_INIT;
 	struct vt_json *j = NULL;
-	int rc = vt_dsse_open(&payload, vt_json_get(b, "dsseEnvelope"), VT_DSSE_IN_TOTO, k, err);
+	int rc = vt_dsse_open(&payload, vt_json_get(b, "dsseEnvelope"), VT_DSSE_IN_TOTO, key, err);
 
 	if (!rc)
 		rc = vt_json_parse(&j, payload.data, payload.len, "signed statement", err);

@@ -141,16 +141,16 @@ static void add_event(struct vt_buf *out, const struct vt_attested *e, const cha
 	vt_json_free(j);
 }
 
-int vt_attest_openlineage(struct vt_buf *out, const struct vt_attested *e, const char *now,
+int vt_attest_openlineage(struct vt_buf *out, const struct vt_attested *attested, const char *now,
 	struct vt_err *err)
 {
 	char begun[32], ended[32];
 
-	if (strlen(e->id) != VT_HEX - 1)
-		return vt_err_set(err, VT_EDATA, "\"%s\" is not a record id", e->id);
-	vt_attest_times(begun, ended, e->observed);
-	add_event(out, e, "START", *begun ? begun : now);
-	add_event(out, e, vt_json_get(e->record, "outputs") ? "COMPLETE" : "FAIL",
+	if (strlen(attested->id) != VT_HEX - 1)
+		return vt_err_set(err, VT_EDATA, "\"%s\" is not a record id", attested->id);
+	vt_attest_times(begun, ended, attested->observed);
+	add_event(out, attested, "START", *begun ? begun : now);
+	add_event(out, attested, vt_json_get(attested->record, "outputs") ? "COMPLETE" : "FAIL",
 		*ended ? ended : now);
 	return 0;
 }

@@ -150,7 +150,7 @@ static void execution(struct document *d, const struct vt_ancestry *a, size_t i,
 	free(name);
 }
 
-struct vt_json *vt_attest_prov(const struct vt_ancestry *a, struct vt_json *const *observed)
+struct vt_json *vt_attest_prov(const struct vt_ancestry *ancestry, struct vt_json *const *observed)
 {
 	struct document d = { 0 };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *prefix = vt_json_new(VT_JSON_OBJECT);
@@ -166,8 +166,8 @@ struct vt_json *vt_attest_prov(const struct vt_ancestry *a, struct vt_json *cons
 	vt_json_put(j, "prefix", prefix);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		*parts[i].to = vt_json_new(VT_JSON_OBJECT);
-	for (size_t i = 0; i < a->n; i++)
-		execution(&d, a, i, observed[i]);
+	for (size_t i = 0; i < ancestry->n; i++)
+		execution(&d, ancestry, i, observed[i]);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if ((*parts[i].to)->n)
 			vt_json_put(j, parts[i].name, *parts[i].to);

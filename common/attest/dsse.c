@@ -4,12 +4,12 @@
 
 #include "common/base/base64.h"
 
-int vt_key_id(char out[VT_HEX], const struct vt_key *k, struct vt_err *err)
+int vt_key_id(char out[VT_HEX], const struct vt_key *key, struct vt_err *err)
 {
 	struct vt_buf pem = VT_BUF_INIT;
 	struct vt_digest d;
 
-	if (vt_key_public_pem(k, &pem, err))
+	if (vt_key_public_pem(key, &pem, err))
 		return err->code;
 	d = vt_digest_bytes(pem.data, pem.len);
 	vt_digest_hex(out, &d);
@@ -24,17 +24,17 @@ static void pre_authentication(struct vt_buf *out, const char *type, const void 
 }
 
 int vt_dsse_sign(struct vt_json **out, const char *type, const void *payload, size_t n,
-	const struct vt_key *k, struct vt_err *err)
+	const struct vt_key *key, struct vt_err *err)
 {
 	struct vt_buf bytes = VT_BUF_INIT, signature = VT_BUF_INIT, text = VT_BUF_INIT;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *one = vt_json_new(VT_JSON_OBJECT),
 		       *list = vt_json_new(VT_JSON_ARRAY);
 	char id[VT_HEX];
-	int rc = vt_key_id(id, k, err);
+	int rc = vt_key_id(id, key, err);
 
 	pre_authentication(&bytes, type, payload, n);
 	if (!rc)
-		rc = vt_sign(k, bytes.data, bytes.len, &signature, err);
+		rc = vt_sign(key, bytes.data, bytes.len, &signature, err);
 	if (!rc) {
 		vt_json_put_text(one, "keyid", id);
 		vt_base64(&text, signature.data, signature.len);
@@ -71,7 +71,7 @@ static int check_one(const struct vt_json *one, const struct vt_buf *bytes, cons
 }
 
 int vt_dsse_open(struct vt_buf *payload, const struct vt_json *envelope, const char *type,
-	const struct vt_key *k, struct vt_err *err)
+	const struct vt_key *key, struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(envelope, "signatures");
 	const char *said = vt_json_text(vt_json_get(envelope, "payloadType"), "");
@@ -88,7 +88,7 @@ int vt_dsse_open(struct vt_buf *payload, const struct vt_json *envelope, const c
 	else {
 		pre_authentication(&bytes, type, text.data ? text.data : "", text.len);
 		for (size_t i = 0; rc && i < list->n; i++)
-			rc = check_one(list->item[i], &bytes, k, err);
+			rc = check_one(list->item[i], &bytes, key, err);
 	}
 	if (!rc) {
 		/* a signature of another key may stand before ours */

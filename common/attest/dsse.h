@@ -12,15 +12,15 @@
 
 #define VT_DSSE_IN_TOTO "application/vnd.in-toto+json"
 
-int vt_key_id(char out[VT_HEX], const struct vt_key *k, struct vt_err *err);
+int vt_key_id(char out[VT_HEX], const struct vt_key *key, struct vt_err *err);
 
 /* {"payload": base64, "payloadType": type, "signatures": [{"keyid", "sig"}]}; caller frees. */
 int vt_dsse_sign(struct vt_json **out, const char *type, const void *payload, size_t n,
-	const struct vt_key *k, struct vt_err *err);
+	const struct vt_key *key, struct vt_err *err);
 
 /* Appends the payload of an envelope one of whose signatures is the key's; VT_EINTEGRITY if none
  * is, VT_EDATA if it is no envelope of this type. */
 int vt_dsse_open(struct vt_buf *payload, const struct vt_json *envelope, const char *type,
-	const struct vt_key *k, struct vt_err *err);
+	const struct vt_key *key, struct vt_err *err);
 
 #endif

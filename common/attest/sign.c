@@ -124,25 +124,25 @@ int vt_key_read(struct vt_key **out, const char *path, struct vt_err *err)
 	return rc;
 }
 
-void vt_key_free(struct vt_key *k)
+void vt_key_free(struct vt_key *key)
 {
-	if (!k)
+	if (!key)
 		return;
-	EVP_PKEY_free(k->key);
-	free(k);
+	EVP_PKEY_free(key->key);
+	free(key);
 }
 
-enum vt_key_kind vt_key_kind(const struct vt_key *k)
+enum vt_key_kind vt_key_kind(const struct vt_key *key)
 {
 	enum vt_key_kind kind = VT_KEY_P256;
 
-	kind_of(k->key, &kind);
+	kind_of(key->key, &kind);
 	return kind;
 }
 
-bool vt_key_is_private(const struct vt_key *k)
+bool vt_key_is_private(const struct vt_key *key)
 {
-	return k->is_private;
+	return key->is_private;
 }
 
 static int pem(const struct vt_key *k, bool secret, struct vt_buf *out, struct vt_err *err)
@@ -163,12 +163,12 @@ static int pem(const struct vt_key *k, bool secret, struct vt_buf *out, struct v
 	return rc;
 }
 
-int vt_key_public_pem(const struct vt_key *k, struct vt_buf *out, struct vt_err *err)
+int vt_key_public_pem(const struct vt_key *key, struct vt_buf *out, struct vt_err *err)
 {
-	return pem(k, false, out, err);
+	return pem(key, false, out, err);
 }
 
-int vt_key_write(const struct vt_key *k, const char *path, struct vt_err *err)
+int vt_key_write(const struct vt_key *key, const char *path, struct vt_err *err)
 {
 	struct vt_buf secret = VT_BUF_INIT, open = VT_BUF_INIT;
 	char *beside = vt_asprintf("%s.pub", path);
@@ -180,9 +180,9 @@ int vt_key_write(const struct vt_key *k, const char *path, struct vt_err *err)
 			"%s: it or %s is there already, and a key is never overwritten", path,
 			beside);
 	if (!rc)
-		rc = pem(k, true, &secret, err);
+		rc = pem(key, true, &secret, err);
 	if (!rc)
-		rc = pem(k, false, &open, err);
+		rc = pem(key, false, &open, err);
 	if (!rc)
 		rc = vt_fs_write(path, secret.data, secret.len, 0600, err);
 	if (!rc)
@@ -201,17 +201,17 @@ static const EVP_MD *hash_of(const struct vt_key *k)
 	return vt_key_kind(k) == VT_KEY_P256 ? EVP_sha256() : NULL;
 }
 
-int vt_sign(const struct vt_key *k, const void *bytes, size_t n, struct vt_buf *signature,
+int vt_sign(const struct vt_key *key, const void *bytes, size_t n, struct vt_buf *signature,
 	struct vt_err *err)
 {
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
 	size_t len = 0;
-	int rc = k->is_private
+	int rc = key->is_private
 		? 0
 		: vt_err_set(err, VT_EUSAGE, "this is a public key; signing takes the private one");
 
 	if (!rc &&
-		(!c || EVP_DigestSignInit(c, NULL, hash_of(k), NULL, k->key) != 1 ||
+		(!c || EVP_DigestSignInit(c, NULL, hash_of(key), NULL, key->key) != 1 ||
 			EVP_DigestSign(c, NULL, &len, bytes, n) != 1))
 		rc = fail("cannot sign", VT_EBUG, err);
 	if (!rc) {
@@ -226,13 +226,13 @@ int vt_sign(const struct vt_key *k, const void *bytes, size_t n, struct vt_buf *
 	return rc;
 }
 
-int vt_sign_check(const struct vt_key *k, const void *bytes, size_t n, const void *signature,
+int vt_sign_check(const struct vt_key *key, const void *bytes, size_t n, const void *signature,
 	size_t n_signature, struct vt_err *err)
 {
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
 	int rc = 0;
 
-	if (!c || EVP_DigestVerifyInit(c, NULL, hash_of(k), NULL, k->key) != 1)
+	if (!c || EVP_DigestVerifyInit(c, NULL, hash_of(key), NULL, key->key) != 1)
 		rc = fail("cannot check a signature", VT_EBUG, err);
 	else if (EVP_DigestVerify(c, signature, n_signature, bytes, n) != 1)
 		rc = vt_err_set(err, VT_EINTEGRITY,

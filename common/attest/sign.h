@@ -21,20 +21,20 @@ int vt_key_read(struct vt_key **out, const char *pem_path, struct vt_err *err);
 /* The same of a PEM text; origin names it in messages. */
 int vt_key_parse(struct vt_key **out, const char *pem, size_t n, const char *origin,
 	struct vt_err *err);
-void vt_key_free(struct vt_key *k);
+void vt_key_free(struct vt_key *key);
 
-enum vt_key_kind vt_key_kind(const struct vt_key *k);
-bool vt_key_is_private(const struct vt_key *k);
+enum vt_key_kind vt_key_kind(const struct vt_key *key);
+bool vt_key_is_private(const struct vt_key *key);
 
 /* Writes path (mode 0600) and path.pub; neither may exist. */
-int vt_key_write(const struct vt_key *k, const char *path, struct vt_err *err);
-int vt_key_public_pem(const struct vt_key *k, struct vt_buf *out, struct vt_err *err);
+int vt_key_write(const struct vt_key *key, const char *path, struct vt_err *err);
+int vt_key_public_pem(const struct vt_key *key, struct vt_buf *out, struct vt_err *err);
 
-int vt_sign(const struct vt_key *k, const void *bytes, size_t n, struct vt_buf *signature,
+int vt_sign(const struct vt_key *key, const void *bytes, size_t n, struct vt_buf *signature,
 	struct vt_err *err);
 
 /* VT_EINTEGRITY if the signature is not this key's over these bytes. */
-int vt_sign_check(const struct vt_key *k, const void *bytes, size_t n, const void *signature,
+int vt_sign_check(const struct vt_key *key, const void *bytes, size_t n, const void *signature,
 	size_t n_signature, struct vt_err *err);
 
 #endif

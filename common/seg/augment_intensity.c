@@ -284,19 +284,21 @@ static void lower(struct pass *p)
 	vt_parallel_for((size_t)p->c->dim[0], enlarge_plane, p);
 }
 
-void vt_augment_intensity(const struct vt_augment_step *s, struct vt_augment_channel *c)
+void vt_augment_intensity(const struct vt_augment_step *step, struct vt_augment_channel *channel)
 {
-	struct pass p = { .s = s, .c = c, .plane = (size_t)c->dim[1] * (size_t)c->dim[2] };
+	struct pass p = { .s = step,
+		.c = channel,
+		.plane = (size_t)channel->dim[1] * (size_t)channel->dim[2] };
 
-	if (s->kind == VT_AUG_BLUR || s->kind == VT_AUG_LOWRES)
-		p.other = vt_xmalloc(c->n * sizeof(float));
-	switch (s->kind) {
+	if (step->kind == VT_AUG_BLUR || step->kind == VT_AUG_LOWRES)
+		p.other = vt_xmalloc(channel->n * sizeof(float));
+	switch (step->kind) {
 	case VT_AUG_GAMMA: change_gamma(&p); break;
 	case VT_AUG_BLUR: blur(&p); break;
 	case VT_AUG_LOWRES: lower(&p); break;
 	case VT_AUG_NOISE:
-		if (s->relative)
-			c->value *= measure(&p, true).deviation;
+		if (step->relative)
+			channel->value *= measure(&p, true).deviation;
 		change(&p);
 		break;
 	case VT_AUG_CONTRAST:

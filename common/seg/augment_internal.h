@@ -60,6 +60,6 @@ struct vt_augment_channel {
 	struct vt_rng rng; /* noise: of the channel's first voxel */
 };
 
-void vt_augment_intensity(const struct vt_augment_step *s, struct vt_augment_channel *c);
+void vt_augment_intensity(const struct vt_augment_step *step, struct vt_augment_channel *channel);
 
 #endif

@@ -36,7 +36,7 @@ static int to_native(float *native, float *work, const float *box, const struct 
 		: vt_geometry_paste(native, p, work, sizeof(float), &outside, err);
 }
 
-int vt_blend_add(struct vt_blend *u, const float *probability, const struct vt_patch_file *f,
+int vt_blend_add(struct vt_blend *blend, const float *probability, const struct vt_patch_file *f,
 	double weight, struct vt_err *err)
 {
 	size_t box = (size_t)f->d * (size_t)f->h * (size_t)f->w;
@@ -44,20 +44,20 @@ int vt_blend_add(struct vt_blend *u, const float *probability, const struct vt_p
 	float *work, *native;
 	int rc = vt_placement_parse(&p, vt_json_pointer(f->header, "/geometry/placement"), err);
 
-	if (rc || begin(u, &p, f, u->softmax, u->outputs, err))
+	if (rc || begin(blend, &p, f, blend->softmax, blend->outputs, err))
 		return err->code;
 	work = malloc(vt_geometry_count(&p.work) * sizeof(float));
-	native = malloc(u->voxels * sizeof(float));
-	rc = work && native ? 0 : vt_err_nomem(err, u->voxels * sizeof(float));
-	for (int k = 0; !rc && k < u->outputs; k++) {
-		float *sum = u->value + (size_t)k * u->voxels,
-		      outside = u->softmax && !k ? 1.0f : 0.0f;
+	native = malloc(blend->voxels * sizeof(float));
+	rc = work && native ? 0 : vt_err_nomem(err, blend->voxels * sizeof(float));
+	for (int k = 0; !rc && k < blend->outputs; k++) {
+		float *sum = blend->value + (size_t)k * blend->voxels,
+		      outside = blend->softmax && !k ? 1.0f : 0.0f;
 
 		rc = to_native(native, work, probability + (size_t)k * box, &p, f, outside, err);
-		for (size_t v = 0; !rc && v < u->voxels; v++)
+		for (size_t v = 0; !rc && v < blend->voxels; v++)
 			sum[v] += (float)weight * native[v];
 	}
-	u->weight += weight;
+	blend->weight += weight;
 	free(work);
 	free(native);
 	return rc;
@@ -73,18 +73,20 @@ static float *mean_of(const struct vt_blend *u)
 	return mean;
 }
 
-int vt_blend_labels(uint8_t **labels, const struct vt_blend *u, const struct vt_checkpoint *c,
-	const struct vt_segment_opts *o, struct vt_err *err)
+int vt_blend_labels(uint8_t **labels, const struct vt_blend *blend,
+	const struct vt_checkpoint *checkpoint, const struct vt_segment_opts *opts,
+	struct vt_err *err)
 {
-	const int dims[3] = { (int)u->native.dim[2], (int)u->native.dim[1], (int)u->native.dim[0] };
-	const double spacing[3] = { u->native.spacing[2], u->native.spacing[1],
-		u->native.spacing[0] };
-	uint8_t *bits = vt_xmalloc(u->voxels), value[256];
-	float *mean = mean_of(u);
-	int rc = vt_segment_rule(bits, mean, c, dims, spacing, o, err);
+	const int dims[3] = { (int)blend->native.dim[2], (int)blend->native.dim[1],
+		(int)blend->native.dim[0] };
+	const double spacing[3] = { blend->native.spacing[2], blend->native.spacing[1],
+		blend->native.spacing[0] };
+	uint8_t *bits = vt_xmalloc(blend->voxels), value[256];
+	float *mean = mean_of(blend);
+	int rc = vt_segment_rule(bits, mean, checkpoint, dims, spacing, opts, err);
 
-	vt_manifest_values(value, c->manifest);
-	for (size_t v = 0; v < u->voxels; v++)
+	vt_manifest_values(value, checkpoint->manifest);
+	for (size_t v = 0; v < blend->voxels; v++)
 		bits[v] = value[bits[v]];
 	free(mean);
 	if (rc)
@@ -94,26 +96,26 @@ int vt_blend_labels(uint8_t **labels, const struct vt_blend *u, const struct vt_
 	return rc;
 }
 
-int vt_blend_write(const struct vt_blend *u, const char *dir, const struct vt_checkpoint *c,
-	struct vt_err *err)
+int vt_blend_write(const struct vt_blend *blend, const char *dir,
+	const struct vt_checkpoint *checkpoint, struct vt_err *err)
 {
-	float *mean = mean_of(u);
+	float *mean = mean_of(blend);
 	int rc = 0;
 
-	for (int r = 0; !rc && r < c->n_regions; r++) {
-		char *path =
-			vt_asprintf("%s/probability-%s.nii.gz", dir, c->manifest->region[r].name);
+	for (int r = 0; !rc && r < checkpoint->n_regions; r++) {
+		char *path = vt_asprintf("%s/probability-%s.nii.gz", dir,
+			checkpoint->manifest->region[r].name);
 
-		rc = vt_volume_write(path, &u->native, VT_F32,
-			mean + (size_t)(r + c->softmax) * u->voxels, err);
+		rc = vt_volume_write(path, &blend->native, VT_F32,
+			mean + (size_t)(r + checkpoint->softmax) * blend->voxels, err);
 		free(path);
 	}
 	free(mean);
 	return rc;
 }
 
-void vt_blend_release(struct vt_blend *u)
+void vt_blend_release(struct vt_blend *blend)
 {
-	free(u->value);
-	*u = (struct vt_blend){ .value = NULL };
+	free(blend->value);
+	*blend = (struct vt_blend){ .value = NULL };
 }

@@ -18,16 +18,17 @@ struct vt_blend {
 
 /* probability: [outputs, z, y, x] of f, the mean of `weight` networks. The first call takes the
  * grid from f, further ones must have the same (VT_EDATA). */
-int vt_blend_add(struct vt_blend *u, const float *probability, const struct vt_patch_file *f,
+int vt_blend_add(struct vt_blend *blend, const float *probability, const struct vt_patch_file *f,
 	double weight, struct vt_err *err);
 
 /* Label values on the native grid, for the caller to free. */
-int vt_blend_labels(uint8_t **labels, const struct vt_blend *u, const struct vt_checkpoint *c,
-	const struct vt_segment_opts *o, struct vt_err *err);
+int vt_blend_labels(uint8_t **labels, const struct vt_blend *blend,
+	const struct vt_checkpoint *checkpoint, const struct vt_segment_opts *opts,
+	struct vt_err *err);
 
 /* Writes probability-<region>.nii.gz of every region into dir, f32. */
-int vt_blend_write(const struct vt_blend *u, const char *dir, const struct vt_checkpoint *c,
-	struct vt_err *err);
-void vt_blend_release(struct vt_blend *u);
+int vt_blend_write(const struct vt_blend *blend, const char *dir,
+	const struct vt_checkpoint *checkpoint, struct vt_err *err);
+void vt_blend_release(struct vt_blend *blend);
 
 #endif

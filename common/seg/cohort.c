@@ -34,7 +34,7 @@ static int spacing_of(double out[3], const struct vt_manifest *m, const char *ro
 	return rc;
 }
 
-int vt_cohort_spacing(double out[3], const struct vt_manifest *m, const char *root,
+int vt_cohort_spacing(double out[3], const struct vt_manifest *manifest, const char *root,
 	const struct vt_strs *ids, struct vt_err *err)
 {
 	double *axis[3], one[3];
@@ -46,7 +46,7 @@ int vt_cohort_spacing(double out[3], const struct vt_manifest *m, const char *ro
 	for (size_t i = 0; i < ids->n; i++) {
 		struct vt_err here = VT_ERR_INIT;
 
-		if (spacing_of(one, m, root, ids->v[i], &here)) {
+		if (spacing_of(one, manifest, root, ids->v[i], &here)) {
 			why = here;
 			continue;
 		}
@@ -93,35 +93,35 @@ static void forget_files(struct files *f)
 }
 
 int vt_cohort_prepare(const char *dir, const char *subject, const char *root,
-	const struct vt_manifest *m, const struct vt_prepare_opts *all,
+	const struct vt_manifest *manifest, const struct vt_prepare_opts *all,
 	struct vt_prepare_report *report, struct vt_err *err)
 {
 	struct vt_prepare_opts opts = *all;
 	struct files f;
-	int rc = find_files(&f, subject, root, m, err);
+	int rc = find_files(&f, subject, root, manifest, err);
 
 	opts.mask_path = f.mask;
 	if (!rc)
 		rc = vt_fs_mkdirs(dir, err);
 	if (!rc)
-		rc = vt_prepare_subject(dir, subject, f.channel, (size_t)m->n_channels, &opts,
-			report, err);
+		rc = vt_prepare_subject(dir, subject, f.channel, (size_t)manifest->n_channels,
+			&opts, report, err);
 	forget_files(&f);
 	return rc;
 }
 
 int vt_cohort_load(struct vt_prepared *out, const char *subject, const char *root,
-	const struct vt_manifest *m, const struct vt_prepare_opts *all, struct vt_err *err)
+	const struct vt_manifest *manifest, const struct vt_prepare_opts *all, struct vt_err *err)
 {
 	struct vt_prepare_opts opts = *all;
 	struct vt_prepare_report report;
 	struct files f;
-	int rc = find_files(&f, subject, root, m, err);
+	int rc = find_files(&f, subject, root, manifest, err);
 
 	opts.mask_path = f.mask;
 	if (!rc)
-		rc = vt_prepare_load(out, subject, f.channel, (size_t)m->n_channels, &opts, &report,
-			err);
+		rc = vt_prepare_load(out, subject, f.channel, (size_t)manifest->n_channels, &opts,
+			&report, err);
 	forget_files(&f);
 	return rc;
 }

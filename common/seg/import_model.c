@@ -290,7 +290,7 @@ static struct vt_json *report_json(const struct vt_weights_report *w, const stru
 }
 
 int vt_import_model(struct vt_json **report, const char *out, const char *dir,
-	const struct vt_import_opts *o, struct vt_err *err)
+	const struct vt_import_opts *opts, struct vt_err *err)
 {
 	struct vt_published m = { .json = NULL };
 	struct vt_weights_report facts = { .matched = 0 };
@@ -298,7 +298,7 @@ int vt_import_model(struct vt_json **report, const char *out, const char *dir,
 	struct vt_session *s = NULL;
 	struct vt_json *checkpoint = NULL;
 	char *path = NULL;
-	int rc = *o->known ? read_known(&m, o->known, err) : vt_published_read(&m, dir, err);
+	int rc = *opts->known ? read_known(&m, opts->known, err) : vt_published_read(&m, dir, err);
 
 	if (!rc)
 		rc = check_preparation(&m, err);
@@ -308,9 +308,9 @@ int vt_import_model(struct vt_json **report, const char *out, const char *dir,
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: holds no file of weights (.safetensors, .pth or .pt)", dir);
 	if (!rc)
-		rc = load(&g, &s, &facts, &m, path, o, err);
+		rc = load(&g, &s, &facts, &m, path, opts, err);
 	if (!rc) {
-		checkpoint = checkpoint_json(&m, o, vt_graph_parameters(g));
+		checkpoint = checkpoint_json(&m, opts, vt_graph_parameters(g));
 		rc = write_all(out, s, checkpoint, err);
 	}
 	if (!rc)

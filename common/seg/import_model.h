@@ -20,6 +20,6 @@ struct vt_import_opts {
 /* Writes best.safetensors, last.safetensors, checkpoint.json and history.csv into `out`.  *report:
  * what was found, for the record.  VT_EDATA: weights that do not fit, in full, with the count. */
 int vt_import_model(struct vt_json **report, const char *out, const char *dir,
-	const struct vt_import_opts *o, struct vt_err *err);
+	const struct vt_import_opts *opts, struct vt_err *err);
 
 #endif

@@ -112,21 +112,21 @@ int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct v
 	return 0;
 }
 
-void vt_learned_mask_close(struct vt_learned_mask *m)
+void vt_learned_mask_close(struct vt_learned_mask *mask)
 {
-	if (!m)
+	if (!mask)
 		return;
-	vt_session_free(m->session);
-	vt_graph_free(m->graph);
-	if (m->weights.header)
-		vt_safetensors_close(&m->weights);
-	vt_published_release(&m->net);
-	free(m);
+	vt_session_free(mask->session);
+	vt_graph_free(mask->graph);
+	if (mask->weights.header)
+		vt_safetensors_close(&mask->weights);
+	vt_published_release(&mask->net);
+	free(mask);
 }
 
-const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *m)
+const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *mask)
 {
-	return &m->provider;
+	return &mask->provider;
 }
 
 /* --- labels -------------------------------------------------------------- */
@@ -236,19 +236,19 @@ static int classify(struct vt_learned_mask *m, unsigned char *labels, const floa
 	return rc || done ? rc : classify_here(m, labels, x, n, err);
 }
 
-int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, const float *voxels,
+int vt_learned_mask_labels(struct vt_learned_mask *mask, unsigned char *labels, const float *voxels,
 	struct vt_err *err)
 {
-	const int box[3] = { (int)m->net.size, (int)m->net.size, (int)m->net.size };
-	size_t n = m->net.size * m->net.size * m->net.size;
+	const int box[3] = { (int)mask->net.size, (int)mask->net.size, (int)mask->net.size };
+	size_t n = mask->net.size * mask->net.size * mask->net.size;
 	float *x = vt_voxels_alloc(n * sizeof(*x));
 	int rc;
 
 	if (!x)
 		return vt_err_nomem(err, n * sizeof(*x));
-	rc = normalized(x, m, voxels, n, err);
+	rc = normalized(x, mask, voxels, n, err);
 	if (!rc)
-		rc = classify(m, labels, x, box, err);
+		rc = classify(mask, labels, x, box, err);
 	free(x);
 	return rc;
 }

@@ -24,14 +24,14 @@ struct vt_device;
  * do not fit it. */
 int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct vt_device *device,
 	struct vt_err *err);
-void vt_learned_mask_close(struct vt_learned_mask *m);
+void vt_learned_mask_close(struct vt_learned_mask *mask);
 
 /* Borrowed; valid until close. */
-const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *m);
+const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *mask);
 
 /* Class of every voxel of a volume that already lies on the network's grid: [z, y, x] of its
  * size, values as scanned.  VT_ENOMEM if the network does not fit into memory. */
-int vt_learned_mask_labels(struct vt_learned_mask *m, unsigned char *labels, const float *voxels,
+int vt_learned_mask_labels(struct vt_learned_mask *mask, unsigned char *labels, const float *voxels,
 	struct vt_err *err);
 
 #endif

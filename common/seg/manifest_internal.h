@@ -19,8 +19,8 @@ bool vt_fields_match(struct vt_fields *f, const char *pattern, const char *text)
 char *vt_fields_fill(const struct vt_fields *f, const char *pattern);
 
 /* VT_EDATA if what the pattern spells out says another channel. */
-int vt_manifest_check_name(const struct vt_manifest *m, const char *pattern, const char *path,
-	const char *subject, int channel, struct vt_err *err);
+int vt_manifest_check_name(const struct vt_manifest *manifest, const char *pattern,
+	const char *path, const char *subject, int channel, struct vt_err *err);
 
 /* VT_EDATA if the table puts one patient into two places. */
 int vt_manifest_check_split(const struct vt_manifest *m, const char *origin, struct vt_err *err);

@@ -105,28 +105,28 @@ static bool says(const char *path, const char *role)
 	return holds_role(path, role);
 }
 
-int vt_manifest_check_name(const struct vt_manifest *m, const char *pattern, const char *path,
-	const char *subject, int channel, struct vt_err *err)
+int vt_manifest_check_name(const struct vt_manifest *manifest, const char *pattern,
+	const char *path, const char *subject, int channel, struct vt_err *err)
 {
 	static const char *const names[] = { "", "T1", "T1 with contrast", "T2", "FLAIR" };
-	const struct vt_channel *c = &m->channel[channel];
+	const struct vt_channel *c = &manifest->channel[channel];
 	enum sequence file = sequence_of(pattern), wanted = sequence_of(c->role);
 
 	/* In a file of several channels the name says nothing of one. */
 	if (c->frame >= 0 || c->any_name || says(pattern, c->role))
 		return 0;
-	for (int i = 0; i < m->n_channels; i++)
-		if (i != channel && says(pattern, m->channel[i].role))
+	for (int i = 0; i < manifest->n_channels; i++)
+		if (i != channel && says(pattern, manifest->channel[i].role))
 			return vt_err_set(err, VT_EDATA,
 				"subject %s: manifest %s takes %s as %s, but its name says %s; "
 				"correct the order of the channels, or give the channel "
 				"\"any_name\": true if it is right",
-				subject, m->name, path, c->role, m->channel[i].role);
+				subject, manifest->name, path, c->role, manifest->channel[i].role);
 	if (file && wanted && file != wanted)
 		return vt_err_set(err, VT_EDATA,
 			"subject %s: manifest %s takes %s as %s, but its name says %s; correct the "
 			"pattern, or give the channel \"any_name\": true if it is right",
-			subject, m->name, path, c->role, names[file]);
+			subject, manifest->name, path, c->role, names[file]);
 	return 0;
 }
 

@@ -54,7 +54,7 @@ void vt_paste_box(float *work, const size_t dim[3], const float *box, const stru
 }
 
 int vt_paste_native(uint8_t **native, struct vt_geometry *grid, const uint8_t *bits,
-	const struct vt_patch_file *f, const struct vt_manifest *m, struct vt_err *err)
+	const struct vt_patch_file *f, const struct vt_manifest *manifest, struct vt_err *err)
 {
 	struct vt_placement p;
 	uint8_t value[256], *work;
@@ -62,7 +62,7 @@ int vt_paste_native(uint8_t **native, struct vt_geometry *grid, const uint8_t *b
 
 	if (rc)
 		return rc;
-	vt_manifest_values(value, m);
+	vt_manifest_values(value, manifest);
 	work = vt_xcalloc(vt_geometry_count(&p.work), 1);
 	*native = vt_xcalloc(vt_geometry_count(&p.native), 1);
 	*grid = p.native;
@@ -77,11 +77,11 @@ int vt_paste_native(uint8_t **native, struct vt_geometry *grid, const uint8_t *b
 }
 
 int vt_paste_labels(const char *path, const uint8_t *bits, const struct vt_patch_file *f,
-	const struct vt_manifest *m, struct vt_err *err)
+	const struct vt_manifest *manifest, struct vt_err *err)
 {
 	struct vt_geometry grid;
 	uint8_t *native;
-	int rc = vt_paste_native(&native, &grid, bits, f, m, err);
+	int rc = vt_paste_native(&native, &grid, bits, f, manifest, err);
 
 	if (!rc) {
 		rc = vt_volume_write(path, &grid, VT_U8, native, err);

@@ -9,11 +9,11 @@
 /* Region bits [z, y, x] of the container -> label values of the manifest (vt_manifest_values) ->
  * the prepared grid -> the scan's own grid: [z, y, x] for the caller to free. */
 int vt_paste_native(uint8_t **native, struct vt_geometry *grid, const uint8_t *bits,
-	const struct vt_patch_file *f, const struct vt_manifest *m, struct vt_err *err);
+	const struct vt_patch_file *f, const struct vt_manifest *manifest, struct vt_err *err);
 
 /* The same as u8 NIfTI at path. */
 int vt_paste_labels(const char *path, const uint8_t *bits, const struct vt_patch_file *f,
-	const struct vt_manifest *m, struct vt_err *err);
+	const struct vt_manifest *manifest, struct vt_err *err);
 
 /* Values of the container at their place in the prepared grid, dim x, y, z; the rest of work is
  * left as it is. */

@@ -139,16 +139,17 @@ int vt_published_read(struct vt_published *out, const char *dir, struct vt_err *
 	return 0;
 }
 
-void vt_published_release(struct vt_published *m)
+void vt_published_release(struct vt_published *published)
 {
-	vt_json_free(m->json);
-	vt_json_free(m->params);
-	free(m->name);
-	*m = (struct vt_published){ .json = NULL };
+	vt_json_free(published->json);
+	vt_json_free(published->params);
+	free(published->name);
+	*published = (struct vt_published){ .json = NULL };
 }
 
-const char *vt_published_class(const struct vt_published *m, int c)
+const char *vt_published_class(const struct vt_published *published, int c)
 {
-	return vt_json_text(vt_json_at(vt_json_pointer(m->json, "/output/labels"), (size_t)c),
+	return vt_json_text(vt_json_at(vt_json_pointer(published->json, "/output/labels"),
+				    (size_t)c),
 		NULL);
 }

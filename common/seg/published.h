@@ -25,9 +25,9 @@ struct vt_published {
 
 /* VT_ENOINPUT without <dir>/model.json; VT_EDATA where it is none that can be run. */
 int vt_published_read(struct vt_published *out, const char *dir, struct vt_err *err);
-void vt_published_release(struct vt_published *m);
+void vt_published_release(struct vt_published *published);
 
 /* Name of class c, borrowed; NULL where the description gives none. */
-const char *vt_published_class(const struct vt_published *m, int c);
+const char *vt_published_class(const struct vt_published *published, int c);
 
 #endif

@@ -53,34 +53,34 @@ static void node(struct vt_buf *out, const struct vt_json *j, int depth, bool in
 	}
 }
 
-void vt_yaml_write(struct vt_buf *out, const struct vt_json *j)
+void vt_yaml_write(struct vt_buf *out, const struct vt_json *value)
 {
-	if (block(j)) {
-		node(out, j, 0, false);
+	if (block(value)) {
+		node(out, value, 0, false);
 		return;
 	}
-	vt_json_compact(out, j);
+	vt_json_compact(out, value);
 	vt_buf_char(out, '\n');
 }
 
 /* A pipeline of Pachyderm's is no input of itself; what it made before has to be carried over. */
-int vt_emit_pachyderm(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
+int vt_emit_pachyderm(struct vt_buf *out, const struct vt_spec *spec, struct vt_err *err)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (s->pipeline[i].warm)
+	for (size_t i = 0; i < spec->n; i++)
+		if (spec->pipeline[i].warm)
 			return vt_err_set(err, VT_EDATA,
 				"%s: %s/input: %s reads its own output, which no Pachyderm takes; "
 				"let "
 				"its input \"%s\" read a repo of its own, and after each training "
 				"fill that: pachctl create repo %s-previous; pachctl copy file "
 				"%s@master:/ %s-previous@master:/",
-				s->path, s->pipeline[i].pointer, s->pipeline[i].name,
-				s->pipeline[i].warm, s->pipeline[i].name, s->pipeline[i].name,
-				s->pipeline[i].name);
+				spec->path, spec->pipeline[i].pointer, spec->pipeline[i].name,
+				spec->pipeline[i].warm, spec->pipeline[i].name,
+				spec->pipeline[i].name, spec->pipeline[i].name);
 	struct vt_json *all = vt_json_new(VT_JSON_ARRAY);
 
-	for (size_t i = 0; i < s->n; i++)
-		vt_json_push(all, vt_json_copy(s->pipeline[s->order[i]].json));
+	for (size_t i = 0; i < spec->n; i++)
+		vt_json_push(all, vt_json_copy(spec->pipeline[spec->order[i]].json));
 	vt_json_pretty(out, all);
 	if (!out->len || out->data[out->len - 1] != '\n')
 		vt_buf_char(out, '\n');
@@ -171,11 +171,11 @@ static struct vt_json *boutiques_descriptor(const struct vt_pipeline *p)
 	return d;
 }
 
-int vt_emit_boutiques(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
+int vt_emit_boutiques(struct vt_buf *out, const struct vt_spec *spec, struct vt_err *err)
 {
 	(void)err;
-	for (size_t i = 0; i < s->n; i++) {
-		struct vt_json *d = boutiques_descriptor(&s->pipeline[s->order[i]]);
+	for (size_t i = 0; i < spec->n; i++) {
+		struct vt_json *d = boutiques_descriptor(&spec->pipeline[spec->order[i]]);
 		vt_json_compact(out, d);
 		vt_buf_char(out, '\n');
 		vt_json_free(d);

@@ -569,25 +569,25 @@ static void cron_workflow(void *ctx, const struct vt_input *leaf)
 	free(name);
 }
 
-int vt_emit_argo(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
+int vt_emit_argo(struct vt_buf *out, const struct vt_spec *spec, struct vt_err *err)
 {
 	struct vt_strs repos = VT_STRS_INIT;
-	struct crons c = { out, s->pipeline[0].project, &repos };
+	struct crons c = { out, spec->pipeline[0].project, &repos };
 
-	if (vt_argo_refuse(s, err))
+	if (vt_argo_refuse(spec, err))
 		return err->code;
-	vt_emit_source_repos(s, &repos);
+	vt_emit_source_repos(spec, &repos);
 	char *prefix = vt_asprintf("%s-", c.project);
 	struct vt_json *run = vt_argo_reference(c.project);
 
 	vt_argo_write(out,
 		vt_argo_document("argoproj.io/v1alpha1", "WorkflowTemplate", c.project, "name",
-			workflow_template(s, &repos)));
+			workflow_template(spec, &repos)));
 	vt_json_put(run, "arguments", vt_argo_parameters(&repos, "latest"));
 	vt_argo_write(out,
 		vt_argo_document("argoproj.io/v1alpha1", "Workflow", prefix, "generateName", run));
-	for (size_t i = 0; i < s->n; i++)
-		vt_input_leaves(s->pipeline[s->order[i]].input, cron_workflow, &c);
+	for (size_t i = 0; i < spec->n; i++)
+		vt_input_leaves(spec->pipeline[spec->order[i]].input, cron_workflow, &c);
 	vt_strs_release(&repos);
 	free(prefix);
 	return 0;

@@ -24,18 +24,18 @@ static void check_cron(void *ctx, const struct vt_input *leaf)
 	free(name);
 }
 
-int vt_argo_refuse(const struct vt_spec *s, struct vt_err *err)
+int vt_argo_refuse(const struct vt_spec *spec, struct vt_err *err)
 {
-	struct checking checking = { s->pipeline[0].project, err }, *c = &checking;
+	struct checking checking = { spec->pipeline[0].project, err }, *c = &checking;
 
 	if (!vt_argo_is_label(c->project))
 		return vt_err_set(c->err, VT_EDATA,
 			"%s: the project \"%s\" names the workflow, and Kubernetes takes "
 			"lower-case "
 			"letters, digits and - only; rename it",
-			s->path, c->project);
-	for (size_t i = 0; i < s->n && !c->err->code; i++) {
-		const struct vt_pipeline *p = &s->pipeline[i];
+			spec->path, c->project);
+	for (size_t i = 0; i < spec->n && !c->err->code; i++) {
+		const struct vt_pipeline *p = &spec->pipeline[i];
 		char *text = vt_emit_one(p);
 
 		if (vt_json_get(p->transform, "errCmd"))
@@ -43,19 +43,19 @@ int vt_argo_refuse(const struct vt_spec *s, struct vt_err *err)
 				"%s: %s/transform/errCmd: Argo has nothing like it; let the stage "
 				"exit "
 				"65 with a quarantine file",
-				s->path, p->pointer);
+				spec->path, p->pointer);
 		else if (!vt_argo_is_field(p->name) || strlen(p->name) > 57)
 			vt_err_set(c->err, VT_EDATA,
 				"%s: %s/pipeline/name: Argo takes letters, digits and - only, 57 "
 				"at "
 				"most; rename %s",
-				s->path, p->pointer, p->name);
+				spec->path, p->pointer, p->name);
 		else if (strstr(text, "{{"))
 			vt_err_set(c->err, VT_EDATA,
 				"%s: %s: Argo takes {{...}} for a variable of its own; write it in "
 				"a "
 				"script that the command names",
-				s->path, p->pointer);
+				spec->path, p->pointer);
 		vt_input_leaves(p->input, check_cron, c);
 		free(text);
 	}

@@ -12,11 +12,12 @@ static void push_text(struct vt_json *list, const char *text)
 /* Engines know exit status 0 only, so further accepted ones are turned into it; stdin travels
  * in a variable.  Behind the program its output is looked at, where the image has voxtrail, and
  * marked as whole: Argo uploads what a failed try left as well. */
-void vt_argo_command(struct vt_json *container, const struct vt_pipeline *p, struct vt_json *env)
+void vt_argo_command(struct vt_json *container, const struct vt_pipeline *pipeline,
+	struct vt_json *env)
 {
-	const struct vt_json *cmd = vt_json_get(p->transform, "cmd"),
-			     *accept = vt_json_get(p->transform, "acceptReturnCode");
-	const struct vt_json *in = vt_json_get(p->transform, "stdin");
+	const struct vt_json *cmd = vt_json_get(pipeline->transform, "cmd"),
+			     *accept = vt_json_get(pipeline->transform, "acceptReturnCode");
+	const struct vt_json *in = vt_json_get(pipeline->transform, "stdin");
 	struct vt_json *first = vt_json_new(VT_JSON_ARRAY), *args = vt_json_new(VT_JSON_ARRAY);
 	struct vt_buf script = VT_BUF_INIT, text = VT_BUF_INIT;
 
@@ -31,7 +32,7 @@ void vt_argo_command(struct vt_json *container, const struct vt_pipeline *p, str
 		"/pfs/.spec/spec.json --pipeline %s --in /pfs --out /pfs/out --code $rc || exit; "
 		"fi; "
 		": >/pfs/out/.voxtrail-done",
-		p->name);
+		pipeline->name);
 	for (size_t i = 0; in && i < in->n; i++)
 		vt_buf_printf(&text, "%s\n", vt_json_text(in->item[i], ""));
 	if (in)
@@ -68,32 +69,32 @@ static void resource_list(struct vt_json *to, const struct vt_json *r)
 	}
 }
 
-void vt_argo_resources(struct vt_json *container, const struct vt_pipeline *p)
+void vt_argo_resources(struct vt_json *container, const struct vt_pipeline *pipeline)
 {
 	static const char *const names[][2] = { { "resourceRequests", "requests" },
 		{ "resourceLimits", "limits" } };
 	struct vt_json *r = vt_json_new(VT_JSON_OBJECT);
 	for (size_t i = 0; i < 2; i++)
-		if (vt_json_get(p->json, names[i][0])) {
+		if (vt_json_get(pipeline->json, names[i][0])) {
 			struct vt_json *list = vt_json_new(VT_JSON_OBJECT);
-			resource_list(list, vt_json_get(p->json, names[i][0]));
+			resource_list(list, vt_json_get(pipeline->json, names[i][0]));
 			vt_json_put(r, names[i][1], list);
 		}
 	vt_json_put(container, "resources", r);
 }
 
-void vt_argo_retry(struct vt_json *t, const struct vt_pipeline *p)
+void vt_argo_retry(struct vt_json *value, const struct vt_pipeline *pipeline)
 {
 	struct vt_json *r = vt_json_new(VT_JSON_OBJECT);
-	char *limit = vt_asprintf("%lld", p->tries - 1);
+	char *limit = vt_asprintf("%lld", pipeline->tries - 1);
 	vt_json_put_text(r, "limit", limit);
 	vt_json_put_text(r, "retryPolicy", "Always");
 	vt_json_put_text(r, "expression", "asInt(lastRetry.exitCode) != 65");
-	vt_json_put(t, "retryStrategy", r);
+	vt_json_put(value, "retryStrategy", r);
 	free(limit);
-	if (p->datum_timeout > 0) {
-		char *seconds = vt_asprintf("%.0f", p->datum_timeout);
-		vt_json_put_text(t, "activeDeadlineSeconds", seconds);
+	if (pipeline->datum_timeout > 0) {
+		char *seconds = vt_asprintf("%.0f", pipeline->datum_timeout);
+		vt_json_put_text(value, "activeDeadlineSeconds", seconds);
 		free(seconds);
 	}
 }
@@ -142,31 +143,32 @@ struct vt_json *vt_argo_container_security(void)
 }
 
 /* Where it may run, and as whom. */
-void vt_argo_scheduling(struct vt_json *t, const struct vt_pipeline *p)
+void vt_argo_scheduling(struct vt_json *value, const struct vt_pipeline *pipeline)
 {
-	const struct vt_json *spec = vt_json_get(p->json, "schedulingSpec"),
-			     *tolerations = vt_json_get(p->json, "tolerations");
-	const char *patch = vt_json_text(vt_json_get(p->json, "podPatch"), NULL),
-		   *user = vt_json_text(vt_json_get(p->transform, "user"), "");
+	const struct vt_json *spec = vt_json_get(pipeline->json, "schedulingSpec"),
+			     *tolerations = vt_json_get(pipeline->json, "tolerations");
+	const char *patch = vt_json_text(vt_json_get(pipeline->json, "podPatch"), NULL),
+		   *user = vt_json_text(vt_json_get(pipeline->transform, "user"), "");
 	if (vt_json_get(spec, "nodeSelector"))
-		vt_json_put(t, "nodeSelector", vt_json_copy(vt_json_get(spec, "nodeSelector")));
+		vt_json_put(value, "nodeSelector", vt_json_copy(vt_json_get(spec, "nodeSelector")));
 	if (vt_json_get(spec, "priorityClassName"))
-		vt_json_put(t, "priorityClassName",
+		vt_json_put(value, "priorityClassName",
 			vt_json_copy(vt_json_get(spec, "priorityClassName")));
 	if (tolerations)
-		vt_json_put(t, "tolerations", tolerations_list(tolerations));
+		vt_json_put(value, "tolerations", tolerations_list(tolerations));
 	if (patch)
-		vt_json_put_text(t, "podSpecPatch", patch);
+		vt_json_put_text(value, "podSpecPatch", patch);
 	if (*user && strspn(user, "0123456789") == strlen(user)) {
-		vt_json_put(t, "securityContext", vt_argo_pod_security(strtoll(user, NULL, 10)));
+		vt_json_put(value, "securityContext",
+			vt_argo_pod_security(strtoll(user, NULL, 10)));
 	}
 }
 
 /* As a variable, or as a directory with one file a key. */
-void vt_argo_secrets(struct vt_json *t, struct vt_json *env, struct vt_json *mounts,
-	const struct vt_pipeline *p)
+void vt_argo_secrets(struct vt_json *value, struct vt_json *env, struct vt_json *mounts,
+	const struct vt_pipeline *pipeline)
 {
-	const struct vt_json *list = vt_json_get(p->transform, "secrets");
+	const struct vt_json *list = vt_json_get(pipeline->transform, "secrets");
 	struct vt_json *volumes = vt_json_new(VT_JSON_ARRAY);
 	for (size_t i = 0; list && i < list->n; i++) {
 		const char *name = vt_json_text(vt_json_get(list->item[i], "name"), ""),
@@ -194,7 +196,7 @@ void vt_argo_secrets(struct vt_json *t, struct vt_json *env, struct vt_json *mou
 		free(volume);
 	}
 	if (volumes->n)
-		vt_json_put(t, "volumes", volumes);
+		vt_json_put(value, "volumes", volumes);
 	else
 		vt_json_free(volumes);
 }

@@ -152,12 +152,12 @@ static struct vt_json *sensor(const struct vt_strs *repos, const char *project)
 	return spec;
 }
 
-int vt_emit_argo_events(struct vt_buf *out, const struct vt_spec *s, struct vt_err *err)
+int vt_emit_argo_events(struct vt_buf *out, const struct vt_spec *spec, struct vt_err *err)
 {
 	struct vt_strs repos = VT_STRS_INIT;
-	const char *project = s->pipeline[0].project;
+	const char *project = spec->pipeline[0].project;
 	char *source = vt_asprintf("%s-data", project), *name = vt_asprintf("%s-retrain", project);
-	vt_emit_source_repos(s, &repos);
+	vt_emit_source_repos(spec, &repos);
 	vt_argo_write(out,
 		vt_argo_document("argoproj.io/v1alpha1", "EventSource", source, "name",
 			event_source(&repos)));

@@ -6,33 +6,34 @@
 
 /* A leaf whose glob can match several paths; a pipeline that has one has many datums. */
 bool vt_emit_fans(const struct vt_input *leaf);
-bool vt_emit_is_fanned(const struct vt_pipeline *p);
+bool vt_emit_is_fanned(const struct vt_pipeline *pipeline);
 
 /* One datum, laid out by `voxtrail plan --views`, as a shell script: emit_step.c. */
-void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p);
+void vt_emit_step(struct vt_buf *buf, const struct vt_pipeline *pipeline);
 
 /* The pipeline's spec on one line, for a planner to read; caller frees. */
-char *vt_emit_one(const struct vt_pipeline *p);
+char *vt_emit_one(const struct vt_pipeline *pipeline);
 
 /* read by a pipeline, written by none */
-void vt_emit_source_repos(const struct vt_spec *s, struct vt_strs *names);
+void vt_emit_source_repos(const struct vt_spec *spec, struct vt_strs *names);
 /* read by this one */
-void vt_emit_repos_of(const struct vt_pipeline *p, struct vt_strs *names);
+void vt_emit_repos_of(const struct vt_pipeline *pipeline, struct vt_strs *names);
 
 /* Cron inputs and warm starts are VT_EDATA: the engine keeps no clock and no earlier output. */
-int vt_emit_refuse(const struct vt_spec *s, const char *engine, struct vt_err *err);
+int vt_emit_refuse(const struct vt_spec *spec, const char *engine, struct vt_err *err);
 
 /* A template's container and what it asks of the cluster: emit_argo_container.c. t: the
  * template; env: the list of variables; mounts: that of volumeMounts. */
-void vt_argo_command(struct vt_json *container, const struct vt_pipeline *p, struct vt_json *env);
-void vt_argo_resources(struct vt_json *container, const struct vt_pipeline *p);
-void vt_argo_retry(struct vt_json *t, const struct vt_pipeline *p);
-void vt_argo_scheduling(struct vt_json *t, const struct vt_pipeline *p);
+void vt_argo_command(struct vt_json *container, const struct vt_pipeline *pipeline,
+	struct vt_json *env);
+void vt_argo_resources(struct vt_json *container, const struct vt_pipeline *pipeline);
+void vt_argo_retry(struct vt_json *value, const struct vt_pipeline *pipeline);
+void vt_argo_scheduling(struct vt_json *value, const struct vt_pipeline *pipeline);
 /* What the restricted pod security standard asks of a pod and of a container. */
 struct vt_json *vt_argo_pod_security(long long user);
 struct vt_json *vt_argo_container_security(void);
-void vt_argo_secrets(struct vt_json *t, struct vt_json *env, struct vt_json *mounts,
-	const struct vt_pipeline *p);
+void vt_argo_secrets(struct vt_json *value, struct vt_json *env, struct vt_json *mounts,
+	const struct vt_pipeline *pipeline);
 
 /* Documents of Argo: emit_argo_events.c. */
 /* {name, value}; no value if NULL */
@@ -47,6 +48,6 @@ struct vt_json *vt_argo_reference(const char *project);
 
 /* VT_EDATA, with the pointer and what to write, for names and texts that Argo cannot have:
  * emit_argo_check.c. */
-int vt_argo_refuse(const struct vt_spec *s, struct vt_err *err);
+int vt_argo_refuse(const struct vt_spec *spec, struct vt_err *err);
 
 #endif

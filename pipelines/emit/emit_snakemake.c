@@ -173,17 +173,17 @@ static const char prelude[] =
 	"    with open(\".now\", \"w\") as f:\n"
 	"        f.write(str(NOW))\n";
 
-int vt_emit_snakemake(struct vt_buf *b, const struct vt_spec *s, struct vt_err *err)
+int vt_emit_snakemake(struct vt_buf *b, const struct vt_spec *specs, struct vt_err *err)
 {
 	struct vt_strs sources = VT_STRS_INIT;
 	struct vt_buf text = VT_BUF_INIT, rule = VT_BUF_INIT;
 
-	if (vt_emit_refuse(s, "Snakemake", err))
+	if (vt_emit_refuse(specs, "Snakemake", err))
 		return err->code;
-	vt_emit_source_repos(s, &sources);
+	vt_emit_source_repos(specs, &sources);
 	head(b, &sources);
-	for (size_t i = 0; i < s->n; i++) {
-		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
+	for (size_t i = 0; i < specs->n; i++) {
+		const struct vt_pipeline *p = &specs->pipeline[specs->order[i]];
 		char *spec = vt_emit_one(p);
 
 		assign(b, "SPEC", p->name, spec);
@@ -194,13 +194,14 @@ int vt_emit_snakemake(struct vt_buf *b, const struct vt_spec *s, struct vt_err *
 	}
 	vt_buf_str(b, prelude);
 	vt_buf_str(b, "\n\nrule all:\n    input:\n");
-	for (size_t i = 0; i < s->n; i++)
-		vt_buf_printf(b, "        \".merged/%s\",\n", s->pipeline[s->order[i]].name);
-	for (size_t i = 0; i < s->n; i++) {
-		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
+	for (size_t i = 0; i < specs->n; i++)
+		vt_buf_printf(b, "        \".merged/%s\",\n",
+			specs->pipeline[specs->order[i]].name);
+	for (size_t i = 0; i < specs->n; i++) {
+		const struct vt_pipeline *p = &specs->pipeline[specs->order[i]];
 
-		rule_name(&rule, s, s->order[i]);
-		plan_rule(b, s, p, rule.data);
+		rule_name(&rule, specs, specs->order[i]);
+		plan_rule(b, specs, p, rule.data);
 		datum_rule(b, p, rule.data);
 		merge_rule(b, p, rule.data);
 	}

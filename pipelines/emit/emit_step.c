@@ -26,10 +26,10 @@ bool vt_emit_fans(const struct vt_input *leaf)
 	return fans(leaf);
 }
 
-bool vt_emit_is_fanned(const struct vt_pipeline *p)
+bool vt_emit_is_fanned(const struct vt_pipeline *pipeline)
 {
 	bool fanned = false;
-	vt_input_leaves(p->input, find_fan, &fanned);
+	vt_input_leaves(pipeline->input, find_fan, &fanned);
 	return fanned;
 }
 
@@ -93,50 +93,50 @@ static void accepted(struct vt_buf *b, const struct vt_pipeline *p)
 			p->name, p->datum_timeout);
 }
 
-void vt_emit_step(struct vt_buf *b, const struct vt_pipeline *p)
+void vt_emit_step(struct vt_buf *buf, const struct vt_pipeline *pipeline)
 {
-	const struct vt_json *own = vt_json_get(p->transform, "env");
+	const struct vt_json *own = vt_json_get(pipeline->transform, "env");
 
-	vt_buf_printf(b,
+	vt_buf_printf(buf,
 		"# One datum of %s: OUT, the spec, its view, and the file of withdrawn consent.\n"
 		"out=$1 spec=$2 view=$3\n[ $# -lt 4 ] || export VOXTRAIL_CONSENT=\"$4\"\n"
 		"PFS_ROOT=$(mktemp -d) || exit 73\ntrap 'rm -rf \"$PFS_ROOT\"' EXIT\nset -a\n"
 		"PPS_PIPELINE_NAME=%s PPS_PROJECT_NAME=",
-		p->name, p->name);
-	word(b, p->project);
-	vt_buf_char(b, '\n');
+		pipeline->name, pipeline->name);
+	word(buf, pipeline->project);
+	vt_buf_char(buf, '\n');
 	for (size_t i = 0; own && i < own->n; i++) {
-		vt_buf_printf(b, "%s=", own->key[i]);
-		word(b, vt_json_text(own->item[i], ""));
-		vt_buf_char(b, '\n');
+		vt_buf_printf(buf, "%s=", own->key[i]);
+		word(buf, vt_json_text(own->item[i], ""));
+		vt_buf_char(buf, '\n');
 	}
-	vt_buf_printf(b,
+	vt_buf_printf(buf,
 		"for d in \"$view\"/*; do ln -s \"$(realpath \"$d\")\" \"$PFS_ROOT/${d##*/}\"; "
 		"done\n"
 		". \"$(realpath \"$view\")/.env\"\nset +a\nfor try in $(seq %lld); do\n"
 		"\trm -rf \"$out\"; mkdir -p \"$out\" || exit 73\n"
 		"\tln -sfn \"$(realpath \"$out\")\" \"$PFS_ROOT/out\"\n\t",
-		p->tries);
-	command(b, p, "cmd", "stdin");
-	vt_buf_str(b, "\n\tcode=$?\n");
-	accepted(b, p);
-	if (vt_json_get(p->transform, "errCmd")) {
-		vt_buf_str(b, "\trecovered=no;");
-		command(b, p, "errCmd", "errStdin");
-		vt_buf_str(b, " && recovered=yes\n");
+		pipeline->tries);
+	command(buf, pipeline, "cmd", "stdin");
+	vt_buf_str(buf, "\n\tcode=$?\n");
+	accepted(buf, pipeline);
+	if (vt_json_get(pipeline->transform, "errCmd")) {
+		vt_buf_str(buf, "\trecovered=no;");
+		command(buf, pipeline, "errCmd", "errStdin");
+		vt_buf_str(buf, " && recovered=yes\n");
 	}
-	vt_buf_str(b, "\t[ $code = 65 ] && break\ndone\n");
-	if (vt_json_get(p->transform, "errCmd"))
-		vt_buf_str(b,
+	vt_buf_str(buf, "\t[ $code = 65 ] && break\ndone\n");
+	if (vt_json_get(pipeline->transform, "errCmd"))
+		vt_buf_str(buf,
 			"[ $recovered = no ] || { rm -rf \"$out\"; mkdir -p \"$out\"; exit 0; "
 			"}\n");
-	vt_buf_str(b, "exit $code\n");
+	vt_buf_str(buf, "exit $code\n");
 }
 
-char *vt_emit_one(const struct vt_pipeline *p)
+char *vt_emit_one(const struct vt_pipeline *pipeline)
 {
 	struct vt_buf b = VT_BUF_INIT;
-	vt_json_compact(&b, p->json);
+	vt_json_compact(&b, pipeline->json);
 	return vt_buf_detach(&b);
 }
 
@@ -158,17 +158,17 @@ static void add_repo(void *ctx, const struct vt_input *leaf)
 	vt_strs_add(n->names, leaf->repo);
 }
 
-void vt_emit_source_repos(const struct vt_spec *s, struct vt_strs *names)
+void vt_emit_source_repos(const struct vt_spec *spec, struct vt_strs *names)
 {
-	struct naming n = { names, s };
-	for (size_t i = 0; i < s->n; i++)
-		vt_input_leaves(s->pipeline[s->order[i]].input, add_repo, &n);
+	struct naming n = { names, spec };
+	for (size_t i = 0; i < spec->n; i++)
+		vt_input_leaves(spec->pipeline[spec->order[i]].input, add_repo, &n);
 }
 
-void vt_emit_repos_of(const struct vt_pipeline *p, struct vt_strs *names)
+void vt_emit_repos_of(const struct vt_pipeline *pipeline, struct vt_strs *names)
 {
 	struct naming n = { names, NULL };
-	vt_input_leaves(p->input, add_repo, &n);
+	vt_input_leaves(pipeline->input, add_repo, &n);
 }
 
 struct refusing {
@@ -194,10 +194,10 @@ static void refuse_leaf(void *ctx, const struct vt_input *leaf)
 			leaf->pointer, r->engine);
 }
 
-int vt_emit_refuse(const struct vt_spec *s, const char *engine, struct vt_err *err)
+int vt_emit_refuse(const struct vt_spec *spec, const char *engine, struct vt_err *err)
 {
 	struct refusing r = { engine, NULL, err };
-	for (size_t i = 0; i < s->n && !err->code; i++)
-		vt_input_leaves(s->pipeline[i].input, refuse_leaf, &r);
-	return err->code ? vt_err_prefix(err, "%s", s->path) : 0;
+	for (size_t i = 0; i < spec->n && !err->code; i++)
+		vt_input_leaves(spec->pipeline[i].input, refuse_leaf, &r);
+	return err->code ? vt_err_prefix(err, "%s", spec->path) : 0;
 }

@@ -14,7 +14,7 @@ struct vt_json *vt_stage_describe(const char *program);
 
 /* Against data as well: a repo that is neither a pipeline's, nor bound ("name=path"), nor in the
  * store (NULL: none) is an error, a glob that matches nothing a warning. */
-int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const char *store,
+int vt_lint_repos(const struct vt_spec *spec, const struct vt_strs *binds, const char *store,
 	struct vt_findings *f, struct vt_err *err);
 
 #endif

@@ -43,19 +43,19 @@ static void lint_leaf(void *ctx, const struct vt_input *leaf)
 			"must not be set in a spec; remove it");
 }
 
-void vt_lint_cluster(const struct vt_pipeline *p, struct vt_findings *f)
+void vt_lint_cluster(const struct vt_pipeline *pipeline, struct vt_findings *f)
 {
-	struct leaves l = { p, f };
-	if (vt_json_get(p->json, "egress"))
-		say(f, VT_FINDING_WARNING, p->pointer, "/egress",
+	struct leaves l = { pipeline, f };
+	if (vt_json_get(pipeline->json, "egress"))
+		say(f, VT_FINDING_WARNING, pipeline->pointer, "/egress",
 			"is not done here; copy what `voxtrail checkout` "
 			"writes, or let a stage do it");
-	if (vt_json_get(p->json, "determined"))
-		say(f, VT_FINDING_WARNING, p->pointer, "/determined",
+	if (vt_json_get(pipeline->json, "determined"))
+		say(f, VT_FINDING_WARNING, pipeline->pointer, "/determined",
 			"is not done here: no workspace is prepared");
-	if (strcmp(p->output_branch, "master"))
-		say(f, VT_FINDING_WARNING, p->pointer, "/outputBranch",
+	if (strcmp(pipeline->output_branch, "master"))
+		say(f, VT_FINDING_WARNING, pipeline->pointer, "/outputBranch",
 			"is master here; `voxtrail branch` gives a "
 			"commit another name");
-	vt_input_leaves(p->input, lint_leaf, &l);
+	vt_input_leaves(pipeline->input, lint_leaf, &l);
 }

@@ -107,14 +107,14 @@ static void look_leaf(void *ctx, const struct vt_input *leaf)
 	free(other);
 }
 
-int vt_lint_repos(const struct vt_spec *s, const struct vt_strs *binds, const char *store,
+int vt_lint_repos(const struct vt_spec *spec, const struct vt_strs *binds, const char *store,
 	struct vt_findings *f, struct vt_err *err)
 {
-	struct looking l = { .s = s, .binds = binds, .f = f };
+	struct looking l = { .s = spec, .binds = binds, .f = f };
 	if (store && vt_store_open(&l.store, store, VT_STORE_READ, err))
 		return err->code;
-	for (size_t i = 0; i < s->n; i++) {
-		l.p = &s->pipeline[i];
+	for (size_t i = 0; i < spec->n; i++) {
+		l.p = &spec->pipeline[i];
 		vt_input_leaves(l.p->input, look_leaf, &l);
 	}
 	vt_store_close(l.store);

@@ -315,7 +315,7 @@ size_t vt_glob_literal(const char *pattern)
 	return strcspn(pattern, "*?[{(\\@!+");
 }
 
-char *vt_glob_replace(const struct vt_glob_match *m, const char *replacement)
+char *vt_glob_replace(const struct vt_glob_match *match, const char *replacement)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	vt_buf_reserve(&b, 1);
@@ -335,10 +335,10 @@ char *vt_glob_replace(const struct vt_glob_match *m, const char *replacement)
 			n = 10 * n + (*digits - '0');
 		p = p[1] == '{' && *digits == '}' ? digits : digits - 1;
 		if (n == 0)
-			vt_buf_str(&b, m->path);
-		else if (n <= m->n && m->group[n - 1].from >= 0)
-			vt_buf_add(&b, m->path + m->group[n - 1].from,
-				(size_t)(m->group[n - 1].to - m->group[n - 1].from));
+			vt_buf_str(&b, match->path);
+		else if (n <= match->n && match->group[n - 1].from >= 0)
+			vt_buf_add(&b, match->path + match->group[n - 1].from,
+				(size_t)(match->group[n - 1].to - match->group[n - 1].from));
 	}
 	return vt_buf_detach(&b);
 }

@@ -44,7 +44,7 @@ bool vt_glob_match(struct vt_glob_match *m, const char *pattern, const char *pat
 
 /* $1...$9, ${12} and $$ replaced; a group that is missing or took no part gives nothing.  Caller
  * frees. */
-char *vt_glob_replace(const struct vt_glob_match *m, const char *replacement);
+char *vt_glob_replace(const struct vt_glob_match *match, const char *replacement);
 
 /* The largest n of any $n in the text; 0 if there is none. */
 int vt_glob_highest(const char *replacement);

@@ -81,16 +81,16 @@ static int deliver(const struct vt_buf *text, const char *out, struct vt_err *er
 
 /* --- keygen and sign ----------------------------------------------------- */
 
-void vt_attest_keygen(const struct vt_attest_request *q, struct vt_err *err)
+void vt_attest_keygen(const struct vt_attest_request *request, struct vt_err *err)
 {
 	struct vt_key *k = NULL;
 	char id[VT_HEX];
 
-	if (strcmp(q->type, "p256") && strcmp(q->type, "ed25519"))
-		vt_err_set(err, VT_EUSAGE, "--type=%s: say p256 or ed25519", q->type);
-	else if (!vt_key_generate(&k, *q->type == 'p' ? VT_KEY_P256 : VT_KEY_ED25519, err) &&
-		!vt_key_write(k, q->what, err) && !vt_key_id(id, k, err))
-		vt_say("%s.pub, key id %s\n", q->what, id);
+	if (strcmp(request->type, "p256") && strcmp(request->type, "ed25519"))
+		vt_err_set(err, VT_EUSAGE, "--type=%s: say p256 or ed25519", request->type);
+	else if (!vt_key_generate(&k, *request->type == 'p' ? VT_KEY_P256 : VT_KEY_ED25519, err) &&
+		!vt_key_write(k, request->what, err) && !vt_key_id(id, k, err))
+		vt_say("%s.pub, key id %s\n", request->what, id);
 	vt_key_free(k);
 }
 
@@ -167,24 +167,24 @@ static void sign_directory(const struct vt_attest_request *q, const struct vt_ke
 	free(ignore);
 }
 
-void vt_attest_sign(const struct vt_attest_request *q, struct vt_err *err)
+void vt_attest_sign(const struct vt_attest_request *request, struct vt_err *err)
 {
-	const char *format = q->format ? q->format : "slsa";
+	const char *format = request->format ? request->format : "slsa";
 	struct vt_buf out = VT_BUF_INIT;
 	struct vt_key *k = NULL;
 
 	if (strcmp(format, "slsa") && strcmp(format, "oms"))
 		vt_err_set(err, VT_EUSAGE, "--format=%s: signed are slsa and oms", format);
-	else if (!load_key(&k, q, err)) {
+	else if (!load_key(&k, request, err)) {
 		if (!vt_key_is_private(k))
 			vt_err_set(err, VT_EUSAGE,
-				"%s: a public key; signing takes the private one", q->key);
+				"%s: a public key; signing takes the private one", request->key);
 		else if (!strcmp(format, "oms"))
-			sign_directory(q, k, &out, err);
+			sign_directory(request, k, &out, err);
 		else
-			sign_records(q, k, &out, err);
+			sign_records(request, k, &out, err);
 		if (!err->code)
-			deliver(&out, q->out, err);
+			deliver(&out, request->out, err);
 	}
 	vt_key_free(k);
 	vt_buf_release(&out);
@@ -265,22 +265,22 @@ static int verify_lines(char *line, const struct vt_key *k, const struct vt_atte
 	return rc || n ? rc : vt_err_set(err, VT_EDATA, "%s: holds no attestation", q->what);
 }
 
-void vt_attest_verify(const struct vt_attest_request *q, struct vt_err *err)
+void vt_attest_verify(const struct vt_attest_request *request, struct vt_err *err)
 {
 	struct vt_err not_one = VT_ERR_INIT;
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_json *j = NULL;
 	struct vt_key *k = NULL;
 
-	if (load_key(&k, q, err) || vt_fs_read(&text, q->what, 1u << 30, err))
+	if (load_key(&k, request, err) || vt_fs_read(&text, request->what, 1u << 30, err))
 		;
 	else if (memchr(text.data, '\0', text.len))
 		vt_err_set(err, VT_EDATA,
-			"%s: holds a NUL byte; nothing behind it would be checked", q->what);
-	else if (!vt_json_parse(&j, text.data, text.len, q->what, &not_one))
-		verify_one(j, k, q, 1, err); /* one, on any number of lines */
+			"%s: holds a NUL byte; nothing behind it would be checked", request->what);
+	else if (!vt_json_parse(&j, text.data, text.len, request->what, &not_one))
+		verify_one(j, k, request, 1, err); /* one, on any number of lines */
 	else
-		verify_lines(text.data, k, q, err);
+		verify_lines(text.data, k, request, err);
 	vt_json_free(j);
 	vt_key_free(k);
 	vt_buf_release(&text);
@@ -369,27 +369,27 @@ static void crate(const struct vt_attest_request *q, const struct evidence *v, s
 	free(real);
 }
 
-void vt_attest_export(const struct vt_attest_request *q, struct vt_err *err)
+void vt_attest_export(const struct vt_attest_request *request, struct vt_err *err)
 {
 	static const char *const forms[] = { "slsa", "openlineage", "prov", "crate" };
 	struct evidence v = { .s = NULL };
 	struct vt_buf out = VT_BUF_INIT;
 	size_t form = 0;
 
-	while (form < 4 && strcmp(forms[form], q->format ? q->format : ""))
+	while (form < 4 && strcmp(forms[form], request->format ? request->format : ""))
 		form++;
 	if (form == 4)
 		vt_err_set(err, VT_EUSAGE, "--format=%s: say slsa, openlineage, prov or crate",
-			q->format ? q->format : "");
-	else if (!gather(&v, q, err)) {
+			request->format ? request->format : "");
+	else if (!gather(&v, request, err)) {
 		if (form == 3)
-			crate(q, &v, err);
+			crate(request, &v, err);
 		else if (form == 2)
 			document(&out, vt_attest_prov(v.a, v.observed));
 		else
-			lines(q, &v, &out, err);
+			lines(request, &v, &out, err);
 		if (!err->code && form != 3)
-			deliver(&out, q->out, err);
+			deliver(&out, request->out, err);
 	}
 	evidence_release(&v);
 	vt_buf_release(&out);

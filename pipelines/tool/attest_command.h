@@ -10,9 +10,9 @@ struct vt_attest_request {
 	int all;
 };
 
-void vt_attest_keygen(const struct vt_attest_request *q, struct vt_err *err);
-void vt_attest_sign(const struct vt_attest_request *q, struct vt_err *err);
-void vt_attest_verify(const struct vt_attest_request *q, struct vt_err *err);
-void vt_attest_export(const struct vt_attest_request *q, struct vt_err *err);
+void vt_attest_keygen(const struct vt_attest_request *request, struct vt_err *err);
+void vt_attest_sign(const struct vt_attest_request *request, struct vt_err *err);
+void vt_attest_verify(const struct vt_attest_request *request, struct vt_err *err);
+void vt_attest_export(const struct vt_attest_request *request, struct vt_err *err);
 
 #endif

@@ -291,22 +291,22 @@ static void execution(struct vt_buf *b, const struct vt_audit *r, size_t i)
 	vt_buf_str(b, "</table></details>");
 }
 
-void vt_audit_html(struct vt_buf *out, const struct vt_audit *r)
+void vt_audit_html(struct vt_buf *out, const struct vt_audit *audit)
 {
-	char *title = vt_asprintf("Lineage of %s", r->what);
+	char *title = vt_asprintf("Lineage of %s", audit->what);
 
 	vt_html_begin(out, title, style);
 	free(title);
-	summary(out, r);
-	picture(out, r);
-	subjects(out, r);
+	summary(out, audit);
+	picture(out, audit);
+	subjects(out, audit);
 	vt_buf_str(out, "<h2>Executions</h2>");
-	for (size_t i = 0; i < r->a->n; i++)
-		execution(out, r, i);
-	if (r->a->missing.n) {
+	for (size_t i = 0; i < audit->a->n; i++)
+		execution(out, audit, i);
+	if (audit->a->missing.n) {
 		vt_buf_str(out, "<h2>Records that are not to be found</h2>");
-		for (size_t i = 0; i < r->a->missing.n; i++)
-			vt_html_say(out, "<div class=id>%s</div>", r->a->missing.v[i]);
+		for (size_t i = 0; i < audit->a->missing.n; i++)
+			vt_html_say(out, "<div class=id>%s</div>", audit->a->missing.v[i]);
 	}
 	vt_buf_str(out,
 		"<p class=soft>Every id is a SHA-256 that can be recomputed: files with sha256sum, "

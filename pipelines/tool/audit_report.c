@@ -34,67 +34,67 @@ static void add_names(struct vt_strs *to, const struct vt_json *names)
 		vt_strs_add(to, vt_json_text(names->item[i], ""));
 }
 
-void vt_audit_add_split(struct vt_audit *r, const struct vt_json *record)
+void vt_audit_add_split(struct vt_audit *audit, const struct vt_json *record)
 {
 	const struct vt_json *split = vt_json_pointer(record, "/notes/split");
 
-	add_names(&r->train, vt_json_get(split, "train"));
-	add_names(&r->choose, vt_json_get(split, "validation"));
-	add_names(&r->test, vt_json_get(split, "test"));
+	add_names(&audit->train, vt_json_get(split, "train"));
+	add_names(&audit->choose, vt_json_get(split, "validation"));
+	add_names(&audit->test, vt_json_get(split, "test"));
 }
 
-void vt_audit_sort(struct vt_audit *r)
+void vt_audit_sort(struct vt_audit *audit)
 {
-	vt_strs_sort(&r->train);
-	vt_strs_sort(&r->choose);
-	vt_strs_sort(&r->test);
+	vt_strs_sort(&audit->train);
+	vt_strs_sort(&audit->choose);
+	vt_strs_sort(&audit->test);
 }
 
-void vt_audit_collect(struct vt_audit *r)
+void vt_audit_collect(struct vt_audit *audit)
 {
-	vt_ancestry_subjects(&r->subjects, r->a);
-	for (size_t i = 0; i < r->a->n; i++)
-		vt_audit_add_split(r, r->a->v[i].record);
-	vt_audit_sort(r);
+	vt_ancestry_subjects(&audit->subjects, audit->a);
+	for (size_t i = 0; i < audit->a->n; i++)
+		vt_audit_add_split(audit, audit->a->v[i].record);
+	vt_audit_sort(audit);
 }
 
-char *vt_audit_repro(const struct vt_audit *r)
+char *vt_audit_repro(const struct vt_audit *audit)
 {
-	size_t n = r->repro ? r->repro->n : 0, same = 0, different = 0;
+	size_t n = audit->repro ? audit->repro->n : 0, same = 0, different = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		same += !strcmp(text(r->repro->item[i], "verdict"), "same");
-		different += !strcmp(text(r->repro->item[i], "verdict"), "different");
+		same += !strcmp(text(audit->repro->item[i], "verdict"), "same");
+		different += !strcmp(text(audit->repro->item[i], "verdict"), "different");
 	}
 	return n ? vt_asprintf("done again %zu time%s: %zu same, %zu different, %zu failed", n,
 			   n == 1 ? "" : "s", same, different, n - same - different)
 		 : vt_xstrdup("");
 }
 
-bool vt_audit_erased(const struct vt_audit *r, const char *sha256)
+bool vt_audit_erased(const struct vt_audit *audit, const char *sha256)
 {
 	struct vt_digest d;
 
-	return r->store && vt_digest_parse(&d, sha256) && vt_erased_has(r->store, &d);
+	return audit->store && vt_digest_parse(&d, sha256) && vt_erased_has(audit->store, &d);
 }
 
-void vt_audit_release(struct vt_audit *r)
+void vt_audit_release(struct vt_audit *audit)
 {
-	vt_consent_release(&r->consent);
-	vt_json_free(r->repro);
-	vt_strs_release(&r->subjects);
-	vt_strs_release(&r->train);
-	vt_strs_release(&r->choose);
-	vt_strs_release(&r->test);
+	vt_consent_release(&audit->consent);
+	vt_json_free(audit->repro);
+	vt_strs_release(&audit->subjects);
+	vt_strs_release(&audit->train);
+	vt_strs_release(&audit->choose);
+	vt_strs_release(&audit->test);
 }
 
-const char *vt_audit_role(const struct vt_audit *r, const char *subject)
+const char *vt_audit_role(const struct vt_audit *audit, const char *subject)
 {
-	if (vt_audit_has(&r->train, subject))
+	if (vt_audit_has(&audit->train, subject))
 		return "train";
-	if (vt_audit_has(&r->choose, subject))
+	if (vt_audit_has(&audit->choose, subject))
 		return "validation";
-	if (vt_audit_has(&r->test, subject))
+	if (vt_audit_has(&audit->test, subject))
 		return "test";
 	return "";
 }
@@ -123,38 +123,39 @@ static void depths(size_t *depth, const struct vt_ancestry *a)
 	}
 }
 
-void vt_audit_group(struct vt_audit_groups *out, const struct vt_ancestry *a)
+void vt_audit_group(struct vt_audit_groups *out, const struct vt_ancestry *ancestry)
 {
-	size_t *depth = vt_xcalloc(a->n + 1, sizeof(*depth));
+	size_t *depth = vt_xcalloc(ancestry->n + 1, sizeof(*depth));
 
-	*out = (struct vt_audit_groups){ .v = vt_xcalloc(a->n + 1, sizeof(*out->v)),
-		.of = vt_xcalloc(a->n + 1, sizeof(*out->of)) };
-	depths(depth, a);
-	for (size_t i = 0; i < a->n; i++) {
+	*out = (struct vt_audit_groups){ .v = vt_xcalloc(ancestry->n + 1, sizeof(*out->v)),
+		.of = vt_xcalloc(ancestry->n + 1, sizeof(*out->of)) };
+	depths(depth, ancestry);
+	for (size_t i = 0; i < ancestry->n; i++) {
 		size_t g = 0;
 
 		while (g < out->n &&
 			!(out->v[g].depth == depth[i] &&
-				same_group(a->v[out->v[g].first].record, a->v[i].record)))
+				same_group(ancestry->v[out->v[g].first].record,
+					ancestry->v[i].record)))
 			g++;
 		if (g == out->n)
 			out->v[out->n++] = (struct vt_audit_group){ .first = i, .depth = depth[i] };
 		out->v[g].n++;
-		out->v[g].n_raw += a->v[i].n_raw;
+		out->v[g].n_raw += ancestry->v[i].n_raw;
 		out->of[i] = g;
 	}
 	out->edge = vt_xcalloc(out->n * out->n + 1, sizeof(*out->edge));
-	for (size_t i = 0; i < a->n; i++)
-		for (size_t k = 0; k < a->v[i].n_from; k++)
-			out->edge[out->of[i] * out->n + out->of[a->v[i].from[k]]]++;
+	for (size_t i = 0; i < ancestry->n; i++)
+		for (size_t k = 0; k < ancestry->v[i].n_from; k++)
+			out->edge[out->of[i] * out->n + out->of[ancestry->v[i].from[k]]]++;
 	free(depth);
 }
 
-void vt_audit_groups_release(struct vt_audit_groups *g)
+void vt_audit_groups_release(struct vt_audit_groups *groups)
 {
-	free(g->v);
-	free(g->of);
-	free(g->edge);
+	free(groups->v);
+	free(groups->of);
+	free(groups->edge);
 }
 
 /* --- text ---------------------------------------------------------------- */
@@ -215,21 +216,21 @@ static void text_execution(struct vt_buf *out, const struct vt_audit *audit, siz
 		text_execution(out, audit, e->from[k], indent, seen);
 }
 
-void vt_audit_text(struct vt_buf *out, const struct vt_audit *r)
+void vt_audit_text(struct vt_buf *out, const struct vt_audit *audit)
 {
-	bool *seen = vt_xcalloc(r->a->n + 1, sizeof(*seen));
-	char *again = vt_audit_repro(r);
+	bool *seen = vt_xcalloc(audit->a->n + 1, sizeof(*seen));
+	char *again = vt_audit_repro(audit);
 
-	for (size_t i = 0; i < r->a->n_roots; i++)
-		text_execution(out, r, i, 0, seen);
-	vt_buf_say(out, "%zu executions, %zu subjects:", r->a->n, r->subjects.n);
-	for (size_t i = 0; i < r->subjects.n; i++)
-		vt_buf_say(out, " %s", r->subjects.v[i]);
+	for (size_t i = 0; i < audit->a->n_roots; i++)
+		text_execution(out, audit, i, 0, seen);
+	vt_buf_say(out, "%zu executions, %zu subjects:", audit->a->n, audit->subjects.n);
+	for (size_t i = 0; i < audit->subjects.n; i++)
+		vt_buf_say(out, " %s", audit->subjects.v[i]);
 	vt_buf_char(out, '\n');
-	for (size_t i = 0; i < r->subjects.n; i++)
-		if (vt_consent_withdrawn(&r->consent, r->subjects.v[i]))
-			vt_buf_say(out, "withdrawn: %s: %s\n", r->subjects.v[i],
-				text(vt_consent_withdrawn(&r->consent, r->subjects.v[i]),
+	for (size_t i = 0; i < audit->subjects.n; i++)
+		if (vt_consent_withdrawn(&audit->consent, audit->subjects.v[i]))
+			vt_buf_say(out, "withdrawn: %s: %s\n", audit->subjects.v[i],
+				text(vt_consent_withdrawn(&audit->consent, audit->subjects.v[i]),
 					"reason"));
 	if (*again)
 		vt_buf_say(out, "%s\n", again);
@@ -265,41 +266,42 @@ static struct vt_json *execution_json(const struct vt_audit *r, const struct vt_
 	return o;
 }
 
-struct vt_json *vt_audit_subjects_json(const struct vt_audit *r)
+struct vt_json *vt_audit_subjects_json(const struct vt_audit *audit)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
-	for (size_t i = 0; i < r->subjects.n; i++) {
+	for (size_t i = 0; i < audit->subjects.n; i++) {
 		struct vt_json *s = vt_json_new(VT_JSON_OBJECT);
 
-		vt_json_put_text(s, "subject", r->subjects.v[i]);
-		vt_json_put_text(s, "role", vt_audit_role(r, r->subjects.v[i]));
+		vt_json_put_text(s, "subject", audit->subjects.v[i]);
+		vt_json_put_text(s, "role", vt_audit_role(audit, audit->subjects.v[i]));
 		vt_json_put_bool(s, "withdrawn",
-			vt_consent_withdrawn(&r->consent, r->subjects.v[i]) != NULL);
+			vt_consent_withdrawn(&audit->consent, audit->subjects.v[i]) != NULL);
 		vt_json_push(list, s);
 	}
 	return list;
 }
 
-void vt_audit_json(struct vt_buf *out, const struct vt_audit *r)
+void vt_audit_json(struct vt_buf *out, const struct vt_audit *audit)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *roots = vt_json_new(VT_JSON_ARRAY),
 		       *list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_json *missing = vt_json_new(VT_JSON_ARRAY);
 
-	for (size_t i = 0; i < r->a->n; i++) {
-		if (i < r->a->n_roots)
-			vt_json_push(roots, vt_json_new_text(r->a->v[i].id));
-		vt_json_push(list, execution_json(r, &r->a->v[i]));
+	for (size_t i = 0; i < audit->a->n; i++) {
+		if (i < audit->a->n_roots)
+			vt_json_push(roots, vt_json_new_text(audit->a->v[i].id));
+		vt_json_push(list, execution_json(audit, &audit->a->v[i]));
 	}
-	for (size_t i = 0; i < r->a->missing.n; i++)
-		vt_json_push(missing, vt_json_new_text(r->a->missing.v[i]));
-	vt_json_put_text(j, "what", r->what);
-	vt_json_put_bool(j, "complete", r->a->missing.n == 0);
+	for (size_t i = 0; i < audit->a->missing.n; i++)
+		vt_json_push(missing, vt_json_new_text(audit->a->missing.v[i]));
+	vt_json_put_text(j, "what", audit->what);
+	vt_json_put_bool(j, "complete", audit->a->missing.n == 0);
 	vt_json_put(j, "roots", roots);
-	vt_json_put(j, "subjects", vt_audit_subjects_json(r));
+	vt_json_put(j, "subjects", vt_audit_subjects_json(audit));
 	vt_json_put(j, "missing", missing);
-	vt_json_put(j, "repro", r->repro ? vt_json_copy(r->repro) : vt_json_new(VT_JSON_ARRAY));
+	vt_json_put(j, "repro",
+		audit->repro ? vt_json_copy(audit->repro) : vt_json_new(VT_JSON_ARRAY));
 	vt_json_put(j, "executions", list);
 	vt_json_pretty(out, j);
 	vt_json_free(j);
@@ -307,9 +309,9 @@ void vt_audit_json(struct vt_buf *out, const struct vt_audit *r)
 
 /* --- DOT ----------------------------------------------------------------- */
 
-void vt_audit_dot(struct vt_buf *out, const struct vt_audit *r)
+void vt_audit_dot(struct vt_buf *out, const struct vt_audit *audit)
 {
-	const struct vt_ancestry *a = r->a;
+	const struct vt_ancestry *a = audit->a;
 
 	vt_buf_str(out,
 		"digraph lineage {\n\trankdir=LR;\n\tnode [shape=box, fontname=\"sans-serif\"];\n");

@@ -19,26 +19,26 @@ struct vt_audit {
 };
 
 /* Appends to *out. */
-void vt_audit_text(struct vt_buf *out, const struct vt_audit *r);
-void vt_audit_json(struct vt_buf *out, const struct vt_audit *r);
-void vt_audit_dot(struct vt_buf *out, const struct vt_audit *r);
-void vt_audit_html(struct vt_buf *out, const struct vt_audit *r);
+void vt_audit_text(struct vt_buf *out, const struct vt_audit *audit);
+void vt_audit_json(struct vt_buf *out, const struct vt_audit *audit);
+void vt_audit_dot(struct vt_buf *out, const struct vt_audit *audit);
+void vt_audit_html(struct vt_buf *out, const struct vt_audit *audit);
 
 /* Fills in the rest from what and a: vt_audit_add_split of every record and vt_audit_sort. */
-void vt_audit_collect(struct vt_audit *r);
-void vt_audit_add_split(struct vt_audit *r, const struct vt_json *record);
-void vt_audit_sort(struct vt_audit *r);
-void vt_audit_release(struct vt_audit *r);
+void vt_audit_collect(struct vt_audit *audit);
+void vt_audit_add_split(struct vt_audit *audit, const struct vt_json *record);
+void vt_audit_sort(struct vt_audit *audit);
+void vt_audit_release(struct vt_audit *audit);
 
 /* "train", "validation", "test" or "" for a subject of the audit; training wins. */
-const char *vt_audit_role(const struct vt_audit *r, const char *subject);
-struct vt_json *vt_audit_subjects_json(const struct vt_audit *r); /* [{subject, role}...] */
+const char *vt_audit_role(const struct vt_audit *audit, const char *subject);
+struct vt_json *vt_audit_subjects_json(const struct vt_audit *audit); /* [{subject, role}...] */
 
 /* "done again 3 times: 2 same, 1 different"; "" if it never was.  Caller frees. */
-char *vt_audit_repro(const struct vt_audit *r);
+char *vt_audit_repro(const struct vt_audit *audit);
 
 /* Was the file erased from the store by decision? */
-bool vt_audit_erased(const struct vt_audit *r, const char *sha256);
+bool vt_audit_erased(const struct vt_audit *audit, const char *sha256);
 bool vt_audit_has(const struct vt_strs *sorted, const char *name);
 
 /* Executions of one stage, interface version and binary, made from the same groups: what a
@@ -57,7 +57,7 @@ struct vt_audit_groups {
 	size_t *edge;
 };
 
-void vt_audit_group(struct vt_audit_groups *out, const struct vt_ancestry *a);
-void vt_audit_groups_release(struct vt_audit_groups *g);
+void vt_audit_group(struct vt_audit_groups *out, const struct vt_ancestry *ancestry);
+void vt_audit_groups_release(struct vt_audit_groups *groups);
 
 #endif

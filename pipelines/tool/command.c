@@ -81,29 +81,29 @@ static void print_help(const struct vt_call *c, const struct vt_opt *all)
 	vt_buf_release(&b);
 }
 
-bool vt_call_begin(struct vt_call *c, int argc, char **argv)
+bool vt_call_begin(struct vt_call *call, int argc, char **argv)
 {
 	int help = 0;
-	struct vt_opt *all = all_options(c, &help);
-	c->store = default_store();
-	if (!vt_opts_parse(all, argc, argv, &c->args, &c->err)) {
+	struct vt_opt *all = all_options(call, &help);
+	call->store = default_store();
+	if (!vt_opts_parse(all, argc, argv, &call->args, &call->err)) {
 		if (help)
-			print_help(c, all);
-		else if (c->args.n < c->least || c->args.n > c->most)
-			vt_err_set(&c->err, VT_EUSAGE, "usage: voxtrail %s", c->usage);
-		else if (c->mode)
-			vt_store_open(&c->s, c->store, c->mode, &c->err);
+			print_help(call, all);
+		else if (call->args.n < call->least || call->args.n > call->most)
+			vt_err_set(&call->err, VT_EUSAGE, "usage: voxtrail %s", call->usage);
+		else if (call->mode)
+			vt_store_open(&call->s, call->store, call->mode, &call->err);
 	}
 	free(all);
-	return !help && !c->err.code;
+	return !help && !call->err.code;
 }
 
-int vt_call_end(struct vt_call *c)
+int vt_call_end(struct vt_call *call)
 {
-	vt_store_close(c->s);
-	vt_strs_release(&c->args);
-	if (c->err.code && c->err.text[0])
-		vt_say_err("voxtrail %.*s: %s\n", (int)strcspn(c->usage, " "), c->usage,
-			c->err.text);
-	return c->err.code;
+	vt_store_close(call->s);
+	vt_strs_release(&call->args);
+	if (call->err.code && call->err.text[0])
+		vt_say_err("voxtrail %.*s: %s\n", (int)strcspn(call->usage, " "), call->usage,
+			call->err.text);
+	return call->err.code;
 }

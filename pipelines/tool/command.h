@@ -39,10 +39,10 @@ struct vt_call {
 
 /* True if there is something to do: options and arguments are right, it was not for --help, the
  * store is open. */
-bool vt_call_begin(struct vt_call *c, int argc, char **argv);
+bool vt_call_begin(struct vt_call *call, int argc, char **argv);
 
 /* Prints the error, if there is one with a text; returns the exit status. */
-int vt_call_end(struct vt_call *c);
+int vt_call_end(struct vt_call *call);
 
 /* Reads and lints; errors are printed one a line (`file: pointer: what`) and give VT_EDATA. */
 int vt_command_spec(struct vt_spec **out, const char *path, struct vt_err *err);

@@ -317,18 +317,18 @@ static void print_text(const struct vt_json *list)
 	vt_say("%zu differences\n", list->n);
 }
 
-int vt_diff_artifacts(struct vt_store *s, const char *before, const char *after, bool json,
+int vt_diff_artifacts(struct vt_store *store, const char *before, const char *after, bool json,
 	struct vt_err *err)
 {
 	struct side a = { .what = NULL }, b = { .what = NULL };
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	size_t n = 0;
-	int rc = load(&a, s, before, err);
+	int rc = load(&a, store, before, err);
 
 	if (!rc)
-		rc = load(&b, s, after, err);
+		rc = load(&b, store, after, err);
 	if (!rc) {
-		compare_files(list, s, &a, &b);
+		compare_files(list, store, &a, &b);
 		compare_names(list, "subjects", &a.audit.subjects, &b.audit.subjects);
 		compare_roles(list, &a.audit, &b.audit);
 		compare_raw(list, &a.raw, &b.raw);

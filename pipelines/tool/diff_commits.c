@@ -12,10 +12,10 @@ struct side {
 	struct vt_tree *tree;
 };
 
-bool vt_diff_names_commit(struct vt_store *s, const char *what)
+bool vt_diff_names_commit(struct vt_store *store, const char *what)
 {
 	char *repo = vt_xstrndup(what, strcspn(what, "@~"));
-	bool yes = vt_repo_exists(s, repo);
+	bool yes = vt_repo_exists(store, repo);
 
 	free(repo);
 	return yes;
@@ -125,15 +125,15 @@ static void print_json(const struct vt_tree_diff *d, const struct side *a, const
 	vt_json_free(j);
 }
 
-int vt_diff_commits(struct vt_store *s, const char *before, const char *after, bool json,
+int vt_diff_commits(struct vt_store *store, const char *before, const char *after, bool json,
 	struct vt_err *err)
 {
 	struct side a = { .tree = NULL }, b = { .tree = NULL };
 	struct vt_tree_diff d = { NULL, 0, 0, 0 };
-	int rc = load(s, &a, before, err);
+	int rc = load(store, &a, before, err);
 
 	if (!rc)
-		rc = load(s, &b, after, err);
+		rc = load(store, &b, after, err);
 	if (!rc) {
 		vt_tree_diff(&d, a.tree, b.tree);
 		if (json)

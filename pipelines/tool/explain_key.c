@@ -11,14 +11,14 @@
 #include "pipelines/runner/programs.h"
 #include "pipelines/tool/command.h"
 
-struct vt_job *vt_datum_job(struct vt_run *r, const char *name, struct vt_err *err)
+struct vt_job *vt_datum_job(struct vt_run *run, const char *name, struct vt_err *err)
 {
 	struct vt_job *found = NULL;
-	for (size_t i = 0; i < vt_run_jobs(r) && !err->code; i++) {
-		struct vt_job *j = vt_run_job(r, i);
+	for (size_t i = 0; i < vt_run_jobs(run) && !err->code; i++) {
+		struct vt_job *j = vt_run_job(run, i);
 		if (strcmp(j->pipeline->name, name))
 			continue;
-		if (!vt_run_prepare(r, j, err))
+		if (!vt_run_prepare(run, j, err))
 			found = j;
 	}
 	if (!found && !err->code)
@@ -36,19 +36,19 @@ static bool same_path(const char *path, const char *which)
 	return !strncmp(path + 1, which, n) && (!path[1 + n] || !strcmp(path + 1 + n, "/"));
 }
 
-struct vt_task *vt_datum_task(struct vt_job *j, const char *which, struct vt_err *err)
+struct vt_task *vt_datum_task(struct vt_job *job, const char *which, struct vt_err *err)
 {
-	for (size_t i = 0; i < j->n && *which; i++) {
-		const struct vt_datum *d = j->task[i].datum;
+	for (size_t i = 0; i < job->n && *which; i++) {
+		const struct vt_datum *d = job->task[i].datum;
 		if (!strncmp(d->id, which, strlen(which)))
-			return &j->task[i];
+			return &job->task[i];
 		for (size_t k = 0; k < d->n; k++)
 			if (d->file[k].entry && same_path(d->file[k].entry->path, which))
-				return &j->task[i];
+				return &job->task[i];
 	}
 	vt_err_set(err, VT_ENOINPUT,
 		"no datum of %s has an id or a path \"%s\"; `voxtrail datum list` shows them",
-		j->pipeline->name, which);
+		job->pipeline->name, which);
 	return NULL;
 }
 
@@ -127,9 +127,9 @@ static void say_key(const struct key *k)
 		vt_say("  (its inputs are too many to be listed, or not known here)\n");
 }
 
-void vt_explain_result(struct vt_store *s, const struct vt_result *r)
+void vt_explain_result(struct vt_store *store, const struct vt_result *result)
 {
-	struct key k = key_of_result(s, r);
+	struct key k = key_of_result(store, result);
 
 	vt_say("made of\n");
 	say_key(&k);
@@ -347,21 +347,21 @@ static int explain_task(struct vt_store *s, const struct vt_job *j, const struct
 	return err->code;
 }
 
-int vt_explain_keys(struct vt_run *r, const char *pipeline, const char *which, struct vt_err *err)
+int vt_explain_keys(struct vt_run *run, const char *pipeline, const char *which, struct vt_err *err)
 {
-	struct vt_job *j = vt_datum_job(r, pipeline, err);
+	struct vt_job *j = vt_datum_job(run, pipeline, err);
 	struct vt_task *t = j && which ? vt_datum_task(j, which, err) : NULL;
 	struct past p = { .pipeline = pipeline };
 
 	if (!err->code && (!which || t->state != VT_DATUM_SKIPPED))
-		vt_result_each(vt_run_store(r), keep, &p, err);
+		vt_result_each(vt_run_store(run), keep, &p, err);
 	if (p.n > 1)
 		qsort(p.v, p.n, sizeof(*p.v), by_datum);
 	if (!err->code && t)
-		explain_task(vt_run_store(r), j, t, &p, true, err);
+		explain_task(vt_run_store(run), j, t, &p, true, err);
 	for (size_t i = 0; !err->code && !which && i < j->n; i++)
 		if (j->task[i].state != VT_DATUM_SKIPPED)
-			explain_task(vt_run_store(r), j, &j->task[i], &p, false, err);
+			explain_task(vt_run_store(run), j, &j->task[i], &p, false, err);
 	if (!err->code && !which)
 		vt_say("%s: %zu datum%s, %zu would run\n", pipeline, j->n, j->n == 1 ? "" : "s",
 			j->count[VT_DATUM_PENDING]);

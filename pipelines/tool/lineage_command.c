@@ -41,24 +41,24 @@ static int claims(struct vt_lineage *t, enum vt_lineage_side side, struct vt_err
 	return err->code;
 }
 
-int vt_claims_refuse(struct vt_store *s, struct vt_lineage *t, enum vt_lineage_side side,
+int vt_claims_refuse(struct vt_store *store, struct vt_lineage *lineage, enum vt_lineage_side side,
 	int required, struct vt_err *err)
 {
 	struct vt_strs disputes = VT_STRS_INIT;
 	struct vt_policy p;
-	int rc = vt_policy_read(&p, s, err);
+	int rc = vt_policy_read(&p, store, err);
 
 	if (rc)
 		return rc;
 	required = required || vt_policy_has(&p, "believed", "audit");
 	vt_policy_release(&p);
-	if (vt_lineage_unvouched(t)->n)
+	if (vt_lineage_unvouched(lineage)->n)
 		return vt_err_set(err, VT_EINTEGRITY,
 			"%s: no record beside it lists this file (%zu such files): it is no output "
 			"of "
 			"what made the rest",
-			vt_lineage_unvouched(t)->v[0], vt_lineage_unvouched(t)->n);
-	rc = vt_lineage_disputes(t, &disputes, err);
+			vt_lineage_unvouched(lineage)->v[0], vt_lineage_unvouched(lineage)->n);
+	rc = vt_lineage_disputes(lineage, &disputes, err);
 	if (!rc && disputes.n)
 		rc = vt_err_set(err, VT_EINTEGRITY,
 			"%s: one of them lies, or the work is not reproducible; `voxtrail trust "
@@ -66,31 +66,31 @@ int vt_claims_refuse(struct vt_store *s, struct vt_lineage *t, enum vt_lineage_s
 			"RECORD` takes one out",
 			disputes.v[0]);
 	vt_strs_release(&disputes);
-	return rc || !required ? rc : claims(t, side, err);
+	return rc || !required ? rc : claims(lineage, side, err);
 }
 
-void vt_claims_say(struct vt_lineage *t, enum vt_lineage_side side, struct vt_err *err)
+void vt_claims_say(struct vt_lineage *lineage, enum vt_lineage_side side, struct vt_err *err)
 {
 	if (!err->code)
-		claims(t, side, err);
+		claims(lineage, side, err);
 }
 
-void vt_lineage_print(struct vt_json *j)
+void vt_lineage_print(struct vt_json *value)
 {
 	struct vt_buf out = VT_BUF_INIT;
 
-	vt_json_pretty(&out, j);
+	vt_json_pretty(&out, value);
 	puts(out.data);
 	vt_buf_release(&out);
-	vt_json_free(j);
+	vt_json_free(value);
 }
 
-struct vt_json *vt_lineage_names(const struct vt_strs *v)
+struct vt_json *vt_lineage_names(const struct vt_strs *strs)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
-	for (size_t i = 0; i < v->n; i++)
-		vt_json_push(list, vt_json_new_text(v->v[i]));
+	for (size_t i = 0; i < strs->n; i++)
+		vt_json_push(list, vt_json_new_text(strs->v[i]));
 	return list;
 }
 
@@ -114,17 +114,18 @@ static int push_step(void *ctx, const struct vt_lineage_step *step)
 	return 0;
 }
 
-void vt_record_index_list(struct vt_lineage *t, enum vt_list_of of, int json, struct vt_err *err)
+void vt_record_index_list(struct vt_lineage *lineage, enum vt_list_of of, int json,
+	struct vt_err *err)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_strs missing = VT_STRS_INIT;
 	int rc = of == VT_LIST_ANCESTORS
-		? vt_lineage_ancestors(t, json ? push_step : print_step, list, err)
-		: vt_lineage_descendants(t, json ? push_step : print_step, list, err);
+		? vt_lineage_ancestors(lineage, json ? push_step : print_step, list, err)
+		: vt_lineage_descendants(lineage, json ? push_step : print_step, list, err);
 
 	if (!rc && json)
 		vt_lineage_print(vt_json_copy(list));
-	if (!rc && of == VT_LIST_ANCESTORS && !vt_lineage_missing(t, &missing, err))
+	if (!rc && of == VT_LIST_ANCESTORS && !vt_lineage_missing(lineage, &missing, err))
 		vt_record_index_incomplete(&missing, err);
 	vt_strs_release(&missing);
 	vt_json_free(list);

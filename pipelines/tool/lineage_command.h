@@ -26,21 +26,22 @@ void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *er
 /* Before an answer: VT_EINTEGRITY if the directory holds files that none of its records lists, or
  * an ancestor's derivation is known with another result; VT_ECLAIM if the answer would rest on
  * claims and `required`, or the policy, wants none. */
-int vt_claims_refuse(struct vt_store *s, struct vt_lineage *t, enum vt_lineage_side side,
+int vt_claims_refuse(struct vt_store *store, struct vt_lineage *lineage, enum vt_lineage_side side,
 	int required, struct vt_err *err);
 
 /* Behind an answer: VT_ECLAIM, with the first of them, if it rests on claims and there is no error
  * yet. */
-void vt_claims_say(struct vt_lineage *t, enum vt_lineage_side side, struct vt_err *err);
+void vt_claims_say(struct vt_lineage *lineage, enum vt_lineage_side side, struct vt_err *err);
 
 /* One line an execution, or JSON. */
 enum vt_list_of { VT_LIST_ANCESTORS = 1, VT_LIST_DESCENDANTS };
-void vt_record_index_list(struct vt_lineage *t, enum vt_list_of of, int json, struct vt_err *err);
+void vt_record_index_list(struct vt_lineage *lineage, enum vt_list_of of, int json,
+	struct vt_err *err);
 
-/* Pretty JSON and a newline to stdout; frees j. */
-void vt_lineage_print(struct vt_json *j);
+/* Pretty JSON and a newline to stdout; frees value. */
+void vt_lineage_print(struct vt_json *value);
 
 /* Array of texts. */
-struct vt_json *vt_lineage_names(const struct vt_strs *v);
+struct vt_json *vt_lineage_names(const struct vt_strs *strs);
 
 #endif

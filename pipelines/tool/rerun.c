@@ -396,16 +396,16 @@ static int compare(struct rerun *r, struct vt_err *err)
 	return rc;
 }
 
-int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id,
+int vt_rerun(struct vt_rerun *out, struct vt_store *store, const char *record_id,
 	const struct vt_rerun_opts *opts, struct vt_err *err)
 {
-	struct rerun r = { .out = out, .s = s, .opts = opts };
+	struct rerun r = { .out = out, .s = store, .opts = opts };
 	struct vt_err ignored = VT_ERR_INIT;
 	bool well = false;
 	int rc;
 
 	*out = (struct vt_rerun){ .binary = "" };
-	rc = vt_store_get_record(s, &r.record, record_id, err);
+	rc = vt_store_get_record(store, &r.record, record_id, err);
 	r.stage = text(r.record, "stage");
 	r.result = vt_path_join(opts->work, "out");
 	if (!rc && strcmp(text(r.record, "status"), "ok"))
@@ -433,9 +433,9 @@ int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id,
 	return rc;
 }
 
-void vt_rerun_release(struct vt_rerun *r)
+void vt_rerun_release(struct vt_rerun *rerun)
 {
-	vt_buf_release(&r->difference);
-	vt_json_free(r->device);
-	*r = (struct vt_rerun){ .binary = "" };
+	vt_buf_release(&rerun->difference);
+	vt_json_free(rerun->device);
+	*rerun = (struct vt_rerun){ .binary = "" };
 }

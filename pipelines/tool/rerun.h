@@ -40,8 +40,8 @@ struct vt_rerun {
 
 /* VT_ECONFIG when the program has another digest than the record and opts->any_binary is not
  * set; VT_ENOINPUT when it, the record or an input's bytes are not to be found. */
-int vt_rerun(struct vt_rerun *out, struct vt_store *s, const char *record_id,
+int vt_rerun(struct vt_rerun *out, struct vt_store *store, const char *record_id,
 	const struct vt_rerun_opts *opts, struct vt_err *err);
-void vt_rerun_release(struct vt_rerun *r);
+void vt_rerun_release(struct vt_rerun *rerun);
 
 #endif
