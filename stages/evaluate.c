@@ -335,7 +335,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "evaluate",
-	.version = "4",
+	.version = "5",
 	.summary =
 		"Scores a checkpoint, or any tool's label maps, on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",

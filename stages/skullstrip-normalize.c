@@ -270,7 +270,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "skullstrip-normalize",
-	.version = "4",
+	.version = "5",
 	.summary = "brain mask, normalization and crop of every subject",
 	.about = "The brain is, in this order: the mask that the manifest names; the whole of a "
 		 "scan that is "

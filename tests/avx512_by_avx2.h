@@ -1,15 +1,12 @@
 /* avx512_by_avx2.h - the AVX-512 instructions that the kernels use, each as two AVX2 halves, so
- * that their source runs where there is no AVX-512: included before kernels_avx512.c and
- * tile_avx512_bf16.c, compiled for AVX2 and FMA.  What it proves is the kernels' indexing and
- * order of sums; what the processor's instructions do is the processor's.  VDPBF16PS is bf16.h's
- * definition. */
+ * that their source runs where there is no AVX-512: included before kernels_avx512.c, compiled
+ * for AVX2 and FMA.  What it proves is the kernels' indexing and order of sums; what the
+ * processor's instructions do is the processor's. */
 #ifndef TESTS_AVX512_BY_AVX2_H
 #define TESTS_AVX512_BY_AVX2_H
 
 #include <immintrin.h>
 #include <string.h>
-
-#include "common/nn/cpu/bf16.h"
 
 #pragma GCC diagnostic ignored                                                                     \
 	"-Wpsabi" /* 64-byte vectors go by reference; everything here is inlined */
@@ -21,8 +18,6 @@ typedef float emulated_256 __attribute__((vector_size(32), may_alias));
 typedef union {
 	emulated_512 v;
 	__m256 half[2];
-	float f[16];
-	uint32_t u[16];
 } emulated_halves;
 
 HALVES emulated_512 emulated_join(__m256 lo, __m256 hi)
@@ -72,59 +67,17 @@ HALVES emulated_512 emulated_fmadd(emulated_512 a, emulated_512 b, emulated_512 
 		_mm256_fmadd_ps(emulated_half(a, 1), emulated_half(b, 1), emulated_half(c, 1)));
 }
 
-HALVES float emulated_bf16(uint32_t upper_half)
-{
-	float f;
-
-	upper_half &= 0xffff0000u;
-	memcpy(&f, &upper_half, sizeof(f));
-	return f;
-}
-
-HALVES emulated_512 emulated_dot(emulated_512 acc, emulated_512 x, emulated_512 w)
-{
-	emulated_halves a, p, q;
-
-	a.v = acc;
-	p.v = x;
-	q.v = w;
-	for (int l = 0; l < 16; l++)
-		a.f[l] = vt_bf16_dot(a.f[l], emulated_bf16(p.u[l] << 16), emulated_bf16(p.u[l]),
-			emulated_bf16(q.u[l] << 16), emulated_bf16(q.u[l]));
-	return a.v;
-}
-
-HALVES emulated_512 emulated_set1_int(int a)
-{
-	float f;
-
-	memcpy(&f, &a, sizeof(f));
-	return emulated_set1(f);
-}
-
-HALVES __m256 emulated_dot_256(__m256 acc, __m256 x, __m256 w)
-{
-	return emulated_half(emulated_dot(emulated_join(acc, acc), emulated_join(x, x),
-				     emulated_join(w, w)),
-		0);
-}
-
 #undef _mm512_extractf32x8_ps
 #undef _mm512_insertf32x8
-#define __m512                      emulated_512
-#define __m512bh                    emulated_512
-#define __m256bh                    emulated_256
-#define _mm512_setzero_ps()         emulated_set1(0.0f)
-#define _mm512_set1_ps              emulated_set1
-#define _mm512_set1_epi32           emulated_set1_int
-#define _mm512_loadu_ps             emulated_load
-#define _mm512_storeu_ps            emulated_store
-#define _mm512_fmadd_ps             emulated_fmadd
-#define _mm512_castps256_ps512(a)   emulated_join(a, a)
-#define _mm512_castps512_ps256(a)   emulated_half(a, 0)
-#define _mm512_extractf32x8_ps      emulated_half
-#define _mm512_insertf32x8          emulated_insert
-#define _mm512_dpbf16_ps            emulated_dot
-#define _mm256_dpbf16_ps(acc, x, w) emulated_dot_256(acc, (__m256)(x), (__m256)(w))
+#define __m512                    emulated_512
+#define _mm512_setzero_ps()       emulated_set1(0.0f)
+#define _mm512_set1_ps            emulated_set1
+#define _mm512_loadu_ps           emulated_load
+#define _mm512_storeu_ps          emulated_store
+#define _mm512_fmadd_ps           emulated_fmadd
+#define _mm512_castps256_ps512(a) emulated_join(a, a)
+#define _mm512_castps512_ps256(a) emulated_half(a, 0)
+#define _mm512_extractf32x8_ps    emulated_half
+#define _mm512_insertf32x8        emulated_insert
 
 #endif

@@ -149,16 +149,9 @@ struct result {
 #ifdef EMULATED
 extern const struct vt_kernels vt_kernels_emulated;
 static const struct vt_kernels *const emulated = &vt_kernels_emulated;
-static const vt_tile_fn emulated_pairs = vt_tile_emulated_bf16;
 #else
 static const struct vt_kernels *const emulated = NULL;
-static const vt_tile_fn emulated_pairs = NULL;
 #endif
-
-static vt_tile_fn pairs_of(const struct vt_kernels *k)
-{
-	return k == emulated ? emulated_pairs : vt_bf16_tile(k);
-}
 
 static struct vt_view view(struct vt_shape s, const float *from)
 {
@@ -194,8 +187,7 @@ static struct result compute(const struct conv_case *t, struct vt_shape ys,
 		.w = w,
 		.bias = b,
 		.scratch = scratch,
-		.bf16 = bf16,
-		.pairs = bf16 ? pairs_of(k) : NULL };
+		.bf16 = bf16 };
 
 	vt_cpu_conv_forward(&run, xv, yv);
 	vt_cpu_conv_backward(&run, xv, dxv, false, dyv, r.dw, r.db);

@@ -25,12 +25,12 @@ static double work_of(const struct vt_graph *g, int i)
 /* " w424": the convolution is computed as winograd.h says, with the forms F(4, 3), F(2, 3) and F(4,
  * 3) on z, y and x; " w555" is F(2, 5). */
 static void winograd_text(char out[8], const struct vt_graph *g, const struct vt_plan *p,
-	const struct vt_session_opts *opts, const struct vt_node *n)
+	const struct vt_node *n)
 {
 	int form[3];
 
 	out[0] = '\0';
-	if (n->op == VT_OP_CONV && !p->rows && opts->level == VT_LEVEL_F32 &&
+	if (n->op == VT_OP_CONV && !p->rows && !p->device &&
 		vt_winograd_takes(&n->conv, g->node[n->in[0]].shape.c, n->shape, form))
 		snprintf(out, 8, " w%d%d%d", form[0], form[1], form[2]);
 }
@@ -90,13 +90,12 @@ static void offset_text(char out[24], const struct vt_plan *p, size_t at)
 		snprintf(out, 24, "%zu", at * p->unit);
 }
 
-static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struct vt_plan *p,
-	const struct vt_session_opts *opts, int i)
+static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struct vt_plan *p, int i)
 {
 	const struct vt_node *n = &g->node[i];
 	char what[64], shape[64], in[32] = "", value[24], grad[24], back[24] = "", winograd[8];
 
-	winograd_text(winograd, g, p, opts, n);
+	winograd_text(winograd, g, p, n);
 	describe(what, sizeof(what), n, winograd);
 	snprintf(shape, sizeof(shape), "%dx%dx%dx%dx%d", n->shape.n, n->shape.c, n->shape.d,
 		n->shape.h, n->shape.w);
@@ -125,7 +124,7 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 		"shape (n,c,z,y,x)", "weights", "MFLOP", "offset", "gradient at");
 	for (int i = 0; i < g->n_nodes; i++)
 		if (p.live[i]) {
-			layer_line(out, g, &p, opts, i);
+			layer_line(out, g, &p, i);
 			work += work_of(g, i);
 		}
 	if (p.device)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/parallel.h"
+#include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/conv_rows.h"
 #include "common/nn/session_internal.h"
 
@@ -98,7 +99,6 @@ int vt_session_new(struct vt_session **out, const struct vt_graph *g,
 		rc = vt_err_set(err, VT_EUSAGE, "the CPU computes in f32 or bf16, not in fp16");
 		goto fail;
 	}
-	s->bf16_pairs = opts->level == VT_LEVEL_BF16 ? vt_bf16_tile(s->k) : NULL;
 	rc = vt_plan_make(&s->plan, g, opts, err);
 	if (rc)
 		goto fail;
@@ -211,12 +211,17 @@ struct vt_shape vt_session_shape_at(const struct vt_session *s, int i)
 
 void vt_session_set_input(struct vt_session *s, const float *x)
 {
-	if (s->remote)
+	if (s->remote) {
 		vt_remote_set_input(s->remote, x);
-	else if (s->plan.rows)
-		vt_rows_pack(vt_session_value(s, s->g->input), x);
-	else
+	} else if (s->plan.rows) {
+		struct vt_view v = vt_session_value(s, s->g->input);
+
+		vt_rows_pack(v, x);
+		if (s->opts.level == VT_LEVEL_BF16)
+			vt_bf16_round(s->k, v.p, v.p, vt_rows_floats(v.s));
+	} else {
 		vt_cpu_pack(vt_session_value(s, s->g->input), x);
+	}
 }
 
 void vt_session_get_output(const struct vt_session *s, float *y)

@@ -3,7 +3,7 @@
 #define COMMON_NN_SESSION_INTERNAL_H
 
 #include "common/nn/backend.h"
-#include "common/nn/cpu/bf16.h"
+#include "common/nn/cpu/ops.h"
 #include "common/nn/plan.h"
 #include "common/nn/session.h"
 
@@ -16,7 +16,6 @@ struct vt_session {
 	struct vt_weight *weight;
 	double **mean, **rstd; /* [nodes]: statistics of norm nodes */
 	uint64_t step;
-	vt_tile_fn bf16_pairs;
 	/* in the backward pass: values are where the plan's `back` says */
 	bool backward;
 	struct vt_remote *remote; /* the other half on a device; then there is no arena here */

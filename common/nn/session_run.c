@@ -34,8 +34,7 @@ static struct vt_conv_run conv_run(const struct vt_session *s, const struct vt_n
 		.w = weight_of(s, n, 0),
 		.bias = weight_of(s, n, 1),
 		.scratch = s->scratch,
-		.bf16 = s->opts.level == VT_LEVEL_BF16,
-		.pairs = s->bf16_pairs };
+		.bf16 = s->opts.level == VT_LEVEL_BF16 };
 }
 
 /* The nodes computed in the pass of node i. */
@@ -68,7 +67,7 @@ static void forward_conv(struct vt_session *s, int i)
 
 	run.fused = f.n ? &f : NULL;
 	if (s->plan.rows)
-		vt_rows_conv(s->k, &n->conv, x, y, weight_of(s, n, 0), weight_of(s, n, 1), &f);
+		vt_rows_conv(&run, x, y, s->plan.host[s->g->output] == i);
 	else
 		vt_cpu_conv_forward(&run, x, y);
 	vt_fused_release(&f);

@@ -52,6 +52,7 @@ static void transposed(void)
 static float *in_rows(const struct vt_kernels *k, const struct vt_conv *c, struct vt_shape xs,
 	struct vt_shape ys, const float *x, const float *w, const float *b)
 {
+	struct vt_conv_run run = { .k = k, .c = c, .w = w, .bias = b, .bf16 = bf16 };
 	struct vt_view xv = { vt_xmalloc(vt_rows_floats(xs) * sizeof(float)), xs },
 		       yv = { vt_xmalloc(vt_rows_floats(ys) * sizeof(float)), ys };
 	float *y = vt_xmalloc(plain(ys) * sizeof(float));
@@ -60,7 +61,9 @@ static float *in_rows(const struct vt_kernels *k, const struct vt_conv *c, struc
 	memset(xv.p, 0xff, vt_rows_floats(xs) * sizeof(float));
 	memset(yv.p, 0xff, vt_rows_floats(ys) * sizeof(float));
 	vt_rows_pack(xv, x);
-	vt_rows_conv(k, c, xv, yv, w, b, NULL);
+	if (bf16)
+		vt_bf16_round(k, xv.p, xv.p, vt_rows_floats(xs));
+	vt_rows_conv(&run, xv, yv, true);
 	vt_rows_unpack(y, yv);
 	free(xv.p);
 	free(yv.p);
@@ -68,7 +71,7 @@ static float *in_rows(const struct vt_kernels *k, const struct vt_conv *c, struc
 }
 
 /* The layout for few channels against the blocked one: equal bits, and so equal to the
- * definition. */
+ * definition, in bf16 too. */
 static void rows_equal_blocks(void)
 {
 	static const int k[] = { 1, 3, 5, 3, 3 }, d[] = { 1, 1, 2, 8, 16 };
@@ -80,11 +83,12 @@ static void rows_equal_blocks(void)
 		size_t nw = (size_t)t.x.c * (size_t)ys.c * (size_t)(t.c.k * t.c.k * t.c.k);
 		float *x = random_floats(plain(t.x)), *w = random_floats(nw),
 		      *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
-		float *fast,
-			*slow = in_rows(&vt_kernels_portable, &t.c, t.x, ys, x, w,
-				t.c.bias ? b : NULL);
-		struct result r = compute(&t, ys, best(), x, w, t.c.bias ? b : NULL, dy, nw);
+		float *fast, *slow;
+		struct result r;
 
+		bf16 = i >= 30;
+		r = compute(&t, ys, best(), x, w, t.c.bias ? b : NULL, dy, nw);
+		slow = in_rows(&vt_kernels_portable, &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
 		vt_parallel_set_threads(1 + (unsigned)i % 3);
 		fast = in_rows(emulated ? emulated : best(), &t.c, t.x, ys, x, w,
 			t.c.bias ? b : NULL);
@@ -101,6 +105,7 @@ static void rows_equal_blocks(void)
 		free(b);
 		free(dy);
 	}
+	bf16 = false;
 	vt_parallel_set_threads(0);
 }
 
@@ -240,12 +245,17 @@ static void fewer_multiplications(void)
 
 /* --- bf16 ---------------------------------------------------------------- */
 
+/* The bf16 nearest to a, by the C library: the neighbors of a lie a quantum apart. */
 static float rounded(float a)
 {
-	uint32_t u = vt_bf16_bits(a);
+	int exponent;
+	double quantum;
 
-	memcpy(&a, &u, sizeof(a));
-	return a;
+	if (a == 0 || !isfinite(a))
+		return a;
+	frexp((double)a, &exponent);
+	quantum = ldexp(1, (exponent - 1 < -126 ? -126 : exponent - 1) - 7);
+	return (float)(rint((double)a / quantum) * quantum);
 }
 
 static float bits_as_float(uint32_t u)
@@ -260,97 +270,142 @@ static void rounds_to_bf16(void)
 {
 	static const uint32_t pair[][2] = { { 0x3f800000, 0x3f800000 }, { 0x3f808000, 0x3f800000 },
 		{ 0x3f818000, 0x3f820000 }, { 0x3f808001, 0x3f810000 }, { 0x7f7fffff, 0x7f800000 },
-		{ 0x7f800000, 0x7f800000 }, { 0xff800001, 0xffc00000 }, { 0x00400000, 0 },
-		{ 0x807fffff, 0x80000000 }, { 0x00800000, 0x00800000 } };
+		{ 0x7f7f7fff, 0x7f7f0000 }, { 0x7f800000, 0x7f800000 }, { 0xff800001, 0xffc00000 },
+		{ 0x7fffffff, 0x7fff0000 }, { 0x00400000, 0x00400000 }, { 0x00008000, 0 },
+		{ 0x00018000, 0x00020000 }, { 0x807fffff, 0x80800000 }, { 0x00800000, 0x00800000 },
+		{ 0x80000000, 0x80000000 } };
 
 	for (size_t i = 0; i < sizeof(pair) / sizeof(pair[0]); i++)
 		if (vt_bf16_bits(bits_as_float(pair[i][0])) != pair[i][1])
 			CHECK_FAIL("%08x rounds to %08x, want %08x", pair[i][0],
 				vt_bf16_bits(bits_as_float(pair[i][0])), pair[i][1]);
-	CHECK(vt_bf16_dot(1.0f, 2.0f, 3.0f, 4.0f, 5.0f) == 24.0f);
-	/* 2^24 + 1 ties to even, twice; rounded once it were + 2 */
-	CHECK(vt_bf16_dot(0x1p24f, 1.0f, 1.0f, 1.0f, 1.0f) == 0x1p24f);
-	CHECK(vt_bf16_dot(1e-40f, 0.0f, 0.0f, 1.0f, 1.0f) == 0.0f);
-	CHECK(vt_bf16_dot(0.0f, 0x1p-70f, 0.0f, 0x1p-70f, 1.0f) == 0.0f);
 }
 
-/* The definition in plain C: gathers of y (or dx) tap by tap, pair by pair. */
-static float defined_at(const struct conv_case *t, struct vt_shape ys, const float *x,
-	const float *w, float start, int n, int o, int z, int y, int v)
+/* Every table's to_bf16, in place and not, lengths that leave a rest: random bits, which are
+ * numbers of all sizes, infinities and NaN. */
+static void rounds_rows_to_bf16(void)
 {
-	const struct vt_conv *c = &t->c;
-	size_t k = (size_t)c->k, taps = k * k * k;
+	static const char *const isa[] = { "portable", "avx2", "avx512", "neon" };
+	enum { N = 4099 };
+	float from[N], to[N];
+	uint32_t got, want;
 
-	(void)ys;
-	for (size_t tap = 0; tap < taps; tap++) {
-		int iz = z * c->stride - c->pad + c->dilation * (int)(tap / (k * k)),
-		    iy = y * c->stride - c->pad + c->dilation * (int)(tap / k % k);
-		int ix = v * c->stride - c->pad + c->dilation * (int)(tap % k);
+	for (int t = 0; t < 5; t++) {
+		const struct vt_kernels *k = t < 4 ? vt_kernels_named(isa[t]) : emulated;
 
-		if (iz < 0 || iy < 0 || ix < 0 || iz >= t->x.d || iy >= t->x.h || ix >= t->x.w)
+		if (!k)
 			continue;
-		for (int i = 0; i < t->x.c; i += 2) {
-			const float *wi = w + ((size_t)o * (size_t)t->x.c + (size_t)i) * taps + tap;
-			bool two = i + 1 < t->x.c;
-
-			start = vt_bf16_dot(start, rounded(x[index_of(t->x, n, i, iz, iy, ix)]),
-				two ? rounded(x[index_of(t->x, n, i + 1, iz, iy, ix)]) : 0.0f,
-				rounded(wi[0]), two ? rounded(wi[taps]) : 0.0f);
+		for (int i = 0; i < N; i++) {
+			seed = seed * 1664525u + 1013904223u;
+			from[i] = bits_as_float(seed ^ seed >> 11);
 		}
+		for (int i = 0; i < N; i++)
+			to[i] = -1;
+		k->to_bf16(to, from, N - 1);
+		CHECK(to[N - 1] == -1);
+		for (int i = 0; i < N - 1; i++) {
+			float r = rounded(from[i]);
+
+			memcpy(&got, &to[i], sizeof(got));
+			memcpy(&want, &r, sizeof(want));
+			if (isnan(from[i]) ? !isnan(to[i]) || got & 0xffff
+					   : got != want || got != vt_bf16_bits(from[i]))
+				CHECK_FAIL("%s: %a becomes %a", k->name, (double)from[i],
+					(double)to[i]);
+		}
+		k->to_bf16(from, from, N - 1);
+		CHECK(!memcmp(from, to, (N - 1) * sizeof(float)));
 	}
-	return start;
 }
 
-static void bf16_case(struct conv_case t, float scale)
+static float *all_rounded(const float *from, size_t n)
+{
+	float *to = vt_xmalloc((n + 1) * sizeof(float));
+
+	for (size_t i = 0; i < n; i++)
+		to[i] = rounded(from[i]);
+	return to;
+}
+
+/* The definition: outputs and input gradients are f32's on operands rounded before, bit for bit,
+ * and the sums in double of those but for f32's errors; weight gradients are f32's. */
+static void bf16_case(struct conv_case t, float scale, bool compare)
 {
 	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h),
 		size_of(&t.c, t.x.w) };
-	size_t nw = (size_t)t.x.c * (size_t)t.c.out_c * (size_t)(t.c.k * t.c.k * t.c.k);
-	float *x = random_floats(plain(t.x)), *w = random_floats(nw),
-	      *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
-	struct result r;
+	size_t nx = plain(t.x), ny = plain(ys),
+	       nw = (size_t)t.x.c * (size_t)t.c.out_c * (size_t)(t.c.k * t.c.k * t.c.k);
+	float *x = random_floats(nx), *w = random_floats(nw), *b = random_floats((size_t)ys.c),
+	      *dy = random_floats(ny), *xr, *wr = all_rounded(w, nw), *dyr = all_rounded(dy, ny);
+	struct result r, of_rounded, f32;
 
-	for (size_t i = 0; i < plain(t.x); i++)
+	for (size_t i = 0; i < nx; i++)
 		x[i] *= scale;
 	for (int o = 0; o < ys.c; o++)
 		b[o] *= scale;
+	xr = all_rounded(x, nx);
 	bf16 = true;
 	r = compute(&t, ys, best(), x, w, b, dy, nw);
 	same_bits(&t, ys, x, w, b, dy, nw, r, "bf16");
 	bf16 = false;
-	for (size_t i = 0; i < plain(ys); i++) {
-		int n = (int)(i / vt_voxels(ys) / (size_t)ys.c),
-		    o = (int)(i / vt_voxels(ys) % (size_t)ys.c), v = (int)(i % vt_voxels(ys));
-		float want = defined_at(&t, ys, x, w, b[o], n, o, v / ys.w / ys.h, v / ys.w % ys.h,
-			v % ys.w);
-
-		if (memcmp(&want, &r.y[i], sizeof(want))) {
-			CHECK_FAIL("%d->%d k%d s%d: output %zu is %a, the definition says %a",
-				t.x.c, ys.c, t.c.k, t.c.stride, i, (double)r.y[i], (double)want);
-			break;
-		}
-	}
+	of_rounded = compute(&t, ys, best(), xr, wr, b, dyr, nw);
+	f32 = compute(&t, ys, best(), x, w, b, dy, nw);
+	if (memcmp(r.y, of_rounded.y, ny * sizeof(float)) ||
+		memcmp(r.dx, of_rounded.dx, nx * sizeof(float)))
+		CHECK_FAIL("%d->%d k%d s%d: not f32's bits on rounded operands", t.x.c, ys.c, t.c.k,
+			t.c.stride);
+	if (memcmp(r.dw, f32.dw, nw * sizeof(float)) ||
+		memcmp(r.db, f32.db, (size_t)ys.c * sizeof(float)))
+		CHECK_FAIL("%d->%d k%d s%d: other weight gradients than f32", t.x.c, ys.c, t.c.k,
+			t.c.stride);
+	if (compare)
+		against_definition(&t, ys, xr, wr, b, dyr, nw,
+			(struct result){ r.y, r.dx, of_rounded.dw, NULL }, "bf16");
 	release(r);
+	release(of_rounded);
+	release(f32);
 	free(x);
 	free(w);
 	free(b);
 	free(dy);
+	free(xr);
+	free(wr);
+	free(dyr);
 }
 
-/* Bits of the definition, for every kernel table and number of threads; operands so small that
- * sums are subnormal too. */
+/* Tiles, transposed ones, panels, Winograd's forms with rows that are cut, dilated and strided;
+ * operands so small that rounded ones and sums are subnormal. */
 static void bf16_bits(void)
 {
-	for (int c = 1; c <= 21; c += 2) {
+	const struct vt_conv up = { .out_c = 33,
+		.k = 2,
+		.stride = 2,
+		.dilation = 1,
+		.transposed = true };
+
+	for (int c = 1; c <= 21; c += 4) {
 		bf16_case((struct conv_case){ same(22 - c, 3, 1, 1 + c % 2, true),
 				  { 1, c, 3, 5, 3 + c % 7 } },
-			1.0f);
+			1.0f, true);
 		bf16_case((struct conv_case){ same(9, 1 + 2 * (c % 3), 2, 1, true),
 				  { 2, c + 1, 4, 3, 6 } },
-			1.0f);
+			1.0f, true);
 	}
-	bf16_case((struct conv_case){ same(16, 3, 1, 1, true), { 1, 7, 3, 3, 14 } }, 0x1p-125f);
-	bf16_case((struct conv_case){ same(5, 1, 1, 1, true), { 1, 3, 2, 2, 9 } }, 0x1p-127f);
+	bf16_case((struct conv_case){ same(16, 3, 1, 1, true), { 1, 7, 3, 3, 14 } }, 0x1p-125f,
+		false);
+	bf16_case((struct conv_case){ same(5, 1, 1, 1, true), { 1, 3, 2, 2, 9 } }, 0x1p-127f,
+		false);
+	most = 8e-6;
+	bf16_case((struct conv_case){ up, { 1, 5, 3, 4, 5 } }, 1.0f, true);
+	bf16_case((struct conv_case){ up, { 1, 34, 3, 4, 5 } }, 1.0f, true);
+	bf16_case((struct conv_case){ same(57, 3, 2, 1, true), { 1, 39, 5, 6, 7 } }, 1.0f, true);
+	bf16_case((struct conv_case){ same(40, 1, 1, 1, true), { 1, 260, 2, 3, 3 } }, 1.0f, true);
+	bf16_case((struct conv_case){ same(9, 3, 1, 1, true), { 2, 10, 16, 17, 18 } }, 1.0f, true);
+	bf16_case((struct conv_case){ same(8, 3, 1, 5, true), { 1, 8, 20, 10, 37 } }, 1.0f, true);
+	weights_most = 5;
+	bf16_case((struct conv_case){ same(24, 5, 1, 1, true), { 1, 17, 16, 17, 16 } }, 1.0f, true);
+	weights_most = 2.5;
+	most = 2e-6;
 }
 
 static void isa_by_name(void)
@@ -395,8 +450,6 @@ int main(void)
 {
 	RUN(isa_by_name);
 	RUN(almost_nothing);
-	RUN(rounds_to_bf16);
-	RUN(bf16_bits);
 	RUN(channels_1_to_21);
 	RUN(widths_around_the_tile);
 	RUN(kernels_strides_dilations);
@@ -405,5 +458,8 @@ int main(void)
 	RUN(many_channels);
 	RUN(several_slabs);
 	RUN(fewer_multiplications);
+	RUN(rounds_to_bf16);
+	RUN(rounds_rows_to_bf16);
+	RUN(bf16_bits);
 	return check_done();
 }

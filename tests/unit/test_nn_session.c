@@ -394,6 +394,40 @@ static void the_digest_names_the_plan(void)
 	vt_graph_free(b);
 }
 
+/* Few channels are planned in rows for inference, where tensors are rounded as they are written:
+ * the bits of the blocked layout, which rounds what it reads. */
+static void bf16_in_rows(void)
+{
+	struct vt_graph *g = network("meshnet", "{\"variant\": \"model5_gw_ae\"}", 1, 2, 9, 10, 32);
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_session *s = NULL;
+	struct vt_buf text = VT_BUF_INIT;
+	size_t nx = 2 * 9 * 10 * 32, ny = 3 * nx;
+	float *x = malloc(nx * sizeof(float)), *y = malloc(3 * ny * sizeof(float));
+
+	fill(x, nx, 5);
+	for (int i = 0; i < 3; i++) {
+		struct vt_session_opts opts = { .training = i == 1,
+			.seed = 4,
+			.level = i < 2 ? VT_LEVEL_BF16 : VT_LEVEL_F32 };
+
+		CHECK_EQ(vt_plan_text(&text, g, &opts, &err), 0);
+		CHECK((strstr(text.data, "layout rows") != NULL) == !opts.training);
+		vt_buf_release(&text);
+		vt_parallel_set_threads((unsigned)i + 1);
+		CHECK_EQ(vt_session_new(&s, g, &opts, &err), 0);
+		vt_session_set_input(s, x);
+		vt_session_forward(s, 0);
+		vt_session_get_output(s, y + (size_t)i * ny);
+		vt_session_free(s);
+	}
+	CHECK(!memcmp(y, y + ny, ny * sizeof(float)));
+	CHECK(memcmp(y, y + 2 * ny, ny * sizeof(float)));
+	free(x);
+	free(y);
+	vt_graph_free(g);
+}
+
 /* Close to f32, the same on every table and for any number of threads, and a profile of its own. */
 static void bf16_profile(void)
 {
@@ -483,6 +517,7 @@ int main(void)
 	RUN(recompute);
 	RUN(the_digest_names_the_plan);
 	RUN(bf16_profile);
+	RUN(bf16_in_rows);
 	RUN(slopes);
 	RUN(a_tile_equals_the_whole);
 	RUN(inference_equals_training);

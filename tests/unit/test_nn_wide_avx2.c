@@ -2,13 +2,11 @@
  * test_nn_conv.c: same bits as the others. */
 #if defined(__x86_64__)
 #include "tests/avx512_by_avx2.h"
-#define vt_kernels_avx512   vt_kernels_emulated
-#define vt_tile_avx512_bf16 vt_tile_emulated_bf16
+#define vt_kernels_avx512 vt_kernels_emulated
 #include "common/nn/cpu/kernels_avx512.c"
 #undef vt_kernels_avx512
 #undef TILE_CASES
 #undef CASES
-#include "common/nn/cpu/tile_avx512_bf16.c"
 #define EMULATED
 #include "tests/unit/test_nn_conv.c"
 #else

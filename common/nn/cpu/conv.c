@@ -27,10 +27,6 @@ struct gather {
 	struct vt_view in, out;
 	/* packed weights [out blocks][taps][in][8]; bias padded to blocks of 8, or NULL */
 	const float *w, *bias;
-	/* input channels as packed: pairs of them on bf16's kernel */
-	int n_in;
-	size_t lanes; /* floats of a voxel's block of `in`: 8, or 4 pairs */
-	void (*tile)(const struct vt_tile *t);
 	struct vt_axis z, y, x;
 	bool inverse, add;
 	int row_groups;
@@ -50,8 +46,8 @@ static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b
 {
 	int k = g->c->k, n_taps = 0;
 	struct vt_shape s = g->in.s;
-	const float *base = g->in.p + (size_t)n * (size_t)vt_blocks(s.c) * vt_voxels(s) * g->lanes;
-	size_t per_tap = (size_t)g->n_in * VT_LANES;
+	const float *base = g->in.p + (size_t)n * (size_t)vt_blocks(s.c) * vt_voxels(s) * VT_LANES;
+	size_t per_tap = (size_t)s.c * VT_LANES;
 
 	for (int tz = 0; tz < k; tz++) {
 		int iz = g->z.at[oz * k + tz];
@@ -67,7 +63,7 @@ static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b
 				tap[n_taps].x = base +
 					(((size_t)iz * (size_t)s.h + (size_t)iy) * (size_t)s.w +
 						(size_t)ix) *
-						g->lanes;
+						VT_LANES;
 				tap[n_taps++].w = g->w +
 					((size_t)b * (size_t)(k * k * k) +
 						(size_t)((tz * k + ty) * k + tx)) *
@@ -107,14 +103,13 @@ static void gather_run(const struct gather *g, struct run r)
 	float *y = g->out.p + ((size_t)r.n * (size_t)vt_blocks(s.c) + (size_t)r.b) * block +
 		(((size_t)r.z * (size_t)s.h + (size_t)r.y) * (size_t)s.w + (size_t)r.x) * VT_LANES;
 	struct vt_tile t = { .tap = tap,
-		.c_in = g->n_in,
-		.block = vt_voxels(in) * g->lanes,
+		.c_in = in.c,
+		.block = vt_voxels(in) * VT_LANES,
 		.y_step = y_step,
 		.accumulate = g->add,
-		.step = (size_t)(g->inverse ? 1 : g->c->stride) * g->lanes *
+		.step = (size_t)(g->inverse ? 1 : g->c->stride) * VT_LANES *
 			(r.down ? (size_t)in.w : 1),
-		.w2 = r.two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)g->n_in * VT_LANES
-			    : 0,
+		.w2 = r.two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)in.c * VT_LANES : 0,
 		.start = g->bias ? g->bias + (size_t)r.b * VT_LANES : NULL,
 		.start2 = g->bias ? g->bias + (size_t)(r.b + 1) * VT_LANES : NULL };
 
@@ -126,7 +121,7 @@ static void gather_run(const struct gather *g, struct run r)
 		t.offset = (size_t)from * t.step;
 		t.y = y + (size_t)from * y_step;
 		t.y2 = t.y + block;
-		g->tile(&t);
+		g->k->tile(&t);
 	}
 }
 
@@ -169,7 +164,6 @@ static void gather_rows(void *ctx, size_t task)
 	int phase = g->inverse ? g->c->stride : 1;
 	struct run r = { .z = (int)(task / (size_t)g->row_groups % (size_t)s.d),
 		.n = (int)(task / (size_t)g->row_groups / (size_t)s.d) };
-	unsigned control = g->r->bf16 ? vt_bf16_flush_begin() : 0;
 
 	for (r.b = 0; r.b < vt_blocks(s.c); r.b += 2)
 		for (int p = 0; p < phase && p < s.w; p++)
@@ -186,8 +180,6 @@ static void gather_rows(void *ctx, size_t task)
 				}
 				r.x += count * phase;
 			}
-	if (g->r->bf16)
-		vt_bf16_flush_end(control);
 	if (g->r->fused)
 		after_gather(g, r.n, r.z, from, end);
 }
@@ -253,7 +245,7 @@ static bool winograd(const struct vt_conv_run *r, const struct gather *g, float 
 		.flipped = g->inverse,
 		.add = g->add };
 
-	if (r->bf16 || !vt_winograd_takes(c, g->in.s.c, g->out.s, w.form))
+	if (!vt_winograd_takes(c, g->in.s.c, g->out.s, w.form))
 		return false;
 	vt_winograd_conv(&w);
 	return true;
@@ -273,25 +265,42 @@ static void release_axes(struct gather *g)
 	free(g->x.at);
 }
 
-/* Whether run_panel does it; with bf16's kernel pairs, tiles do. */
-static bool by_panel(const struct vt_conv *c, int c_in, struct vt_shape out, bool inverse,
-	bool bf16)
+/* Whether run_panel does it. */
+static bool by_panel(const struct vt_conv *c, int c_in, struct vt_shape out, bool inverse)
 {
 	int form[3];
 
-	return !bf16 && vt_panel_takes(c, c_in, out, inverse) &&
-		!vt_winograd_takes(c, c_in, out, form);
+	return vt_panel_takes(c, c_in, out, inverse) && !vt_winograd_takes(c, c_in, out, form);
+}
+
+/* bf16: weights are rounded where they are packed, the input once, to `to`. */
+static void round_weights(const struct vt_conv_run *r, size_t packed)
+{
+	if (r->bf16)
+		vt_bf16_round(r->k, r->scratch, r->scratch, packed);
+}
+
+static void round_input(const struct vt_conv_run *r, struct gather *g, float *to)
+{
+	if (!r->bf16)
+		return;
+	vt_bf16_round(r->k, to, g->in.p, vt_floats(g->in.s));
+	g->in.p = to;
 }
 
 static void run_panel(const struct vt_conv_run *r, struct gather *g, struct order w,
 	const float *bias)
 {
 	int taps = taps_of(r->c), n_in = g->in.s.c, n_out = g->out.s.c;
-	float *b = r->scratch + vt_panel_weight_floats(n_out, n_in, taps);
+	size_t packed = vt_panel_weight_floats(n_out, n_in, taps),
+	       lanes = (size_t)vt_blocks(n_out) * VT_LANES;
+	float *b = r->scratch + packed;
 
 	g->c = r->c;
 	vt_panel_pack(r->scratch, r->w, n_out, n_in, taps, w.so, w.si);
-	memset(b, 0, (size_t)vt_blocks(n_out) * VT_LANES * sizeof(float));
+	round_weights(r, packed);
+	round_input(r, g, b + lanes);
+	memset(b, 0, lanes * sizeof(float));
 	if (bias)
 		memcpy(b, bias, (size_t)n_out * sizeof(float));
 	set_axes(g);
@@ -308,17 +317,18 @@ static void run_panel(const struct vt_conv_run *r, struct gather *g, struct orde
 	release_axes(g);
 }
 
-/* Packs the operands, then gathers.  scratch: weights, bias, the rounded input. */
+/* Packs the operands, then gathers.  scratch: weights, bias, points of weights or the rounded
+ * input. */
 static void run_gather(const struct vt_conv_run *r, struct gather *g, struct order w,
 	const float *bias)
 {
 	const struct vt_conv *c = r->c;
 	int n_in = g->in.s.c, n_out = g->out.s.c, taps = taps_of(c);
-	size_t packed = packed_floats(n_out, n_in + n_in % 2, taps),
+	size_t packed = packed_floats(n_out, n_in, taps),
 	       lanes = (size_t)vt_blocks(n_out) * VT_LANES;
 	float *b = r->scratch + packed;
 
-	if (by_panel(c, n_in, g->out.s, g->inverse, r->bf16)) {
+	if (by_panel(c, n_in, g->out.s, g->inverse)) {
 		run_panel(r, g, w, bias);
 		return;
 	}
@@ -326,22 +336,8 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 	g->k = r->k;
 	g->c = c;
 	g->w = r->scratch;
-	g->tile = r->bf16 && r->pairs ? r->pairs : r->k->tile;
-	g->lanes = r->bf16 && r->pairs ? VT_LANES / 2 : VT_LANES;
-	if (!r->bf16)
-		g->n_in = n_in;
-	else if (r->pairs)
-		g->n_in = (n_in + 1) / 2;
-	else
-		g->n_in = n_in + n_in % 2;
-	if (r->bf16) {
-		vt_bf16_pack_weights(r->scratch, r->w, n_out, n_in, taps, w.so, w.si,
-			r->pairs != NULL);
-		vt_bf16_pack(b + lanes, g->in, r->pairs != NULL);
-		g->in.p = b + lanes;
-	} else {
-		pack_weights(r->scratch, r->w, n_out, n_in, taps, w.so, w.si);
-	}
+	pack_weights(r->scratch, r->w, n_out, n_in, taps, w.so, w.si);
+	round_weights(r, packed);
 	if (bias) {
 		memset(b, 0, lanes * sizeof(float));
 		memcpy(b, bias, (size_t)n_out * sizeof(float));
@@ -349,6 +345,7 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 	}
 	if (winograd(r, g, b + lanes))
 		return;
+	round_input(r, g, b + lanes);
 	set_axes(g);
 	g->row_groups = (g->out.s.h + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
 	vt_parallel_for((size_t)g->out.s.n * (size_t)g->out.s.d * (size_t)g->row_groups,
@@ -403,7 +400,7 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 
 	if (c->transposed)
 		vt_weight_gradient(r->k, c, dy, x, dw, r->scratch);
-	else if (!r->bf16 && vt_winograd_takes(c, x.s.c, dy.s, form))
+	else if (vt_winograd_takes(c, x.s.c, dy.s, form))
 		vt_winograd_gradient(r->k, c, form, x, dy, dw, r->scratch);
 	else
 		vt_weight_gradient(r->k, c, x, dy, dw, r->scratch);
@@ -422,17 +419,14 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struct vt_shape in,
 	bool inverse, bool bf16)
 {
-	size_t packed = packed_floats(out.c, in.c + in.c % 2, taps_of(c)) +
-		(size_t)vt_blocks(out.c) * VT_LANES;
+	size_t lanes = (size_t)vt_blocks(out.c) * VT_LANES, rounded = bf16 ? vt_floats(in) : 0;
 	int form[3];
 
-	if (bf16)
-		return packed + vt_floats(in);
-	if (by_panel(c, in.c, out, inverse, bf16))
-		return vt_panel_weight_floats(out.c, in.c, taps_of(c)) +
-			(size_t)vt_blocks(out.c) * VT_LANES;
-	return packed +
-		(vt_winograd_takes(c, in.c, out, form) ? vt_winograd_floats(in.c, out.c, form) : 0);
+	if (by_panel(c, in.c, out, inverse))
+		return vt_panel_weight_floats(out.c, in.c, taps_of(c)) + lanes + rounded;
+	if (vt_winograd_takes(c, in.c, out, form))
+		rounded = vt_winograd_floats(in.c, out.c, form);
+	return packed_floats(out.c, in.c, taps_of(c)) + lanes + rounded;
 }
 
 size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y,
@@ -444,7 +438,7 @@ size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt
 
 	if (!training)
 		return forward;
-	if (!bf16 && vt_winograd_takes(c, x.c, y, form))
+	if (vt_winograd_takes(c, x.c, y, form))
 		weights = vt_winograd_gradient_floats(c, x.c, y, form);
 	else
 		weights = c->transposed ? vt_weight_gradient_floats(c, y, x)

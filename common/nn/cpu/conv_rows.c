@@ -118,6 +118,7 @@ struct rows_conv {
 	struct rows_layout lx, ly;
 	const float *w, *bias; /* w: [group][tap][c_in][channels of the group] */
 	const struct vt_fused *fused;
+	bool round;
 	int groups, n_taps;
 	/* where a tap lies, from its output: planes, lines, floats */
 	struct {
@@ -211,6 +212,8 @@ static void row_of_outputs(const struct rows_conv *r, int n, int z, int y)
 		if (r->fused && r->fused->n)
 			vt_fused_row(r->k, r->fused, c, r->y.p + row, row, r->ly.width);
 		clear_edges(r->y.p + row, &r->ly, r->y.s.w);
+		if (r->round)
+			r->k->to_bf16(r->y.p + row, r->y.p + row, r->ly.width);
 	}
 }
 
@@ -239,24 +242,28 @@ static void plane_of_outputs(void *ctx, size_t task)
 		row_of_outputs(r, n, z, in_turn(i, s.h, r->c->dilation));
 }
 
-void vt_rows_conv(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view x,
-	struct vt_view y, const float *w, const float *bias, const struct vt_fused *fused)
+void vt_rows_conv(const struct vt_conv_run *run, struct vt_view x, struct vt_view y, bool last)
 {
+	const struct vt_conv *c = run->c;
 	int taps = c->k * c->k * c->k;
-	float *packed = vt_xmalloc((size_t)taps * (size_t)x.s.c * (size_t)y.s.c * sizeof(float));
-	struct rows_conv r = { .k = k,
+	size_t n_packed = (size_t)taps * (size_t)x.s.c * (size_t)y.s.c;
+	float *packed = vt_xmalloc(n_packed * sizeof(float));
+	struct rows_conv r = { .k = run->k,
 		.c = c,
 		.x = x,
 		.y = y,
 		.lx = layout_of(x.s),
 		.ly = layout_of(y.s),
 		.w = packed,
-		.bias = bias,
-		.fused = fused,
+		.bias = run->bias,
+		.fused = run->fused,
+		.round = run->bf16 && !last,
 		.groups = groups_of(y.s.c) };
 
 	set_taps(&r);
-	pack_row_weights(packed, w, y.s.c, x.s.c, taps);
+	pack_row_weights(packed, run->w, y.s.c, x.s.c, taps);
+	if (run->bf16)
+		run->k->to_bf16(packed, packed, n_packed);
 	vt_parallel_for((size_t)y.s.n * (size_t)y.s.d, plane_of_outputs, &r);
 	free(packed);
 }

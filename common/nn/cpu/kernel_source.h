@@ -6,7 +6,9 @@
 #define COMMON_NN_CPU_KERNEL_SOURCE_H
 
 #include <stdint.h>
+#include <string.h>
 
+#include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/kernels.h"
 #include "common/nn/cpu/kernel_winograd_source.h"
 #include "common/nn/cpu/vec8.h"
@@ -247,6 +249,29 @@ static void act_back(int kind, float *dx, const float *dy, const float *x, size_
 	}
 }
 
+/* vt_bf16_bits, eight at a time. */
+static void to_bf16(float *to, const float *from, size_t n)
+{
+	typedef uint32_t words __attribute__((vector_size(32)));
+	typedef int32_t integers __attribute__((vector_size(32)));
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		words u, nan;
+
+		memcpy(&u, from + i, sizeof(u));
+		nan = (words)((integers)(u & 0x7fffffffu) > 0x7f800000);
+		u = (nan & (u | 0x00400000u)) | (~nan & (u + 0x7fffu + (u >> 16 & 1)));
+		u &= 0xffff0000u;
+		memcpy(to + i, &u, sizeof(u));
+	}
+	for (; i < n; i++) {
+		uint32_t u = vt_bf16_bits(from[i]);
+
+		memcpy(to + i, &u, sizeof(u));
+	}
+}
+
 #ifdef KERNELS
 const struct vt_kernels KERNELS = { .name = KERNEL_NAME,
 	.pair = TILE_PAIR,
@@ -263,6 +288,7 @@ const struct vt_kernels KERNELS = { .name = KERNEL_NAME,
 	.axpy = axpy,
 	.act = act,
 	.act_back = act_back,
+	.to_bf16 = to_bf16,
 	.products = products,
 	.win_in = win_in,
 	.win_in_planes = win_in_planes,

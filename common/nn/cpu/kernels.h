@@ -145,6 +145,9 @@ typedef void (*vt_act_fn)(int kind, float *y, const float *x, size_t n, const fl
 typedef void (*vt_act_back_fn)(int kind, float *dx, const float *dy, const float *x, size_t n,
 	const float slope[8], bool accumulate);
 
+/* Each of n floats rounded to bf16 (bf16.h); to may be from. */
+typedef void (*vt_to_bf16_fn)(float *to, const float *from, size_t n);
+
 struct vt_kernels {
 	const char *name;
 	int pair, alone; /* positions of a tile of two blocks, of one */
@@ -160,6 +163,7 @@ struct vt_kernels {
 	vt_axpy_fn axpy;
 	vt_act_fn act;
 	vt_act_back_fn act_back;
+	vt_to_bf16_fn to_bf16;
 	void (*products)(const struct vt_products *p);
 	vt_win_in_fn win_in;
 	vt_win_in_planes_fn win_in_planes;

@@ -50,7 +50,6 @@ struct vt_conv_run {
 	float *scratch;
 	/* operands of the forward pass and of the input gradient are rounded as bf16.h says */
 	bool bf16;
-	void (*pairs)(const struct vt_tile *t); /* with bf16: what vt_bf16_tile answered */
 };
 
 /* Scratch, in floats: packed weights, rounded operands and, for the backward pass, partial

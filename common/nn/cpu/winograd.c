@@ -71,6 +71,7 @@ struct group {
 	/* tiles along y: first, how many; runs along x likewise; tiles in all */
 	int y, n_y, x, n_x, tiles;
 	float *v, *product, *folded;
+	float *rounded; /* NULL, or room for a row of inputs in bf16 */
 	/* floats between points of v; of product and of folded */
 	size_t v_point, m_point;
 };
@@ -83,7 +84,8 @@ static void read_inputs(const struct job *j, const struct group *g)
 	for (int b = 0; b < vt_blocks(j->w->in.s.c); b++)
 		for (int i = 0; i < g->n_y; i++)
 			vt_win_read(t,
-				(struct vt_win_beam){ g->n, b, g->z, t->y[g->y + i], g->x, g->n_x },
+				(struct vt_win_beam){ g->n, b, g->z, t->y[g->y + i], g->x, g->n_x,
+					g->rounded },
 				false, j->w->pad, g->v + (size_t)b * block + (size_t)i * beam,
 				g->v_point, j->w->in);
 }
@@ -192,7 +194,8 @@ static void group_task(void *ctx, size_t task)
 	const struct job *j = ctx;
 	const struct vt_winograd *w = j->w;
 	const int *a = j->t.a;
-	size_t yg = task % (size_t)j->y_groups, z = task / (size_t)j->y_groups, v, m, f;
+	size_t yg = task % (size_t)j->y_groups, z = task / (size_t)j->y_groups, v, m, f,
+	       row = w->r->bf16 ? (size_t)w->in.s.w * VT_LANES : 0;
 	struct group g = { .z = j->t.z[z % (size_t)j->t.n_z],
 		.n = (int)(z / (size_t)j->t.n_z),
 		.y = (int)yg * j->group_y };
@@ -204,9 +207,10 @@ static void group_task(void *ctx, size_t task)
 	v = vt_win_points(w->form) * g.v_point;
 	m = (size_t)(a[0] * a[1]) * g.m_point;
 	f = (size_t)(j->t.m[0] * j->t.m[1] * a[2]) * g.m_point;
-	g.v = vt_xmalloc((v + m + f) * sizeof(float));
+	g.v = vt_xmalloc((v + m + f + row) * sizeof(float));
 	g.product = g.v + v;
 	g.folded = g.product + m;
+	g.rounded = row ? g.folded + f : NULL;
 	for (g.x = 0; g.x < j->t.runs; g.x += j->group_x) {
 		g.n_x = j->t.runs - g.x < j->group_x ? j->t.runs - g.x : j->group_x;
 		g.tiles = g.n_y * g.n_x * w->dilation;

@@ -30,7 +30,7 @@ static void read_task(void *ctx, size_t task)
 	int slot = (int)(task % (size_t)j->n), b = (int)(task / (size_t)j->n), at = j->first + slot;
 	bool lift = b >= j->in_blocks;
 	struct vt_win_beam beam = { at / t->n_y / t->n_z, lift ? b - j->in_blocks : b,
-		t->z[at / t->n_y % t->n_z], t->y[at % t->n_y], 0, t->runs };
+		t->z[at / t->n_y % t->n_z], t->y[at % t->n_y], 0, t->runs, NULL };
 	size_t tiles = (size_t)j->beam * VT_LANES, point = lift ? j->z_point : j->v_point;
 	float *to =
 		(lift ? j->z : j->v) + ((size_t)beam.b * (size_t)j->batch + (size_t)slot) * tiles;

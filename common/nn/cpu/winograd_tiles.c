@@ -102,6 +102,11 @@ void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, 
 
 		for (int v = first; next && v < end; v += 2)
 			__builtin_prefetch(next + (size_t)v * VT_LANES);
+		if (row && b.rounded && first < end) {
+			t->k->to_bf16(b.rounded + (size_t)first * VT_LANES,
+				row + (size_t)first * VT_LANES, (size_t)(end - first) * VT_LANES);
+			row = b.rounded;
+		}
 		if (row)
 			read_row(t, b, lift, pad, at, point, row, in.s.w);
 		else
