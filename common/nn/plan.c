@@ -397,7 +397,8 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 		vt_fusion_make(&p->fusion, g, opts, p->live, p->wants);
 	set_again(p, &v, opts->recompute);
 	set_hosts(p, &v);
-	p->rows = !v.training && !v.device && rows_pay(p, &v);
+	/* in rows, tensors of bf16 are rounded when they are written: for one level */
+	p->rows = !v.training && !v.device && !opts->any_level && rows_pay(p, &v);
 	lay_out(p, &v, opts);
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t need = p->live[i] ? scratch_of(p, g, i, opts) : 0;

@@ -146,7 +146,6 @@ void vt_session_set_level(struct vt_session *s, enum vt_level level)
 {
 	assert(!s->remote && s->opts.any_level && level <= VT_LEVEL_BF16);
 	s->opts.level = level;
-	s->bf16_pairs = level == VT_LEVEL_BF16 ? vt_bf16_tile(s->k) : NULL;
 }
 
 int vt_session_n_weights(const struct vt_session *s)
