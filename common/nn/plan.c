@@ -197,16 +197,10 @@ static size_t scratch_of(const struct vt_plan *p, const struct vt_graph *g, int 
 
 	if (opts->stored)
 		return opts->training ? size_of(p, opts, n->shape) : 0;
-	if (n->op == VT_OP_CONV && !p->rows) {
-		bool low = opts->level == VT_LEVEL_BF16;
-		struct vt_shape in = g->node[n->in[0]].shape;
-		size_t own = vt_cpu_conv_scratch(&n->conv, in, n->shape, opts->training, low),
-		       f32 = low && opts->any_level
-			? vt_cpu_conv_scratch(&n->conv, in, n->shape, opts->training, false)
-			: 0;
-
-		return own > f32 ? own : f32;
-	}
+	/* bf16 takes as much as f32 or more, so that a session may go from one to the other */
+	if (n->op == VT_OP_CONV && !p->rows)
+		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape,
+			opts->training, opts->level == VT_LEVEL_BF16);
 	if (n->op == VT_OP_UPSAMPLE)
 		return vt_cpu_upsample_scratch(g->node[n->in[0]].shape, n->shape);
 	return 0;
