@@ -275,6 +275,7 @@ struct owned {
 	char *previous, *leave;
 	const char *part[17]; /* of leave; NULL behind the last */
 	struct vt_precision_change *changes;
+	struct vt_precision_opts precision;
 	struct vt_device *device[VT_LEVELS];
 	struct vt_json *configured;
 };
@@ -335,10 +336,10 @@ static int read_changes(struct owned *w, struct vt_precision_opts *o, const char
 }
 
 /* Which level a step runs at: one and the same, or as decided on the way. */
-static int precision_of(struct vt_precision_opts *o, struct owned *w, const struct vt_stage_run *r,
-	struct vt_err *err)
+static int precision_of(struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
+	struct vt_precision_opts *o = &w->precision;
 	bool cpu = p->device == VT_DEVICE_CPU;
 	const char *replay = vt_stage_input(r, "replay");
 
@@ -360,16 +361,15 @@ static int precision_of(struct vt_precision_opts *o, struct owned *w, const stru
 	return replay ? read_changes(w, o, replay, err) : 0;
 }
 
-/* A device for each level that may come; with one level, also for validation. */
-static int open_devices(struct owned *w, struct vt_train_opts *o, const struct vt_stage_run *r,
-	struct vt_err *err)
+/* A device for each level that may come. */
+static int open_devices(struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	bool many = p->profile == AUTO;
 	int rc = 0;
 
 	for (int level = 0; !rc && level < VT_LEVELS && p->device != VT_DEVICE_CPU; level++)
-		if (many || level == (int)o->precision.first)
+		if (many || level == (int)w->precision.first)
 			rc = vt_device_open(&w->device[level],
 				&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
 					.profile =
@@ -377,10 +377,15 @@ static int open_devices(struct owned *w, struct vt_train_opts *o, const struct v
 					.engines = vt_stage_input(r, "engines"),
 					.cards = (int)p->devices },
 				err);
-	memcpy(o->device, w->device, sizeof(o->device));
-	if (!many)
-		o->device[VT_LEVEL_F32] = w->device[o->precision.first];
 	return rc;
+}
+
+/* With one level, its device is also that of validation. */
+static void use_devices(struct vt_train_opts *o, const struct owned *w, const struct params *p)
+{
+	memcpy(o->device, w->device, sizeof(o->device));
+	if (p->profile != AUTO)
+		o->device[VT_LEVEL_F32] = w->device[w->precision.first];
 }
 
 static int check_parts(const struct params *p, struct vt_err *err)
@@ -407,7 +412,6 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	struct vt_precision_opts precision;
 	int patch[3], rc = parse_owned(w, p, err);
 
 	if (!rc)
@@ -423,8 +427,6 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		rc = vt_parse_patch(patch, p->patch, err);
 	if (!rc)
 		rc = vt_augment_parse(&w->augment, w->list, patch, err);
-	if (!rc)
-		rc = precision_of(&precision, w, r, err);
 	if (!rc && p->dice + p->generalized + p->tversky + p->cross_entropy + p->focal <= 0)
 		rc = vt_err_set(err, VT_EUSAGE,
 			"every loss has weight 0; give --dice 1 or another one");
@@ -463,7 +465,7 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.average_from = (uint64_t)p->average_from,
 		.average_every = (uint64_t)p->average_every,
 		.on_device = p->device != VT_DEVICE_CPU,
-		.precision = precision,
+		.precision = w->precision,
 		.pad = p->pad,
 		.recompute = p->recompute,
 		.memory_limit = (size_t)p->memory << 20,
@@ -534,13 +536,28 @@ static int open_data(struct cohorts *c, struct owned *w, struct vt_stage_run *r,
 	return rc;
 }
 
+/* Usage, before a device and data are looked for.  With --configure some params are not what was
+ * given; they are checked once the data are open. */
+static int check_options(const struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	struct owned w = { .network = NULL };
+	struct vt_train_opts o;
+	int rc = p->configure ? 0 : options(&o, &w, r, err);
+
+	release(&w);
+	return rc;
+}
+
 static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 {
 	struct owned w = { .network = NULL };
 	struct vt_train_opts o;
 	struct cohorts c = { .n = 0 };
-	int rc = open_data(&c, &w, r, err);
+	int rc = precision_of(&w, r, err);
 
+	if (!rc)
+		rc = open_data(&c, &w, r, err);
 	if (!rc)
 		rc = options(&o, &w, r, err);
 	o.more = c.more;
@@ -572,15 +589,20 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct owned w = { .network = NULL };
 	struct cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	int rc = open_data(&c, &w, r, err);
+	int rc = check_options(r, err);
 
 	if (!rc)
-		rc = options(&o, &w, r, err);
-	o.more = c.more;
-	o.n_more = c.n - 1;
+		rc = precision_of(&w, r, err);
 	if (!rc)
-		rc = open_devices(&w, &o, r, err);
+		rc = open_devices(&w, r, err);
+	if (!rc)
+		rc = open_data(&c, &w, r, err);
+	if (!rc)
+		rc = options(&o, &w, r, err);
 	if (!rc) {
+		o.more = c.more;
+		o.n_more = c.n - 1;
+		use_devices(&o, &w, vt_stage_params(r));
 		total_steps = o.last;
 		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &c.d[0], &o, err);
 		vt_stage_note(r, "device", vt_device_describe(o.device[o.precision.first]));

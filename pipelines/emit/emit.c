@@ -108,11 +108,17 @@ static void boutiques_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct boutiques *b = ctx;
 	struct vt_buf key = VT_BUF_INIT, from = VT_BUF_INIT;
+
+	/* The branches of a union have inputs of one name: one argument. */
+	vt_buf_printf(&from, "/pfs/%s", leaf->name);
+	if (vt_strs_hold(&b->from, from.data)) {
+		vt_buf_release(&from);
+		return;
+	}
 	vt_buf_char(&key, '[');
 	for (const char *p = leaf->name; *p; p++)
 		vt_buf_char(&key, (char)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p));
 	vt_buf_char(&key, ']');
-	vt_buf_printf(&from, "/pfs/%s", leaf->name);
 	vt_json_push(b->inputs, boutiques_input(leaf->name, leaf->name, key.data, "File"));
 	vt_strs_add(&b->from, from.data);
 	vt_strs_add(&b->to, key.data);

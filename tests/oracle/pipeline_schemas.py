@@ -69,6 +69,12 @@ def graph_errors(doc):
 specs = sorted(glob.glob(ROOT + "/pipelines/*.json"))
 for path in specs:
     name = os.path.basename(path)[:-5]
+    twice = [d["name"] for d in map(json.loads, emit("boutiques", path).splitlines())
+             for k in ("id", "value-key") if len({i[k] for i in d["inputs"]}) < len(d["inputs"])]
+    say(not twice, "%s: inputs of a Boutiques descriptor have names of their own %s" % (name, twice or ""))
+    lost = [(p["pipeline"]["name"], l["name"]) for p in meant(path) if p.get("transform", {}).get("cmd", [""])[0] == "crop-patch"
+            for j in p["input"]["cross"] for l in (x["pfs"] for x in j.get("join", ())) if l["name"] in ("normed", "region") and "{quarantine/(*).json,(*)}" not in l["glob"]]
+    say(not lost, "%s: refused subjects join crop-patch's inputs like the others %s" % (name, lost or ""))
     golden = ROOT + "/pipelines/argo/" + name + ".yaml"
     text = emit("argo", path)
     say(os.path.exists(golden) and open(golden).read() == text, "pipelines/argo/%s.yaml is what emit prints" % name)

@@ -56,4 +56,17 @@ scores = json.load(open(T + "/e/metrics.json")) if rc == 0 else {}
 rows = open(T + "/e/subjects.csv").read() if rc == 0 else ""
 say(rc == 0 and "absent" in text and "bad" in text, "evaluate names them", (rc, text[-300:]))
 say("bad," in rows and "late," in rows and "good," in rows, "and counts them among the test subjects", rows)
+
+# The join of a refused subject, where a first network looked for the box: its quarantine alone in both inputs.
+for d in ("only/normed", "only/region"):
+    os.makedirs("%s/%s/quarantine" % (T, d))
+    os.link(T + "/n/quarantine/bad.json", "%s/%s/quarantine/bad.json" % (T, d))
+rc, text = stage("crop-patch", "p2", "--normed", T + "/only/normed", "--region", T + "/only/region", "--labels", T + "/c", *m)
+say(rc == 0 and "NaN" in json.load(open(T + "/p2/quarantine/bad.json"))["reason"], "with --region too: the reason goes along", (rc, text[-300:]))
+os.makedirs(T + "/only/none/quarantine")
+why = json.load(open(T + "/n/quarantine/bad.json"))
+json.dump(dict(why, subject="good"), open(T + "/only/none/quarantine/good.json", "w"))
+rc, text = stage("crop-patch", "p3", "--normed", T + "/n", "--region", T + "/only/none", "--labels", T + "/c", *m)
+got = json.load(open(T + "/p3/quarantine/good.json"))
+say(rc == 65 and "good" in got["reason"] and not os.path.exists(T + "/p3/good"), "one that the first network refused is refused, by name", (rc, got))
 raise SystemExit(failed > 0)
