@@ -49,9 +49,42 @@ static void quaternion(double q[3], const double r[3][3])
 	q[2] = s * d;
 }
 
-/* Restates the affine as qform if its axes are at right angles, else drops the qform. */
+/* The rotation nearest to r, whose columns have length 1 and are nearly at right angles: r becomes
+ * the mean of itself and its inverse's transpose until they are one (Higham 1986). */
+static void nearest_rotation(double r[3][3])
+{
+	for (int pass = 0; pass < 8; pass++) {
+		double m[3][4] = { { 0 } }, next[3][3];
+		for (int i = 0; i < 3; i++)
+			memcpy(m[i], r[i], sizeof(r[i]));
+		double det = determinant((const double(*)[4])m);
+		for (int i = 0; i < 3; i++)
+			for (int j = 0; j < 3; j++) {
+				int a = (i + 1) % 3, b = (i + 2) % 3, c = (j + 1) % 3,
+				    d = (j + 2) % 3;
+				next[i][j] = 0.5 *
+					(r[i][j] + (r[a][c] * r[b][d] - r[a][d] * r[b][c]) / det);
+			}
+		memcpy(r, next, sizeof(next));
+	}
+}
+
+/* How far the corners of g lie from where the qform r has them, in mm. */
+static double qform_gap(const struct vt_geometry *g, const double r[3][3])
+{
+	struct vt_geometry q = *g;
+	for (int i = 0; i < 3; i++)
+		for (int j = 0; j < 3; j++)
+			q.affine[i][j] = r[i][j] * g->spacing[j] * (j == 2 ? g->qfac : 1);
+	return vt_geometry_gap(g, &q);
+}
+
+/* Restates the affine as qform, which some programs read instead of the sform: as it is if its
+ * axes are at right angles; as the nearest such one if no corner moves by more than 0.25 mm; else
+ * there is none. */
 static void set_qform(struct vt_geometry *g)
 {
+	static const double most_mm = 0.25;
 	double r[3][3], worst = 0;
 	for (int j = 0; j < 3; j++)
 		for (int i = 0; i < 3; i++)
@@ -67,7 +100,9 @@ static void set_qform(struct vt_geometry *g)
 		g->qoffset[i] = g->affine[i][3];
 	}
 	/* 1e-4 of a right angle moves the far corner of a 250 mm box by 0.025 mm. */
-	if (!(worst < 1e-4)) {
+	if (worst >= 1e-4 && worst < 0.05)
+		nearest_rotation(r);
+	if (!(worst < 0.05) || !(qform_gap(g, (const double(*)[3])r) <= most_mm)) {
 		g->qform_code = 0;
 		memset(g->quatern, 0, sizeof(g->quatern));
 		memset(g->qoffset, 0, sizeof(g->qoffset));

@@ -69,6 +69,29 @@ say(stripped_2mm(np.where(brain, x + 1, 0)), "a brain on zeros is stripped")
 say(stripped_2mm(np.where(brain, x + 1, 0)[:, :, :78]), "and one whose top is cut off")
 z = ((x - 80.0) / 30).astype("f4")
 say(stripped_2mm(np.where(brain, z, np.float32(-3.25))), "a brain on a constant other than zero is stripped")
+
+
+def lesions(x, inside, times, *balls):
+    """x with balls of so many times the inside's median: (radius in mm, center in shares of the inside's box)."""
+    y, at = x.astype("f4"), np.argwhere(inside)
+    g = np.indices(x.shape).astype("f4")
+    for radius, share in balls:
+        c = at.min(0) + (at.max(0) - at.min(0)) * np.array(share)
+        ball = inside & (2 * np.sqrt(sum((g[a] - c[a]) ** 2 for a in range(3))) < radius)
+        y[ball] = times * np.median(x[inside]) * (1 + 0.05 * rng.normal(size=ball.sum()))
+    return y
+
+
+wrong = []
+for kind in ("t1", "t2", "flair"):
+    x3, brain3, _ = head(kind, (2, 2, 2))
+    for times, balls in ((2.5, [(26, (0.6, 0.6, 0.6))]), (4, [(26, (0.3, 0.6, 0.5))]), (6, [(30, (0.6, 0.6, 0.6))]), (10, [(30, (0.6, 0.4, 0.6))]),
+                         (4, [(24, (0.25, 0.6, 0.6)), (24, (0.75, 0.6, 0.6)), (15, (0.5, 0.2, 0.5))])):
+        # The phantom's brain has 9 % fluid around it, which strippers leave out.
+        inside = ndi.binary_erosion(brain3, iterations=2)
+        wrong += [] if stripped_2mm(lesions(np.where(inside, x3 + 1, 0), inside, times, *balls)) else [("brain", kind, times, len(balls))]
+        wrong += [("head", kind, times, len(balls))] if stripped_2mm(lesions(np.where(x3 > 8, x3, 0), brain3, times, *balls)[:, :, -75:]) else []
+say(not wrong, "lesions of 2.5 to 10 times the brain's brightness make no head of a brain, nor a brain of a head", wrong)
 say(not stripped_2mm(np.full(x.shape, 7, "i2")), "a constant image is not stripped")
 
 if not shared:
