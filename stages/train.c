@@ -65,8 +65,7 @@ static const struct vt_port in[] = {
 	{ "patches-8", VT_PORT_DIR, true, "an eighth" },
 	{ "previous", VT_PORT_DIR, true,
 		"checkpoint whose last weights are the start, or one .pth, .pt or .safetensors "
-		"file; an empty "
-		"directory is none" },
+		"file; an empty directory is none" },
 	{ "engines", VT_PORT_DIR, true,
 		"an earlier run on a GPU whose convolution engines are repeated" },
 	{ "replay", VT_PORT_DIR, true,
@@ -76,8 +75,8 @@ static const struct vt_port in[] = {
 
 static const struct vt_param params[] = {
 	VT_BOOL("configure", configure, false,
-		"let network size, patch, steps, rate and validation follow from the "
-		"cohort, --memory-limit and --time-budget; what else is given stays"),
+		"let network size, patch, steps, rate and validation follow from the cohort, "
+		"--memory-limit and --time-budget; what else is given stays"),
 	VT_REAL("time-budget", minutes, 60, 0.01, 1000000, "minute",
 		"with --configure: of a nominal core of 40 GMAC/s"),
 	VT_TEXT("model", model, "segresnet", "", "network by name; docs/networks.md lists them"),
@@ -296,8 +295,7 @@ static int parse_owned(struct owned *w, const struct params *p, struct vt_err *e
 		w->output_weights[i] = vt_json_number(vt_json_at(w->weights, i), -1);
 		if (w->output_weights[i] < 0)
 			return vt_err_set(err, VT_EUSAGE,
-				"--output-weights=%s: must be a list of numbers of 0 and "
-				"more",
+				"--output-weights=%s: must be a list of numbers of 0 and more",
 				p->output_weights);
 	}
 	return 0;
@@ -345,8 +343,8 @@ static int precision_of(struct owned *w, const struct vt_stage_run *r, struct vt
 
 	if (cpu && (p->profile == TF32 || p->profile == FP16))
 		return vt_err_set(err, VT_EUSAGE,
-			"--precision=%s: the CPU computes in f32 or bf16; this one needs "
-			"--device cuda",
+			"--precision=%s: the CPU computes in f32 or bf16; this one needs --device "
+			"cuda",
 			profiles[p->profile]);
 	if (replay && p->profile != AUTO)
 		return vt_err_set(err, VT_EUSAGE,
@@ -402,8 +400,7 @@ static int check_parts(const struct params *p, struct vt_err *err)
 	if (p->batch % p->devices)
 		return vt_err_set(err, VT_EUSAGE,
 			"--devices=%d: --batch=%d does not divide over them; give a batch of %d or "
-			"a "
-			"multiple",
+			"a multiple",
 			(int)p->devices, (int)p->batch, (int)p->devices);
 	return 0;
 }
@@ -536,19 +533,6 @@ static int open_data(struct cohorts *c, struct owned *w, struct vt_stage_run *r,
 	return rc;
 }
 
-/* Usage, before a device and data are looked for.  With --configure some params are not what was
- * given; they are checked once the data are open. */
-static int check_options(const struct vt_stage_run *r, struct vt_err *err)
-{
-	const struct params *p = vt_stage_params(r);
-	struct owned w = { .network = NULL };
-	struct vt_train_opts o;
-	int rc = p->configure ? 0 : options(&o, &w, r, err);
-
-	release(&w);
-	return rc;
-}
-
 static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 {
 	struct owned w = { .network = NULL };
@@ -589,10 +573,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct owned w = { .network = NULL };
 	struct cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	int rc = check_options(r, err);
+	int rc = precision_of(&w, r, err);
 
-	if (!rc)
-		rc = precision_of(&w, r, err);
 	if (!rc)
 		rc = open_devices(&w, r, err);
 	if (!rc)
@@ -645,17 +627,13 @@ static const struct vt_stage stage = {
 	.version = STAGE_VERSION,
 	.summary = "Trains a segmentation network on patch containers.",
 	.about = "The loss is the sum of the terms whose weight is not 0, over every output of the "
-		 "network. Labeled "
-		 "subjects outside the test set and the "
-		 "validation fold are trained on; the validation fold is predicted whole every "
-		 "--validate-every steps and the "
-		 "weights with the best mean Dice are kept.\n\n"
+		 "network. Labeled subjects outside the test set and the validation fold are "
+		 "trained on; the validation fold is predicted whole every --validate-every steps "
+		 "and the weights with the best mean Dice are kept.\n\n"
 		 "The same patches, params and binary give the same bytes for any number of "
-		 "threads, any vector width, "
-		 "and after any number of kills.",
+		 "threads, any vector width, and after any number of kills.",
 	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv; "
-		  "precision.jsonl with --precision "
-		  "auto",
+		  "precision.jsonl with --precision auto",
 	.in = in,
 	.params = params,
 	.headings = headings,
