@@ -140,6 +140,8 @@ static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, stru
 		vt_stage_note(r, "subjects", names_of(e, false));
 		if (e->n_absent)
 			vt_stage_note(r, "absent", names_of(e, true));
+		if (vt_json_length(e->unreferenced))
+			vt_stage_note(r, "without_reference", vt_json_copy(e->unreferenced));
 	}
 	vt_buf_release(&history);
 	vt_buf_release(&text);
@@ -223,7 +225,7 @@ static int score_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struc
 	int rc = vt_segmenter_open(&s, vt_stage_input(r, "model"), &how, err);
 
 	if (!rc)
-		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), err);
+		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), NULL, err);
 	if (!rc)
 		rc = vt_segment_read(&o->how, p->threshold, p->least, s->first, err);
 	if (!rc)
@@ -335,7 +337,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "evaluate",
-	.version = "5",
+	.version = "6",
 	.summary =
 		"Scores a checkpoint, or any tool's label maps, on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",

@@ -1,7 +1,7 @@
 /* merge-labels: label maps of several predictions -> one map a subject, by a table of rules.
  *
  * in   a, b, c   outputs of predict: <subject>/seg.nii.gz on one grid
- * out <subject>/seg.nii.gz, quarantine/<subject>.json */
+ * out <subject>/seg.nii.gz, quarantine/<subject>.json; who lies in quarantine/ of an input too */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +64,26 @@ static int read_map(struct subject *s, int k, double tolerance, struct vt_err *e
 	return rc;
 }
 
+/* Why an input has no map of the subject, where it says so. */
+static int check_map(const struct vt_stage_run *r, const char *port, const char *id,
+	const char *path, struct vt_err *err)
+{
+	char *file = vt_asprintf("%s/quarantine/%s.json", vt_stage_input(r, port), id);
+	struct vt_json *j = NULL;
+	struct vt_err none = VT_ERR_INIT;
+	int rc = 0;
+
+	if (!vt_fs_exists(path) && vt_fs_exists(file)) {
+		(void)vt_json_read(&j, file, &none);
+		rc = vt_err_set(err, VT_EDATA, "--%s has no map of it: quarantined by %s: %s", port,
+			vt_json_text(vt_json_get(j, "stage"), "an earlier stage"),
+			vt_json_text(vt_json_get(j, "reason"), "no reason given"));
+	}
+	vt_json_free(j);
+	free(file);
+	return rc;
+}
+
 static int merge(const struct vt_stage_run *r, const struct vt_merge_rules *rules, const char *id,
 	struct vt_err *err)
 {
@@ -76,7 +96,9 @@ static int merge(const struct vt_stage_run *r, const struct vt_merge_rules *rule
 	for (int k = 0; !rc && maps[k]; k++)
 		if (vt_stage_input(r, maps[k])) {
 			s.path[k] = vt_asprintf("%s/%s/seg.nii.gz", vt_stage_input(r, maps[k]), id);
-			rc = read_map(&s, k, p->tolerance, err);
+			rc = check_map(r, maps[k], id, s.path[k], err);
+			if (!rc)
+				rc = read_map(&s, k, p->tolerance, err);
 		}
 	if (!rc && !(merged = malloc(s.n + 1)))
 		rc = vt_err_nomem(err, s.n);
@@ -96,7 +118,30 @@ static int merge(const struct vt_stage_run *r, const struct vt_merge_rules *rule
 	return rc;
 }
 
-/* Every subject of any of the inputs: one that another lacks is put into quarantine. */
+/* quarantine/<subject>.json of an input: a subject that has no map. */
+static int list_quarantined(struct vt_strs *ids, const char *root, struct vt_err *err)
+{
+	char *dir = vt_path_join(root, "quarantine");
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		size_t n = strlen(names.v[i]);
+		char *id = n > 5 && !strcmp(names.v[i] + n - 5, ".json")
+			? vt_xstrndup(names.v[i], n - 5)
+			: NULL;
+
+		if (id)
+			vt_strs_add(ids, id);
+		free(id);
+	}
+	vt_strs_release(&names);
+	free(dir);
+	return rc;
+}
+
+/* Every subject of any of the inputs, one in quarantine there too: one that an input lacks is put
+ * into quarantine. */
 static int list_subjects(struct vt_strs *ids, const struct vt_stage_run *r, struct vt_err *err)
 {
 	int rc = 0;
@@ -114,6 +159,8 @@ static int list_subjects(struct vt_strs *ids, const struct vt_stage_run *r, stru
 			free(path);
 		}
 		vt_strs_release(&names);
+		if (!rc && root)
+			rc = list_quarantined(ids, root, err);
 	}
 	vt_strs_unique(ids);
 	if (!rc && !ids->n)
@@ -168,7 +215,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "merge-labels",
-	.version = "1",
+	.version = "2",
 	.summary = "Makes one label map a subject out of two or three, by a table of rules.",
 	.output = "<subject>/seg.nii.gz on the grid of a's map",
 	.about = "A rule holds where each map it names has one of the labels it lists; the first "
@@ -176,8 +223,8 @@ static const struct vt_stage stage = {
 		 "holds says whose label, or which label, counts. The default is the two-pass "
 		 "merge of "
 		 "open_brats2020's paper: B where both maps say background or edema, else A.\n\n"
-		 "A subject that one of the inputs lacks, or whose maps lie on different grids, is "
-		 "put "
+		 "A subject that one of the inputs lacks or has in its own quarantine, or whose "
+		 "maps lie on different grids, is put "
 		 "into quarantine and the others go on; the status then is 65.",
 	.in = in,
 	.params = params,

@@ -147,6 +147,25 @@ static int read_preparations(struct job *j, struct vt_err *err)
 	return rc;
 }
 
+/* Axes that are kept as they are must lie as those of the group's training data. */
+static int check_axes(const struct job *j, int group, const struct vt_patch_file *f,
+	struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(j->r);
+	size_t n, first = vt_segmenter_group(j->s, group, &n);
+	struct vt_json *trained = vt_contract_of_checkpoint(j->s->member[first].checkpoint.json),
+		       *given = vt_contract_of_container(f->header);
+	char *allow = vt_asprintf("%s,channels,regions,ignore,settings,crop,spacing_mm", p->allow),
+	     *who = vt_asprintf("subject %s", f->subject);
+	int rc = vt_contract_agree(trained, given, who, allow, err);
+
+	free(allow);
+	free(who);
+	vt_json_free(trained);
+	vt_json_free(given);
+	return rc;
+}
+
 /* Scans -> a container in memory, as the group's training data were. */
 static int prepare(const struct job *j, const char *subject, int group, struct vt_patch_file *f,
 	struct vt_err *err)
@@ -161,6 +180,8 @@ static int prepare(const struct job *j, const char *subject, int group, struct v
 
 	if (!rc)
 		rc = vt_crop_prepared(f, j->manifest, subject, &prepared, region, &how->crop, err);
+	if (!rc)
+		rc = check_axes(j, group, f, err);
 	vt_prepared_release(&prepared);
 	free(region);
 	return rc;
@@ -233,7 +254,7 @@ static int fuse(struct one *s, int group, const struct vt_patch_file *f)
 	const struct vt_checkpoint *c = s->j->s->first;
 	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w * (size_t)c->n_outputs, members;
 	float *probability = malloc(n * sizeof(*probability));
-	int rc = probability ? vt_predict_probabilities(probability, s->p, &s->why)
+	int rc = probability ? vt_segment_probabilities(probability, s->j->s, s->p, f, &s->why)
 			     : vt_err_nomem(&s->why, n * sizeof(*probability));
 
 	vt_segmenter_group(s->j->s, group, &members);
@@ -426,7 +447,7 @@ static int check_manifest(const struct job *j, struct vt_err *err)
 	struct vt_json *trained = vt_contract_of_checkpoint(j->s->first->json),
 		       *header = vt_json_new(VT_JSON_OBJECT),
 		       *channels = vt_json_new(VT_JSON_ARRAY), *given;
-	char *allow = vt_asprintf("%s,settings,crop,spacing_mm,ignore%s", p->allow,
+	char *allow = vt_asprintf("%s,settings,crop,spacing_mm,axes,ignore%s", p->allow,
 		j->manifest->n_regions ? "" : ",regions");
 	int rc;
 
@@ -515,7 +536,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "predict",
-	.version = "6",
+	.version = "7",
 	.summary = "Segments subjects with one or several checkpoints, each in its own geometry.",
 	.about =
 		"Scans are prepared and cropped as the checkpoint says its training data were: the "

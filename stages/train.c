@@ -49,7 +49,7 @@ static const char *const activations[] = { "sigmoid", "softmax", NULL };
 /* beside the keys of contract.h */
 static const char *const also_allowed[] = { "activation", "subjects", NULL };
 
-#define STAGE_VERSION "6"
+#define STAGE_VERSION "7"
 
 enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
 static const char *const profiles[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
@@ -64,8 +64,8 @@ static const struct vt_port in[] = {
 	{ "patches-7", VT_PORT_DIR, true, "a seventh" },
 	{ "patches-8", VT_PORT_DIR, true, "an eighth" },
 	{ "previous", VT_PORT_DIR, true,
-		"checkpoint whose last weights are the start, or one .pth, .pt or .safetensors "
-		"file; an empty directory is none" },
+		"checkpoint whose last weights are the start, or a directory with one .pth, .pt "
+		"or .safetensors file; an empty one is none" },
 	{ "engines", VT_PORT_DIR, true,
 		"an earlier run on a GPU whose convolution engines are repeated" },
 	{ "replay", VT_PORT_DIR, true,
@@ -107,8 +107,9 @@ static const struct vt_param params[] = {
 		"its kernels for one channel serve several: repeated, over their number"),
 
 	VT_TEXT("allow", allow, "", "",
-		"what may differ from the checkpoint of --previous: channels, regions, settings, "
-		"crop, spacing_mm, activation, subjects"),
+		"what may differ among the subjects and from the checkpoint of --previous: "
+		"channels, regions, ignore, settings, crop, spacing_mm, axes, activation, "
+		"subjects"),
 
 	VT_REAL("learning-rate", rate, 1e-3, 1e-8, 10, "", "largest learning rate"),
 	VT_ENUM("schedule", schedule, schedules, VT_RATE_COSINE, "how the rate falls"),
@@ -419,8 +420,6 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	if (!rc)
 		rc = vt_train_find_parent(&w->previous, vt_stage_input(r, "previous"), err);
 	if (!rc)
-		rc = vt_contract_check_allow(p->allow, also_allowed, err);
-	if (!rc)
 		rc = vt_parse_patch(patch, p->patch, err);
 	if (!rc)
 		rc = vt_augment_parse(&w->augment, w->list, patch, err);
@@ -493,14 +492,15 @@ struct cohorts {
 
 static int open_cohorts(struct cohorts *c, const struct vt_stage_run *r, struct vt_err *err)
 {
-	int rc = vt_dataset_open(&c->d[0], vt_stage_input(r, "patches"), err);
+	const struct params *p = vt_stage_params(r);
+	int rc = vt_dataset_open(&c->d[0], vt_stage_input(r, "patches"), p->allow, err);
 
 	c->n = 1;
 	for (int k = 2; !rc && k <= MOST_COHORTS; k++) {
 		char *port = vt_asprintf("patches-%d", k);
 		const char *dir = vt_stage_input(r, port);
 
-		if (dir && !(rc = vt_dataset_open(&c->d[c->n], dir, err))) {
+		if (dir && !(rc = vt_dataset_open(&c->d[c->n], dir, p->allow, err))) {
 			c->more[c->n - 1] = &c->d[c->n];
 			c->n++;
 		}
@@ -522,8 +522,10 @@ static int open_data(struct cohorts *c, struct owned *w, struct vt_stage_run *r,
 	struct vt_configure_request q = { p->model, p->network, p->activation == 1, (int)p->fold,
 		(size_t)p->memory << 20, p->minutes };
 	struct vt_json *chosen = NULL;
-	int rc = open_cohorts(c, r, err);
+	int rc = vt_contract_check_allow(p->allow, also_allowed, err);
 
+	if (!rc)
+		rc = open_cohorts(c, r, err);
 	if (rc || !p->configure)
 		return rc;
 	rc = vt_configure_cohort(&chosen, &w->configured, &c->d[0], &q, err);

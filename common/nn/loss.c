@@ -42,6 +42,11 @@ static bool is_on(const struct work *w, size_t item, int c, size_t v)
 	return w->o->softmax ? t == c : t >> c & 1;
 }
 
+static bool is_ignored(const struct work *w, size_t item, size_t v)
+{
+	return w->o->ignored && w->o->ignored[item * w->voxels + v];
+}
+
 /* --- probabilities and pointwise terms ----------------------------------- */
 
 /* -ln sigma(z), from z itself so that nothing overflows. */
@@ -87,6 +92,8 @@ static void sigmoid_block(struct work *w, struct range r, struct vt_loss_sums *s
 			float p = vt_sigmoidf(w->logits[i]);
 
 			w->p[i] = p;
+			if (is_ignored(w, r.item, v))
+				continue;
 			s[c].p += (double)p;
 			s[c].pp += (double)p * (double)p;
 			s[c].pr += on ? (double)p : 0;
@@ -142,6 +149,8 @@ static void softmax_block(struct work *w, struct range r, struct vt_loss_sums *s
 			(double)w->logits[base + t * w->voxels + v],
 		       f;
 
+		if (is_ignored(w, r.item, v))
+			continue;
 		for (int c = 0; c < w->c; c++) {
 			w->p[base + (size_t)c * w->voxels + v] = p[c];
 			s[c].p += (double)p[c];
@@ -271,6 +280,10 @@ static void sigmoid_gradient(struct work *w, struct range r)
 			double p = (double)w->p[i], point;
 			bool on = is_on(w, r.item, c, v);
 
+			if (is_ignored(w, r.item, v)) {
+				w->p[i] = 0;
+				continue;
+			}
 			binary_terms(w, (double)w->logits[i], p, on, &point);
 			w->p[i] = (float)(by_p(&w->slope[row], p, on) * p * (1.0 - p) + point);
 		}
@@ -290,6 +303,11 @@ static void softmax_gradient(struct work *w, struct range r)
 			(double)w->logits[base + t * w->voxels + v],
 		       f, mean = 0;
 
+		if (is_ignored(w, r.item, v)) {
+			for (int c = 0; c < w->c; c++)
+				w->p[base + (size_t)c * w->voxels + v] = 0;
+			continue;
+		}
 		class_terms(w, (double)p[t], ln, t == 0, &f);
 		for (int c = 0; c < w->c; c++) {
 			g[c] = by_p(&slope[c], (double)p[c], t == c);

@@ -40,6 +40,9 @@ struct vt_loss {
 	double smooth, smooth_below; /* s and d */
 	double false_positive, false_negative;
 	double gamma, balance;
+	/* [n, voxels]: where it is not 0 a voxel adds nothing to any sum and has no gradient, but
+	 * means are over as many voxels; NULL: nowhere */
+	const uint8_t *ignored;
 };
 
 /* Plain soft Dice over sigmoids; terms and constants are changed from here. */

@@ -58,14 +58,42 @@ static struct vt_json *make(const struct vt_json *from, const struct vt_json *se
 	return out;
 }
 
+/* Axes lie as the scan has them: its settings do not say where. */
+static bool keeps_axes(const struct vt_json *settings)
+{
+	return !strcmp(vt_json_text(vt_json_get(settings, "orient"), "ras"), "native") &&
+		!*vt_json_text(vt_json_get(settings, "conform"), "");
+}
+
+struct vt_json *vt_contract_axes(const struct vt_json *header)
+{
+	const char *axes =
+		vt_json_text(vt_json_pointer(header, "/geometry/placement/work/orientation"),
+			"unknown");
+
+	return keeps_axes(vt_json_pointer(header, "/geometry/settings")) ? vt_json_new_text(axes)
+									 : NULL;
+}
+
 struct vt_json *vt_contract_of_container(const struct vt_json *header)
 {
-	return make(header, vt_json_pointer(header, "/geometry/settings"));
+	struct vt_json *out = make(header, vt_json_pointer(header, "/geometry/settings")),
+		       *axes = vt_contract_axes(header);
+
+	if (axes)
+		vt_json_put(out, "axes", axes);
+	return out;
 }
 
 struct vt_json *vt_contract_of_checkpoint(const struct vt_json *checkpoint)
 {
-	return make(checkpoint, vt_json_get(checkpoint, "settings"));
+	const struct vt_json *settings = vt_json_get(checkpoint, "settings"),
+			     *axes = vt_json_get(checkpoint, "axes");
+	struct vt_json *out = make(checkpoint, settings);
+
+	if (keeps_axes(settings))
+		vt_json_put(out, "axes", axes ? vt_json_copy(axes) : vt_json_new_text("unknown"));
+	return out;
 }
 
 /* --- what may differ ----------------------------------------------------- */
@@ -90,7 +118,7 @@ bool vt_contract_allows(const char *allow, const char *key)
 static bool known_word(const char *word, size_t n, const char *const *more)
 {
 	static const char *const words[] = { "channels", "regions", "ignore", "settings", "crop",
-		"spacing_mm", NULL };
+		"spacing_mm", "axes", NULL };
 
 	for (int i = 0; words[i]; i++)
 		if (strlen(words[i]) == n && !strncmp(word, words[i], n))
@@ -114,7 +142,7 @@ int vt_contract_check_allow(const char *allow, const char *const *more, struct v
 				"--allow=%s: \"%.*s\" is nothing that can differ; there are "
 				"channels, "
 				"regions, ignore, settings, settings.KEY, crop, crop.KEY, "
-				"spacing_mm%s",
+				"spacing_mm, axes%s",
 				allow, (int)n, at, extra.data ? extra.data : "");
 			vt_buf_release(&extra);
 			return err->code;
@@ -148,55 +176,86 @@ static bool same_spacing(const struct vt_json *a, const struct vt_json *b)
 	return true;
 }
 
-static int differ(const char *key, const struct vt_json *trained, const struct vt_json *given,
-	const char *who, struct vt_err *err)
+/* Two contracts and whose they are; first: NULL for a checkpoint's. */
+struct pair {
+	const struct vt_json *trained, *given;
+	const char *first, *who;
+};
+
+static int differ(const struct pair *p, const char *key, const struct vt_json *trained,
+	const struct vt_json *given, struct vt_err *err)
 {
 	char *a = text_of(trained), *b = text_of(given);
 
-	vt_err_set(err, VT_EDATA,
-		"%s: %s is %s, the checkpoint was trained with %s; prepare it as the training data "
-		"were, or accept the difference with --allow %s",
-		who, key, b, a, key);
+	if (p->first)
+		vt_err_set(err, VT_EDATA,
+			"subject %s: %s is %s, that of subject %s is %s; prepare and crop them in "
+			"one way, or take both on purpose with --allow %s",
+			p->who, key, b, p->first, a, key);
+	else
+		vt_err_set(err, VT_EDATA,
+			"%s: %s is %s, the checkpoint was trained with %s; prepare it as the "
+			"training data were, or accept the difference with --allow %s",
+			p->who, key, b, a, key);
 	free(a);
 	free(b);
 	return err->code;
 }
 
-static int compare(const char *key, const struct vt_json *trained, const struct vt_json *given,
-	const char *who, struct vt_err *err)
+static int compare(const struct pair *p, const char *key, struct vt_err *err)
 {
+	const struct vt_json *trained = vt_json_get(p->trained, key),
+			     *given = vt_json_get(p->given, key);
 	char *a, *b;
 	bool same;
 
 	if (!strcmp(key, "spacing_mm") && trained && trained->type == VT_JSON_ARRAY && given)
-		return same_spacing(trained, given) ? 0 : differ(key, trained, given, who, err);
+		return same_spacing(trained, given) ? 0 : differ(p, key, trained, given, err);
 	a = text_of(trained);
 	b = text_of(given);
 	same = !strcmp(a, b);
 	free(a);
 	free(b);
-	return same ? 0 : differ(key, trained, given, who, err);
+	return same ? 0 : differ(p, key, trained, given, err);
 }
 
-/* A network that was trained on any spacing has none in its contract. */
+/* A network that was trained on any spacing has none in its contract, one that was trained on
+ * several axes has null. */
 static bool left_open(const char *key, const struct vt_json *trained)
 {
-	return !strcmp(key, "spacing_mm") && (!trained || trained->type == VT_JSON_NULL);
+	bool none = !trained || trained->type == VT_JSON_NULL;
+
+	return none && (!strcmp(key, "spacing_mm") || (trained && !strcmp(key, "axes")));
 }
 
-int vt_contract_agree(const struct vt_json *trained, const struct vt_json *given, const char *who,
-	const char *allow, struct vt_err *err)
+static int agree(const struct pair *p, const char *allow, struct vt_err *err)
 {
+	const struct vt_json *trained = p->trained, *given = p->given;
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < trained->n; i++)
 		if (!vt_contract_allows(allow, trained->key[i]) &&
 			!left_open(trained->key[i], trained->item[i]))
-			rc = compare(trained->key[i], trained->item[i],
-				vt_json_get(given, trained->key[i]), who, err);
+			rc = compare(p, trained->key[i], err);
 	for (size_t i = 0; !rc && i < given->n; i++)
 		if (!vt_json_get(trained, given->key[i]) && !left_open(given->key[i], NULL) &&
 			!vt_contract_allows(allow, given->key[i]))
-			rc = compare(given->key[i], NULL, given->item[i], who, err);
+			rc = compare(p, given->key[i], err);
+	return rc;
+}
+
+int vt_contract_agree(const struct vt_json *trained, const struct vt_json *given, const char *who,
+	const char *allow, struct vt_err *err)
+{
+	return agree(&(struct pair){ trained, given, NULL, who }, allow, err);
+}
+
+int vt_contract_same(const struct vt_json *first, const char *who_first,
+	const struct vt_json *other, const char *who, const char *allow, struct vt_err *err)
+{
+	char *also = vt_asprintf("%s,spacing_mm", allow);
+	int rc = agree(&(struct pair){ first, other, who_first, who }, also, err);
+
+	free(also);
 	return rc;
 }

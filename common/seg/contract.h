@@ -11,6 +11,8 @@
  *      settings.<key>    of the preparation (prepare.h)
  *      crop.<key>        of the crop (crop.h)
  *      spacing_mm        z, y, x; absent where a network was trained on any
+ *      axes              with settings.orient native: where x, y and z point to, e.g. "LPS"; null
+ *                        where a network was trained on several
  * Values are compared as text, spacings within a thousandth. */
 #ifndef COMMON_SEG_CONTRACT_H
 #define COMMON_SEG_CONTRACT_H
@@ -28,6 +30,14 @@ int vt_contract_check_allow(const char *allow, const char *const *more, struct v
 
 /* Whether a list allows a key, by itself or by its group. */
 bool vt_contract_allows(const char *allow, const char *key);
+
+/* Key "axes" of a checkpoint that is trained on the container; NULL where its settings say it. */
+struct vt_json *vt_contract_axes(const struct vt_json *header);
+
+/* Whether subjects of one cohort mean the same; spacings are not looked at.  VT_EDATA names both
+ * subjects, the first key that differs, both values and the way to allow it. */
+int vt_contract_same(const struct vt_json *first, const char *who_first,
+	const struct vt_json *other, const char *who, const char *allow, struct vt_err *err);
 
 /* VT_EDATA names who, the first key that differs, both values and the way to allow it. */
 int vt_contract_agree(const struct vt_json *trained, const struct vt_json *given, const char *who,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/rng.h"
+#include "common/seg/contract.h"
 
 /* Whether the values at a pointer have one canonical form, or are both absent. */
 static bool same_at(const struct vt_json *a, const struct vt_json *b, const char *pointer)
@@ -25,14 +26,14 @@ static bool same_at(const struct vt_json *a, const struct vt_json *b, const char
 	return same;
 }
 
-static int check_agreement(const struct vt_dataset *d, struct vt_err *err)
+/* What a training could not even address. */
+static int check_names(const struct vt_dataset *d, struct vt_err *err)
 {
 	static const char *const what[][2] = { { "/channels", "channels" },
-		{ "/regions", "regions" },
-		{ "/geometry/settings", "settings of skullstrip-normalize" } };
+		{ "/regions", "regions" } };
 
 	for (size_t i = 1; i < d->n; i++)
-		for (int k = 0; k < 3; k++)
+		for (int k = 0; k < 2; k++)
 			if (!same_at(d->file[0].header, d->file[i].header, what[k][0]))
 				return vt_err_set(err, VT_EDATA,
 					"subjects %s and %s have different %s; prepare and "
@@ -53,7 +54,32 @@ static int check_classes(const struct vt_patch_file *f, const char *path, struct
 	return 0;
 }
 
-int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err)
+static int check_meaning(const struct vt_dataset *d, const char *allow, struct vt_err *err)
+{
+	struct vt_json *first = vt_contract_of_container(d->file[0].header);
+	int rc = 0;
+
+	for (size_t i = 1; !rc && i < d->n; i++) {
+		struct vt_json *other = vt_contract_of_container(d->file[i].header);
+
+		rc = vt_contract_same(first, d->file[0].subject, other, d->file[i].subject, allow,
+			err);
+		vt_json_free(other);
+	}
+	vt_json_free(first);
+	return rc;
+}
+
+bool vt_dataset_ignores(const struct vt_dataset *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (vt_json_integer(vt_json_pointer(d->file[i].header, "/manifest/label/ignore"),
+			    0))
+			return true;
+	return false;
+}
+
+int vt_dataset_open(struct vt_dataset *out, const char *root, const char *allow, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
 	struct vt_dataset d = { NULL, 0 };
@@ -75,7 +101,9 @@ int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no <subject>/subject.vtp in it; give the output of crop-patch", root);
 	if (!rc)
-		rc = check_agreement(&d, err);
+		rc = check_names(&d, err);
+	if (!rc && allow)
+		rc = check_meaning(&d, allow, err);
 	vt_strs_release(&names);
 	if (rc)
 		vt_dataset_close(&d);

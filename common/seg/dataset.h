@@ -15,9 +15,14 @@ struct vt_dataset {
 };
 
 /* Opens <root>/<subject>/subject.vtp of every subject, sorted by subject.  All must agree in
- * channels and regions (VT_EDATA names the first that does not). */
-int vt_dataset_open(struct vt_dataset *out, const char *root, struct vt_err *err);
+ * channels and names of regions, and in what else gives them their meaning (contract.h) but for
+ * what `allow` lists; NULL: the caller compares that (VT_EDATA names the first that does not). */
+int vt_dataset_open(struct vt_dataset *out, const char *root, const char *allow,
+	struct vt_err *err);
 void vt_dataset_close(struct vt_dataset *d);
+
+/* Whether a container marks voxels that are to be ignored. */
+bool vt_dataset_ignores(const struct vt_dataset *d);
 
 struct vt_draw_opts {
 	int patch[3];      /* z, y, x */

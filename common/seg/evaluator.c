@@ -592,6 +592,7 @@ void vt_evaluation_release(struct vt_evaluation *e)
 		free(e->subject[0].region);
 	free(e->subject);
 	vt_json_free(e->on_host);
+	vt_json_free(e->unreferenced);
 	vt_json_free(e->scored);
 	*e = (struct vt_evaluation){ .segmenter = NULL };
 }

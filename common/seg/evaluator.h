@@ -100,6 +100,8 @@ struct vt_evaluation {
 	/* subjects for whose windows the device had no room; the host joined them */
 	struct vt_json *on_host;
 	struct vt_json *scored; /* trees of what was scored against what; the caller puts it */
+	/* names of label maps that no reference stands beside; NULL with a checkpoint */
+	struct vt_json *unreferenced;
 };
 
 /* n subjects with room for their regions; for vt_evaluation_release. */

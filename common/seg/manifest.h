@@ -84,6 +84,11 @@ void vt_manifest_free(struct vt_manifest *m);
 int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
 	struct vt_err *err);
 
+/* Those with a file by any of the patterns, sorted, and who shares a directory's name with them;
+ * none is no error. */
+int vt_manifest_matching(struct vt_strs *ids, const struct vt_manifest *m,
+	const struct vt_strs *patterns, const char *root, struct vt_err *err);
+
 /* Those with a file by the label's patterns, sorted; none is no error. */
 int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
 	struct vt_err *err);

@@ -372,6 +372,12 @@ int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const
 	return rc || ids->n ? rc : no_subject(m, root, err);
 }
 
+int vt_manifest_matching(struct vt_strs *ids, const struct vt_manifest *m,
+	const struct vt_strs *patterns, const char *root, struct vt_err *err)
+{
+	return scan(ids, m, patterns, root, err);
+}
+
 int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
 	struct vt_err *err)
 {

@@ -73,6 +73,18 @@ static int turn_to(struct map *p, const struct map *r, const char *path, const c
 	return rc;
 }
 
+/* A value that the manifest does not name is the prediction's fault: the reference still counts. */
+static int check_values(const struct map *p, const struct vt_manifest *m, const char *path,
+	struct vt_err *err)
+{
+	size_t n = vt_geometry_count(&p->grid);
+	uint8_t *bits = vt_xmalloc(n);
+	int rc = vt_manifest_regions(bits, m, p->labels, n, err);
+
+	free(bits);
+	return rc ? vt_err_prefix(err, "%s", path) : 0;
+}
+
 static char *find_prediction(const struct maps *k, const char *subject)
 {
 	for (size_t i = 0; i < k->patterns.n; i++) {
@@ -146,7 +158,7 @@ static int score_files(struct vt_subject_score *s, const struct maps *k, bool pi
 	if (!rc)
 		rc = read_map(&r, k->m, label, VT_LABELS_STORED, err);
 	if (!rc && path && !read_map(&p, k->m, path, VT_LABELS_WRITTEN, &bad) &&
-		!turn_to(&p, &r, path, label, &bad))
+		!turn_to(&p, &r, path, label, &bad) && !check_values(&p, k->m, path, &bad))
 		rc = score_pair(s, k, p.labels, &r, err);
 	else if (!rc)
 		rc = score_pair(s, k, NULL, &r, err);
@@ -210,6 +222,34 @@ static int choose(struct vt_strs *ids, const struct maps *k, struct vt_err *err)
 	return rc;
 }
 
+/* Label maps below the predictions that no reference stands beside. */
+static int name_unreferenced(struct vt_json *out, const struct maps *k, const struct vt_strs *ids,
+	struct vt_err *err)
+{
+	struct vt_strs all = VT_STRS_INIT;
+	int rc = vt_manifest_matching(&all, k->m, &k->patterns, k->files->predictions, err);
+
+	for (size_t i = 0; !rc && i < all.n; i++) {
+		struct vt_err none = VT_ERR_INIT;
+		char *label = NULL, *path = NULL;
+
+		if (!vt_strs_hold(ids, all.v[i]) &&
+			vt_manifest_label(&label, k->m, k->files->labels, all.v[i], &none))
+			path = find_prediction(k, all.v[i]);
+		if (path) {
+			vt_json_push(out, vt_json_new_text(all.v[i]));
+			vt_log(VT_LOG_WARN, "no-reference",
+				"subject=%s why=\"its label map has no reference below --labels\" "
+				"scored=no",
+				all.v[i]);
+		}
+		free(label);
+		free(path);
+	}
+	vt_strs_release(&all);
+	return rc;
+}
+
 int vt_evaluate_maps(struct vt_evaluation *out, const struct vt_manifest *m,
 	const struct vt_map_files *files, const struct vt_evaluate_opts *o,
 	int (*refused)(void *ctx, const char *subject, const struct vt_err *why,
@@ -242,6 +282,8 @@ int vt_evaluate_maps(struct vt_evaluation *out, const struct vt_manifest *m,
 				s->region[0].overlap.dice, s->region[0].surface.hd95);
 		}
 	}
+	if (!rc)
+		rc = name_unreferenced(e.unreferenced = vt_json_new(VT_JSON_ARRAY), &k, &ids, err);
 	vt_strs_release(&ids);
 	vt_strs_release(&k.patterns);
 	if (rc) {

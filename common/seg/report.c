@@ -152,8 +152,25 @@ static void metrics_table(struct vt_buf *out, const struct vt_evaluation *e, con
 	vt_buf_str(out, "</tbody></table>\n");
 }
 
+static void unreferenced_list(struct vt_buf *out, const struct vt_evaluation *e)
+{
+	size_t n = vt_json_length(e->unreferenced);
+
+	if (!n)
+		return;
+	vt_html_say(out, "<h2>Without reference</h2><p>%zu label maps are not scored:</p><ul>\n",
+		n);
+	for (size_t i = 0; i < n; i++) {
+		vt_buf_str(out, "<li>");
+		vt_html_text(out, vt_json_text(e->unreferenced->item[i], ""));
+		vt_buf_str(out, "</li>\n");
+	}
+	vt_buf_str(out, "</ul>\n");
+}
+
 static void absent_list(struct vt_buf *out, const struct vt_evaluation *e)
 {
+	unreferenced_list(out, e);
 	if (!e->n_absent)
 		return;
 	vt_html_say(out, "<h2>Absent</h2><p>%zu of %zu subjects have no label map and %s</p><ul>\n",

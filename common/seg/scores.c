@@ -406,6 +406,8 @@ struct vt_json *vt_evaluation_json(const struct vt_evaluation *e)
 		vt_json_put(j, "folds", folds_json(e));
 	vt_json_put(j, "subjects", subjects);
 	vt_json_put(j, "sources", sources);
+	if (vt_json_length(e->unreferenced))
+		vt_json_put(j, "without_reference", vt_json_copy(e->unreferenced));
 	return j;
 }
 

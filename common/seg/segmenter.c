@@ -56,7 +56,7 @@ static int check_meaning(const struct vt_member *first, const struct vt_member *
 	struct vt_json *a = vt_contract_of_checkpoint(first->checkpoint.json),
 		       *b = vt_contract_of_checkpoint(m->checkpoint.json);
 	char *who = vt_asprintf("ensemble member %s beside %s", name_of(m), name_of(first)),
-	     *also = vt_asprintf("%s,ignore,settings,crop,spacing_mm", allow ? allow : "");
+	     *also = vt_asprintf("%s,ignore,settings,crop,spacing_mm,axes", allow ? allow : "");
 	int rc = vt_contract_agree(a, b, who, also, err);
 
 	if (!rc && m->checkpoint.softmax != first->checkpoint.softmax)
@@ -328,6 +328,24 @@ static void spacing_of(double spacing[3], const struct vt_patch_file *f)
 			vt_json_number(vt_json_at(vt_json_get(f->header, "spacing_mm"), a), 1.0);
 }
 
+static bool nothing_found(const struct vt_patch_file *f)
+{
+	return vt_json_true(vt_json_get(f->header, "nothing_found"), false);
+}
+
+int vt_segment_probabilities(float *probability, const struct vt_segmenter *s,
+	struct vt_prediction *p, const struct vt_patch_file *f, struct vt_err *err)
+{
+	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w,
+	       outputs = (size_t)s->first->n_outputs;
+
+	if (!nothing_found(f))
+		return vt_predict_probabilities(probability, p, err);
+	for (size_t i = 0; i < n * outputs; i++)
+		probability[i] = s->first->softmax && i < n ? 1.0f : 0.0f;
+	return 0;
+}
+
 int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_prediction *p,
 	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err)
 {
@@ -338,7 +356,7 @@ int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_predi
 	float *probability;
 	int rc;
 
-	if (vt_json_true(vt_json_get(f->header, "nothing_found"), false)) {
+	if (nothing_found(f)) {
 		memset(bits, 0, n);
 		return 0;
 	}

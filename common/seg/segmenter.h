@@ -70,6 +70,11 @@ int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *s,
 	struct vt_session *const *session, size_t n, const struct vt_patch_file *f,
 	const struct vt_segment_opts *o, struct vt_err *err);
 
+/* Mean probabilities [outputs, z, y, x] of the container; where a first network found nothing they
+ * are 0, with softmax that of "none" is 1. */
+int vt_segment_probabilities(float *probability, const struct vt_segmenter *s,
+	struct vt_prediction *p, const struct vt_patch_file *f, struct vt_err *err);
+
 /* Region bits [z, y, x] of the container. */
 int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_prediction *p,
 	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err);

@@ -36,7 +36,7 @@ void vt_train_batch_begin(struct vt_trainer *t)
 	t->voxels = (size_t)t->o->patch[0] * (size_t)t->o->patch[1] * (size_t)t->o->patch[2];
 	t->image = vt_xmalloc(t->voxels * batch * (size_t)t->channels * sizeof(float));
 	t->target = vt_xmalloc(t->voxels * batch);
-	t->ignored = t->manifest && t->manifest->ignore ? vt_xmalloc(t->voxels * batch) : NULL;
+	t->ignored = vt_dataset_ignores(t->d) ? vt_xmalloc(t->voxels * batch) : NULL;
 	vt_train_draw_begin(t);
 	t->n_heads = vt_graph_n_outputs(t->graph);
 	t->head = vt_xcalloc((size_t)t->n_heads, sizeof(*t->head));
@@ -105,25 +105,11 @@ static bool is_square(const struct vt_train_head *h)
 	return h->role == VT_ROLE_RECONSTRUCTION || h->role == VT_ROLE_LATENT;
 }
 
-/* Logits of an ignored voxel become a sure "nothing", which is its target: it adds nothing to any
- * sum of a loss, and has no gradient. */
-void vt_train_silence(float *y, struct vt_shape s, const uint8_t *ignored, bool softmax)
-{
-	size_t voxels = (size_t)s.d * (size_t)s.h * (size_t)s.w;
-
-	for (int n = 0; ignored && n < s.n; n++)
-		for (int c = 0; c < s.c; c++, y += voxels)
-			for (size_t v = 0; v < voxels; v++)
-				if (ignored[(size_t)n * voxels + v])
-					y[v] = softmax && !c ? 60.0f : -60.0f;
-}
-
 static double loss_here(struct vt_trainer *t, struct vt_train_head *h, double weight)
 {
 	const struct vt_shape s = h->shape;
-	const uint8_t *ignored = h->target ? h->ignored : t->ignored;
+	struct vt_loss how = t->o->loss;
 	size_t voxels = (size_t)s.d * (size_t)s.h * (size_t)s.w;
-	double loss;
 
 	if (is_square(h))
 		return mean_square(h->dy, h->y, h->role == VT_ROLE_LATENT ? NULL : t->image,
@@ -132,13 +118,9 @@ static double loss_here(struct vt_trainer *t, struct vt_train_head *h, double we
 		shrink_target(h->target, t->target, t, h);
 	if (h->ignored)
 		shrink_target(h->ignored, t->ignored, t, h);
-	vt_train_silence(h->y, s, ignored, t->o->loss.softmax);
-	loss = vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c, voxels,
-		&t->o->loss, weight);
-	for (size_t i = 0; ignored && i < values_of(s); i++)
-		if (ignored[i / ((size_t)s.c * voxels) * voxels + i % voxels])
-			h->dy[i] = 0;
-	return loss;
+	how.ignored = h->target ? h->ignored : t->ignored;
+	return vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c, voxels, &how,
+		weight);
 }
 
 static double loss_there(struct vt_trainer *t, struct vt_remote *r, int i, double weight)

@@ -1,9 +1,11 @@
 /* train_checkpoint.c - the checkpoint directory that a finished run leaves. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/fs.h"
 #include "common/nn/backend.h"
 #include "common/nn/weights.h"
+#include "common/seg/contract.h"
 #include "common/seg/train_state.h"
 
 char *vt_train_best_path(const struct vt_trainer *t)
@@ -74,12 +76,30 @@ static struct vt_json *label_map_json(const struct vt_manifest *m)
 	return list;
 }
 
+/* Where the axes point to, null where that is not the same for all. */
+static struct vt_json *axes_json(const struct vt_trainer *t)
+{
+	struct vt_json *first = vt_contract_axes(t->d->file[0].header);
+
+	for (size_t i = 1; first && i < t->d->n; i++) {
+		struct vt_json *other = vt_contract_axes(t->d->file[i].header);
+		bool same = !strcmp(vt_json_text(first, ""), vt_json_text(other, ""));
+
+		vt_json_free(other);
+		if (!same) {
+			vt_json_free(first);
+			return vt_json_new(VT_JSON_NULL);
+		}
+	}
+	return first;
+}
+
 static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 {
 	const struct vt_json *header = t->d->file[0].header;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *model = vt_json_new(VT_JSON_OBJECT),
 		       *patch = vt_json_new(VT_JSON_ARRAY);
-	struct vt_json *best = vt_json_new(VT_JSON_OBJECT),
+	struct vt_json *best = vt_json_new(VT_JSON_OBJECT), *axes,
 		       *device = vt_device_describe(t->o->device[t->o->precision.first]);
 
 	/* they lie in engines.json */
@@ -129,6 +149,8 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	vt_json_put_text(j, "axis_order", "z, y, x");
 	vt_json_put(j, "orientation",
 		copy_or_null(vt_json_pointer(header, "/geometry/settings/orient")));
+	if ((axes = axes_json(t)) != NULL)
+		vt_json_put(j, "axes", axes);
 	vt_json_put(j, "label_map", label_map_json(t->manifest));
 	vt_json_put(j, "crop", copy_or_null(vt_json_get(header, "crop")));
 	vt_json_put(j, "settings", copy_or_null(vt_json_pointer(header, "/geometry/settings")));

@@ -55,11 +55,11 @@ static int begin_one(struct vt_train_cohort *c, const struct vt_trainer *t,
 	if (!rc && !c->n_train)
 		rc = vt_err_set(err, VT_EDATA, "cohort %s: no labeled subject is left to train on",
 			c->manifest->name);
-	if (!rc && c->manifest->ignore)
+	if (!rc && vt_dataset_ignores(d))
 		rc = vt_err_set(err, VT_EDATA,
-			"cohort %s: its ignored label value %d is not known to a training on "
-			"several cohorts",
-			c->manifest->name, c->manifest->ignore);
+			"cohort %s: its ignored label value is not known to a training on several "
+			"cohorts",
+			c->manifest->name);
 	return rc;
 }
 

@@ -111,11 +111,9 @@ int vt_train_device_error(const struct vt_trainer *t, struct vt_err *err);
  * the best. */
 int vt_train_validate(struct vt_trainer *t, struct vt_err *err);
 
-/* train_draw.c, train_batch.c: voxels of so many patches that are to be ignored leave the target
- * and go to a list of their own; their logits become a sure "nothing", which is then their target:
- * they add nothing to a sum of a loss and have no gradient.  ignored may be NULL. */
+/* train_draw.c: voxels of so many patches that are to be ignored leave the target
+ * and go to a list of their own, which the losses leave out. */
 void vt_train_split_ignored(struct vt_trainer *t, size_t patches);
-void vt_train_silence(float *y, struct vt_shape s, const uint8_t *ignored, bool softmax);
 
 /* train_state.c: best.safetensors goes to scratch (or, without one, straight to out). */
 int vt_train_keep_best(struct vt_trainer *t, struct vt_err *err);

@@ -72,8 +72,10 @@ static double mean_loss(struct vt_trainer *t, size_t n)
 		.by_region = t->o->draw.by_region,
 		.seed = t->o->seed };
 	float *y = vt_xmalloc(2 * values * sizeof(*y));
+	struct vt_loss how = t->o->loss;
 	double sum = 0;
 
+	how.ignored = t->ignored;
 	memcpy(draw.patch, t->o->patch, sizeof(draw.patch));
 	for (size_t i = 0; i < n; i++)
 		for (int k = 0; k < t->o->keep_loss; k++) {
@@ -85,10 +87,7 @@ static double mean_loss(struct vt_trainer *t, size_t n)
 			vt_session_set_input(t->eval, t->image);
 			vt_session_forward(t->eval, 0);
 			vt_session_get_output(t->eval, y);
-			vt_train_silence(y, vt_session_shape_at(t->eval, 0), t->ignored,
-				t->o->loss.softmax);
-			sum += vt_loss(y + values, y, t->target, 1, t->outputs, t->voxels,
-				&t->o->loss, 1);
+			sum += vt_loss(y + values, y, t->target, 1, t->outputs, t->voxels, &how, 1);
 		}
 	free(y);
 	return n ? sum / ((double)n * t->o->keep_loss) : 0;

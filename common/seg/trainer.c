@@ -75,11 +75,10 @@ static int check_meaning(const struct vt_trainer *t, struct vt_err *err)
 			"--fold=%d: manifest %s has folds 0 to %d; give one of them, or -1 for "
 			"none",
 			t->o->fold, t->manifest->name, t->manifest->folds - 1);
-	if (t->manifest->ignore && t->o->on_device)
+	if (vt_dataset_ignores(t->d) && t->o->on_device)
 		return vt_err_set(err, VT_EUSAGE,
-			"the manifest's ignored label value %d is left out of the loss on the CPU "
-			"alone; give --device cpu",
-			t->manifest->ignore);
+			"the manifest's ignored label value is left out of the loss on the CPU "
+			"alone; give --device cpu");
 	if (t->o->fold >= 0 && !t->n_validation)
 		vt_log(VT_LOG_WARN, "no-validation",
 			"fold=%d why=\"nobody is in it\" best=\"the last step's weights\"",

@@ -68,6 +68,23 @@ for what, extra in (("as the manifest lays out labels", ("--predictions", "bids"
     m = load("b%d/metrics.json" % len(extra))
     say(len(m["subjects"]) == 2 and m["mean"]["R2"]["dice"] == 1 and not m["mean"]["R2"]["absent"], "predictions %s, with fields" % what, m["mean"]["R2"])
 
+# --- a prediction whose values nobody knows, one without a reference
+for s in ("u1", "u2"):
+    save("known/%s/seg.nii.gz" % s, truth["s1"].astype("u1"))
+    save("guess/%s/seg.nii.gz" % s, np.where(truth["s1"] == 3, 77 if s == "u2" else 3, truth["s1"]).astype("u1"))
+for s in ("w1", "w2"):
+    save("guess/%s/seg.nii.gz" % s, truth["s1"].astype("u1"))
+os.makedirs("guess/quarantine", exist_ok=True)
+open("guess/quarantine/w3.json", "w").write("{}")
+manifest("known.json", ("t1",), regions, values)
+r = run("evaluate", "--predictions", "guess", "--labels", "known", "--manifest", "known.json", "--out", "kn", "--bootstrap", 0, status=65)
+m = load("kn/metrics.json")
+size = {g["name"]: int(np.isin(truth["s1"], g["values"]).sum()) / 1000 for g in regions}
+say(all(abs(m["subjects"][s][k]["reference_ml"] - v) < 1e-12 for s in ("u1", "u2") for k, v in size.items()) and m["subjects"]["u2"]["R2"]["empty"] == "absent"
+    and "77" in load("kn/quarantine/u2.json")["reason"], "a prediction with an unknown value is absent, its reference keeps its volume", m["subjects"]["u2"])
+say(m["without_reference"] == ["w1", "w2"] and '"w1"' not in json.dumps(m["subjects"]) and all(s in r.stderr and s in open("kn/report.html").read() for s in ("w1", "w2")),
+    "predictions without a reference are named", m.get("without_reference"))
+
 # --- a column that is not defined for a subject
 save("none/a/seg.nii.gz", np.zeros(shape, "u1"))
 save("none/b/seg.nii.gz", np.ones(shape, "u1"))
@@ -134,6 +151,11 @@ for act, head, bias in (("sigmoid", [[1, 0], [0, 1]], [-1.5, -1.5]), ("softmax",
     want = 1 - np.mean([(2 * (q * (maps[0] == v))[keep].sum() + 1) / ((q ** 2)[keep].sum() + (maps[0] == v).sum() + 1) for v, q in ((1, p[0]), (2, p[1]))])
     got = float(open("k-%s/history.csv" % act).read().strip().splitlines()[-1].split(",")[-1])
     say(abs(got - want) < 1e-4, "--keep loss with %s: the validation loss leaves out what is to be ignored" % act, (got, want))
+run("train", "--patches", "ign-p", "--out", "k-background", "--previous", "softmax", "--activation", "softmax", "--include-background", "true", *net)
+p = [1 - p[0] - p[1], *p]
+want = 1 - np.mean([(2 * (q * (maps[0] == v))[keep].sum() + 1) / ((q ** 2)[keep].sum() + (maps[0] == v).sum() + 1) for v, q in enumerate(p)])
+got = float(open("k-background/history.csv").read().strip().splitlines()[-1].split(",")[-1])
+say(abs(got - want) < 1e-4, "and with --include-background: they are no correct background", (got, want))
 run("evaluate", "--model", "k-sigmoid", "--patches", "ign-p", "--out", "ke", "--bootstrap", 0)
 m = load("ke/metrics.json")
 x = np.asarray(nib.load("ign/s3/flair.nii.gz").dataobj)

@@ -56,13 +56,20 @@ static int loss(const struct vt_json *j, FILE *in, FILE *out)
 		.gamma = real(j, "gamma", 2),
 		.balance = real(j, "balance", -1) };
 	float *z = malloc(values * sizeof(float)), *d = malloc(values * sizeof(float));
-	uint8_t *t = malloc((size_t)n * voxels);
+	uint8_t *t = malloc((size_t)n * voxels), *ignored = NULL;
 	double value;
 
 	if (!z || !d || !t)
 		return 2;
 	take(in, z, values * sizeof(float));
 	take(in, t, (size_t)n * voxels);
+	if (whole(j, "ignored", 0)) {
+		ignored = malloc((size_t)n * voxels);
+		if (!ignored)
+			return 2;
+		take(in, ignored, (size_t)n * voxels);
+		o.ignored = ignored;
+	}
 	value = vt_loss(d, z, t, n, c, voxels, &o, real(j, "weight", 1));
 	if (value != vt_loss(NULL, z, t, n, c, voxels, &o, real(j, "weight", 1)))
 		return 4;
@@ -71,6 +78,7 @@ static int loss(const struct vt_json *j, FILE *in, FILE *out)
 	free(z);
 	free(d);
 	free(t);
+	free(ignored);
 	return 0;
 }
 

@@ -52,6 +52,16 @@ write("a", "s3", a)
 run("merge-labels", "--a", "a", "--b", "b", "--out", "some", code=65)
 say(sorted(os.listdir("some")) == [".lineage", "quarantine", "s1"] and sorted(os.listdir("some/quarantine")) == ["s2.json", "s3.json"],
     "another grid, or no map in b: quarantine; the others go on", os.listdir("some"))
+for name in ("qa", "qb"):
+    write(name, "s1", a)
+    os.makedirs(name + "/quarantine")
+    for s in ("s7", "s8")[:1 + (name == "qa")]:
+        json.dump({"subject": s, "stage": "predict", "code": 65, "reason": "t1.nii.gz is cut"}, open("%s/quarantine/%s.json" % (name, s), "w"))
+write("qb", "s8", b)
+run("merge-labels", "--a", "qa", "--b", "qb", "--out", "both", code=65)
+why = {f: json.load(open("both/quarantine/" + f)) for f in sorted(os.listdir("both/quarantine"))}
+say(sorted(why) == ["s7.json", "s8.json"] and all("--a" in w["reason"] and "predict: t1.nii.gz is cut" in w["reason"] for w in why.values()) and os.path.exists("both/s1/seg.nii.gz"),
+    "who is in quarantine in an input, or in all, is so in the output, with the reason", why)
 os.makedirs("empty")
 run("merge-labels", "--a", "empty", "--b", "empty", "--out", "bad", code=66)
 say(True, "no label maps at all are 66")

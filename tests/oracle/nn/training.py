@@ -102,6 +102,17 @@ for name, o in CASES.items():
         weights = np.cos(np.arange(grad.size)).reshape(grad.shape)
         got = (value, float((grad.astype("f8") * weights).sum()))
         check(np.allclose(got, golden[name], rtol=2e-5, atol=1e-7), f"loss {name}: MONAI's value and gradient", f"{got} for {golden[name]}")
+for name, o in CASES.items():
+    z, r, target = example(o, 70001)
+    out = np.random.RandomState(1).rand(z.shape[2]) < .4
+    raw = probe("loss", {**o, "n": z.shape[0], "c": z.shape[1], "voxels": z.shape[2], "ignored": 1},
+                z.astype("<f4").tobytes() + target.tobytes() + np.tile(out, z.shape[0]).astype("u1").tobytes())
+    got, grad = np.frombuffer(raw[:8], "<f8")[0], np.frombuffer(raw[8:], "<f4").reshape(z.shape)
+    share = (~out).mean()  # means are over as many voxels as without
+    less = {k: v * share if k in ("cross_entropy", "focal") else v for k, v in o.items()}
+    value, rest = our_loss(less, np.ascontiguousarray(z[..., ~out]), np.ascontiguousarray(target[:, ~out]))
+    check(abs(got - value) < 1e-9 * max(1, value) and not grad[..., out].any() and np.allclose(grad[..., ~out], rest, rtol=1e-5, atol=1e-12),
+          f"loss {name}: ignored voxels are as if they were not there", f"{got} for {value}")
 value, grad = our_loss({"cross_entropy": 1, "focal": 1, "dice": 1}, np.array([[[200., -200., 0.]]]), np.array([0, 1, 1], "u1"))
 check(np.isfinite(value) and np.isfinite(grad).all(), "logits of +-200: finite")
 
