@@ -575,10 +575,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct owned w = { .network = NULL };
 	struct cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	int rc = precision_of(&w, r, err);
+	int rc = precision_of(&w, r, err) || open_devices(&w, r, err) ? err->code : 0;
 
-	if (!rc)
-		rc = open_devices(&w, r, err);
 	if (!rc)
 		rc = open_data(&c, &w, r, err);
 	if (!rc)
