@@ -226,6 +226,8 @@ static int number(struct reader *r, struct vt_json **out)
 	errno = 0;
 	*out = vt_json_new(whole ? VT_JSON_INT : VT_JSON_REAL);
 	(*out)->real = strtod(text, NULL);
+	if ((*out)->real == 0)
+		(*out)->real = 0; /* "-0e0" is what "-0" is */
 	if (whole) {
 		(*out)->integer = strtoll(text, NULL, 10);
 		if (errno == ERANGE)

@@ -64,9 +64,9 @@ static char *variable(const struct vt_argo_scope *s, const char *name, struct vt
 		return vt_asprintf("%d", s->self->tries - 1);
 	else if (!strncmp(name, "item.", 5))
 		value = vt_json_text(vt_json_get(s->item, name + 5), NULL);
-	else if (!strncmp(name, "tasks.", 6) && strstr(name, ".outputs.result")) {
+	else if (!strncmp(name, "tasks.", 6) && strstr(name + 6, ".outputs.result")) {
 		char *task = vt_xstrndup(name + 6,
-			     (size_t)(strstr(name, ".outputs.result") - name - 6)),
+			     (size_t)(strstr(name + 6, ".outputs.result") - name - 6)),
 		     *result = task_result(s->run, task, err);
 		free(task);
 		return result;

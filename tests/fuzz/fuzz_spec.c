@@ -66,7 +66,8 @@ static void depends(const uint8_t *bytes, size_t n)
 	static const char *const names[] = { "a", "b-c", "d" };
 	struct vt_argo_task task[3] = { { .state = VT_ARGO_SUCCEEDED }, { .state = VT_ARGO_FAILED },
 		{ .state = VT_ARGO_OMITTED } };
-	struct vt_argo_run r = { .task = task, .n = 3 };
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_argo_run r = { .task = task, .n = 3, .err = &err };
 	struct vt_json *about[3];
 	char *text = fuzz_text(bytes, n);
 
@@ -86,8 +87,8 @@ static void expand(const uint8_t *bytes, size_t n)
 {
 	struct vt_json *params = vt_json_new(VT_JSON_OBJECT);
 	struct vt_argo_run r = { .params = params, .uid = (char[]){ "uid" }, .created = "now" };
-	struct vt_argo_scope scope = { .run = &r };
 	struct vt_err err = VT_ERR_INIT;
+	struct vt_argo_scope scope = { .run = &r };
 	char *text = fuzz_text(bytes, n), *made;
 
 	vt_json_put_text(params, "p", "value");
