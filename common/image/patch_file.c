@@ -337,10 +337,12 @@ static struct vt_json *reference_json(const struct vt_patch_reference *r)
 	return j;
 }
 
-/* Where there are eight regions the mark of what is ignored is the last one's bit. */
+/* The mark of what is ignored is the bit of the last of eight regions, and class 128. */
 static bool is_foreground(uint8_t regions, size_t n_regions)
 {
-	return regions && (regions != VT_PATCH_IGNORED || n_regions == MOST_REGIONS);
+	bool marks = n_regions != 8 && n_regions < VT_PATCH_IGNORED;
+
+	return regions && !(marks && regions == VT_PATCH_IGNORED);
 }
 
 /* The first value that f16 cannot hold is an error: it would be infinite. */

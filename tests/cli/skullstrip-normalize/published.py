@@ -140,7 +140,7 @@ say(rc == 66, "a directory that is not there is status 66", (rc, why))
 spec = json.load(open(ROOT + "/pipelines/glioma.json"))[:2]
 json.dump(spec, open("two.json", "w"))
 os.makedirs("recipe", exist_ok=True)
-json.dump({"spacing": -1}, open("recipe/skullstrip-normalize.json", "w"))
+json.dump({"params": {"spacing": -1}}, open("recipe/skullstrip-normalize.json", "w"))
 json.dump({}, open("recipe/crop-patch.json", "w"))
 
 
