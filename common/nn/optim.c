@@ -163,7 +163,7 @@ static void update(void *ctx, size_t i)
 	struct vt_weight *w = vt_session_weight(o->s, (int)i);
 	float *slow = vt_slot_array(&o->slot[SLOW], (int)i);
 
-	if (w->trainable && slow && o->t == 1)
+	if (slow && o->t == 1)
 		memcpy(slow, w->value, w->n * sizeof(*slow));
 	if (!w->trainable || o->factor[i] <= 0)
 		return;

@@ -413,14 +413,12 @@ VG_FN void vg_update_item(const struct vg_update *a, uint32_t i)
 {
 	float w, slow;
 
+	/* those of weights that rest at first, too: they may move later */
+	if (a->slow && a->first)
+		a->slow[i] = a->w[i];
 	if (!(a->factor[i] > 0.0f))
 		return;
-	if (!a->slow)
-		slow = 0.0f;
-	else if (a->first)
-		slow = a->w[i];
-	else
-		slow = a->slow[i];
+	slow = a->slow ? a->slow[i] : 0.0f;
 	w = vg_updated(a, i);
 	if (a->slow) {
 		slow = a->join ? slow + a->share * (w - slow) : slow;
