@@ -37,7 +37,8 @@ best = sorted(sum((sorted((d for d in dice if d.startswith(f)), key=lambda d: (-
 ok(sorted(d for d in os.listdir("out/top-a") if d[0] == "f") == best, "the two best networks of each fold make the ensemble", (dice, best))
 for v in ("unet", "attention", "selected", "b"):
     j = json.load(open("out/table/%s/metrics.json" % v))
-    kept_out = [trained("train-b" if v == "b" else "average-a", "fold-%d_%s" % (f, v))["validation"] for f in (0, 1)]
+    # the removed cases are scored as well: nobody of their fold was trained on them
+    kept_out = [trained("train-b" if v == "b" else "average-a", "fold-%d_%s" % (f, "b" if v == "b" else "unet"))["validation"] for f in (0, 1)]
     rows = list(csv.DictReader(open("out/table/%s/subjects.csv" % v)))
     folds = [[np.mean([float(x["dice"]) for x in rows if x["subject"] in s and x["region"] == r]) for s in kept_out] for r in ("WT", "TC", "ET")]
     got = [(j["folds"]["over_folds"][r]["dice"]["mean"], j["folds"]["over_folds"][r]["dice"]["sd"]) for r in ("WT", "TC", "ET")]
