@@ -5,7 +5,7 @@ ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; sed 's/^/ 
 image=x@sha256:0000000000000000000000000000000000000000000000000000000000000000
 export VOXTRAIL_STORE=$T/store
 mkdir in && for s in sub-1 sub-2; do mkdir in/$s && echo "scan of $s" >in/$s/t1; done
-printf '#!/bin/sh\ncp -r /pfs/sc/. /pfs/out\n' >tool && chmod +x tool && cp tool bin1
+printf '#!/bin/sh\ncp -r $PFS_ROOT/sc/. $PFS_ROOT/out\n' >tool && chmod +x tool && cp tool bin1
 spec() { printf '{"pipeline":{"name":"p"},"input":{"pfs":{"name":"sc","repo":"sc","glob":"%s"}},"transform":{"image":"%s","cmd":["%s"],"env":{"LEVEL":"%s"}}}' "${2:-/*}" "$image" "$T/tool" "${1:-1}" >p.json; }
 run() { voxtrail run p.json --repo sc=in >/dev/null 2>&1; }
 why() { voxtrail explain --spec p.json p --repo sc=in "$@" >said 2>err; }
@@ -23,7 +23,7 @@ spec 2; why; expect "another environment" "/sub-1/: changed: env" "/sub-2/: chan
 spec 1; sed -i 's/"cmd":\["/"cmd":["env","/' p.json; why; grep -q '/sub-1/: changed: cmd; new program env' said; ok $? "a launcher in front"
 spec 1; mkdir in/sub-3 && echo 3 >in/sub-3/t1; why; expect "a new subject" "/sub-3/: no result: it was never computed here under this name"
 rm -r in/sub-3
-printf '{"pipeline":{"name":"q"},"input":{"pfs":{"name":"sc","repo":"sc","glob":"/"}},"transform":{"image":"%s","cmd":["sh"],"stdin":["cat /pfs/sc/*/t1 | rev >/pfs/out/all"]}}' $image >q.json
+printf '{"pipeline":{"name":"q"},"input":{"pfs":{"name":"sc","repo":"sc","glob":"/"}},"transform":{"image":"%s","cmd":["sh"],"stdin":["cat $PFS_ROOT/sc/*/t1 | rev >$PFS_ROOT/out/all"]}}' $image >q.json
 voxtrail run q.json --repo sc=in >/dev/null 2>&1; f=$(cat in/*/t1 | rev | sha256sum | cut -c1-64); rm -f "store/objects/$(echo "$f" | cut -c1-2)/$(echo "$f" | cut -c3-)"
 voxtrail explain --spec q.json q >said 2>&1; grep -q 'the key is as it was, but files of its result are lost' said; ok $? "a result whose file is lost"
 run; voxtrail gc --sweep --keep-days 0 >said 2>&1 && why sub-1 && grep -q 'made of' said; ok $? "gc keeps what explains"
