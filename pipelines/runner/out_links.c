@@ -51,8 +51,9 @@ static char *normal(const char *path)
 /* Where what the link points to lies out here; NULL if the program did not see it below /pfs. */
 static char *target_of(const struct links *l, const char *rel, const char *link)
 {
-	char text[PATH_MAX], *seen, *path, *to = NULL;
-	const char *slash = strrchr(rel, '/');
+	char text[PATH_MAX], *seen, *whole, *to = NULL;
+	const char *slash = strrchr(rel, '/'), *path;
+	size_t dir = strlen(l->in) - strlen("/in"); /* `in` is the directory "in" of a try */
 	ssize_t n = readlink(link, text, sizeof(text) - 1);
 
 	if (n <= 0)
@@ -61,12 +62,15 @@ static char *target_of(const struct links *l, const char *rel, const char *link)
 	seen = *text == '/'
 		? vt_xstrdup(text)
 		: vt_asprintf("/pfs/out/%.*s/%s", slash ? (int)(slash - rel) : 0, rel, text);
-	path = normal(seen);
+	path = whole = normal(seen);
+	/* without a mount namespace a try's /pfs is a directory beside its inputs */
+	if (!strncmp(path, l->in, dir) && !strncmp(path + dir, "/pfs/", 5))
+		path += dir;
 	if (!strncmp(path, "/pfs/out/", 9))
 		to = vt_path_join(l->out, path + 9);
 	else if (!strncmp(path, "/pfs/", 5))
 		to = vt_path_join(l->in, path + 5);
-	free(path);
+	free(whole);
 	free(seen);
 	return to;
 }
