@@ -360,12 +360,31 @@ static int precision_of(struct owned *w, const struct vt_stage_run *r, struct vt
 	return replay ? read_changes(w, o, replay, err) : 0;
 }
 
+static int check_parts(const struct params *p, struct vt_err *err)
+{
+	if (p->last > p->steps || p->first >= (p->last ? p->last : p->steps))
+		return vt_err_set(err, VT_EUSAGE,
+			"--first-step=%lld --last-step=%lld: must be a part of --steps=%lld",
+			(long long)p->first, (long long)p->last, (long long)p->steps);
+	if (p->devices > 1 && p->device == VT_DEVICE_CPU)
+		return vt_err_set(err, VT_EUSAGE,
+			"--devices=%d: GPUs share a batch, the CPU does not; give --device cuda, "
+			"or --devices 1",
+			(int)p->devices);
+	if (p->batch % p->devices)
+		return vt_err_set(err, VT_EUSAGE,
+			"--devices=%d: --batch=%d does not divide over them; give a batch of %d or "
+			"a multiple",
+			(int)p->devices, (int)p->batch, (int)p->devices);
+	return 0;
+}
+
 /* A device for each level that may come. */
 static int open_devices(struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	bool many = p->profile == AUTO;
-	int rc = 0;
+	int rc = check_parts(p, err);
 
 	for (int level = 0; !rc && level < VT_LEVELS && p->device != VT_DEVICE_CPU; level++)
 		if (many || level == (int)w->precision.first)
@@ -387,33 +406,12 @@ static void use_devices(struct vt_train_opts *o, const struct owned *w, const st
 		o->device[VT_LEVEL_F32] = w->device[w->precision.first];
 }
 
-static int check_parts(const struct params *p, struct vt_err *err)
-{
-	if (p->last > p->steps || p->first >= (p->last ? p->last : p->steps))
-		return vt_err_set(err, VT_EUSAGE,
-			"--first-step=%lld --last-step=%lld: must be a part of --steps=%lld",
-			(long long)p->first, (long long)p->last, (long long)p->steps);
-	if (p->devices > 1 && p->device == VT_DEVICE_CPU)
-		return vt_err_set(err, VT_EUSAGE,
-			"--devices=%d: GPUs share a batch, the CPU does not; give --device cuda, "
-			"or --devices 1",
-			(int)p->devices);
-	if (p->batch % p->devices)
-		return vt_err_set(err, VT_EUSAGE,
-			"--devices=%d: --batch=%d does not divide over them; give a batch of %d or "
-			"a multiple",
-			(int)p->devices, (int)p->batch, (int)p->devices);
-	return 0;
-}
-
 static int options(struct vt_train_opts *o, struct owned *w, const struct vt_stage_run *r,
 	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	int patch[3], rc = parse_owned(w, p, err);
 
-	if (!rc)
-		rc = check_parts(p, err);
 	if (!rc)
 		rc = vt_parts_parse(w->part, sizeof(w->part) / sizeof(w->part[0]),
 			w->leave = vt_xstrdup(p->leave), err);
@@ -542,6 +540,8 @@ static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 	struct cohorts c = { .n = 0 };
 	int rc = precision_of(&w, r, err);
 
+	if (!rc)
+		rc = check_parts(vt_stage_params(r), err);
 	if (!rc)
 		rc = open_data(&c, &w, r, err);
 	if (!rc)

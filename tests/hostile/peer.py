@@ -4,12 +4,14 @@ import os, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _hostile import *
 
-EVIL = f"{T}/evil.py"
+EVIL, EVIL_SSH = f"{T}/evil.py", f"{T}/evil-ssh"      # the words of $VOXTRAIL_SSH are apart at spaces
+write(EVIL_SSH, '#!/bin/sh\nexec "%s" "%s/_evil.py" "$@"\n' % (sys.executable, os.path.dirname(os.path.abspath(__file__))))
+os.chmod(EVIL_SSH, 0o755)
 
 
 def pull(script, store, *more):
     write(EVIL, script)
-    env = dict(os.environ, EVIL=EVIL, VOXTRAIL_SSH=f"{sys.executable} {os.path.dirname(os.path.abspath(__file__))}/_evil.py")
+    env = dict(os.environ, EVIL=EVIL, VOXTRAIL_SSH=EVIL_SSH)
     return tool("pull", "g", "evil:/x", *more, store=store, env=env)
 
 

@@ -78,9 +78,9 @@ check(any('"devices"' in json.dumps(x) for x in notes), "the number is a param o
 # what is refused
 for args, status, says in (
         (["--device", "cuda", "--devices", "4"], 64, "--devices=4: --batch=6 does not divide over them"),
-        (["--devices", "2"], 64, "--devices=2: cards share a batch, the CPU does not"),
+        (["--devices", "2"], 64, "--devices=2: GPUs share a batch, the CPU does not"),
         (["--device", "cuda", "--devices", "17"], 64, "devices"),
-        (["--device", "cuda", "--devices", "6"], 75, "6 cards were asked for and 3 can be seen")):
+        (["--device", "cuda", "--devices", "6"], 75, "6 GPUs were asked for and 3 can be seen")):
     r = train("refused", *args)
     check(r.returncode == status and says in r.stderr, f"{' '.join(args)}: status {status}", (r.returncode, r.stderr))
 r = train("refused", "--device", "auto", "--devices", "2", VOXTRAIL_PLUGIN=T + "/none.so")
