@@ -67,6 +67,17 @@ static void choose_form(struct load *l)
 	}
 }
 
+static int check_axes(const struct load *l)
+{
+	if (l->form != LAYERS || l->o->kernels != VT_KERNELS_OPEN)
+		return 0;
+	return vt_err_set(l->err, VT_EDATA,
+		"%s: the weights are named layers.<i>. as brainchop's, whose kernels are stored "
+		"x, y, z and not z, y, x as here; make a checkpoint of them with import-model, "
+		"which turns them, and give that",
+		l->path);
+}
+
 static bool left(const struct load *l, const char *name)
 {
 	for (size_t i = 0; l->o->leave && l->o->leave[i]; i++) {
@@ -236,7 +247,7 @@ static int copy(struct load *l)
 			: 0;
 		if (!rc && l->from[i]->n != w->n)
 			repeat(values + at, w);
-		if (!rc && l->o->xyz && w->n_dims == 5)
+		if (!rc && l->o->kernels == VT_KERNELS_XYZ && w->n_dims == 5)
 			turn(values + at, w);
 		at += w->n;
 	}
@@ -271,7 +282,9 @@ int vt_weights_load(struct vt_session *s, const char *path, const struct vt_weig
 	choose_form(&l);
 	facts.format = l.file.format;
 	facts.form = forms[l.form];
-	rc = match(&l);
+	rc = check_axes(&l);
+	if (!rc)
+		rc = match(&l);
 	if (!rc)
 		rc = copy(&l);
 	if (!rc && report)

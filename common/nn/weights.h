@@ -19,6 +19,11 @@
 #include "common/base/json.h"
 #include "common/nn/session.h"
 
+/* Axes of a kernel in the file, which nothing in it tells: ours are [z, y, x]; programs that give
+ * a network nibabel's arrays as they are have [x, y, z].  Left open, the order is ours, and
+ * "layers.<i>.", the names of such a program, are refused. */
+enum vt_kernel_axes { VT_KERNELS_OPEN, VT_KERNELS_ZYX, VT_KERNELS_XYZ };
+
 struct vt_weights_opts {
 	/* prefixes of names, e.g. "conv_seg"; NULL-terminated; NULL: none.  These weights stay
 	 * as they are */
@@ -26,7 +31,7 @@ struct vt_weights_opts {
 	/* a kernel for one channel serves a network of several: repeated, divided by their
 	 * number */
 	bool repeat_input;
-	bool xyz; /* kernels are stored [x, y, z] instead of [z, y, x] */
+	enum vt_kernel_axes kernels; /* xyz: they are turned to ours */
 };
 
 struct vt_weights_report {

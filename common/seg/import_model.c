@@ -250,8 +250,10 @@ static int load(struct vt_graph **g, struct vt_session **s, struct vt_weights_re
 	if (!rc)
 		rc = vt_session_new(s, *g, &(struct vt_session_opts){ .blank = true }, err);
 	if (!rc)
-		rc = vt_weights_load(*s, path, &(struct vt_weights_opts){ .xyz = o->xyz }, report,
-			err);
+		rc = vt_weights_load(*s, path,
+			&(struct vt_weights_opts){
+				.kernels = o->xyz ? VT_KERNELS_XYZ : VT_KERNELS_ZYX },
+			report, err);
 	return rc;
 }
 

@@ -12,12 +12,12 @@
 
 struct vt_import_opts {
 	const char *known; /* "brainchop/mindgrab"; "": what model.json says */
-	bool xyz;          /* kernels are stored [x, y, z] */
+	bool xyz;          /* kernels are stored [x, y, z]; else [z, y, x] */
 	const char *role;  /* of the one channel: "t1" */
 	const char *version;
 };
 
-/* Writes best.safetensors, last.safetensors, checkpoint.json and history.csv into `out`.  *report:
+/* Writes best.safetensors, last.safetensors and checkpoint.json into `out`.  *report:
  * what was found, for the record.  VT_EDATA: weights that do not fit, in full, with the count. */
 int vt_import_model(struct vt_json **report, const char *out, const char *dir,
 	const struct vt_import_opts *opts, struct vt_err *err);

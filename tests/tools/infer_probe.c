@@ -43,7 +43,9 @@ int main(int argc, char **argv)
 		rc = vt_session_new(&s, g, &(struct vt_session_opts){ .blank = true }, &err);
 	if (!rc)
 		rc = vt_weights_load(s, argv[2],
-			&(struct vt_weights_opts){ .xyz = argc > 5 && !strcmp(argv[5], "xyz") },
+			&(struct vt_weights_opts){ .kernels = argc > 5 && !strcmp(argv[5], "xyz")
+					? VT_KERNELS_XYZ
+					: VT_KERNELS_ZYX },
 			NULL, &err);
 	if (!rc)
 		rc = infer(s, argv[3], argv[4], &err);

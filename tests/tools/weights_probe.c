@@ -41,7 +41,8 @@ int main(int argc, char **argv)
 		if (!strncmp(argv[i], "leave=", 6) && n < 15)
 			leave[n++] = argv[i] + 6;
 		o.repeat_input |= !strcmp(argv[i], "repeat");
-		o.xyz |= !strcmp(argv[i], "xyz");
+		if (!strcmp(argv[i], "xyz"))
+			o.kernels = VT_KERNELS_XYZ;
 	}
 	rc = model_request(&g, &j, argv[1], &err);
 	if (!rc)
