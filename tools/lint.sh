@@ -94,7 +94,13 @@ source_checks() {
 	python3 tools/lint_source.py
 }
 
-{ rooms; wrappers; banned; headers; columns; format; spelling; sizes; source_checks; } >"$found"
+# What README and docs/ name is there: links, files, tests, flags.
+documents() {
+	command -v python3 >/dev/null 2>&1 || { echo "lint: documents not checked: no python3" >&2; return; }
+	python3 tools/lint_docs.py
+}
+
+{ rooms; wrappers; banned; headers; columns; format; spelling; sizes; source_checks; documents; } >"$found"
 sort -u "$found"
 if [ -s "$found" ]; then
 	echo "lint: $(sort -u "$found" | wc -l) findings"

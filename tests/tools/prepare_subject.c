@@ -1,6 +1,6 @@
 /* prepare_subject.c - vt_prepare_subject from the command line, for oracles and benchmarks that
  * need no stage.
- *      prepare_subject OUTDIR [NORMALIZE] [n4] [rigid] ROLE=PATH... */
+ *      prepare_subject OUTDIR [NORMALIZE] [LOW,HIGH] [n4] [rigid] ROLE=PATH... */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,9 +20,10 @@ int main(int argc, char **argv)
 			*equals = 0;
 			channels[n++] = (struct vt_prepare_channel){ argv[i], equals + 1, -1 };
 		}
+		sscanf(argv[i], "%lf,%lf", &opts.window[0], &opts.window[1]);
 		opts.bias = strcmp(argv[i], "n4") ? opts.bias : VT_BIAS_N4;
 		opts.align = strcmp(argv[i], "rigid") ? opts.align : VT_ALIGN_RIGID;
-		for (int how = VT_NORM_NONE; how <= VT_NORM_QUANTILE; how++)
+		for (int how = VT_NORM_NONE; how <= VT_NORM_LAST; how++)
 			if (!strcmp(argv[i], vt_normalize_name((enum vt_normalize)how)))
 				opts.normalize = (enum vt_normalize)how;
 	}

@@ -91,6 +91,13 @@ for rule in ("none", "clip-minmax", "clip-zscore", "minmax", "quantile"):
     x = load("n", "t1.nii")[0]
     say(rc == 0 and np.isfinite(x).all(), "normalization %s gives finite values" % rule, text)
 
+x = flair.astype("f8")
+low, high = np.percentile(x, [2, 98])
+for rule, more, want in (("window", ["250,350"], np.clip((x - 250) / 100, 0, 1)), ("clip-quantile", [], (np.clip(x, low, high) - low) / (high - low))):
+    rc, text = prepare("w", rule, *more, *paths)
+    gap = np.abs(load("w", "flair.nii")[0] - nib.as_closest_canonical(nib.Nifti1Image(want, affine)).get_fdata()[box]).max() if rc == 0 else 1
+    say(rc == 0 and gap < 1e-6 and len(np.unique(want)) > 20, "normalization %s %s: numpy's values, clipped to 0 and 1" % (rule, "".join(more)), (gap, text))
+
 refused = {"another size": (save("s.nii", flair[:-1]), ["flair", "t1"]),
            "moved by 3 mm": (save("m.nii", flair, affine + np.array([[0, 0, 0, 3.0]] + [[0] * 4] * 3)), ["flair", "t1", "mm apart"]),
            "a NaN voxel": (save("nan.nii", np.where(g[0] == 3, np.nan, t1).astype("f4")), ["NaN"]),
