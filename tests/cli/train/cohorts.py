@@ -51,6 +51,11 @@ say("conv1.weight" not in same[0] | same[1] and "layer4.0.conv2.weight" not in s
 c = json.load(open("t3/checkpoint.json"))
 say(c["model"]["params"]["branch_outputs"] == [2, 3] and [x["regions"] for x in c["cohorts"]] == [["WT"], ["core", "edema"]]
     and len(c["subjects"]["train"]) == sum(len(x["train"]) for x in c["cohorts"]), "the checkpoint names cohorts, their regions and subjects", c["model"])
+one = sorted(os.listdir("ca/scans"))[0]
+os.makedirs("one")
+os.rename("ca/scans/" + one, "one/" + one)
+run("predict", "--model", "t3", "--scans", "one", "--manifest", "a.json", "--overlap", 0, "--probabilities", "true", "--out", "maps")
+say(sorted(n for n in os.listdir("maps/" + one) if n.endswith(".nii.gz")) == ["probability-WT.nii.gz", "seg.nii.gz"], "predict answers with the first cohort's head", os.listdir("maps"))
 run("train", "--patches", "pa", "--patches-2", "pb", *common, "--steps", 3, "--validate-every", 3, "--out", "again")
 say(open("again/last.safetensors", "rb").read() == open("t3/last.safetensors", "rb").read(), "--patches twice is --patches-2; the same bytes again")
 run("train", "--patches", "pa", "--patches", "pb", *common, "--steps", 6, "--validate-every", 6, "--sampling", "proportional", "--out", "share")
