@@ -406,9 +406,15 @@ static int all_subjects(struct job *j, struct vt_err *err)
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	struct one *s;
-	int rc = vt_manifest_subjects(&ids, j->manifest, vt_stage_input(j->r, "scans"), err);
+	struct vt_err why = VT_ERR_INIT;
+	int rc = vt_manifest_subjects(&ids, j->manifest, vt_stage_input(j->r, "scans"), &why);
 
-	if (!rc && !ids.n)
+	if (rc == VT_EDATA) {
+		vt_stage_pass_over(j->r, &why);
+		rc = 0;
+	} else if (rc) {
+		*err = why;
+	} else if (!ids.n)
 		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject as the manifest %s lays them out",
 			vt_stage_input(j->r, "scans"), j->manifest->name);
 	s = vt_xcalloc(ids.n + 1, sizeof(*s));

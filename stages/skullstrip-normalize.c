@@ -231,6 +231,18 @@ static int open_weights(struct vt_learned_mask **out, struct vt_device **device,
 		: vt_learned_mask_open(out, weights, *device, err);
 }
 
+static int subjects_of(struct vt_strs *ids, struct vt_stage_run *r, const struct vt_manifest *m,
+	struct vt_err *err)
+{
+	struct vt_err why = VT_ERR_INIT;
+
+	if (vt_manifest_subjects(ids, m, vt_stage_input(r, "scans"), &why) == VT_EDATA)
+		vt_stage_pass_over(r, &why);
+	else
+		*err = why;
+	return err->code;
+}
+
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_manifest *m = NULL;
@@ -247,8 +259,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = open_weights(&learned, &device, r, err);
 	if (!rc)
-		rc = vt_manifest_subjects(&ids, m, scans, err);
-	if (!rc)
+		rc = subjects_of(&ids, r, m, err);
+	if (!rc && ids.n)
 		rc = spacing_of(opts.spacing, vt_stage_params(r), m, scans, &ids, err);
 	if (!rc) {
 		opts.provider = learned ? vt_learned_mask_provider(learned) : NULL;

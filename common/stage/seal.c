@@ -367,6 +367,11 @@ int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
 			err);
 	if (!rc)
 		vt_log(VT_LOG_INFO, "reused", "tree=%s record=%s", hex, id);
+	if (!rc && vt_json_pointer(j, "/notes/passed_over"))
+		r->passed_over =
+			vt_xstrdup(vt_json_text(vt_json_pointer(j, "/notes/passed_over"), ""));
+	if (!rc && vt_json_pointer(j, "/notes/quarantined"))
+		r->n_quarantined = vt_json_pointer(j, "/notes/quarantined")->n;
 	*reused = !rc;
 	vt_buf_release(&text);
 	vt_tree_free(t);

@@ -163,6 +163,11 @@ void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *valu
 int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
 	struct vt_err *err);
 
+/* The input holds files, and none is a subject's, such as a table beside the subjects' directories,
+ * which comes alone where every entry is a datum: the output is sealed without a subject, the note
+ * `passed_over` says why, and so does the error of exit status 65. */
+void vt_stage_pass_over(struct vt_stage_run *r, const struct vt_err *why);
+
 /* True once the process was asked to stop by SIGTERM or SIGINT: save to scratch and return
  * VT_EFAIL soon. */
 bool vt_stage_stopping(void);

@@ -27,6 +27,7 @@ struct vt_stage_run {
 	struct vt_store *store;
 	struct vt_consent consent; /* who withdrew */
 	size_t n_quarantined;
+	char *passed_over;  /* why it holds no subject; NULL: it does */
 	const char *recipe; /* path, NULL if none */
 	double begun;
 	bool follow_links;

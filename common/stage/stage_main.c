@@ -103,6 +103,16 @@ int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struc
 	return rc;
 }
 
+void vt_stage_pass_over(struct vt_stage_run *r, const struct vt_err *why)
+{
+	char *reason = vt_stage_portable(r, why->text);
+
+	vt_json_put_text(r->notes, "passed_over", reason);
+	free(reason);
+	free(r->passed_over);
+	r->passed_over = vt_xstrdup(why->text);
+}
+
 /* --- command line -------------------------------------------------------- */
 
 struct command_line {
@@ -414,6 +424,18 @@ static int show_plan(struct vt_stage_run *r, struct vt_err *err)
 
 /* --- the execution ------------------------------------------------------- */
 
+/* What a whole output is the end of. */
+static int ended(const struct vt_stage_run *r, struct vt_err *err)
+{
+	if (r->passed_over)
+		return vt_err_set(err, VT_EDATA, "%s", r->passed_over);
+	return r->n_quarantined
+		? vt_err_set(err, VT_EDATA,
+			  "%zu subject%s quarantined; see quarantine/ in the output",
+			  r->n_quarantined, r->n_quarantined == 1 ? " was" : "s were")
+		: 0;
+}
+
 static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
 {
 	struct vt_err ignored = VT_ERR_INIT, why;
@@ -437,11 +459,7 @@ static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_
 	}
 	if (r->scratch)
 		vt_fs_remove_tree(r->scratch, &ignored);
-	return r->n_quarantined
-		? vt_err_set(err, VT_EDATA,
-			  "%zu subject%s quarantined; see quarantine/ in the output",
-			  r->n_quarantined, r->n_quarantined == 1 ? " was" : "s were")
-		: 0;
+	return ended(r, err);
 }
 
 static int execute(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
@@ -468,7 +486,7 @@ static int execute(struct vt_stage_run *r, const struct command_line *c, struct 
 	if (!rc)
 		rc = vt_stage_reuse(r, &reused, err);
 	if (rc || reused)
-		return rc;
+		return rc ? rc : ended(r, err);
 	vt_log(VT_LOG_INFO, "begin", "version=%s derivation=%s threads=%u", r->stage->version,
 		r->derivation_hex, vt_parallel_threads());
 	return work(r, c, err);
@@ -490,6 +508,7 @@ static void release(struct vt_stage_run *r)
 	free(r->out);
 	free(r->work);
 	free(r->scratch);
+	free(r->passed_over);
 }
 
 int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)

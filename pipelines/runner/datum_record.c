@@ -28,6 +28,7 @@ struct sealing {
 	struct vt_strs subjects;
 	bool *covered; /* of the output's files */
 	size_t n_covered, n_sealed;
+	bool passed_over; /* a stage said that what it saw is no subject's */
 };
 
 bool vt_pipeline_may_be_empty(const struct vt_pipeline *pipeline)
@@ -293,6 +294,7 @@ static int judge_record(struct sealing *s, const struct side *out, const char *c
 		} else if (!(rc = vt_record_parse(&record, text.data, text.len, path, err)) &&
 			vt_json_get(record, "result")) {
 			s->n_sealed++;
+			s->passed_over |= vt_json_pointer(record, "/notes/passed_over") != NULL;
 			rc = cover(s, out, carrier, record, err);
 		}
 	}
@@ -426,7 +428,32 @@ static int write_record(struct sealing *s, const struct vt_record_port *in, size
 
 /* --- one datum ----------------------------------------------------------- */
 
-/* What exit status 0 must have left. */
+bool vt_path_in_quarantine(const char *path)
+{
+	return !strncmp(path, "quarantine/", 11) || strstr(path, "/quarantine/");
+}
+
+/* Exit status 65 is that of whoever put a subject into quarantine, and of whoever was given a wrong
+ * parameter, which concerns every datum. */
+static int check_refusal(const struct sealing *s, const struct side *out, struct vt_err *err)
+{
+	bool named = s->passed_over;
+
+	for (size_t i = 0; !named && i < out->files.n; i++)
+		named = vt_path_in_quarantine(out->files.v[i]);
+	if (s->d->used->stage && !s->n_sealed)
+		return vt_err_set(err, VT_EDATA,
+			"exit status 65, but %s put no subject into quarantine: what it was given "
+			"besides is refused",
+			s->d->used->stage);
+	if (!named)
+		return vt_err_set(err, VT_EDATA,
+			"exit status 65, but nothing is in /pfs/out/quarantine, where it would say "
+			"which subject is refused and why");
+	return 0;
+}
+
+/* What exit status 0 must have left, and 65. */
 static int check_output(const struct sealing *s, const struct side *out, struct vt_err *err)
 {
 	const struct vt_done *d = s->d;
@@ -437,6 +464,8 @@ static int check_output(const struct sealing *s, const struct side *out, struct 
 	if (unfinished)
 		return vt_err_set(err, VT_EFAIL,
 			"%s is still in the output: a stage that was killed left it", partial);
+	if (d->exit_code == VT_EDATA)
+		return check_refusal(s, out, err);
 	if (d->exit_code)
 		return 0;
 	if (d->used->stage && !s->n_sealed)

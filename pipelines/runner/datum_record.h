@@ -9,7 +9,9 @@
  * inputs and outputs by digest.  Records that the program only copied from an input are taken
  * away, because they vouch for what another datum did.
  *
- * Exit status 0 is not believed by itself: any launcher in front of a program may give it. */
+ * Exit status 0 is not believed by itself: any launcher in front of a program may give it.  Nor is
+ * 65, where it is accepted: a datum is quarantined when a file below a directory `quarantine` says
+ * who was refused, or a stage's record that what it saw is no subject's. */
 #ifndef PIPELINES_RUNNER_DATUM_RECORD_H
 #define PIPELINES_RUNNER_DATUM_RECORD_H
 
@@ -26,8 +28,12 @@ struct vt_done {
 	int exit_code;        /* 0 or accepted */
 };
 
+/* Does a path of an output name a refused subject? */
+bool vt_path_in_quarantine(const char *path);
+
 /* VT_EFAIL: a stage of ours that left no record, or a program that wrote nothing.  VT_EDATA: a
- * record of the program that does not fit the files it lists. */
+ * record of the program that does not fit the files it lists; exit status 65 and nobody in
+ * quarantine. */
 int vt_datum_seal(const struct vt_done *done, struct vt_err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/fault.h"
 #include "common/store/policy.h"
+#include "pipelines/runner/datum_record.h"
 #include "pipelines/runner/run_progress.h"
 
 /* --- what is done already ------------------------------------------------ */
@@ -275,14 +276,45 @@ static int commit_output(struct vt_run *r, struct vt_job *j, const struct vt_tre
 	return err->code;
 }
 
+struct readers {
+	const char *name;
+	bool any;
+};
+
+static void note_reader(void *ctx, const struct vt_input *leaf)
+{
+	struct readers *readers = ctx;
+
+	readers->any |=
+		leaf->kind == VT_INPUT_PFS && !leaf->warm && !strcmp(leaf->repo, readers->name);
+}
+
+/* Was every subject refused?  Who reads the output may record that, if it names them. */
+static bool nothing_is_left(const struct vt_run *r, const struct vt_job *j,
+	const struct vt_tree *tree)
+{
+	struct readers readers = { j->pipeline->name, false };
+
+	for (size_t i = 0; i < tree->n_files; i++)
+		if (!vt_path_in_quarantine(tree->file[i].path))
+			return false;
+	for (size_t i = 0; tree->n_files && i < r->spec->n; i++)
+		vt_input_leaves(r->spec->pipeline[i].input, note_reader, &readers);
+	return (tree->n_files || j->count[VT_DATUM_QUARANTINED]) && !readers.any &&
+		!vt_pipeline_may_be_empty(j->pipeline);
+}
+
 static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 {
 	const struct vt_snapshot *old = vt_run_head(r, j->pipeline->name, "master");
 	struct vt_digest *key = keys_of(j), list = vt_result_list_id(key, j->n);
 	bool same = old && same_datums(old, &list);
 	struct vt_tree *tree = NULL;
-	if (!(same && j->count[VT_DATUM_SKIPPED] == j->n) && !output_tree(r, j, &tree, err) &&
-		!(same && vt_digest_equal(&tree->id, &old->tree->id)))
+	if (!(same && j->count[VT_DATUM_SKIPPED] == j->n))
+		output_tree(r, j, &tree, err);
+	if (!err->code && nothing_is_left(r, j, tree ? tree : old->tree))
+		j->because = "every subject was refused: nothing but quarantine is left";
+	else if (!err->code && tree && !(same && vt_digest_equal(&tree->id, &old->tree->id)))
 		commit_output(r, j, tree, err);
 	vt_tree_free(tree);
 	free(key);
@@ -300,6 +332,8 @@ void vt_job_finish(struct vt_run *run, struct vt_job *job)
 		run->conflict |= err.code == VT_EDATA;
 		job->state = VT_JOB_FAILED;
 	}
+	if (job->because)
+		job->state = VT_JOB_FAILED;
 	job->seconds = vt_seconds_since(&job->began);
 	if (job->state == VT_JOB_FAILED && run->opts.fail_fast)
 		run->stop = true;

@@ -70,7 +70,7 @@ struct vt_job {
 	size_t n, count[8];      /* count by vt_datum_state */
 	size_t running, waiting; /* with a process; ended well and to be published */
 	size_t next;             /* tasks before it have been started */
-	const char *because;     /* unrunnable: the job it waits for */
+	const char *because;     /* unrunnable: the job it waits for; failed as a whole: why */
 	struct vt_digest transform;
 	struct vt_programs used;
 	bool spoiled; /* one of them changed meanwhile */

@@ -1,15 +1,37 @@
 /* A backtracking matcher over the pattern text itself.  A point of the search is (where in the
  * pattern, where in the path, what to do behind the end of this piece of pattern); the last is a
- * chain of `struct next` on the C stack. */
+ * chain of `struct next` on the C stack.
+ *
+ * What fails once fails again: failures are remembered, so that the work grows with a power of the
+ * lengths and not with the number of ways to match.  A place in the pattern lies in one known nest
+ * of groups, so all that the chain adds to (pattern, path) is how many of the repeats around it
+ * have consumed nothing in this round, which is always the innermost ones, and, within !(...),
+ * where the excluded text must end.  Captures decide nothing.  Short searches, nearly all, keep no
+ * list. */
 #include "pipelines/spec/glob.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buf.h"
 
+/* A point of the search from which there is no match. */
+struct dead_end {
+	const char *pattern; /* NULL: a free place of the table */
+	const char *path;
+	const char *stop; /* where the text must end; NULL: where the path does */
+	size_t unmoved;   /* repeats around it that consumed nothing in this round */
+};
+
+struct search {
+	struct vt_glob_match *m;
+	struct dead_end *dead; /* hashed, open addressing; owned; NULL while the search is short */
+	size_t n, cap;         /* cap: a power of 2 */
+};
+
 struct next {
-	bool (*go)(struct vt_glob_match *m, const struct next *k, const char *s);
+	bool (*go)(struct search *m, const struct next *k, const char *s);
 	const char *p, *end; /* pattern that follows */
 	const struct next *then;
 	int group; /* close group: which one, else -1 */
@@ -20,7 +42,7 @@ struct next {
 	const char *pattern;
 };
 
-static bool match(struct vt_glob_match *m, const char *pattern, const char *p, const char *end,
+static bool match(struct search *m, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *k);
 
 /* The index in [p, end) of the bracket that closes p[0], or NULL. */
@@ -103,25 +125,25 @@ static const char *alternative_end(const char *p, const char *end, char separato
 	return p;
 }
 
-static bool go_on(struct vt_glob_match *m, const struct next *k, const char *s)
+static bool go_on(struct search *m, const struct next *k, const char *s)
 {
 	return match(m, k->pattern, k->p, k->end, s, k->then);
 }
 
-static bool go_close(struct vt_glob_match *m, const struct next *k, const char *s)
+static bool go_close(struct search *m, const struct next *k, const char *s)
 {
-	int from = m->group[k->group].from, to = m->group[k->group].to;
-	m->group[k->group].from = (int)(k->from - m->path);
-	m->group[k->group].to = (int)(s - m->path);
+	int from = m->m->group[k->group].from, to = m->m->group[k->group].to;
+	m->m->group[k->group].from = (int)(k->from - m->m->path);
+	m->m->group[k->group].to = (int)(s - m->m->path);
 	if (match(m, k->pattern, k->p, k->end, s, k->then))
 		return true;
-	m->group[k->group].from = from;
-	m->group[k->group].to = to;
+	m->m->group[k->group].from = from;
+	m->m->group[k->group].to = to;
 	return false;
 }
 
-static bool alternatives(struct vt_glob_match *m, const char *pattern, const char *p,
-	const char *end, char separator, const char *s, const struct next *k)
+static bool alternatives(struct search *m, const char *pattern, const char *p, const char *end,
+	char separator, const char *s, const struct next *k)
 {
 	for (;;) {
 		const char *e = alternative_end(p, end, separator);
@@ -133,7 +155,7 @@ static bool alternatives(struct vt_glob_match *m, const char *pattern, const cha
 	}
 }
 
-static bool go_repeat(struct vt_glob_match *m, const struct next *k, const char *s)
+static bool go_repeat(struct search *m, const struct next *k, const char *s)
 {
 	struct next again = *k;
 	again.body = s;
@@ -142,27 +164,31 @@ static bool go_repeat(struct vt_glob_match *m, const struct next *k, const char 
 	return k->then->go(m, k->then, s);
 }
 
-static bool go_end(struct vt_glob_match *m, const struct next *k, const char *s)
+static bool go_end(struct search *m, const struct next *k, const char *s)
 {
 	(void)m;
 	return k->from ? s == k->from : !*s;
 }
 
 /* !(list): the longest text of one element first that no alternative matches whole. */
-static bool excluded(struct vt_glob_match *m, const char *pattern, const char *p, const char *end,
+static bool excluded(struct search *m, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *close)
 {
 	size_t n = strcspn(s, "/");
 	for (const char *e = s + n; e >= s; e--) {
 		struct next stop = { .go = go_end, .from = e, .group = -1, .pattern = pattern };
-		struct vt_glob_match copy = *m;
-		if (!alternatives(&copy, pattern, p, end, '|', s, &stop) && close->go(m, close, e))
+		struct vt_glob_match before = *m->m;
+		bool is_one = alternatives(m, pattern, p, end, '|', s, &stop);
+
+		before.steps = m->m->steps;
+		*m->m = before; /* an excluded text captures nothing */
+		if (!is_one && close->go(m, close, e))
 			return true;
 	}
 	return false;
 }
 
-static bool group(struct vt_glob_match *m, const char *pattern, const char *p, const char *end,
+static bool group(struct search *m, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *k)
 {
 	char kind = *p == '(' ? '@' : *p;
@@ -191,7 +217,7 @@ static bool group(struct vt_glob_match *m, const char *pattern, const char *p, c
 	return (kind == '*' || kind == '?') && close.go(m, &close, s);
 }
 
-static bool star(struct vt_glob_match *m, const char *pattern, const char *p, const char *end,
+static bool star(struct search *m, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *k)
 {
 	bool across = p + 1 < end && p[1] == '*';
@@ -203,7 +229,7 @@ static bool star(struct vt_glob_match *m, const char *pattern, const char *p, co
 	return false;
 }
 
-static bool match(struct vt_glob_match *m, const char *pattern, const char *p, const char *end,
+static bool match_piece(struct search *m, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *k)
 {
 	while (p < end) {
@@ -243,12 +269,85 @@ static bool match(struct vt_glob_match *m, const char *pattern, const char *p, c
 	return k->go(m, k, s);
 }
 
+/* --- dead ends ----------------------------------------------------------- */
+
+enum { SHORT_SEARCH = 256 };
+
+static size_t hash_of(const struct search *m, const struct dead_end *d)
+{
+	uint64_t h = (uint64_t)(d->path - m->m->path);
+
+	h = h * 0x9e3779b97f4a7c15u + (uintptr_t)d->pattern;
+	h = h * 0x9e3779b97f4a7c15u + (uintptr_t)d->stop;
+	h = h * 0x9e3779b97f4a7c15u + d->unmoved;
+	return (size_t)(h ^ h >> 29);
+}
+
+/* Its place in the table, or the free one where it belongs. */
+static struct dead_end *place_of(const struct search *m, const struct dead_end *d)
+{
+	for (size_t i = hash_of(m, d);; i++) {
+		struct dead_end *at = &m->dead[i & (m->cap - 1)];
+
+		if (!at->pattern ||
+			(at->pattern == d->pattern && at->path == d->path && at->stop == d->stop &&
+				at->unmoved == d->unmoved))
+			return at;
+	}
+}
+
+static void remember(struct search *m, const struct dead_end *d)
+{
+	if (2 * m->n >= m->cap) {
+		struct search wider = { .m = m->m, .n = m->n, .cap = m->cap ? 2 * m->cap : 1024 };
+
+		wider.dead = vt_xcalloc(wider.cap, sizeof *wider.dead);
+		for (size_t i = 0; i < m->cap; i++)
+			if (m->dead[i].pattern)
+				*place_of(&wider, &m->dead[i]) = m->dead[i];
+		free(m->dead);
+		*m = wider;
+	}
+	*place_of(m, d) = *d;
+	m->n++;
+}
+
+static struct dead_end point_of(const char *p, const char *s, const struct next *k)
+{
+	struct dead_end d = { .pattern = p, .path = s };
+
+	for (; k; k = k->then) {
+		if (k->go == go_repeat && k->body == s)
+			d.unmoved++;
+		if (k->go == go_end)
+			d.stop = k->from;
+	}
+	return d;
+}
+
+static bool match(struct search *m, const char *pattern, const char *p, const char *end,
+	const char *s, const struct next *k)
+{
+	if (++m->m->steps < SHORT_SEARCH)
+		return match_piece(m, pattern, p, end, s, k);
+
+	struct dead_end here = point_of(p, s, k);
+
+	if (m->dead && place_of(m, &here)->pattern)
+		return false;
+	if (match_piece(m, pattern, p, end, s, k))
+		return true;
+	remember(m, &here);
+	return false;
+}
+
 bool vt_glob_match(struct vt_glob_match *m, const char *pattern, const char *path)
 {
 	struct vt_glob_match own;
 	struct next stop = { .go = go_end, .group = -1, .pattern = pattern };
 	m = m ? m : &own;
 	m->path = path;
+	m->steps = 0;
 	m->n = vt_glob_groups(pattern);
 	for (int i = 0; i < VT_GLOB_GROUPS; i++)
 		m->group[i].from = m->group[i].to = -1;
@@ -257,7 +356,11 @@ bool vt_glob_match(struct vt_glob_match *m, const char *pattern, const char *pat
 	if (!path[1] && path[0] == '/')
 		/* a star has no name to stand for at the root */
 		return !strcmp(pattern, "/");
-	return match(m, pattern, pattern, pattern + strlen(pattern), path, &stop);
+	struct search search = { .m = m };
+	bool found = match(&search, pattern, pattern, pattern + strlen(pattern), path, &stop);
+
+	free(search.dead);
+	return found;
 }
 
 char *vt_glob_clean(const char *pattern)

@@ -21,6 +21,7 @@ enum { VT_GLOB_GROUPS = 16 };
 struct vt_glob_match {
 	const char *path; /* borrowed from the caller */
 	int n;            /* groups in the pattern */
+	size_t steps;     /* of the search */
 	struct {
 		int from, to;
 	} group[VT_GLOB_GROUPS]; /* from < 0: did not take part */
@@ -39,7 +40,8 @@ bool vt_glob_has_double_star(const char *pattern);
  * that can match. */
 size_t vt_glob_literal(const char *pattern);
 
-/* Both cleaned.  m may be NULL. */
+/* Both cleaned.  m may be NULL.  The steps grow with a power of the lengths, however many ways
+ * there are to match. */
 bool vt_glob_match(struct vt_glob_match *m, const char *pattern, const char *path);
 
 /* $1...$9, ${12} and $$ replaced; a group that is missing or took no part gives nothing.  Caller

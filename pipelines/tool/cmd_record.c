@@ -54,7 +54,8 @@ int vt_cmd_record(int argc, char **argv)
 		.about =
 			"Writes the record of a datum that another engine ran, where its program "
 			"left none. Exits with 1 "
-			"if a stage left no record or the program wrote nothing: the datum failed.",
+			"if a stage left no record or the program wrote nothing, with 65 if --code "
+			"is 65 and nobody is in quarantine: the datum failed.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,

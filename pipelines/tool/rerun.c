@@ -240,13 +240,15 @@ static void last_line(struct vt_buf *out, const char *path)
 	vt_buf_release(&log);
 }
 
-/* Exit 65 is the end of a run that put subjects into quarantine, if the first one did. */
+/* Exit 65 is the end of a run that put subjects into quarantine, or saw none, if the first one
+ * did. */
 static bool ended_well(const struct rerun *r, int status)
 {
 	return WIFEXITED(status) &&
 		(WEXITSTATUS(status) == 0 ||
 			(WEXITSTATUS(status) == VT_EDATA &&
-				vt_json_pointer(r->record, "/notes/quarantined")));
+				(vt_json_pointer(r->record, "/notes/quarantined") ||
+					vt_json_pointer(r->record, "/notes/passed_over"))));
 }
 
 static int execute(struct rerun *r, bool *well, struct vt_err *err)

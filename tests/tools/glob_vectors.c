@@ -1,6 +1,6 @@
 /* Reads lines "glob TAB replacement TAB path" and prints "1 TAB key" or "0"; run by
  * tests/oracle/glob_and_datum_ids.py.  A line "id TAB name TAB repo TAB branch TAB path ..." is
- * answered with the datum id. */
+ * answered with the datum id, a line "steps TAB glob TAB path" with the steps of the search. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,10 +31,14 @@ int main(void)
 			puts(hex);
 			continue;
 		}
-		char *glob = vt_glob_clean(field[0]);
-		struct vt_glob_match m;
+		bool steps = !strcmp(field[0], "steps");
+		char *glob = vt_glob_clean(field[steps]);
+		struct vt_glob_match m = { .steps = 0 };
 		char *path = vt_glob_clean(field[2]);
-		if (vt_glob_match(&m, glob, path)) {
+		if (steps) {
+			vt_glob_match(&m, glob, path);
+			printf("%zu\n", m.steps);
+		} else if (vt_glob_match(&m, glob, path)) {
 			char *key = vt_glob_replace(&m, field[1]);
 			printf("1\t%s\n", key);
 			free(key);
