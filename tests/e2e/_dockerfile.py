@@ -1,10 +1,9 @@
 """Reads the Dockerfile as a builder would: instructions, stages, users; and holds its packages against what the binaries need."""
 import json, os, re, subprocess, sys
+from _checks import say
 ROOT, B = os.environ["ROOT"], os.environ["B"]
 KNOWN = {"FROM", "RUN", "WORKDIR", "COPY", "USER", "ENTRYPOINT", "CMD", "ENV", "LABEL", "ARG"}
 
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 text = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*\n", "", open(ROOT + "/Dockerfile").read()))
 stages, wrong, arguments = [], [], {}

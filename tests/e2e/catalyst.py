@@ -1,26 +1,12 @@
 """pipelines/catalyst.json at a tiny size: tissue (four networks side by side) and the 31 regions of DKT as classes, FreeSurfer's numbers
 mapped."""
-import csv, json, os, subprocess, sys
+import csv, json, os, subprocess
 import numpy as np
 import nibabel as nib
+from _checks import run, say
 
 T, ROOT = os.environ["T"], os.environ["ROOT"]
 os.chdir(T)
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
-
-
-def run(*args, code=0):
-    p = subprocess.run([str(a) for a in args], capture_output=True, text=True)
-    if p.returncode != code:
-        print("not ok - %s: exit %d: %s" % (" ".join(map(str, args)), p.returncode, p.stderr[-1500:]))
-        sys.exit(1)
-    return p.stderr
 
 
 # The embedded cohort in Mindboggle's layout; FreeSurfer's labels from the template's tissue: 2 and 41 are white, 1002 .. 2035 parcels.
@@ -94,4 +80,3 @@ p = subprocess.run(["crop-patch", "--normed", "atlas/skullstrip-normalize", "--l
 say(p.returncode == 65 and "share a label value" in p.stderr, "exclusive regions that overlap are refused", p.stderr[-300:])
 p = subprocess.run(["train", "--patches", "atlas/crop-patch", "--patch", "16", "--steps", "1", "--out", "bad2"], capture_output=True, text=True)
 say(p.returncode == 65 and "softmax" in p.stderr, "sigmoids on classes are refused", p.stderr[-300:])
-sys.exit(failed != 0)

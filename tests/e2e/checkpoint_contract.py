@@ -3,17 +3,11 @@ trained on or in a fold is scored as such; nothing reads memory that nobody wrot
 import csv, glob, json, os, shutil, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import numpy as np
-from _phantoms import B, NESTED, load, manifest, prepare, run, save, subject, train
+from _phantoms import NESTED, load, manifest, prepare, run, save, subject, train
 import nibabel as nib
+from _checks import say
 
 os.chdir(os.environ["T"])
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def refuses(what, name, *args, words=(), status=65):
@@ -161,4 +155,3 @@ def everything(name, perturb):
 
 one, two = everything("p85", "85"), everything("p170", "170")
 say(one.keys() == two.keys() and not [k for k in one if one[k] != two[k]], "MALLOC_PERTURB_ 85 and 170: the same bytes from every stage, %d files" % len(one), [k for k in one if one[k] != two.get(k)][:5])
-sys.exit(failed != 0)

@@ -3,17 +3,11 @@ fields, ignored values, eight regions; evaluate, train and measure beside numpy.
 import json, os, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import numpy as np
-from _phantoms import B, gaps, load, manifest, run, save, scores
+from _phantoms import load, manifest, run, save
 import nibabel as nib
+from _checks import say
 
 os.chdir(os.environ["T"])
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 rng = np.random.default_rng(3)
@@ -174,4 +168,3 @@ say({s: q["predicted_by"] for s, q in m["sources"].items()} == {"s0": "f0", "s1"
 open("list", "w").write("s3\n")
 r = run("evaluate", "--model", "cv", "--patches", "ign-p", "--subjects", "folds", "--expected", "list", "--out", "cvn", status=65)
 say("s3" in r.stderr and "no checkpoint's fold" in r.stderr, "who is in no fold is refused by name", r.stderr[-300:])
-sys.exit(failed != 0)

@@ -4,16 +4,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import numpy as np
 from _phantoms import NESTED, load, manifest, run, save, subject
 import nibabel as nib
+from _checks import say
 
 os.chdir(os.environ["T"])
-failed = 0
 NET = ("--network", '{"init_filters": 8}', "--patch", 16, "--steps", 1)
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def mix(name, a, b):
@@ -91,4 +85,3 @@ for model, m, names in (("both/x", "m.json", ("WT", "TC", "ET")), ("both", "m.js
     run("predict", "--model", model, "--scans", "a", "--manifest", m, "--region", "found", "--probabilities", "true", "--out", out)
     most = [[float(np.asarray(nib.load("%s/s%d/%s.nii.gz" % (out, i, f)).dataobj).max()) for f in ("seg", *("probability-" + r for r in names))] for i in range(2)]
     say(not any(most[0]) and all(most[1][1:]), "nothing found: label map and every probability are 0 (%s)" % model, most)
-sys.exit(failed != 0)

@@ -4,17 +4,11 @@ of one and of two preparations, a box found by a first network, averages over tu
 import json, os, shutil, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import numpy as np
-from _phantoms import B, NESTED, VALUES, from_files, gaps, load, manifest, prepare, run, save, scores, subject, train
+from _phantoms import NESTED, gaps, load, manifest, prepare, run, save, subject, train
 import nibabel as nib
+from _checks import say
 
 os.chdir(os.environ["T"])
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def equal(what, model, patches, scans, man, regions=NESTED, more=(), also=()):
@@ -147,4 +141,3 @@ m = equal("a box found by a first network; one where it found nothing", "tf", "f
 say(m["subjects"]["s3"]["WT"]["empty"] == "missed" and m["subjects"]["s3"]["WT"]["fn"] > 0, "who it missed is missed, not gone")
 r = run("predict", "--model", "tf", "--scans", "cut", "--manifest", "cut.json", "--out", "no", status=65)
 say("--region" in r.stderr, "such a checkpoint asks for the region", r.stderr[-300:])
-sys.exit(failed != 0)

@@ -1,20 +1,14 @@
 """predict, evaluate and train's validation with --device cuda on the emulated plugin (GPU_PLUGIN: another, for a real card): the CPU's label maps and
 scores within what a precision's rounding moves, the same bytes twice and where the device has no room for a volume, the same subjects in quarantine."""
-import csv, glob, json, os, shutil, subprocess, sys
+import csv, glob, json, os, subprocess, sys
 import nibabel as nib
 import numpy as np
+from _checks import say
 
 T, B = os.environ["T"], os.environ["B"]
 os.chdir(T)
 real = "GPU_PLUGIN" in os.environ
 rng = np.random.default_rng(4)
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def run(name, *args, env=None, status=0):
@@ -118,4 +112,3 @@ for model in ("models/a", "models"):
         files = ("metrics.json", "subjects.csv", "report.html")
         say(all(open("%s/%s" % (n, f)).read() == open("%s-no-room/%s" % (n, f)).read() for f in files) and len(device_of(n + "-no-room")["joined_on_host"]) == 4,
             "evaluate %s: no room on the device, the same bytes, recorded" % model)
-sys.exit(failed != 0)

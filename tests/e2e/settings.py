@@ -1,15 +1,9 @@
 # predict prepares scans as the checkpoint's training data were, and subjects that were prepared differently do not train together.
 import glob, json, os, shutil, subprocess, sys
+from _checks import say as check
 
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 MANIFEST = ROOT + "/manifests/embedded.json"
-failed = 0
-
-
-def check(ok, what, why=""):
-    global failed
-    failed += not ok
-    print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-500:]))
 
 
 def run(tool, *args, status=0):
@@ -45,4 +39,3 @@ one = sorted(glob.glob(T + "/b/*/subject.vtp"))[0]
 shutil.copy(one, one.replace("/b/", "/mixed/"))
 r = run("train", "--patches", "mixed", "--out", "never", "--patch", "24", "--steps", "1", status=65)
 check("settings.normalize" in r.stderr and "--allow settings.normalize" in r.stderr, "subjects prepared differently are refused by name", r.stderr)
-sys.exit(failed != 0)

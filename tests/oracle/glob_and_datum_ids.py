@@ -1,13 +1,12 @@
 """Glob patterns against the measured vectors of Pachyderm's own matcher, and datum ids against the published formula."""
 import hashlib, json, os, struct, subprocess
+from _checks import say
 B, SHARED = os.environ["B"], os.environ.get("SHARED", "")
 tool = B + "/tests/glob_vectors"
 
 def ask(lines):
     return subprocess.run([tool], input="".join(l + "\n" for l in lines), text=True, errors="surrogateescape", capture_output=True, check=True).stdout.splitlines()
 
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 inputs = [("scans", "scans", "master", "/sub-001/"), ("labels", "labels", "master", "/" + "x" * 300)]
 h = hashlib.blake2b(digest_size=32)

@@ -1,13 +1,12 @@
 """What `voxtrail emit` prints, against the engines' own published schemas, and the parser against public sample specs."""
 import glob, json, os, subprocess, sys
+from _checks import say
 try:
     import jsonschema, yaml
 except ImportError as e:
     print("skip - pipeline schemas: %s" % e); sys.exit()
 ROOT, SHARED, T = os.environ["ROOT"], os.environ.get("SHARED", ""), os.environ.get("T", "/tmp")
 
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 def emit(engine, path):
     return subprocess.run(["voxtrail", "emit", engine, path], capture_output=True, text=True, check=True).stdout

@@ -1,13 +1,12 @@
 """Our YAML reader against PyYAML: the same values where both read, a line number where we refuse."""
 import glob, json, os, random, subprocess
+from _checks import say
 try:
     import yaml
 except ImportError as e:
     print("skip - YAML reader: %s" % e); raise SystemExit
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 def ours(text):
     open(T + "/x.yaml", "w").write(text)

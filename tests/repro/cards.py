@@ -1,18 +1,12 @@
 # train --devices N on the emulated cards: the same bytes each time and after kills, near one card; another number is another
 # derivation; the record, the checkpoint and the plan name the cards; what is refused, with which status; rerun.
-import csv, glob, hashlib, json, os, subprocess, sys
+import glob, hashlib, json, os, subprocess, sys
 import numpy as np
 
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 sys.path.insert(0, ROOT + "/tests/tools")
 from patches import container
-failed = 0
-
-
-def check(ok, what, why=""):
-    global failed
-    failed += not ok
-    print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-500:]))
+from _checks import say as check
 
 
 env = {**os.environ, "VOXTRAIL_PLUGIN": os.environ.get("GPU_PLUGIN", B + "/tests/libvoxtrail-emulated.so"), "VOXTRAIL_EMULATED_CARDS": "3"}
@@ -99,4 +93,3 @@ found = json.loads(r.stdout) if r.returncode == 0 else []
 check([f["verdict"] for f in found] == ["same"], "rerun: the same bytes", (r.returncode, r.stdout, r.stderr))
 r = run([B + "/bin/voxtrail", "rerun", T + "/f", "--json", *store], VOXTRAIL_EMULATED_CARDS="2")
 check(r.returncode != 0 and "3 GPUs were asked for and 2 can be seen" in r.stdout + r.stderr, "rerun where there are fewer cards says so", (r.returncode, r.stdout, r.stderr))
-sys.exit(failed != 0)

@@ -6,13 +6,7 @@ import numpy as np
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 sys.path.insert(0, ROOT + "/tests/tools")
 from patches import container, last_of_each
-failed = 0
-
-
-def check(ok, what, why=""):
-    global failed
-    failed += not ok
-    print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-500:]))
+from _checks import say as check
 
 
 def start(name, *more):
@@ -139,4 +133,3 @@ check(n > 0 and digest("autokilled") == digest("auto"), f"changing levels, kille
 check(abs(losses("auto")[-1] - losses("cpu")[-1]) < 0.05, "changing levels reaches the CPU's loss", (losses("auto"), losses("cpu")))
 r = train("calm", *on, "--precision", "auto")
 check(r.returncode == 0 and np.array_equal(weights("calm"), weights("f")), "auto that has not changed yet is f32 to the bit", r.stderr)
-sys.exit(failed != 0)

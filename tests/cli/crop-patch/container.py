@@ -2,17 +2,11 @@
 import json, os, subprocess, sys
 import nibabel as nib
 import numpy as np
+from _checks import say
 
 T, B = os.environ["T"], os.environ["B"]
 os.chdir(T)
 rng = np.random.default_rng(12)
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def run(name, *args):
@@ -125,4 +119,3 @@ after = {n: [container("p2/%s/subject.vtp" % n)["header"][k] for k in ("test", "
 say(all(before[n] == after[n] for n in before) and len({str(v) for v in after.values()}) > 2, "three more subjects move nobody's split", after)
 why = {n: open("p2/quarantine/%s.json" % n).read() for n in ("strange", "between")}
 say(rc == 65 and "label value 3" in why["strange"] and "1.5" in why["between"], "an unnamed label and one that is no whole number are quarantined by value", why)
-sys.exit(failed != 0)

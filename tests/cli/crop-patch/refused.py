@@ -3,16 +3,10 @@ tables too, and evaluate names and counts it among the test subjects."""
 import json, os, subprocess
 import numpy as np
 import nibabel as nib
+from _checks import say
 
 T, B = os.environ["T"], os.environ["B"]
 rng = np.random.default_rng(3)
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def stage(name, out, *args):
@@ -69,4 +63,3 @@ json.dump(dict(why, subject="good"), open(T + "/only/none/quarantine/good.json",
 rc, text = stage("crop-patch", "p3", "--normed", T + "/n", "--region", T + "/only/none", "--labels", T + "/c", *m)
 got = json.load(open(T + "/p3/quarantine/good.json"))
 say(rc == 65 and "good" in got["reason"] and not os.path.exists(T + "/p3/good"), "one that the first network refused is refused, by name", (rc, got))
-raise SystemExit(failed > 0)

@@ -1,12 +1,11 @@
 """crop-patch --region: the box is that of the labels another network found, on the subject's native grid."""
-import glob, json, os, struct, subprocess
+import json, os, struct, subprocess
 import nibabel as nib
 import numpy as np
+from _checks import say
 ROOT, T = os.environ["ROOT"], os.environ["T"]
 MAN = ROOT + "/manifests/embedded.json"
 
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 def run(*words):
     return subprocess.run(words, capture_output=True, text=True)

@@ -1,13 +1,12 @@
 """What Argo's own schemas accept and no cluster would run: `voxtrail lint` names each mistake with its pointer."""
 import copy, glob, json, os, subprocess
+from _checks import say
 try:
     import yaml
 except ImportError as e:
     print("skip - Argo lint: %s" % e); raise SystemExit
 ROOT, T = os.environ["ROOT"], os.environ["T"]
 
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 def lint(text):
     path = T + "/w.yaml"

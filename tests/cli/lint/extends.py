@@ -1,10 +1,7 @@
 """A spec that extends another is the list of pipelines it means, by RFC 7396 and nothing else."""
 import json, os, subprocess
+from _checks import say
 ROOT, T = os.environ["ROOT"], os.environ["T"]
-
-
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 
 def merge(target, patch):

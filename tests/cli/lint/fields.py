@@ -2,6 +2,7 @@
 it says where and how a cluster runs it, and is kept for `emit`; warned: lint says that it has no effect here; refused: lint says
 what to do instead.  With the published schema at hand, the list is the schema's."""
 import json, os, subprocess, sys
+from _checks import say
 T, SHARED = os.environ["T"], os.environ.get("SHARED", "")
 USED, PASSED, WARNED, REFUSED = "used", "passed", "warned", "refused"
 SIZE = {"cpu": 1, "memory": "1Gi", "disk": "1Gi", "gpu": {"type": "nvidia.com/gpu", "number": 1}}
@@ -40,10 +41,6 @@ FIELDS = [   # path, an example, verdict
     ("determined/workspaces", ["w"], WARNED), ("service", PORTS, REFUSED), ("spout/service", PORTS, REFUSED), ("tfJob/tfJob", "x", REFUSED),
 ]
 GROUPED = {"joinOn": "join", "outerJoin": "join", "groupBy": "group"}     # these need an input of that kind
-
-
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 
 def spec(number, path, value):

@@ -1,9 +1,8 @@
 """Every mistake a spec can hold gets one line: file, JSON pointer, what is wrong, what to write."""
 import copy, glob, json, os, subprocess
+from _checks import say
 ROOT, SHARED, T = os.environ["ROOT"], os.environ.get("SHARED", ""), os.environ["T"]
 
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 def lint(text, name="spec.json"):
     path = T + "/" + name

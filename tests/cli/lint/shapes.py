@@ -1,14 +1,13 @@
 """The shapes that public Pachyderm specs have, written anew: all are read, in camelCase and in snake_case, alone and as YAML.
 Some cannot run here and lint says so; none has a key or a type that it does not know."""
 import glob, json, os, re, subprocess
+from _checks import say
 ROOT, T, SHARED = os.environ["ROOT"], os.environ["T"], os.environ.get("SHARED", "")
 try:
     import yaml
 except ImportError:
     yaml = None
 
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 def pfs(repo, glob="/*", **more): return {"pfs": dict({"repo": repo, "glob": glob}, **more)}
 def spec(name, input, **more):

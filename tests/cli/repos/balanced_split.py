@@ -2,15 +2,9 @@
 import collections, json, os, subprocess
 import numpy as np
 import nibabel as nib
+from _checks import say
 
 T, B = os.environ["T"], os.environ["B"]
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def run(*words):
@@ -50,4 +44,3 @@ rc, text, err = run("manifest", T + "/c", "--place", T + "/placed.json")
 after = json.loads(text)["split"]["subjects"] if rc == 0 else {}
 say(rc == 0 and len(after) == 28 and all(after[s] == table[s] for s in table), "subjects that come later move nobody", (rc, err))
 say(after.get("sub-P03_ses-3") == table.get("sub-P03_ses-1"), "a later session goes where its patient is", after.get("sub-P03_ses-3"))
-raise SystemExit(failed > 0)

@@ -1,15 +1,9 @@
 """voxtrail ls and voxtrail table on commits of the embedded cohort: against os.walk, pandas-like reading of the CSV, crop-patch's split."""
 import csv, hashlib, io, json, os, subprocess, sys
+from _checks import say
 
 ROOT, T = os.environ["ROOT"], os.environ["T"]
 os.chdir(T)
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": " + str(why)[-600:]), flush=True)
 
 
 def run(*args, code=0):
@@ -66,4 +60,3 @@ open("other/README", "w").write("nothing\n")
 run("voxtrail", "commit", "other", "other", *store)
 say("voxtrail ls other" in run("voxtrail", "table", "other", "--manifest", manifest, *store, code=65), "a commit that is laid out otherwise: 65, and what to look at")
 run("voxtrail", "table", "scans", *store, code=64)
-sys.exit(failed != 0)

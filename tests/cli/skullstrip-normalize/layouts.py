@@ -1,18 +1,12 @@
 """Layouts of cohorts: channels as volumes of one 4-D file (the Decathlon's Task01 as unpacked), brain masks given as files, the median
 spacing of a cohort with labels resampled along, and what is refused."""
-import json, os, subprocess, sys
+import json, os, subprocess
 import numpy as np
 import nibabel as nib
+from _checks import say
 
 T, ROOT, B = os.environ["T"], os.environ["ROOT"], os.environ["B"]
 rng = np.random.default_rng(5)
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def stage(name, out, *args):
@@ -132,4 +126,3 @@ for s in mms if rc == 0 else []:
     volume.append(lab.sum() * np.prod(h["spacing_mm"]) / 1000)
 want = 4 / 3 * np.pi * 31 * 38 * 29 / 1000
 say(rc == 0 and np.allclose(volume, want, rtol=0.03), "label maps are resampled with their scans: volumes within 3 %% of %.1f ml" % want, (rc, text, volume))
-sys.exit(failed != 0)

@@ -3,16 +3,10 @@ given; then they are what a copy of the data set would be.  A link whose content
 import json, os, shutil, subprocess
 import numpy as np
 import nibabel as nib
+from _checks import say
 
 T, B = os.environ["T"], os.environ["B"]
 rng = np.random.default_rng(9)
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def run(*words):
@@ -58,4 +52,3 @@ say(os.path.islink(annex + "/sub-01/flair.nii.gz"), "the data set itself stays a
 os.remove("%s/.git/annex/objects/SHA256E-s1--sub-02.nii.gz/SHA256E-s1--sub-02.nii.gz" % annex)
 rc, text = run("skullstrip-normalize", "--scans", annex, "--out", T + "/c", "--follow-links", *common)
 say(rc == 65 and "sub-02/flair.nii.gz" in text and "datalad get" in text, "a file that was not fetched is named, with the way to fetch it", (rc, text))
-raise SystemExit(failed > 0)

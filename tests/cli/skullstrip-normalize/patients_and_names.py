@@ -1,23 +1,17 @@
 """What a manifest may say and what is refused: names of channels, sessions, patients, split tables, kinds of values; who is found when a
 channel is missing; headers and grids that contradict each other."""
-import collections, json, os, struct, subprocess, sys
+import collections, json, os, struct, subprocess
 import nibabel as nib
 import numpy as np
+from _checks import say
 
 T, B, ROOT = os.environ["T"], os.environ["B"], os.environ["ROOT"]
 os.chdir(T)
 rng = np.random.default_rng(7)
-failed = 0
 AFFINE = np.diag([-6.0, -6, 6, 1])
 G = np.indices((26, 30, 24)) - np.array([13, 15, 12])[:, None, None, None]
 R = np.sqrt((G[0] / 11) ** 2 + (G[1] / 13.5) ** 2 + (G[2] / 10) ** 2)
 TISSUE = 400 + 120 * np.sin(G[0] / 3) * np.cos(G[1] / 4)
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def save(path, x, affine=AFFINE):
@@ -219,4 +213,3 @@ flags = json.load(open("judge-n/a/geometry.json"))["mask"]["flags"]
 say(rc == 0 and any("hole" in f for f in flags) and "holes" in text, "a given mask with holes is flagged, in geometry.json and on the screen", (flags, text[-200:]))
 rc, _, bad, _ = strip("judge", "judge.json", "judge-r", "--implausible", "refuse")
 say(rc == 65 and "hole" in str(bad), "and refused where --implausible refuse asks for it", (rc, bad))
-sys.exit(failed != 0)

@@ -1,22 +1,16 @@
 """Every shipped manifest on a directory laid out as its data set is published, names and files made here: prepared, cropped, no stranger
 quarantined; and the pipelines' join of scans with label maps by subject."""
-import json, os, subprocess, sys
+import json, os, subprocess
 import nibabel as nib
 import numpy as np
+from _checks import say
 
 T, B, ROOT = os.environ["T"], os.environ["B"], os.environ["ROOT"]
 os.chdir(T)
 rng = np.random.default_rng(8)
-failed = 0
 AFFINE = np.diag([-6.0, -6, 6, 1])
 G = np.indices((26, 30, 24)) - np.array([13, 15, 12])[:, None, None, None]
 R = np.sqrt((G[0] / 11) ** 2 + (G[1] / 13.5) ** 2 + (G[2] / 10) ** 2)
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def save(path, x):
@@ -160,4 +154,3 @@ os.makedirs("elsewhere/other_name")
 save("elsewhere/other_name/x_seg.nii.gz", seg([4, 1, 2]))
 rc, got, text = pipeline("brats2021", "elsewhere", "brats-2018-2021")
 say(rc != 0 and not got and "no datum comes of" in text, "labels that meet no scan: a failed job that says so", (rc, got, text[-500:]))
-sys.exit(failed != 0)

@@ -1,25 +1,11 @@
 """merge-labels against numpy's where, on every pair of labels; select against sorted(): best, worst, shares, limits, groups; refusals."""
-import csv, itertools, json, os, subprocess, sys
+import csv, itertools, json, os, sys
 import nibabel as nib
 import numpy as np
+from _checks import run, say
 
 T = os.environ["T"]
 os.chdir(T)
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": " + str(why)[-600:]), flush=True)
-
-
-def run(*args, code=0):
-    p = subprocess.run(args, capture_output=True, text=True)
-    if p.returncode != code:
-        print("not ok - %s: exit %d, not %d: %s" % (" ".join(args), p.returncode, code, p.stderr[-600:]))
-        sys.exit(1)
-    return p.stderr
 
 
 def write(root, subject, data, shift=0):
@@ -150,4 +136,3 @@ say(True, "and can be audited where it lies")
 open("consent.json", "w").write(json.dumps({"format": 1, "withdrawn": [{"subject": "sub-0", "reason": "a letter", "time": "2026-01-01T00:00:00Z"}]}))
 os.environ["VOXTRAIL_CONSENT"] = T + "/consent.json"
 say("was trained on subject sub-0, who has withdrawn" in run(*pick, "--out", "bad", code=65), "select refuses checkpoints of who withdrew, in a directory of them too")
-sys.exit(failed != 0)

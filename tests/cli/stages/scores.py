@@ -1,9 +1,8 @@
 """voxtrail scores: the table says what metrics.json holds, aligned, with units; no name steers the terminal; bad files are refused."""
 import json, os, subprocess
+from _checks import say
 T = os.environ["T"]
 
-def say(good, what):
-    print(("ok - " if good else "not ok - ") + what)
 
 def run(*args):
     return subprocess.run(["voxtrail", "scores", *args], capture_output=True, text=True)

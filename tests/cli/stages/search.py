@@ -1,6 +1,6 @@
 """sample against the distributions it names (scipy's tests on hundreds of draws), train's first-step and last-step (two parts of a run
 are the run, bit for bit), trials' table and page."""
-import csv, json, math, os, subprocess, sys
+import csv, json, os, sys
 from html.parser import HTMLParser
 import numpy as np
 from scipy import stats
@@ -8,22 +8,8 @@ from scipy import stats
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 sys.path.insert(0, ROOT + "/tests/tools")
 from patches import container
+from _checks import run, say
 os.chdir(T)
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": " + str(why)[-600:]), flush=True)
-
-
-def run(*args, code=0):
-    p = subprocess.run(args, capture_output=True, text=True)
-    if p.returncode != code:
-        print("not ok - %s: exit %d, not %d: %s" % (" ".join(args), p.returncode, code, p.stderr[-600:]))
-        sys.exit(1)
-    return p.stderr
 
 
 # --- sample -------------------------------------------------------------------------------------------------------------------
@@ -123,4 +109,3 @@ text = open("report/trials.html").read()
 page.feed(text)
 say(page.tags.count("polyline") == 4 and page.tags.count("circle") == 9 and page.tags.count("tr") == 5 and "http" not in text, "trials.html: a line a trial, a point a rung, nothing from outside",
     page.tags)
-sys.exit(failed != 0)

@@ -1,25 +1,10 @@
 """Several cohorts in one training: each step is of one cohort, a head learns from its own alone, the encoder from all; the encoder then
 goes on under the decoder of three transposed groups; what cannot be is refused."""
-import json, os, subprocess, sys
-import numpy as np
+import json, os, subprocess
+from _checks import run, say
 
 T, ROOT = os.environ["T"], os.environ["ROOT"]
 os.chdir(T)
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
-
-
-def run(*args, code=0):
-    p = subprocess.run([str(a) for a in args], capture_output=True, text=True)
-    if p.returncode != code:
-        print("not ok - %s: exit %d: %s" % (" ".join(map(str, args)), p.returncode, p.stderr[-900:]))
-        sys.exit(1)
-    return p.stderr
 
 
 def tensors(path):
@@ -68,4 +53,3 @@ q = subprocess.run([str(1 if a == -1 else a) for a in two] + ["--out", "no"], ca
 say(q.returncode == 64 and "without validation" in q.stderr, "refused: a fold for validation", q.stderr[-300:])
 q = subprocess.run([str(a) for a in two[:5]] + ["--patch", "16", "--fold", "-1", "--steps", "1", "--activation", "softmax", "--out", "no2"], capture_output=True, text=True)
 say(q.returncode == 64 and "med3d-resnet" in q.stderr, "refused: a network without heads for several", q.stderr[-300:])
-sys.exit(failed != 0)

@@ -5,13 +5,7 @@ import glob, json, os, subprocess, sys
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 sys.path.insert(0, ROOT + "/tests/tools")
 from patches import container
-failed = 0
-
-
-def check(ok, what, why=""):
-    global failed
-    failed += not ok
-    print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-500:]))
+from _checks import say as check
 
 
 def train(name, *more, patches="patches"):
@@ -53,4 +47,3 @@ hand = [x for k, v in taken.items() for x in ("--" + k, v)]
 r = train("hand", "--memory-limit", "40", "--steps", "12", "--validate-every", "6", "--warmup", "3", "--seed", "5", *hand)
 same = all(open(f"{T}/auto/{n}", "rb").read() == open(f"{T}/hand/{n}", "rb").read() for n in ("best.safetensors", "last.safetensors", "history.csv")) if r.returncode == 0 else False
 check(same, "the same params by hand give the same bytes", r.stderr)
-sys.exit(failed > 0)

@@ -4,13 +4,7 @@ import csv, glob, json, os, re, subprocess, sys
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 sys.path.insert(0, ROOT + "/tests/tools")
 from patches import container
-failed = 0
-
-
-def check(ok, what, why=""):
-    global failed
-    failed += not ok
-    print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-500:]))
+from _checks import say as check
 
 
 def train(name, *more, **env):
@@ -117,4 +111,3 @@ for drop in (0, 0.5):
         r = train(name, *PLAIN, "--network", json.dumps({"init_filters": 8, "dropout": drop}), "--accumulate", str(rounds))
         once.append(losses(name)[0] if r.returncode == 0 else r.stderr)
 check(len(set(once[:2])) == 1 and len(set(once[1:])) == 3, "two passes over one patch: the same loss without dropout, other masks with it", once)
-sys.exit(failed != 0)

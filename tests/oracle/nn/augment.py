@@ -8,13 +8,8 @@ from scipy import ndimage as nd
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
 sys.path.insert(0, ROOT + "/tests/tools")
 from patches import container
-failed, N = 0, 24
-
-
-def check(ok, what, why=""):
-    global failed
-    failed += not ok
-    print(("ok - " if ok else "not ok - ") + what + ("" if ok else ": " + str(why)[-600:]), flush=True)
+from _checks import say as check
+N = 24
 
 
 manifest = json.load(open(ROOT + "/manifests/embedded.json"))
@@ -205,4 +200,3 @@ for name, more in (("plain", []), ("changed", ["--augment", json.dumps(full)]), 
 check(weights("plain") != weights("changed") and weights("changed") == weights("again"), "--augment changes the training; the same list gives the same bytes")
 p = subprocess.run([w if w != "16" else "16,16,24" for w in words] + ["--augment", '[{"name": "swap"}]', "--out", T + "/bad"], capture_output=True, text=True)
 check(p.returncode == 64 and "cubic" in p.stderr, "train refuses what the patch's shape forbids before it reads patches", p.stderr)
-sys.exit(failed != 0)

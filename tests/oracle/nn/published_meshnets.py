@@ -2,15 +2,12 @@
 bit, and, with VOXTRAIL_LONG=1 (minutes, 4 GB), the whole volume's labels."""
 import json, os, subprocess, sys
 import numpy as np
+from _checks import say
 
 B, T, SHARED = os.environ["B"], os.environ["T"], os.environ.get("SHARED", "")
 if not os.path.isdir(SHARED + "/models/mindgrab"):
     print("skip - published MeshNets: the development data is not here")
     sys.exit(0)
-
-
-def say(good, what):
-    print(f"{'ok' if good else 'not ok'} - {what}")
 
 
 def run(name, x, classes, *options):

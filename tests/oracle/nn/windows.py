@@ -4,17 +4,11 @@ import json, os, subprocess, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import numpy as np
 from _windows import cases, places, request, volume, weights
+from _checks import say
 
 B, T = os.environ["B"], os.environ["T"]
 golden = json.load(open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "windows_golden.json")))["cases"]
 plugin = os.environ.get("GPU_PLUGIN", B + "/tests/libvoxtrail-emulated.so")
-failed = 0
-
-
-def say(good, what, why=""):
-    global failed
-    failed += not good
-    print(("ok - " if good else "not ok - ") + what + ("" if good else ": %s" % (why,)), flush=True)
 
 
 def safetensors(path, tensors):
@@ -59,4 +53,3 @@ for where, allowed in (((), 2e-6), (("f32",), 2e-6), (("fp16",), 3e-3), (("bf16"
     say(not wrong, "%s: MONAI's values in %d cases, largest difference %.1e of the largest value" % (where[0] + " on a device" if where else "the CPU", len(cases), worst), wrong)
 for where in ((), ("f32",), ("bf16",)):
     say(all(np.array_equal(probe(n, 3, *where), probe(n, 1, *where)) for n in ("mirrored", "uneven")), "%s: three windows at a time, the same bits" % (where or ("cpu",)))
-sys.exit(failed != 0)
