@@ -159,16 +159,6 @@ static void csv_of(struct vt_buf *out, const struct vt_json *rows)
 	}
 }
 
-static int put(struct vt_stage_run *r, const char *name, const struct vt_buf *text,
-	struct vt_err *err)
-{
-	char *path = vt_path_join(vt_stage_out(r), name);
-	int rc = vt_fs_write_quick(path, text->data, text->len, 0644, err);
-
-	free(path);
-	return rc;
-}
-
 static int add_row(struct vt_json *rows, const struct vt_stage_run *r, const char *name,
 	struct vt_err *err)
 {
@@ -208,12 +198,12 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 			vt_stage_input(r, "models"));
 	if (!rc) {
 		csv_of(&text, rows);
-		rc = put(r, "compare.csv", &text, err);
+		rc = vt_stage_write(r, "compare.csv", &text, err);
 		vt_buf_clear(&text);
 	}
 	if (!rc) {
 		vt_json_pretty(&text, rows);
-		rc = put(r, "compare.json", &text, err);
+		rc = vt_stage_write(r, "compare.json", &text, err);
 	}
 	vt_buf_release(&text);
 	vt_strs_release(&names);

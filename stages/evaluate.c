@@ -86,16 +86,6 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-static int put(struct vt_stage_run *r, const char *name, const struct vt_buf *text,
-	struct vt_err *err)
-{
-	char *path = vt_path_join(vt_stage_out(r), name);
-	int rc = vt_fs_write_quick(path, text->data, text->len, 0644, err);
-
-	free(path);
-	return rc;
-}
-
 static struct vt_json *names_of(const struct vt_evaluation *e, bool absent)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
@@ -124,18 +114,18 @@ static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, stru
 	int rc;
 
 	vt_json_pretty(&text, j);
-	rc = put(r, "metrics.json", &text, err);
+	rc = vt_stage_write(r, "metrics.json", &text, err);
 	vt_buf_clear(&text);
 	vt_evaluation_csv(&text, e);
 	if (!rc)
-		rc = put(r, "subjects.csv", &text, err);
+		rc = vt_stage_write(r, "subjects.csv", &text, err);
 	vt_buf_clear(&text);
 	if (!rc)
 		rc = read_history(&history, r, err);
 	if (!rc)
 		rc = vt_report_html(&text, e, history.data ? history.data : "", err);
 	if (!rc)
-		rc = put(r, "report.html", &text, err);
+		rc = vt_stage_write(r, "report.html", &text, err);
 	if (!rc) {
 		vt_stage_note(r, "subjects", names_of(e, false));
 		if (e->n_absent)

@@ -58,16 +58,6 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-static int put(struct vt_stage_run *r, const char *name, const struct vt_buf *text,
-	struct vt_err *err)
-{
-	char *path = vt_path_join(vt_stage_out(r), name);
-	int rc = vt_fs_write_quick(path, text->data, text->len, 0644, err);
-
-	free(path);
-	return rc;
-}
-
 static int write_changes(struct vt_stage_run *r, const struct vt_measured *m, size_t n,
 	const struct vt_manifest *manifest, const struct vt_visit *visit, size_t n_visits,
 	struct vt_err *err)
@@ -76,7 +66,7 @@ static int write_changes(struct vt_stage_run *r, const struct vt_measured *m, si
 	int rc;
 
 	vt_changes_csv(&text, m, n, manifest, visit, n_visits);
-	rc = put(r, "changes.csv", &text, err);
+	rc = vt_stage_write(r, "changes.csv", &text, err);
 	vt_buf_release(&text);
 	return rc;
 }
@@ -89,14 +79,14 @@ static int write_tables(struct vt_stage_run *r, const struct vt_measured *m, siz
 	int rc;
 
 	vt_measured_csv(&text, m, n, manifest);
-	rc = put(r, "measures.csv", &text, err);
+	rc = vt_stage_write(r, "measures.csv", &text, err);
 	vt_buf_clear(&text);
 	vt_json_put_int(j, "format", 1);
 	vt_json_put(j, "subjects", vt_measured_json(m, n, manifest));
 	vt_json_pretty(&text, j);
 	vt_buf_char(&text, '\n');
 	if (!rc)
-		rc = put(r, "measures.json", &text, err);
+		rc = vt_stage_write(r, "measures.json", &text, err);
 	vt_json_free(j);
 	vt_buf_release(&text);
 	return rc;

@@ -49,7 +49,7 @@ static const char *const activations[] = { "sigmoid", "softmax", NULL };
 /* beside the keys of contract.h */
 static const char *const also_allowed[] = { "activation", "subjects", NULL };
 
-#define STAGE_VERSION "7"
+#define STAGE_VERSION "8"
 
 enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
 static const char *const profiles[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
@@ -267,6 +267,18 @@ static struct vt_optim_opts optim_of(const struct params *p)
 		p->slow_share, p->clip };
 }
 
+static struct vt_draw_opts draw_of(const struct params *p)
+{
+	return (struct vt_draw_opts){ .center_sd = p->center_sd,
+		.foreground = p->foreground,
+		.by_region = p->center == 1,
+		.flips = p->flips,
+		.scale = p->scale,
+		.shift = p->shift,
+		.noise = p->noise,
+		.drop = p->drop_channel };
+}
+
 /* What options point to. */
 struct owned {
 	struct vt_json *network, *weights, *list;
@@ -317,23 +329,6 @@ static void release(struct owned *w)
 		vt_device_close(w->device[level]);
 }
 
-static int read_changes(struct owned *w, struct vt_precision_opts *o, const char *dir,
-	struct vt_err *err)
-{
-	char *path = vt_path_join(dir, "precision.jsonl");
-	struct vt_buf text = VT_BUF_INIT;
-	int rc = vt_fs_read(&text, path, 1u << 26, err);
-
-	if (!rc)
-		rc = vt_precision_read_lines(&w->changes, &o->n_replay, text.data ? text.data : "",
-			text.len, path, err);
-	o->replay = w->changes;
-	o->replaying = true;
-	vt_buf_release(&text);
-	free(path);
-	return rc;
-}
-
 /* Which level a step runs at: one and the same, or as decided on the way. */
 static int precision_of(struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
 {
@@ -357,7 +352,10 @@ static int precision_of(struct owned *w, const struct vt_stage_run *r, struct vt
 		o->first = VT_LEVEL_FP16;
 	else if (p->profile == BF16 || (p->profile == DEFAULT && !cpu))
 		o->first = VT_LEVEL_BF16;
-	return replay ? read_changes(w, o, replay, err) : 0;
+	if (!replay)
+		return 0;
+	o->replaying = true;
+	return vt_train_read_changes(&w->changes, o, replay, err);
 }
 
 static int check_parts(const struct params *p, struct vt_err *err)
@@ -443,13 +441,7 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.loss = loss_of(p),
 		.output_weights = w->output_weights,
 		.n_output_weights = (int)w->weights->n,
-		.draw = { .foreground = p->foreground,
-			.by_region = p->center == 1,
-			.flips = p->flips,
-			.scale = p->scale,
-			.shift = p->shift,
-			.noise = p->noise,
-			.drop = p->drop_channel },
+		.draw = draw_of(p),
 		.augment = w->augment,
 		.balanced = p->sampling == 0,
 		.reset_moments = p->reset_moments,

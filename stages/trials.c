@@ -33,16 +33,6 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-static int put(struct vt_stage_run *r, const char *name, const struct vt_buf *text,
-	struct vt_err *err)
-{
-	char *path = vt_path_join(vt_stage_out(r), name);
-	int rc = vt_fs_write_quick(path, text->data, text->len, 0644, err);
-
-	free(path);
-	return rc;
-}
-
 static int write_all(struct vt_stage_run *r, const struct vt_trial *t, size_t n, const char *by,
 	struct vt_err *err)
 {
@@ -51,16 +41,16 @@ static int write_all(struct vt_stage_run *r, const struct vt_trial *t, size_t n,
 	int rc;
 
 	vt_trials_csv(&text, t, n, by);
-	rc = put(r, "trials.csv", &text, err);
+	rc = vt_stage_write(r, "trials.csv", &text, err);
 	vt_buf_clear(&text);
 	vt_json_pretty(&text, j);
 	vt_buf_char(&text, '\n');
 	if (!rc)
-		rc = put(r, "trials.json", &text, err);
+		rc = vt_stage_write(r, "trials.json", &text, err);
 	vt_buf_clear(&text);
 	vt_trials_html(&text, t, n, by);
 	if (!rc)
-		rc = put(r, "trials.html", &text, err);
+		rc = vt_stage_write(r, "trials.html", &text, err);
 	vt_json_free(j);
 	vt_buf_release(&text);
 	return rc;

@@ -116,6 +116,10 @@ def main():
     for file in sorted(f for f in text if f.startswith(PRODUCT)):
         for line in nested(text[file]):
             print("%s:%d: a ?: inside a ?:; write an if" % (file, line))
+    for file in sorted(f for f in text if f.startswith("stages/")):
+        for row in re.finditer(r'VT_(?:INT|REAL|BOOL|ENUM|TEXT|JSON_TEXT)\("([^"]*)",\s*([\w.]+)', open(file).read()):
+            if not re.search(r"(->|\.)%s\b" % row[2].split(".")[-1], text[file]):
+                print("%s: nothing reads --%s" % (file, row[1]))
     for ring in rings(collections.defaultdict(set, graph)):
         print("%s: calls in a circle with %s" % (ring[0], ", ".join(ring[1:])))
         if os.environ.get("V"):

@@ -458,10 +458,7 @@ void vt_augment_draw(const struct vt_augment *a, const struct vt_patch_file *f,
 {
 	struct vt_sampling s = { .m = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } },
 		.axis = { 0, 1, 2 } };
-	struct vt_draw_opts plain = { .foreground = o->foreground,
-		.by_region = o->by_region,
-		.center_sd = o->center_sd,
-		.seed = o->seed };
+	struct vt_draw_opts plain = vt_draw_place(o);
 	struct drawing d = { .a = a,
 		.o = o,
 		.subject = vt_rng_hash(f->subject),
@@ -470,7 +467,6 @@ void vt_augment_draw(const struct vt_augment *a, const struct vt_patch_file *f,
 		.trace = trace };
 	struct vt_patch_ref where;
 
-	memcpy(plain.patch, o->patch, sizeof(plain.patch));
 	vt_dataset_choose(&where, f, &plain, step, slot);
 	for (int i = 0; i < 3; i++)
 		s.center[i] = where.at[i] + 0.5 * (o->patch[i] - 1);

@@ -146,6 +146,15 @@ static uint32_t foreground_voxel(const struct vt_patch_file *f, bool by_region, 
 			return f->foreground[i];
 }
 
+struct vt_draw_opts vt_draw_place(const struct vt_draw_opts *o)
+{
+	struct vt_draw_opts place = *o;
+
+	place.flips = false;
+	place.scale = place.shift = place.noise = place.drop = 0;
+	return place;
+}
+
 int vt_dataset_center(int dim, int edge, double sd, struct vt_rng *r)
 {
 	int low = edge / 2 + 1, high = dim - edge / 2;

@@ -41,6 +41,9 @@ struct vt_draw_opts {
 	uint64_t seed;
 };
 
+/* Of these the ones that say where a patch lies: what changes its values is off. */
+struct vt_draw_opts vt_draw_place(const struct vt_draw_opts *o);
+
 /* First voxel of a patch whose center is drawn from a normal distribution about the middle of
  * `dim` voxels with a deviation of sd * dim, rounded to the nearest and drawn again until it lies
  * from edge / 2 + 1 to dim - edge / 2: catalyst-team/neuro's sub-volumes (38 of 256: 20 to 237). */

@@ -46,7 +46,7 @@ void vt_train_draw_end(struct vt_trainer *t)
 	t->ahead = NULL;
 }
 
-static struct vt_draw_opts draw_opts(const struct vt_trainer *t)
+struct vt_draw_opts vt_train_draw_opts(const struct vt_trainer *t)
 {
 	struct vt_draw_opts draw = t->o->draw;
 
@@ -87,7 +87,7 @@ void vt_train_split_ignored(struct vt_trainer *t, size_t patches)
 static void draw_batch(const struct vt_trainer *t, uint64_t step, int round, float *images,
 	uint8_t *targets)
 {
-	struct vt_draw_opts draw = draw_opts(t);
+	struct vt_draw_opts draw = vt_train_draw_opts(t);
 	const struct vt_dataset *d = t->n_cohorts ? t->cohort[vt_train_cohort_of(t, step)].d : t->d;
 
 	for (int b = 0; b < t->o->batch; b++) {
@@ -161,7 +161,7 @@ static void draw_here(struct vt_trainer *t, int round)
 /* From the volumes that lie there; false where one does not. */
 static bool draw_there(struct vt_trainer *t, struct vt_remote *r, int round)
 {
-	struct vt_draw_opts o = draw_opts(t);
+	struct vt_draw_opts o = vt_train_draw_opts(t);
 
 	for (int b = 0; b < t->o->batch; b++) {
 		uint64_t slot = slot_of(t, round, b);

@@ -3,10 +3,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/base/parallel.h"
 #include "common/nn/backend.h"
 #include "common/seg/train_state.h"
+
+int vt_train_read_changes(struct vt_precision_change **changes, struct vt_precision_opts *o,
+	const char *dir, struct vt_err *err)
+{
+	char *path = vt_path_join(dir, "precision.jsonl");
+	struct vt_buf text = VT_BUF_INIT;
+	int rc = vt_fs_read(&text, path, 1u << 26, err);
+
+	if (!rc)
+		rc = vt_precision_read_lines(changes, &o->n_replay, text.data ? text.data : "",
+			text.len, path, err);
+	o->replay = *changes;
+	vt_buf_release(&text);
+	free(path);
+	return rc;
+}
 
 bool vt_train_precision_varies(const struct vt_train_opts *o)
 {

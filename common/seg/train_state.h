@@ -80,6 +80,8 @@ enum vt_level vt_train_highest_level(const struct vt_train_opts *o);
 void vt_train_draw_begin(struct vt_trainer *t);
 void vt_train_draw_end(struct vt_trainer *t);
 void vt_train_batch_draw(struct vt_trainer *t, int round);
+/* how patches of this training are drawn: its own params, its patch and its seed */
+struct vt_draw_opts vt_train_draw_opts(const struct vt_trainer *t);
 
 /* train_batch.c: buffers, and the sum of the outputs'
  * losses, as their share of the step, and their gradients for vt_session_backward_all. */

@@ -68,15 +68,12 @@ static void load_weights(struct vt_trainer *t)
 static double mean_loss(struct vt_trainer *t, size_t n)
 {
 	size_t values = (size_t)t->outputs * t->voxels;
-	struct vt_draw_opts draw = { .foreground = t->o->draw.foreground,
-		.by_region = t->o->draw.by_region,
-		.seed = t->o->seed };
+	struct vt_draw_opts all = vt_train_draw_opts(t), draw = vt_draw_place(&all);
 	float *y = vt_xmalloc(2 * values * sizeof(*y));
 	struct vt_loss how = t->o->loss;
 	double sum = 0;
 
 	how.ignored = t->ignored;
-	memcpy(draw.patch, t->o->patch, sizeof(draw.patch));
 	for (size_t i = 0; i < n; i++)
 		for (int k = 0; k < t->o->keep_loss; k++) {
 			vt_dataset_draw(&t->d->file[t->validation[i]], &draw, (uint64_t)k, 0,

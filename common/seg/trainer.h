@@ -94,6 +94,11 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *d,
  * run of a pipeline finds an empty directory. VT_EDATA: several. */
 int vt_train_find_parent(char **out, const char *dir, struct vt_err *err);
 
+/* The changes of precision that a training wrote to its directory, to be repeated: *changes, for the
+ * caller to free, and o's replay, which is borrowed from it.  VT_ENOINPUT, VT_EDATA. */
+int vt_train_read_changes(struct vt_precision_change **changes, struct vt_precision_opts *o,
+	const char *dir, struct vt_err *err);
+
 /* What would be allocated and computed, without doing it. */
 int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o,
 	struct vt_err *err);

@@ -142,6 +142,10 @@ const char *vt_stage_tree(const struct vt_stage_run *r, const char *port);
 /* an empty directory */
 const char *vt_stage_out(const struct vt_stage_run *r);
 
+/* Writes the file `name` of the output. */
+int vt_stage_write(const struct vt_stage_run *r, const char *name, const struct vt_buf *text,
+	struct vt_err *err);
+
 /* A directory of this derivation alone that survives SIGKILL and is removed after success; NULL
  * if there is none to be had.  Nothing in it may change the output's bytes. */
 const char *vt_stage_scratch(const struct vt_stage_run *r);

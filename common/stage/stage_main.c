@@ -59,6 +59,16 @@ const char *vt_stage_out(const struct vt_stage_run *r)
 	return r->work;
 }
 
+int vt_stage_write(const struct vt_stage_run *r, const char *name, const struct vt_buf *text,
+	struct vt_err *err)
+{
+	char *path = vt_path_join(vt_stage_out(r), name);
+	int rc = vt_fs_write_quick(path, text->data, text->len, 0644, err);
+
+	free(path);
+	return rc;
+}
+
 const char *vt_stage_scratch(const struct vt_stage_run *r)
 {
 	return r->scratch;

@@ -31,6 +31,7 @@ check(r.stdout != big, "--plan depends on the batch")
 
 check(train("whole").returncode == 0 and train("again", "--recompute", "false").returncode == 0
       and open(T + "/whole/last.safetensors", "rb").read() == open(T + "/again/last.safetensors", "rb").read(), "with and without --recompute: the same weights")
+check(train("middle", "--center-sd", "0.05").returncode == 0 and open(T + "/middle/last.safetensors", "rb").read() != open(T + "/whole/last.safetensors", "rb").read(), "--center-sd: other patches")
 plan = json.load(open(T + "/whole/checkpoint.json"))["plan"]
 check(f"plan {plan}" in train("unused", "--plan", "").stdout, "the checkpoint names the plan that --plan shows", plan)
 r = train("small", "--memory-limit", "1")
