@@ -189,6 +189,18 @@ static int pass_refused(struct vt_stage_run *r, const struct vt_manifest *m, con
 	return rc;
 }
 
+/* Files alone are passed over, as skullstrip-normalize does. */
+static int subjects_of(struct vt_strs *ids, struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_err why = VT_ERR_INIT;
+
+	if (vt_crop_subjects(ids, vt_stage_input(r, "normed"), &why) == VT_EDATA)
+		vt_stage_pass_over(r, &why);
+	else
+		*err = why;
+	return err->code;
+}
+
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_json *refused = vt_json_new(VT_JSON_ARRAY);
@@ -201,7 +213,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
 	if (!rc)
-		rc = vt_crop_subjects(&ids, vt_stage_input(r, "normed"), err);
+		rc = subjects_of(&ids, r, err);
 	for (size_t i = 0; !rc && i < ids.n; i++) {
 		rc = crop_one(r, m, ids.v[i], &opts, losses, err);
 		vt_json_push(list, vt_json_new_text(ids.v[i]));

@@ -23,6 +23,10 @@
 #include "common/image/resample.h"
 
 enum { VT_PREPARE_DIGESTS = 16 };
+
+/* "format" of geometry.json, by which a prepared subject is known */
+#define VT_GEOMETRY_FORMAT "voxtrail-geometry-1"
+
 enum vt_strip { VT_STRIP_AUTO = 1, VT_STRIP_ALWAYS, VT_STRIP_NEVER };
 enum vt_orient { VT_ORIENT_RAS = 1, VT_ORIENT_NATIVE };
 enum vt_align { VT_ALIGN_NONE = 1, VT_ALIGN_RIGID };

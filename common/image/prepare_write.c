@@ -77,7 +77,7 @@ static struct vt_json *mask_json(const struct vt_prepare_report *r)
 struct vt_json *vt_prepare_geometry_json(const struct prepare *prepare)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *channels = vt_json_new(VT_JSON_ARRAY);
-	vt_json_put_text(j, "format", "voxtrail-geometry-1");
+	vt_json_put_text(j, "format", VT_GEOMETRY_FORMAT);
 	vt_json_put_text(j, "subject", prepare->subject);
 	for (size_t c = 0; c < prepare->n_channels; c++)
 		vt_json_push(channels, channel_json(prepare, &prepare->channel[c]));

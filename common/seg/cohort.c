@@ -70,6 +70,28 @@ struct files {
 	char *path[VT_MAX_CHANNELS], *mask;
 };
 
+/* What skullstrip-normalize wrote must not be prepared a second time: VT_EDATA where its
+ * geometry.json lies beside the scan. */
+static int check_raw(const char *path, const char *subject, struct vt_err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash ? vt_xstrndup(path, (size_t)(slash - path)) : vt_xstrdup("."),
+	     *geometry = vt_path_join(dir, "geometry.json");
+	struct vt_err unread = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+
+	if (vt_fs_exists(geometry) && !vt_json_read(&j, geometry, &unread) &&
+		!strcmp(vt_json_text(vt_json_get(j, "format"), ""), VT_GEOMETRY_FORMAT))
+		vt_err_set(err, VT_EDATA,
+			"subject %s: %s is prepared already, as %s beside it says; give the raw "
+			"scans here, and the output of skullstrip-normalize to crop-patch --normed",
+			subject, path, geometry);
+	vt_json_free(j);
+	free(geometry);
+	free(dir);
+	return err->code;
+}
+
 static int find_files(struct files *f, const char *subject, const char *root,
 	const struct vt_manifest *m, struct vt_err *err)
 {
@@ -79,6 +101,8 @@ static int find_files(struct files *f, const char *subject, const char *root,
 	rc = vt_manifest_mask(&f->mask, m, root, subject, err);
 	for (int c = 0; c < m->n_channels && !rc; c++) {
 		rc = vt_manifest_channel(&f->path[c], m, root, subject, c, err);
+		if (!rc)
+			rc = check_raw(f->path[c], subject, err);
 		f->channel[c] = (struct vt_prepare_channel){ m->channel[c].role, f->path[c],
 			m->channel[c].frame };
 	}

@@ -12,7 +12,8 @@ int vt_cohort_spacing(double out[3], const struct vt_manifest *manifest, const c
 	const struct vt_strs *ids, struct vt_err *err);
 
 /* vt_prepare_subject for the files that the manifest finds below root: channels in its order,
- * their frames, its mask if there is one. opts->mask_path is not looked at. dir is made. */
+ * their frames, its mask if there is one. opts->mask_path is not looked at. dir is made.  VT_EDATA
+ * for files that are prepared already. */
 int vt_cohort_prepare(const char *dir, const char *subject, const char *root,
 	const struct vt_manifest *manifest, const struct vt_prepare_opts *opts,
 	struct vt_prepare_report *report, struct vt_err *err);

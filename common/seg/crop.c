@@ -350,7 +350,11 @@ static int read_all(struct prepared *p, const struct vt_manifest *m, const char 
 	const char *label, const char *region, double tolerance_mm, struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "geometry.json");
-	int rc = vt_json_read(&p->geometry, path, err);
+	int rc = vt_fs_exists(path)
+		? vt_json_read(&p->geometry, path, err)
+		: vt_err_set(err, VT_EDATA,
+			  "does not exist; give the output of "
+			  "skullstrip-normalize, which raw scans go through first");
 
 	if (!rc)
 		rc = vt_placement_parse(&p->placement, vt_json_get(p->geometry, "placement"), err);
@@ -507,15 +511,25 @@ int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, con
 int vt_crop_subjects(struct vt_strs *ids, const char *root, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
+	const char *file = NULL;
 	int rc = vt_fs_list(&names, root, err);
 
 	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *path = vt_asprintf("%s/%s/geometry.json", root, names.v[i]);
+		char *path = vt_path_join(root, names.v[i]);
 
-		if (vt_fs_exists(path))
+		if (names.v[i][0] == '.' || !strcmp(names.v[i], "quarantine"))
+			;
+		else if (vt_fs_is_dir(path))
 			vt_strs_add(ids, names.v[i]);
+		else
+			file = names.v[i];
 		free(path);
 	}
+	if (!rc && !ids->n && file)
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: holds %s and no subject's directory; give the output of "
+			"skullstrip-normalize",
+			root, file);
 	vt_strs_release(&names);
 	return rc;
 }

@@ -46,8 +46,8 @@ int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, con
  * box is that of a region. */
 void vt_crop_read(struct vt_crop_opts *o, bool *region, const struct vt_json *crop);
 
-/* Lists the subjects of a directory of prepared subjects: those that hold a geometry.json;
- * sorted. */
+/* Lists the subjects of a directory of prepared subjects, sorted: every directory but quarantine
+ * and hidden ones.  VT_EDATA where there are only files. */
 int vt_crop_subjects(struct vt_strs *ids, const char *root, struct vt_err *err);
 
 #endif

@@ -88,6 +88,64 @@ static void param_row(struct vt_buf *out, const struct vt_param *p)
 	free(head);
 }
 
+static int port_named(const struct vt_stage *s, const char *name, int k)
+{
+	char *numbered = vt_asprintf("%s-%d", name, k);
+	int at = vt_stage_n_ports(s) - 1;
+
+	while (at >= 0 && strcmp(s->in[at].name, numbered) != 0)
+		at--;
+	free(numbered);
+	return at;
+}
+
+/* How often a port may be given: the second time it is the port "name-2", then "name-3". */
+static int times(const struct vt_stage *s, const struct vt_port *port)
+{
+	int n = 1;
+
+	while (port_named(s, port->name, n + 1) >= 0)
+		n++;
+	return n;
+}
+
+/* Whether port i is another one given again, which people read of there. */
+static bool is_again(const struct vt_stage *s, int i)
+{
+	for (int p = 0; p < vt_stage_n_ports(s); p++)
+		for (int k = times(s, &s->in[p]); k > 1; k--)
+			if (port_named(s, s->in[p].name, k) == i)
+				return true;
+	return false;
+}
+
+/* What people read of a port; the caller's. */
+static char *port_text(const struct vt_stage *s, const struct vt_port *port)
+{
+	int n = times(s, port);
+	char *often = n > 1
+		? vt_asprintf(" (at most %d times; --%s-2 is the second by name)", n, port->name)
+		: vt_xstrdup("");
+	char *text = vt_asprintf("%s%s%s", port->help, often, port->optional ? " (optional)" : "");
+
+	free(often);
+	return text;
+}
+
+static void port_rows(struct vt_buf *out, const struct vt_stage *s)
+{
+	for (int i = 0; i < vt_stage_n_ports(s); i++) {
+		char *head = vt_asprintf("--%s %s", s->in[i].name,
+			s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
+		char *text = port_text(s, &s->in[i]);
+
+		if (!is_again(s, i))
+			row(out, head, text);
+		free(text);
+		free(head);
+	}
+}
+
 void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 {
 	vt_buf_printf(out, "usage: %s", s->name);
@@ -98,16 +156,7 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 	vt_buf_printf(out, " --out DIR [PARAM...]\n\n%s\n", s->summary);
 	paragraphs(out, s->about);
 	vt_buf_str(out, "\ninputs\n");
-	for (int i = 0; i < vt_stage_n_ports(s); i++) {
-		char *head = vt_asprintf("--%s %s", s->in[i].name,
-			s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
-		char *text =
-			vt_asprintf("%s%s", s->in[i].help, s->in[i].optional ? " (optional)" : "");
-
-		row(out, head, text);
-		free(text);
-		free(head);
-	}
+	port_rows(out, s);
 	vt_buf_str(out, "\noutput\n");
 	row(out, "--out DIR",
 		s->output ? s->output : "where the result goes; made if absent, must be empty");
@@ -315,11 +364,13 @@ static void describe_markdown(struct vt_buf *out, const struct vt_stage *s)
 	if (s->about)
 		vt_buf_printf(out, "\n%s\n", s->about);
 	vt_buf_str(out, "\n## Inputs\n\n| flag | what |\n|---|---|\n");
-	for (int i = 0; i < vt_stage_n_ports(s); i++)
-		vt_buf_printf(out, "| `--%s` | %s%s |\n", s->in[i].name, s->in[i].help,
-			s->in[i].optional ? " "
-					    "(optional)"
-					  : "");
+	for (int i = 0; i < vt_stage_n_ports(s); i++) {
+		char *text = port_text(s, &s->in[i]);
+
+		if (!is_again(s, i))
+			vt_buf_printf(out, "| `--%s` | %s |\n", s->in[i].name, text);
+		free(text);
+	}
 	vt_buf_printf(out, "\n## Output\n\n%s\n\n## Params\n", s->output ? s->output : "");
 	for (int i = 0; i < vt_stage_n_params(s); i++) {
 		const char *heading = heading_above(s, s->params[i].name);

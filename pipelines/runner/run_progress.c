@@ -90,3 +90,21 @@ void vt_run_progress_draw(struct vt_run *run, bool last)
 	if (!last)
 		fprintf(stderr, "\033[%zuA", vt_run_jobs(run) + 1);
 }
+
+void vt_run_progress_results(struct vt_run *run, const char *store, const char *checkout)
+{
+	struct vt_buf names = VT_BUF_INIT;
+	char *where = checkout ? vt_asprintf("%s/NAME", checkout)
+			       : vt_asprintf("voxtrail checkout NAME DIR --store %s", store);
+
+	for (size_t i = 0; i < vt_run_jobs(run); i++)
+		vt_buf_printf(&names, "%s%s", i ? ", " : "", vt_run_job(run, i)->pipeline->name);
+	if (terminal())
+		vt_say_err("results: %s, with NAME one of %s\n", where,
+			names.len ? names.data : "none");
+	else
+		vt_log(VT_LOG_INFO, "results", "where=\"%s\" names=\"%s\"", where,
+			names.len ? names.data : "");
+	free(where);
+	vt_buf_release(&names);
+}

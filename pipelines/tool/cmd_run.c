@@ -12,6 +12,7 @@
 #include "pipelines/emit/argo_run.h"
 #include "pipelines/tool/command.h"
 #include "pipelines/runner/job.h"
+#include "pipelines/runner/run_progress.h"
 
 static long long count_devices(void)
 {
@@ -82,6 +83,8 @@ static void run_spec(const char *file, const struct vt_run_opts *o, const char *
 		err->code = rc;
 		if (!rc && checkout)
 			vt_run_checkout(run, checkout, err);
+		if (!err->code && !stopped)
+			vt_run_progress_results(run, o->store, checkout);
 	}
 	vt_run_close(run);
 	vt_spec_free(spec);

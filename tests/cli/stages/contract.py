@@ -1,6 +1,6 @@
 # Every stage keeps the same contract on the command line.  What is expected here is written from the contract, not taken from
 # the program: streams, exit statuses, width, and that --help, --describe and the flags agree with each other.
-import glob, json, os, subprocess
+import glob, json, os, re, subprocess
 from _checks import say as check
 
 B, ROOT, T = os.environ["B"], os.environ["ROOT"], os.environ["T"]
@@ -29,8 +29,14 @@ def check_describe(stage, help_text):
     names = [p["name"] for p in d["params"]]
     ports = [p["name"] for p in d.get("inputs", d.get("in", []))]
     check(r.returncode == 0 and not r.stderr and ports, f"{stage} --describe=json: stdout only, ports named")
-    check(all(f"--{n} " in help_text for n in names + ports), f"{stage}: help shows every port and param of the description",
-          [n for n in names + ports if f"--{n} " not in help_text])
+    # "patches-2" is what "patches" given again is: told of there
+    again = [n for n in ports if re.sub(r"-[2-9]$", "", n) in ports and re.search(r"-[2-9]$", n)]
+    shown = [n for n in names + ports if n not in again]
+    check(all(f"--{n} " in help_text for n in shown), f"{stage}: help shows every port and param of the description",
+          [n for n in shown if f"--{n} " not in help_text])
+    check(all(f"\n  --{n} " not in help_text for n in again) and
+          (not again or f"at most {len(again) + 1} times; --{again[0]} is" in " ".join(help_text.split())),
+          f"{stage}: a port that may be given again is one row, which says how often", again)
     check(len(set(names + ports)) == len(names + ports), f"{stage}: names are unique")
     r = run(stage, "--describe=boutiques")
     try:
@@ -39,7 +45,7 @@ def check_describe(stage, help_text):
     except ValueError as e:
         check(False, f"{stage} --describe=boutiques parses", e)
     r = run(stage, "--describe=markdown")
-    check(r.returncode == 0 and r.stdout.startswith("#") and all(n in r.stdout for n in names + ports), f"{stage} --describe=markdown: names all")
+    check(r.returncode == 0 and r.stdout.startswith("#") and all(n in r.stdout for n in shown), f"{stage} --describe=markdown: names all")
     check_values(stage, d)
 
 
