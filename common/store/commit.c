@@ -215,3 +215,26 @@ int vt_commit_put(struct vt_store *store, const struct vt_commit *commit, const 
 	free(path);
 	return rc;
 }
+
+bool vt_commit_by_default(const struct vt_commit *commit)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	bool is = *commit->source &&
+		!vt_json_parse(&j, commit->source, strlen(commit->source), "source", &none) &&
+		vt_json_get(j, "default");
+
+	vt_json_free(j);
+	return is;
+}
+
+char *vt_commit_default_mark(const char *path)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	struct vt_buf text = VT_BUF_INIT;
+
+	vt_json_put_text(j, "default", path);
+	vt_json_compact(&text, j);
+	vt_json_free(j);
+	return vt_buf_detach(&text);
+}

@@ -50,7 +50,8 @@ static int compose(struct vt_commit *c, struct vt_buf *text, const char *head,
 
 static bool same_work(const struct vt_commit *head, const struct vt_commit *c)
 {
-	return !strcmp(head->tree, c->tree) && !strcmp(head->provenance, c->provenance);
+	return !strcmp(head->tree, c->tree) && !strcmp(head->provenance, c->provenance) &&
+		(!vt_commit_by_default(head) || vt_commit_by_default(c));
 }
 
 /* What a run made is made again by the next one: a commit by hand on top of it would be another

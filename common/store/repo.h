@@ -50,6 +50,12 @@ int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const cha
 int vt_commit_read(struct vt_store *store, struct vt_commit *out, const char *id_hex,
 	struct vt_err *err);
 
+/* Was the commit made of a spec's default, which nobody asked for by name?  Its source says so, as
+ * {"default": path}; a new default may take its place. */
+bool vt_commit_by_default(const struct vt_commit *commit);
+/* the source of such a commit; caller frees */
+char *vt_commit_default_mark(const char *path);
+
 struct vt_commit_note {
 	const char *message, *author;    /* NULL or "": not given */
 	const char *provenance, *source; /* the same; texts of JSON objects */
@@ -59,7 +65,8 @@ struct vt_commit_note {
 };
 
 /* Appends a commit to a branch, which is made by its first.  Where the head has this tree and
- * provenance already nothing is written and *out is the head; *made tells which (may be NULL).
+ * provenance already nothing is written and *out is the head; *made tells which (may be NULL).  On
+ * top of a head that a default made the same tree is committed again by whoever asks for it.
  * A commit without provenance on top of one that a run made is refused (VT_EUSAGE): the next run
  * would write its output again. */
 int vt_repo_commit(struct vt_store *store, struct vt_commit *out, bool *made, const char *repo,

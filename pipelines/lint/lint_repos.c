@@ -83,7 +83,10 @@ static void look_leaf(void *ctx, const struct vt_input *leaf)
 		return;
 	l->leaf = leaf;
 	l->found = !strcmp(leaf->glob, "/");
-	if (!dir && otherwise)
+	if (l->store)
+		vt_snapshot_open(&head, l->store, leaf->repo, leaf->branch, &why);
+	/* as a run chooses, see run_repos.c */
+	if (!dir && otherwise && (!head || vt_commit_by_default(&head->commit)))
 		dir = other = vt_path_join(l->s->dir, otherwise);
 	if (dir && vt_fs_is_dir(dir))
 		vt_fs_walk(dir, test_entry, l, &why);
@@ -92,11 +95,11 @@ static void look_leaf(void *ctx, const struct vt_input *leaf)
 	else if (dir)
 		add(l, VT_FINDING_ERROR, "/pfs/repo",
 			"its directory does not exist; correct --repo or the annotation");
-	else if (!l->store || vt_snapshot_open(&head, l->store, leaf->repo, leaf->branch, &why))
+	else if (!head)
 		add(l, VT_FINDING_ERROR, "/pfs/repo",
 			"is no pipeline of this file, and no repo that has a commit; "
 			"correct the name, or commit it");
-	for (size_t i = 0; head && i < head->paths.n; i++)
+	for (size_t i = 0; !dir && head && i < head->paths.n; i++)
 		test_path(l, head->paths.v[i].path);
 	if (!l->found && ((dir && vt_fs_exists(dir)) || (head && head->paths.n)))
 		add(l, VT_FINDING_WARNING, "/pfs/glob",

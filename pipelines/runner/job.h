@@ -25,7 +25,9 @@ struct vt_run_opts {
 	double memory;
 	/* accept_stale: a result of another program over the same data passes for done */
 	int fail_fast, accept_stale;
-	bool planning; /* nothing is executed, triggers stay where they are */
+	/* planning: nothing is committed and triggers stay where they are; binding: what is bound
+	 * to repos is committed all the same, as somebody will read the files */
+	bool planning, binding;
 	enum vt_view view;
 	const char *secrets;         /* a JSON file {name: {key: value}}; NULL: none */
 	const struct vt_strs *repos; /* "name=path" */

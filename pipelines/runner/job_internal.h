@@ -3,6 +3,7 @@
 #define PIPELINES_RUNNER_JOB_INTERNAL_H
 
 #include "pipelines/runner/job.h"
+#include "pipelines/runner/runner.h"
 
 struct held {
 	char *name; /* "REPO@BRANCH"; of a triggered input "@PIPELINE.INPUT" */
@@ -38,9 +39,18 @@ struct vt_run {
 	struct timespec began;
 	char id[33], *store, *scratch, *source;
 	struct vt_json *secrets;
+	struct vt_bind *bound; /* what repos are to hold; once a branch */
+	size_t n_bound;
 	bool stop, conflict;
 	int signal; /* that stopped the run; 0: none */
 };
+
+/* Finds what is to be bound and whether that can be; writes nothing. */
+int vt_run_collect(struct vt_run *run, struct vt_err *err);
+bool vt_run_binds(const struct vt_run *run, const char *repo, const char *branch);
+/* Commits it; a run that only looks hashes it and holds what the branches would be. */
+int vt_run_bind(struct vt_run *run, struct vt_err *err);
+void vt_run_unbind(struct vt_run *run);
 
 /* What a leaf reads; NULL: nothing. */
 struct vt_snapshot *vt_run_snapshot(void *run, const struct vt_input *leaf);

@@ -1,6 +1,6 @@
-/* A run is opened in this order: directories that are bound to repos are committed, every input
- * must have a head, consent is asked for all that is to be read, programs are hashed, and the run
- * is named by what it reads and executes.  Heads are held in a list from their first use on, so
+/* A run is opened in this order: every input must have a head or something that is bound to it,
+ * programs are hashed, what is bound is committed (run_repos.c), consent is asked for all that is
+ * to be read, and the run is named by what it reads and executes.  Heads are held in a list from their first use on, so
  * all jobs see one state of the repos whoever commits meanwhile.  The run owns the list, its jobs
  * and the runner; the spec is the caller's and outlives it. */
 #include "pipelines/runner/job_internal.h"
@@ -27,56 +27,10 @@ struct vt_runner *vt_run_runner(const struct vt_run *run)
 }
 /* --- opening: repos, heads ----------------------------------------------- */
 
-static const char *bound(const struct vt_run_opts *o, const char *repo)
-{
-	size_t n = strlen(repo);
-	for (size_t i = 0; o->repos && i < o->repos->n; i++)
-		if (!strncmp(o->repos->v[i], repo, n) && o->repos->v[i][n] == '=')
-			return o->repos->v[i] + n + 1;
-	return NULL;
-}
-
 struct vt_snapshot *vt_run_snapshot(void *ctx, const struct vt_input *leaf)
 {
 	return leaf->trigger ? vt_run_trigger(ctx, leaf)
 			     : vt_run_head(ctx, leaf->repo, leaf->branch);
-}
-
-struct committing {
-	struct vt_run *r;
-	const struct vt_pipeline *pipeline;
-	struct vt_strs done;
-	struct vt_err *err;
-};
-
-/* Once a branch: a directory that the command line or the spec binds to it. */
-static void commit_leaf(void *ctx, const struct vt_input *leaf)
-{
-	struct committing *c = ctx;
-	char *key, *what;
-	const char *from, *otherwise;
-	bool changed;
-	if (c->err->code || vt_spec_find(c->r->spec, leaf->repo))
-		return;
-	key = vt_asprintf("voxtrail/repo.%s", leaf->repo);
-	from = bound(&c->r->opts, leaf->repo);
-	otherwise = vt_pipeline_annotation(c->pipeline, key);
-	free(key);
-	if (!from && !otherwise)
-		return;
-	what = vt_asprintf("%s@%s", leaf->repo, leaf->branch);
-	for (size_t i = 0; what && i < c->done.n; i++)
-		if (!strcmp(c->done.v[i], what)) {
-			free(what);
-			return;
-		}
-	char *path = from ? vt_xstrdup(from) : vt_path_join(c->r->spec->dir, otherwise);
-	vt_strs_add(&c->done, what);
-	if (!vt_runner_commit(c->r->runner, leaf->repo, leaf->branch, path, &changed, c->err) &&
-		changed)
-		vt_log(VT_LOG_INFO, "commit", "repo=%s from=\"%s\"", leaf->repo, path);
-	free(what);
-	free(path);
 }
 
 struct demanding {
@@ -85,17 +39,42 @@ struct demanding {
 	struct vt_err *err;
 };
 
-static void demand_leaf(void *ctx, const struct vt_input *leaf)
+/* Has the branch a head, or will it have one? */
+static bool expected(struct vt_run *r, const struct vt_input *leaf)
+{
+	struct vt_commit head = { .id = "" };
+	struct vt_err none = VT_ERR_INIT;
+	char *what = vt_asprintf("%s@heads/%s", leaf->repo, leaf->branch);
+	bool is = vt_run_binds(r, leaf->repo, leaf->branch) ||
+		vt_repo_resolve(vt_run_store(r), &head, what, &none) != VT_ENOINPUT;
+
+	vt_commit_release(&head);
+	free(what);
+	return is;
+}
+
+/* Before anything is committed. */
+static void expect_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct demanding *d = ctx;
+
 	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !vt_spec_find(d->r->spec, leaf->repo) &&
-		!vt_run_head(d->r, leaf->repo, leaf->branch) && !d->r->fault.code)
+		!expected(d->r, leaf))
 		vt_err_set(d->err, VT_ENOINPUT,
 			"%s: %s: repo %s has no commit and is no pipeline here; give --repo "
 			"%s=DIR, or `voxtrail commit %s DIR`",
 			d->r->spec->path, leaf->pointer, leaf->repo, leaf->repo, leaf->repo);
-	if (!d->err->code && leaf->kind == VT_INPUT_CRON &&
-		!vt_run_head(d->r, leaf->repo, leaf->branch))
+}
+
+static void hold_leaf(void *ctx, const struct vt_input *leaf)
+{
+	struct demanding *d = ctx;
+
+	if (d->err->code)
+		return;
+	if (leaf->kind == VT_INPUT_PFS && !vt_spec_find(d->r->spec, leaf->repo))
+		vt_run_head(d->r, leaf->repo, leaf->branch);
+	if (leaf->kind == VT_INPUT_CRON && !vt_run_head(d->r, leaf->repo, leaf->branch))
 		vt_log(VT_LOG_WARN, "cron",
 			"repo=%s note=\"no tick yet: no datum; `voxtrail tick` commits one\"",
 			leaf->repo);
@@ -189,35 +168,40 @@ static int open_store(struct vt_run *r, struct vt_err *err)
 	return vt_store_is_read_only(vt_run_store(r)) ? 0 : vt_fs_mkdirs(r->scratch, err);
 }
 
+static int prepare_jobs(struct vt_run *r, struct vt_err *err)
+{
+	for (size_t i = 0; i < r->spec->n && !err->code; i++) {
+		r->job[i].pipeline = &r->spec->pipeline[r->spec->order[i]];
+		r->job[i].state = VT_JOB_WAITING;
+		vt_transform_hash(&r->job[i].transform, &r->job[i].used, r->job[i].pipeline, err);
+	}
+	return err->code;
+}
+
+static int each_leaf(struct demanding *d, void (*fn)(void *ctx, const struct vt_input *leaf))
+{
+	for (size_t i = 0; i < d->r->spec->n && !d->err->code; i++)
+		vt_input_leaves(d->r->spec->pipeline[i].input, fn, d);
+	return d->err->code;
+}
+
 int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts,
 	struct vt_err *err)
 {
 	struct vt_run *r = vt_xcalloc(1, sizeof *r);
+	struct demanding d = { .r = r, .err = err };
+
 	r->spec = spec;
 	clock_gettime(CLOCK_REALTIME, &r->began);
 	r->opts = *opts;
 	r->job = vt_xcalloc(spec->n + 1, sizeof *r->job);
-	struct committing c = { r, NULL, VT_STRS_INIT, err };
-	struct demanding d = { .r = r, .err = err };
-	if (!read_secrets(r, err) && !open_store(r, err)) {
-		for (size_t i = 0; i < spec->n && !err->code; i++) {
-			c.pipeline = &spec->pipeline[i];
-			vt_input_leaves(c.pipeline->input, commit_leaf, &c);
-		}
-		for (size_t i = 0; i < spec->n && !err->code; i++)
-			vt_input_leaves(spec->pipeline[i].input, demand_leaf, &d);
-		if (!err->code && r->fault.code)
-			*err = r->fault;
-		if (!err->code && !opts->planning)
-			check_consent(r, &d);
-		for (size_t i = 0; i < spec->n && !err->code; i++) {
-			r->job[i].pipeline = &spec->pipeline[spec->order[i]];
-			r->job[i].state = VT_JOB_WAITING;
-			vt_transform_hash(&r->job[i].transform, &r->job[i].used, r->job[i].pipeline,
-				err);
-		}
-	}
-	vt_strs_release(&c.done);
+	if (!read_secrets(r, err) && !open_store(r, err) && !vt_run_collect(r, err) &&
+		!each_leaf(&d, expect_leaf) && !prepare_jobs(r, err) && !vt_run_bind(r, err))
+		each_leaf(&d, hold_leaf);
+	if (!err->code && r->fault.code)
+		*err = r->fault;
+	if (!err->code && !opts->planning)
+		check_consent(r, &d);
 	if (err->code) {
 		vt_run_close(r);
 		return err->code;
@@ -246,6 +230,7 @@ void vt_run_close(struct vt_run *run)
 		free(h->name);
 		free(h);
 	}
+	vt_run_unbind(run);
 	vt_runner_close(run->runner);
 	free(run->known);
 	vt_json_free(run->secrets);

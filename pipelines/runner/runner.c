@@ -189,43 +189,83 @@ void vt_runner_close(struct vt_runner *runner)
 
 /* --- the user's directories ---------------------------------------------- */
 
-static int refuse_emptying(struct vt_runner *r, const char *repo, const char *branch,
-	const char *from, struct vt_err *err)
+static struct vt_take taking(const char *from)
+{
+	return (struct vt_take){ .copy = true,
+		.follow = true,
+		.name = vt_fs_is_dir(from) ? NULL : "manifest.json" };
+}
+
+int vt_runner_hash(struct vt_runner *runner, struct vt_tree **out, const char *from,
+	struct vt_err *err)
+{
+	const struct vt_take how = taking(from);
+
+	return vt_store_hash(runner->store, out, from, &how, err);
+}
+
+static int find_file(void *ctx, const char *relative, char type, struct vt_err *err)
+{
+	(void)relative;
+	(void)err;
+	*(bool *)ctx |= type != 'd';
+	return type != 'd';
+}
+
+static bool holds_files(const char *from)
+{
+	struct vt_err none = VT_ERR_INIT;
+	bool found = false;
+
+	vt_fs_walk(from, find_file, &found, &none);
+	return found || none.code;
+}
+
+static int refuse_emptying(struct vt_runner *r, const struct vt_bind *to, struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_commit head = { .id = "" };
 	struct vt_tree *t = NULL;
 	struct vt_digest id;
-	char *what = vt_asprintf("%s@heads/%s", repo, branch);
+	char *what = vt_asprintf("%s@heads/%s", to->repo, to->branch);
 
 	if (!vt_repo_resolve(r->store, &head, what, &none) && vt_digest_parse(&id, head.tree) &&
 		!vt_store_get_tree(r->store, &t, &id, &none) && t->n_files)
 		vt_err_set(err, VT_ENOINPUT,
 			"%s holds no file, and %s@%s has %zu: is its disk mounted? `voxtrail "
 			"commit %s@%s DIR` of an empty DIR takes them out",
-			from, repo, branch, t->n_files, repo, branch);
+			to->from, to->repo, to->branch, t->n_files, to->repo, to->branch);
 	vt_tree_free(t);
 	vt_commit_release(&head);
 	free(what);
 	return err->code;
 }
 
+int vt_runner_may_commit(struct vt_runner *runner, const struct vt_bind *to, struct vt_err *err)
+{
+	if (!vt_fs_exists(to->from))
+		return vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", to->repo,
+			to->from);
+	if (vt_fs_is_dir(to->from) && !holds_files(to->from) && refuse_emptying(runner, to, err))
+		return vt_err_prefix(err, "commit to %s", to->repo);
+	return 0;
+}
+
 /* What a commit would do where none can be made. */
-static int demand_same(struct vt_runner *r, const char *repo, const char *branch, const char *from,
-	const struct vt_take *how, struct vt_err *err)
+static int demand_same(struct vt_runner *r, const struct vt_bind *to, struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_commit head = { .id = "" };
 	struct vt_tree *t = NULL;
-	char *what = vt_asprintf("%s@heads/%s", repo, branch), hex[VT_HEX];
+	char *what = vt_asprintf("%s@heads/%s", to->repo, to->branch), hex[VT_HEX];
 
-	if (!vt_store_hash(r->store, &t, from, how, err)) {
+	if (!vt_runner_hash(r, &t, to->from, err)) {
 		vt_digest_hex(hex, &t->id);
 		if (vt_repo_resolve(r->store, &head, what, &none) || strcmp(head.tree, hex))
 			vt_err_set(err, VT_ECANTCREAT,
 				"%s is not what %s@%s holds, and it cannot be committed: %s may "
 				"only be read here",
-				from, repo, branch, vt_store_dir(r->store));
+				to->from, to->repo, to->branch, vt_store_dir(r->store));
 	}
 	vt_tree_free(t);
 	vt_commit_release(&head);
@@ -233,30 +273,34 @@ static int demand_same(struct vt_runner *r, const char *repo, const char *branch
 	return err->code;
 }
 
-int vt_runner_commit(struct vt_runner *runner, const char *repo, const char *branch,
-	const char *from, bool *changed, struct vt_err *err)
+int vt_runner_commit(struct vt_runner *runner, const struct vt_bind *to, bool *changed,
+	struct vt_err *err)
 {
-	const struct vt_take how = { .copy = true,
-		.follow = true,
-		.name = vt_fs_is_dir(from) ? NULL : "manifest.json" };
-	const struct vt_commit_note note = { .message = "committed for a run" };
+	const struct vt_take how = taking(to->from);
+	char *mark = to->by_default ? vt_commit_default_mark(to->by_default) : NULL;
+	const struct vt_commit_note note = {
+		.message = to->by_default ? "the spec's default, committed for a run"
+					  : "committed for a run",
+		.source = mark,
+	};
 	struct vt_commit c = { .id = "" };
 	struct vt_tree *t = NULL;
 
 	*changed = false;
-	if (!vt_fs_exists(from))
-		return vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", repo, from);
-	if (vt_store_is_read_only(runner->store))
-		return demand_same(runner, repo, branch, from, &how, err);
-	if (!vt_store_take(runner->store, &t, from, &how, err) &&
-		!(t->n_files == 0 && refuse_emptying(runner, repo, branch, from, err)) &&
-		!vt_repo_commit(runner->store, &c, changed, repo, branch, &t->id, &note, err)) {
+	if (vt_store_is_read_only(runner->store)) {
+		demand_same(runner, to, err);
+	} else if (!vt_runner_may_commit(runner, to, err) &&
+		!vt_store_take(runner->store, &t, to->from, &how, err) &&
+		!(t->n_files == 0 && refuse_emptying(runner, to, err)) &&
+		!vt_repo_commit(runner->store, &c, changed, to->repo, to->branch, &t->id, &note,
+			err)) {
 		vt_commit_release(&c);
 		if (*changed)
 			vt_fault("commit");
 	}
 	vt_tree_free(t);
-	return err->code ? vt_err_prefix(err, "commit to %s", repo) : 0;
+	free(mark);
+	return err->code ? vt_err_prefix(err, "commit to %s", to->repo) : 0;
 }
 
 /* --- outputs ------------------------------------------------------------- */

@@ -22,13 +22,26 @@ void vt_runner_close(struct vt_runner *runner);
 const char *vt_runner_dir(const struct vt_runner *runner); /* <store>/runner */
 struct vt_store *vt_runner_store(const struct vt_runner *runner);
 
-/* What is at `from` becomes the head of a branch, unless it is already: the files of a directory,
- * or one file as manifest.json.  The user's own files are copied, because their owner may go on
- * writing to them.  *changed tells whether the branch moved.  A directory without files over a head
- * that has some is VT_ENOINPUT: more likely a disk that is not mounted than a wish.  In a store
- * that may only be read what is at `from` must be the head already, else VT_ECANTCREAT. */
-int vt_runner_commit(struct vt_runner *runner, const char *repo, const char *branch,
-	const char *from, bool *changed, struct vt_err *err);
+/* What a branch is to hold: the files of the directory `from`, or one file as manifest.json. */
+struct vt_bind {
+	const char *repo, *branch;
+	char *from;
+	const char *by_default; /* the annotation's path; NULL: somebody asked for it */
+};
+
+/* VT_ENOINPUT where `from` does not exist, and where it is a directory without files over a head
+ * that has some: more likely a disk that is not mounted than a wish.  Writes nothing. */
+int vt_runner_may_commit(struct vt_runner *runner, const struct vt_bind *to, struct vt_err *err);
+
+/* It becomes the branch's head, unless it is already.  The user's own files are copied, because
+ * their owner may go on writing to them.  *changed tells whether the branch moved.  In a store that
+ * may only be read what is at `from` must be the head already, else VT_ECANTCREAT. */
+int vt_runner_commit(struct vt_runner *runner, const struct vt_bind *to, bool *changed,
+	struct vt_err *err);
+
+/* The tree that such a commit would have; nothing is stored. */
+int vt_runner_hash(struct vt_runner *runner, struct vt_tree **out, const char *from,
+	struct vt_err *err);
 
 /* A datum whose program ended well, and its output, a directory below work/. */
 struct vt_output {

@@ -63,7 +63,14 @@ struct vt_snapshot *vt_snapshot_of_tree(struct vt_tree *tree)
 	struct vt_snapshot *seen = vt_xcalloc(1, sizeof(*seen));
 
 	seen->tree = tree;
+	seen->commit.provenance = vt_xstrdup("");
 	vt_tree_paths_of(&seen->paths, tree);
+	return seen;
+}
+
+struct vt_snapshot *vt_snapshot_share(struct vt_snapshot *seen)
+{
+	seen->shared++;
 	return seen;
 }
 
@@ -83,8 +90,11 @@ static void origins_free(struct vt_origins *o)
 
 void vt_snapshot_close(struct vt_snapshot *seen)
 {
-	if (!seen)
+	if (!seen || seen->shared) {
+		if (seen)
+			seen->shared--;
 		return;
+	}
 	origins_free(seen->origins);
 	vt_tree_paths_release(&seen->paths);
 	vt_tree_free(seen->tree);

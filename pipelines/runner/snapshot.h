@@ -22,6 +22,7 @@ struct vt_snapshot {
 	struct vt_tree *tree;
 	struct vt_tree_paths paths;
 	struct vt_origins *origins; /* once they were asked for */
+	size_t shared;              /* closings to come before the last */
 };
 
 /* The head of a branch; VT_ENOINPUT where there is none. */
@@ -34,6 +35,8 @@ int vt_snapshot_of(struct vt_snapshot **out, struct vt_store *store, const char 
 
 /* Of files that are in no store; takes the tree over. */
 struct vt_snapshot *vt_snapshot_of_tree(struct vt_tree *tree);
+/* One more owner. */
+struct vt_snapshot *vt_snapshot_share(struct vt_snapshot *seen);
 void vt_snapshot_close(struct vt_snapshot *seen);
 
 /* The lineage tree of the result that wrote a file of the snapshot, borrowed; NULL where it left

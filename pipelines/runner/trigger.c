@@ -94,9 +94,7 @@ static int look(struct vt_run *r, const struct vt_input *leaf, const char *name,
 			leaf->pipeline, leaf->name);
 	if (moves) {
 		vt_snapshot_close(then);
-		then = NULL;
-		if (!err->code)
-			vt_snapshot_of(&then, vt_run_store(r), t.seen, err);
+		then = err->code ? NULL : vt_snapshot_share(now);
 	} else if (now && strcmp(t.seen, now->commit.id)) {
 		vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s commits=%lld note=\"waits\"",
 			leaf->pipeline, leaf->name, t.commits);

@@ -165,6 +165,7 @@ int vt_cmd_datum(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv)) {
 		o.store = c.store;
+		o.binding = strcmp(c.args.v[0], "list") != 0;
 		if (!vt_view_choose(&o.view, view, 1, &c.err) &&
 			!vt_command_spec(&spec, c.args.v[1], &c.err) &&
 			!vt_run_open(&run, spec, &o, &c.err))

@@ -91,7 +91,8 @@ int vt_cmd_explain(int argc, char **argv)
 		{ 0, "spec", VT_OPT_STRING, &spec, "FILE",
 			"say why datums of PIPELINE would run now" },
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
-			"with --spec: commit DIR to the repo NAME first (again and again)" },
+			"with --spec: as if DIR were committed to the repo NAME (again and "
+			"again)" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {

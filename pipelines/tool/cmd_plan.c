@@ -188,7 +188,7 @@ int vt_cmd_plan(int argc, char **argv)
 	int json = 0, items = 0, all = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
-			"commit DIR to the repo NAME first (again and again)" },
+			"as if DIR were committed to the repo NAME (again and again)" },
 		{ 0, "pipeline", VT_OPT_STRING, &only, "NAME", "this one only" },
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "datums that would be skipped, too" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL,

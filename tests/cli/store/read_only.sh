@@ -42,7 +42,8 @@ cat >look.sh <<-'END'
 		0 checkout r co3 --writable
 		0 plan $2/p.json
 		0 plan $2/p.json --repo r=$2/in
-		73 plan $2/p.json --repo r=$2/p.json
+		0 plan $2/p.json --repo r=$2/p.json
+		73 datum verify $2/p.json p --repo r=$2/p.json
 		0 datum list $2/p.json p
 		73 datum exec $2/p.json p /
 		0 push r copy
@@ -70,7 +71,7 @@ B=$(dirname "$(command -v voxtrail)")
 if unshare -m true 2>/dev/null && unshare -m sh -c 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1"' sh "$T/st" 2>/dev/null; then
 	mkdir media && cp copy-of-all media
 	(cd media && PATH=$B:$PATH unshare -m sh -c 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && exec sh "$2/look.sh" "$1" "$2"' sh "$T/st" "$T") >said 2>&1
-	[ ! -s said ]; ok $? "on media that are mounted read-only: 42 commands as they should"
+	[ ! -s said ]; ok $? "on media that are mounted read-only: 43 commands as they should"
 	state >after; cmp before after >said 2>&1; ok $? "and the store is as it was"
 else
 	echo "skip - read-only media: no mount namespace here"
