@@ -1,8 +1,8 @@
 /* A run is opened in this order: every input must have a head or something that is bound to it,
  * programs are hashed, what is bound is committed (run_repos.c), consent is asked for all that is
- * to be read, and the run is named by what it reads and executes.  Heads are held in a list from their first use on, so
- * all jobs see one state of the repos whoever commits meanwhile.  The run owns the list, its jobs
- * and the runner; the spec is the caller's and outlives it. */
+ * to be read, and the run is named by what it reads and executes.  Heads are held in a list from
+ * their first use on, so all jobs see one state of the repos whoever commits meanwhile.  The run
+ * owns the list, its jobs and the runner; the spec is the caller's and outlives it. */
 #include "pipelines/runner/job_internal.h"
 
 #include <stdlib.h>
