@@ -37,7 +37,7 @@ say "4. What was the checkpoint made from?"
 voxtrail audit "$DEMO/train" --store "$DEMO/store" | head -40
 voxtrail audit "$DEMO/train" --store "$DEMO/store" --format html >"$DEMO/lineage.html"
 
-say "5. What an auditor asks"
+say "5. A leak? What came of one subject? The same bytes again?"
 ask() { echo "\$ voxtrail $*"; voxtrail "$@" --store "$DEMO/store" 2>&1 | head -6; }
 ask leakage "$DEMO/evaluate"
 ask descendants --subject sub-003
