@@ -91,7 +91,7 @@ static int cost_of(struct vt_json *row, const struct vt_stage_run *r, const char
 		vt_json_put_real(row, "kmac_per_voxel", work / voxels / 1e3);
 		if (p->passes)
 			vt_log(VT_LOG_INFO, "speed",
-				"name=%s seconds_per_patch=%.4f patch=%dx%dx%d", name,
+				"name=\"%s\" seconds_per_patch=%.4f patch=%dx%dx%d", name,
 				timed(s, p->passes), c.patch[0], c.patch[1], c.patch[2]);
 	}
 	vt_session_free(s);

@@ -61,7 +61,7 @@ static struct vt_json *lost_json(const char *subject, const struct vt_label_loss
 		struct vt_json *one = vt_json_new(VT_JSON_OBJECT), *at = vt_json_new(VT_JSON_ARRAY);
 
 		vt_log(VT_LOG_WARN, "label",
-			"subject=%s label=%d mm3=%.1f voxel=%zu,%zu,%zu "
+			"subject=\"%s\" label=%d mm3=%.1f voxel=%zu,%zu,%zu "
 			"note=\"smaller than a voxel of the prepared grid: lost\"",
 			subject, l->label, l->mm3, l->at[0], l->at[1], l->at[2]);
 		for (int a = 0; a < 3; a++)

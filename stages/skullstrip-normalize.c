@@ -155,7 +155,7 @@ static struct vt_json *facts_of(const struct vt_manifest *m, const char *subject
 		if (!(report->brain.flags & f))
 			continue;
 		vt_log(VT_LOG_WARN, "mask",
-			"subject=%s method=%s ml=%.0f note=\"%s; look at qc.png\"", subject,
+			"subject=\"%s\" method=%s ml=%.0f note=\"%s; look at qc.png\"", subject,
 			report->method, report->brain.volume_ml, text);
 		vt_json_push(flags, vt_json_new_text(text));
 	}

@@ -64,7 +64,8 @@ static int import_records(struct vt_store *s, const struct vt_record_dir *c, con
 
 	if (refused)
 		vt_log(VT_LOG_WARN, "contradiction",
-			"dir=%s left_out=%zu note=\"%s; `voxtrail import --vouch` takes it in all "
+			"dir=\"%s\" left_out=%zu note=\"%s; `voxtrail import --vouch` takes it in "
+			"all "
 			"the "
 			"same\"",
 			dir, refused, why.text);

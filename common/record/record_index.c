@@ -82,8 +82,8 @@ static int on_busy(void *ctx, int tries)
 	if (tries >= l->busy_seconds * 20)
 		return 0;
 	if (tries == 40)
-		vt_log(VT_LOG_WARN, "waiting", "for=%s note=\"another program holds it locked\"",
-			l->path);
+		vt_log(VT_LOG_WARN, "waiting",
+			"for=\"%s\" note=\"another program holds it locked\"", l->path);
 	nanosleep(&pause, NULL);
 	return 1;
 }

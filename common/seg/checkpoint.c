@@ -79,11 +79,76 @@ static int take_fields(struct vt_checkpoint *c, const char *path, struct vt_err 
 	return 0;
 }
 
+/* How many directories in it hold a checkpoint; *first: the first by name, the caller's. */
+static size_t count_below(const char *dir, char **first)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	struct vt_err none = VT_ERR_INIT;
+	size_t n = 0;
+
+	if (vt_fs_is_dir(dir))
+		vt_fs_list(&names, dir, &none);
+	for (size_t i = 0; i < names.n; i++) {
+		char *file = vt_asprintf("%s/%s/checkpoint.json", dir, names.v[i]);
+
+		if (vt_fs_exists(file) && !n++)
+			*first = vt_xstrdup(names.v[i]);
+		free(file);
+	}
+	vt_strs_release(&names);
+	return n;
+}
+
+static bool holds(const char *dir, const char *name)
+{
+	char *path = vt_path_join(dir, name);
+	bool is = vt_fs_exists(path);
+
+	free(path);
+	return is;
+}
+
+/* An export carries checkpoint.json, and its weights under another name. */
+static int weights_missing(const char *dir, const char *which, struct vt_err *err)
+{
+	if (holds(dir, "model.onnx") && holds(dir, "model.safetensors"))
+		return vt_err_set(err, VT_ENOINPUT,
+			"%s is the output of export, which is for other programs; give the "
+			"checkpoint that it was exported from, an output of train (model-card.md "
+			"names it)",
+			dir);
+	return vt_err_set(err, VT_ENOINPUT,
+		"%s: the checkpoint has no %s.safetensors; copy it whole, or choose other weights",
+		dir, which);
+}
+
+int vt_checkpoint_missing(const char *dir, struct vt_err *err)
+{
+	char *first = NULL;
+	size_t n = count_below(dir, &first);
+
+	if (n)
+		vt_err_set(err, VT_ENOINPUT,
+			"%s holds %zu checkpoint%s, each in a directory of its own; give one of "
+			"them, e.g. %s/%s",
+			dir, n, n == 1 ? "" : "s", dir, first);
+	else if (vt_fs_exists(dir))
+		vt_err_set(err, VT_ENOINPUT,
+			"%s: neither a checkpoint.json nor directories with one; give the output "
+			"of train",
+			dir);
+	else
+		vt_err_set(err, VT_ENOINPUT, "%s: does not exist", dir);
+	free(first);
+	return err->code;
+}
+
 int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err)
 {
 	struct vt_checkpoint c = { .json = NULL };
 	char *path = vt_path_join(dir, "checkpoint.json");
-	int rc = vt_json_read(&c.json, path, err);
+	int rc = vt_fs_exists(path) ? vt_json_read(&c.json, path, err)
+				    : vt_checkpoint_missing(dir, err);
 
 	if (!rc)
 		rc = take_fields(&c, path, err);
@@ -110,9 +175,12 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), n,
 		c->n_channels, c->n_outputs, { size[0], size[1], size[2] } };
 	char *path = vt_asprintf("%s/%s.safetensors", dir, which);
-	int rc = vt_model_build(g, &r, err);
+	int rc = vt_fs_exists(path) ? 0 : weights_missing(dir, which, err);
 
 	*s = NULL;
+	*g = NULL;
+	if (!rc)
+		rc = vt_model_build(g, &r, err);
 	if (!rc)
 		rc = vt_checkpoint_check_head(*g, size, err);
 	if (!rc)

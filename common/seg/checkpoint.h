@@ -22,6 +22,8 @@ struct vt_checkpoint {
 /* VT_EDATA, with file and pointer, unless channels and regions are those of the manifest it holds
  * (at most VT_MAX_CHANNELS and VT_MAX_REGIONS) and the patch lies from 1 to VT_MODEL_MOST_EDGE. */
 int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err);
+/* VT_ENOINPUT: a directory without checkpoint.json, what it is instead, and what to give. */
+int vt_checkpoint_missing(const char *dir, struct vt_err *err);
 void vt_checkpoint_close(struct vt_checkpoint *c);
 
 /* Builds the network for n patches at a time of a size (NULL: the checkpoint's) on a device

@@ -180,14 +180,30 @@ static bool same_spacing(const struct vt_json *a, const struct vt_json *b)
 struct pair {
 	const struct vt_json *trained, *given;
 	const char *first, *who;
+	bool adapts; /* the network is made for `given`, whatever it was */
 };
+
+/* Another number of channels is another network. */
+static bool cannot_be_allowed(const struct pair *p, const char *key, const struct vt_json *trained,
+	const struct vt_json *given)
+{
+	return !p->adapts && !strcmp(key, "channels") &&
+		vt_json_length(trained) != vt_json_length(given);
+}
 
 static int differ(const struct pair *p, const char *key, const struct vt_json *trained,
 	const struct vt_json *given, struct vt_err *err)
 {
 	char *a = text_of(trained), *b = text_of(given);
 
-	if (p->first)
+	if (cannot_be_allowed(p, key, trained, given))
+		vt_err_set(err, VT_EDATA,
+			"%s: %s is %s, %s %s has %s; %zu channels cannot stand for %zu: give the "
+			"manifest, and prepare the data, with those channels",
+			p->who, key, b, p->first ? "subject" : "the",
+			p->first ? p->first : "checkpoint", a, vt_json_length(given),
+			vt_json_length(trained));
+	else if (p->first)
 		vt_err_set(err, VT_EDATA,
 			"subject %s: %s is %s, that of subject %s is %s; prepare and crop them in "
 			"one way, or take both on purpose with --allow %s",
@@ -247,14 +263,20 @@ static int agree(const struct pair *p, const char *allow, struct vt_err *err)
 int vt_contract_agree(const struct vt_json *trained, const struct vt_json *given, const char *who,
 	const char *allow, struct vt_err *err)
 {
-	return agree(&(struct pair){ trained, given, NULL, who }, allow, err);
+	return agree(&(struct pair){ trained, given, NULL, who, false }, allow, err);
+}
+
+int vt_contract_adapt(const struct vt_json *trained, const struct vt_json *given, const char *who,
+	const char *allow, struct vt_err *err)
+{
+	return agree(&(struct pair){ trained, given, NULL, who, true }, allow, err);
 }
 
 int vt_contract_same(const struct vt_json *first, const char *who_first,
 	const struct vt_json *other, const char *who, const char *allow, struct vt_err *err)
 {
 	char *also = vt_asprintf("%s,spacing_mm", allow);
-	int rc = agree(&(struct pair){ first, other, who_first, who }, also, err);
+	int rc = agree(&(struct pair){ first, other, who_first, who, false }, also, err);
 
 	free(also);
 	return rc;

@@ -430,7 +430,7 @@ static int score_one(struct vt_evaluation *e, struct vt_subject_score *s, const 
 	if (!rc && e->n < VT_PICTURES)
 		keep_picture(s, e->manifest, bits);
 	if (!rc)
-		vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", s->subject,
+		vt_log(VT_LOG_INFO, "subject", "id=\"%s\" dice=%.4f hd95=%.2f", s->subject,
 			s->region[0].overlap.dice, s->region[0].surface.hd95);
 	free(bits);
 	return rc;
@@ -559,8 +559,8 @@ void vt_evaluation_settle(struct vt_evaluation *e, const struct vt_evaluate_opts
 
 		if (!s->absent)
 			continue;
-		vt_log(VT_LOG_WARN, "absent", "subject=%s why=\"%s\" counted=%s", s->subject,
-			s->absent, o->leave_absent ? "no" : "yes, with Dice 0");
+		vt_log(VT_LOG_WARN, "absent", "subject=\"%s\" why=\"%s\" counted=\"%s\"",
+			s->subject, s->absent, o->leave_absent ? "no" : "yes, with Dice 0");
 		e->n_absent++;
 		for (int r = 0; r < e->manifest->n_regions; r++)
 			vt_score_absent(&s->region[r], *s->reference_sha256 != 0, penalty,

@@ -239,7 +239,8 @@ static int name_unreferenced(struct vt_json *out, const struct maps *k, const st
 		if (path) {
 			vt_json_push(out, vt_json_new_text(all.v[i]));
 			vt_log(VT_LOG_WARN, "no-reference",
-				"subject=%s why=\"its label map has no reference below --labels\" "
+				"subject=\"%s\" why=\"its label map has no reference below "
+				"--labels\" "
 				"scored=no",
 				all.v[i]);
 		}
@@ -278,7 +279,7 @@ int vt_evaluate_maps(struct vt_evaluation *out, const struct vt_manifest *m,
 		} else if (rc) {
 			*err = why;
 		} else if (!s->absent) {
-			vt_log(VT_LOG_INFO, "subject", "id=%s dice=%.4f hd95=%.2f", s->subject,
+			vt_log(VT_LOG_INFO, "subject", "id=\"%s\" dice=%.4f hd95=%.2f", s->subject,
 				s->region[0].overlap.dice, s->region[0].surface.hd95);
 		}
 	}

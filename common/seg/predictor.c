@@ -405,7 +405,8 @@ int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *sessi
 		rc = predict_there(p, err);
 		if (!rc && !p->there)
 			vt_log(VT_LOG_INFO, "windows",
-				"subject=%s joined=host because=\"no room for the volume on the "
+				"subject=\"%s\" joined=host because=\"no room for the volume on "
+				"the "
 				"device\"",
 				f->subject);
 	}

@@ -34,11 +34,7 @@ static int list_checkpoints(struct vt_strs *dirs, const char *model, struct vt_e
 	}
 	vt_strs_release(&names);
 	if (!rc && !dirs->n)
-		rc = vt_err_set(err, VT_ENOINPUT,
-			"%s: neither a checkpoint.json nor directories with one; give the output "
-			"of "
-			"train",
-			model);
+		rc = vt_checkpoint_missing(model, err);
 	return rc;
 }
 

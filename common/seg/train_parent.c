@@ -81,7 +81,7 @@ static int compare(const struct vt_trainer *t, const struct vt_json *parent, str
 	const char *was = vt_json_text(vt_json_get(parent, "activation"), "sigmoid"),
 		   *is = t->o->loss.softmax ? "softmax" : "sigmoid";
 	char *allow = allowances(t);
-	int rc = vt_contract_agree(trained, given, "--patches beside --previous", allow, err);
+	int rc = vt_contract_adapt(trained, given, "--patches beside --previous", allow, err);
 
 	if (!rc && strcmp(was, is) && !vt_contract_allows(allow, "activation"))
 		rc = vt_err_set(err, VT_EDATA,

@@ -26,6 +26,26 @@ static void choose_roles(struct vt_trainer *t)
 	}
 }
 
+/* Right for folds and for a test set elsewhere, and otherwise found only when days are spent. */
+static void warn_no_test(const struct vt_trainer *t)
+{
+	size_t labeled = 0;
+
+	for (size_t i = 0; i < t->d->n; i++) {
+		if (t->d->file[i].labeled && t->d->file[i].test)
+			return;
+		labeled += t->d->file[i].labeled;
+	}
+	vt_log(VT_LOG_WARN, "no-test-subject",
+		"labeled=%zu seed=%lld note=\"the manifest's split keeps none of these subjects "
+		"for "
+		"testing: evaluate will have nobody to score. Unless you score folds (evaluate "
+		"--subjects folds) or other data, stop here: take the split that `voxtrail "
+		"manifest "
+		"DIR --place FILE` prints, or another seed, and prepare again\"",
+		labeled, (long long)t->manifest->seed);
+}
+
 /* The network for n patches, its losses weighted as asked. */
 static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct vt_err *err)
 {
@@ -317,6 +337,8 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *d,
 			"train=%zu validation=%zu of=%zu parameters=%zu isa=%s step=%llu",
 			t.n_train, t.n_validation, d->n, vt_graph_parameters(t.graph),
 			vt_session_isa(t.session), (unsigned long long)t.step);
+	if (!rc && !t.n_cohorts)
+		warn_no_test(&t);
 	if (!rc)
 		rc = loop(&t, err);
 	if (!rc)

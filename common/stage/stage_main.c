@@ -96,7 +96,7 @@ int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struc
 	vt_json_pretty(&text, j);
 	if (!rc)
 		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
-	vt_log(VT_LOG_ERROR, "quarantine", "subject=%s reason=\"%s\"", subject, why->text);
+	vt_log(VT_LOG_ERROR, "quarantine", "subject=\"%s\" reason=\"%s\"", subject, why->text);
 	if (!vt_json_get(r->notes, "quarantined"))
 		vt_json_put(r->notes, "quarantined", vt_json_new(VT_JSON_ARRAY));
 	for (size_t i = 0; i < r->notes->n; i++)

@@ -258,8 +258,8 @@ void vt_checkouts_note(struct vt_store *s, const char *dest, const struct vt_dig
 	if (path) {
 		write_line(&line, tree, path);
 		if (append(s, &line, &err))
-			vt_log(VT_LOG_WARN, "checkout-not-noted", "store=%s path=%s why=\"%s\"",
-				s->dir, dest, err.text);
+			vt_log(VT_LOG_WARN, "checkout-not-noted",
+				"store=\"%s\" path=\"%s\" why=\"%s\"", s->dir, dest, err.text);
 	}
 	vt_buf_release(&line);
 	free(path);

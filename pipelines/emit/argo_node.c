@@ -337,8 +337,8 @@ int vt_argo_keep_outputs(struct vt_argo_run *r, struct vt_argo_instance *i)
 		free(to);
 	}
 	if (why.code && !i->exit_code)
-		vt_log(VT_LOG_ERROR, "output", "task=%s error=\"%s\"", text(i->task->json, "name"),
-			why.text);
+		vt_log(VT_LOG_ERROR, "output", "task=\"%s\" error=\"%s\"",
+			text(i->task->json, "name"), why.text);
 	return why.code;
 }
 

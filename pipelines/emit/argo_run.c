@@ -97,9 +97,9 @@ static void end_instance(struct vt_argo_run *r, struct vt_argo_instance *i, bool
 	i->done = true;
 	t->failed |= !ok;
 	vt_log(ok ? VT_LOG_INFO : VT_LOG_ERROR, "node",
-		"task=%s item=%zu state=%s exit=%d tries=%d%s%s", text(t->json, "name"), i->number,
-		ok ? "succeeded" : "failed", i->exit_code, i->tries,
-		ok ? "" : " log=", ok ? "" : i->log);
+		"task=\"%s\" item=%zu state=%s exit=%d tries=%d%s%s%s", text(t->json, "name"),
+		i->number, ok ? "succeeded" : "failed", i->exit_code, i->tries, ok ? "" : " log=\"",
+		ok ? "" : i->log, ok ? "" : "\"");
 	for (size_t k = 0; k < t->n; k++)
 		if (!t->instance[k].done)
 			return;

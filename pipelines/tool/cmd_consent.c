@@ -172,8 +172,8 @@ static int say_claims(struct checking *k, struct vt_store *s, struct vt_err *err
 
 	if (!rc && claims.n)
 		vt_err_set(&k->claims, VT_ECLAIM,
-			"not known: nobody vouches for %zu records, e.g. %.16s; see `voxtrail "
-			"trust`",
+			"not known: nobody vouches for %zu records, e.g. %.16s; `voxtrail trust "
+			"list` names them, `voxtrail trust --help` says how one is believed",
 			claims.n, claims.v[0]);
 	vt_strs_release(&claims);
 	return rc;
@@ -300,6 +300,7 @@ int vt_cmd_consent(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "consent VERB [ARGUMENT...]",
+		.verbs = true,
 		.about = "list                            who withdrew\n"
 			 "withdraw SUBJECT                from now on stages refuse the subject's "
 			 "files, and train what "

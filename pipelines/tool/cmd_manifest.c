@@ -169,7 +169,7 @@ static void check(const char *dir, const char *labels, const char *manifest, int
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_manifest *m = NULL;
 	struct vt_buf text = VT_BUF_INIT;
-	size_t bad = 0;
+	size_t bad = 0, test = 0;
 
 	if (!vt_manifest_read(&m, manifest, err) && !vt_manifest_subjects(&ids, m, dir, err)) {
 		if (!json) {
@@ -183,6 +183,7 @@ static void check(const char *dir, const char *labels, const char *manifest, int
 			struct vt_json *row = check_subject(&one, m, dir, labels, ids.v[i]);
 
 			bad += one;
+			test += vt_json_true(vt_json_get(row, "test"), false);
 			if (json)
 				vt_json_push(all, row);
 			else
@@ -193,6 +194,8 @@ static void check(const char *dir, const char *labels, const char *manifest, int
 			fwrite(text.data, 1, text.len, stdout);
 			putchar('\n');
 		}
+		fflush(stdout);
+		vt_say_split(ids.n, test);
 		if (bad)
 			vt_err_set(err, VT_EDATA, "%zu of %zu subjects do not fit %s", bad, ids.n,
 				manifest);

@@ -80,6 +80,20 @@ static int note(struct vt_store *s, const char *id, const struct vt_rerun *r, st
 	return rc;
 }
 
+/* A record may stand beside a directory alone, and with it go its inputs. */
+static int demand_record(struct vt_store *s, const char *id, struct vt_err *err)
+{
+	struct vt_strs found = VT_STRS_INIT;
+
+	if (!vt_store_records(s, id, &found, err) && !found.n)
+		vt_err_set(err, VT_ENOINPUT,
+			"its record is not in the store %s, only beside the files; `voxtrail "
+			"import DIR` of it and of its inputs takes them in",
+			vt_store_dir(s));
+	vt_strs_release(&found);
+	return err->code;
+}
+
 static int rerun_one(struct vt_store *s, const char *id, const char *stage,
 	const struct vt_rerun_opts *opts, struct counts *c, struct vt_err *err)
 {
@@ -90,7 +104,9 @@ static int rerun_one(struct vt_store *s, const char *id, const char *stage,
 	int rc;
 
 	mine.work = opts->keep ? opts->work : work;
-	rc = opts->keep ? 0 : vt_store_claim(s, work, err);
+	rc = demand_record(s, id, err);
+	if (!rc && !opts->keep)
+		rc = vt_store_claim(s, work, err);
 	if (!rc)
 		rc = vt_rerun(&r, s, id, &mine, err);
 	free(work);
@@ -119,8 +135,9 @@ static int rerun_chain(struct vt_store *s, struct vt_lineage *t, const struct vt
 
 	if (!rc && a->missing.n)
 		rc = vt_err_set(err, VT_ENOINPUT,
-			"%zu records of the chain are not in the store, e.g. %s", a->missing.n,
-			a->missing.v[0]);
+			"%zu records of the chain are not in the store, e.g. %s; `voxtrail import "
+			"DIR` of the outputs they stand beside takes them in",
+			a->missing.n, a->missing.v[0]);
 	/* from the raw files on, for the reader: each takes its inputs from the store, so any
 	 * order would do */
 	for (size_t i = a ? a->n : 0; !rc && i-- > 0;)

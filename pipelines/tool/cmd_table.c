@@ -118,6 +118,7 @@ struct table {
 	const struct vt_manifest *m;
 	const struct view *scans, *labels;
 	struct vt_json *rows;
+	size_t test; /* rows of test subjects */
 };
 
 static void put_path(struct vt_json *row, const char *key, char *path)
@@ -160,6 +161,7 @@ static void add_row(struct table *t, const char *subject)
 		rc = vt_manifest_label(&path, t->m, labels, subject, &why);
 		put_path(row, "label", relative(rc, path, labels, &why, &problem));
 	}
+	t->test += split.test;
 	vt_json_put_text(row, "split", split.test ? "test" : "train");
 	if (split.test)
 		vt_json_put(row, "fold", vt_json_new(VT_JSON_NULL));
@@ -240,6 +242,8 @@ static void show(struct vt_store *s, const struct vt_strs *what, const char *man
 			print_json(&t);
 		else
 			print_csv(t.rows);
+		fflush(stdout);
+		vt_say_split(ids.n, t.test);
 		vt_json_free(t.rows);
 	}
 	for (int k = 0; k < 2; k++)
@@ -276,7 +280,7 @@ int vt_cmd_table(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv)) {
 		if (!manifest)
-			vt_err_set(&c.err, VT_EUSAGE, "table: give --manifest FILE");
+			vt_err_set(&c.err, VT_EUSAGE, "give --manifest FILE");
 		else
 			show(c.s, &c.args, manifest, json != 0, &c.err);
 	}

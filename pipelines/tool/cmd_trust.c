@@ -238,6 +238,7 @@ int vt_cmd_trust(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "trust VERB [ARGUMENT...]",
+		.verbs = true,
 		.about =
 			"list                 records that nobody vouches for (claims), and how "
 			"many "

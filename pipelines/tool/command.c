@@ -81,6 +81,18 @@ static void print_help(const struct vt_call *c, const struct vt_opt *all)
 	vt_buf_release(&b);
 }
 
+/* Lists the verbs on standard error. */
+static void print_verbs(struct vt_call *call)
+{
+	struct vt_buf b = VT_BUF_INIT;
+
+	print_about(&b, call->about);
+	vt_say_err("%s", b.data);
+	vt_buf_release(&b);
+	vt_err_set(&call->err, VT_EUSAGE,
+		"usage: voxtrail %s; the verbs are above, --help has the options", call->usage);
+}
+
 bool vt_call_begin(struct vt_call *call, int argc, char **argv)
 {
 	int help = 0;
@@ -89,6 +101,8 @@ bool vt_call_begin(struct vt_call *call, int argc, char **argv)
 	if (!vt_opts_parse(all, argc, argv, &call->args, &call->err)) {
 		if (help)
 			print_help(call, all);
+		else if (call->verbs && !call->args.n)
+			print_verbs(call);
 		else if (call->args.n < call->least || call->args.n > call->most)
 			vt_err_set(&call->err, VT_EUSAGE, "usage: voxtrail %s", call->usage);
 		else if (call->mode)
@@ -106,4 +120,13 @@ int vt_call_end(struct vt_call *call)
 		vt_say_err("voxtrail %.*s: %s\n", (int)strcspn(call->usage, " "), call->usage,
 			call->err.text);
 	return call->err.code;
+}
+
+void vt_say_split(size_t n, size_t test)
+{
+	vt_say_err("%zu subject%s, %zu for testing%s\n", n, n == 1 ? "" : "s", test,
+		test || !n ? ""
+			   : ": evaluate would find nobody to score unless it scores folds; "
+			     "`voxtrail manifest DIR --place FILE` prints a split that keeps "
+			     "some, another /split/seed may");
 }

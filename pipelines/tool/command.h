@@ -30,6 +30,7 @@ struct vt_call {
 	const struct vt_opt *opts; /* its own; --store and --help are added.  NULL: none */
 	enum vt_store_mode mode;   /* how its store is opened; 0: not, or by itself */
 	bool no_store;             /* there is no --store */
+	bool verbs;                /* about lists them: printed where none is given */
 	/* the call, behind it */
 	const char *store;  /* --store, else $VOXTRAIL_STORE, else .voxtrail */
 	struct vt_store *s; /* closed by vt_call_end, whoever opened it */
@@ -43,6 +44,9 @@ bool vt_call_begin(struct vt_call *call, int argc, char **argv);
 
 /* Prints the error, if there is one with a text; returns the exit status. */
 int vt_call_end(struct vt_call *call);
+
+/* On standard error: how many of n subjects are kept for testing, and what to do where none is. */
+void vt_say_split(size_t n, size_t test);
 
 /* Reads and lints; errors are printed one a line (`file: pointer: what`) and give VT_EDATA. */
 int vt_command_spec(struct vt_spec **out, const char *path, struct vt_err *err);

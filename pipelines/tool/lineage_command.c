@@ -35,7 +35,8 @@ static int claims(struct vt_lineage *t, enum vt_lineage_side side, struct vt_err
 		vt_err_set(err, VT_ECLAIM,
 			"the answer rests on %zu record%s that nobody here made or vouches for, "
 			"e.g. "
-			"%.16s; see `voxtrail trust`",
+			"%.16s; `voxtrail trust list` names them, `voxtrail trust --help` says "
+			"how one is believed",
 			ids.n, ids.n == 1 ? "" : "s", ids.v[0]);
 	vt_strs_release(&ids);
 	return err->code;

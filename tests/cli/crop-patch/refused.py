@@ -49,6 +49,7 @@ rc, text = stage("evaluate", "e", "--model", T + "/t", "--patches", T + "/p")
 scores = json.load(open(T + "/e/metrics.json")) if rc == 0 else {}
 rows = open(T + "/e/subjects.csv").read() if rc == 0 else ""
 say(rc == 0 and "absent" in text and "bad" in text, "evaluate names them", (rc, text[-300:]))
+say('"counted":"yes, with Dice 0"' in text, "and says how they count, in a whole value", text[-600:])
 say("bad," in rows and "late," in rows and "good," in rows, "and counts them among the test subjects", rows)
 
 # The join of a refused subject, where a first network looked for the box: its quarantine alone in both inputs.

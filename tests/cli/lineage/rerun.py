@@ -12,6 +12,8 @@ if subprocess.run(["sh", "-c", '. "$0" && make_chain "$1" 3', ROOT + "/tests/cli
 os.makedirs(f"{T}/manifest")
 shutil.copy(f"{ROOT}/manifests/embedded.json", f"{T}/manifest/embedded.json")
 run("commit", "scans", f"{T}/c/scans", store=S), run("commit", "labels", f"{T}/c/labels", store=S)
+r = run("rerun", f"{T}/c/train", "--chain", store=S)
+check(r.returncode == 66 and "voxtrail import" in r.stderr and "/records/" not in r.stderr, "a chain that is not in the store: import is named, no file of the store", (r.returncode, r.stderr))
 for d in ("normed", "crop", "train"):
     run("import", f"{T}/c/{d}", store=S)
 r = run("rerun", f"{T}/c/train", "--chain", store=S)

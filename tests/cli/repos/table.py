@@ -33,6 +33,8 @@ say(run("voxtrail", "ls", "scans:sub-002/flair.nii.gz", *store).split()[1] == "s
 say("no file or directory" in run("voxtrail", "ls", "scans:sub-00", *store, code=66), "ls of part of a name is 66: it is no path")
 run("voxtrail", "ls", "nothing", *store, code=66)
 
+said = run("voxtrail", "table", "scans", *store, code=64)
+say("voxtrail table: give --manifest" in said and "table: table" not in said, "table without a manifest: one prefix", said)
 rows = list(csv.DictReader(io.StringIO(run("voxtrail", "table", "scans", "labels", "--manifest", manifest, *store))))
 say([r["subject"] for r in rows] == ["sub-00%d" % i for i in (1, 2, 3, 4)] and list(rows[0]) == ["subject", "flair", "t1", "t1ce", "t2", "label", "split", "fold", "problem"],
     "table: a row a subject, a column a channel, label, split, fold, problem", rows)
