@@ -15,6 +15,7 @@
 #include "common/store/trust.h"
 #include "common/stage/stage_internal.h"
 #include "common/lineage/import.h"
+#include "common/record/record_dir.h"
 
 static const size_t parents_limit = 64u << 20;
 
@@ -331,6 +332,64 @@ void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why)
 	free(reason);
 }
 
+/* Ends as the execution of this record ended. */
+static void end_as(struct vt_stage_run *r, const struct vt_json *record)
+{
+	const struct vt_json *passed_over = vt_json_pointer(record, "/notes/passed_over"),
+			     *quarantined = vt_json_pointer(record, "/notes/quarantined");
+
+	if (passed_over)
+		r->passed_over = vt_xstrdup(vt_json_text(passed_over, ""));
+	if (quarantined)
+		r->n_quarantined = quarantined->n;
+}
+
+/* The own record of this derivation among those that --out carries; NULL: none. */
+static const struct vt_record_dir_record *own_record(const struct vt_record_dir *records,
+	const char *derivation)
+{
+	for (size_t i = 0; i < records->n; i++) {
+		const struct vt_json *j = records->v[i].record;
+
+		if (records->v[i].own && !vt_json_get(j, "failure") &&
+			!strcmp(vt_json_text(vt_json_get(j, "derivation"), ""), derivation))
+			return &records->v[i];
+	}
+	return NULL;
+}
+
+int vt_stage_find_in_out(struct vt_stage_run *r, bool *found, struct vt_err *err)
+{
+	const struct vt_record_dir_record *record;
+	struct vt_err ignored = VT_ERR_INIT;
+	struct vt_record_dir records = { 0 };
+	struct vt_tree *t = NULL;
+	char hex[VT_HEX];
+	int rc = 0;
+
+	*found = false;
+	/* records that lie belong to somebody's directory: it is refused as not empty */
+	if (!vt_fs_is_dir(r->out) || vt_record_dir_read(&records, r->out, &ignored))
+		return 0;
+	record = own_record(&records, r->derivation_hex);
+	if (record)
+		rc = vt_tree_hash_dir(&t, r->out, err);
+	if (!rc && t) {
+		vt_digest_hex(hex, &t->id);
+		*found = !strcmp(hex,
+			vt_json_text(vt_json_pointer(record->record, "/outputs/0/tree"), ""));
+	}
+	if (*found && !r->store) {
+		end_as(r, record->record);
+		vt_log(VT_LOG_INFO, "reused",
+			"tree=%s record=%s note=\"--out holds the whole result already\"", hex,
+			record->id);
+	}
+	vt_tree_free(t);
+	vt_record_dir_release(&records);
+	return rc;
+}
+
 int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
 {
 	struct vt_policy policy;
@@ -367,11 +426,8 @@ int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
 			err);
 	if (!rc)
 		vt_log(VT_LOG_INFO, "reused", "tree=%s record=%s", hex, id);
-	if (!rc && vt_json_pointer(j, "/notes/passed_over"))
-		r->passed_over =
-			vt_xstrdup(vt_json_text(vt_json_pointer(j, "/notes/passed_over"), ""));
-	if (!rc && vt_json_pointer(j, "/notes/quarantined"))
-		r->n_quarantined = vt_json_pointer(j, "/notes/quarantined")->n;
+	if (!rc)
+		end_as(r, j);
 	*reused = !rc;
 	vt_buf_release(&text);
 	vt_tree_free(t);

@@ -23,9 +23,10 @@
  * Life of an execution: options -> recipe -> ranges -> resolve roots -> hash inputs ->
  * derivation id -> reuse it if the store has it -> run into <out>/.voxtrail-partial (or a
  * staging directory of the store) -> hash -> move into place -> record.  A killed execution
- * leaves only the partial directory, which the next one removes.  A failed one leaves a record
- * that says why and no output.  A stage that quarantined subjects keeps the others' output and
- * exits with 65. */
+ * leaves a partial directory, which the next one clears with what was moved out of it; one that was
+ * killed after its record left a whole result, and the same command again ends as that execution
+ * did.  A failed one leaves a record that says why and no output.  A stage that quarantined
+ * subjects keeps the others' output and exits with 65. */
 #ifndef COMMON_STAGE_STAGE_H
 #define COMMON_STAGE_STAGE_H
 

@@ -57,6 +57,10 @@ int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *
 /* seal.c: from a finished work directory to output, record and store. */
 int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err);
 void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why);
+/* Does --out hold the whole result of this execution already?  Its record is of this derivation and
+ * its files are those that the record lists: a step that was killed at its end, or that a scheduler
+ * started again, ends as it did the first time. */
+int vt_stage_find_in_out(struct vt_stage_run *r, bool *found, struct vt_err *err);
 int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err);
 
 #endif

@@ -390,6 +390,22 @@ static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
 	return rc;
 }
 
+/* An output that is there already is left as it is; a store still takes the result. */
+static int find_or_prepare_out(struct vt_stage_run *r, bool *found, struct vt_err *err)
+{
+	char *left = vt_path_join(r->out, partial);
+	int rc = vt_fs_exists(left) ? 0 : vt_stage_find_in_out(r, found, err);
+
+	free(left);
+	if (!rc && !*found)
+		return prepare_out(r, err);
+	if (!rc && r->store) {
+		free(r->out);
+		r->out = NULL;
+	}
+	return rc;
+}
+
 static int prepare_work(struct vt_stage_run *r, struct vt_err *err)
 {
 	r->work = r->store ? vt_store_tmp_path(r->store) : vt_path_join(r->out, partial);
@@ -474,7 +490,7 @@ static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_
 
 static int execute(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
 {
-	bool reused = false;
+	bool reused = false, found = false;
 	int rc = vt_stage_identify(r, err);
 
 	if (!rc && !c->out && !c->store && !c->plan)
@@ -491,8 +507,10 @@ static int execute(struct vt_stage_run *r, const struct command_line *c, struct 
 		rc = vt_store_open(&r->store, c->store, VT_STORE_CREATE, err);
 	if (!rc && c->out) {
 		r->out = through_pfs_root(c->out);
-		rc = prepare_out(r, err);
+		rc = find_or_prepare_out(r, &found, err);
 	}
+	if (!rc && found && !r->store)
+		return ended(r, err);
 	if (!rc)
 		rc = vt_stage_reuse(r, &reused, err);
 	if (rc || reused)

@@ -48,6 +48,16 @@ run("merge-labels", "--a", "qa", "--b", "qb", "--out", "both", code=65)
 why = {f: json.load(open("both/quarantine/" + f)) for f in sorted(os.listdir("both/quarantine"))}
 say(sorted(why) == ["s7.json", "s8.json"] and all("--a" in w["reason"] and "predict: t1.nii.gz is cut" in w["reason"] for w in why.values()) and os.path.exists("both/s1/seg.nii.gz"),
     "who is in quarantine in an input, or in all, is so in the output, with the reason", why)
+both = ["merge-labels", "--a", "qa", "--b", "qb", "--out", "both"]
+say("reused" in run(*both, code=65), "the same command again: it is reused where it lies, and the refused subjects are said again")
+say("reused" not in run(*both, "--store", "new-store", code=65), "with a store that does not have it: the store takes it")
+say("reused" in run("merge-labels", "--a", "qa", "--b", "qb", "--out", "from-store", "--store", "new-store", code=65) and
+    os.path.exists("from-store/s1/seg.nii.gz"), "and gives it out")
+run(*both, "--otherwise", "b", code=73)
+os.chmod("both/s1/seg.nii.gz", 0o644)
+open("both/s1/seg.nii.gz", "ab").write(b"x")
+run(*both, code=73)
+say(open("both/s1/seg.nii.gz", "rb").read()[-1:] == b"x", "other params, or a file that was changed since: 73, and it stays as it is")
 os.makedirs("empty")
 run("merge-labels", "--a", "empty", "--b", "empty", "--out", "bad", code=66)
 say(True, "no label maps at all are 66")
