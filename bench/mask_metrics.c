@@ -74,8 +74,7 @@ int main(int argc, char **argv)
 	vt_parallel_set_threads(1);
 	pair.prediction = m;
 	pair.reference = m + voxels;
-	pair.dims = dims;
-	pair.spacing = spacing;
+	pair.grid = vt_grid_of_array(dims, spacing);
 	double a = best_of(n, run_surface), b = best_of(n, run_surfel), c = best_of(n, run_lesions);
 	printf("surface %.2f ms: hd95 %.9f pooled %.9f hd %.9f assd %.9f\n", a * 1e3, surface.hd95,
 		surface.hd95_pooled, surface.hd, surface.assd);

@@ -95,7 +95,7 @@ int vt_brain_mask_finish(unsigned char *mask, struct vt_brain_report *report,
 		vt_mask_fill_holes(mask, geometry->dim, err))
 		return err->code;
 	vt_brain_mask_judge(mask, report, geometry);
-	if (margin_mm > 0 && vt_mask_dilate(mask, geometry->dim, geometry->spacing, margin_mm, err))
+	if (margin_mm > 0 && vt_mask_dilate(mask, &geometry->grid, margin_mm, err))
 		return err->code;
 	return 0;
 }

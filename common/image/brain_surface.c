@@ -47,7 +47,7 @@ static int head_cubes(struct head *h, const float *voxels, const struct vt_geome
 	double least = fmin(s[0], fmin(s[1], s[2])), cube[3];
 	h->step = least < 1.5 ? 1 : 2;
 	cube[0] = cube[1] = cube[2] = h->step;
-	vt_grid_respaced(&h->grid, &h->place.full, cube);
+	vt_geometry_respaced(&h->grid, &h->place.full, cube);
 	h->x = vt_voxels_alloc(vt_geometry_count(&h->grid) * sizeof(float) + 4);
 	int rc = h->x ? vt_placement_gather(&h->place, canonical, voxels, sizeof(float), err)
 		      : vt_err_nomem(err, vt_geometry_count(&h->grid) * sizeof(float));
@@ -281,8 +281,9 @@ static int find_surface(struct head *h, unsigned char *cubes, double threshold,
 static int add_dark_rim(const struct head *h, unsigned char *cubes, struct vt_err *err)
 {
 	static const double q[3] = { 2, 50, 98 };
-	double p[3], cube[3] = { h->step, h->step, h->step },
-		     least = h->low + 0.1 * (h->median - h->low);
+	const struct vt_grid grid = { { h->grid.dim[0], h->grid.dim[1], h->grid.dim[2] },
+		{ h->step, h->step, h->step } };
+	double p[3], least = h->low + 0.1 * (h->median - h->low);
 	size_t n = vt_geometry_count(&h->grid);
 	if (!vt_mask_count(cubes, n))
 		return 0;
@@ -294,7 +295,7 @@ static int add_dark_rim(const struct head *h, unsigned char *cubes, struct vt_er
 	if (!wide)
 		return vt_err_nomem(err, n);
 	memcpy(wide, cubes, n);
-	int rc = vt_mask_dilate(wide, h->grid.dim, cube, 2, err);
+	int rc = vt_mask_dilate(wide, &grid, 2, err);
 	for (size_t i = 0; !rc && i < n; i++)
 		cubes[i] = cubes[i] || (wide[i] && (double)h->x[i] > least);
 	free(wide);

@@ -12,7 +12,7 @@
 #include "common/base/parallel.h"
 #include "common/image/resample.h"
 
-void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *scan)
+void vt_geometry_conform(struct vt_geometry *out, const struct vt_geometry *scan)
 {
 	static const size_t dim[3] = { VT_CONFORM_SIZE, VT_CONFORM_SIZE, VT_CONFORM_SIZE };
 	static const double mm[3] = { 1, 1, 1 };

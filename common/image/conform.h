@@ -23,9 +23,9 @@ enum vt_conform {
 
 enum { VT_CONFORM_SIZE = 256 };
 
-void vt_grid_conform(struct vt_geometry *out, const struct vt_geometry *scan);
+void vt_geometry_conform(struct vt_geometry *out, const struct vt_geometry *scan);
 
-/* out: [z, y, x] on `grid`, that of vt_grid_conform for volume, which is converted. */
+/* out: [z, y, x] on `grid`, that of vt_geometry_conform for volume, which is converted. */
 int vt_conform_resample(float *out, const struct vt_geometry *grid, struct vt_volume *volume,
 	enum vt_conform how, struct vt_err *err);
 

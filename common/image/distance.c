@@ -2,7 +2,9 @@
  * voxels by searching rows outwards. */
 #include "common/image/distance.h"
 
+#include <assert.h>
 #include <float.h>
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,8 +17,7 @@
 struct pass {
 	double *f;
 	const unsigned char *to;
-	const int *dims;
-	const double *spacing;
+	const struct vt_grid *grid;
 };
 
 /* Squared distance to the nearest non-zero of a row: up from the left, then down from the right. */
@@ -112,14 +113,15 @@ static void line(double *f, size_t stride, int n, double s, struct envelope *e)
 static void plane_squared(void *ctx, size_t z)
 {
 	const struct pass *p = ctx;
-	size_t ny = (size_t)p->dims[1], nx = (size_t)p->dims[2], at = z * ny * nx;
+	const double *spacing = p->grid->spacing;
+	size_t nx = p->grid->dim[0], ny = p->grid->dim[1], at = z * ny * nx;
 	struct envelope e;
 
-	envelope_new(&e, p->dims[1]);
+	envelope_new(&e, (int)ny);
 	for (size_t y = 0; y < ny; y++)
-		row_squared(p->f + at + y * nx, p->to + at + y * nx, p->dims[2], p->spacing[2]);
+		row_squared(p->f + at + y * nx, p->to + at + y * nx, (int)nx, spacing[0]);
 	for (size_t x = 0; x < nx; x++)
-		line(p->f + at + x, nx, p->dims[1], p->spacing[1], &e);
+		line(p->f + at + x, nx, (int)ny, spacing[1], &e);
 	envelope_free(&e);
 }
 
@@ -127,38 +129,40 @@ static void plane_squared(void *ctx, size_t z)
 static void wall_squared(void *ctx, size_t y)
 {
 	const struct pass *p = ctx;
-	size_t ny = (size_t)p->dims[1], nx = (size_t)p->dims[2];
+	const struct vt_grid *g = p->grid;
+	size_t nx = g->dim[0], ny = g->dim[1];
 	struct envelope e;
 
-	envelope_new(&e, p->dims[0]);
+	envelope_new(&e, (int)g->dim[2]);
 	for (size_t x = 0; x < nx; x++)
-		line(p->f + y * nx + x, ny * nx, p->dims[0], p->spacing[0], &e);
+		line(p->f + y * nx + x, ny * nx, (int)g->dim[2], g->spacing[2], &e);
 	envelope_free(&e);
 }
 
-void vt_distance_squared(double *out, const unsigned char *to, const int dims[3],
-	const double spacing[3])
+void vt_distance_squared(double *out, const unsigned char *to, const struct vt_grid *grid)
 {
-	struct pass p = { out, to, dims, spacing };
+	struct pass p = { out, to, grid };
 
-	vt_parallel_for((size_t)dims[0], plane_squared, &p);
-	vt_parallel_for((size_t)dims[1], wall_squared, &p);
+	for (int a = 0; a < 3; a++)
+		assert(grid->dim[a] < INT_MAX);
+	vt_parallel_for(grid->dim[2], plane_squared, &p);
+	vt_parallel_for(grid->dim[1], wall_squared, &p);
 }
 
 /* --- at some voxels ------------------------------------------------------ */
 
 struct rows {
 	const unsigned char *to;
-	const int *dims;
-	/* voxels to the nearest non-zero of the own row; dims[2]: the row has none */
+	const struct vt_grid *grid;
+	/* voxels to the nearest non-zero of the own row; dim[0]: the row has none */
 	uint16_t *gap;
 };
 
 static void row_gaps(void *ctx, size_t z)
 {
 	const struct rows *r = ctx;
-	unsigned nx = (unsigned)r->dims[2];
-	size_t plane = (size_t)r->dims[1] * nx;
+	unsigned nx = (unsigned)r->grid->dim[0];
+	size_t plane = r->grid->dim[1] * nx;
 
 	for (size_t at = z * plane; at < (z + 1) * plane; at += nx) {
 		const unsigned char *to = r->to + at;
@@ -183,7 +187,7 @@ static void row_gaps(void *ctx, size_t z)
 
 struct search {
 	const struct rows *rows;
-	/* squared mm of k voxels along each axis; along[2][dims[2]]: infinity */
+	/* squared mm of k voxels along each axis; along[0][dim[0]]: infinity */
 	const double *along[3];
 	size_t steps; /* rows looked at */
 };
@@ -192,10 +196,10 @@ struct search {
  * than `best`. */
 static double search_plane(struct search *s, double best, size_t z, size_t y, size_t x, double away)
 {
-	size_t ny = (size_t)s->rows->dims[1], nx = (size_t)s->rows->dims[2],
+	size_t nx = s->rows->grid->dim[0], ny = s->rows->grid->dim[1],
 	       both = y < ny - 1 - y ? y : ny - 1 - y, k = 1;
 	const uint16_t *up = s->rows->gap + (z * ny + y) * nx + x, *down = up;
-	const double *ay = s->along[1], *ax = s->along[2];
+	const double *ay = s->along[1], *ax = s->along[0];
 	double d = away + ax[*up];
 
 	best = d < best ? d : best;
@@ -225,16 +229,16 @@ static double search_plane(struct search *s, double best, size_t z, size_t y, si
 
 static double search_from(struct search *s, size_t voxel)
 {
-	size_t nz = (size_t)s->rows->dims[0], ny = (size_t)s->rows->dims[1],
-	       nx = (size_t)s->rows->dims[2];
+	const size_t *dim = s->rows->grid->dim;
+	size_t nx = dim[0], ny = dim[1], nz = dim[2];
 	size_t z = voxel / (ny * nx), y = voxel / nx % ny, x = voxel % nx;
 	double best = INFINITY;
 
-	for (size_t k = 0; k < nz && s->along[0][k] < best; k++) {
+	for (size_t k = 0; k < nz && s->along[2][k] < best; k++) {
 		if (k <= z)
-			best = search_plane(s, best, z - k, y, x, s->along[0][k]);
+			best = search_plane(s, best, z - k, y, x, s->along[2][k]);
 		if (k && z + k < nz)
-			best = search_plane(s, best, z + k, y, x, s->along[0][k]);
+			best = search_plane(s, best, z + k, y, x, s->along[2][k]);
 	}
 	return best;
 }
@@ -252,22 +256,25 @@ static bool search_all(double *out, const size_t *voxel, size_t n, struct search
 }
 
 static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned char *to,
-	const int dims[3], const double spacing[3])
+	const struct vt_grid *grid)
 {
-	size_t voxels = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
-	size_t lengths = (size_t)dims[0] + (size_t)dims[1] + (size_t)dims[2];
+	size_t voxels = vt_grid_count(grid);
+	size_t lengths = grid->dim[0] + grid->dim[1] + grid->dim[2];
 	double *along = vt_xmalloc((lengths + 1) * sizeof(*along)), *next = along;
-	struct rows r = { to, dims, vt_xmalloc(voxels * sizeof(*r.gap) + 2) };
+	struct rows r = { to, grid, vt_xmalloc(voxels * sizeof(*r.gap) + 2) };
 	struct search s = { .rows = &r };
 	bool done;
 
-	for (int a = 0; a < 3; a++) {
+	for (int a = 3; a-- > 0;) {
 		s.along[a] = next;
-		for (int k = 0; k < dims[a]; k++)
-			*next++ = spacing[a] * k * (spacing[a] * k);
+		for (size_t k = 0; k < grid->dim[a]; k++) {
+			double mm = grid->spacing[a] * (double)k;
+
+			*next++ = mm * mm;
+		}
 	}
 	*next = INFINITY;
-	vt_parallel_for((size_t)dims[0], row_gaps, &r);
+	vt_parallel_for(grid->dim[2], row_gaps, &r);
 	done = search_all(out, voxel, n, &s, 4 * voxels);
 	free(r.gap);
 	free(along);
@@ -275,14 +282,14 @@ static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned ch
 }
 
 void vt_distance_squared_at(double *out, const size_t *voxel, size_t n, const unsigned char *to,
-	const int dims[3], const double spacing[3])
+	const struct vt_grid *grid)
 {
 	double *all;
 
-	if (dims[2] < UINT16_MAX && nearby(out, voxel, n, to, dims, spacing))
+	if (grid->dim[0] < UINT16_MAX && nearby(out, voxel, n, to, grid))
 		return;
-	all = vt_xmalloc(((size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2] + 1) * sizeof(*all));
-	vt_distance_squared(all, to, dims, spacing);
+	all = vt_xmalloc((vt_grid_count(grid) + 1) * sizeof(*all));
+	vt_distance_squared(all, to, grid);
 	for (size_t i = 0; i < n; i++)
 		out[i] = all[voxel[i]];
 	free(all);

@@ -20,15 +20,21 @@
 
 #include "common/base/err.h"
 #include "common/base/json.h"
+#include "common/image/grid.h"
 
 /* Which of the header's statements `affine` was taken from. */
 enum vt_form { VT_FORM_NONE = 1, VT_FORM_QFORM, VT_FORM_SFORM };
 
 struct vt_geometry {
-	size_t dim[3];
+	/* the same two members, together where a function asks for no more than the grid */
+	union {
+		struct vt_grid grid;
+		struct {
+			size_t dim[3];
+			double spacing[3]; /* lengths of affine's columns */
+		};
+	};
 	double affine[3][4]; /* voxel index -> mm */
-	/* mm between neighbors along x, y, z: lengths of affine's columns */
-	double spacing[3];
 	enum vt_form form;
 	int sform_code, qform_code; /* as in the header; 0 = absent */
 	/* header values, kept so that a prediction carries its scan's own header */

@@ -11,12 +11,12 @@
 #include "common/image/morphology.h"
 
 struct box {
-	int lo[3], hi[3]; /* z, y, x; first and last */
+	size_t lo[3], hi[3]; /* first and last voxel */
 };
 
 struct lesions {
 	const struct vt_mask_pair *pair;
-	int dims[3]; /* of the working box, which holds both masks and the dilation */
+	size_t dim[3]; /* of the working box, which holds both masks and the dilation */
 	size_t voxels;
 	unsigned char *reference, *prediction;
 	uint32_t *lesion, *component; /* numbers from 1, 0 outside */
@@ -53,10 +53,9 @@ static void spread(unsigned char *out, const unsigned char *in, size_t voxels, s
 }
 
 /* One dilation by the 18-neighborhood: the squares of the three planes. */
-static void dilate18(unsigned char *m, const int dims[3], unsigned char *y, unsigned char *z)
+static void dilate18(unsigned char *m, const size_t dim[3], unsigned char *y, unsigned char *z)
 {
-	size_t nx = (size_t)dims[2], ny = (size_t)dims[1], nz = (size_t)dims[0],
-	       voxels = nx * ny * nz;
+	size_t nx = dim[0], ny = dim[1], nz = dim[2], voxels = nx * ny * nz;
 
 	spread(y, m, voxels, nx, ny);
 	spread(z, m, voxels, nx * ny, nz);
@@ -69,18 +68,18 @@ static void dilate18(unsigned char *m, const int dims[3], unsigned char *y, unsi
 		m[i] = y[i] | z[i];
 }
 
-static struct box *boxes_of(const uint32_t *label, uint32_t n, const int dims[3])
+static struct box *boxes_of(const uint32_t *label, uint32_t n, const size_t dim[3])
 {
 	struct box *b = vt_xmalloc(((size_t)n + 1) * sizeof(*b));
 	size_t i = 0;
 
 	for (uint32_t k = 0; k <= n; k++)
-		b[k] = (struct box){ { dims[0], dims[1], dims[2] }, { -1, -1, -1 } };
-	for (int z = 0; z < dims[0]; z++)
-		for (int y = 0; y < dims[1]; y++)
-			for (int x = 0; x < dims[2]; x++, i++) {
+		b[k] = (struct box){ { dim[0], dim[1], dim[2] }, { 0, 0, 0 } };
+	for (size_t z = 0; z < dim[2]; z++)
+		for (size_t y = 0; y < dim[1]; y++)
+			for (size_t x = 0; x < dim[0]; x++, i++) {
 				struct box *w = &b[label[i]];
-				const int at[3] = { z, y, x };
+				const size_t at[3] = { x, y, z };
 
 				for (int a = 0; label[i] && a < 3; a++) {
 					w->lo[a] = at[a] < w->lo[a] ? at[a] : w->lo[a];
@@ -92,24 +91,23 @@ static struct box *boxes_of(const uint32_t *label, uint32_t n, const int dims[3]
 
 static int number(struct lesions *l, int dilations, struct vt_err *err)
 {
-	const size_t dim[3] = { (size_t)l->dims[2], (size_t)l->dims[1], (size_t)l->dims[0] };
 	unsigned char *m = vt_xmalloc(3 * l->voxels);
 	int rc;
 
 	memcpy(m, l->reference, l->voxels);
 	for (int i = 0; i < dilations; i++)
-		dilate18(m, l->dims, m + l->voxels, m + 2 * l->voxels);
+		dilate18(m, l->dim, m + l->voxels, m + 2 * l->voxels);
 	l->lesion = vt_xmalloc(l->voxels * sizeof(*l->lesion));
 	l->component = vt_xmalloc(l->voxels * sizeof(*l->component));
-	rc = vt_components(l->lesion, &l->n_lesions, NULL, m, dim, VT_CONNECT_26, err);
+	rc = vt_components(l->lesion, &l->n_lesions, NULL, m, l->dim, VT_CONNECT_26, err);
 	free(m);
 	if (!rc)
-		rc = vt_components(l->component, &l->n_components, NULL, l->prediction, dim,
+		rc = vt_components(l->component, &l->n_components, NULL, l->prediction, l->dim,
 			VT_CONNECT_26, err);
 	if (rc)
 		return rc;
-	l->lesion_box = boxes_of(l->lesion, l->n_lesions, l->dims);
-	l->component_box = boxes_of(l->component, l->n_components, l->dims);
+	l->lesion_box = boxes_of(l->lesion, l->n_lesions, l->dim);
+	l->component_box = boxes_of(l->component, l->n_components, l->dim);
 	l->used = vt_xcalloc((size_t)l->n_components + 1, sizeof(*l->used));
 	l->size = vt_xcalloc((size_t)l->n_lesions + 1, sizeof(*l->size));
 	for (size_t i = 0; i < l->voxels; i++)
@@ -117,9 +115,9 @@ static int number(struct lesions *l, int dilations, struct vt_err *err)
 	return 0;
 }
 
-static size_t index_of(const struct lesions *l, int z, int y, int x)
+static size_t index_of(const struct lesions *l, size_t x, size_t y, size_t z)
 {
-	return ((size_t)z * (size_t)l->dims[1] + (size_t)y) * (size_t)l->dims[2] + (size_t)x;
+	return (z * l->dim[1] + y) * l->dim[0] + x;
 }
 
 /* touches[c]: component c meets the lesion's dilation.  Returns whether any does; *joint is
@@ -130,10 +128,10 @@ static bool find_touching(struct lesions *l, uint32_t k, bool *touches, struct b
 	bool any = false;
 
 	memset(touches, 0, (size_t)l->n_components + 1);
-	for (int z = b->lo[0]; z <= b->hi[0]; z++)
-		for (int y = b->lo[1]; y <= b->hi[1]; y++)
-			for (int x = b->lo[2]; x <= b->hi[2]; x++) {
-				size_t i = index_of(l, z, y, x);
+	for (size_t z = b->lo[2]; z <= b->hi[2]; z++)
+		for (size_t y = b->lo[1]; y <= b->hi[1]; y++)
+			for (size_t x = b->lo[0]; x <= b->hi[0]; x++) {
+				size_t i = index_of(l, x, y, z);
 				uint32_t c = l->component[i];
 
 				if (!c || l->lesion[i] != k || touches[c])
@@ -155,27 +153,26 @@ static bool find_touching(struct lesions *l, uint32_t k, bool *touches, struct b
 static void compare(const struct lesions *l, uint32_t k, const bool *touches,
 	const struct box *joint, double *dice, double *hd95)
 {
-	int dims[3];
-	size_t n = 1, i = 0;
+	struct vt_grid grid = l->pair->grid;
+	size_t n, i = 0;
 	struct vt_surfel_distance d;
 	struct vt_overlap o;
 	unsigned char *m;
 
-	for (int a = 0; a < 3; a++) {
-		dims[a] = joint->hi[a] - joint->lo[a] + 1;
-		n *= (size_t)dims[a];
-	}
+	for (int a = 0; a < 3; a++)
+		grid.dim[a] = joint->hi[a] - joint->lo[a] + 1;
+	n = vt_grid_count(&grid);
 	m = vt_xmalloc(2 * n);
-	for (int z = joint->lo[0]; z <= joint->hi[0]; z++)
-		for (int y = joint->lo[1]; y <= joint->hi[1]; y++)
-			for (int x = joint->lo[2]; x <= joint->hi[2]; x++, i++) {
-				size_t at = index_of(l, z, y, x);
+	for (size_t z = joint->lo[2]; z <= joint->hi[2]; z++)
+		for (size_t y = joint->lo[1]; y <= joint->hi[1]; y++)
+			for (size_t x = joint->lo[0]; x <= joint->hi[0]; x++, i++) {
+				size_t at = index_of(l, x, y, z);
 
 				m[i] = touches[l->component[at]];
 				m[n + i] = l->reference[at] && l->lesion[at] == k;
 			}
-	vt_overlap(&o, m, m + n, dims, l->pair->spacing);
-	vt_surfel_distance(&d, &(struct vt_mask_pair){ m, m + n, dims, l->pair->spacing, 0, 1 });
+	vt_overlap(&o, m, m + n, &grid);
+	vt_surfel_distance(&d, &(struct vt_mask_pair){ m, m + n, grid, 0, 1 });
 	*dice = o.dice;
 	*hd95 = d.hd95;
 	free(m);
@@ -183,8 +180,7 @@ static void compare(const struct lesions *l, uint32_t k, const bool *touches,
 
 static void score(struct lesions *l, struct vt_lesions *out, const struct vt_lesion_opts *opts)
 {
-	double mm3 = l->pair->spacing[0] * l->pair->spacing[1] * l->pair->spacing[2], dice = 0,
-	       hd95 = 0;
+	double mm3 = vt_grid_voxel_mm3(&l->pair->grid), dice = 0, hd95 = 0;
 	bool *touches = vt_xmalloc((size_t)l->n_components + 1);
 	uint64_t all;
 
@@ -216,21 +212,24 @@ int vt_lesions(struct vt_lesions *out, const struct vt_mask_pair *pair,
 {
 	struct lesions l = { .pair = pair, .voxels = 1 };
 	struct vt_pair_box b;
-	int rc, more = opts->dilations;
+	const size_t *dim = pair->grid.dim;
+	size_t more = opts->dilations > 0 ? (size_t)opts->dilations : 0;
+	int rc;
 
 	*out = (struct vt_lesions){ .dice = 1 };
 	vt_pair_box(&b, pair);
 	if (!b.any[0] && !b.any[1])
 		return 0;
 	for (int a = 0; a < 3; a++) {
+		size_t end = b.lo[a] + b.size[a] + more;
+
 		b.lo[a] = b.lo[a] > more ? b.lo[a] - more : 0;
-		b.hi[a] = b.hi[a] + more < pair->dims[a] ? b.hi[a] + more : pair->dims[a] - 1;
-		l.dims[a] = b.hi[a] - b.lo[a] + 1;
-		l.voxels *= (size_t)l.dims[a];
+		l.dim[a] = (end < dim[a] ? end : dim[a]) - b.lo[a];
+		l.voxels *= l.dim[a];
 	}
-	l.prediction = vt_mask_cut(pair->prediction, pair->dims, b.lo, l.dims, 0);
-	l.reference = vt_mask_cut(pair->reference, pair->dims, b.lo, l.dims, 0);
-	rc = number(&l, more, err);
+	l.prediction = vt_mask_cut(pair->prediction, dim, b.lo, l.dim, 0);
+	l.reference = vt_mask_cut(pair->reference, dim, b.lo, l.dim, 0);
+	rc = number(&l, opts->dilations, err);
 	if (!rc)
 		score(&l, out, opts);
 	release(&l);

@@ -1,5 +1,6 @@
 /* mask_distance.c - distances between the surfaces of two masks, all on their joint box: the
  * nearest surface lies inside it. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,91 +9,44 @@
 #include "common/image/distance.h"
 #include "common/image/intensity.h"
 #include "common/image/metrics_internal.h"
-
-static size_t count(const int dims[3])
-{
-	return (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
-}
+#include "common/image/morphology.h"
 
 /* --- joint box ----------------------------------------------------------- */
 
-/* Whether any of n bytes is set; whole words first, because most rows of a scan are empty. */
-static bool any_set(const unsigned char *row, size_t n)
-{
-	uint64_t word = 0, w;
-
-	for (; n >= 8; n -= 8, row += 8) {
-		memcpy(&w, row, 8);
-		word |= w;
-	}
-	while (n--)
-		word |= *row++;
-	return word;
-}
-
-static void widen(int lo[3], int hi[3], int axis, int at)
-{
-	lo[axis] = at < lo[axis] ? at : lo[axis];
-	hi[axis] = at > hi[axis] ? at : hi[axis];
-}
-
-static void widen_by_row(int lo[3], int hi[3], const unsigned char *row, int z, int y, int n)
-{
-	int first = 0, last = n - 1;
-
-	while (!row[first])
-		first++;
-	while (!row[last])
-		last--;
-	widen(lo, hi, 0, z);
-	widen(lo, hi, 1, y);
-	widen(lo, hi, 2, first);
-	widen(lo, hi, 2, last);
-}
-
-/* Box of a mask's voxels, joined to the one given; false if it has none. */
-static bool widen_by_mask(int lo[3], int hi[3], const unsigned char *m, const int dims[3])
-{
-	size_t plane = (size_t)dims[1] * (size_t)dims[2], nx = (size_t)dims[2];
-	bool any = false;
-
-	for (int z = 0; z < dims[0]; z++, m += plane) {
-		if (!any_set(m, plane))
-			continue;
-		any = true;
-		for (int y = 0; y < dims[1]; y++)
-			if (any_set(m + (size_t)y * nx, nx))
-				widen_by_row(lo, hi, m + (size_t)y * nx, z, y, dims[2]);
-	}
-	return any;
-}
-
 void vt_pair_box(struct vt_pair_box *out, const struct vt_mask_pair *pair)
 {
-	const unsigned char *m[2] = { pair->prediction, pair->reference };
+	const unsigned char *mask[2] = { pair->prediction, pair->reference };
+	size_t lo[2][3], size[2][3];
 
-	*out = (struct vt_pair_box){ { pair->dims[0], pair->dims[1], pair->dims[2] },
-		{ -1, -1, -1 }, { false, false } };
 	for (int k = 0; k < 2; k++)
-		out->any[k] = widen_by_mask(out->lo, out->hi, m[k], pair->dims);
+		out->any[k] = vt_mask_box(lo[k], size[k], mask[k], pair->grid.dim);
+	for (int a = 0; a < 3; a++) {
+		int first = !out->any[0] || (out->any[1] && lo[1][a] < lo[0][a]);
+		size_t end = 0;
+
+		for (int k = 0; k < 2; k++)
+			if (out->any[k] && lo[k][a] + size[k][a] > end)
+				end = lo[k][a] + size[k][a];
+		out->lo[a] = lo[first][a];
+		out->size[a] = end - out->lo[a];
+	}
 }
 
-unsigned char *vt_mask_cut(const unsigned char *mask, const int dims[3], const int lo[3],
-	const int size[3], int pad)
+unsigned char *vt_mask_cut(const unsigned char *mask, const size_t dim[3], const size_t lo[3],
+	const size_t size[3], size_t pad)
 {
-	size_t ny = (size_t)(size[1] + 2 * pad), nx = (size_t)(size[2] + 2 * pad);
-	unsigned char *out = vt_xcalloc((size_t)(size[0] + 2 * pad) * ny * nx, 1);
+	size_t nx = size[0] + 2 * pad, ny = size[1] + 2 * pad;
+	unsigned char *out = vt_xcalloc(nx * ny * (size[2] + 2 * pad), 1);
 
-	for (int z = 0; z < size[0]; z++)
-		for (int y = 0; y < size[1]; y++) {
-			const unsigned char *from = mask +
-				((size_t)(z + lo[0]) * (size_t)dims[1] + (size_t)(y + lo[1])) *
-					(size_t)dims[2] +
-				(size_t)lo[2];
-			unsigned char *to = out +
-				((size_t)(z + pad) * ny + (size_t)(y + pad)) * nx + (size_t)pad;
+	for (int a = 0; a < 3; a++)
+		assert(lo[a] + size[a] <= dim[a]);
+	for (size_t z = 0; z < size[2]; z++)
+		for (size_t y = 0; y < size[1]; y++) {
+			const unsigned char *from =
+				mask + ((z + lo[2]) * dim[1] + y + lo[1]) * dim[0] + lo[0];
+			unsigned char *to = out + ((z + pad) * ny + y + pad) * nx + pad;
 
-			for (int x = 0; x < size[2]; x++)
+			for (size_t x = 0; x < size[0]; x++)
 				to[x] = from[x] != 0;
 		}
 	return out;
@@ -101,7 +55,7 @@ unsigned char *vt_mask_cut(const unsigned char *mask, const int dims[3], const i
 /* --- surfaces of one mask ------------------------------------------------ */
 
 struct points {
-	unsigned char *on; /* [z, y, x] of dims: the surface */
+	unsigned char *on; /* [z, y, x] of the box: the surface */
 	size_t *voxel, n;  /* its voxels */
 	double *weight;    /* NULL: all equal */
 	double *distance;  /* to the other surface, ascending once measured */
@@ -115,9 +69,9 @@ static void points_release(struct points *p)
 	free(p->distance);
 }
 
-static void points_list(struct points *p, const unsigned char *on, const int dims[3])
+static void points_list(struct points *p, const unsigned char *on, size_t n)
 {
-	size_t n = count(dims), k = 0;
+	size_t k = 0;
 
 	for (size_t i = 0; i < n; i++)
 		p->n += on[i] != 0;
@@ -128,24 +82,25 @@ static void points_list(struct points *p, const unsigned char *on, const int dim
 }
 
 /* m: with one empty voxel around.  Inside with a neighbor outside. */
-static void surface_voxels(struct points *p, const unsigned char *m, const int box[3])
+static void surface_voxels(struct points *p, const unsigned char *m, const struct vt_grid *box)
 {
-	size_t nx = (size_t)box[2] + 2, plane = ((size_t)box[1] + 2) * nx, i = 0;
+	size_t width = box->dim[0], nx = width + 2, plane = (box->dim[1] + 2) * nx, i = 0;
 
-	p->on = vt_xmalloc(count(box));
-	for (int z = 1; z <= box[0]; z++)
-		for (int y = 1; y <= box[1]; y++, i += (size_t)box[2]) {
-			const unsigned char *c = m + (size_t)z * plane + (size_t)y * nx + 1;
+	p->on = vt_xmalloc(vt_grid_count(box));
+	for (size_t z = 1; z <= box->dim[2]; z++)
+		for (size_t y = 1; y <= box->dim[1]; y++, i += width) {
+			const unsigned char *row = m + z * plane + y * nx + 1;
 
-			for (int x = 0; x < box[2]; x++)
-				p->on[i + (size_t)x] = c[x] &
+			for (size_t x = 0; x < width; x++) {
+				const unsigned char *c = row + x;
+
+				p->on[i + x] = *c &
 					(1 ^
-						(c[x - 1] & c[x + 1] & c[x - (ptrdiff_t)nx] &
-							c[x + (ptrdiff_t)nx] &
-							c[x - (ptrdiff_t)plane] &
-							c[x + (ptrdiff_t)plane]));
+						(c[-1] & c[1] & *(c - nx) & c[nx] & *(c - plane) &
+							c[plane]));
+			}
 		}
-	points_list(p, p->on, box);
+	points_list(p, p->on, i);
 }
 
 /* --- area that marching cubes puts into a 2x2x2 neighborhood ------------ */
@@ -183,8 +138,8 @@ static double piece_area(int corners, const int e[3], bool star, int middle, con
 		    : (bevel((middle + 1) % 3, face) + bevel((middle + 2) % 3, face)) / 2 + 4 * tip;
 }
 
-/* Takes the piece that holds `corner` out of *left.  Corner c lies at (c >> 2, c >> 1 & 1, c &
- * 1) in z, y, x. */
+/* Takes the piece that holds `corner` out of *left.  Corner c lies at (c & 1, c >> 1 & 1, c >> 2)
+ * in x, y, z. */
 static double take_piece(unsigned *left, int corner, const double face[3], double tip)
 {
 	int stack[8], n = 0, corners = 0, e[3] = { 0, 0, 0 }, middle = 0;
@@ -197,7 +152,7 @@ static double take_piece(unsigned *left, int corner, const double face[3], doubl
 
 		corners++;
 		for (int a = 0; a < 3; a++) {
-			int d = c ^ (4 >> a);
+			int d = c ^ (1 << a);
 
 			if (*left >> d & 1) {
 				*left &= ~(1u << d);
@@ -210,7 +165,7 @@ static double take_piece(unsigned *left, int corner, const double face[3], doubl
 		int degree = 0;
 
 		for (int a = 0; a < 3 && piece >> c & 1; a++) {
-			int d = c ^ (4 >> a), joined = (int)(piece >> d & 1);
+			int d = c ^ (1 << a), joined = (int)(piece >> d & 1);
 
 			degree += joined;
 			e[a] += joined && d > c;
@@ -218,11 +173,11 @@ static double take_piece(unsigned *left, int corner, const double face[3], doubl
 			 * neighbor. */
 			if (joined &&
 				(piece &
-					(1u << (c ^ (4 >> (a + 1) % 3)) |
-						1u << (c ^ (4 >> (a + 2) % 3)))) &&
+					(1u << (c ^ (1 << (a + 1) % 3)) |
+						1u << (c ^ (1 << (a + 2) % 3)))) &&
 				(piece &
-					(1u << (d ^ (4 >> (a + 1) % 3)) |
-						1u << (d ^ (4 >> (a + 2) % 3)))))
+					(1u << (d ^ (1 << (a + 1) % 3)) |
+						1u << (d ^ (1 << (a + 2) % 3)))))
 				middle = a;
 		}
 		star = star || degree == 3;
@@ -236,7 +191,7 @@ static void area_table(double area[256], const double spacing[3])
 {
 	const double face[3] = { spacing[1] * spacing[2], spacing[0] * spacing[2],
 		spacing[0] * spacing[1] };
-	double tip = sqrt(face[0] * face[0] + face[1] * face[1] + face[2] * face[2]) / 8;
+	double tip = sqrt(face[2] * face[2] + face[1] * face[1] + face[0] * face[0]) / 8;
 
 	for (unsigned code = 0; code < 256; code++) {
 		unsigned left = __builtin_popcount(code) > 4 ? ~code & 255 : code;
@@ -249,27 +204,26 @@ static void area_table(double area[256], const double spacing[3])
 }
 
 /* m: with one empty voxel around; corners: box + 1. */
-static void surface_elements(struct points *p, const unsigned char *m, const int corners[3],
-	const double area[256])
+static void surface_elements(struct points *p, const unsigned char *m,
+	const struct vt_grid *corners, const double area[256])
 {
-	size_t nx = (size_t)corners[2] + 1, plane = ((size_t)corners[1] + 1) * nx, i = 0;
-	unsigned char *code = vt_xmalloc(count(corners));
+	size_t width = corners->dim[0], nx = width + 1, plane = (corners->dim[1] + 1) * nx,
+	       n = vt_grid_count(corners), i = 0;
+	unsigned char *code = vt_xmalloc(n);
 
-	for (int z = 0; z < corners[0]; z++)
-		for (int y = 0; y < corners[1]; y++, i += (size_t)corners[2]) {
-			const unsigned char *a = m + (size_t)z * plane + (size_t)y * nx,
-					    *b = a + plane;
+	for (size_t z = 0; z < corners->dim[2]; z++)
+		for (size_t y = 0; y < corners->dim[1]; y++, i += width) {
+			const unsigned char *a = m + z * plane + y * nx, *b = a + plane;
 
-			for (int x = 0; x < corners[2]; x++)
-				code[i + (size_t)x] = (unsigned char)(a[x] | a[x + 1] << 1 |
-					a[(size_t)x + nx] << 2 | a[(size_t)x + nx + 1] << 3 |
-					b[x] << 4 | b[x + 1] << 5 | b[(size_t)x + nx] << 6 |
-					b[(size_t)x + nx + 1] << 7);
+			for (size_t x = 0; x < width; x++)
+				code[i + x] = (unsigned char)(a[x] | a[x + 1] << 1 |
+					a[x + nx] << 2 | a[x + nx + 1] << 3 | b[x] << 4 |
+					b[x + 1] << 5 | b[x + nx] << 6 | b[x + nx + 1] << 7);
 		}
-	p->on = vt_xmalloc(count(corners));
-	for (i = 0; i < count(corners); i++)
+	p->on = vt_xmalloc(n);
+	for (i = 0; i < n; i++)
 		p->on[i] = code[i] != 0 && code[i] != 255;
-	points_list(p, p->on, corners);
+	points_list(p, p->on, n);
 	p->weight = vt_xmalloc((p->n + 1) * sizeof(*p->weight));
 	for (i = 0; i < p->n; i++)
 		p->weight[i] = area[code[p->voxel[i]]];
@@ -313,13 +267,12 @@ static void sort_items(struct pair_item *v, struct pair_item *spare, size_t n)
 }
 
 /* p->distance: from each of p's points to the surface `to`, ascending, weights along. */
-static void measure(struct points *p, const unsigned char *to, const int dims[3],
-	const double spacing[3])
+static void measure(struct points *p, const unsigned char *to, const struct vt_grid *box)
 {
 	struct pair_item *v = vt_xmalloc(2 * (p->n + 1) * sizeof(*v));
 
 	p->distance = vt_xmalloc((p->n + 1) * sizeof(*p->distance));
-	vt_distance_squared_at(p->distance, p->voxel, p->n, to, dims, spacing);
+	vt_distance_squared_at(p->distance, p->voxel, p->n, to, box);
 	for (size_t i = 0; i < p->n; i++) {
 		double d = sqrt(p->distance[i]);
 
@@ -402,7 +355,7 @@ static double area95(const struct points *p)
 
 struct joint {
 	unsigned char *prediction, *reference; /* one empty voxel around */
-	int box[3];
+	struct vt_grid box;
 };
 
 static void joint_release(struct joint *j)
@@ -413,18 +366,23 @@ static void joint_release(struct joint *j)
 
 static void joint_new(struct joint *j, const struct vt_mask_pair *pair, const struct vt_pair_box *b)
 {
-	for (int a = 0; a < 3; a++)
-		j->box[a] = b->hi[a] - b->lo[a] + 1;
-	j->prediction = vt_mask_cut(pair->prediction, pair->dims, b->lo, j->box, 1);
-	j->reference = vt_mask_cut(pair->reference, pair->dims, b->lo, j->box, 1);
+	const size_t *dim = pair->grid.dim;
+
+	j->box = pair->grid;
+	memcpy(j->box.dim, b->size, sizeof(j->box.dim));
+	j->prediction = vt_mask_cut(pair->prediction, dim, b->lo, b->size, 1);
+	j->reference = vt_mask_cut(pair->reference, dim, b->lo, b->size, 1);
 }
 
 static double penalty_of(const struct vt_mask_pair *p)
 {
 	double d = 0;
 
-	for (int a = 0; a < 3; a++)
-		d += p->dims[a] * p->spacing[a] * p->dims[a] * p->spacing[a];
+	for (int a = 3; a-- > 0;) {
+		double n = (double)p->grid.dim[a], mm = p->grid.spacing[a];
+
+		d += n * mm * n * mm;
+	}
 	return p->penalty > 0 ? p->penalty : sqrt(d);
 }
 
@@ -443,10 +401,10 @@ void vt_surface_distance(struct vt_surface_distance *out, const struct vt_mask_p
 	if (!b.any[0] || !b.any[1])
 		return;
 	joint_new(&j, pair, &b);
-	surface_voxels(&p, j.prediction, j.box);
-	surface_voxels(&r, j.reference, j.box);
-	measure(&p, r.on, j.box, pair->spacing);
-	measure(&r, p.on, j.box, pair->spacing);
+	surface_voxels(&p, j.prediction, &j.box);
+	surface_voxels(&r, j.reference, &j.box);
+	measure(&p, r.on, &j.box);
+	measure(&r, p.on, &j.box);
 	out->n_prediction = p.n;
 	out->n_reference = r.n;
 	out->n_within = within(&p, pair->tolerance) + within(&r, pair->tolerance);
@@ -467,7 +425,7 @@ void vt_surfel_distance(struct vt_surfel_distance *out, const struct vt_mask_pai
 	struct vt_pair_box b;
 	struct joint j;
 	double area[256], all = 0, near;
-	int corners[3];
+	struct vt_grid corners;
 
 	*out = (struct vt_surfel_distance){ .nsd = 1 };
 	vt_pair_box(&b, pair);
@@ -476,13 +434,14 @@ void vt_surfel_distance(struct vt_surfel_distance *out, const struct vt_mask_pai
 	if (!b.any[0] || !b.any[1])
 		return;
 	joint_new(&j, pair, &b);
+	corners = j.box;
 	for (int a = 0; a < 3; a++)
-		corners[a] = j.box[a] + 1;
-	area_table(area, pair->spacing);
-	surface_elements(&p, j.prediction, corners, area);
-	surface_elements(&r, j.reference, corners, area);
-	measure(&p, r.on, corners, pair->spacing);
-	measure(&r, p.on, corners, pair->spacing);
+		corners.dim[a]++;
+	area_table(area, corners.spacing);
+	surface_elements(&p, j.prediction, &corners, area);
+	surface_elements(&r, j.reference, &corners, area);
+	measure(&p, r.on, &corners);
+	measure(&r, p.on, &corners);
 	out->hd95 = larger(area95(&p), area95(&r));
 	near = area_within(&p, pair->tolerance, &all) + area_within(&r, pair->tolerance, &all);
 	out->nsd = near / all;

@@ -11,11 +11,6 @@ const char *vt_empty_name(enum vt_empty rule)
 	return name[rule];
 }
 
-static size_t count(const int dims[3])
-{
-	return (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
-}
-
 static enum vt_empty emptiness(uint64_t prediction, uint64_t reference)
 {
 	if (prediction && reference)
@@ -33,12 +28,13 @@ static double ratio(uint64_t a, uint64_t b, double if_none)
 }
 
 void vt_overlap(struct vt_overlap *o, const unsigned char *prediction,
-	const unsigned char *reference, const int dims[3], const double spacing[3])
+	const unsigned char *reference, const struct vt_grid *grid)
 {
-	double ml = spacing[0] * spacing[1] * spacing[2] / 1000.0;
+	size_t voxels = vt_grid_count(grid);
+	double ml = vt_grid_voxel_mm3(grid) / 1000.0;
 	uint64_t n[4] = { 0, 0, 0, 0 };
 
-	for (size_t i = 0; i < count(dims); i++)
+	for (size_t i = 0; i < voxels; i++)
 		n[(prediction[i] != 0) + 2 * (reference[i] != 0)]++;
 	*o = (struct vt_overlap){ .tn = n[0],
 		.fp = n[1],

@@ -7,8 +7,8 @@
  * NaN, "not defined": sensitivity where the reference is empty, precision where both masks are,
  * specificity where the reference fills the grid; precision of "missed" is 0.
  *
- * Masks are [z, y, x], non-zero inside; spacing mm in that order.  Outside the grid is outside
- * the mask. */
+ * Masks are [z, y, x] of their grid (grid.h), non-zero inside.  Outside the grid is outside the
+ * mask. */
 #ifndef COMMON_IMAGE_METRICS_H
 #define COMMON_IMAGE_METRICS_H
 
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/image/grid.h"
 
 enum vt_empty { VT_NOT_EMPTY = 1, VT_BOTH_EMPTY, VT_MISSED, VT_FALSE_ALARM, VT_ABSENT };
 
@@ -27,13 +28,12 @@ struct vt_overlap {
 };
 
 void vt_overlap(struct vt_overlap *out, const unsigned char *prediction,
-	const unsigned char *reference, const int dims[3], const double spacing[3]);
+	const unsigned char *reference, const struct vt_grid *grid);
 
 /* Two masks, and what their distances need. */
 struct vt_mask_pair {
 	const unsigned char *prediction, *reference;
-	const int *dims;
-	const double *spacing;
+	struct vt_grid grid;
 	double tolerance; /* mm, of nsd */
 	double penalty;   /* mm, where one mask is empty; 0: the grid's diagonal */
 };

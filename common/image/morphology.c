@@ -310,9 +310,11 @@ static void axis_minimum(float *out, const float *in, size_t n_lines, size_t str
 }
 
 /* near[i] = 1 where a voxel with (mask != 0) == set lies within radius. */
-static int near_set(unsigned char *near, const unsigned char *mask, int set, const size_t dim[3],
-	const double spacing[3], double radius, bool beyond, struct vt_err *err)
+static int near_set(unsigned char *near, const unsigned char *mask, int set,
+	const struct vt_grid *grid, double radius, bool beyond, struct vt_err *err)
 {
+	const size_t *dim = grid->dim;
+	const double *spacing = grid->spacing;
 	size_t slice = dim[0] * dim[1], n = slice * dim[2];
 	float *a = calloc(n + 1, sizeof(float)), *b = calloc(n + 1, sizeof(float));
 	float limit = (float)(radius * radius * (1 + 1e-6));
@@ -336,47 +338,61 @@ static int near_set(unsigned char *near, const unsigned char *mask, int set, con
 	return rc;
 }
 
-static int grow(unsigned char *mask, int set, const size_t dim[3], const double spacing[3],
-	double radius, bool beyond, struct vt_err *err)
+static int grow(unsigned char *mask, int set, const struct vt_grid *grid, double radius,
+	bool beyond, struct vt_err *err)
 {
-	size_t n = dim[0] * dim[1] * dim[2];
+	size_t n = vt_grid_count(grid);
 	unsigned char *near = malloc(n + 1);
 	if (!near)
 		return vt_err_nomem(err, n);
-	int rc = near_set(near, mask, set, dim, spacing, radius, beyond, err);
+	int rc = near_set(near, mask, set, grid, radius, beyond, err);
 	for (size_t i = 0; !rc && i < n; i++)
 		mask[i] = near[i] ? (unsigned char)set : (unsigned char)!set;
 	free(near);
 	return rc;
 }
 
-int vt_mask_erode(unsigned char *mask, const size_t dim[3], const double spacing[3],
-	double radius_mm, struct vt_err *err)
+int vt_mask_erode(unsigned char *mask, const struct vt_grid *grid, double radius_mm,
+	struct vt_err *err)
 {
-	return grow(mask, 0, dim, spacing, radius_mm, true, err);
+	return grow(mask, 0, grid, radius_mm, true, err);
 }
 
-int vt_mask_dilate(unsigned char *mask, const size_t dim[3], const double spacing[3],
-	double radius_mm, struct vt_err *err)
+int vt_mask_dilate(unsigned char *mask, const struct vt_grid *grid, double radius_mm,
+	struct vt_err *err)
 {
-	return grow(mask, 1, dim, spacing, radius_mm, false, err);
+	return grow(mask, 1, grid, radius_mm, false, err);
 }
 
 /* --- box and count ------------------------------------------------------- */
 
+/* Whether any of n bytes is set; whole words first, because most rows of a scan are empty. */
+static bool any_set(const unsigned char *row, size_t n)
+{
+	uint64_t word = 0, w;
+	for (; n >= 8; n -= 8, row += 8) {
+		memcpy(&w, row, 8);
+		word |= w;
+	}
+	while (n--)
+		word |= *row++;
+	return word;
+}
+
 bool vt_mask_box(size_t lo[3], size_t size[3], const unsigned char *mask, const size_t dim[3])
 {
-	size_t hi[3] = { 0, 0, 0 };
+	size_t hi[3] = { 0, 0, 0 }, plane = dim[0] * dim[1];
 	for (int a = 0; a < 3; a++)
 		lo[a] = dim[a];
-	for (size_t z = 0; z < dim[2]; z++)
-		for (size_t y = 0; y < dim[1]; y++) {
-			const unsigned char *row = mask + (z * dim[1] + y) * dim[0];
+	for (size_t z = 0; z < dim[2]; z++) {
+		size_t rows = any_set(mask + z * plane, plane) ? dim[1] : 0;
+		for (size_t y = 0; y < rows; y++) {
+			const unsigned char *row = mask + z * plane + y * dim[0];
 			size_t first = 0, last = dim[0];
-			while (first < dim[0] && !row[first])
-				first++;
-			if (first == dim[0])
+			if (!any_set(row, dim[0]))
 				continue;
+			while (!row[first])
+				first++;
 			while (!row[last - 1])
 				last--;
 			const size_t from[3] = { first, y, z }, to[3] = { last, y + 1, z + 1 };
@@ -385,6 +401,7 @@ bool vt_mask_box(size_t lo[3], size_t size[3], const unsigned char *mask, const 
 				hi[a] = to[a] > hi[a] ? to[a] : hi[a];
 			}
 		}
+	}
 	bool any = hi[0] > 0;
 	for (int a = 0; a < 3; a++) {
 		lo[a] = any ? lo[a] : 0;

@@ -233,6 +233,17 @@ void vt_patch_row(float *out, const struct vt_patch_file *file, int channel, int
 		out[i] = vt_half_to_float(((const uint16_t *)file->image)[at + (size_t)i]);
 }
 
+struct vt_grid vt_patch_grid(const struct vt_patch_file *file)
+{
+	const struct vt_json *mm = vt_json_get(file->header, "spacing_mm");
+	const int dims[3] = { file->d, file->h, file->w };
+	double spacing[3];
+
+	for (size_t a = 0; a < 3; a++)
+		spacing[a] = vt_json_number(vt_json_at(mm, a), 1);
+	return vt_grid_of_array(dims, spacing);
+}
+
 int vt_patch_reference_map(uint8_t **out, const struct vt_patch_file *file, struct vt_err *err)
 {
 	const struct vt_patch_reference *r = &file->reference;

@@ -23,6 +23,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/json.h"
+#include "common/image/grid.h"
 
 /* The subject's label map as the cohort holds it, all of it: on the scan's own grid, whatever of it
  * lies in the container.  Axes z, y, x. */
@@ -51,6 +52,9 @@ struct vt_patch_file {
 	size_t n_foreground;
 	struct vt_patch_reference reference;
 };
+
+/* Of the container; 1 mm where the header gives no spacing. */
+struct vt_grid vt_patch_grid(const struct vt_patch_file *file);
 
 /* Whether a voxel of a labeled container lies in region r. */
 static inline bool vt_patch_holds(const struct vt_patch_file *p, size_t voxel, int r)

@@ -352,9 +352,9 @@ static int full_grid(struct prepare *p, unsigned char **full_mask, struct vt_err
 	if (resample) {
 		struct vt_geometry grid;
 		if (p->opts->conform)
-			vt_grid_conform(&grid, native);
+			vt_geometry_conform(&grid, native);
 		else
-			vt_grid_respaced(&grid, &p->place.full, spacing);
+			vt_geometry_respaced(&grid, &p->place.full, spacing);
 		vt_placement_resampled(&p->place, &grid);
 	}
 	unsigned char *mask = vt_voxels_alloc(vt_geometry_count(&p->place.full) + 1);

@@ -4,13 +4,13 @@
  *
  *      struct vt_roi roi;
  *      struct vt_features f = VT_FEATURES_INIT;
- *      vt_roi_cut(&roi, mask, image, dims, spacing, err);
+ *      vt_roi_cut(&roi, mask, image, &grid, err);
  *      vt_roi_shape(&f, &roi);
  *      vt_roi_first_order(&f, &roi, &opts, err);
  *      vt_roi_texture(&f, &roi, &opts, err);
  *      vt_roi_release(&roi);
  *
- * Arrays are [z, y, x]; spacing is mm in that order.  Lengths are mm, areas mm2, volumes mm3.
+ * Arrays are [z, y, x] of their grid (grid.h).  Lengths are mm, areas mm2, volumes mm3.
  * A feature that is not defined for a region (a texture of one voxel, a shape of none) is NaN.
  * Work and memory grow with the voxels of the region's box; nothing depends on the number of
  * threads.  Where the IBSI and pyradiomics differ, docs/measures.md says which is which. */
@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 #include "common/base/err.h"
+#include "common/image/grid.h"
 
 struct vt_feature {
 	char name[56];
@@ -43,7 +44,8 @@ void vt_features_add(struct vt_features *f, const char *group, const char *name,
 
 /* A region's box with one empty voxel more on each side. */
 struct vt_roi {
-	size_t dim[3]; /* z, y, x, border included */
+	/* z, y, x, unlike a grid: sums over axes begin with z; border included */
+	size_t dim[3];
 	double spacing[3];
 	unsigned char *mask; /* 0 or 1; the border is 0 */
 	double *value;       /* intensities, 0 outside the mask; NULL: no image was given */
@@ -52,7 +54,7 @@ struct vt_roi {
 
 /* image: n values, or NULL.  VT_EDATA if a value inside the mask is NaN or infinite; VT_ENOMEM. */
 int vt_roi_cut(struct vt_roi *out, const unsigned char *mask, const double *image,
-	const size_t dims[3], const double spacing[3], struct vt_err *err);
+	const struct vt_grid *grid, struct vt_err *err);
 void vt_roi_release(struct vt_roi *roi);
 
 enum vt_texture_merge {

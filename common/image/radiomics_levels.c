@@ -73,8 +73,9 @@ static int cut_row(struct vt_roi *roi, size_t to, const unsigned char *mask, con
 }
 
 int vt_roi_cut(struct vt_roi *out, const unsigned char *mask, const double *image,
-	const size_t dims[3], const double spacing[3], struct vt_err *err)
+	const struct vt_grid *grid, struct vt_err *err)
 {
+	const size_t dims[3] = { grid->dim[2], grid->dim[1], grid->dim[0] };
 	size_t lo[3], hi[3], voxels = 1;
 	struct vt_roi roi = { .n = bounds(lo, hi, mask, dims) };
 	int rc = 0;
@@ -84,7 +85,7 @@ int vt_roi_cut(struct vt_roi *out, const unsigned char *mask, const double *imag
 		return 0;
 	for (int a = 0; a < 3; a++) {
 		roi.dim[a] = hi[a] - lo[a] + 3;
-		roi.spacing[a] = spacing[a];
+		roi.spacing[a] = grid->spacing[2 - a];
 		voxels *= roi.dim[a];
 	}
 	roi.mask = calloc(voxels, 1);

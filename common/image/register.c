@@ -34,7 +34,7 @@ static int image_make(struct image *out, const float *x, const struct vt_geometr
 	double spacing[3], p[2];
 	for (int a = 0; a < 3; a++)
 		spacing[a] = fmax(mm, g->spacing[a]);
-	vt_grid_respaced(&out->grid, g, spacing);
+	vt_geometry_respaced(&out->grid, g, spacing);
 	size_t n = vt_geometry_count(&out->grid);
 	out->x = malloc(n * sizeof(float) + 4);
 	if (!out->x)

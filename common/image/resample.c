@@ -246,7 +246,7 @@ static void center_on(struct vt_geometry *out, const struct vt_geometry *g, cons
 	vt_geometry_set_affine(out, (const double(*)[4])affine);
 }
 
-void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *geometry,
+void vt_geometry_respaced(struct vt_geometry *out, const struct vt_geometry *geometry,
 	const double spacing[3])
 {
 	size_t dim[3];
@@ -261,7 +261,7 @@ void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *geometr
 	center_on(out, geometry, dim, (const double(*)[3])column);
 }
 
-void vt_grid_cube(struct vt_geometry *out, const struct vt_geometry *geometry, size_t size,
+void vt_geometry_cube(struct vt_geometry *out, const struct vt_geometry *geometry, size_t size,
 	double spacing)
 {
 	const size_t dim[3] = { size, size, size };

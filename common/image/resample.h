@@ -59,11 +59,11 @@ int vt_labels_to_native(unsigned char *native, const struct vt_placement *placem
 
 /* The grid with the same box as `geometry` at another spacing: sizes rounded to the nearest, at
  * least 1, box centers equal. */
-void vt_grid_respaced(struct vt_geometry *out, const struct vt_geometry *geometry,
+void vt_geometry_respaced(struct vt_geometry *out, const struct vt_geometry *geometry,
 	const double spacing[3]);
 
 /* size^3 voxels of `spacing` mm, axes R-A-S, centered on that of geometry. */
-void vt_grid_cube(struct vt_geometry *out, const struct vt_geometry *geometry, size_t size,
+void vt_geometry_cube(struct vt_geometry *out, const struct vt_geometry *geometry, size_t size,
 	double spacing);
 
 /* Separable resize of [z, y, x] with a triangle kernel that widens when an axis shrinks:

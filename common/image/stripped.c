@@ -126,14 +126,12 @@ static int prepare(struct coarse *c, const struct vt_volume *v, const unsigned c
 	static const double q[3] = { 2, 98, 75 };
 	double range[3];
 	thin_out(c, v, mask);
-	const int dims[3] = { (int)c->g.dim[2], (int)c->g.dim[1], (int)c->g.dim[0] };
-	const double spacing[3] = { c->g.spacing[2], c->g.spacing[1], c->g.spacing[0] };
 	size_t n = vt_geometry_count(&c->g);
 	unsigned char *outside = vt_xmalloc(n);
 	c->depth = vt_xmalloc(n * sizeof(*c->depth));
 	for (size_t i = 0; i < n; i++)
 		outside[i] = !c->inside[i];
-	vt_distance_squared(c->depth, outside, dims, spacing);
+	vt_distance_squared(c->depth, outside, &c->g.grid);
 	free(outside);
 	if (!vt_mask_count(c->inside, n))
 		return 0;

@@ -77,13 +77,9 @@ int vt_blend_labels(uint8_t **labels, const struct vt_blend *blend,
 	const struct vt_checkpoint *checkpoint, const struct vt_segment_opts *opts,
 	struct vt_err *err)
 {
-	const int dims[3] = { (int)blend->native.dim[2], (int)blend->native.dim[1],
-		(int)blend->native.dim[0] };
-	const double spacing[3] = { blend->native.spacing[2], blend->native.spacing[1],
-		blend->native.spacing[0] };
 	uint8_t *bits = vt_xmalloc(blend->voxels), value[256];
 	float *mean = mean_of(blend);
-	int rc = vt_segment_rule(bits, mean, checkpoint, dims, spacing, opts, err);
+	int rc = vt_segment_rule(bits, mean, checkpoint, &blend->native.grid, opts, err);
 
 	vt_manifest_values(value, checkpoint->manifest);
 	for (size_t v = 0; v < blend->voxels; v++)

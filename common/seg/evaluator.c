@@ -343,6 +343,7 @@ static int score_maps(struct vt_subject_score *s, const struct choice *c, const 
 {
 	const struct vt_manifest *m = c->s->first->manifest;
 	const struct vt_patch_reference *r = &s->file->reference;
+	const struct vt_grid stored = vt_grid_of_array(r->dims, r->spacing);
 	struct vt_label_pair pair;
 	struct vt_geometry grid;
 	uint8_t *predicted = NULL, *reference = NULL;
@@ -352,15 +353,13 @@ static int score_maps(struct vt_subject_score *s, const struct choice *c, const 
 		rc = vt_patch_reference_map(&reference, s->file, err);
 	if (!rc)
 		for (int a = 0; a < 3; a++)
-			if ((size_t)r->dims[a] != grid.dim[2 - a])
+			if (stored.dim[a] != grid.dim[a])
 				rc = vt_err_set(err, VT_EDATA,
-					"the label map has %d voxels on axis %d, the scan %zu; run "
-					"crop-patch again",
-					r->dims[a], a, grid.dim[2 - a]);
+					"the label map has %zu voxels on axis %c, the scan %zu; "
+					"run crop-patch again",
+					stored.dim[a], "xyz"[a], grid.dim[a]);
 	if (!rc) {
-		pair = (struct vt_label_pair){ predicted, reference,
-			{ r->dims[0], r->dims[1], r->dims[2] },
-			{ grid.spacing[2], grid.spacing[1], grid.spacing[0] } };
+		pair = (struct vt_label_pair){ predicted, reference, grid.grid };
 		s->diagonal_mm = vt_score_diagonal(&pair);
 		vt_score_digests(s, &pair);
 		snprintf(s->reference_file_sha256, sizeof(s->reference_file_sha256), "%s",
@@ -376,12 +375,11 @@ static void score_baselines(struct vt_subject_score *s, const struct vt_manifest
 	const int *bins)
 {
 	const struct vt_patch_reference *r = &s->file->reference;
+	const struct vt_grid grid = vt_patch_grid(s->file);
 	double ratio = 1;
 
 	for (size_t a = 0; a < 3; a++)
-		ratio *= r->spacing[a] /
-			vt_json_number(vt_json_at(vt_json_get(s->file->header, "spacing_mm"), a),
-				1);
+		ratio *= r->spacing[a] / grid.spacing[2 - a];
 	for (int k = 0; k < m->n_regions && bins[k] >= 0; k++) {
 		const struct vt_overlap *o = &s->region[k].overlap;
 
@@ -405,13 +403,7 @@ static void keep_picture(struct vt_subject_score *s, const struct vt_manifest *m
 		s->found[v] = value[bits[v]];
 	vt_manifest_regions(s->found, m, s->found, n, &none);
 	memcpy(s->truth, s->file->regions, n);
-	s->dims[0] = s->file->d;
-	s->dims[1] = s->file->h;
-	s->dims[2] = s->file->w;
-	for (size_t a = 0; a < 3; a++)
-		s->spacing[a] =
-			vt_json_number(vt_json_at(vt_json_get(s->file->header, "spacing_mm"), a),
-				1);
+	s->grid = vt_patch_grid(s->file);
 }
 
 static int score_one(struct vt_evaluation *e, struct vt_subject_score *s, const struct choice *c,
@@ -527,7 +519,7 @@ int vt_evaluate_model(struct vt_evaluation *out, const struct vt_segmenter *s,
 
 void vt_score_digests(struct vt_subject_score *s, const struct vt_label_pair *pair)
 {
-	size_t n = (size_t)pair->dims[0] * (size_t)pair->dims[1] * (size_t)pair->dims[2];
+	size_t n = vt_grid_count(&pair->grid);
 	struct vt_digest d;
 
 	if (pair->predicted) {

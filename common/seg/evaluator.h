@@ -79,8 +79,7 @@ struct vt_subject_score {
 	char predicted_file_sha256[VT_HEX];
 	/* for pictures, of the first subjects: region bits [z, y, x] of a canonical grid */
 	uint8_t *found, *truth;
-	int dims[3];
-	double spacing[3];
+	struct vt_grid grid;            /* theirs */
 	double diagonal_mm;             /* of the scored grid; 0: not known */
 	struct vt_region_score *region; /* [regions] */
 };
@@ -181,8 +180,7 @@ void vt_evaluation_csv(struct vt_buf *out, const struct vt_evaluation *e);
 /* Two label maps on one grid, [z, y, x]. */
 struct vt_label_pair {
 	const uint8_t *predicted, *reference;
-	int dims[3];
-	double spacing[3];
+	struct vt_grid grid;
 };
 
 /* The score of every region of the manifest. Voxels of the reference with the manifest's ignored

@@ -265,7 +265,7 @@ static void network_grid(struct vt_geometry *out, const struct vt_geometry *scan
 	struct vt_geometry ras;
 	double affine[3][4], middle = ((double)size - 1) / 2, top = -INFINITY, ras_top;
 
-	vt_grid_cube(&ras, scan, size, mm);
+	vt_geometry_cube(&ras, scan, size, mm);
 	for (int corner = 0; corner < 8; corner++) {
 		double index[3], at[3];
 

@@ -121,10 +121,7 @@ static void keep_picture(struct vt_subject_score *s, const struct maps *k, const
 	vt_placement_canonical(&to, &r->grid);
 	s->found = picture_bits(k, p->labels, &to);
 	s->truth = picture_bits(k, r->labels, &to);
-	for (int a = 0; a < 3; a++) {
-		s->dims[a] = (int)to.work.dim[2 - a];
-		s->spacing[a] = to.work.spacing[2 - a];
-	}
+	s->grid = to.work.grid;
 }
 
 static int score_pair(struct vt_subject_score *s, const struct maps *k, const uint8_t *predicted,
@@ -132,9 +129,7 @@ static int score_pair(struct vt_subject_score *s, const struct maps *k, const ui
 {
 	size_t n = vt_geometry_count(&r->grid);
 	uint8_t *nothing = predicted ? NULL : vt_xcalloc(n, 1);
-	struct vt_label_pair pair = { predicted ? predicted : nothing, r->labels,
-		{ (int)r->grid.dim[2], (int)r->grid.dim[1], (int)r->grid.dim[0] },
-		{ r->grid.spacing[2], r->grid.spacing[1], r->grid.spacing[0] } };
+	struct vt_label_pair pair = { predicted ? predicted : nothing, r->labels, r->grid.grid };
 	int rc = vt_score_pair(s->region, k->m, &pair, &k->o->score, err);
 
 	s->diagonal_mm = vt_score_diagonal(&pair);

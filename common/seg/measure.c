@@ -48,8 +48,6 @@ struct labels {
 	struct vt_geometry geometry;
 	uint8_t *bits;
 	const struct vt_manifest *m;
-	size_t dims[3]; /* z, y, x */
-	double spacing[3];
 };
 
 static int find_mask(char **path, const struct vt_manifest *m, const char *root,
@@ -97,10 +95,6 @@ static int read_labels(struct labels *l, const struct vt_manifest *m, const char
 	l->m = m;
 	if (!rc) {
 		l->geometry = v.geometry;
-		for (int a = 0; a < 3; a++) {
-			l->dims[a] = v.geometry.dim[2 - a];
-			l->spacing[a] = v.geometry.spacing[2 - a];
-		}
 		value = malloc(v.n);
 		l->bits = malloc(v.n);
 		if (!value || !l->bits)
@@ -117,7 +111,7 @@ static int read_labels(struct labels *l, const struct vt_manifest *m, const char
 
 static void mask_of(unsigned char *mask, const struct labels *l, int region)
 {
-	size_t n = l->dims[0] * l->dims[1] * l->dims[2];
+	size_t n = vt_geometry_count(&l->geometry);
 
 	for (size_t i = 0; i < n; i++)
 		mask[i] = vt_region_holds(l->m, l->bits[i], region);
@@ -136,7 +130,7 @@ static int measure_intensities(struct vt_features *out, const char *role, const 
 {
 	struct vt_features f = VT_FEATURES_INIT;
 	struct vt_roi roi;
-	int rc = vt_roi_cut(&roi, mask, image, l->dims, l->spacing, err);
+	int rc = vt_roi_cut(&roi, mask, image, &l->geometry.grid, err);
 
 	if (rc)
 		return rc;
@@ -155,7 +149,7 @@ static int measure_shape(struct vt_features *out, size_t *voxels, const unsigned
 	const struct labels *l, bool wanted, struct vt_err *err)
 {
 	struct vt_roi roi;
-	int rc = vt_roi_cut(&roi, mask, NULL, l->dims, l->spacing, err);
+	int rc = vt_roi_cut(&roi, mask, NULL, &l->geometry.grid, err);
 
 	if (rc)
 		return rc;
@@ -170,7 +164,7 @@ static int read_channel(double **out, const struct vt_channel *c, const char *pa
 	const char *mask_path, const struct labels *l, double tolerance, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
-	size_t n = l->dims[0] * l->dims[1] * l->dims[2], from = 0;
+	size_t n = vt_geometry_count(&l->geometry), from = 0;
 	int rc = vt_volume_read(&v, path,
 		VT_VOLUME_RAW | (c->frame < 0 ? VT_VOLUME_3D : VT_VOLUME_FRAMES), err);
 
@@ -221,8 +215,8 @@ int vt_measure_subject(struct vt_measured *out, const struct vt_manifest *m, con
 		rc = origin_of(&origin, m, mask_path, masks, subject, opts, err);
 	if (!rc)
 		rc = read_labels(&l, m, mask_path, origin, err);
-	if (!rc && !(mask = malloc(l.dims[0] * l.dims[1] * l.dims[2])))
-		rc = vt_err_nomem(err, l.dims[0] * l.dims[1] * l.dims[2]);
+	if (!rc && !(mask = malloc(vt_geometry_count(&l.geometry))))
+		rc = vt_err_nomem(err, vt_geometry_count(&l.geometry));
 	for (int r = 0; !rc && r < m->n_regions; r++) {
 		mask_of(mask, &l, r);
 		rc = measure_shape(&f.region[r], &f.voxels[r], mask, &l, opts->shape, err);

@@ -9,15 +9,15 @@
 #include "common/base/text_out.h"
 #include "common/image/picture.h"
 
-/* Slice of axis a (z, y, x) with the most reference (else predicted) voxels. */
+/* Slice of axis a (x, y, z) with the most reference (else predicted) voxels. */
 static int busiest_slice(const struct vt_subject_score *s, int a)
 {
-	size_t n[3] = { (size_t)s->dims[0], (size_t)s->dims[1], (size_t)s->dims[2] }, most = 0;
-	size_t *count = vt_xcalloc(n[a], sizeof(*count));
-	int best = s->dims[a] / 2;
+	const size_t *n = s->grid.dim;
+	size_t *count = vt_xcalloc(n[a], sizeof(*count)), most = 0;
+	int best = (int)(n[a] / 2);
 
-	for (size_t i = 0; i < n[0] * n[1] * n[2]; i++) {
-		size_t at[3] = { i / (n[1] * n[2]), i / n[2] % n[1], i % n[2] };
+	for (size_t i = 0; i < vt_grid_count(&s->grid); i++) {
+		size_t at[3] = { i % n[0], i / n[0] % n[1], i / (n[0] * n[1]) };
 
 		count[at[a]] += 2 * (s->truth[i] != 0) + (s->found[i] != 0);
 	}
@@ -50,7 +50,7 @@ static unsigned char *last_region(const uint8_t *bits, size_t n, const struct vt
 static float *channel_of(const struct vt_subject_score *s, int c)
 {
 	const struct vt_patch_file *f = s->file;
-	size_t n = (size_t)s->dims[0] * (size_t)s->dims[1] * (size_t)s->dims[2];
+	size_t n = vt_grid_count(&s->grid);
 	float *v = vt_xmalloc(n * sizeof(*v));
 
 	for (size_t i = 0; !f && i < n; i++)
@@ -97,11 +97,10 @@ static void set_range(struct maps *m, size_t n)
 static void maps_make(struct maps *m, const struct vt_subject_score *s, const struct vt_manifest *c)
 {
 	const struct vt_patch_file *f = s->file;
-	size_t n = (size_t)s->dims[0] * (size_t)s->dims[1] * (size_t)s->dims[2];
-	size_t dim[3] = { (size_t)s->dims[2], (size_t)s->dims[1], (size_t)s->dims[0] };
-	double spacing[3] = { s->spacing[2], s->spacing[1], s->spacing[0] };
+	size_t n = vt_grid_count(&s->grid);
+	const double *spacing = s->grid.spacing;
 
-	vt_geometry_init(&m->geometry, dim, spacing);
+	vt_geometry_init(&m->geometry, s->grid.dim, spacing);
 	m->truth = last_region(s->truth, n, c);
 	m->found = last_region(s->found, n, c);
 	m->fluid = channel_of(s, channel_named(f, "flair", "t2f", 0));
@@ -149,7 +148,7 @@ static int draw_panels(struct vt_picture *p, const struct vt_subject_score *s,
 		view[k] = (struct vt_slice_view){ .geometry = &m.geometry,
 			.voxels = m.fluid,
 			.plane = plane[k],
-			.at = (size_t)busiest_slice(s, k),
+			.at = (size_t)busiest_slice(s, 2 - k),
 			.low = m.low,
 			.high = m.high,
 			.mm = m.mm,

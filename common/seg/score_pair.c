@@ -5,16 +5,11 @@
 
 #include "common/seg/evaluator.h"
 
-static size_t count(const int dims[3])
-{
-	return (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
-}
-
 /* Region bits of both maps; where the reference is to be ignored, none of either. */
 static int bits_of_both(uint8_t *predicted, uint8_t *reference, const struct vt_manifest *m,
 	const struct vt_label_pair *pair, struct vt_err *err)
 {
-	size_t n = count(pair->dims);
+	size_t n = vt_grid_count(&pair->grid);
 
 	if (vt_manifest_regions(predicted, m, pair->predicted, n, err))
 		return vt_err_prefix(err, "prediction");
@@ -28,9 +23,10 @@ static int bits_of_both(uint8_t *predicted, uint8_t *reference, const struct vt_
 
 static uint64_t ignored(const struct vt_manifest *m, const struct vt_label_pair *pair)
 {
+	size_t voxels = vt_grid_count(&pair->grid);
 	uint64_t n = 0;
 
-	for (size_t v = 0; m->ignore > 0 && v < count(pair->dims); v++)
+	for (size_t v = 0; m->ignore > 0 && v < voxels; v++)
 		n += pair->reference[v] == m->ignore;
 	return n;
 }
@@ -45,7 +41,7 @@ static void forget(struct vt_overlap *o, uint64_t n)
 static int score_region(struct vt_region_score *s, const struct vt_mask_pair *pair, uint64_t skip,
 	const struct vt_lesion_opts *lesions, struct vt_err *err)
 {
-	vt_overlap(&s->overlap, pair->prediction, pair->reference, pair->dims, pair->spacing);
+	vt_overlap(&s->overlap, pair->prediction, pair->reference, &pair->grid);
 	forget(&s->overlap, skip);
 	vt_surface_distance(&s->surface, pair);
 	vt_surfel_distance(&s->surfel, pair);
@@ -56,7 +52,7 @@ static int score_region(struct vt_region_score *s, const struct vt_mask_pair *pa
 int vt_score_pair(struct vt_region_score *out, const struct vt_manifest *m,
 	const struct vt_label_pair *pair, const struct vt_score_opts *o, struct vt_err *err)
 {
-	size_t n = count(pair->dims);
+	size_t n = vt_grid_count(&pair->grid);
 	uint8_t *bits[2] = { malloc(n), malloc(n) }, *mask[2] = { malloc(n), malloc(n) };
 	bool room = bits[0] && bits[1] && mask[0] && mask[1];
 	int rc = room ? bits_of_both(bits[0], bits[1], m, pair, err) : vt_err_nomem(err, 4 * n);
@@ -67,8 +63,8 @@ int vt_score_pair(struct vt_region_score *out, const struct vt_manifest *m,
 			for (size_t v = 0; v < n; v++)
 				mask[k][v] = vt_region_holds(m, bits[k][v], r);
 		rc = score_region(&out[r],
-			&(struct vt_mask_pair){ mask[0], mask[1], pair->dims, pair->spacing,
-				o->tolerance_mm, o->penalty_mm },
+			&(struct vt_mask_pair){ mask[0], mask[1], pair->grid, o->tolerance_mm,
+				o->penalty_mm },
 			skip, &o->lesions, err);
 	}
 	for (int k = 0; k < 2; k++) {
@@ -82,8 +78,8 @@ double vt_score_diagonal(const struct vt_label_pair *pair)
 {
 	double sum = 0;
 
-	for (int a = 0; a < 3; a++) {
-		double side = pair->dims[a] * pair->spacing[a];
+	for (int a = 3; a-- > 0;) {
+		double side = (double)pair->grid.dim[a] * pair->grid.spacing[a];
 
 		sum += side * side;
 	}
@@ -112,7 +108,7 @@ void vt_score_absent(struct vt_region_score *s, bool reference_known, double pen
 int vt_score_counts(uint64_t (*twice)[2], const struct vt_manifest *m,
 	const struct vt_label_pair *pair, struct vt_err *err)
 {
-	size_t n = count(pair->dims);
+	size_t n = vt_grid_count(&pair->grid);
 	uint8_t *p = malloc(n), *r = malloc(n);
 	int rc = p && r ? bits_of_both(p, r, m, pair, err) : vt_err_nomem(err, 2 * n);
 

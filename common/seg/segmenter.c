@@ -262,11 +262,10 @@ int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *s,
 }
 
 /* Clears a region's bit in its components below the least size. */
-static int drop_small(uint8_t *bits, const struct vt_manifest *m, int region, const int dims[3],
-	double voxels_least, struct vt_err *err)
+static int drop_small(uint8_t *bits, const struct vt_manifest *m, int region,
+	const struct vt_grid *grid, double voxels_least, struct vt_err *err)
 {
-	const size_t dim[3] = { (size_t)dims[2], (size_t)dims[1], (size_t)dims[0] };
-	size_t n = dim[0] * dim[1] * dim[2], *size = NULL;
+	size_t n = vt_grid_count(grid), *size = NULL;
 	unsigned char *mask = calloc(n, 1);
 	uint32_t *label = malloc(n * sizeof(*label)), count;
 	int rc = mask && label ? 0 : vt_err_nomem(err, n * sizeof(*label));
@@ -274,7 +273,7 @@ static int drop_small(uint8_t *bits, const struct vt_manifest *m, int region, co
 	for (size_t v = 0; mask && label && v < n; v++)
 		mask[v] = vt_region_holds(m, bits[v], region);
 	if (!rc)
-		rc = vt_components(label, &count, &size, mask, dim, VT_CONNECT_26, err);
+		rc = vt_components(label, &count, &size, mask, grid->dim, VT_CONNECT_26, err);
 	for (size_t v = 0; !rc && v < n; v++)
 		if (label[v] && (double)size[label[v]] < voxels_least)
 			bits[v] = m->exclusive ? 0 : (uint8_t)(bits[v] & ~(1u << region));
@@ -284,23 +283,22 @@ static int drop_small(uint8_t *bits, const struct vt_manifest *m, int region, co
 	return rc;
 }
 
-static int drop_all_small(uint8_t *bits, const struct vt_manifest *m, const int dims[3],
-	const double spacing[3], const struct vt_segment_opts *o, struct vt_err *err)
+static int drop_all_small(uint8_t *bits, const struct vt_manifest *m, const struct vt_grid *grid,
+	const struct vt_segment_opts *o, struct vt_err *err)
 {
-	double voxel = spacing[0] * spacing[1] * spacing[2];
+	double voxel = vt_grid_voxel_mm3(grid);
 	int rc = 0;
 
 	for (int r = 0; !rc && r < m->n_regions; r++)
 		if (o->least_mm3[r] > 0)
-			rc = drop_small(bits, m, r, dims, o->least_mm3[r] / voxel, err);
+			rc = drop_small(bits, m, r, grid, o->least_mm3[r] / voxel, err);
 	return rc;
 }
 
 int vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_checkpoint *c,
-	const int dims[3], const double spacing[3], const struct vt_segment_opts *o,
-	struct vt_err *err)
+	const struct vt_grid *grid, const struct vt_segment_opts *o, struct vt_err *err)
 {
-	size_t n = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
+	size_t n = vt_grid_count(grid);
 
 	if (c->softmax && c->manifest->exclusive) {
 		vt_window_classes(bits, probability, c->n_outputs, n);
@@ -314,14 +312,7 @@ int vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_che
 							     o->threshold[r])
 					<< r);
 	}
-	return drop_all_small(bits, c->manifest, dims, spacing, o, err);
-}
-
-static void spacing_of(double spacing[3], const struct vt_patch_file *f)
-{
-	for (size_t a = 0; a < 3; a++)
-		spacing[a] =
-			vt_json_number(vt_json_at(vt_json_get(f->header, "spacing_mm"), a), 1.0);
+	return drop_all_small(bits, c->manifest, grid, o, err);
 }
 
 static bool nothing_found(const struct vt_patch_file *f)
@@ -346,9 +337,8 @@ int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_predi
 	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err)
 {
 	const struct vt_checkpoint *c = s->first;
-	const int dims[3] = { f->d, f->h, f->w };
+	struct vt_grid grid;
 	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w;
-	double spacing[3];
 	float *probability;
 	int rc;
 
@@ -356,17 +346,17 @@ int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_predi
 		memset(bits, 0, n);
 		return 0;
 	}
-	spacing_of(spacing, f);
+	grid = vt_patch_grid(f);
 	if (c->softmax || plain_thresholds(o, c->n_regions)) {
 		rc = vt_predict_bits(bits, p, err);
-		return rc ? rc : drop_all_small(bits, c->manifest, dims, spacing, o, err);
+		return rc ? rc : drop_all_small(bits, c->manifest, &grid, o, err);
 	}
 	probability = malloc(n * (size_t)c->n_outputs * sizeof(float));
 	if (!probability)
 		return vt_err_nomem(err, n * (size_t)c->n_outputs * sizeof(float));
 	rc = vt_predict_probabilities(probability, p, err);
 	if (!rc)
-		rc = vt_segment_rule(bits, probability, c, dims, spacing, o, err);
+		rc = vt_segment_rule(bits, probability, c, &grid, o, err);
 	free(probability);
 	return rc;
 }

@@ -79,9 +79,8 @@ int vt_segment_probabilities(float *probability, const struct vt_segmenter *s,
 int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_prediction *p,
 	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err);
 
-/* The same rule on probabilities [outputs, voxels] that lie on any grid; spacing z, y, x mm. */
+/* The same rule on probabilities [outputs, voxels] that lie on any grid. */
 int vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_checkpoint *c,
-	const int dims[3], const double spacing[3], const struct vt_segment_opts *o,
-	struct vt_err *err);
+	const struct vt_grid *grid, const struct vt_segment_opts *o, struct vt_err *err);
 
 #endif

@@ -41,9 +41,7 @@ static int score_subject(struct vt_trainer *t, const struct vt_patch_file *f, do
 			f->subject);
 	if (!rc)
 		rc = vt_score_counts(twice, t->manifest,
-			&(struct vt_label_pair){ predicted, reference,
-				{ r->dims[0], r->dims[1], r->dims[2] }, { 1, 1, 1 } },
-			err);
+			&(struct vt_label_pair){ predicted, reference, grid.grid }, err);
 	for (int k = 0; !rc && k < t->manifest->n_regions; k++)
 		dice[k] += twice[k][1] ? (double)twice[k][0] / (double)twice[k][1] : 1.0;
 	free(bits);

@@ -145,11 +145,11 @@ void vt_field_octaves(float *out, struct vt_phantom *p, double sigma, int n)
 
 void vt_field_distance(float *out, const struct vt_template *t, const unsigned char *to)
 {
-	const int dims[3] = { t->dim[2], t->dim[1], t->dim[0] };
-	const double spacing[3] = { t->mm, t->mm, t->mm };
+	const struct vt_grid grid = { { (size_t)t->dim[0], (size_t)t->dim[1], (size_t)t->dim[2] },
+		{ t->mm, t->mm, t->mm } };
 	double *d = vt_xmalloc(t->n * sizeof(*d));
 
-	vt_distance_squared(d, to, dims, spacing);
+	vt_distance_squared(d, to, &grid);
 	for (size_t i = 0; i < t->n; i++)
 		out[i] = d[i] < 1e6 ? (float)sqrt(d[i]) : 1000.0f;
 	free(d);

@@ -34,15 +34,13 @@ static int write_mask(struct op_run *r, struct vt_err *err)
 static int op_erode(struct op_run *r, struct vt_err *err)
 {
 	const struct vt_geometry *g = &r->in.geometry;
-	return vt_mask_erode(r->mask, g->dim, g->spacing, arg(r, 0), err) ? err->code
-									  : write_mask(r, err);
+	return vt_mask_erode(r->mask, &g->grid, arg(r, 0), err) ? err->code : write_mask(r, err);
 }
 
 static int op_dilate(struct op_run *r, struct vt_err *err)
 {
 	const struct vt_geometry *g = &r->in.geometry;
-	return vt_mask_dilate(r->mask, g->dim, g->spacing, arg(r, 0), err) ? err->code
-									   : write_mask(r, err);
+	return vt_mask_dilate(r->mask, &g->grid, arg(r, 0), err) ? err->code : write_mask(r, err);
 }
 
 static int op_largest(struct op_run *r, struct vt_err *err)
@@ -179,9 +177,9 @@ static int op_resample(struct op_run *r, struct vt_err *err)
 	while (how < 4 && r->argc && strcmp(names[how], r->argv[0]))
 		how++;
 	if (r->argc == 3)
-		vt_grid_conform(&grid, &r->in.geometry);
+		vt_geometry_conform(&grid, &r->in.geometry);
 	else
-		vt_grid_respaced(&grid, &r->in.geometry, spacing);
+		vt_geometry_respaced(&grid, &r->in.geometry, spacing);
 	size_t n = vt_geometry_count(&grid);
 	float *out = malloc(n * sizeof(float));
 	unsigned char *labels = malloc(n), *in = malloc(r->in.n);

@@ -13,7 +13,7 @@ static void print_all(const struct vt_mask_pair *p, const struct vt_lesion_opts 
 	struct vt_surfel_distance e;
 	struct vt_lesions l;
 
-	vt_overlap(&o, p->prediction, p->reference, p->dims, p->spacing);
+	vt_overlap(&o, p->prediction, p->reference, &p->grid);
 	vt_surface_distance(&s, p);
 	vt_surfel_distance(&e, p);
 	if (vt_lesions(&l, p, opts, &err))
@@ -53,7 +53,8 @@ int main(int argc, char **argv)
 	m = malloc(2 * n);
 	if (!m || fread(m, 1, 2 * n, f) != 2 * n)
 		return 65;
-	print_all(&(struct vt_mask_pair){ m, m + n, dims, spacing, 1.5, 0 }, &opts);
+	print_all(&(struct vt_mask_pair){ m, m + n, vt_grid_of_array(dims, spacing), 1.5, 0 },
+		&opts);
 	fclose(f);
 	free(m);
 	return 0;

@@ -143,7 +143,7 @@ static void labels_come_back_to_an_oblique_scan(void)
 	struct vt_placement p;
 	vt_geometry_init(&g, dim, one);
 	vt_geometry_set_affine(&g, oblique);
-	vt_grid_cube(&grid, &g, 120, 1);
+	vt_geometry_cube(&grid, &g, 120, 1);
 	vt_placement_canonical(&p, &g);
 	vt_placement_resampled(&p, &grid);
 	unsigned char *work = calloc(vt_geometry_count(&p.work), 1),
