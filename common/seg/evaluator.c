@@ -1,9 +1,6 @@
-/* evaluator.c - who is scored, and a checkpoint's label maps beside the reference.
+/* evaluator.c - a checkpoint's label maps beside the reference (evaluate_choice.c: whose).
  *
- * Targets are the subjects to be scored, sorted by name: containers that are chosen, names that
- * the caller expects, subjects that crop-patch refused, and those of the checkpoint's own list
- * whose container is gone. Only the first have a label map; the others are absent. A device works
- * on the next subject while this one is scored. Containers belong to the dataset. */
+ * A device works on the next subject while this one is scored. Containers belong to the dataset. */
 #include "common/seg/evaluator.h"
 
 #include <math.h>
@@ -16,314 +13,11 @@
 #include "common/seg/evaluator_internal.h"
 #include "common/seg/paste.h"
 
-struct target {
-	char *subject;
-	const struct vt_patch_file *file; /* NULL: absent */
-	size_t member;                    /* of which it is the fold's; 0 otherwise */
-	char *why;                        /* it is absent */
-};
-
-/* A member's subjects by what they were to its training, sorted. */
-struct roles {
-	struct vt_strs train, validation, test;
-};
-
-struct choice {
-	const struct vt_segmenter *s;
-	const struct vt_dataset *d;
-	const struct vt_evaluate_opts *o;
-	struct roles *roles;          /* [s->n] */
-	bool same_cohort;             /* the containers' manifest is the checkpoint's */
-	struct vt_manifest *manifest; /* the containers' */
-	struct target *target;
-	size_t n, cap;
-};
-
-/* --- lists --------------------------------------------------------------- */
-
-static void read_names(struct vt_strs *out, const struct vt_json *subjects, const char *key)
-{
-	const struct vt_json *list = vt_json_get(subjects, key);
-
-	for (size_t i = 0; list && i < list->n; i++)
-		vt_strs_add(out, vt_json_text(list->item[i], ""));
-	vt_strs_sort(out);
-}
-
-static void read_roles(struct choice *c)
-{
-	c->roles = vt_xcalloc(c->s->n, sizeof(*c->roles));
-	for (size_t i = 0; i < c->s->n; i++) {
-		const struct vt_json *j = vt_json_get(c->s->member[i].checkpoint.json, "subjects");
-
-		read_names(&c->roles[i].train, j, "train");
-		read_names(&c->roles[i].validation, j, "validation");
-		read_names(&c->roles[i].test, j, "test");
-	}
-}
-
-static const char *role_of(const struct choice *c, const char *subject)
-{
-	const char *role = "new";
-
-	for (size_t i = 0; i < c->s->n; i++) {
-		const struct roles *r = &c->roles[i];
-
-		if (vt_strs_hold(&r->train, subject))
-			return "train";
-		if (vt_strs_hold(&r->validation, subject))
-			role = "validation";
-		else if (vt_strs_hold(&r->test, subject) && !strcmp(role, "new"))
-			role = "test";
-	}
-	return role;
-}
-
-static int fold_of(const struct choice *c, size_t member)
-{
-	return (int)vt_json_integer(vt_json_get(c->s->member[member].checkpoint.json, "fold"), -1);
-}
-
-static void add_target(struct choice *c, const char *subject, const struct vt_patch_file *file,
-	size_t member, const char *why)
-{
-	if (c->n == c->cap) {
-		c->cap = 2 * c->cap + 16;
-		c->target = vt_xrealloc(c->target, c->cap * sizeof(*c->target));
-	}
-	c->target[c->n++] =
-		(struct target){ vt_xstrdup(subject), file, member, why ? vt_xstrdup(why) : NULL };
-}
-
-/* Whether a subject with this place in the split is asked for, of a member. */
-static bool asked(const struct choice *c, bool test, int fold, size_t member)
-{
-	switch (c->o->which) {
-	case VT_WHICH_ALL: return true;
-	case VT_WHICH_VALIDATION:
-	case VT_WHICH_FOLDS: return !test && fold == fold_of(c, member);
-	default: return test;
-	}
-}
-
-/* Members that choose for themselves: each its own fold, or the first for all. */
-static size_t choosers(const struct choice *c)
-{
-	return c->o->which == VT_WHICH_FOLDS ? c->s->n : 1;
-}
-
-static void choose_containers(struct choice *c)
-{
-	for (size_t m = 0; m < choosers(c); m++)
-		for (size_t i = 0; i < c->d->n; i++) {
-			const struct vt_patch_file *f = &c->d->file[i];
-
-			if (f->labeled && asked(c, f->test, f->fold, m))
-				add_target(c, f->subject, f, m, NULL);
-		}
-}
-
-static const struct vt_patch_file *container_of(const struct choice *c, const char *subject)
-{
-	for (size_t i = 0; i < c->d->n; i++)
-		if (!strcmp(c->d->file[i].subject, subject))
-			return &c->d->file[i];
-	return NULL;
-}
-
-static int choose_expected(struct choice *c, struct vt_err *err)
-{
-	for (size_t i = 0; c->o->expected && i < c->o->expected->n; i++) {
-		const char *subject = c->o->expected->v[i];
-		const struct vt_patch_file *f = container_of(c, subject);
-		bool chosen = false;
-
-		for (size_t m = 0; f && f->labeled && m < choosers(c); m++)
-			chosen = chosen || asked(c, f->test, f->fold, m);
-		if (f && f->labeled && c->o->which == VT_WHICH_FOLDS && !chosen)
-			return vt_err_set(err, VT_EDATA,
-				"subject %s is expected, and no checkpoint's fold kept it out; "
-				"leave "
-				"it out of --expected, or give the checkpoint of fold %d",
-				subject, f->fold);
-		if (f && f->labeled && !chosen)
-			add_target(c, subject, f, 0, NULL);
-		else if (!f || !f->labeled)
-			add_target(c, subject, NULL, 0,
-				f ? "its container has no label map" : "it has no container");
-	}
-	return 0;
-}
-
-/* Subjects of the checkpoint's own list whose container is gone. */
-static void choose_listed(struct choice *c)
-{
-	for (size_t m = 0; c->same_cohort && m < choosers(c); m++) {
-		const struct vt_strs *list;
-
-		if (c->o->which == VT_WHICH_ALL)
-			list = NULL;
-		else if (c->o->which == VT_WHICH_VALIDATION || c->o->which == VT_WHICH_FOLDS)
-			list = &c->roles[m].validation;
-		else
-			list = &c->roles[m].test;
-
-		for (size_t i = 0; list && i < list->n; i++)
-			add_target(c, list->v[i], NULL, m,
-				"the checkpoint lists it and it has no container");
-	}
-}
-
-/* Where a refused subject would have been: as crop-patch wrote it down, which knows a split table;
- * else as the manifest's seed draws it. */
-static int split_of(struct vt_split *out, const struct vt_manifest *m, const char *subject,
-	const struct vt_json *why, struct vt_err *err)
-{
-	const struct vt_json *test = vt_json_get(why, "test"), *fold = vt_json_get(why, "fold");
-
-	if (!test || !fold)
-		return vt_manifest_split(out, m, subject, err);
-	*out = (struct vt_split){ vt_json_true(test, false), (int)vt_json_integer(fold, -1) };
-	return 0;
-}
-
-/* Subjects that skullstrip-normalize or crop-patch refused and that would have been chosen. */
-static int choose_refused(struct choice *c, const char *root, struct vt_err *err)
-{
-	char *dir = vt_path_join(root, "quarantine");
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
-
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *path = vt_path_join(dir, names.v[i]);
-		struct vt_json *j = NULL;
-		const char *subject;
-
-		rc = vt_json_read(&j, path, err);
-		subject = vt_json_text(vt_json_get(j, "subject"), "");
-		for (size_t m = 0; !rc && *subject && m < choosers(c); m++) {
-			struct vt_split split;
-			char *why = vt_asprintf("it was refused: %s",
-				vt_json_text(vt_json_get(j, "reason"), "no reason given"));
-
-			rc = split_of(&split, c->manifest, subject, j, err);
-			if (!rc && asked(c, split.test, split.fold, m))
-				add_target(c, subject, NULL, m, why);
-			free(why);
-		}
-		vt_json_free(j);
-		free(path);
-	}
-	vt_strs_release(&names);
-	free(dir);
-	return rc;
-}
-
-static int by_name(const void *a, const void *b)
-{
-	const struct target *x = a, *y = b;
-	int order = strcmp(x->subject, y->subject);
-
-	return order ? order : (y->file != NULL) - (x->file != NULL);
-}
-
-/* One target a subject: of several the one that has a container. */
-static int unite(struct choice *c, struct vt_err *err)
-{
-	size_t kept = 0;
-
-	if (c->n)
-		qsort(c->target, c->n, sizeof(*c->target), by_name);
-	for (size_t i = 0; i < c->n; i++) {
-		struct target *t = &c->target[i], *last = kept ? &c->target[kept - 1] : NULL;
-
-		if (!last || strcmp(last->subject, t->subject)) {
-			c->target[kept++] = *t;
-			continue;
-		}
-		if (!err->code && t->file && last->file && t->member != last->member)
-			vt_err_set(err, VT_EDATA,
-				"subject %s was kept out by more than one of the checkpoints; give "
-				"one checkpoint a fold",
-				t->subject);
-		free(t->subject);
-		free(t->why);
-	}
-	c->n = kept;
-	return err->code;
-}
-
-/* Nobody that a network learned from is scored as if it had not. */
-static int check_trained(const struct choice *c, struct vt_err *err)
-{
-	for (size_t i = 0; i < c->n; i++) {
-		const struct target *t = &c->target[i];
-
-		for (size_t m = 0; t->file && !c->o->trained && m < c->s->n; m++) {
-			if (c->o->which == VT_WHICH_FOLDS && m != t->member)
-				continue;
-			if ((c->s->n > 1 || c->o->which != VT_WHICH_ALL) &&
-				vt_strs_hold(&c->roles[m].train, t->subject))
-				return vt_err_set(err, VT_EDATA,
-					"subject %s was trained on by checkpoint %s; score "
-					"subjects "
-					"that no network has seen (--subjects test, or folds), or "
-					"accept it with --trained true",
-					t->subject, c->s->member[m].dir);
-		}
-	}
-	return 0;
-}
-
-static int choose(struct choice *c, const char *root, struct vt_err *err)
-{
-	size_t labeled = 0, test = 0;
-	int rc;
-
-	read_roles(c);
-	choose_containers(c);
-	rc = choose_expected(c, err);
-	choose_listed(c);
-	if (!rc)
-		rc = choose_refused(c, root, err);
-	if (!rc)
-		rc = unite(c, err);
-	if (!rc)
-		rc = check_trained(c, err);
-	for (size_t i = 0; i < c->d->n; i++) {
-		labeled += c->d->file[i].labeled;
-		test += c->d->file[i].labeled && c->d->file[i].test;
-	}
-	if (!rc && !c->n)
-		rc = vt_err_set(err, VT_EDATA,
-			"nobody is to be scored: of %zu subjects %zu have a label map and %zu of "
-			"those "
-			"are test subjects; give --subjects all, or another split in the manifest",
-			c->d->n, labeled, test);
-	return rc;
-}
-
-static void release_choice(struct choice *c)
-{
-	for (size_t i = 0; c->roles && i < c->s->n; i++) {
-		vt_strs_release(&c->roles[i].train);
-		vt_strs_release(&c->roles[i].validation);
-		vt_strs_release(&c->roles[i].test);
-	}
-	for (size_t i = 0; i < c->n; i++) {
-		free(c->target[i].subject);
-		free(c->target[i].why);
-	}
-	free(c->roles);
-	free(c->target);
-	vt_manifest_free(c->manifest);
-}
-
 /* --- scoring ------------------------------------------------------------- */
 
 /* Starts on a subject; it is noted if windows are joined on the host for want of room on the
  * device. */
-static int begin(struct vt_prediction **p, const struct choice *c, const struct target *t,
+static int begin(struct vt_prediction **p, const struct vt_choice *c, const struct vt_target *t,
 	struct vt_json *on_host, struct vt_err *err)
 {
 	bool own = c->o->which == VT_WHICH_FOLDS;
@@ -338,7 +32,7 @@ static int begin(struct vt_prediction **p, const struct choice *c, const struct 
 }
 
 /* What predict writes, beside the whole reference. */
-static int score_maps(struct vt_subject_score *s, const struct choice *c, const uint8_t *bits,
+static int score_maps(struct vt_subject_score *s, const struct vt_choice *c, const uint8_t *bits,
 	struct vt_err *err)
 {
 	const struct vt_manifest *m = c->s->first->manifest;
@@ -406,7 +100,7 @@ static void keep_picture(struct vt_subject_score *s, const struct vt_manifest *m
 	s->grid = vt_patch_grid(s->file);
 }
 
-static int score_one(struct vt_evaluation *e, struct vt_subject_score *s, const struct choice *c,
+static int score_one(struct vt_evaluation *e, struct vt_subject_score *s, const struct vt_choice *c,
 	struct vt_prediction *p, const int *bins, struct vt_err *err)
 {
 	const struct vt_patch_file *f = s->file;
@@ -428,33 +122,43 @@ static int score_one(struct vt_evaluation *e, struct vt_subject_score *s, const 
 	return rc;
 }
 
-static size_t next_present(const struct choice *c, size_t i)
+static size_t next_present(const struct vt_choice *c, size_t i)
 {
 	while (i < c->n && !c->target[i].file)
 		i++;
 	return i;
 }
 
-static int score_all(struct vt_evaluation *e, const struct choice *c, const int *bins,
-	struct vt_err *err)
+/* Of each member that scores its own fold, else of the first; what e says is the first's. */
+static int (*fit_baselines(struct vt_evaluation *e, const struct vt_choice *c))[VT_MAX_REGIONS]
+{
+	int(*bins)[VT_MAX_REGIONS] = vt_xcalloc(c->s->n, sizeof(*bins));
+
+	for (size_t m = e->by_fold ? c->s->n : 1; m-- > 0;)
+		vt_baseline_fit(bins[m], e, c->d, &c->roles[m].train);
+	return bins;
+}
+
+static int score_all(struct vt_evaluation *e, const struct vt_choice *c, struct vt_err *err)
 {
 	struct vt_prediction *p = NULL;
+	int(*bins)[VT_MAX_REGIONS] = fit_baselines(e, c);
 	size_t next = next_present(c, 0);
 	int rc = next < c->n ? begin(&p, c, &c->target[next], e->on_host, err) : 0;
 
 	for (; !rc && e->n < c->n; e->n++) {
 		struct vt_subject_score *s = &e->subject[e->n];
-		const struct target *t = &c->target[e->n];
+		const struct vt_target *t = &c->target[e->n];
 
 		s->subject = vt_xstrdup(t->subject);
 		s->file = t->file;
 		s->member = t->member;
-		s->role = role_of(c, t->subject);
+		s->role = vt_choice_role(c, t);
 		if (!t->file) {
 			s->absent = vt_xstrdup(t->why);
 			continue;
 		}
-		rc = score_one(e, s, c, p, bins, err);
+		rc = score_one(e, s, c, p, bins[t->member], err);
 		vt_predict_free(p);
 		p = NULL;
 		next = next_present(c, e->n + 1);
@@ -462,6 +166,7 @@ static int score_all(struct vt_evaluation *e, const struct choice *c, const int 
 			rc = begin(&p, c, &c->target[next], e->on_host, err);
 	}
 	vt_predict_free(p);
+	free(bins);
 	return rc;
 }
 
@@ -488,8 +193,7 @@ int vt_evaluate_model(struct vt_evaluation *out, const struct vt_segmenter *s,
 	struct vt_evaluation e = { .segmenter = s,
 		.manifest = s->first->manifest,
 		.by_fold = o->which == VT_WHICH_FOLDS };
-	struct choice c = { .s = s, .d = d, .o = o };
-	int bins[VT_MAX_REGIONS];
+	struct vt_choice c = { .s = s, .d = d, .o = o };
 	int rc = vt_manifest_parse(&c.manifest, theirs, d->file[0].subject, err);
 
 	if (rc)
@@ -497,15 +201,13 @@ int vt_evaluate_model(struct vt_evaluation *out, const struct vt_segmenter *s,
 	c.same_cohort = same_manifest(theirs, vt_json_get(s->first->json, "manifest"));
 	rc = vt_segmenter_accepts(s, &d->file[0], o->allow, err);
 	if (!rc)
-		rc = choose(&c, root, err);
+		rc = vt_choice_make(&c, root, err);
 	e.subject = vt_evaluation_subjects(c.n, e.manifest->n_regions);
 	e.on_host = vt_json_new(VT_JSON_ARRAY);
 	e.scored = vt_json_copy(o->scored);
-	if (!rc) {
-		vt_baseline_fit(bins, &e, d, &c.roles[0].train);
-		rc = score_all(&e, &c, bins, err);
-	}
-	release_choice(&c);
+	if (!rc)
+		rc = score_all(&e, &c, err);
+	vt_choice_release(&c);
 	if (rc) {
 		vt_evaluation_release(&e);
 		return rc;

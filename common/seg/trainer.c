@@ -46,6 +46,25 @@ static void warn_no_test(const struct vt_trainer *t)
 		labeled, (long long)t->manifest->seed);
 }
 
+/* No error: small cohorts have empty folds, and a cross-validation over them must go on. */
+static void warn_no_validation(const struct vt_trainer *t)
+{
+	struct vt_buf others = VT_BUF_INIT;
+
+	for (int fold = 0; fold < t->manifest->folds; fold++)
+		for (size_t i = 0; i < t->n_train; i++)
+			if (t->d->file[t->train[i]].fold == fold) {
+				vt_buf_printf(&others, "%s%d", others.len ? ", " : "", fold);
+				break;
+			}
+	vt_log(VT_LOG_WARN, "no-validation",
+		"fold=%d note=\"nobody is in this fold, so the last weights are kept as the best "
+		"and nothing is scored. Give --fold of one that has somebody (%s), --fold -1 to do "
+		"without, or take the split that `voxtrail manifest DIR --place FILE` prints\"",
+		t->o->fold, others.len ? others.data : "none");
+	vt_buf_release(&others);
+}
+
 /* The network for n patches, its losses weighted as asked. */
 static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct vt_err *err)
 {
@@ -100,9 +119,7 @@ static int check_meaning(const struct vt_trainer *t, struct vt_err *err)
 			"the manifest's ignored label value is left out of the loss on the CPU "
 			"alone; give --device cpu");
 	if (t->o->fold >= 0 && !t->n_validation)
-		vt_log(VT_LOG_WARN, "no-validation",
-			"fold=%d why=\"nobody is in it\" best=\"the last step's weights\"",
-			t->o->fold);
+		warn_no_validation(t);
 	return 0;
 }
 

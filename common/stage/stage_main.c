@@ -318,7 +318,9 @@ static int open_port(struct vt_stage_run *r, int i, struct vt_err *err)
 	} else {
 		rc = vt_fs_is_dir(r->root[i])
 			? vt_tree_hash_links(&r->tree[i], r->root[i], r->follow_links, err)
-			: vt_err_set(err, VT_ENOINPUT, "%s: not a directory", r->root[i]);
+			: vt_err_set(err, VT_ENOINPUT,
+				  "%s is a file; give the directory that holds it: %s", r->root[i],
+				  p->help);
 		if (!rc)
 			rc = read_parents(r, i, err);
 	}

@@ -71,10 +71,13 @@ run("evaluate", "--model", "folds", "--patches", p, "--subjects", "folds", "--ou
 cv = load("cv/metrics.json")
 kept = {s: "f%d" % h["fold"] for s, h in heads.items() if not h["test"]}
 say({s: v["predicted_by"] for s, v in cv["sources"].items()} == kept, "--subjects folds: each subject by the network that kept it out", cv["sources"])
+say({v["role"] for v in cv["sources"].values()} == {"validation"}, "to which it was validation, whatever it was to the others", cv["sources"])
 alone = []
 for k in (0, 1):
     run("evaluate", "--model", "folds/f%d" % k, "--patches", p, "--subjects", "validation", "--out", "v%d" % k, *E)
-    alone.append(load("v%d/metrics.json" % k)["mean"]["WT"])
+    one = load("v%d/metrics.json" % k)
+    alone.append(one["mean"]["WT"])
+    say(one["subjects"] == {s: v for s, v in cv["subjects"].items() if kept[s] == "f%d" % k}, "fold %d alone: the same numbers, the threshold's too" % k)
 over = cv["folds"]["over_folds"]["WT"]["dice"]
 say(all(abs(cv["folds"]["f%d" % k]["WT"]["dice"]["mean"] - alone[k]["dice"]) < 1e-12 for k in (0, 1)) and abs(over["mean"] - np.mean([a["dice"] for a in alone])) < 1e-12
     and abs(over["sd"] - np.std([a["dice"] for a in alone], ddof=1)) < 1e-12 and "Cross-validation" in open("cv/report.html").read(), "mean and standard deviation over the folds", over)

@@ -45,6 +45,35 @@ do("voxtrail", "commit", "scans", "c/scans", "--copy", "--store", "st")
 rc, out, err = do("voxtrail", "table", "scans", "--manifest", "half.json", "--store", "st")
 say(rc == 0 and "6 subjects, %d for testing\n" % tests in err and len(out.splitlines()) == 7, "table counts them, beside its output", err)
 
+# --- nobody for validation
+rc, _, err = do("train", "--patches", "patches", *network, "--fold", 3, "--out", "folds/f3")
+warned = events(err, "no-validation")
+said = warned[0]["note"] if warned else ""
+c = json.load(open("folds/f3/checkpoint.json")) if rc == 0 else {}
+say(rc == 0 and len(warned) == 1 and warned[0]["level"] == "warn" and warned[0]["fold"] == 3 and "(0, 1)" in said and "--fold -1" in said,
+    "train warns of a fold with nobody in it, and names those with somebody", (rc, err[-600:]))
+say(c.get("subjects", {}).get("validation") == [] and open("folds/f3/best.safetensors", "rb").read() == open("folds/f3/last.safetensors", "rb").read(),
+    "its best weights are the last", c.get("subjects"))
+rc, _, err = do("evaluate", "--model", "folds/f3", "--patches", "patches", "--subjects", "validation", "--out", "never")
+say(rc == 65 and "in the validation fold of the checkpoint (3;" in err, "evaluate refuses to score its validation", (rc, err[-400:]))
+rc, _, err = do("train", "--patches", "patches", *network, "--fold", -1, "--out", "folds/none")
+say(rc == 0 and not events(err, "no-validation"), "--fold -1 asks for none and is not warned", err[-300:])
+rc, _, err = do("evaluate", "--model", "folds", "--patches", "patches", "--subjects", "folds", "--out", "folds-e")
+empty, left = events(err, "empty-fold"), events(err, "not-scored")
+say(rc == 0 and [(os.path.basename(e["checkpoint"]), e["fold"]) for e in empty] == [("f3", 3), ("none", -1)], "evaluate --subjects folds warns of checkpoints that kept nobody out", (rc, err[-600:]))
+say([(e["subjects"], e["first"]) for e in left] == [(1, "s1")] and sorted(json.load(open("folds-e/metrics.json"))["subjects"]) == ["s0", "s2"] if rc == 0 else False,
+    "and of subjects that no checkpoint kept out", left)
+os.rename("folds/f3", "f3")
+os.rename("folds/none", "none")
+rc, _, err = do("evaluate", "--model", "none", "--patches", "patches", "--subjects", "folds", "--out", "never")
+say(rc == 65 and "none of the 1 checkpoint" in err, "where none of them kept anybody out it refuses", (rc, err[-400:]))
+
+# --- a file where a directory is wanted
+rc, _, err = do("train", "--patches", "patches", *network, "--previous", "f3/last.safetensors", "--out", "never")
+say(rc == 66 and "last.safetensors is a file; give the directory that holds it" in err and "one .pth, .pt or .safetensors file" in err, "--previous of a bare file: give its directory", (rc, err[-400:]))
+rc, _, err = do("predict", "--model", "f3/best.safetensors", "--scans", "c/scans", "--manifest", EMBEDDED, "--out", "never")
+say(rc == 66 and "give the directory that holds it: a checkpoint: output of train" in err, "any port says what it takes", (rc, err[-400:]))
+
 # --- what a directory is
 rc, _, err = do("export", "--model", "folds/f0", "--out", "exported")
 say(rc == 0, "a checkpoint is exported", err[-300:])
