@@ -97,7 +97,7 @@ int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const 
 {
 	struct view view = { NULL, 0, 0 };
 	*a = (struct vt_attempt){ vt_xstrdup(dir), vt_path_join(dir, "out"),
-		vt_path_join(dir, "log"), 0 };
+		vt_path_join(dir, "log"), 0, NULL };
 	if (!vt_fs_mkdirs(dir, err) && !make_dir(dir, "out", err) && !make_dir(dir, "pfs", err) &&
 		!make_dir(dir, "in", err))
 		link_into(dir, "out", a->out, err);
@@ -453,9 +453,11 @@ static int surroundings(struct vt_process *p, struct vt_mount *mount, const stru
 		return 0;
 	mount[p->n_mounts++] = (struct vt_mount){ vt_path_join(a->dir, "pfs"), vt_xstrdup("/pfs") };
 	p->mount = mount;
-	p->root = *root = vt_path_join(a->dir, "root");
-	return vt_fs_mkdirs(*root, err) ? err->code
-					: secret_mounts(mount, &p->n_mounts, a, of, err);
+	if (!of->keepers) {
+		p->root = *root = vt_path_join(a->dir, "root");
+		vt_fs_mkdirs(*root, err);
+	}
+	return err->code ? err->code : secret_mounts(mount, &p->n_mounts, a, of, err);
 }
 
 int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
@@ -486,7 +488,10 @@ int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
 			 err) &&
 		!surroundings(&p, mount, a, of, &new_root, err)) {
 		p.stdin_path = input;
-		a->pid = vt_process_start(&p, err);
+		if (of->keepers && program != VT_ATTEMPT_SHELL)
+			a->keeper = vt_keepers_start(of->keepers, &p, err);
+		else
+			a->pid = vt_process_start(&p, err);
 	}
 	for (size_t i = 0; i < p.n_mounts; i++) {
 		free(mount[i].from);
@@ -503,6 +508,8 @@ int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
 
 void vt_attempt_kill(const struct vt_attempt *a)
 {
+	if (a->keeper)
+		vt_keeper_kill(a->keeper);
 	vt_process_kill(a->pid);
 }
 
@@ -511,7 +518,7 @@ static void forget(struct vt_attempt *a)
 	free(a->dir);
 	free(a->out);
 	free(a->log);
-	*a = (struct vt_attempt){ NULL, NULL, NULL, 0 };
+	*a = (struct vt_attempt){ NULL, NULL, NULL, 0, NULL };
 }
 
 void vt_attempt_remove(struct vt_attempt *a)

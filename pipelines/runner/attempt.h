@@ -2,7 +2,7 @@
  *
  *      vt_attempt_view(&a, &of, dir, err);                    the view is laid out
  *      vt_attempt_start(&a, &of, VT_ATTEMPT_CMD, err);        the process started
- *      ... waitpid says a.pid ended ...
+ *      ... a.keeper's program ended, or waitpid says that a.pid did ...
  *      vt_attempt_kill(&a);                                   the rest of its process group
  *      vt_attempt_check_inputs(&of, err);
  *      vt_attempt_remove(&a);
@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "pipelines/runner/datum.h"
+#include "pipelines/runner/keeper.h"
 #include "pipelines/runner/runner.h"
 #include "pipelines/runner/sweeper.h"
 
@@ -31,6 +32,7 @@ struct vt_attempt_of {
 	unsigned long long gpus;   /* a bit a device */
 	enum vt_view view;
 	const struct vt_json *secrets; /* {name: {key: value}}; NULL: none */
+	struct vt_keepers *keepers;    /* that run it; NULL: a process of its own does */
 };
 
 /* "auto", "ns", "root" or "prefix"; auto is a namespace where one can be made, else the prefix. */
@@ -43,7 +45,8 @@ int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secre
 
 struct vt_attempt {
 	char *dir, *out, *log;
-	pid_t pid;
+	pid_t pid;                /* 0: none; to be waited for */
+	struct vt_keeper *keeper; /* NULL: none */
 };
 
 /* Lays out W = dir (which must not exist). */
@@ -52,7 +55,8 @@ int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const 
 
 enum vt_attempt_program { VT_ATTEMPT_CMD = 1, VT_ATTEMPT_ERR_CMD, VT_ATTEMPT_SHELL };
 
-/* Starts the transform's cmd, its errCmd, or an interactive shell (which keeps the terminal). */
+/* Starts the transform's cmd, its errCmd, or an interactive shell (which keeps the terminal and is
+ * no keeper's). */
 int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
 	enum vt_attempt_program program, struct vt_err *err);
 

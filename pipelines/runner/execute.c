@@ -35,8 +35,14 @@ __attribute__((format(printf, 2, 3))) static void because(struct vt_task *t, con
 struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *j,
 	const struct vt_task *t)
 {
-	return (struct vt_attempt_of){ j->pipeline, t->datum, r->runner, r->id, r->scratch, t->gpus,
-		r->opts.view, r->secrets };
+	return (struct vt_attempt_of){ .pipeline = j->pipeline,
+		.datum = t->datum,
+		.runner = r->runner,
+		.job = r->id,
+		.scratch = r->scratch,
+		.gpus = t->gpus,
+		.view = r->opts.view,
+		.secrets = r->secrets };
 }
 
 static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
@@ -126,9 +132,18 @@ static bool spoiled(struct vt_job *j, struct vt_task *t)
 	return true;
 }
 
-static int start_try(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
+static struct vt_attempt_of on_keepers(struct vt_run *r, const struct vt_job *j,
+	const struct vt_task *t)
 {
 	struct vt_attempt_of of = vt_run_attempt(r, j, t);
+
+	of.keepers = &r->keepers;
+	return of;
+}
+
+static int start_try(struct vt_run *r, struct vt_job *j, struct vt_task *t, struct vt_err *err)
+{
+	struct vt_attempt_of of = on_keepers(r, j, t);
 
 	if (spoiled(j, t)) {
 		end_task(r, j, t, VT_DATUM_FAILED);
@@ -334,13 +349,13 @@ static bool flush_is_due(const struct vt_run *r)
 		(r->n_done == GROUP || !r->running || vt_seconds_since(&r->done_since) >= 0.05);
 }
 
-/* A process of the datum ended.  Returns non-zero only when the runner itself cannot go on. */
+/* A program of the datum ended.  Returns non-zero only when the runner itself cannot go on. */
 static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int status,
 	struct vt_err *err)
 {
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 
-	t->attempt.pid = 0;
+	t->attempt.keeper = NULL;
 	if (t->in_err_cmd) {
 		t->err_cmd_ok = code == 0;
 	} else {
@@ -360,7 +375,7 @@ static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int
 		note_reason(t);
 		t->err_cmd_ok = false;
 		if (vt_json_get(j->pipeline->transform, "errCmd") && !r->signal) {
-			struct vt_attempt_of of = vt_run_attempt(r, j, t);
+			struct vt_attempt_of of = on_keepers(r, j, t);
 
 			t->in_err_cmd = true;
 			return vt_attempt_start(&t->attempt, &of, VT_ATTEMPT_ERR_CMD, err);
@@ -454,15 +469,16 @@ static int advance_job(struct vt_run *r, struct vt_job *j, bool *moved, struct v
 
 static int reap(struct vt_run *r, bool *moved, struct vt_err *err)
 {
+	const struct vt_keeper *keeper;
 	int status;
-	pid_t pid;
 
-	while (!err->code && r->n_done < GROUP && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		vt_sweeper_reaped(&r->sweeper, pid);
+	vt_sweeper_look(&r->sweeper);
+	while (!err->code && r->n_done < GROUP &&
+		(keeper = vt_keepers_ended(&r->keepers, &status))) {
 		for (size_t i = 0; i < r->running; i++) {
 			struct vt_active one = r->active[i];
 
-			if (one.task->attempt.pid != pid)
+			if (one.task->attempt.keeper != keeper)
 				continue;
 			*moved = true;
 			task_ended(r, one.job, one.task, status, err);
@@ -524,18 +540,6 @@ static void awaited_signals(sigset_t *set)
 			sigaddset(set, ending[i]);
 }
 
-/* What an error leaves running: no process of a datum outlives the run. */
-static void kill_active(struct vt_run *r)
-{
-	int status;
-
-	for (size_t i = 0; i < r->running; i++)
-		vt_attempt_kill(&r->active[i].task->attempt);
-	for (size_t i = 0; i < r->running; i++)
-		if (r->active[i].task->attempt.pid > 0)
-			waitpid(r->active[i].task->attempt.pid, &status, 0);
-}
-
 static void loop(struct vt_run *r, const sigset_t *signals, struct vt_err *err)
 {
 	const struct timespec tick = { 0, 100000000 }, soon = { 0, 10000000 }, now = { 0, 0 };
@@ -583,12 +587,15 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	r->active = vt_xcalloc((size_t)r->opts.jobs + 1, sizeof *r->active);
 	r->done = vt_xcalloc(GROUP + (size_t)r->opts.jobs, sizeof *r->done);
+	r->keepers.dir = r->work = vt_path_join(vt_runner_dir(r->runner), "work");
 	loop(r, &signals, err);
-	kill_active(r);
+	vt_keepers_end(&r->keepers); /* with what an error leaves running */
 	vt_sweeper_end(&r->sweeper);
 	free(r->active);
 	free(r->done);
+	free(r->work);
 	r->active = r->done = NULL;
+	r->work = NULL;
 	for (size_t i = 0; i < r->spec->n; i++)
 		failed |= r->job[i].state != VT_JOB_DONE;
 	sigprocmask(SIG_SETMASK, &before, NULL);

@@ -28,6 +28,8 @@ struct vt_run {
 	size_t n_done;
 	struct timespec done_since; /* the first of them */
 	struct vt_sweeper sweeper;  /* of the tries' directories */
+	struct vt_keepers keepers;
+	char *work; /* where they are */
 	double memory;
 	unsigned long long gpus_taken;
 	/* newest first: datums of a running job keep pointing into the older ones */

@@ -43,13 +43,10 @@ void vt_sweeper_start(struct vt_sweeper *sweeper)
 	vt_strs_release(&sweeper->dirs);
 }
 
-bool vt_sweeper_reaped(struct vt_sweeper *sweeper, pid_t pid)
+void vt_sweeper_look(struct vt_sweeper *sweeper)
 {
-	bool ours = sweeper->pid && sweeper->pid == pid;
-
-	if (ours)
+	if (sweeper->pid && waitpid(sweeper->pid, NULL, WNOHANG) > 0)
 		sweeper->pid = 0;
-	return ours;
 }
 
 void vt_sweeper_end(struct vt_sweeper *sweeper)

@@ -2,7 +2,7 @@
  *
  *      vt_sweeper_add(&s, dir);
  *      vt_sweeper_start(&s);              now and then
- *      vt_sweeper_reaped(&s, pid);        of each process that waitpid(2) gave
+ *      vt_sweeper_look(&s);               may the next process be started?
  *      vt_sweeper_end(&s);
  *
  * A process of its own removes them, one at a time, because a journal that others keep busy makes
@@ -23,7 +23,7 @@ struct vt_sweeper {
 
 void vt_sweeper_add(struct vt_sweeper *sweeper, const char *dir);
 void vt_sweeper_start(struct vt_sweeper *sweeper);
-bool vt_sweeper_reaped(struct vt_sweeper *sweeper, pid_t pid);
-void vt_sweeper_end(struct vt_sweeper *sweeper); /* when nothing of them is left */
+void vt_sweeper_look(struct vt_sweeper *sweeper); /* did it end? */
+void vt_sweeper_end(struct vt_sweeper *sweeper);  /* when nothing of them is left */
 
 #endif

@@ -52,7 +52,7 @@ static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 	enum vt_attempt_program what, struct vt_err *err)
 {
-	struct vt_attempt a = { NULL, NULL, NULL, 0 };
+	struct vt_attempt a = { .dir = NULL };
 	struct vt_buf log = VT_BUF_INIT;
 	int status = 0;
 	if (!execute(r, j, t, what, &a, &status, err)) {
@@ -72,7 +72,7 @@ static int verify_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, boo
 	struct vt_err *err)
 {
 	const struct vt_take how = { .follow = true };
-	struct vt_attempt a = { NULL, NULL, NULL, 0 };
+	struct vt_attempt a = { .dir = NULL };
 	struct vt_tree *again = NULL;
 	struct vt_result then;
 	int status;

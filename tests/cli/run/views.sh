@@ -20,6 +20,8 @@ if go --view ns; then
 	same "stages in a namespace die with the runner's children" "$(find "$T/store/runner/work" -mindepth 1 | wc -l)" 0
 	one '"touch /pfs/scans/*/t1.nii.gz 2>/dev/null; : >/pfs/out/$(basename $scans); cd /pfs && mkdir x || exit 4; mkdir /newroot && echo yes >>$RAN"'
 	go --view ns; same "ns: what it makes beside /pfs is gone with it" "$?:$(ls -d /newroot 2>/dev/null)" "0:"
+	one '"[ ! -e /newroot ] && mkdir /newroot && [ ! -e /mnt/seen ] || exit 9; if mount -t tmpfs x /mnt 2>/dev/null; then : >/mnt/seen; fi; echo 1 >/pfs/out/$(basename $scans)"'
+	go --view ns --jobs 1; same "ns: what one datum makes in / or mounts is not there for the next" "$?:$(ls "$T/co/a" | tr '\n' ' ')" "0:sub-001 sub-002 "
 	one '"cat /run-secret/token >/pfs/out/$(basename $scans); echo $KEY >>/pfs/out/$(basename $scans)"' ',"secrets":[{"name":"s","mountPath":"/run-secret"},{"name":"s","key":"token","envVar":"KEY"}]'
 	echo '{"s":{"token":"open sesame"}}' >"$T/secrets"
 	go --view ns --secrets-file "$T/secrets"; same "secrets: as a variable and as a file" "$?:$(cat "$T/co/a/sub-001" | tr '\n' ' ')" "0:open sesameopen sesame "

@@ -1,0 +1,177 @@
+/* Between the runner and a program stands a supervisor, a process that adopts whatever the
+ * program leaves behind (a daemon, a session of its own).  When the program ends, when the
+ * runner says so, or when the runner dies, it kills all that is left and only then gives the
+ * program's status.  So a try is over when there is a status, and a killed runner leaves nothing
+ * running.  A pid namespace would do the same, but every datum would see the same process ids, of
+ * which scripts and stores make names.
+ *
+ * The program is started by vfork(2): a supervisor may be a copy of a large runner, and nothing of
+ * that is copied again for each program. */
+#include "pipelines/runner/process_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PATIENCE = 100 }; /* tenths of a second for a process that does not die */
+
+/* The parent of a process, from /proc/<pid>/stat; 0 if it is gone. */
+static pid_t parent_of(const char *pid)
+{
+	char path[300], text[512];
+	int parent = 0;
+	ssize_t n;
+
+	snprintf(path, sizeof path, "/proc/%s/stat", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof text - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	const char *end = strrchr(text, ')'); /* the name in front of it may hold anything */
+
+	return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+static void kill_children(void)
+{
+	const pid_t self = getpid();
+	DIR *d = opendir("/proc");
+
+	for (const struct dirent *e; d && (e = readdir(d));) {
+		long pid = strtol(e->d_name, NULL, 10);
+
+		if (pid > 1 && parent_of(e->d_name) == self)
+			kill((pid_t)pid, SIGKILL);
+	}
+	if (d)
+		closedir(d);
+}
+
+/* Reaps what ended; *status gets the program's.  False when there is no child any more. */
+static bool reap(pid_t program, bool *ended, int *status)
+{
+	int one;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &one, WNOHANG)) > 0)
+		if (pid == program) {
+			*ended = true;
+			*status = one;
+		}
+	return pid == 0;
+}
+
+/* Waits for a sign.  Is the program to be ended now? */
+static bool told_to_end(struct vt_supervisor *s)
+{
+	struct pollfd fd[] = { { s->signals, POLLIN, 0 }, { s->requests, POLLIN, 0 } };
+	struct signalfd_siginfo one;
+	size_t length;
+
+	if (poll(fd, 2, -1) <= 0)
+		return false;
+	if (fd[0].revents && read(s->signals, &one, sizeof one) == (ssize_t)sizeof one &&
+		one.ssi_signo == SIGTERM)
+		s->over = true;
+	if (fd[1].revents && !s->over) {
+		s->over = !vt_request_length(s->requests, &length) || length;
+		return true;
+	}
+	return s->over;
+}
+
+/* The children of a process that is killed become ours in their turn: until there are none. */
+static void kill_all(struct vt_supervisor *s, pid_t program, bool *ended, int *status)
+{
+	const struct timespec tick = { 0, 100000000 };
+	int i = 0;
+
+	for (; reap(program, ended, status) && i < PATIENCE; i++) {
+		kill(-program, SIGKILL);
+		kill_children();
+		if (sigtimedwait(&s->awaited, NULL, &tick) == SIGTERM)
+			s->over = true;
+	}
+	s->left_over = i == PATIENCE;
+}
+
+static pid_t start(const struct vt_process *p, int root_error)
+{
+	pid_t program = vfork();
+
+	if (program == 0)
+		vt_process_become(p, root_error);
+	return program;
+}
+
+void vt_supervisor_root(struct vt_supervisor *supervisor, const char *root)
+{
+	supervisor->root_error = vt_process_enter_root(root) ? 0 : errno;
+	supervisor->rooted = true;
+}
+
+int vt_supervisor_run(struct vt_supervisor *supervisor, const struct vt_process *process)
+{
+	struct vt_supervisor *s = supervisor;
+	int status = SIGKILL; /* as wait(2) says it: a program that could not be reaped */
+	bool ended = false;
+
+	if (process->n_mounts && !s->rooted)
+		vt_supervisor_root(s, process->root);
+	pid_t program = start(process, s->root_error);
+
+	if (program < 0)
+		return VT_ENOMEM << 8;
+	while (!ended && !told_to_end(s))
+		reap(program, &ended, &status);
+	kill_all(s, program, &ended, &status);
+	return status;
+}
+
+void vt_supervisor_init(struct vt_supervisor *supervisor, pid_t runner, int requests)
+{
+	struct vt_supervisor *s = supervisor;
+
+	*s = (struct vt_supervisor){ .requests = requests };
+	setpgid(0, 0);
+	if (requests >= 0)
+		s->requests = requests == 3 || dup2(requests, 3) == 3 ? 3 : -1;
+	close_range(requests < 0 ? 3 : 4, ~0U, 0); /* the runner's locks and files are not ours */
+	if (s->requests >= 0)
+		fcntl(s->requests, F_SETFD, FD_CLOEXEC);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	sigemptyset(&s->awaited);
+	sigaddset(&s->awaited, SIGCHLD);
+	sigaddset(&s->awaited, SIGTERM);
+	s->signals = signalfd(-1, &s->awaited, SFD_CLOEXEC);
+	if (getppid() != runner || s->signals < 0)
+		_exit(VT_ENOMEM);
+}
+
+void vt_supervisor_end_as(int status)
+{
+	const struct rlimit no_core = { 0, 0 };
+	sigset_t none;
+
+	if (WIFEXITED(status))
+		_exit(WEXITSTATUS(status));
+	setrlimit(RLIMIT_CORE, &no_core);
+	signal(WTERMSIG(status), SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	raise(WTERMSIG(status));
+	_exit(128 + WTERMSIG(status));
+}
