@@ -34,30 +34,6 @@ struct answer {
 
 /* --- the keeper's side --------------------------------------------------- */
 
-static bool receive(int fd, void *to, size_t n)
-{
-	char *at = to;
-
-	while (n) {
-		ssize_t got = recv(fd, at, n, 0);
-
-		if (got <= 0 && !(got < 0 && errno == EINTR))
-			return false;
-		at += got > 0 ? got : 0;
-		n -= got > 0 ? (size_t)got : 0;
-	}
-	return true;
-}
-
-bool vt_request_length(int requests, size_t *length)
-{
-	uint32_t n;
-	bool got = receive(requests, &n, sizeof n);
-
-	*length = got ? n : 0;
-	return got;
-}
-
 static char *next_text(char **at)
 {
 	char *text = *at;
@@ -144,7 +120,7 @@ static _Noreturn void keep(int requests, pid_t runner)
 			continue; /* its program had ended */
 		char *message = vt_xmalloc(length);
 
-		stays = receive(s.requests, message, length) && run_request(&s, message);
+		stays = vt_request_read(s.requests, message, length) && run_request(&s, message);
 		free(message);
 	}
 	_exit(0);

@@ -40,6 +40,9 @@ int vt_supervisor_run(struct vt_supervisor *supervisor, const struct vt_process 
 /* Ends the calling process as a program did. */
 _Noreturn void vt_supervisor_end_as(int status);
 
+/* The next n bytes; false: the runner is gone. */
+bool vt_request_read(int requests, void *to, size_t n);
+
 /* How messages of the runner begin: the length of what follows; 0: the program that runs is to
  * be ended.  False: the runner is gone. */
 bool vt_request_length(int requests, size_t *length);

@@ -13,12 +13,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +73,30 @@ static bool reap(pid_t program, bool *ended, int *status)
 			*status = one;
 		}
 	return pid == 0;
+}
+
+bool vt_request_read(int requests, void *to, size_t n)
+{
+	char *at = to;
+
+	while (n) {
+		ssize_t got = recv(requests, at, n, 0);
+
+		if (got <= 0 && !(got < 0 && errno == EINTR))
+			return false;
+		at += got > 0 ? got : 0;
+		n -= got > 0 ? (size_t)got : 0;
+	}
+	return true;
+}
+
+bool vt_request_length(int requests, size_t *length)
+{
+	uint32_t n;
+	bool got = vt_request_read(requests, &n, sizeof n);
+
+	*length = got ? n : 0;
+	return got;
 }
 
 /* Waits for a sign.  Is the program to be ended now? */
