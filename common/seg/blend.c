@@ -79,8 +79,10 @@ int vt_blend_labels(uint8_t **labels, const struct vt_blend *blend,
 {
 	uint8_t *bits = vt_xmalloc(blend->voxels), value[256];
 	float *mean = mean_of(blend);
-	int rc = vt_segment_rule(bits, mean, checkpoint, &blend->native.grid, opts, err);
+	int rc;
 
+	vt_segment_rule(bits, mean, checkpoint, blend->voxels, opts);
+	rc = vt_segment_drop_small(bits, checkpoint->manifest, &blend->native.grid, opts, err);
 	vt_manifest_values(value, checkpoint->manifest);
 	for (size_t v = 0; v < blend->voxels; v++)
 		bits[v] = value[bits[v]];

@@ -320,10 +320,32 @@ static void warn_folds(const struct vt_choice *c)
 			left, first);
 }
 
+static bool same_manifest(const struct vt_json *a, const struct vt_json *b)
+{
+	struct vt_buf x = VT_BUF_INIT, y = VT_BUF_INIT;
+	bool same;
+
+	if (!a || !b)
+		return false;
+	vt_json_sorted(&x, a);
+	vt_json_sorted(&y, b);
+	same = x.len == y.len && !memcmp(x.data, y.data, x.len);
+	vt_buf_release(&x);
+	vt_buf_release(&y);
+	return same;
+}
+
 int vt_choice_make(struct vt_choice *c, const char *root, struct vt_err *err)
 {
-	int rc;
+	const struct vt_patch_file *first = &c->d->file[0];
+	const struct vt_json *theirs = vt_json_get(first->header, "manifest");
+	int rc = vt_manifest_parse(&c->manifest, theirs, first->subject, err);
 
+	if (!rc)
+		rc = vt_segmenter_accepts(c->s, first, c->o->allow, err);
+	if (rc)
+		return rc;
+	c->same_cohort = same_manifest(theirs, vt_json_get(c->s->first->json, "manifest"));
 	read_roles(c);
 	choose_containers(c);
 	rc = choose_expected(c, err);

@@ -15,10 +15,8 @@
 
 /* --- scoring ------------------------------------------------------------- */
 
-/* Starts on a subject; it is noted if windows are joined on the host for want of room on the
- * device. */
-static int begin(struct vt_prediction **p, const struct vt_choice *c, const struct vt_target *t,
-	struct vt_json *on_host, struct vt_err *err)
+int vt_evaluate_begin(struct vt_prediction **p, const struct vt_choice *c,
+	const struct vt_target *t, struct vt_json *on_host, struct vt_err *err)
 {
 	bool own = c->o->which == VT_WHICH_FOLDS;
 	int rc = vt_segmenter_accepts(c->s, t->file, c->o->allow, err);
@@ -144,7 +142,7 @@ static int score_all(struct vt_evaluation *e, const struct vt_choice *c, struct 
 	struct vt_prediction *p = NULL;
 	int(*bins)[VT_MAX_REGIONS] = fit_baselines(e, c);
 	size_t next = next_present(c, 0);
-	int rc = next < c->n ? begin(&p, c, &c->target[next], e->on_host, err) : 0;
+	int rc = next < c->n ? vt_evaluate_begin(&p, c, &c->target[next], e->on_host, err) : 0;
 
 	for (; !rc && e->n < c->n; e->n++) {
 		struct vt_subject_score *s = &e->subject[e->n];
@@ -163,45 +161,23 @@ static int score_all(struct vt_evaluation *e, const struct vt_choice *c, struct 
 		p = NULL;
 		next = next_present(c, e->n + 1);
 		if (!rc && next < c->n)
-			rc = begin(&p, c, &c->target[next], e->on_host, err);
+			rc = vt_evaluate_begin(&p, c, &c->target[next], e->on_host, err);
 	}
 	vt_predict_free(p);
 	free(bins);
 	return rc;
 }
 
-static bool same_manifest(const struct vt_json *a, const struct vt_json *b)
-{
-	struct vt_buf x = VT_BUF_INIT, y = VT_BUF_INIT;
-	bool same;
-
-	if (!a || !b)
-		return false;
-	vt_json_sorted(&x, a);
-	vt_json_sorted(&y, b);
-	same = x.len == y.len && !memcmp(x.data, y.data, x.len);
-	vt_buf_release(&x);
-	vt_buf_release(&y);
-	return same;
-}
-
 int vt_evaluate_model(struct vt_evaluation *out, const struct vt_segmenter *s,
 	const struct vt_dataset *d, const char *root, const struct vt_evaluate_opts *o,
 	struct vt_err *err)
 {
-	const struct vt_json *theirs = vt_json_get(d->file[0].header, "manifest");
 	struct vt_evaluation e = { .segmenter = s,
 		.manifest = s->first->manifest,
 		.by_fold = o->which == VT_WHICH_FOLDS };
 	struct vt_choice c = { .s = s, .d = d, .o = o };
-	int rc = vt_manifest_parse(&c.manifest, theirs, d->file[0].subject, err);
+	int rc = vt_choice_make(&c, root, err);
 
-	if (rc)
-		return rc;
-	c.same_cohort = same_manifest(theirs, vt_json_get(s->first->json, "manifest"));
-	rc = vt_segmenter_accepts(s, &d->file[0], o->allow, err);
-	if (!rc)
-		rc = vt_choice_make(&c, root, err);
 	e.subject = vt_evaluation_subjects(c.n, e.manifest->n_regions);
 	e.on_host = vt_json_new(VT_JSON_ARRAY);
 	e.scored = vt_json_copy(o->scored);

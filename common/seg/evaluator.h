@@ -198,6 +198,11 @@ void vt_score_absent(struct vt_region_score *s, bool reference_known, double pen
 int vt_score_counts(uint64_t (*twice)[2], const struct vt_manifest *m,
 	const struct vt_label_pair *pair, struct vt_err *err);
 
+/* Adds each region's Dice, 1 where both are empty, of the label map that predict would write of
+ * these region bits [z, y, x] of the container, beside the whole reference. */
+int vt_score_container(double *dice, const struct vt_manifest *m, const struct vt_patch_file *f,
+	const uint8_t *bits, struct vt_err *err);
+
 /* --- baseline.c ----------------------------------------------------------- */
 
 /* Bin of the best threshold by region over the subjects that were trained on, and its channel. */

@@ -1,4 +1,5 @@
-/* evaluator_internal.h - for evaluator.c, evaluate_choice.c, map_files.c and scores.c only. */
+/* evaluator_internal.h - for evaluator.c, evaluate_choice.c, map_files.c, scores.c and tune.c
+ * only. */
 #ifndef COMMON_SEG_EVALUATOR_INTERNAL_H
 #define COMMON_SEG_EVALUATOR_INTERNAL_H
 
@@ -27,11 +28,18 @@ struct vt_choice {
 	size_t n, cap;
 };
 
-/* The manifest of the containers becomes the choice's, also on failure. */
+/* Fills the rest of c, whose s, d and o are set, from the containers below root. VT_EDATA: they are
+ * not as the training data were, nobody is chosen, or a network was trained on who is. For
+ * vt_choice_release also on failure. */
 int vt_choice_make(struct vt_choice *c, const char *root, struct vt_err *err);
 /* What the subject was to the training of who predicts it: "train", "validation", "test", "new". */
 const char *vt_choice_role(const struct vt_choice *c, const struct vt_target *t);
 void vt_choice_release(struct vt_choice *c);
+
+/* Begins the windows of a target that has a container; on_host: names of those whom the host joins
+ * although there is a device. */
+int vt_evaluate_begin(struct vt_prediction **p, const struct vt_choice *c,
+	const struct vt_target *t, struct vt_json *on_host, struct vt_err *err);
 
 /* Digests of the pair's voxels; predicted may be NULL. */
 void vt_score_digests(struct vt_subject_score *s, const struct vt_label_pair *pair);

@@ -53,6 +53,24 @@ void vt_paste_box(float *work, const size_t dim[3], const float *box, const stru
 		}
 }
 
+int vt_paste_inside(uint8_t *inside, const struct vt_patch_file *f, struct vt_err *err)
+{
+	struct vt_placement p;
+	int rc = vt_placement_parse(&p, vt_json_pointer(f->header, "/geometry/placement"), err);
+
+	if (rc)
+		return rc;
+	memset(inside, 0, (size_t)f->d * (size_t)f->h * (size_t)f->w);
+	for (long z = 0; z < f->d; z++)
+		for (long y = 0; y < f->h; y++, inside += f->w) {
+			struct row r = row_of(f, p.work.dim, z, y);
+
+			if (r.to > r.from)
+				memset(inside + r.from, 1, (size_t)(r.to - r.from));
+		}
+	return 0;
+}
+
 int vt_paste_native(uint8_t **native, struct vt_geometry *grid, const uint8_t *bits,
 	const struct vt_patch_file *f, const struct vt_manifest *manifest, struct vt_err *err)
 {

@@ -20,4 +20,7 @@ int vt_paste_labels(const char *path, const uint8_t *bits, const struct vt_patch
 void vt_paste_box(float *work, const size_t dim[3], const float *box,
 	const struct vt_patch_file *f);
 
+/* 1 for the container's voxels [z, y, x] that lie in the prepared grid, 0 for padding. */
+int vt_paste_inside(uint8_t *inside, const struct vt_patch_file *f, struct vt_err *err);
+
 #endif

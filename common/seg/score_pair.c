@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/seg/evaluator.h"
+#include "common/seg/paste.h"
 
 /* Region bits of both maps; where the reference is to be ignored, none of either. */
 static int bits_of_both(uint8_t *predicted, uint8_t *reference, const struct vt_manifest *m,
@@ -122,5 +123,33 @@ int vt_score_counts(uint64_t (*twice)[2], const struct vt_manifest *m,
 		}
 	free(p);
 	free(r);
+	return rc;
+}
+
+int vt_score_container(double *dice, const struct vt_manifest *m, const struct vt_patch_file *f,
+	const uint8_t *bits, struct vt_err *err)
+{
+	const struct vt_patch_reference *r = &f->reference;
+	uint8_t *predicted = NULL, *reference = NULL;
+	uint64_t twice[VT_MAX_REGIONS][2];
+	struct vt_geometry grid;
+	int rc = vt_patch_reference_map(&reference, f, err);
+
+	if (!rc)
+		rc = vt_paste_native(&predicted, &grid, bits, f, m, err);
+	if (!rc && vt_geometry_count(&grid) != count(r->dims))
+		rc = vt_err_set(err, VT_EDATA,
+			"subject %s: its label map and its scan have other sizes; run crop-patch "
+			"again",
+			f->subject);
+	if (!rc)
+		rc = vt_score_counts(twice, m,
+			&(struct vt_label_pair){ predicted, reference,
+				{ r->dims[0], r->dims[1], r->dims[2] }, { 1, 1, 1 } },
+			err);
+	for (int k = 0; !rc && k < m->n_regions; k++)
+		dice[k] += twice[k][1] ? (double)twice[k][0] / (double)twice[k][1] : 1.0;
+	free(predicted);
+	free(reference);
 	return rc;
 }

@@ -8,6 +8,7 @@
 #include "common/base/fs.h"
 #include "common/image/morphology.h"
 #include "common/seg/contract.h"
+#include "common/seg/paste.h"
 #include "common/seg/window.h"
 
 /* --- opening ------------------------------------------------------------- */
@@ -283,7 +284,7 @@ static int drop_small(uint8_t *bits, const struct vt_manifest *m, int region,
 	return rc;
 }
 
-static int drop_all_small(uint8_t *bits, const struct vt_manifest *m, const struct vt_grid *grid,
+int vt_segment_drop_small(uint8_t *bits, const struct vt_manifest *m, const struct vt_grid *grid,
 	const struct vt_segment_opts *o, struct vt_err *err)
 {
 	double voxel = vt_grid_voxel_mm3(grid);
@@ -295,11 +296,9 @@ static int drop_all_small(uint8_t *bits, const struct vt_manifest *m, const stru
 	return rc;
 }
 
-int vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_checkpoint *c,
-	const struct vt_grid *grid, const struct vt_segment_opts *o, struct vt_err *err)
+void vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_checkpoint *c,
+	size_t n, const struct vt_segment_opts *o)
 {
-	size_t n = vt_grid_count(grid);
-
 	if (c->softmax && c->manifest->exclusive) {
 		vt_window_classes(bits, probability, c->n_outputs, n);
 	} else if (c->softmax) {
@@ -312,7 +311,6 @@ int vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_che
 							     o->threshold[r])
 					<< r);
 	}
-	return drop_all_small(bits, c->manifest, grid, o, err);
 }
 
 static bool nothing_found(const struct vt_patch_file *f)
@@ -333,11 +331,32 @@ int vt_segment_probabilities(float *probability, const struct vt_segmenter *s,
 	return 0;
 }
 
+/* Components end where the scan does: padding of the container is no part of them. */
+static int drop_small_inside(uint8_t *bits, const struct vt_manifest *m,
+	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err)
+{
+	const struct vt_grid grid = vt_patch_grid(f);
+	size_t n = vt_grid_count(&grid);
+	uint8_t *inside;
+	bool any = false;
+	int rc;
+
+	for (int r = 0; r < m->n_regions; r++)
+		any = any || o->least_mm3[r] > 0;
+	if (!any)
+		return 0;
+	inside = vt_xmalloc(n);
+	rc = vt_paste_inside(inside, f, err);
+	for (size_t v = 0; !rc && v < n; v++)
+		bits[v] = inside[v] ? bits[v] : 0;
+	free(inside);
+	return rc ? rc : vt_segment_drop_small(bits, m, &grid, o, err);
+}
+
 int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_prediction *p,
 	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err)
 {
 	const struct vt_checkpoint *c = s->first;
-	struct vt_grid grid;
 	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w;
 	float *probability;
 	int rc;
@@ -346,17 +365,18 @@ int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_predi
 		memset(bits, 0, n);
 		return 0;
 	}
-	grid = vt_patch_grid(f);
 	if (c->softmax || plain_thresholds(o, c->n_regions)) {
 		rc = vt_predict_bits(bits, p, err);
-		return rc ? rc : drop_all_small(bits, c->manifest, &grid, o, err);
+		return rc ? rc : drop_small_inside(bits, c->manifest, f, o, err);
 	}
 	probability = malloc(n * (size_t)c->n_outputs * sizeof(float));
 	if (!probability)
 		return vt_err_nomem(err, n * (size_t)c->n_outputs * sizeof(float));
 	rc = vt_predict_probabilities(probability, p, err);
-	if (!rc)
-		rc = vt_segment_rule(bits, probability, c, &grid, o, err);
+	if (!rc) {
+		vt_segment_rule(bits, probability, c, n, o);
+		rc = drop_small_inside(bits, c->manifest, f, o, err);
+	}
 	free(probability);
 	return rc;
 }

@@ -79,8 +79,12 @@ int vt_segment_probabilities(float *probability, const struct vt_segmenter *s,
 int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_prediction *p,
 	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err);
 
-/* The same rule on probabilities [outputs, voxels] that lie on any grid. */
-int vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_checkpoint *c,
-	const struct vt_grid *grid, const struct vt_segment_opts *o, struct vt_err *err);
+/* Region bits of probabilities [outputs, n] on any grid, small components included. */
+void vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_checkpoint *c,
+	size_t n, const struct vt_segment_opts *o);
+
+/* Clears the regions' components below o->least_mm3 in bits on a grid. */
+int vt_segment_drop_small(uint8_t *bits, const struct vt_manifest *m, const struct vt_grid *grid,
+	const struct vt_segment_opts *o, struct vt_err *err);
 
 #endif

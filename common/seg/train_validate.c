@@ -4,25 +4,19 @@
 
 #include "common/base/log.h"
 #include "common/seg/evaluator.h"
-#include "common/seg/paste.h"
 #include "common/seg/predictor.h"
 #include "common/seg/train_state.h"
 
-/* Adds the Dice of each region of one subject, 1 where both are empty: of the label map that
- * predict would write, beside the whole reference, as evaluate scores it. */
+/* Adds the Dice of each region of one subject, as evaluate scores it. */
 static int score_subject(struct vt_trainer *t, const struct vt_patch_file *f, double *dice,
 	struct vt_err *err)
 {
-	const struct vt_patch_reference *r = &f->reference;
-	uint8_t *bits = vt_xcalloc((size_t)f->d * (size_t)f->h * (size_t)f->w, 1),
-		*predicted = NULL, *reference = NULL;
+	uint8_t *bits = vt_xcalloc((size_t)f->d * (size_t)f->h * (size_t)f->w, 1);
 	bool nothing = vt_json_true(vt_json_get(f->header, "nothing_found"), false);
-	uint64_t twice[VT_MAX_REGIONS][2];
 	struct vt_prediction *p = NULL;
-	struct vt_geometry grid;
-	int rc = vt_patch_reference_map(&reference, f, err);
+	int rc = 0;
 
-	if (!rc && !nothing)
+	if (!nothing)
 		rc = vt_predict_begin(&p, &t->eval, 1, t->o->loss.softmax, f,
 			&(struct vt_predict_opts){ .overlap = 0.25,
 				.classes = t->manifest->exclusive },
@@ -31,22 +25,8 @@ static int score_subject(struct vt_trainer *t, const struct vt_patch_file *f, do
 		rc = vt_predict_bits(bits, p, err);
 	vt_predict_free(p);
 	if (!rc)
-		rc = vt_paste_native(&predicted, &grid, bits, f, t->manifest, err);
-	if (!rc &&
-		vt_geometry_count(&grid) !=
-			(size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2])
-		rc = vt_err_set(err, VT_EDATA,
-			"subject %s: its label map and its scan have other sizes; run crop-patch "
-			"again",
-			f->subject);
-	if (!rc)
-		rc = vt_score_counts(twice, t->manifest,
-			&(struct vt_label_pair){ predicted, reference, grid.grid }, err);
-	for (int k = 0; !rc && k < t->manifest->n_regions; k++)
-		dice[k] += twice[k][1] ? (double)twice[k][0] / (double)twice[k][1] : 1.0;
+		rc = vt_score_container(dice, t->manifest, f, bits, err);
 	free(bits);
-	free(predicted);
-	free(reference);
 	return rc;
 }
 

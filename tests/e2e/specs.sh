@@ -11,6 +11,7 @@ for s in skullstrip-normalize crop-patch crop-fine export normalize-liver; do re
 recipe recipe/evaluate.json '"subjects":"validation","trained":true,"overlap":0,"bootstrap":0'
 recipe recipe/evaluate-fold.json '"subjects":"validation","overlap":0,"bootstrap":0'
 recipe recipe/evaluate-folds.json '"subjects":"folds","overlap":0,"bootstrap":0'
+recipe recipe/tune-folds.json '"subjects":"folds","overlap":0,"thresholds":[0.3],"sizes":[50]'
 recipe recipe/predict-coarse.json '"overlap":0'
 for s in train train-coarse train-fine; do recipe recipe/$s.json "$net,$small,\"fold\":1"; done
 if [ "${SIZE:-tiny}" = full ]; then
@@ -38,7 +39,7 @@ both() { # SPEC WANT REPOS...: runs what is wanted, then nothing
 }
 voxtrail lint "$ROOT"/pipelines/*.json >log 2>&1; [ $? = 0 ] && ! grep -q : log; ok $? "all specs pass lint without a warning"
 both glioma "crop-patch=4 evaluate=1 export=1 skullstrip-normalize=4 train=1"
-both cross-validation "ensemble=1 evaluate-fold=2 score-folds=1 train-fold=2" --repo folds=folds
+both cross-validation "ensemble=1 ensemble-tuned=1 evaluate-fold=2 score-folds=1 train-fold=2 tune=1" --repo folds=folds
 voxtrail datum verify "$ROOT/pipelines/cross-validation.json" train-fold --store store --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe --repo manifest="$embedded" --repo folds=folds -n 1 >log 2>&1
 ok $? "a fold trained again, elsewhere, has the same bytes"
 # An ensemble of one network with itself is that network; of two, something between them.

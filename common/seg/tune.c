@@ -1,0 +1,499 @@
+/* tune.c - a subject's probabilities are kept as levels: of each voxel that passes the lowest
+ * threshold in some region and is no padding, how many thresholds each region's probability passes (with softmax the
+ * region bits of the largest).  So every mask that is tried can be made again in the order that the
+ * search needs, from little memory, and a subject is predicted once.
+ *
+ * A mask's components are numbered once per threshold; a component's size, and its voxels in and
+ * outside the reference, then answer for every least size. */
+#include "common/seg/tune.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/image/morphology.h"
+#include "common/seg/evaluator_internal.h"
+#include "common/seg/paste.h"
+
+/* A subject, predicted. */
+struct held {
+	const struct vt_patch_file *f;
+	uint32_t *voxel; /* [n], ascending */
+	uint8_t *level;  /* [n, width] */
+	size_t n, width; /* width: regions, with softmax 1 */
+	uint64_t reference[VT_MAX_REGIONS];
+};
+
+struct search {
+	const struct vt_checkpoint *c;
+	const struct vt_manifest *m;
+	struct vt_tuned *t;
+	struct held *held;
+	size_t n;
+};
+
+/* --- what is tried --------------------------------------------------------- */
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The list's numbers and `always`, ascending, each once. */
+static int read_list(double *out, int *n, const char *text, const char *flag, double always,
+	double most, struct vt_err *err)
+{
+	struct vt_json *j = NULL;
+	int rc = vt_json_parse(&j, text, strlen(text), flag, err), kept = 1;
+
+	if (!rc && (j->type != VT_JSON_ARRAY || j->n > VT_TUNE_MOST - 1))
+		rc = vt_err_set(err, VT_EUSAGE, "--%s: must be a list of at most %d numbers", flag,
+			VT_TUNE_MOST - 1);
+	out[0] = always;
+	for (size_t i = 0; !rc && i < j->n; i++) {
+		double v = vt_json_number(j->item[i], -1);
+
+		if (!(v >= 0 && v <= most) || (most == 1 && (v == 0 || v == 1)))
+			rc = vt_err_set(err, VT_EUSAGE, "--%s: number %zu must %s", flag, i + 1,
+				most == 1 ? "lie between 0 and 1" : "be from 0 to 1e9");
+		out[i + 1] = v;
+	}
+	if (!rc) {
+		qsort(out, j->n + 1, sizeof(*out), ascending);
+		for (size_t i = 1; i < j->n + 1; i++)
+			if (out[i] != out[kept - 1])
+				out[kept++] = out[i];
+		*n = kept;
+	}
+	vt_json_free(j);
+	return rc;
+}
+
+int vt_tune_grid(struct vt_tune_grid *out, const char *thresholds, const char *sizes,
+	struct vt_err *err)
+{
+	int rc = read_list(out->threshold, &out->n_thresholds, thresholds, "thresholds", 0.5, 1,
+		err);
+
+	return rc ? rc : read_list(out->least_mm3, &out->n_sizes, sizes, "sizes", 0, 1e9, err);
+}
+
+/* --- predictions ----------------------------------------------------------- */
+
+static size_t voxels_of(const struct vt_patch_file *f)
+{
+	return (size_t)f->d * (size_t)f->h * (size_t)f->w;
+}
+
+static uint8_t level_of(const struct vt_tune_grid *g, float probability)
+{
+	int level = 0;
+
+	while (level < g->n_thresholds && (double)probability > g->threshold[level])
+		level++;
+	return (uint8_t)level;
+}
+
+/* Keeps the voxels with any level: twice over them, to count and to fill. */
+static void keep_levels(struct held *h, const struct search *s, const float *probability,
+	const uint8_t *inside)
+{
+	const struct vt_tune_grid *g = &s->t->grid;
+	size_t all = voxels_of(h->f);
+
+	for (int pass = 0; pass < 2; pass++) {
+		h->n = 0;
+		for (size_t v = 0; v < all; v++) {
+			bool any = false;
+
+			for (size_t r = 0; inside[v] && r < h->width; r++) {
+				uint8_t level = level_of(g, probability[r * all + v]);
+
+				any = any || level;
+				if (pass)
+					h->level[h->n * h->width + r] = level;
+			}
+			if (any && pass)
+				h->voxel[h->n] = (uint32_t)v;
+			h->n += any;
+		}
+		if (pass)
+			break;
+		h->voxel = vt_xcalloc(h->n + 1, sizeof(*h->voxel));
+		h->level = vt_xcalloc((h->n + 1) * h->width, 1);
+	}
+}
+
+static void keep_bits(struct held *h, const struct search *s, const float *probability,
+	const uint8_t *inside)
+{
+	size_t all = voxels_of(h->f);
+	uint8_t *bits = vt_xmalloc(all);
+
+	vt_segment_rule(bits, probability, s->c, all, &s->t->best);
+	for (size_t v = 0; v < all; v++) {
+		bits[v] = inside[v] ? bits[v] : 0;
+		h->n += bits[v] != 0;
+	}
+	h->voxel = vt_xcalloc(h->n + 1, sizeof(*h->voxel));
+	h->level = vt_xcalloc(h->n + 1, 1);
+	h->n = 0;
+	for (size_t v = 0; v < all; v++)
+		if (bits[v]) {
+			h->voxel[h->n] = (uint32_t)v;
+			h->level[h->n++] = bits[v];
+		}
+	free(bits);
+}
+
+/* Voxels of each region in the whole label map, in those of the container. */
+static int count_reference(struct held *h, const struct vt_manifest *m, struct vt_err *err)
+{
+	const struct vt_patch_reference *r = &h->f->reference;
+	size_t n = (size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2];
+	double spacing[3], ratio = 1;
+	uint8_t *labels = NULL;
+	int rc = vt_patch_reference_map(&labels, h->f, err);
+
+	vt_segment_spacing(spacing, h->f);
+	for (size_t a = 0; a < 3; a++)
+		ratio *= r->spacing[a] / spacing[a];
+	if (!rc)
+		rc = vt_manifest_regions(labels, m, labels, n, err);
+	for (int k = 0; !rc && k < m->n_regions; k++) {
+		uint64_t inside = 0;
+
+		for (size_t v = 0; v < n; v++)
+			inside += vt_region_holds(m, labels[v], k);
+		h->reference[k] = (uint64_t)((double)inside * ratio + 0.5);
+	}
+	free(labels);
+	return rc;
+}
+
+static int hold(struct held *h, const struct search *s, const struct vt_choice *choice,
+	const struct vt_target *target, struct vt_json *on_host, struct vt_err *err)
+{
+	size_t n = voxels_of(target->file), all = n * (size_t)s->c->n_outputs;
+	struct vt_prediction *p = NULL;
+	float *probability = malloc(all * sizeof(*probability));
+	uint8_t *inside = vt_xmalloc(n);
+	int rc = probability ? 0 : vt_err_nomem(err, all * sizeof(*probability));
+
+	h->f = target->file;
+	h->width = s->c->softmax ? 1 : (size_t)s->c->n_regions;
+	if (!rc)
+		rc = vt_evaluate_begin(&p, choice, target, on_host, err);
+	if (!rc)
+		rc = vt_segment_probabilities(probability, choice->s, p, h->f, err);
+	vt_predict_free(p);
+	if (!rc)
+		rc = vt_paste_inside(inside, h->f, err);
+	if (!rc && s->c->softmax)
+		keep_bits(h, s, probability, inside);
+	else if (!rc)
+		keep_levels(h, s, probability, inside);
+	if (!rc)
+		rc = count_reference(h, s->m, err);
+	free(inside);
+	free(probability);
+	return rc ? vt_err_prefix(err, "subject %s", target->subject) : 0;
+}
+
+static int hold_all(struct search *s, const struct vt_choice *choice, struct vt_err *err)
+{
+	struct vt_json *on_host = vt_json_new(VT_JSON_ARRAY);
+	int rc = 0;
+
+	s->held = vt_xcalloc(choice->n + 1, sizeof(*s->held));
+	vt_progress_begin("tune", "subject", choice->n);
+	for (size_t i = 0; !rc && i < choice->n; i++) {
+		const struct vt_target *t = &choice->target[i];
+
+		if (t->file) {
+			rc = hold(&s->held[s->n++], s, choice, t, on_host, err);
+			vt_strs_add(&s->t->subjects, t->subject);
+		} else {
+			vt_log(VT_LOG_WARN, "absent", "subject=\"%s\" why=\"%s\"", t->subject,
+				t->why);
+			vt_strs_add(&s->t->absent, t->subject);
+		}
+		vt_progress_step(i + 1, "subject=%s", t->subject);
+	}
+	vt_progress_end();
+	vt_json_free(on_host);
+	if (!rc && !s->n)
+		rc = vt_err_set(err, VT_EDATA, "none of the subjects has a container");
+	return rc;
+}
+
+/* --- regions alone --------------------------------------------------------- */
+
+/* Whether the i-th voxel passes threshold t in region r. */
+static bool passes(const struct held *h, const struct search *s, size_t i, int r, int t)
+{
+	return s->c->softmax ? vt_region_holds(s->m, h->level[i], r)
+			     : h->level[i * h->width + (size_t)r] > t;
+}
+
+static bool ignored(const struct search *s, const struct held *h, size_t v)
+{
+	return s->m->ignore > 0 && h->f->regions[v] == VT_PATCH_IGNORED;
+}
+
+/* Components of one mask, and what each holds: found[c], in the reference tp[c]. */
+struct parts {
+	size_t *size, *found, *tp;
+	uint32_t n;
+};
+
+static void release_parts(struct parts *p)
+{
+	free(p->size);
+	free(p->found);
+	free(p->tp);
+}
+
+static int parts_of(struct parts *out, const struct search *s, const struct held *h, int r, int t,
+	struct vt_err *err)
+{
+	const size_t dim[3] = { (size_t)h->f->w, (size_t)h->f->h, (size_t)h->f->d };
+	size_t all = voxels_of(h->f);
+	unsigned char *mask = calloc(all, 1);
+	uint32_t *label = malloc(all * sizeof(*label));
+	int rc = mask && label ? 0 : vt_err_nomem(err, all * sizeof(*label));
+
+	*out = (struct parts){ .n = 0 };
+	for (size_t i = 0; !rc && i < h->n; i++)
+		mask[h->voxel[i]] = passes(h, s, i, r, t);
+	if (!rc)
+		rc = vt_components(label, &out->n, &out->size, mask, dim, VT_CONNECT_26, err);
+	out->found = vt_xcalloc((size_t)out->n + 1, sizeof(*out->found));
+	out->tp = vt_xcalloc((size_t)out->n + 1, sizeof(*out->tp));
+	for (size_t i = 0; !rc && i < h->n; i++) {
+		size_t v = h->voxel[i];
+
+		if (!mask[v] || ignored(s, h, v))
+			continue;
+		out->found[label[v]]++;
+		out->tp[label[v]] += vt_patch_holds(h->f, v, r);
+	}
+	free(mask);
+	free(label);
+	return rc;
+}
+
+/* Adds a subject's Dice for every least size. */
+static void add_sizes(double *dice, const struct search *s, const struct held *h,
+	const struct parts *p, int r)
+{
+	const struct vt_tune_grid *g = &s->t->grid;
+	double spacing[3];
+
+	vt_segment_spacing(spacing, h->f);
+	for (int k = 0; k < g->n_sizes; k++) {
+		double least = g->least_mm3[k] / (spacing[0] * spacing[1] * spacing[2]);
+		uint64_t found = 0, tp = 0;
+
+		for (uint32_t c = 1; c <= p->n; c++)
+			if ((double)p->size[c] >= least) {
+				found += p->found[c];
+				tp += p->tp[c];
+			}
+		dice[k] += found + h->reference[r]
+			? 2.0 * (double)tp / (double)(found + h->reference[r])
+			: 1.0;
+	}
+}
+
+static int try_all(struct search *s, int r, struct vt_err *err)
+{
+	const struct vt_tune_grid *g = &s->t->grid;
+	int pairs = g->n_thresholds * g->n_sizes, rc = 0;
+	double *dice = vt_xcalloc((size_t)pairs, sizeof(*dice));
+
+	for (size_t i = 0; !rc && i < s->n; i++)
+		for (int t = 0; !rc && t < g->n_thresholds; t++) {
+			struct parts p;
+
+			rc = parts_of(&p, s, &s->held[i], r, t, err);
+			if (!rc)
+				add_sizes(dice + t * g->n_sizes, s, &s->held[i], &p, r);
+			release_parts(&p);
+		}
+	for (int k = 0; k < pairs; k++)
+		dice[k] /= (double)s->n;
+	s->t->region[r].dice = dice;
+	return rc;
+}
+
+/* Whether pair a of equal Dice comes before the best so far. */
+static bool nearer(const struct vt_tune_grid *g, int a, int best)
+{
+	double x = fabs(g->threshold[a / g->n_sizes] - 0.5),
+	       y = fabs(g->threshold[best / g->n_sizes] - 0.5);
+
+	return x < y; /* of equals the smaller threshold and size come first anyway */
+}
+
+static void choose_pair(struct vt_tuned_region *out, const struct vt_tune_grid *g)
+{
+	int best = 0;
+
+	for (int a = 1; a < g->n_thresholds * g->n_sizes; a++)
+		if (out->dice[a] > out->dice[best] ||
+			(out->dice[a] >= out->dice[best] && nearer(g, a, best)))
+			best = a;
+	out->threshold = best / g->n_sizes;
+	out->size = best % g->n_sizes;
+}
+
+/* --- label maps ------------------------------------------------------------ */
+
+/* Region bits under o. */
+static int bits_under(uint8_t *bits, const struct search *s, const struct held *h,
+	const struct vt_segment_opts *o, struct vt_err *err)
+{
+	const struct vt_tune_grid *g = &s->t->grid;
+	const int dims[3] = { h->f->d, h->f->h, h->f->w };
+	int at[VT_MAX_REGIONS] = { 0 };
+	double spacing[3];
+
+	for (int r = 0; r < s->m->n_regions; r++)
+		while (!s->c->softmax && g->threshold[at[r]] != o->threshold[r])
+			at[r]++;
+	memset(bits, 0, voxels_of(h->f));
+	for (size_t i = 0; i < h->n; i++) {
+		if (s->c->softmax)
+			bits[h->voxel[i]] = h->level[i];
+		for (int r = 0; !s->c->softmax && r < s->m->n_regions; r++)
+			bits[h->voxel[i]] |= (uint8_t)(passes(h, s, i, r, at[r]) << r);
+	}
+	vt_segment_spacing(spacing, h->f);
+	return vt_segment_drop_small(bits, s->m, dims, spacing, o, err);
+}
+
+/* Mean Dice of the label maps by region under o; *all: over regions too. */
+static int score_maps(double *dice, double *all, const struct search *s,
+	const struct vt_segment_opts *o, struct vt_err *err)
+{
+	int rc = 0;
+
+	memset(dice, 0, VT_MAX_REGIONS * sizeof(*dice));
+	*all = 0;
+	for (size_t i = 0; !rc && i < s->n; i++) {
+		uint8_t *bits = vt_xmalloc(voxels_of(s->held[i].f));
+
+		rc = bits_under(bits, s, &s->held[i], o, err);
+		if (!rc)
+			rc = vt_score_container(dice, s->m, s->held[i].f, bits, err);
+		free(bits);
+	}
+	for (int r = 0; r < s->m->n_regions; r++) {
+		dice[r] /= (double)s->n;
+		*all += dice[r] / s->m->n_regions;
+	}
+	return rc;
+}
+
+/* Takes a region's candidate if the label maps gain. */
+static int keep_what_helps(struct search *s, struct vt_err *err)
+{
+	const struct vt_tune_grid *g = &s->t->grid;
+	struct vt_segment_opts *best = &s->t->best;
+	double now, then, dice[VT_MAX_REGIONS];
+	int rc = score_maps(s->t->before, &now, s, best, err);
+
+	memcpy(s->t->after, s->t->before, sizeof(dice));
+	for (int r = 0; !rc && r < s->m->n_regions; r++) {
+		struct vt_tuned_region *t = &s->t->region[r];
+		struct vt_segment_opts with = *best;
+
+		with.threshold[r] = g->threshold[t->threshold];
+		with.least_mm3[r] = g->least_mm3[t->size];
+		if (with.threshold[r] == 0.5 && with.least_mm3[r] == 0)
+			continue;
+		rc = score_maps(dice, &then, s, &with, err);
+		t->kept = !rc && then > now;
+		if (!t->kept)
+			continue;
+		*best = with;
+		now = then;
+		memcpy(s->t->after, dice, sizeof(dice));
+	}
+	return rc;
+}
+
+/* --- all of it ------------------------------------------------------------- */
+
+/* Every member that chooses must have kept a fold out. */
+static int check_folds(const struct vt_segmenter *s, const struct vt_evaluate_opts *o,
+	struct vt_err *err)
+{
+	size_t n = o->which == VT_WHICH_FOLDS ? s->n : 1;
+
+	for (size_t i = 0; i < n; i++)
+		if (vt_json_integer(vt_json_get(s->member[i].checkpoint.json, "fold"), -1) < 0)
+			return vt_err_set(err, VT_EDATA,
+				"%s: was trained without a validation fold, so there is nobody to "
+				"tune on; train with --fold 0 or another",
+				s->member[i].dir);
+	return 0;
+}
+
+static void plain(struct vt_segment_opts *o)
+{
+	for (int r = 0; r < VT_MAX_REGIONS; r++) {
+		o->threshold[r] = 0.5;
+		o->least_mm3[r] = 0;
+	}
+}
+
+int vt_tune(struct vt_tuned *out, const struct vt_segmenter *s, const struct vt_dataset *d,
+	const char *root, const struct vt_tune_grid *grid, const struct vt_evaluate_opts *o,
+	struct vt_err *err)
+{
+	struct vt_choice choice = { .s = s, .d = d, .o = o };
+	struct search search = { .c = s->first, .m = s->first->manifest, .t = out };
+	int rc = check_folds(s, o, err);
+
+	memset(out, 0, sizeof(*out));
+	out->grid = *grid;
+	plain(&out->best);
+	if (search.c->softmax) {
+		out->grid.n_thresholds = 1;
+		out->grid.threshold[0] = 0.5;
+	}
+	if (!rc)
+		rc = vt_choice_make(&choice, root, err);
+	if (!rc)
+		rc = hold_all(&search, &choice, err);
+	for (int r = 0; !rc && r < search.m->n_regions; r++) {
+		rc = try_all(&search, r, err);
+		if (!rc)
+			choose_pair(&out->region[r], &out->grid);
+	}
+	if (!rc)
+		rc = keep_what_helps(&search, err);
+	for (size_t i = 0; i < search.n; i++) {
+		free(search.held[i].voxel);
+		free(search.held[i].level);
+	}
+	free(search.held);
+	vt_choice_release(&choice);
+	if (rc)
+		vt_tuned_release(out);
+	return rc;
+}
+
+void vt_tuned_release(struct vt_tuned *t)
+{
+	for (int r = 0; r < VT_MAX_REGIONS; r++)
+		free(t->region[r].dice);
+	vt_strs_release(&t->subjects);
+	vt_strs_release(&t->absent);
+	memset(t, 0, sizeof(*t));
+}

@@ -1,0 +1,89 @@
+/* tune_write.c - what was found, as a recipe and as tables. */
+#include "common/base/csv.h"
+#include "common/seg/tune.h"
+
+struct vt_json *vt_tuned_params(const struct vt_tuned *t, const struct vt_segmenter *s)
+{
+	const struct vt_manifest *m = s->first->manifest;
+	struct vt_json *params = vt_json_new(VT_JSON_OBJECT),
+		       *threshold = vt_json_new(VT_JSON_OBJECT),
+		       *least = vt_json_new(VT_JSON_OBJECT);
+
+	for (int r = 0; r < m->n_regions; r++) {
+		vt_json_put_real(threshold, m->region[r].name, t->best.threshold[r]);
+		vt_json_put_real(least, m->region[r].name, t->best.least_mm3[r]);
+	}
+	vt_json_put(params, "min-component", least);
+	if (s->first->softmax)
+		vt_json_free(threshold);
+	else
+		vt_json_put(params, "threshold", threshold);
+	return params;
+}
+
+static struct vt_json *names_of(const struct vt_strs *names)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < names->n; i++)
+		vt_json_push(list, vt_json_new_text(names->v[i]));
+	return list;
+}
+
+/* Dice of the pair (0.5, 0). */
+static double plain_dice(const struct vt_tuned *t, int r)
+{
+	int at = 0;
+
+	while (t->grid.threshold[at] != 0.5)
+		at++;
+	return t->region[r].dice[at * t->grid.n_sizes];
+}
+
+struct vt_json *vt_tuned_json(const struct vt_tuned *t, const struct vt_segmenter *s)
+{
+	const struct vt_manifest *m = s->first->manifest;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *all = vt_json_new(VT_JSON_OBJECT);
+
+	for (int r = 0; r < m->n_regions; r++) {
+		const struct vt_tuned_region *one = &t->region[r];
+		struct vt_json *k = vt_json_new(VT_JSON_OBJECT);
+
+		vt_json_put_real(k, "threshold", t->grid.threshold[one->threshold]);
+		vt_json_put_real(k, "min_component_mm3", t->grid.least_mm3[one->size]);
+		vt_json_put_real(k, "dice",
+			one->dice[one->threshold * t->grid.n_sizes + one->size]);
+		vt_json_put_real(k, "dice_plain", plain_dice(t, r));
+		vt_json_put_bool(k, "kept", one->kept);
+		vt_json_put_real(k, "label_map_dice", t->after[r]);
+		vt_json_put_real(k, "label_map_dice_plain", t->before[r]);
+		vt_json_put(all, m->region[r].name, k);
+	}
+	vt_json_put_int(j, "format", 1);
+	vt_json_put(j, "regions", all);
+	vt_json_put(j, "subjects", names_of(&t->subjects));
+	vt_json_put(j, "absent", names_of(&t->absent));
+	return j;
+}
+
+void vt_tuned_csv(struct vt_buf *out, const struct vt_tuned *t, const struct vt_segmenter *s)
+{
+	const struct vt_manifest *m = s->first->manifest;
+	const struct vt_tune_grid *g = &t->grid;
+
+	vt_buf_str(out, "region,threshold,min_component_mm3,dice\n");
+	for (int r = 0; r < m->n_regions; r++)
+		for (int k = 0; k < g->n_thresholds * g->n_sizes; k++) {
+			const double cell[3] = { g->threshold[k / g->n_sizes],
+				g->least_mm3[k % g->n_sizes], t->region[r].dice[k] };
+
+			vt_csv_quote(out, m->region[r].name);
+			for (int c = 0; c < 3; c++) {
+				char text[32];
+
+				vt_json_real_text(text, cell[c]);
+				vt_buf_printf(out, ",%s", text);
+			}
+			vt_buf_char(out, '\n');
+		}
+}

@@ -1,0 +1,192 @@
+/* tune: a checkpoint and subjects it was not trained on -> threshold and least component size of
+ * each region, as a recipe for predict and evaluate.
+ *
+ * in   model    output of train, or a directory of folds
+ *      patches  output of crop-patch
+ *      base     a recipe that is carried on (optional)
+ * out  recipe.json, tune.json, candidates.csv */
+#include <stddef.h>
+
+#include "common/nn/backend.h"
+#include "common/seg/contract.h"
+#include "common/seg/tune.h"
+#include "common/stage/stage.h"
+
+struct params {
+	int64_t subjects, weights, device, profile, tta;
+	double overlap;
+	const char *thresholds, *sizes, *allow;
+};
+
+static const char *const which[] = { "validation", "folds", NULL };
+static const char *const weights[] = { "best", "last", NULL };
+
+static const struct vt_port in[] = {
+	{ "model", VT_PORT_DIR, false,
+		"checkpoint: output of train; or a directory of several, whose mean probability is "
+		"tuned, with --subjects folds that of each on its own fold" },
+	{ "patches", VT_PORT_DIR, false, "labeled subjects: output of crop-patch" },
+	{ "base", VT_PORT_FILE, true,
+		"a recipe of predict or evaluate whose other params recipe.json keeps" },
+	{ "engines", VT_PORT_DIR, true,
+		"an earlier run on a GPU whose convolution engines are repeated" },
+	{ NULL, 0, false, NULL },
+};
+
+static const struct vt_param params[] = {
+	VT_ENUM("subjects", subjects, which, 0,
+		"on whom: the checkpoint's validation fold; folds: each checkpoint those that its "
+		"fold kept out"),
+	VT_JSON_TEXT("thresholds", thresholds, "[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9]", "",
+		"probabilities that are tried, 0.5 always; not with softmax"),
+	VT_JSON_TEXT("sizes", sizes, "[0,10,20,50,100,200,500,1000]", "mm3",
+		"least sizes of a component that are tried, 0 always"),
+	VT_ENUM("weights", weights, weights, 0, "of the checkpoint"),
+	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "", "of neighboring windows"),
+	VT_ENUM("tta", tta, vt_tta_names, 0,
+		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
+		"turns"),
+	VT_TEXT("allow", allow, "", "",
+		"what may differ from the training data, e.g. crop.margin,spacing_mm"),
+	VT_ENUM("device", device, vt_device_wishes, 0,
+		"where the network is computed; auto: a GPU if there is one"),
+	VT_ENUM("precision", profile, vt_device_profiles, 0,
+		"numbers it is computed in; default: f32, on a GPU bf16"),
+	{ .name = NULL },
+};
+
+static int write_json(struct vt_stage_run *r, const char *name, struct vt_json *j,
+	struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc;
+
+	vt_json_pretty(&text, j);
+	rc = vt_stage_write(r, name, &text, err);
+	vt_buf_release(&text);
+	vt_json_free(j);
+	return rc;
+}
+
+/* What was found, put into a copy of --base. */
+static int write_recipe(struct vt_stage_run *r, const struct vt_tuned *t,
+	const struct vt_segmenter *s, struct vt_err *err)
+{
+	const char *base = vt_stage_input(r, "base");
+	struct vt_json *found = vt_tuned_params(t, s), *j = NULL, *all;
+	int rc = base ? vt_json_read(&j, base, err) : 0;
+
+	if (!rc && base &&
+		(j->type != VT_JSON_OBJECT || !vt_json_get(j, "params") ||
+			vt_json_get(j, "params")->type != VT_JSON_OBJECT))
+		rc = vt_err_set(err, VT_EDATA, "%s: is no recipe: {\"params\": {...}}", base);
+	if (!rc) {
+		all = base ? vt_json_copy(vt_json_get(j, "params")) : vt_json_new(VT_JSON_OBJECT);
+		for (size_t i = 0; i < found->n; i++)
+			vt_json_put(all, found->key[i], vt_json_copy(found->item[i]));
+		if (!base)
+			j = vt_json_new(VT_JSON_OBJECT);
+		vt_json_put(j, "params", all);
+		rc = write_json(r, "recipe.json", j, err);
+		j = NULL;
+	}
+	vt_json_free(j);
+	vt_json_free(found);
+	return rc;
+}
+
+static int write_all(struct vt_stage_run *r, const struct vt_tuned *t, const struct vt_segmenter *s,
+	struct vt_err *err)
+{
+	struct vt_buf table = VT_BUF_INIT;
+	int rc = write_recipe(r, t, s, err);
+
+	if (!rc)
+		rc = write_json(r, "tune.json", vt_tuned_json(t, s), err);
+	vt_tuned_csv(&table, t, s);
+	if (!rc)
+		rc = vt_stage_write(r, "candidates.csv", &table, err);
+	vt_buf_release(&table);
+	return rc;
+}
+
+static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct vt_device *device,
+	struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow };
+	const struct vt_evaluate_opts o = { .which = p->subjects ? VT_WHICH_FOLDS
+								 : VT_WHICH_VALIDATION,
+		.how = { .windows = { .overlap = p->overlap, .tta = (enum vt_tta)p->tta } },
+		.allow = p->allow };
+	struct vt_segmenter *s = NULL;
+	struct vt_dataset d = { NULL, 0 };
+	struct vt_tuned t;
+	int rc = vt_segmenter_open(&s, vt_stage_input(r, "model"), &how, err);
+
+	if (!rc)
+		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), NULL, err);
+	if (!rc)
+		rc = vt_tune(&t, s, &d, vt_stage_input(r, "patches"), grid, &o, err);
+	if (!rc) {
+		vt_stage_note(r, "device", vt_device_describe(device));
+		rc = write_all(r, &t, s, err);
+		vt_tuned_release(&t);
+	}
+	vt_dataset_close(&d);
+	vt_segmenter_close(s);
+	return rc;
+}
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	struct vt_device *device = NULL;
+	struct vt_tune_grid grid;
+	int rc = vt_tune_grid(&grid, p->thresholds, p->sizes, err);
+
+	if (!rc)
+		rc = vt_contract_check_allow(p->allow, NULL, err);
+	if (!rc)
+		rc = vt_device_open(&device,
+			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
+				.profile = vt_device_profiles[p->profile],
+				.engines = vt_stage_input(r, "engines") },
+			err);
+	if (!rc)
+		rc = tune(r, &grid, device, err);
+	vt_device_close(device);
+	return rc;
+}
+
+static void settle(void *p)
+{
+	vt_device_settle(&((struct params *)p)->device);
+}
+
+static const struct vt_stage stage = {
+	.name = "tune",
+	.version = "1",
+	.summary = "Finds each region's threshold and least component size on validation subjects.",
+	.output =
+		"recipe.json: for --recipe of predict and evaluate; tune.json: what was chosen and "
+		"gained; candidates.csv: mean Dice of every pair",
+	.about = "Every pair of a threshold and a least size is scored for each region alone: mean "
+		 "Dice over subjects that the network was not trained on. Of equal pairs the one "
+		 "nearest to 0.5 is taken, then the smaller size. What was found is kept where the "
+		 "label maps that predict would write gain by it over all regions; else the recipe "
+		 "says 0.5 and 0. Test subjects are never looked at.\n\n"
+		 "With --subjects folds a directory of checkpoints is tuned on all of the training "
+		 "data, each subject predicted by the network that kept it out.",
+	.in = in,
+	.params = params,
+	.params_size = sizeof(struct params),
+	.learns = true,
+	.run = run,
+	.settle = settle,
+};
+
+int main(int argc, char **argv)
+{
+	return vt_stage_main(&stage, argc, argv);
+}
