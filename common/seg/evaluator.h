@@ -194,10 +194,6 @@ double vt_score_diagonal(const struct vt_label_pair *pair); /* of the grid, mm *
 void vt_score_absent(struct vt_region_score *s, bool reference_known, double penalty_mm,
 	double lesion_penalty);
 
-/* Dice counts of every region alone: 2 tp and the sum of both sizes. */
-int vt_score_counts(uint64_t (*twice)[2], const struct vt_manifest *m,
-	const struct vt_label_pair *pair, struct vt_err *err);
-
 /* Adds each region's Dice, 1 where both are empty, of the label map that predict would write of
  * these region bits [z, y, x] of the container, beside the whole reference. */
 int vt_score_container(double *dice, const struct vt_manifest *m, const struct vt_patch_file *f,

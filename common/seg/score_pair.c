@@ -106,7 +106,8 @@ void vt_score_absent(struct vt_region_score *s, bool reference_known, double pen
 	s->baseline = s->oracle = NAN;
 }
 
-int vt_score_counts(uint64_t (*twice)[2], const struct vt_manifest *m,
+/* Dice counts of every region alone: 2 tp and the sum of both sizes. */
+static int score_counts(uint64_t (*twice)[2], const struct vt_manifest *m,
 	const struct vt_label_pair *pair, struct vt_err *err)
 {
 	size_t n = vt_grid_count(&pair->grid);
@@ -143,7 +144,7 @@ int vt_score_container(double *dice, const struct vt_manifest *m, const struct v
 			"again",
 			f->subject);
 	if (!rc)
-		rc = vt_score_counts(twice, m,
+		rc = score_counts(twice, m,
 			&(struct vt_label_pair){ predicted, reference,
 				{ r->dims[0], r->dims[1], r->dims[2] }, { 1, 1, 1 } },
 			err);

@@ -1,7 +1,7 @@
 /* tune.c - a subject's probabilities are kept as levels: of each voxel that passes the lowest
- * threshold in some region and is no padding, how many thresholds each region's probability passes (with softmax the
- * region bits of the largest).  So every mask that is tried can be made again in the order that the
- * search needs, from little memory, and a subject is predicted once.
+ * threshold in some region and is no padding, how many thresholds each region's probability passes
+ * (with softmax the region bits of the largest).  So every mask that is tried can be made again in
+ * the order that the search needs, from little memory, and a subject is predicted once.
  *
  * A mask's components are numbered once per threshold; a component's size, and its voxels in and
  * outside the reference, then answer for every least size. */

@@ -8,11 +8,12 @@
  *      dice = 2 tp / (found + reference),  1 where both are 0
  *
  * is taken; reference counts the region in the whole label map, times the ratio of the voxels'
- * volumes where the scan was resampled.  The best pair is the candidate; of equals the one nearest to
- * 0.5, then the smaller threshold, then the smaller size.  Regions that make a label map are not independent, so a candidate is
- * kept only if it raises the mean Dice of the label maps that predict would write, over subjects and
- * regions, regions taken one after the other in the manifest's order: as nnU-Net keeps a
- * postprocessing only where the whole gains by it (Isensee et al. 2021, find_best_configuration).
+ * volumes where the scan was resampled.  The best pair is the candidate; of equals the one nearest
+ * to 0.5, then the smaller threshold, then the smaller size.  Regions that make a label map are not
+ * independent, so a candidate is kept only if it raises the mean Dice of the label maps that
+ * predict would write, over subjects and regions, regions taken one after the other in the
+ * manifest's order: as nnU-Net keeps a postprocessing only where the whole gains by it (Isensee et
+ * al. 2021, find_best_configuration).
  *
  * Softmax takes the largest, so there is no threshold to be found, only sizes. */
 #ifndef COMMON_SEG_TUNE_H
