@@ -138,16 +138,16 @@ int vt_score_container(double *dice, const struct vt_manifest *m, const struct v
 
 	if (!rc)
 		rc = vt_paste_native(&predicted, &grid, bits, f, m, err);
-	if (!rc && vt_geometry_count(&grid) != count(r->dims))
+	if (!rc &&
+		vt_geometry_count(&grid) !=
+			(size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2])
 		rc = vt_err_set(err, VT_EDATA,
 			"subject %s: its label map and its scan have other sizes; run crop-patch "
 			"again",
 			f->subject);
 	if (!rc)
 		rc = score_counts(twice, m,
-			&(struct vt_label_pair){ predicted, reference,
-				{ r->dims[0], r->dims[1], r->dims[2] }, { 1, 1, 1 } },
-			err);
+			&(struct vt_label_pair){ predicted, reference, grid.grid }, err);
 	for (int k = 0; !rc && k < m->n_regions; k++)
 		dice[k] += twice[k][1] ? (double)twice[k][0] / (double)twice[k][1] : 1.0;
 	free(predicted);

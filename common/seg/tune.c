@@ -154,13 +154,13 @@ static int count_reference(struct held *h, const struct vt_manifest *m, struct v
 {
 	const struct vt_patch_reference *r = &h->f->reference;
 	size_t n = (size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2];
-	double spacing[3], ratio = 1;
+	const struct vt_grid grid = vt_patch_grid(h->f);
+	double ratio = 1;
 	uint8_t *labels = NULL;
 	int rc = vt_patch_reference_map(&labels, h->f, err);
 
-	vt_segment_spacing(spacing, h->f);
 	for (size_t a = 0; a < 3; a++)
-		ratio *= r->spacing[a] / spacing[a];
+		ratio *= r->spacing[a] / grid.spacing[2 - a];
 	if (!rc)
 		rc = vt_manifest_regions(labels, m, labels, n, err);
 	for (int k = 0; !rc && k < m->n_regions; k++) {
@@ -260,7 +260,7 @@ static void release_parts(struct parts *p)
 static int parts_of(struct parts *out, const struct search *s, const struct held *h, int r, int t,
 	struct vt_err *err)
 {
-	const size_t dim[3] = { (size_t)h->f->w, (size_t)h->f->h, (size_t)h->f->d };
+	const struct vt_grid grid = vt_patch_grid(h->f);
 	size_t all = voxels_of(h->f);
 	unsigned char *mask = calloc(all, 1);
 	uint32_t *label = malloc(all * sizeof(*label));
@@ -270,7 +270,7 @@ static int parts_of(struct parts *out, const struct search *s, const struct held
 	for (size_t i = 0; !rc && i < h->n; i++)
 		mask[h->voxel[i]] = passes(h, s, i, r, t);
 	if (!rc)
-		rc = vt_components(label, &out->n, &out->size, mask, dim, VT_CONNECT_26, err);
+		rc = vt_components(label, &out->n, &out->size, mask, grid.dim, VT_CONNECT_26, err);
 	out->found = vt_xcalloc((size_t)out->n + 1, sizeof(*out->found));
 	out->tp = vt_xcalloc((size_t)out->n + 1, sizeof(*out->tp));
 	for (size_t i = 0; !rc && i < h->n; i++) {
@@ -291,11 +291,10 @@ static void add_sizes(double *dice, const struct search *s, const struct held *h
 	const struct parts *p, int r)
 {
 	const struct vt_tune_grid *g = &s->t->grid;
-	double spacing[3];
+	const struct vt_grid grid = vt_patch_grid(h->f);
 
-	vt_segment_spacing(spacing, h->f);
 	for (int k = 0; k < g->n_sizes; k++) {
-		double least = g->least_mm3[k] / (spacing[0] * spacing[1] * spacing[2]);
+		double least = g->least_mm3[k] / vt_grid_voxel_mm3(&grid);
 		uint64_t found = 0, tp = 0;
 
 		for (uint32_t c = 1; c <= p->n; c++)
@@ -358,9 +357,8 @@ static int bits_under(uint8_t *bits, const struct search *s, const struct held *
 	const struct vt_segment_opts *o, struct vt_err *err)
 {
 	const struct vt_tune_grid *g = &s->t->grid;
-	const int dims[3] = { h->f->d, h->f->h, h->f->w };
+	const struct vt_grid grid = vt_patch_grid(h->f);
 	int at[VT_MAX_REGIONS] = { 0 };
-	double spacing[3];
 
 	for (int r = 0; r < s->m->n_regions; r++)
 		while (!s->c->softmax && g->threshold[at[r]] != o->threshold[r])
@@ -372,8 +370,7 @@ static int bits_under(uint8_t *bits, const struct search *s, const struct held *
 		for (int r = 0; !s->c->softmax && r < s->m->n_regions; r++)
 			bits[h->voxel[i]] |= (uint8_t)(passes(h, s, i, r, at[r]) << r);
 	}
-	vt_segment_spacing(spacing, h->f);
-	return vt_segment_drop_small(bits, s->m, dims, spacing, o, err);
+	return vt_segment_drop_small(bits, s->m, &grid, o, err);
 }
 
 /* Mean Dice of the label maps by region under o; *all: over regions too. */
