@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/base/json.h"
 
 enum { MOST_BYTES = 64 << 20 };
 
@@ -200,4 +201,14 @@ void vt_csv_quote(struct vt_buf *out, const char *text)
 		vt_buf_char(out, *text);
 	}
 	vt_buf_char(out, '"');
+}
+
+void vt_csv_real(struct vt_buf *out, double v)
+{
+	char text[32];
+
+	if (!isfinite(v))
+		return;
+	vt_json_real_text(text, v);
+	vt_buf_str(out, text);
 }

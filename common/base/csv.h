@@ -38,5 +38,7 @@ int vt_csv_number(double *out, const struct vt_csv *table, size_t row, size_t co
 
 /* text as a cell, in quotes where it must be. */
 void vt_csv_quote(struct vt_buf *out, const char *text);
+/* The shortest text that reads back as v; an empty cell where v is not finite. */
+void vt_csv_real(struct vt_buf *out, double v);
 
 #endif

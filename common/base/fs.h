@@ -21,6 +21,11 @@ char *vt_path_join(const char *dir, const char *name);
  * ) @ + ^ as well. */
 bool vt_path_is_portable(const char *relative);
 
+/* What stands behind the last '/'. */
+const char *vt_path_name(const char *path);
+/* Whether a path is dir or lies below it, by their texts alone. */
+bool vt_path_is_within(const char *path, const char *dir);
+
 bool vt_fs_exists(const char *path);
 bool vt_fs_is_dir(const char *path);
 

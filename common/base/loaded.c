@@ -8,13 +8,6 @@
 
 enum { PRELOAD_LIMIT = 1 << 16 };
 
-static const char *file_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static int add(struct dl_phdr_info *info, size_t size, void *ctx)
 {
 	struct vt_loaded *l = ctx;
@@ -34,7 +27,7 @@ static int add(struct dl_phdr_info *info, size_t size, void *ctx)
 static int by_name(const void *a, const void *b)
 {
 	const struct vt_loaded_one *x = a, *y = b;
-	int c = strcmp(file_name(x->path), file_name(y->path));
+	int c = strcmp(vt_path_name(x->path), vt_path_name(y->path));
 
 	return c ? c : strcmp(x->path, y->path);
 }
@@ -56,14 +49,15 @@ static void split(struct vt_strs *out, const char *list, const char *separators)
 static bool is_preloaded(const char *path, const struct vt_strs *preloads)
 {
 	for (size_t i = 0; i < preloads->n; i++)
-		if (!strcmp(strchr(preloads->v[i], '/') ? path : file_name(path), preloads->v[i]))
+		if (!strcmp(strchr(preloads->v[i], '/') ? path : vt_path_name(path),
+			    preloads->v[i]))
 			return true;
 	return false;
 }
 
 static bool is_below(const char *path, const struct vt_strs *dirs)
 {
-	size_t n = (size_t)(file_name(path) - path);
+	size_t n = (size_t)(vt_path_name(path) - path);
 
 	for (size_t i = 0; i < dirs->n; i++) {
 		size_t len = strlen(dirs->v[i]);

@@ -149,3 +149,11 @@ bool vt_digest_equal(const struct vt_digest *a, const struct vt_digest *b)
 {
 	return !memcmp(a->b, b->b, sizeof(a->b));
 }
+
+void vt_json_put_digest(struct vt_json *object, const char *key, const struct vt_digest *digest)
+{
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, digest);
+	vt_json_put_text(object, key, hex);
+}

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/base/json.h"
 
 struct vt_digest {
 	unsigned char b[32];
@@ -16,6 +17,9 @@ struct vt_digest {
 enum { VT_HEX = 65 }; /* 64 digits and the NUL */
 
 struct vt_digest vt_digest_bytes(const void *bytes, size_t n);
+
+/* object[key] = its 64 digits. */
+void vt_json_put_digest(struct vt_json *object, const char *key, const struct vt_digest *digest);
 
 /* Digest and size of a regular file, read once.  A file whose size or change time moves
  * meanwhile is VT_EIO. */

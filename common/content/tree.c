@@ -273,6 +273,16 @@ static bool is_below(const char *path, const char *dir)
 	return !n || (!strncmp(path, dir, n) && (!path[n] || path[n] == '/'));
 }
 
+static int has_path(const void *path, const void *file)
+{
+	return strcmp(path, ((const struct vt_tree_file *)file)->path);
+}
+
+const struct vt_tree_file *vt_tree_find(const struct vt_tree *t, const char *path)
+{
+	return t->n_files ? bsearch(path, t->file, t->n_files, sizeof(*t->file), has_path) : NULL;
+}
+
 int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct vt_strs *paths,
 	struct vt_err *err)
 {

@@ -71,6 +71,9 @@ int vt_tree_collision(const struct vt_tree_file *file, size_t n, size_t *first, 
 int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct vt_strs *paths,
 	struct vt_err *err);
 
+/* The file at a path; NULL if there is none. */
+const struct vt_tree_file *vt_tree_find(const struct vt_tree *t, const char *path);
+
 /* in-toto's dirHash, Go's dirhash H1 in hex: the SHA-256 of sha256sum's lines, in order of the
  * paths' bytes. */
 struct vt_digest vt_tree_dir_hash(const struct vt_tree *t);

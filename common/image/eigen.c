@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/base/buf.h"
+#include "common/base/sort.h"
 
 /* v, for which (I - 2 v v' / v'v) makes row i of a zero left of its last but one element; returns
  * that element's new value, or NAN if the row is so already. */
@@ -90,13 +91,6 @@ static void ql_step(double *d, double *e, size_t l, size_t m)
 	e[m] = 0;
 }
 
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 void vt_symmetric_eigenvalues(double *values, double *matrix, size_t n)
 {
 	double *e = vt_xcalloc(n + 1, sizeof(double));
@@ -114,6 +108,6 @@ void vt_symmetric_eigenvalues(double *values, double *matrix, size_t n)
 				break;
 			ql_step(values, e, l, m);
 		}
-	qsort(values, n, sizeof(double), ascending);
+	vt_sort_doubles(values, n);
 	free(e);
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/fmath.h"
+#include "common/base/sort.h"
 #include "common/image/intensity.h"
 #include "common/image/radiomics_internal.h"
 
@@ -25,13 +26,6 @@ static double *inside(const struct vt_roi *roi)
 			v[n++] = roi->value[i];
 	assert(n == roi->n);
 	return v;
-}
-
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
 }
 
 /* Mean of |v - center|^power over lo <= v <= hi. */
@@ -114,7 +108,7 @@ int vt_roi_first_order(struct vt_features *f, const struct vt_roi *roi,
 	if (rc)
 		return rc;
 	v = inside(roi);
-	qsort(v, roi->n, sizeof(*v), ascending);
+	vt_sort_doubles(v, roi->n);
 	add_statistics(f, v, roi->n, roi->spacing[0] * roi->spacing[1] * roi->spacing[2]);
 	for (size_t i = 1; i <= l.n; i++) {
 		double p = (double)l.count[i] / (double)roi->n;

@@ -87,11 +87,6 @@ struct digests {
 	struct vt_strs v;
 };
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Every path of the port that has one of them. */
 static void take_raw(struct digests *d)
 {
@@ -106,7 +101,7 @@ static void take_raw(struct digests *d)
 			const char *sha256 =
 				vt_json_text(vt_json_get(files->item[k], "sha256"), "");
 
-			if (bsearch(&sha256, d->v.v, d->v.n, sizeof(*d->v.v), by_text))
+			if (vt_strs_hold(&d->v, sha256))
 				add_raw_file(e, port, files->item[k]);
 		}
 	}

@@ -43,29 +43,6 @@ static void sort_volumes(struct vt_side *s)
 	s->n = n;
 }
 
-static void sort_subjects(struct vt_strs *names)
-{
-	size_t n = 0;
-
-	vt_strs_sort(names);
-	for (size_t i = 0; i < names->n; i++)
-		if (n && !strcmp(names->v[n - 1], names->v[i]))
-			free(names->v[i]);
-		else
-			names->v[n++] = names->v[i];
-	names->n = n;
-}
-
-static int by_name(const void *key, const void *entry)
-{
-	return strcmp(key, *(char *const *)entry);
-}
-
-static bool has(const struct vt_strs *sorted, const char *name)
-{
-	return sorted->n && bsearch(name, sorted->v, sorted->n, sizeof(*sorted->v), by_name);
-}
-
 static void add_names(struct vt_strs *to, const struct vt_json *names)
 {
 	for (size_t i = 0; names && i < names->n; i++)
@@ -93,7 +70,7 @@ static void take_notes(struct vt_side *s, const struct vt_json *record)
 	for (size_t i = 0; subjects && subjects->type == VT_JSON_OBJECT && i < subjects->n; i++) {
 		const struct vt_json *content = vt_json_get(subjects->item[i], "content");
 
-		if (!vt_json_members(content) || !has(&s->subjects, subjects->key[i]))
+		if (!vt_json_members(content) || !vt_strs_hold(&s->subjects, subjects->key[i]))
 			continue;
 		vt_strs_add(&s->decoded, subjects->key[i]);
 		for (size_t k = 0; k < content->n; k++) {
@@ -115,13 +92,14 @@ static void take_volumes(struct vt_side *s, const struct vt_ancestry *a)
 {
 	for (size_t i = 0; i < a->n; i++)
 		take_notes(s, a->v[i].record);
-	sort_subjects(&s->decoded);
+	vt_strs_unique(&s->decoded);
 	for (size_t i = 0; i < a->n; i++)
 		for (size_t k = 0; k < a->v[i].n_raw; k++) {
 			const struct vt_raw_file *f = &a->v[i].raw[k];
 
 			if (strcmp(f->port, "labels") && *f->subject && is_image(f->path) &&
-				has(&s->subjects, f->subject) && !has(&s->decoded, f->subject))
+				vt_strs_hold(&s->subjects, f->subject) &&
+				!vt_strs_hold(&s->decoded, f->subject))
 				add_volume(s, f->sha256, f->subject, f->path);
 		}
 	sort_volumes(s);
@@ -141,7 +119,7 @@ void vt_side_trained(struct vt_side *s, const struct vt_ancestry *a, bool choosi
 	}
 	if (!noted)
 		vt_ancestry_subjects(&s->subjects, a);
-	sort_subjects(&s->subjects);
+	vt_strs_unique(&s->subjects);
 	take_volumes(s, a);
 }
 
@@ -151,7 +129,7 @@ void vt_side_evaluated(struct vt_side *s, const struct vt_ancestry *a)
 		add_names(&s->subjects, vt_json_pointer(a->v[i].record, "/notes/subjects"));
 	if (!s->subjects.n)
 		vt_ancestry_subjects(&s->subjects, a);
-	sort_subjects(&s->subjects);
+	vt_strs_unique(&s->subjects);
 	take_volumes(s, a);
 }
 
@@ -170,7 +148,7 @@ int vt_side_directory(struct vt_side *s, const char *dir, struct vt_err *err)
 			add_volume(s, hex, subject, t->file[i].path);
 		free(subject);
 	}
-	sort_subjects(&s->subjects);
+	vt_strs_unique(&s->subjects);
 	sort_volumes(s);
 	vt_tree_free(t);
 	return rc;
@@ -218,7 +196,7 @@ static void add_pair(struct vt_leak *l, const struct vt_side_volume *a,
 	const struct vt_side_volume *b)
 {
 	/* a volume of a shared subject says nothing new */
-	if (!strcmp(a->subject, b->subject) && has(&l->subjects, a->subject))
+	if (!strcmp(a->subject, b->subject) && vt_strs_hold(&l->subjects, a->subject))
 		return;
 	if (l->n_volumes == l->cap) {
 		l->cap = l->cap ? 2 * l->cap : 16;
@@ -262,7 +240,7 @@ static void find_patients(struct vt_leak *out, const struct vt_side *training,
 		size_t lo = 0, hi = n;
 
 		/* a shared subject says it already */
-		if (has(&out->subjects, subject))
+		if (vt_strs_hold(&out->subjects, subject))
 			continue;
 		while (lo < hi) {
 			size_t mid = lo + (hi - lo) / 2;
@@ -284,7 +262,7 @@ void vt_leak_find(struct vt_leak *out, const struct vt_side *training,
 {
 	*out = (struct vt_leak){ .volume = NULL };
 	for (size_t i = 0; i < evaluation->subjects.n; i++)
-		if (has(&training->subjects, evaluation->subjects.v[i]))
+		if (vt_strs_hold(&training->subjects, evaluation->subjects.v[i]))
 			vt_strs_add(&out->subjects, evaluation->subjects.v[i]);
 	find_patients(out, training, evaluation);
 	for (size_t i = 0, first = 0; i < evaluation->n; i++) {

@@ -5,13 +5,6 @@
 #include "common/lineage/lineage_internal.h"
 #include "common/store/store_internal.h"
 
-static int add_text(void *ctx, int n, const char *const *column)
-{
-	(void)n;
-	vt_strs_add(ctx, column[0]);
-	return 0;
-}
-
 /* docs/lineage.md gives the same questions for the sqlite3 shell.  CROSS JOIN: from the rows
  * that are few to those of a key. */
 #define ROOTS                                                                                      \
@@ -152,7 +145,7 @@ int vt_lineage_subjects(struct vt_lineage *t, struct vt_strs *out, struct vt_err
 		   "AND i.subject <> 0 "
 		   "CROSS JOIN subject s ON s.n = i.subject "
 		   "WHERE " VT_INDEX_NOT_MADE " ORDER BY s.name",
-		add_text, out, err);
+		vt_record_index_add_text, out, err);
 }
 
 int vt_lineage_missing(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
@@ -165,7 +158,7 @@ int vt_lineage_missing(struct vt_lineage *t, struct vt_strs *out, struct vt_err 
 		   "(SELECT 1 FROM record r "
 		   "WHERE r.id = p.id) "
 		   "ORDER BY p.id",
-		add_text, out, err);
+		vt_record_index_add_text, out, err);
 }
 
 int vt_lineage_claims(struct vt_lineage *t, enum vt_lineage_side side, struct vt_strs *out,
@@ -180,7 +173,7 @@ int vt_lineage_claims(struct vt_lineage *t, enum vt_lineage_side side, struct vt
 						    "CROSS JOIN record r ON r.n = down.n "
 						    "WHERE r.trusted <> 1 "
 						    "ORDER BY r.id",
-		add_text, out, err);
+		vt_record_index_add_text, out, err);
 }
 
 struct disputing {

@@ -10,26 +10,6 @@
 #include "common/store/store_internal.h"
 #include "common/store/trust.h"
 
-static int add_text(void *ctx, int n, const char *const *column)
-{
-	(void)n;
-	vt_strs_add(ctx, column[0]);
-	return 0;
-}
-
-static void sort_once(struct vt_strs *list)
-{
-	size_t n = 0;
-
-	vt_strs_sort(list);
-	for (size_t i = 0; i < list->n; i++)
-		if (n && !strcmp(list->v[n - 1], list->v[i]))
-			free(list->v[i]);
-		else
-			list->v[n++] = list->v[i];
-	list->n = n;
-}
-
 static char *json_list(const struct vt_strs *ids)
 {
 	struct vt_buf b = VT_BUF_INIT;
@@ -56,7 +36,7 @@ static int readers(struct vt_lineage *t, const struct vt_strs *digests, struct v
 		"CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n "
 		"AND i.open = 1 "
 		"CROSS JOIN record r ON r.n = i.record",
-		1, (const char *const[]){ list }, add_text, &t->roots);
+		1, (const char *const[]){ list }, vt_record_index_add_text, &t->roots);
 
 	free(list);
 	t->raw = t->roots.n != 0;
@@ -100,7 +80,7 @@ static int makers_of_parts(struct vt_store *s, const struct vt_tree *tree, struc
 			rest.file[rest.n_files++] = tree->file[i];
 	if (!rc && candidates.n)
 		rc = vt_store_producers_of_files(s, &rest, ids, err);
-	sort_once(ids);
+	vt_strs_unique(ids);
 	free(rest.file);
 	vt_strs_release(&candidates);
 	free(covered);
@@ -293,17 +273,17 @@ static int complete_from_store(struct vt_lineage *t, struct vt_err *err)
 			"WHERE NOT EXISTS "
 			"(SELECT 1 FROM record r "
 			"WHERE r.id = p.id)",
-			0, NULL, add_text, &ids);
+			0, NULL, vt_record_index_add_text, &ids);
 		if (!rc)
 			rc = vt_record_index_read(t->own, err,
 				"SELECT DISTINCT a.digest "
 				"FROM file_in i "
 				"JOIN artifact a ON a.n = i.artifact "
 				"WHERE i.open = 1 AND " VT_INDEX_NOT_MADE,
-				0, NULL, add_text, &open);
+				0, NULL, vt_record_index_add_text, &open);
 		for (size_t i = 0; !rc && i < open.n; i++)
 			rc = vt_store_producers(t->s, open.v[i], &ids, err);
-		sort_once(&ids);
+		vt_strs_unique(&ids);
 		for (size_t i = 0; !rc && i < t->roots.n; i++)
 			for (size_t k = 0; k < ids.n; k++)
 				if (!strcmp(ids.v[k], t->roots.v[i]))
@@ -320,8 +300,8 @@ static int complete_from_store(struct vt_lineage *t, struct vt_err *err)
 static int copy_trust(struct vt_lineage *t, struct vt_err *err)
 {
 	struct vt_strs all = VT_STRS_INIT, believed = VT_STRS_INIT;
-	int rc =
-		vt_record_index_read(t->own, err, "SELECT id FROM record", 0, NULL, add_text, &all);
+	int rc = vt_record_index_read(t->own, err, "SELECT id FROM record", 0, NULL,
+		vt_record_index_add_text, &all);
 
 	for (size_t i = 0; !rc && t->s && i < all.n; i++)
 		if (vt_trust_has(t->s, all.v[i]))
@@ -364,7 +344,8 @@ static int choose_db(struct vt_lineage *t, struct vt_err *err)
 			"SELECT r.id "
 			"FROM json_each(?1) j "
 			"CROSS JOIN record r ON r.id = unhex(j.value)",
-			1, (const char *const[]){ t->roots_json }, add_text, &known);
+			1, (const char *const[]){ t->roots_json }, vt_record_index_add_text,
+			&known);
 	if (!rc && known.n == t->roots.n)
 		t->db = t->s->db;
 	else if (!rc)
@@ -376,7 +357,7 @@ static int choose_db(struct vt_lineage *t, struct vt_err *err)
 static int settle(struct vt_lineage **out, struct vt_lineage *t, int rc, struct vt_err *err)
 {
 	if (!rc) {
-		sort_once(&t->roots);
+		vt_strs_unique(&t->roots);
 		t->roots_json = json_list(&t->roots);
 		rc = choose_db(t, err);
 	}
@@ -430,7 +411,7 @@ int vt_lineage_open_subject(struct vt_lineage **out, struct vt_store *s, const c
 	rc = vt_record_index_read(s->db, err,
 		vt_unicode_is_ascii(subject) ? READERS_OF_SUBJECT("s.name = ?1")
 					     : READERS_OF_SUBJECT("same_text(s.name, ?1)"),
-		1, &subject, add_text, &t->roots);
+		1, &subject, vt_record_index_add_text, &t->roots);
 	if (!rc && !t->roots.n)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no execution of %s read a raw file of this subject", subject,

@@ -6,6 +6,7 @@
 
 #include "common/base/fmath.h"
 #include "common/base/json.h"
+#include "common/base/sort.h"
 
 /* Proposed for this project, not taken from a paper; precision.h says what each is for. */
 enum {
@@ -50,13 +51,6 @@ struct view {
 	double z, log_g, median, sd;
 };
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* numpy's linear quantile of n sorted values. */
 static double quantile(const double *v, size_t n, double q)
 {
@@ -75,7 +69,7 @@ static size_t recent(double *out, const struct vt_precision *p, uint64_t back, s
 		if (p->window[(p->step - 1 - k) % WINDOW].finite)
 			out[count++] = p->window[(p->step - 1 - k) % WINDOW].log_g;
 	if (count)
-		qsort(out, count, sizeof(*out), by_value);
+		vt_sort_doubles(out, count);
 	return count;
 }
 

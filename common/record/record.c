@@ -6,14 +6,6 @@
 
 #include "common/base/unicode.h"
 
-static void put_hex(struct vt_json *o, const char *key, const struct vt_digest *d)
-{
-	char hex[VT_HEX];
-
-	vt_digest_hex(hex, d);
-	vt_json_put_text(o, key, hex);
-}
-
 static struct vt_json *pairs_of(const struct vt_record_port *p, size_t n)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
@@ -94,13 +86,13 @@ static struct vt_json *port_json(const struct vt_record_port *p)
 		       *parents;
 
 	vt_json_put_text(j, "port", p->port);
-	put_hex(j, "tree", &p->tree->id);
+	vt_json_put_digest(j, "tree", &p->tree->id);
 	for (size_t i = 0; i < p->tree->n_files; i++) {
 		const struct vt_tree_file *f = &p->tree->file[i];
 		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 
 		vt_json_put_text(o, "path", f->path);
-		put_hex(o, "sha256", &f->digest);
+		vt_json_put_digest(o, "sha256", &f->digest);
 		vt_json_put_int(o, "size", (int64_t)f->size);
 		if (f->executable)
 			vt_json_put_bool(o, "executable", true);
@@ -137,7 +129,7 @@ int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_re
 	vt_json_put_int(j, "format", 1);
 	vt_json_put_text(j, "stage", r->stage);
 	vt_json_put_text(j, "version", r->version);
-	put_hex(j, "binary", &r->binary);
+	vt_json_put_digest(j, "binary", &r->binary);
 	vt_json_put_text(code, "commit", r->commit);
 	vt_json_put_bool(code, "dirty", r->dirty);
 	vt_json_put(j, "code", code);
@@ -149,12 +141,12 @@ int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_re
 	if (r->notes)
 		vt_json_put(j, "notes", vt_json_copy(r->notes));
 	if (!rc)
-		put_hex(j, "derivation", &derivation);
+		vt_json_put_digest(j, "derivation", &derivation);
 	if (!rc && !r->failure) {
 		vt_json_put(j, "outputs", ports_json(r->output, r->n_outputs));
 		rc = vt_record_result(&result, r, err);
 		if (!rc)
-			put_hex(j, "result", &result);
+			vt_json_put_digest(j, "result", &result);
 	}
 	if (!rc)
 		rc = vt_json_canonical(out, j, err);

@@ -175,17 +175,9 @@ const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir
 
 static size_t file_index(const struct vt_tree *t, const char *path)
 {
-	size_t lo = 0, hi = t->n_files;
+	const struct vt_tree_file *f = vt_tree_find(t, path);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (strcmp(t->file[mid].path, path) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < t->n_files && !strcmp(t->file[lo].path, path) ? lo : t->n_files;
+	return f ? (size_t)(f - t->file) : t->n_files;
 }
 
 struct checking {

@@ -1,5 +1,6 @@
 #include "common/record/record_index.h"
 
+#include <assert.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -382,6 +383,13 @@ static int run(struct vt_record_index *l, struct vt_err *err, const char *sql, i
 	for (int i = 0; i < 16; i++)
 		vt_buf_release(&hex[i]);
 	return rc;
+}
+
+int vt_record_index_add_text(void *strs, int n, const char *const *column)
+{
+	assert(n == 1);
+	vt_strs_add(strs, column[0]);
+	return 0;
 }
 
 int vt_record_index_read(struct vt_record_index *l, struct vt_err *err, const char *sql, int n,

@@ -93,6 +93,8 @@ int vt_record_index_fill_distrust(struct vt_record_index *l, const char *how, st
  * BLOB).  A non-zero return stops and is returned.  In sql, unhex(?1) turns the text of a digest
  * into what the tables hold, and same_text compares in one Unicode form. */
 typedef int (*vt_record_index_row)(void *ctx, int n, const char *const *column);
+/* A row for statements of one column: adds it to ctx, a struct vt_strs. */
+int vt_record_index_add_text(void *strs, int n, const char *const *column);
 int vt_record_index_read(struct vt_record_index *l, struct vt_err *err, const char *sql, int n,
 	const char *const *args, vt_record_index_row row, void *ctx);
 

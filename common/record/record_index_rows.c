@@ -397,13 +397,6 @@ int vt_record_index_trust(struct vt_record_index *l, const char *how, const stru
 	return vt_index_finish(l, rc, err);
 }
 
-static int add_id(void *ctx, int n, const char *const *column)
-{
-	(void)n;
-	vt_strs_add(ctx, column[0]);
-	return 0;
-}
-
 int vt_record_index_distrust(struct vt_record_index *l, const char *how, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
@@ -414,7 +407,7 @@ int vt_record_index_distrust(struct vt_record_index *l, const char *how, struct 
 	rc = vt_record_index_read(l, err,
 		"SELECT id FROM trust "
 		"WHERE how = ?1",
-		1, &how, add_id, &ids);
+		1, &how, vt_record_index_add_text, &ids);
 	if (!rc)
 		rc = vt_record_index_fill_distrust(l, how, err);
 	for (size_t i = 0; !rc && i < ids.n; i++) {

@@ -6,6 +6,7 @@
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
 #include "common/base/rng.h"
+#include "common/base/sort.h"
 #include "common/image/intensity.h"
 
 struct bootstrap {
@@ -37,19 +38,12 @@ static void one_draw(void *ctx, size_t d)
 	free(times);
 }
 
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void one_column(void *ctx, size_t c)
 {
 	const struct bootstrap *b = ctx;
 	double *mean = b->mean + c * b->draws;
 
-	qsort(mean, b->draws, sizeof(*mean), ascending);
+	vt_sort_doubles(mean, b->draws);
 	b->out[c] = (struct vt_interval){ vt_percentile_sorted(mean, b->draws, 2.5),
 		vt_percentile_sorted(mean, b->draws, 97.5) };
 }

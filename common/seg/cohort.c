@@ -4,15 +4,9 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/base/sort.h"
 #include "common/image/intensity.h"
 #include "common/image/volume.h"
-
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 static int spacing_of(double out[3], const struct vt_manifest *m, const char *root,
 	const char *subject, struct vt_err *err)
@@ -55,7 +49,7 @@ int vt_cohort_spacing(double out[3], const struct vt_manifest *manifest, const c
 		n++;
 	}
 	for (int a = 0; a < 3; a++) {
-		qsort(axis[a], n, sizeof(double), ascending);
+		vt_sort_doubles(axis[a], n);
 		out[a] = n ? vt_percentile_sorted(axis[a], n, 50) : 0;
 		free(axis[a]);
 	}

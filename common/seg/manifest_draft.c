@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/base/sort.h"
 #include "common/image/intensity.h"
 #include "common/image/volume.h"
 #include "common/seg/manifest.h"
@@ -314,13 +315,6 @@ static size_t frames_of(const struct draft *d, const struct found *f)
 	return n;
 }
 
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Median spacing along R, A, S of at most LOOKED_AT files, rounded to 0.01 mm. */
 static struct vt_json *spacing_of(const struct draft *d, const struct found *f)
 {
@@ -344,7 +338,7 @@ static struct vt_json *spacing_of(const struct draft *d, const struct found *f)
 		free(path);
 	}
 	for (int a = 0; a < 3; a++) {
-		qsort(axis[a], n, sizeof(double), ascending);
+		vt_sort_doubles(axis[a], n);
 		vt_json_push(list,
 			vt_json_new_real(
 				n ? floor(vt_percentile_sorted(axis[a], n, 50) * 100 + 0.5) / 100

@@ -274,16 +274,6 @@ static const struct vt_features *longest(const struct vt_measured *m, size_t n)
 	return best;
 }
 
-static void put_real(struct vt_buf *out, double v)
-{
-	char text[32];
-
-	if (!isfinite(v))
-		return;
-	vt_json_real_text(text, v);
-	vt_buf_str(out, text);
-}
-
 void vt_measured_csv(struct vt_buf *out, const struct vt_measured *m, size_t n,
 	const struct vt_manifest *manifest)
 {
@@ -301,7 +291,7 @@ void vt_measured_csv(struct vt_buf *out, const struct vt_measured *m, size_t n,
 			vt_buf_printf(out, ",%zu", m[i].voxels[r]);
 			for (size_t k = 0; k < all->n; k++) {
 				vt_buf_char(out, ',');
-				put_real(out, value_of(&m[i].region[r], all->v[k].name, k));
+				vt_csv_real(out, value_of(&m[i].region[r], all->v[k].name, k));
 			}
 			vt_buf_char(out, '\n');
 		}

@@ -133,16 +133,6 @@ static int most_rungs(const struct vt_trial *t, size_t n)
 	return n ? t[0].n_rungs : 0;
 }
 
-static void put_real(struct vt_buf *out, double v)
-{
-	char text[32];
-
-	if (!isfinite(v))
-		return;
-	vt_json_real_text(text, v);
-	vt_buf_str(out, text);
-}
-
 void vt_trials_csv(struct vt_buf *out, const struct vt_trial *t, size_t n, const char *by)
 {
 	struct vt_strs keys = VT_STRS_INIT;
@@ -168,7 +158,7 @@ void vt_trials_csv(struct vt_buf *out, const struct vt_trial *t, size_t n, const
 		for (int r = 0; r < most_rungs(t, n); r++) {
 			vt_buf_char(out, ',');
 			if (r < t[i].n_rungs)
-				put_real(out, t[i].score[r]);
+				vt_csv_real(out, t[i].score[r]);
 		}
 		vt_buf_char(out, '\n');
 	}

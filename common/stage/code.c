@@ -8,15 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/fs.h"
 #include "common/base/loaded.h"
 #include "common/stage/stage_internal.h"
-
-static const char *file_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
 
 /* [{"name", "sha256"}..] of those that are wanted; a file that cannot be read has no digest. */
 static struct vt_json *list(bool (*wanted)(const struct vt_loaded_one *one))
@@ -37,7 +31,7 @@ static struct vt_json *list(bool (*wanted)(const struct vt_loaded_one *one))
 		if (!vt_digest_file(&d, &size, l.v[i].path, &none))
 			vt_digest_hex(hex, &d);
 		one = vt_json_new(VT_JSON_OBJECT);
-		vt_json_put_text(one, "name", file_name(l.v[i].path));
+		vt_json_put_text(one, "name", vt_path_name(l.v[i].path));
 		vt_json_put_text(one, "sha256", hex);
 		vt_json_push(all, one);
 	}
@@ -59,7 +53,7 @@ static bool is_any(const struct vt_loaded_one *one)
 /* The GPU plugin and whatever else is ours. */
 static bool is_plugin(const struct vt_loaded_one *one)
 {
-	return !strncmp(file_name(one->path), "libvoxtrail", 11);
+	return !strncmp(vt_path_name(one->path), "libvoxtrail", 11);
 }
 
 int vt_stage_identify(struct vt_stage_run *r, struct vt_err *err)

@@ -20,32 +20,24 @@ static const char *const state_names[] = { "", "success", "quarantined" };
 
 /* --- texts --------------------------------------------------------------- */
 
-static void put_digest(struct vt_json *j, const char *key, const struct vt_digest *d)
-{
-	char hex[VT_HEX];
-
-	vt_digest_hex(hex, d);
-	vt_json_put_text(j, key, hex);
-}
-
 static int write_text(struct vt_buf *out, const struct vt_result *r, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	int rc;
 
-	put_digest(j, "data", &r->data);
+	vt_json_put_digest(j, "data", &r->data);
 	vt_json_put_text(j, "datum", r->datum);
 	vt_json_put_int(j, "exit", r->exit_code);
 	vt_json_put_int(j, "format", FORMAT);
 	vt_json_put(j, "inputs", r->inputs ? vt_json_copy(r->inputs) : NULL);
 	if (r->has_lineage)
-		put_digest(j, "lineage", &r->lineage);
+		vt_json_put_digest(j, "lineage", &r->lineage);
 	vt_json_put_int(j, "ms", r->wall_ms);
 	vt_json_put_text(j, "pipeline", r->pipeline);
 	vt_json_put_text(j, "state", state_names[r->state]);
 	if (r->has_transform)
-		put_digest(j, "transform", &r->transform);
-	put_digest(j, "tree", &r->tree);
+		vt_json_put_digest(j, "transform", &r->transform);
+	vt_json_put_digest(j, "tree", &r->tree);
 	vt_json_put_int(j, "tries", r->tries);
 	rc = vt_json_canonical(out, j, err);
 	vt_json_free(j);
@@ -165,9 +157,8 @@ static int each_file(void *ctx, const char *rel, char type, struct vt_err *err)
 	struct vt_result r;
 	char hex[VT_HEX];
 
-	if (type != 'f' || strlen(rel) != VT_HEX)
+	if (type != 'f' || !vt_store_hex_of_name(hex, rel))
 		return 0;
-	snprintf(hex, sizeof(hex), "%.2s%s", rel, rel + 3);
 	if (!vt_digest_parse(&key, hex) || !read_result(e->s, &r, &key))
 		return 0;
 	return e->fn(e->ctx, &r, err);

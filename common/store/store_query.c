@@ -4,13 +4,6 @@
 
 #include "common/store/store_internal.h"
 
-static int add_text(void *ctx, int n, const char *const *column)
-{
-	(void)n;
-	vt_strs_add(ctx, column[0]);
-	return 0;
-}
-
 /* Believed records; claims only where there are none, and not of bytes that were read as a raw file
  * of a subject: what a claim says of those is a contradiction (trust.h). */
 #define MADE_IT                                                                                    \
@@ -104,7 +97,7 @@ int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_str
 					  "AND x.way = 'out' "
 					  "AND y.trusted = 1 "
 					  "AND NOT " VT_INDEX_TREE_COPIED("x") "))) ORDER BY 1",
-		1, &digest_hex, add_text, ids);
+		1, &digest_hex, vt_record_index_add_text, ids);
 }
 
 int vt_store_copiers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids,
@@ -115,7 +108,7 @@ int vt_store_copiers(struct vt_store *s, const char *digest_hex, struct vt_strs 
 		"AND " VT_INDEX_COPIED("o") " UNION SELECT r.id FROM " TREES_OF
 					    " WHERE a.digest = unhex(?1) "
 					    "AND " VT_INDEX_TREE_COPIED("t") " ORDER BY 1",
-		1, &digest_hex, add_text, ids);
+		1, &digest_hex, vt_record_index_add_text, ids);
 }
 
 /* Records that copied everything they wrote made none of it. */
@@ -132,7 +125,7 @@ static int producers_of_list(struct vt_store *s, const struct vt_buf *list, stru
 		"FROM file_out z "
 		"WHERE z.record = o.record "
 		"AND NOT " VT_INDEX_COPIED("z") ") AND " MADE_IT,
-		1, (const char *const[]){ list->data }, add_text, ids);
+		1, (const char *const[]){ list->data }, vt_record_index_add_text, ids);
 }
 
 int vt_store_producers_of_files(struct vt_store *s, const struct vt_tree *t, struct vt_strs *ids,
@@ -177,5 +170,5 @@ int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids
 		"SELECT id FROM record "
 		"WHERE id BETWEEN unhex(?1) AND unhex(?2) "
 		"ORDER BY id",
-		2, (const char *const[]){ first, last }, add_text, ids);
+		2, (const char *const[]){ first, last }, vt_record_index_add_text, ids);
 }

@@ -15,13 +15,6 @@ enum { PER_EVENT = 8000 }; /* records in one event: a line of the history has a 
 
 static const char *const events[] = { "", "made", "vouched", "rejected" };
 
-static int add_text(void *ctx, int n, const char *const *column)
-{
-	(void)n;
-	vt_strs_add(ctx, column[0]);
-	return 0;
-}
-
 /* --- events -------------------------------------------------------------- */
 
 static struct vt_json *list_of(const struct vt_strs *ids, size_t from, size_t to)
@@ -66,7 +59,8 @@ static int news(struct vt_store *s, const char *how, const struct vt_strs *ids, 
 				"SELECT 1 FROM trust "
 				"WHERE id = unhex(?1) "
 				"AND how = ?2",
-				2, (const char *const[]){ ids->v[i], how }, add_text, &there);
+				2, (const char *const[]){ ids->v[i], how },
+				vt_record_index_add_text, &there);
 		if (!rc && !there.n)
 			vt_strs_add(out, ids->v[i]);
 		vt_strs_release(&there);
@@ -146,8 +140,9 @@ static bool has(struct vt_store *s, const char *sql, const char *id_hex)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_strs found = VT_STRS_INIT;
-	bool any =
-		!vt_record_index_read(s->db, &none, sql, 1, &id_hex, add_text, &found) && found.n;
+	bool any = !vt_record_index_read(s->db, &none, sql, 1, &id_hex, vt_record_index_add_text,
+			   &found) &&
+		found.n;
 
 	vt_strs_release(&found);
 	return any;
@@ -179,7 +174,7 @@ int vt_trust_claims(struct vt_store *s, struct vt_strs *ids, struct vt_err *err)
 		"SELECT id FROM record "
 		"WHERE trusted = 0 "
 		"ORDER BY id",
-		0, NULL, add_text, ids);
+		0, NULL, vt_record_index_add_text, ids);
 }
 
 struct disputes {
@@ -253,7 +248,7 @@ static int check_result(struct vt_store *s, const struct vt_json *r, const char 
 		"AND result <> unhex(?2) "
 		"ORDER BY trusted DESC, id "
 		"LIMIT 1",
-		2, (const char *const[]){ derivation, result }, add_text, &other);
+		2, (const char *const[]){ derivation, result }, vt_record_index_add_text, &other);
 
 	if (!rc && other.n)
 		rc = vt_err_set(err, VT_EINTEGRITY,
@@ -290,7 +285,7 @@ static int check_raw(struct vt_store *s, const struct vt_json *file, const char 
 		"AND o.record <> i.record "
 		"AND m.trusted = 1) "
 		"ORDER BY 1 LIMIT 1",
-		1, &sha256, add_text, &subject);
+		1, &sha256, vt_record_index_add_text, &subject);
 
 	if (!rc && subject.n)
 		rc = vt_err_set(err, VT_EINTEGRITY,
@@ -325,7 +320,7 @@ static int check_claim(struct vt_store *s, const struct vt_record_text *claim, s
 		"FROM trust "
 		"WHERE id = unhex(?1) "
 		"AND how <> 'rejected'",
-		1, &text, add_text, &known);
+		1, &text, vt_record_index_add_text, &known);
 	if (!rc && !known.n && outputs)
 		rc = check_result(s, claim->record, id, err);
 	for (size_t i = 0; !rc && !known.n && outputs && i < outputs->n; i++) {

@@ -286,11 +286,25 @@ static int check_tree(struct local *l, const char *name, const struct vt_buf *te
 	return 0;
 }
 
+/* What an object names must have come. */
+static int check_present(struct local *l, const char *name, const struct vt_strs *names,
+	struct vt_err *err)
+{
+	struct vt_strs lacking = VT_STRS_INIT;
+	int rc = local_missing(&l->peer, &lacking, names, err);
+
+	if (!rc && lacking.n)
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: what it names, %s, did not come", name,
+			lacking.v[0]);
+	vt_strs_release(&lacking);
+	return rc;
+}
+
 static int check_commit(struct local *l, const char *name, const struct vt_buf *text,
 	struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
-	struct vt_strs names = VT_STRS_INIT, lacking = VT_STRS_INIT;
+	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_commit_parse(&c, text->data, text->len, name, err);
 
 	for (size_t i = 0; !rc && i <= c.parents.n; i++) {
@@ -301,12 +315,8 @@ static int check_commit(struct local *l, const char *name, const struct vt_buf *
 		free(other);
 	}
 	if (!rc)
-		rc = local_missing(&l->peer, &lacking, &names, err);
-	if (!rc && lacking.n)
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: what it names, %s, did not come", name,
-			lacking.v[0]);
+		rc = check_present(l, name, &names, err);
 	vt_strs_release(&names);
-	vt_strs_release(&lacking);
 	vt_commit_release(&c);
 	return rc;
 }
@@ -316,7 +326,7 @@ static int check_result(struct local *l, const char *name, const struct vt_buf *
 	struct vt_err *err)
 {
 	struct vt_result r;
-	struct vt_strs names = VT_STRS_INIT, lacking = VT_STRS_INIT;
+	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_result_parse(&r, text->data, text->len)
 		? 0
 		: vt_err_set(err, VT_EDATA, "%s is no result", name);
@@ -330,12 +340,8 @@ static int check_result(struct local *l, const char *name, const struct vt_buf *
 		free(tree);
 	}
 	if (!rc)
-		rc = local_missing(&l->peer, &lacking, &names, err);
-	if (!rc && lacking.n)
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: what it names, %s, did not come", name,
-			lacking.v[0]);
+		rc = check_present(l, name, &names, err);
 	vt_strs_release(&names);
-	vt_strs_release(&lacking);
 	return rc;
 }
 

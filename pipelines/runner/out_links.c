@@ -106,13 +106,6 @@ static int place_entry(void *ctx, const char *rel, char type, struct vt_err *err
 	return rc;
 }
 
-static bool holds(const char *dir, const char *path)
-{
-	size_t n = strlen(dir);
-
-	return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
-}
-
 /* *done if the link is none any more. */
 static int replace(const struct links *l, const char *rel, bool *done, struct vt_err *err)
 {
@@ -121,7 +114,7 @@ static int replace(const struct links *l, const char *rel, bool *done, struct vt
 	struct stat st;
 	int rc = 0;
 
-	*done = to && !lstat(to, &st) && !holds(to, link) &&
+	*done = to && !lstat(to, &st) && !vt_path_is_within(link, to) &&
 		(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
 	if (*done && unlink(link))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", link);

@@ -169,12 +169,9 @@ static bool is_outside(const char *path)
 {
 	static const char *const roots[] = { "/pfs", "/proc", "/sys", "/dev" };
 
-	for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
-		size_t n = strlen(roots[i]);
-
-		if (!strncmp(path, roots[i], n) && (path[n] == '/' || !path[n]))
+	for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
+		if (vt_path_is_within(path, roots[i]))
 			return true;
-	}
 	return false;
 }
 

@@ -188,12 +188,11 @@ static bool holds(struct vt_store *s, const struct vt_digest *tree, const char *
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_tree *t = NULL;
-	bool found = false;
+	bool found;
 
 	if (vt_store_get_tree(s, &t, tree, &none))
 		return false;
-	for (size_t i = 0; i < t->n_files && !found; i++)
-		found = !strcmp(t->file[i].path, path);
+	found = vt_tree_find(t, path) != NULL;
 	vt_tree_free(t);
 	return found;
 }

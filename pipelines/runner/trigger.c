@@ -7,20 +7,13 @@
 #include "pipelines/spec/cron.h"
 #include "pipelines/runner/job_internal.h"
 
-static int by_path(const void *path, const void *file)
-{
-	return strcmp(path, ((const struct vt_tree_file *)file)->path);
-}
-
 /* Bytes of files that the commit it saw does not have in this form. */
 static double new_bytes(const struct vt_tree *now, const struct vt_tree *then)
 {
 	double total = 0;
 	for (size_t i = 0; i < now->n_files; i++) {
 		const struct vt_tree_file *f = &now->file[i];
-		const struct vt_tree_file *old = then && then->n_files
-			? bsearch(f->path, then->file, then->n_files, sizeof *then->file, by_path)
-			: NULL;
+		const struct vt_tree_file *old = then ? vt_tree_find(then, f->path) : NULL;
 		if (!old || !vt_digest_equal(&old->digest, &f->digest))
 			total += (double)f->size;
 	}

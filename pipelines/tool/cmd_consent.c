@@ -31,7 +31,7 @@ static void list(struct vt_store *s, int json, struct vt_err *err)
 		const struct vt_json *who = vt_json_get(c.j, "withdrawn");
 
 		if (json)
-			vt_lineage_print(c.j ? vt_json_copy(c.j) : vt_json_new(VT_JSON_OBJECT));
+			vt_command_print(c.j ? vt_json_copy(c.j) : vt_json_new(VT_JSON_OBJECT));
 		for (size_t i = 0; !json && who && i < who->n; i++) {
 			time_t t = (time_t)vt_json_integer(vt_json_get(who->item[i], "time"), 0);
 			char when[32];
@@ -208,7 +208,7 @@ static void check(struct vt_store *s, const char *what, const struct wishes *w, 
 			*text(k.found->item[i], "decision") ? text(k.found->item[i], "decision")
 							    : "no decision yet");
 	if (!rc && json)
-		vt_lineage_print(vt_json_copy(k.found));
+		vt_command_print(vt_json_copy(k.found));
 	if (!rc && k.open)
 		err->code = VT_EFAIL;
 	else if (!rc)

@@ -27,7 +27,7 @@ static void descendants(struct vt_store *s, const char *what, int subject, int j
 	if (!rc)
 		rc = vt_lineage_descendants(t, count_step, &n, err);
 	if (!rc)
-		vt_record_index_list(t, VT_LIST_DESCENDANTS, json, err);
+		vt_lineage_list(t, VT_LIST_DESCENDANTS, json, err);
 	/* no text: the list has said it */
 	if (!rc && !n && !err->code)
 		err->code = VT_EFAIL;

@@ -116,7 +116,7 @@ static void print_json(const struct vt_erasure *e, bool done)
 	vt_json_put(j, "left", vt_lineage_names(&e->left));
 	vt_json_put(j, "outside", vt_lineage_names(&e->outside));
 	vt_json_put(j, "unreadable", vt_lineage_names(&e->unreadable));
-	vt_lineage_print(j);
+	vt_command_print(j);
 }
 
 static void erase(struct vt_store *s, const char *subject, const struct wishes *w,

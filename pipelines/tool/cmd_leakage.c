@@ -89,7 +89,7 @@ static void print_json(const struct vt_leak *l, const struct vt_side *train,
 	vt_json_put(j, "shared_volumes", volumes(l));
 	vt_json_put(j, "training", vt_lineage_names(&train->subjects));
 	vt_json_put(j, "evaluation", vt_lineage_names(&test->subjects));
-	vt_lineage_print(j);
+	vt_command_print(j);
 }
 
 static void answer(const struct vt_side *train, const struct vt_side *test, int json,

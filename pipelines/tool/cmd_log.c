@@ -90,16 +90,6 @@ static int show_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 	return 0;
 }
 
-static void print_json(struct vt_json *j)
-{
-	struct vt_buf b = VT_BUF_INIT;
-
-	vt_json_pretty(&b, j);
-	puts(b.data);
-	vt_buf_release(&b);
-	vt_json_free(j);
-}
-
 static void show_log(struct vt_store *s, const char *what, long long count, int json,
 	struct vt_err *err)
 {
@@ -118,7 +108,7 @@ static void show_log(struct vt_store *s, const char *what, long long count, int 
 		rc = vt_repo_walk(s, &tips, show_commit, &show, err);
 	}
 	if (show.list && (!rc || rc == ENOUGH))
-		print_json(show.list);
+		vt_command_print(show.list);
 	else
 		vt_json_free(show.list);
 	vt_strs_release(&tips);
@@ -146,7 +136,7 @@ static void list_repos(struct vt_store *s, int json, struct vt_err *err)
 		}
 	}
 	if (list && !err->code)
-		print_json(list);
+		vt_command_print(list);
 	else
 		vt_json_free(list);
 	vt_refs_release(&refs);

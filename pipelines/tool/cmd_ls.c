@@ -112,16 +112,12 @@ static void show(struct vt_store *s, const char *what, bool recursive, bool json
 	}
 	if (!rc && json) {
 		struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-		struct vt_buf text = VT_BUF_INIT;
 
 		vt_json_put_text(j, "repo", repo);
 		vt_json_put_text(j, "commit", c.id);
 		vt_json_put_text(j, "path", at);
 		vt_json_put(j, "entries", l.list);
-		vt_json_pretty(&text, j);
-		puts(text.data);
-		vt_buf_release(&text);
-		vt_json_free(j);
+		vt_command_print(j);
 	} else {
 		vt_json_free(l.list);
 	}

@@ -178,7 +178,7 @@ static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_op
 	if (!rc)
 		rc = chain ? rerun_chain(s, t, opts, &c, err) : rerun_roots(s, t, opts, &c, err);
 	if (json)
-		vt_lineage_print(c.list);
+		vt_command_print(c.list);
 	else if (c.n[VT_SAME] + c.n[VT_DIFFERENT] + c.n[VT_RUN_FAILED] > 1)
 		vt_say("%zu the same, %zu different, %zu failed\n", c.n[VT_SAME], c.n[VT_DIFFERENT],
 			c.n[VT_RUN_FAILED]);

@@ -44,7 +44,7 @@ static void print_json(const struct vt_audit *a, const struct vt_strs *missing)
 	vt_json_put_text(j, "what", a->what);
 	vt_json_put(j, "subjects", vt_audit_subjects_json(a));
 	vt_json_put(j, "missing", vt_lineage_names(missing));
-	vt_lineage_print(j);
+	vt_command_print(j);
 }
 
 static void answer(const struct vt_audit *a, const struct vt_strs *missing, const char *subject,

@@ -202,16 +202,12 @@ static void print_csv(const struct vt_json *rows)
 static void print_json(const struct table *t)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-	struct vt_buf text = VT_BUF_INIT;
 
 	vt_json_put_text(j, "manifest", t->m->name);
 	vt_json_put_text(j, "scans", t->scans->id);
 	vt_json_put_text(j, "labels", t->labels->id);
 	vt_json_put(j, "subjects", vt_json_copy(t->rows));
-	vt_json_pretty(&text, j);
-	puts(text.data);
-	vt_buf_release(&text);
-	vt_json_free(j);
+	vt_command_print(j);
 }
 
 static void show(struct vt_store *s, const struct vt_strs *what, const char *manifest, bool json,

@@ -31,7 +31,7 @@ static void list(struct vt_store *s, int json, struct vt_err *err)
 		vt_json_put_int(j, "records", (int64_t)all.n);
 		vt_json_put(j, "claims", vt_lineage_names(&claims));
 		if (json)
-			vt_lineage_print(vt_json_copy(j));
+			vt_command_print(vt_json_copy(j));
 	}
 	vt_json_free(j);
 	vt_strs_release(&all);

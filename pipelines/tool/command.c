@@ -130,3 +130,13 @@ void vt_say_split(size_t n, size_t test)
 			     "`voxtrail manifest DIR --place FILE` prints a split that keeps "
 			     "some, another /split/seed may");
 }
+
+void vt_command_print(struct vt_json *value)
+{
+	struct vt_buf out = VT_BUF_INIT;
+
+	vt_json_pretty(&out, value);
+	puts(out.data);
+	vt_buf_release(&out);
+	vt_json_free(value);
+}

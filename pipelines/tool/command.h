@@ -48,6 +48,9 @@ int vt_call_end(struct vt_call *call);
 /* On standard error: how many of n subjects are kept for testing, and what to do where none is. */
 void vt_say_split(size_t n, size_t test);
 
+/* Pretty JSON and a newline to stdout; frees value. */
+void vt_command_print(struct vt_json *value);
+
 /* Reads and lints; errors are printed one a line (`file: pointer: what`) and give VT_EDATA. */
 int vt_command_spec(struct vt_spec **out, const char *path, struct vt_err *err);
 void vt_findings_print(const struct vt_findings *f, const char *path, enum vt_finding_level least);

@@ -9,6 +9,7 @@
 #include "common/record/record.h"
 #include "common/content/tree_diff.h"
 #include "pipelines/tool/audit_report.h"
+#include "pipelines/tool/command.h"
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/tensor_diff.h"
 
@@ -24,19 +25,6 @@ struct side {
 static const char *text(const struct vt_json *j, const char *key)
 {
 	return vt_json_text(vt_json_get(j, key), "");
-}
-
-static void sort_once(struct vt_strs *v)
-{
-	size_t n = 0;
-
-	vt_strs_sort(v);
-	for (size_t i = 0; i < v->n; i++)
-		if (n && !strcmp(v->v[n - 1], v->v[i]))
-			free(v->v[i]);
-		else
-			v->v[n++] = v->v[i];
-	v->n = n;
 }
 
 static int load(struct side *d, struct vt_store *s, const char *what, struct vt_err *err)
@@ -60,7 +48,7 @@ static int load(struct side *d, struct vt_store *s, const char *what, struct vt_
 			vt_strs_add(&d->raw, line);
 			free(line);
 		}
-	sort_once(&d->raw);
+	vt_strs_unique(&d->raw);
 	return vt_record_tree(&d->tree, vt_json_pointer(d->a->v[0].record, "/outputs/0"), err);
 }
 
@@ -229,7 +217,7 @@ static void compare_stages(struct vt_json *list, const struct vt_ancestry *a,
 		vt_strs_add(&stages, text(a->v[i].record, "stage"));
 	for (size_t i = 0; i < b->n; i++)
 		vt_strs_add(&stages, text(b->v[i].record, "stage"));
-	sort_once(&stages);
+	vt_strs_unique(&stages);
 	for (size_t i = 0; i < stages.n; i++) {
 		const struct vt_json *x = first_of(a, stages.v[i]), *y = first_of(b, stages.v[i]);
 
@@ -335,7 +323,7 @@ int vt_diff_artifacts(struct vt_store *store, const char *before, const char *af
 		compare_stages(list, a.a, b.a);
 		n = list->n;
 		if (json)
-			vt_lineage_print(vt_json_copy(list));
+			vt_command_print(vt_json_copy(list));
 		else
 			print_text(list);
 		vt_record_index_incomplete(a.a->missing.n ? &a.a->missing : &b.a->missing, err);

@@ -1,10 +1,10 @@
 #include "pipelines/tool/diff_commits.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/content/tree_diff.h"
+#include "pipelines/tool/command.h"
 
 struct side {
 	const char *what;
@@ -98,7 +98,6 @@ static void print_json(const struct vt_tree_diff *d, const struct side *a, const
 	} kinds[] = { { VT_ADDED, "added" }, { VT_REMOVED, "removed" }, { VT_CHANGED, "changed" },
 		{ VT_RENAMED, "renamed" } };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-	struct vt_buf text = VT_BUF_INIT;
 
 	vt_json_put(j, "before", side_json(a));
 	vt_json_put(j, "after", side_json(b));
@@ -119,10 +118,7 @@ static void print_json(const struct vt_tree_diff *d, const struct side *a, const
 		vt_json_put(j, kinds[k].name, list);
 	}
 	vt_json_put_int(j, "same", (int64_t)d->n_same);
-	vt_json_pretty(&text, j);
-	puts(text.data);
-	vt_buf_release(&text);
-	vt_json_free(j);
+	vt_command_print(j);
 }
 
 int vt_diff_commits(struct vt_store *store, const char *before, const char *after, bool json,

@@ -5,6 +5,7 @@
 
 #include "common/base/fs.h"
 #include "common/store/policy.h"
+#include "pipelines/tool/command.h"
 
 int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, struct vt_err *err)
 {
@@ -76,16 +77,6 @@ void vt_claims_say(struct vt_lineage *lineage, enum vt_lineage_side side, struct
 		claims(lineage, side, err);
 }
 
-void vt_lineage_print(struct vt_json *value)
-{
-	struct vt_buf out = VT_BUF_INIT;
-
-	vt_json_pretty(&out, value);
-	puts(out.data);
-	vt_buf_release(&out);
-	vt_json_free(value);
-}
-
 struct vt_json *vt_lineage_names(const struct vt_strs *strs)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
@@ -115,8 +106,7 @@ static int push_step(void *ctx, const struct vt_lineage_step *step)
 	return 0;
 }
 
-void vt_record_index_list(struct vt_lineage *lineage, enum vt_list_of of, int json,
-	struct vt_err *err)
+void vt_lineage_list(struct vt_lineage *lineage, enum vt_list_of of, int json, struct vt_err *err)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_strs missing = VT_STRS_INIT;
@@ -125,7 +115,7 @@ void vt_record_index_list(struct vt_lineage *lineage, enum vt_list_of of, int js
 		: vt_lineage_descendants(lineage, json ? push_step : print_step, list, err);
 
 	if (!rc && json)
-		vt_lineage_print(vt_json_copy(list));
+		vt_command_print(vt_json_copy(list));
 	if (!rc && of == VT_LIST_ANCESTORS && !vt_lineage_missing(lineage, &missing, err))
 		vt_record_index_incomplete(&missing, err);
 	vt_strs_release(&missing);

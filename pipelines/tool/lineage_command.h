@@ -35,11 +35,7 @@ void vt_claims_say(struct vt_lineage *lineage, enum vt_lineage_side side, struct
 
 /* One line an execution, or JSON. */
 enum vt_list_of { VT_LIST_ANCESTORS = 1, VT_LIST_DESCENDANTS };
-void vt_record_index_list(struct vt_lineage *lineage, enum vt_list_of of, int json,
-	struct vt_err *err);
-
-/* Pretty JSON and a newline to stdout; frees value. */
-void vt_lineage_print(struct vt_json *value);
+void vt_lineage_list(struct vt_lineage *lineage, enum vt_list_of of, int json, struct vt_err *err);
 
 /* Array of texts. */
 struct vt_json *vt_lineage_names(const struct vt_strs *strs);
