@@ -12,6 +12,7 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/conv_rows.h"
+#include "common/nn/cpu/few.h"
 #include "common/nn/cpu/panel.h"
 #include "common/nn/cpu/winograd.h"
 #include "tests/check.h"

@@ -195,6 +195,28 @@ static void many_channels(void)
 	most = 2e-6;
 }
 
+/* Shapes that few.h takes: a stem, strides that leave inputs over, more planes than a task's, no
+ * padding and more of it than needed, a row of one output, half a pair of blocks. */
+static void few_channels(void)
+{
+	const struct conv_case cases[] = {
+		{ same(64, 7, 2, 1, false), { 1, 1, 13, 12, 30 } },
+		{ same(8, 3, 1, 1, true), { 2, 4, 19, 10, 15 } },
+		{ same(24, 3, 2, 1, true), { 1, 3, 18, 7, 30 } },
+		{ same(17, 5, 3, 1, true), { 1, 2, 11, 14, 17 } },
+		{ { .out_c = 9, .k = 3, .stride = 1, .dilation = 1, .pad = 0, .bias = true },
+			{ 1, 4, 5, 6, 3 } },
+		{ { .out_c = 16, .k = 3, .stride = 2, .dilation = 1, .pad = 2, .bias = true },
+			{ 1, 1, 6, 5, 8 } },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CHECK(vt_few_takes(&cases[i].c, cases[i].x.c));
+		one(cases[i]);
+		exactly(cases[i]);
+	}
+}
+
 /* Large enough for more than one slab of the weight gradient. */
 static void several_slabs(void)
 {
@@ -456,6 +478,7 @@ int main(void)
 	RUN(transposed);
 	RUN(rows_equal_blocks);
 	RUN(many_channels);
+	RUN(few_channels);
 	RUN(several_slabs);
 	RUN(fewer_multiplications);
 	RUN(rounds_to_bf16);

@@ -3,13 +3,14 @@
  * Forward and the input gradient of a transposed convolution gather at
  * stride * o - pad + dilation * k (direct form); a transposed convolution and the input gradient
  * of a plain one gather at (o + pad - dilation * k) / stride where that divides (inverse form).
- * Many channels are taken by panel.h, other kernels of three by winograd.h. */
+ * Many channels are taken by panel.h, other kernels of three by winograd.h, few by few.h. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
 #include "common/nn/cpu/bf16.h"
+#include "common/nn/cpu/few.h"
 #include "common/nn/cpu/fuse.h"
 #include "common/nn/cpu/panel.h"
 #include "common/nn/cpu/weight_gradient.h"
@@ -345,6 +346,10 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 	}
 	if (winograd(r, g, b + lanes))
 		return;
+	if (!g->inverse && vt_few_takes(c, n_in)) {
+		vt_few_conv(r, g->in, g->out, g->w, g->bias);
+		return;
+	}
 	round_input(r, g, b + lanes);
 	set_axes(g);
 	g->row_groups = (g->out.s.h + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
@@ -402,6 +407,8 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 		vt_weight_gradient(r->k, c, dy, x, dw, r->scratch);
 	else if (vt_winograd_takes(c, x.s.c, dy.s, form))
 		vt_winograd_gradient(r->k, c, form, x, dy, dw, r->scratch);
+	else if (vt_few_takes(c, x.s.c))
+		vt_few_gradient(r->k, c, x, dy, dw, r->scratch);
 	else
 		vt_weight_gradient(r->k, c, x, dy, dw, r->scratch);
 	if (db)
@@ -426,6 +433,8 @@ static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struc
 		return vt_panel_weight_floats(out.c, in.c, taps_of(c)) + lanes + rounded;
 	if (vt_winograd_takes(c, in.c, out, form))
 		rounded = vt_winograd_floats(in.c, out.c, form);
+	else if (!inverse && vt_few_takes(c, in.c))
+		rounded = 0;
 	return packed_floats(out.c, in.c, taps_of(c)) + lanes + rounded;
 }
 
@@ -440,6 +449,8 @@ size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt
 		return forward;
 	if (vt_winograd_takes(c, x.c, y, form))
 		weights = vt_winograd_gradient_floats(c, x.c, y, form);
+	else if (vt_few_takes(c, x.c))
+		weights = vt_few_gradient_floats(c, x.c, y);
 	else
 		weights = c->transposed ? vt_weight_gradient_floats(c, y, x)
 					: vt_weight_gradient_floats(c, x, y);

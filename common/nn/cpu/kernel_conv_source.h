@@ -81,18 +81,25 @@ INLINE void tile_alone(const struct vt_tile *t, const size_t step)
 	}
 }
 
-/* With the step of a stride-1 convolution known, every address is a constant away from one
+INLINE void tile_by(const struct vt_tile *t, const size_t step)
+{
+	if (t->w2)
+		tile_pair(t, step);
+	else
+		tile_alone(t, step);
+}
+
+/* With a step known, of stride 1 or of few.h, every address is a constant away from one
  * register. */
 static void tile(const struct vt_tile *t)
 {
-	if (t->w2 && t->step == VT_LANES)
-		tile_pair(t, VT_LANES);
-	else if (t->w2)
-		tile_pair(t, t->step);
-	else if (t->step == VT_LANES)
-		tile_alone(t, VT_LANES);
-	else
-		tile_alone(t, t->step);
+	switch (t->step) {
+	case VT_LANES: tile_by(t, VT_LANES); return;
+	case 1: tile_by(t, 1); return;
+	case 2: tile_by(t, 2); return;
+	case 4: tile_by(t, 4); return;
+	default: tile_by(t, t->step); return;
+	}
 }
 
 /* n input channels x (1 or 2) blocks of outputs, from g[0] on. */

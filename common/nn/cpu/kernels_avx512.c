@@ -115,29 +115,32 @@ INLINE void tile_alone_of(const struct vt_tile *t, const int count, const size_t
 	}
 /* clang-format on */
 
-static void tile_pair_near(const struct vt_tile *t)
-{
-	TILE_CASES(tile_pair_of, VT_LANES)
-}
-static void tile_pair_far(const struct vt_tile *t)
-{
-	TILE_CASES(tile_pair_of, t->step)
-}
-static void tile_alone_near(const struct vt_tile *t)
-{
-	TILE_CASES(tile_alone_of, VT_LANES)
-}
-static void tile_alone_far(const struct vt_tile *t)
-{
-	TILE_CASES(tile_alone_of, t->step)
-}
+/* With a step known, of stride 1 or of few.h, every address is a constant away from one
+ * register. */
+#define TILES(name, step)                                                                          \
+	static void tile_pair_##name(const struct vt_tile *t)                                      \
+	{                                                                                          \
+		TILE_CASES(tile_pair_of, step)                                                     \
+	}                                                                                          \
+	static void tile_alone_##name(const struct vt_tile *t)                                     \
+	{                                                                                          \
+		TILE_CASES(tile_alone_of, step)                                                    \
+	}
+TILES(near, VT_LANES)
+TILES(by_1, 1)
+TILES(by_2, 2)
+TILES(by_4, 4)
+TILES(far, t->step)
 
 static void tile(const struct vt_tile *t)
 {
-	if (t->w2)
-		(t->step == VT_LANES ? tile_pair_near : tile_pair_far)(t);
-	else
-		(t->step == VT_LANES ? tile_alone_near : tile_alone_far)(t);
+	switch (t->step) {
+	case VT_LANES: (t->w2 ? tile_pair_near : tile_alone_near)(t); return;
+	case 1: (t->w2 ? tile_pair_by_1 : tile_alone_by_1)(t); return;
+	case 2: (t->w2 ? tile_pair_by_2 : tile_alone_by_2)(t); return;
+	case 4: (t->w2 ? tile_pair_by_4 : tile_alone_by_4)(t); return;
+	default: (t->w2 ? tile_pair_far : tile_alone_far)(t); return;
+	}
 }
 
 INLINE void row_pair_of(const struct vt_row *r, const int first, const int n)
@@ -190,18 +193,21 @@ static void row(const struct vt_row *r)
 {
 	int i = 0;
 
-	if (r->n == 8 && r->g2) {
-		row_pair_of(r, 0, 8);
-		return;
-	}
+	if (r->g2)
+		switch (r->n) {
+		case 8: row_pair_of(r, 0, 8); return;
+		case 7: row_pair_of(r, 0, 7); return;
+		case 6: row_pair_of(r, 0, 6); return;
+		case 5: row_pair_of(r, 0, 5); return;
+		case 4: row_pair_of(r, 0, 4); return;
+		case 3: row_pair_of(r, 0, 3); return;
+		case 2: row_pair_of(r, 0, 2); return;
+		default: row_pair_of(r, 0, 1); return;
+		}
 	if (r->n == 8) {
 		row_alone_of(r, 0, 8);
 		return;
 	}
-	for (; r->g2 && i + 4 <= r->n; i += 4)
-		row_pair_of(r, i, 4);
-	for (; r->g2 && i < r->n; i++)
-		row_pair_of(r, i, 1);
 	for (; i + 4 <= r->n; i += 4)
 		row_alone_of(r, i, 4);
 	for (; i < r->n; i++)

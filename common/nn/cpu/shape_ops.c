@@ -369,52 +369,73 @@ void vt_cpu_upsample_backward(const struct vt_kernels *k, const struct vt_node *
 
 /* --- max pooling --------------------------------------------------------- */
 
-/* Index of the first maximum of output (oz, oy, ox) in lane l. */
-static size_t best_of(const struct vt_node *n, struct vt_shape s, const float *x, int oz, int oy,
-	int ox, int l)
+/* The part [from, end) of a window on one axis that lies inside. */
+struct reach {
+	int from, end;
+};
+
+static struct reach reach_of(const struct vt_node *n, int o, int size)
 {
-	size_t best = 0;
-	bool any = false;
+	int from = o * n->stride - n->pad, end = from + n->k;
 
-	for (int z = oz * n->stride - n->pad; z < oz * n->stride - n->pad + n->k; z++)
-		for (int y = oy * n->stride - n->pad; y < oy * n->stride - n->pad + n->k; y++)
-			for (int v = ox * n->stride - n->pad; v < ox * n->stride - n->pad + n->k;
-				v++) {
-				size_t at;
+	return (struct reach){ from < 0 ? 0 : from, end < size ? end : size };
+}
 
-				if (z < 0 || y < 0 || v < 0 || z >= s.d || y >= s.h || v >= s.w)
-					continue;
-				at = (((size_t)z * (size_t)s.h + (size_t)y) * (size_t)s.w +
-					     (size_t)v) *
-						VT_LANES +
-					(size_t)l;
-				if (!any || x[at] > x[best])
-					best = at;
-				any = true;
+/* The first maximum of a window in every lane, and the voxel where it lies. */
+struct maxima {
+	float value[VT_LANES];
+	int32_t voxel[VT_LANES];
+};
+
+static void take_greater(struct maxima *m, const float *x, int32_t voxel)
+{
+	for (int l = 0; l < VT_LANES; l++) {
+		bool greater = x[l] > m->value[l];
+
+		m->value[l] = greater ? x[l] : m->value[l];
+		m->voxel[l] = greater ? voxel : m->voxel[l];
+	}
+}
+
+static struct maxima maxima_of(const float *x, struct vt_shape s, struct reach z, struct reach y,
+	struct reach w)
+{
+	struct maxima m;
+	int32_t first = (z.from * s.h + y.from) * s.w + w.from;
+
+	memcpy(m.value, x + (size_t)first * VT_LANES, sizeof(m.value));
+	for (int l = 0; l < VT_LANES; l++)
+		m.voxel[l] = first;
+	for (int i = z.from; i < z.end; i++)
+		for (int j = y.from; j < y.end; j++)
+			for (int v = w.from; v < w.end; v++) {
+				int32_t voxel = (i * s.h + j) * s.w + v;
+
+				take_greater(&m, x + (size_t)voxel * VT_LANES, voxel);
 			}
-	return best;
+	return m;
 }
 
 static void pool_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
 	bool back = w->b.p != NULL; /* a: x, b: dy, y: y or dx */
-	struct vt_shape o = back ? w->b.s : w->y.s;
+	struct vt_shape o = back ? w->b.s : w->y.s, s = w->a.s;
 	const float *x = block_of(w->a, task), *dy = block_of(w->b, task);
 	float *y = block_of(w->y, task);
 	size_t at = 0;
 
 	for (int oz = 0; oz < o.d; oz++)
 		for (int oy = 0; oy < o.h; oy++)
-			for (int ox = 0; ox < o.w; ox++)
-				for (int l = 0; l < VT_LANES; l++, at++) {
-					size_t best = best_of(w->node, w->a.s, x, oz, oy, ox, l);
+			for (int ox = 0; ox < o.w; ox++, at += VT_LANES) {
+				struct maxima m = maxima_of(x, s, reach_of(w->node, oz, s.d),
+					reach_of(w->node, oy, s.h), reach_of(w->node, ox, s.w));
 
-					if (back)
-						y[best] += dy[at];
-					else
-						y[at] = x[best];
-				}
+				if (!back)
+					memcpy(y + at, m.value, sizeof(m.value));
+				for (size_t l = 0; back && l < VT_LANES; l++)
+					y[(size_t)m.voxel[l] * VT_LANES + l] += dy[at + l];
+			}
 }
 
 void vt_cpu_maxpool(const struct vt_node *n, struct vt_view x, struct vt_view y)

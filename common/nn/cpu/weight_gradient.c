@@ -8,7 +8,7 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/axis.h"
 
-enum { MAX_K = 7, CHUNK = 192 };
+enum { MAX_K = 7 };
 
 static int taps_of(const struct vt_conv *c)
 {
@@ -30,7 +30,7 @@ struct weight_grad {
 };
 
 /* Slabs of at least 4096 positions, at most 16: by shape alone. */
-static int slabs_of(struct vt_shape s)
+int vt_gradient_slabs(struct vt_shape s)
 {
 	size_t n = vt_voxels(s) / 4096;
 
@@ -115,7 +115,7 @@ static void grad_task(void *ctx, size_t task)
 	int from = (int)((long)s.d * slab / g->slabs),
 	    to = (int)((long)s.d * (slab + 1) / g->slabs);
 	/* the chunk stays in the first-level cache over all taps */
-	int rows = s.w < CHUNK ? CHUNK / s.w : 1;
+	int rows = s.w < VT_GRADIENT_CHUNK ? VT_GRADIENT_CHUNK / s.w : 1;
 
 	memset(part, 0, part_floats(taps_of(g->c)) * sizeof(float));
 	if (part2)
@@ -153,7 +153,7 @@ void vt_weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, str
 		.c = c,
 		.big = big,
 		.small = small,
-		.slabs = slabs_of(small.s),
+		.slabs = vt_gradient_slabs(small.s),
 		.part = part,
 		.dw = dw,
 		.pairs = (vt_blocks(small.s.c) + 1) / 2,
@@ -176,6 +176,6 @@ void vt_weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, str
 size_t vt_weight_gradient_floats(const struct vt_conv *c, struct vt_shape big,
 	struct vt_shape small)
 {
-	return (size_t)slabs_of(small) * (size_t)vt_blocks(big.c) * (size_t)vt_blocks(small.c) *
-		part_floats(taps_of(c));
+	return (size_t)vt_gradient_slabs(small) * (size_t)vt_blocks(big.c) *
+		(size_t)vt_blocks(small.c) * part_floats(taps_of(c));
 }
