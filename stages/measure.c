@@ -172,7 +172,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "measure",
-	.version = "2",
+	.version = "3",
 	.summary = "Measures shape, intensities and texture of every region of label maps.",
 	.output =
 		"measures.csv, measures.json: a row a subject and region; with visits changes.csv",

@@ -207,7 +207,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "select",
-	.version = "3",
+	.version = "4",
 	.summary =
 		"Keeps the best of a directory by scores: subjects without the worst, top models.",
 	.output = "selection.json: kept, dropped and unscored names; the kept entries of --from",

@@ -42,12 +42,19 @@ void vt_html_begin(struct vt_buf *out, const char *title, const char *style)
 	vt_buf_printf(out, "</title><style>%s</style></head><body>\n", style);
 }
 
+static bool is_formula(const char *text)
+{
+	return *text && strchr("=+-@\t\r", *text);
+}
+
+/* One more ' also where there is one before what would be a formula, so that it can be undone. */
 void vt_csv_text(struct vt_buf *out, const char *text)
 {
 	struct vt_buf shown = VT_BUF_INIT;
-	bool formula = *text && strchr("=+-@\t\r", *text), quoted;
+	const char *bare = text + strspn(text, "'");
+	bool quoted;
 
-	vt_buf_str(&shown, formula ? "'" : "");
+	vt_buf_str(&shown, is_formula(bare) ? "'" : "");
 	vt_buf_shown(&shown, text);
 	quoted = shown.len && strpbrk(shown.data, ",\"';\n ") != NULL;
 	if (quoted)
@@ -60,4 +67,9 @@ void vt_csv_text(struct vt_buf *out, const char *text)
 	if (quoted)
 		vt_buf_char(out, '"');
 	vt_buf_release(&shown);
+}
+
+const char *vt_csv_plain(const char *cell)
+{
+	return *cell == '\'' && is_formula(cell + strspn(cell, "'")) ? cell + 1 : cell;
 }

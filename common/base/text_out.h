@@ -17,5 +17,7 @@ void vt_html_say(struct vt_buf *out, const char *fmt, ...) __attribute__((format
 /* One field, by RFC 4180: in quotes where it must be.  A text that a spreadsheet would take for a
  * formula (it begins with = + - @ or a control character) gets a ' in front. */
 void vt_csv_text(struct vt_buf *out, const char *text);
+/* A cell of such a table without that '; a part of the cell. */
+const char *vt_csv_plain(const char *cell);
 
 #endif

@@ -20,7 +20,7 @@ int vt_label_values(unsigned char *out, const struct vt_manifest *m, const struc
 	const size_t *d = v->geometry.dim;
 	double tolerance = m ? m->label_tolerance : 0;
 
-	if (!m || (!m->n_map && tolerance == 0))
+	if (!m || (!m->n_map && v->dtype == VT_U8))
 		return vt_volume_labels(out, v, err);
 	for (size_t i = 0; i < v->n; i++) {
 		double stored = vt_volume_value(v, i), whole = floor(stored + 0.5);
@@ -28,8 +28,9 @@ int vt_label_values(unsigned char *out, const struct vt_manifest *m, const struc
 
 		if (value < 0)
 			return vt_err_set(err, VT_EDATA,
-				"voxel (%zu, %zu, %zu) is %.9g: no whole number within %g that "
-				"/label/map or /label/values of manifest %s knows",
+				"voxel (%zu, %zu, %zu) is %.9g, no whole number from 0 to 255 "
+				"within %g; if it means one, say so in manifest %s (/label/map, "
+				"/label/tolerance)",
 				i % d[0], i / d[0] % d[1], i / d[0] / d[1], stored, tolerance,
 				m->name);
 		out[i] = (unsigned char)value;

@@ -8,6 +8,7 @@
 
 #include "common/base/csv.h"
 #include "common/base/fs.h"
+#include "common/base/text_out.h"
 #include "common/image/volume.h"
 #include "common/seg/label_file.h"
 
@@ -285,9 +286,9 @@ void vt_measured_csv(struct vt_buf *out, const struct vt_measured *m, size_t n,
 	vt_buf_char(out, '\n');
 	for (size_t i = 0; i < n; i++)
 		for (int r = 0; r < m[i].n_regions; r++) {
-			vt_csv_quote(out, m[i].subject);
+			vt_csv_text(out, m[i].subject);
 			vt_buf_char(out, ',');
-			vt_csv_quote(out, manifest->region[r].name);
+			vt_csv_text(out, manifest->region[r].name);
 			vt_buf_printf(out, ",%zu", m[i].voxels[r]);
 			for (size_t k = 0; k < all->n; k++) {
 				vt_buf_char(out, ',');

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/csv.h"
+#include "common/base/text_out.h"
 #include "common/seg/measure.h"
 
 static int by_patient_and_day(const void *a, const void *b)
@@ -146,12 +147,12 @@ static void put_visit(struct vt_buf *out, const struct course *c,
 			double now = value_of(c->m_now, r, name);
 			char text[32];
 
-			vt_csv_quote(out, c->now->patient);
+			vt_csv_text(out, c->now->patient);
 			vt_buf_char(out, ',');
-			vt_csv_quote(out, c->now->subject);
+			vt_csv_text(out, c->now->subject);
 			vt_json_real_text(text, c->now->day);
 			vt_buf_printf(out, ",%s,", text);
-			vt_csv_quote(out, manifest->region[r].name);
+			vt_csv_text(out, manifest->region[r].name);
 			vt_buf_printf(out, ",%s,", name);
 			if (isfinite(now)) {
 				vt_json_real_text(text, now);

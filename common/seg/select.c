@@ -7,6 +7,7 @@
 #include "common/base/csv.h"
 #include "common/base/fs.h"
 #include "common/base/json.h"
+#include "common/base/text_out.h"
 
 struct scores {
 	struct vt_scored *v;
@@ -73,14 +74,14 @@ static int read_table(struct scores *s, const char *path, const char *by, const 
 	for (size_t i = 0; !rc && i < t.n_rows; i++) {
 		double v;
 
-		if (*region && strcmp(vt_csv_cell(&t, i, where), region))
+		if (*region && strcmp(vt_csv_plain(vt_csv_cell(&t, i, where)), region))
 			continue;
 		found++;
 		if (!*vt_csv_cell(&t, i, value))
 			continue; /* not defined, and in no mean */
 		rc = vt_csv_number(&v, &t, i, value, err);
 		if (!rc)
-			add(s, vt_csv_cell(&t, i, subject), v);
+			add(s, vt_csv_plain(vt_csv_cell(&t, i, subject)), v);
 	}
 	if (!rc && !found)
 		rc = vt_err_set(err, VT_EDATA, "%s: no rows%s%s", path,

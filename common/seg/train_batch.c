@@ -17,7 +17,7 @@ static void begin_head(struct vt_train_head *h, const struct vt_trainer *t, int 
 	struct vt_output out = vt_graph_output_at(t->graph, i);
 
 	*h = (struct vt_train_head){ .role = out.role,
-		.weight = out.role == VT_ROLE_BRANCH && !t->n_cohorts ? 0 : out.weight,
+		.weight = out.weight,
 		.shape = vt_session_shape_at(t->session, i) };
 	if (h->weight <= 0 || vt_session_remote(t->session))
 		return;

@@ -103,6 +103,10 @@ int vt_train_cohorts_begin(struct vt_trainer *t, struct vt_err *err)
 			"--model=%s: of the networks med3d-resnet has a head for each of several "
 			"cohorts",
 			t->o->model);
+	if (vt_json_get(t->o->model_params, "branches"))
+		return vt_err_set(err, VT_EUSAGE,
+			"--network: \"branches\" follows from the cohorts that --patches gives; "
+			"leave it out");
 	t->cohort = vt_xcalloc((size_t)t->o->n_more + 1, sizeof(*t->cohort));
 	for (int k = 0; !rc && k <= t->o->n_more; k++) {
 		rc = begin_one(&t->cohort[k], t, k ? t->o->more[k - 1] : t->d, err);

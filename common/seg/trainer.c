@@ -65,6 +65,22 @@ static void warn_no_validation(const struct vt_trainer *t)
 	vt_buf_release(&others);
 }
 
+/* A head that no cohort is trained on stays what the seed made it. */
+static int check_branches(const struct vt_graph *g, const struct vt_trainer *t, struct vt_err *err)
+{
+	int heads = 1;
+
+	for (int i = 0; i < vt_graph_n_outputs(g); i++)
+		heads += vt_graph_output_at(g, i).role == VT_ROLE_BRANCH;
+	if (heads == 1 || heads == t->n_cohorts)
+		return 0;
+	return vt_err_set(err, VT_EUSAGE,
+		"the network has a head for each of %d cohorts, and %d %s given: heads without a "
+		"cohort would stay untrained; leave \"branches\" out of --network, and give "
+		"--patches once a cohort",
+		heads, t->n_cohorts ? t->n_cohorts : 1, t->n_cohorts > 1 ? "are" : "is");
+}
+
 /* The network for n patches, its losses weighted as asked. */
 static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct vt_err *err)
 {
@@ -74,6 +90,8 @@ static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct 
 
 	if (!rc)
 		rc = vt_checkpoint_check_head(*g, t->o->patch, err);
+	if (!rc)
+		rc = check_branches(*g, t, err);
 	if (!rc && t->o->n_output_weights > vt_graph_n_outputs(*g))
 		rc = vt_err_set(err, VT_EUSAGE,
 			"%d weights were given for the losses of %d outputs",

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/csv.h"
 #include "common/base/fs.h"
 #include "common/base/text_out.h"
 #include "common/seg/evaluator.h"
@@ -75,6 +76,27 @@ static void csv_fields_are_one_field_and_no_formula(void)
 	}
 }
 
+static void what_a_spreadsheet_is_kept_from_can_be_undone(void)
+{
+	static const char *const names[] = { "=1", "'=1", "''-1", "+", "'", "''a", "'a", "a=1", "",
+		"-dash", "@x" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct vt_buf b = VT_BUF_INIT;
+		struct vt_err err = VT_ERR_INIT;
+		struct vt_csv t;
+
+		vt_buf_str(&b, "name,n\n");
+		vt_csv_text(&b, names[i]);
+		vt_buf_str(&b, ",1\n");
+		CHECK_EQ(vt_csv_parse(&t, b.data, b.len, "t", &err), 0);
+		CHECK_STR(vt_csv_plain(vt_csv_cell(&t, 0, 0)), names[i]);
+		CHECK(!*names[i] || !strchr("=+-@", *vt_csv_cell(&t, 0, 0)));
+		vt_csv_release(&t);
+		vt_buf_release(&b);
+	}
+}
+
 /* A checkpoint that somebody else wrote, with markup where names belong. */
 static int open_checkpoint(struct vt_checkpoint *c, char *dir, struct vt_err *err)
 {
@@ -138,6 +160,7 @@ int main(void)
 	RUN(numbers_and_widths_are_printf_s);
 	RUN(arguments_do_nothing_to_a_terminal);
 	RUN(csv_fields_are_one_field_and_no_formula);
+	RUN(what_a_spreadsheet_is_kept_from_can_be_undone);
 	RUN(html_arguments_are_text);
 	RUN(a_report_runs_and_loads_nothing);
 	return check_done();

@@ -13,6 +13,10 @@ def tensors(path):
     return {k: raw[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]] for k, v in json.loads(raw[8:8 + n]).items() if k != "__metadata__"}
 
 
+def refused(*args):
+    return subprocess.run([str(a) for a in args], capture_output=True, text=True)
+
+
 embedded = json.load(open(ROOT + "/manifests/embedded.json"))
 for name, role, regions, spacing in (("a", "t1", [{"name": "WT", "values": [1, 2, 4]}], 4),
                                      ("b", "flair", [{"name": "core", "values": [1, 4]}, {"name": "edema", "values": [2]}], 5)):
@@ -53,3 +57,7 @@ q = subprocess.run([str(1 if a == -1 else a) for a in two] + ["--out", "no"], ca
 say(q.returncode == 64 and "without validation" in q.stderr, "refused: a fold for validation", q.stderr[-300:])
 q = subprocess.run([str(a) for a in two[:5]] + ["--patch", "16", "--fold", "-1", "--steps", "1", "--activation", "softmax", "--out", "no2"], capture_output=True, text=True)
 say(q.returncode == 64 and "med3d-resnet" in q.stderr, "refused: a network without heads for several", q.stderr[-300:])
+q = refused("train", "--patches", "pa", *common[:2], "--network", '{"depth":"10","branches":3}', *common[4:], "--steps", 1, "--out", "n3")
+say(q.returncode == 64 and "3 cohorts, and 1 is given" in q.stderr and "untrained" in q.stderr, "refused: heads for cohorts that are not given", q.stderr[-300:])
+q = refused(*two[:5], *common[:2], "--network", '{"depth":"10","branches":2}', *common[4:], "--steps", 1, "--out", "n4")
+say(q.returncode == 64 and "leave it out" in q.stderr, "refused: a number of heads beside several cohorts", q.stderr[-300:])
