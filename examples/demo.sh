@@ -4,12 +4,15 @@
 #   DEMO       where it works (default ./demo; removed first)      SUBJECTS   how many phantoms (default 16)
 #   B          build folder (default build/release)               THREADS    processors (default: all)
 #   RECIPE     directory of params, a file a stage (default examples/recipe)
+#   TEST_SUBJECTS   numbers of further phantoms, which the manifest's split keeps for testing by their names: scores of the three
+#              among the first 16 would be luck
 set -eu
 cd "$(dirname "$0")/.."
 B=${B:-build/release}
 case $B in /*) ;; *) B=$PWD/$B ;; esac
 DEMO=${DEMO:-$PWD/demo}
 SUBJECTS=${SUBJECTS:-16}
+TEST_SUBJECTS=${TEST_SUBJECTS-104 105 111 120 129 135 137 138 142}
 export PATH="$B/bin:$PATH"
 [ -n "${THREADS:-}" ] && export VOXTRAIL_THREADS="$THREADS"
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -18,8 +21,11 @@ begun=$(date +%s)
 rm -rf "$DEMO"
 mkdir -p "$DEMO"
 
-say "1. $SUBJECTS glioma phantoms, four sequences and a label map each"
+say "1. $((SUBJECTS + $(set -- $TEST_SUBJECTS; echo $#))) glioma phantoms, four sequences and a label map each"
 make-cohort --out "$DEMO/cohort" --subjects "$SUBJECTS" --seed 1
+for number in $TEST_SUBJECTS; do
+	make-cohort --out "$DEMO/cohort" --first "$number" --subjects 1 --seed 1
+done
 ls "$DEMO/cohort/scans" | head -3
 
 say "2. pipelines/glioma.json: skullstrip-normalize, crop-patch, train, evaluate, export"

@@ -44,7 +44,7 @@ inside() {
 		mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount -t tmpfs tmpfs "$0/tmp" || exit 2
 		root=$0 user=$1; shift
 		exec chroot --userspec="$user:$user" "$root" env -i "$@"' "$bare" "$1" \
-		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$2/.." TERM=dumb SUBJECTS=8 RECIPE=tests/e2e/tiny_recipe \
+		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$2/.." TERM=dumb SUBJECTS=8 TEST_SUBJECTS= RECIPE=tests/e2e/tiny_recipe \
 		$proxies sh -c 'cd "$0" && eval "$1"' "$2" "$3" >"$T/log" 2>&1 </dev/null
 }
 here='/home/anna/my work/v'
@@ -70,7 +70,7 @@ inside root /root/v 'make demo'; ok $? "$SUITE: make demo, $(($(date +%s) - star
 grep -qE '^WT +[0-9.]+ ' "$T/log"; ok $? "its scores are printed"
 grep -q 'warning' "$T/log" && ok 1 "no warning of make or compiler" || ok 0 "no warning of make or compiler"
 there=$(sed -n 's/^checkpoint: *\([0-9a-f]*\) .*/\1/p' "$T/log")
-DEMO=$T/demo SUBJECTS=8 RECIPE=tests/e2e/tiny_recipe sh "$ROOT/examples/demo.sh" >"$T/log" 2>&1
+DEMO=$T/demo SUBJECTS=8 TEST_SUBJECTS= RECIPE=tests/e2e/tiny_recipe sh "$ROOT/examples/demo.sh" >"$T/log" 2>&1
 mine=$(sed -n 's/^checkpoint: *\([0-9a-f]*\) .*/\1/p' "$T/log")
 [ -n "$mine" ] && [ "$mine" = "$there" ]; ok $? "the checkpoint of $SUITE is the one made here: $mine, $there"
 
