@@ -4,8 +4,8 @@
 #   DEMO       where it works (default ./demo; removed first)      SUBJECTS   how many phantoms (default 16)
 #   B          build folder (default build/release)               THREADS    processors (default: all)
 #   RECIPE     directory of params, a file a stage (default examples/recipe)
-#   TEST_SUBJECTS   numbers of further phantoms, which the manifest's split keeps for testing by their names: scores of the three
-#              among the first 16 would be luck
+#   TEST_SUBJECTS   numbers of further phantoms, which the manifest's split keeps for testing by their names: the three such
+#                   among the first 16 are too few to score
 set -eu
 cd "$(dirname "$0")/.."
 B=${B:-build/release}
