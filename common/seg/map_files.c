@@ -208,12 +208,39 @@ static int choose(struct vt_strs *ids, const struct maps *k, struct vt_err *err)
 	for (size_t i = 0; !rc && k->o->expected && i < k->o->expected->n; i++)
 		vt_strs_add(ids, k->o->expected->v[i]);
 	vt_strs_unique(ids);
-	if (!rc && !ids->n)
+	if (!rc && !all.n && !ids->n)
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: no label map lies there as manifest %s lays them out (/label/files); "
+			"`voxtrail manifest DIR --check FILE` shows what was found",
+			k->files->labels, k->m->name);
+	else if (!rc && !ids->n)
 		rc = vt_err_set(err, VT_EDATA,
 			"%s: nobody is to be scored: %zu subjects have a label map, none is a test "
 			"subject of manifest %s; give --subjects all",
 			k->files->labels, all.n, k->m->name);
 	vt_strs_release(&all);
+	return rc;
+}
+
+/* A directory in which nobody is found is a wrong one, unless it says whom it refused. */
+static int check_found(const struct maps *k, const struct vt_strs *ids, struct vt_err *err)
+{
+	char *refused = vt_path_join(k->files->predictions, "quarantine"), *path = NULL;
+	struct vt_buf looked = VT_BUF_INIT;
+	int rc = 0;
+
+	for (size_t i = 0; !path && i < ids->n; i++)
+		path = find_prediction(k, ids->v[i]);
+	for (size_t i = 0; i < k->patterns.n; i++)
+		vt_buf_printf(&looked, "%s%s", i ? ", " : "", k->patterns.v[i]);
+	if (!path && !vt_fs_is_dir(refused))
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"%s: no label map of any of the %zu subjects lies there (looked for: %s); "
+			"give another directory, or --pattern",
+			k->files->predictions, ids->n, looked.data);
+	vt_buf_release(&looked);
+	free(refused);
+	free(path);
 	return rc;
 }
 
@@ -258,6 +285,8 @@ int vt_evaluate_maps(struct vt_evaluation *out, const struct vt_manifest *m,
 	int rc = choose(&ids, &k, err);
 
 	list_patterns(&k);
+	if (!rc)
+		rc = check_found(&k, &ids, err);
 	e.subject = vt_evaluation_subjects(ids.n, m->n_regions);
 	e.on_host = vt_json_new(VT_JSON_ARRAY);
 	e.scored = vt_json_copy(o->scored);

@@ -133,3 +133,14 @@ say(not [c for r in rows for c in (r["subject"], r["region"]) if c[0] in "=+-@"]
 run("select", "--scores", "e", "--region", "=C", "--keep-best", 400, "--out", "every")
 kept = {k["name"] for k in load("every/selection.json")["kept"]}
 say(kept == set(truth), "select knows them all by their own names", kept ^ set(truth))
+
+os.makedirs("nothing")
+for what, args, status, words in (("predictions in which nobody is found", ("--predictions", "nothing", "--labels", "r"), 66, ("any of the %d subjects" % len(truth), "{subject}/seg.nii.gz", "--pattern")),
+                                  ("a pattern that finds nobody", ("--predictions", "p", "--labels", "r", "--pattern", "{subject}_seg.nii.gz"), 66, ("{subject}_seg.nii.gz", "--pattern")),
+                                  ("labels in which nobody is found", ("--predictions", "p", "--labels", "nothing"), 65, ("/label/files", "--check"))):
+    r = run("evaluate", *args, "--manifest", "m.json", "--out", "never", status=None)
+    say(r.returncode == status and all(w in r.stderr for w in words) and not os.path.exists("never/metrics.json"), "refused: " + what, (r.returncode, r.stderr[-400:]))
+os.makedirs("nothing/quarantine")
+run("evaluate", "--predictions", "nothing", "--labels", "r", "--manifest", "m.json", "--out", "zero", "--bootstrap", 0, status=None)
+m = load("zero/metrics.json")
+say(m["mean"]["all"]["absent"] == len(truth) and m["mean"]["all"]["dice"] == 0, "predictions that refused everybody: all count as 0")
