@@ -5,7 +5,7 @@
  * With `tune` instead, times the engines of that training step's convolutions REPEATS times each
  * and prints an engine plan of the fastest, which `train --engines` repeats.
  *
- *      gpu_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS train|infer|tune
+ *      gpu_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PRECISION REPEATS train|infer|tune
  *      [CARDS]
  *
  * CARDS GPUs share a batch of as many patches. */
@@ -77,7 +77,7 @@ static double step(struct work *w, int i, bool train)
 	return now() - t;
 }
 
-static void measure(struct work *w, const char *name, int edge, const char *profile, int repeats,
+static void measure(struct work *w, const char *name, int edge, const char *precision, int repeats,
 	bool train)
 {
 	struct vt_shape in = vt_session_input_shape(w->s), out = vt_session_output_shape(w->s);
@@ -101,10 +101,10 @@ static void measure(struct work *w, const char *name, int edge, const char *prof
 	if (vt_session_error(w->s))
 		fprintf(stderr, "%s\n", vt_session_error(w->s)->text);
 	else
-		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"profile\":\"%s\","
+		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"precision\":\"%s\","
 		       "\"work\":\"%s\","
 		       "\"median_ms\":%.3f,\"least_ms\":%.3f}\n",
-			name, edge, profile, train ? "train" : "infer", 1e3 * t[repeats / 2],
+			name, edge, precision, train ? "train" : "infer", 1e3 * t[repeats / 2],
 			1e3 * t[0]);
 	free(w->x);
 	free(w->y);
@@ -141,7 +141,8 @@ int main(int argc, char **argv)
 
 	if (argc < 9 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
 		fprintf(stderr,
-			"usage: gpu_step NAME PARAMS IN OUT EDGE PROFILE REPEATS train|infer|tune "
+			"usage: gpu_step NAME PARAMS IN OUT EDGE PRECISION REPEATS "
+			"train|infer|tune "
 			"%s\n",
 			err.text);
 		return 64;
@@ -157,7 +158,7 @@ int main(int argc, char **argv)
 		    &err) ||
 		vt_device_open(&d,
 			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA,
-				.profile = argv[6],
+				.precision = argv[6],
 				.engines = tune ? wish : NULL,
 				.cards = cards },
 			&err) ||

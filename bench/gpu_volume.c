@@ -2,7 +2,7 @@
  * copied, cut, run, joined and decided there; median and least of REPEATS after WARM, one JSON
  * line.
  *
- *      gpu_volume NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PROFILE REPEATS [DEPTH HEIGHT
+ *      gpu_volume NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE PRECISION REPEATS [DEPTH HEIGHT
  *      WIDTH]
  *
  * Windows of EDGE cubed at overlap 0.5 in a volume of 155 x 240 x 240. */
@@ -48,7 +48,7 @@ static int once(uint8_t *bits, struct vt_session *s, const struct vt_patch_file 
 	return rc;
 }
 
-static int measure(struct vt_session *s, const char *name, int edge, const char *profile,
+static int measure(struct vt_session *s, const char *name, int edge, const char *precision,
 	int repeats, const int dim[3], struct vt_err *err)
 {
 	static char subject[] = "bench";
@@ -75,10 +75,10 @@ static int measure(struct vt_session *s, const char *name, int edge, const char 
 	}
 	qsort(t, (size_t)repeats, sizeof(*t), ascending);
 	if (!rc)
-		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"profile\":\"%s\","
+		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"precision\":\"%s\","
 		       "\"work\":\"volume\","
 		       "\"windows_at_a_time\":%d,\"median_ms\":%.3f,\"least_ms\":%.3f}\n",
-			name, edge, profile, vt_session_input_shape(s).n, 1e3 * t[repeats / 2],
+			name, edge, precision, vt_session_input_shape(s).n, 1e3 * t[repeats / 2],
 			1e3 * t[0]);
 	free(image);
 	free(bits);
@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 	if ((argc != 8 && argc != 11) ||
 		vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
 		fprintf(stderr,
-			"usage: gpu_volume NAME PARAMS IN OUT EDGE PROFILE REPEATS [D H W] %s\n",
+			"usage: gpu_volume NAME PARAMS IN OUT EDGE PRECISION REPEATS [D H W] %s\n",
 			err.text);
 		return 64;
 	}
@@ -110,7 +110,8 @@ int main(int argc, char **argv)
 	}
 	vt_log_open("gpu_volume", VT_LOG_TEXT, VT_LOG_ERROR);
 	if (!vt_device_open(&d,
-		    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[6] }, &err) &&
+		    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .precision = argv[6] },
+		    &err) &&
 		!vt_model_build(&g,
 			&(struct vt_model_request){ argv[1], params, vt_predict_items(d, patch),
 				(int)strtol(argv[3], NULL, 10), (int)strtol(argv[4], NULL, 10),

@@ -18,7 +18,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t subjects, weights, bootstrap, dilations, device, profile, tta, absent, subvolumes;
+	int64_t subjects, weights, bootstrap, dilations, device, precision, tta, absent, subvolumes;
 	double overlap, tolerance, penalty, cutoff, lesion_penalty;
 	const char *threshold, *least, *allow, *pattern;
 	bool trained;
@@ -81,7 +81,7 @@ static const struct vt_param params[] = {
 		"for the intervals of the means; 0: none"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where the network is computed; auto: a GPU if there is one"),
-	VT_ENUM("precision", profile, vt_device_profiles, 0,
+	VT_ENUM("precision", precision, vt_device_precisions, 0,
 		"numbers it is computed in; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
@@ -239,7 +239,7 @@ static int run_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struct 
 	struct vt_device *device = NULL;
 	int rc = vt_device_open(&device,
 		&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-			.profile = vt_device_profiles[p->profile],
+			.precision = vt_device_precisions[p->precision],
 			.engines = vt_stage_input(r, "engines") },
 		err);
 

@@ -14,7 +14,7 @@ struct params {
 };
 
 #define FIELD(f)      offsetof(struct params, f)
-#define STAGE_VERSION "1"
+#define STAGE_VERSION "2"
 
 /* in the order of a weight's axes in the file */
 static const char *const orders[] = { "xyz", "zyx", NULL };

@@ -27,7 +27,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t weights, strip, device, profile, tta, subvolumes;
+	int64_t weights, strip, device, precision, tta, subvolumes;
 	double overlap;
 	const char *threshold, *least, *allow;
 	bool probabilities;
@@ -75,7 +75,7 @@ static const struct vt_param params[] = {
 		"what of the manifest may differ from the training's, e.g. regions"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where the network is computed; auto: a GPU if there is one"),
-	VT_ENUM("precision", profile, vt_device_profiles, 0,
+	VT_ENUM("precision", precision, vt_device_precisions, 0,
 		"numbers it is computed in; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
@@ -494,7 +494,7 @@ static int open_all(struct job *j, struct vt_err *err)
 	if (!rc)
 		rc = vt_device_open(&j->device,
 			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-				.profile = vt_device_profiles[p->profile],
+				.precision = vt_device_precisions[p->precision],
 				.engines = vt_stage_input(j->r, "engines") },
 			err);
 	if (!rc)

@@ -19,7 +19,7 @@
 
 struct params {
 	int64_t strip, method, normalize, orient, grid, bias, align, interpolate, implausible,
-		margin, device, profile, nan, conform;
+		margin, device, precision, nan, conform;
 	double tolerance, form_tolerance, spacing, threshold, mask_margin;
 	const char *mask_channel, *window;
 };
@@ -83,7 +83,7 @@ static const struct vt_param params[] = {
 		"mask outside 700-2200 ml, or cut by the scan's side"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where the network is computed; auto: a GPU if there is one"),
-	VT_ENUM("precision", profile, vt_device_profiles, 0,
+	VT_ENUM("precision", precision, vt_device_precisions, 0,
 		"numbers it is computed in; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
@@ -217,7 +217,7 @@ static int open_weights(struct vt_learned_mask **out, struct vt_device **device,
 	const struct params *p = vt_stage_params(r);
 	const char *weights = vt_stage_input(r, "weights");
 	const struct vt_device_opts where = { .wish = (enum vt_device_wish)p->device,
-		.profile = vt_device_profiles[p->profile],
+		.precision = vt_device_precisions[p->precision],
 		.engines = vt_stage_input(r, "engines") };
 
 	if (p->method == 2 && !weights)

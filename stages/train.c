@@ -24,7 +24,7 @@ struct params {
 	int64_t batch, accumulate, steps, first, last, warmup, period, validate, save, seed, fold,
 		max_validation, optimizer, schedule, averaging;
 	int64_t average_from, average_every, lookahead, hold, keep, keep_patches, centralize,
-		activation, memory, device, devices, profile, center, sampling;
+		activation, memory, device, devices, precision, center, sampling;
 	double rate, least_rate, power, gamma, growth, momentum, beta2, eps, weight_decay, clip,
 		slow_share, average_decay, transfer_rate;
 	double dice, generalized, tversky, cross_entropy, focal, smooth, smooth_below,
@@ -49,10 +49,10 @@ static const char *const activations[] = { "sigmoid", "softmax", NULL };
 /* beside the keys of contract.h */
 static const char *const also_allowed[] = { "activation", "subjects", NULL };
 
-#define STAGE_VERSION "8"
+#define STAGE_VERSION "9"
 
 enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
-static const char *const profiles[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
+static const char *const precisions[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
 
 static const struct vt_port in[] = {
 	{ "patches", VT_PORT_DIR, false, "output of crop-patch; again: a further cohort" },
@@ -69,7 +69,7 @@ static const struct vt_port in[] = {
 	{ "engines", VT_PORT_DIR, true,
 		"an earlier run on a GPU whose convolution engines are repeated" },
 	{ "replay", VT_PORT_DIR, true,
-		"an earlier run whose changes of profile are repeated, with --precision auto" },
+		"an earlier run whose changes of precision are repeated, with --precision auto" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -208,7 +208,7 @@ static const struct vt_param params[] = {
 		"where the network is computed; auto: a GPU if there is one"),
 	VT_INT("devices", devices, 1, 1, 16, "card",
 		"that share each batch evenly, with --device cuda"),
-	VT_ENUM("precision", profile, profiles, 0,
+	VT_ENUM("precision", precision, precisions, 0,
 		"numbers it is computed in; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
@@ -337,20 +337,20 @@ static int precision_of(struct owned *w, const struct vt_stage_run *r, struct vt
 	bool cpu = p->device == VT_DEVICE_CPU;
 	const char *replay = vt_stage_input(r, "replay");
 
-	if (cpu && (p->profile == TF32 || p->profile == FP16))
+	if (cpu && (p->precision == TF32 || p->precision == FP16))
 		return vt_err_set(err, VT_EUSAGE,
 			"--precision=%s: the CPU computes in f32 or bf16; this one needs --device "
 			"cuda",
-			profiles[p->profile]);
-	if (replay && p->profile != AUTO)
+			precisions[p->precision]);
+	if (replay && p->precision != AUTO)
 		return vt_err_set(err, VT_EUSAGE,
 			"--replay: repeats the changes of --precision auto, not of %s",
-			profiles[p->profile]);
-	*o = (struct vt_precision_opts){ .replaying = p->profile != AUTO,
+			precisions[p->precision]);
+	*o = (struct vt_precision_opts){ .replaying = p->precision != AUTO,
 		.top = cpu ? VT_LEVEL_BF16 : VT_LEVEL_FP16 };
-	if (p->profile == FP16)
+	if (p->precision == FP16)
 		o->first = VT_LEVEL_FP16;
-	else if (p->profile == BF16 || (p->profile == DEFAULT && !cpu))
+	else if (p->precision == BF16 || (p->precision == DEFAULT && !cpu))
 		o->first = VT_LEVEL_BF16;
 	if (!replay)
 		return 0;
@@ -381,15 +381,15 @@ static int check_parts(const struct params *p, struct vt_err *err)
 static int open_devices(struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	bool many = p->profile == AUTO;
+	bool many = p->precision == AUTO;
 	int rc = check_parts(p, err);
 
 	for (int level = 0; !rc && level < VT_LEVELS && p->device != VT_DEVICE_CPU; level++)
 		if (many || level == (int)w->precision.first)
 			rc = vt_device_open(&w->device[level],
 				&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-					.profile =
-						many ? vt_level_names[level] : profiles[p->profile],
+					.precision = many ? vt_level_names[level]
+							  : precisions[p->precision],
 					.engines = vt_stage_input(r, "engines"),
 					.cards = (int)p->devices },
 				err);
@@ -400,7 +400,7 @@ static int open_devices(struct owned *w, const struct vt_stage_run *r, struct vt
 static void use_devices(struct vt_train_opts *o, const struct owned *w, const struct params *p)
 {
 	memcpy(o->device, w->device, sizeof(o->device));
-	if (p->profile != AUTO)
+	if (p->precision != AUTO)
 		o->device[VT_LEVEL_F32] = w->device[w->precision.first];
 }
 

@@ -13,7 +13,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t subjects, weights, device, profile, tta;
+	int64_t subjects, weights, device, precision, tta;
 	double overlap;
 	const char *thresholds, *sizes, *allow;
 };
@@ -50,7 +50,7 @@ static const struct vt_param params[] = {
 		"what may differ from the training data, e.g. crop.margin,spacing_mm"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where the network is computed; auto: a GPU if there is one"),
-	VT_ENUM("precision", profile, vt_device_profiles, 0,
+	VT_ENUM("precision", precision, vt_device_precisions, 0,
 		"numbers it is computed in; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
@@ -150,7 +150,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = vt_device_open(&device,
 			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-				.profile = vt_device_profiles[p->profile],
+				.precision = vt_device_precisions[p->precision],
 				.engines = vt_stage_input(r, "engines") },
 			err);
 	if (!rc)

@@ -5,7 +5,7 @@ import gzip, json, os, shutil, subprocess, sys, time
 import numpy as np
 
 here, B = os.path.dirname(os.path.abspath(__file__)), os.environ.get("B", "build/release")
-work, profile, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
+work, precision, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
 device = sys.argv[5] if "--device" in sys.argv else "cuda"
 shape, patch = [int(v) for v in os.environ.get("SHAPE", "155 240 240").split()], os.environ.get("PATCH", "128")
 mm = 240 / shape[2]
@@ -58,20 +58,20 @@ for where, count in (("one", 1), ("all", n + 1)):
 if not os.path.exists(work + "/model/checkpoint.json"):
     stage("skullstrip-normalize", scans=work + "/one/scans", manifest=manifest, out=work + "/normed")
     stage("crop-patch", normed=work + "/normed", labels=work + "/one/labels", manifest=manifest, out=work + "/patches")
-    on = {"device": device, "profile": profile} if device != "cpu" else {}
+    on = {"device": device, "precision": precision} if device != "cpu" else {}
     stage("train", patches=work + "/patches", network='{"init_filters": 16}', patch=patch, pad="true", steps=1, fold=-1, out=work + "/model", **on)
 times = {}
 for where in ("one", "all"):
-    on = {"device": device, "profile": profile} if device != "cpu" else {}
+    on = {"device": device, "precision": precision} if device != "cpu" else {}
     for old in ("ours", "torch"):
         shutil.rmtree("%s/%s-%s" % (work, old, where), ignore_errors=True)
     ours = stage("predict", model=work + "/model", scans="%s/%s/scans" % (work, where), manifest=manifest, out="%s/ours-%s" % (work, where), **on)[0]
     took, said = timed([sys.executable, os.path.join(here, "torch_volume.py"), "subjects", "%s/%s/scans" % (work, where), work + "/model",
-                        "%s/torch-%s" % (work, where), profile])
+                        "%s/torch-%s" % (work, where), precision])
     times[where] = ours, took
     who = json.loads(said.splitlines()[-1])["who"]
 for k, name in enumerate(("voxtrail", who)):
-    print(json.dumps({"who": name, "net": "segresnet", "edge": int(patch), "profile": profile, "work": "scans to labels",
+    print(json.dumps({"who": name, "net": "segresnet", "edge": int(patch), "precision": precision, "work": "scans to labels",
                       "median_ms": round(1e3 * (times["all"][k] - times["one"][k]) / n, 1), "first_ms": round(1e3 * times["one"][k], 1)}))
 same = []
 unpack = lambda path, kind: np.frombuffer(gzip.decompress(open(path, "rb").read()), kind, offset=352)

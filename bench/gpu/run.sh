@@ -11,7 +11,7 @@ export B PATCH="$EDGE" VOXTRAIL_PLUGIN="${GPU_PLUGIN:-${VOXTRAIL_PLUGIN:-$B/bin/
 out=${OUT:-$B/gpu-bench.jsonl} scans=${SCANS:-$B/gpu-bench-scans}
 "$B/tests/device_probe" cuda || exit $?
 : >"$out"
-wanted() { # net profile work
+wanted() { # net precision work
 	printf '%s\n' "$*" | grep -Eq "${ROWS:-.}"
 }
 timed() { # what command...
@@ -19,22 +19,22 @@ timed() { # what command...
 	shift
 	"$@" >>"$out" || { echo "$what failed" >&2; failed=1; }
 }
-measure() { # net params profile work
+measure() { # net params precision work
 	wanted "$1" "$3" "$4" || return
 	timed "gpu_step $1 $3 $4" "$B/bench/gpu_step" "$1" "$2" 4 3 "$EDGE" "$3" "$REPEATS" "$4"
 	timed "torch_step.py $1 $3 $4" "$PY" bench/gpu/torch_step.py "$1" "$EDGE" "$3" "$REPEATS" "$4"
 }
-for profile in bf16 tf32; do
-	measure segresnet '{"init_filters": 16}' $profile train
-	measure unet3d '{"width": 48}' $profile train
-	measure vnet '{}' $profile train
-	measure segresnet '{"init_filters": 16}' $profile infer
-	if wanted segresnet $profile volume; then
+for precision in bf16 tf32; do
+	measure segresnet '{"init_filters": 16}' $precision train
+	measure unet3d '{"width": 48}' $precision train
+	measure vnet '{}' $precision train
+	measure segresnet '{"init_filters": 16}' $precision infer
+	if wanted segresnet $precision volume; then
 		# shellcheck disable=SC2086
-		timed "gpu_volume $profile" "$B/bench/gpu_volume" segresnet '{"init_filters": 16}' 4 3 "$EDGE" $profile "$REPEATS" ${SHAPE:-}
-		timed "torch_volume.py $profile" "$PY" bench/gpu/torch_volume.py volume segresnet "$EDGE" $profile "$REPEATS"
+		timed "gpu_volume $precision" "$B/bench/gpu_volume" segresnet '{"init_filters": 16}' 4 3 "$EDGE" $precision "$REPEATS" ${SHAPE:-}
+		timed "torch_volume.py $precision" "$PY" bench/gpu/torch_volume.py volume segresnet "$EDGE" $precision "$REPEATS"
 	fi
-	wanted segresnet $profile scans && timed "end_to_end.py $profile" "$PY" bench/gpu/end_to_end.py "$scans" $profile "$SUBJECTS"
+	wanted segresnet $precision scans && timed "end_to_end.py $precision" "$PY" bench/gpu/end_to_end.py "$scans" $precision "$SUBJECTS"
 done
 n=2
 while wanted segresnet bf16 "train, $n cards" && "$B/tests/device_probe" cuda $n >/dev/null 2>&1; do
@@ -46,10 +46,10 @@ done
 "$PY" - "$out" <<'PY' || failed=1
 import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1])]
-key = lambda r: tuple(r[k] for k in ("net", "edge", "profile", "work"))
+key = lambda r: tuple(r[k] for k in ("net", "edge", "precision", "work"))
 ours = {key(r): r["median_ms"] for r in rows if r["who"] == "voxtrail"}
 peer = {key(r): r["median_ms"] for r in rows if r["who"] != "voxtrail"}
-print("| network | edge | profile | work | voxtrail ms | torch ms | ratio |\n|---|---|---|---|---|---|---|")
+print("| network | edge | precision | work | voxtrail ms | torch ms | ratio |\n|---|---|---|---|---|---|---|")
 for k in sorted(ours.keys() | peer.keys()):
     a, t = ours.get(k, float("nan")), peer.get(k, float("nan"))
     print(f"| {k[0]} | {k[1]} | {k[2]} | {k[3]} | {a:.2f} | {t:.2f} | {t / a:.2f} |")

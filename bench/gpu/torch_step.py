@@ -6,9 +6,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import torch
 import _nets, _nets_more
 
-name, edge, profile, repeats, work = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
+name, edge, precision, repeats, work = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 torch.backends.cudnn.benchmark = True
-torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = profile == "tf32"
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
 device = os.environ.get("TORCH_DEVICE", "cuda")
 wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 net = {"segresnet": lambda: _nets.SegResNet(4, 3, 16), "unet3d": lambda: _nets.EquiUnet(4, 3, 48), "vnet": lambda: _nets_more.VNet(4, 3)}[name]()
@@ -24,7 +24,7 @@ def dice(y):
 
 
 def step():
-    with torch.autocast(device, torch.bfloat16, enabled=profile == "bf16"):
+    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
         y = net(x)
     if work == "train":
         optim.zero_grad(set_to_none=True)
@@ -42,5 +42,5 @@ with torch.set_grad_enabled(work == "train"):
         wait()
         times.append(1e3 * (time.perf_counter() - t))
 times = sorted(times[10:])
-print(json.dumps({"who": "torch " + torch.__version__, "net": name, "edge": edge, "profile": profile, "work": work, "median_ms": round(times[len(times) // 2], 3),
+print(json.dumps({"who": "torch " + torch.__version__, "net": name, "edge": edge, "precision": precision, "work": work, "median_ms": round(times[len(times) // 2], 3),
                   "least_ms": round(times[0], 3)}))

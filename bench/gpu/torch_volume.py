@@ -41,12 +41,12 @@ def joined(x, edge, batch, net):
     return (out / total)[(slice(None),) + cut][None]
 
 
-def network(name, profile):
+def network(name, precision):
     net = {"segresnet": lambda: _nets.SegResNet(4, 3, 16), "unet3d": lambda: _nets.EquiUnet(4, 3, 48), "vnet": lambda: _nets_more.VNet(4, 3)}[name]()
     net = net.to(where).to(memory_format=torch.channels_last_3d).eval()
 
     def run(x):
-        with torch.autocast(where, torch.bfloat16, enabled=profile == "bf16"):
+        with torch.autocast(where, torch.bfloat16, enabled=precision == "bf16"):
             y = net(x.to(memory_format=torch.channels_last_3d))
         return (y[0] if isinstance(y, (list, tuple)) else y).float()
     return net, run
@@ -58,8 +58,8 @@ def regions(x, edge, run):
     return sum(((y[k] > 0).to(torch.uint8) << k for k in range(y.shape[0]))).cpu().numpy()
 
 
-def volume(name, edge, profile, repeats):
-    _, run = network(name, profile)
+def volume(name, edge, precision, repeats):
+    _, run = network(name, precision)
     shape = [int(v) for v in os.environ.get("SHAPE", "155 240 240").split()]
     x = np.random.default_rng(0).random([4] + shape, dtype="f4") - 0.5
     times = []
@@ -68,7 +68,7 @@ def volume(name, edge, profile, repeats):
         regions(x, edge, run)
         times.append(1e3 * (time.perf_counter() - t))
     times = sorted(times[3:])
-    print(json.dumps({"who": who, "net": name, "edge": edge, "profile": profile, "work": "volume", "median_ms": round(times[len(times) // 2], 3),
+    print(json.dumps({"who": who, "net": name, "edge": edge, "precision": precision, "work": "volume", "median_ms": round(times[len(times) // 2], 3),
                       "least_ms": round(times[0], 3)}))
 
 
@@ -87,11 +87,11 @@ def read(path):
     return b[:352], np.frombuffer(b, "<i2", int(np.prod(dim[1:4], dtype="i8")), 352).reshape(dim[3], dim[2], dim[1])
 
 
-def subjects(scans, checkpoint, out, profile):
+def subjects(scans, checkpoint, out, precision):
     about = json.load(open(checkpoint + "/checkpoint.json"))
     bits = {int(v): sum(1 << i for i, r in enumerate(about["manifest"]["regions"]) if int(v) in r["values"]) for v in about["manifest"]["label"]["values"]}
     fits = [[v for v in bits if bits[v] and bits[v] & ~b == 0] for b in range(8)]
-    net, run = network(about["model"]["name"], profile)
+    net, run = network(about["model"]["name"], precision)
     net.load_state_dict(safetensors(checkpoint + "/best.safetensors"), strict=False)
     edge, value = about["patch"][0], np.array([max(f, key=lambda v: bin(bits[v]).count("1"), default=0) for f in fits], "u1")
     with torch.no_grad():

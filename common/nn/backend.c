@@ -9,7 +9,7 @@
 #include "common/base/log.h"
 
 const char *const vt_device_wishes[] = { "cpu", "cuda", "auto", NULL };
-const char *const vt_device_profiles[] = { "default", "f32", "tf32", "bf16", "fp16", NULL };
+const char *const vt_device_precisions[] = { "default", "f32", "tf32", "bf16", "fp16", NULL };
 
 struct vt_device {
 	const struct vt_backend *b;
@@ -131,13 +131,13 @@ static int open_plugin(struct vt_device **out, const struct vt_device_opts *o, s
 {
 	struct vt_device *d = vt_xcalloc(1, sizeof(*d));
 	struct vt_buf engines = VT_BUF_INIT;
-	bool own = !o->profile || !strcmp(o->profile, "default");
+	bool own = !o->precision || !strcmp(o->precision, "default");
 	int rc = load_plugin(d, err);
 
 	if (!rc && o->engines)
 		rc = read_engines(&engines, o->engines, err);
 	if (!rc)
-		rc = d->b->open(&d->self, own ? NULL : o->profile, o->cards, engines.data, err);
+		rc = d->b->open(&d->self, own ? NULL : o->precision, o->cards, engines.data, err);
 	vt_buf_release(&engines);
 	if (rc)
 		vt_device_close(d);
@@ -152,12 +152,12 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 	int rc;
 
 	*out = NULL;
-	if (o->wish == VT_DEVICE_CPU && o->profile && strcmp(o->profile, "default") &&
-		strcmp(o->profile, "f32"))
+	if (o->wish == VT_DEVICE_CPU && o->precision && strcmp(o->precision, "default") &&
+		strcmp(o->precision, "f32"))
 		return vt_err_set(err, VT_EUSAGE,
-			"profile %s: the CPU computes in f32; other profiles need --device "
+			"precision %s: the CPU computes in f32; other precisions need --device "
 			"cuda",
-			o->profile);
+			o->precision);
 	if (o->wish == VT_DEVICE_CPU && o->cards > 1)
 		return vt_err_set(err, VT_EUSAGE,
 			"%d GPUs were asked for on the CPU; they need --device cuda", o->cards);
@@ -167,8 +167,8 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 	if (rc)
 		return vt_err_prefix(err, "device cuda");
 	about = vt_device_describe(*out);
-	vt_log(VT_LOG_INFO, "device", "name=%s profile=%s gpu=\"%s\"", vt_device_name(*out),
-		vt_json_text(vt_json_get(about, "profile"), ""),
+	vt_log(VT_LOG_INFO, "device", "name=%s precision=%s gpu=\"%s\"", vt_device_name(*out),
+		vt_json_text(vt_json_get(about, "precision"), ""),
 		vt_json_text(vt_json_get(about, "card"), ""));
 	vt_json_free(about);
 	return 0;
@@ -234,8 +234,8 @@ struct vt_json *vt_device_describe(const struct vt_device *d)
 		j = vt_json_new(VT_JSON_OBJECT);
 	}
 	vt_json_put_text(j, "name", vt_device_name(d));
-	if (!vt_json_get(j, "profile"))
-		vt_json_put_text(j, "profile", "f32");
+	if (!vt_json_get(j, "precision"))
+		vt_json_put_text(j, "precision", "f32");
 	vt_buf_release(&text);
 	return j;
 }

@@ -30,7 +30,7 @@ enum vt_device_wish { VT_DEVICE_CPU, VT_DEVICE_CUDA, VT_DEVICE_AUTO };
 /* "cpu", "cuda", "auto", NULL: a stage's enum param */
 extern const char *const vt_device_wishes[];
 /* "default", "f32", "tf32", "bf16", "fp16", NULL: likewise */
-extern const char *const vt_device_profiles[];
+extern const char *const vt_device_precisions[];
 
 /* Instead of a path: "tune:5", say, runs every acceptable engine five times and takes the
  * fastest.  For tools that write engine plans: what such a device computes depends on time. */
@@ -38,8 +38,8 @@ extern const char *const vt_device_profiles[];
 
 struct vt_device_opts {
 	enum vt_device_wish wish;
-	/* one of vt_device_profiles; NULL or "default": f32 on the CPU, bf16 on a GPU */
-	const char *profile;
+	/* one of vt_device_precisions; NULL or "default": f32 on the CPU, bf16 on a GPU */
+	const char *precision;
 	/* file or directory with an engine plan to replay (docs/gpu.md); NULL: choose */
 	const char *engines;
 	int cards; /* that share a training session's batch; 0 and 1: one */
@@ -60,7 +60,7 @@ const char *vt_device_name(const struct vt_device *d); /* "cpu", or the backend'
  * caller owns it. */
 struct vt_json *vt_device_engines(const struct vt_device *d);
 
-/* { "name", "profile" } and what the backend says of its GPU, driver, libraries and engines. */
+/* { "name", "precision" } and what the backend says of its GPU, driver, libraries and engines. */
 struct vt_json *vt_device_describe(const struct vt_device *d);
 
 /* --- a plugin's side ----------------------------------------------------- */
@@ -110,9 +110,9 @@ enum vt_rule { VT_RULE_BITS, VT_RULE_LARGEST, VT_RULE_NUMBER };
 struct vt_backend {
 	uint32_t abi, layout; /* VT_BACKEND_ABI, VT_BACKEND_LAYOUT of the plugin's build */
 	const char *name;
-	/* profile: NULL for its own default; GPUs: as in vt_device_opts; engines: text of an
+	/* precision: NULL for its own default; GPUs: as in vt_device_opts; engines: text of an
 	 * engine plan or NULL.  VT_EDEVICE names what is missing. */
-	int (*open)(void **device, const char *profile, int cards, const char *engines,
+	int (*open)(void **device, const char *precision, int cards, const char *engines,
 		struct vt_err *err);
 	void (*close)(void *device);
 	/* a JSON object */

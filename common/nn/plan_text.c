@@ -131,7 +131,7 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 		vt_buf_printf(out, "device, values of %d bytes in chunks of 8 channels%s\n",
 			opts->stored, opts->recompute ? ", recompute" : "");
 	else
-		vt_buf_printf(out, "profile %s, layout %s%s\n",
+		vt_buf_printf(out, "precision %s, layout %s%s\n",
 			opts->any_level ? "auto, room for all levels" : vt_level_names[opts->level],
 			p.rows ? "rows" : "blocks of 8 channels",
 			opts->recompute ? ", recompute" : "");

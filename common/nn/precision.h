@@ -1,4 +1,4 @@
-/* precision.h - which numeric profile a training step uses: the deterministic `auto` controller.
+/* precision.h - which numeric precision a training step uses: the deterministic `auto` controller.
  *
  *      struct vt_precision p;
  *      vt_precision_init(&p, &(struct vt_precision_opts){ .top = VT_LEVEL_BF16, .total_steps = n

@@ -213,7 +213,7 @@ static struct vt_json *checkpoint_json(const struct vt_published *m, const struc
 	vt_json_put(j, "regions", names);
 	vt_json_put_text(j, "activation", "softmax");
 	vt_json_put(j, "patch", three(VT_CONFORM_SIZE));
-	vt_json_put_text(j, "profile", "f32");
+	vt_json_put_text(j, "precision", "f32");
 	vt_json_put_int(j, "steps", 0);
 	vt_json_put_int(j, "fold", -1);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)

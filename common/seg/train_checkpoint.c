@@ -43,12 +43,12 @@ static struct vt_json *copy_or_null(const struct vt_json *j)
 }
 
 /* A card may have rounded f32 otherwise than the CPU does, and says so itself. */
-static const char *profile_of(const struct vt_trainer *t, const struct vt_json *device)
+static const char *precision_of(const struct vt_trainer *t, const struct vt_json *device)
 {
 	if (vt_train_precision_varies(t->o))
 		return "auto";
 	return t->o->device[t->o->precision.first]
-		? vt_json_text(vt_json_get(device, "profile"), "")
+		? vt_json_text(vt_json_get(device, "precision"), "")
 		: vt_level_names[t->o->precision.first];
 }
 
@@ -119,8 +119,8 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	for (int a = 0; a < 3; a++)
 		vt_json_push(patch, vt_json_new_int(t->o->patch[a]));
 	vt_json_put(j, "patch", patch);
-	vt_json_put_text(j, "profile", profile_of(t, device));
-	vt_json_put_int(j, "changes_of_profile", lines(&t->changes));
+	vt_json_put_text(j, "precision", precision_of(t, device));
+	vt_json_put_int(j, "changes_of_precision", lines(&t->changes));
 	if (t->o->device[t->o->precision.first])
 		vt_json_put(j, "device", device);
 	else

@@ -148,7 +148,7 @@ static bool breaks_order(cudnnBackendNumericalNote_t note)
 			note <= CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13);
 }
 
-/* Whether an engine keeps its order of sums and the profile's precision. */
+/* Whether an engine keeps its order of sums and the engine's precision. */
 static int accept(const struct vg_cudnn *c, cudnnBackendDescriptor_t engine,
 	const struct vg_conv_spec *s, bool *yes, struct vt_err *err)
 {

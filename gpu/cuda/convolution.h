@@ -6,7 +6,7 @@
  *                                                              properties: plans only
  *
  * libcudnn.so.9 is loaded with dlopen; nothing is linked.  For each convolution the engine is
- * the first that the library's heuristics offer, is deterministic, keeps the profile's precision
+ * the first that the library's heuristics offer, is deterministic, keeps the engine's precision
  * and builds into a plan; its id and knobs are kept under the convolution's key.  An engine plan
  * (the text vg_cudnn_engines made) replays them: a key it holds gets that engine or an error,
  * never another one; a key it does not hold is chosen and added. */

@@ -14,11 +14,11 @@ static void close_engine(void *engine)
 	free(e);
 }
 
-static int open_engine(void **out, const char *profile, int cards, const char *engines,
+static int open_engine(void **out, const char *precision, int cards, const char *engines,
 	struct vt_err *err)
 {
 	struct vg_engine *e = vt_xcalloc(1, sizeof(*e));
-	int n = cards < 1 ? 1 : cards, rc = vg_profile_find(&e->profile, profile, err);
+	int n = cards < 1 ? 1 : cards, rc = vg_precision_find(&e->precision, precision, err);
 
 	if (!rc && n > VG_MOST_CARDS)
 		rc = vt_err_set(err, VT_EUSAGE,
@@ -43,7 +43,7 @@ static void describe(void *engine, struct vt_buf *json)
 	struct vg_engine *e = engine;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put_text(j, "profile", e->profile.name);
+	vt_json_put_text(j, "precision", e->precision.name);
 	e->device->ops->describe(e->device, j);
 	if (e->team)
 		vg_team_describe(e->team, j);

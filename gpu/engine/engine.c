@@ -6,9 +6,9 @@
 
 #include "gpu/kernel/kernel_sums.h"
 
-int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err)
+int vg_precision_find(struct vg_precision *out, const char *name, struct vt_err *err)
 {
-	static const struct vg_profile known[] = { { "bf16", VG_BF16, 0 }, { "fp16", VG_F16, 0 },
+	static const struct vg_precision known[] = { { "bf16", VG_BF16, 0 }, { "fp16", VG_F16, 0 },
 		{ "tf32", VG_F32, 1 }, { "f32", VG_F32, 0 } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -16,7 +16,7 @@ int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err
 			*out = known[i];
 			return 0;
 		}
-	return vt_err_set(err, VT_EUSAGE, "profile %s: this device has f32, tf32, bf16 and fp16",
+	return vt_err_set(err, VT_EUSAGE, "precision %s: this device has f32, tf32, bf16 and fp16",
 		name);
 }
 
@@ -49,7 +49,7 @@ static int new_conv(struct vg_session *s, int i, int which, struct vt_err *err)
 	bool t = n->conv.transposed;
 	struct vg_conv_spec spec = { .kind = t ? turned[which] : plain[which],
 		.type = s->type,
-		.tf32 = s->e->profile.tf32,
+		.tf32 = s->e->precision.tf32,
 		.x = vg_shape_of(s, t ? i : n->in[0]),
 		.y = vg_shape_of(s, t ? n->in[0] : i),
 		.k = n->conv.k,
@@ -177,7 +177,7 @@ int vg_session_new(void **out, void *engine, const struct vt_graph *g,
 	s->g = g;
 	s->items = g->node[g->input].shape.n;
 	s->opts = *o;
-	s->type = e->profile.type;
+	s->type = e->precision.type;
 	s->opts.stored = (int)vg_type_size(s->type);
 	rc = vt_plan_make(&s->plan, g, &s->opts, err);
 	if (!rc)

@@ -7,18 +7,18 @@
 #include "common/nn/plan.h"
 #include "gpu/engine/device.h"
 
-/* A numeric profile: how tensors are stored and products made. */
-struct vg_profile {
+/* A precision: how tensors are stored and products made. */
+struct vg_precision {
 	const char *name;
 	int type, tf32;
 };
 
 /* VT_EUSAGE for a name that is none of f32, tf32, bf16, fp16; NULL or "" gives bf16. */
-int vg_profile_find(struct vg_profile *out, const char *name, struct vt_err *err);
+int vg_precision_find(struct vg_precision *out, const char *name, struct vt_err *err);
 
 struct vg_engine {
 	struct vg_device *device;
-	struct vg_profile profile;
+	struct vg_precision precision;
 	struct vg_team *team; /* device and other GPUs; NULL where there is one */
 };
 

@@ -173,7 +173,7 @@ int vg_group_session_new(void **out, void *engine, const struct vt_graph *whole,
 	g->share = items / g->n;
 	for (int r = 0; r < g->n; r++)
 		g->engine[r] =
-			(struct vg_engine){ .device = e->team->rank[r], .profile = e->profile };
+			(struct vg_engine){ .device = e->team->rank[r], .precision = e->precision };
 	divide(g, whole);
 	/* alone: the others follow its choice of engines */
 	rc = open_share(g, o, 0, err);

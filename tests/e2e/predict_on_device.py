@@ -79,9 +79,9 @@ def differ(a, b):
 cpu, _ = predict("cpu")
 say(all(set(np.unique(cpu[u])) == {0, 1, 2} for u in whole), "the network finds both regions", {u: np.unique(cpu[u], return_counts=True) for u in whole})
 on = ["--device", "cuda"]
-for profile, allowed in (("f32", 1e-4), ("bf16", 1e-2), ("fp16", 2e-3)):
-    there, _ = predict(profile, *on, "--precision", profile)
-    say(differ(there, cpu) <= allowed, "%s: at most %g of the voxels are labeled otherwise, here %.1e" % (profile, allowed, differ(there, cpu)))
+for precision, allowed in (("f32", 1e-4), ("bf16", 1e-2), ("fp16", 2e-3)):
+    there, _ = predict(precision, *on, "--precision", precision)
+    say(differ(there, cpu) <= allowed, "%s: at most %g of the voxels are labeled otherwise, here %.1e" % (precision, allowed, differ(there, cpu)))
 predict("again", *on, "--precision", "bf16")
 say(same("bf16", "again"), "twice: the same bytes, the damaged subject in quarantine")
 here, text = predict("no-room", *on, "--precision", "bf16", env={"EMULATED_ROOM": "5000"})
@@ -90,7 +90,7 @@ if not real:
     say(same("bf16", "no-room"), "no room for a volume on the device: the same bytes")
     say(about[0].get("joined_on_host") == whole and "joined_on_host" not in about[1] and text.count("no room for the volume") == 3, "and the record and the log say so",
         (about, text[-300:]))
-say(about[1]["name"] == "cuda" and about[1]["profile"] == "bf16" and about[1]["windows_at_a_time"] == 4, "the record names device, profile and windows at a time", about)
+say(about[1]["name"] == "cuda" and about[1]["precision"] == "bf16" and about[1]["windows_at_a_time"] == 4, "the record names device, precision and windows at a time", about)
 mirrored = [predict("flips-cpu", "--tta", "flips", "--overlap", "0.25")[0], predict("flips", *on, "--precision", "f32", "--tta", "flips", "--overlap", "0.25")[0]]
 say(differ(*mirrored) <= 1e-4 and differ(mirrored[0], cpu) > 0, "mirrored: as on the CPU", differ(*mirrored))
 predict("one", *on, "--precision", "bf16", env={"VOXTRAIL_THREADS": "1"})

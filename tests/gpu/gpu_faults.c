@@ -157,7 +157,7 @@ static int work(struct outcome *r, struct vt_err *err)
 
 	memset(r, 0, sizeof(*r));
 	rc = vt_device_open(&d,
-		&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = "fp16" }, err);
+		&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .precision = "fp16" }, err);
 	if (!rc)
 		rc = train(r, g, d, err);
 	if (!rc)

@@ -113,7 +113,8 @@ int main(int argc, char **argv)
 	if (edge < 2 * TILE || side < 2 * TILE)
 		return VT_EUSAGE;
 	if (vt_device_open(&device,
-		    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = "bf16" }, &err)) {
+		    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .precision = "bf16" },
+		    &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}

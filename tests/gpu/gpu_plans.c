@@ -1,4 +1,4 @@
-/* gpu_plans CARD.json EDGE PROFILE [NETWORK]: plans a training step of every network (4 channels
+/* gpu_plans CARD.json EDGE PRECISION [NETWORK]: plans a training step of every network (4 channels
  * in, 3 regions, batch 1, patches of EDGE^3) for a GPU that is described by its property file,
  * without a driver.  A line a network: convolutions planned, memory, largest workspace; exit
  * status 75 and the layer's name where cuDNN has no deterministic engine.  The engine plan of
@@ -12,12 +12,12 @@
 #include "gpu/engine/engine.h"
 #include "tests/gpu/plan_device.h"
 
-static int plan(const char *name, int edge, struct vg_plan_device *d, const struct vg_profile *p,
+static int plan(const char *name, int edge, struct vg_plan_device *d, const struct vg_precision *p,
 	struct vt_err *err)
 {
 	struct vt_model_request r = { .name = name, .n = 1, .in_c = 4, .out_c = 3 };
 	int stride = vt_model_stride(&r), e = stride > edge ? stride : edge / stride * stride;
-	struct vg_engine engine = { .device = &d->base, .profile = *p };
+	struct vg_engine engine = { .device = &d->base, .precision = *p };
 	struct vt_graph *g = NULL;
 	void *s = NULL;
 	int rc;
@@ -49,7 +49,7 @@ static void text_of_engines(struct vt_buf *out, const struct vg_plan_device *d)
 }
 
 static int replay(const char *name, int edge, const char *properties,
-	const struct vg_plan_device *d, const struct vg_profile *p, struct vt_err *err)
+	const struct vg_plan_device *d, const struct vg_precision *p, struct vt_err *err)
 {
 	struct vt_buf said = VT_BUF_INIT, again = VT_BUF_INIT;
 	struct vg_plan_device second;
@@ -96,7 +96,7 @@ static int level(void *context, struct vg_conv *p, const struct vg_conv_spec *sp
 
 /* The engines that are chosen by a timer; *timed: how many candidates it saw. */
 static int tuned(struct vt_buf *out, const char *name, int edge, const char *properties,
-	vg_cudnn_timer timer, int *timed, const struct vg_profile *p, struct vt_err *err)
+	vg_cudnn_timer timer, int *timed, const struct vg_precision *p, struct vt_err *err)
 {
 	struct vg_plan_device d;
 	int rc = vg_plan_device_open(&d, properties, "{\"tune\":3}", err);
@@ -125,7 +125,7 @@ static int choices(const char *engines)
 /* Equal times choose as the heuristics do; other times choose others where there are any, the
  * same twice; what was chosen is repeated. */
 static int check_tuning(const char *name, int edge, const char *properties,
-	const struct vg_plan_device *d, const struct vg_profile *p, struct vt_err *err)
+	const struct vg_plan_device *d, const struct vg_precision *p, struct vt_err *err)
 {
 	struct vt_buf first = VT_BUF_INIT, same = VT_BUF_INIT, one = VT_BUF_INIT, two = VT_BUF_INIT;
 	struct vg_plan_device again;
@@ -173,7 +173,7 @@ int main(int argc, char **argv)
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_buf properties = VT_BUF_INIT;
 	struct vg_plan_device d;
-	struct vg_profile p;
+	struct vg_precision p;
 	int rc, edge;
 
 	if (argc < 4)
@@ -181,7 +181,7 @@ int main(int argc, char **argv)
 	edge = (int)strtol(argv[2], NULL, 10);
 	rc = vt_fs_read(&properties, argv[1], 1 << 20, &err);
 	if (!rc)
-		rc = vg_profile_find(&p, argv[3], &err);
+		rc = vg_precision_find(&p, argv[3], &err);
 	if (!rc)
 		rc = vg_plan_device_open(&d, properties.data, NULL, &err);
 	if (!rc) {

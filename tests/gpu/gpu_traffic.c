@@ -2,7 +2,7 @@
  * arguments of all that it queues on a device that only notes them; no GPU.  Times are lower
  * bounds at a given bandwidth and speed.
  *
- *      gpu_traffic [--list] [--gbs 4800] [--tflops 790] NAME PARAMS-JSON IN OUT EDGE PROFILE */
+ *      gpu_traffic [--list] [--gbs 4800] [--tflops 790] NAME PARAMS-JSON IN OUT EDGE PRECISION */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,8 +87,8 @@ static void list(const struct vg_count_device *d)
 	}
 }
 
-static int summary(const struct vg_count_device *d, const char *net, int edge, const char *profile,
-	struct vt_err *err)
+static int summary(const struct vg_count_device *d, const char *net, int edge,
+	const char *precision, struct vt_err *err)
 {
 	struct sum kinds[VG_COUNT_KINDS + 4] = { { 0 } }, all = { "all", 0, { 0, 0, 0 }, 0 };
 	int n = 0;
@@ -116,7 +116,7 @@ static int summary(const struct vg_count_device *d, const char *net, int edge, c
 	}
 	qsort(kinds, (size_t)n, sizeof(*kinds), slower);
 	printf("%s, %d^3, %s: computed bounds at %.0f GB/s and %.0f TFLOP/s, nothing measured\n\n",
-		net, edge, profile, gbs, tflops);
+		net, edge, precision, gbs, tflops);
 	printf("| operation | calls | MB read | MB written | GFLOP | least us "
 	       "|\n|---|---|---|---|---|---|\n");
 	for (int k = 0; k <= n; k++) {
@@ -143,7 +143,7 @@ static int account(char **argv, bool every, struct vt_err *err)
 	vg_count_device_open(&d);
 	rc = vt_json_parse(&params, argv[1], strlen(argv[1]), "params", err);
 	if (!rc)
-		rc = vg_profile_find(&engine.profile, argv[5], err);
+		rc = vg_precision_find(&engine.precision, argv[5], err);
 	r.params = params;
 	if (!rc)
 		rc = vt_model_build(&g, &r, err);
@@ -188,7 +188,7 @@ int main(int argc, char **argv)
 	}
 	if (argc != 7 || !(gbs > 0) || !(tflops > 0)) {
 		fputs("usage: gpu_traffic [--list] [--gbs N] [--tflops N] NAME PARAMS IN OUT EDGE "
-		      "PROFILE\n",
+		      "PRECISION\n",
 			stderr);
 		return 64;
 	}

@@ -76,10 +76,10 @@ AUTO = ["--patches", T + "/patches", "--patch", "8", "--model", "meshnet", "--ne
         "--validate-every", "480", "--save-every", "40", "--fold", "1", "--precision", "auto"]
 ARGS, before = AUTO, ARGS
 begin = time.time()
-check(train("auto", "--threads", "1").returncode == 0, "profile auto ends with 0")
+check(train("auto", "--threads", "1").returncode == 0, "precision auto ends with 0")
 seconds = time.time() - begin
 auto, changes = digest(T + "/auto"), open(T + "/auto/precision.jsonl").read().splitlines()
-check(changes and json.loads(changes[0])["to"] == "bf16" and json.load(open(T + "/auto/checkpoint.json"))["changes_of_profile"] == len(changes),
+check(changes and json.loads(changes[0])["to"] == "bf16" and json.load(open(T + "/auto/checkpoint.json"))["changes_of_precision"] == len(changes),
       "a normal run, with the defaults, goes to bf16 and says so", changes)
 check(train("auto3", "--threads", "3").returncode == 0 and digest(T + "/auto3") == auto, "auto, 3 threads: the same bytes")
 n = killed("auto-killed", max(0.05, seconds / 4))

@@ -1,6 +1,6 @@
-/* learned_mask WEIGHTS labels|mask IN OUT [PROFILE]: what a learned mask says of a NIfTI volume.
+/* learned_mask WEIGHTS labels|mask IN OUT [PRECISION]: what a learned mask says of a NIfTI volume.
  * labels: classes of a volume that already lies on the network's grid; mask: of any head scan,
- * on its own voxels; PROFILE: on a device.  For tests/oracle/image/learned_mask.py. */
+ * on its own voxels; PRECISION: on a device.  For tests/oracle/image/learned_mask.py. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 	vt_log_open("learned_mask", VT_LOG_TEXT, VT_LOG_ERROR);
 	if (argc == 6)
 		vt_device_open(&device,
-			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[5] },
+			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .precision = argv[5] },
 			&err);
 	if (!err.code && !vt_volume_read(&v, argv[3], VT_VOLUME_3D, &err))
 		work(&v, argv, device, &err);

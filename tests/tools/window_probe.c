@@ -1,5 +1,5 @@
-/* window_probe REQUEST.json WEIGHTS VOLUME.vtp OUT OVERLAP FLIPS [PROFILE]: a volume through a
- * network by windows, values as f32 to OUT; with PROFILE on a device, request's n windows at a
+/* window_probe REQUEST.json WEIGHTS VOLUME.vtp OUT OVERLAP FLIPS [PRECISION]: a volume through a
+ * network by windows, values as f32 to OUT; with PRECISION on a device, request's n windows at a
  * time.  For tests/oracle/nn/windows.py. */
 #include "common/base/fs.h"
 #include "common/base/log.h"
@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 	rc = model_request(&g, &j, argv[1], &err);
 	if (!rc && argc > 7)
 		rc = vt_device_open(&d,
-			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = argv[7] },
+			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .precision = argv[7] },
 			&err);
 	if (!rc)
 		rc = vt_session_new(&s, g, &(struct vt_session_opts){ .blank = true, .device = d },

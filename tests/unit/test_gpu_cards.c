@@ -13,7 +13,7 @@ static int most(void)
 	return getenv("GPU_CARDS") ? atoi(getenv("GPU_CARDS")) : CARDS;
 }
 
-static const char *const profiles[] = { "f32", "bf16", "fp16", NULL };
+static const char *const precisions[] = { "f32", "bf16", "fp16", NULL };
 
 /* --- networks ------------------------------------------------------------ */
 
@@ -102,14 +102,14 @@ struct work {
 	struct vt_session *s;
 };
 
-static bool begin(struct work *w, const struct vt_graph *g, const char *profile, int cards)
+static bool begin(struct work *w, const struct vt_graph *g, const char *precision, int cards)
 {
 	struct vt_err err = VT_ERR_INIT;
 
 	*w = (struct work){ NULL, NULL };
 	if (vt_device_open(&w->d,
 		    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA,
-			    .profile = profile,
+			    .precision = precision,
 			    .cards = cards },
 		    &err) ||
 		vt_session_new(&w->s, g,
@@ -163,7 +163,7 @@ static void set_target(uint8_t *target, size_t n, bool softmax)
 }
 
 /* One pass; gradients come from arrays of the host, of the whole test's batch. */
-static void one_pass(struct pass *p, const struct vt_graph *g, const char *profile, int cards,
+static void one_pass(struct pass *p, const struct vt_graph *g, const char *precision, int cards,
 	int first)
 {
 	static float x[VALUES], dy[OUTPUTS][VALUES];
@@ -172,7 +172,7 @@ static void one_pass(struct pass *p, const struct vt_graph *g, const char *profi
 	size_t in;
 
 	memset(p, 0, sizeof(*p));
-	if (!begin(&w, g, profile, cards))
+	if (!begin(&w, g, precision, cards))
 		return;
 	in = count(vt_session_input_shape(w.s));
 	fill(x, VALUES, 3);
@@ -205,21 +205,21 @@ static void outputs_of_an_item(void)
 
 	for (int i = 0; (g = network(i, CARDS, &name, &random, &batch)) != NULL;
 		vt_graph_free(g), i++)
-		for (int k = 0; profiles[k] && !batch; k++) {
-			one_pass(&one, g, profiles[k], 1, 0);
+		for (int k = 0; precisions[k] && !batch; k++) {
+			one_pass(&one, g, precisions[k], 1, 0);
 			for (int cards = 2; cards <= CARDS; cards = cards == 3 ? 6 : cards + 1) {
-				one_pass(&many, g, profiles[k], cards, 0);
+				one_pass(&many, g, precisions[k], cards, 0);
 				for (int o = 0; o < one.n_outputs; o++)
 					if (memcmp(one.y[o], many.y[o],
 						    one.each[o] * sizeof(float)))
 						CHECK_FAIL("%s, %s, %d GPUs: output %d differs by "
 							   "%.2g",
-							name, profiles[k], cards, o,
+							name, precisions[k], cards, o,
 							distance(many.y[o], one.y[o], one.each[o]));
 				if (!(distance(many.grads, one.grads, one.n_scalars) <
 					    (k ? 2e-2 : 1e-5)))
 					CHECK_FAIL("%s, %s, %d GPUs: gradients differ by %.2g",
-						name, profiles[k], cards,
+						name, precisions[k], cards,
 						distance(many.grads, one.grads, one.n_scalars));
 			}
 		}
@@ -238,13 +238,13 @@ static void sums_in_rank_order(void)
 	for (int i = 0; (g = network(i, CARDS, &name, &random, &batch)) != NULL;
 		vt_graph_free(g), i++)
 		for (int cards = 2; cards <= 3 && cards <= most() && !random; cards++) {
-			const char *profile = profiles[(i + cards) % 3];
+			const char *precision = precisions[(i + cards) % 3];
 			int n = CARDS / cards;
 
-			one_pass(&many, g, profile, cards, 0);
+			one_pass(&many, g, precision, cards, 0);
 			part = network(i, n, &name, &random, &batch);
 			for (int r = 0; r < cards; r++) {
-				one_pass(&share, part, profile, 1, r * n);
+				one_pass(&share, part, precision, 1, r * n);
 				for (size_t j = 0; j < share.n_scalars; j++) {
 					grads[j] = r ? grads[j] + share.grads[j] : share.grads[j];
 					weights[j] = r ? weights[j] + share.weights[j]
@@ -255,12 +255,12 @@ static void sums_in_rank_order(void)
 						    share.y[o], share.each[o] * sizeof(float)))
 						CHECK_FAIL("%s, %s: GPU %d of %d has another "
 							   "output",
-							name, profile, r, cards);
+							name, precision, r, cards);
 			}
 			vt_graph_free(part);
 			if (memcmp(grads, many.grads, many.n_scalars * sizeof(float)))
 				CHECK_FAIL("%s, %s, %d GPUs: gradients differ by %.2g", name,
-					profile, cards,
+					precision, cards,
 					distance(many.grads, grads, many.n_scalars));
 			for (size_t j = 0; j < many.n_scalars; j++)
 				if (many.weights[j] != share.weights[j] &&
@@ -280,7 +280,7 @@ struct steps {
 };
 
 /* STEPS steps of `passes` passes each, the losses of all outputs made on the device. */
-static void train(struct steps *r, const struct vt_graph *g, const char *profile, int cards,
+static void train(struct steps *r, const struct vt_graph *g, const char *precision, int cards,
 	int passes, const struct vt_loss *loss, const struct vt_optim_opts *opts)
 {
 	static float x[VALUES];
@@ -292,7 +292,7 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 	struct work w;
 
 	memset(r, 0, sizeof(*r));
-	if (!begin(&w, g, profile, cards))
+	if (!begin(&w, g, precision, cards))
 		return;
 	on = vt_session_remote(w.s);
 	in = vt_session_input_shape(w.s);
@@ -415,15 +415,15 @@ static void as_accumulated(void)
 		.balance = -1 };
 
 	for (int cards = 2; cards <= 4 && cards <= most(); cards += 2)
-		for (int k = 0; profiles[k]; k++) {
+		for (int k = 0; precisions[k]; k++) {
 			struct vt_graph *g = small(4, GROUP), *part = small(4 / cards, GROUP);
 
-			train(&one, part, profiles[k], 1, cards, &loss, &adam);
-			train(&many, g, profiles[k], cards, 1, &loss, &adam);
+			train(&one, part, precisions[k], 1, cards, &loss, &adam);
+			train(&many, g, precisions[k], cards, 1, &loss, &adam);
 			for (int t = 0; t < STEPS; t++)
 				if (many.norm[t] != one.norm[t])
 					CHECK_FAIL("%d GPUs, %s, step %d: norm %.17g, want %.17g",
-						cards, profiles[k], t, many.norm[t], one.norm[t]);
+						cards, precisions[k], t, many.norm[t], one.norm[t]);
 			CHECK(!memcmp(many.weights, one.weights, one.n * sizeof(float)));
 			CHECK(!memcmp(many.m, one.m, one.n * sizeof(float)));
 			CHECK(!memcmp(many.mean, one.mean, one.n * sizeof(float)));

@@ -1,6 +1,6 @@
 /* The GPU engine and every kernel's body on the emulated device (GPU_PLUGIN: another plugin, for
  * a real GPU) against the CPU backend: outputs and gradients of each operator and each network,
- * in each numeric profile; a repeated run gives the same bits. */
+ * in each numeric precision; a repeated run gives the same bits. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ struct result {
 	size_t n, outputs, weights;
 };
 
-static struct result pass(const struct vt_graph *g, const char *profile, bool training,
+static struct result pass(const struct vt_graph *g, const char *precision, bool training,
 	bool recompute)
 {
 	struct vt_err err = VT_ERR_INIT;
@@ -28,9 +28,9 @@ static struct result pass(const struct vt_graph *g, const char *profile, bool tr
 	int n_out = training ? vt_graph_n_outputs(g) : 1;
 	size_t at = 0;
 
-	if (profile &&
+	if (precision &&
 		vt_device_open(&d,
-			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile },
+			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .precision = precision },
 			&err))
 		CHECK_FAIL("%s", err.text);
 	if (vt_session_new(&s, g,
@@ -81,12 +81,12 @@ static struct result pass(const struct vt_graph *g, const char *profile, bool tr
 	return r;
 }
 
-static void compare(const struct vt_graph *g, const char *what, const char *profile, bool training,
-	bool twice, double tolerance)
+static void compare(const struct vt_graph *g, const char *what, const char *precision,
+	bool training, bool twice, double tolerance)
 {
 	struct result want = pass(g, NULL, training, false),
-		      got = pass(g, profile, training, false),
-		      again = twice ? pass(g, profile, training, true) : got;
+		      got = pass(g, precision, training, false),
+		      again = twice ? pass(g, precision, training, true) : got;
 	double out = 1, grad = 1, kept = 1;
 
 	if (want.v && got.v && want.n == got.n && got.n == again.n) {
@@ -100,22 +100,22 @@ static void compare(const struct vt_graph *g, const char *what, const char *prof
 	}
 	if (getenv("SHOW"))
 		printf("# %-28s %-5s %d  output %.1e  weights %.1e  gradients %.1e  (%g)\n", what,
-			profile, training, out, kept, grad, tolerance);
+			precision, training, out, kept, grad, tolerance);
 	if (!(out <= tolerance) || !(grad <= 8 * tolerance) || !(kept <= tolerance))
 		CHECK_FAIL("%s, %s, training %d: output differs by %.2g, weights by %.2g, "
 			   "gradients by %.2g; allowed "
 			   "%g",
-			what, profile, training, out, kept, grad, tolerance);
+			what, precision, training, out, kept, grad, tolerance);
 	free(want.v);
 	free(got.v);
 	if (twice)
 		free(again.v);
 }
 
-static const struct profile {
+static const struct precision {
 	const char *name;
 	double unit; /* relative error of one rounding to storage */
-} profiles[] = { { "f32", 1.2e-7 }, { "bf16", 3.9e-3 }, { "fp16", 4.9e-4 } };
+} precisions[] = { { "f32", 1.2e-7 }, { "bf16", 3.9e-3 }, { "fp16", 4.9e-4 } };
 
 /* --- operators ----------------------------------------------------------- */
 
@@ -265,12 +265,12 @@ static void each(const char *what, int (*add)(struct vt_graph *, int, int), int 
 	int channels)
 {
 	for (int v = from; v < to; v++)
-		for (size_t p = 0; p < sizeof(profiles) / sizeof(profiles[0]); p++) {
+		for (size_t p = 0; p < sizeof(precisions) / sizeof(precisions[0]); p++) {
 			struct vt_graph *g = around(add, v, channels, 6);
 			char name[64];
 
 			snprintf(name, sizeof(name), "%s %d", what, v);
-			compare(g, name, profiles[p].name, true, true, 16 * profiles[p].unit);
+			compare(g, name, precisions[p].name, true, true, 16 * precisions[p].unit);
 			vt_graph_free(g);
 		}
 }
@@ -332,8 +332,8 @@ static void outputs_branches_and_shared_weights(void)
 			vt_graph_conv(g, vt_graph_detach(g, b), "branch",
 				(struct vt_conv){ .out_c = 2, .k = 1 }),
 			VT_ROLE_BRANCH, 1);
-		compare(g, "graph", profiles[p].name, true, true, 16 * profiles[p].unit);
-		compare(g, "graph", profiles[p].name, false, true, 16 * profiles[p].unit);
+		compare(g, "graph", precisions[p].name, true, true, 16 * precisions[p].unit);
+		compare(g, "graph", precisions[p].name, false, true, 16 * precisions[p].unit);
 		vt_graph_free(g);
 	}
 }
@@ -420,11 +420,11 @@ static void every_network(void)
 		/* where there are few voxels, one ReLU that rounding turns shows in the
 		 * gradients before it */
 		for (size_t p = 0; g && work <= most && p < (work > 140 ? 1 : 2); p++)
-			compare(g, vt_model_name(i), profiles[p].name, true, work < 35,
+			compare(g, vt_model_name(i), precisions[p].name, true, work < 35,
 				(p                      ? 32
 						: slice ? 4000
 							: 400) *
-					profiles[p].unit);
+					precisions[p].unit);
 		vt_graph_free(g);
 	}
 }

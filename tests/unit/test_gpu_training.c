@@ -153,7 +153,7 @@ static void step(struct steps *r, struct vt_session *s, const struct vt_graph *g
 	free(sum);
 }
 
-static void train(struct steps *r, const struct vt_graph *g, const char *profile,
+static void train(struct steps *r, const struct vt_graph *g, const char *precision,
 	const struct way *way)
 {
 	struct vt_err err = VT_ERR_INIT;
@@ -163,9 +163,10 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 	struct vt_optim *o;
 
 	memset(r, 0, sizeof(*r));
-	if ((profile &&
+	if ((precision &&
 		    vt_device_open(&d,
-			    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile },
+			    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA,
+				    .precision = precision },
 			    &err)) ||
 		vt_session_new(&s, g,
 			&(struct vt_session_opts){ .training = true, .seed = 5, .device = d },
@@ -195,33 +196,33 @@ static void train(struct steps *r, const struct vt_graph *g, const char *profile
 	vt_device_close(d);
 }
 
-static void compare(const struct vt_graph *g, const char *what, const char *profile,
+static void compare(const struct vt_graph *g, const char *what, const char *precision,
 	const struct way *way, double tolerance)
 {
 	static struct steps want, got, again;
 	double state, weights, mean;
 
 	train(&want, g, NULL, way);
-	train(&got, g, profile, way);
-	train(&again, g, profile, way);
+	train(&got, g, precision, way);
+	train(&again, g, precision, way);
 	check_bits(what, &got, sizeof(got));
 	state = distance(got.state, want.state, 3 * SCALARS);
 	weights = distance(got.weights, want.weights, SCALARS);
 	mean = distance(got.mean, want.mean, SCALARS);
 	if (getenv("SHOW"))
 		printf("# %-28s %s loss %.9g %.9g  weights %.1e  state %.1e  mean %.1e\n", what,
-			profile, got.loss[STEPS - 1], want.loss[STEPS - 1], weights, state, mean);
+			precision, got.loss[STEPS - 1], want.loss[STEPS - 1], weights, state, mean);
 	for (int t = 0; t < STEPS; t++)
 		if (!(fabs(got.loss[t] - want.loss[t]) <= tolerance * fabs(want.loss[t])) ||
 			!(fabs(got.norm[t] - want.norm[t]) <= 20 * tolerance * want.norm[t]))
 			CHECK_FAIL("%s, %s, step %d: loss %.9g, want %.9g; norm %.9g, want %.9g",
-				what, profile, t, got.loss[t], want.loss[t], got.norm[t],
+				what, precision, t, got.loss[t], want.loss[t], got.norm[t],
 				want.norm[t]);
 	if (!(weights <= 20 * tolerance) || !(state <= 40 * tolerance) || !(mean <= 20 * tolerance))
 		CHECK_FAIL("%s, %s: weights differ by %.2g, state by %.2g, means by %.2g", what,
-			profile, weights, state, mean);
+			precision, weights, state, mean);
 	if (memcmp(&got, &again, sizeof(got)))
-		CHECK_FAIL("%s, %s: two runs differ", what, profile);
+		CHECK_FAIL("%s, %s: two runs differ", what, precision);
 }
 
 static struct vt_graph *small_network(void)
@@ -279,7 +280,7 @@ static void losses(void)
 		char what[32];
 
 		snprintf(what, sizeof(what), "loss %zu", i);
-		/* Interpreted (tests/gpu/ptx.h), one profile of each is enough. */
+		/* Interpreted (tests/gpu/ptx.h), one precision of each is enough. */
 		if (!getenv("VOXTRAIL_PTX") || i % 3 == 0)
 			compare(g, what, "f32", &way, 3e-6);
 		if (!getenv("VOXTRAIL_PTX") || i % 3 == 1)
@@ -452,7 +453,7 @@ static struct vt_patch_file subject(int c, bool half)
 
 /* A patch drawn on the device from a kept volume is the host's, bit for bit: image through a
  * window that copies, target through the loss. */
-static void draw_patches(int c, double noise, const char *profile, float unit)
+static void draw_patches(int c, double noise, const char *precision, float unit)
 {
 	static float image[MOST * PATCH * PATCH * PATCH], got[MOST * PATCH * PATCH * PATCH];
 	static uint8_t target[PATCH * PATCH * PATCH];
@@ -472,7 +473,8 @@ static void draw_patches(int c, double noise, const char *profile, float unit)
 		vt_graph_window(g, x, (struct vt_shape){ 0, 0, 0, 0, 0 },
 			(struct vt_shape){ 1, c, PATCH, PATCH, PATCH }));
 	if (vt_device_open(&d,
-		    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile }, &err) ||
+		    &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .precision = precision },
+		    &err) ||
 		vt_session_new(&s, g, &(struct vt_session_opts){ .training = true, .device = d },
 			&err)) {
 		CHECK_FAIL("%s", err.text);

@@ -1,6 +1,6 @@
 /* Windows of a volume on the emulated device (GPU_PLUGIN: another plugin, for a real GPU): cut,
  * joined and decided there as the host does it from the same answers, to the bit; near the CPU's
- * network within a profile's rounding; the same bits for any number of windows at a time. */
+ * network within a precision's rounding; the same bits for any number of windows at a time. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,8 +77,8 @@ static struct vt_patch_file volume_of(const struct question *q)
 		.image = q->half ? (void *)half : (void *)image };
 }
 
-/* profile: NULL for the CPU; room: bytes the device says are free, 0 for enough. */
-static struct answer ask(const struct question *q, const char *profile, int items, size_t room)
+/* precision: NULL for the CPU; room: bytes the device says are free, 0 for enough. */
+static struct answer ask(const struct question *q, const char *precision, int items, size_t room)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_device *d = NULL;
@@ -95,9 +95,9 @@ static struct answer ask(const struct question *q, const char *profile, int item
 	snprintf(text, sizeof(text), "%zu", room);
 	if (room)
 		setenv("EMULATED_ROOM", text, 1);
-	if (profile &&
+	if (precision &&
 		vt_device_open(&d,
-			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .profile = profile },
+			&(struct vt_device_opts){ .wish = VT_DEVICE_CUDA, .precision = precision },
 			&err))
 		CHECK_FAIL("%s", err.text);
 	for (size_t k = 0; k < q->networks; k++) {
@@ -160,37 +160,38 @@ static bool same(const struct answer *a, const struct answer *b, const struct qu
  * are the host's. */
 static void joined_as_on_the_host(void)
 {
-	static const char *const profiles[] = { "f32", "bf16", "fp16" };
+	static const char *const precisions[] = { "f32", "bf16", "fp16" };
 
 	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
 		for (size_t k = 0; k < (i ? 1 : 3); k++) {
 			const struct question *q = &questions[i];
-			const char *profile = profiles[(i + k) % 3];
-			struct answer there = ask(q, profile, 1, 0), here = ask(q, profile, 1, 1);
+			const char *precision = precisions[(i + k) % 3];
+			struct answer there = ask(q, precision, 1, 0),
+				      here = ask(q, precision, 1, 1);
 
 			CHECK(there.there && !here.there);
 			if (!same(&there, &here, q))
 				CHECK_FAIL("%s, %s: the device joined otherwise than the host",
-					q->what, profile);
+					q->what, precision);
 			answer_free(&there);
 			answer_free(&here);
 		}
 }
 
-/* The CPU's network, and how far a device's may lie from it: a few roundings of a profile,
+/* The CPU's network, and how far a device's may lie from it: a few roundings of a precision,
  * relative to the values' size. */
 static void near_the_cpu(void)
 {
 	static const struct {
 		const char *name;
 		double allowed;
-	} profiles[] = { { "f32", 2e-6 }, { "bf16", 3e-2 }, { "fp16", 4e-3 } };
+	} precisions[] = { { "f32", 2e-6 }, { "bf16", 3e-2 }, { "fp16", 4e-3 } };
 
 	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
 		for (size_t k = 0; k < 3; k++) {
 			const struct question *q = &questions[i];
 			struct answer want = ask(q, NULL, 1, 0),
-				      got = ask(q, profiles[k].name, 1, 0);
+				      got = ask(q, precisions[k].name, 1, 0);
 			size_t n = voxels_of(q) * (size_t)q->out_c, differ = 0;
 			double d = 0, s = 1e-30;
 
@@ -204,11 +205,11 @@ static void near_the_cpu(void)
 				differ += got.bits[v] != want.bits[v];
 			if (getenv("SHOW"))
 				printf("# %-40s %-5s values %.1e  bits of %zu voxels of %zu\n",
-					q->what, profiles[k].name, sqrt(d / s), differ,
+					q->what, precisions[k].name, sqrt(d / s), differ,
 					voxels_of(q));
-			if (!(sqrt(d / s) <= profiles[k].allowed))
+			if (!(sqrt(d / s) <= precisions[k].allowed))
 				CHECK_FAIL("%s, %s: values differ by %.2g, allowed %g", q->what,
-					profiles[k].name, sqrt(d / s), profiles[k].allowed);
+					precisions[k].name, sqrt(d / s), precisions[k].allowed);
 			if (k == 0 && differ * 1000 > voxels_of(q))
 				CHECK_FAIL("%s: %zu of %zu voxels decided otherwise", q->what,
 					differ, voxels_of(q));

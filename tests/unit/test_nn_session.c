@@ -428,8 +428,9 @@ static void bf16_in_rows(void)
 	vt_graph_free(g);
 }
 
-/* Close to f32, the same on every table and for any number of threads, and a profile of its own. */
-static void bf16_profile(void)
+/* Close to f32, the same on every table and for any number of threads, and a precision of its
+ * own. */
+static void bf16_precision(void)
 {
 	struct vt_graph *g = network("segresnet", "{\"init_filters\": 8}", 4, 1, 16, 8, 16);
 	struct vt_err err = VT_ERR_INIT;
@@ -516,7 +517,7 @@ int main(void)
 	RUN(unet_bits);
 	RUN(recompute);
 	RUN(the_digest_names_the_plan);
-	RUN(bf16_profile);
+	RUN(bf16_precision);
 	RUN(bf16_in_rows);
 	RUN(slopes);
 	RUN(a_tile_equals_the_whole);

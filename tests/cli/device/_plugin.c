@@ -2,10 +2,10 @@
  * itself. */
 #include "common/nn/backend.h"
 
-static int open_device(void **device, const char *profile, int cards, const char *engines,
+static int open_device(void **device, const char *precision, int cards, const char *engines,
 	struct vt_err *err)
 {
-	(void)profile;
+	(void)precision;
 	(void)engines;
 #ifdef WRONG_DRIVER
 	err->code = VT_EDEVICE;
@@ -25,7 +25,7 @@ static void close_device(void *device)
 
 static void describe(void *device, struct vt_buf *json)
 {
-	static char text[] = "{\"card\":\"none\",\"profile\":\"bf16\"}";
+	static char text[] = "{\"card\":\"none\",\"precision\":\"bf16\"}";
 
 	(void)device;
 	json->data = strdup(text);

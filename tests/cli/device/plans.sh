@@ -7,7 +7,7 @@ if [ ! -x "$B/tests/gpu_plans" ]; then
 	echo "skip - engines of every network: cudnn.h was not found when the tests were built"
 	exit 0
 fi
-plan() { # card edge profile
+plan() { # card edge precision
 	"$B/tests/gpu_plans" "$ROOT/tests/gpu/cards/$1.json" "$2" "$3" >out 2>err
 	rc=$?
 	if grep -q 'cuDNN is missing' err; then
@@ -18,7 +18,7 @@ plan() { # card edge profile
 		echo "not ok - $1 $3: $(cat err)"
 	fi
 }
-for profile in bf16 f32; do plan h200 64 $profile; done
+for precision in bf16 f32; do plan h200 64 $precision; done
 for card in a100 l40s b200; do plan $card 64 bf16; done
 plan rtx3090 64 fp16
 plan h200 64 tf32

@@ -17,9 +17,9 @@ side, mm, channels, dilations = 40, 5.0, 4, [3, 1]
 plugin = {"VOXTRAIL_PLUGIN": os.environ.get("GPU_PLUGIN", os.environ["B"] + "/tests/libvoxtrail-emulated.so")}
 
 
-def run(weights, what, source, env=None, profile=()):
+def run(weights, what, source, env=None, precision=()):
     out = os.path.join(T, "out.nii")
-    p = subprocess.run([tool, weights, what, source, out, *profile], capture_output=True, text=True, env={**os.environ, **plugin, **(env or {})})
+    p = subprocess.run([tool, weights, what, source, out, *precision], capture_output=True, text=True, env={**os.environ, **plugin, **(env or {})})
     return p.returncode, p.stderr, np.asarray(nib.load(out).dataobj).copy() if p.returncode == 0 else None
 
 
@@ -86,10 +86,10 @@ rc, text, got = run(small, "labels", save(x, "x.nii", np.diag([-mm, -mm, mm, 1])
 say(rc == 0 and sure.mean() > 0.99 and np.array_equal(got[sure], want[sure]), "labels equal scipy's in float64 wherever its margin is over 1e-3", text)
 rc, text, one = run(small, "labels", os.path.join(T, "x.nii"), {"VOXTRAIL_THREADS": "1"})
 say(rc == 0 and np.array_equal(got, one), "one thread: the same labels", text)
-for profile, allowed in (("f32", 1e-5), ("bf16", 0.03)):
-    rc, text, there = run(small, "labels", os.path.join(T, "x.nii"), profile=[profile])
+for precision, allowed in (("f32", 1e-5), ("bf16", 0.03)):
+    rc, text, there = run(small, "labels", os.path.join(T, "x.nii"), precision=[precision])
     share = (there != got).mean() if rc == 0 else 1
-    say(share <= allowed, "on a device in %s: labels differ at %.6f of the voxels" % (profile, share), text)
+    say(share <= allowed, "on a device in %s: labels differ at %.6f of the voxels" % (precision, share), text)
 rc, text, there = run(small, "labels", os.path.join(T, "x.nii"), {"EMULATED_ROOM": "1000"}, ["f32"])
 say(rc == 0 and (there != got).mean() <= 1e-5, "no room for the volume there: labels are taken here", text)
 
@@ -140,7 +140,7 @@ def noted(out):
 
 
 on, record = noted("d")
-say([(x["name"], x["profile"]) for x in on] == [("cuda", "f32")], "the record names the device", record)
+say([(x["name"], x["precision"]) for x in on] == [("cuda", "f32")], "the record names the device", record)
 say([x["name"] for x in noted("a")[0]] == ["cpu"] and not noted("c")[0], "and the CPU; where no network ran, none")
 text = methods("f", "--weights", plain, "--precision", "bf16")
 say("the CPU computes in f32" in text, "a precision that the CPU does not have is refused", text)

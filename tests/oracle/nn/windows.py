@@ -28,11 +28,11 @@ def container(path, x):
     open(path, "wb").write(b"VOXPATCH" + len(text).to_bytes(8, "little") + text + x.astype("<f4").tobytes())
 
 
-def probe(name, n, *profile):
+def probe(name, n, *precision):
     shape, patch, overlap, flips = cases[name]
     json.dump({**request, "n": n, "patch": patch}, open(T + "/request.json", "w"))
     container(T + "/x.vtp", volume(name))
-    p = subprocess.run([B + "/tests/window_probe", T + "/request.json", T + "/w.safetensors", T + "/x.vtp", T + "/y", str(overlap), str(flips), *profile],
+    p = subprocess.run([B + "/tests/window_probe", T + "/request.json", T + "/w.safetensors", T + "/x.vtp", T + "/y", str(overlap), str(flips), *precision],
                        capture_output=True, text=True, env={**os.environ, "VOXTRAIL_PLUGIN": plugin})
     if p.returncode:
         print("not ok - %s: %s" % (name, p.stderr[-400:]))
