@@ -37,6 +37,6 @@ bool vt_fault(const char *step)
 			errno = action[i].error;
 			return true;
 		}
-	raise(SIGKILL);
+	raise(strncmp(act, "stop", 4) ? SIGKILL : SIGSTOP);
 	return false;
 }

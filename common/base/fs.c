@@ -20,6 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/fault.h"
+
 enum { COPY_CHUNK = 1 << 20, SYNC_EACH = 64 };
 
 char *vt_path_join(const char *dir, const char *name)
@@ -203,7 +205,7 @@ static int replace(const char *path, const struct vt_part *part, size_t n_parts,
 		goto out;
 	}
 	for (size_t i = 0; i < n_parts && !rc; i++)
-		if (write_all(fd, part[i].bytes, part[i].n))
+		if (vt_fault("file.write") || write_all(fd, part[i].bytes, part[i].n))
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot write %zu bytes", path,
 				part[i].n);
 	if (!rc && durable && fsync(fd))
@@ -245,7 +247,7 @@ int vt_fs_write_parts(const char *path, const struct vt_part *part, size_t n_par
 
 static int make_dir(const char *path, struct vt_err *err)
 {
-	if (mkdir(path, 0755) == 0 || (errno == EEXIST && vt_fs_is_dir(path)))
+	if ((!vt_fault("file.mkdir") && mkdir(path, 0755) == 0) || (errno == EEXIST && vt_fs_is_dir(path)))
 		return 0;
 	return vt_err_errno(err, VT_ECANTCREAT, "%s: cannot make the directory", path);
 }

@@ -180,6 +180,7 @@ static void walk(struct vt_fileset *s, int dir_fd, const char *rel)
 	struct vt_buf path = VT_BUF_INIT;
 	DIR *d = fdopendir(dir_fd);
 	struct dirent *e = NULL;
+	struct stat st;
 	size_t base;
 
 	vt_buf_str(&path, rel);
@@ -198,6 +199,9 @@ static void walk(struct vt_fileset *s, int dir_fd, const char *rel)
 	}
 	if (errno) {
 		vt_err_errno(&err, VT_EIO, "%s/%s: cannot list", s->root, rel);
+		note(s, rel, &err);
+	} else if (d && !fstat(dirfd(d), &st) && !st.st_nlink) {
+		vt_err_set(&err, VT_ENOINPUT, "%s/%s: was removed while it was read", s->root, rel);
 		note(s, rel, &err);
 	}
 	if (d)

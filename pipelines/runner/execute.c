@@ -590,6 +590,11 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 	r->keepers.dir = r->work = vt_path_join(vt_runner_dir(r->runner), "work");
 	loop(r, &signals, err);
 	vt_keepers_end(&r->keepers); /* with what an error leaves running */
+	if (err->code) {             /* what ended well before it is kept */
+		struct vt_err another = VT_ERR_INIT;
+
+		flush(r, &another);
+	}
 	vt_sweeper_end(&r->sweeper);
 	free(r->active);
 	free(r->done);

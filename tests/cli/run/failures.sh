@@ -19,6 +19,12 @@ same "errCmd succeeds: recovered, the run succeeds" "$?:$(grep -c '"state":"reco
 one a '"echo same >/pfs/out/same"' ',"datumTries":1' >"$T/one.json"; go
 same "two datums, one path: refused" "$?" 65
 same "the conflict names path and datums" "$(grep -c '/same is written twice' "$T/err"):$(grep -c 'sub-001.*sub-002' "$T/err")" 1:1
+same "and nothing of it is published, the results are kept" "$(voxtrail log a --store "$T/store" 2>&1 | grep -c '^commit'):$(find "$T/store/results" -type f | wc -l)" 0:2
+rm -r "$T/scans/sub-002"; : >"$T/ran"; voxtrail run "$T/one.json" --repo scans="$T/scans" --store "$T/store" --checkout "$T/co0" --log json 2>"$T/err"
+same "with one of the two gone the next run is done with the other's result" "$?:$(cat "$T/co0/a/same"):$(grep -c '"skipped":1' "$T/err")" 0:same:1
+subject sub-002
+one a '"case $scans in *1) echo x >/pfs/out/x ;; *) mkdir /pfs/out/x && echo y >/pfs/out/x/y ;; esac"' ',"datumTries":1' >"$T/one.json"; go
+same "a file where the other has a directory: refused, both named" "$?:$(grep -c 'sub-001.*sub-002' "$T/err"):$(grep -c '/x' "$T/err")" 65:1:1
 one a '"ln -s /nowhere/x /pfs/out/x"' ',"datumTries":1' >"$T/one.json"; go
 same "a dangling link in the output fails the datum" "$?" 1
 one a '"mkdir -p /pfs/out/$(basename $scans); echo $PACH_DATUM_ID > \"/pfs/out/$(basename $scans)/a[b]\""' ',"datumTries":1' >"$T/one.json"; go
