@@ -247,7 +247,8 @@ int vt_fs_write_parts(const char *path, const struct vt_part *part, size_t n_par
 
 static int make_dir(const char *path, struct vt_err *err)
 {
-	if ((!vt_fault("file.mkdir") && mkdir(path, 0755) == 0) || (errno == EEXIST && vt_fs_is_dir(path)))
+	if ((!vt_fault("file.mkdir") && mkdir(path, 0755) == 0) ||
+		(errno == EEXIST && vt_fs_is_dir(path)))
 		return 0;
 	return vt_err_errno(err, VT_ECANTCREAT, "%s: cannot make the directory", path);
 }
