@@ -9,8 +9,8 @@
  *
  * Errors are VT_ENOINPUT for a missing file and VT_EDATA for anything the file says wrong; the
  * message names the file, the field and its value.  A file that claims more voxels than its
- * bytes can hold is refused before memory is asked for.  Only volume.c knows nifti_clib.
- * Thread-safe on different volumes.
+ * bytes can hold is refused before memory is asked for.  Only nifti_header.c knows
+ * nifti_clib.  Thread-safe on different volumes.
  *
  * Rules where the standard leaves a choice: sform wins over qform, qform over pixdim (then the
  * box is centered and x runs to the left, as nibabel has it); scl_slope 0 or NaN means unscaled;
@@ -85,8 +85,6 @@ size_t vt_dtype_size(enum vt_dtype dtype);
 /* Voxels that must be whole numbers in [0, 255]: label maps of any stored type.  VT_EDATA names
  * the first voxel that is not. out: n bytes, caller's. */
 int vt_volume_labels(unsigned char *out, const struct vt_volume *volume, struct vt_err *err);
-
-/* Whole-number labels in [-32768, 32767]. */
 
 /* Writes `voxels` (vt_geometry_count(geometry) samples of type dtype, this machine's order) as
  * little-endian NIfTI-1 (NIfTI-2 if a side is over 32767), slope 1, no time, host or path

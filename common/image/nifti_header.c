@@ -1,0 +1,419 @@
+/* nifti_header.c - the headers of NIfTI-1 and NIfTI-2, read into one form and written.
+ *
+ * Layouts and codes are nifti_clib's business, which no other file includes; the bytes are ours,
+ * because a reader that trusts the header's sizes can be made to ask for terabytes.  Reading goes
+ * from the size field, which tells version and byte order, over the fields to checks of sizes,
+ * offset and scaling: a header that passes can be used without another look.  What the forms say
+ * of the grid comes after that (volume.h has the rules).  Nothing is allocated. */
+#include "common/image/nifti_header.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <nifti2_io.h>
+
+static const struct {
+	int code;
+	enum vt_dtype type;
+} codes[] = {
+	{ DT_UINT8, VT_U8 },
+	{ DT_INT8, VT_I8 },
+	{ DT_UINT16, VT_U16 },
+	{ DT_INT16, VT_I16 },
+	{ DT_UINT32, VT_U32 },
+	{ DT_INT32, VT_I32 },
+	{ DT_UINT64, VT_U64 },
+	{ DT_INT64, VT_I64 },
+	{ DT_FLOAT32, VT_F32 },
+	{ DT_FLOAT64, VT_F64 },
+};
+
+/* --- header: bytes -> struct vt_nifti_header -------------------------------------- */
+
+static void from_nifti1(struct vt_nifti_header *h, const nifti_1_header *n)
+{
+	for (int i = 0; i < 8; i++) {
+		h->dim[i] = n->dim[i];
+		h->pixdim[i] = n->pixdim[i];
+	}
+	for (int i = 0; i < 4; i++) {
+		h->srow[0][i] = n->srow_x[i];
+		h->srow[1][i] = n->srow_y[i];
+		h->srow[2][i] = n->srow_z[i];
+	}
+	const double q[6] = { n->quatern_b, n->quatern_c, n->quatern_d, n->qoffset_x, n->qoffset_y,
+		n->qoffset_z };
+	memcpy(h->quatern, q, sizeof(h->quatern));
+	memcpy(h->qoffset, q + 3, sizeof(h->qoffset));
+	h->datatype = n->datatype;
+	h->bitpix = n->bitpix;
+	h->vox_offset = n->vox_offset;
+	h->slope = n->scl_slope;
+	h->inter = n->scl_inter;
+	h->qform_code = n->qform_code;
+	h->sform_code = n->sform_code;
+}
+
+static void from_nifti2(struct vt_nifti_header *h, const nifti_2_header *n)
+{
+	for (int i = 0; i < 8; i++) {
+		h->dim[i] = n->dim[i];
+		h->pixdim[i] = n->pixdim[i];
+	}
+	for (int i = 0; i < 4; i++) {
+		h->srow[0][i] = n->srow_x[i];
+		h->srow[1][i] = n->srow_y[i];
+		h->srow[2][i] = n->srow_z[i];
+	}
+	const double q[6] = { n->quatern_b, n->quatern_c, n->quatern_d, n->qoffset_x, n->qoffset_y,
+		n->qoffset_z };
+	memcpy(h->quatern, q, sizeof(h->quatern));
+	memcpy(h->qoffset, q + 3, sizeof(h->qoffset));
+	h->datatype = n->datatype;
+	h->bitpix = n->bitpix;
+	h->vox_offset = (double)n->vox_offset;
+	h->slope = n->scl_slope;
+	h->inter = n->scl_inter;
+	h->qform_code = n->qform_code;
+	h->sform_code = n->sform_code;
+}
+
+static int magic_error(const char *magic, size_t n, struct vt_err *err)
+{
+	char text[64] = "";
+	for (size_t i = 0; i < n; i++)
+		snprintf(text + 3 * i, 4, "%02x ", (unsigned char)magic[i]);
+	return vt_err_set(err, VT_EDATA,
+		"magic bytes are %s- not NIfTI (an ANALYZE 7.5 file must be converted first)",
+		text);
+}
+
+static int header1(struct vt_nifti_header *h, const unsigned char *bytes, struct vt_err *err)
+{
+	nifti_1_header n;
+	memcpy(&n, bytes, sizeof(n));
+	if (h->swapped)
+		swap_nifti_header(&n, 1);
+	from_nifti1(h, &n);
+	if (memcmp(n.magic, "n+1", 4) && memcmp(n.magic, "ni1", 4))
+		return magic_error(n.magic, 4, err);
+	h->pair = n.magic[1] == 'i';
+	return 0;
+}
+
+static int header2(struct vt_nifti_header *h, const unsigned char *bytes, struct vt_err *err)
+{
+	nifti_2_header n;
+	memcpy(&n, bytes, sizeof(n));
+	if (h->swapped)
+		swap_nifti_header(&n, 2);
+	from_nifti2(h, &n);
+	if (memcmp(n.magic, "n+2\0\r\n\032\n", 8) && memcmp(n.magic, "ni2\0\r\n\032\n", 8))
+		return magic_error(n.magic, 8, err);
+	h->pair = n.magic[1] == 'i';
+	return 0;
+}
+
+/* Sizes and type: everything that decides how many bytes there must be. */
+static int check_sizes(struct vt_nifti_header *h, struct vt_err *err)
+{
+	if (h->dim[0] < 1 || h->dim[0] > 7)
+		return vt_err_set(err, VT_EDATA, "dim[0] is %lld, want 1 to 7",
+			(long long)h->dim[0]);
+	h->n = h->n_frames = 1;
+	for (int i = 1; i < 8; i++) {
+		if (i > h->dim[0])
+			h->dim[i] = 1;
+		if (h->dim[i] < 1)
+			return vt_err_set(err, VT_EDATA, "dim[%d] is %lld, want at least 1", i,
+				(long long)h->dim[i]);
+		if (__builtin_mul_overflow(h->n, (size_t)h->dim[i], &h->n) || h->n > SIZE_MAX / 16)
+			return vt_err_set(err, VT_EDATA,
+				"dim[1..%d] multiply to more voxels than can be addressed", i);
+		if (i > 3)
+			h->n_frames *= (size_t)h->dim[i];
+		if (h->n > (i > 3 ? VT_VOLUME_MOST_SAMPLES : VT_VOLUME_MOST_VOXELS))
+			return vt_err_set(err, VT_EDATA,
+				"dim[1..%d] multiply to %zu, more than the %zu allowed", i, h->n,
+				i > 3 ? VT_VOLUME_MOST_SAMPLES : VT_VOLUME_MOST_VOXELS);
+	}
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (codes[i].code == h->datatype)
+			h->dtype = codes[i].type;
+	if (!h->dtype)
+		return vt_err_set(err, VT_EDATA,
+			"datatype is %d (%s), want an integer of 8 to 64 bits, float32 or "
+			"float64",
+			h->datatype, nifti_datatype_string(h->datatype));
+	if (h->bitpix != 8 * (int)vt_dtype_size(h->dtype))
+		return vt_err_set(err, VT_EDATA, "bitpix is %d, but %s has %zu bits", h->bitpix,
+			vt_dtype_name(h->dtype), 8 * vt_dtype_size(h->dtype));
+	return 0;
+}
+
+static int check_offset(const struct vt_nifti_header *h, struct vt_err *err)
+{
+	double least = h->version == 1 ? 352 : 544;
+
+	if (h->pair)
+		least = 0;
+	if (!(h->vox_offset >= least && h->vox_offset < 9e15) ||
+		h->vox_offset != floor(h->vox_offset))
+		return vt_err_set(err, VT_EDATA,
+			"vox_offset is %g, want a whole number of at least %g", h->vox_offset,
+			least);
+	return 0;
+}
+
+static int check_scaling(struct vt_nifti_header *h, struct vt_err *err)
+{
+	if (h->slope == 0 || isnan(h->slope)) {
+		h->slope = 1;
+		h->inter = 0;
+	}
+	if (!isfinite(h->slope) || !isfinite(h->inter))
+		return vt_err_set(err, VT_EDATA,
+			"scl_slope is %g and scl_inter %g, want finite numbers", h->slope,
+			h->inter);
+	return 0;
+}
+
+/* What a file is that is no NIfTI, by its first bytes; NULL: unknown. */
+static const char *foreign_format(const unsigned char *bytes, size_t size)
+{
+	static const struct {
+		size_t at, n;
+		const char *bytes, *name;
+	} known[] = {
+		{ 128, 4, "DICM", "a DICOM file" },
+		{ 0, 4, "NRRD", "an NRRD file" },
+		{ 0, 10, "ObjectType", "a MetaImage (.mha, .mhd)" },
+		{ 0, 5, "NDims", "a MetaImage (.mha, .mhd)" },
+		{ 0, 7, "Comment", "a MetaImage (.mha, .mhd)" },
+		{ 0, 8, "\0\0\0\1\0\0\0", "a FreeSurfer volume (.mgh, .mgz)" },
+		{ 0, 4, "\x89HDF", "an HDF5 file (MINC 2?)" },
+		{ 0, 3, "CDF", "a NetCDF file (MINC 1?)" },
+		{ 0, 4, "PK\3\4", "a zip archive" },
+		{ 0, 4, "\x89PNG", "a PNG picture" },
+		{ 0, 3, "\xff\xd8\xff", "a JPEG picture" },
+		{ 0, 5, "<?xml", "an XML or HTML text (an error page of a download?)" },
+		{ 0, 5, "<!DOC", "an HTML page (an error page of a download?)" },
+		{ 0, 5, "<!doc", "an HTML page (an error page of a download?)" },
+		{ 0, 5, "<html", "an HTML page (an error page of a download?)" },
+		{ 0, 8, "version ", "a Git LFS pointer: fetch the file itself" },
+		{ 0, 14, "/annex/objects", "a git-annex pointer: get the file itself" },
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		/* The fourth byte of an MGH file's width is any; its version and zeros are not. */
+		size_t n = known[i].n == 8 && !known[i].bytes[0] ? 6 : known[i].n;
+
+		if (size >= known[i].at + n && !memcmp(bytes + known[i].at, known[i].bytes, n))
+			return known[i].name;
+	}
+	return NULL;
+}
+
+int vt_nifti_parse(struct vt_nifti_header *h, const unsigned char *bytes, size_t size,
+	struct vt_err *err)
+{
+	int32_t sizeof_hdr = 0;
+	memset(h, 0, sizeof(*h));
+	if (!size)
+		return vt_err_set(err, VT_EDATA, "it is empty");
+	if (size >= 4)
+		memcpy(&sizeof_hdr, bytes, 4);
+	int32_t turned = (int32_t)__builtin_bswap32((uint32_t)sizeof_hdr);
+	h->swapped = turned == 348 || turned == 540;
+	int32_t want = h->swapped ? turned : sizeof_hdr;
+	if (want != 348 && want != 540 && foreign_format(bytes, size))
+		return vt_err_set(err, VT_EDATA, "this is %s, not NIfTI: convert it first",
+			foreign_format(bytes, size));
+	if (want != 348 && want != 540)
+		return vt_err_set(err, VT_EDATA,
+			"sizeof_hdr is %d, want 348 or 540: not a NIfTI file", (int)sizeof_hdr);
+	if (size < (size_t)want)
+		return vt_err_set(err, VT_EDATA, "it ends inside the header (%zu bytes, want %d)",
+			size, (int)want);
+	h->version = want == 348 ? 1 : 2;
+	if (want == 348 ? header1(h, bytes, err) : header2(h, bytes, err))
+		return err->code;
+	if (check_sizes(h, err) || check_offset(h, err) || check_scaling(h, err))
+		return err->code;
+	return 0;
+}
+
+/* --- geometry ------------------------------------------------------------ */
+
+static bool qform_affine(double affine[3][4], const struct vt_nifti_header *h, double qfac)
+{
+	double s = 0;
+	for (int i = 0; i < 3; i++) {
+		s += h->quatern[i] * h->quatern[i];
+		if (!(h->pixdim[i + 1] > 0 && isfinite(h->pixdim[i + 1])) ||
+			!isfinite(h->qoffset[i]))
+			return false;
+	}
+	/* Float32 fields of a unit quaternion stay within a few ulp of 1; more is not a
+	 * rotation. */
+	if (!(s <= 1 + 1e-5))
+		return false;
+	/* nifti_clib takes a as 0 where a*a < 1e-7, which turns a half-turn's axes by up to 0.02
+	 * degrees; nibabel does not. */
+	double w = sqrt(fmax(0, 1 - s)), x = h->quatern[0], y = h->quatern[1], z = h->quatern[2];
+	const double r[3][3] = {
+		{ w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y) },
+		{ 2 * (x * y + w * z), w * w + y * y - x * x - z * z, 2 * (y * z - w * x) },
+		{ 2 * (x * z - w * y), 2 * (y * z + w * x), w * w + z * z - x * x - y * y },
+	};
+	for (int i = 0; i < 3; i++) {
+		for (int j = 0; j < 3; j++)
+			affine[i][j] = r[i][j] * h->pixdim[j + 1] * (j == 2 ? qfac : 1);
+		affine[i][3] = h->qoffset[i];
+	}
+	return true;
+}
+
+/* Neither form: the box centered at 0, x to the left, as nibabel and the old ANALYZE tools have
+ * it. */
+static void pixdim_affine(double affine[3][4], const struct vt_nifti_header *h)
+{
+	memset(affine, 0, 12 * sizeof(double));
+	for (int i = 0; i < 3; i++) {
+		double s = i ? fabs(h->pixdim[i + 1]) : -fabs(h->pixdim[i + 1]);
+		affine[i][i] = s;
+		affine[i][3] = -s * (double)(h->dim[i + 1] - 1) / 2;
+	}
+}
+
+static void set_spacing(struct vt_geometry *g)
+{
+	for (int j = 0; j < 3; j++)
+		g->spacing[j] = sqrt(g->affine[0][j] * g->affine[0][j] +
+			g->affine[1][j] * g->affine[1][j] + g->affine[2][j] * g->affine[2][j]);
+}
+
+int vt_nifti_geometry(struct vt_geometry *g, const struct vt_nifti_header *h, struct vt_err *err)
+{
+	struct vt_geometry q;
+	memset(g, 0, sizeof(*g));
+	for (int i = 0; i < 3; i++) {
+		g->dim[i] = (size_t)h->dim[i + 1];
+		g->pixdim[i] = h->pixdim[i + 1];
+	}
+	memcpy(g->sform, h->srow, sizeof(g->sform));
+	memcpy(g->quatern, h->quatern, sizeof(g->quatern));
+	memcpy(g->qoffset, h->qoffset, sizeof(g->qoffset));
+	g->qfac = h->pixdim[0] < 0 ? -1 : 1;
+	g->sform_code = h->sform_code;
+	g->qform_code = h->qform_code;
+	q = *g;
+	bool qform = h->qform_code > 0 && qform_affine(q.affine, h, g->qfac);
+	if (h->sform_code > 0) {
+		g->form = VT_FORM_SFORM;
+		memcpy(g->affine, h->srow, sizeof(g->affine));
+	} else if (h->qform_code > 0) {
+		if (!qform)
+			return vt_err_set(err, VT_EDATA,
+				"qform is not a rotation with positive spacings: quatern (%g, "
+				"%g, %g), "
+				"pixdim (%g, %g, %g); give the file a valid qform or sform",
+				h->quatern[0], h->quatern[1], h->quatern[2], h->pixdim[1],
+				h->pixdim[2], h->pixdim[3]);
+		g->form = VT_FORM_QFORM;
+		memcpy(g->affine, q.affine, sizeof(g->affine));
+	} else {
+		g->form = VT_FORM_NONE;
+		pixdim_affine(g->affine, h);
+	}
+	set_spacing(g);
+	if (vt_geometry_check(g, err)) {
+		const char *unset = h->qform_code > 0 ? "qform" : "pixdim";
+
+		return vt_err_prefix(err, "%s", h->sform_code > 0 ? "sform" : unset);
+	}
+	/* A form that is not valid is not carried on: it would reach outputs as NaN. */
+	if (!qform) {
+		g->qform_code = 0;
+		memset(g->quatern, 0, sizeof(g->quatern));
+		memset(g->qoffset, 0, sizeof(g->qoffset));
+	}
+	if (g->sform_code <= 0) {
+		g->sform_code = 0;
+		memset(g->sform, 0, sizeof(g->sform));
+	} else if (qform) {
+		g->form_gap = vt_geometry_gap(g, &q);
+	}
+	for (int i = 0; i < 3; i++)
+		if (!(g->pixdim[i] > 0 && isfinite(g->pixdim[i])))
+			g->pixdim[i] = g->spacing[i];
+	return 0;
+}
+
+/* --- geometry -> bytes --------------------------------------------------- */
+
+static int nifti_code(enum vt_dtype t)
+{
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (codes[i].type == t)
+			return codes[i].code;
+	return DT_UNKNOWN;
+}
+
+/* Fields of the two header structs have equal names and different types. */
+#define FILL(h, g, t)                                                                              \
+	do {                                                                                       \
+		(h).dim[0] = 3;                                                                    \
+		(h).pixdim[0] = (g)->qfac < 0 ? -1 : 1;                                            \
+		for (int i_ = 0; i_ < 3; i_++) {                                                   \
+			(h).dim[i_ + 1] = (int16_t)(g)->dim[i_];                                   \
+			(h).pixdim[i_ + 1] = (float)(g)->pixdim[i_];                               \
+		}                                                                                  \
+		for (int i_ = 4; i_ < 8; i_++) {                                                   \
+			(h).dim[i_] = 1;                                                           \
+			(h).pixdim[i_] = 1;                                                        \
+		}                                                                                  \
+		for (int i_ = 0; i_ < 4; i_++) {                                                   \
+			(h).srow_x[i_] = (float)(g)->sform[0][i_];                                 \
+			(h).srow_y[i_] = (float)(g)->sform[1][i_];                                 \
+			(h).srow_z[i_] = (float)(g)->sform[2][i_];                                 \
+		}                                                                                  \
+		(h).quatern_b = (float)(g)->quatern[0];                                            \
+		(h).quatern_c = (float)(g)->quatern[1];                                            \
+		(h).quatern_d = (float)(g)->quatern[2];                                            \
+		(h).qoffset_x = (float)(g)->qoffset[0];                                            \
+		(h).qoffset_y = (float)(g)->qoffset[1];                                            \
+		(h).qoffset_z = (float)(g)->qoffset[2];                                            \
+		(h).qform_code = (int16_t)(g)->qform_code;                                         \
+		(h).sform_code = (int16_t)(g)->sform_code;                                         \
+		(h).datatype = (int16_t)nifti_code(t);                                             \
+		(h).bitpix = (int16_t)(8 * vt_dtype_size(t));                                      \
+		(h).scl_slope = 1;                                                                 \
+		(h).xyzt_units = NIFTI_UNITS_MM;                                                   \
+	} while (0)
+
+void vt_nifti_write(struct vt_buf *out, const struct vt_geometry *g, enum vt_dtype t)
+{
+	static const char none[4] = { 0 };
+	if (g->dim[0] <= 32767 && g->dim[1] <= 32767 && g->dim[2] <= 32767) {
+		nifti_1_header h;
+		memset(&h, 0, sizeof(h));
+		FILL(h, g, t);
+		h.sizeof_hdr = 348;
+		h.regular = 'r';
+		h.vox_offset = 352;
+		memcpy(h.magic, "n+1", 4);
+		vt_buf_add(out, &h, sizeof(h));
+	} else {
+		nifti_2_header h;
+		memset(&h, 0, sizeof(h));
+		FILL(h, g, t);
+		for (int i = 0; i < 3; i++)
+			h.dim[i + 1] = (int64_t)g->dim[i];
+		h.sizeof_hdr = 540;
+		h.vox_offset = 544;
+		memcpy(h.magic, "n+2\0\r\n\032\n", 8);
+		vt_buf_add(out, &h, sizeof(h));
+	}
+	vt_buf_add(out, none, sizeof(none));
+}
