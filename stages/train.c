@@ -404,11 +404,12 @@ static void use_devices(struct vt_train_opts *o, const struct owned *w, const st
 		o->device[VT_LEVEL_F32] = w->device[w->precision.first];
 }
 
-static int options(struct vt_train_opts *o, struct owned *w, const struct vt_stage_run *r,
+/* What params say in a text of their own. */
+static int parse_texts(int patch[3], struct owned *w, const struct vt_stage_run *r,
 	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	int patch[3], rc = parse_owned(w, p, err);
+	int rc = parse_owned(w, p, err);
 
 	if (!rc)
 		rc = vt_parts_parse(w->part, sizeof(w->part) / sizeof(w->part[0]),
@@ -422,6 +423,15 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	if (!rc && p->dice + p->generalized + p->tversky + p->cross_entropy + p->focal <= 0)
 		rc = vt_err_set(err, VT_EUSAGE,
 			"every loss has weight 0; give --dice 1 or another one");
+	return rc;
+}
+
+static int options(struct vt_train_opts *o, struct owned *w, const struct vt_stage_run *r,
+	struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	int patch[3], rc = parse_texts(patch, w, r, err);
+
 	if (rc)
 		return rc;
 	*o = (struct vt_train_opts){ .model = p->model,

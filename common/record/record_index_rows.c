@@ -207,66 +207,66 @@ static int add_rows(struct vt_record_index *l, const struct vt_record_text *t, i
 
 /* Every join starts from the few rows of one record and probes keys: CROSS JOIN keeps the
  * planner to that order. */
+static const char *const link_up[] = {
+	"UPDATE file_in "
+	"SET open = 1 "
+	"WHERE record = ?1 "
+	"AND open = 0",
+	"UPDATE file_in "
+	"SET open = 0 "
+	"WHERE record = ?1 "
+	"AND (port, artifact) IN "
+	"(SELECT p.port, o.artifact "
+	"FROM parent p "
+	"CROSS JOIN record r ON r.id = p.id "
+	"CROSS JOIN file_out o INDEXED BY file_out_record ON o.record = r.n "
+	"WHERE p.record = ?1 "
+	"AND (r.trusted = 1 "
+	"OR (r.trusted = 0 AND "
+	"(SELECT trusted "
+	"FROM record "
+	"WHERE n = ?1) <> 1 "
+	"AND NOT " SEEN_RAW("o.artifact") ")))",
+	"DELETE FROM edge "
+	"WHERE child = ?1",
+	"INSERT OR IGNORE INTO edge SELECT ?1, r.n "
+	"FROM parent p "
+	"CROSS JOIN record r ON r.id = p.id "
+	"WHERE p.record = ?1 "
+	"AND r.n <> ?1 "
+	"AND EXISTS (SELECT 1 "
+	"FROM file_out o INDEXED BY file_out_record "
+	"CROSS JOIN file_in i ON i.record = ?1 "
+	"AND i.port = p.port "
+	"AND i.artifact = o.artifact "
+	"WHERE o.record = r.n)",
+	"INSERT OR IGNORE INTO edge SELECT ?1, o.record "
+	"FROM file_in i "
+	"CROSS JOIN file_out o ON o.artifact = i.artifact "
+	"CROSS JOIN record m ON m.n = o.record "
+	"WHERE i.record = ?1 "
+	"AND i.open = 1 "
+	"AND o.record <> ?1 "
+	"AND NOT " VT_INDEX_COPIED("o") " AND (m.trusted = 1 "
+					"OR (m.trusted = 0 "
+					"AND NOT EXISTS "
+					"(SELECT 1 "
+					"FROM file_out x "
+					"CROSS JOIN record y ON y.n = x.record "
+					"WHERE x.artifact = i.artifact "
+					"AND x.record <> ?1 "
+					"AND y.trusted = 1 "
+					"AND NOT " VT_INDEX_COPIED("x") ") AND NOT " SEEN_RAW(
+						"i.artifact") "))",
+};
+
 static int link_to_parents(struct vt_record_index *l, int64_t row, struct vt_err *err)
 {
-	static const char *const statements[] = {
-		"UPDATE file_in "
-		"SET open = 1 "
-		"WHERE record = ?1 "
-		"AND open = 0",
-		"UPDATE file_in "
-		"SET open = 0 "
-		"WHERE record = ?1 "
-		"AND (port, artifact) IN "
-		"(SELECT p.port, o.artifact "
-		"FROM parent p "
-		"CROSS JOIN record r ON r.id = p.id "
-		"CROSS JOIN file_out o INDEXED BY file_out_record ON o.record = r.n "
-		"WHERE p.record = ?1 "
-		"AND (r.trusted = 1 "
-		"OR (r.trusted = 0 AND "
-		"(SELECT trusted "
-		"FROM record "
-		"WHERE n = ?1) <> 1 "
-		"AND NOT " SEEN_RAW("o.artifact") ")))",
-		"DELETE FROM edge "
-		"WHERE child = ?1",
-		"INSERT OR IGNORE INTO edge SELECT ?1, r.n "
-		"FROM parent p "
-		"CROSS JOIN record r ON r.id = p.id "
-		"WHERE p.record = ?1 "
-		"AND r.n <> ?1 "
-		"AND EXISTS (SELECT 1 "
-		"FROM file_out o INDEXED BY file_out_record "
-		"CROSS JOIN file_in i ON i.record = ?1 "
-		"AND i.port = p.port "
-		"AND i.artifact = o.artifact "
-		"WHERE o.record = r.n)",
-		"INSERT OR IGNORE INTO edge SELECT ?1, o.record "
-		"FROM file_in i "
-		"CROSS JOIN file_out o ON o.artifact = i.artifact "
-		"CROSS JOIN record m ON m.n = o.record "
-		"WHERE i.record = ?1 "
-		"AND i.open = 1 "
-		"AND o.record <> ?1 "
-		"AND NOT " VT_INDEX_COPIED(
-			"o") " AND (m.trusted = 1 "
-			     "OR (m.trusted = 0 "
-			     "AND NOT EXISTS "
-			     "(SELECT 1 "
-			     "FROM file_out x "
-			     "CROSS JOIN record y ON y.n = x.record "
-			     "WHERE x.artifact = i.artifact "
-			     "AND x.record <> ?1 "
-			     "AND y.trusted = 1 "
-			     "AND NOT " VT_INDEX_COPIED("x") ") AND NOT " SEEN_RAW(
-				     "i.artifact") "))",
-	};
 	struct vt_index_value v = number(row);
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < sizeof(statements) / sizeof(statements[0]); i++)
-		rc = vt_index_step(l, statements[i], 1, &v, NULL, err);
+	for (size_t i = 0; !rc && i < sizeof(link_up) / sizeof(link_up[0]); i++)
+		rc = vt_index_step(l, link_up[i], 1, &v, NULL, err);
 	return rc;
 }
 

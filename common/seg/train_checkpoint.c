@@ -94,12 +94,33 @@ static struct vt_json *axes_json(const struct vt_trainer *t)
 	return first;
 }
 
+static struct vt_json *model_json(const struct vt_trainer *t)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(j, "name", t->o->model);
+	vt_json_put(j, "params", t->params ? vt_json_copy(t->params) : vt_json_new(VT_JSON_OBJECT));
+	vt_json_put_int(j, "parameters", (int64_t)vt_graph_parameters(t->graph));
+	return j;
+}
+
+/* The step whose weights were kept, and what it scored. */
+static struct vt_json *best_json(const struct vt_trainer *t)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_int(j, "step", (int64_t)t->best_step);
+	vt_json_put(j, "dice",
+		t->n_validation ? vt_json_new_real(t->best_dice) : vt_json_new(VT_JSON_NULL));
+	if (t->n_validation && t->o->keep_loss)
+		vt_json_put_real(j, "loss", -t->best);
+	return j;
+}
+
 static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 {
 	const struct vt_json *header = t->d->file[0].header;
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *model = vt_json_new(VT_JSON_OBJECT),
-		       *patch = vt_json_new(VT_JSON_ARRAY);
-	struct vt_json *best = vt_json_new(VT_JSON_OBJECT), *axes,
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *patch = vt_json_new(VT_JSON_ARRAY), *axes,
 		       *device = vt_device_describe(t->o->device[t->o->precision.first]);
 
 	/* they lie in engines.json */
@@ -107,11 +128,7 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 
 	vt_json_put_int(j, "format", 1);
 	vt_json_put_text(j, "version", t->o->version ? t->o->version : "");
-	vt_json_put_text(model, "name", t->o->model);
-	vt_json_put(model, "params",
-		t->params ? vt_json_copy(t->params) : vt_json_new(VT_JSON_OBJECT));
-	vt_json_put_int(model, "parameters", (int64_t)vt_graph_parameters(t->graph));
-	vt_json_put(j, "model", model);
+	vt_json_put(j, "model", model_json(t));
 	vt_json_put(j, "channels", copy_or_null(vt_json_get(header, "channels")));
 	vt_json_put(j, "regions", copy_or_null(vt_json_get(header, "regions")));
 	vt_json_put_text(j, "plan", t->plan);
@@ -137,12 +154,7 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 		vt_json_put_text(j, "parent", t->o->parent_tree);
 	else
 		vt_json_put(j, "parent", vt_json_new(VT_JSON_NULL));
-	vt_json_put_int(best, "step", (int64_t)t->best_step);
-	vt_json_put(best, "dice",
-		t->n_validation ? vt_json_new_real(t->best_dice) : vt_json_new(VT_JSON_NULL));
-	if (t->n_validation && t->o->keep_loss)
-		vt_json_put_real(best, "loss", -t->best);
-	vt_json_put(j, "best", best);
+	vt_json_put(j, "best", best_json(t));
 	vt_json_put(j, "spacing_mm",
 		t->o->mixed_spacing ? vt_json_new(VT_JSON_NULL)
 				    : copy_or_null(vt_json_get(header, "spacing_mm")));

@@ -192,22 +192,11 @@ static void lint_trigger(const struct vt_input *in, const struct vt_json *trigge
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/commits", "write 1 or more");
 }
 
-static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p,
-	const struct vt_input *in, const struct vt_input *parent, struct vt_findings *f)
+static void lint_glob(const struct vt_input *in, const struct vt_json *pfs, struct vt_findings *f)
 {
 	struct vt_err bad = VT_ERR_INIT;
-	const struct vt_json *j =
-		vt_json_get(vt_json_pointer(p->json, in->pointer + strlen(p->pointer)), "pfs");
-	if (!*in->repo)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo", "is missing; name the repo");
-	else if (!is_plain(in->repo))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
-			"write letters, digits, - and _ only");
-	if (!in->named)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/name",
-			"is missing, and the default changes how inputs "
-			"sort; write the name");
-	if (!*vt_json_text(vt_json_get(j, "glob"), ""))
+
+	if (!*vt_json_text(vt_json_get(pfs, "glob"), ""))
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/glob",
 			"is missing; write \"/\" for the whole repo or "
 			"\"/*\" for one datum an entry");
@@ -217,20 +206,12 @@ static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p,
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/glob",
 			"** matches directories and the files in them, so "
 			"files come twice; write one * a level");
-	if (vt_json_get(j, "commit"))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/commit",
-			"must not be set in a spec; name a branch");
-	if (in->s3)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/s3",
-			"is not runnable locally; remove it");
-	if (in->lazy)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/lazy",
-			"gives pipes, which image readers cannot seek in; "
-			"remove it");
-	if (in->reference)
-		at(f, VT_FINDING_WARNING, in->pointer, "/pfs/reference",
-			"takes the input out of the key, so lineage "
-			"no longer explains the output; remove it");
+}
+
+/* The keys of join and group take their text from groups of the glob. */
+static void lint_group_key(const struct vt_input *in, const struct vt_input *parent,
+	struct vt_findings *f)
+{
 	const bool joined = parent && parent->kind == VT_INPUT_JOIN;
 	const char *key = joined ? "/pfs/joinOn" : "/pfs/groupBy", *on = NULL;
 
@@ -246,13 +227,44 @@ static void lint_pfs(const struct vt_spec *s, const struct vt_pipeline *p,
 		at(f, VT_FINDING_ERROR, in->pointer, key,
 			"names a group that the glob does not have; add a (group) to "
 			"the glob");
+}
+
+static void lint_pfs(const struct vt_pipeline *p, const struct vt_input *in,
+	const struct vt_input *parent, struct vt_findings *f)
+{
+	const struct vt_json *j =
+		vt_json_get(vt_json_pointer(p->json, in->pointer + strlen(p->pointer)), "pfs");
+	if (!*in->repo)
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo", "is missing; name the repo");
+	else if (!is_plain(in->repo))
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
+			"write letters, digits, - and _ only");
+	if (!in->named)
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/name",
+			"is missing, and the default changes how inputs "
+			"sort; write the name");
+	lint_glob(in, j, f);
+	if (vt_json_get(j, "commit"))
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/commit",
+			"must not be set in a spec; name a branch");
+	if (in->s3)
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/s3",
+			"is not runnable locally; remove it");
+	if (in->lazy)
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/lazy",
+			"gives pipes, which image readers cannot seek in; "
+			"remove it");
+	if (in->reference)
+		at(f, VT_FINDING_WARNING, in->pointer, "/pfs/reference",
+			"takes the input out of the key, so lineage "
+			"no longer explains the output; remove it");
+	lint_group_key(in, parent, f);
 	if (in->trigger)
 		lint_trigger(in, in->trigger, f);
 	if (in->warm && strcmp(in->repo, p->name))
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
 			"is the warm-start input and must read the "
 			"pipeline's own output");
-	(void)s;
 }
 
 /* It becomes a directory, a name in emitted programs and a word of their shells. */
@@ -277,7 +289,7 @@ static void lint_input(const struct vt_spec *s, const struct vt_pipeline *p,
 	const struct vt_input *in, const struct vt_input *parent, struct vt_findings *f)
 {
 	if (in->kind == VT_INPUT_PFS)
-		lint_pfs(s, p, in, parent, f);
+		lint_pfs(p, in, parent, f);
 	if (in->kind == VT_INPUT_CRON)
 		lint_cron(in, f);
 	if ((in->kind == VT_INPUT_PFS || in->kind == VT_INPUT_CRON) && in->named &&

@@ -16,6 +16,19 @@ struct result {
 	size_t n, outputs, weights;
 };
 
+/* Values of all weights, and behind them their gradients. */
+static void take_weights(float *out, struct vt_session *s, size_t n_weights)
+{
+	for (int i = 0; i < vt_session_n_weights(s); i++) {
+		const struct vt_weight *w = vt_session_weight(s, i);
+
+		memcpy(out, w->value, w->n * sizeof(float));
+		if (w->grad)
+			memcpy(out + n_weights, w->grad, w->n * sizeof(float));
+		out += w->n;
+	}
+}
+
 static struct result pass(const struct vt_graph *g, const char *precision, bool training,
 	bool recompute)
 {
@@ -63,14 +76,7 @@ static struct result pass(const struct vt_graph *g, const char *precision, bool 
 		vt_session_get_output_at(s, k, r.v + at);
 	if (training)
 		vt_session_backward_all(s, all);
-	for (int i = 0; i < vt_session_n_weights(s); i++) {
-		const struct vt_weight *w = vt_session_weight(s, i);
-
-		memcpy(r.v + at, w->value, w->n * sizeof(float));
-		if (w->grad)
-			memcpy(r.v + at + r.weights, w->grad, w->n * sizeof(float));
-		at += w->n;
-	}
+	take_weights(r.v + at, s, r.weights);
 	if (vt_session_error(s))
 		CHECK_FAIL("%s", vt_session_error(s)->text);
 	for (int k = 0; k < n_out; k++)

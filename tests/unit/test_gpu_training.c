@@ -451,6 +451,16 @@ static struct vt_patch_file subject(int c, bool half)
 		.n_regions = 3 };
 }
 
+/* Values farther apart than half a unit of the last place, of 2^-24 in fp16's subnormals. */
+static size_t n_wrong(const float *got, const float *want, size_t n, float unit)
+{
+	size_t wrong = 0;
+
+	for (size_t i = 0; i < n; i++)
+		wrong += !(fabsf(got[i] - want[i]) <= unit * fmaxf(fabsf(want[i]), 0x1p-14f));
+	return wrong;
+}
+
 /* A patch drawn on the device from a kept volume is the host's, bit for bit: image through a
  * window that copies, target through the loss. */
 static void draw_patches(int c, double noise, const char *precision, float unit)
@@ -492,7 +502,6 @@ static void draw_patches(int c, double noise, const char *precision, float unit)
 			.drop = 0.5,
 			.seed = 3 };
 		struct vt_patch_ref p;
-		size_t wrong = 0;
 		double there;
 
 		vt_dataset_draw(&f, &o, (uint64_t)k, 0, image, target);
@@ -502,11 +511,7 @@ static void draw_patches(int c, double noise, const char *precision, float unit)
 		vt_remote_draw(r, 0, k % 2, &p);
 		vt_session_forward(s, 0);
 		vt_session_get_output(s, got);
-		for (size_t i = 0; i < (size_t)c * PATCH * PATCH * PATCH; i++)
-			/* half a unit of the last place, of 2^-24 in fp16's subnormals */
-			wrong += !(fabsf(got[i] - image[i]) <=
-				unit * fmaxf(fabsf(image[i]), 0x1p-14f));
-		CHECK_EQ(wrong, 0);
+		CHECK_EQ(n_wrong(got, image, (size_t)c * PATCH * PATCH * PATCH, unit), 0);
 		there = vt_remote_loss(r, 0, &ce, 1);
 		vt_remote_set_target(r, target);
 		CHECK(there == vt_remote_loss(r, 0, &ce, 1));

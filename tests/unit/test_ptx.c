@@ -84,102 +84,87 @@ static uint64_t value(const char *op, const char *type, uint64_t a, uint64_t b, 
 	return array[3];
 }
 
+static const struct {
+	const char *op, *type;
+	uint64_t a, b, c, want;
+} instruction[] = { /* Shifts by more than the width give 0 or the sign. */
+	{ "shl.b32 %r8, %r5, %r6;", "u32", 1, 31, 0, 0x80000000 },
+	{ "shl.b32 %r8, %r5, %r6;", "u32", 1, 32, 0, 0 },
+	{ "shr.u32 %r8, %r5, %r6;", "u32", 0x80000000, 32, 0, 0 },
+	{ "shr.s32 %r8, %r5, %r6;", "u32", 0x80000000, 40, 0, 0xffffffff },
+	{ "shr.u64 %rd8, %rd5, %r6;", "u64", UINT64_MAX, 64, 0, 0 },
+	{ "shl.b64 %rd8, %rd5, %r6;", "u64", 1, 63, 0, (uint64_t)1 << 63 },
+	{ "mul.wide.u32 %rd8, %r5, %r6;", "u64", 0xffffffff, 0xffffffff, 0, 0xfffffffe00000001 },
+	{ "mul.wide.s32 %rd8, %r5, %r6;", "u64", 0xffffffff, 2, 0, (uint64_t)-2 },
+	{ "mul.hi.u32 %r8, %r5, %r6;", "u32", 0x80000000, 6, 0, 3 },
+	{ "mad.lo.s32 %r8, %r5, %r6, %r7;", "u32", 0x10000, 0x10000, 5, 5 },
+	{ "div.s32 %r8, %r5, %r6;", "u32", 0xfffffff9, 2, 0, 0xfffffffd },
+	{ "rem.s32 %r8, %r5, %r6;", "u32", 0xfffffff9, 2, 0, 0xffffffff },
+	{ "bfi.b64 %rd8, %rd5, %rd6, 8, 16;", "u64", 0x1234567, 0xff, 0, 0x4567ff },
+	{ "bfe.u32 %r8, %r5, 4, 8;", "u32", 0x12345, 0, 0, 0x34 },
+	{ "prmt.b32 %r8, %r5, %r6, 0x5410;", "u32", 0x33221100, 0x77665544, 0, 0x55441100 },
+	{ "prmt.b32 %r8, %r5, %r6, 0xbbbb;", "u32", 0x80000000, 0, 0, 0xffffffff },
+	{ "shf.l.wrap.b32 %r8, %r5, %r6, 8;", "u32", 0xaabbccdd, 0x11223344, 0, 0x223344aa },
+	{ "cvt.u32.u16 %r8, %rs5;", "u32", 0x12348765, 0, 0, 0x8765 },
+	{ "cvt.s64.s32 %rd8, %r5;", "u64", 0x80000000, 0, 0, 0xffffffff80000000 },
+	/* A NaN loses against a number, -0 is less than 0; arithmetic makes 0x7fffffff
+	 * of a NaN. */
+	{ "min.f32 %f8, %f5, %f6;", "f32", 0x7fc00000, 0x3f800000, 0, 0x3f800000 },
+	{ "max.f32 %f8, %f5, %f6;", "f32", 0x80000000, 0, 0, 0 },
+	{ "min.f32 %f8, %f5, %f6;", "f32", 0, 0x80000000, 0, 0x80000000 },
+	{ "max.f32 %f8, %f5, %f6;", "f32", 0xffc00000, 0x7fc00001, 0, 0x7fffffff },
+	{ "add.rn.f32 %f8, %f5, %f6;", "f32", 0x7f800000, 0xff800000, 0, 0x7fffffff },
+	/* 1 + 2^-24 - 1: rounded between without fma.  Subnormals stay: 2^-126 / 2. */
+	{ "fma.rn.f32 %f8, %f5, %f6, %f7;", "f32", 0x3f800001, 0x3f800001, 0xbf800002, 0x28800000 },
+	{ "div.rn.f32 %f8, %f5, %f6;", "f32", 0x00800000, 0x40000000, 0, 0x00400000 },
+	{ "div.rn.f32 %f8, %f5, %f6;", "f32", 0x3f800000, 0x40400000, 0, 0x3eaaaaab },
+	{ "rcp.rn.f32 %f8, %f5;", "f32", 0x80000000, 0, 0, 0xff800000 },
+	{ "sqrt.rn.f32 %f8, %f5;", "f32", 0x40000000, 0, 0, 0x3fb504f3 },
+	/* To integers: saturating, NaN to 0, and with 64 bits on either side to the
+	 * highest bit. */
+	{ "cvt.rzi.s32.f32 %r8, %f5;", "u32", 0x4f800000, 0, 0, 0x7fffffff },
+	{ "cvt.rzi.s32.f32 %r8, %f5;", "u32", 0x7fc00000, 0, 0, 0 },
+	{ "cvt.rzi.s32.f64 %r8, %fd5;", "u32", 0x7ff8000000000000, 0, 0, 0x80000000 },
+	{ "cvt.rzi.u32.f32 %r8, %f5;", "u32", 0xbf800000, 0, 0, 0 },
+	{ "cvt.rni.s32.f32 %r8, %f5;", "u32", 0x40200000, 0, 0, 2 },
+	{ "cvt.rmi.f32.f32 %f8, %f5;", "f32", 0xbf000000, 0, 0, 0xbf800000 },
+	{ "cvt.rn.f32.s32 %f8, %r5;", "f32", 0x1000001, 0, 0, 0x4b800000 },
+	{ "cvt.rn.f32.f64 %f8, %fd5;", "f32", 0x36a0000000000000, 0, 0, 1 },
+	/* Halves: ties to even, subnormals, beyond 65504, NaN. */
+	{ "cvt.rn.f16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0x3f801000, 0, 0, 0x3c00 },
+	{ "cvt.rn.f16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0x3f803000, 0, 0, 0x3c02 },
+	{ "cvt.rn.f16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0xb3c00000, 0, 0, 0x8002 },
+	{ "cvt.rn.f16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0x477ff000, 0, 0, 0x7c00 },
+	{ "cvt.rn.bf16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0x3f818000, 0, 0, 0x3f82 },
+	{ "cvt.rn.bf16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0x7f7fffff, 0, 0, 0x7f80 },
+	{ "cvt.rn.bf16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0xffc12345, 0, 0, 0x7fff },
+	{ "cvt.f32.f16 %f8, %rs5;", "f32", 0x0001, 0, 0, 0x33800000 },
+	{ "cvt.f32.f16 %f8, %rs5;", "f32", 0xfc00, 0, 0, 0xff800000 },
+	/* Comparisons with NaN: equ and its like are true, the others false. */
+	{ "setp.ltu.f32 %p1, %f5, %f6;selp.u32 %r8, 1, 2, %p1;", "u32", 0x7fc00000, 0, 0, 1 },
+	{ "setp.lt.f32 %p1, %f5, %f6;selp.u32 %r8, 1, 2, %p1;", "u32", 0x7fc00000, 0, 0, 2 },
+	{ "setp.ne.f32 %p1, %f5, %f6;selp.u32 %r8, 1, 2, %p1;", "u32", 0x7fc00000, 0, 0, 2 },
+	{ "setp.neu.f32 %p1, %f5, %f6;selp.u32 %r8, 1, 2, %p1;", "u32", 0x7fc00000, 0, 0, 1 },
+	{ "setp.lt.s32 %p1, %r5, %r6;selp.u32 %r8, 1, 2, %p1;", "u32", 0xffffffff, 0, 0, 1 },
+	{ "setp.lt.u32 %p1, %r5, %r6;selp.u32 %r8, 1, 2, %p1;", "u32", 0xffffffff, 0, 0, 2 },
+	{ "mov.u32 %r8, 3;setp.eq.s32 %p1, %r5, 1;@!%p1 mov.u32 %r8, 4;", "u32", 1, 0, 0, 3 },
+	{ "mov.b32 {%rs6, %rs7}, %r5;mov.b32 %r8, {%rs7, %rs6};", "u32", 0x12345678, 0, 0,
+		0x56781234 },
+	{ "{ .reg .b32 %r<9>; mov.u32 %r8, 5; }mov.b32 %r8, %r5;", "u32", 9, 0, 0, 9 }
+};
+
 static void instructions(void)
 {
-	static const struct {
-		const char *op, *type;
-		uint64_t a, b, c, want;
-	} all[] = { /* Shifts by more than the width give 0 or the sign. */
-		{ "shl.b32 %r8, %r5, %r6;", "u32", 1, 31, 0, 0x80000000 },
-		{ "shl.b32 %r8, %r5, %r6;", "u32", 1, 32, 0, 0 },
-		{ "shr.u32 %r8, %r5, %r6;", "u32", 0x80000000, 32, 0, 0 },
-		{ "shr.s32 %r8, %r5, %r6;", "u32", 0x80000000, 40, 0, 0xffffffff },
-		{ "shr.u64 %rd8, %rd5, %r6;", "u64", UINT64_MAX, 64, 0, 0 },
-		{ "shl.b64 %rd8, %rd5, %r6;", "u64", 1, 63, 0, (uint64_t)1 << 63 },
-		{ "mul.wide.u32 %rd8, %r5, %r6;", "u64", 0xffffffff, 0xffffffff, 0,
-			0xfffffffe00000001 },
-		{ "mul.wide.s32 %rd8, %r5, %r6;", "u64", 0xffffffff, 2, 0, (uint64_t)-2 },
-		{ "mul.hi.u32 %r8, %r5, %r6;", "u32", 0x80000000, 6, 0, 3 },
-		{ "mad.lo.s32 %r8, %r5, %r6, %r7;", "u32", 0x10000, 0x10000, 5, 5 },
-		{ "div.s32 %r8, %r5, %r6;", "u32", 0xfffffff9, 2, 0, 0xfffffffd },
-		{ "rem.s32 %r8, %r5, %r6;", "u32", 0xfffffff9, 2, 0, 0xffffffff },
-		{ "bfi.b64 %rd8, %rd5, %rd6, 8, 16;", "u64", 0x1234567, 0xff, 0, 0x4567ff },
-		{ "bfe.u32 %r8, %r5, 4, 8;", "u32", 0x12345, 0, 0, 0x34 },
-		{ "prmt.b32 %r8, %r5, %r6, 0x5410;", "u32", 0x33221100, 0x77665544, 0, 0x55441100 },
-		{ "prmt.b32 %r8, %r5, %r6, 0xbbbb;", "u32", 0x80000000, 0, 0, 0xffffffff },
-		{ "shf.l.wrap.b32 %r8, %r5, %r6, 8;", "u32", 0xaabbccdd, 0x11223344, 0,
-			0x223344aa },
-		{ "cvt.u32.u16 %r8, %rs5;", "u32", 0x12348765, 0, 0, 0x8765 },
-		{ "cvt.s64.s32 %rd8, %r5;", "u64", 0x80000000, 0, 0, 0xffffffff80000000 },
-		/* A NaN loses against a number, -0 is less than 0; arithmetic makes 0x7fffffff
-		 * of a NaN. */
-		{ "min.f32 %f8, %f5, %f6;", "f32", 0x7fc00000, 0x3f800000, 0, 0x3f800000 },
-		{ "max.f32 %f8, %f5, %f6;", "f32", 0x80000000, 0, 0, 0 },
-		{ "min.f32 %f8, %f5, %f6;", "f32", 0, 0x80000000, 0, 0x80000000 },
-		{ "max.f32 %f8, %f5, %f6;", "f32", 0xffc00000, 0x7fc00001, 0, 0x7fffffff },
-		{ "add.rn.f32 %f8, %f5, %f6;", "f32", 0x7f800000, 0xff800000, 0, 0x7fffffff },
-		/* 1 + 2^-24 - 1: rounded between without fma.  Subnormals stay: 2^-126 / 2. */
-		{ "fma.rn.f32 %f8, %f5, %f6, %f7;", "f32", 0x3f800001, 0x3f800001, 0xbf800002,
-			0x28800000 },
-		{ "div.rn.f32 %f8, %f5, %f6;", "f32", 0x00800000, 0x40000000, 0, 0x00400000 },
-		{ "div.rn.f32 %f8, %f5, %f6;", "f32", 0x3f800000, 0x40400000, 0, 0x3eaaaaab },
-		{ "rcp.rn.f32 %f8, %f5;", "f32", 0x80000000, 0, 0, 0xff800000 },
-		{ "sqrt.rn.f32 %f8, %f5;", "f32", 0x40000000, 0, 0, 0x3fb504f3 },
-		/* To integers: saturating, NaN to 0, and with 64 bits on either side to the
-		 * highest bit. */
-		{ "cvt.rzi.s32.f32 %r8, %f5;", "u32", 0x4f800000, 0, 0, 0x7fffffff },
-		{ "cvt.rzi.s32.f32 %r8, %f5;", "u32", 0x7fc00000, 0, 0, 0 },
-		{ "cvt.rzi.s32.f64 %r8, %fd5;", "u32", 0x7ff8000000000000, 0, 0, 0x80000000 },
-		{ "cvt.rzi.u32.f32 %r8, %f5;", "u32", 0xbf800000, 0, 0, 0 },
-		{ "cvt.rni.s32.f32 %r8, %f5;", "u32", 0x40200000, 0, 0, 2 },
-		{ "cvt.rmi.f32.f32 %f8, %f5;", "f32", 0xbf000000, 0, 0, 0xbf800000 },
-		{ "cvt.rn.f32.s32 %f8, %r5;", "f32", 0x1000001, 0, 0, 0x4b800000 },
-		{ "cvt.rn.f32.f64 %f8, %fd5;", "f32", 0x36a0000000000000, 0, 0, 1 },
-		/* Halves: ties to even, subnormals, beyond 65504, NaN. */
-		{ "cvt.rn.f16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0x3f801000, 0, 0,
-			0x3c00 },
-		{ "cvt.rn.f16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0x3f803000, 0, 0,
-			0x3c02 },
-		{ "cvt.rn.f16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0xb3c00000, 0, 0,
-			0x8002 },
-		{ "cvt.rn.f16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0x477ff000, 0, 0,
-			0x7c00 },
-		{ "cvt.rn.bf16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0x3f818000, 0, 0,
-			0x3f82 },
-		{ "cvt.rn.bf16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0x7f7fffff, 0, 0,
-			0x7f80 },
-		{ "cvt.rn.bf16.f32 %rs8, %f5;cvt.u32.u16 %r8, %rs8;", "u32", 0xffc12345, 0, 0,
-			0x7fff },
-		{ "cvt.f32.f16 %f8, %rs5;", "f32", 0x0001, 0, 0, 0x33800000 },
-		{ "cvt.f32.f16 %f8, %rs5;", "f32", 0xfc00, 0, 0, 0xff800000 },
-		/* Comparisons with NaN: equ and its like are true, the others false. */
-		{ "setp.ltu.f32 %p1, %f5, %f6;selp.u32 %r8, 1, 2, %p1;", "u32", 0x7fc00000, 0, 0,
-			1 },
-		{ "setp.lt.f32 %p1, %f5, %f6;selp.u32 %r8, 1, 2, %p1;", "u32", 0x7fc00000, 0, 0,
-			2 },
-		{ "setp.ne.f32 %p1, %f5, %f6;selp.u32 %r8, 1, 2, %p1;", "u32", 0x7fc00000, 0, 0,
-			2 },
-		{ "setp.neu.f32 %p1, %f5, %f6;selp.u32 %r8, 1, 2, %p1;", "u32", 0x7fc00000, 0, 0,
-			1 },
-		{ "setp.lt.s32 %p1, %r5, %r6;selp.u32 %r8, 1, 2, %p1;", "u32", 0xffffffff, 0, 0,
-			1 },
-		{ "setp.lt.u32 %p1, %r5, %r6;selp.u32 %r8, 1, 2, %p1;", "u32", 0xffffffff, 0, 0,
-			2 },
-		{ "mov.u32 %r8, 3;setp.eq.s32 %p1, %r5, 1;@!%p1 mov.u32 %r8, 4;", "u32", 1, 0, 0,
-			3 },
-		{ "mov.b32 {%rs6, %rs7}, %r5;mov.b32 %r8, {%rs7, %rs6};", "u32", 0x12345678, 0, 0,
-			0x56781234 },
-		{ "{ .reg .b32 %r<9>; mov.u32 %r8, 5; }mov.b32 %r8, %r5;", "u32", 9, 0, 0, 9 }
-	};
+	for (size_t i = 0; i < sizeof(instruction) / sizeof(instruction[0]); i++) {
+		uint64_t got = value(instruction[i].op, instruction[i].type, instruction[i].a,
+			instruction[i].b, instruction[i].c);
 
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		uint64_t got = value(all[i].op, all[i].type, all[i].a, all[i].b, all[i].c);
-
-		if (got != all[i].want)
-			CHECK_FAIL("%s of 0x%llx, 0x%llx, 0x%llx is 0x%llx, want 0x%llx", all[i].op,
-				(unsigned long long)all[i].a, (unsigned long long)all[i].b,
-				(unsigned long long)all[i].c, (unsigned long long)got,
-				(unsigned long long)all[i].want);
+		if (got != instruction[i].want)
+			CHECK_FAIL("%s of 0x%llx, 0x%llx, 0x%llx is 0x%llx, want 0x%llx",
+				instruction[i].op, (unsigned long long)instruction[i].a,
+				(unsigned long long)instruction[i].b,
+				(unsigned long long)instruction[i].c, (unsigned long long)got,
+				(unsigned long long)instruction[i].want);
 	}
 }
 

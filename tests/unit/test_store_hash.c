@@ -90,6 +90,25 @@ static void write_file(const char *dir, const char *name, const unsigned char *b
 }
 
 /* Sizes at the edges of blocks and chunks, any number of threads, read only and copied. */
+/* A file of the first n bytes of text; its copy, where there are copies, goes. */
+static void check_file(const struct vt_fileset_file *file, const char *copies,
+	const unsigned char *text, size_t n)
+{
+	struct vt_digest want = vt_digest_bytes(text, n), got = want;
+	struct vt_err err = VT_ERR_INIT;
+	uint64_t size;
+	char *path;
+
+	CHECK(vt_digest_equal(&file->digest, &want));
+	if (!copies)
+		return;
+	path = vt_path_join(copies, file->copied);
+	CHECK_EQ(vt_digest_file(&got, &size, path, &err), 0);
+	CHECK(vt_digest_equal(&got, &want));
+	unlink(path);
+	free(path);
+}
+
 static void files_equal_openssl(void)
 {
 	static const size_t sizes[] = { 0, 1, 55, 56, 63, 64, 65, 119, 120, 8192, 65535, 65536,
@@ -126,21 +145,8 @@ static void files_equal_openssl(void)
 			CHECK_EQ(vt_fileset_hash(&s, copies_fd, "c", VT_FILESET_FIRST_FAULT, &err),
 				0);
 			CHECK_EQ(vt_fileset_fault(&s, &err), 0);
-			for (size_t i = 0; i < s.n; i++) {
-				struct vt_digest want = vt_digest_bytes(text, sizes[i % N]),
-						 got = want;
-				uint64_t n;
-
-				CHECK(vt_digest_equal(&s.file[i].digest, &want));
-				if (copy) {
-					char *path = vt_path_join(copies, s.file[i].copied);
-
-					CHECK_EQ(vt_digest_file(&got, &n, path, &err), 0);
-					CHECK(vt_digest_equal(&got, &want));
-					unlink(path);
-					free(path);
-				}
-			}
+			for (size_t i = 0; i < s.n; i++)
+				check_file(&s.file[i], copy ? copies : NULL, text, sizes[i % N]);
 			vt_fileset_release(&s);
 		}
 	vt_parallel_set_threads(0);
