@@ -481,42 +481,22 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 	return 0;
 }
 
-enum { MOST_COHORTS = 8 };
-
 /* All cohorts that --patches gives. */
-struct cohorts {
-	struct vt_dataset d[MOST_COHORTS];
-	const struct vt_dataset *more[MOST_COHORTS];
-	int n;
-};
-
-static int open_cohorts(struct cohorts *c, const struct vt_stage_run *r, struct vt_err *err)
+static int open_cohorts(struct vt_cohorts *c, const struct vt_stage_run *r, struct vt_err *err)
 {
+	static const char *const ports[VT_MOST_COHORTS] = { "patches", "patches-2", "patches-3",
+		"patches-4", "patches-5", "patches-6", "patches-7", "patches-8" };
 	const struct params *p = vt_stage_params(r);
-	int rc = vt_dataset_open(&c->d[0], vt_stage_input(r, "patches"), p->allow, err);
+	const char *roots[VT_MOST_COHORTS];
 
-	c->n = 1;
-	for (int k = 2; !rc && k <= MOST_COHORTS; k++) {
-		char *port = vt_asprintf("patches-%d", k);
-		const char *dir = vt_stage_input(r, port);
-
-		if (dir && !(rc = vt_dataset_open(&c->d[c->n], dir, p->allow, err))) {
-			c->more[c->n - 1] = &c->d[c->n];
-			c->n++;
-		}
-		free(port);
-	}
-	return rc;
-}
-
-static void close_cohorts(struct cohorts *c)
-{
-	for (int k = 0; k < c->n; k++)
-		vt_dataset_close(&c->d[k]);
+	for (int k = 0; k < VT_MOST_COHORTS; k++)
+		roots[k] = vt_stage_input(r, ports[k]);
+	return vt_cohorts_open(c, roots, p->allow, err);
 }
 
 /* Containers; and what follows from them, where that is asked for, as if it had been given. */
-static int open_data(struct cohorts *c, struct owned *w, struct vt_stage_run *r, struct vt_err *err)
+static int open_data(struct vt_cohorts *c, struct owned *w, struct vt_stage_run *r,
+	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	struct vt_configure_request q = { p->model, p->network, p->activation == 1, (int)p->fold,
@@ -539,7 +519,7 @@ static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 {
 	struct owned w = { .network = NULL };
 	struct vt_train_opts o;
-	struct cohorts c = { .n = 0 };
+	struct vt_cohorts c = { .n = 0 };
 	int rc = precision_of(&w, r, err);
 
 	if (!rc)
@@ -552,7 +532,7 @@ static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 	o.n_more = c.n - 1;
 	if (!rc)
 		rc = vt_train_plan(text, &c.d[0], &o, err);
-	close_cohorts(&c);
+	vt_cohorts_close(&c);
 	release(&w);
 	return rc;
 }
@@ -575,7 +555,7 @@ static int note_split(struct vt_stage_run *r, struct vt_err *err)
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct owned w = { .network = NULL };
-	struct cohorts c = { .n = 0 };
+	struct vt_cohorts c = { .n = 0 };
 	struct vt_train_opts o;
 	int rc = precision_of(&w, r, err) || open_devices(&w, r, err) ? err->code : 0;
 
@@ -594,7 +574,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = note_split(r, err);
 	vt_progress_end();
-	close_cohorts(&c);
+	vt_cohorts_close(&c);
 	release(&w);
 	return rc;
 }

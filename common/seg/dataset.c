@@ -120,6 +120,31 @@ void vt_dataset_close(struct vt_dataset *d)
 	*d = (struct vt_dataset){ NULL, 0 };
 }
 
+int vt_cohorts_open(struct vt_cohorts *out, const char *const *roots, const char *allow,
+	struct vt_err *err)
+{
+	int rc = 0;
+
+	*out = (struct vt_cohorts){ .n = 0 };
+	for (int k = 0; !rc && k < VT_MOST_COHORTS; k++) {
+		if (!roots[k])
+			continue;
+		rc = vt_dataset_open(&out->d[out->n], roots[k], allow, err);
+		if (rc)
+			break;
+		if (out->n)
+			out->more[out->n - 1] = &out->d[out->n];
+		out->n++;
+	}
+	return rc;
+}
+
+void vt_cohorts_close(struct vt_cohorts *c)
+{
+	for (int k = 0; k < c->n; k++)
+		vt_dataset_close(&c->d[k]);
+}
+
 /* A voxel of the foreground. By region: one of those that the subject has, then one of its
  * voxels. */
 static uint32_t foreground_voxel(const struct vt_patch_file *f, bool by_region, struct vt_rng *r)

@@ -21,6 +21,21 @@ int vt_dataset_open(struct vt_dataset *out, const char *root, const char *allow,
 	struct vt_err *err);
 void vt_dataset_close(struct vt_dataset *d);
 
+/* Several cohorts that one network learns from. */
+enum { VT_MOST_COHORTS = 8 };
+
+struct vt_cohorts {
+	struct vt_dataset d[VT_MOST_COHORTS];
+	const struct vt_dataset *more[VT_MOST_COHORTS]; /* all but the first */
+	int n;
+};
+
+/* roots: VT_MOST_COHORTS directories; NULL: none, but for the first.  allow: as for one.  To be
+ * closed after a failure too. */
+int vt_cohorts_open(struct vt_cohorts *out, const char *const *roots, const char *allow,
+	struct vt_err *err);
+void vt_cohorts_close(struct vt_cohorts *c);
+
 /* Whether a container marks voxels that are to be ignored. */
 bool vt_dataset_ignores(const struct vt_dataset *d);
 
